@@ -22,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_IMPORT = 255, OPT_CHECK, OPT_DUMP, OPT_UPSTREAM, OPT_KEYS, OPT_BOUNCER, OPT_SCHEMA };
+enum { OPT_UPSTREAM = 256, OPT_BOUNCER, OPT_SCHEMA };
 
 static void
 usage(FILE *to)
@@ -87,7 +87,7 @@ static struct config *
 load(const char *path, const char *uri, bool is_check, int predecessor)
 {
 	struct config_problems problems = { 0 };
-	struct config *config = uri != NULL ? load_upstream(uri, &problems) : load_config(path, &problems);
+	struct config *config = uri != NULL ? load_upstream(uri, &problems) : load_config(path, NULL, 0, &problems);
 	size_t of_the_file = problems.count;
 
 	if (config != NULL && setup_check_files(config, &problems) < 0) {
@@ -191,7 +191,8 @@ hide_password(char *uri)
 
 /* The requests of the command line. */
 struct asked {
-	bool is_check, is_dump, is_import, is_keys, is_verbose, is_daemon;
+	int is_check, is_dump, is_import, is_keys; /* getopt_long() sets these */
+	bool is_verbose, is_daemon;
 	const char *user; /* NULL: not said */
 	char *uri;
 	const char *path;
@@ -218,15 +219,6 @@ static int
 read_option(struct asked *asked, int option)
 {
 	switch (option) {
-	case OPT_CHECK:
-		asked->is_check = true;
-		return -1;
-	case OPT_DUMP:
-		asked->is_dump = true;
-		return -1;
-	case OPT_IMPORT:
-		asked->is_import = true;
-		return -1;
 	case OPT_UPSTREAM:
 		asked->uri = optarg;
 		return -1;
@@ -240,6 +232,7 @@ read_option(struct asked *asked, int option)
 		asked->is_verbose = true;
 		return -1;
 	case 'q':
+	case 0: /* one that getopt_long() has noted */
 		return -1;
 	case 'R':
 		fputs(
@@ -248,9 +241,6 @@ read_option(struct asked *asked, int option)
 		    "then stop the old one.\n",
 		    stderr);
 		return 2;
-	case OPT_KEYS:
-		asked->is_keys = true;
-		return -1;
 	case OPT_BOUNCER:
 		bouncer_print_keys(stdout);
 		return 0;
@@ -301,21 +291,21 @@ print_keys(int count, char **names)
 static int
 read_options(struct asked *asked, int argc, char **argv)
 {
-	static const struct option options[] = { { "check-config", no_argument, NULL, OPT_CHECK },
-						 { "dump-config", no_argument, NULL, OPT_DUMP },
-						 { "import-pgbouncer", no_argument, NULL, OPT_IMPORT },
-						 { "upstream", required_argument, NULL, OPT_UPSTREAM },
-						 { "help-config", no_argument, NULL, OPT_KEYS },
-						 { "help-pgbouncer", no_argument, NULL, OPT_BOUNCER },
-						 { "config-schema", no_argument, NULL, OPT_SCHEMA },
-						 { "daemon", no_argument, NULL, 'd' },
-						 { "quiet", no_argument, NULL, 'q' },
-						 { "reboot", no_argument, NULL, 'R' },
-						 { "user", required_argument, NULL, 'u' },
-						 { "verbose", no_argument, NULL, 'v' },
-						 { "help", no_argument, NULL, 'h' },
-						 { "version", no_argument, NULL, 'V' },
-						 { NULL, 0, NULL, 0 } };
+	const struct option options[] = { { "check-config", no_argument, &asked->is_check, true },
+					  { "dump-config", no_argument, &asked->is_dump, true },
+					  { "import-pgbouncer", no_argument, &asked->is_import, true },
+					  { "upstream", required_argument, NULL, OPT_UPSTREAM },
+					  { "help-config", no_argument, &asked->is_keys, true },
+					  { "help-pgbouncer", no_argument, NULL, OPT_BOUNCER },
+					  { "config-schema", no_argument, NULL, OPT_SCHEMA },
+					  { "daemon", no_argument, NULL, 'd' },
+					  { "quiet", no_argument, NULL, 'q' },
+					  { "reboot", no_argument, NULL, 'R' },
+					  { "user", required_argument, NULL, 'u' },
+					  { "verbose", no_argument, NULL, 'v' },
+					  { "help", no_argument, NULL, 'h' },
+					  { "version", no_argument, NULL, 'V' },
+					  { NULL, 0, NULL, 0 } };
 	int o, code;
 
 	while ((o = getopt_long(argc, argv, "dhqRu:vV", options, NULL)) != -1)

@@ -20,8 +20,7 @@ static const struct command_row rows[] = {
 	{ COMMAND_REOPEN, "REOPEN", "REOPEN", ARGUMENT_NONE, ADMIN, "reopen the log files after a rotation", "REOPEN" },
 	{ COMMAND_PAUSE, "PAUSE", "PAUSE", ARGUMENT_DATABASE, ADMIN,
 	  "stop lending servers, of one database or of all; returns when none is in use", "PAUSE app" },
-	{ COMMAND_RESUME, "RESUME", "RESUME", ARGUMENT_DATABASE, ADMIN, "end a PAUSE, KILL or SUSPEND",
-	  "RESUME app" },
+	{ COMMAND_RESUME, "RESUME", "RESUME", ARGUMENT_DATABASE, ADMIN, "end a PAUSE, KILL or SUSPEND", "RESUME app" },
 	{ COMMAND_SUSPEND, "SUSPEND", "SUSPEND", ARGUMENT_NONE, ADMIN,
 	  "stop reading from clients and their servers; returns when everything already read has been sent", "SUSPEND" },
 	{ COMMAND_DISABLE, "DISABLE", "DISABLE", ARGUMENT_ONE_DATABASE, ADMIN,
@@ -43,13 +42,10 @@ static const struct command_row rows[] = {
 
 	{ COMMAND_RESTART, "RESTART", "RESTART", ARGUMENT_NONE, ADMIN,
 	  "start a new process from the program's file, and hand all clients over to it", "RESTART" },
-
-	{ COMMAND_RESET_QUERIES, "RESET QUERIES", "RESET", ARGUMENT_NONE, ADMIN,
-	  "reset SHOW QUERIES", "RESET QUERIES" },
+	{ COMMAND_RESET_QUERIES, "RESET QUERIES", "RESET", ARGUMENT_NONE, ADMIN, "reset SHOW QUERIES", "RESET QUERIES" },
 
 	{ COMMAND_SET_CONFIGURATION, "SET CONFIGURATION", "SET", ARGUMENT_ANY, ADMIN, DRIVERS },
-	{ COMMAND_REFUSED, "SHOW FDS", "SHOW", ARGUMENT_LIKE, ADMIN,
-	  "Descriptors are handed over by RESTART.", NULL },
+	{ COMMAND_REFUSED, "SHOW FDS", "SHOW", ARGUMENT_LIKE, ADMIN, "Descriptors are handed over by RESTART.", NULL },
 	{ COMMAND_REFUSED, "SAVEPOINT", "SAVEPOINT", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },
 	{ COMMAND_REFUSED, "RELEASE", "RELEASE", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },
 	{ COMMAND_REFUSED, "ROLLBACK TO", "ROLLBACK", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },

@@ -47,8 +47,7 @@ struct console_host {
 	/* Sets a setting until the next reload; value NULL: as in the file. Returns as reload does; *notice is what
 	 * else the client should know, or an empty text. */
 	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
-	/* Checks that all clients can be held back, as commands from PAUSE to KILL do. Returns 0, or -1 with *why set.
-	 */
+	/* Checks that all clients can be held back, as commands from PAUSE to KILL do. 0, or -1 with *why set. */
 	int (*may_hold)(struct weir *w, struct fail *why);
 	/* database NULL: all. These return 0, or -1 with *why set: no memory, or a worker does not answer. */
 	int (*pause)(struct weir *w, const char *database, struct fail *why);

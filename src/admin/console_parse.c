@@ -29,38 +29,26 @@ struct words {
 
 /* --- words, one after the other: names, numbers, quoted names, strings, signs; they end as in PostgreSQL --- */
 
-/* The first character alone, so that signs stand for themselves, and an E before a string for a word. */
-static enum token_kind
-take_one(struct sql_lexer *lexer, struct sql_token *t, enum token_kind kind)
-{
-	lexer->pos = (size_t)(t->at - lexer->sql) + 1;
-	lexer->is_after_escape_string = false;
-	t->len = 1;
-	return kind;
-}
-
 static enum token_kind
 kind_of(struct sql_lexer *lexer, struct sql_token *t)
 {
 	char first = t->kind == SQL_END ? '\0' : *t->at;
 
-	switch (t->kind) {
-	case SQL_END:
+	if (t->kind == SQL_END)
 		return TOKEN_END;
-	case SQL_WORD:
+	if (t->kind == SQL_WORD)
 		return TOKEN_WORD;
-	case SQL_NUMBER:
-		return first == '.' ? take_one(lexer, t, TOKEN_SIGN) : TOKEN_NUMBER;
-	case SQL_QUOTED:
-		return first == '"' ? TOKEN_NAME : take_one(lexer, t, TOKEN_WORD);
-	case SQL_STRING:
-		if (first == '\'')
-			return TOKEN_STRING;
-		break;
-	default:
-		break;
-	}
-	return take_one(lexer, t, (first | 0x20) >= 'a' && (first | 0x20) <= 'z' ? TOKEN_WORD : TOKEN_SIGN);
+	if (t->kind == SQL_NUMBER && first != '.')
+		return TOKEN_NUMBER;
+	if (t->kind == SQL_QUOTED && first == '"')
+		return TOKEN_NAME;
+	if (t->kind == SQL_STRING && first == '\'')
+		return TOKEN_STRING;
+	/* The first character alone, so that signs stand for themselves, and an E before a string for a word. */
+	lexer->pos = (size_t)(t->at - lexer->sql) + 1;
+	lexer->is_after_escape_string = false;
+	t->len = 1;
+	return (first | 0x20) >= 'a' && (first | 0x20) <= 'z' ? TOKEN_WORD : TOKEN_SIGN;
 }
 
 /* Reads the next token, TOKEN_END at the end. Returns 0, or -1 with *why set at an unterminated quote or comment. */
@@ -254,6 +242,14 @@ take_name(const struct token *t, struct command *out, struct fail *why)
 	return 0;
 }
 
+/* The second of these words. */
+static bool
+take_string(const struct token *t, size_t count, struct command *out)
+{
+	return count > 1 && t[1].kind == TOKEN_STRING && !t[1].is_cut &&
+	       copy_string(out->text, sizeof(out->text), t[1].text);
+}
+
 static int
 take_like(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
@@ -261,8 +257,7 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 		return 0;
 	if (!command_is_word(&t[0], "LIKE"))
 		return unexpected(out->row, &t[0], why);
-	if (count < 2 || t[1].kind != TOKEN_STRING || t[1].is_cut ||
-	    !copy_string(out->text, sizeof(out->text), t[1].text))
+	if (!take_string(t, count, out))
 		return fail_set(why, "42601", "LIKE takes a pattern of at most %d bytes in single quotes",
 				TOKEN_TEXT_MAX);
 	if (count > 2)
@@ -302,8 +297,7 @@ take_sql(const struct token *t, size_t count, struct command *out, struct fail *
 {
 	if (count == 0 || !command_is_word(&t[0], "FOR"))
 		return take_like(t, count, out, why);
-	if (count != 2 || t[1].kind != TOKEN_STRING || t[1].is_cut ||
-	    !copy_string(out->text, sizeof(out->text), t[1].text))
+	if (count != 2 || !take_string(t, count, out))
 		return fail_set(why, "42601", "FOR takes SQL of at most %d bytes in single quotes", TOKEN_TEXT_MAX);
 	out->is_for = true;
 	return 0;
@@ -378,13 +372,8 @@ take_value(const struct token *t, size_t count, struct command *out)
 static bool
 is_set_phrase(const struct token *t, size_t count)
 {
-	static const char *const words[] = { "CHARACTERISTICS", "AUTHORIZATION", "TRANSACTION",
-					     "CONSTRAINTS",	"ROLE",		 "XML" };
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (count > 1 && command_is_word(&t[0], words[i]))
-			return true;
-	return false;
+	return count > 1 && t->kind == TOKEN_WORD &&
+	       text_is_one_of(t->text, "CHARACTERISTICS AUTHORIZATION TRANSACTION CONSTRAINTS ROLE XML");
 }
 
 static int

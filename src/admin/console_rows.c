@@ -48,46 +48,25 @@ console_put_text(struct buf *out, const char *text)
 	}
 }
 
-static uint64_t
-number_at(const void *field)
-{
-	uint64_t v;
-
-	memcpy(&v, field, sizeof(v));
-	return v;
-}
-
-static void
-console_put_number(struct buf *out, enum column_type type, uint64_t v)
-{
-	char text[NUMBER_TEXT_MAX];
-	uint64_t max;
-
-	if (type == COLUMN_BOOL) {
-		console_put_text(out, v != 0 ? "t" : "f");
-		return;
-	}
-	max = type == COLUMN_INT4 ? INT32_MAX : type == COLUMN_INT8 ? INT64_MAX : UINT64_MAX;
-	snprintf(text, sizeof(text), "%" PRIu64, v < max ? v : max);
-	console_put_text(out, text);
-}
-
+/* A field as the column's type has it, as text; NULL is SQL's. scratch has NUMBER_TEXT_MAX bytes. */
 static const char *
-text_at(const void *field)
+field_text(enum column_type type, const void *field, char *scratch)
 {
-	const char *text;
+	uint64_t max = type == COLUMN_INT4 ? INT32_MAX : type == COLUMN_INT8 ? INT64_MAX : UINT64_MAX, v;
 
-	memcpy(&text, field, sizeof(text));
-	return text;
-}
-
-static double
-float_at(const void *field)
-{
-	double v;
-
-	memcpy(&v, field, sizeof(v));
-	return v;
+	if (type == COLUMN_TEXT)
+		return *(const char *const *)field;
+	if (type == COLUMN_BOOL)
+		return *(const uint64_t *)field != 0 ? "t" : "f";
+	if (type != COLUMN_FLOAT8) {
+		v = *(const uint64_t *)field;
+		snprintf(scratch, NUMBER_TEXT_MAX, "%" PRIu64, v < max ? v : max);
+		return scratch;
+	}
+	snprintf(scratch, NUMBER_TEXT_MAX, "%.15g", *(const double *)field);
+	return isnan(*(const double *)field)   ? NULL
+	       : isinf(*(const double *)field) ? "Infinity"
+					       : scratch; /* as PostgreSQL writes it */
 }
 
 static void
@@ -97,18 +76,18 @@ add_json(struct rows *r, const void *row)
 		return;
 	buf_printf(r->out, r->count++ > 0 ? ",\n{" : "{");
 	for (size_t i = 0; i < r->column_count; i++) {
-		const void *field;
+		enum column_type type = r->columns[i].type;
+		const void *field = (const char *)row + r->columns[i].offset;
 
 		buf_printf(r->out, "%s\"%s\":", i > 0 ? "," : "", r->columns[i].name);
-		field = (const char *)row + r->columns[i].offset;
-		if (r->columns[i].type == COLUMN_TEXT)
-			json_put_string(r->out, text_at(field));
-		else if (r->columns[i].type == COLUMN_BOOL)
-			buf_printf(r->out, number_at(field) != 0 ? "true" : "false");
-		else if (r->columns[i].type != COLUMN_FLOAT8)
-			buf_printf(r->out, "%" PRIu64, number_at(field));
-		else if (isfinite(float_at(field)))
-			buf_printf(r->out, "%.15g", float_at(field));
+		if (type == COLUMN_TEXT)
+			json_put_string(r->out, *(const char *const *)field);
+		else if (type == COLUMN_BOOL)
+			buf_printf(r->out, *(const uint64_t *)field != 0 ? "true" : "false");
+		else if (type != COLUMN_FLOAT8)
+			buf_printf(r->out, "%" PRIu64, *(const uint64_t *)field);
+		else if (isfinite(*(const double *)field))
+			buf_printf(r->out, "%.15g", *(const double *)field);
 		else
 			buf_printf(r->out, "null");
 	}
@@ -130,7 +109,8 @@ rows_add(struct rows *r, const void *row)
 	size_t begun;
 
 	if (r->like != NULL) {
-		const char *liked = text_at((const char *)row + r->columns[r->like_column].offset);
+		const void *field = (const char *)row + r->columns[r->like_column].offset;
+		const char *liked = *(const char *const *)field;
 
 		if (liked == NULL || !console_like_matches(liked, r->like))
 			return;
@@ -143,19 +123,9 @@ rows_add(struct rows *r, const void *row)
 	buf_put_u16(r->out, (uint16_t)r->column_count);
 	for (size_t i = 0; i < r->column_count; i++) {
 		const void *field = (const char *)row + r->columns[i].offset;
+		char scratch[NUMBER_TEXT_MAX];
 
-		if (r->columns[i].type == COLUMN_TEXT)
-			console_put_text(r->out, text_at(field));
-		else if (r->columns[i].type == COLUMN_FLOAT8) {
-			double v = float_at(field);
-			char text[NUMBER_TEXT_MAX];
-
-			snprintf(text, sizeof(text), "%.15g", v);
-			console_put_text(r->out, isnan(v)   ? NULL
-						 : isinf(v) ? "Infinity"
-							    : text); /* as PostgreSQL writes it */
-		} else
-			console_put_number(r->out, r->columns[i].type, number_at(field));
+		console_put_text(r->out, field_text(r->columns[i].type, field, scratch));
 	}
 	message_end(r->out, begun);
 	r->count++;

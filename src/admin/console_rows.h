@@ -52,8 +52,7 @@ struct rows {
 	uint64_t json_max; /* not 0: rows are JSON objects separated by commas, at most this many */
 };
 
-/* Allocates count zeroed elements for the caller, who frees them; or without memory spoils the answer, and returns
- * NULL. */
+/* Allocates count zeroed elements for the caller, who frees them. Without memory: spoils the answer, returns NULL. */
 void *rows_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count);
 void rows_add(struct rows *r, const void *row);

@@ -81,7 +81,8 @@ stats_add(struct stats *to, const struct stats *from)
 		to->of[i] += from->of[i];
 }
 
-struct stats
+/* Between two counts that are took_us apart: per second, but times per transaction and per query. */
+static struct stats
 stats_rates(const struct stats *begun, const struct stats *now, uint64_t took_us)
 {
 	struct stats d, a;
@@ -124,8 +125,7 @@ console_stats_renew(struct console_stats *s, const struct database_sum *sums, ui
 		size_t len = strlen(sums->name);
 
 		if (m == NULL) {
-			m = calloc(1, sizeof(*m) + len + 1);
-			if (m == NULL)
+			if ((m = calloc(1, sizeof(*m) + len + 1)) == NULL)
 				continue;
 			memcpy(m->name, sums->name, len);
 			if (!TABLE_ADD(s->seed, s->table, m->name, len, m)) {
@@ -180,11 +180,10 @@ stats_log_tell(struct stats_log *s, const struct database_sum *sums, struct log 
 		if (now.of[i] < from.of[i])
 			from.of[i] = now.of[i];
 	if (s->told_us != 0) {
-		const uint64_t *of;
+		const uint64_t *of = rates.of;
 
 		rates = stats_rates(&from, &now, now_us - s->told_us);
 		/* In PgBouncer's words in any format: there are tools that read it. */
-		of = rates.of;
 		log_info(log,
 			 "stats: %" PRIu64 " xacts/s, %" PRIu64 " queries/s, %" PRIu64 " client parses/s, %" PRIu64
 			 " server parses/s, %" PRIu64 " binds/s, in %" PRIu64 " B/s, out %" PRIu64 " B/s, xact %" PRIu64

@@ -62,8 +62,6 @@ struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed
 void console_stats_free(struct console_stats *s);
 bool console_stats_is_due(const struct console_stats *s, uint64_t now_us); /* returns true if the minute is over */
 void console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us); /* begins one */
-/* Returns the rates between two counts that are took_us apart: per second, but times per transaction and per query. */
-struct stats stats_rates(const struct stats *begun, const struct stats *now, uint64_t took_us);
 struct stats stats_total(const struct database_counters *c);
 /* Averages of the database of this name over the last full minute; zeros before there was one. */
 struct stats stats_average(const struct console_stats *s, const char *database);

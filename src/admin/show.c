@@ -27,12 +27,6 @@ show_column_count(const struct show *show, struct client_env *const *crew)
 	return show->column_count - (crew[1] == NULL ? show->of_several : 0);
 }
 
-struct client *
-show_next_client(const struct show_env *env, const struct client *before)
-{
-	return clients_walk(env->host->crew, before);
-}
-
 struct pool *
 show_next_pool(const struct show_env *env, const struct pool *before)
 {
@@ -149,10 +143,4 @@ bool
 show_has_console(const struct show_env *env)
 {
 	return bouncer_does(env->clients->x.config, BOUNCER_LISTS_CONSOLE);
-}
-
-const char *
-show_console_name(const struct show_env *env)
-{
-	return show_has_console(env) ? "pgbouncer" : "pgweir";
 }

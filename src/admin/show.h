@@ -25,6 +25,12 @@ struct show_env {
 	uint64_t now_us, wall_us; /* the same moment on both clocks */
 };
 
+/* For callbacks that add rows. */
+struct show_fill {
+	const struct show_env *env;
+	struct rows *rows;
+};
+
 struct show {
 	const struct column *columns;
 	size_t column_count;
@@ -35,8 +41,7 @@ struct show {
 	bool is_of_door;
 };
 
-/* Walks through all clients and pools, whichever worker has them: begins with NULL, ends with NULL. */
-struct client *show_next_client(const struct show_env *env, const struct client *before);
+/* Walks through all pools, whichever worker has them: begins with NULL, ends with NULL. As clients_walk() does. */
 struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
 uint32_t show_count_servers(const struct show_env *env);
 /* The same for the parts of one pool, of which `of` is one: each is of another worker. */
@@ -46,8 +51,7 @@ uint32_t show_worker_of(const struct show_env *env, const struct pool *e);
 /* Adds up policy_get_counts() of all parts. */
 void show_count_parts(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
-/* Returns how many of its columns the rows have: with one worker they are as wide as PgBouncer's. crew: console_host's.
- */
+/* Returns how many columns the rows have: with one worker they are as wide as PgBouncer's. crew: console_host's. */
 size_t show_column_count(const struct show *show, struct client_env *const *crew);
 
 /* NULL: this command has no rows, or only its caller knows them (SHOW of a setting). */
@@ -61,9 +65,9 @@ const struct show *show_find(enum command_id id);
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
 
-/* A row of an answer in words (EXPLAIN): one sentence. */
-struct show_sentence {
-	const char *explanation;
+/* A row of one text: a sentence of an answer in words (EXPLAIN), a problem, a version. */
+struct show_text {
+	const char *text;
 };
 extern const struct column show_sentence_columns[1];
 /* show_wait.c: adds a sentence. */
@@ -77,12 +81,9 @@ void show_time(uint64_t wall_us, char out[SHOW_TIME_MAX]);
 uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
 /* Returns the time since since_us, never negative; 0 if that is 0. */
 uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
-/* Returns the console's name as a database. With a PgBouncer file it is shown among the databases. */
-const char *show_console_name(const struct show_env *env);
+/* Returns true if the console is shown among the databases, as "pgbouncer"; else its name is "pgweir". */
 bool show_has_console(const struct show_env *env);
-/*
- * --- show_holders.c: what the holder of a server does there ---
- */
+/* --- show_holders.c: what the holder of a server does there --- */
 struct holder_state {
 	char text[200]; /* "running", "idle in transaction", ... */
 	uint64_t since_us;
@@ -100,18 +101,17 @@ struct holding {
 	uint32_t root_pid; /* that process; 0: a prepared transaction */
 	uint64_t blocks; /* how many others are blocked by it, some behind each other */
 };
-/* Returns all that are held, the one held for longest first, and a last one without a server; free() frees them. NULL:
- * rows_scratch(). */
+/* Returns all that are held, longest first, and a last one without a server; free() frees them. NULL: rows_scratch().
+ */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_ROOT_MAX 64
 /* "client 12 (PID 4711)": who is at the root; "" if it is not blocked. */
 const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
-/* "client 12 (PID 4711), PID 999": who holds what the server waits for within PostgreSQL; "": nobody; NULL: not known.
- */
+/* "client 12 (PID 4711), PID 999": who holds what the server waits for in PostgreSQL; "": nobody; NULL: not known. */
 #define SHOW_BLOCKED_MAX 400
 const char *show_blocked_by(const struct show_env *env, const struct server *srv, char out[SHOW_BLOCKED_MAX]);
-/* The SQL that is under way there, or was last, without its literals. Returns its fingerprint; *has_text is false if
- * there was none. */
+/* The SQL under way there, or the last one, without its literals. Returns its fingerprint; *has_text: there was some.
+ */
 #define SHOW_QUERY_MAX 512
 uint64_t show_holder_query(const struct show_env *env, const struct server *srv, char out[SHOW_QUERY_MAX],
 			   bool *has_text);

@@ -61,14 +61,9 @@ fill_code(const struct show_env *env, struct rows *rows)
 	for (const struct database_sum *sum = sums; sum != NULL && sum->name != NULL; sum++) {
 		const struct pool_database *d = sum->known;
 		const struct code_answer *answer = d->code == NULL ? NULL : d->code->answer;
-		struct code_fill fill = { .rows = rows,
-					  .row = { .database = d->name,
-						   .name = "",
-						   .kind = "",
-						   .state = "unknown",
-						   .in_writes = "none",
-						   .because = "" },
-					  .sql = env->command->is_for ? env->command->text : NULL };
+		struct code_fill fill = { rows,
+					  { d->name, "", "", "unknown", "none", "", 0 },
+					  env->command->is_for ? env->command->text : NULL };
 		bool is_of_all = fill.sql == NULL;
 		char parts[SEAL_STATE_TEXT_MAX];
 		struct code_row row;

@@ -46,13 +46,11 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 	else if (theirs->type == BOUNCER_SWITCH)
 		buf_printf(to, "%d", *(const bool *)field ? 1 : 0);
 	else if (theirs->type == BOUNCER_WORD) {
-		const char *ours;
-		const char *word;
+		const char *ours, *word;
 
 		key_put(key, key_base_of(key, config), &text);
 		/* Writes what stands for ours where a word of PgBouncer's is asked for. */
-		ours = value_put_end(&text);
-		word = ours;
+		ours = word = value_put_end(&text);
 		for (size_t i = 0; theirs->words[i][0] != NULL; i++)
 			if (strcmp(theirs->words[i][1], ours) == 0)
 				word = theirs->words[i][0];
@@ -117,20 +115,18 @@ fill_config(const struct show_env *env, struct rows *rows)
 		bool is_read_back = theirs->fate <= BOUNCER_OWN && (written == NULL || !ours->is_reloadable);
 		struct buf value = { 0 }, fallback = { 0 };
 
-		/* A file of PgBouncer's has them all, as they are written; but one that waits for a restart is what it
-		 * was. */
+		/* A file of PgBouncer's has them all, as written; but one that waits for a restart is what it was. */
 		if (is_read_back)
 			put_theirs(&value, theirs, config);
 		if (is_read_back && written == NULL) {
-			const struct config_key *key = bouncer_key_ours(theirs);
 			struct config scratch;
 			struct fail why;
 
 			/* The default of ours, in a file of pgweir's. */
 			memset(&scratch, 0, sizeof(scratch));
-			if (key_store(key, key_base(key, &scratch), key->default_value, "", &why) == 0)
+			if (key_store(ours, key_base(ours, &scratch), ours->default_value, "", &why) == 0)
 				put_theirs(&fallback, theirs, &scratch);
-			key_free(key, key_base(key, &scratch));
+			key_free(ours, key_base(ours, &scratch));
 		}
 		if (written != NULL)
 			add_line(rows, theirs, is_read_back ? value_put_end(&value) : written,
@@ -149,13 +145,7 @@ fill_config(const struct show_env *env, struct rows *rows)
 
 const struct show show_config = { SHOW_COLUMNS(config_columns), 0, fill_config, true };
 
-struct problem_row {
-	const char *problem;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct problem_row
-COLUMNS(problems, TEXT(problem));
+COLUMNS(problems, COLUMN_NAMED(TEXT, struct show_text, "problem", text));
 
 static void
 fill_config_errors(const struct show_env *env, struct rows *rows)
@@ -163,7 +153,7 @@ fill_config_errors(const struct show_env *env, struct rows *rows)
 	const char *problem;
 
 	for (size_t i = 0; (problem = env->host->config_error(env->host->w, i)) != NULL; i++)
-		rows_add(rows, &(struct problem_row){ problem });
+		rows_add(rows, &(struct show_text){ problem });
 }
 
 const struct show show_config_errors = { SHOW_COLUMNS(problems_columns), 0, fill_config_errors, true };

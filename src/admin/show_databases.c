@@ -38,8 +38,7 @@ sum_of(struct sums *sums, const char *name)
 	TABLE_FIND(sums->seed, sums->table, name, strlen(name), s);
 	if (s != NULL)
 		return s;
-	s = rows_scratch(sums->rows, 1, sizeof(*s));
-	if (s == NULL)
+	if ((s = rows_scratch(sums->rows, 1, sizeof(*s))) == NULL)
 		return NULL;
 	s->name = name;
 	if (TABLE_ADD(sums->seed, sums->table, s->name, strlen(s->name), s))
@@ -192,8 +191,8 @@ fill_databases(const struct show_env *env, struct rows *rows)
 						    .database = "pgbouncer",
 						    .force_user = "pgbouncer" };
 
-			/* PgBouncer has its console among them, forced to a user of that name, with a pool of 2 that it
-			 * never uses. */
+			/* PgBouncer has its console among them, forced to a user of that name, with an unused pool
+			 * of 2. */
 			for (size_t at = 0; at < config->listen_count; at++)
 				if (!config->listens[at].is_unix)
 					row.port = config->listens[at].port;
@@ -278,7 +277,7 @@ fill_users(const struct show_env *env, struct rows *rows)
 		add_known_user(config->users[i].name, &sums);
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		add_pool(sum_of(&sums, e->user), e);
-	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c))
+	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c))
 		if (exchange_is_ready(&c->x))
 			add_known_user(exchange_user(&c->x), &sums); /* whose servers log in as somebody else */
 	HASH_ITER(hh, sums.table, s, next)

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define FIGURES 9
 #define FIGURE_MAX 24
@@ -18,8 +17,7 @@ struct latency_row {
 
 #define FIGURE(name, i) COLUMN_NAMED(TEXT, struct latency_row, name, figures[i])
 
-/* Query is all of it, as the client sees it; wait is for a server; server is PostgreSQL's own time to its first reply.
- */
+/* Query is all of it, as the client sees it; wait is for a server; server is PostgreSQL's time to its first reply. */
 #define COLUMNS_OF struct latency_row
 COLUMNS(latency, TEXT(database), INT8(requests), FIGURE("query_p50_ms", 0), FIGURE("query_p95_ms", 1),
 	FIGURE("query_p99_ms", 2), FIGURE("wait_p50_ms", 3), FIGURE("wait_p95_ms", 4), FIGURE("wait_p99_ms", 5),

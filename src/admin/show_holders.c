@@ -91,6 +91,16 @@ find_blockers(const struct show_env *env, const struct server *srv, uint32_t pid
 	return count;
 }
 
+/* Names the client of a process, or that process, if it is no client of pgweir's; 0: a prepared transaction. */
+static int
+put_process(const struct client *c, uint32_t pid, const char *before, char *out, size_t cap)
+{
+	if (c != NULL)
+		return snprintf(out, cap, "%sclient %" PRIu64 " (PID %" PRIu32 ")", before, c->x.ticket.id, pid);
+	return pid != 0 ? snprintf(out, cap, "%sPID %" PRIu32, before, pid)
+			: snprintf(out, cap, "%sa prepared transaction", before);
+}
+
 const char *
 show_blocked_by(const struct show_env *env, const struct server *srv, char out[SHOW_BLOCKED_MAX])
 {
@@ -100,17 +110,9 @@ show_blocked_by(const struct show_env *env, const struct server *srv, char out[S
 
 	out[0] = '\0';
 	for (int i = 0; i < count && len < SHOW_BLOCKED_MAX; i++) {
-		const struct client *c = find_client(env, srv->address, pids[i]);
-		const char *comma = i > 0 ? ", " : "";
-		int n;
+		int n = put_process(find_client(env, srv->address, pids[i]), pids[i], i > 0 ? ", " : "", out + len,
+				    SHOW_BLOCKED_MAX - len);
 
-		if (c != NULL)
-			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sclient %" PRIu64 " (PID %" PRIu32 ")", comma,
-				     c->x.ticket.id, pids[i]);
-		else if (pids[i] != 0)
-			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sPID %" PRIu32, comma, pids[i]);
-		else
-			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sa prepared transaction", comma);
 		len += n > 0 ? (size_t)n : 0;
 	}
 	return count < 0 ? NULL : out;
@@ -220,16 +222,9 @@ show_holdings(const struct show_env *env, struct rows *rows)
 const char *
 show_root(const struct holding *h, char out[SHOW_ROOT_MAX])
 {
-	const struct client *c = h->root != NULL ? h->root->srv->borrower : NULL;
-
 	if (!h->is_blocked)
 		return "";
-	if (c != NULL)
-		snprintf(out, SHOW_ROOT_MAX, "client %" PRIu64 " (PID %" PRIu32 ")", c->x.ticket.id, h->root->srv->pid);
-	else if (h->root_pid != 0)
-		snprintf(out, SHOW_ROOT_MAX, "PID %" PRIu32, h->root_pid);
-	else
-		snprintf(out, SHOW_ROOT_MAX, "a prepared transaction");
+	put_process(h->root != NULL ? h->root->srv->borrower : NULL, h->root_pid, "", out, SHOW_ROOT_MAX);
 	return out;
 }
 

@@ -1,6 +1,7 @@
 /* src/admin/show_lists.c - the small ones: LISTS, STATE, MEM, VERSION, HELP, PREPARED, WORKERS, METRICS, and the empty
  * ones; PEERS are in show_peers.c. */
 #include "admin/show.h"
+#include "client/clients.h"
 
 #include <stdlib.h>
 
@@ -22,7 +23,7 @@ count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
 	const struct client *c;
 
 	*used = *login = 0;
-	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
+	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
 		if (client_state_is_login((enum client_state)c->x.state))
 			++*login;
 		else if (c->x.state != CL_CANCEL)
@@ -85,10 +86,8 @@ COLUMNS(state, TEXT(key), TEXT(value));
 static void
 fill_state(const struct show_env *env, struct rows *rows)
 {
-	bool is_paused = pool_set_is_paused(env->clients->x.pools),
+	bool is_paused = pool_set_is_paused(env->clients->x.pools), is_suspended = env->clients->x.is_suspended,
 	     is_ending = env->host->is_shutting_down(env->host->w);
-
-	bool is_suspended = env->clients->x.is_suspended;
 
 	rows_add(rows, &(struct state_row){ "active", !is_paused && !is_suspended && !is_ending ? "yes" : "no" });
 	rows_add(rows, &(struct state_row){ "paused", is_paused ? "yes" : "no" });
@@ -133,20 +132,14 @@ const struct show show_mem = { SHOW_COLUMNS(memory_columns), 0, fill_memory, fal
 
 /* --- VERSION, HELP --- */
 
-struct version_row {
-	const char *version;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct version_row
-COLUMNS(version, TEXT(version));
+COLUMNS(version, COLUMN_NAMED(TEXT, struct show_text, "version", text));
 
 /* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
 static void
 fill_version(const struct show_env *env, struct rows *rows)
 {
 	(void)env;
-	rows_add(rows, &(struct version_row){ "PgBouncer " PGBOUNCER_VERSION });
+	rows_add(rows, &(struct show_text){ "PgBouncer " PGBOUNCER_VERSION });
 }
 
 const struct show show_version = { SHOW_COLUMNS(version_columns), 0, fill_version, true };
@@ -267,15 +260,7 @@ const struct show show_metrics = { SHOW_COLUMNS(metrics_columns), 0, fill_metric
 
 /* --- what PgBouncer has and pgweir has not --- */
 
-static const struct column dns_hosts_columns[] = {
-	{ "hostname", COLUMN_TEXT, 0 },
-	{ "ttl", COLUMN_INT8, 0 },
-	{ "addrs", COLUMN_TEXT, 0 },
-};
-static const struct column dns_zones_columns[] = {
-	{ "zonename", COLUMN_TEXT, 0 },
-	{ "serial", COLUMN_INT8, 0 },
-	{ "count", COLUMN_INT4, 0 },
-};
+COLUMNS(dns_hosts, { "hostname", COLUMN_TEXT, 0 }, { "ttl", COLUMN_INT8, 0 }, { "addrs", COLUMN_TEXT, 0 });
+COLUMNS(dns_zones, { "zonename", COLUMN_TEXT, 0 }, { "serial", COLUMN_INT8, 0 }, { "count", COLUMN_INT4, 0 });
 const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), 0, NULL, true };
 const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), 0, NULL, true };

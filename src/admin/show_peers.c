@@ -22,11 +22,8 @@ fill_peers(const struct show_env *env, struct rows *rows)
 	struct fail why;
 
 	while (config_next_peer(&at, &peer, &why) > 0) {
-		struct peer_row row = { .pool_size = 0 };
+		struct peer_row row = { .host = peer.host, .peer_id = peer.id, .port = peer.port };
 
-		row.peer_id = peer.id;
-		row.host = peer.host;
-		row.port = peer.port;
 		row.cl_active_cancel_req = row.sv_active_cancel = cancel_count_passed(env->clients, peer.id);
 		rows_add(rows, &row);
 	}

@@ -21,7 +21,7 @@ fill_pins(const struct show_env *env, struct rows *rows)
 {
 	const struct client *c;
 
-	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
+	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
 		struct pin_row row = { .client_id = c->x.ticket.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", reasons[160];
 
@@ -53,15 +53,10 @@ struct audit_show_row {
 COLUMNS(audit, TEXT(database), TEXT(user), TEXT(application_name), TEXT(kind), INT8(count), TEXT(last_seen),
 	TEXT(in_transaction_mode));
 
-struct audit_fill {
-	const struct show_env *env;
-	struct rows *rows;
-};
-
 static void
 add_audited(const struct audit_row *audited, void *arg)
 {
-	const struct audit_fill *fill = arg;
+	const struct show_fill *fill = arg;
 
 	for (unsigned i = 0; i < AUDIT_KINDS; i++) {
 		struct audit_show_row row = { .database = audited->database,
@@ -82,9 +77,7 @@ add_audited(const struct audit_row *audited, void *arg)
 static void
 fill_audit(const struct show_env *env, struct rows *rows)
 {
-	struct audit_fill fill = { env, rows };
-
-	if (audit_each(env->clients->x.audit, add_audited, &fill) < 0)
+	if (audit_each(env->clients->x.audit, add_audited, &(struct show_fill){ env, rows }) < 0)
 		rows->out->is_broken = true;
 }
 

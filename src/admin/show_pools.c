@@ -149,7 +149,7 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 {
 	const struct client *c;
 
-	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
+	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
 		struct waiter_row row = { .id = c->x.ticket.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", query[SHOW_QUERY_MAX];
 		const char *sql;

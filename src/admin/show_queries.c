@@ -65,15 +65,10 @@ static compare_fn *const orders[QUERY_ORDERS] = {
 	[QUERIES_BY_ROWS] = by_rows,   [QUERIES_BY_ERRORS] = by_errors,
 };
 
-struct queries_fill {
-	const struct show_env *env;
-	struct rows *rows;
-};
-
 static void
 add_queries(struct query_row *list, size_t count, void *arg)
 {
-	const struct queries_fill *fill = arg;
+	const struct show_fill *fill = arg;
 	const struct command *command = fill->env->command;
 	uint64_t most = command->top > 0 ? command->top : UINT64_MAX;
 
@@ -108,7 +103,7 @@ add_queries(struct query_row *list, size_t count, void *arg)
 static void
 fill_queries(const struct show_env *env, struct rows *rows)
 {
-	if (env->host->queries_read(env->host->queries, add_queries, &(struct queries_fill){ env, rows }) < 0)
+	if (env->host->queries_read(env->host->queries, add_queries, &(struct show_fill){ env, rows }) < 0)
 		rows->out->is_broken = true;
 }
 

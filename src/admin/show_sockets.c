@@ -1,5 +1,6 @@
 /* src/admin/show_sockets.c - SHOW CLIENTS, SERVERS, SOCKETS and ACTIVE_SOCKETS: one row per connection. */
 #include "admin/show.h"
+#include "client/clients.h"
 #include "statements/statements.h"
 
 #include "base/clock.h"
@@ -123,20 +124,15 @@ fill_stream(const struct stream *s, struct socket_row *row)
 static const char *
 client_state(const struct client *c)
 {
+	int activity = client_activity(c);
+
 	if (c->x.state == CL_CONSOLE)
 		return "active";
 	if (c->x.state == CL_CANCEL)
 		return "active_cancel_req";
 	if (c->x.state == CL_IN_LINE || c->x.state == CL_WELCOME_IN_LINE)
 		return "waiting";
-	switch (client_activity(c)) {
-	case CLIENT_IS_ACTIVE:
-		return "active";
-	case CLIENT_IS_IDLE:
-		return "idle";
-	default:
-		return "login";
-	}
+	return activity == CLIENT_IS_ACTIVE ? "active" : activity == CLIENT_IS_IDLE ? "idle" : "login";
 }
 
 static void
@@ -147,8 +143,9 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row_init(row, "C");
 	row->user = exchange_user(&c->x)[0] != '\0' ? exchange_user(&c->x) : "(nouser)";
 	row->database = c->x.pool != NULL	   ? c->x.pool->database->name
-			: c->x.state == CL_CONSOLE ? show_console_name(env)
-						   : "(nodb)";
+			: c->x.state != CL_CONSOLE ? "(nodb)"
+			: show_has_console(env)	   ? "pgbouncer"
+						   : "pgweir";
 	if (c->x.replication != REPLICATION_NONE)
 		row->replication = c->x.replication == REPLICATION_LOGICAL ? "logical" : "physical";
 	row->state = client_state(c);
@@ -220,47 +217,65 @@ server_row(const struct show_env *env, const struct pool *e, const struct server
 }
 
 static void
-borrowed_row(const struct show_env *env, const struct pool *e, const struct server *srv, struct socket_row *row)
-{
-	server_row(env, e, srv, row);
-	if (srv->borrower != NULL)
-		client_pointer(srv->borrower, row->link_text);
-}
-
-static void
-fill_clients(const struct show_env *env, struct rows *rows)
+add_clients(const struct show_env *env, struct rows *rows, bool is_in_use)
 {
 	struct socket_row row;
 	const struct client *c;
 
-	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
+	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
+		if (is_in_use && c->x.srv == NULL && c->x.state != CL_CONSOLE)
+			continue;
 		client_row(env, c, &row);
 		rows_add(rows, &row);
 	}
 }
 
 static void
-fill_servers(const struct show_env *env, struct rows *rows)
+add_servers(const struct show_env *env, struct rows *rows, const struct pool *e, bool is_in_use)
 {
 	struct socket_row row;
 	const struct server *srv;
 
+	TAILQ_FOREACH(srv, &e->servers, all) {
+		if (is_in_use && srv->state != SV_LENT)
+			continue;
+		server_row(env, e, srv, &row);
+		if (srv->borrower != NULL)
+			client_pointer(srv->borrower, row.link_text);
+		rows_add(rows, &row);
+	}
+}
+
+/* The connections that listen for all clients of a pool. */
+static void
+add_listeners(const struct show_env *env, struct rows *rows, const struct pool *e)
+{
+	struct socket_row row;
+
+	for (const struct notify_listener *l = e->listeners; l != NULL; l = notify_listener_next(l)) {
+		const struct server *srv = notify_listener_server(l);
+
+		if (srv == NULL)
+			continue;
+		server_row(env, e, srv, &row);
+		if (srv->state == SV_LENT)
+			row.state = "listen";
+		rows_add(rows, &row);
+	}
+}
+
+static void
+fill_clients(const struct show_env *env, struct rows *rows)
+{
+	add_clients(env, rows, false);
+}
+
+static void
+fill_servers(const struct show_env *env, struct rows *rows)
+{
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e)) {
-		TAILQ_FOREACH(srv, &e->servers, all) {
-			borrowed_row(env, e, srv, &row);
-			rows_add(rows, &row);
-		}
-		/* The connections that listen for all clients of a pool. */
-		for (const struct notify_listener *listener = e->listeners; listener != NULL;
-		     listener = notify_listener_next(listener)) {
-			srv = notify_listener_server(listener);
-			if (srv == NULL)
-				continue;
-			server_row(env, e, srv, &row);
-			if (srv->state == SV_LENT)
-				row.state = "listen";
-			rows_add(rows, &row);
-		}
+		add_servers(env, rows, e, false);
+		add_listeners(env, rows, e);
 	}
 }
 
@@ -274,24 +289,9 @@ fill_sockets(const struct show_env *env, struct rows *rows)
 static void
 fill_active_sockets(const struct show_env *env, struct rows *rows)
 {
-	struct socket_row row;
-	const struct server *srv;
-	const struct client *c;
-
-	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
-		if (c->x.srv == NULL && c->x.state != CL_CONSOLE)
-			continue;
-		client_row(env, c, &row);
-		rows_add(rows, &row);
-	}
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e)) {
-		TAILQ_FOREACH(srv, &e->servers, all) {
-			if (srv->state != SV_LENT)
-				continue;
-			borrowed_row(env, e, srv, &row);
-			rows_add(rows, &row);
-		}
-	}
+	add_clients(env, rows, true);
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
+		add_servers(env, rows, e, true);
 }
 
 const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), DATABASE_COLUMN, fill_clients, false };

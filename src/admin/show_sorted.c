@@ -48,7 +48,6 @@ show_database_sums(const struct show_env *env, struct rows *rows)
 {
 	struct database_sum *sums = database_sums(env->host->crew);
 
-	if (sums == NULL)
-		rows->out->is_broken = true;
+	rows->out->is_broken |= sums == NULL;
 	return sums;
 }

@@ -19,7 +19,7 @@
 #define SENTENCE_MAX 1400
 #define HOLDERS_TOLD 5
 
-const struct column show_sentence_columns[1] = { COLUMN_NAMED(TEXT, struct show_sentence, "explanation", explanation) };
+const struct column show_sentence_columns[1] = { COLUMN_NAMED(TEXT, struct show_text, "explanation", text) };
 
 void
 show_say(struct rows *rows, const char *fmt, ...)
@@ -30,7 +30,7 @@ show_say(struct rows *rows, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	rows_add(rows, &(struct show_sentence){ text });
+	rows_add(rows, &(struct show_text){ text });
 }
 
 struct client_text {

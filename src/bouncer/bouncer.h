@@ -8,7 +8,6 @@
  */
 #pragma once
 
-#include "config/config_origin.h"
 #include "config/config_state.h"
 
 #include <stdbool.h>
@@ -37,6 +36,16 @@ void bouncer_read(const char *text, size_t len, const char *path, const struct c
  */
 bool bouncer_import(const char *path, struct config_problems *problems, FILE *to);
 bool bouncer_import_text(const char *text, size_t len, const char *path, struct config_problems *problems, FILE *to);
+/*
+ * --- suggest.c: what to say about the name of a setting or section that is not known ---
+ *
+ * Says what a setting that section doesn't know may be meant for: a similar name, or the section that knows it. section
+ * is the text between the brackets ("pool", "database app"); in_scope: it is that of a database or user.
+ */
+void suggest_setting(const char *section, bool in_scope, const char *name, char *out, size_t out_size);
+/* The same for the name of a section. */
+void suggest_section(const char *section, char *out, size_t out_size);
+
 /* --- bouncer_words.c --- */
 
 /* Names settings in advice (a hint, a problem) as PgBouncer does; what does not fit is cut. */
@@ -48,8 +57,7 @@ const struct problem_words *bouncer_problem_words(const struct config *config);
  * file at hand is PgBouncer's and has one; what does not fit is cut.
  */
 void bouncer_change(const struct config *config, const char *text, char *out, size_t size);
-/* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, and with the names of the file at hand.
- */
+/* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, with the names of the file at hand. */
 void bouncer_tell(const struct config *config, const struct fail *why, struct fail *told);
 /* Writes what becomes of PgBouncer's settings and words, and its ways, as the tables of docs/pgbouncer.md. */
 void bouncer_print_keys(FILE *to);

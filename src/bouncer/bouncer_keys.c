@@ -8,27 +8,23 @@
  */
 #include "bouncer/bouncer_state.h"
 
+#include "config/config_value.h"
+
 #include <assert.h>
 #include <string.h>
 
+/* clang-format off */
 static const char *const pool_modes[][2] = {
 	{ "session", "session" }, { "transaction", "transaction" }, { "statement", "statement" }, { NULL, NULL }
 };
-static const char *const auth_types[][2] = { { "any", "trust" },
-					     { "trust", "trust" },
-					     { "plain", "password" },
-					     { "md5", "md5" },
-					     { "cert", "cert" },
-					     { "hba", "hba" },
-					     { "scram-sha-256", "scram-sha-256" },
-					     { NULL, NULL } };
-static const char *const sslmodes[][2] = { { "disable", "off" },
-					   { "allow", "allow" },
-					   { "prefer", "prefer" },
-					   { "require", "require" },
-					   { "verify-ca", "verify-ca" },
-					   { "verify-full", "verify-full" },
-					   { NULL, NULL } };
+static const char *const auth_types[][2] = {
+	{ "any", "trust" }, { "trust", "trust" }, { "plain", "password" }, { "md5", "md5" }, { "cert", "cert" }, { "hba", "hba" },
+	{ "scram-sha-256", "scram-sha-256" }, { NULL, NULL }
+};
+static const char *const sslmodes[][2] = {
+	{ "disable", "off" }, { "allow", "allow" }, { "prefer", "prefer" }, { "require", "require" }, { "verify-ca", "verify-ca" },
+	{ "verify-full", "verify-full" }, { NULL, NULL }
+};
 static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { NULL, NULL } };
 
 /* Columns: the fate of a setting, and pgweir's setting for it. */
@@ -40,8 +36,8 @@ static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { 
 #define IGNORED BOUNCER_IGNORED, NULL, NULL, NULL, NULL
 #define REFUSED BOUNCER_REFUSED, NULL, NULL, NULL, NULL
 
-#define DEFAULT_QUERY                                                                                                  \
-	"SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE "         \
+#define DEFAULT_QUERY \
+	"SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE " \
 	"rolname=$1 AND rolcanlogin"
 #define SIZES "pgweir sizes its buffers itself"
 #define DNS "names of hosts are looked up by the system's resolver, for each new connection"
@@ -50,7 +46,6 @@ static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { 
 #define CURVES "OpenSSL's own choice is used"
 #define NAMED "the log and the service manager know this process as pgweir"
 
-/* clang-format off */
 static const struct bouncer_key keys[] = {
 	{ "admin_users", "", BOUNCER_NAMES, TAKEN("auth", "admin_users"), NULL },
 	{ "application_name_add_host", "0", BOUNCER_SWITCH, TAKEN("pgweir", "application_name_add_host"), NULL },
@@ -233,6 +228,16 @@ bouncer_key_find(const char *name)
 		if (strcmp(keys[i].name, name) == 0)
 			return &keys[i];
 	return NULL;
+}
+
+const char *
+bouncer_key_nearest(const char *name)
+{
+	struct nearest nearest = nearest_to(name);
+
+	for (size_t i = 0; i < KEY_ROWS; i++)
+		nearest_try(&nearest, keys[i].name, NULL);
+	return nearest.name;
 }
 
 const struct config_key *

@@ -9,7 +9,6 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "config/config_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,12 +62,9 @@ begin_section(struct reader *r, unsigned line, const char *name)
 static void
 on_unknown(const struct reader *r, unsigned line, const char *name)
 {
-	struct nearest nearest = nearest_to(name);
+	const char *near = bouncer_key_nearest(name);
 	const struct config_key *ours;
-	const struct bouncer_key *key;
 
-	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
-		nearest_try(&nearest, key->name, NULL);
 	for (size_t i = 0; (ours = config_key(i)) != NULL; i++)
 		if (strcmp(ours->name, name) == 0) {
 			problem_error(
@@ -78,27 +74,20 @@ on_unknown(const struct reader *r, unsigned line, const char *name)
 			    name, ours->section);
 			return;
 		}
-	if (nearest.name != NULL)
-		problem_error(r->b->sink, line, "PgBouncer has no setting \"%s\"; did you mean \"%s\"?", name,
-			      nearest.name);
+	if (near != NULL)
+		problem_error(r->b->sink, line, "PgBouncer has no setting \"%s\"; did you mean \"%s\"?", name, near);
 	else
 		problem_error(r->b->sink, line, "PgBouncer has no setting \"%s\"", name);
 }
 
-static void
-put_bouncer_value(struct reader *r, unsigned line, const char *name, const char *value)
+void
+bouncer_set_value(struct bouncer *b, const struct bouncer_key *key, unsigned line, const char *value)
 {
-	const struct bouncer_key *key = bouncer_key_find(name);
-	size_t row;
+	size_t row = bouncer_key_row(key);
 
-	if (key == NULL) {
-		on_unknown(r, line, name);
-		return;
-	}
-	row = bouncer_key_row(key);
-	secret_free(r->b->values[row]);
-	r->b->values[row] = xstrdup(value);
-	r->b->lines[row] = line;
+	secret_free(b->values[row]);
+	b->values[row] = xstrdup(value);
+	b->lines[row] = line;
 }
 
 static void
@@ -148,6 +137,7 @@ include(struct reader *r, unsigned line, const char *path)
 static void
 read_setting(struct reader *r, unsigned line, char *text)
 {
+	const struct bouncer_key *key;
 	bool is_quoted = *text == '\'';
 	char *name = is_quoted ? text + 1 : text, *end, *value;
 	size_t len = is_quoted ? strcspn(name, "'")
@@ -163,28 +153,20 @@ read_setting(struct reader *r, unsigned line, char *text)
 	value++;
 	value += strspn(value, " \t");
 	*end = '\0';
-	switch (r->where) {
-	case BEFORE_SECTIONS:
+	if (r->where == BEFORE_SECTIONS)
 		problem_error(r->b->sink, line, "\"%s\" stands before the first section", name);
-		break;
-	case IN_PGBOUNCER:
-		put_bouncer_value(r, line, name, value);
-		break;
-	case IN_DATABASES:
-		put_entry(r, &r->b->databases, line, name, value);
-		break;
-	case IN_USERS:
-		put_entry(r, &r->b->users, line, name, value);
-		break;
-	case IN_PEERS:
-		put_entry(r, &r->b->peers, line, name, value);
-		break;
-	case IN_OURS:
+	else if (r->where == IN_PGBOUNCER && (key = bouncer_key_find(name)) != NULL)
+		bouncer_set_value(r->b, key, line, value);
+	else if (r->where == IN_PGBOUNCER)
+		on_unknown(r, line, name);
+	else if (r->where == IN_OURS)
 		bouncer_add_ours(r->b, line, r->section, name, value);
-		break;
-	case IN_OTHER:
-		break;
-	}
+	else if (r->where != IN_OTHER)
+		put_entry(r,
+			  r->where == IN_DATABASES ? &r->b->databases
+			  : r->where == IN_USERS   ? &r->b->users
+						   : &r->b->peers,
+			  line, name, value);
 }
 
 static void

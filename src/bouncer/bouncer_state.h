@@ -51,6 +51,7 @@ struct bouncer_key {
 /* Row i, or NULL after the last one. */
 const struct bouncer_key *bouncer_key(size_t i);
 const struct bouncer_key *bouncer_key_find(const char *name);
+const char *bouncer_key_nearest(const char *name); /* for "did you mean"; NULL: none */
 size_t bouncer_key_row(const struct bouncer_key *key);
 bool bouncer_key_is_changeable(const struct bouncer_key *key); /* by a reload or SET */
 /* Returns the setting of pgweir's that it becomes, or that it is a part of; NULL if there is none. */
@@ -106,6 +107,8 @@ struct bouncer {
 	size_t note_count;
 };
 
+/* Sets the value of a setting that is on this line. */
+void bouncer_set_value(struct bouncer *b, const struct bouncer_key *key, unsigned line, const char *value);
 void bouncer_fini(struct bouncer *b); /* wipes: there may be passwords */
 
 /* Fills values and entries. */

@@ -341,19 +341,20 @@ bouncer_translate(struct bouncer *b)
 static void
 override_ours(struct bouncer *b, const char *section, const char *key, const char *value)
 {
+	char *escaped = escape_dollars(value);
+
 	for (size_t i = 0; i < b->ours_count; i++) {
 		struct bouncer_setting *s = &b->ours[i];
 
 		if (strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0)
 			continue;
 		secret_free(s->value);
-		s->value = escape_dollars(value);
+		s->value = escaped;
 		s->line = LINE_SET;
 		return;
 	}
-	value = escape_dollars(value);
-	bouncer_add_ours(b, LINE_SET, section, key, value);
-	free((char *)(uintptr_t)value);
+	bouncer_add_ours(b, LINE_SET, section, key, escaped);
+	free(escaped);
 }
 
 static void
@@ -362,21 +363,14 @@ override(struct bouncer *b, const struct config_override *o)
 	const struct bouncer_key *key = bouncer_key_find(o->name);
 	const char *dot = strchr(o->name, '.');
 	char section[32];
-	size_t row;
 
 	if (key == NULL && dot != NULL && (size_t)(dot - o->name) < sizeof(section)) {
 		snprintf(section, sizeof(section), "%.*s", (int)(dot - o->name), o->name);
 		override_ours(b, section, dot + 1, o->value);
-		return;
-	}
-	if (key == NULL) {
+	} else if (key == NULL)
 		problem_error(b->sink, LINE_SET, "PgBouncer has no setting \"%.64s\"", o->name);
-		return;
-	}
-	row = bouncer_key_row(key);
-	secret_free(b->values[row]);
-	b->values[row] = xstrdup(o->value);
-	b->lines[row] = LINE_SET;
+	else
+		bouncer_set_value(b, key, LINE_SET, o->value);
 }
 
 void
@@ -392,8 +386,8 @@ bouncer_read(const char *text, size_t len, const char *path, const struct config
 		override(&b, &overrides[i]);
 	bouncer_translate(&b);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		/* Sections in the order of the table of keys, so that each begins once; then databases and users in
-		 * theirs. */
+		/* In the order of the table of keys, so that each section begins once; databases and users in theirs.
+		 */
 		if (strcmp(section, key->section) != 0) {
 			bool has_begun = false;
 

@@ -2,11 +2,10 @@
  * src/bouncer/suggest.c - what to say about a name that is not known: a similar name, the section that has it, or what
  * a name of PgBouncer's (bouncer_keys.c) is here. Other poolers' names are in docs/migrating.md.
  */
-#include "bouncer/suggest.h"
+#include "bouncer/bouncer_state.h"
 
 #include "base/buf.h"
 #include "base/text.h"
-#include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 
@@ -25,7 +24,7 @@ struct foreign_name {
 
 /* Returns the name of a key in the section at hand; NULL if it isn't there. */
 static const char *
-name_here(const struct config_key *key, const char *section, int in_scope)
+name_here(const struct config_key *key, const char *section, bool in_scope)
 {
 	if (in_scope)
 		return key->scope_name;
@@ -34,7 +33,7 @@ name_here(const struct config_key *key, const char *section, int in_scope)
 
 /* Known, but not under this name. */
 static bool
-say_renamed(const char *section, int in_scope, const char *name, char *out, size_t out_size)
+say_renamed(const char *section, bool in_scope, const char *name, char *out, size_t out_size)
 {
 	const struct config_key *key;
 
@@ -144,7 +143,7 @@ say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 
 /* Returns false if PgBouncer has nothing of that name. */
 static bool
-find_foreign(const char *name, int in_scope, struct foreign_name *out, char note[static NOTE_MAX])
+find_foreign(const char *name, bool in_scope, struct foreign_name *out, char note[static NOTE_MAX])
 {
 	const struct bouncer_word *word = bouncer_word_find(name, OF_DATABASE | OF_USER);
 	const struct bouncer_key *key = bouncer_key_find(word != NULL && word->key != NULL ? word->key : name);
@@ -170,20 +169,9 @@ find_foreign(const char *name, int in_scope, struct foreign_name *out, char note
 	return true;
 }
 
-static const char *
-nearest_foreign(const char *name)
-{
-	struct nearest nearest = nearest_to(name);
-	const struct bouncer_key *key;
-
-	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
-		nearest_try(&nearest, key->name, NULL);
-	return nearest.name;
-}
-
 /* Near to a name of this section, else of any section, else of PgBouncer's. */
 static void
-say_nearest(const char *section, int in_scope, const char *name, char *out, size_t out_size)
+say_nearest(const char *section, bool in_scope, const char *name, char *out, size_t out_size)
 {
 	struct nearest here = nearest_to(name), anywhere = here;
 	char note[NOTE_MAX];
@@ -214,7 +202,7 @@ say_nearest(const char *section, int in_scope, const char *name, char *out, size
 		snprintf(out, out_size, "; did you mean \"%s\"?", here.name);
 	else if (anywhere.name != NULL)
 		snprintf(out, out_size, "; did you mean \"%s\" in [%s]?", anywhere.name, key->section);
-	else if ((theirs = nearest_foreign(name)) != NULL && find_foreign(theirs, in_scope, &foreign, note) &&
+	else if ((theirs = bouncer_key_nearest(name)) != NULL && find_foreign(theirs, in_scope, &foreign, note) &&
 		 foreign.here != NULL)
 		snprintf(out, out_size, "; did you mean PgBouncer's \"%s\"? Here it is \"%s\" in [%s]", theirs,
 			 foreign.here, foreign.section);
@@ -223,7 +211,7 @@ say_nearest(const char *section, int in_scope, const char *name, char *out, size
 }
 
 void
-suggest_setting(const char *section, int in_scope, const char *name, char *out, size_t out_size)
+suggest_setting(const char *section, bool in_scope, const char *name, char *out, size_t out_size)
 {
 	char note[NOTE_MAX];
 	struct foreign_name foreign;
@@ -265,12 +253,11 @@ suggest_section(const char *section, char *out, size_t out_size)
 	const struct config_key *key;
 	char word[SUGGEST_WORD_MAX + 2];
 
-	for (size_t i = 0; i < sizeof(foreign_sections) / sizeof(foreign_sections[0]); i++) {
+	for (size_t i = 0; i < sizeof(foreign_sections) / sizeof(foreign_sections[0]); i++)
 		if (strcmp(foreign_sections[i].name, section) == 0) {
 			snprintf(out, out_size, "section [%s] %s", section, foreign_sections[i].text);
 			return;
 		}
-	}
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(section, " \t"), section);
 	nearest = nearest_to(word);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)

@@ -209,13 +209,8 @@ config_has_auth_query(const struct config *config)
 {
 	struct scope_settings settings;
 
-	for (size_t i = 0; i < config->database_count; i++) {
-		config_effective(config, &config->databases[i], NULL, &settings);
-		if (strcmp(settings.auth_query, "off") != 0)
-			return true;
-	}
-	for (size_t i = 0; i < config->tenant_count; i++) {
-		config_effective(config, &config->tenant_scopes[i], NULL, &settings);
+	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
+		config_effective(config, s.scope, NULL, &settings);
 		if (strcmp(settings.auth_query, "off") != 0)
 			return true;
 	}

@@ -134,8 +134,8 @@ struct config {
 	uint64_t auth_query_ttl_us;
 	uint32_t scram_iterations; /* for verifiers made from plain passwords */
 	char **admin_users, **stats_users; /* NULL-terminated */
-	/* [tls_client]; [tls_server] is in defaults. Files by SNI: lists with ", " between, as many keys as
-	 * certificates */
+	/* [tls_client]; [tls_server] is in defaults. Files by SNI: lists with ", " between, a key for each certificate
+	 */
 	enum tls_mode tls_mode;
 	char *tls_certificate_file, *tls_key_file, *tls_ca_file, *tls_crl_file, *tls_min_version, *tls_ciphers,
 	    *tls13_ciphers;
@@ -180,12 +180,11 @@ struct config {
 	atomic_uint refs;
 };
 
-/* A value for a setting that wins over the file's: see load_config_with(). */
+/* A value for a setting that wins over the file's: see load_config(). */
 struct config_override {
 	const char *name, *value;
 };
-/* Sets one setting from the command line, in a config that is fresh: a reload reads the file alone. Returns 0, or -1
- * with *why set. */
+/* Sets a setting from the command line, in a fresh config: a reload reads the file alone. 0, or -1 with *why set. */
 int config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* wipes secrets; NULL is fine */

@@ -71,17 +71,6 @@ add_row(const struct config_row *row, void *arg)
 	e->hidden = row->hidden != NULL ? xstrdup(row->hidden) : NULL;
 }
 
-static void
-add_scopes(struct list *list, const char *word, const struct config_scope *scopes, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		char *section = xasprintf("%s %s", word, scopes[i].name);
-
-		add(list, section, NULL);
-		free(section);
-	}
-}
-
 static int
 compare_entries(const void *a, const void *b)
 {
@@ -91,6 +80,15 @@ compare_entries(const void *a, const void *b)
 	return order != 0 ? order : (x->place > y->place) - (x->place < y->place);
 }
 
+static void
+entry_fini(struct entry *e)
+{
+	free(e->name);
+	free(e->value);
+	free(e->hidden);
+	free(e->pending);
+}
+
 static struct list
 list_of(const struct config *config)
 {
@@ -98,9 +96,12 @@ list_of(const struct config *config)
 	size_t kept = 0;
 
 	config_each(config, add_row, &list);
-	add_scopes(&list, "database", config->databases, config->database_count);
-	add_scopes(&list, "tenant", config->tenant_scopes, config->tenant_count);
-	add_scopes(&list, "user", config->users, config->user_count);
+	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
+		char *section = xasprintf("%s %s", s.word, s.scope->name);
+
+		add(&list, section, NULL);
+		free(section);
+	}
 	qsort(list.entries, list.count, sizeof(*list.entries), compare_entries);
 	/* Several of one name, as of listen, become one: "a, b". */
 	for (size_t i = 0; i < list.count; i++) {
@@ -112,13 +113,9 @@ list_of(const struct config *config)
 			continue;
 		}
 		both = xasprintf("%s, %s", last->value, e->value);
-
 		free(last->value);
 		last->value = both;
-		free(e->name);
-		free(e->value);
-		free(e->hidden);
-		free(e->pending);
+		entry_fini(e);
 	}
 	list.count = kept;
 	return list;
@@ -127,12 +124,8 @@ list_of(const struct config *config)
 static void
 list_fini(struct list *list)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		free(list->entries[i].name);
-		free(list->entries[i].value);
-		free(list->entries[i].hidden);
-		free(list->entries[i].pending);
-	}
+	for (size_t i = 0; i < list->count; i++)
+		entry_fini(&list->entries[i]);
 	free(list->entries);
 }
 

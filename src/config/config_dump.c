@@ -43,9 +43,8 @@ static void
 dump_value(const struct dump *dump, const char *name, const char *value, const char *raw, unsigned origin)
 {
 	struct buf escaped = { 0 }, line = { 0 };
-	const char *text;
+	const char *text = put_quoted(&escaped, value);
 
-	text = put_quoted(&escaped, value);
 	if (text == NULL || !reader_can_hold(name, text))
 		text = raw != NULL && reader_can_hold(name, raw) ? raw : NULL;
 	if (text != NULL) {
@@ -70,27 +69,27 @@ dump_value(const struct dump *dump, const char *name, const char *value, const c
 }
 
 static void
-dump_scope(const struct dump *dump, const char *word, const struct config_scope *scope,
-	   const struct scope_origin *origin)
+dump_scope(const struct dump *dump, const struct config_section *s)
 {
+	const struct config_scope *scope = s->scope;
 	struct buf text = { 0 };
 	const struct config_key *key;
 	char *upstream;
 
-	buf_printf(&text, "[%s ", word);
+	buf_printf(&text, "[%s ", s->word);
 	value_put_name(&text, scope->name);
 	buf_printf(&text, "]");
 	fprintf(dump->to, "%.*s\n", (int)text.len, (const char *)text.bytes);
 	upstream = scope->upstream != NULL ? upstream_text(scope->upstream, false) : NULL;
 	if (upstream != NULL)
-		dump_value(dump, "upstream", upstream, origin->upstream_raw, origin->upstream_line);
+		dump_value(dump, "upstream", upstream, s->origin->upstream_raw, s->origin->upstream_line);
 	free(upstream);
 	for (size_t bit = 0; (key = config_scope_key(bit)) != NULL; bit++) {
 		if (!(scope->set & UINT64_C(1) << bit))
 			continue;
 		text.len = 0;
 		key_put(key, &scope->settings, &text);
-		dump_value(dump, key->scope_name, value_put_end(&text), NULL, origin->lines[bit]);
+		dump_value(dump, key->scope_name, value_put_end(&text), NULL, s->origin->lines[bit]);
 	}
 	buf_fini(&text);
 }
@@ -121,10 +120,6 @@ config_dump(const struct config *config, FILE *to)
 			buf_fini(&value);
 		}
 	}
-	for (size_t i = 0; i < config->database_count; i++)
-		dump_scope(&dump, "database", &config->databases[i], &origins->databases[i]);
-	for (size_t i = 0; i < config->tenant_count; i++)
-		dump_scope(&dump, "tenant", &config->tenant_scopes[i], &origins->tenants[i]);
-	for (size_t i = 0; i < config->user_count; i++)
-		dump_scope(&dump, "user", &config->users[i], &origins->users[i]);
+	for (struct config_section s = { 0 }; config_next_section(config, &s);)
+		dump_scope(&dump, &s);
 }

@@ -73,31 +73,59 @@ emit_upstream(const struct walk *walk, const char *section, const struct upstrea
 }
 
 static void
-emit_scope(const struct walk *walk, const char *word, const struct config_scope *scope,
-	   const struct scope_origin *origin)
+emit_scope(const struct walk *walk, const struct config_section *s)
 {
+	const struct config_scope *scope = s->scope;
 	struct buf section = { 0 };
 	const struct config_key *key;
 	const char *name;
 
-	buf_printf(&section, "%s ", word);
+	buf_printf(&section, "%s ", s->word);
 	value_put_name(&section, scope->name);
 	name = value_put_end(&section);
 	if (scope->upstream != NULL)
-		emit_upstream(walk, name, scope->upstream, origin->upstream_line);
+		emit_upstream(walk, name, scope->upstream, s->origin->upstream_line);
 	for (size_t bit = 0; (key = config_scope_key(bit)) != NULL; bit++) {
 		struct config_row row = row_of(key, name, key->scope_name);
 
 		if (scope->set & UINT64_C(1) << bit)
-			emit_key(walk, key, &scope->settings, &row, origin->lines[bit]);
+			emit_key(walk, key, &scope->settings, &row, s->origin->lines[bit]);
 	}
 	buf_fini(&section);
+}
+
+bool
+config_next_section(const struct config *config, struct config_section *s)
+{
+	const struct config_origin *origins = config->origins;
+	const struct {
+		const char *word;
+		const struct config_scope *scopes;
+		const struct scope_origin *origins;
+		size_t count;
+	} kinds[] = {
+		{ "database", config->databases, origins->databases, config->database_count },
+		{ "tenant", config->tenant_scopes, origins->tenants, config->tenant_count },
+		{ "user", config->users, origins->users, config->user_count },
+	};
+	size_t i = s->place++;
+
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); i -= kinds[k++].count)
+		if (i < kinds[k].count) {
+			s->word = kinds[k].word;
+			s->scope = &kinds[k].scopes[i];
+			s->origin = &kinds[k].origins[i];
+			return true;
+		}
+	return false;
 }
 
 const char *
 config_bouncer_value(const struct config *config, size_t row)
 {
-	return config_is_pgbouncers(config) ? source_value(config->origins->source, row) : NULL;
+	const struct config_source *source = config->origins->source;
+
+	return source != NULL && row < source->value_count ? source->values[row] : NULL;
 }
 
 void
@@ -118,10 +146,6 @@ config_each(const struct config *config, void (*row)(const struct config_row *ro
 			emit(&walk, &plain, origins->listen_lines[k]);
 		}
 	}
-	for (size_t i = 0; i < config->database_count; i++)
-		emit_scope(&walk, "database", &config->databases[i], &origins->databases[i]);
-	for (size_t i = 0; i < config->tenant_count; i++)
-		emit_scope(&walk, "tenant", &config->tenant_scopes[i], &origins->tenants[i]);
-	for (size_t i = 0; i < config->user_count; i++)
-		emit_scope(&walk, "user", &config->users[i], &origins->users[i]);
+	for (struct config_section s = { 0 }; config_next_section(config, &s);)
+		emit_scope(&walk, &s);
 }

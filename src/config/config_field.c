@@ -4,7 +4,6 @@
 #include "config/config_value.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,24 +13,10 @@ static_assert(sizeof(enum pool_mode) == sizeof(unsigned) && sizeof(enum log_leve
 	      "an enum is not as wide as an unsigned");
 
 /* Structs are larger than the row's offset, and the row's type says what is there. */
-static void *
-field_of(const struct config_key *key, void *base)
+static size_t
+offset_in(const struct config_key *key)
 {
-	size_t offset = key->offset;
-
-	if (key->scope_name != NULL)
-		offset -= offsetof(struct config, defaults);
-	return (char *)base + offset;
-}
-
-static const void *
-field_in(const struct config_key *key, const void *base)
-{
-	size_t offset = key->offset;
-
-	if (key->scope_name != NULL)
-		offset -= offsetof(struct config, defaults);
-	return (const char *)base + offset;
+	return key->offset - (key->scope_name != NULL ? offsetof(struct config, defaults) : 0);
 }
 
 void *
@@ -56,15 +41,6 @@ store_text(char **field, char *text)
 }
 
 static bool
-field_is_plain(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			return false;
-	return true;
-}
-
-static bool
 field_is_word(const struct config_key *key, const char *text)
 {
 	for (size_t i = 0; key->words != NULL && key->words[i] != NULL; i++)
@@ -79,7 +55,7 @@ store_path(const struct config_key *key, char **field, const char *text, const c
 	struct buf words = { 0 };
 	const char *near;
 
-	if (!field_is_plain(text))
+	if (!value_is_plain(text))
 		return fail_set(why, "F0000", "a path has no control characters");
 	if (strlen(text) >= 4096)
 		return fail_set(why, "F0000", "a path has at most 4095 bytes");
@@ -129,7 +105,7 @@ store_time(const struct config_key *key, void *field, const char *text, struct f
 
 	if (!field_is_word(key, text) && value_time(text, key->min, key->max, &us, why) < 0)
 		return key->words == NULL || why->hint[0] != '\0' ? -1 : fail_hint(why, "off is allowed too");
-	memcpy(field, &us, sizeof(us));
+	*(uint64_t *)field = us;
 	return 0;
 }
 
@@ -138,21 +114,15 @@ store_number(const struct config_key *key, void *field, const char *text, struct
 {
 	uint64_t n = CONFIG_COUNT_AUTO;
 
-	if (key->type == KEY_COUNT) {
-		uint32_t count;
-
-		if (!field_is_word(key, text) && value_count(text, key->min, key->max, &n, why) < 0)
-			return key->words == NULL || why->hint[0] != '\0' ? -1 : fail_hint(why, "auto is allowed too");
-		count = (uint32_t)n; /* the row's bounds are below UINT32_MAX */
-		memcpy(field, &count, sizeof(count));
-	} else {
-		size_t bytes;
-
+	if (key->type == KEY_SIZE) {
 		if (value_size(text, key->min, key->max, &n, why) < 0)
 			return -1;
-		bytes = n;
-		memcpy(field, &bytes, sizeof(bytes));
+		*(size_t *)field = n;
+		return 0;
 	}
+	if (!field_is_word(key, text) && value_count(text, key->min, key->max, &n, why) < 0)
+		return key->words == NULL || why->hint[0] != '\0' ? -1 : fail_hint(why, "auto is allowed too");
+	*(uint32_t *)field = (uint32_t)n; /* the row's bounds are below UINT32_MAX */
 	return 0;
 }
 
@@ -201,7 +171,7 @@ store_names(char ***field, const char *text, struct fail *why)
 int
 key_store(const struct config_key *key, void *base, const char *text, const char *folder, struct fail *why)
 {
-	void *field = field_of(key, base);
+	void *field = (char *)base + offset_in(key);
 	unsigned word;
 
 	switch (key->type) {
@@ -223,7 +193,7 @@ key_store(const struct config_key *key, void *base, const char *text, const char
 		return value_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, xstrdup(text));
 	case KEY_TEXT:
 	case KEY_SECRET:
-		if (!field_is_plain(text))
+		if (!value_is_plain(text))
 			return fail_set(why, "F0000", "control characters are not allowed here");
 		return store_text(field, xstrdup(text));
 	case KEY_PATH:
@@ -244,7 +214,7 @@ void
 key_put(const struct config_key *key, const void *base, struct buf *to)
 {
 	const struct config *config = base;
-	const void *field = field_in(key, base);
+	const void *field = (const char *)base + offset_in(key);
 
 	switch (key->type) {
 	case KEY_COUNT:
@@ -316,14 +286,14 @@ field_size(const struct config_key *key)
 void
 key_copy(const struct config_key *key, void *to, const void *from)
 {
-	memcpy(field_of(key, to), field_in(key, from), field_size(key));
+	memcpy((char *)to + offset_in(key), (const char *)from + offset_in(key), field_size(key));
 }
 
 void
 key_free(const struct config_key *key, void *base)
 {
 	struct config *config = base;
-	void *field = field_of(key, base);
+	void *field = (char *)base + offset_in(key);
 
 	switch (key->type) {
 	case KEY_WORD_TEXT:

@@ -22,44 +22,30 @@ listen_unix(const char *path, struct config_listen *out, struct fail *why)
 	return 0;
 }
 
+/* A numeric address, in brackets or not; * and localhost stand for two of IPv4. */
 static int
-listen_v6(const char *text, size_t len, struct config_listen *out, struct fail *why)
+listen_numeric(const char *text, size_t len, bool is_v6, struct config_listen *out, struct fail *why)
 {
-	char address[64];
-	struct in6_addr v6;
-
-	if (len < sizeof(address)) {
-		memcpy(address, text, len);
-		address[len] = '\0';
-		if (inet_pton(AF_INET6, address, &v6) == 1) {
-			inet_ntop(AF_INET6, &v6, out->host, sizeof(out->host));
-			return 0;
-		}
-	}
-	return fail_set(why, "F0000", "between [ and ] a numeric IPv6 address is needed, for example [::1]:6432");
-}
-
-static int
-listen_v4(const char *text, size_t len, struct config_listen *out, struct fail *why)
-{
+	int family = is_v6 ? AF_INET6 : AF_INET;
 	char address[64] = "";
-	struct in_addr v4;
+	struct in6_addr binary; /* room for either kind */
 
-	if (len < sizeof(address)) {
-		memcpy(address, text, len);
-		address[len] = '\0';
-	}
-	if (strcmp(address, "*") == 0)
+	if (len < sizeof(address))
+		snprintf(address, sizeof(address), "%.*s", (int)len, text);
+	if (!is_v6 && strcmp(address, "*") == 0)
 		snprintf(address, sizeof(address), "0.0.0.0");
-	else if (strcmp(address, "localhost") == 0)
+	else if (!is_v6 && strcmp(address, "localhost") == 0)
 		snprintf(address, sizeof(address), "127.0.0.1");
-	if (inet_pton(AF_INET, address, &v4) != 1)
-		return fail_set(
-		    why, "F0000",
-		    "\"%.*s\" is not a numeric address; use one such as 127.0.0.1 or [::1], or * for all of IPv4",
-		    (int)(len < 64 ? len : 64), text);
-	inet_ntop(AF_INET, &v4, out->host, sizeof(out->host));
-	return 0;
+	if (inet_pton(family, address, &binary) == 1) {
+		inet_ntop(family, &binary, out->host, sizeof(out->host));
+		return 0;
+	}
+	if (is_v6)
+		return fail_set(why, "F0000",
+				"between [ and ] a numeric IPv6 address is needed, for example [::1]:6432");
+	return fail_set(why, "F0000",
+			"\"%.*s\" is not a numeric address; use one such as 127.0.0.1 or [::1], or * for all of IPv4",
+			(int)(len < 64 ? len : 64), text);
 }
 
 int
@@ -80,11 +66,11 @@ value_listen(const char *text, struct config_listen *out, struct fail *why)
 	else if (value_count(colon + 1, 1, PORT_MAX, &port, why) < 0)
 		rc = fail_set(why, "F0000", "the port is a number from 1 to %d", PORT_MAX);
 	else if (text[0] == '[')
-		rc = listen_v6(text + 1, (size_t)(colon - text) - 2, &listen, why);
+		rc = listen_numeric(text + 1, (size_t)(colon - text) - 2, true, &listen, why);
 	else if (memchr(text, ':', (size_t)(colon - text)) != NULL)
 		rc = fail_set(why, "F0000", "put brackets around an IPv6 address, for example [::1]:6432");
 	else
-		rc = listen_v4(text, (size_t)(colon - text), &listen, why);
+		rc = listen_numeric(text, (size_t)(colon - text), false, &listen, why);
 	listen.port = (uint16_t)port;
 	if (rc == 0)
 		*out = listen;

@@ -28,6 +28,16 @@ struct config_origin {
 	struct scope_origin *databases, *tenants, *users; /* beside the scopes of config */
 };
 
+/* A [database NAME], [tenant NAME] or [user NAME] section. Zeroed: before the first one. */
+struct config_section {
+	const char *word; /* what it begins with: "database" */
+	const struct config_scope *scope;
+	const struct scope_origin *origin;
+	size_t place; /* private */
+};
+/* config_each.c: moves to the next section: databases, tenants, then users. Returns false behind the last one. */
+bool config_next_section(const struct config *config, struct config_section *s);
+
 /* config.c: returns a configuration of nothing but defaults, with its origins. path: empty for no file. */
 struct config *config_new(const char *path);
 
@@ -57,7 +67,7 @@ struct config_source {
 
 struct config_source *source_new(void);
 void source_set_value(struct config_source *source, size_t row, const char *value); /* copied */
-const char *source_value(const struct config_source *source, size_t row); /* NULL: none */
+
 void source_free(struct config_source *source); /* NULL is fine */
 unsigned source_add_file(struct config_source *source, const char *path); /* its number */
 unsigned source_line(unsigned file, unsigned line);

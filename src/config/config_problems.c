@@ -34,19 +34,22 @@ without_our_name(const struct problem_words *words, const char *body, const char
 	return len > 0 && strncmp(body, ours, len) == 0 && strncmp(body + len, " = ", 3) == 0 ? body + len + 3 : body;
 }
 
-static void
-problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const char *fmt, va_list ap)
+void
+problem_note(const struct problem_sink *sink, bool is_error, unsigned line, const char *fmt, ...)
 {
 	struct config_problems *problems = sink->problems;
 	struct config_problem *slot;
 	char body[PROBLEM_TEXT_MAX], text[PROBLEM_TEXT_MAX + 1024], place[512];
 	const char *name;
+	va_list ap;
 
 	problems->error_count += is_error;
 	if (problems->count > PROBLEMS_MAX)
 		return;
 	slot = problem_slot(problems);
+	va_start(ap, fmt);
 	vsnprintf(body, sizeof(body), fmt, ap);
+	va_end(ap);
 	if (sink->words != NULL)
 		sink->words->reword(body, sizeof(body));
 	if (problems->count > PROBLEMS_MAX) {
@@ -71,29 +74,7 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 	for (char *c = text; *c != '\0'; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';
-	slot->is_error = is_error;
-	slot->line = line;
-	slot->text = xstrdup(text);
-}
-
-void
-problem_error(const struct problem_sink *sink, unsigned line, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	problem_add(sink, true, line, fmt, ap);
-	va_end(ap);
-}
-
-void
-problem_warning(const struct problem_sink *sink, unsigned line, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	problem_add(sink, false, line, fmt, ap);
-	va_end(ap);
+	*slot = (struct config_problem){ is_error, line, xstrdup(text) };
 }
 
 void
@@ -140,8 +121,7 @@ config_problems_cut(struct config_problems *problems, size_t count)
 void
 config_problems_fini(struct config_problems *problems)
 {
-	for (size_t i = 0; i < problems->count; i++)
-		free(problems->list[i].text);
+	config_problems_cut(problems, 0);
 	free(problems->list);
 	*problems = (struct config_problems){ 0 };
 }

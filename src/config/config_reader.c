@@ -178,21 +178,17 @@ on_inih_setting(void *user, const char *section, const char *name, const char *v
 static size_t
 longest_line(const char *text, size_t len)
 {
-	size_t longest = 0;
+	size_t longest = 0, line_len;
 
-	for (const char *newline; len > 0; text = newline + 1) {
-		size_t line_len;
+	for (; len > 0; text += line_len, len -= line_len) {
+		const char *newline = memchr(text, '\n', len);
 
-		newline = memchr(text, '\n', len);
 		line_len = newline != NULL ? (size_t)(newline - text) + 1 : len;
-		if (line_len > longest)
-			longest = line_len;
-		len -= line_len;
-		if (newline == NULL)
-			break;
+		longest = line_len > longest ? line_len : longest;
 	}
 	return longest;
 }
+
 #endif
 
 /* inih with a line as long as is needed; what other users of the library have set is theirs again afterwards. */
@@ -235,8 +231,7 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 	size_t errors_before;
 	int rc;
 
-	/* Bytes some editors put before the first line. In UTF-16 every other byte is zero: there is no use in going
-	 * on. */
+	/* Bytes some editors put before the first line. In UTF-16 every other byte is zero: no use in going on. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		problem_error(sink, 1, "the file begins with a byte-order mark (BOM); save it as UTF-8 without one");
 		r.at += 3;
@@ -261,12 +256,6 @@ reader_can_hold(const char *key, const char *value)
 {
 	size_t len = strlen(value);
 
-	if (strlen(key) + 3 + len > READER_LINE_MAX || find_control(value, len) < len)
-		return false;
-	if (len > 0 && (is_blank(value[0]) || is_blank(value[len - 1])))
-		return false;
-	for (size_t i = 1; i < len; i++)
-		if (value[i] == ';' && is_blank(value[i - 1]))
-			return false;
-	return true;
+	return strlen(key) + 3 + len <= READER_LINE_MAX && find_control(value, len) == len &&
+	       (len == 0 || !is_blank(value[0])) && len_without_comment(value, len) == len;
 }

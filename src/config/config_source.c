@@ -42,12 +42,6 @@ source_set_value(struct config_source *source, size_t row, const char *value)
 	source->values[row] = xstrdup(value);
 }
 
-const char *
-source_value(const struct config_source *source, size_t row)
-{
-	return row < source->value_count ? source->values[row] : NULL;
-}
-
 unsigned
 source_add_file(struct config_source *source, const char *path)
 {

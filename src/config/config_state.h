@@ -35,10 +35,10 @@ struct problem_sink {
 };
 
 /* line 0: about the file as a whole. */
-void problem_error(const struct problem_sink *sink, unsigned line, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-void problem_warning(const struct problem_sink *sink, unsigned line, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void problem_note(const struct problem_sink *sink, bool is_error, unsigned line, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+#define problem_error(sink, ...) problem_note((sink), true, __VA_ARGS__)
+#define problem_warning(sink, ...) problem_note((sink), false, __VA_ARGS__)
 /* "about: text; hint" */
 void problem_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why);
 /* Sorts the list by line, stably; problems without a line come last. */
@@ -83,7 +83,6 @@ struct file_content {
 	unsigned mode; /* permissions: 0644 */
 };
 
-/* Reads a regular file only, as a pipe that nobody writes to would block. Returns 0, or -1 with *why set (has the
- * path). */
+/* Reads a regular file only: a pipe that nobody writes to would block. 0, or -1 with *why set (has the path). */
 int file_read(const char *path, size_t max_len, struct file_content *out, struct fail *why);
 void file_free(struct file_content *file); /* wipes */

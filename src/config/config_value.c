@@ -143,10 +143,9 @@ value_fraction(const char *text, double *out, struct fail *why)
 	uint64_t whole, billionths = 0, step = 100000000;
 	const char *rest = read_digits(text, &whole);
 
-	if (rest != NULL && *rest == '.') {
+	if (rest != NULL && *rest == '.')
 		for (rest++; is_digit(*rest) && step > 0; rest++, step /= 10)
 			billionths += step * (uint64_t)(*rest - '0');
-	}
 	if (rest == NULL || *rest != '\0' || whole > 1 || (whole == 1 && billionths > 0))
 		return fail_set(why, "F0000", "a number from 0 to 1 is needed, for example 0.01");
 	*out = (double)(whole * 1000000000 + billionths) / 1e9;
@@ -159,12 +158,11 @@ value_switch(const char *text, bool *out, struct fail *why)
 	static const char *const words[] = { "off", "on", "no", "yes", "false", "true", "0", "1", NULL };
 	const char *near;
 
-	for (unsigned i = 0; words[i] != NULL; i++) {
+	for (unsigned i = 0; words[i] != NULL; i++)
 		if (strcasecmp(words[i], text) == 0) {
 			*out = i % 2 == 1;
 			return 0;
 		}
-	}
 	near = nearest_word(text, words);
 	fail_set(why, "F0000", "use on or off");
 	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
@@ -176,17 +174,25 @@ value_word(const char *text, const char *const *words, unsigned *out, struct fai
 	struct buf list = { 0 };
 	const char *near;
 
-	for (unsigned i = 0; words[i] != NULL; i++) {
+	for (unsigned i = 0; words[i] != NULL; i++)
 		if (strcmp(words[i], text) == 0) {
 			*out = i;
 			return 0;
 		}
-	}
 	value_put_words(&list, words, NULL);
 	fail_set(why, "F0000", "use %s", value_put_end(&list));
 	buf_fini(&list);
 	near = nearest_word(text, words);
 	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
+}
+
+bool
+value_is_plain(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return false;
+	return true;
 }
 
 /* Copies the name between the quotes, "" for one quote inside. Returns its length, or -1. */
@@ -225,10 +231,7 @@ value_name(const char *text, size_t len, char *out, struct fail *why)
 	out[n] = '\0';
 	if (n == 0)
 		return fail_set(why, "F0000", "a name is missing");
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)out[i] < ' ' || out[i] == 0x7f)
-			return fail_set(why, "F0000", "a name has no control characters");
-	return 0;
+	return value_is_plain(out) ? 0 : fail_set(why, "F0000", "a name has no control characters");
 }
 
 /* To the comma that ends the first name of text, or the end. A comma between the quotes of a name does not count. */

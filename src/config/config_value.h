@@ -23,6 +23,7 @@ int value_word(const char *text, const char *const *words, unsigned *out, struct
 /* Names separated by commas; the caller frees with value_names_free. No name: an empty list, not NULL. */
 int value_names(const char *text, char ***out, struct fail *why);
 void value_names_free(char **names);
+bool value_is_plain(const char *text); /* returns true if it has no control characters */
 /* Reads a name, in double quotes ("" is one quote inside) or without. out has CONFIG_NAME_MAX + 1 bytes. */
 int value_name(const char *text, size_t len, char *out, struct fail *why);
 
@@ -68,6 +69,5 @@ const char *nearest_word(const char *text, const char *const *words);
  * too many; parts have two letters at least.
  */
 bool nearest_is_short(const char *word, const char *of);
-/* Damerau and Levenshtein's distance, where letters that changed places count one; anything above limit is limit + 1.
- */
+/* Damerau and Levenshtein's distance: letters that changed places count one; anything above limit is limit + 1. */
 unsigned nearest_distance(const char *a, const char *b, unsigned limit);

@@ -51,8 +51,7 @@ struct upstream {
 	char *user; /* empty: the client's; else all clients share this user's pool */
 	char *password; /* empty: from users_file, or the client's own SCRAM keys */
 	char *words[UPSTREAM_WORDS]; /* NULL: not there */
-	/* Settings for each connection (application_name, client_encoding, options ... as given), NULL-terminated
-	 * pairs. */
+	/* Settings for each connection (application_name, options ... as given), NULL-terminated pairs. */
 	char **settings;
 };
 

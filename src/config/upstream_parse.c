@@ -25,20 +25,16 @@
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
 
 /* Sent to PostgreSQL with each connection. Names with a dot belong to extensions and applications. */
-static const char *const settings[] = { "application_name",
-					"client_encoding",
-					"options",
-					"datestyle",
-					"timezone",
-					"intervalstyle",
-					"search_path",
-					"extra_float_digits",
-					"statement_timeout",
-					"lock_timeout",
-					"idle_in_transaction_session_timeout",
-					"default_transaction_isolation",
-					"default_transaction_read_only",
-					"role" };
+/* clang-format off */
+static const char *const settings[] = {
+	"application_name", "client_encoding", "options", "datestyle", "timezone", "intervalstyle", "search_path", "extra_float_digits",
+	"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "default_transaction_isolation",
+	"default_transaction_read_only", "role"
+};
+static const char *const main_words[] = {
+	"host", "port", "dbname", "user", "password", "target_session_attrs", "min_protocol_version", "max_protocol_version"
+};
+/* clang-format on */
 
 static const struct {
 	const char *name, *hint;
@@ -68,15 +64,6 @@ static const struct {
 	{ "auth_query", "it is a setting of its own, on a line below upstream" },
 };
 
-static const char *const main_words[] = { "host",
-					  "port",
-					  "dbname",
-					  "user",
-					  "password",
-					  "target_session_attrs",
-					  "min_protocol_version",
-					  "max_protocol_version" };
-
 /* The upstream that is being read. Lists stay text until all is there. */
 struct draft {
 	struct upstream *up;
@@ -88,15 +75,6 @@ struct draft {
 		const char *hint; /* of the first that has one of its own; else NULL */
 	} unknown;
 };
-
-static bool
-has_control(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			return true;
-	return false;
-}
 
 static void
 add_quoted(char *list, size_t size, unsigned count, const char *name)
@@ -159,7 +137,7 @@ put_upstream_setting(struct draft *draft, const char *name, const char *value, s
 	for (size_t i = 0; i < draft->setting_count; i++)
 		if (strcasecmp(draft->up->settings[2 * i], name) == 0)
 			return fail_set(why, "08001", "\"%s\" is given twice", name);
-	if (has_control(name) || has_control(value))
+	if (!value_is_plain(name) || !value_is_plain(value))
 		return fail_set(why, "08001", "the value of \"%s\" holds a control character", name);
 	draft->settings_len += strlen(name) + strlen(value) + 2;
 	if (draft->settings_len > SETTINGS_LEN_MAX)
@@ -181,7 +159,7 @@ choose(const char *name, const char *value, const char *const *values, unsigned 
 
 	if (value_word(value, values, out, &choice) == 0)
 		return 0;
-	fail_set(why, "08001", "%s can't be \"%.64s\": %s", name, has_control(value) ? "" : value, choice.text);
+	fail_set(why, "08001", "%s can't be \"%.64s\": %s", name, value_is_plain(value) ? value : "", choice.text);
 	return choice.hint[0] == '\0' ? -1 : fail_hint(why, "%s", choice.hint);
 }
 
@@ -201,7 +179,7 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 
 	if (values[word][0] != NULL && choose(name, value, values[word], &index, why) < 0)
 		return -1;
-	if (has_control(value) || *value == '\0')
+	if (!value_is_plain(value) || *value == '\0')
 		return fail_set(why, "08001", "%s can't be %s", name,
 				*value == '\0' ? "empty" : "a text with control characters");
 	if (values[word][0] == NULL && word != UPSTREAM_CONNECT_QUERY && *value != '/' && strcmp(value, "system") != 0)
@@ -258,7 +236,7 @@ upstream_check_host(const char *host, struct fail *why)
 	if (*host == '/') {
 		if (strlen(host) + strlen(SOCKET_NAME) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 			return fail_set(why, "08001", "the directory \"%.128s\" is too long for a Unix socket", host);
-		return has_control(host) ? fail_set(why, "08001", "a directory has no control characters") : 0;
+		return value_is_plain(host) ? 0 : fail_set(why, "08001", "a directory has no control characters");
 	}
 	if (*host == '\0')
 		return fail_set(why, "08001", "a host in the list is empty");
@@ -303,11 +281,7 @@ read_port(const char *list, size_t i, uint16_t *out, struct fail *why)
 
 	if (list_element(list, i, text, sizeof(text)) < 0 || text[strspn(text, "0123456789")] != '\0')
 		return fail_set(why, "08001", "a port is a number from 1 to 65535");
-	if (text[0] == '\0') {
-		*out = 5432;
-		return 0;
-	}
-	port = strtoul(text, NULL, 10);
+	port = text[0] == '\0' ? 5432 : strtoul(text, NULL, 10);
 	if (port < 1 || port > 65535)
 		return fail_set(why, "08001", "a port is a number from 1 to 65535");
 	*out = (uint16_t)port;
@@ -401,7 +375,7 @@ upstream_build(const struct draft *draft, struct fail *why)
 	    complete_text("user", &up->user, NAME_LEN_MAX, why) < 0 ||
 	    complete_text("password", &up->password, PASSWORD_LEN_MAX, why) < 0)
 		return -1;
-	if (has_control(up->user) || has_control(up->dbname))
+	if (!value_is_plain(up->user) || !value_is_plain(up->dbname))
 		return fail_set(why, "08001", "user and dbname have no control characters");
 	if (up->settings == NULL)
 		up->settings = xcalloc(1, sizeof(*up->settings));

@@ -142,8 +142,7 @@ fill(struct upstream *up, const struct names *names, struct fail *why)
 			return -1;
 		memcpy(up->hosts[i].host, host, sizeof(host));
 	}
-	/* Whose servers log in as the client's user can be told apart by it; else a pool would be of several databases.
-	 */
+	/* Whose servers log in as the client's user is told apart by it; else a pool would be of several databases. */
 	return fill_name(&up->dbname, up->user[0] == '\0' ? ALL_NAMES : TENANT_AND_DATABASE, names, "dbname", why) <
 			   0 ||
 		       fill_name(&up->user, ALL_NAMES, names, "user", why) < 0 ||

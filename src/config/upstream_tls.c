@@ -13,17 +13,15 @@ word_or(const struct upstream *upstream, enum upstream_word word, const char *ot
 static enum tls_mode
 mode_of(const struct upstream *upstream, const struct scope_settings *settings)
 {
-	static const struct {
-		const char *word;
-		enum tls_mode mode;
-	} modes[] = { { "disable", TLS_OFF },	  { "allow", TLS_ALLOW },	  { "prefer", TLS_PREFER },
-		      { "require", TLS_REQUIRE }, { "verify-ca", TLS_VERIFY_CA }, { "verify-full", TLS_VERIFY_FULL } };
+	static const char *const modes[] = {
+		"disable", "allow", "prefer", "require", "verify-ca", "verify-full"
+	}; /* enum tls_mode */
 	const char *word = upstream->words[UPSTREAM_SSLMODE], *root = upstream->words[UPSTREAM_SSLROOTCERT];
 	enum tls_mode mode = settings->server_tls_mode;
 
 	for (size_t i = 0; word != NULL && i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (strcmp(word, modes[i].word) == 0)
-			mode = modes[i].mode;
+		if (strcmp(word, modes[i]) == 0)
+			mode = (enum tls_mode)i;
 	if (root == NULL)
 		return mode;
 	if (word == NULL && strcmp(root, "system") == 0)

@@ -63,11 +63,8 @@ session_of(struct console *k, struct client *c)
 {
 	struct console_client *cc = c->console;
 
-	if (cc != NULL)
+	if (cc != NULL || (cc = calloc(1, sizeof(*cc))) == NULL)
 		return cc;
-	cc = calloc(1, sizeof(*cc));
-	if (cc == NULL)
-		return NULL;
 	cc->console = k;
 	cc->c = c;
 	cc->tx = 'I';

@@ -68,7 +68,8 @@ struct console {
 	uint64_t turn_until_us;
 };
 
-enum run_result { RUN_DONE, RUN_WAITS, RUN_FAILED };
+/* RUN_DONE and RUN_FAILED are the 0 and -1 of functions that set *why. */
+enum run_result { RUN_FAILED = -1, RUN_DONE, RUN_WAITS };
 
 /* A command without rows that is run. All is borrowed for the call. */
 struct run {

@@ -38,7 +38,7 @@ put_error(struct console_client *cc, const struct fail *why)
 
 /* --- one statement --- */
 
-static int
+static enum run_result
 show_simply(struct console_client *cc, const struct command *command, struct fail *why)
 {
 	struct buf rows = { .limit = ANSWER_MAX };
@@ -50,7 +50,7 @@ show_simply(struct console_client *cc, const struct command *command, struct fai
 
 	if (console_rows(cc, command, &rows, &count, why) < 0) {
 		buf_fini(&rows);
-		return -1;
+		return RUN_FAILED;
 	}
 	column_count = console_columns(cc->console, command, &scratch, &columns);
 	rows_describe(&cc->out, columns, column_count);
@@ -61,32 +61,29 @@ show_simply(struct console_client *cc, const struct command *command, struct fai
 	buf_fini(&rows);
 	snprintf(tag, sizeof(tag), "SELECT %llu", (unsigned long long)count);
 	message_complete(&cc->out, strcmp(command->row->tag, "SELECT") == 0 ? tag : command->row->tag);
-	return 0;
+	return RUN_DONE;
 }
 
 static enum run_result
 run_simply(struct console_client *cc, const struct command *command, struct fail *why)
 {
 	enum command_id id = command->row->id;
+	struct run run = {
+		.cc = cc, .host = &cc->console->host, .command = command, .tag = command->row->tag, .why = why
+	};
+	enum run_result r;
 
 	/* A failed transaction takes nothing but its end. */
-	if (cc->tx == 'E' && id != COMMAND_COMMIT && id != COMMAND_ROLLBACK) {
-		fail_set(why, "25P02",
-			 "current transaction is aborted, commands ignored until end of transaction block");
-		return RUN_FAILED;
-	}
-	if (id >= COMMAND_WITH_ROWS) {
-		struct run run = {
-			.cc = cc, .host = &cc->console->host, .command = command, .tag = command->row->tag, .why = why
-		};
-		enum run_result r = console_run(&run);
-
-		/* A command without rows, up to its CommandComplete. */
-		if (r == RUN_DONE)
-			message_complete(&cc->out, run.tag);
-		return r;
-	}
-	return show_simply(cc, command, why) < 0 ? RUN_FAILED : RUN_DONE;
+	if (cc->tx == 'E' && id != COMMAND_COMMIT && id != COMMAND_ROLLBACK)
+		return fail_set(why, "25P02",
+				"current transaction is aborted, commands ignored until end of transaction block");
+	if (id < COMMAND_WITH_ROWS)
+		return show_simply(cc, command, why);
+	r = console_run(&run);
+	/* A command without rows, up to its CommandComplete. */
+	if (r == RUN_DONE)
+		message_complete(&cc->out, run.tag);
+	return r;
 }
 
 /* --- simple queries --- */

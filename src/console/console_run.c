@@ -11,7 +11,6 @@
 #include "wire/messages.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define CHANGES_TOLD_MAX 100
 
@@ -44,8 +43,7 @@ console_read(struct console_client *cc, const char *text, size_t len, size_t *us
 		return -1;
 	if (out->row == NULL)
 		return 0;
-	/* PostgreSQL's that drivers set on their own are of no consequence here; any other name is a setting of ours.
-	 */
+	/* PostgreSQL's that drivers set on their own have no effect here; any other name is a setting of ours. */
 	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL &&
 	    !text_is_one_of(out->name, "client_connection_check_interval client_min_messages "
 				       "default_transaction_deferrable idle_in_transaction_session_timeout "
@@ -86,10 +84,6 @@ console_asks_first(struct console_client *cc, const struct command *command)
 	return cc->wait == WAIT_BLOCKING;
 }
 
-struct setting_row {
-	const char *value;
-};
-
 size_t
 console_columns(const struct console *k, const struct command *command, struct column *scratch,
 		const struct column **out)
@@ -100,7 +94,7 @@ console_columns(const struct console *k, const struct command *command, struct c
 		return 0;
 	show = show_find(command->row->id);
 	if (show == NULL) {
-		*scratch = (struct column)COLUMN_NAMED(TEXT, struct setting_row, command->setting->name, value);
+		*scratch = (struct column)COLUMN_NAMED(TEXT, struct show_text, command->setting->name, text);
 		*out = scratch;
 		return 1;
 	}
@@ -108,8 +102,7 @@ console_columns(const struct console *k, const struct command *command, struct c
 	return show_column_count(show, k->host.crew);
 }
 
-/* Fills the rows while no other worker moves, if they are about what is others', too. Returns 0, or -1 with *why set.
- */
+/* Fills the rows while no other worker moves, if they are about what is others', too. 0, or -1 with *why set. */
 static int
 fill_rows(const struct show *show, const struct show_env *env, struct rows *rows, struct fail *why)
 {
@@ -140,7 +133,7 @@ console_rows(struct console_client *cc, const struct command *command, struct bu
 	rows.column_count = console_columns(cc->console, command, &scratch, &rows.columns);
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
-		rows_add(&rows, &(struct setting_row){ console_settings_get(&cc->settings, command->setting) });
+		rows_add(&rows, &(struct show_text){ console_settings_get(&cc->settings, command->setting) });
 	else if (!cc->c->x.stream.is_broken) { /* else nobody reads them, and many would hold up the loop */
 		rows.like_column = show->like_column;
 		if (fill_rows(show, &env, &rows, why) < 0)
@@ -344,12 +337,6 @@ check_state(struct console_client *cc, const struct command *command, struct fai
 }
 
 static enum run_result
-result_of(int result)
-{
-	return result < 0 ? RUN_FAILED : RUN_DONE;
-}
-
-static enum run_result
 run_pause(struct run *r)
 {
 	if (check_state(r->cc, r->command, r->why) < 0 ||
@@ -363,7 +350,7 @@ run_resume(struct run *r)
 {
 	if (check_state(r->cc, r->command, r->why) < 0)
 		return RUN_FAILED;
-	return result_of(r->host->resume(r->host->w, database_of(r->command), r->why));
+	return r->host->resume(r->host->w, database_of(r->command), r->why);
 }
 
 static enum run_result
@@ -382,7 +369,7 @@ run_disable(struct run *r)
 		return RUN_FAILED;
 	for (struct client_env *const *of = r->host->crew; *of != NULL; of++)
 		if (pool_set_disable((*of)->x.pools, r->command->name, r->command->row->id == COMMAND_DISABLE) < 0)
-			return result_of(fail_set(r->why, "53200", "out of memory"));
+			return fail_set(r->why, "53200", "out of memory");
 	return RUN_DONE;
 }
 
@@ -446,8 +433,7 @@ run_kill(struct run *r)
 
 	if (check_state(r->cc, r->command, r->why) < 0 || r->host->pause(r->host->w, database, r->why) < 0)
 		return RUN_FAILED;
-	/* Closing one may close others; those that are closed live until the loop's next turn, but are in no list any
-	 * more. */
+	/* Closing one may close others, which live until the loop's next turn, but are in no list any more. */
 	c = clients_walk(crew, NULL);
 	kill_reason(&why, "database removed");
 	while (c != NULL) {
@@ -470,7 +456,7 @@ run_kill_client(struct run *r)
 	if (c == NULL) {
 		fail_set(r->why, "42704", "there is no client %llu", (unsigned long long)r->command->client_id);
 		fail_pgbouncer_text(r->why, "client not found");
-		return result_of(fail_hint(r->why, "SHOW CLIENTS has the ids, in its column id."));
+		return fail_hint(r->why, "SHOW CLIENTS has the ids, in its column id.");
 	}
 	if (c == r->cc->c)
 		r->cc->ending = ENDING_SELF;
@@ -502,7 +488,7 @@ run_reload(struct run *r)
 			message_notice_text(&r->cc->out, "there are more changes; the log has all of them");
 		return RUN_DONE;
 	}
-	return result_of(fail_pgbouncer_text(r->why, "RELOAD failed, see logs for additional details"));
+	return fail_pgbouncer_text(r->why, "RELOAD failed, see logs for additional details");
 }
 
 static enum run_result
@@ -525,7 +511,7 @@ run_shutdown(struct run *r)
 static enum run_result
 run_restart(struct run *r)
 {
-	return result_of(r->host->restart(r->host->w, r->why));
+	return r->host->restart(r->host->w, r->why);
 }
 
 static enum run_result
@@ -548,7 +534,7 @@ static enum run_result
 run_refused(struct run *r)
 {
 	fail_set(r->why, "0A000", "%s is not available in pgweir", r->command->row->phrase);
-	return result_of(fail_hint(r->why, "%s", r->command->row->what));
+	return fail_hint(r->why, "%s", r->command->row->what);
 }
 
 static enum run_result
@@ -558,7 +544,7 @@ run_set_configuration(struct run *r)
 
 	if (r->host->set(r->host->w, r->command->name, r->command->has_text ? r->command->text : NULL, &notice,
 			 r->why) < 0)
-		return result_of(fail_pgbouncer_text(r->why, "SET failed"));
+		return fail_pgbouncer_text(r->why, "SET failed");
 	if (notice.text[0] != '\0')
 		message_notice(&r->cc->out, "NOTICE", &notice);
 	return RUN_DONE;
@@ -567,30 +553,12 @@ run_set_configuration(struct run *r)
 #define RUN_OF(id, run) [COMMAND_##id] = (run),
 static console_run_fn *const runs[COMMAND_COUNT] = { RUN_LIST(RUN_OF) };
 
-/* Looks at clients and pools, or changes them: others' must stand still. RELOAD and SET see to that themselves. */
-static bool
-concerns_all(enum command_id id)
-{
-	switch (id) {
-	case COMMAND_PAUSE:
-	case COMMAND_RESUME:
-	case COMMAND_DISABLE:
-	case COMMAND_ENABLE:
-	case COMMAND_SUSPEND:
-	case COMMAND_RECONNECT:
-	case COMMAND_WAIT_CLOSE:
-	case COMMAND_KILL:
-	case COMMAND_KILL_CLIENT:
-		return true;
-	default:
-		return false;
-	}
-}
-
 enum run_result
 console_run(struct run *r)
 {
-	bool is_of_all = concerns_all(r->command->row->id);
+	enum command_id id = r->command->row->id;
+	/* Looks at clients and pools, or changes them: others must stand still. RELOAD and SET see to it. */
+	bool is_of_all = id >= COMMAND_PAUSE && id <= COMMAND_KILL_CLIENT;
 	enum run_result result;
 
 	if (check_permission(r->cc, r->command->row, r->why) < 0)
@@ -601,7 +569,7 @@ console_run(struct run *r)
 			 r->command->has_name ? " " : "", r->command->name, exchange_user(&r->cc->c->x));
 	if (is_of_all && r->host->halt(r->host->w, r->why) < 0)
 		return RUN_FAILED;
-	result = runs[r->command->row->id](r);
+	result = runs[id](r);
 	if (is_of_all)
 		r->host->go(r->host->w);
 	return result;

@@ -22,14 +22,11 @@ console_set(struct run *r)
 {
 	if (r->command->setting == NULL)
 		return RUN_DONE;
-	if (r->command->setting->is_fixed) {
-		fail_set(r->why, "55P02", "parameter \"%s\" cannot be changed", r->command->setting->name);
-		return RUN_FAILED;
-	}
+	if (r->command->setting->is_fixed)
+		return fail_set(r->why, "55P02", "parameter \"%s\" cannot be changed", r->command->setting->name);
 	if (change_setting(r->cc, r->command->setting, r->command->has_text ? r->command->text : NULL) == 0)
 		return RUN_DONE;
-	fail_set(r->why, "53200", "out of memory");
-	return RUN_FAILED;
+	return fail_set(r->why, "53200", "out of memory");
 }
 
 enum run_result

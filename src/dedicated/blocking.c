@@ -8,7 +8,6 @@
 #include "server/server.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,8 +212,7 @@ blocking_tick(struct blocking *b, uint64_t now_us)
 
 /* --- one question --- */
 
-/* A name may have several hosts, and the connection may have come to another than was meant: what counts is who is busy
- * on that one. */
+/* A name may have several hosts, and this may be another than was meant: what counts is who is busy on this one. */
 static void
 choose_servers(struct question *q, const char *address)
 {

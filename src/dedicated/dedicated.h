@@ -21,9 +21,7 @@ struct dedicated {
 	struct server_target target;
 };
 
-/*
- * The keeper's callbacks. Whoever sends a request enters it in srv->ledger. closed is called for each that was opened.
- */
+/* Callbacks of the keeper. Whoever sends a request enters it in srv->ledger. closed is called for each one opened. */
 struct dedicated_ops {
 	void (*up)(struct dedicated *d);
 	void (*failed)(struct dedicated *d, bool is_fatal, const struct fail *why); /* the login failed; may be NULL */
@@ -39,8 +37,7 @@ struct dedicated_ops {
 
 /* Sets *env to the pools' environment, with the callbacks of dedicated servers. */
 void dedicated_env(struct server_env *env, const struct pool_set *set);
-/* Begins to dial target (takes a reference); settings (may be NULL) override the target's. Returns 0, or -1 without
- * memory. */
+/* Begins to dial target (takes a reference); settings (may be NULL) override the target's. 0, or -1 without memory. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 		   const struct image *settings);
 /* Closes it, after a Terminate if it is up; calls closed from within. Does nothing if it is closed. */
@@ -57,9 +54,7 @@ struct dedicated_take_ops {
 	void (*on_failed)(const struct fail *why, void *borrower);
 };
 
-/*
- * replication: the startup parameter's value. Takes a reference on settings. Returns NULL with *why set: 53300, 53200.
- */
+/* replication: the startup parameter's value. Takes a reference on settings. NULL with *why set: 53300, 53200. */
 struct server *dedicated_take(struct pool *pool, const char *replication, struct image *settings,
 			      const struct dedicated_take_ops *ops, void *borrower, uint64_t now_us, struct fail *why);
 /* Closes a server whose login is under way; no callback follows. */

@@ -11,8 +11,7 @@
 #define BACKOFF_FIRST_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
 #define ANSWER_US (3 * US_PER_S) /* then its connection is given up: the primary may be another one by now */
-/* A backend that waits in the transaction although its connection is gone is ended: at this question, and later ones.
- */
+/* A backend that waits in the transaction though its connection is gone is ended: at this question, and later ones. */
 #define PATIENCE 3u
 
 struct fate_asker {
@@ -45,12 +44,6 @@ now_of(const struct fate_asker *a)
 	return *a->env.now_us;
 }
 
-static void
-kick_later(struct fate_asker *a, uint64_t in_us)
-{
-	timer_start(&a->timer, in_us);
-}
-
 /* --- asking --- */
 
 static void
@@ -79,11 +72,17 @@ ask(struct fate_asker *a, struct fate_question *q)
 }
 
 static void
-end_question(struct fate_asker *a, struct fate_question *q, enum commit_fate fate, const char *reason)
+take_out(struct fate_asker *a, struct fate_question *q)
 {
 	TAILQ_REMOVE(&a->questions, q, line);
 	if (a->asked == q)
 		a->asked = NULL;
+}
+
+static void
+end_question(struct fate_asker *a, struct fate_question *q, enum commit_fate fate, const char *reason)
+{
+	take_out(a, q);
 	q->done(q, fate, reason);
 }
 
@@ -133,7 +132,7 @@ kick(struct fate_asker *a)
 		ask(a, q);
 	if (a->is_busy && a->asked_us + ANSWER_US < next_us)
 		next_us = a->asked_us + ANSWER_US;
-	kick_later(a, next_us > now_of(a) ? next_us - now_of(a) : 0);
+	timer_start(&a->timer, next_us > now_of(a) ? next_us - now_of(a) : 0);
 }
 
 static void
@@ -156,7 +155,7 @@ on_up(struct dedicated *d)
 
 	a->is_up = true;
 	a->failures = 0;
-	kick_later(a, 0);
+	timer_start(&a->timer, 0);
 }
 
 static void
@@ -195,7 +194,7 @@ on_batch_end(struct dedicated *d)
 	}
 	if (fate != FATE_AGAIN)
 		end_question(a, q, fate, q->reason);
-	kick_later(a, 0);
+	timer_start(&a->timer, 0);
 }
 
 static void
@@ -207,7 +206,7 @@ on_closed(struct dedicated *d)
 	a->asked = NULL;
 	a->retry_us = now_of(a) + backoff_us(a->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->random);
 	if (!TAILQ_EMPTY(&a->questions))
-		kick_later(a, 0);
+		timer_start(&a->timer, 0);
 }
 
 /* Without a row it asks again; whatever a login failed for may pass before the deadline. */
@@ -226,11 +225,8 @@ own(struct pool *pool)
 {
 	struct fate_asker *a = pool->fates;
 
-	if (a != NULL)
+	if (a != NULL || (a = calloc(1, sizeof(*a))) == NULL)
 		return a;
-	a = calloc(1, sizeof(*a));
-	if (a == NULL)
-		return NULL;
 	a->pool = pool;
 	a->conn.ops = &conn_ops;
 	dedicated_env(&a->env, pool->set);
@@ -251,7 +247,7 @@ fate_ask(struct pool *pool, struct fate_question *q)
 	q->asked = 0;
 	q->reason = NULL;
 	TAILQ_INSERT_TAIL(&a->questions, q, line);
-	kick_later(a, 0);
+	timer_start(&a->timer, 0);
 	return 0;
 }
 
@@ -260,10 +256,8 @@ fate_cancel(struct pool *pool, struct fate_question *q)
 {
 	struct fate_asker *a = pool->fates;
 
-	TAILQ_REMOVE(&a->questions, q, line);
-	if (a->asked == q)
-		a->asked = NULL;
-	kick_later(a, 0);
+	take_out(a, q);
+	timer_start(&a->timer, 0);
 }
 
 void

@@ -1,11 +1,9 @@
-/* src/dedicated/notify_channels.c - a listener's channels: LISTEN, its confirmation, and their notifications. See
- * notify_listener.h. */
-#include "base/clock.h"
-
-/* The hash is seeded, as clients choose the names. */
+/* src/dedicated/notify_channels.c - channels: LISTEN, its confirmation, notifications. See notify_listener.h. */
 #include "dedicated/notify_state.h"
-#include "wire/frame.h"
+
+#include "base/clock.h"
 #include "base/table.h"
+#include "wire/frame.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -146,16 +144,10 @@ channel_is_idle(const struct notify_channel *ch)
 static struct notify_subscriptions *
 list_of(struct notify_listener *listener, struct notify_subscription *m)
 {
-	switch (m->where) {
-	case NW_LATE:
-		return &m->channel->late;
-	case NW_WAITING:
-		return &m->channel->waiting;
-	case NW_TOLD:
-		return &m->channel->told;
-	default:
-		return &listener->failed;
-	}
+	return m->where == NW_LATE	? &m->channel->late
+	       : m->where == NW_WAITING ? &m->channel->waiting
+	       : m->where == NW_TOLD	? &m->channel->told
+					: &listener->failed;
 }
 
 static void
@@ -191,8 +183,7 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 	if (listener->conn.srv == NULL) {
 		uint64_t now_us = notify_now(listener);
 
-		/* Somebody waits now, so the next attempt to connect comes soon: at once if it was due while nobody
-		 * waited. */
+		/* Somebody waits now, so the next attempt to connect comes soon: at once if it was due before. */
 		if (listener->retry_us > now_us + NOTIFY_HASTE_US)
 			listener->retry_us = now_us + NOTIFY_HASTE_US;
 		timer_start(&listener->timer, listener->retry_us > now_us ? listener->retry_us - now_us : 0);

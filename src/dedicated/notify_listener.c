@@ -12,18 +12,9 @@
 #define HUB_LINGER_US (60 * US_PER_S)
 #define ANSWER_MAX_US (10 * US_PER_S) /* a connection that owes an answer for longer is as good as lost */
 
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
 /* --- the listeners of a pool --- */
-
-static void
-on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct notify_listener *listener = arg;
-
-	(void)fd;
-	(void)what;
-	*listener->env.now_us = clock_now_us();
-	notify_listener_tick(listener, notify_now(listener));
-}
 
 static struct notify_listener *
 new_listener(struct pool *pool, const char *encoding)
@@ -207,11 +198,14 @@ look_after(struct notify_listener *listener, uint64_t now_us)
 		notify_conn_send(listener, NC_PING);
 }
 
-void
-notify_listener_tick(struct notify_listener *listener, uint64_t now_us)
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	uint64_t in_us = TICK_US;
+	struct notify_listener *listener = arg;
+	uint64_t now_us = *listener->env.now_us = clock_now_us(), in_us = TICK_US;
 
+	(void)fd;
+	(void)what;
 	if (TAILQ_EMPTY(&listener->subscribers) && listener->subscription_count == 0 &&
 	    now_us - listener->unused_since_us >= HUB_LINGER_US) {
 		free_listener(listener);

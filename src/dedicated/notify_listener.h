@@ -70,8 +70,7 @@ bool notify_visit(struct pool *pool, const char *encoding, struct notify_subscri
 /* The subscriber must have no subscriptions. Fine if it is not attached. */
 void notify_detach(struct notify_subscriber *subscriber);
 
-/* Joins a channel. ops.listening follows; m then gets what is committed after this call. Returns 0, or -1 without
- * memory. */
+/* Joins a channel. ops.listening follows; m then gets what is committed after this call. 0, or -1 without memory. */
 int notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *channel);
 void notify_leave(struct notify_subscription *m); /* fine if it is in none */
 

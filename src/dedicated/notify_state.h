@@ -101,9 +101,6 @@ void notify_conn_send(struct notify_listener *listener, enum notify_command_kind
 /* Sends the next batches of the LISTENs and UNLISTENs that are due, unless one is under way. */
 void notify_conn_send_due(struct notify_listener *listener);
 
-/* notify_listener.c */
-void notify_listener_tick(struct notify_listener *listener, uint64_t now_us); /* may free listener */
-
 /* notify_channels.c: what the connection reports */
 void notify_listener_up(struct notify_listener *listener); /* it takes commands */
 void notify_listener_down(struct notify_listener *listener); /* it is lost, with all commands under way */

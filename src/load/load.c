@@ -18,7 +18,6 @@
 #include "load/load_state.h"
 #include "config/config_value.h"
 #include "config/upstream.h"
-#include "bouncer/suggest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -123,8 +122,10 @@ static void
 on_section(void *arg, unsigned line, const char *head)
 {
 	struct loader *l = arg;
+	const struct config_key *key;
 	char text[PROBLEM_TEXT_MAX];
 	const char *name;
+	size_t row = 0;
 
 	snprintf(l->section, sizeof(l->section), "%s", head);
 	for (enum place place = IN_DATABASE; place < PLACES; place++)
@@ -132,23 +133,17 @@ on_section(void *arg, unsigned line, const char *head)
 			begin_scope(l, line, place, name);
 			return;
 		}
-	if (config_has_section(head)) {
-		const struct config_key *key;
-		size_t row = 0;
-
-		while ((key = config_key(row)) != NULL && strcmp(key->section, l->section) != 0)
-			row++;
-		l->place = IN_SECTION;
-		if (l->section_lines[row] != 0)
-			problem_error(&l->sink, line, "[%s] has already begun on line %u; put its settings there",
-				      l->section, l->section_lines[row]);
-		else
-			l->section_lines[row] = line;
-	} else {
-		l->place = IN_UNKNOWN;
+	while ((key = config_key(row)) != NULL && strcmp(key->section, head) != 0)
+		row++;
+	l->place = key != NULL ? IN_SECTION : IN_UNKNOWN;
+	if (key == NULL) {
 		suggest_section(head, text, sizeof(text));
 		problem_error(&l->sink, line, "%s", text);
-	}
+	} else if (l->section_lines[row] != 0)
+		problem_error(&l->sink, line, "[%s] has already begun on line %u; put its settings there", l->section,
+			      l->section_lines[row]);
+	else
+		l->section_lines[row] = line;
 }
 
 /* --- settings ------------------------------------------------------------------------------------------------- */
@@ -387,8 +382,8 @@ load_finish(struct loader *l)
 	may_be_none = bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES);
 	/* A database with an error may be missing for that alone. */
 	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
-		(may_be_none ? problem_warning : problem_error)(
-		    &l->sink, 0, "%s",
+		problem_note(
+		    &l->sink, !may_be_none, 0, "%s",
 		    l->sink.source != NULL
 			? "[databases] has none: clients can only use the console; for all of them: * = host=127.0.0.1"
 			: "there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 "
@@ -434,8 +429,8 @@ override_one(struct loader *l, const struct config_override *o)
 }
 
 struct config *
-load_text_with(const char *text, size_t len, const char *path, const struct config_override *overrides, size_t count,
-	       struct config_problems *problems)
+load_text(const char *text, size_t len, const char *path, const struct config_override *overrides, size_t count,
+	  struct config_problems *problems)
 {
 	struct loader *l = xcalloc(1, sizeof(*l));
 	struct problem_sink sink = { .problems = problems, .file = path };
@@ -474,14 +469,7 @@ load_text_with(const char *text, size_t len, const char *path, const struct conf
 }
 
 struct config *
-load_text(const char *text, size_t len, const char *path, struct config_problems *problems)
-{
-	return load_text_with(text, len, path, NULL, 0, problems);
-}
-
-struct config *
-load_config_with(const char *path, const struct config_override *overrides, size_t count,
-		 struct config_problems *problems)
+load_config(const char *path, const struct config_override *overrides, size_t count, struct config_problems *problems)
 {
 	const struct problem_sink sink = { .problems = problems, .file = path };
 	struct file_content file;
@@ -492,13 +480,7 @@ load_config_with(const char *path, const struct config_override *overrides, size
 		problem_error(&sink, 0, "%s", why.text);
 		return NULL;
 	}
-	config = load_text_with(file.text, file.len, path, overrides, count, problems);
+	config = load_text(file.text, file.len, path, overrides, count, problems);
 	file_free(&file);
 	return config;
-}
-
-struct config *
-load_config(const char *path, struct config_problems *problems)
-{
-	return load_config_with(path, NULL, 0, problems);
 }

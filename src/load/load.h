@@ -10,15 +10,13 @@
  * Reads and checks a file. With at least one error: NULL. Problems (warnings too) are added to problems.
  * The value has one reference, the caller's. Files named by it (users_file and the like) are not opened, only
  * checked for being there and readable where that is an error at once.
- */
-struct config *load_config(const char *path, struct config_problems *problems);
-/*
- * The same with other values for some settings, as the console's SET gives them: they win over the file. name: as in a
- * file of pgweir's ("pool.pool_size"), or PgBouncer's ("default_pool_size", with a value in PgBouncer's units),
+ *
+ * overrides are count other values for some settings, as the console's SET gives them: they win over the file. name: as
+ * in a file of pgweir's ("pool.pool_size"), or PgBouncer's ("default_pool_size", with a value in PgBouncer's units),
  * whichever the file is. Problems of theirs have no line.
  */
-struct config *load_config_with(const char *path, const struct config_override *overrides, size_t count,
-				struct config_problems *problems);
+struct config *load_config(const char *path, const struct config_override *overrides, size_t count,
+			   struct config_problems *problems);
 /*
  * --- load_upstream.c ---
  *
@@ -42,7 +40,7 @@ bool load_print_key(const char *name, FILE *to);
 
 /* The meaning of a SET. */
 struct load_setting {
-	char name[LOAD_SETTING_NAME_MAX + 1]; /* for load_config_with: "pool.pool_size" or PgBouncer's */
+	char name[LOAD_SETTING_NAME_MAX + 1]; /* for load_config(): "pool.pool_size" or PgBouncer's */
 	const char *reason; /* why it is known, but has no effect; NULL: it has */
 	bool is_secret; /* its value is not to be shown */
 	bool is_of_tls; /* it may need another one to be set as well before both are of use */

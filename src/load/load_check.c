@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <inttypes.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,15 +23,6 @@
 struct check {
 	const struct config *config;
 	const struct problem_sink *sink;
-};
-
-#define ANY NULL /* any value but the default */
-
-/* Settings that are reserved for later versions: switching one on is an error. */
-static const struct {
-	const char *section, *name, *value;
-} not_yet[] = {
-	{ "http", "user_histograms", "on" },
 };
 
 static unsigned
@@ -47,53 +37,13 @@ is_bad(const struct check *check, const char *section, const char *name)
 	return check->config->origins->is_bad[config_key_row(config_key_find(section, name))];
 }
 
-static void
-refuse_value(const struct check *check, const struct config_key *key, const void *base, const char *value,
-	     unsigned line)
-{
-	struct buf now = { 0 };
-	const char *text;
-	bool is_default, is_refused;
-
-	key_put(key, base, &now);
-	text = value_put_end(&now);
-	is_default = text == NULL || strcmp(text, key->default_value) == 0;
-	is_refused = value == ANY ? !is_default : text != NULL && strcmp(text, value) == 0;
-	if (is_refused)
-		problem_error(check->sink, line, "%s = %s is not available in this version", key->name, text);
-	buf_fini(&now);
-}
-
-static void
-refuse_in_scopes(const struct check *check, const struct config_key *key, const char *value,
-		 const struct config_scope *scopes, const struct scope_origin *origins, size_t count)
-{
-	size_t bit;
-
-	config_scope_key_find(key->scope_name, &bit);
-	for (size_t i = 0; i < count; i++)
-		if (scopes[i].set & UINT64_C(1) << bit)
-			refuse_value(check, key, &scopes[i].settings, value, origins[i].lines[bit]);
-}
-
+/* Settings that are reserved for later versions: switching one on is an error. */
 static void
 check_not_yet(const struct check *check)
 {
-	const struct config *config = check->config;
-
-	for (size_t i = 0; i < sizeof(not_yet) / sizeof(not_yet[0]); i++) {
-		const struct config_key *key = config_key_find(not_yet[i].section, not_yet[i].name);
-		const char *value = not_yet[i].value;
-
-		refuse_value(check, key, key_base_of(key, config), value, config->origins->lines[config_key_row(key)]);
-		if (key->scope_name == NULL)
-			continue;
-		refuse_in_scopes(check, key, value, config->databases, config->origins->databases,
-				 config->database_count);
-		refuse_in_scopes(check, key, value, config->tenant_scopes, config->origins->tenants,
-				 config->tenant_count);
-		refuse_in_scopes(check, key, value, config->users, config->origins->users, config->user_count);
-	}
+	if (check->config->http_user_histograms)
+		problem_error(check->sink, line_of(check, "http", "user_histograms"),
+			      "user_histograms = on is not available in this version");
 }
 
 static void
@@ -141,26 +91,15 @@ check_made_file(const struct check *check, const char *section, const char *name
 		slash[slash == folder] = '\0';
 		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 			problem_error(check->sink, line, "%s = %.256s is a directory", name, path);
-		else if (stat(folder, &st) < 0 && is_runtime)
-			problem_warning(check->sink, line, "%s = %.256s: %s: %s", name, path, folder, strerror(errno));
 		else if (stat(folder, &st) < 0)
-			problem_error(check->sink, line, "%s = %.256s: %s: %s", name, path, folder, strerror(errno));
+			problem_note(check->sink, !is_runtime, line, "%s = %.256s: %s: %s", name, path, folder,
+				     strerror(errno));
 		else if (!S_ISDIR(st.st_mode))
 			problem_error(check->sink, line, "%s = %.256s: %s is not a directory", name, path, folder);
 		else if (*check->config->run_as == '\0' && euidaccess(stat(path, &st) == 0 ? path : folder, W_OK) < 0)
 			problem_warning(check->sink, line, "%s = %.256s: this user may not write there", name, path);
 	}
 	free(folder);
-}
-
-static void
-check_made_files(const struct check *check)
-{
-	const struct config *config = check->config;
-
-	check_made_file(check, "log", "destination", config->log_destination);
-	check_made_file(check, "slow_query", "file", config->slow_file);
-	check_made_file(check, "pgweir", "pid_file", config->pid_file);
 }
 
 /* Checks what needs no opened files; setup/ finds the rest when it loads them. */
@@ -209,19 +148,18 @@ check_method(const struct check *check)
 }
 
 static void
-check_server_tls(const struct check *check, const struct config_scope *scopes, const struct scope_origin *origins,
-		 size_t count)
+check_server_tls(const struct check *check)
 {
-	for (size_t i = 0; i < count; i++) {
+	for (struct config_section s = { 0 }; config_next_section(check->config, &s);) {
 		struct scope_settings settings;
 		struct server_tls tls;
 		struct fail why;
 
-		if (scopes[i].upstream == NULL)
+		if (s.scope->upstream == NULL)
 			continue;
-		config_effective(check->config, &scopes[i], NULL, &settings);
-		if (server_tls_resolve(scopes[i].upstream, &settings, &tls, &why) < 0)
-			problem_fail(check->sink, origins[i].upstream_line, "upstream", &why);
+		config_effective(check->config, s.scope, NULL, &settings);
+		if (server_tls_resolve(s.scope->upstream, &settings, &tls, &why) < 0)
+			problem_fail(check->sink, s.origin->upstream_line, "upstream", &why);
 	}
 }
 
@@ -315,20 +253,10 @@ check_scopes(const struct check *check, const char *name,
 
 	config_scope_key_find(name, &bit);
 	warn(check, &config->defaults, line_of(check, config_scope_key_find(name, &bit)->section, name));
-	for (size_t i = 0; i < config->database_count; i++) {
-		config_effective(config, &config->databases[i], NULL, &settings);
-		if (config->databases[i].set & UINT64_C(1) << bit)
-			warn(check, &settings, config->origins->databases[i].lines[bit]);
-	}
-	for (size_t i = 0; i < config->tenant_count; i++) {
-		config_effective(config, &config->tenant_scopes[i], NULL, &settings);
-		if (config->tenant_scopes[i].set & UINT64_C(1) << bit)
-			warn(check, &settings, config->origins->tenants[i].lines[bit]);
-	}
-	for (size_t i = 0; i < config->user_count; i++) {
-		config_effective(config, NULL, &config->users[i], &settings);
-		if (config->users[i].set & UINT64_C(1) << bit)
-			warn(check, &settings, config->origins->users[i].lines[bit]);
+	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
+		config_effective(config, s.scope, NULL, &settings);
+		if (s.scope->set & UINT64_C(1) << bit)
+			warn(check, &settings, s.origin->lines[bit]);
 	}
 }
 
@@ -346,9 +274,9 @@ static void
 check_query_text(const struct check *check, const char *query, unsigned line)
 {
 	if (strcmp(query, "off") != 0 && strcmp(query, "builtin") != 0 && !has_parameter(query))
-		(bouncer_does(check->config, BOUNCER_STARTS_WITH_MISTAKES) ? problem_warning : problem_error)(
-		    check->sink, line,
-		    "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs", query);
+		problem_note(check->sink, !bouncer_does(check->config, BOUNCER_STARTS_WITH_MISTAKES), line,
+			     "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs",
+			     query);
 }
 
 /* Returns true if the setting was written, but its value was refused: its consequences are no mistakes of their own. */
@@ -359,51 +287,45 @@ is_refused(const struct config_scope *scope, const struct scope_origin *origin, 
 }
 
 static void
-check_query_in_scopes(const struct check *check, const char *word, const struct config_scope *scopes,
-		      const struct scope_origin *origins, size_t count)
+check_auth_query(const struct check *check)
 {
+	const struct config *config = check->config;
+	unsigned line_of_all = line_of(check, "auth", "auth_query");
 	struct scope_settings settings;
 	size_t bit, user_bit;
 
 	config_scope_key_find("auth_query", &bit);
 	config_scope_key_find("auth_user", &user_bit);
-	for (size_t i = 0; i < count; i++) {
+	check_query_text(check, config->defaults.auth_query, line_of_all);
+	for (struct config_section s = { 0 }; config_next_section(config, &s) && strcmp(s.word, "user") != 0;) {
 		/* Where it was switched on: in its own section, or for all. */
-		bool is_own = (scopes[i].set & UINT64_C(1) << bit) != 0;
-		unsigned line = is_own ? origins[i].lines[bit] : line_of(check, "auth", "auth_query");
+		bool is_own = (s.scope->set & UINT64_C(1) << bit) != 0;
+		unsigned line = is_own ? s.origin->lines[bit] : line_of_all;
 
 		if (is_own)
-			check_query_text(check, scopes[i].settings.auth_query, line);
-		config_effective(check->config, &scopes[i], NULL, &settings);
-		if (is_refused(&scopes[i], &origins[i], user_bit))
+			check_query_text(check, s.scope->settings.auth_query, line);
+		config_effective(config, s.scope, NULL, &settings);
+		if (is_refused(s.scope, s.origin, user_bit))
 			continue;
 		if (strcmp(settings.auth_query, "off") != 0 && settings.auth_user[0] == '\0')
 			problem_error(check->sink, line,
 				      "auth_query needs an auth_user that runs it in %s %s; set it in [auth] or "
 				      "[%s %s], and its secret in users_file",
-				      word, scopes[i].name, word, scopes[i].name);
+				      s.word, s.scope->name, s.word, s.scope->name);
 	}
-}
-
-static void
-check_auth_query(const struct check *check)
-{
-	const struct config *config = check->config;
-
-	check_query_text(check, config->defaults.auth_query, line_of(check, "auth", "auth_query"));
-	check_query_in_scopes(check, "database", config->databases, config->origins->databases, config->database_count);
-	check_query_in_scopes(check, "tenant", config->tenant_scopes, config->origins->tenants, config->tenant_count);
 }
 
 /* --- caps and times that contradict each other --- */
 
 static void
-warn_above(const struct check *check, unsigned line, const char *name, uint64_t value, const char *cap_name,
-	   uint64_t cap)
+warn_above(const struct check *check, const char *name, uint32_t value)
 {
-	if (value > cap && cap > 0)
-		problem_warning(check->sink, line, "%s = %" PRIu64 " is never reached: %s = %" PRIu64 " is below it",
-				name, value, cap_name, cap);
+	uint32_t clients = check->config->max_client_connections;
+
+	if (value > clients && clients > 0)
+		problem_warning(check->sink, line_of(check, "limits", name),
+				"%s = %u is never reached: max_client_connections = %u is below it", name, value,
+				clients);
 }
 
 static void
@@ -411,14 +333,11 @@ check_caps(const struct check *check)
 {
 	const struct config *config = check->config;
 	const struct scope_settings *all = &config->defaults;
-	uint32_t clients = config->max_client_connections, servers = config->max_server_connections;
+	uint32_t servers = config->max_server_connections;
 
-	warn_above(check, line_of(check, "limits", "max_db_client_connections"), "max_db_client_connections",
-		   all->max_db_client_connections, "max_client_connections", clients);
-	warn_above(check, line_of(check, "limits", "max_user_client_connections"), "max_user_client_connections",
-		   all->max_user_client_connections, "max_client_connections", clients);
-	warn_above(check, line_of(check, "limits", "max_address_client_connections"), "max_address_client_connections",
-		   config->max_address_client_connections, "max_client_connections", clients);
+	warn_above(check, "max_db_client_connections", all->max_db_client_connections);
+	warn_above(check, "max_user_client_connections", all->max_user_client_connections);
+	warn_above(check, "max_address_client_connections", config->max_address_client_connections);
 	if (servers > 0 && all->pool_size + all->max_overflow > servers)
 		problem_warning(check->sink, line_of(check, "pgweir", "max_server_connections"),
 				"max_server_connections = %u is below pool_size + max_overflow = %u: no pool can grow "
@@ -432,9 +351,7 @@ check_caps(const struct check *check)
 static void
 warn_timeout_order(const struct check *check, const struct scope_settings *s, unsigned line)
 {
-	uint64_t whole_us = s->transaction_timeout_us;
-
-	if (whole_us > 0 && s->query_timeout_us > whole_us)
+	if (s->transaction_timeout_us > 0 && s->query_timeout_us > s->transaction_timeout_us)
 		problem_warning(check->sink, line, "query_timeout is never reached: transaction_timeout is below it");
 }
 
@@ -596,14 +513,9 @@ check_loop(const struct config *config, const struct problem_sink *sink, const s
 void
 load_check_loops(const struct config *config, const struct problem_sink *sink)
 {
-	for (size_t i = 0; i < config->database_count; i++)
-		if (config->databases[i].upstream != NULL)
-			check_loop(config, sink, config->databases[i].upstream,
-				   config->origins->databases[i].upstream_line);
-	for (size_t i = 0; i < config->tenant_count; i++)
-		if (config->tenant_scopes[i].upstream != NULL)
-			check_loop(config, sink, config->tenant_scopes[i].upstream,
-				   config->origins->tenants[i].upstream_line);
+	for (struct config_section s = { 0 }; config_next_section(config, &s);)
+		if (s.scope->upstream != NULL)
+			check_loop(config, sink, s.scope->upstream, s.origin->upstream_line);
 }
 
 void
@@ -615,10 +527,11 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	check_run_as(&check);
 	check_unix_sockets(&check);
 	check_users_file(&check);
-	check_made_files(&check);
+	check_made_file(&check, "log", "destination", config->log_destination);
+	check_made_file(&check, "slow_query", "file", config->slow_file);
+	check_made_file(&check, "pgweir", "pid_file", config->pid_file);
 	check_tls(&check);
-	check_server_tls(&check, config->databases, config->origins->databases, config->database_count);
-	check_server_tls(&check, config->tenant_scopes, config->origins->tenants, config->tenant_count);
+	check_server_tls(&check);
 	check_method(&check);
 	check_listens(&check);
 	load_check_loops(config, sink);

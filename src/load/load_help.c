@@ -11,12 +11,17 @@
 static void
 put_kind(struct buf *to, const struct config_key *key)
 {
+	/* For types whose values have no bounds and are no words. */
+	static const char *const texts[] = {
+		[KEY_FRACTION] = "0 to 1", [KEY_SWITCH] = "on or off", [KEY_TEXT] = "text",
+		[KEY_SECRET] = "text",	   [KEY_PATH] = "path",	       [KEY_PATHS] = "paths",
+		[KEY_NAMES] = "names",	   [KEY_LISTENS] = "address",  [KEY_HTTP_LISTEN] = "address, or off",
+	};
+
 	switch (key->type) {
 	case KEY_COUNT:
-		buf_printf(to, "%" PRIu64 " to %" PRIu64 "%s%s", key->min, key->max, *key->unit != '\0' ? " " : "",
-			   key->unit);
-		if (key->words != NULL)
-			buf_printf(to, ", or auto");
+		buf_printf(to, "%" PRIu64 " to %" PRIu64 "%s%s%s", key->min, key->max, *key->unit != '\0' ? " " : "",
+			   key->unit, key->words != NULL ? ", or auto" : "");
 		break;
 	case KEY_TIME:
 		buf_printf(to, "time, ");
@@ -32,38 +37,11 @@ put_kind(struct buf *to, const struct config_key *key)
 		buf_printf(to, " to ");
 		value_put_size(to, key->max);
 		break;
-	case KEY_FRACTION:
-		buf_printf(to, "0 to 1");
-		break;
-	case KEY_SWITCH:
-		buf_printf(to, "on or off");
-		break;
-	case KEY_WORD:
-	case KEY_WORD_TEXT:
-		value_put_words(to, key->words, NULL);
-		break;
-	case KEY_PATHS:
-		buf_printf(to, "paths");
-		break;
-	case KEY_PATH:
-		if (key->words != NULL)
-			value_put_words(to, key->words, "an absolute path");
+	default:
+		if (key->words != NULL && key->type != KEY_HTTP_LISTEN)
+			value_put_words(to, key->words, key->type == KEY_PATH ? "an absolute path" : NULL);
 		else
-			buf_printf(to, "path");
-		break;
-	case KEY_NAMES:
-		buf_printf(to, "names");
-		break;
-	case KEY_TEXT:
-	case KEY_SECRET:
-		buf_printf(to, "text");
-		break;
-	case KEY_LISTENS:
-		buf_printf(to, "address");
-		break;
-	case KEY_HTTP_LISTEN:
-		buf_printf(to, "address, or off");
-		break;
+			buf_printf(to, "%s", texts[key->type]);
 	}
 }
 

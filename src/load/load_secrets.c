@@ -14,48 +14,19 @@
 #define PLACEHOLDER "1" /* may be a host, a port and a name */
 #define FILE_REFERENCE "${file:"
 
-/* NULL: none that could be read. */
-static struct upstream *
-parse_with_placeholders(const char *raw, enum expand_placeholders which, bool is_of_tenant)
+/* Returns the password as it would be with placeholders for some references; NULL: it has none, or could not be read.
+ */
+static char *
+password_without(const char *raw, enum expand_placeholders which, bool is_of_tenant)
 {
 	struct fail why;
-	char *value = expand(raw, which, PLACEHOLDER, &why);
-	struct upstream *up = NULL;
+	char *value = strchr(raw, '$') == NULL ? NULL : expand(raw, which, PLACEHOLDER, &why), *password;
+	struct upstream *up = value == NULL ? NULL : upstream_parse(value, is_of_tenant, &why);
 
-	if (value != NULL)
-		up = upstream_parse(value, is_of_tenant, &why);
 	secret_free(value);
-	return up;
-}
-
-/* Returns true if there is still a password without the variables and files. */
-static bool
-is_written_out(const char *raw, bool is_of_tenant)
-{
-	struct upstream *bare;
-	bool is;
-
-	if (strchr(raw, '$') == NULL)
-		return true;
-	bare = parse_with_placeholders(raw, EXPAND_NONE, is_of_tenant);
-	is = bare != NULL && bare->password[strspn(bare->password, PLACEHOLDER)] != '\0';
-	upstream_free(bare);
-	return is;
-}
-
-/* Returns true if the password differs without the files. */
-static bool
-is_from_file(const char *raw, const struct upstream *up)
-{
-	struct upstream *other;
-	bool is;
-
-	if (strstr(raw, FILE_REFERENCE) == NULL)
-		return false;
-	other = parse_with_placeholders(raw, EXPAND_VARIABLES, up->is_of_tenant);
-	is = other != NULL && strcmp(other->password, up->password) != 0;
-	upstream_free(other);
-	return is;
+	password = up == NULL ? NULL : xstrdup(up->password);
+	upstream_free(up);
+	return password;
 }
 
 /* Sections of one file stand together, mostly: it is listed once for them. */
@@ -75,11 +46,17 @@ secret_add(struct config *config, const char *path, size_t len)
 void
 load_note_password(struct config *config, const char *raw, const struct upstream *up)
 {
+	char *bare, *other;
+
 	if (up->password[0] == '\0')
 		return;
-	if (is_written_out(raw, up->is_of_tenant))
+	bare = password_without(raw, EXPAND_NONE, up->is_of_tenant);
+	other = password_without(raw, EXPAND_VARIABLES, up->is_of_tenant);
+	/* There is still a password without the variables and files. */
+	if (strchr(raw, '$') == NULL || (bare != NULL && bare[strspn(bare, PLACEHOLDER)] != '\0'))
 		config->has_password = true;
-	if (is_from_file(raw, up)) {
+	/* Without the files, there is another one. */
+	if (other != NULL && strcmp(other, up->password) != 0) {
 		const char *at = raw, *end;
 
 		while ((at = strstr(at, FILE_REFERENCE)) != NULL) {
@@ -90,4 +67,6 @@ load_note_password(struct config *config, const char *raw, const struct upstream
 			secret_add(config, at, (size_t)(end - at));
 		}
 	}
+	secret_free(bare);
+	secret_free(other);
 }

@@ -7,9 +7,8 @@
 /* --- load.c --- */
 
 /* Reads a file's content, as load_config() does. */
-struct config *load_text(const char *text, size_t len, const char *path, struct config_problems *problems);
-struct config *load_text_with(const char *text, size_t len, const char *path, const struct config_override *overrides,
-			      size_t count, struct config_problems *problems);
+struct config *load_text(const char *text, size_t len, const char *path, const struct config_override *overrides,
+			 size_t count, struct config_problems *problems);
 
 /* --- load_check.c: the checks that need to see all of it; called once everything is read --- */
 

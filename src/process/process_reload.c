@@ -87,7 +87,7 @@ static int
 load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct config_problems *problems,
      struct fail *why)
 {
-	f->config = load_config_with(w->config->path, o->list, o->count, problems);
+	f->config = load_config(w->config->path, o->list, o->count, problems);
 	if (f->config != NULL)
 		setup_load_files(f->config, &f->files, problems);
 	if (problems->error_count > 0)

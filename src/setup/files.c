@@ -17,13 +17,9 @@
 static void
 tell_of_user(bool is_error, const char *text, void *arg)
 {
-	struct config_problems *problems = arg;
-	const struct problem_sink sink = { .problems = problems };
+	const struct problem_sink sink = { .problems = arg };
 
-	if (is_error)
-		problem_error(&sink, 0, "%s", text);
-	else
-		problem_warning(&sink, 0, "%s", text);
+	problem_note(&sink, is_error, 0, "%s", text);
 }
 
 static bool
@@ -69,10 +65,10 @@ on_user(const char *name, void *arg)
 }
 
 static bool
-is_user_of_upstream(const struct config_scope *scopes, size_t count, const char *name)
+is_user_of_upstream(const struct config *config, const char *name)
 {
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(scopes[i].upstream->user, name) == 0)
+	for (struct config_section s = { 0 }; config_next_section(config, &s);)
+		if (s.scope->upstream != NULL && strcmp(s.scope->upstream->user, name) == 0)
 			return true;
 	return false;
 }
@@ -123,35 +119,35 @@ check_names(const struct config *config, const struct users *users, struct confi
 	for (size_t i = 0; i < config->user_count; i++) {
 		const char *name = config->users[i].name;
 
-		if (is_user_of_upstream(config->databases, config->database_count, name) ||
-		    is_user_of_upstream(config->tenant_scopes, config->tenant_count, name))
+		if (is_user_of_upstream(config, name))
 			continue;
 		snprintf(what, sizeof(what), "[user %s]", name);
 		warn_of_stranger(&sink, users, config->origins->users[i].line, what, name);
 	}
 }
 
-static int
-load_users(const struct config *config, struct users **out, struct config_problems *problems)
+static struct users *
+load_users(const struct config *config, struct config_problems *problems)
 {
 	const struct problem_sink sink = { .problems = problems };
+	struct users *users;
 
 	if (config->single_user[0] != '\0') {
-		*out = users_single(config->single_user, config->single_password);
-		if (*out == NULL)
+		users = users_single(config->single_user, config->single_password);
+		if (users == NULL)
 			problem_error(&sink, 0, "no memory for users");
-		return *out == NULL ? -1 : 0;
+		return users;
 	}
 	/* A file that nobody needs to log in to us may be missing. */
 	if (config->users_file[0] == '\0' ||
 	    ((bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES) ||
 	      (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5)) &&
 	     access(config->users_file, F_OK) < 0))
-		return 0;
-	*out = load_users_file(config, config->users_file, needs_passwords(config), problems);
-	if (*out != NULL)
-		check_names(config, *out, problems);
-	return *out == NULL ? -1 : 0;
+		return NULL;
+	users = load_users_file(config, config->users_file, needs_passwords(config), problems);
+	if (users != NULL)
+		check_names(config, users, problems);
+	return users;
 }
 
 /* The line that names the file of [tls_client] that a text is about; 0: none of them. */
@@ -183,8 +179,7 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 					   .words = bouncer_problem_words(config) };
 	struct fail why;
 
-	*out = (struct setup_files){ 0 };
-	load_users(config, &out->users, problems);
+	*out = (struct setup_files){ .users = load_users(config, problems) };
 	/* The metrics thread reads the file when it starts; all that matters here are its problems. */
 	if (config->http_enabled && config->http_auth_file[0] != '\0')
 		users_unref(load_users_file(config, config->http_auth_file, true, problems));

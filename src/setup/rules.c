@@ -17,10 +17,7 @@ rules_on_problem(bool is_error, const char *path, unsigned line, const char *tex
 {
 	const struct problem_sink sink = { .problems = arg, .file = path };
 
-	if (is_error)
-		problem_error(&sink, line, "%s", text);
-	else
-		problem_warning(&sink, line, "%s", text);
+	problem_note(&sink, is_error, line, "%s", text);
 }
 
 struct rules {
@@ -52,11 +49,10 @@ check_needs(struct rules *r)
 	bool has_tls = c->tls_mode != TLS_OFF && c->tls_certificate_file[0] != '\0';
 
 	if (needs.secrets && !config_has_auth_query(c) && access(c->users_file, R_OK) < 0)
-		(bouncer_does(c, BOUNCER_STARTS_WITH_MISTAKES) ? problem_warning : problem_error)(
-		    &sink, 0,
-		    "it has rules that ask for a password, but users_file = %s: %s; write it with lines of "
-		    "\"name\" \"secret\"",
-		    c->users_file, strerror(errno));
+		problem_note(&sink, !bouncer_does(c, BOUNCER_STARTS_WITH_MISTAKES), 0,
+			     "it has rules that ask for a password, but users_file = %s: %s; write it with lines of "
+			     "\"name\" \"secret\"",
+			     c->users_file, strerror(errno));
 	if (needs.tls && !has_tls)
 		problem_warning(
 		    &sink, 0,
@@ -70,7 +66,7 @@ check_needs(struct rules *r)
 	hba_each_map(r->hba, check_map, r);
 }
 
-int
+void
 setup_load_rules(const struct config *config, struct hba **hba, struct ident **ident, struct config_problems *problems)
 {
 	struct rules r = { .config = config, .problems = problems };
@@ -79,7 +75,7 @@ setup_load_rules(const struct config *config, struct hba **hba, struct ident **i
 	*hba = NULL;
 	*ident = NULL;
 	if (config->auth_method != AUTH_HBA)
-		return 0;
+		return;
 	r.hba = hba_load(NULL, 0, config->hba_file, rules_on_problem, problems);
 	if (config->ident_file[0] != '\0')
 		r.ident = ident_load(NULL, 0, config->ident_file, rules_on_problem, problems);
@@ -88,9 +84,8 @@ setup_load_rules(const struct config *config, struct hba **hba, struct ident **i
 	if (problems->error_count == errors_before) {
 		*hba = r.hba;
 		*ident = r.ident;
-		return 0;
+		return;
 	}
 	hba_unref(r.hba);
 	ident_unref(r.ident);
-	return -1;
 }

@@ -30,29 +30,31 @@ look(const struct secrets *s, const char *path)
 
 /* The keys that pgweir uses towards PostgreSQL; several sections mostly name the same file. */
 static void
-look_at_scopes(const struct secrets *s, const struct config *config, const struct config_scope *scopes, size_t count,
-	       char **last)
+look_at_server_keys(const struct secrets *s, const struct config *config)
 {
-	for (size_t i = 0; i < count; i++) {
+	char *last = NULL;
+
+	for (struct config_section at = { 0 }; config_next_section(config, &at);) {
 		struct scope_settings settings;
 		struct server_tls tls;
 		struct fail why;
 
-		config_effective(config, &scopes[i], NULL, &settings);
-		if (server_tls_resolve(scopes[i].upstream, &settings, &tls, &why) < 0 || tls.mode == TLS_OFF ||
-		    (*last != NULL && strcmp(*last, tls.key_file) == 0))
+		if (at.scope->upstream == NULL)
+			continue;
+		config_effective(config, at.scope, NULL, &settings);
+		if (server_tls_resolve(at.scope->upstream, &settings, &tls, &why) < 0 || tls.mode == TLS_OFF ||
+		    (last != NULL && strcmp(last, tls.key_file) == 0))
 			continue;
 		look(s, tls.key_file);
-		free(*last);
-		*last = strdup(tls.key_file);
+		free(last);
+		last = strdup(tls.key_file);
 	}
+	free(last);
 }
 
 static void
 look_at_files(const struct secrets *s, const struct config *config)
 {
-	char *last = NULL;
-
 	if (config->has_password)
 		look(s, config->path);
 	for (size_t i = 0; i < config->secret_file_count; i++)
@@ -72,9 +74,7 @@ look_at_files(const struct secrets *s, const struct config *config)
 			list += len;
 		}
 	}
-	look_at_scopes(s, config, config->databases, config->database_count, &last);
-	look_at_scopes(s, config, config->tenant_scopes, config->tenant_count, &last);
-	free(last);
+	look_at_server_keys(s, config);
 }
 
 static void

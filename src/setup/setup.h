@@ -36,20 +36,16 @@ int setup_check_files(const struct config *config, struct config_problems *probl
 
 /* --- rules.c --- */
 
-/*
- * Loads hba_file and ident_file (NULL if not configured). Returns 0, or -1 with both NULL if errors were added to
- * problems.
- */
-int setup_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
-		     struct config_problems *problems);
+/* Loads hba_file and ident_file: NULL if they are not configured, or if errors were added to problems. */
+void setup_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
+		      struct config_problems *problems);
 
 /* files.c: loads what clients' TLS needs; *out is NULL if they get none. Returns 0, or -1 with *why set. */
 int setup_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
 
 /* --- logs.c --- */
 
-/* Opens both with the rights of run_as. Returns 0, or -1 with *why set; what is not NULL is the caller's in any case.
- */
+/* Opens both with the rights of run_as. 0, or -1 with *why set; what is not NULL is the caller's in any case. */
 int setup_open_logs(const struct config *config, struct log **log, struct slowlog **slowlog, struct fail *why);
 /* Opens both as config says instead of before. Returns 0, or -1 with *why set: they stay as they were. */
 int setup_change_logs(struct log *log, struct slowlog *slowlog, const struct config *before,

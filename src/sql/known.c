@@ -4,6 +4,7 @@
 #include "base/text.h"
 
 #include "sql/scan.h"
+#include "sql/sql_class.h"
 
 #include <string.h>
 
@@ -93,12 +94,6 @@ known_skip_to(struct known_reader *r, const char *word)
 	}
 }
 
-static char
-known_fold(char c)
-{
-	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
-}
-
 /* The value of a hexadecimal digit; 16: it is none. */
 static unsigned
 hex_digit(char c)
@@ -110,8 +105,7 @@ hex_digit(char c)
 					      : 16;
 }
 
-/* Reads XXXX or +XXXXXX. Returns its length; 0: it is neither, or no character of ASCII: those depend on the encoding.
- */
+/* Reads XXXX or +XXXXXX. Returns its length; 0: it is neither, or beyond ASCII: that depends on the encoding. */
 static size_t
 take_code_point(const char *at, size_t len, char *c)
 {
@@ -177,7 +171,7 @@ known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 		return false;
 	for (; i < to && len < KNOWN_NAME_MAX - 1; name[len++] = c) {
 		if (!is_quoted)
-			c = known_fold(t->at[i++]);
+			c = sql_fold(t->at[i++]);
 		else if (!take_character(t, &i, to, escape, &c))
 			return false;
 	}

@@ -98,8 +98,7 @@ known_is_whole(const struct known_reader *r)
  * quickly), if there are more than fit, or if the SQL does not end properly.
  */
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
-/* Returns the kind of the only statement of this SQL, and fills k; KNOWN_NOT: there are several, or it is another one.
- */
+/* Returns the kind of the only statement of this SQL, and fills k; KNOWN_NOT: there are several, or it is another. */
 enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
 /*
  * Returns KNOWN_DEALLOCATE, and the name, for SQL that is that and nothing else; KNOWN_DEALLOCATE_ALL if it begins with
@@ -107,6 +106,5 @@ enum known_kind known_only(struct known *k, unsigned options, const char *sql, s
  */
 enum known_kind known_deallocation(struct known *k, const char *sql, size_t len);
 
-/* known_setting.c: returns true if its elements are quoted when they come from SET (GUC_LIST_QUOTE); no extension has
- * such. */
+/* known_setting.c: returns true if SET quotes its elements (GUC_LIST_QUOTE); no extension has such settings. */
 bool known_quotes_elements(const char *name);

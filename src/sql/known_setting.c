@@ -3,6 +3,7 @@
  * guc.c's flatten_set_variable_args().
  */
 #include "sql/known_rules.h"
+#include "sql/sql_class.h"
 #include "sql/sql_words.h"
 
 #include "base/text.h"
@@ -38,19 +39,15 @@ known_quotes_elements(const char *name)
 				    "shared_preload_libraries temp_tablespaces unix_socket_directories");
 }
 
-/*
- * ruleutils.c, quote_identifier(). A keyword that is one in a newer version only is quoted as well: it means the same.
- */
+/* ruleutils.c, quote_identifier(). A keyword of newer versions alone is quoted as well: it means the same. */
 static bool
 needs_quotes(const char *text)
 {
 	size_t len = strlen(text);
 
-	if (len == 0 || (*text >= '0' && *text <= '9'))
-		return true;
-	if (strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_") != len)
-		return true;
-	return (sql_name_find(text, len) & (SQL_RESERVED | SQL_TYPE_FUNC)) != 0;
+	return len == 0 || (*text >= '0' && *text <= '9') ||
+	       strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_") != len ||
+	       (sql_name_find(text, len) & (SQL_RESERVED | SQL_TYPE_FUNC)) != 0;
 }
 
 static void
@@ -162,8 +159,7 @@ take_setting_name(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 		len += (size_t)snprintf(name + len, KNOWN_NAME_MAX - len, "%s%s", len > 0 ? "." : "", part);
 	} while (known_skip_char(r, '.'));
 	for (char *c = name; *c != '\0'; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c | 0x20);
+		*c = sql_fold(*c);
 	return true;
 }
 
@@ -187,9 +183,8 @@ set_generic(struct known_reader *r, struct known *k)
 {
 	enum known_kind kind;
 
-	if (!take_setting_name(r, k->name) || is_never_known(k->name))
-		return KNOWN_NOT;
-	if (!known_skip_char(r, '=') && !known_skip_word(r, "to"))
+	if (!take_setting_name(r, k->name) || is_never_known(k->name) ||
+	    (!known_skip_char(r, '=') && !known_skip_word(r, "to")))
 		return KNOWN_NOT;
 	kind = known_skip_word(r, "default") ? KNOWN_RESET : take_values(r, k);
 	return kind != KNOWN_NOT && is_of_transaction(k->name) ? KNOWN_LOCAL : kind;
@@ -349,12 +344,11 @@ take_config_name(struct known_reader *r, struct known *k)
 	if (!known_take_string(r, name) || *name == '\0' || strlen(name) >= KNOWN_NAME_MAX)
 		return false;
 	for (size_t i = 0; i <= strlen(name); i++)
-		k->name[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 0x20 : name[i]);
+		k->name[i] = sql_fold(name[i]);
 	return !is_never_known(k->name);
 }
 
-/* Returns true if the transaction's end won't undo all of it: random()'s seed stays, as do tables made in pg_temp
- * meanwhile. */
+/* Returns true if the transaction's end won't undo all of it: random()'s seed stays, and tables made in pg_temp. */
 static bool
 leaves_more(const struct known *k)
 {
@@ -368,17 +362,13 @@ leaves_more(const struct known *k)
 static enum known_kind
 take_config(struct known_reader *r, struct known *k)
 {
-	if (!take_config_name(r, k) || !skip_cast(r) || !known_skip_char(r, ','))
-		return KNOWN_NOT;
-	if ((!take_param(r, &k->value_param) && !known_take_string(r, k->value)) || !skip_cast(r) ||
+	if (!take_config_name(r, k) || !skip_cast(r) || !known_skip_char(r, ',') ||
+	    (!take_param(r, &k->value_param) && !known_take_string(r, k->value)) || !skip_cast(r) ||
 	    !known_skip_char(r, ','))
 		return KNOWN_NOT;
 	k->is_local = known_is_word(r, "true");
-	if (!take_param(r, &k->local_param) && !known_skip_word(r, "true") && !known_skip_word(r, "false"))
-		return KNOWN_NOT;
-	if (!skip_cast(r) || !known_skip_char(r, ')'))
-		return KNOWN_NOT;
-	if (k->is_local && leaves_more(k))
+	if ((!take_param(r, &k->local_param) && !known_skip_word(r, "true") && !known_skip_word(r, "false")) ||
+	    !skip_cast(r) || !known_skip_char(r, ')') || (k->is_local && leaves_more(k)))
 		return KNOWN_NOT;
 	if (k->is_local || (k->name_param == 0 && is_of_transaction(k->name)))
 		return KNOWN_LOCAL;
@@ -402,9 +392,7 @@ skip_function(struct known_reader *r, const char *name)
 {
 	struct known_reader ahead = *r;
 
-	if (known_skip_word(&ahead, "pg_catalog") && !known_skip_char(&ahead, '.'))
-		return false;
-	if (!known_skip_word(&ahead, name))
+	if ((known_skip_word(&ahead, "pg_catalog") && !known_skip_char(&ahead, '.')) || !known_skip_word(&ahead, name))
 		return false;
 	*r = ahead;
 	return true;

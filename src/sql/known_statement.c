@@ -56,11 +56,7 @@ known_begin_transaction(struct known_reader *r, struct known *k)
 enum known_kind
 known_start(struct known_reader *r, struct known *k)
 {
-	(void)k;
-	if (!known_skip_word(r, "transaction"))
-		return KNOWN_NOT;
-	skip_modes(r);
-	return KNOWN_BEGIN;
+	return known_skip_word(r, "transaction") ? known_begin_transaction(r, k) : KNOWN_NOT;
 }
 
 /* Anything up to the statement's end. */

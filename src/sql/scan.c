@@ -12,7 +12,6 @@
 #include "base/text.h"
 
 #include <string.h>
-#include <strings.h>
 
 enum lex {
 	LEX_BETWEEN, /* tokens */
@@ -127,8 +126,7 @@ begin_identifier(struct scan *s, enum string_kind kind)
 	s->word_len = 0;
 }
 
-/* A word is over before *next. E'', B'', X'', N'', U&'' and U&"" begin like words. Returns how many bytes more are
- * read. */
+/* A word is over before *next. E'', B'', X'', N'', U&'' and U&"" begin like words. Returns how many more are read. */
 static size_t
 end_word(struct scan *s, const char *text, size_t len, char next)
 {

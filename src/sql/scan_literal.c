@@ -16,12 +16,6 @@
 
 enum body_expect { BODY_ANYTHING, BODY_SETTING, BODY_CONFIG };
 
-static char
-literal_fold(char c)
-{
-	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
-}
-
 /*
  * Continues the search for pg_temp, of which *match bytes have been found. After a mismatch only the byte itself can
  * begin a match: no other p stands before the last one.
@@ -30,7 +24,7 @@ static bool
 step_to(uint8_t *match, const char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
-		char c = literal_fold(bytes[i]);
+		char c = sql_fold(bytes[i]);
 
 		*match = c == TEMP_SCHEMA[*match] ? (uint8_t)(*match + 1) : c == 'p';
 		if (*match == sizeof(TEMP_SCHEMA) - 1)
@@ -52,7 +46,7 @@ holds_pg_temp(uint8_t *match, const char *bytes, size_t len)
 		return true;
 	for (at += 2; (at = memchr(at, '_', (size_t)(end - at))) != NULL; at++) {
 		*match = 0;
-		if (literal_fold(at[-1]) == 'g' && (size_t)(end - at) > EDGE - 2 && step_to(match, at - 2, EDGE + 1))
+		if (sql_fold(at[-1]) == 'g' && (size_t)(end - at) > EDGE - 2 && step_to(match, at - 2, EDGE + 1))
 			return true;
 	}
 	*match = 0;
@@ -74,7 +68,7 @@ scan_name_append(struct scan *s, const char *bytes, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		if (s->name_len == SCAN_WORD_MAX)
 			return;
-		s->name[s->name_len++] = literal_fold(bytes[i]);
+		s->name[s->name_len++] = sql_fold(bytes[i]);
 	}
 }
 

@@ -179,16 +179,13 @@ expected(struct scan *s, enum token token, enum sql_word word, const char *text,
 		expect_created(s, token, word, text, len);
 		break;
 	case EXPECT_PREPARE:
-		s->expect = EXPECT_NOTHING;
-		if (token == TOKEN_WORD && word == WORD_TRANSACTION)
-			s->expect = EXPECT_PREPARE_TRANSACTION;
-		else
-			s->flags |= SCAN_PREPARE;
+		s->expect =
+		    token == TOKEN_WORD && word == WORD_TRANSACTION ? EXPECT_PREPARE_TRANSACTION : EXPECT_NOTHING;
+		s->flags |= s->expect == EXPECT_NOTHING ? SCAN_PREPARE : 0;
 		break;
 	case EXPECT_PREPARE_TRANSACTION:
 		s->expect = EXPECT_NOTHING;
-		if (token != TOKEN_LITERAL)
-			s->flags |= SCAN_PREPARE;
+		s->flags |= token != TOKEN_LITERAL ? SCAN_PREPARE : 0;
 		break;
 	default:
 		expect_in_config(s, token);
@@ -224,7 +221,6 @@ begin_statement(struct scan *s, enum sql_word word)
 		[WORD_SAVEPOINT] = { SCAN_SAVEPOINT, EXPECT_NOTHING, 0 },
 		[WORD_RELEASE] = { SCAN_SAVEPOINT, EXPECT_NOTHING, 0 },
 		[WORD_NOTIFY] = { 0, EXPECT_NOTHING, SCAN_HINT_NOTIFY },
-		[WORD_ALTER] = { 0, EXPECT_NOTHING, 0 },
 		[WORD_ABORT] = { 0, EXPECT_NOTHING, SCAN_HINT_ENDS },
 		[WORD_COMMIT] = { 0, EXPECT_NOTHING, SCAN_HINT_ENDS },
 		[WORD_END] = { 0, EXPECT_NOTHING, SCAN_HINT_ENDS },
@@ -439,48 +435,21 @@ scan_unicode_quoted(struct scan *s, const char *text, size_t len)
 static bool
 may_call_after_word(const struct scan *s, enum sql_word before)
 {
-	switch (before) {
-	case WORD_ON: /* JOIN ... ON f(x), CREATE INDEX ... ON t (x), ON CONFLICT (x) */
+	static const bool never[SQL_WORDS_END] = {
+		[WORD_AGGREGATE] = true,  [WORD_ANALYZE] = true, [WORD_AS] = true,	  [WORD_COPY] = true,
+		[WORD_CROSS] = true,	  [WORD_EXECUTE] = true, [WORD_EXISTS] = true,	  [WORD_EXPLAIN] = true,
+		[WORD_FOREIGN] = true,	  [WORD_FULL] = true,	 [WORD_FUNCTION] = true,  [WORD_GROUP] = true,
+		[WORD_GROUPING] = true,	  [WORD_INDEX] = true,	 [WORD_INNER] = true,	  [WORD_INTO] = true,
+		[WORD_LEFT] = true,	  [WORD_NATURAL] = true, [WORD_ORDER] = true,	  [WORD_OUTER] = true,
+		[WORD_PARTITION] = true,  [WORD_PRIMARY] = true, [WORD_PROCEDURE] = true, [WORD_RECURSIVE] = true,
+		[WORD_REFERENCES] = true, [WORD_RIGHT] = true,	 [WORD_ROUTINE] = true,	  [WORD_TABLE] = true,
+		[WORD_TIME] = true,	  [WORD_UPDATE] = true,	 [WORD_VACUUM] = true,	  [WORD_VIEW] = true,
+		[WORD_WITH] = true,
+	};
+
+	if (before == WORD_ON) /* JOIN ... ON f(x), CREATE INDEX ... ON t (x), ON CONFLICT (x) */
 		return !s->is_index && (s->last != WORD_CONFLICT || s->has_join);
-	case WORD_USING:
-		return !s->is_index;
-	case WORD_AGGREGATE:
-	case WORD_ANALYZE:
-	case WORD_AS:
-	case WORD_COPY:
-	case WORD_CROSS:
-	case WORD_EXECUTE:
-	case WORD_EXISTS:
-	case WORD_EXPLAIN:
-	case WORD_FOREIGN:
-	case WORD_FULL:
-	case WORD_FUNCTION:
-	case WORD_GROUP:
-	case WORD_GROUPING:
-	case WORD_INDEX:
-	case WORD_INNER:
-	case WORD_INTO:
-	case WORD_LEFT:
-	case WORD_NATURAL:
-	case WORD_ORDER:
-	case WORD_OUTER:
-	case WORD_PARTITION:
-	case WORD_PRIMARY:
-	case WORD_PROCEDURE:
-	case WORD_RECURSIVE:
-	case WORD_REFERENCES:
-	case WORD_RIGHT:
-	case WORD_ROUTINE:
-	case WORD_TABLE:
-	case WORD_TIME:
-	case WORD_UPDATE:
-	case WORD_VACUUM:
-	case WORD_VIEW:
-	case WORD_WITH:
-		return false;
-	default:
-		return true;
-	}
+	return before == WORD_USING ? !s->is_index : !never[before];
 }
 
 static bool
@@ -567,10 +536,8 @@ scan_punct_slowly(struct scan *s, char c)
 		s->last = LAST_OTHER;
 		break;
 	case ')':
-		s->parens -= s->parens > 0;
-		s->last = LAST_CLOSE;
-		break;
 	case ']':
+		s->parens -= c == ')' && s->parens > 0;
 		s->last = LAST_CLOSE;
 		break;
 	case ';': /* in the body of a rule or of a function, too: their statements are examined as if they ran */

@@ -23,39 +23,17 @@ enum sql_class {
 	WORD = TAG | DOLLAR
 };
 
+/* A vertical tab is an error before PostgreSQL 16. */
+/* clang-format off */
 static const uint8_t sql_classes[256] = {
-	[' '] = SPACE,
-	['\t'] = SPACE,
-	['\n'] = SPACE,
-	['\v'] = SPACE, /* an error before PostgreSQL 16 */
-	['\f'] = SPACE,
-	['\r'] = SPACE,
-	['a' ... 'z'] = WORD_START,
-	['A' ... 'Z'] = WORD_START,
-	['_'] = WORD_START,
-	[0x80 ... 0xff] = WORD_START,
-	['0' ... '9'] = DIGIT,
-	['$'] = DOLLAR,
-	['\''] = MARK,
-	['"'] = MARK,
-	['-'] = MARK | OPERATOR,
-	['/'] = MARK | OPERATOR,
-	['+'] = OPERATOR,
-	['*'] = OPERATOR,
-	['<'] = OPERATOR,
-	['>'] = OPERATOR,
-	['='] = OPERATOR,
-	['~'] = OPERATOR,
-	['!'] = OPERATOR,
-	['@'] = OPERATOR,
-	['#'] = OPERATOR,
-	['%'] = OPERATOR,
-	['^'] = OPERATOR,
-	['&'] = OPERATOR,
-	['|'] = OPERATOR,
-	['`'] = OPERATOR,
-	['?'] = OPERATOR,
+	[' '] = SPACE, ['\t'] = SPACE, ['\n'] = SPACE, ['\v'] = SPACE, ['\f'] = SPACE, ['\r'] = SPACE,
+	['a' ... 'z'] = WORD_START, ['A' ... 'Z'] = WORD_START, ['_'] = WORD_START, [0x80 ... 0xff] = WORD_START,
+	['0' ... '9'] = DIGIT, ['$'] = DOLLAR, ['\''] = MARK, ['"'] = MARK, ['-'] = MARK | OPERATOR, ['/'] = MARK | OPERATOR,
+	['+'] = OPERATOR, ['*'] = OPERATOR, ['<'] = OPERATOR, ['>'] = OPERATOR, ['='] = OPERATOR, ['~'] = OPERATOR,
+	['!'] = OPERATOR, ['@'] = OPERATOR, ['#'] = OPERATOR, ['%'] = OPERATOR, ['^'] = OPERATOR, ['&'] = OPERATOR,
+	['|'] = OPERATOR, ['`'] = OPERATOR, ['?'] = OPERATOR,
 };
+/* clang-format on */
 
 static inline unsigned
 sql_class(char c)
@@ -67,6 +45,13 @@ static inline bool
 sql_is(char c, unsigned class)
 {
 	return (sql_class(c) & class) != 0;
+}
+
+/* As PostgreSQL folds identifiers and keywords: ASCII alone. */
+static inline char
+sql_fold(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
 #ifdef __SSE2__

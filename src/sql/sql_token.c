@@ -43,9 +43,8 @@ skip_block_comment(struct sql_lexer *lx)
 		} else if (lx->sql[i] == '/' && lx->sql[i + 1] == '*') {
 			i += 2;
 			depth++;
-		} else {
+		} else
 			i++;
-		}
 	}
 	return false;
 }
@@ -67,9 +66,7 @@ skip_space(struct sql_lexer *lx)
 	}
 }
 
-/*
- * From just behind the opening quote to just behind the closing one; 0: it never ends. A doubled quote stands for one.
- */
+/* From just behind the opening quote to just behind the closing one; 0: it never ends. A doubled quote is one. */
 static size_t
 quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes)
 {
@@ -229,11 +226,8 @@ sql_is_word(const struct sql_token *t, const char *word, size_t word_len)
 {
 	if (t->kind != SQL_WORD || t->len != word_len)
 		return false;
-	for (size_t i = 0; i < word_len; i++) {
-		char c = t->at[i];
-
-		if ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) != word[i])
+	for (size_t i = 0; i < word_len; i++)
+		if (sql_fold(t->at[i]) != word[i])
 			return false;
-	}
 	return true;
 }

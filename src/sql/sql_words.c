@@ -1,5 +1,7 @@
 #include "sql/sql_words.h"
 
+#include "sql/sql_class.h"
+
 #include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -100,7 +102,7 @@ sql_name_find(const char *name, size_t len)
 		return 0;
 	memset(folded, 0, sizeof(uint64_t));
 	for (size_t i = 0; i < len; i++)
-		folded[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 0x20 : name[i]);
+		folded[i] = sql_fold(name[i]);
 	sought = head(folded, len);
 	while (low < high) {
 		size_t middle = (low + high) / 2;

@@ -1,6 +1,4 @@
-/*
- * src/sql/sql_words.h - the words for which scan_rules.c and verdict.h have rules, and all that PostgreSQL has.
- */
+/* src/sql/sql_words.h - the words for which scan_rules.c and verdict.h have rules, and all that PostgreSQL has. */
 #pragma once
 
 #include <stddef.h>
@@ -21,8 +19,7 @@
 	LETTER('h') WORD(hold, HOLD) \
 	LETTER('i') WORD(index, INDEX) WORD(inner, INNER) WORD(insert, INSERT) WORD(into, INTO) \
 	LETTER('j') WORD(join, JOIN) \
-	LETTER('l') WORD(language, LANGUAGE) WORD(left, LEFT) WORD(listen, LISTEN) WORD(load, LOAD) \
-	WORD(local, LOCAL) \
+	LETTER('l') WORD(language, LANGUAGE) WORD(left, LEFT) WORD(listen, LISTEN) WORD(load, LOAD) WORD(local, LOCAL) \
 	LETTER('m') WORD(merge, MERGE) \
 	LETTER('n') WORD(natural, NATURAL) WORD(notify, NOTIFY) \
 	LETTER('o') WORD(on, ON) WORD(operator, OPERATOR) WORD(order, ORDER) WORD(outer, OUTER) \

@@ -39,8 +39,7 @@ verdict_anyhow(struct sql_verdict *v, const char *sql, size_t len)
 	verdict_of_scan(v, &s, sql, len);
 }
 
-/* --- what a Parse depends on ---------------------------------------------------------------------------------------
- */
+/* --- what a Parse depends on -------------------------------------------------------------------------------------- */
 
 /*
  * Returns true for quoted and dollar-quoted literals; $1 is a parameter. And for anything that is not ASCII: which

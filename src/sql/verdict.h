@@ -29,8 +29,7 @@ enum verdict_hint {
 	VERDICT_OF_PARSE = 1u << 11 /* these hints were looked for */
 };
 
-/* The flags of SQL that may use sequences; and all flags that need no probe: a savepoint leaves nothing in the session.
- */
+/* The flags of SQL that may use sequences; and all that need no probe: a savepoint leaves nothing in the session. */
 #define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES)
 #define SCAN_PLAIN (SCAN_SEQUENCES | SCAN_SAVEPOINT)
 

@@ -19,25 +19,16 @@ fields_error(const uint8_t *body, size_t len, struct error_fields *out)
 
 		if (end == NULL)
 			break;
-		switch (body[at]) {
-		case 'S':
+		if (body[at] == 'S')
 			localized = (const char *)value;
-			break;
-		case 'V':
+		else if (body[at] == 'V')
 			out->severity = (const char *)value;
-			break;
-		case 'C':
+		else if (body[at] == 'C')
 			out->sqlstate = end - value == 5 ? (const char *)value : NULL;
-			break;
-		case 'M':
+		else if (body[at] == 'M')
 			out->message = (const char *)value;
-			break;
-		case 'R':
+		else if (body[at] == 'R')
 			out->routine = (const char *)value;
-			break;
-		default:
-			break;
-		}
 		at = (size_t)(end - body) + 1;
 	}
 	if (out->severity == NULL)
@@ -63,11 +54,9 @@ fields_error_is_fatal(const struct error_fields *e)
 bool
 fields_parameter(const uint8_t *body, size_t len, const char **name, const char **value)
 {
-	const uint8_t *end = memchr(body, 0, len), *second;
+	const uint8_t *end = memchr(body, 0, len);
+	const uint8_t *second = end == NULL ? NULL : memchr(end + 1, 0, len - (size_t)(end + 1 - body));
 
-	if (end == NULL)
-		return false;
-	second = memchr(end + 1, 0, len - (size_t)(end + 1 - body));
 	if (second == NULL || second + 1 != body + len)
 		return false;
 	*name = (const char *)body;
@@ -104,17 +93,23 @@ fields_parse(const uint8_t *body, size_t len, struct parse_fields *out)
 bool
 fields_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len)
 {
-	const uint8_t *end = name_end(body, len), *second;
+	const uint8_t *end = name_end(body, len);
+	const uint8_t *second = end == NULL ? NULL : name_end(end + 1, len - (size_t)(end + 1 - body));
 
-	if (end == NULL)
-		return false;
-	second = name_end(end + 1, len - (size_t)(end + 1 - body));
 	if (second == NULL)
 		return false;
 	*portal = (const char *)body;
 	*statement = (const char *)end + 1;
 	*names_len = (size_t)(second + 1 - body);
 	return true;
+}
+
+static uint32_t
+never_zero(uint64_t hash)
+{
+	uint32_t half = (uint32_t)(hash ^ hash >> 32);
+
+	return half == 0 ? 1 : half;
 }
 
 /* After a column's name: table int32, column int16, type int32, its length int16, modifier int32, format int16. */
@@ -143,23 +138,16 @@ fields_row_shape(const uint8_t *body, size_t len)
 		h = XXH3_64bits_withSeed(type, sizeof(type), h);
 		at = (size_t)(end + 1 - body) + COLUMN_TAIL_LEN;
 	}
-	h ^= h >> 32;
-	return at != len ? 0 : (uint32_t)h == 0 ? 1 : (uint32_t)h;
+	return at != len ? 0 : never_zero(h);
 }
 
 uint32_t
 fields_own_types(const uint8_t *body, size_t len, uint32_t first)
 {
-	bool has_own = false;
-	uint64_t h;
-
 	for (size_t at = 2; at + 4 <= len; at += 4)
-		has_own = has_own || wire_u32(body + at) >= first;
-	if (!has_own)
-		return 0;
-	h = XXH3_64bits(body, len);
-	h ^= h >> 32;
-	return (uint32_t)h == 0 ? 1 : (uint32_t)h;
+		if (wire_u32(body + at) >= first)
+			return never_zero(XXH3_64bits(body, len));
+	return 0;
 }
 
 bool
@@ -223,25 +211,13 @@ fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_
 unsigned
 fields_bind_formats(const uint8_t *body, size_t len)
 {
-	const char *portal, *statement;
-	size_t at;
+	struct bind_values values;
+	const uint8_t *value;
+	size_t value_len;
 
-	if (!fields_bind(body, len, &portal, &statement, &at) || len - at < 2)
+	if (!fields_bind_values(body, len, &values))
 		return 0;
-	at += 2 + 2 * (size_t)wire_u16(body + at);
-	if (len < at + 2)
-		return 0;
-	at += 2;
-	for (unsigned left = wire_u16(body + at - 2); left > 0; left--) {
-		uint32_t value_len;
-
-		if (len - at < 4)
-			return 0;
-		value_len = wire_u32(body + at);
-		at += 4;
-		if (value_len != UINT32_MAX && value_len > len - at)
-			return 0;
-		at += value_len == UINT32_MAX ? 0 : value_len;
-	}
-	return len - at < 2 ? 0 : wire_u16(body + at);
+	while (fields_bind_next(&values, &value, &value_len))
+		;
+	return values.left > 0 || values.end - values.at < 2 ? 0 : wire_u16(values.at);
 }

@@ -62,8 +62,7 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 	return FRAME_OK;
 }
 
-/* Returns true if a whole message stands at the front of bytes, of which there are less than FRAME_BODY_MAX; otherwise
- * out may be anything. */
+/* Returns true if a whole message is at the front of bytes, less than FRAME_BODY_MAX; else out may be anything. */
 static inline bool
 frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 {

@@ -21,7 +21,7 @@ entry_at(struct ledger *l, uint32_t i)
 static void
 settle(struct ledger *l, const struct owed *o, enum owed_end how)
 {
-	if (o->kind != OWED_QUERY && o->kind != OWED_FUNCTION && o->kind != OWED_SYNC && o->ref != NULL)
+	if (!owed_ends_request(o) && o->ref != NULL)
 		l->ops->settled(l->arg, o, how);
 }
 
@@ -43,8 +43,7 @@ ledger_fini(struct ledger *l)
 	while (l->count > 0) {
 		struct owed o = l->ring[l->head];
 
-		l->head = (l->head + 1) & (l->cap - 1);
-		l->count--;
+		ledger_drop_head(l);
 		settle(l, &o, OWED_SKIPPED);
 	}
 	free(l->ring);
@@ -75,13 +74,20 @@ ledger_advance(struct ledger *l)
 	while (ledger_is_our_turn(l)) {
 		struct owed o = l->ring[l->head];
 
-		l->head = (l->head + 1) & (l->cap - 1);
-		l->count--;
+		ledger_drop_head(l);
 		if (o.kind == OWED_COPY_END)
 			continue;
 		l->ops->local(l->arg, &o);
 		settle(l, &o, OWED_ANSWERED);
 	}
+}
+
+static void
+forget_copy(struct ledger *l)
+{
+	l->copy = COPY_NONE;
+	l->intake = INTAKE_ALL;
+	l->copy_syncs = 0;
 }
 
 static struct owed
@@ -90,11 +96,8 @@ take_head(struct ledger *l)
 	struct owed o = l->ring[l->head];
 
 	assert(l->count > 0);
-	l->head = (l->head + 1) & (l->cap - 1);
-	l->count--;
-	l->copy = COPY_NONE;
-	l->intake = INTAKE_ALL;
-	l->copy_syncs = 0;
+	ledger_drop_head(l);
+	forget_copy(l);
 	return o;
 }
 
@@ -116,9 +119,7 @@ end_copy(struct ledger *l)
 			*entry_at(l, i) = *entry_at(l, i + 1);
 		l->count--;
 	}
-	l->copy = COPY_NONE;
-	l->intake = INTAKE_ALL;
-	l->copy_syncs = 0;
+	forget_copy(l);
 }
 
 /* Returns false for a message that PostgreSQL skips or ignores now: no reply is due for it. */
@@ -207,34 +208,28 @@ verdict_of(const struct owed *o)
 	return o->to == OWED_TO_CLIENT ? LEDGER_PASS : LEDGER_SWALLOW;
 }
 
-static enum ledger_verdict
-receive_error(struct ledger *l)
-{
-	const struct owed *o = ledger_head(l);
-	/* If a client's statement can't be prepared again, the error is the client's. */
-	enum ledger_verdict v =
-	    o == NULL || o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT ? LEDGER_PASS : LEDGER_SWALLOW;
-
-	if (o == NULL)
-		return LEDGER_PASS; /* a dying backend may report it at any time */
-	if (l->copy == COPY_IN && l->copy_syncs > 0)
-		l->trust = LEDGER_IN_DOUBT; /* nobody knows whether the failure came before the Sync was read */
-	switch (o->kind) {
-	case OWED_QUERY:
-	case OWED_FUNCTION:
-	case OWED_SYNC:
-		end_copy(l); /* ReadyForQuery follows without a Sync */
-		return v;
-	default:
-		skip_to_sync(l);
-		return v;
-	}
-}
-
+/* Returns true also for a client's statement that is prepared again: if it can't be, the error is the client's. */
 static bool
 is_of_client(const struct owed *o)
 {
 	return o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT;
+}
+
+static enum ledger_verdict
+receive_error(struct ledger *l)
+{
+	const struct owed *o = ledger_head(l);
+	enum ledger_verdict v = o == NULL || is_of_client(o) ? LEDGER_PASS : LEDGER_SWALLOW;
+
+	if (o == NULL)
+		return v; /* a dying backend may report it at any time */
+	if (l->copy == COPY_IN && l->copy_syncs > 0)
+		l->trust = LEDGER_IN_DOUBT; /* nobody knows whether the failure came before the Sync was read */
+	if (owed_ends_request(o))
+		end_copy(l); /* ReadyForQuery follows without a Sync */
+	else
+		skip_to_sync(l);
+	return v;
 }
 
 bool
@@ -327,10 +322,9 @@ receive_result(struct ledger *l, uint8_t type)
 	case 'D':
 		return l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
 	case 'I':
-		if (l->copy != COPY_NONE)
-			return LEDGER_VIOLATION;
-		/* fall through */
 	case 'C':
+		if (type == 'I' && l->copy != COPY_NONE)
+			return LEDGER_VIOLATION;
 		if (is_execute)
 			answered(l);
 		else {
@@ -382,9 +376,7 @@ receive_simple_answer(struct ledger *l, bool is_it)
 static enum ledger_verdict
 receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
 {
-	struct owed *o = &l->ring[l->head];
-
-	if (o->kind != OWED_QUERY && o->kind != OWED_SYNC && o->kind != OWED_FUNCTION)
+	if (!owed_ends_request(ledger_head(l)))
 		return LEDGER_VIOLATION;
 	*ended = take_head(l);
 	l->requests_gone += owed_ends_client_request(ended);

@@ -320,16 +320,15 @@ ledger_is_our_turn(const struct ledger *l)
  * answered next; 0: its end was not sent yet.
  */
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
-/* Returns how many requests of the client have been sent, whole: what is sent now is of the next one. It wraps around.
- */
+/* Returns how many whole requests of the client were sent: what is sent now is of the next one. It wraps around. */
 uint32_t ledger_requests_sent(const struct ledger *l);
 /* Returns true if something of the client's own is owed that may begin or end a transaction block. */
 bool ledger_may_change_block(const struct ledger *l);
 /* Returns true if a request of our own, with its own Sync, is answered next. *since_us: when it was sent. */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 
-/* Writes the kinds of what is owed to the client, in order, local replies included; at most cap of them. Returns how
- * many there are. */
+/* Writes the kinds of what is owed to the client, in order, local replies too; at most cap. Returns how many there are.
+ */
 size_t ledger_list_client(const struct ledger *l, uint8_t *kinds, size_t cap);
 
 const char *owed_kind_name(enum owed_kind kind); /* "Execute", for the log */

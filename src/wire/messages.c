@@ -31,6 +31,18 @@ message_put(struct buf *b, uint8_t type, const void *body, size_t body_len)
 	message_end(b, begun);
 }
 
+/* A message of before (no terminator), name (with its terminator) and behind. */
+static void
+put_named(struct buf *b, uint8_t type, const char *before, const char *name, const void *behind, size_t behind_len)
+{
+	size_t begun = message_begin(b, type);
+
+	buf_put(b, before, strlen(before));
+	buf_put_str(b, name);
+	buf_put(b, behind, behind_len);
+	message_end(b, begun);
+}
+
 static void
 put_field(struct buf *b, uint8_t code, const char *value)
 {
@@ -100,31 +112,29 @@ message_ready(struct buf *b, uint8_t transaction_status)
 void
 message_parameter(struct buf *b, const char *name, const char *value)
 {
-	size_t begun = message_begin(b, 'S');
+	put_named(b, 'S', "", name, value, strlen(value) + 1);
+}
 
-	buf_put_str(b, name);
-	buf_put_str(b, value);
+static void
+put_numbered(struct buf *b, uint8_t type, uint32_t number, const void *more, size_t more_len)
+{
+	size_t begun = message_begin(b, type);
+
+	buf_put_u32(b, number);
+	buf_put(b, more, more_len);
 	message_end(b, begun);
 }
 
 void
 message_authentication(struct buf *b, uint32_t code, const void *more, size_t more_len)
 {
-	size_t begun = message_begin(b, 'R');
-
-	buf_put_u32(b, code);
-	buf_put(b, more, more_len);
-	message_end(b, begun);
+	put_numbered(b, 'R', code, more, more_len);
 }
 
 void
 message_key(struct buf *b, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	size_t begun = message_begin(b, 'K');
-
-	buf_put_u32(b, pid);
-	buf_put(b, key, key_len);
-	message_end(b, begun);
+	put_numbered(b, 'K', pid, key, key_len);
 }
 
 void
@@ -142,11 +152,7 @@ message_query(struct buf *b, const char *sql)
 void
 message_parse(struct buf *b, const char *name, const void *query_and_types, size_t len)
 {
-	size_t begun = message_begin(b, 'P');
-
-	buf_put_str(b, name);
-	buf_put(b, query_and_types, len);
-	message_end(b, begun);
+	put_named(b, 'P', "", name, query_and_types, len);
 }
 
 void
@@ -173,17 +179,6 @@ message_execute(struct buf *b)
 }
 
 void
-message_named(struct buf *b, uint8_t type, const char *before, const char *name, const void *behind, size_t behind_len)
-{
-	size_t begun = message_begin(b, type);
-
-	buf_put(b, before, strlen(before));
-	buf_put_str(b, name);
-	buf_put(b, behind, behind_len);
-	message_end(b, begun);
-}
-
-void
 message_run(struct buf *b, const char *statement, const char *portal, const char *sql)
 {
 	size_t begun = message_begin(b, 'P');
@@ -197,19 +192,15 @@ message_run(struct buf *b, const char *statement, const char *portal, const char
 	buf_put_str(b, statement);
 	buf_put(b, "\0\0\0\0\0\0", 6);
 	message_end(b, begun);
-	message_named(b, 'E', "", portal, "\0\0\0", 4);
+	put_named(b, 'E', "", portal, "\0\0\0", 4);
 	if (portal[0] != '\0')
-		message_named(b, 'C', "P", portal, NULL, 0);
+		put_named(b, 'C', "P", portal, NULL, 0);
 }
 
 void
 message_close_statement(struct buf *b, const char *name)
 {
-	size_t begun = message_begin(b, 'C');
-
-	buf_put_u8(b, 'S');
-	buf_put_str(b, name);
-	message_end(b, begun);
+	put_named(b, 'C', "S", name, NULL, 0);
 }
 
 void

@@ -39,9 +39,6 @@ void message_query(struct buf *b, const char *sql);
 void message_parse(struct buf *b, const char *name, const void *query_and_types, size_t len);
 /* Bind of the unnamed portal to a statement, with parameters in text format. */
 void message_bind_text(struct buf *b, const char *statement, const char *const *values, size_t count);
-/* A message of before (no terminator), name (with its terminator) and behind. */
-void message_named(struct buf *b, uint8_t type, const char *before, const char *name, const void *behind,
-		   size_t behind_len);
 void message_execute(struct buf *b); /* of the unnamed portal, for all rows */
 void message_close_statement(struct buf *b, const char *name);
 /* Parse, Bind and Execute of this SQL, and Close of the portal if that has a name. */

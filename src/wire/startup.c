@@ -145,14 +145,11 @@ struct login_words {
 static enum field
 field_of(const char *name)
 {
-	if (strcmp(name, "user") == 0)
-		return FIELD_USER;
-	if (strcmp(name, "database") == 0)
-		return FIELD_DATABASE;
-	if (strcmp(name, "options") == 0)
-		return FIELD_OPTIONS;
-	if (strcmp(name, "replication") == 0)
-		return FIELD_REPLICATION;
+	static const char *const names[FIELD_PROTOCOL_OPTION] = { "user", "database", "options", "replication" };
+
+	for (unsigned i = 0; i < FIELD_PROTOCOL_OPTION; i++)
+		if (strcmp(name, names[i]) == 0)
+			return (enum field)i;
 	return strncmp(name, "_pq_.", 5) == 0 ? FIELD_PROTOCOL_OPTION : FIELD_SETTING;
 }
 
@@ -272,20 +269,16 @@ take_login(struct startup *s, const uint8_t *at, const uint8_t *end, struct fail
 static int
 take_code(struct startup *out, uint32_t code, enum startup_kind *kind, struct fail *why)
 {
-	size_t total_len = out->total_len;
+	size_t key_len = out->total_len - CANCEL_HEAD_LEN; /* of less than the head, it is too large */
 
 	switch (code) {
 	case CODE_SSL:
 	case CODE_GSSENC:
 		*kind = code == CODE_SSL ? STARTUP_SSL : STARTUP_GSSENC;
-		if (total_len != HEAD_LEN)
-			return bad_length(out, why);
-		return 0;
+		return out->total_len == HEAD_LEN ? 0 : bad_length(out, why);
 	case CODE_CANCEL:
 		*kind = STARTUP_CANCEL;
-		if (total_len < CANCEL_HEAD_LEN + CANCEL_KEY_MIN || total_len > CANCEL_HEAD_LEN + CANCEL_KEY_MAX)
-			return bad_length(out, why);
-		return 0;
+		return key_len >= CANCEL_KEY_MIN && key_len <= CANCEL_KEY_MAX ? 0 : bad_length(out, why);
 	default:
 		*kind = STARTUP_LOGIN;
 		if (code >> 16 == MAJOR)

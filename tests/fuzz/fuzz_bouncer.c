@@ -74,7 +74,7 @@ check_import(const struct config *config, const char *data, size_t size)
 	struct config *again;
 
 	if (!has_long_line(text)) {
-		again = load_text(text, strlen(text), "/nonexistent/pgweir.ini", &problems);
+		again = load_text(text, strlen(text), "/nonexistent/pgweir.ini", NULL, 0, &problems);
 		if (again == NULL) {
 			fprintf(stderr, "%s\n%s\n", problems.list[0].text, text);
 			abort();
@@ -102,7 +102,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!bouncer_is(text, size))
 		return 0;
-	config = load_text(text, size, "/nonexistent/pgbouncer.ini", &problems);
+	config = load_text(text, size, "/nonexistent/pgbouncer.ini", NULL, 0, &problems);
 	if ((config == NULL) != (problems.error_count > 0))
 		abort();
 	if (config != NULL)

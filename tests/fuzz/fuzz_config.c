@@ -55,7 +55,7 @@ check_dump(const struct config *config)
 	struct config *again;
 
 	if (strstr(text, ": its value does not fit on one line of a file") == NULL) {
-		again = load_text(text, len, "/nonexistent/dump.ini", &problems);
+		again = load_text(text, len, "/nonexistent/dump.ini", NULL, 0, &problems);
 		if (again == NULL) {
 			fprintf(stderr, "%s\n%s\n", problems.list[0].text, text);
 			abort();
@@ -78,7 +78,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct config_problems problems = { 0 };
-	struct config *config = load_text((const char *)data, size, "/nonexistent/fuzz.ini", &problems);
+	struct config *config = load_text((const char *)data, size, "/nonexistent/fuzz.ini", NULL, 0, &problems);
 
 	if ((config == NULL) != (problems.error_count > 0))
 		abort();

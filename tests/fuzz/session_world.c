@@ -214,7 +214,7 @@ make_config(const char *options)
 
 	put_config(&b, options, false);
 	path_of(INI, path); /* it need not be there before the first reload */
-	config = load_text((const char *)b.bytes, b.len, path, &problems);
+	config = load_text((const char *)b.bytes, b.len, path, NULL, 0, &problems);
 	for (size_t i = 0; i < problems.count && config == NULL; i++)
 		fprintf(stderr, "%s\n", problems.list[i].text);
 	must(config != NULL);

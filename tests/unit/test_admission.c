@@ -49,7 +49,7 @@ door_init(struct door *d, const char *sections)
 	memset(d, 0, sizeof(*d));
 	d->now_us = 1;
 	d->base = event_base_new();
-	d->config = load_text(text, strlen(text), "pgweir.ini", &problems);
+	d->config = load_text(text, strlen(text), "pgweir.ini", NULL, 0, &problems);
 	cr_assert_not_null(d->config, "%s", problems.count > 0 ? problems.list[0].text : "");
 	config_problems_fini(&problems);
 	d->admission = admission_new(&(struct admission_settings){ d->base, NULL, &d->now_us, &d->config, &ops }, &why);

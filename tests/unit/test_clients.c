@@ -33,7 +33,7 @@ make_config(void)
 {
 	static const char text[] = "[auth]\nmethod = trust\n[database *]\nupstream = host=/tmp sslmode=disable\n";
 	struct config_problems problems = { 0 };
-	struct config *config = load_text(text, strlen(text), "pgweir.ini", &problems);
+	struct config *config = load_text(text, strlen(text), "pgweir.ini", NULL, 0, &problems);
 
 	cr_assert_not_null(config, "%s", problems.count > 0 ? problems.list[0].text : "");
 	config_problems_fini(&problems);

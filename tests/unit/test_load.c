@@ -6,7 +6,7 @@
 
 #include "build.h"
 #include "load/load_state.h"
-#include "bouncer/suggest.h"
+#include "bouncer/bouncer.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -57,7 +57,7 @@ static struct config *
 load_bytes(const struct files *files, const char *text, size_t len, struct config_problems *problems)
 {
 	put_file(files->ini, text, len, 0640);
-	return load_config(files->ini, problems);
+	return load_config(files->ini, NULL, 0, problems);
 }
 
 static struct config *
@@ -902,13 +902,13 @@ Test(config, files_that_cannot_be_read)
 	char *large = malloc((1 << 20) + 1);
 
 	files_init(&files);
-	cr_expect_null(load_config("/nonexistent/pgweir.ini", &problems));
+	cr_expect_null(load_config("/nonexistent/pgweir.ini", NULL, 0, &problems));
 	cr_expect_str_eq(
 	    problems.list[0].text,
 	    "/nonexistent/pgweir.ini: error: cannot open /nonexistent/pgweir.ini: No such file or directory");
-	cr_expect_null(load_config("/tmp", &problems));
+	cr_expect_null(load_config("/tmp", NULL, 0, &problems));
 	cr_expect_str_eq(problems.list[1].text, "/tmp: error: /tmp is a directory");
-	cr_expect_null(load_config("/dev/zero", &problems));
+	cr_expect_null(load_config("/dev/zero", NULL, 0, &problems));
 	cr_expect_str_eq(problems.list[2].text, "/dev/zero: error: /dev/zero is not a regular file");
 	config_problems_fini(&problems);
 
@@ -923,7 +923,7 @@ Test(config, files_that_cannot_be_read)
 
 	chmod(files.ini, 0);
 	if (geteuid() != 0) { /* root reads anything */
-		cr_expect_null(load_config(files.ini, &problems));
+		cr_expect_null(load_config(files.ini, NULL, 0, &problems));
 		cr_expect_not_null(strstr(problems.list[0].text, "Permission denied"));
 		config_problems_fini(&problems);
 	}

@@ -16,7 +16,7 @@
 static struct config *
 load(const char *text, struct config_problems *problems)
 {
-	return load_text(text, strlen(text), "/nonexistent/pgbouncer.ini", problems);
+	return load_text(text, strlen(text), "/nonexistent/pgbouncer.ini", NULL, 0, problems);
 }
 
 struct sought {
@@ -320,7 +320,7 @@ load_with(const char *text, const char *name, const char *value, struct config_p
 {
 	const struct config_override override = { name, value };
 
-	return load_text_with(text, strlen(text), "/nonexistent/x.ini", &override, 1, problems);
+	return load_text(text, strlen(text), "/nonexistent/x.ini", &override, 1, problems);
 }
 
 Test(bouncer, what_is_set_wins_over_the_file)

@@ -10,7 +10,7 @@ static struct config *
 config_of(const char *text)
 {
 	struct config_problems problems = { 0 };
-	struct config *c = load_text(text, strlen(text), "pgweir.ini", &problems);
+	struct config *c = load_text(text, strlen(text), "pgweir.ini", NULL, 0, &problems);
 
 	cr_assert_not_null(c, "%s", problems.count > 0 ? problems.list[0].text : "");
 	config_problems_fini(&problems);

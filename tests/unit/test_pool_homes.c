@@ -24,7 +24,7 @@ make_config(void)
 				   "[database many]\nupstream = host=h\npool_size = 100\n"
 				   "[database capped]\nupstream = host=h\npool_size = 100\nmax_db_connections = 50\n";
 	struct config_problems problems = { 0 };
-	struct config *config = load_text(text, strlen(text), "pgweir.ini", &problems);
+	struct config *config = load_text(text, strlen(text), "pgweir.ini", NULL, 0, &problems);
 
 	cr_assert_not_null(config);
 	config_problems_fini(&problems);
@@ -193,7 +193,7 @@ Test(pool_homes, a_database_that_is_not_configured_has_none)
 {
 	static const char text[] = "[auth]\nmethod = trust\n[database a]\nupstream = host=h\n";
 	struct config_problems problems = { 0 };
-	struct config *config = load_text(text, strlen(text), "pgweir.ini", &problems);
+	struct config *config = load_text(text, strlen(text), "pgweir.ini", NULL, 0, &problems);
 	struct pool_homes *h = pool_homes_new(&split, 1);
 	struct fail why;
 
