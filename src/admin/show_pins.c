@@ -3,6 +3,7 @@
  * application does what to its session (where session_state = warn).
  */
 #include "admin/show.h"
+#include "client/clients.h"
 #include "state/state.h"
 
 #include "session/audit.h"
