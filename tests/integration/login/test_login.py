@@ -534,7 +534,7 @@ def test_login_needs_no_free_server(weir):
     with weir.raw() as holder:
         holder.query("BEGIN")
         (wire, seconds) = timed(weir.raw)
-        assert seconds < 2 and wire.parameters["server_encoding"] == "UTF8"
+        assert seconds < 4 and wire.parameters["server_encoding"] == "UTF8"
         wire.send(query("SELECT 1"))
         weir.wait_waiting(1)
         holder.query("COMMIT")

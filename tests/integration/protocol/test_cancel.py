@@ -504,7 +504,7 @@ def test_a_cancel_reaches_a_query_that_waits_for_our_preparing_it(weir, table, l
         begin = time.monotonic()
         send_cancel(weir.address, wire.key)
         assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 20
         assert wire.query("SELECT 1") == [["1"]]
 
 

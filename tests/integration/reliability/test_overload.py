@@ -140,7 +140,7 @@ def test_logs_on_a_full_disk_hold_up_nobody(weir):
     for _ in range(50):
         with weir.raw() as wire:
             _, seconds = timed(wire.query, "SELECT 1")
-            assert seconds < 1
+            assert seconds < 5
     wait_until(lambda: weir.metric("pgweir_log_lines_dropped_total", reason="write_error") >= 50)
     wait_until(lambda: weir.metric("pgweir_slow_log_lines_dropped_total", reason="write_error") > 0)
     log = weir.directory / "again.log"
