@@ -223,11 +223,21 @@ close_dirty(struct server *srv)
 	server_close(srv);
 }
 
+/* What a client has run and not seen the answer of may have changed the code. */
+static void
+note_code_unseen(struct server *srv)
+{
+	if (srv->loan.code != CODE_AS_BEFORE || srv->was_owing)
+		pool_code_changed(srv->owner, true);
+	srv->loan.code = CODE_AS_BEFORE;
+}
+
 static void
 on_clean(struct server *srv)
 {
 	struct pool *pool = srv->owner;
 
+	note_code_unseen(srv);
 	pool->counters.resets_ok += !srv->reset.is_seal;
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
@@ -260,6 +270,7 @@ on_closed(struct server *srv)
 	struct pooled *p = pooled_of(srv->conn);
 
 	end_scouting(p);
+	note_code_unseen(srv);
 	if (!p->is_logged)
 		log_close(srv, bouncer_recycle_word(RR_DIRTY));
 	assert(srv->borrower == NULL && pool->set->server_count > 0);

@@ -260,7 +260,11 @@ inspect_complete(struct walk *w, struct reply *r)
 	const char *tag = (const char *)r->body;
 
 	srv->loan.next_row_is_true = false;
-	if (!r->is_passed || r->body_len == 0 || tag[r->body_len - 1] != '\0')
+	if (r->body_len == 0 || tag[r->body_len - 1] != '\0')
+		return;
+	if (srv->borrower == NULL && r->to == OWED_TO_CLIENT && (tag_read(tag).flags & TAG_CHANGES_CODE) != 0)
+		srv->loan.code = CODE_MADE; /* of a client that has not waited for it */
+	if (!r->is_passed)
 		return;
 	if (srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be swallowed */
 		pass_run(w);

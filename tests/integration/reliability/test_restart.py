@@ -18,7 +18,7 @@ from rawwire import bind, describe, errors, execute, parse, query, send_cancel, 
 from restartload import Load, server_sockets
 from stall import Stall
 from waiting import wait_until
-from weir import Successor, become_reaper
+from weir import Successor, become_reaper, wait_process
 
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -362,6 +362,24 @@ def test_a_transaction_and_a_temporary_table_stay_until_they_are_over(weir):
         pinned.query("DROP TABLE b")
         wait_until(lambda: weir.predecessors[0].poll() == 0, what="the old process to end")
         assert open_one.query("SELECT 1") == [["1"]] and pinned.query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.parametrize("rows", [3000, 60], ids=["its server is stopped", "all is kept for it"])
+def test_a_client_that_does_not_read_stays_until_it_has_all(weir, rows):
+    """The others move meanwhile; afterwards it does, too."""
+    weir.start(pool_size=2)
+    with weir.raw(receive_buffer=4096) as slow, weir.raw() as other:
+        slow.query("SET work_mem = '77MB'")
+        slow.send(query(f"SELECT i, repeat('x', 10000) FROM generate_series(1, {rows}) i"))
+        if rows == 3000:
+            wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"), what="the server to be stopped")
+        old = weir.restart(wait=False)
+        assert other.query("SELECT 1") == [["1"]]
+        assert old.poll() is None or rows < 3000
+        assert [row[0] for row in texts(slow.read_until("Z"))] == [str(i + 1) for i in range(rows)]
+        assert slow.query("SHOW work_mem") == [["77MB"]]
+        assert wait_process(old, 30) == 0
+        assert slow.query("SHOW work_mem") == [["77MB"]]
 
 
 def test_clients_with_tls_stay_until_restart_timeout(weir, authority):

@@ -348,6 +348,26 @@ def test_ddl_counts_at_once_in_a_database_of_two_names(weir, postgres, later):
     assert other.query(USER_ID) in ([[""]], [[None]])
 
 
+def test_ddl_of_a_client_that_does_not_wait_for_its_answer_counts(weir, postgres, later):
+    postgres.query("CREATE VIEW sly AS SELECT ''::text AS set_config; ALTER VIEW sly OWNER TO web; GRANT ALL ON SCHEMA public TO web",
+                   dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    client, other = weir.raw("web", later), weir.raw("web", later)
+    settle(other)
+
+    def makes():
+        maker = weir.raw("web", later)
+        maker.query("BEGIN")
+        maker.send(query(VIEW), query("COMMIT"))
+        maker.close()
+        return "app.user_id" in postgres.value("SELECT pg_get_viewdef('sly')", dbname=later)
+    wait_until(makes, what="one whose server was not ended first")
+    client.query("SELECT * FROM sly")
+    for _ in range(2):
+        assert other.query(USER_ID) in ([[""]], [[None]])
+        assert client.query("SELECT 1") == [["1"]]
+
+
 def seals_of_two(weir, client, other):
     """How often a server is washed that the two take turns on."""
     before = weir.metric_now("pgweir_pool_seals_total")
