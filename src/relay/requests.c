@@ -241,7 +241,7 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 	return r;
 }
 
-/* Returns true if a message of a client without a server needs none, and was answered. */
+/* Returns true if a message of a client without a server needs none: it is answered here, or has no answer. */
 static bool
 is_done_here(struct request_walk *w, uint8_t type, size_t total)
 {

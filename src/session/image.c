@@ -390,6 +390,7 @@ image_unref(struct image *img)
 		return;
 	if (img->hh.tbl != NULL)
 		HASH_DELETE(hh, img->store->by_hash, img);
+	assert(img->context == NULL || img->context->refs > 0);
 	if (img->context != NULL && --img->context->refs == 0) {
 		HASH_DELETE(hh, img->store->contexts, img->context);
 		context_free(img->store, img->context);

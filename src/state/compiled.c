@@ -2,9 +2,10 @@
  * src/state/compiled.c - what code of the database SQL may reach (seal/risk_names.h), and what PostgreSQL keeps of
  * that code in a backend; see state/state_state.h.
  *
- * PostgreSQL keeps the plans of functions, and constants in them, as they were made for whoever came first. So a server
- * on which SQL with the name of such code (RISK_CONTEXT) has run is noted with that client's image, and its plans are
- * discarded ahead of a client of another context (image_context) that runs such SQL, too.
+ * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and for the role
+ * of whoever came first. So a server on which SQL with the name of such code (RISK_CONTEXT) has run is noted with that
+ * client's image, and its plans are discarded ahead of a client of another context (image_context) that runs such SQL,
+ * too. Where all clients agree, this costs nothing.
  */
 #include "state/compiled.h"
 #include "state/state.h"
