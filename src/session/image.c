@@ -265,9 +265,7 @@ intern(struct image *img)
 	}
 	img->refs = 1;
 	read_settings(img);
-	if (found != NULL)
-		img->hh.tbl = NULL;
-	else if (!TABLE_ADD_BY_HASH(img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, img)) {
+	if (found == NULL && !TABLE_ADD_BY_HASH(img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, img)) {
 		free(img);
 		return NULL;
 	}
