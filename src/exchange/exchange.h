@@ -151,7 +151,7 @@ struct exchange_env {
 	void *owner;
 	/* A statement needs a database for itself: pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
-	/* Each request that has ended, however it did, or one for weight of its like; its client is not told. */
+	/* Each request that ended, however it did, or one that stands for weight of its like. Its client isn't told. */
 	void (*on_query)(void *owner, const struct request_report *report, uint32_t weight);
 	void (*on_report)(void *owner, const struct request_report *report); /* slow, refused, lost or given up */
 };

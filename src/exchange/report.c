@@ -171,9 +171,8 @@ report_bind(struct exchange *x, const uint8_t *body, size_t len)
 	struct loan *loan = &x->srv->loan;
 	size_t keep = len < REQUEST_BIND_MAX ? len : REQUEST_BIND_MAX;
 
-	if (!x->env->config->slow_parameters || loan->bind_len > 0)
-		return;
-	if (loan->bind == NULL && (loan->bind = malloc(REQUEST_BIND_MAX)) == NULL)
+	if (!x->env->config->slow_parameters || loan->bind_len > 0 ||
+	    (loan->bind == NULL && (loan->bind = malloc(REQUEST_BIND_MAX)) == NULL))
 		return;
 	memcpy(loan->bind, body, keep);
 	loan->bind_len = (uint32_t)keep;
@@ -324,9 +323,8 @@ static void
 tell_done(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
 	  const char *event)
 {
-	struct request_report r = { .duration_us = duration_us };
+	struct request_report r = { .duration_us = duration_us, .threshold_us = x->settings->slow_query_threshold_us };
 
-	r.threshold_us = x->settings->slow_query_threshold_us;
 	memcpy(r.phase_us, srv->loan.clock.us, sizeof(r.phase_us));
 	describe(x, srv, done, &r);
 	report_send(x, srv, &r, event);

@@ -1,6 +1,5 @@
 /* src/listen/listen.c - waits for the listener, and interprets the replies of servers: see listen.h. */
 #include "listen/listen_state.h"
-#include "listen/listen.h"
 #include "exchange/report.h"
 
 #include "wire/frame.h"
@@ -151,16 +150,14 @@ listen_error(struct exchange *x, const struct error_fields *e)
 	struct client_listen *l = x->listen;
 	const struct listen_effect *effect;
 	struct buf b = { 0 };
-	bool is_ours;
 
 	if (l == NULL)
 		return false;
 	l->has_error = true;
 	effect = TAILQ_FIRST(&l->effects);
 	/* Requests behind it that the error skips are gone by now, too. */
-	is_ours = effect != NULL && ahead_of(x, effect) <= 0 && effect->is_refused && effect->m->why != NULL &&
-		  e->message != NULL && strstr(e->message, "\"" LISTEN_REFUSED "\"") != NULL;
-	if (!is_ours)
+	if (effect == NULL || ahead_of(x, effect) > 0 || !effect->is_refused || effect->m->why == NULL ||
+	    e->message == NULL || strstr(e->message, "\"" LISTEN_REFUSED "\"") == NULL)
 		return false;
 	report_error(x->pool, EO_PROXY, effect->m->why->sqlstate);
 	message_error(&b, "ERROR", effect->m->why);

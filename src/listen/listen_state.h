@@ -63,7 +63,7 @@ struct client_listen {
 	struct exchange *x;
 	struct notify_subscriber subscriber;
 	struct subscription *table;
-	/* The few that a transaction's end may concern: with thousands of channels not all must be walked. */
+	/* The few that a transaction's end may concern, so that thousands of channels need not all be walked. */
 	TAILQ_HEAD(, subscription) unsettled;
 	uint32_t active_count;
 	TAILQ_HEAD(, listen_effect) effects;

@@ -8,7 +8,6 @@
  */
 #include "listen/listen_state.h"
 
-#include "session/image.h"
 #include "sql/verdict.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
@@ -130,11 +129,9 @@ await_all(struct exchange *x, struct known_reader *r)
 	struct known k;
 
 	while (known_step(r, &k)) {
-		enum listen_gate one;
+		enum listen_gate one = k.kind == KNOWN_LISTEN ? await(x, k.name) : LISTEN_GO;
 
-		if (k.kind != KNOWN_LISTEN)
-			continue;
-		if ((one = await(x, k.name)) == LISTEN_FAILED)
+		if (one == LISTEN_FAILED)
 			return LISTEN_FAILED;
 		if (one == LISTEN_WAIT)
 			all = LISTEN_WAIT;
@@ -158,9 +155,7 @@ executed(const struct exchange *x, const struct request *m)
 {
 	const char *name = (const char *)m->message + FRAME_HEAD_LEN;
 
-	if (x->listen == NULL || memchr(name, 0, request_body_len(m)) == NULL)
-		return NULL;
-	return find_portal(x->listen, name);
+	return x->listen == NULL || memchr(name, 0, request_body_len(m)) == NULL ? NULL : find_portal(x->listen, name);
 }
 
 static enum listen_gate

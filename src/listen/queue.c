@@ -363,9 +363,10 @@ on_caught_up(struct notify_subscriber *subscriber)
 			overrun(x);
 		if (x->state == CL_READY && !x->is_closing)
 			listen_resume(x);
+		if (x->is_closing)
+			return;
 	}
-	if (!x->is_closing)
-		x->env->ops->try_release(x);
+	x->env->ops->try_release(x);
 }
 
 static void

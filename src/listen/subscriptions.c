@@ -62,9 +62,8 @@ void
 subscription_refuse(struct subscription *m, const struct fail *why)
 {
 	m->hearing = HEARING_REFUSED;
-	if (m->why == NULL && (m->why = malloc(sizeof(*m->why))) == NULL)
-		return;
-	*m->why = *why;
+	if (m->why != NULL || (m->why = malloc(sizeof(*m->why))) != NULL)
+		*m->why = *why;
 }
 
 static int

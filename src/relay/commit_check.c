@@ -179,16 +179,19 @@ commit_check_asked(struct server *srv, const struct owed *ended)
 
 /* --- the COMMIT on its way --- */
 
-/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if its SQL is that alone, however it is spelt; else KNOWN_NOT. */
+/*
+ * Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if its SQL is that alone, however it is spelt, and COMMITs of this server
+ * are checked; else KNOWN_NOT.
+ */
 static enum known_kind
-commit_kind(const struct request *m)
+checked_kind(const struct exchange *x, const struct request *m)
 {
 	enum known_kind kind = KNOWN_NOT;
 	struct known k;
 	const char *sql;
 	size_t len;
 
-	if (request_has(m, 0, SCAN_HINT_ENDS) && (sql = request_sql(m, &len)) != NULL)
+	if (commit_of(x)->is_on && request_has(m, 0, SCAN_HINT_ENDS) && (sql = request_sql(m, &len)) != NULL)
 		kind = known_only(&k, 0, sql, len);
 	return kind == KNOWN_COMMIT || kind == KNOWN_COMMIT_CHAIN ? kind : KNOWN_NOT;
 }
@@ -251,13 +254,6 @@ ask_for_commit(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-/* Returns the kind of COMMIT that it is, if COMMITs of this server are checked; else KNOWN_NOT. */
-static enum known_kind
-checked_kind(const struct exchange *x, const struct request *m)
-{
-	return commit_of(x)->is_on ? commit_kind(m) : KNOWN_NOT;
-}
-
 /* A client that keeps its server to the end has that asked for its cluster as soon as that is possible. */
 static void
 link_session(struct exchange *x)
@@ -284,11 +280,9 @@ commit_check_before_parse(struct exchange *x, struct request *m)
 enum feature_step
 commit_check_before_bind(struct exchange *x, struct request *m)
 {
-	bool is_named = m->names.statement[0] != '\0';
-
 	if (checked_kind(x, m) == KNOWN_NOT)
 		return STEP_FORWARD;
-	if (!is_named && !x->srv->is_synced && commit_of(x)->phase == COMMIT_NOT)
+	if (m->names.statement[0] == '\0' && !x->srv->is_synced && commit_of(x)->phase == COMMIT_NOT)
 		return STEP_FORWARD; /* it was parsed in this request, and is no COMMIT that was asked for */
 	return ask_for_commit(x);
 }

@@ -285,10 +285,8 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 	assert(x->srv == NULL && exchange_doubt(x) == NULL);
 	x->rare->doubt = d;
 	exchange_step(x, CE_DOUBT);
-	if (c->phase == COMMIT_ANSWERED && !d->is_partial)
-		answer_commit(x, d, true, "", NULL);
-	else if (c->phase == COMMIT_SKIPPED && !d->is_partial)
-		answer_commit(x, d, true, NULL, NULL);
+	if ((c->phase == COMMIT_ANSWERED || c->phase == COMMIT_SKIPPED) && !d->is_partial)
+		answer_commit(x, d, true, c->phase == COMMIT_ANSWERED ? "" : NULL, NULL);
 	else if (c->outlook == OUTLOOK_FAILED && !d->is_partial)
 		answer_commit(x, d, false, "ROLLBACK", NULL); /* an earlier error, which the client has, had ended it */
 	else if (!is_in_block(srv) && !d->is_partial && c->kind == KNOWN_COMMIT)
@@ -299,11 +297,8 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 		decide_fate(d, FATE_COMMITTED, "it has written nothing");
 	else if (c->mark.xid == 0 || srv->cluster_state != CLUSTER_KNOWN)
 		decide_fate(d, FATE_UNKNOWN, "its number was not known");
-	else {
-		d->is_asked = fate_ask(x->pool, &d->question) == 0;
-		if (!d->is_asked)
-			decide_fate(d, FATE_UNKNOWN, "there was no memory to ask");
-	}
+	else if (!(d->is_asked = fate_ask(x->pool, &d->question) == 0))
+		decide_fate(d, FATE_UNKNOWN, "there was no memory to ask");
 }
 
 bool
@@ -367,12 +362,11 @@ is_meant_to_end(const struct exchange *x, const struct request *m)
 static bool
 is_run_unnamed(const uint8_t *p, size_t len)
 {
-	static const char order[] = "BDES";
 	size_t at = 0, names_len;
 	const char *portal, *statement;
 	struct frame f;
 
-	for (const char *type = order; *type != '\0'; type++) {
+	for (const char *type = "BDES"; *type != '\0'; type++) {
 		const uint8_t *body = p + at + FRAME_HEAD_LEN;
 
 		if (at >= len || frame_parse(p + at, len - at, &f) != FRAME_OK ||
@@ -380,11 +374,9 @@ is_run_unnamed(const uint8_t *p, size_t len)
 			return false;
 		if (f.type != *type && *type == 'D')
 			continue;
-		if (f.type != *type ||
+		if (f.type != *type || (*type == 'D' && (f.body_len != 2 || body[0] != 'P')) ||
 		    (*type == 'B' && (!fields_bind(body, f.body_len, &portal, &statement, &names_len) ||
 				      portal[0] != '\0' || statement[0] != '\0')))
-			return false;
-		if (*type == 'D' && (f.body_len != 2 || body[0] != 'P'))
 			return false;
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 	}

@@ -93,23 +93,6 @@ loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool
 
 /* --- what the client gets, and whether it stays --- */
 
-/*
- * The client's server has ended, but had nothing of the client's: the client will get another one. If the client may
- * have changed its session in a way that only that server knew, its next request will be answered with FATAL. Returns
- * false if the client must be sent the error now.
- */
-static bool
-goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
-{
-	if (is_dirty && (x->state == CL_HELD || state_lose(x, why) < 0))
-		return false;
-	x->ticket.idle_since_us = *x->env->now_us;
-	relay_unstall(x);
-	if (x->state == CL_HELD)
-		relay_resume_held(x);
-	return true;
-}
-
 static void
 end_with_server(struct exchange *x, struct server *srv, const struct fail *why, const struct fail *logged)
 {
@@ -157,7 +140,14 @@ outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fa
 			commit_check_refuse(x);
 		return true;
 	case LOSS_OF_NOTHING:
-		return goes_on(x, why, is_dirty);
+		/* The client will get another server. is_dirty: its next request will be answered with FATAL. */
+		if (is_dirty && (x->state == CL_HELD || state_lose(x, why) < 0))
+			return false;
+		x->ticket.idle_since_us = *x->env->now_us;
+		relay_unstall(x);
+		if (x->state == CL_HELD)
+			relay_resume_held(x);
+		return true;
 	default:
 		return false;
 	}

@@ -21,14 +21,6 @@ late_setting(enum late late)
 	return words[late].setting;
 }
 
-static uint64_t
-limit_us(const struct scope_settings *s, enum late late)
-{
-	if (late == LATE_QUERY)
-		return s->query_timeout_us;
-	return late == LATE_IDLE ? s->idle_transaction_timeout_us : s->transaction_timeout_us;
-}
-
 bool
 query_timeout_holds(const struct exchange *x, uint8_t type)
 {
@@ -44,10 +36,13 @@ query_timeout_holds(const struct exchange *x, uint8_t type)
 void
 late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why)
 {
-	struct duration lasted = duration_of(lasted_us), limit = duration_of(limit_us(x->settings, late));
+	const struct scope_settings *s = x->settings;
+	uint64_t limit_us = late == LATE_QUERY	? s->query_timeout_us
+			    : late == LATE_IDLE ? s->idle_transaction_timeout_us
+						: s->transaction_timeout_us;
 
-	fail_set(why, words[late].sqlstate, "%s %s (%s = %s)", words[late].what, lasted.text, words[late].setting,
-		 limit.text);
+	fail_set(why, words[late].sqlstate, "%s %s (%s = %s)", words[late].what, duration_of(lasted_us).text,
+		 words[late].setting, duration_of(limit_us).text);
 	fail_pgbouncer_text(why, "%s", words[late].theirs);
 }
 

@@ -17,17 +17,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static void
-send_ready(struct exchange *x)
-{
-	struct buf b = { 0 };
-
-	message_ready(&b, x->commit == EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as far as its client knows */
-	exchange_send(x, &b);
-	buf_fini(&b);
-	x->ticket.idle_since_us = *x->env->now_us;
-}
-
 bool
 reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
@@ -131,6 +120,7 @@ reject_as_done(struct exchange *x, const char *tag)
 size_t
 reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
+	struct buf b = { 0 };
 	struct fail why;
 	struct frame f;
 	size_t total, n;
@@ -155,7 +145,10 @@ reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	x->is_body_dropped = true;
 	if (x->rejecting_to == 'Q' || f.type == 'S') {
 		exchange_step(x, CE_REJECTED);
-		send_ready(x);
+		message_ready(&b, x->commit == EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as far as its client knows */
+		exchange_send(x, &b);
+		buf_fini(&b);
+		x->ticket.idle_since_us = *x->env->now_us;
 	}
 	return n;
 }

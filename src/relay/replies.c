@@ -175,9 +175,14 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 		return true;
 	case OWED_TO_FEATURE:
 		return true;
-	default: /* the client's; what is to PING, RESET or OWNER is never a borrower's */
-		return false;
+	case OWED_TO_CLIENT:
+	case OWED_TO_STATEMENT:
+	case OWED_TO_PING: /* these three are never a borrower's */
+	case OWED_TO_RESET:
+	case OWED_TO_OWNER:
+		break;
 	}
+	return false;
 }
 
 static bool

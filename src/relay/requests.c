@@ -189,13 +189,6 @@ relay_cancel_wait(struct exchange *x)
 	reject_request(x, &why, RF_CANCELED);
 }
 
-/* In a transaction that was lost with its server. */
-__attribute__((cold)) static bool
-is_refused(struct request_walk *w)
-{
-	return commit_check_is_refused(w->x, &w->m, w->p + w->at, w->len - w->at);
-}
-
 __attribute__((always_inline)) inline enum walk_result
 walk_borrow(struct request_walk *w)
 {
@@ -213,7 +206,8 @@ walk_borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (x->commit == EXCHANGE_ROLLED_BACK && is_refused(w))
+	if (x->commit == EXCHANGE_ROLLED_BACK &&
+	    commit_check_is_refused(x, &w->m, walk_message(w), w->len - w->at)) /* the transaction was lost */
 		return WALK_WAIT;
 	relay_ticket(x);
 	srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
@@ -241,7 +235,7 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 	return r;
 }
 
-/* Returns true if a message of a client without a server needs none, and was answered. */
+/* Returns true if a message of a client without a server needs none: it is answered here, or has no answer. */
 static bool
 is_done_here(struct request_walk *w, uint8_t type, size_t total)
 {

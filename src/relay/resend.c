@@ -59,9 +59,8 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 {
 	struct sent_copy *sent = &x->srv->loan.sent;
 
-	if (sent->state != SENT_WHOLE || x->is_session || x->pins != 0 || x->srv->tx != 'I')
-		return;
-	if (!resend_add(&sent->copy, from, len, KEPT_MAX))
+	if (sent->state == SENT_WHOLE && !x->is_session && x->pins == 0 && x->srv->tx == 'I' &&
+	    !resend_add(&sent->copy, from, len, KEPT_MAX))
 		sent->state = SENT_CUT;
 }
 
@@ -132,9 +131,8 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 		if (!fields_bind(body, f->body_len, &portal, &statement, &names_len))
 			return false;
 		st = statements_called(x, statement);
-		if (st != NULL)
-			return is_of_one_commit(x->srv, statement_verdict(st)->first);
-		return is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
+		return st != NULL ? is_of_one_commit(x->srv, statement_verdict(st)->first)
+				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
 	case 'D':
 	case 'E':
 	case 'C':

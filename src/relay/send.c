@@ -255,7 +255,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 		x->srv->is_synced = false;
 		walk_drop(w, m->total);
 	} else
-		walk_send_extended(w, f, OWED_EXECUTE);
+		r = walk_send_extended(w, f, OWED_EXECUTE);
 	x->srv->loan.statements_run++;
 	if (x->session != NULL)
 		state_after_execute(x, m->portal);

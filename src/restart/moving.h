@@ -4,9 +4,9 @@
  * They move when they are between two requests: all that are idle at first, a few in each turn of the loop, and others
  * as soon as they have given their server back (exchange_ops.released, parked.c).
  *
- * All that is done to clients is done by one function, in a halt of all workers (moving_look()). If no halt is to be
- * had, nobody moves for some seconds, and whoever is on the way stays here, unless the successor was told already that
- * the client is its own.
+ * All that is done to clients is done by one function, in a halt of all workers (moving_look()); what comes from
+ * the successor or from other workers is noted until then. If no halt is to be had, nobody moves for some seconds, and
+ * whoever is on the way stays here, unless the successor was told already that the client is its own.
  *
  * Always: a client is closed here only after the successor has confirmed that it has it. If the successor is lost
  * before that, the client is read on.

@@ -349,9 +349,8 @@ read_pool(struct passport_reader *s, const uint8_t *bytes, size_t len)
 	struct passport_pool p;
 	struct reader_pool *made;
 
-	if (s->pool_count >= SHELF_MAX || passport_parse_pool(bytes, len, sizeof(struct scram_keys), &p) < 0)
-		return -1;
-	if (grow((void **)&s->pools, s->pool_count, sizeof(*s->pools)) < 0)
+	if (s->pool_count >= SHELF_MAX || passport_parse_pool(bytes, len, sizeof(struct scram_keys), &p) < 0 ||
+	    grow((void **)&s->pools, s->pool_count, sizeof(*s->pools)) < 0)
 		return -1;
 	made = &s->pools[s->pool_count];
 	*made = (struct reader_pool){ .secret = strdup(p.secret) };
@@ -418,7 +417,6 @@ take_statement(struct passport_reader *reader, struct exchange *x, const struct 
 	struct statement_crossing s = {
 		.name = p->name, .shape = p->shape, .types = p->types, .is_proven = p->is_proven, .is_told = p->is_told
 	};
-
 	uint32_t context = p->is_of_session ? image_context(x->image) : 0;
 	const struct passport_text *t;
 

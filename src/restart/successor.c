@@ -46,127 +46,6 @@ struct successor {
 	uint64_t since_us;
 };
 
-/* --- starting it --- */
-
-static void on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
-static void on_rest(void *arg);
-static void on_drained(void *arg);
-static void on_closed(void *arg);
-static const struct link_ops link_ops = { on_message, on_rest, on_drained, on_closed };
-
-static void
-send_listener(struct successor *s, char kind, const char *host, uint16_t port, int fd)
-{
-	struct buf b = { 0 };
-
-	buf_put_u8(&b, (uint8_t)kind);
-	buf_put_u16(&b, port);
-	buf_put_str(&b, host);
-	link_send_buf(s->link, HANDOVER_LISTENER, &b, fd);
-}
-
-static void
-send_sql_listener(const char *host, uint16_t port, int fd, void *arg)
-{
-	send_listener(arg, 'S', host, port, fd);
-}
-
-static void
-send_listeners(struct successor *s, int http_fd)
-{
-	const struct restart *r = s->r;
-	const struct config_listen *http = &restart_env(r)->config->http_listen;
-	struct buf b = { 0 };
-
-	buf_put_u32(&b, HANDOVER_VERSION);
-	buf_put_u64(&b, restart_env(r)->counters->restarts);
-	buf_put_u8(&b, listeners_are_passed(r->host.listeners));
-	link_send_buf(s->link, HANDOVER_HELLO, &b, -1);
-	listeners_each(r->host.listeners, send_sql_listener, s);
-	if (http_fd >= 0)
-		send_listener(s, 'H', http->host, http->port, http_fd);
-	link_send(s->link, HANDOVER_LISTENERS_END, NULL, 0, -1);
-}
-
-/* Returns 0, or -1 with *why set. */
-static int
-may_restart(const struct restart *r, struct fail *why)
-{
-	const struct exchange_env *env = restart_env(r);
-
-	if (r->successor != NULL)
-		return fail_set(why, "55000", "a restart is under way already (process %ld)", (long)r->successor->pid);
-	if (restart_predecessor_lives(r)) { /* else its last clients may still be on their way, and can move again */
-		fail_set(why, "55000", "the last restart is not over: the process before this one still has clients");
-		return fail_hint(why, "It ends when they have left, or after restart_timeout.");
-	}
-	if (r->is_stopping)
-		return fail_set(why, "55000", "pgweir is stopping");
-	if (env->is_suspended || pool_set_is_paused(env->pools))
-		return fail_set(why, "55000", "no restart while pgweir is paused or suspended: RESUME first");
-	for (const struct pool_database *d = pool_set_databases(env->pools); d != NULL; d = d->next)
-		if (d->is_paused || d->is_disabled)
-			return fail_set(why, "55000", "no restart while database \"%s\" is %s: %s it first", d->name,
-					d->is_paused ? "paused" : "disabled", d->is_paused ? "RESUME" : "ENABLE");
-	if (r->host.argv == NULL || env->config->path[0] == '\0' || bouncer_does(env->config, BOUNCER_NEVER_RESTARTS))
-		return fail_set(why, "0A000", "a restart needs a configuration file of pgweir's own");
-	if (getpid() == 1)
-		return fail_set(why, "0A000", "as process 1 of a container pgweir can't have a successor");
-	return 0;
-}
-
-int
-restart_may_hold(const struct restart *r, struct fail *why)
-{
-	if (r->successor != NULL)
-		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",
-				(long)r->successor->pid);
-	if (r->predecessor == NULL)
-		return 0;
-	fail_set(why, "55000", "the last restart is not over: clients in the process before this one would go on");
-	return fail_hint(why, "It ends when they have left, or after restart_timeout; SIGTERM ends it sooner.");
-}
-
-int
-restart_begin(struct restart *r, int http_fd, struct fail *why)
-{
-	struct successor *s;
-	int ends[2];
-
-	if (may_restart(r, why) < 0)
-		return -1;
-	s = calloc(1, sizeof(*s));
-	if (s == NULL)
-		return fail_set(why, "53200", "no memory for a restart");
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-		free(s);
-		return fail_set(why, "53000", "cannot make a socket pair: %s", strerror(errno));
-	}
-	s->r = r;
-	s->since_us = restart_now_us(r);
-	s->pid = os_spawn(r->host.argv, ends[1], HANDOVER_VARIABLE, why);
-	close(ends[1]);
-	if (s->pid < 0) {
-		close(ends[0]);
-		free(s);
-		return -1;
-	}
-	s->link = link_new(restart_env(r)->base, ends[0], &link_ops, s);
-	s->moving = s->link == NULL ? NULL : moving_new(r, s->link, s->pid);
-	if (s->moving == NULL) {
-		kill(s->pid, SIGKILL);
-		waitpid(s->pid, NULL, 0);
-		link_free(s->link);
-		free(s);
-		return fail_set(why, "53200", "no memory for a restart");
-	}
-	r->moving = s->moving;
-	r->successor = s;
-	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)s->pid);
-	send_listeners(s, http_fd);
-	return 0;
-}
-
 void
 restart_forget_successor(struct restart *r)
 {
@@ -408,4 +287,121 @@ bool
 restart_has_successor(const struct restart *r)
 {
 	return r != NULL && r->successor != NULL;
+}
+
+/* --- starting it --- */
+
+static const struct link_ops link_ops = { on_message, on_rest, on_drained, on_closed };
+
+static void
+send_listener(struct successor *s, char kind, const char *host, uint16_t port, int fd)
+{
+	struct buf b = { 0 };
+
+	buf_put_u8(&b, (uint8_t)kind);
+	buf_put_u16(&b, port);
+	buf_put_str(&b, host);
+	link_send_buf(s->link, HANDOVER_LISTENER, &b, fd);
+}
+
+static void
+send_sql_listener(const char *host, uint16_t port, int fd, void *arg)
+{
+	send_listener(arg, 'S', host, port, fd);
+}
+
+static void
+send_listeners(struct successor *s, int http_fd)
+{
+	const struct restart *r = s->r;
+	const struct config_listen *http = &restart_env(r)->config->http_listen;
+	struct buf b = { 0 };
+
+	buf_put_u32(&b, HANDOVER_VERSION);
+	buf_put_u64(&b, restart_env(r)->counters->restarts);
+	buf_put_u8(&b, listeners_are_passed(r->host.listeners));
+	link_send_buf(s->link, HANDOVER_HELLO, &b, -1);
+	listeners_each(r->host.listeners, send_sql_listener, s);
+	if (http_fd >= 0)
+		send_listener(s, 'H', http->host, http->port, http_fd);
+	link_send(s->link, HANDOVER_LISTENERS_END, NULL, 0, -1);
+}
+
+/* Returns 0, or -1 with *why set. */
+static int
+may_restart(const struct restart *r, struct fail *why)
+{
+	const struct exchange_env *env = restart_env(r);
+
+	if (r->successor != NULL)
+		return fail_set(why, "55000", "a restart is under way already (process %ld)", (long)r->successor->pid);
+	if (restart_predecessor_lives(r)) { /* else its last clients may still be on their way, and can move again */
+		fail_set(why, "55000", "the last restart is not over: the process before this one still has clients");
+		return fail_hint(why, "It ends when they have left, or after restart_timeout.");
+	}
+	if (r->is_stopping)
+		return fail_set(why, "55000", "pgweir is stopping");
+	if (env->is_suspended || pool_set_is_paused(env->pools))
+		return fail_set(why, "55000", "no restart while pgweir is paused or suspended: RESUME first");
+	for (const struct pool_database *d = pool_set_databases(env->pools); d != NULL; d = d->next)
+		if (d->is_paused || d->is_disabled)
+			return fail_set(why, "55000", "no restart while database \"%s\" is %s: %s it first", d->name,
+					d->is_paused ? "paused" : "disabled", d->is_paused ? "RESUME" : "ENABLE");
+	if (r->host.argv == NULL || env->config->path[0] == '\0' || bouncer_does(env->config, BOUNCER_NEVER_RESTARTS))
+		return fail_set(why, "0A000", "a restart needs a configuration file of pgweir's own");
+	if (getpid() == 1)
+		return fail_set(why, "0A000", "as process 1 of a container pgweir can't have a successor");
+	return 0;
+}
+
+int
+restart_may_hold(const struct restart *r, struct fail *why)
+{
+	if (r->successor != NULL)
+		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",
+				(long)r->successor->pid);
+	if (r->predecessor == NULL)
+		return 0;
+	fail_set(why, "55000", "the last restart is not over: clients in the process before this one would go on");
+	return fail_hint(why, "It ends when they have left, or after restart_timeout; SIGTERM ends it sooner.");
+}
+
+int
+restart_begin(struct restart *r, int http_fd, struct fail *why)
+{
+	struct successor *s;
+	int ends[2];
+
+	if (may_restart(r, why) < 0)
+		return -1;
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return fail_set(why, "53200", "no memory for a restart");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+		free(s);
+		return fail_set(why, "53000", "cannot make a socket pair: %s", strerror(errno));
+	}
+	s->r = r;
+	s->since_us = restart_now_us(r);
+	s->pid = os_spawn(r->host.argv, ends[1], HANDOVER_VARIABLE, why);
+	close(ends[1]);
+	if (s->pid < 0) {
+		close(ends[0]);
+		free(s);
+		return -1;
+	}
+	s->link = link_new(restart_env(r)->base, ends[0], &link_ops, s);
+	s->moving = s->link == NULL ? NULL : moving_new(r, s->link, s->pid);
+	if (s->moving == NULL) {
+		kill(s->pid, SIGKILL);
+		waitpid(s->pid, NULL, 0);
+		link_free(s->link);
+		free(s);
+		return fail_set(why, "53200", "no memory for a restart");
+	}
+	r->moving = s->moving;
+	r->successor = s;
+	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)s->pid);
+	send_listeners(s, http_fd);
+	return 0;
 }

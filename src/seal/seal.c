@@ -142,17 +142,16 @@ seal_put_remote(struct buf *out, const struct probe_row *row)
 	static const char disconnect[] = "postgres_fdw_disconnect_all";
 	const char *schema = row->name;
 	bool has_plpgsql = row->value[0] != '\0';
-	bool closes_fdw = row->kind == 'f';
 
+	/* Only postgres_fdw before 1.1 lacks the function: then nothing closes its sessions. */
+	if (row->kind == 'h')
+		return out->len > 0 && memmem(out->bytes, out->len, disconnect, sizeof(disconnect) - 1) != NULL;
 	if (row->kind == 'f') {
 		buf_printf(out, "-" MESSAGE_OURS "SELECT FROM %s.postgres_fdw_disconnect_all()", schema);
 		buf_put_u8(out, 0);
 	}
-	/* Only postgres_fdw before 1.1 lacks the function: then nothing closes its sessions. */
-	if (row->kind == 'h')
-		closes_fdw = out->len > 0 && memmem(out->bytes, out->len, disconnect, sizeof(disconnect) - 1) != NULL;
 	if (row->kind != 'd' || (has_plpgsql && strstr(schema, "$_$") != NULL))
-		return closes_fdw;
+		return row->kind == 'f';
 	buf_printf(out,
 		   "-" MESSAGE_OURS "SELECT FROM pg_catalog.unnest(%s.dblink_get_connections()) AS c,"
 		   " %s.dblink_disconnect(c)",

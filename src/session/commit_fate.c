@@ -186,7 +186,7 @@ judged(enum commit_fate fate, const char *text, const char **reason)
 	return fate;
 }
 
-/* Returns true if the cluster has run on since: no recovery has cut its log, and the number means the same. */
+/* Returns true if the cluster has run on since: no recovery has cut its log; the number is still the transaction's. */
 static bool
 is_same_life(const struct cluster_mark *a, const struct cluster_mark *b)
 {

@@ -265,9 +265,7 @@ intern(struct image *img)
 	}
 	img->refs = 1;
 	read_settings(img);
-	if (found != NULL)
-		img->hh.tbl = NULL;
-	else if (!TABLE_ADD_BY_HASH(img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, img)) {
+	if (found == NULL && !TABLE_ADD_BY_HASH(img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, img)) {
 		free(img);
 		return NULL;
 	}
@@ -390,6 +388,7 @@ image_unref(struct image *img)
 		return;
 	if (img->hh.tbl != NULL)
 		HASH_DELETE(hh, img->store->by_hash, img);
+	assert(img->context == NULL || img->context->refs > 0);
 	if (img->context != NULL && --img->context->refs == 0) {
 		HASH_DELETE(hh, img->store->contexts, img->context);
 		context_free(img->store, img->context);

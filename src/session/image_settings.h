@@ -33,7 +33,7 @@ bool image_limits_changes(const struct image *from, const struct image *to);
 bool image_encoding_is_read(const char *name);
 
 bool image_is_ascii(const struct image *img); /* all names and values are */
-/* Returns true if PostgreSQL makes the same plans: as image_context, but for search_path: it plans anew itself. */
+/* Returns true if PostgreSQL makes the same plans: as image_context, but another search_path makes it plan anew. */
 bool image_plans_as(const struct image *a, const struct image *b);
 
 /*

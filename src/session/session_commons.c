@@ -168,13 +168,10 @@ text_add(struct session_commons *all, const struct commons_member *m, unsigned h
 {
 	struct commons_text *t = calloc(1, sizeof(*t));
 
-	if (t == NULL)
-		return NULL;
-	if (!TABLE_ADD_BY_HASH(all->texts, m->bytes, m->len, hash, t)) {
-		free(t);
-		return NULL;
-	}
-	return t;
+	if (t != NULL && TABLE_ADD_BY_HASH(all->texts, m->bytes, m->len, hash, t))
+		return t;
+	free(t);
+	return NULL;
 }
 
 static void
@@ -182,10 +179,7 @@ text_join(struct session_commons *all, struct commons_member *m)
 {
 	unsigned hash = session_commons_hash(all->seed + m->context, m->home->name, m->bytes, m->len);
 
-	m->text = text_find(all, m, hash);
-	if (m->text == NULL)
-		m->text = text_add(all, m, hash);
-	if (m->text == NULL)
+	if ((m->text = text_find(all, m, hash)) == NULL && (m->text = text_add(all, m, hash)) == NULL)
 		return;
 	LIST_INSERT_HEAD(&m->text->members, m, others);
 	m->text->hh.key = m->bytes;

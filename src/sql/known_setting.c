@@ -207,19 +207,15 @@ set_special(struct known_reader *r, struct known *k, const char *name)
 static enum known_kind
 set_time_zone(struct known_reader *r, struct known *k)
 {
-	if (known_skip_word(r, "local"))
-		snprintf(k->name, sizeof(k->name), "timezone");
-	else if (r->token.kind == SQL_STRING || known_is_word(r, "default"))
-		return set_special(r, k, "timezone");
-	else {
-		/* Keywords are none: INTERVAL '...' begins with one. */
-		bool is_keyword =
-		    r->token.kind == SQL_WORD && (sql_name_find(r->token.at, r->token.len) & SQL_KEYWORD) != 0;
+	/* Keywords are none: INTERVAL '...' begins with one. */
+	bool is_keyword = r->token.kind == SQL_WORD && (sql_name_find(r->token.at, r->token.len) & SQL_KEYWORD) != 0;
 
-		snprintf(k->name, sizeof(k->name), "timezone");
-		return !is_keyword && known_take_identifier(r, k->value) ? KNOWN_SET : KNOWN_NOT;
-	}
-	return KNOWN_RESET;
+	if (r->token.kind == SQL_STRING || known_is_word(r, "default"))
+		return set_special(r, k, "timezone");
+	snprintf(k->name, sizeof(k->name), "timezone");
+	if (known_skip_word(r, "local"))
+		return KNOWN_RESET;
+	return !is_keyword && known_take_identifier(r, k->value) ? KNOWN_SET : KNOWN_NOT;
 }
 
 static enum known_kind

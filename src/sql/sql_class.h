@@ -47,7 +47,7 @@ sql_is(char c, unsigned class)
 	return (sql_class(c) & class) != 0;
 }
 
-/* As PostgreSQL folds identifiers and keywords: ASCII alone. */
+/* Folds ASCII alone; in single-byte encodings PostgreSQL folds more. */
 static inline char
 sql_fold(char c)
 {

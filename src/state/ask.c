@@ -260,11 +260,10 @@ learn_prepared(struct client_session *s)
 const char *
 state_prepared_text(const struct exchange *x, const char *name)
 {
-	const uint32_t others =
-	    SCAN_PREPARE | SCAN_CODE | SCAN_EXECUTE | SCAN_FUNCTION; /* it may be another one since */
 	const struct client_session *s = x->session;
 
-	if (s == NULL || (x->srv->loan.suspected & others) != 0)
+	/* Such SQL may have put another one in its place. */
+	if (s == NULL || (x->srv->loan.suspected & (SCAN_PREPARE | SCAN_CODE | SCAN_EXECUTE | SCAN_FUNCTION)) != 0)
 		return NULL;
 	for (size_t at = 0; at < s->prepared.len;) {
 		const char *found = (const char *)s->prepared.bytes + at, *text = found + strlen(found) + 1;

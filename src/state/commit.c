@@ -8,7 +8,6 @@
 #include "state/state_state.h"
 #include "state/compiled.h"
 #include "server/server.h"
-#include "session/image.h"
 #include "session/image_settings.h"
 
 #include <string.h>

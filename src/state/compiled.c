@@ -2,9 +2,10 @@
  * src/state/compiled.c - what code of the database SQL may reach (seal/risk_names.h), and what PostgreSQL keeps of
  * that code in a backend; see state/state_state.h.
  *
- * PostgreSQL keeps the plans of functions, and constants in them, as they were made for whoever came first. So a server
- * on which SQL with the name of such code (RISK_CONTEXT) has run is noted with that client's image, and its plans are
- * discarded ahead of a client of another context (image_context) that runs such SQL, too.
+ * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and for the role
+ * of whoever came first. So a server on which SQL with the name of such code (RISK_CONTEXT) has run is noted with that
+ * client's image, and its plans are discarded ahead of a client of another context (image_context) that runs such SQL,
+ * too. Where all clients agree, this costs nothing.
  */
 #include "state/compiled.h"
 #include "state/state.h"
@@ -51,12 +52,10 @@ is_another_context(const struct exchange *x)
 
 	if (l->local == LOCAL_CONTEXT || l->has_local_settings || (l->suspected & SCAN_ANY_SETTING) != 0)
 		return true;
-	if (s == NULL)
-		return false;
-	for (unsigned i = 0; i < s->effect_count; i++)
+	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
 		if (s->effects[i].name == NULL || image_is_of_context(s->effects[i].name))
 			return true;
-	return (s->parts & STATE_SETTINGS) != 0;
+	return s != NULL && (s->parts & STATE_SETTINGS) != 0;
 }
 
 /* SQL that makes plans is about to run. */
@@ -284,9 +283,7 @@ bears_plans_renewed(const struct exchange *x, const struct request *m)
 					 WORD_MERGE,   WORD_WITH,    WORD_VALUES,  WORD_TABLE,
 					 WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
 
-	if (x->srv->is_synced)
-		return true;
-	return m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL;
+	return x->srv->is_synced || (m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL);
 }
 
 /* Outside of a transaction the server is given back first, if it can be: then its image is known. */

@@ -75,9 +75,8 @@ state_statement_context(const struct exchange *x, const struct sql_verdict *v, u
 {
 	*context = 0;
 	/* EXECUTE and FETCH: which columns they have is decided when they are parsed. */
-	if (state_has_uncommitted_effects(x) || (v->flags & SCAN_EXECUTE) != 0 || v->first == WORD_FETCH)
-		return false;
-	if (x->srv != NULL && x->srv->loan.has_run_code && (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0)
+	if (state_has_uncommitted_effects(x) || (v->flags & SCAN_EXECUTE) != 0 || v->first == WORD_FETCH ||
+	    (x->srv != NULL && x->srv->loan.has_run_code && (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0))
 		return false;
 	if ((v->hints & VERDICT_LITERALS) == 0 && !image_plans_otherwise(x->image))
 		return true;

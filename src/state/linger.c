@@ -66,9 +66,8 @@ may_linger(const struct exchange *x)
 	const struct loan_followed *f = &x->srv->loan.followed;
 	uint64_t now_us = *x->env->now_us, kept_us = now_us - f->since_us;
 
-	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
-		return false;
-	if (f->by == FOLLOWED_BY_NOTHING || x->requests_done - f->requests_before > KEPT_REQUESTS)
+	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited || f->by == FOLLOWED_BY_NOTHING ||
+	    x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
 	if (!is_sought(x))
 		return kept_us <

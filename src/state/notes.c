@@ -195,12 +195,10 @@ note(struct exchange *x, const struct known *k)
 enum feature_step
 state_note_all(struct exchange *x, const struct known_text *text)
 {
-	struct client_session *s = x->session;
-
 	if (text->count == 1 && text->statements[0].kind == KNOWN_DISCARD_ALL) {
 		if (x->srv->ledger.count > 0)
 			return STEP_HOLD;
-		s->discard = DISCARD_SENT;
+		x->session->discard = DISCARD_SENT;
 		x->srv->loan.watches_tags = true;
 		return STEP_FORWARD;
 	}
@@ -233,16 +231,13 @@ fill_in(struct known *k, const uint8_t *body, size_t len)
 	const uint8_t *local;
 	size_t local_len;
 
-	if (k->name_param != 0 && !copy_text(body, len, k->name_param, k->name, sizeof(k->name)))
-		return false;
-	if (k->value_param != 0 && !copy_text(body, len, k->value_param, k->value, sizeof(k->value)))
+	if ((k->name_param != 0 && !copy_text(body, len, k->name_param, k->name, sizeof(k->name))) ||
+	    (k->value_param != 0 && !copy_text(body, len, k->value_param, k->value, sizeof(k->value))))
 		return false;
 	if (k->local_param != 0) {
-		if (!fields_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
-		    local_len == 0)
-			return false;
 		/* "t", "true", or a byte in binary; other spellings are left to the probe */
-		if (memchr("tf\1", local[0], 3) == NULL && (local[0] != 0 || local_len != 1))
+		if (!fields_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
+		    local_len == 0 || (memchr("tf\1", local[0], 3) == NULL && (local[0] != 0 || local_len != 1)))
 			return false;
 		k->is_local = local[0] == 't' || local[0] == 1;
 	}

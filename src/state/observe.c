@@ -15,13 +15,14 @@
 #include <string.h>
 #include <strings.h>
 
-/* In session mode the client keeps its server, but RESET still means the client's own startup values. */
+/*
+ * In session mode the client keeps its server, but RESET still means the client's own startup values. A replication
+ * client's server had these in its own startup packet.
+ */
 static bool
 is_looked_at(const struct exchange *x)
 {
-	if (x->replication != 0)
-		return false; /* its server had these values in its own startup packet */
-	return x->settings->session_state != SESSION_ALLOW || x->is_session;
+	return x->replication == 0 && (x->settings->session_state != SESSION_ALLOW || x->is_session);
 }
 
 bool
@@ -38,9 +39,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 {
 	struct client_session *s = state_own(x);
 
-	if (s == NULL)
-		return STEP_FAILED;
-	if (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL)
+	if (s == NULL || (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL))
 		return STEP_FAILED;
 	scan_init(s->scan, image_scan_options(x->image));
 	s->scan->flags |= state_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
@@ -162,9 +161,7 @@ flagged_query(struct exchange *x, struct request *m)
 		return suspect_all(x, m, m->verdict->flags, m->scan);
 	suspect_meanwhile(x, flags);
 	step = state_note_all(x, text);
-	if (step != STEP_FORWARD || !state_resets_startup(x, text))
-		return step;
-	return query_instead(x, text, m);
+	return step == STEP_FORWARD && state_resets_startup(x, text) ? query_instead(x, text, m) : step;
 }
 
 /* Some of the others must be alone in their transaction; they have no rows to tell anybody what they read. */
@@ -223,14 +220,11 @@ state_query(struct exchange *x, struct request *m)
 	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
 	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
 
-	if (!is_looked_at(x) || len == 0)
+	/* Without a verdict it is malformed: PostgreSQL refuses it. */
+	if (!is_looked_at(x) || len == 0 || (have == len && (m->verdict == NULL || m->verdict->flags == 0)))
 		return STEP_FORWARD;
-	if (have == len && m->verdict == NULL)
-		return STEP_FORWARD; /* it is malformed: PostgreSQL refuses it */
 	if (have < len)
 		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
-	if (m->verdict->flags == 0)
-		return STEP_FORWARD;
 	state_audit(x, m->verdict->flags);
 	if (m->verdict->flags & SCAN_FOLLOWABLE)
 		state_may_be_followed(x, m->verdict->flags);
@@ -334,10 +328,9 @@ take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 
 	fields_bind_values(body, len, &values);
 	while (fields_bind_next(&values, &bytes, &n)) {
-		if (bytes == NULL || memchr(bytes, '.', n) == NULL || memchr(bytes, 0, n) != NULL)
+		/* A longer one is no setting's name: PostgreSQL truncates identifiers. */
+		if (bytes == NULL || memchr(bytes, '.', n) == NULL || memchr(bytes, 0, n) != NULL || n >= sizeof(name))
 			continue;
-		if (n >= sizeof(name))
-			continue; /* too long for a setting's name: PostgreSQL truncates identifiers */
 		memcpy(name, bytes, n);
 		name[n] = '\0';
 		state_take_name(x->session, x->srv, name);
@@ -435,9 +428,7 @@ state_before_execute(struct exchange *x, struct request *m)
 {
 	struct client_session *s = x->session;
 
-	if (s == NULL || s->bound == NULL || m->portal[0] != '\0')
-		return STEP_FORWARD;
-	return state_note_all(x, s->bound_known);
+	return s == NULL || s->bound == NULL || m->portal[0] != '\0' ? STEP_FORWARD : state_note_all(x, s->bound_known);
 }
 
 void
@@ -474,10 +465,8 @@ state_holds(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
-	if (x->srv->ledger.count == 0)
-		return false;
 	/* Behind a probe: it may find a RESET, after which startup values are set first; and it may be cancelled. */
-	return s->discard == DISCARD_SENT || s->parts != 0 || state_must_ask_first(x);
+	return x->srv->ledger.count > 0 && (s->discard == DISCARD_SENT || s->parts != 0 || state_must_ask_first(x));
 }
 
 /* --- the fast lane --- */

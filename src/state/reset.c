@@ -8,7 +8,6 @@
  * messages in between are hidden.
  */
 #include "state/state.h"
-#include "session/image.h"
 #include "state/state_state.h"
 #include "wire/messages.h"
 
@@ -106,12 +105,11 @@ put_restored(struct buf *to, const struct image_setting *s)
 void
 state_put_reset(struct exchange *x, const struct known_text *text, struct buf *to)
 {
-	for (size_t i = 0; i < image_count(x->startup); i++) {
-		if (!is_restored(x, text, image_at(x->startup, i)))
-			continue;
-		buf_printf(to, "\n;"); /* the SQL may end in a comment */
-		put_restored(to, image_at(x->startup, i));
-	}
+	for (size_t i = 0; i < image_count(x->startup); i++)
+		if (is_restored(x, text, image_at(x->startup, i))) {
+			buf_printf(to, "\n;"); /* the SQL may end in a comment */
+			put_restored(to, image_at(x->startup, i));
+		}
 	buf_put_u8(to, 0);
 }
 
@@ -215,9 +213,8 @@ state_discarded(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	struct client_session *s = x->session;
-	struct image *img = state_startup_image(x);
 
-	if (state_become(x, img) < 0 || server_forget_session(srv) < 0) {
+	if (state_become(x, state_startup_image(x)) < 0 || server_forget_session(srv) < 0) {
 		exchange_spoil(x);
 		return;
 	}

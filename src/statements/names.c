@@ -99,12 +99,11 @@ statements_forget_since(struct exchange *x, const char *name, uint32_t named_cou
 struct statement *
 statements_called(const struct exchange *x, const char *name)
 {
+	const struct client_statements *s = x->statements;
 	const struct client_statement *n;
 
-	if (x->statements == NULL)
-		return NULL;
 	if (name[0] == '\0')
-		return x->statements->unnamed_kind != UNNAMED_STORED ? NULL : x->statements->unnamed;
+		return s == NULL || s->unnamed_kind != UNNAMED_STORED ? NULL : s->unnamed;
 	n = client_statement_find(x, name);
 	return n == NULL ? NULL : n->st;
 }

@@ -31,7 +31,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 	statement_special_name(x->env->statements, PLACEHOLDER, name);
 	state_note_run(x, state_risk_of_all(x));
 	message_parse(&b, name, f->rest, f->rest_len);
-	statement_put_dummy(x, "\0\0", 3);
+	statement_put_dummy(x, name, "\0\0", 3);
 	client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n); /* a Parse that can only fail */
 	outbox_put(&x->env->to_server, &b);
 	return STEP_SENT;
@@ -134,10 +134,13 @@ may_meet_failure(const struct server *srv)
 static void
 parse_there(struct exchange *x, struct client_statement *n)
 {
+	char name[STATEMENT_NAME_MAX];
+
 	x->pool->database->counters.statement_hits++;
 	if (may_meet_failure(x->srv)) {
 		state_note_run(x, state_risk_of(x, n->st));
-		statement_put_dummy(x, n->st->bytes, n->st->len);
+		statement_special_name(x->env->statements, PLACEHOLDER, name);
+		statement_put_dummy(x, name, n->st->bytes, n->st->len);
 		x->pool->database->counters.server_parses++;
 	}
 	client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
@@ -249,14 +252,11 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	struct client_statement *n;
 
 	if (statements_pass_through(x) || x->pool->settings.prepared_statements == 0 || m->verdict == NULL ||
-	    f->name[0] == '\0' || client_statement_find(x, f->name) != NULL || statements_own(x) == NULL)
+	    f->name[0] == '\0' || client_statement_find(x, f->name) != NULL || statements_own(x) == NULL ||
+	    !statements_have_room(x, f)) /* else it will be refused in its turn */
 		return false;
-	if (!statements_have_room(x, f))
-		return false; /* it will be refused in its turn */
 	st = statement_of(x, f, m->verdict);
-	if (st == NULL)
-		return false;
-	if (st->valid_pool != x->pool || st->valid_image != x->image) {
+	if (st == NULL || st->valid_pool != x->pool || st->valid_image != x->image) {
 		statement_unref(st);
 		return false;
 	}

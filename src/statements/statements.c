@@ -13,11 +13,9 @@
 #include "state/compiled.h"
 #include "state/observe.h"
 #include "state/linger.h"
-#include "statements/statements.h"
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
 
-#include "session/image.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -404,13 +402,11 @@ asks_anew(struct exchange *x, const struct client_statement *n)
 }
 
 void
-statement_put_dummy(struct exchange *x, const void *sql, size_t len)
+statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len)
 {
 	struct ledger *l = &x->srv->ledger;
-	char name[STATEMENT_NAME_MAX];
 	struct buf b = { 0 };
 
-	statement_special_name(x->env->statements, PLACEHOLDER, name);
 	message_close_statement(&b, name);
 	message_parse(&b, name, sql, len);
 	ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
@@ -424,9 +420,9 @@ describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *mes
 {
 	char name[STATEMENT_NAME_MAX];
 
-	statement_put_dummy(x, n->st->bytes, n->st->len);
-	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
 	statement_special_name(x->env->statements, PLACEHOLDER, name);
+	statement_put_dummy(x, name, n->st->bytes, n->st->len);
+	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
 	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
 	x->pool->database->counters.server_parses++;
 	x->srv->loan.kept.state = KEPT_NOT;
@@ -500,8 +496,9 @@ statements_close(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	is_oversize = n != NULL && statement_is_oversize(n); /* the server has it under the client's own name */
 	if (n == NULL || statement_is_closing(n)) {
+		/* A name that is unknown here, and not like pgweir's own, may be one of SQL PREPARE. */
 		if (n == NULL ? !statements_name_is_ours(x, m->name) : is_oversize)
-			return STEP_FORWARD; /* perhaps one made by SQL PREPARE */
+			return STEP_FORWARD;
 		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);
 		return STEP_SENT;
 	}

@@ -93,19 +93,6 @@ not_deallocated(struct exchange *x)
 	x->statements->deallocating = NULL;
 }
 
-/* Prepares an empty statement, under n's own name. Neither this nor the Close before it can fail. */
-static void
-put_empty_statement(struct exchange *x, const struct client_statement *n)
-{
-	struct buf b = { 0 };
-
-	message_close_statement(&b, n->name);
-	message_parse(&b, n->name, "\0\0", 3);
-	ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
-	ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL);
-	outbox_put(&x->env->to_server, &b);
-}
-
 /* Handles SQL that is about to run on the server. */
 static enum feature_step
 deallocate(struct exchange *x, const char *sql, size_t len)
@@ -140,7 +127,7 @@ deallocate(struct exchange *x, const char *sql, size_t len)
 	n->refs++;
 	x->statements->deallocating = n;
 	if (!statement_is_oversize(n)) /* else the server has it under the client's own name */
-		put_empty_statement(x, n);
+		statement_put_dummy(x, n->name, "\0\0", 3); /* neither Close nor Parse can fail */
 	return STEP_FORWARD;
 }
 

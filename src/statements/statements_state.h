@@ -167,8 +167,8 @@ void statement_make_room(struct exchange *x, const struct statement *st); /* on 
 /* Sends a Parse of st with this name and the store's SQL. */
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);
 
-/* Has PostgreSQL prepare this (SQL and types, as in a Parse) as PLACEHOLDER. */
-void statement_put_dummy(struct exchange *x, const void *sql, size_t len);
+/* Has PostgreSQL prepare this (SQL and types, as in a Parse) under this name, of which a Close goes ahead. */
+void statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len);
 
 /* statements/unnamed.c */
 enum feature_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */

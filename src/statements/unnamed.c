@@ -294,9 +294,7 @@ was_misread(const struct server *srv, const struct statement *st)
 
 	if (!srv->is_misread || sql == NULL)
 		return srv->is_misread;
-	if (text_is_ascii(sql, st->query_len))
-		return false;
-	return !state_reads_as_image(x) || is_unreadable(x, sql, st->query_len);
+	return !text_is_ascii(sql, st->query_len) && (!state_reads_as_image(x) || is_unreadable(x, sql, st->query_len));
 }
 
 void

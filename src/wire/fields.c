@@ -200,8 +200,7 @@ fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_
 {
 	struct bind_values values;
 
-	if (!fields_bind_values(body, body_len, &values))
-		return false;
+	fields_bind_values(body, body_len, &values);
 	while (fields_bind_next(&values, value, len))
 		if (i-- == 0)
 			return true;
@@ -215,8 +214,7 @@ fields_bind_formats(const uint8_t *body, size_t len)
 	const uint8_t *value;
 	size_t value_len;
 
-	if (!fields_bind_values(body, len, &values))
-		return 0;
+	fields_bind_values(body, len, &values);
 	while (fields_bind_next(&values, &value, &value_len))
 		;
 	return values.left > 0 || values.end - values.at < 2 ? 0 : wire_u16(values.at);
