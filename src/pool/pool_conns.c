@@ -223,7 +223,7 @@ close_dirty(struct server *srv)
 	server_close(srv);
 }
 
-/* What a client has run and not seen the answer of may have changed the code. */
+/* The code may be another one by what a client has run without waiting for the answer. */
 static void
 note_code_unseen(struct server *srv)
 {
