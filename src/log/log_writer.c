@@ -147,7 +147,10 @@ fail:
 	return NULL;
 }
 
-/* Ends the thread, and waits so long for that. If it has not ended by then, it frees everything itself. */
+/*
+ * Ends the thread, and waits so long for that. If it has not ended by then, it frees everything itself. With wait_us 0
+ * it always does: the lock is not released before is_retired is set, and nothing is closed or joined here.
+ */
 static void
 end(struct log_writer *w, uint64_t wait_us)
 {
@@ -164,10 +167,10 @@ end(struct log_writer *w, uint64_t wait_us)
 	w->is_stopping = true;
 	atomic_store(&w->file.give_up_us, now_us + FLUSH_US);
 	pthread_cond_signal(&w->wake);
-	while (w->state != THREAD_ENDED)
+	while (wait_us > 0 && w->state != THREAD_ENDED)
 		if (pthread_cond_timedwait(&w->ended, &w->lock, &until) != 0)
 			break;
-	has_ended = w->state == THREAD_ENDED;
+	has_ended = wait_us > 0 && w->state == THREAD_ENDED;
 	w->is_retired = !has_ended; /* it may be stuck in the kernel */
 	pthread_mutex_unlock(&w->lock);
 	if (!has_ended) {
