@@ -56,9 +56,7 @@ destroy(struct log_writer *w)
 static void
 nap(struct log_writer *w)
 {
-	uint64_t until_us = clock_now_us() + NAP_US;
-	struct timespec until = { .tv_sec = (time_t)(until_us / US_PER_S),
-				  .tv_nsec = (long)(until_us % US_PER_S * 1000) };
+	struct timespec until = clock_timespec(clock_now_us() + NAP_US);
 
 	w->state = THREAD_NAPPING;
 	while (w->state == THREAD_NAPPING && !w->is_stopping)
@@ -154,9 +152,8 @@ fail:
 static void
 end(struct log_writer *w, uint64_t wait_us)
 {
-	uint64_t now_us = clock_now_us(), until_us = now_us + wait_us;
-	struct timespec until = { .tv_sec = (time_t)(until_us / US_PER_S),
-				  .tv_nsec = (long)(until_us % US_PER_S * 1000) };
+	uint64_t now_us = clock_now_us();
+	struct timespec until = clock_timespec(now_us + wait_us);
 	pthread_t thread;
 	bool has_ended;
 
