@@ -24,7 +24,7 @@
 /* clang-format off */
 /*
  * Commands that act: ROW(id, the function that runs it). NOTHING is known and does nothing, SET_CONFIGURATION is a SET of one of
-  * pgweir's own settings (the reader of the SET finds out which), REFUSED is known but not offered. From PAUSE to KILL_CLIENT
+ * pgweir's own settings (the reader of the SET finds out which), REFUSED is known but not offered. From PAUSE to KILL_CLIENT
  * stand those that concern the clients and pools of all workers.
  */
 #define RUN_LIST(ROW) \

@@ -74,13 +74,6 @@ stats_total(const struct database_counters *c)
 	return s;
 }
 
-void
-stats_add(struct stats *to, const struct stats *from)
-{
-	for (size_t i = 0; i < STATS; i++)
-		to->of[i] += from->of[i];
-}
-
 /* Between two counts that are took_us apart: per second, but times per transaction and per query. */
 static struct stats
 stats_rates(const struct stats *begun, const struct stats *now, uint64_t took_us)
@@ -153,9 +146,8 @@ struct stats
 stats_average(const struct console_stats *s, const char *database)
 {
 	const struct minute *m = minute_of(s, database);
-	struct stats none = { { 0 } };
 
-	return m != NULL ? m->average : none;
+	return m != NULL ? m->average : (struct stats){ { 0 } };
 }
 
 bool
@@ -174,7 +166,7 @@ stats_log_tell(struct stats_log *s, const struct database_sum *sums, struct log 
 	for (; sums->name != NULL; sums++) {
 		struct stats of_one = stats_total(&sums->counters);
 
-		stats_add(&now, &of_one);
+		counters_add(&now, &of_one, sizeof(now));
 	}
 	for (size_t i = 0; i < STATS; i++) /* a database that is gone has taken its counts along */
 		if (now.of[i] < from.of[i])

@@ -65,7 +65,6 @@ void console_stats_renew(struct console_stats *s, const struct database_sum *sum
 struct stats stats_total(const struct database_counters *c);
 /* Averages of the database of this name over the last full minute; zeros before there was one. */
 struct stats stats_average(const struct console_stats *s, const char *database);
-void stats_add(struct stats *to, const struct stats *from);
 
 /* --- a line for the log, now and then, with what goes through: log_stats of PgBouncer. --- */
 

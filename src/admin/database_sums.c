@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(struct database_counters) % sizeof(uint64_t) == 0, "only uint64_t");
-
 static size_t
 count_databases(struct client_env *const *crew)
 {
@@ -55,18 +53,13 @@ database_sums(struct client_env *const *crew)
 
 	for (size_t i = 0; sums != NULL && i < count; i++) {
 		struct database_sum *to;
-		uint64_t *sum;
-		const uint64_t *one;
 
 		if (n == 0 || strcmp(sums[n - 1].name, list[i]->name) != 0) {
 			sums[n].name = list[i]->name;
 			sums[n++].known = list[i];
 		}
 		to = &sums[n - 1];
-		sum = (uint64_t *)&to->counters;
-		one = (const uint64_t *)&list[i]->counters;
-		for (size_t k = 0; k < sizeof(to->counters) / sizeof(uint64_t); k++)
-			sum[k] += one[k];
+		counters_add(&to->counters, &list[i]->counters, sizeof(to->counters));
 		if (answered_us(list[i]) > answered_us(to->known))
 			to->known = list[i];
 	}

@@ -108,25 +108,16 @@ show_age_us(uint64_t now_us, uint64_t since_us)
 uint64_t
 show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX])
 {
-	struct sockaddr_in6 in6;
-	struct sockaddr_in in;
+	const struct sockaddr_in *in = (const void *)sa;
+	const struct sockaddr_in6 *in6 = (const void *)sa;
+	bool is_ip4 = sa->sa_family == AF_INET;
 
-	out[0] = '\0';
-	switch (sa->sa_family) {
-	case AF_INET:
-		memcpy(&in, sa, sizeof(in));
-		inet_ntop(AF_INET, &in.sin_addr, out, SHOW_ADDRESS_MAX);
-		return ntohs(in.sin_port);
-	case AF_INET6:
-		memcpy(&in6, sa, sizeof(in6));
-		inet_ntop(AF_INET6, &in6.sin6_addr, out, SHOW_ADDRESS_MAX);
-		return ntohs(in6.sin6_port);
-	case AF_UNIX:
-		snprintf(out, SHOW_ADDRESS_MAX, "unix");
-		return 0;
-	default:
+	if (!is_ip4 && sa->sa_family != AF_INET6) {
+		snprintf(out, SHOW_ADDRESS_MAX, "%s", sa->sa_family == AF_UNIX ? "unix" : "");
 		return 0;
 	}
+	inet_ntop(sa->sa_family, is_ip4 ? (const void *)&in->sin_addr : &in6->sin6_addr, out, SHOW_ADDRESS_MAX);
+	return ntohs(is_ip4 ? in->sin_port : in6->sin6_port);
 }
 
 const char *

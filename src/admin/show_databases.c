@@ -226,9 +226,7 @@ COLUMNS(users, TEXT(name), TEXT(pool_size), TEXT(reserve_pool_size), TEXT(pool_m
 static void
 add_known_user(const char *name, void *arg)
 {
-	struct sums *sums = arg;
-
-	sum_of(sums, name);
+	sum_of(arg, name);
 }
 
 static bool

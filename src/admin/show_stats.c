@@ -96,8 +96,8 @@ fill_totals(const struct show_env *env, struct rows *rows)
 	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
 		struct stats t = stats_total(&d->counters), a = stats_average(env->stats, d->name);
 
-		stats_add(&total, &t);
-		stats_add(&average, &a);
+		counters_add(&total, &t, sizeof(total));
+		counters_add(&average, &a, sizeof(average));
 		weighted.of[STAT_QUERY_TIME] += a.of[STAT_QUERY_TIME] * a.of[STAT_QUERIES];
 		weighted.of[STAT_TRANSACTION_TIME] += a.of[STAT_TRANSACTION_TIME] * a.of[STAT_TRANSACTIONS];
 	}

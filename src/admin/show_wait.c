@@ -210,7 +210,7 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 	struct policy_counts counts;
 	struct fail ours, why;
 	struct holding *list = show_holdings(env, rows);
-	int told;
+	int told = 0;
 
 	if (list == NULL)
 		return;
@@ -225,7 +225,6 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 		 policy_place(e->policy, &c->x.ticket, env->now_us), counts.waiting);
 	show_say(rows, "The cause: %s.", why.detail);
 	say_what_helps(env, e, list, why.hint, rows);
-	told = 0;
 	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
 		if (pool_is_same(h->pool, e) && ++told <= HOLDERS_TOLD)
 			say_holder(env, h->srv, rows);

@@ -30,6 +30,13 @@ clock_wall_us(void)
 	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* Returns a time in the form that pthread_cond_timedwait() takes. */
+static inline struct timespec
+clock_timespec(uint64_t us)
+{
+	return (struct timespec){ (time_t)(us / US_PER_S), (long)(us % US_PER_S) * 1000 };
+}
+
 /* Returns the shorter of two lengths of time, or the earlier of two times. */
 static inline uint64_t
 clock_lesser_us(uint64_t a_us, uint64_t b_us)

@@ -1,4 +1,4 @@
-/* src/base/counters.c - the names of what is counted (see counters.h). */
+/* src/base/counters.c - the names of what is counted, and sums (see counters.h). */
 #include "base/counters.h"
 #include "base/request_report.h"
 
@@ -21,6 +21,21 @@ counters_error_class(const char *sqlstate)
 		if (memcmp(error_classes[i], sqlstate, 2) == 0)
 			return i;
 	return ERROR_CLASS_OTHER;
+}
+
+/* Structs of counters have nothing but uint64_t, their histograms included. */
+_Static_assert(sizeof(struct pool_counters) % sizeof(uint64_t) == 0, "only uint64_t");
+_Static_assert(sizeof(struct database_counters) % sizeof(uint64_t) == 0, "only uint64_t");
+_Static_assert(sizeof(struct process_counters) % sizeof(uint64_t) == 0, "only uint64_t");
+
+void
+counters_add(void *to, const void *from, size_t len)
+{
+	uint64_t *a = to;
+	const uint64_t *b = from;
+
+	for (size_t i = 0; i < len / sizeof(*a); i++)
+		a[i] += b[i];
 }
 
 #define AS_NAME(value, name) [value] = name,

@@ -87,6 +87,8 @@ enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 extern const char *const error_classes[ERROR_CLASSES_MAX]; /* ends with NULL */
 /* Returns the index of a SQLSTATE's class. sqlstate may be NULL or shorter than two characters ("none"). */
 unsigned counters_error_class(const char *sqlstate);
+/* Adds numbers to those at to: arrays, or structs of nothing but uint64_t, of len bytes. */
+void counters_add(void *to, const void *from, size_t len);
 
 /* The names of enum values in metrics and SHOW, in the order of the enums. */
 extern const char *const request_failure_names[RF_COUNT];

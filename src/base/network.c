@@ -63,3 +63,13 @@ network_contains(const struct network *n, const struct sockaddr *address)
 		return false;
 	return rest == 0 || ((bytes[whole] ^ n->address[whole]) & (uint8_t)(0xff00u >> rest)) == 0;
 }
+
+bool
+network_is_loopback(const struct sockaddr *address)
+{
+	int family;
+	const uint8_t *bytes = network_address(address, &family);
+
+	return bytes != NULL &&
+	       (family == AF_INET ? bytes[0] == 127 : memcmp(bytes, &in6addr_loopback, sizeof(in6addr_loopback)) == 0);
+}

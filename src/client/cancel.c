@@ -383,20 +383,13 @@ arrive(struct note *n, void *owner, bool is_over)
 	}
 }
 
-static bool
-is_arriving(const struct note *n, void *arg)
-{
-	(void)arg;
-	return n->read == arrive;
-}
-
 void
 cancel_give_up(struct client_env *home)
 {
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
 	struct note *n;
 
-	inbox_take_back(home->inbox, is_arriving, NULL, &back);
+	inbox_take_back(home->inbox, note_reads, &(note_read *){ arrive }, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
 		((struct crossing_cancel *)((char *)n - offsetof(struct crossing_cancel, note)))->result = CR_FAILED;

@@ -39,7 +39,8 @@ size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MA
 struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Returns the env of the client with this key, on whatever worker; NULL: nobody has it. */
 struct client_env *cancel_find_home(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
-/* Copies the secret of the one client of the asker's pool that was sent this made-up PID. Returns its length, or 0. */
+/* Copies the secret of the one client of the asker's pool, on whatever worker, that was sent this made-up PID. Returns
+ * its length, or 0. */
 size_t cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX]);
 
 /* --- cancel_peer.c: cancel requests for clients of other processes --- */

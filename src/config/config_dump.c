@@ -78,8 +78,7 @@ dump_scope(const struct dump *dump, const struct config_section *s)
 
 	buf_printf(&text, "[%s ", s->word);
 	value_put_name(&text, scope->name);
-	buf_printf(&text, "]");
-	fprintf(dump->to, "%.*s\n", (int)text.len, (const char *)text.bytes);
+	fprintf(dump->to, "%.*s]\n", (int)text.len, (const char *)text.bytes);
 	upstream = scope->upstream != NULL ? upstream_text(scope->upstream, false) : NULL;
 	if (upstream != NULL)
 		dump_value(dump, "upstream", upstream, s->origin->upstream_raw, s->origin->upstream_line);

@@ -52,22 +52,14 @@ field_is_word(const struct config_key *key, const char *text)
 static int
 store_path(const struct config_key *key, char **field, const char *text, const char *folder, struct fail *why)
 {
-	struct buf words = { 0 };
-	const char *near;
-
 	if (!value_is_plain(text))
 		return fail_set(why, "F0000", "a path has no control characters");
 	if (strlen(text) >= 4096)
 		return fail_set(why, "F0000", "a path has at most 4095 bytes");
 	if (*text == '\0' || *text == '/' || field_is_word(key, text))
 		return store_text(field, xstrdup(text));
-	if (key->words != NULL) { /* a mistyped word must not become a file of that name */
-		value_put_words(&words, key->words, "a path that begins with /");
-		fail_set(why, "F0000", "use %s", value_put_end(&words));
-		buf_fini(&words);
-		near = nearest_word(text, key->words);
-		return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
-	}
+	if (key->words != NULL) /* a mistyped word must not become a file of that name */
+		return value_refuse_word(text, key->words, "a path that begins with /", why);
 	return store_text(field, xasprintf("%s/%s", folder, text));
 }
 

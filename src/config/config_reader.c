@@ -76,16 +76,14 @@ judge_setting(struct reader *r, const char *text, size_t len)
 	const char *equals = memchr(text, '=', len_without_comment(text, len));
 	const char *colon = memchr(text, ':', equals != NULL ? (size_t)(equals - text) : len);
 
-	if (equals == NULL || colon != NULL) {
+	if (equals == NULL || colon != NULL)
 		problem_error(r->sink, r->line, "this is not a setting; write name = value%s",
 			      colon != NULL ? ", with = instead of :" : "");
-		return SHOW_NOTHING;
-	}
-	if (equals == text) {
+	else if (equals == text)
 		problem_error(r->sink, r->line, "the name before the = is missing");
-		return SHOW_NOTHING;
-	}
-	return SHOW_SETTING;
+	else
+		return SHOW_SETTING;
+	return SHOW_NOTHING;
 }
 
 /* Returns the index of the first control character other than a tab, or len. */

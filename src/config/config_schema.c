@@ -89,8 +89,7 @@ config_print_schema(FILE *to)
 			buf_printf(&b, ",\n");
 		schema_put_key(&b, key->name, key);
 	}
-	buf_printf(&b, "}}");
-	buf_printf(&b, "},\n\"patternProperties\":{\n");
+	buf_printf(&b, "}}},\n\"patternProperties\":{\n");
 	put_scope(&b, "^(database|tenant) .+$", KEY_FOR_USERS, true);
 	buf_printf(&b, ",\n");
 	put_scope(&b, "^user .+$", KEY_FOR_DATABASES, false);

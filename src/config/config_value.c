@@ -169,21 +169,26 @@ value_switch(const char *text, bool *out, struct fail *why)
 }
 
 int
+value_refuse_word(const char *text, const char *const *words, const char *last, struct fail *why)
+{
+	const char *near = nearest_word(text, words);
+	struct buf list = { 0 };
+
+	value_put_words(&list, words, last);
+	fail_set(why, "F0000", "use %s", value_put_end(&list));
+	buf_fini(&list);
+	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
+}
+
+int
 value_word(const char *text, const char *const *words, unsigned *out, struct fail *why)
 {
-	struct buf list = { 0 };
-	const char *near;
-
 	for (unsigned i = 0; words[i] != NULL; i++)
 		if (strcmp(words[i], text) == 0) {
 			*out = i;
 			return 0;
 		}
-	value_put_words(&list, words, NULL);
-	fail_set(why, "F0000", "use %s", value_put_end(&list));
-	buf_fini(&list);
-	near = nearest_word(text, words);
-	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
+	return value_refuse_word(text, words, NULL, why);
 }
 
 bool

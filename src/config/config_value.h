@@ -20,6 +20,8 @@ int value_fraction(const char *text, double *out, struct fail *why); /* 0 to 1, 
 int value_switch(const char *text, bool *out, struct fail *why);
 /* words is NULL-terminated; out is the index of text in it. */
 int value_word(const char *text, const char *const *words, unsigned *out, struct fail *why);
+/* Returns -1 with *why: it must be one of words, or last (see value_put_words), and which one is near. */
+int value_refuse_word(const char *text, const char *const *words, const char *last, struct fail *why);
 /* Names separated by commas; the caller frees with value_names_free. No name: an empty list, not NULL. */
 int value_names(const char *text, char ***out, struct fail *why);
 void value_names_free(char **names);

@@ -2,8 +2,8 @@
 #include "config/upstream.h"
 
 #include "base/alloc.h"
-#include "base/buf.h"
 #include "base/text.h"
+#include "config/config_value.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -138,8 +138,7 @@ upstream_put_text(struct buf *to, const char *name, const char *value)
 char *
 upstream_text(const struct upstream *up, bool is_shown)
 {
-	struct buf text = { 0 };
-	struct buf list = { 0 };
+	struct buf text = { 0 }, list = { 0 };
 	size_t port_count = 1;
 
 	/* host=a,b and their ports: one if it is the same for all. */
@@ -148,8 +147,7 @@ upstream_text(const struct upstream *up, bool is_shown)
 		if (up->hosts[i].port != up->hosts[0].port)
 			port_count = up->host_count;
 	}
-	buf_put_u8(&list, '\0');
-	upstream_put_text(&text, "host", alloc_check(list.bytes));
+	upstream_put_text(&text, "host", value_put_end(&list));
 	buf_fini(&list);
 	for (size_t i = 0; i < port_count; i++)
 		buf_printf(&text, "%s%u", i > 0 ? "," : " port=", up->hosts[i].port);

@@ -277,11 +277,9 @@ static int
 read_port(const char *list, size_t i, uint16_t *out, struct fail *why)
 {
 	char text[8] = "";
-	unsigned long port = 0;
+	bool is_number = list_element(list, i, text, sizeof(text)) == 0 && text[strspn(text, "0123456789")] == '\0';
+	unsigned long port = !is_number ? 0 : text[0] == '\0' ? 5432 : strtoul(text, NULL, 10);
 
-	if (list_element(list, i, text, sizeof(text)) < 0 || text[strspn(text, "0123456789")] != '\0')
-		return fail_set(why, "08001", "a port is a number from 1 to 65535");
-	port = text[0] == '\0' ? 5432 : strtoul(text, NULL, 10);
 	if (port < 1 || port > 65535)
 		return fail_set(why, "08001", "a port is a number from 1 to 65535");
 	*out = (uint16_t)port;

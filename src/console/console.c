@@ -128,12 +128,12 @@ is_held(const struct console_client *cc)
 }
 
 static void
-close_after(struct console_client *cc, const char *sqlstate, const char *text)
+close_after(struct client *c, const char *sqlstate, const char *text)
 {
 	struct fail why;
 
 	fail_set(&why, sqlstate, "%s", text);
-	client_close(cc->c, &why);
+	client_close(c, &why);
 }
 
 /* Does what is due once the answer was sent. The client may be gone afterwards, and cc with it. */
@@ -147,7 +147,7 @@ console_finish(struct console_client *cc)
 	console_flush(cc);
 	cc->ending = ENDING_NONE;
 	if (ending == ENDING_SELF && !cc->is_gone)
-		close_after(cc, "57P01", "terminating connection due to administrator command");
+		close_after(cc->c, "57P01", "terminating connection due to administrator command");
 	cc->is_busy = false;
 	if (cc->is_gone)
 		let_go(cc);
@@ -182,11 +182,9 @@ void
 console_message(struct console *k, struct client *c, uint8_t type, const uint8_t *body, size_t len)
 {
 	struct console_client *cc = session_of(k, c);
-	struct fail why;
 
 	if (cc == NULL) {
-		fail_set(&why, "53200", "out of memory");
-		client_close(c, &why);
+		close_after(c, "53200", "out of memory");
 		return;
 	}
 	if (is_held(cc) || cc->queue.len > cc->queue_at) {
@@ -198,7 +196,7 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 		buf_put_u32(&cc->queue, (uint32_t)len + 4);
 		buf_put(&cc->queue, body, len);
 		if (!buf_ok(&cc->queue))
-			close_after(cc, "54000", "too many messages were sent ahead of an answer");
+			close_after(c, "54000", "too many messages were sent ahead of an answer");
 		else if ((stream_is_full(&cc->c->x.stream) || cc->wait == WAIT_TURN) && !cc->is_reading_off) {
 			cc->is_reading_off = true;
 			stream_set_reading(&cc->c->x.stream, false);

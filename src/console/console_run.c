@@ -552,6 +552,7 @@ run_set_configuration(struct run *r)
 
 #define RUN_OF(id, run) [COMMAND_##id] = (run),
 static console_run_fn *const runs[COMMAND_COUNT] = { RUN_LIST(RUN_OF) };
+_Static_assert(COMMAND_KILL_CLIENT - COMMAND_PAUSE == 8, "only those from PAUSE to KILL_CLIENT look at all workers");
 
 enum run_result
 console_run(struct run *r)

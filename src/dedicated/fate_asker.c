@@ -30,8 +30,6 @@ struct fate_asker {
 	uint32_t failures; /* in a row */
 };
 
-static void kick(struct fate_asker *a);
-
 static struct fate_asker *
 asker_of(struct dedicated *d)
 {

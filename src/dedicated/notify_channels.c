@@ -213,11 +213,10 @@ notify_leave(struct notify_subscription *m)
 static const uint8_t *
 with_sender(struct notify_listener *listener, const uint8_t *message, size_t len)
 {
-	uint32_t pid = wire_u32(message + FRAME_HEAD_LEN);
 	const struct server *srv;
 
 	TAILQ_FOREACH(srv, &listener->pool->servers, all) {
-		if (srv->loan.notify_listener != listener || srv->pid != pid)
+		if (srv->loan.notify_listener != listener || srv->pid != wire_u32(message + FRAME_HEAD_LEN))
 			continue;
 		listener->rewritten.len = 0;
 		buf_put(&listener->rewritten, message, len);

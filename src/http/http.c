@@ -351,7 +351,7 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 						  EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
 						  EVHTTP_REQ_PATCH);
 	evhttp_set_gencb(h->evhttp, on_request, h);
-	http_conns_init(&h->conns, h->base, h->evhttp);
+	http_conns_init(&h->conns, h->evhttp);
 	h->conns.on_late = on_late;
 	h->conns.arg = h;
 	return 0;

@@ -129,9 +129,8 @@ on_accept(struct event_base *base, void *arg)
 }
 
 void
-http_conns_init(struct http_conns *all, struct event_base *base, struct evhttp *http)
+http_conns_init(struct http_conns *all, struct evhttp *http)
 {
-	all->base = base;
 	all->count = 0;
 	TAILQ_INIT(&all->list);
 	evhttp_set_bevcb(http, on_accept, all);
@@ -152,17 +151,15 @@ http_conns_fini(struct http_conns *all)
 struct http_conn *
 http_conn_ask(struct http_conns *all, struct evhttp_request *request, uint64_t wait_us, uint64_t now_us)
 {
-	const struct evhttp_connection *evcon = evhttp_request_get_connection(request);
 	struct http_conn *c;
 
-	TAILQ_FOREACH(c, &all->list, link) {
-		if (c->evcon != evcon)
-			continue;
-		c->request = request;
-		c->asked_us = now_us;
-		set_timer(c, HTTP_CONN_WAITING, wait_us);
-		return c;
-	}
+	TAILQ_FOREACH(c, &all->list, link)
+		if (c->evcon == evhttp_request_get_connection(request)) {
+			c->request = request;
+			c->asked_us = now_us;
+			set_timer(c, HTTP_CONN_WAITING, wait_us);
+			return c;
+		}
 	return NULL;
 }
 

@@ -196,14 +196,13 @@ struct http_conn {
 };
 
 struct http_conns {
-	struct event_base *base;
 	unsigned count;
 	TAILQ_HEAD(, http_conn) list;
 	void (*on_late)(struct http_conn *c, void *arg); /* waited for as long as it may: answer it now */
 	void *arg;
 };
 
-void http_conns_init(struct http_conns *all, struct event_base *base, struct evhttp *http);
+void http_conns_init(struct http_conns *all, struct evhttp *http);
 void http_conns_fini(struct http_conns *all); /* after evhttp_free, which closes all it knows */
 /* The connection of a request that evhttp handed over; NULL: close it. From now on it is WAITING, for wait_us. */
 struct http_conn *http_conn_ask(struct http_conns *all, struct evhttp_request *request, uint64_t wait_us,

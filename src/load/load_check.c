@@ -193,22 +193,18 @@ check_listens(const struct check *check)
 {
 	const struct config *config = check->config;
 	const struct config_listen *http = &config->http_listen;
+	bool starts = bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES);
 
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct config_listen *listen = &config->listens[i];
 
-		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen) &&
-		    bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES))
-			problem_warning(check->sink, config->origins->listen_lines[i],
-					"listen = %s: trust is for loopback and Unix sockets only; clients from "
-					"elsewhere are refused",
-					listen->text);
-		else if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
-			problem_error(
-			    check->sink, config->origins->listen_lines[i],
-			    "listen = %s: with method = trust in [auth] anyone who reaches this address is let in; "
-			    "listen on loopback or a Unix socket, or set another method",
-			    listen->text);
+		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
+			problem_note(check->sink, !starts, config->origins->listen_lines[i], "listen = %s: %s",
+				     listen->text,
+				     starts ? "trust is for loopback and Unix sockets only; clients from elsewhere are "
+					      "refused"
+					    : "with method = trust in [auth] anyone who reaches this address is let "
+					      "in; listen on loopback or a Unix socket, or set another method");
 		if (config->http_enabled && strcmp(listen->host, http->host) == 0 && listen->port == http->port)
 			problem_error(check->sink, line_of(check, "http", "listen"),
 				      "listen = %s: [pgweir] already listens on this address", http->text);
@@ -251,7 +247,6 @@ check_scopes(const struct check *check, const char *name,
 	struct scope_settings settings;
 	size_t bit;
 
-	config_scope_key_find(name, &bit);
 	warn(check, &config->defaults, line_of(check, config_scope_key_find(name, &bit)->section, name));
 	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
 		config_effective(config, s.scope, NULL, &settings);

@@ -105,18 +105,15 @@ load_print_keys(FILE *to)
 	const char *section = "";
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		const char *quote = *key->default_value != '\0' ? "`" : "";
 		struct buf row = { 0 };
 
 		if (strcmp(section, key->section) != 0)
 			fprintf(to, "%s### [%s]\n\n| setting | default | value | meaning |\n|---|---|---|---|\n",
 				i > 0 ? "\n" : "", key->section);
 		section = key->section;
-		buf_printf(&row, "| `%s` | ", key->name);
-		if (*key->default_value != '\0')
-			buf_printf(&row, "`%s`", key->default_value);
-		else
-			buf_printf(&row, "empty");
-		buf_printf(&row, " | ");
+		buf_printf(&row, "| `%s` | %s%s%s | ", key->name, quote, *quote != '\0' ? key->default_value : "empty",
+			   quote);
 		put_kind(&row, key);
 		buf_printf(&row, " | %s", key->help);
 		put_notes(&row, key);

@@ -56,9 +56,7 @@ destroy(struct log_writer *w)
 static void
 nap(struct log_writer *w)
 {
-	uint64_t until_us = clock_now_us() + NAP_US;
-	struct timespec until = { .tv_sec = (time_t)(until_us / US_PER_S),
-				  .tv_nsec = (long)(until_us % US_PER_S * 1000) };
+	struct timespec until = clock_timespec(clock_now_us() + NAP_US);
 
 	w->state = THREAD_NAPPING;
 	while (w->state == THREAD_NAPPING && !w->is_stopping)
@@ -147,13 +145,15 @@ fail:
 	return NULL;
 }
 
-/* Ends the thread, and waits so long for that. If it has not ended by then, it frees everything itself. */
+/*
+ * Ends the thread, and waits so long for that. If it has not ended by then, it frees everything itself. With wait_us 0
+ * it always does: the lock is not released before is_retired is set, and nothing is closed or joined here.
+ */
 static void
 end(struct log_writer *w, uint64_t wait_us)
 {
-	uint64_t now_us = clock_now_us(), until_us = now_us + wait_us;
-	struct timespec until = { .tv_sec = (time_t)(until_us / US_PER_S),
-				  .tv_nsec = (long)(until_us % US_PER_S * 1000) };
+	uint64_t now_us = clock_now_us();
+	struct timespec until = clock_timespec(now_us + wait_us);
 	pthread_t thread;
 	bool has_ended;
 
@@ -164,10 +164,10 @@ end(struct log_writer *w, uint64_t wait_us)
 	w->is_stopping = true;
 	atomic_store(&w->file.give_up_us, now_us + FLUSH_US);
 	pthread_cond_signal(&w->wake);
-	while (w->state != THREAD_ENDED)
+	while (wait_us > 0 && w->state != THREAD_ENDED)
 		if (pthread_cond_timedwait(&w->ended, &w->lock, &until) != 0)
 			break;
-	has_ended = w->state == THREAD_ENDED;
+	has_ended = wait_us > 0 && w->state == THREAD_ENDED;
 	w->is_retired = !has_ended; /* it may be stuck in the kernel */
 	pthread_mutex_unlock(&w->lock);
 	if (!has_ended) {

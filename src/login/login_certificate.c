@@ -48,9 +48,7 @@ on_name(char kind, const char *text, void *arg)
 {
 	struct search *s = arg;
 
-	if (kind != 'C' && s->login->rule.clientname == HBA_CLIENTNAME_CN)
-		return true;
-	return !allows(s, text);
+	return (kind != 'C' && s->login->rule.clientname == HBA_CLIENTNAME_CN) || !allows(s, text);
 }
 
 int

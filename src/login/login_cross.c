@@ -130,16 +130,9 @@ login_cross(struct client *c, struct client_env *to)
 /* --- the way back --- */
 
 static bool
-is_late(const struct note *n, void *now_us)
+is_late(const struct note *n, void *until_us)
 {
-	return n->read == arrive && crossing_of(n)->client->login->home_until_us <= *(const uint64_t *)now_us;
-}
-
-static bool
-is_crossing(const struct note *n, void *arg)
-{
-	(void)arg;
-	return n->read == arrive;
+	return n->read == arrive && crossing_of(n)->client->login->home_until_us <= *(const uint64_t *)until_us;
 }
 
 static void
@@ -159,10 +152,10 @@ void
 login_look_after(struct client_env *door, struct client_env *sent_to, bool all)
 {
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
-	uint64_t now_us = *door->x.now_us;
+	uint64_t now_us = *door->x.now_us, until_us = all ? UINT64_MAX : now_us;
 	struct note *n;
 
-	inbox_take_back(sent_to->inbox, all ? is_crossing : is_late, &now_us, &back);
+	inbox_take_back(sent_to->inbox, is_late, &until_us, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		struct crossing *crossing = crossing_of(n);
 		struct client *c = crossing->client;

@@ -145,18 +145,11 @@ login_md5_check(struct client *c, const uint8_t *body, size_t len)
 {
 	struct client_login *l = c->login;
 	char secret[MD5_SECRET_LEN + 1], want[MD5_SECRET_LEN + 1];
-	const char *known = l->secret.text;
+	bool is_made = l->secret.kind == SECRET_PLAIN || l->found != USER_KNOWN, is_right;
 	struct fail why;
-	bool is_right;
 
-	if (l->secret.kind == SECRET_PLAIN || l->found != USER_KNOWN) {
-		if (md5_secret(l->found == USER_KNOWN ? l->secret.text : "", l->sent_user, secret, &why) < 0) {
-			login_refuse(c, &why, LR_ERROR);
-			return;
-		}
-		known = secret;
-	}
-	if (md5_answer(known, l->md5_salt, want, &why) < 0) {
+	if ((is_made && md5_secret(l->found == USER_KNOWN ? l->secret.text : "", l->sent_user, secret, &why) < 0) ||
+	    md5_answer(is_made ? secret : l->secret.text, l->md5_salt, want, &why) < 0) {
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}

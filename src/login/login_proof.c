@@ -97,10 +97,9 @@ find_pool(struct client *c)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
-	struct pool *pool;
 	struct fail why;
+	struct pool *pool = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
 
-	pool = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
 	if (pool == NULL) {
 		refuse_pool(c, &why);
 		return NULL;

@@ -12,34 +12,33 @@ login_flush(struct client *c)
 		c->login->out.len = 0;
 }
 
-/* Writes who the client says it is: nothing of that is proved. */
+/* Says who the client claims to be: nothing of that is proved. in_text: the reason as the line has it, or NULL. */
 static void
-describe(const struct client *c, struct client_about *about)
+log_refusal(const struct client *c, enum log_level level, const struct fail *why, const char *reason,
+	    const char *in_text)
 {
-	const struct client_login *l = c->login;
+	struct client_about about;
+	char words[CLIENT_WORDS_MAX];
 
-	client_about(c, about);
-	about->log.user = l->user;
-	about->log.database = l->database;
-	about->log.duration_us = *c->env->x.now_us - c->connected_us;
-	about->log.event = "login_refused";
+	client_about(c, &about);
+	about.log.user = c->login->user;
+	about.log.database = c->login->database;
+	about.log.duration_us = *c->env->x.now_us - c->connected_us;
+	about.log.event = "login_refused";
+	about.log.why = why;
+	about.log.reason = reason;
+	client_words(&about, words, sizeof(words));
+	log_event(c->env->x.log, level, &about.log, "%s: login refused: %s%s%s%s", words, why->text,
+		  in_text != NULL ? " (" : "", in_text != NULL ? in_text : "", in_text != NULL ? ")" : "");
 }
 
 void
 login_note_refusal(struct client *c, const struct fail *why, const char *reason)
 {
-	struct client_about about;
-	char words[CLIENT_WORDS_MAX];
-
 	client_end_logged(c);
-	if (!admission_may_log(c->env->admission, &c->admission) || log_is_pgbouncers(c->env->x.log))
-		return; /* PgBouncer has one line for it: that of the close */
-	describe(c, &about);
-	client_words(&about, words, sizeof(words));
-	about.log.why = why;
-	about.log.reason = reason;
-	log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s: login refused: %s%s%s%s", words, why->text,
-		  reason != NULL ? " (" : "", reason != NULL ? reason : "", reason != NULL ? ")" : "");
+	/* PgBouncer has one line for it: that of the close. */
+	if (admission_may_log(c->env->admission, &c->admission) && !log_is_pgbouncers(c->env->x.log))
+		log_refusal(c, LOG_LEVEL_INFO, why, reason, reason);
 }
 
 /* The client may be guessing passwords and isn't told what the log is. */
@@ -81,21 +80,14 @@ void
 login_reject(struct client *c, const struct fail *why, enum reject_reason reason)
 {
 	const struct client_env *env = c->env;
-	struct client_about about;
-	char words[CLIENT_WORDS_MAX];
 
 	if (login_recount(c, reason))
 		return;
 	env->x.counters->rejected[reason]++;
 	env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
 	client_end_logged(c);
-	if (admission_may_log_reject(env->admission, &c->admission, reason) && !log_is_pgbouncers(env->x.log)) {
-		describe(c, &about);
-		client_words(&about, words, sizeof(words));
-		about.log.why = why;
-		about.log.reason = reject_reason_names[reason];
-		log_event(env->x.log, LOG_LEVEL_WARNING, &about.log, "%s: login refused: %s", words, why->text);
-	}
+	if (admission_may_log_reject(env->admission, &c->admission, reason) && !log_is_pgbouncers(env->x.log))
+		log_refusal(c, LOG_LEVEL_WARNING, why, reject_reason_names[reason], NULL);
 	if (c->login->out.len > 0)
 		login_flush(c);
 	client_close(c, why);

@@ -10,13 +10,7 @@
 static bool
 is_loopback(const struct client *c)
 {
-	int family;
-	const uint8_t *address = network_address(&c->peer.any, &family);
-
-	if (c->is_unix)
-		return true;
-	return address != NULL &&
-	       (family == AF_INET ? address[0] == 127 : IN6_IS_ADDR_LOOPBACK(&c->peer.in6.sin6_addr));
+	return c->is_unix || network_is_loopback(&c->peer.any);
 }
 
 /* Refuses in PostgreSQL's words, which tools look for. line 0: no rule fits. */

@@ -165,9 +165,8 @@ known_spelling(const struct client *c, const struct image_setting *s)
 {
 	const char *fresh = image_get(c->x.pool->baseline, s->name);
 
-	if (strcmp(fresh, s->value) == 0)
-		return fresh;
-	if (strcasecmp(s->name, "client_encoding") == 0 && is_same_encoding(fresh, s->value))
+	if (strcmp(fresh, s->value) == 0 ||
+	    (strcasecmp(s->name, "client_encoding") == 0 && is_same_encoding(fresh, s->value)))
 		return fresh;
 	if (strcasecmp(s->name, "application_name") == 0 && strlen(s->value) < 64 && is_printable(s->value))
 		return s->value;
@@ -358,8 +357,7 @@ leave_out_unknown(struct client *c)
 void
 login_server_error(struct exchange *x, const struct error_fields *e)
 {
-	struct client *c = client_of(x);
-	struct client_login *l = c->login;
+	struct client_login *l = client_of(x)->login;
 
 	if (l->has_error)
 		return;
@@ -436,19 +434,15 @@ login_server_lost(struct exchange *x, const struct fail *why)
 {
 	struct client *c = client_of(x);
 
-	if (c->login->has_error) {
+	if (c->login->has_error)
 		login_refuse(c, &c->login->error, LR_ERROR);
-		return;
-	}
-	/* Nothing but its settings was asked there. */
-	if ((x->pool->settings.on_outage == OUTAGE_HOLD || strncmp(why->sqlstate, "57", 2) == 0) &&
-	    !c->login->is_asked_again) {
+	else if ((x->pool->settings.on_outage == OUTAGE_HOLD || strncmp(why->sqlstate, "57", 2) == 0) &&
+		 !c->login->is_asked_again) { /* nothing but its settings was asked there */
 		c->login->is_asked_again = true;
 		policy_distrust(x->pool->policy, *x->env->now_us);
 		ask_server(c);
-		return;
-	}
-	login_refuse(c, why, LR_ERROR);
+	} else
+		login_refuse(c, why, LR_ERROR);
 }
 
 void

@@ -30,9 +30,7 @@ auth_queries_new(const struct auth_queries_settings *settings)
 static void
 lookup_free(struct auth_lookup *lookup)
 {
-	struct auth_queries *all = lookup->source->all;
-
-	HASH_DELETE(hh, all->lookups, lookup);
+	HASH_DELETE(hh, lookup->source->all->lookups, lookup);
 	lookup->source->lookup_count--;
 	free(lookup);
 }
@@ -305,9 +303,7 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 	if (source->conn_count == 0 && source->retry_us > now_us) {
 		source->all->counters->auth_queries[AQ_FAILED]++;
 		auth_log(source, &source->why_down, now_us);
-		if (source->is_refused)
-			return AUTH_FAILED;
-		return fall_back(source->all, &key, secret, why, now_us);
+		return source->is_refused ? AUTH_FAILED : fall_back(source->all, &key, secret, why, now_us);
 	}
 	return ask_for(source, &key, ask, why, now_us);
 }

@@ -66,11 +66,10 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 bool
 auth_settings_of(const struct auth_queries *all, const char *database, struct scope_settings *out)
 {
-	const struct config_scope *db = all->config == NULL ? NULL : config_find_database(all->config, database);
 	bool is_console = all->config != NULL && auth_is_console(all->config, database);
+	const struct config_scope *db =
+	    all->config == NULL || is_console ? NULL : config_find_database(all->config, database);
 
-	if (is_console)
-		db = NULL;
 	/* No pool can have a longer name, though [database *] matches it. */
 	if ((db == NULL && !is_console) || strlen(database) > CONFIG_DATABASE_MAX)
 		return false;

@@ -7,7 +7,7 @@
 #include "net/dial.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
+#include "net/loop.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -230,10 +230,8 @@ on_resolved(int status, struct ares_addrinfo *found, void *arg)
 		/* Divides the time among the addresses: a silent one must not use up that of the others. */
 		for (const struct ares_addrinfo_node *ai = d->next; ai != NULL; ai = ai->ai_next)
 			count++;
-		if (count > 1) {
-			d->share.tv_sec = (time_t)(d->timeout_us / count / US_PER_S);
-			d->share.tv_usec = (suseconds_t)(d->timeout_us / count % US_PER_S);
-		}
+		if (count > 1)
+			d->share = timer_interval(d->timeout_us / count);
 		try_next(d);
 		return;
 	}
@@ -263,7 +261,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 static struct dial *
 dial_new(struct dialer *dialer, uint64_t timeout_us, dial_done done, void *arg)
 {
-	struct timeval tv = { (time_t)(timeout_us / US_PER_S), (suseconds_t)(timeout_us % US_PER_S) };
+	struct timeval tv = timer_interval(timeout_us);
 	struct dial *d = calloc(1, sizeof(*d));
 
 	if (d == NULL)

@@ -34,7 +34,8 @@ struct helpers; /* opaque: helpers.c */
 
 /* Returns NULL with *why set if threads can't be created. Signals stay with the caller's thread. */
 struct helpers *helpers_new(unsigned threads, struct fail *why);
-/* Waits for running work and ends the threads: all that was submitted is in its inbox. No more is taken. Or NULL. */
+/* Waits for running work and ends the threads: all that was submitted, run or not, is then in its inbox, and no more is
+ * taken. NULL is fine. */
 void helpers_end(struct helpers *hs);
 void helpers_free(struct helpers *hs); /* likewise, and frees them; nobody may submit any more */
 /* done is called by this inbox. Returns 0, or -1 if the line is full; done is then not called. */

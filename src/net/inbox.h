@@ -15,14 +15,24 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+struct note;
+/* Called once, on the loop, with the owner of the inbox. May free the note, or post it again. is_over: the inbox is
+ * about to be freed, and the loop does not run any more. */
+typedef void note_read(struct note *n, void *owner, bool is_over);
+
 struct note {
 	STAILQ_ENTRY(note) next; /* free for its owner's use until it is posted */
-	/* Called once, on the loop, with the owner of the inbox. May free the note, or post it again. is_over: the
-	 * inbox is about to be freed, and the loop does not run any more. */
-	void (*read)(struct note *n, void *owner, bool is_over);
+	note_read *read;
 };
 
 STAILQ_HEAD(note_list, note);
+
+/* For inbox_take_back(): returns true if the note is read by *arg, which is a note_read *. */
+static inline bool
+note_reads(const struct note *n, void *arg)
+{
+	return n->read == *(note_read **)arg;
+}
 
 /* Moves those that is_meant() returns true for from one list to the end of another, in their order. */
 static inline void

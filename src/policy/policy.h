@@ -152,8 +152,9 @@ struct policy_ops {
 	const char *(*address)(void *owner, const struct policy_conn *conn);
 	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
-	/* Sends conn, which is idle, to the pool's part in this room, on another thread: there policy_arrive() is to be
-	 * called, or policy_whole_lost(). Here it is in no state any more. false: it can't go now. May be NULL. */
+	/* Sends conn, which is idle, to the part of its pool that lives in this room, whose thread is another one:
+	 * there policy_arrive() is to be called, or policy_whole_lost(). It is in no state of this policy any more.
+	 * Returns false if it can't go there now; the policy keeps it then. May be NULL: never. See policy_whole.h. */
 	bool (*give)(void *owner, struct policy_conn *conn, struct policy_room *to);
 };
 

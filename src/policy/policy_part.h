@@ -209,9 +209,10 @@ part_has_given(struct policy_part *m, const struct policy_room *to)
 }
 
 /*
- * Returns true if the first in line of that part waits for longer than one who waits here since own_us, and what was
- * given there last has had its effect: both loops have gone round since. If each return was given to a loop that was
- * not running for a while, whose line is older by that, as many would come back.
+ * Returns true if the first in line of that part came more than WHOLE_LATE_US before one who waits here since own_us
+ * (UINT64_MAX: nobody waits here, and whoever waits there is ahead), and what was given there last has had its effect:
+ * both loops have gone round since. If each return was given to a loop that was not running for a while, whose line is
+ * older by that, as many would come back.
  */
 static inline bool
 part_is_ahead(const struct policy_part *m, unsigned number, uint64_t own_us)

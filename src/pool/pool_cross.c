@@ -104,20 +104,13 @@ on_arrival(struct note *n, void *owner, bool is_over)
 	server_close(p->srv);
 }
 
-static bool
-is_arriving(const struct note *n, void *arg)
-{
-	(void)arg;
-	return n->read == on_arrival;
-}
-
 void
 pool_cross_take_back(const struct pool_set *set, const struct pool_set *silent)
 {
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
 	struct note *n;
 
-	inbox_take_back(silent->s.env->inbox, is_arriving, NULL, &back);
+	inbox_take_back(silent->s.env->inbox, note_reads, &(note_read *){ on_arrival }, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
 		lose(pooled_in(n), set->s.env, set->s.room);

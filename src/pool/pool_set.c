@@ -127,7 +127,7 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 	tls_store_unref(set->tls);
 	set->tls = tls_store_ref(tls);
 	users_unref(set->users);
-	set->users = users == NULL ? NULL : users_ref(users);
+	set->users = users_ref(users);
 	policy_budget_set_limit(policy_room_total(set->s.room), set->s.room, config->max_server_connections, now_us);
 	for (struct pool *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;

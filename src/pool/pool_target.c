@@ -100,7 +100,7 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 	}
 	atomic_init(&t->refs, 1);
 	t->upstream = own;
-	t->users = users == NULL ? NULL : users_ref(users);
+	t->users = users_ref(users);
 	fail_set(why, "53200", "no memory for a pool");
 	if (take_texts(t, user, own->dbname[0] != '\0' ? own->dbname : upstream_database(upstream, database), command) <
 		0 ||
@@ -156,7 +156,7 @@ pool_target_with_secret(const struct pool_target *t, const char *secret)
 	atomic_init(&made->refs, 1);
 	made->server = t->server;
 	made->upstream = upstream_copy(t->upstream);
-	made->users = t->users == NULL ? NULL : users_ref(t->users);
+	made->users = users_ref(t->users);
 	made->tls = t->tls == NULL ? NULL : tls_context_ref(t->tls);
 	/* At most a secret that t has learnt, which the caller replaces. */
 	made->server.password = made->server.md5_secret = NULL;

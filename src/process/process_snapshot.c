@@ -55,33 +55,15 @@ copy_name(char to[SNAPSHOT_NAME_MAX], const char *from)
 		to[i] = from[i];
 }
 
-static void
-add_uint64s(void *to, const void *from, size_t len)
-{
-	uint64_t *a = to;
-	const uint64_t *b = from;
-
-	for (size_t i = 0; i < len / sizeof(*a); i++)
-		a[i] += b[i];
-}
-
-static size_t
-count_pools(const struct worker *k)
-{
-	size_t n = 0;
-
-	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
-		n++;
-	return n;
-}
-
 static int
 take_pools(struct worker *k, struct snapshot *s)
 {
-	size_t all = count_pools(k), max = k->weir->config->http_metrics_max_pools, shown = all > max ? max + 1 : all,
-	       i = 0;
+	size_t all = 0, max = k->weir->config->http_metrics_max_pools, i = 0;
 
-	s->pools = malloc((shown > 0 ? shown : 1) * sizeof(*s->pools));
+	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
+		all++;
+	s->pool_count = all > max ? max + 1 : all;
+	s->pools = malloc((s->pool_count > 0 ? s->pool_count : 1) * sizeof(*s->pools));
 	if (s->pools == NULL)
 		return -1;
 	if (all > max) {
@@ -89,14 +71,13 @@ take_pools(struct worker *k, struct snapshot *s)
 		copy_name(s->pools[max].database, "_other");
 		copy_name(s->pools[max].user, "_other");
 	}
-	s->pool_count = shown;
 	s->pools_aggregated = all > max ? all - max : 0;
 	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next, i++) {
 		bool is_other = i >= max;
 		struct snapshot_pool *p = &s->pools[is_other ? max : i];
 
 		if (is_other)
-			add_uint64s(&p->counters, &e->counters, sizeof(e->counters));
+			counters_add(&p->counters, &e->counters, sizeof(e->counters));
 		else {
 			/*
 			 * The worker's loop stands still meanwhile, and most of what it touches here is in no cache:
@@ -161,7 +142,7 @@ take_databases(struct worker *k, struct snapshot *s)
 
 		d->index = (uint32_t)(to - s->databases);
 		if (i >= max) {
-			add_uint64s(&to->counters, &d->counters, sizeof(d->counters));
+			counters_add(&to->counters, &d->counters, sizeof(d->counters));
 			continue;
 		}
 		to->counters = d->counters;

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/resources.h"
 #include "client/clients.h"
+#include "config/config_origin.h"
 #include "dedicated/questions.h"
 #include "dedicated/notify_listener.h"
 #include "exchange/report.h"
@@ -180,7 +181,6 @@ worker_apply(struct worker *k)
 	struct config *config = k->weir->config;
 	const struct setup_files *files = &k->weir->files;
 	struct client_env *c = &k->clients;
-	bool is_limited;
 
 	c->x.config = config;
 	report_config(&c->x);
@@ -189,14 +189,9 @@ worker_apply(struct worker *k)
 	c->tls = files->tls;
 	c->hba = files->hba;
 	c->ident = files->ident;
-	is_limited = config->defaults.client_idle_timeout_us > 0;
-	for (size_t i = 0; i < config->database_count; i++)
-		is_limited |= config->databases[i].settings.client_idle_timeout_us > 0;
-	for (size_t i = 0; i < config->tenant_count; i++)
-		is_limited |= config->tenant_scopes[i].settings.client_idle_timeout_us > 0;
-	for (size_t i = 0; i < config->user_count; i++)
-		is_limited |= config->users[i].settings.client_idle_timeout_us > 0;
-	c->is_client_idle_limited = is_limited;
+	c->is_client_idle_limited = config->defaults.client_idle_timeout_us > 0;
+	for (struct config_section s = { 0 }; config_next_section(config, &s);)
+		c->is_client_idle_limited |= s.scope->settings.client_idle_timeout_us > 0;
 	dialer_set_resolv_conf(k->servers.dialer, config->resolv_conf);
 	statement_store_set_idle_max(c->x.statements, worker_statement_cache(k));
 	pool_set_configure(k->pools, config, files->users, files->server_tls, k->now_us);

@@ -25,19 +25,15 @@ worker_cpu_us(const struct worker *k)
 static void
 tell(struct worker *k, bool is_silent)
 {
-	struct log *log = k->weir->log;
-
 	k->watch.is_silent = is_silent;
 	pool_homes_set_silent(k->weir->shared.homes, k->number, is_silent);
 	policy_room_set_silent(k->room, k->weir->door->room, is_silent, k->weir->door->now_us);
-	if (is_silent)
-		log_event(log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "worker_silent" },
-			  "worker %u does not answer: its clients and servers hang, and console commands that concern "
-			  "it are refused",
-			  k->number);
-	else
-		log_event(log, LOG_LEVEL_INFO, &(struct log_about){ .event = "worker_back" }, "worker %u answers again",
-			  k->number);
+	log_event(k->weir->log, is_silent ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
+		  &(struct log_about){ .event = is_silent ? "worker_silent" : "worker_back" },
+		  is_silent ? "worker %u does not answer: its clients and servers hang, and console commands that "
+			      "concern it are refused"
+			    : "worker %u answers again",
+		  k->number);
 }
 
 static void

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define HALT_MAX_US US_PER_S
 #define END_MAX_US (5 * US_PER_S)
@@ -37,12 +36,6 @@ struct worker_threads {
 	unsigned count; /* of threads that run */
 	struct member members[];
 };
-
-static struct timespec
-time_of(uint64_t us)
-{
-	return (struct timespec){ (time_t)(us / US_PER_S), (long)(us % US_PER_S) * 1000 };
-}
 
 /* --- on the thread of a worker --- */
 
@@ -142,12 +135,12 @@ worker_threads_new(struct weir *w, struct fail *why)
 	return t;
 }
 
-/* Returns the first worker whose thread runs; NULL: all have ended. */
+/* Returns the first worker whose flag, at that offset in its struct member, has this value; NULL: none. */
 static struct worker *
-find_running(const struct worker_threads *t)
+find(const struct worker_threads *t, size_t flag, bool value)
 {
 	for (const struct member *m = t->members; m < t->members + t->count; m++)
-		if (!m->has_ended)
+		if (*(const bool *)((const char *)m + flag) == value)
 			return m->worker;
 	return NULL;
 }
@@ -155,7 +148,7 @@ find_running(const struct worker_threads *t)
 int
 worker_threads_free(struct worker_threads *t, struct fail *why)
 {
-	const struct timespec until = time_of(clock_now_us() + END_MAX_US);
+	const struct timespec until = clock_timespec(clock_now_us() + END_MAX_US);
 	const struct worker *late;
 	int r = 0;
 
@@ -164,7 +157,7 @@ worker_threads_free(struct worker_threads *t, struct fail *why)
 	for (struct member *m = t->members; m < t->members + t->count; m++)
 		inbox_post(m->worker->inbox, &m->end);
 	pthread_mutex_lock(&t->lock);
-	while ((late = find_running(t)) != NULL && r != ETIMEDOUT)
+	while ((late = find(t, offsetof(struct member, has_ended), false)) != NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
 	pthread_mutex_unlock(&t->lock);
 	if (late != NULL)
@@ -177,16 +170,6 @@ worker_threads_free(struct worker_threads *t, struct fail *why)
 	return 0;
 }
 
-/* Returns the first worker that does not stand still yet; NULL: all do. */
-static struct worker *
-find_mover(const struct worker_threads *t)
-{
-	for (const struct member *m = t->members; m < t->members + t->count; m++)
-		if (!m->stands)
-			return m->worker;
-	return NULL;
-}
-
 static void
 let_go(struct worker_threads *t)
 {
@@ -195,25 +178,15 @@ let_go(struct worker_threads *t)
 	histogram_observe_us(&t->counters->halt_duration, &histogram_bounds_proxy, clock_now_us() - t->asked_us);
 }
 
-/* Returns a worker that has yet to read of a halt that was given up: it would be awaited in vain again. NULL: none. */
-static struct worker *
-find_silent(const struct worker_threads *t)
-{
-	for (const struct member *m = t->members; m < t->members + t->count; m++)
-		if (m->is_halt_posted)
-			return m->worker;
-	return NULL;
-}
-
 /* Asks for a stop and waits for it. Returns the first worker that comes to none in time; NULL: all stand still. */
 static struct worker *
 stop_all(struct worker_threads *t, uint64_t until_us)
 {
-	const struct timespec until = time_of(until_us);
-	struct worker *mover = find_silent(t);
+	const struct timespec until = clock_timespec(until_us);
+	struct worker *mover = find(t, offsetof(struct member, is_halt_posted), true);
 	int r = 0;
 
-	if (mover != NULL)
+	if (mover != NULL) /* it has yet to read of a halt that was given up, and would be awaited in vain again */
 		return mover;
 	t->is_halt = true;
 	t->round++;
@@ -225,7 +198,7 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 		}
 	}
 	pthread_cond_broadcast(&t->changed); /* whoever still sleeps in the round before */
-	while ((mover = find_mover(t)) != NULL && r != ETIMEDOUT)
+	while ((mover = find(t, offsetof(struct member, stands), false)) != NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
 	if (mover != NULL)
 		let_go(t);

@@ -45,9 +45,8 @@ hosts_free(struct hosts *h)
 
 	if (h == NULL)
 		return;
-	HASH_ITER(hh, h->table, host, next) {
+	HASH_ITER(hh, h->table, host, next)
 		forget_host(h, host);
-	}
 	free(h);
 }
 

@@ -165,9 +165,7 @@ drain(int fd, char *bytes, size_t cap, size_t *len)
 static int
 put_failure(struct password_process *process, struct fail *why, const char *what, int number)
 {
-	size_t len = process->err_len < ERR_MAX ? process->err_len : ERR_MAX;
-
-	process->err_bytes[len] = '\0';
+	process->err_bytes[process->err_len < ERR_MAX ? process->err_len : ERR_MAX] = '\0';
 	process->err_bytes[strcspn(process->err_bytes, "\r\n")] = '\0';
 	for (char *at = process->err_bytes; *at != '\0'; at++)
 		if ((unsigned char)*at < ' ' || *at == 0x7f)

@@ -109,12 +109,11 @@ on_failed(struct password_entry *e, const struct fail *why)
 					 .database = e->database,
 					 .server = e->host,
 					 .why = why };
-	uint64_t now_us = *e->of->now_us;
 
 	e->backoff_us = e->backoff_us == 0 ? BACKOFF_MIN_US : e->backoff_us * 2;
 	if (e->backoff_us > BACKOFF_MAX_US)
 		e->backoff_us = BACKOFF_MAX_US;
-	e->not_before_us = now_us + e->backoff_us;
+	e->not_before_us = *e->of->now_us + e->backoff_us;
 	fail_set(&e->why, strcmp(why->sqlstate, "53200") == 0 ? "53200" : "08001",
 		 "password_command for user \"%.63s\" at %.64s failed: %.100s", e->user, e->host, why->text);
 	fail_hint(&e->why, "%s", why->hint);

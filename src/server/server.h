@@ -87,12 +87,13 @@ struct server_ops {
 	 * Return true to swallow it: the borrower was answered in another way. */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	/* A CommandComplete for the borrower; a terminator is behind len bytes. With srv->loan.watches_tags all before
-	 * it was passed already. Return true (only for an UNLISTEN) to swallow it: the borrower has its answer. */
+	/* A CommandComplete for the borrower; a terminator follows tag's len bytes. With srv->loan.watches_tags all
+	 * before it was passed already. Return true (only for an UNLISTEN) to swallow it: the borrower has its answer.
+	 */
 	bool (*complete)(struct server *srv, const char *tag, size_t len);
 	/* A ParameterStatus. Return true to swallow it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
-	/* A row that answers a question of OWED_TO_COMMIT; then its ReadyForQuery: it was ended->statements. */
+	/* A row that answers OWED_TO_COMMIT's question; then its ReadyForQuery: the question was ended->statements. */
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*commit_asked)(struct server *srv, const struct owed *ended);
 	/* A row of the probe; is_whole: body is all of it. probe_done follows with its ReadyForQuery. */
@@ -104,7 +105,8 @@ struct server_ops {
 	/* A whole NotificationResponse. Return true to swallow it. */
 	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
 	void (*batch_end)(struct server *srv); /* all that was read is handled: sends the replies, may return srv */
-	void (*lost)(struct server *srv, const struct fail *why); /* only while LENT: the borrower must forget it */
+	/* srv is ending, and the borrower must forget it. Only while LENT. */
+	void (*lost)(struct server *srv, const struct fail *why);
 	void (*drained)(struct server *srv); /* its queue has room again; only while LENT */
 };
 
@@ -118,11 +120,11 @@ struct server_owner_ops {
 	void (*pinged)(struct server *srv, bool ok);
 	void (*clean)(struct server *srv); /* the reset is over, and it may be returned */
 	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
-	/* The rows of the owner's question (is_whole: all of body), then its end: returns the next one, or NULL. */
+	/* The rows of the owner's question (is_whole: body is all of it); at its end returns the next one, or NULL. */
 	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	const char *(*answered)(struct server *srv, bool ok);
-	void (*closed)(
-	    struct server *srv); /* the last one for each, however it ended; srv->conn is the owner's again */
+	/* The last callback for each server, however it ended; srv->conn is the owner's again. */
+	void (*closed)(struct server *srv);
 };
 
 #define SERVER_ADDRESS_MAX 280

@@ -206,7 +206,7 @@ new_cancelling(const struct server_env *env, uint32_t pid, const uint8_t *key, s
 static int
 begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel_done done, void *arg)
 {
-	struct timeval tv = { (time_t)(timeout_us / US_PER_S), (suseconds_t)(timeout_us % US_PER_S) };
+	struct timeval tv = timer_interval(timeout_us);
 
 	c->timer = c->dial == NULL ? NULL : event_new(c->env->base, -1, 0, on_timer, c);
 	if (c->timer == NULL || event_add(c->timer, &tv) < 0) {

@@ -129,24 +129,20 @@ void
 server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct fail kept = *why;
-	struct password_order order;
+	struct password_order order = order_of(srv);
 
-	if (kind == CF_AUTH && srv->target->password_command != NULL) {
-		order = order_of(srv);
+	if (kind == CF_AUTH && order.command != NULL)
 		passwords_refused(srv->env->passwords, &order);
-	}
 	if (kind == CF_TIMEOUT || kind == CF_DNS)
 		hosts_silent(srv->env->hosts, srv->address, *srv->env->now_us);
 	else
 		hosts_answered(srv->env->hosts, srv->address);
-	if (kind != CF_TOO_MANY && srv->target->upstream->host_count > 1) {
-		if (find_next_host(srv)) { /* else the failure of the last one is reported as the failure of all */
-			if (srv->env->owner_ops->host_failed != NULL)
-				srv->env->owner_ops->host_failed(srv, kind, &kept);
-			srv->tls_phase = STP_NONE;
-			if (redial(srv) == 0)
-				return;
-		}
+	if (kind != CF_TOO_MANY && find_next_host(srv)) { /* else the failure of the last one is that of all */
+		if (srv->env->owner_ops->host_failed != NULL)
+			srv->env->owner_ops->host_failed(srv, kind, &kept);
+		srv->tls_phase = STP_NONE;
+		if (redial(srv) == 0)
+			return;
 	}
 	server_let_go(srv);
 	srv->env->owner_ops->failed(srv, kind, is_fatal, &kept);
@@ -166,14 +162,14 @@ static void
 on_dialled(const struct dial_result *result, void *arg)
 {
 	struct server *srv = arg;
-	uint64_t us = srv->target->connect_timeout_us, spent_us, left_us;
+	uint64_t us = srv->target->connect_timeout_us, spent_us;
 	struct timeval tv;
 	struct fail why;
+	int r;
 
 	*srv->env->now_us = clock_now_us();
 	spent_us = *srv->env->now_us - srv->dialled_us;
-	left_us = us > spent_us ? us - spent_us : 1; /* for the login */
-	tv = (struct timeval){ (time_t)(left_us / US_PER_S), (suseconds_t)(left_us % US_PER_S) };
+	tv = timer_interval(us > spent_us ? us - spent_us : 1); /* what is left for the login */
 	srv->dial = NULL;
 	if (result->fd < 0) {
 		server_login_failed(srv, result->kind, false, &result->why);
@@ -188,16 +184,11 @@ on_dialled(const struct dial_result *result, void *arg)
 		return;
 	}
 	server_step(srv, SE_CONNECTED);
-	switch (server_tls_begin(srv, &why)) {
-	case 0:
+	r = server_tls_begin(srv, &why);
+	if (r == 0)
 		begin_login(srv);
-		break;
-	case 1:
-		break;
-	default:
+	else if (r < 0)
 		server_login_failed(srv, CF_TLS, false, &why);
-		break;
-	}
 }
 
 void

@@ -9,6 +9,7 @@
 #include "server/server_parts.h"
 
 #include "auth/encoding.h"
+#include "base/text.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "session/image_settings.h"
@@ -155,14 +156,8 @@ no_secret(const struct server *srv, const char *asked, struct fail *why)
 static bool
 is_private(const struct server *srv)
 {
-	const struct sockaddr_in *in = (const struct sockaddr_in *)&srv->peer;
-	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)&srv->peer)->sin6_addr;
-
-	if (stream_tls(&srv->stream) != NULL || srv->peer.ss_family == AF_UNIX)
-		return true;
-	if (srv->peer.ss_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(in6) || (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == 127);
-	return srv->peer.ss_family == AF_INET && (ntohl(in->sin_addr.s_addr) >> 24) == 127;
+	return stream_tls(&srv->stream) != NULL || srv->peer.ss_family == AF_UNIX ||
+	       network_is_loopback((const struct sockaddr *)&srv->peer);
 }
 
 static int
@@ -282,14 +277,13 @@ static int
 continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *why)
 {
 	struct server_login *l = srv->login;
-	const struct scram_keys *keys = keys_of(srv);
 	const uint8_t *salt;
 	size_t salt_len;
 	uint32_t iterations;
 
 	if (scram_client_challenge(l->scram, (const char *)in, len, &salt, &salt_len, &iterations, why) < 0)
 		return sasl_failed(srv, why);
-	if (scram_keys_match(keys, salt, salt_len, iterations))
+	if (scram_keys_match(keys_of(srv), salt, salt_len, iterations))
 		return send_proof(srv, why);
 	if (password_of(srv) == NULL)
 		return no_secret(srv, "SCRAM-SHA-256 with another salt than the known verifier's", why);
@@ -359,22 +353,19 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 	case 3:
 		return l->phase == LP_START ? answer_cleartext(srv, why) : unexpected(srv, "a password request", why);
 	case 5:
-		if (l->phase != LP_START || len != 8)
-			return unexpected(srv, "a password request", why);
-		return answer_md5(srv, body + 4, why);
+		return l->phase == LP_START && len == 8 ? answer_md5(srv, body + 4, why)
+							: unexpected(srv, "a password request", why);
 	case 10:
 		return l->phase == LP_START ? begin_sasl(srv, body + 4, len - 4, why) : unexpected(srv, "SASL", why);
 	case 11:
-		if (l->phase != LP_SASL_FIRST)
-			return unexpected(srv, "SASLContinue", why);
-		return continue_sasl(srv, body + 4, len - 4, why);
+		return l->phase == LP_SASL_FIRST ? continue_sasl(srv, body + 4, len - 4, why)
+						 : unexpected(srv, "SASLContinue", why);
 	case 12:
 		if (l->phase != LP_SASL_FINAL)
 			return unexpected(srv, "SASLFinal", why);
 		l->phase = LP_SASL_VERIFIED;
-		if (scram_client_verify(l->scram, (const char *)body + 4, len - 4, why) < 0)
-			return sasl_failed(srv, why);
-		return 0;
+		return scram_client_verify(l->scram, (const char *)body + 4, len - 4, why) < 0 ? sasl_failed(srv, why)
+											       : 0;
 	default:
 		fail_set(why, "28000", "PostgreSQL at %s asks for an authentication method pgweir does not know (%u)",
 			 srv->address, code);

@@ -20,7 +20,8 @@ void server_bury(struct server *srv); /* frees it later; the last part of that *
 int server_ask(struct server *srv, const char *question);
 
 /* server_dial.c */
-void server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only); /* sets host_index */
+/* Sets host_index; is called before anything else. */
+void server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only);
 int server_dial_host(struct server *srv); /* begins to dial the one at host_index; returns -1 without memory */
 void server_forget_secret(struct server *srv); /* wipes what password_command has printed for it */
 void server_on_login_timer(evutil_socket_t fd, short what, void *arg);

@@ -159,13 +159,12 @@ static bool
 made_true(struct walk *w, const uint8_t *body, size_t len)
 {
 	static const uint8_t text[] = "D\0\0\0\13\0\1\0\0\0\1t", binary[] = "D\0\0\0\13\0\1\0\0\0\1\1";
-	const struct server_ops *ops = w->srv->env->ops;
 
 	w->srv->loan.next_row_is_true = false;
 	if (len != 7 || memcmp(body, text + FRAME_HEAD_LEN, 6) != 0 || (body[6] != 'f' && body[6] != 0))
 		return false;
 	pass_run(w);
-	ops->pass(w->srv, body[6] == 'f' ? text : binary, sizeof(text) - 1);
+	w->srv->env->ops->pass(w->srv, body[6] == 'f' ? text : binary, sizeof(text) - 1);
 	return true;
 }
 
@@ -612,11 +611,10 @@ process(struct server *srv, const uint8_t *p, size_t len)
 		server_fail(srv, &why);
 		return;
 	}
-	if (keep_carry(srv, p + w.at, len - w.at, &why) < 0) {
+	if (keep_carry(srv, p + w.at, len - w.at, &why) < 0)
 		server_fail(srv, &why);
-		return;
-	}
-	after_batch(srv);
+	else
+		after_batch(srv);
 }
 
 static void

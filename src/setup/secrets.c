@@ -86,17 +86,13 @@ to_log(const char *text, void *arg)
 void
 setup_warn_of_secrets(const struct config *config, struct log *log)
 {
-	const struct secrets s = { to_log, log };
-
-	look_at_files(&s, config);
+	look_at_files(&(struct secrets){ to_log, log }, config);
 }
 
 static void
 to_problems(const char *text, void *arg)
 {
-	const struct problem_sink *sink = arg;
-
-	problem_warning(sink, 0, "%s", text);
+	problem_warning(arg, 0, "%s", text);
 }
 
 void
@@ -105,7 +101,6 @@ setup_check_secrets(const struct config *config, struct config_problems *problem
 	struct problem_sink sink = { .problems = problems, /* each names its file itself */
 				     .source = config->origins->source,
 				     .words = bouncer_problem_words(config) };
-	const struct secrets s = { to_problems, &sink };
 
-	look_at_files(&s, config);
+	look_at_files(&(struct secrets){ to_problems, &sink }, config);
 }

@@ -301,9 +301,7 @@ metrics_each(void (*row)(const char *name, const char *type, const char *labels,
 static void
 print_row(const char *name, const char *type, const char *labels, const char *help, void *arg)
 {
-	FILE *to = arg;
-
-	fprintf(to, "| `%s` | %s | %s | %s |\n", name, type, labels, help);
+	fprintf(arg, "| `%s` | %s | %s | %s |\n", name, type, labels, help);
 }
 
 static void

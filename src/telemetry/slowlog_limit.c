@@ -15,9 +15,7 @@ slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second)
 static uint64_t
 elapsed_us(uint64_t since_us, uint64_t now_us, uint64_t at_most_us)
 {
-	uint64_t us = now_us > since_us ? now_us - since_us : 0;
-
-	return clock_lesser_us(us, at_most_us);
+	return now_us > since_us ? clock_lesser_us(now_us - since_us, at_most_us) : 0;
 }
 
 static struct slowlog_slot *

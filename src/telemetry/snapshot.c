@@ -70,26 +70,14 @@ snapshot_free(struct snapshot *s)
 	free(s);
 }
 
-/* Counters are structs of nothing but uint64_t, including histograms, so they are added up as arrays. */
-_Static_assert(sizeof(struct pool_counters) % sizeof(uint64_t) == 0, "only uint64_t");
-_Static_assert(sizeof(struct database_counters) % sizeof(uint64_t) == 0, "only uint64_t");
-_Static_assert(sizeof(struct process_counters) % sizeof(uint64_t) == 0, "only uint64_t");
-
-static void
-add_all(uint64_t *to, const uint64_t *from, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		to[i] += from[i];
-}
-
 void
 snapshot_pool_add(void *to_pool, const void *from_pool)
 {
 	struct snapshot_pool *to = to_pool;
 	const struct snapshot_pool *from = from_pool;
 
-	add_all(to->clients, from->clients, CLIENTS_STATES);
-	add_all(to->servers, from->servers, SERVERS_STATES);
+	counters_add(to->clients, from->clients, sizeof(to->clients));
+	counters_add(to->servers, from->servers, sizeof(to->servers));
 	to->pool_size += from->pool_size;
 	to->max_overflow += from->max_overflow;
 	to->overflow += from->overflow;
@@ -99,7 +87,7 @@ snapshot_pool_add(void *to_pool, const void *from_pool)
 	to->listen_channels += from->listen_channels;
 	if (to->oldest_waiter_us < from->oldest_waiter_us)
 		to->oldest_waiter_us = from->oldest_waiter_us;
-	add_all((uint64_t *)&to->counters, (const uint64_t *)&from->counters, sizeof(to->counters) / sizeof(uint64_t));
+	counters_add(&to->counters, &from->counters, sizeof(to->counters));
 }
 
 void
@@ -110,7 +98,7 @@ snapshot_database_add(void *to_database, const void *from_database)
 
 	to->prepared_client += from->prepared_client;
 	to->prepared_server += from->prepared_server;
-	add_all((uint64_t *)&to->counters, (const uint64_t *)&from->counters, sizeof(to->counters) / sizeof(uint64_t));
+	counters_add(&to->counters, &from->counters, sizeof(to->counters));
 }
 
 void
@@ -120,7 +108,7 @@ snapshot_backend_add(void *to_backend, const void *from_backend)
 	const struct backend_counters *f = &((const struct snapshot_backend *)from_backend)->counters;
 
 	t->connects += f->connects;
-	add_all(t->connect_failures, f->connect_failures, CF_COUNT);
+	counters_add(t->connect_failures, f->connect_failures, sizeof(t->connect_failures));
 	if (t->last_failure_wall_us < f->last_failure_wall_us)
 		t->last_failure_wall_us = f->last_failure_wall_us;
 	if (t->is_up < 0 || (f->is_up >= 0 && f->heard_us > t->heard_us) ||
@@ -129,12 +117,6 @@ snapshot_backend_add(void *to_backend, const void *from_backend)
 		t->heard_us = f->heard_us;
 	}
 	histogram_add(&t->connect_duration, &f->connect_duration);
-}
-
-void
-snapshot_process_add(struct process_counters *to, const struct process_counters *from)
-{
-	add_all((uint64_t *)to, (const uint64_t *)from, sizeof(*to) / sizeof(uint64_t));
 }
 
 struct snapshot_requests

@@ -98,7 +98,6 @@ void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc; NUL
 void snapshot_pool_add(void *to_pool, const void *from_pool);
 void snapshot_database_add(void *to_database, const void *from_database);
 void snapshot_backend_add(void *to_backend, const void *from_backend);
-void snapshot_process_add(struct process_counters *to, const struct process_counters *from);
 
 /*
  * snapshot_merge.c: makes one of several workers' snapshots, and takes them. The first is worker 0's: it alone has the

@@ -179,7 +179,7 @@ add_numbers(struct snapshot *to, const struct snapshot *from)
 	to->clients_total_now += from->clients_total_now;
 	to->login_clients += from->login_clients;
 	to->cancel_clients += from->cancel_clients;
-	snapshot_process_add(&to->process, &from->process);
+	counters_add(&to->process, &from->process, sizeof(to->process));
 	to->statement_cache_bytes += from->statement_cache_bytes;
 	to->buffer_bytes_client += from->buffer_bytes_client;
 	to->buffer_bytes_server += from->buffer_bytes_server;

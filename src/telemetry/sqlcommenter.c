@@ -54,9 +54,8 @@ sqlcommenter_traceparent(const char *comment, size_t len, char out[TRACEPARENT_L
 		at += KEY_LEN;
 		is_quoted = at < end && at[0] == '\'';
 		at += is_quoted;
-		if (!is_key || (size_t)(end - at) < TRACEPARENT_LEN || !is_well_formed(at))
-			continue;
-		if (!ends_value(at + TRACEPARENT_LEN, (size_t)(end - at) - TRACEPARENT_LEN, is_quoted))
+		if (!is_key || (size_t)(end - at) < TRACEPARENT_LEN || !is_well_formed(at) ||
+		    !ends_value(at + TRACEPARENT_LEN, (size_t)(end - at) - TRACEPARENT_LEN, is_quoted))
 			continue;
 		memcpy(out, at, TRACEPARENT_LEN);
 		out[TRACEPARENT_LEN] = '\0';

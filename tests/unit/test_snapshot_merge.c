@@ -208,7 +208,7 @@ check_process(const struct snapshot *all, struct snapshot *const *parts, size_t 
 	uint64_t taken_us = 0, sum_of_numbers = count * (count + 1) / 2;
 
 	for (size_t i = 0; i < count; i++) {
-		snapshot_process_add(&sum, &parts[i]->process);
+		counters_add(&sum, &parts[i]->process, sizeof(sum));
 		taken_us = parts[i]->taken_us > taken_us ? parts[i]->taken_us : taken_us;
 		cr_expect_eq(all->workers[i].number, i);
 		cr_expect_arr_eq(&all->workers[i].counters, &parts[i]->process, sizeof(sum));
