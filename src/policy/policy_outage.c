@@ -25,15 +25,18 @@ policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 }
 
 /* An attempt under way is no hope where the last one got no answer: it may hang as long. Else it has half a second,
- * also if another part or pool makes it. Where the host has answered another pool since, only places are missing. */
+ * also if another part or pool makes it; but nobody waits for a second, as beside one that hangs others may fail again
+ * and again. Where the host has answered another pool since, only places are missing. */
 static uint64_t
 hope_ends_us(const struct policy *p)
 {
-	uint64_t from_us = later_of(p->backoff_until_us, TAILQ_FIRST(&p->line)->since_us);
+	uint64_t from_us = later_of(TAILQ_FIRST(&p->line)->since_us, p->outage.since_us);
 
 	if (p->outage.since_us == 0 || p->sign == HOST_ANSWERS || policy_has_any(p))
 		return NEVER_US;
-	return p->sign == HOST_SILENT ? 0 : later(later_of(from_us, p->outage.since_us), TRIAL_EVERY_US);
+	return p->sign == HOST_SILENT ? 0
+				      : clock_lesser_us(later(later_of(p->backoff_until_us, from_us), TRIAL_EVERY_US),
+							later(from_us, 2 * TRIAL_EVERY_US));
 }
 
 uint64_t

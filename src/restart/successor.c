@@ -370,6 +370,7 @@ int
 restart_begin(struct restart *r, int http_fd, struct fail *why)
 {
 	struct successor *s;
+	pid_t pid;
 	int ends[2];
 
 	if (may_restart(r, why) < 0)
@@ -401,7 +402,8 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 	}
 	r->moving = s->moving;
 	r->successor = s;
-	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)s->pid);
+	pid = s->pid;
 	send_listeners(s, http_fd);
+	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)pid); /* and has all it needs */
 	return 0;
 }

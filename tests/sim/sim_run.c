@@ -5,6 +5,7 @@
 #include "client/clients.h"
 #include "kernel.h"
 #include "dedicated/notify_listener.h"
+#include "policy/policy_state.h"
 #include "session_quiet.h"
 #include "wire/frame.h"
 
@@ -388,6 +389,8 @@ reconnect(struct sim *s)
 		c->sent_before = c->in.len + kernel_unread(c->fd);
 	}
 	world_reconnect(&s->world);
+	if (s->mute_us > 0)
+		s->mute_us = sim_now(); /* a silent host is tried anew, as if nothing was known of it */
 }
 
 static void
@@ -549,6 +552,9 @@ check_newcomers(const struct sim *s)
 		if (of == NULL || !of->x.ticket.is_waiting || of->x.pool == NULL)
 			continue;
 		policy_get_counts(of->x.pool->policy, &counts);
+		if (strcmp(of->x.pool->policy->last_fail.sqlstate, "57P01") == 0)
+			continue; /* PostgreSQL starts again: they wait, up to connect_timeout if the next attempt hangs
+				   */
 		if (counts.outage.since_us > s->mute_us && of->x.ticket.since_us > counts.outage.since_us &&
 		    of->x.ticket.since_us > s->hangs_until_us &&
 		    sim_now() - of->x.ticket.since_us > 500 * US_PER_MS + SLACK_US)

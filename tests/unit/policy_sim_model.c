@@ -203,7 +203,9 @@ model_hopeless_us(const struct sim_pool *sp)
 		return sp->sim->now_us;
 	at_us = counts.outage.since_us > sp->line[0]->since_us ? counts.outage.since_us : sp->line[0]->since_us;
 	backoff_us = sp->failed_us == sp->sim->now_us ? sp->backoff_to_us : counts.backoff_until_us;
-	return (at_us > backoff_us ? at_us : backoff_us) + 500000;
+	if (backoff_us < at_us)
+		backoff_us = at_us;
+	return backoff_us < at_us + 500000 ? backoff_us + 500000 : at_us + 1000000;
 }
 
 static bool

@@ -778,6 +778,23 @@ Test(policy, an_attempt_at_a_host_that_refused_is_waited_for_but_not_for_long)
 	fake_fini(&f);
 }
 
+Test(policy, nobody_waits_for_more_than_a_second_beside_an_attempt_that_hangs)
+{
+	struct policy_settings set = fake_settings(5, 0);
+	struct fake f;
+
+	begin_outage(&f, &set, false);
+	fake_at(&f, f.now + S);
+	fake_borrow(&f, 1);
+	for (int i = 0; i < 4; i++) {
+		cr_expect_eq(f.clients[1].refusals, 0, "%d", i);
+		f.p->backoff_until_us = f.now + 400 * MS; /* another pool was refused again: policy_circuit.h */
+		fake_at(&f, f.now + 250 * MS);
+	}
+	cr_expect_eq(f.clients[1].refusals, 1);
+	fake_fini(&f);
+}
+
 Test(policy, a_scout_that_fails_says_what_newcomers_are_told)
 {
 	struct policy_settings set = fake_settings(5, 0);
