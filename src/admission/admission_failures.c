@@ -12,6 +12,7 @@
 #include "admission/admission_state.h"
 
 #include "base/clock.h"
+#include "net/loop.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,7 @@ static struct admission_hold *
 hold_answer(struct admission *a, struct admission_ticket *t, struct admission_entry *own, const struct fail *why,
 	    uint64_t delay_us)
 {
-	struct timeval tv = { (time_t)(delay_us / US_PER_S), (suseconds_t)(delay_us % US_PER_S) };
+	struct timeval tv = timer_interval(delay_us);
 	struct admission_hold *hold = calloc(1, sizeof(*hold));
 
 	if (hold == NULL)

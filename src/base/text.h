@@ -122,4 +122,5 @@ bool network_parse(const char *text, struct network *out);
 /* Returns the bytes of an address and its family, or NULL. An IPv4 address that is mapped into IPv6 counts as IPv4. */
 const uint8_t *network_address(const struct sockaddr *address, int *family);
 bool network_contains(const struct network *n, const struct sockaddr *address);
+/* Returns true for 127.0.0.0/8, mapped into IPv6 or not, and ::1. */
 bool network_is_loopback(const struct sockaddr *address);

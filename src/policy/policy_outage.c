@@ -25,8 +25,8 @@ policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 }
 
 /* An attempt under way is no hope where the last one got no answer: it may hang as long. Else it has half a second,
- * also if another part or pool makes it; but nobody waits for a second, as beside one that hangs others may fail again
- * and again. Where the host has answered another pool since, only places are missing. */
+ * also if another part or pool makes it; but nobody waits for more than a second: beside one that hangs others may fail
+ * again and again. Where the host has answered another pool since, only places are missing. */
 static uint64_t
 hope_ends_us(const struct policy *p)
 {

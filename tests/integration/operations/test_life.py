@@ -30,7 +30,7 @@ def told(wire, timeout=8):
 def test_sigterm_without_clients_ends_at_once(weir):
     weir.start()
     code, seconds = timed(lambda: weir.stop(signal.SIGTERM))
-    assert code == 0 and seconds < 10
+    assert code == 0 and seconds < 8
 
 
 def test_sigterm_lets_transactions_finish_and_tells_the_idle(weir):

@@ -193,7 +193,7 @@ def test_a_newcomer_does_not_overtake_a_waiter(weir):
         with weir.raw() as wire:
             for _ in range(20):
                 _, seconds = timed(wire.query, "SELECT 1")
-                assert seconds < 10
+                assert seconds < 2
     finally:
         stop.set()
         for thread in hogs:

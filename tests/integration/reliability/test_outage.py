@@ -444,7 +444,7 @@ def test_after_a_long_outage_errors_end_within_a_second(weir, own_postgres):
     load.stop()
     late = load.last_error_at - back
     print(f"{len(load.errors)} errors in an outage of 8 s, the last {late:.2f} s after PostgreSQL answered again")
-    assert load.errors and late < 3
+    assert load.errors and late < 1.0
 
 
 # --- too many connections ---
