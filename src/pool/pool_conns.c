@@ -353,7 +353,8 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	pool->last_used_us = now_us;
 	code_store_used(&pool->set->codes, code, pool, now_us);
 	parts |= (image_leaves(srv->image) & IMAGE_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
-	if (!database_code_is_known(code, now_us) && pool_is_sealed(pool) && database_code_is_overdue(code, now_us)) {
+	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool_is_sealed(pool) &&
+	    database_code_is_overdue(code, now_us)) {
 		if (database_code_is_asked(code, now_us))
 			parts |= STATE_BACKEND;
 		else

@@ -72,7 +72,7 @@ database_code_is_overdue(const struct database_code *code, uint64_t now_us)
 		return true; /* no server is given back before there is an answer */
 	if (code->changed_answered < code->made && code->failed_us == 0)
 		return true; /* nor while it may have run code since that leaves what nothing resets */
-	return database_code_is_due(code, now_us) && now_us - code->asked_us > 2 * interval_us(code->cost_us);
+	return database_code_is_due(code, now_us) && now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3;
 }
 
 unsigned
@@ -244,6 +244,8 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	}
 	code->cost_us = now_us - code->asked_us;
 	if (code->asked == CODE_VERSION || code->asked == CODE_STILL_NONE || database_code_is_unread(code)) {
+		/* What takes longer than to read it all has waited for a busy PostgreSQL. */
+		code->cost_us = clock_lesser_us(code->cost_us, code->read_cost_us);
 		compare(code);
 		return false;
 	}

@@ -144,7 +144,8 @@ Test(database_code, is_not_believed_for_long)
 	cr_expect_not(database_code_is_due(&code, T0 + 2000));
 	cr_expect(database_code_is_due(&code, T0 + 1100 * US_PER_MS));
 	cr_expect_not(database_code_is_overdue(&code, T0 + 1100 * US_PER_MS), "those in line go first, for a while");
-	cr_expect(database_code_is_overdue(&code, T0 + 2100 * US_PER_MS));
+	cr_expect(database_code_is_overdue(&code, T0 + 1600 * US_PER_MS));
+	cr_expect_eq(parts_at(&code, T0 + 1900 * US_PER_MS), 0, "it is believed until there has been time for another");
 	cr_expect_eq(parts_at(&code, T0 + 3 * US_PER_S), STATE_WASHABLE | RISK_CODE);
 	answer(&code, NULL, T0 + 3 * US_PER_S, 100 * US_PER_MS); /* a dear one is asked less often */
 	code.used_us = (T0 + 4 * US_PER_S);
@@ -251,6 +252,18 @@ Test(database_code, is_not_read_again_as_long_as_its_version_is_the_same)
 	cr_expect_eq(parts_at(&code, T0 + 29 * US_PER_S), STATE_SETTINGS, "it is believed for as long as before");
 	cr_expect(database_code_is_due(&code, T0 + 12 * US_PER_S), "but asked for more often, as that is cheap");
 	cr_expect_eq(parts_at(&code, T0 + 31 * US_PER_S), STATE_WASHABLE | RISK_CODE);
+	database_code_fini(&code);
+}
+
+Test(database_code, is_asked_for_as_often_where_postgresql_is_busy)
+{
+	struct database_code code = { 0 };
+
+	answer_version(&code, "0 0", "7 77", T0, 1000);
+	code.used_us = T0 + 2 * US_PER_S;
+	answer_version(&code, NULL, "7 77", T0 + 1 * US_PER_S, 30 * US_PER_MS);
+	cr_expect(database_code_is_overdue(&code, T0 + 2600 * US_PER_MS), "before it is not believed any more");
+	cr_expect_eq(parts_at(&code, T0 + 2900 * US_PER_MS), 0);
 	database_code_fini(&code);
 }
 
