@@ -244,7 +244,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	}
 	code->cost_us = now_us - code->asked_us;
 	if (code->asked == CODE_VERSION || code->asked == CODE_STILL_NONE || database_code_is_unread(code)) {
-		/* What takes longer than to read it all has waited for a busy PostgreSQL. */
+		/* A question that takes longer than to read it all has waited for a busy PostgreSQL. */
 		code->cost_us = clock_lesser_us(code->cost_us, code->read_cost_us);
 		compare(code);
 		return false;
