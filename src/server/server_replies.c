@@ -393,12 +393,12 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 }
 
 static bool
-take_ready(struct walk *w, const uint8_t *body, size_t len)
+take_ready(struct walk *w, uint32_t plain_kind, const uint8_t *body, size_t len)
 {
 	struct owed ended;
 
 	if (len != 1 || (body[0] != 'I' && body[0] != 'T' && body[0] != 'E') ||
-	    !ledger_take_ready(&w->srv->ledger, &ended))
+	    !ledger_take_ready(&w->srv->ledger, plain_kind, &ended))
 		return false;
 	if (w->srv->loan.announces_ready)
 		pass_run(w);
@@ -409,27 +409,27 @@ take_ready(struct walk *w, const uint8_t *body, size_t len)
 
 /* Not where the borrower may answer something ahead of the CommandComplete, or in its place: see inspect_complete(). */
 static bool
-take_complete(struct walk *w, const char *tag, size_t len)
+take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 {
 	struct server *srv = w->srv;
 
 	if (len <= 2 || tag[len - 1] != 0 || srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N') ||
-	    !ledger_take_plain(&srv->ledger, 'C'))
+	    !ledger_take_plain(&srv->ledger, plain_kind, 'C'))
 		return false;
 	srv->env->ops->complete(srv, tag, len - 1);
 	return true;
 }
 
 static bool
-take_plain(struct walk *w, const struct frame *f, const uint8_t *body)
+take_plain(struct walk *w, uint32_t plain_kind, const struct frame *f, const uint8_t *body)
 {
 	switch (f->type) {
 	case 'Z':
-		return take_ready(w, body, f->body_len);
+		return take_ready(w, plain_kind, body, f->body_len);
 	case 'C':
-		return take_complete(w, (const char *)body, f->body_len);
+		return take_complete(w, plain_kind, (const char *)body, f->body_len);
 	default:
-		return ledger_take_plain(&w->srv->ledger, f->type);
+		return ledger_take_plain(&w->srv->ledger, plain_kind, f->type);
 	}
 }
 
@@ -445,11 +445,13 @@ walk_plain(struct walk *w)
 	if (srv->loan.next_row_is_true)
 		return;
 	while (srv->borrower != NULL && frame_whole(p, (size_t)(end - p), &f)) {
-		if (ledger_expects_result(&srv->ledger, f.type)) {
+		uint32_t plain_kind = ledger_plain_kind(&srv->ledger);
+
+		if (ledger_expects_result(plain_kind, f.type)) {
 			do
 				p += FRAME_HEAD_LEN + f.body_len;
 			while (p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f)); /* all rows here */
-		} else if (take_plain(w, &f, p + FRAME_HEAD_LEN))
+		} else if (take_plain(w, plain_kind, &f, p + FRAME_HEAD_LEN))
 			p += FRAME_HEAD_LEN + f.body_len;
 		else
 			break;

@@ -18,6 +18,17 @@ entry_at(struct ledger *l, uint32_t i)
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
+static struct owed
+drop_head(struct ledger *l)
+{
+	struct owed o = l->ring[l->head];
+
+	assert(l->count > 0);
+	l->marks -= o.kind >= OWED_COPY_END;
+	ledger_drop_head(l);
+	return o;
+}
+
 static void
 settle(struct ledger *l, const struct owed *o, enum owed_end how)
 {
@@ -41,9 +52,8 @@ ledger_fini(struct ledger *l)
 	uint64_t body_left = l->body_left;
 
 	while (l->count > 0) {
-		struct owed o = l->ring[l->head];
+		struct owed o = drop_head(l);
 
-		ledger_drop_head(l);
 		settle(l, &o, OWED_SKIPPED);
 	}
 	free(l->ring);
@@ -72,9 +82,8 @@ void
 ledger_advance(struct ledger *l)
 {
 	while (ledger_is_our_turn(l)) {
-		struct owed o = l->ring[l->head];
+		struct owed o = drop_head(l);
 
-		ledger_drop_head(l);
 		if (o.kind == OWED_COPY_END)
 			continue;
 		l->ops->local(l->arg, &o);
@@ -93,10 +102,8 @@ forget_copy(struct ledger *l)
 static struct owed
 take_head(struct ledger *l)
 {
-	struct owed o = l->ring[l->head];
+	struct owed o = drop_head(l);
 
-	assert(l->count > 0);
-	ledger_drop_head(l);
 	forget_copy(l);
 	return o;
 }
@@ -118,6 +125,7 @@ end_copy(struct ledger *l)
 		for (uint32_t i = 1; i + 1 < l->count; i++)
 			*entry_at(l, i) = *entry_at(l, i + 1);
 		l->count--;
+		l->marks--;
 	}
 	forget_copy(l);
 }
@@ -151,6 +159,7 @@ ledger_enter(struct ledger *l, struct owed o)
 		return;
 	}
 	*entry_at(l, l->count++) = o;
+	l->marks += o.kind >= OWED_COPY_END;
 	if (l->count == 1)
 		ledger_advance(l);
 }

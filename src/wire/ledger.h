@@ -106,6 +106,7 @@ struct ledger {
 	uint64_t
 	    body_left; /* bytes of the message being received that are still to come: no local reply goes before them */
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
+	uint32_t marks; /* entries that no message of the server's answers: OWED_COPY_END and local ones */
 	const struct ledger_ops *ops;
 	void *arg;
 };
@@ -225,19 +226,33 @@ ledger_expects_row(const struct ledger *l)
 	       (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE) && l->copy == COPY_NONE;
 }
 
-/* The same for a DataRow, or for the RowDescription of a Query. */
-static inline bool
-ledger_expects_result(const struct ledger *l, uint8_t type)
+/*
+ * Returns the head's enum owed_kind if it is the client's and nothing is special about it: no COPY is open, and neither
+ * were some of its results answered nor are some hidden. Else something greater than any kind.
+ */
+static inline uint32_t
+ledger_plain_kind(const struct ledger *l)
 {
-	return (type == 'D' || type == 'T') && ledger_expects_row(l) &&
-	       (type == 'D' || ledger_head(l)->kind == OWED_QUERY);
+	const struct owed *o = &l->ring[l->head];
+
+	if (l->count == 0 || l->copy != COPY_NONE)
+		return UINT32_MAX;
+	return o->kind | (uint32_t)o->to << 8 | (uint32_t)o->phase << 16 | (uint32_t)o->shown << 24; /* is one load */
+}
+
+/* Returns true if a head of this plain kind waits for a DataRow, or a Query for its RowDescription, of this type. */
+static inline bool
+ledger_expects_result(uint32_t plain_kind, uint8_t type)
+{
+	return (type == 'D' && (plain_kind == OWED_QUERY || plain_kind == OWED_EXECUTE)) ||
+	       (type == 'T' && plain_kind == OWED_QUERY);
 }
 
 /* Returns true if what stands behind the head, if anything does, waits for a message of the server's. */
 static inline bool
 ledger_is_next_theirs(const struct ledger *l)
 {
-	return l->count < 2 || ledger_at(l, 1)->kind < OWED_COPY_END;
+	return l->marks == 0 || l->count < 2 || ledger_at(l, 1)->kind < OWED_COPY_END;
 }
 
 static inline void
@@ -251,38 +266,25 @@ ledger_drop_head(struct ledger *l)
  * Handles in a few instructions the replies that come with every query, besides results (ledger_expects_result): what
  * describes a portal's rows, CommandComplete, ParseComplete and BindComplete. Returns true if it was owed to the client
  * and no local reply is due behind it; otherwise nothing has changed, and ledger_receive() must see it.
+ * plain_kind: ledger_plain_kind().
  */
 static inline bool
-ledger_take_plain(struct ledger *l, uint8_t type)
+ledger_take_plain(struct ledger *l, uint32_t plain_kind, uint8_t type)
 {
-	const struct owed *o = ledger_head(l);
+	static const uint8_t replies[OWED_EXECUTE + 1] = { [OWED_QUERY] = 'C',
+							   [OWED_PARSE] = '1',
+							   [OWED_BIND] = '2',
+							   [OWED_DESCRIBE_PORTAL] = 'T',
+							   [OWED_EXECUTE] = 'C' };
+	const struct owed *o = &l->ring[l->head];
 	struct owed taken;
 
-	if (o == NULL || o->to != OWED_TO_CLIENT || o->phase != 0 || l->copy != COPY_NONE)
+	if (plain_kind > OWED_EXECUTE || type == 0 ||
+	    (replies[plain_kind] != type && !(type == 'n' && plain_kind == OWED_DESCRIBE_PORTAL)))
 		return false;
-	switch (o->kind) {
-	case OWED_QUERY:
-		return type == 'C' && o->shown == 0;
-	case OWED_EXECUTE:
-		if (type != 'C')
-			return false;
-		break;
-	case OWED_PARSE:
-		if (type != '1')
-			return false;
-		break;
-	case OWED_BIND:
-		if (type != '2')
-			return false;
-		break;
-	case OWED_DESCRIBE_PORTAL:
-		if ((type != 'T' && type != 'n') || o->ref != NULL)
-			return false;
-		break;
-	default:
-		return false;
-	}
-	if (!ledger_is_next_theirs(l))
+	if (plain_kind == OWED_QUERY)
+		return true;
+	if (!ledger_is_next_theirs(l) || (o->ref != NULL && plain_kind == OWED_DESCRIBE_PORTAL))
 		return false;
 	l->answered++;
 	ledger_drop_head(l);
@@ -295,14 +297,11 @@ ledger_take_plain(struct ledger *l, uint8_t type)
 
 /* The same for the ReadyForQuery of a request of the client's, which is copied to *ended. */
 static inline bool
-ledger_take_ready(struct ledger *l, struct owed *ended)
+ledger_take_ready(struct ledger *l, uint32_t plain_kind, struct owed *ended)
 {
-	const struct owed *o = ledger_head(l);
-
-	if (o == NULL || o->to != OWED_TO_CLIENT || (o->kind != OWED_QUERY && o->kind != OWED_SYNC) ||
-	    l->copy != COPY_NONE || !ledger_is_next_theirs(l))
+	if ((plain_kind != OWED_QUERY && plain_kind != OWED_SYNC) || !ledger_is_next_theirs(l))
 		return false;
-	*ended = *o;
+	*ended = l->ring[l->head];
 	ledger_drop_head(l);
 	l->requests_gone++;
 	l->answered = 0;

@@ -79,10 +79,8 @@ static const struct row rows[] = {
 };
 
 struct tag
-tag_read(const char *tag)
+tag_read_other(const char *tag)
 {
-	if (tag[0] == 'S' && tag[1] == 'E' && tag[2] == 'L') /* SELECT */
-		return (struct tag){ TAG_SELECT, TAG_IS_QUIET | READS };
 	/* INSERT, UPDATE, DELETE */
 	if ((tag[0] == 'I' && tag[1] == 'N') || (tag[0] == 'U' && tag[1] == 'P') ||
 	    (tag[0] == 'D' && tag[1] == 'E' && tag[2] == 'L'))

@@ -45,5 +45,12 @@ struct tag {
 	uint16_t flags; /* enum tag_flag */
 };
 
+struct tag tag_read_other(const char *tag); /* than SELECT */
 /* Returns the command of a CommandComplete's tag, which ends with a zero byte. */
-struct tag tag_read(const char *tag);
+static inline struct tag
+tag_read(const char *tag)
+{
+	if (tag[0] == 'S' && tag[1] == 'E' && tag[2] == 'L')
+		return (struct tag){ TAG_SELECT, TAG_IS_QUIET | TAG_NEEDS_NO_COMMIT };
+	return tag_read_other(tag);
+}
