@@ -34,7 +34,9 @@ void resend_unexecuted(struct exchange *x, struct server *srv);
  */
 void retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent);
 
-/* The same for a whole message of the fast lane, all of which went there. Most need nothing to be done. */
+/* Copies all messages of a batch at once, up to end. Returns false if they are too many. */
+bool retry_copy(struct kept_request *k, const uint8_t *end);
+/* As retry_keep() for a whole message of the fast lane, all of which went there. Most need nothing to be done. */
 static inline void
 retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t len)
 {
@@ -43,14 +45,17 @@ retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t
 
 	if (k->state == (is_end ? KEPT_NOTHING : KEPT_NOT))
 		return;
-	if (is_end || k->state != KEPT_SO_FAR)
+	if (type == 'Q')
+		k->state = KEPT_NOTHING;
+	else if (k->state != KEPT_SO_FAR)
 		retry_keep(x, message, len, true);
-	else if (k->from == NULL)
-		k->from = message;
+	else {
+		if (k->from == NULL)
+			k->from = message;
+		if (is_end && retry_copy(k, message + len))
+			k->state = KEPT_WHOLE;
+	}
 }
-/* Copies all messages of a batch at once, up to end. */
-void retry_copy(struct kept_request *k, const uint8_t *end);
-
 /* The batch was walked up to here. */
 static inline void
 retry_keep_rest(struct exchange *x, const uint8_t *end)

@@ -25,12 +25,15 @@
 
 #define KEPT_MAX 16384u /* bytes of a request of which a copy is kept; clients get the errors of larger ones */
 
-void
+bool
 retry_copy(struct kept_request *k, const uint8_t *end)
 {
-	if (!resend_add(&k->copy, k->from, (size_t)(end - k->from), KEPT_MAX))
+	bool is_copied = resend_add(&k->copy, k->from, (size_t)(end - k->from), KEPT_MAX);
+
+	if (!is_copied)
 		k->state = KEPT_NOT;
 	k->from = NULL;
+	return is_copied;
 }
 
 void
@@ -44,9 +47,7 @@ retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
 			k->from = message;
 		if (x->body_left > 0 || type == 'd' || type == 'c' || type == 'f')
 			k->state = KEPT_NOT;
-		if (type == 'S')
-			retry_copy(k, message + len);
-		if (type == 'S' && k->state == KEPT_SO_FAR)
+		if (type == 'S' && retry_copy(k, message + len) && k->state == KEPT_SO_FAR)
 			k->state = KEPT_WHOLE;
 		else if (type == 'Q' || type == 'F')
 			k->state = KEPT_NOTHING;

@@ -420,19 +420,6 @@ take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 	return true;
 }
 
-static bool
-take_plain(struct walk *w, uint32_t plain_kind, const struct frame *f, const uint8_t *body)
-{
-	switch (f->type) {
-	case 'Z':
-		return take_ready(w, plain_kind, body, f->body_len);
-	case 'C':
-		return take_complete(w, plain_kind, (const char *)body, f->body_len);
-	default:
-		return ledger_take_plain(&w->srv->ledger, plain_kind, f->type);
-	}
-}
-
 /* Steps over the replies that every query brings, up to one that is none of these, or has not come whole, or concerns
  * others than the borrower: walk_message() is for all. */
 static void
@@ -446,17 +433,28 @@ walk_plain(struct walk *w)
 		return;
 	while (srv->borrower != NULL && frame_whole(p, (size_t)(end - p), &f)) {
 		uint32_t plain_kind = ledger_plain_kind(&srv->ledger);
+		const uint8_t *body = p + FRAME_HEAD_LEN;
+		bool is_taken;
 
-		if (ledger_expects_result(plain_kind, f.type)) {
-			do
-				p += FRAME_HEAD_LEN + f.body_len;
-			while (p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f)); /* all rows here */
-		} else if (take_plain(w, plain_kind, &f, p + FRAME_HEAD_LEN))
-			p += FRAME_HEAD_LEN + f.body_len;
-		else
+		switch (f.type) {
+		case 'Z':
+			w->at = (size_t)(p - w->p);
+			is_taken = take_ready(w, plain_kind, body, f.body_len);
 			break;
-		w->at = (size_t)(p - w->p);
+		case 'C':
+			is_taken = take_complete(w, plain_kind, (const char *)body, f.body_len);
+			break;
+		default:
+			is_taken = ledger_take_plain(&srv->ledger, plain_kind, f.type);
+		}
+		if (!is_taken)
+			break;
+		p = body + f.body_len;
+		if (f.type == 'D')
+			while (p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f)) /* all rows here */
+				p += FRAME_HEAD_LEN + f.body_len;
 	}
+	w->at = (size_t)(p - w->p);
 }
 
 /* Part of a row of the borrower's: how much of it has come does not matter. */
@@ -586,7 +584,7 @@ after_batch(struct server *srv)
 		server_reset_next(srv);
 }
 
-static void
+__attribute__((always_inline)) static inline void
 process(struct server *srv, const uint8_t *p, size_t len)
 {
 	struct walk w = { .srv = srv, .p = p, .len = len };

@@ -240,14 +240,6 @@ ledger_plain_kind(const struct ledger *l)
 	return o->kind | (uint32_t)o->to << 8 | (uint32_t)o->phase << 16 | (uint32_t)o->shown << 24; /* is one load */
 }
 
-/* Returns true if a head of this plain kind waits for a DataRow, or a Query for its RowDescription, of this type. */
-static inline bool
-ledger_expects_result(uint32_t plain_kind, uint8_t type)
-{
-	return (type == 'D' && (plain_kind == OWED_QUERY || plain_kind == OWED_EXECUTE)) ||
-	       (type == 'T' && plain_kind == OWED_QUERY);
-}
-
 /* Returns true if what stands behind the head, if anything does, waits for a message of the server's. */
 static inline bool
 ledger_is_next_theirs(const struct ledger *l)
@@ -262,37 +254,48 @@ ledger_drop_head(struct ledger *l)
 	l->count--;
 }
 
-/*
- * Handles in a few instructions the replies that come with every query, besides results (ledger_expects_result): what
- * describes a portal's rows, CommandComplete, ParseComplete and BindComplete. Returns true if it was owed to the client
- * and no local reply is due behind it; otherwise nothing has changed, and ledger_receive() must see it.
- * plain_kind: ledger_plain_kind().
- */
-static inline bool
-ledger_take_plain(struct ledger *l, uint32_t plain_kind, uint8_t type)
+/* Takes the head, whose plain kind is wanted, as answered. Returns false with nothing changed if it is another one. */
+__attribute__((always_inline)) static inline bool
+ledger_take_head(struct ledger *l, uint32_t plain_kind, enum owed_kind wanted)
 {
-	static const uint8_t replies[OWED_EXECUTE + 1] = { [OWED_QUERY] = 'C',
-							   [OWED_PARSE] = '1',
-							   [OWED_BIND] = '2',
-							   [OWED_DESCRIBE_PORTAL] = 'T',
-							   [OWED_EXECUTE] = 'C' };
-	const struct owed *o = &l->ring[l->head];
 	struct owed taken;
 
-	if (plain_kind > OWED_EXECUTE || type == 0 ||
-	    (replies[plain_kind] != type && !(type == 'n' && plain_kind == OWED_DESCRIBE_PORTAL)))
+	if (plain_kind != (uint32_t)wanted || !ledger_is_next_theirs(l))
 		return false;
-	if (plain_kind == OWED_QUERY)
-		return true;
-	if (!ledger_is_next_theirs(l) || (o->ref != NULL && plain_kind == OWED_DESCRIBE_PORTAL))
-		return false;
+	taken = l->ring[l->head]; /* its place may be taken at once */
 	l->answered++;
 	ledger_drop_head(l);
-	if (o->ref != NULL) {
-		taken = *o; /* its place may be taken at once */
+	if (taken.ref != NULL)
 		l->ops->settled(l->arg, &taken, OWED_ANSWERED);
-	}
 	return true;
+}
+
+/*
+ * Handles in a few instructions the replies that come with every query: rows and what describes them, CommandComplete,
+ * ParseComplete and BindComplete. Returns true if it was owed to the client and no local reply is due behind it;
+ * otherwise nothing has changed, and ledger_receive() must see it. plain_kind: ledger_plain_kind().
+ */
+__attribute__((always_inline)) static inline bool
+ledger_take_plain(struct ledger *l, uint32_t plain_kind, uint8_t type)
+{
+	switch (type) {
+	case 'D':
+		return plain_kind == OWED_QUERY || plain_kind == OWED_EXECUTE;
+	case 'C':
+		return plain_kind == OWED_QUERY || ledger_take_head(l, plain_kind, OWED_EXECUTE);
+	case '1':
+		return ledger_take_head(l, plain_kind, OWED_PARSE);
+	case '2':
+		return ledger_take_head(l, plain_kind, OWED_BIND);
+	case 'T':
+	case 'n':
+		if (plain_kind == OWED_QUERY)
+			return type == 'T';
+		return plain_kind == OWED_DESCRIBE_PORTAL && l->ring[l->head].ref == NULL &&
+		       ledger_take_head(l, plain_kind, OWED_DESCRIBE_PORTAL);
+	default:
+		return false;
+	}
 }
 
 /* The same for the ReadyForQuery of a request of the client's, which is copied to *ended. */

@@ -114,8 +114,7 @@ take_short_way(struct ledger *copy, const struct ledger *l, uint8_t type, struct
 	if (l->cap > 0)
 		memcpy(copy->ring, l->ring, l->cap * sizeof(*copy->ring));
 	kind = ledger_plain_kind(copy);
-	return ledger_expects_result(kind, type) || (type == 'Z' && ledger_take_ready(copy, kind, ended)) ||
-	       ledger_take_plain(copy, kind, type);
+	return type == 'Z' ? ledger_take_ready(copy, kind, ended) : ledger_take_plain(copy, kind, type);
 }
 
 /* False: a violation, after which a connection is closed. */
