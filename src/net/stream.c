@@ -83,7 +83,12 @@ stream_read_nothing(const struct stream *s, ssize_t got)
 {
 	if (got == 0)
 		return STREAM_EOF;
-	return (errno == EAGAIN || errno == EINTR) && !s->is_broken ? STREAM_AGAIN : STREAM_ERROR;
+	if (errno != EAGAIN && errno != EINTR)
+		return STREAM_ERROR;
+	if (!s->is_broken)
+		return STREAM_AGAIN;
+	errno = EPIPE; /* a write has failed, and there is nothing more to read */
+	return STREAM_ERROR;
 }
 
 enum stream_result

@@ -188,7 +188,7 @@ is_shown(const struct exchange *x, const struct server *srv)
 	const struct outbox *o = &x->env->to_client;
 	size_t there = 0;
 
-	if (srv->loan.sent.state == SENT_ANSWERED || x->env->done_count > 0 || srv->loan.undone == UNDONE_FAILED)
+	if (srv->loan.sent.state == SENT_ANSWERED || x->env->done_count > 0 || srv->loan.sqlstate[0] != '\0')
 		return true;
 	if (!srv->loan.clock.has_passed)
 		return false;
