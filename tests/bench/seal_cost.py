@@ -92,7 +92,8 @@ def start_bouncer(postgres, servers, database, _state):
     (directory / "pgbouncer.ini").write_text(
         f"[databases]\n{database} = host=127.0.0.1 port={postgres.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
         f"listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {directory}/users.txt\n"
-        f"pool_mode = transaction\ndefault_pool_size = {servers}\nmax_client_conn = 1000\n")
+        f"pool_mode = transaction\nmax_prepared_statements = 200\ndefault_pool_size = {servers}\n"
+        "max_client_conn = 1000\nignore_startup_parameters = extra_float_digits\n")
     prefix, user = unprivileged_prefix()
     for path in (directory, *directory.iterdir()):
         if user is not None:
