@@ -404,18 +404,37 @@ relay_unstall(struct exchange *x)
 	stream_set_reading(&x->stream, true);
 }
 
+/*
+ * The connection was found broken by a batch of total bytes. If these were one piece, and all that the loan has sent,
+ * PostgreSQL has begun nothing.
+ */
+__attribute__((cold)) static void
+note_unsent(struct exchange *x, size_t total)
+{
+	struct loan *loan = &x->srv->loan;
+
+	if (loan->end == LOAN_GOES_ON && x->env->to_server.pieces[0].iov_len == total && loan->sent.copy.len == total &&
+	    x->srv->stream.secured == NULL)
+		loan->end = LOAN_UNBEGUN;
+}
+
 /* Returns true if bytes were lost, or what is owed for them: then nothing is sent. */
 static bool
 flush_to_server(struct exchange *x)
 {
 	struct outbox *o = &x->env->to_server;
+	size_t total = o->total;
+	bool is_lost;
 
 	if (o->to == NULL)
 		return false;
 	if (x->srv != NULL && x->srv->ledger.trust == LEDGER_SHORT)
 		return true;
-	x->pool->database->counters.bytes_out[NS_SERVER] += o->total;
-	return outbox_flush(o) < 0;
+	x->pool->database->counters.bytes_out[NS_SERVER] += total;
+	is_lost = outbox_flush(o) < 0;
+	if (x->srv != NULL && x->srv->stream.is_broken)
+		note_unsent(x, total);
+	return is_lost;
 }
 
 static inline enum walk_result
