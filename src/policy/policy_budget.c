@@ -15,9 +15,11 @@ struct policy_budget {
 	uint32_t in_use_count; /* pools that are wanting or resting */
 	uint32_t in_use_plain; /* those of them for which none is reserved */
 	uint64_t in_use_weight, in_use_reserved; /* their sums */
+	uint32_t unequal_count; /* members whose claim is not the usual one */
 	bool is_watched; /* it is tight; all members publish, or are ordered to */
 	bool is_reviewing, is_review_due; /* by one thread, for all */
-	struct budget_members members, hungry, resting, holding;
+	struct budget_members members, resting, holding;
+	struct budget_members hungry; /* in order of view.since_us */
 };
 
 struct policy_budget *
@@ -87,6 +89,12 @@ set_resting(struct budget_member *m, bool is_resting)
 	}
 }
 
+static bool
+is_unequal(const struct budget_member *m)
+{
+	return m->weight > 1 || m->reserved > 0;
+}
+
 void
 budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
 {
@@ -94,8 +102,12 @@ budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
 
 	if (is_in_use)
 		end_use(m);
+	if (m->budget != NULL)
+		m->budget->unequal_count -= is_unequal(m);
 	m->weight = weight > 0 ? weight : 1;
 	m->reserved = reserved;
+	if (m->budget != NULL)
+		m->budget->unequal_count += is_unequal(m);
 	if (is_in_use)
 		begin_use(m);
 }
@@ -125,6 +137,7 @@ budget_join(struct policy_budget *b, struct budget_member *m, uint32_t used, uin
 	m->leaving = leaving;
 	m->calm_count = CALM_AFTER;
 	b->leaving += leaving;
+	b->unequal_count += is_unequal(m);
 	TAILQ_INSERT_TAIL(&b->members, m, link);
 }
 
@@ -175,12 +188,30 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 	}
 }
 
+/* Nearly always at the end, or near it: who has just begun to wait. */
+static void
+insert_hungry(struct policy_budget *b, struct budget_member *m)
+{
+	struct budget_member *before = TAILQ_LAST(&b->hungry, budget_members);
+
+	while (before != NULL && before->view.since_us > m->view.since_us)
+		before = TAILQ_PREV(before, budget_members, hungry_link);
+	if (before != NULL)
+		TAILQ_INSERT_AFTER(&b->hungry, before, m, hungry_link);
+	else
+		TAILQ_INSERT_HEAD(&b->hungry, m, hungry_link);
+}
+
 void
 budget_publish(struct budget_member *m, const struct budget_view *v)
 {
-	bool had_demand = m->view.has_demand;
+	bool had_demand = m->view.has_demand, is_moved = m->short_count > 0 && m->view.since_us != v->since_us;
 
+	if (is_moved)
+		TAILQ_REMOVE(&m->budget->hungry, m, hungry_link);
 	m->view = *v;
+	if (is_moved)
+		insert_hungry(m->budget, m);
 	if (!had_demand && v->has_demand)
 		begin_use(m);
 	if (had_demand && !v->has_demand)
@@ -417,6 +448,16 @@ places_before(const struct budget_member *hungry, const struct budget_member *m)
 	return n < hungry->short_count ? (uint32_t)n : hungry->short_count;
 }
 
+/*
+ * Returns true if neither h, which is hungry, nor anybody behind it has a better claim than m, which may be another
+ * one: all claims are equal, m has no place, and has waited for as long as h.
+ */
+static bool
+is_before_all(const struct budget_member *m, const struct budget_member *h)
+{
+	return m->budget->unequal_count == 0 && live_count(m) == 0 && m->view.since_us <= h->view.since_us;
+}
+
 bool
 budget_allows(const struct budget_member *m, uint64_t now_us)
 {
@@ -429,7 +470,8 @@ budget_allows(const struct budget_member *m, uint64_t now_us)
 	if (!has_free_place(b))
 		return false;
 	end_rests(b, now_us); /* who is in use decides what is reserved */
-	for (h = first_hungry(b); h != NULL && before < b->limit - b->used; h = next_hungry(h)) {
+	for (h = first_hungry(b); h != NULL && !is_before_all(m, h) && before < b->limit - b->used;
+	     h = next_hungry(h)) {
 		if (h != m)
 			before += places_before(h, m);
 	}
@@ -631,7 +673,7 @@ wake_best(struct policy_budget *b)
 
 	if (best == NULL || !has_free_place(b))
 		return;
-	for (m = next_hungry(best); m != NULL; m = next_hungry(m)) {
+	for (m = next_hungry(best); m != NULL && !is_before_all(best, m); m = next_hungry(m)) {
 		if (places_before(m, best) > 0) /* its claim is better */
 			best = m;
 	}
@@ -652,6 +694,7 @@ budget_leave(struct budget_member *m)
 	used = m->used;
 	change_used(m, -used);
 	b->leaving -= m->leaving;
+	b->unequal_count -= is_unequal(m);
 	m->budget = NULL;
 	if (used > 0)
 		wake_best(b);
@@ -713,7 +756,7 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 
 	policy_room_lock(m->room);
 	if (m->short_count == 0 && short_count > 0)
-		TAILQ_INSERT_TAIL(&b->hungry, m, hungry_link);
+		insert_hungry(b, m);
 	if (m->short_count > 0 && short_count == 0)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
 	m->short_count = short_count;
