@@ -188,7 +188,7 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 	}
 }
 
-/* Nearly always at the end, or near it: who has just begun to wait. */
+/* From the end, where who has just begun to wait belongs. */
 static void
 insert_hungry(struct policy_budget *b, struct budget_member *m)
 {

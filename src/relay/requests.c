@@ -405,22 +405,22 @@ relay_unstall(struct exchange *x)
 }
 
 /*
- * The connection was found broken by a batch of total bytes. If these were one piece, and all that the loan has sent,
- * PostgreSQL has begun nothing.
+ * The connection was found broken by a batch of total bytes, for walked ones of the client's. If these are all that it
+ * has on this server, and nothing of the batch was sent ahead, PostgreSQL has begun nothing.
  */
 __attribute__((cold)) static void
-note_unsent(struct exchange *x, size_t total)
+note_unsent(struct exchange *x, size_t total, size_t walked)
 {
 	struct loan *loan = &x->srv->loan;
 
-	if (loan->end == LOAN_GOES_ON && x->env->to_server.pieces[0].iov_len == total && loan->sent.copy.len == total &&
-	    x->srv->stream.secured == NULL)
+	if (loan->end == LOAN_GOES_ON && loan->sent.copy.len == walked &&
+	    x->env->to_server.pieces[0].iov_len == total && x->srv->stream.secured == NULL)
 		loan->end = LOAN_UNBEGUN;
 }
 
 /* Returns true if bytes were lost, or what is owed for them: then nothing is sent. */
 static bool
-flush_to_server(struct exchange *x)
+flush_to_server(struct exchange *x, size_t walked)
 {
 	struct outbox *o = &x->env->to_server;
 	size_t total = o->total;
@@ -433,7 +433,7 @@ flush_to_server(struct exchange *x)
 	x->pool->database->counters.bytes_out[NS_SERVER] += total;
 	is_lost = outbox_flush(o) < 0;
 	if (x->srv != NULL && x->srv->stream.is_broken)
-		note_unsent(x, total);
+		note_unsent(x, total, walked);
 	return is_lost;
 }
 
@@ -459,7 +459,7 @@ walk_batch(struct request_walk *w)
 
 /* Sends what the walk has put in the outboxes. Returns false if bytes were lost: no memory. */
 static inline bool
-flush_batch(struct exchange *x, bool is_held)
+flush_batch(struct exchange *x, bool is_held, size_t walked)
 {
 	struct exchange_env *env = x->env;
 	bool is_lost;
@@ -469,7 +469,7 @@ flush_batch(struct exchange *x, bool is_held)
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
 		x->srv->loan.clock.is_flushed = true;
 	}
-	is_lost = flush_to_server(x);
+	is_lost = flush_to_server(x, walked);
 	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)
 		is_lost = true;
 	return !is_lost;
@@ -503,7 +503,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		outbox_drop(&x->env->to_server);
 		return;
 	}
-	is_sent = flush_batch(x, r == WALK_HOLD);
+	is_sent = flush_batch(x, r == WALK_HOLD, w.at - w.linked_at);
 	if (x->pool != NULL)
 		x->pool->database->counters.bytes_in[NS_CLIENT] += len;
 	if (r == WALK_LEAVE) {
