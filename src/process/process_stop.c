@@ -128,10 +128,11 @@ process_stop_tick(struct weir *w)
 	if (w->stopping.is_door_due)
 		close_door(w);
 	if (w->door->now_us >= w->stopping.end_at_us) {
-		log_warning(w->log, "shutdown_timeout is over: %s closed in mid-transaction",
-			    counted(w->door->clients.client_count + pool_homes_away(w->shared.homes), "client is",
-				    "clients are")
-				.text);
+		size_t left = w->door->clients.client_count + pool_homes_away(w->shared.homes);
+
+		if (left > 0) /* else the end waits for cancels that are under way */
+			log_warning(w->log, "shutdown_timeout is over: %s closed in mid-transaction",
+				    counted(left, "client is", "clients are").text);
 		process_end(w);
 		return;
 	}

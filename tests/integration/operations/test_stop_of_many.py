@@ -28,7 +28,7 @@ def crowd(weir, is_busy):
         clients += [idle, *others]
         if is_busy:
             others[0].query("BEGIN")
-            others[1].send(rawwire.query("SELECT pg_sleep(60)"))
+            others[1].send(rawwire.query("SELECT pg_sleep(20)"))      # longer than stop() waits; a cancel may come before it is read
             others[2].send(rawwire.query("SELECT 1"))      # there is no third server
     for i in range(POOLS):
         late = weir.wire()
