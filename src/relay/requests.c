@@ -406,7 +406,8 @@ relay_unstall(struct exchange *x)
 
 /*
  * The connection was found broken by a batch of total bytes, for walked ones of the client's. If these are all that it
- * has on this server, and nothing of the batch was sent ahead, PostgreSQL has begun nothing.
+ * has on this server, and nothing of the batch was sent ahead, PostgreSQL has begun nothing. The outbox is empty by
+ * now, but its first piece is as it was.
  */
 __attribute__((cold)) static void
 note_unsent(struct exchange *x, size_t total, size_t walked)

@@ -18,6 +18,7 @@ entry_at(struct ledger *l, uint32_t i)
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
+/* As ledger_drop_head(), for an entry of any kind. */
 static struct owed
 drop_head(struct ledger *l)
 {

@@ -16,7 +16,6 @@ import os
 import selectors
 import socket
 import statistics
-import struct
 import sys
 import tempfile
 import threading
@@ -26,22 +25,14 @@ from typing import NamedTuple
 
 import seal_cost
 from postgres import Postgres, find_bin
+from rawwire import query, terminate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration" / "drivers"))
 
 from test_drivers import STACKS, check, compiled  # noqa: E402
-from test_nothing_pins import AUDITED, CLIENTS, PROGRAMS  # noqa: E402
+from test_nothing_pins import AUDITED, CLIENTS, PROGRAMS, TABLES, TRIGGER  # noqa: E402
 
 PROCESSES = 2
-TABLES = """CREATE TYPE audited_mood AS ENUM ('sad', 'glad'); CREATE TYPE audited_pair AS (a int, b text);
-    CREATE TABLE audited (id serial PRIMARY KEY, owner int, v text, mood audited_mood, pair audited_pair, moods audited_mood[]);
-    CREATE INDEX ON audited (owner); CREATE TABLE audit_log (at timestamptz DEFAULT now(), what text, v text);
-    GRANT ALL ON audited, audited_id_seq, audit_log TO PUBLIC"""
-TRIGGER = """CREATE FUNCTION audit_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        EXECUTE format('INSERT INTO %{} (what, v) VALUES ($1, $2)', 'audit_log') USING TG_OP, coalesce(NEW.v, OLD.v);
-        RETURN NULL; END $$;
-    CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON audited FOR EACH ROW EXECUTE FUNCTION audit_row()"""
-DISCARD = b"Q" + struct.pack("!i", 4 + len(b"DISCARD ALL\0")) + b"DISCARD ALL\0"
 
 
 class Burst(NamedTuple):
@@ -122,10 +113,9 @@ class Recorder:
                     server.sendall(data)
                 if not data:
                     break
-        if sent[-5:] != b"X\0\0\0\4":
+        sent = sent.removesuffix(terminate())
+        if sent:
             bursts.append(Burst(sent, said.replies, said.ready, said.errors))
-        elif len(sent) > 5:
-            bursts.append(Burst(sent[:-5], said.replies, said.ready, said.errors))
         self.talks.append((first, bursts[1:]))          # the first is the login
 
     def finish(self):
@@ -163,7 +153,7 @@ class Client:
     def __init__(self, address, startup, bursts):
         self.sock = socket.create_connection(address, 20)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.bursts = [*bursts, Burst(DISCARD, 2, 1, 0)]
+        self.bursts = [*bursts, Burst(query("DISCARD ALL"), 2, 1, 0)]
         self.ready = self.errors = self.at = 0
         self.said = Messages()
         self.sock.sendall(startup)
@@ -230,7 +220,7 @@ def measure(pooler, database_talks, seconds):
     return ready / seconds, spent / max(ready, 1) * 1e6, errors
 
 
-DATABASES = {"plain": "", "audited": TRIGGER.replace("%{}", "%I"), "risky": TRIGGER.replace("%{}", "%s")}
+DATABASES = {"plain": "", "audited": TRIGGER, "risky": TRIGGER.replace("%I", "%s")}     # after the tables
 COLUMNS = {f"{pooler}, {database}": (start, database) for database in DATABASES
            for pooler, start in (("pgweir", seal_cost.start_weir), ("PgBouncer", seal_cost.start_bouncer))}
 WITHOUT = {"psycopg2, large objects"}       # its bytes name objects that it has made before
@@ -266,9 +256,7 @@ def main():
         for database, more in DATABASES.items():
             postgres.query(f"CREATE DATABASE {database} OWNER web")
             seal_cost.pgbench_words(postgres.port, "-i", "-q", database)    # asked for until the pooler serves
-            postgres.query(TABLES, dbname=database)
-            if more:
-                postgres.query(more, dbname=database)
+            postgres.query(TABLES + more, dbname=database)
         print("| program | " + " | ".join(COLUMNS) + " |\n|---|" + "---|" * len(COLUMNS), flush=True)
         with tempfile.TemporaryDirectory(prefix="pgweir-bench-") as root:
             for program in PROGRAMS:

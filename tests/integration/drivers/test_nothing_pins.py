@@ -11,6 +11,14 @@ from waiting import wait_until
 
 CLIENTS = 12
 AUDITED = {"audited": ("audited_rows.py", None, PYTHON)}
+TABLES = """CREATE TYPE audited_mood AS ENUM ('sad', 'glad'); CREATE TYPE audited_pair AS (a int, b text);
+    CREATE TABLE audited (id serial PRIMARY KEY, owner int, v text, mood audited_mood, pair audited_pair, moods audited_mood[]);
+    CREATE INDEX ON audited (owner); CREATE TABLE audit_log (at timestamptz DEFAULT now(), what text, v text);
+    GRANT ALL ON audited, audited_id_seq, audit_log TO PUBLIC;"""
+TRIGGER = """CREATE FUNCTION audit_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        EXECUTE format('INSERT INTO %I (what, v) VALUES ($1, $2)', 'audit_log') USING TG_OP, coalesce(NEW.v, OLD.v);
+        RETURN NULL; END $$;
+    CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON audited FOR EACH ROW EXECUTE FUNCTION audit_row()"""
 PROGRAMS = {                        # how it is called here: the stack, and its row
     "asyncpg, types of the database": ("audited", "asyncpg"),
     "psycopg 3, pipelines": ("audited", "psycopg_pipeline"),
@@ -38,14 +46,7 @@ def batch_of_pgx5(number):
 def audited(postgres):
     name = f"nothing_pins_{os.getpid()}"
     postgres.query(f"CREATE DATABASE {name}")
-    postgres.query("""CREATE TYPE audited_mood AS ENUM ('sad', 'glad'); CREATE TYPE audited_pair AS (a int, b text);
-        CREATE TABLE audited (id serial PRIMARY KEY, owner int, v text, mood audited_mood, pair audited_pair, moods audited_mood[]);
-        CREATE INDEX ON audited (owner); CREATE TABLE audit_log (at timestamptz DEFAULT now(), what text, v text);
-        CREATE FUNCTION audit_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            EXECUTE format('INSERT INTO %I (what, v) VALUES ($1, $2)', 'audit_log') USING TG_OP, coalesce(NEW.v, OLD.v);
-            RETURN NULL; END $$;
-        CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON audited FOR EACH ROW EXECUTE FUNCTION audit_row();
-        GRANT ALL ON audited, audited_id_seq, audit_log TO PUBLIC""", dbname=name)
+    postgres.query(TABLES + TRIGGER, dbname=name)
     yield name
     postgres.query(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -9,10 +9,12 @@ import signal
 import pytest
 
 import rawwire
+from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
 
 POOLS = 6
+SLEEP = "SELECT pg_sleep(60)"
 STOPS = int(os.environ.get("PGWEIR_STOPS") or 3)
 # How it is told to stop, and whether clients have something that it would wait for.
 KINDS = [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGQUIT, True)]
@@ -28,12 +30,14 @@ def crowd(weir, is_busy):
         clients += [idle, *others]
         if is_busy:
             others[0].query("BEGIN")
-            others[1].send(rawwire.query("SELECT pg_sleep(20)"))      # longer than stop() waits; a cancel may come before it is read
+            others[1].send(rawwire.query(SLEEP))
             others[2].send(rawwire.query("SELECT 1"))      # there is no third server
     for i in range(POOLS):
         late = weir.wire()
         late.send(rawwire.startup(database=f"d{i}"))
         clients.append(late)
+    if is_busy:                                            # a cancel that comes before its query is read is lost
+        wait_until(lambda: weir.postgres.count(query=SLEEP, state="active") == POOLS, what="the queries to run")
     return clients
 
 
