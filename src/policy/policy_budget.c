@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define FIRST_FEW 8 /* hungry pools that look when a rest ends */
 #define CALM_AFTER 64 /* publishes: caps are tight again and again, and to tell all pools to begin costs more */
 
 TAILQ_HEAD(budget_members, budget_member);
@@ -651,12 +652,25 @@ policy_places_leave(struct budget_member *m)
 	policy_room_unlock(m->room);
 }
 
+/* The first would do, which reviews for all, but it may leave the list, or its worker may fall silent. */
+static bool
+is_among_first(const struct budget_member *m)
+{
+	const struct budget_member *h = first_hungry(m->budget);
+
+	for (unsigned n = 1; h != NULL && h != m && n < FIRST_FEW; n++)
+		h = next_hungry(h);
+	return h == m;
+}
+
 uint64_t
 budget_due(const struct budget_member *m, uint64_t now_us)
 {
 	uint64_t due_us = m->armed_us > now_us ? m->armed_us : UINT64_MAX;
 	const struct budget_member *r;
 
+	if (!is_among_first(m))
+		return due_us;
 	TAILQ_FOREACH(r, &m->budget->resting, rest_link) {
 		if (r->view.rest_end_us > now_us && r->view.rest_end_us < due_us)
 			due_us = r->view.rest_end_us;

@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#define POOLS 4
+#define POOLS 16
 
 struct several {
 	struct policy_commons *commons;
@@ -249,6 +249,28 @@ Test(policy_budget, a_place_that_goes_idle_goes_to_who_waits)
 	fake_return(&v.pools[1], 0);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[0].opened, 2, "had its turn, and nobody there needs it");
+	several_fini(&v);
+}
+
+Test(policy_budget, the_end_of_a_turn_concerns_the_first_few_who_wait)
+{
+	struct several v;
+	int concerned = 0;
+
+	several_init(&v, POOLS, 1);
+	fake_fill(&v.pools[0], 0, 1);
+	fake_borrow(&v.pools[1], 0);
+	fake_return(&v.pools[0], 0);
+	for (int i = 2; i < POOLS; i++) {
+		all_at(&v, v.pools[0].now + MS);
+		fake_borrow(&v.pools[i], 0);
+	}
+	for (int i = 1; i < POOLS; i++)
+		concerned += fake_next(&v.pools[i]) <= v.pools[0].now + 100 * MS;
+	cr_expect(concerned > 0 && concerned <= 8, "%d", concerned);
+	all_at(&v, v.pools[0].now + 100 * MS);
+	cr_expect_eq(v.pools[0].closed, 1);
+	cr_expect_eq(v.pools[1].opened, 1, "the longest waiter");
 	several_fini(&v);
 }
 
