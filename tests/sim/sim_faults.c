@@ -157,16 +157,26 @@ lose(struct sim *s, struct fake_conn *c, uint32_t how)
 	}
 }
 
+/* With several workers: then nobody could say what it may lose. */
+static bool
+is_any_client_crossing(const struct sim *s)
+{
+	for (unsigned i = 0; i < s->profile.clients && s->profile.workers > 1; i++)
+		if (s->clients[i].f->fd >= 0 && its_client(&s->clients[i]) == NULL)
+			return true;
+	return false;
+}
+
 /*
  * idle_session_timeout passes between two requests: what has been sent meanwhile is not read. Returns false if c is in
- * a request, or its borrower may be on its way to another worker: then nobody could say what it may lose.
+ * a request, or its borrower may be on its way to another worker.
  */
 static bool
 time_out(struct sim *s, struct fake_conn *c)
 {
 	struct fail why;
 
-	if (!c->is_ready || c->tx != 'I' || c->is_over || c->cut != SIZE_MAX || s->profile.workers > 1)
+	if (!c->is_ready || c->tx != 'I' || c->is_over || c->cut != SIZE_MAX || is_any_client_crossing(s))
 		return false;
 	sim_trace('s', c->pid, "times out", 0, 0);
 	fail_set(&why, "57P05", "terminating connection due to idle-session timeout");
