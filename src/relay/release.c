@@ -20,7 +20,9 @@ release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = state_seal(x);
 
-	state_leaves_sequences(x);
+	/* SQL may have used a sequence although it doesn't show it: by triggers, by defaults in a COPY, ... */
+	if (srv->loan.has_run && srv->sequences_of != x->ticket.id)
+		srv->sequences_of = SEQUENCES_OF_MANY;
 	listen_unlinked(x, srv);
 	x->srv = NULL;
 	x->ticket.idle_since_us = *x->env->now_us;

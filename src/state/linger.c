@@ -281,16 +281,6 @@ state_used_sequence(struct exchange *x, uint32_t flags)
 		discard_sequences(x);
 }
 
-/* SQL may have used a sequence although it doesn't show it: by triggers, by defaults in a COPY, ... */
-void
-state_leaves_sequences(struct exchange *x)
-{
-	struct server *srv = x->srv;
-
-	if (srv->loan.has_run && srv->sequences_of != x->ticket.id)
-		srv->sequences_of = SEQUENCES_OF_MANY;
-}
-
 bool
 state_hint_at_returning(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
 {

@@ -11,7 +11,6 @@ void state_linger_init(struct exchange_env *env); /* after env->base is set */
 void state_linger_fini(struct exchange_env *env);
 void state_linger_tick(struct exchange_env *env);
 void state_stop_lingering(struct exchange *x);
-void state_leaves_sequences(struct exchange *x); /* it gives its server back */
 /* SQL with these flags must not be sent before what was sent earlier is answered. */
 bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);
 /* In a failed transaction: if this SQL leaves it, what it does next may read what other clients have left. */

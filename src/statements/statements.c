@@ -517,6 +517,18 @@ statements_sync(struct exchange *x)
 		x->statements->sync_no++;
 }
 
+void
+statements_request_done(struct exchange *x)
+{
+	struct client_statements *s = x->statements;
+
+	if (s == NULL)
+		return;
+	if (s->deallocating != NULL)
+		statements_not_deallocated(x);
+	s->is_clearing = false; /* it failed */
+}
+
 bool
 statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len)
 {

@@ -36,6 +36,7 @@ enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
 bool statements_expect_describe(const struct exchange *x);
 /* Answers a Close without a server. Returns false if it is malformed. */
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
+void statements_request_done(struct exchange *x); /* ReadyForQuery */
 void statements_sync(struct exchange *x); /* a Sync is sent: the server skips no further than to it */
 /* Returns true if the client has statements too large to be stored, which its server alone has. */
 bool statements_hold_server(const struct exchange *x);
@@ -73,7 +74,6 @@ enum feature_step statements_deallocate_query(struct exchange *x, struct request
 enum feature_step statements_deallocate_bind(struct exchange *x, struct request *m);
 enum feature_step statements_note_drop(struct exchange *x, struct request *m); /* this Query is about to run */
 void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
-void statements_request_done(struct exchange *x); /* ReadyForQuery */
 void statements_deallocated_all(struct exchange *x); /* of DEALLOCATE ALL or DISCARD ALL */
 
 /* --- names.c --- */

@@ -82,8 +82,8 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 }
 
 /* The server may have the empty statement still, which nobody else must meet. */
-static void
-not_deallocated(struct exchange *x)
+void
+statements_not_deallocated(struct exchange *x)
 {
 	struct client_statement *n = x->statements->deallocating;
 
@@ -123,7 +123,7 @@ deallocate(struct exchange *x, const char *sql, size_t len)
 	if (x->srv->tx == 'E' && x->srv->is_synced) /* else an answer lacks its Sync, and that may be over */
 		return STEP_FORWARD;
 	if (x->statements->deallocating != NULL)
-		not_deallocated(x);
+		statements_not_deallocated(x);
 	n->refs++;
 	x->statements->deallocating = n;
 	if (!statement_is_oversize(n)) /* else the server has it under the client's own name */
@@ -159,18 +159,6 @@ statements_deallocated(struct exchange *x)
 	client_statement_leave(s, s->deallocating);
 	client_statement_unref(s->deallocating);
 	s->deallocating = NULL;
-}
-
-void
-statements_request_done(struct exchange *x)
-{
-	struct client_statements *s = x->statements;
-
-	if (s == NULL)
-		return;
-	if (s->deallocating != NULL)
-		not_deallocated(x);
-	s->is_clearing = false; /* it failed */
 }
 
 /* Returns how many names a DROP ... IF EXISTS has if it is the only statement; else 0. */

@@ -170,6 +170,9 @@ void statements_put_parse(struct exchange *x, const char *name, struct statement
 /* Has PostgreSQL prepare this (SQL and types, as in a Parse) under this name, of which a Close goes ahead. */
 void statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len);
 
+/* statements/statements_deallocate.c: no CommandComplete came for it */
+void statements_not_deallocated(struct exchange *x);
+
 /* statements/unnamed.c */
 enum feature_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */
 enum feature_step unnamed_bind(struct exchange *x); /* the same, for a Bind that is sent now */
