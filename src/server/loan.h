@@ -120,6 +120,7 @@ struct loan_followed {
 	uint8_t by; /* enum followed_by */
 	/* The borrower's requests_done when that statement ran, and at since_us, when it last came to rest. */
 	uint32_t requests_before, requests_then;
+	uint32_t without_values; /* the request (requests_done + 1) that found no values of its sequences here */
 	uint64_t since_us;
 	uint32_t questions, rounds; /* behind the last such statement; such statements while others waited */
 };

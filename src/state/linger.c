@@ -277,6 +277,7 @@ state_used_sequence(struct exchange *x, uint32_t flags)
 	if (of == x->ticket.id || writes_without_sequences(x, flags) || srv->tx == 'E' || !exchange_is_followed(x))
 		return;
 	srv->sequences_of = x->ticket.id;
+	srv->loan.followed.without_values = x->requests_done + 1;
 	if (of != 0)
 		discard_sequences(x);
 }
@@ -286,8 +287,9 @@ state_hint_at_returning(struct exchange *x, const struct error_fields *e, const 
 {
 	struct buf b = { 0 };
 
-	if (!exchange_is_followed(x) || e->sqlstate == NULL || e->routine == NULL ||
-	    strcmp(e->sqlstate, "55000") != 0 ||
+	/* Behind its own DISCARD SEQUENCES, say, this server is not to blame. */
+	if (!exchange_is_followed(x) || x->srv->loan.followed.without_values != x->requests_done + 1 ||
+	    e->sqlstate == NULL || e->routine == NULL || strcmp(e->sqlstate, "55000") != 0 ||
 	    (strcmp(e->routine, "currval_oid") != 0 && strcmp(e->routine, "lastval") != 0) ||
 	    len != 1 + (size_t)wire_u32(message + 1))
 		return false;

@@ -120,7 +120,9 @@ struct client_statements {
 	/* The server is in the confirmed state if all changes under way are skipped. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;
 	struct client_statement *deallocating; /* SQL DEALLOCATE of it is under way; an empty one has its name there */
-	bool is_clearing; /* DEALLOCATE ALL, DISCARD ALL are under way; set and cleared by statements_deallocate.c */
+	/* DEALLOCATE ALL, DISCARD ALL are under way; set by statements_deallocate.c, cleared by statements_deallocate.c
+	 * and statements_request_done(). */
+	bool is_clearing;
 	/* The Describe that is sent once more has its ParameterDescription. Set by retry_wanted(), cleared by
 	 * describe_named(). */
 	bool is_types_told;

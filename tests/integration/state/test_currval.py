@@ -100,16 +100,22 @@ def test_a_long_transaction_does_not_count_as_many_requests(weir, numbered):
         assert shape(other.read_until("Z")) == "T D C:SELECT 1 Z:I"
 
 
-def test_who_is_far_away_from_a_full_pool_gets_a_hint(weir, numbered):
+@pytest.mark.parametrize("message", [query, lambda sql: one_statement(sql) + sync()], ids=["simple", "extended"])
+@pytest.mark.parametrize("question", ["currval('{}_seq')", "lastval()"])
+def test_who_is_far_away_from_a_full_pool_gets_a_hint(weir, numbered, question, message):
+    """But not where its own DISCARD is why there is none."""
     weir.start(pool_size=1, max_overflow=0, pool_timeout="5s")
     ask_once(weir, numbered)
+    question = message("SELECT " + question.format(numbered))
     with weir.raw() as wire, weir.raw() as other:
         insert(wire, numbered, "extended", 1)
         other.ask(query("SELECT 1"))                     # waits for up to 20 ms
-        for sql in f"SELECT currval('{numbered}_seq')", "SELECT lastval()":
-            for message in query(sql), one_statement(sql) + sync():
-                error = errors(wire.ask(message))[0].error
-                assert error["C"] == "55000" and "RETURNING" in error["H"]
+        error = errors(wire.ask(question))[0].error
+        assert error["C"] == "55000" and "RETURNING" in error["H"]
+        insert(wire, numbered, "simple", 2)
+        wire.ask(query("DISCARD SEQUENCES"))
+        error = errors(wire.ask(question))[0].error
+        assert error["C"] == "55000" and "H" not in error
 
 
 def test_those_that_insert_all_the_time_are_served_alike(weir, numbered):
@@ -123,7 +129,7 @@ def test_those_that_insert_all_the_time_are_served_alike(weir, numbered):
             own_id(wire, numbered, "simple")
         done = [now - then for now, then in zip(neighbours.counts, before)]
     done.append(600)
-    assert min(done) >= 0.4 * max(done), done
+    assert min(done) >= 0.25 * max(done), done           # it makes two requests where they make one
 
 
 def test_a_person_may_take_a_while(weir, numbered):
