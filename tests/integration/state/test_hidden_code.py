@@ -1,6 +1,7 @@
-"""A statement's risk is that of the words in it (seal/database_code.sql). Databases are made whose functions have known
-effects, reached in every way that PostgreSQL stores; PostgreSQL tells what each statement touches, in a session of its own.
-The verdict may never miss any of it; and each row of the closure's table is needed.
+"""No code of a database's leaves something unfound, wherever PostgreSQL stores it, and whoever makes it, and when. A statement's
+risk is that of the words in it (seal/database_code.sql). Databases are made whose functions have known effects, reached in every
+way that PostgreSQL stores; PostgreSQL tells what each statement touches, in a session of its own. The verdict may never miss any
+of it; and each row of the closure's table is needed. Then the code is another one, and what that leaves must not cross.
 
 SWEEP_SECONDS: how long random databases are made (3). SWEEP_SEED: the first one's seed (1)."""
 
@@ -14,10 +15,12 @@ import pytest
 
 import riskydatabase as risky
 import transport
+from leftovers import (INSERT, LOCKS as ASK_LOCKS, SETS, TEMPORARY, USER_ID, VIEW, VIEW_FOR_ALL, ask, begin, sees, settle)
+from rawwire import bind, execute, one_statement, parse, query, sync, terminate
 from riskydatabase import LOCKS, SEED, SETTINGS, STATE, TEMP, WIDE
 from waiting import wait_until
 
-pytestmark = [pytest.mark.weir_only, pytest.mark.skipif(transport.IS_TLS, reason="nothing of it goes through pgweir")]
+pytestmark = pytest.mark.weir_only
 SECONDS = float(os.environ.get("SWEEP_SECONDS", "3"))
 FIRST = int(os.environ.get("SWEEP_SEED", "1"))
 CONTEXT = 1024
@@ -122,6 +125,7 @@ CHAIN = """CREATE TABLE orders (v int); CREATE FUNCTION audit_row() RETURNS trig
     $$ BEGIN EXECUTE 'SELECT 1'; RETURN new; END $$; CREATE TRIGGER audit AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION audit_row()"""
 
 
+@pytest.mark.long
 def test_the_console_says_which_names_are_risky_and_why(weir, postgres):
     with database(postgres, "shown") as (cursor, _):
         answered(weir, "shown")
@@ -483,3 +487,391 @@ def test_an_extension_costs_those_who_use_it(postgres, extension):
         cursor.execute(f'CREATE TABLE pgbench_accounts (aid int, abalance int); CREATE EXTENSION "{extension}" CASCADE')
         names = risky.names_of(cursor)
     assert [names.risk_of(sql) for sql in PGBENCH] == [0, 0, 0]
+
+
+# --- code that comes later --------------------------------------------------------------------------------------
+
+UPSIDE_DOWN = VIEW[::-1].replace("'", "''")
+LATER = {
+    "by the client": (VIEW,),
+    "in a transaction": ("BEGIN", VIEW, "SELECT * FROM sly", "COMMIT"),
+    "among others": (f"SELECT 1; {VIEW}; SELECT 2",),
+    "in a DO block": (f"DO $$ BEGIN EXECUTE reverse('{UPSIDE_DOWN}'); END $$",),
+    "by EXPLAIN": (f"CREATE FUNCTION pg_temp.later() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN EXECUTE reverse('{UPSIDE_DOWN}'); "
+                   "RETURN 1; END $f$", "EXPLAIN ANALYZE SELECT pg_temp.later()"),
+}
+
+
+@pytest.mark.parametrize("how", LATER)
+def test_code_that_a_client_makes_counts_at_once(weir, own, how):
+    other, client = begin(weir, own)
+    for step in LATER[how]:
+        client.query(step)
+    for _ in range(3):
+        client.query("SELECT * FROM sly")
+        assert sees(other, client, USER_ID) == [[""]]
+        if client.sock.fileno() < 0:
+            client = weir.raw("web", own)
+
+
+RUNS = f"""
+CREATE FUNCTION runs(q text) RETURNS text LANGUAGE plpgsql AS $f$ BEGIN EXECUTE q; RETURN q; END $f$;
+CREATE FUNCTION makes() RETURNS void LANGUAGE sql AS $f$ {VIEW} $f$;
+CREATE PROCEDURE carries_out(q text) LANGUAGE plpgsql AS $f$ BEGIN EXECUTE q; COMMIT; END $f$;
+CREATE TABLE plain (v text);
+CREATE FUNCTION alters() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN ALTER TABLE plain ALTER v SET DEFAULT 'x'; END $f$;
+CREATE TABLE jobs (id serial, q text);
+CREATE FUNCTION runs_job() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN EXECUTE new.q; RETURN NULL; END $f$;
+CREATE CONSTRAINT TRIGGER runs_job AFTER INSERT ON jobs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION runs_job();
+GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO PUBLIC;
+"""
+RUN_VIEW = f"SELECT runs($q${VIEW}$q$)"
+UNSEEN = {                          # which DDL it is, no SQL shows
+    "a function is given it": lambda c: c.query(RUN_VIEW),
+    "it is bound": lambda c: c.ask(one_statement("SELECT runs($1)", [VIEW]) + sync()),
+    "in a transaction": lambda c: [c.query(text) for text in ("BEGIN", RUN_VIEW, "SELECT 1", "COMMIT")],
+    "in the middle of a Query": lambda c: c.query(f"BEGIN; {RUN_VIEW}; COMMIT; SELECT 1"),
+    "an SQL function": lambda c: c.query("SELECT makes()"),
+    "a procedure that commits": lambda c: c.query(f"CALL carries_out($q${VIEW}$q$)"),
+    "DO": lambda c: c.query(f"DO $$ BEGIN PERFORM runs($q${VIEW}$q$); END $$"),
+    "EXECUTE": lambda c: [c.query("PREPARE p AS " + RUN_VIEW), c.query("EXECUTE p")],
+    "a deferred trigger": lambda c: c.query(f"INSERT INTO jobs (q) VALUES ($q${VIEW}$q$)"),
+    "by who keeps a lock": lambda c: [c.query("SELECT pg_advisory_lock(1)"), c.query(RUN_VIEW)],
+    "by who keeps a lock, in a trigger": lambda c: [c.query("SELECT pg_advisory_lock(1)"),
+                                                    c.query(f"INSERT INTO jobs (q) VALUES ($q${VIEW}$q$)")],
+    "by who may ask for currval()": lambda c: [c.query(text) for text in (
+        "INSERT INTO jobs (q) VALUES ('SELECT 1')", "SELECT lastval()", f"INSERT INTO jobs (q) VALUES ($q${VIEW}$q$)")],
+    "by who leaves at once": lambda c: c.send(query(RUN_VIEW) + terminate()),
+}
+
+
+def risky_names(weir):
+    return {(row["name"], row["kind"], row["state"], row["in_writes"]) for row in weir.console("SHOW DATABASE_CODE")}
+
+
+def new_code(weir, name):
+    """Whether that function may make code: None as long as it is unknown."""
+    rows = [row for row in weir.console("SHOW DATABASE_CODE") if row["name"] == name]
+    return "new_code" in rows[0]["state"] if rows else None
+
+
+def three_clients(weir, postgres, own, code=RUNS, servers=2, **upstream):
+    """Who uses code, who must not find what that sets, and who makes it, in a database where code makes code."""
+    postgres.query(code, dbname=own)
+    other, client, maker = begin(weir, own, servers=servers, clients=3, upstream=upstream)
+    for wire in (other, client, maker):
+        wire.query("SELECT 1 FROM plain")
+    wait_until(lambda: "runs" not in code or client.query("SELECT 1") and new_code(weir, "runs"), what="an answer")
+    return other, client, maker
+
+
+def is_clean(wire):
+    return wire.query(USER_ID) in ([[""]], [[None]])
+
+
+CHECKS = "CHECK (set_config('app.user_id', VALUE, false) = VALUE)"
+NEW_CODE = {                        # what is there before, what code makes, and who then sets a setting
+    "a default": ("", f"ALTER TABLE plain ALTER v SET DEFAULT {SETS}", "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a default, and a temporary table": (
+        "", f"CREATE TEMP TABLE x (v serial PRIMARY KEY, w text DEFAULT 'x' CHECK (w <> '')) ON COMMIT DROP; "
+        f"ALTER TABLE plain ALTER v SET DEFAULT {SETS}", "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a column": ("", f"ALTER TABLE plain ADD COLUMN w text DEFAULT {SETS}", "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a table": ("", f"CREATE TABLE sly (v text DEFAULT {SETS})", "INSERT INTO sly DEFAULT VALUES RETURNING 1"),
+    "a check": ("", "ALTER TABLE plain ADD CHECK (set_config('app.user_id', v, false) = v)", "INSERT INTO plain VALUES ('A') RETURNING 1"),
+    "a domain": ("", f"CREATE DOMAIN sly AS text {CHECKS}", "SELECT 'A'::sly"),
+    "a domain's check": ("CREATE DOMAIN d AS text", f"ALTER DOMAIN d ADD {CHECKS}", "SELECT 'A'::d"),
+    "a domain's default": ("CREATE DOMAIN d AS text; ALTER TABLE plain ALTER v TYPE d", f"ALTER DOMAIN d SET DEFAULT {SETS}",
+                           "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a column of a domain": (f"CREATE DOMAIN d AS text {CHECKS}", "ALTER TABLE plain ADD COLUMN w d", "INSERT INTO plain (w) VALUES ('A') RETURNING 1"),
+    "a column's type": (f"CREATE DOMAIN d AS text DEFAULT {SETS}", "ALTER TABLE plain ALTER v TYPE d", "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a name": (f"CREATE TABLE sly (v text DEFAULT {SETS})", "ALTER TABLE sly RENAME TO renamed", "INSERT INTO renamed DEFAULT VALUES RETURNING 1"),
+    "an index": ("CREATE FUNCTION quiet(text, text, bool) RETURNS text IMMUTABLE LANGUAGE internal AS 'set_config_by_name'",
+                 "CREATE INDEX ON plain (quiet('app.user_id', v, false))", "INSERT INTO plain VALUES ('A') RETURNING 1"),
+    "a policy": ("INSERT INTO plain VALUES ('x'); ALTER TABLE plain ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+                 f"CREATE POLICY p ON plain USING ({SETS} = 'A')", "SELECT * FROM plain"),
+    "a trigger": ("", f"CREATE TRIGGER x BEFORE INSERT ON plain FOR EACH ROW WHEN ({SETS} = 'B') EXECUTE FUNCTION "
+                  "suppress_redundant_updates_trigger()", "INSERT INTO plain VALUES ('x') RETURNING 1"),
+    "a cast": (f"CREATE TYPE c AS (v text); CREATE FUNCTION cf(text) RETURNS c LANGUAGE sql AS $f$ SELECT ROW({SETS})::c $f$",
+               "CREATE CAST (text AS c) WITH FUNCTION cf(text)", "SELECT 'A'::text::c"),
+    "a view's rule": ("CREATE VIEW v AS SELECT ''::text AS w", f"CREATE OR REPLACE VIEW v AS SELECT {SETS} AS w", "SELECT * FROM v"),
+    **{how: ("", make, "SELECT * FROM sly") for how, make in UNSEEN.items()},
+}
+
+
+@pytest.mark.long
+@pytest.mark.sweep(keep=6)
+@pytest.mark.parametrize("what", NEW_CODE)
+def test_code_that_code_makes_counts_soon(weir, postgres, own, what):
+    """A runs a function that makes it; soon B uses it, which sets a setting; C must not find that."""
+    before, made, used = NEW_CODE[what]
+    sql = f"SET SESSION AUTHORIZATION {'postgres' if 'internal' in before else 'web'}; {before}"
+    other, client, maker = three_clients(weir, postgres, own, f"{RUNS} ALTER TABLE plain OWNER TO web; {sql}")
+    known = risky_names(weir)
+    if callable(made):
+        made(maker)
+    else:
+        maker.query(f"SELECT runs($q${made}$q$)")
+    wait_until(lambda: client.query("SELECT 1") and risky_names(weir) != known, what="another answer")
+    for _ in range(3):
+        client.query(used)
+        assert is_clean(other)
+
+
+@pytest.mark.parametrize("steps", [("BEGIN", RUN_VIEW, "SELECT * FROM sly", "COMMIT"), (f"{RUN_VIEW}; SELECT * FROM sly",)])
+def test_code_that_code_makes_counts_at_once_for_its_maker(weir, postgres, own, steps):
+    """What it leaves by that before others' requests come is washed off."""
+    other, _, maker = three_clients(weir, postgres, own, servers=1)
+    for step in steps:
+        maker.query(step)
+    assert is_clean(other)
+
+
+def test_ddl_counts_at_once_in_a_database_of_two_names(weir, own):
+    weir.start({f"database {own}": {"upstream": weir.upstream()},
+                "database alias": {"upstream": weir.upstream(dbname=own)}}, pool_size=1, max_overflow=0)
+    maker, client, other = weir.raw("web", own), weir.raw("web", "alias"), weir.raw("web", "alias")
+    settle(maker)
+    settle(other)
+    maker.query(VIEW)
+    client.query("SELECT * FROM sly")
+    assert is_clean(other)
+
+
+def test_ddl_of_a_client_that_does_not_wait_for_its_answer_counts(weir, postgres, own):
+    postgres.query("CREATE VIEW sly AS SELECT ''::text AS set_config; ALTER VIEW sly OWNER TO web", dbname=own)
+    other, client = begin(weir, own, servers=2)
+
+    def makes():
+        maker = weir.raw("web", own)
+        maker.query("BEGIN")
+        maker.send(query(VIEW), query("COMMIT"))
+        maker.close()
+        return "app.user_id" in postgres.value("SELECT pg_get_viewdef('sly')", dbname=own)
+    wait_until(makes, what="one whose server was not ended first")
+    client.query("SELECT * FROM sly")
+    for _ in range(2):
+        assert is_clean(other)
+        assert client.query("SELECT 1") == [["1"]]
+
+
+def seals(weir, *clients, sql="SELECT 1 FROM plain"):
+    """How often a server is washed that these take turns on, four times each."""
+    before = weir.metric_now("pgweir_pool_seals_total")
+    for wire in clients * 4:
+        wire.query(sql)
+    return weir.metric_now("pgweir_pool_seals_total") - before
+
+
+def test_a_call_that_may_make_code_costs_others_nothing(weir, postgres, own):
+    """Neither while it is under way, nor in a transaction, nor behind it."""
+    other, client, maker = three_clients(weir, postgres, own)
+    settle(other)
+    holder = postgres.connect(own)
+    holder.cursor().execute("SELECT pg_advisory_lock(1)")
+    maker.send(query("SELECT runs('SELECT pg_advisory_xact_lock(1)')"))
+    assert seals(weir, client, other) == 0
+    holder.close()
+    assert not maker.has_nothing_more(5)
+    maker.query("BEGIN")
+    maker.query("SELECT runs('SELECT 1')")
+    assert seals(weir, client, other) <= 1      # of the maker's own server, when the call was over
+    maker.query("COMMIT")
+    assert seals(weir, client, other) <= 1
+
+
+AUDIT = """CREATE TABLE plain (v text); CREATE TABLE audit_plain (at timestamptz, was jsonb); GRANT ALL ON plain, audit_plain TO web;
+    INSERT INTO plain VALUES ('x'); CREATE FUNCTION audit_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        EXECUTE format('INSERT INTO audit_%I VALUES (now(), $1)', TG_TABLE_NAME) USING to_jsonb(OLD); RETURN NULL; END $$;
+    CREATE TRIGGER audit AFTER UPDATE ON plain FOR EACH ROW EXECUTE FUNCTION audit_row();"""
+
+
+@pytest.mark.long
+def test_audited_updates_cost_no_wash(weir, postgres, own):
+    """The trigger's EXECUTE can do nothing but insert; a default that sets something there counts, however."""
+    postgres.query(AUDIT, dbname=own)
+    clients = begin(weir, own)
+    assert seals(weir, *clients, sql="UPDATE plain SET v = v") == 0
+    assert postgres.query("SELECT count(*) FROM audit_plain", dbname=own) == [(8,)]
+    postgres.query(f"ALTER TABLE audit_plain ADD user_id text DEFAULT {SETS}", dbname=own)
+    wait_until(lambda: clients[0].query("SELECT 1") and any(row["name"] == "audit_plain" for row in weir.console("SHOW DATABASE_CODE")), 20, "the answer")
+    assert seals(weir, *clients, sql="UPDATE plain SET v = v") >= 7
+    assert is_clean(clients[1])
+
+
+@pytest.mark.parametrize("state", ["track", "allow"])
+def test_ddl_that_is_committed_is_soon_over(weir, postgres, own, state):
+    postgres.query(RUNS, dbname=own)
+    weir.start({f"database {own}": {"upstream": weir.upstream()}, "user reporting": {"session_state": state}}, pool_size=2, max_overflow=0)
+    maker, client, other = weir.raw("reporting", own), weir.raw("web", own), weir.raw("web", own)
+    settle(other)
+    for text in ("BEGIN", "CREATE FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT 1'", "COMMIT"):
+        maker.query(text)
+    wait_until(lambda: seals(weir, client, other) == 0, what="the answer")
+
+
+@pytest.mark.parametrize("made", ["SELECT v INTO sly FROM has_domain", "CREATE TABLE sly AS SELECT v FROM has_domain",
+                                  "EXPLAIN ANALYZE CREATE TABLE sly AS SELECT v FROM has_domain",
+                                  "EXPLAIN (COSTS OFF, ANALYZE) SELECT v INTO sly FROM has_domain"])
+def test_a_table_made_of_a_query_has_its_domains(weir, postgres, own, made):
+    """PostgreSQL's tag for it is that of a SELECT, or EXPLAIN."""
+    postgres.query(RUNS + f"CREATE DOMAIN d AS text {CHECKS}; CREATE TABLE has_domain (v d); GRANT ALL ON has_domain TO web", dbname=own)
+    other, client, maker = begin(weir, own, servers=2, clients=3)
+    maker.query(made)
+    client.query("INSERT INTO sly VALUES ('A') RETURNING 1")
+    assert is_clean(other)
+
+
+def test_temporary_tables_that_code_makes_cost_no_question(weir, postgres, own, tap):
+    if transport.IS_TLS:
+        pytest.skip("what is encrypted can't be read")
+    _, client, maker = three_clients(weir, postgres, own, servers=1, port=tap.port)
+    at, began = len(tap.to_server), time.monotonic()
+    for _ in range(20):
+        maker.query("SELECT runs('CREATE TEMP TABLE x (v serial PRIMARY KEY, w text DEFAULT 1 CHECK (w <> $$$$)) ON COMMIT DROP')")
+        client.query("SELECT 1")
+    asked = bytes(tap.to_server[at:])
+    assert asked.count(b" AS versions") <= 2 * (time.monotonic() - began) + 2       # once a second, whatever happens
+
+
+MAKERS = {                          # bodies, and whether these may make code
+    "CREATE TEMP TABLE a (v text); INSERT INTO a VALUES ('x'); DROP TABLE a": False,
+    "CREATE TEMPORARY  TABLE a AS SELECT 'created' AS created_at; DROP TABLE a; CREATE TEMP TABLE b (v text)": False,
+    "CREATE TEMP TABLE a (v text); CREATE VIEW sly AS SELECT 1": True,
+    "CREATE TEMP VIEW a AS SELECT 1": True,
+    "CREATE TABLE temp (v text)": True,
+    "CREATE /* TEMP TABLE */ TABLE a (v text)": True,
+    "CREATE TEMP TABLE a (v text); CREATE-- TEMP TABLE\n TABLE b (v text)": True,
+    "CREATE TEMP TABLE a (v text); EXECUTE 'DROP TABLE a'": True,
+    "CREATE TEMP TABLE a (v text); PERFORM runs('x')": True,
+}
+
+
+AUDITS = """CREATE FUNCTION audits() RETURNS event_trigger LANGUAGE plpgsql AS $f$ BEGIN EXECUTE 'SELECT 1'; END $f$;
+    CREATE EVENT TRIGGER audits ON ddl_command_end EXECUTE FUNCTION audits();"""
+
+
+@pytest.mark.parametrize("trigger", ["", AUDITS], ids=["", "an event trigger that may make code"])
+def test_a_body_that_makes_temporary_tables_alone_makes_no_code(weir, postgres, own, trigger):
+    """Else whatever others run meanwhile is washed."""
+    bodies = "".join(f"CREATE FUNCTION maker_{number}() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN {made}; END $f$;"
+                     for number, made in enumerate(MAKERS))
+    postgres.query(RUNS + bodies + trigger, dbname=own)
+    client = begin(weir, own, clients=1)[0]
+    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "maker_0") is not None, what="an answer")
+    told = {made: new_code(weir, f"maker_{number}") for number, made in enumerate(MAKERS)}
+    assert told == {made: may or bool(trigger) for made, may in MAKERS.items()}
+
+
+ELSEWHERE_MADE = {                  # what a migration makes that connects directly, and who then sets a setting, if anybody does
+    "a view": (VIEW_FOR_ALL, "SELECT * FROM sly"),
+    "a function's body": (f"CREATE OR REPLACE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT {SETS} $$", "SELECT f()"),
+    "a default": (f"ALTER TABLE t ALTER v SET DEFAULT {SETS}", "INSERT INTO t DEFAULT VALUES RETURNING 1"),
+    "a check": ("ALTER TABLE t ADD CONSTRAINT c CHECK (set_config('app.user_id', v, false) = v)", "INSERT INTO t VALUES ('A') RETURNING 1"),
+    "a policy": (f"CREATE POLICY p ON t USING ({SETS} = 'A')", ""),
+    "a trigger": (f"CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW WHEN ({SETS} = 'B') "
+                  "EXECUTE FUNCTION suppress_redundant_updates_trigger()", "INSERT INTO t VALUES ('A') RETURNING 1"),
+    "an operator": ("CREATE OPERATOR ~~~ (RIGHTARG = bigint, FUNCTION = pg_try_advisory_lock)", ""),
+    "a type's default": (f"CREATE DOMAIN sly AS text DEFAULT {SETS}", ""),
+}
+
+
+@pytest.mark.long
+@pytest.mark.sweep(keep=2)
+@pytest.mark.parametrize("what", ELSEWHERE_MADE)
+def test_code_that_is_made_elsewhere_counts_soon(weir, postgres, own, what):
+    """pgweir asks for the version of the code every second, and reads the code only if that is another one."""
+    made, used = ELSEWHERE_MADE[what]
+    postgres.query("CREATE TABLE t (v text); GRANT ALL ON t TO PUBLIC; CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT 'x' $$", dbname=own)
+    other, client = begin(weir, own)
+    postgres.query(made, dbname=own)
+    wait_until(lambda: other.query("SELECT 1") and any({"settings", "advisory_locks"} & set(row["state"].split(", "))
+                                                       for row in weir.console("SHOW DATABASE_CODE")), what="the new answer")
+    if used:
+        client.query(used)
+        assert sees(other, client, USER_ID) == [[""]]
+
+
+FOUND = {                           # code, A's step, what B asks, what it sees
+    "pg_temp first in a function's own search_path": (
+        "CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_temp, public AS "
+        "$f$ BEGIN CREATE TABLE kept (v int); RETURN new; END $f$; CREATE TABLE t (v int); GRANT ALL ON t TO PUBLIC; "
+        "CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION tg()", INSERT, TEMPORARY, "0"),
+    "statistics": (
+        "CREATE TABLE t (v int, w int); INSERT INTO t SELECT i, i FROM generate_series(1, 100) i; CREATE STATISTICS s ON "
+        "(pg_try_advisory_lock(v)) FROM t; ALTER TABLE t OWNER TO web", "ANALYZE t", ASK_LOCKS, "0"),
+    "a function that makes a function": (
+        r"""CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN CREATE OR REPLACE FUNCTION g() RETURNS text
+        LANGUAGE plpgsql AS E'BEGIN RETURN set\x5fconfig(''app.user_id'', ''A'', false); END'; PERFORM g(); RETURN 1; END
+        $f$""", "SELECT f()", USER_ID, ""),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_code_is_found(weir, postgres, own, name):
+    code, step, question, clean = FOUND[name]
+    postgres.query(code, dbname=own)
+    other, client = begin(weir, own)
+    client.query(step)
+    assert sees(other, client, question) == [[clean]]
+
+
+# --- a name that leads elsewhere --------------------------------------------------------------------------------
+
+def use_sly(client, other):
+    """What B sees, whenever A has used that view."""
+    seen = []
+    for _ in range(20):
+        client.query("SELECT * FROM sly")
+        seen += other.query(USER_ID)
+    return [row for row in seen if row != [""]]
+
+
+def test_a_reload_to_another_database_forgets_the_code(weir, postgres, own):
+    weir.start({"database x": {"upstream": weir.upstream() + " dbname=app"}}, pool_size=1, max_overflow=0)
+    postgres.query(VIEW_FOR_ALL, dbname=own)
+    other, client = weir.raw("web", "x"), weir.raw("web", "x")
+    settle(other)
+    weir.reload({"database x": {"upstream": weir.upstream() + f" dbname={own}"}}, pool_size=1, max_overflow=0)
+    assert not use_sly(client, other)
+
+
+def test_a_database_made_again_has_other_code(weir, postgres, own):
+    postgres.query("CREATE DATABASE next OWNER web", dbname="postgres")
+    postgres.query(VIEW_FOR_ALL, dbname="next")
+    try:
+        weir.start({f"database {own}": {"upstream": weir.upstream()},
+                    "database boss": {"upstream": weir.upstream() + " dbname=postgres"}}, pool_size=1, max_overflow=0)
+        boss, other, client = weir.raw("postgres", "boss"), weir.raw("web", own), weir.raw("web", own)
+        settle(other)
+        boss.query(f"DROP DATABASE {own}")
+        boss.query(f"CREATE DATABASE {own} TEMPLATE next")
+        assert not use_sly(client, other)
+    finally:
+        postgres.query("DROP DATABASE next WITH (FORCE)", dbname="postgres")
+
+
+def test_each_user_of_a_tenant_may_have_a_database(weir, postgres):
+    postgres.query("CREATE DATABASE web OWNER web", dbname="postgres")
+    postgres.query(VIEW_FOR_ALL, dbname="web")
+    try:
+        weir.start({"pgweir": {"tenants": "options"}, "tenant acme": {"upstream": weir.upstream() + " dbname=%{user}"}},
+                   pool_size=1, max_overflow=0)
+        tenant = {"options": "reference=acme"}
+        settle(weir.raw("postgres", "x", parameters=tenant))
+        assert not use_sly(weir.raw("web", "x", parameters=tenant), weir.raw("web", "x", parameters=tenant))
+    finally:
+        postgres.query("DROP DATABASE web WITH (FORCE)", dbname="postgres")
+
+
+def test_many_parameters_cost_no_more_each(weir, postgres, own, sanitized):
+    if sanitized:
+        pytest.skip("its time is not the program's")
+    postgres.query("CREATE FUNCTION mine(int) RETURNS int LANGUAGE sql AS 'SELECT 1'", dbname=own)
+    _, client = begin(weir, own)
+    count = 8000
+    sql = f"SELECT mine(1) FROM (VALUES {','.join(f'(${i + 1}::int)' for i in range(count))}) x LIMIT 1"
+    ask(client, parse("s", sql) + sync())
+    before = weir.cpu_seconds()
+    for _ in range(10):
+        ask(client, bind("", "s", ["1"] * count) + execute() + sync())
+    assert weir.cpu_seconds() - before < 0.2
