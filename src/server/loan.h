@@ -171,7 +171,7 @@ struct loan {
 	/* The server has plans of another context than the borrower's, who runs what needs none of them. Set by
 	 * compiled.c, cleared by loan_begin(). */
 	bool is_unsuited;
-	/* SQL that has a context ran under another one than the client's own. Set by note_plans(), cleared by
+	/* SQL that has a context ran under another one than the client's own. Set by note_risk(), cleared by
 	 * loan_begin(). */
 	bool is_mixed;
 	/* The server has no plans of others' any more. Set by compiled.c, cleared by loan_begin(). */

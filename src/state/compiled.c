@@ -58,20 +58,6 @@ is_another_context(const struct exchange *x)
 	return s != NULL && (s->parts & STATE_SETTINGS) != 0;
 }
 
-/* SQL that makes plans is about to run. */
-static void
-note_plans(struct exchange *x)
-{
-	struct server *srv = x->srv;
-
-	srv->loan.is_mixed = srv->loan.is_mixed || is_another_context(x) || !server_plans_suit(srv, x->image);
-	if (srv->plans_of != NULL)
-		return;
-	srv->loan.has_own_plans = true;
-	if (!srv->loan.is_mixed) /* else they are discarded when it is over */
-		srv->plans_of = image_ref(x->image);
-}
-
 __attribute__((noinline)) static void
 note_risk(struct exchange *x, unsigned risk)
 {
@@ -81,8 +67,14 @@ note_risk(struct exchange *x, unsigned risk)
 		return;
 	l->risk |= risk;
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
-	if ((risk & RISK_CONTEXT) != 0)
-		note_plans(x);
+	if ((risk & RISK_CONTEXT) == 0) /* it makes no plans */
+		return;
+	l->is_mixed = l->is_mixed || is_another_context(x) || !server_plans_suit(x->srv, x->image);
+	if (x->srv->plans_of != NULL)
+		return;
+	l->has_own_plans = true;
+	if (!l->is_mixed) /* else they are discarded when it is over */
+		x->srv->plans_of = image_ref(x->image);
 }
 
 inline void
@@ -189,21 +181,6 @@ state_code_is_over(struct exchange *x)
 
 /* --- SQL for any server --- */
 
-/* All of it sets or resets, and leaves nothing that keeps the client there. */
-static bool
-only_sets(const struct exchange *x, const char *sql, size_t len)
-{
-	const unsigned kinds = 1u << KNOWN_SET | 1u << KNOWN_RESET | 1u << KNOWN_RESET_ALL | 1u << KNOWN_RESET_USER |
-			       1u << KNOWN_DISCARD_ALL;
-	struct known_reader r;
-	struct known k;
-
-	for (known_begin(&r, image_scan_options(x->image), sql, len); known_step(&r, &k);)
-		if ((kinds & 1u << k.kind) == 0)
-			return false;
-	return known_is_whole(&r);
-}
-
 /* Nothing may follow it in a transaction, and nothing it leaves may keep the client there. */
 static bool
 is_alone(const struct sql_verdict *v, const char *sql, size_t len)
@@ -217,12 +194,22 @@ is_alone(const struct sql_verdict *v, const char *sql, size_t len)
 bool
 state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigned risk)
 {
+	const unsigned kinds = 1u << KNOWN_SET | 1u << KNOWN_RESET | 1u << KNOWN_RESET_ALL | 1u << KNOWN_RESET_USER |
+			       1u << KNOWN_DISCARD_ALL;
 	struct sql_verdict v;
+	struct known_reader r;
+	struct known k;
 
 	verdict_anyhow(&v, sql, len);
 	if ((risk & ~(unsigned)(RISK_CONTEXT | STATE_SEQUENCES)) == 0 && is_alone(&v, sql, len))
 		return (risk & RISK_CONTEXT) != 0;
-	return risk != 0 || !only_sets(x, sql, len);
+	if (risk != 0)
+		return true;
+	/* Nor does SQL need them that only sets or resets, and leaves nothing that keeps the client there. */
+	for (known_begin(&r, image_scan_options(x->image), sql, len); known_step(&r, &k);)
+		if ((kinds & 1u << k.kind) == 0)
+			return true;
+	return !known_is_whole(&r);
 }
 
 bool
@@ -275,22 +262,17 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 	       (is_another_context(x) || !server_plans_suit(srv, x->image) || sets_something(x, m));
 }
 
-/* Others may have to be alone in their transaction, or end it. */
-static bool
-bears_plans_renewed(const struct exchange *x, const struct request *m)
-{
-	static const uint8_t words[] = { WORD_SELECT,  WORD_INSERT,  WORD_UPDATE,  WORD_DELETE,
-					 WORD_MERGE,   WORD_WITH,    WORD_VALUES,  WORD_TABLE,
-					 WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
-
-	return x->srv->is_synced || (m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL);
-}
-
 /* Outside of a transaction the server is given back first, if it can be: then its image is known. */
 static enum feature_step
 forget_others_plans(struct exchange *x, struct request *m)
 {
-	if (!meets_others_plans(x, m) || !bears_plans_renewed(x, m))
+	/* Others may have to be alone in their transaction, or end it. */
+	static const uint8_t words[] = { WORD_SELECT,  WORD_INSERT,  WORD_UPDATE,  WORD_DELETE,
+					 WORD_MERGE,   WORD_WITH,    WORD_VALUES,  WORD_TABLE,
+					 WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
+
+	if (!meets_others_plans(x, m) ||
+	    (!x->srv->is_synced && (m->verdict == NULL || memchr(words, m->verdict->first, sizeof(words)) == NULL)))
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0) {
 		x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->tx == 'I';

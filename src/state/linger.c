@@ -171,18 +171,6 @@ state_linger_fini(struct exchange_env *env)
 	env->linger_timer = NULL;
 }
 
-/*
- * The backend remembers sequences of another client: sends DISCARD SEQUENCES. That takes a snapshot, behind which no
- * BEGIN or SET TRANSACTION can choose an isolation level, and if it is cancelled, PostgreSQL ignores all up to a Sync,
- * even a Query. So ahead of a request it has a Sync of its own.
- */
-static void
-discard_sequences(struct exchange *x)
-{
-	x->srv->is_discarding = true;
-	state_run_ahead(x, MESSAGE_OURS "DISCARD SEQUENCES", x->srv);
-}
-
 void
 state_discard_settled(struct server *srv, enum owed_end how)
 {
@@ -278,8 +266,12 @@ state_used_sequence(struct exchange *x, uint32_t flags)
 		return;
 	srv->sequences_of = x->ticket.id;
 	srv->loan.followed.without_values = x->requests_done + 1;
-	if (of != 0)
-		discard_sequences(x);
+	if (of != 0) {
+		/* With a Sync of its own: it takes a snapshot, behind which no BEGIN or SET TRANSACTION can choose an
+		 * isolation level, and if it is cancelled, PostgreSQL ignores all up to a Sync, even a Query. */
+		srv->is_discarding = true;
+		state_run_ahead(x, MESSAGE_OURS "DISCARD SEQUENCES", srv);
+	}
 }
 
 bool

@@ -82,20 +82,6 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 	s->scan = NULL;
 }
 
-static enum feature_step
-query_instead(struct exchange *x, const struct known_text *text, struct request *m)
-{
-	struct buf sql = { 0 };
-
-	buf_put(&sql, m->sql, m->sql_len);
-	state_put_reset(x, text, &sql);
-	message_put(&m->instead, 'Q', sql.bytes, sql.len);
-	m->shown = text->count;
-	m->instead.is_broken = m->instead.is_broken || !buf_ok(&sql);
-	buf_fini(&sql);
-	return STEP_SENT;
-}
-
 /*
  * A set_config() appended after COMMIT or ROLLBACK would run in another transaction than the RESET it is for, and one
  * behind a SET LOCAL would take that back for the rest of the transaction.
@@ -151,6 +137,7 @@ flagged_query(struct exchange *x, struct request *m)
 	const struct known_text *text;
 	enum feature_step step;
 	uint32_t flags = m->verdict->flags;
+	struct buf sql = { 0 };
 
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return exchange_is_followed(x) ? state_suspect(x, flags, m->scan) : STEP_FORWARD;
@@ -161,25 +148,28 @@ flagged_query(struct exchange *x, struct request *m)
 		return suspect_all(x, m, m->verdict->flags, m->scan);
 	suspect_meanwhile(x, flags);
 	step = state_note_all(x, text);
-	return step == STEP_FORWARD && state_resets_startup(x, text) ? query_instead(x, text, m) : step;
-}
-
-/* Some of the others must be alone in their transaction; they have no rows to tell anybody what they read. */
-static bool
-bears_something_ahead(const struct request *m)
-{
-	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT,  WORD_UPDATE, WORD_DELETE, WORD_MERGE,
-					 WORD_WITH,   WORD_VALUES,  WORD_TABLE,	 WORD_COPY,   WORD_CALL,
-					 WORD_FETCH,  WORD_EXPLAIN, WORD_DECLARE };
-
-	return m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL;
+	if (step != STEP_FORWARD || !state_resets_startup(x, text))
+		return step;
+	buf_put(&sql, m->sql, m->sql_len);
+	state_put_reset(x, text, &sql);
+	message_put(&m->instead, 'Q', sql.bytes, sql.len);
+	m->shown = text->count;
+	m->instead.is_broken = m->instead.is_broken || !buf_ok(&sql);
+	buf_fini(&sql);
+	return STEP_SENT;
 }
 
 /* Code of the database may read what a sequence has returned. */
 static bool
 reads_sequences_unseen(const struct exchange *x, const struct request *m)
 {
-	return (m->risk & STATE_SEQUENCES) != 0 && exchange_is_followed(x) && bears_something_ahead(m);
+	/* Some of the others must be alone in their transaction; they have no rows to tell anybody what they read. */
+	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT,  WORD_UPDATE, WORD_DELETE, WORD_MERGE,
+					 WORD_WITH,   WORD_VALUES,  WORD_TABLE,	 WORD_COPY,   WORD_CALL,
+					 WORD_FETCH,  WORD_EXPLAIN, WORD_DECLARE };
+
+	return (m->risk & STATE_SEQUENCES) != 0 && exchange_is_followed(x) && m->verdict != NULL &&
+	       memchr(words, m->verdict->first, sizeof(words)) != NULL;
 }
 
 static enum feature_step

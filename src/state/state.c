@@ -95,11 +95,3 @@ state_run_ahead(struct exchange *x, const char *sql, void *ref)
 	}
 	outbox_put(&x->env->to_server, &b);
 }
-
-void
-state_run_built(struct exchange *x, struct buf *b, struct buf *sql, enum owed_to to, void *ref)
-{
-	b->is_broken = b->is_broken || !buf_ok(sql);
-	state_run(x, b, buf_ok(sql) ? (const char *)sql->bytes : "", to, ref);
-	buf_fini(sql);
-}

@@ -14,8 +14,6 @@ void state_free(struct exchange *x);
  * bound, and if there is none, PostgreSQL must say so.
  */
 void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
-/* The same with SQL that was built in a buffer, terminator included; frees that. */
-void state_run_built(struct exchange *x, struct buf *b, struct buf *sql, enum owed_to to, void *ref);
 
 /* --- commit.c: the transaction is over: may the server be given back, and as what? --- */
 /* A transaction that has set something is over. If nothing is to be settled, what the settings were is forgotten. */
