@@ -87,23 +87,6 @@ texts_of(const struct image *img)
 	return (const char *)&img->settings[img->count];
 }
 
-static bool
-is_equal(const struct image *a, const struct image *b)
-{
-	return a->hash == b->hash && a->count == b->count && a->text_len == b->text_len &&
-	       memcmp(texts_of(a), texts_of(b), a->text_len) == 0;
-}
-
-static unsigned
-scan_options_of(const struct image *img)
-{
-	const char *strings = image_get(img, "standard_conforming_strings"), *encoding;
-	unsigned options = strings != NULL && strcasecmp(strings, "off") == 0 ? SCAN_BACKSLASH_STRINGS : 0;
-
-	encoding = image_get(img, "client_encoding");
-	return encoding == NULL ? options : options | scan_encoding_option(encoding);
-}
-
 static void
 context_free(struct image_store *store, struct context *c)
 {
@@ -235,14 +218,17 @@ read_text(const char **at)
 static void
 read_settings(struct image *img)
 {
-	const char *at = texts_of(img);
+	const char *at = texts_of(img), *strings, *encoding;
 
 	for (struct image_setting *s = img->settings; s < img->settings + img->count; s++) {
 		s->kind = (enum image_kind) * at++;
 		s->name = read_text(&at);
 		s->value = read_text(&at);
 	}
-	img->scan_options = scan_options_of(img);
+	strings = image_get(img, "standard_conforming_strings");
+	img->scan_options = strings != NULL && strcasecmp(strings, "off") == 0 ? SCAN_BACKSLASH_STRINGS : 0;
+	if ((encoding = image_get(img, "client_encoding")) != NULL)
+		img->scan_options |= scan_encoding_option(encoding);
 	img->plans_otherwise = plans_otherwise(img);
 	img->leaves = leaves(img);
 }
@@ -258,7 +244,8 @@ intern(struct image *img)
 	img->hash = table_hash(img->store->seed, texts_of(img), img->text_len);
 	HASH_FIND_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, found);
 	/* A second image with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */
-	if (found != NULL && is_equal(found, img)) {
+	if (found != NULL && found->count == img->count && found->text_len == img->text_len &&
+	    memcmp(texts_of(found), texts_of(img), img->text_len) == 0) {
 		free(img);
 		found->refs++;
 		return found;

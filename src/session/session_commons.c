@@ -174,17 +174,6 @@ text_add(struct session_commons *all, const struct commons_member *m, unsigned h
 	return NULL;
 }
 
-static void
-text_join(struct session_commons *all, struct commons_member *m)
-{
-	unsigned hash = session_commons_hash(all->seed + m->context, m->home->name, m->bytes, m->len);
-
-	if ((m->text = text_find(all, m, hash)) == NULL && (m->text = text_add(all, m, hash)) == NULL)
-		return;
-	LIST_INSERT_HEAD(&m->text->members, m, others);
-	m->text->hh.key = m->bytes;
-}
-
 /* The others find out for themselves that their home has been renewed; of what else has renewed it they are told. */
 static void
 text_renew(struct session_commons *all, struct commons_text *t, uint64_t epoch)
@@ -219,8 +208,14 @@ session_commons_name(struct session_commons *all, struct commons_member *m, uint
 
 	pthread_mutex_lock(&all->lock);
 	epoch = m->home->epoch;
-	if (m->text == NULL)
-		text_join(all, m);
+	if (m->text == NULL) {
+		unsigned hash = session_commons_hash(all->seed + m->context, m->home->name, m->bytes, m->len);
+
+		if ((m->text = text_find(all, m, hash)) != NULL || (m->text = text_add(all, m, hash)) != NULL) {
+			LIST_INSERT_HEAD(&m->text->members, m, others);
+			m->text->hh.key = m->bytes;
+		}
+	}
 	if (m->text == NULL)
 		id = ++all->last_id;
 	else {

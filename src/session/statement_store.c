@@ -418,18 +418,6 @@ open_own_types(struct entry *e)
 }
 
 static void
-unlearn(struct entry *e)
-{
-	e->store->bytes -= e->learnt_len;
-	if (e->refs == 0)
-		e->store->idle_bytes -= e->learnt_len;
-	free(e->learnt);
-	e->learnt = NULL;
-	e->learnt_len = 0;
-	e->is_learnt = false;
-}
-
-static void
 follow_twin(struct entry *e)
 {
 	const struct statement *other = &e->twin->st;
@@ -439,18 +427,6 @@ follow_twin(struct entry *e)
 	take_id(&e->st, other->id);
 	memcpy(e->st.name, other->name, sizeof(e->st.name));
 	e->st.name_len = other->name_len;
-}
-
-/* Makes it a twin of the other, which gets a name above this id as well: what servers have of it may be as old. */
-static void
-become_twin(struct entry *e, struct entry *other, uint64_t above)
-{
-	e->twin = (struct entry *)statement_ref(&other->st);
-	e->member.epoch = COMMONS_STALE;
-	statement_refresh(&other->st);
-	if (other->twin == NULL && other->st.id <= above)
-		give_name(other, above);
-	follow_twin(e);
 }
 
 /* Declares the types that were learnt, from now on: it has another text, whose names up to above are outdated. */
@@ -470,7 +446,13 @@ declare(struct entry *e, uint64_t above)
 	e->learnt_len = 0;
 	e->is_learnt = false;
 	if (other != NULL) {
-		become_twin(e, other, above);
+		/* The other gets a name above this id as well: what servers have of it may be as old. */
+		e->twin = (struct entry *)statement_ref(&other->st);
+		e->member.epoch = COMMONS_STALE;
+		statement_refresh(&other->st);
+		if (other->twin == NULL && other->st.id <= above)
+			give_name(other, above);
+		follow_twin(e);
 		return;
 	}
 	enter_table(e, hash);
@@ -489,9 +471,15 @@ renew_shared(struct entry *e, bool is_seen)
 		return;
 	if (e->refs > 0) /* otherwise nobody relies on its types */
 		open_own_types(e);
-	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt, e->st.bytes, e->st.len) == 0))
-		unlearn(e);
-	else
+	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt, e->st.bytes, e->st.len) == 0)) {
+		e->store->bytes -= e->learnt_len;
+		if (e->refs == 0)
+			e->store->idle_bytes -= e->learnt_len;
+		free(e->learnt);
+		e->learnt = NULL;
+		e->learnt_len = 0;
+		e->is_learnt = false;
+	} else
 		declare(e, is_seen ? UINT64_MAX : old);
 }
 
