@@ -146,19 +146,6 @@ parse_there(struct exchange *x, struct client_statement *n)
 	client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
 }
 
-/* A statement too large to be stored: only this server has it, and the client keeps the server. */
-static enum feature_step
-parse_oversize(struct exchange *x, const char *name, struct client_statement *closed)
-{
-	struct client_statement *n = enter_new(x, name, NULL, closed);
-
-	if (n == NULL)
-		return STEP_FAILED;
-	client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
-	client_statement_unref(n);
-	return STEP_FORWARD;
-}
-
 /* closed: the statement that had the name, whose Close was sent. */
 static enum feature_step
 parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v,
@@ -228,9 +215,13 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 		return parse_duplicate(x, n, &empty);
 	if (state_passed_parse(x, sql, have, len) == STEP_FAILED) /* may send something ahead of it */
 		return STEP_FAILED;
-	if (is_named && (n == NULL || statement_is_closing(n)))
-		return parse_oversize(x, name, n);
-	if (is_named)
+	if (is_named && (n == NULL || statement_is_closing(n))) {
+		/* Too large to be stored: only this server has it, and the client keeps the server. */
+		if ((n = enter_new(x, name, NULL, n)) == NULL)
+			return STEP_FAILED;
+		client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
+		client_statement_unref(n);
+	} else if (is_named)
 		client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n);
 	else if (statements_pass_through(x))
 		ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);

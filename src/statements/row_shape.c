@@ -92,35 +92,6 @@ row_shape_verify(struct exchange *x, struct client_statement *n, const char *por
 	return prove_if_doubtful(x, n, is_there, portal, bind, bind_len, next, next_len);
 }
 
-/* DDL that is not committed must not count against what other clients know. */
-static void
-compare(const struct server *srv, struct client_statement *n, uint32_t shape)
-{
-	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_has_shape(n->st, shape))
-		statement_renew(n->st);
-}
-
-static void
-told(const struct server *srv, struct client_statement *n, uint32_t shape)
-{
-	compare(srv, n, shape);
-	n->shape = shape;
-	n->rows = ROWS_TOLD;
-	n->id = is_current(n) ? short_id(n->st) : 0;
-}
-
-static void
-proven(const struct server *srv, struct client_statement *n, uint32_t shape)
-{
-	compare(srv, n, shape);
-	assert(n->rows != ROWS_UNTOLD);
-	n->rows = n->describing == DESCRIBING_OTHER_TYPES || shape == SHAPE_UNKNOWN || shape != n->shape ? ROWS_CHANGED
-													 : ROWS_TOLD;
-	if (n->rows == ROWS_CHANGED)
-		row_shape_asked(n); /* it may be renewed; the new one need not be asked about */
-	n->id = n->rows == ROWS_TOLD && is_current(n) ? short_id(n->st) : 0;
-}
-
 /*
  * PostgreSQL's own types are declared when a statement is renewed, so they stay as the client knows them. Others may
  * have been dropped and created again: what the client sends does not fit those.
@@ -159,8 +130,18 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 	}
 	if (type == 'T')
 		shape = is_whole ? fields_row_shape(body, len) : SHAPE_UNKNOWN;
-	if (o->to == OWED_TO_STATEMENT)
-		proven(srv, n, shape);
-	else
-		told(srv, n, shape);
+	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_has_shape(n->st, shape))
+		statement_renew(n->st);
+	if (o->to != OWED_TO_STATEMENT) {
+		n->shape = shape;
+		n->rows = ROWS_TOLD;
+	} else {
+		assert(n->rows != ROWS_UNTOLD);
+		n->rows = n->describing == DESCRIBING_OTHER_TYPES || shape == SHAPE_UNKNOWN || shape != n->shape
+			      ? ROWS_CHANGED
+			      : ROWS_TOLD;
+		if (n->rows == ROWS_CHANGED)
+			row_shape_asked(n); /* it may be renewed; the new one need not be asked about */
+	}
+	n->id = n->rows == ROWS_TOLD && is_current(n) ? short_id(n->st) : 0;
 }

@@ -21,22 +21,18 @@ statements_of(const struct server *srv)
 	return x == NULL ? NULL : x->statements;
 }
 
-/* Returns the id that the message was sent with; the statement may have another one by now. */
-static uint64_t
-sent_id(const struct client_statement *n)
-{
-	uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->id;
-
-	return id <= n->st->id ? id : id - ((uint64_t)1 << 32);
-}
-
 static void
 settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum owed_end how)
 {
 	struct client_statements *s = statements_of(srv);
 
-	if (!is_made && n->st != NULL)
-		server_statements_settled(&srv->statements, sent_id(n), false, how == OWED_ANSWERED);
+	if (!is_made && n->st != NULL) {
+		/* The id that the message was sent with; the statement may have another one by now. */
+		uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->id;
+
+		server_statements_settled(&srv->statements, id <= n->st->id ? id : id - ((uint64_t)1 << 32), false,
+					  how == OWED_ANSWERED);
+	}
 	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
 		n->is_proven = true;
 		/* Else it depends on DDL that may be rolled back, and that others don't see yet. */

@@ -390,17 +390,6 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 	return STEP_SENT;
 }
 
-/*
- * Returns true if pgweir answered its Parse, and this is the client's first Describe. The statement on the server was
- * parsed for another client some time ago: PostgreSQL might choose other types for its open parameters now.
- */
-static bool
-asks_anew(struct exchange *x, const struct client_statement *n)
-{
-	return !n->is_proven && n->rows == ROWS_UNTOLD && n->id == 0 && statement_has_open_types(n->st) &&
-	       statement_presence_of(x, n->st) == STATEMENT_THERE;
-}
-
 void
 statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len)
 {
@@ -435,7 +424,12 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 {
 	enum feature_step step;
 
-	if (asks_anew(x, n) && x->srv->tx != 'E') {
+	/*
+	 * pgweir answered its Parse, and this is the client's first Describe: the statement on the server was parsed
+	 * for another client some time ago, and PostgreSQL might choose other types for its open parameters now.
+	 */
+	if (!n->is_proven && n->rows == ROWS_UNTOLD && n->id == 0 && statement_has_open_types(n->st) &&
+	    statement_presence_of(x, n->st) == STATEMENT_THERE && x->srv->tx != 'E') {
 		describe_anew(x, n, message, len);
 		return STEP_SENT;
 	}

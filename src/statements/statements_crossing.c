@@ -11,19 +11,16 @@
 #include <stdlib.h>
 
 static bool
-is_settled(const struct client_statement *n)
-{
-	return n->st != NULL && n->state == NAME_THERE && n->describing < DESCRIBING_TO_PROVE;
-}
-
-static bool
 may_cross(const struct client_statements *s)
 {
 	if (s->unnamed_under_way > 0 || s->unnamed != s->confirmed || s->is_clearing || s->oversize_count > 0)
 		return false;
-	for (uint32_t i = 0; i < s->slot_count; i++)
-		if (s->slots[i] != NULL && !is_settled(s->slots[i]))
+	for (uint32_t i = 0; i < s->slot_count; i++) {
+		const struct client_statement *n = s->slots[i];
+
+		if (n != NULL && (n->st == NULL || n->state != NAME_THERE || n->describing >= DESCRIBING_TO_PROVE))
 			return false;
+	}
 	return true;
 }
 

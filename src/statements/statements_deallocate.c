@@ -48,23 +48,11 @@ take_out_names(struct exchange *x, const struct request *m)
 	}
 }
 
-static void
-answer_deallocated(struct exchange *x, const char *tag)
-{
-	struct buf b = { 0 };
-
-	statements_forget_unnamed(x);
-	if (x->srv != NULL)
-		x->srv->unnamed_owner = 0; /* there it is still */
-	message_complete(&b, tag);
-	message_ready(&b, x->srv != NULL ? x->srv->tx : 'I');
-	exchange_answer_buf(x, &b);
-}
-
 enum feature_step
 statements_deallocate_here(struct exchange *x, const struct request *m)
 {
-	const struct server *srv = x->srv;
+	struct server *srv = x->srv;
+	struct buf b = { 0 };
 	const char *tag;
 
 	if (!request_begins_with(m, WORD_DEALLOCATE) || statements_pass_through(x) ||
@@ -77,7 +65,12 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 	tag = take_out_names(x, m);
 	if (tag == NULL)
 		return STEP_FORWARD;
-	answer_deallocated(x, tag);
+	statements_forget_unnamed(x);
+	if (srv != NULL)
+		srv->unnamed_owner = 0; /* there it is still */
+	message_complete(&b, tag);
+	message_ready(&b, srv != NULL ? srv->tx : 'I');
+	exchange_answer_buf(x, &b);
 	return STEP_SENT;
 }
 
