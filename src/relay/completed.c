@@ -111,10 +111,13 @@ complete_rarer(struct exchange *x, struct server *srv)
 	return listen_complete(x, tag);
 }
 
-/* Keeps the tag, of len bytes and a zero byte. Most are copied as two words, which overlap. */
-static inline void
-keep_tag(struct loan *loan, const char *text, size_t len)
+bool
+relay_completed(struct server *srv, const char *text, size_t len)
 {
+	struct exchange *x = srv->borrower;
+	struct loan *loan = &srv->loan;
+
+	/* Keeps the tag and its zero byte. Most are copied as two words, which overlap. */
 	if (len >= 7 && len < 16) {
 		memcpy(loan->tag_text, text, 8);
 		memcpy(loan->tag_text + len - 7, text + len - 7, 8);
@@ -125,15 +128,6 @@ keep_tag(struct loan *loan, const char *text, size_t len)
 		loan->tag_text[kept] = '\0';
 	}
 	loan->tag = tag_read(text);
-}
-
-bool
-relay_completed(struct server *srv, const char *text, size_t len)
-{
-	struct exchange *x = srv->borrower;
-	struct loan *loan = &srv->loan;
-
-	keep_tag(loan, text, len);
 	if (loan->commit.is_on)
 		commit_check_completed(x, loan->tag);
 	/* Nothing here depends on the commonest commands. */

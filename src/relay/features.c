@@ -108,25 +108,19 @@ features_request(struct exchange *x, struct request *m)
 
 /* --- an error --- */
 
-static void
-record_error(struct exchange *x, const struct error_fields *e)
+bool
+features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
 {
 	struct loan *loan = &x->srv->loan;
 
-	loan->end = LOAN_GOES_ON;
+	if (retry_wanted(x, e)) /* first: a request that is sent once more has not failed */
+		return true;
+	loan->end = LOAN_GOES_ON; /* from here on it has */
 	loan_note_undone(loan, UNDONE_FAILED);
 	memcpy(loan->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(loan->sqlstate));
 	if (fields_error_is_fatal(e)) /* a request that the client still sends begins another sqlstate */
 		server_keep_last_words(x->srv, e);
 	report_error(x->pool, EO_SERVER, e->sqlstate);
-}
-
-bool
-features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
-{
-	if (retry_wanted(x, e)) /* first: a request that is sent once more has not failed */
-		return true;
-	record_error(x, e); /* from here on it has */
 	if (x->commit == EXCHANGE_COMMITTING) /* if it is a COMMIT's, that is answered */
 		commit_check_error(x);
 	if (x->session != NULL) /* its effects are void, whatever the client is sent */

@@ -121,26 +121,18 @@ leave_server(struct exchange *x, struct server *srv)
 		pool_clean(srv, is_dirty, parts, *x->env->now_us);
 }
 
-/* Returns what is lost. */
-static const char *
-end_request(struct exchange *x, const struct fail *why)
-{
-	if (!exchange_is_ready(x) || x->replication != 0)
-		return NULL;
-	if (report_given_up(x, why))
-		return "a request was under way";
-	return x->srv != NULL && x->srv->tx != 'I' ? "a transaction was open" : NULL;
-}
-
 const char *
 relay_leave(struct exchange *x, const struct fail *why)
 {
-	const char *lost;
+	const char *lost = NULL;
 
 	state_stop_lingering(x);
 	if (x->ticket.is_waiting)
 		policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
-	lost = end_request(x, why);
+	if (exchange_is_ready(x) && x->replication == 0)
+		lost = report_given_up(x, why)		     ? "a request was under way"
+		       : x->srv != NULL && x->srv->tx != 'I' ? "a transaction was open"
+							     : NULL;
 	if (x->srv != NULL)
 		leave_server(x, x->srv);
 	assert(x->srv == NULL && !x->ticket.is_waiting);

@@ -236,27 +236,20 @@ on_notification(struct server *srv, const uint8_t *message, size_t len)
 	return !x->is_session && listen_notification(x, message, len);
 }
 
-/*
- * default_transaction_read_only was reported, and it was not this client that has set it: the operator has, to make a
- * primary one no longer. The server is closed when it is returned.
- */
-static bool
-is_of_operator(const struct exchange *x, struct server *srv, const char *value)
-{
-	bool sets_nothing = (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0;
-
-	if (x != NULL && x->pool != NULL && sets_nothing && strcmp(value, "on") == 0 && loss_of_primary(x, "25006"))
-		server_condemn(srv, SERVER_MISPLACED);
-	return srv->fitness == SERVER_MISPLACED;
-}
-
 static bool
 on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
 {
 	struct exchange *x = srv->borrower;
 
-	if (strcasecmp(name, "default_transaction_read_only") == 0 && is_of_operator(x, srv, value))
-		return true;
+	if (strcasecmp(name, "default_transaction_read_only") == 0) {
+		/* If this client has not set it, the operator has, to make a primary one no longer. The server is
+		 * closed when it is returned. */
+		if (x != NULL && x->pool != NULL && (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0 &&
+		    strcmp(value, "on") == 0 && loss_of_primary(x, "25006"))
+			server_condemn(srv, SERVER_MISPLACED);
+		if (srv->fitness == SERVER_MISPLACED)
+			return true;
+	}
 	if (x != NULL && x->session != NULL && is_passed && state_hides_parameter(x, name))
 		return true;
 	if (x == NULL || !is_passed || !exchange_is_ready(x) || image_is_read_only(name))

@@ -197,21 +197,15 @@ is_shown(const struct exchange *x, const struct server *srv)
 	return there == 0 || there != o->total; /* else nothing of the batch was sent early */
 }
 
-/* All that the client has on this server is the copy, and it was shown nothing of it. */
-static bool
-has_whole_copy(struct exchange *x, const struct server *srv)
-{
-	const struct sent_copy *sent = &srv->loan.sent;
-
-	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay && srv->tx == 'I' &&
-	       !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 && sent->state != SENT_CUT &&
-	       x->body_left == 0 && (!sent->is_later || !state_is_dirty(x));
-}
-
 bool
 resend_is_possible(struct exchange *x, const struct server *srv)
 {
-	return has_whole_copy(x, srv) && is_copy_harmless(x, &srv->loan.sent.copy);
+	const struct sent_copy *sent = &srv->loan.sent;
+
+	/* All that the client has on this server is the copy, and it was shown nothing of it. */
+	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay && srv->tx == 'I' &&
+	       !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 && sent->state != SENT_CUT &&
+	       x->body_left == 0 && (!sent->is_later || !state_is_dirty(x)) && is_copy_harmless(x, &sent->copy);
 }
 
 /* --- it is relayed again --- */

@@ -393,22 +393,16 @@ send_named(struct request_walk *w, const struct frame *f)
 	return WALK_ON;
 }
 
-/* PostgreSQL ignores Syncs between an Execute and the end of its COPY IN. Returns true if another one will be due. */
-static bool
-ends_copy_of_execute(const struct ledger *l)
-{
-	uint32_t n = l->count;
-	const struct owed *o = NULL;
-
-	while (n > 0 && (o = ledger_at(l, n - 1))->kind == OWED_SYNC)
-		n--;
-	return n > 0 && o->kind == OWED_EXECUTE;
-}
-
 static enum walk_result
 send_copy_end(struct request_walk *w, const struct frame *f)
 {
-	if (ends_copy_of_execute(&w->x->srv->ledger))
+	const struct ledger *l = &w->x->srv->ledger;
+	const struct owed *o = NULL;
+
+	/* PostgreSQL ignores Syncs between an Execute and the end of its COPY IN: another one will be due. */
+	for (uint32_t n = l->count; n > 0 && (o = ledger_at(l, n - 1))->kind == OWED_SYNC;)
+		n--;
+	if (o != NULL && o->kind == OWED_EXECUTE)
 		w->x->srv->is_synced = false;
 	ledger_push(&w->x->srv->ledger, OWED_COPY_END, OWED_TO_CLIENT, NULL);
 	return walk_forward(w, 0, FRAME_HEAD_LEN + (size_t)f->body_len);
