@@ -176,13 +176,19 @@ put_failure(struct password_process *process, struct fail *why, const char *what
 	return fail_hint(why, "Run it by hand as pgweir's user, with PGHOST, PGPORT, PGUSER and PGDATABASE set.");
 }
 
-/* The first line is the password. */
 static int
-take_password(struct password_process *process, char **password, struct fail *why)
+conclude(struct password_process *process, int status, char **password, struct fail *why)
 {
 	char *line = process->out_bytes;
 	size_t len = strcspn(line, "\r\n");
 
+	if (process->is_late)
+		return fail_set(why, "08001", "it took longer than %d s", (int)(TIMEOUT_US / US_PER_S));
+	if (WIFSIGNALED(status))
+		return put_failure(process, why, "it was terminated by signal", WTERMSIG(status));
+	if (WEXITSTATUS(status) != 0)
+		return put_failure(process, why, "exit status", WEXITSTATUS(status));
+	/* The first line is the password. */
 	if (process->out_len > OUT_MAX)
 		return fail_set(why, "08001", "it printed more than %d bytes", OUT_MAX);
 	if (len == 0)
@@ -191,18 +197,6 @@ take_password(struct password_process *process, char **password, struct fail *wh
 		return fail_set(why, "08001", "it printed a zero byte");
 	*password = strndup(line, len);
 	return *password != NULL ? 1 : fail_set(why, "53200", "no memory for the password");
-}
-
-static int
-conclude(struct password_process *process, int status, char **password, struct fail *why)
-{
-	if (process->is_late)
-		return fail_set(why, "08001", "it took longer than %d s", (int)(TIMEOUT_US / US_PER_S));
-	if (WIFSIGNALED(status))
-		return put_failure(process, why, "it was terminated by signal", WTERMSIG(status));
-	if (WEXITSTATUS(status) != 0)
-		return put_failure(process, why, "exit status", WEXITSTATUS(status));
-	return take_password(process, password, why);
 }
 
 int

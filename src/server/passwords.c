@@ -140,12 +140,6 @@ is_good(const struct password_entry *e)
 	return e->password != NULL && *e->of->now_us - e->got_us < e->order.ttl_us;
 }
 
-static bool
-is_old(const struct password_entry *e)
-{
-	return e->password != NULL && *e->of->now_us - e->got_us >= e->order.ttl_us / 5 * 4;
-}
-
 /* Runs the command, unless it runs, must wait after a failure, or too many others run: then the tick comes back. */
 static void
 run_command(struct password_entry *e)
@@ -276,7 +270,8 @@ passwords_tick(struct passwords *p)
 
 	for (e = TAILQ_FIRST(&p->entries); e != NULL; e = next) {
 		next = TAILQ_NEXT(e, link);
-		if (!TAILQ_EMPTY(&e->waiting) || (is_old(e) && e->asked_us >= e->got_us))
+		if (!TAILQ_EMPTY(&e->waiting) ||
+		    (e->password != NULL && now_us - e->got_us >= e->order.ttl_us / 5 * 4 && e->asked_us >= e->got_us))
 			run_command(e);
 		else if (e->process == NULL && now_us - e->asked_us > FORGET_US)
 			password_entry_free(e);

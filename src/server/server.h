@@ -199,7 +199,7 @@ struct reset_order {
 	const char *question;
 };
 
-/* The cancel of what the borrower has left running: cancel_what_runs(). */
+/* The cancel of what the borrower has left running: server_reset_next(). */
 enum reset_cancel {
 	RESET_CANCEL_DUE,
 	RESET_CANCEL_OURS, /* a request of pgweir's own ahead of it was cancelled; it is still to be */
@@ -290,7 +290,7 @@ struct server {
 	uint8_t end_line; /* enum server_end_line */
 	bool was_owing; /* something was owed to the borrower when it ended; set by server_let_go(), never cleared */
 	/* PostgreSQL has answered the startup packet, and is neither starting up nor shutting down. Set by
-	 * server_login.c, cleared by forget_host(). */
+	 * server_login.c, cleared by redial(). */
 	bool is_there;
 	/* The list below was made before its FATAL skipped some of it. Set and cleared by on_error(). */
 	bool is_owed_listed;

@@ -13,27 +13,12 @@
 
 #define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* of all that a server says while it logs us in */
 
-/* Forgets what one host has sent before the next is tried: its cancel key would hit somebody else's process there. */
-static int
-forget_host(struct server *srv)
-{
-	struct image *empty = image_empty(srv->env->images);
-
-	if (empty == NULL)
-		return -1;
-	image_unref(srv->image);
-	srv->image = empty;
-	srv->pid = 0;
-	srv->is_there = false;
-	OPENSSL_cleanse(srv->key, sizeof(srv->key));
-	srv->key_len = 0;
-	return 0;
-}
-
 /* Starts again with the host at host_index. */
 static int
 redial(struct server *srv)
 {
+	struct image *empty = image_empty(srv->env->images);
+
 	stream_close(&srv->stream);
 	server_login_free(srv->login);
 	srv->login = NULL;
@@ -41,7 +26,16 @@ redial(struct server *srv)
 	srv->carry = NULL;
 	srv->carry_len = 0;
 	srv->bytes_in = srv->ledger.body_left = 0;
-	return forget_host(srv) == 0 && server_step(srv, SE_NEXT_HOST) == 0 && server_dial_host(srv) == 0 ? 0 : -1;
+	if (empty == NULL)
+		return -1;
+	/* Forgets what the host has sent: its cancel key would hit somebody else's process on the next. */
+	image_unref(srv->image);
+	srv->image = empty;
+	srv->pid = 0;
+	srv->is_there = false;
+	OPENSSL_cleanse(srv->key, sizeof(srv->key));
+	srv->key_len = 0;
+	return server_step(srv, SE_NEXT_HOST) == 0 && server_dial_host(srv) == 0 ? 0 : -1;
 }
 
 void

@@ -152,18 +152,11 @@ no_secret(const struct server *srv, const char *asked, struct fail *why)
 			 "verifier only works when the client logs in with SCRAM and the server has the same one.");
 }
 
-/* Returns true if nobody else can read the connection. */
-static bool
-is_private(const struct server *srv)
-{
-	return stream_tls(&srv->stream) != NULL || srv->peer.ss_family == AF_UNIX ||
-	       network_is_loopback((const struct sockaddr *)&srv->peer);
-}
-
 static int
 answer_cleartext(struct server *srv, struct fail *why)
 {
-	if (!is_private(srv)) {
+	if (stream_tls(&srv->stream) == NULL && srv->peer.ss_family != AF_UNIX &&
+	    !network_is_loopback((const struct sockaddr *)&srv->peer)) { /* others may read it */
 		fail_set(why, "28000",
 			 "PostgreSQL at %s asks for a password in clear text over a connection without TLS",
 			 srv->address);

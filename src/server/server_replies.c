@@ -14,19 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Returns true if pgweir reads the rows of replies with this purpose. */
-static bool
-is_read_by_us(uint8_t to)
-{
-	return to == OWED_TO_PROBE || to == OWED_TO_RESET || to == OWED_TO_OWNER || to == OWED_TO_COMMIT;
-}
-
 static bool
 is_looked_into(const struct server *srv, uint8_t type)
 {
+	uint8_t to = srv->ledger.count > 0 ? ledger_head(&srv->ledger)->to : OWED_TO_CLIENT;
+
 	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' || type == 'A' || type == 'N' ||
-	       (type == 'D' && srv->loan.next_row_is_true) ||
-	       (type == 'D' && srv->ledger.count > 0 && is_read_by_us(ledger_head(&srv->ledger)->to));
+	       (type == 'D' && (srv->loan.next_row_is_true || to == OWED_TO_PROBE || to == OWED_TO_RESET ||
+				to == OWED_TO_OWNER || to == OWED_TO_COMMIT)); /* rows that pgweir reads */
 }
 
 /* Returns true if the message answers a Describe with a ref, whose owner wants to see it. */
@@ -50,19 +45,6 @@ pass_run(struct walk *w)
 	if (w->at > w->run && w->srv->borrower != NULL)
 		w->srv->env->ops->pass(w->srv, w->p + w->run, w->at - w->run);
 	w->run = w->at;
-}
-
-/* Passes the replies to requests that were answered before this one. */
-static void
-pass_earlier(struct walk *w)
-{
-	size_t at = w->at;
-
-	if (w->request <= w->run)
-		return;
-	w->at = w->request;
-	pass_run(w);
-	w->at = at;
 }
 
 /* Gives the replies of ours whose turn has come. */
@@ -136,38 +118,6 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 	return 0;
 }
 
-/* The warning of a failed pg_cancel_backend() may be in any language: its digits and routine are the same. */
-static bool
-got_notice(struct walk *w, const uint8_t *body, size_t len)
-{
-	struct server *srv = w->srv;
-	struct error_fields e;
-	const char *digits;
-
-	fields_error(body, len, &e);
-	if (e.routine == NULL || e.sqlstate == NULL || e.message == NULL || strcmp(e.sqlstate, "01000") != 0 ||
-	    strcmp(e.routine, "pg_signal_backend") != 0)
-		return false;
-	pass_run(w);
-	digits = e.message + strcspn(e.message, "0123456789");
-	srv->loan.next_row_is_true = srv->env->ops->no_such_pid(srv, (uint32_t)strtoul(digits, NULL, 10));
-	return srv->loan.next_row_is_true;
-}
-
-/* If the row after that warning is one boolean, passes true instead of false. */
-static bool
-made_true(struct walk *w, const uint8_t *body, size_t len)
-{
-	static const uint8_t text[] = "D\0\0\0\13\0\1\0\0\0\1t", binary[] = "D\0\0\0\13\0\1\0\0\0\1\1";
-
-	w->srv->loan.next_row_is_true = false;
-	if (len != 7 || memcmp(body, text + FRAME_HEAD_LEN, 6) != 0 || (body[6] != 'f' && body[6] != 0))
-		return false;
-	pass_run(w);
-	w->srv->env->ops->pass(w->srv, body[6] == 'f' ? text : binary, sizeof(text) - 1);
-	return true;
-}
-
 /* Accepts EmptyQueryResponse, then ReadyForQuery outside a transaction; else only notices, parameters, errors. */
 static bool
 is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
@@ -228,20 +178,41 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 static void
 inspect_notice(struct walk *w, struct reply *r)
 {
+	struct server *srv = w->srv;
+	struct error_fields e;
+	const char *digits;
+
 	if (!r->is_passed)
 		return;
 	if (r->is_whole && fields_notice_is_skip(r->body, r->body_len))
-		w->srv->loan.skips++;
-	r->is_passed = !got_notice(w, r->body, r->body_len);
+		srv->loan.skips++;
+	/* The warning of a failed pg_cancel_backend() may be in any language: its digits and routine are the same. */
+	fields_error(r->body, r->body_len, &e);
+	if (e.routine == NULL || e.sqlstate == NULL || e.message == NULL || strcmp(e.sqlstate, "01000") != 0 ||
+	    strcmp(e.routine, "pg_signal_backend") != 0)
+		return;
+	pass_run(w);
+	digits = e.message + strcspn(e.message, "0123456789");
+	srv->loan.next_row_is_true = srv->env->ops->no_such_pid(srv, (uint32_t)strtoul(digits, NULL, 10));
+	r->is_passed = !srv->loan.next_row_is_true;
 }
 
 static void
 inspect_row(struct walk *w, struct reply *r)
 {
+	static const uint8_t text[] = "D\0\0\0\13\0\1\0\0\0\1t", binary[] = "D\0\0\0\13\0\1\0\0\0\1\1";
 	struct server *srv = w->srv;
 
-	if (r->is_passed && srv->loan.next_row_is_true)
-		r->is_passed = !made_true(w, r->body, r->body_len);
+	if (r->is_passed && srv->loan.next_row_is_true) {
+		srv->loan.next_row_is_true = false;
+		/* If the row after that warning is one boolean, passes true instead of false. */
+		if (r->body_len == 7 && memcmp(r->body, text + FRAME_HEAD_LEN, 6) == 0 &&
+		    (r->body[6] == 'f' || r->body[6] == 0)) {
+			pass_run(w);
+			srv->env->ops->pass(srv, r->body[6] == 'f' ? text : binary, sizeof(text) - 1);
+			r->is_passed = false;
+		}
+	}
 	if (r->to == OWED_TO_PROBE)
 		srv->env->ops->probe_row(srv, r->body, r->body_len, r->is_whole);
 	else if (r->to == OWED_TO_RESET)
@@ -318,8 +289,13 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 
 	srv->tx = tx;
 	srv->is_synced = srv->is_synced || srv->ledger.count == 0;
-	if (srv->tx != 'I')
-		pass_earlier(w); /* request_done may end the client */
+	if (srv->tx != 'I' && w->request > w->run) { /* passes earlier replies: request_done may end the client */
+		size_t at = w->at;
+
+		w->at = w->request;
+		pass_run(w);
+		w->at = at;
+	}
 	w->request = w->at;
 	if (ended->to == OWED_TO_CLIENT && srv->borrower != NULL) {
 		if (srv->env->ops->request_done(srv, ended))

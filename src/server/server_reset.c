@@ -69,22 +69,6 @@ server_forget_session(struct server *srv)
 	return image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0));
 }
 
-/* Cancels the borrower's request once. One of pgweir's own may be stuck ahead of it, or another cancel under way. */
-static void
-cancel_what_runs(struct server *srv)
-{
-	uint64_t since_us;
-	bool is_ours = ledger_owes_us(&srv->ledger, &since_us);
-
-	if (srv->ledger.count == 0)
-		srv->reset.cancel = RESET_CANCEL_NOT_DUE;
-	if (srv->reset.cancel == RESET_CANCEL_NOT_DUE || srv->cancel != NULL ||
-	    (is_ours && srv->reset.cancel == RESET_CANCEL_OURS))
-		return;
-	server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
-	srv->reset.cancel = is_ours ? RESET_CANCEL_OURS : RESET_CANCEL_NOT_DUE;
-}
-
 /* Settings are reset, and connect_query's with them. One that has failed would fail again. */
 static void
 owe_connect_query(struct server *srv)
@@ -248,9 +232,18 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 void
 server_reset_next(struct server *srv)
 {
+	uint64_t since_us;
+	bool is_ours = ledger_owes_us(&srv->ledger, &since_us);
 	struct fail why;
 
-	cancel_what_runs(srv);
+	if (srv->ledger.count == 0)
+		srv->reset.cancel = RESET_CANCEL_NOT_DUE;
+	/* Cancels the borrower's request once. One of pgweir's own may be stuck ahead of it, or a cancel under way. */
+	if (srv->reset.cancel != RESET_CANCEL_NOT_DUE && srv->cancel == NULL &&
+	    (!is_ours || srv->reset.cancel != RESET_CANCEL_OURS)) {
+		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
+		srv->reset.cancel = is_ours ? RESET_CANCEL_OURS : RESET_CANCEL_NOT_DUE;
+	}
 	if (srv->ledger.copy == COPY_BOTH || srv->ledger.trust != LEDGER_SYNCHRONISED || srv->fitness != SERVER_FIT ||
 	    !buf_ok(&srv->reset.names) || !buf_ok(&srv->reset.remote)) {
 		fail_set(&why, "08006", "a connection that can't be cleaned is closed");
