@@ -37,19 +37,12 @@ known_close(struct known_reader *r, struct known *k)
 	return known_skip_word(r, "all") ? KNOWN_CLOSE_ALL : KNOWN_NOT;
 }
 
-/* ISOLATION LEVEL SERIALIZABLE, READ ONLY, NOT DEFERRABLE, with or without commas. */
-static void
-skip_modes(struct known_reader *r)
-{
-	while (r->token.kind == SQL_WORD || known_is_char(r, ','))
-		known_next(r);
-}
-
 enum known_kind
 known_begin_transaction(struct known_reader *r, struct known *k)
 {
 	(void)k;
-	skip_modes(r);
+	while (r->token.kind == SQL_WORD || known_is_char(r, ','))
+		known_next(r);
 	return KNOWN_BEGIN;
 }
 

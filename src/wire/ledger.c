@@ -196,22 +196,6 @@ begin_copy_in(struct ledger *l)
 	l->count = keep;
 }
 
-/* An extended message failed: the server skips everything up to the next Sync. */
-static void
-skip_to_sync(struct ledger *l)
-{
-	enum owed_end how = OWED_FAILED;
-
-	while (l->count > 0 && l->ring[l->head].kind != OWED_SYNC) {
-		struct owed o = take_head(l);
-
-		l->requests_gone += owed_ends_client_request(&o);
-		settle(l, &o, how);
-		how = OWED_SKIPPED;
-	}
-	l->intake = l->count == 0 ? INTAKE_SYNC : INTAKE_ALL;
-}
-
 static enum ledger_verdict
 verdict_of(const struct owed *o)
 {
@@ -237,8 +221,19 @@ receive_error(struct ledger *l)
 		l->trust = LEDGER_IN_DOUBT; /* nobody knows whether the failure came before the Sync was read */
 	if (owed_ends_request(o))
 		end_copy(l); /* ReadyForQuery follows without a Sync */
-	else
-		skip_to_sync(l);
+	else {
+		enum owed_end how = OWED_FAILED;
+
+		/* An extended message failed: the server skips everything up to the next Sync. */
+		while (l->count > 0 && l->ring[l->head].kind != OWED_SYNC) {
+			struct owed gone = take_head(l);
+
+			l->requests_gone += owed_ends_client_request(&gone);
+			settle(l, &gone, how);
+			how = OWED_SKIPPED;
+		}
+		l->intake = l->count == 0 ? INTAKE_SYNC : INTAKE_ALL;
+	}
 	return v;
 }
 

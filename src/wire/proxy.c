@@ -85,26 +85,13 @@ read_words(char *const words[5], struct proxy_header *out, struct fail *why)
 	return PROXY_OK;
 }
 
-/* line: what stands between "PROXY " and CR LF. */
-static enum proxy_result
-read_line(char *line, struct proxy_header *out, struct fail *why)
-{
-	char *words[5], *rest = line;
-
-	if (strcmp(line, "UNKNOWN") == 0 || strncmp(line, "UNKNOWN ", 8) == 0)
-		return PROXY_OK;
-	for (size_t i = 0; i < 5; i++)
-		if ((words[i] = strsep(&rest, " ")) == NULL)
-			return bad(why, "it has too few fields");
-	return rest == NULL ? read_words(words, out, why) : bad(why, "it has too many fields");
-}
-
 static enum proxy_result
 parse_v1(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail *why)
 {
 	size_t seen = len < PROXY_V1_MAX ? len : PROXY_V1_MAX, line_len;
 	const uint8_t *end = memchr(bytes, '\n', seen);
 	char line[PROXY_V1_MAX];
+	char *words[5], *rest = line;
 
 	if (end == NULL)
 		return len < PROXY_V1_MAX ? PROXY_PARTIAL : bad(why, "its line does not end");
@@ -117,7 +104,12 @@ parse_v1(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail
 	if (strlen(line) != line_len)
 		return bad(why, "there is a zero byte in it");
 	out->len = (size_t)(end - bytes) + 1;
-	return read_line(line, out, why);
+	if (strcmp(line, "UNKNOWN") == 0 || strncmp(line, "UNKNOWN ", 8) == 0)
+		return PROXY_OK;
+	for (size_t i = 0; i < 5; i++)
+		if ((words[i] = strsep(&rest, " ")) == NULL)
+			return bad(why, "it has too few fields");
+	return rest == NULL ? read_words(words, out, why) : bad(why, "it has too many fields");
 }
 
 /* --- version 2: binary --- */
