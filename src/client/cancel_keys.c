@@ -225,7 +225,6 @@ is_taken(const struct cancel_keys *keys, uint32_t pid, uint32_t secret, unsigned
 
 	if (tries < TRIES_MAX && count_pid(keys, pid, &one) > 0)
 		return true;
-
 	wire_set_u32(bytes, secret);
 	return find_key(keys, pid, bytes, sizeof(bytes)) != NULL;
 }

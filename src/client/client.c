@@ -30,15 +30,6 @@ static void on_readable(struct stream *s);
 static void on_readable_beside_others(struct stream *s);
 static void on_drained(struct stream *s);
 
-static const struct stream_ops *
-stream_ops(const struct client_env *env)
-{
-	static const struct stream_ops alone = { on_readable, on_drained },
-				       beside_others = { on_readable_beside_others, on_drained };
-
-	return env->crew[1] == NULL ? &alone : &beside_others;
-}
-
 static struct client_env *
 door_of(const struct client_env *env)
 {
@@ -96,7 +87,11 @@ client_free_later(struct grave *g)
 static struct client *
 begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
-	if (c == NULL || stream_open(&c->x.stream, env->x.base, fd, stream_ops(env)) < 0) {
+	static const struct stream_ops alone = { on_readable, on_drained },
+				       beside_others = { on_readable_beside_others, on_drained };
+
+	if (c == NULL ||
+	    stream_open(&c->x.stream, env->x.base, fd, env->crew[1] == NULL ? &alone : &beside_others) < 0) {
 		if (c == NULL)
 			close(fd);
 		env->x.counters->rejected[RJ_MAX_MEMORY]++;

@@ -23,20 +23,6 @@ port_of(const struct config *config)
 }
 
 static void
-put_peer(const struct client *c, char *out, size_t size)
-{
-	struct ucred who = { 0 };
-	socklen_t len = sizeof(who);
-
-	if (!c->is_unix) {
-		client_peer_text(c, out, size);
-		return;
-	}
-	getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
-	snprintf(out, size, "unix(%ld):%u", (long)who.pid, port_of(c->x.env->config));
-}
-
-static void
 put_names(const struct client *c, const char **database, const char **user)
 {
 	*database = *user = NULL;
@@ -56,10 +42,16 @@ log_line(const struct client *c, const char *fmt, ...)
 {
 	const char *database, *user;
 	char peer[80], text[FAIL_TEXT_MAX + 256];
+	struct ucred who = { 0 };
+	socklen_t len = sizeof(who);
 	va_list ap;
 
 	put_names(c, &database, &user);
-	put_peer(c, peer, sizeof(peer));
+	if (c->is_unix) {
+		getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
+		snprintf(peer, sizeof(peer), "unix(%ld):%u", (long)who.pid, port_of(c->x.env->config));
+	} else
+		client_peer_text(c, peer, sizeof(peer));
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);

@@ -261,19 +261,6 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	buf_fini(&out);
 }
 
-static void
-tell_those_that_wait(struct client_env *env, uint64_t now_us)
-{
-	struct client *c, *next;
-
-	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, all);
-		if (c->x.state == CL_IN_LINE && !c->x.ticket.is_wait_logged &&
-		    is_late(now_us, c->x.ticket.since_us, env->x.config->wait_notify_us))
-			tell_that_it_waits(c, now_us);
-	}
-}
-
 /* server_fast_close. */
 static void
 end_outdated(struct client_env *env)
@@ -316,9 +303,16 @@ clients_renew_query_budget(struct client_env *env)
 void
 clients_tick(struct client_env *env, uint64_t now_us)
 {
+	struct client *c, *next;
+
 	clients_renew_query_budget(env);
 	if (env->x.config->wait_notify_us > 0 && is_anyone_waiting_long(env, now_us))
-		tell_those_that_wait(env, now_us);
+		for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
+			next = TAILQ_NEXT(c, all);
+			if (c->x.state == CL_IN_LINE && !c->x.ticket.is_wait_logged &&
+			    is_late(now_us, c->x.ticket.since_us, env->x.config->wait_notify_us))
+				tell_that_it_waits(c, now_us);
+		}
 	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;) {
 		end_late_ones(e, now_us);
 		client_watch_pool(env, e, now_us);

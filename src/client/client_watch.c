@@ -186,13 +186,17 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 			  waited, t->detail);
 }
 
+/* Each is logged once: told_us is the one that was. */
 static void
-tell_transaction(const struct client_env *env, const struct server *srv, const char *event, uint64_t since_us,
-		 uint64_t now_us)
+watch_since(const struct client_env *env, const struct server *srv, const char *event, uint64_t since_us,
+	    uint64_t *told_us, uint64_t limit_us, uint64_t now_us)
 {
 	struct client_about about;
 	char words[CLIENT_WORDS_MAX];
 
+	if (limit_us == 0 || since_us == 0 || *told_us == since_us || now_us < since_us || now_us - since_us < limit_us)
+		return;
+	*told_us = since_us;
 	client_about(srv->borrower, &about);
 	client_words(&about, words, sizeof(words));
 	about.log.event = event;
@@ -205,36 +209,10 @@ tell_transaction(const struct client_env *env, const struct server *srv, const c
 		  doing(srv), srv->id, srv->address, srv->pid);
 }
 
-/* Each is logged once: told_us is the one that was. */
-static void
-watch_since(const struct client_env *env, const struct server *srv, const char *event, uint64_t since_us,
-	    uint64_t *told_us, uint64_t limit_us, uint64_t now_us)
-{
-	if (limit_us == 0 || since_us == 0 || *told_us == since_us || now_us < since_us || now_us - since_us < limit_us)
-		return;
-	*told_us = since_us;
-	tell_transaction(env, srv, event, since_us, now_us);
-}
-
-static void
-watch_transactions(const struct client_env *env, struct server *srv, uint64_t now_us)
-{
-	const struct config *config = env->x.config;
-	const struct exchange *x = srv->borrower;
-	struct loan *loan = &srv->loan;
-
-	if (x == NULL || x->srv != srv || !exchange_is_ready(x) || x->replication != 0)
-		return;
-	watch_since(env, srv, "long_transaction", loan->tx_started_us, &loan->long_told_us,
-		    config->log_long_transaction_us, now_us);
-	if (srv->tx != 'I' && srv->ledger.count == 0)
-		watch_since(env, srv, "idle_transaction", loan->idle_in_tx_us, &loan->idle_told_us,
-			    config->log_idle_transaction_us, now_us);
-}
-
 void
 client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us)
 {
+	const struct config *config = env->x.config;
 	struct timeouts *t = pool->timeouts;
 	struct server *srv;
 
@@ -246,6 +224,16 @@ client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_
 			t->told_us = now_us;
 		}
 	}
-	TAILQ_FOREACH(srv, &pool->servers, all)
-		watch_transactions(env, srv, now_us);
+	TAILQ_FOREACH(srv, &pool->servers, all) {
+		const struct exchange *x = srv->borrower;
+		struct loan *loan = &srv->loan;
+
+		if (x == NULL || x->srv != srv || !exchange_is_ready(x) || x->replication != 0)
+			continue;
+		watch_since(env, srv, "long_transaction", loan->tx_started_us, &loan->long_told_us,
+			    config->log_long_transaction_us, now_us);
+		if (srv->tx != 'I' && srv->ledger.count == 0)
+			watch_since(env, srv, "idle_transaction", loan->idle_in_tx_us, &loan->idle_told_us,
+				    config->log_idle_transaction_us, now_us);
+	}
 }

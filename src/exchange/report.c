@@ -226,18 +226,6 @@ since(uint64_t later, uint64_t earlier)
 	return earlier != 0 && later > earlier ? later - earlier : 0;
 }
 
-/* The last CommandComplete's words without their counts. */
-static void
-words_of(const char *tag, char words[static sizeof(((struct loan *)0)->tag_text)])
-{
-	memcpy(words, tag, sizeof(((struct loan *)0)->tag_text));
-	for (char *p = strchr(words, ' '); p != NULL; p = strchr(p + 1, ' '))
-		if (p[1] >= '0' && p[1] <= '9') {
-			*p = '\0';
-			return;
-		}
-}
-
 /* The client's image may be of another transaction. */
 unsigned
 report_sql_options(const struct exchange *x)
@@ -298,7 +286,13 @@ report_send(struct exchange *x, struct server *srv, struct request_report *r, co
 	r->client_id = x->ticket.id;
 	r->event = event;
 	if (srv != NULL) {
-		words_of(srv->loan.tag_text, tag);
+		/* The last CommandComplete's words without their counts. */
+		memcpy(tag, srv->loan.tag_text, sizeof(tag));
+		for (char *p = strchr(tag, ' '); p != NULL; p = strchr(p + 1, ' '))
+			if (p[1] >= '0' && p[1] <= '9') {
+				*p = '\0';
+				break;
+			}
 		r->tag = tag;
 	}
 	x->env->on_report(x->env->owner, r);
