@@ -191,38 +191,23 @@ find_busy(const struct blocking *b, const char *address)
 	return NULL;
 }
 
-static void
-look_at(struct question *q, uint64_t now_us)
-{
-	const struct pool *e = q->dedicated.srv == NULL ? find_busy(q->all, q->address) : NULL;
-
-	if (now_us >= q->deadline_us)
-		give_up(q);
-	else if (e != NULL)
-		try_to_connect(q, e, now_us);
-}
-
 void
 blocking_tick(struct blocking *b, uint64_t now_us)
 {
-	for (size_t i = 0; i < b->question_count; i++)
-		if (b->questions[i]->is_open)
-			look_at(b->questions[i], now_us);
+	for (size_t i = 0; i < b->question_count; i++) {
+		struct question *q = b->questions[i];
+		const struct pool *e;
+
+		if (!q->is_open)
+			continue;
+		if (now_us >= q->deadline_us)
+			give_up(q);
+		else if (q->dedicated.srv == NULL && (e = find_busy(b, q->address)) != NULL)
+			try_to_connect(q, e, now_us);
+	}
 }
 
 /* --- one question --- */
-
-/* A name may have several hosts, and this may be another than was meant: what counts is who is busy on this one. */
-static void
-choose_servers(struct question *q, const char *address)
-{
-	const struct server *srv;
-
-	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
-		TAILQ_FOREACH(srv, &e->servers, all)
-			if (q->count < BLOCKING_SERVERS_MAX && is_busy(srv) && strcmp(srv->address, address) == 0)
-				q->servers[q->count++] = (struct blocked){ .server_id = srv->id, .pid = srv->pid };
-}
 
 static void
 put_pids(const struct question *q, struct buf *to)
@@ -247,9 +232,14 @@ on_up(struct dedicated *d)
 {
 	struct question *q = question_of(d);
 	struct server *srv = d->srv;
+	const struct server *s;
 	struct buf b = { 0 };
 
-	choose_servers(q, srv->address);
+	/* A name may have several hosts, and this may be another than was meant: who is busy on this one counts. */
+	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
+		TAILQ_FOREACH(s, &e->servers, all)
+			if (q->count < BLOCKING_SERVERS_MAX && is_busy(s) && strcmp(s->address, srv->address) == 0)
+				q->servers[q->count++] = (struct blocked){ .server_id = s->id, .pid = s->pid };
 	put_pids(q, &b);
 	ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL);
 	server_owe_sync(srv, OWED_TO_PROBE);

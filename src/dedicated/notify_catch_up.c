@@ -13,16 +13,6 @@
 
 enum { WAITS_NONE, WAITS_NOW, WAITS_NEXT, WAITS_CAUGHT };
 
-static struct notify_subscribers *
-waits_in(struct notify_subscriber *subscriber)
-{
-	struct notify_listener *listener = subscriber->listener;
-
-	return subscriber->waits == WAITS_NOW	 ? &listener->catching
-	       : subscriber->waits == WAITS_NEXT ? &listener->catching_next
-						 : &listener->caught;
-}
-
 bool
 notify_catch_up(struct notify_subscriber *subscriber)
 {
@@ -46,9 +36,15 @@ notify_catch_up(struct notify_subscriber *subscriber)
 void
 notify_catch_up_no_more(struct notify_subscriber *subscriber)
 {
+	struct notify_listener *listener = subscriber->listener;
+	struct notify_subscribers *list;
+
 	if (subscriber->waits == WAITS_NONE)
 		return;
-	TAILQ_REMOVE(waits_in(subscriber), subscriber, wait);
+	list = subscriber->waits == WAITS_NOW	 ? &listener->catching
+	       : subscriber->waits == WAITS_NEXT ? &listener->catching_next
+						 : &listener->caught;
+	TAILQ_REMOVE(list, subscriber, wait);
 	subscriber->waits = WAITS_NONE;
 }
 

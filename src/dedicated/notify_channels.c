@@ -66,19 +66,13 @@ make_due(struct notify_listener *listener, struct notify_channel *ch)
 	TAILQ_INSERT_TAIL(notify_due_list(listener, ch), ch, due);
 }
 
-static bool
-has_few(const struct notify_subscription *m)
-{
-	return m->subscriber->subscriptions <= NOTIFY_FEW;
-}
-
 /* Somebody has joined: if it has few channels, this one is due ahead of many. */
 static void
 prefer(struct notify_listener *listener, struct notify_channel *ch, const struct notify_subscription *m)
 {
 	bool is_due = ch->is_due;
 
-	if (ch->is_of_few || !has_few(m))
+	if (ch->is_of_few || m->subscriber->subscriptions > NOTIFY_FEW)
 		return;
 	if (is_due)
 		leave_line(listener, ch);
@@ -97,7 +91,7 @@ prefer_anew(struct notify_channel *ch)
 	ch->is_of_few = false;
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		TAILQ_FOREACH(m, lists[i], link)
-			if (has_few(m)) {
+			if (m->subscriber->subscriptions <= NOTIFY_FEW) {
 				ch->is_of_few = true;
 				return;
 			}

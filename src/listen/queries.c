@@ -158,22 +158,6 @@ executed(const struct exchange *x, const struct request *m)
 	return x->listen == NULL || memchr(name, 0, request_body_len(m)) == NULL ? NULL : find_portal(x->listen, name);
 }
 
-static enum listen_gate
-admit_sql(struct exchange *x, struct request *m)
-{
-	const struct listen_portal *p;
-	struct known_reader r;
-	unsigned count;
-
-	if (m->type == 'E') {
-		p = executed(x, m);
-		return p != NULL && p->kind == KNOWN_LISTEN ? await(x, p->channel) : LISTEN_GO;
-	}
-	/* A Parse: only so that the listener listens already when it is executed, and no server is held meanwhile. */
-	count = read_listens(x, m, &r);
-	return count == 0 || (m->type == 'P' && count > 1) ? LISTEN_GO : await_all(x, &r);
-}
-
 /*
  * In a transaction that has run LISTEN, each message may commit it. Notifications from before the commit are not for
  * this client: the listener must have received all of them first.
@@ -194,12 +178,24 @@ must_catch_up(struct exchange *x, const struct request *m)
 enum listen_gate
 listen_gate(struct exchange *x, struct request *m)
 {
+	const struct listen_portal *p;
+	struct known_reader r;
+	unsigned count;
+
 	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > WHOLE_MAX) || (m->type == 'P' && x->srv != NULL))
 		return LISTEN_GO;
 	if (m->type == 'E' &&
 	    (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_pending_change)))
 		return LISTEN_GO;
-	return must_catch_up(x, m) ? LISTEN_WAIT : admit_sql(x, m);
+	if (must_catch_up(x, m))
+		return LISTEN_WAIT;
+	if (m->type == 'E') {
+		p = executed(x, m);
+		return p != NULL && p->kind == KNOWN_LISTEN ? await(x, p->channel) : LISTEN_GO;
+	}
+	/* A Parse: only so that the listener listens already when it is executed, and no server is held meanwhile. */
+	count = read_listens(x, m, &r);
+	return count == 0 || (m->type == 'P' && count > 1) ? LISTEN_GO : await_all(x, &r);
 }
 
 /* Returns NULL: no memory. */

@@ -187,17 +187,6 @@ may_send(const struct exchange *x)
 	       (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->ledger.body_left == 0);
 }
 
-/* Returns the bytes of a chunk of whole messages, or of one message. */
-static size_t
-next_chunk(const struct client_listen *l)
-{
-	size_t n = 0;
-
-	while (l->queue_at + n < l->queue.len && n < CHUNK)
-		n += 1 + (size_t)wire_u32(l->queue.bytes + l->queue_at + n + 1);
-	return n;
-}
-
 static void
 push_out(struct exchange *x)
 {
@@ -205,10 +194,12 @@ push_out(struct exchange *x)
 
 	listen_settle_early(l);
 	while (l->queue_at < l->queue.len && !stream_is_full(&x->stream) && !x->is_closing) {
-		size_t n = next_chunk(l);
-		struct buf chunk = { .bytes = l->queue.bytes + l->queue_at, .len = n };
+		struct buf chunk = { .bytes = l->queue.bytes + l->queue_at };
+		size_t n;
 
-		l->queue_at += n;
+		/* Whole messages up to the size of a chunk, or one message. */
+		for (; l->queue_at < l->queue.len && chunk.len < CHUNK; l->queue_at += n, chunk.len += n)
+			n = 1 + (size_t)wire_u32(l->queue.bytes + l->queue_at + 1);
 		exchange_send(x, &chunk);
 	}
 	if (l->queue_at == l->queue.len) {
