@@ -37,17 +37,6 @@ rows_describe(struct buf *out, const struct column *columns, size_t column_count
 	message_end(out, begun);
 }
 
-static void
-console_put_text(struct buf *out, const char *text)
-{
-	if (text == NULL)
-		buf_put_u32(out, 0xffffffff);
-	else {
-		buf_put_u32(out, (uint32_t)strlen(text));
-		buf_put(out, text, strlen(text));
-	}
-}
-
 /* A field as the column's type has it, as text; NULL is SQL's. scratch has NUMBER_TEXT_MAX bytes. */
 static const char *
 field_text(enum column_type type, const void *field, char *scratch)
@@ -124,8 +113,11 @@ rows_add(struct rows *r, const void *row)
 	for (size_t i = 0; i < r->column_count; i++) {
 		const void *field = (const char *)row + r->columns[i].offset;
 		char scratch[NUMBER_TEXT_MAX];
+		const char *text = field_text(r->columns[i].type, field, scratch);
 
-		console_put_text(r->out, field_text(r->columns[i].type, field, scratch));
+		buf_put_u32(r->out, text == NULL ? 0xffffffff : (uint32_t)strlen(text));
+		if (text != NULL)
+			buf_put(r->out, text, strlen(text));
 	}
 	message_end(r->out, begun);
 	r->count++;

@@ -25,12 +25,6 @@ struct config_line {
 COLUMNS(config, TEXT(key), TEXT(value), COLUMN_NAMED(TEXT, struct config_line, "default", default_value),
 	TEXT(changeable));
 
-static const char *
-yes_or_no(bool is)
-{
-	return is ? "yes" : "no";
-}
-
 /* Writes the value of a setting as PgBouncer would. */
 static void
 put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config *config)
@@ -64,7 +58,7 @@ static void
 add_line(struct rows *rows, const struct bouncer_key *theirs, const char *value, const char *default_value)
 {
 	rows_add(rows, &(struct config_line){ theirs->name, value, default_value,
-					      yes_or_no(bouncer_key_is_changeable(theirs)) });
+					      bouncer_key_is_changeable(theirs) ? "yes" : "no" });
 }
 
 /* PgBouncer has one port and a list of addresses. */
@@ -95,7 +89,7 @@ add_own(const struct config_row *row, void *arg)
 	char key[CONFIG_NAME_MAX + 128], changeable[256];
 
 	snprintf(key, sizeof(key), "%s.%s", row->section, row->key);
-	snprintf(changeable, sizeof(changeable), "%s%s%.200s", yes_or_no(row->is_reloadable),
+	snprintf(changeable, sizeof(changeable), "%s%s%.200s", row->is_reloadable ? "yes" : "no",
 		 row->pending != NULL ? "; pending restart: " : "", row->pending != NULL ? row->pending : "");
 	rows_add(rows, &(struct config_line){ key, row->value, row->default_value, changeable });
 }

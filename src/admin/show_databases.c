@@ -126,12 +126,6 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	upstream_free(upstream);
 }
 
-static bool
-is_any(const char *name)
-{
-	return strcmp(name, "*") == 0;
-}
-
 struct named_scope {
 	const char *name;
 	const struct config_scope *scope; /* NULL: the console */
@@ -153,12 +147,12 @@ list_databases(const struct show_env *env, const struct database_sum *used, stru
 	if (show_has_console(env))
 		list[n++] = (struct named_scope){ .name = "pgbouncer" };
 	for (size_t i = 0; i < config->database_count; i++)
-		if (!is_any(config->databases[i].name))
+		if (strcmp(config->databases[i].name, "*") != 0)
 			list[n++] = (struct named_scope){ config->databases[i].name, &config->databases[i] };
 	for (; used->name != NULL; used++) {
 		const struct config_scope *scope = config_find_database(config, used->name);
 
-		if (scope != NULL && (scope->upstream->is_of_tenant || is_any(scope->name)))
+		if (scope != NULL && (scope->upstream->is_of_tenant || strcmp(scope->name, "*") == 0))
 			list[n++] = (struct named_scope){ used->name, scope };
 	}
 	qsort(list, n, sizeof(*list), by_name);

@@ -36,12 +36,15 @@ put(struct due_heap *h, size_t i, struct due *d)
 	d->place = i + 1;
 }
 
+/* The time of d has changed, or d is new at the end of the list. */
 static void
-sink(struct due_heap *h, size_t i, struct due *d)
+settle(struct due_heap *h, struct due *d)
 {
-	size_t child;
+	size_t i = d->place - 1, child;
 
-	while ((child = 2 * i + 1) < h->count) {
+	for (; i > 0 && h->items[(i - 1) / 2]->at_us > d->at_us; i = (i - 1) / 2)
+		put(h, i, h->items[(i - 1) / 2]);
+	while ((child = 2 * i + 1) < h->count) { /* where it has risen, it stays */
 		if (child + 1 < h->count && h->items[child + 1]->at_us < h->items[child]->at_us)
 			child++;
 		if (h->items[child]->at_us >= d->at_us)
@@ -50,17 +53,6 @@ sink(struct due_heap *h, size_t i, struct due *d)
 		i = child;
 	}
 	put(h, i, d);
-}
-
-/* The time of d has changed, or d is new at the end of the list. */
-static void
-settle(struct due_heap *h, struct due *d)
-{
-	size_t i = d->place - 1;
-
-	for (; i > 0 && h->items[(i - 1) / 2]->at_us > d->at_us; i = (i - 1) / 2)
-		put(h, i, h->items[(i - 1) / 2]);
-	sink(h, i, d); /* where it has risen, it stays */
 }
 
 void

@@ -226,20 +226,13 @@ has_closing(struct client_env *const *crew, const char *database)
 	return false;
 }
 
+/* Returns true if all workers are quiet, or have asked who blocks whom. */
 static bool
-are_quiet(struct client_env *const *crew, const char *database)
+is_true_of_all(struct client_env *const *crew, enum wait_kind wait, const char *database)
 {
 	for (; *crew != NULL; crew++)
-		if (!pool_set_is_quiet((*crew)->x.pools, database))
-			return false;
-	return true;
-}
-
-static bool
-have_asked(struct client_env *const *crew)
-{
-	for (; *crew != NULL; crew++)
-		if (blocking_is_asking((*crew)->blocking))
+		if (wait == WAIT_QUIET ? !pool_set_is_quiet((*crew)->x.pools, database)
+				       : blocking_is_asking((*crew)->blocking))
 			return false;
 	return true;
 }
@@ -255,10 +248,9 @@ look_everywhere(const struct console_client *cc, const char *database)
 
 	if (host->halt(host->w, &why) < 0)
 		return cc->wait == WAIT_BLOCKING;
-	is = cc->wait == WAIT_QUIET	 ? are_quiet(crew, database)
-	     : cc->wait == WAIT_FLUSHED	 ? clients_are_flushed(crew)
-	     : cc->wait == WAIT_BLOCKING ? have_asked(crew)
-					 : !has_closing(crew, database);
+	is = cc->wait == WAIT_FLUSHED  ? clients_are_flushed(crew)
+	     : cc->wait == WAIT_CLOSED ? !has_closing(crew, database)
+				       : is_true_of_all(crew, cc->wait, database);
 	host->go(host->w);
 	return is;
 }

@@ -55,21 +55,10 @@ goes_before(const struct http_conn *a, const struct http_conn *b)
 }
 
 static void
-close_oldest(struct http_conns *all)
-{
-	struct http_conn *c, *oldest = NULL;
-
-	TAILQ_FOREACH(c, &all->list, link)
-		if (c->state != HTTP_CONN_NEW && (oldest == NULL || goes_before(c, oldest)))
-			oldest = c;
-	if (oldest != NULL)
-		evhttp_connection_free(oldest->evcon); /* calls on_close */
-}
-
-static void
 on_accepted(struct http_conn *c)
 {
 	struct http_conns *all = c->all;
+	struct http_conn *other, *oldest = NULL;
 	void *evcon = NULL;
 
 	bufferevent_getcb(c->bev, NULL, NULL, NULL, &evcon);
@@ -81,8 +70,13 @@ on_accepted(struct http_conn *c)
 	c->evcon = evcon;
 	evhttp_connection_set_closecb(c->evcon, on_close, c);
 	set_timer(c, HTTP_CONN_READING, READ_US);
-	if (all->count > HTTP_CONNS_MAX)
-		close_oldest(all); /* which may be c: many may have come at once, and all others wait for answers */
+	if (all->count <= HTTP_CONNS_MAX)
+		return;
+	TAILQ_FOREACH(other, &all->list, link)
+		if (other->state != HTTP_CONN_NEW && (oldest == NULL || goes_before(other, oldest)))
+			oldest = other; /* may be c: many may have come at once, and all others wait for answers */
+	if (oldest != NULL)
+		evhttp_connection_free(oldest->evcon); /* calls on_close */
 }
 
 static void

@@ -47,16 +47,10 @@ static const struct log_about nothing;
 static const int syslog_priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 static int
-is_syslog(const char *destination)
-{
-	return strcmp(destination, "syslog") == 0;
-}
-
-static int
 open_writer(const char *destination, struct log_writer **writer, struct fail *why)
 {
 	*writer = NULL;
-	if (is_syslog(destination)) {
+	if (strcmp(destination, "syslog") == 0) {
 		openlog("pgweir", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 		return 0;
 	}
@@ -95,7 +89,7 @@ log_free(struct log *log)
 {
 	if (log == NULL)
 		return;
-	if (log->writer == NULL && is_syslog(log->destination))
+	if (log->writer == NULL && strcmp(log->destination, "syslog") == 0)
 		closelog();
 	log_writer_free(log->writer);
 	for (size_t i = 0; i < RECENT_KINDS * RECENT_KEPT; i++)

@@ -151,10 +151,15 @@ send_some(struct link *l, struct out *o, int fd)
 }
 
 static void
-flush(struct link *l)
+on_writable(evutil_socket_t fd, short what, void *arg)
 {
+	struct link *l = arg;
 	struct out *o;
 
+	(void)fd;
+	(void)what;
+	if (l->is_over)
+		return;
 	while ((o = STAILQ_FIRST(&l->queue)) != NULL) {
 		if (send_some(l, o, o->fd) < 0 || o->off < o->len)
 			return;
@@ -162,19 +167,7 @@ flush(struct link *l)
 		free_out(o);
 	}
 	event_del(l->writable);
-}
-
-static void
-on_writable(evutil_socket_t fd, short what, void *arg)
-{
-	struct link *l = arg;
-
-	(void)fd;
-	(void)what;
-	if (l->is_over)
-		return;
-	flush(l);
-	if (link_is_drained(l) && !l->is_over && l->ops->on_drained != NULL)
+	if (l->ops->on_drained != NULL)
 		l->ops->on_drained(l->arg); /* last: it may free l */
 }
 

@@ -81,26 +81,6 @@ moving_has_crossings(const struct moving *m)
 }
 
 static void
-send_client(struct moving *m, struct crossing *at, struct client *c)
-{
-	struct buf b = { .limit = 2 * BUF_LIMIT_DEFAULT };
-
-	if (passport_write(m->writer, c, m->last_number + 1, &b) < 0 || b.len > LINK_BODY_MAX) {
-		c->is_staying = true;
-		buf_fini(&b);
-		return;
-	}
-	*at = (struct crossing){
-		.number = ++m->last_number, .client = c, .since_us = restart_now_us(m->r), .stage = STAGE_SENT
-	};
-	c->x.reading = EXCHANGE_CROSSES;
-	stream_suspend(&c->x.stream, true);
-	link_send(m->link, HANDOVER_CLIENT, b.bytes, b.len, c->x.stream.fd);
-	explicit_bzero(b.bytes, b.len); /* its cancel key */
-	buf_fini(&b);
-}
-
-static void
 tell_who_stays(struct moving *m)
 {
 	struct client_env *const *crew = m->r->host.clients->crew;
@@ -130,10 +110,23 @@ may_send(struct moving *m)
 static bool
 try_client(struct moving *m, struct client *c)
 {
+	struct buf b = { .limit = 2 * BUF_LIMIT_DEFAULT };
+
 	if (!may_send(m) || passport_obstacle(c) != PASSPORT_NONE ||
 	    (c->x.listen != NULL && restart_now_us(m->r) < m->listeners_from_us))
 		return false;
-	send_client(m, find_crossing(m, 0), c);
+	if (passport_write(m->writer, c, m->last_number + 1, &b) < 0 || b.len > LINK_BODY_MAX)
+		c->is_staying = true;
+	else {
+		*find_crossing(m, 0) = (struct crossing){
+			.number = ++m->last_number, .client = c, .since_us = restart_now_us(m->r), .stage = STAGE_SENT
+		};
+		c->x.reading = EXCHANGE_CROSSES;
+		stream_suspend(&c->x.stream, true);
+		link_send(m->link, HANDOVER_CLIENT, b.bytes, b.len, c->x.stream.fd);
+		explicit_bzero(b.bytes, b.len); /* its cancel key */
+	}
+	buf_fini(&b);
 	return c->x.reading == EXCHANGE_CROSSES;
 }
 
