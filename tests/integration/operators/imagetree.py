@@ -168,6 +168,7 @@ class Container:
         self.process = None
         self.environment = {}
         self._others = []
+        self._projected = 0                 # sets of files so far
         # links to the tree's files: mount points are made here as a container runtime makes them in a layer of its own
         subprocess.run(["cp", "-al", tree, self.root], check=True)
         self.mount_text("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
@@ -197,11 +198,35 @@ class Container:
         self.volumes[path] = (outside, "rw")
         return outside
 
+    def share(self, path, directory):
+        """A directory of somebody else's, which both may write to."""
+        self._place(path, False)
+        self.volumes[path] = (Path(directory), "rw")
+
     def mount_directory(self, path):
         """A ConfigMap or Secret: what write() puts there can only be read inside."""
         outside = self.volume(path, 0o755)
         self.volumes[path] = (outside, "ro")
         return outside
+
+    def project(self, path, files):
+        """A projected volume, as a kubelet writes it: names are links through ..data, and a newer set takes its place by
+        renaming that. files: all of them, by their names below path."""
+        outside = self.volumes[path][0] if path in self.volumes else self.mount_directory(path)
+        self._projected += 1
+        there = outside / f"..2026_{self._projected}"
+        for name, content in files.items():
+            (there / name).parent.mkdir(parents=True, exist_ok=True)
+            (there / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+            (there / name).chmod(0o644)
+        (outside / "..data_tmp").symlink_to(there.name)
+        old = (outside / "..data").resolve()
+        (outside / "..data_tmp").rename(outside / "..data")
+        for name in {name.split("/")[0] for name in files}:
+            if not (outside / name).is_symlink():
+                (outside / name).symlink_to(f"..data/{name}")
+        if old.name != "..data":
+            shutil.rmtree(old)
 
     def mount_text(self, path, text, mode=0o644, owner=0):
         """A single file that is mounted."""
