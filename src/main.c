@@ -16,6 +16,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,9 +59,11 @@ usage(FILE *to)
 	    to);
 }
 
+/* called: argv[0]. As PgBouncer, the first line is what tools look for there. */
 static void
-version(void)
+version(const char *called)
 {
+	const char *slash = strrchr(called, '/');
 #ifdef HAVE_LIBSYSTEMD
 	const char *systemd = "with";
 #else
@@ -72,6 +75,8 @@ version(void)
 	const char *libidn = "without";
 #endif
 
+	if (strcmp(slash != NULL ? slash + 1 : called, "pgbouncer") == 0)
+		puts("PgBouncer " BOUNCER_VERSION);
 	printf("pgweir %s\nlibevent %s\n%s\n", PGWEIR_VERSION, event_get_version(), OpenSSL_version(OPENSSL_VERSION));
 	printf("%s libsystemd (notification, socket activation)\n%s libidn (SASLprep)\n", systemd, libidn);
 }
@@ -193,6 +198,7 @@ hide_password(char *uri)
 struct asked {
 	int is_check, is_dump, is_import, is_keys; /* getopt_long() sets these */
 	bool is_verbose, is_daemon;
+	const char *called; /* argv[0] */
 	const char *user; /* NULL: not said */
 	char *uri;
 	const char *path;
@@ -235,11 +241,10 @@ read_option(struct asked *asked, int option)
 	case 0: /* one that getopt_long() has noted */
 		return -1;
 	case 'R':
-		fputs(
-		    "pgweir: -R is not supported: PgBouncer has dropped it, too. With a file of pgweir's own, SIGUSR2 "
-		    "restarts it. With PgBouncer's, start the new process beside the old one with so_reuseport = 1, "
-		    "then stop the old one.\n",
-		    stderr);
+		fputs("pgweir: -R is not supported: PgBouncer has dropped it, too. RESTART in the console starts the "
+		      "next "
+		      "process, to which the clients move.\n",
+		      stderr);
 		return 2;
 	case OPT_BOUNCER:
 		bouncer_print_keys(stdout);
@@ -251,7 +256,7 @@ read_option(struct asked *asked, int option)
 		usage(stdout);
 		return 0;
 	case 'V':
-		version();
+		version(asked->called);
 		return 0;
 	default:
 		fputs("Try 'pgweir --help'.\n", stderr);
@@ -372,13 +377,15 @@ run(const struct asked *asked, struct config *config, const struct process_start
 int
 main(int argc, char **argv)
 {
-	struct asked asked = { 0 };
+	struct asked asked = { .called = argv[0] };
 	struct config *config;
 	struct process_start start = { .argv = argv };
+	char program[PATH_MAX];
 	char *kept = NULL;
 	int code;
 
 	os_hide_memory();
+	start.program = os_program(argv[0], program, sizeof(program));
 	start.predecessor = restart_find_predecessor();
 	if ((code = read_options(&asked, argc, argv)) >= 0)
 		return code;

@@ -1,11 +1,10 @@
 /* src/admin/show_lists.c - the small ones: LISTS, STATE, MEM, VERSION, HELP, PREPARED, WORKERS, METRICS, and the empty
  * ones; PEERS are in show_peers.c. */
 #include "admin/show.h"
+#include "bouncer/bouncer.h"
 #include "client/clients.h"
 
 #include <stdlib.h>
-
-#define PGBOUNCER_VERSION "1.25.2" /* whose console this answers like */
 
 /* --- LISTS --- */
 
@@ -139,7 +138,7 @@ static void
 fill_version(const struct show_env *env, struct rows *rows)
 {
 	(void)env;
-	rows_add(rows, &(struct show_text){ "PgBouncer " PGBOUNCER_VERSION });
+	rows_add(rows, &(struct show_text){ "PgBouncer " BOUNCER_VERSION });
 }
 
 const struct show show_version = { SHOW_COLUMNS(version_columns), 0, fill_version, true };

@@ -14,9 +14,12 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#define BOUNCER_VERSION "1.25.2" /* of the PgBouncer whose place this takes: SHOW VERSION, pgbouncer -V */
+
 /* --- bouncer_reader.c --- */
 
-/* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it includes other files. */
+/* Returns true if text is a pgbouncer.ini: it has [pgbouncer], its first section is one of PgBouncer's, or it includes
+ * other files. */
 bool bouncer_is(const char *text, size_t len);
 
 /* --- bouncer_translate.c --- */

@@ -26,7 +26,7 @@
 	ROW(REFUSES_TWICE, "PAUSE and SUSPEND of what is paused, and RESUME of what is not, are errors", "they do nothing") \
 	ROW(STOPS_PATIENTLY, "SIGTERM waits until the clients have left, SIGINT until their transactions are over, as long as that takes; a second one ends the process", \
 	    "SIGTERM waits for transactions, `shutdown_timeout` at most, SIGINT for nothing") \
-	ROW(NEVER_RESTARTS, "SIGUSR2 is RESUME, and RESTART is refused", "SIGUSR2 restarts if nothing is paused") \
+	ROW(RESUMES_ALONE, "SIGUSR2 is RESUME; only the console's RESTART restarts", "SIGUSR2 restarts if nothing is paused") \
 	ROW(KEEPS_LISTENERS, "a reload neither opens nor closes listening sockets", "it does") \
 	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, an `auth_query` without `$1`, no databases, no `auth_file`, and broken lines in it are warnings; a reload while it is gone keeps the users that it had", \
 	    "errors")

@@ -46,10 +46,14 @@ int os_passed_sockets(void);
 
 /* --- spawn.c --- */
 
-/* Runs the file that this process was started from, with the same arguments. fd is its link to this process; it is
+/* Returns by what name this program is to be run again: argv0 if that leads to the file that runs now, so that whatever
+ * has the name by then is run (an upgrade); else, in room, the file's own. A name without a slash is looked for in
+ * PATH. */
+const char *os_program(const char *argv0, char *room, size_t room_size);
+/* Runs program with these arguments, of which the first is what it is called. fd is its link to this process; it is
  * borrowed. The environment's variable says "descriptor:PID of this process". Signals that would end a process without
  * handlers wait until it calls os_admit_signals(). Returns its PID, or -1 with *why set. */
-pid_t os_spawn(char *const *argv, int fd, const char *variable, struct fail *why);
+pid_t os_spawn(const char *program, char *const *argv, int fd, const char *variable, struct fail *why);
 void os_admit_signals(void); /* there are handlers now */
 
 /* --- processors.c --- */

@@ -2,14 +2,55 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHILD_FD 3
 #define OWN_VARIABLE_MAX 128
+#define OWN_FILE "/proc/self/exe"
+
+static bool
+runs_from(const char *path)
+{
+	struct stat at, own;
+
+	return stat(path, &at) == 0 && stat(OWN_FILE, &own) == 0 && at.st_dev == own.st_dev && at.st_ino == own.st_ino;
+}
+
+/* Returns true if PATH leads from name to the file that runs, as execvp(3) follows it. */
+static bool
+is_found(const char *name)
+{
+	const char *path = getenv("PATH");
+	char file[PATH_MAX];
+
+	for (size_t len; path != NULL; path = path[len] == ':' ? path + len + 1 : NULL) {
+		len = strcspn(path, ":");
+		snprintf(file, sizeof(file), "%.*s%s%s", (int)len, path, len > 0 ? "/" : "", name);
+		if (access(file, X_OK) == 0)
+			return runs_from(file);
+	}
+	return false;
+}
+
+const char *
+os_program(const char *argv0, char *room, size_t room_size)
+{
+	ssize_t len;
+
+	if (strchr(argv0, '/') != NULL ? runs_from(argv0) : is_found(argv0))
+		return argv0;
+	len = readlink(OWN_FILE, room, room_size);
+	if (len <= 0 || (size_t)len >= room_size)
+		return argv0;
+	room[len] = '\0';
+	return room;
+}
 
 /* Signals that would end a process which has no handlers yet. */
 static void
@@ -52,7 +93,7 @@ make_environment(const char *variable, char *own)
 
 /* There are threads: posix_spawn() does between fork and exec only what is safe then. */
 pid_t
-os_spawn(char *const *argv, int fd, const char *variable, struct fail *why)
+os_spawn(const char *program, char *const *argv, int fd, const char *variable, struct fail *why)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -73,12 +114,12 @@ os_spawn(char *const *argv, int fd, const char *variable, struct fail *why)
 		error = ENOMEM;
 	snprintf(own, sizeof(own), "%s=%d:%ld", variable, CHILD_FD, (long)getpid());
 	if (error == 0)
-		error = posix_spawnp(&pid, argv[0], &actions, &attributes, argv, environment);
+		error = posix_spawnp(&pid, program, &actions, &attributes, argv, environment);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	free(environment);
 	if (error == 0)
 		return pid;
-	fail_set(why, "58000", "cannot start %s: %s", argv[0], strerror(error));
+	fail_set(why, "58000", "cannot start %s: %s", program, strerror(error));
 	return -1;
 }

@@ -96,10 +96,11 @@ give_way(struct weir *w)
 }
 
 static void
-make_restart(struct weir *w, char *const *argv)
+make_restart(struct weir *w, const struct process_start *start)
 {
 	const struct restart_host host = { .w = w,
-					   .argv = argv,
+					   .program = start->program,
+					   .argv = start->argv,
 					   .clients = &w->door->clients,
 					   .listeners = w->listeners,
 					   .halt = worker_threads_halt,
@@ -142,7 +143,7 @@ process_new(struct config *config, const struct process_start *start, struct fai
 		memory_set_threads(w->worker_count);
 	if (setup_open_logs(w->config, &w->log, &w->slowlog, why) == 0 && process_make_parts(w, why) == 0 &&
 	    load_files(w, why) == 0) {
-		make_restart(w, start->argv);
+		make_restart(w, start);
 		setup_warn_of_secrets(config, w->log);
 		raise_descriptor_limit(w);
 		process_apply(w);

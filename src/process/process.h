@@ -15,7 +15,8 @@ struct weir; /* opaque: process/process_state.h */
 
 /* How this process was started. */
 struct process_start {
-	char *const *argv; /* by which a restart starts the next one; borrowed. NULL: there is none */
+	const char *program; /* os_program(), by which a restart starts the next one; borrowed. NULL: there is none */
+	char *const *argv; /* the next one's, too; borrowed */
 	int predecessor; /* restart_find_predecessor(), taken */
 	unsigned workers; /* 1 to WORKERS_MAX; 0: as the configuration says */
 	unsigned part_min; /* as in struct pool_split; 0: POOL_PART_MIN */

@@ -10,11 +10,11 @@
 
 static const int numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 
-/* Resumes, as in PgBouncer. If nothing is paused, restarts (not with PgBouncer's configuration). */
+/* Resumes, as in PgBouncer. If nothing is paused, restarts (with PgBouncer's file the console does). */
 static void
 on_sigusr2(struct weir *w)
 {
-	bool is_theirs = bouncer_does(w->config, BOUNCER_NEVER_RESTARTS);
+	bool is_theirs = bouncer_does(w->config, BOUNCER_RESUMES_ALONE);
 	struct fail why;
 
 	if (is_theirs && w->stopping.is_stopping)

@@ -18,7 +18,8 @@ struct restart; /* opaque: restart_state.h */
 /* The process as a restart sees it, and the calls by which it acts, all on worker 0's thread. */
 struct restart_host {
 	struct weir *w; /* the process: the first argument of what follows */
-	char *const *argv; /* by which the next process is started; NULL: there is none */
+	const char *program; /* by which the next process is started; NULL: there is none */
+	char *const *argv; /* its arguments */
 	struct client_env *clients; /* worker 0's; its crew has the others' */
 	struct listeners *listeners;
 	int (*halt)(struct weir *w, struct fail *why); /* as in struct console_host */

@@ -7,7 +7,6 @@
  */
 #include "restart/restart_state.h"
 
-#include "bouncer/bouncer_ways.h"
 #include "os/os.h"
 #include "restart/link.h"
 #include "restart/handover.h"
@@ -347,8 +346,8 @@ may_restart(const struct restart *r, struct fail *why)
 		if (d->is_paused || d->is_disabled)
 			return fail_set(why, "55000", "no restart while database \"%s\" is %s: %s it first", d->name,
 					d->is_paused ? "paused" : "disabled", d->is_paused ? "RESUME" : "ENABLE");
-	if (r->host.argv == NULL || env->config->path[0] == '\0' || bouncer_does(env->config, BOUNCER_NEVER_RESTARTS))
-		return fail_set(why, "0A000", "a restart needs a configuration file of pgweir's own");
+	if (r->host.program == NULL || env->config->path[0] == '\0')
+		return fail_set(why, "0A000", "a restart needs a configuration file");
 	if (getpid() == 1)
 		return fail_set(why, "0A000", "as process 1 of a container pgweir can't have a successor");
 	return 0;
@@ -384,7 +383,7 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 	}
 	s->r = r;
 	s->since_us = restart_now_us(r);
-	s->pid = os_spawn(r->host.argv, ends[1], HANDOVER_VARIABLE, why);
+	s->pid = os_spawn(r->host.program, r->host.argv, ends[1], HANDOVER_VARIABLE, why);
 	close(ends[1]);
 	if (s->pid < 0) {
 		close(ends[0]);

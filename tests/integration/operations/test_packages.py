@@ -206,10 +206,14 @@ def test_the_chart_renders_what_is_asked_for(chart, tmp_path):
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_the_units_are_good(tmp_path):
-    for unit in (REPOSITORY / "contrib" / "systemd").iterdir():
+    source = REPOSITORY / "contrib" / "systemd"
+    for unit in source.rglob("pgweir*.*"):
         text = unit.read_text().replace("/usr/local/bin/pgweir", "/bin/true").replace("User=pgweir", "User=daemon")
-        (tmp_path / unit.name).write_text(text.replace("Group=pgweir", "Group=daemon"))
-    units = sorted(str(path) for path in tmp_path.iterdir())
+        there = tmp_path / unit.relative_to(source)
+        there.parent.mkdir(exist_ok=True)
+        there.write_text(text.replace("Group=pgweir", "Group=daemon"))
+    (tmp_path / "pgbouncer.service").write_text("[Service]\nType=notify\nUser=daemon\nExecStart=/bin/false x\n")
+    units = sorted(str(path) for path in tmp_path.iterdir() if path.is_file())
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False,
                           timeout=60)
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if str(tmp_path) in line]

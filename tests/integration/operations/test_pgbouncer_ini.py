@@ -3,11 +3,13 @@
 import grp
 import os
 import re
+import shlex
 import socket
 import stat
 import subprocess
 import threading
-from signal import SIGHUP
+from pathlib import Path
+from signal import SIGHUP, SIGUSR2
 
 import psycopg2
 import pytest
@@ -16,6 +18,7 @@ import rawwire
 import transport
 from tap import Tap
 from waiting import wait_until
+from weir import REPOSITORY, become_reaper
 
 pytestmark = pytest.mark.weir_only
 
@@ -369,7 +372,51 @@ def test_the_background_needs_a_log_and_a_reason_to_fail_is_told(bouncer):
 def test_an_online_restart_is_refused(bouncer):
     bouncer.write()
     done = run(bouncer, "-R", bouncer.ini)
-    assert done.returncode == 2 and "so_reuseport" in done.stderr
+    assert done.returncode == 2 and "RESTART in the console" in done.stderr
+
+
+def reload_commands():
+    """What the drop-in for PgBouncer's unit runs at systemctl reload."""
+    text = (REPOSITORY / "contrib" / "systemd" / "pgbouncer.service.d" / "pgweir.conf").read_text()
+    return [shlex.split(line.lstrip("-")) for line in re.findall(r"(?m)^ExecReload=(.+)$", text)]
+
+
+def test_the_unit_of_pgbouncer_restarts_without_a_gap(bouncer, weir):
+    """By its two commands, as its user; the service manager is told which process is the main one."""
+    path = str(weir.directory / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        sock.settimeout(20)
+        weir.log_file = bouncer.log_file
+        bouncer.write(settings="pool_mode = transaction")
+        weir.launch([str(bouncer.ini)], environment={"NOTIFY_SOCKET": path})
+        client = bouncer.connect()
+        client.cursor().execute("SET application_name = 'moves'")
+        bouncer.write(settings="pool_mode = transaction\ndefault_pool_size = 9")
+        kill, psql = reload_commands()
+        subprocess.run([word.replace("$MAINPID", str(weir.process.pid)) for word in kill], check=True, timeout=20)
+        wait_until(lambda: "reloaded" in bouncer.log())
+        old = weir.process
+        become_reaper()
+        there = {"/var/run/postgresql": str(weir.directory), "6432": str(weir.port)}
+        subprocess.run([there.get(word, word) for word in psql], check=True, timeout=20)
+        weir.restart_was_asked()
+        with client.cursor() as cursor:
+            cursor.execute("SHOW application_name")
+            assert cursor.fetchone() == ("moves",)
+        heard = b""
+        while f"MAINPID={weir.process.pid}".encode() not in heard:
+            heard = sock.recv(4096)
+    assert Path(f"/proc/{weir.process.pid}/cmdline").read_bytes().split(b"\0")[1] == str(bouncer.ini).encode()
+    assert weir.process.pid != old.pid and bouncer.console("SHOW CONFIG")
+    assert next(row["value"] for row in bouncer.console("SHOW CONFIG") if row["key"] == "default_pool_size") == "9"
+
+
+def test_sigusr2_only_resumes(bouncer, weir):
+    bouncer.start()
+    weir.signal(SIGUSR2)
+    wait_until(lambda: "resumed" in bouncer.log())
+    assert "restart" not in bouncer.log() and weir.is_alive()
 
 
 # --- the words ---

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -138,12 +139,12 @@ class Process:
 
     def wait_log(self, *texts):
         for text in texts:
-            wait_until(lambda: self.is_alive() and text in self.log(), what=f"its output to say: {text}")  # pylint: disable=cell-var-from-loop
+            wait_until(lambda: text in self.log() or not self.is_alive(), what=f"its output to say: {text}")  # pylint: disable=cell-var-from-loop
         return self.log()
 
     def is_alive(self):
-        if self.starter.poll() is not None:
-            raise AssertionError(f"it ended with {self.starter.returncode}:\n{self.log()}")
+        if self.starter.poll() is not None:     # nobody need wait any longer
+            pytest.fail(f"it ended with {self.starter.returncode}:\n{self.log()}")
         return True
 
     def signal(self, number):
@@ -273,6 +274,8 @@ class Container:
                                        env={**self.environment, "WRITABLE": "yes" if self.writable_root else "no"},
                                        cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         self.process = Process(starter, log).wait_begun()
+        if self.process.pid is None and starter.returncode == 32:      # mount(8)'s
+            pytest.fail(f"the container can't be made:\n{self.process.log()}")
         return self.process
 
     def run(self, *command, timeout=30, environment=None):
@@ -288,6 +291,23 @@ class Container:
                                        stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         self._others.append(starter)
         return Process(starter, log).wait_begun()
+
+    def pids(self):
+        """All of its processes, as they are called out here."""
+        own = os.readlink(f"/proc/{self.process.pid}/ns/pid")
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(path / "ns" / "pid") == own:
+                    found.append(int(path.name))
+        return found
+
+    @staticmethod
+    def inner(pid):
+        """What a process is called in the container."""
+        with contextlib.suppress(OSError):
+            return int(re.search(r"(?m)^NSpid:.*\t(\d+)$", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))[1])
+        return None
 
     def _enter(self):
         return ["nsenter", "--target", str(self.process.pid), "--mount", "--pid", "--root", "--wd",
@@ -361,10 +381,9 @@ class Image:
 
 
 def programs():
-    """pgweir, and PgBouncer if there is one: parameters of a fixture."""
-    other = os.environ.get("PGBOUNCER_BIN")
-    return [pytest.param("pgweir"),
-            pytest.param("pgbouncer", marks=pytest.mark.skipif(not other, reason="PGBOUNCER_BIN names no PgBouncer"))]
+    """pgweir, and PgBouncer if there is one: parameters of a fixture. What is always skipped is none of them: a run with one
+    variant of each test would choose it."""
+    return ["pgweir", "pgbouncer"] if os.environ.get("PGBOUNCER_BIN") else ["pgweir"]
 
 
 def make_image(name):

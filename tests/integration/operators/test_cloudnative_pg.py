@@ -17,6 +17,8 @@ import pytest
 from imagetree import as_user, children, comm, command_line, connect, rows
 from waiting import free_port, wait_until
 
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
 UID, GID = 998, 996
 LOG_LINE = re.compile(r"(?s)(^.*) \[([0-9]+)\] ([A-Z]+) (.+)$")
 

@@ -15,6 +15,8 @@ import pytest
 from imagetree import comm, connect, rows
 from waiting import free_port, wait_until
 
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
 INI = """\
 # made by an operator
 # changes are lost
@@ -149,6 +151,7 @@ def test_sighup_opens_the_log_anew(pod):
     assert all(re.match(r"(?s)(^.*) \[([0-9]+)\] ([A-Z]+) (.+)$", line) for line in log.read_text().splitlines())
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_its_end_has_status_0(pod, number):
     pod.start()

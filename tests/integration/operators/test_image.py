@@ -1,10 +1,31 @@
 """The image itself: what is in it, how large it is, and that any user may run it."""
 
 import os
+import re
+import signal
 import stat
 import subprocess
+from contextlib import closing
 
-from imagetree import is_measured
+import psycopg2
+import pytest
+
+from imagetree import as_user, command_line, comm, connect, is_measured, rows
+from waiting import free_port, wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+SMALL = """\
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir = /scratch
+auth_type = trust
+auth_file = /scratch/users
+pool_mode = transaction
+[databases]
+app = host=/pg port={cluster.port} user=postgres
+"""
 
 
 def test_it_is_small_and_has_no_compiler(image):
@@ -34,3 +55,68 @@ def test_the_tools_of_the_operators_run_in_it(image):
         other = image.container(uid, gid)
         other.start("sleep", "600")
         assert other.run("id", "-u").stdout == f"{uid}\n" and other.run("pgbouncer", "-V").returncode == 0
+
+
+def lone_program(image, cluster, *command):
+    """The program with a file of PgBouncer's as a container's second process. Returns the container, it, and its port."""
+    container, port = image.container(998, 996), free_port()
+    container.volume("/scratch")
+    container.share("/pg", cluster.socket_dir)
+    container.write("/scratch/pgbouncer.ini", SMALL.format(port=port, cluster=cluster))
+    container.write("/scratch/users", '"app" "x"\n')
+    container.start("sleep", "600")
+    process = container.begin(*command, "/scratch/pgbouncer.ini")
+    wait_until(lambda: process.is_alive() and (container.outside("/scratch") / f".s.PGSQL.{port}").exists())
+    return container, process, port
+
+
+def test_its_version_is_pgbouncers(image):
+    container = image.container(998, 996)
+    container.start("sleep", "600")
+    for name in ("pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"):
+        assert re.match(r"PgBouncer 1\.\d+\.\d+\n", container.run(name, "-V").stdout)
+    if image.is_pgweir:
+        assert container.run("pgweir", "-V").stdout.startswith("pgweir ")
+
+
+@pytest.mark.sweep(keep=4)
+@pytest.mark.parametrize("command, path", [
+    (["/usr/bin/pgbouncer"], "/usr/bin/pgbouncer"), (["pgbouncer"], "/usr/local/bin/pgbouncer"),
+    # a name that leads to another program, or to none: the one that runs is run again
+    (["bash", "-c", 'exec -a sleep /usr/bin/pgbouncer "$0"'], "/usr/bin/pgbouncer"),
+    (["bash", "-c", 'exec -a no-such-thing /usr/local/bin/pgbouncer "$0"'], "/usr/local/bin/pgbouncer")])
+def test_a_restart_keeps_file_and_name(image, cluster, command, path):
+    if not image.is_pgweir:
+        pytest.skip("PgBouncer has no RESTART")
+    container, process, port = lone_program(image, cluster, *command)
+    old, called = process.pid, command_line(process.pid)
+    client = connect(port=port, user="app", dbname="app")
+    assert rows(client, "SELECT 1")[0] == [(1,)]
+    with as_user(998, 996):
+        console = connect(host=str(container.outside("/scratch")), port=port, user="pgbouncer", dbname="pgbouncer")
+    rows(console, "RESTART")
+    console.close()
+    successor = int(re.search(r"the successor is process (\d+)", process.wait_log("the successor is process"))[1])
+    assert process.wait_exit() == 0, process.log()
+    there = next(pid for pid in container.pids() if container.inner(pid) == successor)
+    assert there != old and command_line(there) == called and comm(there) == os.path.basename(path)
+    assert os.readlink(f"/proc/{there}/exe").endswith(path)
+    assert rows(client, "SELECT 2")[0] == [(2,)]
+    client.close()
+    os.kill(there, signal.SIGINT)
+    wait_until(lambda: f"[{successor}] LOG stopped" in process.log(), what="the successor to end")
+
+
+def test_process_1_says_that_it_can_not_restart(image, cluster):
+    if not image.is_pgweir:
+        pytest.skip("PgBouncer has no RESTART")
+    container, port = image.container(998, 996), free_port()
+    container.volume("/scratch")
+    container.write("/scratch/pgbouncer.ini", SMALL.format(port=port, cluster=cluster))
+    container.write("/scratch/users", '"app" "x"\n')
+    container.start("/usr/bin/pgbouncer", "/scratch/pgbouncer.ini")
+    container.process.wait_log("is ready (pid 1)")
+    with as_user(998, 996):
+        console = connect(host=str(container.outside("/scratch")), port=port, user="pgbouncer", dbname="pgbouncer")
+    with closing(console), pytest.raises(psycopg2.Error, match="as process 1 of a container"):
+        rows(console, "RESTART")

@@ -14,6 +14,8 @@ import pytest
 from imagetree import command_line, connect, rows
 from waiting import free_port, wait_until
 
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
 UID, GID = 999, 999
 COMMAND = re.compile(r"^/usr/local/bin/pgbouncer .*$")
 
@@ -140,6 +142,7 @@ def test_a_signal_by_its_command_line_reads_files_anew(pod):
     wait_until(has_changed, what="the reload")
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_its_end_has_status_0(pod, number):
     pod.start()
