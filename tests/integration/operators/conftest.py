@@ -14,6 +14,7 @@ local all postgres trust
 local all all scram-sha-256
 hostssl all cnpg_pooler_pgbouncer all cert
 hostssl all _crunchypgbouncer all scram-sha-256
+hostssl all pooler_auth all scram-sha-256
 hostssl all app all scram-sha-256
 host all all all reject
 """
@@ -26,6 +27,8 @@ CREATE FUNCTION public.user_search(uname text) RETURNS TABLE (usename name, pass
     AS 'SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = $1';
 REVOKE ALL ON FUNCTION public.user_search(text) FROM public;
 GRANT EXECUTE ON FUNCTION public.user_search(text) TO cnpg_pooler_pgbouncer;
+CREATE ROLE pooler_auth LOGIN PASSWORD 'auth"secret';
+GRANT EXECUTE ON FUNCTION public.user_search(text) TO pooler_auth;
 CREATE ROLE authenticator LOGIN SUPERUSER PASSWORD 'auth-secret';
 CREATE ROLE _crunchypgbouncer LOGIN PASSWORD 'crunchy "quoted" secret';
 """

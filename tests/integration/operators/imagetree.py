@@ -347,7 +347,9 @@ def connect(timeout=30, **words):
 
     def answers():
         if str(host).startswith("/"):
-            return os.path.exists(f"{host}/.s.PGSQL.{port}")
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(f"{host}/.s.PGSQL.{port}")
+            return True
         socket.create_connection((words.get("hostaddr", host), port), 1).close()
         return True
     wait_until(answers, timeout, f"{host}:{port} to answer")

@@ -28,7 +28,7 @@ INI = """
 
 [pgbouncer]
 pool_mode = transaction
-auth_user = cnpg_pooler_pgbouncer
+auth_user = {auth_user}
 auth_query = SELECT usename, passwd FROM public.user_search($1)
 auth_dbname = postgres
 
@@ -39,15 +39,18 @@ client_tls_ca_file = /controller/configs/client-ca/ca.crt
 client_tls_cert_file = /controller/configs/client-tls/tls.crt
 client_tls_key_file = /controller/configs/client-tls/tls.key
 client_tls_sslmode = prefer
-{default_pool_size}ignore_startup_parameters = extra_float_digits,options
+{more}ignore_startup_parameters = extra_float_digits,options
 listen_addr = *
 listen_port = {port}
 log_stats = 0
 server_tls_ca_file = /controller/configs/server-tls/ca.crt
+server_tls_sslmode = verify-ca
+{auth}unix_socket_dir = /controller/run
+"""
+
+CERTIFICATE = """\
 server_tls_cert_file = /controller/configs/authUser/tls.crt
 server_tls_key_file = /controller/configs/authUser/tls.key
-server_tls_sslmode = verify-ca
-unix_socket_dir = /controller/run
 """
 
 HBA = """
@@ -91,13 +94,14 @@ def secrets(authority):
 
 
 class Pooler:
-    """A pod of a Pooler, and what its operator does with it."""
+    """A pod of a Pooler, and what its operator does with it. password: the auth_user's, who has a certificate without one."""
 
-    def __init__(self, image, cluster, authority, secrets):
+    def __init__(self, image, cluster, authority, secrets, uid=UID, gid=GID, password=None):
+        self.uid, self.gid, self.password = uid, gid, password
         self.cluster, self.authority, self.secrets = cluster, authority, secrets
         self.port = free_port()
         self.is_pgweir = image.is_pgweir
-        self.container = image.container(UID, GID)
+        self.container = image.container(uid, gid)
         self.container.volume("/controller")
         self.container.mount_text("/etc/hosts", "127.0.0.1 localhost pooler-rw\n")
         self.container.write("/controller/manager", MANAGER, mode=0o755)
@@ -105,8 +109,13 @@ class Pooler:
     def write(self, certificate="client", rules="", more=""):
         configs = "/controller/configs"
         client, user = self.secrets[certificate], self.secrets["user"]
+        auth = CERTIFICATE if self.password is None else "auth_file = /controller/configs/userlist.txt\n"
+        if self.password is not None:
+            quoted = self.password.replace('"', '""')
+            self.container.write(f"{configs}/userlist.txt", f'\n"pooler_auth" "{quoted}"\n', mode=0o600)
         for name, content in {
-                "pgbouncer.ini": INI.format(postgres_port=self.cluster.port, port=self.port, default_pool_size=more),
+                "pgbouncer.ini": INI.format(postgres_port=self.cluster.port, port=self.port, more=more, auth=auth,
+                                            auth_user="pooler_auth" if self.password else "cnpg_pooler_pgbouncer"),
                 "pg_hba.conf": HBA.format(rules=rules),
                 "server-tls/ca.crt": self.authority.ca.read_bytes(), "client-ca/ca.crt": self.authority.ca.read_bytes(),
                 "client-tls/tls.crt": client.certificate.read_bytes(), "client-tls/tls.key": client.key.read_bytes(),
@@ -127,7 +136,7 @@ class Pooler:
     def console(self):
         run = str(self.container.outside("/controller/run"))
         wait_until(lambda: self.process.is_alive() and (self.container.outside("/controller/run") / f".s.PGSQL.{self.port}").exists())
-        with as_user(UID, GID):
+        with as_user(self.uid, self.gid):
             return connect(host=run, port=self.port, user="pgbouncer", dbname="pgbouncer", sslmode="disable",
                            client_encoding="UTF8")
 
@@ -138,6 +147,29 @@ class Pooler:
 @pytest.fixture
 def pooler(image, cluster, authority, secrets):
     return Pooler(image, cluster, authority, secrets).start()
+
+
+def test_an_auth_user_may_have_a_password(image, cluster, authority, secrets):
+    """Of an authQuerySecret: it is in userlist.txt, with its quotes doubled."""
+    pooler = Pooler(image, cluster, authority, secrets, password='auth"secret').start()
+    with closing(pooler.login()) as client:
+        assert rows(client, "SELECT current_user")[0] == [("app",)]
+
+
+def test_any_user_may_run_it(image, cluster, authority, secrets):
+    """OpenShift gives a number that no file knows, and group 0: whoever runs it is the console's user."""
+    pooler = Pooler(image, cluster, authority, secrets, 1000650000, 0).start()
+    with closing(pooler.login()) as client, closing(pooler.console()) as console:
+        assert rows(client, "SELECT 1")[0] == [(1,)] and rows(console, "SHOW VERSION")[0]
+
+
+def test_no_other_user_is_the_consoles(pooler):
+    pooler.console().close()
+    run = pooler.container.outside("/controller/run")
+    run.chmod(0o755)
+    for uid, name in ((1000, "pgbouncer"), (UID, "app")):
+        with as_user(uid, GID), pytest.raises(psycopg2.OperationalError):
+            connect(host=str(run), port=pooler.port, user=name, dbname="pgbouncer")
 
 
 def subject_of(port):
@@ -168,12 +200,12 @@ def test_the_metrics_are_read_by_position(pooler):
     with closing(pooler.login()) as client, closing(pooler.console()) as console:
         rows(client, "SELECT 1")
         lists, names = rows(console, "SHOW LISTS;")
-        assert len(names) == 2 and LISTS <= {name for name, _ in lists}
+        assert len(names) == 2 and {name for name, _ in lists} - {"peers", "peer_pools"} == LISTS
         assert all(isinstance(int(value), int) for _, value in lists)
         pools, names = rows(console, "SHOW POOLS;")
         assert names == POOLS
         app = next(row for row in pools if row[:2] == ("app", "app"))
-        assert [int(value) for value in app[2:15]] and app[15] == "transaction"
+        assert [int(value) for value in app[2:15]][:2] == [1, 0] and app[15:] == ("transaction", None)    # or no number is read
         stats, names = rows(console, "SHOW STATS;")
         if not pooler.is_pgweir:            # one that is newer than 1.25 has two more, which the operator can't read
             stats = [[value for value, name in zip(row, names) if "client_login" not in name] for row in stats]
