@@ -18,8 +18,7 @@
 
 /* --- bouncer_reader.c --- */
 
-/* Returns true if text is a pgbouncer.ini: it has [pgbouncer], its first section is one of PgBouncer's, or it includes
- * other files. */
+/* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it includes other files. */
 bool bouncer_is(const char *text, size_t len);
 
 /* --- bouncer_translate.c --- */

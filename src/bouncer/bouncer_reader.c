@@ -234,17 +234,16 @@ bool
 bouncer_is(const char *text, size_t len)
 {
 	static const char *const signs[] = { "[pgbouncer]", "[databases]", "[users]", "[peers]", "%include " };
-	size_t count = sizeof(signs) / sizeof(signs[0]);
 	const char *end = text + len, *newline;
 
 	for (; text < end; text = newline != NULL ? newline + 1 : end) {
 		while (text < end && is_space(*text))
 			text++;
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
 			if ((size_t)(end - text) >= strlen(signs[i]) && memcmp(text, signs[i], strlen(signs[i])) == 0)
 				return true;
 		if (text < end && *text == '[')
-			count = 1; /* behind a section of pgweir's only this one is a sign */
+			return false;
 		newline = memchr(text, '\n', (size_t)(end - text));
 	}
 	return false;

@@ -46,9 +46,8 @@ int os_passed_sockets(void);
 
 /* --- spawn.c --- */
 
-/* Returns by what name this program is to be run again: argv0 if that leads to the file that runs now, so that whatever
- * has the name by then is run (an upgrade); else, in room, the file's own. A name without a slash is looked for in
- * PATH. */
+/* Returns by what name this program is to be run again, so that whatever has the name by then is run (an upgrade):
+ * argv0, if it is a path, or if PATH leads from it to the file that runs now; else, in room, that file's own path. */
 const char *os_program(const char *argv0, char *room, size_t room_size);
 /* Runs program with these arguments, of which the first is what it is called. fd is its link to this process; it is
  * borrowed. The environment's variable says "descriptor:PID of this process". Signals that would end a process without

@@ -43,7 +43,7 @@ os_program(const char *argv0, char *room, size_t room_size)
 {
 	ssize_t len;
 
-	if (strchr(argv0, '/') != NULL ? runs_from(argv0) : is_found(argv0))
+	if (strchr(argv0, '/') != NULL ? access(argv0, X_OK) == 0 : is_found(argv0))
 		return argv0;
 	len = readlink(OWN_FILE, room, room_size);
 	if (len <= 0 || (size_t)len >= room_size)

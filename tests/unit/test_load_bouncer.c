@@ -291,10 +291,8 @@ Test(bouncer, included_files_have_their_own_lines)
 Test(bouncer, is_told_from_pgweirs_own_file)
 {
 	static const char theirs[] = "; a\n  [databases]\n", ours[] = "; [pgbouncer]\n[pgweir]\n[databases]\n";
-	static const char late[] = "[http]\nlisten = off\n[databases]\n[pgbouncer]\n";
 
 	cr_expect(bouncer_is(theirs, strlen(theirs)));
-	cr_expect(bouncer_is(late, strlen(late)));
 	cr_expect_not(bouncer_is(ours, strlen(ours)));
 	cr_expect_not(bouncer_is("", 0));
 }
