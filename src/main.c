@@ -23,7 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_UPSTREAM = 256, OPT_BOUNCER, OPT_SCHEMA };
+enum { OPT_UPSTREAM = 256, OPT_BOUNCER, OPT_SCHEMA, OPT_CERTIFICATE };
 
 static void
 usage(FILE *to)
@@ -41,6 +41,7 @@ usage(FILE *to)
 	    "  --help-config [NAME ...]        print every setting, or those named: unit, default, meaning\n"
 	    "  --help-pgbouncer                print what becomes of each of PgBouncer's settings\n"
 	    "  --config-schema                 print the settings as a JSON Schema\n"
+	    "  --make-certificate DIRECTORY    write a self-signed server.crt and server.key there\n"
 	    "  -h, --help                      this text\n"
 	    "  -V, --version                   versions of pgweir and its libraries, and what it was built with\n"
 	    "\n"
@@ -220,6 +221,18 @@ begin_openssl(int predecessor)
 	return false;
 }
 
+/* Returns the exit code. */
+static int
+make_certificate(const char *directory)
+{
+	struct fail why;
+
+	if (setup_make_certificate(directory, &why) == 0)
+		return 0;
+	fprintf(stderr, "pgweir: %s\n", why.text);
+	return 1;
+}
+
 /* -1: go on; else the exit code. */
 static int
 read_option(struct asked *asked, int option)
@@ -252,6 +265,8 @@ read_option(struct asked *asked, int option)
 	case OPT_SCHEMA:
 		config_print_schema(stdout);
 		return 0;
+	case OPT_CERTIFICATE:
+		return make_certificate(optarg);
 	case 'h':
 		usage(stdout);
 		return 0;
@@ -303,6 +318,7 @@ read_options(struct asked *asked, int argc, char **argv)
 					  { "help-config", no_argument, &asked->is_keys, true },
 					  { "help-pgbouncer", no_argument, NULL, OPT_BOUNCER },
 					  { "config-schema", no_argument, NULL, OPT_SCHEMA },
+					  { "make-certificate", required_argument, NULL, OPT_CERTIFICATE },
 					  { "daemon", no_argument, NULL, 'd' },
 					  { "quiet", no_argument, NULL, 'q' },
 					  { "reboot", no_argument, NULL, 'R' },

@@ -24,7 +24,7 @@
 	    "`auth_database` is PostgreSQL's name of a database") \
 	ROW(WARMS_POOLS, "`min_pool_size` of a database with a `user` is opened at start and at each reload", "when the pool is used first") \
 	ROW(REFUSES_TWICE, "PAUSE and SUSPEND of what is paused, and RESUME of what is not, are errors", "they do nothing") \
-	ROW(STOPS_PATIENTLY, "SIGTERM waits until the clients have left, SIGINT until their transactions are over, as long as that takes; a second one ends the process", \
+	ROW(STOPS_PATIENTLY, "SIGTERM waits until the clients have left, SIGINT until their transactions are over, as long as that takes, unless `[timeouts] shutdown_timeout` is set: then both wait for transactions, and no longer; a second one ends the process", \
 	    "SIGTERM waits for transactions, `shutdown_timeout` at most, SIGINT for nothing") \
 	ROW(RESUMES_ALONE, "SIGUSR2 is RESUME; only the console's RESTART restarts", "SIGUSR2 restarts if nothing is paused") \
 	ROW(KEEPS_LISTENERS, "a reload neither opens nor closes listening sockets", "it does") \

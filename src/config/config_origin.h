@@ -52,6 +52,7 @@ struct config *config_new(const char *path);
 #define LINE_COMMAND UINT_MAX /* from --upstream */
 #define LINE_BOUNCER (UINT_MAX - 1) /* PgBouncer's default */
 #define LINE_SET (UINT_MAX - 2) /* from the console's SET */
+#define LINE_ENVIRONMENT (UINT_MAX - 3) /* from PGWEIR_SECTION_NAME */
 
 struct config_source {
 	char **values; /* of PgBouncer's settings, as in force, by the row of bouncer_keys.c */

@@ -87,6 +87,8 @@ source_place(const struct config_source *source, const char *file, unsigned line
 		snprintf(out, size, "PgBouncer's default");
 	else if (line == LINE_SET)
 		snprintf(out, size, "SET");
+	else if (line == LINE_ENVIRONMENT)
+		snprintf(out, size, "environment");
 	else if (source != NULL && number < source->file_count)
 		snprintf(out, size, "%.400s:%u", source->files[number], line & LINE_MASK);
 	else

@@ -34,6 +34,8 @@ struct draft_list {
 	size_t count, cap;
 };
 
+#define ENVIRONMENT_NAME_MAX 96
+
 enum place { IN_NOTHING, IN_UNKNOWN, IN_SECTION, IN_DATABASE, IN_TENANT, IN_USER, PLACES };
 
 struct loader {
@@ -428,6 +430,31 @@ override_one(struct loader *l, const struct config_override *o)
 	buf_fini(&value);
 }
 
+/* PGWEIR_POOL_POOL_SIZE and so on win over the file, whichever kind it is of, and lose against a SET. */
+static void
+read_environment(struct loader *l)
+{
+	struct config_origin *origins = l->config->origins;
+	const struct config_key *key;
+	const char *value;
+	char name[ENVIRONMENT_NAME_MAX];
+
+	l->place = IN_SECTION;
+	for (size_t row = 0; (key = config_key(row)) != NULL; row++) {
+		snprintf(name, sizeof(name), "PGWEIR_%s_%s", key->section, key->name);
+		for (char *at = name; *at != '\0'; at++)
+			*at = *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
+		value = getenv(name);
+		if (value == NULL || *value == '\0' || origins->lines[row] == LINE_SET)
+			continue;
+		snprintf(l->section, sizeof(l->section), "%s", key->section);
+		origins->lines[row] = LINE_DEFAULT;
+		secret_free(origins->raws[row]);
+		origins->raws[row] = NULL;
+		set_plain(l, LINE_ENVIRONMENT, key->name, value);
+	}
+}
+
 struct config *
 load_text(const char *text, size_t len, const char *path, const struct config_override *overrides, size_t count,
 	  struct config_problems *problems)
@@ -446,8 +473,10 @@ load_text(const char *text, size_t len, const char *path, const struct config_ov
 	l->sink.words = bouncer_problem_words(l->config);
 	if (sink.source != NULL) {
 		bouncer_read(text, len, path, overrides, count, &calls, &sink);
+		read_environment(l);
 		load_finish(l);
 	} else if (config_read(text, len, &calls, &sink) == 0) {
+		read_environment(l);
 		for (size_t i = 0; i < count; i++)
 			override_one(l, &overrides[i]);
 		load_finish(l);

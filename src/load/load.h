@@ -13,7 +13,8 @@
  *
  * overrides are count other values for some settings, as the console's SET gives them: they win over the file. name: as
  * in a file of pgweir's ("pool.pool_size"), or PgBouncer's ("default_pool_size", with a value in PgBouncer's units),
- * whichever the file is. Problems of theirs have no line.
+ * whichever the file is. Problems of theirs have no line. PGWEIR_POOL_POOL_SIZE and the like in the environment win
+ * over the file, too.
  */
 struct config *load_config(const char *path, const struct config_override *overrides, size_t count,
 			   struct config_problems *problems);

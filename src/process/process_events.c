@@ -32,7 +32,6 @@ static void
 on_signal(evutil_socket_t number, short what, void *arg)
 {
 	struct weir *w = arg;
-	bool is_patient = bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY);
 	struct fail why;
 
 	(void)what;
@@ -45,10 +44,10 @@ on_signal(evutil_socket_t number, short what, void *arg)
 			process_reopen_logs(w); /* logrotate has moved them, whatever is wrong with the file */
 		break;
 	case SIGTERM:
-		process_stop(w, is_patient ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);
+		process_stop(w, process_is_patient(w) ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);
 		break;
 	case SIGINT:
-		process_stop(w, is_patient ? SHUTDOWN_SERVERS : SHUTDOWN_NOW);
+		process_stop(w, bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY) ? SHUTDOWN_SERVERS : SHUTDOWN_NOW);
 		break;
 	case SIGQUIT:
 		process_stop(w, SHUTDOWN_NOW);

@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+#define A_DAY (UINT64_C(86400) * US_PER_S) /* of a pgbouncer.ini that says nothing about it: bouncer_combine.c */
+
 /* Returns true if no client waits for a server, and none is in use; not while a worker does not answer. */
 static bool
 is_idle(struct weir *w)
@@ -49,10 +51,16 @@ process_stop_if_empty(struct weir *w)
 		process_end(w);
 }
 
+bool
+process_is_patient(const struct weir *w)
+{
+	return bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY) && w->config->shutdown_timeout_us >= A_DAY;
+}
+
 static void
 begin_stop(struct weir *w, enum shutdown_how how)
 {
-	bool is_patient = how == SHUTDOWN_CLIENTS || bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY);
+	bool is_patient = how == SHUTDOWN_CLIENTS || process_is_patient(w);
 	struct fail why;
 
 	if (how == SHUTDOWN_CLIENTS)
@@ -110,7 +118,7 @@ close_door(struct weir *w)
 	for (struct worker *k = w->door; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
 		if (w->stopping.how == SHUTDOWN_SERVERS)
-			clients_drain(&k->clients, bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY));
+			clients_drain(&k->clients, process_is_patient(w));
 	}
 	worker_threads_go(w);
 }

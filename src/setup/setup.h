@@ -34,6 +34,14 @@ void setup_files_fini(struct setup_files *files);
  */
 int setup_check_files(const struct config *config, struct config_problems *problems);
 
+/* --- certificate.c --- */
+
+/*
+ * Writes server.crt and server.key into directory, which must have neither: a self-signed certificate for this host's
+ * name (ECDSA on P-256, ten years), and its key, for the owner alone. Returns 0, or -1 with *why set.
+ */
+int setup_make_certificate(const char *directory, struct fail *why);
+
 /* --- rules.c --- */
 
 /* Loads hba_file and ident_file: NULL if they are not configured, or if errors were added to problems. */

@@ -324,6 +324,54 @@ def test_dump_config_shows_what_holds_and_whence_and_can_be_read_again(pgweir, t
     assert values(second.stdout) == values(first.stdout)
 
 
+@pytest.mark.parametrize("text", [GOOD + "[http]\nlisten = off\n", "[databases]\na = host=127.0.0.1\n[pgbouncer]\nauth_type = trust\n"
+                                  "listen_addr = 127.0.0.1\ndefault_pool_size = 5\n"], ids=["pgweir.ini", "pgbouncer.ini"])
+def test_the_environment_wins_over_either_file(pgweir, tmp_path, text):
+    path = tmp_path / "some.ini"
+    path.write_text(text)
+    done = pgweir("--dump-config", path, environment={"PGWEIR_HTTP_LISTEN": "127.0.0.1:9999", "PGWEIR_POOL_POOL_SIZE": "13",
+                                                      "PGWEIR_PGWEIR_LISTEN": "127.0.0.1:9998", "PGWEIR_POOL_MAX_OVERFLOW": ""})
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(.*) ; environment$", done.stdout, re.M) == ["listen = 127.0.0.1:9998", "pool_size = 13",
+                                                                       "listen = 127.0.0.1:9999"]
+    done = pgweir("--check-config", path, environment={"PGWEIR_POOL_POOL_SIZE": "many"})
+    assert done.returncode == 1 and re.search(r"^environment: error: (default_)?pool_size = many: ", done.stderr, re.M), done
+
+
+def test_the_environment_holds_at_a_reload_and_a_set_wins_over_it(weir):
+    weir.start(environment={"PGWEIR_POOL_POOL_SIZE": "13"}, pool_size=5)
+
+    def size():
+        return next(row["value"] for row in weir.console("SHOW CONFIG", database="pgweir") if row["key"] == "pool.pool_size")
+    assert size() == "13"
+    weir.reload(pool_size=6)
+    assert size() == "13"
+    weir.console("SET pool_size = 7")
+    assert size() == "7"
+    weir.console("RELOAD")
+    assert size() == "13"
+
+
+def test_a_certificate_of_its_own(pgweir, tmp_path):
+    assert pgweir("--make-certificate", tmp_path).returncode == 0
+    key, certificate = tmp_path / "server.key", tmp_path / "server.crt"
+    assert key.stat().st_mode & 0o777 == 0o600
+    said = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-subject", "-ext", "subjectAltName", "-text"],
+                          capture_output=True, text=True, check=True).stdout
+    host = socket.gethostname()
+    assert f"subject=CN = {host}\n" in said and f"DNS:{host}" in said and "NIST CURVE: P-256" in said
+    year = 365 * 24 * 60 * 60
+    for seconds, code in ((9 * year, 0), (11 * year, 1)):
+        assert subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-checkend", str(seconds)], check=False,
+                              stdout=subprocess.DEVNULL).returncode == code
+    subprocess.run(["openssl", "verify", "-CAfile", certificate, certificate], check=True, stdout=subprocess.DEVNULL)
+    before = certificate.read_text(), key.read_text()
+    done = pgweir("--make-certificate", tmp_path)
+    assert done.returncode == 1 and "server.crt: File exists" in done.stderr
+    assert (certificate.read_text(), key.read_text()) == before
+    assert pgweir("--make-certificate", tmp_path / "none").returncode == 1
+
+
 def test_dump_config_masks_secrets(pgweir, tmp_path):
     path = tmp_path / "pgweir.ini"
     path.write_text("[auth]\nmethod = trust\n[database a]\nupstream = postgres://u:top-secret-42@127.0.0.1:5432/a\n"

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import threading
 from pathlib import Path
-from signal import SIGHUP, SIGUSR2
+from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR2
 
 import psycopg2
 import pytest
@@ -508,6 +508,28 @@ def test_those_who_wait_are_disconnected_when_postgresql_refuses_the_password(bo
                                           r'"plainuser" \(age=\d+s\)$', bouncer.log(), re.M)) == 2)
     finally:
         postgres.query("ALTER ROLE plainuser PASSWORD 'plain-secret'")
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_a_shutdown_timeout_beside_it_lets_transactions_finish_and_waits_for_nobody_else(bouncer, number):
+    bouncer.start(settings="[timeouts]\nshutdown_timeout = 20s")
+    idle, busy = bouncer.weir.raw(), bouncer.weir.raw()
+    idle.query("SELECT 1")
+    busy.query("BEGIN")
+    bouncer.weir.signal(number)
+    assert rawwire.shape(idle.read_to_end(timeout=8)).startswith("E:57P01")
+    busy.query("SELECT 1")
+    busy.query("COMMIT")
+    assert bouncer.weir.wait_exit() == 0
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_a_shutdown_timeout_beside_it_ends_what_does_not_finish(bouncer, number):
+    bouncer.start(settings="[timeouts]\nshutdown_timeout = 300ms")
+    bouncer.weir.raw().query("BEGIN")
+    bouncer.weir.signal(number)
+    assert bouncer.weir.wait_exit() == 0
+    assert "shutdown_timeout is over" in bouncer.log()
 
 
 def test_a_shutdown_lets_go_on_who_waits_for_pgweirs_own_question_alone(bouncer):
