@@ -28,7 +28,7 @@
 	    "SIGTERM waits for transactions, `shutdown_timeout` at most, SIGINT for nothing") \
 	ROW(RESUMES_ALONE, "SIGUSR2 is RESUME; only the console's RESTART restarts", "SIGUSR2 restarts if nothing is paused") \
 	ROW(KEEPS_LISTENERS, "a reload neither opens nor closes listening sockets", "it does") \
-	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, an `auth_query` without `$1`, no databases, no `auth_file`, and broken lines in it are warnings; a reload while it is gone keeps the users that it had", \
+	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, an `auth_query` without `$1`, no databases, no `auth_file`, broken lines in it, and a `user` that only root could become are warnings; a reload while it is gone keeps the users that it had", \
 	    "errors")
 /* clang-format on */
 

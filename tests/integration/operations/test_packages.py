@@ -22,13 +22,25 @@ def entrypoint(tmp_path):
         pytest.skip("no pgweir: set PGWEIR_BIN, or build it")
     fake = tmp_path / "bin" / "pgweir"
     fake.parent.mkdir()
-    fake.write_text(f'#!/bin/sh\nexec {binary} --dump-config "$@"\n')
+    fake.write_text(f'#!/bin/sh\ncase $1 in --make-*) exec {binary} "$@" ;; esac\nexec {binary} --dump-config "$@"\n')
     fake.chmod(0o755)
 
     def run(*arguments, **environment):
         return subprocess.run([CONTAINER / "entrypoint", *arguments], capture_output=True, text=True, check=False,
                               timeout=20, env={"PATH": f"{fake.parent}:/usr/bin:/bin",
                                                "PGWEIR_RUNTIME_DIR": str(tmp_path / "run"), **environment})
+
+    def in_busybox(**environment):
+        """With its shell and its awk."""
+        busybox, tools = shutil.which("busybox"), tmp_path / "tools"
+        if busybox is None:
+            pytest.skip("busybox is not installed")
+        tools.mkdir()
+        for name in ("sh", "awk", "id", "mkdir", "rm", "stat"):
+            (tools / name).symlink_to(busybox)
+        return subprocess.run([tools / "sh", CONTAINER / "entrypoint"], capture_output=True, text=True, check=False, timeout=20,
+                              env={"PATH": f"{fake.parent}:{tools}", "PGWEIR_RUNTIME_DIR": str(tmp_path / "run"), **environment})
+    run.in_busybox = in_busybox
     run.users = tmp_path / "run" / "users.txt"
     return run
 
@@ -70,9 +82,21 @@ def entrypoint(tmp_path):
       "limits.max_user_connections": "4", "timeouts.client_idle_timeout": "5s", "pool.pool_pre_ping_idle": "6s",
       "log.connections": "off", "auth.auth_database": "postgres", "auth.stats_users": "s",
       "database *.upstream": "host=::1 port=5432 connect_query='SET a.b = \\'c\\''"}, ""),
+    ({"POSTGRESQL_PASSWORD": "s", "PGBOUNCER_INIT_SLEEP_TIME": "3", "PGBOUNCER_LOG_FILE": "/dev/null"},
+     {"pgweir.listen": "0.0.0.0:6432", "auth.method": "scram-sha-256", "database *.upstream": "host=postgresql port=5432",
+      "log.destination": "/dev/null"}, '"postgres" "s"\n'),
+    ({"PGHOST": "db", "PGPORT": "5433", "PGUSER": "pooler", "PGPASSWORD": "s", "PGSCHEMA": "other", "CONNECTION_POOLER_PORT": "5435",
+      "CONNECTION_POOLER_MODE": "session", "CONNECTION_POOLER_DEFAULT_SIZE": "15", "CONNECTION_POOLER_MIN_SIZE": "7",
+      "CONNECTION_POOLER_RESERVE_SIZE": "8", "CONNECTION_POOLER_MAX_CLIENT_CONN": "10000", "CONNECTION_POOLER_MAX_DB_CONN": "30"},
+     {"pgweir.pool_mode": "session", "pool.pool_size": "15", "pool.max_overflow": "8", "pool.min_idle": "0",
+      "pgweir.max_client_connections": "10000", "limits.max_db_connections": "30", "auth.auth_database": "postgres",
+      "auth.method": "md5", "tls_client.mode": "require", "tls_server.mode": "require", "timeouts.shutdown_timeout": "280s",
+      "database *.upstream": "host=db port=5433", "database *.auth_user": "pooler", "database postgres.auth_user": "pooler",
+      "database *.auth_query": "SELECT * FROM other.user_lookup($$1)"}, '"pooler" "s"\n'),
 ])
-def test_the_container_understands_the_environment_of_pgbouncers_images(entrypoint, environment, expected, users):
-    done = entrypoint(**environment)
+@pytest.mark.parametrize("shell", ["sh", "busybox"])
+def test_the_container_understands_the_environment_of_pgbouncers_images(entrypoint, environment, expected, users, shell):
+    done = entrypoint.in_busybox(**environment) if shell == "busybox" else entrypoint(**environment)
     assert done.returncode == 0, done.stderr
     in_force, section = {}, ""
     for head, name, value in re.findall(r"(?m)^(?:\[(.*)\]|(\w+) = ?(.*?)\s*(?: ;.*)?)$", done.stdout):

@@ -155,7 +155,9 @@ class Pooler:
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return True
-            return self.container.process.is_alive() and False
+            if self.container.process.starter.poll() is not None:
+                pytest.fail(self.container.process.log())
+            return False
         wait_until(answers, what="the readiness probe")
 
     def connect(self, user="foo_user", password="foo-secret", dbname="app", **words):
