@@ -132,6 +132,16 @@ def test_other_users_are_looked_up_as_db_user(pod):
             pod.connect(user, "wrong")
 
 
+def test_the_example_of_a_compose_file(pod):
+    """Its health check, and a look at the console from inside."""
+    pod.start(DB_USER="postgres", DB_PASSWORD="hbZkzny5xrvVH", DB_HOST="db", DB_PORT=str(pod.postgres.port), AUTH_TYPE="scram-sha-256",
+              POOL_MODE="transaction", ADMIN_USERS="postgres,dbuser", LISTEN_PORT=str(pod.port))
+    assert pod.container.run("pg_isready", "-h", "localhost", "-p", str(pod.port)).returncode == 0
+    done = pod.container.run("psql", "-Atc", "SHOW VERSION", f"postgres://postgres@localhost:{pod.port}/pgbouncer",
+                             environment={"PGPASSWORD": "hbZkzny5xrvVH"})
+    assert done.stdout.startswith("PgBouncer 1."), done
+
+
 def test_urls(pod):
     here = f"@db:{pod.postgres.port}"
     pod.start(DATABASE_URLS=f"postgres://scramuser:scram-secret{here}/app,postgres://plainuser:plain-secret{here}/app2",
