@@ -15,6 +15,8 @@ import pytest
 from imagetree import comm, command_line, connect, make_image, rows
 from waiting import free_port, wait_until
 
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
 UID = GID = 70                              # postgres, in Alpine
 COMMAND = ["/usr/bin/pgbouncer", "/etc/pgbouncer/pgbouncer.ini"]
 
@@ -108,6 +110,7 @@ def single(pod):
             "LISTEN_PORT": str(pod.port), "POOL_MODE": "session", "SERVER_RESET_QUERY": "DISCARD ALL"}
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("command", [COMMAND, ["pgbouncer"], ["-v", COMMAND[1]], COMMAND[1:]], ids=" ".join)
 def test_one_user_by_the_environment(pod, command):
     pod.start(*command, **single(pod))
@@ -152,6 +155,7 @@ def test_urls(pod):
         pod.connect("scramuser", "scram-secret", dbname="elsewhere")
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("mounted, named", [("/etc/pgbouncer/userlist.txt", {}), ("/etc/pgbouncer/userlist.txt", {"AUTH_FILE": "/etc/pgbouncer/userlist.txt"}),
                                             ("/secrets/users.txt", {"AUTH_FILE": "/secrets/users.txt"})])
 @pytest.mark.parametrize("has_all", [False, True])
@@ -163,6 +167,7 @@ def test_a_mounted_userlist_beside_the_environment(pod, mounted, named, has_all)
     assert (pod.config("scramuser", "scram-secret")["auth_file"] == mounted) == has_all     # it can be replaced, then
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("how", ["command", "args", "default"])
 def test_mounted_files_replaced_as_a_secret_is(image, postgres, how):
     pod = Pod(image, postgres).mount()

@@ -13,6 +13,8 @@ import pytest
 from imagetree import connect, rows
 from waiting import free_port
 
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
 INI = """\
 [databases]
 app = host=127.0.0.1 port={postgres} pool_size=7

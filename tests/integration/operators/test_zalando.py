@@ -20,6 +20,8 @@ from postgres import Postgres
 from rawwire import md5_secret, ssl_request
 from waiting import free_port, wait_until
 
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
 UID, GID, FS_GROUP = 100, 101, 103
 HOST = "acid-minimal-cluster.default.svc.cluster.local"
 ROLES = ["robot_zmon", "robot_backup"]
@@ -280,6 +282,7 @@ def test_an_authority_that_did_not_sign_is_not_asked(own_image, cluster, authori
         other.connect(connect_timeout=3)
 
 
+@pytest.mark.sweep(keep=4)
 @pytest.mark.parametrize("uid, gid, writable_root, volumes", [
     (UID, GID, True, []), (UID, GID, False, ["/tmp"]), (UID, GID, False, ["/run/pgweir"]), (UID, GID, False, []),
     (1000650000, 0, False, ["/tmp"]), (1000650000, 1000650000, True, []), (0, 0, False, ["/var/run/pgbouncer"])])
