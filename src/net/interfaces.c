@@ -11,15 +11,20 @@ is_within(const struct ifaddrs *own, const uint8_t *bytes, int family, bool is_n
 {
 	static const uint8_t all[16] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 					 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-	const uint8_t *address, *mask = all;
-	int own_family = AF_UNSPEC, mask_family = family;
+	static const uint8_t none[16] = { 0 };
+	const uint8_t *address, *mask = NULL;
+	int own_family = AF_UNSPEC, mask_family = AF_UNSPEC;
+	size_t len = family == AF_INET ? 4 : 16;
 
 	address = own->ifa_addr == NULL ? NULL : network_address(own->ifa_addr, &own_family);
-	if (is_net)
-		mask = own->ifa_netmask == NULL ? NULL : network_address(own->ifa_netmask, &mask_family);
-	if (address == NULL || mask == NULL || own_family != family || mask_family != family)
+	if (address == NULL || own_family != family)
 		return false;
-	for (size_t i = 0; i < (family == AF_INET ? 4 : 16); i++)
+	if (is_net && own->ifa_netmask != NULL)
+		mask = network_address(own->ifa_netmask, &mask_family);
+	/* As in PostgreSQL, an interface without a proper mask has no neighbours. */
+	if (mask == NULL || mask_family != family || memcmp(mask, none, len) == 0)
+		mask = all;
+	for (size_t i = 0; i < len; i++)
 		if (((address[i] ^ bytes[i]) & mask[i]) != 0)
 			return false;
 	return true;
