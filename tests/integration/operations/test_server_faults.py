@@ -1,12 +1,8 @@
 """PostgreSQL dies, lies, stalls or is not there: one client at most pays, with a clear error, and pgweir goes on."""
 
-import errno
-import random
 import re
 import signal
-import socket
 import struct
-import threading
 import time
 
 import psycopg2
@@ -15,6 +11,7 @@ import pytest
 import rawwire
 from fakeserver import (auth, backend_key, complete, data_row, error, notice, one_row, parameter_status, ready,
                         row_description, sleep_until_gone)
+from nameserver import NameServer
 from rawwire import errors, message, one_statement, query, scram_verifier, shape, sync, texts
 from tap import Tap
 from waiting import wait_until
@@ -254,63 +251,6 @@ def test_a_name_that_does_not_resolve_is_08001(weir):
     reply, seconds = failing(login_and_query, weir)
     assert reply.sqlstate == "08001" and seconds < 8, (reply.error, seconds)
     assert "no-such-host.invalid" in reply.error["M"] + reply.error.get("D", "")
-
-
-class NameServer:
-    """Is silent until answer() is called; then each name is these addresses. More than one are told over TCP only."""
-
-    def __init__(self, folder, options=""):
-        try:
-            at = self._listen()
-        except PermissionError:
-            pytest.skip("only root can be a name server")
-        self.resolv_conf = folder / "resolv.conf"
-        self.resolv_conf.write_text(f"nameserver {at[0]}\n{options}\n")
-        self.addresses = []
-        self.asked = self.asked_by_tcp = 0
-        threading.Thread(target=self._serve_udp, daemon=True).start()
-        threading.Thread(target=self._serve_tcp, daemon=True).start()
-
-    def _listen(self):
-        """On an address of its own, as resolv.conf knows no port; other workers have theirs."""
-        while True:
-            at = f"127.{random.randint(64, 127)}.{random.randint(1, 254)}.{random.randint(1, 254)}", 53
-            self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            try:
-                self.udp.bind(at)
-                self.tcp = socket.create_server(at)
-                return at
-            except OSError as error:
-                self.udp.close()
-                if error.errno != errno.EADDRINUSE:
-                    raise
-
-    def answer(self, *addresses):
-        self.addresses = [socket.inet_aton(address) for address in addresses]
-
-    def _answer_to(self, packet, is_whole):
-        question = packet[12:packet.index(b"\0", 12) + 5]
-        found = self.addresses if question[-4:-2] == b"\0\1" else []
-        records = [b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + address for address in found if is_whole or len(found) == 1]
-        flags = b"\x81\x80" if len(records) == len(found) else b"\x83\x80"
-        return packet[:2] + flags + struct.pack(">HHHH", 1, len(records), 0, 0) + question + b"".join(records)
-
-    def _serve_udp(self):
-        while True:
-            packet, peer = self.udp.recvfrom(2048)
-            self.asked += 1
-            if self.addresses:
-                self.udp.sendto(self._answer_to(packet, False), peer)
-
-    def _serve_tcp(self):
-        while True:
-            conn, _ = self.tcp.accept()
-            with conn, conn.makefile("rb") as asked:
-                while length := asked.read(2):
-                    packet = asked.read(*struct.unpack(">H", length))
-                    self.asked_by_tcp += 1
-                    answer = self._answer_to(packet, True)
-                    conn.sendall(struct.pack(">H", len(answer)) + answer)
 
 
 @pytest.mark.parametrize("options, connect_timeout", [
