@@ -69,55 +69,87 @@ hba_load(const char *text, size_t text_len, const char *path, rule_report *repor
 
 /* --- Whether a rule fits (PostgreSQL's hba.c: check_db, check_role, check_ip). --- */
 
+bool
+hba_host_fits(const char *word, const char *host)
+{
+	size_t word_len = strlen(word), len = strlen(host);
+
+	if (word[0] != '.')
+		return strcasecmp(word, host) == 0;
+	return len >= word_len && strcasecmp(word, host + len - word_len) == 0;
+}
+
+/* May take time: not before may_ask is true. */
+static enum hba_fit
+fits_asked(hba_ask *ask, const char *name, const struct hba_question *q, bool may_ask)
+{
+	if (ask == NULL)
+		return HBA_NO;
+	return may_ask ? ask(name, q->arg) : HBA_LATER;
+}
+
 static bool
 fits_name(const struct hba_name *name, const struct hba_question *q, bool is_database)
 {
 	const char *text = is_database ? q->database : q->user;
 
-	switch (name->kind) {
-	case HBA_NAME_REPLICATION:
-		return q->is_physical;
-	case HBA_NAME_ALL:
-		return !is_database || !q->is_physical;
-	case HBA_NAME_SAMEUSER:
-		return !q->is_physical && strcmp(q->database, q->user) == 0;
-	case HBA_NAME_REGEX:
-	case HBA_NAME:
-		break;
-	}
-	if (is_database && q->is_physical)
-		return false;
-	return name->kind == HBA_NAME_REGEX ? rule_regex_match(name->regex, text, NULL, NULL)
-					    : strcmp(name->text, text) == 0;
+	if (name->kind == HBA_NAME_REPLICATION || (is_database && q->is_physical))
+		return name->kind == HBA_NAME_REPLICATION && q->is_physical;
+	if (name->kind == HBA_NAME_ALL)
+		return true;
+	if (name->kind == HBA_NAME_SAMEUSER)
+		return strcmp(q->database, q->user) == 0;
+	if (name->kind == HBA_NAME_REGEX)
+		return rule_regex_match(name->regex, text, NULL, NULL);
+	return name->kind == HBA_NAME && strcmp(name->text, text) == 0;
 }
 
-/* Returns true if one of these names of databases, or of users, fits. */
-static bool
-fits_one(const struct hba_names *names, const struct hba_question *q, bool is_database)
+/* Looks for a name of databases, or of users, that fits. Roles are asked about if no other does. */
+static enum hba_fit
+fits_one(const struct hba_names *names, const struct hba_question *q, bool is_database, bool may_ask)
 {
+	enum hba_fit fit = HBA_NO;
+
 	for (size_t i = 0; i < names->count; i++)
 		if (fits_name(&names->list[i], q, is_database))
-			return true;
-	return false;
+			return HBA_YES;
+	for (size_t i = 0; i < names->count && fit == HBA_NO; i++) {
+		const struct hba_name *name = &names->list[i];
+
+		if (name->kind == HBA_NAME_ROLE || (name->kind == HBA_NAME_SAMEROLE && !q->is_physical))
+			fit = fits_asked(q->is_member, name->kind == HBA_NAME_ROLE ? name->text : q->database, q,
+					 may_ask);
+	}
+	return fit;
 }
 
 static bool
-fits_address(const struct hba_rule *rule, const struct hba_question *q)
+is_in_range(const struct hba_rule *rule, const struct hba_question *q)
 {
-	if (rule->reach == HBA_REACH_ALL)
-		return true;
-	if (rule->reach == HBA_REACH_RANGE) {
-		int family;
-		const uint8_t *bytes = network_address(q->address, &family);
+	int family;
+	const uint8_t *bytes = network_address(q->address, &family);
 
-		if (family != rule->family)
+	if (family != rule->family)
+		return false;
+	for (size_t i = 0; i < hba_address_len(family); i++)
+		if (((bytes[i] ^ rule->address[i]) & rule->mask[i]) != 0)
 			return false;
-		for (size_t i = 0; i < hba_address_len(family); i++)
-			if (((bytes[i] ^ rule->address[i]) & rule->mask[i]) != 0)
-				return false;
-		return true;
-	}
-	return q->is_near != NULL && q->is_near(q->address, rule->reach == HBA_REACH_SAMENET);
+	return true;
+}
+
+static enum hba_fit
+fits_address(const struct hba_rule *rule, const struct hba_question *q, bool may_ask)
+{
+	bool is_net = rule->reach == HBA_REACH_SAMENET;
+
+	if (rule->type == HBA_LOCAL || rule->reach == HBA_REACH_ALL)
+		return HBA_YES;
+	if (rule->reach == HBA_REACH_NAME)
+		return fits_asked(q->has_name, rule->host, q, may_ask);
+	if (rule->reach == HBA_REACH_RANGE ? is_in_range(rule, q)
+					   : q->is_near != NULL && q->is_near(q->address, is_net))
+		return HBA_YES;
+	return HBA_NO;
 }
 
 static bool
@@ -133,30 +165,66 @@ fits_type(const struct hba_rule *rule, const struct hba_question *q)
 	return fits[rule->type][q->is_local ? 0 : q->is_tls ? 2 : 1];
 }
 
-bool
+/* With may_ask, returns HBA_LATER at the first thing that has to be asked. */
+static enum hba_fit
+fits_columns(const struct hba_rule *rule, const struct hba_question *q, bool may_ask)
+{
+	enum hba_fit all = HBA_YES;
+
+	for (int column = 0; column < 3; column++) {
+		enum hba_fit fit = column == 0	 ? fits_address(rule, q, may_ask)
+				   : column == 1 ? fits_one(&rule->databases, q, true, may_ask)
+						 : fits_one(&rule->users, q, false, may_ask);
+
+		if (fit == HBA_NO || (fit == HBA_LATER && may_ask))
+			return fit;
+		if (fit == HBA_LATER)
+			all = HBA_LATER;
+	}
+	return all;
+}
+
+static enum hba_fit
+fits_rule(const struct hba_rule *rule, const struct hba_question *q)
+{
+	enum hba_fit fit = fits_type(rule, q) ? fits_columns(rule, q, false) : HBA_NO;
+
+	return fit == HBA_LATER ? fits_columns(rule, q, true) : fit;
+}
+
+enum hba_fit
 hba_match(const struct hba *hba, const struct hba_question *question, struct hba_answer *answer)
 {
-	for (size_t i = 0; i < hba->count; i++) {
+	enum hba_fit fit = HBA_NO;
+
+	for (size_t i = 0; i < hba->count && fit == HBA_NO; i++) {
 		const struct hba_rule *rule = &hba->rules[i];
 
-		if (!fits_type(rule, question) || (rule->type != HBA_LOCAL && !fits_address(rule, question)) ||
-		    !fits_one(&rule->databases, question, true) || !fits_one(&rule->users, question, false))
-			continue;
-		*answer = (struct hba_answer){ .method = rule->method,
-					       .clientcert = rule->clientcert,
-					       .clientname = rule->clientname,
-					       .map = rule->map,
-					       .path = rule->path,
-					       .line = rule->line };
-		return true;
+		fit = fits_rule(rule, question);
+		if (fit == HBA_YES)
+			*answer = (struct hba_answer){ .method = rule->method,
+						       .clientcert = rule->clientcert,
+						       .clientname = rule->clientname,
+						       .map = rule->map,
+						       .path = rule->path,
+						       .line = rule->line };
 	}
+	return fit;
+}
+
+static bool
+has_role(const struct hba_names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (names->list[i].kind == HBA_NAME_ROLE || names->list[i].kind == HBA_NAME_SAMEROLE)
+			return true;
 	return false;
 }
 
 struct hba_needs
 hba_needs(const struct hba *hba)
 {
-	struct hba_needs needs = { false, false, false };
+	struct hba_needs needs = { 0 };
 
 	for (size_t i = 0; i < hba->count; i++) {
 		const struct hba_rule *rule = &hba->rules[i];
@@ -164,6 +232,7 @@ hba_needs(const struct hba *hba)
 		needs.secrets |= rule->method == HBA_SCRAM || rule->method == HBA_MD5 || rule->method == HBA_PASSWORD;
 		needs.tls |= rule->type == HBA_HOSTSSL;
 		needs.certificates |= rule->clientcert != HBA_CLIENTCERT_NONE;
+		needs.roles |= has_role(&rule->databases) || has_role(&rule->users);
 	}
 	return needs;
 }

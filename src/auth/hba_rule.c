@@ -39,6 +39,7 @@ hba_rule_fini(struct hba_rule *rule)
 {
 	names_fini(&rule->databases);
 	names_fini(&rule->users);
+	free(rule->host);
 	free(rule->map);
 	free(rule->path);
 	*rule = (struct hba_rule){ 0 };
@@ -98,25 +99,24 @@ take_type(struct line *l)
 static bool
 take_database(struct line *l, const struct rule_word *word, struct hba_name *name)
 {
+	(void)l;
 	if (rule_word_is(word, "sameuser"))
 		name->kind = HBA_NAME_SAMEUSER;
 	else if (rule_word_is(word, "replication"))
 		name->kind = HBA_NAME_REPLICATION;
 	else if (rule_word_is(word, "samerole") || rule_word_is(word, "samegroup"))
-		return bad_rule(l, "%s is not available: pgweir knows no roles; name the databases, or use sameuser",
-				word->text);
+		name->kind = HBA_NAME_SAMEROLE;
 	return true;
 }
 
 static bool
 take_user(struct line *l, const struct rule_word *word, struct hba_name *name)
 {
-	(void)name;
-	if (!word->is_quoted && word->text[0] == '+')
-		return bad_rule(
-		    l, "%.100s is not available: pgweir knows no roles; name the users, or list them in a file: @NAME",
-		    word->text);
-	return true;
+	if (word->is_quoted || word->text[0] != '+')
+		return true;
+	name->kind = HBA_NAME_ROLE;
+	memmove(name->text, name->text + 1, strlen(name->text));
+	return rule_check_role(l->reading, l->of, name->text);
 }
 
 static bool
@@ -200,6 +200,32 @@ take_mask(struct line *l)
 	return true;
 }
 
+/* Returns true if text may be a host's name, or the end of one behind a dot. A number at its end makes it an address,
+ * as some programs read it. */
+static bool
+is_host_name(const char *text)
+{
+	static const char *const all = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-.0123456789";
+	const char *last = strrchr(text, '.');
+
+	last = last == NULL ? text : last + 1;
+	return text[strspn(text, all)] == '\0' && last[strspn(last, "0123456789")] != '\0' &&
+	       strstr(text, "..") == NULL;
+}
+
+static bool
+take_host(struct line *l, const struct rule_word *word)
+{
+	if (!is_host_name(word->text))
+		return bad_rule(l,
+				"\"%.100s\" is not an address: write it as in 10.0.0.0/8 or ::1/128, a host name, "
+				".the.end.of.one, all, samehost or samenet",
+				word->text);
+	l->rule->reach = HBA_REACH_NAME;
+	l->rule->host = xstrdup(word->text);
+	return true;
+}
+
 static bool
 take_range(struct line *l, const struct rule_word *word)
 {
@@ -214,11 +240,7 @@ take_range(struct line *l, const struct rule_word *word)
 	text[len < sizeof(text) ? len : 0] = '\0';
 	rule->family = parse_address(text, rule->address);
 	if (rule->family == 0)
-		return bad_rule(
-		    l,
-		    "\"%.100s\" is not an address: host names are not available here, write numeric addresses "
-		    "(10.0.0.0/8, ::1/128), all, samehost or samenet",
-		    word->text);
+		return take_host(l, word);
 	if (rule->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)rule->address))
 		return bad_rule(l, "%s matches nobody: such clients have IPv4 addresses; write it as one", text);
 	return has_slash ? take_prefix_len(l, word->text + len + 1) : take_mask(l);
@@ -371,6 +393,10 @@ look_at(const struct line *l)
 	if (rule->method == HBA_PASSWORD && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
 		doubt(l, "password is refused to clients without TLS that are not on this machine: use hostssl, or "
 			 "scram-sha-256");
+	if (rule->method == HBA_REJECT && rule->reach == HBA_REACH_NAME)
+		doubt(
+		    l,
+		    "clients whose addresses no name server knows, or tells in time, are not rejected by a host name");
 }
 
 bool

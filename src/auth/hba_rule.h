@@ -6,8 +6,16 @@
 #include <stdint.h>
 
 enum hba_type { HBA_LOCAL, HBA_HOST, HBA_HOSTSSL, HBA_HOSTNOSSL, HBA_HOSTGSSENC, HBA_HOSTNOGSSENC };
-enum hba_name_kind { HBA_NAME, HBA_NAME_REGEX, HBA_NAME_ALL, HBA_NAME_SAMEUSER, HBA_NAME_REPLICATION };
-enum hba_reach { HBA_REACH_ALL, HBA_REACH_SAMEHOST, HBA_REACH_SAMENET, HBA_REACH_RANGE };
+enum hba_name_kind {
+	HBA_NAME,
+	HBA_NAME_REGEX,
+	HBA_NAME_ALL,
+	HBA_NAME_SAMEUSER,
+	HBA_NAME_REPLICATION,
+	HBA_NAME_SAMEROLE,
+	HBA_NAME_ROLE /* text: without the plus */
+};
+enum hba_reach { HBA_REACH_ALL, HBA_REACH_SAMEHOST, HBA_REACH_SAMENET, HBA_REACH_RANGE, HBA_REACH_NAME };
 
 struct hba_names {
 	struct hba_name {
@@ -24,6 +32,7 @@ struct hba_rule {
 	enum hba_reach reach; /* which addresses fit; unused for local */
 	int family; /* HBA_REACH_RANGE: AF_INET or AF_INET6 */
 	uint8_t address[16], mask[16]; /* IPv4 uses the first 4 bytes; in network order */
+	char *host; /* HBA_REACH_NAME */
 	enum hba_method method;
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;

@@ -10,7 +10,7 @@
 struct entry {
 	char *map, *name, *user;
 	struct rule_regex *name_regex, *user_regex; /* NULL: the string itself must match */
-	bool is_any_user;
+	bool is_any_user, is_role; /* is_role: user is a plus and a role's name */
 };
 
 struct ident {
@@ -69,9 +69,6 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 	e->name = xstrdup(f[1].words->text);
 	e->user = xstrdup(f[2].words->text);
 	e->is_any_user = rule_word_is(f[2].words, "all");
-	if (!f[2].words->is_quoted && e->user[0] == '+')
-		return rule_bad(&b->reading, line,
-				"%.100s is not available: pgweir knows no roles; write a line for each user", e->user);
 	if ((e->name[0] == '/' && !rule_take_regex(&b->reading, line, f[1].words, &e->name_regex)) ||
 	    (e->user[0] == '/' && !rule_take_regex(&b->reading, line, f[2].words, &e->user_regex)))
 		return false;
@@ -80,7 +77,10 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 		return rule_bad(&b->reading, line,
 				"\"%.100s\" has no parentheses that the \\1 in \"%.100s\" could stand for", e->name,
 				e->user);
-	return true;
+	/* As in PostgreSQL, a word is none of the special ones where its \1 is replaced. */
+	e->is_role =
+	    !f[2].words->is_quoted && e->user[0] == '+' && (e->name_regex == NULL || strstr(e->user, "\\1") == NULL);
+	return !e->is_role || rule_check_role(&b->reading, line, e->user + 1);
 }
 
 static void
@@ -130,12 +130,15 @@ fits_user(const struct entry *e, const char *name, size_t begin, size_t end, con
 	       strncmp(user + before, name + begin, len) == 0 && strcmp(user + before + len, gap + 2) == 0;
 }
 
-bool
-ident_allows(const struct ident *ident, const char *map, const char *name, const char *user)
+enum hba_fit
+ident_allows(const struct ident *ident, const char *map, const char *name, const char *user, hba_ask *is_member,
+	     void *arg)
 {
+	enum hba_fit fit = HBA_NO;
+
 	if (map == NULL || map[0] == '\0')
-		return strcmp(name, user) == 0;
-	for (size_t i = 0; ident != NULL && i < ident->count; i++) {
+		return strcmp(name, user) == 0 ? HBA_YES : HBA_NO;
+	for (size_t i = 0; ident != NULL && i < ident->count && fit == HBA_NO; i++) {
 		const struct entry *e = &ident->entries[i];
 		size_t begin = SIZE_MAX, end = SIZE_MAX;
 
@@ -144,9 +147,20 @@ ident_allows(const struct ident *ident, const char *map, const char *name, const
 		if (e->name_regex != NULL ? !rule_regex_match(e->name_regex, name, &begin, &end)
 					  : strcmp(e->name, name) != 0)
 			continue;
-		if (fits_user(e, name, begin, end, user))
-			return true;
+		if (e->is_role)
+			fit = is_member == NULL ? HBA_NO : is_member(e->user + 1, arg);
+		else if (fits_user(e, name, begin, end, user))
+			fit = HBA_YES;
 	}
+	return fit;
+}
+
+bool
+ident_has_roles(const struct ident *ident)
+{
+	for (size_t i = 0; ident != NULL && i < ident->count; i++)
+		if (ident->entries[i].is_role)
+			return true;
 	return false;
 }
 

@@ -84,6 +84,14 @@ rule_take_regex(struct rule_reading *r, const struct rule_line *line, const stru
 }
 
 bool
+rule_check_role(struct rule_reading *r, const struct rule_line *line, const char *role)
+{
+	if (role[0] != '\0' && strlen(role) <= RULE_ROLE_MAX)
+		return true;
+	return rule_bad(r, line, "\"+%.100s\" names no role: 1 to %d bytes behind the plus", role, RULE_ROLE_MAX);
+}
+
+bool
 rule_word_is(const struct rule_word *word, const char *keyword)
 {
 	return !word->is_quoted && strcmp(word->text, keyword) == 0;

@@ -19,6 +19,7 @@
 #define RULE_DEPTH_MAX 10 /* PostgreSQL's CONF_FILE_MAX_DEPTH */
 #define RULE_BYTES_MAX ((size_t)4 << 20)
 #define RULE_TEXT_MAX 512
+#define RULE_ROLE_MAX 63 /* bytes of a role's name */
 
 /* Receives what is wrong or, if is_error is false, looks wrong. line 0: the file as a whole. Arguments are borrowed. */
 typedef void rule_report(bool is_error, const char *path, unsigned line, const char *text, void *arg);
@@ -59,6 +60,8 @@ bool rule_bad(struct rule_reading *r, const struct rule_line *line, const char *
 bool rule_take_regex(struct rule_reading *r, const struct rule_line *line, const struct rule_word *word,
 		     struct rule_regex **regex);
 
+/* Returns true if this, from behind a plus, can be a role's name; else that is reported. */
+bool rule_check_role(struct rule_reading *r, const struct rule_line *line, const char *role);
 /* Returns true if the word is keyword, and not quoted. */
 bool rule_word_is(const struct rule_word *word, const char *keyword);
 

@@ -30,6 +30,7 @@ struct passed_cancel; /* cancel_peer.c */
 struct blocking; /* dedicated/questions.h */
 struct verifier_cache; /* lookup/verifier_cache.h */
 struct hba; /* auth/hba.h */
+struct dialer; /* net/dial.h */
 struct ident; /* auth/hba.h */
 struct cancel_keys; /* cancel.h */
 struct long_key; /* cancel_keys.c */
@@ -50,6 +51,7 @@ struct client_env {
 	struct exchange_env x;
 	const struct client_front *front;
 	struct helpers *helpers;
+	struct dialer *dialer; /* looks up names */
 	struct inbox *inbox;
 	struct tls_scratch *tls_scratch;
 	struct tls_context *tls; /* from the present configuration; NULL: clients get no TLS */

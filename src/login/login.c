@@ -6,7 +6,7 @@
  *
  * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes that are sent too early, login_timeout.
  */
-#include "login/login_steps.h"
+#include "login/login_asked.h"
 #include "relay/relay.h"
 
 #include "base/clock.h"
@@ -42,6 +42,8 @@ check_time(struct client *c, uint64_t now_us)
 	uint64_t begun_us;
 	struct fail why;
 
+	if (login_names_are_late(c, now_us))
+		return;
 	/* While it waits for a server it is under pool_timeout instead. */
 	if (c->x.state >= CL_WELCOME && c->x.srv == NULL) {
 		replication_tick(c, now_us);

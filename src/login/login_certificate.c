@@ -8,7 +8,7 @@
  * alone (clientname=CN) or by its whole subject (clientname=DN); the rule's map, if it has one, translates it
  * (hba.h).
  */
-#include "login/login_steps.h"
+#include "login/login_asked.h"
 #include "net/tls.h"
 
 #include <stdio.h>
@@ -29,18 +29,21 @@ demanded(const struct client *c)
 }
 
 struct search {
-	const struct client_login *login;
+	struct client *client;
 	char first[128]; /* for the log */
-	bool is_found;
+	enum hba_fit fit;
 };
 
 static bool
 allows(struct search *s, const char *name)
 {
+	const struct client_login *l = s->client->login;
+
 	if (s->first[0] == '\0')
 		snprintf(s->first, sizeof(s->first), "%.*s", (int)sizeof(s->first) - 1, name);
-	s->is_found = name[0] != '\0' && ident_allows(s->login->ident, s->login->rule.map, name, s->login->user);
-	return s->is_found;
+	if (name[0] != '\0')
+		s->fit = ident_allows(l->ident, l->rule.map, name, l->user, login_is_member, s->client);
+	return s->fit != HBA_NO;
 }
 
 static bool
@@ -48,15 +51,15 @@ on_name(char kind, const char *text, void *arg)
 {
 	struct search *s = arg;
 
-	return (kind != 'C' && s->login->rule.clientname == HBA_CLIENTNAME_CN) || !allows(s, text);
+	return (kind != 'C' && s->client->login->rule.clientname == HBA_CLIENTNAME_CN) || !allows(s, text);
 }
 
 int
-login_certificate(struct client *c, struct fail *why)
+login_certificate(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
 	struct client_login *l = c->login;
 	enum hba_clientcert demand = demanded(c);
-	struct search search = { .login = l };
+	struct search search = { .client = c };
 	char subject[SUBJECT_MAX];
 
 	if (demand == HBA_CLIENTCERT_NONE)
@@ -72,8 +75,8 @@ login_certificate(struct client *c, struct fail *why)
 		tls_peer_names(stream_tls(&c->x.stream), on_name, &search);
 	else if (tls_peer_subject(stream_tls(&c->x.stream), subject, sizeof(subject)) == 0)
 		allows(&search, subject);
-	if (search.is_found)
-		return 0;
+	if (search.fit != HBA_NO)
+		return search.fit == HBA_YES ? 0 : login_await(c, again, why);
 	log_info(c->env->x.log, "client %llu: its certificate is for \"%s\", which may not log in as \"%s\"%s%s",
 		 (unsigned long long)c->x.ticket.id, search.first, l->user, l->rule.map != NULL ? " by map " : "",
 		 l->rule.map != NULL ? l->rule.map : "");

@@ -7,7 +7,7 @@
  * leaves from the graveyard; until then it is the door's, and may be closed there. A client that is over there is
  * closed as any other. If that worker hangs, the note is taken back from its inbox.
  */
-#include "login/login_state.h"
+#include "login/login_asked.h"
 #include "base/clock.h"
 #include "pool/pool_homes.h"
 
@@ -69,6 +69,7 @@ depart(struct grave *g)
 	/* References to what only a proof needs. The secret stays if its server logs in with it: pool_learn_secret().
 	 */
 	users_unref(l->users);
+	login_asked_free(l);
 	hba_unref(l->hba);
 	ident_unref(l->ident);
 	scram_server_free(l->scram);

@@ -5,7 +5,7 @@
  * Finding the name of a numeric user id may take long (it may be in LDAP), so a helper does it.
  */
 #include "base/clock.h"
-#include "login/login_steps.h"
+#include "login/login_asked.h"
 #include "net/helpers.h"
 
 #include <errno.h>
@@ -43,21 +43,38 @@ find_name(struct work *w)
 }
 
 static void
-verdict(struct client *c, void *arg)
+decide(struct client *c, void *unused)
 {
-	const struct peer *p = arg;
 	const struct client_login *l = c->login;
+	const char *name = l->system_user;
+	enum hba_fit fit =
+	    name == NULL ? HBA_NO : ident_allows(l->ident, l->rule.map, name, l->user, login_is_member, c);
 	struct fail why;
 
-	if (p->name != NULL && ident_allows(l->ident, l->rule.map, p->name, l->user)) {
+	(void)unused;
+	if (fit == HBA_YES) {
 		login_authenticated(c);
 		return;
 	}
-	log_info(c->env->x.log, "client %llu: system user %ld, \"%s\", may not log in as \"%s\"%s%s",
-		 (unsigned long long)c->x.ticket.id, (long)p->uid, p->name != NULL ? p->name : "", l->user,
-		 l->rule.map != NULL ? " by map " : "", l->rule.map != NULL ? l->rule.map : "");
-	fail_set(&why, "28000", "Peer authentication failed for user \"%.63s\"", l->user);
+	if (fit == HBA_NO) {
+		log_info(c->env->x.log, "client %llu: system user %ld, \"%s\", may not log in as \"%s\"%s%s",
+			 (unsigned long long)c->x.ticket.id, (long)l->system_uid, name != NULL ? name : "", l->user,
+			 l->rule.map != NULL ? " by map " : "", l->rule.map != NULL ? l->rule.map : "");
+		fail_set(&why, "28000", "Peer authentication failed for user \"%.63s\"", l->user);
+	} else if (login_await(c, decide, &why) > 0)
+		return;
 	login_refuse(c, &why, LR_ERROR);
+}
+
+static void
+verdict(struct client *c, void *arg)
+{
+	struct peer *p = arg;
+
+	c->login->system_uid = p->uid;
+	c->login->system_user = p->name;
+	p->name = NULL;
+	decide(c, NULL);
 }
 
 static void

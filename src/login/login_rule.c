@@ -1,6 +1,6 @@
 /* src/login/login_rule.c - decides which proof a client is asked for. */
 #include "admission/admission.h"
-#include "login/login_steps.h"
+#include "login/login_asked.h"
 #include "base/text.h"
 #include "net/listener.h"
 
@@ -46,33 +46,50 @@ check_password_is_safe(const struct client *c, struct fail *why)
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
 }
 
+void
+login_rule_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1])
+{
+	/* A tenant's long names are refused later, not truncated. */
+	bool is_tenants = config_tenant_len(c->env->x.config, c->login->database) > 0;
+
+	snprintf(out, CONFIG_DATABASE_MAX + 1, "%.*s", is_tenants ? CONFIG_DATABASE_MAX : CONFIG_NAME_MAX, name);
+}
+
 static int
-hba_rule(struct client *c, struct fail *why)
+hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
 	struct client_login *l = c->login;
 	struct client_env *env = c->env;
 	char database[CONFIG_DATABASE_MAX + 1], user[CONFIG_DATABASE_MAX + 1];
-	/* A tenant's long names are refused later, not truncated. */
-	int name_max = config_tenant_len(env->x.config, l->database) > 0 ? CONFIG_DATABASE_MAX : CONFIG_NAME_MAX;
 	const struct hba_question question = { .is_local = c->is_unix,
 					       .is_tls = stream_tls(&c->x.stream) != NULL,
 					       .is_physical = l->replication == REPLICATION_PHYSICAL,
 					       .address = &c->peer.any,
 					       .database = database,
 					       .user = user,
-					       .is_near = interfaces_have };
+					       .is_near = interfaces_have,
+					       .has_name = login_has_name,
+					       .is_member = login_is_member,
+					       .arg = c };
 	static const enum auth_method demands[] = {
 		[HBA_TRUST] = AUTH_TRUST, [HBA_MD5] = AUTH_MD5,	  [HBA_PASSWORD] = AUTH_PASSWORD,
 		[HBA_CERT] = AUTH_CERT,	  [HBA_PEER] = AUTH_PEER, [HBA_SCRAM] = AUTH_SCRAM_SHA_256,
 	};
 
-	/* PostgreSQL truncates long names: a long name must not evade the rule for its truncated form. */
-	snprintf(database, sizeof(database), "%.*s", name_max, l->database);
-	snprintf(user, sizeof(user), "%.*s", name_max, l->user);
-	if (!hba_match(env->hba, &question, &l->rule))
+	login_rule_name(c, l->database, database);
+	login_rule_name(c, l->user, user);
+	if (l->hba == NULL) { /* the rules stay the same while they are asked */
+		l->hba = hba_ref(env->hba);
+		l->ident = ident_ref(env->ident);
+	}
+	switch (hba_match(l->hba, &question, &l->rule)) {
+	case HBA_NO:
 		return refuse_by_rule(c, 0, why);
-	l->hba = hba_ref(env->hba);
-	l->ident = ident_ref(env->ident);
+	case HBA_LATER:
+		return login_await(c, again, why);
+	case HBA_YES:
+		break;
+	}
 	if (l->rule.method == HBA_REJECT ? admission_may_log(env->admission, &c->admission)
 					 : env->x.config->log_connections)
 		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
@@ -84,11 +101,11 @@ hba_rule(struct client *c, struct fail *why)
 }
 
 int
-login_rule(struct client *c, struct fail *why)
+login_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
 	c->login->demand = c->env->x.config->auth_method;
 	if (c->login->demand == AUTH_HBA)
-		return hba_rule(c, why);
+		return hba_rule(c, again, why);
 	if (c->login->demand != AUTH_TRUST || is_loopback(c))
 		return check_password_is_safe(c, why);
 	return fail_set(why, "28000", "trust is for loopback and Unix sockets only");

@@ -9,6 +9,7 @@
  *   login_tenant.c       the names of its user and database within pgweir; tenant.c finds the tenant in them, pure
  *   login_steps.c        AUTHENTICATION: the order of the steps
  *   login_rule.c         decides which proof is asked for
+ *   login_asked.c        finds out for it the name of the client's address, and roles
  *   login_secret.c       finds the user's secret: users_file, or auth_query
  *   login_certificate.c  checks the client's certificate
  *   login_scram.c, login_password.c, login_peer.c  the authentication exchanges
@@ -65,13 +66,16 @@ struct client_login {
 	struct hba *hba; /* keeps rule's strings alive; NULL unless method = hba */
 	struct ident *ident; /* the maps that belong to hba */
 	struct hba_answer rule; /* the HBA file's answer; zeroed: no map, no certificate */
+	struct login_asked *asked; /* login_asked.c; NULL: nothing was */
+	char *system_user; /* peer: its name; NULL: not found yet, or none */
+	uid_t system_uid;
 	struct user_secret secret;
 	/* Set by login_wait: called if the client leaves before login_conclude. */
 	void (*abandon)(void *arg);
 	void *abandon_arg;
 	struct users *users; /* keeps secret's string alive, or: */
 	char *secret_text; /* secret's string, if it is from auth_query; wiped */
-	struct auth_ask ask; /* the lookup under way */
+	struct auth_ask ask; /* the lookup under way, of a secret or a role */
 	uint8_t md5_salt[4];
 	uint16_t setting_count;
 	uint8_t minor; /* the minor version of protocol 3 */

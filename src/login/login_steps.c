@@ -50,6 +50,45 @@ trust(struct client *c)
 	login_refuse(c, &why, LR_NO_SUCH_USER);
 }
 
+/* The rule is known: the certificate, then what the rule demands. */
+static void
+prove(struct client *c, void *unused)
+{
+	struct client_login *l = c->login;
+	struct fail why;
+	int certificate = login_certificate(c, prove, &why);
+
+	(void)unused;
+	if (certificate < 0)
+		login_refuse_late(c, &why, LR_ERROR); /* as after a wrong password */
+	else if (certificate > 0)
+		return;
+	else if (l->demand == AUTH_TRUST)
+		trust(c);
+	else if (l->demand == AUTH_CERT)
+		admit(c, LM_CERT);
+	else {
+		exchange_step(&c->x, CE_ASK_PROOF);
+		if (l->demand != AUTH_PEER)
+			login_find_secret(c);
+		else if (login_peer_begin(c, &why) < 0)
+			login_refuse(c, &why, LR_ERROR);
+	}
+}
+
+static void
+find_rule(struct client *c, void *unused)
+{
+	struct fail why;
+	int rule = login_rule(c, find_rule, &why);
+
+	(void)unused;
+	if (rule < 0)
+		login_refuse(c, &why, LR_ERROR);
+	else if (rule == 0)
+		prove(c, NULL);
+}
+
 void
 login_authenticate(struct client *c)
 {
@@ -73,21 +112,8 @@ login_authenticate(struct client *c)
 		return;
 	else if (login_is_own_user(c))
 		admit(c, LM_PEER);
-	else if (login_rule(c, &why) < 0)
-		login_refuse(c, &why, LR_ERROR);
-	else if (login_certificate(c, &why) < 0)
-		login_refuse_late(c, &why, LR_ERROR); /* as after a wrong password */
-	else if (l->demand == AUTH_TRUST)
-		trust(c);
-	else if (l->demand == AUTH_CERT)
-		admit(c, LM_CERT);
-	else {
-		exchange_step(&c->x, CE_ASK_PROOF);
-		if (l->demand != AUTH_PEER)
-			login_find_secret(c);
-		else if (login_peer_begin(c, &why) < 0)
-			login_refuse(c, &why, LR_ERROR);
-	}
+	else
+		find_rule(c, NULL);
 }
 
 static int

@@ -68,12 +68,15 @@ void login_wrong_password(struct client *c);
  * process, the kernel says so, and needs no password. */
 bool login_is_own_user(const struct client *c);
 
-/* login_rule.c: sets l->demand. Returns 0, or -1 with *why set if the client is refused. */
-int login_rule(struct client *c, struct fail *why);
+/* login_rule.c: sets l->demand. Returns 0, or -1 with *why set if the client is refused, or 1 as login_await() does:
+ * again calls it once more. */
+int login_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
+/* Cuts a user's or database's name to the length that PostgreSQL gives it: a longer one must not evade its rule. */
+void login_rule_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1]);
 
 /* login_certificate.c: checks the client's certificate against the rule and the configuration. Returns 0, or -1 with
- * *why set. */
-int login_certificate(struct client *c, struct fail *why);
+ * *why set, or 1 as login_rule does. */
+int login_certificate(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
 
 /* login_secret.c: calls login_secret_found, at once or later (login_wait). */
 void login_find_secret(struct client *c);

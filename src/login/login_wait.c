@@ -1,5 +1,5 @@
 /* src/login/login_wait.c - a login that waits for a thread or a lookup, and what a login owns. */
-#include "login/login_state.h"
+#include "login/login_asked.h"
 
 #include "dedicated/dedicated.h"
 #include "base/text.h"
@@ -26,6 +26,8 @@ login_free(struct client_login *l)
 	secret_free(l->secret_text);
 	scram_server_free(l->scram);
 	users_unref(l->users);
+	login_asked_free(l);
+	free(l->system_user);
 	hba_unref(l->hba);
 	ident_unref(l->ident);
 	OPENSSL_cleanse(l, sizeof(*l));

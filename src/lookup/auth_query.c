@@ -124,13 +124,14 @@ kept_verdict(const struct auth_kept *kept, const char **out)
 }
 
 static struct auth_key
-lookup_key(const struct auth_source *source, const char *user)
+lookup_key(const struct auth_source *source, const char *user, const char *role)
 {
 	struct auth_key key;
 
 	memset(&key, 0, sizeof(key)); /* with its padding: it is hashed whole */
 	key.source = source->id;
 	memcpy(key.user, user, strlen(user));
+	memcpy(key.role, role, strlen(role));
 	return key;
 }
 
@@ -276,24 +277,21 @@ role_of(const struct auth_queries *all, const char *database, const char *user, 
 	return db != NULL && upstream_role(db->upstream, database, user, out, &why) == 0 && out[0] != '\0';
 }
 
-enum auth_verdict
-auth_query_find(struct auth_queries *all, const char *database, const char *user, struct auth_ask *ask,
-		const char **secret, struct fail *why, uint64_t now_us)
+static enum auth_verdict
+find_at(struct auth_queries *all, const char *database, const struct auth_key *what, struct auth_ask *ask,
+	const char **secret, struct fail *why, uint64_t now_us)
 {
 	const struct auth_kept *kept;
 	struct auth_source *source;
 	struct auth_key key;
-	char role[CONFIG_NAME_MAX + 1];
 
 	*secret = NULL;
-	if (!auth_query_is_on(all, database) || !role_of(all, database, user, role))
-		return AUTH_UNKNOWN;
 	if (auth_check_database(all, database, why) < 0)
 		return AUTH_REFUSED;
 	source = auth_source_of(all, database, now_us, why);
 	if (source == NULL)
 		return AUTH_REFUSED;
-	key = lookup_key(source, role);
+	key = lookup_key(source, what->user, what->role);
 	kept = auth_cache_find(all->cache, &key);
 	if (kept != NULL && auth_kept_is_fresh(kept, now_us)) {
 		all->counters->auth_queries[AQ_HIT]++;
@@ -306,6 +304,47 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 		return source->is_refused ? AUTH_FAILED : fall_back(source->all, &key, secret, why, now_us);
 	}
 	return ask_for(source, &key, ask, why, now_us);
+}
+
+enum auth_verdict
+auth_query_find(struct auth_queries *all, const char *database, const char *user, struct auth_ask *ask,
+		const char **secret, struct fail *why, uint64_t now_us)
+{
+	struct auth_key what = { 0 };
+
+	*secret = NULL;
+	if (!auth_query_is_on(all, database) || !role_of(all, database, user, what.user))
+		return AUTH_UNKNOWN;
+	return find_at(all, database, &what, ask, secret, why, now_us);
+}
+
+/* Returns the first database at which users can be looked up, or NULL. */
+static const char *
+any_database(const struct auth_queries *all)
+{
+	for (size_t i = 0; all->config != NULL && i < all->config->database_count; i++)
+		if (auth_query_is_on(all, all->config->databases[i].name))
+			return all->config->databases[i].name;
+	return NULL;
+}
+
+enum auth_verdict
+auth_query_member(struct auth_queries *all, const char *database, const char *user, const char *role,
+		  struct auth_ask *ask, struct fail *why, uint64_t now_us)
+{
+	struct auth_key what = { 0 };
+	const char *secret;
+
+	if (!auth_query_is_on(all, database) && config_find_database(all->config, database) == NULL)
+		database = any_database(all);
+	if (database == NULL || !auth_query_is_on(all, database)) {
+		fail_set(why, "28000", "the user's roles can't be looked up: no auth_query");
+		return AUTH_REFUSED;
+	}
+	if (strlen(role) > CONFIG_NAME_MAX || !role_of(all, database, user, what.user))
+		return AUTH_UNKNOWN;
+	memcpy(what.role, role, strlen(role));
+	return find_at(all, database, &what, ask, &secret, why, now_us);
 }
 
 /* A lookup that was sent goes on, as its answer will be of use; one that still waits for a connection is dropped. */
@@ -335,7 +374,7 @@ auth_query_doubt(struct auth_queries *all, const char *database, const char *use
 	if (!auth_query_is_on(all, database) || !role_of(all, database, user, role) ||
 	    (source = auth_source_of(all, database, now_us, NULL)) == NULL)
 		return;
-	key = lookup_key(source, role);
+	key = lookup_key(source, role, "");
 	auth_cache_doubt(all->cache, &key, now_us);
 }
 

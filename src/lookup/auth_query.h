@@ -1,5 +1,6 @@
 /*
- * src/lookup/auth_query.h - asks PostgreSQL for the secrets of users that are not in users_file (auth_query in [auth]).
+ * src/lookup/auth_query.h - asks PostgreSQL for the secrets of users that are not in users_file (auth_query in [auth]),
+ * and whether users are members of roles that HBA rules name.
  *
  *   auth_query.c         lookups: one for all who ask for the same user
  *   auth_query_cache.h   the answers, which are used again for auth_query_ttl
@@ -7,9 +8,9 @@
  *   auth_query_conn.c    the connections, opened as auth_user for this alone
  *   auth_query_answer.c  reads the row
  *
- * The only thing of a client's that reaches such a connection is the name of its user, as a bound parameter. There are
- * at most AUTH_CONNS_MAX connections for each source and AUTH_ALL_CONNS_MAX in all. A connection is closed when idle
- * for 30 s, and counts in max_server_connections.
+ * The only things of a client's that reach such a connection are the names of its user and (samerole) of its database,
+ * as bound parameters. There are at most AUTH_CONNS_MAX connections for each source and AUTH_ALL_CONNS_MAX in all. A
+ * connection is closed when idle for 30 s, and counts in max_server_connections.
  *
  * Always: each question gets exactly one answer, at once or by done, and none after auth_query_abandon; whatever goes
  *         wrong, nobody is logged in as somebody else.
@@ -69,6 +70,11 @@ bool auth_query_is_on(const struct auth_queries *all, const char *database);
  * calls another function here. With AUTH_REFUSED *why is set: 08006, or 53300 if too many wait. */
 enum auth_verdict auth_query_find(struct auth_queries *all, const char *database, const char *user,
 				  struct auth_ask *ask, const char **secret, struct fail *why, uint64_t now_us);
+/* Asks whether a user is a member of a role, itself or through others, as PostgreSQL's own HBA rules do: AUTH_KNOWN or
+ * AUTH_UNKNOWN, or as above; secret is of no use. A database that is not configured is asked about at another one: the
+ * answer does not tell that it isn't. */
+enum auth_verdict auth_query_member(struct auth_queries *all, const char *database, const char *user, const char *role,
+				    struct auth_ask *ask, struct fail *why, uint64_t now_us);
 void auth_query_abandon(void *ask); /* a struct auth_ask; fine if it does not wait */
 /* A proof failed: the next login asks again, though at most once a second. */
 void auth_query_doubt(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);

@@ -39,10 +39,11 @@ int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct a
 
 struct auth_cache; /* opaque */
 
-/* The user that a question is about, and the source that answers it. Zeroed before it is filled. */
+/* The user that a question is about, and the source that answers it. Zeroed before it is filled. With a role, the
+ * question is whether the user is a member: then there is a secret, which is no secret. */
 struct auth_key {
 	uint64_t source;
-	char user[CONFIG_NAME_MAX + 1];
+	char user[CONFIG_NAME_MAX + 1], role[CONFIG_NAME_MAX + 1];
 };
 
 struct auth_kept {

@@ -159,16 +159,27 @@ auth_conns_tick(struct auth_source *source, uint64_t now_us)
 
 /* --- asking --- */
 
+/* Membership as PostgreSQL's hba.c sees it (is_member): with or without INHERIT, and superusers are in what they were
+ * granted alone. A member is answered with one row, as a user who has a secret is. Every name is qualified. */
+#define MEMBER                                                                                                         \
+	"WITH RECURSIVE own (oid) AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) "       \
+	"$1::pg_catalog.name UNION SELECT m.roleid FROM own, pg_catalog.pg_auth_members AS m "                         \
+	"WHERE m.member OPERATOR(pg_catalog.=) own.oid) SELECT 'member'::pg_catalog.text FROM own, "                   \
+	"pg_catalog.pg_roles AS r WHERE r.oid OPERATOR(pg_catalog.=) own.oid "                                         \
+	"AND r.rolname OPERATOR(pg_catalog.=) $2::pg_catalog.name"
+
 static void
-put_lookup(struct buf *b, const struct auth_source *source, const char *user)
+put_lookup(struct buf *b, const struct auth_source *source, const struct auth_key *key)
 {
+	const char *const names[] = { key->user, key->role };
+	bool has_role = key->role[0] != '\0';
 	size_t begun = message_begin(b, 'P');
 
 	buf_put_str(b, "");
-	buf_put_str(b, source->query);
+	buf_put_str(b, has_role ? MEMBER : source->query);
 	buf_put_u16(b, 0); /* PostgreSQL infers the type of $1: it may be text, or name */
 	message_end(b, begun);
-	message_bind_text(b, "", &user, 1);
+	message_bind_text(b, "", names, has_role ? 2 : 1);
 	begun = message_begin(b, 'E');
 	buf_put_str(b, "");
 	buf_put_u32(b, ROWS_MAX);
@@ -187,7 +198,7 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 	lookup->conn = conn;
 	conn->lookup = lookup;
 	forget_answer(conn);
-	put_lookup(&b, source, lookup->key.user);
+	put_lookup(&b, source, &lookup->key);
 	ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL);
 	server_owe_sync(srv, OWED_TO_PROBE);
 	if (server_send(srv, &b) < 0)

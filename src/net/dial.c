@@ -58,6 +58,12 @@ dialer_set_resolv_conf(struct dialer *d, const char *path)
 	resolver_set_file(d->resolver, path);
 }
 
+struct resolver *
+dialer_resolver(struct dialer *dialer)
+{
+	return dialer->resolver;
+}
+
 void
 dialer_free(struct dialer *d)
 {

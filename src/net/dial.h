@@ -38,11 +38,13 @@ struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, 
 struct dial *dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_len, uint64_t timeout_us,
 			  dial_done done, void *arg);
 void dial_cancel(struct dial *d); /* NULL is fine */
+struct resolver *dialer_resolver(struct dialer *dialer); /* borrowed */
 /* How many names were looked up so far. */
 void dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed);
 
 /*
- * --- lookup.c, for dial.c: looks up the addresses of a host without waiting; c-ares asks the name servers.
+ * --- lookup.c: looks up the addresses of a host, or the name of an address, without waiting; c-ares reads the hosts
+ * file and asks the name servers.
  *
  * Owns:   the lookup, until it has called back.
  * Always: exactly one callback, which may come from within lookup_start; none after lookup_forget.
@@ -52,6 +54,8 @@ struct lookup; /* opaque: one lookup */
 
 /* status: ARES_SUCCESS, and found is the callee's, or why there is nothing. */
 typedef void (*lookup_done)(int status, struct ares_addrinfo *found, void *arg);
+/* The same for a name, which is borrowed for the call. */
+typedef void (*lookup_named)(int status, const char *name, void *arg);
 
 /* file: names the name servers, read again when it changes; empty: the system's. Called by the first thread only. */
 struct resolver *resolver_new(struct event_base *base, const char *file);
@@ -61,4 +65,7 @@ void resolver_free(struct resolver *r); /* after the end of all lookups, or when
 /* *lookup is set while it is under way, for lookup_forget(), and NULL when it calls back. */
 void lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg,
 		  struct lookup **lookup);
+/* Looks up the name of an IPv4 or IPv6 address. */
+void lookup_name(struct resolver *r, const struct sockaddr *address, lookup_named named, void *arg,
+		 struct lookup **lookup);
 void lookup_forget(struct lookup *l);

@@ -9,6 +9,7 @@
 #include "net/dial.h"
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "net/loop.h"
 
 #include <fcntl.h>
@@ -53,9 +54,15 @@ struct resolver {
 
 struct lookup {
 	struct resolver *resolver;
-	lookup_done done; /* NULL: forgotten */
+	lookup_done done; /* both NULL: forgotten */
+	lookup_named named;
 	void *arg;
 	struct lookup **under_way;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} address; /* for named */
 	char service[8];
 	char host[];
 };
@@ -237,24 +244,46 @@ resolver_free(struct resolver *r)
 
 static void ask(struct lookup *l);
 
+/* Returns true if it is over, and *l has what was in it; false if it was forgotten, or is asked again. */
+static bool
+is_over(struct lookup *under_way, int status, struct lookup *l)
+{
+	bool is_forgotten = under_way->done == NULL && under_way->named == NULL;
+
+	if (status == ARES_EDESTRUCTION && !is_forgotten) {
+		ask(under_way);
+		return false;
+	}
+	*l = *under_way;
+	free(under_way);
+	if (is_forgotten)
+		l->resolver->forgotten--;
+	else
+		*l->under_way = NULL;
+	return !is_forgotten;
+}
+
 static void
 on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
-	struct lookup *l = arg, kept = *l;
+	struct lookup l;
 
 	(void)timeouts;
-	if (status == ARES_EDESTRUCTION && l->done != NULL) {
-		ask(l);
-		return;
-	}
-	free(l);
-	if (kept.done == NULL) {
-		kept.resolver->forgotten--;
+	if (is_over(arg, status, &l))
+		l.done(status, found, l.arg);
+	else
 		ares_freeaddrinfo(found);
-		return;
-	}
-	*kept.under_way = NULL;
-	kept.done(status, found, kept.arg);
+}
+
+static void
+on_name(void *arg, int status, int timeouts, char *name, char *service)
+{
+	struct lookup l;
+
+	(void)timeouts;
+	(void)service;
+	if (is_over(arg, status, &l))
+		l.named(status, name, l.arg);
 }
 
 static void
@@ -266,12 +295,18 @@ ask(struct lookup *l)
 						   .ai_protocol = IPPROTO_TCP };
 	struct resolver *r = l->resolver;
 
-	ares_getaddrinfo(r->channel, l->host, l->service, &hints, on_answer, l);
+	if (l->done != NULL)
+		ares_getaddrinfo(r->channel, l->host, l->service, &hints, on_answer, l);
+	else
+		ares_getnameinfo(r->channel, &l->address.any,
+				 l->address.any.sa_family == AF_INET ? sizeof(l->address.in) : sizeof(l->address.in6),
+				 ARES_NI_LOOKUPHOST | ARES_NI_NAMEREQD, on_name, l);
 	await(r);
 }
 
-void
-lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg, struct lookup **lookup)
+/* Returns a lookup of this name, or NULL without memory. */
+static struct lookup *
+lookup_new(struct resolver *r, const char *host, void *arg, struct lookup **under_way)
 {
 	size_t size = strlen(host) + 1;
 	struct lookup *l = calloc(1, sizeof(*l) + size);
@@ -279,15 +314,48 @@ lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done do
 	refresh(r);
 	if (l == NULL || r->channel == NULL) {
 		free(l);
+		return NULL;
+	}
+	l->resolver = r;
+	l->arg = arg;
+	l->under_way = under_way;
+	memcpy(l->host, host, size);
+	return l;
+}
+
+void
+lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg, struct lookup **lookup)
+{
+	struct lookup *l = lookup_new(r, host, arg, lookup);
+
+	if (l == NULL) {
 		done(ARES_ENOMEM, NULL, arg);
 		return;
 	}
-	l->resolver = r;
 	l->done = done;
-	l->arg = arg;
-	l->under_way = lookup;
 	snprintf(l->service, sizeof(l->service), "%u", port);
-	memcpy(l->host, host, size);
+	*lookup = l;
+	ask(l);
+}
+
+void
+lookup_name(struct resolver *r, const struct sockaddr *address, lookup_named named, void *arg, struct lookup **lookup)
+{
+	struct lookup *l = lookup_new(r, "", arg, lookup);
+	int family;
+	const uint8_t *bytes = network_address(address, &family);
+
+	if (l == NULL || bytes == NULL) {
+		free(l);
+		named(ARES_ENOMEM, NULL, arg);
+		return;
+	}
+	l->named = named;
+	l->address.any.sa_family = (sa_family_t)family;
+	if (family == AF_INET)
+		memcpy(&l->address.in.sin_addr, bytes, sizeof(l->address.in.sin_addr));
+	else
+		memcpy(&l->address.in6.sin6_addr, bytes, sizeof(l->address.in6.sin6_addr));
 	*lookup = l;
 	ask(l);
 }
@@ -296,5 +364,6 @@ void
 lookup_forget(struct lookup *l)
 {
 	l->done = NULL;
+	l->named = NULL;
 	l->resolver->forgotten++;
 }

@@ -90,7 +90,7 @@ make_network(struct worker *k, const uint64_t seeds[static SEEDS])
 	struct client_env *c = &k->clients;
 
 	s->graveyard = c->x.graveyard = graveyard_new(k->base, k->inbox);
-	s->dialer = dialer_new(k->base, &tcp, config->resolv_conf);
+	s->dialer = c->dialer = dialer_new(k->base, &tcp, config->resolv_conf);
 	s->passwords = passwords_new(k->base, k->weir->log, &k->now_us);
 	s->hosts = hosts_new(seeds[SEED_HOSTS]);
 	s->tls_scratch = c->tls_scratch = tls_scratch_new();

@@ -42,14 +42,29 @@ is_near(const struct sockaddr *address, bool is_net)
 	return is_net || address->sa_family == AF_INET6;
 }
 
+static enum hba_fit
+has_name(const char *word, void *unused)
+{
+	(void)unused;
+	must(word[0] != '\0');
+	return strlen(word) % 3 == 2 ? HBA_LATER : hba_host_fits(word, "web.example.com") ? HBA_YES : HBA_NO;
+}
+
+static enum hba_fit
+is_member(const char *role, void *unused)
+{
+	(void)unused;
+	return (enum hba_fit)(strlen(role) % 3);
+}
+
 static void
 question(const struct hba *hba, const struct hba_question *q, unsigned line_count)
 {
 	struct hba_answer a, again;
 
-	if (!hba_match(hba, q, &a))
+	if (hba_match(hba, q, &a) != HBA_YES)
 		return;
-	must(hba_match(hba, q, &again) && again.line == a.line && again.method == a.method);
+	must(hba_match(hba, q, &again) == HBA_YES && again.line == a.line && again.method == a.method);
 	must(strcmp(a.path, "f") == 0 && a.line >= 1 && a.line <= line_count);
 	must(a.method != HBA_PEER || q->is_local);
 	must(a.method != HBA_CERT || (q->is_tls && a.clientcert == HBA_CLIENTCERT_FULL));
@@ -73,7 +88,9 @@ questions(const struct hba *hba, const char *database, const char *user, unsigne
 						    i / 2 % 3 == 1 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
 						.database = database,
 						.user = user,
-						.is_near = is_near };
+						.is_near = is_near,
+						.has_name = i % 4 == 3 ? NULL : has_name,
+						.is_member = i % 4 == 2 ? NULL : is_member };
 
 		question(hba, &q, line_count);
 	}

@@ -39,6 +39,14 @@ word(const char **at, const char *end)
 	return word;
 }
 
+static enum hba_fit
+is_member(const char *role, void *unused)
+{
+	(void)unused;
+	must(role[0] != '\0' && strlen(role) <= RULE_ROLE_MAX);
+	return (enum hba_fit)(strlen(role) % 3);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -58,9 +66,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	name = word(&at, head + head_len);
 	user = word(&at, head + head_len);
 	if (map[0] == '\0')
-		must(ident_allows(ident, map, name, user) == (strcmp(name, user) == 0));
+		must(ident_allows(ident, map, name, user, is_member, NULL) ==
+		     (strcmp(name, user) == 0 ? HBA_YES : HBA_NO));
 	else
-		must(!ident_allows(ident, map, name, user) || ident_has_map(ident, map));
+		must(ident_allows(ident, map, name, user, is_member, NULL) == HBA_NO || ident_has_map(ident, map));
 	ident_unref(ident);
 	free(head);
 	free(text);

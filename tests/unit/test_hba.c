@@ -57,6 +57,36 @@ is_near(const struct sockaddr *address, bool is_net)
 	return is_net ? ip >> 8 == 0x0a0909 : ip == 0x0a090901; /* we are 10.9.9.1/24 */
 }
 
+/* What is told at once, and what only when it is asked again; how often either was asked. */
+struct asked {
+	bool is_late, is_known;
+	unsigned names, roles;
+};
+static _Thread_local struct asked asked;
+
+static enum hba_fit
+tell(bool is_so, struct asked *a)
+{
+	if (!a->is_late || a->is_known)
+		return is_so ? HBA_YES : HBA_NO;
+	a->is_known = true;
+	return HBA_LATER;
+}
+
+static enum hba_fit
+has_name(const char *word, void *arg)
+{
+	((struct asked *)arg)->names++;
+	return tell(hba_host_fits(word, "web1.Example.com"), arg);
+}
+
+static enum hba_fit
+is_member(const char *role, void *arg)
+{
+	((struct asked *)arg)->roles++;
+	return tell(strcmp(role, "staff") == 0 || strcmp(role, "d") == 0, arg);
+}
+
 static void
 ask(const char *from, const char *database, const char *user, struct hba_question *q, struct sockaddr_storage *room)
 {
@@ -70,6 +100,9 @@ ask(const char *from, const char *database, const char *user, struct hba_questio
 	q->database = database;
 	q->user = user;
 	q->is_near = is_near;
+	q->has_name = has_name;
+	q->is_member = is_member;
+	q->arg = &asked;
 	q->address = (struct sockaddr *)room;
 	q->is_tls = strncmp(from, "tls ", 4) == 0;
 	from += q->is_tls ? 4 : 0;
@@ -177,6 +210,31 @@ static const struct {
 	{ "samenet", "host all all samenet md5\n", "10.9.9.2", "d", "u", "1 md5" },
 	{ "samenet, further away", "host all all samenet md5\n", "10.9.8.2", "d", "u", "none" },
 
+	{ "a host's name", "host all all web1.example.com md5\n", "10.0.0.1", "d", "u", "1 md5" },
+	{ "another host's", "host all all web2.example.com md5\n", "10.0.0.1", "d", "u", "none" },
+	{ "the beginning of a name is none", "host all all web1.example md5\n", "10.0.0.1", "d", "u", "none" },
+	{ "nor is its end", "host all all example.com md5\n", "10.0.0.1", "d", "u", "none" },
+	{ "a domain", "host all all .example.com md5\n", "10.0.0.1", "d", "u", "1 md5" },
+	{ "a domain further up", "host all all .COM md5\n", "10.0.0.1", "d", "u", "1 md5" },
+	{ "another domain", "host all all .ample.com md5\n", "10.0.0.1", "d", "u", "none" },
+	{ "a domain longer than the name", "host all all .a.long.web1.example.com md5\n", "10.0.0.1", "d", "u",
+	  "none" },
+	{ "a quoted word is a name", "host all all \"all\" md5\n", "10.0.0.1", "d", "u", "none" },
+	{ "a Unix socket has no name", "host all all .com md5\nlocal all all md5\n", "unix", "d", "u", "2 md5" },
+
+	/* roles */
+	{ "a member", "local all +staff md5\n", "unix", "d", "u", "1 md5" },
+	{ "not a member", "local all +others md5\n", "unix", "d", "u", "none" },
+	{ "a member among names", "local all x,+staff,+others md5\n", "unix", "d", "u", "1 md5" },
+	{ "a role that is not the user", "local all staff md5\n", "unix", "d", "u", "none" },
+	{ "a role with a blank", "local all +\"a b\" md5\nlocal all all reject\n", "unix", "d", "u", "2 reject" },
+	{ "samerole", "local samerole all md5\n", "unix", "d", "u", "1 md5" },
+	{ "samegroup is its old name", "local samegroup all md5\n", "unix", "d", "u", "1 md5" },
+	{ "samerole, not a member", "local samerole all md5\n", "unix", "e", "u", "none" },
+	{ "samerole is not for replication", "local samerole all md5\n", "unix replication", "d", "u", "none" },
+	{ "a quoted samerole is a name", "local \"samerole\" all md5\n", "unix", "d", "u", "none" },
+	{ "a database that begins with a plus", "local +staff all md5\n", "unix", "d", "u", "none" },
+
 	/* methods */
 	{ "password", "host all all all password\n", "10.0.0.1", "d", "u", "1 password" },
 	{ "cert", "hostssl all all all cert\n", "tls 10.0.0.1", "d", "u", "1 cert full" },
@@ -218,7 +276,7 @@ Test(hba, who_is_admitted_how)
 		}
 		cr_expect_eq(p.error_count, 0, "%s: %s", rows[i].rule, p.first);
 		ask(rows[i].from, rows[i].database, rows[i].user, &q, &room);
-		if (hba_match(hba, &q, &answer)) {
+		if (hba_match(hba, &q, &answer) == HBA_YES) {
 			cr_expect_str_eq(answer.path, "hba");
 			answer_text(&answer, got, sizeof(got));
 		}
@@ -240,9 +298,15 @@ static const struct {
 	{ "no user", "local all\n", "hba:1: the line ends before its user" },
 	{ "no method", "local all all\n", "hba:1: the line ends before its authentication method" },
 	{ "no address", "host all all\n", "hba:1: the line ends before its address" },
-	{ "a method for an address", "host all all trust\n", "hba:1: \"trust\" is not an address: host names are not" },
-	{ "a host's name", "\nhost all all db.example.com trust\n", "hba:2: \"db.example.com\" is not an address" },
-	{ "a domain", "host all all .example.com trust\n", "hba:1: \".example.com\" is not an address" },
+	{ "a method for an address", "host all all trust\n", "hba:1: the line ends before its authentication method" },
+	{ "a host's name with a mask", "\nhost all all db.example.com/8 trust\n",
+	  "hba:2: \"db.example.com/8\" is not an address: write it as" },
+	{ "half an address", "host all all 10.0.1 trust\n", "hba:1: \"10.0.1\" is not an address" },
+	{ "an address as a name", "host all all web.1 trust\n", "hba:1: \"web.1\" is not an address" },
+	{ "a dot behind a name", "host all all db.example.com. trust\n", "hba:1: \"db.example.com.\" is not" },
+	{ "a dot alone", "host all all . trust\n", "hba:1: \".\" is not an address" },
+	{ "two dots", "host all all db..com trust\n", "hba:1: \"db..com\" is not an address" },
+	{ "no letters of a name", "host all all b\xc3\xbc.com trust\n", "hba:1: \"b\xc3\xbc.com\" is not an address" },
 	{ "a list of addresses", "host all all 10.0.0.1/32,10.0.0.2/32 trust\n", "hba:1: one address to a line" },
 	{ "no mask", "host all all 10.0.0.1 trust\n",
 	  "hba:1: \"trust\" is not a mask; write the address as in 10.0.0.0/8" },
@@ -279,9 +343,9 @@ static const struct {
 	{ "map for a password", "host all all all md5 map=m\n", "hba:1: map is for the methods cert and peer only" },
 	{ "an unknown option", "host all all all md5 pamservice=x\n", "hba:1: option \"pamservice\" is not known" },
 	{ "no option", "host all all all md5 x\n", "hba:1: \"x\" is not an option: write name=value" },
-	{ "samerole", "local samerole all trust\n", "hba:1: samerole is not available: pgweir knows no roles" },
-	{ "samegroup", "local a,samegroup all trust\n", "hba:1: samegroup is not available: pgweir knows no roles" },
-	{ "a group", "local all a,+g trust\n", "hba:1: +g is not available: pgweir knows no roles" },
+	{ "a plus alone", "local all a,+ trust\n", "hba:1: \"+\" names no role: 1 to 63 bytes behind the plus" },
+	{ "a role too long", "local all +a234567890123456789012345678901234567890123456789012345678901234 trust\n",
+	  "hba:1: \"+a2345" },
 	{ "an open quote", "local \"all all trust\nlocal all all trust\n", "hba:1: a quote is not closed on its line" },
 	{ "a file, from memory", "local @x all trust\n", "hba:1: other files are not read here: \"x\"" },
 	{ "an include, from memory", "include x\n", "hba:1: other files are not read here: \"x\"" },
@@ -386,19 +450,83 @@ Test(hba, expressions_are_not_without_number)
 	free(text);
 }
 
+/* What takes time is asked of rules alone that no other column rules out, and a name before a role. */
+Test(hba, what_takes_time_is_asked_last)
+{
+	static const struct {
+		const char *text, *from, *user, *want;
+		unsigned names, roles;
+	} asks[] = {
+		{ "host all all 10.0.0.1/32 md5\nhost all +staff web1.example.com trust\n", "10.0.0.1", "u", "1 md5", 0,
+		  0 },
+		{ "host x +staff web1.example.com trust\nhost all all all md5\n", "10.0.0.1", "u", "2 md5", 0, 0 },
+		{ "host all x web1.example.com trust\nhost all all all md5\n", "10.0.0.1", "u", "2 md5", 0, 0 },
+		{ "host all +staff 10.0.0.2/32 trust\nhost all all all md5\n", "10.0.0.1", "u", "2 md5", 0, 0 },
+		{ "hostssl all +staff .com trust\nhost all all all md5\n", "10.0.0.1", "u", "2 md5", 0, 0 },
+		{ "host all +staff,u all md5\n", "10.0.0.1", "u", "1 md5", 0, 0 },
+		{ "host all +staff .org trust\nhost all all all md5\n", "10.0.0.1", "u", "2 md5", 1, 0 },
+		{ "host all +staff .com md5\n", "10.0.0.1", "u", "1 md5", 1, 1 },
+		{ "host samerole +others all md5\n", "10.0.0.1", "u", "none", 0, 2 },
+	};
+
+	for (size_t i = 0; i < COUNT(asks); i++)
+		for (unsigned late = 0; late < 2; late++) {
+			struct problems p;
+			struct hba *hba = parse(asks[i].text, strlen(asks[i].text), &p);
+			struct sockaddr_storage room;
+			struct hba_question q;
+			struct hba_answer answer;
+			enum hba_fit fit;
+			char got[128] = "none";
+
+			cr_assert_not_null(hba, "%s: %s", asks[i].text, p.first);
+			ask(asks[i].from, "d", asks[i].user, &q, &room);
+			asked = (struct asked){ .is_late = late == 1 };
+			fit = hba_match(hba, &q, &answer);
+			cr_expect_eq(fit == HBA_LATER, late == 1 && asks[i].names + asks[i].roles > 0, "%s",
+				     asks[i].text);
+			cr_expect(fit != HBA_LATER || asked.names + asked.roles == 1, "one question at a time");
+			if (fit == HBA_LATER) {
+				asked = (struct asked){ 0 };
+				fit = hba_match(hba, &q, &answer);
+			}
+			if (fit == HBA_YES)
+				answer_text(&answer, got, sizeof(got));
+			cr_expect_str_eq(got, asks[i].want, "%s: got %s", asks[i].text, got);
+			cr_expect_eq(asked.names, asks[i].names, "%s: names %u", asks[i].text, asked.names);
+			cr_expect_eq(asked.roles, asks[i].roles, "%s: roles %u", asks[i].text, asked.roles);
+			hba_unref(hba);
+		}
+}
+
+Test(hba, a_rule_with_a_name_fits_nobody_whose_name_is_not_asked)
+{
+	static const char text[] = "host all all .com trust\nhost all +staff all trust\n";
+	struct problems p;
+	struct hba *hba = parse(text, strlen(text), &p);
+	struct sockaddr_storage room;
+	struct hba_question q;
+	struct hba_answer answer;
+
+	ask("10.0.0.1", "d", "u", &q, &room);
+	q.has_name = q.is_member = NULL;
+	cr_expect_eq(hba_match(hba, &q, &answer), HBA_NO);
+	hba_unref(hba);
+}
+
 Test(hba, it_says_what_it_needs)
 {
 	struct problems p;
 	static const char some[] = "local all all trust\nhostssl all all all trust clientcert=verify-full\n";
-	static const char other[] = "local all all peer\nhost all all all password\n";
+	static const char other[] = "local all all peer\nhost all x,+y all password\n";
 	struct hba *hba = parse(some, strlen(some), &p);
 	struct hba_needs needs = hba_needs(hba);
 
-	cr_expect(!needs.secrets && needs.tls && needs.certificates);
+	cr_expect(!needs.secrets && needs.tls && needs.certificates && !needs.roles);
 	hba_unref(hba);
 	hba = parse(other, strlen(other), &p);
 	needs = hba_needs(hba);
-	cr_expect(needs.secrets && !needs.tls && !needs.certificates);
+	cr_expect(needs.secrets && !needs.tls && !needs.certificates && needs.roles);
 	cr_expect_eq(hba_ref(hba), hba);
 	hba_unref(hba);
 	hba_unref(hba);
@@ -453,7 +581,7 @@ expect_answer(const struct hba *hba, const char *database, const char *user, con
 	struct hba_answer a;
 
 	ask("unix", database, user, &q, &room);
-	cr_assert(hba_match(hba, &q, &a), "%s, %s", database, user);
+	cr_assert_eq(hba_match(hba, &q, &a), HBA_YES, "%s, %s", database, user);
 	cr_expect_str_eq(strrchr(a.path, '/') + 1, file, "%s, %s: %s", database, user, a.path);
 	cr_expect_eq(a.line, line, "%s, %s: line %u", database, user, a.line);
 }
@@ -529,7 +657,7 @@ Test(hba, an_empty_list_is_nobody)
 	hba = hba_load(NULL, 0, t.main, note, &t.p);
 	cr_assert_not_null(hba, "%s", t.p.first);
 	ask("unix", "d", "u", &q, &room);
-	cr_expect_not(hba_match(hba, &q, &a));
+	cr_expect_eq(hba_match(hba, &q, &a), HBA_NO);
 	hba_unref(hba);
 	tree_fini(&t);
 }

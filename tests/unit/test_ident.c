@@ -76,8 +76,41 @@ static const struct {
 	{ "an expression of users", "m alice /^web_\n", "m", "alice", "web_1", true },
 	{ "other users", "m alice /^web_\n", "m", "alice", "app_1", false },
 	{ "both", "m /^admin /^web_\n", "m", "admin1", "web_1", true },
+	{ "a member", "m alice +staff\n", "m", "alice", "web", true },
+	{ "not a member", "m alice +others\n", "m", "alice", "web", false },
+	{ "a member in a later line", "m alice +others\nm alice +staff\n", "m", "alice", "web", true },
+	{ "another name of a member", "m bob +staff\n", "m", "alice", "web", false },
+	{ "of an expression", "m /^al +staff\n", "m", "alice", "web", true },
+	{ "a quoted plus is a name", "m alice \"+staff\"\n", "m", "alice", "+staff", true },
+	{ "and no role", "m alice \"+staff\"\n", "m", "alice", "web", false },
+	{ "what is replaced in is no role", "m /^(al) +\\1\n", "m", "alice", "+al", true },
 	{ "a map called include", "include alice web\n", "include", "alice", "web", true },
 };
+
+static enum hba_fit
+is_member(const char *role, void *unused)
+{
+	(void)unused;
+	cr_expect_neq(role[0], '+');
+	return strcmp(role, "staff") == 0 ? HBA_YES : strcmp(role, "later") == 0 ? HBA_LATER : HBA_NO;
+}
+
+Test(ident, a_role_is_asked_where_the_line_is_reached)
+{
+	struct problems p;
+	struct ident *ident = parse("m alice web\nm alice +later\nm alice reporting\nm bob +staff\n", &p);
+
+	cr_assert_not_null(ident, "%s", p.first);
+	cr_expect(ident_has_roles(ident));
+	cr_expect_eq(ident_allows(ident, "m", "alice", "web", is_member, NULL), HBA_YES);
+	cr_expect_eq(ident_allows(ident, "m", "alice", "reporting", is_member, NULL), HBA_LATER);
+	cr_expect_eq(ident_allows(ident, "m", "alice", "reporting", NULL, NULL), HBA_YES);
+	cr_expect_eq(ident_allows(ident, "m", "bob", "reporting", NULL, NULL), HBA_NO);
+	ident_unref(ident);
+	ident = parse("m alice \"+staff\"\nm /^(a) +\\1\n", &p);
+	cr_expect_not(ident_has_roles(ident));
+	ident_unref(ident);
+}
 
 Test(ident, who_is_allowed)
 {
@@ -86,17 +119,18 @@ Test(ident, who_is_allowed)
 		struct ident *ident = parse(rows[i].text, &p);
 
 		cr_assert_not_null(ident, "%s: %s", rows[i].rule, p.first);
-		cr_expect_eq(ident_allows(ident, rows[i].map, rows[i].name, rows[i].user), rows[i].is_allowed, "%s",
-			     rows[i].rule);
+		cr_expect_eq(ident_allows(ident, rows[i].map, rows[i].name, rows[i].user, is_member, NULL),
+			     rows[i].is_allowed ? HBA_YES : HBA_NO, "%s", rows[i].rule);
 		ident_unref(ident);
 	}
 }
 
 Test(ident, without_a_file)
 {
-	cr_expect(ident_allows(NULL, NULL, "a", "a"));
-	cr_expect_not(ident_allows(NULL, NULL, "a", "b"));
-	cr_expect_not(ident_allows(NULL, "m", "a", "a"));
+	cr_expect_eq(ident_allows(NULL, NULL, "a", "a", NULL, NULL), HBA_YES);
+	cr_expect_eq(ident_allows(NULL, NULL, "a", "b", NULL, NULL), HBA_NO);
+	cr_expect_eq(ident_allows(NULL, "m", "a", "a", NULL, NULL), HBA_NO);
+	cr_expect_not(ident_has_roles(NULL));
 	cr_expect_not(ident_has_map(NULL, "m"));
 	ident_unref(NULL);
 }
@@ -108,7 +142,7 @@ static const struct {
 	  "ident:1: a line has three fields: a map name, a system user name and a database user name" },
 	{ "four words", "\nm alice web app\n", "ident:2: a line has three fields" },
 	{ "a list", "m alice,bob web\n", "ident:1: a line has three fields" },
-	{ "a group", "m alice +web\n", "ident:1: +web is not available: pgweir knows no roles" },
+	{ "a plus alone", "m alice +\n", "ident:1: \"+\" names no role" },
 	{ "nothing to replace with", "m /^a \\1\n",
 	  "ident:1: \"/^a\" has no parentheses that the \\1 in \"\\1\" could" },
 	{ "a bad expression", "m /( web\n", "ident:1: regular expression \"(\": " },
