@@ -1,45 +1,46 @@
-// Renders a chart's template with the functions of Helm's that it uses: render TEMPLATE, values as JSON on standard input.
+// Renders a chart's templates as Helm does, with sprig's functions and include: render FOLDER, what they see as JSON on
+// standard input. Prints each file behind a line with its name.
 package main
 
 import (
-	"crypto/sha256"
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"text/template"
+
+	"github.com/Masterminds/sprig"
 )
 
+func functions(t *template.Template) template.FuncMap {
+	f := sprig.TxtFuncMap()
+	f["include"] = func(name string, data interface{}) (string, error) {
+		var out bytes.Buffer
+		err := t.ExecuteTemplate(&out, name, data)
+		return out.String(), err
+	}
+	return f
+}
+
 func main() {
-	var values map[string]interface{}
-	if err := json.NewDecoder(os.Stdin).Decode(&values); err != nil {
+	var seen map[string]interface{}
+	if err := json.NewDecoder(os.Stdin).Decode(&seen); err != nil {
 		panic(err)
 	}
-	functions := template.FuncMap{
-		"toJson": func(v interface{}) (string, error) { b, err := json.Marshal(v); return string(b), err },
-		"dict": func(kv ...string) map[string]string {
-			d := map[string]string{}
-			for i := 0; i+1 < len(kv); i += 2 {
-				d[kv[i]] = kv[i+1]
-			}
-			return d
-		},
-		"hasKey": func(d map[string]string, key string) bool { _, is := d[key]; return is },
-		"default": func(d, v interface{}) interface{} {
-			if v == nil || v == "" {
-				return d
-			}
-			return v
-		},
-		"fail":      func(s string) (string, error) { return "", errors.New(s) },
-		"splitList": func(sep, s string) []string { return strings.Split(s, sep) },
-		"sha256sum": func(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) },
-	}
-	t := template.Must(template.New(filepath.Base(os.Args[1])).Funcs(functions).ParseFiles(os.Args[1]))
-	if err := t.Execute(os.Stdout, values); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	t := template.New("chart").Option("missingkey=zero")
+	files, _ := filepath.Glob(filepath.Join(os.Args[1], "templates", "*"))
+	template.Must(t.Funcs(functions(t)).ParseFiles(files...))
+	for _, file := range files {
+		name := filepath.Base(file)
+		if strings.HasPrefix(name, "_") {
+			continue
+		}
+		fmt.Printf("\n---\n# %s\n", name)
+		if err := t.ExecuteTemplate(os.Stdout, name, seen); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
 }

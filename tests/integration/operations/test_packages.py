@@ -1,6 +1,5 @@
 """What is shipped beside the program: the container's entry point, Kubernetes manifests, units and completion."""
 
-import json
 import os
 import re
 import shutil
@@ -162,24 +161,6 @@ def test_the_health_check_follows_readyz(weir):
     assert subprocess.run(check, env=environment, check=False, timeout=10, stderr=subprocess.DEVNULL).returncode == 1
 
 
-@pytest.fixture(scope="module")
-def chart(tmp_path_factory):
-    """Renders the Helm chart: a function from values to objects, by kind."""
-    home, where = tmp_path_factory.mktemp("render"), REPOSITORY / "contrib" / "helm" / "pgweir"
-    subprocess.run(["go", "build", "-o", home / "render", REPOSITORY / "tests/integration/operations/render.go"], check=True,
-                   timeout=120, env={**os.environ, "GO111MODULE": "off", "GOCACHE": str(home / "cache")})
-    about = yaml.safe_load((where / "Chart.yaml").read_text())
-
-    def render(**values):
-        values = {**yaml.safe_load((where / "values.yaml").read_text()), **values}
-        given = {"Values": values, "Release": {"Name": "pool"}, "Chart": {"AppVersion": about["appVersion"]}}
-        done = subprocess.run([home / "render", where / "templates" / "pgweir.yaml"], input=json.dumps(given),
-                              capture_output=True, text=True, check=False, timeout=20)
-        assert done.returncode == 0, done.stderr
-        return {found["kind"]: found for found in yaml.safe_load_all(done.stdout)}
-    return render
-
-
 def check_objects(objects, tmp_path):
     """A configuration that --check-config finds nothing in, time enough to stop, and ports that exist."""
     binary = find_binary()
@@ -208,24 +189,6 @@ def check_objects(objects, tmp_path):
 def test_the_manifest_holds_a_configuration_that_is_good(tmp_path):
     text = (REPOSITORY / "contrib" / "kubernetes" / "pgweir.yaml").read_text()
     check_objects({found["kind"]: found for found in yaml.safe_load_all(text)}, tmp_path)
-
-
-def test_the_chart_renders_what_works(chart, tmp_path):
-    objects = chart(users='"app" "it\'s"\n')
-    check_objects(objects, tmp_path)
-    assert objects["Secret"]["stringData"]["users.txt"] == '"app" "it\'s"\n' and "PodMonitor" not in objects
-    assert objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]["image"] == "pgweir:0.1.0"
-
-
-def test_the_chart_renders_what_is_asked_for(chart, tmp_path):
-    objects = chart(existingSecret="mine", podMonitor=True, settings={"pool": {"pool_size": 7}},
-                    extraConfig="[database app]\nupstream = host=db2 port=5433\n")
-    check_objects(objects, tmp_path)
-    ini = objects["ConfigMap"]["data"]["pgweir.ini"]
-    assert "pool_size = 7\n" in ini and "[database app]\nupstream = host=db2 port=5433\n" in ini
-    assert "Secret" not in objects and objects["PodMonitor"]["spec"]["podMetricsEndpoints"] == [{"port": "http"}]
-    volumes = {volume["name"]: volume for volume in objects["Deployment"]["spec"]["template"]["spec"]["volumes"]}
-    assert volumes["users"]["secret"]["secretName"] == "mine"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
