@@ -13,6 +13,7 @@
 #include "relay/resend.h"
 #include "state/state.h"
 #include "state/compiled.h"
+#include "state/linger.h"
 #include "state/observe.h"
 #include "statements/statements.h"
 
