@@ -57,7 +57,10 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 static void
 add_line(struct rows *rows, const struct bouncer_key *theirs, const char *value, const char *default_value)
 {
-	rows_add(rows, &(struct config_line){ theirs->name, value, default_value,
+	const struct config_key *ours = bouncer_key_ours(theirs);
+	bool is_secret = ours != NULL && ours->type == KEY_SECRET && *value != '\0';
+
+	rows_add(rows, &(struct config_line){ theirs->name, is_secret ? "***" : value, default_value,
 					      bouncer_key_is_changeable(theirs) ? "yes" : "no" });
 }
 

@@ -206,6 +206,8 @@ hba_match(const struct hba *hba, const struct hba_question *question, struct hba
 						       .clientcert = rule->clientcert,
 						       .clientname = rule->clientname,
 						       .map = rule->map,
+						       .ldap = rule->ldap,
+						       .pam_service = rule->pam_service,
 						       .path = rule->path,
 						       .line = rule->line };
 	}

@@ -5,8 +5,8 @@
  * (rule_file.h). The first rule that fits a login decides; if none fits, the login is refused.
  *
  * A rule that pgweir doesn't support is an error when the file is read, never a rule that fits too many or too few:
- * methods that need a library of their own. An IPv4 client that arrives on an IPv6 socket (::ffff:...) is an IPv4
- * client.
+ * methods that need a library of their own, but for ldap and pam. An IPv4 client that arrives on an IPv6 socket
+ * (::ffff:...) is an IPv4 client.
  *
  * Host names, and roles (+role, samerole), are asked about elsewhere, which may take time: only when a rule is reached
  * that is not out already by its other columns. A name in the address column is that of the client's address, or from
@@ -21,8 +21,9 @@
 #include <sys/socket.h>
 
 struct hba; /* opaque: hba.c */
+struct ldap_settings; /* auth/proof.h */
 
-enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_CERT, HBA_PEER };
+enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_LDAP, HBA_PAM, HBA_CERT, HBA_PEER };
 /* clientcert=: no certificate is required, a verified one is, or one that names the user (HBA_CERT implies FULL). */
 enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FULL };
 /* clientname=: the part of a certificate that names the user. ANY: the common name or one of the alternative names. */
@@ -50,6 +51,8 @@ struct hba_answer {
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
 	const char *map; /* NULL: there is none, and the names must be equal */
+	const struct ldap_settings *ldap; /* HBA_LDAP: auth/proof.h */
+	const char *pam_service; /* HBA_PAM; NULL: none is named */
 	const char *path; /* the rule's file */
 	unsigned line;
 };

@@ -1,6 +1,6 @@
 /*
- * src/base/clock.h - the two clocks, in microseconds. Only loops and main read them; everybody else takes now_us. And
- * lengths of time and counts for people to read, and times to wait.
+ * src/base/clock.h - the two clocks, in microseconds. Only loops and main read them, and threads that may wait for
+ * somebody else; everybody else takes now_us. And lengths of time and counts for people to read, and times to wait.
  */
 #pragma once
 

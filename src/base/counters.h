@@ -47,7 +47,7 @@
 #define TLS_HANDSHAKES(X) X(TLS_RESULT_OK, "ok") X(TLS_RESULT_RESUMED, "resumed") X(TLS_RESULT_FAILED, "failed")
 #define LOGIN_METHODS(X) \
 	X(LM_TRUST, "trust") X(LM_MD5, "md5") X(LM_SCRAM, "scram") X(LM_CERT, "cert") X(LM_PASSWORD, "password") \
-	X(LM_PEER, "peer") X(LM_NONE, "none")
+	X(LM_PEER, "peer") X(LM_LDAP, "ldap") X(LM_PAM, "pam") X(LM_NONE, "none")
 #define CONNECT_FAILURES(X) \
 	X(CF_DNS, "dns") X(CF_REFUSED, "refused") X(CF_TIMEOUT, "timeout") X(CF_TLS, "tls") X(CF_AUTH, "auth") \
 	X(CF_TOO_MANY, "too_many_connections") X(CF_OTHER, "other")

@@ -125,6 +125,8 @@ combine_auth(struct bouncer *b)
 				     "auth_file: not read, as auth_type = any authenticates nobody");
 	} else
 		emit_path(b, "auth_file", "auth", "users_file");
+	if (strcasecmp(bouncer_value(b, "auth_type"), "pam") == 0)
+		emit_of(b, "auth_type", "auth", "pam_service", "pgbouncer");
 	if (strcmp(bouncer_value(b, "auth_dbname"), "pgbouncer") == 0)
 		problem_error(b->sink, bouncer_line(b, "auth_dbname"),
 			      "cannot use the reserved \"pgbouncer\" database as an auth_dbname");

@@ -19,7 +19,7 @@ static const char *const pool_modes[][2] = {
 };
 static const char *const auth_types[][2] = {
 	{ "any", "trust" }, { "trust", "trust" }, { "plain", "password" }, { "md5", "md5" }, { "cert", "cert" }, { "hba", "hba" },
-	{ "scram-sha-256", "scram-sha-256" }, { NULL, NULL }
+	{ "scram-sha-256", "scram-sha-256" }, { "ldap", "ldap" }, { "pam", "pam" }, { NULL, NULL }
 };
 static const char *const sslmodes[][2] = {
 	{ "disable", "off" }, { "allow", "allow" }, { "prefer", "prefer" }, { "require", "require" }, { "verify-ca", "verify-ca" },
@@ -54,11 +54,11 @@ static const struct bouncer_key keys[] = {
 	{ "auth_file", NULL, BOUNCER_PATH, OWN("auth", "users_file"), "not read with auth_type = any" },
 	{ "auth_hba_file", "", BOUNCER_PATH, TAKEN("auth", "hba_file"), NULL },
 	{ "auth_ident_file", NULL, BOUNCER_PATH, TAKEN("auth", "ident_file"), NULL },
-	{ "auth_ldap_options", NULL, BOUNCER_TEXT, REFUSED, "pgweir has no LDAP authentication" },
+	{ "auth_ldap_options", NULL, BOUNCER_TEXT, TAKEN("auth", "ldap_options"), NULL },
 	{ "auth_query", DEFAULT_QUERY, BOUNCER_TEXT, OWN("auth", "auth_query"),
 	  "where there is an auth_user; asked at each login, as there (auth_query_ttl = 0s)" },
 	{ "auth_type", "md5", BOUNCER_WORD, TAKEN_WORDS("auth", "method", auth_types),
-	  "plain is password; any is trust with nobody in users_file; pam and ldap are refused" },
+	  "plain is password; any is trust with nobody in users_file; pam has the service pgbouncer" },
 	{ "auth_user", NULL, BOUNCER_TEXT, OWN("auth", "auth_user"), NULL },
 	{ "autodb_idle_timeout", "3600", BOUNCER_TIME, IGNORED, "databases of * are freed with their last pool" },
 	{ "cancel_wait_timeout", "10", BOUNCER_TIME, IGNORED, "cancel requests wait for nothing" },

@@ -15,6 +15,8 @@
 	    "their requests fail, and they stay connected") \
 	ROW(ANSWERS_FAILED_LOOKUPS, "if `auth_query` fails, the client is refused at once", "as if the password was wrong") \
 	ROW(TRUSTS_KNOWN_USERS, "`trust` lets in only users that `auth_file` or `auth_query` knows", "it lets in everybody") \
+	ROW(TAKES_CLEARTEXT, "`ldap` and `pam` take passwords without TLS from everywhere, with a warning at start", \
+	    "over TLS, Unix sockets and loopback only") \
 	ROW(TRUSTS_ITSELF, "the console's user `pgbouncer` over a Unix socket is whoever runs the process, and needs no password", \
 	    "it is a user like others") \
 	ROW(LIMITS_CONSOLE, "users of the console count in `max_db_client_connections` and `max_user_client_connections`, which only administrators may exceed", \

@@ -29,6 +29,7 @@ struct client_login; /* login/login_state.h: while logging in */
 struct passed_cancel; /* cancel_peer.c */
 struct blocking; /* dedicated/questions.h */
 struct verifier_cache; /* lookup/verifier_cache.h */
+struct errands; /* net/errands.h */
 struct hba; /* auth/hba.h */
 struct dialer; /* net/dial.h */
 struct ident; /* auth/hba.h */
@@ -52,6 +53,7 @@ struct client_env {
 	const struct client_front *front;
 	struct helpers *helpers;
 	struct dialer *dialer; /* looks up names */
+	struct errands *errands; /* net/errands.h; the door's */
 	struct inbox *inbox;
 	struct tls_scratch *tls_scratch;
 	struct tls_context *tls; /* from the present configuration; NULL: clients get no TLS */
@@ -66,7 +68,7 @@ struct client_env {
 	struct pool_homes *homes; /* pool/pool_homes.h; the door's */
 	struct blocking *blocking; /* its worker's question who blocks whom */
 	struct users *users; /* a reload replaces users, hba and ident */
-	struct hba *hba; /* NULL unless method = hba */
+	struct hba *hba; /* NULL unless method is hba, ldap or pam */
 	struct ident *ident; /* may be NULL */
 	uint8_t mock_secret[32];
 	TAILQ_HEAD(client_list, client) clients;

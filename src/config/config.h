@@ -36,9 +36,17 @@ enum auth_method {
 	AUTH_CERT,
 	AUTH_TRUST,
 	AUTH_HBA,
-	AUTH_PASSWORD, /* in the clear */
+	AUTH_PASSWORD, /* in the clear, as with the next two */
+	AUTH_LDAP,
+	AUTH_PAM,
 	AUTH_PEER /* in an HBA file only */
 };
+/* Returns true if somebody else judges the passwords: an LDAP server, PAM. */
+static inline bool
+config_is_external(enum auth_method method)
+{
+	return method == AUTH_LDAP || method == AUTH_PAM;
+}
 enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_POSTGRES };
 enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };
 enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
@@ -131,6 +139,8 @@ struct config {
 	/* [auth] */
 	enum auth_method auth_method;
 	char *users_file, *hba_file, *ident_file;
+	char *ldap_options, *pam_service; /* of AUTH_LDAP, as in a rule of hba_file; of AUTH_PAM */
+	uint64_t external_timeout_us; /* for an LDAP server or PAM */
 	uint64_t auth_query_ttl_us;
 	uint32_t scram_iterations; /* for verifiers made from plain passwords */
 	char **admin_users, **stats_users; /* NULL-terminated */

@@ -49,7 +49,8 @@ check_time(struct client *c, uint64_t now_us)
 		replication_tick(c, now_us);
 		return;
 	}
-	if (c->env->x.config->login_timeout_us == 0)
+	login_external_tick(c, now_us);
+	if (c->env->x.config->login_timeout_us == 0 || c->x.is_closing)
 		return;
 	begun_us = c->connected_us + c->x.ticket.waited_us;
 	if (now_us < begun_us || now_us - begun_us < c->env->x.config->login_timeout_us)

@@ -2,6 +2,7 @@
 #include "admission/admission.h"
 #include "login/login_asked.h"
 #include "base/text.h"
+#include "bouncer/bouncer_ways.h"
 #include "net/listener.h"
 
 #include <arpa/inet.h>
@@ -40,7 +41,12 @@ refuse_by_rule(struct client *c, unsigned line, struct fail *why)
 static int
 check_password_is_safe(const struct client *c, struct fail *why)
 {
-	if (c->login->demand != AUTH_PASSWORD || stream_tls(&c->x.stream) != NULL || is_loopback(c))
+	enum auth_method demand = c->login->demand;
+
+	if ((demand != AUTH_PASSWORD && !config_is_external(demand)) || stream_tls(&c->x.stream) != NULL ||
+	    is_loopback(c))
+		return 0;
+	if (config_is_external(demand) && bouncer_does(c->env->x.config, BOUNCER_TAKES_CLEARTEXT))
 		return 0;
 	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
@@ -74,6 +80,7 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 	static const enum auth_method demands[] = {
 		[HBA_TRUST] = AUTH_TRUST, [HBA_MD5] = AUTH_MD5,	  [HBA_PASSWORD] = AUTH_PASSWORD,
 		[HBA_CERT] = AUTH_CERT,	  [HBA_PEER] = AUTH_PEER, [HBA_SCRAM] = AUTH_SCRAM_SHA_256,
+		[HBA_LDAP] = AUTH_LDAP,	  [HBA_PAM] = AUTH_PAM,
 	};
 
 	login_rule_name(c, l->database, database);
@@ -90,6 +97,8 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 	case HBA_YES:
 		break;
 	}
+	if (l->demand != AUTH_HBA)
+		return check_password_is_safe(c, why); /* the rule was made of the setting: setup/rules.c */
 	if (l->rule.method == HBA_REJECT ? admission_may_log(env->admission, &c->admission)
 					 : env->x.config->log_connections)
 		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
@@ -104,7 +113,7 @@ int
 login_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
 	c->login->demand = c->env->x.config->auth_method;
-	if (c->login->demand == AUTH_HBA)
+	if (c->login->demand == AUTH_HBA || config_is_external(c->login->demand))
 		return hba_rule(c, again, why);
 	if (c->login->demand != AUTH_TRUST || is_loopback(c))
 		return check_password_is_safe(c, why);

@@ -12,7 +12,7 @@
  *   login_asked.c        finds out for it the name of the client's address, and roles
  *   login_secret.c       finds the user's secret: users_file, or auth_query
  *   login_certificate.c  checks the client's certificate
- *   login_scram.c, login_password.c, login_peer.c  the authentication exchanges
+ *   login_scram.c, login_password.c, login_peer.c, login_external.c  the authentication exchanges
  *   login_proof.c        what follows a proof: the console or a pool, or a late refusal
  *   login_recount.c      looks again who has gone, before a limit on clients refuses one
  *   login_cross.c        the way from the door to the worker of its pool
@@ -23,7 +23,7 @@
  * Owns:    struct client_login its buffers and texts, and a reference to each image, to hba, ident and users;
  *          login_free wipes it, as there are secrets in it.
  * Borrows: the strings of rule and secret, which hba, users or secret_text keep alive.
- * Always:  while the login waits, abandon is set, and the client is not read.
+ * Always:  while the login waits, abandon is set, and the client is not read, or what it sends is kept.
  */
 #pragma once
 
@@ -63,7 +63,7 @@ struct client_login {
 	struct scram_keys keys;
 	enum login_method method; /* for the metrics */
 	enum auth_method demand; /* what the rule asks for; never AUTH_HBA */
-	struct hba *hba; /* keeps rule's strings alive; NULL unless method = hba */
+	struct hba *hba; /* keeps rule's strings alive; NULL unless method is hba, ldap or pam */
 	struct ident *ident; /* the maps that belong to hba */
 	struct hba_answer rule; /* the HBA file's answer; zeroed: no map, no certificate */
 	struct login_asked *asked; /* login_asked.c; NULL: nothing was */
@@ -76,6 +76,7 @@ struct client_login {
 	struct users *users; /* keeps secret's string alive, or: */
 	char *secret_text; /* secret's string, if it is from auth_query; wiped */
 	struct auth_ask ask; /* the lookup under way, of a secret or a role */
+	uint64_t external_until_us; /* while an LDAP server or PAM is asked: the deadline; else 0 */
 	uint8_t md5_salt[4];
 	uint16_t setting_count;
 	uint8_t minor; /* the minor version of protocol 3 */

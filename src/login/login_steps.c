@@ -69,7 +69,9 @@ prove(struct client *c, void *unused)
 		admit(c, LM_CERT);
 	else {
 		exchange_step(&c->x, CE_ASK_PROOF);
-		if (l->demand != AUTH_PEER)
+		if (config_is_external(l->demand))
+			login_external_begin(c);
+		else if (l->demand != AUTH_PEER)
 			login_find_secret(c);
 		else if (login_peer_begin(c, &why) < 0)
 			login_refuse(c, &why, LR_ERROR);
@@ -174,7 +176,7 @@ login_password(struct client *c, const uint8_t *bytes, size_t len)
 		return 0;
 	if (c->login->method == LM_MD5)
 		login_md5_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
-	else if (c->login->method == LM_PASSWORD)
+	else if (c->login->method == LM_PASSWORD || config_is_external(c->login->demand))
 		login_cleartext_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
 	else
 		login_scram_check(c, bytes + FRAME_HEAD_LEN, f.body_len);

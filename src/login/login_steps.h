@@ -89,5 +89,11 @@ void login_scram_check(struct client *c, const uint8_t *body, size_t len);
 void login_md5_check(struct client *c, const uint8_t *body, size_t len);
 void login_cleartext_check(struct client *c, const uint8_t *body, size_t len);
 
+/* login_external.c: a password that an LDAP server or PAM judges, called on threads of their own (net/errands.h) */
+void login_external_begin(struct client *c); /* asks the client for its password */
+void login_external_check(struct client *c, const char *password);
+/* While it waits for the answer; about every 100 ms. Refuses the login if that is late. */
+void login_external_tick(struct client *c, uint64_t now_us);
+
 /* login_peer.c: login_authenticated or a refusal follows later (login_wait). Returns 0, or -1 with *why set. */
 int login_peer_begin(struct client *c, struct fail *why);

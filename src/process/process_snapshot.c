@@ -4,6 +4,7 @@
 #include "statements/statements.h"
 
 #include "dedicated/notify_listener.h"
+#include "net/errands.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,6 +237,7 @@ add_process(const struct weir *w, struct snapshot *s)
 	s->slow_dropped_rate = slow.dropped_rate;
 	s->slow_dropped_ring = slow.dropped_ring;
 	s->slow_dropped_write = slow.dropped_write;
+	s->external_calls = errands_count(w->shared.errands);
 	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
 	for (size_t i = 0; i < s->backend_count; i++)
 		has_up = has_up || s->backends[i].counters.is_up != 0;

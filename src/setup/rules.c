@@ -4,9 +4,13 @@
  */
 #include "setup/setup.h"
 
-#include "bouncer/bouncer_ways.h"
-#include "config/config_state.h"
+#include "base/alloc.h"
+#include "base/text.h"
 #include "bouncer/bouncer.h"
+#include "bouncer/bouncer_ways.h"
+#include "config/config_keys.h"
+#include "config/config_state.h"
+#include "config/config_value.h"
 
 #include <errno.h>
 #include <string.h>
@@ -71,6 +75,60 @@ check_needs(struct rules *r)
 	hba_each_map(r->hba, check_map, r);
 }
 
+/* Reports what is wrong with the setting that the rules were made of; line 2 says the same once more. */
+static void
+on_setting_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
+{
+	const struct rules *r = arg;
+	bool is_ldap = r->config->auth_method == AUTH_LDAP;
+	const char *key = is_ldap ? "ldap_options" : "pam_service";
+	const struct problem_sink sink = { .problems = r->problems,
+					   .file = path,
+					   .source = r->config->origins->source,
+					   .words = bouncer_problem_words(r->config) };
+
+	if (line == 1)
+		problem_note(&sink, is_error, r->config->origins->lines[config_key_row(config_key_find("auth", key))],
+			     "%s: %s", key, text);
+}
+
+/* Clients send their passwords in clear text, which is for TLS. */
+static void
+warn_of_cleartext(const struct rules *r)
+{
+	const struct config *c = r->config;
+	const struct problem_sink sink = { .problems = r->problems,
+					   .file = c->path,
+					   .source = c->origins->source,
+					   .words = bouncer_problem_words(c) };
+	bool is_local = true;
+
+	for (size_t i = 0; i < c->listen_count; i++)
+		is_local = is_local && listen_is_local(&c->listens[i]);
+	if (!is_local && c->tls_mode < TLS_REQUIRE)
+		problem_warning(&sink, c->origins->lines[config_key_row(config_key_find("auth", "method"))],
+				"clients send their passwords in clear text: those without TLS that are not on this "
+				"machine %s; set mode = require in [tls_client]",
+				bouncer_does(c, BOUNCER_TAKES_CLEARTEXT) ? "can be overheard" : "are refused");
+}
+
+/* method = ldap and method = pam are rules for everybody. */
+static struct hba *
+make_rules(const struct rules *r)
+{
+	const struct config *c = r->config;
+	const char *format = c->auth_method == AUTH_LDAP
+				 ? "local all,replication all ldap %s\nhost all,replication all all ldap %s\n"
+				 : "local all,replication all pam pamservice=\"%s\"\nhost all,replication all all pam "
+				   "pamservice=\"%s\"\n";
+	const char *options = c->auth_method == AUTH_LDAP ? c->ldap_options : c->pam_service;
+	char *text = xasprintf(format, options, options);
+	struct hba *hba = hba_load(text, strlen(text), c->path, on_setting_problem, (void *)(uintptr_t)r);
+
+	secret_free(text);
+	return hba;
+}
+
 void
 setup_load_rules(const struct config *config, struct hba **hba, struct ident **ident, struct config_problems *problems)
 {
@@ -79,6 +137,10 @@ setup_load_rules(const struct config *config, struct hba **hba, struct ident **i
 
 	*hba = NULL;
 	*ident = NULL;
+	if (config->auth_method == AUTH_LDAP || config->auth_method == AUTH_PAM) {
+		*hba = make_rules(&r);
+		warn_of_cleartext(&r);
+	}
 	if (config->auth_method != AUTH_HBA)
 		return;
 	r.hba = hba_load(NULL, 0, config->hba_file, rules_on_problem, problems);

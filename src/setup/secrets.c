@@ -55,7 +55,7 @@ look_at_server_keys(const struct secrets *s, const struct config *config)
 static void
 look_at_files(const struct secrets *s, const struct config *config)
 {
-	if (config->has_password)
+	if (config->has_password || strstr(config->ldap_options, "ldapbindpasswd") != NULL)
 		look(s, config->path);
 	for (size_t i = 0; i < config->secret_file_count; i++)
 		look(s, config->secret_files[i]);

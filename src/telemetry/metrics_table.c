@@ -13,6 +13,7 @@ static const char *const hit_names[] = { "hit", "miss" };
 static const char *const direction_names[] = { "in", "out" };
 static const char *const limit_names[] = { "pool_size", "max_overflow" };
 static const char *const drop_names[] = { "rate", "ring_full", "write_error" };
+static const char *const call_states[] = { "waiting", "running", "lost" };
 static const char *const log_drop_names[] = { "ring_full", "write_error" };
 
 static const struct metric_words results = { "result", NAMES(ok_names) };
@@ -76,6 +77,8 @@ const struct metric_family metric_families[] = {
 	{ COUNTER("pgweir_client_logins_total"), ALL(process.logins), .words = WORDS("result", login_result_names),
 	    .more_words = WORDS("method", login_method_names),
 	    .help = "Logins of clients, successful or failed." },
+	{ GAUGE("pgweir_external_logins"), ALL(external_calls), .words = WORDS("state", call_states),
+	    .help = "Calls of LDAP servers and PAM for logins: those in line, those that run, and those that still run though their login has given them up." },
 	{ HISTOGRAM("pgweir_client_login_duration_seconds", wait), ALL(process.login_duration),
 	    .help = "Time from a client's first byte to the end of its login." },
 	{ COUNTER("pgweir_tls_handshakes_total"), ALL(process.tls_handshakes), .words = WORDS("side", tls_side_names),

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/counters.h"
 #include "base/request_report.h"
+#include "net/errands.h"
 
 #include <stdio.h>
 
@@ -66,6 +67,7 @@ struct snapshot {
 	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
 	uint64_t slow_dropped_rate, slow_dropped_ring, slow_dropped_write;
 	uint64_t log_dropped_ring, log_dropped_write;
+	struct errands_count external_calls;
 	uint64_t pools_aggregated;
 	struct histogram scrape_duration; /* filled by the metrics thread itself */
 	struct snapshot_pool *pools;

@@ -7,6 +7,7 @@
 #include "string_of.h"
 
 #include "auth/hba.h"
+#include "auth/proof.h"
 
 #include <netinet/in.h>
 #include <stdint.h>
@@ -57,6 +58,38 @@ is_member(const char *role, void *unused)
 	return (enum hba_fit)(strlen(role) % 3);
 }
 
+static size_t
+count_of(const struct buf *text, char c)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < text->len; i++)
+		count += text->bytes[i] == (uint8_t)c;
+	return count;
+}
+
+/* A user's name adds nothing that means anything to a filter or, where it is a value, to a distinguished name. */
+static void
+user_is_a_value(const struct ldap_settings *s, const char *user)
+{
+	const char *specials = "()*,+=\";";
+	struct buf plain = { 0 }, filter = { 0 }, plain_name = { 0 }, name = { 0 };
+
+	ldap_put_filter(s, "x", &plain);
+	ldap_put_filter(s, user, &filter);
+	ldap_put_name(s, "x", &plain_name);
+	ldap_put_name(s, user, &name);
+	for (const char *c = specials; *c != '\0'; c++) {
+		must(c - specials >= 3 || count_of(&plain, *c) == count_of(&filter, *c));
+		must(c - specials < 3 || s->prefix == NULL || strchr(s->prefix, '=') == NULL ||
+		     count_of(&plain_name, *c) == count_of(&name, *c));
+	}
+	buf_fini(&plain);
+	buf_fini(&filter);
+	buf_fini(&plain_name);
+	buf_fini(&name);
+}
+
 static void
 question(const struct hba *hba, const struct hba_question *q, unsigned line_count)
 {
@@ -70,6 +103,12 @@ question(const struct hba *hba, const struct hba_question *q, unsigned line_coun
 	must(a.method != HBA_CERT || (q->is_tls && a.clientcert == HBA_CLIENTCERT_FULL));
 	must(a.clientcert == HBA_CLIENTCERT_NONE || q->is_tls);
 	must(a.map == NULL || a.method == HBA_PEER || a.method == HBA_CERT);
+	must((a.ldap != NULL) == (a.method == HBA_LDAP));
+	must(a.pam_service == NULL || a.method == HBA_PAM);
+	if (a.ldap != NULL) {
+		must(a.ldap->uris != NULL && a.ldap->uris[0] != '\0');
+		user_is_a_value(a.ldap, q->user);
+	}
 }
 
 static void

@@ -47,6 +47,11 @@ def find_binary():
     return None
 
 
+def is_built_with(library):
+    """For skipif: whether the program under test is linked with it ("libldap")."""
+    return DIRECT or find_binary() is None or library.encode() in find_binary().read_bytes()
+
+
 def is_sanitized(binary):
     return binary is not None and b"__asan_init" in binary.read_bytes()
 

@@ -4,6 +4,9 @@
  */
 #include "auth/hba.h"
 
+#include "auth/proof.h"
+#include "build.h"
+
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -12,6 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#if defined(HAVE_LIBLDAP) && defined(HAVE_LIBPAM)
+#define HAS_BOTH
+#endif
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 struct problems {
@@ -118,8 +124,9 @@ ask(const char *from, const char *database, const char *user, struct hba_questio
 }
 
 static const char *const method_names[] = {
-	[HBA_REJECT] = "reject",     [HBA_TRUST] = "trust", [HBA_SCRAM] = "scram", [HBA_MD5] = "md5",
-	[HBA_PASSWORD] = "password", [HBA_CERT] = "cert",   [HBA_PEER] = "peer"
+	[HBA_REJECT] = "reject", [HBA_TRUST] = "trust",	      [HBA_SCRAM] = "scram",
+	[HBA_MD5] = "md5",	 [HBA_PASSWORD] = "password", [HBA_CERT] = "cert",
+	[HBA_PEER] = "peer",	 [HBA_LDAP] = "ldap",	      [HBA_PAM] = "pam",
 };
 
 static const struct {
@@ -324,8 +331,7 @@ static const struct {
 	  "hba:1: \"11111111" },
 	{ "masks of two kinds", "host all all 10.0.0.1 ffff:: trust\n", "hba:1: address and mask must both be IPv4" },
 	{ "IPv4 written as IPv6", "host all all ::ffff:10.0.0.0/104 trust\n", "hba:1: ::ffff:10.0.0.0 matches nobody" },
-	{ "a method that is not there", "host all all all ldap\n",
-	  "hba:1: method \"ldap\" is not available in pgweir" },
+	{ "a method that is not there", "host all all all gss\n", "hba:1: method \"gss\" is not available in pgweir" },
 	{ "ident over the network", "host all all all ident\n", "hba:1: method \"ident\" is not available in pgweir" },
 	{ "a method that never was", "host all all all scram\n",
 	  "hba:1: method \"scram\" is not known; use scram-sha-256" },
@@ -342,6 +348,28 @@ static const struct {
 	  "hba:1: clientname=SAN: use CN or DN" },
 	{ "map for a password", "host all all all md5 map=m\n", "hba:1: map is for the methods cert and peer only" },
 	{ "an unknown option", "host all all all md5 pamservice=x\n", "hba:1: option \"pamservice\" is not known" },
+#ifdef HAS_BOTH
+	{ "an option of ldap's for pam", "local all all pam ldapserver=x\n",
+	  "hba:1: option \"ldapserver\" is not known: with pam, use pamservice" },
+	{ "an option of pam's for ldap", "local all all ldap ldapserver=a ldapprefix=uid= pamservice=x\n",
+	  "hba:1: option \"pamservice\" is not one of ldap's" },
+	{ "a map for ldap", "local all all ldap ldapserver=a ldapprefix=uid= map=m\n",
+	  "hba:1: option \"map\" is not one of ldap's" },
+	{ "an option of more than 31 bytes", "local all all ldap ldapsearchattributeldapsearchattribute=x\n",
+	  "hba:1: option \"ldapsearchattributeldapsearchat\" is not one of ldap's" },
+	{ "a password with a blank", "local all all ldap ldapserver=a ldapprefix=uid= ldapbindpasswd=a b\n",
+	  "hba:1: a word is not an option: write name=value, and a value with blanks in quotes" },
+	{ "ldap without options", "local all all ldap\n", "hba:1: ldap needs ldapbasedn, ldapprefix or ldapsuffix" },
+	{ "ldap with half of them", "local all all ldap ldapserver=a\n", "hba:1: ldap needs ldapbasedn" },
+#endif
+#ifndef HAVE_LIBLDAP
+	{ "ldap without its library", "local all all ldap\n",
+	  "hba:1: method \"ldap\" is not available: this pgweir was built without" },
+#endif
+#ifndef HAVE_LIBPAM
+	{ "pam without its library", "local all all pam\n",
+	  "hba:1: method \"pam\" is not available: this pgweir was built without" },
+#endif
 	{ "no option", "host all all all md5 x\n", "hba:1: \"x\" is not an option: write name=value" },
 	{ "a plus alone", "local all a,+ trust\n", "hba:1: \"+\" names no role: 1 to 63 bytes behind the plus" },
 	{ "a role too long", "local all +a234567890123456789012345678901234567890123456789012345678901234 trust\n",
@@ -409,7 +437,45 @@ static const struct {
 	{ "passwords by TLS", "hostssl all all all password\n", false },
 	{ "rules for nobody", "hostgssenc all all all md5\n", true },
 	{ "what is usual", "host all all all scram-sha-256\n", false },
+#ifdef HAS_BOTH
+	{ "an LDAP server in the clear", "hostssl all all all ldap ldapserver=a ldapprefix=uid=\n", true },
+	{ "one with TLS", "hostssl all all all ldap ldapserver=a ldapprefix=uid= ldaptls=1\n", false },
+	{ "one on this machine", "local all all ldap ldapserver=127.0.0.1 ldapprefix=uid=\n", false },
+	{ "passwords in the clear, for LDAP", "host all all all ldap ldapurl=ldaps://a/dc=x\n", true },
+	{ "for PAM", "host all all 10.0.0.0/8 pam\n", true },
+	{ "for PAM by TLS", "hostssl all all all pam pamservice=x\n", false },
+#endif
 };
+
+#ifdef HAS_BOTH
+Test(hba, options_of_ldap_and_pam)
+{
+	struct problems p;
+	const char *text = "local a all ldap ldapurl=\"ldap://h:7/dc=x,dc=y??sub\" ldapbinddn=\"cn=b, o=c\",ldaptls=1 "
+			   "ldapbindpasswd=\"a \"\"b\"\" # c\"\n"
+			   "local b all pam pamservice=\"my service\"\nlocal c all pam\n";
+	struct hba *hba = parse(text, strlen(text), &p);
+	struct hba_question q = { .is_local = true, .database = "a", .user = "u" };
+	struct hba_answer a;
+
+	cr_assert_not_null(hba, "%s", p.first);
+	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == HBA_LDAP);
+	cr_expect_str_eq(a.ldap->uris, "ldap://h:7");
+	cr_expect_str_eq(a.ldap->base_dn, "dc=x,dc=y");
+	cr_expect_str_eq(a.ldap->bind_dn, "cn=b, o=c");
+	cr_expect_str_eq(a.ldap->bind_password, "a \"b\" # c");
+	cr_expect(a.ldap->starts_tls);
+	cr_expect_null(a.pam_service);
+	q.database = "b";
+	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == HBA_PAM);
+	cr_expect_str_eq(a.pam_service, "my service");
+	cr_expect_null(a.ldap);
+	q.database = "c";
+	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == HBA_PAM);
+	cr_expect_null(a.pam_service, "the configuration's own");
+	hba_unref(hba);
+}
+#endif
 
 Test(hba, what_is_warned_of)
 {

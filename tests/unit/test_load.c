@@ -223,7 +223,8 @@ static const struct {
 	{ "a short word", BASE "[log]\nlevel = warn\n",
 	  "pgweir.ini:6: error: level = warn: use error, warning, info or debug; did you mean warning?" },
 	{ "a word in capitals", DATABASE "[auth]\nmethod = MD5\n",
-	  "pgweir.ini:4: error: method = MD5: use scram-sha-256, md5, cert, trust, hba or password; did you mean "
+	  "pgweir.ini:4: error: method = MD5: use scram-sha-256, md5, cert, trust, hba, password, ldap or pam; did you "
+	  "mean "
 	  "md5?" },
 	{ "a word that is short for two", BASE "[tls_client]\nmode = verify\n",
 	  "pgweir.ini:6: error: mode = verify: use off, allow, prefer, require, verify-ca or verify-full" },
@@ -508,7 +509,8 @@ static const struct {
 	{ "a folder for a file", DATABASE "[auth]\nusers_file = /tmp\n",
 	  "pgweir.ini:4: error: users_file = /tmp: Is a directory; write it with lines of \"name\" \"secret\"" },
 	{ "what follows from a bad value is not told", DATABASE "[auth]\nmethod = trusted\nusers_file = /nonexistent\n",
-	  "pgweir.ini:4: error: method = trusted: use scram-sha-256, md5, cert, trust, hba or password; did you mean "
+	  "pgweir.ini:4: error: method = trusted: use scram-sha-256, md5, cert, trust, hba, password, ldap or pam; did "
+	  "you mean "
 	  "trust?" },
 	{ "nor for the file itself", DATABASE "[auth]\nusers_file = ${PGWEIR_TEST_NONE}\n",
 	  "pgweir.ini:4: error: ${PGWEIR_TEST_NONE} is not set in the environment" },

@@ -140,9 +140,9 @@ static const struct {
 	  "auth_dbname" },
 	{ MAIN "disable_pqexec = 1\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: disable_pqexec: pgweir can't refuse simple queries" },
-	{ "[pgbouncer]\nauth_type = pam\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:2: error: auth_type: \"pam\" is not one of any, trust, plain, md5, cert, hba, "
-	  "scram-sha-256" },
+	{ "[pgbouncer]\nauth_type = gss\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:2: error: auth_type: \"gss\" is not one of any, trust, plain, md5, cert, hba, "
+	  "scram-sha-256, ldap, pam" },
 	{ MAIN "stats_period = often\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: stats_period: a whole number is needed" },
 	{ MAIN "dns_max_ttl = long\n" DATABASES,

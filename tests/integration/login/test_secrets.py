@@ -36,11 +36,11 @@ def copies(weir, secret=SECRET):
     return memory(weir).count(secret.encode())
 
 
-def start(weir, **words):
+def start(weir, environment=None, **words):
     """With memory that may be looked at."""
     if b"__asan_init" in weir.binary.read_bytes():
         pytest.skip("the sanitizer keeps freed memory")
-    weir.start(environment={"PGWEIR_CORE": "1"}, **words)
+    weir.start(environment={"PGWEIR_CORE": "1", **(environment or {})}, **words)
     assert memory(weir).count(b"reporting-secret") > 0, "this way of looking finds what is there"
 
 

@@ -3,13 +3,14 @@
 A family that is new has no row yet, and fails test_every_family_has_a_row.
 """
 
+import socket
 import time
 from signal import SIGUSR2
 
 import psycopg
 import pytest
 
-from rawwire import bind, errors, execute, query, send_cancel, sync
+from rawwire import bind, errors, execute, password_message, query, send_cancel, startup, sync
 from tap import Tap
 from waiting import wait_until
 from weir import WORKERS
@@ -228,6 +229,20 @@ def several(weir, look, own_postgres):
     look()
 
 
+def external(weir, look):
+    """A login that asks an LDAP server which does not answer, and then gives up."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        weir.start({"auth": {"method": "ldap", "ldap_options": f"ldapserver=127.0.0.1 ldapport={silent.getsockname()[1]} ldapprefix=uid="}})
+        look()
+        wire = weir.wire()
+        wire.send(startup())
+        wire.read()
+        wire.send(password_message("x"))
+        wait_until(lambda: sum(of_family(look(), "pgweir_external_logins").values()) == 1)
+
+
 CONSTANT = {"pgweir_build_info", "pgweir_worker_up", "pgweir_start_time_seconds", "process_start_time_seconds",
             "process_max_fds"}
 if WORKERS > 1:
@@ -258,6 +273,7 @@ MOVED_BY = {
     restarts: "restarts_total restart_failures_total restart_clients_total",
     looked_up: """auth_queries_total dns_lookups_total backend_connect_failures_total
         backend_last_failure_timestamp_seconds""",
+    external: "external_logins",
     at_rest: "build_info worker_up start_time_seconds process_start_time_seconds process_max_fds",
 }
 

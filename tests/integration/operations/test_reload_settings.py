@@ -990,6 +990,9 @@ ELSEWHERE = {
     "test_how_it_ends_is_as_the_last_reload_said": ["timeouts.shutdown_timeout", "timeouts.shutdown_delay"],
     "test_a_restart_lasts_as_long_as_the_last_reload_said": ["timeouts.restart_timeout"],
     "operations/test_reloaded_values.py::test_who_may_use_the_console": ["auth.admin_users", "auth.stats_users"],
+    "login/test_ldap.py::test_a_reload_changes_the_server": ["auth.ldap_options"],
+    "login/test_ldap.py::test_a_reload_changes_the_deadline": ["auth.external_timeout"],
+    "login/test_pam.py::test_method_pam_and_its_reload": ["auth.pam_service"],
     "operations/test_caps.py::test_shares_go_by_weight_and_minimum": ["limits.share_weight", "limits.share_min"],
     "operations/test_reloaded_values.py::test_login_rates": [
         "limits.db_login_rate", "limits.user_login_rate", "limits.address_login_rate"],

@@ -1,0 +1,278 @@
+#include "net/errands.h"
+
+#include "base/alloc.h"
+#include "base/resources.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STACK_WIPED ((size_t)64 << 10) /* bytes */
+
+struct errand_line {
+	STAILQ_ENTRY(errand_line) next;
+	struct errands *of;
+	struct note_list waiting; /* of struct errand */
+	struct errands_count count;
+	unsigned threads;
+	char place[];
+};
+
+struct errands {
+	pthread_mutex_t lock; /* guards all below, the lines, and every errand's last three fields */
+	struct inbox *to;
+	STAILQ_HEAD(, errand_line) lines; /* each has a thread */
+	unsigned threads;
+	bool is_over; /* nobody reads the inbox; the last thread frees this */
+};
+
+struct errands *
+errands_new(struct inbox *to)
+{
+	struct errands *es = xcalloc(1, sizeof(*es));
+
+	pthread_mutex_init(&es->lock, NULL);
+	es->to = to;
+	STAILQ_INIT(&es->lines);
+	return es;
+}
+
+static void
+read_back(struct note *n, void *owner, bool is_over)
+{
+	struct errand *e = (struct errand *)n;
+
+	(void)owner;
+	(void)is_over;
+	e->done(e);
+}
+
+/* --- On a thread, under the lock. --- */
+
+static struct errand *
+errand_take(struct errand_line *line)
+{
+	struct errand *e = (struct errand *)STAILQ_FIRST(&line->waiting);
+
+	if (e == NULL)
+		return NULL;
+	STAILQ_REMOVE_HEAD(&line->waiting, next);
+	line->count.waiting--;
+	line->count.running++;
+	e->is_running = true;
+	return e;
+}
+
+static void
+errand_end(struct errand_line *line, struct errand *e)
+{
+	if (e->is_lost)
+		line->count.lost--;
+	else
+		line->count.running--;
+	e->line = NULL;
+	e->note.read = read_back;
+	if (line->of->is_over)
+		e->discard(e);
+	else
+		inbox_post(line->of->to, &e->note);
+}
+
+static void
+line_leave(struct errand_line *line)
+{
+	struct errands *es = line->of;
+
+	es->threads--;
+	if (--line->threads > 0)
+		return;
+	STAILQ_REMOVE(&es->lines, line, errand_line, next);
+	free(line);
+}
+
+/* --- Threads. --- */
+
+static void
+free_if_over(struct errands *es, bool is_last)
+{
+	if (!is_last)
+		return;
+	pthread_mutex_destroy(&es->lock);
+	free(es);
+}
+
+/* Wipes what a call has left on the stack: modules of PAM have passwords there. The stack outlives its thread. */
+static void __attribute__((noinline)) wipe_stack(void)
+{
+	char below[STACK_WIPED];
+
+	explicit_bzero(below, sizeof(below));
+}
+
+static void *
+errands_main(void *arg)
+{
+	struct errand_line *line = arg;
+	struct errands *es = line->of;
+	struct errand *e;
+	bool is_last;
+
+	priority_background();
+	pthread_mutex_lock(&es->lock);
+	while ((e = errand_take(line)) != NULL) {
+		pthread_mutex_unlock(&es->lock);
+		e->run(e);
+		wipe_stack();
+		pthread_mutex_lock(&es->lock);
+		errand_end(line, e);
+	}
+	line_leave(line);
+	is_last = es->is_over && es->threads == 0;
+	pthread_mutex_unlock(&es->lock);
+	free_if_over(es, is_last);
+	return NULL;
+}
+
+/* Signals go to the main thread while that takes them. They are not blocked here: what a PAM module starts as a process
+ * would inherit that. */
+static bool
+start_thread(struct errand_line *line)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	bool is_started;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	is_started = pthread_create(&thread, &attributes, errands_main, line) == 0;
+	pthread_attr_destroy(&attributes);
+	line->threads += is_started;
+	line->of->threads += is_started;
+	return is_started;
+}
+
+void
+errands_free(struct errands *es)
+{
+	struct errand_line *line;
+	struct errand *e;
+	bool is_last;
+
+	if (es == NULL)
+		return;
+	pthread_mutex_lock(&es->lock);
+	es->is_over = true;
+	STAILQ_FOREACH(line, &es->lines, next)
+		while ((e = (struct errand *)STAILQ_FIRST(&line->waiting)) != NULL) {
+			STAILQ_REMOVE_HEAD(&line->waiting, next);
+			e->discard(e);
+		}
+	is_last = es->threads == 0;
+	pthread_mutex_unlock(&es->lock);
+	free_if_over(es, is_last);
+}
+
+/* --- Submitting. --- */
+
+static struct errand_line *
+line_find(struct errands *es, const char *place)
+{
+	struct errand_line *line;
+
+	STAILQ_FOREACH(line, &es->lines, next)
+		if (strcmp(line->place, place) == 0)
+			break;
+	return line;
+}
+
+/* Returns NULL without memory. */
+static struct errand_line *
+line_add(struct errands *es, const char *place)
+{
+	size_t len = strlen(place) + 1;
+	struct errand_line *line = calloc(1, sizeof(*line) + len);
+
+	if (line == NULL)
+		return NULL;
+	memcpy(line->place, place, len);
+	line->of = es;
+	STAILQ_INIT(&line->waiting);
+	STAILQ_INSERT_TAIL(&es->lines, line, next);
+	return line;
+}
+
+static int
+line_take(struct errand_line *line, struct errand *e, struct fail *why)
+{
+	struct errands *es = line->of;
+
+	if (line->count.lost >= ERRAND_THREADS)
+		return fail_set(why, "53300", "%u calls are under way there, and none returns", ERRAND_THREADS);
+	if (line->count.waiting >= ERRANDS_WAITING_MAX)
+		return fail_set(why, "53300", "too many wait for it");
+	if (line->threads < ERRAND_THREADS && es->threads < ERRAND_THREADS_ALL)
+		start_thread(line);
+	if (line->threads == 0)
+		return fail_set(why, "53300", "there is no thread for it");
+	e->line = line;
+	e->is_running = e->is_lost = false;
+	STAILQ_INSERT_TAIL(&line->waiting, &e->note, next);
+	line->count.waiting++;
+	return 0;
+}
+
+int
+errands_submit(struct errands *es, const char *place, struct errand *e, struct fail *why)
+{
+	struct errand_line *line;
+	int result;
+
+	pthread_mutex_lock(&es->lock);
+	line = line_find(es, place);
+	if (line == NULL)
+		line = line_add(es, place);
+	result = line == NULL ? fail_set(why, "53200", "no memory for a call") : line_take(line, e, why);
+	if (line != NULL && line->threads == 0) {
+		STAILQ_REMOVE(&es->lines, line, errand_line, next);
+		free(line);
+	}
+	pthread_mutex_unlock(&es->lock);
+	return result;
+}
+
+bool
+errands_drop(struct errands *es, struct errand *e)
+{
+	struct errand_line *line;
+	bool is_back;
+
+	pthread_mutex_lock(&es->lock);
+	line = e->line;
+	is_back = line != NULL && !e->is_running;
+	if (is_back) {
+		STAILQ_REMOVE(&line->waiting, &e->note, note, next);
+		line->count.waiting--;
+	} else if (line != NULL && !e->is_lost) {
+		e->is_lost = true;
+		line->count.running--;
+		line->count.lost++;
+	}
+	pthread_mutex_unlock(&es->lock);
+	return is_back;
+}
+
+struct errands_count
+errands_count(struct errands *es)
+{
+	struct errands_count sum = { 0 };
+	struct errand_line *line;
+
+	pthread_mutex_lock(&es->lock);
+	STAILQ_FOREACH(line, &es->lines, next) {
+		sum.waiting += line->count.waiting;
+		sum.running += line->count.running;
+		sum.lost += line->count.lost;
+	}
+	pthread_mutex_unlock(&es->lock);
+	return sum;
+}
