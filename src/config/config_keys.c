@@ -75,7 +75,7 @@ static const struct config_key keys[] = {
 	{ "pgweir", "handshake_threads", NOT_THERE, KEY_COUNT, "2", 1, 64, "threads", FIXED, FIELD(handshake_threads), NULL,
 	  "threads for TLS handshakes and for deriving keys from passwords, beside the loops that serve queries" },
 	{ "pgweir", "workers", NOT_THERE, KEY_COUNT, "1", 1, CONFIG_WORKERS_MAX, "event loops", FIXED, FIELD(workers), automatic,
-	  "event loops, each on a thread of its own: pools use up to as many processors, and so does one pool of 8 connections or more without a cap; auto: one for each processor that pgweir may use" },
+	  "event loops, each on a thread of its own: pools use up to as many processors, and so does one pool that may have 8 connections or more; auto: one for each processor that pgweir may use" },
 	{ "pgweir", "compat", NOT_THERE, KEY_WORD, "none", NO_BOUNDS, RELOADS, FIELD(compat), compats,
 	  "pgbouncer: errors and log lines are in PgBouncer's words, for tools that look for them" },
 	{ "pgweir", "ignore_startup_parameters", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS,

@@ -631,11 +631,11 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	struct policy_ticket *t = TAILQ_FIRST(&p->line);
 	enum recycle_reason reason = p->close_reason;
-	bool is_of_round, is_capped, is_trusted;
+	bool is_of_round, is_trusted;
 
 	if (!part_arrived(&p->part, conn, &is_of_round))
 		return false;
-	is_capped = caps_retake(&p->caps);
+	caps_arrived(&p->caps);
 	conn->borrower_id = 0; /* not known here */
 	/* If an attempt has failed since anything was heard of it, it may be dead: a ping tells. */
 	is_trusted = conn->epoch != 0 && conn->heard_us > p->part.doubted_us &&
@@ -643,7 +643,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->epoch = is_trusted ? p->epoch : p->epoch - 1;
 	if (is_trusted && (p->failed_count > 0 || p->outage.since_us > 0))
 		recover(p, now_us);
-	if (is_to_close(p, conn, now_us, &reason) || !is_of_round || is_capped) {
+	if (is_to_close(p, conn, now_us, &reason) || !is_of_round) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
 	} else if (t == NULL || policy_needs_ping(p, conn, now_us)) {

@@ -10,16 +10,20 @@
 
 TAILQ_HEAD(budget_members, budget_member);
 
+TAILQ_HEAD(budget_groups, budget_group);
+
 struct policy_budget {
 	uint32_t limit; /* 0: no limit */
 	uint32_t used, leaving;
-	uint32_t in_use_count; /* pools that are wanting or resting */
+	uint32_t in_use_count; /* groups that are wanting or resting */
 	uint32_t in_use_plain; /* those of them for which none is reserved */
 	uint64_t in_use_weight, in_use_reserved; /* their sums */
-	uint32_t unequal_count; /* members whose claim is not the usual one */
+	uint32_t unequal_count; /* groups whose claim is not the usual one */
+	uint64_t walk; /* the number of the last one over the hungry */
 	bool is_watched; /* it is tight; all members publish, or are ordered to */
 	bool is_reviewing, is_review_due; /* by one thread, for all */
-	struct budget_members members, resting, holding;
+	struct budget_groups resting;
+	struct budget_members members, holding;
 	struct budget_members hungry; /* in order of view.since_us */
 };
 
@@ -53,92 +57,140 @@ policy_budget_used(const struct policy_budget *b)
 	return b->used;
 }
 
-static void
-begin_use(struct budget_member *m)
+static bool
+is_in_use(const struct budget_group *g)
 {
-	struct policy_budget *b = m->budget;
+	return g->demanding > 0 || g->is_resting;
+}
+
+static void
+begin_use(struct budget_group *g)
+{
+	struct policy_budget *b = g->budget;
 
 	b->in_use_count++;
-	b->in_use_plain += m->reserved == 0;
-	b->in_use_weight += m->weight;
-	b->in_use_reserved += m->reserved;
+	b->in_use_plain += g->reserved == 0;
+	b->in_use_weight += g->weight;
+	b->in_use_reserved += g->reserved;
 }
 
 static void
-end_use(struct budget_member *m)
+end_use(struct budget_group *g)
 {
-	struct policy_budget *b = m->budget;
+	struct policy_budget *b = g->budget;
 
 	b->in_use_count--;
-	b->in_use_plain -= m->reserved == 0;
-	b->in_use_weight -= m->weight;
-	b->in_use_reserved -= m->reserved;
+	b->in_use_plain -= g->reserved == 0;
+	b->in_use_weight -= g->weight;
+	b->in_use_reserved -= g->reserved;
 }
 
 static void
-set_resting(struct budget_member *m, bool is_resting)
+set_resting(struct budget_group *g, bool is_resting)
 {
-	if (m->is_resting == is_resting)
-		return;
-	m->is_resting = is_resting;
-	if (is_resting) {
-		TAILQ_INSERT_TAIL(&m->budget->resting, m, rest_link);
-		begin_use(m);
-	} else {
-		TAILQ_REMOVE(&m->budget->resting, m, rest_link);
-		end_use(m);
-	}
+	if (is_resting && !g->is_resting)
+		TAILQ_INSERT_TAIL(&g->budget->resting, g, rest_link);
+	if (!is_resting && g->is_resting)
+		TAILQ_REMOVE(&g->budget->resting, g, rest_link);
+	g->is_resting = is_resting;
+}
+
+/* by: how many more of its members have demand. */
+static void
+change_use(struct budget_group *g, uint32_t by, bool is_resting)
+{
+	bool was_in_use = is_in_use(g);
+
+	g->demanding += by;
+	set_resting(g, is_resting);
+	if (!was_in_use && is_in_use(g))
+		begin_use(g);
+	if (was_in_use && !is_in_use(g))
+		end_use(g);
 }
 
 static bool
-is_unequal(const struct budget_member *m)
+is_unequal(const struct budget_group *g)
 {
-	return m->weight > 1 || m->reserved > 0;
+	return g->weight > 1 || g->reserved > 0;
+}
+
+static void
+set_group_claim(struct budget_group *g, uint32_t weight, uint32_t reserved)
+{
+	if (is_in_use(g))
+		end_use(g);
+	g->budget->unequal_count -= is_unequal(g);
+	g->weight = weight;
+	g->reserved = reserved;
+	g->budget->unequal_count += is_unequal(g);
+	if (is_in_use(g))
+		begin_use(g);
 }
 
 void
 budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
 {
-	bool is_in_use = m->budget != NULL && (m->view.has_demand || m->is_resting);
-
-	if (is_in_use)
-		end_use(m);
-	if (m->budget != NULL)
-		m->budget->unequal_count -= is_unequal(m);
 	m->weight = weight > 0 ? weight : 1;
 	m->reserved = reserved;
 	if (m->budget != NULL)
-		m->budget->unequal_count += is_unequal(m);
-	if (is_in_use)
-		begin_use(m);
+		set_group_claim(m->group, m->weight, reserved);
+}
+
+static void
+change_group_used(struct budget_group *g, uint32_t by)
+{
+	g->used += by;
+	g->budget->used += by;
 }
 
 /* Where there are more pools than places, most hold none. */
 static void
-change_used(struct budget_member *m, uint32_t by)
+change_own_used(struct budget_member *m, uint32_t by)
 {
 	struct policy_budget *b = m->budget;
 	bool held = m->used > 0;
 
 	m->used += by;
-	b->used += by;
 	if (!held && m->used > 0)
 		TAILQ_INSERT_TAIL(&b->holding, m, holding_link);
 	if (held && m->used == 0)
 		TAILQ_REMOVE(&b->holding, m, holding_link);
 }
 
+static void
+change_used(struct budget_member *m, uint32_t by)
+{
+	change_own_used(m, by);
+	change_group_used(m->group, by);
+}
+
+static void
+change_leaving(struct budget_member *m, uint32_t by)
+{
+	m->leaving += by;
+	m->group->leaving += by;
+	m->budget->leaving += by;
+}
+
+/* All parts of a pool are under the same caps, but that one may be told of it before the others. */
 void
-budget_join(struct policy_budget *b, struct budget_member *m, uint32_t used, uint32_t leaving)
+budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g, uint32_t used, uint32_t leaving)
 {
 	m->budget = b;
-	m->weight = m->weight > 0 ? m->weight : 1;
-	m->used = 0;
+	m->group = g != NULL ? g : &m->own;
+	g = m->group;
+	assert(g->budget == NULL || g->budget == b);
+	if (g->budget == NULL) {
+		g->budget = b;
+		change_group_used(g, g->crossing);
+	}
+	g->member_count++;
+	set_group_claim(g, m->weight > 0 ? m->weight : 1, m->reserved);
+	m->used = m->leaving = 0;
 	change_used(m, used);
-	m->leaving = leaving;
+	change_leaving(m, leaving);
 	m->calm_count = CALM_AFTER;
-	b->leaving += leaving;
-	b->unequal_count += is_unequal(m);
 	TAILQ_INSERT_TAIL(&b->members, m, link);
 }
 
@@ -148,13 +200,6 @@ void
 budget_take(struct budget_member *m)
 {
 	change_used(m, 1);
-}
-
-static void
-change_leaving(struct budget_member *m, uint32_t by)
-{
-	m->leaving += by;
-	m->budget->leaving += by;
 }
 
 static void
@@ -189,6 +234,29 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 	}
 }
 
+void
+budget_departed(struct budget_member *m, struct budget_group *g)
+{
+	g->crossing++;
+	if (m->budget == NULL && g->budget != NULL) /* the others were told of the cap before */
+		change_group_used(g, 1);
+	if (m->budget == NULL)
+		return;
+	change_own_used(m, -1u);
+	if (m->leaving > m->used)
+		budget_withdraw(m);
+}
+
+void
+budget_arrived(struct budget_member *m, struct budget_group *g)
+{
+	g->crossing--;
+	if (m->budget != NULL)
+		change_own_used(m, 1);
+	else if (g->budget != NULL)
+		change_group_used(g, -1u);
+}
+
 /* From the end, where who has just begun to wait belongs. */
 static void
 insert_hungry(struct policy_budget *b, struct budget_member *m)
@@ -207,17 +275,19 @@ void
 budget_publish(struct budget_member *m, const struct budget_view *v)
 {
 	bool had_demand = m->view.has_demand, is_moved = m->short_count > 0 && m->view.since_us != v->since_us;
+	struct budget_group *g = m->group;
+	uint32_t more = (uint32_t)v->has_demand - had_demand;
 
 	if (is_moved)
 		TAILQ_REMOVE(&m->budget->hungry, m, hungry_link);
 	m->view = *v;
 	if (is_moved)
 		insert_hungry(m->budget, m);
-	if (!had_demand && v->has_demand)
-		begin_use(m);
-	if (had_demand && !v->has_demand)
-		end_use(m);
-	set_resting(m, !v->has_demand && v->rest_end_us > 0);
+	if (v->rest_end_us >= g->rest_end_us) {
+		g->rest_end_us = v->rest_end_us;
+		g->turn_end_us = v->turn_end_us;
+	}
+	change_use(g, more, g->demanding + more == 0 && g->rest_end_us > 0);
 	m->calm_count = m->budget->is_watched ? 0 : m->calm_count + 1;
 	m->is_watched = m->calm_count < CALM_AFTER;
 }
@@ -226,12 +296,12 @@ budget_publish(struct budget_member *m, const struct budget_view *v)
 static void
 end_rests(struct policy_budget *b, uint64_t now_us)
 {
-	struct budget_member *m, *next;
+	struct budget_group *g, *next;
 
-	for (m = TAILQ_FIRST(&b->resting); m != NULL; m = next) {
-		next = TAILQ_NEXT(m, rest_link);
-		if (now_us >= m->view.rest_end_us)
-			set_resting(m, false);
+	for (g = TAILQ_FIRST(&b->resting); g != NULL; g = next) {
+		next = TAILQ_NEXT(g, rest_link);
+		if (now_us >= g->rest_end_us)
+			change_use(g, 0, false);
 	}
 }
 
@@ -256,24 +326,41 @@ next_hungry(const struct budget_member *m)
 	return hungry_from(TAILQ_NEXT(m, hungry_link));
 }
 
-/* Returns how many places will come back. Those of a worker that does not answer may not. */
+/* Returns how many places will come back, of g (NULL: of all). Those of a worker that does not answer may not. */
 static uint32_t
-coming_back(const struct policy_budget *b)
+coming_back(const struct policy_budget *b, const struct budget_group *g)
 {
 	const struct budget_member *m = TAILQ_FIRST(&b->members);
-	uint32_t count = b->leaving;
+	uint32_t count = g != NULL ? g->leaving : b->leaving;
 
 	if (m == NULL || m->room->commons->silent == 0)
 		return count;
 	TAILQ_FOREACH(m, &b->members, link)
-		count -= policy_room_is_silent(m->room) ? m->leaving : 0;
+		count -= (g == NULL || m->group == g) && policy_room_is_silent(m->room) ? m->leaving : 0;
 	return count;
 }
 
 static uint32_t
-live_count(const struct budget_member *m)
+live_count(const struct budget_group *g)
 {
-	return m->used - m->leaving;
+	return g->used - g->leaving;
+}
+
+/* Returns how many of so many places for h's group are for h, in a walk over the hungry. */
+static uint32_t
+count_in_walk(struct budget_member *h, uint64_t places)
+{
+	struct budget_group *g = h->group;
+	uint64_t left;
+
+	if (g->walk != h->budget->walk)
+		g->counted = 0;
+	g->walk = h->budget->walk;
+	left = places > g->counted ? places - g->counted : 0;
+	if (left > h->short_count)
+		left = h->short_count;
+	g->counted += (uint32_t)left;
+	return (uint32_t)left;
 }
 
 /* Returns how many places can be reserved: where a pool in use has none, one is left for all those. */
@@ -292,24 +379,24 @@ common_count(const struct policy_budget *b)
 	return b->limit - (b->in_use_reserved < most ? b->in_use_reserved : most);
 }
 
-/* Returns how many places are m's own as long as it needs them. If more are reserved than there are, all have less. */
+/* Returns how many places are g's own as long as it needs them. If more are reserved than there are, all have less. */
 static uint32_t
-own_count(const struct budget_member *m)
+own_count(const struct budget_group *g)
 {
-	uint64_t most = reservable_count(m->budget), reserved = m->budget->in_use_reserved;
+	uint64_t most = reservable_count(g->budget), reserved = g->budget->in_use_reserved;
 
 	if (reserved <= most)
-		return m->reserved < most ? m->reserved : (uint32_t)most;
-	return (uint32_t)(m->reserved * most / reserved);
+		return g->reserved < most ? g->reserved : (uint32_t)most;
+	return (uint32_t)(g->reserved * most / reserved);
 }
 
-/* Returns m's share if it is in use. */
+/* Returns g's share if it is in use. */
 static uint32_t
-fair_share(const struct budget_member *m)
+fair_share(const struct budget_group *g)
 {
-	const struct policy_budget *b = m->budget;
-	uint64_t weights = b->in_use_weight > m->weight ? b->in_use_weight : m->weight;
-	uint64_t share = own_count(m) + common_count(b) * m->weight / weights;
+	const struct policy_budget *b = g->budget;
+	uint64_t weights = b->in_use_weight > g->weight ? b->in_use_weight : g->weight;
+	uint64_t share = own_count(g) + common_count(b) * g->weight / weights;
 
 	return share > 0 ? (uint32_t)share : 1;
 }
@@ -321,15 +408,15 @@ is_scarce(const struct policy_budget *b)
 	return b->limit < b->in_use_count || common_count(b) < b->in_use_plain;
 }
 
-/* Returns how many connections m need not give up for others. */
+/* Returns how many connections g need not give up for others. */
 static uint32_t
-keeps(const struct budget_member *m, uint64_t now_us)
+keeps(const struct budget_group *g, uint64_t now_us)
 {
-	if (m->view.has_demand)
-		return fair_share(m);
-	if (!m->is_resting || (is_scarce(m->budget) && now_us >= m->view.turn_end_us))
+	if (g->demanding > 0)
+		return fair_share(g);
+	if (!g->is_resting || (is_scarce(g->budget) && now_us >= g->turn_end_us))
 		return 0;
-	return fair_share(m);
+	return fair_share(g);
 }
 
 static bool
@@ -387,20 +474,19 @@ budget_tell_news(struct policy_budget *b)
 
 /* Returns true if connections must close so that pools below their share (other than except) get it. */
 static bool
-is_any_missing(const struct policy_budget *b, const struct budget_member *except)
+is_any_missing(struct policy_budget *b, const struct budget_group *except)
 {
-	int64_t missing = (int64_t)b->used - coming_back(b) - b->limit;
-	const struct budget_member *m;
+	int64_t missing = (int64_t)b->used - coming_back(b, NULL) - b->limit;
+	struct budget_member *m;
 
 	if (b->limit == 0)
 		return false;
+	b->walk++;
 	for (m = first_hungry(b); missing <= 0 && m != NULL; m = next_hungry(m)) {
-		uint32_t share = fair_share(m);
+		uint32_t share = fair_share(m->group), live = live_count(m->group);
 
-		if (m == except || live_count(m) >= share)
-			continue;
-		uint32_t below = share - live_count(m);
-		missing += below < m->short_count ? below : m->short_count;
+		if (m->group != except && live < share)
+			missing += count_in_walk(m, share - live);
 	}
 	return missing > 0;
 }
@@ -411,13 +497,13 @@ is_any_missing(const struct policy_budget *b, const struct budget_member *except
  * A pool's claim gets weaker with each place it has: below what is reserved for it, the part of that it has counts; any
  * such claim is better than one beyond, where the places for each unit of its weight count.
  *
- * Returns how many places hungry may have before its claim is no better than m's with `mine` places. *is_equal: with so
+ * Returns how many places hungry may have before its claim is no better than g's with `mine` places. *is_equal: with so
  * many, both claims are the same.
  */
 static uint64_t
-places_until_equal(const struct budget_member *hungry, const struct budget_member *m, uint32_t mine, bool *is_equal)
+places_until_equal(const struct budget_group *hungry, const struct budget_group *g, uint32_t mine, bool *is_equal)
 {
-	uint32_t own = own_count(m), its_own = own_count(hungry);
+	uint32_t own = own_count(g), its_own = own_count(hungry);
 	uint64_t base = 0, product, divisor;
 
 	if (mine < own) {
@@ -426,84 +512,83 @@ places_until_equal(const struct budget_member *hungry, const struct budget_membe
 	} else {
 		base = its_own;
 		product = (uint64_t)(mine - own) * hungry->weight;
-		divisor = m->weight;
+		divisor = g->weight;
 	}
 	*is_equal = product % divisor == 0 && (mine >= own || its_own > 0);
 	return base + (product + divisor - 1) / divisor;
 }
 
-/* Returns how many places the hungry pool gets before m's next one. */
-static uint32_t
-places_before(const struct budget_member *hungry, const struct budget_member *m)
+/* Returns how many places the group of h, which is hungry, gets before the next one of m's. */
+static uint64_t
+places_before(const struct budget_member *h, const struct budget_member *m)
 {
-	uint32_t has = live_count(hungry);
+	const struct budget_group *its = h->group, *g = m->group;
+	uint32_t has = live_count(its);
 	bool is_equal = true;
-	uint64_t until = live_count(m), n;
+	uint64_t until = live_count(g), n;
 
-	if (hungry->weight != m->weight || hungry->reserved > 0 ||
-	    m->reserved > 0) /* with equal claims, as most have */
-		until = places_until_equal(hungry, m, live_count(m), &is_equal);
+	if (its->weight != g->weight || its->reserved > 0 || g->reserved > 0) /* with equal claims, as most have */
+		until = places_until_equal(its, g, live_count(g), &is_equal);
 	n = until > has ? until - has : 0;
-	if (is_equal && has <= until && hungry->view.since_us < m->view.since_us)
+	if (is_equal && has <= until && h->view.since_us < m->view.since_us)
 		n++;
-	return n < hungry->short_count ? (uint32_t)n : hungry->short_count;
+	return n;
 }
 
 /*
  * Returns true if neither h, which is hungry, nor anybody behind it has a better claim than m, which may be another
- * one: all claims are equal, m has no place, and has waited for as long as h.
+ * one: all claims are equal, m's group has no place, and it has waited for as long as h.
  */
 static bool
 is_before_all(const struct budget_member *m, const struct budget_member *h)
 {
-	return m->budget->unequal_count == 0 && live_count(m) == 0 && m->view.since_us <= h->view.since_us;
+	return m->budget->unequal_count == 0 && live_count(m->group) == 0 && m->view.since_us <= h->view.since_us;
 }
 
 bool
-budget_allows(const struct budget_member *m, uint64_t now_us)
+budget_allows(const struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
-	const struct budget_member *h;
+	struct budget_member *h;
 	uint64_t before = 0;
 
 	if (b->limit == 0)
 		return true;
 	if (!has_free_place(b))
 		return false;
+	if (!is_for_waiter)
+		return TAILQ_EMPTY(&b->hungry);
 	end_rests(b, now_us); /* who is in use decides what is reserved */
+	b->walk++;
 	for (h = first_hungry(b); h != NULL && !is_before_all(m, h) && before < b->limit - b->used;
 	     h = next_hungry(h)) {
 		if (h != m)
-			before += places_before(h, m);
+			before += count_in_walk(h, places_before(h, m));
 	}
 	return b->limit - b->used > before;
 }
 
 bool
-budget_has_spare(const struct budget_member *m)
+budget_lacks(const struct budget_member *m)
 {
-	const struct policy_budget *b = m->budget;
-
-	return b->limit == 0 || (has_free_place(b) && TAILQ_EMPTY(&b->hungry));
+	return m->budget != NULL && m->group->short_count > coming_back(m->budget, m->group);
 }
 
-bool
-budget_is_limited(const struct budget_member *m)
-{
-	return m->budget != NULL && m->budget->limit > 0;
-}
-
-/* Returns true if m's only place should go to another pool: to one that has not what is reserved for it, or to one
- * without any whose waiter has waited longer than m's. */
+/* Returns true if the only place of m's group should go to another: to one that has not what is reserved for it, or to
+ * one without any whose waiter has waited longer than the group's. */
 static bool
 is_anyones_turn(const struct policy_budget *b, const struct budget_member *m)
 {
+	uint64_t since_us = m->view.since_us;
 	const struct budget_member *h;
 
 	for (h = first_hungry(b); h != NULL; h = next_hungry(h)) {
-		if (h == m)
+		if (h->group == m->group && h->view.since_us < since_us)
+			since_us = h->view.since_us;
+		if (h->group == m->group)
 			continue;
-		if (live_count(h) < own_count(h) || (live_count(h) == 0 && h->view.since_us < m->view.since_us))
+		if (live_count(h->group) < own_count(h->group) ||
+		    (live_count(h->group) == 0 && h->view.since_us < since_us))
 			return true;
 	}
 	return false;
@@ -513,17 +598,17 @@ bool
 budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
-	uint32_t share;
+	uint32_t share, live = live_count(m->group);
 
 	if (!is_tight(b))
 		return false;
 	end_rests(b, now_us);
-	share = fair_share(m);
-	if (live_count(m) < share || live_count(m) <= own_count(m))
+	share = fair_share(m->group);
+	if (live < share || live <= own_count(m->group))
 		return false;
-	if (live_count(m) == share && (!is_scarce(b) || now_us < opened_us + BUDGET_TURN_US || !is_anyones_turn(b, m)))
+	if (live == share && (!is_scarce(b) || now_us < opened_us + BUDGET_TURN_US || !is_anyones_turn(b, m)))
 		return false;
-	if (!is_any_missing(b, m))
+	if (!is_any_missing(b, m->group))
 		return false;
 	ask(m);
 	m->is_giving_up = true;
@@ -548,8 +633,8 @@ find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_
 	uint32_t most = 0;
 
 	TAILQ_FOREACH(m, &b->holding, holding_link) {
-		uint32_t kept = of == ABOVE_SHARE ? keeps(m, now_us) : 0;
-		uint32_t above = live_count(m) > kept ? live_count(m) - kept : 0;
+		uint32_t kept = of == ABOVE_SHARE ? keeps(m->group, now_us) : 0, live = live_count(m->group);
+		uint32_t above = live > kept ? live - kept : 0;
 		uint32_t idle = m->view.idle > m->asked ? m->view.idle - m->asked : 0;
 		uint32_t surplus = idle < above ? idle : above;
 
@@ -578,7 +663,7 @@ static void
 reclaim(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 {
 	while (end_rests(b, now_us), is_any_missing(b, NULL)) {
-		bool is_over = b->used - coming_back(b) > b->limit;
+		bool is_over = b->used - coming_back(b, NULL) > b->limit;
 		struct budget_member *m = find_idlest(b, ABOVE_SHARE, r, now_us);
 
 		if (m == NULL && is_over)
@@ -604,7 +689,7 @@ policy_places_take(struct budget_member *m, uint64_t now_us)
 	budget_watch(b, r);
 	if (!has_place_for_all(b) &&
 	    ((idlest = find_idlest(b, ANY_HERE, r, now_us)) != NULL ||
-	     (b->used - coming_back(b) > b->limit && (idlest = find_idlest(b, ANY, r, now_us)) != NULL)))
+	     (b->used - coming_back(b, NULL) > b->limit && (idlest = find_idlest(b, ANY, r, now_us)) != NULL)))
 		ask_for_idle(idlest, r, now_us);
 	is_taken = has_place_for_all(b);
 	if (!is_taken)
@@ -639,7 +724,7 @@ policy_places_join(struct policy_budget *b, struct budget_member *m, struct poli
 {
 	m->room = r;
 	policy_room_lock(r);
-	budget_join(b, m, 0, 0);
+	budget_join(b, m, NULL, 0, 0);
 	policy_room_unlock(r);
 }
 
@@ -667,15 +752,15 @@ uint64_t
 budget_due(const struct budget_member *m, uint64_t now_us)
 {
 	uint64_t due_us = m->armed_us > now_us ? m->armed_us : UINT64_MAX;
-	const struct budget_member *r;
+	const struct budget_group *g;
 
 	if (!is_among_first(m))
 		return due_us;
-	TAILQ_FOREACH(r, &m->budget->resting, rest_link) {
-		if (r->view.rest_end_us > now_us && r->view.rest_end_us < due_us)
-			due_us = r->view.rest_end_us;
-		if (r->view.turn_end_us > now_us && r->view.turn_end_us < due_us)
-			due_us = r->view.turn_end_us;
+	TAILQ_FOREACH(g, &m->budget->resting, rest_link) {
+		if (g->rest_end_us > now_us && g->rest_end_us < due_us)
+			due_us = g->rest_end_us;
+		if (g->turn_end_us > now_us && g->turn_end_us < due_us)
+			due_us = g->turn_end_us;
 	}
 	return due_us;
 }
@@ -695,22 +780,52 @@ wake_best(struct policy_budget *b)
 	policy_room_order(best->orders);
 }
 
+/* Without members. */
+static void
+end_group(struct budget_group *g)
+{
+	struct policy_budget *b = g->budget;
+
+	change_group_used(g, -g->used);
+	b->unequal_count -= is_unequal(g);
+	*g = (struct budget_group){ .crossing = g->crossing };
+}
+
+void
+budget_lost(struct budget_group *g)
+{
+	struct policy_budget *b = g->budget;
+
+	g->crossing--;
+	if (b == NULL)
+		return;
+	change_group_used(g, -1u);
+	if (g->member_count == 0 && g->crossing == 0)
+		end_group(g);
+	wake_best(b);
+}
+
 void
 budget_leave(struct budget_member *m)
 {
 	struct policy_budget *b = m->budget;
-	uint32_t used;
+	struct budget_group *g = m->group;
+	uint32_t before = b->used;
 
 	budget_publish(m, &(struct budget_view){ 0 });
 	if (m->short_count > 0)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
 	TAILQ_REMOVE(&b->members, m, link);
-	used = m->used;
-	change_used(m, -used);
-	b->leaving -= m->leaving;
-	b->unequal_count -= is_unequal(m);
+	g->short_count -= m->short_count;
+	change_used(m, -m->used);
+	change_leaving(m, -m->leaving);
 	m->budget = NULL;
-	if (used > 0)
+	if (--g->member_count == 0)
+		change_use(g, 0, false);
+	/* Connections that cross still count, unless the cap is for pools of one name, and the last one may be gone. */
+	if (g->member_count == 0 && (g->crossing == 0 || b != m->room->commons->total))
+		end_group(g);
+	if (b->used < before)
 		wake_best(b);
 }
 
@@ -773,6 +888,7 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 		insert_hungry(b, m);
 	if (m->short_count > 0 && short_count == 0)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
+	m->group->short_count += short_count - m->short_count;
 	m->short_count = short_count;
 	budget_watch(b, m->room);
 	review(b, m->room, now_us);

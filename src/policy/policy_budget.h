@@ -9,7 +9,12 @@
  * asked and woken by orders (policy_commons.h); a connection that was asked for counts as leaving at once, so that no
  * second one is.
  *
- * Always: with a place free and somebody hungry, the one with the best claim has been woken and not ticked since.
+ * The parts of one pool (policy_whole.h) are members of one group: a claim, a share and whether it is in use are the
+ * group's; who is hungry, and who has idle ones to give up, is a member. A connection that crosses from one part to
+ * another keeps its place, which is the group's meanwhile. A pool on one worker is a group by itself.
+ *
+ * Always: with a place free and somebody hungry, the one with the best claim has been woken and not ticked since; a
+ *         group has as many places as its members together, and those that cross.
  */
 #pragma once
 
@@ -50,10 +55,27 @@ struct budget_view {
 	uint64_t rest_end_us, turn_end_us; /* for the connection that was last returned */
 };
 
+/* All fields are guarded by the lock of the commons. */
+struct budget_group {
+	struct policy_budget *budget; /* its members'; NULL: it has none */
+	uint32_t member_count;
+	uint32_t used, leaving; /* of all members; used: and those that cross */
+	uint32_t crossing; /* from one part to another, whether there is a cap or not */
+	uint32_t short_count; /* of all members */
+	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
+	uint32_t demanding; /* members with demand */
+	bool is_resting; /* it was in use a moment ago */
+	uint64_t rest_end_us, turn_end_us; /* for the connection that was last returned */
+	uint64_t walk; /* the last walk over the hungry that has met it ... */
+	uint32_t counted; /* ... and counted so many places for it */
+	TAILQ_ENTRY(budget_group) rest_link;
+};
+
 /* Under the lock of the commons. Its own thread alone changes budget, short_count and is_watched, and may read them
  * without the lock. */
 struct budget_member {
 	struct policy_budget *budget; /* NULL: there is no cap, and the fields below are unused */
+	struct budget_group *group, own; /* own: of a pool without parts */
 	struct policy_room *room;
 	struct policy_orders *orders; /* its pool's; NULL: it has no pool */
 	uint32_t used, leaving; /* connections in any state, and how many of them are CLOSING or asked for */
@@ -65,8 +87,7 @@ struct budget_member {
 	uint32_t calm_count; /* how often it was published since the cap was tight last */
 	bool is_watched; /* each change of the view is published */
 	bool is_giving_up; /* the next one that begins to leave is one that was asked for */
-	bool is_resting; /* it was in use a moment ago */
-	TAILQ_ENTRY(budget_member) link, hungry_link, rest_link, holding_link;
+	TAILQ_ENTRY(budget_member) link, hungry_link, holding_link;
 };
 
 /* --- Places for connections that no policy lends; for others than src/policy/. They take the lock. --- */
@@ -82,8 +103,10 @@ bool policy_places_are_wanted(const struct budget_member *m);
 
 /* --- A member's part: for policy_caps.c, which holds the lock, but for budget_review() and budget_report(). --- */
 
-/* used, leaving: of its connections. The member has its claim, and all else zeroed. */
-void budget_join(struct policy_budget *b, struct budget_member *m, uint32_t used, uint32_t leaving);
+/* g: of its pool's parts; NULL: it has none. used, leaving: of its connections. The member has its claim, and all else
+ * zeroed. */
+void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g, uint32_t used,
+		 uint32_t leaving);
 /* The connections of m don't count any more. If it has any, others may open some: policy_room_act() must follow. */
 void budget_leave(struct budget_member *m);
 /* weight: 0 counts as 1. Also before budget_join. The caller reviews. */
@@ -98,14 +121,18 @@ void budget_tell_news(struct policy_budget *b);
 void budget_take(struct budget_member *m); /* a place: the connection will be opened */
 /* A connection that has a place is gone (PC_NONE), or begins to leave (PC_CLOSING). */
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
+/* A connection of m's (m->budget may be NULL) goes to another part; has come from there; or, with g alone, is lost.
+ */
+void budget_departed(struct budget_member *m, struct budget_group *g);
+void budget_arrived(struct budget_member *m, struct budget_group *g);
+void budget_lost(struct budget_group *g); /* policy_room_act() must follow */
 /* Call it at the end of each change, with the number of connections that only the cap prevents. Then reviews. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 
-/* Returns true if it may open one for a waiter: there is a free place, and nobody has a better claim to it. */
-bool budget_allows(const struct budget_member *m, uint64_t now_us);
-/* Returns true if it may open one for min_idle, which it never may at the cost of somebody who waits. */
-bool budget_has_spare(const struct budget_member *m);
-bool budget_is_limited(const struct budget_member *m); /* m->budget may be NULL */
+/* Returns true if it may open one for a waiter: there is a free place, and nobody has a better claim to it; or one for
+ * min_idle, which it never may at the cost of somebody who waits. */
+bool budget_allows(const struct budget_member *m, bool is_for_waiter, uint64_t now_us);
+bool budget_lacks(const struct budget_member *m); /* m's group lacks more than it will give back; no cap: false */
 /* Returns true if a connection that is returned must be closed for another pool: it counts as asked for. */
 bool budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_withdraw(struct budget_member *m); /* it has none idle any more to close */
@@ -114,8 +141,3 @@ bool budget_is_wanted(const struct policy_budget *b);
 void budget_review(struct budget_member *m, uint64_t now_us);
 /* Returns when a review is due for m even if nothing happens; UINT64_MAX: never. */
 uint64_t budget_due(const struct budget_member *m, uint64_t now_us);
-
-/* --- The pool's part: policy.c; policy_arm() is in policy_upkeep.c. --- */
-/* There is room for the pool, so policy_tick is due now; or policy_tick is due at this time. */
-void policy_stir(struct policy *p, uint64_t now_us);
-void policy_arm(struct policy *p, uint64_t at_us);

@@ -17,7 +17,7 @@ allows(const struct budget_member *m, uint64_t now_us)
 	if (m->budget == NULL)
 		return true;
 	policy_room_lock(m->room);
-	is_allowed = budget_allows(m, now_us);
+	is_allowed = budget_allows(m, true, now_us);
 	policy_room_unlock(m->room);
 	return is_allowed;
 }
@@ -54,11 +54,20 @@ caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *
 	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
 		used += counts[state];
 	if (b != NULL) {
-		budget_join(b, m, used, counts[PC_CLOSING]);
+		budget_join(b, m, caps->groups == NULL ? NULL : &caps->groups[which], used, counts[PC_CLOSING]);
 		budget_watch(b, m->room);
 	}
 	caps->orders->ops->publish(caps->orders->pool);
 	policy_room_act(m->room, now_us);
+}
+
+void
+caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uint32_t counts[static PC_COUNT],
+		uint64_t now_us)
+{
+	caps->groups = groups;
+	for (unsigned i = 0; i < POLICY_CAPS; i++)
+		caps_set(caps, i, caps->by_kind[i].budget, counts, now_us);
 }
 
 void
@@ -106,56 +115,33 @@ caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 {
 	bool may_take = true;
 
-	if (!lock(caps))
-		return true;
 	for (unsigned i = 0; i < POLICY_CAPS && may_take; i++) {
 		const struct budget_member *m = &caps->by_kind[i];
 
-		may_take = m->budget == NULL || (is_for_waiter ? budget_allows(m, now_us) : budget_has_spare(m));
+		may_take = m->budget == NULL || budget_allows(m, is_for_waiter, now_us);
 	}
 	for (unsigned i = 0; i < POLICY_CAPS && may_take; i++)
 		if (caps->by_kind[i].budget != NULL)
 			budget_take(&caps->by_kind[i]);
-	unlock(caps);
 	return may_take;
 }
 
-/* Under the lock. */
-static bool
-is_any_limited(const struct policy_caps *caps)
+void
+caps_departed(struct policy_caps *caps)
 {
-	bool is_limited = false;
-
+	lock(caps);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		is_limited |= budget_is_limited(&caps->by_kind[i]);
-	return is_limited;
+		budget_departed(&caps->by_kind[i], &caps->groups[i]);
+	unlock(caps);
 }
 
-bool
-caps_are_limited(const struct policy_caps *caps)
+void
+caps_arrived(struct policy_caps *caps)
 {
-	bool is_limited;
-
-	if (!lock(caps))
-		return false;
-	is_limited = is_any_limited(caps);
-	unlock(caps);
-	return is_limited;
-}
-
-bool
-caps_retake(struct policy_caps *caps)
-{
-	bool is_limited;
-
-	if (!lock(caps))
-		return false;
+	lock(caps);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		if (caps->by_kind[i].budget != NULL)
-			budget_take(&caps->by_kind[i]);
-	is_limited = is_any_limited(caps);
+		budget_arrived(&caps->by_kind[i], &caps->groups[i]);
 	unlock(caps);
-	return is_limited;
 }
 
 void
@@ -241,6 +227,18 @@ caps_are_wanted(const struct policy_caps *caps)
 		are_wanted |= caps->by_kind[i].budget != NULL && budget_is_wanted(caps->by_kind[i].budget);
 	unlock(caps);
 	return are_wanted;
+}
+
+bool
+caps_are_lacking(const struct policy_caps *caps)
+{
+	bool are_lacking = false;
+
+	lock(caps);
+	for (unsigned i = 0; i < POLICY_CAPS; i++)
+		are_lacking |= budget_lacks(&caps->by_kind[i]);
+	unlock(caps);
+	return are_lacking;
 }
 
 void

@@ -8,6 +8,7 @@
 struct policy_caps {
 	struct budget_member by_kind[POLICY_CAPS];
 	struct policy_orders *orders; /* the pool's */
+	struct budget_group *groups; /* of all parts of the pool, by kind; NULL: it has none */
 	bool is_watched; /* by any of them: caps_publish() is due after each change of the view */
 	uint64_t rest_end_us, turn_end_us; /* of its view */
 };
@@ -15,15 +16,18 @@ struct policy_caps {
 /* counts: the pool's connections by state. The caller reviews. */
 void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b,
 	      const uint32_t counts[static PC_COUNT], uint64_t now_us);
+/* The same for groups, which stay as they are until this is called again, or caps_leave(). */
+void caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uint32_t counts[static PC_COUNT],
+		     uint64_t now_us);
 void caps_leave(struct policy_caps *caps); /* no connection may be left */
 void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
 void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* under the lock */
-/* Takes a place in each, for one to be opened for a waiter, or to be kept ready; or none, and returns false. */
+/* Under the lock: takes a place in each, for one to be opened for a waiter, or to be kept ready; or none, and returns
+ * false. */
 bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
-/* Returns true if any has a limit. Then nothing crosses to another worker: its places would be free meanwhile. */
-bool caps_are_limited(const struct policy_caps *caps);
-/* Takes a place in each, for one that has come from another worker. Returns as caps_are_limited(). */
-bool caps_retake(struct policy_caps *caps);
+/* A connection goes to another part of the pool, or has come from there: with its places. */
+void caps_departed(struct policy_caps *caps);
+void caps_arrived(struct policy_caps *caps);
 void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
 bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us); /* one that was just returned */
@@ -31,6 +35,8 @@ bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us
 bool caps_begin_giving_up(struct policy_caps *caps);
 void caps_withdraw(struct policy_caps *caps); /* none is idle any more; the caller reviews */
 bool caps_are_wanted(const struct policy_caps *caps);
+/* Returns true if a part of the pool is short of a place under some cap, and none of its own is coming back. */
+bool caps_are_lacking(const struct policy_caps *caps);
 void caps_review(struct policy_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
 const char *caps_short_of(const struct policy_caps *caps); /* the setting that keeps it short; NULL: none does */

@@ -15,6 +15,7 @@ policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us)
 	part_leave(&p->part, p->total, policy_own_live(p), policy_own_verified(p), now_us);
 	if (w != NULL)
 		part_join(&p->part, w, p->total, policy_own_live(p), policy_own_verified(p));
+	caps_set_groups(&p->caps, w == NULL ? NULL : w->caps, p->count, now_us);
 	if (w != NULL && p->outage.since_us > 0)
 		part_outage_begins(&p->part, p->outage.since_us); /* it was told */
 	TAILQ_FOREACH(conn, &p->all, all)
@@ -55,8 +56,7 @@ policy_is_split(const struct policy *p)
 static bool
 can_cross(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
-	return p->ops.give != NULL && !conn->is_recycle_due && !policy_is_aged(p, conn, now_us) &&
-	       !caps_are_limited(&p->caps);
+	return p->ops.give != NULL && !conn->is_recycle_due && !policy_is_aged(p, conn, now_us);
 }
 
 /* conn->epoch is 1 on the way if it is known to work, else 0. */
@@ -72,7 +72,7 @@ cross(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us)
 	conn->epoch = conn->epoch == p->epoch;
 	if (p->ops.give(p->owner, conn, to)) {
 		part_has_given(&p->part, to);
-		caps_moved(&p->caps, from, PC_NONE);
+		caps_departed(&p->caps);
 		return true;
 	}
 	conn->epoch = conn->epoch != 0 ? p->epoch : p->epoch - 1;
@@ -87,6 +87,13 @@ is_full(const struct policy *p, uint64_t now_us)
 	return policy_live(p) >= policy_limit_now(p, now_us);
 }
 
+/* Returns true if no other can be opened for those who wait in another part. */
+static bool
+needs_place(const struct policy *p, uint64_t now_us)
+{
+	return is_full(p, now_us) || caps_are_lacking(&p->caps);
+}
+
 bool
 policy_give(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us)
 {
@@ -98,8 +105,8 @@ policy_give(struct policy *p, struct policy_conn *conn, const struct policy_tick
 	if (conn->state != PC_LENT)
 		policy_move(p, conn, PC_LENT); /* it was opened or pinged */
 	if (!cross(p, conn, number, now_us)) {
-		if (t == NULL || !is_full(p, now_us) || now_us < later(p->part.made_us, 2 * WHOLE_MADE_US) ||
-		    !part_is_starved(&p->part, number, own_us))
+		if (t == NULL || now_us < later(p->part.made_us, 2 * WHOLE_MADE_US) ||
+		    !part_is_starved(&p->part, number, own_us) || !needs_place(p, now_us))
 			return false;
 		p->part.made_us = now_us;
 		policy_close_conn(p, conn, RR_DIRTY);
@@ -135,7 +142,7 @@ policy_give_idle(struct policy *p, uint64_t now_us)
 	       (number = part_choose(&p->part, NEVER_US)) >= 0) {
 		if (give_one(p, number, now_us))
 			continue;
-		if (is_full(p, now_us))
+		if (needs_place(p, now_us))
 			policy_close_conn(p, coldest, RR_DIRTY);
 		return;
 	}
@@ -150,7 +157,7 @@ policy_ask_parts(struct policy *p, uint64_t now_us)
 	struct policy_part *m = &p->part;
 	bool was_full = m->is_full;
 
-	m->is_full = is_full(p, now_us);
+	m->is_full = is_full(p, now_us) || caps_short_of(&p->caps) != NULL;
 	m->live_asked = policy_own_live(p);
 	if (p->waiting <= part_coming(m))
 		m->asked_us = 0;

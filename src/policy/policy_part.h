@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include "policy/policy_budget.h"
 #include "policy/policy_whole.h"
 
 #include "base/table.h"
@@ -58,6 +59,7 @@ struct policy_whole {
 	_Atomic uint64_t out_since_us; /* of the outage that was told; 0: there is none */
 	_Atomic uint64_t lost_us; /* when a lent connection of any part was last lost; written without the lock */
 	uint32_t held, refused; /* in it, by parts that are in it no longer */
+	struct budget_group caps[POLICY_CAPS]; /* its places under each */
 	bool is_orphan; /* put by its last user; freed when nothing of it crosses any more */
 
 	_Alignas(64) _Atomic uint64_t bits; /* IDLE_BIT and WAITING_BIT of each part */
@@ -158,8 +160,10 @@ part_coming(const struct policy_part *m)
 /* total, live, verified: the part's connections. */
 void part_join(struct policy_part *m, struct policy_whole *w, uint32_t total, uint32_t live, uint32_t verified);
 void part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verified, uint64_t now_us);
-/* Takes the place of one to be opened, which will be in that state. Returns false if there is none. */
-bool part_take(struct policy_part *m, enum policy_conn_state state, uint32_t limit);
+/* Under the lock. Returns true if there is a place. */
+bool part_has_place(const struct policy_part *m, uint32_t limit);
+/* Under the lock: takes the place of one to be opened, which will be in that state. */
+void part_take(struct policy_part *m, enum policy_conn_state state);
 /* A connection that has a place moves to CLOSING or NONE, or is OPENING or SCOUTING no longer. */
 void part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Tells the others. m->whole is not NULL. */

@@ -186,6 +186,7 @@ void policy_leave_line(struct policy *p, struct policy_ticket *t);
 bool policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
 void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_serve(struct policy *p, uint64_t now_us);
+void policy_stir(struct policy *p, uint64_t now_us); /* a cap has room for the pool: policy_tick is due now */
 
 /* policy_part.c */
 /* There is a whole: gives conn, which could be lent here to t (NULL: nobody waits), to another part. Returns true if it
@@ -207,6 +208,7 @@ uint32_t policy_min_idle(const struct policy *p); /* how many idle ones to keep 
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
+void policy_arm(struct policy *p, uint64_t at_us); /* policy_tick is due at this time */
 void policy_trim(struct policy *p, uint64_t now_us); /* closes those idle for too long */
 void policy_set_recycle_time(struct policy *p, struct policy_conn *conn);
 /* Returns when a sweep will have something to do for this idle connection. */

@@ -211,16 +211,30 @@ give_place_back(struct policy *p, enum open_for what_for)
 	part_moved(&p->part, state_of(what_for), PC_NONE);
 }
 
-/* The place is taken before, and given back when the connection is gone. The caller reviews. */
+/* Takes a place in the whole and under each cap, or none, and returns false. */
+static bool
+take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
+{
+	const struct policy_room *r = p->orders.room;
+	bool is_taken;
+
+	if (r == NULL)
+		return true;
+	policy_room_lock(r);
+	is_taken = part_has_place(&p->part, policy_limit_now(p, now_us)) &&
+		   caps_take(&p->caps, what_for == FOR_WAITER, now_us);
+	if (is_taken)
+		part_take(&p->part, state_of(what_for));
+	policy_room_unlock(r);
+	return is_taken;
+}
+
+/* The places are taken before, and given back when the connection is gone. The caller reviews. */
 static bool
 begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
-	if (!part_take(&p->part, state_of(what_for), policy_limit_now(p, now_us)))
+	if (!take_places(p, what_for, now_us))
 		return false;
-	if (!caps_take(&p->caps, what_for == FOR_WAITER, now_us)) {
-		part_moved(&p->part, state_of(what_for), PC_NONE);
-		return false;
-	}
 	if (what_for == AS_SCOUT || circuit_begin(&p->circuit, &p->is_trial, now_us))
 		return true;
 	give_place_back(p, what_for);
@@ -366,6 +380,8 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	if (p->part.whole != NULL)
 		policy_end_parts(p, now_us);
 	caps_report(&p->caps, short_of(p, now_us), now_us);
+	if (p->part.whole != NULL && caps_short_of(&p->caps) != NULL && !p->part.is_full)
+		policy_ask_parts(p, now_us); /* now that they know of a cap that is full */
 	policy_look_for_outage(p, now_us);
 	p->is_held = false;
 	policy_arm(p, policy_next_due(p, now_us));

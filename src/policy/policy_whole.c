@@ -194,20 +194,18 @@ is_live(enum policy_conn_state state)
 }
 
 bool
-part_take(struct policy_part *m, enum policy_conn_state state, uint32_t limit)
+part_has_place(const struct policy_part *m, uint32_t limit)
 {
-	struct policy_whole *w = enter(m);
-	bool is_free;
+	return m->whole == NULL || get(&m->whole->used) < limit;
+}
 
-	if (w == NULL)
-		return true;
-	is_free = get(&w->used) < limit;
-	if (is_free) {
-		add(&w->used, 1);
-		add(&w->live, is_live(state));
-	}
-	leave(w);
-	return is_free;
+void
+part_take(struct policy_part *m, enum policy_conn_state state)
+{
+	if (m->whole == NULL)
+		return;
+	add(&m->whole->used, 1);
+	add(&m->whole->live, is_live(state));
 }
 
 void
@@ -221,6 +219,7 @@ part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_
 	if (to == PC_NONE) {
 		add(&w->used, -1u);
 		m->has_freed = true;
+		m->is_full = false;
 	}
 	add(&w->live, (uint32_t)is_there - is_live(from));
 	add(&w->verified, (uint32_t)is_there - is_verified(from));
@@ -525,6 +524,8 @@ policy_whole_lost(struct policy_conn *conn, struct policy_room *r, uint64_t now_
 	add(&w->used, -1u);
 	add(&w->live, -1u);
 	add(&w->verified, -1u);
+	for (unsigned i = 0; i < POLICY_CAPS; i++)
+		budget_lost(&w->caps[i]);
 	order_look(w, (uint32_t)get_us(&w->bits), false);
 	is_unused = is_over(w);
 	policy_room_act(r, now_us);

@@ -41,7 +41,7 @@ const void *policy_whole_key(const struct policy_whole *w, size_t *len);
 void policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us);
 /*
  * A connection that ops->give has sent here has come. It is lent to the first in line, or becomes idle, or is closed
- * if the pool was paused or reloaded since it left, or has come under a cap. Returns false if p is not the part that it
+ * if the pool was paused or reloaded since it left. Returns false if p is not the part that it
  * was sent to: then it is the caller's, as before, and policy_whole_lost() is due.
  */
 bool policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us);

@@ -139,7 +139,18 @@ whole_user(const struct pool *pool, char out[static CONFIG_DATABASE_MAX + 1])
 	return name_user(pool->user, pool->database->name, pool->database->is_of_tenant, out);
 }
 
-/* A pool under a cap is whole: what is fair between pools is decided for whole ones. */
+/* Returns how many connections a pool may have at most, whatever other pools have. */
+static uint64_t
+most_connections(const struct scope_settings *s, uint32_t max_server_connections)
+{
+	const uint32_t caps[] = { s->max_user_connections, s->max_db_connections, max_server_connections };
+	uint64_t most = (uint64_t)s->pool_size + s->max_overflow;
+
+	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)
+		most = caps[i] > 0 && caps[i] < most ? caps[i] : most;
+	return most;
+}
+
 uint32_t
 pool_parts(const struct config *config, const char *database, const char *user, const struct pool_split *split)
 {
@@ -152,10 +163,9 @@ pool_parts(const struct config *config, const char *database, const char *user, 
 		return 1;
 	user = name_user(user, database, db->upstream->is_of_tenant, own);
 	config_effective(config, db, config_find_user(config, user), &s);
-	parts = ((uint64_t)s.pool_size + s.max_overflow) / split->part_min;
-	if (config->max_server_connections > 0 || s.max_db_connections > 0 || s.max_user_connections > 0 || parts < 1)
-		return 1;
-	return parts < split->workers ? (uint32_t)parts : split->workers;
+	parts = most_connections(&s, config->max_server_connections) / split->part_min;
+	parts = parts < split->workers ? parts : split->workers;
+	return parts > 1 ? (uint32_t)parts : 1;
 }
 
 /* --- settings of those who log in under another name --- */

@@ -72,7 +72,13 @@ static void __attribute__((format(printf, 2, 3))) tell(const struct wsim *s, con
 
 /* --- The books. --- */
 
-/* part NULL: of all. Those that cross to a part are counted there. */
+static bool
+is_rival(const struct wsim_part *part)
+{
+	return part->number == part->s->part_count;
+}
+
+/* part NULL: of all parts. Those that cross to a part are counted there. */
 static uint32_t
 count(const struct wsim *s, const struct wsim_part *part, enum wsim_state state)
 {
@@ -80,19 +86,48 @@ count(const struct wsim *s, const struct wsim_part *part, enum wsim_state state)
 	uint32_t n = 0;
 
 	TAILQ_FOREACH(c, &s->conns, link)
-		n += (part == NULL || c->at == part) && c->state == state;
+		n += (part == NULL ? !is_rival(c->at) : c->at == part) && c->state == state;
+	return n;
+}
+
+static uint32_t
+total_of(const struct wsim *s, bool is_of_rival)
+{
+	const struct wsim_conn *c;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(c, &s->conns, link)
+		n += is_rival(c->at) == is_of_rival;
 	return n;
 }
 
 static uint32_t
 total(const struct wsim *s)
 {
-	const struct wsim_conn *c;
-	uint32_t n = 0;
+	return total_of(s, false);
+}
 
-	TAILQ_FOREACH(c, &s->conns, link)
-		n++;
-	return n;
+static bool
+is_cap_full(const struct wsim *s)
+{
+	return s->cap > 0 && total(s) + total_of(s, true) >= s->cap;
+}
+
+static bool
+is_any_closing(const struct wsim *s)
+{
+	return count(s, NULL, WS_CLOSING) + count(s, &s->parts[s->part_count], WS_CLOSING) > 0;
+}
+
+/* Returns true if a place may be left to a worker that hangs, as nobody knows that it does. */
+static bool
+may_be_left(const struct wsim *s)
+{
+	bool hangs = false;
+
+	for (unsigned i = 0; i < s->part_count; i++)
+		hangs |= s->parts[i].hangs && !s->parts[i].is_silent;
+	return hangs && s->cap > 0;
 }
 
 static uint32_t
@@ -139,7 +174,7 @@ check_order(const struct wsim_conn *c, const struct wsim_client *client)
 {
 	struct wsim *s = client->at->s;
 
-	if (c->has_crossed || !can_cross(c) || c->state == WS_IDLE)
+	if (c->has_crossed || c->cannot_cross || !can_cross(c) || c->state == WS_IDLE)
 		return;
 	for (unsigned i = 0; i < s->part_count; i++) {
 		const struct wsim_part *other = &s->parts[i];
@@ -167,6 +202,12 @@ check_places(struct wsim *s)
 	settle_loose(s);
 	HOLDS(s, n <= most || n <= s->previous_total, "%u connections, limit %u", n, most);
 	s->previous_total = n;
+	HOLDS(s, s->cap == 0 || n + total_of(s, true) <= s->cap || n + total_of(s, true) <= s->previous_all,
+	      "%u connections and %u of the rival, the cap is %u", n, total_of(s, true), s->cap);
+	s->previous_all = n + total_of(s, true);
+	HOLDS(s, policy_budget_used(policy_room_total(s->parts[0].room)) == s->previous_all,
+	      "the cap counts %u, there are %u", policy_budget_used(policy_room_total(s->parts[0].room)),
+	      s->previous_all);
 	HOLDS(s, w->used == n && w->live == l && w->verified == l - opening,
 	      "the whole counts %u, %u, %u; there are %u, %u, %u", w->used, w->live, w->verified, n, l, l - opening);
 	for (unsigned i = 0; i < s->part_count; i++) {
@@ -174,7 +215,7 @@ check_places(struct wsim *s)
 
 		HOLDS(s, w->coming[i] == count(s, part, WS_CROSSING), "%u are coming to part %u, there are %u",
 		      w->coming[i], i, count(s, part, WS_CROSSING));
-		waiting += part->is_silent ? 0 : part->line_len;
+		waiting += part->is_silent && s->cap == 0 ? 0 : part->line_len;
 		if (part->p == NULL)
 			continue;
 		struct policy_counts counts;
@@ -186,6 +227,7 @@ check_places(struct wsim *s)
 			  counts.closing == count(s, part, WS_CLOSING) && counts.waiting == part->line_len,
 		      "part %u counts otherwise", i);
 	}
+	waiting += s->parts[s->part_count].line_len;
 	for (unsigned i = 0; i < s->part_count && waiting == 0; i++)
 		HOLDS(s, s->parts[i].p == NULL || s->parts[i].is_silent || !policy_is_wanted(s->parts[i].p),
 		      "part %u believes that somebody waits", i);
@@ -220,8 +262,69 @@ check_supply(const struct wsim_part *part)
 	if (!s->is_paused && !is_paced(part))
 		HOLDS(s,
 		      part->line_len <= idle + count(s, part, WS_PINGING) + count(s, part, WS_CROSSING) ||
-			  total(s) + leaves_a_place(part) >= limit(s),
+			  total(s) + leaves_a_place(part) >= limit(s) || s->cap > 0,
 		      "part %u: %u wait, %u are idle, and none is opening", part->number, part->line_len, idle);
+}
+
+/* --- Under the cap: shares by weight of those in use, which have demand or rest for a while. --- */
+
+static bool
+has_demand(const struct wsim *s, bool is_of_rival)
+{
+	unsigned from = is_of_rival ? s->part_count : 0, to = is_of_rival ? from + 1 : s->part_count;
+
+	for (unsigned i = from; i < to; i++)
+		if (s->parts[i].line_len > 0 || count(s, &s->parts[i], WS_LENT) > 0)
+			return true;
+	return false;
+}
+
+static bool
+is_in_use(const struct wsim *s, bool is_of_rival)
+{
+	return has_demand(s, is_of_rival) || s->now_us < (is_of_rival ? s->rival_rests_us : s->whole_rests_us);
+}
+
+static uint32_t
+share(const struct wsim *s, bool is_of_rival)
+{
+	uint32_t own = is_of_rival ? s->rival_settings.share_weight : s->settings.share_weight, sum = own;
+
+	if (is_in_use(s, !is_of_rival))
+		sum = s->rival_settings.share_weight + s->settings.share_weight;
+	return s->cap * own / sum > 0 ? s->cap * own / sum : 1;
+}
+
+/* part waits, and only the cap is in its way: the other pool has no idle ones above its share, if this is below its. */
+static void
+check_share(struct wsim *s, const struct wsim_part *part)
+{
+	bool is_his = is_rival(part);
+	uint32_t own = total_of(s, is_his), others = total_of(s, !is_his), idle = 0;
+	uint32_t kept = is_in_use(s, !is_his) ? share(s, !is_his) : 0;
+
+	for (unsigned i = 0; i < s->part_count; i++)
+		if (s->parts[i].hangs)
+			return;
+	if (own >= share(s, is_his) || is_any_closing(s))
+		return;
+	idle = is_his ? count(s, NULL, WS_IDLE) : count(s, &s->parts[s->part_count], WS_IDLE);
+	HOLDS(s, idle == 0 || others <= kept || own + others > s->cap,
+	      "part %u waits below its share of %u, and %u of %u others are idle, whose share is %u", part->number,
+	      share(s, is_his), idle, others, kept);
+}
+
+static void
+check_rival(struct wsim *s)
+{
+	const struct wsim_part *part = &s->parts[s->part_count];
+	uint32_t opening = count(s, part, WS_OPENING), most = s->rival_settings.pool_size;
+
+	if (s->is_paused || part->worker->hangs || part->line_len <= count(s, part, WS_PINGING) ||
+	    is_backing_off(part) || opening > 0 || total_of(s, true) >= most)
+		return;
+	HOLDS(s, is_cap_full(s) || may_be_left(s), "the rival: %u wait, and the cap has a free place", part->line_len);
+	check_share(s, part);
 }
 
 /* Every tick that was due has been given, all orders were heard, and nothing crosses. */
@@ -239,11 +342,15 @@ check_settled(struct wsim *s)
 		if (part->p == NULL || part->line_len == 0 || part->hangs)
 			continue;
 		TAILQ_FOREACH(c, &s->conns, link) {
-			bool is_his = c->at == part || c->at->line_len > 0 || c->at->hangs;
+			bool is_expecting = part_expected(&part->p->part, s->now_us) > 0; /* of one that it has asked */
+			bool is_his = c->at == part || c->at->line_len > 0 || c->at->hangs || is_rival(c->at);
 
 			HOLDS(s, c->state != WS_IDLE || is_his || !can_cross(c),
 			      "somebody waits in part %u while one is idle in part %u", i, c->at->number);
-			HOLDS(s, c->state != WS_IDLE || is_his || coming > 0 || is_paced(part) || live(s) < limit(s),
+			HOLDS(s,
+			      c->state != WS_IDLE || is_his || coming > 0 || is_paced(part) ||
+				  (live(s) < limit(s) && (!is_cap_full(s) || is_any_closing(s) || is_expecting ||
+							  may_be_left(s) || leaves_a_place(part))),
 			      "somebody waits in part %u while one that can't cross keeps its place in part %u", i,
 			      c->at->number);
 		}
@@ -253,9 +360,13 @@ check_settled(struct wsim *s)
 			continue; /* it has asked for one that can't cross */
 		if (leaves_a_place(part) && part->due_us <= s->now_us + WHOLE_MADE_US)
 			continue;
-		HOLDS(s, total(s) >= limit(s), "part %u: %u wait, %u of %u places are taken, and none is opening", i,
-		      part->line_len, total(s), limit(s));
+		HOLDS(s, total(s) >= limit(s) || is_cap_full(s) || may_be_left(s),
+		      "part %u: %u wait, %u of %u places are taken, and none is opening", i, part->line_len, total(s),
+		      limit(s));
+		if (total(s) < limit(s))
+			check_share(s, part);
 	}
+	check_rival(s);
 }
 
 /* --- Borrowers. --- */
@@ -332,19 +443,23 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	struct wsim_conn *c;
 
 	tell(s, "part %u: open", part->number);
-	HOLDS(s, total(s) < limit(s), "part %u opens one, and there are %u of %u", part->number, total(s), limit(s));
-	HOLDS(s, !s->is_paused, "part %u opens while paused", part->number);
+	HOLDS(s, is_rival(part) || total(s) < limit(s), "part %u opens one, and there are %u of %u", part->number,
+	      total(s), limit(s));
+	HOLDS(s, !is_cap_full(s), "part %u opens one above the cap of %u", part->number, s->cap);
+	HOLDS(s, !s->is_paused || is_rival(part), "part %u opens while paused", part->number);
 	if (!s->is_calm && chance(s, 2)) {
-		s->is_failing = true;
+		s->is_failing = s->is_failing || !is_rival(part);
 		return fail_set(why, "08001", "cannot even begin");
 	}
 	c = calloc(1, sizeof(*c));
 	c->at = part;
 	c->round = s->round;
-	c->cannot_cross = chance(s, s->stuck);
+	c->cannot_cross = is_rival(part) || chance(s, s->stuck);
 	TAILQ_INSERT_TAIL(&s->conns, c, link);
 	if (s->previous_total < total(s))
 		s->previous_total = total(s);
+	if (s->previous_all < total(s) + total_of(s, true))
+		s->previous_all = total(s) + total_of(s, true);
 	policy_conn_opening(part->p, &c->conn, now_us);
 	return 0;
 }
@@ -447,7 +562,8 @@ op_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	return true;
 }
 
-static const struct policy_ops ops = { op_open, op_close, op_ping, op_wake, NULL, op_outage, op_give };
+static const struct policy_ops ops = { op_open, op_close, op_ping, op_wake, NULL, op_outage, op_give },
+			       rival_ops = { op_open, op_close, op_ping, op_wake, NULL, NULL, NULL };
 
 static void
 hear(struct wsim_part *part)
@@ -484,12 +600,12 @@ count_turns(struct wsim *s)
 static struct wsim_part *
 pick_part(struct wsim *s, bool is_told)
 {
-	unsigned from = below(s, s->part_count);
+	unsigned n = s->part_count + !is_told, from = below(s, n);
 
-	for (unsigned i = 0; i < s->part_count; i++) {
-		struct wsim_part *part = &s->parts[(from + i) % s->part_count];
+	for (unsigned i = 0; i < n; i++) {
+		struct wsim_part *part = &s->parts[(from + i) % n];
 
-		if (!part->hangs && (is_told ? part->is_told && part->on_stack == 0 : part->p != NULL))
+		if (!part->worker->hangs && (is_told ? part->is_told && part->on_stack == 0 : part->p != NULL))
 			return part;
 	}
 	return NULL;
@@ -502,7 +618,7 @@ pick_conn(struct wsim *s, enum wsim_state state)
 	struct wsim_conn *c, *found = NULL;
 
 	TAILQ_FOREACH(c, &s->conns, link) {
-		if (c->state != state || c->at->hangs)
+		if (c->state != state || c->at->worker->hangs)
 			continue;
 		found = c;
 		if (skip-- == 0)
@@ -521,7 +637,7 @@ pick_client(struct wsim *s, enum client_kind kind)
 	for (unsigned i = 0; i < WSIM_CLIENTS; i++) {
 		struct wsim_client *c = &s->clients[(from + i) % WSIM_CLIENTS];
 
-		if (kind != IS_OUT && c->at != NULL && c->at->hangs)
+		if (kind != IS_OUT && c->at != NULL && c->at->worker->hangs)
 			continue;
 		if ((c->is_waiting ? IS_WAITING : c->holds != NULL ? IS_HOLDING : IS_OUT) == kind)
 			return c;
@@ -555,7 +671,7 @@ do_borrow(struct wsim *s)
 		leave_line(c);
 		hand_over((struct wsim_conn *)conn, c);
 	}
-	if (s->depth == 0)
+	if (s->depth == 0 && !is_rival(part))
 		check_supply(part);
 }
 
@@ -571,6 +687,7 @@ do_return(struct wsim *s)
 	conn = c->holds;
 	part = c->at;
 	tell(s, "part %u: client %d returns %p", part->number, (int)(c - s->clients), (void *)conn);
+	*(is_rival(part) ? &s->rival_rests_us : &s->whole_rests_us) = s->now_us + BUDGET_TURN_US;
 	c->holds = NULL;
 	conn->borrower = NULL;
 	conn->state = WS_LOOSE;
@@ -622,7 +739,7 @@ fail_open(struct wsim_conn *c, enum connect_failure kind)
 	struct fail why;
 
 	tell(s, "part %u: %p failed, %d", part->number, (void *)c, kind);
-	s->is_failing = true;
+	s->is_failing = s->is_failing || !is_rival(part);
 	fail_set(&why, kind == CF_TOO_MANY ? "53300" : "08001", "failure %d", kind);
 	TAILQ_REMOVE(&s->conns, c, link);
 	if (kind == CF_TOO_MANY) {
@@ -647,12 +764,12 @@ do_open_result(struct wsim *s)
 	if (c == NULL)
 		return;
 	if (chance(s, s->open_fails)) {
-		fail_open(c, kinds[below(s, 4)]);
+		fail_open(c, is_rival(c->at) ? CF_REFUSED : kinds[below(s, 4)]);
 		return;
 	}
 	part = c->at;
 	tell(s, "part %u: %p opened", part->number, (void *)c);
-	s->is_failing = false;
+	s->is_failing = s->is_failing && is_rival(part);
 	c->state = WS_LOOSE;
 	part->on_stack++;
 	s->depth++;
@@ -768,7 +885,18 @@ random_settings(struct wsim *s)
 		.ping_timeout_us = SECOND,
 		.lifo = chance(s, 70),
 		.opens_at_once = below(s, 6),
+		.share_weight = 1 + below(s, 3),
 	};
+}
+
+static struct policy_settings
+random_rival(struct wsim *s)
+{
+	return (struct policy_settings){ .pool_size = 1 + below(s, 12),
+					 .min_idle = below(s, 3),
+					 .timeout_us = 30 * SECOND,
+					 .waits_while_down = true,
+					 .share_weight = 1 + below(s, 3) };
 }
 
 /* Returns true if some worker hangs: it can't be halted, and what is asked is refused. */
@@ -784,7 +912,7 @@ does_any_hang(const struct wsim *s)
 static void
 for_all_parts(struct wsim *s, void (*act)(struct wsim_part *part))
 {
-	for (unsigned i = 0; i < s->part_count; i++) {
+	for (unsigned i = 0; i <= s->part_count; i++) {
 		if (s->parts[i].p == NULL)
 			continue;
 		s->parts[i].on_stack++;
@@ -799,7 +927,15 @@ for_all_parts(struct wsim *s, void (*act)(struct wsim_part *part))
 static void
 reload_one(struct wsim_part *part)
 {
-	policy_reconfigure(part->p, &part->s->settings, part->s->now_us);
+	policy_reconfigure(part->p, is_rival(part) ? &part->s->rival_settings : &part->s->settings, part->s->now_us);
+}
+
+static void
+set_cap(struct wsim *s)
+{
+	s->cap = chance(s, 40) ? 0 : 1 + below(s, 14);
+	tell(s, "the cap is %u", s->cap);
+	policy_budget_set_limit(policy_room_total(s->parts[0].room), s->parts[0].room, s->cap, s->now_us);
 }
 
 static void
@@ -810,6 +946,9 @@ do_reload(struct wsim *s)
 	s->settings = random_settings(s);
 	s->lowered_until_us = 0;
 	tell(s, "reload: %u + %u", s->settings.pool_size, s->settings.max_overflow);
+	s->rival_settings = random_rival(s);
+	if (chance(s, 50))
+		set_cap(s);
 	for_all_parts(s, reload_one);
 }
 
@@ -841,7 +980,7 @@ close_one(struct wsim_part *part)
 	uint64_t before = part->s->whole->round;
 
 	policy_close_all(part->p, RR_RELOAD, part->s->now_us);
-	HOLDS(part->s, part->s->whole->round > before, "all were closed, and what crosses is not");
+	HOLDS(part->s, is_rival(part) || part->s->whole->round > before, "all were closed, and what crosses is not");
 }
 
 /* RECONNECT; or one part alone, whose database's code is no longer trusted. Each part begins a round. */
@@ -878,7 +1017,11 @@ make_part(struct wsim_part *part)
 	tell(s, "part %u comes", part->number);
 	part->due_us = NEVER;
 	part->counters = (struct pool_counters){ 0 };
-	part->p = policy_new(&s->settings, &ops, part, part->room, &part->counters, rnd(s), s->now_us);
+	part->p = is_rival(part)
+		      ? policy_new(&s->rival_settings, &rival_ops, part, part->room, &part->counters, rnd(s), s->now_us)
+		      : policy_new(&s->settings, &ops, part, part->room, &part->counters, rnd(s), s->now_us);
+	if (is_rival(part))
+		return;
 	policy_set_circuit(part->p, s->circuit, s->now_us);
 	if (s->whole->part_count == 0)
 		s->lowered_until_us = 0;
@@ -1037,13 +1180,13 @@ run_due(struct wsim *s)
 
 	watch(s);
 	for (unsigned turns = 0; ticked > 0 && s->report[0] == '\0'; turns++) {
-		unsigned from = below(s, s->part_count);
+		unsigned n = s->part_count + 1, from = below(s, n);
 
 		ticked = 0;
-		for (unsigned i = 0; i < s->part_count; i++) {
-			struct wsim_part *part = &s->parts[(from + i) % s->part_count];
+		for (unsigned i = 0; i < n; i++) {
+			struct wsim_part *part = &s->parts[(from + i) % n];
 
-			if (part->hangs)
+			if (part->worker->hangs)
 				continue;
 			if (part->p != NULL && part->due_us <= s->now_us) {
 				tick(part);
@@ -1068,11 +1211,11 @@ next_due(const struct wsim *s)
 {
 	uint64_t at_us = NEVER;
 
-	for (unsigned i = 0; i < s->part_count; i++) {
+	for (unsigned i = 0; i <= s->part_count; i++) {
 		const struct wsim_part *part = &s->parts[i];
-		uint64_t due_us = part->hangs ? part->hangs_since_us + SILENT_US : part->due_us;
+		uint64_t due_us = part->worker->hangs ? part->worker->hangs_since_us + SILENT_US : part->due_us;
 
-		if (!part->is_silent && due_us < at_us)
+		if (!part->worker->is_silent && due_us < at_us)
 			at_us = due_us;
 	}
 	return at_us;
@@ -1141,6 +1284,18 @@ surprise(struct wsim *s)
 }
 
 static void
+start_rival(struct wsim *s)
+{
+	struct wsim_part *part = &s->parts[s->part_count];
+
+	*part = (struct wsim_part){ .s = s, .number = s->part_count, .worker = &s->parts[below(s, s->part_count)] };
+	part->room = part->worker->room;
+	s->rival_settings = random_rival(s);
+	set_cap(s);
+	make_part(part);
+}
+
+static void
 start(struct wsim *s, uint64_t seed)
 {
 	*s = (struct wsim){ .seed = seed, .random = (seed + 1) * 0x9e3779b97f4a7c15u, .is_verbose = s->is_verbose };
@@ -1158,10 +1313,12 @@ start(struct wsim *s, uint64_t seed)
 		part->s = s;
 		part->number = i;
 		part->due_us = NEVER;
+		part->worker = part;
 		part->room = policy_room_new(s->commons, i, on_tell, part);
 		if (i < 2 || chance(s, 70))
 			make_part(part);
 	}
+	start_rival(s);
 	tell(s, "%u parts, %u + %u", s->part_count, s->settings.pool_size, s->settings.max_overflow);
 }
 
@@ -1212,10 +1369,10 @@ check_rest(struct wsim *s)
 static void
 finish(struct wsim *s)
 {
-	for (unsigned i = 0; i < s->part_count && s->report[0] == '\0'; i++)
+	for (unsigned i = 0; i <= s->part_count && s->report[0] == '\0'; i++)
 		if (s->parts[i].p != NULL)
 			drop_part(&s->parts[i]);
-	HOLDS(s, total(s) == 0, "%u are left after all were closed", total(s));
+	HOLDS(s, total(s) + total_of(s, true) == 0, "%u are left after all were closed", total(s));
 	HOLDS(s, s->report[0] != '\0' || s->whole->used == 0, "%u places are left", s->whole->used);
 	if (s->report[0] != '\0')
 		return; /* left as it is: it may not be in a state to be freed */

@@ -3,6 +3,7 @@
  *
  * Each worker has a part. A random schedule of what policy_sim.h plays to one pool is played to all of them; orders are
  * heard late, and connections that cross arrive late and in any order; a worker hangs, is found silent, and comes back.
+ * It may be under a cap, with a rival: a pool on one of these workers.
  * The books are kept here once more: places at each step, who was overtaken at each grant, whether anybody waits while
  * a connection that could cross is idle, and that all places come back. One seed is one schedule. What does not hold
  * ends it, with a sentence in report.
@@ -33,7 +34,7 @@ struct wsim_client {
 	struct policy_ticket ticket; /* first */
 	struct wsim_part *at;
 	struct wsim_conn *holds;
-	bool is_waiting, is_patient;
+	bool is_waiting;
 	uint64_t since_us;
 };
 
@@ -44,6 +45,7 @@ struct wsim_part {
 	struct pool_counters counters;
 	struct wsim_client *line[WSIM_CLIENTS];
 	unsigned line_len, number, on_stack;
+	struct wsim_part *worker; /* itself, or, of the rival, the part on whose worker it is */
 	bool is_told;
 	bool hangs; /* its worker: nothing happens there ... */
 	bool is_silent; /* ... and that was noticed: SILENT_US later */
@@ -62,11 +64,13 @@ struct wsim {
 	struct policy_commons *commons;
 	struct policy_whole *whole;
 	struct policy_circuit *circuit;
-	struct policy_settings settings;
-	struct wsim_part parts[WSIM_PARTS];
+	struct policy_settings settings, rival_settings;
+	struct wsim_part parts[WSIM_PARTS + 1]; /* behind those of the whole: the rival */
 	struct wsim_client clients[WSIM_CLIENTS];
 	TAILQ_HEAD(, wsim_conn) conns;
 	uint32_t lowered_limit, previous_total, outages;
+	uint32_t cap, previous_all; /* 0: none */
+	uint64_t whole_rests_us, rival_rests_us; /* until then */
 	uint64_t lowered_until_us;
 	unsigned open_fails, closes_late, ping_fails, stuck; /* per cent */
 	bool is_calm, is_paused, is_verbose;

@@ -518,38 +518,117 @@ cap(struct two *t, uint32_t limit)
 	policy_budget_set_limit(policy_room_total(t->rooms[0]), t->rooms[0], limit, t->parts[0].now);
 }
 
-Test(policy_whole, nothing_crosses_under_a_cap)
+/* Returns how many places are taken under it. */
+static uint32_t
+capped(const struct two *t)
+{
+	return policy_budget_used(policy_room_total(t->rooms[0]));
+}
+
+Test(policy_whole, what_crosses_keeps_its_place_under_a_cap)
 {
 	struct two t;
 	struct fake *a = &t.parts[0], *b = &t.parts[1];
 
-	two_init(&t, 2, 0);
+	two_init(&t, 3, 0);
 	cap(&t, 2);
 	fake_fill(a, 0, 2);
 	fake_borrow(b, 0);
+	cr_expect_eq(b->opened, 0, "the cap has no place");
 	fake_return(a, 0);
-	cr_expect_eq(a->given, 0, "its place would be free on the way");
-	for (int i = 0; i < PARTS; i++) {
-		policy_room_hear(t.rooms[i], a->now);
-		pass_time(&t, MS);
-	}
-	cr_expect_eq(a->closed, 1);
-	cr_expect_eq(b->opened, 1);
+	cr_expect_eq(capped(&t), 2);
+	cr_assert(policy_arrive(b->p, given(&t, 0, 1), b->now));
+	cr_expect_eq(b->clients[0].conn, a->given_last);
+	cr_expect_eq(a->closed + b->closed, 0);
+	cr_expect_eq(capped(&t), 2);
+	b->clients[0].conn = NULL;
+	policy_conn_gone(b->p, a->given_last, false, b->now);
+	cr_expect_eq(capped(&t), 1);
 	two_fini(&t);
 }
 
-Test(policy_whole, what_comes_when_there_is_a_cap_by_now_is_closed)
+Test(policy_whole, what_is_lost_on_its_way_gives_its_place_to_whoever_waits_under_the_cap)
 {
+	struct policy_settings set = fake_settings(2, 0);
 	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
+	struct fake *a = &t.parts[0], *b = &t.parts[1], other;
 
-	two_init(&t, 2, 0);
+	two_init(&t, 3, 0);
+	fake_init(&other, &set, t.rooms[0]);
+	cap(&t, 1);
 	fake_fill(a, 0, 1);
 	fake_borrow(b, 0);
 	fake_return(a, 0);
-	cap(&t, 1);
-	cr_assert(policy_arrive(b->p, given(&t, 0, 1), b->now));
-	cr_expect_eq(b->closed, 1);
+	fake_borrow(&other, 0);
+	cr_expect_eq(other.opened, 0);
+	policy_cancel(b->p, &b->clients[0].ticket, b->now);
+	policy_whole_lost(given(&t, 0, 1), t.rooms[1], b->now);
+	cr_expect_eq(capped(&t), 0);
+	policy_room_hear(t.rooms[0], other.now);
+	fake_at(&other, other.now);
+	cr_expect_eq(other.opened, 1);
+	policy_pause(other.p, other.now);
+	fake_fini(&other);
+	two_fini(&t);
+}
+
+Test(policy_whole, a_cap_of_all_parts_counts_what_was_on_its_way_when_it_came)
+{
+	struct policy_limit *limit;
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+	struct policy_budget *budget;
+
+	two_init(&t, 2, 0);
+	limit = policy_limit_get(t.commons, 'd', "app", 3);
+	budget = policy_limit_budget(limit);
+	fake_fill(a, 0, 2);
+	fake_borrow(b, 0);
+	fake_return(a, 0);
+	policy_budget_set_limit(budget, t.rooms[0], 2, a->now);
+	policy_set_cap(a->p, CAP_DATABASE, budget, a->now);
+	cr_expect_eq(policy_budget_used(budget), 2);
+	cr_assert(policy_arrive(b->p, given(&t, 0, 1), b->now)); /* which has not heard of it */
+	policy_set_cap(b->p, CAP_DATABASE, budget, b->now);
+	cr_expect_eq(policy_budget_used(budget), 2);
+	b->clients[0].conn = NULL;
+	policy_conn_gone(b->p, a->given_last, false, b->now);
+	cr_expect_eq(policy_budget_used(budget), 1);
+	policy_set_cap(a->p, CAP_DATABASE, NULL, a->now);
+	policy_set_cap(b->p, CAP_DATABASE, NULL, b->now);
+	cr_expect_eq(policy_budget_used(budget), 0);
+	policy_limit_put(t.commons, limit);
+	two_fini(&t);
+}
+
+Test(policy_whole, its_parts_have_one_share)
+{
+	struct policy_settings set = fake_settings(9, 0);
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1], other;
+
+	two_init(&t, 9, 0);
+	fake_init(&other, &set, t.rooms[0]);
+	cap(&t, 6);
+	fake_fill(a, 0, 3);
+	fake_fill(b, 0, 3);
+	for (int i = 3; i < 9; i++) {
+		fake_borrow(a, i);
+		fake_borrow(b, i);
+		fake_borrow(&other, i);
+	}
+	for (int i = 0; i < 3; i++) { /* each is given up, or kept by the one behind */
+		for (int part = 0; part < PARTS; part++) {
+			policy_room_hear(t.rooms[part], a->now);
+			if (t.parts[part].clients[i].conn != NULL)
+				fake_return(&t.parts[part], i);
+		}
+		fake_at(&other, other.now);
+	}
+	cr_expect_eq(other.opened, 3, "a half of six, not a third");
+	cr_expect_eq(t.whole->used, 3);
+	policy_pause(other.p, other.now);
+	fake_fini(&other);
 	two_fini(&t);
 }
 
@@ -791,6 +870,7 @@ struct hand {
 
 struct crew {
 	struct policy_commons *commons;
+	unsigned most; /* connections of all */
 	struct policy_whole *whole;
 	struct hand hands[THREADS];
 	_Atomic uint64_t clock_us;
@@ -804,7 +884,7 @@ hand_open(void *owner, uint64_t now_us, struct fail *why)
 	struct server *srv = calloc(1, sizeof(*srv));
 
 	(void)why;
-	h->crew->wrong += atomic_fetch_add(&h->crew->open, 1) >= SIZE + OVERFLOW;
+	h->crew->wrong += atomic_fetch_add(&h->crew->open, 1) >= h->crew->most;
 	h->opening[h->opening_count++] = srv;
 	policy_conn_opening(h->p, &srv->conn, now_us);
 	return 0;
@@ -959,7 +1039,9 @@ end_hand(struct hand *h)
 	pthread_mutex_destroy(&h->lock);
 }
 
-Test(policy_whole, threads_keep_to_the_limit_and_nobody_is_forgotten)
+/* cap: less than the pool may have, or 0: none. */
+static void
+play_crew(uint32_t cap)
 {
 	struct crew *c = calloc(1, sizeof(*c));
 	struct policy_settings set = fake_settings(SIZE, OVERFLOW);
@@ -968,6 +1050,7 @@ Test(policy_whole, threads_keep_to_the_limit_and_nobody_is_forgotten)
 	set.timeout_us = 0;
 	c->clock_us = 1000;
 	c->busy_hands = THREADS;
+	c->most = cap > 0 ? cap : SIZE + OVERFLOW;
 	c->commons = policy_commons_new(1);
 	c->whole = policy_whole_get(c->commons, "app", 3, true);
 	for (unsigned i = 0; i < THREADS; i++) {
@@ -980,6 +1063,7 @@ Test(policy_whole, threads_keep_to_the_limit_and_nobody_is_forgotten)
 		h->room = policy_room_new(c->commons, i, tell_hand, h);
 		h->p = policy_new(&set, &hand_ops, h, h->room, &h->counters, i + 1, 1);
 		policy_set_whole(h->p, c->whole, 1);
+		policy_budget_set_limit(c->commons->total, h->room, cap, 1);
 	}
 	in_threads(run_hand, c);
 	for (unsigned i = 0; i < THREADS; i++)
@@ -992,7 +1076,18 @@ Test(policy_whole, threads_keep_to_the_limit_and_nobody_is_forgotten)
 	cr_expect_eq(c->wrong, 0);
 	cr_expect_eq(c->open, 0);
 	cr_expect_eq(c->whole->used, 0);
+	cr_expect_eq(policy_budget_used(c->commons->total), 0);
 	policy_whole_put(c->commons, c->whole);
 	policy_commons_free(c->commons);
 	free(c);
+}
+
+Test(policy_whole, threads_keep_to_the_limit_and_nobody_is_forgotten)
+{
+	play_crew(0);
+}
+
+Test(policy_whole, threads_keep_to_a_cap_and_nobody_is_forgotten)
+{
+	play_crew(SIZE - 1);
 }

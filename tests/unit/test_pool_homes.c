@@ -22,7 +22,8 @@ make_config(void)
 				   "[database one]\nupstream = host=h user=u\n"
 				   "[database two]\nupstream = host=h\npool_size = 7\n"
 				   "[database many]\nupstream = host=h\npool_size = 100\n"
-				   "[database capped]\nupstream = host=h\npool_size = 100\nmax_db_connections = 50\n";
+				   "[database capped]\nupstream = host=h\npool_size = 100\nmax_db_connections = 8\n"
+				   "[database few]\nupstream = host=h\npool_size = 100\nmax_db_connections = 7\n";
 	struct config_problems problems = { 0 };
 	struct config *config = load_text(text, strlen(text), "pgweir.ini", NULL, 0, &problems);
 
@@ -147,20 +148,28 @@ Test(pool_homes, a_client_that_comes_alone_finds_the_part_of_the_one_before)
 	config_unref(config);
 }
 
-Test(pool_homes, a_small_pool_or_one_under_a_cap_is_whole)
+static uint32_t
+parts_of(const struct config *config, const char *database)
+{
+	struct pool_homes *h = pool_homes_new(&split, 1);
+	uint32_t at_door = 0, count = 0;
+
+	for (unsigned i = 0; i < WORKERS; i++)
+		come(h, config, database, &at_door);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		count += pool_homes_has(h, config, database, "u", i);
+	pool_homes_free(h);
+	return count;
+}
+
+Test(pool_homes, a_pool_has_no_more_parts_than_its_caps_have_places_for)
 {
 	struct config *config = make_config();
-	struct pool_homes *h = pool_homes_new(&split, 1);
 
-	struct fail why;
-	uint32_t at_door = 0;
-
-	for (unsigned i = 0; i < 5; i++) {
-		cr_expect_eq(come(h, config, "small", &at_door), 1);
-		cr_expect_eq(come(h, config, "capped", &at_door), 2);
-	}
-	cr_expect_eq(pool_homes_first(h, config, "capped", "u", &why), 2);
-	pool_homes_free(h);
+	cr_expect_eq(parts_of(config, "small"), 1);
+	cr_expect_eq(parts_of(config, "many"), WORKERS);
+	cr_expect_eq(parts_of(config, "capped"), 2);
+	cr_expect_eq(parts_of(config, "few"), 1);
 	config_unref(config);
 }
 

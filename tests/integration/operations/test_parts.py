@@ -1,14 +1,17 @@
 """A large pool has parts on several workers. Its limits and its line are one, and an idle server goes to the worker on
 which somebody waits for one: with all that its session has."""
 
+import collections
 import json
 import re
+import threading
 
 import pytest
 
 import rawwire
 from rawwire import bind, describe, errors, execute, parse, query, shape, sync, texts
 from stall import Stall
+from test_caps import hold_one_each, run_everywhere
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -354,3 +357,45 @@ def test_a_part_that_a_smaller_pool_gets_anew_keeps_to_the_limit_of_all(weir, sp
     assert third.has_nothing_more(0.3)
     two.query("COMMIT")
     assert texts(third.read_until())
+
+
+@pytest.mark.parametrize("cap", ["max_user_connections", "max_db_connections", "max_server_connections"])
+def test_a_pool_under_a_cap_has_parts_that_never_exceed_it_together(weir, cap):
+    limits = {"workers": 2, "pool_size": 20, "max_overflow": 0, "session_state": "allow"}
+    weir.start(**limits, **{cap: 8})
+    clients = [weir.raw() for _ in range(24)]
+    assert run_everywhere(weir, clients) <= 8
+    assert {row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")} == {0, 1}
+    hold_one_each(weir, clients[:8])                # on both workers: all places are used
+    weir.reload(**limits, **{cap: 3})
+    wait_until(lambda: weir.postgres.count() <= 3)
+    assert run_everywhere(weir, clients) <= 3       # its parts stay
+    hold_one_each(weir, clients[:3])
+    weir.reload(**limits)
+    hold_one_each(weir, clients[:20])
+
+
+def test_two_pools_with_parts_have_equal_shares_of_a_cap(weir):
+    """Each of 24 clients asks without a pause, on two workers; the first pool had all places before the second came."""
+    weir.start(workers=2, pool_size=20, max_overflow=0, max_server_connections=8, session_state="allow")
+    done, is_over = collections.Counter(), threading.Event()
+
+    def ask(wire, user):
+        while not is_over.is_set():
+            wire.query("SELECT pg_sleep(0.005)")
+            done[user] += 1
+
+    def begin(user):
+        return [weir.in_background(ask, weir.raw(user), user) for _ in range(12)]
+    running = begin("web")
+    wait_until(lambda: weir.postgres.count(usename="web") == 8)
+    running += begin("reporting")
+    wait_until(lambda: weir.postgres.count(usename="reporting") == 4)
+    done.clear()
+    wait_until(lambda: sum(done.values()) >= 2000, 60)
+    is_over.set()
+    for one in running:
+        one.result()
+    assert {(row["user"], row["worker"]) for row in weir.console("SHOW POOLS_EXTENDED")} == {
+        (user, worker) for user in ("web", "reporting") for worker in (0, 1)}
+    assert min(done.values()) >= 0.8 * max(done.values()), done
