@@ -132,14 +132,14 @@ static const struct {
 	const char *want;
 	const char *event; /* NULL: "slow_query" */
 } causes[] = {
-	{ "waited for the pool", { 60, 5, 10, 10, 10, 5 }, "\"proxy_ms\":0.005,\"cause\":\"pool_wait\"" },
-	{ "a connection was opened", { 10, 60, 10, 10, 10, 0 }, "\"connect_ms\":0.060,\"server_ms\":0.010" },
-	{ "opening it took long", { 10, 60, 10, 10, 10, 0 }, "\"cause\":\"connect\"" },
-	{ "the server worked", { 10, 0, 60, 10, 10, 10 }, "\"cause\":\"server\"" },
-	{ "a large result", { 10, 0, 10, 60, 10, 10 }, "\"cause\":\"result_transfer\"" },
-	{ "the client read slowly", { 10, 0, 10, 10, 60, 10 }, "\"cause\":\"slow_client\"" },
-	{ "our own time", { 10, 0, 10, 10, 10, 60 }, "\"proxy_ms\":0.060,\"cause\":\"proxy\"" },
-	{ "of equals, the server", { 50, 50, 50, 0, 0, 0 }, "\"cause\":\"server\"" },
+	{ "waited for the pool", { 60, 5, 10, 10, 10, 5 }, "\"proxy_ms\":0.005,\"cause\":\"pool_wait\"", NULL },
+	{ "a connection was opened", { 10, 60, 10, 10, 10, 0 }, "\"connect_ms\":0.060,\"server_ms\":0.010", NULL },
+	{ "opening it took long", { 10, 60, 10, 10, 10, 0 }, "\"cause\":\"connect\"", NULL },
+	{ "the server worked", { 10, 0, 60, 10, 10, 10 }, "\"cause\":\"server\"", NULL },
+	{ "a large result", { 10, 0, 10, 60, 10, 10 }, "\"cause\":\"result_transfer\"", NULL },
+	{ "the client read slowly", { 10, 0, 10, 10, 60, 10 }, "\"cause\":\"slow_client\"", NULL },
+	{ "our own time", { 10, 0, 10, 10, 10, 60 }, "\"proxy_ms\":0.060,\"cause\":\"proxy\"", NULL },
+	{ "of equals, the server", { 50, 50, 50, 0, 0, 0 }, "\"cause\":\"server\"", NULL },
 	{ "lost while it worked", { 10, 0, 60, 10, 10, 10 }, "\"cause\":\"server\"", "backend_lost" },
 	{ "lost between two requests", { 0, 0, 0, 0, 60, 0 }, "\"cause\":\"backend_lost\"", "backend_lost" },
 	{ "the client's limit", { 0, 0, 0, 0, 60, 0 }, "\"cause\":\"slow_client\"", "idle_transaction_timeout" },
