@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #define IMAGE_SETTINGS_MAX 512 /* in one image */
+#define IMAGE_RESET "\2" /* the value of a custom setting that was RESET: its default, or '' if it has none */
 #define IMAGE_TEXT_MAX ((size_t)1 << 20) /* bytes of all names and values in one image */
 
 enum image_kind {

@@ -72,6 +72,19 @@ image_is_identity(const struct image_setting *s)
 	       (strcasecmp(s->name, identities[0]) == 0 || strcasecmp(s->name, identities[1]) == 0);
 }
 
+static bool
+is_reset(const struct image_setting *s)
+{
+	return strcmp(s->value, IMAGE_RESET) == 0;
+}
+
+/* Returns true if s is to be undone. */
+static bool
+is_left(const struct image_setting *s, const struct image *to)
+{
+	return s->kind == IMAGE_OTHER && !image_is_identity(s) && !is_reset(s) && image_find(to, s->name) == NULL;
+}
+
 /* RESET of a custom setting fails if an extension has claimed its prefix since; RESET ALL never does. */
 static bool
 must_reset_all(const struct image *from, const struct image *to)
@@ -79,7 +92,7 @@ must_reset_all(const struct image *from, const struct image *to)
 	for (size_t i = 0; i < image_count(from); i++) {
 		const struct image_setting *s = image_at(from, i);
 
-		if (s->kind == IMAGE_OTHER && strchr(s->name, '.') != NULL && image_find(to, s->name) == NULL)
+		if (strchr(s->name, '.') != NULL && is_left(s, to))
 			return true;
 	}
 	return false;
@@ -94,12 +107,9 @@ put_resets(struct changes *ch, const struct image *from, const struct image *to,
 			put_reset(ch, identities[i]);
 	if (is_all)
 		put_triple(ch, "RESET ALL", NULL, 0);
-	for (size_t i = 0; i < image_count(from) && !is_all; i++) {
-		const struct image_setting *s = image_at(from, i);
-
-		if (s->kind == IMAGE_OTHER && !image_is_identity(s) && image_find(to, s->name) == NULL)
-			put_reset(ch, s->name);
-	}
+	for (size_t i = 0; i < image_count(from) && !is_all; i++)
+		if (is_left(image_at(from, i), to))
+			put_reset(ch, image_at(from, i)->name);
 }
 
 struct assignments {
@@ -150,7 +160,7 @@ put_settings(struct changes *ch, const struct image *from, const struct image *t
 		if (image_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
 			continue;
 		if (is_due(from, s, always, is_all))
-			assign(&a, s->name, s->value);
+			assign(&a, s->name, is_reset(s) ? NULL : s->value); /* NULL: as RESET does */
 	}
 	for (size_t i = 0; i < IDENTITIES; i++)
 		if (image_get(to, identities[i]) != NULL)

@@ -98,9 +98,9 @@ apply_one(struct exchange *x, struct image **img, const struct effect *e)
 		return image_update(img, e->name, e->value, IMAGE_OTHER);
 	case EFFECT_RESET:
 		startup = image_get(x->startup, e->name); /* state/reset.c has set it there */
-		/* PostgreSQL keeps the name of a custom setting, with an empty value. */
-		return image_update(img, e->name, startup == NULL && strchr(e->name, '.') != NULL ? "" : startup,
-				    IMAGE_OTHER);
+		/* PostgreSQL keeps the name of a custom setting. */
+		return image_update(
+		    img, e->name, startup == NULL && strchr(e->name, '.') != NULL ? IMAGE_RESET : startup, IMAGE_OTHER);
 	case EFFECT_RESET_ALL:
 		for (size_t i = image_count(*img); i-- > 0;) {
 			const struct image_setting *s = image_at(*img, i);

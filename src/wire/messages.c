@@ -165,8 +165,10 @@ message_bind_text(struct buf *b, const char *statement, const char *const *value
 	buf_put_u16(b, 0);
 	buf_put_u16(b, (uint16_t)count);
 	for (size_t i = 0; i < count; i++) {
-		buf_put_u32(b, (uint32_t)strlen(values[i]));
-		buf_put(b, values[i], strlen(values[i]));
+		size_t len = values[i] == NULL ? 0 : strlen(values[i]);
+
+		buf_put_u32(b, values[i] == NULL ? UINT32_MAX : (uint32_t)len);
+		buf_put(b, values[i], len);
 	}
 	buf_put_u16(b, 0);
 	message_end(b, begun);

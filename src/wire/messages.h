@@ -37,7 +37,7 @@ void message_complete(struct buf *b, const char *tag);
 /* --- Messages to servers. --- */
 void message_query(struct buf *b, const char *sql);
 void message_parse(struct buf *b, const char *name, const void *query_and_types, size_t len);
-/* Bind of the unnamed portal to a statement, with parameters in text format. */
+/* Bind of the unnamed portal to a statement, with parameters in text format; a value NULL is SQL's. */
 void message_bind_text(struct buf *b, const char *statement, const char *const *values, size_t count);
 void message_execute(struct buf *b); /* of the unnamed portal, for all rows */
 void message_close_statement(struct buf *b, const char *name);

@@ -253,9 +253,11 @@ read_values(const uint8_t *body, size_t len, char *text, size_t cap)
 	cr_expect_eq(wire_u16(body + at), 0, "text");
 	at += 4;
 	for (unsigned count = wire_u16(body + at - 2); count > 0; count--) {
-		uint32_t value_len = wire_u32(body + at);
+		bool is_null = wire_u32(body + at) == UINT32_MAX;
+		uint32_t value_len = is_null ? 0 : wire_u32(body + at);
 
-		snprintf(text + strlen(text), cap - strlen(text), "|%.*s", (int)value_len, (const char *)body + at + 4);
+		snprintf(text + strlen(text), cap - strlen(text), "|%.*s", is_null ? 4 : (int)value_len,
+			 is_null ? "NULL" : (const char *)body + at + 4);
 		at += 4 + value_len;
 	}
 	cr_expect_eq(at + 2, len);
@@ -396,6 +398,8 @@ static const struct {
 	{ "a custom one: its RESET could fail", "my.var=1", "", NULL, "RESET ALL\n" },
 	{ "then all is set again", "my.var=1 a=1 !b=2", "a=1 !b=2", NULL,
 	  "RESET ALL\nSELECT " SET(1, 2) ", " SET(3, 4) "|a|1|b|2\n" },
+	{ "one that was reset", "my.var=1", "my.var=" IMAGE_RESET, NULL, "SELECT " SET(1, 2) "|my.var|NULL\n" },
+	{ "... has nothing to undo", "my.var=" IMAGE_RESET, "", NULL, "" },
 	{ "not if it is set again", "my.var=1", "my.var=2", NULL, "SELECT " SET(1, 2) "|my.var|2\n" },
 	{ "a name that wants out", "a\";DROP--=1", "", NULL, "RESET \"a\"\";DROP--\"\n" },
 	{ "always, though it is there", "a=1 b=2", "a=1 b=2", "a=9", "SELECT " SET(1, 2) "|a|1\n" },

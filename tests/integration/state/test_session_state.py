@@ -7,7 +7,8 @@ A story is a list of steps: (client, what it says, what it is told). What is tol
 
 import pytest
 
-from rawwire import bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
+from leftovers import settle
+from rawwire import Wire, bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
 
 BOSS = "state_boss"                     # a superuser
 ROLE = "state_role"
@@ -458,6 +459,52 @@ def test_authorization_goes_along(weir, story, extended):
     weir.users[BOSS] = "unused"
     weir.start(pool_size=1, pool_timeout="5s")
     play(weir, story, extended, BOSS)
+
+
+# --- what a session of its own has: each row is first played with PostgreSQL ---
+
+SIMILAR = ("a", "SELECT similarity('a', 'b')")          # the library is loaded: its setting is no placeholder
+LIMIT = ("a", "SET pg_trgm.similarity_threshold = 0.5")
+SHOWN = ("a", "SELECT show_limit()")
+TENANT = ("a", "SELECT current_setting('app.tenant', true)")
+IDLE = ("b", "SELECT 1")
+TRGM = "CREATE EXTENSION pg_trgm"
+TENANTS = "ALTER DATABASE own SET app.tenant = 'base'"
+PLPGSQL = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'"
+
+ALONE = {                               # what the database has, and what A and B say
+    "RESET of an extension's setting": (TRGM, [SIMILAR, LIMIT, ("a", "RESET pg_trgm.similarity_threshold"), IDLE, SHOWN]),
+    "TO DEFAULT": (TRGM, [SIMILAR, LIMIT, ("a", "SET pg_trgm.similarity_threshold TO DEFAULT"), IDLE, SHOWN]),
+    "RESET ALL, as asyncpg's pool sends it": (TRGM, [SIMILAR, LIMIT, ("a", "RESET ALL"), IDLE, SHOWN]),
+    "RESET of PL/pgSQL's setting": (PLPGSQL, [
+        ("a", "SELECT f()"), ("a", "SET plpgsql.check_asserts = off"), ("a", "RESET plpgsql.check_asserts"), ("b", "SELECT f()"),
+        ("a", "SELECT f()")]),
+    "RESET to the database's value": (TENANTS, [("a", "SET app.tenant = 'mine'"), ("a", "RESET app.tenant"), IDLE, TENANT]),
+    "RESET ALL to the database's values": (TENANTS, [("a", "SET app.tenant = 'mine'"), ("a", "RESET ALL"), IDLE, TENANT]),
+    "RESET leaves the name": ("", [
+        ("a", "SET app.tenant = 'mine'"), ("a", "RESET app.tenant"), ("b", "SET app.tenant = 'other'"),
+        ("a", "SELECT current_setting('app.tenant')")]),
+}
+
+
+def told_alone(open_one, steps):
+    wires = {"b": open_one(), "a": open_one()}
+    settle(wires["b"])
+    replies = [wires[name].ask(query(what)) for name, what in steps]
+    for wire in wires.values():
+        wire.leave()
+    return [errors(each)[0].sqlstate if errors(each) else texts(each) for each in replies]
+
+
+@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.weir_only
+def test_settings_are_what_a_session_of_its_own_has(weir, postgres, own, name):
+    made, steps = ALONE[name]
+    if made:
+        postgres.query(made, dbname=own)
+    alone = told_alone(lambda: Wire((postgres.host, postgres.port)).login("web", own), steps)
+    weir.start({f"database {own}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
+    assert told_alone(lambda: weir.raw(database=own), steps) == alone
 
 
 # --- what keeps its server: what makes it so, a question and its answer later on, what ends it ---
