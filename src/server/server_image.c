@@ -49,8 +49,15 @@ void
 server_put_image(struct server *srv, const struct image *to, const struct image *always, bool is_guarded,
 		 struct buf *out)
 {
-	size_t triples = image_put_changes(out, srv->image, to, always, is_guarded);
+	size_t triples = 0;
 
+	/* Else the statement that makes the settings would begin as the last client's DEFERRABLE transaction, and wait.
+	 */
+	if (srv->image != to && srv->tx == 'I' && image_get(srv->image, "default_transaction_deferrable") != NULL) {
+		message_run(out, "", "", MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
+		triples++;
+	}
+	triples += image_put_changes(out, srv->image, to, always, is_guarded);
 	if (triples == 0)
 		return;
 	owe_triples(srv, triples);

@@ -435,11 +435,13 @@ def test_a_probe_that_is_late_is_cancelled_and_costs_no_client(weir, counting, l
     blocker.close()
 
 
-def test_own_questions_wait_for_no_other_transaction(weir, counting):
+@pytest.mark.parametrize("own", ["SELECT 1", "SET app.tenant = 'b'"])
+def test_own_questions_and_settings_wait_for_no_other_transaction(weir, counting, own):
     """PostgreSQL lets a deferrable transaction wait until no other one could disturb it."""
     start(weir, counting)
     blocker = counting.connect()
     with weir.raw() as patient, weir.raw() as other, blocker.cursor() as cursor:
+        other.query(own)
         for name in ("isolation = serializable", "read_only = on", "deferrable = on"):
             patient.query(f"SET default_transaction_{name}")
         cursor.execute("BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO odd.made (v) VALUES ('b')")
