@@ -19,6 +19,7 @@
 #include <string.h>
 #include <strings.h>
 
+#define REFUSALS_MAX 2u /* so many times a request is relayed again, as its settings were refused */
 #define FIRST_MAX 16384u /* bytes of replies that are sent after the server was given back */
 
 static void
@@ -143,6 +144,14 @@ is_of_moment(const char *sqlstate)
 		strcmp(sqlstate, "55P03") == 0 || strcmp(sqlstate, "25P03") == 0 || strcmp(sqlstate, "25P04") == 0);
 }
 
+/* Returns true if servers have refused this request's settings before: then it is the settings. */
+static bool
+is_refused_again(const struct exchange *x)
+{
+	return x->rare != NULL && x->rare->replayed_request == x->requests_done + 1 &&
+	       x->rare->replay_count >= REFUSALS_MAX;
+}
+
 /*
  * Notes that nothing of the client's was begun: the session has ended while pgweir's own request was answered, or by
  * idle_session_timeout, which fires between two requests: what was sent then was not read.
@@ -202,9 +211,11 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (is_ours && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
 	is_refused = is_ours && to == OWED_TO_IMAGE && !is_of_moment(e->sqlstate);
-	if (is_fatal && !is_refused)
+	if (is_fatal && !(is_refused && is_refused_again(x)))
 		note_unbegun(srv, e);
-	loss = is_refused ? LOSS_IN_DOUBT : loss_of(x, srv, e->sqlstate, is_error_owed);
+	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
+	if (is_refused && loss != LOSS_NOT_EXECUTED)
+		loss = LOSS_IN_DOUBT;
 	note_misplaced(x, srv, e->sqlstate);
 	if (loss == LOSS_NOT_EXECUTED)
 		srv->loan.end = LOAN_NOT_EXECUTED;

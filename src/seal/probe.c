@@ -31,7 +31,8 @@ static const struct {
 	unsigned part;
 	const char *sql;
 } arms[] = {
-	{ STATE_SETTINGS, "SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE source" EQ "'session'"
+	{ STATE_SETTINGS, "SELECT CASE WHEN context" EQ "'superuser' THEN 'S' ELSE 's' END, name, setting"
+			  " FROM pg_catalog.pg_settings WHERE source" EQ "'session'"
 			  " AND pg_catalog.left(name, 12) OPERATOR(pg_catalog.<>) 'transaction_'"
 			  " AND name OPERATOR(pg_catalog.<>) 'seed'"
 			  " AND name OPERATOR(pg_catalog.<>) ALL (" OWN_NAMES "::pg_catalog.text[])"

@@ -19,6 +19,7 @@
 
 enum probe_kind {
 	PROBE_SETTING = 's', /* name, value: set in this session */
+	PROBE_SUPERUSERS = 'S', /* the same, of a setting that only superusers make, or who was granted it */
 	PROBE_ROLE = 'r', /* "", role */
 	PROBE_USER = 'u', /* "", session_user */
 	PROBE_CUSTOM = 'x', /* name, value of a custom setting */

@@ -5,6 +5,7 @@
  * All changes are made in one implicit transaction, so that an error leaves the server as it was.
  */
 #include "session/image.h"
+#include "session/image_settings.h"
 
 #include "wire/messages.h"
 
@@ -85,14 +86,17 @@ is_left(const struct image_setting *s, const struct image *to)
 	return s->kind == IMAGE_OTHER && !image_is_identity(s) && !is_reset(s) && image_find(to, s->name) == NULL;
 }
 
-/* RESET of a custom setting fails if an extension has claimed its prefix since; RESET ALL never does. */
+/*
+ * RESET ALL never fails. RESET of a custom setting does if an extension has claimed its prefix since, and of one that
+ * only superusers set, as whom the last client may have acted.
+ */
 static bool
 must_reset_all(const struct image *from, const struct image *to)
 {
 	for (size_t i = 0; i < image_count(from); i++) {
 		const struct image_setting *s = image_at(from, i);
 
-		if (strchr(s->name, '.') != NULL && is_left(s, to))
+		if (!image_is_anybodys(s->name) && is_left(s, to))
 			return true;
 	}
 	return false;

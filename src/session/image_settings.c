@@ -34,6 +34,17 @@ image_is_of_context(const char *name)
 }
 
 bool
+image_is_anybodys(const char *name)
+{
+	return strncasecmp(name, "enable_", sizeof("enable_") - 1) == 0 ||
+	       text_is_one_of(name, "search_path statement_timeout lock_timeout idle_in_transaction_session_timeout "
+				    "idle_session_timeout transaction_timeout work_mem maintenance_work_mem "
+				    "synchronous_commit row_security jit client_min_messages extra_float_digits "
+				    "bytea_output default_transaction_isolation default_transaction_read_only "
+				    "default_transaction_deferrable role session_authorization");
+}
+
+bool
 image_is_read_only(const char *name)
 {
 	return text_is_one_of(name, "default_transaction_read_only in_hot_standby integer_datetimes is_superuser "

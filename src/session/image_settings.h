@@ -11,6 +11,10 @@ bool image_is_of_context(const char *name);
 /* Returns true for settings that literals are read under, and for others that all statements are parsed under. */
 bool image_is_of_parsing(const char *name);
 
+/* Returns true for settings that anybody may set and reset, of whatever version PostgreSQL is; false: it is not known.
+ */
+bool image_is_anybodys(const char *name);
+
 #define IMAGE_SHORT_LIMIT_US 50000u
 /* Returns true if this value of IMAGE_LIMIT is a limit of less than IMAGE_SHORT_LIMIT_US, or not understood. */
 #define IMAGE_LIMIT "statement_timeout"

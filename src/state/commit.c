@@ -11,6 +11,7 @@
 #include "session/image_settings.h"
 
 #include <string.h>
+#include <strings.h>
 
 __attribute__((noinline)) int
 state_replay(struct exchange *x)
@@ -132,6 +133,26 @@ apply_effects(struct exchange *x, struct image **slot)
 	return -1;
 }
 
+/* Returns true if PostgreSQL may refuse the effects elsewhere: to the user that logged in, who acts as another here. */
+static bool
+must_ask(const struct exchange *x)
+{
+	const struct client_session *s = x->session;
+	bool is_role = x->srv->loan.local == LOCAL_CONTEXT || image_get(x->image, "role") != NULL ||
+		       image_get(x->image, "session_authorization") != NULL;
+	bool is_doubtful = false;
+
+	for (unsigned i = 0; i < s->effect_count; i++) {
+		const char *name = s->effects[i].name;
+
+		if (name == NULL)
+			continue;
+		is_role = is_role || strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
+		is_doubtful = is_doubtful || (!image_is_anybodys(name) && strchr(name, '.') == NULL);
+	}
+	return (is_role && is_doubtful) || (x->pins & 1u << PIN_SESSION_SET) != 0;
+}
+
 /* --- the end of a transaction --- */
 
 static inline bool
@@ -154,8 +175,8 @@ settle_and_ask(struct exchange *x)
 		return false;
 	}
 	if (s->effect_count > 0) {
-		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || apply_effects(x, &x->image) < 0 ||
-		    apply_effects(x, &srv->image) < 0)
+		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || must_ask(x) ||
+		    apply_effects(x, &x->image) < 0 || apply_effects(x, &srv->image) < 0)
 			flags |= SCAN_SETTING;
 		state_drop_effects(s);
 		if (x->settings->session_state == SESSION_PIN)

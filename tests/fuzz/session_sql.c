@@ -310,7 +310,7 @@ probe(struct fake_conn *c, const char *sql)
 		TAILQ_FOREACH(n, &c->statements, link)
 			if (n->is_sql)
 				text_data_row(&c->out, (const char *const[]){ "p", n->name, n->text }, 3);
-	for (size_t i = 0; i < REPORTS && strstr(sql, "SELECT 's'") != NULL; i++)
+	for (size_t i = 0; i < REPORTS && strstr(sql, "SELECT CASE WHEN context") != NULL; i++)
 		if (c->v.reports[i] != NULL && !(c->is_liar && strchr(c->v.reports[i], '@') != NULL))
 			text_data_row(&c->out, (const char *const[]){ "s", defaults[i].name, c->v.reports[i] }, 3);
 	for (size_t i = 0; i < CHANNELS_MAX && strstr(sql, "SELECT 'n'") != NULL; i++)
@@ -818,7 +818,8 @@ sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named 
 	if (strncasecmp(sql, "SELECT pg_advisory_unlock(", 26) == 0)
 		return put_value(c, had_lock ? "t" : "f", portal);
 	if (portal == NULL && strstr(sql, "pg_catalog.") != NULL &&
-	    (strncmp(sql, "SELECT '", 8) == 0 || strncmp(sql, "SELECT pg_catalog.concat('k'", 28) == 0))
+	    (strncmp(sql, "SELECT '", 8) == 0 || strncmp(sql, "SELECT CASE ", 12) == 0 ||
+	     strncmp(sql, "SELECT pg_catalog.concat('k'", 28) == 0))
 		probe(c, sql);
 	else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL) {
 		if (!set_config(c, portal->values))

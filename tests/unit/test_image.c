@@ -378,9 +378,9 @@ static const struct {
 } change_rows[] = {
 	{ "nothing differs", "a=1 !b=2", "a=1 !b=2", NULL, "" },
 	{ "nothing at all", "", "", NULL, "" },
-	{ "the encoding of all that is B's is set before it", "a=1 !client_encoding=LATIN1",
+	{ "the encoding of all that is B's is set before it", "jit=1 !client_encoding=LATIN1",
 	  "b=2 !client_encoding=UTF8", NULL,
-	  "RESET \"a\"\nSELECT " SET(1, 2) "|client_encoding|UTF8\nSELECT " SET(1, 2) "|b|2\n" },
+	  "RESET \"jit\"\nSELECT " SET(1, 2) "|client_encoding|UTF8\nSELECT " SET(1, 2) "|b|2\n" },
 	{ "the encoding always", "!client_encoding=UTF8", "!client_encoding=UTF8", "client_encoding=x",
 	  "SELECT " SET(1, 2) "|client_encoding|UTF8\n" },
 	{ "a new setting", "", "a=1", NULL, "SELECT " SET(1, 2) "|a|1\n" },
@@ -390,18 +390,20 @@ static const struct {
 	{ "an empty value", "a=1", "a=", NULL, "SELECT " SET(1, 2) "|a|\n" },
 	{ "names in any case", "A=1", "a=1", NULL, "" },
 	{ "values are never SQL text", "", "a=';--\"", NULL, "SELECT " SET(1, 2) "|a|';--\"\n" },
-	{ "one that only from has is reset", "a=1", "", NULL, "RESET \"a\"\n" },
-	{ "several, one after the other", "a=1 b=2", "", NULL, "RESET \"a\"\nRESET \"b\"\n" },
+	{ "one that only from has is reset", "jit=1", "", NULL, "RESET \"jit\"\n" },
+	{ "several, one after the other", "jit=1 work_mem=2", "", NULL, "RESET \"jit\"\nRESET \"work_mem\"\n" },
 	{ "a reported one that only from has is left alone", "!a=1", "", NULL, "" },
-	{ "reset, then set", "a=1 b=2", "b=3 c=4", NULL, "RESET \"a\"\nSELECT " SET(1, 2) ", " SET(3, 4) "|b|3|c|4\n" },
+	{ "reset, then set", "jit=1 b=2", "b=3 c=4", NULL,
+	  "RESET \"jit\"\nSELECT " SET(1, 2) ", " SET(3, 4) "|b|3|c|4\n" },
 	{ "reported now, not before", "a=1", "!a=1", NULL, "" },
 	{ "a custom one: its RESET could fail", "my.var=1", "", NULL, "RESET ALL\n" },
+	{ "one that perhaps only superusers reset", "log_duration=1", "", NULL, "RESET ALL\n" },
 	{ "then all is set again", "my.var=1 a=1 !b=2", "a=1 !b=2", NULL,
 	  "RESET ALL\nSELECT " SET(1, 2) ", " SET(3, 4) "|a|1|b|2\n" },
 	{ "one that was reset", "my.var=1", "my.var=" IMAGE_RESET, NULL, "SELECT " SET(1, 2) "|my.var|NULL\n" },
 	{ "... has nothing to undo", "my.var=" IMAGE_RESET, "", NULL, "" },
 	{ "not if it is set again", "my.var=1", "my.var=2", NULL, "SELECT " SET(1, 2) "|my.var|2\n" },
-	{ "a name that wants out", "a\";DROP--=1", "", NULL, "RESET \"a\"\";DROP--\"\n" },
+	{ "a name that wants out", "enable_\";DROP--=1", "", NULL, "RESET \"enable_\"\";DROP--\"\n" },
 	{ "always, though it is there", "a=1 b=2", "a=1 b=2", "a=9", "SELECT " SET(1, 2) "|a|1\n" },
 	{ "always is a list of names, in any case", "a=1 b=2", "a=1 b=2", "B=0", "SELECT " SET(1, 2) "|b|2\n" },
 	{ "always says nothing of what to doesn't have", "", "", "a=1", "" },
@@ -430,7 +432,7 @@ Test(image, changes)
 
 Test(image, in_doubt_each_setting_that_is_not_reported_is_sent_anew)
 {
-	struct image *to = image_of("a=1 !b=2 c=3"), *from = image_ref(to);
+	struct image *to = image_of("!b=2 jit=1 work_mem=3"), *from = image_ref(to);
 	struct buf b = { 0 };
 	char text[256];
 
@@ -438,13 +440,13 @@ Test(image, in_doubt_each_setting_that_is_not_reported_is_sent_anew)
 	cr_expect_eq(image_count(from), 3);
 	cr_expect_eq(put_changes(&b, from, to, NULL), 1);
 	read_changes(&b, text, sizeof(text));
-	cr_expect_str_eq(text, "SELECT " SET(1, 2) ", " SET(3, 4) "|a|1|c|3\n");
+	cr_expect_str_eq(text, "SELECT " SET(1, 2) ", " SET(3, 4) "|jit|1|work_mem|3\n");
 	buf_fini(&b);
 	image_unref(to);
 	to = image_of("!b=2");
 	cr_expect_eq(put_changes(&b, from, to, NULL), 2, "or reset");
 	read_changes(&b, text, sizeof(text));
-	cr_expect_str_eq(text, "RESET \"a\"\nRESET \"c\"\n");
+	cr_expect_str_eq(text, "RESET \"jit\"\nRESET \"work_mem\"\n");
 	buf_fini(&b);
 	image_unref(to);
 	image_unref(from);
@@ -457,13 +459,13 @@ Test(image, as_many_settings_as_there_may_be)
 	char name[16], *text = malloc(1 << 20);
 
 	for (int i = 0; i < IMAGE_SETTINGS_MAX; i++) {
-		snprintf(name, sizeof(name), "n%03d", i);
+		snprintf(name, sizeof(name), "enable_%03d", i);
 		set(&full, name, "x", false);
 	}
 	cr_expect_eq(put_changes(&b, none, full, NULL), 1);
 	read_changes(&b, text, 1 << 20);
-	cr_expect(strstr(text, SET(1023, 1024) "|n000|x|") != NULL);
-	cr_expect(strstr(text, "|n511|x\n") != NULL);
+	cr_expect(strstr(text, SET(1023, 1024) "|enable_000|x|") != NULL);
+	cr_expect(strstr(text, "|enable_511|x\n") != NULL);
 	buf_fini(&b);
 	cr_expect_eq(put_changes(&b, full, none, NULL), IMAGE_SETTINGS_MAX);
 	buf_fini(&b);

@@ -26,13 +26,15 @@ STARTUP = {
 def world(postgres):
     postgres.query(f"CREATE ROLE {BOSS} LOGIN SUPERUSER")
     postgres.query(f"CREATE ROLE {ROLE}")
-    postgres.query(f"GRANT {ROLE} TO web")
+    postgres.query(f"GRANT {ROLE}, {BOSS} TO web")
     postgres.query("CREATE SCHEMA state_one; CREATE TABLE state_one.kind AS SELECT 'one'::text AS v")
     postgres.query("CREATE SCHEMA state_two; CREATE TABLE state_two.kind AS SELECT 'two'::text AS v")
     postgres.query("CREATE FUNCTION state_one.take(k int) RETURNS void LANGUAGE plpgsql AS "
                    "$$ BEGIN PERFORM pg_advisory_lock(k); END $$")
     postgres.query("CREATE FUNCTION state_one.become(u text) RETURNS void LANGUAGE plpgsql AS "
                    "$$ BEGIN PERFORM set_config('app.user_id', u, false); END $$")
+    postgres.query("CREATE FUNCTION state_one.load() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS "
+                   "$$ BEGIN PERFORM set_config('session_replication_role', 'replica', false); END $$")
     postgres.query("GRANT USAGE ON SCHEMA state_one, state_two TO PUBLIC; "
                    "GRANT SELECT ON state_one.kind, state_two.kind TO PUBLIC")
     yield
@@ -481,6 +483,10 @@ ALONE = {                               # what the database has, and what A and 
         ("a", "SELECT f()")]),
     "RESET to the database's value": (TENANTS, [("a", "SET app.tenant = 'mine'"), ("a", "RESET app.tenant"), IDLE, TENANT]),
     "RESET ALL to the database's values": (TENANTS, [("a", "SET app.tenant = 'mine'"), ("a", "RESET ALL"), IDLE, TENANT]),
+    "a custom setting that a library refuses, once another client has loaded it": (TRGM, [
+        ("a", "SET pg_trgm.similarity_threshold = 30"), ("b", "SELECT similarity('a', 'b')"), ("a", "SELECT 1")]),
+    "one that only superusers make": (PLPGSQL, [
+        ("a", "SET plpgsql.variable_conflict = 'use_column'"), ("b", "SELECT f()"), ("a", "SELECT 1")]),
     "RESET leaves the name": ("", [
         ("a", "SET app.tenant = 'mine'"), ("a", "RESET app.tenant"), ("b", "SET app.tenant = 'other'"),
         ("a", "SELECT current_setting('app.tenant')")]),
@@ -508,6 +514,8 @@ def test_settings_are_what_a_session_of_its_own_has(weir, postgres, own, name):
 
 
 # --- what keeps its server: what makes it so, a question and its answer later on, what ends it ---
+
+REPLICATION = "SHOW session_replication_role"
 
 PINNED = {
     "a temporary table": (["CREATE TEMP TABLE t AS SELECT 5 AS a"], "SELECT a FROM t", one("5"), "DROP TABLE t"),
@@ -558,6 +566,13 @@ PINNED = {
     "a cursor WITH HOLD of a transaction": (
         ["BEGIN", "DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT generate_series(1, 3)", "FETCH c", "COMMIT"],
         "FETCH ALL FROM c", rows("2", "3"), "CLOSE ALL"),
+    "a superuser's setting by SET ROLE": (
+        [f"SET ROLE {BOSS}", "SET session_replication_role = replica", "RESET ROLE"], REPLICATION, one("replica"), "RESET ALL"),
+    "a superuser's setting by SET ROLE, which stays": (
+        [f"SET ROLE {BOSS}", "SET session_replication_role = replica"], REPLICATION, one("replica"), "RESET session_replication_role"),
+    "a superuser's setting by SET LOCAL ROLE": (
+        ["BEGIN", f"SET LOCAL ROLE {BOSS}", "SET session_replication_role = replica", "COMMIT"], REPLICATION, one("replica"), "DISCARD ALL"),
+    "a superuser's setting by a SECURITY DEFINER function": (["SELECT state_one.load()"], REPLICATION, one("replica"), "RESET ALL"),
 }
 
 
@@ -593,8 +608,8 @@ def test_nothing_is_left_on_the_server_of_a_client_that_leaves(weir, making):
     cast.step("b", "SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()), "
                    "(SELECT count(*) FROM pg_proc WHERE pronamespace = pg_my_temp_schema()), "
                    "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'), "
-                   "(SELECT count(*) FROM pg_cursors WHERE name <> ''), current_setting('search_path')",
-              [["0", "0", "0", "0", '"$user", public']])
+                   "(SELECT count(*) FROM pg_cursors WHERE name <> ''), current_setting('search_path'), "
+                   "current_setting('session_replication_role')", [["0", "0", "0", "0", '"$user", public', "origin"]])
 
 
 @pytest.mark.sweep(keep=3)
