@@ -154,14 +154,16 @@ static void
 put_settings(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
 	     bool is_all, bool is_guarded)
 {
+	const struct image_setting *path = image_find(to, "search_path");
 	struct assignments a = { .count = 0 };
 
 	buf_printf(&a.sql, "SELECT %s", is_guarded ? "pg_catalog.set_config('exit_on_error', 'on', true), " : "");
-
+	if (path != NULL && is_due(from, path, always, is_all)) /* others are found by it */
+		assign(&a, path->name, path->value);
 	for (size_t i = 0; i < image_count(to); i++) {
 		const struct image_setting *s = image_at(to, i);
 
-		if (image_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
+		if (s == path || image_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
 			continue;
 		if (is_due(from, s, always, is_all))
 			assign(&a, s->name, is_reset(s) ? NULL : s->value); /* NULL: as RESET does */

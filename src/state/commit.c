@@ -133,7 +133,10 @@ apply_effects(struct exchange *x, struct image **slot)
 	return -1;
 }
 
-/* Returns true if PostgreSQL may refuse the effects elsewhere: to the user that logged in, who acts as another here. */
+/*
+ * Returns true if PostgreSQL may make other settings elsewhere: it refuses some to the user that logged in, who acts as
+ * another here, and has found a text search configuration by the search_path of that moment.
+ */
 static bool
 must_ask(const struct exchange *x)
 {
@@ -147,6 +150,8 @@ must_ask(const struct exchange *x)
 
 		if (name == NULL)
 			continue;
+		if (s->effects[i].kind == EFFECT_SET && strcasecmp(name, "default_text_search_config") == 0)
+			return true;
 		is_role = is_role || strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
 		is_doubtful = is_doubtful || (!image_is_anybodys(name) && strchr(name, '.') == NULL);
 	}

@@ -387,6 +387,8 @@ static const struct {
 	{ "another value", "a=1 b=2", "a=3 b=2", NULL, "SELECT " SET(1, 2) "|a|3\n" },
 	{ "several in one statement", "", "a=1 b=2 !c=3", NULL,
 	  "SELECT " SET(1, 2) ", " SET(3, 4) ", " SET(5, 6) "|a|1|b|2|c|3\n" },
+	{ "search_path first", "", "a=1 search_path=2", NULL,
+	  "SELECT " SET(1, 2) ", " SET(3, 4) "|search_path|2|a|1\n" },
 	{ "an empty value", "a=1", "a=", NULL, "SELECT " SET(1, 2) "|a|\n" },
 	{ "names in any case", "A=1", "a=1", NULL, "" },
 	{ "values are never SQL text", "", "a=';--\"", NULL, "SELECT " SET(1, 2) "|a|';--\"\n" },

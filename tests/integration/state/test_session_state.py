@@ -473,6 +473,11 @@ IDLE = ("b", "SELECT 1")
 TRGM = "CREATE EXTENSION pg_trgm"
 TENANTS = "ALTER DATABASE own SET app.tenant = 'base'"
 PLPGSQL = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'"
+CONFIGURATION = ("CREATE SCHEMA cfg; GRANT USAGE ON SCHEMA cfg TO PUBLIC; "
+                 "CREATE TEXT SEARCH CONFIGURATION cfg.mine (COPY = simple)")
+CONFIGURED_PATH = ("a", "SET search_path = cfg, public")
+CONFIGURED = ("a", "SET default_text_search_config = 'mine'")
+VECTOR = ("a", "SELECT to_tsvector('The Cats')::text, current_setting('default_text_search_config')")
 
 ALONE = {                               # what the database has, and what A and B say
     "RESET of an extension's setting": (TRGM, [SIMILAR, LIMIT, ("a", "RESET pg_trgm.similarity_threshold"), IDLE, SHOWN]),
@@ -487,6 +492,10 @@ ALONE = {                               # what the database has, and what A and 
         ("a", "SET pg_trgm.similarity_threshold = 30"), ("b", "SELECT similarity('a', 'b')"), ("a", "SELECT 1")]),
     "one that only superusers make": (PLPGSQL, [
         ("a", "SET plpgsql.variable_conflict = 'use_column'"), ("b", "SELECT f()"), ("a", "SELECT 1")]),
+    "a text search configuration by search_path": (CONFIGURATION, [
+        CONFIGURED_PATH, CONFIGURED, IDLE, VECTOR]),
+    "a text search configuration that another search_path hides": (CONFIGURATION, [
+        ("a", "BEGIN"), CONFIGURED_PATH, CONFIGURED, ("a", "SET search_path = public"), ("a", "COMMIT"), IDLE, VECTOR]),
     "RESET leaves the name": ("", [
         ("a", "SET app.tenant = 'mine'"), ("a", "RESET app.tenant"), ("b", "SET app.tenant = 'other'"),
         ("a", "SELECT current_setting('app.tenant')")]),
