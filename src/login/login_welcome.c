@@ -436,7 +436,8 @@ login_server_lost(struct exchange *x, const struct fail *why)
 
 	if (c->login->has_error)
 		login_refuse(c, &c->login->error, LR_ERROR);
-	else if ((x->pool->settings.on_outage == OUTAGE_HOLD || strncmp(why->sqlstate, "57", 2) == 0) &&
+	else if ((x->pool->settings.on_outage == OUTAGE_HOLD || strncmp(why->sqlstate, "57", 2) == 0 ||
+		  strcmp(why->sqlstate, "22023") == 0) && /* it has refused what another one takes */
 		 !c->login->is_asked_again) { /* nothing but its settings was asked there */
 		c->login->is_asked_again = true;
 		policy_distrust(x->pool->policy, *x->env->now_us);

@@ -135,6 +135,22 @@ note_misplaced(struct exchange *x, struct server *srv, const char *sqlstate)
 	policy_distrust(x->pool->policy, *x->env->now_us);
 }
 
+/* Returns true if another server takes this value of temp_buffers: somebody has used temporary tables on this one. */
+static bool
+is_of_server(const struct error_fields *e)
+{
+	return e->sqlstate != NULL && strcmp(e->sqlstate, "22023") == 0 && e->routine != NULL && e->message != NULL &&
+	       strcmp(e->routine, "call_int_check_hook") == 0 && strstr(e->message, "temp_buffers") != NULL;
+}
+
+/* Returns true if the request begins with a SET, which has failed: the rest of it has not run. */
+static bool
+is_first_set(const struct loan *l)
+{
+	return l->tag_text[0] == '\0' && !l->is_text_spent && l->text_len > 3 &&
+	       strncasecmp((const char *)l->text, "SET", 3) == 0;
+}
+
 /* PostgreSQL has not refused the setting: it had no time or memory, or was told to stop. */
 static bool
 is_of_moment(const char *sqlstate)
@@ -210,10 +226,14 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	is_ours = is_error_owed && to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT;
 	if (is_ours && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
-	is_refused = is_ours && to == OWED_TO_IMAGE && !is_of_moment(e->sqlstate);
+	is_refused = is_ours && to == OWED_TO_IMAGE && !is_of_moment(e->sqlstate) && !is_of_server(e);
 	if (is_fatal && !(is_refused && is_refused_again(x)))
 		note_unbegun(srv, e);
+	else if (is_of_server(e) && is_first_set(&srv->loan))
+		srv->loan.end = LOAN_UNBEGUN;
 	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
+	if (!is_fatal && loss != LOSS_NOT_EXECUTED && srv->loan.end == LOAN_UNBEGUN)
+		srv->loan.end = LOAN_GOES_ON;
 	if (is_refused && loss != LOSS_NOT_EXECUTED)
 		loss = LOSS_IN_DOUBT;
 	note_misplaced(x, srv, e->sqlstate);

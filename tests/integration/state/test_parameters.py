@@ -206,6 +206,14 @@ def test_an_invalid_value_is_an_error_for_that_client_only(weir, parameters):
 
 
 @pytest.mark.weir_only
+def test_temp_buffers_where_another_client_has_used_a_temporary_table(weir):
+    weir.start(pool_size=1, max_overflow=0)
+    other = weir.raw()
+    other.query("CREATE TEMP TABLE t AS SELECT 1 AS v")
+    other.query("DROP TABLE t")
+    assert weir.raw(parameters={"options": "-c temp_buffers=16MB"}).query("SHOW temp_buffers") == [["16MB"]]
+
+
 def test_an_unknown_setting_is_no_reason_to_refuse(weir):
     weir.start(pool_size=1)
     with weir.raw(parameters={"no_such_setting_at_all": "1"}) as wire, weir.raw() as other:

@@ -496,6 +496,15 @@ ALONE = {                               # what the database has, and what A and 
         CONFIGURED_PATH, CONFIGURED, IDLE, VECTOR]),
     "a text search configuration that another search_path hides": (CONFIGURATION, [
         ("a", "BEGIN"), CONFIGURED_PATH, CONFIGURED, ("a", "SET search_path = public"), ("a", "COMMIT"), IDLE, VECTOR]),
+    "temp_buffers where another client has used a temporary table": ("", [
+        ("a", "CREATE TEMP TABLE t AS SELECT 1 AS v"), ("a", "DROP TABLE t"), ("b", "SET temp_buffers = '16MB'"),
+        ("b", "SHOW temp_buffers"), ("b", "SET temp_buffers = 'much'"), ("b", "SELECT 1")]),
+    "temp_buffers ahead of another client's temporary table": ("", [
+        ("a", "SET temp_buffers = '16MB'"), ("b", "CREATE TEMP TABLE t AS SELECT 1 AS v"), ("b", "DROP TABLE t"),
+        ("a", "SHOW temp_buffers")]),
+    "temp_buffers behind a temporary table of its own": ("", [
+        ("a", "CREATE TEMP TABLE t AS SELECT 1 AS v"), ("a", "SET temp_buffers = '16MB'"), ("a", "DROP TABLE t"),
+        ("a", "SHOW temp_buffers")]),
     "RESET leaves the name": ("", [
         ("a", "SET app.tenant = 'mine'"), ("a", "RESET app.tenant"), ("b", "SET app.tenant = 'other'"),
         ("a", "SELECT current_setting('app.tenant')")]),
