@@ -57,7 +57,8 @@ server_put_image(struct server *srv, const struct image *to, const struct image 
 		message_run(out, "", "", MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
 		triples++;
 	}
-	triples += image_put_changes(out, srv->image, to, always, is_guarded);
+	triples += image_put_changes(out, srv->image, to, always,
+				     srv->target->upstream->words[UPSTREAM_CONNECT_QUERY] != NULL, is_guarded);
 	if (triples == 0)
 		return;
 	owe_triples(srv, triples);

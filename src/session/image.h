@@ -111,8 +111,8 @@ bool image_is_identity(const struct image_setting *s);
  * parameters (never SQL text), without a Sync; nothing if there is no difference. Reported settings that only from has
  * are left alone. is_guarded: PostgreSQL ends the session if a setting is refused, and does not run what was sent
  * behind that; not within a transaction of a client's. always (may be NULL): settings of that image are sent even if
- * from and to agree on them. Messages that only undo settings of from can't fail. Returns the number of
- * Parse/Bind/Execute triples.
+ * from and to agree on them. has_more: it has settings that no image knows, of a connect_query. Messages that only undo
+ * settings of from can't fail. Returns the number of Parse/Bind/Execute triples.
  */
 size_t image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always,
-			 bool is_guarded);
+			 bool has_more, bool is_guarded);

@@ -88,15 +88,15 @@ is_left(const struct image_setting *s, const struct image *to)
 
 /*
  * RESET ALL never fails. RESET of a custom setting does if an extension has claimed its prefix since, and of one that
- * only superusers set, as whom the last client may have acted.
+ * only superusers set, as whom the last client may have acted. has_more: it would take a connect_query's settings, too.
  */
 static bool
-must_reset_all(const struct image *from, const struct image *to)
+must_reset_all(const struct image *from, const struct image *to, bool has_more)
 {
 	for (size_t i = 0; i < image_count(from); i++) {
 		const struct image_setting *s = image_at(from, i);
 
-		if (!image_is_anybodys(s->name) && is_left(s, to))
+		if (is_left(s, to) && (strchr(s->name, '.') != NULL || (!has_more && !image_is_anybodys(s->name))))
 			return true;
 	}
 	return false;
@@ -181,14 +181,14 @@ put_settings(struct changes *ch, const struct image *from, const struct image *t
 
 size_t
 image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always,
-		  bool is_guarded)
+		  bool has_more, bool is_guarded)
 {
 	struct changes ch = { out, 0 };
 	bool is_all;
 
 	if (from == to && always == NULL)
 		return 0;
-	is_all = must_reset_all(from, to);
+	is_all = must_reset_all(from, to, has_more);
 	put_resets(&ch, from, to, is_all);
 	put_encoding(&ch, from, to, always, is_all);
 	put_settings(&ch, from, to, always, is_all, is_guarded);

@@ -266,7 +266,7 @@ read_values(const uint8_t *body, size_t len, char *text, size_t cap)
 static size_t
 put_changes(struct buf *b, const struct image *from, const struct image *to, const struct image *always)
 {
-	size_t triples = image_put_changes(b, from, to, always, false);
+	size_t triples = image_put_changes(b, from, to, always, false, false);
 
 	if (triples > 0)
 		message_sync(b);
@@ -279,7 +279,7 @@ Test(image, settings_that_are_refused_end_the_session)
 	struct image *from = image_empty(store), *to = image_with(from, "role", "r", IMAGE_OTHER);
 	struct buf b = { 0 };
 
-	cr_expect_eq(image_put_changes(&b, from, to, NULL, true), 1);
+	cr_expect_eq(image_put_changes(&b, from, to, NULL, false, true), 1);
 	cr_expect_not_null(memmem(b.bytes, b.len, "SELECT pg_catalog.set_config('exit_on_error', 'on', true), ", 58));
 	buf_fini(&b);
 	image_unref(from);
