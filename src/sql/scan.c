@@ -686,7 +686,7 @@ scan_finish(struct scan *s)
 		scan_literal_end(s);
 	else if (s->lex != LEX_BETWEEN)
 		s->flags = SCAN_ALL;
-	if (s->expect != 0 && s->flags != SCAN_ALL)
+	if ((s->expect != 0 || s->config_parens != 0) && s->flags != SCAN_ALL)
 		scan_punct(s, ';');
 	s->last_text = s->before_text = NULL;
 	return s->flags;

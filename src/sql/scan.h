@@ -43,9 +43,10 @@ enum scan_flag {
 	SCAN_LASTING = 1u << 20, /* CREATE, SELECT INTO of what is not said to be temporary */
 	SCAN_CALL = 1u << 21, /* CALL: the procedure may end transactions */
 	SCAN_TABLE = 1u << 22, /* SCAN_LASTING, and no index: perhaps a table made of a query */
-	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
+	SCAN_NAMES_LOST = 1u << 14, /* more custom settings' names than fit, or set_config() of a name the text hides */
+	SCAN_NAME_BOUND = 1u << 23 /* set_config() of a name that is a parameter */
 };
-#define SCAN_ALL 0x7fffffu
+#define SCAN_ALL 0xffffffu
 /* If any of these is set, a probe is needed when the transaction is over. */
 #define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \
@@ -68,7 +69,7 @@ enum scan_option {
 };
 
 #define SCAN_WORD_MAX 64 /* NAMEDATALEN: bytes of a word that count, with terminator */
-#define SCAN_NAMES_MAX 8
+#define SCAN_NAMES_MAX 32
 #define SCAN_LITERALS_MAX 16
 
 /*
@@ -106,7 +107,7 @@ struct scan {
 	uint32_t last, before; /* wide: read right after they are written */
 	uint8_t qualifier, statement, expect;
 	bool is_index, is_with_head, has_join, has_odd_parens;
-	uint32_t parens;
+	uint32_t parens, config_parens; /* config_parens: those around the values of a set_config(); 0: none matters */
 	const char *last_text, *before_text;
 	size_t last_len, before_len;
 	/* private: what literals hold (scan_literal.c) */

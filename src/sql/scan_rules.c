@@ -24,10 +24,11 @@ enum expect {
 	EXPECT_PREPARE_TRANSACTION, /* PREPARE TRANSACTION: or a statement of that name */
 	EXPECT_CREATED, /* CREATE, CREATE OR REPLACE, ... */
 	EXPECT_CONFIG, /* set_config( */
-	EXPECT_CONFIG_COMMA /* set_config('name' */
+	EXPECT_CONFIG_COMMA /* set_config('name', set_config($1, perhaps with a cast */
 };
 
-enum token { TOKEN_WORD, TOKEN_QUOTED, TOKEN_DOT, TOKEN_COMMA, TOKEN_COLON, TOKEN_LITERAL, TOKEN_OTHER };
+/* TOKEN_NUMBER: a parameter is two of them. */
+enum token { TOKEN_WORD, TOKEN_QUOTED, TOKEN_COLON, TOKEN_NUMBER, TOKEN_LITERAL, TOKEN_DOT, TOKEN_COMMA, TOKEN_OTHER };
 
 static uint32_t
 told(uint32_t token, const char *text, size_t len)
@@ -125,20 +126,42 @@ expect_in_local(struct scan *s, enum token token, enum sql_word word, const char
 	}
 }
 
+/* The name is lost, unless the setting is local: its third argument tells. */
+static void
+lose_config(struct scan *s)
+{
+	if (s->config_parens != 0)
+		s->flags |= SCAN_NAMES_LOST;
+	s->config_parens = s->parens;
+}
+
+static void
+end_config(struct scan *s)
+{
+	if (s->before != LAST_COMMA || s->last != LAST_WORD || s->last_len != 4 ||
+	    strncasecmp(s->last_text, "true", 4) != 0)
+		s->flags |= SCAN_NAMES_LOST;
+	s->config_parens = 0;
+}
+
 static void
 expect_in_config(struct scan *s, enum token token)
 {
-	uint8_t expect = s->expect;
+	bool is_named = s->expect == EXPECT_CONFIG_COMMA;
 
-	s->expect = EXPECT_NOTHING;
-	if (expect == EXPECT_CONFIG && token == TOKEN_LITERAL)
+	if (is_named ? token <= TOKEN_NUMBER : token == TOKEN_NUMBER || token == TOKEN_LITERAL) {
 		s->expect = EXPECT_CONFIG_COMMA;
-	else if (expect == EXPECT_CONFIG_COMMA && (token == TOKEN_COMMA || token == TOKEN_COLON)) {
-		if (is_seed(s->name, s->name_len))
-			s->flags |= SCAN_SEED;
-		scan_name_keep(s);
-	} else
-		s->flags |= SCAN_NAMES_LOST;
+		s->flags |= token == TOKEN_NUMBER ? SCAN_NAME_BOUND : 0;
+		return;
+	}
+	s->expect = EXPECT_NOTHING;
+	if (!is_named || token != TOKEN_COMMA) {
+		lose_config(s);
+		return;
+	}
+	if (is_seed(s->name, s->name_len))
+		s->flags |= SCAN_SEED;
+	scan_name_keep(s);
 }
 
 static void
@@ -486,6 +509,7 @@ judge_call(struct scan *s)
 	if ((bits & SQL_SETTING_FUNCTION) != 0) {
 		s->flags |= SCAN_SETTING;
 		s->expect = EXPECT_CONFIG;
+		s->name_len = 0;
 	}
 	if ((bits & SQL_LOCK_FUNCTION) != 0)
 		s->flags |= SCAN_LOCK;
@@ -523,11 +547,14 @@ scan_punct_slowly(struct scan *s, char c)
 {
 	if (s->expect != EXPECT_NOTHING)
 		expected(s,
-			 c == '.'   ? TOKEN_DOT
-			 : c == ',' ? TOKEN_COMMA
-			 : c == ':' ? TOKEN_COLON
-				    : TOKEN_OTHER,
+			 c == '.'		? TOKEN_DOT
+			 : c == ','		? TOKEN_COMMA
+			 : c == ':'		? TOKEN_COLON
+			 : c == '$' || c == '0' ? TOKEN_NUMBER
+						: TOKEN_OTHER,
 			 SQL_WORDS_NONE, NULL, 0);
+	if (s->config_parens != 0 && (c == ';' || (c == ')' && s->parens == s->config_parens)))
+		end_config(s);
 	switch (c) {
 	case '(':
 		if (scan_is_name(s->last))

@@ -144,7 +144,8 @@ scan_quoted(struct scan *s, const char *text, size_t len)
 static inline void
 scan_punct(struct scan *s, char c)
 {
-	if (s->expect != 0 || c == ':' || c == ';' || (c == '(' && scan_is_name(s->last)))
+	if (s->expect != 0 || c == ':' || c == ';' || (c == '(' && scan_is_name(s->last)) ||
+	    (c == ')' && s->config_parens != 0))
 		scan_punct_slowly(s, c);
 	else if (c == '(') {
 		s->parens++;

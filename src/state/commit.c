@@ -187,7 +187,7 @@ settle_and_ask(struct exchange *x)
 		if (x->settings->session_state == SESSION_PIN)
 			flags |= SCAN_SETTING;
 	}
-	s->is_name_lost = s->is_name_lost || (flags & SCAN_NAMES_LOST);
+	s->is_name_lost = s->is_name_lost || (flags & (SCAN_NAMES_LOST | SCAN_NAME_BOUND));
 	parts = state_parts_of(x, flags);
 	if (s->unresolved != 0 && srv->loan.last_done_us != s->unresolved_us)
 		parts |= s->unresolved;

@@ -377,9 +377,10 @@ state_bind(struct exchange *x, struct request *m)
 	const char *portal = m->names.portal, *name = m->names.statement;
 	const uint8_t *body = m->message + FRAME_HEAD_LEN;
 	size_t len = request_body_len(m);
-	struct scan scan = { .name_count = 0 };
+	struct scan scan;
 	uint32_t flags;
 
+	scan.flags = scan.name_count = 0;
 	if (!is_looked_at(x))
 		return STEP_FORWARD;
 	if (x->session != NULL && portal[0] == '\0')
@@ -408,9 +409,7 @@ state_bind(struct exchange *x, struct request *m)
 	flags |= scan.flags;
 	if (flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
 		take_bound_names(x, body, len);
-	if (flags & SCAN_NAMES_LOST && x->session->name_count > 0)
-		flags &= ~(uint32_t)SCAN_NAMES_LOST; /* the name is a parameter */
-	return suspect_all(x, m, flags, &scan);
+	return suspect_all(x, m, flags & ~(uint32_t)SCAN_NAME_BOUND, &scan); /* that name was taken */
 }
 
 enum feature_step

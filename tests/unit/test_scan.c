@@ -29,6 +29,7 @@ enum {
 	DATABASE = SCAN_DATABASE,
 	SAVEPOINT = SCAN_SAVEPOINT,
 	LOST = SCAN_NAMES_LOST,
+	BOUND = SCAN_NAME_BOUND,
 	ALL = SCAN_ALL,
 	DISCARD = SCAN_SETTING | SCAN_PREPARE | SCAN_LISTEN | SCAN_UNDO,
 	UNICODE = SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO | SCAN_NAMES_LOST |
@@ -159,9 +160,6 @@ static const struct row rows[] = {
 	{ "a name that ends with the text", "RESET a.b", SETTING, "a.b ", 0 },
 	{ "as long as fits", "SET a." NAME60 "x = 1", SETTING, "a." NAME60 "x ", 0 },
 	{ "longer", "SET a." NAME60 "xy = 1", SETTING | LOST, "", 0 },
-	{ "more than fit",
-	  "SET a.a=1;SET a.b=1;SET a.c=1;SET a.d=1;SET a.e=1;SET a.f=1;SET a.g=1;SET a.h=1;SET a.i=1;SET a.h=2",
-	  SETTING | LOST, "a.a a.b a.c a.d a.e a.f a.g a.h ", 0 },
 	{ "RESET, DISCARD", "RESET ALL", SETTING, "", 0 },
 	{ "all goes", "DISCARD ALL", DISCARD, "", 0 },
 	{ "set_config", "SELECT set_config('a.b', 'c.d', false)", SETTING, "a.b ", 0 },
@@ -170,8 +168,23 @@ static const struct row rows[] = {
 	{ "two lines", "SELECT set_config('a' -- c\n  '.b', '', false)", SETTING, "a.b ", 0 },
 	{ "in dollars", "SELECT set_config($$a.b$$, '', false)", SETTING, "a.b ", 0 },
 	{ "no dot", "SELECT set_config('search_path', 'a.b', false)", SETTING, "", 0 },
-	{ "a parameter", "SELECT set_config($1, $2, $3)", SETTING | LOST, "", 0 },
+	{ "a parameter", "SELECT set_config($1, $2, $3)", SETTING | BOUND, "", 0 },
+	{ "in a type", "SELECT set_config($12::character varying, 'c.d', false)", SETTING | BOUND, "", 0 },
+	{ "one and a column", "SELECT set_config($1, $2, false), set_config(n, v, false) FROM t",
+	  SETTING | BOUND | LOST, "", 0 },
 	{ "an expression", "SELECT set_config('a.' || x, '', false)", SETTING | LOST, "", 0 },
+	{ "one of a parameter", "SELECT set_config($1 || x, '', false)", SETTING | BOUND | LOST, "", 0 },
+	{ "a part of a parameter", "SELECT set_config(($1::text[])[1], '', false)", SETTING | LOST, "", 0 },
+	{ "one behind a cast", "SELECT set_config('a.'::text || x, '', false)", SETTING | LOST, "", 0 },
+	{ "a column, for the transaction",
+	  "select set_config(el->>0, coalesce(el->>1, ')'), true) from json_array_elements($1::json) el", SETTING, "",
+	  0 },
+	{ "or perhaps not", "SELECT set_config(n, v, NOT TRUE), set_config(n, f(a, true), false) FROM t",
+	  SETTING | FUNCTION | LOST, "", 0 },
+	{ "of a name", "SELECT set_config(n, v, \"true\") FROM t", SETTING | LOST, "", 0 },
+	{ "one in another", "SELECT set_config(set_config(n, v, false), v, TRUE) FROM t", SETTING | LOST, "", 0 },
+	{ "one in a local one's value", "SELECT set_config(n, set_config(m, v, true), true) FROM t", SETTING | LOST, "",
+	  0 },
 	{ "an escape", "SELECT set_config(E'a\\x2eb', '', false)", SETTING | LOST, "", 0 },
 	{ "a column", "SELECT set_config(name, '', false) FROM pg_settings", SETTING | LOST, "", 0 },
 	{ "only named", "SELECT set_config FROM t", 0, "", 0 },
@@ -616,6 +629,20 @@ Test(scan, long_words_and_literals)
 			 NAME60 NAME60);
 		cr_expect_eq(scan_text(&s, 0, sql, strlen(sql)), (uint32_t)FUNCTION, "%s", sql);
 	}
+}
+
+Test(scan, only_so_many_names_fit)
+{
+	char sql[(SCAN_NAMES_MAX + 1) * sizeof("SET a.b00 = 1;")];
+	struct scan s;
+	size_t len = 0;
+
+	for (unsigned i = 0; i <= SCAN_NAMES_MAX; i++) {
+		len += (size_t)snprintf(sql + len, sizeof(sql) - len, "SET a.b%u = 1;", i);
+		cr_expect_eq(scan_text(&s, 0, sql, len), (uint32_t)(i < SCAN_NAMES_MAX ? SETTING : SETTING | LOST));
+	}
+	cr_expect_eq(s.name_count, SCAN_NAMES_MAX);
+	cr_expect_str_eq(s.names[9], "a.b9");
 }
 
 Test(scan, zero_bytes_are_characters)

@@ -5,6 +5,7 @@ import psycopg
 import pytest
 
 import rawwire
+from leftovers import extended
 from rawwire import bind, close, execute, one_statement, parse, query, sync
 from waiting import wait_until
 
@@ -64,6 +65,19 @@ def test_a_name_in_unicode_pins_only_if_it_may_be_any(weir, sql):
             other.query("SELECT 1")
             assert wire.value("SELECT coalesce(current_setting('app.tenant', true), '')") == ("7" if "tenant" in sql else "")
         assert {row["reasons"] for row in weir.console("SHOW PINS")} == UNICODE[sql]
+
+
+@pytest.mark.parametrize("sql, value", [("SELECT set_config(name, value, false) FROM (VALUES ('app.tenant', 'acme')) AS setting (name, value) "
+                                         "WHERE 'bob@example.com' = $1", "bob@example.com"),
+                                        ("SELECT set_config(key, value, false) FROM jsonb_each_text($1::jsonb)", '{"app.tenant":"acme"}')])
+def test_a_setting_of_a_name_that_the_sql_computes_pins(weir, sql, value):
+    """A bound value with a dot is not that name."""
+    weir.start(pool_size=2, max_overflow=0, pool_lifo=False)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.ask(extended(sql, value))
+        other.query("SELECT 1")
+        assert wire.value("SELECT current_setting('app.tenant')") == "acme"
+        assert {row["reasons"] for row in weir.console("SHOW PINS")} == {"session_set"}
 
 
 PREPARES = {                        # ways to prepare p and q by SQL

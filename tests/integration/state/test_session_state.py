@@ -151,6 +151,10 @@ MOVED = {
         ("b", "SELECT current_setting('statement_timeout'), current_setting('geqo')", [["0", "on"]]),
         ("a", "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), "
               "current_setting('extra_float_digits'), current_setting('geqo')", [["5s", "77ms", "0", "off"]])],
+    "SET of more than are noted": [
+        ("a", "; ".join(f"SET app.s{i} = '{i}'" for i in range(30)), None),
+        ("b", "SELECT coalesce(current_setting('app.s29', true), '')", one("")),
+        ("a", "SELECT current_setting('app.s0'), current_setting('app.s29')", [["0", "29"]])],
     "SET of a custom setting": [
         ("a", "SET app.user_id = '42'", None), ("b", USER_ID, one("")), ("a", USER_ID, one("42")),
         ("b", "SET app.user_id = 'b''s'", None), ("a", USER_ID, one("42")), ("b", USER_ID, one("b's")),
@@ -176,6 +180,12 @@ MOVED = {
         ("a", "SELECT set_config('app.user_id', '42', true)", one("42")), ("b", USER_ID, one("")),
         ("a", USER_ID, one("")), ("a", "BEGIN", None), ("a", "SELECT set_config('app.user_id', '42', true)", None),
         ("a", USER_ID, one("42")), ("a", "COMMIT", None), ("b", USER_ID, one("")), ("a", USER_ID, one(""))],
+    "set_config of rows, of the transaction alone (PostGraphile)": [
+        ("a", "begin", None),
+        ("a", Bound("select set_config(el->>0, el->>1, true) from json_array_elements($1::json) el",
+                    f'[["role","{ROLE}"],["app.user_id","42"],["jwt.claims.role","web"],["jwt.claims.exp","1700000000"]]'), None),
+        ("a", USER_ID, one("42")), ("a", WHO, one(ROLE)), ("a", "commit", None), ("b", USER_ID, one("")), ("b", WHO, one("web")),
+        ("a", USER_ID, one(""))],
     "set_config in a prepared statement": [
         ("a", Prepare("s", "SELECT set_config('app.user_id', $1, false)"), None), ("a", Run("s", "1"), one("1")),
         ("b", USER_ID, one("")), ("a", USER_ID, one("1")), ("a", Run("s", "2"), one("2")), ("b", USER_ID, one("")),
