@@ -154,7 +154,8 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 		f->others[f->other_count++] = (struct image_setting){ name, value, IMAGE_OTHER };
 		break;
 	case PROBE_ROLE:
-		if (strcmp(value, "none") != 0)
+		/* A login may begin as another role (ALTER ROLE ... SET role): who left that one has set none. */
+		if (strcmp(value, "none") != 0 || image_get(x->image, "role") != NULL)
 			f->others[f->other_count++] = (struct image_setting){ "role", value, IMAGE_OTHER };
 		break;
 	case PROBE_USER:

@@ -125,15 +125,6 @@ changes_reading(const struct known *k)
 	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && image_is_of_parsing(k->name));
 }
 
-static void
-note_no_role(struct exchange *x)
-{
-	if (image_get(x->startup, "role") == NULL)
-		add_effect(x, EFFECT_RESET, "role", NULL);
-	else
-		add_effect(x, EFFECT_SET, "role", "none");
-}
-
 static enum feature_step
 note(struct exchange *x, const struct known *k)
 {
@@ -150,8 +141,6 @@ note(struct exchange *x, const struct known *k)
 			state_note_encoding(x, k->value);
 		if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */
 			srv->loan.suspected |= SCAN_SEED;
-		else if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0)
-			note_no_role(x);
 		else if (!is_reported(x, k->name))
 			add_effect(x, EFFECT_SET, k->name, k->value);
 		return STEP_FORWARD;
@@ -161,7 +150,7 @@ note(struct exchange *x, const struct known *k)
 		return STEP_FORWARD;
 	case KNOWN_RESET_USER:
 		add_effect(x, EFFECT_RESET, "session_authorization", NULL);
-		note_no_role(x);
+		add_effect(x, image_get(x->startup, "role") == NULL ? EFFECT_RESET : EFFECT_SET, "role", "none");
 		return STEP_FORWARD;
 	case KNOWN_RESET_ALL:
 		add_effect(x, EFFECT_RESET_ALL, NULL, NULL);

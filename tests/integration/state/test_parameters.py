@@ -380,6 +380,26 @@ def test_reset_all_leaves_the_role_that_was_set_last(weir):
         assert wire.value("SHOW role") == "none" and wire.value("SHOW work_mem") == "5MB"
 
 
+@pytest.mark.parametrize("sql", ["SET ROLE NONE", "SELECT set_config('role', 'none', false)"])
+def test_a_login_that_begins_as_another_role_may_leave_that(weir, postgres, sql):
+    """ALTER ROLE login SET role = owner, as with logins that Vault rotates: NONE is another role than its default."""
+    postgres.query("CREATE ROLE own_login LOGIN; CREATE ROLE own_role; GRANT own_role TO own_login; "
+                   "ALTER ROLE own_login SET role = 'own_role'", dbname="postgres")
+    try:
+        weir.users["own_login"] = "x"
+        weir.start(pool_size=1, max_overflow=0)
+        with weir.raw("own_login") as wire, weir.raw("own_login") as other:
+            wire.query(sql)
+            for asked in ("SELECT 1", "DO $$ BEGIN PERFORM 1; END $$", "SELECT 1"):
+                wire.query(asked)
+                assert other.value("SELECT current_user") == "own_role"
+                assert wire.value("SELECT current_user") == "own_login"
+            wire.query("RESET ROLE")
+            assert wire.value("SELECT current_user") == "own_role"
+    finally:
+        postgres.query("DROP ROLE own_login; DROP ROLE own_role", dbname="postgres")
+
+
 @pytest.mark.parametrize("sql", ["DISCARD ALL", "RESET TimeZone"])
 def test_what_a_named_portal_resets_has_its_startup_value(weir, sql):
     weir.start(pool_size=2)
