@@ -19,6 +19,7 @@ ddl_is_over(struct exchange *x, bool is_done)
 	else if (loan->ddl == DDL_CHANGES_PLANS)
 		statement_home_renew(x->pool->home);
 	loan->ddl = DDL_NONE;
+	loan->local_context = 0;
 	loan->has_local_settings =
 	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
 }

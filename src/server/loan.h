@@ -177,6 +177,9 @@ struct loan {
 	/* The server has no plans of others' any more. Set by compiled.c, cleared by loan_begin(). */
 	bool has_own_plans;
 	uint8_t local; /* enum loan_local */
+	/* The context that statements are shared under if has_local_settings is for a SET LOCAL search_path alone; else
+	 * 0. */
+	uint32_t local_context;
 	uint8_t behind; /* enum loan_behind */
 	bool next_row_is_true; /* see server_ops.no_such_pid; set and cleared by server_replies.c */
 	/* A request of pgweir's own was, since a cancel was sent for it. Set by on_error(), cleared by

@@ -249,10 +249,12 @@ known_set(struct known_reader *r, struct known *k)
 		k->is_local = true;
 	if (k->is_local || skip_syntax(r, "transaction") || skip_syntax(r, "constraints")) {
 		ahead = *r;
-		/* Whatever the value is; "" stands for any setting, where the syntax is a special one. */
-		if (k->is_local &&
-		    (!take_setting_name(&ahead, k->name) ||
-		     (!known_is_char(&ahead, '=') && !known_is_word(&ahead, "to") && strcmp(k->name, "role") != 0)))
+		/* Whatever the value is, but for a search_path; "" is any setting, where the syntax is a special one.
+		 */
+		if (k->is_local && (!take_setting_name(&ahead, k->name) ||
+				    (!known_skip_char(&ahead, '=') && !known_skip_word(&ahead, "to") &&
+				     strcmp(k->name, "role") != 0) ||
+				    (strcmp(k->name, "search_path") == 0 && take_values(&ahead, k) == KNOWN_NOT)))
 			k->name[0] = '\0';
 		known_skip_to(r, "");
 		return KNOWN_LOCAL;

@@ -24,7 +24,8 @@ state_has_uncommitted_effects(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
-	return x->srv != NULL && (x->srv->loan.has_local_settings || (x->srv->loan.suspected & SCAN_SETTING) != 0 ||
+	return x->srv != NULL && ((x->srv->loan.has_local_settings && x->srv->loan.local_context == 0) ||
+				  (x->srv->loan.suspected & SCAN_SETTING) != 0 ||
 				  (s != NULL && (s->effect_count > 0 || (s->parts & STATE_SETTINGS) != 0)));
 }
 
@@ -32,6 +33,21 @@ bool
 state_reads_as_image(const struct exchange *x)
 {
 	return !state_has_uncommitted_effects(x) && (x->srv == NULL || !x->srv->loan.has_run_code);
+}
+
+/* PostgreSQL looks up the tables anew, but refuses a statement if they have other columns than another tenant's. */
+static uint32_t
+context_of_path(struct exchange *x, const char *path)
+{
+	struct client_session *s = state_own(x);
+	struct image *img = image_ref(x->image);
+
+	if (s == NULL || image_update(&img, "search_path", path, IMAGE_OTHER) < 0) {
+		image_unref(img);
+		return IMAGE_CONTEXT_NONE;
+	}
+	image_move(&s->local, img);
+	return image_context(img);
 }
 
 void
@@ -44,7 +60,13 @@ state_note_local_name(struct exchange *x, const char *name, const char *value)
 		l->risk |= WASH_LATE;
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_note_encoding(x, value);
-	l->has_local_settings = l->has_local_settings || name[0] == '\0' || image_is_of_parsing(name);
+	if (name[0] == '\0' || image_is_of_parsing(name)) {
+		l->has_local_settings = true;
+		l->local_context = 0;
+	} else if (strcasecmp(name, "search_path") == 0 && (!l->has_local_settings || l->local_context != 0)) {
+		l->has_local_settings = true;
+		l->local_context = context_of_path(x, value);
+	}
 	if (l->local < local)
 		l->local = (uint8_t)local;
 	if (l->local == LOCAL_CONTEXT)
@@ -73,13 +95,17 @@ state_note_local(struct exchange *x, struct request *m)
 bool
 state_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context)
 {
+	const struct server *srv = x->srv;
+	uint32_t local = srv == NULL ? 0 : srv->loan.local_context;
+
 	*context = 0;
 	/* EXECUTE and FETCH: which columns they have is decided when they are parsed. */
 	if (state_has_uncommitted_effects(x) || (v->flags & SCAN_EXECUTE) != 0 || v->first == WORD_FETCH ||
-	    (x->srv != NULL && x->srv->loan.has_run_code && (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0))
+	    (srv != NULL && srv->loan.has_run_code && (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0) ||
+	    (local != 0 && (srv->tx != 'T' || srv->loan.has_savepoint))) /* it may not be in force */
 		return false;
-	if ((v->hints & VERDICT_LITERALS) == 0 && !image_plans_otherwise(x->image))
+	if ((v->hints & VERDICT_LITERALS) == 0 && local == 0 && !image_plans_otherwise(x->image))
 		return true;
-	*context = image_context(x->image);
+	*context = local != 0 ? local : image_context(x->image);
 	return *context != IMAGE_CONTEXT_NONE && (v->hints & VERDICT_MOMENT) == 0;
 }

@@ -132,6 +132,7 @@ note(struct exchange *x, const struct known *k)
 
 	if (changes_reading(k)) {
 		srv->loan.has_local_settings = true;
+		srv->loan.local_context = 0;
 		state_leaves_context(x);
 		keep_before(x); /* a RESET may follow that is rolled back with it */
 	}

@@ -57,6 +57,7 @@ struct client_session {
 	unsigned effect_count;
 	char **names; /* of custom settings: to be asked for by name; owned */
 	unsigned name_count;
+	struct image *local; /* its own with the search_path of its last SET LOCAL: keeps that context; a reference */
 	struct image *before; /* the client's image before the first change that was seen; a reference of its own */
 	/* SQL that comes in pieces */
 	struct scan *scan; /* owned; NULL: there is none */

@@ -488,6 +488,24 @@ def test_clients_of_one_schema_share(weir, postgres):
     assert [row["held"] for row in weir.console("SHOW PREPARED") if row["query"] == "SELECT v FROM t"] == [2]
 
 
+@pytest.mark.weir_only
+def test_tenants_by_set_local_share_with_their_own(weir, postgres):
+    """Tenants are migrated one after the other: tables differ by a column. What ROLLBACK TO has undone is nobody's tenant."""
+    postgres.query(SCHEMAS)
+    weir.start(pool_size=1, max_overflow=0)
+    with weir.raw() as first, weir.raw() as one, weir.raw() as two, weir.raw() as three:
+        undone = ("SAVEPOINT s", "SET LOCAL search_path = shared_b", "ROLLBACK TO s")
+        for wire, path, more in ((first, "shared_a", undone), (one, "shared_a", ()), (two, "shared_b", ()), (three, "shared_a", ())):
+            for is_new in (True, False):
+                for sql in ("BEGIN", f"SET LOCAL search_path = {path}", *more):
+                    wire.query(sql)
+                if is_new:
+                    assert not errors(wire.ask(parse("s", "SELECT * FROM t") + describe("S", "s") + sync()))
+                assert run(wire) == [["1", "A"] if path == "shared_a" else ["1", "2", "B"]]
+                wire.query("COMMIT")
+        assert sorted(row["held"] for row in weir.console("SHOW PREPARED") if row["query"] == "SELECT * FROM t") == [1, 2]
+
+
 def column_names(replies):
     """Of the (only) RowDescription with one column."""
     body, = [reply.body for reply in replies if reply.type == "T"]
