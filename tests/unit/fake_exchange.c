@@ -264,6 +264,8 @@ open_server(void)
 	memset(&fake->srv, 0, sizeof(fake->srv));
 	fake->srv.stream.fd = -1;
 	fake->srv.env = &fake->server_env;
+	fake->srv.target = &fake->target;
+	fake->target.upstream = &fake->upstream;
 	fake->srv.tx = 'I';
 	fake->srv.is_synced = true;
 	fake->srv.borrower = &fake->x;

@@ -16,6 +16,8 @@ struct fake_exchange {
 	struct exchange_ops ops;
 	struct server srv;
 	struct server_env server_env;
+	struct server_target target;
+	struct upstream upstream;
 	struct pool pool;
 	struct pool_database database;
 	struct database_code code;

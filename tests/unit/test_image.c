@@ -275,8 +275,8 @@ put_changes(struct buf *b, const struct image *from, const struct image *to, con
 
 Test(image, settings_that_are_refused_end_the_session)
 {
-	struct image_store *store = image_store_new(1, NULL);
-	struct image *from = image_empty(store), *to = image_with(from, "role", "r", IMAGE_OTHER);
+	struct image_store *images = image_store_new(1, NULL);
+	struct image *from = image_empty(images), *to = image_with(from, "role", "r", IMAGE_OTHER);
 	struct buf b = { 0 };
 
 	cr_expect_eq(image_put_changes(&b, from, to, NULL, false, true), 1);
@@ -284,7 +284,7 @@ Test(image, settings_that_are_refused_end_the_session)
 	buf_fini(&b);
 	image_unref(from);
 	image_unref(to);
-	image_store_free(store);
+	image_store_free(images);
 }
 
 Test(image, timers_that_go_on_without_their_client)
@@ -301,10 +301,10 @@ Test(image, timers_that_go_on_without_their_client)
 		{ "idle_in_transaction_session_timeout", "1", false },
 		{ "work_mem", "1", false },
 	};
-	struct image_store *store = image_store_new(1, NULL);
+	struct image_store *images = image_store_new(1, NULL);
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct image *none = image_empty(store),
+		struct image *none = image_empty(images),
 			     *img = image_with(none, rows[i].name, rows[i].value, IMAGE_OTHER);
 		struct image *without = image_without_timers(img);
 
@@ -314,7 +314,7 @@ Test(image, timers_that_go_on_without_their_client)
 		image_unref(img);
 		image_unref(none);
 	}
-	image_store_free(store);
+	image_store_free(images);
 }
 
 Test(image, encodings_that_sql_is_read_in)
@@ -323,8 +323,8 @@ Test(image, encodings_that_sql_is_read_in)
 					    "WIN866", "win_874", "KOI8R",     "EUC_JP", "EUC_JIS_2004", "Unicode" };
 	static const char *const unread[] = { "SJIS",  "Shift-Jis-2004", "BIG5",	  "GBK", "UHC",
 					      "JOHAB", "GB18030",	 "MULE_INTERNAL", "",	 "?" };
-	struct image_store *store = image_store_new(1, NULL);
-	struct image *none = image_empty(store), *img = image_with(none, "client_encoding", "SJIS", IMAGE_REPORTED);
+	struct image_store *images = image_store_new(1, NULL);
+	struct image *none = image_empty(images), *img = image_with(none, "client_encoding", "SJIS", IMAGE_REPORTED);
 
 	for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++)
 		cr_expect(image_encoding_is_read(read[i]), "%s", read[i]);
@@ -333,7 +333,7 @@ Test(image, encodings_that_sql_is_read_in)
 	cr_expect_eq(image_leaves(img), (unsigned)IMAGE_LEAVES_ANYTHING);
 	image_unref(img);
 	image_unref(none);
-	image_store_free(store);
+	image_store_free(images);
 }
 
 /* Each triple as "SQL|value|value", a newline behind it; then the Sync. */

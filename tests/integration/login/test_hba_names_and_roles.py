@@ -146,17 +146,18 @@ def test_the_login_s_own_time_comes_first(weir, names):
 def test_clients_that_leave_and_a_reload_while_names_are_looked_up(weir, names):
     """More of them than a channel of c-ares' may forget."""
     begin(weir, "host all all web1.example.com trust\n", names)
+    stays_at = "127.77.1.10"
+    names.know({reverse(HERE): None, reverse(stays_at): None})
     for _ in range(70):
         with Wire(weir.address, source=HERE) as wire:
             wire.send(startup("web", "app"))
             wait_until(lambda: names.asked > 0)
-    before = names.asked
-    stays = weir.in_background(from_here, weir)
-    wait_until(lambda: names.asked > before)
+    stays = weir.in_background(from_here, weir, stays_at)
+    wait_until(lambda: any(name == reverse(stays_at) for name, _ in names.questions))
     write_rules(weir, "host all all all reject\n")
     weir.signal(signal.SIGHUP)
     wait_until(lambda: weir.metric("pgweir_config_reloads_total") > 0)
-    names.know({reverse(HERE): "web1.example.com", "web1.example.com": [HERE]})
+    names.know({reverse(stays_at): "web1.example.com", "web1.example.com": [stays_at]})
     assert stays.result() == "web", "the rules that its login began with decide"
     assert refused_here(weir)[1].startswith("pg_hba.conf rejects connection")
     weir.in_background(refused_here, weir)

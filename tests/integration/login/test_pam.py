@@ -20,7 +20,8 @@ pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport,
               pytest.mark.skipif(os.getuid() != 0 or not Path("/etc/pam.d").is_dir(), reason="needs root, and PAM"),
               pytest.mark.skipif(not is_built_with("libpam"), reason="built without libpam")]
 
-USER, PASSWORD = "pgweirpam", "of this machine"
+# Each runner of tests has a user of its own.
+USER, PASSWORD = "pgweirpam" + os.environ.get("PYTEST_XDIST_WORKER", ""), "of this machine"
 # It reads the password that PAM has got, without a newline, and a byte 0 behind it.
 SCRIPT = """#!/bin/sh
 said=$(tr -d '\\000')
@@ -36,11 +37,13 @@ def system_user(postgres, sanitized):
     if sanitized:
         pytest.skip("AddressSanitizer has no crypt() for libraries that are loaded later, as pam_unix's")
     hashed = subprocess.run(["openssl", "passwd", "-6", PASSWORD], check=True, capture_output=True, text=True).stdout.strip()
-    subprocess.run(["useradd", "--no-create-home", "--shell", "/bin/sh", "--password", hashed, USER], check=True)
+    # One at a time: useradd gives up where another one runs.
+    subprocess.run(["flock", "/etc/pam.d", "useradd", "--no-create-home", "--shell", "/bin/sh", "--password", hashed, USER],
+                   check=True)
     postgres.query(f"CREATE ROLE {USER} LOGIN")
     yield USER
     postgres.query(f"DROP ROLE {USER}")
-    subprocess.run(["userdel", USER], check=True, capture_output=True)
+    subprocess.run(["flock", "/etc/pam.d", "userdel", USER], check=True, capture_output=True)
 
 
 @pytest.fixture
