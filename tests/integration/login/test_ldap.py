@@ -325,6 +325,7 @@ def calls(weir, state):
 SCRAM = "host all plainuser 127.0.0.1/32 scram-sha-256\n"
 
 
+@pytest.mark.alone
 def test_a_dead_server_costs_its_clients_an_error_and_nobody_else_anything(weir, own_directory):
     start(weir, by_reader(own_directory), SCRAM, external_timeout="5s", max_client_connections=1000)
     before = login_seconds(weir, 30)
