@@ -255,8 +255,7 @@ read_option(struct asked *asked, int option)
 		return -1;
 	case 'R':
 		fputs("pgweir: -R is not supported: PgBouncer has dropped it, too. RESTART in the console starts the "
-		      "next "
-		      "process, to which the clients move.\n",
+		      "next process, to which the clients move.\n",
 		      stderr);
 		return 2;
 	case OPT_BOUNCER:

@@ -201,13 +201,6 @@ next_host(const char **list, size_t *len)
 	return *len > 0 ? host : NULL;
 }
 
-static bool
-is_near(const char *host, size_t len)
-{
-	return (len == 9 && memcmp(host, "localhost", len) == 0) || (len > 4 && memcmp(host, "127.", 4) == 0) ||
-	       (len == 3 && memcmp(host, "::1", len) == 0) || (len == 5 && memcmp(host, "[::1]", len) == 0);
-}
-
 bool
 ldap_is_open(const struct ldap_settings *s)
 {
@@ -217,7 +210,7 @@ ldap_is_open(const struct ldap_settings *s)
 	if (s->starts_tls || is_ldaps(s))
 		return false;
 	while (at != NULL && (host = next_host(&at, &len)) != NULL)
-		if (!is_near(host, len))
+		if (!text_is_loopback(host, len) && (len != 5 || memcmp(host, "[::1]", len) != 0))
 			return true;
 	return at == NULL;
 }

@@ -46,6 +46,14 @@ text_is_one_of(const char *word, const char *words)
 	return false;
 }
 
+/* Returns true if this is the name of this machine for itself, or begins as such an address does. */
+static inline bool
+text_is_loopback(const char *host, size_t len)
+{
+	return (len == 9 && memcmp(host, "localhost", len) == 0) || (len >= 4 && memcmp(host, "127.", 4) == 0) ||
+	       (len == 3 && memcmp(host, "::1", len) == 0);
+}
+
 /* Returns true if no byte has its high bit set. */
 static inline bool
 text_is_ascii(const char *text, size_t len)

@@ -62,6 +62,12 @@ config_override(struct config *config, const char *section, const char *name, co
 	return key_store(key, key_base(key, config), value, "/", why);
 }
 
+unsigned
+config_line_of(const struct config *config, const char *section, const char *name)
+{
+	return config->origins->lines[config_key_row(config_key_find(section, name))];
+}
+
 struct config *
 config_ref(struct config *config)
 {

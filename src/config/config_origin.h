@@ -28,6 +28,9 @@ struct config_origin {
 	struct scope_origin *databases, *tenants, *users; /* beside the scopes of config */
 };
 
+/* Returns where the value of a setting that there is comes from: its line, or a LINE_... */
+unsigned config_line_of(const struct config *config, const char *section, const char *name);
+
 /* A [database NAME], [tenant NAME] or [user NAME] section. Zeroed: before the first one. */
 struct config_section {
 	const char *word; /* what it begins with: "database" */

@@ -25,12 +25,6 @@ struct check {
 	const struct problem_sink *sink;
 };
 
-static unsigned
-line_of(const struct check *check, const char *section, const char *name)
-{
-	return check->config->origins->lines[config_key_row(config_key_find(section, name))];
-}
-
 static bool
 is_bad(const struct check *check, const char *section, const char *name)
 {
@@ -42,7 +36,7 @@ static void
 check_not_yet(const struct check *check)
 {
 	if (check->config->http_user_histograms)
-		problem_error(check->sink, line_of(check, "http", "user_histograms"),
+		problem_error(check->sink, config_line_of(check->config, "http", "user_histograms"),
 			      "user_histograms = on is not available in this version");
 }
 
@@ -55,7 +49,7 @@ check_users_file(const struct check *check)
 			 (config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5);
 	bool is_query = config_has_auth_query(config);
 	const char *path = config->users_file;
-	unsigned line = line_of(check, "auth", "users_file");
+	unsigned line = config_line_of(check->config, "auth", "users_file");
 	struct stat st;
 	int error = 0;
 
@@ -82,7 +76,7 @@ check_users_file(const struct check *check)
 static void
 check_made_file(const struct check *check, const char *section, const char *name, const char *path)
 {
-	unsigned line = line_of(check, section, name);
+	unsigned line = config_line_of(check->config, section, name);
 	bool is_runtime = strncmp(path, "/run/", 5) == 0; /* systemd may make that folder when it starts us */
 	char *folder = xstrdup(path), *slash = strrchr(folder, '/');
 	struct stat st;
@@ -115,20 +109,22 @@ check_tls(const struct check *check)
 		return;
 	key_put(mode, config, &word);
 	if (config->tls_mode >= TLS_REQUIRE && !has_certificate)
-		problem_error(check->sink, line_of(check, "tls_client", "mode"),
+		problem_error(check->sink, config_line_of(check->config, "tls_client", "mode"),
 			      "mode = %s needs certificate_file and key_file in [tls_client]", value_put_end(&word));
 	if (config->tls_mode >= TLS_VERIFY_CA && *config->tls_ca_file == '\0')
 		problem_error(
-		    check->sink, line_of(check, "tls_client", "mode"),
+		    check->sink, config_line_of(check->config, "tls_client", "mode"),
 		    "mode = %s needs ca_file in [tls_client]: the authorities that sign the clients' certificates",
 		    value_put_end(&word));
 	buf_fini(&word);
 	if (has_certificate != (*config->tls_key_file != '\0'))
-		problem_error(check->sink,
-			      line_of(check, "tls_client", has_certificate ? "certificate_file" : "key_file"),
-			      "certificate_file and key_file must be set together");
+		problem_error(
+		    check->sink,
+		    config_line_of(check->config, "tls_client", has_certificate ? "certificate_file" : "key_file"),
+		    "certificate_file and key_file must be set together");
 	if (*config->tls_crl_file != '\0' && *config->tls_ca_file == '\0')
-		problem_error(check->sink, line_of(check, "tls_client", "crl_file"), "crl_file needs ca_file");
+		problem_error(check->sink, config_line_of(check->config, "tls_client", "crl_file"),
+			      "crl_file needs ca_file");
 }
 
 /* Checks the settings that a method needs. setup/rules.c checks what is in the files that they name. */
@@ -139,11 +135,11 @@ check_method(const struct check *check)
 	bool has_tls = config->tls_mode != TLS_OFF && *config->tls_certificate_file && *config->tls_ca_file;
 
 	if (config->auth_method == AUTH_HBA && !*config->hba_file && !is_bad(check, "auth", "hba_file"))
-		problem_error(check->sink, line_of(check, "auth", "method"),
+		problem_error(check->sink, config_line_of(check->config, "auth", "method"),
 			      "method = hba needs hba_file, a file of rules as in PostgreSQL's pg_hba.conf");
 	if (config->auth_method == AUTH_CERT && !has_tls && !is_bad(check, "tls_client", "certificate_file") &&
 	    !is_bad(check, "tls_client", "ca_file"))
-		problem_error(check->sink, line_of(check, "auth", "method"),
+		problem_error(check->sink, config_line_of(check->config, "auth", "method"),
 			      "method = cert needs TLS: set certificate_file, key_file and ca_file in [tls_client]");
 }
 
@@ -169,7 +165,7 @@ check_run_as(const struct check *check)
 	const char *name = check->config->run_as;
 
 	if (*name != '\0' && getpwnam(name) == NULL)
-		problem_error(check->sink, line_of(check, "pgweir", "run_as"),
+		problem_error(check->sink, config_line_of(check->config, "pgweir", "run_as"),
 			      "run_as = %.64s: there is no such system user", name);
 }
 
@@ -181,10 +177,10 @@ check_unix_sockets(const struct check *check)
 	unsigned long n = strtoul(mode, &end, 8);
 
 	if (*mode == '\0' || *end != '\0' || n > 0777)
-		problem_error(check->sink, line_of(check, "pgweir", "unix_socket_mode"),
+		problem_error(check->sink, config_line_of(check->config, "pgweir", "unix_socket_mode"),
 			      "unix_socket_mode = %.64s: permissions are octal digits, for example 0770", mode);
 	if (*group != '\0' && getgrnam(group) == NULL)
-		problem_error(check->sink, line_of(check, "pgweir", "unix_socket_group"),
+		problem_error(check->sink, config_line_of(check->config, "pgweir", "unix_socket_group"),
 			      "unix_socket_group = %.64s: there is no such group", group);
 }
 
@@ -206,11 +202,11 @@ check_listens(const struct check *check)
 					    : "with method = trust in [auth] anyone who reaches this address is let "
 					      "in; listen on loopback or a Unix socket, or set another method");
 		if (config->http_enabled && strcmp(listen->host, http->host) == 0 && listen->port == http->port)
-			problem_error(check->sink, line_of(check, "http", "listen"),
+			problem_error(check->sink, config_line_of(check->config, "http", "listen"),
 				      "listen = %s: [pgweir] already listens on this address", http->text);
 	}
 	if (config->http_enabled && !listen_is_local(http))
-		problem_warning(check->sink, line_of(check, "http", "listen"),
+		problem_warning(check->sink, config_line_of(check->config, "http", "listen"),
 				"listen = %s: the metrics, with the names of databases and users, are open to whoever "
 				"reaches this address%s",
 				http->text,
@@ -247,7 +243,7 @@ check_scopes(const struct check *check, const char *name,
 	struct scope_settings settings;
 	size_t bit;
 
-	warn(check, &config->defaults, line_of(check, config_scope_key_find(name, &bit)->section, name));
+	warn(check, &config->defaults, config_line_of(check->config, config_scope_key_find(name, &bit)->section, name));
 	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
 		config_effective(config, s.scope, NULL, &settings);
 		if (s.scope->set & UINT64_C(1) << bit)
@@ -285,7 +281,7 @@ static void
 check_auth_query(const struct check *check)
 {
 	const struct config *config = check->config;
-	unsigned line_of_all = line_of(check, "auth", "auth_query");
+	unsigned line_of_all = config_line_of(check->config, "auth", "auth_query");
 	struct scope_settings settings;
 	size_t bit, user_bit;
 
@@ -318,7 +314,7 @@ warn_above(const struct check *check, const char *name, uint32_t value)
 	uint32_t clients = check->config->max_client_connections;
 
 	if (value > clients && clients > 0)
-		problem_warning(check->sink, line_of(check, "limits", name),
+		problem_warning(check->sink, config_line_of(check->config, "limits", name),
 				"%s = %u is never reached: max_client_connections = %u is below it", name, value,
 				clients);
 }
@@ -334,12 +330,12 @@ check_caps(const struct check *check)
 	warn_above(check, "max_user_client_connections", all->max_user_client_connections);
 	warn_above(check, "max_address_client_connections", config->max_address_client_connections);
 	if (servers > 0 && all->pool_size + all->max_overflow > servers)
-		problem_warning(check->sink, line_of(check, "pgweir", "max_server_connections"),
+		problem_warning(check->sink, config_line_of(check->config, "pgweir", "max_server_connections"),
 				"max_server_connections = %u is below pool_size + max_overflow = %u: no pool can grow "
 				"to its size",
 				servers, all->pool_size + all->max_overflow);
 	if (config->login_failure_delay_us > config->login_failure_delay_max_us)
-		problem_warning(check->sink, line_of(check, "limits", "login_failure_delay_max"),
+		problem_warning(check->sink, config_line_of(check->config, "limits", "login_failure_delay_max"),
 				"login_failure_delay_max is below login_failure_delay: the maximum applies");
 }
 
@@ -353,7 +349,7 @@ warn_timeout_order(const struct check *check, const struct scope_settings *s, un
 static void
 warn_no_effect(const struct check *check, const char *section, const char *name, bool has_effect, const char *because)
 {
-	unsigned line = line_of(check, section, name);
+	unsigned line = config_line_of(check->config, section, name);
 
 	if (!has_effect && line != LINE_DEFAULT)
 		problem_warning(check->sink, line, "%s has no effect %s", name, because);
@@ -384,7 +380,7 @@ check_tenants(const struct check *check)
 {
 	static const char *const places[] = { "user", "options", "sni", NULL };
 	const struct config *config = check->config;
-	unsigned line = line_of(check, "pgweir", "tenants"), ignored;
+	unsigned line = config_line_of(check->config, "pgweir", "tenants"), ignored;
 	bool is_on = config_names_tenants(config, NULL);
 	struct fail why;
 
@@ -415,7 +411,7 @@ check_tenants(const struct check *check)
 static void
 check_proxies(const struct check *check)
 {
-	unsigned line = line_of(check, "pgweir", "proxy_protocol");
+	unsigned line = config_line_of(check->config, "pgweir", "proxy_protocol");
 	struct network n;
 
 	for (char **name = check->config->proxy_protocol; name != NULL && *name != NULL; name++) {
@@ -441,7 +437,7 @@ check_exempt_addresses(const struct check *check)
 
 	for (char **name = check->config->exempt_addresses; name != NULL && *name != NULL; name++)
 		if (!network_parse(*name, &n))
-			problem_error(check->sink, line_of(check, "limits", "exempt_addresses"),
+			problem_error(check->sink, config_line_of(check->config, "limits", "exempt_addresses"),
 				      "exempt_addresses = %s: must be a list of networks, such as 10.0.0.0/8 or "
 				      "2001:db8::/32",
 				      *name);
@@ -450,7 +446,7 @@ check_exempt_addresses(const struct check *check)
 static void
 check_peers(const struct check *check)
 {
-	unsigned line = line_of(check, "pgweir", "peers");
+	unsigned line = config_line_of(check->config, "pgweir", "peers");
 	const char *at = check->config->peers;
 	struct config_peer peer, first;
 	struct fail why;
@@ -469,12 +465,6 @@ check_peers(const struct check *check)
 /* --- an upstream that is this very process --- */
 
 static bool
-is_loopback_name(const char *host)
-{
-	return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
-}
-
-static bool
 is_same_place(const struct config_listen *listen, const struct upstream_host *host)
 {
 	char path[sizeof(host->host) + 32];
@@ -486,8 +476,8 @@ is_same_place(const struct config_listen *listen, const struct upstream_host *ho
 	if (listen->is_unix || listen->port != host->port)
 		return false;
 	return strcmp(listen->host, host->host) == 0 ||
-	       (is_loopback_name(host->host) &&
-		(is_loopback_name(listen->host) || strcmp(listen->host, "0.0.0.0") == 0 ||
+	       (text_is_loopback(host->host, strlen(host->host)) &&
+		(text_is_loopback(listen->host, strlen(listen->host)) || strcmp(listen->host, "0.0.0.0") == 0 ||
 		 strcmp(listen->host, "::") == 0));
 }
 

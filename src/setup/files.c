@@ -5,7 +5,6 @@
 #include "setup/setup.h"
 
 #include "bouncer/bouncer_ways.h"
-#include "config/config_keys.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
 #include "bouncer/bouncer.h"
@@ -91,7 +90,7 @@ static void
 warn_of_strangers(const struct config *config, const char *key, char *const *names, const struct users *users,
 		  const struct problem_sink *sink)
 {
-	unsigned line = config->origins->lines[config_key_row(config_key_find("auth", key))];
+	unsigned line = config_line_of(config, "auth", key);
 
 	for (; *names != NULL; names++)
 		warn_of_stranger(sink, users, line, key, *names);
@@ -162,7 +161,7 @@ line_of_file(const struct config *config, const char *text)
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		if (files[i].path[0] != '\0' && strstr(text, files[i].path) != NULL)
-			return config->origins->lines[config_key_row(config_key_find("tls_client", files[i].key))];
+			return config_line_of(config, "tls_client", files[i].key);
 	return 0;
 }
 

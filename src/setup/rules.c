@@ -8,7 +8,6 @@
 #include "base/text.h"
 #include "bouncer/bouncer.h"
 #include "bouncer/bouncer_ways.h"
-#include "config/config_keys.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
 
@@ -75,21 +74,27 @@ check_needs(struct rules *r)
 	hba_each_map(r->hba, check_map, r);
 }
 
+/* The sink for what a setting is to blame for. */
+static struct problem_sink
+sink_of_setting(const struct rules *r)
+{
+	return (struct problem_sink){ .problems = r->problems,
+				      .file = r->config->path,
+				      .source = r->config->origins->source,
+				      .words = bouncer_problem_words(r->config) };
+}
+
 /* Reports what is wrong with the setting that the rules were made of; line 2 says the same once more. */
 static void
 on_setting_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
 {
 	const struct rules *r = arg;
-	bool is_ldap = r->config->auth_method == AUTH_LDAP;
-	const char *key = is_ldap ? "ldap_options" : "pam_service";
-	const struct problem_sink sink = { .problems = r->problems,
-					   .file = path,
-					   .source = r->config->origins->source,
-					   .words = bouncer_problem_words(r->config) };
+	const char *key = r->config->auth_method == AUTH_LDAP ? "ldap_options" : "pam_service";
+	const struct problem_sink sink = sink_of_setting(r);
 
+	(void)path; /* the configuration's own */
 	if (line == 1)
-		problem_note(&sink, is_error, r->config->origins->lines[config_key_row(config_key_find("auth", key))],
-			     "%s: %s", key, text);
+		problem_note(&sink, is_error, config_line_of(r->config, "auth", key), "%s: %s", key, text);
 }
 
 /* Clients send their passwords in clear text, which is for TLS. */
@@ -97,16 +102,13 @@ static void
 warn_of_cleartext(const struct rules *r)
 {
 	const struct config *c = r->config;
-	const struct problem_sink sink = { .problems = r->problems,
-					   .file = c->path,
-					   .source = c->origins->source,
-					   .words = bouncer_problem_words(c) };
+	const struct problem_sink sink = sink_of_setting(r);
 	bool is_local = true;
 
 	for (size_t i = 0; i < c->listen_count; i++)
 		is_local = is_local && listen_is_local(&c->listens[i]);
 	if (!is_local && c->tls_mode < TLS_REQUIRE)
-		problem_warning(&sink, c->origins->lines[config_key_row(config_key_find("auth", "method"))],
+		problem_warning(&sink, config_line_of(c, "auth", "method"),
 				"clients send their passwords in clear text: those without TLS that are not on this "
 				"machine %s; set mode = require in [tls_client]",
 				bouncer_does(c, BOUNCER_TAKES_CLEARTEXT) ? "can be overheard" : "are refused");
@@ -137,7 +139,7 @@ setup_load_rules(const struct config *config, struct hba **hba, struct ident **i
 
 	*hba = NULL;
 	*ident = NULL;
-	if (config->auth_method == AUTH_LDAP || config->auth_method == AUTH_PAM) {
+	if (config_is_external(config->auth_method)) {
 		*hba = make_rules(&r);
 		warn_of_cleartext(&r);
 	}

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import rawwire
 from rawwire import Wire, password_message, startup
-from test_ldap import ask_for_password, calls, login_seconds
-from test_login import auth_codes
+from test_ldap import ask_for_password, calls, login_seconds, refused, who
 from test_secrets import SECRET, memory
 from test_secrets import start as start_readable
 from waiting import wait_until
@@ -84,21 +82,8 @@ def start(weir, service_name, run=None, **settings):
     (run or weir.start)(method="hba", hba_file=hba, **settings)
 
 
-def refused(weir, user, password):
-    wire = weir.keep(Wire(weir.address))
-    with pytest.raises(rawwire.LoginRefused) as caught:
-        wire.login(user, "app", password)
-    return caught.value.sqlstate, caught.value.reply.error["M"]
-
-
 def wrong(user):
     return "28000", f'PAM authentication failed for user "{user}"'
-
-
-def who(weir, user, password):
-    with weir.wire().login(user, "app", password) as wire:
-        assert auth_codes(wire) == [3, 0]
-        return wire.value("SELECT current_user")
 
 
 def test_a_user_of_this_machine(weir, service, system_user):

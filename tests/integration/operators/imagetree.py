@@ -278,6 +278,17 @@ class Container:
             pytest.fail(f"the container can't be made:\n{self.process.log()}")
         return self.process
 
+    def wait_answering(self, port):
+        """Until a probe by tcpSocket succeeds."""
+        def answers():
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return True
+            if self.process.starter.poll() is not None:
+                pytest.fail(self.process.log())
+            return False
+        wait_until(answers, what="the probe")
+
     def run(self, *command, timeout=30, environment=None):
         """kubectl exec: a command beside process 1, with the same user, files and processes. Returns it when it has ended."""
         return subprocess.run([*self._enter(), *command], capture_output=True, text=True, timeout=timeout, check=False,

@@ -6,7 +6,6 @@ settings that edoburu's entry point makes of them. Ports are others here, and Po
 
 import contextlib
 import signal
-import socket
 import urllib.request
 
 import psycopg2
@@ -73,14 +72,7 @@ class Pod:
 
     def wait_alive(self):
         """livenessProbe: tcpSocket."""
-        def answers():
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return True
-            if self.container.process.starter.poll() is not None:
-                pytest.fail(self.container.process.log())
-            return False
-        wait_until(answers, what="the liveness probe")
+        self.container.wait_answering(self.port)
 
     def mount(self, auth_type="plain", max_client_conn=100, users=USERS):
         ini = MOUNTED.format(port=self.port, postgres=self.postgres.port, auth_type=auth_type, max_client_conn=max_client_conn)

@@ -153,14 +153,7 @@ class Pooler:
 
     def wait_ready(self):
         """The readiness probe: tcpSocket."""
-        def answers():
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return True
-            if self.container.process.starter.poll() is not None:
-                pytest.fail(self.container.process.log())
-            return False
-        wait_until(answers, what="the readiness probe")
+        self.container.wait_answering(self.port)
 
     def connect(self, user="foo_user", password="foo-secret", dbname="app", **words):
         return connect(port=self.port, user=user, password=password, dbname=dbname, **{"sslmode": "require", **words})
