@@ -200,15 +200,17 @@ login_external_check(struct client *c, const char *password)
 		login_out_of_memory(c);
 		return;
 	}
-	e->deadline_us = *c->env->x.now_us + c->env->x.config->external_timeout_us;
+	l->external_until_us = *c->env->x.now_us + c->env->x.config->external_timeout_us;
+	/* The call is over before the login is, so that the log has the reason that libldap gives. */
+	e->deadline_us = l->external_until_us - c->env->x.config->external_timeout_us / 16;
 	snprintf(place, sizeof(place), "%s %s", external_name(l),
 		 e->rule.ldap != NULL ? e->rule.ldap->uris : e->service);
 	if (errands_submit(c->env->errands, place, &e->errand, &why) < 0) {
+		l->external_until_us = 0;
 		external_free(e);
 		refuse_unasked(c, &why);
 		return;
 	}
-	l->external_until_us = e->deadline_us;
 	login_wait(c, external_abandon, e);
 	stream_set_reading(&c->x.stream,
 			   true); /* to see it leave: it may not be the only one that waits for a dead server */
