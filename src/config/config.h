@@ -54,6 +54,7 @@ enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
 enum tls_mode { TLS_OFF, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 
 enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
+enum budget_mode { BUDGET_OFF, BUDGET_ADVISE, BUDGET_ON };
 
 /* Settings for all pools, per database or per user; the user's value takes precedence over the database's. */
 struct scope_settings {
@@ -79,6 +80,9 @@ struct scope_settings {
 	 */
 	uint32_t max_db_client_connections, max_user_client_connections; /* 0: no limit */
 	uint32_t max_db_connections, max_user_connections; /* of servers */
+	enum budget_mode budget; /* dedicated/fleet.h */
+	uint32_t budget_connections; /* CONFIG_COUNT_AUTO: from max_connections */
+	char *budget_users, *budget_database, *cluster_user; /* budget_users: names with ", " between */
 	uint32_t share_weight, share_min; /* the pool's claim under these, and under max_server_connections */
 	uint32_t db_login_rate, user_login_rate; /* logins per second; 0: no limit */
 	enum tls_mode server_tls_mode;

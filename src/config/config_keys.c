@@ -22,6 +22,7 @@ static const char *const compats[] = { "none", "pgbouncer", NULL };
 static const char *const pool_modes[] = { "session", "transaction", "statement", NULL };
 static const char *const session_states[] = { "track", "pin", "warn", "error", "isolate", "allow", NULL };
 static const char *const outage_modes[] = { "fail", "wait", "hold", NULL };
+static const char *const budget_modes[] = { "off", "advise", "on", NULL };
 static const char *const auth_methods[] = { "scram-sha-256", "md5",  "cert", "trust", "hba",
 					    "password",	     "ldap", "pam",  NULL };
 static const char *const tls_modes[] = { "off", "allow", "prefer", "require", "verify-ca", "verify-full", NULL };
@@ -256,6 +257,17 @@ static const struct config_key keys[] = {
 	  "server connections of each database, or tenant, in all its pools; 0: no limit" },
 	{ "limits", "max_user_connections", "max_user_connections", KEY_COUNT, "0", 0, 1000000, "connections", RELOADS,
 	  OF_USER(max_user_connections), NULL, "server connections of each user, in all its pools; 0: no limit" },
+	{ "limits", "budget", "budget", KEY_WORD, "off", NO_BOUNDS, RELOADS, OF_DATABASE(budget), budget_modes,
+	  "a common limit of all pgweir processes that use the same PostgreSQL; advise: only says what it would do" },
+	{ "limits", "budget_connections", "budget_connections", KEY_COUNT, "auto", 4, 1000000, "connections", RELOADS,
+	  OF_DATABASE(budget_connections), automatic,
+	  "that limit, of what PostgreSQL lists; auto: its max_connections, less what is reserved there, and a tenth" },
+	{ "limits", "budget_users", "budget_users", KEY_TEXT, "", NO_BOUNDS, RELOADS, OF_DATABASE(budget_users), NULL,
+	  "whose connections count; empty: everybody's but superusers'. The same for all processes" },
+	{ "limits", "budget_database", "budget_database", KEY_TEXT, "postgres", NO_BOUNDS, RELOADS,
+	  OF_DATABASE(budget_database), NULL, "the database in which the processes meet. The same for all processes" },
+	{ "limits", "cluster_user", "cluster_user", KEY_TEXT, "", NO_BOUNDS, RELOADS, OF_DATABASE(cluster_user), NULL,
+	  "who pgweir's own connection for the budget logs in as; empty: the user in upstream, else auth_user" },
 	{ "limits", "share_weight", "share_weight", KEY_COUNT, "1", 1, 1000, "parts", RELOADS, SHARED(share_weight), NULL,
 	  "where pools compete for connections under a common limit, a pool of weight 2 gets twice as many as one of weight 1" },
 	{ "limits", "share_min", "share_min", KEY_COUNT, "0", 0, 100000, "connections", RELOADS, SHARED(share_min), NULL,

@@ -45,8 +45,8 @@ struct config_key {
 	const char *help;
 };
 
-#define CONFIG_KEYS_MAX 128 /* room for the rows' origins */
-#define CONFIG_SCOPE_MAX 48 /* room for those with a scope_name; scope.set has 64 bits */
+#define CONFIG_KEYS_MAX 144 /* room for the rows' origins */
+#define CONFIG_SCOPE_MAX 56 /* room for those with a scope_name; scope.set has 64 bits */
 #define CONFIG_LISTENS_MAX 64
 
 /* Row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */

@@ -8,6 +8,7 @@
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
 #include "net/errands.h"
+#include "dedicated/fleet.h"
 #include "policy/policy_commons.h"
 #include "pool/pool_homes.h"
 #include "pool/pool_target.h"
@@ -286,9 +287,30 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	return shared->admission == NULL ? -1 : 0;
 }
 
-/* Makes what is on worker 0 alone. */
 static void
-make_door(struct weir *w, const uint64_t seeds[static SEEDS])
+on_fleet_note(struct note *n, void *owner, bool is_over)
+{
+	struct worker *door = owner;
+
+	(void)n;
+	if (is_over)
+		return;
+	door->now_us = clock_now_us();
+	fleet_hear(door->weir->shared.fleet, door->now_us);
+}
+
+/* Called by any worker. */
+static void
+wake_fleet(void *weir)
+{
+	struct weir *w = weir;
+
+	inbox_post(w->door->inbox, &w->shared.fleet_note);
+}
+
+/* Makes what is on worker 0 alone. */
+static int
+make_door(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 {
 	struct worker *door = w->door;
 	const struct listeners_settings ls = { door->base, w->log, on_accept, on_exhausted, door };
@@ -300,7 +322,12 @@ make_door(struct weir *w, const uint64_t seeds[static SEEDS])
 	w->shared.auth_queries = auth_queries_new(&aq);
 	for (struct worker *k = door; k != NULL; k = k->next)
 		k->clients.x.auth_queries = w->shared.auth_queries;
+	w->shared.fleet_note.read = on_fleet_note;
+	w->shared.fleet = fleet_new(door->pools, w->shared.commons, wake_fleet, w);
+	if (w->shared.fleet == NULL)
+		return fail_set(why, "53200", "no memory to start");
 	w->console = process_console_new(w);
+	return 0;
 }
 
 int
@@ -324,8 +351,7 @@ process_make_parts(struct weir *w, struct fail *why)
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		if (worker_make(k, why) < 0)
 			return -1;
-	make_door(w, seeds);
-	return 0;
+	return make_door(w, seeds, why);
 }
 
 void
@@ -333,6 +359,7 @@ process_free_parts(struct weir *w)
 {
 	console_free(w->console);
 	auth_queries_free(w->shared.auth_queries);
+	fleet_free(w->shared.fleet);
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		worker_close(k);
 	helpers_end(w->shared.helpers); /* all work under way is in inboxes then */

@@ -1,0 +1,88 @@
+/*
+ * src/dedicated/fleet.h - one number for all pgweir processes before a PostgreSQL (budget, budget_connections).
+ *
+ * For each list of hosts with a budget there is a *steward*: a connection to budget_database there, which looks at the
+ * list of PostgreSQL's backends. With `on`, the pools of these hosts are under a cap (CAP_HOST) that has no place but
+ * those which the steward was granted: under an advisory lock, which one process has at a time, it counts the backends
+ * that PostgreSQL lists and those that were granted anywhere and have not logged in yet, and takes what is left. A
+ * connection counts as long as PostgreSQL lists it; there are no leases, and nothing rests on clocks or on what other
+ * processes say. What they say is in the same list (application_name of their stewards: what they have, and whether
+ * somebody waits), and only decides who should give connections up for whom.
+ *
+ * Owns:    the stewards, and the room (policy_commons.h) in which they hear of pools.
+ * Borrows: the pools of worker 0, for their environment.
+ * Always:  on worker 0's thread. Nothing is opened without a grant. A grant is marked in PostgreSQL until its
+ *          connection has logged in or failed; if the mark may be gone, because the steward's connection is, so are the
+ *          logins under way.
+ */
+#pragma once
+
+#include "config/config.h"
+#include "policy/policy_commons.h"
+#include "pool/pool_set.h"
+
+#define FLEET_MEMBERS_MAX 128 /* processes of one budget that are told apart; connections of others still count */
+#define FLEET_NAME_MAX 40
+
+struct fleet; /* opaque: fleet.c */
+
+/* wake(owner) is called on any thread: fleet_hear() is due on worker 0's. Returns NULL without memory. */
+struct fleet *fleet_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(void *owner), void *owner);
+void fleet_free(struct fleet *f); /* before the pools; NULL is fine */
+/* At start and at each reload, before the pools are configured: a pool that finds a budget is under it from its first
+ * connection on. */
+void fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls,
+		     uint64_t now_us);
+void fleet_hear(struct fleet *f, uint64_t now_us);
+void fleet_tick(struct fleet *f, uint64_t now_us); /* about every 100 ms */
+
+/* --- For SHOW BUDGET, SHOW FLEET, metrics and the status page. --- */
+
+enum fleet_state {
+	FLEET_CONNECTING, /* the steward is not logged in; with `on`, nothing is opened meanwhile */
+	FLEET_JOINED,
+	FLEET_LOCK_HELD, /* somebody has held the lock for a second: lock_pid */
+	FLEET_POOLED /* a pooler stands between, so the list is not that of these hosts: there is no budget */
+};
+
+/* result of a check */
+enum fleet_check { FC_GRANTED, FC_NONE, FC_FAILED, FLEET_CHECKS };
+
+/* Another process, or this one, as its steward's application_name says. */
+struct fleet_member {
+	uint32_t pid; /* of its steward's backend */
+	char name[FLEET_NAME_MAX]; /* its host's name and process ID */
+	uint32_t budget, used; /* the budget it was given; connections of its pools there */
+	uint32_t waiting; /* connections that it would open now */
+	bool is_in_use; /* somebody has used its pools there within the last moments */
+	bool is_own, is_silent; /* silent: it has said nothing for 3 s */
+	uint64_t heard_us; /* when that has changed last */
+	uint8_t beat;
+};
+
+/* A budget. Counts are of connections, times in microseconds. */
+struct fleet_budget {
+	const char *hosts; /* "db1:5432,db2:5432primary": see pool_target_hosts() */
+	const char *database; /* the first section of the file that it is of */
+	enum budget_mode mode;
+	enum fleet_state state;
+	uint32_t limit; /* the smallest of all members'; 0: not known yet (auto) */
+	uint32_t own_limit; /* of this process's file */
+	uint32_t listed; /* that PostgreSQL counts, the stewards' included */
+	uint32_t others; /* of these, beyond what members say they have */
+	uint32_t used, granted, waiting; /* of this process: open or opening; may be opened; would be opened now */
+	uint32_t share; /* UINT32_MAX: there is none now */
+	uint32_t lock_pid; /* the backend that holds the lock, with FLEET_LOCK_HELD; 0: not known */
+	uint32_t peak; /* the most that was listed ... */
+	uint64_t peak_wall_us; /* ... and when */
+	uint64_t over_us; /* how long more than the limit was listed */
+	uint64_t over_opens; /* with `advise`: connections that `on` would have held back */
+	uint64_t checks[FLEET_CHECKS], check_us; /* check_us: what all took together, as seen from here */
+	uint64_t looked_us; /* when PostgreSQL's list was read last; 0: never */
+	uint32_t member_count;
+	const struct fleet_member *members;
+	char last_error[200]; /* why the steward could not log in, or what its last query failed with; empty: nothing */
+};
+
+/* Calls row for each budget, in the order of the file. What it points to is good until row returns. */
+void fleet_each(const struct fleet *f, void (*row)(const struct fleet_budget *b, void *arg), void *arg);
