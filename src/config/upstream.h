@@ -98,6 +98,7 @@ char *upstream_text(const struct upstream *up, bool is_shown);
 bool upstream_is_tenant_name(const char *name, size_t len); /* 1 to 63 letters, digits, _ and - */
 /* For an upstream that was read as a tenant's: returns 0, or -1 with *why set if it could never be filled in. */
 int upstream_check_template(const struct upstream *up, struct fail *why);
+bool upstream_has_fixed_hosts(const struct upstream *up); /* returns false if they depend on the tenant */
 /*
  * Makes a client's upstream, database, role and user of up. database: as the client's pool is called ("tenant/database"
  * for a tenant's), user: as it logged in ("user.tenant" for a tenant's). upstream_for takes the role that a client logs

@@ -206,6 +206,15 @@ upstream_for(const struct upstream *up, const char *database, const char *user, 
 	return made;
 }
 
+bool
+upstream_has_fixed_hosts(const struct upstream *up)
+{
+	for (size_t i = 0; i < up->host_count; i++)
+		if (up->is_of_tenant && strchr(up->hosts[i].host, '%') != NULL)
+			return false;
+	return true;
+}
+
 static int
 too_long(struct fail *why)
 {

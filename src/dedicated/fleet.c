@@ -1,60 +1,210 @@
-/* src/dedicated/fleet.c - the budgets of this process: which there are, and what is known of each. See fleet.h. */
-#include "dedicated/fleet.h"
+/* src/dedicated/fleet.c - which budgets there are; see fleet.h. */
+#include "dedicated/fleet_state.h"
 
 #include "base/alloc.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-struct fleet {
-	struct pool_set *pools;
-};
+#define ROOM_NUMBER 31 /* no worker's */
+
+/* PostgreSQL keeps 63 bytes of the name in which it is. */
+static void
+name_process(char name[static FLEET_NAME_MAX])
+{
+	char host[64] = "";
+
+	if (gethostname(host, sizeof(host) - 1) < 0)
+		host[0] = '\0';
+	for (char *c = host; *c != '\0'; c++)
+		if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.", *c) == NULL)
+			*c = '-';
+	snprintf(name, FLEET_NAME_MAX, "%.11s.%d", host, (int)getpid());
+}
 
 struct fleet *
 fleet_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(void *owner), void *owner)
 {
 	struct fleet *f = xcalloc(1, sizeof(*f));
 
-	(void)commons;
-	(void)wake;
-	(void)owner;
+	TAILQ_INIT(&f->stewards);
 	f->pools = pools;
+	f->commons = commons;
+	f->door = pool_set_room(pools);
+	f->random = pool_set_random(pools);
+	dedicated_env(&f->env, pools);
+	name_process(f->name);
+	f->room = policy_room_new(commons, ROOM_NUMBER, wake, owner);
+	if (f->room == NULL) {
+		free(f);
+		return NULL;
+	}
 	return f;
+}
+
+static void
+drop(struct fleet *f, struct steward *s)
+{
+	TAILQ_REMOVE(&f->stewards, s, link);
+	steward_free(s);
 }
 
 void
 fleet_free(struct fleet *f)
 {
+	if (f == NULL)
+		return;
+	while (!TAILQ_EMPTY(&f->stewards))
+		drop(f, TAILQ_FIRST(&f->stewards));
+	policy_room_free(f->room);
 	free(f);
+}
+
+/* --- The configuration. --- */
+
+static const char *
+user_of(const struct upstream *up, const struct scope_settings *s)
+{
+	return s->cluster_user[0] != '\0' ? s->cluster_user : up->user[0] != '\0' ? up->user : s->auth_user;
+}
+
+/* Takes hosts. Returns NULL without memory. */
+static struct steward *
+find_or_add(struct fleet *f, char *hosts)
+{
+	struct steward *s;
+
+	TAILQ_FOREACH(s, &f->stewards, link)
+		if (strcmp(s->hosts, hosts) == 0) {
+			free(hosts);
+			return s;
+		}
+	s = steward_new(f, hosts);
+	if (s != NULL)
+		TAILQ_INSERT_TAIL(&f->stewards, s, link);
+	return s;
+}
+
+/* A connection that does not fit any more is closed, and another one opened. Takes target. */
+static void
+aim(struct steward *s, struct pool_target *target, const char *users)
+{
+	char *copy = strdup(users);
+
+	if (copy == NULL ||
+	    (s->target != NULL && pool_target_is_same(s->target, target) && strcmp(s->users, users) == 0)) {
+		free(copy);
+		pool_target_unref(target);
+		return;
+	}
+	dedicated_close(&s->conn);
+	pool_target_unref(s->target);
+	free(s->users);
+	s->target = target;
+	s->users = copy;
+	s->retry_us = 0;
+}
+
+static uint32_t
+smaller_limit(uint32_t a, uint32_t b)
+{
+	if (a == CONFIG_COUNT_AUTO || b == CONFIG_COUNT_AUTO)
+		return a == CONFIG_COUNT_AUTO ? b : a;
+	return a < b ? a : b;
+}
+
+/* Of several databases with the same hosts the first one says who logs in; the smallest budget holds. */
+static void
+add_database(struct fleet *f, const struct config_scope *db, const struct scope_settings *set, struct users *users,
+	     struct tls_store *tls)
+{
+	struct upstream *up = upstream_copy(db->upstream);
+	struct pool_target *target = NULL;
+	struct scram_keys keys = { 0 };
+	struct steward *s = NULL;
+	struct fail why;
+	char *hosts;
+
+	fail_set(&why, "53200", "no memory");
+	if (up != NULL) {
+		up->is_of_tenant = false; /* no tenant's name is in its hosts, and what else may have one is replaced */
+		target = pool_target_of_ours(up, set, tls, users, db->name, user_of(up, set), set->budget_database,
+					     &keys, &why);
+	}
+	upstream_free(up);
+	hosts = target == NULL ? NULL : pool_target_hosts(target);
+	if (hosts != NULL)
+		s = find_or_add(f, hosts);
+	if (s == NULL) {
+		log_error(f->env.log, "budget of database \"%s\": %s", db->name, why.text);
+		pool_target_unref(target);
+		return;
+	}
+	target->server.keys = &s->keys;
+	if (s->is_wanted) {
+		pool_target_unref(target);
+		s->shown.own_limit = smaller_limit(s->shown.own_limit, set->budget_connections);
+		steward_keep(s, set->budget > s->shown.mode ? set->budget : s->shown.mode);
+		return;
+	}
+	s->is_wanted = true;
+	snprintf(s->database, sizeof(s->database), "%s", db->name);
+	s->shown.own_limit = set->budget_connections;
+	steward_keep(s, set->budget);
+	aim(s, target, set->budget_users);
 }
 
 void
 fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls, uint64_t now_us)
 {
-	(void)f;
-	(void)config;
-	(void)users;
-	(void)tls;
+	struct steward *s, *next;
+
 	(void)now_us;
+	TAILQ_FOREACH(s, &f->stewards, link)
+		s->is_wanted = false;
+	for (size_t i = 0; i < config->database_count + config->tenant_count; i++) {
+		const struct config_scope *db = i < config->database_count
+						    ? &config->databases[i]
+						    : &config->tenant_scopes[i - config->database_count];
+		struct scope_settings set;
+
+		config_effective(config, db, NULL, &set);
+		if (set.budget != BUDGET_OFF && upstream_has_fixed_hosts(db->upstream))
+			add_database(f, db, &set, users, tls);
+	}
+	for (s = TAILQ_FIRST(&f->stewards); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, link);
+		if (s->is_wanted)
+			steward_kick(s);
+		else
+			drop(f, s);
+	}
 }
 
 void
 fleet_hear(struct fleet *f, uint64_t now_us)
 {
-	(void)f;
-	(void)now_us;
+	policy_room_hear(f->room, now_us);
+	fleet_tick(f, now_us);
 }
 
 void
 fleet_tick(struct fleet *f, uint64_t now_us)
 {
-	(void)f;
+	struct steward *s;
+
 	(void)now_us;
+	TAILQ_FOREACH(s, &f->stewards, link)
+		steward_kick(s);
 }
 
 void
 fleet_each(const struct fleet *f, void (*row)(const struct fleet_budget *b, void *arg), void *arg)
 {
-	(void)f;
-	(void)row;
-	(void)arg;
+	const struct steward *s;
+
+	TAILQ_FOREACH(s, &f->stewards, link)
+		row(&s->shown, arg);
 }

@@ -81,7 +81,8 @@ struct fleet_budget {
 	uint64_t looked_us; /* when PostgreSQL's list was read last; 0: never */
 	uint32_t member_count;
 	const struct fleet_member *members;
-	char last_error[200]; /* why the steward could not log in, or what its last query failed with; empty: nothing */
+	char last_error[FAIL_TEXT_MAX]; /* why the steward could not log in, or what its last query failed with; empty:
+					   nothing */
 };
 
 /* Calls row for each budget, in the order of the file. What it points to is good until row returns. */

@@ -79,39 +79,7 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 
 /* --- where a source connects to, and as which user --- */
 
-/* Returns false without memory. */
-static bool
-replace(char **text, const char *by)
-{
-	char *copy = strdup(by);
-
-	if (copy == NULL)
-		return false;
-	secret_free(*text);
-	*text = copy;
-	return true;
-}
-
-/* Replaces a string. In a tenant's upstream a percent sign would begin a placeholder, so it is doubled. */
-static bool
-replace_name(const struct upstream *up, char **text, const char *by)
-{
-	struct buf plain = { 0 };
-	bool is_done;
-
-	for (; *by != '\0'; by++) {
-		if (*by == '%' && up->is_of_tenant)
-			buf_put_u8(&plain, '%');
-		buf_put_u8(&plain, (uint8_t)*by);
-	}
-	buf_put_u8(&plain, 0);
-	is_done = buf_ok(&plain) && replace(text, (const char *)plain.bytes);
-	buf_fini(&plain);
-	return is_done;
-}
-
-/* An upstream's password belongs to the upstream's user; auth_user has its own, unless it is the same user. A tenant's
- * auth_user is "auth_user.tenant" in users_file, like the tenant's other users. */
+/* A tenant's auth_user is "auth_user.tenant" in users_file, like the tenant's other users. */
 static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
 	   struct scram_keys *keys, struct fail *why)
@@ -119,23 +87,14 @@ target_new(const struct auth_queries *all, const char *database, const struct sc
 	const char *ours = ours_to_ask(all->config, database, s);
 	const struct config_scope *db = config_find_database(all->config, ours);
 	const char *asked = ours == s->auth_database ? "" : s->auth_database;
-	struct pool_target *target = NULL;
-	struct upstream *up;
 
 	if (db == NULL) {
 		fail_set(why, "F0000", "authentication database \"%s\" is not configured", ours);
 		return NULL;
 	}
-	up = upstream_copy(db->upstream);
-	if (up == NULL)
-		return NULL;
-	if (asked[0] == '\0' && up->dbname[0] == '\0')
-		asked = upstream_database(up, ours);
-	if ((strcmp(up->user, s->auth_user) == 0 || replace(&up->password, "")) &&
-	    replace_name(up, &up->user, s->auth_user) && (asked[0] == '\0' || replace_name(up, &up->dbname, asked)))
-		target = pool_target_new(up, s, all->tls, all->users, database, s->auth_user, keys, why);
-	upstream_free(up);
-	return target;
+	if (asked[0] == '\0' && db->upstream->dbname[0] == '\0')
+		asked = upstream_database(db->upstream, ours);
+	return pool_target_of_ours(db->upstream, s, all->tls, all->users, database, s->auth_user, asked, keys, why);
 }
 
 static bool

@@ -37,6 +37,15 @@ publish_now(struct policy *p)
 }
 
 static void
+abandon_logins(struct policy *p, uint64_t now_us)
+{
+	for (enum policy_conn_state state = PC_OPENING; state <= PC_SCOUTING; state++)
+		while (!TAILQ_EMPTY(&p->in[state]))
+			policy_close_conn(p, TAILQ_FIRST(&p->in[state]), RR_EVICTED);
+	policy_reinforce(p, now_us);
+}
+
+static void
 obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 {
 	if (o->is_to_publish) {
@@ -50,6 +59,8 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 		}
 		caps_review(&p->caps, now_us); /* it may be in the middle of its own report */
 	}
+	if (o->is_abandoned)
+		abandon_logins(p, now_us);
 	policy_obey_parts(p, o, now_us);
 	if (o->is_stirred || (o->has_news && p->waiting > 0))
 		policy_stir(p, now_us);
@@ -200,7 +211,7 @@ move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_st
 	if (conn->whole != NULL)
 		return;
 	part_moved(&p->part, from, to);
-	if (to == PC_NONE || to == PC_CLOSING)
+	if (to == PC_NONE || to == PC_CLOSING || (policy_is_coming(from) && caps_count_logins(&p->caps)))
 		caps_moved(&p->caps, from, to);
 }
 

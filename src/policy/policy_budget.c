@@ -13,8 +13,13 @@ TAILQ_HEAD(budget_members, budget_member);
 TAILQ_HEAD(budget_groups, budget_group);
 
 struct policy_budget {
-	uint32_t limit; /* 0: no limit */
+	uint32_t limit; /* 0: no limit, unless is_binding */
 	uint32_t used, leaving;
+	struct policy_room *keeper; /* NULL: limit is a setting, and the next seven are unused */
+	bool is_binding, is_full;
+	uint32_t granted, share;
+	uint64_t taken;
+	uint32_t opening, short_count; /* of all members */
 	uint32_t in_use_count; /* groups that are wanting or resting */
 	uint32_t in_use_plain; /* those of them for which none is reserved */
 	uint64_t in_use_weight, in_use_reserved; /* their sums */
@@ -55,6 +60,27 @@ uint32_t
 policy_budget_used(const struct policy_budget *b)
 {
 	return b->used;
+}
+
+static bool
+is_limited(const struct policy_budget *b)
+{
+	return b->limit > 0 || b->is_binding;
+}
+
+static void
+fit_limit(struct policy_budget *b)
+{
+	if (b->is_binding)
+		b->limit = b->used + b->granted < b->share ? b->used + b->granted : b->share;
+}
+
+/* Tells the keeper that counts have changed: policy_room_act() or policy_room_tell() must follow. */
+static void
+tell_keeper(const struct policy_budget *b)
+{
+	if (b->keeper != NULL)
+		policy_room_wake(b->keeper);
 }
 
 static bool
@@ -142,6 +168,7 @@ change_group_used(struct budget_group *g, uint32_t by)
 {
 	g->used += by;
 	g->budget->used += by;
+	fit_limit(g->budget);
 }
 
 /* Where there are more pools than places, most hold none. */
@@ -173,10 +200,24 @@ change_leaving(struct budget_member *m, uint32_t by)
 	m->budget->leaving += by;
 }
 
+static void
+change_opening(struct budget_member *m, uint32_t by)
+{
+	if (m->budget->keeper == NULL)
+		return;
+	m->opening += by;
+	m->budget->opening += by;
+}
+
 /* All parts of a pool are under the same caps, but that one may be told of it before the others. */
 void
-budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g, uint32_t used, uint32_t leaving)
+budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
+	    const uint32_t counts[static PC_COUNT])
 {
+	uint32_t used = 0;
+
+	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
+		used += counts[state];
 	m->budget = b;
 	m->group = g != NULL ? g : &m->own;
 	g = m->group;
@@ -187,9 +228,10 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 	}
 	g->member_count++;
 	set_group_claim(g, m->weight > 0 ? m->weight : 1, m->reserved);
-	m->used = m->leaving = 0;
+	m->used = m->leaving = m->opening = 0;
 	change_used(m, used);
-	change_leaving(m, leaving);
+	change_leaving(m, counts[PC_CLOSING]);
+	change_opening(m, counts[PC_OPENING] + counts[PC_SCOUTING]);
 	m->calm_count = CALM_AFTER;
 	TAILQ_INSERT_TAIL(&b->members, m, link);
 }
@@ -199,7 +241,10 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 void
 budget_take(struct budget_member *m)
 {
+	m->budget->granted -= m->budget->granted > 0;
+	m->budget->taken++;
 	change_used(m, 1);
+	change_opening(m, 1);
 }
 
 static void
@@ -220,12 +265,15 @@ budget_withdraw(struct budget_member *m)
 void
 budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to)
 {
+	if (policy_is_coming(from))
+		change_opening(m, -1u);
+	tell_keeper(m->budget);
 	if (to == PC_CLOSING && m->is_giving_up) {
 		m->is_giving_up = false; /* it is leaving already */
 		m->asked--;
 	} else if (to == PC_CLOSING) {
 		change_leaving(m, 1);
-	} else {
+	} else if (to == PC_NONE) {
 		change_used(m, -1u);
 		if (from == PC_CLOSING)
 			change_leaving(m, -1u);
@@ -422,20 +470,20 @@ keeps(const struct budget_group *g, uint64_t now_us)
 static bool
 has_free_place(const struct policy_budget *b)
 {
-	return b->limit == 0 || b->used < b->limit;
+	return !is_limited(b) || b->used < b->limit;
 }
 
 static bool
 has_place_for_all(const struct policy_budget *b)
 {
-	return b->limit == 0 || b->used <= b->limit;
+	return !is_limited(b) || b->used <= b->limit;
 }
 
 /* Returns true if fairness matters now. It nearly never does, and then a return costs only this check. */
 static bool
 is_tight(const struct policy_budget *b)
 {
-	return !TAILQ_EMPTY(&b->hungry) || !has_place_for_all(b);
+	return !TAILQ_EMPTY(&b->hungry) || !has_place_for_all(b) || (b->is_binding && b->share < UINT32_MAX);
 }
 
 void
@@ -479,8 +527,10 @@ is_any_missing(struct policy_budget *b, const struct budget_group *except)
 	int64_t missing = (int64_t)b->used - coming_back(b, NULL) - b->limit;
 	struct budget_member *m;
 
-	if (b->limit == 0)
+	if (!is_limited(b))
 		return false;
+	if (b->is_binding && !b->is_full)
+		return missing > 0;
 	b->walk++;
 	for (m = first_hungry(b); missing <= 0 && m != NULL; m = next_hungry(m)) {
 		uint32_t share = fair_share(m->group), live = live_count(m->group);
@@ -552,7 +602,7 @@ budget_allows(const struct budget_member *m, bool is_for_waiter, uint64_t now_us
 	struct budget_member *h;
 	uint64_t before = 0;
 
-	if (b->limit == 0)
+	if (!is_limited(b))
 		return true;
 	if (!has_free_place(b))
 		return false;
@@ -618,7 +668,7 @@ budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 bool
 budget_is_wanted(const struct policy_budget *b)
 {
-	return b->limit > 0 && b->used >= b->limit && !TAILQ_EMPTY(&b->hungry);
+	return is_limited(b) && b->used >= b->limit && !TAILQ_EMPTY(&b->hungry);
 }
 
 /* --- Which pool gives up a connection, and which is woken. --- */
@@ -722,9 +772,11 @@ policy_places_are_wanted(const struct budget_member *m)
 void
 policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_room *r)
 {
+	static const uint32_t none[PC_COUNT];
+
 	m->room = r;
 	policy_room_lock(r);
-	budget_join(b, m, NULL, 0, 0);
+	budget_join(b, m, NULL, none);
 	policy_room_unlock(r);
 }
 
@@ -817,8 +869,11 @@ budget_leave(struct budget_member *m)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
 	TAILQ_REMOVE(&b->members, m, link);
 	g->short_count -= m->short_count;
+	b->short_count -= m->short_count;
 	change_used(m, -m->used);
 	change_leaving(m, -m->leaving);
+	change_opening(m, -m->opening);
+	tell_keeper(b);
 	m->budget = NULL;
 	if (--g->member_count == 0)
 		change_use(g, 0, false);
@@ -888,7 +943,10 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 		insert_hungry(b, m);
 	if (m->short_count > 0 && short_count == 0)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
+	if (m->short_count != short_count)
+		tell_keeper(b);
 	m->group->short_count += short_count - m->short_count;
+	b->short_count += short_count - m->short_count;
 	m->short_count = short_count;
 	budget_watch(b, m->room);
 	review(b, m->room, now_us);
@@ -903,4 +961,81 @@ policy_budget_set_limit(struct policy_budget *b, struct policy_room *r, uint32_t
 	budget_watch(b, r);
 	review(b, r, now_us);
 	policy_room_act(r, now_us);
+}
+
+/* --- What its keeper does. --- */
+
+/* Called with the lock, returns without it. */
+static void
+look_again(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+{
+	fit_limit(b);
+	budget_watch(b, r);
+	review(b, r, now_us);
+	policy_room_act(r, now_us);
+}
+
+void
+policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy_room *keeper, bool is_binding,
+		   uint64_t now_us)
+{
+	policy_room_lock(r);
+	b->keeper = keeper;
+	b->is_binding = is_binding;
+	b->limit = b->granted = 0;
+	b->share = UINT32_MAX;
+	b->is_full = false;
+	look_again(b, r, now_us);
+}
+
+void
+policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, uint32_t share, bool is_full,
+		    uint64_t now_us)
+{
+	policy_room_lock(r);
+	b->granted += more;
+	b->share = share;
+	b->is_full = is_full;
+	look_again(b, r, now_us);
+}
+
+void
+policy_budget_ungrant(struct policy_budget *b, struct policy_room *r)
+{
+	policy_room_lock(r);
+	b->granted = 0;
+	fit_limit(b);
+	policy_room_unlock(r);
+}
+
+void
+policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+{
+	struct budget_member *m;
+
+	policy_room_lock(r);
+	TAILQ_FOREACH(m, &b->members, link) {
+		if (m->opening == 0 || m->orders == NULL)
+			continue;
+		m->orders->is_abandoned = true;
+		policy_room_order(m->orders);
+	}
+	policy_room_act(r, now_us);
+}
+
+struct budget_count
+policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64_t now_us)
+{
+	struct budget_count count;
+
+	policy_room_lock(r);
+	end_rests(b, now_us);
+	count = (struct budget_count){ .used = b->used,
+				       .opening = b->opening,
+				       .granted = b->granted,
+				       .short_count = b->short_count,
+				       .taken = b->taken,
+				       .is_in_use = b->is_watched ? b->in_use_count > 0 : b->used > 0 };
+	policy_room_unlock(r);
+	return count;
 }

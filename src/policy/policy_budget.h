@@ -20,8 +20,8 @@
 
 #include "policy/policy_commons.h"
 
-/* --- A cap over several pools: max_server_connections, and those of a user and of a database. --- */
-enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POLICY_CAPS };
+/* --- A cap over several pools: max_server_connections, those of a user and of a database, and a host's budget. --- */
+enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, CAP_HOST, POLICY_CAPS };
 /* policy.c. CAP_ALL is policy_new's; the others are none at first. b may be NULL. Whatever connections p has. */
 void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us);
 /* Closes the coldest idle connection, for a pool that shares a cap. Returns false if none is idle. */
@@ -42,6 +42,30 @@ void policy_budget_free(struct policy_budget *b); /* after all its pools */
 /* r: the room of the caller's thread. */
 void policy_budget_set_limit(struct policy_budget *b, struct policy_room *r, uint32_t limit, uint64_t now_us);
 uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
+
+/*
+ * A budget of several processes (dedicated/fleet.h): it has no places but those that its keeper was granted for it, and
+ * what is gone is nobody's here. Its limit is what is used and granted, its share at most: what is above that, it gives
+ * up. As long as more may be granted, no pool gives one up for another.
+ */
+struct budget_count {
+	uint32_t used, opening; /* connections in any state; those whose login has not ended */
+	uint32_t granted; /* places that nobody has taken yet */
+	uint32_t short_count; /* more that pools would open now */
+	uint64_t taken; /* places, since it is there */
+	bool is_in_use;
+};
+/* r: the room of the caller's thread. keeper: the room that is told of each change of the count; it has no pools. NULL:
+ * b is a cap as others, without a limit. is_binding: false if it only counts. */
+void policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy_room *keeper, bool is_binding,
+			uint64_t now_us);
+/* more: places. share: UINT32_MAX if it may have any number. is_full: no more will be granted for a while. */
+void policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, uint32_t share, bool is_full,
+			 uint64_t now_us);
+void policy_budget_ungrant(struct policy_budget *b, struct policy_room *r); /* what nobody has taken */
+/* Closes all connections whose login has not ended. */
+void policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
+struct budget_count policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64_t now_us);
 
 /* Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for so long after
  * its last connection was returned; and where there are fewer places than pools, each place is kept for so long. */
@@ -81,6 +105,7 @@ struct budget_member {
 	uint32_t used, leaving; /* connections in any state, and how many of them are CLOSING or asked for */
 	uint32_t asked; /* idle ones that the pool was asked to close, and has not closed yet */
 	uint32_t short_count; /* how many it would open now; it is hungry if this is above 0 */
+	uint32_t opening; /* of used */
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
 	struct budget_view view; /* as it was published */
 	uint64_t armed_us; /* a pool of another room, for all that are hungry: when its tick is due for that */
@@ -103,10 +128,10 @@ bool policy_places_are_wanted(const struct budget_member *m);
 
 /* --- A member's part: for policy_caps.c, which holds the lock, but for budget_review() and budget_report(). --- */
 
-/* g: of its pool's parts; NULL: it has none. used, leaving: of its connections. The member has its claim, and all else
+/* g: of its pool's parts; NULL: it has none. counts: its connections by state. The member has its claim, and all else
  * zeroed. */
-void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g, uint32_t used,
-		 uint32_t leaving);
+void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
+		 const uint32_t counts[static PC_COUNT]);
 /* The connections of m don't count any more. If it has any, others may open some: policy_room_act() must follow. */
 void budget_leave(struct budget_member *m);
 /* weight: 0 counts as 1. Also before budget_join. The caller reviews. */
@@ -119,7 +144,7 @@ void budget_watch(struct policy_budget *b, const struct policy_room *r);
 void budget_tell_news(struct policy_budget *b);
 
 void budget_take(struct budget_member *m); /* a place: the connection will be opened */
-/* A connection that has a place is gone (PC_NONE), or begins to leave (PC_CLOSING). */
+/* A connection that has a place is gone (PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
 /* A connection of m's (m->budget may be NULL) goes to another part; has come from there; or, with g alone, is lost.
  */

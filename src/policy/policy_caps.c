@@ -42,7 +42,6 @@ caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *
 	 const uint32_t counts[static PC_COUNT], uint64_t now_us)
 {
 	struct budget_member *m = &caps->by_kind[which];
-	uint32_t used = 0;
 
 	if (!lock(caps))
 		return;
@@ -51,10 +50,8 @@ caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *
 	*m = (struct budget_member){
 		.weight = m->weight, .reserved = m->reserved, .orders = caps->orders, .room = caps->orders->room
 	};
-	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
-		used += counts[state];
 	if (b != NULL) {
-		budget_join(b, m, caps->groups == NULL ? NULL : &caps->groups[which], used, counts[PC_CLOSING]);
+		budget_join(b, m, caps->groups == NULL ? NULL : &caps->groups[which], counts);
 		budget_watch(b, m->room);
 	}
 	caps->orders->ops->publish(caps->orders->pool);
@@ -82,6 +79,7 @@ caps_leave(struct policy_caps *caps)
 		if (m->budget != NULL)
 			budget_leave(m);
 	}
+	policy_room_tell(caps->orders->room);
 	unlock(caps);
 }
 
@@ -152,6 +150,7 @@ caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_co
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].budget != NULL)
 			budget_moved(&caps->by_kind[i], from, to);
+	policy_room_tell(caps->orders->room);
 	unlock(caps);
 }
 
@@ -272,7 +271,7 @@ const char *
 caps_short_of(const struct policy_caps *caps)
 {
 	static const char *const settings[POLICY_CAPS] = { "max_user_connections", "max_db_connections",
-							   "max_server_connections" };
+							   "max_server_connections", "budget_connections" };
 
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].short_count > 0)

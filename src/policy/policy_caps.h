@@ -30,6 +30,11 @@ void caps_departed(struct policy_caps *caps);
 void caps_arrived(struct policy_caps *caps);
 void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
+static inline bool
+caps_count_logins(const struct policy_caps *caps) /* returns true if caps_moved() is to hear when a login has ended */
+{
+	return caps->by_kind[CAP_HOST].budget != NULL;
+}
 bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us); /* one that was just returned */
 /* Returns true if an idle one was asked for: the next one that is closed is that, for all caps. */
 bool caps_begin_giving_up(struct policy_caps *caps);

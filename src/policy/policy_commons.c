@@ -91,17 +91,21 @@ policy_room_unlock(const struct policy_room *r)
 }
 
 void
+policy_room_wake(struct policy_room *r)
+{
+	if (r->is_told || r->is_untold)
+		return;
+	TAILQ_INSERT_TAIL(&r->commons->untold, r, link);
+	r->is_untold = true;
+}
+
+void
 policy_room_order(struct policy_orders *o)
 {
-	struct policy_room *r = o->room;
-
 	if (!o->is_listed)
-		TAILQ_INSERT_TAIL(&r->orders, o, link);
+		TAILQ_INSERT_TAIL(&o->room->orders, o, link);
 	o->is_listed = true;
-	if (!r->is_told && !r->is_untold) {
-		TAILQ_INSERT_TAIL(&r->commons->untold, r, link);
-		r->is_untold = true;
-	}
+	policy_room_wake(o->room);
 }
 
 /* Takes what is ordered of the first pool out of o; *o is as new then. */
@@ -111,7 +115,8 @@ take_orders(struct policy_orders *o)
 	struct policy_orders taken = *o;
 
 	TAILQ_REMOVE(&o->room->orders, o, link);
-	o->is_listed = o->is_to_publish = o->is_asked = o->is_stirred = o->has_news = o->is_sought = false;
+	o->is_listed = o->is_to_publish = o->is_asked = o->is_stirred = o->has_news = o->is_sought = o->is_abandoned =
+	    false;
 	o->answered_by = 0;
 	o->arm_at_us = UINT64_MAX;
 	return taken;
@@ -129,13 +134,19 @@ tell_one(struct policy_room *to)
 }
 
 void
+policy_room_tell(struct policy_room *r)
+{
+	while (!TAILQ_EMPTY(&r->commons->untold))
+		tell_one(TAILQ_FIRST(&r->commons->untold));
+}
+
+void
 policy_room_act(struct policy_room *r, uint64_t now_us)
 {
-	struct policy_room_list *untold = &r->commons->untold;
 	struct policy_orders *first;
 
 	if (r->is_untold) { /* no need: they are carried out here */
-		TAILQ_REMOVE(untold, r, link);
+		TAILQ_REMOVE(&r->commons->untold, r, link);
 		r->is_untold = false;
 	}
 	while ((first = TAILQ_FIRST(&r->orders)) != NULL) {
@@ -145,8 +156,7 @@ policy_room_act(struct policy_room *r, uint64_t now_us)
 		orders.ops->obey(orders.pool, &orders, now_us);
 		policy_room_lock(r);
 	}
-	while (!TAILQ_EMPTY(untold))
-		tell_one(TAILQ_FIRST(untold));
+	policy_room_tell(r);
 	policy_room_unlock(r);
 }
 

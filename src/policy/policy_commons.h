@@ -108,6 +108,7 @@ struct policy_orders {
 	bool is_asked; /* for an idle connection: budget_member.asked */
 	bool is_stirred; /* policy_stir() is due ... */
 	bool has_news; /* ... or is if somebody waits */
+	bool is_abandoned; /* its connections whose login has not ended are to be closed */
 	bool is_sought; /* another part of its pool wants its idle connections (policy_whole.h) */
 	uint32_t answered_by; /* a bit for each part that has none for this one */
 	uint64_t arm_at_us; /* policy_arm() is due with that; UINT64_MAX: it is not */
@@ -118,6 +119,10 @@ void policy_room_lock(const struct policy_room *r);
 void policy_room_unlock(const struct policy_room *r);
 /* Under the lock: o has been changed. policy_room_act() must follow. */
 void policy_room_order(struct policy_orders *o);
+/* Under the lock: r->tell() is due, which policy_room_act() or policy_room_tell() calls. */
+void policy_room_wake(struct policy_room *r);
+/* Called with r's lock, which it gives up meanwhile: tells all rooms that have been woken, or have orders. */
+void policy_room_tell(struct policy_room *r);
 /* Called with the lock, returns without it: carries out the orders to this room, and tells others of theirs. */
 void policy_room_act(struct policy_room *r, uint64_t now_us);
 void policy_room_forget(struct policy_orders *o); /* the pool goes */

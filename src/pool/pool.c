@@ -13,7 +13,7 @@ struct parts {
 	struct pool_target *target;
 	struct statement_home *home;
 	struct database_code *code;
-	struct policy_limit *limits[CAP_ALL];
+	struct policy_limit *limits[POLICY_CAPS];
 	struct policy_circuit *circuit;
 	struct policy_whole *whole;
 	struct pool_fresh *fresh; /* with whole */
@@ -32,7 +32,7 @@ put_parts(struct pool_set *set, const struct parts *p)
 	pool_target_unref(p->target);
 	statement_home_unref(p->home);
 	code_store_put(&set->codes, p->code);
-	for (unsigned i = 0; i < CAP_ALL; i++)
+	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		policy_limit_put(set->s.room->commons, p->limits[i]);
 	policy_circuit_put(set->s.room->commons, p->circuit);
 	policy_whole_put(set->s.room->commons, p->whole);
@@ -224,7 +224,7 @@ get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_
 }
 
 static int
-get_limits(struct pool *pool, struct policy_limit *out[CAP_ALL])
+get_limits(struct pool *pool, struct policy_limit *out[POLICY_CAPS])
 {
 	const struct scope_settings *s = &pool->settings;
 	const char *database = pool->database->name;
@@ -239,18 +239,24 @@ get_limits(struct pool *pool, struct policy_limit *out[CAP_ALL])
 			 &out[CAP_DATABASE]);
 }
 
-/* The home of its statements, its database's code, and its upstream's circuit: all pools of these hosts share them. */
+/* The home of its statements, its database's code, its upstream's circuit and its budget: all pools of these hosts
+ * share them. */
 static int
-get_shared(struct pool_set *set, struct parts *out)
+get_shared(struct pool_set *set, bool has_budget, struct parts *out)
 {
 	char *home = pool_target_home(out->target), *hosts = pool_target_hosts(out->target);
 
 	out->home = home == NULL ? NULL : statement_home_get(set->s.statements, home);
 	out->code = home == NULL ? NULL : code_store_get(&set->codes, home, out->target->database);
 	out->circuit = hosts == NULL ? NULL : policy_circuit_get(set->s.room->commons, hosts);
+	if (has_budget && hosts != NULL)
+		out->limits[CAP_HOST] = policy_limit_get(set->s.room->commons, 'h', hosts, strlen(hosts));
 	free(home);
 	free(hosts);
-	return out->home == NULL || out->code == NULL || out->circuit == NULL ? -1 : 0;
+	return out->home == NULL || out->code == NULL || out->circuit == NULL ||
+		       (has_budget && out->limits[CAP_HOST] == NULL)
+		   ? -1
+		   : 0;
 }
 
 /* A pool that was once on several workers stays so while there are parts of it: they may have clients. */
@@ -275,13 +281,14 @@ static int
 get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out, struct fail *why)
 {
 	struct pool_set *set = pool->set;
+	bool has_budget = pool->settings.budget != BUDGET_OFF && upstream_has_fixed_hosts(upstream);
 
 	out->target = pool_target_new(upstream, &pool->settings, set->tls, set->users, pool->database->name, pool->user,
 				      &pool->keys, why);
 	if (out->target == NULL)
 		return -1;
-	if ((pool->target != NULL && pool_target_inherit(out->target, pool->target) < 0) || get_shared(set, out) < 0 ||
-	    get_limits(pool, out->limits) < 0 || get_whole(pool, out) < 0)
+	if ((pool->target != NULL && pool_target_inherit(out->target, pool->target) < 0) ||
+	    get_shared(set, has_budget, out) < 0 || get_limits(pool, out->limits) < 0 || get_whole(pool, out) < 0)
 		return fail_set(why, "53200", "no memory for a pool");
 	return 0;
 }
@@ -348,6 +355,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	}
 	apply_limit(pool, CAP_USER, pool->settings.max_user_connections, now_us);
 	apply_limit(pool, CAP_DATABASE, pool->settings.max_db_connections, now_us);
+	policy_set_cap(pool->policy, CAP_HOST, policy_limit_budget(pool->limits[CAP_HOST]), now_us);
 	code_store_put(&set->codes, pool->database->code);
 	pool->database->code = code_store_ref(pool->code);
 	policy_set_circuit(pool->policy, pool->circuit, now_us);

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/table.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,53 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 	t->server.password_lifetime_us = settings->password_lifetime_us;
 	find_secrets(t, database, upstream->is_of_tenant);
 	return t;
+}
+
+/* Returns false without memory. */
+static bool
+replace(char **text, const char *by)
+{
+	char *copy = strdup(by);
+
+	if (copy == NULL)
+		return false;
+	secret_free(*text);
+	*text = copy;
+	return true;
+}
+
+/* Replaces a string. In a tenant's upstream a percent sign would begin a placeholder, so it is doubled. */
+static bool
+replace_name(const struct upstream *up, char **text, const char *by)
+{
+	struct buf plain = { 0 };
+	bool is_done;
+
+	for (; *by != '\0'; by++) {
+		if (*by == '%' && up->is_of_tenant)
+			buf_put_u8(&plain, '%');
+		buf_put_u8(&plain, (uint8_t)*by);
+	}
+	buf_put_u8(&plain, 0);
+	is_done = buf_ok(&plain) && replace(text, (const char *)plain.bytes);
+	buf_fini(&plain);
+	return is_done;
+}
+
+struct pool_target *
+pool_target_of_ours(const struct upstream *upstream, const struct scope_settings *settings, const struct tls_store *tls,
+		    struct users *users, const char *database, const char *user, const char *dbname,
+		    struct scram_keys *keys, struct fail *why)
+{
+	struct upstream *up = upstream_copy(upstream);
+	struct pool_target *target = NULL;
+
+	fail_set(why, "53200", "no memory for a connection");
+	if (up != NULL && (strcmp(up->user, user) == 0 || replace(&up->password, "")) &&
+	    replace_name(up, &up->user, user) && (dbname[0] == '\0' || replace_name(up, &up->dbname, dbname)))
+		target = pool_target_new(up, settings, tls, users, database, user, keys, why);
+	upstream_free(up);
+	return target;
 }
 
 struct pool_target *

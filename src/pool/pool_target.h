@@ -39,6 +39,12 @@ struct pool_target {
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,
 				    const char *user, struct scram_keys *keys, struct fail *why);
+/* The same for a connection of pgweir's own: as this user, and to the database that PostgreSQL calls dbname (empty: as
+ * upstream says). An upstream's password belongs to its user: another one has the secret that users has. */
+struct pool_target *pool_target_of_ours(const struct upstream *upstream, const struct scope_settings *settings,
+					const struct tls_store *tls, struct users *users, const char *database,
+					const char *user, const char *dbname, struct scram_keys *keys,
+					struct fail *why);
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
 /* Returns true if t has this secret (plain, or "md5...") that a client has proved, or needs none: such a secret is used

@@ -1,0 +1,198 @@
+/*
+ * src/dedicated/fleet_sql.c - what a steward asks PostgreSQL; see fleet_state.h.
+ *
+ * Two kinds of advisory locks are used, of two numbers each: (LOCK, 0) is held while the list is looked at and places
+ * are taken; a shared one of (FLYING, n) is a steward's mark for n connections that were granted and have not logged
+ * in. Each question is one Query, so it arrives whole, and is a transaction: no lock is ever held while anybody waits
+ * for bytes. Marks are read before the list, as a connection is listed before its mark goes.
+ */
+#include "dedicated/fleet_state.h"
+
+#include "base/text.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOCK "1885828466" /* "pgwr" */
+#define FLYING "1885828467"
+#define NAMED "pgweir budget "
+#define TEXT_MAX 80
+
+static const char first_sql[] = MESSAGE_OURS
+    "SET search_path TO pg_catalog, pg_temp;"
+    "SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN '1s' WHEN 'default_transaction_isolation' "
+    "THEN 'read committed' ELSE '0' END, false) FROM pg_settings WHERE name IN ('lock_timeout', 'statement_timeout', "
+    "'default_transaction_isolation', 'idle_session_timeout', 'transaction_timeout');"
+    "PREPARE pgweir_lock AS SELECT pg_advisory_xact_lock(" LOCK ", 0);"
+    "PREPARE pgweir_holder AS SELECT 'h', pid FROM pg_lock_status() WHERE locktype = 'advisory' AND classid = " LOCK
+    " AND objsubid = 2 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database());"
+    "PREPARE pgweir_flying AS SELECT set_config('pgweir.flying', coalesce(sum(objid::bigint), 0)::text, true) "
+    "FROM pg_lock_status() WHERE locktype = 'advisory' AND classid = " FLYING " AND objsubid = 2 AND granted AND "
+    "database = (SELECT oid FROM pg_database WHERE datname = current_database());"
+    "PREPARE pgweir_members AS SELECT 'm', pid, application_name FROM pg_stat_get_activity(NULL) WHERE "
+    "application_name "
+    "LIKE '" NAMED "%' AND datid = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 128;"
+    "SELECT 'w', pg_backend_pid(), pg_is_in_recovery(), current_setting('max_connections')::int - "
+    "current_setting('superuser_reserved_connections')::int - coalesce(current_setting('reserved_connections', true), "
+    "'0')::int;"
+    "PREPARE pgweir_grant(int, int, int, int) AS SELECT 'g', listed, granted, CASE WHEN $2 + granted NOT IN (0, $3) "
+    "THEN pg_try_advisory_lock_shared(" FLYING ", $2 + granted) ELSE true END, CASE WHEN $3 > 0 AND $2 + granted <> $3 "
+    "THEN pg_advisory_unlock_shared(" FLYING ", $3) END FROM (SELECT listed, greatest(0, least($1, $4 - listed - "
+    "(current_setting('pgweir.flying')::int - $3 + $2))) AS granted FROM (SELECT coalesce(sum(n), 0)::int AS listed "
+    "FROM (SELECT usesysid, count(*) AS n FROM pg_stat_get_activity(NULL) WHERE usesysid IS NOT NULL GROUP BY 1 "
+    "OFFSET 0) AS u WHERE ";
+
+/* An array of strings, whatever standard_conforming_strings is. */
+static void
+put_names(struct buf *b, const char *names)
+{
+	size_t len;
+
+	buf_printf(b, "ARRAY[");
+	for (const char *sep = "E'"; *names != '\0'; names += len + strspn(names + len, ", "), sep = "',E'") {
+		len = strcspn(names, ",");
+		buf_printf(b, "%s", sep);
+		for (size_t i = 0; i < len; i++) {
+			if (names[i] == '\'' || names[i] == '\\')
+				buf_put_u8(b, (uint8_t)names[i]);
+			buf_put_u8(b, (uint8_t)names[i]);
+		}
+	}
+	buf_printf(b, "']");
+}
+
+void
+fleet_put_first(struct buf *b, const char *users)
+{
+	buf_printf(b, "%s", first_sql);
+	if (users[0] == '\0') {
+		buf_printf(b, "NOT coalesce((SELECT rolsuper FROM pg_roles WHERE oid = usesysid), false)");
+	} else {
+		buf_printf(b, "usesysid IN (SELECT oid FROM pg_roles WHERE rolname = ANY (");
+		put_names(b, users);
+		buf_printf(b, "))");
+	}
+	buf_printf(b, ") AS l OFFSET 0) AS c");
+}
+
+void
+fleet_put_question(struct buf *b, const struct fleet_question *q)
+{
+	const struct fleet_member *m = &q->self;
+	uint32_t room = q->limit > FLEET_RESERVED ? q->limit - FLEET_RESERVED : 0;
+	char name[64];
+
+	/* PostgreSQL keeps 63 bytes of it. */
+	snprintf(name, sizeof(name), NAMED "%u %u %u %u %u %.18s", m->budget, m->used, m->waiting, m->is_in_use,
+		 m->beat, m->name);
+	buf_printf(b, MESSAGE_OURS "SET application_name = '%s';", name);
+	if (q->what == ASK_GRANT)
+		buf_printf(b, "EXECUTE pgweir_lock;");
+	buf_printf(b, "EXECUTE pgweir_flying; EXECUTE pgweir_grant(%u, %u, %u, %u);EXECUTE pgweir_members",
+		   q->what == ASK_GRANT ? q->want : 0, q->flying, q->marked, room);
+	if (q->is_holder)
+		buf_printf(b, ";EXECUTE pgweir_holder");
+	if (q->is_first)
+		buf_printf(b, ";LISTEN pgweir_budget");
+	if (q->is_bell)
+		buf_printf(b, ";NOTIFY pgweir_budget");
+}
+
+/* --- Rows: the first column says what the others are. --- */
+
+struct row {
+	const uint8_t *at, *end;
+};
+
+/* Returns the next column as text, "" if it is NULL, too long, or not there. */
+static const char *
+take_text(struct row *r, char out[static TEXT_MAX])
+{
+	uint32_t len;
+
+	out[0] = '\0';
+	if (r->end - r->at < 4)
+		return out;
+	len = wire_u32(r->at);
+	r->at += 4;
+	if (len > (size_t)(r->end - r->at))
+		return out;
+	if (len < TEXT_MAX) {
+		memcpy(out, r->at, len);
+		out[len] = '\0';
+	}
+	r->at += len;
+	return out;
+}
+
+static uint32_t
+take_number(struct row *r)
+{
+	char text[TEXT_MAX];
+	unsigned long n = strtoul(take_text(r, text), NULL, 10);
+
+	return n < UINT32_MAX / 2 ? (uint32_t)n : 0;
+}
+
+static bool
+take_bool(struct row *r)
+{
+	char text[TEXT_MAX];
+
+	return take_text(r, text)[0] == 't';
+}
+
+/* What processes say is not believed further than it goes: see fleet.h. */
+static void
+take_member(struct fleet_answer *a, struct row *r)
+{
+	struct fleet_member *m = &a->members[a->member_count];
+	uint32_t pid = take_number(r);
+	char text[TEXT_MAX], *at = text + strlen(NAMED);
+	uint32_t numbers[5];
+
+	if (strncmp(take_text(r, text), NAMED, strlen(NAMED)) != 0 || a->member_count == FLEET_MEMBERS_MAX)
+		return;
+	for (size_t i = 0; i < 5; i++) {
+		unsigned long n = strtoul(at, &at, 10);
+
+		numbers[i] = n < UINT32_MAX / FLEET_MEMBERS_MAX / 2 ? (uint32_t)n : 0;
+	}
+	*m = (struct fleet_member){ .pid = pid,
+				    .budget = numbers[0],
+				    .used = numbers[1],
+				    .waiting = numbers[2],
+				    .is_in_use = numbers[3] != 0,
+				    .beat = (uint8_t)numbers[4] };
+	snprintf(m->name, sizeof(m->name), "%.*s", FLEET_NAME_MAX - 1, at + strspn(at, " "));
+	a->member_count++;
+}
+
+void
+fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len)
+{
+	struct row r = { body + 2, body + len };
+	char kind[TEXT_MAX];
+
+	if (len < 2 || strlen(take_text(&r, kind)) != 1)
+		return;
+	if (kind[0] == 'g') {
+		a->listed = take_number(&r);
+		a->granted = take_number(&r);
+		a->is_marked = take_bool(&r);
+		a->is_counted = true;
+	} else if (kind[0] == 'w') {
+		a->pid = take_number(&r);
+		a->is_standby = take_bool(&r);
+		a->most = take_number(&r);
+		a->is_who = true;
+	} else if (kind[0] == 'h') {
+		a->lock_pid = take_number(&r);
+	} else if (kind[0] == 'm') {
+		take_member(a, &r);
+	}
+}

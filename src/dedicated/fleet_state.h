@@ -1,0 +1,100 @@
+/*
+ * src/dedicated/fleet_state.h - what fleet*.c share; see fleet.h.
+ *
+ *   fleet.c          which budgets there are
+ *   fleet_steward.c  one of them: its connection, when it asks, what follows from an answer
+ *   fleet_sql.c      what it asks, and reads of the answer. Pure
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "dedicated/dedicated.h"
+#include "dedicated/fleet.h"
+#include "policy/policy_budget.h"
+#include "pool/pool_target.h"
+
+#include <event2/event_struct.h>
+
+#define FLEET_RESERVED 2 /* places that nobody is granted: stewards of newcomers log in unasked */
+
+TAILQ_HEAD(stewards, steward);
+
+struct fleet {
+	struct pool_set *pools;
+	struct server_env env; /* dedicated_env */
+	struct policy_commons *commons;
+	struct policy_room *room; /* the keeper of all budgets */
+	struct policy_room *door; /* of worker 0's pools */
+	uint64_t random;
+	char name[FLEET_NAME_MAX];
+	struct stewards stewards;
+};
+
+/* --- fleet_sql.c --- */
+
+enum fleet_ask { ASK_NOTHING, ASK_WHO, ASK_LOOK, ASK_GRANT };
+
+struct fleet_question {
+	enum fleet_ask what;
+	struct fleet_member self; /* as others are to see it */
+	uint32_t want, limit; /* ASK_GRANT: so many, if they stay below it */
+	uint32_t flying, marked; /* granted and not logged in yet; as PostgreSQL was told last */
+	bool is_bell; /* wakes all stewards: somebody is short, and there is nothing left */
+	bool is_first; /* to hear of that from now on */
+	bool is_holder; /* who holds the lock? */
+};
+
+struct fleet_answer {
+	bool is_counted; /* the next four are known */
+	uint32_t listed, granted;
+	bool is_marked; /* the mark for these stands */
+	bool is_who; /* the next four are */
+	uint32_t pid, most; /* the backend asked; what budget_connections = auto is */
+	bool is_standby;
+	uint32_t lock_pid; /* 0: nobody, or not asked */
+	size_t member_count;
+	struct fleet_member members[FLEET_MEMBERS_MAX];
+};
+
+/* What a steward sends first: ASK_WHO. users: as in budget_users. */
+void fleet_put_first(struct buf *b, const char *users);
+void fleet_put_question(struct buf *b, const struct fleet_question *q);
+void fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len); /* adds to *a what a DataRow says */
+
+/* --- fleet_steward.c --- */
+
+struct steward {
+	TAILQ_ENTRY(steward) link;
+	struct fleet *fleet;
+	struct fleet_budget shown; /* hosts and database are its own */
+	char database[CONFIG_NAME_MAX + 1];
+	char *hosts, *users;
+	bool is_wanted; /* the present configuration has it */
+	struct pool_target *target;
+	struct scram_keys keys;
+	struct policy_limit *named; /* keeps budget */
+	struct policy_budget *budget; /* of its pools */
+	struct dedicated conn;
+	struct event timer;
+	bool is_up; /* it is logged in; with shown.state FLEET_JOINED, what ASK_WHO prepares is there */
+	bool is_lost; /* the logins under way are to be abandoned */
+	bool is_standby; /* where nothing can be sent to others */
+	bool is_full, was_full; /* the last check granted less than it was to; so the pools were told */
+	bool is_rung; /* another one is short of connections */
+	bool is_failed; /* what was asked has got an error */
+	struct fleet_question asked, last_asked; /* asked.what: ASK_NOTHING unless it is under way */
+	uint64_t asked_us, next_check_us, retry_us, rang_us, unused_us, beat_us;
+	uint64_t taken; /* of the budget, at the last answer */
+	uint32_t failures, refusals; /* in a row: of its login, and checks that granted less than was asked for */
+	uint32_t marked; /* as PostgreSQL was told */
+	uint32_t auto_limit; /* of budget_connections = auto; 0: not known */
+	uint8_t beat;
+	struct fleet_answer answer;
+	struct fleet_member members[FLEET_MEMBERS_MAX];
+};
+
+/* Takes hosts. NULL without memory; hosts is then freed. */
+struct steward *steward_new(struct fleet *f, char *hosts);
+void steward_free(struct steward *s); /* its pools are under no budget any more */
+void steward_keep(struct steward *s, enum budget_mode mode); /* not BUDGET_OFF */
+void steward_kick(struct steward *s); /* does what is due, and sets the timer */

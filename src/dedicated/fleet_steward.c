@@ -1,0 +1,617 @@
+/*
+ * src/dedicated/fleet_steward.c - the steward of one budget; see fleet.h.
+ *
+ * It asks one question at a time. A question that grants is due when pools are short of places, unless others are
+ * below their share; others each second, and soon after what the others should know has changed, or what PostgreSQL
+ * should: the mark for connections on their way. So grants are rare where connections live long, and each is for all
+ * that wait.
+ */
+#include "dedicated/fleet_state.h"
+
+#include "base/clock.h"
+#include "net/loop.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GRANTS_AT_ONCE 16u
+#define BEAT_US (1 * US_PER_S) /* for each 20 members */
+#define SILENT_US (3 * US_PER_S)
+#define NEWS_US (20 * US_PER_MS) /* between two questions without a grant, when there is news */
+#define REFUSED_FIRST_US (5 * US_PER_MS) /* until the next question for a grant, when there was none left */
+#define REFUSED_MOST_US (50 * US_PER_MS)
+#define BELL_US (50 * US_PER_MS)
+#define UNUSED_US (50 * US_PER_MS) /* then a place that nobody takes is given back */
+#define ANSWER_US (5 * US_PER_S)
+#define LOCK_HELD_US (200 * US_PER_MS)
+#define BACKOFF_FIRST_US (50 * US_PER_MS)
+#define BACKOFF_MOST_US (500 * US_PER_MS)
+
+static const struct dedicated_ops conn_ops;
+
+static uint64_t
+now_of(const struct steward *s)
+{
+	return *s->fleet->env.now_us;
+}
+
+static bool
+is_binding(const struct steward *s)
+{
+	return s->shown.mode == BUDGET_ON && s->shown.state != FLEET_POOLED;
+}
+
+/* --- What follows from what is known. --- */
+
+/* Returns how many processes are in use, this one apart, and fills what they have together. */
+static uint32_t
+sum_others(const struct steward *s, uint32_t *used)
+{
+	uint32_t in_use = 0;
+
+	*used = 0;
+	for (size_t i = 0; i < s->shown.member_count; i++) {
+		const struct fleet_member *m = &s->members[i];
+
+		*used += m->is_own ? 0 : m->used;
+		in_use += !m->is_own && !m->is_silent && m->is_in_use;
+	}
+	return in_use;
+}
+
+static bool
+is_any_below(const struct steward *s, uint32_t share)
+{
+	for (size_t i = 0; i < s->shown.member_count; i++) {
+		const struct fleet_member *m = &s->members[i];
+
+		if (!m->is_own && !m->is_silent && m->waiting > 0 && m->used < share)
+			return true;
+	}
+	return false;
+}
+
+/* While another one waits below its share, a process in use has an equal part of what is not strangers'. */
+static uint32_t
+share_now(struct steward *s, const struct budget_count *count)
+{
+	uint32_t others_used, in_use = sum_others(s, &others_used);
+	uint32_t known = others_used + count->used + (uint32_t)s->shown.member_count;
+	uint32_t left, share;
+
+	s->shown.others = s->shown.listed > known ? s->shown.listed - known : 0;
+	left = s->shown.others + FLEET_RESERVED + (uint32_t)s->shown.member_count;
+	left = s->shown.limit > left ? s->shown.limit - left : 0;
+	in_use += count->is_in_use;
+	share = in_use == 0 ? left : (left + in_use - 1) / in_use;
+	if (share == 0)
+		share = 1;
+	if (!is_any_below(s, share))
+		return UINT32_MAX;
+	return count->is_in_use ? share : 0;
+}
+
+/* The smallest that any member was given: 0: not known. */
+static void
+find_limit(struct steward *s)
+{
+	uint32_t own = s->shown.own_limit != CONFIG_COUNT_AUTO ? s->shown.own_limit : s->auto_limit;
+
+	s->shown.limit = own;
+	for (size_t i = 0; i < s->shown.member_count; i++) {
+		const struct fleet_member *m = &s->members[i];
+
+		if (!m->is_silent && m->budget > 0 && m->budget < s->shown.limit)
+			s->shown.limit = m->budget;
+	}
+}
+
+/* Tells the pools what they may have. */
+static struct budget_count
+apply(struct steward *s, uint32_t granted)
+{
+	struct budget_count count = policy_budget_count(s->budget, s->fleet->door, now_of(s));
+	uint32_t share = s->shown.state == FLEET_JOINED ? share_now(s, &count) : s->shown.share;
+
+	if (granted > 0 || share != s->shown.share || s->is_full != s->was_full)
+		policy_budget_grant(s->budget, s->fleet->door, granted, share, s->is_full, now_of(s));
+	s->was_full = s->is_full;
+	s->shown.share = share;
+	count = policy_budget_count(s->budget, s->fleet->door, now_of(s));
+	s->shown.used = count.used;
+	s->shown.granted = count.granted;
+	s->shown.waiting = count.short_count > count.granted ? count.short_count - count.granted : 0;
+	return count;
+}
+
+/* Returns how many more places the pools should have now. */
+static uint32_t
+wanted(const struct steward *s, const struct budget_count *count)
+{
+	uint32_t has = count->used + count->granted, want = s->shown.waiting;
+
+	if (!is_binding(s) || s->shown.limit == 0 || has >= s->shown.share)
+		return 0;
+	want = want < GRANTS_AT_ONCE ? want : GRANTS_AT_ONCE;
+	return want < s->shown.share - has ? want : s->shown.share - has;
+}
+
+/* --- Asking. --- */
+
+static void
+send_sql(struct steward *s, struct buf *sql)
+{
+	struct server *srv = s->conn.srv;
+	struct buf b = { 0 };
+
+	buf_put_u8(sql, 0);
+	message_query(&b, buf_ok(sql) ? (const char *)sql->bytes : "");
+	s->asked_us = now_of(s);
+	s->answer.is_counted = s->answer.is_who = s->is_failed = false;
+	s->answer.granted = s->answer.lock_pid = 0;
+	s->answer.member_count = 0;
+	server_owe_query(srv, OWED_TO_PROBE);
+	if (!buf_ok(sql) || server_send(srv, &b) < 0)
+		srv->stream.is_broken = true; /* no memory: the deadline ends it */
+	buf_fini(sql);
+}
+
+static void
+ask_who(struct steward *s)
+{
+	struct buf sql = { 0 };
+
+	s->asked = (struct fleet_question){ .what = ASK_WHO };
+	fleet_put_first(&sql, s->users);
+	send_sql(s, &sql);
+}
+
+static struct fleet_member
+self_of(const struct steward *s, const struct budget_count *count)
+{
+	uint32_t own = s->shown.own_limit != CONFIG_COUNT_AUTO ? s->shown.own_limit : s->auto_limit;
+	struct fleet_member self = { .budget = own,
+				     .used = count->used,
+				     .waiting = s->shown.waiting,
+				     .is_in_use = count->is_in_use,
+				     .beat = s->beat };
+
+	memcpy(self.name, s->fleet->name, sizeof(self.name));
+	return self;
+}
+
+static void
+ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_count *count)
+{
+	bool is_bell =
+	    s->is_full && s->shown.waiting > 0 && !s->is_standby && now_of(s) >= s->rang_us + BELL_US && is_binding(s);
+	struct buf sql = { 0 };
+
+	if (now_of(s) >= s->beat_us + BEAT_US) {
+		s->beat = (uint8_t)((s->beat + 1) % 10);
+		s->beat_us = now_of(s);
+	}
+	if (is_bell)
+		s->rang_us = now_of(s);
+	s->asked = (struct fleet_question){ .what = what,
+					    .self = self_of(s, count),
+					    .want = want,
+					    .limit = s->shown.limit,
+					    .flying = count->opening + count->granted,
+					    .marked = s->marked,
+					    .is_bell = is_bell,
+					    .is_first = s->shown.looked_us == 0 && !s->is_standby,
+					    .is_holder = what == ASK_LOOK && s->shown.state == FLEET_LOCK_HELD };
+	s->is_rung = false;
+	fleet_put_question(&sql, &s->asked);
+	send_sql(s, &sql);
+}
+
+/* Returns when the next question without a grant is due. */
+static uint64_t
+look_due(const struct steward *s, const struct budget_count *count)
+{
+	const struct fleet_member *said = &s->last_asked.self;
+	uint32_t members = (uint32_t)s->shown.member_count;
+	uint64_t beat_us = s->asked_us + BEAT_US * (members > 20 ? members / 20 : 1);
+	bool is_news = s->is_rung || (s->shown.waiting > 0) != (said->waiting > 0) ||
+		       count->is_in_use != said->is_in_use ||
+		       (is_binding(s) && s->marked > count->opening + count->granted);
+
+	return is_news ? s->asked_us + NEWS_US : beat_us;
+}
+
+/* Places that nobody wants any more are PostgreSQL's again. */
+static void
+give_back_unused(struct steward *s, struct budget_count *count)
+{
+	if (count->granted == 0 || count->short_count > 0) {
+		s->unused_us = 0;
+		return;
+	}
+	if (s->unused_us == 0)
+		s->unused_us = now_of(s);
+	if (now_of(s) < s->unused_us + UNUSED_US)
+		return;
+	policy_budget_ungrant(s->budget, s->fleet->door);
+	count->granted = s->shown.granted = 0;
+	s->unused_us = 0;
+}
+
+static void
+open_conn(struct steward *s)
+{
+	if (s->retry_us > now_of(s))
+		return;
+	s->retry_us = now_of(s) + BACKOFF_MOST_US;
+	dedicated_open(&s->conn, s->fleet->pools, &s->fleet->env, s->target, NULL);
+}
+
+/* Asks what is due; returns when something will be. */
+static uint64_t
+ask_due(struct steward *s)
+{
+	struct budget_count count = apply(s, 0);
+	uint32_t want;
+	uint64_t due_us;
+
+	give_back_unused(s, &count);
+	want = wanted(s, &count);
+	due_us = look_due(s, &count);
+	if (want > 0 && now_of(s) >= s->next_check_us)
+		ask(s, ASK_GRANT, want, &count);
+	else if (now_of(s) >= due_us)
+		ask(s, ASK_LOOK, 0, &count);
+	else
+		return clock_lesser_us(due_us,
+				       clock_lesser_us(want > 0 ? s->next_check_us : UINT64_MAX,
+						       s->unused_us > 0 ? s->unused_us + UNUSED_US : UINT64_MAX));
+	return s->asked_us + ANSWER_US;
+}
+
+void
+steward_kick(struct steward *s)
+{
+	uint64_t due_us = UINT64_MAX;
+
+	if (s->is_lost) {
+		s->is_lost = false;
+		policy_budget_abandon(s->budget, s->fleet->door, now_of(s));
+	}
+	if (s->asked.what != ASK_NOTHING && now_of(s) >= s->asked_us + ANSWER_US)
+		dedicated_close(&s->conn); /* PostgreSQL does not answer */
+	if (s->conn.srv == NULL)
+		open_conn(s);
+	if (s->conn.srv == NULL)
+		due_us = s->retry_us;
+	else if (s->asked.what != ASK_NOTHING)
+		due_us = s->asked_us + ANSWER_US;
+	else if (s->is_up && s->shown.state != FLEET_POOLED)
+		due_us = ask_due(s);
+	if (due_us != UINT64_MAX)
+		timer_start(&s->timer, due_us > now_of(s) ? due_us - now_of(s) : 0);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct steward *s = arg;
+
+	(void)fd;
+	(void)what;
+	*s->fleet->env.now_us = clock_now_us();
+	steward_kick(s);
+}
+
+/* --- Answers. --- */
+
+/* They are the same one as long as the backend is. */
+static const struct fleet_member *
+find_member(const struct steward *s, uint32_t pid)
+{
+	for (size_t i = 0; i < s->shown.member_count; i++)
+		if (s->members[i].pid == pid)
+			return &s->members[i];
+	return NULL;
+}
+
+static void
+take_members(struct steward *s)
+{
+	for (size_t i = 0; i < s->answer.member_count; i++) {
+		struct fleet_member *m = &s->answer.members[i];
+		const struct fleet_member *before = find_member(s, m->pid);
+
+		m->is_own = m->pid == s->conn.srv->pid;
+		m->heard_us = before == NULL || before->beat != m->beat ? now_of(s) : before->heard_us;
+		m->is_silent = !m->is_own && now_of(s) > m->heard_us + SILENT_US * (1 + s->answer.member_count / 20);
+	}
+	s->shown.member_count = (uint32_t)s->answer.member_count;
+	memcpy(s->members, s->answer.members, s->answer.member_count * sizeof(s->members[0]));
+}
+
+static void
+note_peak(struct steward *s)
+{
+	struct fleet_budget *b = &s->shown;
+
+	if (b->looked_us > 0 && b->limit > 0 && b->listed > b->limit)
+		b->over_us += now_of(s) - b->looked_us;
+	b->listed = s->answer.listed;
+	if (b->listed > b->peak) {
+		b->peak = b->listed;
+		b->peak_wall_us = clock_wall_us();
+	}
+	b->looked_us = now_of(s);
+}
+
+/* With `advise`: those that were opened while nothing was left. */
+static void
+note_advice(struct steward *s, uint64_t taken)
+{
+	uint32_t most = s->shown.limit > FLEET_RESERVED ? s->shown.limit - FLEET_RESERVED : 0;
+	uint64_t over = s->shown.listed > most ? s->shown.listed - most : 0, opened = taken - s->taken;
+
+	if (s->shown.mode == BUDGET_ADVISE && s->shown.limit > 0)
+		s->shown.over_opens += over < opened ? over : opened;
+	s->taken = taken;
+}
+
+static void
+note_check(struct steward *s)
+{
+	uint32_t granted = s->answer.granted;
+
+	s->shown.checks[granted > 0 ? FC_GRANTED : FC_NONE]++;
+	s->shown.check_us += now_of(s) - s->asked_us;
+	s->is_full = granted < s->asked.want;
+	s->refusals = s->is_full ? s->refusals + 1 : 0;
+	s->next_check_us =
+	    !s->is_full ? 0
+			: now_of(s) + backoff_us(s->refusals - 1, REFUSED_FIRST_US, REFUSED_MOST_US, &s->fleet->random);
+}
+
+/* Returns false if the connection is of no use. */
+static bool
+take_who(struct steward *s)
+{
+	const struct fleet_answer *a = &s->answer;
+
+	if (!a->is_who)
+		return false;
+	s->is_standby = a->is_standby;
+	s->auto_limit = a->most - a->most / 10;
+	if (a->pid == s->conn.srv->pid) {
+		s->shown.state = FLEET_JOINED;
+		s->failures = 0;
+		s->shown.last_error[0] = '\0';
+		find_limit(s);
+		log_info(s->fleet->env.log, "budget: joined at %s, %u connections", s->hosts, s->shown.limit);
+		return true;
+	}
+	log_warning(
+	    s->fleet->env.log,
+	    "budget: a pooler stands between pgweir and %s, so PostgreSQL's list is not that of its connections; "
+	    "there is no budget",
+	    s->hosts);
+	s->shown.state = FLEET_POOLED;
+	policy_budget_keep(s->budget, s->fleet->door, s->fleet->room, false, now_of(s));
+	return true;
+}
+
+static bool
+take_look(struct steward *s)
+{
+	struct budget_count count;
+
+	if (!s->answer.is_counted || !s->answer.is_marked)
+		return false;
+	s->marked = s->asked.flying + s->answer.granted;
+	s->shown.lock_pid = s->answer.lock_pid;
+	if (s->asked.what == ASK_GRANT || (s->asked.is_holder && s->answer.lock_pid == 0)) {
+		if (s->shown.state == FLEET_LOCK_HELD)
+			log_info(s->fleet->env.log, "budget: the lock at %s is free again", s->hosts);
+		s->shown.state = FLEET_JOINED;
+	}
+	take_members(s);
+	find_limit(s);
+	note_peak(s);
+	if (s->asked.what == ASK_GRANT)
+		note_check(s);
+	s->last_asked = s->asked;
+	count = apply(s, s->answer.granted);
+	note_advice(s, count.taken);
+	return true;
+}
+
+/* --- What the connection reports. --- */
+
+static struct steward *
+steward_of(struct dedicated *d)
+{
+	return (struct steward *)((char *)d - offsetof(struct steward, conn));
+}
+
+static void
+keep(struct steward *s)
+{
+	policy_budget_keep(s->budget, s->fleet->door, s->fleet->room, s->shown.mode == BUDGET_ON, now_of(s));
+	s->shown.share = UINT32_MAX;
+	s->is_full = s->was_full = false;
+}
+
+static void
+on_up(struct dedicated *d)
+{
+	struct steward *s = steward_of(d);
+
+	s->is_up = true;
+	s->refusals = 0;
+	ask_who(s);
+	timer_start(&s->timer, ANSWER_US);
+}
+
+static void
+note_error(struct steward *s, const struct fail *why)
+{
+	bool is_new = strcmp(s->shown.last_error, why->text) != 0;
+
+	snprintf(s->shown.last_error, sizeof(s->shown.last_error), "%s", why->text);
+	if (is_new)
+		log_warning(s->fleet->env.log, "budget: PostgreSQL at %s can't be asked%s: %s", s->hosts,
+			    s->shown.mode == BUDGET_ON ? ", and no connection is opened meanwhile" : "", why->text);
+}
+
+static void
+on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
+{
+	(void)is_fatal;
+	note_error(steward_of(d), why);
+}
+
+static void
+on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
+{
+	if (is_whole)
+		fleet_read_row(&steward_of(d)->answer, body, len);
+}
+
+/* Somebody has held the lock for a second: nothing has been done. */
+static void
+note_lock(struct steward *s)
+{
+	if (s->shown.state != FLEET_LOCK_HELD)
+		log_warning(
+		    s->fleet->env.log,
+		    "budget: somebody has held the lock at %s for a second; no connection is opened until it is "
+		    "free (SHOW BUDGET has the process)",
+		    s->hosts);
+	s->shown.state = FLEET_LOCK_HELD;
+	s->next_check_us = now_of(s) + LOCK_HELD_US;
+	s->asked_us = now_of(s) - BEAT_US; /* who? */
+}
+
+static void
+on_error(struct dedicated *d, const struct fail *why)
+{
+	struct steward *s = steward_of(d);
+
+	s->shown.checks[FC_FAILED]++;
+	s->is_failed = true;
+	if (s->asked.what != ASK_GRANT || strcmp(why->sqlstate, "55P03") != 0)
+		note_error(s, why);
+	else
+		note_lock(s);
+}
+
+static void
+on_done(struct dedicated *d)
+{
+	struct steward *s = steward_of(d);
+	bool is_good = s->is_failed		  ? s->shown.state == FLEET_LOCK_HELD
+		       : s->asked.what == ASK_WHO ? take_who(s)
+						  : take_look(s);
+
+	s->asked.what = ASK_NOTHING;
+	if (!is_good)
+		s->conn.srv->stream.is_broken = true;
+}
+
+static void
+on_notification(struct dedicated *d, const uint8_t *message, size_t len)
+{
+	(void)message;
+	(void)len;
+	steward_of(d)->is_rung = true;
+}
+
+static void
+on_batch_end(struct dedicated *d)
+{
+	struct steward *s = steward_of(d);
+
+	if (s->conn.srv->stream.is_broken)
+		dedicated_close(d);
+	else if (s->asked.what == ASK_NOTHING)
+		steward_kick(s);
+}
+
+/* With its connection, PostgreSQL has lost the mark for logins under way. */
+static void
+on_closed(struct dedicated *d)
+{
+	struct steward *s = steward_of(d);
+
+	if (s->is_up && s->shown.mode == BUDGET_ON)
+		s->is_lost = true;
+	if (s->shown.state != FLEET_CONNECTING)
+		log_info(s->fleet->env.log, "budget: the connection to %s is gone", s->hosts);
+	s->is_up = false;
+	s->asked.what = ASK_NOTHING;
+	s->marked = 0;
+	s->shown.looked_us = 0;
+	s->shown.member_count = 0;
+	s->shown.state = FLEET_CONNECTING;
+	keep(s);
+	s->retry_us = now_of(s) + backoff_us(s->failures++, BACKOFF_FIRST_US, BACKOFF_MOST_US, &s->fleet->random);
+	timer_start(&s->timer, 0);
+}
+
+static const struct dedicated_ops conn_ops = {
+	.up = on_up,
+	.failed = on_failed,
+	.closed = on_closed,
+	.error = on_error,
+	.row = on_row,
+	.done = on_done,
+	.notification = on_notification,
+	.batch_end = on_batch_end,
+};
+
+/* --- Its life. --- */
+
+struct steward *
+steward_new(struct fleet *f, char *hosts)
+{
+	struct steward *s = calloc(1, sizeof(*s));
+
+	if (s == NULL || (s->named = policy_limit_get(f->commons, 'h', hosts, strlen(hosts))) == NULL) {
+		free(s);
+		free(hosts);
+		return NULL;
+	}
+	s->fleet = f;
+	s->hosts = hosts;
+	s->budget = policy_limit_budget(s->named);
+	s->conn.ops = &conn_ops;
+	s->shown.hosts = s->hosts;
+	s->shown.database = s->database;
+	s->shown.members = s->members;
+	s->shown.share = UINT32_MAX;
+	event_assign(&s->timer, f->env.base, -1, 0, on_timer, s);
+	return s;
+}
+
+void
+steward_keep(struct steward *s, enum budget_mode mode)
+{
+	if (s->shown.mode == mode)
+		return;
+	s->shown.mode = mode;
+	keep(s);
+}
+
+void
+steward_free(struct steward *s)
+{
+	dedicated_close(&s->conn);
+	event_del(&s->timer);
+	policy_budget_keep(s->budget, s->fleet->door, NULL, false, now_of(s));
+	policy_limit_put(s->fleet->commons, s->named);
+	pool_target_unref(s->target);
+	explicit_bzero(&s->keys, sizeof(s->keys));
+	free(s->users);
+	free(s->hosts);
+	free(s);
+}
