@@ -25,18 +25,18 @@ name_process(char name[static FLEET_NAME_MAX])
 }
 
 struct fleet *
-fleet_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(void *owner), void *owner)
+fleet_new(struct pool_set *pools, struct policy_room *room, void (*wake)(void *owner), void *owner)
 {
 	struct fleet *f = xcalloc(1, sizeof(*f));
 
 	TAILQ_INIT(&f->stewards);
 	f->pools = pools;
-	f->commons = commons;
-	f->door = pool_set_room(pools);
+	f->door = room;
+	f->commons = room->commons;
 	f->random = pool_set_random(pools);
 	dedicated_env(&f->env, pools);
 	name_process(f->name);
-	f->room = policy_room_new(commons, ROOM_NUMBER, wake, owner);
+	f->room = policy_room_new(f->commons, ROOM_NUMBER, wake, owner);
 	if (f->room == NULL) {
 		free(f);
 		return NULL;
@@ -115,7 +115,7 @@ smaller_limit(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* Of several databases with the same hosts the first one says who logs in; the smallest budget holds. */
+/* Databases with the same hosts have one budget, the smallest; the first one says who logs in. */
 static void
 add_database(struct fleet *f, const struct config_scope *db, const struct scope_settings *set, struct users *users,
 	     struct tls_store *tls)

@@ -146,7 +146,7 @@ take_bool(struct row *r)
 	return take_text(r, text)[0] == 't';
 }
 
-/* What processes say is not believed further than it goes: see fleet.h. */
+/* Anybody may call himself so: see fleet.h. */
 static void
 take_member(struct fleet_answer *a, struct row *r)
 {

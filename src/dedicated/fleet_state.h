@@ -4,13 +4,16 @@
  *   fleet.c          which budgets there are
  *   fleet_steward.c  one of them: its connection, when it asks, what follows from an answer
  *   fleet_sql.c      what it asks, and reads of the answer. Pure
+ *
+ * Owns:   the fleet its stewards and its room; a steward its connection and a reference to the budget of its pools.
+ * Always: one question is under way at a time; marked is never below what is granted and has not logged in.
  */
 #pragma once
 
 #include "base/buf.h"
 #include "dedicated/dedicated.h"
 #include "dedicated/fleet.h"
-#include "policy/policy_budget.h"
+#include "policy/policy_keeper.h"
 #include "pool/pool_target.h"
 
 #include <event2/event_struct.h>
@@ -56,7 +59,7 @@ struct fleet_answer {
 	struct fleet_member members[FLEET_MEMBERS_MAX];
 };
 
-/* What a steward sends first: ASK_WHO. users: as in budget_users. */
+/* Puts what a steward sends first: ASK_WHO. users: as in budget_users. */
 void fleet_put_first(struct buf *b, const char *users);
 void fleet_put_question(struct buf *b, const struct fleet_question *q);
 void fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len); /* adds to *a what a DataRow says */
@@ -79,13 +82,14 @@ struct steward {
 	bool is_up; /* it is logged in; with shown.state FLEET_JOINED, what ASK_WHO prepares is there */
 	bool is_lost; /* the logins under way are to be abandoned */
 	bool is_standby; /* where nothing can be sent to others */
-	bool is_full, was_full; /* the last check granted less than it was to; so the pools were told */
+	struct budget_news news, told; /* for the pools: as it is, and as they were told */
 	bool is_rung; /* another one is short of connections */
 	bool is_failed; /* what was asked has got an error */
 	struct fleet_question asked, last_asked; /* asked.what: ASK_NOTHING unless it is under way */
 	uint64_t asked_us, next_check_us, retry_us, rang_us, unused_us, beat_us;
 	uint64_t taken; /* of the budget, at the last answer */
 	uint32_t failures, refusals; /* in a row: of its login, and checks that granted less than was asked for */
+	uint32_t found_others; /* at the last look */
 	uint32_t marked; /* as PostgreSQL was told */
 	uint32_t auto_limit; /* of budget_connections = auto; 0: not known */
 	uint8_t beat;

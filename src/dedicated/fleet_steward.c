@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "net/loop.h"
+#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -60,6 +61,7 @@ sum_others(const struct steward *s, uint32_t *used)
 	return in_use;
 }
 
+/* Returns true if another one waits that has less than so many. */
 static bool
 is_any_below(const struct steward *s, uint32_t share)
 {
@@ -73,23 +75,19 @@ is_any_below(const struct steward *s, uint32_t share)
 }
 
 /* While another one waits below its share, a process in use has an equal part of what is not strangers'. */
-static uint32_t
-share_now(struct steward *s, const struct budget_count *count)
+static void
+note_share(struct steward *s, const struct budget_count *count)
 {
-	uint32_t others_used, in_use = sum_others(s, &others_used);
-	uint32_t known = others_used + count->used + (uint32_t)s->shown.member_count;
+	uint32_t others_used, in_use = sum_others(s, &others_used) + count->is_in_use;
 	uint32_t left, share;
 
-	s->shown.others = s->shown.listed > known ? s->shown.listed - known : 0;
 	left = s->shown.others + FLEET_RESERVED + (uint32_t)s->shown.member_count;
 	left = s->shown.limit > left ? s->shown.limit - left : 0;
-	in_use += count->is_in_use;
 	share = in_use == 0 ? left : (left + in_use - 1) / in_use;
 	if (share == 0)
 		share = 1;
-	if (!is_any_below(s, share))
-		return UINT32_MAX;
-	return count->is_in_use ? share : 0;
+	s->news.is_pressed = is_any_below(s, UINT32_MAX);
+	s->news.share = !is_any_below(s, share) ? UINT32_MAX : count->is_in_use ? share : 0;
 }
 
 /* The smallest that any member was given: 0: not known. */
@@ -112,13 +110,17 @@ static struct budget_count
 apply(struct steward *s, uint32_t granted)
 {
 	struct budget_count count = policy_budget_count(s->budget, s->fleet->door, now_of(s));
-	uint32_t share = s->shown.state == FLEET_JOINED ? share_now(s, &count) : s->shown.share;
+	struct budget_news *n = &s->news, *told = &s->told;
 
-	if (granted > 0 || share != s->shown.share || s->is_full != s->was_full)
-		policy_budget_grant(s->budget, s->fleet->door, granted, share, s->is_full, now_of(s));
-	s->was_full = s->is_full;
-	s->shown.share = share;
-	count = policy_budget_count(s->budget, s->fleet->door, now_of(s));
+	if (s->shown.state == FLEET_JOINED)
+		note_share(s, &count);
+	if (granted > 0 || n->share != told->share || n->is_full != told->is_full ||
+	    n->is_pressed != told->is_pressed) {
+		policy_budget_grant(s->budget, s->fleet->door, granted, n, now_of(s));
+		s->told = s->news;
+		count = policy_budget_count(s->budget, s->fleet->door, now_of(s));
+	}
+	s->shown.share = n->share;
 	s->shown.used = count.used;
 	s->shown.granted = count.granted;
 	s->shown.waiting = count.short_count > count.granted ? count.short_count - count.granted : 0;
@@ -184,8 +186,8 @@ self_of(const struct steward *s, const struct budget_count *count)
 static void
 ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_count *count)
 {
-	bool is_bell =
-	    s->is_full && s->shown.waiting > 0 && !s->is_standby && now_of(s) >= s->rang_us + BELL_US && is_binding(s);
+	bool is_bell = s->news.is_full && s->shown.waiting > 0 && !s->is_standby && now_of(s) >= s->rang_us + BELL_US &&
+		       is_binding(s);
 	struct buf sql = { 0 };
 
 	if (now_of(s) >= s->beat_us + BEAT_US) {
@@ -222,21 +224,23 @@ look_due(const struct steward *s, const struct budget_count *count)
 	return is_news ? s->asked_us + NEWS_US : beat_us;
 }
 
-/* Places that nobody wants any more are PostgreSQL's again. */
+/* Places that nobody wants any more, or that are beyond the share, are PostgreSQL's again. */
 static void
 give_back_unused(struct steward *s, struct budget_count *count)
 {
-	if (count->granted == 0 || count->short_count > 0) {
+	uint32_t kept = s->shown.share > count->used ? s->shown.share - count->used : 0;
+	bool is_unused = count->granted > 0 && count->short_count == 0;
+
+	if (!is_unused)
 		s->unused_us = 0;
-		return;
-	}
-	if (s->unused_us == 0)
+	else if (s->unused_us == 0)
 		s->unused_us = now_of(s);
-	if (now_of(s) < s->unused_us + UNUSED_US)
+	if (is_unused && now_of(s) >= s->unused_us + UNUSED_US)
+		kept = 0;
+	if (count->granted <= kept)
 		return;
-	policy_budget_ungrant(s->budget, s->fleet->door);
-	count->granted = s->shown.granted = 0;
-	s->unused_us = 0;
+	policy_budget_ungrant(s->budget, s->fleet->door, kept);
+	count->granted = s->shown.granted = kept;
 }
 
 static void
@@ -306,7 +310,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* --- Answers. --- */
 
-/* They are the same one as long as the backend is. */
+/* A member is the same one as long as its backend is. */
 static const struct fleet_member *
 find_member(const struct steward *s, uint32_t pid)
 {
@@ -329,6 +333,20 @@ take_members(struct steward *s)
 	}
 	s->shown.member_count = (uint32_t)s->answer.member_count;
 	memcpy(s->members, s->answer.members, s->answer.member_count * sizeof(s->members[0]));
+}
+
+/* Strangers are what two looks in a row have found beyond what members say: connections end a moment after they say so.
+ */
+static void
+note_others(struct steward *s)
+{
+	uint32_t known, found;
+
+	sum_others(s, &known);
+	known += s->asked.self.used + (uint32_t)s->shown.member_count;
+	found = s->answer.listed > known ? s->answer.listed - known : 0;
+	s->shown.others = found < s->found_others ? found : s->found_others;
+	s->found_others = found;
 }
 
 static void
@@ -365,11 +383,11 @@ note_check(struct steward *s)
 
 	s->shown.checks[granted > 0 ? FC_GRANTED : FC_NONE]++;
 	s->shown.check_us += now_of(s) - s->asked_us;
-	s->is_full = granted < s->asked.want;
-	s->refusals = s->is_full ? s->refusals + 1 : 0;
-	s->next_check_us =
-	    !s->is_full ? 0
-			: now_of(s) + backoff_us(s->refusals - 1, REFUSED_FIRST_US, REFUSED_MOST_US, &s->fleet->random);
+	s->news.is_full = granted < s->asked.want;
+	s->refusals = s->news.is_full ? s->refusals + 1 : 0;
+	s->next_check_us = !s->news.is_full ? 0
+					    : now_of(s) + backoff_us(s->refusals - 1, REFUSED_FIRST_US, REFUSED_MOST_US,
+								     &s->fleet->random);
 }
 
 /* Returns false if the connection is of no use. */
@@ -416,6 +434,7 @@ take_look(struct steward *s)
 	}
 	take_members(s);
 	find_limit(s);
+	note_others(s);
 	note_peak(s);
 	if (s->asked.what == ASK_GRANT)
 		note_check(s);
@@ -437,8 +456,7 @@ static void
 keep(struct steward *s)
 {
 	policy_budget_keep(s->budget, s->fleet->door, s->fleet->room, s->shown.mode == BUDGET_ON, now_of(s));
-	s->shown.share = UINT32_MAX;
-	s->is_full = s->was_full = false;
+	s->news = s->told = (struct budget_news){ .share = UINT32_MAX };
 }
 
 static void
@@ -521,9 +539,9 @@ on_done(struct dedicated *d)
 static void
 on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 {
-	(void)message;
-	(void)len;
-	steward_of(d)->is_rung = true;
+	bool is_own = len >= 9 && wire_u32(message + 5) == d->srv->pid;
+
+	steward_of(d)->is_rung |= !is_own;
 }
 
 static void

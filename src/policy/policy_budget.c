@@ -1,6 +1,6 @@
 /* src/policy/policy_budget.c - a cap over several pools, by the rules in policy_budget.h. Connections on their way out
  * (CLOSING) are counted as places to come, so that no more are closed than are needed. */
-#include "policy/policy_budget.h"
+#include "policy/policy_keeper.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -15,9 +15,10 @@ TAILQ_HEAD(budget_groups, budget_group);
 struct policy_budget {
 	uint32_t limit; /* 0: no limit, unless is_binding */
 	uint32_t used, leaving;
-	struct policy_room *keeper; /* NULL: limit is a setting, and the next seven are unused */
-	bool is_binding, is_full;
-	uint32_t granted, share;
+	struct policy_room *keeper; /* NULL: limit is a setting, and the next six are unused */
+	bool is_binding;
+	uint32_t granted;
+	struct budget_news news;
 	uint64_t taken;
 	uint32_t opening, short_count; /* of all members */
 	uint32_t in_use_count; /* groups that are wanting or resting */
@@ -72,7 +73,7 @@ static void
 fit_limit(struct policy_budget *b)
 {
 	if (b->is_binding)
-		b->limit = b->used + b->granted < b->share ? b->used + b->granted : b->share;
+		b->limit = b->used + b->granted < b->news.share ? b->used + b->granted : b->news.share;
 }
 
 /* Tells the keeper that counts have changed: policy_room_act() or policy_room_tell() must follow. */
@@ -265,7 +266,7 @@ budget_withdraw(struct budget_member *m)
 void
 budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to)
 {
-	if (policy_is_coming(from))
+	if (from == PC_OPENING || from == PC_SCOUTING)
 		change_opening(m, -1u);
 	tell_keeper(m->budget);
 	if (to == PC_CLOSING && m->is_giving_up) {
@@ -483,7 +484,7 @@ has_place_for_all(const struct policy_budget *b)
 static bool
 is_tight(const struct policy_budget *b)
 {
-	return !TAILQ_EMPTY(&b->hungry) || !has_place_for_all(b) || (b->is_binding && b->share < UINT32_MAX);
+	return !TAILQ_EMPTY(&b->hungry) || !has_place_for_all(b) || b->news.is_pressed;
 }
 
 void
@@ -529,7 +530,7 @@ is_any_missing(struct policy_budget *b, const struct budget_group *except)
 
 	if (!is_limited(b))
 		return false;
-	if (b->is_binding && !b->is_full)
+	if (b->is_binding && !b->news.is_full)
 		return missing > 0;
 	b->walk++;
 	for (m = first_hungry(b); missing <= 0 && m != NULL; m = next_hungry(m)) {
@@ -983,27 +984,26 @@ policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy
 	b->keeper = keeper;
 	b->is_binding = is_binding;
 	b->limit = b->granted = 0;
-	b->share = UINT32_MAX;
-	b->is_full = false;
+	b->news = (struct budget_news){ .share = UINT32_MAX };
 	look_again(b, r, now_us);
 }
 
 void
-policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, uint32_t share, bool is_full,
+policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, const struct budget_news *news,
 		    uint64_t now_us)
 {
 	policy_room_lock(r);
 	b->granted += more;
-	b->share = share;
-	b->is_full = is_full;
+	b->news = *news;
 	look_again(b, r, now_us);
 }
 
 void
-policy_budget_ungrant(struct policy_budget *b, struct policy_room *r)
+policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint32_t kept)
 {
 	policy_room_lock(r);
-	b->granted = 0;
+	if (b->granted > kept)
+		b->granted = kept;
 	fit_limit(b);
 	policy_room_unlock(r);
 }

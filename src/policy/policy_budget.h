@@ -43,30 +43,6 @@ void policy_budget_free(struct policy_budget *b); /* after all its pools */
 void policy_budget_set_limit(struct policy_budget *b, struct policy_room *r, uint32_t limit, uint64_t now_us);
 uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 
-/*
- * A budget of several processes (dedicated/fleet.h): it has no places but those that its keeper was granted for it, and
- * what is gone is nobody's here. Its limit is what is used and granted, its share at most: what is above that, it gives
- * up. As long as more may be granted, no pool gives one up for another.
- */
-struct budget_count {
-	uint32_t used, opening; /* connections in any state; those whose login has not ended */
-	uint32_t granted; /* places that nobody has taken yet */
-	uint32_t short_count; /* more that pools would open now */
-	uint64_t taken; /* places, since it is there */
-	bool is_in_use;
-};
-/* r: the room of the caller's thread. keeper: the room that is told of each change of the count; it has no pools. NULL:
- * b is a cap as others, without a limit. is_binding: false if it only counts. */
-void policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy_room *keeper, bool is_binding,
-			uint64_t now_us);
-/* more: places. share: UINT32_MAX if it may have any number. is_full: no more will be granted for a while. */
-void policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, uint32_t share, bool is_full,
-			 uint64_t now_us);
-void policy_budget_ungrant(struct policy_budget *b, struct policy_room *r); /* what nobody has taken */
-/* Closes all connections whose login has not ended. */
-void policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
-struct budget_count policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64_t now_us);
-
 /* Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for so long after
  * its last connection was returned; and where there are fewer places than pools, each place is kept for so long. */
 #define BUDGET_TURN_US (100 * 1000)

@@ -73,7 +73,6 @@ struct pool_database *pool_set_find_database(const struct pool_set *set, const c
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers of all sets are numbered together, from 1 */
-struct policy_room *pool_set_room(const struct pool_set *set);
 uint64_t pool_set_random(struct pool_set *set); /* no client can foretell it from others */
 uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
 /* Adds a life of a database cluster that was seen, and copies all that any worker has seen; either may be NULL. */

@@ -1,0 +1,33 @@
+/*
+ * src/policy/policy_keeper.h - a budget of several processes, as its keeper sees it (dedicated/fleet.h): a cap over the
+ * pools of some hosts that has no places but those which the keeper was granted for it, and what is gone is nobody's
+ * here. Its limit is what is used and granted, its share at most: what is above that, it gives up. As long as more may
+ * be granted, no pool gives one up for another. The functions are policy_budget.c's, and take the lock.
+ */
+#pragma once
+
+#include "policy/policy_budget.h"
+
+struct budget_count {
+	uint32_t used, opening; /* connections in any state; those whose login has not ended */
+	uint32_t granted; /* places that nobody has taken yet */
+	uint32_t short_count; /* more that pools would open now */
+	uint64_t taken; /* places, since it is there */
+	bool is_in_use;
+};
+/* r: the room of the caller's thread. keeper: the room that is told of each change of the count; it has no pools. NULL:
+ * b is a cap as others, without a limit. is_binding: false if it only counts. */
+void policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy_room *keeper, bool is_binding,
+			uint64_t now_us);
+struct budget_news {
+	uint32_t share; /* UINT32_MAX: it may have any number */
+	bool is_full; /* no more will be granted for a while */
+	bool is_pressed; /* other processes wait for places, and want to know whether this one is in use */
+};
+/* more: places that were granted now. */
+void policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, const struct budget_news *news,
+			 uint64_t now_us);
+void policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint32_t kept); /* more than so many */
+/* Closes all connections whose login has not ended. */
+void policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
+struct budget_count policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64_t now_us);
