@@ -140,7 +140,7 @@ static void
 on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	if (dedicated_of(srv)->ops->failed != NULL)
-		dedicated_of(srv)->ops->failed(dedicated_of(srv), is_fatal, why);
+		dedicated_of(srv)->ops->failed(dedicated_of(srv), kind, is_fatal, why);
 }
 
 static void

@@ -24,7 +24,8 @@ struct dedicated {
 /* Callbacks of the keeper. Whoever sends a request enters it in srv->ledger. closed is called for each one opened. */
 struct dedicated_ops {
 	void (*up)(struct dedicated *d);
-	void (*failed)(struct dedicated *d, bool is_fatal, const struct fail *why); /* the login failed; may be NULL */
+	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal,
+		       const struct fail *why); /* the login failed; may be NULL */
 	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
 	void (*closed)(struct dedicated *d); /* d may be freed */
 	void (*error)(struct dedicated *d, const struct fail *why); /* may be NULL */

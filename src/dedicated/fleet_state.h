@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "dedicated/dedicated.h"
 #include "dedicated/fleet.h"
+#include "policy/policy_circuit.h"
 #include "policy/policy_keeper.h"
 #include "pool/pool_target.h"
 
@@ -77,6 +78,10 @@ struct steward {
 	struct scram_keys keys;
 	struct policy_limit *named; /* keeps budget */
 	struct policy_budget *budget; /* of its pools */
+	struct policy_circuit
+	    *shared; /* of its hosts: pools learn from it that PostgreSQL is away, as they open nothing */
+	struct circuit_member circuit;
+	struct policy_orders orders;
 	struct dedicated conn;
 	struct event timer;
 	bool is_up; /* it is logged in; with shown.state FLEET_JOINED, what ASK_WHO prepares is there */
@@ -86,7 +91,7 @@ struct steward {
 	bool is_rung; /* another one is short of connections */
 	bool is_failed; /* what was asked has got an error */
 	struct fleet_question asked, last_asked; /* asked.what: ASK_NOTHING unless it is under way */
-	uint64_t asked_us, next_check_us, retry_us, rang_us, unused_us, beat_us;
+	uint64_t opened_us, asked_us, next_check_us, retry_us, rang_us, unused_us, beat_us;
 	uint64_t taken; /* of the budget, at the last answer */
 	uint32_t failures, refusals; /* in a row: of its login, and checks that granted less than was asked for */
 	uint32_t found_others; /* at the last look */

@@ -249,6 +249,7 @@ open_conn(struct steward *s)
 	if (s->retry_us > now_of(s))
 		return;
 	s->retry_us = now_of(s) + BACKOFF_MOST_US;
+	s->opened_us = now_of(s);
 	dedicated_open(&s->conn, s->fleet->pools, &s->fleet->env, s->target, NULL);
 }
 
@@ -466,6 +467,7 @@ on_up(struct dedicated *d)
 
 	s->is_up = true;
 	s->refusals = 0;
+	circuit_answered(&s->circuit, now_of(s));
 	ask_who(s);
 	timer_start(&s->timer, ANSWER_US);
 }
@@ -482,10 +484,12 @@ note_error(struct steward *s, const struct fail *why)
 }
 
 static void
-on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
+on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
-	(void)is_fatal;
-	note_error(steward_of(d), why);
+	struct steward *s = steward_of(d);
+
+	note_error(s, why);
+	circuit_failed(&s->circuit, kind, is_fatal, why, s->opened_us, now_of(s));
 }
 
 static void
@@ -589,17 +593,33 @@ static const struct dedicated_ops conn_ops = {
 
 /* --- Its life. --- */
 
+/* Pools have news of the hosts: fleet_hear() lets each steward look. */
+static void
+obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
+{
+	(void)p;
+	(void)o;
+	(void)now_us;
+}
+
+static const struct policy_order_ops order_ops = { .obey = obey };
+
 struct steward *
 steward_new(struct fleet *f, char *hosts)
 {
 	struct steward *s = calloc(1, sizeof(*s));
 
-	if (s == NULL || (s->named = policy_limit_get(f->commons, 'h', hosts, strlen(hosts))) == NULL) {
+	if (s == NULL || (s->named = policy_limit_get(f->commons, 'h', hosts, strlen(hosts))) == NULL ||
+	    (s->shared = policy_circuit_get(f->commons, hosts)) == NULL) {
+		if (s != NULL)
+			policy_limit_put(f->commons, s->named);
 		free(s);
 		free(hosts);
 		return NULL;
 	}
 	s->fleet = f;
+	s->orders = (struct policy_orders){ .ops = &order_ops, .room = f->room, .arm_at_us = UINT64_MAX };
+	circuit_join(s->shared, &s->circuit, &s->orders);
 	s->hosts = hosts;
 	s->budget = policy_limit_budget(s->named);
 	s->conn.ops = &conn_ops;
@@ -627,6 +647,9 @@ steward_free(struct steward *s)
 	event_del(&s->timer);
 	policy_budget_keep(s->budget, s->fleet->door, NULL, false, now_of(s));
 	policy_limit_put(s->fleet->commons, s->named);
+	circuit_leave(&s->circuit);
+	policy_room_forget(&s->orders);
+	policy_circuit_put(s->fleet->commons, s->shared);
 	pool_target_unref(s->target);
 	explicit_bzero(&s->keys, sizeof(s->keys));
 	free(s->users);

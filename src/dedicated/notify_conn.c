@@ -243,10 +243,11 @@ on_up(struct dedicated *d)
 }
 
 static void
-on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
+on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	bool is_known = strcmp(listener_of(d)->why_down.text, why->text) == 0;
 
+	(void)kind;
 	listener_of(d)->why_down = *why;
 	notify_listener_failed(listener_of(d), is_fatal, is_known, why);
 }

@@ -350,10 +350,11 @@ on_up(struct dedicated *d)
 
 /* Refuses all who wait, unless another connection lives. */
 static void
-on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
+on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct auth_source *source = conn_of(d)->source;
 
+	(void)kind;
 	source->retry_us = conn_now(conn_of(d)) +
 			   backoff_us(source->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &source->all->random);
 	source->is_refused = is_fatal;
