@@ -132,6 +132,8 @@ on_ready(struct server *srv)
 {
 	struct dedicated *d = dedicated_of(srv);
 
+	if (d->hosts != NULL)
+		policy_budget_settled(&d->place);
 	if (server_lend(srv, d, *srv->env->now_us) == 0)
 		d->ops->up(d);
 }
@@ -144,6 +146,40 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 }
 
 static void
+leave_budget(struct dedicated *d, bool has_place, uint64_t now_us)
+{
+	struct policy_room *r = d->place.room;
+
+	if (d->hosts == NULL)
+		return;
+	if (has_place)
+		policy_places_give(&d->place, now_us);
+	policy_places_leave(&d->place);
+	policy_limit_put(r->commons, d->hosts);
+	d->hosts = NULL;
+}
+
+/* Returns false if there is no place, or no memory. */
+static bool
+take_place(struct dedicated *d, struct policy_room *r, const struct pool_target *target, uint64_t now_us)
+{
+	char *hosts = d->ops->is_unbound ? NULL : pool_target_hosts(target);
+
+	if (d->ops->is_unbound)
+		return true;
+	d->hosts = hosts == NULL ? NULL : policy_limit_get(r->commons, 'h', hosts, strlen(hosts));
+	free(hosts);
+	if (d->hosts == NULL)
+		return false;
+	memset(&d->place, 0, sizeof(d->place));
+	policy_places_join(policy_limit_budget(d->hosts), &d->place, r);
+	if (policy_budget_place(&d->place, now_us))
+		return true;
+	leave_budget(d, false, now_us);
+	return false;
+}
+
+static void
 on_closed(struct server *srv)
 {
 	struct dedicated *d = dedicated_of(srv);
@@ -153,6 +189,7 @@ on_closed(struct server *srv)
 	d->srv = NULL;
 	pool_target_unref(d->held);
 	d->held = NULL;
+	leave_budget(d, true, *srv->env->now_us);
 	d->ops->closed(d);
 }
 
@@ -188,6 +225,8 @@ int
 dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 	       const struct image *settings)
 {
+	if (!take_place(d, pool_set_room(set), target, *env->now_us))
+		return -1;
 	d->held = pool_target_ref(target);
 	d->target = target->server;
 	d->target.settings = settings;
@@ -197,6 +236,7 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 		return 0;
 	pool_target_unref(d->held);
 	d->held = NULL;
+	leave_budget(d, true, *env->now_us);
 	return -1;
 }
 

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "policy/policy_keeper.h"
 #include "pool/pool_set.h"
 
 /* Embedded by its keeper. Zeroed but for ops: closed. */
@@ -19,10 +20,13 @@ struct dedicated {
 	struct server *srv; /* NULL: closed */
 	struct pool_target *held; /* target points into it */
 	struct server_target target;
+	struct policy_limit *hosts; /* its place is in the budget of these, if they have one (fleet.h) */
+	struct budget_member place;
 };
 
 /* Callbacks of the keeper. Whoever sends a request enters it in srv->ledger. closed is called for each one opened. */
 struct dedicated_ops {
+	bool is_unbound; /* it needs no place in the hosts' budget */
 	void (*up)(struct dedicated *d);
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal,
 		       const struct fail *why); /* the login failed; may be NULL */
@@ -38,7 +42,8 @@ struct dedicated_ops {
 
 /* Sets *env to the pools' environment, with the callbacks of dedicated servers. */
 void dedicated_env(struct server_env *env, const struct pool_set *set);
-/* Begins to dial target (takes a reference); settings (may be NULL) override the target's. 0, or -1 without memory. */
+/* Begins to dial target (takes a reference); settings (may be NULL) override the target's.
+ * Returns 0, or -1: no memory, or no place in the budget of its hosts yet. Try again in 100 ms. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 		   const struct image *settings);
 /* Closes it, after a Terminate if it is up; calls closed from within. Does nothing if it is closed. */

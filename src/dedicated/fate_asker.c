@@ -209,6 +209,7 @@ on_closed(struct dedicated *d)
 
 /* Without a row it asks again; whatever a login failed for may pass before the deadline. */
 static const struct dedicated_ops conn_ops = {
+	.is_unbound = true,
 	.up = on_up,
 	.closed = on_closed,
 	.row = on_row,

@@ -25,14 +25,14 @@ name_process(char name[static FLEET_NAME_MAX])
 }
 
 struct fleet *
-fleet_new(struct pool_set *pools, struct policy_room *room, void (*wake)(void *owner), void *owner)
+fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 {
 	struct fleet *f = xcalloc(1, sizeof(*f));
 
 	TAILQ_INIT(&f->stewards);
 	f->pools = pools;
-	f->door = room;
-	f->commons = room->commons;
+	f->door = pool_set_room(pools);
+	f->commons = f->door->commons;
 	f->random = pool_set_random(pools);
 	dedicated_env(&f->env, pools);
 	name_process(f->name);

@@ -26,9 +26,9 @@
 
 struct fleet; /* opaque: fleet.c */
 
-/* room: of these pools. wake(owner) is called on any thread: fleet_hear() is due on worker 0's. Returns NULL without
+/* wake(owner) is called on any thread: fleet_hear() is due on worker 0's. Returns NULL without
  * memory. */
-struct fleet *fleet_new(struct pool_set *pools, struct policy_room *room, void (*wake)(void *owner), void *owner);
+struct fleet *fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner);
 void fleet_free(struct fleet *f); /* before the pools; NULL is fine */
 /* At start and at each reload, before the pools are configured: a pool that finds a budget is under it from its first
  * connection on. */

@@ -114,8 +114,11 @@ apply(struct steward *s, uint32_t granted)
 
 	if (s->shown.state == FLEET_JOINED)
 		note_share(s, &count);
-	if (granted > 0 || n->share != told->share || n->is_full != told->is_full ||
-	    n->is_pressed != told->is_pressed) {
+	n->limit = s->shown.state == FLEET_JOINED ? s->shown.limit : 0;
+	n->listed = s->shown.listed;
+	n->processes = s->shown.member_count;
+	if (granted > 0 || n->limit != told->limit || n->listed != told->listed || n->share != told->share ||
+	    n->is_full != told->is_full || n->is_pressed != told->is_pressed) {
 		policy_budget_grant(s->budget, s->fleet->door, granted, n, now_of(s));
 		s->told = s->news;
 		count = policy_budget_count(s->budget, s->fleet->door, now_of(s));
@@ -581,6 +584,7 @@ on_closed(struct dedicated *d)
 }
 
 static const struct dedicated_ops conn_ops = {
+	.is_unbound = true,
 	.up = on_up,
 	.failed = on_failed,
 	.closed = on_closed,

@@ -32,7 +32,7 @@ notify_conn_connect(struct notify_listener *listener)
 	if (listener->conn.srv != NULL || listener->is_paused || listener->is_ending || pool->is_orphan)
 		return;
 	if (dedicated_open(&listener->conn, pool->set, &listener->env, pool->target, NULL) < 0)
-		listener->retry_us = notify_now(listener) + US_PER_S;
+		listener->retry_us = notify_now(listener) + US_PER_S / 10;
 }
 
 /* --- commands --- */

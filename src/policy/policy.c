@@ -518,7 +518,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
 		policy_leave_line(p, t);
 		lend(p, conn, t);
-		if (caps_short_of(&p->caps) != NULL)
+		if (caps_is_short(&p->caps))
 			policy_reinforce(p, now_us);
 		if (p->part.whole != NULL)
 			policy_give_idle(p, now_us);

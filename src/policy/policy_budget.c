@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define HELD_US (2 * 1000 * 1000u)
 #define FIRST_FEW 8 /* hungry pools that look when a rest ends */
 #define CALM_AFTER 64 /* publishes: caps are tight again and again, and to tell all pools to begin costs more */
 
@@ -15,10 +16,12 @@ TAILQ_HEAD(budget_groups, budget_group);
 struct policy_budget {
 	uint32_t limit; /* 0: no limit, unless is_binding */
 	uint32_t used, leaving;
-	struct policy_room *keeper; /* NULL: limit is a setting, and the next six are unused */
+	struct policy_room *keeper; /* NULL: limit is a setting, and the next nine are unused */
 	bool is_binding;
 	uint32_t granted;
 	struct budget_news news;
+	uint32_t asked_for, held; /* places for connections that no policy lends: to be asked for, and granted ... */
+	uint64_t held_until_us; /* ... until then */
 	uint64_t taken;
 	uint32_t opening, short_count; /* of all members */
 	uint32_t in_use_count; /* groups that are wanting or resting */
@@ -471,7 +474,7 @@ keeps(const struct budget_group *g, uint64_t now_us)
 static bool
 has_free_place(const struct policy_budget *b)
 {
-	return !is_limited(b) || b->used < b->limit;
+	return !is_limited(b) || b->used + b->held < b->limit;
 }
 
 static bool
@@ -754,6 +757,7 @@ void
 policy_places_give(struct budget_member *m, uint64_t now_us)
 {
 	policy_room_lock(m->room);
+	change_opening(m, -m->opening);
 	budget_moved(m, PC_LENT, PC_NONE);
 	policy_room_unlock(m->room);
 	budget_review(m, now_us);
@@ -995,6 +999,11 @@ policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t mor
 	policy_room_lock(r);
 	b->granted += more;
 	b->news = *news;
+	if (more > 0 && b->asked_for > 0) {
+		b->held += b->asked_for < more ? b->asked_for : more;
+		b->asked_for = 0;
+		b->held_until_us = now_us + HELD_US;
+	}
 	look_again(b, r, now_us);
 }
 
@@ -1004,6 +1013,8 @@ policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint32_t k
 	policy_room_lock(r);
 	if (b->granted > kept)
 		b->granted = kept;
+	if (b->held > b->granted)
+		b->held = b->granted;
 	fit_limit(b);
 	policy_room_unlock(r);
 }
@@ -1030,12 +1041,51 @@ policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64
 
 	policy_room_lock(r);
 	end_rests(b, now_us);
+	if (now_us >= b->held_until_us)
+		b->held = b->asked_for = 0;
 	count = (struct budget_count){ .used = b->used,
 				       .opening = b->opening,
 				       .granted = b->granted,
-				       .short_count = b->short_count,
+				       .short_count = b->short_count + b->asked_for + b->held,
 				       .taken = b->taken,
 				       .is_in_use = b->is_watched ? b->in_use_count > 0 : b->used > 0 };
 	policy_room_unlock(r);
 	return count;
+}
+
+bool
+policy_budget_place(struct budget_member *m, uint64_t now_us)
+{
+	struct policy_budget *b = m->budget;
+	bool is_taken;
+
+	policy_room_lock(m->room);
+	is_taken = !b->is_binding || b->held > 0 || (TAILQ_EMPTY(&b->hungry) && has_free_place(b));
+	if (is_taken) {
+		b->held -= b->held > 0;
+		budget_take(m);
+	} else {
+		b->asked_for += b->asked_for < FIRST_FEW;
+		b->held_until_us = now_us + HELD_US;
+		tell_keeper(b);
+	}
+	policy_room_tell(m->room);
+	policy_room_unlock(m->room);
+	return is_taken;
+}
+
+void
+policy_budget_settled(struct budget_member *m)
+{
+	policy_room_lock(m->room);
+	change_opening(m, -m->opening);
+	tell_keeper(m->budget);
+	policy_room_tell(m->room);
+	policy_room_unlock(m->room);
+}
+
+struct budget_news
+policy_budget_news(const struct policy_budget *b)
+{
+	return b->news;
 }

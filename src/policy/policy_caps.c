@@ -7,7 +7,10 @@
  */
 #include "policy/policy_caps.h"
 
+#include "policy/policy_keeper.h"
+
 #include <assert.h>
+#include <inttypes.h>
 
 static bool
 allows(const struct budget_member *m, uint64_t now_us)
@@ -267,14 +270,52 @@ caps_due(const struct policy_caps *caps, uint64_t now_us)
 	return due_us;
 }
 
-const char *
-caps_short_of(const struct policy_caps *caps)
+static const struct budget_member *
+find_short(const struct policy_caps *caps)
 {
-	static const char *const settings[POLICY_CAPS] = { "max_user_connections", "max_db_connections",
-							   "max_server_connections", "budget_connections" };
-
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].short_count > 0)
-			return settings[i];
+			return &caps->by_kind[i];
 	return NULL;
+}
+
+bool
+caps_is_short(const struct policy_caps *caps)
+{
+	return find_short(caps) != NULL;
+}
+
+static void
+say_budget(const struct budget_member *m, struct fail *why)
+{
+	struct budget_news news;
+
+	policy_room_lock(m->room);
+	news = policy_budget_news(m->budget);
+	policy_room_unlock(m->room);
+	if (news.limit == 0) {
+		fail_hint(
+		    why, "none can be opened under the budget, as pgweir's own connection for it is not there: its log "
+			 "and SHOW BUDGET in its console say why");
+		return;
+	}
+	fail_hint(why,
+		  "the budget of %" PRIu32 " is used up (PostgreSQL lists %" PRIu32 " connections, of %" PRIu32
+		  " pgweir processes and others): raise budget_connections, or see who has them: SHOW FLEET in "
+		  "pgweir's console",
+		  news.limit, news.listed, news.processes);
+}
+
+void
+caps_say_short(const struct policy_caps *caps, struct fail *why)
+{
+	static const char *const settings[POLICY_CAPS] = { "max_user_connections", "max_db_connections",
+							   "max_server_connections" };
+	const struct budget_member *m = find_short(caps);
+
+	if (m == &caps->by_kind[CAP_HOST])
+		say_budget(m, why);
+	else
+		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
+			  settings[m - caps->by_kind]);
 }

@@ -11,7 +11,7 @@
 struct budget_count {
 	uint32_t used, opening; /* connections in any state; those whose login has not ended */
 	uint32_t granted; /* places that nobody has taken yet */
-	uint32_t short_count; /* more that pools would open now */
+	uint32_t short_count; /* more that would be opened now */
 	uint64_t taken; /* places, since it is there */
 	bool is_in_use;
 };
@@ -23,6 +23,8 @@ struct budget_news {
 	uint32_t share; /* UINT32_MAX: it may have any number */
 	bool is_full; /* no more will be granted for a while */
 	bool is_pressed; /* other processes wait for places, and want to know whether this one is in use */
+	/* For what is said to those who get none. limit 0: the keeper can't ask for places now. */
+	uint32_t limit, listed, processes;
 };
 /* more: places that were granted now. */
 void policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, const struct budget_news *news,
@@ -31,3 +33,12 @@ void policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint3
 /* Closes all connections whose login has not ended. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
 struct budget_count policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64_t now_us);
+
+struct budget_news policy_budget_news(const struct policy_budget *b); /* under the lock: as it was told last */
+
+/*
+ * Places for connections that no policy lends. The member has joined b (policy_places_join). Returns false if there is
+ * none: one will be asked for, and kept for two seconds for the next who tries.
+ */
+bool policy_budget_place(struct budget_member *m, uint64_t now_us);
+void policy_budget_settled(struct budget_member *m); /* its connection has logged in; policy_places_give() ends it */

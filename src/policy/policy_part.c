@@ -157,7 +157,7 @@ policy_ask_parts(struct policy *p, uint64_t now_us)
 	struct policy_part *m = &p->part;
 	bool was_full = m->is_full;
 
-	m->is_full = is_full(p, now_us) || caps_short_of(&p->caps) != NULL;
+	m->is_full = is_full(p, now_us) || caps_is_short(&p->caps);
 	m->live_asked = policy_own_live(p);
 	if (p->waiting <= part_coming(m))
 		m->asked_us = 0;

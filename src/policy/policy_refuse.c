@@ -123,9 +123,8 @@ say_cause(const struct policy *p, const struct policy_ticket *t, uint64_t now_us
 		fail_hint(why, "opening another failed: %.200s", p->last_fail.text);
 	} else if (hanging != NULL) {
 		say_hanging(p, hanging, now_us, why);
-	} else if (caps_short_of(&p->caps) != NULL) {
-		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
-			  caps_short_of(&p->caps));
+	} else if (caps_is_short(&p->caps)) {
+		caps_say_short(&p->caps, why);
 	} else if (silent >= 0) {
 		fail_detail(why,
 			    "worker %d does not answer, and keeps its part of the pool's %" PRIu32

@@ -380,7 +380,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	if (p->part.whole != NULL)
 		policy_end_parts(p, now_us);
 	caps_report(&p->caps, short_of(p, now_us), now_us);
-	if (p->part.whole != NULL && caps_short_of(&p->caps) != NULL && !p->part.is_full)
+	if (p->part.whole != NULL && caps_is_short(&p->caps) && !p->part.is_full)
 		policy_ask_parts(p, now_us); /* now that they know of a cap that is full */
 	policy_look_for_outage(p, now_us);
 	p->is_held = false;

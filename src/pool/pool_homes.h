@@ -63,3 +63,8 @@ void pool_fresh_tell(struct pool_fresh *f, const struct image *baseline, const s
  * the caller's references. */
 bool pool_fresh_hear(struct pool_fresh *f, struct image_store *store, struct image **baseline, struct image **welcome,
 		     uint64_t *since_us);
+
+struct pool_set;
+/* pool_cross.c, on the thread of set. The worker of silent does not answer: closes the servers that were sent there and
+ * have not arrived, and gives their places back. */
+void pool_cross_take_back(const struct pool_set *set, const struct pool_set *silent);

@@ -178,6 +178,12 @@ pool_set_next_id(struct pool_set *set)
 	return atomic_fetch_add_explicit(set->s.last_id, 1, memory_order_relaxed) + 1;
 }
 
+struct policy_room *
+pool_set_room(const struct pool_set *set)
+{
+	return set->s.room;
+}
+
 uint64_t
 pool_set_random(struct pool_set *set)
 {

@@ -73,6 +73,7 @@ struct pool_database *pool_set_find_database(const struct pool_set *set, const c
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers of all sets are numbered together, from 1 */
+struct policy_room *pool_set_room(const struct pool_set *set);
 uint64_t pool_set_random(struct pool_set *set); /* no client can foretell it from others */
 uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
 /* Adds a life of a database cluster that was seen, and copies all that any worker has seen; either may be NULL. */
@@ -111,6 +112,3 @@ void pool_set_close_all(struct pool_set *set, const char *database, enum recycle
 /* Closes the servers of pools in which nobody waits: idle ones now, and others when they are returned. The listeners'
  * connections stay. is_all: also of pools that have clients. */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);
-/* pool_cross.c, on the thread of set. The worker of silent does not answer: closes the servers that were sent there and
- * have not arrived, and gives their places back. */
-void pool_cross_take_back(const struct pool_set *set, const struct pool_set *silent);

@@ -323,7 +323,7 @@ make_door(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 	for (struct worker *k = door; k != NULL; k = k->next)
 		k->clients.x.auth_queries = w->shared.auth_queries;
 	w->shared.fleet_note.read = on_fleet_note;
-	w->shared.fleet = fleet_new(door->pools, door->room, wake_fleet, w);
+	w->shared.fleet = fleet_new(door->pools, wake_fleet, w);
 	if (w->shared.fleet == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	w->console = process_console_new(w);
