@@ -7,7 +7,11 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+#include <errno.h>
 #include <ldap.h>
+#include <poll.h>
+
+#define ANSWER_MAX ((ber_len_t)1 << 20) /* bytes of a message: nothing is asked for that is long */
 
 /* A connection, and until when it may take. */
 struct asking {
@@ -18,25 +22,39 @@ struct asking {
 	bool has_password; /* what is sent now */
 };
 
-/* --- What was sent, wiped: libldap frees its buffers as they are. --- */
+static uint64_t
+left_us(const struct asking *a)
+{
+	uint64_t now_us = clock_now_us();
+
+	return now_us < a->deadline_us ? a->deadline_us - now_us : 0;
+}
+
+/* --- Layers of its connection. --- */
 
 static int
-wiper_setup(Sockbuf_IO_Desc *io, void *asking)
+layer_setup(Sockbuf_IO_Desc *io, void *asking)
 {
 	io->sbiod_pvt = asking;
 	return 0;
 }
 
 static int
-wiper_ctrl(Sockbuf_IO_Desc *io, int option, void *arg)
+layer_ctrl(Sockbuf_IO_Desc *io, int option, void *arg)
 {
 	return LBER_SBIOD_CTRL_NEXT(io, option, arg);
 }
 
 static ber_slen_t
-wiper_read(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
+layer_read(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 {
 	return LBER_SBIOD_READ_NEXT(io, bytes, len);
+}
+
+static ber_slen_t
+layer_write(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
+{
+	return LBER_SBIOD_WRITE_NEXT(io, bytes, len);
 }
 
 static ber_slen_t
@@ -50,15 +68,36 @@ wiper_write(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 	return sent;
 }
 
-static const Sockbuf_IO wiper = { wiper_setup, NULL, wiper_ctrl, wiper_read, wiper_write, NULL };
+/* Wipes what was sent: libldap frees its buffers as they are. */
+static const Sockbuf_IO wiper = { layer_setup, NULL, layer_ctrl, layer_read, wiper_write, NULL };
+
+static ber_slen_t
+timer_read(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
+{
+	struct pollfd there = { .fd = -1, .events = POLLIN };
+
+	ber_sockbuf_ctrl(io->sbiod_sb, LBER_SB_OPT_GET_FD, &there.fd);
+	if (poll(&there, 1, (int)((left_us(io->sbiod_pvt) + 999) / 1000)) == 0) {
+		errno = ETIMEDOUT;
+		return -1;
+	}
+	return LBER_SBIOD_READ_NEXT(io, bytes, len);
+}
+
+/* Reads below TLS, for libldap's timeouts end neither a handshake nor the rest of a message that has begun. */
+static const Sockbuf_IO timer = { layer_setup, NULL, layer_ctrl, timer_read, layer_write, NULL };
 
 static void
-add_wiper(struct asking *a)
+add_layers(struct asking *a)
 {
+	ber_len_t most = ANSWER_MAX;
 	Sockbuf *socket = NULL;
 
-	if (ldap_get_option(a->ld, LDAP_OPT_SOCKBUF, &socket) == LDAP_OPT_SUCCESS && socket != NULL)
-		ber_sockbuf_add_io(socket, (Sockbuf_IO *)(uintptr_t)&wiper, LBER_SBIOD_LEVEL_APPLICATION, a);
+	if (ldap_get_option(a->ld, LDAP_OPT_SOCKBUF, &socket) != LDAP_OPT_SUCCESS || socket == NULL)
+		return;
+	ber_sockbuf_ctrl(socket, LBER_SB_OPT_SET_MAX_INCOMING, &most);
+	ber_sockbuf_add_io(socket, (Sockbuf_IO *)(uintptr_t)&wiper, LBER_SBIOD_LEVEL_APPLICATION, a);
+	ber_sockbuf_add_io(socket, (Sockbuf_IO *)(uintptr_t)&timer, LBER_SBIOD_LEVEL_PROVIDER + 1, a);
 }
 
 /* --- Asking. --- */
@@ -76,15 +115,26 @@ failed(const struct asking *a, const char *doing, int result)
 	return PROOF_FAILED;
 }
 
-/* Gives the next operation the time that is left. Returns false if none is. */
+static bool
+set_timeout(const struct asking *a, int option, uint64_t us)
+{
+	const struct timeval time = { (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
+
+	return ldap_set_option(a->ld, option, &time) == LDAP_OPT_SUCCESS;
+}
+
+/* Gives the next operation the time that is left, each server a share of it to connect. Returns false if none is. */
 static bool
 set_time(const struct asking *a)
 {
-	uint64_t now_us = clock_now_us(), left_us = now_us < a->deadline_us ? a->deadline_us - now_us : 0;
-	const struct timeval left = { (time_t)(left_us / US_PER_S), (suseconds_t)(left_us % US_PER_S) };
+	uint64_t us = left_us(a), servers = 1;
+	char *uris = NULL;
 
-	return left_us > 0 && ldap_set_option(a->ld, LDAP_OPT_NETWORK_TIMEOUT, &left) == LDAP_OPT_SUCCESS &&
-	       ldap_set_option(a->ld, LDAP_OPT_TIMEOUT, &left) == LDAP_OPT_SUCCESS;
+	if (ldap_get_option(a->ld, LDAP_OPT_URI, &uris) == LDAP_OPT_SUCCESS)
+		for (const char *c = uris; c != NULL && *c != '\0'; c++)
+			servers += *c == ' ';
+	ldap_memfree(uris);
+	return us > 0 && set_timeout(a, LDAP_OPT_NETWORK_TIMEOUT, us / servers) && set_timeout(a, LDAP_OPT_TIMEOUT, us);
 }
 
 /* Without ldapserver, DNS names the servers of the domain in base_dn. Returns what ldap_initialize() does. */
@@ -113,7 +163,8 @@ initialize(struct asking *a)
 	return r;
 }
 
-/* Makes the connection; nothing is sent yet, unless it is TLS. */
+/* Makes the connection; nothing is sent yet, unless it is TLS. References to other servers are not followed: libldap
+ * would ask those anonymously, in the clear, and could not bind there. */
 static enum proof
 begin(struct asking *a)
 {
@@ -122,9 +173,11 @@ begin(struct asking *a)
 
 	if (r == LDAP_SUCCESS)
 		r = ldap_set_option(a->ld, LDAP_OPT_PROTOCOL_VERSION, &version);
+	if (r == LDAP_SUCCESS)
+		r = ldap_set_option(a->ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
 	if (r != LDAP_SUCCESS)
 		return failed(a, "begin", r);
-	add_wiper(a);
+	add_layers(a);
 	if (a->s->starts_tls) {
 		if (!set_time(a))
 			return failed(a, "start TLS", LDAP_TIMEOUT);

@@ -37,9 +37,9 @@ def escaped(value):
 
 
 class Directory:
-    """people: {uid: password}; dn(uid) is where each of them is."""
+    """people: {uid: password}; dn(uid) is where each of them is. refers_to: the port of another server, which has more."""
 
-    def __init__(self, directory, people, made=None, anonymous=True):
+    def __init__(self, directory, people, made=None, anonymous=True, refers_to=None):
         self.program = shutil.which("slapd", path="/usr/sbin:/usr/lib/openldap")
         if self.program is None:
             pytest.skip("no slapd")
@@ -52,19 +52,22 @@ class Directory:
         self.port, self.tls_port = free_port(), free_port()
         self.log = self.directory / "slapd.log"
         self.process = None
-        self._fill(people)
+        self._fill(people, refers_to)
         self.start(made is not None)
 
     @staticmethod
     def dn(uid):
         return f"uid={escaped(uid)},{PEOPLE}"
 
-    def _fill(self, people):
+    def _fill(self, people, refers_to):
         entries = [f"dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\no: Example\ndc: example\n",
                    f"dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people\n",
                    f"dn: {READER[0]}\nobjectClass: applicationProcess\nobjectClass: simpleSecurityObject\ncn: reader\nuserPassword: {READER[1]}\n"]
         entries += [f"dn: {self.dn(uid)}\nobjectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\nsn: same\nmail: {uid}@example.net\n"
                     f"userPassword: {password}\n" for uid, password in people.items()]
+        if refers_to:
+            entries.append(f"dn: ou=elsewhere,{BASE}\nobjectClass: referral\nobjectClass: extensibleObject\nou: elsewhere\n"
+                           f"ref: ldap://127.0.0.1:{refers_to}/ou=elsewhere,{BASE}\n")
         subprocess.run([self.program, "-T", "add", "-f", self.conf], input="\n".join(entries), text=True, check=True,
                        capture_output=True)
 

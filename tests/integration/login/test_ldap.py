@@ -1,7 +1,9 @@
 """method = ldap, and rules with ldap: passwords that a real slapd judges."""
 
+import contextlib
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -151,6 +153,20 @@ def test_one_entry_and_no_more(weir, directory):
     assert who(weir, "reporting", KNOWN["reporting"]) == "reporting"
 
 
+def test_references_to_other_servers_are_not_followed(weir, tmp_path):
+    """As Active Directory gives them below its root. The other server would be asked anonymously, and could not be bound at."""
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.setblocking(False)
+        made = Directory(tmp_path / "slapd", KNOWN, refers_to=elsewhere.getsockname()[1])
+        try:
+            start(weir, searched(made), external_timeout="5s")
+            assert who(weir, "web", "in-the-directory") == "web"
+            with pytest.raises(BlockingIOError):
+                elsewhere.accept()
+        finally:
+            made.stop()
+
+
 # --- names that mean something ---
 
 NAMES = ["*", "web*", "we*", "web)(uid=*", "*)(objectClass=*", "web)(|(uid=*", "w\\65b", "web\\", "(web)", "web,ou=people", "web)(uid=web",
@@ -296,6 +312,61 @@ def test_nobody_listens_there(weir, directory):
 def test_the_second_of_two_servers_answers(weir, directory):
     start(weir, simple(directory, server="127.0.0.99 127.0.0.1"))
     assert who(weir, "web", "in-the-directory") == "web"
+
+
+def test_the_first_of_two_servers_can_not_be_reached(weir, directory):
+    """A machine that is off answers nothing, as a full queue of connections does. The second has time left to be asked."""
+    with socket.create_server(("127.0.0.98", directory.port), backlog=0), contextlib.ExitStack() as queue:
+        for _ in range(3):
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.98", directory.port))
+        start(weir, searched(directory, server='"127.0.0.98 127.0.0.1"'), external_timeout="4s")
+        assert who(weir, "web", "in-the-directory") == "web"
+
+
+@contextlib.contextmanager
+def server_that_says(text):
+    """It says so to whatever it is asked, and then nothing. Yields its port."""
+    def serve():
+        with contextlib.suppress(OSError), contextlib.ExitStack() as kept:
+            while True:
+                client = kept.enter_context(listening.accept()[0])
+                client.recv(1000)
+                client.sendall(text)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize("options, said", [
+    ("ldapscheme=ldaps", b""),
+    ("ldaptls=1", b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00"),
+    ("", b"\x30\x0c\x02\x01\x01\x61"),
+], ids=["no handshake", "none behind StartTLS", "half an answer"])
+def test_a_server_that_stops_in_the_middle_keeps_no_thread(weir, options, said):
+    """Else 8 logins and the end of its machine would be the end of all logins, until TCP notices."""
+    with server_that_says(said) as port:
+        start(weir, f"ldapserver=127.0.0.1 ldapport={port} ldapprefix=uid= {options}", external_timeout="1s")
+        for wire in ask_for_password(weir, 9):
+            wire.send(password_message("in-the-directory"))
+        wait_until(lambda: calls(weir, "running") == 8)
+        wait_until(lambda: calls(weir, "lost") + calls(weir, "running") + calls(weir, "waiting") == 0)
+        assert refused(weir, "web", "in-the-directory") == not_now("web")
+
+
+def test_an_answer_that_is_too_long(weir):
+    """Two gigabytes are announced."""
+    with server_that_says(b"\x30\x84\x7f\xff\xff\xf0") as port:
+        start(weir, f"ldapserver=127.0.0.1 ldapport={port} ldapprefix=uid=", external_timeout="20s")
+        answer, seconds = timed(refused, weir, "web", "in-the-directory")
+        assert answer == not_now("web") and seconds < 10
 
 
 def login_seconds(weir, count):
