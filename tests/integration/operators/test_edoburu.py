@@ -147,6 +147,24 @@ def test_urls(pod):
         pod.connect("scramuser", "scram-secret", dbname="elsewhere")
 
 
+@pytest.mark.parametrize("password, written", [("a/b+c==", "a/b+c=="), ("a?b@/c@d", "a?b%40/c%40d"), ("1/b", "1/b"), ("p@%41 '\"#;", "p@%2541%20'%22#%3B")])
+def test_a_url_s_password(pod, password, written):
+    """Where it is not encoded, as edoburu's entry point takes it. PostgreSQL trusts this user."""
+    pod.start(DATABASE_URL=f"postgres://postgres:{written}@db:{pod.postgres.port}/app?sslmode=prefer", LISTEN_PORT=str(pod.port))
+    assert pod.who("postgres", password) == ("postgres", "app")
+    with pytest.raises(psycopg2.OperationalError):
+        pod.connect("postgres", "wrong")
+
+
+def test_what_kubernetes_sets_for_services_of_such_names(pod):
+    services = {"DB_PORT": "tcp://10.0.0.1:5432", "DB_SERVICE_HOST": "10.0.0.1", "CONNECTION_POOLER_PORT": "tcp://10.0.0.2:5432"}
+    pod.start(**single(pod) | services | {"DB_NAME": "app"})
+    with contextlib.closing(pod.connect("scramuser", "scram-secret", dbname="pgbouncer")) as console:
+        found, names = rows(console, "SHOW DATABASES")
+    assert {row[0]: row[names.index("port")] for row in found}["app"] == 5432
+    assert pod.config("scramuser", "scram-secret")["auth_type"] == "md5", "it is not Zalando's"
+
+
 @pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("mounted, named", [("/etc/pgbouncer/userlist.txt", {}), ("/etc/pgbouncer/userlist.txt", {"AUTH_FILE": "/etc/pgbouncer/userlist.txt"}),
                                             ("/secrets/users.txt", {"AUTH_FILE": "/secrets/users.txt"})])
