@@ -30,7 +30,7 @@ CASES = {
     "databases": {"users": USERS, "upstream": "", "settings": {"pgweir": {"max_client_connections": 1000000}},
                   "databases": {"app": {"upstream": "host=db2 port=5433", "pool_size": 30, "server_tls_mode": "require"},
                                 "reports": {"upstream": "host=db3 dbname=app", "on_outage": "hold"}},
-                  "extraConfig": "[user app]\npool_size = 7\n"},
+                  "extraConfig": "[user app]\npool_size = 7\n", "podAnnotations": {"prometheus.io/scrape": "false"}},
     "tls": {"users": USERS, "tls": {"clients": {"secretName": "front", "mode": "verify-full"},
                                     "postgres": {"mode": "verify-full", "secretName": "back", "clientCertificate": True}}},
     "cert-manager": {"users": USERS, "tls": {"clients": {"certManager": {
@@ -68,6 +68,15 @@ def merged(into, values):
     return into
 
 
+class OnceLoader(yaml.SafeLoader):
+    """Refuses a key that is there twice, as kustomize does."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key) for key, _ in node.value]
+        assert len(set(keys)) == len(keys), f"twice: {keys}"
+        return super().construct_mapping(node, deep)
+
+
 @pytest.fixture(scope="module")
 def chart(tmp_path_factory):
     """Renders the chart: a function from values to objects, by kind; "notes" is the text for who installs it."""
@@ -88,7 +97,7 @@ def chart(tmp_path_factory):
             return None
         assert done.returncode == 0, done.stderr
         notes, rest = re.match(r"\n---\n# NOTES.txt\n(.*?)(\n---\n.*)", done.stdout, re.DOTALL).groups()
-        found = [one for one in yaml.safe_load_all(rest) if one is not None]
+        found = [one for one in yaml.load_all(rest, OnceLoader) if one is not None]
         objects = {one["kind"]: one for one in found}
         assert len(objects) == len(found), "one of a kind"
         return {**objects, "notes": notes}
@@ -251,6 +260,11 @@ def test_each_value_has_its_effect(chart):
     assert objects["HorizontalPodAutoscaler"]["spec"]["behavior"] == given["autoscaling"]["behavior"]
     assert objects["ServiceAccount"]["metadata"]["annotations"] == {"role": "x"}
     assert "maxReplicas (4)" in objects["notes"] and "with TLS (require)" in objects["notes"]
+
+
+def test_annotations_of_the_values_come_first(chart):
+    pod = chart(**CASES["databases"])["Deployment"]["spec"]["template"]
+    assert pod["metadata"]["annotations"]["prometheus.io/scrape"] == "false"
 
 
 def test_the_settings_are_those_of_the_values(chart):
