@@ -92,7 +92,7 @@ static const struct bouncer_key keys[] = {
 	{ "log_disconnections", "1", BOUNCER_COUNT, IGNORED, "log.connections covers both" },
 	{ "log_pooler_errors", "1", BOUNCER_COUNT, IGNORED, "errors are always logged" },
 	{ "log_stats", "1", BOUNCER_SWITCH, PART("log", "stats_interval"), "0 is 0s" },
-	{ "logfile", "", BOUNCER_PATH, OWN("log", "destination"), NULL },
+	{ "logfile", "", BOUNCER_PATH, OWN("log", "destination"), "standard error gets nothing then" },
 	{ "login_notify_message", "", BOUNCER_TEXT, TAKEN("pgweir", "login_notify_message"), NULL },
 	{ "max_client_conn", "100", BOUNCER_COUNT, TAKEN("pgweir", "max_client_connections"), NULL },
 	{ "max_db_client_connections", "0", BOUNCER_COUNT, TAKEN("limits", "max_db_client_connections"), NULL },
