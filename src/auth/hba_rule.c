@@ -437,6 +437,9 @@ look_at(const struct line *l)
 			 "of PgBouncer's let them send their passwords in clear text: use hostssl");
 	if (rule->ldap != NULL && ldap_is_open(rule->ldap))
 		doubt(l, "passwords travel to the LDAP server in clear text: use ldaptls=1 or ldapscheme=ldaps");
+	if (rule->ldap != NULL && rule->ldap->filter != NULL && strstr(rule->ldap->filter, LDAP_PLACEHOLDER) == NULL)
+		doubt(l, "ldapsearchfilter has no " LDAP_PLACEHOLDER
+			 ": with the password of the entry that it finds one logs in as anybody");
 }
 
 bool

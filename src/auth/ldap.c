@@ -13,7 +13,6 @@
 
 #define FILTER_SPECIALS "*()\\"
 #define NAME_SPECIALS ",+\"\\<>;=# "
-#define PLACEHOLDER "$username"
 
 const char *
 proof_unavailable(const char *method)
@@ -54,7 +53,7 @@ ldap_put_filter(const struct ldap_settings *s, const char *user, struct buf *to)
 		buf_put_u8(to, ')');
 		return;
 	}
-	for (; (next = strstr(at, PLACEHOLDER)) != NULL; at = next + strlen(PLACEHOLDER)) {
+	for (; (next = strstr(at, LDAP_PLACEHOLDER)) != NULL; at = next + strlen(LDAP_PLACEHOLDER)) {
 		buf_put(to, at, (size_t)(next - at));
 		put_escaped(to, user, FILTER_SPECIALS);
 	}

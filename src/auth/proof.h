@@ -18,6 +18,8 @@
 
 #include <stdint.h>
 
+#define LDAP_PLACEHOLDER "$username" /* in ldapsearchfilter: the user */
+
 enum proof { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED /* nobody could tell */ };
 
 /* Zeroed at first. Texts are NULL if they were not given. */

@@ -475,6 +475,14 @@ def test_500_logins_at_once(weir, directory):
 
 # --- the configuration ---
 
+@pytest.mark.parametrize("search, is_warned", [("(uid=web)", True), ("(&(uid=$username)(sn=same))", False), ("(uid=$user)", True)])
+def test_a_filter_without_the_user_is_warned_of(weir, directory, search, is_warned):
+    start(weir, searched(directory, f'ldapsearchfilter="{search}"'))
+    warning = "hba.conf:2: warning: ldapsearchfilter has no $username: with the password of the entry that it finds one logs in as anybody"
+    told = subprocess.run([weir.binary, "--check-config", weir.ini], capture_output=True, text=True, check=False)
+    assert (warning in told.stdout + told.stderr) == is_warned
+
+
 def with_method(weir, run, options, **more):
     run({"auth": {"method": "ldap", "ldap_options": options}, "log": {"connections": True}}, **more)
 
