@@ -74,20 +74,23 @@ is_any_below(const struct steward *s, uint32_t share)
 	return false;
 }
 
-/* While another one waits below its share, a process in use has an equal part of what is not strangers'. */
+/* While another one waits below its share, or there are too many, as after a reload, a process in use has an equal part
+ * of what is not strangers'. */
 static void
 note_share(struct steward *s, const struct budget_count *count)
 {
 	uint32_t others_used, in_use = sum_others(s, &others_used) + count->is_in_use;
 	uint32_t left, share;
+	bool is_over;
 
 	left = s->shown.others + FLEET_RESERVED + (uint32_t)s->shown.member_count;
 	left = s->shown.limit > left ? s->shown.limit - left : 0;
 	share = in_use == 0 ? left : (left + in_use - 1) / in_use;
 	if (share == 0)
 		share = 1;
-	s->news.is_pressed = is_any_below(s, UINT32_MAX);
-	s->news.share = !is_any_below(s, share) ? UINT32_MAX : count->is_in_use ? share : 0;
+	is_over = s->shown.limit > 0 && s->shown.listed > s->shown.limit;
+	s->news.is_pressed = is_over || is_any_below(s, UINT32_MAX);
+	s->news.share = !is_over && !is_any_below(s, share) ? UINT32_MAX : count->is_in_use ? share : 0;
 }
 
 /* The smallest that any member was given: 0: not known. */
@@ -260,10 +263,12 @@ open_conn(struct steward *s)
 static uint64_t
 ask_due(struct steward *s)
 {
-	struct budget_count count = apply(s, 0);
+	struct budget_count count;
 	uint32_t want;
 	uint64_t due_us;
 
+	find_limit(s); /* a reload may have changed it */
+	count = apply(s, 0);
 	give_back_unused(s, &count);
 	want = wanted(s, &count);
 	due_us = look_due(s, &count);

@@ -16,10 +16,11 @@ TAILQ_HEAD(budget_groups, budget_group);
 struct policy_budget {
 	uint32_t limit; /* 0: no limit, unless is_binding */
 	uint32_t used, leaving;
-	struct policy_room *keeper; /* NULL: limit is a setting, and the next nine are unused */
+	struct policy_room *keeper; /* NULL: limit is a setting, and the next ten are unused */
 	bool is_binding;
 	uint32_t granted;
 	struct budget_news news;
+	uint32_t understocked_count; /* of members */
 	uint32_t asked_for, held; /* places for connections that no policy lends: to be asked for, and granted ... */
 	uint64_t held_until_us; /* ... until then */
 	uint64_t taken;
@@ -599,8 +600,36 @@ is_before_all(const struct budget_member *m, const struct budget_member *h)
 	return m->budget->unequal_count == 0 && live_count(m->group) == 0 && m->view.since_us <= h->view.since_us;
 }
 
+/* Has the keeper ask for a place for min_idle, if nobody else wants one. */
+static void
+note_understocked(struct budget_member *m)
+{
+	struct policy_budget *b = m->budget;
+
+	if (!b->is_binding || b->news.is_pressed || b->news.is_full || m->is_understocked || m->orders == NULL)
+		return;
+	m->is_understocked = true;
+	b->understocked_count++;
+	tell_keeper(b);
+}
+
+static void
+stock_up(struct policy_budget *b)
+{
+	struct budget_member *m;
+
+	TAILQ_FOREACH(m, &b->members, link) {
+		if (!m->is_understocked)
+			continue;
+		m->is_understocked = false;
+		m->orders->is_stirred = true;
+		policy_room_order(m->orders);
+	}
+	b->understocked_count = 0;
+}
+
 bool
-budget_allows(const struct budget_member *m, bool is_for_waiter, uint64_t now_us)
+budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
 	struct budget_member *h;
@@ -608,6 +637,8 @@ budget_allows(const struct budget_member *m, bool is_for_waiter, uint64_t now_us
 
 	if (!is_limited(b))
 		return true;
+	if (!is_for_waiter && !has_free_place(b))
+		note_understocked(m);
 	if (!has_free_place(b))
 		return false;
 	if (!is_for_waiter)
@@ -878,6 +909,7 @@ budget_leave(struct budget_member *m)
 	change_used(m, -m->used);
 	change_leaving(m, -m->leaving);
 	change_opening(m, -m->opening);
+	b->understocked_count -= m->is_understocked;
 	tell_keeper(b);
 	m->budget = NULL;
 	if (--g->member_count == 0)
@@ -999,6 +1031,8 @@ policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t mor
 	policy_room_lock(r);
 	b->granted += more;
 	b->news = *news;
+	if (more > 0 || news->is_pressed)
+		stock_up(b);
 	if (more > 0 && b->asked_for > 0) {
 		b->held += b->asked_for < more ? b->asked_for : more;
 		b->asked_for = 0;
@@ -1046,7 +1080,7 @@ policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64
 	count = (struct budget_count){ .used = b->used,
 				       .opening = b->opening,
 				       .granted = b->granted,
-				       .short_count = b->short_count + b->asked_for + b->held,
+				       .short_count = b->short_count + b->understocked_count + b->asked_for + b->held,
 				       .taken = b->taken,
 				       .is_in_use = b->is_watched ? b->in_use_count > 0 : b->used > 0 };
 	policy_room_unlock(r);

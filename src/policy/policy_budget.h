@@ -82,6 +82,7 @@ struct budget_member {
 	uint32_t asked; /* idle ones that the pool was asked to close, and has not closed yet */
 	uint32_t short_count; /* how many it would open now; it is hungry if this is above 0 */
 	uint32_t opening; /* of used */
+	bool is_understocked; /* it would open one for min_idle, if its keeper had a place for that */
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
 	struct budget_view view; /* as it was published */
 	uint64_t armed_us; /* a pool of another room, for all that are hungry: when its tick is due for that */
@@ -132,7 +133,7 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 
 /* Returns true if it may open one for a waiter: there is a free place, and nobody has a better claim to it; or one for
  * min_idle, which it never may at the cost of somebody who waits. */
-bool budget_allows(const struct budget_member *m, bool is_for_waiter, uint64_t now_us);
+bool budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 bool budget_lacks(const struct budget_member *m); /* m's group lacks more than it will give back; no cap: false */
 /* Returns true if a connection that is returned must be closed for another pool: it counts as asked for. */
 bool budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);

@@ -13,7 +13,7 @@
 #include <inttypes.h>
 
 static bool
-allows(const struct budget_member *m, uint64_t now_us)
+allows(struct budget_member *m, uint64_t now_us)
 {
 	bool is_allowed;
 
@@ -117,7 +117,7 @@ caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 	bool may_take = true;
 
 	for (unsigned i = 0; i < POLICY_CAPS && may_take; i++) {
-		const struct budget_member *m = &caps->by_kind[i];
+		struct budget_member *m = &caps->by_kind[i];
 
 		may_take = m->budget == NULL || budget_allows(m, is_for_waiter, now_us);
 	}

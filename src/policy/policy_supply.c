@@ -215,7 +215,7 @@ give_place_back(struct policy *p, enum open_for what_for)
 static bool
 take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
-	const struct policy_room *r = p->orders.room;
+	struct policy_room *r = p->orders.room;
 	bool is_taken;
 
 	if (r == NULL)
@@ -225,6 +225,7 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 		   caps_take(&p->caps, what_for == FOR_WAITER, now_us);
 	if (is_taken)
 		part_take(&p->part, state_of(what_for));
+	policy_room_tell(r);
 	policy_room_unlock(r);
 	return is_taken;
 }
