@@ -1,8 +1,6 @@
 /* src/dedicated/fleet.c - which budgets there are; see fleet.h. */
 #include "dedicated/fleet_state.h"
 
-#include "base/alloc.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +25,10 @@ name_process(char name[static FLEET_NAME_MAX])
 struct fleet *
 fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 {
-	struct fleet *f = xcalloc(1, sizeof(*f));
+	struct fleet *f = calloc(1, sizeof(*f));
 
+	if (f == NULL)
+		return NULL;
 	TAILQ_INIT(&f->stewards);
 	f->pools = pools;
 	f->door = pool_set_room(pools);

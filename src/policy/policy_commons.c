@@ -136,8 +136,10 @@ tell_one(struct policy_room *to)
 void
 policy_room_tell(struct policy_room *r)
 {
-	while (!TAILQ_EMPTY(&r->commons->untold))
-		tell_one(TAILQ_FIRST(&r->commons->untold));
+	struct policy_room *next;
+
+	while ((next = TAILQ_FIRST(&r->commons->untold)) != NULL && (next != r || (next = TAILQ_NEXT(r, link)) != NULL))
+		tell_one(next);
 }
 
 void
@@ -156,7 +158,8 @@ policy_room_act(struct policy_room *r, uint64_t now_us)
 		orders.ops->obey(orders.pool, &orders, now_us);
 		policy_room_lock(r);
 	}
-	policy_room_tell(r);
+	while (!TAILQ_EMPTY(&r->commons->untold))
+		tell_one(TAILQ_FIRST(&r->commons->untold));
 	policy_room_unlock(r);
 }
 

@@ -121,7 +121,8 @@ void policy_room_unlock(const struct policy_room *r);
 void policy_room_order(struct policy_orders *o);
 /* Under the lock: r->tell() is due, which policy_room_act() or policy_room_tell() calls. */
 void policy_room_wake(struct policy_room *r);
-/* Called with r's lock, which it gives up meanwhile: tells all rooms that have been woken, or have orders. */
+/* Called with r's lock, which it gives up meanwhile: tells all other rooms that have been woken, or have orders. Those
+ * of r wait for policy_room_act(). */
 void policy_room_tell(struct policy_room *r);
 /* Called with the lock, returns without it: carries out the orders to this room, and tells others of theirs. */
 void policy_room_act(struct policy_room *r, uint64_t now_us);
