@@ -15,8 +15,9 @@ static const struct {
 	uint32_t oid;
 	uint16_t len;
 } types[] = {
-	[COLUMN_TEXT] = { 25, 0xffff }, [COLUMN_BOOL] = { 16, 1 },	     [COLUMN_INT4] = { 23, 4 },
-	[COLUMN_INT8] = { 20, 8 },	[COLUMN_NUMERIC] = { 1700, 0xffff }, [COLUMN_FLOAT8] = { 701, 8 },
+	[COLUMN_TEXT] = { 25, 0xffff }, [COLUMN_BOOL] = { 16, 1 },	   [COLUMN_INT4] = { 23, 4 },
+	[COLUMN_INT8] = { 20, 8 },	[COLUMN_INT8_OR_NULL] = { 20, 8 }, [COLUMN_NUMERIC] = { 1700, 0xffff },
+	[COLUMN_FLOAT8] = { 701, 8 },
 };
 
 void
@@ -41,7 +42,7 @@ rows_describe(struct buf *out, const struct column *columns, size_t column_count
 static const char *
 field_text(enum column_type type, const void *field, char *scratch)
 {
-	uint64_t max = type == COLUMN_INT4 ? INT32_MAX : type == COLUMN_INT8 ? INT64_MAX : UINT64_MAX, v;
+	uint64_t max = type == COLUMN_INT4 ? INT32_MAX : type == COLUMN_NUMERIC ? UINT64_MAX : INT64_MAX, v;
 
 	if (type == COLUMN_TEXT)
 		return *(const char *const *)field;
@@ -50,7 +51,7 @@ field_text(enum column_type type, const void *field, char *scratch)
 	if (type != COLUMN_FLOAT8) {
 		v = *(const uint64_t *)field;
 		snprintf(scratch, NUMBER_TEXT_MAX, "%" PRIu64, v < max ? v : max);
-		return scratch;
+		return type == COLUMN_INT8_OR_NULL && v == ROWS_NULL ? NULL : scratch;
 	}
 	snprintf(scratch, NUMBER_TEXT_MAX, "%.15g", *(const double *)field);
 	return isnan(*(const double *)field)   ? NULL
@@ -73,6 +74,8 @@ add_json(struct rows *r, const void *row)
 			json_put_string(r->out, *(const char *const *)field);
 		else if (type == COLUMN_BOOL)
 			buf_printf(r->out, *(const uint64_t *)field != 0 ? "true" : "false");
+		else if (type == COLUMN_INT8_OR_NULL && *(const uint64_t *)field == ROWS_NULL)
+			buf_printf(r->out, "null");
 		else if (type != COLUMN_FLOAT8)
 			buf_printf(r->out, "%" PRIu64, *(const uint64_t *)field);
 		else if (isfinite(*(const double *)field))

@@ -18,9 +18,12 @@ enum column_type {
 	COLUMN_BOOL, /* uint64_t, as all that follow: larger values are shown as the largest the type can hold */
 	COLUMN_INT4,
 	COLUMN_INT8,
+	COLUMN_INT8_OR_NULL, /* ROWS_NULL is SQL's NULL */
 	COLUMN_NUMERIC,
 	COLUMN_FLOAT8 /* double; not a number is SQL's NULL */
 };
+
+#define ROWS_NULL UINT64_MAX
 
 struct column {
 	const char *name;
@@ -39,6 +42,7 @@ struct column {
 #define BOOL(field) COLUMN(BOOL, field)
 #define INT4(field) COLUMN(INT4, field)
 #define INT8(field) COLUMN(INT8, field)
+#define INT8_OR_NULL(field) COLUMN(INT8_OR_NULL, field)
 #define NUMERIC(field) COLUMN(NUMERIC, field)
 #define FLOAT8(field) COLUMN(FLOAT8, field)
 

@@ -46,6 +46,9 @@
 	    "SHOW BACKENDS") \
 	ROW(WORKERS, workers, ANYBODY, "the event loops: clients, servers, share of a processor, and whether each moves", \
 	    "SHOW WORKERS") \
+	ROW(BUDGET, budget, ANYBODY, "the common limit of all pgweir processes: what PostgreSQL lists, what this one has", \
+	    "SHOW BUDGET") \
+	ROW(FLEET, fleet, ANYBODY, "these processes: what each has, and whether somebody waits there", "SHOW FLEET") \
 	ROW(PREPARED, prepared, ADMIN, "prepared statements that are known, with their text", "SHOW PREPARED") \
 	ROW(CONFIG, config, ANYBODY, "settings; first by PgBouncer's names, then by our own", \
 	    "SHOW CONFIG LIKE 'pool.%'") \

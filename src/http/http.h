@@ -29,6 +29,7 @@ enum http_table {
 	HTTP_SLOW,
 	HTTP_EVENTS,
 	HTTP_WORKERS,
+	HTTP_BUDGET,
 	HTTP_TABLES
 };
 

@@ -246,6 +246,7 @@ static const struct http_page pages[] = {
 	{ "/api/v1/slow", false, true, HTTP_SLOW, fill_table },
 	{ "/api/v1/events", false, true, HTTP_EVENTS, fill_table },
 	{ "/api/v1/workers", false, true, HTTP_WORKERS, fill_table },
+	{ "/api/v1/budget", false, true, HTTP_BUDGET, fill_table },
 };
 
 const struct http_page *

@@ -120,6 +120,8 @@ const TABLES = [
 		"overflow_now", "active", "idle", "waiting", "oldest_wait_us", "pool_timeouts", "worker"], empty: "no pool yet: nobody has logged in" },
 	{ id: "backends", title: "PostgreSQL servers", columns: ["backend", "role", "state", "connects", "failures", "last_failure",
 		"connect_p50_ms", "connect_p95_ms"], empty: "no connection was tried yet" },
+	{ id: "budget", title: "Budgets of all pgweir processes", columns: ["hosts", "mode", "state", "budget", "connections", "others",
+		"used", "waiting", "share", "members", "peak", "last_error"] }, // without empty: not there without rows
 	{ id: "workers", title: "Workers", columns: ["worker", "state", "cpu_percent", "clients", "servers", "tick_age_us",
 		"oldest_note_us"], empty: "" },
 	{ id: "holders", title: "Who holds the servers", columns: ["database", "user", "application_name", "client_id", "state", "state_ms",
@@ -213,6 +215,11 @@ if (typeof document === "undefined") {
 		if (drawn[table.id] === now) return;
 		if (drawn[table.id] && !marked.isCollapsed && byId("table-" + table.id).contains(marked.anchorNode)) return;
 		drawn[table.id] = now;
+		if (!rows.length && table.empty === undefined) {
+			const there = byId("table-" + table.id);
+			if (there) there.remove();
+			return;
+		}
 		const to = card(byId("tables"), "table-" + table.id, table.title);
 		const element = make(to, "table", null);
 		make(element, "caption", table.title);

@@ -2,6 +2,7 @@
 #include "process/process_state.h"
 
 #include "build.h"
+#include "dedicated/fleet.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/snapshot.h"
 
@@ -22,6 +23,12 @@ host_backends_each(struct weir *w, backend_fn *row, void *arg)
 	for (size_t i = 0; s != NULL && i < s->backend_count; i++)
 		row(s->backends[i].name, s->backends[i].role, &s->backends[i].counters, arg);
 	snapshot_free(s);
+}
+
+static void
+host_budgets_each(struct weir *w, budget_fn *row, void *arg)
+{
+	fleet_each(w->shared.fleet, row, arg);
 }
 
 void
@@ -137,6 +144,7 @@ process_console_new(struct weir *w)
 				     .metrics_each = host_metrics_each,
 				     .workers_each = worker_each,
 				     .backends_each = host_backends_each,
+				     .budgets_each = host_budgets_each,
 				     .queries_read = query_table_read,
 				     .queries_reset = query_table_reset,
 				     .slow_each = slowlog_each_recent,

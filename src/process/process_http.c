@@ -28,6 +28,7 @@ static const struct {
 	[HTTP_SLOW] = { "SHOW SLOW", 100 },
 	[HTTP_EVENTS] = { "SHOW EVENTS", 100 },
 	[HTTP_WORKERS] = { "SHOW WORKERS", WORKERS_MAX },
+	[HTTP_BUDGET] = { "SHOW BUDGET", 100 },
 };
 
 static bool

@@ -3,6 +3,7 @@
 
 #include "statements/statements.h"
 
+#include "dedicated/fleet.h"
 #include "dedicated/notify_listener.h"
 #include "net/errands.h"
 
@@ -217,6 +218,40 @@ process_snapshot_of(struct worker *k)
 	return s;
 }
 
+static uint64_t
+if_known(bool is_known, uint64_t n)
+{
+	return is_known ? n : SNAPSHOT_UNKNOWN;
+}
+
+/* Without memory there is one row fewer. */
+static void
+add_budget(const struct fleet_budget *b, void *arg)
+{
+	struct snapshot *s = arg;
+	struct snapshot_budget *all = reallocarray(s->budgets, s->budget_count + 1, sizeof(*all)), *to;
+
+	if (all == NULL)
+		return;
+	s->budgets = all;
+	to = &all[s->budget_count++];
+	*to = (struct snapshot_budget){ .limit = if_known(b->limit > 0, b->limit),
+					.own_limit = if_known(b->own_limit > 0, b->own_limit),
+					.listed = if_known(b->looked_us > 0, b->listed),
+					.others = if_known(b->looked_us > 0, b->others),
+					.share = if_known(b->share != UINT32_MAX, b->share),
+					.used = b->used,
+					.waiting = b->waiting,
+					.members = b->member_count,
+					.is_joined = b->state == FLEET_JOINED,
+					.checks_granted = b->checks[FC_GRANTED],
+					.checks_none = b->checks[FC_NONE],
+					.checks_failed = b->checks[FC_FAILED],
+					.check_us = b->check_us,
+					.over_us = b->over_us };
+	snprintf(to->name, sizeof(to->name), "%s", b->hosts);
+}
+
 /* Fills in the numbers that are no worker's. */
 static void
 add_process(const struct weir *w, struct snapshot *s)
@@ -237,6 +272,7 @@ add_process(const struct weir *w, struct snapshot *s)
 	s->slow_dropped_rate = slow.dropped_rate;
 	s->slow_dropped_ring = slow.dropped_ring;
 	s->slow_dropped_write = slow.dropped_write;
+	fleet_each(w->shared.fleet, add_budget, s);
 	s->external_calls = errands_count(w->shared.errands);
 	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
 	for (size_t i = 0; i < s->backend_count; i++)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const char *const type_names[] = { "counter", "gauge", "histogram" };
-static const char *const scope_labels[] = { "", "worker", "database, user", "database", "backend", "" };
+static const char *const scope_labels[] = { "", "worker", "database, user", "database", "backend", "backend", "" };
 
 struct sources {
 	const struct snapshot *snapshot;
@@ -44,7 +44,7 @@ static void
 put_value(const struct rendering *r, const struct exposition_word *one, const struct exposition_word *two,
 	  uint64_t value)
 {
-	if (value != 0 || !r->f->skips_zeros)
+	if ((value != 0 || !r->f->skips_zeros) && value != SNAPSHOT_UNKNOWN)
 		exposition_sample(r->from->to, &r->series, one, two, value, r->f->decimals);
 }
 
@@ -174,10 +174,13 @@ put_family(const struct metric_family *f, const struct sources *from)
 	const struct metrics_items *const items[] = { [OF_POOL] = &from->view.pools,
 						      [OF_DATABASE] = &from->view.databases,
 						      [OF_BACKEND] = &from->view.backends,
+						      [OF_BUDGET] = &from->view.budgets,
 						      [OF_SYSTEM] = NULL };
 	struct rendering r;
 	bool is_renamed = from->format == EXPOSITION_OPENMETRICS && f->openmetrics_name != NULL;
 
+	if (f->scope == OF_BUDGET && from->snapshot->budget_count == 0)
+		return;
 	r.f = f;
 	r.from = from;
 	r.series = exposition_series(is_renamed ? f->openmetrics_name : f->name, "");
@@ -329,7 +332,8 @@ metrics_print_docs(FILE *to)
 	    "\n"
 	    "`database` and `user` are what clients log in with. Pools beyond `metrics_max_pools` are added up in one\n"
 	    "with database and user `_other`. No label holds an address of a client, an application name or SQL.\n"
-	    "`backend` is a host of the configuration with its port; 4096 of them are counted, if names of tenants "
+	    "`backend` is a host of the configuration with its port, of a budget all its hosts; 4096 of them are "
+	    "counted, if names of tenants "
 	    "make more.\n"
 	    "\n"
 	    "| name | type | labels | what it is |\n"

@@ -18,7 +18,7 @@
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 /* The things a family's numbers belong to: each has a sample, or one per word. */
-enum metric_scope { OF_ALL, OF_LOOP, OF_POOL, OF_DATABASE, OF_BACKEND, OF_SYSTEM };
+enum metric_scope { OF_ALL, OF_LOOP, OF_POOL, OF_DATABASE, OF_BACKEND, OF_BUDGET, OF_SYSTEM };
 
 /* Rows whose numbers must be computed, by metrics.c. */
 enum metric_special {
@@ -75,7 +75,7 @@ struct metrics_items {
 };
 
 struct metrics_view {
-	struct metrics_items pools, databases, backends;
+	struct metrics_items pools, databases, backends, budgets;
 };
 
 /* Returns 0, or -1 without memory; it is to be freed then, too. */

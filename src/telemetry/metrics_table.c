@@ -14,6 +14,7 @@ static const char *const direction_names[] = { "in", "out" };
 static const char *const limit_names[] = { "pool_size", "max_overflow" };
 static const char *const drop_names[] = { "rate", "ring_full", "write_error" };
 static const char *const call_states[] = { "waiting", "running", "lost" };
+static const char *const check_names[] = { "granted", "none", "failed" };
 static const char *const log_drop_names[] = { "ring_full", "write_error" };
 
 static const struct metric_words results = { "result", NAMES(ok_names) };
@@ -27,6 +28,7 @@ static const struct metric_words results = { "result", NAMES(ok_names) };
 #define POOL(field) .scope = OF_POOL, .at = offsetof(struct snapshot_pool, field)
 #define DATABASE(field) .scope = OF_DATABASE, .at = offsetof(struct snapshot_database, field)
 #define BACKEND(field) .scope = OF_BACKEND, .at = offsetof(struct snapshot_backend, field)
+#define BUDGET(field) .scope = OF_BUDGET, .at = offsetof(struct snapshot_budget, field)
 #define SYSTEM(field) .scope = OF_SYSTEM, .at = offsetof(struct metrics_process, field)
 
 /* Fields that are shown as one array must be neighbours. */
@@ -38,6 +40,8 @@ NEIGHBOURS(struct snapshot, slow_dropped_rate, slow_dropped_ring);
 NEIGHBOURS(struct snapshot, slow_dropped_ring, slow_dropped_write);
 NEIGHBOURS(struct snapshot, log_dropped_ring, log_dropped_write);
 NEIGHBOURS(struct snapshot, buffer_bytes_client, buffer_bytes_server);
+NEIGHBOURS(struct snapshot_budget, checks_granted, checks_none);
+NEIGHBOURS(struct snapshot_budget, checks_none, checks_failed);
 NEIGHBOURS(struct snapshot_pool, pool_size, max_overflow);
 NEIGHBOURS(struct snapshot_pool, counters.pings_ok, counters.pings_failed);
 NEIGHBOURS(struct snapshot_pool, counters.resets_ok, counters.resets_failed);
@@ -193,6 +197,29 @@ const struct metric_family metric_families[] = {
 	{ GAUGE("pgweir_backend_last_failure_timestamp_seconds"), BACKEND(counters.last_failure_wall_us), .decimals = 6,
 	    .skips_zeros = true,
 	    .help = "When opening a server connection last failed, in seconds since 1970." },
+	{ GAUGE("pgweir_budget_connections"), BUDGET(limit),
+	    .help = "The common limit of all pgweir processes there: budget_connections, the smallest of all. Only with a budget, as all pgweir_budget_*." },
+	{ GAUGE("pgweir_budget_own_connections"), BUDGET(own_limit),
+	    .help = "That limit as this process's own file has it." },
+	{ GAUGE("pgweir_budget_listed"), BUDGET(listed),
+	    .help = "Connections that PostgreSQL lists and the budget counts, through pgweir or not." },
+	{ GAUGE("pgweir_budget_others"), BUDGET(others),
+	    .help = "Those of them that no process of pgweir says it has." },
+	{ GAUGE("pgweir_budget_used"), BUDGET(used),
+	    .help = "Server connections of this process there, open or being opened." },
+	{ GAUGE("pgweir_budget_waiting"), BUDGET(waiting),
+	    .help = "Server connections that this process would open now if it might." },
+	{ GAUGE("pgweir_budget_share"), BUDGET(share),
+	    .help = "How many this process may have while somebody waits; absent while nobody does." },
+	{ GAUGE("pgweir_budget_members"), BUDGET(members), .help = "Processes of pgweir that are seen there." },
+	{ GAUGE("pgweir_budget_joined"), BUDGET(is_joined),
+	    .help = "1 while the steward, which looks at PostgreSQL's list, does its work; with budget = on nothing is opened at 0." },
+	{ COUNTER("pgweir_budget_checks_total"), BUDGET(checks_granted), .words = WORDS("result", check_names),
+	    .help = "Looks at PostgreSQL's list under the lock; none: there was no place." },
+	{ COUNTER("pgweir_budget_check_seconds_total"), BUDGET(check_us), .decimals = 6,
+	    .help = "Time that these took together, the wait for the lock included." },
+	{ COUNTER("pgweir_budget_over_seconds_total"), BUDGET(over_us), .decimals = 6,
+	    .help = "Time in which more than the limit was listed." },
 	{ HISTOGRAM("pgweir_proxy_overhead_seconds", proxy), LOOP(proxy_overhead),
 	    .help = "What pgweir itself added to a request; one in 16 is timed." },
 	{ HISTOGRAM("pgweir_event_loop_lag_seconds", proxy), LOOP(loop_lag),

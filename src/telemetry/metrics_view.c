@@ -7,7 +7,7 @@
 
 #define NAME_OF(type, field) offsetof(type, field), sizeof(((type *)0)->field)
 
-/* A kind of things that have labels; there are three. */
+/* A kind of things that have labels; there are four. */
 struct kind {
 	size_t size;
 	void (*add)(void *to, const void *from);
@@ -28,6 +28,18 @@ static const struct kind database_kind = { sizeof(struct snapshot_database),
 static const struct kind backend_kind = { sizeof(struct snapshot_backend),
 					  snapshot_backend_add,
 					  { { "backend", NAME_OF(struct snapshot_backend, name) } } };
+
+/* Hosts whose names were cut to the same text: the first ones stand. */
+static void
+keep_first(void *to, const void *from)
+{
+	(void)to;
+	(void)from;
+}
+
+static const struct kind budget_kind = { sizeof(struct snapshot_budget),
+					 keep_first,
+					 { { "backend", NAME_OF(struct snapshot_budget, name) } } };
 
 static int
 by_labels(const void *a, const void *b)
@@ -101,7 +113,8 @@ metrics_view_init(struct metrics_view *v, const struct snapshot *s)
 	memset(v, 0, sizeof(*v));
 	return collect(&v->pools, s->pools, s->pool_count, &pool_kind) < 0 ||
 		       collect(&v->databases, s->databases, s->database_count, &database_kind) < 0 ||
-		       collect(&v->backends, s->backends, s->backend_count, &backend_kind) < 0
+		       collect(&v->backends, s->backends, s->backend_count, &backend_kind) < 0 ||
+		       collect(&v->budgets, s->budgets, s->budget_count, &budget_kind) < 0
 		   ? -1
 		   : 0;
 }
@@ -122,4 +135,5 @@ metrics_view_fini(struct metrics_view *v)
 	items_fini(&v->pools);
 	items_fini(&v->databases);
 	items_fini(&v->backends);
+	items_fini(&v->budgets);
 }

@@ -41,6 +41,7 @@ snapshot_copy(const struct snapshot *s)
 	copy->pools = copy_rows(s->pools, s->pool_count, sizeof(*s->pools));
 	copy->databases = copy_rows(s->databases, s->database_count, sizeof(*s->databases));
 	copy->backends = copy_rows(s->backends, s->backend_count, sizeof(*s->backends));
+	copy->budgets = copy_rows(s->budgets, s->budget_count, sizeof(*s->budgets));
 	copy->workers = copy_rows(s->workers, s->worker_count, sizeof(*s->workers));
 	/* Without memory, what is not copied is NULL. */
 	has_all = copy->databases != NULL;
@@ -50,7 +51,7 @@ snapshot_copy(const struct snapshot *s)
 		copy->databases[i].exemplars = e == NULL ? NULL : copy_rows(e, 1, sizeof(*e));
 		has_all = has_all && (e == NULL || copy->databases[i].exemplars != NULL);
 	}
-	if (has_all && copy->pools != NULL && copy->backends != NULL && copy->workers != NULL)
+	if (has_all && copy->pools != NULL && copy->backends != NULL && copy->budgets != NULL && copy->workers != NULL)
 		return copy;
 	snapshot_free(copy);
 	return NULL;
@@ -66,6 +67,7 @@ snapshot_free(struct snapshot *s)
 		free(s->databases[i].exemplars);
 	free(s->databases);
 	free(s->backends);
+	free(s->budgets);
 	free(s->workers);
 	free(s);
 }

@@ -50,6 +50,14 @@ struct snapshot_backend {
 	char role[16]; /* "primary", "standby" or "unknown" */
 	struct backend_counters counters;
 };
+#define SNAPSHOT_UNKNOWN UINT64_MAX /* a number that is not known, or does not hold: not shown */
+/* A limit that is common to several processes, see dedicated/fleet.h. */
+struct snapshot_budget {
+	char name[280]; /* the hosts */
+	uint64_t limit, own_limit, listed, others, share; /* or SNAPSHOT_UNKNOWN */
+	uint64_t used, waiting, members, is_joined;
+	uint64_t checks_granted, checks_none, checks_failed, check_us, over_us;
+};
 struct snapshot_worker {
 	unsigned number;
 	uint64_t is_up; /* 1: what follows is new; 0: it did not answer in time */
@@ -76,6 +84,8 @@ struct snapshot {
 	size_t database_count;
 	struct snapshot_backend *backends;
 	size_t backend_count;
+	struct snapshot_budget *budgets; /* the process's own, added after the merge */
+	size_t budget_count;
 	struct snapshot_worker *workers;
 	size_t worker_count;
 	/* readiness: why not, one short line each; ready when count is 0 */

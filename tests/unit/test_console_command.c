@@ -271,6 +271,8 @@ static const char *const for_anybody[] = {
 	"SHOW ERRORS",
 	"SHOW BACKENDS",
 	"SHOW WORKERS",
+	"SHOW BUDGET",
+	"SHOW FLEET",
 	"SHOW CONFIG",
 	"SHOW CONFIG_ERRORS",
 	"SHOW METRICS",

@@ -304,6 +304,43 @@ Test(metrics, samples)
 	free(text);
 }
 
+Test(metrics, a_budget_is_shown_where_there_is_one)
+{
+	struct snapshot *s = hostile_snapshot();
+	char *text = render(s);
+
+	cr_expect_null(strstr(text, "pgweir_budget_"), "no families without one");
+	free(text);
+	s = hostile_snapshot();
+	s->budgets = calloc(2, sizeof(*s->budgets));
+	cr_assert_not_null(s->budgets);
+	s->budget_count = 2;
+	s->budgets[0] = (struct snapshot_budget){ "db1:5432,db2:5432primary",
+						  .limit = 90,
+						  .own_limit = 100,
+						  .listed = 71,
+						  .share = 18,
+						  .is_joined = 1,
+						  .checks_none = 7,
+						  .check_us = 1500000 };
+	s->budgets[1] = (struct snapshot_budget){ "db3:5432", .limit = SNAPSHOT_UNKNOWN, .listed = SNAPSHOT_UNKNOWN,
+						  .others = SNAPSHOT_UNKNOWN, .share = SNAPSHOT_UNKNOWN };
+	text = render(s);
+	expect_line(text, "pgweir_budget_connections{backend=\"db1:5432,db2:5432primary\"} 90");
+	expect_line(text, "pgweir_budget_own_connections{backend=\"db1:5432,db2:5432primary\"} 100");
+	expect_line(text, "pgweir_budget_listed{backend=\"db1:5432,db2:5432primary\"} 71");
+	expect_line(text, "pgweir_budget_others{backend=\"db1:5432,db2:5432primary\"} 0");
+	expect_line(text, "pgweir_budget_share{backend=\"db1:5432,db2:5432primary\"} 18");
+	expect_line(text, "pgweir_budget_joined{backend=\"db1:5432,db2:5432primary\"} 1");
+	expect_line(text, "pgweir_budget_joined{backend=\"db3:5432\"} 0");
+	expect_line(text, "pgweir_budget_checks_total{backend=\"db1:5432,db2:5432primary\",result=\"none\"} 7");
+	expect_line(text, "pgweir_budget_check_seconds_total{backend=\"db1:5432,db2:5432primary\"} 1.5");
+	cr_expect_null(strstr(text, "pgweir_budget_connections{backend=\"db3"), "a limit that is not known yet");
+	cr_expect_null(strstr(text, "pgweir_budget_listed{backend=\"db3"), "never looked");
+	cr_expect_null(strstr(text, "pgweir_budget_share{backend=\"db3"), "nobody waits");
+	free(text);
+}
+
 Test(metrics, names_that_look_the_same_are_added_up)
 {
 	char *text = render(hostile_snapshot());

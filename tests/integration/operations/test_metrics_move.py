@@ -3,6 +3,7 @@
 A family that is new has no row yet, and fails test_every_family_has_a_row.
 """
 
+import contextlib
 import socket
 import time
 from signal import SIGUSR2
@@ -243,6 +244,29 @@ def external(weir, look):
         wait_until(lambda: sum(of_family(look(), "pgweir_external_logins").values()) == 1)
 
 
+def budgeted(weir, look):
+    """A budget, lowered, that others use up: a client waits."""
+    weir.start(budget="on", budget_connections=9, pool_size=9, cluster_user="web")
+    look()
+    with weir.raw() as one:
+        wait_until(lambda: not one.query("SELECT 1"))
+        look()
+        with contextlib.ExitStack() as others:
+            for _ in range(9):
+                others.enter_context(weir.postgres.connect(user="web"))
+            wait_until(lambda: weir.metric("pgweir_budget_over_seconds_total") > 0)
+            one.query("BEGIN")
+            with weir.raw() as waiter:
+                waiter.send(query("SELECT 1"))
+                wait_until(lambda: weir.metric("pgweir_budget_waiting") > 0)
+                wait_until(lambda: any(name == "pgweir_budget_share" for name, _ in look()))
+                one.query("COMMIT")
+                waiter.read_until("Z")
+    weir.reload(budget="on", budget_connections=8, pool_size=9, cluster_user="web")
+    wait_until(lambda: weir.metric("pgweir_budget_connections") == 8)
+    look()
+
+
 CONSTANT = {"pgweir_build_info", "pgweir_worker_up", "pgweir_start_time_seconds", "process_start_time_seconds",
             "process_max_fds"}
 if WORKERS > 1:
@@ -274,6 +298,8 @@ MOVED_BY = {
     looked_up: """auth_queries_total dns_lookups_total backend_connect_failures_total
         backend_last_failure_timestamp_seconds""",
     external: "external_logins",
+    budgeted: """budget_connections budget_own_connections budget_listed budget_others budget_used budget_waiting budget_share
+        budget_members budget_joined budget_checks_total budget_check_seconds_total budget_over_seconds_total""",
     at_rest: "build_info worker_up start_time_seconds process_start_time_seconds process_max_fds",
 }
 
@@ -304,7 +330,7 @@ def test_it_moves(weir, provocation, request):
 
 
 def test_every_family_has_a_row(weir):
-    weir.start()
+    weir.start(budget="advise")
     there = {line.split()[2] for line in weir.http("/metrics").text.splitlines() if line.startswith("# TYPE ")}
     rows = [family for provocation in MOVED_BY for family in families_of(provocation)]
     assert len(rows) == len(set(rows)) and set(rows) == there

@@ -45,7 +45,7 @@ def test_the_tables_are_those_of_the_console(weir):
     assert [(row["database"], row["user"], row["pool_size"], row["max_overflow"]) for row in pools] == [("app", "web", 3, 2)]
     backends = json.loads(api(weir, "backends").text)
     assert backends[0]["connects"] >= 1
-    for name in ("holders", "queries", "slow", "events", "workers"):
+    for name in ("holders", "queries", "slow", "events", "workers", "budget"):
         assert isinstance(json.loads(api(weir, name).text), list)
 
 

@@ -1,0 +1,116 @@
+/* src/admin/show_fleet.c - SHOW BUDGET: what pgweir processes have of a common limit; SHOW FLEET: who they are. */
+#include "admin/show.h"
+
+#include "base/clock.h"
+#include "dedicated/fleet.h"
+
+struct budget_row {
+	const char *hosts, *database, *mode, *state, *peak_at, *last_error;
+	uint64_t budget, own_budget, connections, others, used, granted, waiting, share, members, peak;
+	uint64_t over_opens, checks[FLEET_CHECKS], lock_pid;
+	double over_seconds;
+};
+
+#define COLUMNS_OF struct budget_row
+COLUMNS(budget, TEXT(hosts), TEXT(database), TEXT(mode), TEXT(state), INT8_OR_NULL(budget), INT8_OR_NULL(own_budget),
+	INT8_OR_NULL(connections), INT8_OR_NULL(others), INT8(used), INT8(granted), INT8(waiting), INT8_OR_NULL(share),
+	INT8(members), INT8(peak), TEXT(peak_at), FLOAT8(over_seconds), INT8(over_opens),
+	COLUMN_NAMED(INT8, struct budget_row, "checks_granted", checks[FC_GRANTED]),
+	COLUMN_NAMED(INT8, struct budget_row, "checks_none", checks[FC_NONE]),
+	COLUMN_NAMED(INT8, struct budget_row, "checks_failed", checks[FC_FAILED]), INT8_OR_NULL(lock_pid),
+	TEXT(last_error));
+
+/* Returns the number, or NULL's if it is not known. */
+static uint64_t
+if_known(bool is_known, uint64_t n)
+{
+	return is_known ? n : ROWS_NULL;
+}
+
+static void
+add_budget(const struct fleet_budget *b, void *arg)
+{
+	static const char *const modes[] = { [BUDGET_OFF] = "off", [BUDGET_ADVISE] = "advise", [BUDGET_ON] = "on" };
+	static const char *const states[] = { [FLEET_CONNECTING] = "connecting",
+					      [FLEET_JOINED] = "joined",
+					      [FLEET_LOCK_HELD] = "lock_held",
+					      [FLEET_POOLED] = "pooled" };
+	bool has_looked = b->looked_us > 0;
+	char peak_at[SHOW_TIME_MAX];
+	struct budget_row row = { .hosts = b->hosts,
+				  .database = b->database,
+				  .mode = modes[b->mode],
+				  .state = states[b->state],
+				  .budget = if_known(b->limit > 0, b->limit),
+				  .own_budget = if_known(b->own_limit != b->limit, b->own_limit),
+				  .connections = if_known(has_looked, b->listed),
+				  .others = if_known(has_looked, b->others),
+				  .used = b->used,
+				  .granted = b->granted,
+				  .waiting = b->waiting,
+				  .share = if_known(b->share != UINT32_MAX, b->share),
+				  .members = b->member_count,
+				  .peak = b->peak,
+				  .over_seconds = (double)b->over_us / US_PER_S,
+				  .over_opens = b->over_opens,
+				  .lock_pid = if_known(b->lock_pid != 0, b->lock_pid),
+				  .last_error = b->last_error };
+
+	for (size_t i = 0; i < FLEET_CHECKS; i++)
+		row.checks[i] = b->checks[i];
+	if (b->peak_wall_us > 0) {
+		show_time(b->peak_wall_us, peak_at);
+		row.peak_at = peak_at;
+	}
+	rows_add(arg, &row);
+}
+
+static void
+fill_budget(const struct show_env *env, struct rows *rows)
+{
+	env->host->budgets_each(env->host->w, add_budget, rows);
+}
+
+const struct show show_budget = { SHOW_COLUMNS(budget_columns), 0, fill_budget, true };
+
+struct member_row {
+	const char *hosts, *process;
+	uint64_t pid, own, budget, used, waiting, in_use, silent, heard_ms_ago;
+};
+
+#undef COLUMNS_OF
+#define COLUMNS_OF struct member_row
+COLUMNS(fleet, TEXT(hosts), TEXT(process), INT4(pid), BOOL(own), INT8_OR_NULL(budget), INT8(used), INT8(waiting),
+	BOOL(in_use), BOOL(silent), INT8(heard_ms_ago));
+
+static void
+add_members(const struct fleet_budget *b, void *arg)
+{
+	const struct show_fill *fill = arg;
+
+	for (size_t i = 0; i < b->member_count; i++) {
+		const struct fleet_member *m = &b->members[i];
+		struct member_row row = { .hosts = b->hosts,
+					  .process = m->name,
+					  .pid = m->pid,
+					  .own = m->is_own,
+					  .budget = if_known(m->budget > 0, m->budget),
+					  .used = m->used,
+					  .waiting = m->waiting,
+					  .in_use = m->is_in_use,
+					  .silent = m->is_silent,
+					  .heard_ms_ago = show_age_us(fill->env->now_us, m->heard_us) / 1000 };
+
+		rows_add(fill->rows, &row);
+	}
+}
+
+static void
+fill_fleet(const struct show_env *env, struct rows *rows)
+{
+	struct show_fill fill = { env, rows };
+
+	env->host->budgets_each(env->host->w, add_members, &fill);
+}
+
+const struct show show_fleet = { SHOW_COLUMNS(fleet_columns), 0, fill_fleet, true };
