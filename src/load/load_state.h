@@ -17,6 +17,10 @@ void load_check(const struct config *config, const struct problem_sink *sink);
 /* Runs only that check which looks whether an upstream leads to pgweir itself. */
 void load_check_loops(const struct config *config, const struct problem_sink *sink);
 
+/* --- load_check_budget.c --- */
+
+void load_check_budget(const struct config *config, const struct problem_sink *sink);
+
 /*
  * --- load_secrets.c ---
  *

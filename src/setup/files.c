@@ -8,6 +8,7 @@
 #include "config/config_state.h"
 #include "config/config_value.h"
 #include "bouncer/bouncer.h"
+#include "load/load.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -125,6 +126,34 @@ check_names(const struct config *config, const struct users *users, struct confi
 	}
 }
 
+/* A steward has to log in by itself: no client's proof helps it. */
+static void
+check_stewards(const struct config *config, const struct users *users, struct config_problems *problems)
+{
+	const struct problem_sink sink = { .problems = problems,
+					   .file = config->path,
+					   .source = config->origins->source };
+	const char *last = "";
+
+	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
+		struct scope_settings settings;
+		const char *user = load_budget_user(config, &s, &settings);
+		struct user_secret secret = { .kind = SECRET_NONE };
+
+		if (user == NULL || strcmp(user, last) == 0 ||
+		    (s.scope->upstream->password[0] != '\0' && strcmp(user, s.scope->upstream->user) == 0))
+			continue;
+		last = user;
+		users_find(users, user, &secret);
+		if (secret.kind == SECRET_SCRAM || secret.kind == SECRET_NONE)
+			problem_warning(
+			    &sink, s.origin->upstream_line,
+			    "budget: users_file has %s of \"%.63s\", whom pgweir's own connection logs in as%s",
+			    secret.kind == SECRET_NONE ? "no secret" : "a SCRAM verifier", user,
+			    secret.kind == SECRET_NONE ? "" : ": it needs the password, plain or md5");
+	}
+}
+
 static struct users *
 load_users(const struct config *config, struct config_problems *problems)
 {
@@ -179,6 +208,7 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 	struct fail why;
 
 	*out = (struct setup_files){ .users = load_users(config, problems) };
+	check_stewards(config, out->users, problems);
 	/* The metrics thread reads the file when it starts; all that matters here are its problems. */
 	if (config->http_enabled && config->http_auth_file[0] != '\0')
 		users_unref(load_users_file(config, config->http_auth_file, true, problems));

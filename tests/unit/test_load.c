@@ -439,6 +439,16 @@ static const struct {
 	  BASE "[pgweir]\ntenants = user\n[tenant a]\nupstream = host=h\nauth_query = builtin\n",
 	  "pgweir.ini:9: error: auth_query needs an auth_user that runs it in tenant a; set it in [auth] or "
 	  "[tenant a], and its secret in users_file" },
+	{ "a budget by nobody", BASE "[limits]\nbudget = advise\n",
+	  "pgweir.ini:2: error: budget needs a cluster_user for pgweir's own connection: set it in [limits] or "
+	  "[database *], and its secret in users_file" },
+	{ "a budget of several hosts", BASE "[database x]\nupstream = host=h,i user=u\nbudget = on\n",
+	  "pgweir.ini:6: error: budget counts on one host, and connections could be on any of these: write "
+	  "target_session_attrs=primary, or give each host a section of its own" },
+	{ "a budget of any standby",
+	  BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=standby\nbudget = on\n",
+	  "pgweir.ini:6: error: budget counts on one host, and connections could be on any of these: write "
+	  "target_session_attrs=primary, or give each host a section of its own" },
 	{ "a refused auth_user of a database", TRUST DATABASE "auth_query = builtin\nauth_user = ${PGWEIR_TEST_NONE}\n",
 	  "pgweir.ini:6: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
 	{ "a log in a folder that is not there", BASE "[log]\ndestination = /nowhere/pgweir.log\n",
@@ -585,6 +595,15 @@ static const struct {
 	  "pgweir.ini:6: warning: tenant_domain has no effect without sni in tenants" },
 	{ "a server name that nobody can send", BASE "[pgweir]\ntenants = sni\n[tenant *]\nupstream = host=h\n",
 	  "pgweir.ini:6: warning: sni has no effect without certificate_file in [tls_client]" },
+	{ "a budget that idle connections exceed",
+	  BASE "[limits]\nbudget = on\nbudget_connections = 9\ncluster_user = w\n[database x]\nupstream = host=h\n"
+	       "min_idle = 6\n[database y]\nupstream = host=h\nmin_idle = 4\n[database z]\nupstream = host=i\n"
+	       "min_idle = 9\n",
+	  "pgweir.ini:10: warning: budget_connections = 9 is below the sum of min_idle of all databases there: not all "
+	  "of these are kept" },
+	{ "a budget of several hosts, advised", BASE "[database x]\nupstream = host=h,i user=u\nbudget = advise\n",
+	  "pgweir.ini:6: warning: budget counts on one host, and connections could be on any of these: write "
+	  "target_session_attrs=primary, or give each host a section of its own" },
 	{ "users nobody needs, but named", BASE "users_file = /nonexistent/x\n",
 	  "pgweir.ini:5: warning: users_file = /nonexistent/x: No such file or directory" },
 };
@@ -603,6 +622,31 @@ Test(config, what_is_warned_of)
 		cr_expect_eq(problems.count, 1, "%s", warned[i].rule);
 		cr_expect_str_eq(problem_text(&files, &problems, 0), warned[i].problem, "%s: got %s", warned[i].rule,
 				 problem_text(&files, &problems, 0));
+		config_problems_fini(&problems);
+		config_unref(config);
+	}
+	files_fini(&files);
+}
+
+Test(config, a_budget_where_it_fits)
+{
+	static const char *const texts[] = {
+		BASE "[database x]\nupstream = host=h user=u\nbudget = on\n",
+		BASE "auth_user = a\n[limits]\nbudget = on\n",
+		BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=primary\nbudget = on\n"
+		     "budget_connections = 10\nmin_idle = 10\n",
+		BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=read-write "
+		     "load_balance_hosts=round-robin\nbudget = on\n",
+	};
+	struct files files;
+
+	files_init(&files);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct config_problems problems = { 0 };
+		struct config *config = load(&files, texts[i], &problems);
+
+		cr_expect_eq(problems.count, 0, "%zu: %s", i, problem_text(&files, &problems, 0));
+		cr_expect_not_null(config, "%zu", i);
 		config_problems_fini(&problems);
 		config_unref(config);
 	}

@@ -1,0 +1,74 @@
+/* src/load/load_check_budget.c - checks of budget, the common limit of several processes. */
+#include "config/config_state.h"
+#include "load/load_state.h"
+
+#include <string.h>
+
+const char *
+load_budget_user(const struct config *config, const struct config_section *s, struct scope_settings *out)
+{
+	if (s->scope->upstream == NULL)
+		return NULL;
+	config_effective(config, s->scope, NULL, out);
+	return out->budget == BUDGET_OFF	   ? NULL
+	       : *out->cluster_user != '\0'	   ? out->cluster_user
+	       : *s->scope->upstream->user != '\0' ? s->scope->upstream->user
+						   : out->auth_user;
+}
+
+/* Returns true if all connections, the steward's among them, are on the same one of the hosts. */
+static bool
+is_of_one(const struct upstream *up)
+{
+	return up->host_count == 1 || up->target == TARGET_PRIMARY || up->target == TARGET_READ_WRITE;
+}
+
+/* Returns the sum of min_idle of this section and those behind it that are of the same hosts; stops above limit. */
+static uint64_t
+sum_min_idle(const struct config *config, struct config_section s, uint32_t limit)
+{
+	const struct upstream *up = s.scope->upstream;
+	struct scope_settings settings;
+	uint64_t sum = 0;
+
+	do
+		if (s.scope->upstream != NULL && upstream_is_same_cluster(up, s.scope->upstream)) {
+			config_effective(config, s.scope, NULL, &settings);
+			sum += settings.min_idle;
+		}
+	while (sum <= limit && config_next_section(config, &s));
+	return sum;
+}
+
+void
+load_check_budget(const struct config *config, const struct problem_sink *sink)
+{
+	bool is_told = false;
+
+	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
+		struct scope_settings settings;
+		const char *user = load_budget_user(config, &s, &settings);
+		uint32_t limit;
+
+		if (user == NULL)
+			continue;
+		limit = settings.budget_connections;
+		if (*user == '\0')
+			problem_error(sink, s.origin->upstream_line,
+				      "budget needs a cluster_user for pgweir's own connection: set it in [limits] or "
+				      "[%s %s], and its secret in users_file",
+				      s.word, s.scope->name);
+		if (!is_of_one(s.scope->upstream))
+			problem_note(sink, settings.budget == BUDGET_ON, s.origin->upstream_line,
+				     "budget counts on one host, and connections could be on any of these: write "
+				     "target_session_attrs=primary, or give each host a section of its own");
+		if (!is_told && limit != CONFIG_COUNT_AUTO && settings.min_idle > 0 &&
+		    sum_min_idle(config, s, limit) > limit) {
+			is_told = true;
+			problem_warning(sink, s.origin->upstream_line,
+					"budget_connections = %u is below the sum of min_idle of all databases there: "
+					"not all of these are kept",
+					limit);
+		}
+	}
+}
