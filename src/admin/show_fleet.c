@@ -42,7 +42,7 @@ add_budget(const struct fleet_budget *b, void *arg)
 				  .mode = modes[b->mode],
 				  .state = states[b->state],
 				  .budget = if_known(b->limit > 0, b->limit),
-				  .own_budget = if_known(b->own_limit != b->limit, b->own_limit),
+				  .own_budget = if_known(b->own_limit > 0 && b->own_limit != b->limit, b->own_limit),
 				  .connections = if_known(has_looked, b->listed),
 				  .others = if_known(has_looked, b->others),
 				  .used = b->used,

@@ -7,7 +7,7 @@
 const char *
 load_budget_user(const struct config *config, const struct config_section *s, struct scope_settings *out)
 {
-	if (s->scope->upstream == NULL)
+	if (s->scope->upstream == NULL || !upstream_has_fixed_hosts(s->scope->upstream))
 		return NULL;
 	config_effective(config, s->scope, NULL, out);
 	return out->budget == BUDGET_OFF	   ? NULL

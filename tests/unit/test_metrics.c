@@ -89,6 +89,19 @@ hostile_snapshot(void)
 	s->backends[0].counters.is_up = 1;
 	strcpy(s->backends[1].name, "10.0.0.2:5432");
 	s->backends[1].counters.is_up = -1;
+	s->budgets = calloc(2, sizeof(*s->budgets));
+	cr_assert_not_null(s->budgets);
+	s->budget_count = 2;
+	s->budgets[0] = (struct snapshot_budget){ "db1:5432,db2:5432primary",
+						  .limit = 90,
+						  .own_limit = 100,
+						  .listed = 71,
+						  .share = 18,
+						  .is_joined = 1,
+						  .checks_none = 7,
+						  .check_us = 1500000 };
+	s->budgets[1] = (struct snapshot_budget){ "db3:5432", .limit = SNAPSHOT_UNKNOWN, .listed = SNAPSHOT_UNKNOWN,
+						  .others = SNAPSHOT_UNKNOWN, .share = SNAPSHOT_UNKNOWN };
 	return s;
 }
 
@@ -306,26 +319,11 @@ Test(metrics, samples)
 
 Test(metrics, a_budget_is_shown_where_there_is_one)
 {
-	struct snapshot *s = hostile_snapshot();
-	char *text = render(s);
+	char *text = render(new_snapshot(0, 0, 0));
 
 	cr_expect_null(strstr(text, "pgweir_budget_"), "no families without one");
 	free(text);
-	s = hostile_snapshot();
-	s->budgets = calloc(2, sizeof(*s->budgets));
-	cr_assert_not_null(s->budgets);
-	s->budget_count = 2;
-	s->budgets[0] = (struct snapshot_budget){ "db1:5432,db2:5432primary",
-						  .limit = 90,
-						  .own_limit = 100,
-						  .listed = 71,
-						  .share = 18,
-						  .is_joined = 1,
-						  .checks_none = 7,
-						  .check_us = 1500000 };
-	s->budgets[1] = (struct snapshot_budget){ "db3:5432", .limit = SNAPSHOT_UNKNOWN, .listed = SNAPSHOT_UNKNOWN,
-						  .others = SNAPSHOT_UNKNOWN, .share = SNAPSHOT_UNKNOWN };
-	text = render(s);
+	text = render(hostile_snapshot());
 	expect_line(text, "pgweir_budget_connections{backend=\"db1:5432,db2:5432primary\"} 90");
 	expect_line(text, "pgweir_budget_own_connections{backend=\"db1:5432,db2:5432primary\"} 100");
 	expect_line(text, "pgweir_budget_listed{backend=\"db1:5432,db2:5432primary\"} 71");

@@ -14,7 +14,7 @@ import pytest
 from rawwire import bind, errors, execute, password_message, query, send_cancel, startup, sync
 from tap import Tap
 from waiting import wait_until
-from weir import WORKERS
+from weir import WORKERS, Weir
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -244,26 +244,36 @@ def external(weir, look):
         wait_until(lambda: sum(of_family(look(), "pgweir_external_logins").values()) == 1)
 
 
-def budgeted(weir, look):
-    """A budget, lowered, that others use up: a client waits."""
-    weir.start(budget="on", budget_connections=9, pool_size=9, cluster_user="web")
+def budgeted(weir, look, tmp_path):
+    """A budget that strangers exceed, and whose lock somebody holds; then another process waits, and has a smaller one."""
+    settings = {"budget": "on", "budget_connections": 12, "pool_size": 12, "cluster_user": "web"}
+    weir.start(**settings)
+    wait_until(lambda: weir.metric("pgweir_budget_joined") == 1)
     look()
-    with weir.raw() as one:
-        wait_until(lambda: not one.query("SELECT 1"))
+    with contextlib.ExitStack() as held:
+        (tmp_path / "other").mkdir()
+        other = Weir(weir.postgres, tmp_path / "other")
+        held.callback(other.teardown)
+        other.start(**settings | {"budget_connections": 11})
+        waiters = [held.enter_context(other.raw()) for _ in range(4)]
+        holders = [held.enter_context(weir.raw()) for _ in range(7)]
+        strangers = [held.enter_context(contextlib.closing(weir.postgres.connect(user="web"))) for _ in range(13)]
+        wait_until(lambda: weir.metric("pgweir_budget_over_seconds_total") > 0)
+        locker = held.enter_context(contextlib.closing(weir.postgres.connect("postgres")))
+        locker.cursor().execute("SELECT pg_advisory_lock(1885828466, 0)")      # as in fleet_sql.c
+        for wire in holders:
+            wire.send(query("BEGIN"))
+        wait_until(lambda: weir.metric("pgweir_budget_joined") == 0)
         look()
-        with contextlib.ExitStack() as others:
-            for _ in range(9):
-                others.enter_context(weir.postgres.connect(user="web"))
-            wait_until(lambda: weir.metric("pgweir_budget_over_seconds_total") > 0)
-            one.query("BEGIN")
-            with weir.raw() as waiter:
-                waiter.send(query("SELECT 1"))
-                wait_until(lambda: weir.metric("pgweir_budget_waiting") > 0)
-                wait_until(lambda: any(name == "pgweir_budget_share" for name, _ in look()))
-                one.query("COMMIT")
-                waiter.read_until("Z")
-    weir.reload(budget="on", budget_connections=8, pool_size=9, cluster_user="web")
-    wait_until(lambda: weir.metric("pgweir_budget_connections") == 8)
+        for stranger in [locker, *strangers]:
+            stranger.close()
+        for wire in holders:
+            wire.read_until("Z")
+        for wire in waiters:
+            wire.send(query("BEGIN"))
+        wait_until(lambda: any(name == "pgweir_budget_share" for name, _ in look()))
+    weir.reload(**settings | {"budget_connections": 13})
+    wait_until(lambda: weir.metric("pgweir_budget_own_connections") == 13)
     look()
 
 
@@ -330,7 +340,7 @@ def test_it_moves(weir, provocation, request):
 
 
 def test_every_family_has_a_row(weir):
-    weir.start(budget="advise")
+    weir.start(budget="advise", cluster_user="web")
     there = {line.split()[2] for line in weir.http("/metrics").text.splitlines() if line.startswith("# TYPE ")}
     rows = [family for provocation in MOVED_BY for family in families_of(provocation)]
     assert len(rows) == len(set(rows)) and set(rows) == there

@@ -1,0 +1,164 @@
+"""Budgets as operators see them: SHOW BUDGET, SHOW FLEET, /metrics and the status page of one process and of two."""
+
+import contextlib
+import json
+import os
+import subprocess
+
+import pytest
+
+from rawwire import query
+from waiting import wait_until
+from weir import Weir, find_binary
+
+pytestmark = pytest.mark.weir_only
+LOCK = "SELECT pg_advisory_lock(1885828466, 0)"     # fleet_sql.c
+
+
+def budget_of(weir):
+    [row] = weir.console("SHOW BUDGET")
+    return row
+
+
+def joined(weir):
+    """The row once the steward has looked."""
+    return wait_until(lambda: row if (row := budget_of(weir))["state"] == "joined" and row["connections"] else None)
+
+
+def hosts(postgres):
+    return f"{postgres.host}:{postgres.port},any"
+
+
+@contextlib.contextmanager
+def another(weir, folder, **settings):
+    """A second process before the same PostgreSQL."""
+    folder.mkdir()
+    other = Weir(weir.postgres, folder)
+    try:
+        yield other.start(**settings)
+    finally:
+        problems = other.teardown()
+        assert not problems, problems
+
+
+def test_without_a_budget_there_is_nothing_to_see(weir):
+    weir.start()
+    assert weir.console("SHOW BUDGET") == weir.console("SHOW FLEET") == []
+    assert "pgweir_budget" not in weir.http("/metrics").text
+    assert json.loads(weir.http("/api/v1/budget").text) == []
+
+
+def test_console_metrics_and_page_agree(weir, postgres):
+    weir.start(budget="on", budget_connections=20, cluster_user="web")
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        weir.settle()
+        row = wait_until(lambda: row if (row := joined(weir))["connections"] == postgres.count() else None)
+        assert (row["hosts"], row["database"], row["mode"], row["budget"]) == (hosts(postgres), "app", "on", 20)
+        assert row["own_budget"] is row["share"] is row["lock_pid"] is None and row["last_error"] == ""
+        assert row["members"] == 1 and row["others"] == row["waiting"] == row["over_opens"] == row["over_seconds"] == 0
+        assert row["used"] == row["connections"] - 1, "all but the steward"
+        assert row["checks_granted"] >= 1 and row["peak"] >= row["connections"] and row["peak_at"].endswith(" UTC")
+        wait_until(lambda: weir.metric("pgweir_budget_used", backend=hosts(postgres)) == row["used"])
+        metrics = {name: value for (name, labels), value in weir.metrics().items() if ("backend", hosts(postgres)) in labels}
+        for name, value in {"connections": 20, "own_connections": 20, "listed": row["connections"], "others": 0,
+                            "waiting": 0, "members": 1, "joined": 1, "over_seconds_total": 0}.items():
+            assert metrics["pgweir_budget_" + name] == value, name
+        assert "pgweir_budget_share" not in metrics and metrics["pgweir_budget_check_seconds_total"] > 0
+        [shown] = json.loads(weir.http("/api/v1/budget").text)
+        assert shown.keys() == row.keys() and shown["share"] is None and shown["used"] == row["used"]
+        [member] = weir.console("SHOW FLEET")
+        [steward] = [one for one in postgres.backends() if one["application_name"].startswith("pgweir budget ")]
+        assert member["own"] and not member["silent"] and member["in_use"] and member["pid"] == steward["pid"]
+        assert member["budget"] == 20 and member["heard_ms_ago"] < 3000
+        assert member["process"].endswith(f".{weir.process.pid}")
+    assert weir.console("SHOW BUDGET LIKE 'nowhere%'") == []
+
+
+def test_two_processes_see_each_other_and_the_smaller_budget(weir, tmp_path):
+    weir.start(budget="on", budget_connections=20, cluster_user="web")
+    with another(weir, tmp_path / "other", budget="on", budget_connections=12, cluster_user="web") as other:
+        row = wait_until(lambda: row if (row := joined(weir))["members"] == 2 and row["budget"] == 12 else None)
+        assert row["own_budget"] == 20 and wait_until(lambda: joined(other)["members"] == 2)
+        assert joined(other)["budget"] == 12 and joined(other)["own_budget"] is None
+        wait_until(lambda: weir.metric("pgweir_budget_connections") == 12)
+        assert weir.metric("pgweir_budget_own_connections") == 20
+        assert [(one["own"], one["budget"]) for one in sorted(weir.console("SHOW FLEET"), key=lambda one: not one["own"])] == \
+            [(True, 20), (False, 12)]
+    row = wait_until(lambda: row if (row := joined(weir))["members"] == 1 and row["budget"] == 20 else None)
+    assert row["own_budget"] is None
+
+
+def test_who_waits_below_his_share_is_seen_by_the_other(weir, tmp_path):
+    settings = {"budget": "on", "budget_connections": 12, "pool_size": 12, "cluster_user": "web", "min_idle": 0}
+    weir.start(**settings)
+    with another(weir, tmp_path / "other", **settings) as other, contextlib.ExitStack() as held:
+        joined(other)
+        waiters = [held.enter_context(other.raw()) for _ in range(4)]    # their login needs a connection
+        holders = [held.enter_context(weir.raw()) for _ in range(7)]
+        for wire in holders:
+            wire.query("BEGIN")
+        for wire in waiters:
+            wire.send(query("BEGIN"))
+        row = wait_until(lambda: row if (row := budget_of(weir))["share"] is not None else None)
+        assert 3 <= row["share"] <= 5, row
+        wait_until(lambda: weir.metric("pgweir_budget_share") == row["share"])
+        assert wait_until(lambda: [one for one in weir.console("SHOW FLEET") if not one["own"] and one["waiting"] > 0])
+        assert wait_until(lambda: other.metric("pgweir_budget_waiting") > 0)
+        for wire in holders:
+            wire.query("COMMIT")
+        for wire in waiters:
+            wire.read_until("Z")
+        wait_until(lambda: budget_of(weir)["share"] is None)
+
+
+def test_a_lock_that_somebody_holds(weir, postgres):
+    weir.start(budget="on", budget_connections=20, cluster_user="web")
+    joined(weir)
+    with weir.raw() as first, weir.raw() as wire, contextlib.closing(postgres.connect(dbname="postgres")) as somebody:
+        first.query("BEGIN")
+        somebody.cursor().execute(LOCK)
+        wire.send(query("SELECT 1"))
+        row = wait_until(lambda: row if (row := budget_of(weir))["lock_pid"] else None)
+        assert row["state"] == "lock_held" and row["lock_pid"] == somebody.info.backend_pid and row["checks_failed"] >= 1
+        wait_until(lambda: weir.metric("pgweir_budget_joined") == 0 and
+                   weir.metric("pgweir_budget_checks_total", result="failed") >= 1)
+        somebody.close()
+        wire.read_until("Z")
+        first.query("COMMIT")
+    assert joined(weir)["lock_pid"] is None
+
+
+def test_a_steward_that_can_not_log_in(weir):
+    weir.start(budget="on", budget_connections=20, cluster_user="web", budget_database="nowhere")
+    row = wait_until(lambda: row if (row := budget_of(weir))["last_error"] else None)
+    assert row["state"] == "connecting" and 'database "nowhere" does not exist' in row["last_error"]
+    assert row["connections"] is row["others"] is None and weir.console("SHOW FLEET") == []
+    assert "pgweir_budget_listed{" not in weir.http("/metrics").text
+    weir.reload(budget="on", budget_connections=20, cluster_user="web")
+    assert joined(weir)["last_error"] == ""
+
+
+def test_a_pooler_in_between_is_told(weir, tmp_path):
+    weir.start({"database postgres": {"upstream": weir.upstream()}})
+    with another(weir, tmp_path / "other", upstream=f"host={weir.host} port={weir.port}", budget="on", budget_connections=20,
+                 cluster_user="web") as other:
+        wait_until(lambda: budget_of(other)["state"] == "pooled")
+        with other.raw() as wire:
+            assert wire.query("SELECT 1") == [["1"]]
+        assert other.metric("pgweir_budget_joined") == 0
+
+
+@pytest.mark.parametrize("secret, told", [(None, "has no secret of"), ("", "has no secret of"), ("word", None),
+                                          ("SCRAM-SHA-256$4096:c2FsdA==$" + 43 * "A" + "=:" + 43 * "A" + "=", "has a SCRAM verifier of")])
+def test_a_secret_that_a_steward_can_not_use(tmp_path, secret, told):
+    users, ini = tmp_path / "users.txt", tmp_path / "pgweir.ini"
+    users.write_text('"web" "x"\n' + ("" if secret is None else f'"steward" "{secret}"\n'), encoding="utf-8")
+    os.chmod(users, 0o600)
+    ini.write_text(f"[auth]\nmethod = trust\nusers_file = {users}\n[database *]\nupstream = host=h\n"
+                   "[database a]\nupstream = host=i user=steward password=y\n[database b]\nupstream = host=i\n"
+                   "[limits]\nbudget = advise\ncluster_user = steward\n", encoding="utf-8")
+    done = subprocess.run([find_binary(), "--check-config", ini], capture_output=True, text=True, check=False, timeout=20)
+    found = [line for line in (done.stdout + done.stderr).splitlines() if "budget:" in line]
+    assert done.returncode == 0 and len(found) == (told is not None), done
+    assert not told or f'pgweir.ini:5: warning: budget: users_file {told} "steward"' in found[0]
