@@ -31,6 +31,7 @@ CASES = {
                   "databases": {"app": {"upstream": "host=db2 port=5433", "pool_size": 30, "server_tls_mode": "require"},
                                 "reports": {"upstream": "host=db3 dbname=app", "on_outage": "hold"}},
                   "extraConfig": "[user app]\npool_size = 7\n", "podAnnotations": {"prometheus.io/scrape": "false"}},
+    "budget": {"users": USERS, "budget": "on", "budgetConnections": 90, "settings": {"limits": {"cluster_user": "app"}}},
     "tls": {"users": USERS, "tls": {"clients": {"secretName": "front", "mode": "verify-full"},
                                     "postgres": {"mode": "verify-full", "secretName": "back", "clientCertificate": True}}},
     "cert-manager": {"users": USERS, "tls": {"clients": {"certManager": {
@@ -282,6 +283,9 @@ def test_the_settings_are_those_of_the_values(chart):
     secret = chart(**CASES["defaults"])["Secret"]
     assert secret["stringData"]["users.txt"] == USERS and secret["metadata"]["name"] == "pool-users"
     assert "Secret" not in chart(**CASES["bare"])
+    ini = chart(**CASES["budget"])["ConfigMap"]["data"]["pgweir.ini"]
+    assert "[limits]\nbudget = on\nbudget_connections = 90\ncluster_user = app\n" in ini
+    assert "budget" not in chart(**CASES["defaults"])["ConfigMap"]["data"]["pgweir.ini"]
 
 
 def test_new_pods_for_another_configuration_alone(chart):
@@ -299,6 +303,7 @@ def test_new_pods_for_another_configuration_alone(chart):
     ({"users": USERS, "upstream": ""}, "set upstream or databases"),
     ({"users": USERS, "settings": {"timeouts": {"shutdown_delay": "1s"}}}, "settings.timeouts.shutdown_delay: another value"),
     ({"users": USERS, "settings": {"pgweir": {"listen": "*:1"}}}, "settings.pgweir.listen: another value of the chart says it"),
+    ({"users": USERS, "budget": "on", "settings": {"limits": {"budget": "on"}}}, "settings.limits.budget: another value"),
     ({"users": USERS, "tls": {"postgres": {"clientCertificate": True}}}, "needs tls.postgres.secretName"),
 ])
 def test_mistakes_that_are_told(chart, values, told):
@@ -306,7 +311,7 @@ def test_mistakes_that_are_told(chart, values, told):
 
 
 @pytest.mark.parametrize("values", [
-    {"replica": 3}, {"replicas": "3"}, {"tls": {"clients": {"secret": "x"}}}, {"tls": {"clients": {"mode": "on"}}},
+    {"budget": "yes"}, {"budgetConnections": 3}, {"replica": 3}, {"replicas": "3"}, {"tls": {"clients": {"secret": "x"}}}, {"tls": {"clients": {"mode": "on"}}},
     {"shutdown": {"delaySeconds": "5s"}}, {"service": {"port": 70000}}, {"databases": {"app": "host=db"}},
     {"settings": {"pool": {"pool_size": [1]}}}, {"podLabels": {"a": 1}}, {"upstream": "host=a\nlisten = b"},
 ])

@@ -32,6 +32,9 @@
 {{- $postgres := .Values.tls.postgres }}
 {{- $fixed := dict "pgweir" (dict "listen" "*:5432") "auth" (dict "users_file" "/etc/pgweir-users/users.txt") "http" (dict "listen" "*:9930")
 	"timeouts" (dict "shutdown_delay" (printf "%vs" $shutdown.delaySeconds) "shutdown_timeout" (printf "%vs" $shutdown.timeoutSeconds)) }}
+{{- if ne .Values.budget "off" }}
+{{- $_ := set $fixed "limits" (dict "budget" .Values.budget "budget_connections" .Values.budgetConnections) }}
+{{- end }}
 {{- $ours := dict }}
 {{- if include "pgweir.clientsSecret" . }}
 {{- $_ := set $ours "mode" $clients.mode }}
