@@ -161,13 +161,14 @@ caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_co
 void
 caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 {
+	unsigned last = caps->by_kind[CAP_HOST].budget != NULL ? CAP_HOST : CAP_ALL;
 	bool is_told = false;
 
 	if ((short_count == 0 && !caps->is_watched) || caps->orders->room == NULL)
 		return;
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
 		struct budget_member *m = &caps->by_kind[i];
-		bool is_here = !is_told && (i == POLICY_CAPS - 1 || !allows(m, now_us));
+		bool is_here = !is_told && (i == last || !allows(m, now_us));
 
 		if (m->budget != NULL)
 			budget_report(m, is_here ? short_count : 0, now_us);
