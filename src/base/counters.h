@@ -137,7 +137,8 @@ struct database_counters {
 	uint64_t phase_us[PHASE_COUNT];
 	uint64_t transaction_idle_us;
 	uint64_t server_assignments;
-	uint64_t client_parses, server_parses, binds; /* messages from clients; Parses sent to servers */
+	uint64_t client_parses, server_parses, binds; /* of named statements, as PgBouncer counts: those that clients
+						       * prepare, their Parses on servers, and clients' Binds */
 	uint64_t probes; /* queries about session state sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
 	uint64_t commits_checked[CC_COUNT]; /* whose answer was lost with the server */

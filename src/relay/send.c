@@ -289,7 +289,6 @@ send_bind(struct request_walk *w, const struct frame *f)
 		return r;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	x->pool->database->counters.binds++;
 	step = features_request(x, &w->m);
 	if ((r = walk_of_step(x, step)) != WALK_ON)
 		return r;
@@ -328,7 +327,6 @@ see_named(struct exchange *x, struct request *m)
 		return fields_target(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->target, &m->name)
 			   ? features_request(x, m)
 			   : STEP_FORWARD;
-	x->pool->database->counters.client_parses++;
 	if (m->verdict == NULL)
 		return STEP_FORWARD;
 	report_text(x->srv, m->parse.rest, m->sql_len + 1, m->sql_len + 1, false);

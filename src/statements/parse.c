@@ -97,8 +97,10 @@ enter_new(struct exchange *x, const char *name, struct statement *st, struct cli
 	if (closed != NULL)
 		client_statement_leave(x->statements,
 				       closed); /* its Close was sent just before: if that is skipped, so is this */
-	if (client_statement_enter(x->statements, n) == 0)
+	if (client_statement_enter(x->statements, n) == 0) {
+		x->pool->database->counters.client_parses++;
 		return n;
+	}
 	client_statement_unref(n);
 	return NULL;
 }
@@ -256,7 +258,6 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 		return false;
 	client_statement_step(n, NAME_PARSED);
 	client_statement_unref(n);
-	x->pool->database->counters.client_parses++;
 	x->pool->database->counters.statement_hits++;
 	return true;
 }

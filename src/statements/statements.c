@@ -79,7 +79,7 @@ statements_put_parse(struct exchange *x, const char *name, struct statement *st)
 	outbox_copy(&x->env->to_server, head, sizeof(head));
 	outbox_copy(&x->env->to_server, name, name_len);
 	outbox_copy(&x->env->to_server, st->bytes, st->len);
-	x->pool->database->counters.server_parses++;
+	x->pool->database->counters.server_parses += *name != '\0';
 }
 
 static void
@@ -235,6 +235,7 @@ bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bi
 static inline void
 push_bind(struct exchange *x, struct client_statement *n)
 {
+	x->pool->database->counters.binds++;
 	client_statement_push(x, OWED_BIND, OWED_TO_CLIENT, n);
 	report_text(x->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
 }
@@ -348,16 +349,13 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
 	/* The server has it, with the rows that the client was told, and reads it as the client would. */
 	if (n != NULL && row_shape_is_told(n) && !statement_is_read_otherwise(x, n) &&
-	    statement_presence_of(x, n->st) == STATEMENT_THERE) {
-		x->pool->database->counters.binds++;
+	    statement_presence_of(x, n->st) == STATEMENT_THERE)
 		return bind_there(x, m);
-	}
 	step = n == NULL ? unnamed_ensure(x)
 			 : row_shape_verify(x, n, m->names.portal, m->message + FRAME_HEAD_LEN,
 					    m->total - FRAME_HEAD_LEN, m->message + m->total, m->have - m->total);
 	if (step != STEP_SENT)
 		return step;
-	x->pool->database->counters.binds++;
 	if (n != NULL)
 		return bind_named(x, m);
 	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);

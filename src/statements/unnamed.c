@@ -216,7 +216,6 @@ statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 void
 statements_take_unnamed(struct exchange *x, struct statement *st)
 {
-	x->pool->database->counters.client_parses++;
 	push_unnamed_parse(x, OWED_TO_CLIENT, st);
 	set_unnamed(x, st, UNNAMED_STORED);
 }

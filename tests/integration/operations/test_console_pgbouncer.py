@@ -406,3 +406,26 @@ def test_logins_and_the_consoles_commands_are_counted(weir):
     assert before["total_client_login_count"] >= 3 + 1
     for name in "total_xact_count", "total_query_count":
         assert before[name] >= 3 + 1 and after[name] == before[name] + 1, name
+
+
+def test_stats_count_named_statements_alone(weir):
+    """As PgBouncer does: who watches them sees how often statements are used again."""
+    weir.start(pool_size=2)
+
+    def counts():
+        row = {row["database"]: row for row in weir.console("SHOW STATS")}["app"]
+        return [row[f"total_{what}_count"] for what in ("client_parse", "server_parse", "bind")]
+    with weir.raw() as first, weir.raw() as second:
+        for _ in range(3):
+            first.extended("SELECT $1::int", [1])
+        assert counts() == [0, 0, 0]
+        first.extended("SELECT 36", name="s")
+        for _ in range(2):
+            first.ask(rawwire.bind(statement="s"), rawwire.execute(), rawwire.sync())
+        assert counts() == [1, 1, 3]
+        second.query("BEGIN")           # has the only server so far, where the statement is
+        first.ask(rawwire.bind(statement="s"), rawwire.execute(), rawwire.sync())
+        assert counts() == [1, 2, 4]
+        second.extended("SELECT 36", name="other")
+        second.query("COMMIT")
+        assert counts() == [2, 2, 5]
