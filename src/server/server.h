@@ -185,6 +185,9 @@ enum server_fitness {
 	SERVER_MISPLACED /* it is no more what target_session_attrs wants */
 };
 
+/* A server's role if it is PgBouncer's console, or pgweir's, which has no session state and simple queries only. */
+#define SERVER_CONSOLE 'c'
+
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
 
 /* Says what a reset is to do; zeroed, it only rolls back an open transaction. */
@@ -296,7 +299,7 @@ struct server {
 	bool is_owed_listed;
 	uint8_t owed[SERVER_OWED_MAX]; /* enum owed_kind, in order, ... */
 	size_t owed_count; /* ... if it was no more than fits */
-	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
+	uint8_t role; /* 0 unknown, 'p' primary, 's' standby, or SERVER_CONSOLE */
 	struct loan loan;
 	struct ledger ledger;
 	struct image *image;

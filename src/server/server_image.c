@@ -51,6 +51,8 @@ server_put_image(struct server *srv, const struct image *to, const struct image 
 {
 	size_t triples = 0;
 
+	if (srv->role == SERVER_CONSOLE)
+		return;
 	/* Else the statement that makes the settings would begin as the last client's DEFERRABLE transaction, and wait.
 	 */
 	if (srv->image != to && srv->tx == 'I' && image_get(srv->image, "default_transaction_deferrable") != NULL) {

@@ -262,7 +262,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	if (server_step(srv, SE_BORROWER_GONE) < 0)
 		return;
 	srv->borrower = NULL;
-	srv->reset.todo = *order;
+	srv->reset.todo = srv->role == SERVER_CONSOLE ? (struct reset_order){ 0 } : *order;
 	srv->reset.is_seal = srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && !order->is_discarding;
 	srv->reset.since_us = now_us;
 	srv->reset.asked_us = 0;

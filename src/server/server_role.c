@@ -34,6 +34,15 @@ not_right(const struct server *srv, struct fail *why)
 			upstream_target_name(srv->target->upstream->target));
 }
 
+/* Returns true if it is PgBouncer's console, or pgweir's. */
+static bool
+is_console(const struct image *welcome)
+{
+	const char *version = image_get(welcome, "server_version");
+
+	return version != NULL && (strstr(version, "/bouncer") != NULL || strstr(version, "(pgweir)") != NULL);
+}
+
 int
 server_check_role(struct server *srv, const struct image *welcome, struct fail *why)
 {
@@ -41,7 +50,7 @@ server_check_role(struct server *srv, const struct image *welcome, struct fail *
 	const char *read_only = image_get(welcome, "default_transaction_read_only");
 	bool is_standby = standby != NULL && strcmp(standby, "on") == 0;
 
-	srv->role = standby == NULL ? 0 : is_standby ? 's' : 'p';
+	srv->role = is_console(welcome) ? SERVER_CONSOLE : standby == NULL ? 0 : is_standby ? 's' : 'p';
 	if (is_right(srv, standby != NULL, is_standby,
 		     is_standby || (read_only != NULL && strcmp(read_only, "on") == 0)))
 		return 0;

@@ -927,6 +927,21 @@ def test_auth_dbname_is_a_database_of_the_file(bouncer, lookup):
     assert bouncer.value("SELECT current_user", dbname="here", **PLAIN) == "plainuser"
 
 
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_database_can_be_a_console(bouncer, lookup, mode):
+    """Its users are known by auth_query. A console has no settings to apply, and nothing to clean up."""
+    bouncer.start(settings=f"{lookup}\nauth_dbname = there\npool_mode = {mode}",
+                  databases=f"app = HERE\nthere = {bouncer.there}\n"
+                            f"con = host=127.0.0.1 port={bouncer.weir.port} dbname=pgbouncer")
+    for options in "-c datestyle=german", "-c statement_timeout=1000":
+        with bouncer.connect(dbname="con", user="watcher", password="watch-secret", options=options).cursor() as cursor:
+            for _ in range(2):
+                cursor.execute("SHOW VERSION")
+                assert cursor.fetchall() == [("PgBouncer 1.25.2",)]
+        cursor.connection.close()
+    assert bouncer.log().count("con/watcher@127.0.0.1:%d new connection to server" % bouncer.weir.port) == 1
+
+
 def test_an_auth_query_that_fails_is_a_config_error(bouncer, lookup):
     bouncer.start(settings=lookup.replace("public.known", "public.nowhere"),
                   databases=f"app = HERE auth_dbname=there\nthere = {bouncer.there}")
