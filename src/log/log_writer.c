@@ -101,7 +101,8 @@ writer_run(void *arg)
 		w->queued_len -= len;
 		/* From the beginning whenever it can be, so that few of the ring's pages are ever touched. */
 		w->first = w->queued_len == 0 ? 0 : (w->first + len) % w->ring_len;
-		nap(w);
+		if (!w->is_prompt || w->queued_len == 0)
+			nap(w);
 	}
 	w->state = THREAD_ENDED;
 	is_retired = w->is_retired;

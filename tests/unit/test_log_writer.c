@@ -297,6 +297,55 @@ Test(log_writer, a_line_that_was_cut_off_does_not_swallow_the_next)
 	place_fini(&p);
 }
 
+static void
+read_whole(int fd, char *bytes, size_t len)
+{
+	while (len > 0) {
+		ssize_t got = read(fd, bytes, len);
+
+		cr_assert_gt(got, 0);
+		len -= (size_t)got;
+	}
+}
+
+/* Else what a client is refused for would be in the log only behind a nap, if its login had a line just before. */
+Test(log_writer, a_prompt_writer_takes_no_nap_ahead_of_lines_that_came_while_it_wrote)
+{
+	enum { LONG = 200000, ROUNDS = 40 }; /* more than a pipe takes at once */
+	static char line[LONG], bytes[LONG];
+	uint64_t least_us = UINT64_MAX;
+	struct place p;
+	struct fail why;
+	struct log_writer *w;
+	int fd;
+
+	place_init(&p);
+	cr_assert_eq(mkfifo(p.path, 0600), 0);
+	fd = open(p.path, O_RDWR);
+	w = log_writer_new(p.path, 1 << 20, &why);
+	cr_assert_not_null(w, "%s", why.text);
+	log_writer_set_prompt(w, true);
+	memset(line, 'x', LONG - 1);
+	line[LONG - 1] = '\n';
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t since_us;
+
+		cr_assert_eq(log_writer_put(w, line, LONG), 0);
+		read_whole(fd, bytes, 1); /* it is being written */
+		put(w, "next\n");
+		read_whole(fd, bytes, LONG - 1);
+		since_us = clock_now_us();
+		read_whole(fd, bytes, 5);
+		cr_expect_eq(memcmp(bytes, "next\n", 5), 0);
+		if (clock_now_us() - since_us < least_us)
+			least_us = clock_now_us() - since_us;
+	}
+	cr_expect_lt(least_us, 2500); /* a nap takes 5 ms */
+	log_writer_free(w);
+	close(fd);
+	place_fini(&p);
+}
+
 Test(log_writer, a_pipe_nobody_reads_stops_neither_the_producer_nor_the_end)
 {
 	struct fail why;
