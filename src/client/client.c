@@ -224,6 +224,16 @@ client_close(struct client *c, const struct fail *why)
 }
 
 void
+client_log_close(struct client *c, const struct fail *why)
+{
+	if (!log_is_pgbouncers(c->env->x.log) || !c->env->x.config->log_connections || c->x.state == CL_CANCEL ||
+	    c->admission.is_unlogged || c->end_log == CLIENT_END_TOLD)
+		return;
+	c->end_log = CLIENT_END_TOLD; /* sending the error may fail, and end here again */
+	bouncer_log_close(c, why);
+}
+
+void
 client_close_as(struct client *c, const struct fail *why, const struct fail *logged)
 {
 	struct client_env *env = c->env;
@@ -234,11 +244,7 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 		return;
 	if (logged == NULL && server_last_words(c->x.srv, &last_words)) /* the client was quicker than PostgreSQL */
 		logged = &last_words;
-	if (log_is_pgbouncers(env->x.log) && env->x.config->log_connections && c->x.state != CL_CANCEL &&
-	    !c->admission.is_unlogged && c->end_log != CLIENT_END_TOLD) {
-		c->end_log = CLIENT_END_TOLD; /* sending the error may fail, and end here again */
-		bouncer_log_close(c, logged);
-	}
+	client_log_close(c, logged);
 	/* Part of a message has been sent: the client would take anything after it for the rest of it. */
 	if (c->x.srv != NULL && c->x.srv->ledger.body_left > 0 && !c->x.srv->is_body_swallowed)
 		why = NULL;

@@ -177,6 +177,8 @@ void client_exchange_peer(const struct exchange *x, char *out, size_t out_cap);
 void client_close(struct client *c, const struct fail *why);
 /* The same, with another reason for the log: who wished it, or what PostgreSQL has told the client itself. */
 void client_close_as(struct client *c, const struct fail *why, const struct fail *logged);
+/* Writes PgBouncer's line about its end, once; the client is closed later. Does nothing in another log. */
+void client_log_close(struct client *c, const struct fail *why);
 /* For a client with a server: returns true if a request of its own is under way there, or held. *since_us: since when,
  * not counting its time in line and the requests before it. */
 bool client_is_served(const struct client *c, uint64_t *since_us);

@@ -100,6 +100,7 @@ login_refuse_late(struct client *c, const struct fail *why, enum login_result re
 	struct client_login *l = c->login;
 
 	count_refusal(c, why, result);
+	client_log_close(c, why);
 	if (l->out.len > 0)
 		login_flush(c);
 	if (c->x.is_closing)

@@ -16,6 +16,7 @@ import pytest
 
 import rawwire
 import transport
+from rawwire import shape
 from tap import Tap
 from waiting import wait_until
 from weir import REPOSITORY, become_reaper
@@ -573,6 +574,18 @@ def test_a_wrong_scram_password_is_in_pgbouncers_words(bouncer):
     bouncer.start(settings="auth_type = scram-sha-256")
     assert "SASL authentication failed" in refusal(bouncer, password="wrong")
     wait_until(lambda: re.search(r"app/web@\S+ closing because: SASL authentication failed \(age=\d+s\)$", bouncer.log(), re.M))
+
+
+def test_a_wrong_password_is_in_the_log_before_the_client_is_told(bouncer, weir):
+    """Who reads the log then finds it there, as with PgBouncer; and once only."""
+    bouncer.start(settings="auth_type = plain\n[limits]\nlogin_failure_delay = 1h\nlogin_failure_delay_max = 1h")
+    closings = re.compile(r"app/web@\S+ closing because: (.*) \(age=\d+s\)$", re.M)
+    with weir.wire() as wire:
+        wire.send(rawwire.startup(), rawwire.password_message("wrong"))
+        wait_until(lambda: closings.findall(bouncer.log()))
+        assert shape(wire.read_until("R")) == "R" and wire.has_nothing_more()
+    wait_until(lambda: "web" not in [row["user"] for row in bouncer.console("SHOW CLIENTS", password="root-secret")])
+    assert closings.findall(bouncer.log()) == ['password authentication failed for user "web"']
 
 
 SCRAM = ("SCRAM-SHA-256$4096:D76gvGUVj9Z4DNiGoabOBg==$RukL0Xo3Ql/2F9FsD7mcQ3GATG2fD3PA71qY1JagGDs=:"
