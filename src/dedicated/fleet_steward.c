@@ -45,6 +45,13 @@ is_binding(const struct steward *s)
 
 /* --- What follows from what is known. --- */
 
+/* Returns true if m is another one that counts where shares are made. */
+static bool
+has_part(const struct fleet_member *m)
+{
+	return !m->is_own && !m->is_silent && m->is_in_use;
+}
+
 /* Returns how many processes are in use, this one apart, and fills what they have together. */
 static uint32_t
 sum_others(const struct steward *s, uint32_t *used)
@@ -56,41 +63,57 @@ sum_others(const struct steward *s, uint32_t *used)
 		const struct fleet_member *m = &s->members[i];
 
 		*used += m->is_own ? 0 : m->used;
-		in_use += !m->is_own && !m->is_silent && m->is_in_use;
+		in_use += has_part(m);
 	}
 	return in_use;
 }
 
-/* Returns true if another one waits that has less than so many. */
+/* Places that processes in use have equal parts of. */
+struct pot {
+	uint32_t places, in_use;
+	bool is_own_in_use;
+};
+
+/* Returns the part of the process whose steward has this PID: those with the lowest ones have what can't be divided. */
+static uint32_t
+part_of(const struct steward *s, const struct pot *pot, uint32_t pid)
+{
+	uint32_t before = pot->is_own_in_use && s->conn.srv->pid < pid, part;
+
+	for (size_t i = 0; i < s->shown.member_count; i++)
+		before += has_part(&s->members[i]) && s->members[i].pid < pid;
+	part = pot->in_use == 0 ? pot->places : pot->places / pot->in_use + (before < pot->places % pot->in_use);
+	return part > 0 ? part : 1;
+}
+
+/* Returns true if another one waits that has less than its part; with pot NULL: if another one waits. */
 static bool
-is_any_below(const struct steward *s, uint32_t share)
+is_any_below(const struct steward *s, const struct pot *pot)
 {
 	for (size_t i = 0; i < s->shown.member_count; i++) {
 		const struct fleet_member *m = &s->members[i];
 
-		if (!m->is_own && !m->is_silent && m->waiting > 0 && m->used < share)
+		if (!m->is_own && !m->is_silent && m->waiting > 0 && (pot == NULL || m->used < part_of(s, pot, m->pid)))
 			return true;
 	}
 	return false;
 }
 
-/* While another one waits below its share, or there are too many, as after a reload, a process in use has an equal part
- * of what is not strangers'. */
+/* While another one waits below its part, or more is listed than may be (strangers have come, or the limit is a new
+ * one), a process in use has no more than its part of what is not strangers'. */
 static void
 note_share(struct steward *s, const struct budget_count *count)
 {
 	uint32_t others_used, in_use = sum_others(s, &others_used) + count->is_in_use;
-	uint32_t left, share;
-	bool is_over;
+	uint32_t taken = s->shown.others + FLEET_RESERVED + (uint32_t)s->shown.member_count;
+	struct pot pot = { s->shown.limit > taken ? s->shown.limit - taken : 0, in_use, count->is_in_use };
+	bool is_over = s->shown.looked_us > 0 && s->shown.limit > 0 && s->shown.listed > s->shown.limit;
 
-	left = s->shown.others + FLEET_RESERVED + (uint32_t)s->shown.member_count;
-	left = s->shown.limit > left ? s->shown.limit - left : 0;
-	share = in_use == 0 ? left : (left + in_use - 1) / in_use;
-	if (share == 0)
-		share = 1;
-	is_over = s->shown.limit > 0 && s->shown.listed > s->shown.limit;
-	s->news.is_pressed = is_over || is_any_below(s, UINT32_MAX);
-	s->news.share = !is_over && !is_any_below(s, share) ? UINT32_MAX : count->is_in_use ? share : 0;
+	s->news.is_pressed = is_over || is_any_below(s, NULL);
+	if (is_over || is_any_below(s, &pot))
+		s->news.share = count->is_in_use ? part_of(s, &pot, s->conn.srv->pid) : 0;
+	else
+		s->news.share = UINT32_MAX;
 }
 
 /* The smallest that any member was given: 0: not known. */
