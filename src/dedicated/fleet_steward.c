@@ -396,13 +396,15 @@ note_peak(struct steward *s)
 	b->looked_us = now_of(s);
 }
 
-/* With `advise`: those that were opened while nothing was left. */
+/* With `advise`: those that were opened while nothing was left. Counted when all have logged in, and so are listed. */
 static void
-note_advice(struct steward *s, uint64_t taken)
+note_advice(struct steward *s, uint64_t taken, uint32_t opening)
 {
 	uint32_t most = s->shown.limit > FLEET_RESERVED ? s->shown.limit - FLEET_RESERVED : 0;
 	uint64_t over = s->shown.listed > most ? s->shown.listed - most : 0, opened = taken - s->taken;
 
+	if (opening > 0)
+		return;
 	if (s->shown.mode == BUDGET_ADVISE && s->shown.limit > 0)
 		s->shown.over_opens += over < opened ? over : opened;
 	s->taken = taken;
@@ -472,7 +474,7 @@ take_look(struct steward *s)
 		note_check(s);
 	s->last_asked = s->asked;
 	count = apply(s, s->answer.granted);
-	note_advice(s, count.taken);
+	note_advice(s, count.taken, count.opening);
 	return true;
 }
 
