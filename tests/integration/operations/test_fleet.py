@@ -1,0 +1,553 @@
+"""A budget over several pgweir processes: PostgreSQL never lists more connections than it has, all of them are used, and shares
+are fair, whatever ends, hangs, restarts or changes meanwhile.
+
+PGWEIR_FLEET_SECONDS: how long the test of everything at once goes on (20), PGWEIR_FLEET_SEED: what happens in it (1).
+"""
+
+import os
+import random
+import signal
+import time
+
+import psycopg2
+import pytest
+
+import rawwire
+from fleet import Fleet, refused_by_postgres
+from postgres import Postgres
+from waiting import wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+SECONDS = int(os.environ.get("PGWEIR_FLEET_SECONDS") or 20)
+SEED = int(os.environ.get("PGWEIR_FLEET_SEED") or 1)
+
+# Places that are kept for stewards of processes that join.
+KEPT = 2
+LOCK = 1885828466       # fleet_sql.c: the first number of the lock under which they look at the list
+
+BY_USER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename = %s ORDER BY pid"
+
+
+@pytest.fixture(name="postgres", scope="module")
+def _postgres():
+    cluster = Postgres("max_connections = 250\nwal_level = logical\n")
+    with open(cluster.data / "pg_hba.conf", "a", encoding="utf-8") as file:
+        file.write("host replication all 127.0.0.1/32 trust\n")
+    cluster.query("SELECT pg_reload_conf()", dbname="postgres")
+    cluster.query("ALTER ROLE reporting REPLICATION", dbname="postgres")
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture(name="fleet")
+def _fleet(postgres, tmp_path):
+    fleet = Fleet(postgres, tmp_path)
+    yield fleet
+    problems = fleet.teardown()
+    try:
+        wait_until(lambda: postgres.count() == 0, what="PostgreSQL's backends to end")
+    except AssertionError as error:
+        problems.append(f"connections to PostgreSQL are left: {error}")
+        postgres.kill_backends()
+    assert not problems, problems
+
+
+def budget(weir):
+    row, = weir.console("SHOW BUDGET")
+    return row
+
+
+def wait_used(fleet, limit, timeout=5):
+    """Until all of them are, but for those that are kept."""
+    wait_until(lambda: fleet.watcher.listed() >= limit - KEPT, timeout, f"{limit - KEPT} connections")
+
+
+def no_more_than(fleet, limit, since=0):
+    """Nobody has seen more; and somebody has looked."""
+    peak, at = fleet.watcher.peak(since)
+    assert peak <= limit, f"{peak} connections of {limit}, {time.time() - at:.3f} s ago"
+    return peak
+
+
+def within_one(shares):
+    """Or within a tenth of their mean."""
+    mean = sum(shares) / len(shares)
+    return all(abs(share - mean) <= max(1, mean / 10) for share in shares)
+
+
+def wait_fair(fleet, timeout=2):
+    """What is fair stays so: twice in a row."""
+    end = time.monotonic() + timeout
+    while True:
+        shares = [fleet.shares(0.3), fleet.shares(0.3)]
+        if all(map(within_one, shares)):
+            return
+        assert time.monotonic() < end, f"shares after {timeout} s: {shares}"
+
+
+# --- What the tests themselves can see ---
+
+def test_without_a_budget_there_are_more(fleet):
+    """Or nothing of what follows would prove anything."""
+    fleet.start(3, budget="off", budget_connections=20, pool_size=12)
+    fleet.want(20)
+    wait_until(lambda: fleet.watcher.listed() > 20)
+    with pytest.raises(AssertionError, match="connections of 20"):
+        no_more_than(fleet, 20)
+    wait_until(lambda: sum(fleet.connections().values()) == fleet.watcher.listed())
+    wait_fair(fleet)
+    fleet.kill(fleet.weirs[0])
+    wait_until(lambda: fleet.watcher.listed() < 30)
+    begin = time.time()
+    fleet.wait_answers(200)
+    assert fleet.watcher.longest_below(30, begin, time.time()) > 0.1
+    assert fleet.watcher.longest_below(10, begin, time.time()) == 0
+    fleet.join(20, pool_size=4)
+    with pytest.raises(AssertionError, match="shares after"):
+        wait_fair(fleet)
+
+
+# --- Never above ---
+
+@pytest.mark.parametrize("limit, clients, workers", [(20, 20, 1), (90, 40, 1), (20, 20, 3), (90, 40, 3)])
+def test_six_that_want_more_never_have_more(fleet, limit, clients, workers):
+    """All of them begin at once, with nothing. Each client gets its answers."""
+    fleet.start(6, budget_connections=limit, workers=workers)
+    begin = time.time()
+    fleet.want(clients)
+    wait_used(fleet, limit)
+    fleet.wait_answers(20)
+    wait_fair(fleet)
+    no_more_than(fleet, limit)
+    assert not fleet.errors()
+    assert not refused_by_postgres(fleet)
+    assert time.time() - begin < 10
+
+
+def test_postgresql_refuses_nothing_if_it_has_the_same_limit(fleet):
+    """A role's CONNECTION LIMIT, which is checked when a connection logs in."""
+    fleet.postgres.query("ALTER ROLE web CONNECTION LIMIT 20", dbname="postgres")
+    try:
+        fleet.start(4, budget_connections=20, cluster_user="web")
+        fleet.want(20)
+        for _ in range(3):                  # connections come and go
+            fleet.wait_answers(20)
+            fleet.want(0, *fleet.weirs[:2])
+            fleet.wait_answers(20, weirs=fleet.weirs[2:])
+            fleet.want(20)
+        no_more_than(fleet, 20)
+        assert not fleet.errors()
+        assert not refused_by_postgres(fleet)
+    finally:
+        fleet.postgres.query("ALTER ROLE web CONNECTION LIMIT -1", dbname="postgres")
+
+
+def test_who_waits_in_vain_is_told_of_the_budget(fleet):
+    fleet.start(1, budget_connections=6, pool_timeout="500ms")
+    fleet.join(10, sql="SELECT pg_sleep(3)")
+    wait_until(fleet.errors)
+    error = fleet.errors()[0]
+    assert error["C"] == "53300"
+    assert "budget_connections" in error["H"]
+    no_more_than(fleet, 6)
+
+
+# --- All used ---
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_alone_gets_all(fleet, workers):
+    """A place that is free is nobody's who waits."""
+    one, two, _ = fleet.start(3, budget_connections=20, workers=workers)
+    for hungry, other in ((one, two), (two, one)):
+        fleet.want(0, other)
+        fleet.want(40, hungry)
+        wait_until(lambda: fleet.connections()[hungry] >= 20 - KEPT - 2, 3, "all places")    # pylint: disable=cell-var-from-loop
+        begin = time.time()
+        fleet.wait_answers(100, weirs=[hungry])
+        assert fleet.watcher.longest_below(20 - KEPT, begin, time.time()) < 0.15
+    no_more_than(fleet, 20)
+    assert not fleet.errors()
+
+
+# --- Fair ---
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_shares_are_fair_after_each_change(fleet, workers):
+    fleet.start(2, budget_connections=40, workers=workers)
+    fleet.want(40)
+    wait_used(fleet, 40)
+    wait_fair(fleet)
+    fleet.join(40)
+    wait_fair(fleet)
+    fleet.join(40)
+    wait_fair(fleet)
+    fleet.leave(fleet.weirs[0])
+    wait_used(fleet, 40, 2)
+    wait_fair(fleet)
+    fleet.kill(fleet.weirs[0])
+    wait_used(fleet, 40, 1)
+    wait_fair(fleet)
+    no_more_than(fleet, 40)
+
+
+def test_one_that_hangs_keeps_what_it_has_and_wants_no_more(fleet):
+    hung, one, two = fleet.start(3, budget_connections=30)
+    fleet.want(40)
+    wait_used(fleet, 30)
+    wait_fair(fleet)
+    hung.stand_still()
+    had = fleet.connections()[hung]
+    fleet.want(0, one)
+    # its demand does not count after a while: what it has no use for, the other one gets
+    wait_until(lambda: fleet.connections()[two] >= 30 - KEPT - 1 - had, 8, "all that the one that hangs does not have")
+    assert fleet.connections()[hung] == had
+    assert [row for row in two.console("SHOW FLEET") if row["silent"]], two.console("SHOW FLEET")
+    fleet.want(40, one)
+    fleet.wait_answers(10, weirs=[one, two])
+    hung.signal(signal.SIGCONT)
+    wait_fair(fleet, 3)
+    no_more_than(fleet, 30)
+
+
+# --- Faults ---
+
+def terminate(fleet, user, chance, count):
+    """So many backends of that user's."""
+    pids = [pid for pid, in fleet.postgres.query(BY_USER, (user,), dbname="postgres")]
+    for pid in chance.sample(pids, min(count, len(pids))):
+        fleet.postgres.query("SELECT pg_terminate_backend(%s)", (pid,), dbname="postgres")
+
+
+def stewards(fleet):
+    return fleet.postgres.count(usename="scramuser")
+
+
+@pytest.mark.parametrize("count", [KEPT, 4])
+def test_stewards_and_pooled_connections_are_ended(fleet, count):
+    """Stewards log in unasked: where more of them come at once than places are kept, it may be so many more for a moment."""
+    fleet.start(4, budget_connections=20)
+    fleet.want(20)
+    wait_used(fleet, 20)
+    chance = random.Random(SEED)
+    for _ in range(8):
+        terminate(fleet, "scramuser", chance, count)
+        terminate(fleet, "web", chance, 5)
+        time.sleep(0.2)                     # whatever they do meanwhile
+    wait_until(lambda: stewards(fleet) == 4)
+    wait_used(fleet, 20)
+    wait_fair(fleet, 3)
+    no_more_than(fleet, 20 + count - KEPT)
+
+
+def test_nothing_is_opened_without_a_steward(fleet):
+    """Those that are open stay, and serve."""
+    weir, = fleet.start(1, budget_connections=20)
+    fleet.want(4)
+    wait_until(lambda: fleet.postgres.count(usename="web") == 4)
+    fleet.postgres.query("ALTER ROLE scramuser NOLOGIN", dbname="postgres")
+    try:
+        terminate(fleet, "scramuser", random.Random(SEED), 1)
+        wait_until(lambda: stewards(fleet) == 0)
+        wait_until(lambda: budget(weir)["state"] == "connecting")
+        fleet.want(20)
+        fleet.wait_answers(50)
+        assert fleet.postgres.count(usename="web") == 4
+        assert "scramuser" in budget(weir)["last_error"]
+    finally:
+        fleet.postgres.query("ALTER ROLE scramuser LOGIN", dbname="postgres")
+    wait_used(fleet, 20)
+    no_more_than(fleet, 20)
+
+
+def test_processes_are_killed_and_others_start(fleet):
+    fleet.start(3, budget_connections=20)
+    fleet.want(20)
+    for _ in range(5):
+        wait_used(fleet, 20)
+        fleet.kill(fleet.weirs[0])
+        fleet.join(20)
+    fleet.wait_answers(5)
+    no_more_than(fleet, 20)
+    assert not refused_by_postgres(fleet)
+
+
+def test_a_restart_without_a_gap_stays_within_it(fleet):
+    """Old and new process are two of the fleet."""
+    one, two = fleet.start(2, budget_connections=20)
+    fleet.want(20)
+    for weir in (one, two, one):
+        wait_used(fleet, 20)
+        weir.restart(wait=False)
+        fleet.wait_answers(20)
+    wait_used(fleet, 20)
+    wait_fair(fleet, 5)
+    no_more_than(fleet, 20)
+    assert not fleet.errors()
+    assert sum(clients.lost for clients in fleet.clients.values()) == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGINT], ids=["immediate", "fast"])
+def test_postgresql_restarts(fleet, how):
+    fleet.start(3, budget_connections=20)
+    fleet.want(20)
+    wait_used(fleet, 20)
+    fleet.postgres.stop(how)
+    fleet.postgres.start()
+    wait_until(lambda: fleet.watcher.listed() >= 20 - KEPT, 10, "all to be used again")
+    fleet.wait_answers(10)
+    wait_fair(fleet, 5)
+    no_more_than(fleet, 20)
+
+
+def test_strangers_count(fleet):
+    """They ask nobody: with those that come when all are in use it is more, and processes give connections back for them."""
+    fleet.start(2, budget_connections=20)
+    fleet.want(20)
+    for count in (2, 6, 0, 8):
+        fleet.bring_strangers(count)
+        wait_until(lambda: fleet.watcher.listed() <= 20, 3, "connections to be given back")
+        fleet.wait_answers(20)
+        wait_used(fleet, 20)
+        begin = time.time()
+        fleet.wait_answers(20)
+        no_more_than(fleet, 20, begin)
+    assert all(listed - strangers <= 20 for _, listed, strangers in fleet.watcher.seen(0))
+    wait_until(lambda: budget(fleet.weirs[0])["others"] == 8)
+    assert not fleet.errors()
+
+
+def hold_lock(postgres):
+    """The one under which processes look at PostgreSQL's list. Returns the connection, and its PID."""
+    connection = postgres.connect("postgres")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s, 0)", (LOCK,))
+    return connection, connection.info.backend_pid
+
+
+def test_somebody_holds_the_lock(fleet):
+    """Nothing is opened; whatever is open serves."""
+    one, two = fleet.start(2, budget_connections=20)
+    fleet.want(3)
+    wait_until(lambda: fleet.watcher.listed() == 8)
+    holder, pid = hold_lock(fleet.postgres)
+    try:
+        fleet.want(20)
+        wait_until(lambda: all(budget(weir)["state"] == "lock_held" for weir in (one, two)), 10)
+        assert budget(one)["lock_pid"] == pid
+        fleet.wait_answers(50)
+        assert fleet.watcher.peak()[0] == 8
+        for weir in (one, two):
+            weir.wait_log("somebody has held the lock")
+    finally:
+        holder.close()
+    wait_used(fleet, 20)
+    wait_until(lambda: all(budget(weir)["state"] == "joined" for weir in (one, two)))
+    wait_fair(fleet)
+    no_more_than(fleet, 20)
+    assert not fleet.errors()
+
+
+# --- Connections of other kinds ---
+
+LOOKUP = """
+CREATE ROLE asked LOGIN PASSWORD 'asked-secret';
+CREATE FUNCTION lookup(who text) RETURNS TABLE (usename text, passwd text) LANGUAGE sql SECURITY DEFINER
+    AS $$ SELECT rolname::text, rolpassword::text FROM pg_authid WHERE rolname = who $$"""
+
+HBA = """\
+host pgweir all 127.0.0.1/32 trust
+host replication all 127.0.0.1/32 trust
+host all asked 127.0.0.1/32 scram-sha-256
+host all all 127.0.0.1/32 trust
+"""
+
+
+def test_connections_that_are_no_pools_count_too(fleet, tmp_path):
+    """Those of listeners, of replication, and of auth_query."""
+    fleet.postgres.query(LOOKUP)
+    (tmp_path / "hba.conf").write_text(HBA, encoding="utf-8")
+    try:
+        one, two = fleet.start(2, budget_connections=20, method="hba", hba_file=tmp_path / "hba.conf", auth_user="reporting",
+                               auth_query="SELECT usename, passwd FROM lookup($1)")
+        of_all_kinds(one)
+        of_all_kinds(two)
+        fleet.want(20)
+        wait_used(fleet, 20)
+        fleet.wait_answers(20)
+        wait_used(fleet, 20)
+        no_more_than(fleet, 20)
+        assert fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'") == 2
+        assert not fleet.errors()
+    finally:
+        for weir in fleet.weirs:
+            weir.close_connections()
+        fleet.postgres.kill_backends(usename="asked")
+        fleet.postgres.query("DROP FUNCTION lookup; DROP ROLE asked")
+
+
+def of_all_kinds(weir):
+    weir.raw("reporting", parameters={"replication": "database"})
+    weir.raw().query("LISTEN news")
+    assert weir.raw("asked", password="asked-secret").value("SELECT 1") == "1"
+
+
+def test_connections_of_other_users_do_not_count(fleet):
+    fleet.start(2, budget_connections=20, budget_users="web, scramuser")
+    fleet.want(20)
+    fleet.bring_strangers(5)
+    wait_used(fleet, 25)
+    begin = time.time()
+    fleet.wait_answers(20)
+    assert fleet.watcher.longest_below(25 - KEPT, begin, time.time()) < 0.15
+    no_more_than(fleet, 25)
+
+
+# --- Settings ---
+
+def test_a_reload_lowers_and_raises_it(fleet):
+    fleet.start(2, budget_connections=40)
+    fleet.want(40)
+    for limit in (40, 12, 30, 16):
+        fleet.reload(budget_connections=limit)
+        wait_until(lambda: limit - KEPT <= fleet.watcher.listed() <= limit, 5, f"{limit}")    # pylint: disable=cell-var-from-loop
+        begin = time.time()
+        fleet.wait_answers(20)
+        wait_fair(fleet)
+        no_more_than(fleet, limit, begin)
+    assert not fleet.errors()
+
+
+def test_a_reload_switches_it_off_and_on(fleet):
+    one, two = fleet.start(2, budget_connections=20, pool_size=20)
+    fleet.want(40)
+    wait_used(fleet, 20)
+    no_more_than(fleet, 20)
+    fleet.reload(budget="off")
+    wait_until(lambda: fleet.watcher.listed() >= 40)
+    wait_until(lambda: stewards(fleet) == 0)
+    assert not one.console("SHOW BUDGET")
+    fleet.reload(budget="on")
+    wait_until(lambda: 20 - KEPT <= fleet.watcher.listed() <= 20, 5)
+    wait_until(lambda: stewards(fleet) == 2)
+    begin = time.time()
+    fleet.wait_answers(20)
+    wait_fair(fleet)
+    no_more_than(fleet, 20, begin)
+    fleet.reload(budget="advise")
+    wait_until(lambda: fleet.watcher.listed() >= 42)
+    wait_until(lambda: budget(two)["peak"] >= 42)
+    fleet.reload(budget="on")
+    wait_until(lambda: fleet.watcher.listed() <= 20, 5)
+    assert not fleet.errors()
+
+
+def test_advice_refuses_nothing(fleet):
+    one, two = fleet.start(2, budget="advise", budget_connections=20, pool_size=20)
+    fleet.want(40)
+    wait_until(lambda: fleet.watcher.listed() == 42)
+    wait_until(lambda: budget(one)["peak"] == 42)
+    wait_until(lambda: sum(budget(weir)["over_opens"] for weir in (one, two)) >= 10)
+    assert not fleet.errors()
+
+
+def test_the_smallest_budget_holds(fleet):
+    one, two = fleet.start(2, budget_connections=30)
+    small = fleet.join(budget_connections=12)
+    wait_until(lambda: all(budget(weir)["budget"] == 12 for weir in fleet.weirs))
+    begin = time.time()
+    fleet.want(20)
+    wait_used(fleet, 12)
+    fleet.wait_answers(10)
+    wait_fair(fleet)
+    no_more_than(fleet, 12, begin)
+    assert "budget" in one.log()
+    fleet.leave(small)
+    wait_used(fleet, 30, 5)
+    no_more_than(fleet, 30)
+    assert budget(two)["budget"] == 30
+
+
+def test_off_has_no_steward(fleet):
+    weir, = fleet.start(1, budget="off")
+    fleet.want(5)
+    fleet.wait_answers(50)
+    assert stewards(fleet) == 0
+    assert fleet.postgres.count(datname="postgres") == 0
+    assert not weir.console("SHOW BUDGET")
+    assert not weir.console("SHOW FLEET")
+
+
+# --- All of it ---
+
+def ends_and_starts(fleet, chance):
+    how = chance.choice([fleet.kill, fleet.leave])
+    how(chance.choice(fleet.weirs))
+    fleet.join(CLIENTS)
+
+
+def restarts(fleet, chance):
+    """One that has replaced another one only when that has ended."""
+    weir = chance.choice(fleet.weirs)
+    if all(process.poll() is not None for process in weir.predecessors):
+        weir.restart(wait=False)
+
+
+def hangs(fleet, chance):
+    weir = chance.choice(fleet.weirs)
+    weir.stand_still()
+    time.sleep(chance.choice([0.1, 1, 4]))
+    weir.signal(signal.SIGCONT)
+
+
+def loses_stewards(fleet, chance):
+    terminate(fleet, "scramuser", chance, KEPT)
+
+
+def loses_connections(fleet, chance):
+    terminate(fleet, "web", chance, chance.randrange(1, 20))
+
+
+def wants(fleet, chance):
+    fleet.want(chance.choice([0, 1, 3, CLIENTS, CLIENTS]), chance.choice(fleet.weirs))
+
+
+def has_strangers(fleet, chance):
+    fleet.bring_strangers(chance.randrange(6))
+
+
+def loses_postgresql(fleet, chance):
+    fleet.postgres.stop(chance.choice([signal.SIGQUIT, signal.SIGINT]))
+    fleet.postgres.start()
+    fleet.strangers.clear()
+
+
+CLIENTS = 16
+# Stewards that come, unasked, within a second.
+NEWCOMERS = {ends_and_starts: 1, restarts: 1, loses_stewards: KEPT, hangs: 1, loses_postgresql: 4}
+EVENTS = 6 * [ends_and_starts, restarts, loses_stewards, loses_connections, wants, wants, has_strangers] + [hangs, loses_postgresql]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 3])
+def test_whatever_happens_there_are_no_more(fleet, workers):
+    """Strangers come unasked. When all is over, all is used, and fair."""
+    print(f"PGWEIR_FLEET_SEED={SEED}")
+    fleet.start(4, budget_connections=20, workers=workers)
+    fleet.want(CLIENTS)
+    chance, end, happened = random.Random(SEED), time.monotonic() + SECONDS, []
+    while time.monotonic() < end:
+        event, begin = chance.choice(EVENTS), time.time()
+        event(fleet, chance)
+        happened.append((begin, time.time(), event))
+        time.sleep(chance.uniform(0, 0.4))
+    fleet.bring_strangers(0)
+    fleet.want(CLIENTS)
+    wait_until(lambda: stewards(fleet) == 4, what="four stewards")
+    wait_used(fleet, 20)
+    fleet.wait_answers(10)
+    wait_fair(fleet, 5)
+    for at, listed, strangers in fleet.watcher.seen(0):
+        before = [event for begin, end, event in happened if begin <= at <= end + 1]
+        newcomers = sum(NEWCOMERS.get(event, 0) for event in before)
+        assert listed - strangers <= 20 + max(0, newcomers - KEPT), f"{listed} with {strangers} strangers, after {before}"
