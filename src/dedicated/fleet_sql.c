@@ -21,6 +21,7 @@
 #define FLYING "1885828467"
 #define NAMED "pgweir budget "
 #define TEXT_MAX 80
+#define SQL_MEMBERS ";EXECUTE pgweir_members"
 
 static const char first_sql[] = MESSAGE_OURS
     "SET search_path TO pg_catalog, pg_temp;"
@@ -43,8 +44,8 @@ static const char first_sql[] = MESSAGE_OURS
     "THEN pg_try_advisory_lock_shared(" FLYING ", $2 + granted) ELSE true END, CASE WHEN $3 > 0 AND $2 + granted <> $3 "
     "THEN pg_advisory_unlock_shared(" FLYING ", $3) END FROM (SELECT listed, greatest(0, least($1, $4 - listed - "
     "(current_setting('pgweir.flying')::int - $3 + $2))) AS granted FROM (SELECT coalesce(sum(n), 0)::int AS listed "
-    "FROM (SELECT usesysid, count(*) AS n FROM pg_stat_get_activity(NULL) WHERE usesysid IS NOT NULL GROUP BY 1 "
-    "OFFSET 0) AS u WHERE ";
+    "FROM (SELECT pg_stat_get_backend_userid(i) AS usesysid, count(*) AS n FROM pg_stat_get_backend_idset() AS i "
+    "GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
 
 /* An array of strings, whatever standard_conforming_strings is. */
 static void
@@ -92,8 +93,10 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 	buf_printf(b, MESSAGE_OURS "SET application_name = '%s';", name);
 	if (q->what == ASK_GRANT)
 		buf_printf(b, "EXECUTE pgweir_lock;");
-	buf_printf(b, "EXECUTE pgweir_flying; EXECUTE pgweir_grant(%u, %u, %u, %u);EXECUTE pgweir_members",
-		   q->what == ASK_GRANT ? q->want : 0, q->flying, q->marked, room);
+	buf_printf(b, "EXECUTE pgweir_flying;EXECUTE pgweir_grant(%u, %u, %u, %u)", q->what == ASK_GRANT ? q->want : 0,
+		   q->flying, q->marked, room);
+	if (q->what == ASK_LOOK)
+		buf_put(b, SQL_MEMBERS, strlen(SQL_MEMBERS));
 	if (q->is_holder)
 		buf_printf(b, ";EXECUTE pgweir_holder");
 	if (q->is_first)

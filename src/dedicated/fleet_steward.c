@@ -99,21 +99,26 @@ is_any_below(const struct steward *s, const struct pot *pot)
 	return false;
 }
 
-/* While another one waits below its part, or more is listed than may be (strangers have come, or the limit is a new
- * one), a process in use has no more than its part of what is not strangers'. */
+/* For a connection that no policy lends, pools give one up if there is no other place. While another one waits below
+ * its part, or more is listed than may be (strangers have come, or the limit is a new one), a process in use has no
+ * more than its part of what is not strangers'. */
 static void
 note_share(struct steward *s, const struct budget_count *count)
 {
 	uint32_t others_used, in_use = sum_others(s, &others_used) + count->is_in_use;
 	uint32_t taken = s->shown.others + FLEET_RESERVED + (uint32_t)s->shown.member_count;
 	struct pot pot = { s->shown.limit > taken ? s->shown.limit - taken : 0, in_use, count->is_in_use };
+	uint32_t part = part_of(s, &pot, s->conn.srv->pid);
 	bool is_over = s->shown.looked_us > 0 && s->shown.limit > 0 && s->shown.listed > s->shown.limit;
 
 	s->news.is_pressed = is_over || is_any_below(s, NULL);
+	s->news.share = UINT32_MAX;
 	if (is_over || is_any_below(s, &pot))
-		s->news.share = count->is_in_use ? part_of(s, &pot, s->conn.srv->pid) : 0;
-	else
-		s->news.share = UINT32_MAX;
+		s->news.share = count->is_in_use ? part : 0;
+	if (count->asked_for > 0 && s->news.is_full && s->news.share > part)
+		s->news.share = part;
+	if (count->asked_for > 0 && s->news.is_full)
+		s->news.share -= count->asked_for < s->news.share ? count->asked_for : s->news.share;
 }
 
 /* The smallest that any member was given: 0: not known. */
@@ -161,11 +166,14 @@ static uint32_t
 wanted(const struct steward *s, const struct budget_count *count)
 {
 	uint32_t has = count->used + count->granted, want = s->shown.waiting;
+	uint32_t left = s->shown.share > has ? s->shown.share - has : 0;
 
-	if (!is_binding(s) || s->shown.limit == 0 || has >= s->shown.share)
+	if (!is_binding(s) || s->shown.limit == 0)
 		return 0;
 	want = want < GRANTS_AT_ONCE ? want : GRANTS_AT_ONCE;
-	return want < s->shown.share - has ? want : s->shown.share - has;
+	if (left < count->asked_for)
+		left = count->asked_for; /* pools give one up for each */
+	return want < left ? want : left;
 }
 
 /* --- Asking. --- */
@@ -466,9 +474,11 @@ take_look(struct steward *s)
 			log_info(s->fleet->env.log, "budget: the lock at %s is free again", s->hosts);
 		s->shown.state = FLEET_JOINED;
 	}
-	take_members(s);
+	if (s->asked.what == ASK_LOOK) {
+		take_members(s);
+		note_others(s);
+	}
 	find_limit(s);
-	note_others(s);
 	note_peak(s);
 	if (s->asked.what == ASK_GRANT)
 		note_check(s);

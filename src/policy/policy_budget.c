@@ -1081,8 +1081,10 @@ policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64
 				       .opening = b->opening,
 				       .granted = b->granted,
 				       .short_count = b->short_count + b->understocked_count + b->asked_for + b->held,
+				       .asked_for = b->asked_for,
 				       .taken = b->taken,
-				       .is_in_use = b->is_watched ? b->in_use_count > 0 : b->used > 0 };
+				       .is_in_use =
+					   b->asked_for > 0 || (b->is_watched ? b->in_use_count > 0 : b->used > 0) };
 	policy_room_unlock(r);
 	return count;
 }

@@ -11,7 +11,8 @@
 struct budget_count {
 	uint32_t used, opening; /* connections in any state; those whose login has not ended */
 	uint32_t granted; /* places that nobody has taken yet */
-	uint32_t short_count; /* more that would be opened now */
+	uint32_t short_count; /* more that would be opened now ... */
+	uint32_t asked_for; /* ... and how many of these no policy lends */
 	uint64_t taken; /* places, since it is there */
 	bool is_in_use;
 };
