@@ -145,13 +145,13 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	target->server.keys = &s->keys;
 	if (s->is_wanted) {
 		pool_target_unref(target);
-		s->shown.own_limit = smaller_limit(s->shown.own_limit, set->budget_connections);
+		s->set_limit = smaller_limit(s->set_limit, set->budget_connections);
 		steward_keep(s, set->budget > s->shown.mode ? set->budget : s->shown.mode);
 		return;
 	}
 	s->is_wanted = true;
 	snprintf(s->database, sizeof(s->database), "%s", db->name);
-	s->shown.own_limit = set->budget_connections;
+	s->set_limit = set->budget_connections;
 	steward_keep(s, set->budget);
 	aim(s, target, set->budget_users);
 }

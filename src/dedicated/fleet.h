@@ -63,12 +63,12 @@ struct fleet_member {
 
 /* A budget. Counts are of connections, times in microseconds. */
 struct fleet_budget {
-	const char *hosts; /* "db1:5432,db2:5432primary": see pool_target_hosts() */
+	const char *hosts; /* "db1:5432,db2:5432 primary": see pool_target_hosts() */
 	const char *database; /* the first section of the file that it is of */
 	enum budget_mode mode;
 	enum fleet_state state;
 	uint32_t limit; /* the smallest of all members'; 0: not known yet (auto) */
-	uint32_t own_limit; /* of this process's file */
+	uint32_t own_limit; /* of this process's file; 0: not known yet */
 	uint32_t listed; /* that PostgreSQL counts, the stewards' included */
 	uint32_t others; /* of these, beyond what members say they have */
 	uint32_t used, granted, waiting; /* of this process: open or opening; may be opened; would be opened now */

@@ -73,7 +73,8 @@ struct steward {
 	struct fleet_budget shown; /* hosts and database are its own */
 	char database[CONFIG_NAME_MAX + 1];
 	char *hosts, *users;
-	bool is_wanted; /* the present configuration has it */
+	bool is_wanted; /* the present configuration has it ... */
+	uint32_t set_limit; /* ... with this limit */
 	struct pool_target *target;
 	struct scram_keys keys;
 	struct policy_limit *named; /* keeps budget */

@@ -125,9 +125,8 @@ note_share(struct steward *s, const struct budget_count *count)
 static void
 find_limit(struct steward *s)
 {
-	uint32_t own = s->shown.own_limit != CONFIG_COUNT_AUTO ? s->shown.own_limit : s->auto_limit;
-
-	s->shown.limit = own;
+	s->shown.own_limit = s->set_limit != CONFIG_COUNT_AUTO ? s->set_limit : s->auto_limit;
+	s->shown.limit = s->shown.own_limit;
 	for (size_t i = 0; i < s->shown.member_count; i++) {
 		const struct fleet_member *m = &s->members[i];
 
@@ -209,8 +208,7 @@ ask_who(struct steward *s)
 static struct fleet_member
 self_of(const struct steward *s, const struct budget_count *count)
 {
-	uint32_t own = s->shown.own_limit != CONFIG_COUNT_AUTO ? s->shown.own_limit : s->auto_limit;
-	struct fleet_member self = { .budget = own,
+	struct fleet_member self = { .budget = s->shown.own_limit,
 				     .used = count->used,
 				     .waiting = s->shown.waiting,
 				     .is_in_use = count->is_in_use,

@@ -259,8 +259,12 @@ pool_target_hosts(const struct pool_target *t)
 {
 	struct buf b = { 0 };
 
+	bool is_any = t->upstream->target == TARGET_ANY;
+
 	put_hosts(&b, t);
-	return take_text(&b, upstream_target_name(t->upstream->target));
+	b.len -= b.len > 0; /* the last comma */
+	buf_printf(&b, "%s%s", is_any ? "" : " ", is_any ? "" : upstream_target_name(t->upstream->target));
+	return take_text(&b, "");
 }
 
 char *

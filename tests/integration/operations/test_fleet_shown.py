@@ -26,7 +26,7 @@ def joined(weir):
 
 
 def hosts(postgres):
-    return f"{postgres.host}:{postgres.port},any"
+    return f"{postgres.host}:{postgres.port}"
 
 
 @contextlib.contextmanager
