@@ -224,6 +224,7 @@ snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t
 		take_all(&backends, part->backends, part->backend_count);
 		if (i > 0) {
 			add_numbers(all, part);
+			free(part->budgets);
 			free(part->workers);
 			free(part);
 		}
