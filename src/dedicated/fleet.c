@@ -8,7 +8,7 @@
 
 #define ROOM_NUMBER 31 /* no worker's */
 
-/* PostgreSQL keeps 63 bytes of the name in which it is. */
+/* At most 19 bytes, which is what fleet_put_question() has room for. */
 static void
 name_process(char name[static FLEET_NAME_MAX])
 {

@@ -47,15 +47,17 @@ static const char first_sql[] = MESSAGE_OURS
     "FROM (SELECT pg_stat_get_backend_userid(i) AS usesysid, count(*) AS n FROM pg_stat_get_backend_idset() AS i "
     "GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
 
-/* An array of strings, whatever standard_conforming_strings is. */
+/* An array of strings, whatever standard_conforming_strings is. names: not empty, and begins with a name. */
 static void
 put_names(struct buf *b, const char *names)
 {
 	size_t len;
 
 	buf_printf(b, "ARRAY[");
-	for (const char *sep = "E'"; *names != '\0'; names += len + strspn(names + len, ", "), sep = "',E'") {
-		len = strcspn(names, ",");
+	for (const char *sep = "E'"; *names != '\0';
+	     names += strcspn(names, ","), names += strspn(names, ", \t"), sep = "',E'") {
+		for (len = strcspn(names, ","); strchr(" \t", names[len - 1]) != NULL; len--)
+			;
 		buf_printf(b, "%s", sep);
 		for (size_t i = 0; i < len; i++) {
 			if (names[i] == '\'' || names[i] == '\\')
@@ -70,6 +72,7 @@ void
 fleet_put_first(struct buf *b, const char *users)
 {
 	buf_printf(b, "%s", first_sql);
+	users += strspn(users, ", \t");
 	if (users[0] == '\0') {
 		buf_printf(b, "NOT coalesce((SELECT rolsuper FROM pg_roles WHERE oid = usesysid), false)");
 	} else {
@@ -80,6 +83,12 @@ fleet_put_first(struct buf *b, const char *users)
 	buf_printf(b, ") AS l OFFSET 0) AS c");
 }
 
+static uint32_t
+seven_digits(uint32_t n)
+{
+	return n < 9999999 ? n : 9999999;
+}
+
 void
 fleet_put_question(struct buf *b, const struct fleet_question *q)
 {
@@ -87,9 +96,9 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 	uint32_t room = q->limit > FLEET_RESERVED ? q->limit - FLEET_RESERVED : 0;
 	char name[64];
 
-	/* PostgreSQL keeps 63 bytes of it. */
-	snprintf(name, sizeof(name), NAMED "%u %u %u %u %u %.18s", m->budget, m->used, m->waiting, m->is_in_use,
-		 m->beat, m->name);
+	/* PostgreSQL keeps 63 bytes of it: so many are these at most. */
+	snprintf(name, sizeof(name), NAMED "%u %u %u %u %u %.19s", seven_digits(m->budget), seven_digits(m->used),
+		 seven_digits(m->waiting), m->is_in_use, m->beat, m->name);
 	buf_printf(b, MESSAGE_OURS "SET application_name = '%s';", name);
 	if (q->what == ASK_GRANT)
 		buf_printf(b, "EXECUTE pgweir_lock;");

@@ -1,0 +1,466 @@
+/*
+ * tests/unit/test_fleet_sql.c - what a steward asks, as text, and rows of answers, well-formed and not. That PostgreSQL
+ * takes it: tests/integration/operations/test_budget_sql.py. Links dedicated/fleet_sql.c, base and wire alone.
+ */
+#include "dedicated/fleet_state.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- What it asks. --- */
+
+/* Returns what is in b, a string from now on. */
+static const char *
+text_of(struct buf *b)
+{
+	buf_put_u8(b, 0);
+	cr_assert(buf_ok(b));
+	return (const char *)b->bytes;
+}
+
+static const struct {
+	const char *rule, *users, *want; /* want: the array; NULL: all but superusers count */
+} users[] = {
+	{ "nobody named", "", NULL },
+	{ "one", "app", "ARRAY[E'app']" },
+	{ "several", "app,web,batch", "ARRAY[E'app',E'web',E'batch']" },
+	{ "blanks around commas", " app , web\t,\tbatch ", "ARRAY[E'app',E'web',E'batch']" },
+	{ "blanks within a name", "my app,a  b", "ARRAY[E'my app',E'a  b']" },
+	{ "a quote", "o'neil", "ARRAY[E'o''neil']" },
+	{ "quotes alone", "','',a", "ARRAY[E'''',E'''''',E'a']" },
+	{ "double quotes are letters", "\"a\"", "ARRAY[E'\"a\"']" },
+	{ "a backslash", "a\\b", "ARRAY[E'a\\\\b']" },
+	{ "backslash and quote", "\\'", "ARRAY[E'\\\\''']" },
+	{ "a backslash at the end", "a\\,b", "ARRAY[E'a\\\\',E'b']" },
+	{ "not ASCII", "Jürgen,日本", "ARRAY[E'Jürgen',E'日本']" },
+	{ "per cent is no directive", "%s%n,100%", "ARRAY[E'%s%n',E'100%']" },
+	{ "braces and dollars", "{a},$1,$$", "ARRAY[E'{a}',E'$1',E'$$']" },
+	{ "commas too many", ",a,,b,", "ARRAY[E'a',E'b']" },
+	{ "nothing but commas", " , ,", NULL },
+};
+
+Test(fleet_sql, whose_connections_count_is_an_array_of_strings_that_no_setting_changes)
+{
+	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
+		struct buf b = { 0 };
+		const char *sql, *names, *end;
+		size_t len = users[i].want == NULL ? 0 : strlen(users[i].want);
+
+		fleet_put_first(&b, users[i].users);
+		sql = text_of(&b);
+		names = strstr(sql, "rolname = ANY (");
+		end = strstr(sql, ") AS l OFFSET 0) AS c");
+		cr_assert(end != NULL && end[strlen(") AS l OFFSET 0) AS c")] == '\0', "%s: %s", users[i].rule, sql);
+		cr_expect_eq(names == NULL, len == 0, "%s: %s", users[i].rule, sql);
+		cr_expect_eq(strstr(sql, "rolsuper") == NULL, len > 0, "%s: %s", users[i].rule, sql);
+		if (names != NULL && len > 0) {
+			names += strlen("rolname = ANY (");
+			cr_expect(strncmp(names, users[i].want, len) == 0 && strncmp(names + len, "))", 2) == 0 &&
+				      names + len + 2 == end,
+				  "%s: %s", users[i].rule, names);
+		}
+		buf_fini(&b);
+	}
+}
+
+static struct fleet_member
+self(void)
+{
+	return (struct fleet_member){
+		.name = "app-server1.4194304", .budget = 90, .used = 12, .waiting = 3, .is_in_use = true, .beat = 7
+	};
+}
+
+#define SAID "SET application_name = 'pgweir budget 90 12 3 1 7 app-server1.4194304';"
+#define LOOK "EXECUTE pgweir_flying;EXECUTE pgweir_grant(0, 2, 5, 88);EXECUTE pgweir_members"
+
+static const struct {
+	const char *rule;
+	struct fleet_question q;
+	const char *want;
+} questions[] = {
+	{ "a look", { .what = ASK_LOOK, .limit = 90, .flying = 2, .marked = 5 }, SAID LOOK },
+	{ "who only looks is granted nothing",
+	  { .what = ASK_LOOK, .want = 9, .limit = 90, .flying = 2, .marked = 5 },
+	  SAID LOOK },
+	{ "a grant, under the lock",
+	  { .what = ASK_GRANT, .want = 16, .limit = 90, .flying = 2, .marked = 5 },
+	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(16, 2, 5, 88)" },
+	{ "of a limit that newcomers need, nothing is left",
+	  { .what = ASK_GRANT, .want = 1, .limit = FLEET_RESERVED },
+	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(1, 0, 0, 0)" },
+	{ "of one that is not known, too",
+	  { .what = ASK_GRANT, .want = 1 },
+	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(1, 0, 0, 0)" },
+	{ "who holds the lock",
+	  { .what = ASK_LOOK, .limit = 90, .flying = 2, .marked = 5, .is_holder = true },
+	  SAID LOOK ";EXECUTE pgweir_holder" },
+	{ "the first one",
+	  { .what = ASK_LOOK, .limit = 90, .flying = 2, .marked = 5, .is_first = true },
+	  SAID LOOK ";LISTEN pgweir_budget" },
+	{ "the bell",
+	  { .what = ASK_LOOK, .limit = 90, .flying = 2, .marked = 5, .is_bell = true },
+	  SAID LOOK ";NOTIFY pgweir_budget" },
+	{ "all of it",
+	  { .what = ASK_LOOK,
+	    .limit = 90,
+	    .flying = 2,
+	    .marked = 5,
+	    .is_holder = true,
+	    .is_first = true,
+	    .is_bell = true },
+	  SAID LOOK ";EXECUTE pgweir_holder;LISTEN pgweir_budget;NOTIFY pgweir_budget" },
+};
+
+Test(fleet_sql, each_question_is_one_query)
+{
+	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
+		struct fleet_question q = questions[i].q;
+		struct buf b = { 0 };
+		const char *sql;
+
+		q.self = self();
+		fleet_put_question(&b, &q);
+		sql = text_of(&b);
+		cr_expect(strncmp(sql, MESSAGE_OURS, strlen(MESSAGE_OURS)) == 0, "%s: %s", questions[i].rule, sql);
+		cr_expect_str_eq(sql + strlen(MESSAGE_OURS), questions[i].want, "%s", questions[i].rule);
+		buf_fini(&b);
+	}
+}
+
+/* A row under construction. */
+static void
+begin_row(struct buf *b, uint16_t columns)
+{
+	*b = (struct buf){ 0 };
+	buf_put_u16(b, columns);
+}
+
+static void
+put_column(struct buf *b, const char *text)
+{
+	buf_put_u32(b, text == NULL ? UINT32_MAX : (uint32_t)strlen(text));
+	if (text != NULL)
+		buf_put(b, text, strlen(text));
+}
+
+/* Reads it out of memory of its exact size, and frees it. */
+static void
+read_row(struct fleet_answer *a, struct buf *b)
+{
+	uint8_t *exact = malloc(b->len > 0 ? b->len : 1);
+
+	cr_assert_not_null(exact);
+	if (b->len > 0)
+		memcpy(exact, b->bytes, b->len);
+	fleet_read_row(a, exact, b->len);
+	free(exact);
+	buf_fini(b);
+}
+
+static void
+read_member(struct fleet_answer *a, const char *pid, const char *name)
+{
+	struct buf b;
+
+	begin_row(&b, 3);
+	put_column(&b, "m");
+	put_column(&b, pid);
+	put_column(&b, name);
+	read_row(a, &b);
+}
+
+/* Puts its application_name into name, as PostgreSQL keeps it. */
+static void
+said_of(const struct fleet_member *m, char name[static 256])
+{
+	struct fleet_question q = { .what = ASK_LOOK, .self = *m };
+	struct buf b = { 0 };
+	const char *begin;
+
+	fleet_put_question(&b, &q);
+	begin = strstr(text_of(&b), " = '");
+	cr_assert_not_null(begin);
+	snprintf(name, 256, "%.*s", (int)strcspn(begin + 4, "'"), begin + 4);
+	buf_fini(&b);
+}
+
+Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
+{
+	static const uint32_t numbers[] = { 0, 1, 999, 1000000, 9999999, 10000000, UINT32_MAX };
+	static const char *const names[] = { "app-server1.1", "app-server1.32768", "app-server1.4194304", "a.1",
+					     ".4194304" };
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+			uint32_t n = numbers[i], shown = n < 9999999 ? n : 9999999;
+			struct fleet_member m = { .budget = n, .used = n, .waiting = n, .is_in_use = true };
+			static struct fleet_answer a;
+			char said[256];
+
+			m.beat = (uint8_t)n;
+			a.member_count = 0;
+			snprintf(m.name, sizeof(m.name), "%s", names[k]);
+			said_of(&m, said);
+			cr_expect_leq(strlen(said), 63, "PostgreSQL would cut it: %s", said);
+			read_member(&a, "77", said);
+			cr_assert_eq(a.member_count, 1, "%s", said);
+			cr_expect_str_eq(a.members[0].name, names[k], "%s", said);
+			cr_expect_eq(a.members[0].pid, 77);
+			cr_expect_eq(a.members[0].budget, shown, "%s", said);
+			cr_expect_eq(a.members[0].used, shown, "%s", said);
+			cr_expect_eq(a.members[0].waiting, shown, "%s", said);
+			cr_expect(a.members[0].is_in_use);
+			cr_expect_eq(a.members[0].beat, m.beat, "%s", said);
+		}
+}
+
+/* --- Rows. --- */
+
+#define ROW(bytes) bytes, sizeof(bytes) - 1
+#define NULL_COLUMN "\xff\xff\xff\xff"
+#define G "\0\0\0\1g"
+#define W "\0\0\0\1w"
+#define H "\0\0\0\1h"
+#define M "\0\0\0\1m"
+
+struct seen {
+	uint32_t listed, granted, is_marked, is_counted, is_who, pid, most, is_standby, lock_pid, members;
+};
+
+static const struct {
+	const char *rule, *body;
+	size_t len;
+	struct seen want;
+} rows[] = {
+	{ "a count",
+	  ROW("\0\5" G "\0\0\0\2"
+	      "42\0\0\0\1"
+	      "7\0\0\0\1t" NULL_COLUMN),
+	  { .listed = 42, .granted = 7, .is_marked = 1, .is_counted = 1 } },
+	{ "a mark that did not come to stand",
+	  ROW("\0\5" G "\0\0\0\2"
+	      "42\0\0\0\1"
+	      "7\0\0\0\1f" NULL_COLUMN),
+	  { .listed = 42, .granted = 7, .is_counted = 1 } },
+	{ "a count cut short, before the mark",
+	  ROW("\0\4" G "\0\0\0\2"
+	      "42\0\0\0\1"
+	      "7"),
+	  { .listed = 42, .granted = 7, .is_counted = 1 } },
+	{ "a count of NULL", ROW("\0\4" G NULL_COLUMN NULL_COLUMN NULL_COLUMN), { .is_counted = 1 } },
+	{ "a count of nothing", ROW("\0\1" G), { .is_counted = 1 } },
+	{ "a count that is no number",
+	  ROW("\0\4" G "\0\0\0\4many\0\0\0\0\0\0\0\1t"),
+	  { .is_marked = 1, .is_counted = 1 } },
+	{ "counts that are none",
+	  ROW("\0\4" G "\0\0\0\2-1\0\0\0\012"
+	      "4294967295\0\0\0\1t"),
+	  { .is_marked = 1, .is_counted = 1 } },
+	{ "a count beyond all numbers",
+	  ROW("\0\4" G "\0\0\0\36"
+	      "999999999999999999999999999999\0\0\0\1"
+	      "3\0\0\0\1t"),
+	  { .granted = 3, .is_marked = 1, .is_counted = 1 } },
+	{ "who",
+	  ROW("\0\4" W "\0\0\0\4"
+	      "4321\0\0\0\1f\0\0\0\2"
+	      "97"),
+	  { .pid = 4321, .most = 97, .is_who = 1 } },
+	{ "who, on a standby",
+	  ROW("\0\4" W "\0\0\0\4"
+	      "4321\0\0\0\1t\0\0\0\2"
+	      "97"),
+	  { .pid = 4321, .most = 97, .is_standby = 1, .is_who = 1 } },
+	{ "who, with NULLs", ROW("\0\4" W NULL_COLUMN NULL_COLUMN NULL_COLUMN), { .is_who = 1 } },
+	{ "who holds the lock",
+	  ROW("\0\2" H "\0\0\0\2"
+	      "12"),
+	  { .lock_pid = 12 } },
+	{ "nobody known holds the lock", ROW("\0\2" H NULL_COLUMN), { 0 } },
+	{ "a member",
+	  ROW("\0\3" M "\0\0\0\1"
+	      "5\0\0\0\x1dpgweir budget 90 12 3 1 7 a.1"),
+	  { .members = 1 } },
+	{ "a member without a name",
+	  ROW("\0\3" M "\0\0\0\1"
+	      "5" NULL_COLUMN),
+	  { 0 } },
+	{ "a member whose name is not there",
+	  ROW("\0\3" M "\0\0\0\1"
+	      "5"),
+	  { 0 } },
+	{ "a name that lies beyond the row",
+	  ROW("\0\3" M "\0\0\0\1"
+	      "5\0\0\0\x1epgweir budget 90 12 3 1 7 a.1"),
+	  { 0 } },
+	{ "a stranger",
+	  ROW("\0\3" M "\0\0\0\1"
+	      "5\0\0\0\4psql"),
+	  { 0 } },
+	{ "one that is nearly called so",
+	  ROW("\0\3" M "\0\0\0\1"
+	      "5\0\0\0\x0dpgweir budget"),
+	  { 0 } },
+	{ "the number of columns is not believed",
+	  ROW("\377\377" G "\0\0\0\2"
+	      "42\0\0\0\1"
+	      "7\0\0\0\1t"),
+	  { .listed = 42, .granted = 7, .is_marked = 1, .is_counted = 1 } },
+	{ "what set_config() and locks return", ROW("\0\1\0\0\0\2read"), { 0 } },
+	{ "a kind that is not known",
+	  ROW("\0\2\0\0\0\1x\0\0\0\1"
+	      "1"),
+	  { 0 } },
+	{ "a longer kind",
+	  ROW("\0\2\0\0\0\2gg\0\0\0\1"
+	      "1"),
+	  { 0 } },
+	{ "a kind that is NULL",
+	  ROW("\0\2" NULL_COLUMN "\0\0\0\1"
+	      "1"),
+	  { 0 } },
+	{ "an empty kind",
+	  ROW("\0\2\0\0\0\0\0\0\0\1"
+	      "1"),
+	  { 0 } },
+	{ "a kind that is longer than the row", ROW("\0\1\0\0\0\2g"), { 0 } },
+	{ "a kind as long as can be said", ROW("\0\1\x7f\xff\xff\xffg"), { 0 } },
+	{ "a length cut short", ROW("\0\1\0\0\0"), { 0 } },
+	{ "no columns", ROW("\0\0"), { 0 } },
+	{ "a count of columns cut short", ROW("\0"), { 0 } },
+	{ "nothing", ROW(""), { 0 } },
+};
+
+static struct seen
+seen_of(const struct fleet_answer *a)
+{
+	return (struct seen){ a->listed, a->granted, a->is_marked,  a->is_counted, a->is_who,
+			      a->pid,	 a->most,    a->is_standby, a->lock_pid,   (uint32_t)a->member_count };
+}
+
+Test(fleet_sql, a_row_says_what_its_first_column_is_and_nothing_else)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		static struct fleet_answer a;
+		struct buf b = { 0 };
+		struct seen seen;
+
+		memset(&a, 0, sizeof(a));
+		buf_put(&b, rows[i].body, rows[i].len);
+		read_row(&a, &b);
+		seen = seen_of(&a);
+		cr_expect(memcmp(&seen, &rows[i].want, sizeof(seen)) == 0,
+			  "%s: listed %u, granted %u, marked %u, counted %u, who %u, pid %u, most %u, standby %u, "
+			  "lock %u, members %u",
+			  rows[i].rule, seen.listed, seen.granted, seen.is_marked, seen.is_counted, seen.is_who,
+			  seen.pid, seen.most, seen.is_standby, seen.lock_pid, seen.members);
+	}
+}
+
+Test(fleet_sql, rows_of_one_answer_add_up)
+{
+	static struct fleet_answer a;
+	struct buf b;
+
+	begin_row(&b, 2);
+	put_column(&b, "h");
+	put_column(&b, "99");
+	read_row(&a, &b);
+	read_member(&a, "5", "pgweir budget 90 12 3 1 7 a.1");
+	read_member(&a, "6", "pgweir budget 80 0 0 0 0 b.2");
+	cr_expect_eq(a.lock_pid, 99);
+	cr_assert_eq(a.member_count, 2);
+	cr_expect_eq(a.members[0].pid, 5);
+	cr_expect_eq(a.members[1].pid, 6);
+	cr_expect_eq(a.members[1].budget, 80);
+	cr_expect_not(a.members[1].is_in_use);
+	cr_expect_str_eq(a.members[1].name, "b.2");
+}
+
+static const struct {
+	const char *rule, *said;
+	struct fleet_member want;
+} members[] = {
+	{ "nothing behind its name", "pgweir budget ", { .budget = 0 } },
+	{ "numbers without a name",
+	  "pgweir budget 1 2 3 1 5",
+	  { .budget = 1, .used = 2, .waiting = 3, .beat = 5, .is_in_use = true } },
+	{ "too few numbers", "pgweir budget 1 2", { .budget = 1, .used = 2 } },
+	{ "words", "pgweir budget many", { .name = "many" } },
+	{ "numbers that would add up to more than there are",
+	  "pgweir budget 4294967295 4294967295 4294967295 4294967295 9 x",
+	  { .beat = 9, .name = "x" } },
+	{ "numbers beyond all",
+	  "pgweir budget 99999999999999999999999999999999999 1 1 1 1 x",
+	  { .used = 1, .waiting = 1, .is_in_use = true, .beat = 1, .name = "x" } },
+	{ "less than none", "pgweir budget -1 -2 -3 -4 -5 x", { .name = "x" } },
+	{ "a longer name than there is room for",
+	  "pgweir budget 1 1 1 1 1 0123456789012345678901234567890123456789012345678",
+	  { .budget = 1,
+	    .used = 1,
+	    .waiting = 1,
+	    .is_in_use = true,
+	    .beat = 1,
+	    .name = "012345678901234567890123456789012345678" } },
+	{ "directives",
+	  "pgweir budget 1 1 1 1 1 %n%s",
+	  { .budget = 1, .used = 1, .waiting = 1, .is_in_use = true, .beat = 1, .name = "%n%s" } },
+};
+
+Test(fleet_sql, anybody_may_call_himself_a_member)
+{
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		static struct fleet_answer a;
+		const struct fleet_member *want = &members[i].want, *m = &a.members[0];
+
+		a.member_count = 0;
+		read_member(&a, "5", members[i].said);
+		cr_assert_eq(a.member_count, 1, "%s", members[i].rule);
+		cr_expect_eq(m->budget, want->budget, "%s: %u", members[i].rule, m->budget);
+		cr_expect_eq(m->used, want->used, "%s: %u", members[i].rule, m->used);
+		cr_expect_eq(m->waiting, want->waiting, "%s: %u", members[i].rule, m->waiting);
+		cr_expect_eq(m->is_in_use, want->is_in_use, "%s", members[i].rule);
+		cr_expect_eq(m->beat, want->beat, "%s: %u", members[i].rule, m->beat);
+		cr_expect_str_eq(m->name, want->name, "%s", members[i].rule);
+	}
+}
+
+Test(fleet_sql, a_column_longer_than_any_of_ours_is_skipped)
+{
+	static struct fleet_answer a;
+	char longest[300];
+	struct buf b;
+
+	memset(longest, '1', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	begin_row(&b, 4);
+	put_column(&b, "g");
+	put_column(&b, longest);
+	put_column(&b, "4");
+	put_column(&b, "t");
+	read_row(&a, &b);
+	cr_expect_eq(a.listed, 0);
+	cr_expect_eq(a.granted, 4, "the columns behind it are read");
+	cr_expect(a.is_marked);
+}
+
+Test(fleet_sql, members_beyond_the_most_are_left_out)
+{
+	static struct fleet_answer a;
+
+	for (unsigned i = 0; i < FLEET_MEMBERS_MAX + 3; i++) {
+		char pid[16];
+
+		snprintf(pid, sizeof(pid), "%u", i + 1);
+		read_member(&a, pid, "pgweir budget 16777214 16777214 16777214 1 1 x");
+	}
+	cr_assert_eq(a.member_count, FLEET_MEMBERS_MAX);
+	cr_expect_eq(a.members[FLEET_MEMBERS_MAX - 1].pid, FLEET_MEMBERS_MAX);
+	uint32_t used = 0;
+	for (size_t i = 0; i < a.member_count; i++) {
+		cr_assert(used + a.members[i].used >= used, "what they have together is a number");
+		used += a.members[i].used;
+	}
+}
