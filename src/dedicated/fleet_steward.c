@@ -147,8 +147,8 @@ apply(struct steward *s, uint32_t granted)
 	n->limit = s->shown.state == FLEET_JOINED ? s->shown.limit : 0;
 	n->listed = s->shown.listed;
 	n->processes = s->shown.member_count;
-	if (granted > 0 || n->limit != told->limit || n->listed != told->listed || n->share != told->share ||
-	    n->is_full != told->is_full || n->is_pressed != told->is_pressed) {
+	if (n->checks != told->checks || n->limit != told->limit || n->listed != told->listed ||
+	    n->share != told->share || n->is_full != told->is_full || n->is_pressed != told->is_pressed) {
 		policy_budget_grant(s->budget, s->fleet->door, granted, n, now_of(s));
 		s->told = s->news;
 		count = policy_budget_count(s->budget, s->fleet->door, now_of(s));
@@ -423,6 +423,7 @@ note_check(struct steward *s)
 
 	s->shown.checks[granted > 0 ? FC_GRANTED : FC_NONE]++;
 	s->shown.check_us += now_of(s) - s->asked_us;
+	s->news.checks++;
 	s->news.is_full = granted < s->asked.want;
 	s->refusals = s->news.is_full ? s->refusals + 1 : 0;
 	s->next_check_us = !s->news.is_full ? 0

@@ -16,9 +16,10 @@ TAILQ_HEAD(budget_groups, budget_group);
 struct policy_budget {
 	uint32_t limit; /* 0: no limit, unless is_binding */
 	uint32_t used, leaving;
-	struct policy_room *keeper; /* NULL: limit is a setting, and the next ten are unused */
+	struct policy_room *keeper; /* NULL: limit is a setting, and the next eleven are unused */
 	bool is_binding;
 	uint32_t granted;
+	uint32_t returned; /* places of connections that are gone since the keeper asked for some last */
 	struct budget_news news;
 	uint32_t understocked_count; /* of members */
 	uint32_t asked_for, held; /* places for connections that no policy lends: to be asked for, and granted ... */
@@ -208,8 +209,6 @@ change_leaving(struct budget_member *m, uint32_t by)
 static void
 change_opening(struct budget_member *m, uint32_t by)
 {
-	if (m->budget->keeper == NULL)
-		return;
 	m->opening += by;
 	m->budget->opening += by;
 }
@@ -279,6 +278,7 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 	} else if (to == PC_CLOSING) {
 		change_leaving(m, 1);
 	} else if (to == PC_NONE) {
+		m->budget->returned++;
 		change_used(m, -1u);
 		if (from == PC_CLOSING)
 			change_leaving(m, -1u);
@@ -525,7 +525,8 @@ budget_tell_news(struct policy_budget *b)
 	}
 }
 
-/* Returns true if connections must close so that pools below their share (other than except) get it. */
+/* Returns true if connections must close so that pools below their share (other than except) get it. Places of a
+ * keeper's budget that are gone may be granted again: none is given up for who waits for that. */
 static bool
 is_any_missing(struct policy_budget *b, const struct budget_group *except)
 {
@@ -534,8 +535,9 @@ is_any_missing(struct policy_budget *b, const struct budget_group *except)
 
 	if (!is_limited(b))
 		return false;
-	if (b->is_binding && !b->news.is_full)
+	if (b->is_binding && (missing > 0 || !b->news.is_full))
 		return missing > 0;
+	missing -= b->is_binding ? b->returned : 0;
 	b->walk++;
 	for (m = first_hungry(b); missing <= 0 && m != NULL; m = next_hungry(m)) {
 		uint32_t share = fair_share(m->group), live = live_count(m->group);
@@ -1019,7 +1021,7 @@ policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy
 	policy_room_lock(r);
 	b->keeper = keeper;
 	b->is_binding = is_binding;
-	b->limit = b->granted = 0;
+	b->limit = b->granted = b->held = 0;
 	b->news = (struct budget_news){ .share = UINT32_MAX };
 	look_again(b, r, now_us);
 }
@@ -1030,6 +1032,8 @@ policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t mor
 {
 	policy_room_lock(r);
 	b->granted += more;
+	if (news->checks != b->news.checks)
+		b->returned = 0;
 	b->news = *news;
 	if (more > 0 || news->is_pressed)
 		stock_up(b);
@@ -1069,14 +1073,16 @@ policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t n
 }
 
 struct budget_count
-policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64_t now_us)
+policy_budget_count(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 {
 	struct budget_count count;
 
 	policy_room_lock(r);
 	end_rests(b, now_us);
-	if (now_us >= b->held_until_us)
+	if (now_us >= b->held_until_us && b->held + b->asked_for > 0) {
 		b->held = b->asked_for = 0;
+		wake_best(b);
+	}
 	count = (struct budget_count){ .used = b->used,
 				       .opening = b->opening,
 				       .granted = b->granted,
@@ -1085,6 +1091,7 @@ policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64
 				       .taken = b->taken,
 				       .is_in_use =
 					   b->asked_for > 0 || (b->is_watched ? b->in_use_count > 0 : b->used > 0) };
+	policy_room_tell(r);
 	policy_room_unlock(r);
 	return count;
 }

@@ -81,7 +81,7 @@ struct budget_member {
 	uint32_t used, leaving; /* connections in any state, and how many of them are CLOSING or asked for */
 	uint32_t asked; /* idle ones that the pool was asked to close, and has not closed yet */
 	uint32_t short_count; /* how many it would open now; it is hungry if this is above 0 */
-	uint32_t opening; /* of used */
+	uint32_t opening; /* of used, under a CAP_HOST: others don't hear of logins */
 	bool is_understocked; /* it would open one for min_idle, if its keeper had a place for that */
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
 	struct budget_view view; /* as it was published */

@@ -23,6 +23,7 @@ void policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct p
 struct budget_news {
 	uint32_t share; /* UINT32_MAX: it may have any number */
 	bool is_full; /* no more will be granted for a while */
+	uint32_t checks; /* how often places were asked for; those of connections that are gone since may be free */
 	bool is_pressed; /* other processes wait for places, and want to know whether this one is in use */
 	/* For what is said to those who get none. limit 0: the keeper can't ask for places now. */
 	uint32_t limit, listed, processes;
@@ -33,7 +34,7 @@ void policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_
 void policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint32_t kept); /* more than so many */
 /* Closes all connections whose login has not ended. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
-struct budget_count policy_budget_count(struct policy_budget *b, const struct policy_room *r, uint64_t now_us);
+struct budget_count policy_budget_count(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
 
 struct budget_news policy_budget_news(const struct policy_budget *b); /* under the lock: as it was told last */
 

@@ -1,0 +1,727 @@
+/*
+ * tests/unit/test_policy_keeper.c - a budget of several processes: pools that have no places but those that were
+ * granted for them, and what their keeper sees of them and is told.
+ */
+#include "policy/policy_keeper.h"
+#include "policy/policy_part.h"
+#include "policy_fake.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#define POOLS 3
+#define KEEPER 31 /* the number of its room */
+#define NOBODY UINT32_MAX /* no share: it may have any number */
+
+/* Pools on one worker, whose room is the door; pool 2 may be on another one. */
+struct kept {
+	struct policy_commons *commons;
+	struct policy_room *door, *far, *keeper;
+	int told, far_told;
+	uint32_t checks;
+	struct policy_budget *budget;
+	struct fake pools[POOLS];
+};
+
+static void
+on_told(void *owner)
+{
+	++*(int *)owner;
+}
+
+static void
+ignore(void *owner)
+{
+	(void)owner;
+}
+
+static uint64_t
+now_of(const struct kept *k)
+{
+	return k->pools[0].now;
+}
+
+static void
+keep(struct kept *k, bool is_binding)
+{
+	policy_budget_keep(k->budget, k->door, k->keeper, is_binding, now_of(k));
+}
+
+/* far_pools: so many of them, from the last one on, are on the other worker. */
+static void
+kept_init(struct kept *k, int far_pools)
+{
+	struct policy_settings set = fake_settings(30, 0);
+
+	memset(k, 0, sizeof(*k));
+	k->commons = policy_commons_new(1);
+	k->door = policy_room_new(k->commons, 0, ignore, NULL);
+	k->far = policy_room_new(k->commons, 1, on_told, &k->far_told);
+	k->keeper = policy_room_new(k->commons, KEEPER, on_told, &k->told);
+	k->budget = policy_budget_new(0);
+	for (int i = 0; i < POOLS; i++) {
+		fake_init(&k->pools[i], &set, i < POOLS - far_pools ? k->door : k->far);
+		policy_set_cap(k->pools[i].p, CAP_HOST, k->budget, k->pools[i].now);
+	}
+	keep(k, true);
+}
+
+static void
+kept_fini(struct kept *k)
+{
+	for (int i = 0; i < POOLS; i++)
+		policy_pause(k->pools[i].p, k->pools[i].now);
+	for (int i = 0; i < POOLS; i++)
+		fake_fini(&k->pools[i]);
+	cr_expect_eq(policy_budget_used(k->budget), 0);
+	policy_budget_free(k->budget);
+	policy_room_free(k->door);
+	policy_room_free(k->far);
+	policy_room_free(k->keeper);
+	policy_commons_free(k->commons);
+}
+
+/* That time comes, and what is ordered is done. */
+static void
+all_at(struct kept *k, uint64_t now)
+{
+	for (int turn = 0; turn < POOLS; turn++) /* one may wake another */
+		for (int i = 0; i < POOLS; i++) {
+			policy_room_hear(k->pools[i].room, k->pools[i].now);
+			fake_at(&k->pools[i], now);
+		}
+}
+
+static void
+grant(struct kept *k, uint32_t more, uint32_t share, bool is_full)
+{
+	struct budget_news news = { .share = share, .is_full = is_full, .checks = ++k->checks };
+
+	policy_budget_grant(k->budget, k->door, more, &news, now_of(k));
+	all_at(k, now_of(k));
+}
+
+static void
+login_all(struct fake *f)
+{
+	for (int c = 0; c < f->opened; c++)
+		if (f->conns[c].state == PC_OPENING || f->conns[c].state == PC_SCOUTING)
+			fake_opened(f, c);
+}
+
+/* Clients 0 to n - 1 of a pool get one each. */
+static void
+fill(struct kept *k, int pool, int n)
+{
+	for (int i = 0; i < n; i++)
+		fake_borrow(&k->pools[pool], i);
+	grant(k, (uint32_t)n, NOBODY, false);
+	login_all(&k->pools[pool]);
+	for (int i = 0; i < n; i++)
+		cr_assert_geq(fake_holds(&k->pools[pool], i), 0, "client %d of pool %d", i, pool);
+}
+
+static void
+return_all(struct kept *k, int pool, int n)
+{
+	for (int i = 0; i < n; i++)
+		fake_return(&k->pools[pool], i);
+}
+
+static int
+closed(const struct kept *k)
+{
+	int sum = 0;
+
+	for (int i = 0; i < POOLS; i++)
+		sum += k->pools[i].closed;
+	return sum;
+}
+
+/* The count is as told here, but for taken. */
+static void
+expect_count(struct kept *k, const char *when, struct budget_count want)
+{
+	struct budget_count is = policy_budget_count(k->budget, k->door, now_of(k));
+
+	cr_expect(is.used == want.used && is.opening == want.opening && is.granted == want.granted &&
+		      is.short_count == want.short_count && is.is_in_use == want.is_in_use,
+		  "%s: used %u, opening %u, granted %u, short %u, in use %d", when, is.used, is.opening, is.granted,
+		  is.short_count, is.is_in_use);
+}
+
+/* --- Places. --- */
+
+Test(policy_keeper, without_a_grant_there_is_no_place)
+{
+	struct policy_settings set = fake_settings(30, 0);
+	struct kept k;
+
+	kept_init(&k, 0);
+	for (int i = 0; i < 3; i++)
+		fake_borrow(&k.pools[i], 0);
+	set.min_idle = 5;
+	policy_reconfigure(k.pools[0].p, &set, now_of(&k));
+	all_at(&k, now_of(&k) + 10 * S);
+	for (int i = 0; i < POOLS; i++)
+		cr_expect_eq(k.pools[i].opened, 0);
+	grant(&k, 2, NOBODY, false);
+	cr_expect_eq(k.pools[0].opened + k.pools[1].opened + k.pools[2].opened, 2);
+	cr_expect_eq(policy_budget_used(k.budget), 2);
+	kept_fini(&k);
+}
+
+Test(policy_keeper, the_count_follows_each_step)
+{
+	struct kept k;
+	struct fake *f = &k.pools[0];
+
+	kept_init(&k, 0);
+	expect_count(&k, "at first", (struct budget_count){ 0 });
+	for (int i = 0; i < 3; i++)
+		fake_borrow(f, i);
+	expect_count(&k, "three wait", (struct budget_count){ .short_count = 3, .is_in_use = true });
+	grant(&k, 2, NOBODY, false);
+	expect_count(&k, "two open",
+		     (struct budget_count){ .used = 2, .opening = 2, .short_count = 1, .is_in_use = true });
+	fake_opened(f, 0);
+	expect_count(&k, "one has logged in",
+		     (struct budget_count){ .used = 2, .opening = 1, .short_count = 1, .is_in_use = true });
+	fake_failed(f, 1, CF_OTHER, false);
+	expect_count(&k, "one could not: its place is gone", (struct budget_count){ .used = 1, .is_in_use = true });
+	all_at(&k, now_of(&k) + S);
+	expect_count(&k, "one is tried at first",
+		     (struct budget_count){ .used = 1, .short_count = 1, .is_in_use = true });
+	policy_cancel(f->p, &f->clients[1].ticket, now_of(&k));
+	policy_cancel(f->p, &f->clients[2].ticket, now_of(&k));
+	expect_count(&k, "nobody waits", (struct budget_count){ .used = 1, .is_in_use = true });
+	grant(&k, 4, NOBODY, false);
+	expect_count(&k, "granted too late", (struct budget_count){ .used = 1, .granted = 4, .is_in_use = true });
+	fake_return(f, 0);
+	f->is_slow_to_close = true;
+	policy_close_all(f->p, RR_RELOAD, now_of(&k));
+	expect_count(&k, "it closes", (struct budget_count){ .used = 1, .granted = 4, .is_in_use = true });
+	policy_conn_gone(f->p, &f->conns[0], false, now_of(&k));
+	cr_expect_eq(policy_budget_count(k.budget, k.door, now_of(&k)).taken, 2);
+	expect_count(&k, "it is gone", (struct budget_count){ .granted = 4 });
+	kept_fini(&k);
+}
+
+Test(policy_keeper, no_more_than_the_share_are_opened_whatever_is_granted)
+{
+	struct kept k;
+
+	kept_init(&k, 0);
+	for (int i = 0; i < 8; i++)
+		fake_borrow(&k.pools[0], i);
+	grant(&k, 5, 3, false);
+	cr_expect_eq(k.pools[0].opened, 3);
+	expect_count(
+	    &k, "a share of 3",
+	    (struct budget_count){ .used = 3, .opening = 3, .granted = 2, .short_count = 5, .is_in_use = true });
+	grant(&k, 0, 4, false);
+	cr_expect_eq(k.pools[0].opened, 4);
+	grant(&k, 0, NOBODY, false);
+	cr_expect_eq(k.pools[0].opened, 5, "no share, but no more places");
+	kept_fini(&k);
+}
+
+Test(policy_keeper, a_place_of_one_that_is_gone_is_nobodys_here)
+{
+	struct kept k;
+	struct fake *f = &k.pools[0];
+
+	kept_init(&k, 0);
+	fill(&k, 0, 3);
+	fake_borrow(f, 3);
+	fake_borrow(&k.pools[1], 0);
+	policy_conn_gone(f->p, f->clients[0].conn, false, f->now);
+	f->clients[0].conn = NULL;
+	all_at(&k, now_of(&k) + S);
+	cr_expect_eq(f->opened, 3);
+	cr_expect_eq(k.pools[1].opened, 0);
+	expect_count(&k, "it may be another process's",
+		     (struct budget_count){ .used = 2, .short_count = 2, .is_in_use = true });
+	grant(&k, 1, NOBODY, false);
+	cr_expect_eq(f->opened + k.pools[1].opened, 4);
+	kept_fini(&k);
+}
+
+Test(policy_keeper, places_that_nobody_took_can_be_given_back)
+{
+	struct kept k;
+
+	kept_init(&k, 0);
+	grant(&k, 5, NOBODY, false);
+	policy_budget_ungrant(k.budget, k.door, 9);
+	expect_count(&k, "fewer than that anyway", (struct budget_count){ .granted = 5 });
+	policy_budget_ungrant(k.budget, k.door, 2);
+	expect_count(&k, "two are left", (struct budget_count){ .granted = 2 });
+	for (int i = 0; i < 5; i++)
+		fake_borrow(&k.pools[0], i);
+	all_at(&k, now_of(&k));
+	cr_expect_eq(k.pools[0].opened, 2);
+	policy_budget_ungrant(k.budget, k.door, 0);
+	expect_count(&k, "those that are open stay",
+		     (struct budget_count){ .used = 2, .opening = 2, .short_count = 3, .is_in_use = true });
+	kept_fini(&k);
+}
+
+Test(policy_keeper, min_idle_asks_for_one_at_a_time_that_nobody_else_wants)
+{
+	struct policy_settings set = fake_settings(30, 0);
+	struct kept k;
+
+	kept_init(&k, 0);
+	fill(&k, 0, 1);
+	set.min_idle = 2;
+	grant(&k, 0, NOBODY, true);
+	policy_reconfigure(k.pools[0].p, &set, now_of(&k));
+	k.pools[0].due = now_of(&k);
+	all_at(&k, now_of(&k) + S);
+	expect_count(&k, "there is none left", (struct budget_count){ .used = 1, .is_in_use = true });
+	grant(&k, 0, NOBODY, false);
+	k.pools[0].due = now_of(&k);
+	all_at(&k, now_of(&k) + S);
+	expect_count(&k, "there may be one", (struct budget_count){ .used = 1, .short_count = 1, .is_in_use = true });
+	for (int n = 2; n <= 3; n++) {
+		grant(&k, 1, NOBODY, false);
+		cr_expect_eq(k.pools[0].opened, n);
+		login_all(&k.pools[0]);
+		all_at(&k, now_of(&k));
+	}
+	expect_count(&k, "both are there", (struct budget_count){ .used = 3, .is_in_use = true });
+	kept_fini(&k);
+}
+
+/* --- Above the share. --- */
+
+Test(policy_keeper, idle_ones_above_the_share_are_given_up_and_others_when_they_are_returned)
+{
+	struct kept k;
+	struct fake *f = &k.pools[0];
+
+	kept_init(&k, 0);
+	fill(&k, 0, 8);
+	return_all(&k, 0, 2);
+	grant(&k, 0, 5, false);
+	cr_expect_eq(f->closed, 2, "the idle ones");
+	fake_return(f, 2);
+	cr_expect_eq(f->closed, 3, "8 - 5");
+	cr_expect_eq(f->counters.recycles[RR_EVICTED], 3);
+	fake_return(f, 3);
+	fake_return(f, 4);
+	all_at(&k, now_of(&k) + S);
+	cr_expect_eq(f->closed, 3, "the share stays");
+	cr_expect_eq(policy_budget_used(k.budget), 5);
+	kept_fini(&k);
+}
+
+/* Connections on their way out, and places granted meanwhile, once made it give up twelve where seven were too many. */
+Test(policy_keeper, no_more_are_given_up_than_are_above_the_share)
+{
+	for (int is_slow = 0; is_slow < 2; is_slow++) {
+		struct kept k;
+
+		kept_init(&k, 1);
+		for (int i = 0; i < POOLS; i++) {
+			fill(&k, i, 7 - (i == 2));
+			k.pools[i].is_slow_to_close = is_slow;
+		}
+		for (int i = 0; i < POOLS; i++)
+			return_all(&k, i, 7 - (i == 2));
+		fake_borrow(&k.pools[1], 9); /* somebody is in use, and waits for nothing */
+		for (int look = 0; look < 5; look++)
+			grant(&k, 0, 13, look % 2 == 0);
+		cr_expect_eq(closed(&k), 7, "%d of 20, with a share of 13", closed(&k));
+		for (int i = 0; i < POOLS; i++)
+			for (int c = 0; c < k.pools[i].opened; c++)
+				if (k.pools[i].conns[c].state == PC_CLOSING)
+					policy_conn_gone(k.pools[i].p, &k.pools[i].conns[c], false, now_of(&k));
+		all_at(&k, now_of(&k) + S);
+		cr_expect_eq(closed(&k), 7, "%d when these are gone", closed(&k));
+		cr_expect_eq(policy_budget_used(k.budget), 13);
+		kept_fini(&k);
+	}
+}
+
+Test(policy_keeper, a_share_of_nothing_closes_all_that_is_idle)
+{
+	struct kept k;
+
+	kept_init(&k, 0);
+	fill(&k, 0, 3);
+	fill(&k, 1, 2);
+	return_all(&k, 0, 3);
+	return_all(&k, 1, 2);
+	all_at(&k, now_of(&k) + S);
+	grant(&k, 0, 0, true);
+	cr_expect_eq(closed(&k), 5);
+	fake_borrow(&k.pools[0], 0);
+	all_at(&k, now_of(&k));
+	expect_count(&k, "somebody comes back", (struct budget_count){ .short_count = 1, .is_in_use = true });
+	kept_fini(&k);
+}
+
+/* --- One pool for another. --- */
+
+Test(policy_keeper, as_long_as_more_may_be_granted_no_pool_gives_one_up_for_another)
+{
+	struct kept k;
+
+	kept_init(&k, 0);
+	fill(&k, 0, 6);
+	return_all(&k, 0, 6);
+	all_at(&k, now_of(&k) + S); /* not in use any more: all six may go */
+	fake_borrow(&k.pools[1], 0);
+	all_at(&k, now_of(&k) + S);
+	cr_expect_eq(closed(&k), 0);
+	grant(&k, 0, NOBODY, true);
+	cr_expect_eq(closed(&k), 1, "%d for one who waits", closed(&k));
+	cr_expect_eq(k.pools[1].opened, 0, "the place is to be asked for");
+	grant(&k, 1, NOBODY, false);
+	cr_expect_eq(k.pools[1].opened, 1);
+	cr_expect_eq(closed(&k), 1);
+	kept_fini(&k);
+}
+
+/* Each place that is gone may be another process's: only the answer to a question for it says so. */
+Test(policy_keeper, another_one_is_given_up_when_the_first_was_granted_to_somebody_else)
+{
+	struct budget_news look = { .share = NOBODY, .is_full = true, .listed = 97 };
+	struct kept k;
+
+	kept_init(&k, 0);
+	fill(&k, 0, 8);
+	return_all(&k, 0, 8);
+	all_at(&k, now_of(&k) + S);
+	fake_borrow(&k.pools[1], 0);
+	grant(&k, 0, NOBODY, true);
+	cr_expect_eq(closed(&k), 1);
+	look.checks = k.checks;
+	policy_budget_grant(k.budget, k.door, 0, &look, now_of(&k));
+	all_at(&k, now_of(&k) + S);
+	cr_expect_eq(closed(&k), 1, "places were not asked for");
+	grant(&k, 0, NOBODY, true);
+	cr_expect_eq(closed(&k), 2);
+	look.checks = k.checks;
+	look.share = 4;
+	policy_budget_grant(k.budget, k.door, 0, &look, now_of(&k));
+	all_at(&k, now_of(&k));
+	cr_expect_eq(closed(&k), 4, "what is above a share goes anyway");
+	kept_fini(&k);
+}
+
+Test(policy_keeper, when_all_are_used_what_a_pool_above_its_share_gets_back_goes)
+{
+	struct kept k;
+
+	kept_init(&k, 0);
+	fill(&k, 0, 6);
+	for (int i = 0; i < 2; i++)
+		fake_borrow(&k.pools[1], i);
+	all_at(&k, now_of(&k));
+	fake_return(&k.pools[0], 0);
+	cr_expect_eq(closed(&k), 0, "more may be granted");
+	fake_borrow(&k.pools[0], 0);
+	grant(&k, 0, NOBODY, true);
+	fake_return(&k.pools[0], 0);
+	fake_return(&k.pools[0], 1);
+	cr_expect_eq(closed(&k), 2);
+	cr_expect_eq(policy_budget_used(k.budget), 4);
+	kept_fini(&k);
+}
+
+/* --- Logins under way. --- */
+
+Test(policy_keeper, what_is_abandoned_are_logins_alone)
+{
+	struct kept k;
+	struct fake *near = &k.pools[0], *far = &k.pools[2];
+
+	kept_init(&k, 1);
+	fill(&k, 0, 3);
+	fake_return(near, 0);
+	fill(&k, 2, 2);
+	for (int i = 3; i < 6; i++) {
+		fake_borrow(near, i);
+		fake_borrow(far, i);
+	}
+	grant(&k, 5, NOBODY, false);
+	cr_expect_eq(fake_counts(near).opening + fake_counts(far).opening, 5);
+	near->is_slow_to_close = far->is_slow_to_close = true;
+	policy_budget_abandon(k.budget, k.door, now_of(&k));
+	cr_expect_eq(fake_counts(near).opening, 0);
+	cr_expect_gt(fake_counts(far).opening, 0, "not on this thread");
+	policy_room_hear(k.far, now_of(&k));
+	cr_expect_eq(fake_counts(far).opening, 0);
+	cr_expect_eq(near->closed + far->closed, 5);
+	cr_expect_eq(fake_counts(near).idle + fake_counts(near).lent, 3);
+	cr_expect_eq(fake_counts(far).lent, 2);
+	cr_expect_eq(policy_budget_count(k.budget, k.door, now_of(&k)).opening, 0);
+	kept_fini(&k);
+}
+
+/* --- Connections that no policy lends. --- */
+
+Test(policy_keeper, others_ask_for_places_too)
+{
+	struct budget_member other = { 0 };
+	struct kept k;
+
+	kept_init(&k, 0);
+	policy_places_join(k.budget, &other, k.door);
+	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	expect_count(&k, "one is asked for", (struct budget_count){ .short_count = 1, .is_in_use = true });
+	grant(&k, 1, NOBODY, false);
+	expect_count(&k, "and held", (struct budget_count){ .granted = 1, .short_count = 1 });
+	fake_borrow(&k.pools[0], 0);
+	all_at(&k, now_of(&k) + S);
+	cr_expect_eq(k.pools[0].opened, 0, "it is not for pools");
+	cr_expect(policy_budget_place(&other, now_of(&k)));
+	expect_count(&k, "taken",
+		     (struct budget_count){ .used = 1, .opening = 1, .short_count = 1, .is_in_use = true });
+	cr_expect_not(policy_budget_place(&other, now_of(&k)), "there is no second one");
+	policy_budget_settled(&other);
+	expect_count(&k, "logged in", (struct budget_count){ .used = 1, .short_count = 2, .is_in_use = true });
+	policy_places_give(&other, now_of(&k));
+	expect_count(&k, "gone", (struct budget_count){ .short_count = 2, .is_in_use = true });
+	policy_places_leave(&other);
+	kept_fini(&k);
+}
+
+Test(policy_keeper, a_place_that_is_held_goes_after_two_seconds_to_who_waits)
+{
+	struct budget_member other = { 0 };
+	struct kept k;
+
+	kept_init(&k, 0);
+	policy_places_join(k.budget, &other, k.door);
+	fake_borrow(&k.pools[0], 0);
+	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	grant(&k, 1, NOBODY, true);
+	all_at(&k, now_of(&k) + 2 * S - 1);
+	policy_budget_count(k.budget, k.door, now_of(&k));
+	all_at(&k, now_of(&k));
+	cr_expect_eq(k.pools[0].opened, 0);
+	all_at(&k, now_of(&k) + 1);
+	policy_budget_count(k.budget, k.door, now_of(&k)); /* its keeper looks */
+	all_at(&k, now_of(&k));
+	cr_expect_eq(k.pools[0].opened, 1);
+	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	policy_places_leave(&other);
+	kept_fini(&k);
+}
+
+Test(policy_keeper, one_who_asks_and_never_comes_back_is_forgotten)
+{
+	struct budget_member other = { 0 };
+	struct kept k;
+
+	kept_init(&k, 0);
+	policy_places_join(k.budget, &other, k.door);
+	for (int i = 0; i < 100; i++)
+		cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	cr_expect_leq(policy_budget_count(k.budget, k.door, now_of(&k)).short_count, 8, "of a few at once");
+	all_at(&k, now_of(&k) + 2 * S);
+	expect_count(&k, "two seconds later", (struct budget_count){ 0 });
+	policy_places_leave(&other);
+	kept_fini(&k);
+}
+
+Test(policy_keeper, a_free_place_that_no_pool_waits_for_is_taken_at_once)
+{
+	struct budget_member other = { 0 };
+	struct kept k;
+
+	kept_init(&k, 0);
+	policy_places_join(k.budget, &other, k.door);
+	grant(&k, 1, NOBODY, false);
+	cr_expect(policy_budget_place(&other, now_of(&k)));
+	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	policy_places_give(&other, now_of(&k));
+	policy_places_leave(&other);
+	kept_fini(&k);
+}
+
+Test(policy_keeper, a_place_that_was_held_is_gone_with_its_grant)
+{
+	struct budget_member other = { 0 };
+	struct kept k;
+
+	kept_init(&k, 0);
+	policy_places_join(k.budget, &other, k.door);
+	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	grant(&k, 1, NOBODY, false);
+	keep(&k, true); /* the keeper has lost its connection, and with it the mark for the grant */
+	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	cr_expect_eq(policy_budget_used(k.budget), 0);
+	policy_places_leave(&other);
+	kept_fini(&k);
+}
+
+/* --- More than one worker. --- */
+
+Test(policy_keeper, pools_of_another_worker_are_told)
+{
+	struct kept k;
+	struct fake *far = &k.pools[2];
+	struct budget_news news = { .share = NOBODY };
+
+	kept_init(&k, 1);
+	fake_borrow(far, 0);
+	k.far_told = 0;
+	policy_room_hear(k.far, now_of(&k));
+	policy_budget_grant(k.budget, k.door, 1, &news, now_of(&k));
+	cr_expect_eq(k.far_told, 1);
+	cr_expect_eq(far->opened, 0, "not on this thread");
+	policy_room_hear(k.far, now_of(&k));
+	fake_at(far, far->now);
+	cr_expect_eq(far->opened, 1);
+	login_all(far);
+	fake_return(far, 0);
+	k.far_told = 0;
+	news.share = 0;
+	policy_budget_grant(k.budget, k.door, 0, &news, now_of(&k));
+	cr_expect_eq(k.far_told, 1);
+	cr_expect_eq(far->closed, 0);
+	policy_room_hear(k.far, now_of(&k));
+	cr_expect_eq(far->closed, 1);
+	kept_fini(&k);
+}
+
+Test(policy_keeper, parts_of_one_pool_share_what_is_granted)
+{
+	struct kept k;
+	struct fake *near = &k.pools[0], *far = &k.pools[2];
+	struct policy_whole *whole;
+
+	kept_init(&k, 1);
+	whole = policy_whole_get(k.commons, "app", 3, true);
+	policy_set_whole(near->p, whole, near->now);
+	policy_set_whole(far->p, whole, far->now);
+	for (int i = 0; i < 2; i++) {
+		fake_borrow(near, i);
+		fake_borrow(far, i);
+	}
+	all_at(&k, now_of(&k) + 10 * MS);
+	grant(&k, 3, NOBODY, false);
+	cr_expect_eq(near->opened + far->opened, 3, "%d and %d", near->opened, far->opened);
+	cr_expect_gt(far->opened, 0);
+	expect_count(&k, "of both parts",
+		     (struct budget_count){ .used = 3, .opening = 3, .short_count = 1, .is_in_use = true });
+	policy_set_whole(near->p, NULL, near->now);
+	policy_set_whole(far->p, NULL, far->now);
+	policy_whole_put(k.commons, whole);
+	kept_fini(&k);
+}
+
+/* --- Without a keeper, and with one that only counts. --- */
+
+Test(policy_keeper, without_a_keeper_it_is_a_cap_without_a_limit)
+{
+	struct kept k;
+	struct fake *f = &k.pools[0];
+
+	kept_init(&k, 0);
+	for (int i = 0; i < 6; i++)
+		fake_borrow(f, i);
+	grant(&k, 2, 2, true);
+	cr_expect_eq(f->opened, 2);
+	k.told = 0;
+	policy_budget_keep(k.budget, k.door, NULL, false, now_of(&k));
+	all_at(&k, now_of(&k));
+	cr_expect_eq(f->opened, 6);
+	login_all(f);
+	cr_expect_eq(k.told, 0, "nobody keeps it");
+	keep(&k, false);
+	expect_count(&k, "kept again", (struct budget_count){ .used = 6, .is_in_use = true });
+	kept_fini(&k);
+}
+
+Test(policy_keeper, one_that_only_counts_holds_nothing_back)
+{
+	struct kept k;
+	struct budget_count count;
+
+	kept_init(&k, 0);
+	keep(&k, false);
+	for (int i = 0; i < 6; i++)
+		fake_borrow(&k.pools[i % POOLS], i);
+	grant(&k, 0, NOBODY, true);
+	count = policy_budget_count(k.budget, k.door, now_of(&k));
+	cr_expect_eq(count.used, 6);
+	cr_expect_eq(count.opening, 6);
+	cr_expect_eq(count.taken, 6);
+	keep(&k, true);
+	fake_borrow(&k.pools[0], 7);
+	all_at(&k, now_of(&k));
+	cr_expect_eq(policy_budget_used(k.budget), 6, "what is open stays, and no more is opened");
+	cr_expect_eq(closed(&k), 0);
+	kept_fini(&k);
+}
+
+/* --- What its keeper is told. --- */
+
+/* Returns how often it was told since it heard last. */
+static int
+told(struct kept *k)
+{
+	int n = k->told;
+
+	k->told = 0;
+	policy_room_hear(k->keeper, now_of(k));
+	cr_expect_eq(k->told, 0, "nothing is ordered there");
+	return n;
+}
+
+Test(policy_keeper, its_keeper_is_told_once_of_what_changes_the_count_and_of_nothing_else)
+{
+	struct budget_member other = { 0 };
+	struct kept k;
+	struct fake *f = &k.pools[0];
+
+	kept_init(&k, 0);
+	told(&k);
+	fake_borrow(f, 0);
+	cr_expect_eq(told(&k), 1, "somebody waits");
+	all_at(&k, now_of(&k) + 5 * S);
+	cr_expect_eq(told(&k), 0, "he still does");
+	fake_borrow(f, 1);
+	fake_borrow(f, 2);
+	cr_expect_eq(told(&k), 1, "two more: once until it has heard");
+	grant(&k, 2, NOBODY, false);
+	told(&k);
+	fake_opened(f, 0);
+	cr_expect_eq(told(&k), 1, "a login has ended");
+	fake_return(f, 0);
+	cr_expect_eq(fake_holds(f, 1), 0);
+	cr_expect_eq(told(&k), 1, "one waiter less");
+	policy_cancel(f->p, &f->clients[2].ticket, now_of(&k));
+	cr_expect_eq(told(&k), 0, "what he waited for is opened already");
+	fake_opened(f, 1);
+	told(&k);
+	fake_return(f, 1);
+	for (int i = 0; i < 10; i++) {
+		cr_assert(fake_borrow(f, 5));
+		fake_return(f, 5);
+		all_at(&k, now_of(&k) + S);
+	}
+	cr_expect_eq(told(&k), 0, "loans are nothing to it");
+	policy_conn_gone(f->p, &f->conns[0], false, now_of(&k));
+	cr_expect_eq(told(&k), 1, "one is gone");
+	policy_places_join(k.budget, &other, k.door);
+	cr_expect_eq(told(&k), 0);
+	policy_budget_place(&other, now_of(&k));
+	cr_expect_eq(told(&k), 1, "another one asks for a place");
+	grant(&k, 1, NOBODY, false);
+	told(&k);
+	cr_assert(policy_budget_place(&other, now_of(&k)));
+	told(&k);
+	policy_budget_settled(&other);
+	cr_expect_eq(told(&k), 1, "another's login has ended");
+	policy_places_give(&other, now_of(&k));
+	cr_expect_eq(told(&k), 1, "and it is gone");
+	policy_places_leave(&other);
+	kept_fini(&k);
+}
