@@ -47,7 +47,8 @@ static const char first_sql[] = MESSAGE_OURS
     "FROM (SELECT pg_stat_get_backend_userid(i) AS usesysid, count(*) AS n FROM pg_stat_get_backend_idset() AS i "
     "GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
 
-/* An array of strings, whatever standard_conforming_strings is. names: not empty, and begins with a name. */
+/* An array of strings, whatever standard_conforming_strings and client_encoding are. names: not empty, and begins with
+ * a name. */
 static void
 put_names(struct buf *b, const char *names)
 {
@@ -60,9 +61,9 @@ put_names(struct buf *b, const char *names)
 			;
 		buf_printf(b, "%s", sep);
 		for (size_t i = 0; i < len; i++) {
-			if (names[i] == '\'' || names[i] == '\\')
-				buf_put_u8(b, (uint8_t)names[i]);
-			buf_put_u8(b, (uint8_t)names[i]);
+			bool is_plain = names[i] != '\'' && names[i] != '\\' && (names[i] & 0x80) == 0;
+
+			buf_printf(b, is_plain ? "%c" : "\\x%02x", (unsigned char)names[i]);
 		}
 	}
 	buf_printf(b, "']");
