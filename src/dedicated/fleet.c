@@ -8,18 +8,21 @@
 
 #define ROOM_NUMBER 31 /* no worker's */
 
-/* At most 19 bytes, which is what fleet_put_question() has room for. */
+/* At most 19 bytes, which is what fleet_put_question() has room for. Pods of one Deployment differ at the end. */
 static void
 name_process(char name[static FLEET_NAME_MAX])
 {
 	char host[64] = "";
+	size_t len;
 
 	if (gethostname(host, sizeof(host) - 1) < 0)
 		host[0] = '\0';
+	len = strcspn(host, ".");
+	host[len] = '\0';
 	for (char *c = host; *c != '\0'; c++)
-		if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.", *c) == NULL)
+		if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", *c) == NULL)
 			*c = '-';
-	snprintf(name, FLEET_NAME_MAX, "%.11s.%d", host, (int)getpid());
+	snprintf(name, FLEET_NAME_MAX, "%s.%d", host + (len > 11 ? len - 11 : 0), (int)getpid());
 }
 
 struct fleet *

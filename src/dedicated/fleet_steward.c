@@ -464,7 +464,7 @@ take_look(struct steward *s)
 {
 	struct budget_count count;
 
-	if (!s->answer.is_counted || !s->answer.is_marked)
+	if (!s->answer.is_counted || !s->answer.is_marked || s->answer.granted > s->asked.want)
 		return false;
 	s->marked = s->asked.flying + s->answer.granted;
 	s->shown.lock_pid = s->answer.lock_pid;

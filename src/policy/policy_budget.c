@@ -892,6 +892,7 @@ budget_lost(struct budget_group *g)
 	change_group_used(g, -1u);
 	if (g->member_count == 0 && g->crossing == 0)
 		end_group(g);
+	tell_keeper(b);
 	wake_best(b);
 }
 

@@ -75,6 +75,7 @@ make_part(unsigned number, uint64_t *random)
 	s->databases = calloc(NAMES + 1, sizeof(*s->databases));
 	s->backends = calloc(NAMES + 1, sizeof(*s->backends));
 	s->workers = calloc(1, sizeof(*s->workers));
+	s->budgets = calloc(1, sizeof(*s->budgets)); /* where there is none */
 	s->taken_us = 1000 + random_next(random) % 1000;
 	s->state = number == 0 ? STATE_DRAINING : STATE_RUNNING;
 	s->clients_limit = number == 0 ? 99 : 0;
@@ -107,6 +108,7 @@ copy_of(const struct snapshot *s)
 	c->backends = memcpy(malloc((s->backend_count + 1) * sizeof(*s->backends)), s->backends,
 			     s->backend_count * sizeof(*s->backends));
 	c->workers = NULL;
+	c->budgets = NULL;
 	for (size_t i = 0; i < s->database_count; i++)
 		if (s->databases[i].exemplars != NULL) {
 			c->databases[i].exemplars = malloc(sizeof(struct exemplars));
