@@ -155,6 +155,7 @@ def test_who_waits_in_vain_is_told_of_the_budget(fleet):
 
 # --- All used ---
 
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", [1, 2])
 def test_one_alone_gets_all(fleet, workers):
     """A place that is free is nobody's who waits."""
@@ -172,6 +173,7 @@ def test_one_alone_gets_all(fleet, workers):
 
 # --- Fair ---
 
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", [1, 3])
 def test_shares_are_fair_after_each_change(fleet, workers):
     fleet.start(2, budget_connections=40, workers=workers)
