@@ -231,6 +231,8 @@ ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_c
 	}
 	if (is_bell)
 		s->rang_us = now_of(s);
+	if (what == ASK_LOOK)
+		s->look_us = now_of(s);
 	s->asked = (struct fleet_question){ .what = what,
 					    .self = self_of(s, count),
 					    .want = want,
@@ -251,12 +253,12 @@ look_due(const struct steward *s, const struct budget_count *count)
 {
 	const struct fleet_member *said = &s->last_asked.self;
 	uint32_t members = (uint32_t)s->shown.member_count;
-	uint64_t beat_us = s->asked_us + BEAT_US * (members > 20 ? members / 20 : 1);
+	uint64_t beat_us = s->look_us + BEAT_US * (members > 20 ? members / 20 : 1);
 	bool is_news = s->is_rung || (s->shown.waiting > 0) != (said->waiting > 0) ||
 		       count->is_in_use != said->is_in_use ||
 		       (is_binding(s) && s->marked > count->opening + count->granted);
 
-	return is_news ? s->asked_us + NEWS_US : beat_us;
+	return is_news ? s->look_us + NEWS_US : beat_us;
 }
 
 /* Places that nobody wants any more, or that are beyond the share, are PostgreSQL's again. */
@@ -553,7 +555,7 @@ note_lock(struct steward *s)
 		    s->hosts);
 	s->shown.state = FLEET_LOCK_HELD;
 	s->next_check_us = now_of(s) + LOCK_HELD_US;
-	s->asked_us = now_of(s) - BEAT_US; /* who? */
+	s->look_us = 0; /* who? */
 }
 
 static void
