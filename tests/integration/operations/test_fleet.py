@@ -202,7 +202,7 @@ def test_one_that_hangs_keeps_what_it_has_and_wants_no_more(fleet):
     had = fleet.connections()[hung]
     fleet.want(0, one)
     # its demand does not count after a while: what it has no use for, the other one gets
-    wait_until(lambda: fleet.connections()[two] >= 30 - KEPT - 1 - had, 8, "all that the one that hangs does not have")
+    wait_until(lambda: fleet.connections()[two] >= 30 - KEPT - 1 - had, 15, "all that the one that hangs does not have")
     assert fleet.connections()[hung] == had
     assert [row for row in two.console("SHOW FLEET") if row["silent"]], two.console("SHOW FLEET")
     fleet.want(40, one)
