@@ -18,6 +18,7 @@
 
 #define GRANTS_AT_ONCE 16u
 #define BEAT_US (1 * US_PER_S) /* for each 20 members */
+#define HELD_US (100 * US_PER_MS) /* the same of who waits and may not have more, because others wait, too */
 #define SILENT_US (3 * US_PER_S)
 #define NEWS_US (20 * US_PER_MS) /* between two questions without a grant, when there is news */
 #define REFUSED_FIRST_US (5 * US_PER_MS) /* until the next question for a grant, when there was none left */
@@ -253,12 +254,12 @@ look_due(const struct steward *s, const struct budget_count *count)
 {
 	const struct fleet_member *said = &s->last_asked.self;
 	uint32_t members = (uint32_t)s->shown.member_count;
-	uint64_t beat_us = s->look_us + BEAT_US * (members > 20 ? members / 20 : 1);
+	uint64_t held_us = s->shown.waiting > 0 && s->shown.share != UINT32_MAX ? HELD_US : BEAT_US;
 	bool is_news = s->is_rung || (s->shown.waiting > 0) != (said->waiting > 0) ||
 		       count->is_in_use != said->is_in_use ||
 		       (is_binding(s) && s->marked > count->opening + count->granted);
 
-	return is_news ? s->look_us + NEWS_US : beat_us;
+	return s->look_us + (is_news ? NEWS_US : held_us * (members > 20 ? members / 20 : 1));
 }
 
 /* Places that nobody wants any more, or that are beyond the share, are PostgreSQL's again. */
