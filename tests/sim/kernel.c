@@ -47,6 +47,7 @@ struct end {
 	bool is_peer_done; /* nothing comes behind what is in flight */
 	bool is_reset, is_connecting, is_write_closed, is_dialled;
 	bool is_mute; /* nobody has it: it goes with its peer */
+	unsigned owner; /* of a socket and of what it was connected to: kernel_own() */
 	struct interest in_epoll;
 	char path[108];
 	int backlog[BACKLOG], backlog_count;
@@ -62,6 +63,7 @@ static struct wake {
 } wakes[WAKES];
 static int high; /* all above are free */
 static unsigned open_count;
+static unsigned owner;
 static uint64_t random_state = 1, bytes_read;
 static struct kernel_weather weather;
 
@@ -86,6 +88,7 @@ kernel_reset(uint64_t seed)
 	random_state = seed * 2654435761u + 88172645463325252u;
 	weather = (struct kernel_weather){ 0 };
 	bytes_read = 0;
+	owner = 0;
 }
 
 void
@@ -116,6 +119,31 @@ static struct end *
 peer_of(const struct end *e)
 {
 	return e->peer < 0 ? NULL : end_of(e->peer);
+}
+
+void
+kernel_own(unsigned by)
+{
+	owner = by;
+}
+
+unsigned
+kernel_owner(int fd)
+{
+	const struct end *e = end_of(fd);
+
+	return e == NULL ? 0 : e->owner;
+}
+
+void
+kernel_kill(unsigned by)
+{
+	for (int i = 0; i < high; i++) {
+		struct end *e = &ends[i], *p = e->is_dialled && e->owner == by ? peer_of(e) : NULL;
+
+		if (p != NULL)
+			p->is_peer_done = e->is_write_closed = true;
+	}
 }
 
 static int
@@ -327,9 +355,13 @@ give_all(struct end *e, const struct msghdr *m)
 IN_PLACE_OF_LIBRARY int
 socket(int domain, int type, int protocol)
 {
+	int fd;
+
 	if ((domain != AF_UNIX && domain != AF_INET) || (type & 0xf) != SOCK_STREAM)
 		return REAL(socket)(domain, type, protocol);
-	return end_new(SOCKET);
+	fd = end_new(SOCKET);
+	end_of(fd)->owner = owner;
+	return fd;
 }
 
 IN_PLACE_OF_LIBRARY int
@@ -391,6 +423,7 @@ connect(int fd, const struct sockaddr *at, socklen_t len)
 	e->kind = STREAM;
 	join(fd, other);
 	end_of(other)->is_mute = weather.is_mute;
+	end_of(other)->owner = e->owner;
 	if (!weather.is_mute)
 		l->backlog[l->backlog_count++] = other;
 	e->is_dialled = true;

@@ -33,6 +33,11 @@ void kernel_set_weather(const struct kernel_weather *weather);
 bool kernel_arrive(bool is_all);
 /* The connection breaks, for both ends; what is in flight is lost. */
 void kernel_break(int fd);
+/* Sockets that are made from now on are this one's, as are the ends that they are connected to; 0 at first. */
+void kernel_own(unsigned by);
+unsigned kernel_owner(int fd); /* 0: nobody's, or it is not open */
+/* As if the process whose these are had ended: nothing that they send any more arrives. They are still to be closed. */
+void kernel_kill(unsigned by);
 bool kernel_is_connected(int fd); /* its peer has not closed */
 bool kernel_has_lost_one(void); /* of those that connect() made: its peer has closed or broken it, and it is open */
 size_t kernel_unread(int fd); /* bytes that its peer has written, in flight or arrived */
