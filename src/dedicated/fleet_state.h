@@ -92,7 +92,8 @@ struct steward {
 	bool is_rung; /* another one is short of connections */
 	bool is_failed; /* what was asked has got an error */
 	struct fleet_question asked, last_asked; /* asked.what: ASK_NOTHING unless it is under way */
-	uint64_t look_us; /* when the list of members was asked for last */
+	uint64_t look_us; /* when the list of members was asked for last ... */
+	uint32_t look_used; /* ... and what its pools had then */
 	uint64_t opened_us, asked_us, next_check_us, retry_us, rang_us, unused_us, beat_us;
 	uint64_t taken; /* of the budget, at the last answer */
 	uint32_t failures, refusals; /* in a row: of its login, and checks that granted less than was asked for */

@@ -87,35 +87,47 @@ part_of(const struct steward *s, const struct pot *pot, uint32_t pid)
 	return part > 0 ? part : 1;
 }
 
-/* Returns true if another one waits that has less than its part; with pot NULL: if another one waits. */
-static bool
-is_any_below(const struct steward *s, const struct pot *pot)
+/* Returns how many connections others lack up to their parts; with pot NULL: that they wait for. */
+static uint32_t
+lacking(const struct steward *s, const struct pot *pot)
 {
+	uint32_t sum = 0;
+
 	for (size_t i = 0; i < s->shown.member_count; i++) {
 		const struct fleet_member *m = &s->members[i];
+		uint32_t part = pot == NULL ? UINT32_MAX : part_of(s, pot, m->pid);
+		uint32_t below = part > m->used ? part - m->used : 0;
 
-		if (!m->is_own && !m->is_silent && m->waiting > 0 && (pot == NULL || m->used < part_of(s, pot, m->pid)))
-			return true;
+		if (!m->is_own && !m->is_silent)
+			sum += m->waiting < below ? m->waiting : below;
 	}
-	return false;
+	return sum;
 }
 
-/* For a connection that no policy lends, pools give one up if there is no other place. While another one waits below
- * its part, or more is listed than may be (strangers have come, or the limit is a new one), a process in use has no
- * more than its part of what is not strangers'. */
+/*
+ * While another one waits below its part, or more is listed than may be (strangers have come, or the limit is a new
+ * one), a process gives up so many, but none of its own part if it is in use. For a connection that no policy lends,
+ * pools give one up if there is no other place.
+ */
 static void
 note_share(struct steward *s, const struct budget_count *count)
 {
 	uint32_t others_used, in_use = sum_others(s, &others_used) + count->is_in_use;
 	uint32_t taken = s->shown.others + FLEET_RESERVED + (uint32_t)s->shown.member_count;
 	struct pot pot = { s->shown.limit > taken ? s->shown.limit - taken : 0, in_use, count->is_in_use };
-	uint32_t part = part_of(s, &pot, s->conn.srv->pid);
-	bool is_over = s->shown.looked_us > 0 && s->shown.limit > 0 && s->shown.listed > s->shown.limit;
+	uint32_t part = part_of(s, &pot, s->conn.srv->pid), lack = lacking(s, &pot), kept;
 
-	s->news.is_pressed = is_over || is_any_below(s, NULL);
+	s->news.is_pressed = lacking(s, NULL) > 0;
+	if (s->shown.looked_us > 0 && s->shown.limit > 0 && s->shown.listed > s->shown.limit) {
+		s->news.is_pressed = true;
+		lack += s->shown.listed - s->shown.limit;
+	}
+	kept = s->look_used > lack ? s->look_used - lack : 0;
 	s->news.share = UINT32_MAX;
-	if (is_over || is_any_below(s, &pot))
+	if (lack > 0)
 		s->news.share = count->is_in_use ? part : 0;
+	if (lack > 0 && s->news.share < kept)
+		s->news.share = kept;
 	if (count->asked_for > 0 && s->news.is_full && s->news.share > part)
 		s->news.share = part;
 	if (count->asked_for > 0 && s->news.is_full)
@@ -232,8 +244,10 @@ ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_c
 	}
 	if (is_bell)
 		s->rang_us = now_of(s);
-	if (what == ASK_LOOK)
+	if (what == ASK_LOOK) {
 		s->look_us = now_of(s);
+		s->look_used = count->used;
+	}
 	s->asked = (struct fleet_question){ .what = what,
 					    .self = self_of(s, count),
 					    .want = want,
