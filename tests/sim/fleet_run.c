@@ -62,7 +62,6 @@ set_weather(struct fleet_sim *s)
 	w.is_refusing = s->pg.down_until_us > clock_now_us();
 	if (!s->is_calm) {
 		w.late = fleet_chance(s, 2048) ? fleet_below(s, 256) : 0;
-		w.narrow = fleet_chance(s, 1024) ? fleet_below(s, 256) : 0;
 		w.slow_connect = fleet_chance(s, 1024) ? fleet_below(s, 256) : 0;
 	}
 	w.one_event = fleet_chance(s, 2048) ? fleet_below(s, 256) : 0;
@@ -300,6 +299,12 @@ choose_profile(struct fleet_sim *s)
 	f->slow_us = 1000u << fleet_below(s, 8);
 	f->login_us = 2000u << fleet_below(s, 5);
 	f->has_idle = fleet_chance(s, 1000);
+	if (fleet_chance(s, 1400)) { /* stewards end while many log in */
+		f->ending = 60;
+		f->losing = 120;
+		f->login_us = 32000;
+		f->killing = f->stopping = f->restarting = f->locking = 0;
+	}
 }
 
 static void
