@@ -58,7 +58,7 @@ def budget(weir):
     return row
 
 
-def wait_used(fleet, limit, timeout=5):
+def wait_used(fleet, limit, timeout=10):
     """Until all of them are, but for those that are kept."""
     wait_until(lambda: fleet.watcher.listed() >= limit - KEPT, timeout, f"{limit - KEPT} connections")
 
@@ -76,8 +76,8 @@ def within_one(shares):
     return all(abs(share - mean) <= max(1, mean / 10) for share in shares)
 
 
-def wait_fair(fleet, timeout=2):
-    """What is fair stays so: twice in a row."""
+def wait_fair(fleet, timeout=8):
+    """What is fair stays so: twice in a row. On a machine that does nothing else it takes less than two seconds."""
     end = time.monotonic() + timeout
     while True:
         shares = [fleet.shares(0.3), fleet.shares(0.3)]
@@ -122,7 +122,7 @@ def test_six_that_want_more_never_have_more(fleet, limit, clients, workers):
     no_more_than(fleet, limit)
     assert not fleet.errors()
     assert not refused_by_postgres(fleet)
-    assert time.time() - begin < 10
+    assert time.time() - begin < 30
 
 
 def test_postgresql_refuses_nothing_if_it_has_the_same_limit(fleet):
@@ -179,17 +179,17 @@ def test_shares_are_fair_after_each_change(fleet, workers):
     fleet.start(2, budget_connections=40, workers=workers)
     fleet.want(40)
     wait_used(fleet, 40)
-    wait_fair(fleet)
+    wait_fair(fleet, 2)
     fleet.join(40)
-    wait_fair(fleet)
+    wait_fair(fleet, 2)
     fleet.join(40)
-    wait_fair(fleet)
+    wait_fair(fleet, 2)
     fleet.leave(fleet.weirs[0])
     wait_used(fleet, 40, 2)
-    wait_fair(fleet)
+    wait_fair(fleet, 2)
     fleet.kill(fleet.weirs[0])
     wait_used(fleet, 40, 1)
-    wait_fair(fleet)
+    wait_fair(fleet, 2)
     no_more_than(fleet, 40)
 
 
@@ -208,7 +208,7 @@ def test_one_that_hangs_keeps_what_it_has_and_wants_no_more(fleet):
     fleet.want(40, one)
     fleet.wait_answers(10, weirs=[one, two])
     hung.signal(signal.SIGCONT)
-    wait_fair(fleet, 3)
+    wait_fair(fleet)
     no_more_than(fleet, 30)
 
 
@@ -238,7 +238,7 @@ def test_stewards_and_pooled_connections_are_ended(fleet, count):
         time.sleep(0.2)                     # whatever they do meanwhile
     wait_until(lambda: stewards(fleet) == 4)
     wait_used(fleet, 20)
-    wait_fair(fleet, 3)
+    wait_fair(fleet)
     no_more_than(fleet, 20 + count - KEPT)
 
 
@@ -283,7 +283,7 @@ def test_a_restart_without_a_gap_stays_within_it(fleet):
         weir.restart(wait=False)
         fleet.wait_answers(20)
     wait_used(fleet, 20)
-    wait_fair(fleet, 5)
+    wait_fair(fleet)
     no_more_than(fleet, 20)
     assert not fleet.errors()
     assert sum(clients.lost for clients in fleet.clients.values()) == 0
@@ -298,7 +298,7 @@ def test_postgresql_restarts(fleet, how):
     fleet.postgres.start()
     wait_until(lambda: fleet.watcher.listed() >= 20 - KEPT, 10, "all to be used again")
     fleet.wait_answers(10)
-    wait_fair(fleet, 5)
+    wait_fair(fleet)
     no_more_than(fleet, 20)
 
 
@@ -552,7 +552,7 @@ def test_whatever_happens_there_are_no_more(fleet, workers):
     wait_until(lambda: stewards(fleet) == 4, what="four stewards")
     wait_used(fleet, 20)
     fleet.wait_answers(10)
-    wait_fair(fleet, 5)
+    wait_fair(fleet)
     for at, listed, strangers in fleet.watcher.seen(0):
         before = [event for begin, end, event in happened if begin <= at <= end + 1]
         newcomers = sum(NEWCOMERS.get(event, 0) for event in before)
