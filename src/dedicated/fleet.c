@@ -103,6 +103,7 @@ aim(struct steward *s, struct pool_target *target, const char *users)
 		return;
 	}
 	dedicated_close(&s->conn);
+	explicit_bzero(&s->keys, sizeof(s->keys)); /* they may be another password's, for the same salt */
 	pool_target_unref(s->target);
 	free(s->users);
 	s->target = target;

@@ -448,6 +448,16 @@ def test_a_reload_switches_it_off_and_on(fleet):
     assert not fleet.errors()
 
 
+def test_a_reload_mends_the_password_of_a_steward(fleet):
+    weir, = fleet.start(1, budget_connections=20)
+    for secret in ("wrong", weir.users["scramuser"]):
+        weir.users["scramuser"] = secret
+        weir.reload(**fleet.settings)
+        wait_until(lambda: ("password" in budget(weir)["last_error"]) == (secret == "wrong"))    # pylint: disable=cell-var-from-loop
+    fleet.want(20)
+    wait_used(fleet, 20)
+
+
 def test_advice_refuses_nothing(fleet):
     one, two = fleet.start(2, budget="advise", budget_connections=20, pool_size=20)
     fleet.want(40)
