@@ -4,7 +4,9 @@
  * Two kinds of advisory locks are used, of two numbers each: (LOCK, 0) is held while the list is looked at and places
  * are taken; a shared one of (FLYING, n) is a steward's mark for n connections that were granted and have not logged
  * in. Each question is one Query, so it arrives whole, and is a transaction: no lock is ever held while anybody waits
- * for bytes. Marks are read before the list, as a connection is listed before its mark goes.
+ * for bytes. Marks are read before the list, as a connection is listed before its mark goes. A parallel worker is
+ * listed, too, but has no client_port, which may be seen of roles that the steward's has the privileges of: of
+ * others, all count.
  */
 #include "dedicated/fleet_state.h"
 
@@ -44,8 +46,9 @@ static const char first_sql[] = MESSAGE_OURS
     "THEN pg_try_advisory_lock_shared(" FLYING ", $2 + granted) ELSE true END, CASE WHEN $3 > 0 AND $2 + granted <> $3 "
     "THEN pg_advisory_unlock_shared(" FLYING ", $3) END FROM (SELECT listed, greatest(0, least($1, $4 - listed - "
     "(current_setting('pgweir.flying')::int - $3 + $2))) AS granted FROM (SELECT coalesce(sum(n), 0)::int AS listed "
-    "FROM (SELECT pg_stat_get_backend_userid(i) AS usesysid, count(*) AS n FROM pg_stat_get_backend_idset() AS i "
-    "GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
+    "FROM (SELECT pg_stat_get_backend_userid(i) AS usesysid, "
+    "coalesce(nullif(count(pg_stat_get_backend_client_port(i)), 0), count(*)) AS n FROM pg_stat_get_backend_idset() "
+    "AS i GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
 
 /* An array of strings, whatever standard_conforming_strings and client_encoding are. names: not empty, and begins with
  * a name. */

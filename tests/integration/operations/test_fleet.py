@@ -398,6 +398,25 @@ def of_all_kinds(weir):
     assert weir.raw("asked", password="asked-secret").value("SELECT 1") == "1"
 
 
+def test_parallel_workers_are_no_connections(fleet):
+    """Where the steward may see who has a client: of roles whose privileges it has."""
+    is_new = fleet.postgres.value("SELECT count(*) FROM pg_settings WHERE name = 'debug_parallel_query'") > 0
+    fleet.postgres.query("GRANT pg_read_all_stats TO scramuser", dbname="postgres")
+    fleet.postgres.query(f"ALTER ROLE web SET {'debug_parallel_query' if is_new else 'force_parallel_mode'} = on", dbname="postgres")
+    try:
+        one, _ = fleet.start(2, budget_connections=20)
+        fleet.want(20)
+        wait_used(fleet, 20)
+        wait_until(lambda: fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'") > 0)
+        begin = time.time()
+        fleet.wait_answers(50)
+        assert fleet.watcher.longest_below(20 - KEPT, begin, time.time()) < 0.15
+        assert budget(one)["connections"] <= 20 and budget(one)["over_seconds"] == 0
+        no_more_than(fleet, 20)
+    finally:
+        fleet.postgres.query("ALTER ROLE web RESET ALL; REVOKE pg_read_all_stats FROM scramuser", dbname="postgres")
+
+
 def test_connections_of_other_users_do_not_count(fleet):
     fleet.start(2, budget_connections=20, budget_users="web, scramuser")
     fleet.want(20)
