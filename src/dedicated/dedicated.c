@@ -128,12 +128,54 @@ on_lost(struct server *srv, const struct fail *why)
 }
 
 static void
+leave_budget(struct hosts_place *p, bool has_place, uint64_t now_us)
+{
+	struct policy_room *r = p->member.room;
+
+	if (p->hosts == NULL)
+		return;
+	if (has_place)
+		policy_places_give(&p->member, now_us);
+	policy_places_leave(&p->member);
+	policy_limit_put(r->commons, p->hosts);
+	p->hosts = NULL;
+}
+
+static void
+settle(struct hosts_place *p)
+{
+	if (p->hosts != NULL)
+		policy_budget_settled(&p->member);
+}
+
+/* Returns false with *why set: there is no place, or no memory. */
+static bool
+take_place(struct hosts_place *p, struct policy_room *r, const struct pool_target *target, uint64_t now_us,
+	   struct fail *why)
+{
+	char *hosts = pool_target_hosts(target);
+
+	p->hosts = hosts == NULL ? NULL : policy_limit_get(r->commons, 'h', hosts, strlen(hosts));
+	free(hosts);
+	fail_set(why, "53200", "no memory for a server connection");
+	if (p->hosts == NULL)
+		return false;
+	memset(&p->member, 0, sizeof(p->member));
+	policy_places_join(policy_limit_budget(p->hosts), &p->member, r);
+	if (policy_budget_place(&p->member, now_us))
+		return true;
+	fail_set(why, "53300", "all connections that may be opened there are in use");
+	policy_budget_say(&p->member, why);
+	leave_budget(p, false, now_us);
+	return false;
+}
+
+static void
 on_ready(struct server *srv)
 {
 	struct dedicated *d = dedicated_of(srv);
 
-	if (d->hosts != NULL)
-		policy_budget_settled(&d->place);
+	settle(&d->place);
 	if (server_lend(srv, d, *srv->env->now_us) == 0)
 		d->ops->up(d);
 }
@@ -146,40 +188,6 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 }
 
 static void
-leave_budget(struct dedicated *d, bool has_place, uint64_t now_us)
-{
-	struct policy_room *r = d->place.room;
-
-	if (d->hosts == NULL)
-		return;
-	if (has_place)
-		policy_places_give(&d->place, now_us);
-	policy_places_leave(&d->place);
-	policy_limit_put(r->commons, d->hosts);
-	d->hosts = NULL;
-}
-
-/* Returns false if there is no place, or no memory. */
-static bool
-take_place(struct dedicated *d, struct policy_room *r, const struct pool_target *target, uint64_t now_us)
-{
-	char *hosts = d->ops->is_unbound ? NULL : pool_target_hosts(target);
-
-	if (d->ops->is_unbound)
-		return true;
-	d->hosts = hosts == NULL ? NULL : policy_limit_get(r->commons, 'h', hosts, strlen(hosts));
-	free(hosts);
-	if (d->hosts == NULL)
-		return false;
-	memset(&d->place, 0, sizeof(d->place));
-	policy_places_join(policy_limit_budget(d->hosts), &d->place, r);
-	if (policy_budget_place(&d->place, now_us))
-		return true;
-	leave_budget(d, false, now_us);
-	return false;
-}
-
-static void
 on_closed(struct server *srv)
 {
 	struct dedicated *d = dedicated_of(srv);
@@ -189,7 +197,7 @@ on_closed(struct server *srv)
 	d->srv = NULL;
 	pool_target_unref(d->held);
 	d->held = NULL;
-	leave_budget(d, true, *srv->env->now_us);
+	leave_budget(&d->place, true, *srv->env->now_us);
 	d->ops->closed(d);
 }
 
@@ -225,7 +233,9 @@ int
 dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 	       const struct image *settings)
 {
-	if (!take_place(d, pool_set_room(set), target, *env->now_us))
+	struct fail why;
+
+	if (!d->ops->is_unbound && !take_place(&d->place, pool_set_room(set), target, *env->now_us, &why))
 		return -1;
 	d->held = pool_target_ref(target);
 	d->target = target->server;
@@ -236,7 +246,7 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 		return 0;
 	pool_target_unref(d->held);
 	d->held = NULL;
-	leave_budget(d, true, *env->now_us);
+	leave_budget(&d->place, true, *env->now_us);
 	return -1;
 }
 
@@ -262,6 +272,7 @@ struct own {
 	struct scram_keys keys; /* a copy: the pool's may be replaced by another password's during the login */
 	const struct dedicated_take_ops *ops; /* NULL: nobody waits for the login any more */
 	void *borrower;
+	struct hosts_place place;
 };
 
 static struct own *
@@ -289,6 +300,7 @@ own_ready(struct server *srv)
 
 	own->ops = NULL;
 	own->conn.state = PC_LENT;
+	settle(&own->place);
 	server_lend(srv, own->borrower, *srv->env->now_us);
 	srv->ledger.is_replication = true;
 	ops->on_ready(srv, own->borrower);
@@ -315,6 +327,7 @@ own_closed(struct server *srv)
 
 	TAILQ_REMOVE(&pool->servers, srv, all);
 	pool_set_give_place(pool->set, *srv->env->now_us);
+	leave_budget(&own->place, true, *srv->env->now_us);
 	srv->conn = NULL;
 	srv->target = NULL;
 	own_free(own);
@@ -346,7 +359,7 @@ struct server *
 dedicated_take(struct pool *pool, const char *replication, struct image *settings, const struct dedicated_take_ops *ops,
 	       void *borrower, uint64_t now_us, struct fail *why)
 {
-	struct server *srv;
+	struct server *srv = NULL;
 	struct own *own;
 
 	if (!pool_set_take_place(pool->set, now_us)) {
@@ -354,14 +367,16 @@ dedicated_take(struct pool *pool, const char *replication, struct image *setting
 		fail_hint(why, "Raise it, or lower the pool_size of pools.");
 		return NULL;
 	}
+	fail_set(why, "53200", "no memory for a server connection");
 	own = own_new(pool, replication, settings);
-	srv = own == NULL ? NULL
-			  : server_new(pool_set_own_env(pool->set), &own->target, &own->conn, pool,
-				       pool_set_next_id(pool->set), pool_set_next_turn(pool->set), NULL, now_us);
+	if (own != NULL && take_place(&own->place, pool_set_room(pool->set), own->held, now_us, why))
+		srv = server_new(pool_set_own_env(pool->set), &own->target, &own->conn, pool,
+				 pool_set_next_id(pool->set), pool_set_next_turn(pool->set), NULL, now_us);
 	if (srv == NULL) {
+		if (own != NULL)
+			leave_budget(&own->place, true, now_us);
 		own_free(own);
 		pool_set_give_place(pool->set, now_us);
-		fail_set(why, "53200", "no memory for a server connection");
 		return NULL;
 	}
 	own->ops = ops;

@@ -14,14 +14,19 @@
 #include "policy/policy_keeper.h"
 #include "pool/pool_set.h"
 
+/* In the budget of some hosts, if they have one (fleet.h). Zeroed: none. */
+struct hosts_place {
+	struct policy_limit *hosts;
+	struct budget_member member;
+};
+
 /* Embedded by its keeper. Zeroed but for ops: closed. */
 struct dedicated {
 	const struct dedicated_ops *ops;
 	struct server *srv; /* NULL: closed */
 	struct pool_target *held; /* target points into it */
 	struct server_target target;
-	struct policy_limit *hosts; /* its place is in the budget of these, if they have one (fleet.h) */
-	struct budget_member place;
+	struct hosts_place place;
 };
 
 /* Callbacks of the keeper. Whoever sends a request enters it in srv->ledger. closed is called for each one opened. */

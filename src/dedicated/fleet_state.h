@@ -107,6 +107,6 @@ struct steward {
 
 /* Takes hosts. NULL without memory; hosts is then freed. */
 struct steward *steward_new(struct fleet *f, char *hosts);
-void steward_free(struct steward *s); /* its pools are under no budget any more */
+void steward_free(struct steward *s); /* its pools open nothing until they are told of another budget, or none */
 void steward_keep(struct steward *s, enum budget_mode mode); /* not BUDGET_OFF */
 void steward_kick(struct steward *s); /* does what is due, and sets the timer */

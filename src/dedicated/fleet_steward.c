@@ -460,8 +460,6 @@ take_who(struct steward *s)
 	s->auto_limit = a->most - a->most / 10;
 	if (a->pid == s->conn.srv->pid) {
 		s->shown.state = FLEET_JOINED;
-		s->failures = 0;
-		s->shown.last_error[0] = '\0';
 		find_limit(s);
 		log_info(s->fleet->env.log, "budget: joined at %s, %u connections", s->hosts, s->shown.limit);
 		return true;
@@ -484,6 +482,8 @@ take_look(struct steward *s)
 	if (!s->answer.is_counted || !s->answer.is_marked || s->answer.granted > s->asked.want)
 		return false;
 	s->marked = s->asked.flying + s->answer.granted;
+	s->failures = 0;
+	s->shown.last_error[0] = '\0';
 	s->shown.lock_pid = s->answer.lock_pid;
 	if (s->asked.what == ASK_GRANT || (s->asked.is_holder && s->answer.lock_pid == 0)) {
 		if (s->shown.state == FLEET_LOCK_HELD)
@@ -705,7 +705,7 @@ steward_free(struct steward *s)
 {
 	dedicated_close(&s->conn);
 	event_del(&s->timer);
-	policy_budget_keep(s->budget, s->fleet->door, NULL, false, now_of(s));
+	policy_budget_keep(s->budget, s->fleet->door, NULL, is_binding(s), now_of(s));
 	policy_limit_put(s->fleet->commons, s->named);
 	circuit_leave(&s->circuit);
 	policy_room_forget(&s->orders);

@@ -3,6 +3,7 @@
 #include "policy/policy_keeper.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define HELD_US (2 * 1000 * 1000u)
@@ -16,7 +17,7 @@ TAILQ_HEAD(budget_groups, budget_group);
 struct policy_budget {
 	uint32_t limit; /* 0: no limit, unless is_binding */
 	uint32_t used, leaving;
-	struct policy_room *keeper; /* NULL: limit is a setting, and the next eleven are unused */
+	struct policy_room *keeper; /* NULL: limit is a setting, and the next eleven are unused, or it has gone */
 	bool is_binding;
 	uint32_t granted;
 	uint32_t returned; /* places of connections that are gone since the keeper asked for some last */
@@ -213,7 +214,8 @@ change_opening(struct budget_member *m, uint32_t by)
 	m->budget->opening += by;
 }
 
-/* All parts of a pool are under the same caps, but that one may be told of it before the others. */
+/* All parts of a pool are under the same caps, but that one may be told of it before the others: while some are under
+ * another one, it is a group by itself. */
 void
 budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 	    const uint32_t counts[static PC_COUNT])
@@ -223,9 +225,8 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
 		used += counts[state];
 	m->budget = b;
-	m->group = g != NULL ? g : &m->own;
+	m->group = g != NULL && (g->budget == NULL || g->budget == b) ? g : &m->own;
 	g = m->group;
-	assert(g->budget == NULL || g->budget == b);
 	if (g->budget == NULL) {
 		g->budget = b;
 		change_group_used(g, g->crossing);
@@ -287,16 +288,32 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 	}
 }
 
+/* A part that is in another budget than g, or came to it before the others, counts by itself: what crosses is g's. */
+static bool
+is_of_group(const struct budget_member *m, const struct budget_group *g)
+{
+	return m->budget != NULL && m->group == g;
+}
+
+static void
+change_alone(struct budget_member *m, uint32_t by)
+{
+	if (m->budget != NULL)
+		change_used(m, by);
+}
+
 void
 budget_departed(struct budget_member *m, struct budget_group *g)
 {
 	g->crossing++;
-	if (m->budget == NULL && g->budget != NULL) /* the others were told of the cap before */
-		change_group_used(g, 1);
-	if (m->budget == NULL)
-		return;
-	change_own_used(m, -1u);
-	if (m->leaving > m->used)
+	if (is_of_group(m, g)) {
+		change_own_used(m, -1u);
+	} else {
+		change_alone(m, -1u);
+		if (g->budget != NULL) /* the others were told of the cap before */
+			change_group_used(g, 1);
+	}
+	if (m->budget != NULL && m->leaving > m->used)
 		budget_withdraw(m);
 }
 
@@ -304,10 +321,13 @@ void
 budget_arrived(struct budget_member *m, struct budget_group *g)
 {
 	g->crossing--;
-	if (m->budget != NULL)
+	if (is_of_group(m, g)) {
 		change_own_used(m, 1);
-	else if (g->budget != NULL)
+		return;
+	}
+	if (g->budget != NULL)
 		change_group_used(g, -1u);
+	change_alone(m, 1);
 }
 
 /* From the end, where who has just begun to wait belongs. */
@@ -1104,7 +1124,7 @@ policy_budget_place(struct budget_member *m, uint64_t now_us)
 	bool is_taken;
 
 	policy_room_lock(m->room);
-	is_taken = !b->is_binding || b->held > 0 || (TAILQ_EMPTY(&b->hungry) && has_free_place(b));
+	is_taken = b->keeper == NULL || !b->is_binding || b->held > 0 || (TAILQ_EMPTY(&b->hungry) && has_free_place(b));
 	if (is_taken) {
 		b->held -= b->held > 0;
 		budget_take(m);
@@ -1128,8 +1148,23 @@ policy_budget_settled(struct budget_member *m)
 	policy_room_unlock(m->room);
 }
 
-struct budget_news
-policy_budget_news(const struct policy_budget *b)
+void
+policy_budget_say(const struct budget_member *m, struct fail *why)
 {
-	return b->news;
+	struct budget_news news;
+
+	policy_room_lock(m->room);
+	news = m->budget->news;
+	policy_room_unlock(m->room);
+	if (news.limit == 0) {
+		fail_hint(
+		    why, "none can be opened under the budget, as pgweir's own connection for it is not there: its log "
+			 "and SHOW BUDGET in its console say why");
+		return;
+	}
+	fail_hint(why,
+		  "the budget of %" PRIu32 " is used up (PostgreSQL lists %" PRIu32 " connections, of %" PRIu32
+		  " pgweir processes and others): raise budget_connections, or see who has them: SHOW FLEET in "
+		  "pgweir's console",
+		  news.limit, news.listed, news.processes);
 }

@@ -10,7 +10,6 @@
 #include "policy/policy_keeper.h"
 
 #include <assert.h>
-#include <inttypes.h>
 
 static bool
 allows(struct budget_member *m, uint64_t now_us)
@@ -68,6 +67,31 @@ caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uin
 	caps->groups = groups;
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		caps_set(caps, i, caps->by_kind[i].budget, counts, now_us);
+}
+
+/* Under a lock of its own. Returns true if all parts of the pool may be one group by now. */
+static bool
+may_regroup(const struct policy_caps *caps, unsigned which)
+{
+	const struct budget_member *m = &caps->by_kind[which];
+	const struct budget_group *g;
+	bool may;
+
+	if (caps->groups == NULL || m->budget == NULL || m->group != &m->own)
+		return false;
+	g = &caps->groups[which];
+	policy_room_lock(m->room);
+	may = g->budget == NULL || g->budget == m->budget;
+	policy_room_unlock(m->room);
+	return may;
+}
+
+void
+caps_regroup(struct policy_caps *caps, const uint32_t counts[static PC_COUNT], uint64_t now_us)
+{
+	for (unsigned i = 0; i < POLICY_CAPS; i++)
+		if (may_regroup(caps, i))
+			caps_set(caps, i, caps->by_kind[i].budget, counts, now_us);
 }
 
 void
@@ -286,27 +310,6 @@ caps_is_short(const struct policy_caps *caps)
 	return find_short(caps) != NULL;
 }
 
-static void
-say_budget(const struct budget_member *m, struct fail *why)
-{
-	struct budget_news news;
-
-	policy_room_lock(m->room);
-	news = policy_budget_news(m->budget);
-	policy_room_unlock(m->room);
-	if (news.limit == 0) {
-		fail_hint(
-		    why, "none can be opened under the budget, as pgweir's own connection for it is not there: its log "
-			 "and SHOW BUDGET in its console say why");
-		return;
-	}
-	fail_hint(why,
-		  "the budget of %" PRIu32 " is used up (PostgreSQL lists %" PRIu32 " connections, of %" PRIu32
-		  " pgweir processes and others): raise budget_connections, or see who has them: SHOW FLEET in "
-		  "pgweir's console",
-		  news.limit, news.listed, news.processes);
-}
-
 void
 caps_say_short(const struct policy_caps *caps, struct fail *why)
 {
@@ -315,7 +318,7 @@ caps_say_short(const struct policy_caps *caps, struct fail *why)
 	const struct budget_member *m = find_short(caps);
 
 	if (m == &caps->by_kind[CAP_HOST])
-		say_budget(m, why);
+		policy_budget_say(m, why);
 	else
 		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
 			  settings[m - caps->by_kind]);

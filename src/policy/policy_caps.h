@@ -19,6 +19,8 @@ void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_bud
 /* The same for groups, which stay as they are until this is called again, or caps_leave(). */
 void caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uint32_t counts[static PC_COUNT],
 		     uint64_t now_us);
+/* A part that came to a cap before the others is of their group again. */
+void caps_regroup(struct policy_caps *caps, const uint32_t counts[static PC_COUNT], uint64_t now_us);
 void caps_leave(struct policy_caps *caps); /* no connection may be left */
 void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
 void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* under the lock */

@@ -17,7 +17,8 @@ struct budget_count {
 	bool is_in_use;
 };
 /* r: the room of the caller's thread. keeper: the room that is told of each change of the count; it has no pools. NULL:
- * b is a cap as others, without a limit. is_binding: false if it only counts. */
+ * it has gone, and is_binding keeps pools that have not been told yet from opening any. is_binding: false if it only
+ * counts. */
 void policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy_room *keeper, bool is_binding,
 			uint64_t now_us);
 struct budget_news {
@@ -36,7 +37,8 @@ void policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint3
 void policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
 struct budget_count policy_budget_count(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
 
-struct budget_news policy_budget_news(const struct policy_budget *b); /* under the lock: as it was told last */
+/* Gives why a hint: nobody has a place for m, which has joined a keeper's budget. */
+void policy_budget_say(const struct budget_member *m, struct fail *why);
 
 /*
  * Places for connections that no policy lends. The member has joined b (policy_places_join). Returns false if there is

@@ -146,6 +146,7 @@ policy_tick(struct policy *p, uint64_t now_us)
 	struct policy_conn *pinging;
 
 	p->due_us = 0; /* ops->wake is not needed: the new deadline is returned */
+	caps_regroup(&p->caps, p->count, now_us);
 	policy_refuse_late(p, now_us);
 	if (policy_is_hopeless(p, now_us))
 		policy_refuse_hopeless(p, now_us);

@@ -354,6 +354,24 @@ def test_somebody_holds_the_lock(fleet):
     assert not fleet.errors()
 
 
+def test_who_is_always_refused_an_answer_asks_less_and_less_often(fleet):
+    """Here for marks that add up to more than a number: somebody has set them."""
+    weir, = fleet.start(1, budget_connections=20)
+    wait_until(lambda: budget(weir)["state"] == "joined")
+    with fleet.postgres.connect("postgres") as somebody, somebody.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock_shared(%s, -1)", (LOCK + 1,))
+        wait_until(lambda: "out of range" in budget(weir)["last_error"])
+        before = weir.log().count("budget: joined")
+        begin = time.monotonic()
+        wait_until(lambda: weir.log().count("budget: joined") >= before + 8)
+        assert time.monotonic() - begin > 1
+        assert weir.log().count("can't be asked") == 1
+    somebody.close()
+    fleet.want(20)
+    wait_used(fleet, 20)
+    assert budget(weir)["last_error"] == ""
+
+
 # --- Connections of other kinds ---
 
 LOOKUP = """
@@ -396,6 +414,34 @@ def of_all_kinds(weir):
     weir.raw("reporting", parameters={"replication": "database"})
     weir.raw().query("LISTEN news")
     assert weir.raw("asked", password="asked-secret").value("SELECT 1") == "1"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_replication_clients_come_when_all_are_used(fleet, workers):
+    """Each takes a place, which a pool gives up. Who gets none is told."""
+    one, two = fleet.start(2, budget_connections=20, workers=workers)
+    fleet.want(20)
+    wait_used(fleet, 20)
+    for weir in (one, two):
+        for _ in range(3):
+            weir.raw("reporting", parameters={"replication": "database"})
+    assert fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'") == 6
+    fleet.wait_answers(20)
+    wait_used(fleet, 20)
+    wait_until(lambda: budget(one)["others"] == 0)
+    no_more_than(fleet, 20)
+    assert not fleet.errors()
+
+
+def test_a_replication_client_that_gets_no_place_is_told_of_the_budget(fleet):
+    weir, = fleet.start(1, budget_connections=6, pool_timeout="500ms")
+    holders = [weir.raw() for _ in range(3)]
+    for wire in holders:
+        wire.query("BEGIN")
+    with pytest.raises(rawwire.LoginRefused) as refused:
+        weir.raw("reporting", parameters={"replication": "database"})
+    assert "53300" in str(refused.value) and "budget_connections" in str(refused.value)
+    no_more_than(fleet, 6)
 
 
 def test_parallel_workers_are_no_connections(fleet):
@@ -464,6 +510,22 @@ def test_a_reload_switches_it_off_and_on(fleet):
     wait_until(lambda: budget(two)["peak"] >= 42)
     fleet.reload(budget="on")
     wait_until(lambda: fleet.watcher.listed() <= 20, 5)
+    assert not fleet.errors()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_reload_moves_pools_to_other_hosts(fleet, workers):
+    """Which are the same ones by another name, so that PostgreSQL's list has all of them. Workers read it one after the other."""
+    fleet.start(2, budget_connections=20, workers=workers)
+    fleet.want(20)
+    wait_used(fleet, 20)
+    for host in 3 * ("localhost", "127.0.0.1"):
+        for weir in fleet.weirs:
+            weir.reload(upstream=weir.upstream(host=host), **fleet.settings)
+        fleet.wait_answers(20)
+    wait_used(fleet, 20)
+    wait_fair(fleet)
+    no_more_than(fleet, 20)
     assert not fleet.errors()
 
 
