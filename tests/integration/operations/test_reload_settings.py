@@ -974,6 +974,10 @@ def test_nothing_is_lost_by_reloads_under_load(weir, table):
 # --- all of them ---
 
 ELSEWHERE = {
+    "operations/test_fleet.py::test_a_reload_switches_it_off_and_on": ["limits.budget"],
+    "operations/test_fleet.py::test_a_reload_lowers_and_raises_it": ["limits.budget_connections"],
+    "operations/test_fleet.py::test_a_reload_changes_who_meets_where_and_who_counts": [
+        "limits.budget_users", "limits.cluster_user", "limits.budget_database"],
     "operations/test_reload.py::test_listeners_that_move_say_so": ["pgweir.listen"],
     "operations/test_server_faults.py::test_a_lookup_under_way_follows_a_change_of_resolv_conf": ["pgweir.resolv_conf"],
     "operations/test_reloaded_values.py::test_max_server_connections": ["pgweir.max_server_connections"],
