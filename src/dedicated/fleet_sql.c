@@ -38,7 +38,8 @@ static const char first_sql[] = MESSAGE_OURS
     "database = (SELECT oid FROM pg_database WHERE datname = current_database());"
     "PREPARE pgweir_members AS SELECT 'm', pid, application_name FROM pg_stat_get_activity(NULL) WHERE "
     "application_name "
-    "LIKE '" NAMED "%' AND datid = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 128;"
+    "LIKE '" NAMED "%' AND datid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND usesysid = "
+    "(SELECT oid FROM pg_roles WHERE rolname = session_user) LIMIT 128;"
     "SELECT 'w', pg_backend_pid(), pg_is_in_recovery(), current_setting('max_connections')::int - "
     "current_setting('superuser_reserved_connections')::int - coalesce(current_setting('reserved_connections', true), "
     "'0')::int;"
@@ -162,7 +163,7 @@ take_bool(struct row *r)
 	return take_text(r, text)[0] == 't';
 }
 
-/* Anybody may call himself so: see fleet.h. */
+/* Whoever logs in as the stewards do may call himself so: see fleet.h. */
 static void
 take_member(struct fleet_answer *a, struct row *r)
 {
