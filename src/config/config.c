@@ -266,3 +266,17 @@ config_suggest_database(const struct config *config, const char *name)
 			nearest_try(&nearest, scopes[i].name, NULL);
 	return nearest.name;
 }
+
+bool
+config_has_budget(const struct upstream *up, const struct scope_settings *s)
+{
+	return s->budget != BUDGET_OFF && upstream_has_fixed_hosts(up);
+}
+
+const char *
+config_budget_user(const struct upstream *up, const struct scope_settings *s)
+{
+	if (s->cluster_user[0] != '\0')
+		return s->cluster_user;
+	return up->user[0] != '\0' ? up->user : s->auth_user;
+}

@@ -140,3 +140,9 @@ struct passfile_query {
 char *passfile_find(const char *path, const struct passfile_query *query, struct fail *why);
 /* The same for a file's content; pure. */
 char *passfile_match(const char *text, size_t len, const struct passfile_query *query);
+
+struct scope_settings; /* config.h */
+/* config.c. Returns true if connections of up with these settings are under a budget (dedicated/fleet.h). */
+bool config_has_budget(const struct upstream *up, const struct scope_settings *s);
+/* Returns who pgweir's own connection for it logs in as; empty: nobody is named. */
+const char *config_budget_user(const struct upstream *up, const struct scope_settings *s);

@@ -251,6 +251,19 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 }
 
 void
+dedicated_ask(struct dedicated *d, struct buf *sql)
+{
+	struct buf b = { 0 };
+
+	buf_put_u8(sql, 0);
+	message_query(&b, buf_ok(sql) ? (const char *)sql->bytes : "");
+	server_owe_query(d->srv, OWED_TO_PROBE);
+	if (!buf_ok(sql) || server_send(d->srv, &b) < 0)
+		d->srv->stream.is_broken = true;
+	buf_fini(sql);
+}
+
+void
 dedicated_close(struct dedicated *d)
 {
 	struct server *srv = d->srv;

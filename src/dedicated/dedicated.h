@@ -51,6 +51,9 @@ void dedicated_env(struct server_env *env, const struct pool_set *set);
  * Returns 0, or -1: no memory, or no place in the budget of its hosts yet. Try again in 100 ms. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 		   const struct image *settings);
+/* Sends what is in sql, which is freed, as one simple Query, whose rows are owed to OWED_TO_PROBE. Without memory its
+ * connection is broken, and the keeper's deadline ends it. */
+void dedicated_ask(struct dedicated *d, struct buf *sql);
 /* Closes it, after a Terminate if it is up; calls closed from within. Does nothing if it is closed. */
 void dedicated_close(struct dedicated *d);
 

@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "dedicated/dedicated.h"
 #include "net/loop.h"
-#include "wire/messages.h"
 
 #include <event2/event_struct.h>
 #include <stdlib.h>
@@ -47,26 +46,20 @@ now_of(const struct fate_asker *a)
 static void
 ask(struct fate_asker *a, struct fate_question *q)
 {
-	struct server *srv = a->conn.srv;
-	struct buf sql = { 0 }, b = { 0 };
+	struct buf sql = { 0 };
 
 	a->is_ending = q->asked >= PATIENCE && q->asked % 2 == 1;
 	if (a->is_ending)
 		fate_ask_end(&sql, q->mark.xid, q->pid);
 	else
 		fate_ask_status(&sql, q->mark.xid, q->cluster.timeline);
-	buf_put_u8(&sql, 0);
-	message_query(&b, buf_ok(&sql) ? (const char *)sql.bytes : "");
 	a->asked = q;
 	a->is_busy = true;
 	a->is_answered = false;
 	a->asked_us = now_of(a);
 	q->asked++;
 	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->random);
-	server_owe_query(srv, OWED_TO_PROBE);
-	if (!buf_ok(&sql) || server_send(srv, &b) < 0)
-		srv->stream.is_broken = true; /* no memory: the deadline ends it */
-	buf_fini(&sql);
+	dedicated_ask(&a->conn, &sql);
 }
 
 static void

@@ -35,11 +35,10 @@ fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 	TAILQ_INIT(&f->stewards);
 	f->pools = pools;
 	f->door = pool_set_room(pools);
-	f->commons = f->door->commons;
 	f->random = pool_set_random(pools);
 	dedicated_env(&f->env, pools);
 	name_process(f->name);
-	f->room = policy_room_new(f->commons, ROOM_NUMBER, wake, owner);
+	f->room = policy_room_new(f->door->commons, ROOM_NUMBER, wake, owner);
 	if (f->room == NULL) {
 		free(f);
 		return NULL;
@@ -66,12 +65,6 @@ fleet_free(struct fleet *f)
 }
 
 /* --- The configuration. --- */
-
-static const char *
-user_of(const struct upstream *up, const struct scope_settings *s)
-{
-	return s->cluster_user[0] != '\0' ? s->cluster_user : up->user[0] != '\0' ? up->user : s->auth_user;
-}
 
 /* Takes hosts. Returns NULL without memory. */
 static struct steward *
@@ -134,8 +127,8 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	fail_set(&why, "53200", "no memory");
 	if (up != NULL) {
 		up->is_of_tenant = false; /* no tenant's name is in its hosts, and what else may have one is replaced */
-		target = pool_target_of_ours(up, set, tls, users, db->name, user_of(up, set), set->budget_database,
-					     &keys, &why);
+		target = pool_target_of_ours(up, set, tls, users, db->name, config_budget_user(up, set),
+					     set->budget_database, &keys, &why);
 	}
 	upstream_free(up);
 	hosts = target == NULL ? NULL : pool_target_hosts(target);
@@ -147,27 +140,26 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 		return;
 	}
 	target->server.keys = &s->keys;
-	if (s->is_wanted) {
+	s->set_limit = smaller_limit(s->set_limit, set->budget_connections);
+	if (s->set_mode != BUDGET_OFF) {
 		pool_target_unref(target);
-		s->set_limit = smaller_limit(s->set_limit, set->budget_connections);
-		steward_keep(s, set->budget > s->shown.mode ? set->budget : s->shown.mode);
-		return;
+	} else {
+		snprintf(s->database, sizeof(s->database), "%s", db->name);
+		aim(s, target, set->budget_users);
 	}
-	s->is_wanted = true;
-	snprintf(s->database, sizeof(s->database), "%s", db->name);
-	s->set_limit = set->budget_connections;
-	steward_keep(s, set->budget);
-	aim(s, target, set->budget_users);
+	if (set->budget > s->set_mode)
+		s->set_mode = set->budget;
 }
 
 void
-fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls, uint64_t now_us)
+fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls)
 {
 	struct steward *s, *next;
 
-	(void)now_us;
-	TAILQ_FOREACH(s, &f->stewards, link)
-		s->is_wanted = false;
+	TAILQ_FOREACH(s, &f->stewards, link) {
+		s->set_mode = BUDGET_OFF;
+		s->set_limit = CONFIG_COUNT_AUTO;
+	}
 	for (size_t i = 0; i < config->database_count + config->tenant_count; i++) {
 		const struct config_scope *db = i < config->database_count
 						    ? &config->databases[i]
@@ -175,15 +167,17 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 		struct scope_settings set;
 
 		config_effective(config, db, NULL, &set);
-		if (set.budget != BUDGET_OFF && upstream_has_fixed_hosts(db->upstream))
+		if (config_has_budget(db->upstream, &set))
 			add_database(f, db, &set, users, tls);
 	}
 	for (s = TAILQ_FIRST(&f->stewards); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
-		if (s->is_wanted)
-			steward_kick(s);
-		else
+		if (s->set_mode == BUDGET_OFF) {
 			drop(f, s);
+		} else {
+			steward_keep(s, s->set_mode);
+			steward_kick(s);
+		}
 	}
 }
 
@@ -191,15 +185,14 @@ void
 fleet_hear(struct fleet *f, uint64_t now_us)
 {
 	policy_room_hear(f->room, now_us);
-	fleet_tick(f, now_us);
+	fleet_tick(f);
 }
 
 void
-fleet_tick(struct fleet *f, uint64_t now_us)
+fleet_tick(struct fleet *f)
 {
 	struct steward *s;
 
-	(void)now_us;
 	TAILQ_FOREACH(s, &f->stewards, link)
 		steward_kick(s);
 }

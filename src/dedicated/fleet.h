@@ -32,10 +32,9 @@ struct fleet *fleet_new(struct pool_set *pools, void (*wake)(void *owner), void 
 void fleet_free(struct fleet *f); /* before the pools; NULL is fine */
 /* At start and at each reload, before the pools are configured: a pool that finds a budget is under it from its first
  * connection on. */
-void fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls,
-		     uint64_t now_us);
+void fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls);
 void fleet_hear(struct fleet *f, uint64_t now_us);
-void fleet_tick(struct fleet *f, uint64_t now_us); /* about every 100 ms */
+void fleet_tick(struct fleet *f); /* about every 100 ms */
 
 /* --- For SHOW BUDGET, SHOW FLEET, metrics and the status page. --- */
 

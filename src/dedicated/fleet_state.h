@@ -26,7 +26,6 @@ TAILQ_HEAD(stewards, steward);
 struct fleet {
 	struct pool_set *pools;
 	struct server_env env; /* dedicated_env */
-	struct policy_commons *commons;
 	struct policy_room *room; /* the keeper of all budgets */
 	struct policy_room *door; /* of worker 0's pools */
 	uint64_t random;
@@ -73,8 +72,8 @@ struct steward {
 	struct fleet_budget shown; /* hosts and database are its own */
 	char database[CONFIG_NAME_MAX + 1];
 	char *hosts, *users;
-	bool is_wanted; /* the present configuration has it ... */
-	uint32_t set_limit; /* ... with this limit */
+	enum budget_mode set_mode; /* of the present configuration; BUDGET_OFF: it has none */
+	uint32_t set_limit; /* the same */
 	struct pool_target *target;
 	struct scram_keys keys;
 	struct policy_limit *named; /* keeps budget */

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "net/loop.h"
 #include "wire/frame.h"
-#include "wire/messages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -193,19 +192,11 @@ wanted(const struct steward *s, const struct budget_count *count)
 static void
 send_sql(struct steward *s, struct buf *sql)
 {
-	struct server *srv = s->conn.srv;
-	struct buf b = { 0 };
-
-	buf_put_u8(sql, 0);
-	message_query(&b, buf_ok(sql) ? (const char *)sql->bytes : "");
 	s->asked_us = now_of(s);
 	s->answer.is_counted = s->answer.is_who = s->is_failed = false;
 	s->answer.granted = s->answer.lock_pid = 0;
 	s->answer.member_count = 0;
-	server_owe_query(srv, OWED_TO_PROBE);
-	if (!buf_ok(sql) || server_send(srv, &b) < 0)
-		srv->stream.is_broken = true; /* no memory: the deadline ends it */
-	buf_fini(sql);
+	dedicated_ask(&s->conn, sql);
 }
 
 static void
@@ -669,10 +660,10 @@ steward_new(struct fleet *f, char *hosts)
 {
 	struct steward *s = calloc(1, sizeof(*s));
 
-	if (s == NULL || (s->named = policy_limit_get(f->commons, 'h', hosts, strlen(hosts))) == NULL ||
-	    (s->shared = policy_circuit_get(f->commons, hosts)) == NULL) {
+	if (s == NULL || (s->named = policy_limit_get(f->door->commons, 'h', hosts, strlen(hosts))) == NULL ||
+	    (s->shared = policy_circuit_get(f->door->commons, hosts)) == NULL) {
 		if (s != NULL)
-			policy_limit_put(f->commons, s->named);
+			policy_limit_put(f->door->commons, s->named);
 		free(s);
 		free(hosts);
 		return NULL;
@@ -706,10 +697,10 @@ steward_free(struct steward *s)
 	dedicated_close(&s->conn);
 	event_del(&s->timer);
 	policy_budget_keep(s->budget, s->fleet->door, NULL, is_binding(s), now_of(s));
-	policy_limit_put(s->fleet->commons, s->named);
+	policy_limit_put(s->fleet->door->commons, s->named);
 	circuit_leave(&s->circuit);
 	policy_room_forget(&s->orders);
-	policy_circuit_put(s->fleet->commons, s->shared);
+	policy_circuit_put(s->fleet->door->commons, s->shared);
 	pool_target_unref(s->target);
 	explicit_bzero(&s->keys, sizeof(s->keys));
 	free(s->users);

@@ -7,13 +7,12 @@
 const char *
 load_budget_user(const struct config *config, const struct config_section *s, struct scope_settings *out)
 {
-	if (s->scope->upstream == NULL || !upstream_has_fixed_hosts(s->scope->upstream))
+	const struct upstream *up = s->scope->upstream;
+
+	if (up == NULL)
 		return NULL;
 	config_effective(config, s->scope, NULL, out);
-	return out->budget == BUDGET_OFF	   ? NULL
-	       : *out->cluster_user != '\0'	   ? out->cluster_user
-	       : *s->scope->upstream->user != '\0' ? s->scope->upstream->user
-						   : out->auth_user;
+	return config_has_budget(up, out) ? config_budget_user(up, out) : NULL;
 }
 
 /* Returns true if all connections, the steward's among them, are on the same one of the hosts. */

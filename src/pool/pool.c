@@ -2,6 +2,7 @@
  * the secrets that its clients have proved. */
 #include "pool/pool_set_state.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,9 @@ struct pool_box {
 	size_t key_len;
 	char key[POOL_KEY_MAX];
 };
+
+static_assert(sizeof(((struct pool *)0)->limits) == sizeof(((struct parts *)0)->limits),
+	      "a pool has limits by enum policy_cap");
 
 static void
 put_parts(struct pool_set *set, const struct parts *p)
@@ -281,7 +285,7 @@ static int
 get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out, struct fail *why)
 {
 	struct pool_set *set = pool->set;
-	bool has_budget = pool->settings.budget != BUDGET_OFF && upstream_has_fixed_hosts(upstream);
+	bool has_budget = config_has_budget(upstream, &pool->settings);
 
 	out->target = pool_target_new(upstream, &pool->settings, set->tls, set->users, pool->database->name, pool->user,
 				      &pool->keys, why);

@@ -73,7 +73,7 @@ process_tick(struct weir *w)
 	if (!w->door->clients.x.is_suspended)
 		admission_tick(w->shared.admission, w->door->now_us);
 	auth_queries_tick(w->shared.auth_queries, w->door->now_us);
-	fleet_tick(w->shared.fleet, w->door->now_us);
+	fleet_tick(w->shared.fleet);
 	console_tick(w->console, w->door->now_us);
 	worker_watch(w);
 	process_watch_memory(w);

@@ -28,7 +28,7 @@ process_apply(struct weir *w)
 	w->door->counters.tls_not_after_us =
 	    w->files.tls == NULL ? 0 : (uint64_t)tls_context_not_after(w->files.tls) * US_PER_S;
 	verifier_cache_clear(w->shared.verifiers);
-	fleet_configure(w->shared.fleet, w->config, w->files.users, w->files.server_tls, w->door->now_us);
+	fleet_configure(w->shared.fleet, w->config, w->files.users, w->files.server_tls);
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		worker_apply(k);
 	auth_queries_configure(w->shared.auth_queries, w->config, w->files.users, w->files.server_tls, w->door->now_us);
