@@ -55,6 +55,7 @@ enum tls_mode { TLS_OFF, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_
 
 enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
 enum budget_mode { BUDGET_OFF, BUDGET_ADVISE, BUDGET_ON };
+enum reads_mode { READS_PRIMARY, READS_PREFER_STANDBY, READS_MARKED };
 
 /* Settings for all pools, per database or per user; the user's value takes precedence over the database's. */
 struct scope_settings {
@@ -64,6 +65,8 @@ struct scope_settings {
 	uint64_t overflow_delay_us, overflow_linger_us, pool_timeout_us, pool_recycle_us;
 	enum outage_mode on_outage;
 	uint64_t outage_hold_us; /* 0: forever */
+	enum reads_mode reads; /* pool/cluster.h */
+	uint64_t reads_max_lag_us, reads_wait_us;
 	bool pool_pre_ping, pool_lifo;
 	uint64_t pool_pre_ping_idle_us, ping_interval_us, idle_timeout_us;
 	uint32_t prepared_statements;

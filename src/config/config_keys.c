@@ -22,6 +22,7 @@ static const char *const compats[] = { "none", "pgbouncer", NULL };
 static const char *const pool_modes[] = { "session", "transaction", "statement", NULL };
 static const char *const session_states[] = { "track", "pin", "warn", "error", "isolate", "allow", NULL };
 static const char *const outage_modes[] = { "fail", "wait", "hold", NULL };
+static const char *const reads_modes[] = { "primary", "prefer_standby", "marked", NULL };
 static const char *const budget_modes[] = { "off", "advise", "on", NULL };
 static const char *const auth_methods[] = { "scram-sha-256", "md5",  "cert", "trust", "hba",
 					    "password",	     "ldap", "pam",  NULL };
@@ -111,6 +112,12 @@ static const struct config_key keys[] = {
 	  "while PostgreSQL can't be reached, fail refuses requests at once, wait lets them wait for pool_timeout, hold for outage_hold, and relays again what was not executed" },
 	{ "pool", "outage_hold", "outage_hold", KEY_TIME, "10s", 0, 1 * D, "", RELOADS, SHARED(outage_hold_us), NULL,
 	  "with on_outage = hold, how long a request waits in an outage, instead of pool_timeout; 0s: forever" },
+	{ "pool", "reads", "reads", KEY_WORD, "primary", NO_BOUNDS, RELOADS, SHARED(reads), reads_modes,
+	  "prefer_standby sends requests to standbys; marked only transactions that are READ ONLY, and never to one that has not seen what the client has" },
+	{ "pool", "reads_max_lag", "reads_max_lag", KEY_TIME, "10s", 1 * MS, 1 * D, "", RELOADS, SHARED(reads_max_lag_us), NULL,
+	  "standbys that are further behind are not used" },
+	{ "pool", "reads_wait", "reads_wait", KEY_TIME, "10ms", 0, 1 * H, "", RELOADS, SHARED(reads_wait_us), NULL,
+	  "with reads = marked, how long a standby that is behind may take to catch up; then the primary answers" },
 	{ "pool", "wait_notify", NOT_THERE, KEY_TIME, "0s", 0, 1 * D, "", RELOADS, FIELD(wait_notify_us), NULL,
 	  "a client that has waited this long for a server connection gets a NOTICE; 0s: never" },
 	{ "pool", "server_fast_close", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(server_fast_close), NULL,

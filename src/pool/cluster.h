@@ -1,0 +1,60 @@
+/*
+ * src/pool/cluster.h - what is known of the hosts of an upstream from whose standbys is read: one struct cluster for
+ * each list of hosts (pool_target_hosts() without the role), shared by the pools of all workers and by the watch
+ * (dedicated/watch.h), which asks the hosts and writes down here what they say.
+ *
+ * Owns:   the view, under a lock; the last readings of the primary, from which a standby's lag is taken.
+ * Always: a cluster lives while somebody has a reference; it has a watch from its first configuration to the end of
+ *         the last database that reads there. Any thread may call what is not marked as the watch's.
+ */
+#pragma once
+
+#include "policy/causality.h"
+#include "server/server.h"
+#include "session/commit_fate.h"
+
+#include <stdatomic.h>
+
+struct cluster_store; /* opaque: cluster.c; all clusters, by their hosts */
+struct cluster; /* opaque: cluster.c */
+
+struct cluster_store *cluster_store_new(void); /* NULL without memory */
+void cluster_store_free(struct cluster_store *s); /* when no reference is left; NULL is fine */
+
+/* Returns a reference to the cluster of these hosts, a new one if need be; NULL without memory. */
+struct cluster *cluster_get(struct cluster_store *s, const char *hosts, uint32_t count);
+void cluster_put(struct cluster *c); /* NULL is fine */
+
+/* Returns the view, which stays as it is until cluster_unlock(), soon. */
+const struct cluster_view *cluster_lock(struct cluster *c);
+void cluster_unlock(struct cluster *c);
+/* Returns the number of the primary's last begun reading, without the lock: for causality_wrote(). */
+uint64_t cluster_begun(const struct cluster *c);
+/* Somebody needs a reading that is not there, of each host: one is begun soon (0.5 ms after the one before at the
+ * earliest). Wakes the watch, wherever it lives. */
+void cluster_want(struct cluster *c);
+
+/* --- Who waits for readings. --- */
+
+struct cluster_listener {
+	TAILQ_ENTRY(cluster_listener) link;
+	void (*heard)(void *owner); /* on any thread, often: post a note */
+	void *owner;
+	atomic_bool is_waiting; /* heard is called only while this is set */
+};
+void cluster_listen(struct cluster *c, struct cluster_listener *l); /* l is zeroed but for heard and owner */
+void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
+
+/* --- The watch's. --- */
+
+/* wake(owner) is called on any thread when somebody wants a reading. */
+void cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner); /* NULL: not any more */
+bool cluster_take_want(struct cluster *c); /* returns true, once, if somebody wants one since */
+/* The host has logged the watch in, and is as mark says: a new life begins. lives: all that were seen (where logs
+ * part: commit_fate.h). */
+void cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, const struct cluster_lives *lives,
+		 uint64_t now_us);
+void cluster_away(struct cluster *c, unsigned host); /* its life is over, as far as we know */
+void cluster_prove(struct cluster *c, unsigned host, bool is_proved);
+uint64_t cluster_begin(struct cluster *c, unsigned host); /* returns the number of the reading that is begun now */
+void cluster_answer(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us);
