@@ -194,10 +194,14 @@ class Fleet:
             self.join()
         return self.weirs
 
-    def join(self, clients=0, sql="SELECT pg_sleep(0.03)", user="web", database="app", **settings):
+    def join(self, clients=0, sql="SELECT pg_sleep(0.03)", user="web", database="app", island=None, **settings):
+        """island: where it is."""
         directory = self.directory / f"p{len(self._all)}"
         directory.mkdir()
         weir = Weir(self.postgres, directory)
+        if island is not None:
+            island.settle(weir)
+            settings["upstream"] = weir.upstream(host=island.database.here)
         self._all.append(weir)
         weir.start(**{**self.settings, **settings})
         self.weirs.append(weir)
@@ -245,10 +249,8 @@ class Fleet:
 
     def connections(self):
         """How many each process has to PostgreSQL, its steward's included; those of a process that it replaces, too."""
-        with open("/proc/net/tcp", encoding="ascii") as file:
-            rows = [line.split() for line in file.readlines()[1:]]
-        there = f":{self.postgres.port:04X}"
-        inodes = {f"socket:[{row[9]}]" for row in rows if row[2].endswith(there) and row[3] == "01"}
+        places = ["self", *(weir.process.pid for weir in self.weirs if weir.prefix)]
+        inodes = set().union(*(sockets_to(self.postgres.port, place) for place in places))
         return {weir: sum(link in inodes for process in (weir.process, *weir.predecessors) for link in links(process.pid))
                 for weir in self.weirs}
 
@@ -285,6 +287,12 @@ class Fleet:
         self._loop.close()
         self.watcher.stop()
         return self.problems
+
+
+def sockets_to(port, pid):
+    """Those that are connected, of the network in which that process is."""
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"}
 
 
 def links(pid):

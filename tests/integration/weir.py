@@ -74,6 +74,7 @@ class Weir:
         self.direct = DIRECT
         self.binary = None if DIRECT else find_binary()
         self.process = None
+        self.prefix = []                    # words that run the program elsewhere (island.py)
         self.expected_exit = None           # set by a test that ends it itself
         self.is_loud = False                # set by a test in which the log may hold what BAD_LOG looks for
         self.port = free_port()
@@ -210,7 +211,7 @@ class Weir:
             resource.setrlimit(resource.RLIMIT_NOFILE, (fd_limit, fd_limit))
 
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([str(self.binary), *arguments], cwd=self.directory, env=env,
+            self.process = subprocess.Popen([*self.prefix, str(self.binary), *arguments], cwd=self.directory, env=env,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=pass_fds,
                                             # with one, all of this process is copied before the other begins
                                             preexec_fn=None if fd_limit is None else prepare)

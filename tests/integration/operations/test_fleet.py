@@ -4,6 +4,7 @@ are fair, whatever ends, hangs, restarts or changes meanwhile.
 PGWEIR_FLEET_SECONDS: how long the test of everything at once goes on (20), PGWEIR_FLEET_SEED: what happens in it (1).
 """
 
+import collections
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 import rawwire
 from fleet import Fleet, refused_by_postgres
+from island import Island
 from postgres import Postgres
 from waiting import wait_until
 
@@ -372,6 +374,67 @@ def test_who_is_always_refused_an_answer_asks_less_and_less_often(fleet):
     assert budget(weir)["last_error"] == ""
 
 
+@pytest.fixture(name="island")
+def _island(postgres):
+    """PostgreSQL listens there, too, and takes a connection for gone when nothing was heard of it for four seconds."""
+    def restart(addresses, milliseconds):
+        for name, value in (("listen_addresses", addresses), ("tcp_user_timeout", milliseconds), ("tcp_keepalives_idle", milliseconds // 2000),
+                            ("tcp_keepalives_interval", milliseconds // 4000), ("client_connection_check_interval", milliseconds // 4)):
+            postgres.query(f"ALTER SYSTEM SET {name} = '{value}'", dbname="postgres")
+        postgres.stop()
+        postgres.start()
+
+    island = Island()
+    island.begin()
+    with open(postgres.data / "pg_hba.conf", "a", encoding="utf-8") as file:
+        file.write(f"host all all {island.database.there}/32 trust\n")
+    restart(f"127.0.0.1,{island.database.here}", 4000)
+    yield island
+    restart("127.0.0.1", 0)
+    island.end()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("notices", [False, True], ids=["late", "soon"])
+def test_one_cannot_be_reached(fleet, island, tmp_path, notices):
+    """No packet comes through. Its connections count until PostgreSQL gives them up: those that are idle, those with an answer
+    that nobody acknowledges, and one whose statement runs. Then others have its places, until it is there again. notices: it
+    does, before; else when it is there again and sends something."""
+    def count():
+        return fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE client_addr = %s", (island.database.there,))
+
+    (tmp_path / "hba.conf").write_text(f"host all all {island.clients.here}/32 trust\n", encoding="utf-8")
+    tcp = {"user_timeout": "2s", "keepalive_idle": "1s", "keepalive_interval": "1s"} if notices else {}
+    one, two = fleet.start(2, budget_connections=20)
+    lonely = fleet.join(island=island, method="hba", hba_file=tmp_path / "hba.conf", **tcp)
+    wire = lonely.raw()
+    wire.send(rawwire.query("SELECT pg_sleep(600)"))
+    fleet.want(20)
+    wait_used(fleet, 20)
+    wait_fair(fleet)
+    island.database.cut()
+    begin, had = time.time(), count()
+    assert had >= 4
+    fleet.wait_answers(20, weirs=[one, two])
+    assert count() == had
+    wait_until(lambda: count() == 0, 20, "PostgreSQL to give them up")
+    assert time.time() - begin > 3
+    wait_until(lambda: fleet.watcher.listed() >= 20 - KEPT, 1, "others to have its places")
+    fleet.wait_answers(100, weirs=[one, two])
+    wait_until(lambda: budget(lonely)["state"] == "connecting", 10)
+    if notices:
+        assert wire.read_until("E", timeout=5)[-1].error["C"] == "08006"
+    island.database.mend()
+    fleet.wait_answers(20, weirs=[lonely])
+    wait_until(lambda: stewards(fleet) == 3)
+    wait_used(fleet, 20)
+    wait_fair(fleet)
+    no_more_than(fleet, 20)
+    assert not refused_by_postgres(fleet)
+    assert not any(clients.hung for clients in fleet.clients.values())
+    assert not [error for weir in (one, two) for error in fleet.clients[weir].errors]
+
+
 # --- Connections of other kinds ---
 
 LOOKUP = """
@@ -638,17 +701,18 @@ def loses_postgresql(fleet, chance):
 
 
 CLIENTS = 16
+PROCESSES = 6
 # Stewards that come, unasked, within a second.
-NEWCOMERS = {ends_and_starts: 1, restarts: 1, loses_stewards: KEPT, hangs: 1, loses_postgresql: 4}
+NEWCOMERS = {ends_and_starts: 1, restarts: 1, loses_stewards: KEPT, hangs: 1, loses_postgresql: PROCESSES}
 EVENTS = 6 * [ends_and_starts, restarts, loses_stewards, loses_connections, wants, wants, has_strangers] + [hangs, loses_postgresql]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("workers", [1, 3])
-def test_whatever_happens_there_are_no_more(fleet, workers):
+@pytest.mark.parametrize("limit, workers", [(20, 1), (90, 3)])
+def test_whatever_happens_there_are_no_more(fleet, limit, workers):
     """Strangers come unasked. When all is over, all is used, and fair."""
     print(f"PGWEIR_FLEET_SEED={SEED}")
-    fleet.start(4, budget_connections=20, workers=workers)
+    fleet.start(PROCESSES, budget_connections=limit, workers=workers)
     fleet.want(CLIENTS)
     chance, end, happened = random.Random(SEED), time.monotonic() + SECONDS, []
     while time.monotonic() < end:
@@ -658,11 +722,14 @@ def test_whatever_happens_there_are_no_more(fleet, workers):
         time.sleep(chance.uniform(0, 0.4))
     fleet.bring_strangers(0)
     fleet.want(CLIENTS)
-    wait_until(lambda: stewards(fleet) == 4, what="four stewards")
-    wait_used(fleet, 20)
+    wait_until(lambda: stewards(fleet) == PROCESSES, what="all stewards")
+    wait_used(fleet, limit)
     fleet.wait_answers(10)
     wait_fair(fleet)
-    for at, listed, strangers in fleet.watcher.seen(0):
+    seen = fleet.watcher.seen(0)
+    above = [(at, listed, strangers) for at, listed, strangers in seen if listed - strangers > limit]
+    print(f"{len(seen)} looks, {len(above)} above; {collections.Counter(event.__name__ for _, _, event in happened)}")
+    for at, listed, strangers in above:
         before = [event for begin, end, event in happened if begin <= at <= end + 1]
         newcomers = sum(NEWCOMERS.get(event, 0) for event in before)
-        assert listed - strangers <= 20 + max(0, newcomers - KEPT), f"{listed} with {strangers} strangers, after {before}"
+        assert listed - strangers <= limit + max(0, newcomers - KEPT), f"{listed} with {strangers} strangers, after {before}"
