@@ -141,11 +141,18 @@ leave_budget(struct hosts_place *p, bool has_place, uint64_t now_us)
 	p->hosts = NULL;
 }
 
-static void
-settle(struct hosts_place *p)
+/* Returns false if it is closed: nobody counted it any more. */
+static bool
+settle(struct server *srv, struct hosts_place *p)
 {
-	if (p->hosts != NULL)
-		policy_budget_settled(&p->member);
+	struct fail why;
+
+	if (p->hosts == NULL || policy_budget_settled(&p->member))
+		return true;
+	fail_set(&why, "53300", "pgweir's own connection for the budget was lost during the login");
+	srv->env->owner_ops->failed(srv, CF_OTHER, false, &why);
+	server_close(srv);
+	return false;
 }
 
 /* Returns false with *why set: there is no place, or no memory. */
@@ -175,8 +182,7 @@ on_ready(struct server *srv)
 {
 	struct dedicated *d = dedicated_of(srv);
 
-	settle(&d->place);
-	if (server_lend(srv, d, *srv->env->now_us) == 0)
+	if (settle(srv, &d->place) && server_lend(srv, d, *srv->env->now_us) == 0)
 		d->ops->up(d);
 }
 
@@ -311,9 +317,10 @@ own_ready(struct server *srv)
 	struct own *own = own_of(srv);
 	const struct dedicated_take_ops *ops = own->ops;
 
+	if (!settle(srv, &own->place))
+		return;
 	own->ops = NULL;
 	own->conn.state = PC_LENT;
-	settle(&own->place);
 	server_lend(srv, own->borrower, *srv->env->now_us);
 	srv->ledger.is_replication = true;
 	ops->on_ready(srv, own->borrower);

@@ -1085,7 +1085,9 @@ policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t n
 
 	policy_room_lock(r);
 	TAILQ_FOREACH(m, &b->members, link) {
-		if (m->opening == 0 || m->orders == NULL)
+		if (m->orders == NULL)
+			change_opening(m, -m->opening);
+		if (m->opening == 0)
 			continue;
 		m->orders->is_abandoned = true;
 		policy_room_order(m->orders);
@@ -1138,14 +1140,18 @@ policy_budget_place(struct budget_member *m, uint64_t now_us)
 	return is_taken;
 }
 
-void
+bool
 policy_budget_settled(struct budget_member *m)
 {
+	bool was_opening;
+
 	policy_room_lock(m->room);
+	was_opening = m->opening > 0;
 	change_opening(m, -m->opening);
 	tell_keeper(m->budget);
 	policy_room_tell(m->room);
 	policy_room_unlock(m->room);
+	return was_opening;
 }
 
 void

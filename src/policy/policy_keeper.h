@@ -33,7 +33,7 @@ struct budget_news {
 void policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, const struct budget_news *news,
 			 uint64_t now_us);
 void policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint32_t kept); /* more than so many */
-/* Closes all connections whose login has not ended. */
+/* Closes all connections whose login has not ended; those that no policy lends when it ends. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
 struct budget_count policy_budget_count(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
 
@@ -45,4 +45,6 @@ void policy_budget_say(const struct budget_member *m, struct fail *why);
  * none: one will be asked for, and kept for two seconds for the next who tries.
  */
 bool policy_budget_place(struct budget_member *m, uint64_t now_us);
-void policy_budget_settled(struct budget_member *m); /* its connection has logged in; policy_places_give() ends it */
+/* m's connection has logged in; policy_places_give() ends it. Returns false if it was abandoned, and is to be closed.
+ */
+bool policy_budget_settled(struct budget_member *m);

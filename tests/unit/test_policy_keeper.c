@@ -482,11 +482,34 @@ Test(policy_keeper, others_ask_for_places_too)
 	expect_count(&k, "taken",
 		     (struct budget_count){ .used = 1, .opening = 1, .short_count = 1, .is_in_use = true });
 	cr_expect_not(policy_budget_place(&other, now_of(&k)), "there is no second one");
-	policy_budget_settled(&other);
+	cr_expect(policy_budget_settled(&other));
 	expect_count(&k, "logged in", (struct budget_count){ .used = 1, .short_count = 2, .is_in_use = true });
 	policy_places_give(&other, now_of(&k));
 	expect_count(&k, "gone", (struct budget_count){ .short_count = 2, .is_in_use = true });
 	policy_places_leave(&other);
+	kept_fini(&k);
+}
+
+Test(policy_keeper, what_was_abandoned_and_no_policy_lends_is_closed_when_its_login_ends)
+{
+	struct budget_member others[2] = { 0 };
+	struct kept k;
+
+	kept_init(&k, 0);
+	for (int i = 0; i < 2; i++)
+		policy_places_join(k.budget, &others[i], k.door);
+	grant(&k, 2, NOBODY, false);
+	for (int i = 0; i < 2; i++)
+		cr_expect(policy_budget_place(&others[i], now_of(&k)));
+	cr_expect(policy_budget_settled(&others[0]), "before");
+	policy_budget_abandon(k.budget, k.door, now_of(&k));
+	cr_expect_eq(policy_budget_count(k.budget, k.door, now_of(&k)).opening, 0);
+	cr_expect_not(policy_budget_settled(&others[1]));
+	cr_expect_eq(policy_budget_used(k.budget), 2, "until it is closed");
+	for (int i = 0; i < 2; i++) {
+		policy_places_give(&others[i], now_of(&k));
+		policy_places_leave(&others[i]);
+	}
 	kept_fini(&k);
 }
 

@@ -507,6 +507,41 @@ def test_a_replication_client_that_gets_no_place_is_told_of_the_budget(fleet):
     no_more_than(fleet, 6)
 
 
+def delay_logins(postgres, seconds):
+    """From now on. It is listed when it has waited."""
+    postgres.query(f"ALTER SYSTEM SET post_auth_delay = {seconds}", dbname="postgres")
+    postgres.query("SELECT pg_reload_conf()", dbname="postgres")
+
+    def delay():
+        with postgres.connect("postgres") as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT setting::int FROM pg_settings WHERE name = 'post_auth_delay'")
+            return cursor.fetchone()[0]
+
+    wait_until(lambda: delay() == seconds)
+
+
+def test_a_login_for_no_pool_ends_with_its_steward(fleet):
+    """Nobody counts it any more. A listener tries again."""
+    weir, = fleet.start(1, budget_connections=20)
+    wait_until(lambda: budget(weir)["state"] == "joined")
+    listener = weir.raw()
+    delay_logins(fleet.postgres, 2)
+    try:
+        replica = weir.in_background(weir.raw, "reporting", "app", None, {"replication": "database"})
+        listens = weir.in_background(listener.query, "LISTEN news")
+        wait_until(lambda: budget(weir)["used"] == 3)
+        terminate(fleet, "scramuser", random.Random(SEED), 1)
+    finally:
+        delay_logins(fleet.postgres, 0)
+    with pytest.raises(rawwire.LoginRefused, match="budget"):
+        replica.result(20)
+    listens.result(20)
+    assert fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'") == 0
+    weir.raw().query("NOTIFY news")
+    listener.read_until("A", timeout=20)
+    no_more_than(fleet, 20)
+
+
 def test_parallel_workers_are_no_connections(fleet):
     """Where the steward may see who has a client: of roles whose privileges it has."""
     is_new = fleet.postgres.value("SELECT count(*) FROM pg_settings WHERE name = 'debug_parallel_query'") > 0
