@@ -23,6 +23,7 @@
 #define REFUSED_FIRST_US (5 * US_PER_MS) /* until the next question for a grant, when there was none left */
 #define REFUSED_MOST_US (50 * US_PER_MS)
 #define BELL_US (50 * US_PER_MS)
+#define TURN_US (500 * US_PER_MS)
 #define UNUSED_US (50 * US_PER_MS) /* then a place that nobody takes is given back */
 #define ANSWER_US (5 * US_PER_S)
 #define LOCK_HELD_US (200 * US_PER_MS)
@@ -72,18 +73,23 @@ sum_others(const struct steward *s, uint32_t *used)
 struct pot {
 	uint32_t places, in_use;
 	bool is_own_in_use;
+	uint64_t turn;
 };
 
-/* Returns the part of the process whose steward has this PID: those with the lowest ones have what can't be divided. */
+/* Returns the part of the process whose steward has this PID: those with the lowest ones have what can't be divided.
+ * Where there are fewer places than processes they take turns, by their clocks. */
 static uint32_t
 part_of(const struct steward *s, const struct pot *pot, uint32_t pid)
 {
-	uint32_t before = pot->is_own_in_use && s->conn.srv->pid < pid, part;
+	uint32_t before = pot->is_own_in_use && s->conn.srv->pid < pid, in_use = pot->in_use;
 
 	for (size_t i = 0; i < s->shown.member_count; i++)
 		before += has_part(&s->members[i]) && s->members[i].pid < pid;
-	part = pot->in_use == 0 ? pot->places : pot->places / pot->in_use + (before < pot->places % pot->in_use);
-	return part > 0 ? part : 1;
+	if (pot->places == 0 || in_use == 0)
+		return pot->places > 0 ? pot->places : 1;
+	if (pot->places < in_use)
+		before = (before + (uint32_t)(pot->turn * pot->places % in_use)) % in_use;
+	return pot->places / in_use + (before < pot->places % in_use);
 }
 
 /* Returns how many connections others lack up to their parts; with pot NULL: that they wait for. */
@@ -113,7 +119,8 @@ note_share(struct steward *s, const struct budget_count *count)
 {
 	uint32_t others_used, in_use = sum_others(s, &others_used) + count->is_in_use;
 	uint32_t taken = s->shown.others + FLEET_RESERVED + (uint32_t)s->shown.member_count;
-	struct pot pot = { s->shown.limit > taken ? s->shown.limit - taken : 0, in_use, count->is_in_use };
+	struct pot pot = { s->shown.limit > taken ? s->shown.limit - taken : 0, in_use, count->is_in_use,
+			   clock_wall_us() / TURN_US };
 	uint32_t part = part_of(s, &pot, s->conn.srv->pid), lack = lacking(s, &pot), kept;
 
 	s->news.is_pressed = lacking(s, NULL) > 0;

@@ -23,6 +23,7 @@ struct policy_budget {
 	uint32_t returned; /* places of connections that are gone since the keeper asked for some last */
 	struct budget_news news;
 	uint32_t understocked_count; /* of members */
+	uint32_t unlent; /* of used: connections that no policy lends */
 	uint32_t asked_for, held; /* places for connections that no policy lends: to be asked for, and granted ... */
 	uint64_t held_until_us; /* ... until then */
 	uint64_t taken;
@@ -186,6 +187,7 @@ change_own_used(struct budget_member *m, uint32_t by)
 	bool held = m->used > 0;
 
 	m->used += by;
+	b->unlent += m->orders == NULL ? by : 0;
 	if (!held && m->used > 0)
 		TAILQ_INSERT_TAIL(&b->holding, m, holding_link);
 	if (held && m->used == 0)
@@ -448,8 +450,10 @@ static uint64_t
 common_count(const struct policy_budget *b)
 {
 	uint64_t most = reservable_count(b);
+	uint64_t left = b->limit - (b->in_use_reserved < most ? b->in_use_reserved : most);
+	uint64_t unlent = b->is_binding ? b->unlent : 0;
 
-	return b->limit - (b->in_use_reserved < most ? b->in_use_reserved : most);
+	return left > unlent ? left - unlent : 0;
 }
 
 /* Returns how many places are g's own as long as it needs them. If more are reserved than there are, all have less. */
@@ -463,15 +467,16 @@ own_count(const struct budget_group *g)
 	return (uint32_t)(g->reserved * most / reserved);
 }
 
-/* Returns g's share if it is in use. */
+/* Returns g's share if it is in use. It is nothing only where it is another process's turn. */
 static uint32_t
 fair_share(const struct budget_group *g)
 {
 	const struct policy_budget *b = g->budget;
 	uint64_t weights = b->in_use_weight > g->weight ? b->in_use_weight : g->weight;
 	uint64_t share = own_count(g) + common_count(b) * g->weight / weights;
+	bool is_none = b->is_binding && b->limit == 0 && b->asked_for == 0;
 
-	return share > 0 ? (uint32_t)share : 1;
+	return share > 0 || is_none ? (uint32_t)share : 1;
 }
 
 /* Returns true if there are fewer places than pools, which then take turns. */

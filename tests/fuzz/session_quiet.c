@@ -18,6 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define WALL_BEGAN 1600000000
+
 /* clock_gettime and RAND_bytes have no argument to hang these on. */
 static uint64_t now_us, random_state;
 static unsigned late_notes, early_notes, failing_halts; /* in 256 */
@@ -104,9 +106,11 @@ quiet_folder(void)
 IN_PLACE_OF_LIBRARY int
 clock_gettime(clockid_t id, struct timespec *t)
 {
-	if (id != CLOCK_MONOTONIC && id != CLOCK_MONOTONIC_COARSE)
+	bool is_wall = id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE;
+
+	if (!is_wall && id != CLOCK_MONOTONIC && id != CLOCK_MONOTONIC_COARSE)
 		return (int)syscall(SYS_clock_gettime, id, t);
-	t->tv_sec = (time_t)(now_us / US_PER_S);
+	t->tv_sec = (time_t)(now_us / US_PER_S) + (is_wall ? WALL_BEGAN : 0);
 	t->tv_nsec = (long)(now_us % US_PER_S) * 1000;
 	return 0;
 }

@@ -21,6 +21,8 @@
 #define CALM_US (1 * US_PER_S)
 #define FAIR_US (10 * US_PER_S)
 #define SERVED_US (400 * US_PER_MS) /* more than any request lasts */
+#define ENOUGH (2 + 2 * PROCESSES) /* for those that are kept, stewards, and a place for each process */
+#define TURNS_US (2 * US_PER_S) /* of all processes, where there are fewer places */
 #define QUIET_US (3 * US_PER_S)
 
 uint32_t
@@ -265,7 +267,7 @@ want_too_much(struct fleet_sim *s)
 		fleet_fail("places are not shared");
 	for (unsigned i = 0; i < PROCESSES; i++)
 		s->processes[i].answers = 0;
-	run_for(s, SERVED_US, 0);
+	run_for(s, SERVED_US + (s->profile.budget < ENOUGH ? TURNS_US : 0), 0);
 	for (unsigned i = 0; i < PROCESSES; i++)
 		if (s->processes[i].wanted > 0 && s->processes[i].answers == 0)
 			fleet_fail("no client of process %u is answered", i + 1);
@@ -305,6 +307,8 @@ choose_profile(struct fleet_sim *s)
 		f->login_us = 32000;
 		f->killing = f->stopping = f->restarting = f->locking = 0;
 	}
+	if (s->seed % 8 == 0)
+		f->budget = ENOUGH - 1 - fleet_below(s, 2);
 }
 
 static void

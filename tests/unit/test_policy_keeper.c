@@ -363,6 +363,28 @@ Test(policy_keeper, a_share_of_nothing_closes_all_that_is_idle)
 	kept_fini(&k);
 }
 
+Test(policy_keeper, with_a_share_of_nothing_what_is_returned_is_closed_whoever_waits)
+{
+	struct kept k;
+
+	kept_init(&k, 0);
+	fill(&k, 0, 1);
+	fake_borrow(&k.pools[0], 1);
+	grant(&k, 0, 1, true);
+	fake_return(&k.pools[0], 0);
+	cr_expect_geq(fake_holds(&k.pools[0], 1), 0, "with a share of one it is kept");
+	fake_borrow(&k.pools[0], 0);
+	grant(&k, 0, 0, true);
+	cr_expect_eq(closed(&k), 0, "it is lent");
+	fake_return(&k.pools[0], 1);
+	cr_expect_eq(closed(&k), 1);
+	grant(&k, 1, 1, false);
+	login_all(&k.pools[0]);
+	cr_expect_geq(fake_holds(&k.pools[0], 0), 0, "the next turn");
+	fake_return(&k.pools[0], 0);
+	kept_fini(&k);
+}
+
 /* --- One pool for another. --- */
 
 Test(policy_keeper, as_long_as_more_may_be_granted_no_pool_gives_one_up_for_another)
@@ -508,6 +530,37 @@ Test(policy_keeper, what_was_abandoned_and_no_policy_lends_is_closed_when_its_lo
 	cr_expect_eq(policy_budget_used(k.budget), 2, "until it is closed");
 	for (int i = 0; i < 2; i++) {
 		policy_places_give(&others[i], now_of(&k));
+		policy_places_leave(&others[i]);
+	}
+	kept_fini(&k);
+}
+
+Test(policy_keeper, what_others_have_is_no_share_of_pools)
+{
+	struct budget_member others[3] = { 0 };
+	struct kept k;
+
+	kept_init(&k, 0);
+	for (int i = 0; i < 3; i++)
+		policy_places_join(k.budget, &others[i], k.door);
+	fill(&k, 0, 2);
+	fake_borrow(&k.pools[0], 2);
+	cr_expect_not(policy_budget_place(&others[0], now_of(&k)));
+	cr_expect_not(policy_budget_place(&others[1], now_of(&k)));
+	grant(&k, 2, 4, true);
+	cr_expect(policy_budget_place(&others[0], now_of(&k)));
+	cr_expect(policy_budget_place(&others[1], now_of(&k)));
+	cr_expect_not(policy_budget_place(&others[2], now_of(&k)));
+	grant(&k, 0, 3, true);
+	fake_return(&k.pools[0], 0);
+	cr_expect_eq(closed(&k), 1, "of two, though somebody waits");
+	fake_return(&k.pools[0], 1);
+	cr_expect_eq(closed(&k), 1);
+	cr_expect_geq(fake_holds(&k.pools[0], 2), 0);
+	fake_return(&k.pools[0], 2);
+	for (int i = 0; i < 3; i++) {
+		if (i < 2)
+			policy_places_give(&others[i], now_of(&k));
 		policy_places_leave(&others[i]);
 	}
 	kept_fini(&k);

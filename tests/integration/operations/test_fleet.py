@@ -195,6 +195,19 @@ def test_shares_are_fair_after_each_change(fleet, workers):
     no_more_than(fleet, 40)
 
 
+@pytest.mark.parametrize("places", [1, 3])
+def test_fewer_places_than_processes(fleet, places):
+    """They take turns: nobody waits for long."""
+    fleet.start(6, budget_connections=6 + KEPT + places)
+    fleet.want(3)
+    for _ in range(2):
+        fleet.wait_answers(10, 15)
+    slowest = {weir.directory.name: round(fleet.clients[weir].slowest_s, 1) for weir in fleet.weirs}
+    assert max(slowest.values()) < 12, slowest
+    no_more_than(fleet, 6 + KEPT + places)
+    assert not fleet.errors()
+
+
 def test_one_that_hangs_keeps_what_it_has_and_wants_no_more(fleet):
     hung, one, two = fleet.start(3, budget_connections=30)
     fleet.want(40)
@@ -505,6 +518,25 @@ def test_a_replication_client_that_gets_no_place_is_told_of_the_budget(fleet):
         weir.raw("reporting", parameters={"replication": "database"})
     assert "53300" in str(refused.value) and "budget_connections" in str(refused.value)
     no_more_than(fleet, 6)
+
+
+@pytest.mark.parametrize("workers, share", [(1, 2), (3, 4)])
+def test_listeners_at_a_small_share(fleet, workers, share):
+    """Each worker has one, which takes a place that a pool gives up: both go on with one place more than listeners."""
+    fleet.start(3, budget_connections=3 + KEPT + 3 * share, workers=workers)
+    fleet.want(10)
+    wait_used(fleet, 3 + KEPT + 3 * share)
+    wires = [weir.raw() for weir in fleet.weirs for _ in range(6)]
+    waiting = [fleet.weirs[0].in_background(wire.query, "LISTEN news") for wire in wires]
+    for answer in waiting:
+        answer.result(20)
+    fleet.wait_answers(20)
+    fleet.weirs[0].raw().query("NOTIFY news")
+    for wire in wires:
+        wire.read_until("A", timeout=20)
+    fleet.wait_answers(20)
+    no_more_than(fleet, 3 + KEPT + 3 * share)
+    assert not fleet.errors()
 
 
 def delay_logins(postgres, seconds):
