@@ -36,12 +36,26 @@ publish_now(struct policy *p)
 	policy_room_unlock(p->orders.room);
 }
 
+/* Returns one whose login has not ended, if there is one. */
+static struct policy_conn *
+find_login(const struct policy *p)
+{
+	struct policy_conn *conn;
+
+	for (enum policy_conn_state state = PC_OPENING; state <= PC_SCOUTING; state++)
+		TAILQ_FOREACH(conn, &p->in[state], link)
+			if (conn != p->arriving)
+				return conn;
+	return NULL;
+}
+
 static void
 abandon_logins(struct policy *p, uint64_t now_us)
 {
-	for (enum policy_conn_state state = PC_OPENING; state <= PC_SCOUTING; state++)
-		while (!TAILQ_EMPTY(&p->in[state]))
-			policy_close_conn(p, TAILQ_FIRST(&p->in[state]), RR_EVICTED);
+	struct policy_conn *conn;
+
+	while ((conn = find_login(p)) != NULL)
+		policy_close_conn(p, conn, RR_EVICTED);
 	policy_reinforce(p, now_us);
 }
 
@@ -692,6 +706,7 @@ policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 
 	if (!policy_is_coming(conn->state))
 		return;
+	p->arriving = conn;
 	circuit_answered(&p->circuit, now_us);
 	policy_end_trial(p, conn, now_us);
 	recover(p, now_us);
@@ -699,6 +714,7 @@ policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->opened_us = conn->idle_since_us = now_us;
 	policy_set_recycle_time(p, conn);
 	deliver(p, conn, asked_us, now_us);
+	p->arriving = NULL;
 }
 
 static void
@@ -748,10 +764,10 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 
 	if (was == PC_NONE)
 		return;
-	policy_end_trial(p, conn, now_us);
 	if (was == PC_LENT)
 		part_lost(&p->part, now_us);
 	policy_move(p, conn, PC_NONE);
+	policy_end_trial(p, conn, now_us);
 	if (was == PC_PINGING)
 		p->counters->pings_failed++;
 	if (was == PC_LENT && p->waiting > 0 && !policy_has_any(p)) {

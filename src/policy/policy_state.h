@@ -47,6 +47,7 @@ struct policy {
 	uint64_t random;
 
 	struct policy_conns all;
+	const struct policy_conn *arriving; /* has logged in, and is delivered: other threads' orders come meanwhile */
 	struct policy_conns in[PC_COUNT]; /* IDLE: the warmest first. PINGING: the first pinged first. LENT: none. */
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* total: connections in any state; limit: pool_size + max_overflow */

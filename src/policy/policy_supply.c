@@ -182,8 +182,8 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 		policy_conn_gone(p, conn, false, now_us);
 		return;
 	}
-	policy_end_trial(p, conn, now_us);
 	policy_move(p, conn, PC_NONE);
+	policy_end_trial(p, conn, now_us);
 	note_failure(p, kind, is_fatal, conn->opened_us, why, now_us);
 	p->circuit.is_heeding = false; /* this back-off is its own, whatever the circuit makes of it */
 	circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us);

@@ -2,6 +2,7 @@
  * tests/unit/test_policy_keeper.c - a budget of several processes: pools that have no places but those that were
  * granted for them, and what their keeper sees of them and is told.
  */
+#include "policy/policy_circuit.h"
 #include "policy/policy_keeper.h"
 #include "policy/policy_part.h"
 #include "policy_fake.h"
@@ -481,6 +482,31 @@ Test(policy_keeper, what_is_abandoned_are_logins_alone)
 	cr_expect_eq(fake_counts(near).idle + fake_counts(near).lent, 3);
 	cr_expect_eq(fake_counts(far).lent, 2);
 	cr_expect_eq(policy_budget_count(k.budget, k.door, now_of(&k)).opening, 0);
+	kept_fini(&k);
+}
+
+/* The order has come, and is found when what has logged in is reported. */
+Test(policy_keeper, what_has_just_logged_in_is_not_abandoned)
+{
+	struct policy_circuit *circuit;
+	struct kept k;
+	struct fake *far = &k.pools[2];
+
+	kept_init(&k, 1);
+	circuit = policy_circuit_get(k.commons, "db1:5432,any");
+	policy_set_circuit(far->p, circuit, far->now);
+	for (int i = 0; i < 2; i++)
+		fake_borrow(far, i);
+	grant(&k, 2, NOBODY, false);
+	cr_assert_eq(fake_counts(far).opening, 2);
+	policy_budget_abandon(k.budget, k.door, now_of(&k));
+	fake_opened(far, 0);
+	cr_expect_geq(fake_holds(far, 0), 0);
+	cr_expect_eq(fake_counts(far).lent, 1);
+	cr_expect_eq(far->closed, 1, "the other one");
+	fake_return(far, 0);
+	policy_set_circuit(far->p, NULL, far->now);
+	policy_circuit_put(k.commons, circuit);
 	kept_fini(&k);
 }
 
