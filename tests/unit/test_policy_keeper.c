@@ -8,6 +8,7 @@
 #include "policy_fake.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define POOLS 3
@@ -826,4 +827,202 @@ Test(policy_keeper, its_keeper_is_told_once_of_what_changes_the_count_and_of_not
 	cr_expect_eq(told(&k), 1, "and it is gone");
 	policy_places_leave(&other);
 	kept_fini(&k);
+}
+
+/* --- All of it, in any order. --- */
+
+#define SCHEDULES 4000
+#define STEPS 150
+#define CLIENTS 8 /* of each pool */
+
+struct schedule {
+	struct kept k;
+	struct policy_circuit *circuit;
+	uint64_t random, seed;
+	uint64_t given; /* places */
+	bool may_share; /* shares are told */
+};
+
+static uint32_t
+below(struct schedule *s, uint32_t n)
+{
+	s->random ^= s->random << 13;
+	s->random ^= s->random >> 7;
+	s->random ^= s->random << 17;
+	return (uint32_t)(s->random >> 33) % n;
+}
+
+/* Returns the number of one in that state, from a random one on; -1: there is none. */
+static int
+any_conn(struct schedule *s, const struct fake *f, enum policy_conn_state state)
+{
+	uint32_t from = f->opened > 0 ? below(s, (uint32_t)f->opened) : 0;
+
+	for (int i = 0; i < f->opened; i++) {
+		int c = (int)((from + (uint32_t)i) % (uint32_t)f->opened);
+
+		if (f->conns[c].state == state)
+			return c;
+	}
+	return -1;
+}
+
+static void
+ask_or_return(struct schedule *s, struct fake *f)
+{
+	int i = (int)below(s, CLIENTS);
+
+	if (fake_holds(f, i) >= 0) {
+		fake_return(f, i);
+	} else {
+		policy_cancel(f->p, &f->clients[i].ticket, f->now);
+		fake_borrow(f, i);
+	}
+}
+
+static void
+report_login(struct schedule *s, struct fake *f)
+{
+	int c = any_conn(s, f, below(s, 4) > 0 ? PC_OPENING : PC_SCOUTING);
+
+	if (c >= 0 && below(s, 4) > 0)
+		fake_opened(f, c);
+	else if (c >= 0)
+		fake_failed(f, c, below(s, 2) > 0 ? CF_REFUSED : CF_OTHER, false);
+}
+
+static void
+lose_one(struct schedule *s, struct fake *f)
+{
+	int c = any_conn(s, f, below(s, 2) > 0 ? PC_IDLE : PC_CLOSING);
+
+	if (c >= 0)
+		policy_conn_gone(f->p, &f->conns[c], below(s, 2) > 0, f->now);
+}
+
+static void
+give(struct schedule *s)
+{
+	struct budget_news news = { .share = NOBODY, .is_full = below(s, 2) > 0, .is_pressed = below(s, 2) > 0 };
+	uint32_t more = below(s, 4);
+
+	if (s->may_share && below(s, 2) > 0)
+		news.share = below(s, 6);
+	news.checks = ++s->k.checks;
+	s->given += more;
+	policy_budget_grant(s->k.budget, s->k.door, more, &news, now_of(&s->k));
+}
+
+static void
+any_step(struct schedule *s)
+{
+	struct kept *k = &s->k;
+	uint32_t what = below(s, 64);
+	struct fake *f = &k->pools[below(s, POOLS)];
+
+	if (what < 22)
+		ask_or_return(s, f);
+	else if (what < 36)
+		report_login(s, f);
+	else if (what < 40)
+		lose_one(s, f);
+	else if (what < 48)
+		give(s);
+	else if (what < 50)
+		policy_budget_ungrant(k->budget, k->door, below(s, 3));
+	else if (what < 53)
+		policy_budget_abandon(k->budget, k->door, now_of(k));
+	else if (what < 54)
+		keep(k, true);
+	else if (what < 58)
+		policy_room_hear(f->room, f->now);
+	else
+		all_at(k, now_of(k) + below(s, 200 * MS));
+}
+
+static void
+check(struct schedule *s, const char *when)
+{
+	struct budget_count count = policy_budget_count(s->k.budget, s->k.door, now_of(&s->k));
+	uint32_t used = 0, opening = 0, lent = 0;
+
+	for (int i = 0; i < POOLS; i++) {
+		const struct fake *f = &s->k.pools[i];
+
+		for (int c = 0; c < f->opened; c++) {
+			used += f->conns[c].state != PC_NONE;
+			opening += f->conns[c].state == PC_OPENING || f->conns[c].state == PC_SCOUTING;
+			lent += f->conns[c].state == PC_LENT;
+		}
+		for (int c = 0; c < CLIENTS; c++)
+			lent -= fake_holds(f, c) >= 0;
+	}
+	cr_assert(count.used == used && count.opening == opening, "seed %lu, %s: used %u of %u, opening %u of %u",
+		  s->seed, when, count.used, used, count.opening, opening);
+	cr_assert_eq(lent, 0, "seed %lu, %s: lent to nobody", s->seed, when);
+	cr_assert_leq(count.taken, s->given, "seed %lu, %s: opened without a grant", s->seed, when);
+}
+
+/* Grants are there for all, and whoever is in line is served. */
+static void
+serve_all(struct schedule *s)
+{
+	struct kept *k = &s->k;
+
+	for (int round = 0; round < 60; round++) {
+		s->given += 2;
+		grant(k, 2, NOBODY, false);
+		for (int i = 0; i < POOLS; i++) {
+			login_all(&k->pools[i]);
+			for (int c = 0; c < CLIENTS; c++)
+				if (fake_holds(&k->pools[i], c) >= 0)
+					fake_return(&k->pools[i], c);
+		}
+		all_at(k, now_of(k) + 100 * MS);
+		check(s, "at the end");
+	}
+	for (int i = 0; i < POOLS; i++)
+		cr_assert_eq(fake_counts(&k->pools[i]).waiting, 0, "seed %lu: pool %d waits", s->seed, i);
+}
+
+static void
+play(struct schedule *s, uint64_t seed)
+{
+	struct kept *k = &s->k;
+
+	*s = (struct schedule){ .random = seed * 0x9e3779b97f4a7c15u, .seed = seed };
+	kept_init(k, (int)below(s, POOLS));
+	s->may_share = below(s, 2) > 0;
+	s->circuit = policy_circuit_get(k->commons, "db1:5432,any");
+	for (int i = 0; i < POOLS; i++) {
+		k->pools[i].is_slow_to_close = below(s, 3) == 0;
+		policy_set_circuit(k->pools[i].p, s->circuit, now_of(k));
+	}
+	for (int step = 0; step < STEPS; step++) {
+		any_step(s);
+		check(s, "on the way");
+	}
+	for (int i = 0; i < POOLS; i++)
+		k->pools[i].is_slow_to_close = false;
+	for (int i = 0; i < POOLS; i++)
+		for (int c; (c = any_conn(s, &k->pools[i], PC_CLOSING)) >= 0;)
+			policy_conn_gone(k->pools[i].p, &k->pools[i].conns[c], false, now_of(k));
+	serve_all(s);
+	for (int i = 0; i < POOLS; i++)
+		policy_set_circuit(k->pools[i].p, NULL, now_of(k));
+	policy_circuit_put(k->commons, s->circuit);
+	kept_fini(k);
+}
+
+Test(policy_keeper, whatever_comes_in_any_order)
+{
+	struct schedule *s = calloc(1, sizeof(*s));
+	const char *seed = getenv("PGWEIR_SIM_SEED");
+
+	cr_assert_not_null(s);
+	for (uint64_t i = 1; seed == NULL && i <= SCHEDULES; i++)
+		play(s, i);
+	if (seed != NULL)
+		play(s, strtoull(seed, NULL, 10));
+	free(s);
 }

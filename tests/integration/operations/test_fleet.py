@@ -799,4 +799,5 @@ def test_whatever_happens_there_are_no_more(fleet, limit, workers):
     for at, listed, strangers in above:
         before = [event for begin, end, event in happened if begin <= at <= end + 1]
         newcomers = sum(NEWCOMERS.get(event, 0) for event in before)
+        print(f"{at:.3f}: {listed} with {strangers} strangers, after {[event.__name__ for event in before]}")
         assert listed - strangers <= limit + max(0, newcomers - KEPT), f"{listed} with {strangers} strangers, after {before}"
