@@ -3,11 +3,13 @@
 
 Each program of test_nothing_pins.py talks to PostgreSQL once in 12 clients, which is recorded in bursts: what a client
 sends before it waits. Then 12 connections send the same bytes again and again, each burst when the last one was answered
-with as many messages as it was then, and DISCARD ALL behind the last. Three databases: plain has the tables; audited a trigger on
-them whose EXECUTE can be nothing but an INSERT; risky one whose EXECUTE may do anything. Interleaved rounds; medians of
-ReadyForQuery per second and of the pooler's CPU µs for each.
+with as many messages as it was then, and DISCARD ALL behind the last. Four databases: plain has the tables; audited a trigger on
+them whose EXECUTE can be nothing but an INSERT; risky one whose EXECUTE may do anything; extended is risky, and has PostGIS and
+pg_partman, a column of the one and partitions of the other. Interleaved rounds; medians of ReadyForQuery per second and of the
+pooler's CPU µs for each.
 
-    PGWEIR_BIN=build/pgweir PGBOUNCER_BIN=... tests/bench/drivers.py [--only WORD] [--rounds 3] [--seconds 2]
+    PGWEIR_BIN=build/pgweir PGBOUNCER_BIN=... tests/bench/drivers.py [--only WORD] [--databases plain,audited,risky,extended]
+        [--rounds 3] [--seconds 2]
 """
 
 import argparse
@@ -30,7 +32,7 @@ from rawwire import query, terminate
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration" / "drivers"))
 
 from test_drivers import STACKS, check, compiled  # noqa: E402
-from test_nothing_pins import AUDITED, CLIENTS, PROGRAMS, TABLES, TRIGGER  # noqa: E402
+from test_nothing_pins import AUDITED, CLIENTS, DATABASES as TESTED, PLACES, PROGRAMS, TABLES, TRIGGER  # noqa: E402
 
 PROCESSES = 2
 
@@ -136,7 +138,7 @@ class Folders:
 
 
 def record(postgres, database, program, folders):
-    stack, row = PROGRAMS[program]
+    stack, row = ALL_PROGRAMS[program]
     words = [*compiled(folders, stack, *{**STACKS, **AUDITED}[stack]), row]
     recorder = Recorder(postgres)
     check(words, cwd=folders.root, env={
@@ -220,24 +222,30 @@ def measure(pooler, database_talks, seconds):
     return ready / seconds, spent / max(ready, 1) * 1e6, errors
 
 
-DATABASES = {"plain": "", "audited": TRIGGER, "risky": TRIGGER.replace("%I", "%s")}     # after the tables
-COLUMNS = {f"{pooler}, {database}": (start, database) for database in DATABASES
-           for pooler, start in (("pgweir", seal_cost.start_weir), ("PgBouncer", seal_cost.start_bouncer))}
-WITHOUT = {"psycopg2, large objects"}       # its bytes name objects that it has made before
+DATABASES = {"plain": TABLES, "audited": TABLES + TRIGGER, "risky": TABLES + TRIGGER.replace("%I", "%s"), "extended": TESTED["with extensions"]}
+POOLERS = {"pgweir": seal_cost.start_weir, "PgBouncer": seal_cost.start_bouncer}
+WITHOUT = {"psycopg2, large objects", "JDBC, large objects"}       # their bytes name objects that they have made before
+OF_EXTENSIONS = "psycopg 3, places and partitions"
+ALL_PROGRAMS = {**PROGRAMS, OF_EXTENSIONS: PLACES}
 
 
 def run_program(postgres, program, folders, options):
-    talks = {database: record(postgres, database, program, folders) for database in DATABASES}
-    results = {column: [] for column in COLUMNS}
+    databases = [name for name in options.databases if program != OF_EXTENSIONS or name == "extended"]
+    talks = {database: record(postgres, database, program, folders) for database in databases}
+    results = {(database, pooler): [] for database in options.databases for pooler in POOLERS}
     for _ in range(options.rounds):
-        for column, (start, database) in COLUMNS.items():
-            pooler = start(postgres, 3, database, "track")
-            try:
-                results[column].append(measure(pooler, talks[database], options.seconds))
-            finally:
-                pooler.stop()
+        for database in databases:
+            for name, start in POOLERS.items():
+                pooler = start(postgres, 3, database, "track")
+                try:
+                    results[database, name].append(measure(pooler, talks[database], options.seconds))
+                finally:
+                    pooler.stop()
     cells = []
     for found in results.values():
+        if not found:
+            cells.append("")
+            continue
         rate, cpu, errors = statistics.median(r[0] for r in found), statistics.median(r[1] for r in found), sum(r[2] for r in found)
         cells.append(f"{rate:,.0f}, {cpu:.0f} µs" + (f" ({errors:,} errors)" if errors else ""))
     print(f"| {program} | " + " | ".join(cells) + " |", flush=True)
@@ -246,6 +254,7 @@ def run_program(postgres, program, folders, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="programs whose name has this word")
+    parser.add_argument("--databases", type=lambda words: words.split(","), default=list(DATABASES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2)
     options = parser.parse_args()
@@ -253,14 +262,15 @@ def main():
     seal_cost.BOUNCER = os.environ["PGBOUNCER_BIN"]
     postgres = Postgres("max_connections = 100\n")
     try:
-        for database, more in DATABASES.items():
+        for database in options.databases:
             postgres.query(f"CREATE DATABASE {database} OWNER web")
             seal_cost.pgbench_words(postgres.port, "-i", "-q", database)    # asked for until the pooler serves
-            postgres.query(TABLES + more, dbname=database)
-        print("| program | " + " | ".join(COLUMNS) + " |\n|---|" + "---|" * len(COLUMNS), flush=True)
+            postgres.query(DATABASES[database], dbname=database)
+        print("| program | " + " | ".join(f"{database}: {pooler}" for database in options.databases for pooler in POOLERS) + " |\n|---|" +
+              "---|" * len(options.databases) * len(POOLERS), flush=True)
         with tempfile.TemporaryDirectory(prefix="pgweir-bench-") as root:
-            for program in PROGRAMS:
-                if options.only in program and program not in WITHOUT:
+            for program in ALL_PROGRAMS:
+                if options.only in program and program not in WITHOUT and (program != OF_EXTENSIONS or "extended" in options.databases):
                     run_program(postgres, program, Folders(root), options)
     finally:
         postgres.destroy()

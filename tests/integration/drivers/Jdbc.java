@@ -22,6 +22,8 @@ import java.util.concurrent.Future;
 import org.postgresql.PGConnection;
 import org.postgresql.PGNotification;
 import org.postgresql.copy.CopyManager;
+import org.postgresql.largeobject.LargeObject;
+import org.postgresql.largeobject.LargeObjectManager;
 
 public class Jdbc {
     interface Work {
@@ -259,6 +261,27 @@ public class Jdbc {
                     }
                     db.setAutoCommit(true);
                     execute(db, "DELETE FROM audited WHERE owner = " + number);
+                }
+            }
+        });
+        row("large_objects", number -> {            // by function calls, the fast path
+            try (Connection db = connect("")) {
+                db.setAutoCommit(false);
+                LargeObjectManager objects = db.unwrap(PGConnection.class).getLargeObjectAPI();
+                for (int turn = 0; turn < 4; turn++) {
+                    byte[] bytes = (number + "/" + turn).getBytes();
+                    long made = objects.createLO();
+                    try (LargeObject object = objects.open(made)) {
+                        object.write(bytes);
+                        object.seek(0);
+                        same(bytes.length, object.read(new byte[99], 0, 99));
+                    }
+                    db.commit();
+                    try (LargeObject object = objects.open(made, LargeObjectManager.READ)) {
+                        same(new String(bytes), new String(object.read(99)));
+                    }
+                    objects.delete(made);
+                    db.commit();
                 }
             }
         });

@@ -105,4 +105,22 @@ def large_objects(number):
     db.close()
 
 
+@row("places")
+def places(number):
+    """PostGIS's columns, functions and operators, and rows that pg_partman puts into its partitions."""
+    with psycopg.connect(DSN, autocommit=True) as db:
+        for turn in range(8):
+            db.execute("INSERT INTO audited (owner, v, place) VALUES (%s, 'placed', ST_SetSRID(ST_MakePoint(%s, 4), 4326))", (number, turn),
+                       prepare=turn > 3)
+            assert db.execute("SELECT ST_AsText(place), ST_DWithin(place::geography, ST_MakePoint(%s, 4)::geography, 10) FROM audited "
+                              "WHERE owner = %s AND v = 'placed' ORDER BY place <-> ST_SetSRID(ST_MakePoint(0, 0), 4326)",
+                              (turn, number), prepare=turn > 3).fetchone() == (f"POINT({turn} 4)", True)
+            db.execute("INSERT INTO readings (owner, place) SELECT %s, ST_MakePoint(i, %s)::geography FROM generate_series(1, 3) i",
+                       (number, turn), prepare=True)
+            assert db.execute("SELECT count(*), ST_NumGeometries(ST_Union(place::geometry)) FROM readings WHERE owner = %s",
+                              (number,)).fetchone() == (3, 3)
+            db.execute("DELETE FROM readings WHERE owner = %s", (number,))
+            db.execute("DELETE FROM audited WHERE owner = %s AND v = 'placed'", (number,))
+
+
 run()
