@@ -80,7 +80,8 @@ database_code_feared(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
 
-	return STATE_WASHABLE | (known & (STATE_BACKEND | STATE_REMOTE)) | RISK_CODE | database_code_compiled(code);
+	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & (STATE_BACKEND | STATE_REMOTE)) | RISK_CODE |
+	       database_code_compiled(code);
 }
 
 unsigned
@@ -94,7 +95,7 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 		return database_code_feared(code);
 	risks = code->answer->risks;
 	if (sql == NULL)
-		return risk_names_all(risks);
+		return risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks));
 	parts = risk_names_of_sql(risks, sql, len);
 	if (types != NULL)
 		parts |= risk_names_of_types(risks, types, types_len);

@@ -180,7 +180,7 @@ struct reader {
 	const char *p, *end;
 	bool has_backslashes; /* they count in plain strings: standard_conforming_strings is off */
 	/* what was found */
-	struct risk risk;
+	struct risk risk, of_relations; /* apart from each other */
 	bool is_opaque, is_unterminated, has_write, is_ddl;
 	bool is_body; /* the text of DO: statements begin anywhere, and all strings are strings */
 	/* what stood before */
@@ -286,7 +286,7 @@ join_name(struct reader *r, const struct entry *e)
 {
 	if (e == NULL)
 		return;
-	join(&r->risk, e->risks[RISK_RELATION]);
+	join(&r->of_relations, e->risks[RISK_RELATION]);
 	join(&r->risk, e->risks[RISK_KEYWORD]);
 	if (r->is_behind_dot)
 		join(&r->risk, e->risks[RISK_FUNCTION]);
@@ -418,6 +418,7 @@ read_body(struct reader *r, const char *begin, const char *end)
 	while (body.p < body.end && !body.is_unterminated)
 		read_token(&body);
 	join(&r->risk, body.risk);
+	join(&r->of_relations, body.of_relations);
 	r->has_write = true;
 	r->is_ddl = r->is_ddl || body.is_ddl;
 	r->is_opaque = r->is_opaque || body.is_opaque || body.is_unterminated || body.is_object_next;
@@ -566,6 +567,18 @@ read_token(struct reader *r)
 		read_punct(r);
 }
 
+static unsigned
+with_calls(unsigned risk)
+{
+	return risk | RISK_BY_CALLS(risk);
+}
+
+static unsigned
+risk_of(const struct reader *r, struct risk risk)
+{
+	return risk.always | (r->has_write ? risk.in_writes : 0u);
+}
+
 /* Returns true if it ended properly; else PostgreSQL refuses all of this SQL under these settings. */
 static bool
 read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk)
@@ -578,8 +591,8 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		read_token(&r);
 	if (r.is_unterminated)
 		return false;
-	*risk |= r.risk.always | (r.has_write ? r.risk.in_writes : 0u) | (r.is_opaque ? names->all | RISK_OPAQUE : 0) |
-		 (r.is_ddl ? names->ddl : 0);
+	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
+		 (r.is_opaque ? with_calls(names->all) | RISK_OPAQUE : 0) | (r.is_ddl ? names->ddl : 0);
 	return true;
 }
 
@@ -599,16 +612,16 @@ unsigned
 risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
 	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
-	unsigned risk = names->ever;
+	unsigned risk = with_calls(names->ever), opaque = with_calls(names->all) | RISK_OPAQUE;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
-		return names->all | RISK_OPAQUE;
+		return opaque;
 	is_read = read_sql(names, sql, len, false, &risk);
 	if (has_backslash)
 		is_read = read_sql(names, sql, len, true, &risk) || is_read;
 	if ((risk & RISK_DYNAMIC) == RISK_DYNAMIC)
 		risk |= names->all;
-	return is_read ? risk : names->all | RISK_OPAQUE;
+	return is_read ? risk : opaque;
 }
 
 unsigned

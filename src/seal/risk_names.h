@@ -53,7 +53,8 @@ int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl);
 bool risk_names_are_none(const struct risk_names *names); /* no SQL is risky, opaque or not */
 unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
-/* Returns the parts (enum state_part) that this SQL could touch, whichever settings PostgreSQL reads it under. */
+/* Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it
+ * under. */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /* types: of a Parse, an int16 count and so many OIDs; malformed ones are as risky as can be. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);

@@ -32,6 +32,7 @@ enum state_part {
 	STATE_SEED = 1u << 7, /* of random() */
 	STATE_BACKEND = 1u << 8, /* what nothing resets: libraries, globals of languages, ... */
 	STATE_REMOTE = 1u << 9, /* sessions on other servers, which dblink and postgres_fdw keep */
+	STATE_PROBED = 0x3fu, /* what can be asked about (probe.h) */
 	STATE_WASHABLE = 0x2ffu /* all but STATE_BACKEND */
 };
 /* Risks of SQL besides session state that it touches. */
@@ -42,6 +43,12 @@ enum code_risk {
 	RISK_OPAQUE = 1u << 12, /* its words don't show what it runs, though the database may have nothing to reach */
 	RISK_ASKED = 0xfffu /* what the question about a database's code may tell of SQL, with the state */
 };
+/*
+ * In a risk, besides: what of it is due to functions that the SQL calls. That its client means, so it is asked about;
+ * what triggers and views do is only washed off.
+ */
+#define RISK_BY_CALLS(parts) (((parts) & (unsigned)STATE_PROBED) << 20)
+#define RISK_CALLED(risk) ((risk) >> 20 & (unsigned)STATE_PROBED)
 /* Orders to seal_put() besides the parts that are washed. */
 enum wash {
 	WASH_PLANS = 1u << 16, /* forgets plans */

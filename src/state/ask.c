@@ -27,15 +27,14 @@ static const struct {
 	{ STATE_LISTEN, PIN_LISTEN, SCAN_LISTEN, PROBE_CHANNEL },
 };
 #define PINNING (sizeof(pinning) / sizeof(pinning[0]))
-#define PROBED (STATE_SETTINGS | STATE_TEMP | STATE_LOCKS | STATE_CURSORS | STATE_PREPARED | STATE_LISTEN)
 
 unsigned
 state_parts_of(const struct exchange *x, uint32_t flags)
 {
-	unsigned parts = flags & (SCAN_CODE | SCAN_EXECUTE) ? PROBED : 0;
+	unsigned parts = flags & (SCAN_CODE | SCAN_EXECUTE) ? STATE_PROBED : 0;
 
 	if (flags & SCAN_FUNCTION)
-		parts |= x->srv->loan.risk & PROBED;
+		parts |= RISK_CALLED(x->srv->loan.risk);
 	if ((flags & SCAN_CREATE) && (image_leaves(x->image) & IMAGE_LEAVES_TEMP))
 		parts |= STATE_TEMP;
 	for (size_t i = 0; i < PINNING; i++)

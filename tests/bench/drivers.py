@@ -35,6 +35,7 @@ from test_drivers import STACKS, check, compiled  # noqa: E402
 from test_nothing_pins import AUDITED, CLIENTS, DATABASES as TESTED, PLACES, PROGRAMS, TABLES, TRIGGER  # noqa: E402
 
 PROCESSES = 2
+WARMUP = 2      # seconds: the code of a database is read at first, which takes a busy PostgreSQL more than one
 
 
 class Burst(NamedTuple):
@@ -185,19 +186,22 @@ class Client:
 
 
 def run_clients(address, talks, begin, seconds, results):
-    """In a process of its own. Puts (ReadyForQuery, unexpected errors, why it ended early)."""
+    """In a process of its own. Puts (ReadyForQuery, unexpected errors, why it ended early) of these seconds, behind WARMUP."""
     clients, why = [Client(address, *talk) for talk in talks], ""
     with selectors.DefaultSelector() as selector:
         for client in clients:
             selector.register(client.sock, selectors.EVENT_READ, client)
         begin.wait()
-        end = time.monotonic() + seconds
         for client in clients:
             client.send()
         try:
-            while (left := end - time.monotonic()) > 0:
-                for key, _ in selector.select(left):
-                    key.data.readable()
+            for duration in (WARMUP, seconds):
+                for client in clients:
+                    client.ready = client.errors = 0
+                end = time.monotonic() + duration
+                while (left := end - time.monotonic()) > 0:
+                    for key, _ in selector.select(left):
+                        key.data.readable()
         except (OSError, RuntimeError) as error:
             why = str(error)
     results.put((sum(client.ready for client in clients), sum(client.errors for client in clients), why))
@@ -211,8 +215,9 @@ def measure(pooler, database_talks, seconds):
     for process in processes:
         process.start()
     begin.wait(30)
+    time.sleep(WARMUP)
     before = pooler.cpu()
-    got = [results.get(timeout=seconds + 30) for _ in processes]
+    got = [results.get(timeout=WARMUP + seconds + 30) for _ in processes]
     spent = pooler.cpu() - before
     for process in processes:
         process.join()

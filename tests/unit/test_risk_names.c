@@ -159,13 +159,47 @@ static const struct {
 	{ "VACUUM", OPAQUE },
 };
 
+#define WITHOUT_CALLS ~RISK_BY_CALLS(STATE_PROBED)
+
+/* With what functions that it calls do, and without. */
+static unsigned
+of_sql(const struct risk_names *names, const char *sql)
+{
+	return risk_names_of_sql(names, sql, strlen(sql)) & WITHOUT_CALLS;
+}
+
 Test(risk_names, of_sql)
 {
 	struct risk_names *names = names_new();
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		cr_expect_eq(risk_names_of_sql(names, rows[i].sql, strlen(rows[i].sql)), rows[i].risk, "%s: %x",
-			     rows[i].sql, risk_names_of_sql(names, rows[i].sql, strlen(rows[i].sql)));
+		cr_expect_eq(of_sql(names, rows[i].sql), rows[i].risk, "%s: %x", rows[i].sql,
+			     of_sql(names, rows[i].sql));
+	risk_names_free(names);
+}
+
+Test(risk_names, of_functions_that_are_called_apart_from_what_relations_do)
+{
+	static const struct {
+		const char *sql;
+		unsigned risk;
+	} called[] = {
+		{ "SELECT f()", F },
+		{ "INSERT INTO t VALUES (1)", 0 },
+		{ "INSERT INTO t VALUES (f(1))", F },
+		{ "INSERT INTO t VALUES (g(1))", 0 },
+		{ "SELECT g(a) FROM t WHERE a === 1", O },
+		{ "CALL runs(1)", STATE_PROBED },
+		{ "DO $$ BEGIN INSERT INTO t SELECT f(1); END $$", F },
+		{ "DO 'x'", STATE_PROBED },
+		{ "SELECT 'a", STATE_PROBED },
+		{ "SELECT caf\xc3\xa9(1)", 0 }, /* X is of a relation */
+	};
+	struct risk_names *names = names_new();
+
+	for (size_t i = 0; i < sizeof(called) / sizeof(called[0]); i++)
+		cr_expect_eq(RISK_CALLED(risk_names_of_sql(names, called[i].sql, strlen(called[i].sql))),
+			     called[i].risk, "%s", called[i].sql);
 	risk_names_free(names);
 }
 
@@ -174,11 +208,11 @@ Test(risk_names, what_any_sql_has)
 	struct risk_names *names = risk_names_new();
 
 	cr_expect(risk_names_are_none(names));
-	cr_expect_eq(risk_names_of_sql(names, "DO ''", 5), RISK_OPAQUE);
+	cr_expect_eq(of_sql(names, "DO ''"), RISK_OPAQUE);
 	risk_names_set_all(names, 1, 2, 0);
 	cr_expect_not(risk_names_are_none(names));
-	cr_expect_eq(risk_names_of_sql(names, "SELECT", 6), 2);
-	cr_expect_eq(risk_names_of_sql(names, "DO ''", 5), 3 | RISK_OPAQUE);
+	cr_expect_eq(of_sql(names, "SELECT"), 2);
+	cr_expect_eq(of_sql(names, "DO ''"), 3 | RISK_OPAQUE);
 	risk_names_free(names);
 }
 
@@ -218,10 +252,10 @@ Test(risk_names, too_many_make_everything_risky)
 		snprintf(name, sizeof(name), "n%u", i);
 		cr_assert_eq(risk_names_add(names, RISK_RELATION, name, (struct risk){ F, 0 }, ""), 0);
 	}
-	cr_expect_eq(risk_names_of_sql(names, "SELECT 1", 8), 0);
-	cr_expect_eq(risk_names_of_sql(names, "SELECT n7", 9), F);
+	cr_expect_eq(of_sql(names, "SELECT 1"), 0);
+	cr_expect_eq(of_sql(names, "SELECT n7"), F);
 	risk_names_add(names, RISK_RELATION, "one more", (struct risk){ W, 0 }, "");
-	cr_expect_eq(risk_names_of_sql(names, "SELECT 1", 8), F | W | RISK_OPAQUE);
+	cr_expect_eq(of_sql(names, "SELECT 1"), F | W | RISK_OPAQUE);
 	risk_names_free(names);
 }
 

@@ -248,6 +248,26 @@ def test_a_function_of_the_database_that_touches_nothing_needs_no_probe(weir, po
     assert weir.metric_now("pgweir_session_probes_total") > before
 
 
+def test_what_a_trigger_may_do_is_washed_off_and_only_what_is_called_is_asked_about(weir, postgres, own):
+    """As an audited INSERT of ST_MakePoint() is."""
+    postgres.query("CREATE FUNCTION plain(i int) RETURNS int LANGUAGE sql AS 'SELECT i + 1'; "
+                   "CREATE FUNCTION tenant(i int) RETURNS int LANGUAGE sql AS $$SELECT set_config('app.tenant', i::text, false)::int$$; "
+                   "CREATE TABLE t (v int); GRANT ALL ON t TO web; CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS "
+                   "$$BEGIN EXECUTE format('SELECT %s', NEW.v); RETURN NULL; END$$; "
+                   "CREATE TRIGGER a AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION audit()", dbname=own)
+    other, client = begin(weir, own)
+    wait_for_code(weir, "settings")
+    before, washed = weir.metric_now("pgweir_session_probes_total"), weir.metric("pgweir_pool_seals_total")
+    for number in range(5):
+        client.query(f"INSERT INTO t VALUES (plain({number}))")
+        other.query("SELECT 1")
+    assert weir.metric_now("pgweir_session_probes_total") == before
+    assert weir.metric("pgweir_pool_seals_total") >= washed + 5
+    client.query("INSERT INTO t VALUES (tenant(7))")
+    other.query("SELECT 1")
+    assert client.value("SELECT current_setting('app.tenant')") == "7"
+
+
 def test_washing_does_not_load_plpgsql(weir, postgres, own):
     """Else SET plpgsql.x fails, which does not directly; nor does closing dblink's connections fail."""
     postgres.query("CREATE EXTENSION dblink; GRANT ALL ON FUNCTION dblink_connect_u(text, text) TO web; CREATE FUNCTION links() RETURNS "
