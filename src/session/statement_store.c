@@ -526,6 +526,19 @@ statement_ref(struct statement *st)
 	return st;
 }
 
+/* Nobody has it any more. */
+__attribute__((noinline)) static void
+let_go(struct entry *e)
+{
+	if (!e->is_shared) {
+		entry_free(e);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&e->store->idle, e, idle);
+	e->store->idle_bytes += size_of(e);
+	trim(e->store, e->store->idle_bytes_max);
+}
+
 void
 statement_unref(struct statement *st)
 {
@@ -534,15 +547,8 @@ statement_unref(struct statement *st)
 	if (e == NULL)
 		return;
 	assert(e->refs > 0);
-	if (--e->refs > 0)
-		return;
-	if (!e->is_shared) {
-		entry_free(e);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&e->store->idle, e, idle);
-	e->store->idle_bytes += size_of(e);
-	trim(e->store, e->store->idle_bytes_max);
+	if (--e->refs == 0)
+		let_go(e);
 }
 
 bool

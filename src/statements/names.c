@@ -61,24 +61,30 @@ home(const struct client_statements *s, uint32_t hash)
 	return hash & (s->slot_count - 1);
 }
 
-struct client_statement *
-client_statement_find(const struct exchange *x, const char *name)
+__attribute__((noinline)) static struct client_statement *
+find_by_hash(const struct exchange *x, const char *name)
 {
 	struct client_statements *s = x->statements;
-	uint32_t hash, at;
+	uint32_t hash = names_hash_of(x->env, name);
 
-	if (s == NULL || s->count == 0)
-		return NULL;
-	at = home(s, s->found_at); /* the table may have another size by now, or another name there */
-	if (s->slots[at] != NULL && strcmp(s->slots[at]->name, name) == 0)
-		return s->slots[at];
-	hash = names_hash_of(x->env, name);
-	for (at = home(s, hash); s->slots[at] != NULL; at = home(s, at + 1))
+	for (uint32_t at = home(s, hash); s->slots[at] != NULL; at = home(s, at + 1))
 		if (s->slots[at]->hash == hash && names_are_equal(s->slots[at]->name, name)) {
 			s->found_at = at;
 			return s->slots[at];
 		}
 	return NULL;
+}
+
+inline struct client_statement *
+client_statement_find(const struct exchange *x, const char *name)
+{
+	const struct client_statements *s = x->statements;
+	struct client_statement *last; /* found; the table may have another size by now, or another name there */
+
+	if (s == NULL || s->count == 0)
+		return NULL;
+	last = s->slots[home(s, s->found_at)];
+	return last != NULL && strcmp(last->name, name) == 0 ? last : find_by_hash(x, name);
 }
 
 uint32_t

@@ -21,7 +21,7 @@ statements_of(const struct server *srv)
 	return x == NULL ? NULL : x->statements;
 }
 
-static void
+__attribute__((noinline)) static void
 settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum owed_end how)
 {
 	struct client_statements *s = statements_of(srv);
@@ -47,7 +47,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum
 		client_statement_leave(s, n);
 }
 
-static void
+__attribute__((noinline)) static void
 settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 {
 	struct client_statements *s = statements_of(srv);

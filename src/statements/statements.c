@@ -270,27 +270,34 @@ bind_there(struct exchange *x, struct request *m)
 	return STEP_SENT;
 }
 
+__attribute__((noinline)) static enum feature_step
+find_named(struct exchange *x, const char *name, struct request *m)
+{
+	struct client_statement *n = client_statement_find(x, name);
+
+	if (client_statement_is_unsettled(x, n) || (n != NULL && n->describing == DESCRIBING_ANEW))
+		return STEP_HOLD;
+	if (n != NULL && client_statement_refresh(x, n) < 0)
+		return STEP_FAILED;
+	m->named = n;
+	m->statement = n == NULL ? NULL : n->st;
+	return STEP_FORWARD;
+}
+
 /* Finds the statement of a Bind or Describe. FORWARD: it is in m->named, m->statement and m->verdict; HOLD; FAILED. */
-static enum feature_step
+__attribute__((always_inline)) static inline enum feature_step
 find_bound(struct exchange *x, const char *name, struct request *m)
 {
-	struct client_statement *n = NULL;
 	struct statement *st;
+	enum feature_step step;
 
 	if (m->is_found)
 		return STEP_FORWARD;
-	if (name[0] == '\0')
-		st = x->statements == NULL ? NULL : x->statements->unnamed;
-	else {
-		n = client_statement_find(x, name);
-		if (client_statement_is_unsettled(x, n) || (n != NULL && n->describing == DESCRIBING_ANEW))
-			return STEP_HOLD;
-		if (n != NULL && client_statement_refresh(x, n) < 0)
-			return STEP_FAILED;
-		st = n == NULL ? NULL : n->st;
-	}
-	m->named = n;
-	m->statement = st;
+	m->named = NULL;
+	m->statement = x->statements == NULL ? NULL : x->statements->unnamed;
+	if (name[0] != '\0' && (step = find_named(x, name, m)) != STEP_FORWARD)
+		return step;
+	st = m->statement;
 	m->verdict = st == NULL ? NULL : statement_verdict(st);
 	m->risk = st == NULL ? state_risk_of_all(x) : state_risk_of(x, st);
 	m->is_found = true;
@@ -330,7 +337,7 @@ enum feature_step
 statements_bind_plain(struct exchange *x, struct request *m)
 {
 	struct client_statement *n;
-	enum feature_step step = statements_find_bound(x, m);
+	enum feature_step step = find_bound(x, m->names.statement, m);
 	uint32_t flags;
 
 	if (step != STEP_FORWARD)
