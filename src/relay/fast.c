@@ -169,7 +169,7 @@ static const char run_all[] = "D\0\0\0\6P\0"
 
 #define RUN_ALL_LEN (sizeof(run_all) - 1)
 
-static enum walk_result
+__attribute__((always_inline)) static inline enum walk_result
 fast_bind(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
@@ -254,15 +254,12 @@ fast_message(struct request_walk *w, const struct frame *f)
 	}
 }
 
-enum walk_result
-walk_fast(struct request_walk *w)
+/* All messages up to one that the lane is not open for. */
+__attribute__((always_inline)) static inline enum walk_result
+walk_messages(struct request_walk *w)
 {
-	struct exchange *x = w->x;
 	struct frame f;
 
-	if (x->state != CL_READY || x->replication != 0 || x->is_session || !features_are_quiet(x) ||
-	    (x->srv != NULL && !is_open_server(x)))
-		return WALK_SLOWLY;
 	while (w->at < w->len) {
 		const uint8_t *message = walk_message(w);
 		enum walk_result r;
@@ -271,9 +268,25 @@ walk_fast(struct request_walk *w)
 			return WALK_SLOWLY;
 		if ((r = fast_message(w, &f)) != WALK_ON)
 			return r;
-		x->has_run = true;
-		x->has_caught_up = false;
-		retry_keep_sent(x, f.type, message, FRAME_HEAD_LEN + (size_t)f.body_len);
+		retry_keep_sent(w->x, f.type, message, FRAME_HEAD_LEN + (size_t)f.body_len);
 	}
 	return WALK_ON;
+}
+
+enum walk_result
+walk_fast(struct request_walk *w)
+{
+	struct exchange *x = w->x;
+	size_t begun = w->at;
+	enum walk_result r;
+
+	if (x->state != CL_READY || x->replication != 0 || x->is_session || !features_are_quiet(x) ||
+	    (x->srv != NULL && !is_open_server(x)))
+		return WALK_SLOWLY;
+	r = walk_messages(w);
+	if (w->at > begun) {
+		x->has_run = true;
+		x->has_caught_up = false;
+	}
+	return r;
 }

@@ -21,7 +21,7 @@ const char *late_setting(enum late late);
 static inline bool
 query_timeout_may_hold(const struct exchange *x)
 {
-	return x->srv->ledger.count > 0 && x->srv->is_synced && x->settings->query_timeout_us > 0;
+	return x->srv->is_synced && x->srv->ledger.count > 0 && x->settings->query_timeout_us > 0;
 }
 
 /* Returns true if a message of this type waits until the request before it is answered. x may have no server. */

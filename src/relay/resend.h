@@ -41,9 +41,12 @@ static inline void
 retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t len)
 {
 	struct kept_request *k = &x->srv->loan.kept;
-	bool is_end = type == 'S' || type == 'Q';
+	bool is_end;
 
-	if (k->state == (is_end ? KEPT_NOTHING : KEPT_NOT))
+	if (k->state == KEPT_NOT && type != 'S' && type != 'Q')
+		return;
+	is_end = type == 'S' || type == 'Q';
+	if (is_end && k->state == KEPT_NOTHING)
 		return;
 	if (type == 'Q')
 		k->state = KEPT_NOTHING;
