@@ -112,13 +112,10 @@ complete_rarer(struct exchange *x, struct server *srv)
 	return listen_complete(x, tag);
 }
 
-bool
-relay_completed(struct server *srv, const char *text, size_t len)
+/* Keeps the tag and its zero byte. Most are copied as two words, which overlap. */
+static inline void
+keep_tag(struct loan *loan, const char *text, size_t len)
 {
-	struct exchange *x = srv->borrower;
-	struct loan *loan = &srv->loan;
-
-	/* Keeps the tag and its zero byte. Most are copied as two words, which overlap. */
 	if (len >= 7 && len < 16) {
 		memcpy(loan->tag_text, text, 8);
 		memcpy(loan->tag_text + len - 7, text + len - 7, 8);
@@ -129,6 +126,15 @@ relay_completed(struct server *srv, const char *text, size_t len)
 		loan->tag_text[kept] = '\0';
 	}
 	loan->tag = tag_read(text);
+}
+
+__attribute__((noinline)) static bool
+completed_otherwise(struct server *srv, const char *text, size_t len)
+{
+	struct exchange *x = srv->borrower;
+	struct loan *loan = &srv->loan;
+
+	keep_tag(loan, text, len);
 	if (loan->commit.is_on)
 		commit_check_completed(x, loan->tag);
 	/* Nothing here depends on the commonest commands. */
@@ -136,4 +142,26 @@ relay_completed(struct server *srv, const char *text, size_t len)
 	    (loan->tag.id == TAG_SELECT && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) != 0))
 		return complete_rarer(x, srv);
 	return x->listen != NULL && listen_complete(x, loan->tag);
+}
+
+/* As tag_read() has it. */
+static inline bool
+is_select(const char *tag)
+{
+	return tag[0] == 'S' && tag[1] == 'E' && tag[2] == 'L';
+}
+
+bool
+relay_completed(struct server *srv, const char *text, size_t len)
+{
+	const struct exchange *x = srv->borrower;
+	const struct loan *loan = &srv->loan;
+
+	/* A SELECT that concerns nobody needs no more than this, and no call. */
+	if (is_select(text) && len >= 7 && len < 16 && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) == 0 &&
+	    !loan->commit.is_on && x->listen == NULL) {
+		keep_tag(&srv->loan, text, len);
+		return false;
+	}
+	return completed_otherwise(srv, text, len);
 }

@@ -29,12 +29,12 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 
 	if (x->is_closing || !exchange_is_ready(x))
 		return;
-	exchange_begin_batch(x->env, &x->env->to_client, &x->stream);
-	outbox_ref(&x->env->to_client, bytes, len);
 	srv->loan.bytes_to_client += len;
 	srv->loan.clock.has_passed = true;
 	x->pool->database->counters.bytes_out[NS_CLIENT] += len;
 	x->pool->database->counters.bytes_in[NS_SERVER] += len;
+	exchange_begin_batch(x->env, &x->env->to_client, &x->stream);
+	outbox_ref(&x->env->to_client, bytes, len); /* last: nothing need be kept over a call */
 }
 
 /* In pool_mode = statement: the request has left a transaction open. */
