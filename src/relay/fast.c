@@ -231,7 +231,7 @@ fast_execute(struct request_walk *w, const struct frame *f)
 }
 
 /* A Query, Parse or Bind borrows a server; the others need one. */
-static enum walk_result
+__attribute__((always_inline)) static inline enum walk_result
 fast_message(struct request_walk *w, const struct frame *f)
 {
 	bool has_server = w->x->srv != NULL;
