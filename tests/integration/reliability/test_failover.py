@@ -3,54 +3,24 @@
 Each test prints what it has injected and what clients have seen (-s, or the report of a failure).
 """
 
-import os
 import signal
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
 import rawwire
-from postgres import Postgres, roomy_place
+from hosts import Standby, make_primary
 from rawwire import errors, query
-from waiting import free_port, wait_until
+from waiting import wait_until
 
 from test_outage import Doorman, Load
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
 
-class Standby(Postgres):
-    """Made by pg_basebackup from a primary that runs, and started: it follows."""
-
-    def __init__(self, primary):  # pylint: disable=super-init-not-called
-        self.bin, self.prefix = primary.bin, primary.prefix
-        self.port = free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix="pgweir-it-pg-", dir=roomy_place()))
-        self.data = self.directory / "data"
-        self.socket_dir = self.directory
-        owner = os.stat(primary.data)
-        os.chown(self.directory, owner.st_uid, owner.st_gid)
-        os.chmod(self.directory, 0o755)
-        self.process = None
-        self._run("pg_basebackup", "-h", primary.socket_dir, "-p", primary.port, "-U", "postgres", "-D", self.data,
-                  "-R", "-X", "stream", "-c", "fast")
-        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
-            file.write(f"port = {self.port}\nunix_socket_directories = '{self.socket_dir}'\n")
-        self.start()
-
-    def promote(self):
-        assert self.value("SELECT pg_promote(true, 30)", dbname="postgres")
-
-
 @pytest.fixture
 def pair():
-    primary = Postgres("wal_keep_size = 64MB\n")
-    with open(primary.data / "pg_hba.conf", "a", encoding="utf-8") as file:
-        file.write("local replication all trust\nhost replication all 127.0.0.1/32 trust\n")
-    primary.query("SELECT pg_reload_conf()")
+    primary = make_primary("wal_keep_size = 64MB\n")
     primary.query("CREATE TABLE done (client int, i int, PRIMARY KEY (client, i)); GRANT ALL ON done TO web")
     standby = Standby(primary)
     yield primary, standby
