@@ -274,7 +274,7 @@ config_has_budget(const struct upstream *up, const struct scope_settings *s)
 }
 
 const char *
-config_budget_user(const struct upstream *up, const struct scope_settings *s)
+config_cluster_user(const struct upstream *up, const struct scope_settings *s)
 {
 	if (s->cluster_user[0] != '\0')
 		return s->cluster_user;

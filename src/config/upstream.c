@@ -70,6 +70,19 @@ upstream_copy(const struct upstream *up)
 	return copy;
 }
 
+struct upstream *
+upstream_of_host(const struct upstream *up, size_t host)
+{
+	struct upstream *copy = upstream_copy(up);
+
+	if (copy == NULL)
+		return NULL;
+	copy->hosts[0] = up->hosts[host];
+	copy->host_count = 1;
+	copy->target = TARGET_ANY;
+	return copy;
+}
+
 bool
 upstream_equal(const struct upstream *a, const struct upstream *b)
 {

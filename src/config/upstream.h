@@ -74,6 +74,8 @@ const char *upstream_word_name(enum upstream_word word); /* NULL: there is no su
 const char *upstream_protocol_name(uint16_t minor); /* "3.0" */
 const char *upstream_target_name(enum target_session_attrs target); /* NULL: there is no such one */
 struct upstream *upstream_copy(const struct upstream *up); /* NULL: no memory */
+/* Returns a copy with this one of its hosts, whatever its role is; NULL without memory. */
+struct upstream *upstream_of_host(const struct upstream *up, size_t host);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
 /*
  * Returns true if both name a host that the other names, too: then it is one cluster. Different names of one host are
@@ -145,4 +147,4 @@ struct scope_settings; /* config.h */
 /* config.c. Returns true if connections of up with these settings are under a budget (dedicated/fleet.h). */
 bool config_has_budget(const struct upstream *up, const struct scope_settings *s);
 /* Returns who pgweir's own connection for it logs in as; empty: nobody is named. */
-const char *config_budget_user(const struct upstream *up, const struct scope_settings *s);
+const char *config_cluster_user(const struct upstream *up, const struct scope_settings *s);

@@ -127,7 +127,7 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	fail_set(&why, "53200", "no memory");
 	if (up != NULL) {
 		up->is_of_tenant = false; /* no tenant's name is in its hosts, and what else may have one is replaced */
-		target = pool_target_of_ours(up, set, tls, users, db->name, config_budget_user(up, set),
+		target = pool_target_of_ours(up, set, tls, users, db->name, config_cluster_user(up, set),
 					     set->budget_database, &keys, &why);
 	}
 	upstream_free(up);

@@ -12,7 +12,7 @@ load_budget_user(const struct config *config, const struct config_section *s, st
 	if (up == NULL)
 		return NULL;
 	config_effective(config, s->scope, NULL, out);
-	return config_has_budget(up, out) ? config_budget_user(up, out) : NULL;
+	return config_has_budget(up, out) ? config_cluster_user(up, out) : NULL;
 }
 
 /* Returns true if all connections, the steward's among them, are on the same one of the hosts. */

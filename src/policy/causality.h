@@ -24,7 +24,7 @@
 #define CAUSALITY_PASTS 8u
 
 struct reading {
-	uint64_t number; /* from 1 on, counted for each host over all of its lives; 0: none yet */
+	uint64_t number; /* from 1 on, in the order in which readings are begun on all hosts; 0: none yet */
 	uint64_t begun_us;
 	uint64_t position; /* primary: insert position, a page's header taken off; standby: replayed up to here */
 	uint64_t xmax; /* of its snapshot: no transaction from here on is seen */
@@ -53,13 +53,13 @@ struct past_view {
 
 struct cluster_view {
 	uint32_t count; /* of hosts; in the order of the upstream */
-	int32_t primary; /* its index; -1: there is none, or there are two */
+	int32_t primary; /* its index; -1: there is none, or nobody knows which */
 	uint32_t history; /* another one for each life of a primary; from 1 on; 0: none was seen yet */
 	struct past_view past[CAUSALITY_PASTS]; /* by history % CAUSALITY_PASTS; those that have history != 0 */
 	struct host_view hosts[CAUSALITY_HOSTS];
 };
 
-/* Of one client. Zeroed: it has seen nothing. */
+/* A client's; zeroed: it has seen nothing. */
 struct read_token {
 	uint64_t
 	    primary_due; /* the number of the primary's first reading that covers all it did there; 0: position does */
@@ -78,7 +78,7 @@ enum causality {
 	CAUSALITY_NEVER /* not this host */
 };
 
-/* A request has ended on the primary, whatever it was; begun: the number of the primary's last begun reading. */
+/* A request has ended on the primary, whatever it was; begun: the number of the last begun reading of any host. */
 static inline void
 causality_wrote(struct read_token *t, uint64_t begun)
 {
@@ -88,13 +88,13 @@ causality_wrote(struct read_token *t, uint64_t begun)
 /* A request has ended on this standby. */
 void causality_read(struct read_token *t, const struct cluster_view *v, unsigned host);
 /*
- * Returns whether this host, a standby, shows all that the client has written or been shown. max_lag_us: standbys that
+ * Tells whether this host, a standby, shows all that the client has written or been shown. max_lag_us: standbys that
  * are further behind are not used. Takes over into *t what readings have made known.
  */
 enum causality causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned host,
 				  uint64_t max_lag_us);
 /*
- * Returns whether the primary shows all that the client was shown on a standby (CAUSALITY_NOW: settled), so that a
+ * Tells whether the primary shows all that the client was shown on a standby (CAUSALITY_NOW: settled), so that a
  * request may run there. A standby whose life has ended unread has shown no more than the primary had written: a
  * reading of the primary begun now stands for it.
  */

@@ -10,10 +10,10 @@
 #pragma once
 
 #include "policy/causality.h"
-#include "server/server.h"
 #include "session/commit_fate.h"
 
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 struct cluster_store; /* opaque: cluster.c; all clusters, by their hosts */
 struct cluster; /* opaque: cluster.c */
@@ -25,10 +25,11 @@ void cluster_store_free(struct cluster_store *s); /* when no reference is left; 
 struct cluster *cluster_get(struct cluster_store *s, const char *hosts, uint32_t count);
 void cluster_put(struct cluster *c); /* NULL is fine */
 
-/* Returns the view, which stays as it is until cluster_unlock(), soon. */
+/* Returns the view, which stays as it is until cluster_unlock(), soon. While somebody looks, readings are made each
+ * 20 ms, else each second. */
 const struct cluster_view *cluster_lock(struct cluster *c);
 void cluster_unlock(struct cluster *c);
-/* Returns the number of the primary's last begun reading, without the lock: for causality_wrote(). */
+/* Returns the number of the reading, of any host, that was begun last, without the lock: for causality_wrote(). */
 uint64_t cluster_begun(const struct cluster *c);
 /* Somebody needs a reading that is not there, of each host: one is begun soon (0.5 ms after the one before at the
  * earliest). Wakes the watch, wherever it lives. */
@@ -38,7 +39,7 @@ void cluster_want(struct cluster *c);
 
 struct cluster_listener {
 	TAILQ_ENTRY(cluster_listener) link;
-	void (*heard)(void *owner); /* on any thread, often: post a note */
+	void (*heard)(void *owner); /* on any thread, often, under the cluster's lock: post a note */
 	void *owner;
 	atomic_bool is_waiting; /* heard is called only while this is set */
 };
@@ -47,14 +48,14 @@ void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
 
 /* --- The watch's. --- */
 
-/* wake(owner) is called on any thread when somebody wants a reading. */
+/* wake(owner) is called on any thread, under the cluster's lock, when somebody wants a reading. */
 void cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner); /* NULL: not any more */
 bool cluster_take_want(struct cluster *c); /* returns true, once, if somebody wants one since */
-/* The host has logged the watch in, and is as mark says: a new life begins. lives: all that were seen (where logs
- * part: commit_fate.h). */
-void cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, const struct cluster_lives *lives,
-		 uint64_t now_us);
+bool cluster_take_use(struct cluster *c); /* returns true, once, if somebody has looked at the view since */
+/* The host has logged the watch in, and is as mark says: a new life begins; but a primary whose log has run on since it
+ * was seen last begins no new history. lives: all that were seen (where logs part: commit_fate.h). */
+void cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, const struct cluster_lives *lives);
 void cluster_away(struct cluster *c, unsigned host); /* its life is over, as far as we know */
 void cluster_prove(struct cluster *c, unsigned host, bool is_proved);
 uint64_t cluster_begin(struct cluster *c, unsigned host); /* returns the number of the reading that is begun now */
-void cluster_answer(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us);
+void cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us);

@@ -48,6 +48,7 @@ struct pool_set_settings {
 	struct policy_room *room; /* of its worker: policy_commons.h */
 	_Atomic uint64_t *last_id; /* of clients and servers, in the whole process */
 	struct shared_lives *lives; /* the same */
+	struct cluster_store *clusters; /* cluster.h; shared by all sets */
 	uint64_t seed;
 };
 

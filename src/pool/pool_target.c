@@ -237,11 +237,12 @@ pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 	       is_same_text(a->server.md5_secret, b->server.md5_secret);
 }
 
+/* Without the last comma. */
 static void
 put_hosts(struct buf *b, const struct pool_target *t)
 {
 	for (size_t i = 0; i < t->upstream->host_count; i++)
-		buf_printf(b, "%s:%u,", t->upstream->hosts[i].host, t->upstream->hosts[i].port);
+		buf_printf(b, "%s%s:%u", i > 0 ? "," : "", t->upstream->hosts[i].host, t->upstream->hosts[i].port);
 }
 
 /* Adds the last word, and returns the whole. */
@@ -257,13 +258,20 @@ take_text(struct buf *b, const char *last)
 char *
 pool_target_hosts(const struct pool_target *t)
 {
+	bool is_any = t->upstream->target == TARGET_ANY;
 	struct buf b = { 0 };
 
-	bool is_any = t->upstream->target == TARGET_ANY;
+	put_hosts(&b, t);
+	buf_printf(&b, "%s%s", is_any ? "" : " ", is_any ? "" : upstream_target_name(t->upstream->target));
+	return take_text(&b, "");
+}
+
+char *
+pool_target_cluster(const struct pool_target *t)
+{
+	struct buf b = { 0 };
 
 	put_hosts(&b, t);
-	b.len -= b.len > 0; /* the last comma */
-	buf_printf(&b, "%s%s", is_any ? "" : " ", is_any ? "" : upstream_target_name(t->upstream->target));
 	return take_text(&b, "");
 }
 

@@ -61,3 +61,4 @@ char *pool_target_home(const struct pool_target *t);
 /* Returns a string that is equal for targets of the same hosts in the same order, and the same target_session_attrs.
  * The caller frees it; NULL without memory. */
 char *pool_target_hosts(const struct pool_target *t);
+char *pool_target_cluster(const struct pool_target *t); /* the same without target_session_attrs: for cluster_get() */

@@ -10,6 +10,7 @@
 #include "net/errands.h"
 #include "dedicated/fleet.h"
 #include "policy/policy_commons.h"
+#include "pool/cluster.h"
 #include "pool/pool_homes.h"
 #include "pool/pool_target.h"
 #include "relay/relay.h"
@@ -263,6 +264,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	struct process_shared *shared = &w->shared;
 
 	pthread_mutex_init(&shared->lives.lock, NULL);
+	shared->clusters = cluster_store_new();
 	shared->statement_tag = seeds[SEED_STATEMENT_TAG];
 	shared->snapshot_seed = seeds[SEED_SNAPSHOTS];
 	shared->helpers = helpers_new(w->config->handshake_threads, why);
@@ -275,7 +277,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->audit = audit_new(seeds[SEED_AUDIT]);
 	shared->keys = cancel_keys_new();
 	shared->commons = policy_commons_new(seeds[SEED_COMMONS]);
-	if (shared->commons == NULL)
+	if (shared->commons == NULL || shared->clusters == NULL)
 		return fail_set(why, "53200", "no memory for limits");
 	shared->news = code_news_new();
 	if (w->worker_count > 1)
@@ -379,5 +381,6 @@ process_free_parts(struct weir *w)
 	pool_homes_free(w->shared.homes);
 	pool_fresh_all_free(w->shared.fresh);
 	admission_free(w->shared.admission);
+	cluster_store_free(w->shared.clusters);
 	pthread_mutex_destroy(&w->shared.lives.lock);
 }

@@ -88,6 +88,7 @@ struct process_shared {
 	struct pool_set *pools[WORKERS_MAX]; /* of all workers, by number */
 	_Atomic uint64_t last_id; /* of clients and servers */
 	struct shared_lives lives; /* pool/pool_set.h */
+	struct cluster_store *clusters; /* pool/cluster.h */
 	uint64_t statement_tag; /* in the names of statements on servers */
 	uint64_t snapshot_seed;
 };

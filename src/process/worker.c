@@ -163,6 +163,7 @@ worker_make(struct worker *k, struct fail *why)
 	ps.room = k->room;
 	ps.last_id = &k->weir->shared.last_id;
 	ps.lives = &k->weir->shared.lives;
+	ps.clusters = k->weir->shared.clusters;
 	ps.seed = seeds[SEED_POOLS];
 	ps.news = k->weir->shared.news;
 	ps.homes = k->weir->shared.homes;

@@ -186,11 +186,11 @@ judged(enum commit_fate fate, const char *text, const char **reason)
 	return fate;
 }
 
-/* Returns true if the cluster has run on since: no recovery has cut its log; the number is still the transaction's. */
-static bool
-is_same_life(const struct cluster_mark *a, const struct cluster_mark *b)
+bool
+cluster_mark_is_same(const struct cluster_mark *a, const struct cluster_mark *b)
 {
-	return a->timeline == b->timeline && a->started_us == b->started_us && a->replayed == b->replayed;
+	return a->system_id == b->system_id && a->timeline == b->timeline && a->started_us == b->started_us &&
+	       a->replayed == b->replayed;
 }
 
 static enum commit_fate
@@ -223,7 +223,7 @@ cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life)
 	if (life->is_standby)
 		return;
 	for (unsigned i = 0; i < lives->count; i++)
-		if (lives->seen[i].system_id == life->system_id && is_same_life(&lives->seen[i], life))
+		if (cluster_mark_is_same(&lives->seen[i], life))
 			return;
 	lives->seen[lives->next] = *life;
 	lives->next = (lives->next + 1) % LIVES_MAX;
@@ -284,6 +284,15 @@ history_of(const struct cluster_mark *then, const struct cluster_mark *now, cons
 	return h;
 }
 
+uint64_t
+cluster_lives_common_end(const struct cluster_mark *then, const struct cluster_mark *now,
+			 const struct cluster_lives *lives)
+{
+	if (cluster_mark_is_same(then, now))
+		return UINT64_MAX;
+	return then->system_id == now->system_id && is_earlier(then, now) ? history_of(then, now, lives).end : 0;
+}
+
 /*
  * After a crash PostgreSQL writes a checkpoint behind the last record that it has replayed, before it lets anybody in.
  * A page may begin between the two; the next checkpoint is further away, since this one's record lies between.
@@ -307,7 +316,7 @@ fate_judge(const struct cluster_mark *then, const struct commit_mark *mark, cons
 		return judged(FATE_UNKNOWN, "this is another database cluster", reason);
 	if (now->cluster.is_standby)
 		return judged(FATE_AGAIN, "no primary yet", reason);
-	if (is_same_life(then, &now->cluster))
+	if (cluster_mark_is_same(then, &now->cluster))
 		return judge_same_life(now, reason);
 	if (!is_earlier(then, &now->cluster))
 		return judged(FATE_UNKNOWN, "this server was restored to an earlier time", reason);

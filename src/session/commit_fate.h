@@ -38,6 +38,12 @@ struct cluster_lives {
 	unsigned count, next; /* seen[next] is replaced next */
 };
 void cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life);
+/* Returns true if the same primary has run on: no recovery has cut its log, and a number is still the transaction's. */
+bool cluster_mark_is_same(const struct cluster_mark *a, const struct cluster_mark *b);
+/* Returns up to where these primaries have the same log, at least: lives are others that were seen. 0: it is not known;
+ * UINT64_MAX: now has all that then ever had. */
+uint64_t cluster_lives_common_end(const struct cluster_mark *then, const struct cluster_mark *now,
+				  const struct cluster_lives *lives);
 
 /* A transaction that was about to be committed. */
 struct commit_mark {

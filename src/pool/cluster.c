@@ -1,0 +1,391 @@
+#include "pool/cluster.h"
+
+#include "base/table.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRAIL_MAX 64u
+
+/*
+ * Readings of the primary that a standby has not passed, the oldest first: its lag is the age of that. They lie the
+ * further apart the further it is behind, so that few are enough: one that comes too soon after another becomes part of
+ * it, which makes the lag seem a 32nd longer at most.
+ */
+struct trail {
+	uint32_t count;
+	struct {
+		uint64_t position, begun_us;
+	} at[TRAIL_MAX];
+};
+
+struct cluster {
+	UT_hash_handle hh;
+	struct cluster_store *store;
+	char *hosts;
+	uint32_t refs; /* guarded by the store's lock */
+	pthread_mutex_t lock; /* guards all below but what is atomic */
+	struct cluster_view view;
+	struct cluster_mark marks[CAUSALITY_HOSTS]; /* of hosts that are not away */
+	struct trail trails[CAUSALITY_HOSTS];
+	struct cluster_mark primaries[CAUSALITY_PASTS]; /* as view.past: those of the last histories */
+	struct cluster_lives lives;
+	uint64_t last_life;
+	TAILQ_HEAD(, cluster_listener) listeners;
+	void (*wake)(void *owner);
+	void *owner;
+	atomic_uint_fast64_t begun; /* written under the lock */
+	atomic_bool is_wanted;
+	bool is_used; /* somebody has looked since the last cluster_take_use() */
+};
+
+struct cluster_store {
+	pthread_mutex_t lock;
+	struct cluster *by_hosts;
+};
+
+/* --- All of them. --- */
+
+struct cluster_store *
+cluster_store_new(void)
+{
+	struct cluster_store *s = calloc(1, sizeof(*s));
+
+	if (s != NULL)
+		pthread_mutex_init(&s->lock, NULL);
+	return s;
+}
+
+void
+cluster_store_free(struct cluster_store *s)
+{
+	if (s != NULL)
+		pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+static void
+cluster_free(struct cluster *c)
+{
+	pthread_mutex_destroy(&c->lock);
+	free(c->hosts);
+	free(c);
+}
+
+static struct cluster *
+cluster_new(struct cluster_store *s, const char *hosts, uint32_t count)
+{
+	struct cluster *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	pthread_mutex_init(&c->lock, NULL);
+	c->store = s;
+	c->view.count = count < CAUSALITY_HOSTS ? count : CAUSALITY_HOSTS;
+	c->view.primary = -1;
+	TAILQ_INIT(&c->listeners);
+	c->hosts = strdup(hosts);
+	if (c->hosts != NULL && TABLE_ADD(0, s->by_hosts, c->hosts, strlen(c->hosts), c))
+		return c;
+	cluster_free(c);
+	return NULL;
+}
+
+struct cluster *
+cluster_get(struct cluster_store *s, const char *hosts, uint32_t count)
+{
+	struct cluster *c;
+
+	pthread_mutex_lock(&s->lock);
+	TABLE_FIND(0, s->by_hosts, hosts, strlen(hosts), c);
+	if (c == NULL)
+		c = cluster_new(s, hosts, count);
+	if (c != NULL)
+		c->refs++;
+	pthread_mutex_unlock(&s->lock);
+	return c;
+}
+
+void
+cluster_put(struct cluster *c)
+{
+	struct cluster_store *s = c == NULL ? NULL : c->store;
+
+	if (c == NULL)
+		return;
+	pthread_mutex_lock(&s->lock);
+	if (--c->refs == 0) {
+		HASH_DELETE(hh, s->by_hosts, c);
+		cluster_free(c);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* --- For those who read there. --- */
+
+const struct cluster_view *
+cluster_lock(struct cluster *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->is_used = true;
+	return &c->view;
+}
+
+void
+cluster_unlock(struct cluster *c)
+{
+	pthread_mutex_unlock(&c->lock);
+}
+
+uint64_t
+cluster_begun(const struct cluster *c)
+{
+	return atomic_load(&c->begun);
+}
+
+void
+cluster_want(struct cluster *c)
+{
+	if (atomic_exchange(&c->is_wanted, true))
+		return;
+	pthread_mutex_lock(&c->lock);
+	if (c->wake != NULL)
+		c->wake(c->owner);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+cluster_listen(struct cluster *c, struct cluster_listener *l)
+{
+	pthread_mutex_lock(&c->lock);
+	TAILQ_INSERT_TAIL(&c->listeners, l, link);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+cluster_unlisten(struct cluster *c, struct cluster_listener *l)
+{
+	pthread_mutex_lock(&c->lock);
+	TAILQ_REMOVE(&c->listeners, l, link);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void
+tell_and_unlock(struct cluster *c)
+{
+	struct cluster_listener *l;
+
+	TAILQ_FOREACH(l, &c->listeners, link)
+		if (atomic_load(&l->is_waiting))
+			l->heard(l->owner);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* --- Lag. --- */
+
+static void
+trail_add(struct trail *t, const struct reading *r)
+{
+	uint32_t last = t->count - 1;
+
+	if (t->count > 0 && t->at[last].position >= r->position)
+		return;
+	if (t->count > 1 && r->begun_us - t->at[last].begun_us < (r->begun_us - t->at[0].begun_us) / (TRAIL_MAX / 2)) {
+		t->at[last].position = r->position;
+		return;
+	}
+	if (t->count == TRAIL_MAX) {
+		t->count /= 2;
+		for (uint32_t i = 0; i < t->count; i++) {
+			t->at[i].begun_us = t->at[2 * i].begun_us;
+			t->at[i].position = t->at[2 * i + 1].position;
+		}
+	}
+	t->at[t->count].position = r->position;
+	t->at[t->count++].begun_us = r->begun_us;
+}
+
+static void
+trail_pass(struct trail *t, uint64_t position)
+{
+	uint32_t passed = 0;
+
+	while (passed < t->count && t->at[passed].position <= position)
+		passed++;
+	if (passed == 0)
+		return;
+	t->count -= passed;
+	memmove(t->at, t->at + passed, t->count * sizeof(t->at[0]));
+}
+
+/* A reading of the primary has come: every standby is to pass it. */
+static void
+note_primary(struct cluster *c, const struct reading *r)
+{
+	for (uint32_t i = 0; i < c->view.count; i++)
+		if (c->view.hosts[i].role != HOST_PRIMARY && c->view.hosts[i].last.position < r->position)
+			trail_add(&c->trails[i], r);
+}
+
+static void
+note_lags(struct cluster *c, uint64_t now_us)
+{
+	for (uint32_t i = 0; i < c->view.count; i++) {
+		const struct trail *t = &c->trails[i];
+		uint64_t begun_us = t->count == 0 ? now_us : t->at[0].begun_us;
+
+		c->view.hosts[i].lag_us = now_us > begun_us ? now_us - begun_us : 0;
+	}
+}
+
+/* --- Who is the primary. --- */
+
+/* Returns its index, or -1. Of two it is the one of a later timeline. An earlier one than was seen already may only be
+ * somebody who does not know of his end. */
+static int32_t
+find_primary(const struct cluster *c)
+{
+	const struct cluster_mark *before = &c->primaries[c->view.history % CAUSALITY_PASTS];
+	int32_t found = -1;
+
+	for (int32_t i = 0; i < (int32_t)c->view.count; i++)
+		if (c->view.hosts[i].role == HOST_PRIMARY &&
+		    (found < 0 || c->marks[i].timeline > c->marks[found].timeline))
+			found = i;
+	for (int32_t i = 0; found >= 0 && i < (int32_t)c->view.count; i++)
+		if (c->view.hosts[i].role == HOST_PRIMARY && i != found &&
+		    (c->marks[i].timeline == c->marks[found].timeline ||
+		     c->marks[i].system_id != c->marks[found].system_id))
+			return -1;
+	if (found >= 0 && before->system_id == c->marks[found].system_id && c->marks[found].timeline < before->timeline)
+		return -1;
+	return found;
+}
+
+/* Positions in the log of another life are other ones, as far as we know. */
+static void
+begin_history(struct cluster *c, const struct cluster_mark *primary)
+{
+	struct cluster_view *v = &c->view;
+
+	v->history++;
+	v->past[v->history % CAUSALITY_PASTS].history = v->history;
+	c->primaries[v->history % CAUSALITY_PASTS] = *primary;
+	for (uint32_t i = 0; i < CAUSALITY_PASTS; i++)
+		if (v->past[i].history != 0)
+			v->past[i].end = cluster_lives_common_end(&c->primaries[i], primary, &c->lives);
+	for (uint32_t i = 0; i < v->count; i++) {
+		v->hosts[i].is_proved = false;
+		v->hosts[i].lag_us = 0;
+		c->trails[i].count = 0;
+	}
+}
+
+static void
+choose_primary(struct cluster *c)
+{
+	struct cluster_view *v = &c->view;
+
+	v->primary = find_primary(c);
+	if (v->primary >= 0 &&
+	    !cluster_mark_is_same(&c->marks[v->primary], &c->primaries[v->history % CAUSALITY_PASTS]))
+		begin_history(c, &c->marks[v->primary]);
+}
+
+/* --- The watch's. --- */
+
+void
+cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner)
+{
+	pthread_mutex_lock(&c->lock);
+	c->wake = wake;
+	c->owner = owner;
+	pthread_mutex_unlock(&c->lock);
+}
+
+bool
+cluster_take_want(struct cluster *c)
+{
+	return atomic_exchange(&c->is_wanted, false);
+}
+
+bool
+cluster_take_use(struct cluster *c)
+{
+	bool is_used;
+
+	pthread_mutex_lock(&c->lock);
+	is_used = c->is_used;
+	c->is_used = false;
+	pthread_mutex_unlock(&c->lock);
+	return is_used;
+}
+
+static void
+forget(struct host_view *h)
+{
+	*h = (struct host_view){ .role = HOST_AWAY, .begun = h->begun, .lag_us = h->lag_us };
+}
+
+void
+cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, const struct cluster_lives *lives)
+{
+	struct host_view *h = &c->view.hosts[host];
+
+	pthread_mutex_lock(&c->lock);
+	c->lives = *lives;
+	c->marks[host] = *mark;
+	forget(h);
+	h->life = ++c->last_life;
+	h->role = !mark->is_standby ? HOST_PRIMARY : mark->replayed != 0 ? HOST_STANDBY : HOST_OTHER;
+	choose_primary(c);
+	if (c->view.primary >= 0 && c->view.hosts[c->view.primary].last.number != 0)
+		note_primary(c, &c->view.hosts[c->view.primary].last);
+	tell_and_unlock(c);
+}
+
+void
+cluster_away(struct cluster *c, unsigned host)
+{
+	pthread_mutex_lock(&c->lock);
+	forget(&c->view.hosts[host]);
+	choose_primary(c);
+	tell_and_unlock(c);
+}
+
+void
+cluster_prove(struct cluster *c, unsigned host, bool is_proved)
+{
+	pthread_mutex_lock(&c->lock);
+	c->view.hosts[host].is_proved = is_proved;
+	tell_and_unlock(c);
+}
+
+uint64_t
+cluster_begin(struct cluster *c, unsigned host)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&c->lock);
+	number = atomic_fetch_add(&c->begun, 1) + 1;
+	c->view.hosts[host].begun = number;
+	pthread_mutex_unlock(&c->lock);
+	return number;
+}
+
+void
+cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us)
+{
+	struct host_view *h = &c->view.hosts[host];
+
+	pthread_mutex_lock(&c->lock);
+	if (h->life != 0) {
+		h->last = *r;
+		if ((int32_t)host == c->view.primary)
+			note_primary(c, r);
+		trail_pass(&c->trails[host], r->position);
+		note_lags(c, now_us);
+	}
+	tell_and_unlock(c);
+}
