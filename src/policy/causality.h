@@ -9,7 +9,8 @@
  *   a standby in one life that has replayed up to L at t shows every commit up to L in each snapshot after t;
  *   what is visible on the primary stays so, but a commit may be visible on a standby first: hence *settled*.
  *
- * So a client remembers numbers of readings that are still to come (due), and positions once they have.
+ * So a client remembers numbers of readings that are still to come (due), and positions once they have. A number is due
+ * from whichever host is asked: of two readings the one with the higher number was begun later.
  *
  * Always: nobody guesses. What is not known yet is CAUSALITY_LATER, and the caller waits or asks the primary.
  */
@@ -26,10 +27,13 @@
 struct reading {
 	uint64_t number; /* from 1 on, in the order in which readings are begun on all hosts; 0: none yet */
 	uint64_t begun_us;
-	uint64_t position; /* primary: insert position, a page's header taken off; standby: replayed up to here */
+	/* Primary: insert position, a page's header taken off. Standby: replayed up to here, before its snapshot was
+	 * taken (a statement of its own: a snapshot is older than what its own statement finds). */
+	uint64_t position;
 	uint64_t xmax; /* of its snapshot: no transaction from here on is seen */
+	uint64_t next; /* primary: no transaction had a number from here on; 0: not known (age('3'::xid) tells) */
 	/* Primary: transactions below xmax that its snapshot does not see. Standby: those of the primary's last reading
-	 * before this one that had not ended here. */
+	 * before this one that had not ended here, asked no earlier than its position. */
 	uint32_t open_count; /* UINT32_MAX: more than fit */
 	uint64_t open[CAUSALITY_OPEN]; /* ascending */
 };
@@ -37,8 +41,8 @@ struct reading {
 enum host_role { HOST_AWAY, HOST_PRIMARY, HOST_STANDBY, HOST_OTHER };
 
 struct host_view {
-	uint8_t role; /* enum host_role */
-	bool is_proved; /* a standby of which it is certain that it replays the primary's log */
+	uint8_t role; /* enum host_role; the same for all of a life */
+	bool is_proved; /* a standby of which it is certain that it replays the log of this history */
 	uint64_t life; /* never twice the same, of any host; 0: it is away */
 	uint64_t begun; /* the number of the reading that was begun last */
 	uint64_t lag_us; /* of a standby: age of the newest reading of the primary that it has passed */
@@ -48,7 +52,8 @@ struct host_view {
 /* An earlier primary, or life of one. */
 struct past_view {
 	uint32_t history;
-	uint64_t end; /* the present primary has its log up to here; 0: not known */
+	uint64_t end; /* the present primary has its log up to here; UINT64_MAX: all of it; 0: not known */
+	uint64_t kept; /* the number of a reading of it, the newest known, whose position lies there; 0: not known */
 };
 
 struct cluster_view {
@@ -62,14 +67,15 @@ struct cluster_view {
 /* A client's; zeroed: it has seen nothing. */
 struct read_token {
 	uint64_t
-	    primary_due; /* the number of the primary's first reading that covers all it did there; 0: position does */
-	uint64_t position; /* it must not fall behind */
-	uint32_t history; /* that position is of; 0: of none */
+	    primary_due; /* the number of the primary's first reading that covers all it did there; 0: none is due */
+	uint64_t position; /* it must not fall behind; of this history */
+	uint32_t history; /* it is known to be in: that of the view, when it was last asked whether anything is lost */
 	uint8_t host; /* the standby that it has read last ... */
+	bool is_unsettled; /* it was shown something on a standby that the primary may not show yet */
 	uint64_t life; /* ... and its life; 0: none */
 	uint64_t host_due; /* the number of that standby's first reading that covers it; 0: position does */
-	uint64_t settle_xmax, settle_number, settle_due; /* private: see causality_may_write() */
-	bool is_unsettled; /* it was shown something on a standby that the primary may not show yet */
+	uint64_t ceiling; /* private: a position of the primary's that does so, too; 0: none is known */
+	uint64_t shown_xmax; /* private: it was shown no transaction from here on; 0: not known */
 };
 
 enum causality {
@@ -78,6 +84,12 @@ enum causality {
 	CAUSALITY_NEVER /* not this host */
 };
 
+/*
+ * How to ask, for each request: causality_is_lost(), then causality_may_read() or causality_may_write(), under one lock
+ * of the view, again at each look. The request runs on a server of the life that the view had then, or it fails. When
+ * it has ended, well or not, causality_wrote() or causality_read().
+ */
+
 /* A request has ended on the primary, whatever it was; begun: the number of the last begun reading of any host. */
 static inline void
 causality_wrote(struct read_token *t, uint64_t begun)
@@ -85,8 +97,8 @@ causality_wrote(struct read_token *t, uint64_t begun)
 	t->primary_due = begun + 1;
 }
 
-/* A request has ended on this standby. */
-void causality_read(struct read_token *t, const struct cluster_view *v, unsigned host);
+/* The same on a standby that causality_may_read() has allowed; life: the host's then, before the request was sent. */
+void causality_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life);
 /*
  * Tells whether this host, a standby, shows all that the client has written or been shown. max_lag_us: standbys that
  * are further behind are not used. Takes over into *t what readings have made known.
@@ -95,18 +107,22 @@ enum causality causality_may_read(struct read_token *t, const struct cluster_vie
 				  uint64_t max_lag_us);
 /*
  * Tells whether the primary shows all that the client was shown on a standby (CAUSALITY_NOW: settled), so that a
- * request may run there. A standby whose life has ended unread has shown no more than the primary had written: a
- * reading of the primary begun now stands for it.
+ * request may run there; CAUSALITY_NOW at once, and without a look at the view, if !is_unsettled. Never
+ * CAUSALITY_NEVER. Who goes there all the same, unsettled, leaves is_unsettled as it is.
  */
 enum causality causality_may_write(struct read_token *t, const struct cluster_view *v);
 /*
  * Returns true, once, if the primary has not, or may not have, what the client has written or been shown: *position is
- * what it had, *end up to where the two logs are the same (0: not known). Ask it before a request goes anywhere.
+ * what it had (0: not known), *end up to where the two logs are the same (0: not known). From then on the client is
+ * held to what the new primary has. Cheap, and false, while t->history == v->history.
  */
 bool causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end);
-/* A position from elsewhere that the client is not to fall behind: SET pgweir.min_lsn. Returns false, and forgets it,
- * if the primary's log is known not to have come so far: then it is not a position of this history. */
-bool causality_take(struct read_token *t, const struct cluster_view *v, uint64_t position);
+/*
+ * A position from elsewhere that the client is not to fall behind: SET pgweir.min_lsn. due: 1 + the number of the last
+ * reading that had begun when it came. CAUSALITY_NEVER: the primary's log had not come so far by then, so it is not a
+ * position of this history. Otherwise ask again while it is CAUSALITY_LATER: nothing is taken over before.
+ */
+enum causality causality_take(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due);
 
 /* "0/5F21A90", as PostgreSQL reads a pg_lsn: one to eight hexadecimal digits on each side. Returns false if it is none.
  */

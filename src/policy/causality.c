@@ -1,0 +1,265 @@
+/*
+ * src/policy/causality.c - see causality.h.
+ *
+ * Why it holds. Let r be a reply, and a reading be begun after it.
+ *
+ * - The primary's: its position is beyond the record of every commit that r has told of or shown, wherever r came from:
+ *   a standby shows only what the primary had written before (ceiling).
+ * - The same standby's, in the same life: its position is beyond every commit that r has shown, and its xmax above
+ *   their numbers.
+ * - Any proved standby's whose position is beyond all that r has shown, and whose snapshot is younger than that: so is
+ *   its xmax; and a transaction that has not ended there has no commit in the log so far, so r has not shown it.
+ *
+ * Resolved positions only grow, and a number that is due is overwritten by a higher one only: a request runs on a
+ * standby when that has all that was due before, and what it shows is beyond that in turn.
+ */
+#include "policy/causality.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* Returns the primary's last reading, which may be none (number 0). */
+static const struct reading *
+primary_reading(const struct cluster_view *v)
+{
+	static const struct reading none;
+
+	return v->primary < 0 ? &none : &v->hosts[v->primary].last;
+}
+
+static uint64_t
+last_begun(const struct cluster_view *v)
+{
+	uint64_t begun = 0;
+
+	for (uint32_t i = 0; i < v->count; i++)
+		begun = v->hosts[i].begun > begun ? v->hosts[i].begun : begun;
+	return begun;
+}
+
+static bool
+is_same_life(const struct read_token *t, const struct cluster_view *v)
+{
+	return t->life != 0 && v->hosts[t->host].life == t->life;
+}
+
+static void
+raise_to(uint64_t *position, uint64_t to)
+{
+	*position = to > *position ? to : *position;
+}
+
+static void
+note_shown_xmax(struct read_token *t, uint64_t xmax)
+{
+	if (xmax != 0 && (t->shown_xmax == 0 || xmax < t->shown_xmax))
+		t->shown_xmax = xmax;
+}
+
+/* The standby's own reading is preferred to the primary's, which is further on: it lets others, and the primary, be
+ * used sooner. The primary's stands for it once that life is over, and meanwhile lets others be used if it says
+ * nothing. */
+static void
+resolve_host(struct read_token *t, const struct cluster_view *v, const struct reading *primary)
+{
+	const struct reading *last = &v->hosts[t->host].last;
+
+	if (t->ceiling == 0 && primary->number >= t->host_due) {
+		t->ceiling = primary->position;
+		note_shown_xmax(t, primary->next);
+	}
+	if (is_same_life(t, v) && last->number >= t->host_due)
+		raise_to(&t->position, last->position);
+	else if (!is_same_life(t, v) && t->ceiling != 0)
+		raise_to(&t->position, t->ceiling);
+	else
+		return;
+	t->host_due = 0;
+}
+
+/* Takes over what readings say that were due. */
+static void
+resolve(struct read_token *t, const struct cluster_view *v)
+{
+	const struct reading *primary = primary_reading(v);
+
+	if (t->primary_due != 0 && primary->number >= t->primary_due) {
+		raise_to(&t->position, primary->position);
+		t->primary_due = 0;
+	}
+	if (t->host_due != 0)
+		resolve_host(t, v, primary);
+}
+
+void
+causality_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life)
+{
+	t->host = (uint8_t)host;
+	t->life = life;
+	t->host_due = begun + 1;
+	t->ceiling = t->shown_xmax = 0;
+	t->is_unsettled = true;
+}
+
+/* Returns how far somebody must be to have all that the client was shown on standbys; UINT64_MAX: not known yet. */
+static uint64_t
+shown_up_to(const struct read_token *t)
+{
+	if (t->host_due != 0 && t->ceiling == 0)
+		return UINT64_MAX;
+	return t->host_due != 0 && t->ceiling > t->position ? t->ceiling : t->position;
+}
+
+enum causality
+causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned host, uint64_t max_lag_us)
+{
+	const struct host_view *h = &v->hosts[host];
+	uint64_t needed;
+
+	if (host >= v->count || v->primary < 0 || h->role != HOST_STANDBY || h->life == 0 || !h->is_proved ||
+	    h->lag_us > max_lag_us)
+		return CAUSALITY_NEVER;
+	if (t->history != v->history)
+		return CAUSALITY_LATER;
+	resolve(t, v);
+	/* In the same life it has what it has shown: replay does not go back. */
+	needed = h->life == t->life ? t->position : shown_up_to(t);
+	return t->primary_due == 0 && h->last.number != 0 && h->last.position >= needed ? CAUSALITY_NOW
+											: CAUSALITY_LATER;
+}
+
+/* --- Settled. --- */
+
+/* Returns true if this host can tell which transactions the client can't have been shown. */
+static bool
+is_witness(const struct read_token *t, const struct host_view *h)
+{
+	return h->role == HOST_STANDBY && h->life != 0 && h->is_proved && h->last.number != 0 &&
+	       h->last.position >= shown_up_to(t);
+}
+
+/* Returns true if among transactions that the primary does not show yet there is none that may have been shown.
+ * witness: NULL if there is none. */
+static bool
+all_are_visible(const struct read_token *t, const struct reading *primary, const struct reading *witness)
+{
+	uint32_t at = 0, count = witness == NULL || witness->open_count > CAUSALITY_OPEN ? 0 : witness->open_count;
+
+	if (t->shown_xmax == 0 || primary->xmax < t->shown_xmax || primary->open_count > CAUSALITY_OPEN)
+		return false;
+	for (uint32_t i = 0; i < primary->open_count && primary->open[i] < t->shown_xmax; i++) {
+		while (at < count && witness->open[at] < primary->open[i])
+			at++;
+		if (at == count || witness->open[at] != primary->open[i])
+			return false;
+	}
+	return true;
+}
+
+/* When the primary's reading was begun does not matter: what it has shown once, it shows from then on. */
+enum causality
+causality_may_write(struct read_token *t, const struct cluster_view *v)
+{
+	const struct reading *primary;
+	bool is_settled;
+
+	if (!t->is_unsettled)
+		return CAUSALITY_NOW;
+	if (t->history != v->history)
+		return CAUSALITY_LATER;
+	resolve(t, v);
+	primary = primary_reading(v);
+	for (uint32_t i = 0; i < v->count; i++)
+		if (is_witness(t, &v->hosts[i]))
+			note_shown_xmax(t, v->hosts[i].last.xmax);
+	is_settled = all_are_visible(t, primary, NULL);
+	for (uint32_t i = 0; !is_settled && i < v->count; i++)
+		is_settled = is_witness(t, &v->hosts[i]) && all_are_visible(t, primary, &v->hosts[i].last);
+	t->is_unsettled = !is_settled;
+	return is_settled ? CAUSALITY_NOW : CAUSALITY_LATER;
+}
+
+/* --- Another primary. --- */
+
+/* Returns the past of that history; an empty one if nobody remembers it. */
+static const struct past_view *
+past_of(const struct cluster_view *v, uint32_t history)
+{
+	static const struct past_view forgotten;
+	const struct past_view *past = &v->past[history % CAUSALITY_PASTS];
+
+	return past->history == history ? past : &forgotten;
+}
+
+/* A reading that the new primary's log covers covers in turn all that was due on it, or on an earlier one. */
+static bool
+is_kept(const struct read_token *t, const struct past_view *past)
+{
+	return past->end == UINT64_MAX ||
+	       (t->position <= past->end && t->primary_due <= past->kept && t->host_due <= past->kept);
+}
+
+/*
+ * Numbers that are due stay due: whatever was done in between, wherever, a reading of the new primary begun after that
+ * covers all of it that it has. Readings of the old one say nothing any more of what was shown.
+ */
+bool
+causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end)
+{
+	const struct past_view *past = past_of(v, t->history);
+	bool is_known = t->history != 0, is_lost;
+
+	if (t->history == v->history)
+		return false;
+	is_lost = is_known && !is_kept(t, past);
+	*position = t->position > past->end ? t->position : 0;
+	*end = past->end;
+	if (is_lost) {
+		t->position = 0;
+		t->primary_due = last_begun(v) + 1;
+	}
+	if (t->is_unsettled) {
+		t->host_due = last_begun(v) + 1;
+		t->life = 0;
+	}
+	t->ceiling = t->shown_xmax = 0;
+	t->history = v->history;
+	return is_lost;
+}
+
+/* --- Positions that travel. --- */
+
+enum causality
+causality_take(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due)
+{
+	const struct reading *primary = primary_reading(v);
+
+	if (t->history != v->history || primary->number == 0)
+		return CAUSALITY_LATER;
+	if (primary->position < position)
+		return primary->number >= due ? CAUSALITY_NEVER : CAUSALITY_LATER;
+	raise_to(&t->position, position);
+	return CAUSALITY_NOW;
+}
+
+static bool
+parse_half(const char **at, const char *end, uint64_t *half)
+{
+	const char *from = *at;
+
+	for (*half = 0; *at < end && *at - from < 8 && isxdigit((unsigned char)**at); ++*at)
+		*half = *half << 4 | (uint64_t)(**at <= '9' ? **at - '0' : (**at | 0x20) - 'a' + 10);
+	return *at > from;
+}
+
+bool
+causality_parse(const char *text, size_t len, uint64_t *position)
+{
+	const char *at = text, *end = text + len;
+	uint64_t high, low;
+
+	if (!parse_half(&at, end, &high) || at == end || *at++ != '/' || !parse_half(&at, end, &low) || at != end)
+		return false;
+	*position = high << 32 | low;
+	return true;
+}
