@@ -86,7 +86,7 @@ class Trio:
     def __init__(self):
         self.primary = make_primary()
         self.hosts = [self.primary]
-        self.is_frozen = {}
+        self.frozen = set()
         for number in (1, 2):
             self.hosts.append(Standby(self.primary, f"host{number}"))
         for standby in self.standbys:
@@ -156,7 +156,7 @@ class Trio:
     def freeze(self, host):
         """SIGSTOP to all of its processes: connections stay open, and nothing answers; as if it were cut off."""
         host._drop_kept()  # pylint: disable=protected-access
-        self.is_frozen[host] = True
+        self.frozen.add(host)
         os.kill(host.process.pid, signal.SIGSTOP)       # first: it starts no other then
         for pid in processes(host)[1:]:
             try:
@@ -164,8 +164,15 @@ class Trio:
             except ProcessLookupError:
                 pass
 
+    def cut_off(self, standby):
+        """From its primary, until it is thawed: it answers, and gets nothing new. Its walreceiver stands still."""
+        receiver = wait_until(lambda: standby.value("SELECT pid FROM pg_stat_wal_receiver", dbname="postgres"))
+        self.frozen.add(standby)
+        os.kill(receiver, signal.SIGSTOP)
+
     def thaw(self, host):
-        if self.is_frozen.pop(host, False):
+        if host in self.frozen:
+            self.frozen.discard(host)
             for pid in reversed(processes(host)):
                 try:
                     os.kill(pid, signal.SIGCONT)

@@ -7,7 +7,7 @@ import threading
 LAGS = (0, 0, 0, 1, 2, 5, 10, 20, 50)       # milliseconds
 SYNCHRONOUS = ("", "", "*", "ANY 1 ({0}, {1})", "FIRST 1 ({0}, {1})", "FIRST 1 ({1}, {0})")
 CALM = ("lag", "lag", "lag", "lag", "synchronous", "quiet")
-ROUGH = CALM + ("pause", "freeze", "crash", "restart")
+ROUGH = CALM + ("pause", "freeze", "cut_off", "crash", "restart")
 FAILOVERS = ROUGH + ("switchover", "failover", "fork")
 
 
@@ -83,6 +83,14 @@ class Storm(threading.Thread):
         with self.run_of.phase(f"{standby.name} is frozen"):
             self.trio.freeze(standby)
             self._wait(0.05, 0.4 if self.names else 1.5)
+            self.trio.thaw(standby)
+
+    def cut_off(self):
+        standby = self._any()
+        self._let_go(standby)
+        with self.run_of.phase(f"{standby.name} is cut off"):
+            self.trio.cut_off(standby)
+            self._wait(0.1, 1.5)
             self.trio.thaw(standby)
 
     def crash(self):

@@ -64,6 +64,16 @@ def test_a_standby_freezes_and_thaws(trio, rows):
     wait_has(cold, 1)
 
 
+def test_a_standby_is_cut_off_from_its_primary(trio, rows):
+    alone, other = trio.standbys
+    trio.cut_off(alone)
+    rows(1)
+    wait_has(other, 1)
+    assert not has(alone, 1)
+    trio.thaw(alone)
+    wait_has(alone, 1)
+
+
 def test_a_standby_crashes_and_comes_back(trio, rows):
     fallen = trio.standbys[0]
     trio.crash(fallen)

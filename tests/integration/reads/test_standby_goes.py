@@ -1,0 +1,189 @@
+"""A standby that is killed, restarted, frozen or cut off costs no client an error, and a wait of no more than reads_wait.
+
+Each test prints what it has injected and what clients have seen (-s, or the report of a failure).
+"""
+
+import signal
+import time
+
+import pytest
+
+import rawwire
+from checker import READS, Run
+from rawwire import Wire, query
+from test_checker import needs_marked, no_violation, through
+from waiting import wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long, needs_marked]
+
+WAIT = 0.2                  # reads_wait
+SLACK = 1.0                 # seconds that a busy machine may take
+
+
+def start(weir, trio, **settings):
+    Run.prepare(trio.primary)
+    for standby in trio.standbys:
+        trio.wait_replayed(standby)
+    weir.start(upstream=trio.upstream(), **{"reads": "marked", "reads_wait": "200ms", "pool_size": 8, **settings})
+
+
+def both_are_read(run, since=0):
+    return sum(count > since for (kind, where), count in run.reads_done.items() if kind == "read" and "standby" in where) == 2
+
+
+def killed(trio, standby):
+    trio.crash(standby)
+    return lambda: trio.start(standby)
+
+
+def restarted(trio, standby):
+    trio.restart(standby, signal.SIGINT)
+    return lambda: None
+
+
+def frozen(trio, standby):
+    trio.freeze(standby)
+    return lambda: trio.thaw(standby)
+
+
+def cut_off(trio, standby):
+    """From its primary: it answers, and replays nothing new."""
+    trio.cut_off(standby)
+    return lambda: trio.thaw(standby)
+
+
+@pytest.mark.sweep(keep=4)
+@pytest.mark.parametrize("how", [killed, restarted, frozen, cut_off])
+def test_reads_under_way_go_on(weir, trio, how):
+    """Eight clients read and write; one standby goes, and comes back."""
+    start(weir, trio)
+    run = Run(through(weir), 1, 8, pause=0.001, reads=READS, read_share=0.8).start()
+    wait_until(lambda: both_are_read(run, 50), what="reads on both standbys")
+    standby = trio.standbys[0]
+    gone_at = run.judge.now()
+    with run.phase(f"{standby.name} is {how.__name__}"):
+        back = how(trio, standby)
+        done = sum(run.reads_done.values())
+        wait_until(lambda: sum(run.reads_done.values()) > done + 500, what="further reads")
+        back()
+    trio.wait_follows(standby)
+    name = f"standby {standby.port}"
+    done = run.reads_done["read", name]
+    wait_until(lambda: run.reads_done["read", name] > done + 20, what="reads where it is back")
+    run.stop()
+    print(run.report())
+    longest, when = max((seconds, begun) for times in run.times.values() for seconds, begun in times if begun + seconds > gone_at)
+    print(f"{how.__name__} at {gone_at:.3f} s: the longest read took {longest:.3f} s, from {when:.3f} s on")
+    no_violation(run)
+    assert not run.errors
+    assert longest < WAIT + SLACK
+
+
+def test_without_any_standby_the_primary_answers(weir, trio):
+    start(weir, trio)
+    run = Run(through(weir), 1, 6, pause=0.001).start()
+    wait_until(lambda: both_are_read(run, 20), what="reads on both standbys")
+    for standby in trio.standbys:
+        trio.crash(standby)
+    name = f"primary {trio.primary.port}"
+    done = run.reads_done["read", name]
+    wait_until(lambda: run.reads_done["read", name] > done + 200, what="reads on the primary")
+    run.stop()
+    print(run.report())
+    no_violation(run)
+    assert not run.errors
+
+
+def marked(weir, trio):
+    """A client in a READ ONLY block that a standby answers, and that standby."""
+    wire = Wire(weir.address).login("web", "app")
+
+    def began():
+        wire.query("BEGIN READ ONLY")
+        port = int(wire.query("SELECT inet_server_port()")[0][0])
+        found = [standby for standby in trio.standbys if standby.port == port]
+        if not found:
+            wire.query("COMMIT")
+        return found
+
+    return wire, wait_until(began, what="a block on a standby")[0]
+
+
+def test_a_block_that_has_shown_rows_fails_with_its_standby(weir, trio):
+    """Another host might show other rows: the client is told, and its next block is answered."""
+    start(weir, trio)
+    wire, standby = marked(weir, trio)
+    trio.crash(standby)
+    wire.send(query("SELECT 1"))
+    replies = wire.read_until("ZE")
+    assert [reply for reply in replies if reply.type == "E"] and not rawwire.texts(replies)
+    if replies[-1].type == "E" and replies[-1].severity != "FATAL":
+        wire.read_until("Z")
+        wire.query("ROLLBACK")
+        wire.query("BEGIN READ ONLY")
+        assert wire.query("SELECT 1") == [["1"]]
+        wire.query("COMMIT")
+    wire.leave()
+
+
+def test_rows_that_were_shown_never_come_twice(weir, trio):
+    """A standby is killed while a client reads a large result: it gets an error behind the first rows, and none of them again."""
+    start(weir, trio)
+    wire = Wire(weir.address, receive_buffer=65_536).login("web", "app")
+
+    def begins():
+        wire.send(query("BEGIN READ ONLY") + query("SELECT inet_server_port(), i, repeat('x', 10000) FROM generate_series(1, 3000) i"))
+        first = wire.read_until("D")[-1].row
+        found = [standby for standby in trio.standbys if standby.port == int(first[0])]
+        if not found:
+            wire.read_until("Z")
+            wire.query("COMMIT")
+        return found
+
+    standby = wait_until(begins, what="a block on a standby")[0]
+    wait_until(lambda: standby.backends(wait_event="ClientWrite"), what="a standby that waits for the client")
+    trio.crash(standby)
+    replies = wire.read_until("ZE", timeout=20)
+    numbers = [int(reply.row[1]) for reply in replies if reply.type == "D"]
+    assert numbers == list(range(2, len(numbers) + 2)) and len(numbers) < 2999
+    assert replies[-1].type == "E"
+    wire.close()
+
+
+def test_a_read_that_a_standby_cancels_is_answered_by_the_primary(weir, trio):
+    """A vacuumed row that a standby's snapshot still needs: 40001 there, before anything was shown."""
+    start(weir, trio)
+    primary, web = trio.primary, Wire(weir.address).login("web", "app")
+    primary.query("DROP TABLE IF EXISTS dead")
+    primary.query("CREATE TABLE dead AS SELECT i FROM generate_series(1, 1000) i; GRANT ALL ON dead TO web")
+    for standby in trio.standbys:
+        standby.query("ALTER SYSTEM SET max_standby_streaming_delay = 0", dbname="postgres")
+        standby.query("SELECT pg_reload_conf()", dbname="postgres")
+        trio.wait_replayed(standby)
+
+    def cancelled():
+        return sum(standby.value("SELECT confl_snapshot FROM pg_stat_database_conflicts WHERE datname = 'app'", dbname="postgres")
+                   for standby in trio.standbys)
+
+    try:
+        before = cancelled()
+        for _ in range(10):
+            primary.query("INSERT INTO dead SELECT i FROM generate_series(1, 1000) i")
+            for standby in trio.standbys:
+                trio.wait_replayed(standby)
+            web.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            web.send(query("SELECT count(*), pg_sleep(1) FROM dead"))
+            time.sleep(0.2)
+            primary.query("DELETE FROM dead")
+            primary.query("VACUUM dead")
+            replies = web.read_until("Z")
+            assert not rawwire.errors(replies), rawwire.errors(replies)[0].error
+            web.query("COMMIT")
+            if cancelled() > before:
+                return
+        pytest.fail("no read was cancelled")
+    finally:
+        for standby in trio.standbys:
+            standby.query("ALTER SYSTEM RESET max_standby_streaming_delay", dbname="postgres")
+            standby.query("SELECT pg_reload_conf()", dbname="postgres")
+        web.leave()
