@@ -143,8 +143,13 @@ char *passfile_find(const char *path, const struct passfile_query *query, struct
 /* The same for a file's content; pure. */
 char *passfile_match(const char *text, size_t len, const struct passfile_query *query);
 
-struct scope_settings; /* config.h */
+struct config; /* config.h */
+struct config_scope;
+struct scope_settings;
 /* config.c. Returns true if connections of up with these settings are under a budget (dedicated/fleet.h). */
 bool config_has_budget(const struct upstream *up, const struct scope_settings *s);
-/* Returns who pgweir's own connection for it logs in as; empty: nobody is named. */
+/* Returns who pgweir's own connections for it log in as; empty: nobody is named. */
 const char *config_cluster_user(const struct upstream *up, const struct scope_settings *s);
+/* Returns true if somebody reads this database on standbys, of fixed hosts; *out: the settings for such reads. */
+bool config_reads_standbys(const struct config *config, const struct config_scope *database,
+			   struct scope_settings *out);

@@ -125,11 +125,19 @@ cluster_put(struct cluster *c)
 /* --- For those who read there. --- */
 
 const struct cluster_view *
-cluster_lock(struct cluster *c)
+cluster_look(struct cluster *c)
 {
 	pthread_mutex_lock(&c->lock);
-	c->is_used = true;
 	return &c->view;
+}
+
+const struct cluster_view *
+cluster_lock(struct cluster *c)
+{
+	const struct cluster_view *v = cluster_look(c);
+
+	c->is_used = true;
+	return v;
 }
 
 void

@@ -28,6 +28,7 @@ void cluster_put(struct cluster *c); /* NULL is fine */
 /* Returns the view, which stays as it is until cluster_unlock(), soon. While somebody looks, readings are made each
  * 20 ms, else each second. */
 const struct cluster_view *cluster_lock(struct cluster *c);
+const struct cluster_view *cluster_look(struct cluster *c); /* the same for those who do not read there */
 void cluster_unlock(struct cluster *c);
 /* Returns the number of the reading, of any host, that was begun last, without the lock: for causality_wrote(). */
 uint64_t cluster_begun(const struct cluster *c);

@@ -3,6 +3,7 @@
 
 #include "bouncer/bouncer_ways.h"
 #include "dedicated/fleet.h"
+#include "dedicated/watch.h"
 #include "lookup/auth_query.h"
 #include "os/os.h"
 
@@ -74,6 +75,7 @@ process_tick(struct weir *w)
 		admission_tick(w->shared.admission, w->door->now_us);
 	auth_queries_tick(w->shared.auth_queries, w->door->now_us);
 	fleet_tick(w->shared.fleet);
+	watch_tick(w->shared.watch);
 	console_tick(w->console, w->door->now_us);
 	worker_watch(w);
 	process_watch_memory(w);

@@ -9,6 +9,7 @@
 #include "lookup/verifier_cache.h"
 #include "net/errands.h"
 #include "dedicated/fleet.h"
+#include "dedicated/watch.h"
 #include "policy/policy_commons.h"
 #include "pool/cluster.h"
 #include "pool/pool_homes.h"
@@ -310,6 +311,27 @@ wake_fleet(void *weir)
 	inbox_post(w->door->inbox, &w->shared.fleet_note);
 }
 
+static void
+on_watch_note(struct note *n, void *owner, bool is_over)
+{
+	struct worker *door = owner;
+
+	(void)n;
+	if (is_over)
+		return;
+	door->now_us = clock_now_us();
+	watch_hear(door->weir->shared.watch);
+}
+
+/* Called by any worker. */
+static void
+wake_watch(void *weir)
+{
+	struct weir *w = weir;
+
+	inbox_post(w->door->inbox, &w->shared.watch_note);
+}
+
 /* Makes what is on worker 0 alone. */
 static int
 make_door(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
@@ -326,7 +348,9 @@ make_door(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 		k->clients.x.auth_queries = w->shared.auth_queries;
 	w->shared.fleet_note.read = on_fleet_note;
 	w->shared.fleet = fleet_new(door->pools, wake_fleet, w);
-	if (w->shared.fleet == NULL)
+	w->shared.watch_note.read = on_watch_note;
+	w->shared.watch = watch_new(door->pools, w->shared.clusters, wake_watch, w);
+	if (w->shared.fleet == NULL || w->shared.watch == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	w->console = process_console_new(w);
 	return 0;
@@ -362,6 +386,7 @@ process_free_parts(struct weir *w)
 	console_free(w->console);
 	auth_queries_free(w->shared.auth_queries);
 	fleet_free(w->shared.fleet);
+	watch_free(w->shared.watch);
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		worker_close(k);
 	helpers_end(w->shared.helpers); /* all work under way is in inboxes then */

@@ -7,6 +7,7 @@
 #include "bouncer/bouncer_ways.h"
 #include "config/config_state.h"
 #include "dedicated/fleet.h"
+#include "dedicated/watch.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
 #include "os/os.h"
@@ -29,6 +30,7 @@ process_apply(struct weir *w)
 	    w->files.tls == NULL ? 0 : (uint64_t)tls_context_not_after(w->files.tls) * US_PER_S;
 	verifier_cache_clear(w->shared.verifiers);
 	fleet_configure(w->shared.fleet, w->config, w->files.users, w->files.server_tls);
+	watch_configure(w->shared.watch, w->config, w->files.users, w->files.server_tls);
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		worker_apply(k);
 	auth_queries_configure(w->shared.auth_queries, w->config, w->files.users, w->files.server_tls, w->door->now_us);

@@ -81,6 +81,8 @@ struct process_shared {
 	struct auth_queries *auth_queries;
 	struct fleet *fleet; /* dedicated/fleet.h; worker 0's */
 	struct note fleet_note; /* fleet_hear() is due */
+	struct watch *watch; /* dedicated/watch.h; worker 0's */
+	struct note watch_note; /* watch_hear() is due */
 	struct code_news *news; /* seal/database_code.h */
 	struct session_commons *sessions; /* session/session_commons.h; NULL: there is one worker */
 	struct pool_homes *homes; /* pool/pool_homes.h */

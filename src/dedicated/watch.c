@@ -1,0 +1,231 @@
+/* src/dedicated/watch.c - which hosts there are; see watch.h. */
+#include "dedicated/watch_state.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PATIENCE_US (250 * US_PER_MS)
+
+#define WATCH_USE_NAME(value, name) [value] = name,
+const char *const watch_use_names[WATCH_USE_COUNT] = { WATCH_USES(WATCH_USE_NAME) };
+
+/* Called on any thread. */
+static void
+wake(void *watch)
+{
+	struct watch *w = watch;
+
+	if (!atomic_exchange(&w->is_woken, true))
+		w->wake(w->owner);
+}
+
+struct watch *
+watch_new(struct pool_set *pools, struct cluster_store *clusters, void (*wake_owner)(void *owner), void *owner)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	TAILQ_INIT(&w->watched);
+	w->pools = pools;
+	w->clusters = clusters;
+	w->random = pool_set_random(pools);
+	w->wake = wake_owner;
+	w->owner = owner;
+	dedicated_env(&w->env, pools);
+	return w;
+}
+
+static void
+drop(struct watch *w, struct watched *d)
+{
+	TAILQ_REMOVE(&w->watched, d, link);
+	watched_free(d);
+}
+
+void
+watch_free(struct watch *w)
+{
+	if (w == NULL)
+		return;
+	while (!TAILQ_EMPTY(&w->watched))
+		drop(w, TAILQ_FIRST(&w->watched));
+	free(w);
+}
+
+/* --- The configuration. --- */
+
+/* Takes hosts. Returns NULL without memory. */
+static struct watched *
+find_or_add(struct watch *w, char *hosts, uint32_t count)
+{
+	struct watched *d;
+
+	TAILQ_FOREACH(d, &w->watched, link)
+		if (strcmp(d->hosts, hosts) == 0) {
+			free(hosts);
+			return d;
+		}
+	d = watched_new(w, hosts, count, wake);
+	if (d != NULL)
+		TAILQ_INSERT_TAIL(&w->watched, d, link);
+	return d;
+}
+
+/* A connection that does not fit any more is closed, and another one opened. Takes target. */
+static void
+aim(struct watch_host *h, struct pool_target *target)
+{
+	const struct upstream_host *host = &target->upstream->hosts[0];
+
+	if (h->target != NULL && pool_target_is_same(h->target, target)) {
+		pool_target_unref(target);
+		return;
+	}
+	dedicated_close(&h->conn);
+	explicit_bzero(&h->keys, sizeof(h->keys)); /* they may be another password's, for the same salt */
+	pool_target_unref(h->target);
+	h->target = target;
+	h->retry_us = 0;
+	snprintf(h->name, sizeof(h->name), "%s:%u", host->host, host->port);
+}
+
+/* From which all targets of a database are made. */
+struct source {
+	const struct config_scope *db;
+	const struct scope_settings *set;
+	struct users *users;
+	struct tls_store *tls;
+};
+
+/* Takes up. Returns NULL with *why set. Where the database depends on the client, it is the one for meetings. */
+static struct pool_target *
+target_of(const struct source *s, struct upstream *up, struct scram_keys *keys, struct fail *why)
+{
+	struct pool_target *target = NULL;
+
+	fail_set(why, "53200", "no memory");
+	if (up != NULL) {
+		bool is_open = up->is_of_tenant || (strcmp(s->db->name, "*") == 0 && up->dbname[0] == '\0');
+
+		up->is_of_tenant = false; /* as in a budget's target */
+		target = pool_target_of_ours(up, s->set, s->tls, s->users, s->db->name, config_cluster_user(up, s->set),
+					     is_open ? s->set->budget_database : "", keys, why);
+	}
+	upstream_free(up);
+	return target;
+}
+
+static struct watched *
+find_hosts(struct watch *w, const struct source *s, struct fail *why)
+{
+	struct scram_keys none = { 0 };
+	struct pool_target *all = target_of(s, upstream_copy(s->db->upstream), &none, why);
+	char *hosts = all == NULL ? NULL : pool_target_cluster(all);
+
+	pool_target_unref(all);
+	return hosts == NULL ? NULL : find_or_add(w, hosts, (uint32_t)s->db->upstream->host_count);
+}
+
+/* Returns 0, or -1 with *why set. */
+static int
+aim_all(struct watched *d, const struct source *s, struct fail *why)
+{
+	for (uint32_t i = 0; i < d->count; i++) {
+		struct pool_target *target = target_of(s, upstream_of_host(s->db->upstream, i), &d->of[i].keys, why);
+
+		if (target == NULL)
+			return -1;
+		aim(&d->of[i], target);
+	}
+	return 0;
+}
+
+/* Databases with the same hosts have one connection to each; the first one says who logs in, and where. */
+static void
+add_database(struct watch *w, const struct source *s)
+{
+	struct fail why;
+	struct watched *d = find_hosts(w, s, &why);
+
+	if (d != NULL && d->is_kept)
+		return;
+	if (d == NULL || aim_all(d, s, &why) < 0) {
+		log_error(w->env.log, "reads of database \"%s\": %s", s->db->name, why.text);
+		return;
+	}
+	d->is_kept = true;
+	d->max_lag_us = s->set->reads_max_lag_us;
+	d->patience_us = s->set->reads_wait_us > PATIENCE_US ? s->set->reads_wait_us : PATIENCE_US;
+	snprintf(d->database, sizeof(d->database), "%s", s->db->name);
+}
+
+void
+watch_configure(struct watch *w, const struct config *config, struct users *users, struct tls_store *tls)
+{
+	struct watched *d, *next;
+
+	TAILQ_FOREACH(d, &w->watched, link)
+		d->is_kept = false;
+	for (size_t i = 0; i < config->database_count + config->tenant_count; i++) {
+		const struct config_scope *db = i < config->database_count
+						    ? &config->databases[i]
+						    : &config->tenant_scopes[i - config->database_count];
+		struct scope_settings set;
+
+		if (!config_reads_standbys(config, db, &set))
+			continue;
+		add_database(w, &(struct source){ db, &set, users, tls });
+	}
+	for (d = TAILQ_FIRST(&w->watched); d != NULL; d = next) {
+		next = TAILQ_NEXT(d, link);
+		if (!d->is_kept)
+			drop(w, d);
+		else
+			watched_kick(d);
+	}
+}
+
+void
+watch_hear(struct watch *w)
+{
+	atomic_store(&w->is_woken, false);
+	watch_tick(w);
+}
+
+void
+watch_tick(struct watch *w)
+{
+	struct watched *d;
+
+	TAILQ_FOREACH(d, &w->watched, link)
+		watched_kick(d);
+}
+
+void
+watch_each(struct watch *w, void (*row)(const struct watch_row *row, void *arg), void *arg)
+{
+	struct watched *d;
+
+	TAILQ_FOREACH(d, &w->watched, link)
+		for (uint32_t i = 0; i < d->count; i++) {
+			const struct watch_host *h = &d->of[i];
+			struct watch_row r = { .database = d->database,
+					       .host = h->name,
+					       .use = h->use,
+					       .position = h->last.number != 0 ? h->last.position : 0,
+					       .readings = h->readings,
+					       .last_error = h->last_error };
+
+			if (h->is_met)
+				r.mark = h->met.mark;
+			r.lag_us = cluster_look(d->cluster)->hosts[i].lag_us;
+			cluster_unlock(d->cluster);
+			r.is_lag_known = h->last.number != 0 && h->met.mark.is_standby;
+			if (r.use == WATCH_USED && r.lag_us > d->max_lag_us)
+				r.use = WATCH_LAG;
+			row(&r, arg);
+		}
+}

@@ -1,0 +1,55 @@
+/*
+ * src/dedicated/watch.h - what is asked of the hosts from whose standbys somebody reads (reads, pool/cluster.h).
+ *
+ * Each host of such an upstream has a connection of pgweir's own, which counts in no limit: one for each list of hosts,
+ * whatever databases there are. It is asked who it is, and then, again and again, how far it is: a *reading*. That a
+ * standby replays the log of this primary, and not one that begins like it, is proved once for each pair of their
+ * lives: transactions with random ends on the primary must have the same ends on the standby.
+ *
+ * Owns:    the connections. Borrows: the clusters' store, and the pools of worker 0 for their environment.
+ * Always:  on worker 0's thread. One question is under way on a connection.
+ */
+#pragma once
+
+#include "config/config.h"
+#include "pool/cluster.h"
+#include "pool/pool_set.h"
+
+struct watch; /* opaque: watch.c */
+
+/* wake(owner) is called on any thread: watch_hear() is due on worker 0's. Returns NULL without memory. */
+struct watch *watch_new(struct pool_set *pools, struct cluster_store *clusters, void (*wake)(void *owner), void *owner);
+void watch_free(struct watch *w); /* before the pools; NULL is fine */
+/* At start and at each reload. */
+void watch_configure(struct watch *w, const struct config *config, struct users *users, struct tls_store *tls);
+void watch_hear(struct watch *w);
+void watch_tick(struct watch *w); /* about every 100 ms */
+
+/* --- For SHOW HOSTS, metrics and the status page. --- */
+
+/* clang-format off */
+#define WATCH_USES(X) \
+	X(WATCH_AWAY, "away") /* it does not answer */ X(WATCH_PRIMARY, "primary") \
+	X(WATCH_NO_PRIMARY, "no_primary") /* it says it is one, but so does another one, or one of a later timeline did */ \
+	X(WATCH_UNPROVED, "unproved") /* not proved yet to replay the primary's log */ X(WATCH_USED, "used") \
+	X(WATCH_LAG, "lag") /* it is, but is further behind than reads_max_lag */ \
+	X(WATCH_FORK, "fork") /* it replays another log */ \
+	X(WATCH_SETTINGS, "settings") /* settings that change answers are others than on the primary */ \
+	X(WATCH_OTHER, "other") /* it tells no position */
+/* clang-format on */
+#define WATCH_USE(value, name) value,
+enum watch_use { WATCH_USES(WATCH_USE) WATCH_USE_COUNT };
+extern const char *const watch_use_names[WATCH_USE_COUNT];
+
+struct watch_row {
+	const char *database; /* the first section of the file that reads there */
+	const char *host; /* "db1:5432" */
+	enum watch_use use;
+	struct cluster_mark mark; /* zeroed: it is away */
+	uint64_t position, lag_us, readings;
+	bool is_lag_known;
+	const char *last_error; /* why it can't be asked; empty: nothing */
+};
+
+/* Calls row for each host, in the order of the file. */
+void watch_each(struct watch *w, void (*row)(const struct watch_row *row, void *arg), void *arg);

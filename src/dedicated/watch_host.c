@@ -1,0 +1,599 @@
+/* src/dedicated/watch_host.c - the hosts of one upstream; see watch.h. */
+#include "dedicated/watch_state.h"
+
+#include "base/clock.h"
+#include "net/loop.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WANTED_US 500u /* between two readings, if somebody wants one */
+#define USED_US (20 * US_PER_MS) /* ... while somebody reads on standbys */
+#define IDLE_US (1 * US_PER_S)
+#define USED_FOR_US (1 * US_PER_S) /* so long nobody has looked: nobody reads */
+#define UNFLUSHED_US (5 * US_PER_MS)
+#define NUDGE_US (20 * US_PER_MS)
+#define OTHER_US (10 * US_PER_S) /* who tells no position is asked again who he is */
+#define ANSWER_US (5 * US_PER_S)
+#define REFUSED_US (5 * US_PER_S) /* until a host that can't say who it is is asked again */
+#define BACKOFF_FIRST_US (50 * US_PER_MS)
+#define BACKOFF_MOST_US (500 * US_PER_MS)
+
+static uint64_t
+now_of(const struct watched *d)
+{
+	return *d->watch->env.now_us;
+}
+
+static struct log *
+log_of(const struct watched *d)
+{
+	return d->watch->env.log;
+}
+
+static bool
+is_standby(const struct watch_host *h)
+{
+	return h->is_met && h->met.mark.is_standby;
+}
+
+/* --- What is made of what is known. --- */
+
+static void
+log_use(struct watch_host *h, const char *event, const char *reason)
+{
+	struct log_about about = { .event = event, .database = h->of->database, .server = h->name, .reason = reason };
+
+	if (reason == NULL)
+		log_event(log_of(h->of), LOG_LEVEL_INFO, &about, "reads: standby %s is used", h->name);
+	else
+		log_event(log_of(h->of), LOG_LEVEL_WARNING, &about, "reads: standby %s is not used: %s", h->name,
+			  reason);
+}
+
+/* reason: why it is not used any more. */
+static void
+set_use(struct watch_host *h, enum watch_use use, const char *reason)
+{
+	bool was_used = h->use == WATCH_USED && !h->is_behind;
+
+	if (h->use == use)
+		return;
+	h->use = use;
+	h->is_behind = false;
+	if (use == WATCH_USED)
+		log_use(h, "standby_used", NULL);
+	else if (was_used || use == WATCH_FORK || use == WATCH_SETTINGS || use == WATCH_OTHER)
+		log_use(h, "standby_left", reason);
+}
+
+/* Returns the primary, or NULL; *history is what its log belongs to. */
+static struct watch_host *
+find_primary(struct watched *d, uint32_t *history)
+{
+	const struct cluster_view *v = cluster_look(d->cluster);
+	int32_t primary = v->primary;
+
+	*history = v->history;
+	cluster_unlock(d->cluster);
+	return primary < 0 ? NULL : &d->of[primary];
+}
+
+static void
+compare_settings(struct watch_host *h, const struct watch_host *primary)
+{
+	char reason[128] = "";
+
+	for (size_t i = 0; i < WATCHED_SETTINGS && reason[0] == '\0'; i++)
+		if (h->met.settings[i] != primary->met.settings[i])
+			snprintf(reason, sizeof(reason), "%s is another one than on the primary", watch_settings[i]);
+	if (reason[0] != '\0')
+		set_use(h, WATCH_SETTINGS, reason);
+}
+
+/* After a life has begun or ended. */
+static void
+note_roles(struct watched *d)
+{
+	uint32_t history;
+	const struct watch_host *primary = find_primary(d, &history);
+	bool is_new = history != d->history;
+
+	d->history = history;
+	if (is_new)
+		d->trial.begun_us = d->trial.position = 0;
+	for (uint32_t i = 0; i < d->count; i++) {
+		struct watch_host *h = &d->of[i];
+
+		if (h->is_met && !is_standby(h))
+			set_use(h, h == primary ? WATCH_PRIMARY : WATCH_NO_PRIMARY, "it is not in recovery any more");
+		if (is_standby(h) && is_new && h->use != WATCH_OTHER)
+			set_use(h, WATCH_UNPROVED, "there is another primary, or another life of it");
+		if (h->use == WATCH_UNPROVED && primary != NULL)
+			compare_settings(h, primary);
+	}
+}
+
+static void
+end_life(struct watch_host *h, const char *reason)
+{
+	set_use(h, WATCH_AWAY, reason);
+	h->is_met = false;
+	h->last.number = h->seen = 0;
+	cluster_away(h->of->cluster, h->index);
+	note_roles(h->of);
+}
+
+/* Maybe it replays another log by now: that is to be proved again. */
+static void
+doubt(struct watch_host *h, const char *reason)
+{
+	if (h->use != WATCH_USED)
+		return;
+	cluster_prove(h->of->cluster, h->index, false);
+	set_use(h, WATCH_UNPROVED, reason);
+	h->met_us = now_of(h->of);
+}
+
+static void
+note_lag(struct watch_host *h)
+{
+	bool was_behind = h->is_behind;
+
+	h->is_behind = cluster_look(h->of->cluster)->hosts[h->index].lag_us > h->of->max_lag_us;
+	cluster_unlock(h->of->cluster);
+	if (h->use == WATCH_USED && h->is_behind != was_behind)
+		log_use(h, h->is_behind ? "standby_left" : "standby_used",
+			h->is_behind ? "it is further behind than reads_max_lag" : NULL);
+}
+
+/* --- Asking. --- */
+
+static void
+put_question(struct watch_host *h, struct buf *sql)
+{
+	struct watched *d = h->of;
+	uint32_t history;
+	const struct watch_host *primary = find_primary(d, &history);
+
+	switch (h->asked) {
+	case WATCH_MEET:
+		watch_put_meet(sql);
+		break;
+	case WATCH_READ:
+		h->reading = (struct reading){ .number = cluster_begin(d->cluster, h->index), .begun_us = now_of(d) };
+		h->begun_us = now_of(d);
+		h->is_wanted = false;
+		watch_put_read(sql, is_standby(h),
+			       primary == NULL || primary->last.number == 0 ? NULL : &primary->last);
+		break;
+	case WATCH_NUDGE:
+		d->nudged_us = now_of(d);
+		h->is_nudge_due = false;
+		watch_put_nudge(sql);
+		break;
+	case WATCH_TRY:
+		d->trial = (struct trial){ .begun_us = now_of(d),
+					   .bits = (uint32_t)(random_next(&d->watch->random) >> (64 - TRIAL_COUNT)) };
+		watch_put_try(sql, d->trial.bits);
+		break;
+	default:
+		watch_put_check(sql, &d->trial);
+		break;
+	}
+}
+
+static void
+ask(struct watch_host *h, enum watch_ask what)
+{
+	struct watched *d = h->of;
+	struct buf sql = { 0 };
+
+	h->asked = what;
+	h->asked_us = now_of(d);
+	h->is_failed = false;
+	memset(&h->answer, 0, sizeof(h->answer));
+	if (what == WATCH_READ && !is_standby(h))
+		for (uint32_t i = 0; i < d->count; i++)
+			d->of[i].seen = is_standby(&d->of[i]) ? d->of[i].last.position : 0;
+	put_question(h, &sql);
+	dedicated_ask(&h->conn, &sql);
+}
+
+static bool
+is_to_be_proved(const struct watch_host *h)
+{
+	return h->use == WATCH_UNPROVED && !h->is_elsewhere;
+}
+
+/* Returns true if there is a trial that can prove it, now or soon. */
+static bool
+has_trial(const struct watch_host *h)
+{
+	return is_to_be_proved(h) && h->of->trial.begun_us != 0 && h->of->trial.begun_us >= h->met_us;
+}
+
+static bool
+is_trial_due(const struct watch_host *primary)
+{
+	const struct watched *d = primary->of;
+
+	if (primary->use != WATCH_PRIMARY)
+		return false;
+	for (uint32_t i = 0; i < d->count; i++)
+		if (is_to_be_proved(&d->of[i]) && !has_trial(&d->of[i]))
+			return true;
+	return false;
+}
+
+static uint64_t
+reading_due(const struct watch_host *h)
+{
+	const struct watched *d = h->of;
+	bool is_used = d->used_us != 0 && now_of(d) < d->used_us + USED_FOR_US;
+
+	if (h->last.number == 0)
+		return 0;
+	return h->begun_us + (h->is_wanted ? WANTED_US : is_used || has_trial(h) ? USED_US : IDLE_US);
+}
+
+/* Asks what is due; returns when something will be. */
+static uint64_t
+ask_due(struct watch_host *h)
+{
+	uint64_t position = h->of->trial.position, due_us = 0;
+
+	if (!h->is_met)
+		ask(h, WATCH_MEET);
+	else if (h->use == WATCH_OTHER && now_of(h->of) < (due_us = h->met_us + OTHER_US))
+		return due_us;
+	else if (h->use == WATCH_OTHER)
+		ask(h, WATCH_MEET);
+	else if (h->is_nudge_due)
+		ask(h, WATCH_NUDGE);
+	else if (is_trial_due(h))
+		ask(h, WATCH_TRY);
+	else if (has_trial(h) && position != 0 && h->last.position >= position)
+		ask(h, WATCH_CHECK);
+	else if (now_of(h->of) < (due_us = reading_due(h)))
+		return due_us;
+	else
+		ask(h, WATCH_READ);
+	return h->asked_us + h->of->patience_us;
+}
+
+/* The answer is late. */
+static uint64_t
+wait_longer(struct watch_host *h)
+{
+	if (!h->is_late)
+		end_life(h, "it does not answer");
+	h->is_late = true;
+	if (now_of(h->of) < h->asked_us + ANSWER_US)
+		return h->asked_us + ANSWER_US;
+	dedicated_close(&h->conn);
+	return h->retry_us;
+}
+
+static uint64_t
+kick_host(struct watch_host *h)
+{
+	struct watched *d = h->of;
+
+	if (h->conn.srv == NULL && now_of(d) >= h->retry_us) {
+		h->retry_us = now_of(d) + BACKOFF_MOST_US;
+		dedicated_open(&h->conn, d->watch->pools, &d->watch->env, h->target, NULL);
+	}
+	if (h->conn.srv == NULL)
+		return h->retry_us;
+	if (!h->is_up)
+		return UINT64_MAX;
+	if (h->asked == WATCH_NOTHING)
+		return ask_due(h);
+	return now_of(d) < h->asked_us + d->patience_us ? h->asked_us + d->patience_us : wait_longer(h);
+}
+
+void
+watched_kick(struct watched *d)
+{
+	uint64_t due_us = now_of(d) + IDLE_US;
+
+	if (cluster_take_use(d->cluster))
+		d->used_us = now_of(d);
+	if (cluster_take_want(d->cluster)) {
+		d->wanted_us = d->used_us = now_of(d);
+		for (uint32_t i = 0; i < d->count; i++)
+			d->of[i].is_wanted = true;
+	}
+	for (uint32_t i = 0; i < d->count; i++)
+		due_us = clock_lesser_us(due_us, kick_host(&d->of[i]));
+	timer_start(&d->timer, due_us > now_of(d) ? due_us - now_of(d) : 0);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct watched *d = arg;
+
+	(void)fd;
+	(void)what;
+	*d->watch->env.now_us = clock_now_us();
+	watched_kick(d);
+}
+
+/* --- Answers. --- */
+
+static bool
+take_meet(struct watch_host *h)
+{
+	struct cluster_lives lives;
+
+	if (!h->answer.is_met)
+		return false;
+	h->met = h->answer;
+	h->is_met = true;
+	h->is_elsewhere = false;
+	h->met_us = now_of(h->of);
+	h->last.number = 0;
+	pool_set_lives(h->of->watch->pools, &h->met.mark, &lives);
+	cluster_met(h->of->cluster, h->index, &h->met.mark, &lives);
+	if (is_standby(h))
+		set_use(h, h->met.mark.replayed != 0 ? WATCH_UNPROVED : WATCH_OTHER,
+			"it tells no position that it has replayed the log to");
+	note_roles(h->of);
+	return true;
+}
+
+/* Does not wait for the log's writer: if nobody else writes, he comes by after up to 200 ms. */
+static void
+note_flushed(struct watch_host *h)
+{
+	struct watched *d = h->of;
+	bool is_waited_for = d->wanted_us != 0 && now_of(d) < d->wanted_us + NUDGE_US;
+
+	if (h->unflushed == 0 || h->answer.flushed >= h->unflushed) {
+		h->unflushed = h->answer.flushed < h->reading.position ? h->reading.position : 0;
+		h->unflushed_us = h->begun_us;
+	} else if (is_waited_for && now_of(d) >= h->unflushed_us + UNFLUSHED_US &&
+		   now_of(d) >= d->nudged_us + NUDGE_US) {
+		h->is_nudge_due = true;
+	}
+}
+
+static void
+take_primary(struct watch_host *h)
+{
+	struct watched *d = h->of;
+
+	note_flushed(h);
+	for (uint32_t i = 0; i < d->count; i++)
+		if (h->use == WATCH_PRIMARY && d->of[i].seen > h->reading.position)
+			doubt(&d->of[i], "it is ahead of the primary");
+}
+
+static void
+take_standby(struct watch_host *h)
+{
+	uint32_t history, timeline = h->answer.timeline;
+	const struct watch_host *primary = find_primary(h->of, &history);
+
+	h->is_elsewhere = primary != NULL && timeline != 0 && timeline != primary->met.mark.timeline;
+	if (h->is_elsewhere)
+		doubt(h, "it receives another timeline than the primary's");
+	note_lag(h);
+}
+
+static bool
+take_read(struct watch_host *h)
+{
+	struct reading r = h->answer.reading;
+
+	if (!h->answer.is_read)
+		return false;
+	if (h->answer.is_standby != is_standby(h)) {
+		end_life(h, "it was promoted");
+		return true;
+	}
+	r.number = h->reading.number;
+	r.begun_us = h->reading.begun_us;
+	if (!is_standby(h))
+		r.position = watch_strip(&h->met, r.position);
+	h->reading = h->last = r;
+	h->failures = 0;
+	h->last_error[0] = '\0';
+	h->readings++;
+	cluster_answered(h->of->cluster, h->index, &r, now_of(h->of));
+	if (is_standby(h))
+		take_standby(h);
+	else
+		take_primary(h);
+	return true;
+}
+
+static bool
+take_try(struct watch_host *h)
+{
+	struct trial *t = &h->of->trial;
+
+	if (h->answer.tried < TRIAL_COUNT || h->answer.trial.position == 0)
+		return false;
+	memcpy(t->xids, h->answer.trial.xids, sizeof(t->xids));
+	t->position = h->answer.trial.position;
+	for (uint32_t i = 0; i < h->of->count; i++)
+		h->of->of[i].is_wanted |= has_trial(&h->of->of[i]);
+	return true;
+}
+
+/* The trial may be another one by now. */
+static bool
+take_check(struct watch_host *h)
+{
+	if (!h->answer.is_checked)
+		return false;
+	if (!has_trial(h) || h->asked_us < h->of->trial.begun_us)
+		return true;
+	if (h->answer.bits != h->of->trial.bits) {
+		set_use(h, WATCH_FORK, "what it replays is not the primary's log");
+		return true;
+	}
+	cluster_prove(h->of->cluster, h->index, true);
+	set_use(h, WATCH_USED, NULL);
+	note_lag(h);
+	return true;
+}
+
+/* Returns false if its answer was of no use. */
+static bool
+take_answer(struct watch_host *h)
+{
+	if (h->is_failed)
+		return false;
+	if (h->asked == WATCH_MEET)
+		return take_meet(h);
+	if (h->is_late || !h->is_met)
+		return true; /* its life is over as far as anybody knows, and it is to be met again */
+	return h->asked == WATCH_READ	 ? take_read(h)
+	       : h->asked == WATCH_TRY	 ? take_try(h)
+	       : h->asked == WATCH_CHECK ? take_check(h)
+					 : true;
+}
+
+/* --- What the connection reports. --- */
+
+static struct watch_host *
+host_of(struct dedicated *d)
+{
+	return (struct watch_host *)((char *)d - offsetof(struct watch_host, conn));
+}
+
+static void
+on_up(struct dedicated *d)
+{
+	struct watch_host *h = host_of(d);
+
+	h->is_up = true;
+	timer_start(&h->of->timer, 0);
+}
+
+static void
+note_error(struct watch_host *h, const struct fail *why)
+{
+	bool is_new = strcmp(h->last_error, why->text) != 0;
+
+	snprintf(h->last_error, sizeof(h->last_error), "%s", why->text);
+	if (is_new)
+		log_warning(log_of(h->of), "reads: PostgreSQL at %s can't be asked how far it is: %s", h->name,
+			    why->text);
+}
+
+static void
+on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why)
+{
+	(void)kind;
+	(void)is_fatal;
+	note_error(host_of(d), why);
+}
+
+static void
+on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
+{
+	if (is_whole)
+		watch_read_row(&host_of(d)->answer, body, len);
+}
+
+static void
+on_error(struct dedicated *d, const struct fail *why)
+{
+	host_of(d)->is_failed = true;
+	note_error(host_of(d), why);
+}
+
+static void
+on_done(struct dedicated *d)
+{
+	struct watch_host *h = host_of(d);
+
+	if (h->asked != WATCH_NOTHING && !take_answer(h))
+		h->conn.srv->stream.is_broken = true;
+	else
+		h->asked = WATCH_NOTHING;
+	h->is_late = false;
+}
+
+static void
+on_batch_end(struct dedicated *d)
+{
+	struct watch_host *h = host_of(d);
+
+	if (h->conn.srv->stream.is_broken)
+		dedicated_close(d);
+	else if (h->asked == WATCH_NOTHING)
+		watched_kick(h->of);
+}
+
+static void
+on_closed(struct dedicated *d)
+{
+	struct watch_host *h = host_of(d);
+	uint64_t wait_us = backoff_us(h->failures++, BACKOFF_FIRST_US, BACKOFF_MOST_US, &h->of->watch->random);
+
+	h->retry_us = now_of(h->of) + (h->is_failed && h->asked == WATCH_MEET ? REFUSED_US : wait_us);
+	h->is_up = h->is_late = h->is_nudge_due = false;
+	h->asked = WATCH_NOTHING;
+	h->unflushed = 0;
+	if (h->is_met)
+		end_life(h, "its connection is gone");
+	timer_start(&h->of->timer, 0);
+}
+
+static const struct dedicated_ops conn_ops = {
+	.is_unbound = true,
+	.up = on_up,
+	.failed = on_failed,
+	.closed = on_closed,
+	.error = on_error,
+	.row = on_row,
+	.done = on_done,
+	.batch_end = on_batch_end,
+};
+
+/* --- Its life. --- */
+
+struct watched *
+watched_new(struct watch *w, char *hosts, uint32_t count, void (*wake)(void *watch))
+{
+	struct watched *d = calloc(1, sizeof(*d));
+
+	if (d == NULL || (d->cluster = cluster_get(w->clusters, hosts, count)) == NULL) {
+		free(d);
+		free(hosts);
+		return NULL;
+	}
+	d->watch = w;
+	d->hosts = hosts;
+	d->count = count < CAUSALITY_HOSTS ? count : CAUSALITY_HOSTS;
+	for (uint32_t i = 0; i < d->count; i++) {
+		d->of[i].conn.ops = &conn_ops;
+		d->of[i].of = d;
+		d->of[i].index = i;
+	}
+	event_assign(&d->timer, w->env.base, -1, 0, on_timer, d);
+	cluster_watched(d->cluster, wake, w);
+	return d;
+}
+
+void
+watched_free(struct watched *d)
+{
+	cluster_watched(d->cluster, NULL, NULL);
+	for (uint32_t i = 0; i < d->count; i++) {
+		dedicated_close(&d->of[i].conn);
+		pool_target_unref(d->of[i].target);
+		explicit_bzero(&d->of[i].keys, sizeof(d->of[i].keys));
+	}
+	event_del(&d->timer);
+	cluster_put(d->cluster);
+	free(d->hosts);
+	free(d);
+}

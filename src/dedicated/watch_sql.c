@@ -1,0 +1,248 @@
+#include "dedicated/watch_state.h"
+
+#include "base/table.h"
+#include "wire/fields.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX 1024 /* bytes, with terminator, of all columns that are read as text */
+#define SNAPSHOT_MAX "900" /* characters; a longer one is cut */
+
+/* These change answers, and are the same on all hosts unless files of the hosts differ. */
+const char *const watch_settings[WATCHED_SETTINGS] = { "search_path",
+						       "TimeZone",
+						       "timezone_abbreviations",
+						       "DateStyle",
+						       "IntervalStyle",
+						       "bytea_output",
+						       "default_text_search_config",
+						       "lc_messages",
+						       "lc_monetary",
+						       "lc_numeric",
+						       "lc_time",
+						       "extra_float_digits",
+						       "standard_conforming_strings",
+						       "array_nulls",
+						       "xmlbinary",
+						       "transform_null_equals" };
+
+/* --- Questions. Each row begins with a letter, but that of fate_ask_cluster. --- */
+
+void
+watch_put_meet(struct buf *b)
+{
+	/* A standby knows no SERIALIZABLE, which may be the default. And a COMMIT is not to wait for standbys. */
+	buf_printf(b, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;%s;", fate_ask_cluster);
+	buf_printf(b, "SET search_path TO pg_catalog, pg_temp;"
+		      "SELECT set_config(name, CASE name WHEN 'default_transaction_isolation' THEN 'read committed' "
+		      "WHEN 'synchronous_commit' THEN 'local' ELSE '0' END, false) FROM pg_settings WHERE name IN "
+		      "('default_transaction_isolation', 'synchronous_commit', 'statement_timeout', "
+		      "'idle_session_timeout', 'transaction_timeout');"
+		      "SELECT 's', name, reset_val FROM pg_settings WHERE name IN ("
+		      "'wal_block_size', 'wal_segment_size'");
+	for (size_t i = 0; i < WATCHED_SETTINGS; i++)
+		buf_printf(b, ", '%s'", watch_settings[i]);
+	buf_printf(b,
+		   ");"
+		   "PREPARE pgweir_primary AS SELECT 'p', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, "
+		   "pg_current_wal_flush_lsn() - '0/0'::pg_lsn, left(pg_current_snapshot()::text, " SNAPSHOT_MAX ");"
+		   "PREPARE pgweir_standby(xid8[]) AS SELECT 'r', pg_is_in_recovery(), "
+		   "pg_last_wal_replay_lsn() - '0/0'::pg_lsn, xmax, (SELECT received_tli FROM pg_stat_wal_receiver), "
+		   "(SELECT string_agg(x::text, ',') FROM unnest($1) AS u(x) WHERE "
+		   "CASE WHEN x < xmax THEN pg_xact_status(x) = 'in progress' END) "
+		   "FROM (SELECT pg_snapshot_xmax(pg_current_snapshot()) AS xmax OFFSET 0) AS s");
+}
+
+static void
+put_xids(struct buf *b, const uint64_t *xids, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		buf_printf(b, "%s%" PRIu64, i > 0 ? "," : "", xids[i]);
+}
+
+void
+watch_put_read(struct buf *b, bool is_standby, const struct reading *primary)
+{
+	if (!is_standby) {
+		buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_primary");
+		return;
+	}
+	buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_standby('{");
+	if (primary != NULL && primary->open_count <= CAUSALITY_OPEN)
+		put_xids(b, primary->open, primary->open_count);
+	buf_printf(b, "}')");
+}
+
+void
+watch_put_nudge(struct buf *b)
+{
+	buf_printf(b, MESSAGE_OURS "SELECT pg_logical_emit_message(true, 'pgweir', '')");
+}
+
+void
+watch_put_try(struct buf *b, uint32_t bits)
+{
+	buf_printf(b, MESSAGE_OURS);
+	for (uint32_t i = 0; i < TRIAL_COUNT; i++)
+		buf_printf(b, "BEGIN;SELECT 't', pg_current_xact_id();%s;",
+			   (bits >> i & 1) != 0 ? "COMMIT" : "ROLLBACK");
+	buf_printf(
+	    b, "SELECT 'l', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_logical_emit_message(true, 'pgweir', '')");
+}
+
+/* A number from the future would be an error. */
+void
+watch_put_check(struct buf *b, const struct trial *trial)
+{
+	buf_printf(b, MESSAGE_OURS
+		   "SELECT 'c', string_agg(CASE WHEN x < xmax THEN CASE pg_xact_status(x) WHEN 'committed' THEN '1' "
+		   "WHEN 'aborted' THEN '0' ELSE '?' END ELSE '?' END, '' ORDER BY i DESC) FROM "
+		   "(SELECT pg_snapshot_xmax(pg_current_snapshot()) AS xmax OFFSET 0) AS s, unnest('{");
+	put_xids(b, trial->xids, TRIAL_COUNT);
+	buf_printf(b, "}'::xid8[]) WITH ORDINALITY AS u(x, i)");
+}
+
+/* --- Answers. --- */
+
+/* Copies the next column to out; "" if it is NULL, too long, or not there. Returns out. */
+static const char *
+take_text(struct bind_values *row, char out[static TEXT_MAX])
+{
+	const uint8_t *value;
+	size_t len;
+
+	out[0] = '\0';
+	if (fields_bind_next(row, &value, &len) && value != NULL && len < TEXT_MAX) {
+		memcpy(out, value, len);
+		out[len] = '\0';
+	}
+	return out;
+}
+
+static uint64_t
+take_number(struct bind_values *row)
+{
+	char text[TEXT_MAX];
+
+	return strtoull(take_text(row, text), NULL, 10);
+}
+
+/* "700,705", ascending, as PostgreSQL writes them. */
+static void
+read_open(struct reading *r, const char *text)
+{
+	char *rest;
+
+	r->open_count = 0;
+	for (; *text != '\0'; text = *rest == ',' ? rest + 1 : rest) {
+		uint64_t xid = strtoull(text, &rest, 10);
+
+		if (rest == text || r->open_count == CAUSALITY_OPEN) {
+			r->open_count = UINT32_MAX;
+			return;
+		}
+		r->open[r->open_count++] = xid;
+	}
+}
+
+static void
+take_primary(struct watch_answer *a, struct bind_values *row)
+{
+	char text[TEXT_MAX], *rest;
+
+	a->reading.position = take_number(row);
+	a->flushed = take_number(row);
+	strtoull(take_text(row, text), &rest, 10); /* xmin */
+	if (*rest != ':')
+		return;
+	a->reading.xmax = strtoull(rest + 1, &rest, 10);
+	read_open(&a->reading, *rest == ':' ? rest + 1 : "?");
+	if (strlen(text) >= strtoul(SNAPSHOT_MAX, NULL, 10))
+		a->reading.open_count = UINT32_MAX;
+	a->is_standby = false;
+	a->is_read = a->reading.position != 0 && a->reading.xmax != 0;
+}
+
+static void
+take_standby(struct watch_answer *a, struct bind_values *row)
+{
+	char text[TEXT_MAX];
+
+	a->is_standby = take_text(row, text)[0] != 'f';
+	a->reading.position = take_number(row);
+	a->reading.xmax = take_number(row);
+	a->timeline = (uint32_t)take_number(row);
+	read_open(&a->reading, take_text(row, text));
+	a->is_read = a->reading.xmax != 0 && (a->reading.position != 0 || !a->is_standby);
+}
+
+static void
+take_setting(struct watch_answer *a, struct bind_values *row)
+{
+	char name[TEXT_MAX], text[TEXT_MAX];
+	const uint8_t *value = NULL;
+	size_t len = 0;
+
+	take_text(row, name);
+	if (strcmp(name, "wal_block_size") == 0)
+		a->block_len = strtoull(take_text(row, text), NULL, 10);
+	else if (strcmp(name, "wal_segment_size") == 0)
+		a->segment_len = strtoull(take_text(row, text), NULL, 10);
+	else if (fields_bind_next(row, &value, &len) && value != NULL)
+		for (size_t i = 0; i < WATCHED_SETTINGS; i++)
+			if (strcmp(name, watch_settings[i]) == 0)
+				a->settings[i] = table_hash(0, value, len);
+}
+
+static void
+take_check(struct watch_answer *a, struct bind_values *row)
+{
+	char text[TEXT_MAX];
+
+	a->is_checked = true;
+	a->bits = UINT32_MAX;
+	if (strlen(take_text(row, text)) == TRIAL_COUNT && strspn(text, "01") == TRIAL_COUNT)
+		a->bits = (uint32_t)strtoul(text, NULL, 2);
+}
+
+void
+watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
+{
+	struct bind_values row;
+	char kind[TEXT_MAX];
+
+	if (fate_read_cluster(body, len, &a->mark)) {
+		a->is_met = true;
+		return;
+	}
+	if (len < 2)
+		return;
+	row = (struct bind_values){ body + 2, body + len, wire_u16(body) };
+	take_text(&row, kind);
+	if (strcmp(kind, "s") == 0)
+		take_setting(a, &row);
+	else if (strcmp(kind, "p") == 0)
+		take_primary(a, &row);
+	else if (strcmp(kind, "r") == 0)
+		take_standby(a, &row);
+	else if (strcmp(kind, "t") == 0 && a->tried < TRIAL_COUNT)
+		a->trial.xids[a->tried++] = take_number(&row);
+	else if (strcmp(kind, "l") == 0)
+		a->trial.position = take_number(&row);
+	else if (strcmp(kind, "c") == 0)
+		take_check(a, &row);
+}
+
+uint64_t
+watch_strip(const struct watch_answer *a, uint64_t position)
+{
+	uint64_t begin = a->block_len == 0 ? position : position - position % a->block_len;
+	bool is_first = a->segment_len != 0 && begin % a->segment_len == 0;
+
+	/* SizeOfXLogLongPHD, SizeOfXLogShortPHD */
+	return position - begin == (is_first ? 40 : 24) ? begin : position;
+}

@@ -1,0 +1,121 @@
+/*
+ * src/dedicated/watch_state.h - what watch*.c share; see watch.h.
+ *
+ *   watch.c       which hosts there are
+ *   watch_host.c  one list of hosts: when each is asked, and what follows from an answer
+ *   watch_sql.c   what it is asked, and reads of the answer. Pure
+ *
+ * Owns:   the watch its lists of hosts; a list its connections and a reference to the cluster.
+ * Always: what a host is used for (use) has one writer, set_use(); a host that was not met is WATCH_AWAY.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "dedicated/dedicated.h"
+#include "dedicated/watch.h"
+#include "pool/pool_target.h"
+
+#include <event2/event_struct.h>
+
+#define TRIAL_COUNT 24 /* transactions of a proof */
+#define WATCHED_SETTINGS 16
+
+enum watch_ask { WATCH_NOTHING, WATCH_MEET, WATCH_READ, WATCH_NUDGE, WATCH_TRY, WATCH_CHECK };
+
+/* Transactions of the primary, with ends by chance. */
+struct trial {
+	uint64_t xids[TRIAL_COUNT];
+	uint32_t bits; /* bit i: the i-th was committed */
+	uint64_t begun_us; /* a life that began later is not proved by it; 0: there is none */
+	uint64_t position; /* whoever has replayed up to here has replayed all of them; 0: not known yet */
+};
+
+struct watch_answer {
+	bool is_met; /* mark is known */
+	struct cluster_mark mark;
+	uint32_t settings[WATCHED_SETTINGS]; /* their hashes */
+	uint64_t block_len, segment_len; /* of the log; 0: not told */
+	bool is_read; /* the next four are known */
+	bool is_standby;
+	struct reading reading; /* but for number and begun_us */
+	uint64_t flushed; /* of a primary */
+	uint32_t timeline; /* that a standby receives; 0: it receives none, or may not say so */
+	uint32_t tried; /* of trial.xids */
+	struct trial trial;
+	bool is_checked;
+	uint32_t bits; /* as trial.bits; UINT32_MAX: something else */
+};
+
+/* --- watch_sql.c. Each appends a question. --- */
+
+extern const char *const watch_settings[WATCHED_SETTINGS];
+void watch_put_meet(struct buf *b);
+void watch_put_read(struct buf *b, bool is_standby, const struct reading *primary); /* NULL: there is none */
+void watch_put_nudge(struct buf *b);
+void watch_put_try(struct buf *b, uint32_t bits);
+void watch_put_check(struct buf *b, const struct trial *trial);
+void watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len); /* adds to *a what a DataRow says */
+/* Returns the position without the header of a page that has nothing else yet: no standby gets further. */
+uint64_t watch_strip(const struct watch_answer *a, uint64_t position);
+
+/* --- watch_host.c --- */
+
+struct watched;
+
+struct watch_host {
+	struct dedicated conn;
+	struct watched *of;
+	unsigned index;
+	char name[264];
+	struct pool_target *target;
+	struct scram_keys keys;
+	enum watch_ask asked;
+	bool is_up, is_met;
+	bool is_late; /* it has not answered in time, and is away */
+	bool is_failed; /* what was asked has got an error */
+	bool is_wanted; /* a reading */
+	bool is_nudge_due;
+	bool is_elsewhere; /* it receives another timeline than the primary's */
+	enum watch_use use; /* never WATCH_LAG */
+	bool is_behind; /* ... but that, when it was logged last */
+	struct watch_answer answer, met; /* of the question under way; of WATCH_MEET */
+	struct reading reading, last; /* the one under way; the last one, number 0: none in this life */
+	uint64_t seen; /* its position when the primary was asked last */
+	uint64_t asked_us, retry_us, met_us, begun_us; /* begun_us: of the last reading */
+	uint64_t unflushed, unflushed_us; /* a primary's: the first position that it had not flushed; 0: none */
+	uint64_t readings;
+	uint32_t failures; /* in a row */
+	char last_error[FAIL_TEXT_MAX];
+};
+
+/* A list of hosts. */
+struct watched {
+	TAILQ_ENTRY(watched) link;
+	struct watch *watch;
+	struct cluster *cluster;
+	char *hosts;
+	char database[CONFIG_NAME_MAX + 1];
+	uint64_t max_lag_us, patience_us; /* patience_us: how long a host has for an answer */
+	bool is_kept; /* by the present configuration */
+	uint32_t count, history;
+	struct watch_host of[CAUSALITY_HOSTS];
+	struct trial trial;
+	uint64_t wanted_us, used_us, nudged_us; /* when that was last */
+	struct event timer;
+};
+
+struct watch {
+	struct pool_set *pools;
+	struct server_env env; /* dedicated_env */
+	struct cluster_store *clusters;
+	uint64_t random;
+	void (*wake)(void *owner);
+	void *owner;
+	atomic_bool is_woken;
+	TAILQ_HEAD(, watched) watched;
+};
+
+/* Takes hosts. Returns NULL without memory; hosts is then freed. */
+struct watched *watched_new(struct watch *w, char *hosts, uint32_t count, void (*wake)(void *watch));
+void watched_free(struct watched *d);
+void watched_kick(struct watched *d); /* does what is due, and sets the timer */
