@@ -210,7 +210,7 @@ class Trio:
         """A standby of another host becomes one of the primary: by its log where that is possible, else by a new copy."""
         alter(standby, "primary_conninfo", f"user=postgres host={self.primary.socket_dir} port={self.primary.port}")
         try:
-            self.wait_follows(standby, 5.0)
+            self.wait_follows(standby, 2.0)
         except AssertionError:              # it has log that the present primary lacks: it connects, and gets no further
             self.copy(standby)
 
