@@ -404,6 +404,19 @@ policy_borrow(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 	return conn;
 }
 
+struct policy_conn *
+policy_borrow_idle(struct policy *p, struct policy_ticket *t, uint64_t now_us)
+{
+	struct policy_conn *conn = p->waiting == 0 && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
+
+	if (conn == NULL) {
+		p->asked_us = now_us;
+		policy_stock_up(p, now_us);
+	} else
+		lend(p, conn, t);
+	return conn;
+}
+
 void
 policy_cancel(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 {

@@ -62,6 +62,7 @@ struct policy_settings {
 	bool waits_while_down; /* they wait for timeout_us, as where all connections are lent */
 	uint32_t opens_at_once; /* pacing: at most this many OPENING at a time; 0: 16 */
 	uint32_t share_weight, share_min; /* under caps over several pools; see policy_budget_new. A weight of 0 is 1 */
+	bool is_spare; /* only policy_borrow_idle() lends: that none can be opened is no outage, as nobody waits */
 };
 
 enum policy_conn_state { PC_NONE, PC_OPENING, PC_SCOUTING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
@@ -168,6 +169,9 @@ void policy_free(struct policy *p);
 
 /* Returns a connection at once, or NULL: then t waits. Never calls back before it returns. */
 struct policy_conn *policy_borrow(struct policy *p, struct policy_ticket *t, uint64_t now_us);
+/* Returns an idle connection that may be lent as it is, or NULL: then one is pinged or opened for later, if none is
+ * coming; t does not wait. Never calls back. */
+struct policy_conn *policy_borrow_idle(struct policy *p, struct policy_ticket *t, uint64_t now_us);
 /* conn must be clean, in no transaction, and in working order. May call on_grant of the longest waiter, or ops->close
  * if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
 void policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us);
@@ -214,6 +218,8 @@ void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_
 /* --- policy_supply.c and policy_upkeep.c: connections that nobody waits for. --- */
 /* Pings the coldest idle connection now. Returns false if none is idle. */
 bool policy_ping_idle(struct policy *p, uint64_t now_us);
+/* Pings an idle connection or opens one, up to pool_size, unless one is coming. */
+void policy_stock_up(struct policy *p, uint64_t now_us);
 /* The upstream may be down: idle connections are pinged before they are lent. */
 void policy_distrust(struct policy *p, uint64_t now_us);
 

@@ -80,8 +80,8 @@ policy_look_for_outage(struct policy *p, uint64_t now_us)
 		policy_forget_failures(p);
 		policy_end_outage(p, now_us);
 	}
-	if (p->failed_count == 0 || p->outage.since_us > 0 || policy_has_any(p) || p->is_fail_fatal ||
-	    p->last_fail_kind == CF_TOO_MANY || lacks_memory(p))
+	if (p->failed_count == 0 || p->settings.is_spare || p->outage.since_us > 0 || policy_has_any(p) ||
+	    p->is_fail_fatal || p->last_fail_kind == CF_TOO_MANY || lacks_memory(p))
 		return;
 	p->outage = (struct policy_outage){ .since_us = now_us };
 	TAILQ_FOREACH(t, &p->line, link)

@@ -261,16 +261,22 @@ open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 	return p->total > before;
 }
 
+static void
+open_for_nobody(struct policy *p, enum open_for what_for, uint64_t now_us)
+{
+	if (open_one(p, what_for, now_us))
+		return;
+	caps_review(&p->caps, now_us); /* others may have gone without the place meanwhile */
+	part_report(&p->part, p->part.is_in_use, now_us);
+}
+
 void
 policy_scout(struct policy *p, uint64_t now_us)
 {
 	if (p->is_paused || policy_total(p) >= policy_limit_now(p, now_us))
 		return;
 	p->is_scouting = true;
-	if (!open_one(p, AS_SCOUT, now_us)) {
-		caps_review(&p->caps, now_us); /* others may have gone without the place meanwhile */
-		part_report(&p->part, p->part.is_in_use, now_us);
-	}
+	open_for_nobody(p, AS_SCOUT, now_us);
 	p->is_scouting = false;
 	policy_arm(p, policy_next_due(p, now_us));
 }
@@ -332,7 +338,22 @@ help_waiters(struct policy *p, uint64_t now_us)
 	}
 }
 
-/* --- min_idle. --- */
+/* --- For later. --- */
+
+void
+policy_stock_up(struct policy *p, uint64_t now_us)
+{
+	struct policy_conn *idle = find_to_ping(p, true);
+
+	if (p->is_held || policy_own_coming(p) > 0)
+		return;
+	heed_circuit(p, now_us);
+	if (idle != NULL)
+		policy_start_ping(p, idle, now_us);
+	else if (policy_total(p) < p->settings.pool_size && room(p, now_us) > 0)
+		open_for_nobody(p, FOR_STOCK, now_us);
+	policy_arm(p, policy_next_due(p, now_us));
+}
 
 uint32_t
 policy_min_idle(const struct policy *p)

@@ -1523,3 +1523,107 @@ Test(policy, pool_free_refuses_those_in_line)
 	cr_expect_eq(f.clients[0].kind, RF_SHUTDOWN);
 	policy_free(NULL);
 }
+
+/* --- policy_borrow_idle(). --- */
+
+/* Client number i; returns true if it has got one. */
+static bool
+borrow_idle(struct fake *f, int i)
+{
+	f->clients[i].conn = policy_borrow_idle(f->p, &f->clients[i].ticket, f->now);
+	return f->clients[i].conn != NULL;
+}
+
+Test(policy, who_borrows_an_idle_one_never_waits_but_one_is_opened_for_later)
+{
+	struct policy_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	cr_expect_not(borrow_idle(&f, 0));
+	cr_expect_not(borrow_idle(&f, 1), "one is coming, and no other is opened");
+	cr_expect_eq(f.opened, 1);
+	cr_expect_eq(fake_counts(&f).waiting + f.clients[0].ticket.is_waiting, 0);
+	fake_opened(&f, 0);
+	cr_expect_eq(fake_counts(&f).idle, 1);
+	cr_expect(borrow_idle(&f, 0));
+	cr_expect_eq(f.opened, 1);
+	cr_expect_not(borrow_idle(&f, 1));
+	fake_opened(&f, 1);
+	cr_expect(borrow_idle(&f, 1));
+	cr_expect_not(borrow_idle(&f, 2), "pool_size are lent");
+	cr_expect_eq(f.opened, 2);
+	fake_return(&f, 0);
+	cr_expect(borrow_idle(&f, 0));
+	cr_expect_eq(fake_holds(&f, 0), 0, "its own one");
+	cr_expect_eq(f.counters.checkouts[CS_IDLE], 1);
+	cr_expect_eq(f.counters.checkouts[CS_NEW], 2);
+	cr_expect_eq(f.counters.waits, 0);
+	fake_return(&f, 0);
+	fake_return(&f, 1);
+	fake_fini(&f);
+}
+
+Test(policy, one_that_must_be_pinged_is_pinged_for_the_next)
+{
+	struct policy_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_return(&f, 0);
+	policy_distrust(f.p, f.now);
+	cr_expect_not(borrow_idle(&f, 1));
+	cr_expect_not(borrow_idle(&f, 1));
+	cr_expect_eq(f.pinged, 1);
+	cr_expect_eq(f.opened, 1);
+	policy_ping_done(f.p, &f.conns[0], true, f.now);
+	cr_expect(borrow_idle(&f, 1));
+	fake_return(&f, 1);
+	fake_fini(&f);
+}
+
+Test(policy, a_spare_pool_backs_off_and_knows_no_outage)
+{
+	struct policy_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	set.is_spare = true;
+	fake_init(&f, &set, NULL);
+	cr_expect_not(borrow_idle(&f, 0));
+	for (int i = 0; i < 8; i++) {
+		fake_failed(&f, i, CF_REFUSED, false);
+		cr_expect_not(borrow_idle(&f, 0));
+		cr_expect_eq(f.opened, i + 1, "it backs off");
+		fake_at(&f, f.now + S);
+		cr_expect_eq(f.opened, i + 1, "nobody asks");
+		cr_expect_not(borrow_idle(&f, 0), "while somebody asks it tries at least twice a second");
+		cr_expect_eq(f.opened, i + 2);
+	}
+	cr_expect_eq(f.counters.outages, 0);
+	cr_expect_eq(fake_counts(&f).outage.since_us, 0);
+	fake_opened(&f, 8);
+	cr_expect(borrow_idle(&f, 0));
+	fake_return(&f, 0);
+	fake_fini(&f);
+}
+
+Test(policy, a_paused_pool_has_no_idle_one_and_opens_none)
+{
+	struct policy_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_return(&f, 0);
+	policy_pause(f.p, f.now);
+	cr_expect_not(borrow_idle(&f, 0));
+	cr_expect_eq(f.opened, 1);
+	policy_resume(f.p, f.now);
+	cr_expect_not(borrow_idle(&f, 0));
+	cr_expect_eq(f.opened, 2);
+	fake_opened(&f, 1);
+	cr_expect(borrow_idle(&f, 0));
+	fake_return(&f, 0);
+	fake_fini(&f);
+}
