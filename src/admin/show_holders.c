@@ -132,7 +132,7 @@ add_holder(const struct show_env *env, const struct holding *h, struct rows *row
 	bool has_text;
 
 	show_holder_state(c, &state);
-	show_count_parts(env, e, &counts);
+	show_count_parts(env, pool_main(e), &counts);
 	row.user = exchange_user(&c->x);
 	row.application_name = exchange_application(&c->x);
 	row.client_id = c->x.ticket.id;

@@ -49,7 +49,7 @@ fill_lists(const struct show_env *env, struct rows *rows)
 
 	count_clients(env, &used, &login);
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		pools += show_next_part(env, e, NULL) == e;
+		pools += e->main == NULL && show_next_part(env, e, NULL) == e;
 	const struct list_row lists[] = {
 		{ "databases", count_rows(env, &show_databases) },
 		{ "users", count_rows(env, &show_users) },

@@ -65,6 +65,9 @@ fill_pools(const struct show_env *env, struct rows *rows)
 		for (const struct pool *part = e; part != NULL; part = show_next_part(env, e, part)) {
 			clients += part->clients;
 			count_servers(part, &row);
+			for (uint32_t host = 0; host < CAUSALITY_HOSTS; host++)
+				if (part->standbys[host] != NULL)
+					count_servers(part->standbys[host], &row);
 		}
 		wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
 		row.pool_mode = pool_mode_name(e->settings.pool_mode);
@@ -108,6 +111,7 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 		struct policy_counts n;
 
 		policy_get_counts(e->policy, &n);
+		pool_add_standbys(e, &n);
 		row.pool_size = e->settings.pool_size;
 		row.max_overflow = e->settings.max_overflow;
 		row.overflow_now = n.overflow;

@@ -163,7 +163,7 @@ fill_pool(const struct show_env *env, struct rows *rows)
 	bool is_found = false;
 
 	for (const struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		if (strcmp(e->database->name, name) == 0 && show_next_part(env, e, NULL) == e) {
+		if (e->main == NULL && strcmp(e->database->name, name) == 0 && show_next_part(env, e, NULL) == e) {
 			is_found = true;
 			say_pool(env, e, env->now_us, rows);
 		}

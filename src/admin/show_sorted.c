@@ -38,7 +38,8 @@ show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_line
 		return NULL;
 	count = 0;
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		sorted[count++] = e;
+		if (e->main == NULL)
+			sorted[count++] = e;
 	qsort(sorted, count, sizeof(struct pool *), is_by_line ? by_line : by_name);
 	return sorted;
 }

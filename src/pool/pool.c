@@ -2,6 +2,8 @@
  * the secrets that its clients have proved. */
 #include "pool/pool_set_state.h"
 
+#include "pool/cluster.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +76,11 @@ pool_free(struct pool *pool)
 	struct pool_set *set = pool->set;
 	struct pool_database *database = pool->database;
 
+	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
+		if (pool->standbys[i] != NULL)
+			pool_free(pool->standbys[i]);
+	if (pool->main != NULL)
+		pool->main->standbys[pool->host] = NULL;
 	set->s.companions->end(pool);
 	policy_close_all(pool->policy, RR_SHUTDOWN, pool_set_now(set));
 	while (!TAILQ_EMPTY(&pool->servers))
@@ -88,7 +95,8 @@ pool_free(struct pool *pool)
 	*(pool->before != NULL ? &pool->before->next : &set->first) = pool->next;
 	if (pool->next != NULL)
 		pool->next->before = pool->before;
-	HASH_DELETE(hh, set->table, box);
+	if (box->key_len > 0)
+		HASH_DELETE(hh, set->table, box);
 	for (struct pool_user *u = pool->users, *next; u != NULL; u = next) {
 		next = u->next;
 		free(u);
@@ -96,6 +104,7 @@ pool_free(struct pool *pool)
 	pool_startup_forget_all(&pool->startups);
 	image_unref(pool->baseline);
 	image_unref(pool->welcome);
+	cluster_put(pool->cluster);
 	explicit_bzero(&pool->keys, sizeof(pool->keys));
 	free(pool->timeouts);
 	free(box);
@@ -186,7 +195,7 @@ configure_users(struct pool *pool)
 {
 	const struct config *config = pool->set->config;
 
-	pool->is_sealed = is_sealing(&pool->settings);
+	pool->is_sealed = pool->main != NULL ? pool->main->is_sealed : is_sealing(&pool->settings);
 	for (struct pool_user *u = pool->users; u != NULL; u = u->next) {
 		u->settings = pool->settings;
 		config_overlay(config_find_user(config, u->name), &u->settings);
@@ -215,6 +224,7 @@ pool_settings(struct pool *pool, const char *user, uint64_t now_us)
 	configure_users(pool);
 	if (!was_sealed && pool->is_sealed) /* nobody has washed off what is left there */
 		policy_close_all(pool->policy, RR_RELOAD, now_us);
+	pool_standbys_configure(pool, now_us);
 	return &u->settings;
 }
 
@@ -244,11 +254,13 @@ get_limits(struct pool *pool, struct policy_limit *out[POLICY_CAPS])
 }
 
 /* The home of its statements, its database's code, its upstream's circuit and its budget: all pools of these hosts
- * share them. */
+ * share them. A sibling has the first two of its pool: what is prepared there must mean the same here. */
 static int
-get_shared(struct pool_set *set, bool has_budget, struct parts *out)
+get_shared(struct pool *pool, bool has_budget, struct parts *out)
 {
-	char *home = pool_target_home(out->target), *hosts = pool_target_hosts(out->target);
+	struct pool_set *set = pool->set;
+	char *home = pool_target_home(pool->main != NULL ? pool->main->target : out->target);
+	char *hosts = pool_target_hosts(out->target);
 
 	out->home = home == NULL ? NULL : statement_home_get(set->s.statements, home);
 	out->code = home == NULL ? NULL : code_store_get(&set->codes, home, out->target->database);
@@ -285,14 +297,21 @@ static int
 get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out, struct fail *why)
 {
 	struct pool_set *set = pool->set;
-	bool has_budget = config_has_budget(upstream, &pool->settings);
+	struct upstream *own = pool->main != NULL ? upstream_of_host(upstream, pool->host) : NULL;
+	bool has_budget = pool->main == NULL && config_has_budget(upstream, &pool->settings);
+	const struct pool_target *learnt = pool->main != NULL ? pool->main->target : pool->target;
 
-	out->target = pool_target_new(upstream, &pool->settings, set->tls, set->users, pool->database->name, pool->user,
-				      &pool->keys, why);
+	fail_set(why, "53200", "no memory for a pool");
+	if (own != NULL)
+		own->target = TARGET_STANDBY;
+	if (pool->main == NULL || own != NULL)
+		out->target = pool_target_new(own != NULL ? own : upstream, &pool->settings, set->tls, set->users,
+					      pool->database->name, pool->user, &pool_main(pool)->keys, why);
+	upstream_free(own);
 	if (out->target == NULL)
 		return -1;
-	if ((pool->target != NULL && pool_target_inherit(out->target, pool->target) < 0) ||
-	    get_shared(set, has_budget, out) < 0 || get_limits(pool, out->limits) < 0 || get_whole(pool, out) < 0)
+	if ((learnt != NULL && pool_target_inherit(out->target, learnt) < 0) || get_shared(pool, has_budget, out) < 0 ||
+	    get_limits(pool, out->limits) < 0 || (pool->main == NULL && get_whole(pool, out) < 0))
 		return fail_set(why, "53200", "no memory for a pool");
 	return 0;
 }
@@ -313,8 +332,8 @@ make_policy(struct pool *pool, const struct policy_settings *ps, uint64_t now_us
 {
 	struct pool_set *set = pool->set;
 
-	pool->policy =
-	    policy_new(ps, &pool_policy_ops, pool, set->s.room, &pool->counters, random_next(&set->random), now_us);
+	pool->policy = policy_new(ps, &pool_policy_ops, pool, set->s.room, &pool_main(pool)->counters,
+				  random_next(&set->random), now_us);
 	return pool->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
 }
 
@@ -335,13 +354,17 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 		return fail_pgbouncer_text(why, "database removed");
 	}
 	config_effective(set->config, db, config_find_user(set->config, whole_user(pool, user)), &pool->settings);
+	if (pool->main != NULL)
+		pool_standby_settings(pool);
 	configure_users(pool);
 	fill_policy(&pool->settings, &ps);
+	ps.is_spare = pool->main != NULL;
 	if (get_parts(pool, db->upstream, &parts, why) < 0) {
 		put_parts(set, &parts);
 		return -1;
 	}
-	is_moved = pool->target != NULL && !pool_target_is_same(pool->target, parts.target);
+	is_moved =
+	    pool->target != NULL && (!pool_target_is_same(pool->target, parts.target) || pool->home != parts.home);
 	if (is_moved)
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
 	if (is_moved || (was_unsealed && pool_is_sealed(pool))) /* nobody has washed off what is left there */
@@ -367,6 +390,8 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	if (pool->fresh != NULL && parts.fresh == NULL && pool->baseline != NULL)
 		pool_fresh_tell(pool->fresh, pool->baseline, pool->welcome, pool->baseline_us);
 	put_parts(set, &parts);
+	pool->is_orphan = false;
+	pool_standbys_configure(pool, now_us);
 	return 0;
 }
 
@@ -376,19 +401,15 @@ put_key(char key[static POOL_KEY_MAX], bool is_of_tenant, const char *database, 
 	return (size_t)snprintf(key, POOL_KEY_MAX, "%c%s%c%s", is_of_tenant ? 't' : 'd', database, 0, user);
 }
 
+/* Returns a pool of this database that is on no list yet, or NULL. */
 static struct pool_box *
-pool_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
+box_new(struct pool_set *set, struct pool_database *d, const char *user)
 {
-	struct pool_box *box = calloc(1, sizeof(*box));
-	struct pool_database *d;
+	struct pool_box *box = d == NULL ? NULL : calloc(1, sizeof(*box));
 
-	bouncer_log_database(set, database);
-	d = pool_database_get(&set->databases, set->config, database);
-	fail_set(why, "53200", "no memory for a pool");
-	if (box == NULL || d == NULL) {
+	if (box == NULL) {
 		if (d != NULL)
 			pool_set_forget_database(set, d);
-		free(box);
 		return NULL;
 	}
 	box->e.database = d;
@@ -397,15 +418,26 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
 	TAILQ_INIT(&box->e.servers);
 	pool_use_begin(&box->e);
-	box->key_len = put_key(box->key, d->is_of_tenant, database, user);
+	return box;
+}
+
+/* Configures it, and takes it in. Returns box (NULL stays NULL), or NULL with *why set. */
+static struct pool_box *
+box_enter(struct pool_box *box, uint64_t now_us, struct fail *why)
+{
+	struct pool_set *set = box == NULL ? NULL : box->e.set;
+
+	fail_set(why, "53200", "no memory for a pool");
+	if (box == NULL)
+		return NULL;
 	if (!due_reserve(&set->due, set->pool_count + 1) ||
-	    !TABLE_ADD(set->s.seed, set->table, box->key, box->key_len, box) ||
+	    (box->key_len > 0 && !TABLE_ADD(set->s.seed, set->table, box->key, box->key_len, box)) ||
 	    pool_configure(&box->e, now_us, why) < 0) {
 		if (box->hh.tbl != NULL)
 			HASH_DELETE(hh, set->table, box);
 		due_remove(&set->due, &box->e.due);
 		pool_use_end(&box->e);
-		pool_set_forget_database(set, d);
+		pool_set_forget_database(set, box->e.database);
 		free(box);
 		return NULL;
 	}
@@ -418,6 +450,33 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 	if (set->is_paused || box->e.database->is_paused)
 		policy_pause(box->e.policy, now_us);
 	return box;
+}
+
+static struct pool_box *
+pool_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
+{
+	struct pool_box *box;
+
+	bouncer_log_database(set, database);
+	box = box_new(set, pool_database_get(&set->databases, set->config, database), user);
+	if (box != NULL)
+		box->key_len = put_key(box->key, box->e.database->is_of_tenant, database, user);
+	return box_enter(box, now_us, why);
+}
+
+struct pool *
+pool_new_standby(struct pool *main, uint32_t host, uint64_t now_us)
+{
+	struct pool_box *box = box_new(main->set, main->database, main->user);
+	struct fail why;
+
+	if (box != NULL) {
+		box->e.main = main;
+		box->e.host = host;
+	}
+	box = box_enter(box, now_us, &why);
+	main->standbys[host] = box == NULL ? NULL : &box->e;
+	return main->standbys[host];
 }
 
 size_t
@@ -504,7 +563,6 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 	/* An orphan whose database is there: a reload had no memory for it. */
 	if (box == NULL || (box->e.is_orphan && pool_configure(&box->e, now_us, why) < 0))
 		return NULL;
-	box->e.is_orphan = false;
 	box->e.last_used_us = now_us;
 	pool_hear_baseline(&box->e);
 	return &box->e;
@@ -539,6 +597,9 @@ take_secret(struct pool *pool, const char *secret)
 		return;
 	pool_target_unref(pool->target);
 	pool->target = target;
+	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
+		if (pool->standbys[i] != NULL)
+			take_secret(pool->standbys[i], secret);
 }
 
 void

@@ -15,6 +15,7 @@
 #include "base/request_report.h"
 #include "config/config.h"
 #include "seal/database_code.h"
+#include "policy/causality.h"
 #include "policy/policy.h"
 #include "server/server.h"
 #include "session/image.h"
@@ -23,6 +24,7 @@
 struct pool_set; /* pool_set.h */
 struct notify_listener;
 struct fate_asker;
+struct cluster;
 
 struct pool_database {
 	char name[CONFIG_DATABASE_MAX + 1]; /* the name that clients use; a tenant's is "tenant/database" */
@@ -114,6 +116,11 @@ struct pool {
 	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL: none. That of CAP_ALL is its room's */
 	struct fate_asker *fates; /* fate_asker.c; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
+	/* pool_standby.c: siblings, by the place of their host in its upstream; NULL: not used yet. */
+	struct pool *standbys[CAUSALITY_HOSTS];
+	struct pool *main; /* of a sibling: whose it is; its counters are that one's. NULL: it is none */
+	uint32_t host; /* of a sibling */
+	struct cluster *cluster; /* cluster.h; a reference; NULL: nobody reads from standbys */
 	uint32_t index; /* scratch space for whoever lists all pools */
 	struct pool *next, *before;
 	bool is_active; /* pool_use.c: in the set's list of those that have servers, or are watched */
@@ -133,6 +140,18 @@ pool_is_same(const struct pool *a, const struct pool *b)
 {
 	return a == b || (a->whole != NULL && a->whole == b->whole);
 }
+/* Returns the pool that clients know, of which this is a sibling, or the same. */
+static inline struct pool *
+pool_main(const struct pool *pool)
+{
+	return pool->main != NULL ? pool->main : (struct pool *)(uintptr_t)pool;
+}
+/* Returns the pool that has lent srv: the client's, or a sibling of it. */
+static inline struct pool *
+pool_of(const struct server *srv)
+{
+	return srv->owner;
+}
 struct pool *pool_set_part(const struct pool_set *set, const struct pool *of); /* the part of it there, or NULL */
 
 /* --- pool_conns.c: borrowing; the policy's functions, for servers instead of policy_conns --- */
@@ -146,6 +165,15 @@ struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t n
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* The borrower has gone, whatever is under way: see server_reset. Everything that can be washed is; parts: as above. */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
+
+/* --- pool_standby.c: servers of standbys, each from the sibling of its host (its place in the upstream) --- */
+/* Returns an idle server there, lent as pool_borrow() does; or NULL: then one is made ready for later, if that may be,
+ * and the ticket does not wait. */
+struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower,
+				   uint64_t now_us);
+uint32_t pool_standby_lent(const struct pool *pool, uint32_t host); /* returns how many of them are lent */
+/* Adds the connections of its siblings, if it has any, to counts of its own. */
+void pool_add_standbys(const struct pool *pool, struct policy_counts *counts);
 
 /* --- pool_code.c: the code of its database --- */
 /* Returns RISK_CONTEXT if any SQL may have that in this pool. */

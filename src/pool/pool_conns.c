@@ -68,7 +68,7 @@ op_ping(void *owner, struct policy_conn *conn)
 	struct pool *pool = owner;
 	struct server *srv = pooled_of(conn)->srv;
 
-	if (pool_is_sealed(pool) && database_code_is_due(pool->code, pool_set_now(pool->set))) {
+	if (pool->main == NULL && pool_is_sealed(pool) && database_code_is_due(pool->code, pool_set_now(pool->set))) {
 		conn->ping_more_us = CODE_ANSWER_US;
 		server_ping(srv, pool_code_ask(pool, srv));
 	} else {
@@ -218,7 +218,7 @@ close_dirty(struct server *srv)
 {
 	struct pool *pool = srv->owner;
 
-	pool->counters.recycles[RR_DIRTY]++;
+	pool_main(pool)->counters.recycles[RR_DIRTY]++;
 	srv->borrower = NULL;
 	server_close(srv);
 }
@@ -238,7 +238,7 @@ on_clean(struct server *srv)
 	struct pool *pool = srv->owner;
 
 	note_code_unseen(srv);
-	pool->counters.resets_ok += !srv->reset.is_seal;
+	pool_main(pool)->counters.resets_ok += !srv->reset.is_seal;
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
@@ -253,12 +253,12 @@ on_gone(struct server *srv, const struct fail *why)
 
 	log_close(srv, why->pgbouncer_text[0] != '\0' ? why->pgbouncer_text : why->text);
 	if (is_reset)
-		pool->counters.resets_failed++;
+		pool_main(pool)->counters.resets_failed++;
 	if (srv->state == SV_PINGING) {
-		pool->counters.pings_failed++;
-		pool->counters.recycles[RR_FAILED_PING]++;
+		pool_main(pool)->counters.pings_failed++;
+		pool_main(pool)->counters.recycles[RR_FAILED_PING]++;
 	} else
-		pool->counters.recycles[RR_ERROR]++;
+		pool_main(pool)->counters.recycles[RR_ERROR]++;
 	pooled_of(srv->conn)->policy_knows = true;
 	policy_conn_gone(pool->policy, srv->conn, !is_reset, pool_set_now(pool->set));
 }
@@ -338,7 +338,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 	}
 	if ((order.parts & STATE_SEED) != 0)
 		order.seed = pool_set_random(pool->set);
-	pool->counters.seals += (order.parts & ~(unsigned)(WASH_LATE | STATE_BACKEND)) != 0;
+	pool_main(pool)->counters.seals += (order.parts & ~(unsigned)(WASH_LATE | STATE_BACKEND)) != 0;
 	policy_conn_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);
 }
@@ -355,7 +355,9 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	parts |= (image_leaves(srv->image) & IMAGE_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool_is_sealed(pool) &&
 	    database_code_is_overdue(code, now_us)) {
-		if (database_code_is_asked(code, now_us))
+		if (pool->main != NULL) /* not asked: see ask_about_code() */
+			parts |= database_code_is_unheard(code) ? (unsigned)STATE_BACKEND : 0u;
+		else if (database_code_is_asked(code, now_us))
 			parts |= STATE_BACKEND;
 		else
 			question = pool_code_ask(pool, srv);

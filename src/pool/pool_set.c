@@ -131,9 +131,12 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 	policy_budget_set_limit(policy_room_total(set->s.room), set->s.room, config->max_server_connections, now_us);
 	for (struct pool *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
+		if (e->main != NULL)
+			continue;
 		e->is_orphan = pool_configure(e, now_us, &gone) < 0;
 		if (e->is_orphan) {
 			policy_close_all(e->policy, RR_RELOAD, now_us);
+			pool_standbys_configure(e, now_us);
 			set->s.companions->renew(e);
 			policy_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
@@ -293,7 +296,7 @@ is_unused(const struct pool *pool, uint64_t now_us)
 	uint64_t limit_us = pool->set->config->pool_idle_timeout_us;
 	struct policy_counts counts;
 
-	if (pool->clients > 0 || !TAILQ_EMPTY(&pool->servers))
+	if (pool->main != NULL || pool->clients > 0 || !TAILQ_EMPTY(&pool->servers) || !pool_standbys_are_empty(pool))
 		return false;
 	policy_get_counts(pool->policy, &counts);
 	if (counts.waiting > 0 || pool->is_orphan)
@@ -304,11 +307,16 @@ is_unused(const struct pool *pool, uint64_t now_us)
 	return limit_us > 0 && pool->settings.min_idle == 0 && now_us - pool->last_used_us > limit_us;
 }
 
+/* Never a standby: it may lack what the primary has. */
 static void
 ask_about_code(struct pool *pool, uint64_t now_us)
 {
-	if (pool_is_sealed(pool))
-		policy_ping_idle(pool->policy, now_us); /* the ping carries the question */
+	struct pool *asked = pool_main(pool);
+
+	if (!pool_is_sealed(pool) || policy_ping_idle(asked->policy, now_us)) /* the ping carries the question */
+		return;
+	if (pool->main != NULL && TAILQ_EMPTY(&asked->servers))
+		policy_stock_up(asked->policy, now_us);
 }
 
 void
@@ -338,8 +346,8 @@ tick_pool(struct pool *pool, uint64_t now_us)
 static void
 look_at_bare(struct pool_set *set, uint64_t now_us)
 {
-	for (uint32_t n = pool_use_bare_at_once(set); n > 0; n--) {
-		struct pool *e = pool_use_next_bare(set);
+	for (uint32_t n = pool_use_bare_at_once(set); n > 0 && !TAILQ_EMPTY(&set->bare); n--) {
+		struct pool *e = pool_use_next_bare(set); /* siblings go with their pool */
 
 		pool_use_look(e, now_us);
 		if (is_unused(e, now_us)) {
@@ -481,7 +489,7 @@ pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const ch
 {
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (strcmp(e->target->database, database) == 0 && (user == NULL || strcmp(e->user, user) == 0) &&
-		    upstream_is_same_cluster(e->target->upstream, asking->upstream)) {
+		    upstream_is_same_cluster(pool_main(e)->target->upstream, asking->upstream)) {
 			policy_close_all(e->policy, RR_KILL, now_us); /* nor is min_idle kept before the next borrow */
 			set->s.companions->step_aside(e);
 		}
@@ -494,7 +502,7 @@ pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason w
 		struct policy_counts counts;
 
 		policy_get_counts(e->policy, &counts);
-		if (counts.waiting == 0 && (is_all || e->clients == 0) && !TAILQ_EMPTY(&e->servers))
+		if (counts.waiting == 0 && (is_all || pool_main(e)->clients == 0) && !TAILQ_EMPTY(&e->servers))
 			policy_close_all(e->policy, why, now_us);
 	}
 }

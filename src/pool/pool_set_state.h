@@ -7,6 +7,7 @@
  *   pool_homes.c    on which workers each pool lives
  *   pool_fresh.c    what a fresh server of a pool shows, for all its parts
  *   pool_cross.c    servers that go to the part of a pool on another worker
+ *   pool_standby.c  siblings: the servers of standbys, for the reads of a pool's clients
  *   pool_code.c     what its database's code could touch; database_code_news.c: all databases' code
  *   pool_scout.c    finds out whether hosts that could not be reached are there again
  *   pool_use.c      which pools are looked at how often, and how much is in use
@@ -143,6 +144,15 @@ int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
 void pool_hear_baseline(struct pool *pool); /* takes over what other parts have seen of fresh servers */
 void pool_free(struct pool *pool);
 struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len); /* of this pool_key(); or NULL */
+
+/* Makes the sibling of main for the host at this place of its upstream. Returns NULL if that is impossible now. */
+struct pool *pool_new_standby(struct pool *main, uint32_t host, uint64_t now_us);
+
+/* pool_standby.c */
+void pool_standby_settings(struct pool *pool); /* makes those of its pool the ones of a sibling */
+/* The pool has new settings: its cluster and its siblings follow; or these drain, if nobody reads there any more. */
+void pool_standbys_configure(struct pool *pool, uint64_t now_us);
+bool pool_standbys_are_empty(const struct pool *pool);
 
 /* pool_conns.c */
 extern const struct policy_ops pool_policy_ops;

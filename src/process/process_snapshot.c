@@ -36,7 +36,8 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, ui
 	}
 	if (n.outage.since_us > 0 && now_us > n.outage.since_us) /* counters have those that are over */
 		p->counters.outage_us += now_us - n.outage.since_us;
-	p->pool_size += e->settings.pool_size;
+	if (e->main == NULL)
+		p->pool_size += e->settings.pool_size;
 	p->max_overflow += e->settings.max_overflow;
 	p->overflow += n.overflow;
 	p->waiting += n.waiting;
@@ -63,7 +64,7 @@ take_pools(struct worker *k, struct snapshot *s)
 	size_t all = 0, max = k->weir->config->http_metrics_max_pools, i = 0;
 
 	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
-		all++;
+		all += e->main == NULL;
 	s->pool_count = all > max ? max + 1 : all;
 	s->pools = malloc((s->pool_count > 0 ? s->pool_count : 1) * sizeof(*s->pools));
 	if (s->pools == NULL)
@@ -74,10 +75,12 @@ take_pools(struct worker *k, struct snapshot *s)
 		copy_name(s->pools[max].user, "_other");
 	}
 	s->pools_aggregated = all > max ? all - max : 0;
-	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next, i++) {
+	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 		bool is_other = i >= max;
 		struct snapshot_pool *p = &s->pools[is_other ? max : i];
 
+		if (e->main != NULL)
+			continue;
 		if (is_other)
 			counters_add(&p->counters, &e->counters, sizeof(e->counters));
 		else {
@@ -92,7 +95,11 @@ take_pools(struct worker *k, struct snapshot *s)
 			copy_name(p->user, e->user);
 		}
 		e->index = (uint32_t)(is_other ? max : i);
+		i++;
 		add_counts(s, p, e, k->now_us);
+		for (uint32_t host = 0; host < CAUSALITY_HOSTS; host++)
+			if (e->standbys[host] != NULL)
+				add_counts(s, p, e->standbys[host], k->now_us);
 	}
 	return 0;
 }

@@ -342,7 +342,7 @@ gives_back_first(const struct exchange *x, const struct server *srv)
 {
 	const struct outbox *o = &x->env->to_client;
 
-	return policy_has_waiters(x->pool->policy) && srv->ledger.count == 0 && srv->tx == 'I' &&
+	return policy_has_waiters(pool_of(srv)->policy) && srv->ledger.count == 0 && srv->tx == 'I' &&
 	       x->state == CL_READY && o->to == &x->stream && outbox_is_one(o) && o->total <= FIRST_MAX &&
 	       stream_queued(&x->stream) == 0 && srv->stream.secured == NULL && !x->is_session && x->listen == NULL &&
 	       x->pending_len == 0 && !x->pool->is_orphan && !x->env->is_draining && !x->env->is_moving;

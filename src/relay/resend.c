@@ -264,6 +264,6 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
 		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
 	/* The other idle ones may have been told to end, too. */
-	policy_distrust(x->pool->policy, *x->env->now_us);
+	policy_distrust(pool_of(srv)->policy, *x->env->now_us);
 	resend_now(x, &srv->loan.sent.copy);
 }

@@ -68,11 +68,8 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 bool
 database_code_is_overdue(const struct database_code *code, uint64_t now_us)
 {
-	if (code->answer == NULL && code->failed_us == 0)
-		return true; /* no server is given back before there is an answer */
-	if (code->changed_answered < code->made && code->failed_us == 0)
-		return true; /* nor while it may have run code since that leaves what nothing resets */
-	return database_code_is_due(code, now_us) && now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3;
+	return database_code_is_unheard(code) ||
+	       (database_code_is_due(code, now_us) && now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3);
 }
 
 unsigned

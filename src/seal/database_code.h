@@ -140,6 +140,13 @@ database_code_compiled(const struct database_code *code)
 }
 /* Returns true if it is time to ask on an idle connection. */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
+/* Returns true if there is no answer, or functions were made since: no server is given back before there is one, as it
+ * may have run code that leaves what nothing resets. */
+static inline bool
+database_code_is_unheard(const struct database_code *code)
+{
+	return code->failed_us == 0 && (code->answer == NULL || code->changed_answered < code->made);
+}
 /* Returns true if there was no answer for so long that it should be asked even if somebody must wait for that. */
 bool database_code_is_overdue(const struct database_code *code, uint64_t now_us);
 /*

@@ -42,8 +42,9 @@
 static bool
 is_sought(const struct exchange *x)
 {
-	return policy_is_wanted(x->pool->policy) || x->env->is_moving ||
-	       policy_keep_us(x->pool->policy, x->srv->conn, *x->env->now_us) == 0;
+	const struct policy *p = pool_of(x->srv)->policy;
+
+	return policy_is_wanted(p) || x->env->is_moving || policy_keep_us(p, x->srv->conn, *x->env->now_us) == 0;
 }
 
 /* Returns true if a client that never rests is to wait in line like others: behind a question, or if it never asks. */
@@ -71,7 +72,7 @@ may_linger(const struct exchange *x)
 		return false;
 	if (!is_sought(x))
 		return kept_us <
-		       (is_asked_there(x) ? policy_keep_us(x->pool->policy, x->srv->conn, now_us) : MAY_ASK_US);
+		       (is_asked_there(x) ? policy_keep_us(pool_of(x->srv)->policy, x->srv->conn, now_us) : MAY_ASK_US);
 	return !has_had_enough(f) &&
 	       (is_asked_there(x) ? kept_us < ASKS_US : x->requests_done < NEW_REQUESTS && kept_us < MAY_ASK_US);
 }

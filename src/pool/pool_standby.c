@@ -1,0 +1,120 @@
+/*
+ * src/pool/pool_standby.c - the siblings of a pool: a struct pool for each standby that its clients read from, made
+ * when it is first used, and freed with it.
+ *
+ * A sibling is a pool like any other for its servers (seal, washing, pings, images), but no client knows it: nobody
+ * waits in its line, it is found by no name, and its counters are its pool's. Statements have their names, and code its
+ * answers, from the pool: the database is the same.
+ */
+#include "pool/pool_set_state.h"
+
+#include "pool/cluster.h"
+
+#include <stdlib.h>
+
+/* Each part of a pool has siblings of its own, with their share of the connections. */
+void
+pool_standby_settings(struct pool *pool)
+{
+	struct pool_set *set = pool->set;
+	uint32_t parts = pool_parts(set->config, pool->database->name, pool->user, &set->s.split);
+
+	pool->settings.pool_size = (pool->settings.pool_size + parts - 1) / parts;
+	pool->settings.max_overflow = 0;
+	pool->settings.min_idle = 0;
+	pool->settings.share_min = 0; /* its clients can go to the primary */
+}
+
+/* Returns true if any of the pool's clients reads from standbys. */
+static bool
+is_reading(const struct pool *pool)
+{
+	bool is_reading = pool->settings.reads != READS_PRIMARY;
+
+	for (const struct pool_user *u = pool->users; u != NULL; u = u->next)
+		is_reading |= u->settings.reads != READS_PRIMARY;
+	return is_reading;
+}
+
+/* Returns a reference to what is known of the pool's hosts, if anybody reads from standbys among them. */
+static struct cluster *
+find_cluster(const struct pool *pool)
+{
+	uint32_t count = (uint32_t)pool->target->upstream->host_count;
+	bool has_any = pool->main == NULL && count > 1 && !pool->is_orphan && is_reading(pool);
+	char *hosts = has_any ? pool_target_cluster(pool->target) : NULL;
+	struct cluster *c = hosts == NULL ? NULL : cluster_get(pool->set->s.clusters, hosts, count);
+
+	free(hosts);
+	return c;
+}
+
+void
+pool_standbys_configure(struct pool *pool, uint64_t now_us)
+{
+	struct cluster *before = pool->cluster;
+	struct fail why;
+
+	pool->cluster = find_cluster(pool);
+	cluster_put(before);
+	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
+		if (pool->standbys[i] != NULL && (pool->cluster == NULL || i >= pool->target->upstream->host_count ||
+						  pool_configure(pool->standbys[i], now_us, &why) < 0))
+			policy_close_all(pool->standbys[i]->policy, RR_RELOAD, now_us);
+}
+
+bool
+pool_standbys_are_empty(const struct pool *pool)
+{
+	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
+		if (pool->standbys[i] != NULL && !TAILQ_EMPTY(&pool->standbys[i]->servers))
+			return false;
+	return true;
+}
+
+struct server *
+pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower, uint64_t now_us)
+{
+	struct pool *sibling = pool->standbys[host];
+	struct policy_conn *conn;
+	struct server *srv;
+
+	if (sibling == NULL && (sibling = pool_new_standby(pool, host, now_us)) == NULL)
+		return NULL;
+	pool->last_used_us = now_us;
+	conn = policy_borrow_idle(sibling->policy, ticket, now_us);
+	if (conn == NULL)
+		return NULL;
+	srv = pool_granted(conn, borrower, now_us);
+	srv->loan.standby = (uint8_t)(host + 1);
+	return srv;
+}
+
+uint32_t
+pool_standby_lent(const struct pool *pool, uint32_t host)
+{
+	struct policy_counts counts;
+
+	if (pool->standbys[host] == NULL)
+		return 0;
+	policy_get_counts(pool->standbys[host]->policy, &counts);
+	return counts.lent;
+}
+
+void
+pool_add_standbys(const struct pool *pool, struct policy_counts *counts)
+{
+	struct policy_counts n;
+
+	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++) {
+		if (pool->standbys[i] == NULL)
+			continue;
+		policy_get_counts(pool->standbys[i]->policy, &n);
+		counts->opening += n.opening;
+		counts->idle += n.idle;
+		counts->pinging += n.pinging;
+		counts->washing += n.washing;
+		counts->lent += n.lent;
+		counts->closing += n.closing;
+	}
+}
