@@ -39,7 +39,8 @@ loss_of_primary(const struct exchange *x, const char *sqlstate)
 	enum target_session_attrs target;
 	const char *own;
 
-	if (strcmp(sqlstate, "25006") != 0 || !exchange_is_ready(x) || x->image == NULL)
+	if (strcmp(sqlstate, "25006") != 0 || !exchange_is_ready(x) || x->image == NULL ||
+	    (x->srv != NULL && x->srv->loan.standby != 0))
 		return false;
 	target = x->pool->target->upstream->target;
 	own = image_get(x->image, "default_transaction_read_only");

@@ -10,6 +10,7 @@
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/resend.h"
+#include "relay/route.h"
 #include "state/state.h"
 #include "state/compiled.h"
 #include "state/linger.h"
@@ -113,7 +114,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	}
 	if (srv->plans_of != NULL || srv->seed_of != 0)
 		state_meets_others(x, w == NULL || !state_differs_in_plans(x) || needs_plans(w));
-	if (x->settings->commit_check)
+	if (x->settings->commit_check && srv->loan.standby == 0)
 		commit_check_linked(x);
 	return 0;
 }
@@ -210,7 +211,9 @@ walk_borrow(struct request_walk *w)
 	    commit_check_is_refused(x, &w->m, walk_message(w), w->len - w->at)) /* the transaction was lost */
 		return WALK_WAIT;
 	relay_ticket(x);
-	srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
+	srv = x->settings->reads == READS_PRIMARY ? NULL : route_borrow(x);
+	if (srv == NULL)
+		srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
 		exchange_step(x, CE_NEED_SERVER);
 		state_yield(env);

@@ -1,0 +1,63 @@
+#include "relay/route.h"
+
+#include "pool/cluster.h"
+
+/*
+ * Returns the standbys that may be read from, a bit for each place in the upstream. If no primary answers nobody knows
+ * how far they lag behind one, and they are all there is; if two do, a standby may be that of either.
+ */
+static unsigned
+usable_standbys(struct cluster *c, uint64_t max_lag_us)
+{
+	const struct cluster_view *v = cluster_lock(c);
+	unsigned standbys = 0, near = 0, primaries = 0;
+	bool was_seen = v->history != 0;
+
+	for (uint32_t i = 0; i < v->count; i++) {
+		const struct host_view *h = &v->hosts[i];
+
+		primaries += h->role == HOST_PRIMARY;
+		standbys |= (h->role == HOST_STANDBY ? 1u : 0u) << i;
+		near |= (h->lag_us <= max_lag_us ? 1u : 0u) << i;
+	}
+	cluster_unlock(c);
+	if (primaries == 1)
+		return standbys & near;
+	return primaries == 0 && was_seen ? standbys : 0;
+}
+
+/* Returns the one of these with the fewest loans; of several each client has another one. */
+static uint32_t
+least_lent(const struct exchange *x, unsigned hosts)
+{
+	uint32_t best = CAUSALITY_HOSTS, fewest = UINT32_MAX;
+
+	for (uint32_t k = 0; k < CAUSALITY_HOSTS; k++) {
+		uint32_t host = (uint32_t)(x->ticket.id + k) % CAUSALITY_HOSTS, lent;
+
+		if ((hosts & 1u << host) != 0 && (lent = pool_standby_lent(x->pool, host)) < fewest) {
+			best = host;
+			fewest = lent;
+		}
+	}
+	return best;
+}
+
+struct server *
+route_borrow(struct exchange *x)
+{
+	struct pool *pool = x->pool;
+	struct server *srv = NULL;
+	unsigned hosts;
+
+	if (x->settings->reads != READS_PREFER_STANDBY || pool->cluster == NULL || x->is_session || x->listen != NULL)
+		return NULL;
+	hosts = usable_standbys(pool->cluster, x->settings->reads_max_lag_us);
+	while (hosts != 0 && srv == NULL) {
+		uint32_t host = least_lent(x, hosts);
+
+		hosts &= ~(1u << host);
+		srv = pool_borrow_standby(pool, host, &x->ticket, x, *x->env->now_us);
+	}
+	return srv;
+}
