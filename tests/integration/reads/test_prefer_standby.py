@@ -32,7 +32,9 @@ def wait_where(wire, hosts, what="reads to go there"):
 
 def configured(trio, hosts=None, sections=None, **settings):
     return {"upstream": trio.upstream(hosts=hosts), "reads": "prefer_standby", **settings,
-            "sections": {"database app": {"cluster_user": "web"}, "database app2": {"reads": "primary"}, **(sections or {})}}
+            "sections": {"database app": {"cluster_user": "web"},      # app2: the same database, without reads on standbys
+                         "database app2": {"reads": "primary", "upstream": trio.upstream(hosts=hosts) + " dbname=app"},
+                         **(sections or {})}}
 
 
 def start(weir, trio, **settings):
@@ -389,3 +391,46 @@ def test_query_timeout_holds_on_a_standby(weir, trio):
     found = errors(wire.ask(rawwire.query("SELECT pg_sleep(60)")))
     assert found and found[0].sqlstate == "57014"
     wait_where(wire, trio.standbys)
+
+
+def test_commits_are_checked_on_the_primary_alone(weir, trio):
+    """What would be asked ahead of a COMMIT fails on a standby."""
+    start(weir, trio, commit_check="on")
+    trio.primary.query("DROP TABLE IF EXISTS kept; CREATE TABLE kept (i int); GRANT ALL ON kept TO web")
+    wire, writer = weir.raw(), weir.raw(database="app2")
+    for i in range(5):
+        wait_where(wire, trio.standbys)
+        wire.query("BEGIN")
+        assert wire.value("SELECT 7") == "7"
+        assert wire.ask(rawwire.query("COMMIT"))[-2].tag == "COMMIT"
+        writer.query("BEGIN")
+        writer.query(f"INSERT INTO kept VALUES ({i})")
+        writer.query("COMMIT")
+    assert trio.primary.value("SELECT count(*) FROM kept") == 5
+
+
+def test_the_primary_is_asked_what_code_could_leave_behind(weir, trio):
+    """A standby has not heard of it yet, though it is the only one in use: its answer would be wrong for the primary."""
+    trio.primary.query("DROP FUNCTION IF EXISTS leave(); GRANT CREATE ON SCHEMA public TO web")
+    start(weir, trio, hosts=[trio.primary, trio.standbys[0]], idle_timeout="1s", reads_max_lag="1h")
+    wire = weir.raw()
+    wait_where(wire, trio.standbys)
+    wait_until(lambda: where(wire) and trio.primary.port not in
+               {row["port"] for row in weir.console("SHOW SERVERS") if row["database"] == "app"}, what="nobody on the primary")
+    trio.pause(trio.standbys[0])
+    maker = weir.raw(database="app2")
+    maker.query("CREATE FUNCTION leave() RETURNS text LANGUAGE sql AS $$ SELECT set_config('my.own', 'secret', false) $$")
+    first, second = weir.raw(database="app2"), weir.raw(database="app2")
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        where(wire)
+        first.query("SELECT leave()")
+        assert second.value("SELECT coalesce(current_setting('my.own', true), '')") == ""
+    trio.resume(trio.standbys[0])
+    trio.wait_replayed(trio.standbys[0])
+    wait_where(wire, trio.standbys)
+    other = weir.raw()
+    for _ in range(20):
+        wire.query("SELECT leave()")
+        wait_where(other, trio.standbys)
+        assert other.value("SELECT coalesce(current_setting('my.own', true), '')") == ""
