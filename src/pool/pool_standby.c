@@ -93,12 +93,7 @@ pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *tick
 uint32_t
 pool_standby_lent(const struct pool *pool, uint32_t host)
 {
-	struct policy_counts counts;
-
-	if (pool->standbys[host] == NULL)
-		return 0;
-	policy_get_counts(pool->standbys[host]->policy, &counts);
-	return counts.lent;
+	return pool->standbys[host] == NULL ? 0 : policy_busy(pool->standbys[host]->policy);
 }
 
 void
