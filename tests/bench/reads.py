@@ -28,6 +28,7 @@ from weir import Weir  # noqa: E402
 ROWS = 100_000
 READ = f"\\set aid random(1, {ROWS})\nBEGIN READ ONLY;\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\nCOMMIT;\n"
 WRITE = f"\\set aid random(1, {ROWS})\nUPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n"
+SECTIONS = {"database app": {"cluster_user": "web"}, "database app2": {"reads": "primary"}}
 
 
 def scans(host):
@@ -72,7 +73,7 @@ def mixed(weir, trio, options):
     found = {mode: [] for mode in ["primary", *options.modes]}
     for number in range(options.rounds):
         for mode in found:
-            weir.reload(upstream=trio.upstream(), reads=mode, pool_size=options.clients, reads_wait=options.reads_wait)
+            weir.reload(SECTIONS, trio.upstream(), reads=mode, pool_size=options.clients, reads_wait=options.reads_wait)
             if not number:
                 pgbench(weir, trio, directory, argparse.Namespace(**{**vars(options), "seconds": 2}))
             found[mode].append(pgbench(weir, trio, directory, options))
@@ -89,7 +90,7 @@ def behind_a_write(weir, trio, options):
     """Milliseconds from a write's answer on."""
     trio.primary.query("DROP TABLE IF EXISTS note")
     trio.primary.query("CREATE TABLE note (i int); INSERT INTO note VALUES (0); GRANT ALL ON note TO web")
-    weir.reload(upstream=trio.upstream(), reads="marked", pool_size=options.clients, reads_wait="1s")
+    weir.reload(SECTIONS, trio.upstream(), reads="marked", pool_size=options.clients, reads_wait="1s")
     writer, reader = (Wire(weir.address).login("web", "app") for _ in range(2))
     asked = [Wire((standby.host, standby.port)).login("web", "app") for standby in trio.standbys]
     lags, reads, plain, where = [], [], [], []
@@ -134,7 +135,7 @@ def main():
     options = parser.parse_args()
     trio = Trio()
     weir = Weir(trio.primary, Path(tempfile.mkdtemp(prefix="pgweir-bench-")))
-    weir.start(upstream=trio.upstream(), pool_size=options.clients)
+    weir.start(SECTIONS, trio.upstream(), pool_size=options.clients)
     try:
         if options.only != "lsn":
             mixed(weir, trio, options)

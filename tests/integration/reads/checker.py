@@ -507,6 +507,31 @@ PLAIN_WRITES = (Session.write_in_block, Session.write_alone)
 PLAIN_READS = (read_steps, read_twice)
 
 
+class SplitWires:
+    """A client that sends its READ ONLY blocks to one of these connections, whichever, and all else to the primary: what
+    applications do by hand. It knows PLAIN_READS and PLAIN_WRITES only."""
+
+    def __init__(self, primary, readers, chance):
+        self.primary, self.readers, self.chance = primary, readers, chance
+        self.there, self.is_last = primary, False
+
+    def send(self, message):
+        if b"READ ONLY" in message.upper():
+            self.there = self.chance.choice(self.readers)
+        self.there.send(message)
+        self.is_last = message[5:].startswith((b"COMMIT", b"ROLLBACK"))
+
+    def read_until(self, *arguments):
+        replies = self.there.read_until(*arguments)
+        if self.is_last:
+            self.there = self.primary
+        return replies
+
+    def close(self):
+        for wire in (self.primary, *self.readers):
+            wire.close()
+
+
 class Run:
     """Sessions that work for a time, and all that was seen.
 

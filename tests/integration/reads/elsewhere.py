@@ -3,7 +3,7 @@
 
     elsewhere.py pgpool [transaction|always] [statement]    Debian's pgpool2, which balances over the two standbys; statement:
                                                             for each statement, not for each session
-    elsewhere.py pgweir [prefer_standby|marked]             PGWEIR_BIN
+    elsewhere.py pgweir [prefer_standby|marked]             PGWEIR_BIN; prefer_standby: by a second entry for the same hosts
     elsewhere.py primary                                    none: all sessions are connected to the primary
 
 Both standbys lag by 0 to 50 ms, and nothing else happens. PGWEIR_READS_KINDS=rough: they stop and crash, too; failovers.
@@ -97,12 +97,20 @@ def main(words):
             mode = words[1] if len(words) > 1 else "marked"
             weir = Weir(trio.primary, Path(tempfile.mkdtemp(prefix="pgweir-it-")))
             assert find_binary(), "PGWEIR_BIN"
-            weir.start(upstream=trio.upstream(), reads=mode, pool_size=6, on_outage="hold")
+            upstream = {"upstream": trio.upstream() + " dbname=app", "cluster_user": "web"}
+            weir.start({"database app": {"reads": "primary" if mode == "prefer_standby" else mode, **upstream},
+                        "database reading": {"reads": mode, **upstream}, "database app2": None}, pool_size=6, on_outage="hold")
             address, stop = weir.address, lambda: print(*weir.teardown())
-            options = {"is_strict": mode == "marked", "is_replicated": True}
+            if mode == "prefer_standby":
+                options = {"is_strict": False, "reads": checker.PLAIN_READS, "writes": checker.PLAIN_WRITES}
         else:
-            address = None
-        run = Run(lambda _: Wire(address or (trio.primary.host, trio.primary.port)).login("web", "app"), SEED, **options)
+            address = trio.primary.host, trio.primary.port
+
+        def connect(session):
+            wire = Wire(address).login("web", "app")
+            return checker.SplitWires(wire, [Wire(address).login("web", "reading")], session.chance) if words[1:] == ["prefer_standby"] else wire
+
+        run = Run(connect, SEED, **options)
         storm = Storm(trio, run, SEED, KINDS)
         run.start()
         storm.start()

@@ -103,28 +103,9 @@ def test_the_judge_excuses_what_was_told_and_only_that():
 
 # --- The whole checker: a router that guesses is caught. ---
 
-class NaiveWire:
-    """A client that sends READ ONLY blocks to any standby, and all else to the primary."""
-
-    def __init__(self, trio, session):
-        self.primary, *self.standbys = [Wire((host.host, host.port)).login("web", "app") for host in [trio.primary, *trio.standbys]]
-        self.there, self.chance = self.primary, session.chance
-
-    def send(self, message):
-        if b"READ ONLY" in message.upper():
-            self.there = self.chance.choice(self.standbys)
-        self.there.send(message)
-        self.ends = message[5:].startswith(b"COMMIT")
-
-    def read_until(self, *arguments):
-        replies = self.there.read_until(*arguments)
-        if self.ends:
-            self.there = self.primary
-        return replies
-
-    def close(self):
-        for wire in (self.primary, *self.standbys):
-            wire.close()
+def naive(trio):
+    return lambda session: checker.SplitWires(Wire((trio.primary.host, trio.primary.port)).login("web", "app"),
+                                              [Wire((host.host, host.port)).login("web", "app") for host in trio.standbys], session.chance)
 
 
 def test_the_checker_finds_what_a_naive_router_does(trio):
@@ -132,7 +113,7 @@ def test_the_checker_finds_what_a_naive_router_does(trio):
     another standby shows it, a write is seen on the primary without what its writer has read."""
     Run.prepare(trio.primary)
     trio.wait_replayed(trio.standbys[0])
-    run = Run(lambda session: NaiveWire(trio, session), SEED, 8, reads=checker.PLAIN_READS, writes=checker.PLAIN_WRITES)
+    run = Run(naive(trio), SEED, 8, reads=checker.PLAIN_READS, writes=checker.PLAIN_WRITES)
     trio.lag(trio.standbys[0], 20)
     trio.synchronous(f"FIRST 1 ({trio.standbys[0].name})")
     run.start()
@@ -168,6 +149,9 @@ def test_the_checker_is_content_with_the_primary_alone(trio):
 
 # --- pgweir. ---
 
+SECTIONS = {"database app": {"cluster_user": "web"}, "database app2": {"reads": "primary"}}
+
+
 def through(weir):
     return lambda _: Wire(weir.address).login("web", "app")
 
@@ -178,7 +162,7 @@ def storm_over(weir, trio, kinds, **settings):
     Run.prepare(trio.primary)
     for standby in trio.standbys:
         trio.wait_replayed(standby)
-    weir.start(upstream=trio.upstream(), **{"reads": "marked", "pool_size": 6, "on_outage": "hold", "outage_hold": "60s", **settings})
+    weir.start(SECTIONS, trio.upstream(), **{"reads": "marked", "pool_size": 6, "on_outage": "hold", "outage_hold": "60s", **settings})
     run = Run(through(weir), SEED, roles=("all", "all", "listener", "reader"))
     storm = Storm(trio, run, SEED, kinds)
     run.start()

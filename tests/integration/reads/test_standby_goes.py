@@ -11,7 +11,7 @@ import pytest
 import rawwire
 from checker import READS, Run
 from rawwire import Wire, query
-from test_checker import needs_marked, no_violation, through
+from test_checker import SECTIONS, needs_marked, no_violation, through
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long, needs_marked]
@@ -24,7 +24,7 @@ def start(weir, trio, **settings):
     Run.prepare(trio.primary)
     for standby in trio.standbys:
         trio.wait_replayed(standby)
-    weir.start(upstream=trio.upstream(), **{"reads": "marked", "reads_wait": "200ms", "pool_size": 8, **settings})
+    weir.start(SECTIONS, trio.upstream(), **{"reads": "marked", "reads_wait": "200ms", "pool_size": 8, **settings})
 
 
 def both_are_read(run, since=0):
