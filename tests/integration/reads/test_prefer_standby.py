@@ -440,3 +440,51 @@ def test_the_primary_is_asked_what_code_could_leave_behind(weir, trio):
         wire.query("SELECT leave()")
         wait_where(other, trio.standbys)
         assert other.value("SELECT coalesce(current_setting('my.own', true), '')") == ""
+
+
+def test_everybody_keeps_what_is_his_while_all_goes_up_and_down(weir, trio):
+    """Standbys crash and come back, operators reload and reconnect; each client sees its own settings, or is told."""
+    start(weir, trio, pool_size=4, workers=2)
+    stop, lost, done, wrong = threading.Event(), [], [], []
+
+    def client(number):
+        wire = None
+        while not stop.is_set():
+            try:
+                if wire is None:
+                    wire = weir.raw()
+                    wire.query(f"SET my.own = {number}")
+                wire.query("BEGIN")
+                if wire.value("SHOW my.own") != str(number):
+                    wrong.append(number)
+                wire.query("COMMIT")
+                if wire.extended("SELECT current_setting('my.own') || $1::text", ("x",))[0][0] != f"{number}x":
+                    wrong.append(number)
+                done.append(number)
+            except Exception as error:  # pylint: disable=broad-except
+                lost.append(str(error))
+                wire = None
+                time.sleep(0.01)
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    first, second = trio.standbys
+    for standby in (first, second, first):
+        trio.crash(standby)
+        weir.console("RECONNECT")
+        reload(weir, trio, pool_size=3, workers=2)
+        trio.start(standby)
+        reload(weir, trio, reads="primary", pool_size=4, workers=2)
+        reload(weir, trio, pool_size=4, workers=2)
+        count = len(done)
+        wait_until(lambda: len(done) > count + 200, what="requests to be answered")     # pylint: disable=cell-var-from-loop
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong and len(lost) < 100, (wrong[:5], lost[:5])
+    wait_until(lambda: all(row["state"] != "active" for row in weir.console("SHOW SERVERS") if row["database"] == "app"),
+               what="all servers to be given back")
+    no_twins(weir)
+    wire = weir.raw()
+    wait_where(wire, trio.standbys)
