@@ -44,6 +44,8 @@
 	ROW(ERRORS, errors, ANYBODY, "errors by database, by who sent them and by SQLSTATE class", "SHOW ERRORS") \
 	ROW(BACKENDS, backends, ANYBODY, "PostgreSQL servers: up or down, their role, connects and failures", \
 	    "SHOW BACKENDS") \
+	ROW(HOSTS, hosts, ANYBODY, "hosts from whose standbys is read: role, lag, whether they are used, and why not", \
+	    "SHOW HOSTS") \
 	ROW(WORKERS, workers, ANYBODY, "the event loops: clients, servers, share of a processor, and whether each moves", \
 	    "SHOW WORKERS") \
 	ROW(BUDGET, budget, ANYBODY, "the common limit of all pgweir processes: what PostgreSQL lists, what this one has", \

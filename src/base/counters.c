@@ -54,6 +54,7 @@ const char *const tls_result_names[TLS_RESULTS] = { TLS_HANDSHAKES(AS_NAME) };
 const char *const login_method_names[LM_COUNT] = { LOGIN_METHODS(AS_NAME) };
 const char *const reject_reason_names[RJ_COUNT] = { REJECT_REASONS(AS_NAME) };
 const char *const connect_failure_names[CF_COUNT] = { CONNECT_FAILURES(AS_NAME) };
+const char *const read_target_names[RT_COUNT] = { READ_TARGETS(AS_NAME) };
 const char *const cancel_result_names[CR_COUNT] = { CANCEL_RESULTS(AS_NAME) };
 const char *const crossing_names[CROSSING_COUNT] = { CROSSING_KINDS(AS_NAME) };
 const char *const auth_query_result_names[AQ_COUNT] = { AUTH_QUERY_RESULTS(AS_NAME) };

@@ -51,6 +51,7 @@
 #define CONNECT_FAILURES(X) \
 	X(CF_DNS, "dns") X(CF_REFUSED, "refused") X(CF_TIMEOUT, "timeout") X(CF_TLS, "tls") X(CF_AUTH, "auth") \
 	X(CF_TOO_MANY, "too_many_connections") X(CF_OTHER, "other")
+#define READ_TARGETS(X) X(RT_PRIMARY, "primary") X(RT_STANDBY, "standby")
 #define CANCEL_RESULTS(X) \
 	X(CR_SENT, "sent") X(CR_NO_QUERY, "no_query") X(CR_WRONG_KEY, "wrong_key") X(CR_FAILED, "failed") \
 	X(CR_PASSED_ON, "passed_on")
@@ -77,6 +78,7 @@ enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* as enum commit_fate 
 enum login_method { LOGIN_METHODS(AS_ENUM) LM_COUNT };
 enum reject_reason { REJECT_REASONS(AS_ENUM) RJ_COUNT };
 enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
+enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
 /* Goes from one worker to another: a client behind its proof; a server, just returned or idle. */
 enum crossing_kind { CROSSING_KINDS(AS_ENUM) CROSSING_COUNT };
@@ -105,6 +107,7 @@ extern const char *const tls_result_names[TLS_RESULTS];
 extern const char *const login_method_names[LM_COUNT];
 extern const char *const reject_reason_names[RJ_COUNT];
 extern const char *const connect_failure_names[CF_COUNT];
+extern const char *const read_target_names[RT_COUNT];
 extern const char *const cancel_result_names[CR_COUNT];
 extern const char *const crossing_names[CROSSING_COUNT];
 extern const char *const commit_result_names[CC_COUNT];
@@ -142,6 +145,7 @@ struct database_counters {
 	uint64_t probes; /* queries about session state sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
 	uint64_t commits_checked[CC_COUNT]; /* whose answer was lost with the server */
+	uint64_t reads[RT_COUNT]; /* loans that might have gone to a standby */
 	uint64_t client_logins;
 	struct histogram pool_wait, query_duration, transaction_duration, server_response, ping_duration;
 };
@@ -149,6 +153,7 @@ struct database_counters {
 /* Per host:port we connect to. */
 struct backend_counters {
 	uint64_t connects, connect_failures[CF_COUNT];
+	uint64_t reads; /* loans of a standby */
 	uint64_t last_failure_wall_us; /* gauge; 0: never */
 	int is_up; /* gauge: 1 after a success, 0 after a failure, -1 never tried */
 	uint64_t heard_us; /* when that was found out; of two workers' the newer one holds */

@@ -276,7 +276,7 @@ config_has_budget(const struct upstream *up, const struct scope_settings *s)
 bool
 config_reads_standbys(const struct config *config, const struct config_scope *database, struct scope_settings *out)
 {
-	if (!upstream_has_fixed_hosts(database->upstream))
+	if (!upstream_has_fixed_hosts(database->upstream) || database->upstream->host_count == 1)
 		return false;
 	config_effective(config, database, NULL, out);
 	for (size_t i = 0; out->reads == READS_PRIMARY && i < config->user_count; i++)

@@ -6,7 +6,7 @@
  *                     became of a COMMIT
  *   dedicated_take     for a replication client: another kind of session, with its settings in the startup packet
  *
- * None counts in pool_size. All but the listeners' and those that ask for a COMMIT's fate count in
+ * None counts in pool_size. All but the listeners', the watch's and those that ask for a COMMIT's fate count in
  * max_server_connections (an idle server of some pool makes room): there is one of each kind for a pool at most.
  */
 #pragma once

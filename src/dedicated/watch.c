@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define PATIENCE_US (250 * US_PER_MS)
+#define PATIENCE_MAX_US (4 * US_PER_S)
 
 #define WATCH_USE_NAME(value, name) [value] = name,
 const char *const watch_use_names[WATCH_USE_COUNT] = { WATCH_USES(WATCH_USE_NAME) };
@@ -158,7 +159,8 @@ add_database(struct watch *w, const struct source *s)
 	}
 	d->is_kept = true;
 	d->max_lag_us = s->set->reads_max_lag_us;
-	d->patience_us = s->set->reads_wait_us > PATIENCE_US ? s->set->reads_wait_us : PATIENCE_US;
+	d->patience_us =
+	    s->set->reads_wait_us > PATIENCE_US ? clock_lesser_us(s->set->reads_wait_us, PATIENCE_MAX_US) : PATIENCE_US;
 	snprintf(d->database, sizeof(d->database), "%s", s->db->name);
 }
 
@@ -204,28 +206,41 @@ watch_tick(struct watch *w)
 		watched_kick(d);
 }
 
-void
-watch_each(struct watch *w, void (*row)(const struct watch_row *row, void *arg), void *arg)
+static struct watch_row
+row_of(const struct watch_host *h)
 {
-	struct watched *d;
+	const struct cluster_view *v;
+	bool is_asked = h->last.number != 0;
+	struct watch_row r = { .database = h->of->database,
+			       .host = h->name,
+			       .use = h->use,
+			       .readings = h->readings,
+			       .position = is_asked ? h->last.position : 0,
+			       .last_error = h->last_error };
+
+	if (!h->is_met)
+		return r;
+	r.started_us = h->met.mark.started_us;
+	r.is_standby = h->met.mark.is_standby;
+	r.timeline = h->timeline;
+	r.is_lag_known = is_asked && r.is_standby;
+	v = cluster_look(h->of->cluster);
+	r.lag_us = v->hosts[h->index].lag_us;
+	if (r.use == WATCH_USED)
+		r.use = v->primary < 0 ? WATCH_NO_PRIMARY : r.lag_us > h->of->max_lag_us ? WATCH_LAG : WATCH_USED;
+	cluster_unlock(h->of->cluster);
+	return r;
+}
+
+void
+watch_each(const struct watch *w, void (*row)(const struct watch_row *row, void *arg), void *arg)
+{
+	const struct watched *d;
 
 	TAILQ_FOREACH(d, &w->watched, link)
 		for (uint32_t i = 0; i < d->count; i++) {
-			const struct watch_host *h = &d->of[i];
-			struct watch_row r = { .database = d->database,
-					       .host = h->name,
-					       .use = h->use,
-					       .position = h->last.number != 0 ? h->last.position : 0,
-					       .readings = h->readings,
-					       .last_error = h->last_error };
+			struct watch_row r = row_of(&d->of[i]);
 
-			if (h->is_met)
-				r.mark = h->met.mark;
-			r.lag_us = cluster_look(d->cluster)->hosts[i].lag_us;
-			cluster_unlock(d->cluster);
-			r.is_lag_known = h->last.number != 0 && h->met.mark.is_standby;
-			if (r.use == WATCH_USED && r.lag_us > d->max_lag_us)
-				r.use = WATCH_LAG;
 			row(&r, arg);
 		}
 }

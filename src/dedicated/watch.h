@@ -30,7 +30,7 @@ void watch_tick(struct watch *w); /* about every 100 ms */
 /* clang-format off */
 #define WATCH_USES(X) \
 	X(WATCH_AWAY, "away") /* it does not answer */ X(WATCH_PRIMARY, "primary") \
-	X(WATCH_NO_PRIMARY, "no_primary") /* it says it is one, but so does another one, or one of a later timeline did */ \
+	X(WATCH_NO_PRIMARY, "no_primary") /* nobody knows who is: two say so, or one of a later timeline did; or nobody */ \
 	X(WATCH_UNPROVED, "unproved") /* not proved yet to replay the primary's log */ X(WATCH_USED, "used") \
 	X(WATCH_LAG, "lag") /* it is, but is further behind than reads_max_lag */ \
 	X(WATCH_FORK, "fork") /* it replays another log */ \
@@ -45,11 +45,12 @@ struct watch_row {
 	const char *database; /* the first section of the file that reads there */
 	const char *host; /* "db1:5432" */
 	enum watch_use use;
-	struct cluster_mark mark; /* zeroed: it is away */
-	uint64_t position, lag_us, readings;
-	bool is_lag_known;
+	uint64_t started_us; /* when its life began, since 1970; 0: it is away */
+	bool is_standby, is_lag_known;
+	uint32_t timeline; /* of a standby: that it receives; 0: not known */
+	uint64_t position, lag_us, readings; /* position 0: not known */
 	const char *last_error; /* why it can't be asked; empty: nothing */
 };
 
 /* Calls row for each host, in the order of the file. */
-void watch_each(struct watch *w, void (*row)(const struct watch_row *row, void *arg), void *arg);
+void watch_each(const struct watch *w, void (*row)(const struct watch_row *row, void *arg), void *arg);

@@ -233,9 +233,15 @@ reading_due(const struct watch_host *h)
 	const struct watched *d = h->of;
 	bool is_used = d->used_us != 0 && now_of(d) < d->used_us + USED_FOR_US;
 
+	uint64_t every_us = clock_lesser_us(IDLE_US, d->max_lag_us / 2); /* so well a lag is known */
+
 	if (h->last.number == 0)
 		return 0;
-	return h->begun_us + (h->is_wanted ? WANTED_US : is_used || has_trial(h) ? USED_US : IDLE_US);
+	if (h->is_wanted)
+		every_us = WANTED_US;
+	else if (is_used || has_trial(h) || every_us < USED_US)
+		every_us = USED_US;
+	return h->begun_us + every_us;
 }
 
 /* Asks what is due; returns when something will be. */
@@ -334,6 +340,7 @@ take_meet(struct watch_host *h)
 	h->met = h->answer;
 	h->is_met = true;
 	h->is_elsewhere = false;
+	h->timeline = h->met.mark.timeline;
 	h->met_us = now_of(h->of);
 	h->last.number = 0;
 	pool_set_lives(h->of->watch->pools, &h->met.mark, &lives);
@@ -378,6 +385,7 @@ take_standby(struct watch_host *h)
 	uint32_t history, timeline = h->answer.timeline;
 	const struct watch_host *primary = find_primary(h->of, &history);
 
+	h->timeline = timeline;
 	h->is_elsewhere = primary != NULL && timeline != 0 && timeline != primary->met.mark.timeline;
 	if (h->is_elsewhere)
 		doubt(h, "it receives another timeline than the primary's");

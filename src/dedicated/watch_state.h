@@ -76,7 +76,7 @@ struct watch_host {
 	bool is_wanted; /* a reading */
 	bool is_nudge_due;
 	bool is_elsewhere; /* it receives another timeline than the primary's */
-	enum watch_use use; /* never WATCH_LAG */
+	enum watch_use use; /* a standby's: never WATCH_LAG or WATCH_NO_PRIMARY */
 	bool is_behind; /* ... but that, when it was logged last */
 	struct watch_answer answer, met; /* of the question under way; of WATCH_MEET */
 	struct reading reading, last; /* the one under way; the last one, number 0: none in this life */
@@ -84,6 +84,7 @@ struct watch_host {
 	uint64_t asked_us, retry_us, met_us, begun_us; /* begun_us: of the last reading */
 	uint64_t unflushed, unflushed_us; /* a primary's: the first position that it had not flushed; 0: none */
 	uint64_t readings;
+	uint32_t timeline; /* as in SHOW HOSTS */
 	uint32_t failures; /* in a row */
 	char last_error[FAIL_TEXT_MAX];
 };

@@ -365,7 +365,8 @@ check_no_effect(const struct check *check)
 	warn_no_effect(check, "auth", "hba_file", is_hba || !*config->hba_file, "without method = hba");
 	warn_no_effect(check, "auth", "ident_file", is_hba || !*config->ident_file, "without method = hba");
 	warn_no_effect(check, "auth", "auth_user",
-		       is_query || !*config->defaults.auth_user || config->defaults.budget != BUDGET_OFF,
+		       is_query || !*config->defaults.auth_user || config->defaults.budget != BUDGET_OFF ||
+			   config->defaults.reads != READS_PRIMARY,
 		       "without auth_query");
 	warn_no_effect(check, "auth", "auth_database", is_query || !*config->defaults.auth_database,
 		       "without auth_query");
@@ -532,5 +533,6 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	check_caps(&check);
 	check_auth_query(&check);
 	load_check_budget(config, sink);
+	load_check_reads(config, sink);
 	check_no_effect(&check);
 }

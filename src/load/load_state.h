@@ -17,6 +17,8 @@ void load_check(const struct config *config, const struct problem_sink *sink);
 /* Runs only that check which looks whether an upstream leads to pgweir itself. */
 void load_check_loops(const struct config *config, const struct problem_sink *sink);
 
+void load_check_reads(const struct config *config, const struct problem_sink *sink); /* load_check_reads.c */
+
 /* --- load_check_budget.c --- */
 
 void load_check_budget(const struct config *config, const struct problem_sink *sink);

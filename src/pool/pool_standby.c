@@ -76,6 +76,7 @@ struct server *
 pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower, uint64_t now_us)
 {
 	struct pool *sibling = pool->standbys[host];
+	struct pool_backend *b;
 	struct policy_conn *conn;
 	struct server *srv;
 
@@ -87,6 +88,9 @@ pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *tick
 		return NULL;
 	srv = pool_granted(conn, borrower, now_us);
 	srv->loan.standby = (uint8_t)(host + 1);
+	b = pool_backend_find(&pool->set->backends, srv->address);
+	if (b != NULL)
+		b->counters.reads++;
 	return srv;
 }
 

@@ -3,6 +3,7 @@
 
 #include "build.h"
 #include "dedicated/fleet.h"
+#include "dedicated/watch.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/snapshot.h"
 
@@ -29,6 +30,34 @@ static void
 host_budgets_each(struct weir *w, budget_fn *row, void *arg)
 {
 	fleet_each(w->shared.fleet, row, arg);
+}
+
+/* For each host, with what workers know of it. */
+struct host_rows {
+	const struct snapshot *s; /* NULL: no memory */
+	host_fn *row;
+	void *arg;
+};
+
+static void
+add_host(const struct watch_row *h, void *arg)
+{
+	const struct host_rows *rows = arg;
+	uint64_t reads = 0;
+
+	for (size_t i = 0; rows->s != NULL && i < rows->s->backend_count; i++)
+		if (strcmp(rows->s->backends[i].name, h->host) == 0)
+			reads = rows->s->backends[i].counters.reads;
+	rows->row(h, reads, rows->arg);
+}
+
+static void
+host_hosts_each(struct weir *w, host_fn *row, void *arg)
+{
+	struct snapshot *s = process_snapshot(w);
+
+	watch_each(w->shared.watch, add_host, &(struct host_rows){ s, row, arg });
+	snapshot_free(s);
 }
 
 void
@@ -145,6 +174,7 @@ process_console_new(struct weir *w)
 				     .workers_each = worker_each,
 				     .backends_each = host_backends_each,
 				     .budgets_each = host_budgets_each,
+				     .hosts_each = host_hosts_each,
 				     .queries_read = query_table_read,
 				     .queries_reset = query_table_reset,
 				     .slow_each = slowlog_each_recent,

@@ -4,6 +4,7 @@
 #include "statements/statements.h"
 
 #include "dedicated/fleet.h"
+#include "dedicated/watch.h"
 #include "dedicated/notify_listener.h"
 #include "net/errands.h"
 
@@ -259,6 +260,36 @@ add_budget(const struct fleet_budget *b, void *arg)
 	snprintf(to->name, sizeof(to->name), "%s", b->hosts);
 }
 
+/* Returns the row of this host, a new one if need be; NULL without memory. */
+static struct snapshot_backend *
+find_backend(struct snapshot *s, const char *name)
+{
+	struct snapshot_backend *all = s->backends;
+
+	for (size_t i = 0; i < s->backend_count; i++)
+		if (strcmp(all[i].name, name) == 0)
+			return &all[i];
+	all = reallocarray(all, s->backend_count + 1, sizeof(*all));
+	if (all == NULL)
+		return NULL;
+	s->backends = all;
+	all[s->backend_count] = (struct snapshot_backend){ .role = "unknown", .counters.is_up = -1 };
+	snprintf(all[s->backend_count].name, sizeof(all->name), "%s", name);
+	return &all[s->backend_count++];
+}
+
+static void
+add_host(const struct watch_row *h, void *arg)
+{
+	struct snapshot_backend *b = find_backend(arg, h->host);
+
+	if (b == NULL)
+		return;
+	b->lag_us = if_known(h->is_lag_known, h->lag_us);
+	b->is_usable = h->use == WATCH_USED;
+	b->readings = h->readings;
+}
+
 /* Fills in the numbers that are no worker's. */
 static void
 add_process(const struct weir *w, struct snapshot *s)
@@ -280,6 +311,9 @@ add_process(const struct weir *w, struct snapshot *s)
 	s->slow_dropped_ring = slow.dropped_ring;
 	s->slow_dropped_write = slow.dropped_write;
 	fleet_each(w->shared.fleet, add_budget, s);
+	for (size_t i = 0; i < s->backend_count; i++)
+		s->backends[i].lag_us = s->backends[i].is_usable = s->backends[i].readings = SNAPSHOT_UNKNOWN;
+	watch_each(w->shared.watch, add_host, s);
 	s->external_calls = errands_count(w->shared.errands);
 	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
 	for (size_t i = 0; i < s->backend_count; i++)

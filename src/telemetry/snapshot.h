@@ -45,12 +45,13 @@ struct snapshot_database {
 	struct exemplars *exemplars; /* of query_duration; NULL: none */
 	struct database_counters counters;
 };
+#define SNAPSHOT_UNKNOWN UINT64_MAX /* a number that is not known, or does not hold: not shown */
 struct snapshot_backend {
 	char name[280]; /* host:port */
 	char role[16]; /* "primary", "standby" or "unknown" */
+	uint64_t lag_us, is_usable, readings; /* the process's own, see dedicated/watch.h; or SNAPSHOT_UNKNOWN */
 	struct backend_counters counters;
 };
-#define SNAPSHOT_UNKNOWN UINT64_MAX /* a number that is not known, or does not hold: not shown */
 /* A limit that is common to several processes, see dedicated/fleet.h. */
 struct snapshot_budget {
 	char name[280]; /* the hosts */

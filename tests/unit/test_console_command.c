@@ -270,6 +270,7 @@ static const char *const for_anybody[] = {
 	"SHOW LATENCY",
 	"SHOW ERRORS",
 	"SHOW BACKENDS",
+	"SHOW HOSTS",
 	"SHOW WORKERS",
 	"SHOW BUDGET",
 	"SHOW FLEET",

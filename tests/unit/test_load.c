@@ -449,6 +449,15 @@ static const struct {
 	  BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=standby\nbudget = on\n",
 	  "pgweir.ini:6: error: budget counts on one host, and connections could be on any of these: write "
 	  "target_session_attrs=primary, or give each host a section of its own" },
+	{ "marked reads without a primary", BASE "[database x]\nupstream = host=h,i user=u\nreads = marked\n",
+	  "pgweir.ini:6: error: reads = marked needs to know where all else goes: write target_session_attrs=primary" },
+	{ "marked reads of a user, of standbys alone",
+	  BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=standby\n[user r]\nreads = marked\n",
+	  "pgweir.ini:6: error: reads = marked needs to know where all else goes: write target_session_attrs=primary" },
+	{ "reads by nobody",
+	  BASE "[database x]\nupstream = host=h,i target_session_attrs=primary\nreads = prefer_standby\n",
+	  "pgweir.ini:6: error: reads = prefer_standby needs a cluster_user for pgweir's own connections: set it in "
+	  "[limits] or [database x], and its secret in users_file" },
 	{ "a refused auth_user of a database", TRUST DATABASE "auth_query = builtin\nauth_user = ${PGWEIR_TEST_NONE}\n",
 	  "pgweir.ini:6: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
 	{ "a log in a folder that is not there", BASE "[log]\ndestination = /nowhere/pgweir.log\n",
@@ -601,6 +610,15 @@ static const struct {
 	       "min_idle = 9\n",
 	  "pgweir.ini:10: warning: budget_connections = 9 is below the sum of min_idle of all databases there: not all "
 	  "of these are kept" },
+	{ "reads on standbys of one host", BASE "[database x]\nupstream = host=h user=u\nreads = marked\n",
+	  "pgweir.ini:6: warning: reads = marked has no effect with one host: name the standbys in upstream, too" },
+	{ "reads on standbys, else anywhere", BASE "[database x]\nupstream = host=h,i user=u\nreads = prefer_standby\n",
+	  "pgweir.ini:6: warning: reads = prefer_standby needs to know where all else goes: write "
+	  "target_session_attrs=primary" },
+	{ "reads on a tenant's standbys",
+	  BASE "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=%{tenant}-a,%{tenant}-b user=u "
+	       "target_session_attrs=primary\nreads = marked\n",
+	  "pgweir.ini:8: warning: reads = marked has no effect where hosts depend on the tenant" },
 	{ "a budget of several hosts, advised", BASE "[database x]\nupstream = host=h,i user=u\nbudget = advise\n",
 	  "pgweir.ini:6: warning: budget counts on one host, and connections could be on any of these: write "
 	  "target_session_attrs=primary, or give each host a section of its own" },

@@ -1,6 +1,6 @@
 /*
  * tests/unit/test_watch_sql.c - what hosts are asked, and rows of their answers, well-formed and not. That PostgreSQL
- * takes it: tests/integration/reliability/test_hosts.py.
+ * takes it: tests/integration/reads/test_hosts.py.
  */
 #include "dedicated/watch_state.h"
 

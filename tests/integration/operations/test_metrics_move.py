@@ -11,6 +11,7 @@ from signal import SIGUSR2
 import psycopg
 import pytest
 
+from hosts import Standby, make_primary
 from rawwire import bind, errors, execute, password_message, query, send_cancel, startup, sync
 from tap import Tap
 from waiting import wait_until
@@ -277,6 +278,29 @@ def budgeted(weir, look, tmp_path):
     look()
 
 
+def read_from(weir, look):
+    """A standby is proved, read from, falls behind, and ends."""
+    primary = make_primary()
+    standby = Standby(primary)
+    try:
+        weir.start(upstream=f"host={primary.host},{standby.host} port={primary.port},{standby.port} target_session_attrs=primary",
+                   reads="prefer_standby", cluster_user="web")
+        look()
+        backend = f"{standby.host}:{standby.port}"
+        wait_until(lambda: weir.metric("pgweir_host_usable", backend=backend) == 1)
+        weir.raw().query("SELECT 1")
+        standby.query("SELECT pg_wal_replay_pause()", dbname="postgres")
+        primary.query("SELECT pg_logical_emit_message(true, 'test', 'x')", dbname="postgres")
+        wait_until(lambda: weir.metric("pgweir_host_lag_seconds", backend=backend) > 0)
+        look()
+        standby.stop()
+        wait_until(lambda: weir.metric("pgweir_host_usable", backend=backend) == 0)
+        look()
+    finally:
+        standby.destroy()
+        primary.destroy()
+
+
 CONSTANT = {"pgweir_build_info", "pgweir_worker_up", "pgweir_start_time_seconds", "process_start_time_seconds",
             "process_max_fds"}
 if WORKERS > 1:
@@ -310,6 +334,7 @@ MOVED_BY = {
     external: "external_logins",
     budgeted: """budget_connections budget_own_connections budget_listed budget_others budget_used budget_waiting budget_share
         budget_members budget_joined budget_checks_total budget_check_seconds_total budget_over_seconds_total""",
+    read_from: "host_usable host_lag_seconds readings_total reads_total",
     at_rest: "build_info worker_up start_time_seconds process_start_time_seconds process_max_fds",
 }
 

@@ -1,0 +1,52 @@
+/* src/admin/show_hosts.c - SHOW HOSTS: those from whose standbys is read. */
+#include "admin/show.h"
+
+#include "dedicated/watch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct host_row {
+	const char *database, *host, *role, *state, *life, *position, *last_error;
+	uint64_t port, timeline, lag_ms, reads, readings;
+};
+
+#define COLUMNS_OF struct host_row
+COLUMNS(hosts, TEXT(database), TEXT(host), INT4(port), TEXT(role), TEXT(state), TEXT(life), INT8_OR_NULL(timeline),
+	TEXT(position), INT8_OR_NULL(lag_ms), INT8(reads), INT8(readings), TEXT(last_error));
+
+static void
+add_host(const struct watch_row *h, uint64_t reads, void *arg)
+{
+	const char *port = strrchr(h->host, ':');
+	char host[264], life[SHOW_TIME_MAX], position[32];
+	struct host_row row = { .database = h->database,
+				.host = host,
+				.port = strtoul(port + 1, NULL, 10),
+				.state = watch_use_names[h->use],
+				.timeline = h->timeline == 0 ? ROWS_NULL : h->timeline,
+				.lag_ms = h->is_lag_known ? h->lag_us / 1000 : ROWS_NULL,
+				.reads = reads,
+				.readings = h->readings,
+				.last_error = h->last_error };
+
+	snprintf(host, sizeof(host), "%.*s", (int)(port - h->host), h->host);
+	if (h->started_us != 0) {
+		row.role = h->is_standby ? "standby" : "primary";
+		show_time(h->started_us, life);
+		row.life = life;
+	}
+	if (h->position != 0) {
+		snprintf(position, sizeof(position), "%X/%X", (unsigned)(h->position >> 32), (unsigned)h->position);
+		row.position = position;
+	}
+	rows_add(arg, &row);
+}
+
+static void
+fill_hosts(const struct show_env *env, struct rows *rows)
+{
+	env->host->hosts_each(env->host->w, add_host, rows);
+}
+
+const struct show show_hosts = { SHOW_COLUMNS(hosts_columns), 0, fill_hosts, true };

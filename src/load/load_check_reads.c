@@ -1,0 +1,59 @@
+/* src/load/load_check_reads.c - checks of reads on standbys. */
+#include "config/config_state.h"
+#include "load/load_state.h"
+
+/* Returns what somebody has for this database, or READS_PRIMARY; *out: the database's own settings. */
+static enum reads_mode
+reads_of(const struct config *config, const struct config_scope *db, struct scope_settings *out)
+{
+	enum reads_mode found;
+
+	config_effective(config, db, NULL, out);
+	found = out->reads;
+	for (size_t i = 0; i < config->user_count; i++) {
+		struct scope_settings set;
+
+		config_effective(config, db, &config->users[i], &set);
+		if (set.reads > found)
+			found = set.reads;
+	}
+	return found;
+}
+
+static void
+check_section(const struct config *config, const struct config_section *s, const struct problem_sink *sink)
+{
+	static const char *const words[] = { "primary", "prefer_standby", "marked" };
+	const struct upstream *up = s->scope->upstream;
+	struct scope_settings own;
+	enum reads_mode reads = reads_of(config, s->scope, &own);
+	bool is_fixed = upstream_has_fixed_hosts(up);
+	unsigned line = s->origin->upstream_line;
+
+	/* Without a word if it is a user's alone, who may be meant to read others' standbys. */
+	if (own.reads != READS_PRIMARY && !is_fixed)
+		problem_warning(sink, line, "reads = %s has no effect where hosts depend on the tenant", words[reads]);
+	else if (own.reads != READS_PRIMARY && up->host_count == 1)
+		problem_warning(sink, line,
+				"reads = %s has no effect with one host: name the standbys in upstream, too",
+				words[reads]);
+	if (reads == READS_PRIMARY || !is_fixed || up->host_count == 1)
+		return;
+	if (up->target != TARGET_PRIMARY && up->target != TARGET_READ_WRITE)
+		problem_note(sink, reads == READS_MARKED, line,
+			     "reads = %s needs to know where all else goes: write target_session_attrs=primary",
+			     words[reads]);
+	if (*config_cluster_user(up, &own) == '\0')
+		problem_error(sink, line,
+			      "reads = %s needs a cluster_user for pgweir's own connections: set it in [limits] or "
+			      "[%s %s], and its secret in users_file",
+			      words[reads], s->word, s->scope->name);
+}
+
+void
+load_check_reads(const struct config *config, const struct problem_sink *sink)
+{
+	for (struct config_section s = { 0 }; config_next_section(config, &s);)
+		if (s.scope->upstream != NULL)
+			check_section(config, &s, sink);
+}
