@@ -281,7 +281,7 @@ config_reads_standbys(const struct config *config, const struct config_scope *da
 	config_effective(config, database, NULL, out);
 	for (size_t i = 0; out->reads == READS_PRIMARY && i < config->user_count; i++)
 		config_effective(config, database, &config->users[i], out);
-	return out->reads != READS_PRIMARY;
+	return out->reads != READS_PRIMARY && *config_cluster_user(database->upstream, out) != '\0';
 }
 
 const char *

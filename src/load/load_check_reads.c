@@ -44,10 +44,10 @@ check_section(const struct config *config, const struct config_section *s, const
 			     "reads = %s needs to know where all else goes: write target_session_attrs=primary",
 			     words[reads]);
 	if (*config_cluster_user(up, &own) == '\0')
-		problem_error(sink, line,
-			      "reads = %s needs a cluster_user for pgweir's own connections: set it in [limits] or "
-			      "[%s %s], and its secret in users_file",
-			      words[reads], s->word, s->scope->name);
+		problem_note(sink, own.reads != READS_PRIMARY, line,
+			     "reads = %s needs a cluster_user for pgweir's own connections: set it in [limits] or "
+			     "[%s %s], and its secret in users_file",
+			     words[reads], s->word, s->scope->name);
 }
 
 void

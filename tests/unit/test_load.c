@@ -615,6 +615,10 @@ static const struct {
 	{ "reads on standbys, else anywhere", BASE "[database x]\nupstream = host=h,i user=u\nreads = prefer_standby\n",
 	  "pgweir.ini:6: warning: reads = prefer_standby needs to know where all else goes: write "
 	  "target_session_attrs=primary" },
+	{ "a user's reads by nobody, as another database may have the hosts, too",
+	  BASE "[database x]\nupstream = host=h,i target_session_attrs=primary\n[user r]\nreads = marked\n",
+	  "pgweir.ini:6: warning: reads = marked needs a cluster_user for pgweir's own connections: set it in "
+	  "[limits] or [database x], and its secret in users_file" },
 	{ "reads on a tenant's standbys",
 	  BASE "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=%{tenant}-a,%{tenant}-b user=u "
 	       "target_session_attrs=primary\nreads = marked\n",
