@@ -294,6 +294,8 @@ without_server(const struct client *c)
 	case CL_READY_WITHHELD:
 		return "It waits for the connection that listens in its place (SHOW POOLS_EXTENDED, "
 		       "pgweir_pool_listen_connections)";
+	case CL_CATCHING:
+		return "It waits until a host has replayed what it has written or been shown (SHOW HOSTS)";
 	case CL_DELAYED:
 		return "Its password was wrong, and the answer is delayed (login_failure_delay)";
 	case CL_CLOSE_AFTER_FLUSH:

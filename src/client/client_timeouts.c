@@ -15,6 +15,7 @@
 #include "client/clients.h"
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"
+#include "relay/reads.h"
 #include "exchange/report.h"
 #include "policy/policy_whole.h"
 #include "pool/pool.h"
@@ -49,12 +50,14 @@ is_deaf(const struct server *srv, uint64_t now_us)
 }
 
 static enum late
-lateness(const struct client *c, const struct server *srv, uint64_t now_us)
+lateness(struct client *c, const struct server *srv, uint64_t now_us)
 {
 	const struct scope_settings *s = c->x.settings;
 	bool is_ready = exchange_is_ready(&c->x) && c->x.replication == 0, is_served;
 	uint64_t since_us, ours_us;
 
+	if (srv->loan.standby != 0 && reads_is_left(&c->x))
+		return LATE_STANDBY;
 	is_served = client_is_served(c, &since_us);
 	if (is_ready && is_served && is_late(now_us, since_us, s->query_timeout_us) && is_deaf(srv, now_us)) {
 		if (state_may_cancel_probe(&c->x))
@@ -132,6 +135,11 @@ end_late(struct client *c, enum late late)
 		query_timeout_begin(&c->x, 0);
 		return;
 	}
+	if (late == LATE_STANDBY) { /* the primary is asked */
+		fail_set(&why, "08006", "the standby at %s does not answer", c->x.srv->address);
+		server_fail(c->x.srv, &why);
+		return;
+	}
 	if (late == LATE_OURS) {
 		give_up_server(c->x.srv);
 		return;
@@ -197,7 +205,9 @@ idle_since(const struct client *c)
 	const struct server *srv = c->x.srv;
 
 	if (srv == NULL)
-		return c->x.state == CL_IN_LINE || c->x.state == CL_IN_DOUBT ? 0 : c->x.ticket.idle_since_us;
+		return c->x.state == CL_IN_LINE || c->x.state == CL_IN_DOUBT || c->x.state == CL_CATCHING
+			   ? 0
+			   : c->x.ticket.idle_since_us;
 	if ((!c->x.is_session && c->x.pins == 0) || c->x.replication != 0 || srv->ledger.count > 0 || !srv->is_synced ||
 	    srv->tx != 'I' || c->x.body_left > 0)
 		return 0;

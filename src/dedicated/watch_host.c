@@ -16,6 +16,7 @@
 #define NUDGE_US (20 * US_PER_MS)
 #define OTHER_US (10 * US_PER_S) /* who tells no position is asked again who he is */
 #define ANSWER_US (5 * US_PER_S)
+#define REFUSALS_MAX 8 /* one that is being promoted says so for a moment */
 #define REFUSED_US (5 * US_PER_S) /* until a host that can't say who it is is asked again */
 #define BACKOFF_FIRST_US (50 * US_PER_MS)
 #define BACKOFF_MOST_US (500 * US_PER_MS)
@@ -546,7 +547,7 @@ on_closed(struct dedicated *d)
 	struct watch_host *h = host_of(d);
 	uint64_t wait_us = backoff_us(h->failures++, BACKOFF_FIRST_US, BACKOFF_MOST_US, &h->of->watch->random);
 
-	h->retry_us = now_of(h->of) + (h->is_failed && h->asked == WATCH_MEET ? REFUSED_US : wait_us);
+	h->retry_us = now_of(h->of) + (h->is_failed && h->asked == WATCH_MEET && h->failures > REFUSALS_MAX ? REFUSED_US : wait_us);
 	h->is_up = h->is_late = h->is_nudge_due = false;
 	h->asked = WATCH_NOTHING;
 	h->unflushed = 0;

@@ -46,15 +46,15 @@ watch_put_meet(struct buf *b)
 		      "'wal_block_size', 'wal_segment_size'");
 	for (size_t i = 0; i < WATCHED_SETTINGS; i++)
 		buf_printf(b, ", '%s'", watch_settings[i]);
-	buf_printf(b,
-		   ");"
-		   "PREPARE pgweir_primary AS SELECT 'p', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, "
-		   "pg_current_wal_flush_lsn() - '0/0'::pg_lsn, left(pg_current_snapshot()::text, " SNAPSHOT_MAX ");"
-		   "PREPARE pgweir_standby(xid8[]) AS SELECT 'r', pg_is_in_recovery(), "
-		   "pg_last_wal_replay_lsn() - '0/0'::pg_lsn, xmax, (SELECT received_tli FROM pg_stat_wal_receiver), "
-		   "(SELECT string_agg(x::text, ',') FROM unnest($1) AS u(x) WHERE "
-		   "CASE WHEN x < xmax THEN pg_xact_status(x) = 'in progress' END) "
-		   "FROM (SELECT pg_snapshot_xmax(pg_current_snapshot()) AS xmax OFFSET 0) AS s");
+	buf_printf(b, ");"
+		      "PREPARE pgweir_primary AS SELECT 'p', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, "
+		      "pg_current_wal_flush_lsn() - '0/0'::pg_lsn, left(pg_current_snapshot()::text, " SNAPSHOT_MAX ");"
+		      "PREPARE pgweir_replayed AS SELECT 'q', pg_last_wal_replay_lsn() - '0/0'::pg_lsn;"
+		      "PREPARE pgweir_standby(xid8[]) AS SELECT 'r', pg_is_in_recovery(), xmax, (SELECT received_tli "
+		      "FROM pg_stat_wal_receiver), "
+		      "(SELECT string_agg(x::text, ',') FROM unnest($1) AS u(x) WHERE "
+		      "CASE WHEN x < xmax THEN pg_xact_status(x) = 'in progress' END) "
+		      "FROM (SELECT pg_snapshot_xmax(pg_current_snapshot()) AS xmax OFFSET 0) AS s");
 }
 
 static void
@@ -71,7 +71,8 @@ watch_put_read(struct buf *b, bool is_standby, const struct reading *primary)
 		buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_primary");
 		return;
 	}
-	buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_standby('{");
+	/* The position first, and then a snapshot: what a statement finds is younger than its own. */
+	buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_replayed;EXECUTE pgweir_standby('{");
 	if (primary != NULL && primary->open_count <= CAUSALITY_OPEN)
 		put_xids(b, primary->open, primary->open_count);
 	buf_printf(b, "}')");
@@ -173,7 +174,6 @@ take_standby(struct watch_answer *a, struct bind_values *row)
 	char text[TEXT_MAX];
 
 	a->is_standby = take_text(row, text)[0] != 'f';
-	a->reading.position = take_number(row);
 	a->reading.xmax = take_number(row);
 	a->timeline = (uint32_t)take_number(row);
 	read_open(&a->reading, take_text(row, text));
@@ -227,6 +227,8 @@ watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 		take_setting(a, &row);
 	else if (strcmp(kind, "p") == 0)
 		take_primary(a, &row);
+	else if (strcmp(kind, "q") == 0)
+		a->reading.position = take_number(&row);
 	else if (strcmp(kind, "r") == 0)
 		take_standby(a, &row);
 	else if (strcmp(kind, "t") == 0 && a->tried < TRIAL_COUNT)

@@ -26,6 +26,7 @@ enum client_state {
 	CL_HELD, /* a message waits for replies to what was sent earlier */
 	CL_RETRYING, /* its request is sent once more when the Sync behind the error is answered */
 	CL_IN_DOUBT, /* its COMMIT was sent, its server is lost, and another one is asked what became of it */
+	CL_CATCHING, /* its request waits until a host shows what it must: relay/reads.h */
 	CL_AWAITING, /* its request waits for what listens in its place */
 	CL_READY_WITHHELD, /* its ReadyForQuery waits for notifications that were committed earlier */
 	CL_CLOSE_AFTER_FLUSH, /* it was told why it is closed, and is closed when it has read that */
@@ -47,6 +48,8 @@ enum client_event {
 	CE_RETRY,
 	CE_ANSWERED,
 	CE_DOUBT,
+	CE_CATCH,
+	CE_CAUGHT,
 	CE_AWAIT,
 	CE_KEEP_READY,
 	CE_LISTENER_ANSWERED, /* what listens has caught up, or has answered */

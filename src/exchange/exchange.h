@@ -35,6 +35,7 @@ struct exchange;
 struct client_statements; /* statements/statements_state.h: from the first Parse */
 struct client_session; /* state/state_state.h: from the first SQL that may leave something in the session */
 struct client_listen; /* listen/listen_state.h: from the first LISTEN */
+struct client_reads; /* relay/reads.h: from the first request, with reads = marked */
 struct commit_doubt; /* relay/commit_doubt.c */
 struct client_cancel; /* client/cancel.c */
 struct request; /* exchange/request.h */
@@ -133,6 +134,9 @@ struct exchange_env {
 	struct process_counters *counters;
 	TAILQ_HEAD(lingering_servers, server) lingering; /* state/linger.c */
 	struct event *linger_timer;
+	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads.c: they are CL_CATCHING */
+	struct event *catch_timer;
+	struct reads_ear *ears;
 	size_t name_bytes; /* of the statement names of all clients */
 	uint64_t last_token; /* the highest bits are the number of the worker: no two workers give the same */
 	uint64_t sample_state;
@@ -151,6 +155,8 @@ struct exchange_env {
 	void *owner;
 	/* A statement needs a database for itself: pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
+	/* On any thread: reads_heard() is due on this loop. */
+	void (*on_reading)(void *owner);
 	/* Each request that ended, however it did, or one that stands for weight of its like. Its client isn't told. */
 	void (*on_query)(void *owner, const struct request_report *report, uint32_t weight);
 	void (*on_report)(void *owner, const struct request_report *report); /* slow, refused, lost or given up */
@@ -161,6 +167,7 @@ struct exchange_rare {
 	struct client_cancel *cancels; /* those that are for it; see client/cancel.c */
 	struct commit_doubt *doubt; /* CL_IN_DOUBT: its COMMIT; else NULL */
 	char *user; /* whom it logged in as; NULL: pool->user */
+	struct client_reads *reads; /* NULL: it has needed no server with reads = marked */
 	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/resend.c */
 	uint32_t replay_count; /* how often that was */
 };
@@ -200,6 +207,9 @@ struct exchange {
 	bool is_in_relay : 1;
 	/* Settings were replayed for the message at hand. Set by catch_up(), cleared by requests.c and fast.c. */
 	bool has_caught_up : 1;
+	/* It was shown something of the primary's without asking. Set by listen/queue.c, commit_doubt.c and passport.c,
+	 * cleared by reads.c. */
+	bool has_seen_primary : 1;
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
 };
 
@@ -218,6 +228,12 @@ static inline struct commit_doubt *
 exchange_doubt(const struct exchange *x)
 {
 	return x->rare == NULL ? NULL : x->rare->doubt;
+}
+
+static inline struct client_reads *
+exchange_reads(const struct exchange *x)
+{
+	return x->rare == NULL ? NULL : x->rare->reads;
 }
 
 /* Returns true if relay/ reads the client's input: see client_state_is_ready(). */

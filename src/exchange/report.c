@@ -550,7 +550,8 @@ note_wait_so_far(struct exchange *x)
 {
 	if (x->state == CL_IN_LINE)
 		report_waited(x, x->ticket.connect_us);
-	else if (x->state == CL_IN_DOUBT || x->state == CL_AWAITING) /* what another connection is to say */
+	else if (x->state == CL_IN_DOUBT || x->state == CL_AWAITING ||
+		 x->state == CL_CATCHING) /* what another connection is to say */
 		x->ticket.waited_us = x->ticket.connect_us = since(*x->env->now_us, x->request_us);
 	else
 		return false;

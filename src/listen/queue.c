@@ -200,6 +200,7 @@ push_out(struct exchange *x)
 		/* Whole messages up to the size of a chunk, or one message. */
 		for (; l->queue_at < l->queue.len && chunk.len < CHUNK; l->queue_at += n, chunk.len += n)
 			n = 1 + (size_t)wire_u32(l->queue.bytes + l->queue_at + 1);
+		x->has_seen_primary = true;
 		exchange_send(x, &chunk);
 	}
 	if (l->queue_at == l->queue.len) {
@@ -227,7 +228,8 @@ close_after_flush(struct exchange *x, const struct fail *why)
 	struct client_listen *l = x->listen;
 	struct buf b = { 0 };
 
-	if (x->srv != NULL || x->state == CL_IN_LINE || x->state == CL_AWAITING || stream_queued(&x->stream) == 0)
+	if (x->srv != NULL || x->state == CL_IN_LINE || x->state == CL_CATCHING ||
+	    x->state == CL_AWAITING || stream_queued(&x->stream) == 0)
 		return false;
 	l->flush_timer = event_new(x->env->base, -1, 0, on_flush_timer, x);
 	if (l->flush_timer == NULL || event_add(l->flush_timer, &tv) < 0)

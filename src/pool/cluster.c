@@ -20,6 +20,8 @@ struct trail {
 	} at[TRAIL_MAX];
 };
 
+#define RECENT_MAX 64u
+
 struct cluster {
 	UT_hash_handle hh;
 	struct cluster_store *store;
@@ -31,6 +33,9 @@ struct cluster {
 	struct trail trails[CAUSALITY_HOSTS];
 	struct cluster_mark primaries[CAUSALITY_PASTS]; /* as view.past: those of the last histories */
 	struct cluster_lives lives;
+	struct {
+		uint64_t number, position;
+	} recent[RECENT_MAX]; /* the last readings of the primary in this history, by number % RECENT_MAX */
 	uint64_t last_life;
 	TAILQ_HEAD(, cluster_listener) listeners;
 	void (*wake)(void *owner);
@@ -104,6 +109,15 @@ cluster_get(struct cluster_store *s, const char *hosts, uint32_t count)
 	if (c != NULL)
 		c->refs++;
 	pthread_mutex_unlock(&s->lock);
+	return c;
+}
+
+struct cluster *
+cluster_ref(struct cluster *c)
+{
+	pthread_mutex_lock(&c->store->lock);
+	c->refs++;
+	pthread_mutex_unlock(&c->store->lock);
 	return c;
 }
 
@@ -271,6 +285,31 @@ find_primary(const struct cluster *c)
 	return found;
 }
 
+/* Returns the number of the last reading of the primary whose position lies before this end; 0: of none that is known.
+ */
+static uint64_t
+last_before(const struct cluster *c, uint64_t end)
+{
+	uint64_t number = 0;
+
+	for (uint32_t i = 0; i < RECENT_MAX; i++)
+		if (c->recent[i].position <= end && c->recent[i].number > number)
+			number = c->recent[i].number;
+	return number;
+}
+
+static void
+note_past(struct cluster *c, struct past_view *past, const struct cluster_mark *was, const struct cluster_mark *primary)
+{
+	uint64_t end = cluster_lives_common_end(was, primary, &c->lives);
+
+	if (past->history + 1 == c->view.history)
+		past->kept = last_before(c, end);
+	else if (end < past->end)
+		past->kept = 0;
+	past->end = end;
+}
+
 /* Positions in the log of another life are other ones, as far as we know. */
 static void
 begin_history(struct cluster *c, const struct cluster_mark *primary)
@@ -278,11 +317,12 @@ begin_history(struct cluster *c, const struct cluster_mark *primary)
 	struct cluster_view *v = &c->view;
 
 	v->history++;
-	v->past[v->history % CAUSALITY_PASTS].history = v->history;
+	v->past[v->history % CAUSALITY_PASTS] = (struct past_view){ .history = v->history };
 	c->primaries[v->history % CAUSALITY_PASTS] = *primary;
 	for (uint32_t i = 0; i < CAUSALITY_PASTS; i++)
 		if (v->past[i].history != 0)
-			v->past[i].end = cluster_lives_common_end(&c->primaries[i], primary, &c->lives);
+			note_past(c, &v->past[i], &c->primaries[i], primary);
+	memset(c->recent, 0, sizeof(c->recent));
 	for (uint32_t i = 0; i < v->count; i++) {
 		v->hosts[i].is_proved = false;
 		v->hosts[i].lag_us = 0;
@@ -390,8 +430,11 @@ cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint
 	pthread_mutex_lock(&c->lock);
 	if (h->life != 0) {
 		h->last = *r;
-		if ((int32_t)host == c->view.primary)
+		if ((int32_t)host == c->view.primary) {
 			note_primary(c, r);
+			c->recent[r->number % RECENT_MAX].number = r->number;
+			c->recent[r->number % RECENT_MAX].position = r->position;
+		}
 		trail_pass(&c->trails[host], r->position);
 		note_lags(c, now_us);
 	}

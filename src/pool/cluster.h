@@ -23,6 +23,7 @@ void cluster_store_free(struct cluster_store *s); /* when no reference is left; 
 
 /* Returns a reference to the cluster of these hosts, a new one if need be; NULL without memory. */
 struct cluster *cluster_get(struct cluster_store *s, const char *hosts, uint32_t count);
+struct cluster *cluster_ref(struct cluster *c);
 void cluster_put(struct cluster *c); /* NULL is fine */
 
 /* Returns the view, which stays as it is until cluster_unlock(), soon. While somebody looks, readings are made each

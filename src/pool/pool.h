@@ -120,6 +120,8 @@ struct pool {
 	struct pool *standbys[CAUSALITY_HOSTS];
 	struct pool *main; /* of a sibling: whose it is; its counters are that one's. NULL: it is none */
 	uint32_t host; /* of a sibling */
+	uint32_t history; /* cluster_view.history of the primary that its servers are on, where somebody reads from
+			     standbys */
 	struct cluster *cluster; /* cluster.h; a reference; NULL: nobody reads from standbys */
 	uint32_t index; /* scratch space for whoever lists all pools */
 	struct pool *next, *before;
@@ -171,7 +173,13 @@ void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t n
  * and the ticket does not wait. */
 struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower,
 				   uint64_t now_us);
-uint32_t pool_standby_lent(const struct pool *pool, uint32_t host); /* returns how many of them are lent */
+uint32_t pool_standby_lent(const struct pool *pool, uint32_t host);
+/* Returns true if a server of the pool's own is the primary's, as far as that is known (pool->cluster is not NULL). It
+ * may be another one's: while nobody knew who that is, it has logged in to whichever said so. */
+bool pool_is_of_primary(struct server *srv);
+/* Servers are of the primary of this history (cluster_view.history): those of another one are closed, or when returned.
+ */
+void pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us); /* returns how many of them are lent */
 /* Adds the connections of its siblings, if it has any, to counts of its own. */
 void pool_add_standbys(const struct pool *pool, struct policy_counts *counts);
 

@@ -22,7 +22,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->target = pool_target_ref(pool->target);
 	p->code = code_store_ref(pool->code);
 	p->srv = server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
-			    pool_set_next_turn(pool->set), scout != NULL ? scout->host : NULL, now_us);
+			    pool_set_next_turn(pool->set), scout != NULL ? scout->host : pool_primary_host(pool), now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
 		code_store_put(&pool->set->codes, p->code);
@@ -138,6 +138,7 @@ on_ready(struct server *srv)
 		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
 	}
 	bouncer_log_open(pool, srv);
+	pool_note_reading(srv);
 	/* A server that has just logged in shows these. */
 	welcome = (struct image *)(uintptr_t)server_welcome(srv);
 	is_new = pool->baseline != srv->image || pool->welcome != welcome;

@@ -154,6 +154,10 @@ void pool_standby_settings(struct pool *pool); /* makes those of its pool the on
 void pool_standbys_configure(struct pool *pool, uint64_t now_us);
 bool pool_standbys_are_empty(const struct pool *pool);
 
+/* pool_standby.c. Returns the host that is known to be the primary, where clients read from standbys; else NULL. */
+const struct upstream_host *pool_primary_host(const struct pool *pool);
+void pool_note_reading(struct server *srv); /* it has logged in */
+
 /* pool_conns.c */
 extern const struct policy_ops pool_policy_ops;
 /* Returns the policy's part of an idle server, which tells it what there is to know. */

@@ -94,6 +94,55 @@ pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *tick
 	return srv;
 }
 
+const struct upstream_host *
+pool_primary_host(const struct pool *pool)
+{
+	const struct upstream_host *host = NULL;
+	const struct cluster_view *v;
+
+	if (pool->cluster == NULL)
+		return NULL;
+	v = cluster_lock(pool->cluster);
+	if (v->primary >= 0)
+		host = &pool->target->upstream->hosts[v->primary];
+	cluster_unlock(pool->cluster);
+	return host;
+}
+
+bool
+pool_is_of_primary(struct server *srv)
+{
+	const struct pool *pool = srv->owner;
+	const struct cluster_view *v = cluster_lock(pool->cluster);
+	bool is_there = v->primary >= 0 && srv->host_index == (size_t)v->primary;
+
+	if (srv->history == 0 && is_there)
+		srv->history = v->history;
+	is_there = srv->history == v->history;
+	cluster_unlock(pool->cluster);
+	return is_there;
+}
+
+void
+pool_note_reading(struct server *srv)
+{
+	const struct pool *pool = srv->owner;
+
+	if (pool->main != NULL && pool->main->cluster != NULL)
+		srv->reading = cluster_begun(pool->main->cluster);
+	else if (pool->cluster != NULL)
+		pool_is_of_primary(srv);
+}
+
+void
+pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us)
+{
+	if (pool->history == history)
+		return;
+	pool->history = history;
+	policy_close_all(pool->policy, RR_RELOAD, now_us);
+}
+
 uint32_t
 pool_standby_lent(const struct pool *pool, uint32_t host)
 {

@@ -14,6 +14,7 @@
 #include "pool/cluster.h"
 #include "pool/pool_homes.h"
 #include "pool/pool_target.h"
+#include "relay/reads.h"
 #include "relay/relay.h"
 #include "session/audit.h"
 #include "session/session_commons.h"
@@ -197,6 +198,29 @@ on_exclusive(void *owner, struct pool_target *asking, const char *database, cons
 			post_vacate(to, asking, database, user);
 }
 
+static void
+on_reading(struct note *n, void *owner, bool is_over)
+{
+	struct worker *k = owner;
+
+	(void)n;
+	atomic_store(&k->is_reading_noted, false);
+	if (is_over)
+		return;
+	k->now_us = clock_now_us();
+	reads_heard(&k->clients.x);
+}
+
+/* Called by any worker. */
+static void
+tell_reading(void *owner)
+{
+	struct worker *k = owner;
+
+	if (!atomic_exchange(&k->is_reading_noted, true))
+		inbox_post(k->inbox, &k->reading_note);
+}
+
 /* --- making --- */
 
 static const struct exchange_ops exchange_ops = {
@@ -245,6 +269,8 @@ worker_fill_envs(struct worker *k)
 	c->homes = shared->homes;
 	c->x.owner = k;
 	c->x.on_exclusive = on_exclusive;
+	c->x.on_reading = tell_reading;
+	k->reading_note.read = on_reading;
 	c->x.on_report = on_report;
 	c->x.on_query = on_query;
 	c->x.ops = &exchange_ops;

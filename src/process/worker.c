@@ -10,6 +10,7 @@
 #include "login/login.h"
 #include "policy/policy_commons.h"
 #include "server/hosts.h"
+#include "relay/reads.h"
 #include "state/linger.h"
 
 #include <event2/event.h>
@@ -117,6 +118,7 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 	x->hash_seed = seeds[SEED_EXCHANGES];
 	k->queries = query_reader_new(k->weir->queries);
 	state_linger_init(x);
+	reads_init(x);
 }
 
 static void
@@ -275,6 +277,7 @@ worker_empty(struct worker *k)
 	graveyard_free(c->x.graveyard);
 	admission_free(k->refusals);
 	state_linger_fini(&c->x);
+	reads_fini(&c->x);
 	passwords_free(k->servers.passwords);
 	hosts_free(k->servers.hosts);
 	query_reader_free(k->queries);

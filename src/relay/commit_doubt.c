@@ -304,7 +304,7 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 bool
 commit_check_stays(const struct exchange *x, const struct server *srv)
 {
-	return srv->loan.commit.is_on && srv->tx != 'I' && srv->is_synced &&
+	return (srv->loan.commit.is_on || srv->loan.standby != 0) && srv->tx != 'I' && srv->is_synced &&
 	       (x->state == CL_READY || (x->state == CL_HELD && srv->loan.commit.question >= MARK_AWAITED)) &&
 	       (x->body_left == 0 || x->is_body_dropped);
 }
@@ -433,6 +433,7 @@ commit_check_refuse(struct exchange *x)
 	if (x->state != CL_IN_DOUBT)
 		exchange_step(x, CE_DOUBT);
 	exchange_step(x, CE_REFUSED);
+	x->has_seen_primary = true;
 	stream_set_reading(&x->stream, true);
 	if (x->commit == EXCHANGE_NO_COMMIT && is_rollback_alone(x, x->pending, x->pending_len)) {
 		reject_as_done(x, "ROLLBACK");

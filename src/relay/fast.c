@@ -87,6 +87,13 @@ walk_send_sync(struct request_walk *w)
 
 /* --- one message --- */
 
+/* Returns true if the message, which begins with this word (0: no BEGIN), may be for a standby: see reads.h. */
+static inline bool
+may_be_marked(const struct exchange *x, unsigned first)
+{
+	return x->srv == NULL && x->settings->reads == READS_MARKED && reads_may_mark(x, first);
+}
+
 /* Borrows a server if the client has none. WALK_ON: the lane is (still) open. */
 __attribute__((always_inline)) static inline enum walk_result
 enter(struct request_walk *w)
@@ -123,7 +130,8 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
 	if (!verdict_is_plain(w->scan.flags, w->scan.hints) || (w->risk & STATE_SEQUENCES) != 0 ||
-	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->settings->commit_check))
+	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->settings->commit_check) ||
+	    may_be_marked(x, f->body_len > sizeof("BEGIN;") ? w->scan.first : 0))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;
@@ -147,7 +155,8 @@ fast_parse(struct request_walk *w, const struct frame *f)
 
 	if (st == NULL)
 		return WALK_SLOWLY;
-	if ((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) {
+	if (((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) ||
+	    may_be_marked(x, statement_verdict(st)->first)) {
 		statement_unref(st);
 		return WALK_SLOWLY;
 	}
@@ -174,10 +183,12 @@ fast_bind(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	struct request *m = &w->m;
-	enum walk_result r = enter(w);
+	enum walk_result r;
 	size_t forward;
 
-	if (r != WALK_ON)
+	if (may_be_marked(x, exchange_reads(x) != NULL && exchange_reads(x)->has_begin ? WORD_BEGIN : 0))
+		return WALK_SLOWLY;
+	if ((r = enter(w)) != WALK_ON)
 		return r;
 	m->message = walk_message(w);
 	m->total = forward = FRAME_HEAD_LEN + (size_t)f->body_len;

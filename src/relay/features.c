@@ -24,6 +24,7 @@ struct feature_row {
 /* --- a Query --- */
 
 static const struct feature_row on_query[] = {
+	{ reads_position, true }, /* what it sends ahead of a SHOW comes first of all */
 	{ state_run_elsewhere, false }, /* it is handled again from the beginning, on another server */
 	{ commit_check_before_query, true }, /* waits, or asks ahead of whatever others put in front of a COMMIT */
 	{ state_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
@@ -40,6 +41,7 @@ static const struct feature_row on_query[] = {
 /* --- a Parse --- */
 
 static const struct feature_row on_parse[] = {
+	{ reads_position, true }, /* as for a Query */
 	{ commit_check_before_parse, true }, /* as for a Query */
 	{ exclusive_sql, true }, /* as for a Query; its Bind follows, or comes soon */
 	{ state_audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
@@ -52,6 +54,7 @@ static const struct feature_row on_parse[] = {
 
 static const struct feature_row on_bind[] = {
 	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
+	{ reads_position, true }, /* as for a Query */
 	{ state_run_elsewhere, false }, /* as for a Query */
 	{ commit_check_before_bind, true }, /* as for a Query; what it asks drops the unnamed statement there */
 	{ state_bind_of_sequences, false }, /* as for a Query */
@@ -142,6 +145,8 @@ features_request_done(struct exchange *x, const struct owed *ended)
 	if (x->srv->loan.commit.is_on)
 		commit_check_request_done(x);
 	report_done(x, x->srv, ended); /* before its replies are sent */
+	if (exchange_reads(x) != NULL)
+		reads_request_done(x, ended);
 	return x->listen != NULL &&
 	       listen_request_done(x); /* last: it may keep ReadyForQuery, and what is committed is known */
 }

@@ -7,6 +7,7 @@
 #include "exchange/request.h"
 #include "listen/listen.h"
 #include "relay/commit_check.h"
+#include "relay/reads.h"
 #include "state/observe.h"
 #include "state/state.h"
 #include "statements/statements.h"
@@ -20,7 +21,7 @@
  * ties the client to its server, its request or (it has no server then) this process; and NAME_free(x). A feature that
  * lacks any of these does not build.
  */
-#define FEATURES(each) each(statements) each(commit_check) each(listen) each(state)
+#define FEATURES(each) each(statements) each(commit_check) each(listen) each(state) each(reads)
 
 static inline bool
 features_are_quiet(const struct exchange *x)

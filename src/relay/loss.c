@@ -68,8 +68,8 @@ has_nothing(const struct exchange *x, const struct server *srv)
 {
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
 		x->state == CL_AWAITING) &&
-	       !x->is_session && !features_tie(x, TIE_SERVER) && srv->tx == 'I' && srv->is_synced &&
-	       (x->body_left == 0 || x->is_body_dropped);
+	       !x->is_session && !features_tie(x, TIE_SERVER) && (srv->tx == 'I' || reads_has_begun(x)) &&
+	       srv->is_synced && (x->body_left == 0 || x->is_body_dropped);
 }
 
 enum loss
@@ -134,6 +134,7 @@ outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fa
 		if (is_bound)
 			return false;
 		state_undo_reports(x, srv->loan.commit.before);
+		reads_rejected(x);
 		x->ticket.idle_since_us = *x->env->now_us;
 		x->commit = x->state == CL_HELD ? EXCHANGE_NO_COMMIT : EXCHANGE_ROLLED_BACK;
 		relay_unstall(x);
@@ -144,6 +145,7 @@ outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fa
 		/* The client will get another server. is_dirty: its next request will be answered with FATAL. */
 		if (is_dirty && (x->state == CL_HELD || state_lose(x, why) < 0))
 			return false;
+		reads_again(x, srv);
 		x->ticket.idle_since_us = *x->env->now_us;
 		relay_unstall(x);
 		if (x->state == CL_HELD)
@@ -165,6 +167,8 @@ relay_lost(struct server *srv, const struct fail *why)
 	if (x == NULL)
 		return;
 	assert(x->srv == srv);
+	if (srv->loan.end == LOAN_GOES_ON && reads_is_refusable(x, srv))
+		srv->loan.end = LOAN_UNBEGUN;
 	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
 	if (x->env->to_client.to == &x->stream && loss == LOSS_NOT_EXECUTED)
 		outbox_drop(&x->env->to_client); /* what was to be shown in this batch is not */

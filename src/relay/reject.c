@@ -3,6 +3,7 @@
  * ReadyForQuery follows where it would have (protocol chapter, "Extended Query": after an error everything up to Sync
  * is ignored). The client's connection stays open.
  */
+#include "relay/reads.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "statements/statements_crossing.h"
@@ -83,6 +84,7 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 
 	if (x->is_closing)
 		return;
+	reads_rejected(x);
 	reject_words(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);
 	report_error(x->pool, EO_PROXY, shown.sqlstate);

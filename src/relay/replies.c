@@ -210,6 +210,14 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 	return false;
 }
 
+/* Returns true if the primary is asked instead. */
+static bool
+is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e)
+{
+	return reads_is_refusable(x, srv) && exchange_reads(x) != NULL && e->sqlstate != NULL &&
+	       strcmp(e->sqlstate, "57014") != 0;
+}
+
 static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_error_owed, const uint8_t *message,
 	 size_t len)
@@ -229,7 +237,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	is_refused = is_ours && to == OWED_TO_IMAGE && !is_of_moment(e->sqlstate) && !is_of_server(e);
 	if (is_fatal && !(is_refused && is_refused_again(x)))
 		note_unbegun(srv, e);
-	else if (is_of_server(e) && is_first_set(&srv->loan))
+	else if ((is_of_server(e) && is_first_set(&srv->loan)) || is_refused_by_standby(x, srv, e))
 		srv->loan.end = LOAN_UNBEGUN;
 	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
 	if (!is_fatal && loss != LOSS_NOT_EXECUTED && srv->loan.end == LOAN_UNBEGUN)
@@ -301,7 +309,7 @@ relay_resume_held(struct exchange *x)
 		return;
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
-	if (x->srv != NULL && (x->srv->loan.is_unsuited || state_must_ask_first(x)))
+	if (x->srv != NULL && (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x)))
 		relay_try_release(x); /* what was held is run on another server, or behind a question */
 	exchange_replay(x, relay_bytes);
 }

@@ -7,6 +7,7 @@
 #include "relay/walk.h"
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"
+#include "relay/reads.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/resend.h"
@@ -118,6 +119,8 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		state_meets_others(x, w == NULL || !state_differs_in_plans(x) || needs_plans(w));
 	if (x->settings->commit_check && srv->loan.standby == 0)
 		commit_check_linked(x);
+	if (exchange_reads(x) != NULL)
+		reads_linked(x);
 	return 0;
 }
 
@@ -149,7 +152,7 @@ on_grant(struct policy_conn *conn, struct policy_ticket *t)
 		x->env->ops->login_granted(x, srv);
 		return;
 	}
-	if (link_server(x, srv, NULL) == 0)
+	if ((exchange_reads(x) == NULL || !reads_must_wait(x, srv)) && link_server(x, srv, NULL) == 0)
 		exchange_replay(x, relay_bytes);
 }
 
@@ -198,6 +201,7 @@ walk_borrow(struct request_walk *w)
 	struct exchange *x = w->x;
 	struct exchange_env *env = x->env;
 	struct server *srv;
+	enum walk_result r;
 
 	if (env->is_draining) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
@@ -214,6 +218,8 @@ walk_borrow(struct request_walk *w)
 		return WALK_WAIT;
 	relay_ticket(x);
 	srv = x->settings->reads == READS_PRIMARY ? NULL : route_borrow(x);
+	if (x->settings->reads == READS_MARKED && (r = reads_route(w, &srv)) != WALK_ON)
+		return r;
 	if (srv == NULL)
 		srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
@@ -221,6 +227,8 @@ walk_borrow(struct request_walk *w)
 		state_yield(env);
 		return WALK_WAIT;
 	}
+	if (exchange_reads(x) != NULL && reads_must_wait(x, srv))
+		return WALK_WAIT;
 	x->ticket.waited_us = x->ticket.connect_us = 0;
 	w->linked_at = w->at;
 	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
@@ -247,6 +255,8 @@ is_done_here(struct request_walk *w, uint8_t type, size_t total)
 	struct exchange *x = w->x;
 	bool is_rolled_back = x->commit == EXCHANGE_ROLLED_BACK;
 
+	if (reads_has_begun(x)) /* a transaction is open */
+		return false;
 	switch (type) {
 	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
 		exchange_answer(x, is_rolled_back ? "Z\0\0\0\5E" : "Z\0\0\0\5I", 6);
@@ -340,6 +350,9 @@ one_message(struct request_walk *w)
 	if ((step = walk_read_request(w, &f)) != WALK_ON)
 		return step;
 	if ((f.type == 'Q' || f.type == 'P' || f.type == 'E') && (step = looked(w, listen_gate(x, &w->m))) != WALK_ON)
+		return step;
+	if (x->srv != NULL && x->srv->loan.standby != 0 && exchange_reads(x) != NULL &&
+	    (step = reads_look(w)) != WALK_ON)
 		return step;
 	if (x->srv == NULL) {
 		size_t total = FRAME_HEAD_LEN + (size_t)f.body_len;

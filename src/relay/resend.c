@@ -1,6 +1,7 @@
 /* src/relay/resend.c - what a server was sent since nothing was owed is copied, and relayed again: see resend.h. */
 #include "relay/resend.h"
 
+#include "relay/reads.h"
 #include "relay/relay.h"
 #include "state/state.h"
 #include "statements/statements.h"
@@ -15,6 +16,13 @@
 #define LOOKS_MAX 100000u /* at messages of a copy, for what its Binds mean; then it is not relayed again */
 
 /* --- the copy --- */
+
+/* Returns true if nothing of the client's is there but, on a standby, a BEGIN that may be run again. */
+static bool
+is_at_rest(const struct exchange *x, const struct server *srv)
+{
+	return srv->tx == 'I' || reads_has_begun(x);
+}
 
 bool
 resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t max)
@@ -44,7 +52,7 @@ resend_begin(struct exchange *x)
 	struct server *srv = x->srv;
 	struct sent_copy *sent = &srv->loan.sent;
 
-	if (srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' || x->body_left > 0)
+	if (srv->ledger.count > 0 || !srv->is_synced || !is_at_rest(x, srv) || x->body_left > 0)
 		return;
 	sent->named_before = statements_named_count(x);
 	if (sent->copy.len == 0)
@@ -59,7 +67,7 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 {
 	struct sent_copy *sent = &x->srv->loan.sent;
 
-	if (sent->state == SENT_WHOLE && !x->is_session && x->pins == 0 && x->srv->tx == 'I' &&
+	if (sent->state == SENT_WHOLE && !x->is_session && x->pins == 0 && is_at_rest(x, x->srv) &&
 	    !resend_add(&sent->copy, from, len, KEPT_MAX))
 		sent->state = SENT_CUT;
 }
@@ -203,9 +211,10 @@ resend_is_possible(struct exchange *x, const struct server *srv)
 	const struct sent_copy *sent = &srv->loan.sent;
 
 	/* All that the client has on this server is the copy, and it was shown nothing of it. */
-	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay && srv->tx == 'I' &&
-	       !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 && sent->state != SENT_CUT &&
-	       x->body_left == 0 && (!sent->is_later || !state_is_dirty(x)) && is_copy_harmless(x, &sent->copy);
+	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
+	       is_at_rest(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
+	       sent->state != SENT_CUT && x->body_left == 0 && (!sent->is_later || !state_is_dirty(x)) &&
+	       is_copy_harmless(x, &sent->copy);
 }
 
 /* --- it is relayed again --- */
@@ -263,7 +272,9 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	x->pool->counters.replays++;
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
 		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
-	/* The other idle ones may have been told to end, too. */
-	policy_distrust(pool_of(srv)->policy, *x->env->now_us);
+	if (srv->loan.standby != 0)
+		reads_again(x, srv);
+	else /* the other idle ones may have been told to end, too */
+		policy_distrust(x->pool->policy, *x->env->now_us);
 	resend_now(x, &srv->loan.sent.copy);
 }

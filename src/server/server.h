@@ -340,6 +340,10 @@ struct server {
 	struct server_reset reset;
 	/* A reference: whose settings its plans of the database's code were made under; NULL: it has none. */
 	struct image *plans_of;
+	/* Where clients read from standbys (pool/cluster.h), as it had logged in: of a standby, the last reading that
+	 * had begun; of the primary, the history, 0 while nobody knew who that is. */
+	uint64_t reading;
+	uint32_t history;
 	uint64_t connected_us;
 	uint64_t bytes_in, bytes_out; /* since connect */
 	TAILQ_ENTRY(server) all; /* in the owner's list */

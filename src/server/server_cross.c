@@ -7,13 +7,13 @@
  *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
  *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry, carry_len, carry_cap,
  * is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index, hosts_passed, address, connected_us, bytes_in,
- * bytes_out, is_there, connect_query, tls_phase, dialled_us, question, fitness (else it does not cross)
+ * bytes_out, is_there, connect_query, history, tls_phase, dialled_us, question, fitness (else it does not cross)
  *   copied      image, plans_of: by value, as images belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
  *   nothing     borrower, grave, last_words, last_sqlstate, end_line, was_owing, is_owed_listed, owed, owed_count,
- *               is_discarding, is_lingering, lingering, cancel, dial, ask, secret, login, login_timer, all: of a loan,
- *               of the login, or of the end
+ *               is_discarding, is_lingering, lingering, cancel, dial, ask, secret, login, login_timer, all, reading: of a
+ *               loan, of the login, of a standby, or of the end
  *
  *   struct loan
  *   kept        the buffers: text, bind, kept.copy, sent.copy
@@ -29,7 +29,7 @@
 #include <string.h>
 
 #ifdef __x86_64__
-_Static_assert(sizeof(struct server) - sizeof(struct stream) == 1920 && sizeof(struct loan) == 432,
+_Static_assert(sizeof(struct server) - sizeof(struct stream) == 1936 && sizeof(struct loan) == 432,
 	       "a field was added: what does it mean on another worker?");
 #endif
 

@@ -59,6 +59,7 @@ struct known {
 	/* KNOWN_SET_PARAMS: which $n (1...) gives the name, value and is_local; 0: literal, in name, value, is_local */
 	uint8_t name_param, value_param, local_param;
 	bool is_local; /* SET LOCAL, and the third argument of set_config() */
+	bool is_read_only, has_other_mode; /* BEGIN: READ ONLY; READ WRITE or SERIALIZABLE */
 	/* SET, SET LOCAL ("": one with a syntax of its own): the setting, as written but folded, "role", "timezone",
 	 * "client_encoding"; "session_authorization" is never known. */
 	char name[KNOWN_NAME_MAX];

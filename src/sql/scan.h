@@ -58,6 +58,7 @@ enum scan_hint {
 	SCAN_HINT_LOCAL_PATH = 1u << 2, /* SET LOCAL search_path, SET LOCAL SCHEMA */
 	SCAN_HINT_CHANNELS = 1u << 3, /* pg_listening_channels */
 	SCAN_HINT_NOTIFY = 1u << 4, /* NOTIFY, pg_notify */
+	SCAN_HINT_SHOW = 1u << 6, /* SHOW */
 	SCAN_HINT_ENDS = 1u << 5 /* COMMIT, END, ROLLBACK, ABORT, PREPARE: a transaction may end within the SQL */
 };
 

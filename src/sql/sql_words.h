@@ -28,7 +28,7 @@
 	LETTER('r') WORD(recursive, RECURSIVE) WORD(references, REFERENCES) WORD(release, RELEASE) \
 	WORD(replace, REPLACE) WORD(reset, RESET) WORD(returning, RETURNING) WORD(right, RIGHT) \
 	WORD(rollback, ROLLBACK) WORD(routine, ROUTINE) \
-	LETTER('s') WORD(savepoint, SAVEPOINT) WORD(select, SELECT) WORD(set, SET) WORD(start, START_TRANSACTION) \
+	LETTER('s') WORD(savepoint, SAVEPOINT) WORD(select, SELECT) WORD(set, SET) WORD(show, SHOW) WORD(start, START_TRANSACTION) \
 	LETTER('t') WORD(table, TABLE) WORD(temp, TEMP) WORD(temporary, TEMPORARY) WORD(time, TIME) WORD(to, TO) \
 	WORD(transaction, TRANSACTION) \
 	LETTER('u') WORD(uescape, UESCAPE) WORD(unique, UNIQUE) WORD(unlisten, UNLISTEN) WORD(update, UPDATE) \

@@ -82,6 +82,13 @@ Test(client_state, an_error_may_turn_a_held_message_into_a_retry)
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_RETRY, CE_HOLD, CE_ANSWERED), CL_READY);
 }
 
+Test(client_state, a_host_catches_up)
+{
+	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_CATCH), CL_CATCHING);
+	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_CATCH, CE_CAUGHT), CL_READY);
+	cr_expect_eq(client_state_next(CL_CATCHING, CE_NEED_SERVER), CL_NONE, "it waits for one thing at a time");
+}
+
 Test(client_state, a_listener_answers_what_waits_for_it)
 {
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_AWAIT), CL_AWAITING);

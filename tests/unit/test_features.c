@@ -92,6 +92,8 @@ STEP(listen_execute, "listen", struct exchange *x, struct request *m)
 TRUTH(listen_error, "listen", struct exchange *x, const struct error_fields *e)
 TRUTH(listen_request_done, "listen", struct exchange *x)
 TRUTH(listen_holds_server, "listen", struct exchange *x)
+STEP(reads_position, "position", struct exchange *x, struct request *m)
+NOTHING(reads_request_done, "reads", struct exchange *x, const struct owed *ended)
 STEP(state_run_elsewhere, "elsewhere", struct exchange *x, struct request *m)
 STEP(state_query_of_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(state_bind_of_sequences, "sequences", struct exchange *x, struct request *m)
@@ -159,12 +161,14 @@ Test(features, each_message_is_seen_in_its_order)
 	busy();
 	cr_expect_eq(see('Q'), STEP_FORWARD);
 	cr_expect_str_eq(fake.calls,
-			 "elsewhere mark sequences exclusive local drop channels deallocate listen state commit");
+			 "position elsewhere mark sequences exclusive local drop channels deallocate listen state "
+			 "commit");
 	see('P');
-	cr_expect_str_eq(fake.calls, "mark exclusive audit channels listen statements");
+	cr_expect_str_eq(fake.calls, "position mark exclusive audit channels listen statements");
 	see('B');
 	cr_expect_str_eq(fake.calls,
-			 "find elsewhere mark sequences channels deallocate local state listen commit statements");
+			 "find position elsewhere mark sequences channels deallocate local state listen commit "
+			 "statements");
 	see('D');
 	cr_expect_str_eq(fake.calls, "find channels statements");
 	see('C');
@@ -193,7 +197,8 @@ Test(features, a_client_without_anything_is_asked_for_little)
 {
 	see('B');
 	cr_expect_str_eq(fake.calls,
-			 "find elsewhere mark sequences channels deallocate local state listen commit statements");
+			 "find position elsewhere mark sequences channels deallocate local state listen commit "
+			 "statements");
 	see('E');
 	cr_expect_str_eq(fake.calls, "state listen commit");
 }
@@ -207,7 +212,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 		fake.step = steps[i];
 		fake.stops = "deallocate";
 		cr_expect_eq(see('Q'), steps[i]);
-		cr_expect_str_eq(fake.calls, "elsewhere mark sequences exclusive local drop channels deallocate");
+		cr_expect_str_eq(fake.calls, "position elsewhere mark sequences exclusive local drop channels deallocate");
 		fake.stops = "find";
 		cr_expect_eq(see('B'), steps[i]);
 		cr_expect_str_eq(fake.calls, "find");

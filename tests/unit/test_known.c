@@ -407,6 +407,27 @@ Test(known, only)
 	cr_expect_eq(known_only(&k, 0, "COMMITTED", 6), KNOWN_COMMIT, "there is no terminator behind it");
 }
 
+Test(known, modes_of_a_transaction)
+{
+	static const struct {
+		const char *sql;
+		bool is_read_only, has_other_mode;
+	} rows[] = {
+		{ "BEGIN", false, false },
+		{ "begin read only", true, false },
+		{ "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;", true, false },
+		{ "BEGIN READ WRITE", false, true },
+		{ "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE", true, true },
+	};
+	struct known k;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		cr_expect_eq(known_only(&k, 0, rows[i].sql, strlen(rows[i].sql)), KNOWN_BEGIN, "%s", rows[i].sql);
+		cr_expect_eq(k.is_read_only, rows[i].is_read_only, "%s", rows[i].sql);
+		cr_expect_eq(k.has_other_mode, rows[i].has_other_mode, "%s", rows[i].sql);
+	}
+}
+
 /* --- what deallocates prepared statements, and what only looks like it --- */
 
 static const struct {

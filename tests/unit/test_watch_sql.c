@@ -109,20 +109,23 @@ Test(watch_sql, reads_a_standby)
 {
 	struct watch_answer a = { 0 };
 
-	READ(&a, "r", "t", "50331744", "705", "2", "700,703");
+	READ(&a, "q", "50331744");
+	READ(&a, "r", "t", "705", "2", "700,703");
 	cr_expect(a.is_read && a.is_standby);
 	cr_expect_eq(a.reading.position, 50331744);
 	cr_expect_eq(a.reading.xmax, 705);
 	cr_expect_eq(a.timeline, 2);
 	cr_expect_eq(a.reading.open_count, 2);
 	a = (struct watch_answer){ 0 };
-	READ(&a, "r", "t", "50331744", "705", NULL, NULL);
+	READ(&a, "q", "50331744");
+	READ(&a, "r", "t", "705", NULL, NULL);
 	cr_expect(a.is_read && a.timeline == 0 && a.reading.open_count == 0);
 	a = (struct watch_answer){ 0 };
-	READ(&a, "r", "f", NULL, "705", NULL, NULL);
+	READ(&a, "r", "f", "705", NULL, NULL);
 	cr_expect(a.is_read && !a.is_standby, "it was promoted");
 	a = (struct watch_answer){ 0 };
-	READ(&a, "r", "t", NULL, "705", NULL, NULL);
+	READ(&a, "q", NULL);
+	READ(&a, "r", "t", "705", NULL, NULL);
 	cr_expect_not(a.is_read);
 }
 
@@ -137,9 +140,9 @@ Test(watch_sql, tells_a_standby_what_was_open)
 	watch_put_read(&b, true, NULL);
 	watch_put_read(&b, false, &r);
 	buf_put_u8(&b, 0);
-	cr_expect_str_eq((char *)b.bytes, "/* pgweir */ EXECUTE pgweir_standby('{700,703}')"
-					  "/* pgweir */ EXECUTE pgweir_standby('{}')"
-					  "/* pgweir */ EXECUTE pgweir_standby('{}')"
+	cr_expect_str_eq((char *)b.bytes, "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby('{700,703}')"
+					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby('{}')"
+					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby('{}')"
 					  "/* pgweir */ EXECUTE pgweir_primary");
 	buf_fini(&b);
 }

@@ -20,7 +20,7 @@ SECONDS = float(os.environ.get("PGWEIR_READS_SECONDS") or 20)
 SEED = os.environ.get("PGWEIR_READS_SEED") or "1"
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long, pytest.mark.timeout(SECONDS + 400)]
-needs_marked = pytest.mark.skipif(not (REPOSITORY / "src/relay/rerun.c").exists(), reason="reads = marked is not there yet")
+needs_marked = pytest.mark.skipif(not (REPOSITORY / "src/relay/reads.c").exists(), reason="reads = marked is not there yet")
 
 
 # --- The judge itself: hand-made histories. ---

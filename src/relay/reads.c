@@ -1,0 +1,632 @@
+/* src/relay/reads.c - which host answers a client with reads = marked; see reads.h. */
+#include "relay/reads.h"
+
+#include "base/alloc.h"
+#include "base/text.h"
+#include "pool/cluster.h"
+#include "relay/relay.h"
+#include "relay/resend.h"
+#include "listen/listen.h"
+#include "state/state.h"
+#include "statements/statements.h"
+#include "wire/messages.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define SETTLE_US US_PER_S
+#define PRIMARY_US (5 * US_PER_S) /* who the primary is, is known again by then */
+#define CATCH_LOOK_US (1 * US_PER_MS) /* who waits is looked at so often, if no host answers */
+#define REFUSED_MAX 3
+#define REST_US (10 * US_PER_S) /* for who is refused by standbys each time */
+#define FORBIDDEN_LOOK_MAX 16384u /* bytes of what follows a BEGIN that are looked into */
+
+/* --- What is known of a client. --- */
+
+/* Returns what is known of it, for the cluster that its pool leads to now; NULL without memory. What a client has seen
+ * before that (in another process, of another configuration) is covered by the primary's next reading. */
+static struct client_reads *
+know(struct exchange *x)
+{
+	struct exchange_rare *rare = exchange_rare(x);
+	struct cluster *c = x->pool->cluster;
+	struct client_reads *r;
+
+	if (rare == NULL || (rare->reads == NULL && (rare->reads = calloc(1, sizeof(*r))) == NULL))
+		return NULL;
+	r = rare->reads;
+	if (r->x == NULL || r->cluster != c) {
+		bool is_new = r->x == NULL && x->requests_done == 0 && !x->has_seen_primary;
+
+		r->x = x;
+		cluster_put(r->cluster);
+		r->cluster = c == NULL ? NULL : cluster_ref(c);
+		memset(&r->token, 0, sizeof(r->token));
+		if (!is_new && c != NULL) {
+			r->token.host_due = cluster_begun(c) + 1;
+			r->token.is_unsettled = x->has_seen_primary = true;
+		}
+		image_unref(r->image); /* what it says is looked at anew */
+		r->image = NULL;
+	}
+	if (x->has_seen_primary && c != NULL) {
+		x->has_seen_primary = false;
+		causality_wrote(&r->token, cluster_begun(c));
+	}
+	return r;
+}
+
+void
+reads_free(struct exchange *x)
+{
+	struct client_reads *r = exchange_reads(x);
+
+	if (r == NULL)
+		return;
+	if (r->wait_until_us != 0)
+		TAILQ_REMOVE(&x->env->catching, r, link);
+	cluster_put(r->cluster);
+	image_unref(r->image);
+	free(r);
+	x->rare->reads = NULL;
+}
+
+/* --- Which requests are marked. --- */
+
+static bool
+is_on(const struct image *img, const char *name)
+{
+	const char *value = image_get(img, name);
+
+	return value != NULL && strcmp(value, "on") == 0;
+}
+
+/* Takes over what the client's settings say. */
+static void
+heed_settings(struct client_reads *r)
+{
+	const char *isolation, *min_lsn;
+
+	if (r->image == r->x->image)
+		return;
+	image_unref(r->image);
+	r->image = image_ref(r->x->image);
+	isolation = image_get(r->image, "default_transaction_isolation");
+	r->is_default = is_on(r->image, "default_transaction_read_only") &&
+			(isolation == NULL || strcasecmp(isolation, "serializable") != 0);
+	min_lsn = image_get(r->image, READS_MIN_LSN);
+	r->min_due = 0;
+	if (min_lsn == NULL || !causality_parse(min_lsn, strlen(min_lsn), &r->min_lsn))
+		r->min_lsn = 0;
+	else if (r->cluster != NULL)
+		r->min_due = cluster_begun(r->cluster) + 1;
+}
+
+static bool
+is_default(struct client_reads *r)
+{
+	heed_settings(r);
+	return r->is_default;
+}
+
+bool
+reads_may_mark(const struct exchange *x, unsigned first)
+{
+	if (exchange_reads(x) == NULL || first == WORD_BEGIN || first == WORD_START_TRANSACTION)
+		return true;
+	return is_default(exchange_reads(x));
+}
+
+/*
+ * Returns true if SQL has what is permitted in a READ ONLY transaction, and on a standby would be without a word
+ * nothing, or something else. The rest of what a primary does and a standby doesn't is refused there: then the primary
+ * is asked.
+ */
+static bool
+is_for_primary(const char *sql, size_t len)
+{
+	struct sql_token t;
+	struct sql_lexer lx;
+
+	sql_lexer_init(&lx, sql, len);
+	t = sql_next(&lx);
+	if (sql_is_word(&t, "lock", 4))
+		return true;
+	for (; t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lx))
+		if ((t.kind == SQL_WORD || t.kind == SQL_QUOTED) &&
+		    (text_mentions(t.at, t.len, "pg_advisory_") || text_mentions(t.at, t.len, "pg_try_advisory_") ||
+		     text_mentions(t.at, t.len, "pg_export_snapshot")))
+			return true;
+	return false;
+}
+
+/* Returns the same of all that has come, up to FORBIDDEN_LOOK_MAX bytes; true for some other names as well. */
+static bool
+mentions_primary(const struct request_walk *w)
+{
+	const char *from = (const char *)walk_message(w);
+	size_t len = w->len - w->at;
+
+	len = len < FORBIDDEN_LOOK_MAX ? len : FORBIDDEN_LOOK_MAX;
+	return text_mentions(from, len, "advisory_") || text_mentions(from, len, "export_snapshot");
+}
+
+/* Returns the SQL that the message has, or its statement, and writes its length in bytes; NULL: it has none. */
+static const char *
+sql_of(struct request_walk *w, size_t *len)
+{
+	struct request *m = &w->m;
+	const struct statement *st;
+
+	if (m->type != 'B') {
+		*len = m->sql_len;
+		return m->type == 'Q' || m->type == 'P' ? m->sql : NULL;
+	}
+	st = walk_read_bind(w) == WALK_ON ? statements_called(w->x, m->names.statement) : NULL;
+	if (st == NULL)
+		return NULL;
+	*len = st->query_len;
+	return (const char *)st->bytes;
+}
+
+static bool
+is_marked(struct request_walk *w, struct client_reads *r)
+{
+	struct exchange *x = w->x;
+	size_t len;
+	const char *sql;
+	struct known k;
+
+	r->begin[0] = '\0';
+	if (w->m.message != walk_message(w) || x->is_session || x->pins != 0 || x->listen != NULL ||
+	    x->commit != EXCHANGE_NO_COMMIT || *x->env->now_us < r->rests_until_us || (sql = sql_of(w, &len)) == NULL)
+		return false;
+	if (known_only(&k, image_scan_options(x->image), sql, len) == KNOWN_BEGIN) {
+		r->has_begin |= w->m.type == 'P' && k.is_read_only;
+		if (k.has_other_mode || !(k.is_read_only || is_default(r)) || len >= sizeof(r->begin))
+			return false;
+		memcpy(r->begin, sql, len); /* to be run again elsewhere */
+		r->begin[len] = '\0';
+	} else if (!is_default(r))
+		return false;
+	return !mentions_primary(w);
+}
+
+/* --- Waiting. --- */
+
+/* One for each cluster that somebody of this loop has waited for. */
+struct reads_ear {
+	struct reads_ear *next;
+	struct cluster *cluster; /* a reference */
+	struct cluster_listener listener;
+};
+
+/* On any thread. */
+static void
+on_answer(void *owner)
+{
+	struct exchange_env *env = owner;
+
+	env->on_reading(env->owner);
+}
+
+/* Without memory the timer does, if later. */
+static void
+listen_to(struct exchange_env *env, struct cluster *c)
+{
+	struct reads_ear *e;
+
+	for (e = env->ears; e != NULL && e->cluster != c; e = e->next)
+		;
+	if (e == NULL && (e = calloc(1, sizeof(*e))) != NULL) {
+		e->cluster = cluster_ref(c);
+		e->listener.heard = on_answer;
+		e->listener.owner = env;
+		e->next = env->ears;
+		env->ears = e;
+		cluster_listen(c, &e->listener);
+	}
+	if (e != NULL)
+		atomic_store(&e->listener.is_waiting, true);
+}
+
+static void
+on_catch_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct exchange_env *env = arg;
+
+	(void)fd;
+	(void)what;
+	*env->now_us = clock_now_us();
+	reads_heard(env);
+}
+
+void
+reads_init(struct exchange_env *env)
+{
+	TAILQ_INIT(&env->catching);
+	env->catch_timer = alloc_check(event_new(env->base, -1, 0, on_catch_timer, env));
+}
+
+void
+reads_fini(struct exchange_env *env)
+{
+	for (struct reads_ear *e = env->ears, *next; e != NULL; e = next) {
+		next = e->next;
+		cluster_unlisten(e->cluster, &e->listener);
+		cluster_put(e->cluster);
+		free(e);
+	}
+	env->ears = NULL;
+	if (env->catch_timer != NULL)
+		event_free(env->catch_timer);
+	env->catch_timer = NULL;
+}
+
+static void
+stop_waiting(struct client_reads *r)
+{
+	TAILQ_REMOVE(&r->x->env->catching, r, link);
+	r->wait_until_us = 0;
+}
+
+/* Who still has to wait goes to the end of the list. */
+void
+reads_heard(struct exchange_env *env)
+{
+	struct client_reads *last = TAILQ_LAST(&env->catching, catching_clients), *r;
+
+	for (struct reads_ear *e = env->ears; e != NULL; e = e->next)
+		atomic_store(&e->listener.is_waiting, false);
+	while ((r = TAILQ_FIRST(&env->catching)) != NULL) {
+		struct exchange *x = r->x;
+		bool is_last = r == last;
+
+		stop_waiting(r);
+		exchange_step(x, CE_CAUGHT);
+		if (x->reading != EXCHANGE_STALLED)
+			stream_set_reading(&x->stream, true);
+		exchange_replay(x, relay_bytes);
+		if (is_last)
+			break;
+	}
+	if (!TAILQ_EMPTY(&env->catching))
+		timer_start(env->catch_timer, CATCH_LOOK_US);
+}
+
+/* Returns false if the time for it is over. *until_us: 0 when the wait begins. */
+static bool
+may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us)
+{
+	uint64_t now_us = *r->x->env->now_us;
+
+	if (*until_us == 0)
+		*until_us = now_us + wait_us;
+	return now_us < *until_us;
+}
+
+static enum walk_result
+wait_until(struct client_reads *r, uint64_t until_us)
+{
+	struct exchange_env *env = r->x->env;
+
+	exchange_step(r->x, CE_CATCH);
+	if (TAILQ_EMPTY(&env->catching))
+		timer_start(env->catch_timer, CATCH_LOOK_US);
+	TAILQ_INSERT_TAIL(&env->catching, r, link);
+	r->wait_until_us = until_us;
+	listen_to(env, r->cluster);
+	cluster_want(r->cluster);
+	return WALK_WAIT;
+}
+
+/* --- Where a request goes. --- */
+
+static void
+tell(struct exchange *x, const struct fail *what)
+{
+	struct buf b = { 0 };
+
+	message_notice(&b, "WARNING", what);
+	exchange_answer_buf(x, &b);
+}
+
+#define LSN "%" PRIX32 "/%" PRIX32
+#define LSN_ARGS(n) (uint32_t)((n) >> 32), (uint32_t)(n)
+
+/* What the client has may be gone with the old primary. It is told once, ahead of its next reply. */
+static void
+look_for_lost(struct exchange *x, struct client_reads *r)
+{
+	const struct cluster_view *v = cluster_lock(r->cluster);
+	uint64_t had, end;
+	bool is_lost = causality_is_lost(&r->token, v, &had, &end);
+	uint32_t history = v->history;
+	struct fail what;
+
+	cluster_unlock(r->cluster);
+	pool_heed_primary(x->pool, history, *x->env->now_us); /* an old one may be alive */
+	if (!is_lost)
+		return;
+	fail_set(&what, "01000", "a change that this session has made or seen is not on the new primary");
+	if (had != 0 && end != 0)
+		fail_detail(&what,
+			    "The session has seen the write-ahead log up to " LSN
+			    ", and the new primary has it up to " LSN ".",
+			    LSN_ARGS(had), LSN_ARGS(end));
+	tell(x, &what);
+	log_warning(x->env->log, "client %" PRIu64 ": %s", x->ticket.id, what.text);
+}
+
+/* The client has set a position that it is not to fall behind. Returns false while it is not known whether there is
+ * one. */
+static bool
+take_minimum(struct exchange *x, struct client_reads *r)
+{
+	enum causality c;
+	struct fail what;
+
+	if (r->min_due == 0)
+		return true;
+	c = causality_take(&r->token, cluster_lock(r->cluster), r->min_lsn, r->min_due);
+	cluster_unlock(r->cluster);
+	if (c == CAUSALITY_LATER)
+		return false;
+	r->min_due = 0;
+	if (c == CAUSALITY_NEVER) {
+		fail_set(&what, "01000", "the primary has not come to " READS_MIN_LSN " = " LSN, LSN_ARGS(r->min_lsn));
+		fail_hint(&what,
+			  "It is a position of another server, or of a log that was lost. Nothing waits for it.");
+		tell(x, &what);
+	}
+	return true;
+}
+
+/* Returns the standby that shows all that it must, the client's last one, else the one with the fewest lent; -1: none.
+ * tried: bits of those that have no idle server. */
+static int
+choose(const struct exchange *x, struct client_reads *r, const struct cluster_view *v, unsigned tried, bool *is_later)
+{
+	uint32_t best_lent = UINT32_MAX;
+	int best = -1;
+
+	for (unsigned i = 0; i < v->count; i++) {
+		enum causality c = causality_may_read(&r->token, v, i, x->settings->reads_max_lag_us);
+		uint32_t lent = 0;
+
+		*is_later |= c == CAUSALITY_LATER;
+		if (c != CAUSALITY_NOW || (tried >> i & 1) != 0)
+			continue;
+		if (r->token.host != i || r->token.life != v->hosts[i].life)
+			lent = 1 + pool_standby_lent(x->pool, i);
+		if (lent < best_lent) {
+			best_lent = lent;
+			best = (int)i;
+		}
+	}
+	return best;
+}
+
+static struct server *
+borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
+{
+	unsigned tried = 0;
+	uint64_t number;
+	struct server *srv;
+
+	for (;;) {
+		const struct cluster_view *v = cluster_lock(r->cluster);
+		int host = choose(x, r, v, tried, is_later);
+
+		r->life = host < 0 ? 0 : v->hosts[host].life;
+		number = host < 0 ? 0 : v->hosts[host].last.number;
+		cluster_unlock(r->cluster);
+		if (host < 0)
+			return NULL;
+		srv = pool_borrow_standby(x->pool, (uint32_t)host, &x->ticket, x, *x->env->now_us);
+		if (srv != NULL && srv->reading < number)
+			return srv;
+		tried |= 1u << host;
+		*is_later = false; /* a read never waits in a standby's line */
+		if (srv != NULL) { /* it may be of a later life: the next reading tells */
+			pool_return(srv, 0, *x->env->now_us);
+			cluster_want(r->cluster);
+		}
+	}
+}
+
+static bool
+is_settled(struct client_reads *r)
+{
+	bool is_now;
+
+	if (!r->token.is_unsettled)
+		return true;
+	is_now = causality_may_write(&r->token, cluster_lock(r->cluster)) == CAUSALITY_NOW;
+	cluster_unlock(r->cluster);
+	return is_now;
+}
+
+enum walk_result
+reads_route(struct request_walk *w, struct server **srv)
+{
+	struct exchange *x = w->x;
+	struct client_reads *r = know(x);
+	bool is_later = false;
+
+	*srv = NULL;
+	if (r == NULL)
+		return walk_out_of_memory(x);
+	if (r->cluster == NULL)
+		return WALK_ON;
+	look_for_lost(x, r);
+	if (r->block == READS_NO_BLOCK && !r->is_for_primary && is_marked(w, r)) {
+		if (take_minimum(x, r))
+			*srv = borrow_standby(x, r, &is_later);
+		else
+			is_later = true;
+		if (*srv == NULL && is_later && may_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
+			return wait_until(r, r->catch_until_us);
+		if (*srv == NULL)
+			x->pool->database->counters.reads[RT_PRIMARY]++;
+	}
+	if (*srv == NULL && !is_settled(r)) {
+		if (may_wait(r, &r->settle_until_us, SETTLE_US))
+			return wait_until(r, r->settle_until_us);
+		log_info(x->env->log,
+			 "client %" PRIu64
+			 ": the primary may not show yet what a standby has shown; it is asked all the same",
+			 x->ticket.id);
+	}
+	r->catch_until_us = 0;
+	return WALK_ON;
+}
+
+bool
+reads_must_wait(struct exchange *x, struct server *srv)
+{
+	struct client_reads *r = exchange_reads(x);
+
+	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL)
+		return false;
+	if ((pool_is_of_primary(srv) && r->token.history == srv->history) ||
+	    !may_wait(r, &r->primary_until_us, PRIMARY_US)) {
+		r->primary_until_us = 0;
+		srv->history = r->token.history; /* nobody waits for it again */
+		return false;
+	}
+	if (srv->history == 0) {
+		pool_return(srv, 0, *x->env->now_us);
+	} else { /* an old one's */
+		srv->borrower = NULL;
+		server_close(srv);
+	}
+	wait_until(r, r->primary_until_us);
+	return true;
+}
+
+void
+reads_linked(struct exchange *x)
+{
+	struct client_reads *r = exchange_reads(x);
+	struct buf b = { 0 };
+
+	if (r->block != READS_DUE)
+		return;
+	message_query(&b, r->begin);
+	server_owe_query(x->srv, OWED_TO_FEATURE);
+	outbox_put(&x->env->to_server, &b);
+	r->block = READS_NO_BLOCK;
+}
+
+/* --- On a standby. --- */
+
+/* Nothing but a BEGIN was run there: the block goes on on the primary. */
+static void
+leave_standby(struct exchange *x)
+{
+	struct server *srv = x->srv;
+	unsigned parts = state_seal(x);
+
+	listen_unlinked(x, srv);
+	x->srv = NULL;
+	reads_again(x, srv);
+	pool_clean(srv, false, parts, *x->env->now_us);
+}
+
+/* Returns true for a SET LOCAL of a position that the standby has not come to. */
+static bool
+sets_minimum(struct exchange *x, const char *sql, size_t len)
+{
+	const struct cluster_view *v;
+	uint64_t position;
+	struct known k;
+	bool is_behind;
+
+	if (!text_mentions(sql, len, READS_MIN_LSN) ||
+	    known_only(&k, image_scan_options(x->image), sql, len) != KNOWN_LOCAL ||
+	    strcmp(k.name, READS_MIN_LSN) != 0 || !causality_parse(k.value, strlen(k.value), &position))
+		return false;
+	v = cluster_lock(exchange_reads(x)->cluster);
+	is_behind = v->hosts[x->srv->loan.standby - 1u].last.position < position;
+	cluster_unlock(exchange_reads(x)->cluster);
+	return is_behind;
+}
+
+enum walk_result
+reads_look(struct request_walk *w)
+{
+	struct exchange *x = w->x;
+	size_t len;
+	const char *sql = sql_of(w, &len);
+
+	if (x->srv->is_synced && x->srv->ledger.count > 0)
+		return WALK_HOLD; /* what the client is shown before may decide where this goes */
+	if (sql == NULL || !(is_for_primary(sql, len) || sets_minimum(x, sql, len)))
+		return WALK_ON;
+	if (x->srv->ledger.count > 0)
+		return WALK_HOLD;
+	if (exchange_reads(x)->block == READS_BEGUN) {
+		leave_standby(x);
+		return WALK_ON;
+	}
+	fail_set(&w->why, "0A000",
+		 "this transaction reads on a standby, where locks and snapshots are not the primary's");
+	fail_hint(&w->why, "Begin it without READ ONLY, or set reads = primary for this user.");
+	w->has_why = true;
+	return WALK_LEAVE;
+}
+
+void
+reads_request_done(struct exchange *x, const struct owed *ended)
+{
+	struct client_reads *r = exchange_reads(x);
+	struct server *srv = x->srv;
+
+	if (srv->loan.standby == 0 || r->cluster == NULL) {
+		r->is_for_primary = false;
+		if (r->cluster != NULL)
+			causality_wrote(&r->token, cluster_begun(r->cluster));
+		return;
+	}
+	r->refused = 0;
+	r->settle_until_us = 0;
+	if (srv->tx == 'I')
+		r->block = READS_NO_BLOCK;
+	else
+		r->block = r->block == READS_NO_BLOCK && r->begin[0] != '\0' && ended->statements == 1 && srv->tx == 'T'
+			       ? READS_BEGUN
+			       : READS_SHOWN;
+	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
+	cluster_want(r->cluster);
+}
+
+bool
+reads_is_left(struct exchange *x)
+{
+	const struct client_reads *r = exchange_reads(x);
+	const struct server *srv = x->srv;
+	bool is_there;
+
+	if (r == NULL || r->cluster == NULL || r->life == 0)
+		return false;
+	is_there = cluster_lock(r->cluster)->hosts[srv->loan.standby - 1u].life == r->life;
+	cluster_unlock(r->cluster);
+	return !is_there && (srv->ledger.count == 0 ? r->block == READS_BEGUN
+						    : r->block != READS_SHOWN && resend_is_possible(x, srv));
+}
+
+void
+reads_again(struct exchange *x, const struct server *srv)
+{
+	struct client_reads *r = exchange_reads(x);
+
+	if (r == NULL)
+		return;
+	r->block = srv->tx == 'I' ? READS_NO_BLOCK : READS_DUE;
+	r->is_for_primary = true;
+	if (++r->refused < REFUSED_MAX)
+		return;
+	r->refused = 0;
+	r->rests_until_us = *x->env->now_us + REST_US;
+}

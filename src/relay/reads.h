@@ -1,0 +1,128 @@
+/*
+ * src/relay/reads.h - reads = marked: a transaction that is READ ONLY goes to a standby that shows all that its client
+ * has written or been shown; everything else to the primary (docs/reads.md).
+ *
+ * A request without a server is *marked* if it begins such a transaction, or default_transaction_read_only is on. Where
+ * it may go is for policy/causality.h to say. If no host shows enough yet, the client is CL_CATCHING until one does: at
+ * most reads_wait for a standby, and then the primary answers; at most SETTLE_US for the primary, which may show a
+ * commit later than a standby.
+ *
+ * What a standby refuses, or loses, before the client was shown anything of the transaction but the answer to its BEGIN
+ * is relayed again, to the primary (resend.c), behind that BEGIN.
+ *
+ * Owns:   what it knows of the client (exchange_reads()), made when that first needs a server.
+ * Always: it knows of each request that has ended since then, wherever that ran.
+ */
+#pragma once
+
+#include "exchange/exchange.h"
+#include "policy/causality.h"
+#include "relay/walk.h"
+
+#define BEGIN_TEXT_MAX 96u
+
+/* The READ ONLY transaction of a client. */
+enum reads_block {
+	READS_NO_BLOCK, /* there is none, or it is the primary's */
+	READS_BEGUN, /* on a standby; nothing was answered but its BEGIN */
+	READS_SHOWN, /* on a standby; something was */
+	READS_DUE /* it is begun for its client, and not yet on the server that the client gets next */
+};
+
+struct client_reads {
+	struct read_token token;
+	struct cluster *cluster; /* a reference; that the token is of */
+	struct image *image; /* a reference; is_default is its */
+	bool is_default; /* READ ONLY, and not SERIALIZABLE, is what its transactions are by default */
+	bool has_begin; /* it has sent a Parse of a BEGIN that marks; set by is_marked(), never cleared */
+	bool is_for_primary; /* the request is relayed again; set by reads_again(), cleared by reads_request_done() */
+	uint8_t block; /* enum reads_block */
+	uint8_t refused; /* standbys have refused so many requests in a row */
+	uint64_t rests_until_us; /* ... and so nothing of its is marked until then */
+	uint64_t min_lsn,
+	    min_due; /* READS_MIN_LSN, which it is not to fall behind; for causality_take(), 0: it was taken */
+	uint64_t life; /* of the standby that its server is on */
+	uint64_t catch_until_us, settle_until_us, primary_until_us; /* 0: it does not wait for that */
+	uint64_t wait_until_us; /* while it is CL_CATCHING */
+	struct exchange *x;
+	TAILQ_ENTRY(client_reads) link; /* while it is CL_CATCHING */
+	char begin[BEGIN_TEXT_MAX]; /* its BEGIN, if its request began with that; else "" */
+};
+
+void reads_init(struct exchange_env *env);
+void reads_fini(struct exchange_env *env); /* no client may wait */
+void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CATCHING may go on */
+
+/*
+ * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: *srv is one of a
+ * standby, lent to the client, or NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
+ */
+enum walk_result reads_route(struct request_walk *w, struct server **srv);
+/* The client was lent a server of the pool's. Returns true if that is not known to be the primary's, or there is
+ * another primary since it was asked for: it was given back, and the client is CL_CATCHING, for PRIMARY_US at most. */
+bool reads_must_wait(struct exchange *x, struct server *srv);
+/* The client has a server now. Puts in the outbox what must go ahead of its message. */
+void reads_linked(struct exchange *x);
+/* For the next message of a client with a server of a standby. WALK_ON: it may be sent, or the client has no server any
+ * more, since the primary is to answer. WALK_HOLD, WALK_LEAVE: see there. */
+enum walk_result reads_look(struct request_walk *w);
+void reads_request_done(struct exchange *x, const struct owed *ended); /* ReadyForQuery has come from its server */
+/* Returns true if the standby of its server does not answer the watch any more, and the primary may be asked instead.
+ */
+bool reads_is_left(struct exchange *x);
+/* The request is about to be relayed again, or the block is to go on elsewhere; srv, its server, is no longer its. */
+void reads_again(struct exchange *x, const struct server *srv);
+/* The request that waits gets no server, and is answered with an error. */
+static inline void
+reads_rejected(struct exchange *x)
+{
+	if (exchange_reads(x) != NULL)
+		exchange_reads(x)->block = READS_NO_BLOCK;
+}
+
+/*
+ * reads_position.c, a row of relay/features.c: a position that travels between sessions, processes and services. SHOW
+ * pgweir.lsn is what a reader must not fall behind to see all that this session has written or been shown; SET
+ * pgweir.min_lsn to it, for a session or LOCAL, holds reads to that. Both are settings of PostgreSQL's as far as
+ * drivers see: pgweir gives the first its value ahead of the SHOW, and refuses (22P02) what is no position for the
+ * other.
+ */
+enum feature_step reads_position(struct exchange *x, struct request *m);
+#define READS_MIN_LSN "pgweir.min_lsn"
+
+/* Returns true if a message that begins so (enum sql_word; 0: no BEGIN) may be marked: it takes the slow lane. */
+bool reads_may_mark(const struct exchange *x, unsigned first);
+
+/* Returns true if an error, or the loss, of its server is not for the client: the primary may be asked instead. */
+static inline bool
+reads_is_refusable(const struct exchange *x, const struct server *srv)
+{
+	return srv->loan.standby != 0 && (exchange_reads(x) == NULL || exchange_reads(x)->block != READS_SHOWN);
+}
+
+/* Returns true if the client's transaction is open on a standby, or due, and it was shown nothing of it yet. */
+static inline bool
+reads_has_begun(const struct exchange *x)
+{
+	const struct client_reads *r = exchange_reads(x);
+
+	return r != NULL && (r->block == READS_BEGUN || r->block == READS_DUE);
+}
+
+/* --- a feature: see features.h --- */
+
+static inline bool
+reads_is_quiet(const struct exchange *x)
+{
+	const struct client_reads *r = exchange_reads(x);
+
+	return r == NULL || (r->block == READS_NO_BLOCK && (x->srv == NULL || x->srv->loan.standby == 0));
+}
+
+static inline bool
+reads_ties(const struct exchange *x, enum feature_tie to)
+{
+	return to == TIE_PROCESS && exchange_reads(x) != NULL && exchange_reads(x)->block == READS_DUE;
+}
+
+void reads_free(struct exchange *x); /* the client is closed */

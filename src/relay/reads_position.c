@@ -1,0 +1,68 @@
+/* src/relay/reads_position.c - SHOW pgweir.lsn and SET pgweir.min_lsn; see reads.h. */
+#include "relay/reads.h"
+
+#include "base/text.h"
+#include "wire/messages.h"
+
+#include <string.h>
+
+/* On a standby that is what it shows. A page's header is taken off: no standby ever reports a position behind one. */
+static const char ask[] = MESSAGE_OURS
+    "SELECT pg_catalog.set_config('pgweir.lsn', CAST(CASE WHEN pg_catalog.pg_is_in_recovery() THEN "
+    "pg_catalog.pg_last_wal_replay_lsn() ELSE (SELECT l OPERATOR(pg_catalog.-) CASE "
+    "(l OPERATOR(pg_catalog.-) '0/0') OPERATOR(pg_catalog.%) 8192 WHEN 24 THEN 24 WHEN 40 THEN 40 ELSE 0 END FROM "
+    "(SELECT pg_catalog.pg_current_wal_insert_lsn()) AS p(l)) END AS pg_catalog.text), false)";
+
+static enum feature_step
+put_position(struct exchange *x)
+{
+	struct buf b = { 0 };
+
+	message_query(&b, ask);
+	server_owe_query(x->srv, OWED_TO_FEATURE);
+	outbox_put(&x->env->to_server, &b);
+	return STEP_FORWARD;
+}
+
+/* PostgreSQL says what is wrong with it. */
+static enum feature_step
+refuse(struct request *m, const char *value)
+{
+	struct buf sql = { 0 };
+
+	buf_printf(&sql, "SELECT CAST(E'");
+	for (; *value != '\0'; value++)
+		buf_printf(&sql, *value == '\'' || *value == '\\' ? "\\%c" : "%c", *value);
+	buf_put_str(&sql, "' AS pg_catalog.pg_lsn)");
+	if (m->type == 'Q')
+		message_put(&m->instead, 'Q', sql.bytes, sql.len);
+	m->instead.is_broken |= !buf_ok(&sql);
+	buf_fini(&sql);
+	return buf_ok(&m->instead) ? STEP_SENT : STEP_FAILED;
+}
+
+static enum feature_step
+check_minimum(struct exchange *x, struct request *m)
+{
+	const struct known *k = request_only(x, m);
+	uint64_t position;
+
+	if ((k->kind != KNOWN_SET && k->kind != KNOWN_LOCAL) || strcmp(k->name, READS_MIN_LSN) != 0 ||
+	    k->value[0] == '\0' || causality_parse(k->value, strlen(k->value), &position))
+		return STEP_FORWARD;
+	return refuse(m, k->value);
+}
+
+enum feature_step
+reads_position(struct exchange *x, struct request *m)
+{
+	size_t len;
+	const char *sql;
+
+	if (!request_has(m, SCAN_SETTING, SCAN_HINT_SHOW | SCAN_HINT_LOCAL) || (sql = request_sql(m, &len)) == NULL ||
+	    !text_mentions(sql, len, "pgweir."))
+		return STEP_FORWARD;
+	if (request_begins_with(m, WORD_SHOW))
+		return x->srv->is_synced && text_mentions(sql, len, "pgweir.lsn") ? put_position(x) : STEP_FORWARD;
+	return m->type == 'Q' && text_mentions(sql, len, READS_MIN_LSN) ? check_minimum(x, m) : STEP_FORWARD;
+}
