@@ -4,6 +4,7 @@
 #include "exchange/report.h"
 
 #include "base/clock.h"
+#include "pool/pool_standby.h"
 #include "pool/pool_target.h"
 
 #include <stdlib.h>

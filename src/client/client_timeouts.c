@@ -16,6 +16,7 @@
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"
 #include "relay/reads.h"
+#include "relay/resend.h"
 #include "exchange/report.h"
 #include "policy/policy_whole.h"
 #include "pool/pool.h"
@@ -56,7 +57,8 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 	bool is_ready = exchange_is_ready(&c->x) && c->x.replication == 0, is_served;
 	uint64_t since_us, ours_us;
 
-	if (srv->loan.standby != 0 && reads_is_left(&c->x))
+	if (srv->loan.standby != 0 && reads_is_left(&c->x) &&
+	    (srv->ledger.count == 0 || resend_is_possible(&c->x, srv)))
 		return LATE_STANDBY;
 	is_served = client_is_served(c, &since_us);
 	if (is_ready && is_served && is_late(now_us, since_us, s->query_timeout_us) && is_deaf(srv, now_us)) {

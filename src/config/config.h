@@ -220,9 +220,6 @@ const struct config_scope *config_find_user(const struct config *config, const c
 /* Computes the settings of this pair: the defaults, then the database's, then the user's. Both may be NULL. */
 void config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
 		      struct scope_settings *out);
-/* Returns true if somebody reads this database on standbys, of fixed hosts; *out: the settings for such reads. */
-bool config_reads_standbys(const struct config *config, const struct config_scope *database,
-			   struct scope_settings *out);
 /* Puts what is set in a section over the settings; scope may be NULL. */
 void config_overlay(const struct config_scope *scope, struct scope_settings *settings);
 bool config_ignores_parameter(const struct config *config, const char *name); /* whatever its case */

@@ -547,7 +547,8 @@ on_closed(struct dedicated *d)
 	struct watch_host *h = host_of(d);
 	uint64_t wait_us = backoff_us(h->failures++, BACKOFF_FIRST_US, BACKOFF_MOST_US, &h->of->watch->random);
 
-	h->retry_us = now_of(h->of) + (h->is_failed && h->asked == WATCH_MEET && h->failures > REFUSALS_MAX ? REFUSED_US : wait_us);
+	h->retry_us = now_of(h->of) +
+		      (h->is_failed && h->asked == WATCH_MEET && h->failures > REFUSALS_MAX ? REFUSED_US : wait_us);
 	h->is_up = h->is_late = h->is_nudge_due = false;
 	h->asked = WATCH_NOTHING;
 	h->unflushed = 0;

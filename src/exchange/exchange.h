@@ -207,8 +207,8 @@ struct exchange {
 	bool is_in_relay : 1;
 	/* Settings were replayed for the message at hand. Set by catch_up(), cleared by requests.c and fast.c. */
 	bool has_caught_up : 1;
-	/* It was shown something of the primary's without asking. Set by listen/queue.c, commit_doubt.c and passport.c,
-	 * cleared by reads.c. */
+	/* The client was shown something of the primary's without asking. Set by listen/queue.c, commit_doubt.c and
+	 * passport.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
 };

@@ -228,8 +228,8 @@ close_after_flush(struct exchange *x, const struct fail *why)
 	struct client_listen *l = x->listen;
 	struct buf b = { 0 };
 
-	if (x->srv != NULL || x->state == CL_IN_LINE || x->state == CL_CATCHING ||
-	    x->state == CL_AWAITING || stream_queued(&x->stream) == 0)
+	if (x->srv != NULL || x->state == CL_IN_LINE || x->state == CL_CATCHING || x->state == CL_AWAITING ||
+	    stream_queued(&x->stream) == 0)
 		return false;
 	l->flush_timer = event_new(x->env->base, -1, 0, on_flush_timer, x);
 	if (l->flush_timer == NULL || event_add(l->flush_timer, &tv) < 0)

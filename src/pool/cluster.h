@@ -46,6 +46,8 @@ struct cluster_listener {
 	atomic_bool is_waiting; /* heard is called only while this is set */
 };
 void cluster_listen(struct cluster *c, struct cluster_listener *l); /* l is zeroed but for heard and owner */
+/* heard() is wanted from now on, or not any more. */
+void cluster_await(struct cluster_listener *l, bool is_waiting);
 void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
 
 /* --- The watch's. --- */

@@ -168,21 +168,6 @@ void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* The borrower has gone, whatever is under way: see server_reset. Everything that can be washed is; parts: as above. */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
 
-/* --- pool_standby.c: servers of standbys, each from the sibling of its host (its place in the upstream) --- */
-/* Returns an idle server there, lent as pool_borrow() does; or NULL: then one is made ready for later, if that may be,
- * and the ticket does not wait. */
-struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower,
-				   uint64_t now_us);
-uint32_t pool_standby_lent(const struct pool *pool, uint32_t host);
-/* Returns true if a server of the pool's own is the primary's, as far as that is known (pool->cluster is not NULL). It
- * may be another one's: while nobody knew who that is, it has logged in to whichever said so. */
-bool pool_is_of_primary(struct server *srv);
-/* Servers are of the primary of this history (cluster_view.history): those of another one are closed, or when returned.
- */
-void pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us); /* returns how many of them are lent */
-/* Adds the connections of its siblings, if it has any, to counts of its own. */
-void pool_add_standbys(const struct pool *pool, struct policy_counts *counts);
-
 /* --- pool_code.c: the code of its database --- */
 /* Returns RISK_CONTEXT if any SQL may have that in this pool. */
 static inline unsigned

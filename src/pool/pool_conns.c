@@ -21,8 +21,9 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->pool = pool;
 	p->target = pool_target_ref(pool->target);
 	p->code = code_store_ref(pool->code);
-	p->srv = server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
-			    pool_set_next_turn(pool->set), scout != NULL ? scout->host : pool_primary_host(pool), now_us);
+	p->srv =
+	    server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
+		       pool_set_next_turn(pool->set), scout != NULL ? scout->host : pool_primary_host(pool), now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
 		code_store_put(&pool->set->codes, p->code);

@@ -27,6 +27,7 @@
 #include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_whole.h"
+#include "pool/pool_standby.h"
 #include "pool/pool_target.h"
 
 struct pool_box; /* pool.c       */
@@ -144,19 +145,6 @@ int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
 void pool_hear_baseline(struct pool *pool); /* takes over what other parts have seen of fresh servers */
 void pool_free(struct pool *pool);
 struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len); /* of this pool_key(); or NULL */
-
-/* Makes the sibling of main for the host at this place of its upstream. Returns NULL if that is impossible now. */
-struct pool *pool_new_standby(struct pool *main, uint32_t host, uint64_t now_us);
-
-/* pool_standby.c */
-void pool_standby_settings(struct pool *pool); /* makes those of its pool the ones of a sibling */
-/* The pool has new settings: its cluster and its siblings follow; or these drain, if nobody reads there any more. */
-void pool_standbys_configure(struct pool *pool, uint64_t now_us);
-bool pool_standbys_are_empty(const struct pool *pool);
-
-/* pool_standby.c. Returns the host that is known to be the primary, where clients read from standbys; else NULL. */
-const struct upstream_host *pool_primary_host(const struct pool *pool);
-void pool_note_reading(struct server *srv); /* it has logged in */
 
 /* pool_conns.c */
 extern const struct policy_ops pool_policy_ops;

@@ -58,7 +58,8 @@ bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv
 void commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost);
 /*
  * Called when the client's server is lost in an open transaction with nothing owed, where COMMITs are checked or a
- * standby has it. Returns true if the client may stay: its next request, or a COMMIT that waits to be sent, is answered with 40001.
+ * standby has it. Returns true if the client may stay: its next request, or a COMMIT that waits to be sent, is answered
+ * with 40001.
  */
 bool commit_check_stays(const struct exchange *x, const struct server *srv);
 /*

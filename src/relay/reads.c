@@ -4,11 +4,11 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "pool/cluster.h"
-#include "relay/relay.h"
-#include "relay/resend.h"
+#include "pool/pool_standby.h"
 #include "listen/listen.h"
 #include "state/state.h"
 #include "statements/statements.h"
+#include "wire/fields.h"
 #include "wire/messages.h"
 
 #include <inttypes.h>
@@ -140,11 +140,17 @@ is_for_primary(const char *sql, size_t len)
 	return false;
 }
 
+static const uint8_t *
+message_of(const struct request_walk *w)
+{
+	return w->p + w->at;
+}
+
 /* Returns the same of all that has come, up to FORBIDDEN_LOOK_MAX bytes; true for some other names as well. */
 static bool
 mentions_primary(const struct request_walk *w)
 {
-	const char *from = (const char *)walk_message(w);
+	const char *from = (const char *)message_of(w);
 	size_t len = w->len - w->at;
 
 	len = len < FORBIDDEN_LOOK_MAX ? len : FORBIDDEN_LOOK_MAX;
@@ -156,14 +162,17 @@ static const char *
 sql_of(struct request_walk *w, size_t *len)
 {
 	struct request *m = &w->m;
+	const char *portal, *name;
 	const struct statement *st;
+	size_t have, names_len;
 
 	if (m->type != 'B') {
 		*len = m->sql_len;
 		return m->type == 'Q' || m->type == 'P' ? m->sql : NULL;
 	}
-	st = walk_read_bind(w) == WALK_ON ? statements_called(w->x, m->names.statement) : NULL;
-	if (st == NULL)
+	have = m->have < m->total ? m->have : m->total;
+	if (!fields_bind(m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &name, &names_len) ||
+	    (st = statements_called(w->x, name)) == NULL)
 		return NULL;
 	*len = st->query_len;
 	return (const char *)st->bytes;
@@ -178,7 +187,7 @@ is_marked(struct request_walk *w, struct client_reads *r)
 	struct known k;
 
 	r->begin[0] = '\0';
-	if (w->m.message != walk_message(w) || x->is_session || x->pins != 0 || x->listen != NULL ||
+	if (w->m.message != message_of(w) || x->is_session || x->pins != 0 || x->listen != NULL ||
 	    x->commit != EXCHANGE_NO_COMMIT || *x->env->now_us < r->rests_until_us || (sql = sql_of(w, &len)) == NULL)
 		return false;
 	if (known_only(&k, image_scan_options(x->image), sql, len) == KNOWN_BEGIN) {
@@ -194,7 +203,7 @@ is_marked(struct request_walk *w, struct client_reads *r)
 
 /* --- Waiting. --- */
 
-/* One for each cluster that somebody of this loop has waited for. */
+/* Hears of one cluster's readings, if somebody of this loop has waited for some. */
 struct reads_ear {
 	struct reads_ear *next;
 	struct cluster *cluster; /* a reference */
@@ -227,7 +236,7 @@ listen_to(struct exchange_env *env, struct cluster *c)
 		cluster_listen(c, &e->listener);
 	}
 	if (e != NULL)
-		atomic_store(&e->listener.is_waiting, true);
+		cluster_await(&e->listener, true);
 }
 
 static void
@@ -277,7 +286,7 @@ reads_heard(struct exchange_env *env)
 	struct client_reads *last = TAILQ_LAST(&env->catching, catching_clients), *r;
 
 	for (struct reads_ear *e = env->ears; e != NULL; e = e->next)
-		atomic_store(&e->listener.is_waiting, false);
+		cluster_await(&e->listener, false);
 	while ((r = TAILQ_FIRST(&env->catching)) != NULL) {
 		struct exchange *x = r->x;
 		bool is_last = r == last;
@@ -286,7 +295,7 @@ reads_heard(struct exchange_env *env)
 		exchange_step(x, CE_CAUGHT);
 		if (x->reading != EXCHANGE_STALLED)
 			stream_set_reading(&x->stream, true);
-		exchange_replay(x, relay_bytes);
+		exchange_replay(x, x->env->ops->bytes);
 		if (is_last)
 			break;
 	}
@@ -334,7 +343,7 @@ tell(struct exchange *x, const struct fail *what)
 #define LSN "%" PRIX32 "/%" PRIX32
 #define LSN_ARGS(n) (uint32_t)((n) >> 32), (uint32_t)(n)
 
-/* What the client has may be gone with the old primary. It is told once, ahead of its next reply. */
+/* Tells the client, once, if something that it has may be gone with the old primary. */
 static void
 look_for_lost(struct exchange *x, struct client_reads *r)
 {
@@ -455,8 +464,10 @@ reads_route(struct request_walk *w, struct server **srv)
 	bool is_later = false;
 
 	*srv = NULL;
-	if (r == NULL)
-		return walk_out_of_memory(x);
+	if (r == NULL) {
+		exchange_out_of_memory(x);
+		return WALK_OVER;
+	}
 	if (r->cluster == NULL)
 		return WALK_ON;
 	look_for_lost(x, r);
@@ -528,6 +539,8 @@ leave_standby(struct exchange *x)
 	struct server *srv = x->srv;
 	unsigned parts = state_seal(x);
 
+	if (x->env->to_server.to == &srv->stream) /* the message is the first of its batch */
+		outbox_drop(&x->env->to_server);
 	listen_unlinked(x, srv);
 	x->srv = NULL;
 	reads_again(x, srv);
@@ -602,7 +615,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 }
 
 bool
-reads_is_left(struct exchange *x)
+reads_is_left(const struct exchange *x)
 {
 	const struct client_reads *r = exchange_reads(x);
 	const struct server *srv = x->srv;
@@ -612,8 +625,7 @@ reads_is_left(struct exchange *x)
 		return false;
 	is_there = cluster_lock(r->cluster)->hosts[srv->loan.standby - 1u].life == r->life;
 	cluster_unlock(r->cluster);
-	return !is_there && (srv->ledger.count == 0 ? r->block == READS_BEGUN
-						    : r->block != READS_SHOWN && resend_is_possible(x, srv));
+	return !is_there && (srv->ledger.count == 0 ? r->block == READS_BEGUN : r->block != READS_SHOWN);
 }
 
 void

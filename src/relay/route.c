@@ -1,6 +1,7 @@
 #include "relay/route.h"
 
 #include "pool/cluster.h"
+#include "pool/pool_standby.h"
 
 /*
  * Returns the standbys that may be read from, a bit for each place in the upstream. If no primary answers nobody knows

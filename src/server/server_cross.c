@@ -12,8 +12,8 @@
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
  *   nothing     borrower, grave, last_words, last_sqlstate, end_line, was_owing, is_owed_listed, owed, owed_count,
- *               is_discarding, is_lingering, lingering, cancel, dial, ask, secret, login, login_timer, all, reading: of a
- *               loan, of the login, of a standby, or of the end
+ *               is_discarding, is_lingering, lingering, cancel, dial, ask, secret, login, login_timer, all, reading: of
+ * a loan, of the login, of a standby, or of the end
  *
  *   struct loan
  *   kept        the buffers: text, bind, kept.copy, sent.copy

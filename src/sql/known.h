@@ -63,8 +63,8 @@ struct known {
 	/* SET, SET LOCAL ("": one with a syntax of its own): the setting, as written but folded, "role", "timezone",
 	 * "client_encoding"; "session_authorization" is never known. */
 	char name[KNOWN_NAME_MAX];
-	/* SET, SET LOCAL search_path: as set_config() takes it: lists (search_path = a, "B c") joined by ", " and
-	 * quoted as needed. */
+	/* SET, SET LOCAL search_path and pgweir.min_lsn: as set_config() takes it: lists (search_path = a, "B c")
+	 * joined by ", " and quoted as needed. */
 	char value[KNOWN_VALUE_MAX];
 };
 

@@ -240,6 +240,13 @@ skip_syntax(struct known_reader *r, const char *word)
 	return true;
 }
 
+/* Returns true for a setting whose value is looked at though it holds for one transaction only. */
+static bool
+is_read_if_local(const char *name)
+{
+	return strcmp(name, "search_path") == 0 || strcmp(name, "pgweir.min_lsn") == 0;
+}
+
 enum known_kind
 known_set(struct known_reader *r, struct known *k)
 {
@@ -249,12 +256,12 @@ known_set(struct known_reader *r, struct known *k)
 		k->is_local = true;
 	if (k->is_local || skip_syntax(r, "transaction") || skip_syntax(r, "constraints")) {
 		ahead = *r;
-		/* Whatever the value is, but for a search_path; "" is any setting, where the syntax is a special one.
+		/* Whatever the value is, but for a few; "" is any setting, where the syntax is a special one.
 		 */
 		if (k->is_local && (!take_setting_name(&ahead, k->name) ||
 				    (!known_skip_char(&ahead, '=') && !known_skip_word(&ahead, "to") &&
 				     strcmp(k->name, "role") != 0) ||
-				    (strcmp(k->name, "search_path") == 0 && take_values(&ahead, k) == KNOWN_NOT)))
+				    (is_read_if_local(k->name) && take_values(&ahead, k) == KNOWN_NOT)))
 			k->name[0] = '\0';
 		known_skip_to(r, "");
 		return KNOWN_LOCAL;

@@ -42,8 +42,7 @@ known_begin_transaction(struct known_reader *r, struct known *k)
 {
 	while (r->token.kind == SQL_WORD || known_is_char(r, ',')) {
 		k->is_read_only |= sql_is_word(&r->token, "only", 4);
-		k->has_other_mode |=
-		    sql_is_word(&r->token, "write", 5) || sql_is_word(&r->token, "serializable", 12);
+		k->has_other_mode |= sql_is_word(&r->token, "write", 5) || sql_is_word(&r->token, "serializable", 12);
 		known_next(r);
 	}
 	return KNOWN_BEGIN;

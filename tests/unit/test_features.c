@@ -212,7 +212,8 @@ Test(features, the_first_that_does_not_say_forward_decides)
 		fake.step = steps[i];
 		fake.stops = "deallocate";
 		cr_expect_eq(see('Q'), steps[i]);
-		cr_expect_str_eq(fake.calls, "position elsewhere mark sequences exclusive local drop channels deallocate");
+		cr_expect_str_eq(fake.calls,
+				 "position elsewhere mark sequences exclusive local drop channels deallocate");
 		fake.stops = "find";
 		cr_expect_eq(see('B'), steps[i]);
 		cr_expect_str_eq(fake.calls, "find");

@@ -412,7 +412,7 @@ Test(known, modes_of_a_transaction)
 	static const struct {
 		const char *sql;
 		bool is_read_only, has_other_mode;
-	} rows[] = {
+	} modes[] = {
 		{ "BEGIN", false, false },
 		{ "begin read only", true, false },
 		{ "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;", true, false },
@@ -421,10 +421,10 @@ Test(known, modes_of_a_transaction)
 	};
 	struct known k;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		cr_expect_eq(known_only(&k, 0, rows[i].sql, strlen(rows[i].sql)), KNOWN_BEGIN, "%s", rows[i].sql);
-		cr_expect_eq(k.is_read_only, rows[i].is_read_only, "%s", rows[i].sql);
-		cr_expect_eq(k.has_other_mode, rows[i].has_other_mode, "%s", rows[i].sql);
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		cr_expect_eq(known_only(&k, 0, modes[i].sql, strlen(modes[i].sql)), KNOWN_BEGIN, "%s", modes[i].sql);
+		cr_expect_eq(k.is_read_only, modes[i].is_read_only, "%s", modes[i].sql);
+		cr_expect_eq(k.has_other_mode, modes[i].has_other_mode, "%s", modes[i].sql);
 	}
 }
 

@@ -1,0 +1,37 @@
+/*
+ * src/pool/pool_standby.h - servers of standbys, for the reads of a pool's clients: each is from the sibling of its
+ * host (its place in the upstream), a pool that is made at first use and goes with its pool.
+ *
+ * Where somebody reads on standbys (pool->cluster is not NULL), a pool's own servers are of the primary that is
+ * watched.
+ */
+#pragma once
+
+#include "pool/pool.h"
+
+/* Returns an idle server there, lent as pool_borrow() does; or NULL: then one is made ready for later, if that may be,
+ * and the ticket does not wait. */
+struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower,
+				   uint64_t now_us);
+uint32_t pool_standby_lent(const struct pool *pool, uint32_t host); /* returns how many of them are lent */
+/* Adds the connections of its siblings, if it has any, to counts of its own. */
+void pool_add_standbys(const struct pool *pool, struct policy_counts *counts);
+/* Returns true if a server of the pool's own is the primary's, as far as that is known (pool->cluster is not NULL). A
+ * server may be another one's: while nobody knew who that is, it has logged in to whichever said so. */
+bool pool_is_of_primary(struct server *srv);
+/* Servers are of the primary of this history (cluster_view.history): those of another one are closed, or when returned.
+ */
+void pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us);
+
+/* --- For the pools themselves. --- */
+
+/* pool.c. Makes the sibling of main for the host at this place of its upstream. Returns NULL if that is impossible now.
+ */
+struct pool *pool_new_standby(struct pool *main, uint32_t host, uint64_t now_us);
+void pool_standby_settings(struct pool *pool); /* makes those of its pool the ones of a sibling */
+/* The pool has new settings: its cluster and its siblings follow; or these drain, if nobody reads there any more. */
+void pool_standbys_configure(struct pool *pool, uint64_t now_us);
+bool pool_standbys_are_empty(const struct pool *pool);
+/* Returns the host that is known to be the primary, where clients read from standbys; else NULL. */
+const struct upstream_host *pool_primary_host(const struct pool *pool);
+void pool_note_reading(struct server *srv); /* a server has logged in */

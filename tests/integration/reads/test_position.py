@@ -1,0 +1,97 @@
+"""A position that travels: SHOW pgweir.lsn in one session, SET pgweir.min_lsn in another."""
+
+import time
+
+import pytest
+
+from rawwire import query
+from waiting import wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+
+def start(weir, trio, **settings):
+    trio.primary.query("DROP TABLE IF EXISTS told; CREATE TABLE told (n int); GRANT ALL ON told TO web")
+    for standby in trio.standbys:
+        trio.wait_replayed(standby)
+    weir.start(upstream=trio.upstream(), **{"reads": "marked", "cluster_user": "web", "reads_wait": "2s", "pool_size": 4, **settings})
+    reader = weir.raw()
+    reader.query("SET default_transaction_read_only = on")
+    wait_until(lambda: where(reader) != trio.primary.port, what="a read on a standby")
+    return weir.raw(), reader
+
+
+def where(wire):
+    return int(wire.query("SELECT inet_server_port()")[0][0])
+
+
+def test_another_session_sees_what_was_written(weir, trio):
+    writer, reader = start(weir, trio)
+    for standby in trio.standbys:
+        trio.lag(standby, 300)
+    try:
+        for n in range(5):
+            writer.query(f"INSERT INTO told VALUES ({n})")
+            (lsn,), = writer.query("SHOW pgweir.lsn")
+            reader.query(f"SET pgweir.min_lsn = '{lsn}'")
+            assert reader.query("SHOW pgweir.min_lsn") == [[lsn]]
+            begin = time.monotonic()
+            assert reader.query("SELECT max(n) FROM told") == [[str(n)]]
+            assert time.monotonic() - begin < 2
+    finally:
+        for standby in trio.standbys:
+            trio.lag(standby, 0)
+
+
+def test_it_travels_by_a_driver_with_prepared_statements(weir, trio):
+    start(weir, trio)
+    with weir.connect(autocommit=True) as writer, weir.connect(autocommit=True) as reader:
+        reader.read_only = True
+        for n in range(8):
+            writer.execute("INSERT INTO told VALUES (%s)", (n,))
+            lsn = writer.execute("SHOW pgweir.lsn", prepare=True).fetchone()[0]
+            reader.execute("SELECT set_config('pgweir.min_lsn', %s, false)", (lsn,))
+            with reader.transaction():
+                assert reader.execute("SELECT max(n) FROM told").fetchone()[0] == n
+
+
+def test_for_one_transaction(weir, trio):
+    """The block is on a standby by then: where that is behind, the primary goes on with it."""
+    writer, reader = start(weir, trio, reads_wait="10ms")
+    for standby in trio.standbys:
+        trio.pause(standby)
+    try:
+        writer.query("INSERT INTO told VALUES (1)")
+        (lsn,), = writer.query("SHOW pgweir.lsn")
+        reader.query("BEGIN")
+        reader.query(f"SET LOCAL pgweir.min_lsn = '{lsn}'")
+        assert reader.query("SELECT count(*) FROM told") == [["1"]]
+        assert where(reader) == trio.primary.port
+        reader.query("COMMIT")
+    finally:
+        for standby in trio.standbys:
+            trio.resume(standby)
+
+
+@pytest.mark.parametrize("value", ["", "x", "0", "0/", "/1", "1/2/3", "0/123456789", "0/5F21A90 ", "it's \\ odd"])
+def test_what_is_no_position(weir, trio, value):
+    _, reader = start(weir, trio)
+    quoted = value.replace("'", "''")
+    reader.send(query(f"SET pgweir.min_lsn = '{quoted}'"))
+    last = reader.read_until("Z")
+    refused = [reply.sqlstate for reply in last if reply.type == "E"]
+    assert refused == ([] if value == "" else ["22P02"])
+    assert last[-1].status == "I"
+    assert reader.query("SELECT 1") == [["1"]]
+
+
+def test_a_position_that_the_primary_has_not_come_to(weir, trio):
+    _, reader = start(weir, trio)
+    reader.query("SET pgweir.min_lsn = 'FFFFFFFF/0'")
+    reader.send(query("SELECT inet_server_port()"))
+    replies = reader.read_until("Z")
+    told = [reply for reply in replies if reply.type == "N"]
+    assert [reply.sqlstate for reply in told] == ["01000"] and "FFFFFFFF/0" in told[0].error["M"]
+    assert [reply.row for reply in replies if reply.type == "D"]
+    reader.send(query("SELECT 1"))
+    assert not [reply for reply in reader.read_until("Z") if reply.type == "N"]    # once
