@@ -67,7 +67,7 @@ void reads_linked(struct exchange *x);
  * more, since the primary is to answer. WALK_HOLD, WALK_LEAVE: see there. */
 enum walk_result reads_look(struct request_walk *w);
 void reads_request_done(struct exchange *x, const struct owed *ended); /* ReadyForQuery has come from its server */
-/* Returns true if the standby of its server does not answer the watch any more, and the primary may be asked instead.
+/* Returns true if the standby of its server does not answer the watch, and the primary may be asked instead.
  */
 bool reads_is_left(const struct exchange *x);
 /* The request is about to be relayed again, or the block is to go on elsewhere; srv, its server, is no longer its. */

@@ -14,13 +14,11 @@ from checker import Entry, Judge, Op, Run
 from rawwire import Wire
 from storm import CALM, FAILOVERS, ROUGH, Storm
 from waiting import wait_until
-from weir import REPOSITORY
 
 SECONDS = float(os.environ.get("PGWEIR_READS_SECONDS") or 20)
 SEED = os.environ.get("PGWEIR_READS_SEED") or "1"
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long, pytest.mark.timeout(SECONDS + 400)]
-needs_marked = pytest.mark.skipif(not (REPOSITORY / "src/relay/reads.c").exists(), reason="reads = marked is not there yet")
 
 
 # --- The judge itself: hand-made histories. ---
@@ -183,7 +181,6 @@ def no_violation(run):
     assert not found, f"{len(found)} violations; the first: {found[0]}"
 
 
-@needs_marked
 def test_four_guarantees_hold_while_standbys_lag(weir, trio):
     run = storm_over(weir, trio, CALM, reads_wait="30ms")
     no_violation(run)
@@ -191,7 +188,6 @@ def test_four_guarantees_hold_while_standbys_lag(weir, trio):
     assert run.share() > 0.2 and run.write_count > 20 * SECONDS
 
 
-@needs_marked
 def test_four_guarantees_hold_while_standbys_stop_and_crash(weir, trio):
     run = storm_over(weir, trio, ROUGH)
     no_violation(run)
@@ -199,7 +195,6 @@ def test_four_guarantees_hold_while_standbys_stop_and_crash(weir, trio):
     assert run.share() > 0.05
 
 
-@needs_marked
 def test_four_guarantees_hold_when_another_host_becomes_the_primary(weir, trio):
     run = storm_over(weir, trio, FAILOVERS)
     no_violation(run)

@@ -11,10 +11,10 @@ import pytest
 import rawwire
 from checker import READS, Run
 from rawwire import Wire, query
-from test_checker import SECTIONS, needs_marked, no_violation, through
+from test_checker import SECTIONS, no_violation, through
 from waiting import wait_until
 
-pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long, needs_marked]
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
 WAIT = 0.2                  # reads_wait
 SLACK = 1.0                 # seconds that a busy machine may take
