@@ -265,6 +265,7 @@ open_server(void)
 	fake->srv.stream.fd = -1;
 	fake->srv.env = &fake->server_env;
 	fake->srv.target = &fake->target;
+	fake->srv.owner = &fake->pool;
 	fake->target.upstream = &fake->upstream;
 	fake->srv.tx = 'I';
 	fake->srv.is_synced = true;

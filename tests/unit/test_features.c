@@ -184,11 +184,11 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 	busy();
 	fake.is_passed_through = x.is_session = true;
 	see('Q');
-	cr_expect_str_eq(fake.calls, "mark exclusive listen state commit");
+	cr_expect_str_eq(fake.calls, "position mark exclusive listen state commit");
 	see('P');
-	cr_expect_str_eq(fake.calls, "mark exclusive audit");
+	cr_expect_str_eq(fake.calls, "position mark exclusive audit");
 	see('B');
-	cr_expect_str_eq(fake.calls, "mark commit");
+	cr_expect_str_eq(fake.calls, "position mark commit");
 	see('D');
 	cr_expect_str_eq(fake.calls, "");
 }
@@ -220,7 +220,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 	}
 	fake.stops = "exclusive";
 	cr_expect_eq(see('P'), STEP_FAILED);
-	cr_expect_str_eq(fake.calls, "mark exclusive");
+	cr_expect_str_eq(fake.calls, "position mark exclusive");
 }
 
 Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
