@@ -46,15 +46,17 @@ watch_put_meet(struct buf *b)
 		      "'wal_block_size', 'wal_segment_size'");
 	for (size_t i = 0; i < WATCHED_SETTINGS; i++)
 		buf_printf(b, ", '%s'", watch_settings[i]);
-	buf_printf(b, ");"
-		      "PREPARE pgweir_primary AS SELECT 'p', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, "
-		      "pg_current_wal_flush_lsn() - '0/0'::pg_lsn, left(pg_current_snapshot()::text, " SNAPSHOT_MAX ");"
-		      "PREPARE pgweir_replayed AS SELECT 'q', pg_last_wal_replay_lsn() - '0/0'::pg_lsn;"
-		      "PREPARE pgweir_standby(xid8[]) AS SELECT 'r', pg_is_in_recovery(), xmax, (SELECT received_tli "
-		      "FROM pg_stat_wal_receiver), "
-		      "(SELECT string_agg(x::text, ',') FROM unnest($1) AS u(x) WHERE "
-		      "CASE WHEN x < xmax THEN pg_xact_status(x) = 'in progress' END) "
-		      "FROM (SELECT pg_snapshot_xmax(pg_current_snapshot()) AS xmax OFFSET 0) AS s");
+	buf_printf(b,
+		   ");"
+		   "PREPARE pgweir_primary AS SELECT 'p', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, "
+		   "pg_current_wal_flush_lsn() - '0/0'::pg_lsn, left(pg_current_snapshot()::text, " SNAPSHOT_MAX "), "
+		   "age('3'::xid);"
+		   "PREPARE pgweir_replayed AS SELECT 'q', pg_last_wal_replay_lsn() - '0/0'::pg_lsn;"
+		   "PREPARE pgweir_standby(xid8[]) AS SELECT 'r', pg_is_in_recovery(), xmax, (SELECT received_tli "
+		   "FROM pg_stat_wal_receiver), "
+		   "(SELECT string_agg(x::text, ',') FROM unnest($1) AS u(x) WHERE "
+		   "CASE WHEN x < xmax THEN pg_xact_status(x) = 'in progress' END) "
+		   "FROM (SELECT pg_snapshot_xmax(pg_current_snapshot()) AS xmax OFFSET 0) AS s");
 }
 
 static void
@@ -150,6 +152,15 @@ read_open(struct reading *r, const char *text)
 	}
 }
 
+/* Returns the number that the next transaction gets, from its distance to 3 in 32 bits; 0: not known. */
+static uint64_t
+next_of(uint64_t xmax, const char *age)
+{
+	uint32_t next = (uint32_t)strtoll(age, NULL, 10) + 3;
+
+	return age[0] == '\0' ? 0 : xmax + (uint32_t)(next - (uint32_t)xmax);
+}
+
 static void
 take_primary(struct watch_answer *a, struct bind_values *row)
 {
@@ -164,6 +175,7 @@ take_primary(struct watch_answer *a, struct bind_values *row)
 	read_open(&a->reading, *rest == ':' ? rest + 1 : "?");
 	if (strlen(text) >= strtoul(SNAPSHOT_MAX, NULL, 10))
 		a->reading.open_count = UINT32_MAX;
+	a->reading.next = next_of(a->reading.xmax, take_text(row, text));
 	a->is_standby = false;
 	a->is_read = a->reading.position != 0 && a->reading.xmax != 0;
 }

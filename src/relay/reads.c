@@ -484,10 +484,10 @@ reads_route(struct request_walk *w, struct server **srv)
 	if (*srv == NULL && !is_settled(r)) {
 		if (may_wait(r, &r->settle_until_us, SETTLE_US))
 			return wait_until(r, r->settle_until_us);
-		log_info(x->env->log,
-			 "client %" PRIu64
-			 ": the primary may not show yet what a standby has shown; it is asked all the same",
-			 x->ticket.id);
+		log_debug(x->env->log,
+			  "client %" PRIu64
+			  ": the primary may not show yet what a standby has shown; it is asked all the same",
+			  x->ticket.id);
 	}
 	r->catch_until_us = 0;
 	return WALK_ON;

@@ -237,7 +237,9 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	is_refused = is_ours && to == OWED_TO_IMAGE && !is_of_moment(e->sqlstate) && !is_of_server(e);
 	if (is_fatal && !(is_refused && is_refused_again(x)))
 		note_unbegun(srv, e);
-	else if ((is_of_server(e) && is_first_set(&srv->loan)) || is_refused_by_standby(x, srv, e))
+	else if (is_of_server(e) && is_first_set(&srv->loan))
+		srv->loan.end = LOAN_UNBEGUN;
+	if (is_refused_by_standby(x, srv, e))
 		srv->loan.end = LOAN_UNBEGUN;
 	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
 	if (!is_fatal && loss != LOSS_NOT_EXECUTED && srv->loan.end == LOAN_UNBEGUN)

@@ -74,6 +74,14 @@ def processes(host):
     return [postmaster, *found]
 
 
+def is_alive(pid):
+    """False for one that only waits for its parent to hear of its end, too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def alter(host, name, value):
     """Reloads a setting; value None: back to its default. The server's processes follow within milliseconds, unseen."""
     host.query(f"ALTER SYSTEM SET {name} = '{value}'" if value is not None else f"ALTER SYSTEM RESET {name}", dbname="postgres")
@@ -151,7 +159,7 @@ class Trio:
         host.process.kill()
         host.process.wait()
         host.process = None
-        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), what=f"the processes of {host.name} to end")
+        wait_until(lambda: not any(map(is_alive, left)), what=f"the processes of {host.name} to end")
 
     def freeze(self, host):
         """SIGSTOP to all of its processes: connections stay open, and nothing answers; as if it were cut off."""

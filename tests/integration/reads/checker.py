@@ -272,6 +272,7 @@ class Session:
         self.chance = random.Random(f"{run.seed} {name}")
         self.name, self.life = name, 0
         self.wire, self.memory, self.told_of, self.writing, self.heard, self.asked_at = None, {}, None, [], [], 0.0
+        self.has_shown = False      # rows, by the block that is read in
 
     # What is asked.
 
@@ -283,7 +284,7 @@ class Session:
                         self._log_in()
                     self._one()
                 except (Lost, rawwire.WireError, OSError) as error:
-                    self.run.count_error("session", error)
+                    self.run.count_error("session", error, self.has_shown or " D" in str(error))
                     self._leave()
                     self.run.is_over.wait(0.02)
                 if self.run.pause:
@@ -325,12 +326,13 @@ class Session:
 
     def _read(self, steps, kind="read"):
         begun = self.judge.now()
-        ports = set()
+        ports, self.has_shown = set(), False
         for message, count in steps:
             replies = self._ask(kind, message, count)
             if replies is None:
                 return
             ports |= {op.port for op in self._shown(replies, kind)}
+            self.has_shown = bool(ports)
         if len(ports) > 1:
             self.judge.suspect(ONE_HOST, Op(self.name, kind, begun, self.judge.now(), str(ports)), 0, None, None)
         self.run.timed(kind, begun, self.judge.now())
@@ -478,7 +480,7 @@ class Session:
         self.heard += [reply for reply in replies if reply.type == "A"]
         failed = rawwire.errors(replies)
         if failed:
-            self.run.count_error(kind, failed[0].error, [reply.type for reply in replies if reply.type == "D"])
+            self.run.count_error(kind, failed[0].error, self.has_shown or "D" in {reply.type for reply in replies})
             if replies[-1].status != "I":
                 self._ask("rollback", query("ROLLBACK"))
         return None if failed else self._behind_a_warning(replies)
@@ -584,12 +586,12 @@ class Run:
             with self.lock:
                 self.times[self._last_is_standby.value].append((ended - begun, begun))
 
-    def count_error(self, kind, error, rows=()):
+    def count_error(self, kind, error, has_shown=False):
         with self.lock:
             text = f"{error['C']} {error['M']}" if isinstance(error, dict) else str(error)
             self.errors[f"{kind}: {text[:140]}"] += 1
             if kind == "read" or kind == "session" and text.startswith("read: "):
-                self.read_errors.append((self.judge.now(), text, bool(rows)))
+                self.read_errors.append((self.judge.now(), text, has_shown))
 
     # What is done to the hosts.
 

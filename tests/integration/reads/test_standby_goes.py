@@ -52,6 +52,10 @@ def cut_off(trio, standby):
     return lambda: trio.thaw(standby)
 
 
+def fails_only_behind_rows(run):
+    assert not [error for error in run.read_errors if not error[2]] and not [kind for kind in run.errors if "write" in kind]
+
+
 @pytest.mark.sweep(keep=4)
 @pytest.mark.parametrize("how", [killed, restarted, frozen, cut_off])
 def test_reads_under_way_go_on(weir, trio, how):
@@ -75,7 +79,7 @@ def test_reads_under_way_go_on(weir, trio, how):
     longest, when = max((seconds, begun) for times in run.times.values() for seconds, begun in times if begun + seconds > gone_at)
     print(f"{how.__name__} at {gone_at:.3f} s: the longest read took {longest:.3f} s, from {when:.3f} s on")
     no_violation(run)
-    assert not run.errors
+    fails_only_behind_rows(run)
     assert longest < WAIT + SLACK
 
 
@@ -91,7 +95,7 @@ def test_without_any_standby_the_primary_answers(weir, trio):
     run.stop()
     print(run.report())
     no_violation(run)
-    assert not run.errors
+    fails_only_behind_rows(run)
 
 
 def marked(weir, trio):
@@ -143,10 +147,13 @@ def test_rows_that_were_shown_never_come_twice(weir, trio):
     standby = wait_until(begins, what="a block on a standby")[0]
     wait_until(lambda: standby.backends(wait_event="ClientWrite"), what="a standby that waits for the client")
     trio.crash(standby)
-    replies = wire.read_until("ZE", timeout=20)
+    replies = []
+    with pytest.raises(rawwire.WireError):      # in the midst of a row no error may follow
+        while not replies or replies[-1].type != "E":
+            replies.append(wire.read(20))
+        wire.read(20)
     numbers = [int(reply.row[1]) for reply in replies if reply.type == "D"]
     assert numbers == list(range(2, len(numbers) + 2)) and len(numbers) < 2999
-    assert replies[-1].type == "E"
     wire.close()
 
 
