@@ -39,7 +39,7 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 		      [CE_CLOSE] = CL_CLOSED },
 	[CL_RETRYING] = { [CE_HOLD] = CL_RETRYING, [CE_ANSWERED] = CL_READY, [CE_CLOSE] = CL_CLOSED },
 	[CL_IN_DOUBT] = { [CE_ANSWERED] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
-	[CL_CATCHING] = { [CE_CAUGHT] = CL_READY, [CE_CLOSE] = CL_CLOSED },
+	[CL_CATCHING] = { [CE_CAUGHT] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
 	/* A request may name several channels. After an error of an earlier one, the whole request is handled again. */
 	[CL_AWAITING] = { [CE_AWAIT] = CL_AWAITING,
 			  [CE_LISTENER_ANSWERED] = CL_READY,

@@ -146,6 +146,17 @@ message_of(const struct request_walk *w)
 	return w->p + w->at;
 }
 
+/* Returns true if SQL leaves what only the server that ran it has. The client keeps that server, which has to be the
+ * primary's: it may write later. */
+static bool
+leaves_something(const struct exchange *x, const char *sql, size_t len)
+{
+	struct scan scan;
+
+	scan_text(&scan, image_scan_options(x->image), sql, len);
+	return (scan.flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD)) != 0;
+}
+
 /* Returns the same of all that has come, up to FORBIDDEN_LOOK_MAX bytes; true for some other names as well. */
 static bool
 mentions_primary(const struct request_walk *w)
@@ -154,7 +165,9 @@ mentions_primary(const struct request_walk *w)
 	size_t len = w->len - w->at;
 
 	len = len < FORBIDDEN_LOOK_MAX ? len : FORBIDDEN_LOOK_MAX;
-	return text_mentions(from, len, "advisory_") || text_mentions(from, len, "export_snapshot");
+	return text_mentions(from, len, "advisory_") || text_mentions(from, len, "export_snapshot") ||
+	       text_mentions(from, len, "lock ") || text_mentions(from, len, "with hold") ||
+	       text_mentions(from, len, "prepare ");
 }
 
 /* Returns the SQL that the message has, or its statement, and writes its length in bytes; NULL: it has none. */
@@ -198,7 +211,7 @@ is_marked(struct request_walk *w, struct client_reads *r)
 		r->begin[len] = '\0';
 	} else if (!is_default(r))
 		return false;
-	return !mentions_primary(w);
+	return !mentions_primary(w) && !leaves_something(x, sql, len);
 }
 
 /* --- Waiting. --- */
@@ -277,6 +290,17 @@ stop_waiting(struct client_reads *r)
 {
 	TAILQ_REMOVE(&r->x->env->catching, r, link);
 	r->wait_until_us = 0;
+}
+
+void
+reads_canceled(struct exchange *x)
+{
+	struct client_reads *r = exchange_reads(x);
+
+	stop_waiting(r);
+	r->catch_until_us = r->settle_until_us = r->primary_until_us = 0;
+	if (x->reading != EXCHANGE_STALLED)
+		stream_set_reading(&x->stream, true);
 }
 
 /* Who still has to wait goes to the end of the list. */
@@ -498,8 +522,8 @@ reads_must_wait(struct exchange *x, struct server *srv)
 {
 	struct client_reads *r = exchange_reads(x);
 
-	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL)
-		return false;
+	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster)
+		return false; /* or a reload has changed who reads where */
 	if ((pool_is_of_primary(srv) && r->token.history == srv->history) ||
 	    !may_wait(r, &r->primary_until_us, PRIMARY_US)) {
 		r->primary_until_us = 0;
@@ -572,10 +596,14 @@ reads_look(struct request_walk *w)
 	struct exchange *x = w->x;
 	size_t len;
 	const char *sql = sql_of(w, &len);
+	bool leaves;
 
 	if (x->srv->is_synced && x->srv->ledger.count > 0)
 		return WALK_HOLD; /* what the client is shown before may decide where this goes */
-	if (sql == NULL || !(is_for_primary(sql, len) || sets_minimum(x, sql, len)))
+	if (sql == NULL)
+		return WALK_ON;
+	leaves = leaves_something(x, sql, len);
+	if (!leaves && !is_for_primary(sql, len) && !sets_minimum(x, sql, len))
 		return WALK_ON;
 	if (x->srv->ledger.count > 0)
 		return WALK_HOLD;
@@ -583,6 +611,8 @@ reads_look(struct request_walk *w)
 		leave_standby(x);
 		return WALK_ON;
 	}
+	if (leaves) /* it keeps the standby, until that is gone */
+		return WALK_ON;
 	fail_set(&w->why, "0A000",
 		 "this transaction reads on a standby, where locks and snapshots are not the primary's");
 	fail_hint(&w->why, "Begin it without READ ONLY, or set reads = primary for this user.");

@@ -51,6 +51,7 @@ struct client_reads {
 
 void reads_init(struct exchange_env *env);
 void reads_fini(struct exchange_env *env); /* no client may wait */
+void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING is about to be rejected */
 void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CATCHING may go on */
 
 /*

@@ -186,9 +186,12 @@ relay_cancel_wait(struct exchange *x)
 {
 	struct fail why;
 
-	if (x->state != CL_IN_LINE)
+	if (x->state == CL_CATCHING)
+		reads_canceled(x);
+	else if (x->state == CL_IN_LINE)
+		policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
+	else
 		return;
-	policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
 	fail_set(&why, "57014", "canceling statement due to user request");
 	note_wait(x, x->ticket.connect_us);
 	exchange_step(x, CE_REFUSED);

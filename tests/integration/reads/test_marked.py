@@ -1,0 +1,101 @@
+"""reads = marked: what ties a client to the primary, and what happens to those that wait for a host."""
+
+import time
+
+import pytest
+
+import rawwire
+from rawwire import one_statement, query, sync
+from waiting import wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+
+def start(weir, trio, **settings):
+    trio.primary.query("DROP TABLE IF EXISTS told; CREATE TABLE told (n int); GRANT ALL ON told TO web")
+    for standby in trio.standbys:
+        trio.wait_replayed(standby)
+    weir.start(upstream=trio.upstream(), **{"reads": "marked", "cluster_user": "web", "pool_size": 4, **settings})
+    wire = weir.raw()
+    wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
+    return wire
+
+
+def reads_elsewhere(wire, trio):
+    wire.query("BEGIN READ ONLY")
+    port = where(wire)
+    wire.query("COMMIT")
+    return port != trio.primary.port
+
+
+def where(wire):
+    return int(wire.query("SELECT inet_server_port()")[0][0])
+
+
+@pytest.fixture(name="catching")
+def catching_client(weir, trio):
+    """Makes a client whose BEGIN READ ONLY waits for a standby, for six seconds at most."""
+    def make():
+        wire = start(weir, trio, reads_wait="6s", reads_max_lag="1h")
+        for standby in trio.standbys:
+            trio.pause(standby)
+        wire.query("INSERT INTO told VALUES (1)")
+        wire.send(query("BEGIN READ ONLY"))
+        assert wire.has_nothing_more()
+        return wire
+
+    yield make
+    for standby in trio.standbys:
+        trio.resume(standby)
+
+
+def test_reads_are_switched_off_by_a_reload(weir, trio):
+    wire = start(weir, trio)
+    weir.reload(upstream=trio.upstream(), reads="primary", pool_size=4)
+    wire.query("BEGIN READ ONLY")
+    assert where(wire) == trio.primary.port
+    wire.query("COMMIT")
+    weir.reload(upstream=trio.upstream(), reads="marked", cluster_user="web", pool_size=4)
+    wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
+
+
+def test_a_reload_while_a_client_waits_for_a_standby(weir, trio, catching):
+    wire = catching()
+    weir.reload(upstream=trio.upstream(), reads="primary", pool_size=4)
+    wire.read_until("Z")
+    assert wire.query("SELECT n FROM told") == [["1"]]
+
+
+def test_a_cancel_while_a_client_waits_for_a_standby(weir, catching):
+    wire = catching()
+    begin = time.monotonic()
+    rawwire.Wire(weir.address).send(rawwire.cancel_request(wire.key))
+    replies = wire.read_until("Z")
+    assert [reply.sqlstate for reply in rawwire.errors(replies)] == ["57014"] and replies[-1].status == "I"
+    assert time.monotonic() - begin < 4
+    assert wire.query("SELECT n FROM told") == [["1"]]
+
+
+@pytest.mark.parametrize("sql", ["DECLARE c CURSOR WITH HOLD FOR SELECT 1", "PREPARE p AS SELECT 1", "LOCK TABLE told IN ROW SHARE MODE"])
+@pytest.mark.parametrize("how", ["block", "request", "default"])
+def test_what_only_the_primary_may_keep(weir, trio, sql, how):
+    """The client keeps the server that has it, and writes there later."""
+    if how == "default" and sql.startswith("LOCK"):
+        pytest.skip("LOCK needs a block")
+    wire = start(weir, trio)
+    if how == "block":
+        wire.query("BEGIN READ ONLY")
+        wire.query(sql)
+    elif how == "request":
+        wire.send(one_statement("BEGIN READ ONLY") + one_statement(sql) + sync())
+        assert not rawwire.errors(wire.read_until("Z"))
+    else:
+        wire.query("SET default_transaction_read_only = on")
+        wait_until(lambda: where(wire) != trio.primary.port)
+        wire.query(sql)
+        wire.query("SET default_transaction_read_only = off")
+    assert where(wire) == trio.primary.port
+    if how != "default":
+        wire.query("COMMIT")
+    wire.query("INSERT INTO told VALUES (1)")
+    assert wire.query("SELECT n FROM told") == [["1"]]
