@@ -239,7 +239,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		note_unbegun(srv, e);
 	else if (is_of_server(e) && is_first_set(&srv->loan))
 		srv->loan.end = LOAN_UNBEGUN;
-	if (is_refused_by_standby(x, srv, e))
+	if (is_refused_by_standby(x, srv, e)) /* or is FATAL there */
 		srv->loan.end = LOAN_UNBEGUN;
 	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
 	if (!is_fatal && loss != LOSS_NOT_EXECUTED && srv->loan.end == LOAN_UNBEGUN)

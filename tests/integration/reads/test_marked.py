@@ -99,3 +99,20 @@ def test_what_only_the_primary_may_keep(weir, trio, sql, how):
         wire.query("COMMIT")
     wire.query("INSERT INTO told VALUES (1)")
     assert wire.query("SELECT n FROM told") == [["1"]]
+
+
+def test_a_standby_ends_while_it_answers(weir, trio):
+    """FATAL 57P01 before anything but the BEGIN was shown: the primary answers."""
+    wire = start(weir, trio)
+    for _ in range(4):
+        wire.query("BEGIN READ ONLY")
+        wire.send(query("SELECT inet_server_port(), pg_sleep(0.5)"))
+        ended = wait_until(lambda: [row for host in trio.hosts for row in host.query(
+            "SELECT CASE WHEN pg_is_in_recovery() THEN pg_terminate_backend(pid) END FROM pg_stat_activity "
+            "WHERE query LIKE '%pg_sleep(0.5)%' AND state = 'active' AND pid <> pg_backend_pid()", dbname="postgres")])
+        replies = wire.read_until("Z")
+        assert not rawwire.errors(replies) and replies[-1].status == "T"
+        wire.query("COMMIT")
+        if ended[0][0]:
+            return
+    pytest.fail("no read was on a standby")
