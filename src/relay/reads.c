@@ -307,21 +307,21 @@ reads_canceled(struct exchange *x)
 void
 reads_heard(struct exchange_env *env)
 {
-	struct client_reads *last = TAILQ_LAST(&env->catching, catching_clients), *r;
+	struct client_reads *r;
+	size_t count = 0;
 
 	for (struct reads_ear *e = env->ears; e != NULL; e = e->next)
 		cluster_await(&e->listener, false);
-	while ((r = TAILQ_FIRST(&env->catching)) != NULL) {
+	TAILQ_FOREACH(r, &env->catching, link)
+		count++;
+	for (; count > 0 && (r = TAILQ_FIRST(&env->catching)) != NULL; count--) {
 		struct exchange *x = r->x;
-		bool is_last = r == last;
 
 		stop_waiting(r);
 		exchange_step(x, CE_CAUGHT);
 		if (x->reading != EXCHANGE_STALLED)
 			stream_set_reading(&x->stream, true);
 		exchange_replay(x, x->env->ops->bytes);
-		if (is_last)
-			break;
 	}
 	if (!TAILQ_EMPTY(&env->catching))
 		timer_start(env->catch_timer, CATCH_LOOK_US);
