@@ -59,7 +59,7 @@ resend_begin(struct exchange *x)
 		return;
 	sent->copy.len = 0;
 	sent->state = SENT_WHOLE;
-	sent->is_later = true;
+	sent->is_later |= !reads_has_begun(x); /* a BEGIN leaves nothing in the session */
 }
 
 void

@@ -589,7 +589,7 @@ class Run:
     def count_error(self, kind, error, has_shown=False):
         with self.lock:
             text = f"{error['C']} {error['M']}" if isinstance(error, dict) else str(error)
-            self.errors[f"{kind}: {text[:140]}"] += 1
+            self.errors[f"{kind}: {text[:400]}"] += 1
             if kind == "read" or kind == "session" and text.startswith("read: "):
                 self.read_errors.append((self.judge.now(), text, has_shown))
 
