@@ -186,7 +186,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	enum walk_result r;
 	size_t forward;
 
-	if (may_be_marked(x, exchange_reads(x) != NULL && exchange_reads(x)->has_begin ? WORD_BEGIN : 0))
+	if (x->srv == NULL && x->settings->reads == READS_MARKED && reads_bind_may_mark(x, walk_message(w), f))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;

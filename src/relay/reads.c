@@ -117,6 +117,19 @@ reads_may_mark(const struct exchange *x, unsigned first)
 	return is_default(exchange_reads(x));
 }
 
+bool
+reads_bind_may_mark(const struct exchange *x, const uint8_t *message, const struct frame *f)
+{
+	const char *portal, *name;
+	struct statement *st;
+	size_t len;
+
+	if (!fields_bind(message + FRAME_HEAD_LEN, f->body_len, &portal, &name, &len) ||
+	    (st = statements_called(x, name)) == NULL)
+		return true;
+	return reads_may_mark(x, statement_verdict(st)->first);
+}
+
 /*
  * Returns true if SQL has what is permitted in a READ ONLY transaction, and on a standby would be without a word
  * nothing, or something else. The rest of what a primary does and a standby doesn't is refused there: then the primary
@@ -204,7 +217,6 @@ is_marked(struct request_walk *w, struct client_reads *r)
 	    x->commit != EXCHANGE_NO_COMMIT || *x->env->now_us < r->rests_until_us || (sql = sql_of(w, &len)) == NULL)
 		return false;
 	if (known_only(&k, image_scan_options(x->image), sql, len) == KNOWN_BEGIN) {
-		r->has_begin |= w->m.type == 'P' && k.is_read_only;
 		if (k.has_other_mode || !(k.is_read_only || is_default(r)) || len >= sizeof(r->begin))
 			return false;
 		memcpy(r->begin, sql, len); /* to be run again elsewhere */

@@ -34,7 +34,6 @@ struct client_reads {
 	struct cluster *cluster; /* a reference; that the token is of */
 	struct image *image; /* a reference; is_default is its */
 	bool is_default; /* READ ONLY, and not SERIALIZABLE, is what its transactions are by default */
-	bool has_begin; /* it has sent a Parse of a BEGIN that marks; set by is_marked(), never cleared */
 	bool is_for_primary; /* the request is relayed again; set by reads_again(), cleared by reads_request_done() */
 	uint8_t block; /* enum reads_block */
 	uint8_t refused; /* standbys have refused so many requests in a row */
@@ -93,6 +92,8 @@ enum feature_step reads_position(struct exchange *x, struct request *m);
 
 /* Returns true if a message that begins so (enum sql_word; 0: no BEGIN) may be marked: it takes the slow lane. */
 bool reads_may_mark(const struct exchange *x, unsigned first);
+bool reads_bind_may_mark(const struct exchange *x, const uint8_t *message,
+			 const struct frame *f); /* the same of a Bind */
 
 /* Returns true if an error, or the loss, of its server is not for the client: the primary may be asked instead. */
 static inline bool
