@@ -653,7 +653,6 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 			       ? READS_BEGUN
 			       : READS_SHOWN;
 	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
-	cluster_want(r->cluster);
 }
 
 bool

@@ -54,7 +54,7 @@ def cut_off(trio, standby):
 
 def fails_only_behind_rows(run):
     few_fail(run)
-    assert not [kind for kind in run.errors if "write" in kind]
+    assert not [text for text in run.errors if "write" in text and " D " not in text]   # of a read and a write at once: the read's
 
 
 @pytest.mark.sweep(keep=4)
