@@ -411,6 +411,7 @@ take_minimum(struct exchange *x, struct client_reads *r)
 	enum causality c;
 	struct fail what;
 
+	heed_settings(r);
 	if (r->min_due == 0)
 		return true;
 	c = causality_take(&r->token, cluster_lock(r->cluster), r->min_lsn, r->min_due);

@@ -73,6 +73,27 @@ def test_for_one_transaction(weir, trio):
             trio.resume(standby)
 
 
+def test_a_position_that_is_set_on_a_standby_holds_for_the_next_block(weir, trio):
+    """Where blocks are marked one by one, and nothing is READ ONLY by default."""
+    writer, _ = start(weir, trio, reads_wait="10ms")
+    reader = weir.raw()
+    for standby in trio.standbys:
+        trio.pause(standby)
+    try:
+        writer.query("INSERT INTO told VALUES (1)")
+        (lsn,), = writer.query("SHOW pgweir.lsn")
+        reader.query("BEGIN READ ONLY")
+        assert where(reader) != trio.primary.port
+        reader.query(f"SET pgweir.min_lsn = '{lsn}'")
+        reader.query("COMMIT")
+        reader.query("BEGIN READ ONLY")
+        assert reader.query("SELECT count(*) FROM told") == [["1"]]
+        reader.query("COMMIT")
+    finally:
+        for standby in trio.standbys:
+            trio.resume(standby)
+
+
 @pytest.mark.parametrize("value", ["", "x", "0", "0/", "/1", "1/2/3", "0/123456789", "0/5F21A90 ", "it's \\ odd"])
 def test_what_is_no_position(weir, trio, value):
     _, reader = start(weir, trio)
