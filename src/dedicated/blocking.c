@@ -125,7 +125,7 @@ try_to_connect(struct question *q, const struct pool *e, uint64_t now_us)
 	if (!pool_set_take_place(b->pools, now_us))
 		return;
 	q->deadline_us = now_us + LIMIT_US;
-	if (dedicated_open(&q->dedicated, b->pools, &b->env, e->target, NULL) == 0)
+	if (dedicated_open(&q->dedicated, b->pools, &b->env, e->target, NULL, NULL) == 0)
 		return;
 	pool_set_give_place(b->pools, now_us);
 	end_question(q);

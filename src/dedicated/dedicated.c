@@ -237,7 +237,7 @@ dedicated_env(struct server_env *env, const struct pool_set *set)
 
 int
 dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
-	       const struct image *settings)
+	       const struct image *settings, const struct upstream_host *host)
 {
 	struct fail why;
 
@@ -247,7 +247,7 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 	d->target = target->server;
 	d->target.settings = settings;
 	d->srv =
-	    server_new(env, &d->target, NULL, d, pool_set_next_id(set), pool_set_next_turn(set), NULL, *env->now_us);
+	    server_new(env, &d->target, NULL, d, pool_set_next_id(set), pool_set_next_turn(set), host, *env->now_us);
 	if (d->srv != NULL)
 		return 0;
 	pool_target_unref(d->held);

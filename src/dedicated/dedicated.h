@@ -47,10 +47,10 @@ struct dedicated_ops {
 
 /* Sets *env to the pools' environment, with the callbacks of dedicated servers. */
 void dedicated_env(struct server_env *env, const struct pool_set *set);
-/* Begins to dial target (takes a reference); settings (may be NULL) override the target's.
- * Returns 0, or -1: no memory, or no place in the budget of its hosts yet. Try again in 100 ms. */
+/* Begins to dial target (takes a reference); settings (may be NULL) override the target's; host: its only host, NULL:
+ * any. Returns 0, or -1: no memory, or no place in the budget of its hosts yet. Try again in 100 ms. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
-		   const struct image *settings);
+		   const struct image *settings, const struct upstream_host *host);
 /* Sends what is in sql, which is freed, as one simple Query, whose rows are owed to OWED_TO_PROBE. Without memory its
  * connection is broken, and the keeper's deadline ends it. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);

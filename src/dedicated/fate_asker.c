@@ -115,7 +115,7 @@ kick(struct fate_asker *a)
 		dedicated_close(&a->conn);
 	if (a->conn.srv == NULL) {
 		if (a->retry_us <= now_of(a) &&
-		    dedicated_open(&a->conn, a->pool->set, &a->env, a->pool->target, NULL) < 0)
+		    dedicated_open(&a->conn, a->pool->set, &a->env, a->pool->target, NULL, NULL) < 0)
 			a->retry_us = now_of(a) + BACKOFF_MAX_US;
 		if (a->conn.srv == NULL && a->retry_us < next_us)
 			next_us = a->retry_us;

@@ -300,7 +300,7 @@ open_conn(struct steward *s)
 		return;
 	s->retry_us = now_of(s) + BACKOFF_MOST_US;
 	s->opened_us = now_of(s);
-	dedicated_open(&s->conn, s->fleet->pools, &s->fleet->env, s->target, NULL);
+	dedicated_open(&s->conn, s->fleet->pools, &s->fleet->env, s->target, NULL, NULL);
 }
 
 /* Asks what is due; returns when something will be. */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "net/loop.h"
+#include "pool/pool_standby.h"
 #include "session/image.h"
 #include "wire/messages.h"
 
@@ -17,6 +18,7 @@
 
 #define BACKOFF_FIRST_US ((uint64_t)50000)
 #define BACKOFF_MAX_US (5 * US_PER_S)
+#define ASTRAY_US (5 * US_PER_S) /* who the primary is, is known again by then */
 
 static struct notify_listener *
 listener_of(struct dedicated *d)
@@ -31,8 +33,15 @@ notify_conn_connect(struct notify_listener *listener)
 
 	if (listener->conn.srv != NULL || listener->is_paused || listener->is_ending || pool->is_orphan)
 		return;
-	if (dedicated_open(&listener->conn, pool->set, &listener->env, pool->target, NULL) < 0)
+	if (dedicated_open(&listener->conn, pool->set, &listener->env, pool->target, NULL, pool_primary_host(pool)) < 0)
 		listener->retry_us = notify_now(listener) + US_PER_S / 10;
+}
+
+/* An old primary may notify of changes that are lost, and what the new one notifies of is not heard there. */
+bool
+notify_conn_is_astray(const struct notify_listener *listener)
+{
+	return listener->pool->cluster != NULL && !pool_is_of_primary(listener->pool, listener->conn.srv);
 }
 
 /* --- commands --- */
@@ -211,7 +220,9 @@ on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 {
 	const char *channel = (const char *)message + 9; /* after type, length and PID */
 
-	if (len > 9 && memchr(channel, 0, len - 9) != NULL)
+	if (notify_conn_is_astray(listener_of(d)))
+		timer_start(&listener_of(d)->timer, 0); /* which closes it */
+	else if (len > 9 && memchr(channel, 0, len - 9) != NULL)
 		notify_listener_notified(listener_of(d), channel, message, len);
 }
 
@@ -234,6 +245,13 @@ on_up(struct dedicated *d)
 	struct notify_listener *listener = listener_of(d);
 	const char *encoding = image_get(d->srv->image, "client_encoding");
 
+	if (notify_conn_is_astray(listener)) {
+		if (notify_now(listener) - listener->turned_us < ASTRAY_US) {
+			timer_start(&listener->timer, 0);
+			return;
+		}
+		d->srv->history = HISTORY_TRUSTED;
+	}
 	listener->is_up = true;
 	listener->why_down = (struct fail){ 0 };
 	listener->turned_us = listener->heard_us = notify_now(listener);

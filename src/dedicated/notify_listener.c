@@ -29,6 +29,7 @@ new_listener(struct pool *pool, const char *encoding)
 	listener->conn.ops = &notify_conn_ops;
 	dedicated_env(&listener->env, pool->set);
 	listener->is_paused = policy_is_paused(pool->policy);
+	listener->turned_us = notify_now(listener);
 	if (getrandom(&listener->seed_of_names, sizeof(listener->seed_of_names), GRND_NONBLOCK) < 0)
 		listener->seed_of_names = (uintptr_t)listener ^ notify_now(listener);
 	listener->random = pool_set_random(pool->set);
@@ -189,7 +190,10 @@ look_after(struct notify_listener *listener, uint64_t now_us)
 
 	if (listener->conn.srv == NULL || listener->conn.srv->state != SV_LENT)
 		return;
-	if (!listener->is_up || (oldest != NULL && now_us - oldest->sent_us > ANSWER_MAX_US)) {
+	if (notify_conn_is_astray(listener)) {
+		fail_set(&why, "08006", "the connection that listens is not the primary's");
+		server_fail(listener->conn.srv, &why);
+	} else if (!listener->is_up || (oldest != NULL && now_us - oldest->sent_us > ANSWER_MAX_US)) {
 		fail_set(&why, "08006", "%s",
 			 listener->is_up ? "PostgreSQL does not answer the connection that listens"
 					 : "out of memory for the connection that listens");

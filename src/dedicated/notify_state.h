@@ -82,7 +82,7 @@ struct notify_listener {
 	/* the connection */
 	struct dedicated conn;
 	bool is_up; /* it takes commands */
-	uint64_t turned_us; /* when it came up or was lost; 0: it never was up */
+	uint64_t turned_us; /* when it was made, came up or was lost */
 	bool is_paused, is_ending;
 	bool is_error; /* the command being answered failed: why_error */
 	struct fail why_error, why_down;
@@ -96,6 +96,8 @@ struct notify_listener {
 /* notify_conn.c */
 extern const struct dedicated_ops notify_conn_ops;
 void notify_conn_connect(struct notify_listener *listener); /* does nothing if there is a connection */
+/* Returns true if there is another primary than the one that it is connected to. */
+bool notify_conn_is_astray(const struct notify_listener *listener);
 /* Does nothing if it is not up, as it begins with LISTEN for all channels. Without memory the connection ends. */
 void notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind);
 /* Sends the next batches of the LISTENs and UNLISTENs that are due, unless one is under way. */

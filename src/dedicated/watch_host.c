@@ -290,7 +290,7 @@ kick_host(struct watch_host *h)
 
 	if (h->conn.srv == NULL && now_of(d) >= h->retry_us) {
 		h->retry_us = now_of(d) + BACKOFF_MOST_US;
-		dedicated_open(&h->conn, d->watch->pools, &d->watch->env, h->target, NULL);
+		dedicated_open(&h->conn, d->watch->pools, &d->watch->env, h->target, NULL, NULL);
 	}
 	if (h->conn.srv == NULL)
 		return h->retry_us;

@@ -105,7 +105,7 @@ open_conn(struct auth_source *source, uint64_t now_us)
 		conn->source = source;
 	}
 	if (conn == NULL ||
-	    dedicated_open(&conn->dedicated, all->pools, &all->env, source->target, source->settings) < 0) {
+	    dedicated_open(&conn->dedicated, all->pools, &all->env, source->target, source->settings, NULL) < 0) {
 		free(conn);
 		source->is_short = true;
 		pool_set_give_place(all->pools, now_us);

@@ -110,15 +110,14 @@ pool_primary_host(const struct pool *pool)
 }
 
 bool
-pool_is_of_primary(struct server *srv)
+pool_is_of_primary(const struct pool *pool, struct server *srv)
 {
-	const struct pool *pool = srv->owner;
 	const struct cluster_view *v = cluster_lock(pool->cluster);
-	bool is_there = v->primary >= 0 && srv->host_index == (size_t)v->primary;
+	bool is_there;
 
-	if (srv->history == 0 && is_there)
-		srv->history = v->history;
-	is_there = srv->history == v->history;
+	if (v->primary >= 0 && (srv->history == 0 || srv->history == HISTORY_TRUSTED))
+		srv->history = srv->host_index == (size_t)v->primary ? v->history : HISTORY_OTHER;
+	is_there = srv->history == v->history || (v->primary < 0 && srv->history == HISTORY_TRUSTED);
 	cluster_unlock(pool->cluster);
 	return is_there;
 }
@@ -131,7 +130,7 @@ pool_note_reading(struct server *srv)
 	if (pool->main != NULL && pool->main->cluster != NULL)
 		srv->reading = cluster_begun(pool->main->cluster);
 	else if (pool->cluster != NULL)
-		pool_is_of_primary(srv);
+		pool_is_of_primary(pool, srv);
 }
 
 void

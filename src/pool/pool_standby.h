@@ -16,9 +16,14 @@ struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct poli
 uint32_t pool_standby_lent(const struct pool *pool, uint32_t host); /* returns how many of them are lent */
 /* Adds the connections of its siblings, if it has any, to counts of its own. */
 void pool_add_standbys(const struct pool *pool, struct policy_counts *counts);
-/* Returns true if a server of the pool's own is the primary's, as far as that is known (pool->cluster is not NULL). A
- * server may be another one's: while nobody knew who that is, it has logged in to whichever said so. */
-bool pool_is_of_primary(struct server *srv);
+/* Returns true if a server of the pool's own, or of its listeners, is the primary's, as far as that is known
+ * (pool->cluster is not NULL). A server may be another one's: while nobody knew who that is, it has logged in to
+ * whichever said so. */
+bool pool_is_of_primary(const struct pool *pool, struct server *srv);
+/* In place of a server's history: it is another host's; nobody knows whose, and it is used all the same until that is
+ * known. */
+#define HISTORY_OTHER UINT32_MAX
+#define HISTORY_TRUSTED (UINT32_MAX - 1)
 /* Servers are of the primary of this history (cluster_view.history): those of another one are closed, or when returned.
  */
 void pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us);

@@ -31,6 +31,7 @@ know(struct exchange *x)
 	struct exchange_rare *rare = exchange_rare(x);
 	struct cluster *c = x->pool->cluster;
 	struct client_reads *r;
+	size_t len;
 
 	if (rare == NULL || (rare->reads == NULL && (rare->reads = calloc(1, sizeof(*r))) == NULL))
 		return NULL;
@@ -49,7 +50,7 @@ know(struct exchange *x)
 		image_unref(r->image); /* what it says is looked at anew */
 		r->image = NULL;
 	}
-	if (x->has_seen_primary && c != NULL) {
+	if ((x->has_seen_primary || listen_queued(x, &len) != NULL) && c != NULL) {
 		x->has_seen_primary = false;
 		causality_wrote(&r->token, cluster_begun(c));
 	}
@@ -534,18 +535,21 @@ bool
 reads_must_wait(struct exchange *x, struct server *srv)
 {
 	struct client_reads *r = exchange_reads(x);
+	bool is_there, is_over;
 
 	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster)
 		return false; /* or a reload has changed who reads where */
-	if ((pool_is_of_primary(srv) && r->token.history == srv->history) ||
-	    !may_wait(r, &r->primary_until_us, PRIMARY_US)) {
+	is_there = pool_is_of_primary(x->pool, srv);
+	is_over = !may_wait(r, &r->primary_until_us, PRIMARY_US);
+	if (is_over && !is_there && srv->history == 0)
+		srv->history = HISTORY_TRUSTED;
+	if (srv->history == HISTORY_TRUSTED || (is_there && srv->history == r->token.history)) {
 		r->primary_until_us = 0;
-		srv->history = r->token.history; /* nobody waits for it again */
 		return false;
 	}
-	if (srv->history == 0) {
+	if (is_there || srv->history == 0) {
 		pool_return(srv, 0, *x->env->now_us);
-	} else { /* an old one's */
+	} else { /* another host's, or an old one's */
 		srv->borrower = NULL;
 		server_close(srv);
 	}

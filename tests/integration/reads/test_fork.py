@@ -1,0 +1,84 @@
+"""Two hosts are primaries at once: the old one is alive, and does not know of its end. Everything is the new one's."""
+
+import pytest
+
+import rawwire
+from test_hosts import shown, wait_state
+from waiting import wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
+
+
+def start(weir, trio, **settings):
+    trio.primary.query("DROP TABLE IF EXISTS told; CREATE TABLE told (n int); GRANT ALL ON told TO web")
+    for standby in trio.standbys:
+        trio.wait_replayed(standby)
+    weir.start(upstream=trio.upstream(hosts=[trio.primary, *trio.standbys]), **{"reads": "marked", "cluster_user": "web", "pool_size": 4, **settings})
+    for standby in trio.standbys:
+        wait_state(weir, standby, "used")
+    return weir.raw()
+
+
+def fork(weir, trio):
+    """Returns the old and the new primary, which pgweir knows."""
+    old = trio.promote(trio.standbys[0], followed=False)
+    wait_state(weir, trio.primary, "primary")
+    return old, trio.primary
+
+
+def notify(host, what):
+    host.query(f"NOTIFY told, '{what}'", dbname="app")
+
+
+def heard(wire):
+    """What has come since it was asked last."""
+    return [reply.body[4:].split(b"\0")[1].decode() for reply in wire.ask(rawwire.query("SELECT 1")) if reply.type == "A"]
+
+
+@pytest.mark.parametrize("is_idle", [False, True])
+def test_a_listener_hears_the_new_primary(weir, trio, is_idle):
+    """Nothing of the old one: its client would be shown what no host has that it reads from. is_idle: it only listens."""
+    wire = start(weir, trio)
+    wire.query("LISTEN told")
+    wire.query("BEGIN READ ONLY; SELECT 1; COMMIT")
+    notify(trio.primary, "before")
+    said = []
+    wait_until(lambda: said.extend(heard(wire)) or said == ["before"], what="a notification")
+    old, new = fork(weir, trio)
+    if not is_idle:
+        wire.ask(rawwire.query("SELECT 1"))
+        for number in range(5):
+            notify(old, f"old {number}")
+        assert "old" not in " ".join(heard(wire))
+    wait_until(lambda: notify(new, "new") or "new" in heard(wire), what="a notification of the new primary")
+    notify(old, "old at last")
+    notify(new, "last")
+    said = []
+    wait_until(lambda: said.extend(heard(wire)) or "last" in said, what="the last notification")
+    assert "old at last" not in said
+
+
+def test_a_wrong_host_is_left_when_the_primary_is_known_again(weir, trio):
+    """While nobody knows who the primary is, whichever host says so is used in the end."""
+    old = trio.promote(trio.standbys[0], followed=False)
+    new = trio.primary
+    for host in (old, new):
+        host.query("CREATE ROLE watch LOGIN")
+    weir.users["watch"] = ""
+    weir.start(upstream=trio.upstream(hosts=[old, *[host for host in trio.hosts if host is not old]]), reads="marked", cluster_user="watch")
+    wait_state(weir, new, "primary")
+    wire = weir.raw()
+
+    def where():
+        return int(wire.query("SELECT inet_server_port()")[0][0])
+
+    wire.query("LISTEN told")
+    assert where() == new.port
+    new.query("ALTER ROLE watch NOLOGIN")
+    new.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('watch', 'web')")
+    wait_until(lambda: shown(weir, new)["state"] != "primary", what="the watch to have lost the primary")
+    assert where() == old.port
+    new.query("ALTER ROLE watch LOGIN")
+    wait_state(weir, new, "primary")
+    assert where() == new.port
+    wait_until(lambda: notify(new, "new") or "new" in heard(wire), what="a notification of the primary")
