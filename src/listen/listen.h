@@ -71,6 +71,9 @@ void listen_drained(struct exchange *x); /* the client's socket takes bytes agai
 void listen_free(struct exchange *x);
 void listen_linked(struct exchange *x, struct server *srv);
 void listen_unlinked(struct exchange *x, struct server *srv);
+/* Between two requests, without a server: a client that listens to nothing any more, as behind the UNLISTEN * with
+ * which drivers' pools reset it, is as if it never had. */
+void listen_rest(struct exchange *x);
 
 /* --- listen_crossing.c: between two requests, a client moves to another process --- */
 /* The listener listens in its server's place. It may move if all is committed that it listens on, and nothing waits to

@@ -275,3 +275,16 @@ listen_free(struct exchange *x)
 	listen_queue_fini(l);
 	l->awaited = NULL;
 }
+
+void
+listen_rest(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+
+	if (l->table != NULL || !TAILQ_EMPTY(&l->effects) || !TAILQ_EMPTY(&l->portals) || l->queue.len > 0 ||
+	    l->early.len > 0 || l->subscriber.waits != 0 || l->sending != SENDING_NOT || l->is_overrun)
+		return;
+	listen_free(x);
+	free(l);
+	x->listen = NULL;
+}

@@ -25,6 +25,8 @@ release_give_back(struct exchange *x, struct server *srv)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 	listen_unlinked(x, srv);
 	x->srv = NULL;
+	if (x->listen != NULL)
+		listen_rest(x);
 	x->ticket.idle_since_us = *x->env->now_us;
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
