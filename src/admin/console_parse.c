@@ -266,7 +266,7 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 	return 0;
 }
 
-/* SHOW QUERIES [count] [BY column] [LIKE 'application'] */
+/* SHOW QUERIES [count] [BY column] [LIKE 'application'], SHOW READS without BY */
 static int
 take_top(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
@@ -278,7 +278,7 @@ take_top(const struct token *t, size_t count, struct command *out, struct fail *
 		t++;
 		count--;
 	}
-	if (count > 0 && command_is_word(&t[0], "BY")) {
+	if (count > 0 && out->row->id == COMMAND_SHOW_QUERIES && command_is_word(&t[0], "BY")) {
 		while (count > 1 && out->order < QUERY_ORDERS && strcasecmp(names[out->order], t[1].text) != 0)
 			out->order++;
 		if (count < 2 || out->order == QUERY_ORDERS)
@@ -441,8 +441,9 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 	case ARGUMENT_LIKE:
 		if (out->row->id == COMMAND_SHOW_DATABASE_CODE)
 			return take_sql(t, count, out, why);
-		return out->row->id == COMMAND_SHOW_QUERIES ? take_top(t, count, out, why)
-							    : take_like(t, count, out, why);
+		return out->row->id == COMMAND_SHOW_QUERIES || out->row->id == COMMAND_SHOW_READS
+			   ? take_top(t, count, out, why)
+			   : take_like(t, count, out, why);
 	case ARGUMENT_DATABASE:
 		if (count > 1)
 			return unexpected(out->row, &t[1], why);

@@ -25,6 +25,8 @@
 	ROW(BLOCKERS, blockers, ANYBODY, "those of them that others wait for, with root and count; who blocks most first", "SHOW BLOCKERS") \
 	ROW(QUERIES, queries, ANYBODY, "which statements cost the most, by application; LIKE is about the application", \
 	    "SHOW QUERIES 20 BY mean LIKE 'api%'") \
+	ROW(READS, reads, ANYBODY, "which statements standbys have answered, and why the primary has the others", \
+	    "SHOW READS 20 LIKE 'api%'") \
 	ROW(SLOW, slow, ANYBODY, "the last slow requests, with their phases", "SHOW SLOW") \
 	ROW(EVENTS, events, ANYBODY, "the last lines of the log, warnings and errors apart from the rest", "SHOW EVENTS") \
 	ROW(DATABASE_CODE, database_code, ANYBODY, \

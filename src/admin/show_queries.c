@@ -1,6 +1,6 @@
 /*
  * src/admin/show_queries.c - SHOW QUERIES [count] [BY column] [LIKE application]: which statements cost the most;
- * SHOW SLOW: the last slow requests; SHOW EVENTS: the last lines of the log.
+ * SHOW READS: where they went; SHOW SLOW: the last slow requests; SHOW EVENTS: the last lines of the log.
  */
 #include "admin/show.h"
 
@@ -108,6 +108,48 @@ fill_queries(const struct show_env *env, struct rows *rows)
 }
 
 const struct show show_queries = { SHOW_COLUMNS(queries_columns), APPLICATION_COLUMN, fill_queries, true };
+
+/* --- READS --- */
+
+struct reads_row {
+	const char *fingerprint;
+	struct query_row q; /* calls: those while it was read from standbys */
+};
+
+#undef COLUMNS_OF
+#define COLUMNS_OF struct reads_row
+#define OF_QUERY(type, field) COLUMN_NAMED(type, struct reads_row, #field, q.field)
+#define OF_ROUTE(id, name) COLUMN_NAMED(INT8, struct reads_row, name, q.routes[id]),
+COLUMNS(reads, TEXT(fingerprint), OF_QUERY(TEXT, database), OF_QUERY(TEXT, user),
+	COLUMN_NAMED(TEXT, struct reads_row, "application_name", q.application), OF_QUERY(INT8, calls),
+	READ_ROUTES(OF_ROUTE) OF_QUERY(TEXT, query));
+
+static void
+add_reads(struct query_row *list, size_t count, void *arg)
+{
+	const struct show_fill *fill = arg;
+	uint64_t top = fill->env->command->top, most = top > 0 ? top : UINT64_MAX;
+
+	for (size_t i = 0; i < count; i++)
+		list[i].calls -= list[i].routes[ROUTE_OFF];
+	qsort(list, count, sizeof(list[0]), by_calls);
+	for (size_t i = 0; i < count && list[i].calls > 0 && fill->rows->count < most; i++) {
+		char fingerprint[20];
+		struct reads_row row = { fingerprint, list[i] };
+
+		snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, row.q.fingerprint);
+		rows_add(fill->rows, &row);
+	}
+}
+
+static void
+fill_reads(const struct show_env *env, struct rows *rows)
+{
+	if (env->host->queries_read(env->host->queries, add_reads, &(struct show_fill){ env, rows }) < 0)
+		rows->out->is_broken = true;
+}
+
+const struct show show_reads = { SHOW_COLUMNS(reads_columns), APPLICATION_COLUMN, fill_reads, true };
 
 /* --- SLOW --- */
 

@@ -51,6 +51,10 @@
 #define CONNECT_FAILURES(X) \
 	X(CF_DNS, "dns") X(CF_REFUSED, "refused") X(CF_TIMEOUT, "timeout") X(CF_TLS, "tls") X(CF_AUTH, "auth") \
 	X(CF_TOO_MANY, "too_many_connections") X(CF_OTHER, "other")
+#define READ_ROUTES(X) \
+	X(ROUTE_STANDBY, "standby") X(ROUTE_UNMARKED, "not_marked") X(ROUTE_TIED, "tied") \
+	X(ROUTE_PRIMARY_ONLY, "primary_only") X(ROUTE_BEHIND, "behind") X(ROUTE_NO_STANDBY, "no_standby") \
+	X(ROUTE_BUSY, "busy") X(ROUTE_REFUSED, "refused")
 #define READ_TARGETS(X) X(RT_PRIMARY, "primary") X(RT_STANDBY, "standby")
 #define CANCEL_RESULTS(X) \
 	X(CR_SENT, "sent") X(CR_NO_QUERY, "no_query") X(CR_WRONG_KEY, "wrong_key") X(CR_FAILED, "failed") \
@@ -78,6 +82,8 @@ enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* as enum commit_fate 
 enum login_method { LOGIN_METHODS(AS_ENUM) LM_COUNT };
 enum reject_reason { REJECT_REASONS(AS_ENUM) RJ_COUNT };
 enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
+/* Where clients read from standbys: to one, or why to the primary (docs/admin.md, SHOW READS). */
+enum read_route { ROUTE_OFF, READ_ROUTES(AS_ENUM) ROUTE_COUNT };
 enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
 /* Goes from one worker to another: a client behind its proof; a server, just returned or idle. */

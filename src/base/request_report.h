@@ -26,6 +26,7 @@ struct request_report {
 	uint32_t statements;
 	bool in_transaction;
 	const char *sqlstate; /* empty: no error */
+	uint8_t route; /* enum read_route */
 	bool is_given_up; /* PostgreSQL has not answered it, or nobody was there to hear the answer */
 	const char *query; /* NULL: unknown (a prepared statement that is gone) */
 	size_t query_len;
@@ -48,6 +49,7 @@ struct query_row {
 	uint64_t fingerprint;
 	const char *database, *user, *application, *query; /* borrowed; query: without its literals */
 	uint64_t calls, errors, total_us, max_us, wait_us, rows, bytes_out;
+	uint64_t routes[ROUTE_COUNT];
 	uint64_t first_wall_us, last_wall_us;
 	struct histogram duration; /* histogram_bounds_query */
 };

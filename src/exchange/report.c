@@ -243,6 +243,7 @@ describe_work(struct server *srv, const struct done_request *done, struct reques
 	r->rows = rows == NULL ? 0 : strtoull(rows + 1, NULL, 10);
 	r->backend = srv->address;
 	r->backend_pid = srv->pid;
+	r->route = srv->loan.route;
 	r->protocol = srv->loan.tag.id == TAG_COPY ? "copy" : srv->loan.is_simple ? "simple" : "extended";
 	r->bytes_in = srv->loan.bytes_from_client;
 	r->bytes_out = srv->loan.bytes_to_client;

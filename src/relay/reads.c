@@ -214,8 +214,8 @@ is_marked(struct request_walk *w, struct client_reads *r)
 	struct known k;
 
 	r->begin[0] = '\0';
-	if (w->m.message != message_of(w) || x->is_session || x->pins != 0 || x->listen != NULL ||
-	    x->commit != EXCHANGE_NO_COMMIT || *x->env->now_us < r->rests_until_us || (sql = sql_of(w, &len)) == NULL)
+	r->route = ROUTE_UNMARKED;
+	if (w->m.message != message_of(w) || (sql = sql_of(w, &len)) == NULL)
 		return false;
 	if (known_only(&k, image_scan_options(x->image), sql, len) == KNOWN_BEGIN) {
 		if (k.has_other_mode || !(k.is_read_only || is_default(r)) || len >= sizeof(r->begin))
@@ -224,7 +224,13 @@ is_marked(struct request_walk *w, struct client_reads *r)
 		r->begin[len] = '\0';
 	} else if (!is_default(r))
 		return false;
-	return !mentions_primary(w) && !leaves_something(x, sql, len);
+	if (x->is_session || x->pins != 0 || x->listen != NULL || x->commit != EXCHANGE_NO_COMMIT)
+		r->route = ROUTE_TIED;
+	else if (mentions_primary(w) || leaves_something(x, sql, len))
+		r->route = ROUTE_PRIMARY_ONLY;
+	else if (*x->env->now_us < r->rests_until_us)
+		r->route = ROUTE_REFUSED;
+	return r->route == ROUTE_UNMARKED;
 }
 
 /* --- Waiting. --- */
@@ -468,6 +474,10 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 		r->life = host < 0 ? 0 : v->hosts[host].life;
 		number = host < 0 ? 0 : v->hosts[host].last.number;
 		cluster_unlock(r->cluster);
+		r->route = host >= 0	? ROUTE_STANDBY
+			   : *is_later	? ROUTE_BEHIND
+			   : tried != 0 ? ROUTE_BUSY
+					: ROUTE_NO_STANDBY;
 		if (host < 0)
 			return NULL;
 		srv = pool_borrow_standby(x->pool, (uint32_t)host, &x->ticket, x, *x->env->now_us);
@@ -512,8 +522,10 @@ reads_route(struct request_walk *w, struct server **srv)
 	if (r->block == READS_NO_BLOCK && !r->is_for_primary && is_marked(w, r)) {
 		if (take_minimum(x, r))
 			*srv = borrow_standby(x, r, &is_later);
-		else
+		else {
+			r->route = ROUTE_BEHIND;
 			is_later = true;
+		}
 		if (*srv == NULL && is_later && may_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
 			return wait_until(r, r->catch_until_us);
 		if (*srv == NULL)
@@ -563,6 +575,7 @@ reads_linked(struct exchange *x)
 	struct client_reads *r = exchange_reads(x);
 	struct buf b = { 0 };
 
+	x->srv->loan.route = x->settings->reads == READS_MARKED ? r->route : (uint8_t)ROUTE_OFF;
 	if (r->block != READS_DUE)
 		return;
 	message_query(&b, r->begin);
@@ -585,6 +598,7 @@ leave_standby(struct exchange *x)
 	listen_unlinked(x, srv);
 	x->srv = NULL;
 	reads_again(x, srv);
+	exchange_reads(x)->route = ROUTE_PRIMARY_ONLY;
 	pool_clean(srv, false, parts, *x->env->now_us);
 }
 
@@ -683,6 +697,8 @@ reads_again(struct exchange *x, const struct server *srv)
 		return;
 	r->block = srv->tx == 'I' ? READS_NO_BLOCK : READS_DUE;
 	r->is_for_primary = true;
+	if (srv->loan.standby != 0)
+		r->route = ROUTE_REFUSED;
 	if (++r->refused < REFUSED_MAX)
 		return;
 	r->refused = 0;

@@ -36,6 +36,7 @@ struct client_reads {
 	bool is_default; /* READ ONLY, and not SERIALIZABLE, is what its transactions are by default */
 	bool is_for_primary; /* the request is relayed again; set by reads_again(), cleared by reads_request_done() */
 	uint8_t block; /* enum reads_block */
+	uint8_t route; /* enum read_route, of its request or transaction */
 	uint8_t refused; /* standbys have refused so many requests in a row */
 	uint64_t rests_until_us; /* ... and so nothing of its is marked until then */
 	uint64_t min_lsn,

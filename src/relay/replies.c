@@ -122,6 +122,8 @@ end_server(struct server *srv, const struct error_fields *e)
 		 : srv->loan.end == LOAN_NOT_EXECUTED ? "has not executed a request"
 						      : "sent an error where nothing was due",
 		 e->message != NULL ? e->message : "(no message)");
+	if (srv->loan.end == LOAN_NOT_EXECUTED && srv->loan.standby != 0)
+		srv->end_line = END_LINE_OF_MANY; /* SHOW READS tells */
 	server_fail(srv, &why);
 }
 

@@ -109,8 +109,10 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x);
-	if (x->settings->reads == READS_PREFER_STANDBY || srv->loan.standby != 0)
+	if (x->settings->reads == READS_PREFER_STANDBY || srv->loan.standby != 0) {
 		x->pool->database->counters.reads[srv->loan.standby != 0 ? RT_STANDBY : RT_PRIMARY]++;
+		srv->loan.route = srv->loan.standby != 0 ? ROUTE_STANDBY : ROUTE_NO_STANDBY;
+	}
 	if (srv->image != x->image && state_replay(x) < 0) {
 		walk_out_of_memory(x);
 		return -1;

@@ -158,6 +158,7 @@ struct loan {
 	bool has_savepoint;
 	/* 1 + the place of its standby's host in the upstream; 0: the primary. Set by pool_standby.c. */
 	uint8_t standby;
+	uint8_t route; /* enum read_route */
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
 	bool announces_ready; /* see server_ops.request_done; set by listen_linked(), cleared by loan_begin() */
 	bool watches_tags; /* see server_ops.complete; set by state_note_all(), cleared by reset.c */

@@ -134,6 +134,7 @@ add_up(struct query_row *row, const struct request_report *r, uint32_t weight)
 	row->wait_us += weight * (r->phase_us[PHASE_WAIT] + r->phase_us[PHASE_CONNECT]);
 	row->rows += weight * r->rows;
 	row->bytes_out += weight * r->bytes_out;
+	row->routes[r->route] += weight;
 	if (row->max_us < r->duration_us)
 		row->max_us = r->duration_us;
 	row->last_wall_us = r->wall_us;

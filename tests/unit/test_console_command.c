@@ -239,6 +239,19 @@ Test(console_command, survives_long_and_strange_text)
 	cr_expect_eq(strlen(c.text), COMMAND_TEXT_MAX);
 }
 
+Test(console_command, show_reads_takes_a_number_and_like)
+{
+	struct command c;
+	struct fail why;
+
+	cr_expect_eq(parse("SHOW READS", &c, &why), 0);
+	cr_expect_eq(c.top, 0);
+	cr_expect_eq(parse("SHOW READS 20 LIKE 'api%'", &c, &why), 0);
+	cr_expect_eq(c.top, 20);
+	cr_expect_str_eq(c.text, "api%");
+	cr_expect_eq(parse("SHOW READS BY calls", &c, &why), -1, "the order is its own");
+}
+
 /* --- who may --- */
 
 /* Every row of the table, once more and by hand: a command that is new must be entered here, and thought about. */
@@ -246,6 +259,7 @@ static const char *const for_anybody[] = {
 	"SHOW HOLDERS",
 	"SHOW BLOCKERS",
 	"SHOW QUERIES",
+	"SHOW READS",
 	"SHOW SLOW",
 	"SHOW EVENTS",
 	"SELECT LOWER ( NAME ) FROM PG_SETTINGS WHERE LOWER ( NAME ) LIKE LOWER (",

@@ -11,11 +11,11 @@ from waiting import wait_until
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
 
-def start(weir, trio, **settings):
+def start(weir, trio, sections=None, **settings):
     trio.primary.query("DROP TABLE IF EXISTS told; CREATE TABLE told (n int); GRANT ALL ON told TO web")
     for standby in trio.standbys:
         trio.wait_replayed(standby)
-    weir.start(upstream=trio.upstream(), **{"reads": "marked", "cluster_user": "web", "pool_size": 4, **settings})
+    weir.start(sections, upstream=trio.upstream(), **{"reads": "marked", "cluster_user": "web", "pool_size": 4, **settings})
     wire = weir.raw()
     wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
     return wire
@@ -116,3 +116,43 @@ def test_a_standby_ends_while_it_answers(weir, trio):
         if ended[0][0]:
             return
     pytest.fail("no read was on a standby")
+
+
+def test_show_reads_tells_where_statements_went_and_why(weir, trio):
+    wire = start(weir, trio, reads_max_lag="1h", reads_wait="50ms", sections={"slow_query": {"query_stats": "on"}})
+
+    def shown(sql, why):
+        return sum(int(row[why]) for row in weir.console("SHOW READS") if row["query"] == sql)
+
+    def marked(wire, sql):
+        wire.query("BEGIN READ ONLY")
+        wire.query(sql)
+        wire.query("COMMIT")
+
+    def wait_shown(wire, sql, like, why):
+        wait_until(lambda: marked(wire, sql) or shown(like, why), what=f"{why} in SHOW READS")
+
+    wait_shown(wire, "SELECT 1", "SELECT ?", "standby")
+    wire.query("SELECT 'not marked'")
+    assert shown("SELECT ?", "not_marked") == 1
+    for standby in trio.standbys:
+        trio.pause(standby)
+    wire.query("INSERT INTO told VALUES (1)")
+    marked(wire, "SELECT 'behind'")
+    assert shown("SELECT ?", "behind") >= 1
+    for standby in trio.standbys:
+        trio.resume(standby)
+    wire.query("LISTEN told")
+    marked(wire, "SELECT 'tied'")
+    wire.query("UNLISTEN told")
+    assert shown("SELECT ?", "tied") == 1
+    wait_shown(wire, "SELECT 1, 1", "SELECT ?, ?", "standby")       # not any more
+    wire.query("SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;")       # asyncpg's pool resets it so
+    wait_shown(wire, "SELECT 1, 1, 1", "SELECT ?, ?, ?", "standby")
+    wait_shown(wire, "SELECT pg_advisory_xact_lock(5)", "SELECT pg_advisory_xact_lock(?)", "primary_only")
+    wait_shown(weir.raw(), "SELECT txid_current()", "SELECT txid_current()", "refused")     # no standby has numbers for transactions
+    assert shown("INSERT INTO told VALUES (?)", "not_marked") == 1
+    assert len(weir.console("SHOW READS 2")) == 2
+    for row in weir.console("SHOW READS"):
+        assert int(row["calls"]) == sum(int(row[why]) for why in list(row)[5:-1])
+    assert "has not executed a request" not in weir.log()
