@@ -53,9 +53,16 @@ void
 pool_standbys_configure(struct pool *pool, uint64_t now_us)
 {
 	struct cluster *before = pool->cluster;
+	struct server *srv;
 	struct fail why;
 
 	pool->cluster = find_cluster(pool);
+	if (pool->cluster != NULL && pool->cluster != before) { /* histories have other numbers there */
+		pool->history = 0;
+		TAILQ_FOREACH(srv, &pool->servers, all)
+			srv->history = 0;
+		pool->set->s.companions->renew(pool);
+	}
 	cluster_put(before);
 	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
 		if (pool->standbys[i] != NULL && (pool->cluster == NULL || i >= pool->target->upstream->host_count ||
