@@ -91,8 +91,8 @@ def alter(host, name, value):
 class Trio:
     """A primary and two streaming standbys. hosts: all three, in an order that stays; primary: that of now."""
 
-    def __init__(self):
-        self.primary = make_primary()
+    def __init__(self, settings=TRIO_SETTINGS):
+        self.primary = make_primary(settings)
         self.hosts = [self.primary]
         self.frozen = set()
         for number in (1, 2):
