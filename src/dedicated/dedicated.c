@@ -88,8 +88,10 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		 e->message != NULL ? e->message : "(no message)");
 	if (dedicated_of(srv)->ops->error != NULL)
 		dedicated_of(srv)->ops->error(dedicated_of(srv), &why);
-	if (fields_error_is_fatal(e))
+	if (fields_error_is_fatal(e)) {
 		server_keep_last_words(srv, e);
+		stream_broke(&srv->stream); /* its end may come much later than that of its locks */
+	}
 	return true;
 }
 

@@ -20,6 +20,7 @@ class Tap:
         self.connect_delay = 0.0            # seconds before the first bytes of a new connection pass
         self.accepted_count = 0
         self.to_server = bytearray()        # all that went that way, of all connections
+        self.keeps_ends = False             # when PostgreSQL ends a connection, pgweir hears its last words, and no end
         self.unanswered = None              # once a connection has sent these bytes, it gets no reply as long as this is set
         self._stalled = threading.Event()   # set: bytes of connections that exist now stay where they are
         self._stalled_new = False           # new connections are taken, and nothing is ever said
@@ -141,6 +142,8 @@ class _Pair:
                 for sock in readable:
                     data = sock.recv(65536)
                     if not data:
+                        while sock is self.far and self.tap.keeps_ends and self.near.recv(65536):
+                            pass
                         return
                     if sock is self.near:
                         self.tap.to_server += data

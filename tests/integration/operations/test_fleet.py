@@ -17,6 +17,7 @@ import rawwire
 from fleet import Fleet, refused_by_postgres
 from island import Island
 from postgres import Postgres
+from tap import Tap
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -275,6 +276,25 @@ def test_stewards_and_pooled_connections_are_ended(fleet, count):
     wait_used(fleet, 20)
     wait_fair(fleet, late_stewards_limit=20)
     no_more_than(fleet, 20 + count - KEPT)
+
+
+def test_a_steward_whose_end_is_announced_ends_at_once(fleet):
+    """Its mark is gone then, and logins under way must not end as if it were there; PostgreSQL's process may live on for long."""
+    with Tap((fleet.postgres.host, fleet.postgres.port)) as tap:
+        weir, = fleet.start(1, budget_connections=20, upstream=f"host={tap.host} port={tap.port}")
+        wait_stewards(fleet, 1)
+        wait_until(lambda: budget(weir)["state"] == "joined")
+        tap.keeps_ends = True
+        delay_logins(fleet.postgres, 2)
+        try:
+            fleet.want(4)
+            wait_until(lambda: tap.connection_count() > 1)
+            terminate(fleet, "scramuser", random.Random(SEED), 1)
+            wait_until(lambda: tap.connection_count() <= 1, what="logins to be given up")
+        finally:
+            delay_logins(fleet.postgres, 0)
+        fleet.wait_answers(20)
+        assert weir.log().count("budget: joined") == 2
 
 
 def test_nothing_is_opened_without_a_steward(fleet):
