@@ -477,16 +477,16 @@ class Session:
             replies = self.wire.read_until("Z", count)
         except (rawwire.WireError, OSError) as error:
             raise Lost(f"{kind}: {error}") from error
+        failed, replies = rawwire.errors(replies), self._behind_a_warning(replies)
         self.heard += [reply for reply in replies if reply.type == "A"]
-        failed = rawwire.errors(replies)
         if failed:
             self.run.count_error(kind, failed[0].error, self.has_shown or "D" in {reply.type for reply in replies})
             if replies[-1].status != "I":
                 self._ask("rollback", query("ROLLBACK"))
-        return None if failed else self._behind_a_warning(replies)
+        return None if failed else replies
 
     def _behind_a_warning(self, replies):
-        """Those that count: of a pipeline, what was answered ahead of the news of a loss may be what is lost."""
+        """Those that count: of a pipeline, what was answered ahead of the news of a loss may be what is lost; so may what was notified."""
         for i, reply in enumerate(replies):
             if reply.type == "N" and reply.sqlstate == "01000" and TOLD in reply.error.get("M", ""):
                 self.told_of = dict(self.memory)

@@ -58,6 +58,23 @@ def test_a_listener_hears_the_new_primary(weir, trio, is_idle):
     assert "old at last" not in said
 
 
+def test_who_waits_for_a_server_hears_before_he_is_told_of_a_loss(weir, trio):
+    """Notifications of the old primary come ahead of the WARNING, and none behind it."""
+    wire, holder = start(weir, trio, pool_size=1, max_overflow=0), weir.raw()
+    wire.query("LISTEN told")
+    holder.query("BEGIN")
+    wire.send(rawwire.query("SELECT 1"))
+    wait_until(lambda: weir.console("SHOW WAITERS"), what="the client to wait")
+    notify(trio.primary, "old")
+    assert [reply.type for reply in wire.read_until("A")] == ["A"]
+    old, _ = fork(weir, trio)
+    notify(old, "later")
+    holder.query("COMMIT")
+    replies = [reply for reply in wire.read_until("Z") if reply.type not in "S"]
+    assert "".join(reply.type for reply in replies) in ("NTDCZ", "NNTDCZ")
+    assert "a change that this session has made or seen" in " ".join(reply.error["M"] for reply in replies if reply.type == "N")
+
+
 def test_a_wrong_host_is_left_when_the_primary_is_known_again(weir, trio):
     """While nobody knows who the primary is, whichever host says so is used in the end."""
     old = trio.promote(trio.standbys[0], followed=False)
