@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "dedicated/dedicated.h"
-#include "wire/frame.h"
+#include "wire/fields.h"
 #include "wire/messages.h"
 #include "server/server.h"
 
@@ -247,24 +247,6 @@ on_up(struct dedicated *d)
 		srv->stream.is_broken = true; /* no memory: the deadline ends it */
 }
 
-/* A text column of a row; NULL: it is NULL, or not there. */
-static const char *
-read_column(const uint8_t *body, size_t len, size_t *at, char *out, size_t out_cap)
-{
-	uint32_t said;
-
-	if (len - *at < 4)
-		return NULL;
-	said = wire_u32(body + *at);
-	*at += 4;
-	if (said > len - *at || said >= out_cap)
-		return NULL;
-	memcpy(out, body + *at, said);
-	out[said] = '\0';
-	*at += said;
-	return out;
-}
-
 static void
 read_blockers(struct blocked *s, const char *text)
 {
@@ -284,16 +266,16 @@ static void
 on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
 	struct question *q = question_of(d);
-	char pid_text[16], blockers[TEXT_MAX];
-	size_t at = 2;
+	struct bind_values row;
+	char blockers[TEXT_MAX];
 	uint32_t pid;
 
-	if (!is_whole || len < 2 || read_column(body, len, &at, pid_text, sizeof(pid_text)) == NULL ||
-	    read_column(body, len, &at, blockers, sizeof(blockers)) == NULL) {
+	fields_row(body, len, &row);
+	pid = (uint32_t)fields_row_number(&row);
+	if (!is_whole || fields_row_text(&row, blockers, sizeof(blockers))[0] == '\0') {
 		q->is_wrong = true;
 		return;
 	}
-	pid = (uint32_t)strtoul(pid_text, NULL, 10);
 	for (size_t i = 0; i < q->count; i++)
 		if (q->servers[i].pid == pid)
 			read_blockers(&q->servers[i], blockers);

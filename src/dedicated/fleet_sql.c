@@ -11,7 +11,7 @@
 #include "dedicated/fleet_state.h"
 
 #include "base/text.h"
-#include "wire/frame.h"
+#include "wire/fields.h"
 #include "wire/messages.h"
 
 #include <inttypes.h>
@@ -121,58 +121,33 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 
 /* --- Rows: the first column says what the others are. --- */
 
-struct row {
-	const uint8_t *at, *end;
-};
-
-/* Returns the next column as text, "" if it is NULL, too long, or not there. */
-static const char *
-take_text(struct row *r, char out[static TEXT_MAX])
-{
-	uint32_t len;
-
-	out[0] = '\0';
-	if (r->end - r->at < 4)
-		return out;
-	len = wire_u32(r->at);
-	r->at += 4;
-	if (len > (size_t)(r->end - r->at))
-		return out;
-	if (len < TEXT_MAX) {
-		memcpy(out, r->at, len);
-		out[len] = '\0';
-	}
-	r->at += len;
-	return out;
-}
-
 static uint32_t
-take_number(struct row *r)
+take_number(struct bind_values *r)
 {
-	char text[TEXT_MAX];
-	unsigned long n = strtoul(take_text(r, text), NULL, 10);
+	uint64_t n = fields_row_number(r);
 
 	return n < UINT32_MAX / 2 ? (uint32_t)n : 0;
 }
 
 static bool
-take_bool(struct row *r)
+take_bool(struct bind_values *r)
 {
 	char text[TEXT_MAX];
 
-	return take_text(r, text)[0] == 't';
+	return fields_row_text(r, text, TEXT_MAX)[0] == 't';
 }
 
 /* Whoever logs in as the stewards do may call himself so: see fleet.h. */
 static void
-take_member(struct fleet_answer *a, struct row *r)
+take_member(struct fleet_answer *a, struct bind_values *r)
 {
 	struct fleet_member *m = &a->members[a->member_count];
 	uint32_t pid = take_number(r);
 	char text[TEXT_MAX], *at = text + strlen(NAMED);
 	uint32_t numbers[5];
 
-	if (strncmp(take_text(r, text), NAMED, strlen(NAMED)) != 0 || a->member_count == FLEET_MEMBERS_MAX)
+	if (strncmp(fields_row_text(r, text, TEXT_MAX), NAMED, strlen(NAMED)) != 0 ||
+	    a->member_count == FLEET_MEMBERS_MAX)
 		return;
 	for (size_t i = 0; i < 5; i++) {
 		unsigned long n = strtoul(at, &at, 10);
@@ -192,10 +167,11 @@ take_member(struct fleet_answer *a, struct row *r)
 void
 fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len)
 {
-	struct row r = { body + 2, body + len };
+	struct bind_values r;
 	char kind[TEXT_MAX];
 
-	if (len < 2 || strlen(take_text(&r, kind)) != 1)
+	fields_row(body, len, &r);
+	if (strlen(fields_row_text(&r, kind, TEXT_MAX)) != 1)
 		return;
 	if (kind[0] == 'g') {
 		a->listed = take_number(&r);

@@ -2,7 +2,6 @@
 
 #include "base/table.h"
 #include "wire/fields.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <inttypes.h>
@@ -111,29 +110,6 @@ watch_put_check(struct buf *b, const struct trial *trial)
 
 /* --- Answers. --- */
 
-/* Copies the next column to out; "" if it is NULL, too long, or not there. Returns out. */
-static const char *
-take_text(struct bind_values *row, char out[static TEXT_MAX])
-{
-	const uint8_t *value;
-	size_t len;
-
-	out[0] = '\0';
-	if (fields_bind_next(row, &value, &len) && value != NULL && len < TEXT_MAX) {
-		memcpy(out, value, len);
-		out[len] = '\0';
-	}
-	return out;
-}
-
-static uint64_t
-take_number(struct bind_values *row)
-{
-	char text[TEXT_MAX];
-
-	return strtoull(take_text(row, text), NULL, 10);
-}
-
 /* "700,705", ascending, as PostgreSQL writes them. */
 static void
 read_open(struct reading *r, const char *text)
@@ -166,16 +142,16 @@ take_primary(struct watch_answer *a, struct bind_values *row)
 {
 	char text[TEXT_MAX], *rest;
 
-	a->reading.position = take_number(row);
-	a->flushed = take_number(row);
-	strtoull(take_text(row, text), &rest, 10); /* xmin */
+	a->reading.position = fields_row_number(row);
+	a->flushed = fields_row_number(row);
+	strtoull(fields_row_text(row, text, TEXT_MAX), &rest, 10); /* xmin */
 	if (*rest != ':')
 		return;
 	a->reading.xmax = strtoull(rest + 1, &rest, 10);
 	read_open(&a->reading, *rest == ':' ? rest + 1 : "?");
 	if (strlen(text) >= strtoul(SNAPSHOT_MAX, NULL, 10))
 		a->reading.open_count = UINT32_MAX;
-	a->reading.next = next_of(a->reading.xmax, take_text(row, text));
+	a->reading.next = next_of(a->reading.xmax, fields_row_text(row, text, TEXT_MAX));
 	a->is_standby = false;
 	a->is_read = a->reading.position != 0 && a->reading.xmax != 0;
 }
@@ -185,10 +161,10 @@ take_standby(struct watch_answer *a, struct bind_values *row)
 {
 	char text[TEXT_MAX];
 
-	a->is_standby = take_text(row, text)[0] != 'f';
-	a->reading.xmax = take_number(row);
-	a->timeline = (uint32_t)take_number(row);
-	read_open(&a->reading, take_text(row, text));
+	a->is_standby = fields_row_text(row, text, TEXT_MAX)[0] != 'f';
+	a->reading.xmax = fields_row_number(row);
+	a->timeline = (uint32_t)fields_row_number(row);
+	read_open(&a->reading, fields_row_text(row, text, TEXT_MAX));
 	a->is_read = a->reading.xmax != 0 && (a->reading.position != 0 || !a->is_standby);
 }
 
@@ -199,11 +175,11 @@ take_setting(struct watch_answer *a, struct bind_values *row)
 	const uint8_t *value = NULL;
 	size_t len = 0;
 
-	take_text(row, name);
+	fields_row_text(row, name, TEXT_MAX);
 	if (strcmp(name, "wal_block_size") == 0)
-		a->block_len = strtoull(take_text(row, text), NULL, 10);
+		a->block_len = strtoull(fields_row_text(row, text, TEXT_MAX), NULL, 10);
 	else if (strcmp(name, "wal_segment_size") == 0)
-		a->segment_len = strtoull(take_text(row, text), NULL, 10);
+		a->segment_len = strtoull(fields_row_text(row, text, TEXT_MAX), NULL, 10);
 	else if (fields_bind_next(row, &value, &len) && value != NULL)
 		for (size_t i = 0; i < WATCHED_SETTINGS; i++)
 			if (strcmp(name, watch_settings[i]) == 0)
@@ -217,7 +193,7 @@ take_check(struct watch_answer *a, struct bind_values *row)
 
 	a->is_checked = true;
 	a->bits = UINT32_MAX;
-	if (strlen(take_text(row, text)) == TRIAL_COUNT && strspn(text, "01") == TRIAL_COUNT)
+	if (strlen(fields_row_text(row, text, TEXT_MAX)) == TRIAL_COUNT && strspn(text, "01") == TRIAL_COUNT)
 		a->bits = (uint32_t)strtoul(text, NULL, 2);
 }
 
@@ -231,22 +207,20 @@ watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 		a->is_met = true;
 		return;
 	}
-	if (len < 2)
-		return;
-	row = (struct bind_values){ body + 2, body + len, wire_u16(body) };
-	take_text(&row, kind);
+	fields_row(body, len, &row);
+	fields_row_text(&row, kind, TEXT_MAX);
 	if (strcmp(kind, "s") == 0)
 		take_setting(a, &row);
 	else if (strcmp(kind, "p") == 0)
 		take_primary(a, &row);
 	else if (strcmp(kind, "q") == 0)
-		a->reading.position = take_number(&row);
+		a->reading.position = fields_row_number(&row);
 	else if (strcmp(kind, "r") == 0)
 		take_standby(a, &row);
 	else if (strcmp(kind, "t") == 0 && a->tried < TRIAL_COUNT)
-		a->trial.xids[a->tried++] = take_number(&row);
+		a->trial.xids[a->tried++] = fields_row_number(&row);
 	else if (strcmp(kind, "l") == 0)
-		a->trial.position = take_number(&row);
+		a->trial.position = fields_row_number(&row);
 	else if (strcmp(kind, "c") == 0)
 		take_check(a, &row);
 }

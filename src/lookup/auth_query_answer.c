@@ -2,7 +2,7 @@
 #include "lookup/auth_query_cache.h"
 
 #include "base/clock.h"
-#include "wire/frame.h"
+#include "wire/fields.h"
 
 #include <string.h>
 
@@ -10,7 +10,7 @@
 #define SECONDS_MAX 9000000000000 /* anything further away is forever: as microseconds it fits into 64 bits */
 
 struct column {
-	const char *text; /* NULL: SQL's NULL */
+	const uint8_t *text; /* NULL: SQL's NULL */
 	size_t len;
 };
 
@@ -18,29 +18,15 @@ struct column {
 static int
 read_columns(const uint8_t *body, size_t len, struct column out[static COLUMNS_MAX])
 {
-	size_t at = 2, count;
+	struct bind_values row;
+	unsigned count = fields_row(body, len, &row);
 
-	if (len < 2)
-		return -1;
-	count = (size_t)body[0] << 8 | body[1];
 	if (count < 1 || count > COLUMNS_MAX)
 		return -1;
-	for (size_t i = 0; i < count; i++) {
-		uint32_t said;
-
-		if (len - at < 4)
+	for (unsigned i = 0; i < count; i++)
+		if (!fields_bind_next(&row, &out[i].text, &out[i].len))
 			return -1;
-		said = wire_u32(body + at);
-		at += 4;
-		out[i] = (struct column){ NULL, 0 };
-		if (said == UINT32_MAX)
-			continue;
-		if (said > len - at)
-			return -1;
-		out[i] = (struct column){ (const char *)body + at, said };
-		at += said;
-	}
-	return at == len ? (int)count : -1;
+	return row.at == row.end ? (int)count : -1;
 }
 
 static bool
@@ -109,7 +95,7 @@ auth_answer_read(const uint8_t *body, size_t len, const char *user, struct auth_
 		return 0; /* NULL or empty */
 	if (memchr(secret->text, 0, secret->len) != NULL)
 		return fail_set(why, "22023", "its secret has a zero byte in it");
-	out->secret = secret->text;
+	out->secret = (const char *)secret->text;
 	out->secret_len = secret->len;
 	return 0;
 }

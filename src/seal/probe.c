@@ -2,7 +2,6 @@
 
 #include "session/image.h"
 #include "wire/fields.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <stdio.h>
@@ -135,14 +134,13 @@ bool
 probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row)
 {
 	const char *columns[3] = { (const char[]){ PROBE_OWN, 0 }, "" };
-	struct bind_values values; /* they are written as in a Bind */
+	struct bind_values values;
 	const uint8_t *value;
-	size_t n;
+	size_t n, count = fields_row(body, len, &values);
 
-	if (len < 2 || (wire_u16(body) != 3 && wire_u16(body) != 1))
+	if (count != 3 && count != 1)
 		return false;
-	values = (struct bind_values){ body + 2, body + len, wire_u16(body) };
-	for (size_t i = 3 - wire_u16(body); i < 3; i++, copy += n + 1) {
+	for (size_t i = 3 - count; i < 3; i++, copy += n + 1) {
 		if (!fields_bind_next(&values, &value, &n))
 			return false;
 		if (value != NULL)

@@ -4,7 +4,6 @@
 #include "session/statement_store.h"
 #include "sql/scan.h"
 #include "wire/fields.h"
-#include "wire/frame.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -171,15 +170,13 @@ seal_put_remote(struct buf *out, const struct probe_row *row)
 bool
 seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_statement *row)
 {
-	struct bind_values values; /* they are written as in a Bind */
+	struct bind_values values;
 	const uint8_t *name, *count;
 	size_t name_len, count_len;
 
-	if (len < 2 || wire_u16(body) != 2)
-		return false;
-	values = (struct bind_values){ body + 2, body + len, 2 };
-	if (!fields_bind_next(&values, &name, &name_len) || !fields_bind_next(&values, &count, &count_len) ||
-	    values.at != values.end || count == NULL || (name != NULL && memchr(name, 0, name_len) != NULL))
+	if (fields_row(body, len, &values) != 2 || !fields_bind_next(&values, &name, &name_len) ||
+	    !fields_bind_next(&values, &count, &count_len) || values.at != values.end || count == NULL ||
+	    (name != NULL && memchr(name, 0, name_len) != NULL))
 		return false;
 	memcpy(copy, count, count_len);
 	copy[count_len] = '\0';

@@ -1,7 +1,6 @@
 #include "session/commit_fate.h"
 
 #include "wire/fields.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <inttypes.h>
@@ -81,14 +80,13 @@ struct row {
 static bool
 read_row(const uint8_t *body, size_t len, struct row *row, unsigned wanted)
 {
-	struct bind_values values; /* they are written as in a Bind */
+	struct bind_values values;
 	const uint8_t *value;
 	size_t n;
 
 	memset(row, 0, sizeof(*row));
-	if (len < 2 || wire_u16(body) != wanted)
+	if (fields_row(body, len, &values) != wanted)
 		return false;
-	values = (struct bind_values){ body + 2, body + len, wanted };
 	for (unsigned i = 0; i < wanted; i++) {
 		if (!fields_bind_next(&values, &value, &n) || n >= COLUMN_LEN)
 			return false;

@@ -2,6 +2,7 @@
 
 #include "wire/frame.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
@@ -205,6 +206,37 @@ fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_
 		if (i-- == 0)
 			return true;
 	return false;
+}
+
+unsigned
+fields_row(const uint8_t *body, size_t len, struct bind_values *columns)
+{
+	*columns = (struct bind_values){ .at = body, .end = body };
+	if (len >= 2)
+		*columns = (struct bind_values){ .at = body + 2, .end = body + len, .left = wire_u16(body) };
+	return columns->left;
+}
+
+const char *
+fields_row_text(struct bind_values *columns, char *out, size_t cap)
+{
+	const uint8_t *value;
+	size_t len;
+
+	out[0] = '\0';
+	if (fields_bind_next(columns, &value, &len) && value != NULL && len < cap) {
+		memcpy(out, value, len);
+		out[len] = '\0';
+	}
+	return out;
+}
+
+uint64_t
+fields_row_number(struct bind_values *columns)
+{
+	char text[32];
+
+	return strtoull(fields_row_text(columns, text, sizeof(text)), NULL, 10);
 }
 
 unsigned

@@ -62,6 +62,15 @@ struct bind_values {
 };
 bool fields_bind_values(const uint8_t *body, size_t len, struct bind_values *values);
 bool fields_bind_next(struct bind_values *values, const uint8_t **value, size_t *len);
+/*
+ * Begins with the columns of a DataRow, which are written as values in a Bind: fields_bind_next() takes each. Returns
+ * how many there are; 0: none, or it is malformed.
+ */
+unsigned fields_row(const uint8_t *body, size_t len, struct bind_values *columns);
+/* Takes the next column as text, terminated within cap: "" if it is NULL, longer, or not there. Returns out. */
+const char *fields_row_text(struct bind_values *columns, char *out, size_t cap);
+/* Takes the next column as a number: 0 if it begins with none. */
+uint64_t fields_row_number(struct bind_values *columns);
 /* Returns the number of result formats in a Bind; 0: none, or it is truncated or malformed. */
 unsigned fields_bind_formats(const uint8_t *body, size_t len);
 /* Parses a Describe or Close: kind is 'S' or 'P'. Returns false if it is malformed. */
