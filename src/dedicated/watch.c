@@ -12,18 +12,8 @@
 #define WATCH_USE_NAME(value, name) [value] = name,
 const char *const watch_use_names[WATCH_USE_COUNT] = { WATCH_USES(WATCH_USE_NAME) };
 
-/* Called on any thread. */
-static void
-wake(void *watch)
-{
-	struct watch *w = watch;
-
-	if (!atomic_exchange(&w->is_woken, true))
-		w->wake(w->owner);
-}
-
 struct watch *
-watch_new(struct pool_set *pools, struct cluster_store *clusters, void (*wake_owner)(void *owner), void *owner)
+watch_new(struct pool_set *pools, struct cluster_store *clusters, void (*wake)(void *owner), void *owner)
 {
 	struct watch *w = calloc(1, sizeof(*w));
 
@@ -33,7 +23,7 @@ watch_new(struct pool_set *pools, struct cluster_store *clusters, void (*wake_ow
 	w->pools = pools;
 	w->clusters = clusters;
 	w->random = pool_set_random(pools);
-	w->wake = wake_owner;
+	w->wake = wake;
 	w->owner = owner;
 	dedicated_env(&w->env, pools);
 	return w;
@@ -69,7 +59,7 @@ find_or_add(struct watch *w, char *hosts, uint32_t count)
 			free(hosts);
 			return d;
 		}
-	d = watched_new(w, hosts, count, wake);
+	d = watched_new(w, hosts, count);
 	if (d != NULL)
 		TAILQ_INSERT_TAIL(&w->watched, d, link);
 	return d;
@@ -188,13 +178,6 @@ watch_configure(struct watch *w, const struct config *config, struct users *user
 		else
 			watched_kick(d);
 	}
-}
-
-void
-watch_hear(struct watch *w)
-{
-	atomic_store(&w->is_woken, false);
-	watch_tick(w);
 }
 
 void

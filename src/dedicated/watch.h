@@ -17,13 +17,12 @@
 
 struct watch; /* opaque: watch.c */
 
-/* wake(owner) is called on any thread: watch_hear() is due on worker 0's. Returns NULL without memory. */
+/* wake(owner) is called on any thread: watch_tick() is due on worker 0's. Returns NULL without memory. */
 struct watch *watch_new(struct pool_set *pools, struct cluster_store *clusters, void (*wake)(void *owner), void *owner);
 void watch_free(struct watch *w); /* before the pools; NULL is fine */
 /* At start and at each reload. */
 void watch_configure(struct watch *w, const struct config *config, struct users *users, struct tls_store *tls);
-void watch_hear(struct watch *w);
-void watch_tick(struct watch *w); /* about every 100 ms */
+void watch_tick(struct watch *w); /* about every 100 ms, and when it is due */
 
 /* --- For SHOW HOSTS, metrics and the status page. --- */
 

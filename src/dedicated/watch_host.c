@@ -571,7 +571,7 @@ static const struct dedicated_ops conn_ops = {
 /* --- Its life. --- */
 
 struct watched *
-watched_new(struct watch *w, char *hosts, uint32_t count, void (*wake)(void *watch))
+watched_new(struct watch *w, char *hosts, uint32_t count)
 {
 	struct watched *d = calloc(1, sizeof(*d));
 
@@ -589,7 +589,7 @@ watched_new(struct watch *w, char *hosts, uint32_t count, void (*wake)(void *wat
 		d->of[i].index = i;
 	}
 	event_assign(&d->timer, w->env.base, -1, 0, on_timer, d);
-	cluster_watched(d->cluster, wake, w);
+	cluster_watched(d->cluster, w->wake, w->owner);
 	return d;
 }
 

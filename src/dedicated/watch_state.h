@@ -112,11 +112,10 @@ struct watch {
 	uint64_t random;
 	void (*wake)(void *owner);
 	void *owner;
-	atomic_bool is_woken;
 	TAILQ_HEAD(, watched) watched;
 };
 
 /* Takes hosts. Returns NULL without memory; hosts is then freed. */
-struct watched *watched_new(struct watch *w, char *hosts, uint32_t count, void (*wake)(void *watch));
+struct watched *watched_new(struct watch *w, char *hosts, uint32_t count);
 void watched_free(struct watched *d);
 void watched_kick(struct watched *d); /* does what is due, and sets the timer */

@@ -1,9 +1,10 @@
 /*
  * src/net/inbox.h - the one way from thread to thread: notes that are posted to a loop, and read there.
  *
- * A note is embedded in what it is about, so posting allocates nothing. From inbox_post() until read() is called, the
- * note and what it is about belong to the inbox, and neither side touches them. Notes of one sender are read in the
- * order in which they were posted. What is posted while nobody reads wakes the loop once.
+ * A note is embedded in what it is about, so posting allocates nothing. Notes of one sender are read in the order in
+ * which they were posted. What is posted while nobody reads wakes the loop once.
+ *
+ * Owns: a note and what it is about from inbox_post() until read() is called: neither side touches them.
  */
 #pragma once
 
@@ -86,3 +87,18 @@ void inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, 
 		     struct note_list *out);
 /* Returns for how long what is there has not been read; 0: nothing is. From any thread. */
 uint64_t inbox_waiting_us(struct inbox *in, uint64_t now_us);
+
+/*
+ * --- wake.c: a note that only wakes somebody. Posted again before it is read, it is read once; woken(arg) is called on
+ * the loop, unless that is over.
+ */
+struct wake {
+	struct note note; /* must be first */
+	struct inbox *to;
+	void (*woken)(void *arg);
+	void *arg;
+	atomic_bool is_posted;
+};
+
+void wake_init(struct wake *w, struct inbox *to, void (*woken)(void *arg), void *arg);
+void wake_post(void *wake); /* a struct wake; from any thread */

@@ -199,14 +199,10 @@ on_exclusive(void *owner, struct pool_target *asking, const char *database, cons
 }
 
 static void
-on_reading(struct note *n, void *owner, bool is_over)
+on_reading(void *worker)
 {
-	struct worker *k = owner;
+	struct worker *k = worker;
 
-	(void)n;
-	atomic_store(&k->is_reading_noted, false);
-	if (is_over)
-		return;
 	k->now_us = clock_now_us();
 	reads_heard(&k->clients.x);
 }
@@ -217,8 +213,7 @@ tell_reading(void *owner)
 {
 	struct worker *k = owner;
 
-	if (!atomic_exchange(&k->is_reading_noted, true))
-		inbox_post(k->inbox, &k->reading_note);
+	wake_post(&k->reading);
 }
 
 /* --- making --- */
@@ -269,8 +264,8 @@ worker_fill_envs(struct worker *k)
 	c->homes = shared->homes;
 	c->x.owner = k;
 	c->x.on_exclusive = on_exclusive;
+	wake_init(&k->reading, k->inbox, on_reading, k);
 	c->x.on_reading = tell_reading;
-	k->reading_note.read = on_reading;
 	c->x.on_report = on_report;
 	c->x.on_query = on_query;
 	c->x.ops = &exchange_ops;
@@ -317,45 +312,21 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 }
 
 static void
-on_fleet_note(struct note *n, void *owner, bool is_over)
+on_fleet(void *worker)
 {
-	struct worker *door = owner;
+	struct worker *door = worker;
 
-	(void)n;
-	if (is_over)
-		return;
 	door->now_us = clock_now_us();
 	fleet_hear(door->weir->shared.fleet, door->now_us);
 }
 
-/* Called by any worker. */
 static void
-wake_fleet(void *weir)
+on_watch(void *worker)
 {
-	struct weir *w = weir;
+	struct worker *door = worker;
 
-	inbox_post(w->door->inbox, &w->shared.fleet_note);
-}
-
-static void
-on_watch_note(struct note *n, void *owner, bool is_over)
-{
-	struct worker *door = owner;
-
-	(void)n;
-	if (is_over)
-		return;
 	door->now_us = clock_now_us();
-	watch_hear(door->weir->shared.watch);
-}
-
-/* Called by any worker. */
-static void
-wake_watch(void *weir)
-{
-	struct weir *w = weir;
-
-	inbox_post(w->door->inbox, &w->shared.watch_note);
+	watch_tick(door->weir->shared.watch);
 }
 
 /* Makes what is on worker 0 alone. */
@@ -372,10 +343,10 @@ make_door(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 	w->shared.auth_queries = auth_queries_new(&aq);
 	for (struct worker *k = door; k != NULL; k = k->next)
 		k->clients.x.auth_queries = w->shared.auth_queries;
-	w->shared.fleet_note.read = on_fleet_note;
-	w->shared.fleet = fleet_new(door->pools, wake_fleet, w);
-	w->shared.watch_note.read = on_watch_note;
-	w->shared.watch = watch_new(door->pools, w->shared.clusters, wake_watch, w);
+	wake_init(&w->shared.fleet_wake, door->inbox, on_fleet, door);
+	w->shared.fleet = fleet_new(door->pools, wake_post, &w->shared.fleet_wake);
+	wake_init(&w->shared.watch_wake, door->inbox, on_watch, door);
+	w->shared.watch = watch_new(door->pools, w->shared.clusters, wake_post, &w->shared.watch_wake);
 	if (w->shared.fleet == NULL || w->shared.watch == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	w->console = process_console_new(w);

@@ -80,9 +80,9 @@ struct process_shared {
 	struct policy_commons *commons; /* policy/policy_commons.h: caps and circuits */
 	struct auth_queries *auth_queries;
 	struct fleet *fleet; /* dedicated/fleet.h; worker 0's */
-	struct note fleet_note; /* fleet_hear() is due */
+	struct wake fleet_wake; /* fleet_hear() is due */
 	struct watch *watch; /* dedicated/watch.h; worker 0's */
-	struct note watch_note; /* watch_hear() is due */
+	struct wake watch_wake; /* watch_tick() is due */
 	struct code_news *news; /* seal/database_code.h */
 	struct session_commons *sessions; /* session/session_commons.h; NULL: there is one worker */
 	struct pool_homes *homes; /* pool/pool_homes.h */

@@ -122,24 +122,12 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 }
 
 static void
-on_orders(struct note *n, void *owner, bool is_over)
+on_orders(void *worker)
 {
-	struct worker *k = owner;
+	struct worker *k = worker;
 
-	(void)n;
-	if (is_over)
-		return; /* its pools are gone */
 	k->now_us = clock_now_us();
 	policy_room_hear(k->room, k->now_us);
-}
-
-/* Called by any worker. */
-static void
-tell_orders(void *owner)
-{
-	struct worker *k = owner;
-
-	inbox_post(k->inbox, &k->room_note);
 }
 
 int
@@ -152,8 +140,8 @@ worker_make(struct worker *k, struct fail *why)
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
 		return fail_set(why, "58000", "no randomness");
-	k->room_note.read = on_orders;
-	k->room = policy_room_new(k->weir->shared.commons, k->number, tell_orders, k);
+	wake_init(&k->orders, k->inbox, on_orders, k);
+	k->room = policy_room_new(k->weir->shared.commons, k->number, wake_post, &k->orders);
 	if (k->room == NULL)
 		return fail_set(why, "53200", "no memory for a worker");
 	if (k != k->weir->door && (k->refusals = admission_new(&refusals, why)) == NULL)

@@ -48,9 +48,8 @@ struct worker {
 	struct inbox *inbox; /* net/inbox.h: its owner is this worker */
 	uint64_t now_us; /* the time of this turn of the loop */
 	struct policy_room *room; /* its part in the caps and circuits of all workers */
-	struct note reading_note; /* reads_heard() is due */
-	atomic_bool is_reading_noted; /* it is posted */
-	struct note room_note; /* it has orders: policy_room_hear() is due */
+	struct wake reading; /* reads_heard() is due */
+	struct wake orders; /* policy_room_hear() is due */
 	struct pool_set *pools;
 	struct client_env clients;
 	struct server_env servers;

@@ -334,3 +334,31 @@ Test(inbox, the_end_reads_what_is_left_and_what_that_posts)
 	cr_expect_eq(r.read, 2);
 	cr_expect(r.was_over, "and it says so");
 }
+
+static void
+on_woken(void *arg)
+{
+	struct reader *r = arg;
+
+	r->turns++;
+}
+
+Test(inbox, a_wake_that_is_posted_twice_is_read_once)
+{
+	struct wake w = { 0 };
+	struct reader r;
+
+	reader_init(&r, SIZE_MAX);
+	wake_init(&w, r.inbox, on_woken, &r);
+	wake_post(&w);
+	wake_post(&w);
+	cr_expect_eq(event_base_loop(r.base, EVLOOP_NONBLOCK), 0);
+	cr_expect_eq(r.turns, 1);
+	wake_post(&w);
+	cr_expect_eq(event_base_loop(r.base, EVLOOP_NONBLOCK), 0);
+	cr_expect_eq(r.turns, 2, "it may be posted again");
+	wake_post(&w);
+	inbox_free(r.inbox);
+	event_base_free(r.base);
+	cr_expect_eq(r.turns, 2, "nobody is woken at the end");
+}
