@@ -33,10 +33,6 @@ void slowlog_write(struct slowlog *s, const struct request_report *report, uint6
  * must not write to this log. */
 void slowlog_each_recent(struct slowlog *s, void (*row)(const struct slow_row *row, void *arg), void *arg);
 void slowlog_get_stats(struct slowlog *s, struct slowlog_stats *out);
-/* slowlog_line.c, for tests: writes the line with its newline. Returns its length, at most out_cap - 1; no field is
- * truncated. */
-size_t slowlog_format_line(const struct slowlog_settings *settings, const struct request_report *report,
-			   uint64_t suppressed, char *out, size_t out_cap);
 
 /*
  * --- query_table.c: what statements cost, added up by fingerprint, database, user and application: SHOW

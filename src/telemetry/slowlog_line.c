@@ -184,13 +184,3 @@ slowlog_put_line(const struct slowlog_settings *settings, const struct request_r
 	}
 	return put_fields(settings, report, q, suppressed, out, out_cap);
 }
-
-size_t
-slowlog_format_line(const struct slowlog_settings *settings, const struct request_report *report, uint64_t suppressed,
-		    char *out, size_t out_cap)
-{
-	struct slowlog_query q;
-
-	slowlog_read_query(&q, settings->text, report);
-	return slowlog_put_line(settings, report, &q, suppressed, out, out_cap);
-}

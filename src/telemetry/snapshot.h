@@ -134,6 +134,3 @@ void metrics_render(const struct snapshot *s, enum exposition_format format, str
 /* Every sample of it but the buckets of histograms. s may be NULL: none. */
 void metrics_each_sample(const struct snapshot *s, void (*row)(const struct metric_sample *sample, void *arg),
 			 void *arg);
-void metrics_each(void (*row)(const char *name, const char *type, const char *labels, const char *help, void *arg),
-		  void *arg);
-void metrics_print_docs(FILE *to); /* writes docs/metrics.md */
