@@ -33,14 +33,9 @@ console_stats_new(uint64_t seed, uint64_t now_us)
 void
 console_stats_free(struct console_stats *s)
 {
-	struct minute *m, *next;
-
 	if (s == NULL)
 		return;
-	HASH_ITER(hh, s->table, m, next) {
-		HASH_DELETE(hh, s->table, m);
-		free(m);
-	}
+	TABLE_FREE(s->table);
 	free(s);
 }
 

@@ -49,17 +49,6 @@ sum_of(struct sums *sums, const char *name)
 }
 
 static void
-sums_free(struct sums *sums)
-{
-	struct sum *s, *next;
-
-	HASH_ITER(hh, sums->table, s, next) {
-		HASH_DELETE(hh, sums->table, s);
-		free(s);
-	}
-}
-
-static void
 add_pool(struct sum *s, const struct pool *e)
 {
 	struct policy_counts n;
@@ -200,7 +189,7 @@ fill_databases(const struct show_env *env, struct rows *rows)
 			add_database(env, rows, list[i].name, list[i].scope, &sums);
 	free(list);
 	free(used);
-	sums_free(&sums);
+	TABLE_FREE(sums.table);
 }
 
 const struct show show_databases = { SHOW_COLUMNS(databases_columns), 0, fill_databases, false };
@@ -274,7 +263,7 @@ fill_users(const struct show_env *env, struct rows *rows)
 			add_known_user(exchange_user(&c->x), &sums); /* whose servers log in as somebody else */
 	HASH_ITER(hh, sums.table, s, next)
 		add_user(env, rows, s);
-	sums_free(&sums);
+	TABLE_FREE(sums.table);
 }
 
 const struct show show_users = { SHOW_COLUMNS(users_columns), 0, fill_users, false };

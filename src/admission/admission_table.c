@@ -32,14 +32,9 @@ admission_table_new(uint64_t seed, uint32_t idle_max)
 void
 admission_table_free(struct admission_table *t)
 {
-	struct admission_entry *e, *next;
-
 	if (t == NULL)
 		return;
-	HASH_ITER(hh, t->entries, e, next) {
-		HASH_DELETE(hh, t->entries, e);
-		free(e);
-	}
+	TABLE_FREE(t->entries);
 	free(t);
 }
 

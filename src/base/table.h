@@ -38,6 +38,16 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		(item)->hh.tbl;                                                                                        \
 	}))
 
+/* Takes all items out, and frees each: they own nothing. */
+#define TABLE_FREE(table)                                                                                              \
+	do {                                                                                                           \
+		__typeof__(table) item_, next_;                                                                        \
+		HASH_ITER(hh, table, item_, next_) {                                                                   \
+			HASH_DELETE(hh, table, item_);                                                                 \
+			free(item_);                                                                                   \
+		}                                                                                                      \
+	} while (0)
+
 /* Puts an item behind all others in the order of HASH_ITER: if each use does, the first is the least recently used. */
 #define TABLE_USE(table, item) ((table) = table_use((table), &(item)->hh))
 void *table_use(void *first, UT_hash_handle *item); /* returns the first item then */

@@ -41,11 +41,6 @@ pool_backend_get(struct pool_backends *all, const char *address)
 void
 pool_backends_fini(struct pool_backends *all)
 {
-	struct backend_box *box, *next;
-
-	HASH_ITER(hh, all->table, box, next) {
-		HASH_DELETE(hh, all->table, box);
-		free(box);
-	}
+	TABLE_FREE(all->table);
 	all->first = NULL;
 }

@@ -41,14 +41,9 @@ pool_homes_new(const struct pool_split *split, uint64_t seed)
 void
 pool_homes_free(struct pool_homes *h)
 {
-	struct home *one, *next;
-
 	if (h == NULL)
 		return;
-	HASH_ITER(hh, h->table, one, next) {
-		HASH_DELETE(hh, h->table, one);
-		free(one);
-	}
+	TABLE_FREE(h->table);
 	free(h);
 }
 

@@ -47,14 +47,9 @@ risk_names_new(void)
 void
 risk_names_free(struct risk_names *names)
 {
-	struct entry *e, *next;
-
 	if (names == NULL)
 		return;
-	HASH_ITER(hh, names->table, e, next) {
-		HASH_DELETE(hh, names->table, e);
-		free(e);
-	}
+	TABLE_FREE(names->table);
 	free(names->types);
 	free(names);
 }

@@ -56,14 +56,9 @@ audit_new(uint64_t seed)
 void
 audit_free(struct audit *a)
 {
-	struct entry *e, *next;
-
 	if (a == NULL)
 		return;
-	HASH_ITER(hh, a->table, e, next) {
-		HASH_DELETE(hh, a->table, e);
-		free(e);
-	}
+	TABLE_FREE(a->table);
 	pthread_mutex_destroy(&a->lock);
 	free(a);
 }
