@@ -70,19 +70,19 @@ process_start(struct fleet_sim *s, struct fleet_process *p)
 
 	if (p->config == NULL)
 		p->config = make_config(s, p->number);
-	fleet_trace("process %u starts", p->number);
+	trace_line("process %u starts", p->number);
 	kernel_own(p->number);
 	p->weir = process_new(p->config, &start, &why);
 	kernel_own(0);
 	if (p->weir == NULL)
-		fleet_fail("process %u does not start: %s", p->number, why.text);
+		sim_fail("process %u does not start: %s", p->number, why.text);
 	p->stopped_until_us = 0;
 }
 
 void
 process_kill(struct fleet_sim *s, struct fleet_process *p)
 {
-	fleet_trace("process %u is killed", p->number);
+	trace_line("process %u is killed", p->number);
 	s->kills++;
 	oracle_unmarked(s, p->number);
 	kernel_kill(p->number);

@@ -36,8 +36,7 @@ oracle_check_list(struct fleet_sim *s)
 	}
 	s->peak = listed - excused > s->peak ? listed - excused : s->peak;
 	if (listed - excused > most)
-		fleet_fail("%u connections are listed, not %u, and %u that are excused", listed - excused, most,
-			   excused);
+		sim_fail("%u connections are listed, not %u, and %u that are excused", listed - excused, most, excused);
 }
 
 void
@@ -103,8 +102,8 @@ watch_waits(struct fleet_sim *s)
 		if (s->watches_waits &&
 		    ((is_longer(s->free_since_us, ALONE_US) && is_longer(p->alone_since_us, ALONE_US)) ||
 		     (is_longer(s->free_since_us, WAIT_US) && is_longer(p->short_since_us, WAIT_US))))
-			fleet_fail("a client of process %u waits while %u of %u are listed", p->number,
-				   postgres_listed(&s->pg), s->profile.budget);
+			sim_fail("a client of process %u waits while %u of %u are listed", p->number,
+				 postgres_listed(&s->pg), s->profile.budget);
 	}
 }
 
@@ -121,7 +120,7 @@ watch_places(struct fleet_sim *s)
 			is_kept &= b->process != p->number || (b->state != BE_STARTING && b->state != BE_LISTED);
 		note_since(&p->kept_since_us, is_kept);
 		if (s->watches_waits && is_longer(p->kept_since_us, KEPT_US))
-			fleet_fail("process %u keeps a place for nobody", p->number);
+			sim_fail("process %u keeps a place for nobody", p->number);
 	}
 }
 
@@ -168,16 +167,16 @@ held_by(const struct fleet_sim *s, unsigned process)
 void
 oracle_tell(const struct fleet_sim *s)
 {
-	fleet_trace("budget %u, %u listed, marks of %u, %u stewards have come", s->profile.budget,
-		    postgres_listed(&s->pg), postgres_marks(&s->pg), s->pg.newcomers);
+	trace_line("budget %u, %u listed, marks of %u, %u stewards have come", s->profile.budget,
+		   postgres_listed(&s->pg), postgres_marks(&s->pg), s->pg.newcomers);
 	for (unsigned i = 0; i < PROCESSES; i++) {
 		const struct fleet_process *p = &s->processes[i];
 		const struct fleet_budget *b = process_budget(p);
 
-		fleet_trace("process %u: %u listed, %u clients, %u ask, for %u something runs", p->number,
-			    held_by(s, p->number), load_connected(p), load_asking(p), running_for(s, p->number));
+		trace_line("process %u: %u listed, %u clients, %u ask, for %u something runs", p->number,
+			   held_by(s, p->number), load_connected(p), load_asking(p), running_for(s, p->number));
 		if (b != NULL)
-			fleet_trace(
+			trace_line(
 			    "  state %d, limit %u, used %u, granted %u, waiting %u, share %d, others %u, members %u",
 			    (int)b->state, b->limit, b->used, b->granted, b->waiting, (int)b->share, b->others,
 			    b->member_count);

@@ -115,7 +115,7 @@ backend_leave(struct backend *b, const char *why)
 		fail_set(&fail, b->is_listed ? "57P01" : "57P03", "%s", why);
 		message_error(&b->out, "FATAL", &fail);
 	}
-	fleet_trace("backend %u (%u) leaves%s%s", b->pid, b->process, why != NULL ? ": " : "", why != NULL ? why : "");
+	trace_line("backend %u (%u) leaves%s%s", b->pid, b->process, why != NULL ? ": " : "", why != NULL ? why : "");
 	backend_forget(b);
 	if (b->is_steward)
 		oracle_unmarked(b->sim, b->process);
@@ -143,7 +143,7 @@ take_startup(struct backend *b, const uint8_t *body, size_t len)
 			b->is_steward = strcmp(value, "postgres") == 0;
 		at = value + strlen(value) + 1;
 	}
-	fleet_trace("backend %u (%u)%s starts", b->pid, b->process, b->is_steward ? ", a steward," : "");
+	trace_line("backend %u (%u)%s starts", b->pid, b->process, b->is_steward ? ", a steward," : "");
 }
 
 static void
@@ -182,8 +182,8 @@ enter_list(struct backend *b)
 	b->state = BE_LISTED;
 	b->due_us = clock_now_us() + fleet_pause_us(b->sim, b->sim->profile.login_us);
 	b->sim->pg.newcomers += b->is_steward;
-	fleet_trace("backend %u (%u) is listed: %u, and marks of %u", b->pid, b->process, postgres_listed(&b->sim->pg),
-		    postgres_marks(&b->sim->pg));
+	trace_line("backend %u (%u) is listed: %u, and marks of %u", b->pid, b->process, postgres_listed(&b->sim->pg),
+		   postgres_marks(&b->sim->pg));
 	oracle_check_list(b->sim);
 }
 
@@ -207,7 +207,7 @@ welcome(struct backend *b)
 	message_key(&b->out, b->pid, key, sizeof(key));
 	message_ready(&b->out, 'I');
 	b->state = BE_READY;
-	fleet_trace("backend %u (%u) is ready", b->pid, b->process);
+	trace_line("backend %u (%u) is ready", b->pid, b->process);
 }
 
 /* --- its socket --- */
@@ -254,7 +254,7 @@ take_message(struct backend *b)
 	else if (f.type == 'X')
 		backend_leave(b, NULL);
 	else
-		fleet_fail("backend %u gets a message of type %c", b->pid, f.type);
+		sim_fail("backend %u gets a message of type %c", b->pid, f.type);
 	buf_take_front(&b->in, FRAME_HEAD_LEN + f.body_len);
 }
 
@@ -323,15 +323,15 @@ postgres_stranger(struct fleet_sim *s, uint64_t stays_us)
 	b->is_listed = true;
 	b->state = BE_READY;
 	b->due_us = clock_now_us() + stays_us;
-	fleet_trace("a stranger is listed%s: %u, and marks of %u", b->is_beyond ? ", beyond the budget" : "",
-		    postgres_listed(pg), postgres_marks(pg));
+	trace_line("a stranger is listed%s: %u, and marks of %u", b->is_beyond ? ", beyond the budget" : "",
+		   postgres_listed(pg), postgres_marks(pg));
 	oracle_check_list(s);
 }
 
 void
 postgres_restart(struct fleet_sim *s, uint64_t down_us)
 {
-	fleet_trace("PostgreSQL restarts");
+	trace_line("PostgreSQL restarts");
 	for (unsigned i = 0; i < PROCESSES; i++)
 		oracle_unmarked(s, i + 1);
 	while (!TAILQ_EMPTY(&s->pg.backends)) {

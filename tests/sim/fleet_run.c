@@ -80,8 +80,8 @@ static void
 stop(struct fleet_sim *s, struct fleet_process *p)
 {
 	p->stopped_until_us = clock_now_us() + fleet_pause_us(s, 1500) * US_PER_MS;
-	fleet_trace("process %u is stopped for %u ms", p->number,
-		    (unsigned)((p->stopped_until_us - clock_now_us()) / US_PER_MS));
+	trace_line("process %u is stopped for %u ms", p->number,
+		   (unsigned)((p->stopped_until_us - clock_now_us()) / US_PER_MS));
 }
 
 static void
@@ -90,7 +90,7 @@ hold_lock(struct fleet_sim *s)
 	if (s->pg.lock_holder != NULL)
 		return;
 	s->pg.lock_dba_until_us = clock_now_us() + fleet_below(s, 2000) * US_PER_MS;
-	fleet_trace("somebody holds the lock");
+	trace_line("somebody holds the lock");
 }
 
 static void
@@ -98,7 +98,7 @@ refuse(struct fleet_sim *s)
 {
 	s->pg.refused = 1 + fleet_below(s, PROCESSES);
 	s->pg.refuses_until_us = clock_now_us() + fleet_below(s, 300) * US_PER_MS;
-	fleet_trace("logins of process %u fail", s->pg.refused);
+	trace_line("logins of process %u fail", s->pg.refused);
 }
 
 static void
@@ -148,7 +148,7 @@ change_load(struct fleet_sim *s)
 
 	p->wanted = fleet_chance(s, 1024) ? 0 : fleet_chance(s, 1024) ? CLIENTS : 1 + fleet_below(s, CLIENTS);
 	p->rate = rates[fleet_below(s, 4)];
-	fleet_trace("process %u has %u clients that ask, in %u of 4096 steps", p->number, p->wanted, p->rate);
+	trace_line("process %u has %u clients that ask, in %u of 4096 steps", p->number, p->wanted, p->rate);
 }
 
 /* --- steps --- */
@@ -227,7 +227,7 @@ calm_down(struct fleet_sim *s)
 {
 	struct backend *b;
 
-	fleet_trace("nothing breaks any more");
+	trace_line("nothing breaks any more");
 	s->is_calm = true;
 	s->pg.down_until_us = s->pg.lock_dba_until_us = s->pg.refuses_until_us = 0;
 	TAILQ_FOREACH(b, &s->pg.backends, link)
@@ -238,7 +238,7 @@ calm_down(struct fleet_sim *s)
 	set_weather(s);
 	s->is_coarse = true;
 	if (!run_until(s, oracle_is_recovered, RECOVERED_US))
-		fleet_fail("not all have recovered");
+		sim_fail("not all have recovered");
 	run_for(s, REST_US, 64);
 	s->is_coarse = false;
 }
@@ -246,7 +246,7 @@ calm_down(struct fleet_sim *s)
 static void
 be_calm(struct fleet_sim *s)
 {
-	fleet_trace("nobody may wait");
+	trace_line("nobody may wait");
 	s->watches_waits = true;
 	run_for(s, CALM_US, 16);
 	s->watches_waits = false;
@@ -261,27 +261,27 @@ want_too_much(struct fleet_sim *s)
 		s->processes[i].wanted = (who >> i & 1) != 0 ? CLIENTS : 0;
 		s->processes[i].rate = 4096;
 	}
-	fleet_trace("of the processes these want more than there is: %u", who);
+	trace_line("of the processes these want more than there is: %u", who);
 	s->watches_waits = true;
 	if (!run_until(s, oracle_is_fair, FAIR_US))
-		fleet_fail("places are not shared");
+		sim_fail("places are not shared");
 	for (unsigned i = 0; i < PROCESSES; i++)
 		s->processes[i].answers = 0;
 	run_for(s, SERVED_US + (s->profile.budget < ENOUGH ? TURNS_US : 0), 0);
 	for (unsigned i = 0; i < PROCESSES; i++)
 		if (s->processes[i].wanted > 0 && s->processes[i].answers == 0)
-			fleet_fail("no client of process %u is answered", i + 1);
+			sim_fail("no client of process %u is answered", i + 1);
 	s->watches_waits = false;
 }
 
 static void
 want_nothing(struct fleet_sim *s)
 {
-	fleet_trace("nobody wants anything");
+	trace_line("nobody wants anything");
 	for (unsigned i = 0; i < PROCESSES; i++)
 		s->processes[i].wanted = 0;
 	if (!run_until(s, oracle_is_quiet, QUIET_US))
-		fleet_fail("places are kept for nobody: marks of %u", postgres_marks(&s->pg));
+		sim_fail("places are kept for nobody: marks of %u", postgres_marks(&s->pg));
 }
 
 static void
@@ -385,5 +385,5 @@ fleet_run(struct fleet_sim *s, uint64_t seed)
 	want_nothing(s);
 	end(s);
 	if (kernel_open_count() > (open_before > 0 ? open_before : 1))
-		fleet_fail("%u sockets are left open", kernel_open_count());
+		sim_fail("%u sockets are left open", kernel_open_count());
 }

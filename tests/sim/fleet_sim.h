@@ -3,13 +3,13 @@
  * whole, before a model of PostgreSQL that knows its list, advisory locks and NOTIFY, over the network in memory of
  * kernel.h, at a time of its own. All that happens is drawn from a seed.
  *
- *   fleet_sim.c       options, seeds, what is printed
+ *   fleet_sim.c       what is printed
  *   fleet_run.c       one seed: what happens next, what breaks
  *   fleet_oracle.c    what must hold
  *   fleet_load.c      processes and their clients
  *   fleet_postgres.c  connections to the model of PostgreSQL: logging in, listed, gone
  *   fleet_sql.c       what it makes of a Query
- *   fleet_trace.c     what has happened
+ *   runner.c          options, seeds, what has happened
  */
 #pragma once
 
@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "dedicated/fleet.h"
 #include "process/process_state.h"
+#include "runner.h"
 
 #include <sys/queue.h>
 
@@ -131,14 +132,6 @@ bool fleet_chance(struct fleet_sim *s, unsigned of_4096);
 uint32_t fleet_below(struct fleet_sim *s, uint32_t limit);
 uint64_t fleet_pause_us(struct fleet_sim *s, uint32_t most_us); /* mostly short */
 void fleet_run(struct fleet_sim *s, uint64_t seed);
-
-/* fleet_trace.c */
-void fleet_trace_begin(const struct fleet_sim *s, bool is_loud);
-__attribute__((format(printf, 1, 2))) void fleet_trace(const char *fmt, ...);
-uint64_t fleet_trace_hash(void);
-void fleet_trace_dump(void); /* the last events, on stderr */
-/* Ends the process: what must hold does not. */
-__attribute__((noreturn, format(printf, 1, 2))) void fleet_fail(const char *fmt, ...);
 
 /* fleet_postgres.c */
 void postgres_begin(struct fleet_sim *s);

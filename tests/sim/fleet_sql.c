@@ -82,7 +82,7 @@ mark(struct backend *b, uint32_t n)
 			b->marks[i] = n;
 			return;
 		}
-	fleet_fail("backend %u has more than %d marks", b->pid, MARKS);
+	sim_fail("backend %u has more than %d marks", b->pid, MARKS);
 }
 
 static void
@@ -93,7 +93,7 @@ unmark(struct backend *b, uint32_t n)
 			b->marks[i] = 0;
 			return;
 		}
-	fleet_fail("backend %u has no mark of %u", b->pid, n);
+	sim_fail("backend %u has no mark of %u", b->pid, n);
 }
 
 /* --- statements: each returns false if it is not over yet --- */
@@ -128,7 +128,7 @@ prepare(struct backend *b, const char *text)
 	b->reads_marks_late = strstr(text, "pg_lock_status()") != NULL;
 	if (strstr(text, "greatest(0, least($1, $4 - listed - (") == NULL ||
 	    (!b->reads_marks_late && strstr(text, "(current_setting('pgweir.flying')::int - $3 + $2)") == NULL))
-		fleet_fail("the model does not know this pgweir_grant: %s", text);
+		sim_fail("the model does not know this pgweir_grant: %s", text);
 }
 
 static bool
@@ -141,7 +141,7 @@ run_grant(struct backend *b, const char *text)
 	uint32_t granted;
 
 	if (!b->has_grant || sscanf(text, "(%u, %u, %u, %u)", &want, &flying, &marked, &budget) != 4)
-		fleet_fail("the model does not know this: EXECUTE pgweir_grant%s", text);
+		sim_fail("the model does not know this: EXECUTE pgweir_grant%s", text);
 	if (!b->is_counted) {
 		b->listed = postgres_listed(pg);
 		b->is_counted = true;
@@ -158,8 +158,8 @@ run_grant(struct backend *b, const char *text)
 	if (marked > 0 && flying + granted != marked)
 		unmark(b, marked);
 	if (want > 0 || flying != marked)
-		fleet_trace("steward %u (%u) wants %u of %u, listed %u, flying %u: %u; mark %u -> %u", b->pid,
-			    b->process, want, budget, b->listed, b->flying, granted, marked, flying + granted);
+		trace_line("steward %u (%u) wants %u of %u, listed %u, flying %u: %u; mark %u -> %u", b->pid,
+			   b->process, want, budget, b->listed, b->flying, granted, marked, flying + granted);
 	if (granted > 0) {
 		pg->granted += granted;
 		oracle_granted(b->sim);
@@ -194,7 +194,7 @@ run_execute(struct backend *b, const char *text)
 	else if (is_text(text, "pgweir_members"))
 		run_members(b);
 	else if (!is_text(text, "pgweir_holder"))
-		fleet_fail("the model does not know this: EXECUTE %s", text);
+		sim_fail("the model does not know this: EXECUTE %s", text);
 	else if (pg->lock_holder != NULL || pg->lock_dba_until_us > clock_now_us())
 		put_row(b, "h", text_of(pg->lock_holder != NULL ? pg->lock_holder->pid : 999, number), NULL);
 	return true;
@@ -211,7 +211,7 @@ run(struct backend *b, const char *text)
 		prepare(b, text + strlen("PREPARE "));
 	else if (is_text(text, "SET application_name = '")) {
 		snprintf(b->name, sizeof(b->name), "%.*s", (int)strcspn(text + 24, "'"), text + 24);
-		fleet_trace("steward %u (%u) says %s", b->pid, b->process, b->name);
+		trace_line("steward %u (%u) says %s", b->pid, b->process, b->name);
 	} else if (is_text(text, "SELECT 'w', "))
 		put_row(b, "w", text_of(b->pid, pid), "f", "97", NULL);
 	else if (is_text(text, "LISTEN pgweir_budget"))
@@ -219,7 +219,7 @@ run(struct backend *b, const char *text)
 	else if (is_text(text, "NOTIFY pgweir_budget"))
 		b->is_bell = true;
 	else if (!is_text(text, "SET search_path ") && !is_text(text, "SELECT set_config(") && !b->is_load)
-		fleet_fail("the model does not know this: %s", text);
+		sim_fail("the model does not know this: %s", text);
 	return true;
 }
 

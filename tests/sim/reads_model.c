@@ -137,8 +137,8 @@ write_end(struct reads_sim *s, unsigned n)
 		bits_add(&r->commits, n);
 	else
 		note_ended(&h->xmax, c->xid);
-	reads_trace("host %u: %u (xid %u) %s at %u", c->host, n, (unsigned)c->xid, is_commit ? "is written" : "aborts",
-		    (unsigned)r->position);
+	trace_line("host %u: %u (xid %u) %s at %u", c->host, n, (unsigned)c->xid, is_commit ? "is written" : "aborts",
+		   (unsigned)r->position);
 }
 
 static void
@@ -159,7 +159,7 @@ go_on(struct reads_sim *s, unsigned n)
 		c->state = CHANGE_VISIBLE;
 		bits_add(&h->visible, n);
 		note_ended(&h->xmax, c->xid);
-		reads_trace("host %u: %u is visible", c->host, n);
+		trace_line("host %u: %u is visible", c->host, n);
 	}
 }
 
@@ -194,7 +194,7 @@ crash_standby(struct reads_sim *s, unsigned n)
 		h->at = s->records[h->at].parent;
 	begin_life(s, h);
 	h->is_paused = reads_chance(s, 2048);
-	reads_trace("host %u crashes: replay begins at %u", n, (unsigned)model_position(s, h->at));
+	trace_line("host %u crashes: replay begins at %u", n, (unsigned)model_position(s, h->at));
 }
 
 static void
@@ -208,8 +208,8 @@ restart_primary(struct reads_sim *s, unsigned n)
 	h->at = h->flushed;
 	begin_life(s, h);
 	become_primary(s, h);
-	reads_trace("host %u, a primary, %s: its log ends at %u", n, is_clean ? "restarts" : "crashes",
-		    (unsigned)model_position(s, h->at));
+	trace_line("host %u, a primary, %s: its log ends at %u", n, is_clean ? "restarts" : "crashes",
+		   (unsigned)model_position(s, h->at));
 }
 
 /* Becomes a standby of the newest primary, from a copy of that. */
@@ -222,7 +222,7 @@ rebuild(struct reads_sim *s, unsigned n)
 	h->source = s->newest;
 	h->at = h->flushed = s->hosts[s->newest].flushed;
 	begin_life(s, h);
-	reads_trace("host %u is a copy of host %u", n, s->newest);
+	trace_line("host %u is a copy of host %u", n, s->newest);
 }
 
 static void
@@ -235,8 +235,8 @@ promote(struct reads_sim *s, unsigned n)
 	insert(s, h);
 	h->flushed = h->at;
 	h->timeline = s->hosts[s->newest].timeline + 1;
-	reads_trace("host %u is promoted at %u; host %u has come to %u", n, (unsigned)model_position(s, h->at),
-		    s->newest, (unsigned)model_position(s, s->hosts[s->newest].at));
+	trace_line("host %u is promoted at %u; host %u has come to %u", n, (unsigned)model_position(s, h->at),
+		   s->newest, (unsigned)model_position(s, s->hosts[s->newest].at));
 	if (reads_chance(s, 1500))
 		rebuild(s, s->newest); /* at the latest now it is gone */
 	s->newest = n;
@@ -256,7 +256,7 @@ follow(struct reads_sim *s, unsigned n)
 	h->source = s->newest;
 	if (!model_has(s, newest->at, h->flushed))
 		h->flushed = h->at;
-	reads_trace("host %u follows host %u", n, s->newest);
+	trace_line("host %u follows host %u", n, s->newest);
 	watch_left(s, n);
 }
 

@@ -46,9 +46,9 @@ check_shown(struct reads_sim *s, const struct session *c, const struct bits *sho
 	}
 	for (unsigned i = 0; i < CHANGES; i++)
 		if (bits_has(&missed, i))
-			reads_fail("session %u misses %u (xid %u, at %u) when it %s on host %u", c->number, i,
-				   (unsigned)s->changes[i].xid, (unsigned)model_position(s, s->changes[i].record), what,
-				   c->host);
+			sim_fail("session %u misses %u (xid %u, at %u) when it %s on host %u", c->number, i,
+				 (unsigned)s->changes[i].xid, (unsigned)model_position(s, s->changes[i].record), what,
+				 c->host);
 }
 
 static void
@@ -63,15 +63,15 @@ check_lost(struct reads_sim *s, struct session *c)
 
 	if (before == v->history) {
 		if (is_told)
-			reads_fail("session %u is told of a loss within a history", c->number);
+			sim_fail("session %u is told of a loss within a history", c->number);
 		return;
 	}
 	has = &s->records[s->heads[s->watch.histories[v->history].life]].commits;
 	lost = bits_without(&c->set, has);
-	reads_trace("session %u comes to history %u%s", c->number, v->history, is_told ? ": told of a loss" : "");
+	trace_line("session %u comes to history %u%s", c->number, v->history, is_told ? ": told of a loss" : "");
 	if (!bits_is_empty(&lost) && !is_told) {
 		if (is_of_newest(s, c))
-			reads_fail("session %u is not told of a loss", c->number);
+			sim_fail("session %u is not told of a loss", c->number);
 		return; /* it comes to an old primary's next life; what it misses there the newest may have shown it */
 	}
 	if (before != 0) {
@@ -104,7 +104,7 @@ give(struct reads_sim *s, struct session *to)
 	to->given_due = s->watch.begun + 1;
 	to->given_history = t->history;
 	to->given_set = from->set;
-	reads_trace("session %u is given %u by %u", to->number, (unsigned)to->given, from->number);
+	trace_line("session %u is given %u by %u", to->number, (unsigned)to->given, from->number);
 }
 
 /* A position of another history tells nothing. */
@@ -122,7 +122,7 @@ take(struct reads_sim *s, struct session *c)
 	if (c->given_history != s->watch.view.history)
 		return;
 	if (is_taken == CAUSALITY_NEVER)
-		reads_fail("session %u: %u is refused", c->number, (unsigned)c->given);
+		sim_fail("session %u: %u is refused", c->number, (unsigned)c->given);
 	s->taken++;
 	bits_unite(&c->set, &c->given_set);
 }
@@ -201,7 +201,7 @@ fail(struct reads_sim *s, struct session *c)
 {
 	if (c->state == SESSION_ANSWERED && reads_chance(s, 2048))
 		bits_unite(&c->set, &c->shown);
-	reads_trace("session %u: its server has ended", c->number);
+	trace_line("session %u: its server has ended", c->number);
 	end(s, c);
 }
 
@@ -214,7 +214,7 @@ run(struct reads_sim *s, struct session *c)
 	c->shown = model_shows(s, h);
 	check_shown(s, c, &c->shown, what[c->wish]);
 	c->change = c->wish == WISH_WRITE && h->is_primary ? model_write(s, c->host, true) : CHANGES;
-	reads_trace("session %u %s on host %u, %u", c->number, what[c->wish], c->host, c->change);
+	trace_line("session %u %s on host %u, %u", c->number, what[c->wish], c->host, c->change);
 	c->state = c->change < CHANGES ? SESSION_WRITING : SESSION_ANSWERED;
 	c->due = s->step + reads_below(s, s->profile.reply_late);
 }
@@ -240,7 +240,7 @@ read_answer(struct reads_sim *s, struct session *c)
 		s->served[c->number] |= 1;
 	else
 		s->served[c->number] |= 2;
-	reads_trace("session %u has its answer", c->number);
+	trace_line("session %u has its answer", c->number);
 	end(s, c);
 }
 

@@ -1,17 +1,7 @@
-/*
- * tests/sim/reads_sim.c - see reads_sim.h.
- *
- *   reads_sim [--seed S] [--seeds N] [--trace]
- *
- * Runs N seeds (1), from S (1) on. Prints what was done and a hash of all that has happened: the same seeds give the
- * same hash. At the first thing that does not hold it prints the last events and the seed, and aborts. --trace prints
- * all events.
- */
+/* tests/sim/reads_sim.c - see reads_sim.h: reads on standbys (runner.h). */
 #include "reads_sim.h"
 
-#include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,70 +109,47 @@ run(struct reads_sim *s, uint64_t seed)
 	while (s->step < STORM_STEPS + CALM_STEPS && !sessions_are_served(s))
 		step(s);
 	if (!sessions_are_served(s))
-		reads_fail("not all are served");
+		sim_fail("not all are served");
 }
 
-/* --- */
+/* --- all of them --- */
+
+static struct reads_sim *sim;
+static uint64_t sums[9];
 
 static void
-on_abort(int signal)
+run_one(uint64_t seed, uint64_t steps)
 {
-	(void)signal;
-	reads_trace_dump();
+	(void)steps;
+	run(sim, seed);
+	const unsigned of_run[9] = { sim->writes,	sim->reads,   sim->standby_reads, sim->settled, sim->told,
+				     sim->false_alarms, sim->excused, sim->given_up,	  sim->taken };
+	for (unsigned j = 0; j < 9; j++)
+		sums[j] += of_run[j];
 }
 
-static uint64_t
-number(const char *text)
+static double
+now(void)
 {
-	char *end;
-	uint64_t n = strtoull(text, &end, 10);
-
-	if (*end != '\0' || end == text) {
-		fprintf(stderr, "reads_sim: %s is not a number\n", text);
-		exit(2);
-	}
-	return n;
+	return (double)sim->step;
 }
 
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = { { "seed", required_argument, NULL, 's' },
-						 { "seeds", required_argument, NULL, 'n' },
-						 { "trace", no_argument, NULL, 't' },
-						 { NULL, 0, NULL, 0 } };
-	uint64_t seed = 1, seeds = 1, hash = 0, sums[9] = { 0 };
-	struct reads_sim *s = calloc(1, sizeof(*s));
-	bool is_loud = false;
-	int option;
+	struct simulation s = { "reads_sim", 0, NULL, run_one, trace_begin, trace_hash, trace_dump, now };
+	uint64_t seeds, hash;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 's')
-			seed = number(optarg);
-		else if (option == 'n')
-			seeds = number(optarg);
-		else if (option == 't')
-			is_loud = true;
-		else
-			return 2;
-	}
-	if (s == NULL)
+	sim = calloc(1, sizeof(*sim));
+	if (sim == NULL)
 		return 2;
-	sigaction(SIGABRT, &(struct sigaction){ .sa_handler = on_abort, .sa_flags = (int)SA_RESETHAND }, NULL);
-	for (uint64_t i = 0; i < seeds; i++) {
-		reads_trace_begin(s, is_loud);
-		run(s, seed + i);
-		hash = hash * 31 + reads_trace_hash();
-		const unsigned of_run[9] = { s->writes,	      s->reads,	  s->standby_reads, s->settled, s->told,
-					     s->false_alarms, s->excused, s->given_up,	    s->taken };
-		for (unsigned j = 0; j < 9; j++)
-			sums[j] += of_run[j];
-	}
+	s.step = &sim->step;
+	hash = simulate(&s, argc, argv, &seeds);
 	printf("%" PRIu64 " seeds: %" PRIu64 " writes, %" PRIu64 " reads on primaries, %" PRIu64
 	       " on standbys, settled %" PRIu64 " times, told of %" PRIu64 " losses (%" PRIu64
 	       " had lost nothing), %" PRIu64 " excused, %" PRIu64 " given up, %" PRIu64
 	       " positions taken; trace %016" PRIx64 "\n",
 	       seeds, sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7], sums[8], hash);
-	free(s);
+	free(sim);
 	return 0;
 }

@@ -2,18 +2,19 @@
  * tests/sim/reads_sim.h - deterministic simulation of reads on standbys: policy/causality.h before a model of a primary
  * and two standbys, their log, and the watch that asks them. All that happens is drawn from a seed.
  *
- *   reads_sim.c       options, seeds, what is printed; one seed: a storm, then calm
+ *   reads_sim.c       one seed: a storm, then calm; what is printed
  *   reads_model.c     PostgreSQL: a log that may fork, commits that are visible later than they are written, on the
  *                     primary later than on a standby; replay that lags, pauses, and goes back in a crash; promotion
  *   reads_watch.c     the view of the hosts, by readings that take their time
  *   reads_sessions.c  clients, and what must hold for them
- *   reads_trace.c     what has happened
+ *   runner.c          options, seeds, what has happened
  *
  * Premise, and the watch's part: a standby that leaves the log of the primary is not proved any more.
  */
 #pragma once
 
 #include "policy/causality.h"
+#include "runner.h"
 
 #define HOSTS 3
 #define SESSIONS 5
@@ -148,14 +149,6 @@ struct reads_sim {
 uint32_t reads_draw(struct reads_sim *s);
 bool reads_chance(struct reads_sim *s, unsigned of_4096);
 uint32_t reads_below(struct reads_sim *s, uint32_t limit);
-
-/* reads_trace.c */
-void reads_trace_begin(const struct reads_sim *s, bool is_loud);
-__attribute__((format(printf, 1, 2))) void reads_trace(const char *fmt, ...);
-uint64_t reads_trace_hash(void);
-void reads_trace_dump(void);
-/* Ends the process: what must hold does not. */
-__attribute__((noreturn, format(printf, 1, 2))) void reads_fail(const char *fmt, ...);
 
 /* reads_model.c */
 static inline bool

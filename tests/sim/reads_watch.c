@@ -50,7 +50,7 @@ begin_history(struct reads_sim *s, uint32_t life, unsigned timeline)
 	struct cluster_view *v = &s->watch.view;
 
 	if (++v->history >= HISTORIES)
-		reads_fail("too many histories");
+		sim_fail("too many histories");
 	s->watch.histories[v->history].life = life;
 	s->watch.histories[v->history].timeline = timeline;
 	v->past[v->history % CAUSALITY_PASTS].history = v->history;
@@ -64,7 +64,7 @@ begin_history(struct reads_sim *s, uint32_t life, unsigned timeline)
 	}
 	for (unsigned i = 0; i < HOSTS; i++)
 		v->hosts[i].is_proved = false;
-	reads_trace("watch: history %u", v->history);
+	trace_line("watch: history %u", v->history);
 }
 
 static void
@@ -93,7 +93,7 @@ away(struct reads_sim *s, unsigned host)
 	*seen(s, host) = (struct host_view){ .role = HOST_AWAY, .begun = seen(s, host)->begun };
 	s->watch.hosts[host] = (struct watched){ 0 };
 	choose_primary(s);
-	reads_trace("watch: host %u is away", host);
+	trace_line("watch: host %u is away", host);
 }
 
 static void
@@ -106,7 +106,7 @@ meet(struct reads_sim *s, unsigned host)
 	*seen(s, host) = (struct host_view){ .role = h->is_primary ? HOST_PRIMARY : HOST_STANDBY,
 					     .life = ++s->watch.lives,
 					     .begun = seen(s, host)->begun };
-	reads_trace("watch: host %u is there, life %u", host, (unsigned)s->watch.lives);
+	trace_line("watch: host %u is there, life %u", host, (unsigned)s->watch.lives);
 	choose_primary(s);
 }
 
@@ -202,9 +202,9 @@ answer(struct reads_sim *s, unsigned host)
 		h->numbers[h->count] = w->reading.number;
 		h->positions[h->count++] = w->reading.position;
 	}
-	reads_trace("watch: host %u, reading %u: position %u, xmax %u, next %u, %u open", host,
-		    (unsigned)w->reading.number, (unsigned)w->reading.position, (unsigned)w->reading.xmax,
-		    (unsigned)w->reading.next, (unsigned)w->reading.open_count);
+	trace_line("watch: host %u, reading %u: position %u, xmax %u, next %u, %u open", host,
+		   (unsigned)w->reading.number, (unsigned)w->reading.position, (unsigned)w->reading.xmax,
+		   (unsigned)w->reading.next, (unsigned)w->reading.open_count);
 }
 
 /* --- proofs --- */

@@ -2,7 +2,8 @@
  * tests/sim/sim.h - deterministic simulation: pgweir whole, between applications and a model of PostgreSQL, in one
  * process, over a network in memory, at a time of its own. All that happens is drawn from a seed.
  *
- *   sim.c           options, seeds, what is printed
+ *   sim.c           what is printed
+ *   runner.c        options, seeds
  *   sim_run.c       one seed: who does what next, what breaks, what must hold
  *   sim_faults.c    what breaks, and who may notice
  *   sim_program.c   what applications send
@@ -15,6 +16,7 @@
  */
 #pragma once
 
+#include "runner.h"
 #include "session_world.h"
 
 #define SIM_REPORT_LEN 128
@@ -116,14 +118,13 @@ uint32_t sim_below(struct sim *s, uint32_t limit);
 uint64_t sim_now(void);
 
 /* sim_trace.c */
-void sim_trace_begin(const struct sim *s, bool is_loud);
+void sim_trace_of(const struct sim *s); /* the simulation that all that follows is about */
+void sim_trace_begin(bool is_loud);
 /* who: a letter, or a server's number. what: static. */
 void sim_trace(char kind, unsigned who, const char *what, uint64_t a, uint64_t b);
 void sim_trace_text(char kind, unsigned who, const char *what, const void *text, size_t len);
 uint64_t sim_trace_hash(void);
 void sim_trace_dump(void); /* the last events, on stderr */
-/* Ends the process: what must hold does not. */
-__attribute__((noreturn, format(printf, 1, 2))) void sim_fail(const char *fmt, ...);
 
 /* sim_run.c */
 void sim_run(struct sim *s, uint64_t seed, uint64_t steps);

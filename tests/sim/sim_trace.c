@@ -4,7 +4,6 @@
 #include "session_quiet.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,9 +24,14 @@ static const struct sim *of;
 static bool is_loud;
 
 void
-sim_trace_begin(const struct sim *s, bool loud)
+sim_trace_of(const struct sim *s)
 {
 	of = s;
+}
+
+void
+sim_trace_begin(bool loud)
+{
 	is_loud = loud;
 	count = 0;
 	hash = 1469598103934665603u;
@@ -112,23 +116,7 @@ sim_trace_dump(void)
 {
 	uint64_t first = count > KEPT ? count - KEPT : 0;
 
-	if (of == NULL)
-		return;
 	for (uint64_t i = first; i < count && !is_loud; i++)
 		print(&kept[i % KEPT]);
 	fprintf(stderr, "options: %s\n", of->profile.options);
-	fprintf(stderr, "FAILED at step %" PRIu64 "; again: sim --seed %" PRIu64 " --trace\n", of->step, of->seed);
-}
-
-void
-sim_fail(const char *fmt, ...)
-{
-	char line[512];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(line, sizeof(line), fmt, args);
-	va_end(args);
-	fprintf(stderr, "sim: %s\n", line);
-	abort(); /* main's handler prints the rest */
 }
