@@ -14,8 +14,7 @@ log_settings_of(const struct config *c)
 static struct slowlog_settings
 slow_settings_of(const struct config *c)
 {
-	return (struct slowlog_settings){ c->slow_file, (enum slowlog_format)c->slow_format,
-					  (enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
+	return (struct slowlog_settings){ c->slow_file, c->slow_format, c->slow_text, c->slow_max_lines_per_second };
 }
 
 int

@@ -123,7 +123,7 @@ slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t n
 		memcpy(exemplar->trace_id, q.fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
 	pthread_mutex_lock(&s->lock);
 	slow_recent_add(&s->recent, report, q.fp.hash,
-			q.is_known && settings.text != SLOWLOG_NONE ? q.text : NULL); /* held back or not */
+			q.is_known && settings.text != SLOW_TEXT_NONE ? q.text : NULL); /* held back or not */
 	is_allowed = slowlog_limit_take(&s->limit, limit_key(report, &q), now_us, &suppressed);
 	s->dropped_rate += !is_allowed;
 	pthread_mutex_unlock(&s->lock);

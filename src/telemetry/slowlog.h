@@ -7,15 +7,14 @@
 
 #include "base/fail.h"
 #include "base/request_report.h"
+#include "config/config.h"
 
 struct slowlog; /* opaque: slowlog.c */
 
-enum slowlog_format { SLOWLOG_JSON, SLOWLOG_POSTGRES };
-enum slowlog_text { SLOWLOG_NORMALIZED, SLOWLOG_FULL, SLOWLOG_NONE };
 struct slowlog_settings {
 	const char *file; /* "stderr" or a path */
-	enum slowlog_format format;
-	enum slowlog_text text;
+	enum slow_format format;
+	enum slow_text text;
 	uint32_t max_lines_per_second; /* in all; 0: no limit */
 };
 struct slowlog_stats {

@@ -10,14 +10,14 @@
 #define NAME_MAX_LEN 256 /* of what clients call themselves */
 
 void
-slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const struct request_report *report)
+slowlog_read_query(struct slowlog_query *q, enum slow_text text, const struct request_report *report)
 {
 	q->is_known = report->query != NULL;
 	q->text[0] = '\0';
 	memset(&q->fp, 0, sizeof(q->fp));
 	if (!q->is_known)
 		return;
-	fingerprint_sql(report->query, report->query_len, report->sql_options, text == SLOWLOG_FULL, q->text,
+	fingerprint_sql(report->query, report->query_len, report->sql_options, text == SLOW_TEXT_FULL, q->text,
 			sizeof(q->text), &q->fp);
 }
 
@@ -35,14 +35,14 @@ put_if_any(struct line *l, const char *key, const char *name)
 }
 
 static void
-put_query(struct line *l, enum slowlog_text text, const struct request_report *r, const struct slowlog_query *q)
+put_query(struct line *l, enum slow_text text, const struct request_report *r, const struct slowlog_query *q)
 {
 	char hash[20], parameters[SLOWLOG_PARAMETERS_MAX];
 
 	snprintf(hash, sizeof(hash), "%016" PRIx64, q->fp.hash);
 	line_str(l, "fingerprint", q->is_known ? hash : NULL);
-	line_str(l, "query", q->is_known && text != SLOWLOG_NONE ? q->text : NULL);
-	if (!q->is_known || text == SLOWLOG_NONE)
+	line_str(l, "query", q->is_known && text != SLOW_TEXT_NONE ? q->text : NULL);
+	if (!q->is_known || text == SLOW_TEXT_NONE)
 		return;
 	if (q->fp.is_truncated || r->is_query_cut)
 		line_bool(l, "query_truncated", true);
@@ -156,14 +156,14 @@ slowlog_put_line(const struct slowlog_settings *settings, const struct request_r
 {
 	if (out_cap < LINE_CAP_MIN)
 		return 0;
-	if (settings->format == SLOWLOG_POSTGRES) {
+	if (settings->format == SLOW_FORMAT_POSTGRES) {
 		size_t cap = out_cap - 1, n = put_prefix(report, out, cap, 0); /* room for the newline */
 		char number[64];
 
 		snprintf(number, sizeof(number), " LOG:  duration: %" PRIu64 ".%03u ms", report->duration_us / 1000,
 			 (unsigned)(report->duration_us % 1000));
 		n = put_word(number, out, cap, n);
-		if (q->is_known && settings->text != SLOWLOG_NONE) {
+		if (q->is_known && settings->text != SLOW_TEXT_NONE) {
 			n = put_word("  statement: ", out, cap, n);
 			n = put_word(q->text, out, cap, n);
 			if (report->bind != NULL) {

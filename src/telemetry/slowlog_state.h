@@ -44,7 +44,7 @@ struct slowlog_query {
 	char text[SLOWLOG_QUERY_MAX + 1];
 };
 
-void slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const struct request_report *report);
+void slowlog_read_query(struct slowlog_query *q, enum slow_text text, const struct request_report *report);
 size_t slowlog_put_line(const struct slowlog_settings *settings, const struct request_report *report,
 			const struct slowlog_query *q, uint64_t suppressed, char *out, size_t out_cap);
 /*

@@ -56,7 +56,7 @@ format_line(const struct slowlog_settings *settings, const struct request_report
 }
 
 static const char *
-line_of(enum slowlog_format format, enum slowlog_text text, const struct request_report *r, char *out, size_t cap)
+line_of(enum slow_format format, enum slow_text text, const struct request_report *r, char *out, size_t cap)
 {
 	struct slowlog_settings settings = { .format = format, .text = text };
 	size_t len = format_line(&settings, r, 0, out, cap);
@@ -70,7 +70,7 @@ line_of(enum slowlog_format format, enum slowlog_text text, const struct request
 Test(slowlog, a_json_line)
 {
 	struct request_report r = usual_report("SELECT abalance FROM pgbench_accounts WHERE aid = 42 " TRACE);
-	struct slowlog_settings settings = { .format = SLOWLOG_JSON };
+	struct slowlog_settings settings = { .format = SLOW_FORMAT_JSON };
 	char out[SLOWLOG_LINE_MAX], *hash;
 
 	format_line(&settings, &r, 3, out, sizeof(out));
@@ -98,28 +98,28 @@ Test(slowlog, a_line_as_PostgreSQL_writes_it)
 	char out[SLOWLOG_LINE_MAX];
 
 	cr_expect_str_eq(
-	    line_of(SLOWLOG_POSTGRES, SLOWLOG_NORMALIZED, &r, out, sizeof(out)),
+	    line_of(SLOW_FORMAT_POSTGRES, SLOW_TEXT_NORMALIZED, &r, out, sizeof(out)),
 	    "2026-11-20 06:39:23.123 UTC [2211] user=web,db=app,app=api,client=10.0.0.7 LOG:  duration: 152.331 ms  "
 	    "statement: SELECT ?\n");
 	r.client = "[::1]:51514";
 	r.application = "";
 	cr_expect_str_eq(
-	    line_of(SLOWLOG_POSTGRES, SLOWLOG_NONE, &r, out, sizeof(out)),
+	    line_of(SLOW_FORMAT_POSTGRES, SLOW_TEXT_NONE, &r, out, sizeof(out)),
 	    "2026-11-20 06:39:23.123 UTC [2211] user=web,db=app,app=[unknown],client=::1 LOG:  duration: 152.331 ms\n");
 }
 
 static const struct {
 	const char *rule, *query;
-	enum slowlog_text text;
+	enum slow_text text;
 	const char *want;
 } queries[] = {
-	{ "normalised", "SELECT 'secret' /* who */", SLOWLOG_NORMALIZED, "\"query\":\"SELECT ?\",\"sqlstate\"" },
-	{ "full, but no comment", "SELECT 'x\"y' /* who */", SLOWLOG_FULL,
+	{ "normalised", "SELECT 'secret' /* who */", SLOW_TEXT_NORMALIZED, "\"query\":\"SELECT ?\",\"sqlstate\"" },
+	{ "full, but no comment", "SELECT 'x\"y' /* who */", SLOW_TEXT_FULL,
 	  "\"query\":\"SELECT 'x\\\"y'\",\"sqlstate\"" },
-	{ "none", "SELECT 1", SLOWLOG_NONE, "\",\"query\":null,\"sqlstate\"" },
-	{ "not known", NULL, SLOWLOG_NORMALIZED, "\"fingerprint\":null,\"query\":null,\"sqlstate\"" },
-	{ "unsafe", "SELECT 'secret", SLOWLOG_FULL, "\"query\":\"SELECT\",\"sqlstate\"" },
-	{ "control characters", "SELECT \"a\x1b\x01\"", SLOWLOG_NORMALIZED,
+	{ "none", "SELECT 1", SLOW_TEXT_NONE, "\",\"query\":null,\"sqlstate\"" },
+	{ "not known", NULL, SLOW_TEXT_NORMALIZED, "\"fingerprint\":null,\"query\":null,\"sqlstate\"" },
+	{ "unsafe", "SELECT 'secret", SLOW_TEXT_FULL, "\"query\":\"SELECT\",\"sqlstate\"" },
+	{ "control characters", "SELECT \"a\x1b\x01\"", SLOW_TEXT_NORMALIZED,
 	  "\"query\":\"SELECT \\\"a\\u001b\\u0001\\\"\",\"sqlstate\"" },
 };
 
@@ -129,7 +129,7 @@ Test(slowlog, what_is_said_of_the_query)
 		struct request_report r = usual_report(queries[i].query);
 		char out[SLOWLOG_LINE_MAX];
 
-		line_of(SLOWLOG_JSON, queries[i].text, &r, out, sizeof(out));
+		line_of(SLOW_FORMAT_JSON, queries[i].text, &r, out, sizeof(out));
 		cr_expect_not_null(strstr(out, queries[i].want), "%s: %s", queries[i].rule, out);
 		cr_expect_null(strstr(out, "secret"), "%s", queries[i].rule);
 		cr_expect_null(strstr(out, "who"), "%s", queries[i].rule);
@@ -164,7 +164,7 @@ Test(slowlog, the_cause_is_the_largest_phase)
 		memcpy(r.phase_us, causes[i].phase_us, sizeof(r.phase_us));
 		if (causes[i].event != NULL)
 			r.event = causes[i].event;
-		line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+		line_of(SLOW_FORMAT_JSON, SLOW_TEXT_NORMALIZED, &r, out, sizeof(out));
 		cr_expect_not_null(strstr(out, causes[i].want), "%s: %s", causes[i].rule, out);
 	}
 }
@@ -179,7 +179,7 @@ Test(slowlog, what_is_not_known_is_null)
 	r.backend_pid = 0;
 	r.sqlstate = "53300";
 	r.threshold_us = 1500;
-	line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+	line_of(SLOW_FORMAT_JSON, SLOW_TEXT_NORMALIZED, &r, out, sizeof(out));
 	cr_expect_not_null(strstr(out, "\"event\":\"pool_timeout\",\"level\":\"error\""), "%s", out);
 	cr_expect_not_null(strstr(out, "\"backend\":null,\"backend_pid\":null"), "%s", out);
 	cr_expect_not_null(strstr(out, "\"tag\":null"), "%s", out);
@@ -195,11 +195,11 @@ Test(slowlog, a_long_query_is_cut_and_says_so)
 	memcpy(query, "SELECT ", 7);
 	query[4999] = '\0';
 	r = usual_report(query);
-	line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+	line_of(SLOW_FORMAT_JSON, SLOW_TEXT_NORMALIZED, &r, out, sizeof(out));
 	cr_expect_not_null(strstr(out, "aaa\",\"query_truncated\":true,\"sqlstate\""), "%s", out);
 	r = usual_report("SELECT 1");
 	r.is_query_cut = true;
-	line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+	line_of(SLOW_FORMAT_JSON, SLOW_TEXT_NORMALIZED, &r, out, sizeof(out));
 	cr_expect_not_null(strstr(out, "\"query\":\"SELECT ?\",\"query_truncated\":true"), "%s", out);
 	free(query);
 }
@@ -217,12 +217,12 @@ Test(slowlog, hostile_names_do_not_break_the_line)
 	query[4095] = '\0';
 	r = usual_report(query);
 	r.application = r.user = r.database = r.client = name;
-	line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+	line_of(SLOW_FORMAT_JSON, SLOW_TEXT_NORMALIZED, &r, out, sizeof(out));
 	cr_expect_not_null(strstr(out, "\"threshold_ms\":100}\n"), "nothing had to be left out");
 	for (size_t cap = 8; cap < sizeof(out); cap += 97) {
-		line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, cap);
+		line_of(SLOW_FORMAT_JSON, SLOW_TEXT_NORMALIZED, &r, out, cap);
 		cr_expect(out[0] == '{' && out[strlen(out) - 2] == '}');
-		line_of(SLOWLOG_POSTGRES, SLOWLOG_NORMALIZED, &r, out, cap);
+		line_of(SLOW_FORMAT_POSTGRES, SLOW_TEXT_NORMALIZED, &r, out, cap);
 	}
 }
 
@@ -347,11 +347,11 @@ Test(slowlog, lines_reach_the_file_and_the_rest_is_counted)
 	cr_expect_eq(stats.dropped_write, 0);
 
 	settings.file = other;
-	settings.format = SLOWLOG_POSTGRES;
+	settings.format = SLOW_FORMAT_POSTGRES;
 	cr_expect_eq(slowlog_reconfigure(s, &settings, &why), 0);
 	slowlog_write(s, &a, NOW + 10 * US_PER_S, &exemplar);
 	settings.file = "/nonexistent/slow.log";
-	settings.format = SLOWLOG_JSON;
+	settings.format = SLOW_FORMAT_JSON;
 	cr_expect_eq(slowlog_reconfigure(s, &settings, &why), -1);
 	slowlog_write(s, &a, NOW + 10 * US_PER_S, &exemplar);
 	slowlog_free(s);

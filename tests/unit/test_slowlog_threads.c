@@ -34,7 +34,7 @@ static void
 change(struct changed_log *c, unsigned i)
 {
 	struct slowlog_settings settings = { .file = c->paths[i / 3 % 2],
-					     .format = i % 2 == 0 ? SLOWLOG_JSON : SLOWLOG_POSTGRES };
+					     .format = i % 2 == 0 ? SLOW_FORMAT_JSON : SLOW_FORMAT_POSTGRES };
 	struct slowlog_stats stats;
 	struct fail why;
 
