@@ -5,8 +5,6 @@
 #include "base/alloc.h"
 #include "base/text.h"
 
-#include <stdio.h>
-
 #ifdef HAVE_LIBLDAP
 #include <ldap.h>
 #endif

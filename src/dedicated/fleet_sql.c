@@ -14,7 +14,6 @@
 #include "wire/fields.h"
 #include "wire/messages.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

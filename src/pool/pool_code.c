@@ -1,7 +1,6 @@
 /* src/pool/pool_code.c - asks servers what their database's code could touch (database_code.h), and acts on that. */
 #include "pool/pool_set_state.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 const char *

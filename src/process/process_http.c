@@ -12,7 +12,6 @@
 #include "config/config_value.h"
 
 #include <event2/event.h>
-#include <stdlib.h>
 
 #define GATHER_MAX_US (200 * US_PER_MS)
 

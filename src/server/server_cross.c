@@ -24,8 +24,6 @@
 #include "server/server_parts.h"
 
 #include <assert.h>
-#include <openssl/crypto.h>
-#include <stdlib.h>
 #include <string.h>
 
 #ifdef __x86_64__

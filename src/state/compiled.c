@@ -8,7 +8,6 @@
  * too. Where all clients agree, this costs nothing.
  */
 #include "state/compiled.h"
-#include "state/state.h"
 #include "state/state_state.h"
 #include "wire/messages.h"
 #include "server/server.h"
