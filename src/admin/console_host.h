@@ -24,9 +24,6 @@ struct worker_row {
 };
 typedef void worker_fn(const struct worker_row *row, void *arg);
 
-struct fleet_budget; /* dedicated/fleet.h */
-typedef void budget_fn(const struct fleet_budget *b, void *arg);
-
 struct watch_row; /* dedicated/watch.h */
 typedef void host_fn(const struct watch_row *h, uint64_t reads, void *arg);
 
@@ -38,6 +35,7 @@ struct console_host {
 	struct weir *w; /* the process: the first argument of what follows */
 	struct query_table *queries;
 	struct slowlog *slowlog;
+	struct fleet *fleet; /* dedicated/fleet.h */
 	struct client_env *clients; /* worker 0's, which has the console */
 	struct client_env *const *crew; /* of all workers, with a NULL behind them: see clients.h */
 	/*
@@ -66,12 +64,11 @@ struct console_host {
 	const char *(*config_error)(struct weir *w, size_t i);
 	const char *(*config_change)(struct weir *w, size_t i); /* the same for what the last reload changed */
 	bool (*is_shutting_down)(struct weir *w);
-	/* Each calls row for all it has: samples of /metrics; workers; PostgreSQL servers; budgets; hosts that
+	/* Each calls row for all it has: samples of /metrics; workers; PostgreSQL servers; hosts that
 	 * are read from; the last slow requests. */
 	void (*metrics_each)(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg);
 	void (*workers_each)(struct weir *w, worker_fn *row, void *arg);
 	void (*backends_each)(struct weir *w, backend_fn *row, void *arg);
-	void (*budgets_each)(struct weir *w, budget_fn *row, void *arg);
 	void (*hosts_each)(struct weir *w, host_fn *row, void *arg);
 	void (*slow_each)(struct slowlog *s, void (*row)(const struct slow_row *row, void *arg), void *arg);
 	/* Calls read once, with what statements cost, in an order that it may change. */

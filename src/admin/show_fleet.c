@@ -68,7 +68,7 @@ add_budget(const struct fleet_budget *b, void *arg)
 static void
 fill_budget(const struct show_env *env, struct rows *rows)
 {
-	env->host->budgets_each(env->host->w, add_budget, rows);
+	fleet_each(env->host->fleet, add_budget, rows);
 }
 
 const struct show show_budget = { SHOW_COLUMNS(budget_columns), 0, fill_budget, true };
@@ -110,7 +110,7 @@ fill_fleet(const struct show_env *env, struct rows *rows)
 {
 	struct show_fill fill = { env, rows };
 
-	env->host->budgets_each(env->host->w, add_members, &fill);
+	fleet_each(env->host->fleet, add_members, &fill);
 }
 
 const struct show show_fleet = { SHOW_COLUMNS(fleet_columns), 0, fill_fleet, true };

@@ -2,7 +2,6 @@
 #include "process/process_state.h"
 
 #include "build.h"
-#include "dedicated/fleet.h"
 #include "dedicated/watch.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/snapshot.h"
@@ -24,12 +23,6 @@ host_backends_each(struct weir *w, backend_fn *row, void *arg)
 	for (size_t i = 0; s != NULL && i < s->backend_count; i++)
 		row(s->backends[i].name, s->backends[i].role, &s->backends[i].counters, arg);
 	snapshot_free(s);
-}
-
-static void
-host_budgets_each(struct weir *w, budget_fn *row, void *arg)
-{
-	fleet_each(w->shared.fleet, row, arg);
 }
 
 /* For each host, with what workers know of it. */
@@ -152,6 +145,7 @@ process_console_new(struct weir *w)
 	struct console_host host = { .w = w,
 				     .queries = w->queries,
 				     .slowlog = w->slowlog,
+				     .fleet = w->shared.fleet,
 				     .clients = &w->door->clients,
 				     .crew = w->crew,
 				     .halt = worker_threads_halt,
@@ -173,7 +167,6 @@ process_console_new(struct weir *w)
 				     .metrics_each = host_metrics_each,
 				     .workers_each = worker_each,
 				     .backends_each = host_backends_each,
-				     .budgets_each = host_budgets_each,
 				     .hosts_each = host_hosts_each,
 				     .queries_read = query_table_read,
 				     .queries_reset = query_table_reset,
