@@ -25,27 +25,6 @@
 #define TURNS_US (2 * US_PER_S) /* of all processes, where there are fewer places */
 #define QUIET_US (3 * US_PER_S)
 
-uint32_t
-fleet_draw(struct fleet_sim *s)
-{
-	s->random ^= s->random << 13;
-	s->random ^= s->random >> 7;
-	s->random ^= s->random << 17;
-	return (uint32_t)(s->random >> 29);
-}
-
-bool
-fleet_chance(struct fleet_sim *s, unsigned of_4096)
-{
-	return of_4096 > 0 && (fleet_draw(s) & 4095) < of_4096;
-}
-
-uint32_t
-fleet_below(struct fleet_sim *s, uint32_t limit)
-{
-	return limit == 0 ? 0 : fleet_draw(s) % limit;
-}
-
 uint64_t
 fleet_pause_us(struct fleet_sim *s, uint32_t most_us)
 {

@@ -127,9 +127,9 @@ struct fleet_sim {
 };
 
 /* fleet_run.c */
-uint32_t fleet_draw(struct fleet_sim *s);
-bool fleet_chance(struct fleet_sim *s, unsigned of_4096);
-uint32_t fleet_below(struct fleet_sim *s, uint32_t limit);
+#define fleet_draw(s) draw_number(&(s)->random)
+#define fleet_chance(s, of_4096) draw_chance(&(s)->random, of_4096, 4096)
+#define fleet_below(s, limit) draw_below(&(s)->random, limit)
 uint64_t fleet_pause_us(struct fleet_sim *s, uint32_t most_us); /* mostly short */
 void fleet_run(struct fleet_sim *s, uint64_t seed);
 

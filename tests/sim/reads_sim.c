@@ -9,27 +9,6 @@
 #define STORM_STEPS 1200
 #define CALM_STEPS 3000
 
-uint32_t
-reads_draw(struct reads_sim *s)
-{
-	s->random ^= s->random << 13;
-	s->random ^= s->random >> 7;
-	s->random ^= s->random << 17;
-	return (uint32_t)(s->random >> 29);
-}
-
-bool
-reads_chance(struct reads_sim *s, unsigned of_4096)
-{
-	return of_4096 > 0 && (reads_draw(s) & 4095) < of_4096;
-}
-
-uint32_t
-reads_below(struct reads_sim *s, uint32_t limit)
-{
-	return limit == 0 ? 0 : reads_draw(s) % limit;
-}
-
 /* --- one seed --- */
 
 static void

@@ -146,9 +146,9 @@ struct reads_sim {
 };
 
 /* reads_sim.c */
-uint32_t reads_draw(struct reads_sim *s);
-bool reads_chance(struct reads_sim *s, unsigned of_4096);
-uint32_t reads_below(struct reads_sim *s, uint32_t limit);
+#define reads_draw(s) draw_number(&(s)->random)
+#define reads_chance(s, of_4096) draw_chance(&(s)->random, of_4096, 4096)
+#define reads_below(s, limit) draw_below(&(s)->random, limit)
 
 /* reads_model.c */
 static inline bool

@@ -144,3 +144,26 @@ trace_dump(void)
 	for (uint64_t i = trace.count > KEPT ? trace.count - KEPT : 0; i < trace.count && !trace.is_loud; i++)
 		fprintf(stderr, "%s\n", trace.kept[i % KEPT]);
 }
+
+/* --- chance --- */
+
+uint32_t
+draw_number(uint64_t *random)
+{
+	*random ^= *random << 13;
+	*random ^= *random >> 7;
+	*random ^= *random << 17;
+	return (uint32_t)(*random >> 29);
+}
+
+uint32_t
+draw_below(uint64_t *random, uint32_t limit)
+{
+	return limit == 0 ? 0 : draw_number(random) % limit;
+}
+
+bool
+draw_chance(uint64_t *random, unsigned parts, unsigned of)
+{
+	return parts > 0 && (draw_number(random) & (of - 1)) < parts;
+}

@@ -33,3 +33,9 @@ uint64_t trace_hash(void);
 void trace_dump(void);
 /* Ends the process: what must hold does not. */
 __attribute__((noreturn, format(printf, 1, 2))) void sim_fail(const char *fmt, ...);
+
+/* --- What is drawn from a seed; random: not 0. --- */
+
+uint32_t draw_number(uint64_t *random);
+uint32_t draw_below(uint64_t *random, uint32_t limit); /* 0, without a draw, if that is the limit */
+bool draw_chance(uint64_t *random, unsigned parts, unsigned of); /* of: a power of two */

@@ -112,9 +112,9 @@ enum sim_fault {
 };
 
 /* sim.c */
-uint32_t sim_draw(struct sim *s);
-bool sim_chance(struct sim *s, unsigned of_256);
-uint32_t sim_below(struct sim *s, uint32_t limit);
+#define sim_draw(s) draw_number(&(s)->random)
+#define sim_chance(s, of_256) draw_chance(&(s)->random, of_256, 256)
+#define sim_below(s, limit) draw_below(&(s)->random, limit)
 uint64_t sim_now(void);
 
 /* sim_trace.c */

@@ -25,27 +25,6 @@ sim_now(void)
 	return clock_now_us();
 }
 
-uint32_t
-sim_draw(struct sim *s)
-{
-	s->random ^= s->random << 13;
-	s->random ^= s->random >> 7;
-	s->random ^= s->random << 17;
-	return (uint32_t)(s->random >> 29);
-}
-
-bool
-sim_chance(struct sim *s, unsigned of_256)
-{
-	return of_256 > 0 && (sim_draw(s) & 255) < of_256;
-}
-
-uint32_t
-sim_below(struct sim *s, uint32_t limit)
-{
-	return limit == 0 ? 0 : sim_draw(s) % limit;
-}
-
 static unsigned
 list_workers(const struct sim *s, const struct worker *list[static WORKERS_MAX])
 {
