@@ -170,8 +170,8 @@ relay_lost(struct server *srv, const struct fail *why)
 	if (srv->loan.end == LOAN_GOES_ON && reads_is_refusable(x, srv))
 		srv->loan.end = LOAN_UNBEGUN;
 	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
-	if (x->env->to_client.to == &x->stream && loss == LOSS_NOT_EXECUTED)
-		outbox_drop(&x->env->to_client); /* what was to be shown in this batch is not */
+	if (x->env->to_client.to == &x->stream && loss == LOSS_NOT_EXECUTED && srv->loan.clock.has_passed)
+		outbox_drop(&x->env->to_client); /* what PostgreSQL has answered in this batch is not shown */
 	else if (x->env->to_client.to == &x->stream && exchange_is_ready(x)) {
 		is_sent = outbox_flush(&x->env->to_client) == 0; /* what the client still gets of this server */
 		report_flushed(x, srv);

@@ -91,8 +91,13 @@ static void
 on_local(struct server *srv, const struct owed *o)
 {
 	struct exchange *x = srv->borrower;
+	struct sent_copy *sent = &srv->loan.sent;
 
-	srv->loan.sent.state = SENT_ANSWERED;
+	/* In the client's own turn: ahead of all that PostgreSQL answers, or some of that was sent before. */
+	if (x != NULL && x->is_in_relay && sent->state == SENT_WHOLE && sent->local_count < UINT16_MAX)
+		sent->local_count++;
+	else
+		sent->state = SENT_ANSWERED;
 	if (x != NULL && !x->is_closing)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
@@ -270,6 +275,24 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	return own_error(srv, e, to) || features_error(x, e, message, len);
 }
 
+/* The request is relayed again before the link breaks: by then the client had been sent what came with the warning. */
+static bool
+on_ending(struct server *srv, const struct error_fields *e)
+{
+	struct exchange *x = srv->borrower;
+	uint64_t since_us;
+	enum loss loss;
+
+	if (!reads_is_refusable(x, srv))
+		return false;
+	srv->loan.end = LOAN_UNBEGUN;
+	loss = loss_of(x, srv, e->sqlstate, ledger_owes_client(&srv->ledger, &since_us));
+	srv->loan.end = loss == LOSS_NOT_EXECUTED ? LOAN_NOT_EXECUTED : LOAN_GOES_ON;
+	if (loss == LOSS_NOT_EXECUTED)
+		end_server(srv, e);
+	return loss_keeps_client(loss);
+}
+
 /* In session mode the client listens on its own server. */
 static bool
 on_notification(struct server *srv, const uint8_t *message, size_t len)
@@ -444,6 +467,7 @@ const struct server_ops relay_server_ops = {
 	.probe_row = state_probe_row,
 	.probe_done = state_probe_done,
 	.no_such_pid = on_no_such_pid,
+	.ending = on_ending,
 	.notification = on_notification,
 	.batch_end = on_batch_end,
 	.lost = relay_lost,

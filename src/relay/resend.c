@@ -55,6 +55,8 @@ resend_begin(struct exchange *x)
 	if (srv->ledger.count > 0 || !srv->is_synced || !is_at_rest(x, srv) || x->body_left > 0)
 		return;
 	sent->named_before = statements_named_count(x);
+	sent->local_count = 0;
+	srv->loan.clock.has_passed = false;
 	if (sent->copy.len == 0)
 		return;
 	sent->copy.len = 0;
@@ -254,6 +256,24 @@ forget_statements(struct exchange *x, const struct sent_copy *sent)
 			statements_forget_since(x, parse.name, sent->named_before);
 }
 
+/* Takes what pgweir itself has answered off the beginning of the copy: the client has these statements. */
+static void
+drop_answered(struct sent_copy *sent)
+{
+	struct request_copy *copy = &sent->copy;
+	size_t at = 0, next;
+	struct frame f;
+
+	while (sent->local_count > 0 && frame_parse(copy->bytes + at, copy->len - at, &f) == FRAME_OK &&
+	       (next = at + FRAME_HEAD_LEN + f.body_len) <= copy->len) {
+		if (f.type == 'P' || f.type == 'C')
+			sent->local_count--;
+		at = next;
+	}
+	memmove(copy->bytes, copy->bytes + at, copy->len - at);
+	copy->len -= (uint32_t)at;
+}
+
 void
 resend_unexecuted(struct exchange *x, struct server *srv)
 {
@@ -264,6 +284,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 		return;
 	}
 	state_forget_request(x);
+	drop_answered(&srv->loan.sent);
 	forget_statements(x, &srv->loan.sent);
 	if (x->state == CL_HELD)
 		exchange_step(x, CE_ANSWERED);

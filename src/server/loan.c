@@ -24,6 +24,7 @@ loan_begin(struct loan *l, uint64_t now_us)
 	l->kept.from = NULL;
 	l->sent.copy.len = 0;
 	l->sent.state = SENT_WHOLE;
+	l->sent.local_count = 0;
 	l->sent.is_later = false;
 	l->lent_us = now_us;
 }

@@ -50,6 +50,7 @@ struct sent_copy {
 	uint32_t named_before; /* statements_named_count() when it began */
 	uint8_t state; /* enum sent_state */
 	bool is_later; /* the loan had requests before; set by resend_begin(), cleared by loan_begin() */
+	uint16_t local_count; /* so many Parses and Closes at its beginning were answered, by pgweir itself */
 };
 
 /* Who owes the next byte of the request under way, since when, and what each has owed of it: exchange/report.c. */
@@ -58,8 +59,8 @@ struct phase_clock {
 	uint64_t us[PHASE_COUNT];
 	uint8_t debtor; /* enum phase */
 	bool is_timed; /* its every turn is timed; set and cleared by start_clock() */
-	/* Something was passed to the client since the last send. Set by on_pass(), cleared by report.c and
-	 * loan_begin(). */
+	/* Something was passed to the client since the last send. Set by on_pass(), cleared by report.c,
+	 * resend_begin() and loan_begin(). */
 	bool has_passed;
 	/* Some of that was sent to the client. Set by report.c, cleared by report.c and loan_begin(). */
 	bool is_flowing;

@@ -102,6 +102,9 @@ struct server_ops {
 	/* PostgreSQL warns the borrower that there is no process with this PID to signal. Return true if a client that
 	 * was sent it is cancelled: the warning is then swallowed, and the result false after it becomes true. */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
+	/* A warning of an immediate shutdown, or of a crash beside it: nothing but the end of srv follows. Return true
+	 * to swallow it. Only of a standby. */
+	bool (*ending)(struct server *srv, const struct error_fields *fields);
 	/* A whole NotificationResponse. Return true to swallow it. */
 	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
 	void (*batch_end)(struct server *srv); /* all that was read is handled: sends the replies, may return srv */

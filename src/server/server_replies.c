@@ -175,6 +175,12 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 	return 0;
 }
 
+static bool
+is_of_ending(const struct error_fields *e)
+{
+	return e->sqlstate != NULL && (strcmp(e->sqlstate, "57P01") == 0 || strcmp(e->sqlstate, "57P02") == 0);
+}
+
 static void
 inspect_notice(struct walk *w, struct reply *r)
 {
@@ -188,6 +194,11 @@ inspect_notice(struct walk *w, struct reply *r)
 		srv->loan.skips++;
 	/* The warning of a failed pg_cancel_backend() may be in any language: its digits and routine are the same. */
 	fields_error(r->body, r->body_len, &e);
+	if (srv->loan.standby != 0 && is_of_ending(&e)) {
+		pass_run(w);
+		r->is_passed = !srv->env->ops->ending(srv, &e);
+		return;
+	}
 	if (e.routine == NULL || e.sqlstate == NULL || e.message == NULL || strcmp(e.sqlstate, "01000") != 0 ||
 	    strcmp(e.routine, "pg_signal_backend") != 0)
 		return;

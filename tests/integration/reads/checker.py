@@ -284,7 +284,7 @@ class Session:
                         self._log_in()
                     self._one()
                 except (Lost, rawwire.WireError, OSError) as error:
-                    self.run.count_error("session", error, self.has_shown or " D" in str(error))
+                    self.run.count_error("session", error, self.has_shown or " D" in str(error) or "; 0 bytes" not in str(error))
                     self._leave()
                     self.run.is_over.wait(0.02)
                 if self.run.pause:

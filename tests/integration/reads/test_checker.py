@@ -181,10 +181,10 @@ def no_violation(run):
     assert not found, f"{len(found)} violations; the first: {found[0]}"
 
 
-def few_fail(run):
-    """Of reads that were shown no row: one that was shown their names alone, or what the session has left there, isn't relayed again."""
+def none_fails_early(run):
+    """A read fails with its standby only if it was shown rows, or part of one."""
     early = [error for error in run.read_errors if not error[2]]
-    assert len(early) < 4, early
+    assert not early, early
 
 
 def test_four_guarantees_hold_while_standbys_lag(weir, trio):
@@ -197,7 +197,7 @@ def test_four_guarantees_hold_while_standbys_lag(weir, trio):
 def test_four_guarantees_hold_while_standbys_stop_and_crash(weir, trio):
     run = storm_over(weir, trio, ROUGH)
     no_violation(run)
-    few_fail(run)
+    none_fails_early(run)
     assert run.share() > 0.05
 
 

@@ -1,11 +1,13 @@
 """reads = marked: what ties a client to the primary, and what happens to those that wait for a host."""
 
+import os
+import signal
 import time
 
 import pytest
 
 import rawwire
-from rawwire import one_statement, query, sync
+from rawwire import bind, close, describe, execute, one_statement, parse, query, sync
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -156,3 +158,57 @@ def test_show_reads_tells_where_statements_went_and_why(weir, trio):
     for row in weir.console("SHOW READS"):
         assert int(row["calls"]) == sum(int(row[why]) for why in list(row)[5:-1])
     assert "has not executed a request" not in weir.log()
+
+
+def shut_down(trio, standby):
+    """At once: WARNING 57P01, and the link breaks. RowDescription comes with that."""
+    trio.stop(standby, signal.SIGQUIT)
+
+
+def crash_beside(_, standby):
+    """WARNING 57P02."""
+    other = standby.value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'", dbname="postgres")
+    standby._drop_kept()    # pylint: disable=protected-access
+    os.kill(other, signal.SIGKILL)
+
+
+def crash(trio, standby):
+    trio.crash(standby)
+
+
+SLEEP = "SELECT inet_server_port(), pg_sleep(1.5)"
+
+
+@pytest.mark.sweep(keep=3)
+@pytest.mark.parametrize("parsed", [False, True], ids=["query", "parsed"])
+@pytest.mark.parametrize("how", [shut_down, crash_beside, crash])
+def test_a_standby_crashes_while_it_answers(weir, trio, how, parsed):
+    """The client was shown nothing, or was told by pgweir that its statement is there."""
+    wire = start(weir, trio)
+    if parsed:
+        wire.ask(parse("p", SLEEP), sync())
+        wait_until(lambda: knows_statement(wire, trio), what="a standby that has the statement")
+    wire.query("BEGIN READ ONLY")
+    if parsed:
+        wire.send(close("S", "p") + parse("p", SLEEP) + bind("", "p") + describe("P") + execute() + sync())
+    else:
+        wire.send(query(SLEEP))
+    standby, = wait_until(lambda: [standby for standby in trio.standbys if standby.backends(query=SLEEP, state="active")],
+                          what="a read on a standby")
+    how(trio, standby)
+    replies = wire.read_until("Z")
+    assert rawwire.shape(replies) == ("3 1 2 T D C:SELECT 1 Z:T" if parsed else "T D C:SELECT 1 Z:T")
+    assert rawwire.texts(replies)[0][0] == str(trio.primary.port)
+    assert not [reply for reply in replies if reply.type == "N"]
+    assert wire.extended("SELECT 1", name="q") == [["1"]]
+    if parsed:
+        assert wire.ask(bind("", "p") + execute() + sync())[-1].status == "T"
+    wire.query("COMMIT")
+
+
+def knows_statement(wire, trio):
+    """Both standbys, by the client's turns on them."""
+    wire.query("BEGIN READ ONLY")
+    wire.ask(describe("S", "p"), sync())
+    wire.query("COMMIT")
+    return all(standby.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'web'", dbname="postgres") for standby in trio.standbys)
