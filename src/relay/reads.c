@@ -586,7 +586,7 @@ reads_linked(struct exchange *x)
 
 /* --- On a standby. --- */
 
-/* Nothing but a BEGIN was run there: the block goes on on the primary. */
+/* The block goes on on the primary: nothing but a BEGIN was run there, or nothing of it matters any more. */
 static void
 leave_standby(struct exchange *x)
 {
@@ -621,24 +621,61 @@ sets_minimum(struct exchange *x, const char *sql, size_t len)
 	return is_behind;
 }
 
+/* Returns true if a Sync is all that has come behind the statement which the message at w->at begins. */
+static bool
+is_sync_next(const struct request_walk *w)
+{
+	const uint8_t *p = message_of(w), *end = w->p + w->len;
+	bool has_run = false;
+	struct frame f;
+
+	while (frame_whole(p, (size_t)(end - p), &f) && f.type != 'S' && !has_run) {
+		has_run = f.type == 'E';
+		p += FRAME_HEAD_LEN + (size_t)f.body_len;
+	}
+	return frame_whole(p, (size_t)(end - p), &f) && f.type == 'S';
+}
+
+/* Returns true if the SQL ends the block, and the request goes on: what follows may write. Nothing of the session hangs
+ * on that end, so the primary may have it. */
+static bool
+goes_on_behind_end(const struct request_walk *w, const char *sql, size_t len)
+{
+	const struct exchange *x = w->x;
+	const struct request *m = &w->m;
+	enum known_kind kind;
+	struct known k;
+
+	if ((m->type != 'B' && !request_has(m, 0, SCAN_HINT_ENDS)) || x->srv->tx != 'T' || !x->srv->is_synced ||
+	    exchange_reads(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x))
+		return false;
+	kind = known_only(&k, image_scan_options(x->image), sql, len);
+	if (m->type != 'Q')
+		return (kind == KNOWN_COMMIT || kind == KNOWN_ROLLBACK) && !is_sync_next(w);
+	return kind == KNOWN_NOT && memchr(sql, ';', len) != NULL &&
+	       (request_begins_with(m, WORD_COMMIT) || request_begins_with(m, WORD_END) ||
+		request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT));
+}
+
 enum walk_result
 reads_look(struct request_walk *w)
 {
 	struct exchange *x = w->x;
 	size_t len;
 	const char *sql = sql_of(w, &len);
-	bool leaves;
+	bool leaves, moves;
 
 	if (x->srv->is_synced && x->srv->ledger.count > 0)
 		return WALK_HOLD; /* what the client is shown before may decide where this goes */
 	if (sql == NULL)
 		return WALK_ON;
 	leaves = leaves_something(x, sql, len);
-	if (!leaves && !is_for_primary(sql, len) && !sets_minimum(x, sql, len))
+	moves = goes_on_behind_end(w, sql, len);
+	if (!leaves && !moves && !is_for_primary(sql, len) && !sets_minimum(x, sql, len))
 		return WALK_ON;
 	if (x->srv->ledger.count > 0)
 		return WALK_HOLD;
-	if (exchange_reads(x)->block == READS_BEGUN) {
+	if (exchange_reads(x)->block == READS_BEGUN || moves) {
 		leave_standby(x);
 		return WALK_ON;
 	}

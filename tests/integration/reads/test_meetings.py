@@ -1,0 +1,246 @@
+"""reads = marked, and what else there is: timeouts, modes, small pools, restarts, reloads, a watch that can't log in."""
+
+import time
+
+import pytest
+
+import rawwire
+from checker import Run
+from rawwire import bind, execute, one_statement, parse, query, sync
+from test_checker import SECTIONS, no_violation, through
+from test_marked import reads_elsewhere, start, where
+from waiting import wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+
+@pytest.fixture(name="catching")
+def catching_after(weir, trio):
+    def make(*first, **settings):
+        wire = start(weir, trio, **{"reads_wait": "3s", "reads_max_lag": "1h", **settings})
+        for sql in first:
+            wire.query(sql)
+        for standby in trio.standbys:
+            trio.pause(standby)
+        wire.query("INSERT INTO told VALUES (1)")
+        wire.send(query("BEGIN READ ONLY"))
+        assert wire.has_nothing_more()
+        return wire
+
+    yield make
+    for standby in trio.standbys:
+        trio.resume(standby)
+
+
+def test_timeouts_do_not_count_the_wait_for_a_standby(catching):
+    """The request is under way, and nobody works on it: as while it waits for a server, which only pool_timeout ends."""
+    wire = catching(query_timeout="1s", client_idle_timeout="1s", idle_transaction_timeout="1s", pool_timeout="1s")
+    begin = time.monotonic()
+    assert rawwire.shape(wire.read_until("Z")) == "C:BEGIN Z:T" and 1.5 < time.monotonic() - begin
+    assert wire.query("SELECT n FROM told") == [["1"]]
+    wire.send(query("SELECT pg_sleep(9)"))
+    assert [reply.sqlstate for reply in rawwire.errors(wire.read_until("Z"))] == ["57014"]
+    wire.query("ROLLBACK")
+
+
+def test_statement_timeout_does_not_count_the_wait(catching):
+    """It is PostgreSQL's: of the statement alone."""
+    wire = catching("SET statement_timeout = '1s'")
+    wire.read_until("Z")
+    assert wire.query("SELECT n FROM told") == [["1"]]
+    wire.send(query("SELECT pg_sleep(9)"))
+    assert [reply.sqlstate for reply in rawwire.errors(wire.read_until("Z"))] == ["57014"]
+
+
+def test_a_pool_of_one(weir, trio):
+    wire = start(weir, trio, pool_size=1, reads_wait="5s")
+    other = weir.raw()
+    for turn in range(5):
+        wire.query(f"INSERT INTO told VALUES ({turn})")
+        wire.query("BEGIN READ ONLY")
+        assert wire.query("SELECT max(n), pg_is_in_recovery() FROM told") == [[str(turn), "t"]]
+        other.query("BEGIN READ ONLY")          # the other standby, or the primary
+        other.query("SELECT 1")
+        other.query("COMMIT")
+        other.query("UPDATE told SET n = n")
+        wire.query("COMMIT")
+
+
+def test_session_mode(weir, trio):
+    """All of a session is the primary's, also where standbys may be read from."""
+    trio.primary.query("DROP TABLE IF EXISTS told; CREATE TABLE told (n int); GRANT ALL ON told TO web")
+    weir.start(upstream=trio.upstream(), reads="marked", cluster_user="web", pool_size=4, pool_mode="session")
+    wire = weir.raw()
+    wait_until(lambda: weir.metric("pgweir_host_usable") > 1, what="standbys that are used")
+    for _ in range(10):
+        wire.query("BEGIN READ ONLY")
+        assert where(wire) == trio.primary.port
+        wire.query("COMMIT")
+        wire.query("INSERT INTO told VALUES (1)")
+
+
+def test_statement_mode(weir, trio):
+    trio.primary.query("DROP TABLE IF EXISTS told; CREATE TABLE told (n int); GRANT ALL ON told TO web")
+    for standby in trio.standbys:
+        trio.wait_replayed(standby)
+    weir.start(upstream=trio.upstream(), reads="marked", cluster_user="web", pool_size=4, pool_mode="statement", reads_wait="5s")
+    writer, reader = weir.raw(), weir.raw(parameters={"options": "-c default_transaction_read_only=on"})
+    wait_until(lambda: where(reader) != trio.primary.port, what="a read on a standby")
+    for turn in range(5):
+        writer.query(f"INSERT INTO told VALUES ({turn})")
+        reader.query(f"SET pgweir.min_lsn = '{writer.value('SHOW pgweir.lsn')}'")
+        assert reader.query("SELECT max(n), pg_is_in_recovery() FROM told") == [[str(turn), "t"]]
+    reader.send(query("BEGIN READ ONLY"))
+    replies = reader.read_until("E")
+    assert replies[-1].sqlstate == "0A000"
+
+
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize("sql", ["END; INSERT INTO told VALUES (1)", "COMMIT; BEGIN; INSERT INTO told VALUES (1); COMMIT",
+                                 "COMMIT AND CHAIN; COMMIT; INSERT INTO told VALUES (1)", "ROLLBACK; INSERT INTO told VALUES (1)"])
+def test_a_write_in_the_query_that_ends_the_block(weir, trio, sql, shown):
+    wire = start(weir, trio)
+    for _ in range(3):
+        wire.query("BEGIN READ ONLY")
+        if shown:
+            wire.query("SELECT 1")
+        replies = wire.ask(query(sql))
+        assert not rawwire.errors(replies), rawwire.errors(replies)[0].error
+    assert wire.query("SELECT n FROM told") == [["1"]] * 3
+
+
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_write_in_the_pipeline_that_begins_with_the_end(weir, trio, shown, named):
+    """As psycopg 3 does in pipeline mode: COMMIT, BEGIN, INSERT, and one Sync."""
+    wire = start(weir, trio)
+    if named:
+        wire.ask(parse("c", "COMMIT"), sync())
+    commit = bind("", "c") + execute() if named else one_statement("COMMIT")
+    for turn in range(3):
+        wire.query("BEGIN READ ONLY")
+        if shown:
+            wire.query("SELECT 1")
+        replies = wire.ask(commit + one_statement("BEGIN") + one_statement(f"INSERT INTO told VALUES ({turn})") + sync())
+        assert not rawwire.errors(replies), rawwire.errors(replies)[0].error
+        wire.query("COMMIT")
+    assert wire.query("SELECT n FROM told") == [["0"], ["1"], ["2"]]
+    wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
+    assert ends_on_a_standby(wire, trio, commit)
+
+
+def ends_on_a_standby(wire, trio, commit):
+    """With its Sync behind it, a COMMIT stays where its block is."""
+    wire.query("BEGIN READ ONLY")
+    standby, = [standby for standby in trio.standbys if standby.port == where(wire)]
+    wire.ask(commit + sync())
+    return standby.count(state="idle in transaction") == 0 and trio.primary.value(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'web' AND query LIKE 'BEGIN%'") == 0
+
+
+def test_what_the_block_has_set_is_kept_by_such_a_query(weir, trio):
+    wire = start(weir, trio)
+    for how, wanted in (("COMMIT", "set"), ("ROLLBACK", "plain")):
+        wire.query("SET my.own = plain")
+        wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
+        wire.query("BEGIN READ ONLY")
+        wire.query("SET my.own = set")
+        wire.query(f"{how}; SELECT 1")
+        assert wire.value("SHOW my.own") == wanted
+
+
+@pytest.mark.parametrize("how", ["query", "extended", "pipeline"])
+@pytest.mark.parametrize("sql", ["SET TRANSACTION READ WRITE", "SET transaction_read_only = off", "SET LOCAL transaction_read_only = off"])
+def test_a_block_becomes_read_write(weir, trio, sql, how):
+    """Before anything was shown PostgreSQL allows it."""
+    wire = start(weir, trio)
+    for turn in range(3):
+        if how == "query":
+            wire.query("BEGIN READ ONLY")
+            wire.query(sql)
+            wire.query(f"INSERT INTO told VALUES ({turn})")
+        elif how == "extended":
+            wire.extended("BEGIN READ ONLY")
+            wire.extended(sql)
+            wire.extended(f"INSERT INTO told VALUES ({turn})")
+        else:
+            replies = wire.ask(rawwire.one_statement("BEGIN READ ONLY"), rawwire.one_statement(sql),
+                               rawwire.one_statement(f"INSERT INTO told VALUES ({turn})"), rawwire.sync())
+            assert not rawwire.errors(replies), rawwire.errors(replies)[0].error
+        wire.query("COMMIT")
+    assert wire.query("SELECT n FROM told") == [["0"], ["1"], ["2"]]
+
+
+def test_a_restart_while_clients_read_on_standbys(weir, trio):
+    Run.prepare(trio.primary)
+    for standby in trio.standbys:
+        trio.wait_replayed(standby)
+    weir.start(SECTIONS, trio.upstream(), reads="marked", pool_size=6, reads_wait="100ms")
+    run = Run(through(weir), 1, 8, pause=0.001).start()
+    try:
+        for _ in range(2):
+            wait_until(lambda: run.share() > 0.1 and sum(run.reads_done.values()) > 300, what="reads on standbys")
+            weir.restart()
+            done = sum(count for (kind, where_), count in run.reads_done.items() if kind == "read" and "standby" in where_)
+            wait_until(lambda: sum(count for (kind, where_), count in run.reads_done.items()  # pylint: disable=cell-var-from-loop
+                                   if kind == "read" and "standby" in where_) > done + 200, what="further reads on standbys")
+    finally:
+        run.stop()
+        print(run.report())
+    no_violation(run)
+    assert not run.errors
+
+
+def test_a_restart_while_a_client_waits_for_a_standby(weir, trio, catching):
+    wire = catching(reads_wait="8s")
+    weir.restart(wait=False)
+    for standby in trio.standbys:
+        trio.resume(standby)
+    wire.read_until("Z")
+    assert wire.query("SELECT n FROM told") == [["1"]]
+    wire.query("COMMIT")
+    wire.query("INSERT INTO told VALUES (2)")
+    wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
+
+
+def test_a_watch_that_can_not_log_in(weir, trio):
+    """The host refuses cluster_user: everything is the primary's, and SHOW HOSTS says why."""
+    trio.primary.query("DROP TABLE IF EXISTS told; CREATE TABLE told (n int); GRANT ALL ON told TO web")
+    weir.users["nobody_knows"] = "secret"
+    weir.start(upstream=trio.upstream(), reads="marked", cluster_user="nobody_knows", pool_size=4)
+    wire = weir.raw()
+    for turn in range(10):
+        wire.query(f"INSERT INTO told VALUES ({turn})")
+        wire.query("BEGIN READ ONLY")
+        assert where(wire) == trio.primary.port
+        assert wire.query("SELECT max(n) FROM told") == [[str(turn)]]
+        wire.query("COMMIT")
+    rows = weir.console("SHOW HOSTS")
+    assert rows and all("nobody_knows" in str(row) for row in rows)
+
+
+def test_reloads_under_load(weir, trio):
+    """From marked to primary and back; no client notices."""
+    Run.prepare(trio.primary)
+    for standby in trio.standbys:
+        trio.wait_replayed(standby)
+    words = {"upstream": trio.upstream(), "pool_size": 6, "reads_wait": "100ms"}
+    weir.start(SECTIONS, reads="marked", **words)
+    run = Run(through(weir), 1, 8, pause=0.001).start()
+
+    def standby_reads():
+        return sum(count for (kind, there), count in run.reads_done.items() if kind == "read" and "standby" in there)
+
+    try:
+        for _ in range(4):
+            done = standby_reads()
+            wait_until(lambda: standby_reads() > done + 100, what="reads on standbys")      # pylint: disable=cell-var-from-loop
+            weir.reload(SECTIONS, reads="primary", **words)
+            total = sum(run.reads_done.values())
+            wait_until(lambda: sum(run.reads_done.values()) > total + 100)                  # pylint: disable=cell-var-from-loop
+            weir.reload(SECTIONS, reads="marked", **words)
+    finally:
+        run.stop()
+        print(run.report())
+    no_violation(run)
+    assert not run.errors
