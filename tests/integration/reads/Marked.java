@@ -53,9 +53,12 @@ public class Marked {
             }
             for (int i = first; i < first + 10; i++) { // prepared on the server from the fifth use on
                 write(db, i, isAutocommit);
-                read(db, i, first, isAutocommit); // behind SET SESSION CHARACTERISTICS the server is kept for a moment
-                if (!read(db, i, first, isAutocommit)) {
-                    throw new IllegalStateException("the primary has answered " + i);
+                // Behind SET SESSION CHARACTERISTICS the server is kept for a moment; and where none to a standby is idle the primary answers.
+                int tries = 0;
+                while (!read(db, i, first, isAutocommit)) {
+                    if (++tries == 100) {
+                        throw new IllegalStateException("the primary has answered " + i + " a hundred times");
+                    }
                 }
             }
             write(db, first + 999, isAutocommit);

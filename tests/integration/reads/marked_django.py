@@ -5,8 +5,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "drivers"))
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 import django  # noqa: E402
 from django.conf import settings  # noqa: E402
+
+from waiting import wait_until  # noqa: E402
 
 from rows import DATABASE, HOST, PORT, SSLMODE, USER, row, run  # noqa: E402
 
@@ -47,18 +51,25 @@ def value(using, sql, *values):
         return cursor.fetchone()[0] if cursor.description else None
 
 
+def counts_on_standby(first, count):
+    """Whether a standby has answered: the primary does where no connection to one is idle."""
+    with transaction.atomic(using="reader"):
+        is_standby = value("reader", "SELECT pg_is_in_recovery()")
+        assert Seen.objects.filter(n__gte=first).count() == count
+    return is_standby
+
+
 def alternate(first):
-    while not value("reader", "SELECT pg_is_in_recovery()"):
-        pass
+    wait_until(lambda: value("reader", "SELECT pg_is_in_recovery()"))
     for n in range(first, first + 10):
         Seen.objects.create(n=n)
         value("reader", "SET pgweir.min_lsn = %s", value("default", "SHOW pgweir.lsn"))
         assert Seen.objects.get(n=n).n == n
-        with transaction.atomic(using="reader"):
-            assert value("reader", "SELECT pg_is_in_recovery()") and Seen.objects.filter(n__gte=first).count() == n - first + 1
+        wait_until(lambda: counts_on_standby(first, n - first + 1))     # pylint: disable=cell-var-from-loop
         assert sum(1 for _ in Seen.objects.filter(n__gte=first).iterator(chunk_size=2)) == n - first + 1    # WITH HOLD: on the primary
         value("reader", "SELECT 1")     # that server is kept while it is asked what is left there
-        assert value("reader", "SELECT pg_is_in_recovery()") and not value("default", "SELECT pg_is_in_recovery()")
+        wait_until(lambda: value("reader", "SELECT pg_is_in_recovery()"))
+        assert not value("default", "SELECT pg_is_in_recovery()")
 
 
 @row("router")

@@ -94,6 +94,7 @@ def test_a_wrong_host_is_left_when_the_primary_is_known_again(weir, trio):
     new.query("ALTER ROLE watch NOLOGIN")
     new.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('watch', 'web')")
     wait_until(lambda: shown(weir, new)["state"] != "primary", what="the watch to have lost the primary")
+    wait_until(lambda: new.count(usename="web") == 0, what="the pool's connections to be gone")
     assert where() == old.port
     new.query("ALTER ROLE watch LOGIN")
     wait_state(weir, new, "primary")
