@@ -231,16 +231,9 @@ drain(struct stream *s)
 		s->ops->on_drained(s);
 }
 
-static void
-on_event(evutil_socket_t fd, short what, void *arg)
+__attribute__((noinline)) static void
+other_event(struct stream *s, short what)
 {
-	struct stream *s = arg;
-
-	(void)fd;
-	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_shaking) { /* nearly always */
-		s->ops->on_readable(s);
-		return;
-	}
 	if ((what & EV_WRITE) != 0 && s->queue_len > 0)
 		drain(s);
 	/* on_drained may have closed the stream, or switched reading off. */
@@ -250,6 +243,18 @@ on_event(evutil_socket_t fd, short what, void *arg)
 		handshake_event(s);
 	else
 		s->ops->on_readable(s);
+}
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)fd;
+	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_shaking) /* nearly always */
+		s->ops->on_readable(s);
+	else
+		other_event(s, what);
 }
 
 static void
