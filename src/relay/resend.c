@@ -24,8 +24,8 @@ is_at_rest(const struct exchange *x, const struct server *srv)
 	return srv->tx == 'I' || reads_has_begun(x);
 }
 
-bool
-resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t max)
+__attribute__((noinline)) static bool
+make_room(struct request_copy *copy, size_t len, uint32_t max)
 {
 	uint32_t cap = copy->cap == 0 ? COPY_MIN : copy->cap;
 	uint8_t *grown;
@@ -34,13 +34,19 @@ resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t
 		return false;
 	while (cap - copy->len < len)
 		cap *= 2;
-	if (cap != copy->cap) {
-		grown = realloc(copy->bytes, cap);
-		if (grown == NULL)
-			return false;
-		copy->bytes = grown;
-		copy->cap = cap;
-	}
+	grown = realloc(copy->bytes, cap);
+	if (grown == NULL)
+		return false;
+	copy->bytes = grown;
+	copy->cap = cap;
+	return true;
+}
+
+bool
+resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t max)
+{
+	if (len >= copy->cap - copy->len && !make_room(copy, len, max)) /* cap is never more than max */
+		return false;
 	memcpy(copy->bytes + copy->len, bytes, len);
 	copy->len += (uint32_t)len;
 	return true;

@@ -9,7 +9,8 @@
 #include "exchange/exchange.h"
 
 /* --- resend.c --- */
-/* Appends to the copy. Returns false, and appends nothing, if it were longer than max bytes, or there is no memory. */
+/* Appends to the copy. Returns false, and appends nothing, if it were longer than max bytes (COPY_MIN times a power of
+ * two), or there is no memory. */
 bool resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t max);
 
 /*
