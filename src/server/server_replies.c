@@ -420,9 +420,16 @@ walk_plain(struct walk *w)
 		return;
 	while (srv->borrower != NULL && frame_whole(p, (size_t)(end - p), &f)) {
 		uint32_t plain_kind = ledger_plain_kind(&srv->ledger);
-		const uint8_t *body = p + FRAME_HEAD_LEN;
-		bool is_taken;
+		const uint8_t *body;
+		bool is_taken, is_whole = true;
 
+		while (is_whole && ledger_lets_pass(plain_kind, f.type)) { /* all rows here */
+			p += FRAME_HEAD_LEN + f.body_len;
+			is_whole = frame_whole(p, (size_t)(end - p), &f);
+		}
+		if (!is_whole)
+			break;
+		body = p + FRAME_HEAD_LEN;
 		switch (f.type) {
 		case 'Z':
 			w->at = (size_t)(p - w->p);
@@ -437,9 +444,6 @@ walk_plain(struct walk *w)
 		if (!is_taken)
 			break;
 		p = body + f.body_len;
-		if (f.type == 'D')
-			while (p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f)) /* all rows here */
-				p += FRAME_HEAD_LEN + f.body_len;
 	}
 	w->at = (size_t)(p - w->p);
 }

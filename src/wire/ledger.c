@@ -461,9 +461,9 @@ ledger_list_client(const struct ledger *l, uint8_t *kinds, size_t cap)
 const char *
 owed_kind_name(enum owed_kind kind)
 {
-	static const char *const names[] = { "Query",	 "FunctionCall", "Parse",   "Parse", "Bind",
-					     "Describe", "Describe",	 "Execute", "Close", "Sync",
-					     "CopyDone", "Parse",	 "Close" };
+	static const char *const names[] = { "Query",	 "Execute",  "FunctionCall", "Parse", "Parse",
+					     "Bind",	 "Describe", "Describe",     "Close", "Sync",
+					     "CopyDone", "Parse",    "Close" };
 
 	return names[kind];
 }

@@ -23,14 +23,15 @@
 #include <stdint.h>
 
 enum owed_kind {
+	/* These two may bring rows. */
 	OWED_QUERY, /* ... until ReadyForQuery */
+	OWED_EXECUTE, /* ... until CommandComplete, EmptyQueryResponse or PortalSuspended */
 	OWED_FUNCTION, /* FunctionCallResponse, ReadyForQuery */
 	OWED_PARSE, /* ParseComplete */
 	OWED_DUPLICATE, /* a Parse of a name that is taken: an error, or ParseComplete after all */
 	OWED_BIND, /* BindComplete */
 	OWED_DESCRIBE_STATEMENT, /* ParameterDescription, then RowDescription or NoData */
 	OWED_DESCRIBE_PORTAL, /* RowDescription or NoData */
-	OWED_EXECUTE, /* ... until CommandComplete, EmptyQueryResponse or PortalSuspended */
 	OWED_CLOSE, /* CloseComplete */
 	OWED_SYNC, /* ReadyForQuery */
 	OWED_COPY_END, /* nothing: marks the place of CopyDone or CopyFail among the others */
@@ -270,8 +271,16 @@ ledger_take_head(struct ledger *l, uint32_t plain_kind, enum owed_kind wanted)
 	return true;
 }
 
+/* Returns true for rows, and a Query's description of them: they are the client's, and the ledger stays as it is.
+ * plain_kind: ledger_plain_kind(). */
+static inline bool
+ledger_lets_pass(uint32_t plain_kind, uint8_t type)
+{
+	return plain_kind <= OWED_EXECUTE && (type == 'D' || (type == 'T' && plain_kind == OWED_QUERY));
+}
+
 /*
- * Handles in a few instructions the replies that come with every query: rows and what describes them, CommandComplete,
+ * Handles in a few instructions the other replies that come with every query: descriptions of rows, CommandComplete,
  * ParseComplete and BindComplete. Returns true if it was owed to the client and no local reply is due behind it;
  * otherwise nothing has changed, and ledger_receive() must see it. plain_kind: ledger_plain_kind().
  */
@@ -279,8 +288,6 @@ __attribute__((always_inline)) static inline bool
 ledger_take_plain(struct ledger *l, uint32_t plain_kind, uint8_t type)
 {
 	switch (type) {
-	case 'D':
-		return plain_kind == OWED_QUERY || plain_kind == OWED_EXECUTE;
 	case 'C':
 		return plain_kind == OWED_QUERY || ledger_take_head(l, plain_kind, OWED_EXECUTE);
 	case '1':
@@ -289,8 +296,6 @@ ledger_take_plain(struct ledger *l, uint32_t plain_kind, uint8_t type)
 		return ledger_take_head(l, plain_kind, OWED_BIND);
 	case 'T':
 	case 'n':
-		if (plain_kind == OWED_QUERY)
-			return type == 'T';
 		return plain_kind == OWED_DESCRIBE_PORTAL && l->ring[l->head].ref == NULL &&
 		       ledger_take_head(l, plain_kind, OWED_DESCRIBE_PORTAL);
 	default:

@@ -20,7 +20,7 @@
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
-static const char kinds[] = "QFPUBspECScmk"; /* in the order of enum owed_kind */
+static const char kinds[] = "QEFPUBspCScmk"; /* in the order of enum owed_kind */
 
 struct story {
 	struct ledger ledger;

@@ -351,7 +351,7 @@ static const struct ledger_ops ops = { on_settled, on_local };
 static void
 send_message(struct talk *t, struct message *m)
 {
-	static const char types[] = "QFPUBspECSfmk"; /* in the order of enum owed_kind; f stands for c, too */
+	static const char types[] = "QEFPUBspCSfmk"; /* in the order of enum owed_kind; f stands for c, too */
 	struct owed_request request = { 0 };
 
 	if (m->type == 'd')
