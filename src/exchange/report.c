@@ -115,9 +115,9 @@ report_error(struct pool *pool, enum error_origin origin, const char *sqlstate)
 }
 
 void
-report_lent(struct exchange *x)
+report_lent(struct exchange *x, uint64_t waited_us)
 {
-	histogram_observe_us(&x->pool->database->counters.pool_wait, &histogram_bounds_wait, x->ticket.waited_us);
+	histogram_observe_us(&x->pool->database->counters.pool_wait, &histogram_bounds_wait, waited_us);
 }
 
 /* The wait for a server is the first part of the request that waited. */
@@ -426,8 +426,8 @@ report_flushed(struct exchange *x, struct server *srv)
 	if (c->since_us == 0)
 		return;
 	charge(c, ready_us);
-	c->is_flowing = c->has_passed; /* from now on: up to its first bytes, PostgreSQL worked */
 	if (env->done_count == 0) {
+		c->is_flowing = c->has_passed; /* from now on: up to its first bytes, PostgreSQL worked */
 		c->debtor = (uint8_t)debtor_now(x, srv);
 		return;
 	}
@@ -436,12 +436,12 @@ report_flushed(struct exchange *x, struct server *srv)
 	charge(c, sent_us);
 	if (c->is_timed)
 		histogram_observe_us(&env->counters->proxy_overhead, &histogram_bounds_proxy, c->us[PHASE_PROXY]);
+	srv->loan.last_done_us = ready_us;
+	*env->now_us = sent_us;
 	done_count = env->done_count;
 	env->done_count = 0;
 	for (unsigned i = 0; i < done_count; i++)
 		measure(x, srv, &env->done[i]);
-	srv->loan.last_done_us = ready_us;
-	*env->now_us = sent_us;
 	if (is_over(x, srv)) {
 		c->since_us = 0;
 		return;

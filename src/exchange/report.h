@@ -6,7 +6,7 @@
 #include "exchange/exchange.h"
 
 void report_config(struct exchange_env *env); /* env->config is another one */
-void report_lent(struct exchange *x); /* the wait for a server is over */
+void report_lent(struct exchange *x, uint64_t waited_us); /* the wait for a server is over */
 void report_done(struct exchange *x, struct server *srv, const struct owed *ended); /* before its replies are sent */
 void report_flushed(struct exchange *x, struct server *srv); /* after the batch was sent */
 /* Bytes of the client's were handled and sent: len of them. */

@@ -423,7 +423,7 @@ login_server_done(struct exchange *x)
 	image_unref(srv->image);
 	srv->image = image_ref(img);
 	if (c->x.is_session)
-		report_lent(&c->x);
+		report_lent(&c->x, c->x.ticket.waited_us);
 	else
 		welcome_give_back(c);
 	login_finish(c, img, c->x.pool->welcome);

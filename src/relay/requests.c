@@ -108,7 +108,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	if (x->listen != NULL) /* else it is as the loan began */
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
-	report_lent(x);
+	report_lent(x, w == NULL ? x->ticket.waited_us : 0);
 	if (x->settings->reads == READS_PREFER_STANDBY || srv->loan.standby != 0) {
 		x->pool->database->counters.reads[srv->loan.standby != 0 ? RT_STANDBY : RT_PRIMARY]++;
 		srv->loan.route = srv->loan.standby != 0 ? ROUTE_STANDBY : ROUTE_NO_STANDBY;
