@@ -91,7 +91,7 @@ walk_send_sync(struct request_walk *w)
 static inline bool
 may_be_marked(const struct exchange *x, unsigned first)
 {
-	return x->srv == NULL && x->settings->reads == READS_MARKED && reads_may_mark(x, first);
+	return x->settings->reads == READS_MARKED && x->srv == NULL && reads_may_mark(x, first);
 }
 
 /* Borrows a server if the client has none. WALK_ON: the lane is (still) open. */
@@ -186,7 +186,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	enum walk_result r;
 	size_t forward;
 
-	if (x->srv == NULL && x->settings->reads == READS_MARKED && reads_bind_may_mark(x, walk_message(w), f))
+	if (x->settings->reads == READS_MARKED && x->srv == NULL && reads_bind_may_mark(x, walk_message(w), f))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;

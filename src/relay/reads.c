@@ -505,13 +505,12 @@ is_settled(struct client_reads *r)
 }
 
 enum walk_result
-reads_route(struct request_walk *w, struct server **srv)
+reads_route(struct request_walk *w)
 {
 	struct exchange *x = w->x;
 	struct client_reads *r = know(x);
 	bool is_later = false;
 
-	*srv = NULL;
 	if (r == NULL) {
 		exchange_out_of_memory(x);
 		return WALK_OVER;
@@ -521,17 +520,17 @@ reads_route(struct request_walk *w, struct server **srv)
 	look_for_lost(x, r);
 	if (r->block == READS_NO_BLOCK && !r->is_for_primary && is_marked(w, r)) {
 		if (take_minimum(x, r))
-			*srv = borrow_standby(x, r, &is_later);
+			w->lent = borrow_standby(x, r, &is_later);
 		else {
 			r->route = ROUTE_BEHIND;
 			is_later = true;
 		}
-		if (*srv == NULL && is_later && may_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
+		if (w->lent == NULL && is_later && may_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
 			return wait_until(r, r->catch_until_us);
-		if (*srv == NULL)
+		if (w->lent == NULL)
 			x->pool->database->counters.reads[RT_PRIMARY]++;
 	}
-	if (*srv == NULL && !is_settled(r)) {
+	if (w->lent == NULL && !is_settled(r)) {
 		if (may_wait(r, &r->settle_until_us, SETTLE_US))
 			return wait_until(r, r->settle_until_us);
 		log_debug(x->env->log,
@@ -549,7 +548,8 @@ reads_must_wait(struct exchange *x, struct server *srv)
 	struct client_reads *r = exchange_reads(x);
 	bool is_there, is_over;
 
-	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster)
+	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster ||
+	    x->settings->reads != READS_MARKED)
 		return false; /* or a reload has changed who reads where */
 	is_there = pool_is_of_primary(x->pool, srv);
 	is_over = !may_wait(r, &r->primary_until_us, PRIMARY_US);
@@ -573,8 +573,15 @@ void
 reads_linked(struct exchange *x)
 {
 	struct client_reads *r = exchange_reads(x);
+	bool is_standby = x->srv->loan.standby != 0;
 	struct buf b = { 0 };
 
+	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
+		x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
+		x->srv->loan.route = is_standby ? ROUTE_STANDBY : ROUTE_NO_STANDBY;
+	}
+	if (r == NULL)
+		return;
 	x->srv->loan.route = x->settings->reads == READS_MARKED ? r->route : (uint8_t)ROUTE_OFF;
 	if (r->block != READS_DUE)
 		return;

@@ -55,14 +55,21 @@ void reads_canceled(struct exchange *x); /* the request of a client that is CL_C
 void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CATCHING may go on */
 
 /*
- * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: *srv is one of a
- * standby, lent to the client, or NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
+ * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: w->lent is one of
+ * a standby, lent to the client, or still NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
  */
-enum walk_result reads_route(struct request_walk *w, struct server **srv);
+enum walk_result reads_route(struct request_walk *w);
+/* Returns true if something of its client's is, or may have been, on standbys: the next two are due. */
+static inline bool
+reads_concern(const struct exchange *x)
+{
+	return x->settings->reads != READS_PRIMARY || exchange_reads(x) != NULL;
+}
+
 /* The client was lent a server of the pool's. Returns true if that is not known to be the primary's, or there is
  * another primary since it was asked for: it was given back, and the client is CL_CATCHING, for PRIMARY_US at most. */
 bool reads_must_wait(struct exchange *x, struct server *srv);
-/* The client has a server now. Puts in the outbox what must go ahead of its message. */
+/* The client has a server now. Counts it, and puts in the outbox what must go ahead of its message. */
 void reads_linked(struct exchange *x);
 /* For the next message of a client with a server of a standby. WALK_ON: it may be sent, or the client has no server any
  * more, since the primary is to answer. WALK_HOLD, WALK_LEAVE: see there. */

@@ -104,15 +104,11 @@ static inline int
 link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 {
 	x->srv = srv;
-	resend_begin(x);
+	srv->loan.sent.named_before = statements_named_count(x);
 	if (x->listen != NULL) /* else it is as the loan began */
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x, w == NULL ? x->ticket.waited_us : 0);
-	if (x->settings->reads == READS_PREFER_STANDBY || srv->loan.standby != 0) {
-		x->pool->database->counters.reads[srv->loan.standby != 0 ? RT_STANDBY : RT_PRIMARY]++;
-		srv->loan.route = srv->loan.standby != 0 ? ROUTE_STANDBY : ROUTE_NO_STANDBY;
-	}
 	if (srv->image != x->image && state_replay(x) < 0) {
 		walk_out_of_memory(x);
 		return -1;
@@ -121,7 +117,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		state_meets_others(x, w == NULL || !state_differs_in_plans(x) || needs_plans(w));
 	if (x->settings->commit_check && srv->loan.standby == 0)
 		commit_check_linked(x);
-	if (exchange_reads(x) != NULL)
+	if (reads_concern(x))
 		reads_linked(x);
 	return 0;
 }
@@ -222,18 +218,17 @@ walk_borrow(struct request_walk *w)
 	    commit_check_is_refused(x, &w->m, walk_message(w), w->len - w->at)) /* the transaction was lost */
 		return WALK_WAIT;
 	relay_ticket(x);
-	srv = x->settings->reads == READS_PRIMARY ? NULL : route_borrow(x);
-	if (x->settings->reads == READS_MARKED && (r = reads_route(w, &srv)) != WALK_ON)
-		return r;
-	if (srv == NULL)
+	if (x->settings->reads == READS_PRIMARY)
 		srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
+	else if ((r = route_borrow(w)) == WALK_ON)
+		srv = w->lent;
+	else
+		return r;
 	if (srv == NULL) {
 		exchange_step(x, CE_NEED_SERVER);
 		state_yield(env);
 		return WALK_WAIT;
 	}
-	if (exchange_reads(x) != NULL && reads_must_wait(x, srv))
-		return WALK_WAIT;
 	x->ticket.waited_us = x->ticket.connect_us = 0;
 	w->linked_at = w->at;
 	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;

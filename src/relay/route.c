@@ -2,6 +2,7 @@
 
 #include "pool/cluster.h"
 #include "pool/pool_standby.h"
+#include "relay/reads.h"
 
 /*
  * Returns the standbys that may be read from, a bit for each place in the upstream. If no primary answers nobody knows
@@ -44,8 +45,8 @@ least_lent(const struct exchange *x, unsigned hosts)
 	return best;
 }
 
-struct server *
-route_borrow(struct exchange *x)
+static struct server *
+borrow_standby(struct exchange *x)
 {
 	struct pool *pool = x->pool;
 	struct server *srv = NULL;
@@ -61,4 +62,18 @@ route_borrow(struct exchange *x)
 		srv = pool_borrow_standby(pool, host, &x->ticket, x, *x->env->now_us);
 	}
 	return srv;
+}
+
+enum walk_result
+route_borrow(struct request_walk *w)
+{
+	struct exchange *x = w->x;
+	enum walk_result r;
+
+	w->lent = borrow_standby(x);
+	if (x->settings->reads == READS_MARKED && (r = reads_route(w)) != WALK_ON)
+		return r;
+	if (w->lent == NULL)
+		w->lent = pool_borrow(x->pool, &x->ticket, x, *x->env->now_us);
+	return w->lent != NULL && reads_must_wait(x, w->lent) ? WALK_WAIT : WALK_ON;
 }

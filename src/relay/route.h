@@ -8,8 +8,8 @@
  */
 #pragma once
 
-#include "exchange/exchange.h"
+#include "relay/walk.h"
 
-/* x, which has no server, needs one, and its ticket is ready. Returns one of a standby, lent to it; NULL: the primary's
- * is due. */
-struct server *route_borrow(struct exchange *x);
+/* As pool_borrow(), for the client and the message at w->at: WALK_ON: w->lent is a server, or NULL if it has to wait
+ * for the primary's. WALK_WAIT, WALK_OVER: see reads_route(). */
+enum walk_result route_borrow(struct request_walk *w);

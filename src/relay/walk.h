@@ -38,6 +38,7 @@ struct request_walk {
 			    m.message vouch for */
 	struct scan scan;
 	struct sql_verdict verdict; /* m's, of a Query */
+	struct server *lent; /* by route_borrow() */
 	unsigned risk; /* of the SQL in scan: enum state_part */
 	struct request m; /* the message at w->at, if m.message is that; of a fast Bind, only what that needs is set */
 };
