@@ -243,7 +243,6 @@ describe_work(struct server *srv, const struct done_request *done, struct reques
 	r->rows = rows == NULL ? 0 : strtoull(rows + 1, NULL, 10);
 	r->backend = srv->address;
 	r->backend_pid = srv->pid;
-	r->route = srv->loan.route;
 	r->protocol = srv->loan.tag.id == TAG_COPY ? "copy" : srv->loan.is_simple ? "simple" : "extended";
 	r->bytes_in = srv->loan.bytes_from_client;
 	r->bytes_out = srv->loan.bytes_to_client;
@@ -272,8 +271,13 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 	r->protocol = "simple";
 	if (r->sqlstate == NULL)
 		r->sqlstate = "";
-	if (srv != NULL)
-		describe_work(srv, done, r);
+	if (srv == NULL)
+		return;
+	describe_work(srv, done, r);
+	r->route = srv->loan.route;
+	if (x->settings->reads != READS_PRIMARY && x->pool->cluster != NULL && srv->loan.standby == 0 &&
+	    (x->is_session || x->pins != 0))
+		r->route = ROUTE_TIED; /* what this server was lent for is long over */
 }
 
 /* r: as describe() made it. */

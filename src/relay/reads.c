@@ -515,8 +515,10 @@ reads_route(struct request_walk *w)
 		exchange_out_of_memory(x);
 		return WALK_OVER;
 	}
-	if (r->cluster == NULL)
+	if (r->cluster == NULL) {
+		r->route = ROUTE_OFF;
 		return WALK_ON;
+	}
 	look_for_lost(x, r);
 	if (r->block == READS_NO_BLOCK && !r->is_for_primary && is_marked(w, r)) {
 		if (take_minimum(x, r))
@@ -578,11 +580,12 @@ reads_linked(struct exchange *x)
 
 	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
 		x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
-		x->srv->loan.route = is_standby ? ROUTE_STANDBY : ROUTE_NO_STANDBY;
+		x->srv->loan.route = is_standby ? ROUTE_STANDBY : x->listen != NULL ? ROUTE_TIED : ROUTE_NO_STANDBY;
 	}
 	if (r == NULL)
 		return;
-	x->srv->loan.route = x->settings->reads == READS_MARKED ? r->route : (uint8_t)ROUTE_OFF;
+	if (x->settings->reads == READS_MARKED)
+		x->srv->loan.route = r->route;
 	if (r->block != READS_DUE)
 		return;
 	message_query(&b, r->begin);

@@ -212,3 +212,44 @@ def knows_statement(wire, trio):
     wire.ask(describe("S", "p"), sync())
     wire.query("COMMIT")
     return all(standby.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'web'", dbname="postgres") for standby in trio.standbys)
+
+
+def in_block(wire, sql):
+    wire.query("BEGIN READ ONLY")
+    rows = wire.query(sql)
+    wire.query("COMMIT")
+    return rows
+
+
+def counted(weir, query, route):
+    return sum(int(row[route]) for row in weir.console("SHOW READS") if row["query"] == query)
+
+
+COUNT_ALL = {"slow_query": {"query_stats": "on"}}
+
+
+def test_show_reads_of_a_pinned_client(weir, trio):
+    """Its READ ONLY transactions are the primary's since it keeps that server, whatever this was lent for."""
+    wire = start(weir, trio, sections=COUNT_ALL)
+    wire.query("CREATE TEMP TABLE pin (n int)")
+    for _ in range(3):
+        in_block(wire, "SELECT n FROM pin WHERE n > 1")
+    assert counted(weir, "SELECT n FROM pin WHERE n > ?", "tied") == 3
+
+
+def test_show_reads_of_session_mode(weir, trio):
+    weir.start(COUNT_ALL, upstream=trio.upstream(), reads="marked", cluster_user="web", pool_mode="session")
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    for _ in range(3):
+        in_block(wire, "SELECT 1, 2")
+    assert counted(weir, "SELECT ?, ?", "tied") == 3
+
+
+def test_show_reads_where_a_reload_has_left_one_host(weir, trio):
+    """Nothing is counted for a client that was read from standbys before."""
+    wire = start(weir, trio, sections=COUNT_ALL)
+    wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
+    weir.reload(COUNT_ALL, upstream=trio.upstream(hosts=[trio.primary]), reads="marked", cluster_user="web")
+    assert int(in_block(wire, "SELECT inet_server_port(), 1")[0][0]) == trio.primary.port
+    assert counted(weir, "SELECT inet_server_port(), ?", "calls") == 0

@@ -123,6 +123,16 @@ def test_killed_standbys_cost_clients_without_a_request_nothing(weir, trio):
         wait_where(wire, trio.standbys)
 
 
+def test_show_reads_of_who_listens(weir, trio):
+    start(weir, trio, sections={"slow_query": {"query_stats": "on"}})
+    wire = weir.raw()
+    wait_where(wire, trio.standbys)
+    wire.query("LISTEN told")
+    wire.query("SELECT 'listens', 1")
+    row, = [row for row in weir.console("SHOW READS") if row["query"] == "SELECT ?, ?"]
+    assert (row["calls"], row["tied"]) == (1, 1)
+
+
 def test_without_a_primary_standbys_are_read(weir, trio):
     start(weir, trio)
     wire = weir.raw()
