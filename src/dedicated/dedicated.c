@@ -125,8 +125,11 @@ on_batch_end(struct server *srv)
 static void
 on_lost(struct server *srv, const struct fail *why)
 {
+	struct fail told = *why;
+
+	server_last_words(srv, &told);
 	if (dedicated_of(srv)->ops->lost != NULL)
-		dedicated_of(srv)->ops->lost(dedicated_of(srv), why);
+		dedicated_of(srv)->ops->lost(dedicated_of(srv), &told);
 }
 
 static void

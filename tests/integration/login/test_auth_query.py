@@ -566,6 +566,23 @@ def test_a_connection_that_dies_with_the_question(asked, postgres):
     assert login.result() is None
 
 
+def test_a_connection_that_postgresql_ends_during_its_first_question(asked, postgres):
+    """The log has PostgreSQL's own words, and not those of the socket."""
+    person(postgres, "aq_scram")
+    asked.begin("SELECT * FROM aq.slow($1)", auth_query_ttl="0s")
+    holder = postgres.connect()
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(4711)")
+    login = asked.in_background(try_login, asked, "aq_scram")
+    wait_until(lambda: calls(postgres) == 1)
+    postgres.kill_backends(usename="asker")
+    assert login.result() is not None
+    holder.close()
+    asked.wait_log("auth_query", "ended the session: terminating connection due to administrator command")
+    lines = [line for line in asked.log().splitlines() if "auth_query" in line]
+    assert all("failed: Broken pipe" not in line and "closed the connection" not in line for line in lines), lines
+
+
 def test_a_client_that_leaves_during_the_lookup(asked, postgres):
     person(postgres, "aq_scram")
     asked.begin("SELECT * FROM aq.slow($1)", login_timeout="2s")
