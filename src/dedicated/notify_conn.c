@@ -246,7 +246,7 @@ on_up(struct dedicated *d)
 	const char *encoding = image_get(d->srv->image, "client_encoding");
 
 	if (notify_conn_is_astray(listener)) {
-		if (notify_now(listener) - listener->turned_us < ASTRAY_US) {
+		if (d->srv->history != 0 || notify_now(listener) - listener->turned_us < ASTRAY_US) {
 			timer_start(&listener->timer, 0);
 			return;
 		}

@@ -3,6 +3,7 @@
 import pytest
 
 import rawwire
+from hosts import alter
 from test_hosts import shown, wait_state
 from waiting import wait_until
 
@@ -73,6 +74,20 @@ def test_who_waits_for_a_server_hears_before_he_is_told_of_a_loss(weir, trio):
     replies = [reply for reply in wire.read_until("Z") if reply.type not in "S"]
     assert "".join(reply.type for reply in replies) in ("NTDCZ", "NNTDCZ")
     assert "a change that this session has made or seen" in " ".join(reply.error["M"] for reply in replies if reply.type == "N")
+
+
+def test_a_login_to_the_old_primary_that_ends_late(weir, trio):
+    """Nobody listens there, however long the listener was without a connection: who the primary is, is known."""
+    wire = start(weir, trio, connect_timeout="20s")
+    wire.query("LISTEN told")
+    first = trio.primary
+    alter(first, "post_auth_delay", 8)
+    first.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'", dbname="app")
+    weir.wait_log("server ", "ended the session")
+    wait_until(lambda: "login" in [row["state"] for row in weir.console("SHOW SERVERS")], what="a login")
+    _, new = fork(weir, trio)
+    wait_until(lambda: notify(new, "new") or "new" in heard(wire), what="a notification of the new primary")
+    assert weir.log().count("listens for 1 channel") == 2
 
 
 def test_a_wrong_host_is_left_when_the_primary_is_known_again(weir, trio):
