@@ -46,7 +46,7 @@ watch_put_meet(struct buf *b)
 	for (size_t i = 0; i < WATCHED_SETTINGS; i++)
 		buf_printf(b, ", '%s'", watch_settings[i]);
 	buf_printf(b,
-		   ");"
+		   ");DEALLOCATE ALL;" /* it may have been met before */
 		   "PREPARE pgweir_primary AS SELECT 'p', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, "
 		   "pg_current_wal_flush_lsn() - '0/0'::pg_lsn, left(pg_current_snapshot()::text, " SNAPSHOT_MAX "), "
 		   "age('3'::xid);"

@@ -76,6 +76,13 @@ def test_who_waits_for_a_server_hears_before_he_is_told_of_a_loss(weir, trio):
     assert "a change that this session has made or seen" in " ".join(reply.error["M"] for reply in replies if reply.type == "N")
 
 
+def test_a_host_that_is_promoted_is_asked_on(weir, trio):
+    """On the same connection: what was prepared there for its life as a standby is in nobody's way."""
+    start(weir, trio)
+    fork(weir, trio)
+    assert "already exists" not in weir.log()
+
+
 def test_a_login_to_the_old_primary_that_ends_late(weir, trio):
     """Nobody listens there, however long the listener was without a connection: who the primary is, is known."""
     wire = start(weir, trio, connect_timeout="20s")
