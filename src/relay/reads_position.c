@@ -2,6 +2,7 @@
 #include "relay/reads.h"
 
 #include "base/text.h"
+#include "pool/cluster.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -62,6 +63,8 @@ reads_position(struct exchange *x, struct request *m)
 	if (!request_has(m, SCAN_SETTING, SCAN_HINT_SHOW | SCAN_HINT_LOCAL) || (sql = request_sql(m, &len)) == NULL ||
 	    !text_mentions(sql, len, "pgweir."))
 		return STEP_FORWARD;
+	if (x->pool->cluster != NULL)
+		cluster_want(x->pool->cluster); /* a read that it is for follows soon */
 	if (request_begins_with(m, WORD_SHOW))
 		return x->srv->is_synced && text_mentions(sql, len, "pgweir.lsn") ? put_position(x) : STEP_FORWARD;
 	return m->type == 'Q' && text_mentions(sql, len, READS_MIN_LSN) ? check_minimum(x, m) : STEP_FORWARD;
