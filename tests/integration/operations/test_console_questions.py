@@ -290,6 +290,7 @@ def test_queries_by_application(weir):
     weir.start(query_stats="on")
     with app(weir, "api") as api, app(weir, "batch") as batch:
         api.query("SELECT 1")                   # what opening the connection takes shall be nobody's
+        wait_until(lambda: weir.console("SHOW QUERIES"), what="it to be counted, by another worker than the console's")
         weir.console("RESET QUERIES")
         begin = time.monotonic()
         for i in range(10):
@@ -300,6 +301,7 @@ def test_queries_by_application(weir):
             batch.extended("SELECT pg_sleep($1)", [0.1], name="")
         batch.ask(query("SELECT 1/0"))
         took_ms = (time.monotonic() - begin) * 1000
+    wait_until(lambda: any(row["errors"] for row in weir.console("SHOW QUERIES")), what="the last one to be counted")
     rows = {(row["application_name"], row["query"]): row for row in weir.console("SHOW QUERIES")}
     assert set(rows) == {("api", "SELECT ? AS n, ?"), ("batch", "SELECT ? AS n, ?"), ("batch", "SELECT pg_sleep($1)"),
                          ("batch", "SELECT ?/?")}, rows.keys()

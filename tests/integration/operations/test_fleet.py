@@ -614,6 +614,7 @@ def test_a_login_for_no_pool_ends_with_its_steward(fleet):
     no_more_than(fleet, 20)
 
 
+@pytest.mark.alone
 def test_parallel_workers_are_no_connections(fleet):
     """Where the steward may see who has a client: of roles whose privileges it has."""
     is_new = fleet.postgres.value("SELECT count(*) FROM pg_settings WHERE name = 'debug_parallel_query'") > 0
