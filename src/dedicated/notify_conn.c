@@ -18,7 +18,6 @@
 
 #define BACKOFF_FIRST_US ((uint64_t)50000)
 #define BACKOFF_MAX_US (5 * US_PER_S)
-#define ASTRAY_US (5 * US_PER_S) /* who the primary is, is known again by then */
 
 static struct notify_listener *
 listener_of(struct dedicated *d)
@@ -246,7 +245,7 @@ on_up(struct dedicated *d)
 	const char *encoding = image_get(d->srv->image, "client_encoding");
 
 	if (notify_conn_is_astray(listener)) {
-		if (d->srv->history != 0 || notify_now(listener) - listener->turned_us < ASTRAY_US) {
+		if (d->srv->history != 0 || notify_now(listener) - listener->turned_us < TRUST_AFTER_US) {
 			timer_start(&listener->timer, 0);
 			return;
 		}

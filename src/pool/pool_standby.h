@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/clock.h"
 #include "pool/pool.h"
 
 /* Returns an idle server there, lent as pool_borrow() does; or NULL: then one is made ready for later, if that may be,
@@ -24,6 +25,7 @@ bool pool_is_of_primary(const struct pool *pool, struct server *srv);
  * known. */
 #define HISTORY_OTHER UINT32_MAX
 #define HISTORY_TRUSTED (UINT32_MAX - 1)
+#define TRUST_AFTER_US (5 * US_PER_S) /* who the primary is, is known again by then */
 /* Servers are of the primary of this history (cluster_view.history): those of another one are closed, or when returned.
  */
 void pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us);

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 
 #define SETTLE_US US_PER_S
-#define PRIMARY_US (5 * US_PER_S) /* who the primary is, is known again by then */
 #define CATCH_LOOK_US (1 * US_PER_MS) /* who waits is looked at so often, if no host answers */
 #define REFUSED_MAX 3
 #define REST_US (10 * US_PER_S) /* for who is refused by standbys each time */
@@ -554,7 +553,7 @@ reads_must_wait(struct exchange *x, struct server *srv)
 	    x->settings->reads != READS_MARKED)
 		return false; /* or a reload has changed who reads where */
 	is_there = pool_is_of_primary(x->pool, srv);
-	is_over = !may_wait(r, &r->primary_until_us, PRIMARY_US);
+	is_over = !may_wait(r, &r->primary_until_us, TRUST_AFTER_US);
 	if (is_over && !is_there && srv->history == 0)
 		srv->history = HISTORY_TRUSTED;
 	if (srv->history == HISTORY_TRUSTED || (is_there && srv->history == r->token.history)) {

@@ -67,7 +67,8 @@ reads_concern(const struct exchange *x)
 }
 
 /* The client was lent a server of the pool's. Returns true if that is not known to be the primary's, or there is
- * another primary since it was asked for: it was given back, and the client is CL_CATCHING, for PRIMARY_US at most. */
+ * another primary since it was asked for: it was given back, and the client is CL_CATCHING, for TRUST_AFTER_US at most.
+ */
 bool reads_must_wait(struct exchange *x, struct server *srv);
 /* The client has a server now. Counts it, and puts in the outbox what must go ahead of its message. */
 void reads_linked(struct exchange *x);

@@ -106,6 +106,14 @@ def person(postgres, name, password="aq-secret", until=None, secret=None, dbname
                    "SET secret = EXCLUDED.secret, until = EXCLUDED.until", (name, secret, until), dbname=dbname)
 
 
+def hold_lookups(postgres):
+    """aq.slow() waits until this connection is closed."""
+    holder = postgres.connect()
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(4711)")
+    return holder
+
+
 def calls(postgres, dbname="app"):
     return postgres.value("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM aq.calls", dbname=dbname)
 
@@ -400,9 +408,7 @@ def test_a_reload_asks_anew(asked, postgres):
 def test_a_storm_of_one_user_is_one_question(asked, postgres):
     person(postgres, "aq_scram")
     asked.begin("SELECT * FROM aq.slow($1)", max_client_connections=500)
-    holder = postgres.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(4711)")
+    holder = hold_lookups(postgres)
     logins = [asked.in_background(try_login, asked, "aq_scram") for _ in range(60)]
     wait_until(lambda: asked.metric("pgweir_client_connections", state="login") >= 60)
     wait_until(lambda: calls(postgres) == 1)
@@ -555,9 +561,7 @@ def test_a_connection_that_dies_with_the_question(asked, postgres):
     person(postgres, "aq_scram")
     asked.begin("SELECT * FROM aq.slow($1)", auth_query_ttl="0s")
     assert try_login(asked, "aq_scram") is None
-    holder = postgres.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(4711)")
+    holder = hold_lookups(postgres)
     login = asked.in_background(try_login, asked, "aq_scram")
     wait_until(lambda: calls(postgres) == 2)
     postgres.kill_backends(usename="asker")
@@ -570,9 +574,7 @@ def test_a_connection_that_postgresql_ends_during_its_first_question(asked, post
     """The log has PostgreSQL's own words, and not those of the socket."""
     person(postgres, "aq_scram")
     asked.begin("SELECT * FROM aq.slow($1)", auth_query_ttl="0s")
-    holder = postgres.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(4711)")
+    holder = hold_lookups(postgres)
     login = asked.in_background(try_login, asked, "aq_scram")
     wait_until(lambda: calls(postgres) == 1)
     postgres.kill_backends(usename="asker")
@@ -586,9 +588,7 @@ def test_a_connection_that_postgresql_ends_during_its_first_question(asked, post
 def test_a_client_that_leaves_during_the_lookup(asked, postgres):
     person(postgres, "aq_scram")
     asked.begin("SELECT * FROM aq.slow($1)", login_timeout="2s")
-    holder = postgres.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(4711)")
+    holder = hold_lookups(postgres)
     for index in range(20):
         wire = asked.wire()
         wire.send(startup("aq_scram" if index % 2 else f"aq_{index}", "app"))
@@ -604,9 +604,7 @@ def test_a_client_that_leaves_during_the_lookup(asked, postgres):
 
 def test_a_password_that_comes_too_early_is_handled_in_its_turn(asked, postgres):
     asked.begin("SELECT * FROM aq.slow($1)")
-    holder = postgres.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(4711)")
+    holder = hold_lookups(postgres)
     wire = asked.wire()
     wire.send(startup("aq_scram", "app"), message("p", b"SCRAM-SHA-256\0" + struct.pack("!i", 32)
                                                   + b"n,,n=,r=0123456789abcdef01234567"))
@@ -620,9 +618,7 @@ def test_a_password_that_comes_too_early_is_handled_in_its_turn(asked, postgres)
 def test_a_reload_during_the_lookup(asked, postgres):
     person(postgres, "aq_scram")
     asked.begin("SELECT * FROM aq.slow($1)")
-    holder = postgres.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(4711)")
+    holder = hold_lookups(postgres)
     logins = [asked.in_background(try_login, asked, "aq_scram") for _ in range(3)]
     logins += [asked.in_background(try_login, asked, f"aq_{number}") for number in range(3)]
     wait_until(lambda: calls(postgres) == 2)
@@ -636,9 +632,7 @@ def test_a_reload_during_the_lookup(asked, postgres):
 
 def test_the_end_during_a_lookup(asked, postgres):
     asked.begin("SELECT * FROM aq.slow($1)")
-    holder = postgres.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(4711)")
+    holder = hold_lookups(postgres)
     wires = [asked.wire() for _ in range(4)]
     for number, wire in enumerate(wires):
         wire.send(startup(f"aq_{number}", "app"))
@@ -674,9 +668,7 @@ def test_no_connection_is_left_for_it(asked, postgres):
 
 def test_too_many_users_at_a_time(asked, postgres):
     asked.begin("SELECT * FROM aq.slow($1)", login_timeout="30s", connect_timeout="30s")
-    holder = postgres.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(4711)")
+    holder = hold_lookups(postgres)
     wires = [asked.wire() for _ in range(1000)]
     for number, wire in enumerate(wires):
         wire.send(startup(f"aq_{number}", "app"))

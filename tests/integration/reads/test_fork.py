@@ -127,12 +127,13 @@ def test_a_wrong_host_is_left_when_the_primary_is_known_again(weir, trio):
 def test_a_fork_while_nobody_reads_on_standbys(weir, trio):
     """What is known of hosts begins anew when a reload switches reads on: a server of the old primary is not the new one's."""
     wire = start(weir, trio)
+    upstream = trio.upstream(hosts=[trio.primary, *trio.standbys])      # as it was started: the old primary is the first to be asked
     old_port = int(wire.query("SELECT inet_server_port()")[0][0])
     wire.close()
     wait_until(lambda: not weir.console("SHOW CLIENTS LIKE 'app'"), what="the client to leave")
-    weir.reload(upstream=trio.upstream(), reads="primary")
+    weir.reload(upstream=upstream, reads="primary")
     trio.promote(trio.standbys[0], followed=False)
     assert int(weir.raw().query("SELECT inet_server_port()")[0][0]) == old_port
-    weir.reload(upstream=trio.upstream(), reads="marked", cluster_user="web")
+    weir.reload(upstream=upstream, reads="marked", cluster_user="web")
     wait_state(weir, trio.primary, "primary")
     assert int(weir.raw().query("SELECT inet_server_port()")[0][0]) == trio.primary.port

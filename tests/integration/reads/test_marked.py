@@ -36,9 +36,11 @@ def where(wire):
 
 @pytest.fixture(name="catching")
 def catching_client(weir, trio):
-    """Makes a client whose BEGIN READ ONLY waits for a standby, for six seconds at most."""
-    def make():
-        wire = start(weir, trio, reads_wait="6s", reads_max_lag="1h")
+    """Makes a client whose BEGIN READ ONLY, behind the SQL in first, waits for a standby, for six seconds at most."""
+    def make(*first, **settings):
+        wire = start(weir, trio, **{"reads_wait": "6s", "reads_max_lag": "1h", **settings})
+        for sql in first:
+            wire.query(sql)
         for standby in trio.standbys:
             trio.pause(standby)
         wire.query("INSERT INTO told VALUES (1)")

@@ -8,33 +8,15 @@ import rawwire
 from checker import Run
 from rawwire import bind, execute, one_statement, parse, query, sync
 from test_checker import SECTIONS, no_violation, through
-from test_marked import reads_elsewhere, start, where
+from test_marked import catching_client, reads_elsewhere, start, where  # pylint: disable=unused-import
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
 
-@pytest.fixture(name="catching")
-def catching_after(weir, trio):
-    def make(*first, **settings):
-        wire = start(weir, trio, **{"reads_wait": "3s", "reads_max_lag": "1h", **settings})
-        for sql in first:
-            wire.query(sql)
-        for standby in trio.standbys:
-            trio.pause(standby)
-        wire.query("INSERT INTO told VALUES (1)")
-        wire.send(query("BEGIN READ ONLY"))
-        assert wire.has_nothing_more()
-        return wire
-
-    yield make
-    for standby in trio.standbys:
-        trio.resume(standby)
-
-
 def test_timeouts_do_not_count_the_wait_for_a_standby(catching):
     """The request is under way, and nobody works on it: as while it waits for a server, which only pool_timeout ends."""
-    wire = catching(query_timeout="1s", client_idle_timeout="1s", idle_transaction_timeout="1s", pool_timeout="1s")
+    wire = catching(reads_wait="3s", query_timeout="1s", client_idle_timeout="1s", idle_transaction_timeout="1s", pool_timeout="1s")
     begin = time.monotonic()
     assert rawwire.shape(wire.read_until("Z")) == "C:BEGIN Z:T" and 1.5 < time.monotonic() - begin
     assert wire.query("SELECT n FROM told") == [["1"]]
@@ -45,7 +27,7 @@ def test_timeouts_do_not_count_the_wait_for_a_standby(catching):
 
 def test_statement_timeout_does_not_count_the_wait(catching):
     """It is PostgreSQL's: of the statement alone."""
-    wire = catching("SET statement_timeout = '1s'")
+    wire = catching("SET statement_timeout = '1s'", reads_wait="3s")
     wire.read_until("Z")
     assert wire.query("SELECT n FROM told") == [["1"]]
     wire.send(query("SELECT pg_sleep(9)"))
