@@ -3,10 +3,10 @@
  *
  * Two kinds of advisory locks are used, of two numbers each: (LOCK, 0) is held while the list is looked at and places
  * are taken; a shared one of (FLYING, n) is a steward's mark for n connections that were granted and have not logged
- * in. Each question is one Query, so it arrives whole, and is a transaction: no lock is ever held while anybody waits
- * for bytes. Marks are read before the list, as a connection is listed before its mark goes. A parallel worker is
- * listed, too, but has no client_port, which may be seen of roles that the steward's has the privileges of: of
- * others, all count.
+ * in, and of (FLYING, 0) for itself, so that it is missed when it ends. Each question is one Query, so it arrives
+ * whole, and is a transaction: no lock is ever held while anybody waits for bytes. Marks are read before the list, as a
+ * connection is listed before its mark goes. A parallel worker is listed, too, but has no client_port, which may be
+ * seen of roles that the steward's has the privileges of: of others, all count.
  */
 #include "dedicated/fleet_state.h"
 
@@ -32,8 +32,10 @@ static const char first_sql[] = MESSAGE_OURS
     "PREPARE pgweir_lock AS SELECT pg_advisory_xact_lock(" LOCK ", 0);"
     "PREPARE pgweir_holder AS SELECT 'h', pid FROM pg_lock_status() WHERE locktype = 'advisory' AND classid = " LOCK
     " AND objsubid = 2 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database());"
-    "PREPARE pgweir_flying AS SELECT set_config('pgweir.flying', coalesce(sum(objid::bigint), 0)::text, true) "
-    "FROM pg_lock_status() WHERE locktype = 'advisory' AND classid = " FLYING " AND objsubid = 2 AND granted AND "
+    "SELECT pg_try_advisory_lock_shared(" FLYING ", 0);"
+    "PREPARE pgweir_flying AS SELECT set_config('pgweir.flying', coalesce(sum(objid::bigint), 0)::text, true), "
+    "set_config('pgweir.stewards', count(*) FILTER (WHERE objid = 0)::text, true) FROM pg_lock_status() WHERE locktype "
+    "= 'advisory' AND classid = " FLYING " AND objsubid = 2 AND granted AND "
     "database = (SELECT oid FROM pg_database WHERE datname = current_database());"
     "PREPARE pgweir_members AS SELECT 'm', pid, application_name FROM pg_stat_get_activity(NULL) WHERE "
     "application_name "
@@ -42,11 +44,13 @@ static const char first_sql[] = MESSAGE_OURS
     "SELECT 'w', pg_backend_pid(), pg_is_in_recovery(), current_setting('max_connections')::int - "
     "current_setting('superuser_reserved_connections')::int - coalesce(current_setting('reserved_connections', true), "
     "'0')::int;"
-    "PREPARE pgweir_grant(int, int, int, int) AS SELECT 'g', listed, granted, CASE WHEN $2 + granted NOT IN (0, $3) "
+    "PREPARE pgweir_grant(int, int, int, int, int) AS SELECT 'g', listed, stewards, granted, CASE WHEN $2 + granted "
+    "NOT IN (0, $3) "
     "THEN pg_try_advisory_lock_shared(" FLYING ", $2 + granted) ELSE true END, CASE WHEN $3 > 0 AND $2 + granted <> $3 "
-    "THEN pg_advisory_unlock_shared(" FLYING ", $3) END FROM (SELECT listed, greatest(0, least($1, $4 - listed - "
-    "(current_setting('pgweir.flying')::int - $3 + $2))) AS granted FROM (SELECT coalesce(sum(n), 0)::int AS listed "
-    "FROM (SELECT pg_stat_get_backend_userid(i) AS usesysid, "
+    "THEN pg_advisory_unlock_shared(" FLYING
+    ", $3) END FROM (SELECT listed, stewards, greatest(0, least($1, $4 - greatest(0, $5 - stewards) - listed - "
+    "(current_setting('pgweir.flying')::int - $3 + $2))) AS granted FROM (SELECT coalesce(sum(n), 0)::int AS listed, "
+    "current_setting('pgweir.stewards')::int AS stewards FROM (SELECT pg_stat_get_backend_userid(i) AS usesysid, "
     "coalesce(nullif(count(pg_stat_get_backend_client_port(i)), 0), count(*)) AS n FROM pg_stat_get_backend_idset() "
     "AS i GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
 
@@ -106,8 +110,8 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 	buf_printf(b, MESSAGE_OURS "SET application_name = '%s';", name);
 	if (q->what == ASK_GRANT)
 		buf_printf(b, "EXECUTE pgweir_lock;");
-	buf_printf(b, "EXECUTE pgweir_flying;EXECUTE pgweir_grant(%u, %u, %u, %u)", q->what == ASK_GRANT ? q->want : 0,
-		   q->flying, q->marked, room);
+	buf_printf(b, "EXECUTE pgweir_flying;EXECUTE pgweir_grant(%u, %u, %u, %u, %u)",
+		   q->what == ASK_GRANT ? q->want : 0, q->flying, q->marked, room, q->expected);
 	if (q->what == ASK_LOOK)
 		buf_put(b, SQL_MEMBERS, strlen(SQL_MEMBERS));
 	if (q->is_holder)
@@ -174,6 +178,7 @@ fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len)
 		return;
 	if (kind[0] == 'g') {
 		a->listed = take_number(&r);
+		a->stewards = take_number(&r);
 		a->granted = take_number(&r);
 		a->is_marked = take_bool(&r);
 		a->is_counted = true;

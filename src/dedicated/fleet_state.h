@@ -41,6 +41,7 @@ struct fleet_question {
 	enum fleet_ask what;
 	struct fleet_member self; /* as others are to see it */
 	uint32_t want, limit; /* ASK_GRANT: so many, if they stay below it */
+	uint32_t expected; /* stewards: for each that is missing a place is kept */
 	uint32_t flying, marked; /* granted and not logged in yet; as PostgreSQL was told last */
 	bool is_bell; /* wakes all stewards: somebody is short, and there is nothing left */
 	bool is_first; /* to hear of that from now on */
@@ -49,9 +50,9 @@ struct fleet_question {
 
 struct fleet_answer {
 	bool is_counted; /* the next four are known */
-	uint32_t listed, granted;
+	uint32_t listed, stewards, granted;
 	bool is_marked; /* the mark for these stands */
-	bool is_who; /* the next four are */
+	bool is_who; /* the next three are */
 	uint32_t pid, most; /* the backend asked; what budget_connections = auto is */
 	bool is_standby;
 	uint32_t lock_pid; /* 0: nobody, or not asked */
@@ -97,6 +98,8 @@ struct steward {
 	uint64_t taken; /* of the budget, at the last answer */
 	uint32_t failures, refusals; /* in a row: of its login, and checks that granted less than was asked for */
 	uint32_t found_others; /* at the last look */
+	uint32_t stewards, expected; /* that were there at the last answer, and that were lately */
+	uint64_t missed_us; /* when there were fewer than before */
 	uint32_t marked; /* as PostgreSQL was told */
 	uint32_t auto_limit; /* of budget_connections = auto; 0: not known */
 	uint8_t beat;

@@ -26,6 +26,7 @@
 #define TURN_US (500 * US_PER_MS)
 #define UNUSED_US (50 * US_PER_MS) /* then a place that nobody takes is given back */
 #define ANSWER_US (5 * US_PER_S)
+#define MISSED_US (600 * US_PER_MS) /* then a steward that has ended is not expected back */
 #define LOCK_HELD_US (200 * US_PER_MS)
 #define BACKOFF_FIRST_US (50 * US_PER_MS)
 #define BACKOFF_MOST_US (500 * US_PER_MS)
@@ -110,9 +111,9 @@ lacking(const struct steward *s, const struct pot *pot)
 }
 
 /*
- * While another one waits below its part, or more is listed than may be (strangers have come, or the limit is a new
- * one), a process gives up so many, but none of its own part if it is in use. For a connection that no policy lends,
- * pools give one up if there is no other place.
+ * While another one waits below its part, or more is listed than is granted (strangers or stewards have come, or the
+ * limit is a new one), a process gives up so many, but none of its own part if it is in use. For a connection that no
+ * policy lends, pools give one up if there is no other place.
  */
 static void
 note_share(struct steward *s, const struct budget_count *count)
@@ -124,9 +125,9 @@ note_share(struct steward *s, const struct budget_count *count)
 	uint32_t part = part_of(s, &pot, s->conn.srv->pid), lack = lacking(s, &pot), kept;
 
 	s->news.is_pressed = lacking(s, NULL) > 0;
-	if (s->shown.looked_us > 0 && s->shown.limit > 0 && s->shown.listed > s->shown.limit) {
+	if (s->shown.looked_us > 0 && s->shown.limit > 0 && s->shown.listed + FLEET_RESERVED > s->shown.limit) {
 		s->news.is_pressed = true;
-		lack += s->shown.listed - s->shown.limit;
+		lack += s->shown.listed + FLEET_RESERVED - s->shown.limit;
 	}
 	kept = s->look_used > lack ? s->look_used - lack : 0;
 	s->news.share = UINT32_MAX;
@@ -250,6 +251,7 @@ ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_c
 					    .self = self_of(s, count),
 					    .want = want,
 					    .limit = s->shown.limit,
+					    .expected = s->expected,
 					    .flying = count->opening + count->granted,
 					    .marked = s->marked,
 					    .is_bell = is_bell,
@@ -431,6 +433,17 @@ note_advice(struct steward *s, uint64_t taken, uint32_t opening)
 	s->taken = taken;
 }
 
+/* A steward that has ended mostly comes again at once, unasked. */
+static void
+note_missing(struct steward *s)
+{
+	if (s->answer.stewards < s->stewards)
+		s->missed_us = now_of(s);
+	s->stewards = s->answer.stewards;
+	if (s->stewards >= s->expected || now_of(s) >= s->missed_us + MISSED_US)
+		s->expected = s->stewards;
+}
+
 static void
 note_check(struct steward *s)
 {
@@ -493,6 +506,7 @@ take_look(struct steward *s)
 		note_others(s);
 	}
 	find_limit(s);
+	note_missing(s);
 	note_peak(s);
 	if (s->asked.what == ASK_GRANT)
 		note_check(s);

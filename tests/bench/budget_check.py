@@ -22,7 +22,7 @@ from postgres import Postgres  # noqa: E402
 SOURCE = REPOSITORY / "src" / "dedicated" / "fleet_sql.c"
 USERS = "NOT coalesce((SELECT rolsuper FROM pg_roles WHERE oid = usesysid), false)) AS l OFFSET 0) AS c"
 CHECK = "SET application_name = 'pgweir budget 90 10 2 1 7 bench.1';EXECUTE pgweir_lock;EXECUTE pgweir_flying; " \
-        "EXECUTE pgweir_grant({want}, {flying}, {marked}, 100000)"
+        "EXECUTE pgweir_grant({want}, {flying}, {marked}, 100000, 6)"
 CHECKS = {
     "nothing (SELECT 1)": ["SELECT 1"],
     "a look, without the lock": [CHECK.format(want=0, flying=0, marked=0).replace("EXECUTE pgweir_lock;", "")],

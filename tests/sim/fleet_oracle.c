@@ -2,7 +2,8 @@
  * tests/sim/fleet_oracle.c - see fleet_sim.h. Never more than the budget less the two places that nobody is granted is
  * listed, but for
  *
- * - stewards that have come since places were last granted: two of them are in the budget still;
+ * - stewards that have come since places were last granted: two of them are in the budget still, and so is each that
+ *   comes again within MISSED_US, where whoever grants had seen it;
  * - strangers that came when nothing was left, or while somebody had counted and not taken yet;
  * - connections that were logging in when their process or its steward ended, which PostgreSQL has no mark for any
  *   more: until the process has run for UNMARKED_US, in which it must have noticed, and closed them.
@@ -13,6 +14,8 @@
 #include <string.h>
 
 #define UNMARKED_US (150 * US_PER_MS)
+#define MISSED_US (300 * US_PER_MS) /* a steward that has ended is surely expected back ... */
+#define FORGOTTEN_US (800 * US_PER_MS) /* ... and is not */
 #define ALONE_US (200 * US_PER_MS) /* nobody may wait longer while there is a place, alone ... */
 #define WAIT_US (1 * US_PER_S) /* ... or together with others */
 #define KEPT_US (200 * US_PER_MS) /* a place that is not wanted */
@@ -39,9 +42,31 @@ oracle_check_list(struct fleet_sim *s)
 		sim_fail("%u connections are listed, not %u, and %u that are excused", listed - excused, most, excused);
 }
 
-void
-oracle_granted(struct fleet_sim *s)
+/* Returns how many stewards `by` must have missed, less those that have come meanwhile. */
+static unsigned
+missing(const struct fleet_sim *s, const struct backend *by)
 {
+	unsigned gone = 0, come = 0;
+	const struct backend *b;
+
+	for (unsigned i = 0; i < PROCESSES; i++) {
+		const struct fleet_process *p = &s->processes[i];
+
+		gone += p->was_marked_us < by->seen_us && by->seen_us < p->missing_since_us &&
+			p->missing_since_us < by->read_us && clock_now_us() < p->missing_since_us + MISSED_US;
+	}
+	TAILQ_FOREACH(b, &s->pg.backends, link)
+		come += b->has_own_mark && b->marked_us >= by->seen_us;
+	return gone > come ? gone - come : 0;
+}
+
+void
+oracle_granted(struct fleet_sim *s, const struct backend *by)
+{
+	unsigned taken = postgres_listed(&s->pg) + postgres_marks(&s->pg), kept = RESERVED + missing(s, by);
+
+	if (taken + kept > s->profile.budget && !by->reads_marks_late)
+		sim_fail("%u are listed or granted of %u, and %u are kept", taken, s->profile.budget, kept);
 	s->pg.newcomers = 0;
 }
 
@@ -87,9 +112,14 @@ static void
 watch_waits(struct fleet_sim *s)
 {
 	bool is_short[PROCESSES];
-	unsigned short_count = 0;
+	unsigned short_count = 0, taken = postgres_listed(&s->pg) + postgres_marks(&s->pg) + RESERVED;
 
-	note_since(&s->free_since_us, postgres_listed(&s->pg) + postgres_marks(&s->pg) + RESERVED < s->profile.budget);
+	for (unsigned i = 0; i < PROCESSES; i++) {
+		uint64_t gone_us = s->processes[i].missing_since_us;
+
+		taken += gone_us > 0 && clock_now_us() < gone_us + FORGOTTEN_US;
+	}
+	note_since(&s->free_since_us, taken < s->profile.budget);
 	for (unsigned i = 0; i < PROCESSES; i++) {
 		is_short[i] = load_asking(&s->processes[i]) > running_for(s, i + 1);
 		short_count += is_short[i];
@@ -183,8 +213,7 @@ oracle_tell(const struct fleet_sim *s)
 	}
 }
 
-/* All places are used, and those who want more have the same, but for one. If more are used than is left beside the
- * stewards and what is kept for others, as stewards came last, nobody has to give one up for an equal number. */
+/* All places are used, and those who want more have the same, but for one. */
 bool
 oracle_is_fair(const struct fleet_sim *s)
 {
@@ -200,8 +229,6 @@ oracle_is_fair(const struct fleet_sim *s)
 		most = held > most ? held : most;
 		sum += held;
 	}
-	if (postgres_listed(&s->pg) > left + PROCESSES)
-		return least >= left / wanting && sum >= left;
 	return most - least <= 1 && sum == left;
 }
 

@@ -51,6 +51,17 @@ postgres_marks(const struct postgres *pg)
 	return sum;
 }
 
+uint32_t
+postgres_stewards(const struct postgres *pg)
+{
+	const struct backend *b;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH(b, &pg->backends, link)
+		count += b->has_own_mark;
+	return count;
+}
+
 struct backend *
 postgres_steward(struct fleet_sim *s, unsigned process)
 {

@@ -46,6 +46,9 @@ struct backend {
 	uint64_t due_us; /* nothing happens before */
 	bool has_started; /* its startup packet is there */
 	bool is_steward, is_listed, is_listening;
+	bool has_own_mark; /* (FLYING, 0) */
+	uint64_t marked_us, read_us,
+	    seen_us; /* when it took that, and looked at marks last, and before the last answer */
 	bool is_lost; /* the other end is gone */
 	bool is_unmarked; /* logging in, and its steward's mark is gone: see fleet_oracle.c */
 	bool is_beyond; /* a stranger that came when nothing was left */
@@ -57,7 +60,7 @@ struct backend {
 	char *sql, *at; /* at: the next statement */
 	bool is_counted; /* of pgweir_grant: its list is read, and marks are not */
 	bool is_bell;
-	uint32_t listed, flying;
+	uint32_t listed, flying, stewards;
 	uint64_t queue; /* its place in the line for the lock; 0: it does not wait */
 	uint64_t lock_until_us; /* lock_timeout */
 	/* Of PREPAREs. */
@@ -95,6 +98,7 @@ struct fleet_process {
 	struct weir *weir; /* NULL: it is not there */
 	uint64_t down_until_us, stopped_until_us;
 	uint64_t unmarked_us; /* so much longer may logins be unmarked, of time in which it runs */
+	uint64_t missing_since_us, was_marked_us; /* its steward ended, and had been marked since */
 	uint64_t short_since_us; /* a client has waited for a server since; 0: none does */
 	uint64_t alone_since_us; /* the same, and none of another process has */
 	uint64_t kept_since_us; /* it has had a mark for no connection since, and nobody waits; 0: it has none */
@@ -143,6 +147,7 @@ void backend_leave(struct backend *b, const char *why); /* an error's text; NULL
 uint32_t postgres_listed(const struct postgres *pg);
 uint32_t backend_marks(const struct backend *b);
 uint32_t postgres_marks(const struct postgres *pg);
+uint32_t postgres_stewards(const struct postgres *pg); /* that have a mark of their own */
 struct backend *postgres_steward(struct fleet_sim *s, unsigned process); /* the newest; NULL: there is none */
 struct backend *postgres_any(struct fleet_sim *s); /* a pool's; NULL: there is none */
 
@@ -163,7 +168,7 @@ const struct fleet_budget *process_budget(const struct fleet_process *p); /* NUL
 
 /* fleet_oracle.c */
 void oracle_check_list(struct fleet_sim *s);
-void oracle_granted(struct fleet_sim *s);
+void oracle_granted(struct fleet_sim *s, const struct backend *by);
 void oracle_unmarked(struct fleet_sim *s, unsigned process); /* its marks are gone with its steward */
 void oracle_tell(const struct fleet_sim *s); /* to the trace: how things are */
 void oracle_step(struct fleet_sim *s, uint64_t passed_us);

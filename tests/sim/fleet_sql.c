@@ -70,8 +70,15 @@ release_lock(struct backend *b)
 void
 backend_forget(struct backend *b)
 {
+	struct fleet_process *p = b->process > 0 ? &b->sim->processes[b->process - 1] : NULL;
+
 	release_lock(b);
 	memset(b->marks, 0, sizeof(b->marks));
+	if (b->has_own_mark) {
+		p->missing_since_us = clock_now_us();
+		p->was_marked_us = b->marked_us;
+	}
+	b->has_own_mark = false;
 }
 
 static void
@@ -126,7 +133,7 @@ prepare(struct backend *b, const char *text)
 	b->has_grant = true;
 	/* The only thing about it that is not always so. */
 	b->reads_marks_late = strstr(text, "pg_lock_status()") != NULL;
-	if (strstr(text, "greatest(0, least($1, $4 - listed - (") == NULL ||
+	if (strstr(text, "greatest(0, least($1, $4 - greatest(0, $5 - stewards) - listed - (") == NULL ||
 	    (!b->reads_marks_late && strstr(text, "(current_setting('pgweir.flying')::int - $3 + $2)") == NULL))
 		sim_fail("the model does not know this pgweir_grant: %s", text);
 }
@@ -135,12 +142,12 @@ static bool
 run_grant(struct backend *b, const char *text)
 {
 	struct postgres *pg = &b->sim->pg;
-	unsigned want, flying, marked, budget;
-	char listed_text[16], granted_text[16];
+	unsigned want, flying, marked, budget, expected;
+	char listed_text[16], stewards_text[16], granted_text[16];
 	long left;
 	uint32_t granted;
 
-	if (!b->has_grant || sscanf(text, "(%u, %u, %u, %u)", &want, &flying, &marked, &budget) != 4)
+	if (!b->has_grant || sscanf(text, "(%u, %u, %u, %u, %u)", &want, &flying, &marked, &budget, &expected) != 5)
 		sim_fail("the model does not know this: EXECUTE pgweir_grant%s", text);
 	if (!b->is_counted) {
 		b->listed = postgres_listed(pg);
@@ -151,7 +158,8 @@ run_grant(struct backend *b, const char *text)
 	if (b->reads_marks_late)
 		b->flying = postgres_marks(pg);
 	b->is_counted = false;
-	left = (long)budget - (long)b->listed - ((long)b->flying - (long)marked + (long)flying);
+	left = (long)budget - (expected > b->stewards ? (long)(expected - b->stewards) : 0) - (long)b->listed -
+	       ((long)b->flying - (long)marked + (long)flying);
 	granted = left <= 0 ? 0 : left < (long)want ? (uint32_t)left : want;
 	if (flying + granted != 0 && flying + granted != marked)
 		mark(b, flying + granted);
@@ -162,9 +170,11 @@ run_grant(struct backend *b, const char *text)
 			   b->process, want, budget, b->listed, b->flying, granted, marked, flying + granted);
 	if (granted > 0) {
 		pg->granted += granted;
-		oracle_granted(b->sim);
+		oracle_granted(b->sim, b);
 	}
-	put_row(b, "g", text_of(b->listed, listed_text), text_of(granted, granted_text), "t", NULL);
+	b->seen_us = b->read_us;
+	put_row(b, "g", text_of(b->listed, listed_text), text_of(b->stewards, stewards_text),
+		text_of(granted, granted_text), "t", NULL);
 	return true;
 }
 
@@ -189,9 +199,11 @@ run_execute(struct backend *b, const char *text)
 		return run_lock(b);
 	if (is_text(text, "pgweir_grant"))
 		return run_grant(b, text + strlen("pgweir_grant"));
-	if (is_text(text, "pgweir_flying"))
+	if (is_text(text, "pgweir_flying")) {
 		b->flying = postgres_marks(pg);
-	else if (is_text(text, "pgweir_members"))
+		b->stewards = postgres_stewards(pg);
+		b->read_us = clock_now_us();
+	} else if (is_text(text, "pgweir_members"))
 		run_members(b);
 	else if (!is_text(text, "pgweir_holder"))
 		sim_fail("the model does not know this: EXECUTE %s", text);
@@ -214,7 +226,11 @@ run(struct backend *b, const char *text)
 		trace_line("steward %u (%u) says %s", b->pid, b->process, b->name);
 	} else if (is_text(text, "SELECT 'w', "))
 		put_row(b, "w", text_of(b->pid, pid), "f", "97", NULL);
-	else if (is_text(text, "LISTEN pgweir_budget"))
+	else if (is_text(text, "SELECT pg_try_advisory_lock_shared(1885828467, 0)")) {
+		b->has_own_mark = true;
+		b->marked_us = clock_now_us();
+		b->sim->processes[b->process - 1].missing_since_us = 0;
+	} else if (is_text(text, "LISTEN pgweir_budget"))
 		b->is_listening = true;
 	else if (is_text(text, "NOTIFY pgweir_budget"))
 		b->is_bell = true;

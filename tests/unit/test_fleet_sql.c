@@ -73,38 +73,39 @@ self(void)
 }
 
 #define SAID "SET application_name = 'pgweir budget 90 12 3 1 7 app-server1.4194304';"
-#define LOOK "EXECUTE pgweir_flying;EXECUTE pgweir_grant(0, 2, 5, 88);EXECUTE pgweir_members"
+#define LOOK "EXECUTE pgweir_flying;EXECUTE pgweir_grant(0, 2, 5, 88, 6);EXECUTE pgweir_members"
 
 static const struct {
 	const char *rule;
 	struct fleet_question q;
 	const char *want;
 } questions[] = {
-	{ "a look", { .what = ASK_LOOK, .limit = 90, .flying = 2, .marked = 5 }, SAID LOOK },
+	{ "a look", { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5 }, SAID LOOK },
 	{ "who only looks is granted nothing",
-	  { .what = ASK_LOOK, .want = 9, .limit = 90, .flying = 2, .marked = 5 },
+	  { .what = ASK_LOOK, .want = 9, .limit = 90, .expected = 6, .flying = 2, .marked = 5 },
 	  SAID LOOK },
 	{ "a grant, under the lock",
-	  { .what = ASK_GRANT, .want = 16, .limit = 90, .flying = 2, .marked = 5 },
-	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(16, 2, 5, 88)" },
+	  { .what = ASK_GRANT, .want = 16, .limit = 90, .expected = 6, .flying = 2, .marked = 5 },
+	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(16, 2, 5, 88, 6)" },
 	{ "of a limit that newcomers need, nothing is left",
 	  { .what = ASK_GRANT, .want = 1, .limit = FLEET_RESERVED },
-	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(1, 0, 0, 0)" },
+	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(1, 0, 0, 0, 0)" },
 	{ "of one that is not known, too",
 	  { .what = ASK_GRANT, .want = 1 },
-	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(1, 0, 0, 0)" },
+	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(1, 0, 0, 0, 0)" },
 	{ "who holds the lock",
-	  { .what = ASK_LOOK, .limit = 90, .flying = 2, .marked = 5, .is_holder = true },
+	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_holder = true },
 	  SAID LOOK ";EXECUTE pgweir_holder" },
 	{ "the first one",
-	  { .what = ASK_LOOK, .limit = 90, .flying = 2, .marked = 5, .is_first = true },
+	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_first = true },
 	  SAID LOOK ";LISTEN pgweir_budget" },
 	{ "the bell",
-	  { .what = ASK_LOOK, .limit = 90, .flying = 2, .marked = 5, .is_bell = true },
+	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_bell = true },
 	  SAID LOOK ";NOTIFY pgweir_budget" },
 	{ "all of it",
 	  { .what = ASK_LOOK,
 	    .limit = 90,
+	    .expected = 6,
 	    .flying = 2,
 	    .marked = 5,
 	    .is_holder = true,
@@ -226,7 +227,7 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 #define M "\0\0\0\1m"
 
 struct seen {
-	uint32_t listed, granted, is_marked, is_counted, is_who, pid, most, is_standby, lock_pid, members;
+	uint32_t listed, stewards, granted, is_marked, is_counted, is_who, pid, most, is_standby, lock_pid, members;
 };
 
 static const struct {
@@ -235,34 +236,38 @@ static const struct {
 	struct seen want;
 } rows[] = {
 	{ "a count",
-	  ROW("\0\5" G "\0\0\0\2"
+	  ROW("\0\6" G "\0\0\0\2"
 	      "42\0\0\0\1"
+	      "6\0\0\0\1"
 	      "7\0\0\0\1t" NULL_COLUMN),
-	  { .listed = 42, .granted = 7, .is_marked = 1, .is_counted = 1 } },
+	  { .listed = 42, .stewards = 6, .granted = 7, .is_marked = 1, .is_counted = 1 } },
 	{ "a mark that did not come to stand",
-	  ROW("\0\5" G "\0\0\0\2"
+	  ROW("\0\6" G "\0\0\0\2"
 	      "42\0\0\0\1"
+	      "6\0\0\0\1"
 	      "7\0\0\0\1f" NULL_COLUMN),
-	  { .listed = 42, .granted = 7, .is_counted = 1 } },
+	  { .listed = 42, .stewards = 6, .granted = 7, .is_counted = 1 } },
 	{ "a count cut short, before the mark",
 	  ROW("\0\4" G "\0\0\0\2"
 	      "42\0\0\0\1"
+	      "6\0\0\0\1"
 	      "7"),
-	  { .listed = 42, .granted = 7, .is_counted = 1 } },
-	{ "a count of NULL", ROW("\0\4" G NULL_COLUMN NULL_COLUMN NULL_COLUMN), { .is_counted = 1 } },
+	  { .listed = 42, .stewards = 6, .granted = 7, .is_counted = 1 } },
+	{ "a count of NULL", ROW("\0\5" G NULL_COLUMN NULL_COLUMN NULL_COLUMN NULL_COLUMN), { .is_counted = 1 } },
 	{ "a count of nothing", ROW("\0\1" G), { .is_counted = 1 } },
 	{ "a count that is no number",
-	  ROW("\0\4" G "\0\0\0\4many\0\0\0\0\0\0\0\1t"),
+	  ROW("\0\5" G "\0\0\0\4many\0\0\0\0\0\0\0\0\0\0\0\1t"),
 	  { .is_marked = 1, .is_counted = 1 } },
 	{ "counts that are none",
-	  ROW("\0\4" G "\0\0\0\2-1\0\0\0\012"
+	  ROW("\0\5" G "\0\0\0\2-1\0\0\0\2-2\0\0\0\012"
 	      "4294967295\0\0\0\1t"),
 	  { .is_marked = 1, .is_counted = 1 } },
 	{ "a count beyond all numbers",
-	  ROW("\0\4" G "\0\0\0\36"
+	  ROW("\0\5" G "\0\0\0\36"
 	      "999999999999999999999999999999\0\0\0\1"
+	      "6\0\0\0\1"
 	      "3\0\0\0\1t"),
-	  { .granted = 3, .is_marked = 1, .is_counted = 1 } },
+	  { .stewards = 6, .granted = 3, .is_marked = 1, .is_counted = 1 } },
 	{ "who",
 	  ROW("\0\4" W "\0\0\0\4"
 	      "4321\0\0\0\1f\0\0\0\2"
@@ -306,8 +311,9 @@ static const struct {
 	{ "the number of columns is not believed",
 	  ROW("\377\377" G "\0\0\0\2"
 	      "42\0\0\0\1"
+	      "6\0\0\0\1"
 	      "7\0\0\0\1t"),
-	  { .listed = 42, .granted = 7, .is_marked = 1, .is_counted = 1 } },
+	  { .listed = 42, .stewards = 6, .granted = 7, .is_marked = 1, .is_counted = 1 } },
 	{ "what set_config() and locks return", ROW("\0\1\0\0\0\2read"), { 0 } },
 	{ "a kind that is not known",
 	  ROW("\0\2\0\0\0\1x\0\0\0\1"
@@ -336,8 +342,17 @@ static const struct {
 static struct seen
 seen_of(const struct fleet_answer *a)
 {
-	return (struct seen){ a->listed, a->granted, a->is_marked,  a->is_counted, a->is_who,
-			      a->pid,	 a->most,    a->is_standby, a->lock_pid,   (uint32_t)a->member_count };
+	return (struct seen){ a->listed,
+			      a->stewards,
+			      a->granted,
+			      a->is_marked,
+			      a->is_counted,
+			      a->is_who,
+			      a->pid,
+			      a->most,
+			      a->is_standby,
+			      a->lock_pid,
+			      (uint32_t)a->member_count };
 }
 
 Test(fleet_sql, a_row_says_what_its_first_column_is_and_nothing_else)
@@ -353,9 +368,9 @@ Test(fleet_sql, a_row_says_what_its_first_column_is_and_nothing_else)
 		seen = seen_of(&a);
 		cr_expect(memcmp(&seen, &rows[i].want, sizeof(seen)) == 0,
 			  "%s: listed %u, granted %u, marked %u, counted %u, who %u, pid %u, most %u, standby %u, "
-			  "lock %u, members %u",
+			  "lock %u, members %u, stewards %u",
 			  rows[i].rule, seen.listed, seen.granted, seen.is_marked, seen.is_counted, seen.is_who,
-			  seen.pid, seen.most, seen.is_standby, seen.lock_pid, seen.members);
+			  seen.pid, seen.most, seen.is_standby, seen.lock_pid, seen.members, seen.stewards);
 	}
 }
 
@@ -435,13 +450,15 @@ Test(fleet_sql, a_column_longer_than_any_of_ours_is_skipped)
 
 	memset(longest, '1', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = '\0';
-	begin_row(&b, 4);
+	begin_row(&b, 5);
 	put_column(&b, "g");
 	put_column(&b, longest);
+	put_column(&b, "6");
 	put_column(&b, "4");
 	put_column(&b, "t");
 	read_row(&a, &b);
 	cr_expect_eq(a.listed, 0);
+	cr_expect_eq(a.stewards, 6);
 	cr_expect_eq(a.granted, 4, "the columns behind it are read");
 	cr_expect(a.is_marked);
 }
