@@ -24,7 +24,9 @@
 static bool
 is_excused(const struct fleet_sim *s, const struct backend *b)
 {
-	return b->is_beyond || (b->is_unmarked && b->process > 0 && s->processes[b->process - 1].unmarked_us > 0);
+	bool is_unmarked = b->is_unmarked && b->process > 0;
+
+	return b->is_beyond || (is_unmarked && (b->is_lost || s->processes[b->process - 1].unmarked_us > 0));
 }
 
 void
@@ -47,16 +49,14 @@ static unsigned
 missing(const struct fleet_sim *s, const struct backend *by)
 {
 	unsigned gone = 0, come = 0;
-	const struct backend *b;
 
 	for (unsigned i = 0; i < PROCESSES; i++) {
 		const struct fleet_process *p = &s->processes[i];
 
-		gone += p->was_marked_us < by->seen_us && by->seen_us < p->missing_since_us &&
+		gone += p->marked_us < by->seen_us && by->seen_us < p->missing_since_us &&
 			p->missing_since_us < by->read_us && clock_now_us() < p->missing_since_us + MISSED_US;
+		come += p->marked_us >= by->seen_us;
 	}
-	TAILQ_FOREACH(b, &s->pg.backends, link)
-		come += b->has_own_mark && b->marked_us >= by->seen_us;
 	return gone > come ? gone - come : 0;
 }
 

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define SLOW_LOGIN_US (32 * US_PER_MS)
 #define STORM_US (2 * US_PER_S)
 #define RECOVERED_US (15 * US_PER_S)
 #define REST_US (2 * US_PER_S)
@@ -208,6 +209,7 @@ calm_down(struct fleet_sim *s)
 
 	trace_line("nothing breaks any more");
 	s->is_calm = true;
+	s->profile.login_us = s->profile.login_us < SLOW_LOGIN_US ? s->profile.login_us : SLOW_LOGIN_US;
 	s->pg.down_until_us = s->pg.lock_dba_until_us = s->pg.refuses_until_us = 0;
 	TAILQ_FOREACH(b, &s->pg.backends, link)
 		if (b->process == 0)
@@ -283,7 +285,7 @@ choose_profile(struct fleet_sim *s)
 	if (fleet_chance(s, 1400)) { /* stewards end while many log in */
 		f->ending = 60;
 		f->losing = 120;
-		f->login_us = 32000;
+		f->login_us = SLOW_LOGIN_US << fleet_below(s, 5);
 		f->killing = f->stopping = f->restarting = f->locking = 0;
 	}
 	if (s->seed % 8 == 0)

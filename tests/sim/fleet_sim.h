@@ -98,7 +98,7 @@ struct fleet_process {
 	struct weir *weir; /* NULL: it is not there */
 	uint64_t down_until_us, stopped_until_us;
 	uint64_t unmarked_us; /* so much longer may logins be unmarked, of time in which it runs */
-	uint64_t missing_since_us, was_marked_us; /* its steward ended, and had been marked since */
+	uint64_t marked_us, missing_since_us; /* when its steward marked itself, and ended; 0: it is there */
 	uint64_t short_since_us; /* a client has waited for a server since; 0: none does */
 	uint64_t alone_since_us; /* the same, and none of another process has */
 	uint64_t kept_since_us; /* it has had a mark for no connection since, and nobody waits; 0: it has none */

@@ -70,14 +70,10 @@ release_lock(struct backend *b)
 void
 backend_forget(struct backend *b)
 {
-	struct fleet_process *p = b->process > 0 ? &b->sim->processes[b->process - 1] : NULL;
-
 	release_lock(b);
 	memset(b->marks, 0, sizeof(b->marks));
-	if (b->has_own_mark) {
-		p->missing_since_us = clock_now_us();
-		p->was_marked_us = b->marked_us;
-	}
+	if (b->has_own_mark)
+		b->sim->processes[b->process - 1].missing_since_us = clock_now_us();
 	b->has_own_mark = false;
 }
 
@@ -228,7 +224,7 @@ run(struct backend *b, const char *text)
 		put_row(b, "w", text_of(b->pid, pid), "f", "97", NULL);
 	else if (is_text(text, "SELECT pg_try_advisory_lock_shared(1885828467, 0)")) {
 		b->has_own_mark = true;
-		b->marked_us = clock_now_us();
+		b->sim->processes[b->process - 1].marked_us = clock_now_us();
 		b->sim->processes[b->process - 1].missing_since_us = 0;
 	} else if (is_text(text, "LISTEN pgweir_budget"))
 		b->is_listening = true;
