@@ -137,14 +137,28 @@ def test_the_example_of_a_compose_file(pod):
     assert done.stdout.startswith("PgBouncer 1."), done
 
 
-def test_urls(pod):
+@pytest.mark.parametrize("end, more", [("", {}), (",\n", {"DATABASE_URL": "postgres://elsewhere/app"})], ids=["", "end"])
+def test_urls(pod, end, more):
+    """They end as a list and a Secret may, and count more than one alone."""
     here = f"@db:{pod.postgres.port}"
-    pod.start(DATABASE_URLS=f"postgres://scramuser:scram-secret{here}/app,postgres://plainuser:plain-secret{here}/app2",
-              LISTEN_PORT=str(pod.port))
+    pod.start(DATABASE_URLS=f"postgres://scramuser:scram-secret{here}/app,postgres://plainuser:plain-secret{here}/app2{end}",
+              LISTEN_PORT=str(pod.port), **more)
     assert pod.who("scramuser", "scram-secret") == ("scramuser", "app")
     assert pod.who("plainuser", "plain-secret", dbname="app2") == ("plainuser", "app2")
     with pytest.raises(psycopg2.OperationalError):
         pod.connect("scramuser", "scram-secret", dbname="elsewhere")
+
+
+@pytest.mark.parametrize("words", [
+    {"DB_HOST": "db", "DB_PORT": "{}", "DB_NAME": "*", "DB_USER": "scramuser", "DB_PASSWORD": "scram-secret\n"},
+    {"DATABASE_URL": "postgres://scramuser:scram-secret@db:{}/*"},
+    {"POSTGRESQL_HOST": "db", "POSTGRESQL_PORT": "{}", "POSTGRESQL_DATABASE": "app", "PGBOUNCER_DATABASE": "*",
+     "POSTGRESQL_USERNAME": "scramuser", "POSTGRESQL_PASSWORD": "scram-secret"}], ids=["edoburu", "url", "bitnami"])
+def test_a_star_is_each_database_by_its_own_name(pod, words):
+    pod.start(**{name: value.format(pod.postgres.port) for name, value in words.items()}, LISTEN_PORT=str(pod.port))
+    for dbname in ("app", "app2"):
+        assert pod.who("scramuser", "scram-secret", dbname=dbname) == ("scramuser", dbname)
+    assert "has no effect" not in pod.container.process.log()
 
 
 @pytest.mark.parametrize("password, written", [("a/b+c==", "a/b+c=="), ("a?b@/c@d", "a?b%40/c%40d"), ("1/b", "1/b"), ("p@%41 '\"#;", "p@%2541%20'%22#%3B")])
