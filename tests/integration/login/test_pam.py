@@ -142,6 +142,7 @@ def test_a_module_that_is_not_there(weir, service):
     assert refused(weir, "web", "exec-secret")[0] in ("28000", "57P03")
 
 
+@pytest.mark.alone
 def test_a_slow_module_costs_its_clients_an_error_and_nobody_else_anything(weir, script):
     start(weir, script(f"while [ ! -e {weir.directory}/go ]; do sleep 0.1; done"), external_timeout="2s")
     before = login_seconds(weir, 30)

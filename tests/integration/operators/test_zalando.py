@@ -215,9 +215,13 @@ def test_the_console_has_the_sizes_of_the_environment(pooler):
                   "auth_query": "SELECT * FROM pooler.user_lookup($1)", "stats_users": "robot_zmon,robot_backup",
                   "admin_users": "pooler", "ignore_startup_parameters": "extra_float_digits,options"}
         assert {name: config[name] for name in wanted} == wanted
-        pools, names = rows(console, "SHOW POOLS")
-        pool = next(dict(zip(names, row)) for row in pools if row[:2] == ("app", "foo_user"))
-        assert (pool["cl_active"], pool["sv_active"] + pool["sv_idle"] + pool["sv_used"], pool["pool_mode"]) == (1, 1, "transaction")
+
+        def pool():
+            found, names = rows(console, "SHOW POOLS")
+            return next(dict(zip(names, row)) for row in found if row[:2] == ("app", "foo_user"))
+        # pgweir tests a new server before another client may have it, and opens one more for whoever is in a hurry
+        wait_until(lambda: pool()["sv_tested"] == 0, what="servers to be idle")
+        assert (pool()["cl_active"], pool()["pool_mode"]) == (1, "transaction") and 1 <= pool()["sv_idle"] + pool()["sv_used"] <= 2
         for command in ("PAUSE app", "RESUME app", "RELOAD"):
             rows(console, command)
         assert rows(client, "SELECT 2")[0] == [(2,)]
