@@ -118,6 +118,11 @@ def test_one_user_by_the_environment(pod, command):
     assert "scram-secret" not in pod.container.process.log()
 
 
+def test_a_manifest_that_calls_the_entry_point_itself(pod):
+    pod.start_program("/bin/sh", "-c", 'exec /entrypoint.sh "$@"', "sh", *COMMAND, **single(pod))
+    assert pod.who("scramuser", "scram-secret") == ("scramuser", "app")
+
+
 def test_other_users_are_looked_up_as_db_user(pod):
     pod.start(**single(pod) | {"DB_USER": "postgres", "DB_PASSWORD": "anything"})       # PostgreSQL trusts it
     assert pod.who("scramuser", "scram-secret") == ("scramuser", "app")
