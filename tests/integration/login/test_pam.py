@@ -121,6 +121,39 @@ def test_what_modules_are_told(weir, script):
     assert set((weir.directory / "calls").read_text().splitlines()) == {f"web from 127.0.0.1 for pgweir-test-{os.getpid()}"}
 
 
+# It says something, asks for the password twice, as some do, and for more than that if it has an argument.
+TALKER = r"""
+#include <security/pam_ext.h>
+#include <security/pam_modules.h>
+#include <string.h>
+int pam_sm_authenticate(pam_handle_t *pam, int flags, int count, const char **words)
+{
+	char *first = NULL, *second = NULL, *more = NULL;
+
+	pam_prompt(pam, PAM_TEXT_INFO, NULL, "%s", "hello");
+	pam_prompt(pam, PAM_ERROR_MSG, NULL, "%s", "careful");
+	if (pam_prompt(pam, PAM_PROMPT_ECHO_OFF, &first, "%s", "Password: ") != PAM_SUCCESS ||
+	    pam_prompt(pam, PAM_PROMPT_ECHO_OFF, &second, "%s", "Again: ") != PAM_SUCCESS ||
+	    (count > 0 && pam_prompt(pam, PAM_PROMPT_ECHO_ON, &more, "%s", "Token: ") != PAM_SUCCESS))
+		return PAM_CONV_ERR;
+	return strcmp(first, "twice") == 0 && strcmp(second, "twice") == 0 ? PAM_SUCCESS : PAM_AUTH_ERR;
+}
+int pam_sm_setcred(pam_handle_t *pam, int flags, int count, const char **words) { return PAM_SUCCESS; }
+"""
+
+
+def test_a_module_that_asks_more_than_once(weir, service, tmp_path):
+    module = tmp_path / "talker.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", module, "-lpam"], input=TALKER, text=True, check=True)
+    name = service(f"auth required {module}\naccount required pam_permit.so\n")
+    start(weir, name)
+    assert who(weir, "web", "twice") == "web"
+    assert refused(weir, "web", "once") == wrong("web")
+    Path("/etc/pam.d", name).write_text(f"auth required {module} token\naccount required pam_permit.so\n", encoding="ascii")
+    assert refused(weir, "web", "twice")[0] == "57P03", "nobody has a token"
+    weir.wait_log("Conversation error")
+
+
 def test_the_password_logs_in_to_postgresql_too(weir, script, postgres):
     start(weir, script())
     before = postgres.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'scramuser'")
