@@ -114,20 +114,41 @@ warn_of_cleartext(const struct rules *r)
 				bouncer_does(c, BOUNCER_TAKES_CLEARTEXT) ? "can be overheard" : "are refused");
 }
 
-/* method = ldap and method = pam are rules for everybody. */
+/* In a setting a # within a word stands for itself, as in PgBouncer's: it is written in quotes. Returns a copy. */
+static char *
+quote_hashes(const char *options)
+{
+	char *text = xcalloc(strlen(options) + 1, 3), *to = text;
+	bool is_quoted = false;
+
+	for (const char *c = options; *c != '\0'; c++) {
+		bool is_bare = *c == '#' && !is_quoted && c > options && c[-1] != ' ';
+
+		is_quoted = is_quoted != (*c == '"');
+		if (is_bare)
+			*to++ = '"';
+		*to++ = *c;
+		if (is_bare)
+			*to++ = '"';
+	}
+	return text;
+}
+
+/* method = ldap and method = pam are rules for everybody. A blank at the end: a backslash there joins no lines. */
 static struct hba *
 make_rules(const struct rules *r)
 {
 	const struct config *c = r->config;
 	const char *format = c->auth_method == AUTH_LDAP
-				 ? "local all,replication all ldap %s\nhost all,replication all all ldap %s\n"
+				 ? "local all,replication all ldap %s \nhost all,replication all all ldap %s \n"
 				 : "local all,replication all pam pamservice=\"%s\"\nhost all,replication all all pam "
 				   "pamservice=\"%s\"\n";
-	const char *options = c->auth_method == AUTH_LDAP ? c->ldap_options : c->pam_service;
+	char *options = c->auth_method == AUTH_LDAP ? quote_hashes(c->ldap_options) : xstrdup(c->pam_service);
 	char *text = xasprintf(format, options, options);
 	struct hba *hba = hba_load(text, strlen(text), c->path, on_setting_problem, (void *)(uintptr_t)r);
 
 	secret_free(text);
+	secret_free(options);
 	return hba;
 }
 

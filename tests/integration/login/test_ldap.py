@@ -497,6 +497,14 @@ def test_method_ldap(weir, directory):
     assert physical.read().body == b"\0\0\0\3", "replication, too, is for those with a password"
 
 
+def test_a_setting_has_no_comments_and_no_second_line(weir, directory):
+    with_method(weir, weir.start, searched(directory, "ldapsearchfilter=(|(uid=$username)(cn=a#b))"))
+    assert who(weir, "web", "in-the-directory") == "web"
+    with_method(weir, weir.reload, searched(directory, f'ldapbinddn="{READER[0]}" ldapbindpasswd={READER[1]}\\'))
+    assert refused(weir, "web", "in-the-directory") == not_now("web")
+    weir.wait_log("LDAP: could not bind for a search at ldap://127.0.0.1", "Invalid credentials")
+
+
 def test_a_reload_changes_the_server(weir, directory):
     """That is in ldap_options."""
     with_method(weir, weir.start, f"ldapserver=127.0.0.1 ldapport={free_port()} ldapprefix=uid=")
