@@ -219,14 +219,18 @@ idle_since(const struct client *c)
 static void
 check_all(struct client_env *env, uint64_t now_us)
 {
-	struct client *c, *next;
+	struct client *c, *before;
+	uint32_t logins = env->login_count;
 
-	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, all);
-		if (client_state_is_login((enum client_state)c->x.state))
+	/* Logins are near the end. */
+	for (c = TAILQ_LAST(&env->clients, client_list); c != NULL && (logins > 0 || env->is_client_idle_limited);
+	     c = before) {
+		before = TAILQ_PREV(c, client_list, all);
+		if (client_state_is_login((enum client_state)c->x.state)) {
+			logins -= logins > 0;
 			env->front->check_time(c, now_us);
-		else if (exchange_is_ready(&c->x) && c->x.reading != EXCHANGE_CROSSES &&
-			 is_late(now_us, idle_since(c), c->x.settings->client_idle_timeout_us)) {
+		} else if (exchange_is_ready(&c->x) && c->x.reading != EXCHANGE_CROSSES &&
+			   is_late(now_us, idle_since(c), c->x.settings->client_idle_timeout_us)) {
 			struct fail why;
 
 			fail_set(&why, "57P05", "the client was idle for too long (client_idle_timeout)");
@@ -332,6 +336,5 @@ clients_tick(struct client_env *env, uint64_t now_us)
 	if (env->x.config->server_fast_close)
 		end_outdated(env);
 	state_linger_tick(&env->x);
-	if (env->login_count > 0 || env->is_client_idle_limited)
-		check_all(env, now_us);
+	check_all(env, now_us);
 }

@@ -30,6 +30,7 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, ui
 	p->servers[SERVERS_CLOSING] += n.closing;
 	TAILQ_FOREACH(srv, &e->servers, all) {
 		s->buffer_bytes_server += stream_queue_cap(&srv->stream) + srv->carry_cap;
+		s->databases[e->database->index].prepared_server += srv->statements.count;
 		if (srv->state == SV_RESET)
 			p->servers[SERVERS_RESET]++;
 		else if (srv->state == SV_LENT)
@@ -64,9 +65,9 @@ take_pools(struct worker *k, struct snapshot *s)
 {
 	size_t all = 0, max = k->weir->config->http_metrics_max_pools, i = 0;
 
-	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
+	for (struct pool *e = pool_set_first(k->pools); e != NULL && all <= max; e = e->next)
 		all += e->main == NULL;
-	s->pool_count = all > max ? max + 1 : all;
+	s->pool_count = all;
 	s->pools = malloc((s->pool_count > 0 ? s->pool_count : 1) * sizeof(*s->pools));
 	if (s->pools == NULL)
 		return -1;
@@ -75,7 +76,6 @@ take_pools(struct worker *k, struct snapshot *s)
 		copy_name(s->pools[max].database, "_other");
 		copy_name(s->pools[max].user, "_other");
 	}
-	s->pools_aggregated = all > max ? all - max : 0;
 	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 		bool is_other = i >= max;
 		struct snapshot_pool *p = &s->pools[is_other ? max : i];
@@ -102,6 +102,7 @@ take_pools(struct worker *k, struct snapshot *s)
 			if (e->standbys[host] != NULL)
 				add_counts(s, p, e->standbys[host], k->now_us);
 	}
+	s->pools_aggregated = i > max ? i - max : 0;
 	return 0;
 }
 
@@ -137,9 +138,9 @@ take_databases(struct worker *k, struct snapshot *s)
 {
 	size_t all = 0, max = k->weir->config->http_metrics_max_pools, i = 0;
 
-	for (struct pool_database *d = pool_set_databases(k->pools); d != NULL; d = d->next)
+	for (struct pool_database *d = pool_set_databases(k->pools); d != NULL && all <= max; d = d->next)
 		all++;
-	s->database_count = all > max ? max + 1 : all;
+	s->database_count = all;
 	s->databases = malloc((s->database_count > 0 ? s->database_count : 1) * sizeof(*s->databases));
 	if (s->databases == NULL)
 		return -1;
@@ -161,12 +162,6 @@ take_databases(struct worker *k, struct snapshot *s)
 		copy_name(to->name, d->name);
 		if (d->exemplars != NULL && (to->exemplars = malloc(sizeof(*to->exemplars))) != NULL)
 			*to->exemplars = *d->exemplars;
-	}
-	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
-		struct server *srv;
-
-		TAILQ_FOREACH(srv, &e->servers, all)
-			s->databases[e->database->index].prepared_server += srv->statements.count;
 	}
 	return 0;
 }
@@ -218,7 +213,7 @@ process_snapshot_of(struct worker *k)
 	s->workers[0].counters = s->process;
 	s->workers[0].is_up = 1;
 	s->statement_cache_bytes = statement_store_bytes(k->clients.x.statements) + k->clients.x.name_bytes;
-	if (take_pools(k, s) < 0 || take_databases(k, s) < 0 || take_backends(k, s) < 0) {
+	if (take_databases(k, s) < 0 || take_pools(k, s) < 0 || take_backends(k, s) < 0) {
 		snapshot_free(s);
 		return NULL;
 	}
