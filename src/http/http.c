@@ -180,7 +180,8 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	timer_keep(h->every_second, HISTORY_EVERY_US);
-	ask_loop(h, HTTP_TABLES);
+	if (clock_now_us() + HISTORY_EVERY_US / 2 >= h->pages.history.due_us)
+		ask_loop(h, HTTP_TABLES);
 }
 
 /* --- the mailbox --- */

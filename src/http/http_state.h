@@ -67,13 +67,15 @@ enum http_proof http_guesses_check(struct http_guesses *g, const struct users *u
 
 /*
  * --- status_history.c: the last five minutes, second by second, for the charts of the status page. Kept by
- * the metrics thread, so that the charts are full when the page is opened.
+ * the metrics thread, so that the charts are full when the page is opened. With thousands of pools samples are further
+ * apart while nobody looks.
  *
  * Pure. A sample is what was counted between two snapshots, over all databases and pools; counters that have become
  * smaller (a database was removed from the configuration) count as 0.
  */
 #define HISTORY_SAMPLES 300
 #define HISTORY_EVERY_US (1000 * 1000)
+#define HISTORY_POOLS 2000 /* a second more for each so many, as each sample is a walk over all of them */
 
 struct history_counts {
 	uint64_t requests, failed, errors, slow, bytes, phase_us[PHASE_COUNT];
@@ -92,6 +94,7 @@ struct history {
 	size_t count, next;
 	struct history_counts before;
 	uint64_t before_us; /* when that was; 0: never */
+	uint64_t due_us; /* when the next sample is, if nobody asks before */
 };
 
 /* Adds a sample, if the last one is old enough. wall_us: the time of day when s was taken. */

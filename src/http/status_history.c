@@ -58,6 +58,7 @@ history_add(struct history *h, const struct snapshot *s, uint64_t wall_us)
 	}
 	h->before = now;
 	h->before_us = s->taken_us;
+	h->due_us = s->taken_us + HISTORY_EVERY_US * (1 + (s->pool_count + s->pools_aggregated) / HISTORY_POOLS);
 }
 
 static double

@@ -8,6 +8,7 @@
 #define SECOND UINT64_C(1000000)
 
 static struct history h; /* one per test: Criterion runs each in a process of its own */
+static uint64_t others; /* pools */
 
 /* A snapshot of one database, with requests of 2 ms, and of one pool. */
 static void
@@ -16,6 +17,7 @@ add(uint64_t now_us, uint64_t requests, uint64_t waiting)
 	struct snapshot_database db = { .name = "app" };
 	struct snapshot_pool pool = { .waiting = waiting, .pool_size = 5, .max_overflow = 2 };
 	struct snapshot s = { .taken_us = now_us,
+			      .pools_aggregated = others,
 			      .databases = &db,
 			      .database_count = 1,
 			      .pools = &pool,
@@ -87,4 +89,13 @@ Test(status_history, five_minutes_are_kept)
 	cr_expect_eq(samples(text(10)), 10);
 	cr_expect_not_null(strstr(text(1), "\"t\":1700000409000,"), "the newest");
 	cr_expect_not_null(strstr(text(300), "[{\"t\":1700000110000,"), "the oldest first");
+}
+
+Test(status_history, a_walk_over_thousands_of_pools_is_not_made_each_second)
+{
+	add(10 * SECOND, 0, 0);
+	cr_expect_eq(h.due_us, 11 * SECOND);
+	others = 10000;
+	add(11 * SECOND, 0, 0);
+	cr_expect_eq(h.due_us, 17 * SECOND);
 }
