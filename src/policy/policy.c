@@ -286,7 +286,7 @@ join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 	p->waiting++;
 	p->counters->waits++;
 	p->part.is_to_ask = true;
-	p->asked_us = now_us;
+	policy_is_asked(p, now_us);
 	if (p->outage.since_us > 0 && p->settings.is_holding) {
 		p->outage.held++;
 		p->counters->held++;
@@ -410,7 +410,7 @@ policy_borrow_idle(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 	struct policy_conn *conn = p->waiting == 0 && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
 
 	if (conn == NULL) {
-		p->asked_us = now_us;
+		policy_is_asked(p, now_us);
 		policy_stock_up(p, now_us);
 	} else
 		lend(p, conn, t);

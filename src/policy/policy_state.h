@@ -204,6 +204,7 @@ void policy_reinforce(struct policy *p, uint64_t now_us); /* after any change: p
 uint32_t policy_unserved(const struct policy *p); /* how many in line have no connection coming */
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
+void policy_is_asked(struct policy *p, uint64_t now_us); /* somebody has come: it does not back off for long */
 void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* fine if it is none */
 uint32_t policy_min_idle(const struct policy *p); /* how many idle ones to keep ready */
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);

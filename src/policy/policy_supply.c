@@ -105,6 +105,13 @@ policy_forget_failures(struct policy *p)
 }
 
 void
+policy_is_asked(struct policy *p, uint64_t now_us)
+{
+	p->asked_us = now_us;
+	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, later(now_us, BACKOFF_ASKED_US));
+}
+
+void
 policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	if (!conn->is_trial)

@@ -386,10 +386,12 @@ do_borrow(struct sim *s)
 	tell(s, "pool %u: client %d borrows", sp->index, (int)(c - s->clients));
 	/* In line for the model before the pool is asked: what it does then is for this one too. */
 	bool is_first = sp->line_len == 0;
+	struct sim_pool before = *sp;
 	c->state = CL_WAITING;
 	c->wait_number++;
 	sp->line[sp->line_len++] = c;
 	model_doom(sp);
+	model_is_asked(sp);
 	s->in_borrow = true;
 	sp->on_stack++;
 	conn = policy_borrow(sp->pool, &c->ticket, s->now_us);
@@ -397,11 +399,13 @@ do_borrow(struct sim *s)
 	s->in_borrow = was_in_borrow;
 	if (conn == NULL) {
 		sp->waits++;
-		sp->asked_us = s->now_us;
 		SIM_HOLDS(s, c->ticket.is_waiting && c->ticket.since_us == s->now_us, "waits, but not in line");
 		return;
 	}
 	tell(s, "  gets %p at once", (void *)conn);
+	sp->asked_us = before.asked_us;
+	sp->backoff_from_us = before.backoff_from_us;
+	sp->backoff_to_us = before.backoff_to_us;
 	SIM_HOLDS(s, is_first, "pool %u: a newcomer overtakes those in line", sp->index);
 	leave_line(c);
 	check_lent_from_idle((struct sim_conn *)conn, c);

@@ -139,6 +139,7 @@ void model_lost(struct sim_pool *sp, const struct sim_conn *sc); /* before the p
 void model_outage_ends(struct sim_pool *sp); /* if there is one */
 bool model_doom(struct sim_pool *sp); /* all in line, if there is nothing to hope for */
 void model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);
+void model_is_asked(struct sim_pool *sp);
 void model_scout_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);
 void model_worked(struct sim_pool *sp);
 bool model_asks_back(const struct sim_conn *sc);

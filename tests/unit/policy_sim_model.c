@@ -284,6 +284,20 @@ model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint
 	sp->backoff_to_us = now_us + us * 12 / 10;
 }
 
+static uint64_t
+before_asked(const struct sim_pool *sp, uint64_t t_us)
+{
+	return t_us < sp->sim->now_us + 400000 ? t_us : sp->sim->now_us + 400000;
+}
+
+void
+model_is_asked(struct sim_pool *sp)
+{
+	sp->asked_us = sp->sim->now_us;
+	sp->backoff_from_us = before_asked(sp, sp->backoff_from_us);
+	sp->backoff_to_us = before_asked(sp, sp->backoff_to_us);
+}
+
 void
 model_scout_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us)
 {

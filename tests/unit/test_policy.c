@@ -639,6 +639,32 @@ Test(policy, while_somebody_asks_it_tries_at_least_every_half_second)
 	fake_fini(&f);
 }
 
+Test(policy, the_first_to_come_does_not_wait_for_a_back_off_that_nobody_asked_in)
+{
+	struct policy_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	set.min_idle = 1;
+	set.waits_while_down = true;
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_opened(&f, 0);
+	fake_return(&f, 0);
+	policy_conn_gone(f.p, &f.conns[0], false, f.now);
+	for (int i = 1; i < 14; i++) {
+		fake_at(&f, f.now + 20 * S);
+		fake_failed(&f, f.opened - 1, CF_OTHER, false);
+	}
+	cr_expect_gt(fake_counts(&f).backoff_until_us, f.now + 10 * S);
+	int before = f.opened;
+	fake_borrow(&f, 1);
+	fake_at(&f, f.now + 400 * MS);
+	cr_expect_eq(f.opened, before + 1);
+	fake_opened(&f, before);
+	cr_expect_not_null(f.clients[1].conn);
+	fake_fini(&f);
+}
+
 /* --- An outage: opening fails, and no connection is there. --- */
 
 static void
