@@ -195,11 +195,12 @@ struct exchange {
 	uint8_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	/* The fast lane reads these first, so they stand side by side. */
 	uint8_t state; /* enum client_state: exchange_step() is its only writer */
+	uint8_t reads_block; /* enum reads_block: relay/reads.h */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
-	/* Keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never cleared. */
-	bool is_session;
 	uint8_t commit; /* enum exchange_commit */
 	uint8_t reading; /* enum exchange_reading */
+	/* Keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never cleared. */
+	bool is_session : 1;
 	/* The rest of the message, body_left, is dropped. Set by send.c and reject.c, cleared by send.c. */
 	bool is_body_dropped : 1;
 	bool is_closing : 1; /* no more is read, or sent to it; set by client_close_as(), never cleared */

@@ -34,7 +34,7 @@ borrow(struct request_walk *w)
 	enum walk_result r;
 
 	w->x->has_run = true;
-	r = walk_borrow(w);
+	r = walk_borrow(w, true);
 	return r == WALK_ON && !is_open_server(w->x) ? WALK_SLOWLY : r;
 }
 
@@ -87,13 +87,6 @@ walk_send_sync(struct request_walk *w)
 
 /* --- one message --- */
 
-/* Returns true if the message, which begins with this word (0: no BEGIN), may be for a standby: see reads.h. */
-static inline bool
-may_be_marked(const struct exchange *x, unsigned first)
-{
-	return x->settings->reads == READS_MARKED && x->srv == NULL && reads_may_mark(x, first);
-}
-
 /* Borrows a server if the client has none. WALK_ON: the lane is (still) open. */
 __attribute__((always_inline)) static inline enum walk_result
 enter(struct request_walk *w)
@@ -130,8 +123,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
 	if (!verdict_is_plain(w->scan.flags, w->scan.hints) || (w->risk & STATE_SEQUENCES) != 0 ||
-	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->settings->commit_check) ||
-	    may_be_marked(x, f->body_len > sizeof("BEGIN;") ? w->scan.first : 0))
+	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->settings->commit_check))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;
@@ -155,8 +147,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 
 	if (st == NULL)
 		return WALK_SLOWLY;
-	if (((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) ||
-	    may_be_marked(x, statement_verdict(st)->first)) {
+	if ((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) {
 		statement_unref(st);
 		return WALK_SLOWLY;
 	}
@@ -183,12 +174,10 @@ fast_bind(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	struct request *m = &w->m;
-	enum walk_result r;
+	enum walk_result r = enter(w);
 	size_t forward;
 
-	if (x->settings->reads == READS_MARKED && x->srv == NULL && reads_bind_may_mark(x, walk_message(w), f))
-		return WALK_SLOWLY;
-	if ((r = enter(w)) != WALK_ON)
+	if (r != WALK_ON)
 		return r;
 	m->message = walk_message(w);
 	m->total = forward = FRAME_HEAD_LEN + (size_t)f->body_len;
@@ -295,7 +284,7 @@ walk_fast(struct request_walk *w)
 	size_t begun = w->at;
 	enum walk_result r;
 
-	if (x->state != CL_READY || x->replication != 0 || x->is_session || !features_are_quiet(x) ||
+	if (x->state != CL_READY || x->reads_block != READS_NO_BLOCK || x->is_session || !features_are_quiet(x) ||
 	    (x->srv != NULL && !is_open_server(x)))
 		return WALK_SLOWLY;
 	r = walk_messages(w);

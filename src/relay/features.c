@@ -145,8 +145,6 @@ features_request_done(struct exchange *x, const struct owed *ended)
 	if (x->srv->loan.commit.is_on)
 		commit_check_request_done(x);
 	report_done(x, x->srv, ended); /* before its replies are sent */
-	if (exchange_reads(x) != NULL)
-		reads_request_done(x, ended);
 	return x->listen != NULL &&
 	       listen_request_done(x); /* last: it may keep ReadyForQuery, and what is committed is known */
 }

@@ -134,7 +134,7 @@ outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fa
 		if (is_bound)
 			return false;
 		state_undo_reports(x, srv->loan.commit.before);
-		reads_rejected(x);
+		x->reads_block = READS_NO_BLOCK;
 		x->ticket.idle_since_us = *x->env->now_us;
 		x->commit = x->state == CL_HELD ? EXCHANGE_NO_COMMIT : EXCHANGE_ROLLED_BACK;
 		relay_unstall(x);

@@ -11,6 +11,7 @@
 #include "wire/fields.h"
 #include "wire/messages.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -49,8 +50,10 @@ know(struct exchange *x)
 		image_unref(r->image); /* what it says is looked at anew */
 		r->image = NULL;
 	}
-	if ((x->has_seen_primary || listen_queued(x, &len) != NULL) && c != NULL) {
+	if ((x->has_seen_primary || r->requests_done != x->requests_done || listen_queued(x, &len) != NULL) &&
+	    c != NULL) {
 		x->has_seen_primary = false;
+		r->requests_done = x->requests_done;
 		causality_wrote(&r->token, cluster_begun(c));
 	}
 	return r;
@@ -109,25 +112,35 @@ is_default(struct client_reads *r)
 	return r->is_default;
 }
 
-bool
-reads_may_mark(const struct exchange *x, unsigned first)
+/* Returns true if SQL may be a BEGIN with a mode. */
+static bool
+may_begin(const char *sql, size_t len)
 {
-	if (exchange_reads(x) == NULL || first == WORD_BEGIN || first == WORD_START_TRANSACTION)
-		return true;
-	return is_default(exchange_reads(x));
+	return len > strlen("BEGIN;") &&
+	       (strchr("bB", sql[0]) != NULL || strncasecmp(sql, "st", 2) == 0 || !isalpha((unsigned char)sql[0]));
 }
 
-bool
-reads_bind_may_mark(const struct exchange *x, const uint8_t *message, const struct frame *f)
+static const uint8_t *
+message_of(const struct request_walk *w)
 {
-	const char *portal, *name;
-	struct statement *st;
+	return w->p + w->at;
+}
+
+/* Returns true if the message, which is on the fast lane, has to be read as the slow lane does. */
+static bool
+may_be_marked(const struct request_walk *w, struct client_reads *r)
+{
+	const char *body = (const char *)message_of(w) + FRAME_HEAD_LEN, *portal, *name;
+	const struct statement *st;
+	struct frame f;
 	size_t len;
 
-	if (!fields_bind(message + FRAME_HEAD_LEN, f->body_len, &portal, &name, &len) ||
-	    (st = statements_called(x, name)) == NULL)
+	if (is_default(r) || !frame_whole(message_of(w), w->len - w->at, &f))
 		return true;
-	return reads_may_mark(x, statement_verdict(st)->first);
+	if (f.type != 'B') /* a Parse makes the unnamed statement */
+		return may_begin(f.type == 'P' ? body + 1 : body, f.body_len - 1);
+	return !fields_bind((const uint8_t *)body, f.body_len, &portal, &name, &len) ||
+	       (st = statements_called(w->x, name)) == NULL || may_begin((const char *)st->bytes, st->query_len);
 }
 
 /*
@@ -151,12 +164,6 @@ is_for_primary(const char *sql, size_t len)
 		     text_mentions(t.at, t.len, "pg_export_snapshot")))
 			return true;
 	return false;
-}
-
-static const uint8_t *
-message_of(const struct request_walk *w)
-{
-	return w->p + w->at;
 }
 
 /* Returns true if SQL leaves what only the server that ran it has. The client keeps that server, which has to be the
@@ -518,8 +525,12 @@ reads_route(struct request_walk *w)
 		r->route = ROUTE_OFF;
 		return WALK_ON;
 	}
+	if (w->m.message != message_of(w) && may_be_marked(w, r))
+		return WALK_SLOWLY;
+	if (r->route == ROUTE_OFF)
+		r->route = ROUTE_UNMARKED;
 	look_for_lost(x, r);
-	if (r->block == READS_NO_BLOCK && !r->is_for_primary && is_marked(w, r)) {
+	if (x->reads_block != READS_DUE && !r->is_for_primary && is_marked(w, r)) {
 		if (take_minimum(x, r))
 			w->lent = borrow_standby(x, r, &is_later);
 		else {
@@ -574,7 +585,7 @@ void
 reads_linked(struct exchange *x)
 {
 	struct client_reads *r = exchange_reads(x);
-	bool is_standby = x->srv->loan.standby != 0;
+	bool is_standby = x->srv->loan.standby != 0, is_due = x->reads_block == READS_DUE;
 	struct buf b = { 0 };
 
 	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
@@ -585,12 +596,12 @@ reads_linked(struct exchange *x)
 		return;
 	if (x->settings->reads == READS_MARKED)
 		x->srv->loan.route = r->route;
-	if (r->block != READS_DUE)
+	x->reads_block = is_standby ? READS_THERE : READS_NO_BLOCK;
+	if (!is_due)
 		return;
 	message_query(&b, r->begin);
 	server_owe_query(x->srv, OWED_TO_FEATURE);
 	outbox_put(&x->env->to_server, &b);
-	r->block = READS_NO_BLOCK;
 }
 
 /* --- On a standby. --- */
@@ -684,7 +695,7 @@ reads_look(struct request_walk *w)
 		return WALK_ON;
 	if (x->srv->ledger.count > 0)
 		return WALK_HOLD;
-	if (exchange_reads(x)->block == READS_BEGUN || moves) {
+	if (x->reads_block == READS_BEGUN || moves) {
 		leave_standby(x);
 		return WALK_ON;
 	}
@@ -703,6 +714,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	struct client_reads *r = exchange_reads(x);
 	struct server *srv = x->srv;
 
+	r->requests_done = x->requests_done;
 	if (srv->loan.standby == 0 || r->cluster == NULL) {
 		r->is_for_primary = false;
 		if (r->cluster != NULL)
@@ -712,11 +724,12 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	r->refused = 0;
 	r->settle_until_us = 0;
 	if (srv->tx == 'I')
-		r->block = READS_NO_BLOCK;
+		x->reads_block = READS_THERE;
 	else
-		r->block = r->block == READS_NO_BLOCK && r->begin[0] != '\0' && ended->statements == 1 && srv->tx == 'T'
-			       ? READS_BEGUN
-			       : READS_SHOWN;
+		x->reads_block =
+		    x->reads_block == READS_THERE && r->begin[0] != '\0' && ended->statements == 1 && srv->tx == 'T'
+			? READS_BEGUN
+			: READS_SHOWN;
 	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
 }
 
@@ -731,7 +744,7 @@ reads_is_left(const struct exchange *x)
 		return false;
 	is_there = cluster_lock(r->cluster)->hosts[srv->loan.standby - 1u].life == r->life;
 	cluster_unlock(r->cluster);
-	return !is_there && (srv->ledger.count == 0 ? r->block == READS_BEGUN : r->block != READS_SHOWN);
+	return !is_there && (srv->ledger.count == 0 ? x->reads_block == READS_BEGUN : x->reads_block != READS_SHOWN);
 }
 
 void
@@ -741,7 +754,7 @@ reads_again(struct exchange *x, const struct server *srv)
 
 	if (r == NULL)
 		return;
-	r->block = srv->tx == 'I' ? READS_NO_BLOCK : READS_DUE;
+	x->reads_block = srv->tx == 'I' ? READS_NO_BLOCK : READS_DUE;
 	r->is_for_primary = true;
 	if (srv->loan.standby != 0)
 		r->route = ROUTE_REFUSED;

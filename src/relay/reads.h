@@ -11,7 +11,7 @@
  * is relayed again, to the primary (resend.c), behind that BEGIN.
  *
  * Owns:   what it knows of the client (exchange_reads()), made when that first needs a server.
- * Always: it knows of each request that has ended since then, wherever that ran.
+ * Always: it knows of each request that has ended since then, wherever; while reads was off, of their number alone.
  */
 #pragma once
 
@@ -24,6 +24,7 @@
 /* The READ ONLY transaction of a client. */
 enum reads_block {
 	READS_NO_BLOCK, /* there is none, or it is the primary's */
+	READS_THERE, /* none, but the client's server is a standby's */
 	READS_BEGUN, /* on a standby; nothing was answered but its BEGIN */
 	READS_SHOWN, /* on a standby; something was */
 	READS_DUE /* it is begun for its client, and not yet on the server that the client gets next */
@@ -35,10 +36,10 @@ struct client_reads {
 	struct image *image; /* a reference; is_default is its */
 	bool is_default; /* READ ONLY, and not SERIALIZABLE, is what its transactions are by default */
 	bool is_for_primary; /* the request is relayed again; set by reads_again(), cleared by reads_request_done() */
-	uint8_t block; /* enum reads_block */
 	uint8_t route; /* enum read_route, of its request or transaction */
 	uint8_t refused; /* standbys have refused so many requests in a row */
 	uint64_t rests_until_us; /* ... and so nothing of its is marked until then */
+	uint32_t requests_done; /* of its exchange, when it last heard of that */
 	uint64_t min_lsn,
 	    min_due; /* READS_MIN_LSN, which it is not to fall behind; for causality_take(), 0: it was taken */
 	uint64_t life; /* of the standby that its server is on */
@@ -57,6 +58,7 @@ void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CA
 /*
  * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: w->lent is one of
  * a standby, lent to the client, or still NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
+ * WALK_SLOWLY: the message may be marked, and was not read for that; it is on the fast lane.
  */
 enum walk_result reads_route(struct request_walk *w);
 /* Returns true if something of its client's is, or may have been, on standbys: the next two are due. */
@@ -75,19 +77,12 @@ void reads_linked(struct exchange *x);
 /* For the next message of a client with a server of a standby. WALK_ON: it may be sent, or the client has no server any
  * more, since the primary is to answer. WALK_HOLD, WALK_LEAVE: see there. */
 enum walk_result reads_look(struct request_walk *w);
-void reads_request_done(struct exchange *x, const struct owed *ended); /* ReadyForQuery has come from its server */
+void reads_request_done(struct exchange *x, const struct owed *ended); /* not where loan.route is ROUTE_OFF */
 /* Returns true if the standby of its server does not answer the watch, and the primary may be asked instead.
  */
 bool reads_is_left(const struct exchange *x);
 /* The request is about to be relayed again, or the block is to go on elsewhere; srv, its server, is no longer its. */
 void reads_again(struct exchange *x, const struct server *srv);
-/* The request that waits gets no server, and is answered with an error. */
-static inline void
-reads_rejected(struct exchange *x)
-{
-	if (exchange_reads(x) != NULL)
-		exchange_reads(x)->block = READS_NO_BLOCK;
-}
 
 /*
  * reads_position.c, a row of relay/features.c: a position that travels between sessions, processes and services. SHOW
@@ -99,41 +94,34 @@ reads_rejected(struct exchange *x)
 enum feature_step reads_position(struct exchange *x, struct request *m);
 #define READS_MIN_LSN "pgweir.min_lsn"
 
-/* Returns true if a message that begins so (enum sql_word; 0: no BEGIN) may be marked: it takes the slow lane. */
-bool reads_may_mark(const struct exchange *x, unsigned first);
-bool reads_bind_may_mark(const struct exchange *x, const uint8_t *message,
-			 const struct frame *f); /* the same of a Bind */
-
 /* Returns true if an error, or the loss, of its server is not for the client: the primary may be asked instead. */
 static inline bool
 reads_is_refusable(const struct exchange *x, const struct server *srv)
 {
-	return srv->loan.standby != 0 && (exchange_reads(x) == NULL || exchange_reads(x)->block != READS_SHOWN);
+	return srv->loan.standby != 0 && x->reads_block != READS_SHOWN;
 }
 
 /* Returns true if the client's transaction is open on a standby, or due, and it was shown nothing of it yet. */
 static inline bool
 reads_has_begun(const struct exchange *x)
 {
-	const struct client_reads *r = exchange_reads(x);
-
-	return r != NULL && (r->block == READS_BEGUN || r->block == READS_DUE);
+	return x->reads_block == READS_BEGUN || x->reads_block == READS_DUE;
 }
 
 /* --- a feature: see features.h --- */
 
+/* walk_fast() itself asks for READS_NO_BLOCK, by one instruction together with what lies beside it. */
 static inline bool
 reads_is_quiet(const struct exchange *x)
 {
-	const struct client_reads *r = exchange_reads(x);
-
-	return r == NULL || (r->block == READS_NO_BLOCK && (x->srv == NULL || x->srv->loan.standby == 0));
+	(void)x;
+	return true;
 }
 
 static inline bool
 reads_ties(const struct exchange *x, enum feature_tie to)
 {
-	return to == TIE_PROCESS && exchange_reads(x) != NULL && exchange_reads(x)->block == READS_DUE;
+	return to == TIE_PROCESS && x->reads_block == READS_DUE;
 }
 
 void reads_free(struct exchange *x); /* the client is closed */

@@ -84,7 +84,7 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 
 	if (x->is_closing)
 		return;
-	reads_rejected(x);
+	x->reads_block = READS_NO_BLOCK;
 	reject_words(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);
 	report_error(x->pool, EO_PROXY, shown.sqlstate);

@@ -50,6 +50,15 @@ broke_statement_mode(struct exchange *x, struct server *srv)
 	exchange_close(x, &why);
 }
 
+__attribute__((noinline)) static void
+request_done_otherwise(struct exchange *x, struct server *srv, const struct owed *ended)
+{
+	if (srv->loan.route != ROUTE_OFF && exchange_reads(x) != NULL)
+		reads_request_done(x, ended);
+	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings)
+		relay_ddl_answered(x, srv);
+}
+
 static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
@@ -60,8 +69,9 @@ on_request_done(struct server *srv, const struct owed *ended)
 		broke_statement_mode(x, srv);
 		return false;
 	}
-	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings)
-		relay_ddl_answered(x, srv);
+	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.route != ROUTE_OFF ||
+	    srv->loan.has_local_settings)
+		request_done_otherwise(x, srv, ended);
 	srv->loan.drops = srv->loan.skips = 0;
 	return features_request_done(x, ended);
 }

@@ -117,7 +117,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		state_meets_others(x, w == NULL || !state_differs_in_plans(x) || needs_plans(w));
 	if (x->settings->commit_check && srv->loan.standby == 0)
 		commit_check_linked(x);
-	if (reads_concern(x))
+	if (w == NULL ? reads_concern(x) : w->lent != NULL)
 		reads_linked(x);
 	return 0;
 }
@@ -197,7 +197,7 @@ relay_cancel_wait(struct exchange *x)
 }
 
 __attribute__((always_inline)) inline enum walk_result
-walk_borrow(struct request_walk *w)
+walk_borrow(struct request_walk *w, bool is_quiet)
 {
 	struct exchange *x = w->x;
 	struct exchange_env *env = x->env;
@@ -218,7 +218,7 @@ walk_borrow(struct request_walk *w)
 	    commit_check_is_refused(x, &w->m, walk_message(w), w->len - w->at)) /* the transaction was lost */
 		return WALK_WAIT;
 	relay_ticket(x);
-	if (x->settings->reads == READS_PRIMARY)
+	if (is_quiet ? x->settings->reads == READS_PRIMARY : !reads_concern(x))
 		srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
 	else if ((r = route_borrow(w)) == WALK_ON)
 		srv = w->lent;
@@ -362,7 +362,7 @@ one_message(struct request_walk *w)
 			walk_drop(w, total);
 			return WALK_ON;
 		}
-		if ((step = walk_borrow(w)) != WALK_ON)
+		if ((step = walk_borrow(w, false)) != WALK_ON)
 			return step;
 	}
 	step = look_for_notify(w);

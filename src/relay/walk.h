@@ -33,12 +33,12 @@ struct request_walk {
 	size_t len, at;
 	size_t linked_at; /* where the message begins for which a server was borrowed; 0: it had one before */
 	const uint8_t *scanned; /* the Query that scan is of, so that its SQL is read once; or NULL */
+	struct server *lent; /* by route_borrow(); NULL: that was not asked */
 	bool has_why;
 	struct fail why; /* from here on nothing is set as the walk begins: each is set by what has_why, scanned or
 			    m.message vouch for */
 	struct scan scan;
 	struct sql_verdict verdict; /* m's, of a Query */
-	struct server *lent; /* by route_borrow() */
 	unsigned risk; /* of the SQL in scan: enum state_part */
 	struct request m; /* the message at w->at, if m.message is that; of a fast Bind, only what that needs is set */
 };
@@ -72,7 +72,8 @@ walk_of_step(struct exchange *x, enum feature_step step)
 
 /* Returns WALK_LEAVE. */
 enum walk_result walk_violated(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
-enum walk_result walk_borrow(struct request_walk *w); /* ON: the client has a server now */
+/* ON: the client has a server now. is_quiet: it is in the fast lane; then SLOWLY, too: see reads_route(). */
+enum walk_result walk_borrow(struct request_walk *w, bool is_quiet);
 
 /* Reads the SQL of a whole Query. */
 static inline void

@@ -159,13 +159,13 @@ struct loan {
 	bool has_savepoint;
 	/* 1 + the place of its standby's host in the upstream; 0: the primary. Set by pool_standby.c. */
 	uint8_t standby;
-	uint8_t route; /* enum read_route */
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
 	bool announces_ready; /* see server_ops.request_done; set by listen_linked(), cleared by loan_begin() */
 	bool watches_tags; /* see server_ops.complete; set by state_note_all(), cleared by reset.c */
 	/* These matter when the transaction is over: side by side, as every request asks. */
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
+	uint8_t route; /* enum read_route; ROUTE_OFF: reads do not concern it */
 	/* Settings for parsing that hold in this transaction alone. Set by notes.c and context.c, cleared by
 	 * ddl_is_over(). */
 	bool has_local_settings;

@@ -63,6 +63,23 @@ def test_reads_are_switched_off_by_a_reload(weir, trio):
     wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
 
 
+def test_what_a_client_wrote_while_its_reads_were_switched_off(weir, trio):
+    """The pool goes on reading on standbys, for others: what is known of them stays."""
+    wire = start(weir, trio, reads_max_lag="1h")
+    others = {"reads": "marked", "cluster_user": "web", "pool_size": 4, "reads_max_lag": "1h"}
+    for standby in trio.standbys:
+        trio.pause(standby)
+    try:
+        weir.reload({"user web": {"reads": "primary"}}, upstream=trio.upstream(), **others)
+        wire.query("INSERT INTO told VALUES (1)")
+        weir.reload(upstream=trio.upstream(), **others)
+        wire.query("BEGIN READ ONLY")
+        assert wire.query("SELECT n FROM told") == [["1"]]
+    finally:
+        for standby in trio.standbys:
+            trio.resume(standby)
+
+
 def test_a_reload_while_a_client_waits_for_a_standby(weir, trio, catching):
     wire = catching()
     weir.reload(upstream=trio.upstream(), reads="primary", pool_size=4)
