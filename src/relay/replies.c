@@ -235,6 +235,25 @@ is_refused_by_standby(const struct exchange *x, const struct server *srv, const 
 	       strcmp(e->sqlstate, "57014") != 0;
 }
 
+/*
+ * A standby has refused a request that is relayed again. It stays: all that it has is a transaction that has failed,
+ * and on_batch_end() has that rolled back, and the session washed. Returns false if only its end is safe.
+ */
+static bool
+leave_refusing(struct server *srv, const struct error_fields *e, enum owed_to to)
+{
+	struct exchange *x = srv->borrower;
+	struct fail why;
+
+	if (!is_refused_by_standby(x, srv, e) || fields_error_is_fatal(e) || srv->fitness != SERVER_FIT ||
+	    (to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT) || srv->ledger.count > 1 || state_is_tainted(x) ||
+	    (state_seal(x) & STATE_BACKEND) != 0)
+		return false;
+	fail_set(&why, e->sqlstate, "a standby has refused a request");
+	relay_lost(srv, &why);
+	return true;
+}
+
 static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_error_owed, const uint8_t *message,
 	 size_t len)
@@ -271,7 +290,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	srv->is_owed_listed = is_fatal && loss == LOSS_OF_COMMIT;
 	if (loss == LOSS_NOT_EXECUTED ||
 	    (is_fatal ? (is_ours && !is_refused) || loss_keeps_client(loss) : !is_error_owed || is_alone)) {
-		end_server(srv, e);
+		if (loss != LOSS_NOT_EXECUTED || !leave_refusing(srv, e, to))
+			end_server(srv, e);
 		return true;
 	}
 	if (is_fatal)
@@ -402,7 +422,10 @@ on_batch_end(struct server *srv)
 	bool is_first;
 
 	if (x == NULL) { /* the client left while its replies were walked */
-		server_close(srv);
+		if (srv->loan.end == LOAN_NOT_EXECUTED)
+			pool_clean(srv, true, WASH_PLANS, *srv->env->now_us);
+		else
+			server_close(srv);
 		return;
 	}
 	env = x->env;

@@ -139,6 +139,40 @@ def test_a_standby_ends_while_it_answers(weir, trio):
     pytest.fail("no read was on a standby")
 
 
+@pytest.mark.parametrize("protocol", ["simple", "extended"])
+@pytest.mark.parametrize("sql, sqlstate", [("SELECT 1 / 0", "22012"), ("SELECT locks_and_fails()", "P0001"), ("SELECT n FROM only_there", None)])
+def test_a_standby_that_refuses_keeps_its_connection(weir, trio, sql, sqlstate, protocol):
+    """What has failed there is rolled back and washed off; the primary answers."""
+    trio.primary.query("DROP TABLE IF EXISTS only_there; CREATE OR REPLACE FUNCTION locks_and_fails() RETURNS void LANGUAGE plpgsql AS "
+                       "$$ BEGIN PERFORM pg_advisory_lock(39); RAISE 'failed'; END $$")
+    wire = start(weir, trio, reads_max_lag="1h")
+
+    def backends(condition="true"):
+        return {(standby.port, *row) for standby in trio.standbys for row in standby.query(
+            "SELECT pid FROM pg_stat_activity WHERE usename = 'web' AND datname = 'app' AND " + condition, dbname="postgres")}
+
+    for standby in trio.standbys:
+        trio.pause(standby)
+    try:
+        trio.primary.query("CREATE TABLE only_there AS SELECT 1 n; GRANT ALL ON only_there TO web")
+        before = backends()
+        wire.query("BEGIN READ ONLY")
+        wire.send(query(sql) if protocol == "simple" else one_statement(sql) + sync())
+        replies = wire.read_until("Z")
+        assert [reply.sqlstate for reply in rawwire.errors(replies)] == ([sqlstate] if sqlstate else [])
+        assert replies[-1].status == ("E" if sqlstate else "T")
+        wire.query("ROLLBACK")
+        wait_until(lambda: not backends("state <> 'idle'"), what="the standby's connection at rest")
+        assert before <= backends()
+        assert not [row for standby in trio.standbys for row in standby.query(
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'", dbname="postgres")]
+    finally:
+        for standby in trio.standbys:
+            trio.resume(standby)
+    wire = weir.raw()
+    wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
+
+
 def test_show_reads_tells_where_statements_went_and_why(weir, trio):
     wire = start(weir, trio, reads_max_lag="1h", reads_wait="50ms", sections={"slow_query": {"query_stats": "on"}})
 
