@@ -49,6 +49,7 @@ know(struct exchange *x)
 		}
 		image_unref(r->image); /* what it says is looked at anew */
 		r->image = NULL;
+		r->min_due = 0;
 	}
 	if ((x->has_seen_primary || r->requests_done != x->requests_done || listen_queued(x, &len) != NULL) &&
 	    c != NULL) {
@@ -510,6 +511,14 @@ is_settled(struct client_reads *r)
 	return is_now;
 }
 
+/* Returns true if the block has begun, and goes on where the position is that its client has set: look_for_another().
+ */
+static bool
+looks_for_another(const struct client_reads *r)
+{
+	return r->min_due != 0 || r->catch_until_us != 0;
+}
+
 enum walk_result
 reads_route(struct request_walk *w)
 {
@@ -530,7 +539,7 @@ reads_route(struct request_walk *w)
 	if (r->route == ROUTE_OFF)
 		r->route = ROUTE_UNMARKED;
 	look_for_lost(x, r);
-	if (x->reads_block != READS_DUE && !r->is_for_primary && is_marked(w, r)) {
+	if (!r->is_for_primary && (x->reads_block == READS_DUE ? looks_for_another(r) : is_marked(w, r))) {
 		if (take_minimum(x, r))
 			w->lent = borrow_standby(x, r, &is_later);
 		else {
@@ -596,7 +605,7 @@ reads_linked(struct exchange *x)
 		return;
 	if (x->settings->reads == READS_MARKED)
 		x->srv->loan.route = r->route;
-	x->reads_block = is_standby ? READS_THERE : READS_NO_BLOCK;
+	x->reads_block = !is_standby ? READS_NO_BLOCK : is_due ? READS_BEGUN : READS_THERE;
 	if (!is_due)
 		return;
 	message_query(&b, r->begin);
@@ -622,23 +631,35 @@ leave_standby(struct exchange *x)
 	pool_clean(srv, false, parts, *x->env->now_us);
 }
 
-/* Returns true for a SET LOCAL of a position that the standby has not come to. */
+/* Returns true for a SET LOCAL of a position that the standby has not come to, and writes that. */
 static bool
-sets_minimum(struct exchange *x, const char *sql, size_t len)
+sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position)
 {
 	const struct cluster_view *v;
-	uint64_t position;
 	struct known k;
 	bool is_behind;
 
-	if (!text_mentions(sql, len, READS_MIN_LSN) ||
+	if (exchange_reads(x)->cluster == NULL || !text_mentions(sql, len, READS_MIN_LSN) ||
 	    known_only(&k, image_scan_options(x->image), sql, len) != KNOWN_LOCAL ||
-	    strcmp(k.name, READS_MIN_LSN) != 0 || !causality_parse(k.value, strlen(k.value), &position))
+	    strcmp(k.name, READS_MIN_LSN) != 0 || !causality_parse(k.value, strlen(k.value), position))
 		return false;
 	v = cluster_lock(exchange_reads(x)->cluster);
-	is_behind = v->hosts[x->srv->loan.standby - 1u].last.position < position;
+	is_behind = v->hosts[x->srv->loan.standby - 1u].last.position < *position;
 	cluster_unlock(exchange_reads(x)->cluster);
 	return is_behind;
+}
+
+/* The block goes on on a standby that has come to this position, if one does in time. */
+static void
+look_for_another(struct exchange *x, uint64_t position)
+{
+	struct client_reads *r = exchange_reads(x);
+
+	leave_standby(x);
+	r->is_for_primary = false;
+	heed_settings(r); /* now, as it would forget what follows */
+	r->min_lsn = r->min_due != 0 && r->min_lsn > position ? r->min_lsn : position;
+	r->min_due = cluster_begun(r->cluster) + 1;
 }
 
 /* Returns true if a Sync is all that has come behind the statement which the message at w->at begins. */
@@ -683,7 +704,8 @@ reads_look(struct request_walk *w)
 	struct exchange *x = w->x;
 	size_t len;
 	const char *sql = sql_of(w, &len);
-	bool leaves, moves;
+	bool leaves, moves, is_bound;
+	uint64_t position = 0;
 
 	if (x->srv->is_synced && x->srv->ledger.count > 0)
 		return WALK_HOLD; /* what the client is shown before may decide where this goes */
@@ -691,12 +713,16 @@ reads_look(struct request_walk *w)
 		return WALK_ON;
 	leaves = leaves_something(x, sql, len);
 	moves = goes_on_behind_end(w, sql, len);
-	if (!leaves && !moves && !is_for_primary(sql, len) && !sets_minimum(x, sql, len))
+	is_bound = leaves || moves || is_for_primary(sql, len);
+	if (!is_bound && !sets_minimum(x, sql, len, &position))
 		return WALK_ON;
 	if (x->srv->ledger.count > 0)
 		return WALK_HOLD;
 	if (x->reads_block == READS_BEGUN || moves) {
-		leave_standby(x);
+		if (is_bound)
+			leave_standby(x);
+		else
+			look_for_another(x, position);
 		return WALK_ON;
 	}
 	if (leaves) /* it keeps the standby, until that is gone */
@@ -754,7 +780,8 @@ reads_again(struct exchange *x, const struct server *srv)
 
 	if (r == NULL)
 		return;
-	x->reads_block = srv->tx == 'I' ? READS_NO_BLOCK : READS_DUE;
+	/* A BEGIN that pgweir repeats may not be answered yet. */
+	x->reads_block = srv->tx == 'I' && x->reads_block != READS_BEGUN ? READS_NO_BLOCK : READS_DUE;
 	r->is_for_primary = true;
 	if (srv->loan.standby != 0)
 		r->route = ROUTE_REFUSED;

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from rawwire import query
+from rawwire import one_statement, query, sync
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -71,6 +71,29 @@ def test_for_one_transaction(weir, trio):
     finally:
         for standby in trio.standbys:
             trio.resume(standby)
+
+
+@pytest.mark.parametrize("protocol", ["simple", "extended"])
+def test_for_one_transaction_that_stays_on_standbys(weir, trio, protocol):
+    """Nothing was run but its BEGIN: it goes on on a standby that has come to the position."""
+    writer, reader = start(weir, trio)
+    for standby in trio.standbys:
+        trio.lag(standby, 200)
+    try:
+        for n in range(5):
+            writer.query(f"INSERT INTO told VALUES ({n})")
+            (lsn,), = writer.query("SHOW pgweir.lsn")
+            reader.query("BEGIN")
+            sets = f"SET LOCAL pgweir.min_lsn = '{lsn}'"
+            replies = reader.ask(query(sets) if protocol == "simple" else one_statement(sets) + sync())
+            assert [reply.type for reply in replies][-2:] == ["C", "Z"] and replies[-1].status == "T"
+            assert reader.query("SELECT max(n), pg_is_in_recovery() FROM told") == [[str(n), "t"]]
+            assert reader.query("SHOW pgweir.min_lsn") == [[lsn]]
+            reader.query("COMMIT")
+            assert reader.query("SHOW pgweir.min_lsn") in ([[""]], [[None]])
+    finally:
+        for standby in trio.standbys:
+            trio.lag(standby, 0)
 
 
 def test_a_position_that_is_set_on_a_standby_holds_for_the_next_block(weir, trio):
