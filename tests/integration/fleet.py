@@ -13,21 +13,25 @@ from signal import SIGKILL
 import psycopg2
 
 import rawwire
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 from weir import Weir
 
+STEWARD = "scramuser"       # as whom they log in, unless a test says otherwise
 STRANGER = "stranger"       # application_name of connections that go straight to PostgreSQL
 ANSWER_S = 60               # a client that hears nothing for so long hangs
 
 # The list is a snapshot that lasts as long as its transaction: hence COMMIT.
 WATCH = f"""
 DROP TABLE IF EXISTS fleet_seen;
-CREATE TABLE fleet_seen (at float8, listed int, strangers int);
+CREATE TABLE fleet_seen (at float8, listed int, strangers int, stewards int[]);
 CREATE OR REPLACE PROCEDURE fleet_watch(users oid[]) LANGUAGE plpgsql AS $$
+DECLARE
+    steward oid := (SELECT oid FROM pg_roles WHERE rolname = '{STEWARD}');
 BEGIN
     LOOP
         INSERT INTO fleet_seen SELECT extract(epoch FROM clock_timestamp()), count(*),
-            count(*) FILTER (WHERE application_name = '{STRANGER}') FROM pg_stat_get_activity(NULL)
+            count(*) FILTER (WHERE application_name = '{STRANGER}'), array_agg(pid) FILTER (WHERE usesysid = steward)
+            FROM pg_stat_get_activity(NULL)
             WHERE usesysid = ANY (users) AND backend_type IN ('client backend', 'walsender');
         COMMIT;
         PERFORM pg_sleep(0.01);
@@ -71,6 +75,12 @@ class Watcher:
         """(when, connections listed, strangers among them), in the order of time."""
         return self.postgres.query("SELECT at, listed, strangers FROM fleet_seen WHERE at BETWEEN %s AND %s ORDER BY at",
                                    (since, until or time.time() + 1), dbname="postgres")
+
+    def newcomers(self, at, seconds):
+        """How many stewards were listed at that look that were not so long before."""
+        return self.postgres.query(
+            "SELECT cardinality(array(SELECT unnest(stewards) FROM fleet_seen WHERE at = %s EXCEPT SELECT unnest(stewards) FROM "
+            "(SELECT stewards FROM fleet_seen WHERE at <= %s ORDER BY at DESC LIMIT 1) before))", (at, at - seconds), dbname="postgres")[0][0]
 
     def peak(self, since=0, until=None):
         """The most that were listed, and when."""
@@ -187,8 +197,8 @@ class Fleet:
 
     def start(self, count, **settings):
         """So many processes, without clients. A budget is on; settings as for weir.start()."""
-        self.settings = {"budget": "on", "budget_database": "postgres", "cluster_user": "scramuser", "pool_size": 150,
-                         "workers": 1, **settings}
+        self.settings = {"budget": "on", "budget_database": "postgres", "cluster_user": STEWARD, "pool_size": 150,
+                         "workers": 1, "connect_timeout": "50s", "pool_timeout": "50s", **settings}
         self.watcher.start()
         for _ in range(count):
             self.join()
@@ -240,7 +250,7 @@ class Fleet:
     def errors(self):
         return [error for clients in self.clients.values() for error in clients.errors]
 
-    def wait_answers(self, count=1, timeout=20, weirs=None):
+    def wait_answers(self, count=1, timeout=PATIENCE, weirs=None):
         """Until the clients of each of them have got so many more."""
         before = self.answers()
         for weir in weirs or self.weirs:

@@ -18,7 +18,7 @@ from fleet import Fleet, refused_by_postgres
 from island import Island
 from postgres import Postgres
 from tap import Tap
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -61,8 +61,9 @@ def budget(weir):
     return row
 
 
-def wait_used(fleet, limit, timeout=10):
-    """Until all of them are, but for those that are kept."""
+def wait_used(fleet, limit, timeout=PATIENCE):
+    """Until all of them are, but for those that are kept. How soon that is on a machine that does nothing else, tests marked
+    alone say."""
     wait_until(lambda: fleet.watcher.listed() >= limit - KEPT, timeout, f"{limit - KEPT} connections")
 
 
@@ -79,8 +80,9 @@ def within_one(shares):
     return all(abs(share - mean) <= max(1, mean / 10) for share in shares)
 
 
-def wait_fair(fleet, timeout=8):
-    """What is fair stays so: twice in a row. On a machine that does nothing else it takes less than two seconds."""
+def wait_fair(fleet, timeout=PATIENCE):
+    """What is fair stays so: twice in a row. On a machine that does nothing else it takes less than two seconds, as tests marked
+    alone say."""
     end = time.monotonic() + timeout
     while True:
         shares = [fleet.shares(0.3), fleet.shares(0.3)]
@@ -104,7 +106,7 @@ def test_without_a_budget_there_are_more(fleet):
     wait_until(lambda: fleet.watcher.listed() < 30)
     begin = time.time()
     fleet.wait_answers(200)
-    assert fleet.watcher.longest_below(30, begin, time.time()) > 0.1
+    wait_until(lambda: fleet.watcher.longest_below(30, begin, time.time()) > 0.1)
     assert fleet.watcher.longest_below(10, begin, time.time()) == 0
     fleet.join(20, pool_size=4)
     with pytest.raises(AssertionError, match="shares after"):
@@ -117,7 +119,6 @@ def test_without_a_budget_there_are_more(fleet):
 def test_six_that_want_more_never_have_more(fleet, limit, clients, workers):
     """All of them begin at once, with nothing. Each client gets its answers."""
     fleet.start(6, budget_connections=limit, workers=workers)
-    begin = time.time()
     fleet.want(clients)
     wait_used(fleet, limit)
     fleet.wait_answers(20)
@@ -125,7 +126,6 @@ def test_six_that_want_more_never_have_more(fleet, limit, clients, workers):
     no_more_than(fleet, limit)
     assert not fleet.errors()
     assert not refused_by_postgres(fleet)
-    assert time.time() - begin < 30
 
 
 def test_postgresql_refuses_nothing_if_it_has_the_same_limit(fleet):
@@ -148,7 +148,9 @@ def test_postgresql_refuses_nothing_if_it_has_the_same_limit(fleet):
 
 def test_who_waits_in_vain_is_told_of_the_budget(fleet):
     fleet.start(1, budget_connections=6, pool_timeout="500ms")
-    fleet.join(10, sql="SELECT pg_sleep(3)")
+    weir = fleet.join(sql="SELECT pg_sleep(3)")
+    wait_until(lambda: budget(weir)["state"] == "joined")       # else it is the steward that is waited for
+    fleet.want(10, weir)
     wait_until(fleet.errors)
     error = fleet.errors()[0]
     assert error["C"] == "53300"
@@ -167,6 +169,7 @@ def test_one_alone_gets_all(fleet, workers):
         fleet.want(0, other)
         fleet.want(40, hungry)
         wait_until(lambda: fleet.connections()[hungry] >= 20 - KEPT - 2, 3, "all places")    # pylint: disable=cell-var-from-loop
+        wait_used(fleet, 20)                # PostgreSQL lists the last of them when it has logged in
         begin = time.time()
         fleet.wait_answers(100, weirs=[hungry])
         assert fleet.watcher.longest_below(20 - KEPT, begin, time.time()) < 0.15
@@ -218,7 +221,7 @@ def test_one_that_hangs_keeps_what_it_has_and_wants_no_more(fleet):
     had = fleet.connections()[hung]
     fleet.want(0, one)
     # its demand does not count after a while: what it has no use for, the other one gets
-    wait_until(lambda: fleet.connections()[two] >= 30 - KEPT - 1 - had, 15, "all that the one that hangs does not have")
+    wait_until(lambda: fleet.connections()[two] >= 30 - KEPT - 1 - had, what="all that the one that hangs does not have")
     assert fleet.connections()[hung] == had
     assert [row for row in two.console("SHOW FLEET") if row["silent"]], two.console("SHOW FLEET")
     fleet.want(40, one)
@@ -299,7 +302,7 @@ def test_a_steward_whose_end_is_announced_ends_at_once(fleet):
         finally:
             delay_logins(fleet.postgres, 0)
         fleet.wait_answers(20)
-        assert weir.log().count("budget: joined") == 2
+        wait_until(lambda: weir.log().count("budget: joined") == 2, what="it to join again")
 
 
 def test_nothing_is_opened_without_a_steward(fleet):
@@ -315,7 +318,7 @@ def test_nothing_is_opened_without_a_steward(fleet):
         fleet.want(20)
         fleet.wait_answers(50)
         assert fleet.postgres.count(usename="web") == 4
-        assert "scramuser" in budget(weir)["last_error"]
+        wait_until(lambda: "scramuser" in budget(weir)["last_error"], what="the first refusal")
     finally:
         fleet.postgres.query("ALTER ROLE scramuser LOGIN", dbname="postgres")
     wait_used(fleet, 20)
@@ -356,7 +359,7 @@ def test_postgresql_restarts(fleet, how):
     wait_used(fleet, 20)
     fleet.postgres.stop(how)
     fleet.postgres.start()
-    wait_until(lambda: fleet.watcher.listed() >= 20 - KEPT, 10, "all to be used again")
+    wait_used(fleet, 20)
     fleet.wait_answers(10)
     wait_fair(fleet)
     no_more_than(fleet, 20)
@@ -372,7 +375,7 @@ def test_strangers_count(fleet):
     fleet.want(20)
     for count in (2, 6, 0, 8):
         fleet.bring_strangers(count)
-        wait_until(lambda: fits(count), 5, "connections to be given back")   # pylint: disable=cell-var-from-loop
+        wait_until(lambda: fits(count), what="connections to be given back")   # pylint: disable=cell-var-from-loop
         fleet.wait_answers(20)
         wait_used(fleet, 20)
         begin = time.time()
@@ -466,7 +469,7 @@ def test_one_cannot_be_reached(fleet, island, tmp_path, notices):
     (tmp_path / "hba.conf").write_text(f"host all all {island.clients.here}/32 trust\n", encoding="utf-8")
     tcp = {"user_timeout": "2s", "keepalive_idle": "1s", "keepalive_interval": "1s"} if notices else {}
     one, two = fleet.start(2, budget_connections=20)
-    lonely = fleet.join(island=island, method="hba", hba_file=tmp_path / "hba.conf", **tcp)
+    lonely = fleet.join(island=island, method="hba", hba_file=tmp_path / "hba.conf", connect_timeout="5s", **tcp)
     wire = lonely.raw()
     wire.send(rawwire.query("SELECT pg_sleep(600)"))
     fleet.want(20)
@@ -476,14 +479,14 @@ def test_one_cannot_be_reached(fleet, island, tmp_path, notices):
     begin, had = time.time(), count()
     assert had >= 4
     fleet.wait_answers(20, weirs=[one, two])
-    assert count() == had
-    wait_until(lambda: count() == 0, 20, "PostgreSQL to give them up")
+    assert count() >= had or time.time() - begin > 3
+    wait_until(lambda: count() == 0, what="PostgreSQL to give them up")
     assert time.time() - begin > 3
-    wait_until(lambda: fleet.watcher.listed() >= 20 - KEPT, 1, "others to have its places")
+    wait_used(fleet, 20)                    # others have its places
     fleet.wait_answers(100, weirs=[one, two])
-    wait_until(lambda: budget(lonely)["state"] == "connecting", 10)
+    wait_until(lambda: budget(lonely)["state"] == "connecting")
     if notices:
-        assert wire.read_until("E", timeout=5)[-1].error["C"] == "08006"
+        assert wire.read_until("E", timeout=PATIENCE)[-1].error["C"] == "08006"
     island.database.mend()
     fleet.wait_answers(20, weirs=[lonely])
     wait_until(lambda: stewards(fleet) == 3)
@@ -557,10 +560,11 @@ def test_replication_clients_come_when_all_are_used(fleet, workers):
 
 
 def test_a_replication_client_that_gets_no_place_is_told_of_the_budget(fleet):
-    weir, = fleet.start(1, budget_connections=6, pool_timeout="500ms")
+    weir, = fleet.start(1, budget_connections=6)
     holders = [weir.raw() for _ in range(3)]
     for wire in holders:
         wire.query("BEGIN")
+    fleet.reload(pool_timeout="500ms")      # not before: these have waited for a steward and for logins
     with pytest.raises(rawwire.LoginRefused) as refused:
         weir.raw("reporting", parameters={"replication": "database"})
     assert "53300" in str(refused.value) and "budget_connections" in str(refused.value)
@@ -576,11 +580,11 @@ def test_listeners_at_a_small_share(fleet, workers, share):
     wires = [weir.raw() for weir in fleet.weirs for _ in range(6)]
     waiting = [fleet.weirs[0].in_background(wire.query, "LISTEN news") for wire in wires]
     for answer in waiting:
-        answer.result(20)
+        answer.result(PATIENCE)
     fleet.wait_answers(20)
     fleet.weirs[0].raw().query("NOTIFY news")
     for wire in wires:
-        wire.read_until("A", timeout=20)
+        wire.read_until("A", timeout=PATIENCE)
     fleet.wait_answers(20)
     no_more_than(fleet, 3 + KEPT + 3 * share)
     assert not fleet.errors()
@@ -677,7 +681,7 @@ def test_a_reload_lowers_and_raises_it(fleet):
     fleet.want(40)
     for limit in (40, 12, 30, 16):
         fleet.reload(budget_connections=limit)
-        wait_until(lambda: limit - KEPT <= fleet.watcher.listed() <= limit, 5, f"{limit}")    # pylint: disable=cell-var-from-loop
+        wait_until(lambda: limit - KEPT <= fleet.watcher.listed() <= limit, what=f"{limit}")    # pylint: disable=cell-var-from-loop
         begin = time.time()
         fleet.wait_answers(20)
         wait_fair(fleet)
@@ -695,7 +699,7 @@ def test_a_reload_switches_it_off_and_on(fleet):
     wait_until(lambda: stewards(fleet) == 0)
     assert not one.console("SHOW BUDGET")
     fleet.reload(budget="on")
-    wait_until(lambda: 20 - KEPT <= fleet.watcher.listed() <= 20, 5)
+    wait_until(lambda: 20 - KEPT <= fleet.watcher.listed() <= 20)
     wait_until(lambda: stewards(fleet) == 2)
     begin = time.time()
     fleet.wait_answers(20)
@@ -705,7 +709,7 @@ def test_a_reload_switches_it_off_and_on(fleet):
     wait_until(lambda: fleet.watcher.listed() >= 42)
     wait_until(lambda: budget(two)["peak"] >= 42)
     fleet.reload(budget="on")
-    wait_until(lambda: fleet.watcher.listed() <= 20, 5)
+    wait_until(lambda: fleet.watcher.listed() <= 20)
     assert not fleet.errors()
 
 
@@ -756,9 +760,9 @@ def test_the_smallest_budget_holds(fleet):
     no_more_than(fleet, 12, begin)
     assert "budget" in one.log()
     fleet.leave(small)
-    wait_used(fleet, 30, 5)
+    wait_used(fleet, 30)
     no_more_than(fleet, 30)
-    assert budget(two)["budget"] == 30
+    wait_until(lambda: budget(two)["budget"] == 30)
 
 
 def test_off_has_no_steward(fleet):
@@ -817,8 +821,7 @@ def loses_postgresql(fleet, chance):
 
 CLIENTS = 16
 PROCESSES = 6
-# Stewards that come, unasked, within a second, and were not there just before.
-NEWCOMERS = {ends_and_starts: 1, restarts: 1, hangs: 1}
+GIVEN_BACK_S = 3            # stewards come unasked; so long pools may take to give connections back for them
 EVENTS = 6 * [ends_and_starts, restarts, loses_stewards, loses_connections, wants, wants, has_strangers] + [hangs, loses_postgresql]
 
 
@@ -831,9 +834,9 @@ def test_whatever_happens_there_are_no_more(fleet, limit, workers):
     fleet.want(CLIENTS)
     chance, end, happened = random.Random(SEED), time.monotonic() + SECONDS, []
     while time.monotonic() < end:
-        event, begin = chance.choice(EVENTS), time.time()
+        event = chance.choice(EVENTS)
+        happened.append((time.time(), event.__name__))
         event(fleet, chance)
-        happened.append((begin, time.time(), event))
         time.sleep(chance.uniform(0, 0.4))
     fleet.bring_strangers(0)
     fleet.want(CLIENTS)
@@ -843,9 +846,9 @@ def test_whatever_happens_there_are_no_more(fleet, limit, workers):
     wait_fair(fleet)
     seen = fleet.watcher.seen(0)
     above = [(at, listed, strangers) for at, listed, strangers in seen if listed - strangers > limit]
-    print(f"{len(seen)} looks, {len(above)} above; {collections.Counter(event.__name__ for _, _, event in happened)}")
+    print(f"{len(seen)} looks, {len(above)} above; {collections.Counter(name for _, name in happened)}")
     for at, listed, strangers in above:
-        before = [event for begin, end, event in happened if begin <= at <= end + 1]
-        newcomers = sum(NEWCOMERS.get(event, 0) for event in before)
-        print(f"{at:.3f}: {listed} with {strangers} strangers, after {[event.__name__ for event in before]}")
+        newcomers = fleet.watcher.newcomers(at, GIVEN_BACK_S)
+        before = [name for begin, name in happened if begin <= at][-5:]
+        print(f"{at:.3f}: {listed} with {strangers} strangers and {newcomers} newcomers, after {before}")
         assert listed - strangers <= limit + max(0, newcomers - KEPT), f"{listed} with {strangers} strangers, after {before}"
