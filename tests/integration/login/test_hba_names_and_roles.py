@@ -124,11 +124,12 @@ def test_a_silent_name_server_costs_those_whose_rule_needs_it(weir, names, silen
         waiting = [weir.in_background(refused_here, weir) for _ in range(10)]
         falls = weir.in_background(from_here, weir, HERE, "scramuser")
         wait_until(lambda: names.asked > 0)
+        rounds = 0
         while not all(one.done() for one in waiting):
-            before = time.monotonic()
             assert other.value("SELECT 1") == "1"
             assert from_here(weir, user="reporting") == "reporting"
-            assert time.monotonic() - before < 2
+            rounds += 1
+        assert rounds > 3, "others have waited for it, too"
         assert time.monotonic() - begun > 3, "the name server was waited for"
         assert time.monotonic() - begun < 15
         assert {one.result()[1].split(" for ")[0] for one in waiting} == {"no pg_hba.conf entry"}
@@ -252,10 +253,12 @@ def test_a_role_s_name_longer_than_postgresql_s_does_not_evade_it(weir, roles):
 
 def test_an_answer_is_used_again_for_auth_query_ttl(weir, roles):
     ask(weir, "host app +hba_other,+hba_group all trust\n", auth_query_ttl="1h")
+    begun = time.monotonic()
     for _ in range(3):
         assert enters(weir, "hba_member") is None
     found = results(weir)
-    assert (found["miss"], found["unknown"], found["hit"]) == (1, 1, 4), found
+    assert (found["miss"], found["unknown"] + found["hit"]) == (1, 5), found
+    assert 1 <= found["unknown"] <= 1 + (time.monotonic() - begun) / 2, "that he is no member is known for 2 s"
     roles.query("REVOKE hba_group FROM hba_member")
     assert enters(weir, "hba_member") is None
     weir.signal(signal.SIGHUP)

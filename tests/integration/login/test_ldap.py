@@ -97,9 +97,9 @@ def test_the_user_is_bound_between_prefix_and_suffix(weir, directory):
 def test_no_password_is_never_asked_about(weir, directory):
     """A bind without one succeeds anonymously."""
     start(weir, simple(directory))
-    before = directory.count("BIND")
+    before = directory.count(" BIND ")
     assert refused(weir, "web", "") == ("28P01", "empty password returned by client")
-    assert directory.count("BIND") == before
+    assert directory.count(" BIND ") == before
 
 
 def test_the_user_is_searched_and_bound(weir, directory):
@@ -267,9 +267,9 @@ def test_ldaps(weir, directory, authority, options):
 def test_a_server_that_nobody_vouches_for_gets_no_password(weir, directory, scheme):
     port = directory.port if scheme == "ldaptls=1" else directory.tls_port
     start(weir, f'ldapserver=127.0.0.1 ldapport={port} {scheme} ldapprefix="uid=" ldapsuffix=",{PEOPLE}"')
-    before = directory.count("BIND")
+    before = directory.count(" BIND ")
     assert refused(weir, "web", "in-the-directory") == not_now("web")
-    assert directory.count("BIND") == before
+    assert directory.count(" BIND ") == before
 
 
 def test_a_password_in_the_clear_needs_tls(weir, directory, authority):
@@ -282,7 +282,7 @@ def test_a_password_in_the_clear_needs_tls(weir, directory, authority):
     with pytest.raises(rawwire.LoginRefused) as caught:
         wire.login("web", "app", "in-the-directory")
     assert caught.value.reply.error["M"] == "a password in clear text is only taken over TLS, Unix sockets and loopback"
-    assert "let them send their passwords in clear text: use hostssl" in weir.log()
+    weir.wait_log("let them send their passwords in clear text: use hostssl")
     hba.write_text(f"local all all ldap {simple(directory, server='192.0.2.1')}\n", encoding="utf-8")
     told = subprocess.run([weir.binary, "--check-config", weir.ini], capture_output=True, text=True, check=False)
     assert "passwords travel to the LDAP server in clear text: use ldaptls=1 or ldapscheme=ldaps" in told.stderr + told.stdout
@@ -354,9 +354,12 @@ def test_a_server_that_stops_in_the_middle_keeps_no_thread(weir, options, said):
     """Else 8 logins and the end of its machine would be the end of all logins, until TCP notices."""
     with server_that_says(said) as port:
         start(weir, f"ldapserver=127.0.0.1 ldapport={port} ldapprefix=uid= {options}", external_timeout="1s")
-        for wire in ask_for_password(weir, 9):
+        wires = ask_for_password(weir, 9)
+        for wire in wires:
             wire.send(password_message("in-the-directory"))
-        wait_until(lambda: calls(weir, "running") == 8)
+        for wire in wires:                  # each has been asked about, and had no answer
+            reply = wire.read_until("E")[-1]
+            assert (reply.sqlstate, reply.error["M"]) == not_now("web")
         wait_until(lambda: calls(weir, "lost") + calls(weir, "running") + calls(weir, "waiting") == 0)
         assert refused(weir, "web", "in-the-directory") == not_now("web")
 
@@ -464,11 +467,11 @@ def test_a_slow_server(weir, own_directory):
 
 
 def test_500_logins_at_once(weir, directory):
-    start(weir, searched(directory), max_client_connections=1000)
+    start(weir, searched(directory), max_client_connections=1000, external_timeout="60s")
     wires = ask_for_password(weir, 500)
     for i, wire in enumerate(wires):
         wire.send(password_message("in-the-directory" if i % 10 else "wrong"))
-    ends = [wire.read_until("ZE")[-1].type for wire in wires]
+    ends = [wire.read_until("ZE", timeout=60)[-1].type for wire in wires]
     assert ends == ["Z" if i % 10 else "E" for i in range(500)]
     assert weir.metric_now("pgweir_client_logins_total", method="ldap", result="ok") == 450
 
@@ -522,12 +525,17 @@ def test_a_reload_changes_the_deadline(weir):
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         options = f"ldapserver=127.0.0.1 ldapport={silent.getsockname()[1]} ldapprefix=uid="
+
+        def quick():
+            """One that is too short for the longer deadline: on a busy machine some are not."""
+            wait_until(lambda: timed(refused, weir, "web", "x")[1] < 1.4, what="an answer within the shorter deadline")
+
         with_method(weir, weir.start, options, external_timeout="100ms")
-        assert timed(refused, weir, "web", "x")[1] < 1
+        quick()
         with_method(weir, weir.reload, options, external_timeout="1500ms")
         assert timed(refused, weir, "web", "x")[1] > 1.4
         with_method(weir, weir.reload, options, external_timeout="100ms")
-        assert timed(refused, weir, "web", "x")[1] < 1
+        quick()
 
 
 def test_the_reader_s_password_is_shown_to_nobody(weir, own_directory):

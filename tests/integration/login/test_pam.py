@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -177,24 +176,24 @@ def test_a_module_that_is_not_there(weir, service):
 
 @pytest.mark.alone
 def test_a_slow_module_costs_its_clients_an_error_and_nobody_else_anything(weir, script):
-    start(weir, script(f"while [ ! -e {weir.directory}/go ]; do sleep 0.1; done"), external_timeout="2s")
+    start(weir, script(f"while [ ! -e {weir.directory}/go ]; do sleep 0.1; done"), external_timeout="5s")
     before = login_seconds(weir, 30)
     wires = ask_for_password(weir, 20)
-    begun = time.monotonic()
     for wire in wires:
         wire.send(password_message("exec-secret"))
     wait_until(lambda: (calls(weir, "running"), calls(weir, "waiting")) == (8, 12))
     meanwhile = login_seconds(weir, 30)
-    assert time.monotonic() - begun < 2, "it was as slow as the module"
+    assert all(wire.has_nothing_more(0) for wire in wires), "it was as slow as the module"
+    # the quickest: the others are as slow as this machine is busy
     assert min(meanwhile) < 2 * min(before) + 0.001, (before, meanwhile)
     for wire in wires:
         reply = wire.read_until("E")[-1]
         assert reply.error["M"] == 'PAM authentication is not possible at the moment for user "web"' and reply.sqlstate == "57P03"
-    weir.wait_log("PAM did not answer within 2 s (external_timeout)")
+    weir.wait_log("PAM did not answer within 5 s (external_timeout)")
     # Nobody can end its calls: they are lost, and further logins are refused at once.
     wait_until(lambda: (calls(weir, "lost"), calls(weir, "running"), calls(weir, "waiting")) == (8, 0, 0))
     answer, seconds = timed(refused, weir, "web", "exec-secret")
-    assert answer[0] == "53300" and seconds < 1.5
+    assert answer[0] == "53300" and seconds < 4
     (weir.directory / "go").touch()
     wait_until(lambda: calls(weir, "lost") == 0)
     assert who(weir, "web", "exec-secret") == "web"
@@ -218,11 +217,11 @@ def test_no_password_is_left_in_memory(weir, script):
 
 
 def test_100_logins_at_once(weir, script):
-    start(weir, script(), max_client_connections=1000)
+    start(weir, script(), max_client_connections=1000, external_timeout="60s")      # 100 shells: a busy machine takes its time
     wires = ask_for_password(weir, 100)
     for i, wire in enumerate(wires):
         wire.send(password_message("exec-secret" if i % 10 else "wrong"))
-    assert [wire.read_until("ZE")[-1].type for wire in wires] == ["Z" if i % 10 else "E" for i in range(100)]
+    assert [wire.read_until("ZE", timeout=60)[-1].type for wire in wires] == ["Z" if i % 10 else "E" for i in range(100)]
 
 
 def test_method_pam_and_its_reload(weir, script):
