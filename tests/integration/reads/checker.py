@@ -273,6 +273,7 @@ class Session:
         self.name, self.life = name, 0
         self.wire, self.memory, self.told_of, self.writing, self.heard, self.asked_at = None, {}, None, [], [], 0.0
         self.has_shown = False      # rows, by the block that is read in
+        self.shown_at = None        # when the first of them had come
 
     # What is asked.
 
@@ -326,7 +327,7 @@ class Session:
 
     def _read(self, steps, kind="read"):
         begun = self.judge.now()
-        ports, self.has_shown = set(), False
+        ports, self.has_shown, self.shown_at = set(), False, None
         for message, count in steps:
             replies = self._ask(kind, message, count)
             if replies is None:
@@ -335,7 +336,7 @@ class Session:
             self.has_shown = bool(ports)
         if len(ports) > 1:
             self.judge.suspect(ONE_HOST, Op(self.name, kind, begun, self.judge.now(), str(ports)), 0, None, None)
-        self.run.timed(kind, begun, self.judge.now())
+        self.run.timed(kind, begun, self.shown_at, self.judge.now())
 
     def _shown(self, replies, kind, begun=None):
         """Judges the snapshots among these replies. Returns the Ops."""
@@ -474,7 +475,11 @@ class Session:
         self.asked_at = self.judge.now()
         try:
             self.wire.send(message)
-            replies = self.wire.read_until("Z", count)
+            replies = []
+            for _ in range(count):
+                replies += self.wire.read_until("Z")
+                if not self.has_shown and any(reply.type == "D" for reply in replies):
+                    self.has_shown, self.shown_at = True, self.judge.now()
         except (rawwire.WireError, OSError) as error:
             raise Lost(f"{kind}: {error}") from error
         failed, replies = rawwire.errors(replies), self._behind_a_warning(replies)
@@ -550,6 +555,7 @@ class Run:
         self.lock = threading.Lock()
         self.reads_done = collections.Counter()         # (kind, where)
         self.times = {True: [], False: []}              # of whole marked reads: on a standby
+        self.first_rows = []                            # when they came to a marked read: seconds, since when
         self.errors = collections.Counter()
         self.read_errors = []
         self.crashed, self.phases = [], []
@@ -581,10 +587,11 @@ class Run:
             self.reads_done[op.kind, f"{'standby' if op.is_standby else 'primary'} {op.port}"] += 1
         self._last_is_standby.value = op.is_standby
 
-    def timed(self, kind, begun, ended):
+    def timed(self, kind, begun, shown_at, ended):
         if kind == "read":
             with self.lock:
                 self.times[self._last_is_standby.value].append((ended - begun, begun))
+                self.first_rows.append((shown_at - begun, begun))
 
     def count_error(self, kind, error, has_shown=False):
         with self.lock:

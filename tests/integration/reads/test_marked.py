@@ -34,16 +34,37 @@ def where(wire):
     return int(wire.query("SELECT inet_server_port()")[0][0])
 
 
+def begin_elsewhere(wire, trio):
+    """Begins a READ ONLY block that a standby answers, and returns that standby. The primary answers where no connection to one
+    is idle, as when it was just returned, or while nobody knows how far they are."""
+    def began():
+        wire.query("BEGIN READ ONLY")
+        port = where(wire)
+        found = [standby for standby in trio.standbys if standby.port == port]
+        if not found:
+            wire.query("COMMIT")
+        return found
+
+    return wait_until(began, what="a block on a standby")[0]
+
+
 @pytest.fixture(name="catching")
 def catching_client(weir, trio):
-    """Makes a client whose BEGIN READ ONLY, behind the SQL in first, waits for a standby, for six seconds at most."""
-    def make(*first, **settings):
-        wire = start(weir, trio, **{"reads_wait": "6s", "reads_max_lag": "1h", **settings})
+    """Makes a client whose BEGIN READ ONLY, behind the SQL in first, waits for a standby since wire.asked_at, for six seconds at
+    most. limits: settings under which nothing is done but that."""
+    def make(*first, limits=None, **settings):
+        settings = {"reads_wait": "6s", "reads_max_lag": "1h", **settings}
+        wire = start(weir, trio, **settings)
         for sql in first:
             wire.query(sql)
         for standby in trio.standbys:
             trio.pause(standby)
+        if limits:
+            wire.leave()
+            weir.reload(upstream=trio.upstream(), reads="marked", cluster_user="web", pool_size=4, **settings, **limits)
+            wire = weir.raw()
         wire.query("INSERT INTO told VALUES (1)")
+        wire.asked_at = time.monotonic()
         wire.send(query("BEGIN READ ONLY"))
         assert wire.has_nothing_more()
         return wire
@@ -122,21 +143,36 @@ def test_what_only_the_primary_may_keep(weir, trio, sql, how):
     assert wire.query("SELECT n FROM told") == [["1"]]
 
 
+# A standby executes it until it is ended; the primary answers at once.
+SLEEP = "SELECT inet_server_port(), pg_sleep(CASE WHEN pg_is_in_recovery() THEN 60 ELSE 0 END)"
+
+
+def sleeps_on_a_standby(weir, wire, trio, message):
+    """Sends SLEEP in a READ ONLY block until a standby executes it. Returns that, and what will be the replies."""
+    def begun():
+        wire.query("BEGIN READ ONLY")
+        wire.send(message)
+        answer = weir.in_background(wire.read_until, "Z")
+        found = wait_until(lambda: [standby for standby in trio.standbys if standby.backends(query=SLEEP, state="active")] or
+                           answer.done())
+        if found is not True:
+            return found[0], answer
+        wire.query("COMMIT")
+        return None
+
+    return wait_until(begun, what="a read on a standby")
+
+
 def test_a_standby_ends_while_it_answers(weir, trio):
     """FATAL 57P01 before anything but the BEGIN was shown: the primary answers."""
     wire = start(weir, trio)
-    for _ in range(4):
-        wire.query("BEGIN READ ONLY")
-        wire.send(query("SELECT inet_server_port(), pg_sleep(0.5)"))
-        ended = wait_until(lambda: [row for host in trio.hosts for row in host.query(
-            "SELECT CASE WHEN pg_is_in_recovery() THEN pg_terminate_backend(pid) END FROM pg_stat_activity "
-            "WHERE query LIKE '%pg_sleep(0.5)%' AND state = 'active' AND pid <> pg_backend_pid()", dbname="postgres")])
-        replies = wire.read_until("Z")
-        assert not rawwire.errors(replies) and replies[-1].status == "T"
-        wire.query("COMMIT")
-        if ended[0][0]:
-            return
-    pytest.fail("no read was on a standby")
+    standby, answer = sleeps_on_a_standby(weir, wire, trio, query(SLEEP))
+    standby.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = %s AND state = 'active'", (SLEEP,),
+                  dbname="postgres")
+    replies = answer.result()
+    assert not rawwire.errors(replies) and replies[-1].status == "T"
+    assert rawwire.texts(replies)[0][0] == str(trio.primary.port)
+    wire.query("COMMIT")
 
 
 @pytest.mark.parametrize("protocol", ["simple", "extended"])
@@ -193,8 +229,7 @@ def test_show_reads_tells_where_statements_went_and_why(weir, trio):
     for standby in trio.standbys:
         trio.pause(standby)
     wire.query("INSERT INTO told VALUES (1)")
-    marked(wire, "SELECT 'behind'")
-    assert shown("SELECT ?", "behind") >= 1
+    wait_shown(wire, "SELECT 'behind'", "SELECT ?", "behind")
     for standby in trio.standbys:
         trio.resume(standby)
     wire.query("LISTEN told")
@@ -229,9 +264,6 @@ def crash(trio, standby):
     trio.crash(standby)
 
 
-SLEEP = "SELECT inet_server_port(), pg_sleep(1.5)"
-
-
 @pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("parsed", [False, True], ids=["query", "parsed"])
 @pytest.mark.parametrize("how", [shut_down, crash_beside, crash])
@@ -241,15 +273,10 @@ def test_a_standby_crashes_while_it_answers(weir, trio, how, parsed):
     if parsed:
         wire.ask(parse("p", SLEEP), sync())
         wait_until(lambda: knows_statement(wire, trio), what="a standby that has the statement")
-    wire.query("BEGIN READ ONLY")
-    if parsed:
-        wire.send(close("S", "p") + parse("p", SLEEP) + bind("", "p") + describe("P") + execute() + sync())
-    else:
-        wire.send(query(SLEEP))
-    standby, = wait_until(lambda: [standby for standby in trio.standbys if standby.backends(query=SLEEP, state="active")],
-                          what="a read on a standby")
+    standby, answer = sleeps_on_a_standby(weir, wire, trio, query(SLEEP) if not parsed else
+                                          close("S", "p") + parse("p", SLEEP) + bind("", "p") + describe("P") + execute() + sync())
     how(trio, standby)
-    replies = wire.read_until("Z")
+    replies = answer.result()
     assert rawwire.shape(replies) == ("3 1 2 T D C:SELECT 1 Z:T" if parsed else "T D C:SELECT 1 Z:T")
     assert rawwire.texts(replies)[0][0] == str(trio.primary.port)
     assert not [reply for reply in replies if reply.type == "N"]

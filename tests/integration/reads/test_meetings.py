@@ -8,7 +8,8 @@ import rawwire
 from checker import Run
 from rawwire import bind, execute, one_statement, parse, query, sync
 from test_checker import SECTIONS, no_violation, through
-from test_marked import catching_client, reads_elsewhere, start, where  # pylint: disable=unused-import
+from test_marked import begin_elsewhere, catching_client, reads_elsewhere, start, where  # pylint: disable=unused-import
+from test_position import newest_on_a_standby
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -16,9 +17,9 @@ pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
 def test_timeouts_do_not_count_the_wait_for_a_standby(catching):
     """The request is under way, and nobody works on it: as while it waits for a server, which only pool_timeout ends."""
-    wire = catching(reads_wait="3s", query_timeout="1s", client_idle_timeout="1s", idle_transaction_timeout="1s", pool_timeout="1s")
-    begin = time.monotonic()
-    assert rawwire.shape(wire.read_until("Z")) == "C:BEGIN Z:T" and 1.5 < time.monotonic() - begin
+    names = ("query_timeout", "client_idle_timeout", "idle_transaction_timeout", "pool_timeout")
+    wire = catching(reads_wait="5s", limits=dict.fromkeys(names, "2s"))
+    assert rawwire.shape(wire.read_until("Z")) == "C:BEGIN Z:T" and 4 < time.monotonic() - wire.asked_at
     assert wire.query("SELECT n FROM told") == [["1"]]
     wire.send(query("SELECT pg_sleep(9)"))
     assert [reply.sqlstate for reply in rawwire.errors(wire.read_until("Z"))] == ["57014"]
@@ -35,17 +36,21 @@ def test_statement_timeout_does_not_count_the_wait(catching):
 
 
 def test_a_pool_of_one(weir, trio):
+    """The primary answers where no connection to a standby is idle."""
     wire = start(weir, trio, pool_size=1, reads_wait="5s")
-    other = weir.raw()
+    other, hosts = weir.raw(), set()
     for turn in range(5):
         wire.query(f"INSERT INTO told VALUES ({turn})")
         wire.query("BEGIN READ ONLY")
-        assert wire.query("SELECT max(n), pg_is_in_recovery() FROM told") == [[str(turn), "t"]]
+        (newest, is_standby), = wire.query("SELECT max(n), pg_is_in_recovery() FROM told")
+        assert newest == str(turn)
+        hosts.add(is_standby)
         other.query("BEGIN READ ONLY")          # the other standby, or the primary
         other.query("SELECT 1")
         other.query("COMMIT")
         other.query("UPDATE told SET n = n")
         wire.query("COMMIT")
+    assert "t" in hosts
 
 
 def test_session_mode(weir, trio):
@@ -71,7 +76,7 @@ def test_statement_mode(weir, trio):
     for turn in range(5):
         writer.query(f"INSERT INTO told VALUES ({turn})")
         reader.query(f"SET pgweir.min_lsn = '{writer.value('SHOW pgweir.lsn')}'")
-        assert reader.query("SELECT max(n), pg_is_in_recovery() FROM told") == [[str(turn), "t"]]
+        assert newest_on_a_standby(reader) == str(turn)
     reader.send(query("BEGIN READ ONLY"))
     replies = reader.read_until("E")
     assert replies[-1].sqlstate == "0A000"
@@ -107,14 +112,12 @@ def test_a_write_in_the_pipeline_that_begins_with_the_end(weir, trio, shown, nam
         assert not rawwire.errors(replies), rawwire.errors(replies)[0].error
         wire.query("COMMIT")
     assert wire.query("SELECT n FROM told") == [["0"], ["1"], ["2"]]
-    wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
     assert ends_on_a_standby(wire, trio, commit)
 
 
 def ends_on_a_standby(wire, trio, commit):
     """With its Sync behind it, a COMMIT stays where its block is."""
-    wire.query("BEGIN READ ONLY")
-    standby, = [standby for standby in trio.standbys if standby.port == where(wire)]
+    standby = begin_elsewhere(wire, trio)
     wire.ask(commit + sync())
     return standby.count(state="idle in transaction") == 0 and trio.primary.value(
         "SELECT count(*) FROM pg_stat_activity WHERE usename = 'web' AND query LIKE 'BEGIN%'") == 0
@@ -161,11 +164,11 @@ def test_a_restart_while_clients_read_on_standbys(weir, trio):
     run = Run(through(weir), 1, 8, pause=0.001).start()
     try:
         for _ in range(2):
-            wait_until(lambda: run.share() > 0.1 and sum(run.reads_done.values()) > 300, what="reads on standbys")
+            wait_until(lambda: run.share() > 0.1 and sum(run.reads_done.values()) > 100, what="reads on standbys")
             weir.restart()
             done = sum(count for (kind, where_), count in run.reads_done.items() if kind == "read" and "standby" in where_)
             wait_until(lambda: sum(count for (kind, where_), count in run.reads_done.items()  # pylint: disable=cell-var-from-loop
-                                   if kind == "read" and "standby" in where_) > done + 200, what="further reads on standbys")
+                                   if kind == "read" and "standby" in where_) > done + 50, what="further reads on standbys")
     finally:
         run.stop()
         print(run.report())
@@ -216,10 +219,10 @@ def test_reloads_under_load(weir, trio):
     try:
         for _ in range(4):
             done = standby_reads()
-            wait_until(lambda: standby_reads() > done + 100, what="reads on standbys")      # pylint: disable=cell-var-from-loop
+            wait_until(lambda: standby_reads() > done + 40, what="reads on standbys")      # pylint: disable=cell-var-from-loop
             weir.reload(SECTIONS, reads="primary", **words)
             total = sum(run.reads_done.values())
-            wait_until(lambda: sum(run.reads_done.values()) > total + 100)                  # pylint: disable=cell-var-from-loop
+            wait_until(lambda: sum(run.reads_done.values()) > total + 40)                  # pylint: disable=cell-var-from-loop
             weir.reload(SECTIONS, reads="marked", **words)
     finally:
         run.stop()

@@ -10,7 +10,8 @@ import pytest
 
 import rawwire
 from rawwire import errors
-from waiting import wait_until
+from test_hosts import PATIENT
+from waiting import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
@@ -31,7 +32,7 @@ def wait_where(wire, hosts, what="reads to go there"):
 
 
 def configured(trio, hosts=None, sections=None, **settings):
-    return {"upstream": trio.upstream(hosts=hosts), "reads": "prefer_standby", **settings,
+    return {"upstream": trio.upstream(hosts=hosts), "reads": "prefer_standby", **PATIENT, **settings,
             "sections": {"database app": {"cluster_user": "web"},      # app2: the same database, without reads on standbys
                          "database app2": {"reads": "primary", "upstream": trio.upstream(hosts=hosts) + " dbname=app"},
                          **(sections or {})}}
@@ -168,9 +169,8 @@ def test_sessions_listeners_and_the_console_stay_where_they_are(weir, trio):
 def test_what_writes_is_refused_and_costs_no_server(weir, trio):
     wire = one_standby(weir, trio)
     pid = wire.value("SELECT pg_backend_pid()")
-    for _ in range(3):
-        wait_where(wire, trio.standbys)     # it may be washed yet: then the primary answers
-        assert errors(wire.ask(rawwire.query("CREATE TABLE nowhere (i int)")))[0].sqlstate == "25006"
+    for _ in range(3):                      # it may be washed yet: then the primary answers, with another error
+        wait_until(lambda: errors(wire.ask(rawwire.query("CREATE TABLE pg_catalog.nowhere (i int)")))[0].sqlstate == "25006")
     wait_where(wire, trio.standbys)
     assert wire.value("SELECT pg_backend_pid()") == pid
 
@@ -192,7 +192,9 @@ def test_settings_follow_to_a_standby_and_back(weir, trio):
     for sql in ("SET TimeZone = 'Asia/Tokyo'", "SET search_path = elsewhere, public", "SET ROLE reader",
                 "SET DateStyle = 'SQL, DMY'", "SET my.own = 7"):
         wire.query(sql)
-    assert wire.query(shown) == [first] and where(wire) != trio.primary.port
+    assert wire.query(shown) == [first]
+    wait_where(wire, trio.standbys)
+    assert wire.query(shown) == [first]
     reload(weir, trio, reads="primary")
     assert wire.query(shown) == [first] and where(wire) == trio.primary.port
     for sql in ("SET TimeZone = 'America/Lima'", "SET search_path = public", "RESET ROLE", "RESET DateStyle", "SET my.own = 8"):
@@ -371,8 +373,13 @@ def test_what_is_shown_has_the_standbys_servers_once(weir, trio):
     wires = [weir.raw() for _ in range(4)]
     for wire in wires:
         wait_where(wire, trio.standbys)
-    wires[0].query("BEGIN")
-    wait_where(wires[0], trio.standbys)
+
+    def began():
+        wires[0].query("BEGIN")
+        return where(wires[0]) in ports(trio.standbys) or wires[0].query("COMMIT")
+
+    wait_until(began, what="a block on a standby")
+    weir.settle()
     no_twins(weir)
     servers = [row for row in weir.console("SHOW SERVERS") if row["database"] == "app"]
     assert ports(trio.standbys) & {row["port"] for row in servers}
@@ -391,12 +398,17 @@ def test_a_query_on_a_standby_is_cancelled(weir, trio):
     start(weir, trio)
     connection = weir.connect(autocommit=True)
     wait_until(lambda: connection.execute(PORT).fetchone()[0] in ports(trio.standbys), what="a standby")
-    running = weir.in_background(connection.execute, "SELECT pg_sleep(60)")
-    wait_until(lambda: any(standby.value("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' "
-                                         "AND state = 'active'") for standby in trio.standbys), what="it to run on a standby")
+    sleep = "SELECT pg_sleep(CASE WHEN pg_is_in_recovery() THEN 60 ELSE 0 END)"
+
+    def runs():
+        running = weir.in_background(connection.execute, sleep)
+        wait_until(lambda: running.done() or any(standby.count(query=sleep, state="active") for standby in trio.standbys))
+        return not running.done() and running
+
+    running = wait_until(runs, what="it to run on a standby")
     connection.cancel()
     with pytest.raises(psycopg.errors.QueryCanceled):
-        running.result(10)
+        running.result(PATIENCE)
     assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
