@@ -13,7 +13,7 @@ HINDRANCES = {
     "standard_conforming_strings": "off", "backslash_quote": "off", "search_path": "public, pg_catalog",
     "default_transaction_isolation": "serializable", "default_transaction_read_only": "on",
     "default_transaction_deferrable": "on", "lock_timeout": "'1ms'", "statement_timeout": "'5s'",
-    "idle_session_timeout": "'300ms'", "idle_in_transaction_session_timeout": "'300ms'",
+    "idle_session_timeout": "'800ms'", "idle_in_transaction_session_timeout": "'800ms'",
     "client_encoding": "LATIN1", "DateStyle": "'SQL, DMY'", "bytea_output": "escape",
     "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "row_security": "off",
     "quote_all_identifiers": "on", "application_name": "'not ours'",
@@ -110,7 +110,7 @@ def test_no_setting_of_its_role_ends_it(weir, hindered):
     start(weir, hindered, "")
     pid, _ = wait_until(lambda: said(hindered), what="pgweir to have asked")
     client = weir.raw()
-    for _ in range(3):                      # its role's sessions may be idle for 0.3 s
+    for _ in range(3):                      # a second each; its role's sessions may be idle for 0.8 s
         client.query("SELECT 1")
         wait_for_a_beat(hindered)
     assert said(hindered)[0] == pid

@@ -70,7 +70,7 @@ def test_reads_under_way_go_on(weir, trio, how):
     with run.phase(f"{standby.name} is {how.__name__}"):
         back = how(trio, standby)
         done = sum(run.reads_done.values())
-        wait_until(lambda: sum(run.reads_done.values()) > done + 500 and time.monotonic() - gone > AWAY, what="further reads")
+        wait_until(lambda: sum(run.reads_done.values()) > done + 100 and time.monotonic() - gone > AWAY, what="further reads")
         back()
     trio.wait_follows(standby)
     name = f"standby {standby.port}"
