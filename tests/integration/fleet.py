@@ -185,6 +185,7 @@ class Fleet:
         self.postgres = postgres
         self.directory = directory
         self.settings = {}
+        self.sql = "SELECT pg_sleep(0.03)"      # of clients, unless join() says otherwise
         self.weirs = []
         self.clients = {}           # of each process
         self.watcher = Watcher(postgres)
@@ -204,7 +205,7 @@ class Fleet:
             self.join()
         return self.weirs
 
-    def join(self, clients=0, sql="SELECT pg_sleep(0.03)", user="web", database="app", island=None, **settings):
+    def join(self, clients=0, sql=None, user="web", database="app", island=None, **settings):
         """island: where it is."""
         directory = self.directory / f"p{len(self._all)}"
         directory.mkdir()
@@ -215,7 +216,7 @@ class Fleet:
         self._all.append(weir)
         weir.start(**{**self.settings, **settings})
         self.weirs.append(weir)
-        self.clients[weir] = Clients(self._loop, weir, sql, user, database)
+        self.clients[weir] = Clients(self._loop, weir, sql or self.sql, user, database)
         self.clients[weir].want(clients)
         return weir
 
