@@ -608,6 +608,7 @@ reads_linked(struct exchange *x)
 	x->reads_block = !is_standby ? READS_NO_BLOCK : is_due ? READS_BEGUN : READS_THERE;
 	if (!is_due)
 		return;
+	r->begun_for = x->requests_done + 1;
 	message_query(&b, r->begin);
 	server_owe_query(x->srv, OWED_TO_FEATURE);
 	outbox_put(&x->env->to_server, &b);
@@ -789,4 +790,11 @@ reads_again(struct exchange *x, const struct server *srv)
 		return;
 	r->refused = 0;
 	r->rests_until_us = *x->env->now_us + REST_US;
+}
+
+void
+reads_begin_again(struct exchange *x)
+{
+	if (exchange_reads(x) != NULL && exchange_reads(x)->begun_for == x->requests_done + 1)
+		x->reads_block = READS_DUE;
 }

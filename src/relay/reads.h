@@ -40,6 +40,7 @@ struct client_reads {
 	uint8_t refused; /* standbys have refused so many requests in a row */
 	uint64_t rests_until_us; /* ... and so nothing of its is marked until then */
 	uint32_t requests_done; /* of its exchange, when it last heard of that */
+	uint32_t begun_for; /* requests_done + 1 of the request ahead of which its block was begun once more */
 	uint64_t min_lsn,
 	    min_due; /* READS_MIN_LSN, which it is not to fall behind; for causality_take(), 0: it was taken */
 	uint64_t life; /* of the standby that its server is on */
@@ -83,6 +84,7 @@ void reads_request_done(struct exchange *x, const struct owed *ended); /* not wh
 bool reads_is_left(const struct exchange *x);
 /* The request is about to be relayed again, or the block is to go on elsewhere; srv, its server, is no longer its. */
 void reads_again(struct exchange *x, const struct server *srv);
+void reads_begin_again(struct exchange *x); /* the same, where the server was the primary's */
 
 /*
  * reads_position.c, a row of relay/features.c: a position that travels between sessions, processes and services. SHOW

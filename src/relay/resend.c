@@ -301,7 +301,10 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
 	if (srv->loan.standby != 0)
 		reads_again(x, srv);
-	else /* the other idle ones may have been told to end, too */
+	else {
+		reads_begin_again(x);
+		/* The other idle ones may have been told to end, too. */
 		policy_distrust(x->pool->policy, *x->env->now_us);
+	}
 	resend_now(x, &srv->loan.sent.copy);
 }

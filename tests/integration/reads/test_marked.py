@@ -48,6 +48,18 @@ def begin_elsewhere(wire, trio):
     return wait_until(began, what="a block on a standby")[0]
 
 
+def begin_elsewhere_unasked(wire, trio):
+    """The same, with nothing behind its BEGIN: PostgreSQL's list tells where it is."""
+    def began():
+        wire.query("BEGIN READ ONLY")
+        found = [standby for standby in trio.standbys if standby.backends(usename="web", state="idle in transaction")]
+        if not found:
+            wire.query("COMMIT")
+        return found
+
+    return wait_until(began, what="a block on a standby")[0]
+
+
 @pytest.fixture(name="catching")
 def catching_client(weir, trio):
     """Makes a client whose BEGIN READ ONLY, behind the SQL in first, waits for a standby since wire.asked_at, for six seconds at
@@ -207,6 +219,27 @@ def test_a_standby_that_refuses_keeps_its_connection(weir, trio, sql, sqlstate, 
             trio.resume(standby)
     wire = weir.raw()
     wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
+
+
+@pytest.mark.parametrize("outage", ["fail", "hold"])
+def test_the_primary_ends_a_connection_that_a_block_moves_to(weir, trio, outage):
+    """Before it has read anything: the block goes on on another one, and is still READ ONLY there."""
+    wire = start(weir, trio, pool_size=1, on_outage=outage)
+    weir.raw().query("INSERT INTO told VALUES (0)")
+    begin_elsewhere_unasked(wire, trio)
+    backend, = wait_until(lambda: [row for row in trio.primary.backends(usename="web", state="idle")
+                                   if "EXECUTE pgweir_" not in row["query"]], what="an idle connection")
+    os.kill(backend["pid"], signal.SIGSTOP)
+    try:
+        trio.primary.query("SELECT pg_terminate_backend(%s)", (backend["pid"],), dbname="postgres")
+        wire.send(query("INSERT INTO told VALUES (1)"))
+        assert wire.has_nothing_more()
+    finally:
+        os.kill(backend["pid"], signal.SIGCONT)
+    replies = wire.read_until("Z")
+    assert [reply.error["C"] for reply in rawwire.errors(replies)] == ["25006"] and replies[-1].status == "E"
+    wire.query("ROLLBACK")
+    assert wire.query("SELECT max(n) FROM told") == [["0"]]
 
 
 def test_show_reads_tells_where_statements_went_and_why(weir, trio):
