@@ -40,7 +40,7 @@ static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { 
 	"SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE " \
 	"rolname=$1 AND rolcanlogin"
 #define SIZES "pgweir sizes its buffers itself"
-#define DNS "names of hosts are looked up by the system's resolver, for each new connection"
+#define DNS "names of hosts are looked up as resolv.conf says, for each new connection"
 #define FOLLOWED "all settings of a session are followed, whatever PostgreSQL reports"
 #define SEALED "pgweir itself clears what a client has left in a server connection, and only what there is"
 #define CURVES "OpenSSL's own choice is used"
