@@ -42,7 +42,8 @@ struct cluster {
 	void *owner;
 	atomic_uint_fast64_t begun; /* written under the lock */
 	atomic_bool is_wanted;
-	bool is_used; /* somebody has looked since the last cluster_take_use() */
+	atomic_bool is_used; /* somebody has looked since the last cluster_take_use() */
+	atomic_uint history; /* view.history; written under the lock */
 };
 
 struct cluster_store {
@@ -152,6 +153,14 @@ cluster_lock(struct cluster *c)
 
 	c->is_used = true;
 	return v;
+}
+
+uint32_t
+cluster_history(struct cluster *c)
+{
+	if (!atomic_load_explicit(&c->is_used, memory_order_relaxed))
+		atomic_store(&c->is_used, true);
+	return atomic_load(&c->history);
 }
 
 void
@@ -322,7 +331,7 @@ begin_history(struct cluster *c, const struct cluster_mark *primary)
 {
 	struct cluster_view *v = &c->view;
 
-	v->history++;
+	atomic_store(&c->history, ++v->history);
 	v->past[v->history % CAUSALITY_PASTS] = (struct past_view){ .history = v->history };
 	c->primaries[v->history % CAUSALITY_PASTS] = *primary;
 	for (uint32_t i = 0; i < CAUSALITY_PASTS; i++)

@@ -31,6 +31,8 @@ void cluster_put(struct cluster *c); /* NULL is fine */
 const struct cluster_view *cluster_lock(struct cluster *c);
 const struct cluster_view *cluster_look(struct cluster *c); /* the same for those who do not read there */
 void cluster_unlock(struct cluster *c);
+/* Returns view.history, without the lock; somebody looks. */
+uint32_t cluster_history(struct cluster *c);
 /* Returns the number of the reading, of any host, that was begun last, without the lock: for causality_wrote(). */
 uint64_t cluster_begun(const struct cluster *c);
 /* Somebody needs a reading that is not there, of each host: one is begun soon (0.5 ms after the one before at the

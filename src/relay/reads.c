@@ -220,9 +220,7 @@ is_marked(struct request_walk *w, struct client_reads *r)
 	const char *sql;
 	struct known k;
 
-	r->begin[0] = '\0';
-	r->route = ROUTE_UNMARKED;
-	if (w->m.message != message_of(w) || (sql = sql_of(w, &len)) == NULL)
+	if ((sql = sql_of(w, &len)) == NULL)
 		return false;
 	if (known_only(&k, image_scan_options(x->image), sql, len) == KNOWN_BEGIN) {
 		if (k.has_other_mode || !(k.is_read_only || is_default(r)) || len >= sizeof(r->begin))
@@ -394,8 +392,8 @@ tell(struct exchange *x, const struct fail *what)
 #define LSN_ARGS(n) (uint32_t)((n) >> 32), (uint32_t)(n)
 
 /* Tells the client, once, if something that it has may be gone with the old primary. */
-static void
-look_for_lost(struct exchange *x, struct client_reads *r)
+__attribute__((noinline)) static void
+heed_history(struct exchange *x, struct client_reads *r)
 {
 	const struct cluster_view *v = cluster_lock(r->cluster);
 	uint64_t had, end;
@@ -415,6 +413,15 @@ look_for_lost(struct exchange *x, struct client_reads *r)
 			    LSN_ARGS(had), LSN_ARGS(end));
 	tell(x, &what);
 	log_warning(x->env->log, "client %" PRIu64 ": %s", x->ticket.id, what.text);
+}
+
+static void
+look_for_lost(struct exchange *x, struct client_reads *r)
+{
+	uint32_t history = cluster_history(r->cluster);
+
+	if (r->token.history != history || x->pool->history != history)
+		heed_history(x, r);
 }
 
 /* The client has set a position that it is not to fall behind. Returns false while it is not known whether there is
@@ -519,12 +526,20 @@ looks_for_another(const struct client_reads *r)
 	return r->min_due != 0 || r->catch_until_us != 0;
 }
 
+static bool
+may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
+{
+	r->begin[0] = '\0';
+	r->route = ROUTE_UNMARKED;
+	return !is_fast && is_marked(w, r);
+}
+
 enum walk_result
 reads_route(struct request_walk *w)
 {
 	struct exchange *x = w->x;
 	struct client_reads *r = know(x);
-	bool is_later = false;
+	bool is_later = false, is_fast = w->m.message != message_of(w);
 
 	if (r == NULL) {
 		exchange_out_of_memory(x);
@@ -534,12 +549,12 @@ reads_route(struct request_walk *w)
 		r->route = ROUTE_OFF;
 		return WALK_ON;
 	}
-	if (w->m.message != message_of(w) && may_be_marked(w, r))
+	if (is_fast && may_be_marked(w, r))
 		return WALK_SLOWLY;
 	if (r->route == ROUTE_OFF)
 		r->route = ROUTE_UNMARKED;
 	look_for_lost(x, r);
-	if (!r->is_for_primary && (x->reads_block == READS_DUE ? looks_for_another(r) : is_marked(w, r))) {
+	if (!r->is_for_primary && (x->reads_block == READS_DUE ? looks_for_another(r) : may_leave(w, r, is_fast))) {
 		if (take_minimum(x, r))
 			w->lent = borrow_standby(x, r, &is_later);
 		else {
@@ -563,23 +578,17 @@ reads_route(struct request_walk *w)
 	return WALK_ON;
 }
 
-bool
-reads_must_wait(struct exchange *x, struct server *srv)
+/* Returns true if it is not known that srv is of the primary whose history the client knows: it is given back. */
+__attribute__((noinline)) static bool
+is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 {
-	struct client_reads *r = exchange_reads(x);
-	bool is_there, is_over;
+	bool is_there = pool_is_of_primary(x->pool, srv);
+	bool is_over = !may_wait(r, &r->primary_until_us, TRUST_AFTER_US);
 
-	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster ||
-	    x->settings->reads != READS_MARKED)
-		return false; /* or a reload has changed who reads where */
-	is_there = pool_is_of_primary(x->pool, srv);
-	is_over = !may_wait(r, &r->primary_until_us, TRUST_AFTER_US);
 	if (is_over && !is_there && srv->history == 0)
 		srv->history = HISTORY_TRUSTED;
-	if (srv->history == HISTORY_TRUSTED || (is_there && srv->history == r->token.history)) {
-		r->primary_until_us = 0;
+	if (srv->history == HISTORY_TRUSTED || (is_there && srv->history == r->token.history))
 		return false;
-	}
 	if (is_there || srv->history == 0) {
 		pool_return(srv, 0, *x->env->now_us);
 	} else { /* another host's, or an old one's */
@@ -590,12 +599,37 @@ reads_must_wait(struct exchange *x, struct server *srv)
 	return true;
 }
 
+bool
+reads_must_wait(struct exchange *x, struct server *srv)
+{
+	struct client_reads *r = exchange_reads(x);
+
+	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster ||
+	    x->settings->reads != READS_MARKED)
+		return false; /* or a reload has changed who reads where */
+	if ((srv->history == 0 || srv->history != r->token.history || srv->history != cluster_history(r->cluster)) &&
+	    is_doubtful(x, r, srv))
+		return true;
+	r->primary_until_us = 0;
+	return false;
+}
+
+__attribute__((noinline)) static void
+begin_again(struct exchange *x, struct client_reads *r)
+{
+	struct buf b = { 0 };
+
+	r->begun_for = x->requests_done + 1;
+	message_query(&b, r->begin);
+	server_owe_query(x->srv, OWED_TO_FEATURE);
+	outbox_put(&x->env->to_server, &b);
+}
+
 void
 reads_linked(struct exchange *x)
 {
 	struct client_reads *r = exchange_reads(x);
 	bool is_standby = x->srv->loan.standby != 0, is_due = x->reads_block == READS_DUE;
-	struct buf b = { 0 };
 
 	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
 		x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
@@ -606,12 +640,8 @@ reads_linked(struct exchange *x)
 	if (x->settings->reads == READS_MARKED)
 		x->srv->loan.route = r->route;
 	x->reads_block = !is_standby ? READS_NO_BLOCK : is_due ? READS_BEGUN : READS_THERE;
-	if (!is_due)
-		return;
-	r->begun_for = x->requests_done + 1;
-	message_query(&b, r->begin);
-	server_owe_query(x->srv, OWED_TO_FEATURE);
-	outbox_put(&x->env->to_server, &b);
+	if (is_due)
+		begin_again(x, r);
 }
 
 /* --- On a standby. --- */
