@@ -47,8 +47,7 @@ struct backend {
 	bool has_started; /* its startup packet is there */
 	bool is_steward, is_listed, is_listening;
 	bool has_own_mark; /* (FLYING, 0) */
-	uint64_t marked_us, read_us,
-	    seen_us; /* when it took that, and looked at marks last, and before the last answer */
+	uint64_t read_us, seen_us; /* when it looked at marks last, and before the last answer */
 	bool is_lost; /* the other end is gone */
 	bool is_unmarked; /* logging in, and its steward's mark is gone: see fleet_oracle.c */
 	bool is_beyond; /* a stranger that came when nothing was left */
