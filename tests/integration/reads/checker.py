@@ -458,7 +458,7 @@ class Session:
         self._write(run)
 
     def _write(self, run):
-        self.writing = []
+        self.writing, self.has_shown = [], False
         try:
             run()
         finally:
@@ -557,7 +557,7 @@ class Run:
         self.times = {True: [], False: []}              # of whole marked reads: on a standby
         self.first_rows = []                            # when they came to a marked read: seconds, since when
         self.errors = collections.Counter()
-        self.read_errors = []
+        self.failures = []          # (what was asked, the error, whether rows had been shown)
         self.crashed, self.phases = [], []
         self.write_count = self.heard_count = 0
         self._last_is_standby = threading.local()
@@ -597,8 +597,9 @@ class Run:
         with self.lock:
             text = f"{error['C']} {error['M']}" if isinstance(error, dict) else str(error)
             self.errors[f"{kind}: {text[:400]}"] += 1
-            if kind == "read" or kind == "session" and text.startswith("read: "):
-                self.read_errors.append((self.judge.now(), text, has_shown))
+            if kind == "session":
+                kind = text.partition(": ")[0]
+            self.failures.append((kind, text, has_shown))
 
     # What is done to the hosts.
 

@@ -184,7 +184,7 @@ def no_violation(run):
 
 def none_fails_early(run):
     """A read fails with its standby only if it was shown rows, or part of one."""
-    early = [error for error in run.read_errors if not error[2]]
+    early = [failure for failure in run.failures if failure[0] == "read" and not failure[2]]
     assert not early, early
 
 
