@@ -84,15 +84,15 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 
 /*
  * Returns true if a statement that begins so commits only when all of it is done, and its reply was sent. What was not
- * begun may be any, but for what the client has lost already.
+ * begun, or a standby has, may be any, but for what the client has lost already.
  */
 static bool
-is_of_one_commit(const struct server *srv, uint32_t first)
+is_of_one_commit(const struct exchange *x, uint32_t first)
 {
 	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE, WORD_MERGE,
 					 WORD_WITH,   WORD_VALUES, WORD_TABLE,	WORD_BEGIN,  WORD_START_TRANSACTION };
 
-	if (srv->loan.end == LOAN_UNBEGUN)
+	if (x->srv->loan.end == LOAN_UNBEGUN || reads_is_refusable(x, x->srv))
 		return first != WORD_DEALLOCATE;
 	return memchr(words, (int)first, sizeof(words)) != NULL;
 }
@@ -103,7 +103,7 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 	struct scan scan;
 
 	scan_text(&scan, image_scan_options(x->image), sql, len);
-	return is_of_one_commit(x->srv, scan.first);
+	return is_of_one_commit(x, scan.first);
 }
 
 /*
@@ -147,7 +147,7 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 		if (!fields_bind(body, f->body_len, &portal, &statement, &names_len))
 			return false;
 		st = statements_called(x, statement);
-		return st != NULL ? is_of_one_commit(x->srv, statement_verdict(st)->first)
+		return st != NULL ? is_of_one_commit(x, statement_verdict(st)->first)
 				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
 	case 'D':
 	case 'E':

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import rawwire
-from checker import READS, Run
+from checker import READS, Run, sync_each
 from rawwire import Wire, query
 from test_checker import SECTIONS, none_fails_early, no_violation, through
 from test_marked import begin_elsewhere
@@ -122,6 +122,33 @@ def test_a_block_that_has_shown_rows_fails_with_its_standby(weir, trio):
         wire.query("BEGIN READ ONLY")
         assert wire.query("SELECT 1") == [["1"]]
         wire.query("COMMIT")
+    wire.leave()
+
+
+PORT = "SELECT inet_server_port()"
+BLOCKS = {
+    "one query": (query(f"BEGIN READ ONLY; {PORT}; COMMIT"), 1),
+    "queries at once": (query("BEGIN READ ONLY") + query(PORT) + query("COMMIT"), 3),
+    "one sync": (b"".join(map(rawwire.one_statement, ("BEGIN READ ONLY", PORT, "COMMIT"))) + rawwire.sync(), 1),
+    "syncs at once": (sync_each("BEGIN READ ONLY", PORT, "COMMIT"), 3),
+}
+
+
+@pytest.mark.parametrize("how", BLOCKS)
+def test_a_block_that_comes_at_once_leaves_a_standby_that_is_silent(weir, trio, how):
+    """However it comes, COMMIT included, the primary answers it, long before the standby does again."""
+    start(weir, trio)
+    wire, standby = marked(weir, trio)
+    wire.query("COMMIT")
+    trio.freeze(standby)
+    try:
+        message, count = BLOCKS[how]
+        wire.send(message)
+        replies = [reply for _ in range(count) for reply in wire.read_until("Z", timeout=AWAY)]
+        assert not rawwire.errors(replies) and rawwire.texts(replies) != [[str(standby.port)]]
+    finally:
+        trio.thaw(standby)
+    assert wire.query("SELECT 1") == [["1"]]
     wire.leave()
 
 
