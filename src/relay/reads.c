@@ -113,12 +113,17 @@ is_default(struct client_reads *r)
 	return r->is_default;
 }
 
-/* Returns true if SQL may be a BEGIN with a mode. */
+/* Returns true if SQL may be a BEGIN with a mode: it does not begin with a letter but b or st. */
 static bool
 may_begin(const char *sql, size_t len)
 {
-	return len > strlen("BEGIN;") &&
-	       (strchr("bB", sql[0]) != NULL || strncasecmp(sql, "st", 2) == 0 || !isalpha((unsigned char)sql[0]));
+	unsigned first, second;
+
+	if (len <= strlen("BEGIN;"))
+		return false;
+	first = ((unsigned char)sql[0] | 0x20u) - 'a';
+	second = (unsigned char)sql[1] | 0x20u;
+	return first == 'b' - 'a' || (first == 's' - 'a' && second == 't') || first > 'z' - 'a';
 }
 
 static const uint8_t *
@@ -127,16 +132,16 @@ message_of(const struct request_walk *w)
 	return w->p + w->at;
 }
 
-/* Returns true if the message, which is on the fast lane, has to be read as the slow lane does. */
-static bool
-may_be_marked(const struct request_walk *w, struct client_reads *r)
+/* Returns true if the message, which is on the fast lane, may be that, or run it. */
+__attribute__((noinline)) static bool
+message_may_begin(const struct request_walk *w)
 {
 	const char *body = (const char *)message_of(w) + FRAME_HEAD_LEN, *portal, *name;
 	const struct statement *st;
 	struct frame f;
 	size_t len;
 
-	if (is_default(r) || !frame_whole(message_of(w), w->len - w->at, &f))
+	if (!frame_whole(message_of(w), w->len - w->at, &f))
 		return true;
 	if (f.type != 'B') /* a Parse makes the unnamed statement */
 		return may_begin(f.type == 'P' ? body + 1 : body, f.body_len - 1);
@@ -534,12 +539,37 @@ may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 	return !is_fast && is_marked(w, r);
 }
 
+/* A Query on the fast lane was scanned. */
+static inline bool
+begins_nothing(const struct request_walk *w)
+{
+	return message_of(w)[0] == 'Q' && w->scan.first != WORD_BEGIN && w->scan.first != WORD_START_TRANSACTION;
+}
+
+bool
+reads_stay(const struct request_walk *w)
+{
+	const struct exchange *x = w->x;
+	struct client_reads *r = exchange_reads(x);
+	uint32_t history;
+
+	if (r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster || r->image != x->image ||
+	    r->is_default || r->is_for_primary || r->token.is_unsettled)
+		return false;
+	history = cluster_history(r->cluster);
+	if (r->token.history != history || x->pool->history != history || !(begins_nothing(w) || !message_may_begin(w)))
+		return false;
+	r->route = ROUTE_UNMARKED;
+	r->catch_until_us = r->primary_until_us = 0;
+	return true;
+}
+
 enum walk_result
-reads_route(struct request_walk *w)
+reads_route(struct request_walk *w, bool is_fast)
 {
 	struct exchange *x = w->x;
 	struct client_reads *r = know(x);
-	bool is_later = false, is_fast = w->m.message != message_of(w);
+	bool is_later = false;
 
 	if (r == NULL) {
 		exchange_out_of_memory(x);
@@ -549,7 +579,7 @@ reads_route(struct request_walk *w)
 		r->route = ROUTE_OFF;
 		return WALK_ON;
 	}
-	if (is_fast && may_be_marked(w, r))
+	if (is_fast && (is_default(r) || message_may_begin(w))) /* it has to be read as the slow lane does */
 		return WALK_SLOWLY;
 	if (r->route == ROUTE_OFF)
 		r->route = ROUTE_UNMARKED;

@@ -17,6 +17,7 @@
 
 #include "exchange/exchange.h"
 #include "policy/causality.h"
+#include "pool/cluster.h"
 #include "relay/walk.h"
 
 #define BEGIN_TEXT_MAX 96u
@@ -59,9 +60,13 @@ void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CA
 /*
  * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: w->lent is one of
  * a standby, lent to the client, or still NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
- * WALK_SLOWLY: the message may be marked, and was not read for that; it is on the fast lane.
+ * is_fast: it is on the fast lane; then WALK_SLOWLY, too: it may be marked, and was not read for that.
  */
-enum walk_result reads_route(struct request_walk *w);
+enum walk_result reads_route(struct request_walk *w, bool is_fast);
+/* Returns true if the message, of a client with reads = marked and on the fast lane, is for the primary, as its last
+ * request was, and a server of the pool's history is one of that: then reads_route() and reads_must_wait() have nothing
+ * to do. */
+bool reads_stay(const struct request_walk *w);
 /* Returns true if something of its client's is, or may have been, on standbys: the next two are due. */
 static inline bool
 reads_concern(const struct exchange *x)
@@ -79,6 +84,18 @@ void reads_linked(struct exchange *x);
  * more, since the primary is to answer. WALK_HOLD, WALK_LEAVE: see there. */
 enum walk_result reads_look(struct request_walk *w);
 void reads_request_done(struct exchange *x, const struct owed *ended); /* not where loan.route is ROUTE_OFF */
+
+/* The same where loan.route is ROUTE_UNMARKED: the primary has answered. */
+static inline void
+reads_wrote(struct exchange *x)
+{
+	struct client_reads *r = x->rare->reads;
+
+	r->requests_done = x->requests_done;
+	r->is_for_primary = false;
+	causality_wrote(&r->token, cluster_begun(r->cluster));
+}
+
 /* Returns true if the standby of its server does not answer the watch, and the primary may be asked instead.
  */
 bool reads_is_left(const struct exchange *x);

@@ -117,8 +117,6 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		state_meets_others(x, w == NULL || !state_differs_in_plans(x) || needs_plans(w));
 	if (x->settings->commit_check && srv->loan.standby == 0)
 		commit_check_linked(x);
-	if (w == NULL ? reads_concern(x) : w->lent != NULL)
-		reads_linked(x);
 	return 0;
 }
 
@@ -150,8 +148,11 @@ on_grant(struct policy_conn *conn, struct policy_ticket *t)
 		x->env->ops->login_granted(x, srv);
 		return;
 	}
-	if ((exchange_reads(x) == NULL || !reads_must_wait(x, srv)) && link_server(x, srv, NULL) == 0)
-		exchange_replay(x, relay_bytes);
+	if ((exchange_reads(x) != NULL && reads_must_wait(x, srv)) || link_server(x, srv, NULL) < 0)
+		return;
+	if (reads_concern(x))
+		reads_linked(x);
+	exchange_replay(x, relay_bytes);
 }
 
 static void
@@ -196,13 +197,37 @@ relay_cancel_wait(struct exchange *x)
 	reject_request(x, &why, RF_CANCELED);
 }
 
+/* srv: lent to the client; NULL: it has to wait. */
+__attribute__((always_inline)) static inline enum walk_result
+take(struct request_walk *w, struct server *srv)
+{
+	struct exchange *x = w->x;
+
+	if (srv == NULL) {
+		exchange_step(x, CE_NEED_SERVER);
+		state_yield(x->env);
+		return WALK_WAIT;
+	}
+	x->ticket.waited_us = x->ticket.connect_us = 0;
+	w->linked_at = w->at;
+	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
+}
+
+__attribute__((noinline)) static enum walk_result
+borrow_by_route(struct request_walk *w, bool is_fast)
+{
+	enum walk_result r = route_borrow(w, is_fast);
+
+	if (r == WALK_ON && (r = take(w, w->lent)) == WALK_ON && w->lent->loan.route == ROUTE_OFF)
+		reads_linked(w->x);
+	return r;
+}
+
 __attribute__((always_inline)) inline enum walk_result
 walk_borrow(struct request_walk *w, bool is_quiet)
 {
 	struct exchange *x = w->x;
 	struct exchange_env *env = x->env;
-	struct server *srv;
-	enum walk_result r;
 
 	if (env->is_draining) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
@@ -218,20 +243,9 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 	    commit_check_is_refused(x, &w->m, walk_message(w), w->len - w->at)) /* the transaction was lost */
 		return WALK_WAIT;
 	relay_ticket(x);
-	if (is_quiet ? x->settings->reads == READS_PRIMARY : !reads_concern(x))
-		srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
-	else if ((r = route_borrow(w)) == WALK_ON)
-		srv = w->lent;
-	else
-		return r;
-	if (srv == NULL) {
-		exchange_step(x, CE_NEED_SERVER);
-		state_yield(env);
-		return WALK_WAIT;
-	}
-	x->ticket.waited_us = x->ticket.connect_us = 0;
-	w->linked_at = w->at;
-	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
+	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x))
+		return borrow_by_route(w, is_quiet);
+	return take(w, pool_borrow(x->pool, &x->ticket, x, *env->now_us));
 }
 
 static enum walk_result

@@ -12,4 +12,4 @@
 
 /* As pool_borrow(), for the client and the message at w->at: WALK_ON: w->lent is a server, or NULL if it has to wait
  * for the primary's. WALK_WAIT, WALK_OVER: see reads_route(). */
-enum walk_result route_borrow(struct request_walk *w);
+enum walk_result route_borrow(struct request_walk *w, bool is_fast);
