@@ -174,18 +174,19 @@ fast_bind(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	struct request *m = &w->m;
-	enum walk_result r = enter(w);
+	enum walk_result r;
 	size_t forward;
 
-	if (r != WALK_ON)
-		return r;
 	m->message = walk_message(w);
 	m->total = forward = FRAME_HEAD_LEN + (size_t)f->body_len;
 	m->have = w->len - w->at;
 	m->is_found = false;
 	if (!fields_bind(m->message + FRAME_HEAD_LEN, f->body_len, &m->names.portal, &m->names.statement,
-			 &m->names.len) ||
-	    (x->settings->commit_check && commit_check_may_be(x, m)))
+			 &m->names.len))
+		return WALK_SLOWLY;
+	if ((r = enter(w)) != WALK_ON)
+		return r;
+	if (x->settings->commit_check && commit_check_may_be(x, m))
 		return WALK_SLOWLY;
 	switch (statements_bind_plain(x, m)) {
 	case STEP_FAILED:

@@ -136,17 +136,16 @@ message_of(const struct request_walk *w)
 __attribute__((noinline)) static bool
 message_may_begin(const struct request_walk *w)
 {
-	const char *body = (const char *)message_of(w) + FRAME_HEAD_LEN, *portal, *name;
+	const uint8_t *message = message_of(w);
+	const char *body = (const char *)message + FRAME_HEAD_LEN;
 	const struct statement *st;
 	struct frame f;
-	size_t len;
 
-	if (!frame_whole(message_of(w), w->len - w->at, &f))
-		return true;
-	if (f.type != 'B') /* a Parse makes the unnamed statement */
-		return may_begin(f.type == 'P' ? body + 1 : body, f.body_len - 1);
-	return !fields_bind((const uint8_t *)body, f.body_len, &portal, &name, &len) ||
-	       (st = statements_called(w->x, name)) == NULL || may_begin((const char *)st->bytes, st->query_len);
+	if (message[0] == 'B')
+		return (st = statements_called(w->x, w->m.names.statement)) == NULL ||
+		       may_begin((const char *)st->bytes, st->query_len);
+	/* A Parse makes the unnamed statement. */
+	return !frame_whole(message, w->len - w->at, &f) || may_begin(f.type == 'P' ? body + 1 : body, f.body_len - 1);
 }
 
 /*

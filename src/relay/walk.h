@@ -72,7 +72,8 @@ walk_of_step(struct exchange *x, enum feature_step step)
 
 /* Returns WALK_LEAVE. */
 enum walk_result walk_violated(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
-/* ON: the client has a server now. is_quiet: it is in the fast lane; then SLOWLY, too: see reads_route(). */
+/* ON: the client has a server now. is_quiet: the message is in the fast lane, a Query scanned, the names of a Bind in
+ * w->m; then SLOWLY, too: see reads_route(). */
 enum walk_result walk_borrow(struct request_walk *w, bool is_quiet);
 
 /* Reads the SQL of a whole Query. */
