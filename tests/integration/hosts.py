@@ -135,6 +135,10 @@ class Trio:
         wait_until(lambda: standby.value("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn - 24", (position,), dbname="postgres"),
                    timeout, f"{standby.name} to replay {position}")
 
+    def wait_answers(self, host):
+        """Waits until it accepts connections: where a backend was killed, it recovers first."""
+        wait_until(lambda: host.query("SELECT 1", dbname="postgres"), 60, f"{host.name} to answer")
+
     def wait_follows(self, standby, timeout=30.0):
         """Waits until it streams from the primary."""
         wait_until(lambda: self.follows(standby), timeout, f"{standby.name} to follow {self.primary.name}")
@@ -238,9 +242,12 @@ class Trio:
         self.thaw(self.primary)
         if self.primary.process is None:
             self.start(self.primary)
+        self.wait_answers(self.primary)
         self.synchronous("")
         for standby in self.standbys:
             self.thaw(standby)
+            if standby.process is not None:
+                self.wait_answers(standby)
             if standby.process is None or not standby.value("SELECT pg_is_in_recovery()", dbname="postgres"):
                 self.copy(standby)
                 continue
