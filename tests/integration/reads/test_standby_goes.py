@@ -12,7 +12,7 @@ import rawwire
 from checker import READS, Run, sync_each
 from rawwire import Wire, query
 from test_checker import SECTIONS, none_fails_early, no_violation, through
-from test_marked import begin_elsewhere
+from test_marked import begin_elsewhere, where
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
@@ -125,6 +125,13 @@ def test_a_block_that_has_shown_rows_fails_with_its_standby(weir, trio):
     wire.leave()
 
 
+def reads_on(wire, standby):
+    wire.query("BEGIN READ ONLY")
+    port = where(wire)
+    wire.query("COMMIT")
+    return port == standby.port
+
+
 PORT = "SELECT inet_server_port()"
 BLOCKS = {
     "one query": (query(f"BEGIN READ ONLY; {PORT}; COMMIT"), 1),
@@ -150,6 +157,26 @@ def test_a_block_that_comes_at_once_leaves_a_standby_that_is_silent(weir, trio, 
         trio.thaw(standby)
     assert wire.query("SELECT 1") == [["1"]]
     wire.leave()
+
+
+def test_a_standby_that_is_silent_about_a_time_limit_is_left(weir, trio):
+    """Another client's statement_timeout is taken off its connection, ahead of a block that waits for that."""
+    start(weir, trio, pool_size=1)
+    limited, standby = marked(weir, trio)
+    limited.query("COMMIT")
+    wire = Wire(weir.address).login("web", "app")
+    wait_until(lambda: reads_on(wire, standby), what="a block on the same standby")
+    limited.query("SET statement_timeout = '1min'")
+    wait_until(lambda: reads_on(limited, standby), what="the limit on that standby")
+    trio.freeze(standby)
+    try:
+        wire.query("BEGIN READ ONLY", timeout=AWAY)
+        assert wire.query(PORT, timeout=AWAY) != [[str(standby.port)]]
+        wire.query("COMMIT")
+    finally:
+        trio.thaw(standby)
+    wire.leave()
+    limited.leave()
 
 
 def test_rows_that_were_shown_never_come_twice(weir, trio):
