@@ -69,7 +69,7 @@ has_nothing(const struct exchange *x, const struct server *srv)
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
 		x->state == CL_AWAITING) &&
 	       !x->is_session && !features_tie(x, TIE_SERVER) && (srv->tx == 'I' || reads_has_begun(x)) &&
-	       srv->is_synced && (x->body_left == 0 || x->is_body_dropped);
+	       (srv->is_synced || resend_is_of_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }
 
 enum loss

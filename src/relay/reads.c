@@ -6,6 +6,7 @@
 #include "pool/cluster.h"
 #include "pool/pool_standby.h"
 #include "listen/listen.h"
+#include "relay/resend.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "wire/fields.h"
@@ -811,7 +812,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	r->settle_until_us = 0;
 	if (srv->tx == 'I')
 		x->reads_block = READS_THERE;
-	else
+	else if (x->reads_block != READS_BEGUN || srv->tx != 'T' || !resend_is_of_statements(srv))
 		x->reads_block =
 		    x->reads_block == READS_THERE && r->begin[0] != '\0' && ended->statements == 1 && srv->tx == 'T'
 			? READS_BEGUN

@@ -7,8 +7,8 @@
  * most reads_wait for a standby, and then the primary answers; at most SETTLE_US for the primary, which may show a
  * commit later than a standby.
  *
- * What a standby refuses, or loses, before the client was shown anything of the transaction but the answer to its BEGIN
- * is relayed again, to the primary (resend.c), behind that BEGIN.
+ * What a standby refuses, or loses, before the client was shown anything of the transaction but the answer to its
+ * BEGIN, and to what makes or describes statements, is relayed again, to the primary (resend.c), behind that BEGIN.
  *
  * Owns:   what it knows of the client (exchange_reads()), made when that first needs a server.
  * Always: it knows of each request that has ended since then, wherever; while reads was off, of their number alone.
@@ -26,7 +26,7 @@
 enum reads_block {
 	READS_NO_BLOCK, /* there is none, or it is the primary's */
 	READS_THERE, /* none, but the client's server is a standby's */
-	READS_BEGUN, /* on a standby; nothing was answered but its BEGIN */
+	READS_BEGUN, /* on a standby; nothing was answered but its BEGIN, and what makes or describes statements */
 	READS_SHOWN, /* on a standby; something was */
 	READS_DUE /* it is begun for its client, and not yet on the server that the client gets next */
 };

@@ -58,7 +58,8 @@ resend_begin(struct exchange *x)
 	struct server *srv = x->srv;
 	struct sent_copy *sent = &srv->loan.sent;
 
-	if (srv->ledger.count > 0 || !srv->is_synced || !is_at_rest(x, srv) || x->body_left > 0)
+	if (srv->ledger.count > 0 || !(srv->is_synced || resend_is_of_statements(srv)) || !is_at_rest(x, srv) ||
+	    x->body_left > 0)
 		return;
 	sent->named_before = statements_named_count(x);
 	sent->local_count = 0;
@@ -75,9 +76,21 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 {
 	struct sent_copy *sent = &x->srv->loan.sent;
 
-	if (sent->state == SENT_WHOLE && !x->is_session && x->pins == 0 && is_at_rest(x, x->srv) &&
-	    !resend_add(&sent->copy, from, len, KEPT_MAX))
+	if (len > 0 && (sent->state != SENT_WHOLE || x->is_session || x->pins != 0 || !is_at_rest(x, x->srv) ||
+			!resend_add(&sent->copy, from, len, KEPT_MAX)))
 		sent->state = SENT_CUT;
+}
+
+bool
+resend_is_of_statements(const struct server *srv)
+{
+	const struct request_copy *copy = &srv->loan.sent.copy;
+	struct frame f;
+	size_t at = 0;
+
+	while (frame_whole(copy->bytes + at, copy->len - at, &f) && strchr("PDCHS", f.type) != NULL)
+		at += FRAME_HEAD_LEN + (size_t)f.body_len;
+	return at == copy->len && srv->loan.sent.state != SENT_CUT;
 }
 
 /* --- may it be relayed again? --- */

@@ -23,6 +23,9 @@ void resend_now(struct exchange *x, const struct request_copy *copy);
 void resend_begin(struct exchange *x);
 /* The bytes at from were walked; they may begin in mid-message. */
 void resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
+/* Returns true if all that was sent since nothing was owed only makes, describes or closes statements: the client has
+ * these wherever it goes. */
+bool resend_is_of_statements(const struct server *srv);
 /* Returns true if the copy is all that the client has on srv, it was shown nothing of it, and it may be run twice. */
 bool resend_is_possible(struct exchange *x, const struct server *srv);
 /* loss_of() was NOT_EXECUTED; srv is no longer x's. The request goes ahead of what the client has sent meanwhile. */

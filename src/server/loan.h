@@ -40,7 +40,7 @@ struct kept_request {
 
 enum sent_state {
 	SENT_WHOLE, /* the copy has all of it */
-	SENT_CUT, /* something is missing: it was too long */
+	SENT_CUT, /* something is missing: it was too long, or followed an answer */
 	SENT_ANSWERED /* the borrower was sent an answer to it */
 };
 

@@ -12,7 +12,7 @@ import rawwire
 from checker import READS, Run, sync_each
 from rawwire import Wire, query
 from test_checker import SECTIONS, none_fails_early, no_violation, through
-from test_marked import begin_elsewhere, where
+from test_marked import begin_elsewhere, begin_elsewhere_unasked, where
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
@@ -156,6 +156,69 @@ def test_a_block_that_comes_at_once_leaves_a_standby_that_is_silent(weir, trio, 
     finally:
         trio.thaw(standby)
     assert wire.query("SELECT 1") == [["1"]]
+    wire.leave()
+
+
+def named(name):
+    """What makes and describes a statement, and what runs it."""
+    return (rawwire.parse(name, PORT) + rawwire.describe("S", name),
+            rawwire.bind("", name) + rawwire.execute() + rawwire.sync())
+
+
+PREPARED = {                    # libpq, pgx, tokio-postgres; asyncpg without its cache; postgres.js
+    "a sync": (*named("s"), rawwire.sync(), "Z"),
+    "a sync and no name": (*named(""), rawwire.sync(), "Z"),
+    "a flush": (*named("s"), rawwire.flush(), "T"),
+}
+
+
+@pytest.mark.parametrize("how", [killed, frozen])
+@pytest.mark.parametrize("behind", PREPARED)
+def test_a_statement_that_was_prepared_in_the_block_leaves_with_it(weir, trio, behind, how):
+    """The client was told of the statement, and no rows: the primary runs it."""
+    start(weir, trio)
+    wire, _ = marked(weir, trio)
+    wire.query("COMMIT")
+    standby = begin_elsewhere_unasked(wire, trio)
+    making, running, end, last = PREPARED[behind]
+    wire.send(making, end)
+    assert not rawwire.errors(wire.read_until(last))
+    back = how(trio, standby)
+    try:
+        wire.send(running)
+        replies = wire.read_until("Z", timeout=AWAY)
+        assert not rawwire.errors(replies) and rawwire.texts(replies) == [[str(trio.primary.port)]]
+        assert wire.query(PORT) == [[str(trio.primary.port)]]
+        wire.query("COMMIT")
+    finally:
+        back()
+    wire.leave()
+
+
+@pytest.mark.parametrize("how", [killed, frozen])
+def test_a_statement_that_was_prepared_outside_of_blocks_leaves_too(weir, trio, how):
+    start(weir, trio)
+    wire = Wire(weir.address).login("web", "app")
+    wire.query("SET default_transaction_read_only = on")
+    making, running = named("s")
+
+    def prepared_on():
+        wire.send(making, rawwire.flush())
+        wire.read_until("T")
+        found = [standby for standby in trio.standbys if standby.count(usename="web", wait_event="ClientRead", state="active")]
+        if not found:
+            wire.send(running, rawwire.close("S", "s") + rawwire.sync())
+            wire.read_until("Z", 2)
+        return found
+
+    standby, = wait_until(prepared_on, what="a statement on a standby")
+    back = how(trio, standby)
+    try:
+        wire.send(running)
+        replies = wire.read_until("Z", timeout=AWAY)
+        assert not rawwire.errors(replies) and rawwire.texts(replies) != [[str(standby.port)]]
+    finally:
+        back()
     wire.leave()
 
 
