@@ -7,6 +7,7 @@
 #include "pool/pool_standby.h"
 #include "listen/listen.h"
 #include "relay/resend.h"
+#include "session/image_settings.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "wire/fields.h"
@@ -795,6 +796,27 @@ reads_look(struct request_walk *w)
 	return WALK_LEAVE;
 }
 
+/* Returns true if the request has set something, for its transaction alone, that no other SQL is read by and nobody is
+ * told of: a limit, a position, what is an application's own. It is run behind the BEGIN wherever that is. */
+static bool
+takes_local(const struct exchange *x, struct client_reads *r)
+{
+	size_t len, at = strlen(r->begin);
+	const char *sql = resend_sql(x->srv, &len);
+	const struct image_setting *now;
+	struct known k;
+
+	if (sql == NULL || at + 2 + len >= sizeof(r->begin) || strcmp(x->srv->loan.tag_text, "SET") != 0 ||
+	    known_only(&k, image_scan_options(x->image), sql, len) != KNOWN_LOCAL || k.name[0] == '\0' ||
+	    image_is_of_context(k.name) ||
+	    ((now = image_find(x->image, k.name)) != NULL && now->kind == IMAGE_REPORTED))
+		return false;
+	memcpy(r->begin + at, "\n;", 2); /* behind a comment, too */
+	memcpy(r->begin + at + 2, sql, len);
+	r->begin[at + 2 + len] = '\0';
+	return true;
+}
+
 void
 reads_request_done(struct exchange *x, const struct owed *ended)
 {
@@ -812,7 +834,8 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	r->settle_until_us = 0;
 	if (srv->tx == 'I')
 		x->reads_block = READS_THERE;
-	else if (x->reads_block != READS_BEGUN || srv->tx != 'T' || !resend_is_of_statements(srv))
+	else if (x->reads_block != READS_BEGUN || srv->tx != 'T' ||
+		 !(resend_is_of_statements(srv) || (ended->statements == 1 && takes_local(x, r))))
 		x->reads_block =
 		    x->reads_block == READS_THERE && r->begin[0] != '\0' && ended->statements == 1 && srv->tx == 'T'
 			? READS_BEGUN

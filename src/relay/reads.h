@@ -7,8 +7,9 @@
  * most reads_wait for a standby, and then the primary answers; at most SETTLE_US for the primary, which may show a
  * commit later than a standby.
  *
- * What a standby refuses, or loses, before the client was shown anything of the transaction but the answer to its
- * BEGIN, and to what makes or describes statements, is relayed again, to the primary (resend.c), behind that BEGIN.
+ * What a standby refuses, or loses, before the client was shown anything of the transaction but the answers to its
+ * BEGIN, to most SET LOCAL, and to what makes or describes statements, is relayed again, to the primary (resend.c),
+ * behind that BEGIN and SET LOCAL.
  *
  * Owns:   what it knows of the client (exchange_reads()), made when that first needs a server.
  * Always: it knows of each request that has ended since then, wherever; while reads was off, of their number alone.
@@ -20,13 +21,13 @@
 #include "pool/cluster.h"
 #include "relay/walk.h"
 
-#define BEGIN_TEXT_MAX 96u
+#define BEGIN_TEXT_MAX 192u
 
 /* The READ ONLY transaction of a client. */
 enum reads_block {
 	READS_NO_BLOCK, /* there is none, or it is the primary's */
 	READS_THERE, /* none, but the client's server is a standby's */
-	READS_BEGUN, /* on a standby; nothing was answered but its BEGIN, and what makes or describes statements */
+	READS_BEGUN, /* on a standby; nothing was answered but its BEGIN, and what leaves with it: takes_local() */
 	READS_SHOWN, /* on a standby; something was */
 	READS_DUE /* it is begun for its client, and not yet on the server that the client gets next */
 };
@@ -49,7 +50,8 @@ struct client_reads {
 	uint64_t wait_until_us; /* while it is CL_CATCHING */
 	struct exchange *x;
 	TAILQ_ENTRY(client_reads) link; /* while it is CL_CATCHING */
-	char begin[BEGIN_TEXT_MAX]; /* its BEGIN, if its request began with that; else "" */
+	/* The BEGIN that its request began with, and what it has set LOCAL behind that; else "". */
+	char begin[BEGIN_TEXT_MAX];
 };
 
 void reads_init(struct exchange_env *env);

@@ -93,6 +93,24 @@ resend_is_of_statements(const struct server *srv)
 	return at == copy->len && srv->loan.sent.state != SENT_CUT;
 }
 
+const char *
+resend_sql(const struct server *srv, size_t *len)
+{
+	const struct sent_copy *sent = &srv->loan.sent;
+	const uint8_t *body = sent->copy.bytes + FRAME_HEAD_LEN;
+	struct parse_fields parse;
+	struct frame f;
+
+	if (sent->state == SENT_CUT || !frame_whole(sent->copy.bytes, sent->copy.len, &f) || f.body_len == 0)
+		return NULL;
+	if (f.type == 'P' && fields_parse(body, f.body_len, &parse)) {
+		*len = parse.query_len;
+		return (const char *)parse.rest;
+	}
+	*len = f.body_len - 1;
+	return f.type == 'Q' ? (const char *)body : NULL;
+}
+
 /* --- may it be relayed again? --- */
 
 /*

@@ -173,6 +173,40 @@ PREPARED = {                    # libpq, pgx, tokio-postgres; asyncpg without it
 
 
 @pytest.mark.parametrize("how", [killed, frozen])
+@pytest.mark.parametrize("ask", [Wire.query, Wire.extended])
+def test_what_a_block_has_set_for_itself_leaves_with_it(weir, trio, ask, how):
+    """A limit, a position and a setting of the application's own, ahead of its first rows."""
+    start(weir, trio)
+    wire, _ = marked(weir, trio)
+    wire.query("COMMIT")
+    standby = begin_elsewhere_unasked(wire, trio)
+    for name, value in (("statement_timeout", "42s"), ("pgweir.min_lsn", "0/1"), ("app.tenant", "7")):
+        ask(wire, f"SET LOCAL {name} = '{value}'")
+    back = how(trio, standby)
+    try:
+        assert wire.query(f"{PORT}, current_setting('statement_timeout'), current_setting('app.tenant')", timeout=AWAY) == [
+            [str(trio.primary.port), "42s", "7"]]
+        wire.query("COMMIT")
+        assert wire.query("SELECT current_setting('statement_timeout'), current_setting('app.tenant', true)") != [["42s", "7"]]
+    finally:
+        back()
+    wire.leave()
+
+
+def test_rows_between_what_a_block_has_set_are_shown_rows(weir, trio):
+    start(weir, trio)
+    wire, _ = marked(weir, trio)
+    wire.query("COMMIT")
+    standby = begin_elsewhere_unasked(wire, trio)
+    limit = rawwire.one_statement("SET LOCAL statement_timeout = '42s'")
+    assert rawwire.texts(wire.ask(limit, rawwire.one_statement(PORT), limit, rawwire.sync())) == [[str(standby.port)]]
+    trio.crash(standby)
+    wire.send(query(PORT))
+    assert rawwire.errors(wire.read_until("ZE"))
+    wire.close()
+
+
+@pytest.mark.parametrize("how", [killed, frozen])
 @pytest.mark.parametrize("behind", PREPARED)
 def test_a_statement_that_was_prepared_in_the_block_leaves_with_it(weir, trio, behind, how):
     """The client was told of the statement, and no rows: the primary runs it."""
