@@ -558,7 +558,8 @@ reads_stay(const struct request_walk *w)
 	    r->is_default || r->is_for_primary || r->token.is_unsettled)
 		return false;
 	history = cluster_history(r->cluster);
-	if (r->token.history != history || x->pool->history != history || !(begins_nothing(w) || !message_may_begin(w)))
+	if (history == 0 || r->token.history != history || x->pool->history != history ||
+	    !(begins_nothing(w) || !message_may_begin(w)))
 		return false;
 	r->route = ROUTE_UNMARKED;
 	r->catch_until_us = r->primary_until_us = 0;
