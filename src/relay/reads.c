@@ -818,7 +818,7 @@ takes_local(const struct exchange *x, struct client_reads *r)
 	return true;
 }
 
-void
+__attribute__((noinline)) void
 reads_request_done(struct exchange *x, const struct owed *ended)
 {
 	struct client_reads *r = exchange_reads(x);
