@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fakeserver import complete, data_row, error, one_row, ready, row_description
-from rawwire import bind, close, describe, errors, execute, parse, query, shape, sync, texts
+from rawwire import bind, close, describe, errors, execute, flush, parse, query, shape, sync, texts
 from waiting import wait_until
 
 from test_outage import Load, upstream_of
@@ -256,6 +256,20 @@ def test_not_if_a_later_statement_has_taken_its_name(weir, own_postgres):
     wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
     own_postgres.kill_backends(wait_event="PgSleep")
     assert errors(wire.read_to_end())[0].sqlstate == "57P01"
+
+
+def test_what_a_failed_parse_skips_is_skipped_without_its_server_too(weir, own_postgres):
+    """PostgreSQL skips all up to the Sync; another server would run it."""
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1)
+    own_postgres.query("CREATE TABLE skipped (i int); GRANT ALL ON skipped TO web")
+    wire = weir.raw()
+    wire.ask(parse("writes", "INSERT INTO skipped VALUES (1)") + sync())
+    wire.send(parse("bad", "SELCT 1") + flush())
+    assert wire.read_until("E")[-1].sqlstate == "42601"
+    own_postgres.kill_backends()
+    wire.send(bind("", "writes") + execute() + sync())
+    assert errors(wire.read_to_end())[0].sqlstate == "57P01"
+    assert own_postgres.value("SELECT count(*) FROM skipped") == 0
 
 
 def test_settings_are_there_again(weir, own_postgres):
