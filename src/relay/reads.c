@@ -559,7 +559,7 @@ reads_stay(const struct request_walk *w)
 		return false;
 	history = cluster_history(r->cluster);
 	if (history == 0 || r->token.history != history || x->pool->history != history ||
-	    !(begins_nothing(w) || !message_may_begin(w)))
+	    (!begins_nothing(w) && message_may_begin(w)))
 		return false;
 	r->route = ROUTE_UNMARKED;
 	r->catch_until_us = r->primary_until_us = 0;

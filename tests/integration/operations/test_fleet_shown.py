@@ -102,7 +102,7 @@ def test_who_waits_below_his_share_is_seen_by_the_other(weir, tmp_path):
             wire.send(query("BEGIN"))
         # It is less by each that is known to wait: at first not all are.
         wait_until(lambda: (share := budget_of(weir)["share"]) is not None and 3 <= share <= 5)
-        wait_until(lambda: 3 <= weir.metric("pgweir_budget_share") <= 5)
+        wait_until(lambda: 3 <= weir.metric("pgweir_budget_share") == budget_of(weir)["share"] <= 5)
         assert wait_until(lambda: [one for one in weir.console("SHOW FLEET") if not one["own"] and one["waiting"] > 0])
         assert wait_until(lambda: other.metric("pgweir_budget_waiting") > 0)
         for wire in holders:
