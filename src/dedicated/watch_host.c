@@ -6,8 +6,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
-#define WANTED_US 500u /* between two readings, if somebody wants one */
+#define WANTED_US 250u /* between two readings, if somebody wants one */
 #define USED_US (20 * US_PER_MS) /* ... while somebody reads on standbys */
 #define IDLE_US (1 * US_PER_S)
 #define USED_FOR_US (1 * US_PER_S) /* so long nobody has looked: nobody reads */
@@ -36,6 +38,16 @@ static bool
 is_standby(const struct watch_host *h)
 {
 	return h->is_met && h->met.mark.is_standby;
+}
+
+/* libevent's timers are up to 5 ms late, as long as its clock's tick and a millisecond: too late for WANTED_US. */
+static void
+set_timer(struct watched *d, uint64_t in_us)
+{
+	struct itimerspec t = { .it_value = { (time_t)(in_us / US_PER_S), (long)(in_us % US_PER_S) * 1000 } };
+
+	t.it_value.tv_nsec += in_us == 0; /* 0 would stop it */
+	timerfd_settime(d->timer_fd, 0, &t, NULL);
 }
 
 /* --- What is made of what is known. --- */
@@ -314,16 +326,18 @@ watched_kick(struct watched *d)
 	}
 	for (uint32_t i = 0; i < d->count; i++)
 		due_us = clock_lesser_us(due_us, kick_host(&d->of[i]));
-	timer_start(&d->timer, due_us > now_of(d) ? due_us - now_of(d) : 0);
+	set_timer(d, due_us > now_of(d) ? due_us - now_of(d) : 0);
 }
 
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct watched *d = arg;
+	uint64_t count;
 
-	(void)fd;
 	(void)what;
+	if (read(fd, &count, sizeof(count)) < 0)
+		return; /* it was set once more */
 	*d->watch->env.now_us = clock_now_us();
 	watched_kick(d);
 }
@@ -481,7 +495,7 @@ on_up(struct dedicated *d)
 	struct watch_host *h = host_of(d);
 
 	h->is_up = true;
-	timer_start(&h->of->timer, 0);
+	set_timer(h->of, 0);
 }
 
 static void
@@ -553,7 +567,7 @@ on_closed(struct dedicated *d)
 	h->unflushed = 0;
 	if (h->is_met)
 		end_life(h, "its connection is gone");
-	timer_start(&h->of->timer, 0);
+	set_timer(h->of, 0);
 }
 
 static const struct dedicated_ops conn_ops = {
@@ -574,7 +588,10 @@ watched_new(struct watch *w, char *hosts, uint32_t count)
 {
 	struct watched *d = calloc(1, sizeof(*d));
 
-	if (d == NULL || (d->cluster = cluster_get(w->clusters, hosts, count)) == NULL) {
+	if (d == NULL || (d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) < 0 ||
+	    (d->cluster = cluster_get(w->clusters, hosts, count)) == NULL) {
+		if (d != NULL && d->timer_fd >= 0)
+			close(d->timer_fd);
 		free(d);
 		free(hosts);
 		return NULL;
@@ -587,7 +604,11 @@ watched_new(struct watch *w, char *hosts, uint32_t count)
 		d->of[i].of = d;
 		d->of[i].index = i;
 	}
-	event_assign(&d->timer, w->env.base, -1, 0, on_timer, d);
+	event_assign(&d->timer, w->env.base, d->timer_fd, EV_READ | EV_PERSIST, on_timer, d);
+	if (event_add(&d->timer, NULL) < 0) {
+		watched_free(d);
+		return NULL;
+	}
 	cluster_watched(d->cluster, w->wake, w->owner);
 	return d;
 }
@@ -602,6 +623,7 @@ watched_free(struct watched *d)
 		explicit_bzero(&d->of[i].keys, sizeof(d->of[i].keys));
 	}
 	event_del(&d->timer);
+	close(d->timer_fd);
 	cluster_put(d->cluster);
 	free(d->hosts);
 	free(d);

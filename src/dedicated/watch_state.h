@@ -102,7 +102,8 @@ struct watched {
 	struct watch_host of[CAUSALITY_HOSTS];
 	struct trial trial;
 	uint64_t wanted_us, used_us, nudged_us; /* when that was last */
-	struct event timer;
+	int timer_fd; /* a timerfd */
+	struct event timer; /* it has fired */
 };
 
 struct watch {
@@ -115,7 +116,7 @@ struct watch {
 	TAILQ_HEAD(, watched) watched;
 };
 
-/* Takes hosts. Returns NULL without memory; hosts is then freed. */
+/* Takes hosts. Returns NULL without memory or a descriptor; hosts is then freed. */
 struct watched *watched_new(struct watch *w, char *hosts, uint32_t count);
 void watched_free(struct watched *d);
 void watched_kick(struct watched *d); /* does what is due, and sets the timer */

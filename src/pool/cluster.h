@@ -35,8 +35,8 @@ void cluster_unlock(struct cluster *c);
 uint32_t cluster_history(struct cluster *c);
 /* Returns the number of the reading, of any host, that was begun last, without the lock: for causality_wrote(). */
 uint64_t cluster_begun(const struct cluster *c);
-/* Somebody needs a reading that is not there, of each host: one is begun soon (0.5 ms after the one before at the
- * earliest). Wakes the watch, wherever it lives. */
+/* Somebody needs a reading that is not there, of each host: one is begun soon (0.25 ms after the one before at
+ * the earliest). Wakes the watch, wherever it lives. */
 void cluster_want(struct cluster *c);
 
 /* --- Who waits for readings. --- */

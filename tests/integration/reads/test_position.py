@@ -76,6 +76,38 @@ def test_for_one_transaction(weir, trio):
             trio.resume(standby)
 
 
+def test_setting_it_is_nothing_to_wait_for(weir, trio):
+    """The SET runs on the primary. No reading is begun behind it here before the read comes, which waits for none."""
+    writer, reader = start(weir, trio, reads_wait="0s")
+    writer.query("INSERT INTO told VALUES (1)")
+    (lsn,), = writer.query("SHOW pgweir.lsn")
+    reader.query(f"SET pgweir.min_lsn = '{lsn}'")
+    wait_until(lambda: where(reader) != trio.primary.port, what="a standby that shows it")
+    at = []
+    for _ in range(6):
+        client = weir.raw()
+        client.query(f"SET pgweir.min_lsn = '{lsn}'")
+        client.query("BEGIN READ ONLY")
+        at.append(where(client))
+        client.query("COMMIT")
+    assert set(at) != {trio.primary.port}        # one standby may have no idle server
+
+
+@pytest.mark.parametrize("behind", ["SELECT 1", "INSERT INTO told VALUES (2)"])
+def test_what_comes_behind_the_set_counts(weir, trio, behind):
+    """In the same write, on the same server."""
+    writer, reader = start(weir, trio, reads_wait="60s")
+    (lsn,), = writer.query("SHOW pgweir.lsn")
+    reader.close()
+    for n in range(8):
+        client = weir.raw()
+        client.send(query(f"SET pgweir.min_lsn = '{lsn}'") + query(behind.replace("2", str(n))) + query("SELECT max(n) FROM told"))
+        shown = [reply.row[0] for reply in client.read_until("Z", 3) if reply.type == "D"][-1]
+        client.query("BEGIN READ ONLY")
+        assert client.query("SELECT max(n), pg_is_in_recovery() FROM told") == [[shown.decode() if shown is not None else None, "t"]]
+        client.query("COMMIT")
+
+
 @pytest.mark.parametrize("protocol", ["simple", "extended"])
 def test_for_one_transaction_that_stays_on_standbys(weir, trio, protocol):
     """Nothing was run but its BEGIN: it goes on on a standby that has come to the position. The primary answers where no
