@@ -134,9 +134,8 @@ message_of(const struct request_walk *w)
 	return w->p + w->at;
 }
 
-/* Returns true if the message, which is on the fast lane, may be that, or run it. */
-__attribute__((noinline)) static bool
-message_may_begin(const struct request_walk *w)
+bool
+reads_may_begin(const struct request_walk *w)
 {
 	const uint8_t *message = message_of(w);
 	const char *body = (const char *)message + FRAME_HEAD_LEN;
@@ -540,32 +539,6 @@ may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 	return !is_fast && is_marked(w, r);
 }
 
-/* A Query on the fast lane was scanned. */
-static inline bool
-begins_nothing(const struct request_walk *w)
-{
-	return message_of(w)[0] == 'Q' && w->scan.first != WORD_BEGIN && w->scan.first != WORD_START_TRANSACTION;
-}
-
-bool
-reads_stay(const struct request_walk *w)
-{
-	const struct exchange *x = w->x;
-	struct client_reads *r = exchange_reads(x);
-	uint32_t history;
-
-	if (r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster || r->image != x->image ||
-	    r->is_default || r->is_for_primary || r->token.is_unsettled)
-		return false;
-	history = cluster_history(r->cluster);
-	if (history == 0 || r->token.history != history || x->pool->history != history ||
-	    (!begins_nothing(w) && message_may_begin(w)))
-		return false;
-	r->route = ROUTE_UNMARKED;
-	r->catch_until_us = r->primary_until_us = 0;
-	return true;
-}
-
 enum walk_result
 reads_route(struct request_walk *w, bool is_fast)
 {
@@ -581,7 +554,7 @@ reads_route(struct request_walk *w, bool is_fast)
 		r->route = ROUTE_OFF;
 		return WALK_ON;
 	}
-	if (is_fast && (is_default(r) || message_may_begin(w))) /* it has to be read as the slow lane does */
+	if (is_fast && (is_default(r) || reads_may_begin(w))) /* it has to be read as the slow lane does */
 		return WALK_SLOWLY;
 	if (r->route == ROUTE_OFF)
 		r->route = ROUTE_UNMARKED;

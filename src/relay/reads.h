@@ -65,10 +65,28 @@ void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CA
  * is_fast: it is on the fast lane; then WALK_SLOWLY, too: it may be marked, and was not read for that.
  */
 enum walk_result reads_route(struct request_walk *w, bool is_fast);
-/* Returns true if the message, of a client with reads = marked and on the fast lane, is for the primary, as its last
- * request was, and a server of the pool's history is one of that: then reads_route() and reads_must_wait() have nothing
- * to do. */
-bool reads_stay(const struct request_walk *w);
+/* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or run one. */
+bool reads_may_begin(const struct request_walk *w);
+
+/*
+ * Returns what is known of the client if the message is for the primary, as the last request was, and reads_route() has
+ * nothing to do; else NULL. The message is on the fast lane, where a Query was scanned, and reads is marked.
+ */
+static inline struct client_reads *
+reads_stay(const struct request_walk *w)
+{
+	const struct exchange *x = w->x;
+	struct client_reads *r = exchange_reads(x);
+
+	if (r == NULL || r->token.history == 0 || r->cluster != x->pool->cluster || r->image != x->image ||
+	    (r->is_default | r->is_for_primary | r->token.is_unsettled) ||
+	    r->token.history != cluster_history(r->cluster))
+		return NULL;
+	if (walk_message(w)[0] == 'Q')
+		return w->scan.first != WORD_BEGIN && w->scan.first != WORD_START_TRANSACTION ? r : NULL;
+	return reads_may_begin(w) ? NULL : r;
+}
+
 /* Returns true if something of its client's is, or may have been, on standbys: the next two are due. */
 static inline bool
 reads_concern(const struct exchange *x)
@@ -80,6 +98,21 @@ reads_concern(const struct exchange *x)
  * another primary since it was asked for: it was given back, and the client is CL_CATCHING, for TRUST_AFTER_US at most.
  */
 bool reads_must_wait(struct exchange *x, struct server *srv);
+/* Such a client was lent srv; NULL: it will wait in line. Returns false if reads_must_wait(); there is nothing for
+ * reads_linked() to do. */
+static inline bool
+reads_stay_on(struct client_reads *r, struct server *srv)
+{
+	if (srv == NULL || srv->history != r->token.history) {
+		r->route = ROUTE_UNMARKED;
+		if (srv == NULL || reads_must_wait(r->x, srv))
+			return srv == NULL;
+	}
+	r->primary_until_us = 0;
+	srv->loan.route = ROUTE_UNMARKED;
+	return true;
+}
+
 /* The client has a server now. Counts it, and puts in the outbox what must go ahead of its message. */
 void reads_linked(struct exchange *x);
 /* For the next message of a client with a server of a standby. WALK_ON: it may be sent, or the client has no server any

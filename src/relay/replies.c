@@ -53,9 +53,7 @@ broke_statement_mode(struct exchange *x, struct server *srv)
 __attribute__((noinline)) static void
 request_done_otherwise(struct exchange *x, struct server *srv, const struct owed *ended)
 {
-	if (srv->loan.route == ROUTE_UNMARKED)
-		reads_wrote(x);
-	else if (srv->loan.route != ROUTE_OFF && exchange_reads(x) != NULL)
+	if (srv->loan.route != ROUTE_UNMARKED && srv->loan.route != ROUTE_OFF && exchange_reads(x) != NULL)
 		reads_request_done(x, ended);
 	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings)
 		relay_ddl_answered(x, srv);
@@ -72,8 +70,13 @@ on_request_done(struct server *srv, const struct owed *ended)
 		return false;
 	}
 	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.route != ROUTE_OFF ||
-	    srv->loan.has_local_settings)
-		request_done_otherwise(x, srv, ended);
+	    srv->loan.has_local_settings) {
+		if (srv->loan.route == ROUTE_UNMARKED)
+			reads_wrote(x);
+		if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings ||
+		    srv->loan.route != ROUTE_UNMARKED)
+			request_done_otherwise(x, srv, ended);
+	}
 	srv->loan.drops = srv->loan.skips = 0;
 	return features_request_done(x, ended);
 }

@@ -218,7 +218,7 @@ borrow_by_route(struct request_walk *w, bool is_fast)
 {
 	enum walk_result r = route_borrow(w, is_fast);
 
-	if (r == WALK_ON && (r = take(w, w->lent)) == WALK_ON && w->lent->loan.route == ROUTE_OFF)
+	if (r == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
 		reads_linked(w->x);
 	return r;
 }
@@ -228,6 +228,8 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 {
 	struct exchange *x = w->x;
 	struct exchange_env *env = x->env;
+	struct client_reads *r;
+	struct server *srv;
 
 	if (env->is_draining) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
@@ -243,8 +245,13 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 	    commit_check_is_refused(x, &w->m, walk_message(w), w->len - w->at)) /* the transaction was lost */
 		return WALK_WAIT;
 	relay_ticket(x);
-	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x))
-		return borrow_by_route(w, is_quiet);
+	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
+		r = is_quiet && x->settings->reads == READS_MARKED ? reads_stay(w) : NULL;
+		if (r == NULL)
+			return borrow_by_route(w, is_quiet);
+		srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
+		return reads_stay_on(r, srv) ? take(w, srv) : WALK_WAIT;
+	}
 	return take(w, pool_borrow(x->pool, &x->ticket, x, *env->now_us));
 }
 

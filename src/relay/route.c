@@ -64,8 +64,8 @@ borrow_standby(struct exchange *x)
 	return srv;
 }
 
-__attribute__((noinline)) static enum walk_result
-borrow_by_rule(struct request_walk *w, bool is_fast)
+enum walk_result
+route_borrow(struct request_walk *w, bool is_fast)
 {
 	struct exchange *x = w->x;
 	enum walk_result r;
@@ -76,20 +76,4 @@ borrow_by_rule(struct request_walk *w, bool is_fast)
 	if (w->lent == NULL)
 		w->lent = pool_borrow(x->pool, &x->ticket, x, *x->env->now_us);
 	return w->lent != NULL && reads_must_wait(x, w->lent) ? WALK_WAIT : WALK_ON;
-}
-
-enum walk_result
-route_borrow(struct request_walk *w, bool is_fast)
-{
-	struct exchange *x = w->x;
-
-	if (x->settings->reads != READS_MARKED || !is_fast || !reads_stay(w))
-		return borrow_by_rule(w, is_fast);
-	w->lent = pool_borrow(x->pool, &x->ticket, x, *x->env->now_us);
-	if (w->lent == NULL)
-		return WALK_ON;
-	if (w->lent->history != x->pool->history && reads_must_wait(x, w->lent))
-		return WALK_WAIT;
-	w->lent->loan.route = ROUTE_UNMARKED; /* all that reads_linked() would do */
-	return WALK_ON;
 }
