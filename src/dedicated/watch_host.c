@@ -177,8 +177,7 @@ put_question(struct watch_host *h, struct buf *sql)
 		h->reading = (struct reading){ .number = cluster_begin(d->cluster, h->index), .begun_us = now_of(d) };
 		h->begun_us = now_of(d);
 		h->is_wanted = false;
-		watch_put_read(sql, is_standby(h),
-			       primary == NULL || primary->last.number == 0 ? NULL : &primary->last);
+		watch_put_read(sql, &h->met, primary == NULL || primary->last.number == 0 ? NULL : &primary->last);
 		break;
 	case WATCH_NUDGE:
 		d->nudged_us = now_of(d);

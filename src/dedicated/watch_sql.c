@@ -46,12 +46,15 @@ watch_put_meet(struct buf *b)
 	for (size_t i = 0; i < WATCHED_SETTINGS; i++)
 		buf_printf(b, ", '%s'", watch_settings[i]);
 	buf_printf(b,
-		   ");DEALLOCATE ALL;" /* it may have been met before */
+		   ") UNION ALL SELECT 's', 'sees_timeline', pg_has_role('pg_read_all_stats', 'usage')::text;"
+		   "DEALLOCATE ALL;" /* it may have been met before */
 		   "PREPARE pgweir_primary AS SELECT 'p', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, "
 		   "pg_current_wal_flush_lsn() - '0/0'::pg_lsn, left(pg_current_snapshot()::text, " SNAPSHOT_MAX "), "
 		   "age('3'::xid);"
 		   "PREPARE pgweir_replayed AS SELECT 'q', pg_last_wal_replay_lsn() - '0/0'::pg_lsn;"
-		   "PREPARE pgweir_standby(xid8[]) AS SELECT 'r', pg_is_in_recovery(), xmax, (SELECT received_tli "
+		   "PREPARE pgweir_standby AS SELECT 'r', pg_is_in_recovery(), "
+		   "pg_snapshot_xmax(pg_current_snapshot()), NULL, NULL;"
+		   "PREPARE pgweir_standby_all(xid8[]) AS SELECT 'r', pg_is_in_recovery(), xmax, (SELECT received_tli "
 		   "FROM pg_stat_wal_receiver), "
 		   "(SELECT string_agg(x::text, ',') FROM unnest($1) AS u(x) WHERE "
 		   "CASE WHEN x < xmax THEN pg_xact_status(x) = 'in progress' END) "
@@ -66,16 +69,21 @@ put_xids(struct buf *b, const uint64_t *xids, uint32_t count)
 }
 
 void
-watch_put_read(struct buf *b, bool is_standby, const struct reading *primary)
+watch_put_read(struct buf *b, const struct watch_answer *met, const struct reading *primary)
 {
-	if (!is_standby) {
+	uint32_t open = primary == NULL || primary->open_count > CAUSALITY_OPEN ? 0 : primary->open_count;
+
+	if (!met->mark.is_standby) {
 		buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_primary");
 		return;
 	}
 	/* The position first, and then a snapshot: what a statement finds is younger than its own. */
-	buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_replayed;EXECUTE pgweir_standby('{");
-	if (primary != NULL && primary->open_count <= CAUSALITY_OPEN)
-		put_xids(b, primary->open, primary->open_count);
+	buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_replayed;EXECUTE pgweir_standby");
+	if (open == 0 && !met->sees_timeline) /* all that there is to tell, for half of the time */
+		return;
+	buf_printf(b, "_all('{");
+	if (open > 0)
+		put_xids(b, primary->open, open);
 	buf_printf(b, "}')");
 }
 
@@ -180,6 +188,8 @@ take_setting(struct watch_answer *a, struct bind_values *row)
 		a->block_len = strtoull(fields_row_text(row, text, TEXT_MAX), NULL, 10);
 	else if (strcmp(name, "wal_segment_size") == 0)
 		a->segment_len = strtoull(fields_row_text(row, text, TEXT_MAX), NULL, 10);
+	else if (strcmp(name, "sees_timeline") == 0)
+		a->sees_timeline = fields_row_text(row, text, TEXT_MAX)[0] == 't';
 	else if (fields_bind_next(row, &value, &len) && value != NULL)
 		for (size_t i = 0; i < WATCHED_SETTINGS; i++)
 			if (strcmp(name, watch_settings[i]) == 0)

@@ -35,6 +35,7 @@ struct watch_answer {
 	struct cluster_mark mark;
 	uint32_t settings[WATCHED_SETTINGS]; /* their hashes */
 	uint64_t block_len, segment_len; /* of the log; 0: not told */
+	bool sees_timeline; /* it may be told which timeline a standby receives */
 	bool is_read; /* the next four are known */
 	bool is_standby;
 	struct reading reading; /* but for number and begun_us */
@@ -50,7 +51,8 @@ struct watch_answer {
 
 extern const char *const watch_settings[WATCHED_SETTINGS];
 void watch_put_meet(struct buf *b);
-void watch_put_read(struct buf *b, bool is_standby, const struct reading *primary); /* NULL: there is none */
+/* met: what is known of the host; primary: NULL: there is none. */
+void watch_put_read(struct buf *b, const struct watch_answer *met, const struct reading *primary);
 void watch_put_nudge(struct buf *b);
 void watch_put_try(struct buf *b, uint32_t bits);
 void watch_put_check(struct buf *b, const struct trial *trial);

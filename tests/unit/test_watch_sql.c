@@ -136,17 +136,24 @@ Test(watch_sql, reads_a_standby)
 Test(watch_sql, tells_a_standby_what_was_open)
 {
 	struct reading r = { .open_count = 2, .open = { 700, 703 } };
+	struct watch_answer met = { .mark.is_standby = true }, sees = met, primary = { 0 };
 	struct buf b = { 0 };
 
-	watch_put_read(&b, true, &r);
+	READ(&met, "s", "sees_timeline", "false");
+	READ(&sees, "s", "sees_timeline", "true");
+	watch_put_read(&b, &met, &r);
+	watch_put_read(&b, &sees, &r);
 	r.open_count = UINT32_MAX;
-	watch_put_read(&b, true, &r);
-	watch_put_read(&b, true, NULL);
-	watch_put_read(&b, false, &r);
+	watch_put_read(&b, &met, &r);
+	watch_put_read(&b, &sees, &r);
+	watch_put_read(&b, &met, NULL);
+	watch_put_read(&b, &primary, &r);
 	buf_put_u8(&b, 0);
-	cr_expect_str_eq((char *)b.bytes, "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby('{700,703}')"
-					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby('{}')"
-					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby('{}')"
+	cr_expect_str_eq((char *)b.bytes, "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby_all('{700,703}')"
+					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby_all('{700,703}')"
+					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby"
+					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby_all('{}')"
+					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby"
 					  "/* pgweir */ EXECUTE pgweir_primary");
 	buf_fini(&b);
 }
