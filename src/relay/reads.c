@@ -160,6 +160,8 @@ is_for_primary(const char *sql, size_t len)
 	struct sql_token t;
 	struct sql_lexer lx;
 
+	if (!text_mentions(sql, len, "pg_") && !text_mentions(sql, len, "lock"))
+		return false;
 	sql_lexer_init(&lx, sql, len);
 	t = sql_next(&lx);
 	if (sql_is_word(&t, "lock", 4))
@@ -172,23 +174,21 @@ is_for_primary(const char *sql, size_t len)
 	return false;
 }
 
-/* Returns true if SQL leaves what only the server that ran it has. The client keeps that server, which has to be the
- * primary's: it may write later. */
+/* Returns true if the SQL leaves what only the server that ran it has. The client keeps that server, which has to be
+ * the primary's: it may write later. */
 static bool
-leaves_something(const struct exchange *x, const char *sql, size_t len)
+leaves_something(const struct sql_verdict *v)
 {
-	struct scan scan;
-
-	scan_text(&scan, image_scan_options(x->image), sql, len);
-	return (scan.flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD)) != 0;
+	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD)) != 0;
 }
 
-/* Returns the same of all that has come, up to FORBIDDEN_LOOK_MAX bytes; true for some other names as well. */
+/* Returns true if what has come may have such SQL, up to FORBIDDEN_LOOK_MAX bytes. What a Bind runs has come before. */
 static bool
 mentions_primary(const struct request_walk *w)
 {
-	const char *from = (const char *)message_of(w);
-	size_t len = w->len - w->at;
+	size_t skipped = w->m.type == 'B' && w->m.total < w->len - w->at ? w->m.total : 0;
+	const char *from = (const char *)message_of(w) + skipped;
+	size_t len = w->len - w->at - skipped;
 
 	len = len < FORBIDDEN_LOOK_MAX ? len : FORBIDDEN_LOOK_MAX;
 	return text_mentions(from, len, "advisory_") || text_mentions(from, len, "export_snapshot") ||
@@ -196,17 +196,19 @@ mentions_primary(const struct request_walk *w)
 	       text_mentions(from, len, "prepare ");
 }
 
-/* Returns the SQL that the message has, or its statement, and writes its length in bytes; NULL: it has none. */
+/* Returns the SQL that the message has, or its statement, and writes its length in bytes and the verdict on it; NULL:
+ * it has none. */
 static const char *
-sql_of(struct request_walk *w, size_t *len)
+sql_of(struct request_walk *w, size_t *len, const struct sql_verdict **v)
 {
 	struct request *m = &w->m;
 	const char *portal, *name;
-	const struct statement *st;
+	struct statement *st;
 	size_t have, names_len;
 
 	if (m->type != 'B') {
 		*len = m->sql_len;
+		*v = m->verdict;
 		return m->type == 'Q' || m->type == 'P' ? m->sql : NULL;
 	}
 	have = m->have < m->total ? m->have : m->total;
@@ -214,6 +216,7 @@ sql_of(struct request_walk *w, size_t *len)
 	    (st = statements_called(w->x, name)) == NULL)
 		return NULL;
 	*len = st->query_len;
+	*v = statement_verdict(st);
 	return (const char *)st->bytes;
 }
 
@@ -221,11 +224,12 @@ static bool
 is_marked(struct request_walk *w, struct client_reads *r)
 {
 	struct exchange *x = w->x;
+	const struct sql_verdict *v;
 	size_t len;
 	const char *sql;
 	struct known k;
 
-	if ((sql = sql_of(w, &len)) == NULL)
+	if ((sql = sql_of(w, &len, &v)) == NULL || v == NULL)
 		return false;
 	if (known_only(&k, image_scan_options(x->image), sql, len) == KNOWN_BEGIN) {
 		if (k.has_other_mode || !(k.is_read_only || is_default(r)) || len >= sizeof(r->begin))
@@ -236,7 +240,7 @@ is_marked(struct request_walk *w, struct client_reads *r)
 		return false;
 	if (x->is_session || x->pins != 0 || x->listen != NULL || x->commit != EXCHANGE_NO_COMMIT)
 		r->route = ROUTE_TIED;
-	else if (mentions_primary(w) || leaves_something(x, sql, len))
+	else if (mentions_primary(w) || is_for_primary(sql, len) || leaves_something(v))
 		r->route = ROUTE_PRIMARY_ONLY;
 	else if (*x->env->now_us < r->rests_until_us)
 		r->route = ROUTE_REFUSED;
@@ -716,19 +720,20 @@ is_sync_next(const struct request_walk *w)
 /* Returns true if the SQL ends the block, and the request goes on: what follows may write. Nothing of the session hangs
  * on that end, so the primary may have it. */
 static bool
-goes_on_behind_end(const struct request_walk *w, const char *sql, size_t len)
+goes_on_behind_end(const struct request_walk *w, const struct sql_verdict *v, const char *sql, size_t len)
 {
 	const struct exchange *x = w->x;
 	const struct request *m = &w->m;
 	enum known_kind kind;
 	struct known k;
 
-	if ((m->type != 'B' && !request_has(m, 0, SCAN_HINT_ENDS)) || x->srv->tx != 'T' || !x->srv->is_synced ||
-	    exchange_reads(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x))
+	if ((v->hints & SCAN_HINT_ENDS) == 0 || x->srv->tx != 'T' || !x->srv->is_synced ||
+	    exchange_reads(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x) ||
+	    (m->type != 'Q' && is_sync_next(w)))
 		return false;
 	kind = known_only(&k, image_scan_options(x->image), sql, len);
 	if (m->type != 'Q')
-		return (kind == KNOWN_COMMIT || kind == KNOWN_ROLLBACK) && !is_sync_next(w);
+		return kind == KNOWN_COMMIT || kind == KNOWN_ROLLBACK;
 	return kind == KNOWN_NOT && memchr(sql, ';', len) != NULL &&
 	       (request_begins_with(m, WORD_COMMIT) || request_begins_with(m, WORD_END) ||
 		request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT));
@@ -738,17 +743,18 @@ enum walk_result
 reads_look(struct request_walk *w)
 {
 	struct exchange *x = w->x;
+	const struct sql_verdict *v = NULL;
 	size_t len;
-	const char *sql = sql_of(w, &len);
+	const char *sql = sql_of(w, &len, &v);
 	bool leaves, moves, is_bound;
 	uint64_t position = 0;
 
 	if (x->srv->is_synced && x->srv->ledger.count > 0)
 		return WALK_HOLD; /* what the client is shown before may decide where this goes */
-	if (sql == NULL)
+	if (sql == NULL || v == NULL)
 		return WALK_ON;
-	leaves = leaves_something(x, sql, len);
-	moves = goes_on_behind_end(w, sql, len);
+	leaves = leaves_something(v);
+	moves = goes_on_behind_end(w, v, sql, len);
 	is_bound = leaves || moves || is_for_primary(sql, len);
 	if (!is_bound && !sets_minimum(x, sql, len, &position))
 		return WALK_ON;

@@ -155,6 +155,20 @@ def test_what_only_the_primary_may_keep(weir, trio, sql, how):
     assert wire.query("SELECT n FROM told") == [["1"]]
 
 
+@pytest.mark.parametrize("sql", ["SELECT pg_try_advisory_lock(4711)", "SELECT pg_export_snapshot()"])
+def test_a_prepared_statement_that_only_the_primary_may_run(weir, trio, sql):
+    """READ ONLY by default: the Bind's own bytes do not tell."""
+    wire = start(weir, trio)
+    wire.query("SET default_transaction_read_only = on")
+    wait_until(lambda: where(wire) != trio.primary.port)
+    wire.send(rawwire.parse("locks", sql) + sync())
+    wire.read_until("Z")
+    for _ in range(3):
+        wire.send(rawwire.bind("", "locks") + rawwire.execute() + sync())
+        assert not rawwire.errors(wire.read_until("Z"))
+    assert bool(trio.primary.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", dbname="app")) == ("lock" in sql)
+
+
 # A standby executes it until it is ended; the primary answers at once.
 SLEEP = "SELECT inet_server_port(), pg_sleep(CASE WHEN pg_is_in_recovery() THEN 60 ELSE 0 END)"
 
