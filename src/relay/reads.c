@@ -797,6 +797,22 @@ takes_local(const struct exchange *x, struct client_reads *r)
 	return true;
 }
 
+/* Returns what the block is behind a request that a standby has answered. */
+static enum reads_block
+block_behind(const struct exchange *x, struct client_reads *r, const struct owed *ended)
+{
+	const struct server *srv = x->srv;
+	bool has_begun;
+
+	if (srv->tx != 'T')
+		return srv->tx == 'I' ? READS_THERE : READS_SHOWN;
+	if (x->reads_block == READS_BEGUN)
+		has_begun = resend_is_of_statements(srv) || (ended->statements == 1 && takes_local(x, r));
+	else
+		has_begun = x->reads_block == READS_THERE && r->begin[0] != '\0' && ended->statements == 1;
+	return has_begun ? READS_BEGUN : READS_SHOWN;
+}
+
 __attribute__((noinline)) void
 reads_request_done(struct exchange *x, const struct owed *ended)
 {
@@ -812,14 +828,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	}
 	r->refused = 0;
 	r->settle_until_us = 0;
-	if (srv->tx == 'I')
-		x->reads_block = READS_THERE;
-	else if (x->reads_block != READS_BEGUN || srv->tx != 'T' ||
-		 !(resend_is_of_statements(srv) || (ended->statements == 1 && takes_local(x, r))))
-		x->reads_block =
-		    x->reads_block == READS_THERE && r->begin[0] != '\0' && ended->statements == 1 && srv->tx == 'T'
-			? READS_BEGUN
-			: READS_SHOWN;
+	x->reads_block = block_behind(x, r, ended);
 	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
 }
 

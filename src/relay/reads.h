@@ -82,7 +82,7 @@ reads_stay(const struct request_walk *w)
 	    (r->is_default | r->is_for_primary | r->token.is_unsettled) ||
 	    r->token.history != cluster_history(r->cluster))
 		return NULL;
-	if (walk_message(w)[0] == 'Q')
+	if (w->p[w->at] == 'Q')
 		return w->scan.first != WORD_BEGIN && w->scan.first != WORD_START_TRANSACTION ? r : NULL;
 	return reads_may_begin(w) ? NULL : r;
 }

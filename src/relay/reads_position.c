@@ -53,7 +53,7 @@ check_minimum(struct exchange *x, struct request *m)
 	if (k->value[0] != '\0' && !causality_parse(k->value, strlen(k->value), &position))
 		return refuse(m, k->value);
 	if (k->kind == KNOWN_SET && x->srv->tx == 'I' && x->srv->loan.route == ROUTE_UNMARKED) {
-		/* It shows nothing that a read has to wait for. What follows on this server counts: know(). */
+		/* Nothing is shown that a read has to wait for; what follows on this server counts: know(). */
 		x->srv->loan.route = ROUTE_OFF;
 		exchange_reads(x)->requests_done = x->requests_done + 1;
 	}
