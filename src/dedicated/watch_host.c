@@ -9,7 +9,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define WANTED_US 250u /* between two readings, if somebody wants one */
+#define WANTED_US 250u /* between two readings, if somebody wants one; more for a standby that lags */
 #define USED_US (20 * US_PER_MS) /* ... while somebody reads on standbys */
 #define IDLE_US (1 * US_PER_S)
 #define USED_FOR_US (1 * US_PER_S) /* so long nobody has looked: nobody reads */
@@ -153,8 +153,9 @@ note_lag(struct watch_host *h)
 {
 	bool was_behind = h->is_behind;
 
-	h->is_behind = cluster_look(h->of->cluster)->hosts[h->index].lag_us > h->of->max_lag_us;
+	h->lag_us = cluster_look(h->of->cluster)->hosts[h->index].lag_us;
 	cluster_unlock(h->of->cluster);
+	h->is_behind = h->lag_us > h->of->max_lag_us;
 	if (h->use == WATCH_USED && h->is_behind != was_behind)
 		log_use(h, h->is_behind ? "standby_left" : "standby_used",
 			h->is_behind ? "it is further behind than reads_max_lag" : NULL);
@@ -225,6 +226,13 @@ has_trial(const struct watch_host *h)
 	return is_to_be_proved(h) && h->of->trial.begun_us != 0 && h->of->trial.begun_us >= h->met_us;
 }
 
+/* Returns true if somebody waits for a position, or did just now. */
+static bool
+is_waited_for(const struct watched *d)
+{
+	return d->wanted_us != 0 && now_of(d) < d->wanted_us + NUDGE_US;
+}
+
 static bool
 is_trial_due(const struct watch_host *primary)
 {
@@ -248,8 +256,10 @@ reading_due(const struct watch_host *h)
 
 	if (h->last.number == 0)
 		return 0;
-	if (h->is_wanted)
-		every_us = WANTED_US;
+	if (h->is_wanted) /* one that is far behind is not asked all the time */
+		every_us = h->lag_us / 32 < WANTED_US ? WANTED_US : clock_lesser_us(h->lag_us / 32, USED_US);
+	else if (h->unflushed != 0 && is_waited_for(d))
+		every_us = UNFLUSHED_US;
 	else if (is_used || has_trial(h) || every_us < USED_US)
 		every_us = USED_US;
 	return h->begun_us + every_us;
@@ -315,13 +325,14 @@ void
 watched_kick(struct watched *d)
 {
 	uint64_t due_us = now_of(d) + IDLE_US;
+	unsigned wanted;
 
 	if (cluster_take_use(d->cluster))
 		d->used_us = now_of(d);
-	if (cluster_take_want(d->cluster)) {
+	if ((wanted = cluster_take_want(d->cluster)) != 0) {
 		d->wanted_us = d->used_us = now_of(d);
 		for (uint32_t i = 0; i < d->count; i++)
-			d->of[i].is_wanted = true;
+			d->of[i].is_wanted |= wanted == CLUSTER_ALL || is_standby(&d->of[i]);
 	}
 	for (uint32_t i = 0; i < d->count; i++)
 		due_us = clock_lesser_us(due_us, kick_host(&d->of[i]));
@@ -370,12 +381,11 @@ static void
 note_flushed(struct watch_host *h)
 {
 	struct watched *d = h->of;
-	bool is_waited_for = d->wanted_us != 0 && now_of(d) < d->wanted_us + NUDGE_US;
 
 	if (h->unflushed == 0 || h->answer.flushed >= h->unflushed) {
 		h->unflushed = h->answer.flushed < h->reading.position ? h->reading.position : 0;
 		h->unflushed_us = h->begun_us;
-	} else if (is_waited_for && now_of(d) >= h->unflushed_us + UNFLUSHED_US &&
+	} else if (is_waited_for(d) && now_of(d) >= h->unflushed_us + UNFLUSHED_US &&
 		   now_of(d) >= d->nudged_us + NUDGE_US) {
 		h->is_nudge_due = true;
 	}

@@ -83,6 +83,7 @@ struct watch_host {
 	struct watch_answer answer, met; /* of the question under way; of WATCH_MEET */
 	struct reading reading, last; /* the one under way; the last one, number 0: none in this life */
 	uint64_t seen; /* its position when the primary was asked last */
+	uint64_t lag_us; /* a standby's, at its last reading */
 	uint64_t asked_us, retry_us, met_us, begun_us; /* begun_us: of the last reading */
 	uint64_t unflushed, unflushed_us; /* a primary's: the first position that it had not flushed; 0: none */
 	uint64_t readings;

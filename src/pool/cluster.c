@@ -41,7 +41,7 @@ struct cluster {
 	void (*wake)(void *owner);
 	void *owner;
 	atomic_uint_fast64_t begun; /* written under the lock */
-	atomic_bool is_wanted;
+	atomic_uint wanted; /* enum cluster_wants */
 	atomic_bool is_used; /* somebody has looked since the last cluster_take_use() */
 	atomic_uint history; /* view.history; written under the lock */
 };
@@ -176,9 +176,9 @@ cluster_begun(const struct cluster *c)
 }
 
 void
-cluster_want(struct cluster *c)
+cluster_want(struct cluster *c, enum cluster_wants what)
 {
-	if (atomic_exchange(&c->is_wanted, true))
+	if ((atomic_fetch_or(&c->wanted, what) & what) == what)
 		return;
 	pthread_mutex_lock(&c->lock);
 	if (c->wake != NULL)
@@ -367,10 +367,10 @@ cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner)
 	pthread_mutex_unlock(&c->lock);
 }
 
-bool
+unsigned
 cluster_take_want(struct cluster *c)
 {
-	return atomic_exchange(&c->is_wanted, false);
+	return atomic_exchange(&c->wanted, 0);
 }
 
 bool

@@ -35,9 +35,10 @@ void cluster_unlock(struct cluster *c);
 uint32_t cluster_history(struct cluster *c);
 /* Returns the number of the reading, of any host, that was begun last, without the lock: for causality_wrote(). */
 uint64_t cluster_begun(const struct cluster *c);
-/* Somebody needs a reading that is not there, of each host: one is begun soon (0.25 ms after the one before at
- * the earliest). Wakes the watch, wherever it lives. */
-void cluster_want(struct cluster *c);
+/* Somebody needs a reading that is not there, of each standby, and of the primary as well or not: one is begun soon
+ * (0.25 ms after the one before at the earliest, and a 32nd of a standby's lag). Wakes the watch, wherever it lives. */
+enum cluster_wants { CLUSTER_STANDBYS = 1, CLUSTER_ALL = 3 };
+void cluster_want(struct cluster *c, enum cluster_wants what);
 
 /* --- Who waits for readings. --- */
 
@@ -56,7 +57,7 @@ void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
 
 /* wake(owner) is called on any thread, under the cluster's lock, when somebody wants a reading. */
 void cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner); /* NULL: not any more */
-bool cluster_take_want(struct cluster *c); /* returns true, once, if somebody wants one since */
+unsigned cluster_take_want(struct cluster *c); /* returns, once, what somebody has wanted since */
 bool cluster_take_use(struct cluster *c); /* returns true, once, if somebody has looked at the view since */
 /* The host has logged the watch in, and is as mark says: a new life begins; but a primary whose log has run on since it
  * was seen last begins no new history. lives: all that were seen (where logs part: commit_fate.h). */

@@ -371,6 +371,14 @@ may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us)
 	return now_us < *until_us;
 }
 
+/* Returns true if a reading of the primary may end the wait; else it is a standby that has to come to a position. */
+static bool
+needs_primary(const struct client_reads *r)
+{
+	return r->token.primary_due != 0 || r->token.host_due != 0 || r->min_due != 0 || r->settle_until_us != 0 ||
+	       r->primary_until_us != 0;
+}
+
 static enum walk_result
 wait_until(struct client_reads *r, uint64_t until_us)
 {
@@ -382,7 +390,7 @@ wait_until(struct client_reads *r, uint64_t until_us)
 	TAILQ_INSERT_TAIL(&env->catching, r, link);
 	r->wait_until_us = until_us;
 	listen_to(env, r->cluster);
-	cluster_want(r->cluster);
+	cluster_want(r->cluster, needs_primary(r) ? CLUSTER_ALL : CLUSTER_STANDBYS);
 	return WALK_WAIT;
 }
 
@@ -510,7 +518,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 		*is_later = false; /* a read never waits in a standby's line */
 		if (srv != NULL) { /* it may be of a later life: the next reading tells */
 			pool_return(srv, 0, *x->env->now_us);
-			cluster_want(r->cluster);
+			cluster_want(r->cluster, CLUSTER_STANDBYS);
 		}
 	}
 }
@@ -524,6 +532,8 @@ is_settled(struct client_reads *r)
 		return true;
 	is_now = causality_may_write(&r->token, cluster_lock(r->cluster)) == CAUSALITY_NOW;
 	cluster_unlock(r->cluster);
+	if (is_now)
+		r->settle_until_us = 0;
 	return is_now;
 }
 

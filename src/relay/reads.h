@@ -26,6 +26,7 @@
 /* The READ ONLY transaction of a client. */
 enum reads_block {
 	READS_NO_BLOCK, /* there is none, or it is the primary's */
+	READS_SILENT, /* none; its request, on the primary, shows nothing: SET pgweir.min_lsn */
 	READS_THERE, /* none, but the client's server is a standby's */
 	READS_BEGUN, /* on a standby; nothing was answered but its BEGIN, and what leaves with it: takes_local() */
 	READS_SHOWN, /* on a standby; something was */
@@ -128,7 +129,10 @@ reads_wrote(struct exchange *x)
 
 	r->requests_done = x->requests_done;
 	r->is_for_primary = false;
-	causality_wrote(&r->token, cluster_begun(r->cluster));
+	if (x->reads_block == READS_SILENT)
+		x->reads_block = READS_NO_BLOCK;
+	else
+		causality_wrote(&r->token, cluster_begun(r->cluster));
 }
 
 /* Returns true if the standby of its server does not answer the watch, and the primary may be asked instead.

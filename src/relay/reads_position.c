@@ -46,17 +46,15 @@ static enum feature_step
 check_minimum(struct exchange *x, struct request *m)
 {
 	const struct known *k = request_only(x, m);
-	uint64_t position;
+	uint64_t position, since_us;
 
 	if ((k->kind != KNOWN_SET && k->kind != KNOWN_LOCAL) || strcmp(k->name, READS_MIN_LSN) != 0)
 		return STEP_FORWARD;
 	if (k->value[0] != '\0' && !causality_parse(k->value, strlen(k->value), &position))
 		return refuse(m, k->value);
-	if (k->kind == KNOWN_SET && x->srv->tx == 'I' && x->srv->loan.route == ROUTE_UNMARKED) {
-		/* Nothing is shown that a read has to wait for; what follows on this server counts: know(). */
-		x->srv->loan.route = ROUTE_OFF;
-		exchange_reads(x)->requests_done = x->requests_done + 1;
-	}
+	if (k->kind == KNOWN_SET && x->srv->tx == 'I' && x->srv->is_synced && x->srv->loan.route == ROUTE_UNMARKED &&
+	    !ledger_owes_client(&x->srv->ledger, &since_us)) /* it is a request of its own, and the next to end */
+		x->reads_block = READS_SILENT;
 	return STEP_FORWARD;
 }
 
@@ -70,7 +68,7 @@ reads_position(struct exchange *x, struct request *m)
 	    !text_mentions(sql, len, "pgweir."))
 		return STEP_FORWARD;
 	if (x->pool->cluster != NULL)
-		cluster_want(x->pool->cluster); /* a read that it is for follows soon */
+		cluster_want(x->pool->cluster, CLUSTER_ALL); /* a read that it is for follows soon */
 	if (request_begins_with(m, WORD_SHOW))
 		return x->srv->is_synced && text_mentions(sql, len, "pgweir.lsn") ? put_position(x) : STEP_FORWARD;
 	return m->type == 'Q' && text_mentions(sql, len, READS_MIN_LSN) ? check_minimum(x, m) : STEP_FORWARD;

@@ -315,17 +315,24 @@ Test(cluster, tells_those_who_wait)
 
 Test(cluster, wakes_the_watch_once_for_all_who_want)
 {
-	cluster_want(c);
+	cluster_want(c, CLUSTER_ALL);
 	cr_expect(cluster_take_want(c));
 	cluster_watched(c, heard, NULL);
-	cluster_want(c);
-	cluster_want(c);
+	cluster_want(c, CLUSTER_ALL);
+	cluster_want(c, CLUSTER_ALL);
+	cluster_want(c, CLUSTER_STANDBYS);
 	cr_expect_eq(told, 1);
-	cr_expect(cluster_take_want(c));
-	cr_expect_not(cluster_take_want(c));
+	cr_expect_eq(cluster_take_want(c), CLUSTER_ALL);
+	cr_expect_eq(cluster_take_want(c), 0);
+	cluster_want(c, CLUSTER_STANDBYS);
+	cluster_want(c, CLUSTER_ALL);
+	cr_expect_eq(told, 3, "that of the primary was not wanted before");
+	cr_expect_eq(cluster_take_want(c), CLUSTER_ALL);
+	cluster_want(c, CLUSTER_STANDBYS);
+	cr_expect_eq(cluster_take_want(c), CLUSTER_STANDBYS);
 	cluster_watched(c, NULL, NULL);
-	cluster_want(c);
-	cr_expect_eq(told, 1);
+	cluster_want(c, CLUSTER_ALL);
+	cr_expect_eq(told, 4);
 }
 
 Test(cluster, knows_whether_somebody_looks)

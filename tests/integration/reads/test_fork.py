@@ -128,15 +128,15 @@ def test_a_wrong_host_is_left_when_the_primary_is_known_again(weir, trio):
 
 def test_while_nobody_knows_the_primary(weir, trio):
     """A client that has asked it before waits a few seconds for its name, and is answered by whichever host says so."""
-    trio.primary.query("CREATE ROLE watch LOGIN")
-    weir.users["watch"] = ""
-    weir.start(upstream=trio.upstream(), reads="marked", cluster_user="watch")
+    trio.primary.query("CREATE ROLE lookout LOGIN")
+    weir.users["lookout"] = ""
+    weir.start(upstream=trio.upstream(), reads="marked", cluster_user="lookout")
     wait_state(weir, trio.primary, "primary")
     wire = weir.raw()
     for _ in range(2):
         assert wire.query("SELECT inet_server_port()") == [[str(trio.primary.port)]]
-    trio.primary.query("ALTER ROLE watch NOLOGIN")
-    trio.primary.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('watch', 'web')")
+    trio.primary.query("ALTER ROLE lookout NOLOGIN")
+    trio.primary.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('lookout', 'web')")
     wait_until(lambda: shown(weir, trio.primary)["state"] != "primary", what="the watch to have lost the primary")
     wait_until(lambda: trio.primary.count(usename="web") == 0, what="the pool's connections to be gone")
     for _ in range(2):

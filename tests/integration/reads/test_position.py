@@ -108,6 +108,30 @@ def test_what_comes_behind_the_set_counts(weir, trio, behind):
         client.query("COMMIT")
 
 
+@pytest.mark.parametrize("ahead", ["request", "part of it"])
+def test_what_comes_ahead_of_the_set_counts(weir, trio, ahead):
+    """In the same write; without a Sync one ReadyForQuery ends both."""
+    _, client = start(weir, trio, reads_wait="50ms", reads_max_lag="1h")
+    client.query("SET default_transaction_read_only = off")
+    try:
+        for n in range(8):
+            begin_elsewhere(client, trio)
+            client.query("COMMIT")
+            for standby in trio.standbys:
+                trio.pause(standby)
+            client.send(one_statement(f"INSERT INTO told VALUES ({n})") + (sync() if ahead == "request" else b"") +
+                        query("SET pgweir.min_lsn = '0/1'"))
+            client.read_until("Z", 2 if ahead == "request" else 1)
+            client.query("BEGIN READ ONLY")
+            assert client.query("SELECT max(n) FROM told") == [[str(n)]]
+            client.query("COMMIT")
+            for standby in trio.standbys:
+                trio.resume(standby)
+    finally:
+        for standby in trio.standbys:
+            trio.resume(standby)
+
+
 @pytest.mark.parametrize("protocol", ["simple", "extended"])
 def test_for_one_transaction_that_stays_on_standbys(weir, trio, protocol):
     """Nothing was run but its BEGIN: it goes on on a standby that has come to the position. The primary answers where no
