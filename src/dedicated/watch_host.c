@@ -366,7 +366,7 @@ take_meet(struct watch_host *h)
 	h->is_elsewhere = false;
 	h->timeline = h->met.mark.timeline;
 	h->met_us = now_of(h->of);
-	h->last.number = 0;
+	h->last.number = h->lag_us = 0;
 	pool_set_lives(h->of->watch->pools, &h->met.mark, &lives);
 	cluster_met(h->of->cluster, h->index, &h->met.mark, &lives);
 	if (is_standby(h))

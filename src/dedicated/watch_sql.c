@@ -79,7 +79,7 @@ watch_put_read(struct buf *b, const struct watch_answer *met, const struct readi
 	}
 	/* The position first, and then a snapshot: what a statement finds is younger than its own. */
 	buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_replayed;EXECUTE pgweir_standby");
-	if (open == 0 && !met->sees_timeline) /* all that there is to tell, for half of the time */
+	if (open == 0 && !met->sees_timeline) /* there is no more to tell, and this takes half the time */
 		return;
 	buf_printf(b, "_all('{");
 	if (open > 0)

@@ -186,7 +186,7 @@ leaves_something(const struct sql_verdict *v)
 static bool
 mentions_primary(const struct request_walk *w)
 {
-	size_t skipped = w->m.type == 'B' && w->m.total < w->len - w->at ? w->m.total : 0;
+	size_t skipped = w->m.type == 'B' && w->m.total <= w->len - w->at ? w->m.total : 0;
 	const char *from = (const char *)message_of(w) + skipped;
 	size_t len = w->len - w->at - skipped;
 
