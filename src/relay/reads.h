@@ -104,11 +104,11 @@ bool reads_must_wait(struct exchange *x, struct server *srv);
 static inline bool
 reads_stay_on(struct client_reads *r, struct server *srv)
 {
-	if (srv == NULL || srv->history != r->token.history) {
-		r->route = ROUTE_UNMARKED;
-		if (srv == NULL || reads_must_wait(r->x, srv))
-			return srv == NULL;
-	}
+	r->route = ROUTE_UNMARKED;
+	if (srv == NULL)
+		return true;
+	if (srv->history != r->token.history && reads_must_wait(r->x, srv))
+		return false;
 	r->primary_until_us = 0;
 	srv->loan.route = ROUTE_UNMARKED;
 	return true;

@@ -50,15 +50,6 @@ broke_statement_mode(struct exchange *x, struct server *srv)
 	exchange_close(x, &why);
 }
 
-__attribute__((noinline)) static void
-request_done_otherwise(struct exchange *x, struct server *srv, const struct owed *ended)
-{
-	if (srv->loan.route != ROUTE_UNMARKED && srv->loan.route != ROUTE_OFF && exchange_reads(x) != NULL)
-		reads_request_done(x, ended);
-	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings)
-		relay_ddl_answered(x, srv);
-}
-
 static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
@@ -69,14 +60,14 @@ on_request_done(struct server *srv, const struct owed *ended)
 		broke_statement_mode(x, srv);
 		return false;
 	}
-	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.route != ROUTE_OFF ||
-	    srv->loan.has_local_settings) {
+	if (srv->loan.route != ROUTE_OFF) {
 		if (srv->loan.route == ROUTE_UNMARKED)
 			reads_wrote(x);
-		if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings ||
-		    srv->loan.route != ROUTE_UNMARKED)
-			request_done_otherwise(x, srv, ended);
+		else if (exchange_reads(x) != NULL)
+			reads_request_done(x, ended);
 	}
+	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings)
+		relay_ddl_answered(x, srv);
 	srv->loan.drops = srv->loan.skips = 0;
 	return features_request_done(x, ended);
 }

@@ -93,7 +93,7 @@ def test_setting_it_is_nothing_to_wait_for(weir, trio):
     assert set(at) != {trio.primary.port}        # one standby may have no idle server
 
 
-@pytest.mark.parametrize("behind", ["SELECT 1", "INSERT INTO told VALUES (2)"])
+@pytest.mark.parametrize("behind", ["SELECT 1", "INSERT INTO told VALUES ({})"])
 def test_what_comes_behind_the_set_counts(weir, trio, behind):
     """In the same write, on the same server."""
     writer, reader = start(weir, trio, reads_wait="60s")
@@ -101,7 +101,7 @@ def test_what_comes_behind_the_set_counts(weir, trio, behind):
     reader.close()
     for n in range(8):
         client = weir.raw()
-        client.send(query(f"SET pgweir.min_lsn = '{lsn}'") + query(behind.replace("2", str(n))) + query("SELECT max(n) FROM told"))
+        client.send(query(f"SET pgweir.min_lsn = '{lsn}'") + query(behind.format(n)) + query("SELECT max(n) FROM told"))
         shown = [reply.row[0] for reply in client.read_until("Z", 3) if reply.type == "D"][-1]
         client.query("BEGIN READ ONLY")
         assert client.query("SELECT max(n), pg_is_in_recovery() FROM told") == [[shown.decode() if shown is not None else None, "t"]]
