@@ -149,10 +149,29 @@ pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us)
 	policy_close_all(pool->policy, RR_RELOAD, now_us);
 }
 
-uint32_t
-pool_standby_lent(const struct pool *pool, uint32_t host)
+static uint32_t
+lent_of(const struct pool *pool, uint32_t host)
 {
 	return pool->standbys[host] == NULL ? 0 : policy_busy(pool->standbys[host]->policy);
+}
+
+uint32_t
+pool_standby_choose(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
+{
+	uint32_t best = CAUSALITY_HOSTS, fewest = UINT32_MAX, equal = 0;
+
+	for (uint32_t host = 0; host < CAUSALITY_HOSTS; host++) {
+		uint32_t lent;
+
+		if ((hosts >> host & 1) == 0 || (lent = lent_of(pool, host)) > fewest)
+			continue;
+		equal = lent < fewest ? 1 : equal + 1;
+		if (lent < fewest || host == last || (best != last && id % equal == 0))
+			best = host;
+		id /= equal;
+		fewest = lent;
+	}
+	return best;
 }
 
 void

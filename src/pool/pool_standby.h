@@ -14,7 +14,9 @@
  * and the ticket does not wait. */
 struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower,
 				   uint64_t now_us);
-uint32_t pool_standby_lent(const struct pool *pool, uint32_t host); /* returns how many of them are lent */
+/* Returns which of these standbys (bits, by host) has the fewest lent: of several the client's last one (or
+ * CAUSALITY_HOSTS), else each id has another one. CAUSALITY_HOSTS: there are none. */
+uint32_t pool_standby_choose(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id);
 /* Adds the connections of its siblings, if it has any, to counts of its own. */
 void pool_add_standbys(const struct pool *pool, struct policy_counts *counts);
 /* Returns true if a server of the pool's own, or of its listeners, is the primary's, as far as that is known

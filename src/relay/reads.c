@@ -466,29 +466,21 @@ take_minimum(struct exchange *x, struct client_reads *r)
 	return true;
 }
 
-/* Returns the standby that shows all that it must, the client's last one, else the one with the fewest lent; -1: none.
- * tried: bits of those that have no idle server. */
-static int
+/* Returns one of the standbys that show all that they must, but for those tried (which have no idle server);
+ * CAUSALITY_HOSTS: there is none. */
+static uint32_t
 choose(const struct exchange *x, struct client_reads *r, const struct cluster_view *v, unsigned tried, bool *is_later)
 {
-	uint32_t best_lent = UINT32_MAX;
-	int best = -1;
+	uint32_t last = r->token.life == 0 ? CAUSALITY_HOSTS : r->token.host;
+	unsigned hosts = 0;
 
 	for (unsigned i = 0; i < v->count; i++) {
 		enum causality c = causality_may_read(&r->token, v, i, x->settings->reads_max_lag_us);
-		uint32_t lent = 0;
 
 		*is_later |= c == CAUSALITY_LATER;
-		if (c != CAUSALITY_NOW || (tried >> i & 1) != 0)
-			continue;
-		if (r->token.host != i || r->token.life != v->hosts[i].life)
-			lent = 1 + pool_standby_lent(x->pool, i);
-		if (lent < best_lent) {
-			best_lent = lent;
-			best = (int)i;
-		}
+		hosts |= (c == CAUSALITY_NOW ? 1u : 0u) << i;
 	}
-	return best;
+	return pool_standby_choose(x->pool, hosts & ~tried, last, x->ticket.id);
 }
 
 static struct server *
@@ -500,18 +492,19 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 
 	for (;;) {
 		const struct cluster_view *v = cluster_lock(r->cluster);
-		int host = choose(x, r, v, tried, is_later);
+		uint32_t host = choose(x, r, v, tried, is_later);
+		bool is_none = host == CAUSALITY_HOSTS;
 
-		r->life = host < 0 ? 0 : v->hosts[host].life;
-		number = host < 0 ? 0 : v->hosts[host].last.number;
+		r->life = is_none ? 0 : v->hosts[host].life;
+		number = is_none ? 0 : v->hosts[host].last.number;
 		cluster_unlock(r->cluster);
-		r->route = host >= 0	? ROUTE_STANDBY
+		r->route = !is_none	? ROUTE_STANDBY
 			   : *is_later	? ROUTE_BEHIND
 			   : tried != 0 ? ROUTE_BUSY
 					: ROUTE_NO_STANDBY;
-		if (host < 0)
+		if (is_none)
 			return NULL;
-		srv = pool_borrow_standby(x->pool, (uint32_t)host, &x->ticket, x, *x->env->now_us);
+		srv = pool_borrow_standby(x->pool, host, &x->ticket, x, *x->env->now_us);
 		if (srv != NULL && srv->reading < number)
 			return srv;
 		tried |= 1u << host;

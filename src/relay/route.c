@@ -28,23 +28,6 @@ usable_standbys(struct cluster *c, uint64_t max_lag_us)
 	return primaries == 0 && was_seen ? standbys : 0;
 }
 
-/* Returns the one of these with the fewest loans; of several each client has another one. */
-static uint32_t
-least_lent(const struct exchange *x, unsigned hosts)
-{
-	uint32_t best = CAUSALITY_HOSTS, fewest = UINT32_MAX;
-
-	for (uint32_t k = 0; k < CAUSALITY_HOSTS; k++) {
-		uint32_t host = (uint32_t)(x->ticket.id + k) % CAUSALITY_HOSTS, lent;
-
-		if ((hosts & 1u << host) != 0 && (lent = pool_standby_lent(x->pool, host)) < fewest) {
-			best = host;
-			fewest = lent;
-		}
-	}
-	return best;
-}
-
 static struct server *
 borrow_standby(struct exchange *x)
 {
@@ -56,7 +39,7 @@ borrow_standby(struct exchange *x)
 		return NULL;
 	hosts = usable_standbys(pool->cluster, x->settings->reads_max_lag_us);
 	while (hosts != 0 && srv == NULL) {
-		uint32_t host = least_lent(x, hosts);
+		uint32_t host = pool_standby_choose(pool, hosts, CAUSALITY_HOSTS, x->ticket.id);
 
 		hosts &= ~(1u << host);
 		srv = pool_borrow_standby(pool, host, &x->ticket, x, *x->env->now_us);

@@ -86,6 +86,17 @@ def catching_client(weir, trio):
         trio.resume(standby)
 
 
+def test_clients_that_read_in_turn_are_spread_over_the_standbys(weir, trio):
+    """Nothing is lent when any of them asks."""
+    start(weir, trio).leave()
+    wires = [weir.raw() for _ in range(8)]
+    found = []
+    for wire in wires:
+        found.append(begin_elsewhere(wire, trio))
+        wire.query("COMMIT")
+    assert all(found.count(standby) > 1 for standby in trio.standbys), found
+
+
 def test_reads_are_switched_off_by_a_reload(weir, trio):
     wire = start(weir, trio)
     weir.reload(upstream=trio.upstream(), reads="primary", pool_size=4)

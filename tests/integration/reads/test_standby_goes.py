@@ -21,11 +21,11 @@ AWAY = 4                    # seconds: so long a standby is away, and a read tha
 SLACK = 1                   # seconds that are not enough to tell such a read from one on a busy machine
 
 
-def start(weir, trio, **settings):
+def start(weir, trio, hosts=None, **settings):
     Run.prepare(trio.primary)
     for standby in trio.standbys:
         trio.wait_replayed(standby)
-    weir.start(SECTIONS, trio.upstream(), **{"reads": "marked", "reads_wait": "200ms", "pool_size": 8, **settings})
+    weir.start(SECTIONS, trio.upstream(hosts=hosts), **{"reads": "marked", "reads_wait": "200ms", "pool_size": 8, **settings})
 
 
 def both_are_read(run, since=0):
@@ -123,6 +123,30 @@ def test_a_block_that_has_shown_rows_fails_with_its_standby(weir, trio):
         assert wire.query("SELECT 1") == [["1"]]
         wire.query("COMMIT")
     wire.leave()
+
+
+def test_clients_that_went_on_come_back_to_a_standby(weir, trio):
+    """The other one is the last that each has read from, and it has more lent."""
+    start(weir, trio)
+    gone, other = trio.standbys
+    trio.crash(gone)
+    wires = [Wire(weir.address).login("web", "app") for _ in range(6)]
+    for wire in wires:
+        assert begin_elsewhere(wire, trio) is other
+        wire.query("COMMIT")
+    trio.start(gone)
+
+    def hold():
+        for wire in wires:
+            wire.query("BEGIN READ ONLY")
+        found = [where(wire) for wire in wires]
+        for wire in wires:
+            wire.query("COMMIT")
+        return [found.count(standby.port) for standby in trio.standbys]
+
+    wait_until(lambda: hold() == [3, 3], what="three blocks on each standby")
+    for wire in wires:
+        wire.leave()
 
 
 def reads_on(wire, standby):
@@ -258,7 +282,7 @@ def test_a_statement_that_was_prepared_outside_of_blocks_leaves_too(weir, trio, 
 
 def test_a_standby_that_is_silent_about_a_time_limit_is_left(weir, trio):
     """Another client's statement_timeout is taken off its connection, ahead of a block that waits for that."""
-    start(weir, trio, pool_size=1)
+    start(weir, trio, hosts=[trio.primary, trio.standbys[0]], pool_size=1)
     limited, standby = marked(weir, trio)
     limited.query("COMMIT")
     wire = Wire(weir.address).login("web", "app")
