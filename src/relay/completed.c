@@ -72,13 +72,13 @@ complete_rarer(struct exchange *x, struct server *srv)
 
 	switch ((enum tag_id)tag.id) {
 	case TAG_DEALLOCATE:
-		statements_deallocated(x);
+		statements_deallocated(x, false);
 		break;
 	case TAG_DEALLOCATE_ALL:
-		statements_deallocated_all(x);
+		statements_deallocated(x, true);
 		break;
 	case TAG_DISCARD_ALL:
-		statements_deallocated_all(x);
+		statements_deallocated(x, true);
 		state_discarded(x);
 		break;
 	case TAG_COMMIT:

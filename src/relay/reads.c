@@ -115,38 +115,10 @@ is_default(struct client_reads *r)
 	return r->is_default;
 }
 
-/* Returns true if SQL may be a BEGIN with a mode: it does not begin with a letter but b or st. */
-static bool
-may_begin(const char *sql, size_t len)
-{
-	unsigned first, second;
-
-	if (len <= strlen("BEGIN;"))
-		return false;
-	first = ((unsigned char)sql[0] | 0x20u) - 'a';
-	second = (unsigned char)sql[1] | 0x20u;
-	return first == 'b' - 'a' || (first == 's' - 'a' && second == 't') || first > 'z' - 'a';
-}
-
 static const uint8_t *
 message_of(const struct request_walk *w)
 {
 	return w->p + w->at;
-}
-
-bool
-reads_may_begin(const struct request_walk *w)
-{
-	const uint8_t *message = message_of(w);
-	const char *body = (const char *)message + FRAME_HEAD_LEN;
-	const struct statement *st;
-	struct frame f;
-
-	if (message[0] == 'B')
-		return (st = statements_called(w->x, w->m.names.statement)) == NULL ||
-		       may_begin((const char *)st->bytes, st->query_len);
-	/* A Parse makes the unnamed statement. */
-	return !frame_whole(message, w->len - w->at, &f) || may_begin(f.type == 'P' ? body + 1 : body, f.body_len - 1);
 }
 
 /*

@@ -20,6 +20,7 @@
 #include "policy/causality.h"
 #include "pool/cluster.h"
 #include "relay/walk.h"
+#include "statements/statements.h"
 
 #define BEGIN_TEXT_MAX 192u
 
@@ -66,8 +67,24 @@ void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CA
  * is_fast: it is on the fast lane; then WALK_SLOWLY, too: it may be marked, and was not read for that.
  */
 enum walk_result reads_route(struct request_walk *w, bool is_fast);
-/* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or run one. */
-bool reads_may_begin(const struct request_walk *w);
+/* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or run one: its SQL does not
+ * begin with a letter but b or st. */
+static inline bool
+reads_may_begin(const struct request_walk *w)
+{
+	const uint8_t *message = w->p + w->at;
+	size_t at = FRAME_HEAD_LEN;
+	unsigned first;
+	struct frame f;
+
+	if (message[0] == 'B')
+		return statements_may_begin(w->x, w->m.names.statement);
+	at += message[0] == 'P'; /* it makes the unnamed statement */
+	first = (message[at] | 0x20u) - 'a';
+	if (first <= 'z' - 'a' && first != 'b' - 'a' && (first != 's' - 'a' || (message[at + 1] | 0x20) != 't'))
+		return false;
+	return !frame_whole(message, w->len - w->at, &f) || f.body_len > sizeof("BEGIN;") + (f.type == 'P' ? 3 : 0);
+}
 
 /*
  * Returns what is known of the client if the message is for the primary, as the last request was, and reads_route() has

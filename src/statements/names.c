@@ -114,6 +114,30 @@ statements_called(const struct exchange *x, const char *name)
 	return n == NULL ? NULL : n->st;
 }
 
+/* Returns true if it may be a BEGIN with a mode. */
+static bool
+may_begin(struct statement *st)
+{
+	const struct sql_verdict *v = st == NULL ? NULL : statement_verdict(st);
+
+	return v == NULL ||
+	       ((v->first == WORD_BEGIN || v->first == WORD_START_TRANSACTION) && st->query_len > strlen("BEGIN;"));
+}
+
+__attribute__((noinline)) static bool
+called_may_begin(const struct exchange *x, const char *name)
+{
+	return may_begin(statements_called(x, name));
+}
+
+inline bool
+statements_may_begin(const struct exchange *x, const char *name)
+{
+	const struct client_statements *s = x->statements;
+
+	return (s == NULL || s->begin_count != 0 || name[0] == '\0') && called_may_begin(x, name);
+}
+
 bool
 client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n)
 {
@@ -241,6 +265,7 @@ client_statement_enter(struct client_statements *own, struct client_statement *n
 	n->is_in_table = true;
 	n->refs++;
 	own->oversize_count += statement_is_oversize(n);
+	own->begin_count += may_begin(n->st);
 	return 0;
 }
 
@@ -274,6 +299,7 @@ client_statement_leave(struct client_statements *s, struct client_statement *n)
 	s->bytes -= text_size(n);
 	n->is_in_table = false;
 	s->oversize_count -= statement_is_oversize(n);
+	s->begin_count -= may_begin(n->st);
 	client_statement_unref(n);
 }
 

@@ -73,8 +73,7 @@ enum feature_step statements_deallocate_here(struct exchange *x, const struct re
 enum feature_step statements_deallocate_query(struct exchange *x, struct request *m);
 enum feature_step statements_deallocate_bind(struct exchange *x, struct request *m);
 enum feature_step statements_note_drop(struct exchange *x, struct request *m); /* this Query is about to run */
-void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
-void statements_deallocated_all(struct exchange *x); /* of DEALLOCATE ALL or DISCARD ALL */
+void statements_deallocated(struct exchange *x, bool is_all); /* CommandComplete of DEALLOCATE; or ALL, DISCARD ALL */
 
 /* --- names.c --- */
 uint32_t statements_named_count(const struct exchange *x); /* names that its client ever gave */
@@ -82,6 +81,8 @@ uint32_t statements_named_count(const struct exchange *x); /* names that its cli
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
 /* Returns the statement that the client calls by this name ("" is the unnamed one), borrowed; NULL: unknown. */
 struct statement *statements_called(const struct exchange *x, const char *name);
+/* Returns false if this name, or "", stands for no BEGIN with a mode. Cheap for a name, while no name does. */
+bool statements_may_begin(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x);
 /* The fast lane looks at each name itself. */
 static inline bool

@@ -142,18 +142,6 @@ statements_deallocate_bind(struct exchange *x, struct request *m)
 		   : STEP_FORWARD;
 }
 
-void
-statements_deallocated(struct exchange *x)
-{
-	struct client_statements *s = x->statements;
-
-	if (s == NULL || s->deallocating == NULL)
-		return;
-	client_statement_leave(s, s->deallocating);
-	client_statement_unref(s->deallocating);
-	s->deallocating = NULL;
-}
-
 /* Returns how many names a DROP ... IF EXISTS has if it is the only statement; else 0. */
 static uint32_t
 names_dropped(const char *sql, size_t len)
@@ -194,14 +182,18 @@ statements_note_drop(struct exchange *x, struct request *m)
 }
 
 void
-statements_deallocated_all(struct exchange *x)
+statements_deallocated(struct exchange *x, bool is_all)
 {
 	struct client_statements *s = x->statements;
 
-	/* An unforeseen one (the second statement of a Query): statements that are being parsed now come after it. */
-	server_statements_forget_all(&x->srv->statements);
-	if (s == NULL)
-		return;
-	s->is_clearing = false;
-	statements_clear_names(s);
+	if (is_all) /* those that are being parsed now come after one that was not foreseen (second in a Query) */
+		server_statements_forget_all(&x->srv->statements);
+	if (s != NULL && is_all) {
+		s->is_clearing = false;
+		statements_clear_names(s);
+	} else if (s != NULL && s->deallocating != NULL) {
+		client_statement_leave(s, s->deallocating);
+		client_statement_unref(s->deallocating);
+		s->deallocating = NULL;
+	}
 }

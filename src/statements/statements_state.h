@@ -116,6 +116,7 @@ struct client_statements {
 	uint32_t named_count; /* names that ever were */
 	uint8_t failed_use; /* enum failed_use, of failed */
 	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */
+	uint32_t begin_count; /* named ones that may be a BEGIN with a mode */
 	uint8_t unnamed_kind, confirmed_kind; /* enum unnamed_kind */
 	/* The server is in the confirmed state if all changes under way are skipped. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;

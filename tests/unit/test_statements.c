@@ -192,6 +192,27 @@ Test(statements, a_named_statement_has_pgweirs_name_on_the_server)
 	sync_all("2Z");
 }
 
+Test(statements, a_begin_with_a_mode_is_known_by_its_name_until_that_is_closed)
+{
+	cr_expect(statements_may_begin(&fake->x, ""), "nothing is known of it");
+	parse_sql("s", "SELECT 1");
+	parse_sql("b", "BEGIN;");
+	cr_expect_not(statements_may_begin(&fake->x, "s"));
+	cr_expect_not(statements_may_begin(&fake->x, "b"), "it has no mode");
+	cr_expect_not(statements_may_begin(&fake->x, "r"), "nothing runs under a name that there is not");
+	parse_sql("r", "BEGIN READ ONLY");
+	sync_all("111Z");
+	cr_expect(statements_may_begin(&fake->x, "r"));
+	cr_expect_not(statements_may_begin(&fake->x, "s"));
+	target('C', "r");
+	sync_all("Z");
+	cr_expect_not(statements_may_begin(&fake->x, "r"));
+	parse_sql("r", "START TRANSACTION READ ONLY");
+	cr_expect(statements_may_begin(&fake->x, "r"));
+	sync_all("EZ");
+	cr_expect_not(statements_may_begin(&fake->x, "r"), "PostgreSQL has refused it");
+}
+
 Test(statements, on_another_server_it_is_parsed_ahead_of_its_use)
 {
 	parse_sql("s", "SELECT 1");
@@ -384,7 +405,7 @@ Test(statements, a_bind_that_deallocates_gets_an_empty_statement)
 	bind_to("d");
 	cr_expect_str_eq(fake_sent(), "CS(s) P(s|) B(|#2)");
 	fake_reply("312");
-	statements_deallocated(&fake->x);
+	statements_deallocated(&fake->x, false);
 	sync_all("Z");
 	cr_expect_eq(statements_count(&fake->x), 1);
 	cr_expect_eq(fake->srv.fitness, SERVER_FIT);
