@@ -134,7 +134,7 @@ struct exchange_env {
 	struct process_counters *counters;
 	TAILQ_HEAD(lingering_servers, server) lingering; /* state/linger.c */
 	struct event *linger_timer;
-	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads.c: they are CL_CATCHING */
+	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: they are CL_CATCHING */
 	struct event *catch_timer;
 	struct reads_ear *ears;
 	size_t name_bytes; /* of the statement names of all clients */

@@ -56,11 +56,7 @@ struct client_reads {
 	char begin[BEGIN_TEXT_MAX];
 };
 
-void reads_init(struct exchange_env *env);
-void reads_fini(struct exchange_env *env); /* no client may wait */
-void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING is about to be rejected */
-void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CATCHING may go on */
-
+/* --- reads.c: which host answers --- */
 /*
  * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: w->lent is one of
  * a standby, lent to the client, or still NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
@@ -133,6 +129,14 @@ reads_stay_on(struct client_reads *r, struct server *srv)
 
 /* The client has a server now. Counts it, and puts in the outbox what must go ahead of its message. */
 void reads_linked(struct exchange *x);
+
+/* --- reads_wait.c: clients that are CL_CATCHING --- */
+void reads_init(struct exchange_env *env);
+void reads_fini(struct exchange_env *env); /* no client may wait */
+void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING is about to be rejected */
+void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CATCHING may go on */
+
+/* --- reads_block.c: a transaction on a standby --- */
 /* For the next message of a client with a server of a standby. WALK_ON: it may be sent, or the client has no server any
  * more, since the primary is to answer. WALK_HOLD, WALK_LEAVE: see there. */
 enum walk_result reads_look(struct request_walk *w);
@@ -152,22 +156,11 @@ reads_wrote(struct exchange *x)
 		causality_wrote(&r->token, cluster_begun(r->cluster));
 }
 
-/* Returns true if the standby of its server does not answer the watch, and the primary may be asked instead.
- */
+/* Returns true if the standby of its server does not answer the watch, and the primary may be asked instead. */
 bool reads_is_left(const struct exchange *x);
 /* The request is about to be relayed again, or the block is to go on elsewhere; srv, its server, is no longer its. */
 void reads_again(struct exchange *x, const struct server *srv);
 void reads_begin_again(struct exchange *x); /* the same, where the server was the primary's */
-
-/*
- * reads_position.c, a row of relay/features.c: a position that travels between sessions, processes and services. SHOW
- * pgweir.lsn is what a reader must not fall behind to see all that this session has written or been shown; SET
- * pgweir.min_lsn to it, for a session or LOCAL, holds reads to that. Both are settings of PostgreSQL's as far as
- * drivers see: pgweir gives the first its value ahead of the SHOW, and refuses (22P02) what is no position for the
- * other.
- */
-enum feature_step reads_position(struct exchange *x, struct request *m);
-#define READS_MIN_LSN "pgweir.min_lsn"
 
 /* Returns true if an error, or the loss, of its server is not for the client: the primary may be asked instead. */
 static inline bool
@@ -182,6 +175,16 @@ reads_has_begun(const struct exchange *x)
 {
 	return x->reads_block == READS_BEGUN || x->reads_block == READS_DUE;
 }
+
+/* --- reads_position.c --- */
+/*
+ * A row of relay/features.c: a position that travels between sessions, processes and services. SHOW pgweir.lsn is what
+ * a reader must not fall behind to see all that this session has written or been shown; SET pgweir.min_lsn to it, for a
+ * session or LOCAL, holds reads to that. Both are settings of PostgreSQL's as far as drivers see: pgweir gives the
+ * first its value ahead of the SHOW, and refuses (22P02) what is no position for the other.
+ */
+enum feature_step reads_position(struct exchange *x, struct request *m);
+#define READS_MIN_LSN "pgweir.min_lsn"
 
 /* --- a feature: see features.h --- */
 

@@ -1,0 +1,230 @@
+/* src/relay/reads_block.c - a client's transaction on a standby, and how it leaves; see reads.h. */
+#include "relay/reads_state.h"
+
+#include "base/text.h"
+#include "listen/listen.h"
+#include "pool/pool_standby.h"
+#include "relay/resend.h"
+#include "session/image_settings.h"
+#include "state/state.h"
+
+#include <string.h>
+
+#define REFUSED_MAX 3
+#define REST_US (10 * US_PER_S) /* for who is refused by standbys each time */
+
+/* The block goes on on the primary: nothing but a BEGIN was run there, or nothing of it matters any more. */
+static void
+leave_standby(struct exchange *x)
+{
+	struct server *srv = x->srv;
+	unsigned parts = state_seal(x);
+
+	if (x->env->to_server.to == &srv->stream) /* the message is the first of its batch */
+		outbox_drop(&x->env->to_server);
+	listen_unlinked(x, srv);
+	x->srv = NULL;
+	reads_again(x, srv);
+	exchange_reads(x)->route = ROUTE_PRIMARY_ONLY;
+	pool_clean(srv, false, parts, *x->env->now_us);
+}
+
+/* Returns true for a SET LOCAL of a position that the standby has not come to, and writes that. */
+static bool
+sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position)
+{
+	const struct cluster_view *v;
+	struct known k;
+	bool is_behind;
+
+	if (exchange_reads(x)->cluster == NULL || !text_mentions(sql, len, READS_MIN_LSN) ||
+	    known_only(&k, image_scan_options(x->image), sql, len) != KNOWN_LOCAL ||
+	    strcmp(k.name, READS_MIN_LSN) != 0 || !causality_parse(k.value, strlen(k.value), position))
+		return false;
+	v = cluster_lock(exchange_reads(x)->cluster);
+	is_behind = v->hosts[x->srv->loan.standby - 1u].last.position < *position;
+	cluster_unlock(exchange_reads(x)->cluster);
+	return is_behind;
+}
+
+/* The block goes on on a standby that has come to this position, if one does in time. */
+static void
+look_for_another(struct exchange *x, uint64_t position)
+{
+	struct client_reads *r = exchange_reads(x);
+
+	leave_standby(x);
+	r->is_for_primary = false;
+	reads_heed_settings(r); /* now, as it would forget what follows */
+	r->min_lsn = r->min_due != 0 && r->min_lsn > position ? r->min_lsn : position;
+	r->min_due = cluster_begun(r->cluster) + 1;
+}
+
+/* Returns true if a Sync is all that has come behind the statement which the message at w->at begins. */
+static bool
+is_sync_next(const struct request_walk *w)
+{
+	const uint8_t *p = w->p + w->at, *end = w->p + w->len;
+	bool has_run = false;
+	struct frame f;
+
+	while (frame_whole(p, (size_t)(end - p), &f) && f.type != 'S' && !has_run) {
+		has_run = f.type == 'E';
+		p += FRAME_HEAD_LEN + (size_t)f.body_len;
+	}
+	return frame_whole(p, (size_t)(end - p), &f) && f.type == 'S';
+}
+
+/* Returns true if the SQL ends the block, and the request goes on: what follows may write. Nothing of the session hangs
+ * on that end, so the primary may have it. */
+static bool
+goes_on_behind_end(const struct request_walk *w, const struct sql_verdict *v, const char *sql, size_t len)
+{
+	const struct exchange *x = w->x;
+	const struct request *m = &w->m;
+	enum known_kind kind;
+	struct known k;
+
+	if ((v->hints & SCAN_HINT_ENDS) == 0 || x->srv->tx != 'T' || !x->srv->is_synced ||
+	    exchange_reads(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x) ||
+	    (m->type != 'Q' && is_sync_next(w)))
+		return false;
+	kind = known_only(&k, image_scan_options(x->image), sql, len);
+	if (m->type != 'Q')
+		return kind == KNOWN_COMMIT || kind == KNOWN_ROLLBACK;
+	return kind == KNOWN_NOT && memchr(sql, ';', len) != NULL &&
+	       (request_begins_with(m, WORD_COMMIT) || request_begins_with(m, WORD_END) ||
+		request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT));
+}
+
+enum walk_result
+reads_look(struct request_walk *w)
+{
+	struct exchange *x = w->x;
+	const struct sql_verdict *v = NULL;
+	size_t len;
+	const char *sql = reads_sql_of(w, &len, &v);
+	bool leaves, moves, is_bound;
+	uint64_t position = 0;
+
+	if (x->srv->is_synced && x->srv->ledger.count > 0)
+		return WALK_HOLD; /* what the client is shown before may decide where this goes */
+	if (sql == NULL || v == NULL)
+		return WALK_ON;
+	leaves = reads_leaves(v);
+	moves = goes_on_behind_end(w, v, sql, len);
+	is_bound = leaves || moves || reads_is_for_primary(sql, len);
+	if (!is_bound && !sets_minimum(x, sql, len, &position))
+		return WALK_ON;
+	if (x->srv->ledger.count > 0)
+		return WALK_HOLD;
+	if (x->reads_block == READS_BEGUN || moves) {
+		if (is_bound)
+			leave_standby(x);
+		else
+			look_for_another(x, position);
+		return WALK_ON;
+	}
+	if (leaves) /* it keeps the standby, until that is gone */
+		return WALK_ON;
+	fail_set(&w->why, "0A000",
+		 "this transaction reads on a standby, where locks and snapshots are not the primary's");
+	fail_hint(&w->why, "Begin it without READ ONLY, or set reads = primary for this user.");
+	w->has_why = true;
+	return WALK_LEAVE;
+}
+
+/* Returns true if the request has set something, for its transaction alone, that no other SQL is read by and nobody is
+ * told of: a limit, a position, what is an application's own. It is run behind the BEGIN wherever that is. */
+static bool
+takes_local(const struct exchange *x, struct client_reads *r)
+{
+	size_t len, at = strlen(r->begin);
+	const char *sql = resend_sql(x->srv, &len);
+	const struct image_setting *now;
+	struct known k;
+
+	if (sql == NULL || at + 2 + len >= sizeof(r->begin) || strcmp(x->srv->loan.tag_text, "SET") != 0 ||
+	    known_only(&k, image_scan_options(x->image), sql, len) != KNOWN_LOCAL || k.name[0] == '\0' ||
+	    image_is_of_context(k.name) ||
+	    ((now = image_find(x->image, k.name)) != NULL && now->kind == IMAGE_REPORTED))
+		return false;
+	memcpy(r->begin + at, "\n;", 2); /* behind a comment, too */
+	memcpy(r->begin + at + 2, sql, len);
+	r->begin[at + 2 + len] = '\0';
+	return true;
+}
+
+/* Returns what the block is behind a request that a standby has answered. */
+static enum reads_block
+block_behind(const struct exchange *x, struct client_reads *r, const struct owed *ended)
+{
+	const struct server *srv = x->srv;
+	bool has_begun;
+
+	if (srv->tx != 'T')
+		return srv->tx == 'I' ? READS_THERE : READS_SHOWN;
+	if (x->reads_block == READS_BEGUN)
+		has_begun = resend_is_of_statements(srv) || (ended->statements == 1 && takes_local(x, r));
+	else
+		has_begun = x->reads_block == READS_THERE && r->begin[0] != '\0' && ended->statements == 1;
+	return has_begun ? READS_BEGUN : READS_SHOWN;
+}
+
+__attribute__((noinline)) void
+reads_request_done(struct exchange *x, const struct owed *ended)
+{
+	struct client_reads *r = exchange_reads(x);
+	struct server *srv = x->srv;
+
+	r->requests_done = x->requests_done;
+	if (srv->loan.standby == 0 || r->cluster == NULL) {
+		r->is_for_primary = false;
+		if (r->cluster != NULL)
+			causality_wrote(&r->token, cluster_begun(r->cluster));
+		return;
+	}
+	r->refused = 0;
+	r->settle_until_us = 0;
+	x->reads_block = block_behind(x, r, ended);
+	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
+}
+
+bool
+reads_is_left(const struct exchange *x)
+{
+	const struct client_reads *r = exchange_reads(x);
+	const struct server *srv = x->srv;
+	bool is_there;
+
+	if (r == NULL || r->cluster == NULL || r->life == 0)
+		return false;
+	is_there = cluster_lock(r->cluster)->hosts[srv->loan.standby - 1u].life == r->life;
+	cluster_unlock(r->cluster);
+	return !is_there && (srv->ledger.count == 0 ? x->reads_block == READS_BEGUN : x->reads_block != READS_SHOWN);
+}
+
+void
+reads_again(struct exchange *x, const struct server *srv)
+{
+	struct client_reads *r = exchange_reads(x);
+
+	if (r == NULL)
+		return;
+	/* A BEGIN that pgweir repeats may not be answered yet. */
+	x->reads_block = srv->tx == 'I' && x->reads_block != READS_BEGUN ? READS_NO_BLOCK : READS_DUE;
+	r->is_for_primary = true;
+	if (srv->loan.standby != 0)
+		r->route = ROUTE_REFUSED;
+	if (++r->refused < REFUSED_MAX)
+		return;
+	r->refused = 0;
+	r->rests_until_us = *x->env->now_us + REST_US;
+}
+
+void
+reads_begin_again(struct exchange *x)
+{
+	if (exchange_reads(x) != NULL && exchange_reads(x)->begun_for == x->requests_done + 1)
+		x->reads_block = READS_DUE;
+}

@@ -1,0 +1,30 @@
+/* src/relay/reads_state.h - what the files of reads.h share. */
+#pragma once
+
+#include "relay/reads.h"
+
+/* --- reads_marked.c: which requests are marked --- */
+/* Takes over what the client's settings say: is_default, and a new position. */
+void reads_heed_settings(struct client_reads *r);
+bool reads_is_default(struct client_reads *r); /* the same, and returns that */
+/* Returns true if the message, of a client without a server, is marked and may go to a standby, and writes its BEGIN to
+ * r->begin. Else r->route says why not, if it is marked. */
+bool reads_is_marked(struct request_walk *w, struct client_reads *r);
+/* Returns the SQL that the message has, or its statement, and writes its length in bytes and the verdict on it; NULL:
+ * it has none. */
+const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_verdict **v);
+/*
+ * Returns true if SQL has what is permitted in a READ ONLY transaction, and on a standby would be without a word
+ * nothing, or something else. The rest of what a primary does and a standby doesn't is refused there: then the primary
+ * is asked.
+ */
+bool reads_is_for_primary(const char *sql, size_t len);
+/* Returns true if the SQL leaves what only the server that ran it has. The client keeps that server, which has to be
+ * the primary's: it may write later. */
+bool reads_leaves(const struct sql_verdict *v);
+
+/* --- reads_wait.c --- */
+/* Returns false if the time for it is over. *until_us: 0 when the wait begins. */
+bool reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
+/* The client is CL_CATCHING until a host has answered. Returns WALK_WAIT. */
+enum walk_result reads_wait_until(struct client_reads *r, uint64_t until_us);

@@ -1,0 +1,152 @@
+/* src/relay/reads_wait.c - clients that wait until a host shows enough: CL_CATCHING; see reads.h. */
+#include "relay/reads_state.h"
+
+#include "base/alloc.h"
+
+#include <stdlib.h>
+
+#define CATCH_LOOK_US (1 * US_PER_MS) /* who waits is looked at so often, if no host answers */
+
+/* Hears of one cluster's readings, if somebody of this loop has waited for some. */
+struct reads_ear {
+	struct reads_ear *next;
+	struct cluster *cluster; /* a reference */
+	struct cluster_listener listener;
+};
+
+/* On any thread. */
+static void
+on_answer(void *owner)
+{
+	struct exchange_env *env = owner;
+
+	env->on_reading(env->owner);
+}
+
+/* Without memory the timer does, if later. */
+static void
+listen_to(struct exchange_env *env, struct cluster *c)
+{
+	struct reads_ear *e;
+
+	for (e = env->ears; e != NULL && e->cluster != c; e = e->next)
+		;
+	if (e == NULL && (e = calloc(1, sizeof(*e))) != NULL) {
+		e->cluster = cluster_ref(c);
+		e->listener.heard = on_answer;
+		e->listener.owner = env;
+		e->next = env->ears;
+		env->ears = e;
+		cluster_listen(c, &e->listener);
+	}
+	if (e != NULL)
+		cluster_await(&e->listener, true);
+}
+
+static void
+on_catch_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct exchange_env *env = arg;
+
+	(void)fd;
+	(void)what;
+	*env->now_us = clock_now_us();
+	reads_heard(env);
+}
+
+void
+reads_init(struct exchange_env *env)
+{
+	TAILQ_INIT(&env->catching);
+	env->catch_timer = alloc_check(event_new(env->base, -1, 0, on_catch_timer, env));
+}
+
+void
+reads_fini(struct exchange_env *env)
+{
+	for (struct reads_ear *e = env->ears, *next; e != NULL; e = next) {
+		next = e->next;
+		cluster_unlisten(e->cluster, &e->listener);
+		cluster_put(e->cluster);
+		free(e);
+	}
+	env->ears = NULL;
+	if (env->catch_timer != NULL)
+		event_free(env->catch_timer);
+	env->catch_timer = NULL;
+}
+
+static void
+stop_waiting(struct client_reads *r)
+{
+	TAILQ_REMOVE(&r->x->env->catching, r, link);
+	r->wait_until_us = 0;
+}
+
+void
+reads_canceled(struct exchange *x)
+{
+	struct client_reads *r = exchange_reads(x);
+
+	stop_waiting(r);
+	r->catch_until_us = r->settle_until_us = r->primary_until_us = 0;
+	if (x->reading != EXCHANGE_STALLED)
+		stream_set_reading(&x->stream, true);
+}
+
+/* Who still has to wait goes to the end of the list. */
+void
+reads_heard(struct exchange_env *env)
+{
+	struct client_reads *r;
+	size_t count = 0;
+
+	for (struct reads_ear *e = env->ears; e != NULL; e = e->next)
+		cluster_await(&e->listener, false);
+	TAILQ_FOREACH(r, &env->catching, link)
+		count++;
+	for (; count > 0 && (r = TAILQ_FIRST(&env->catching)) != NULL; count--) {
+		struct exchange *x = r->x;
+
+		stop_waiting(r);
+		exchange_step(x, CE_CAUGHT);
+		if (x->reading != EXCHANGE_STALLED)
+			stream_set_reading(&x->stream, true);
+		exchange_replay(x, x->env->ops->bytes);
+	}
+	if (!TAILQ_EMPTY(&env->catching))
+		timer_start(env->catch_timer, CATCH_LOOK_US);
+}
+
+bool
+reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us)
+{
+	uint64_t now_us = *r->x->env->now_us;
+
+	if (*until_us == 0)
+		*until_us = now_us + wait_us;
+	return now_us < *until_us;
+}
+
+/* Returns true if a reading of the primary may end the wait; else it is a standby that has to come to a position. */
+static bool
+needs_primary(const struct client_reads *r)
+{
+	return r->token.primary_due != 0 || r->token.host_due != 0 || r->min_due != 0 || r->settle_until_us != 0 ||
+	       r->primary_until_us != 0;
+}
+
+enum walk_result
+reads_wait_until(struct client_reads *r, uint64_t until_us)
+{
+	struct exchange_env *env = r->x->env;
+
+	exchange_step(r->x, CE_CATCH);
+	if (TAILQ_EMPTY(&env->catching))
+		timer_start(env->catch_timer, CATCH_LOOK_US);
+	TAILQ_INSERT_TAIL(&env->catching, r, link);
+	r->wait_until_us = until_us;
+	listen_to(env, r->cluster);
+	cluster_want(r->cluster, needs_primary(r) ? CLUSTER_ALL : CLUSTER_STANDBYS);
+	return WALK_WAIT;
+}
