@@ -69,7 +69,7 @@ static inline bool
 reads_may_begin(const struct request_walk *w)
 {
 	const uint8_t *message = w->p + w->at;
-	size_t at = FRAME_HEAD_LEN;
+	size_t at = FRAME_HEAD_LEN, have = w->len - w->at;
 	unsigned first;
 	struct frame f;
 
@@ -77,9 +77,10 @@ reads_may_begin(const struct request_walk *w)
 		return statements_may_begin(w->x, w->m.names.statement);
 	at += message[0] == 'P'; /* it makes the unnamed statement */
 	first = (message[at] | 0x20u) - 'a';
-	if (first <= 'z' - 'a' && first != 'b' - 'a' && (first != 's' - 'a' || (message[at + 1] | 0x20) != 't'))
+	if (first <= 'z' - 'a' && first != 'b' - 'a' &&
+	    (first != 's' - 'a' || at + 1 >= have || (message[at + 1] | 0x20) != 't'))
 		return false;
-	return !frame_whole(message, w->len - w->at, &f) || f.body_len > sizeof("BEGIN;") + (f.type == 'P' ? 3 : 0);
+	return !frame_whole(message, have, &f) || f.body_len > sizeof("BEGIN;") + (f.type == 'P' ? 3 : 0);
 }
 
 /*
@@ -140,6 +141,9 @@ void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CA
 /* For the next message of a client with a server of a standby. WALK_ON: it may be sent, or the client has no server any
  * more, since the primary is to answer. WALK_HOLD, WALK_LEAVE: see there. */
 enum walk_result reads_look(struct request_walk *w);
+/* Returns how many bytes of such a client's, whole messages up to a Query or Sync, come to which reads_look() has
+ * nothing to say, if the fast lane takes them. */
+size_t reads_free_len(const struct request_walk *w);
 void reads_request_done(struct exchange *x, const struct owed *ended); /* not where loan.route is ROUTE_OFF */
 
 /* The same where loan.route is ROUTE_UNMARKED: the primary has answered. */

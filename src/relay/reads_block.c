@@ -7,6 +7,7 @@
 #include "relay/resend.h"
 #include "session/image_settings.h"
 #include "state/state.h"
+#include "wire/fields.h"
 
 #include <string.h>
 
@@ -132,6 +133,54 @@ reads_look(struct request_walk *w)
 	fail_hint(&w->why, "Begin it without READ ONLY, or set reads = primary for this user.");
 	w->has_why = true;
 	return WALK_LEAVE;
+}
+
+/* Returns true for one statement that begins so and runs on a standby as it does on the primary, if it is plain. */
+static bool
+is_free(const char *sql, size_t len)
+{
+	unsigned first = len < 2 ? 0 : (unsigned char)sql[0] | 0x20u;
+
+	return (first == 'w' || first == 'v' || (first == 's' && (sql[1] | 0x20) == 'e')) &&
+	       memchr(sql, ';', len) == NULL && !text_mentions(sql, len, "pg_");
+}
+
+static bool
+is_free_message(const struct exchange *x, const struct frame *f, const uint8_t *body)
+{
+	const char *sql = (const char *)body, *portal, *name;
+	const struct statement *st;
+	size_t names_len;
+
+	switch (f->type) {
+	case 'Q':
+		return is_free(sql, f->body_len);
+	case 'P':
+		return f->body_len > 0 && sql[0] == '\0' && is_free(sql + 1, f->body_len - 1);
+	case 'B':
+		return fields_bind(body, f->body_len, &portal, &name, &names_len) &&
+		       (st = statements_called(x, name)) != NULL && is_free((const char *)st->bytes, st->query_len);
+	default:
+		return true;
+	}
+}
+
+/* Only the first message of a request is looked at with an eye on what is owed: see reads_look(). */
+size_t
+reads_free_len(const struct request_walk *w)
+{
+	const struct server *srv = w->x->srv;
+	const uint8_t *from = w->p + w->at, *at = from, *end = w->p + w->len;
+	struct frame f;
+
+	if (srv->is_synced && srv->ledger.count > 0)
+		return 0;
+	while (frame_whole(at, (size_t)(end - at), &f) && is_free_message(w->x, &f, at + FRAME_HEAD_LEN)) {
+		at += FRAME_HEAD_LEN + (size_t)f.body_len;
+		if (f.type == 'Q' || f.type == 'S')
+			break;
+	}
+	return (size_t)(at - from);
 }
 
 /* Returns true if the request has set something, for its transaction alone, that no other SQL is read by and nobody is

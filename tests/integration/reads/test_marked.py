@@ -97,6 +97,16 @@ def test_clients_that_read_in_turn_are_spread_over_the_standbys(weir, trio):
     assert all(found.count(standby) > 1 for standby in trio.standbys), found
 
 
+def test_queries_of_one_byte(weir, trio):
+    """Without their NUL, of a client that waits for the primary to show what a standby has: each is kept in a block of its size."""
+    wire = start(weir, trio)
+    for body in (b"", b"b", b"s", b";"):
+        begin_elsewhere(wire, trio)
+        wire.query("COMMIT")
+        wire.send(rawwire.message("Q", body))
+        assert [reply.sqlstate for reply in rawwire.errors(wire.read_until("Z"))] == ["08P01"]
+
+
 def test_reads_are_switched_off_by_a_reload(weir, trio):
     wire = start(weir, trio)
     weir.reload(upstream=trio.upstream(), reads="primary", pool_size=4)
