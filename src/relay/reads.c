@@ -145,8 +145,12 @@ choose(const struct exchange *x, struct client_reads *r, const struct cluster_vi
 	uint32_t last = r->token.life == 0 ? CAUSALITY_HOSTS : r->token.host;
 	unsigned hosts = 0;
 
+	if (*x->env->now_us >= r->shunned_until_us)
+		r->shunned = 0;
 	for (unsigned i = 0; i < v->count; i++) {
-		enum causality c = causality_may_read(&r->token, v, i, x->settings->reads_max_lag_us);
+		enum causality c = (r->shunned >> i & 1) != 0
+				       ? CAUSALITY_NEVER
+				       : causality_may_read(&r->token, v, i, x->settings->reads_max_lag_us);
 
 		*is_later |= c == CAUSALITY_LATER;
 		hosts |= (c == CAUSALITY_NOW ? 1u : 0u) << i;
@@ -169,10 +173,11 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 		r->life = is_none ? 0 : v->hosts[host].life;
 		number = is_none ? 0 : v->hosts[host].last.number;
 		cluster_unlock(r->cluster);
-		r->route = !is_none	? ROUTE_STANDBY
-			   : *is_later	? ROUTE_BEHIND
-			   : tried != 0 ? ROUTE_BUSY
-					: ROUTE_NO_STANDBY;
+		r->route = !is_none	     ? ROUTE_STANDBY
+			   : *is_later	     ? ROUTE_BEHIND
+			   : tried != 0	     ? ROUTE_BUSY
+			   : r->shunned != 0 ? ROUTE_REFUSED
+					     : ROUTE_NO_STANDBY;
 		if (is_none)
 			return NULL;
 		srv = pool_borrow_standby(x->pool, host, &x->ticket, x, *x->env->now_us);

@@ -41,8 +41,9 @@ struct client_reads {
 	bool is_default; /* READ ONLY, and not SERIALIZABLE, is what its transactions are by default */
 	bool is_for_primary; /* the request is relayed again; set by reads_again(), cleared by reads_request_done() */
 	uint8_t route; /* enum read_route, of its request or transaction */
-	uint8_t refused; /* standbys have refused so many requests in a row */
-	uint64_t rests_until_us; /* ... and so nothing of its is marked until then */
+	uint8_t refused[CAUSALITY_HOSTS]; /* that standby has refused so many requests of its in a row */
+	uint8_t shunned; /* those that have refused too many, a bit each ... */
+	uint64_t shunned_until_us;
 	uint32_t requests_done; /* of its exchange, when it last heard of that */
 	uint32_t begun_for; /* requests_done + 1 of the request ahead of which its block was begun once more */
 	uint64_t min_lsn,

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define REFUSED_MAX 3
-#define REST_US (10 * US_PER_S) /* for who is refused by standbys each time */
+#define SHUN_US (10 * US_PER_S) /* so long a client passes by the standby that has refused it each time */
 
 /* The block goes on on the primary: nothing but a BEGIN was run there, or nothing of it matters any more. */
 static void
@@ -233,9 +233,10 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 			causality_wrote(&r->token, cluster_begun(r->cluster));
 		return;
 	}
-	r->refused = 0;
 	r->settle_until_us = 0;
 	x->reads_block = block_behind(x, r, ended);
+	if (x->reads_block != READS_BEGUN) /* a BEGIN alone says nothing of what it will refuse */
+		r->refused[srv->loan.standby - 1u] = 0;
 	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
 }
 
@@ -257,18 +258,22 @@ void
 reads_again(struct exchange *x, const struct server *srv)
 {
 	struct client_reads *r = exchange_reads(x);
+	unsigned host;
 
 	if (r == NULL)
 		return;
 	/* A BEGIN that pgweir repeats may not be answered yet. */
 	x->reads_block = srv->tx == 'I' && x->reads_block != READS_BEGUN ? READS_NO_BLOCK : READS_DUE;
 	r->is_for_primary = true;
-	if (srv->loan.standby != 0)
-		r->route = ROUTE_REFUSED;
-	if (++r->refused < REFUSED_MAX)
+	if (srv->loan.standby == 0)
 		return;
-	r->refused = 0;
-	r->rests_until_us = *x->env->now_us + REST_US;
+	host = srv->loan.standby - 1u;
+	r->route = ROUTE_REFUSED;
+	if (++r->refused[host] < REFUSED_MAX)
+		return;
+	r->refused[host] = 0;
+	r->shunned |= (uint8_t)(1u << host);
+	r->shunned_until_us = *x->env->now_us + SHUN_US;
 }
 
 void

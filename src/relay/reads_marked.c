@@ -130,7 +130,5 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 		r->route = ROUTE_TIED;
 	else if (mentions_primary(w) || reads_is_for_primary(sql, len) || reads_leaves(v))
 		r->route = ROUTE_PRIMARY_ONLY;
-	else if (*x->env->now_us < r->rests_until_us)
-		r->route = ROUTE_REFUSED;
 	return r->route == ROUTE_UNMARKED;
 }

@@ -10,6 +10,7 @@ import pytest
 
 import rawwire
 from checker import READS, Run, sync_each
+from hosts import alter
 from rawwire import Wire, query
 from test_checker import SECTIONS, none_fails_early, no_violation, through
 from test_marked import begin_elsewhere, begin_elsewhere_unasked, where
@@ -145,6 +146,34 @@ def test_clients_that_went_on_come_back_to_a_standby(weir, trio):
         return [found.count(standby.port) for standby in trio.standbys]
 
     wait_until(lambda: hold() == [3, 3], what="three blocks on each standby")
+    for wire in wires:
+        wire.leave()
+
+
+def test_a_client_passes_by_a_standby_that_refuses_it_each_time(weir, trio):
+    """One has no room for temporary files, and it is the client's last one: it reads on the other, not on the primary."""
+    start(weir, trio)
+    wires, standby = [], None
+    while standby is not trio.standbys[0]:
+        wires.append(Wire(weir.address).login("web", "app"))
+        standby = begin_elsewhere(wires[-1], trio)
+        wires[-1].query("COMMIT")
+    other, wire = trio.standbys[1], wires[-1]
+    alter(standby, "temp_file_limit", "200kB")
+    wire.query("SET work_mem = '64kB'")
+
+    def asked():
+        wire.query("BEGIN READ ONLY")
+        rows = wire.query(f"{PORT}, count(*) FROM (SELECT g, pg_sleep(0) FROM generate_series(1, 20000) g ORDER BY g DESC) s")
+        wire.query("COMMIT")
+        return int(rows[0][0])
+
+    try:
+        wait_until(lambda: asked() == trio.primary.port, what="a refusal")
+        wait_until(lambda: asked() == other.port, AWAY, "the other standby")
+        assert [asked() for _ in range(5)] == [other.port] * 5
+    finally:
+        alter(standby, "temp_file_limit", None)
     for wire in wires:
         wire.leave()
 
