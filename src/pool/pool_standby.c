@@ -160,8 +160,8 @@ pool_standby_choose(const struct pool *pool, unsigned hosts, uint32_t last, uint
 {
 	uint32_t best = CAUSALITY_HOSTS, fewest = UINT32_MAX, equal = 0;
 
-	id = id * UINT64_C(0x9e3779b97f4a7c15) >>
-	     32; /* an application's sessions come in pairs: one writes, one reads */
+	/* Mixed, as an application's sessions may come in pairs: one writes, one reads. */
+	id = id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
 	for (uint32_t host = 0; host < CAUSALITY_HOSTS; host++) {
 		uint32_t lent;
 
