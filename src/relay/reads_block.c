@@ -135,7 +135,8 @@ reads_look(struct request_walk *w)
 	return WALK_LEAVE;
 }
 
-/* Returns true for one statement that begins so and runs on a standby as it does on the primary, if it is plain. */
+/* Returns true for one SELECT, WITH or VALUES that mentions nothing of pg_catalog's: reads_look() has nothing to say to
+ * it, if it is plain. */
 static bool
 is_free(const char *sql, size_t len)
 {
@@ -165,7 +166,7 @@ is_free_message(const struct exchange *x, const struct frame *f, const uint8_t *
 	}
 }
 
-/* Only the first message of a request is looked at with an eye on what is owed: see reads_look(). */
+/* Replies that are owed matter to the first message of a request only: see reads_look(). */
 size_t
 reads_free_len(const struct request_walk *w)
 {

@@ -109,6 +109,15 @@ class Trio:
         return (f"host={','.join(host.host for host in hosts)} port={','.join(str(host.port) for host in hosts)} "
                 f"target_session_attrs={attributes}")
 
+    def held(self, wires, begin):
+        """How many of these clients' transactions each standby has, when all of them are open at once."""
+        for wire in wires:
+            wire.query(begin)
+        ports = [int(wire.value("SELECT current_setting('port')")) for wire in wires]
+        for wire in wires:
+            wire.query("COMMIT")
+        return [ports.count(standby.port) for standby in self.standbys]
+
     def destroy(self):
         for host in reversed(self.hosts):
             self.thaw(host)

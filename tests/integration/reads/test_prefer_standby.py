@@ -67,16 +67,7 @@ def no_twins(weir):
 def test_reads_go_to_standbys_and_the_least_loaded_is_first(weir, trio):
     start(weir, trio)
     wires = [weir.raw() for _ in range(6)]
-
-    def hold():
-        for wire in wires:
-            wire.query("BEGIN")
-        found = [where(wire) for wire in wires]
-        for wire in wires:
-            wire.query("COMMIT")
-        return sorted(found.count(standby.port) for standby in trio.standbys)
-
-    wait_until(lambda: hold() == [3, 3], what="three transactions on each standby")
+    wait_until(lambda: trio.held(wires, "BEGIN") == [3, 3], what="three transactions on each standby")
     assert weir.metric_now("pgweir_clients_waiting") == 0
 
 

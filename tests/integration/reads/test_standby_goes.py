@@ -136,16 +136,7 @@ def test_clients_that_went_on_come_back_to_a_standby(weir, trio):
         assert begin_elsewhere(wire, trio) is other
         wire.query("COMMIT")
     trio.start(gone)
-
-    def hold():
-        for wire in wires:
-            wire.query("BEGIN READ ONLY")
-        found = [where(wire) for wire in wires]
-        for wire in wires:
-            wire.query("COMMIT")
-        return [found.count(standby.port) for standby in trio.standbys]
-
-    wait_until(lambda: hold() == [3, 3], what="three blocks on each standby")
+    wait_until(lambda: trio.held(wires, "BEGIN READ ONLY") == [3, 3], what="three blocks on each standby")
     for wire in wires:
         wire.leave()
 
