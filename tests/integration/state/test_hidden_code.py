@@ -648,6 +648,7 @@ def test_ddl_of_a_client_that_does_not_wait_for_its_answer_counts(weir, postgres
         maker.close()
         return "app.user_id" in postgres.value("SELECT pg_get_viewdef('sly')", dbname=own)
     wait_until(makes, what="one whose server was not ended first")
+    wait_until(lambda: {row["state"] for row in weir.console("SHOW SERVERS")} <= {"idle"}, what="its answer, which pgweir reads later than others see the view")
     client.query("SELECT * FROM sly")
     for _ in range(2):
         assert is_clean(other)
