@@ -410,7 +410,8 @@ policy_borrow_idle(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 	struct policy_conn *conn = p->waiting == 0 && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
 
 	if (conn == NULL) {
-		policy_is_asked(p, now_us);
+		if (!p->is_fail_fatal) /* else it backs off for long: nobody is kept waiting by that */
+			policy_is_asked(p, now_us);
 		policy_stock_up(p, now_us);
 	} else
 		lend(p, conn, t);

@@ -1634,6 +1634,36 @@ Test(policy, a_spare_pool_backs_off_and_knows_no_outage)
 	fake_fini(&f);
 }
 
+Test(policy, a_spare_pool_that_is_refused_its_login_backs_off_for_long)
+{
+	struct policy_settings set = fake_settings(2, 0);
+	struct fake f;
+	int opened;
+
+	set.is_spare = true;
+	fake_init(&f, &set, NULL);
+	cr_expect_not(borrow_idle(&f, 0));
+	for (int i = 0; i < 12; i++) {
+		fake_failed(&f, i, CF_AUTH, true);
+		fake_at(&f, f.now + 20 * S);
+		cr_expect_not(borrow_idle(&f, 0));
+		cr_expect_eq(f.opened, i + 2, "it tries again");
+	}
+	fake_failed(&f, 12, CF_AUTH, true);
+	opened = f.opened;
+	for (int i = 0; i < 50; i++) {
+		fake_at(&f, f.now + S / 10);
+		cr_expect_not(borrow_idle(&f, 0));
+	}
+	cr_expect_eq(f.opened, opened, "in five seconds of reads");
+	fake_at(&f, f.now + 20 * S);
+	cr_expect_not(borrow_idle(&f, 0));
+	fake_opened(&f, opened);
+	cr_expect(borrow_idle(&f, 0), "as soon as it may log in");
+	fake_return(&f, 0);
+	fake_fini(&f);
+}
+
 Test(policy, a_paused_pool_has_no_idle_one_and_opens_none)
 {
 	struct policy_settings set = fake_settings(2, 0);
