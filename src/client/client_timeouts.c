@@ -317,6 +317,13 @@ clients_renew_query_budget(struct client_env *env)
 }
 
 void
+clients_end_late(struct client_env *env, uint64_t now_us)
+{
+	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;)
+		end_late_ones(e, now_us);
+}
+
+void
 clients_tick(struct client_env *env, uint64_t now_us)
 {
 	struct client *c, *next;

@@ -8,6 +8,7 @@
 
 #define PATIENCE_US (250 * US_PER_MS)
 #define PATIENCE_MAX_US (4 * US_PER_S)
+#define HALF_WAIT_MIN_US (5 * US_PER_MS)
 
 #define WATCH_USE_NAME(value, name) [value] = name,
 const char *const watch_use_names[WATCH_USE_COUNT] = { WATCH_USES(WATCH_USE_NAME) };
@@ -151,6 +152,7 @@ add_database(struct watch *w, const struct source *s)
 	d->max_lag_us = s->set->reads_max_lag_us;
 	d->patience_us =
 	    s->set->reads_wait_us > PATIENCE_US ? clock_lesser_us(s->set->reads_wait_us, PATIENCE_MAX_US) : PATIENCE_US;
+	d->half_wait_us = s->set->reads_wait_us / 2 > HALF_WAIT_MIN_US ? s->set->reads_wait_us / 2 : HALF_WAIT_MIN_US;
 	snprintf(d->database, sizeof(d->database), "%s", s->db->name);
 }
 

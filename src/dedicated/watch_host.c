@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define WANTED_US 250u /* between two readings, if somebody wants one; more for a standby that lags */
-#define USED_US (20 * US_PER_MS) /* ... while somebody reads on standbys */
+#define USED_US (20 * US_PER_MS) /* ... while somebody reads on standbys; less where reads_wait is short */
 #define IDLE_US (1 * US_PER_S)
 #define USED_FOR_US (1 * US_PER_S) /* so long nobody has looked: nobody reads */
 #define UNFLUSHED_US (5 * US_PER_MS)
@@ -21,6 +21,8 @@
 #define REFUSED_US (5 * US_PER_S) /* until a host that can't say who it is is asked again */
 #define BACKOFF_FIRST_US (50 * US_PER_MS)
 #define BACKOFF_MOST_US (500 * US_PER_MS)
+#define SILENCE_COSTS 4 /* so many times as long as its readings have taken lately, an answer may take */
+#define SECOND_LOOK_US (1 * US_PER_MS)
 
 static uint64_t
 now_of(const struct watched *d)
@@ -260,9 +262,50 @@ reading_due(const struct watch_host *h)
 		every_us = h->lag_us / 32 < WANTED_US ? WANTED_US : clock_lesser_us(h->lag_us / 32, USED_US);
 	else if (h->unflushed != 0 && is_waited_for(d))
 		every_us = UNFLUSHED_US;
+	else if (is_used && is_standby(h))
+		every_us = clock_lesser_us(d->half_wait_us, USED_US);
 	else if (is_used || has_trial(h) || every_us < USED_US)
 		every_us = USED_US;
 	return h->begun_us + every_us;
+}
+
+static void
+set_silent(struct watch_host *h, bool is_silent)
+{
+	h->overdue_us = 0;
+	if (h->is_silent == is_silent)
+		return;
+	h->is_silent = is_silent;
+	cluster_silent(h->of->cluster, h->index, is_silent);
+}
+
+/*
+ * Reads leave a standby that does not answer, long before its life is over: a mistake costs them a second run only. An
+ * answer that came while pgweir itself was late has been read by the second look. Returns when to look again.
+ */
+static uint64_t
+heed_silence(struct watch_host *h)
+{
+	uint64_t allowed_us = SILENCE_COSTS * (h->cost_us[0] > h->cost_us[1] ? h->cost_us[0] : h->cost_us[1]);
+
+	allowed_us = h->asked_us + (allowed_us > h->of->half_wait_us ? allowed_us : h->of->half_wait_us);
+	if (h->is_silent || !is_standby(h))
+		return UINT64_MAX;
+	if (now_of(h->of) < allowed_us)
+		return allowed_us;
+	if (h->overdue_us == 0)
+		h->overdue_us = now_of(h->of);
+	if (now_of(h->of) < h->overdue_us + SECOND_LOOK_US)
+		return h->overdue_us + SECOND_LOOK_US;
+	set_silent(h, true);
+	return UINT64_MAX;
+}
+
+/* Returns when to look whether the answer is late. */
+static uint64_t
+answer_due(struct watch_host *h)
+{
+	return clock_lesser_us(h->asked_us + h->of->patience_us, heed_silence(h));
 }
 
 /* Asks what is due; returns when something will be. */
@@ -287,7 +330,7 @@ ask_due(struct watch_host *h)
 		return due_us;
 	else
 		ask(h, WATCH_READ);
-	return h->asked_us + h->of->patience_us;
+	return answer_due(h);
 }
 
 /* The answer is late. */
@@ -318,7 +361,9 @@ kick_host(struct watch_host *h)
 		return UINT64_MAX;
 	if (h->asked == WATCH_NOTHING)
 		return ask_due(h);
-	return now_of(d) < h->asked_us + d->patience_us ? h->asked_us + d->patience_us : wait_longer(h);
+	if (now_of(d) >= h->asked_us + d->patience_us)
+		return wait_longer(h);
+	return answer_due(h);
 }
 
 void
@@ -415,6 +460,19 @@ take_standby(struct watch_host *h)
 	note_lag(h);
 }
 
+static void
+note_cost(struct watch_host *h)
+{
+	uint64_t now_us = now_of(h->of), took_us = now_us - h->asked_us;
+
+	if (now_us >= h->cost_since_us + US_PER_S) {
+		h->cost_us[1] = h->cost_us[0];
+		h->cost_us[0] = 0;
+		h->cost_since_us = now_us;
+	}
+	h->cost_us[0] = took_us > h->cost_us[0] ? took_us : h->cost_us[0];
+}
+
 static bool
 take_read(struct watch_host *h)
 {
@@ -431,6 +489,7 @@ take_read(struct watch_host *h)
 	if (!is_standby(h))
 		r.position = watch_strip(&h->met, r.position);
 	h->reading = h->last = r;
+	note_cost(h);
 	h->failures = 0;
 	h->last_error[0] = '\0';
 	h->readings++;
@@ -550,6 +609,7 @@ on_done(struct dedicated *d)
 	else
 		h->asked = WATCH_NOTHING;
 	h->is_late = false;
+	set_silent(h, false);
 }
 
 static void
@@ -576,6 +636,7 @@ on_closed(struct dedicated *d)
 	h->unflushed = 0;
 	if (h->is_met)
 		end_life(h, "its connection is gone");
+	set_silent(h, false);
 	set_timer(h->of, 0);
 }
 

@@ -73,6 +73,7 @@ struct watch_host {
 	struct scram_keys keys;
 	enum watch_ask asked;
 	bool is_up, is_met;
+	bool is_silent; /* a standby that has not answered for a moment: see heed_silence() */
 	bool is_late; /* it has not answered in time, and is away */
 	bool is_failed; /* what was asked has got an error */
 	bool is_wanted; /* a reading */
@@ -84,6 +85,8 @@ struct watch_host {
 	struct reading reading, last; /* the one under way; the last one, number 0: none in this life */
 	uint64_t seen; /* its position when the primary was asked last */
 	uint64_t lag_us; /* a standby's, at its last reading */
+	uint64_t cost_us[2], cost_since_us; /* the longest that a reading took since then, and in the second before */
+	uint64_t overdue_us; /* when its answer was first found to be overdue; 0: it is not */
 	uint64_t asked_us, retry_us, met_us, begun_us; /* begun_us: of the last reading */
 	uint64_t unflushed, unflushed_us; /* a primary's: the first position that it had not flushed; 0: none */
 	uint64_t readings;
@@ -99,7 +102,9 @@ struct watched {
 	struct cluster *cluster;
 	char *hosts;
 	char database[CONFIG_NAME_MAX + 1];
-	uint64_t max_lag_us, patience_us; /* patience_us: how long a host has for an answer */
+	uint64_t max_lag_us, patience_us; /* patience_us: how long a host has for an answer, or its life is over */
+	uint64_t
+	    half_wait_us; /* of reads_wait: a standby is asked as often while it is used, and is silent behind that */
 	bool is_kept; /* by the present configuration */
 	uint32_t count, history;
 	struct watch_host of[CAUSALITY_HOSTS];

@@ -117,7 +117,7 @@ causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned 
 	uint64_t needed;
 
 	if (host >= v->count || v->primary < 0 || h->role != HOST_STANDBY || h->life == 0 || !h->is_proved ||
-	    h->lag_us > max_lag_us)
+	    h->is_silent || h->lag_us > max_lag_us)
 		return CAUSALITY_NEVER;
 	if (t->history != v->history)
 		return CAUSALITY_LATER;

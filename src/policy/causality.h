@@ -43,6 +43,7 @@ enum host_role { HOST_AWAY, HOST_PRIMARY, HOST_STANDBY, HOST_OTHER };
 struct host_view {
 	uint8_t role; /* enum host_role; the same for all of a life */
 	bool is_proved; /* a standby of which it is certain that it replays the log of this history */
+	bool is_silent; /* a standby that answers too late for anybody to begin anything there */
 	uint64_t life; /* never twice the same, of any host; 0: it is away */
 	uint64_t begun; /* the number of the reading that was begun last */
 	uint64_t lag_us; /* of a standby: age of the newest reading of the primary that it has passed */

@@ -42,6 +42,7 @@ struct cluster {
 	void *owner;
 	atomic_uint_fast64_t begun; /* written under the lock */
 	atomic_uint wanted; /* enum cluster_wants */
+	atomic_uint silences;
 	atomic_bool is_used; /* somebody has looked since the last cluster_take_use() */
 	atomic_uint history; /* view.history; written under the lock */
 };
@@ -175,6 +176,12 @@ cluster_begun(const struct cluster *c)
 	return atomic_load(&c->begun);
 }
 
+unsigned
+cluster_silences(const struct cluster *c)
+{
+	return atomic_load(&c->silences);
+}
+
 void
 cluster_want(struct cluster *c, enum cluster_wants what)
 {
@@ -209,13 +216,19 @@ cluster_unlisten(struct cluster *c, struct cluster_listener *l)
 }
 
 static void
-tell_and_unlock(struct cluster *c)
+tell(struct cluster *c, bool is_everybody)
 {
 	struct cluster_listener *l;
 
 	TAILQ_FOREACH(l, &c->listeners, link)
-		if (atomic_load(&l->is_waiting))
+		if (is_everybody || atomic_load(&l->is_waiting))
 			l->heard(l->owner);
+}
+
+static void
+tell_and_unlock(struct cluster *c)
+{
+	tell(c, false);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -423,6 +436,17 @@ cluster_prove(struct cluster *c, unsigned host, bool is_proved)
 	pthread_mutex_lock(&c->lock);
 	c->view.hosts[host].is_proved = is_proved;
 	tell_and_unlock(c);
+}
+
+void
+cluster_silent(struct cluster *c, unsigned host, bool is_silent)
+{
+	pthread_mutex_lock(&c->lock);
+	c->view.hosts[host].is_silent = is_silent;
+	if (is_silent)
+		atomic_fetch_add(&c->silences, 1);
+	tell(c, is_silent);
+	pthread_mutex_unlock(&c->lock);
 }
 
 uint64_t

@@ -40,13 +40,16 @@ uint64_t cluster_begun(const struct cluster *c);
 enum cluster_wants { CLUSTER_STANDBYS = 1, CLUSTER_ALL = 3 };
 void cluster_want(struct cluster *c, enum cluster_wants what);
 
+/* Returns how often a standby has fallen silent, without the lock. */
+unsigned cluster_silences(const struct cluster *c);
+
 /* --- Who waits for readings. --- */
 
 struct cluster_listener {
 	TAILQ_ENTRY(cluster_listener) link;
 	void (*heard)(void *owner); /* on any thread, often, under the cluster's lock: post a note */
 	void *owner;
-	atomic_bool is_waiting; /* heard is called only while this is set */
+	atomic_bool is_waiting; /* heard is called only while this is set, or when a standby falls silent */
 };
 void cluster_listen(struct cluster *c, struct cluster_listener *l); /* l is zeroed but for heard and owner */
 /* heard() is wanted from now on, or not any more. */
@@ -64,5 +67,6 @@ bool cluster_take_use(struct cluster *c); /* returns true, once, if somebody has
 void cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, const struct cluster_lives *lives);
 void cluster_away(struct cluster *c, unsigned host); /* its life is over, as far as we know */
 void cluster_prove(struct cluster *c, unsigned host, bool is_proved);
+void cluster_silent(struct cluster *c, unsigned host, bool is_silent); /* another answer than before */
 uint64_t cluster_begin(struct cluster *c, unsigned host); /* returns the number of the reading that is begun now */
 void cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us);

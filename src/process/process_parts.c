@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "client/cancel.h"
+#include "client/clients.h"
 #include "login/login.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
@@ -205,6 +206,8 @@ on_reading(void *worker)
 
 	k->now_us = clock_now_us();
 	reads_heard(&k->clients.x);
+	if (reads_take_silence(&k->clients.x))
+		clients_end_late(&k->clients, k->now_us);
 }
 
 /* Called by any worker. */

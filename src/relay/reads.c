@@ -37,6 +37,8 @@ know(struct exchange *x)
 			r->token.host_due = cluster_begun(c) + 1;
 			r->token.is_unsettled = x->has_seen_primary = true;
 		}
+		if (c != NULL)
+			reads_listen(x->env, c);
 		image_unref(r->image); /* what it says is looked at anew */
 		r->image = NULL;
 		r->min_due = 0;

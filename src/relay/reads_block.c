@@ -246,11 +246,13 @@ reads_is_left(const struct exchange *x)
 {
 	const struct client_reads *r = exchange_reads(x);
 	const struct server *srv = x->srv;
+	const struct host_view *h;
 	bool is_there;
 
 	if (r == NULL || r->cluster == NULL || r->life == 0)
 		return false;
-	is_there = cluster_lock(r->cluster)->hosts[srv->loan.standby - 1u].life == r->life;
+	h = &cluster_lock(r->cluster)->hosts[srv->loan.standby - 1u];
+	is_there = h->life == r->life && !h->is_silent;
 	cluster_unlock(r->cluster);
 	return !is_there && (srv->ledger.count == 0 ? x->reads_block == READS_BEGUN : x->reads_block != READS_SHOWN);
 }

@@ -7,10 +7,11 @@
 
 #define CATCH_LOOK_US (1 * US_PER_MS) /* who waits is looked at so often, if no host answers */
 
-/* Hears of one cluster's readings, if somebody of this loop has waited for some. */
+/* Hears of one cluster: of its readings while somebody of this loop waits for one, and of standbys that fall silent. */
 struct reads_ear {
 	struct reads_ear *next;
 	struct cluster *cluster; /* a reference */
+	unsigned silences; /* that were heeded */
 	struct cluster_listener listener;
 };
 
@@ -23,24 +24,30 @@ on_answer(void *owner)
 	env->on_reading(env->owner);
 }
 
-/* Without memory the timer does, if later. */
-static void
-listen_to(struct exchange_env *env, struct cluster *c)
+static struct reads_ear *
+find_ear(const struct exchange_env *env, const struct cluster *c)
 {
-	struct reads_ear *e;
+	struct reads_ear *e = env->ears;
 
-	for (e = env->ears; e != NULL && e->cluster != c; e = e->next)
-		;
+	while (e != NULL && e->cluster != c)
+		e = e->next;
+	return e;
+}
+
+void
+reads_listen(struct exchange_env *env, struct cluster *c)
+{
+	struct reads_ear *e = find_ear(env, c);
+
 	if (e == NULL && (e = calloc(1, sizeof(*e))) != NULL) {
 		e->cluster = cluster_ref(c);
 		e->listener.heard = on_answer;
 		e->listener.owner = env;
+		e->silences = cluster_silences(c);
 		e->next = env->ears;
 		env->ears = e;
 		cluster_listen(c, &e->listener);
 	}
-	if (e != NULL)
-		cluster_await(&e->listener, true);
 }
 
 static void
@@ -119,6 +126,20 @@ reads_heard(struct exchange_env *env)
 }
 
 bool
+reads_take_silence(struct exchange_env *env)
+{
+	bool is_silent = false;
+
+	for (struct reads_ear *e = env->ears; e != NULL; e = e->next) {
+		unsigned silences = cluster_silences(e->cluster);
+
+		is_silent |= silences != e->silences;
+		e->silences = silences;
+	}
+	return is_silent;
+}
+
+bool
 reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us)
 {
 	uint64_t now_us = *r->x->env->now_us;
@@ -140,13 +161,15 @@ enum walk_result
 reads_wait_until(struct client_reads *r, uint64_t until_us)
 {
 	struct exchange_env *env = r->x->env;
+	struct reads_ear *e;
 
 	exchange_step(r->x, CE_CATCH);
 	if (TAILQ_EMPTY(&env->catching))
 		timer_start(env->catch_timer, CATCH_LOOK_US);
 	TAILQ_INSERT_TAIL(&env->catching, r, link);
 	r->wait_until_us = until_us;
-	listen_to(env, r->cluster);
+	if ((e = find_ear(env, r->cluster)) != NULL)
+		cluster_await(&e->listener, true);
 	cluster_want(r->cluster, needs_primary(r) ? CLUSTER_ALL : CLUSTER_STANDBYS);
 	return WALK_WAIT;
 }

@@ -105,6 +105,9 @@ Test(causality, these_are_never_read_from)
 	view.hosts[EAST].lag_us = LAG_US + 1;
 	cr_assert_eq(may_read(EAST), CAUSALITY_NEVER, "late");
 	view = usual;
+	view.hosts[EAST].is_silent = true;
+	cr_assert_eq(may_read(EAST), CAUSALITY_NEVER, "it does not answer");
+	view = usual;
 	view.hosts[EAST].role = HOST_OTHER;
 	cr_assert_eq(may_read(EAST), CAUSALITY_NEVER, "no standby");
 	view = usual;

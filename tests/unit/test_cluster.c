@@ -124,6 +124,39 @@ Test(cluster, numbers_readings_of_all_hosts_in_one_row)
 	cr_expect_eq(look().hosts[0].last.number, 0, "an answer that comes when it is away counts for nothing");
 }
 
+static void
+count(void *owner)
+{
+	++*(int *)owner;
+}
+
+Test(cluster, everybody_hears_of_a_standby_that_falls_silent)
+{
+	int heard = 0;
+	struct cluster_listener l = { .heard = count, .owner = &heard };
+	unsigned before = cluster_silences(c);
+
+	meet_all();
+	cluster_listen(c, &l);
+	cluster_silent(c, 1, true);
+	cr_expect_eq(heard, 1, "nobody waits for a reading, and everybody is told");
+	cr_expect_eq(cluster_silences(c), before + 1);
+	cr_expect(look().hosts[1].is_silent && !look().hosts[2].is_silent);
+	cluster_silent(c, 1, false);
+	cr_expect_eq(heard, 1);
+	cr_expect_eq(cluster_silences(c), before + 1);
+	cr_expect_not(look().hosts[1].is_silent);
+	cluster_await(&l, true);
+	cluster_silent(c, 1, true);
+	cluster_silent(c, 1, false);
+	cr_expect_eq(heard, 3, "it waits, and another host may be asked now");
+	cluster_silent(c, 1, true);
+	cluster_away(c, 1);
+	cluster_met(c, 1, &standby, &none);
+	cr_expect_not(look().hosts[1].is_silent, "in another life");
+	cluster_unlisten(c, &l);
+}
+
 /* --- Lag. --- */
 
 Test(cluster, lag_is_the_age_of_what_was_not_passed)

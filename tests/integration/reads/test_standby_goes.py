@@ -384,3 +384,25 @@ def test_a_read_that_a_standby_cancels_is_answered_by_the_primary(weir, trio):
             standby.query("ALTER SYSTEM RESET max_standby_streaming_delay", dbname="postgres")
             standby.query("SELECT pg_reload_conf()", dbname="postgres")
         web.leave()
+
+
+def test_a_standby_that_falls_silent_costs_a_read_little_more_than_reads_wait(weir, trio):
+    """It is in a block that has begun there. It was 0.25 s at least until the standby's life was taken to be over."""
+    start(weir, trio, hosts=[trio.primary, trio.standbys[0]], reads_wait="10ms")
+    took = []
+
+    def is_short():
+        wire = Wire(weir.address).login("web", "app")
+        begin_elsewhere_unasked(wire, trio)
+        began = time.monotonic()
+        trio.freeze(trio.standbys[0])
+        try:
+            assert wire.query(PORT, timeout=AWAY) == [[str(trio.primary.port)]]
+            took.append(round(time.monotonic() - began, 3))
+        finally:
+            trio.thaw(trio.standbys[0])
+        wire.leave()
+        return took[-1] < 0.2
+
+    wait_until(is_short, timeout=60, what="a short wait")
+    print("slowest reads:", took)
