@@ -46,8 +46,8 @@ void clients_configured(struct client_env *env, uint64_t now_us);
 
 /* Called about every 100 ms: checks login, query, transaction and idle limits. */
 void clients_tick(struct client_env *env, uint64_t now_us);
-void clients_end_late(struct client_env *env,
-		      uint64_t now_us); /* of what that does, what can't wait for the next tick */
+/* The part of it that looks at clients with a server. */
+void clients_end_late(struct client_env *env, uint64_t now_us);
 /* How many requests are counted for SHOW QUERIES until the next tick (query_stats). */
 void clients_renew_query_budget(struct client_env *env);
 

@@ -280,8 +280,9 @@ set_silent(struct watch_host *h, bool is_silent)
 }
 
 /*
- * Reads leave a standby that does not answer, long before its life is over: a mistake costs them a second run only. An
- * answer that came while pgweir itself was late has been read by the second look. Returns when to look again.
+ * Reads leave a standby that does not answer, long before its life is over: a mistake costs them a second run only. It
+ * is asked each half of reads_wait while it is used, and has the other half for an answer. One that came while pgweir
+ * itself was late has been read by the second look. Returns when to look again.
  */
 static uint64_t
 heed_silence(struct watch_host *h)

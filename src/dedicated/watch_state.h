@@ -103,8 +103,7 @@ struct watched {
 	char *hosts;
 	char database[CONFIG_NAME_MAX + 1];
 	uint64_t max_lag_us, patience_us; /* patience_us: how long a host has for an answer, or its life is over */
-	uint64_t
-	    half_wait_us; /* of reads_wait: a standby is asked as often while it is used, and is silent behind that */
+	uint64_t half_wait_us; /* half of reads_wait, or a little more: see heed_silence() */
 	bool is_kept; /* by the present configuration */
 	uint32_t count, history;
 	struct watch_host of[CAUSALITY_HOSTS];

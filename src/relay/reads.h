@@ -137,8 +137,7 @@ void reads_init(struct exchange_env *env);
 void reads_fini(struct exchange_env *env); /* no client may wait */
 void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING is about to be rejected */
 void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CATCHING may go on */
-/* Returns true, once, if a standby has fallen silent since the last call: those that reads_is_left() are to leave it.
- */
+/* Returns true, once, if a standby has fallen silent: clients are to leave it for whom reads_is_left() is true. */
 bool reads_take_silence(struct exchange_env *env);
 
 /* --- reads_block.c: a transaction on a standby --- */

@@ -246,13 +246,15 @@ reads_is_left(const struct exchange *x)
 {
 	const struct client_reads *r = exchange_reads(x);
 	const struct server *srv = x->srv;
+	const struct cluster_view *v;
 	const struct host_view *h;
 	bool is_there;
 
 	if (r == NULL || r->cluster == NULL || r->life == 0)
 		return false;
-	h = &cluster_lock(r->cluster)->hosts[srv->loan.standby - 1u];
-	is_there = h->life == r->life && !h->is_silent;
+	v = cluster_lock(r->cluster);
+	h = &v->hosts[srv->loan.standby - 1u];
+	is_there = h->life == r->life && !(h->is_silent && v->primary >= 0);
 	cluster_unlock(r->cluster);
 	return !is_there && (srv->ledger.count == 0 ? x->reads_block == READS_BEGUN : x->reads_block != READS_SHOWN);
 }
