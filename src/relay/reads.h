@@ -145,7 +145,7 @@ bool reads_take_silence(struct exchange_env *env);
  * more, since the primary is to answer. WALK_HOLD, WALK_LEAVE: see there. */
 enum walk_result reads_look(struct request_walk *w);
 /* Returns how many bytes of such a client's, whole messages up to a Query or Sync, come to which reads_look() has
- * nothing to say, if the fast lane takes them. */
+ * nothing to say, if the fast lane takes them; 0: some other message comes, or the first one begins no request. */
 size_t reads_free_len(const struct request_walk *w);
 void reads_request_done(struct exchange *x, const struct owed *ended); /* not where loan.route is ROUTE_OFF */
 

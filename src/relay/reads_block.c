@@ -14,6 +14,19 @@
 #define REFUSED_MAX 3
 #define SHUN_US (10 * US_PER_S) /* so long a client passes by the standby that has refused it each time */
 
+/* The request, or the block, goes on on the primary; srv was its server. why: enum read_route. */
+static void
+go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
+{
+	struct client_reads *r = exchange_reads(x);
+
+	/* A BEGIN that pgweir repeats may not be answered yet. */
+	x->reads_block = srv->tx == 'I' && x->reads_block != READS_BEGUN ? READS_NO_BLOCK : READS_DUE;
+	r->is_for_primary = true;
+	if (srv->loan.standby != 0)
+		r->route = why;
+}
+
 /* The block goes on on the primary: nothing but a BEGIN was run there, or nothing of it matters any more. */
 static void
 leave_standby(struct exchange *x)
@@ -25,8 +38,7 @@ leave_standby(struct exchange *x)
 		outbox_drop(&x->env->to_server);
 	listen_unlinked(x, srv);
 	x->srv = NULL;
-	reads_again(x, srv);
-	exchange_reads(x)->route = ROUTE_PRIMARY_ONLY;
+	go_to_primary(x, srv, ROUTE_PRIMARY_ONLY);
 	pool_clean(srv, false, parts, *x->env->now_us);
 }
 
@@ -98,6 +110,58 @@ goes_on_behind_end(const struct request_walk *w, const struct sql_verdict *v, co
 		request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT));
 }
 
+/* Returns true if nothing of the block was run there but what leaves with it, nor of the request, which has been
+ * answered so far: it can go on elsewhere. */
+static bool
+may_leave(const struct exchange *x)
+{
+	const struct server *srv = x->srv;
+
+	return x->reads_block == READS_BEGUN && srv->ledger.intake == INTAKE_ALL &&
+	       (srv->is_synced || resend_is_of_statements(srv));
+}
+
+/* is_bound: or it sets a position. */
+static enum walk_result
+refuse(struct request_walk *w, bool is_bound)
+{
+	if (is_bound) {
+		fail_set(&w->why, "0A000",
+			 "this transaction reads on a standby, where locks and snapshots are not the primary's");
+		fail_hint(&w->why, "Begin it without READ ONLY, or set reads = primary for this user.");
+	} else {
+		fail_set(&w->why, "0A000", "this transaction reads on a standby that has not come to " READS_MIN_LSN);
+		fail_hint(&w->why, "Set it as the first statement behind BEGIN, or for the session, ahead of that.");
+	}
+	w->has_why = true;
+	return WALK_LEAVE;
+}
+
+/* The message has this SQL. */
+static enum walk_result
+look_at_sql(struct request_walk *w, const struct sql_verdict *v, const char *sql, size_t len)
+{
+	struct exchange *x = w->x;
+	bool leaves = reads_leaves(v), moves = goes_on_behind_end(w, v, sql, len);
+	bool is_bound = leaves || moves || reads_is_for_primary(sql, len);
+	uint64_t position = 0;
+
+	if (!is_bound && !sets_minimum(x, sql, len, &position))
+		return WALK_ON;
+	if (x->srv->ledger.count > 0)
+		return WALK_HOLD;
+	if (x->srv->ledger.intake == INTAKE_SYNC || (x->srv->tx == 'E' && (v->hints & SCAN_HINT_ENDS) == 0))
+		return WALK_ON; /* PostgreSQL does not run it */
+	if (!moves && !may_leave(x)) /* what leaves something keeps the standby, until that is gone */
+		return leaves ? WALK_ON : refuse(w, is_bound);
+	if (is_bound)
+		leave_standby(x);
+	else
+		look_for_another(x, position);
+	return WALK_ON;
+}
+
+/* A request leaves as a whole, or not at all: the first of its messages is looked at together with the others. */
 enum walk_result
 reads_look(struct request_walk *w)
 {
@@ -105,34 +169,14 @@ reads_look(struct request_walk *w)
 	const struct sql_verdict *v = NULL;
 	size_t len;
 	const char *sql = reads_sql_of(w, &len, &v);
-	bool leaves, moves, is_bound;
-	uint64_t position = 0;
 
 	if (x->srv->is_synced && x->srv->ledger.count > 0)
 		return WALK_HOLD; /* what the client is shown before may decide where this goes */
-	if (sql == NULL || v == NULL)
-		return WALK_ON;
-	leaves = reads_leaves(v);
-	moves = goes_on_behind_end(w, v, sql, len);
-	is_bound = leaves || moves || reads_is_for_primary(sql, len);
-	if (!is_bound && !sets_minimum(x, sql, len, &position))
-		return WALK_ON;
-	if (x->srv->ledger.count > 0)
-		return WALK_HOLD;
-	if (x->reads_block == READS_BEGUN || moves) {
-		if (is_bound)
-			leave_standby(x);
-		else
-			look_for_another(x, position);
+	if (x->srv->is_synced && w->m.type != 'Q' && may_leave(x) && reads_mentions_primary(w)) {
+		leave_standby(x);
 		return WALK_ON;
 	}
-	if (leaves) /* it keeps the standby, until that is gone */
-		return WALK_ON;
-	fail_set(&w->why, "0A000",
-		 "this transaction reads on a standby, where locks and snapshots are not the primary's");
-	fail_hint(&w->why, "Begin it without READ ONLY, or set reads = primary for this user.");
-	w->has_why = true;
-	return WALK_LEAVE;
+	return sql == NULL || v == NULL ? WALK_ON : look_at_sql(w, v, sql, len);
 }
 
 /* Returns true for one SELECT, WITH or VALUES that mentions nothing of pg_catalog's: reads_look() has nothing to say to
@@ -166,7 +210,6 @@ is_free_message(const struct exchange *x, const struct frame *f, const uint8_t *
 	}
 }
 
-/* Replies that are owed matter to the first message of a request only: see reads_look(). */
 size_t
 reads_free_len(const struct request_walk *w)
 {
@@ -174,9 +217,11 @@ reads_free_len(const struct request_walk *w)
 	const uint8_t *from = w->p + w->at, *at = from, *end = w->p + w->len;
 	struct frame f;
 
-	if (srv->is_synced && srv->ledger.count > 0)
+	if (!srv->is_synced || srv->ledger.count > 0) /* a request is looked at once, at its first message */
 		return 0;
-	while (frame_whole(at, (size_t)(end - at), &f) && is_free_message(w->x, &f, at + FRAME_HEAD_LEN)) {
+	while (frame_whole(at, (size_t)(end - at), &f)) {
+		if (!is_free_message(w->x, &f, at + FRAME_HEAD_LEN))
+			return 0;
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 		if (f.type == 'Q' || f.type == 'S')
 			break;
@@ -236,6 +281,8 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	}
 	r->settle_until_us = 0;
 	x->reads_block = block_behind(x, r, ended);
+	if (srv->tx == 'I')
+		r->begin[0] = '\0';
 	if (x->reads_block != READS_BEGUN) /* a BEGIN alone says nothing of what it will refuse */
 		r->refused[srv->loan.standby - 1u] = 0;
 	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
@@ -267,13 +314,10 @@ reads_again(struct exchange *x, const struct server *srv)
 
 	if (r == NULL)
 		return;
-	/* A BEGIN that pgweir repeats may not be answered yet. */
-	x->reads_block = srv->tx == 'I' && x->reads_block != READS_BEGUN ? READS_NO_BLOCK : READS_DUE;
-	r->is_for_primary = true;
+	go_to_primary(x, srv, ROUTE_REFUSED);
 	if (srv->loan.standby == 0)
 		return;
 	host = srv->loan.standby - 1u;
-	r->route = ROUTE_REFUSED;
 	if (++r->refused[host] < REFUSED_MAX)
 		return;
 	r->refused[host] = 0;

@@ -71,10 +71,8 @@ reads_leaves(const struct sql_verdict *v)
 	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD)) != 0;
 }
 
-/* Returns true if what has come may have SQL of either kind, up to FORBIDDEN_LOOK_MAX bytes. What a Bind runs has come
- * before. */
-static bool
-mentions_primary(const struct request_walk *w)
+bool
+reads_mentions_primary(const struct request_walk *w)
 {
 	size_t skipped = w->m.type == 'B' && w->m.total <= w->len - w->at ? w->m.total : 0;
 	const char *from = (const char *)w->p + w->at + skipped;
@@ -128,7 +126,7 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 		return false;
 	if (x->is_session || x->pins != 0 || x->listen != NULL || x->commit != EXCHANGE_NO_COMMIT)
 		r->route = ROUTE_TIED;
-	else if (mentions_primary(w) || reads_is_for_primary(sql, len) || reads_leaves(v))
+	else if (reads_mentions_primary(w) || reads_is_for_primary(sql, len) || reads_leaves(v))
 		r->route = ROUTE_PRIMARY_ONLY;
 	return r->route == ROUTE_UNMARKED;
 }

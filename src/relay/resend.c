@@ -93,6 +93,26 @@ resend_is_of_statements(const struct server *srv)
 	return at == copy->len && srv->loan.sent.state != SENT_CUT;
 }
 
+/* Returns true if the copy has one Parse and one Bind, which is of this statement. */
+static bool
+runs_what_it_parses(const struct request_copy *copy, const char *name)
+{
+	const char *portal, *statement;
+	size_t at = 0, names_len, parses = 0, binds = 0;
+	struct frame f;
+
+	for (; frame_whole(copy->bytes + at, copy->len - at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len) {
+		parses += f.type == 'P';
+		if (f.type != 'B')
+			continue;
+		if (!fields_bind(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &portal, &statement, &names_len) ||
+		    strcmp(statement, name) != 0)
+			return false;
+		binds++;
+	}
+	return parses == 1 && binds == 1;
+}
+
 const char *
 resend_sql(const struct server *srv, size_t *len)
 {
@@ -104,6 +124,8 @@ resend_sql(const struct server *srv, size_t *len)
 	if (sent->state == SENT_CUT || !frame_whole(sent->copy.bytes, sent->copy.len, &f) || f.body_len == 0)
 		return NULL;
 	if (f.type == 'P' && fields_parse(body, f.body_len, &parse)) {
+		if (!runs_what_it_parses(&sent->copy, parse.name))
+			return NULL;
 		*len = parse.query_len;
 		return (const char *)parse.rest;
 	}

@@ -26,7 +26,8 @@ void resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
 /* Returns true if all that was sent since nothing was owed only makes, describes or closes statements: the client has
  * these wherever it goes. */
 bool resend_is_of_statements(const struct server *srv);
-/* Returns the SQL that the copy begins with, and writes its length; NULL: it has none, or not whole. */
+/* Returns the SQL that the copy begins with and, if that is a Parse, runs, and writes its length; NULL: it has none,
+ * not whole, or more than one. */
 const char *resend_sql(const struct server *srv, size_t *len);
 /* Returns true if the copy is all that the client has on srv, it was shown nothing of it, and it may be run twice. */
 bool resend_is_possible(struct exchange *x, const struct server *srv);
