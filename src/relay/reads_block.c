@@ -167,7 +167,7 @@ reads_look(struct request_walk *w)
 {
 	struct exchange *x = w->x;
 	const struct sql_verdict *v = NULL;
-	size_t len;
+	size_t len = 0;
 	const char *sql = reads_sql_of(w, &len, &v);
 
 	if (x->srv->is_synced && x->srv->ledger.count > 0)
