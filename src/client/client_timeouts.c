@@ -336,10 +336,9 @@ clients_tick(struct client_env *env, uint64_t now_us)
 			    is_late(now_us, c->x.ticket.since_us, env->x.config->wait_notify_us))
 				tell_that_it_waits(c, now_us);
 		}
-	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;) {
-		end_late_ones(e, now_us);
+	clients_end_late(env, now_us);
+	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;)
 		client_watch_pool(env, e, now_us);
-	}
 	if (env->x.config->server_fast_close)
 		end_outdated(env);
 	state_linger_tick(&env->x);

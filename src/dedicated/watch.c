@@ -212,7 +212,10 @@ row_of(const struct watch_host *h)
 	v = cluster_look(h->of->cluster);
 	r.lag_us = v->hosts[h->index].lag_us;
 	if (r.use == WATCH_USED)
-		r.use = v->primary < 0 ? WATCH_NO_PRIMARY : r.lag_us > h->of->max_lag_us ? WATCH_LAG : WATCH_USED;
+		r.use = v->primary < 0		       ? WATCH_NO_PRIMARY
+			: v->hosts[h->index].is_silent ? WATCH_SILENT
+			: r.lag_us > h->of->max_lag_us ? WATCH_LAG
+						       : WATCH_USED;
 	cluster_unlock(h->of->cluster);
 	return r;
 }

@@ -32,6 +32,7 @@ void watch_tick(struct watch *w); /* about every 100 ms, and when it is due */
 	X(WATCH_NO_PRIMARY, "no_primary") /* nobody knows who is: two say so, or one of a later timeline did; or nobody */ \
 	X(WATCH_UNPROVED, "unproved") /* not proved yet to replay the primary's log */ X(WATCH_USED, "used") \
 	X(WATCH_LAG, "lag") /* it is, but is further behind than reads_max_lag */ \
+	X(WATCH_SILENT, "silent") /* it is, but has not answered for a moment */ \
 	X(WATCH_FORK, "fork") /* it replays another log */ \
 	X(WATCH_SETTINGS, "settings") /* settings that change answers are others than on the primary */ \
 	X(WATCH_OTHER, "other") /* it tells no position */

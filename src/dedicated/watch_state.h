@@ -79,7 +79,7 @@ struct watch_host {
 	bool is_wanted; /* a reading */
 	bool is_nudge_due;
 	bool is_elsewhere; /* it receives another timeline than the primary's */
-	enum watch_use use; /* a standby's: never WATCH_LAG or WATCH_NO_PRIMARY */
+	enum watch_use use; /* a standby's: never WATCH_LAG, WATCH_SILENT or WATCH_NO_PRIMARY */
 	bool is_behind; /* ... but that, when it was logged last */
 	struct watch_answer answer, met; /* of the question under way; of WATCH_MEET */
 	struct reading reading, last; /* the one under way; the last one, number 0: none in this life */

@@ -155,7 +155,7 @@ struct exchange_env {
 	void *owner;
 	/* A statement needs a database for itself: pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
-	/* On any thread: reads_heard() is due on this loop. */
+	/* On any thread: reads_heard() is due on this loop, and reads_take_silence(). */
 	void (*on_reading)(void *owner);
 	/* Each request that ended, however it did, or one that stands for weight of its like. Its client isn't told. */
 	void (*on_query)(void *owner, const struct request_report *report, uint32_t weight);

@@ -216,19 +216,13 @@ cluster_unlisten(struct cluster *c, struct cluster_listener *l)
 }
 
 static void
-tell(struct cluster *c, bool is_everybody)
+tell_and_unlock(struct cluster *c, bool is_everybody)
 {
 	struct cluster_listener *l;
 
 	TAILQ_FOREACH(l, &c->listeners, link)
 		if (is_everybody || atomic_load(&l->is_waiting))
 			l->heard(l->owner);
-}
-
-static void
-tell_and_unlock(struct cluster *c)
-{
-	tell(c, false);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -418,7 +412,7 @@ cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, c
 	choose_primary(c);
 	if (c->view.primary >= 0 && c->view.hosts[c->view.primary].last.number != 0)
 		note_primary(c, &c->view.hosts[c->view.primary].last);
-	tell_and_unlock(c);
+	tell_and_unlock(c, false);
 }
 
 void
@@ -427,7 +421,7 @@ cluster_away(struct cluster *c, unsigned host)
 	pthread_mutex_lock(&c->lock);
 	forget(&c->view.hosts[host]);
 	choose_primary(c);
-	tell_and_unlock(c);
+	tell_and_unlock(c, false);
 }
 
 void
@@ -435,7 +429,7 @@ cluster_prove(struct cluster *c, unsigned host, bool is_proved)
 {
 	pthread_mutex_lock(&c->lock);
 	c->view.hosts[host].is_proved = is_proved;
-	tell_and_unlock(c);
+	tell_and_unlock(c, false);
 }
 
 void
@@ -445,8 +439,7 @@ cluster_silent(struct cluster *c, unsigned host, bool is_silent)
 	c->view.hosts[host].is_silent = is_silent;
 	if (is_silent)
 		atomic_fetch_add(&c->silences, 1);
-	tell(c, is_silent);
-	pthread_mutex_unlock(&c->lock);
+	tell_and_unlock(c, is_silent);
 }
 
 uint64_t
@@ -477,5 +470,5 @@ cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint
 		trail_pass(&c->trails[host], r->position);
 		note_lags(c, now_us);
 	}
-	tell_and_unlock(c);
+	tell_and_unlock(c, false);
 }

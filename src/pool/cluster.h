@@ -27,7 +27,7 @@ struct cluster *cluster_ref(struct cluster *c);
 void cluster_put(struct cluster *c); /* NULL is fine */
 
 /* Returns the view, which stays as it is until cluster_unlock(), soon. While somebody looks, readings are made each
- * 20 ms, else each second. */
+ * 20 ms, and of standbys each half of reads_wait, if that is shorter; else each second. */
 const struct cluster_view *cluster_lock(struct cluster *c);
 const struct cluster_view *cluster_look(struct cluster *c); /* the same for those who do not read there */
 void cluster_unlock(struct cluster *c);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define REFUSED_MAX 3
+#define LEFT_IN_US (250 * US_PER_MS) /* what has run for longer waits until the life of a silent standby is over */
 #define SHUN_US (10 * US_PER_S) /* so long a client passes by the standby that has refused it each time */
 
 /* The request, or the block, goes on on the primary; srv was its server. why: enum read_route. */
@@ -113,7 +114,7 @@ goes_on_behind_end(const struct request_walk *w, const struct sql_verdict *v, co
 /* Returns true if nothing of the block was run there but what leaves with it, nor of the request, which has been
  * answered so far: it can go on elsewhere. */
 static bool
-may_leave(const struct exchange *x)
+can_go_on_elsewhere(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
@@ -121,18 +122,11 @@ may_leave(const struct exchange *x)
 	       (srv->is_synced || resend_is_of_statements(srv));
 }
 
-/* is_bound: or it sets a position. */
 static enum walk_result
-refuse(struct request_walk *w, bool is_bound)
+refuse(struct request_walk *w, const char *why, const char *hint)
 {
-	if (is_bound) {
-		fail_set(&w->why, "0A000",
-			 "this transaction reads on a standby, where locks and snapshots are not the primary's");
-		fail_hint(&w->why, "Begin it without READ ONLY, or set reads = primary for this user.");
-	} else {
-		fail_set(&w->why, "0A000", "this transaction reads on a standby that has not come to " READS_MIN_LSN);
-		fail_hint(&w->why, "Set it as the first statement behind BEGIN, or for the session, ahead of that.");
-	}
+	fail_set(&w->why, "0A000", "this transaction reads on a standby%s", why);
+	fail_hint(&w->why, "%s", hint);
 	w->has_why = true;
 	return WALK_LEAVE;
 }
@@ -152,8 +146,15 @@ look_at_sql(struct request_walk *w, const struct sql_verdict *v, const char *sql
 		return WALK_HOLD;
 	if (x->srv->ledger.intake == INTAKE_SYNC || (x->srv->tx == 'E' && (v->hints & SCAN_HINT_ENDS) == 0))
 		return WALK_ON; /* PostgreSQL does not run it */
-	if (!moves && !may_leave(x)) /* what leaves something keeps the standby, until that is gone */
-		return leaves ? WALK_ON : refuse(w, is_bound);
+	if (!moves && !can_go_on_elsewhere(x)) {
+		if (leaves) /* it keeps the standby, until that is gone */
+			return WALK_ON;
+		if (is_bound)
+			return refuse(w, ", where locks and snapshots are not the primary's",
+				      "Begin it without READ ONLY, or set reads = primary for this user.");
+		return refuse(w, " that has not come to " READS_MIN_LSN,
+			      "Set it as the first statement behind BEGIN, or for the session, ahead of that.");
+	}
 	if (is_bound)
 		leave_standby(x);
 	else
@@ -172,7 +173,8 @@ reads_look(struct request_walk *w)
 
 	if (x->srv->is_synced && x->srv->ledger.count > 0)
 		return WALK_HOLD; /* what the client is shown before may decide where this goes */
-	if (x->srv->is_synced && w->m.type != 'Q' && may_leave(x) && reads_mentions_primary(w)) {
+	if (x->srv->is_synced && strchr("PBDCE", w->m.type) != NULL && can_go_on_elsewhere(x) &&
+	    reads_mentions_primary(w, true)) {
 		leave_standby(x);
 		return WALK_ON;
 	}
@@ -295,15 +297,15 @@ reads_is_left(const struct exchange *x)
 	const struct server *srv = x->srv;
 	const struct cluster_view *v;
 	const struct host_view *h;
-	bool is_there;
+	bool is_young = srv->ledger.count == 0 || *x->env->now_us - x->request_us < LEFT_IN_US, is_there;
 
-	if (r == NULL || r->cluster == NULL || r->life == 0)
+	if (r == NULL || r->cluster == NULL || r->life == 0 || x->settings->reads != READS_MARKED)
 		return false;
 	v = cluster_lock(r->cluster);
 	h = &v->hosts[srv->loan.standby - 1u];
-	is_there = h->life == r->life && !(h->is_silent && v->primary >= 0);
+	is_there = h->life == r->life && !(h->is_silent && v->primary >= 0 && is_young);
 	cluster_unlock(r->cluster);
-	return !is_there && (srv->ledger.count == 0 ? x->reads_block == READS_BEGUN : x->reads_block != READS_SHOWN);
+	return !is_there && (srv->ledger.count == 0 ? can_go_on_elsewhere(x) : x->reads_block != READS_SHOWN);
 }
 
 void

@@ -48,20 +48,21 @@ reads_is_default(struct client_reads *r)
 bool
 reads_is_for_primary(const char *sql, size_t len)
 {
-	struct sql_token t;
+	bool is_first = true; /* of a statement */
 	struct sql_lexer lx;
 
 	if (!text_mentions(sql, len, "pg_") && !text_mentions(sql, len, "lock"))
 		return false;
 	sql_lexer_init(&lx, sql, len);
-	t = sql_next(&lx);
-	if (sql_is_word(&t, "lock", 4))
-		return true;
-	for (; t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lx))
+	for (struct sql_token t = sql_next(&lx); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lx)) {
+		if (is_first && sql_is_word(&t, "lock", 4))
+			return true;
 		if ((t.kind == SQL_WORD || t.kind == SQL_QUOTED) &&
 		    (text_mentions(t.at, t.len, "pg_advisory_") || text_mentions(t.at, t.len, "pg_try_advisory_") ||
 		     text_mentions(t.at, t.len, "pg_export_snapshot")))
 			return true;
+		is_first = t.kind == SQL_PUNCT && t.at[0] == ';';
+	}
 	return false;
 }
 
@@ -71,17 +72,56 @@ reads_leaves(const struct sql_verdict *v)
 	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD)) != 0;
 }
 
-bool
-reads_mentions_primary(const struct request_walk *w)
+/* The same for SQL that has no verdict yet, or is a part of one; and for what reads_leaves() knows. */
+static bool
+may_be_for_primary(const char *sql, size_t len)
 {
-	size_t skipped = w->m.type == 'B' && w->m.total <= w->len - w->at ? w->m.total : 0;
-	const char *from = (const char *)w->p + w->at + skipped;
-	size_t len = w->len - w->at - skipped;
+	return reads_is_for_primary(sql, len) || text_mentions(sql, len, "with hold") ||
+	       text_mentions(sql, len, "prepare ");
+}
 
-	len = len < FORBIDDEN_LOOK_MAX ? len : FORBIDDEN_LOOK_MAX;
-	return text_mentions(from, len, "advisory_") || text_mentions(from, len, "export_snapshot") ||
-	       text_mentions(from, len, "lock ") || text_mentions(from, len, "with hold") ||
-	       text_mentions(from, len, "prepare ");
+/* Returns the SQL that this message has, or runs, as much as has come of it. */
+static const char *
+sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have, size_t *len)
+{
+	const char *portal, *name, *sql = NULL;
+	const struct statement *st;
+	size_t names_len, name_len = strnlen((const char *)body, have);
+
+	*len = have;
+	if (f->type == 'Q')
+		sql = (const char *)body;
+	else if (f->type == 'P' && name_len < have) {
+		sql = (const char *)body + name_len + 1;
+		*len = strnlen(sql, have - name_len - 1);
+	} else if (f->type == 'B' && fields_bind(body, have, &portal, &name, &names_len) &&
+		   (st = statements_called(x, name)) != NULL) {
+		sql = (const char *)st->bytes;
+		*len = st->query_len;
+	}
+	return sql;
+}
+
+bool
+reads_mentions_primary(const struct request_walk *w, bool is_one_request)
+{
+	const uint8_t *at = w->p + w->at, *end = w->p + w->len;
+	size_t looked = 0, len;
+	struct frame f;
+
+	while (looked < FORBIDDEN_LOOK_MAX && frame_parse(at, (size_t)(end - at), &f) == FRAME_OK) {
+		const uint8_t *body = at + FRAME_HEAD_LEN;
+		size_t have = (size_t)(end - body) < f.body_len ? (size_t)(end - body) : f.body_len;
+		const char *sql = sql_of_message(w->x, &f, body, have, &len);
+
+		if (sql != NULL && may_be_for_primary(sql, len < FORBIDDEN_LOOK_MAX ? len : FORBIDDEN_LOOK_MAX))
+			return true;
+		looked += FRAME_HEAD_LEN + (sql == NULL ? have : len);
+		at = body + have;
+		if (is_one_request && f.type == 'S')
+			break;
+	}
+	return false;
 }
 
 const char *
@@ -126,7 +166,7 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 		return false;
 	if (x->is_session || x->pins != 0 || x->listen != NULL || x->commit != EXCHANGE_NO_COMMIT)
 		r->route = ROUTE_TIED;
-	else if (reads_mentions_primary(w) || reads_is_for_primary(sql, len) || reads_leaves(v))
+	else if (reads_mentions_primary(w, false) || reads_is_for_primary(sql, len) || reads_leaves(v))
 		r->route = ROUTE_PRIMARY_ONLY;
 	return r->route == ROUTE_UNMARKED;
 }

@@ -19,9 +19,9 @@ const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_v
  * is asked.
  */
 bool reads_is_for_primary(const char *sql, size_t len);
-/* Returns true if what has come from the message at w->at on may have SQL of either kind, up to FORBIDDEN_LOOK_MAX
- * bytes. What a Bind runs has come before. */
-bool reads_mentions_primary(const struct request_walk *w);
+/* Returns true if what has come from the message at w->at on, or the rest of its request, may have SQL of either kind,
+ * or run it, in its first FORBIDDEN_LOOK_MAX bytes. */
+bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
 /* Returns true if the SQL leaves what only the server that ran it has. The client keeps that server, which has to be
  * the primary's: it may write later. */
 bool reads_leaves(const struct sql_verdict *v);

@@ -19,8 +19,8 @@ usable_standbys(struct cluster *c, uint64_t max_lag_us)
 		const struct host_view *h = &v->hosts[i];
 
 		primaries += h->role == HOST_PRIMARY;
-		standbys |= (h->role == HOST_STANDBY && !h->is_silent ? 1u : 0u) << i;
-		near |= (h->is_proved && h->lag_us <= max_lag_us ? 1u : 0u) << i;
+		standbys |= (h->role == HOST_STANDBY ? 1u : 0u) << i;
+		near |= (h->is_proved && !h->is_silent && h->lag_us <= max_lag_us ? 1u : 0u) << i;
 	}
 	cluster_unlock(c);
 	if (primaries == 1)

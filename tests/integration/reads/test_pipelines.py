@@ -66,6 +66,30 @@ def test_what_comes_ahead_of_it_in_its_pipeline_is_there(weir, trio, sql, before
         assert rawwire.texts(replies)[-1] == want
 
 
+@pytest.mark.parametrize("sql", FOR_PRIMARY)
+def test_a_statement_that_was_prepared_before_counts_too(weir, trio, sql):
+    """A driver's cache: the SQL is in no message of the pipeline."""
+    wire = start(weir, trio)
+    wire.ask(parse("first", "SELECT inet_server_port()") + parse("second", sql) + sync())
+    begin_elsewhere_unasked(wire, trio)
+    replies = wire.ask(bind("", "first") + execute() + bind("", "second") + execute(), sync())
+    assert not rawwire.errors(replies)
+    assert rawwire.texts(replies)[0] == [str(trio.primary.port)]
+    wire.query("COMMIT")
+
+
+def test_what_only_sounds_like_a_lock_stays(weir, trio):
+    """In a name, and in a parameter."""
+    trio.primary.query("DROP TABLE IF EXISTS block; CREATE TABLE block (n int); GRANT ALL ON block TO web")
+    wire = start(weir, trio)
+    for standby in trio.standbys:
+        trio.wait_replayed(standby)
+    begin_elsewhere_unasked(wire, trio)
+    read = one_statement("SELECT inet_server_port(), count(*) FROM block WHERE $1::text <> ''", ["lock table, prepare it with hold"])
+    assert rawwire.texts(wire.ask(read + read, sync()))[1][0] != str(trio.primary.port)
+    wire.query("COMMIT")
+
+
 @pytest.mark.parametrize("sql", FOR_PRIMARY + ["DEALLOCATE ALL"])
 @pytest.mark.parametrize("fails, error", [(bind("", "nobody's") + execute(), "26000"),
                                           (one_statement("SELECT 1/0, $1::text", ["x" * 70_000]), "22012")], ids=["unknown", "large"])
