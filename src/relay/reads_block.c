@@ -7,7 +7,6 @@
 #include "relay/resend.h"
 #include "session/image_settings.h"
 #include "state/state.h"
-#include "wire/fields.h"
 
 #include <string.h>
 
@@ -195,21 +194,12 @@ is_free(const char *sql, size_t len)
 static bool
 is_free_message(const struct exchange *x, const struct frame *f, const uint8_t *body)
 {
-	const char *sql = (const char *)body, *portal, *name;
-	const struct statement *st;
-	size_t names_len;
+	size_t len;
+	const char *sql = reads_sql_of_message(x, f, body, f->body_len, &len);
 
-	switch (f->type) {
-	case 'Q':
-		return is_free(sql, f->body_len);
-	case 'P':
-		return f->body_len > 0 && sql[0] == '\0' && is_free(sql + 1, f->body_len - 1);
-	case 'B':
-		return fields_bind(body, f->body_len, &portal, &name, &names_len) &&
-		       (st = statements_called(x, name)) != NULL && is_free((const char *)st->bytes, st->query_len);
-	default:
-		return true;
-	}
+	if (sql == NULL)
+		return f->type != 'P' && f->type != 'B';
+	return (f->type != 'P' || body[0] == '\0') && is_free(sql, len); /* the lane takes no Parse with a name */
 }
 
 size_t

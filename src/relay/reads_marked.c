@@ -80,9 +80,8 @@ may_be_for_primary(const char *sql, size_t len)
 	       text_mentions(sql, len, "prepare ");
 }
 
-/* Returns the SQL that this message has, or runs, as much as has come of it. */
-static const char *
-sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have, size_t *len)
+const char *
+reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have, size_t *len)
 {
 	const char *portal, *name, *sql = NULL;
 	const struct statement *st;
@@ -112,7 +111,7 @@ reads_mentions_primary(const struct request_walk *w, bool is_one_request)
 	while (looked < FORBIDDEN_LOOK_MAX && frame_parse(at, (size_t)(end - at), &f) == FRAME_OK) {
 		const uint8_t *body = at + FRAME_HEAD_LEN;
 		size_t have = (size_t)(end - body) < f.body_len ? (size_t)(end - body) : f.body_len;
-		const char *sql = sql_of_message(w->x, &f, body, have, &len);
+		const char *sql = reads_sql_of_message(w->x, &f, body, have, &len);
 
 		if (sql != NULL && may_be_for_primary(sql, len < FORBIDDEN_LOOK_MAX ? len : FORBIDDEN_LOOK_MAX))
 			return true;

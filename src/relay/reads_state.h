@@ -13,6 +13,10 @@ bool reads_is_marked(struct request_walk *w, struct client_reads *r);
 /* Returns the SQL that the message has, or its statement, and writes its length in bytes and the verdict on it; NULL:
  * it has none. */
 const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_verdict **v);
+/* Returns the SQL that a message with this frame has, or runs, and writes its length in bytes; NULL: it has none, or a
+ * Bind is of no statement that the client has. have: how much of the body has come. */
+const char *reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have,
+				 size_t *len);
 /*
  * Returns true if SQL has what is permitted in a READ ONLY transaction, and on a standby would be without a word
  * nothing, or something else. The rest of what a primary does and a standby doesn't is refused there: then the primary

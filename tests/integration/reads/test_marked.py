@@ -48,10 +48,10 @@ def begin_elsewhere(wire, trio):
     return wait_until(began, what="a block on a standby")[0]
 
 
-def begin_elsewhere_unasked(wire, trio):
+def begin_elsewhere_unasked(wire, trio, begin="BEGIN READ ONLY"):
     """The same, with nothing behind its BEGIN: PostgreSQL's list tells where it is."""
     def began():
-        wire.query("BEGIN READ ONLY")
+        wire.query(begin)
         found = [standby for standby in trio.standbys if standby.backends(usename="web", state="idle in transaction")]
         if not found:
             wire.query("COMMIT")

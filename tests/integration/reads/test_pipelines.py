@@ -18,15 +18,7 @@ FOR_PRIMARY = ["SELECT pg_advisory_xact_lock_shared(7)", "SELECT pg_export_snaps
 def begun(weir, trio, begin="BEGIN READ ONLY", **settings):
     """A client whose block has begun on a standby, with nothing behind its BEGIN."""
     wire = start(weir, trio, **settings)
-
-    def began():
-        wire.query(begin)
-        found = [standby for standby in trio.standbys if standby.backends(usename="web", state="idle in transaction")]
-        if not found:
-            wire.query("COMMIT")
-        return found
-
-    wait_until(began, what="a block on a standby")
+    begin_elsewhere_unasked(wire, trio, begin)
     return wire
 
 

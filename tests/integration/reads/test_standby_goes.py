@@ -426,12 +426,16 @@ def silent(weir, standby):
             os.kill(pid, signal.SIGCONT)
 
 
+def begun_on_the_only_one(weir, trio):
+    """A client in a READ ONLY block that was shown nothing yet, and the only standby, where that is."""
+    start(weir, trio, hosts=[trio.primary, trio.standbys[0]], reads_wait="10ms")
+    wire = Wire(weir.address).login("web", "app")
+    return wire, begin_elsewhere_unasked(wire, trio)
+
+
 def test_what_has_run_for_long_stays_when_its_standby_hesitates(weir, trio):
     """To run it again takes as long once more."""
-    start(weir, trio, hosts=[trio.primary, trio.standbys[0]], reads_wait="10ms")
-    wire, standby = marked(weir, trio)
-    wire.query("COMMIT")
-    begin_elsewhere_unasked(wire, trio)
+    wire, standby = begun_on_the_only_one(weir, trio)
     wire.send(query(f"{PORT}, pg_sleep(1)"))
     time.sleep(0.5)                             # so long it has run when the alarm comes
     with silent(weir, standby):
@@ -443,10 +447,7 @@ def test_what_has_run_for_long_stays_when_its_standby_hesitates(weir, trio):
 
 def test_a_portal_that_was_read_from_stays_when_its_standby_hesitates(weir, trio):
     """pg-cursor, pg-query-stream: Flush, and no Sync before the last row."""
-    start(weir, trio, hosts=[trio.primary, trio.standbys[0]], reads_wait="10ms")
-    wire, standby = marked(weir, trio)
-    wire.query("COMMIT")
-    begin_elsewhere_unasked(wire, trio)
+    wire, standby = begun_on_the_only_one(weir, trio)
     wire.send(rawwire.parse("", f"{PORT}, i FROM generate_series(1, 9) i") + rawwire.bind() + rawwire.execute(max_rows=3) + rawwire.flush())
     wire.read_until("s")
     with silent(weir, standby):
