@@ -200,8 +200,12 @@ def test_a_watch_that_can_not_log_in(weir, trio):
         assert where(wire) == trio.primary.port
         assert wire.query("SELECT max(n) FROM told") == [[str(turn)]]
         wire.query("COMMIT")
-    rows = weir.console("SHOW HOSTS")
-    assert rows and all("nobody_knows" in str(row) for row in rows)
+
+    def are_refused():
+        rows = weir.console("SHOW HOSTS")
+        return rows and all("nobody_knows" in str(row) for row in rows)
+
+    wait_until(are_refused, what="each host to have refused it")
 
 
 def test_reloads_under_load(weir, trio):
