@@ -8,7 +8,7 @@ them whose EXECUTE can be nothing but an INSERT; risky one whose EXECUTE may do 
 pg_partman, a column of the one and partitions of the other. Interleaved rounds; medians of ReadyForQuery per second and of the
 pooler's CPU µs for each.
 
-    PGWEIR_BIN=build/pgweir PGBOUNCER_BIN=... tests/bench/drivers.py [--only WORD] [--databases plain,audited,risky,extended]
+    PGWEIR_BIN=build-lto/pgweir PGBOUNCER_BIN=... tests/bench/drivers.py [--only WORD] [--databases plain,audited,risky,extended]
         [--rounds 3] [--seconds 2]
 """
 

@@ -4,7 +4,7 @@
 A throwaway PostgreSQL; N databases in the configuration that are all one database of it, or N roles that log in to one. All
 clients come at once (but for LOGINS) and stay. max_server_connections is 100, so the pools take turns. docs/performance.md has the figures.
 
-    PGWEIR_BIN=build/pgweir tests/bench/many_pools.py 5000 databases|users [--servers 100] [--perf FILE]
+    PGWEIR_BIN=build-lto/pgweir tests/bench/many_pools.py 5000 databases|users [--servers 100] [--perf FILE]
 """
 
 import argparse

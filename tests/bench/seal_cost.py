@@ -4,7 +4,7 @@
 The rows of docs/performance.md, "What the seal costs". Interleaved rounds; medians of transactions per second, of the
 pooler's CPU time per transaction, and of the slowest client's part of the fastest one's transactions.
 
-    PGWEIR_BIN=build/pgweir tests/bench/seal_cost.py [--rounds 3] [--seconds 3] [--only WORD]
+    PGWEIR_BIN=build-lto/pgweir tests/bench/seal_cost.py [--rounds 3] [--seconds 3] [--only WORD]
 """
 
 import argparse
@@ -81,7 +81,7 @@ def start_weir(postgres, servers, database, state):
         f"[pool]\npool_size = {servers}\nmax_overflow = 0\n"
         f"[database {database}]\nupstream = host=127.0.0.1 port={postgres.port}\n")
     os.chmod(directory / "users.txt", 0o600)
-    binary = Path(os.environ.get("PGWEIR_BIN", REPOSITORY / "build" / "pgweir")).resolve()
+    binary = Path(os.environ.get("PGWEIR_BIN", REPOSITORY / "build-lto" / "pgweir")).resolve()
     return Pooler(directory, [str(binary), "pgweir.ini"], port, database)
 
 

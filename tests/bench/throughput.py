@@ -6,7 +6,7 @@ transaction. A database is the plain one, the name of an extension that is creat
 accounts have an audit trigger of dynamic SQL. --updates says how many of a hundred transactions write (pgbench's
 simple-update); the others select. docs/performance.md has the tables.
 
-    PGWEIR_BIN=build/pgweir PGBOUNCER_BIN=... tests/bench/throughput.py [--clients 1,10,32,64,200] [--servers 5,20]
+    PGWEIR_BIN=build-lto/pgweir PGBOUNCER_BIN=... tests/bench/throughput.py [--clients 1,10,32,64,200] [--servers 5,20]
         [--databases plain,postgis,pg_partman,pgtap,orafce] [--rounds 5] [--seconds 3]
 """
 
