@@ -67,8 +67,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 		if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_PROBE)
 			return LATE_QUERY;
 	}
-	if (is_ready && !is_served && srv->tx != 'I' &&
-	    is_late(now_us, srv->loan.idle_in_tx_us, s->idle_transaction_timeout_us))
+	if (is_ready && is_late(now_us, report_idle_since(&c->x), s->idle_transaction_timeout_us))
 		return LATE_IDLE;
 	if (is_ready && is_late(now_us, srv->loan.tx_started_us, s->transaction_timeout_us))
 		return LATE_TRANSACTION;
@@ -103,7 +102,7 @@ static uint64_t
 lasted_us(const struct client *c, enum late late, uint64_t now_us)
 {
 	const struct loan *loan = &c->x.srv->loan;
-	uint64_t since_us = late == LATE_IDLE ? loan->idle_in_tx_us : loan->tx_started_us;
+	uint64_t since_us = late == LATE_IDLE ? report_idle_since(&c->x) : loan->tx_started_us;
 
 	if (late == LATE_QUERY)
 		client_is_served(c, &since_us);

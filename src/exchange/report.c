@@ -45,32 +45,29 @@ start_clock(struct exchange_env *env, struct phase_clock *c)
 	c->since_us = *env->now_us;
 	c->is_timed = ++env->requests_begun % TIMED_EACH == 0;
 	c->debtor = PHASE_PROXY;
-	c->is_flushed = false; /* a Flush ahead of it makes no answer due */
 }
 
-/* Something was answered, or taken, of a request that is not over. */
+/* Returns who owes the next byte of a request that is not over. */
 static enum phase
 debtor_now(const struct exchange *x, const struct server *srv)
 {
 	if (stream_is_full(&x->stream))
 		return PHASE_CLIENT_WRITE;
-	if (stream_queued(&srv->stream) > 0)
+	if (stream_queued(&srv->stream) > 0 || ledger_is_due(&srv->ledger, x->body_left > 0 && !x->is_body_dropped))
 		return PHASE_SERVER;
-	if (srv->ledger.count == 0 || srv->ledger.intake == INTAKE_COPY || x->body_left > 0)
-		return PHASE_CLIENT_WRITE;
-	return PHASE_SERVER;
+	return PHASE_CLIENT_WRITE;
 }
 
-/* Messages were sent and their Sync was not: answers are due if they were flushed, or to requests before them. */
-static bool
-is_answer_due(const struct server *srv)
+uint64_t
+report_idle_since(const struct exchange *x)
 {
-	uint64_t since_us;
+	const struct loan *loan = &x->srv->loan;
 
-	if (srv->is_synced || srv->loan.clock.is_flushed)
-		return true;
-	ledger_owes_client(&srv->ledger, &since_us);
-	return since_us != 0;
+	if (x->state != CL_READY)
+		return 0;
+	if (loan->clock.since_us == 0)
+		return x->srv->tx != 'I' ? loan->idle_in_tx_us : 0;
+	return loan->clock.debtor == PHASE_CLIENT_WRITE && !stream_is_full(&x->stream) ? loan->clock.since_us : 0;
 }
 
 void
@@ -91,8 +88,8 @@ report_sent(struct exchange *x, struct server *srv, size_t len)
 	    srv->ledger.intake != INTAKE_COPY) /* nearly always */
 		c->debtor = PHASE_SERVER;
 	else
-		c->debtor = (uint8_t)(is_answer_due(srv) ? debtor_now(x, srv) : PHASE_CLIENT_WRITE);
-	c->is_flowing = c->is_flushed = c->has_passed = false;
+		c->debtor = (uint8_t)debtor_now(x, srv);
+	c->is_flowing = c->has_passed = false;
 }
 
 void

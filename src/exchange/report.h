@@ -12,6 +12,11 @@ void report_flushed(struct exchange *x, struct server *srv); /* after the batch 
 /* Bytes of the client's were handled and sent: len of them. */
 void report_sent(struct exchange *x, struct server *srv, size_t len);
 void report_drained(struct exchange *x, struct server *srv); /* client or server has taken what waited for it */
+/*
+ * Returns since when the client owes the next byte, of what it has begun on its server: of a request, or of a
+ * transaction between two; 0: it does not, or is to read.
+ */
+uint64_t report_idle_since(const struct exchange *x);
 void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate);
 /*
  * Reports a request, or a transaction idled in, that has ended without PostgreSQL's answer: the counters, the

@@ -41,8 +41,10 @@ late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct 
 			    : late == LATE_IDLE ? s->idle_transaction_timeout_us
 						: s->transaction_timeout_us;
 
-	fail_set(why, words[late].sqlstate, "%s %s (%s = %s)", words[late].what, duration_of(lasted_us).text,
-		 words[late].setting, duration_of(limit_us).text);
+	fail_set(why, words[late].sqlstate, "%s %s (%s = %s)",
+		 late == LATE_IDLE && x->srv->loan.clock.since_us != 0 ? "nothing more of the request has come for"
+								       : words[late].what,
+		 duration_of(lasted_us).text, words[late].setting, duration_of(limit_us).text);
 	fail_pgbouncer_text(why, "%s", words[late].theirs);
 }
 

@@ -507,7 +507,7 @@ flush_batch(struct exchange *x, bool is_held, size_t walked)
 	/* The replies that the held message waits for must come even if no Sync was sent yet. */
 	if (is_held && x->srv->ledger.count > 0) {
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
-		x->srv->loan.clock.is_flushed = true;
+		ledger_flush(&x->srv->ledger);
 	}
 	is_lost = flush_to_server(x, walked);
 	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)

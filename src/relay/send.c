@@ -440,7 +440,8 @@ send_frame(struct request_walk *w, const struct frame *f)
 	case 'f':
 		return send_copy_end(w, f);
 	default: /* Flush, CopyData */
-		w->x->srv->loan.clock.is_flushed |= f->type == 'H';
+		if (f->type == 'H')
+			ledger_flush(&w->x->srv->ledger);
 		return walk_forward(w, 0, FRAME_HEAD_LEN + (size_t)f->body_len);
 	}
 }

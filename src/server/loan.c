@@ -18,7 +18,7 @@ loan_begin(struct loan *l, uint64_t now_us)
 	memset(&l->commit, 0, sizeof(l->commit));
 	if (l->clock.since_us != 0) /* the last borrower has left in the midst of a request */
 		memset(&l->clock, 0, sizeof(l->clock));
-	l->clock.has_passed = l->clock.is_flowing = l->clock.is_flushed = false;
+	l->clock.has_passed = l->clock.is_flowing = false;
 	l->kept.state = KEPT_NOTHING;
 	l->kept.copy.len = 0;
 	l->kept.from = NULL;

@@ -64,8 +64,6 @@ struct phase_clock {
 	bool has_passed;
 	/* Some of that was sent to the client. Set by report.c, cleared by report.c and loan_begin(). */
 	bool is_flowing;
-	/* A Flush was sent last. Set by send.c and requests.c, cleared by report.c and loan_begin(). */
-	bool is_flushed;
 };
 
 /* How far the COMMIT of the borrower has come, where COMMITs are checked: relay/commit_check.c. */

@@ -253,6 +253,28 @@ ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 	return is_owing;
 }
 
+void
+ledger_flush(struct ledger *l)
+{
+	struct owed *o = l->count > 0 ? entry_at(l, l->count - 1) : NULL;
+
+	if (o != NULL && o->to != OWED_TO_COMMIT && !owed_ends_request(o))
+		o->statements = 1;
+}
+
+bool
+ledger_is_due(const struct ledger *l, bool is_cut)
+{
+	uint32_t whole = l->count - (is_cut && l->count > 0);
+
+	if (l->copy == COPY_IN && whole < 2)
+		return false; /* it reads on, up to CopyDone, CopyFail, or what makes it fail */
+	for (uint32_t i = 0; i < whole; i++)
+		if (owed_ends_request(ledger_at(l, i)) || ledger_at(l, i)->statements != 0)
+			return true;
+	return false;
+}
+
 bool
 ledger_may_change_block(const struct ledger *l)
 {

@@ -58,7 +58,8 @@ struct owed {
 	uint8_t phase; /* QUERY: 1: further results are not for the client. DESCRIBE_STATEMENT: 1: ParameterDescription
 			* has come; 2: it will be swallowed */
 	uint8_t shown; /* QUERY: how many further CommandCompletes are for the client; 0: all */
-	uint32_t statements; /* how many statements the request had; for its owner */
+	uint32_t statements; /* how many statements the request had, for its owner; not QUERY, FUNCTION, SYNC: 1 if a
+			      * Flush is behind it */
 	union {
 		void *ref; /* belongs to the owner; may be NULL */
 		uint64_t started_us; /* QUERY, FUNCTION, SYNC: when the request's first byte was read */
@@ -327,6 +328,13 @@ ledger_is_our_turn(const struct ledger *l)
  * answered next; 0: its end was not sent yet.
  */
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
+/* A Flush is sent: what was entered before is answered without a Sync. */
+void ledger_flush(struct ledger *l);
+/*
+ * Returns true if a message of the server's is due, whatever is sent next; false: it waits for more. is_cut: the last
+ * message was not sent to its end.
+ */
+bool ledger_is_due(const struct ledger *l, bool is_cut);
 /* Returns how many whole requests of the client were sent: what is sent now is of the next one. It wraps around. */
 uint32_t ledger_requests_sent(const struct ledger *l);
 /* Returns true if something of the client's own is owed that may begin or end a transaction block. */

@@ -8,14 +8,15 @@ import pytest
 
 import rawwire
 from fakeserver import Gone, one_row, ready
-from rawwire import copy_data, copy_done, errors, flush, one_statement, parse, prepared_statement, query, shape, sync
+from rawwire import (bind, copy_data, copy_done, copy_fail, errors, flush, one_statement, parse, prepared_statement, query,
+                     shape, sync)
 from test_phases import blames, start
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.weir_only
 
 
-def ended(wire, timeout=6):
+def ended(wire, timeout=PATIENCE):
     """The error that a connection got, alive (ReadyForQuery follows) or not, and after what time."""
     begin = time.monotonic()
     try:
@@ -327,15 +328,53 @@ def test_timeouts_come_by_reload(weir):
         assert reply.sqlstate == "57014" and seconds < 20
 
 
-def test_a_half_sent_request_does_not_hold_a_server_for_ever(weir):
-    """Flush without Sync, then nothing: the server is held; one of the transaction timeouts ends it."""
-    weir.start(pool_size=1, idle_transaction_timeout="500ms", transaction_timeout="1s", pool_timeout="10s")
-    lazy, other = weir.raw(), weir.raw()
-    lazy.send(parse("", "SELECT 1") + flush())
-    lazy.read_until("1")
-    other.send(query("SELECT 'at last'"))
-    weir.wait_waiting(1)
-    assert rawwire.texts(other.read_until("Z", timeout=6)) == [["at last"]]
+UNFINISHED = {
+    "parse": lambda table: parse("", "SELECT 1"),
+    "parse that is answered": lambda table: parse("", "SELECT 1") + flush(),
+    "parse of what its server has": lambda table: parse("again", "SELECT 'kept'") + flush(),
+    "all but the sync": lambda table: one_statement("SELECT 1"),
+    "flushed and answered": lambda table: one_statement("SELECT 1") + flush(),
+    "behind a whole request": lambda table: query("SELECT 1") + parse("", "SELECT 1"),
+    "half a query": lambda table: query("SELECT '" + "x" * 100_000 + "'")[:50_000],
+    "half a short bind": lambda table: parse("", "SELECT $1") + bind(parameters=["x" * 100])[:50],
+    "half a long bind": lambda table: parse("", "SELECT $1") + bind(parameters=["x" * 1_000_000])[:500_000],
+    "copy": lambda table: query(f"COPY {table} FROM STDIN"),
+    "copy, some rows": lambda table: query(f"COPY {table} FROM STDIN") + copy_data(b"1\tx\n"),
+    "copy, half a message": lambda table: query(f"COPY {table} FROM STDIN") + copy_data(b"1\tx\n" * 9999)[:20_000],
+    "copy, half its end": lambda table: query(f"COPY {table} FROM STDIN") + copy_fail("x" * 1000)[:500],
+    "copy, extended": lambda table: one_statement(f"COPY {table} FROM STDIN") + flush(),
+    "copy, with its sync": lambda table: one_statement(f"COPY {table} FROM STDIN") + sync(),
+}
+
+
+@pytest.mark.sweep(keep=6)
+@pytest.mark.parametrize("is_begun", [True, False], ids=["in a transaction", "outside"])
+@pytest.mark.parametrize("unfinished", UNFINISHED)
+def test_a_half_sent_request_does_not_hold_a_server_for_ever(weir, table, unfinished, is_begun):
+    """Its client owes the next byte, whatever it has sent: it is as idle as in a transaction between two requests."""
+    weir.start(pool_size=1, idle_transaction_timeout="500ms", pool_timeout="0s")
+    with weir.raw() as lazy, weir.raw() as other:
+        lazy.ask(parse("kept", "SELECT 'kept'") + sync())
+        if is_begun:
+            lazy.query("BEGIN")
+        lazy.send(UNFINISHED[unfinished](table))
+        other.send(query(f"SELECT count(*) FROM {table}"))
+        reply, _ = ended(lazy)
+        lazy.wait_closed()
+        assert reply.sqlstate == "25P03" and reply.severity == "FATAL"
+        assert re.fullmatch(r"nothing more of the request has come for \d+ ms \(idle_transaction_timeout = 500 ms\)",
+                            reply.error["M"])
+        assert rawwire.texts(other.read_until("Z")) == [["0"]]
+
+
+@pytest.mark.parametrize("behind", [lambda: query("SELECT '" + "x" * 100_000 + "'")[:50_000],
+                                    lambda: parse("", "SELECT 1")], ids=["half a query", "parse"])
+def test_a_server_that_owes_an_answer_is_waited_for_whatever_else_was_begun(weir, behind):
+    weir.start(pool_size=1, idle_transaction_timeout="300ms")
+    wire = weir.raw()
+    wire.send(query("SELECT pg_sleep(1)") + behind())
+    assert shape(wire.read_until("Z")) == "T D C:SELECT 1 Z:I"
+    assert ended(wire)[0].sqlstate == "25P03"
 
 
 def test_the_extended_protocol_is_timed_as_well(weir):

@@ -1,0 +1,216 @@
+/* tests/unit/test_report.c - the clock with one debtor: since when a client owes the next byte of what it has begun. */
+#include "exchange/report.h"
+
+#include "base/clock.h"
+#include "wire/frame.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define S US_PER_S
+
+static const uint64_t *own_now_us; /* the time that clock_now_us() tells; NULL: that of the machine */
+
+int
+clock_gettime(clockid_t id, struct timespec *t)
+{
+	if (own_now_us == NULL)
+		return (int)syscall(SYS_clock_gettime, id, t);
+	*t = clock_timespec(*own_now_us - 1);
+	return 0;
+}
+
+struct place {
+	struct exchange x;
+	struct exchange_env env;
+	struct server srv;
+	struct pool pool;
+	struct pool_database database;
+	struct process_counters counters;
+	struct config config;
+	uint64_t now_us;
+};
+
+static void
+on_settled(void *arg, const struct owed *o, enum owed_end how)
+{
+	(void)arg;
+	(void)o;
+	(void)how;
+}
+
+static const struct ledger_ops ledger_ops = { on_settled, NULL };
+
+static void
+place_init(struct place *p)
+{
+	memset(p, 0, sizeof(*p));
+	p->now_us = S;
+	own_now_us = &p->now_us;
+	p->env.now_us = &p->now_us;
+	p->env.counters = &p->counters;
+	p->env.config = &p->config;
+	p->env.looked_at_us = UINT64_MAX;
+	p->pool.database = &p->database;
+	p->pool.settings.slow_query_threshold_us = CONFIG_TIME_OFF;
+	p->x.env = &p->env;
+	p->x.pool = &p->pool;
+	p->x.settings = &p->pool.settings;
+	p->x.state = CL_READY;
+	p->x.srv = &p->srv;
+	p->x.stream.fd = p->srv.stream.fd = -1;
+	p->srv.tx = 'I';
+	p->srv.is_synced = true;
+	ledger_init(&p->srv.ledger, &ledger_ops, NULL);
+	loan_begin(&p->srv.loan, p->now_us);
+}
+
+static void
+place_fini(struct place *p)
+{
+	ledger_fini(&p->srv.ledger);
+	loan_fini(&p->srv.loan);
+	own_now_us = NULL;
+}
+
+/* As relay/ does it: a message that begins or goes on with a request is entered. Lower case: only half of it is sent.
+ */
+static void
+send_message(struct place *p, char type)
+{
+	static const char types[] = "QPBESc";
+	static const uint8_t kinds[] = { OWED_QUERY, OWED_PARSE, OWED_BIND, OWED_EXECUTE, OWED_SYNC, OWED_COPY_END };
+	const char *at = strchr(types, type == 'q' ? 'Q' : type == 'b' ? 'B' : type);
+	struct ledger *l = &p->srv.ledger;
+
+	if (p->srv.is_synced && at != NULL && type != 'c')
+		report_request_begins(&p->x, &p->srv);
+	if (at != NULL)
+		ledger_push(l, kinds[at - types], OWED_TO_CLIENT, NULL);
+	if (at != NULL && owed_ends_request(ledger_at(l, l->count - 1)))
+		l->ring[(l->head + l->count - 1) & (l->cap - 1)].started_us = p->now_us;
+	if (type == 'H')
+		ledger_flush(l);
+	if (type == 'S')
+		p->srv.is_synced = true;
+	else if (at != NULL && strchr("PbBE", type) != NULL)
+		p->srv.is_synced = false;
+	p->x.body_left = strchr("qbd", type) != NULL ? 7 : 0;
+	report_sent(&p->x, &p->srv, FRAME_HEAD_LEN);
+}
+
+static void
+receive_message(struct place *p, char type)
+{
+	struct owed ended;
+	bool is_end;
+
+	cr_assert_neq(ledger_receive(&p->srv.ledger, (uint8_t)type, &ended, &is_end), LEDGER_VIOLATION, "%c", type);
+	if (is_end)
+		report_done(&p->x, &p->srv, &ended);
+	report_flushed(&p->x, &p->srv);
+}
+
+/*
+ * Upper case, and c, q, b, d (half of a CopyDone's like, a Query, a Bind, a CopyData): the client sends that. Behind a
+ * dot: the server does. T: its transaction is open from here on. A second passes before each.
+ */
+static void
+tell(struct place *p, const char *story)
+{
+	for (; *story != '\0'; story++) {
+		p->now_us += S;
+		if (*story == 'T')
+			p->srv.tx = 'T';
+		else if (*story == '.')
+			receive_message(p, *++story);
+		else
+			send_message(p, *story);
+	}
+}
+
+Test(report, who_owes_the_next_byte)
+{
+	static const struct {
+		const char *rule, *story;
+		bool is_idle;
+	} rows[] = {
+		{ "nothing was begun", "", false },
+		{ "the server owes a Query's answer", "Q", false },
+		{ "a whole request is over", "Q.T.D.C.Z", false },
+		{ "... in a transaction", "TQ.C.Z", true },
+		{ "... and the next one is answered", "TQ.C.ZQ", false },
+		{ "a Parse makes no answer due", "P", true },
+		{ "... in a transaction neither", "TQ.C.ZP", true },
+		{ "... but with a Flush it does", "PH", false },
+		{ "... until it has come", "PH.1", true },
+		{ "what is behind the Flush is not due", "PHB.1", true },
+		{ "what is before it is", "PBH.1", false },
+		{ "an error answers all that was sent", "PBEH.E", true },
+		{ "a request behind another one", "QP", false },
+		{ "... which is over", "QP.T.C.Z", true },
+		{ "half a Query", "q", true },
+		{ "... behind a whole one", "Qq", false },
+		{ "... which is over", "Qq.T.C.Z", true },
+		{ "half a Bind", "Pb", true },
+		{ "half a Bind behind a Flush", "PHb", false },
+		{ "a COPY that begins", "Q.G", true },
+		{ "... and has half a message", "Q.Gd", true },
+		{ "... and its end", "Q.Gc", false },
+		{ "... that came before", "Qc.G", false },
+		{ "a COPY of Execute, with its Sync", "PBES.1.2.G", true },
+		{ "... and its end", "PBES.1.2.Gc", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct place p;
+		uint64_t heard_us;
+
+		place_init(&p);
+		tell(&p, rows[i].story);
+		heard_us = p.now_us;
+		p.now_us += 60 * S;
+		cr_expect_eq(report_idle_since(&p.x), rows[i].is_idle ? heard_us : 0, "%s", rows[i].rule);
+		place_fini(&p);
+	}
+}
+
+Test(report, each_byte_begins_a_clients_time_anew)
+{
+	struct place p;
+
+	place_init(&p);
+	tell(&p, "Q.G");
+	for (int i = 0; i < 5; i++) {
+		p.now_us += 60 * S;
+		send_message(&p, 'd');
+		cr_expect_eq(report_idle_since(&p.x), p.now_us);
+	}
+	place_fini(&p);
+}
+
+Test(report, who_does_not_read_is_not_idle)
+{
+	struct place p;
+
+	place_init(&p);
+	tell(&p, "Q.T");
+	p.x.stream.queue_len = STREAM_QUEUE_HIGH + 1;
+	report_flushed(&p.x, &p.srv);
+	cr_expect_eq(p.srv.loan.clock.debtor, PHASE_CLIENT_WRITE, "it is to read");
+	cr_expect_eq(report_idle_since(&p.x), 0);
+	place_fini(&p);
+}
+
+Test(report, who_waits_for_something_is_not_idle)
+{
+	struct place p;
+
+	place_init(&p);
+	tell(&p, "TQ.C.Z");
+	p.x.state = CL_AWAITING;
+	cr_expect_eq(report_idle_since(&p.x), 0);
+	place_fini(&p);
+}
