@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define ASK_AGAIN_US (1 * US_PER_S) /* at most so often ... */
-#define COST_SHARE 300u /* ... and at most this part of one server connection's time */
+#define COST_SHARE 50u /* ... and at most this part of one server connection's time */
+#define READ_SHARE 30u /* the same of reading while DDL goes on */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
 #define SETTLES_US (2 * US_PER_S) /* an answer that was believed, after DDL */
 #define REFUSED_US (60 * US_PER_S)
@@ -60,7 +61,7 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	 */
 	if (code->changed_answered != code->changed)
 		return (code->is_outdated ? now_us - code->read_asked_us : age_us) >
-		       clock_lesser_us(code->read_cost_us * (COST_SHARE / 10),
+		       clock_lesser_us(code->read_cost_us * READ_SHARE,
 				       code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US);
 	return age_us > interval_us(code->cost_us);
 }
@@ -77,7 +78,10 @@ database_code_feared(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
 
-	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & (STATE_BACKEND | STATE_REMOTE)) | RISK_CODE |
+	/* An answer that is merely old would cost whoever comes now and then a connection each time. */
+	if (code->changed_answered == code->changed)
+		known &= ~(unsigned)STATE_BACKEND;
+	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
 	       database_code_compiled(code);
 }
 
@@ -85,20 +89,21 @@ unsigned
 database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
 		      size_t len, const uint8_t *types, size_t types_len)
 {
-	const struct risk_names *risks;
-	unsigned parts;
+	const struct risk_names *risks = code->answer == NULL ? NULL : code->answer->risks;
+	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_feared(code), parts;
 
-	if (!database_code_is_known(code, now_us))
-		return database_code_feared(code);
-	risks = code->answer->risks;
+	if (risks == NULL)
+		return feared;
 	if (sql == NULL)
-		return risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks));
+		return feared | risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks));
+	if (kept != NULL && kept->number == code->number)
+		return feared | kept->parts;
 	parts = risk_names_of_sql(risks, sql, len);
 	if (types != NULL)
 		parts |= risk_names_of_types(risks, types, types_len);
 	if (kept != NULL)
 		*kept = (struct sql_risk){ code->number, parts };
-	return parts;
+	return feared | parts;
 }
 
 const char *
@@ -209,7 +214,7 @@ believe(struct database_code *code)
 	code->answered_us = code->asked_us;
 	code->failed_us = 0;
 	code->is_settled = code->changed == code->changed_asked;
-	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->read_cost_us) : 0;
+	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->cost_us) : 0;
 	code->harmless_until_us = risk_names_are_none(code->answer->risks) ? code->believed_until_us : 0;
 	database_code_let_go(code);
 }
@@ -231,6 +236,7 @@ bool
 database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us)
 {
 	struct code_answer *before = code->answer;
+	uint64_t cost_us;
 
 	if (code->coming == NULL)
 		return false;
@@ -240,10 +246,10 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		code->failed_us = now_us;
 		return false;
 	}
-	code->cost_us = now_us - code->asked_us;
+	cost_us = now_us - code->asked_us;
 	if (code->asked == CODE_VERSION || code->asked == CODE_STILL_NONE || database_code_is_unread(code)) {
-		/* A question that takes longer than to read it all has waited for a busy PostgreSQL. */
-		code->cost_us = clock_lesser_us(code->cost_us, code->read_cost_us);
+		/* Where the same question took longer than before, or than to read it all, PostgreSQL was busy. */
+		code->cost_us = clock_lesser_us(cost_us, code->cost_us == 0 ? code->read_cost_us : code->cost_us);
 		compare(code);
 		return false;
 	}
@@ -252,7 +258,8 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	answer_free(before);
 	code->number = number;
 	code->read_asked_us = code->asked_us;
-	code->read_cost_us = code->cost_us;
+	code->read_cost_us = cost_us;
+	code->cost_us = 0;
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
 	code->replaced_us = now_us;

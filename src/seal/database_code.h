@@ -5,7 +5,8 @@
  * PostgreSQL's catalogs are queried on an idle connection: soon after the first use, when DDL was seen, and again when
  * the answer has grown old, while the database is in use. As long as there is no answer, or it has expired, all SQL is
  * as risky as can be. To read all code may take a second. So it is asked first whether there is any (as long as there
- * was none), or whether it is still that of the last answer, which costs a few milliseconds.
+ * was none), or whether it is still that of the last answer, which costs a few milliseconds. An answer is believed for
+ * as long as it takes to ask that again; whoever comes later is as risky as can be.
  *
  * Code counts from when DDL is seen, on all loops at once; what changes it where no tag tells (another program, a
  * function) counts when the version is another one. SQL that may do so (RISK_CODE) has all washed off its own server.
@@ -64,8 +65,9 @@ struct database_code {
 	bool has_code; /* there was some once: from then on only the last two are asked */
 	enum code_question asked; /* for coming */
 	bool is_outdated; /* the version was another one than the answer's, which has counted as DDL */
-	uint64_t answered_us, asked_us, used_us, cost_us; /* cost_us: how long the last answer took */
-	uint64_t read_asked_us, read_cost_us; /* the same of the last answer that was more than a version */
+	uint64_t answered_us, asked_us, used_us;
+	uint64_t cost_us; /* how long a question about the version took, at least; 0: there was none since the answer */
+	uint64_t read_asked_us, read_cost_us; /* when the answer was asked for, and how long it took */
 	_Atomic uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
 	_Atomic uint64_t harmless_until_us; /* the same, if no SQL is risky; else 0 */
 	_Atomic uint64_t changed; /* how often DDL was seen */

@@ -45,6 +45,13 @@ static const struct {
 	{ STATE_CURSORS, "SELECT 'c', name, '' FROM pg_catalog.pg_cursors WHERE is_holdable" },
 	{ STATE_PREPARED, "SELECT 'p', name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql" },
 	{ STATE_LISTEN, "SELECT 'n', channel, '' FROM pg_catalog.pg_listening_channels() AS channel" },
+	{ RISK_UNREAD, "SELECT 'x', n, pg_catalog.current_setting(n, true) FROM (SELECT DISTINCT "
+		       "pg_catalog.lower(coalesce(m[1], m[2]))"
+		       " FROM pg_catalog.pg_proc, pg_catalog.regexp_matches(prosrc,"
+		       " $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\\mset\\s+(?:session\\s+)?([a-z_][a-z0-9_$]*[.][a-z0-"
+		       "9_$.]+)$r$, 'gi') AS m"
+		       " WHERE oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) AS b(n)"
+		       " WHERE pg_catalog.current_setting(n, true) OPERATOR(pg_catalog.<>) ''" },
 };
 
 static bool

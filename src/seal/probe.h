@@ -39,10 +39,10 @@ struct probe_row {
 };
 
 /*
- * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, not 0. names: custom settings to
- * ask for, with SETTINGS. startup: the settings that RESET gives the client, or NULL. With SETTINGS each setting that
- * the probe changes for itself, and that startup has not, brings two rows PROBE_OWN, ahead of all others: its value in
- * the session, and its default.
+ * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, not 0; with RISK_UNREAD, too, it asks for the
+ * custom settings that the database's functions name. names: others to ask for, with SETTINGS. startup: the settings
+ * that RESET gives the client, or NULL. With SETTINGS each setting that the probe changes for itself, and that startup
+ * has not, brings two rows PROBE_OWN, ahead of all others: its value in the session, and its default.
  */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
 	       const struct image *startup);

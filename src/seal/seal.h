@@ -41,6 +41,7 @@ enum code_risk {
 	    1u << 10, /* makes plans, which depend on the settings that SQL is parsed under (image_context) */
 	RISK_CODE = 1u << 11, /* may change the code itself: DDL in a body, and SQL that a body makes */
 	RISK_OPAQUE = 1u << 12, /* its words don't show what it runs, though the database may have nothing to reach */
+	RISK_UNREAD = 1u << 13, /* may run code that was not read yet; names of settings in it are not known */
 	RISK_ASKED = 0xfffu /* what the question about a database's code may tell of SQL, with the state */
 };
 /*

@@ -72,7 +72,8 @@ state_ask(struct exchange *x, unsigned parts)
 	add_custom(x->image, names, &count, sizeof(names) / sizeof(names[0]));
 	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
-	probe_put(&b, parts, names, count, x->startup);
+	probe_put(&b, parts | ((parts & STATE_SETTINGS) != 0 ? srv->loan.risk & RISK_UNREAD : 0u), names, count,
+		  x->startup);
 	server_owe_query(srv, OWED_TO_PROBE);
 	r = server_send(srv, &b);
 	s->parts = parts;

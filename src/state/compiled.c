@@ -95,6 +95,8 @@ look_again(struct exchange *x)
 
 	if (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us)
 		note_risk(x, database_code_feared(code));
+	if (code->replaced_us > l->lent_us)
+		note_risk(x, risk_names_all(code->answer->risks) & STATE_BACKEND);
 	return (l->risk & RISK_CODE) != 0 ? l->risk | (STATE_WASHABLE & ~(unsigned)STATE_REMOTE) : l->risk;
 }
 

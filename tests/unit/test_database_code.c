@@ -15,7 +15,8 @@
 
 #define T0 (1000 * US_PER_S)
 #define WITHOUT_CALLS ~RISK_BY_CALLS(STATE_PROBED)
-#define FEARED_AT_FIRST (STATE_WASHABLE | RISK_CONTEXT | RISK_CODE)
+#define FEARED (STATE_WASHABLE | RISK_CODE | RISK_UNREAD)
+#define FEARED_AT_FIRST (FEARED | RISK_CONTEXT)
 
 static void
 row(struct database_code *code, const char *kind, const char *name, const char *value)
@@ -149,11 +150,11 @@ Test(database_code, is_not_believed_for_long)
 	cr_expect_not(database_code_is_overdue(&code, T0 + 1100 * US_PER_MS), "those in line go first, for a while");
 	cr_expect(database_code_is_overdue(&code, T0 + 1600 * US_PER_MS));
 	cr_expect_eq(parts_at(&code, T0 + 1900 * US_PER_MS), 0, "it is believed until there has been time for another");
-	cr_expect_eq(parts_at(&code, T0 + 3 * US_PER_S), STATE_WASHABLE | RISK_CODE);
-	answer(&code, NULL, T0 + 3 * US_PER_S, 100 * US_PER_MS); /* a dear one is asked less often */
-	code.used_us = (T0 + 4 * US_PER_S);
-	cr_expect_not(database_code_is_due(&code, T0 + 12 * US_PER_S));
-	cr_expect_eq(parts_at(&code, T0 + 12 * US_PER_S), 0);
+	cr_expect_eq(parts_at(&code, T0 + 2 * US_PER_S), FEARED);
+	answer(&code, NULL, T0 + 3 * US_PER_S, 2900 * US_PER_MS);
+	cr_expect_eq(parts_at(&code, T0 + 5900 * US_PER_MS), FEARED, "what was read is as old as the question");
+	code.used_us = T0 + 5900 * US_PER_MS;
+	cr_expect(database_code_is_due(&code, T0 + 5900 * US_PER_MS), "whether it still is so, is soon told");
 	database_code_fini(&code);
 }
 
@@ -209,8 +210,7 @@ Test(database_code, is_read_only_where_there_is_any)
 	row(&code, "c", "", "");
 	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 4 * US_PER_S + 1000));
 	cr_expect(database_code_is_unread(&code));
-	cr_expect_eq(parts_at(&code, T0 + 4 * US_PER_S + 1000), STATE_WASHABLE | RISK_CODE | RISK_CONTEXT,
-		     "another program has made a function");
+	cr_expect_eq(parts_at(&code, T0 + 4 * US_PER_S + 1000), FEARED_AT_FIRST, "another program has made a function");
 	all = database_code_ask(&code, T0 + 4 * US_PER_S + 1000);
 	cr_expect_neq(all, any);
 	row(&code, "v", "7 77", "");
@@ -248,13 +248,55 @@ Test(database_code, is_not_read_again_as_long_as_its_version_is_the_same)
 	row(&code, "a", "", "1 0");
 	cr_expect(database_code_answered(&code, true, ++numbers, T0 + 100 * US_PER_MS));
 	code.used_us = T0 + 100 * US_PER_S;
+	cr_expect_eq(parts_at(&code, T0 + 1900 * US_PER_MS), STATE_SETTINGS);
+	cr_expect_eq(parts_at(&code, T0 + 2 * US_PER_S), FEARED | STATE_SETTINGS,
+		     "another program may have changed it");
 	version = database_code_ask(&code, T0 + 10 * US_PER_S);
 	cr_expect_neq(version, all);
 	row(&code, "v", "7 77", "");
-	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 10 * US_PER_S + 1000));
-	cr_expect_eq(parts_at(&code, T0 + 29 * US_PER_S), STATE_SETTINGS, "it is believed for as long as before");
-	cr_expect(database_code_is_due(&code, T0 + 12 * US_PER_S), "but asked for more often, as that is cheap");
-	cr_expect_eq(parts_at(&code, T0 + 31 * US_PER_S), STATE_WASHABLE | RISK_CODE);
+	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 10 * US_PER_S + 19 * US_PER_MS));
+	cr_expect_eq(parts_at(&code, T0 + 11900 * US_PER_MS), STATE_SETTINGS);
+	cr_expect(database_code_is_due(&code, T0 + 11100 * US_PER_MS));
+	cr_expect_eq(parts_at(&code, T0 + 12 * US_PER_S), FEARED | STATE_SETTINGS);
+	database_code_fini(&code);
+}
+
+Test(database_code, is_believed_for_longer_where_the_question_about_its_version_takes_long)
+{
+	struct database_code code = { 0 };
+
+	answer_version(&code, "0 0", "7 77", T0, 200 * US_PER_MS);
+	code.used_us = T0 + 100 * US_PER_S;
+	answer_version(&code, NULL, "7 77", T0 + 1 * US_PER_S, 100 * US_PER_MS);
+	cr_expect_not(database_code_is_due(&code, T0 + 5 * US_PER_S));
+	cr_expect_eq(parts_at(&code, T0 + 10 * US_PER_S), 0);
+	cr_expect_eq(parts_at(&code, T0 + 11 * US_PER_S), FEARED);
+	answer_version(&code, NULL, "7 77", T0 + 11 * US_PER_S, 10 * US_PER_MS);
+	answer_version(&code, NULL, "7 77", T0 + 12 * US_PER_S, 100 * US_PER_MS);
+	cr_expect_eq(parts_at(&code, T0 + 13900 * US_PER_MS), 0);
+	cr_expect_eq(parts_at(&code, T0 + 14 * US_PER_S), FEARED, "it was PostgreSQL that was busy");
+	database_code_fini(&code);
+}
+
+Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_names)
+{
+	struct database_code code = { 0 };
+	struct sql_risk kept = { 0 };
+
+	database_code_ask(&code, T0);
+	row(&code, "r", "f", "f 256 0 language plpython3u");
+	row(&code, "a", "", "256 0");
+	database_code_answered(&code, true, 7, T0 + 1000);
+	for (unsigned i = 0; i < 2; i++) { /* looked up, and remembered */
+		cr_expect_eq(database_code_risk(&code, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
+			     FEARED);
+		cr_expect_eq(database_code_risk(&code, T0 + 9 * US_PER_S, &kept, "SELECT f()", 10, NULL, 0) &
+				 WITHOUT_CALLS,
+			     FEARED | STATE_BACKEND);
+	}
+	database_code_changed(&code, false);
+	cr_expect_eq(database_code_risk(&code, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
+		     FEARED_AT_FIRST | STATE_BACKEND);
 	database_code_fini(&code);
 }
 

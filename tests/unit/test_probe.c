@@ -81,6 +81,10 @@ Test(probe, names_are_in_quotes_that_none_of_them_has)
 	buf_fini(&b);
 	probe_put(&b, STATE_LOCKS, names, 3, NULL);
 	cr_expect_null(strstr(sql_of(&b), "ARRAY["), "they are settings");
+	cr_expect_null(strstr(sql_of(&b), "pg_proc"));
+	buf_fini(&b);
+	probe_put(&b, STATE_SETTINGS | RISK_UNREAD, names, 1, NULL);
+	cr_expect_not_null(strstr(sql_of(&b), "pg_proc"), "what is in bodies of functions is not known");
 	buf_fini(&b);
 }
 

@@ -792,6 +792,61 @@ def test_code_that_is_made_elsewhere_counts_soon(weir, postgres, own, what):
         assert sees(other, client, USER_ID) == [[""]]
 
 
+WRAPPED = f"CREATE OR REPLACE FUNCTION wrapped(v int) RETURNS text LANGUAGE sql AS $f$ SELECT {SETS} $f$"
+CALLS = {                           # how a client calls what sets a setting that its own SQL does not name
+    "Query": lambda c: c.query("SELECT wrapped(11)"),
+    "FROM": lambda c: c.query("SELECT * FROM wrapped(11)"),
+    "bound": lambda c: c.ask(one_statement("SELECT wrapped($1)", ["11"]) + sync()),
+    "in a transaction": lambda c: [c.query(text) for text in ("BEGIN", "SELECT wrapped(11)", "COMMIT")],
+}
+
+
+def follows(client, other):
+    """A has its own setting, and B has not."""
+    for _ in range(2):
+        assert is_clean(other)
+        assert client.query(USER_ID) == [["A"]]
+
+
+@contextlib.contextmanager
+def unread(postgres, dbname):
+    """Nobody can read the code of this database meanwhile."""
+    with contextlib.closing(postgres.connect(dbname)) as holder:
+        holder.cursor().execute("BEGIN; LOCK TABLE pg_catalog.pg_foreign_server")
+        yield
+
+
+@pytest.mark.parametrize("how", CALLS)
+def test_a_setting_made_by_a_function_just_made_follows(weir, postgres, own, how):
+    other, client = begin(weir, own, servers=2)
+    with unread(postgres, own):
+        other.query(WRAPPED)
+        CALLS[how](client)
+    follows(client, other)
+
+
+def test_a_setting_made_before_any_code_is_read_follows(weir, postgres, own):
+    postgres.query(WRAPPED, dbname=own)
+    weir.start({f"database {own}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    with unread(postgres, own):
+        other, client = weir.raw("web", own), weir.raw("web", own)
+        client.query("SELECT wrapped(11)")
+    follows(client, other)
+
+
+@pytest.mark.parametrize("extension", ["", "postgis"])
+@pytest.mark.parametrize("before", ["", "SELECT 'harmless'"], ids=["made", "replaced"])
+def test_what_another_program_makes_while_nobody_uses_the_pool_counts_at_once(weir, postgres, own, before, extension):
+    if not postgres.value("SELECT count(*) FROM pg_available_extensions WHERE name = %s", [extension or "plpgsql"]):
+        pytest.skip(f"{extension} is not installed")
+    postgres.query((f"CREATE EXTENSION {extension};" if extension else "") + (WRAPPED.replace(f"SELECT {SETS}", before) if before else "SELECT 1"), dbname=own)
+    other, client = begin(weir, own)
+    wait_until(lambda: weir.console("SHOW DATABASE_CODE")[0]["age_ms"] > 2500, what="an answer that is old")
+    postgres.query(WRAPPED, dbname=own)
+    client.query("SELECT wrapped(11)")
+    follows(client, other)
+
+
 FOUND = {                           # code, A's step, what B asks, what it sees
     "pg_temp first in a function's own search_path": (
         "CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_temp, public AS "
