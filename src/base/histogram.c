@@ -14,8 +14,9 @@ const struct histogram_bounds histogram_bounds_wait = {
 		   10000000, 30000000, HISTOGRAM_REST },
 };
 const struct histogram_bounds histogram_bounds_proxy = {
-	.count = 13,
-	.le_us = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 100000, 1000000, HISTOGRAM_REST },
+	.count = 15,
+	.le_us = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 100000, 250000, 500000, 1000000,
+		   HISTOGRAM_REST },
 };
 
 uint64_t

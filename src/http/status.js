@@ -26,6 +26,11 @@ function short(n) {
 	return number.format(n);
 }
 
+// What stands at the y axis.
+function tick(value, chart) {
+	return value && chart.unit === "ms" ? duration(value) : short(value);
+}
+
 // The smallest 1, 2 or 5 times a power of ten that is not below max.
 function ceiling(max) {
 	if (!(max > 0)) return 1;
@@ -106,13 +111,18 @@ function matches(row, filter) {
 	return filter.toLowerCase().split(/\s+/).every(word => text.includes(word));
 }
 
-// The word on the badge, its colour, and what is wrong. backends: rows of SHOW BACKENDS.
-function verdict(status, backends, failed) {
+const LONG_WAIT_MS = 1000; // for a server, before the badge says so
+
+// The word on the badge, its colour, and what is wrong. backends, pools: rows of SHOW BACKENDS and POOLS_EXTENDED.
+function verdict(status, backends, failed, pools = []) {
 	if (!status.alive) return { word: "stuck", level: "bad", trouble: status.not_ready };
 	const down = backends.filter(b => b.state === "down").map(b => "PostgreSQL at " + b.backend + " is down");
-	const trouble = status.not_ready.length ? status.not_ready : down;
+	const lines = pools.filter(p => p.oldest_wait_us >= LONG_WAIT_MS * 1000).map(p => `pool ${p.database}/${p.user}: ` +
+		`${p.waiting} waiting, ${p.active} of ${p.pool_size + p.max_overflow} servers in use`);
+	const trouble = status.not_ready.length ? status.not_ready : down.concat(lines);
 	if (status.not_ready.length) return { word: status.state === "running" ? "not ready" : status.state, level: "bad", trouble };
 	if (failed > 0) return { word: status.state + ", requests fail", level: "warn", trouble };
+	if (status.oldest_wait_ms >= LONG_WAIT_MS) return { word: status.state + ", clients wait", level: "warn", trouble };
 	return { word: status.state, level: trouble.length || status.state !== "running" ? "warn" : "", trouble };
 }
 const TABLES = [
@@ -125,7 +135,7 @@ const TABLES = [
 	{ id: "workers", title: "Workers", columns: ["worker", "state", "cpu_percent", "clients", "servers", "tick_age_us",
 		"oldest_note_us"], empty: "" },
 	{ id: "holders", title: "Who holds the servers", columns: ["database", "user", "application_name", "client_id", "state", "state_ms",
-		"xact_ms", "held_ms", "waiting", "server_pid", "blocked_by", "query"], empty: "no client holds a server" },
+		"xact_ms", "held_ms", "waiting", "server_pid", "blocked_by", "blocks", "query"], empty: "no client holds a server" },
 	{ id: "queries", title: "Top statements", columns: ["database", "application_name", "calls", "errors", "total_ms", "mean_ms", "p95_ms",
 		"wait_ms", "rows", "query"], empty: "no statement was counted yet" },
 	{ id: "slow", title: "Slow queries", columns: ["time", "event", "duration_ms", "cause", "database", "user", "application_name",
@@ -134,7 +144,7 @@ const TABLES = [
 ];
 
 if (typeof document === "undefined") {
-	module.exports = { duration, short, ceiling, layout, tiles, heading, shown, matches, verdict, CHARTS, TABLES };
+	module.exports = { duration, short, tick, ceiling, layout, tiles, heading, shown, matches, verdict, CHARTS, TABLES };
 } else {
 	const SVG = "http://www.w3.org/2000/svg";
 	const byId = id => document.getElementById(id);
@@ -168,7 +178,7 @@ if (typeof document === "undefined") {
 		const y = v => (height - 4 - v * (height - 18)).toFixed(1);
 		const points = line => line.map(([a, b]) => (a * width).toFixed(1) + "," + y(b)).join(" ");
 		const labels = make(to, "div", null, { class: "axis" });
-		for (const v of [1, 0.5, 0]) make(labels, "span", short(top * v) + (v && chart.unit ? " " + chart.unit : ""));
+		for (const v of [1, 0.5, 0]) make(labels, "span", tick(top * v, chart));
 		const times = make(to, "div", null, { class: "times" });
 		for (const ago of [1, 0.5, 0]) make(times, "span", ago ? duration(samples.length * 1000 * ago) + " ago" : "now");
 		for (const v of [0, 0.5, 1]) make(svg, "line", null, { class: "grid", x1: 0, x2: width, y1: y(v), y2: y(v) }, SVG);
@@ -273,7 +283,7 @@ if (typeof document === "undefined") {
 					if (rows) drawTable(table, rows);
 				}
 			const failed = history.slice(-10).reduce((sum, sample) => sum + sample.failed, 0);
-			const said = verdict(status, latest.backends || [], failed);
+			const said = verdict(status, latest.backends || [], failed, latest.pools);
 			drawHead(status, said);
 			drawTiles(tiles(status, history));
 			for (const chart of CHARTS) drawChart(chart, history);

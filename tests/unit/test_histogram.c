@@ -85,6 +85,16 @@ Test(histogram, quantiles_are_linear_within_a_bucket)
 	cr_expect_float_eq(quantile(&h, 0), 75.0 * MS, 0.01);
 }
 
+/* The event loop's lag: two delays of 0.2 s among ten turns. */
+Test(histogram, a_quantile_of_lag_is_near_the_delay)
+{
+	struct histogram h = { 0 };
+
+	histogram_observe_many_us(&h, &histogram_bounds_proxy, 50, 8);
+	histogram_observe_many_us(&h, &histogram_bounds_proxy, 200 * MS, 2);
+	cr_expect_leq(histogram_quantile_us(&h, &histogram_bounds_proxy, 0.99, 0), 250.0 * MS);
+}
+
 Test(histogram, what_is_beyond_the_last_bound_is_told)
 {
 	struct histogram h = { 0 };

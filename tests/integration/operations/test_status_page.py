@@ -135,6 +135,8 @@ def test_the_functions_that_draw():
 const assert = require("assert"), page = require("./src/http/status.js");
 assert.equal(page.duration(0.5), "500 µs"); assert.equal(page.duration(152.3), "152 ms"); assert.equal(page.duration(61000), "1 min 1 s");
 assert.equal(page.short(12345), "12.3 k");
+const chart = id => page.CHARTS.find(chart => chart.id === id);
+assert.deepEqual([50000, 0].map(ms => page.tick(ms, chart("phases"))), ["50.0 s", "0"]); assert.equal(page.tick(20000, chart("qps")), "20.0 k");
 assert.deepEqual([0, 0.3, 7, 100, 101].map(page.ceiling), [1, 0.5, 10, 100, 200]);
 const series = [{ of: s => s.a }, { of: s => s.b }], samples = [{ a: 1, b: 2 }, { a: 4, b: 4 }];
 assert.deepEqual(page.layout(samples, series), { top: 5, lines: [[[0, 0.2], [1, 0.8]], [[0, 0.4], [1, 0.8]]] });
@@ -155,6 +157,10 @@ assert.deepEqual(page.verdict(well, [], 0.6), { word: "running, requests fail", 
 assert.deepEqual(page.verdict(well, down, 0), { word: "running", level: "warn", trouble: ["PostgreSQL at db1:5432 is down"] });
 assert.deepEqual(page.verdict({ ...well, not_ready: ["no"] }, [], 0), { word: "not ready", level: "bad", trouble: ["no"] });
 assert.equal(page.verdict({ ...well, alive: false }, [], 0).word, "stuck");
+const full = { database: "app", user: "web", waiting: 3, oldest_wait_us: 3e6, active: 7, pool_size: 5, max_overflow: 2 };
+assert.deepEqual(page.verdict({ ...well, oldest_wait_ms: 3000 }, [], 0, [full, { ...full, waiting: 0, oldest_wait_us: 0 }]),
+	{ word: "running, clients wait", level: "warn", trouble: ["pool app/web: 3 waiting, 7 of 7 servers in use"] });
+assert.equal(page.verdict({ ...well, oldest_wait_ms: 20 }, [], 0, [{ ...full, oldest_wait_us: 2e4 }]).level, "");
 """
     subprocess.run(["node", "-e", script], check=True, cwd=REPOSITORY, timeout=30)
 
