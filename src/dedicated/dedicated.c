@@ -176,7 +176,6 @@ take_place(struct hosts_place *p, struct policy_room *r, const struct pool_targe
 	policy_places_join(policy_limit_budget(p->hosts), &p->member, r);
 	if (policy_budget_place(&p->member, now_us))
 		return true;
-	fail_set(why, "53300", "all connections that may be opened there are in use");
 	policy_budget_say(&p->member, why);
 	leave_budget(p, false, now_us);
 	return false;

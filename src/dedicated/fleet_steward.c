@@ -166,9 +166,11 @@ apply(struct steward *s, uint32_t granted)
 		note_share(s, &count);
 	n->limit = s->shown.state == FLEET_JOINED ? s->shown.limit : 0;
 	n->listed = s->shown.listed;
-	n->processes = s->shown.member_count;
+	n->others = s->shown.others;
+	n->reserved = FLEET_RESERVED;
 	if (n->checks != told->checks || n->limit != told->limit || n->listed != told->listed ||
-	    n->share != told->share || n->is_full != told->is_full || n->is_pressed != told->is_pressed) {
+	    n->others != told->others || n->share != told->share || n->is_full != told->is_full ||
+	    n->is_pressed != told->is_pressed) {
 		policy_budget_grant(s->budget, s->fleet->door, granted, n, now_of(s));
 		s->told = s->news;
 		count = policy_budget_count(s->budget, s->fleet->door, now_of(s));

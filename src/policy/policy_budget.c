@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define HELD_US (2 * 1000 * 1000u)
@@ -1163,19 +1164,23 @@ void
 policy_budget_say(const struct budget_member *m, struct fail *why)
 {
 	struct budget_news news;
+	char share[64] = "";
 
 	policy_room_lock(m->room);
 	news = m->budget->news;
 	policy_room_unlock(m->room);
+	fail_set(why, "53300", "all connections that may be opened there are in use");
 	if (news.limit == 0) {
-		fail_hint(
-		    why, "none can be opened under the budget, as pgweir's own connection for it is not there: its log "
-			 "and SHOW BUDGET in its console say why");
+		fail_detail(why, "none can be opened under the budget, as pgweir's own connection for it is not there");
+		fail_hint(why, "pgweir's log and SHOW BUDGET in its console say why");
 		return;
 	}
-	fail_hint(why,
-		  "the budget of %" PRIu32 " is used up (PostgreSQL lists %" PRIu32 " connections, of %" PRIu32
-		  " pgweir processes and others): raise budget_connections, or see who has them: SHOW FLEET in "
-		  "pgweir's console",
-		  news.limit, news.listed, news.processes);
+	if (news.share != UINT32_MAX)
+		snprintf(share, sizeof(share), ", the share here is %" PRIu32, news.share);
+	fail_detail(why,
+		    "the budget of %" PRIu32 " is used up: PostgreSQL lists %" PRIu32 " (%" PRIu32
+		    " no pgweir's), %" PRIu32 " are kept for newcomers%s",
+		    news.limit, news.listed, news.others, news.reserved, share);
+	fail_hint(why, "raise budget_connections, or see who has them: SHOW FLEET in pgweir's console, and "
+		       "pg_stat_activity for those that are no pgweir's");
 }

@@ -317,9 +317,11 @@ caps_say_short(const struct policy_caps *caps, struct fail *why)
 							   "max_server_connections" };
 	const struct budget_member *m = find_short(caps);
 
-	if (m == &caps->by_kind[CAP_HOST])
+	if (m == &caps->by_kind[CAP_HOST]) {
 		policy_budget_say(m, why);
-	else
-		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
-			  settings[m - caps->by_kind]);
+		return;
+	}
+	fail_set(why, "53300", "no place");
+	fail_detail(why, "%s is used up, by this and other pools", settings[m - caps->by_kind]);
+	fail_hint(why, "raise %s, or lower the pool_size of these pools", settings[m - caps->by_kind]);
 }

@@ -47,7 +47,7 @@ bool caps_are_lacking(const struct policy_caps *caps);
 void caps_review(struct policy_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
 bool caps_is_short(const struct policy_caps *caps); /* returns true if one of them keeps it short */
-void caps_say_short(const struct policy_caps *caps, struct fail *why); /* adds which, and what to do */
+void caps_say_short(const struct policy_caps *caps, struct fail *why); /* sets it: which in its detail, and a hint */
 
 /* While is_watched is set, caps_ask_back() and caps_review() are due, too. Nearly always this is all that is done. */
 static inline void

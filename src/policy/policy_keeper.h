@@ -26,8 +26,9 @@ struct budget_news {
 	bool is_full; /* no more will be granted for a while */
 	uint32_t checks; /* how often places were asked for; those of connections that are gone since may be free */
 	bool is_pressed; /* other processes wait for places, and want to know whether this one is in use */
-	/* For what is said to those who get none. limit 0: the keeper can't ask for places now. */
-	uint32_t limit, listed, processes;
+	/* For what is said to those who get none. limit 0: the keeper can't ask for places now. others: of those
+	 * listed, no process's of the budget; reserved: what nobody is granted. */
+	uint32_t limit, listed, others, reserved;
 };
 /* more: places that were granted now. */
 void policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, const struct budget_news *news,
@@ -37,7 +38,7 @@ void policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint3
 void policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
 struct budget_count policy_budget_count(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
 
-/* Gives why a hint: nobody has a place for m, which has joined a keeper's budget. */
+/* Sets why, with detail and hint: nobody has a place for m, which has joined a keeper's budget. */
 void policy_budget_say(const struct budget_member *m, struct fail *why);
 
 /*

@@ -66,6 +66,19 @@ find_hanging(const struct policy *p, const struct policy_ticket *t, uint64_t now
 	return conn;
 }
 
+/* Returns true if there is no sign of life from where conn is being opened: not for a second, or as long as t may wait,
+ * and no other connection was opened or heard of since. */
+static bool
+is_unanswered(const struct policy *p, const struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us)
+{
+	const struct policy_conn *other;
+
+	TAILQ_FOREACH(other, &p->all, all)
+		if (!policy_is_coming(other->state) && later_of(other->opened_us, other->heard_us) > conn->opened_us)
+			return false;
+	return now_us - conn->opened_us >= SECOND_US || now_us >= policy_deadline(p, t);
+}
+
 static void
 say_hanging(const struct policy *p, const struct policy_conn *conn, uint64_t now_us, struct fail *why)
 {
@@ -75,6 +88,19 @@ say_hanging(const struct policy *p, const struct policy_conn *conn, uint64_t now
 		    duration_of(now_us - conn->opened_us).text);
 	fail_hint(why, "check that PostgreSQL at %s is up and reachable from here; connect_timeout limits the attempt",
 		  address);
+}
+
+/* more: what else is to be known, or "". */
+static void
+say_busy(const struct policy *p, const char *more, struct fail *why)
+{
+	uint32_t waiting = policy_line_length(p);
+
+	fail_detail(why,
+		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
+		    " overflow), %" PRIu32 " client%s waiting%s%s",
+		    policy_busy(p), p->limit, p->settings.pool_size, p->settings.max_overflow, waiting,
+		    waiting == 1 ? "" : "s", more[0] != '\0' ? "; " : "", more);
 }
 
 uint32_t
@@ -102,36 +128,37 @@ find_silent(const struct policy *p)
 static void
 say_cause(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
-	const struct policy_settings *s = &p->settings;
 	const struct policy_conn *hanging = find_hanging(p, t, now_us);
-	uint32_t waiting = policy_line_length(p);
-	const char *plural = waiting == 1 ? "" : "s";
+	struct counted waiting = counted(policy_line_length(p), "client", "clients");
 	int silent = find_silent(p);
 	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
+	struct fail cap;
 
-	fail_detail(why,
-		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
-		    " overflow), %" PRIu32 " client%s waiting",
-		    policy_busy(p), p->limit, s->pool_size, s->max_overflow, waiting, plural);
+	say_busy(p, "", why);
 	if (p->is_paused) {
-		fail_detail(why, "the pool is paused, %" PRIu32 " client%s waiting", waiting, plural);
+		fail_detail(why, "the pool is paused, %s waiting", waiting.text);
 		fail_hint(why, "RESUME it in the pgweir console");
 	} else if (has_failed && p->last_fail_kind == CF_TOO_MANY) {
 		fail_hint(why, "PostgreSQL said: %.160s; raise its max_connections or lower pool_size",
 			  p->last_fail.text);
 	} else if (has_failed) {
 		fail_hint(why, "opening another failed: %.200s", p->last_fail.text);
-	} else if (hanging != NULL) {
+	} else if (hanging != NULL && is_unanswered(p, hanging, t, now_us)) {
 		say_hanging(p, hanging, now_us, why);
 	} else if (caps_is_short(&p->caps)) {
-		caps_say_short(&p->caps, why);
+		caps_say_short(&p->caps, &cap);
+		say_busy(p, cap.detail, why);
+		fail_hint(why, "%s", cap.hint);
 	} else if (silent >= 0) {
 		fail_detail(why,
 			    "worker %d does not answer, and keeps its part of the pool's %" PRIu32
-			    " connections, %" PRIu32 " client%s waiting",
-			    silent, p->limit, waiting, plural);
+			    " connections, %s waiting",
+			    silent, p->limit, waiting.text);
 		fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart "
 			       "pgweir");
+	} else if (hanging != NULL) {
+		say_busy(p, "one more is being opened", why);
+		fail_hint(why, "it is lent once it has logged in; min_idle keeps some ready");
 	} else if (t->ops->blame == NULL || !t->ops->blame(t, now_us, why)) {
 		fail_hint(why, "raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
 			       "in the pgweir console");

@@ -404,6 +404,36 @@ Test(policy, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
 	fake_fini(&f);
 }
 
+/* A login under way is no sign that the host is dead, unless nothing else has come from there for a second. */
+Test(policy, a_wait_while_the_pool_grows_is_not_for_a_dead_host)
+{
+	struct policy_settings set = fake_settings(3, 0);
+	struct fake f;
+	struct fail why;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	f.now += 5 * S;
+	fake_borrow(&f, 1);
+	fake_borrow(&f, 2);
+	f.now += 2 * MS;
+	policy_explain_wait(f.p, &f.clients[2].ticket, f.now, &why);
+	cr_expect_str_eq(why.detail,
+			 "pool has 1 of 3 connections busy (3 + 0 overflow), 2 clients waiting; one more is being "
+			 "opened");
+	cr_expect_str_eq(why.hint, "it is lent once it has logged in; min_idle keeps some ready");
+	f.now += 2 * S;
+	policy_explain_wait(f.p, &f.clients[2].ticket, f.now, &why);
+	cr_expect_str_eq(why.detail, "opening one to PostgreSQL for 2 s, no answer yet");
+	fake_return(&f, 0); /* to the first in line */
+	fake_opened(&f, 2);
+	fake_borrow(&f, 3);
+	policy_explain_wait(f.p, &f.clients[3].ticket, f.now, &why);
+	cr_expect_str_eq(why.hint, "it is lent once it has logged in; min_idle keeps some ready", "%s", why.detail);
+	fake_opened(&f, 1);
+	fake_fini(&f);
+}
+
 Test(policy, the_refusal_says_so_when_opening_failed_during_the_wait)
 {
 	struct policy_settings set = fake_settings(2, 0);

@@ -372,8 +372,11 @@ Test(policy_budget, a_refusal_names_the_shared_cap)
 	all_at(&v, v.pools[0].now + 30 * S);
 	cr_expect_eq(v.pools[1].clients[1].refusals, 1);
 	cr_expect_str_eq(
-	    v.pools[1].clients[1].why.hint,
-	    "max_server_connections is used up, by this and other pools: raise it, or lower their pool_size");
+	    v.pools[1].clients[1].why.detail,
+	    "pool has 1 of 30 connections busy (20 + 10 overflow), 1 client waiting; max_server_connections is used "
+	    "up, by this and other pools");
+	cr_expect_str_eq(v.pools[1].clients[1].why.hint,
+			 "raise max_server_connections, or lower the pool_size of these pools");
 	several_fini(&v);
 }
 
