@@ -15,6 +15,7 @@
 #include "admin/console_command.h"
 #include "admin/console_rows.h"
 #include "admin/console_stats.h"
+#include "dedicated/questions.h"
 
 /* Everything that SHOW commands read. */
 struct show_env {
@@ -31,14 +32,20 @@ struct show_fill {
 	struct rows *rows;
 };
 
+/* Whose the rows are. */
+enum show_scope {
+	OF_ALL, /* what other workers have, too: they stand still meanwhile */
+	OF_LOCKS, /* besides, who blocks whom: PostgreSQL is asked before, see console_asks() */
+	OF_DOOR /* nothing of another worker's */
+};
+
 struct show {
 	const struct column *columns;
 	size_t column_count;
 	size_t of_several; /* how many of them are there only with several workers: the last ones */
 	size_t like_column; /* the one LIKE is about */
 	void (*fill)(const struct show_env *env, struct rows *rows); /* NULL: there never are any */
-	/* Reads nothing that is another worker's; else they stand still meanwhile. */
-	bool is_of_door;
+	enum show_scope scope;
 };
 
 /* Walks through all pools, whichever worker has them: begins with NULL, ends with NULL. As clients_walk() does. */
@@ -70,8 +77,9 @@ struct show_text {
 	const char *text;
 };
 extern const struct column show_sentence_columns[1];
-/* show_wait.c: adds a sentence. */
-void show_say(struct rows *rows, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* show_wait.c: adds a sentence, with the names of settings that the file at hand has. */
+void show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Writes a time as "2026-11-20 09:15:00 UTC". */
 #define SHOW_TIME_MAX 32
@@ -83,38 +91,47 @@ uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
 uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
 /* Returns true if the console is shown among the databases, as "pgbouncer"; else its name is "pgweir". */
 bool show_has_console(const struct show_env *env);
-/* --- show_holders.c: what the holder of a server does there --- */
-struct holder_state {
-	char text[200]; /* "running", "idle in transaction", ... */
-	uint64_t since_us;
-	bool is_running; /* PostgreSQL owes the next byte */
-};
-struct server;
-bool show_is_held(const struct server *srv); /* lent to a client that is logged in */
-void show_holder_state(const struct client *c, struct holder_state *out); /* of a client with a server */
-/* A server that is held, and its place among those that wait for each other's locks. */
+/* --- show_holders.c: who has each server, and who waits for whom --- */
+/* A server that is lent to a client that is logged in, and its place among those that wait for each other's locks. */
 struct holding {
 	const struct pool *pool;
 	const struct server *srv;
-	bool is_blocked; /* PostgreSQL has it wait for a lock; at the root of that is: */
-	const struct holding *root; /* another of these; NULL: a process that is no client of pgweir's */
-	uint32_t root_pid; /* that process; 0: a prepared transaction */
+	enum server_use use;
+	uint64_t since_us;
+	int blocker_count; /* processes of PostgreSQL that hold the lock it waits for; -1: not known */
+	uint32_t blockers[BLOCKING_PIDS_MAX]; /* their PIDs; 0: a prepared transaction */
+	/* At the root of that is another of these; NULL: a process that is no client of pgweir's, root_pid. */
+	const struct holding *root;
+	uint32_t root_pid;
 	uint64_t blocks; /* how many others are blocked by it, some behind each other */
 };
 /* Returns all that are held, longest first, and a last one without a server; free() frees them. NULL: rows_scratch().
  */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
+#define SHOW_USE_MAX 200
+const char *show_use(const struct holding *h, char out[SHOW_USE_MAX]); /* "idle in transaction", "pinned: cursor" */
 #define SHOW_ROOT_MAX 64
 /* "client 12 (PID 4711)": who is at the root; "" if it is not blocked. */
 const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
 /* "client 12 (PID 4711), PID 999": who holds what the server waits for in PostgreSQL; "": nobody; NULL: not known. */
 #define SHOW_BLOCKED_MAX 400
-const char *show_blocked_by(const struct show_env *env, const struct server *srv, char out[SHOW_BLOCKED_MAX]);
+const char *show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
 /* The SQL under way there, or the last one, without its literals. Returns its fingerprint; *has_text: there was some.
  */
 #define SHOW_QUERY_MAX 512
 uint64_t show_holder_query(const struct show_env *env, const struct server *srv, char out[SHOW_QUERY_MAX],
 			   bool *has_text);
+/* --- show_wait.c: why a pool has no connection left --- */
+/*
+ * Says what a pool's connections are used for and, if all are in use, who keeps most of them for nothing: a client
+ * whose turn it has been since before_us, or who holds the locks that others wait for. Returns false if that is nobody.
+ * lead: "What helps", say.
+ */
+bool show_say_jam(const struct show_env *env, const struct pool *e, const struct holding *list, uint64_t before_us,
+		  const char *lead, struct rows *rows);
+/* Says why c waits in line, and what helps. Returns true if that is something else than a larger pool. */
+bool show_say_in_line(const struct show_env *env, const struct client *c, const struct holding *list,
+		      struct rows *rows);
 const char *show_load_balance(const struct upstream *upstream);
 /*
  * --- show_sorted.c: in the order of their names, as in PgBouncer, or of the lines of those who wait ---

@@ -4,7 +4,7 @@
  * SHOW BLOCKERS: those of them that others wait for, the one with most behind it first.
  */
 #include "admin/show.h"
-#include "dedicated/questions.h"
+#include "exchange/holder.h"
 #include "exchange/report.h"
 #include "state/state.h"
 
@@ -15,148 +15,11 @@
 
 #define CHAIN_MAX 32 /* clients that wait for each other */
 
-struct holder_row {
-	const char *database, *user, *application_name, *addr, *state, *backend, *fingerprint, *query, *blocked_by;
-	const char *root;
-	uint64_t blocks;
-	uint64_t client_id, port, state_ms, xact_ms, held_ms, waiting, server_pid, server_id;
-};
-
-#define COLUMNS_OF struct holder_row
-COLUMNS(holders, TEXT(database), TEXT(user), TEXT(application_name), INT8(client_id), TEXT(addr), INT4(port),
-	TEXT(state), INT8(state_ms), INT8(xact_ms), INT8(held_ms), INT8(waiting), INT4(server_pid), INT8(server_id),
-	TEXT(backend), TEXT(fingerprint), TEXT(query), TEXT(blocked_by), TEXT(root), INT8(blocks));
-
-void
-show_holder_state(const struct client *c, struct holder_state *out)
-{
-	const struct server *srv = c->x.srv;
-	char reasons[160];
-
-	memset(out, 0, sizeof(*out));
-	if (client_is_served(c, &out->since_us)) {
-		bool is_clients = srv->loan.clock.since_us != 0 && srv->loan.clock.debtor == PHASE_CLIENT_WRITE;
-
-		out->is_running = !is_clients;
-		snprintf(out->text, sizeof(out->text), is_clients ? "waits for the client" : "running");
-		return;
-	}
-	if (srv->tx != 'I') {
-		snprintf(out->text, sizeof(out->text), "idle in transaction%s", srv->tx == 'E' ? " (aborted)" : "");
-		out->since_us = srv->loan.idle_in_tx_us;
-		return;
-	}
-	if (c->x.pins != 0)
-		snprintf(out->text, sizeof(out->text), "pinned: %s",
-			 state_pin_reasons(&c->x, reasons, sizeof(reasons)));
-	else
-		snprintf(out->text, sizeof(out->text), c->x.is_session ? "session" : "finishing");
-	out->since_us = srv->loan.last_done_us > srv->loan.lent_us ? srv->loan.last_done_us : srv->loan.lent_us;
-}
-
-uint64_t
-show_holder_query(const struct show_env *env, const struct server *srv, char out[SHOW_QUERY_MAX], bool *has_text)
-{
-	const struct loan *loan = &srv->loan;
-	const struct client *c = srv->borrower;
-
-	out[0] = '\0';
-	*has_text = loan->text_len > 0;
-	return *has_text ? env->host->normalize((const char *)loan->text, loan->text_len, report_sql_options(&c->x),
-						out, SHOW_QUERY_MAX)
-			 : 0;
-}
-
-/* Returns the client whose server has this PID on the same host, or NULL. */
-static const struct client *
-find_client(const struct show_env *env, const char *address, uint32_t pid)
-{
-	const struct server *srv;
-
-	for (const struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		TAILQ_FOREACH(srv, &e->servers, all)
-			if (srv->pid == pid && strcmp(srv->address, address) == 0 && show_is_held(srv))
-				return srv->borrower;
-	return NULL;
-}
-
-/* As blocking_of(), of a server of any worker's. */
-static int
-find_blockers(const struct show_env *env, const struct server *srv, uint32_t pids[BLOCKING_PIDS_MAX])
-{
-	int count = -1;
-
-	for (struct client_env *const *of = env->host->crew; *of != NULL && count < 0; of++)
-		count = blocking_of((*of)->blocking, srv, pids, env->now_us);
-	return count;
-}
-
-/* Names the client of a process, or that process, if it is no client of pgweir's; 0: a prepared transaction. */
-static int
-put_process(const struct client *c, uint32_t pid, const char *before, char *out, size_t cap)
-{
-	if (c != NULL)
-		return snprintf(out, cap, "%sclient %" PRIu64 " (PID %" PRIu32 ")", before, c->x.ticket.id, pid);
-	return pid != 0 ? snprintf(out, cap, "%sPID %" PRIu32, before, pid)
-			: snprintf(out, cap, "%sa prepared transaction", before);
-}
-
-const char *
-show_blocked_by(const struct show_env *env, const struct server *srv, char out[SHOW_BLOCKED_MAX])
-{
-	uint32_t pids[BLOCKING_PIDS_MAX];
-	int count = find_blockers(env, srv, pids);
-	size_t len = 0;
-
-	out[0] = '\0';
-	for (int i = 0; i < count && len < SHOW_BLOCKED_MAX; i++) {
-		int n = put_process(find_client(env, srv->address, pids[i]), pids[i], i > 0 ? ", " : "", out + len,
-				    SHOW_BLOCKED_MAX - len);
-
-		len += n > 0 ? (size_t)n : 0;
-	}
-	return count < 0 ? NULL : out;
-}
-
-static void
-add_holder(const struct show_env *env, const struct holding *h, struct rows *rows)
-{
-	const struct pool *e = h->pool;
-	const struct server *srv = h->srv;
-	const struct client *c = srv->borrower;
-	char addr[SHOW_ADDRESS_MAX] = "unix", fingerprint[20], query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX];
-	char root[SHOW_ROOT_MAX];
-	struct holder_row row = { .database = e->database->name, .addr = addr };
-	struct holder_state state;
-	struct policy_counts counts;
-	bool has_text;
-
-	show_holder_state(c, &state);
-	show_count_parts(env, pool_main(e), &counts);
-	row.user = exchange_user(&c->x);
-	row.application_name = exchange_application(&c->x);
-	row.client_id = c->x.ticket.id;
-	row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
-	row.state = state.text;
-	row.state_ms = show_age_us(env->now_us, state.since_us) / 1000;
-	row.xact_ms = show_age_us(env->now_us, srv->loan.tx_started_us) / 1000;
-	row.held_ms = show_age_us(env->now_us, srv->loan.lent_us) / 1000;
-	row.waiting = counts.waiting;
-	row.server_pid = srv->pid;
-	row.server_id = srv->id;
-	row.backend = srv->address;
-	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, show_holder_query(env, srv, query, &has_text));
-	row.fingerprint = has_text ? fingerprint : NULL;
-	row.query = has_text ? query : NULL;
-	row.blocked_by = state.is_running ? show_blocked_by(env, srv, blocked) : "";
-	row.root = show_root(h, root);
-	row.blocks = h->blocks;
-	rows_add(rows, &row);
-}
+/* --- who has what, and who waits for whom --- */
 
 /* A server for replication is in no pool, and while a client logs in its server is nobody's yet. */
-bool
-show_is_held(const struct server *srv)
+static bool
+is_held(const struct server *srv)
 {
 	const struct client *c = srv->borrower;
 
@@ -184,20 +47,30 @@ find_holding(struct holding *list, const char *address, uint32_t pid)
 
 /* Goes from who waits to who is in its way, as long as that one waits, too. */
 static void
-find_root(const struct show_env *env, struct holding *list, struct holding *waiter)
+find_root(struct holding *list, struct holding *waiter)
 {
-	uint32_t pids[BLOCKING_PIDS_MAX];
 	struct holding *h = waiter;
 
-	for (int i = 0; i < CHAIN_MAX && find_blockers(env, h->srv, pids) > 0; i++) {
-		waiter->is_blocked = true;
-		h = find_holding(list, h->srv->address, pids[0]);
+	for (int i = 0; i < CHAIN_MAX && h->blocker_count > 0; i++) {
+		uint32_t pid = h->blockers[0];
+
+		h = find_holding(list, h->srv->address, pid);
 		waiter->root = h;
-		waiter->root_pid = pids[0];
+		waiter->root_pid = pid;
 		if (h == NULL || h == waiter) /* outside, or a deadlock, which PostgreSQL ends */
 			return;
 		h->blocks++;
 	}
+}
+
+static void
+add_holding(const struct show_env *env, const struct pool *e, const struct server *srv, struct holding *h)
+{
+	*h = (struct holding){ .pool = e, .srv = srv };
+	h->use = pool_use_of(srv, &h->since_us);
+	h->blocker_count = h->use == USE_RUNNING ? -1 : 0;
+	for (struct client_env *const *of = env->host->crew; *of != NULL && h->blocker_count < 0; of++)
+		h->blocker_count = blocking_of((*of)->blocking, srv, h->blockers, env->now_us);
 }
 
 struct holding *
@@ -211,21 +84,122 @@ show_holdings(const struct show_env *env, struct rows *rows)
 		return NULL;
 	for (const struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		TAILQ_FOREACH(srv, &e->servers, all)
-			if (show_is_held(srv))
-				list[n++] = (struct holding){ .pool = e, .srv = srv };
+			if (is_held(srv))
+				add_holding(env, e, srv, &list[n++]);
 	qsort(list, n, sizeof(*list), by_age);
 	for (size_t i = 0; i < n; i++)
-		find_root(env, list, &list[i]);
+		find_root(list, &list[i]);
 	return list;
+}
+
+/* --- in words --- */
+
+const char *
+show_use(const struct holding *h, char out[SHOW_USE_MAX])
+{
+	const struct client *c = h->srv->borrower;
+	char reasons[160];
+
+	if (h->use != USE_KEPT)
+		snprintf(out, SHOW_USE_MAX, "%s%s", holder_word(h->use, false),
+			 h->use == USE_IDLE && h->srv->tx == 'E' ? " (aborted)" : "");
+	else if (c->x.pins != 0)
+		snprintf(out, SHOW_USE_MAX, "pinned: %s", state_pin_reasons(&c->x, reasons, sizeof(reasons)));
+	else
+		snprintf(out, SHOW_USE_MAX, c->x.is_session ? "session" : "finishing");
+	return out;
+}
+
+uint64_t
+show_holder_query(const struct show_env *env, const struct server *srv, char out[SHOW_QUERY_MAX], bool *has_text)
+{
+	const struct loan *loan = &srv->loan;
+	const struct client *c = srv->borrower;
+
+	out[0] = '\0';
+	*has_text = loan->text_len > 0;
+	return *has_text ? env->host->normalize((const char *)loan->text, loan->text_len, report_sql_options(&c->x),
+						out, SHOW_QUERY_MAX)
+			 : 0;
+}
+
+/* Names the client of a process, or that process, if it is no client of pgweir's; 0: a prepared transaction. */
+static int
+put_process(const struct holding *h, uint32_t pid, const char *before, char *out, size_t cap)
+{
+	if (h != NULL)
+		return snprintf(out, cap, "%sclient %" PRIu64 " (PID %" PRIu32 ")", before,
+				client_of(h->srv->borrower)->x.ticket.id, pid);
+	return pid != 0 ? snprintf(out, cap, "%sPID %" PRIu32, before, pid)
+			: snprintf(out, cap, "%sa prepared transaction", before);
+}
+
+const char *
+show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX])
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (int i = 0; i < h->blocker_count && len < SHOW_BLOCKED_MAX; i++)
+		len += (size_t)put_process(find_holding(list, h->srv->address, h->blockers[i]), h->blockers[i],
+					   i > 0 ? ", " : "", out + len, SHOW_BLOCKED_MAX - len);
+	return h->blocker_count < 0 ? NULL : out;
 }
 
 const char *
 show_root(const struct holding *h, char out[SHOW_ROOT_MAX])
 {
-	if (!h->is_blocked)
-		return "";
-	put_process(h->root != NULL ? h->root->srv->borrower : NULL, h->root_pid, "", out, SHOW_ROOT_MAX);
+	out[0] = '\0';
+	if (h->blocker_count > 0)
+		put_process(h->root, h->root_pid, "", out, SHOW_ROOT_MAX);
 	return out;
+}
+
+/* --- rows --- */
+
+struct holder_row {
+	const char *database, *user, *application_name, *addr, *state, *backend, *fingerprint, *query, *blocked_by;
+	const char *root;
+	uint64_t blocks;
+	uint64_t client_id, port, state_ms, xact_ms, held_ms, waiting, server_pid, server_id;
+};
+
+#define COLUMNS_OF struct holder_row
+COLUMNS(holders, TEXT(database), TEXT(user), TEXT(application_name), INT8(client_id), TEXT(addr), INT4(port),
+	TEXT(state), INT8(state_ms), INT8(xact_ms), INT8(held_ms), INT8(waiting), INT4(server_pid), INT8(server_id),
+	TEXT(backend), TEXT(fingerprint), TEXT(query), TEXT(blocked_by), TEXT(root), INT8(blocks));
+
+static void
+add_holder(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
+{
+	const struct server *srv = h->srv;
+	const struct client *c = srv->borrower;
+	char addr[SHOW_ADDRESS_MAX] = "unix", fingerprint[20], query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX];
+	char root[SHOW_ROOT_MAX], state[SHOW_USE_MAX];
+	struct holder_row row = { .database = h->pool->database->name, .addr = addr };
+	struct policy_counts counts;
+	bool has_text;
+
+	show_count_parts(env, pool_main(h->pool), &counts);
+	row.user = exchange_user(&c->x);
+	row.application_name = exchange_application(&c->x);
+	row.client_id = c->x.ticket.id;
+	row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
+	row.state = show_use(h, state);
+	row.state_ms = show_age_us(env->now_us, h->since_us) / 1000;
+	row.xact_ms = show_age_us(env->now_us, srv->loan.tx_started_us) / 1000;
+	row.held_ms = show_age_us(env->now_us, srv->loan.lent_us) / 1000;
+	row.waiting = counts.waiting;
+	row.server_pid = srv->pid;
+	row.server_id = srv->id;
+	row.backend = srv->address;
+	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, show_holder_query(env, srv, query, &has_text));
+	row.fingerprint = has_text ? fingerprint : NULL;
+	row.query = has_text ? query : NULL;
+	row.blocked_by = show_blocked_by(list, h, blocked);
+	row.root = show_root(h, root);
+	row.blocks = h->blocks;
+	rows_add(rows, &row);
 }
 
 static void
@@ -234,48 +208,40 @@ fill_holders(const struct show_env *env, struct rows *rows)
 	struct holding *list = show_holdings(env, rows);
 
 	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
-		add_holder(env, h, rows);
+		add_holder(env, list, h, rows);
 	free(list);
 }
 
-const struct show show_holders = { SHOW_COLUMNS(holders_columns), 0, fill_holders, false };
-
-/* --- those that others wait for --- */
+const struct show show_holders = { SHOW_COLUMNS(holders_columns), 0, fill_holders, OF_LOCKS };
 
 /* Orders by the number of servers that are blocked, the largest first. */
 static int
 by_blocks(const void *a, const void *b)
 {
-	uint64_t one = ((const struct holding *)a)->blocks, other = ((const struct holding *)b)->blocks;
+	const struct holding *one = *(struct holding *const *)a, *other = *(struct holding *const *)b;
 
-	return one != other ? (one > other ? -1 : 1) : by_age(a, b);
+	return one->blocks != other->blocks ? (one->blocks > other->blocks ? -1 : 1) : by_age(one, other);
 }
 
 static void
 fill_blockers(const struct show_env *env, struct rows *rows)
 {
-	struct holding *list = show_holdings(env, rows), *sorted;
+	struct holding *list = show_holdings(env, rows);
+	struct holding **sorted = rows_scratch(rows, show_count_servers(env) + 1, sizeof(*sorted));
+	struct policy_counts counts;
 	size_t n = 0;
 
-	while (list != NULL && list[n].srv != NULL)
-		n++;
-	sorted = rows_scratch(rows, n + 1, sizeof(*sorted)); /* roots point into the list */
-	if (list == NULL || sorted == NULL) {
-		free(sorted);
-		free(list);
-		return;
+	for (struct holding *h = list; h != NULL && sorted != NULL && h->srv != NULL; h++) {
+		show_count_parts(env, h->pool, &counts);
+		if (h->blocks > 0 || counts.waiting > 0)
+			sorted[n++] = h;
 	}
-	memcpy(sorted, list, n * sizeof(*sorted));
-	qsort(sorted, n, sizeof(*sorted), by_blocks);
-	for (size_t i = 0; i < n; i++) {
-		struct policy_counts counts;
-
-		show_count_parts(env, sorted[i].pool, &counts);
-		if (sorted[i].blocks > 0 || counts.waiting > 0)
-			add_holder(env, &sorted[i], rows);
-	}
+	if (n > 0)
+		qsort(sorted, n, sizeof(*sorted), by_blocks);
+	for (size_t i = 0; i < n; i++)
+		add_holder(env, list, sorted[i], rows);
 	free(sorted);
 	free(list);
 }
 
-const struct show show_blockers = { SHOW_COLUMNS(holders_columns), 0, fill_blockers, false };
+const struct show show_blockers = { SHOW_COLUMNS(holders_columns), 0, fill_blockers, OF_LOCKS };

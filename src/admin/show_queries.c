@@ -107,7 +107,7 @@ fill_queries(const struct show_env *env, struct rows *rows)
 		rows->out->is_broken = true;
 }
 
-const struct show show_queries = { SHOW_COLUMNS(queries_columns), APPLICATION_COLUMN, fill_queries, true };
+const struct show show_queries = { SHOW_COLUMNS(queries_columns), APPLICATION_COLUMN, fill_queries, OF_DOOR };
 
 /* --- READS --- */
 
@@ -149,7 +149,7 @@ fill_reads(const struct show_env *env, struct rows *rows)
 		rows->out->is_broken = true;
 }
 
-const struct show show_reads = { SHOW_COLUMNS(reads_columns), APPLICATION_COLUMN, fill_reads, true };
+const struct show show_reads = { SHOW_COLUMNS(reads_columns), APPLICATION_COLUMN, fill_reads, OF_DOOR };
 
 /* --- SLOW --- */
 
@@ -209,7 +209,7 @@ fill_slow(const struct show_env *env, struct rows *rows)
 	env->host->slow_each(env->host->slowlog, add_slow, rows);
 }
 
-const struct show show_slow = { SHOW_COLUMNS(slow_columns), DATABASE_COLUMN, fill_slow, true };
+const struct show show_slow = { SHOW_COLUMNS(slow_columns), DATABASE_COLUMN, fill_slow, OF_DOOR };
 
 /* --- EVENTS --- */
 
@@ -237,4 +237,4 @@ fill_events(const struct show_env *env, struct rows *rows)
 	log_each_recent(env->clients->x.log, add_event, rows);
 }
 
-const struct show show_events = { SHOW_COLUMNS(events_columns), 2, fill_events, true };
+const struct show show_events = { SHOW_COLUMNS(events_columns), 2, fill_events, OF_DOOR };

@@ -294,8 +294,8 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 		add_servers(env, rows, e, true);
 }
 
-const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), DATABASE_COLUMN, fill_clients, false };
-const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), DATABASE_COLUMN, fill_servers, false };
-const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), DATABASE_COLUMN, fill_sockets, false };
+const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), DATABASE_COLUMN, fill_clients, OF_ALL };
+const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), DATABASE_COLUMN, fill_servers, OF_ALL };
+const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), DATABASE_COLUMN, fill_sockets, OF_ALL };
 const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), DATABASE_COLUMN,
-					  fill_active_sockets, false };
+					  fill_active_sockets, OF_ALL };

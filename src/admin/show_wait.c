@@ -4,6 +4,7 @@
  */
 #include "admin/show.h"
 #include "client/clients.h"
+#include "exchange/holder.h"
 
 #include "base/clock.h"
 #include "base/escape.h"
@@ -16,13 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SENTENCE_MAX 1400
+#define SENTENCE_MAX 2000
 #define HOLDERS_TOLD 5
 
 const struct column show_sentence_columns[1] = { COLUMN_NAMED(TEXT, struct show_text, "explanation", text) };
 
 void
-show_say(struct rows *rows, const char *fmt, ...)
+show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
 {
 	char text[SENTENCE_MAX];
 	va_list ap;
@@ -30,27 +31,21 @@ show_say(struct rows *rows, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (config_is_pgbouncers(env->clients->x.config))
+		bouncer_words(text, sizeof(text));
 	rows_add(rows, &(struct show_text){ text });
 }
 
-struct client_text {
-	char text[480];
-};
-
-/* Client 7 (user "web", application "api", 10.0.0.7:51514) */
-static struct client_text
-name_of(const struct client *c)
+static const char *
+name_of(const struct client *c, char out[CLIENT_WORDS_MAX])
 {
-	const char *user = exchange_user(&c->x), *application = exchange_application(&c->x);
-	char peer[80], shown_user[160], shown_application[160];
-	struct client_text out;
+	char words[CLIENT_WORDS_MAX];
+	struct client_about about;
 
-	client_peer_text(c, peer, sizeof(peer));
-	escape_text(ESCAPE_TEXT, user, strlen(user), shown_user, sizeof(shown_user));
-	escape_text(ESCAPE_TEXT, application, strlen(application), shown_application, sizeof(shown_application));
-	snprintf(out.text, sizeof(out.text), "Client %" PRIu64 " (user \"%s\"%s%s%s, %s)", c->x.ticket.id, shown_user,
-		 application[0] != '\0' ? ", application \"" : "", shown_application,
-		 application[0] != '\0' ? "\"" : "", peer);
+	client_about(c, &about);
+	client_words(&about, words, sizeof(words));
+	escape_text(ESCAPE_TEXT, words, strlen(words), out, CLIENT_WORDS_MAX);
+	out[0] = 'C'; /* it begins a sentence */
 	return out;
 }
 
@@ -63,221 +58,212 @@ age_of(const struct show_env *env, uint64_t since_us)
 /* --- who has a server --- */
 
 static void
-say_holder(const struct show_env *env, const struct server *srv, struct rows *rows)
+say_holder(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
 {
-	struct duration held = age_of(env, srv->loan.lent_us), since;
-	struct client_text who = name_of(srv->borrower);
-	struct holder_state state;
-	char query[SHOW_QUERY_MAX];
-	char blocked[SHOW_BLOCKED_MAX];
-	const char *blockers;
+	char query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX], text[SENTENCE_MAX], name[CLIENT_WORDS_MAX];
+	char use[SHOW_USE_MAX];
 	bool has_text;
 
-	show_holder_state(srv->borrower, &state);
-	show_holder_query(env, srv, query, &has_text);
-	since = age_of(env, state.since_us);
-	blockers = state.is_running ? show_blocked_by(env, srv, blocked) : NULL;
-	show_say(rows, "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.", who.text,
-		 held.text, srv->pid, state.text, since.text,
-		 blockers != NULL && blockers[0] != '\0' ? ", blocked by " : "", blockers != NULL ? blockers : "",
+	show_holder_query(env, h->srv, query, &has_text);
+	show_blocked_by(list, h, blocked);
+	/* Not by show_say(): whatever the SQL has is no name of a setting. */
+	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",
+		 name_of(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid, show_use(h, use),
+		 age_of(env, h->since_us).text, blocked[0] != '\0' ? ", blocked by " : "", blocked,
 		 has_text ? ": " : "", query);
+	rows_add(rows, &(struct show_text){ text });
 }
 
 /* --- what would end the wait --- */
 
-static bool
-is_idle_in_transaction(const struct server *srv)
+/* About the one at the root of those who wait for h, a client or another process; or else about h. */
+static const char *
+remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_REMEDY_MAX])
 {
-	uint64_t since_us;
+	bool is_outside = h->blocker_count > 0 && h->root == NULL;
 
-	return srv->tx != 'I' && !client_is_served(srv->borrower, &since_us);
-}
-
-/* Says how to get rid of a server that others wait for, as it has the locks or keeps its transaction open. */
-static void
-say_remedy(const struct show_env *env, const struct server *srv, char *out, size_t cap)
-{
-	uint64_t id = client_of(srv->borrower)->x.ticket.id;
-
-	if (is_idle_in_transaction(srv))
-		snprintf(out, cap,
-			 "end client %" PRIu64 "'s transaction, idle for %s (KILL_CLIENT %" PRIu64
-			 "), or set idle_transaction_timeout",
-			 id, age_of(env, srv->loan.idle_in_tx_us).text, id);
-	else
-		snprintf(out, cap,
-			 "wait for what client %" PRIu64 " runs, or end it (KILL_CLIENT %" PRIu64
-			 "); query_timeout limits it",
-			 id, id);
-}
-
-/* The same about a process that is no client of pgweir's; 0: a prepared transaction. */
-static void
-say_remedy_elsewhere(uint32_t pid, char *out, size_t cap)
-{
-	if (pid != 0)
-		snprintf(out, cap,
+	if (!is_outside)
+		holder_remedy(h->blocker_count > 0 ? h->root->srv : h->srv, env->now_us, out, HOLDER_REMEDY_MAX);
+	else if (h->root_pid != 0)
+		snprintf(out, HOLDER_REMEDY_MAX,
 			 "pg_stat_activity says whose process %" PRIu32
 			 " is, which is no client of pgweir's; pg_terminate_backend(%" PRIu32 ") ends it",
-			 pid, pid);
+			 h->root_pid, h->root_pid);
 	else
-		snprintf(out, cap, "end the prepared transaction that has the lock: see pg_prepared_xacts");
+		snprintf(out, HOLDER_REMEDY_MAX,
+			 "end the prepared transaction that has the lock: see pg_prepared_xacts");
+	return out;
 }
 
-/* Sums over a pool's connections. */
-struct jam {
-	uint32_t in_use, idle_in_transaction, blocked;
-	const struct holding *worst; /* who keeps most of them: itself, and those blocked by it; NULL: nobody's blame */
-	uint32_t worst_count;
+/* Returns how many of the pool's connections h keeps, or the process that blocks h: itself, and those who wait for it.
+ */
+static uint32_t
+kept_by(const struct holding *list, const struct pool *e, const struct holding *h)
+{
+	const struct holding *root = h->blocker_count > 0 ? NULL : h;
+	uint32_t kept = 0;
+
+	for (const struct holding *other = list; other->srv != NULL; other++)
+		kept +=
+		    pool_is_same(other->pool, e) && (other == h || (other->blocker_count > 0 && other->root == root &&
+								    (root != NULL || other->root_pid == h->root_pid)));
+	return kept;
+}
+
+/* A pool's connections: uses are those of them that are not blocked. */
+struct uses {
+	uint32_t all, of[SERVER_USES], blocked;
 };
 
-static struct jam
-find_jam(const struct holding *list, const struct pool *e)
-{
-	struct jam jam = { 0 };
-
-	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++) {
-		bool is_idle = is_idle_in_transaction(h->srv);
-		uint32_t kept;
-
-		if (pool_is_same(h->pool, e)) {
-			jam.in_use++;
-			jam.idle_in_transaction += is_idle;
-			jam.blocked += h->is_blocked;
-		}
-		if (h->is_blocked || (!is_idle && h->blocks == 0))
-			continue;
-		/* How many of the pool's connections h keeps from being given back. */
-		kept = pool_is_same(h->pool, e);
-		for (const struct holding *other = list; other->srv != NULL; other++)
-			kept += pool_is_same(other->pool, e) && other->is_blocked && other->root == h;
-		if (kept > jam.worst_count) {
-			jam.worst = h;
-			jam.worst_count = kept;
-		}
-	}
-	return jam;
-}
-
-static struct counted
-in_use(const struct jam *jam)
-{
-	return counted(jam->in_use, "connection in use", "connections in use");
-}
-
-static struct counted
-blocked(const struct jam *jam)
-{
-	return counted(jam->blocked, "waits for a lock", "wait for locks");
-}
-
-/* A larger pool does not help against transactions that nobody ends. */
+/* Says: Of 4 connections in use 3 are blocked by locks, 1 is running. */
 static void
-say_what_helps(const struct show_env *env, const struct pool *e, const struct holding *list, const char *hint,
-	       struct rows *rows)
+say_uses(const struct show_env *env, const struct pool *e, const struct uses *u, struct rows *rows)
 {
-	struct jam jam = find_jam(list, e);
-	char remedy[240];
+	const char *sep = "";
+	char text[256];
+	size_t len = 0;
 
-	if (jam.in_use < e->settings.pool_size + e->settings.max_overflow ||
-	    jam.idle_in_transaction + jam.blocked == 0) {
-		show_say(rows, "What helps: %s.", hint);
-		return;
+	for (int i = -1; i < SERVER_USES; i++) {
+		uint32_t count = i < 0 ? u->blocked : u->of[i];
+
+		if (count == 0)
+			continue;
+		len += (size_t)snprintf(
+		    text + len, sizeof(text) - len, "%s%" PRIu32 " %s %s", sep, count, count == 1 ? "is" : "are",
+		    i < 0 ? "blocked by locks"
+			  : holder_word((enum server_use)i, e->settings.pool_mode == POOL_MODE_SESSION));
+		sep = ", ";
 	}
-	if (jam.worst != NULL) {
-		say_remedy(env, jam.worst->srv, remedy, sizeof(remedy));
-		show_say(rows, "What helps: %s: of %s %s, %s; that frees %" PRIu32 " of them.", remedy,
-			 in_use(&jam).text,
-			 counted(jam.idle_in_transaction, "is idle in transaction", "are idle in transaction").text,
-			 blocked(&jam).text, jam.worst_count);
-		return;
-	}
-	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
-		if (pool_is_same(h->pool, e) && h->is_blocked) {
-			say_remedy_elsewhere(h->root_pid, remedy, sizeof(remedy));
-			show_say(rows, "What helps: %s: of %s %s.", remedy, in_use(&jam).text, blocked(&jam).text);
-			return;
+	if (len > 0)
+		show_say(env, rows, "Of %s in use %s.", counted(u->all, "connection", "connections").text, text);
+}
+
+bool
+show_say_jam(const struct show_env *env, const struct pool *e, const struct holding *list, uint64_t before_us,
+	     const char *lead, struct rows *rows)
+{
+	const struct holding *worst = NULL;
+	char remedy[HOLDER_REMEDY_MAX];
+	struct uses uses = { 0 };
+	uint32_t most = 0;
+
+	for (const struct holding *h = list; h->srv != NULL; h++) {
+		bool is_blocked = h->blocker_count > 0, is_here = pool_is_same(h->pool, e);
+		uint64_t since_us;
+
+		uses.all += is_here;
+		uses.blocked += is_here && is_blocked;
+		uses.of[h->use] += is_here && !is_blocked;
+		if (is_blocked ? h->root == NULL : h->blocks > 0 || holder_is_stuck(h->srv, before_us, &since_us)) {
+			uint32_t kept = kept_by(list, e, h);
+
+			worst = kept > most ? h : worst;
+			most = kept > most ? kept : most;
 		}
+	}
+	say_uses(env, e, &uses, rows);
+	if (worst == NULL || uses.all < e->settings.pool_size + e->settings.max_overflow)
+		return false;
+	show_say(env, rows, "%s: %s; it keeps %" PRIu32 " of them.", lead, remedy_of(env, worst, remedy), most);
+	return true;
 }
 
 /* --- what it waits for --- */
 
-static void
-say_in_line(const struct show_env *env, const struct client *c, struct rows *rows)
+bool
+show_say_in_line(const struct show_env *env, const struct client *c, const struct holding *list, struct rows *rows)
 {
 	const struct pool *e = c->x.pool;
 	struct duration waited = age_of(env, c->x.ticket.since_us), limit = duration_of(e->settings.pool_timeout_us);
 	struct policy_counts counts;
+	char name[CLIENT_WORDS_MAX];
 	struct fail ours, why;
-	struct holding *list = show_holdings(env, rows);
-	int told = 0;
 
-	if (list == NULL)
-		return;
 	policy_explain_wait(e->policy, &c->x.ticket, env->now_us, &ours);
 	bouncer_tell(env->clients->x.config, &ours, &why);
 	show_count_parts(env, e, &counts);
-	show_say(rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c).text, waited.text,
+	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c, name), waited.text,
 		 e->database->name, e->user,
 		 e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",
 		 e->settings.pool_timeout_us > 0 ? limit.text : "");
-	show_say(rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in line.", policy_is_split(e->policy) ? "about " : "",
-		 policy_place(e->policy, &c->x.ticket, env->now_us), counts.waiting);
-	show_say(rows, "The cause: %s.", why.detail);
-	say_what_helps(env, e, list, why.hint, rows);
-	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
-		if (pool_is_same(h->pool, e) && ++told <= HOLDERS_TOLD)
-			say_holder(env, h->srv, rows);
+	show_say(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in line.",
+		 policy_is_split(e->policy) ? "about " : "", policy_place(e->policy, &c->x.ticket, env->now_us),
+		 counts.waiting);
+	show_say(env, rows, "The cause: %s.", why.detail);
+	if (show_say_jam(env, e, list, c->x.ticket.since_us, "What helps", rows))
+		return true;
+	show_say(env, rows, "What helps: %s.", why.hint);
+	return counts.lent < e->settings.pool_size + e->settings.max_overflow;
+}
+
+static void
+say_waits(const struct show_env *env, const struct client *c, struct holding *list, struct rows *rows)
+{
+	int told = 0;
+
+	show_say_in_line(env, c, list, rows);
+	for (const struct holding *h = list; h->srv != NULL; h++)
+		if (pool_is_same(h->pool, c->x.pool) && ++told <= HOLDERS_TOLD)
+			say_holder(env, list, h, rows);
 	if (told > HOLDERS_TOLD)
-		show_say(rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
-	free(list);
+		show_say(env, rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
 }
 
 /* Who waits for whom, up to the one that waits for nobody, and what to do about that one. */
 static void
-say_root(const struct show_env *env, const struct holding *h, struct rows *rows)
+say_root(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
 {
-	char root[SHOW_ROOT_MAX], remedy[240];
+	char root[SHOW_ROOT_MAX], blocked[SHOW_BLOCKED_MAX], remedy[HOLDER_REMEDY_MAX];
 
-	if (h->root == NULL) {
-		say_remedy_elsewhere(h->root_pid, remedy, sizeof(remedy));
-		show_say(rows, "What helps: %s.", remedy);
+	show_say(env, rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.",
+		 show_blocked_by(list, h, blocked));
+	if (h->root == h) /* a deadlock, which PostgreSQL ends */
 		return;
+	if (h->root != NULL) {
+		show_say(env, rows, "At the root is %s, which blocks %s%s:", show_root(h, root),
+			 counted(h->root->blocks, "client", "clients").text,
+			 h->root->blocks == 1 ? "" : ", some behind each other");
+		say_holder(env, list, h->root, rows);
 	}
-	show_say(rows, "At the root is %s, which blocks %" PRIu64 " client%s:", show_root(h, root), h->root->blocks,
-		 h->root->blocks == 1 ? "" : "s, some behind each other");
-	say_holder(env, h->root->srv, rows);
-	say_remedy(env, h->root->srv, remedy, sizeof(remedy));
-	show_say(rows, "What helps: %s.", remedy);
+	show_say(env, rows, "What helps: %s.", remedy_of(env, h, remedy));
+}
+
+/* Names those who wait for it, which waits for nobody. */
+static void
+say_blocked(const struct show_env *env, struct holding *list, const struct holding *root, struct rows *rows)
+{
+	char remedy[HOLDER_REMEDY_MAX];
+	uint64_t told = 0;
+
+	show_say(env, rows, "It blocks %s%s:", counted(root->blocks, "client", "clients").text,
+		 root->blocks == 1 ? "" : ", some behind each other");
+	for (const struct holding *h = list; h->srv != NULL; h++)
+		if (h->blocker_count > 0 && h->root == root && ++told <= HOLDERS_TOLD)
+			say_holder(env, list, h, rows);
+	if (told > HOLDERS_TOLD)
+		show_say(env, rows, "SHOW BLOCKERS has the others.");
+	show_say(env, rows, "What helps: %s.", remedy_of(env, root, remedy));
 }
 
 static void
-say_with_server(const struct show_env *env, const struct client *c, struct rows *rows)
+say_with_server(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
 {
-	char blocked[SHOW_BLOCKED_MAX];
-	struct holder_state state;
-	const char *blockers;
-
-	say_holder(env, c->x.srv, rows);
-	show_holder_state(c, &state);
-	blockers = state.is_running ? show_blocked_by(env, c->x.srv, blocked) : NULL;
-	if (blockers != NULL && blockers[0] != '\0') {
-		struct holding *list = show_holdings(env, rows);
-
-		show_say(rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.", blockers);
-		for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
-			if (h->srv == c->x.srv && h->is_blocked && h->root != h)
-				say_root(env, h, rows);
-		free(list);
-	} else if (blockers != NULL)
-		show_say(rows, "It is waiting for PostgreSQL, and no lock is in its way.");
-	else if (state.is_running)
-		show_say(rows,
+	say_holder(env, list, h, rows);
+	if (h->blocker_count > 0)
+		say_root(env, list, h, rows);
+	else if (h->blocker_count < 0)
+		show_say(env, rows,
 			 "It is waiting for PostgreSQL. If a lock is in its way, this names the holders there: "
 			 "SELECT pg_blocking_pids(%" PRIu32 ").",
-			 c->x.srv->pid);
+			 h->srv->pid);
+	else if (h->use == USE_RUNNING)
+		show_say(env, rows, "It is waiting for PostgreSQL, and no lock is in its way.");
 	else
-		show_say(rows, "It is the client's turn: neither PostgreSQL nor pgweir owes it anything.");
+		show_say(env, rows, "It is the client's turn: %s.",
+			 h->use == USE_CLIENT ? "to read its result, or to send the rest of its request"
+					      : "neither PostgreSQL nor pgweir owes it anything");
+	if (h->blocker_count <= 0 && h->blocks > 0)
+		say_blocked(env, list, h, rows);
 }
 
 static const char *
@@ -309,23 +295,26 @@ static void
 fill_wait(const struct show_env *env, struct rows *rows)
 {
 	const struct client *c = clients_find(env->host->crew, env->command->client_id);
+	struct holding *list = show_holdings(env, rows), *h = list;
+	char name[CLIENT_WORDS_MAX];
 
-	if (c == NULL) {
-		show_say(rows,
+	while (h != NULL && h->srv != NULL && h->srv->borrower != c)
+		h++;
+	if (c != NULL && env->clients->x.is_suspended)
+		show_say(env, rows, "SUSPEND was given in the console: nothing is read from any client until RESUME.");
+	if (c == NULL)
+		show_say(env, rows,
 			 "There is no client %" PRIu64
 			 "; SHOW WAITERS has those that wait for a server, and SHOW EVENTS LIKE "
 			 "'%%client %" PRIu64 " %%' says why it was disconnected, if pgweir did that.",
 			 env->command->client_id, env->command->client_id);
-		return;
-	}
-	if (env->clients->x.is_suspended)
-		show_say(rows, "SUSPEND was given in the console: nothing is read from any client until RESUME.");
-	if (c->x.ticket.is_waiting)
-		say_in_line(env, c, rows);
-	else if (c->x.srv != NULL && show_is_held(c->x.srv))
-		say_with_server(env, c, rows);
+	else if (h != NULL && c->x.ticket.is_waiting)
+		say_waits(env, c, list, rows);
+	else if (h != NULL && h->srv != NULL)
+		say_with_server(env, list, h, rows);
 	else
-		show_say(rows, "%s waits for no server. %s.", name_of(c).text, without_server(c));
+		show_say(env, rows, "%s waits for no server. %s.", name_of(c, name), without_server(c));
+	free(list);
 }
 
-const struct show answer_wait = { SHOW_COLUMNS(show_sentence_columns), 0, fill_wait, false };
+const struct show answer_wait = { SHOW_COLUMNS(show_sentence_columns), 0, fill_wait, OF_LOCKS };

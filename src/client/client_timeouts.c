@@ -258,17 +258,14 @@ is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 static void
 tell_that_it_waits(struct client *c, uint64_t now_us)
 {
-	const struct policy *p = c->x.pool->policy;
-	uint32_t waiting = policy_line_length(p);
 	struct buf out = { 0 };
 	struct fail what, shown;
 
 	c->x.ticket.is_wait_logged = true;
-	fail_set(&what, "01000", "waiting for a server connection for %llu s",
+	policy_explain_wait(c->x.pool->policy, &c->x.ticket, now_us, &what);
+	snprintf(what.sqlstate, sizeof(what.sqlstate), "01000");
+	snprintf(what.text, sizeof(what.text), "waiting for a server connection for %llu s",
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
-	fail_detail(&what, "%s in use, %s waiting",
-		    counted(policy_busy(p), "of this pool's connections is", "of this pool's connections are").text,
-		    counted(waiting, "client is", "clients are").text);
 	fail_pgbouncer_text(&what, "No server connection available in postgres backend, client being queued");
 	bouncer_tell(c->env->x.config, &what, &shown);
 	message_notice(&out, "NOTICE", &shown);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
+#include "exchange/holder.h"
 #include "exchange/report.h"
 #include "policy/policy_whole.h"
 #include "pool/pool.h"
@@ -20,7 +21,7 @@
 /* The clients that hold a pool's connections, and how many do what. longest is valid for the moment only. */
 struct holders {
 	const struct server *longest[HOLDERS_TOLD]; /* who holds longest comes first; NULL: there are no more */
-	uint32_t running, in_transaction, kept; /* kept: between transactions, by sessions and pins */
+	uint32_t uses[SERVER_USES];
 };
 
 #define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + QUERY_TOLD_MAX))
@@ -57,14 +58,11 @@ count_holders(const struct pool *pool)
 	const struct server *srv;
 
 	TAILQ_FOREACH(srv, &pool->servers, all) {
+		uint64_t since_us;
+
 		if (srv->borrower == NULL)
 			continue;
-		if (srv->ledger.count > 0)
-			h.running++;
-		else if (srv->tx != 'I')
-			h.in_transaction++;
-		else
-			h.kept++;
+		h.uses[pool_use_of(srv, &since_us)]++;
 		note_longest(&h, srv);
 	}
 	return h;
@@ -73,9 +71,9 @@ count_holders(const struct pool *pool)
 static const char *
 doing(const struct server *srv)
 {
-	if (srv->ledger.count > 0)
-		return "running a query";
-	return srv->tx != 'I' ? "idle in a transaction" : "between transactions";
+	uint64_t since_us;
+
+	return holder_word(pool_use_of(srv, &since_us), ((const struct exchange *)srv->borrower)->is_session);
 }
 
 static void
@@ -148,7 +146,8 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 {
 	const struct timeouts *t = pool->timeouts;
 	bool is_full = t->in_use >= t->limit;
-	const char *kept = pool->settings.pool_mode == POOL_MODE_SESSION ? "idle in session" : "pinned";
+	bool is_session = pool->settings.pool_mode == POOL_MODE_SESSION;
+	const uint32_t *uses = t->holders.uses;
 	uint32_t waiting = policy_line_length(pool->policy);
 	char since_when[64], waited[128], where[32] = "";
 
@@ -156,9 +155,10 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 					    { "waiting", NULL, waiting },
 					    { "in_use", NULL, t->in_use },
 					    { "limit", NULL, t->limit },
-					    { "running", NULL, t->holders.running },
-					    { "idle_in_transaction", NULL, t->holders.in_transaction },
-					    { "pinned", NULL, t->holders.kept },
+					    { "running", NULL, uses[USE_RUNNING] },
+					    { "waiting_for_client", NULL, uses[USE_CLIENT] },
+					    { "idle_in_transaction", NULL, uses[USE_IDLE] },
+					    { "pinned", NULL, uses[USE_KEPT] },
 					    { "holders", t->longest, 0 },
 					    { NULL, NULL, 0 } };
 	const struct log_about about = { .event = is_full ? "pool_exhausted" : "pool_timeout",
@@ -175,12 +175,13 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 		snprintf(where, sizeof(where), "on worker %" PRIu32 " ", env->number);
 	say_since_when(t, waiting, now_us, since_when, sizeof(since_when));
 	if (is_full)
-		log_event(env->x.log, LOG_LEVEL_WARNING, &about,
-			  "pool %s/%s %s: %s; %" PRIu32 " of %" PRIu32 " connections in use: %s%" PRIu32
-			  " running, %" PRIu32 " idle in transaction, %" PRIu32 " %s%s%s",
-			  pool->database->name, pool->user, since_when, waited, t->in_use, t->limit, where,
-			  t->holders.running, t->holders.in_transaction, t->holders.kept, kept,
-			  t->longest[0] != '\0' ? "; longest, for " : "", t->longest);
+		log_event(
+		    env->x.log, LOG_LEVEL_WARNING, &about,
+		    "pool %s/%s %s: %s; %" PRIu32 " of %" PRIu32 " connections in use: %s%" PRIu32 " running, %" PRIu32
+		    " waiting for the client, %" PRIu32 " idle in transaction, %" PRIu32 " %s%s%s",
+		    pool->database->name, pool->user, since_when, waited, t->in_use, t->limit, where, uses[USE_RUNNING],
+		    uses[USE_CLIENT], uses[USE_IDLE], uses[USE_KEPT], holder_word(USE_KEPT, is_session),
+		    t->longest[0] != '\0' ? "; longest, for " : "", t->longest);
 	else
 		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s; %s", pool->database->name, pool->user,
 			  waited, t->detail);

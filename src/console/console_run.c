@@ -66,21 +66,28 @@ show_env_of(const struct console *k, const struct command *command)
 				  .wall_us = clock_wall_us() };
 }
 
-bool
-console_asks_first(struct console_client *cc, const struct command *command)
+/* Asks PostgreSQL who blocks whom, if the rows tell it. Returns true while answers are on their way. */
+static bool
+ask_locks(const struct console_host *host, const struct command *command)
 {
-	const struct console_host *host = &cc->console->host;
+	const struct show *show = command->row != NULL ? show_find(command->row->id) : NULL;
+	bool is_asked = false;
 	struct fail why;
 
-	if (command->row == NULL ||
-	    (command->row->id != COMMAND_SHOW_HOLDERS && command->row->id != COMMAND_SHOW_BLOCKERS &&
-	     command->row->id != COMMAND_SELECT_WAIT) ||
+	if (show == NULL || show->scope != OF_LOCKS ||
 	    host->halt(host->w, &why) < 0) /* whoever fills the rows fails, too, and says why */
 		return false;
 	for (struct client_env *const *of = host->crew; *of != NULL; of++)
-		if (blocking_ask((*of)->blocking, *(*of)->x.now_us))
-			cc->wait = WAIT_BLOCKING;
+		is_asked |= blocking_ask((*of)->blocking, *(*of)->x.now_us);
 	host->go(host->w);
+	return is_asked;
+}
+
+bool
+console_asks_first(struct console_client *cc, const struct command *command)
+{
+	if (ask_locks(&cc->console->host, command))
+		cc->wait = WAIT_BLOCKING;
 	return cc->wait == WAIT_BLOCKING;
 }
 
@@ -110,10 +117,10 @@ fill_rows(const struct show *show, const struct show_env *env, struct rows *rows
 
 	if (show->fill == NULL)
 		return 0;
-	if (!show->is_of_door && host->halt(host->w, why) < 0)
+	if (show->scope != OF_DOOR && host->halt(host->w, why) < 0)
 		return -1;
 	show->fill(env, rows);
-	if (!show->is_of_door)
+	if (show->scope != OF_DOOR)
 		host->go(host->w);
 	return 0;
 }
@@ -146,30 +153,34 @@ console_rows(struct console_client *cc, const struct command *command, struct bu
 	return fail_hint(why, "LIKE 'pattern' shows a part of it.");
 }
 
-void
-console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, struct buf *out)
+bool
+console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, bool is_late, struct buf *out)
 {
 	struct command command;
 	struct show_env env = show_env_of(k, &command);
 	struct rows rows = { .out = out, .json_max = rows_max };
-	const struct show *show;
+	const struct show *show = NULL;
 	struct fail why;
 	size_t used;
 	bool is_filled = true;
 
+	if (command_parse(sql, strlen(sql), &used, &command, &why) == 0)
+		show = show_find(command.row->id);
+	if (show != NULL && ask_locks(&k->host, &command) && !is_late)
+		return false;
 	buf_put_u8(out, '[');
-	if (command_parse(sql, strlen(sql), &used, &command, &why) == 0 &&
-	    (show = show_find(command.row->id)) != NULL) {
+	if (show != NULL) {
 		rows.columns = show->columns;
 		rows.column_count = show_column_count(show, k->host.crew);
 		is_filled = fill_rows(show, &env, &rows, &why) == 0;
 	}
 	if (is_filled) {
 		buf_put_u8(out, ']');
-		return;
+		return true;
 	}
 	buf_fini(out);
 	buf_printf(out, "null");
+	return true;
 }
 
 /* --- pools --- */

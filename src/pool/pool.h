@@ -68,11 +68,20 @@ struct pool_startups {
 	struct startup_image *table; /* pool_startup.c */
 };
 
+/* Whose turn it is on a server that is lent. */
+enum server_use {
+	USE_RUNNING, /* PostgreSQL's */
+	USE_CLIENT, /* its client's, in the midst of a request: it does not read its result, or has not sent the rest */
+	USE_IDLE, /* its client's, in a transaction */
+	USE_KEPT, /* its client's, between transactions: a session, or a pin */
+	SERVER_USES
+};
+
 /* The use of a pool's connections in one span, sampled about ten times a second (pool_use.c). */
 struct pool_use {
 	uint64_t since_us; /* 0: there is no such span */
 	uint64_t looked_us; /* the last time */
-	uint64_t looks, in_use, idle_in_transaction; /* how many were, summed up over the looks */
+	uint64_t looks, uses[SERVER_USES]; /* how many were in use, summed up over the looks */
 	uint64_t checkouts, waits, timeouts; /* of the pool's counters, when it began */
 	uint32_t peak; /* the most that were in use at one look */
 	uint32_t limit; /* how many there could be: another limit is another span */
@@ -195,6 +204,8 @@ struct pool *pool_use_next_active(const struct pool_set *set, const struct pool 
 struct pool *pool_use_next_bare(struct pool_set *set); /* of those that have no server, in turn */
 uint32_t pool_use_bare_at_once(const struct pool_set *set); /* how many of those are looked at in a tick */
 void pool_use_look(struct pool *pool, uint64_t now_us);
+/* Returns what the borrower of srv, which is lent, does with it. *since_us: since when. */
+enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
 
 /* pool_bouncer_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
  * if it is in its format. *shown is what its client gets. */

@@ -97,14 +97,34 @@ pool_use_look(struct pool *pool, uint64_t now_us)
 	if (looks == 0)
 		return;
 	TAILQ_FOREACH(srv, &pool->servers, all) {
+		uint64_t since_us;
+
 		if (srv->borrower == NULL)
 			continue;
 		in_use++;
-		u->idle_in_transaction += srv->tx != 'I' && srv->ledger.count == 0;
+		u->uses[pool_use_of(srv, &since_us)]++;
 	}
 	u->looked_us = now_us;
 	u->looks += looks;
-	u->in_use += in_use;
 	if (u->peak < in_use)
 		u->peak = in_use;
+}
+
+enum server_use
+pool_use_of(const struct server *srv, uint64_t *since_us)
+{
+	const struct loan *loan = &srv->loan;
+	uint64_t done_us = loan->last_done_us > loan->lent_us ? loan->last_done_us : loan->lent_us;
+
+	if (loan->clock.since_us != 0 && loan->clock.debtor == PHASE_CLIENT_WRITE) {
+		*since_us = loan->clock.since_us;
+		return USE_CLIENT;
+	}
+	if (loan->clock.since_us != 0 || srv->ledger.count > 0) {
+		ledger_owes_client(&srv->ledger, since_us);
+		*since_us = *since_us > done_us ? *since_us : done_us;
+		return USE_RUNNING;
+	}
+	*since_us = srv->tx != 'I' && loan->idle_in_tx_us != 0 ? loan->idle_in_tx_us : done_us;
+	return srv->tx != 'I' ? USE_IDLE : USE_KEPT;
 }

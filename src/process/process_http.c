@@ -3,7 +3,7 @@
  *
  * Each worker takes its own snapshot, on its own thread, as a note asks it to. Worker 0 adds them up when all have
  * come, or after GATHER_MAX_US: of a worker that has not answered by then it has the last one, as counters may not go
- * back.
+ * back. For who blocks whom, which a table tells, PostgreSQL has LOCKS_MAX_US.
  */
 #include "process/process_state.h"
 
@@ -14,6 +14,8 @@
 #include <event2/event.h>
 
 #define GATHER_MAX_US (200 * US_PER_MS)
+#define LOCKS_MAX_US (500 * US_PER_MS) /* the metrics thread waits for a second */
+#define LOOK_US (20 * US_PER_MS) /* between two looks whether all is there */
 
 /* The tables of the status page, whose filter searches what it was sent: up to a number of rows that it can show. */
 static const struct {
@@ -61,11 +63,34 @@ add_up(struct weir *w)
 	return process_merge(w, parts, n);
 }
 
-static void
-finish(struct weir *w)
+/* Fills the tables that are wanted. Returns false while PostgreSQL is asked about one first. */
+static bool
+fill_tables(struct weir *w, bool is_late)
 {
 	struct gathering *g = &w->metrics.gathering;
 
+	for (int t = 0; t < HTTP_TABLES; t++)
+		if ((g->wanted >> t & 1) != 0) {
+			buf_fini(&g->tables[t]);
+			if (console_rows_json(w->console, tables_of_page[t].command, tables_of_page[t].rows_max,
+					      is_late, &g->tables[t]))
+				g->wanted &= ~(1u << t);
+		}
+	return g->wanted == 0;
+}
+
+static void
+finish_if_ready(struct weir *w)
+{
+	struct gathering *g = &w->metrics.gathering;
+	struct timeval soon = timer_interval(LOOK_US);
+	uint64_t waited_us = w->door->now_us - g->begun_us;
+	bool is_ready = fill_tables(w, waited_us >= LOCKS_MAX_US);
+
+	for (const struct worker *k = w->door->next; k != NULL; k = k->next)
+		is_ready &= g->of[k->number].has_answered || waited_us >= GATHER_MAX_US;
+	if (!is_ready && event_add(g->late, &soon) == 0)
+		return;
 	event_del(g->late);
 	http_answer(w->metrics.http, add_up(w), g->tables);
 }
@@ -87,12 +112,8 @@ hear(struct note *n, void *owner, bool is_over)
 		of->last = of->fresh;
 		of->fresh = NULL;
 	}
-	if (!is_waiting(g))
-		return;
-	for (const struct worker *k = w->door->next; k != NULL; k = k->next)
-		if (!g->of[k->number].has_answered)
-			return;
-	finish(w);
+	if (is_waiting(g) && g->wanted == 0) /* else the timer looks */
+		finish_if_ready(w);
 }
 
 /* On the worker's own thread. */
@@ -111,9 +132,12 @@ take(struct note *n, void *owner, bool is_over)
 static void
 on_late(evutil_socket_t fd, short what, void *arg)
 {
+	struct weir *w = arg;
+
 	(void)fd;
 	(void)what;
-	finish(arg);
+	w->door->now_us = clock_now_us();
+	finish_if_ready(w);
 }
 
 static void
@@ -131,36 +155,21 @@ ask(struct gathering *g, struct worker *k)
 }
 
 static void
-gather(struct weir *w)
-{
-	struct gathering *g = &w->metrics.gathering;
-	struct timeval tv = timer_interval(GATHER_MAX_US);
-
-	if (is_waiting(g))
-		return;
-	for (struct worker *k = w->door->next; k != NULL; k = k->next)
-		ask(g, k);
-	if (w->door->next == NULL || event_add(g->late, &tv) < 0)
-		finish(w);
-}
-
-static void
 on_http_asks(evutil_socket_t fd, short what, void *arg)
 {
 	struct weir *w = arg;
-	struct buf *tables = w->metrics.gathering.tables;
-	unsigned wanted = http_wanted_tables(w->metrics.http);
+	struct gathering *g = &w->metrics.gathering;
 
 	(void)fd;
 	(void)what;
 	w->door->now_us = clock_now_us();
-	for (int t = 0; t < HTTP_TABLES; t++)
-		if ((wanted >> t & 1) != 0) {
-			buf_fini(&tables[t]);
-			console_rows_json(w->console, tables_of_page[t].command, tables_of_page[t].rows_max,
-					  &tables[t]);
-		}
-	gather(w);
+	g->wanted |= http_wanted_tables(w->metrics.http);
+	if (!is_waiting(g)) {
+		g->begun_us = w->door->now_us;
+		for (struct worker *k = w->door->next; k != NULL; k = k->next)
+			ask(g, k);
+	}
+	finish_if_ready(w);
 }
 
 int
@@ -203,6 +212,7 @@ process_stop_http(struct weir *w)
 	if (g->late != NULL)
 		event_free(g->late);
 	g->late = NULL;
+	g->wanted = 0;
 	for (int t = 0; t < HTTP_TABLES; t++)
 		buf_fini(&g->tables[t]);
 	http_free(w->metrics.http);

@@ -104,6 +104,8 @@ struct gathering {
 	struct gathered of[WORKERS_MAX]; /* by the worker's number */
 	struct event *late; /* pending while the metrics thread waits; NULL: there is none */
 	struct buf tables[HTTP_TABLES]; /* for it, beside the snapshot */
+	unsigned wanted; /* tables that are yet to be filled: 1 << enum http_table */
+	uint64_t begun_us;
 };
 
 /* process_snapshot.c. Each returns NULL without memory; process_snapshot() also if a worker does not answer. */

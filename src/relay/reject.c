@@ -5,11 +5,11 @@
  */
 #include "relay/reads.h"
 #include "relay/relay.h"
+#include "exchange/holder.h"
 #include "exchange/report.h"
 #include "statements/statements_crossing.h"
 #include "statements/unnamed.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -22,21 +22,19 @@ bool
 reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
 	const struct exchange *x = (const struct exchange *)((const char *)t - offsetof(struct exchange, ticket));
-	const struct exchange *worst = NULL;
-	uint64_t since_us = t->since_us;
-	const struct server *srv;
+	const struct server *srv, *worst = NULL;
+	uint64_t since_us, oldest_us = t->since_us;
+	char remedy[HOLDER_REMEDY_MAX];
 
 	TAILQ_FOREACH(srv, &x->pool->servers, all)
-		if (srv->borrower != NULL && srv->loan.idle_in_tx_us != 0 && srv->loan.idle_in_tx_us <= since_us) {
-			worst = srv->borrower;
-			since_us = srv->loan.idle_in_tx_us;
+		if (srv->borrower != NULL && holder_is_stuck(srv, oldest_us, &since_us)) {
+			worst = srv;
+			oldest_us = since_us;
 		}
 	if (worst == NULL)
 		return false;
-	fail_hint(why,
-		  "client %" PRIu64 " keeps a connection, its transaction idle for %s: KILL_CLIENT %" PRIu64
-		  " in the pgweir console ends it, idle_transaction_timeout all that are forgotten",
-		  worst->ticket.id, duration_of(now_us - since_us).text, worst->ticket.id);
+	holder_remedy(worst, now_us, remedy, sizeof(remedy));
+	fail_hint(why, "%s", remedy);
 	return true;
 }
 

@@ -1,6 +1,7 @@
 """The questions of somebody with a latency problem, each answered by one command of the console."""
 
 import contextlib
+import json
 import re
 import time
 
@@ -47,7 +48,7 @@ def test_holders_in_every_state(weir, table):
         assert set(found) == {"busy", "idler", "failed", "pinned", "reader"}
         assert {name: row["state"] for name, row in found.items()} == {
             "busy": "running", "idler": "idle in transaction", "failed": "idle in transaction (aborted)",
-            "pinned": "pinned: temp_table", "reader": "waits for the client"}
+            "pinned": "pinned: temp_table", "reader": "waiting for the client"}
         row = found["busy"]
         assert (row["database"], row["user"], row["waiting"]) == ("app", "web", 0)
         assert row["query"] == "SELECT pg_sleep(?), ?" and re.fullmatch("[0-9a-f]{16}", row["fingerprint"])
@@ -106,26 +107,96 @@ def test_explain_pool_tells_a_small_pool_from_idle_transactions(weir):
             wire.query("BEGIN")
         weir.reload(session, pool_size=2, pool_timeout="300ms")
         late.ask(query("SELECT 1"))             # in vain
-        said = wait_until(lambda: said if "idle" in (said := advice(weir))[4] else None)
-        assert re.match(r"Pool app/web has pool_size = 2 and max_overflow = 0; these figures are for the last \S+ m?s\.", said[0]), said
-        assert re.match(r"In use: [12]\.\d connections on average, 2 of 2 at most\.", said[1]), said
-        assert re.match(r"Lent \d+ times?, for \S+ \S+ on average; \d+ % of the time", said[2]), said
-        assert re.search(r"timed out: 1\.", said[3]) and said[4].startswith("Advice: shorten transactions"), said
         for wire in (idler, other):
             wire.query("COMMIT")
+        said = wait_until(lambda: said if "Advice" in (said := advice(weir))[-1] else None)
+        assert re.match(r"Pool app/web has pool_size = 2 and max_overflow = 0; these figures are for the last \S+ m?s\.", said[0]), said
+        assert re.match(r"In use: [12]\.\d connections on average, 2 of 2 at most\.", said[1]), said
+        assert re.match(r"Lent \d+ times?, for \S+ \S+ on average; of the time that connections were in use \d+ % went by idle in "
+                        r"transaction, 0 % waiting for the client, \d+ % between transactions\.", said[2]), said
+        assert re.search(r"timed out: 1\.", said[3]) and said[4].startswith("Advice: shorten what clients do with a connection"), said
     with weir.raw(database="app2") as wire:
         wire.query("SELECT 1")
-        assert "session mode" in advice(weir, "app2")[4]
+        assert "session mode" in advice(weir, "app2")[-1]
 
 
-def test_explain_pool_says_how_much_larger(weir, table, locked):
+def test_explain_pool_says_how_much_larger(weir):
     weir.start_opened("300ms", pool_size=1)
-    locked()
     with app(weir, "busy") as busy, app(weir, "late") as late:
-        busy.send(query(f"SELECT * FROM {table}"))
-        wait_until(lambda: weir.postgres.backends(wait_event_type="Lock"))
+        busy.send(query("SELECT pg_sleep(60)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
         late.ask(query("SELECT 1"))
-        assert advice(weir)[4].startswith("Advice: raise pool_size to about 2, if PostgreSQL has processors to spare")
+        said = advice(weir)
+        assert said[4] == "Of 1 connection in use 1 is running."
+        assert said[5].startswith("Advice: raise pool_size to about 2, if PostgreSQL has processors to spare"), said
+        weir.console("KILL_CLIENT " + str(holders(weir)["busy"]["client_id"]))
+
+
+def test_what_a_full_pool_waits_for_is_said_in_one_voice(weir, table):
+    """EXPLAIN POOL, EXPLAIN WAIT, the client's HINT and the log: nobody wants a larger pool for those who don't use it."""
+    weir.postgres.query(f"INSERT INTO {table} VALUES (1, 'a')")
+    weir.start_opened("3s", {"log": {"format": "json"}}, pool_size=6, max_overflow=0, max_server_connections=20)
+    with app(weir, "root") as root, app(weir, "one") as one, app(weir, "two") as two, app(weir, "pinned") as pinned, \
+            app(weir, "reader", receive_buffer=65_536) as reader, app(weir, "busy") as busy, app(weir, "late") as late:
+        root.query(f"BEGIN; UPDATE {table} SET id = id")
+        pinned.query("CREATE TEMP TABLE kept (i int)")
+        reader.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
+        busy.send(query("SELECT pg_sleep(60)"))
+        two.query("BEGIN")
+        for number, wire in enumerate((one, two), 1):
+            wire.send(query(f"UPDATE {table} SET id = id"))
+            wait_until(lambda n=number: len(weir.postgres.backends(wait_event_type="Lock")) == n)
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep") and weir.postgres.backends(wait_event="ClientWrite"))
+        late.send(query("SELECT 1"))
+        weir.wait_waiting(1)
+        waited, pool = waiting(weir, "late"), advice(weir)
+        uses = ("Of 6 connections in use 2 are blocked by locks, 1 is running, 1 is waiting for the client, 1 is idle in transaction, "
+                "1 is pinned.")
+        number = holders(weir)["root"]["client_id"]
+        helps = (rf"What helps: end client {number}'s transaction, idle for \S+ m?s \(KILL_CLIENT {number} in the pgweir console\), or "
+                 r"set idle_transaction_timeout; it keeps 3 of them\.")
+        for said in (waited, pool):
+            assert uses in said and any(re.fullmatch(helps, s) for s in said), said
+            assert not any("raise" in s for s in said), said
+        assert re.search(r"has waited \S+ m?s for a server of pool app/web", pool[4]), pool
+        error = late.read_until("Z")[0].error
+        assert re.match(r"end client \d+, which has kept its server between transactions \(SHOW PINS\)|end client \d+'s transaction",
+                        error["H"]), error
+        line = wait_until(lambda: [line for line in map(json.loads, weir.log().splitlines())
+                                   if line.get("event") == "pool_exhausted"])[0]
+        assert [line[field] for field in ("running", "waiting_for_client", "idle_in_transaction", "pinned")] == [3, 1, 1, 1]
+        assert "3 running, 1 waiting for the client, 1 idle in transaction, 1 pinned" in line["message"]
+        root.query("COMMIT")
+        two.read_until("Z")
+        two.query("COMMIT")
+        one.read_until("Z")
+        weir.console("KILL_CLIENT " + str(holders(weir)["busy"]["client_id"]))
+        reader.read_until("Z")
+
+
+def test_a_client_that_does_not_read_is_named(weir):
+    """By the HINT of who waited for its connection, EXPLAIN WAIT of both, EXPLAIN POOL, SHOW HOLDERS and the log."""
+    weir.start_opened("3s", {"log": {"format": "json"}}, pool_size=1)
+    with app(weir, "reader", receive_buffer=65_536) as reader, app(weir, "late") as late:
+        reader.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
+        late.send(query("SELECT 1"))
+        weir.wait_waiting(1)
+        row = holders(weir)["reader"]
+        number = row["client_id"]
+        helps = rf"end client {number}, which has not read its result for \S+ m?s \(KILL_CLIENT {number} in the pgweir console\), or set query_timeout"
+        assert row["state"] == "waiting for the client"
+        for said in (waiting(weir, "late"), advice(weir)):
+            assert any(re.fullmatch(f"What helps: {helps}; it keeps 1 of them\\.", s) for s in said), said
+        assert waiting(weir, "reader")[1].startswith("It is the client's turn: to read its result")
+        assert re.fullmatch(helps, late.read_until("Z")[0].error["H"])
+        line = wait_until(lambda: [line for line in map(json.loads, weir.log().splitlines())
+                                   if line.get("event") == "pool_exhausted"])[0]
+        assert (line["running"], line["waiting_for_client"]) == (0, 1)
+        assert 'application "reader"), waiting for the client: SELECT repeat' in line["message"]
+        assert advice(weir)[-1].startswith(f"Advice: end client {number}, which has not read its result"), advice(weir)
+        reader.read_until("Z")
+    assert advice(weir)[-1].startswith("Advice: shorten what clients do with a connection instead of enlarging the pool"), advice(weir)
 
 
 # --- what are the top statements of application X? ---
@@ -146,17 +217,17 @@ def test_explain_wait_names_the_cause_and_those_in_the_way(weir, table):
             wire.send(query("SELECT 1"))
             wait_until(lambda n=number: len(weir.console("SHOW WAITERS")) == n)
         said = waiting(weir, "web 2")
-        assert re.fullmatch(r'Client \d+ \(user "web", application "web 2", 127\.0\.0\.1:\d+\) has waited \S+ m?s for a server '
+        assert re.fullmatch(r'Client \d+ \(127\.0\.0\.1:\d+, user "web", database "app", application "web 2"\) has waited \S+ m?s for a server '
                             r'of pool app/web; it gets an error after 30 s\.', said[0]), said
         assert said[1] == "It is number 2 of 2 in line."
         assert said[2] == "The cause: pool has 2 of 2 connections busy (2 + 0 overflow), 2 clients waiting."
-        assert re.fullmatch(r"What helps: end client \d+'s transaction, idle for \S+ m?s \(KILL_CLIENT \d+\), or set "
-                            r"idle_transaction_timeout: of 2 connections in use 1 is idle in transaction, 0 wait for locks; that "
-                            r"frees 1 of them\.", said[3]), said
+        assert said[3] == "Of 2 connections in use 1 is running, 1 is idle in transaction."
+        assert re.fullmatch(r"What helps: end client \d+'s transaction, idle for \S+ m?s \(KILL_CLIENT \d+ in the pgweir console\), "
+                            r"or set idle_transaction_timeout; it keeps 1 of them\.", said[4]), said
         assert re.search(r'application "batch".* has had a server for \S+ m?s \(PID \d+ in PostgreSQL\); idle in transaction for '
-                         r'\S+ m?s: BEGIN; INSERT INTO', said[4]), said
-        assert re.search(r'application "report".*; running for \S+ m?s: SELECT pg_sleep\(\?\), \?\.$', said[5]), said
-        assert len(said) == 6 and "secret" not in str(said)
+                         r'\S+ m?s: BEGIN; INSERT INTO', said[5]), said
+        assert re.search(r'application "report".*; running for \S+ m?s: SELECT pg_sleep\(\?\), \?\.$', said[6]), said
+        assert len(said) == 7 and "secret" not in str(said)
         assert "number 1 of 2" in waiting(weir, "web 1")[1]
         running = waiting(weir, "report")
         assert "running" in running[0] and running[1] == "It is waiting for PostgreSQL, and no lock is in its way."
@@ -225,12 +296,16 @@ def test_explain_wait_goes_on_to_the_root(weir, table):
         assert list(found) == ["root", "first", "second", "third"]                 # who holds longest comes first
         assert [row["application_name"] for row in weir.console("SHOW BLOCKERS")] == ["root", "first", "second", "third"]
         helps = (rf"What helps: end client {found['root']['client_id']}'s transaction, idle for \S+ m?s \(KILL_CLIENT "
-                 rf"{found['root']['client_id']}\), or set idle_transaction_timeout")
+                 rf"{found['root']['client_id']} in the pgweir console\), or set idle_transaction_timeout")
         said = waiting(weir, "third")
         assert f"client {found['second']['client_id']} " in said[1] and said[2].startswith(f"At the root is {who}, which blocks 3")
         assert "idle in transaction for" in said[3] and re.fullmatch(helps + r"\.", said[4]), said
-        assert re.search(helps + ": of 4 connections in use 1 is idle in transaction, 3 wait for locks; that frees 4 of them",
-                         waiting(weir, "late")[3])
+        said = waiting(weir, "late")
+        assert said[3] == "Of 4 connections in use 3 are blocked by locks, 1 is idle in transaction."
+        assert re.fullmatch(helps + r"; it keeps 4 of them\.", said[4]), said
+        said = waiting(weir, "root")
+        assert said[2] == "It blocks 3 clients, some behind each other:" and re.fullmatch(helps + r"\.", said[6]), said
+        assert [re.search('application "([^"]*)"', line)[1] for line in said[3:6]] == ["first", "second", "third"]
         root.query("ROLLBACK")
         first.read_until("Z")
         late.read_until("Z")

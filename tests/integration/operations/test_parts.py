@@ -303,7 +303,7 @@ def test_an_exhausted_pool_is_told_over_all_parts(weir, one_server):
         wire.send(query("SELECT 1"))
     for wire in (one, two):
         notice, error, _ = wire.read_until("Z")
-        assert re.search(rb"8 of this pool's connections are in use, (2 clients are|1 client is) waiting", notice.body)
+        assert re.search(rb"pool has 8 of 8 connections busy \(8 \+ 0 overflow\), (2 clients|1 client) waiting", notice.body)
         assert error.sqlstate == "53300"
     wait_until(lambda: len([line for line in weir.log().splitlines() if '"pool_exhausted"' in line]) == 2)
     lines = [json.loads(line) for line in weir.log().splitlines() if '"pool_exhausted"' in line]

@@ -49,6 +49,39 @@ def test_the_tables_are_those_of_the_console(weir):
         assert isinstance(json.loads(api(weir, name).text), list)
 
 
+def test_the_page_knows_who_blocks_whom(weir):
+    """As SHOW HOLDERS does: PostgreSQL is asked first."""
+    weir.start(max_server_connections=20)
+    with weir.raw(parameters={"application_name": "root"}) as root, weir.raw(parameters={"application_name": "one"}) as one, \
+            weir.raw(parameters={"application_name": "two"}) as two:
+        root.query("BEGIN; SELECT pg_advisory_xact_lock(1)")
+        for number, wire in enumerate((one, two), 1):
+            wire.send(query("SELECT pg_advisory_xact_lock(1)"))
+            wait_until(lambda n=number: len(weir.postgres.backends(wait_event_type="Lock")) == n)
+        rows = {row["application_name"]: row for row in json.loads(api(weir, "holders").text)}
+        who = f"client {rows['root']['client_id']} (PID {rows['root']['server_pid']})"
+        assert rows["root"]["blocks"] == 2 and rows["root"]["blocked_by"] == ""
+        assert all(who in rows[name]["blocked_by"] and rows[name]["root"] == who for name in ("one", "two")), rows
+        root.query("COMMIT")
+        for wire in (one, two):
+            wire.read_until("Z")
+
+
+def test_the_page_does_not_wait_long_for_who_blocks_whom(weir, tap):
+    """PostgreSQL takes no more connections: the rows come all the same."""
+    weir.start(upstream=f"host={tap.host} port={tap.port}")
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        wire.send(query("SELECT pg_sleep(60)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+        tap.stall(new=True)
+        row, = json.loads(api(weir, "holders").text)
+        assert row["state"] == "running" and row["blocked_by"] is None
+        tap.unstall()
+        weir.console(f"KILL_CLIENT {row['client_id']}")
+        wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"))
+
+
 def test_all_pools_are_sent_so_that_the_filter_finds_them(weir):
     weir.start({"database *": {"upstream": weir.upstream(dbname="app")}}, max_server_connections=8)
     for i in range(101):
