@@ -473,6 +473,7 @@ pool_new_standby(struct pool *main, uint32_t host, uint64_t now_us)
 	if (box != NULL) {
 		box->e.main = main;
 		box->e.host = host;
+		box->e.code_gone = STATE_BACKEND;
 	}
 	box = box_enter(box, now_us, &why);
 	main->standbys[host] = box == NULL ? NULL : &box->e;

@@ -129,9 +129,11 @@ struct pool {
 	struct pool *standbys[CAUSALITY_HOSTS];
 	struct pool *main; /* of a sibling: whose it is; its counters are that one's. NULL: it is none */
 	uint32_t host; /* of a sibling */
+	unsigned code_gone; /* of a sibling: what code may leave there that no answer has told of */
 	uint32_t history; /* cluster_view.history of the primary that its servers are on, where somebody reads from
 			     standbys */
 	struct cluster *cluster; /* cluster.h; a reference; NULL: nobody reads from standbys */
+	struct read_token code_token; /* a standby that is behind it may have other code than the answer tells of */
 	uint32_t index; /* scratch space for whoever lists all pools */
 	struct pool *next, *before;
 	bool is_active; /* pool_use.c: in the set's list of those that have servers, or are watched */

@@ -124,12 +124,15 @@ pool_code_answered(struct server *srv, bool ok)
 		return may_ask && database_code_is_unread(code) ? ask_more(pool, srv) : NULL;
 	pool->code->unheeded = 0;
 	log_code(pool, before);
-	if ((pool_code_heeded(pool) & ~before) == 0)
-		return NULL;
-	/* Servers of this database may have run its code before it was known to leave what nothing resets. */
-	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
-		if (e->code == pool->code && pool_is_sealed(e))
+	for (struct pool *e = pool->set->first; e != NULL; e = e->next) {
+		if (e->code != code)
+			continue;
+		if (e->cluster != NULL)
+			pool_standby_code_is_new(e);
+		/* It may have run code before that was known to leave what nothing resets. */
+		if ((pool_code_heeded(pool) & ~before) != 0 && pool_is_sealed(e))
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
+	}
 	return NULL;
 }
 

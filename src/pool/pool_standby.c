@@ -11,6 +11,7 @@
 #include "pool/cluster.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Each part of a pool has siblings of its own, with their share of the connections. */
 void
@@ -57,13 +58,16 @@ pool_standbys_configure(struct pool *pool, uint64_t now_us)
 	struct fail why;
 
 	pool->cluster = find_cluster(pool);
-	if (pool->cluster != NULL && pool->cluster != before) { /* histories have other numbers there */
+	if (pool->cluster != NULL && pool->cluster != before) { /* histories and readings have other numbers there */
 		pool->history = 0;
+		memset(&pool->code_token, 0, sizeof(pool->code_token));
 		TAILQ_FOREACH(srv, &pool->servers, all)
 			srv->history = 0;
 		pool->set->s.companions->renew(pool);
 	}
 	cluster_put(before);
+	if (pool->cluster != NULL)
+		pool_standby_code_is_new(pool);
 	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
 		if (pool->standbys[i] != NULL && (pool->cluster == NULL || i >= pool->target->upstream->host_count ||
 						  pool_configure(pool->standbys[i], now_us, &why) < 0))
@@ -127,6 +131,32 @@ pool_is_of_primary(const struct pool *pool, struct server *srv)
 	is_there = srv->history == v->history || (v->primary < 0 && srv->history == HISTORY_TRUSTED);
 	cluster_unlock(pool->cluster);
 	return is_there;
+}
+
+void
+pool_standby_code_is_new(struct pool *pool)
+{
+	causality_wrote(&pool->code_token, cluster_begun(pool->cluster));
+	cluster_want(pool->cluster, CLUSTER_ALL);
+}
+
+unsigned
+pool_standby_feared(struct server *srv)
+{
+	struct pool *sibling = srv->owner, *pool = sibling->main;
+	const struct cluster_view *v = cluster_lock(pool->cluster);
+	uint64_t had, end;
+	bool has_code, is_before;
+
+	causality_is_lost(&pool->code_token, v, &had, &end);
+	has_code = causality_may_read(&pool->code_token, v, sibling->host, UINT64_MAX) == CAUSALITY_NOW;
+	is_before = srv->reading < v->hosts[sibling->host].last.number; /* else it may be of a later life */
+	cluster_unlock(pool->cluster);
+	if (has_code && pool->code->answer != NULL)
+		sibling->code_gone = 0;
+	if (has_code && is_before)
+		return 0;
+	return database_code_feared(pool->code) | pool->code->gone | sibling->code_gone;
 }
 
 void

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "listen/listen.h"
 #include "pool/pool_standby.h"
+#include "state/compiled.h"
 #include "wire/messages.h"
 
 #include <inttypes.h>
@@ -326,6 +327,8 @@ reads_linked(struct exchange *x)
 		x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
 		x->srv->loan.route = is_standby ? ROUTE_STANDBY : x->listen != NULL ? ROUTE_TIED : ROUTE_NO_STANDBY;
 	}
+	if (is_standby)
+		state_fear(x, pool_standby_feared(x->srv));
 	if (r == NULL)
 		return;
 	if (x->settings->reads == READS_MARKED)

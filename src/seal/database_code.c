@@ -253,6 +253,8 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		compare(code);
 		return false;
 	}
+	if (before != NULL)
+		code->gone |= risk_names_all(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
 	code->answer = code->coming;
 	code->coming = NULL;
 	answer_free(before);

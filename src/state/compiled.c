@@ -305,6 +305,16 @@ begin_random_anew(struct exchange *x)
 	outbox_put(&x->env->to_server, &b);
 }
 
+void
+state_fear(struct exchange *x, unsigned risk)
+{
+	if (risk == 0)
+		return;
+	if (exchange_is_followed(x) && !server_plans_suit(x->srv, x->image))
+		renew_plans(x);
+	state_note_run(x, risk);
+}
+
 bool
 state_differs_in_plans(const struct exchange *x)
 {

@@ -10,6 +10,8 @@
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_all(const struct exchange *x); /* SQL that is unknown */
 void state_note_run(struct exchange *x, unsigned risk); /* SQL with this risk is about to run */
+/* All that x will run on the server that it has just borrowed has this risk, whatever is known of its names. */
+void state_fear(struct exchange *x, unsigned risk);
 unsigned state_risk_of_loan(struct exchange *x); /* enum state_part: of all that its loan ran */
 /* A command is done, as its tag tells (loan.tag): it may have changed functions, or what calls one. */
 void state_note_code(struct exchange *x);
