@@ -16,8 +16,8 @@ struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct poli
 				   uint64_t now_us);
 /* The pool, which has a cluster, has another answer about its database's code. */
 void pool_standby_code_is_new(struct pool *pool);
-/* Returns what any SQL may leave on a standby's server (of enum state_part and enum code_risk), which was just lent; 0 if
- * it is known that the standby has replayed all that the primary had when the last answer about the code came. */
+/* Returns what any SQL may leave on a standby's server (of enum state_part and enum code_risk), which was just lent; 0
+ * if it is known that the standby has replayed all that the primary had when the last answer about the code came. */
 unsigned pool_standby_feared(struct server *srv);
 /* Returns which of these standbys (bits, by host) has the fewest lent: of several the client's last one (or
  * CAUSALITY_HOSTS), else each id has another one. CAUSALITY_HOSTS: there are none. */

@@ -223,12 +223,29 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 	return false;
 }
 
-/* Returns true if the primary is asked instead. */
+/* Returns true if an error may be the standby's own: it reads only, recovers, has no room, ends; or its primary is
+ * ahead, and it lacks an object, or a right, still. Any other would be the primary's, too, and what has run would run
+ * twice. */
 static bool
-is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e)
+is_of_standby(const char *sqlstate)
 {
+	static const char *const own[] = { "0A000", "25006", "3F000", "40",    "42501", "42703", "42704",
+					   "42883", "42P01", "53",    "55000", "57P0",	"58",	 "XX" };
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (strncmp(sqlstate, own[i], strlen(own[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Returns true if the primary is asked instead. What is pgweir's own is no reason for an error. */
+static bool
+is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e, enum owed_to to)
+{
+	bool is_clients = to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT;
+
 	return reads_is_refusable(x, srv) && exchange_reads(x) != NULL && e->sqlstate != NULL &&
-	       strcmp(e->sqlstate, "57014") != 0;
+	       (is_clients ? is_of_standby(e->sqlstate) : strcmp(e->sqlstate, "57014") != 0);
 }
 
 /*
@@ -241,7 +258,7 @@ leave_refusing(struct server *srv, const struct error_fields *e, enum owed_to to
 	struct exchange *x = srv->borrower;
 	struct fail why;
 
-	if (!is_refused_by_standby(x, srv, e) || fields_error_is_fatal(e) || srv->fitness != SERVER_FIT ||
+	if (!is_refused_by_standby(x, srv, e, to) || fields_error_is_fatal(e) || srv->fitness != SERVER_FIT ||
 	    (to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT) || srv->ledger.count > 1 || state_is_tainted(x) ||
 	    (state_seal(x) & STATE_BACKEND) != 0)
 		return false;
@@ -271,7 +288,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		note_unbegun(srv, e);
 	else if (is_of_server(e) && is_first_set(&srv->loan))
 		srv->loan.end = LOAN_UNBEGUN;
-	if (is_refused_by_standby(x, srv, e)) /* or is FATAL there */
+	if (is_refused_by_standby(x, srv, e, to)) /* or is FATAL there */
 		srv->loan.end = LOAN_UNBEGUN;
 	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
 	if (!is_fatal && loss != LOSS_NOT_EXECUTED && srv->loan.end == LOAN_UNBEGUN)

@@ -79,8 +79,7 @@ struct database_code {
 	uint64_t changed_asked, changed_answered; /* the values of changed when it was asked, and of the answer */
 	bool is_settled; /* no DDL was seen while the last answer was under way */
 	uint64_t failed_us; /* 0, or when a question last failed */
-	/* What earlier answers told of that no reset removes: a standby may have that code still. */
-	unsigned gone;
+	unsigned gone; /* what earlier answers told of that no reset removes: a standby may have that code still */
 	/* Lasting parts (pool_code.c) that servers have come without, so the first answer counts as news of them. */
 	unsigned unheeded;
 };

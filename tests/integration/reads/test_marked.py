@@ -224,11 +224,11 @@ def test_a_standby_ends_while_it_answers(weir, trio):
 
 
 @pytest.mark.parametrize("protocol", ["simple", "extended"])
-@pytest.mark.parametrize("sql, sqlstate", [("SELECT 1 / 0", "22012"), ("SELECT locks_and_fails()", "P0001"), ("SELECT n FROM only_there", None)])
+@pytest.mark.parametrize("sql, sqlstate", [("SELECT nobody()", "42883"), ("SELECT locks_and_fails()", "40001"), ("SELECT n FROM only_there", None)])
 def test_a_standby_that_refuses_keeps_its_connection(weir, trio, sql, sqlstate, protocol):
     """What has failed there is rolled back and washed off; the primary answers."""
     trio.primary.query("DROP TABLE IF EXISTS only_there; CREATE OR REPLACE FUNCTION locks_and_fails() RETURNS void LANGUAGE plpgsql AS "
-                       "$$ BEGIN PERFORM pg_advisory_lock(39); RAISE 'failed'; END $$")
+                       "$$ BEGIN PERFORM pg_advisory_lock(39); RAISE SQLSTATE '40001'; END $$")
     wire = start(weir, trio, reads_max_lag="1h")
 
     def backends(condition="true"):
@@ -255,6 +255,33 @@ def test_a_standby_that_refuses_keeps_its_connection(weir, trio, sql, sqlstate, 
             trio.resume(standby)
     wire = weir.raw()
     wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
+
+
+OF_A_STANDBY = ("0A000 25006 3F000 40001 40P01 42501 42703 42704 42883 42P01 53100 53200 53300 53400 55000 57P01 57P02 57P03 57P04 58000 "
+                "58030 58P01 XX000 XX001 XX002").split()
+OF_THE_REQUEST = "P0001 22012 22P02 22023 23505 08006 28000 38000 42601 42804 55P03 57014 HV000".split()
+
+
+@pytest.mark.parametrize("protocol", ["simple", "extended"])
+@pytest.mark.parametrize("begin", ["BEGIN READ ONLY", "SET default_transaction_read_only = on"])
+def test_only_what_can_be_a_standbys_own_error_is_run_again(weir, trio, begin, protocol):
+    """Whoever calls a function that fails finds by its words where it has run last. What has failed of itself has run once."""
+    trio.primary.query("CREATE OR REPLACE FUNCTION fails(state text) RETURNS void LANGUAGE plpgsql AS "
+                       "$$ BEGIN RAISE 'on %', current_setting('port') USING errcode = state; END $$")
+    start(weir, trio).leave()
+    for sqlstate in OF_A_STANDBY + OF_THE_REQUEST:
+        wire = weir.raw()           # of those who are refused again and again the primary is asked at once
+        if "BEGIN" in begin:
+            begin_elsewhere_unasked(wire, trio)
+        else:
+            wire.query(begin)
+            wait_until(lambda: where(wire) != trio.primary.port, what="a read on a standby")  # pylint: disable=cell-var-from-loop
+        sql = f"SELECT fails('{sqlstate}')"
+        wire.send(query(sql) if protocol == "simple" else one_statement(sql) + sync())
+        error, = rawwire.errors(wire.read_until("Z"))
+        assert error.sqlstate == sqlstate
+        assert (error.error["M"] == f"on {trio.primary.port}") == (sqlstate in OF_A_STANDBY), (sqlstate, error.error["M"])
+        wire.leave()
 
 
 @pytest.mark.parametrize("outage", ["fail", "hold"])
