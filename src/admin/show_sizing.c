@@ -23,23 +23,6 @@ struct use {
 	uint32_t peak, limit;
 };
 
-static struct use
-use_of_part(const struct pool *e, uint64_t now_us)
-{
-	const struct pool_use *last = &e->use[0], *first = e->use[1].since_us != 0 ? &e->use[1] : last;
-	uint64_t looks = last->looks + (first != last ? first->looks : 0);
-	struct use u = { .span_us = show_age_us(now_us, first->since_us),
-			 .peak = last->peak > first->peak ? last->peak : first->peak,
-			 .limit = last->limit };
-
-	u.loans = pool_checkouts(e) - first->checkouts;
-	u.waits = e->counters.waits - first->waits;
-	u.timeouts = e->counters.pool_timeouts - first->timeouts;
-	for (int i = 0; i < SERVER_USES && looks > 0; i++)
-		u.by[i] = (double)(last->uses[i] + (first != last ? first->uses[i] : 0)) / (double)looks;
-	return u;
-}
-
 /* The peaks of parts are not of one moment: together they are what there was at most. */
 static struct use
 use_of(const struct show_env *env, const struct pool *e)
@@ -47,19 +30,21 @@ use_of(const struct show_env *env, const struct pool *e)
 	struct use u = { 0 };
 
 	for (const struct pool *part = e; part != NULL; part = show_next_part(env, e, part)) {
-		struct use one = use_of_part(part, env->now_us);
+		const struct pool_use *last = &part->use[0], *first = part->use[1].since_us != 0 ? &part->use[1] : last;
+		uint64_t looks = last->looks + (first != last ? first->looks : 0);
+		uint64_t span_us = show_age_us(env->now_us, first->since_us);
 
-		u.span_us = one.span_us > u.span_us ? one.span_us : u.span_us;
-		u.limit = one.limit > u.limit ? one.limit : u.limit;
-		u.loans += one.loans;
-		u.waits += one.waits;
-		u.timeouts += one.timeouts;
-		u.peak += one.peak;
-		for (int i = 0; i < SERVER_USES; i++) {
-			u.by[i] += one.by[i];
-			u.in_use += one.by[i];
-		}
+		u.span_us = span_us > u.span_us ? span_us : u.span_us;
+		u.limit = last->limit > u.limit ? last->limit : u.limit;
+		u.peak += last->peak > first->peak ? last->peak : first->peak;
+		u.loans += pool_checkouts(part) - first->checkouts;
+		u.waits += part->counters.waits - first->waits;
+		u.timeouts += part->counters.pool_timeouts - first->timeouts;
+		for (int i = 0; i < SERVER_USES && looks > 0; i++)
+			u.by[i] += (double)(last->uses[i] + (first != last ? first->uses[i] : 0)) / (double)looks;
 	}
+	for (int i = 0; i < SERVER_USES; i++)
+		u.in_use += u.by[i];
 	u.peak = u.peak < u.limit ? u.peak : u.limit;
 	u.hold_us = u.loans > 0 ? u.in_use * (double)u.span_us / (double)u.loans : 0;
 	return u;
@@ -141,21 +126,12 @@ find_first_in_line(const struct show_env *env, const struct pool *e)
 	return first;
 }
 
-/* As it is now: what EXPLAIN WAIT says. Returns false if that is no reason against a larger pool. */
-static bool
-say_now(const struct show_env *env, const struct pool *e, const struct holding *list, struct rows *rows)
-{
-	const struct client *first = find_first_in_line(env, e);
-
-	if (first != NULL)
-		return show_say_in_line(env, first, list, rows);
-	return show_say_jam(env, e, list, env->now_us > STUCK_US ? env->now_us - STUCK_US : 0, "Advice", rows);
-}
-
 static void
 say_pool(const struct show_env *env, const struct pool *e, const struct holding *list, struct rows *rows)
 {
 	struct use u = use_of(env, e);
+	const struct client *first = find_first_in_line(env, e);
+	uint64_t stuck_us = env->now_us > STUCK_US ? env->now_us - STUCK_US : 0;
 
 	show_say(
 	    env, rows,
@@ -171,7 +147,9 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 	show_say(env, rows,
 		 "Waits for a connection, for one to be opened included: %" PRIu64 "; timed out: %" PRIu64 ".", u.waits,
 		 u.timeouts);
-	if (!say_now(env, e, list, rows))
+	/* As it is now, unless that is no reason against a larger pool: what EXPLAIN WAIT says. */
+	if (!(first != NULL ? show_say_in_line(env, first, list, rows)
+			    : show_say_jam(env, e, list, stuck_us, "Advice", rows)))
 		advise(env, e, &u, rows);
 }
 

@@ -103,6 +103,8 @@ kept_by(const struct holding *list, const struct pool *e, const struct holding *
 	const struct holding *root = h->blocker_count > 0 ? NULL : h;
 	uint32_t kept = 0;
 
+	if (root != NULL && h->blocks == 0)
+		return pool_is_same(h->pool, e);
 	for (const struct holding *other = list; other->srv != NULL; other++)
 		kept +=
 		    pool_is_same(other->pool, e) && (other == h || (other->blocker_count > 0 && other->root == root &&
@@ -213,26 +215,22 @@ say_waits(const struct show_env *env, const struct client *c, struct holding *li
 static void
 say_root(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
 {
-	char root[SHOW_ROOT_MAX], blocked[SHOW_BLOCKED_MAX], remedy[HOLDER_REMEDY_MAX];
+	char root[SHOW_ROOT_MAX], blocked[SHOW_BLOCKED_MAX];
 
 	show_say(env, rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.",
 		 show_blocked_by(list, h, blocked));
-	if (h->root == h) /* a deadlock, which PostgreSQL ends */
-		return;
-	if (h->root != NULL) {
+	if (h->root != NULL && h->root != h) {
 		show_say(env, rows, "At the root is %s, which blocks %s%s:", show_root(h, root),
 			 counted(h->root->blocks, "client", "clients").text,
 			 h->root->blocks == 1 ? "" : ", some behind each other");
 		say_holder(env, list, h->root, rows);
 	}
-	show_say(env, rows, "What helps: %s.", remedy_of(env, h, remedy));
 }
 
 /* Names those who wait for it, which waits for nobody. */
 static void
 say_blocked(const struct show_env *env, struct holding *list, const struct holding *root, struct rows *rows)
 {
-	char remedy[HOLDER_REMEDY_MAX];
 	uint64_t told = 0;
 
 	show_say(env, rows, "It blocks %s%s:", counted(root->blocks, "client", "clients").text,
@@ -242,12 +240,13 @@ say_blocked(const struct show_env *env, struct holding *list, const struct holdi
 			say_holder(env, list, h, rows);
 	if (told > HOLDERS_TOLD)
 		show_say(env, rows, "SHOW BLOCKERS has the others.");
-	show_say(env, rows, "What helps: %s.", remedy_of(env, root, remedy));
 }
 
 static void
 say_with_server(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
 {
+	char remedy[HOLDER_REMEDY_MAX];
+
 	say_holder(env, list, h, rows);
 	if (h->blocker_count > 0)
 		say_root(env, list, h, rows);
@@ -264,6 +263,8 @@ say_with_server(const struct show_env *env, struct holding *list, const struct h
 					      : "neither PostgreSQL nor pgweir owes it anything");
 	if (h->blocker_count <= 0 && h->blocks > 0)
 		say_blocked(env, list, h, rows);
+	if ((h->blocks > 0 || h->blocker_count > 0) && h->root != h) /* a deadlock is ended by PostgreSQL */
+		show_say(env, rows, "What helps: %s.", remedy_of(env, h, remedy));
 }
 
 static const char *

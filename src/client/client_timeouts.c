@@ -279,7 +279,6 @@ end_outdated(struct client_env *env)
 {
 	struct client *c, *next;
 	const struct server *srv;
-	uint64_t since_us;
 	struct fail why;
 
 	fail_set(&why, "57P01", "the server connection of this session is outdated: RECONNECT, or a new configuration");
@@ -289,8 +288,7 @@ end_outdated(struct client_env *env)
 		srv = c->x.srv;
 		/* Nothing runs for it, and no transaction is open: it keeps its server (a session, a pin). */
 		if (srv != NULL && srv->conn != NULL && srv->conn->is_recycle_due && srv->tx == 'I' &&
-		    srv->ledger.count == 0 && c->x.state == CL_READY && c->x.replication == 0 &&
-		    !client_is_served(c, &since_us))
+		    srv->ledger.count == 0 && c->x.state == CL_READY && c->x.replication == 0)
 			client_close(c, &why);
 	}
 }

@@ -18,12 +18,6 @@
 #define HOLDERS_TOLD 3
 #define QUERY_TOLD_MAX 200 /* characters */
 
-/* The clients that hold a pool's connections, and how many do what. longest is valid for the moment only. */
-struct holders {
-	const struct server *longest[HOLDERS_TOLD]; /* who holds longest comes first; NULL: there are no more */
-	uint32_t uses[SERVER_USES];
-};
-
 #define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + QUERY_TOLD_MAX))
 
 /* Requests that got no connection within pool_timeout since the log last told of them; of one part of a pool. */
@@ -32,40 +26,27 @@ struct timeouts {
 	/* At the last of them: */
 	uint64_t last_us, last_wall_us;
 	uint32_t in_use, limit;
-	struct holders holders;
+	uint32_t uses[SERVER_USES];
 	char longest[LONGEST_TOLD], detail[FAIL_TEXT_MAX]; /* detail: what its client was told */
 };
 
-static void
-note_longest(struct holders *h, const struct server *srv)
+static bool
+has_longer(const struct server *a, const struct server *b)
 {
-	for (unsigned i = 0; i < HOLDERS_TOLD; i++) {
-		const struct server *other = h->longest[i];
-
-		if (other != NULL && other->loan.lent_us <= srv->loan.lent_us)
-			continue;
-		h->longest[i] = srv;
-		if (other == NULL)
-			return;
-		srv = other;
-	}
+	return a->loan.lent_us != b->loan.lent_us ? a->loan.lent_us < b->loan.lent_us : a->id < b->id;
 }
 
-static struct holders
-count_holders(const struct pool *pool)
+/* Returns who has held a connection for longest, of those that have for less long than before; NULL: nobody. */
+static const struct server *
+next_longest(const struct pool *pool, const struct server *before)
 {
-	struct holders h = { 0 };
-	const struct server *srv;
+	const struct server *srv, *found = NULL;
 
-	TAILQ_FOREACH(srv, &pool->servers, all) {
-		uint64_t since_us;
-
-		if (srv->borrower == NULL)
-			continue;
-		h.uses[pool_use_of(srv, &since_us)]++;
-		note_longest(&h, srv);
-	}
-	return h;
+	TAILQ_FOREACH(srv, &pool->servers, all)
+		if (srv->borrower != NULL && (before == NULL || has_longer(before, srv)) &&
+		    (found == NULL || has_longer(srv, found)))
+			found = srv;
+	return found;
 }
 
 static const char *
@@ -77,16 +58,15 @@ doing(const struct server *srv)
 }
 
 static void
-say_longest(const struct client_env *env, const struct holders *h, uint64_t now_us, char *out, size_t cap)
+say_longest(const struct client_env *env, const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 {
 	char words[CLIENT_WORDS_MAX], query[QUERY_TOLD_MAX];
 	struct client_about about;
 	size_t len = 0;
+	const struct server *srv = next_longest(pool, NULL);
 
 	out[0] = '\0';
-	for (unsigned i = 0; i < HOLDERS_TOLD && h->longest[i] != NULL && len < cap; i++) {
-		const struct server *srv = h->longest[i];
-
+	for (unsigned i = 0; i < HOLDERS_TOLD && srv != NULL && len < cap; i++, srv = next_longest(pool, srv)) {
 		client_about(srv->borrower, &about);
 		client_words(&about, words, sizeof(words));
 		/* The last statement without literals; nothing if the slow-query log may not show SQL. */
@@ -107,7 +87,8 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	struct pool *pool = x->pool;
 	const struct client_env *env = client_of(x)->env;
 	struct timeouts *t = pool->timeouts != NULL ? pool->timeouts : calloc(1, sizeof(*t));
-	uint64_t now_us = *x->env->now_us;
+	uint64_t now_us = *x->env->now_us, since_us;
+	const struct server *srv;
 
 	if (t == NULL)
 		return;
@@ -121,8 +102,11 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	t->last_wall_us = clock_wall_us();
 	t->in_use = policy_busy(pool->policy);
 	t->limit = pool->settings.pool_size + pool->settings.max_overflow;
-	t->holders = count_holders(pool);
-	say_longest(env, &t->holders, now_us, t->longest, sizeof(t->longest));
+	memset(t->uses, 0, sizeof(t->uses));
+	TAILQ_FOREACH(srv, &pool->servers, all)
+		if (srv->borrower != NULL)
+			t->uses[pool_use_of(srv, &since_us)]++;
+	say_longest(env, pool, now_us, t->longest, sizeof(t->longest));
 	snprintf(t->detail, sizeof(t->detail), "%s", why->detail);
 }
 
@@ -147,7 +131,7 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 	const struct timeouts *t = pool->timeouts;
 	bool is_full = t->in_use >= t->limit;
 	bool is_session = pool->settings.pool_mode == POOL_MODE_SESSION;
-	const uint32_t *uses = t->holders.uses;
+	const uint32_t *uses = t->uses;
 	uint32_t waiting = policy_line_length(pool->policy);
 	char since_when[64], waited[128], where[32] = "";
 
