@@ -320,6 +320,34 @@ known_only(struct known *k, unsigned options, const char *sql, size_t len)
 		   : KNOWN_NOT;
 }
 
+bool
+known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size_t len)
+{
+	if (len >= KNOWN_NAME_MAX || memchr(bytes, '.', len) == NULL || !sql_is(*bytes, WORD_START))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (!sql_is(bytes[i], WORD) && bytes[i] != '.')
+			return false;
+		name[i] = sql_fold(bytes[i]);
+	}
+	name[len] = '\0';
+	return true;
+}
+
+bool
+known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX])
+{
+	while (r->token.kind != SQL_END && r->token.kind != SQL_UNTERMINATED) {
+		struct sql_token t = r->token;
+		const char *quote = t.kind == SQL_STRING ? memchr(t.at, '\'', t.len) : NULL;
+
+		known_next(r);
+		if (quote != NULL && known_take_custom(name, quote + 1, (size_t)(t.at + t.len - 1 - (quote + 1))))
+			return true;
+	}
+	return false;
+}
+
 enum known_kind
 known_deallocation(struct known *k, const char *sql, size_t len)
 {

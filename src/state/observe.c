@@ -107,6 +107,18 @@ suspect_meanwhile(struct exchange *x, uint32_t flags)
 		x->srv->loan.suspected |= flags & (SCAN_TEMP | SCAN_SEED);
 }
 
+/* Takes the literals that look like the name of a custom setting: code that the SQL calls may set them. */
+static void
+take_literal_names(struct exchange *x, const char *sql, size_t len)
+{
+	char name[KNOWN_NAME_MAX];
+	struct known_reader r;
+
+	known_begin(&r, image_scan_options(x->image), sql, len);
+	while (known_next_custom(&r, name))
+		state_take_name(x->session, x->srv, name);
+}
+
 /* Suspects SQL of which not all is known, and what statements that SQL PREPARE made do when it executes them. */
 static enum feature_step
 suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct scan *names)
@@ -120,9 +132,11 @@ suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct 
 	if (!exchange_is_followed(x))
 		return STEP_FORWARD;
 	step = state_suspect(x, flags, names);
+	sql = request_sql(m, &len);
+	if (step == STEP_FORWARD && (flags & SCAN_FUNCTION) != 0 && (RISK_CALLED(m->risk) & STATE_SETTINGS) != 0)
+		take_literal_names(x, sql, len);
 	if ((flags & SCAN_EXECUTE) == 0)
 		return step;
-	sql = request_sql(m, &len);
 	known_begin(&r, image_scan_options(x->image), sql, len);
 	while (step == STEP_FORWARD && known_step(&r, &k))
 		if (k.kind == KNOWN_EXECUTE || k.kind == KNOWN_EXECUTE_ANY)
@@ -307,24 +321,19 @@ bind_known(struct exchange *x, struct request *m, const uint8_t *body, size_t le
 	return false;
 }
 
-/* Takes the values of a Bind that look like the name of a custom setting: a.b. */
+/* Takes the values of a Bind that look like the name of a custom setting. */
 static void
 take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 {
-	char name[SCAN_WORD_MAX];
+	char name[KNOWN_NAME_MAX];
 	struct bind_values values;
 	const uint8_t *bytes;
 	size_t n;
 
 	fields_bind_values(body, len, &values);
-	while (fields_bind_next(&values, &bytes, &n)) {
-		/* A longer one is no setting's name: PostgreSQL truncates identifiers. */
-		if (bytes == NULL || memchr(bytes, '.', n) == NULL || memchr(bytes, 0, n) != NULL || n >= sizeof(name))
-			continue;
-		memcpy(name, bytes, n);
-		name[n] = '\0';
-		state_take_name(x->session, x->srv, name);
-	}
+	while (fields_bind_next(&values, &bytes, &n))
+		if (bytes != NULL && known_take_custom(name, (const char *)bytes, n))
+			state_take_name(x->session, x->srv, name);
 }
 
 /* Values that make a name or value of set_config() one that leaves more than a setting. */

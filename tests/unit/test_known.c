@@ -407,6 +407,29 @@ Test(known, only)
 	cr_expect_eq(known_only(&k, 0, "COMMITTED", 6), KNOWN_COMMIT, "there is no terminator behind it");
 }
 
+Test(known, literals_that_may_name_a_custom_setting)
+{
+	static const struct {
+		const char *sql, *want;
+	} texts[] = {
+		{ "SELECT f('app.own', 'A')", "app.own" },
+		{ "SELECT f('App.Own'), E'b._c$1', N'd.e.f'", "app.own b._c$1 d.e.f" },
+		{ "SELECT f('1.5', 'a', '', 'x@y.z', 'a b.c', $$d.e$$, \"g.h\", i.j) -- 'k.l'", "" },
+		{ "SELECT f('" NAME63 "', 'a." NAME63 "')", "" },
+		{ "SELECT f('a.b', 'c.d", "a.b" },
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char name[KNOWN_NAME_MAX], got[256] = "";
+		struct known_reader r;
+
+		known_begin(&r, 0, texts[i].sql, strlen(texts[i].sql));
+		for (size_t n = 0; known_next_custom(&r, name); n = strlen(got))
+			snprintf(got + n, sizeof(got) - n, "%s%s", n == 0 ? "" : " ", name);
+		cr_expect_str_eq(got, texts[i].want, "%s: %s", texts[i].sql, got);
+	}
+}
+
 Test(known, modes_of_a_transaction)
 {
 	static const struct {

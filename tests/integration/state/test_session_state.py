@@ -7,7 +7,7 @@ A story is a list of steps: (client, what it says, what it is told). What is tol
 
 import pytest
 
-from leftovers import settle
+from leftovers import ask, begin, extended, settle
 from rawwire import Wire, bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
 
 BOSS = "state_boss"                     # a superuser
@@ -775,6 +775,45 @@ def test_a_custom_setting_that_an_executed_statement_sets(weir, request_):
         for _ in range(2):
             assert wire.value(shown) == "9"
             assert other.value(shown) == ""
+
+
+NAMED = {                           # what sets app.own by a name that the SQL has, and nothing else tells
+    "a call": [query("SELECT set_ctx('app.own', 'A')")],
+    "a call that was seen before": [query("SELECT set_ctx('app.other', 'B')"), query("SELECT set_ctx('app.third', 'B')"),
+                                    query("SELECT set_ctx('app.own', 'A')")],
+    "another case": [query("SELECT set_ctx(N'App.Own', 'A')")],
+    "CALL": [query("CALL proc_ctx('app.own', 'A')")],
+    "FROM": [query("SELECT 1 FROM set_ctx('app.own', 'A') AS f")],
+    "VALUES": [query("VALUES (set_ctx('app.own', 'A'))")],
+    "among others": [query("SELECT 1; SELECT set_ctx(a, b) FROM (VALUES ('app.other', 'B'), ('app.own', 'A')) AS v(a, b)")],
+    "a Parse": [extended("SELECT set_ctx('app.own', 'A')")],
+    "a Parse that is used again": [parse("s", "SELECT set_ctx('app.own', $1)") + sync(), bind("", "s", ["B"]) + execute() + sync(),
+                                   bind("", "s", ["A"]) + execute() + sync()],
+}
+
+
+@pytest.fixture
+def context(postgres, own):
+    postgres.query("""CREATE FUNCTION set_ctx(k text, v text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config(k, v, false); END $$;
+                      CREATE PROCEDURE proc_ctx(k text, v text) LANGUAGE plpgsql AS $$ BEGIN PERFORM set_ctx(k, v); END $$""", dbname=own)
+    return "SELECT coalesce(current_setting('app.own', true), '')"
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_custom_setting_that_a_function_sets_by_a_name_in_the_sql(weir, own, context, name):
+    other, client = begin(weir, own)
+    for message in NAMED[name]:
+        ask(client, message)
+    for _ in range(2):
+        assert other.value(context) == ""
+        assert client.value(context) == "A"
+
+
+def test_a_client_whose_sql_has_too_many_such_names_keeps_its_server(weir, own, context):
+    other, client = begin(weir, own, servers=2)
+    client.query("SELECT " + ", ".join(f"set_ctx('app.s{n}', 'B')" for n in range(64)) + ", set_ctx('app.own', 'A')")
+    assert (other.value(context), client.value(context)) == ("", "A")
+    assert [pin["reasons"] for pin in weir.console("SHOW PINS")] == ["session_set"]
 
 
 AS_TEXT = "SELECT set_config('app.user_id', $1::text, false)"
