@@ -7,8 +7,11 @@
 --
 -- - inserts: EXECUTE is no sign in PL/pgSQL where its text can be nothing but an INSERT into a table: one constant, or
 --   constants and what quote_ident() or format() has quoted, with no string, comment or second statement in them. Its
---   words count as those of any body, but the table may be any (class 3). rest: the body without such EXECUTEs.
---   A type or column of such a name turns quote_ident(x) into a cast of x or a column of x, unquoted.
+--   words count as those of any body, but the table may be any (class 3). rest: the body, with blanks in place of such
+--   EXECUTEs. A type or column of such a name turns quote_ident(x) into a cast of x or a column of x, unquoted.
+-- - name: what may stand for the table unquoted: a regclass, which quotes itself, in a trigger also by a variable, if
+--   nothing else is declared so; and names of tables and arguments of triggers, if all of them that the function may
+--   get are plain (odd_trigger) and the body sets no such variable (sets).
 -- - fun: the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big).
 -- - lower(), and regexp_replace() where is_bytes: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as its locale
 --   says, so all of these are one letter there.
@@ -90,23 +93,56 @@ word AS (
 		)
 ),
 writes AS (SELECT DISTINCT oid FROM word WHERE word = ANY ('{insert,update,delete,merge,copy,alter,refresh}')),
-insert_form(form) AS (
-	SELECT $r$execute(?=\s+($r$
-		|| $r$format\(\s*'\s*insert\s+into\s+([a-z0-9_]+\.|%([0-9]+\$)?i\.)?[a-z0-9_]*(%([0-9]+\$)?i)?($r$ || plain || $r$|%([0-9]+\$)?l)*'\s*(,$r$ || term || $r$)?\)$r$
-		|| $r$|'\s*insert\s+into\s+([a-z0-9_]+\.)?[a-z0-9_]*('\s*[|][|]\s*quote_ident\($r$ || term
-		|| $r$\)(\s*[|][|]\s*'\.'\s*[|][|]\s*quote_ident\($r$ || term || $r$\))?\s*[|][|]\s*')?($r$ || plain || $r$)*'$r$
-		|| $r$(\s*[|][|]\s*quote_(literal|nullable)\($r$ || term || $r$\)\s*[|][|]\s*'($r$ || plain || $r$)*')*$r$
-		|| $r$)\s*(;|(using|into)\s))$r$
-	FROM (SELECT $r$[a-z0-9_.,\s|:+[\]]|'[^';\\]*'$r$, $r$[a-z0-9_\s,.()*:=]|\$[0-9]$r$) AS l(leaf, plain),
-		LATERAL (SELECT replace($r$(~|\((~|\((~)*\))*\))*$r$, '~', leaf)) AS t(term)
+odd_trigger AS (
+	SELECT tgfoid
+	FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace
+	WHERE concat(relname, nspname, replace(replace(encode(tgargs, 'escape'), '\000', ''), '.', '')) ~ '[^A-Za-z0-9_]'
+),
+insert_form(form, name, of_trigger, gap, sets) AS (
+	SELECT
+		replace(replace(replace(
+			$r$execute(?=\s+(format\(\s*'\s*insert\s+into\s+($r$
+				|| $r$([a-z0-9_]+\.|%([0-9]+\$)?i\.)?[a-z0-9_]*(%([0-9]+\$)?i)?<rest>'\s*(,<term>)?$r$
+				|| $r$|([a-z0-9_]+\.)?[a-z0-9_]*%(1\$)?s<rest>'\s*,\s*<name>\s*(,<term>)?$r$
+				|| $r$|%(1\$)?[is]\.[a-z0-9_]*%(2\$)?[is]<rest>'\s*,\s*<name>\s*,\s*<name>\s*(,<term>)?)\)$r$
+				|| $r$|'\s*insert\s+into\s+([a-z0-9_]+\.)?[a-z0-9_]*$r$
+				|| $r$('\s*[|][|]\s*<name>(\s*[|][|]\s*'\.[a-z0-9_]*'\s*[|][|]\s*<name>)?\s*[|][|]\s*')?(<plain>)*'$r$
+				|| $r$(\s*[|][|]\s*quote_(literal|nullable)\(<term>\)\s*[|][|]\s*'(<plain>)*')*)\s*(;|(using|into)\s))$r$,
+			'<rest>', '(<plain>|%([0-9]+\$)?l)*'), '<plain>', $r$[a-z0-9_\s,.()*:=]|\$[0-9]$r$), '<term>', term),
+		$r$(quote_ident\($r$ || term || $r$\)|([a-z0-9_.]+(\[[a-z0-9_]*\])?|\($r$ || term || $r$\)|'[^';\\]*')::regclass(::text)?$r$,
+		'|(' || of_trigger || $r$|tg_argv\[[a-z0-9_]*\])(::text)?$r$,
+		gap,
+		replace(replace(
+			$r$(^|;|>>|\m(begin|then|else|loop|declare)\M)<gap>([a-z0-9_"]+<gap>\.<gap>)?"?<var>|<var>"?<gap>(\[[^]]*\]<gap>)?:=$r$
+				|| $r$|\m(into|strict|for|foreach)\M<gap>([a-z0-9_$."[\]]+<gap>,<gap>)*[a-z0-9_."]*<var>|\m(diagnostics|call|alias)\M[^;]*<var>$r$,
+			'<gap>', gap), '<var>', '(' || of_trigger || '|tg_argv)')
+	FROM (
+		VALUES (
+			replace($r$(~|\((~|\((~)*\))*\))*$r$, '~', $r$[a-z0-9_.,\s|:+[\]]|'[^';\\]*'$r$),
+			'tg_(table_name|relname|table_schema)', $r$(\s|/\*([^*]|\*+[^*/])*\*+/|--[^\n]*\n)*$r$
+		)
+	) AS t(term, of_trigger, gap)
 ),
 inserts(oid, rest) AS (
-	SELECT oid, regexp_replace(src, form, '', 'g')
-	FROM insert_form, word JOIN fun USING (oid)
-	WHERE word = 'execute' AND fun.lanname = 'plpgsql'
+	SELECT oid, regexp_replace(src, replace(form, '<name>', concat(name, CASE WHEN prorettype = 2279 THEN names END, ')')), '       ', 'g')
+	FROM insert_form, word JOIN fun USING (oid),
+		LATERAL (
+			SELECT concat(
+				CASE WHEN src !~ sets AND oid NOT IN (SELECT tgfoid FROM odd_trigger) THEN of_trigger END,
+				(
+					SELECT string_agg('|' || v[1] || '(::text)?', '')
+					FROM regexp_matches(src, $r$\m([a-z_][a-z0-9_]*)\s+(?:constant\s+)?regclass\M(?!\s*[[])$r$, 'g') AS v
+					WHERE src !~ concat('\m', v[1], '\M"?', gap, '(constant\M', gap,
+						$r$(?!regclass\M)|(?!(constant|regclass|is|in|and|or|then|from|using|not|else|end|when|as|order|where|limit|loop)\M))[a-z_"]$r$)
+				)
+			)
+		) AS n(names)
+	WHERE word = 'execute' AND fun.lanname = 'plpgsql' AND src ~ $r$execute\s+(format\(\s*)?'\s*insert\s$r$
 		AND NOT EXISTS (SELECT FROM fun WHERE proname IN ('format', 'quote_ident', 'quote_literal', 'quote_nullable'))
-		AND NOT EXISTS (SELECT FROM pg_operator WHERE oid >= 16384 AND oprname = '||' AND oprleft = 25 AND oprright = 25)
-		AND NOT EXISTS (SELECT FROM pg_type WHERE oid >= 16384 AND typname = ANY ('{quote_ident,quote_literal,quote_nullable}'))
+		AND NOT EXISTS (
+			SELECT FROM pg_operator WHERE oid >= 16384 AND oprname = '||' AND (oprleft IN (19, 25, 2205) OR oprright IN (19, 25, 2205))
+		)
+		AND NOT EXISTS (SELECT FROM pg_type WHERE oid >= 16384 AND typname = ANY ('{quote_ident,quote_literal,quote_nullable,regclass}'))
 		AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid >= 16384 AND attname = ANY ('{quote_ident,quote_literal,quote_nullable}'))
 ),
 inserter AS (SELECT oid FROM inserts WHERE rest !~ $r$(^|[^a-z_])execute([^a-z0-9_]|$)$r$),
@@ -117,8 +153,12 @@ base(class, oid, w, parts, reason) AS (
 	FROM fun, remote
 	WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT is_known
 	UNION ALL SELECT 1255, f.oid, false, parts, 'internal' FROM fun f JOIN own o USING (prosrc) WHERE lanname = 'internal' AND prolang = 12
-	UNION ALL SELECT 1255, oid, false, parts, upper(word)
-	FROM word JOIN signs USING (word) JOIN fun USING (oid)
+	UNION ALL SELECT 1255, oid, false, parts, CASE WHEN word = 'execute' THEN concat(
+		'EXECUTE in line ', length(head) - length(replace(head, E'\n', '')) + 1, ' of ',
+		left(regexp_replace(substring(substr(prosrc, length(head) + 8) FROM $r$^\s*([^;]*)$r$), '\s+', ' ', 'g'), 80)
+	) ELSE upper(word) END
+	FROM word JOIN signs USING (word) JOIN fun USING (oid) LEFT JOIN inserts i USING (oid),
+		LATERAL (SELECT CASE WHEN word = 'execute' THEN regexp_replace(coalesce(rest, src), $r$\mexecute\M.*$$r$, '') END) AS h(head)
 	WHERE (word <> 'execute' OR oid NOT IN (SELECT oid FROM inserter))
 		AND (word <> 'create' OR regexp_replace(src, $r$\mcreate\s+temp(orary)?\s+table\M$r$, '', 'g') ~ $r$(^|[^a-z_])create([^a-z0-9_]|$)$r$)
 	UNION ALL SELECT 1255, oid, false, 2, word FROM word WHERE word LIKE 'pg_temp_%' OR word = 'into' AND lanname = 'sql'
@@ -266,7 +306,7 @@ risk AS (
 	GROUP BY class, oid
 )
 SELECT 'r', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE name END,
-	kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 200), '[^ -~]', '?', 'g')
+	kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 300), '[^ -~]', '?', 'g')
 FROM risk JOIN named USING (class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid)
 GROUP BY 2, kind
 UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads'

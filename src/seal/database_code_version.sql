@@ -12,6 +12,7 @@ FROM (
 	UNION ALL SELECT oid, xmin FROM pg_language
 	UNION ALL SELECT oid, xmin FROM pg_extension
 	UNION ALL SELECT oid, xmin FROM pg_event_trigger
+	UNION ALL SELECT oid, hashtext(nspname)::text::xid FROM pg_namespace WHERE nspname !~ '^pg_(temp|toast)'
 	UNION ALL SELECT oid, xmin FROM pg_policy
 	UNION ALL SELECT oid, xmin FROM pg_attrdef
 	UNION ALL SELECT oid, xmin FROM pg_statistic_ext
@@ -29,7 +30,7 @@ FROM (
 		SELECT oid, xmin
 		FROM pg_type
 		WHERE typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)')
-		UNION ALL SELECT oid, hashtext(relname || relkind::text || relam)::text::xid
+		UNION ALL SELECT oid, hashtext(relname || relkind::text || relam || relnamespace)::text::xid
 		FROM pg_class
 		WHERE relkind = ANY ('{r,v,m,f,p,c,S}') AND relpersistence <> 't'
 		UNION ALL SELECT attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid FROM pg_attribute WHERE atttypid >= 16384 AND attnum > 0

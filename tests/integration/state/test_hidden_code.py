@@ -122,7 +122,8 @@ def test_pgweir_looks_up_odd_names(weir, postgres):
 
 
 CHAIN = """CREATE TABLE orders (v int); CREATE FUNCTION audit_row() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN EXECUTE 'SELECT 1'; RETURN new; END $$; CREATE TRIGGER audit AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION audit_row()"""
+    $$ BEGIN EXECUTE format('INSERT INTO %s VALUES (1)', TG_RELID::regclass);
+    EXECUTE 'SELECT 1'; RETURN new; END $$; CREATE TRIGGER audit AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION audit_row()"""
 
 
 @pytest.mark.long
@@ -136,7 +137,7 @@ def test_the_console_says_which_names_are_risky_and_why(weir, postgres):
         weir.wait_log(" code that could change session state")
         row = next(row for row in weir.console("SHOW DATABASE_CODE") if row["name"] == "orders")
         assert (row["kind"], row["state"]) == ("relation or type", "none") and "settings" in row["in_writes"]
-        assert row["because"] == "table public.orders <- trigger audit on public.orders <- function public.audit_row() <- EXECUTE"
+        assert row["because"] == "table public.orders <- trigger audit on public.orders <- function public.audit_row() <- EXECUTE in line 2 of 'SELECT 1'"
         told = {sql: [(row["name"], row["kind"], "settings" in row["state"]) for row in weir.console(f"SHOW DATABASE_CODE FOR '{sql}'")]
                 for sql in ("SELECT * FROM orders", "INSERT INTO public.orders VALUES (1)", "SELECT audit_row()", "SELECT 1", "CREATE TYPE x")}
         assert told == {"SELECT * FROM orders": [("", "this SQL", False)], "SELECT 1": [("", "this SQL", False)],
@@ -303,13 +304,36 @@ INSERTED = {                        # what EXECUTE runs that is nothing but an I
     "a name": "'INSERT INTO ' || quote_ident(TG_TABLE_NAME || '_log') || ' VALUES ($1.*)' USING old",
     "two names and a value": "'INSERT INTO audit.' || quote_ident(TG_TABLE_NAME) || ' (v) VALUES (' || quote_nullable(old.v) || ') RETURNING v' INTO v",
     "a schema": "'INSERT INTO ' || quote_ident(TG_TABLE_SCHEMA) || '.' || quote_ident('a') || ' VALUES (1)'",
+    "the table": "format('insert into %s select ($1).*', TG_RELID::regclass) USING new",
+    "the table's name and more": "format('INSERT INTO %s_audit (v) VALUES (%L)', TG_TABLE_NAME, old.v) USING new",
+    "the table's name behind a schema": "format('INSERT INTO audit.log_%s VALUES ($1.*)', TG_RELNAME::text) USING new",
+    "the table with its schema": "format('INSERT INTO %I.%s VALUES (%L, $1)', TG_TABLE_SCHEMA, TG_TABLE_NAME, old.v) USING q",
+    "both by number": "format('INSERT INTO %1$s.a_%2$I VALUES (1)', TG_TABLE_SCHEMA, TG_TABLE_NAME)",
+    "an argument of the trigger": "format('INSERT INTO %s VALUES (1)', TG_ARGV[0])",
+    "a cast": "format('INSERT INTO %s VALUES (1)', ('audit.' || q)::regclass::text)",
+    "a cast of a value": "format('INSERT INTO %s VALUES (1)', new.v::regclass) INTO q",
+    "a variable": "format('INSERT INTO %s VALUES (1)', r)",
+    "a quoted name": "format('INSERT INTO %s VALUES (1)', quote_ident(q))",
+    "a name that is put in": "'INSERT INTO ' || TG_TABLE_NAME || '_audit VALUES (1)'",
+    "all that is put in": "'insert into ' || tg_table_schema || '.log_' || tg_argv[i] || ' values (' || quote_literal(new.v) || ')'",
 }
 DYNAMIC = {                         # what begins like this, and may be anything
     "text as it is": "format('INSERT INTO %I %s', 'log', q)",
     "text behind it": "format('INSERT INTO %I VALUES (1)', 'log') || q",
     "text behind a constant": "'INSERT INTO log VALUES (1)' || q",
     "text between": "'INSERT INTO log VALUES (' || q || ')'",
-    "a name not quoted": "'INSERT INTO ' || TG_TABLE_NAME || ' VALUES (1)'",
+    "a name not quoted": "'INSERT INTO ' || q || ' VALUES (1)'",
+    "a name not quoted behind one that is": "'INSERT INTO ' || TG_TABLE_SCHEMA || '.' || q || ' VALUES (1)'",
+    "any name": "format('INSERT INTO %s VALUES (1)', q)",
+    "any name behind the schema": "format('INSERT INTO %I.%s VALUES (1)', TG_TABLE_SCHEMA, q)",
+    "a name and more of it": "format('INSERT INTO %s VALUES (1)', TG_TABLE_NAME || q)",
+    "a cast of its end": "format('INSERT INTO %s VALUES (1)', q || TG_RELID::regclass)",
+    "a name in its place and then": "format('INSERT INTO %s VALUES (%s)', TG_TABLE_NAME, q)",
+    "a name that is called": "format('INSERT INTO log SELECT %s(1)', TG_TABLE_NAME)",
+    "another by number": "format('INSERT INTO %2$s VALUES (1)', TG_TABLE_NAME, q)",
+    "the other one by number": "format('INSERT INTO %1$s.%1$s VALUES (1)', q, TG_TABLE_NAME)",
+    "a field of that name": "format('INSERT INTO %s VALUES (1)', new.tg_table_name)",
+    "an array": "format('INSERT INTO %s VALUES (1)', rs)",
     "another statement": "'INSERT INTO log VALUES (1); SELECT f()'",
     "another function": "format('SELECT %I(1)', q)",
     "a name of a function": "format('INSERT INTO log VALUES (%I(1))', q)",
@@ -330,24 +354,41 @@ SHADOWS = ("CREATE FUNCTION format(text, name) RETURNS text LANGUAGE sql AS $$ S
            "CREATE OPERATOR public.|| (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.textcat)",
            "CREATE DOMAIN quote_ident AS text",
            "CREATE TABLE odd (quote_ident text)")
+NAME_SHADOWS = ("CREATE OPERATOR public.|| (LEFTARG = text, RIGHTARG = name, FUNCTION = pg_catalog.texteqname)",
+                "CREATE DOMAIN public.regclass AS text", "ALTER TABLE t RENAME TO \"t; x\"", "ALTER SCHEMA made RENAME TO \"made; x\"")
+SET_BY_HAND = ("TG_TABLE_NAME := new.v;", "tg_table_name = new.v;", "TG_ARGV[0] := new.v;", "SELECT new.v INTO STRICT q, TG_TABLE_NAME;", "q := 1; /* x */ TG_TABLE_NAME = new.v;",
+               "<<x>>tg_table_schema = new.v;", "f.tg_table_name = new.v;", "FOR q, TG_TABLE_NAME IN SELECT 1, new.v LOOP NULL; END LOOP;",
+               "DECLARE tg_table_name text = new.v; BEGIN NULL; END;", "DECLARE a int; TG_TABLE_NAME text = new.v; BEGIN NULL; END;", "CALL p(TG_TABLE_NAME);",
+               "GET DIAGNOSTICS q = ROW_COUNT, TG_TABLE_NAME = PG_CONTEXT;", "IF true THEN TG_TABLE_NAME = new.v; END IF;")
 
 
-def risk_of_a_trigger(cursor, run, code=""):
+def risk_of_a_trigger(cursor, run, code="", argument="log", before="", more=""):
     """Of an UPDATE of a table whose trigger does EXECUTE run. Not all that is read so can run with each PostgreSQL."""
-    cursor.execute(f"BEGIN; SET LOCAL check_function_bodies = off; CREATE TABLE t (v text); CREATE TABLE other (v text); {code}; CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS "
-                   f"$body$ DECLARE v text; q text; BEGIN EXECUTE {run}; RETURN NULL; END $body$; "
-                   "CREATE TRIGGER x AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()")
-    risk = risky.names_of(cursor).risk_of("UPDATE t SET v = 1") & STATE
+    cursor.execute("BEGIN; SET LOCAL check_function_bodies = off; CREATE SCHEMA made; SET LOCAL search_path = made, public; CREATE TABLE t (v text); "
+                   "CREATE TABLE other (v text); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS "
+                   f"$body$ DECLARE v text; q text; r CONSTANT regclass := q; rs regclass[]; {more} BEGIN {before} EXECUTE {run}; RETURN NULL; END $body$; "
+                   f"CREATE TRIGGER x AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f('{argument}'); {code}")
+    risk = risky.names_of(cursor).risk_of("UPDATE t SET v = 1; TABLE \"t; x\"") & STATE
     cursor.execute("ROLLBACK")
     return risk
 
 
+@pytest.mark.long
 def test_a_body_whose_dynamic_sql_only_inserts_is_as_risky_as_the_tables(postgres):
     with contextlib.closing(postgres.connect("app2")) as db, db.cursor() as cursor:
         assert {name: risk_of_a_trigger(cursor, run) for name, run in INSERTED.items()} == dict.fromkeys(INSERTED, 0)
         assert {name: risk_of_a_trigger(cursor, run) for name, run in DYNAMIC.items()} == dict.fromkeys(DYNAMIC, ANYTHING)
         run = INSERTED["format"]
         assert {risk_of_a_trigger(cursor, run, code) for code in SHADOWS} == {ANYTHING}
+        run = INSERTED["all that is put in"]
+        assert {code: risk_of_a_trigger(cursor, run, code) for code in SHADOWS + NAME_SHADOWS} == dict.fromkeys(SHADOWS + NAME_SHADOWS, ANYTHING)
+        assert [risk_of_a_trigger(cursor, run, argument=argument) for argument in ("a.b_1", "", "a b", "a;", "a\\000", "é")] == [0, 0] + 4 * [ANYTHING]
+        assert {before: risk_of_a_trigger(cursor, run, before=before) for before in SET_BY_HAND} == dict.fromkeys(SET_BY_HAND, ANYTHING)
+        assert risk_of_a_trigger(cursor, run, before="IF TG_TABLE_NAME = 'x' THEN INSERT INTO t VALUES (TG_TABLE_NAME); q := TG_ARGV[0]; END IF;") == 0
+        run = INSERTED["a variable"]
+        assert [risk_of_a_trigger(cursor, run, more=more) for more in ("r text;", "\"r\" /* x */ text;", "r CONSTANT text := 1;", "r alias for q;")] == 4 * [ANYTHING]
+        assert risk_of_a_trigger(cursor, run, before="IF r IS NULL OR r = q::regclass THEN RAISE NOTICE '%', r; END IF;") == 0
+        run = INSERTED["format"]
         assert risk_of_a_trigger(cursor, f"{run}; EXECUTE 'SELECT 1'") == ANYTHING
         assert risk_of_a_trigger(cursor, f"{run}; EXECUTE {run}; EXECUTE {run}") == 0
         assert risk_of_a_trigger(cursor, run, "ALTER TABLE other ADD w bool DEFAULT pg_try_advisory_lock(1)") == LOCKS
@@ -430,6 +471,8 @@ def test_whether_there_is_any_code_to_be_read(postgres):
 
 # What changes the answer without a change of any function, type or table.
 CHANGES = {
+    "another name of a schema": "ALTER SCHEMA made RENAME TO \"made; x\"",
+    "another schema of a table": "ALTER TABLE public.users SET SCHEMA made",
     "a template of text search": "CREATE TEXT SEARCH TEMPLATE x (LEXIZE = dsimple_lexize)",
     "a parser of text search": "CREATE TEXT SEARCH PARSER x (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype)",
     "a conversion": "CREATE CONVERSION x FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
@@ -444,7 +487,7 @@ def test_the_version_is_another_one_after(postgres, change):
         def version():
             cursor.execute(risky.question("_version"))
             return cursor.fetchall()
-        cursor.execute("BEGIN; CREATE ACCESS METHOD x TYPE TABLE HANDLER heap_tableam_handler; CREATE TABLE public.users (v int)")
+        cursor.execute("BEGIN; CREATE ACCESS METHOD x TYPE TABLE HANDLER heap_tableam_handler; CREATE TABLE public.users (v int); CREATE SCHEMA made")
         before = version()
         cursor.execute(CHANGES[change])
         assert version() != before
@@ -682,14 +725,15 @@ def test_a_call_that_may_make_code_costs_others_nothing(weir, postgres, own):
 
 AUDIT = """CREATE TABLE plain (v text); CREATE TABLE audit_plain (at timestamptz, was jsonb); GRANT ALL ON plain, audit_plain TO web;
     INSERT INTO plain VALUES ('x'); CREATE FUNCTION audit_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        EXECUTE format('INSERT INTO audit_%I VALUES (now(), $1)', TG_TABLE_NAME) USING to_jsonb(OLD); RETURN NULL; END $$;
+        EXECUTE format('INSERT INTO audit_{} VALUES (now(), $1)', {}) USING to_jsonb(OLD); RETURN NULL; END $$;
     CREATE TRIGGER audit AFTER UPDATE ON plain FOR EACH ROW EXECUTE FUNCTION audit_row();"""
 
 
 @pytest.mark.long
-def test_audited_updates_cost_no_wash(weir, postgres, own):
+@pytest.mark.parametrize("form, table", [("%I", "TG_TABLE_NAME"), ("%s", "TG_RELID::regclass")])
+def test_audited_updates_cost_no_wash(weir, postgres, own, form, table):
     """The trigger's EXECUTE can do nothing but insert; a default that sets something there counts, however."""
-    postgres.query(AUDIT, dbname=own)
+    postgres.query(AUDIT.format(form, table), dbname=own)
     clients = begin(weir, own)
     assert seals(weir, *clients, sql="UPDATE plain SET v = v") == 0
     assert postgres.query("SELECT count(*) FROM audit_plain", dbname=own) == [(8,)]
