@@ -347,15 +347,3 @@ known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 	}
 	return false;
 }
-
-enum known_kind
-known_deallocation(struct known *k, const char *sql, size_t len)
-{
-	struct known_reader r;
-
-	known_begin(&r, 0, sql, len);
-	known_step(&r, k);
-	if (k->kind == KNOWN_DEALLOCATE_ALL || k->kind == KNOWN_DISCARD_ALL)
-		return KNOWN_DEALLOCATE_ALL;
-	return k->kind == KNOWN_DEALLOCATE ? known_only(k, 0, sql, len) : KNOWN_NOT;
-}

@@ -102,17 +102,13 @@ known_is_whole(const struct known_reader *r)
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
 /* Returns the kind of the only statement of this SQL, and fills k; KNOWN_NOT: there are several, or it is another. */
 enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
-/*
- * Returns KNOWN_DEALLOCATE, and the name, for SQL that is that and nothing else; KNOWN_DEALLOCATE_ALL if it begins with
- * that, or with DISCARD ALL; else KNOWN_NOT.
- */
-enum known_kind known_deallocation(struct known *k, const char *sql, size_t len);
 
 /*
  * Copies these bytes to name, in lower case, if they may be the name of a custom setting (a.b). Returns false if not.
  */
 bool known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size_t len);
-/* Goes on behind the next literal of the SQL that may be such a name, and copies that. Returns false if none is left. */
+/* Goes on behind the next literal of the SQL that may be such a name, and copies that. Returns false if none is left.
+ */
 bool known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
 
 /* known_setting.c: returns true if SET quotes its elements (GUC_LIST_QUOTE); no extension has such settings. */

@@ -143,7 +143,7 @@ client_statement_is_unsettled(const struct exchange *x, const struct client_stat
 {
 	const struct client_statements *s = x->statements;
 
-	if (s != NULL && (s->deallocating != NULL || s->is_clearing) && x->srv->ledger.count > 0)
+	if (s != NULL && (s->deallocating_count > 0 || s->is_clearing) && x->srv->ledger.count > 0)
 		return true; /* its reply decides which names there are */
 	return n != NULL && n->state != NAME_THERE && n->state != NAME_GONE && n->sync_no != x->statements->sync_no;
 }
@@ -345,7 +345,8 @@ statements_free(struct exchange *x)
 	statement_unref(s->confirmed);
 	client_statement_unref(s->failed);
 	client_statement_unref(s->describing);
-	client_statement_unref(s->deallocating);
+	while (s->deallocating_count > 0)
+		statements_deallocating_pop(s);
 	free(s);
 }
 

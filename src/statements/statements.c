@@ -523,7 +523,7 @@ statements_request_done(struct exchange *x)
 
 	if (s == NULL)
 		return;
-	if (s->deallocating != NULL)
+	if (s->deallocating_count > 0)
 		statements_not_deallocated(x);
 	s->is_clearing = false; /* it failed */
 }

@@ -2,16 +2,20 @@
  * src/statements/statements_deallocate.c - SQL that deallocates statements of the protocol: PDO, DBD::Pg, Rails, Sequel
  * and psycopg 3 send it.
  *
- * A Query that is nothing else is answered here, from the table of names. Of the extended protocol the server gets it
- * as it is: an empty statement is prepared there under the client's own name first, for the SQL to deallocate.
- * Everything before it is answered then, and every message that concerns names waits for its reply.
+ * A Query that is nothing else is answered here, from the table of names. One among other statements (psqlODBC frees a
+ * plan between SAVEPOINT and RELEASE), and that of the extended protocol, the server gets as it is: an empty statement
+ * is prepared there under the client's own name first, for the SQL to deallocate. Everything before it is answered
+ * then, and every message that concerns names waits for its reply.
  */
 #include "statements/statements_state.h"
 #include "statements/unnamed.h"
 
 #include "sql/known.h"
 #include "sql/sql_token.h"
+#include "sql/sql_words.h"
 #include "wire/messages.h"
+
+#include <string.h>
 
 /* Returns true if its server may have statements that the table lacks: made by SQL, or too long to be stored. */
 static bool
@@ -33,7 +37,9 @@ take_out_names(struct exchange *x, const struct request *m)
 	switch (known_only(&k, image_scan_options(x->image), m->sql, m->sql_len)) {
 	case KNOWN_DEALLOCATE:
 		n = client_statement_find(x, k.name);
-		if (n == NULL || statement_is_oversize(n))
+		/* PostgreSQL refuses some words without quotes. */
+		if (n == NULL || statement_is_oversize(n) ||
+		    (sql_name_find(k.name, strlen(k.name)) & (SQL_RESERVED | SQL_TYPE_FUNC)) != 0)
 			return NULL;
 		client_statement_leave(x->statements, n);
 		return "DEALLOCATE";
@@ -74,62 +80,98 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 	return STEP_SENT;
 }
 
-/* The server may have the empty statement still, which nobody else must meet. */
+/* The server may have the empty statements still, which nobody else must meet. */
 void
 statements_not_deallocated(struct exchange *x)
 {
-	struct client_statement *n = x->statements->deallocating;
+	struct client_statements *s = x->statements;
 
-	if (!statement_is_oversize(n))
-		server_condemn(x->srv, SERVER_IN_DOUBT);
-	client_statement_unref(n);
-	x->statements->deallocating = NULL;
+	for (; s->deallocating_count > 0; statements_deallocating_pop(s))
+		if (s->deallocating[0] != NULL && !statement_is_oversize(s->deallocating[0]))
+			server_condemn(x->srv, SERVER_IN_DOUBT);
+}
+
+void
+statements_deallocating_pop(struct client_statements *s)
+{
+	client_statement_unref(s->deallocating[0]);
+	s->deallocating_count--;
+	memmove(s->deallocating, s->deallocating + 1, s->deallocating_count * sizeof(struct client_statement *));
+}
+
+/* Returns the client's statement of this name; NULL: the server knows best what it is, or is not. */
+static struct client_statement *
+find_for_sql(struct exchange *x, const char *name, struct client_statement *const *before, unsigned count)
+{
+	struct client_statement *n = client_statement_find(x, name);
+
+	if (statements_name_is_ours(x, name)) { /* of another client, perhaps: the wash will miss it */
+		x->srv->loan.suspected |= SCAN_PREPARE;
+		return NULL;
+	}
+	for (unsigned i = 0; i < count && n != NULL; i++)
+		if (before[i] == n) /* that one deallocates it */
+			return NULL;
+	return n;
+}
+
+/* Has the server prepare what the SQL that is about to run there deallocates: all, in its order, NULL for others'. */
+static enum feature_step
+put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
+{
+	struct client_statements *s = x->statements;
+
+	if (s->deallocating_count == count && memcmp(s->deallocating, all, count * sizeof(*all)) == 0)
+		return STEP_FORWARD; /* another feature has held this message since */
+	if (x->srv->ledger.count > 0)
+		return STEP_HOLD;
+	if (x->srv->tx == 'E' && x->srv->is_synced) /* else an answer lacks its Sync, and that may be over */
+		return STEP_FORWARD;
+	statements_not_deallocated(x);
+	memcpy(s->deallocating, all, count * sizeof(*all));
+	s->deallocating_count = (uint8_t)count;
+	for (unsigned i = 0; i < count; i++) {
+		if (all[i] == NULL)
+			continue;
+		all[i]->refs++;
+		if (!statement_is_oversize(all[i])) /* else the server has it under the client's own name */
+			statement_put_dummy(x, all[i]->name, "\0\0", 3); /* neither Close nor Parse can fail */
+	}
+	return STEP_FORWARD;
 }
 
 /* Handles SQL that is about to run on the server. */
 static enum feature_step
 deallocate(struct exchange *x, const char *sql, size_t len)
 {
-	struct client_statement *n;
+	struct client_statement *all[DEALLOCATING_MAX];
+	struct known_reader r;
 	struct known k;
-	enum known_kind kind = known_deallocation(&k, sql, len);
+	unsigned count = 0, found = 0;
+	bool is_clearing = false;
 
-	if (kind == KNOWN_NOT)
-		return STEP_FORWARD;
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
-	if (kind == KNOWN_DEALLOCATE_ALL) { /* what is sent from now on has to wait for the result */
+	known_begin(&r, image_scan_options(x->image), sql, len);
+	while (count < DEALLOCATING_MAX && known_step(&r, &k)) {
+		is_clearing = is_clearing || k.kind == KNOWN_DEALLOCATE_ALL || k.kind == KNOWN_DISCARD_ALL;
+		if (k.kind != KNOWN_DEALLOCATE)
+			continue;
+		all[count] = find_for_sql(x, k.name, all, count);
+		found += all[count++] != NULL;
+	}
+	if (is_clearing) { /* what is sent from now on has to wait for the result */
 		if (x->srv->ledger.count > 0 && !x->statements->is_clearing)
 			return STEP_HOLD;
 		x->statements->is_clearing = true;
-		return STEP_FORWARD;
 	}
-	n = client_statement_find(x, k.name);
-	if (statements_name_is_ours(x, k.name)) { /* of another client, perhaps: the wash will miss it */
-		x->srv->loan.suspected |= SCAN_PREPARE;
-		return STEP_FORWARD;
-	}
-	if (n == NULL || n == x->statements->deallocating) /* the latter: another feature has held this Bind since */
-		return STEP_FORWARD;
-	if (x->srv->ledger.count > 0)
-		return STEP_HOLD;
-	if (x->srv->tx == 'E' && x->srv->is_synced) /* else an answer lacks its Sync, and that may be over */
-		return STEP_FORWARD;
-	if (x->statements->deallocating != NULL)
-		statements_not_deallocated(x);
-	n->refs++;
-	x->statements->deallocating = n;
-	if (!statement_is_oversize(n)) /* else the server has it under the client's own name */
-		statement_put_dummy(x, n->name, "\0\0", 3); /* neither Close nor Parse can fail */
-	return STEP_FORWARD;
+	return found > 0 ? put_dummies(x, all, count) : STEP_FORWARD;
 }
 
 enum feature_step
 statements_deallocate_query(struct exchange *x, struct request *m)
 {
-	bool may_be = request_begins_with(m, WORD_DEALLOCATE) || request_begins_with(m, WORD_DISCARD);
-
-	return may_be ? deallocate(x, m->sql, m->sql_len) : STEP_FORWARD;
+	return request_has(m, SCAN_PREPARE, 0) ? deallocate(x, m->sql, m->sql_len) : STEP_FORWARD;
 }
 
 enum feature_step
@@ -191,9 +233,9 @@ statements_deallocated(struct exchange *x, bool is_all)
 	if (s != NULL && is_all) {
 		s->is_clearing = false;
 		statements_clear_names(s);
-	} else if (s != NULL && s->deallocating != NULL) {
-		client_statement_leave(s, s->deallocating);
-		client_statement_unref(s->deallocating);
-		s->deallocating = NULL;
+	} else if (s != NULL && s->deallocating_count > 0) {
+		if (s->deallocating[0] != NULL)
+			client_statement_leave(s, s->deallocating[0]);
+		statements_deallocating_pop(s);
 	}
 }

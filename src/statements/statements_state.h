@@ -91,6 +91,8 @@ statement_is_oversize(const struct client_statement *n)
 /* The use of a statement that the last error was about. */
 enum failed_use { FAILED_NO_USE, FAILED_BIND, FAILED_DESCRIBE };
 
+#define DEALLOCATING_MAX 8 /* by one Query */
+
 enum unnamed_kind {
 	UNNAMED_STORED, /* or none */
 	UNNAMED_OVERSIZE, /* only the server has it, and is kept for it */
@@ -120,7 +122,10 @@ struct client_statements {
 	uint8_t unnamed_kind, confirmed_kind; /* enum unnamed_kind */
 	/* The server is in the confirmed state if all changes under way are skipped. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;
-	struct client_statement *deallocating; /* SQL DEALLOCATE of it is under way; an empty one has its name there */
+	/* SQL DEALLOCATE of these is under way, in this order; empty ones have their names there. NULL: of another one.
+	 */
+	struct client_statement *deallocating[DEALLOCATING_MAX];
+	uint8_t deallocating_count;
 	/* DEALLOCATE ALL, DISCARD ALL are under way; set by statements_deallocate.c, cleared by statements_deallocate.c
 	 * and statements_request_done(). */
 	bool is_clearing;
@@ -173,8 +178,9 @@ void statements_put_parse(struct exchange *x, const char *name, struct statement
 /* Has PostgreSQL prepare this (SQL and types, as in a Parse) under this name, of which a Close goes ahead. */
 void statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len);
 
-/* statements/statements_deallocate.c: no CommandComplete came for it */
+/* statements/statements_deallocate.c: no CommandComplete came for them */
 void statements_not_deallocated(struct exchange *x);
+void statements_deallocating_pop(struct client_statements *s); /* forgets the first one */
 
 /* statements/unnamed.c */
 enum feature_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */

@@ -495,12 +495,11 @@ static const struct {
 	/* All. */
 	{ "ALL", "DEALLOCATE ALL", KNOWN_DEALLOCATE_ALL, NULL },
 	{ "PREPARE ALL", "deallocate prepare all ;", KNOWN_DEALLOCATE_ALL, NULL },
-	{ "DISCARD ALL", "DISCARD ALL", KNOWN_DEALLOCATE_ALL, NULL },
-	{ "other things that are discarded", "DISCARD PLANS", KNOWN_NOT, NULL },
+	{ "DISCARD ALL", "DISCARD ALL", KNOWN_DISCARD_ALL, NULL },
+	{ "other things that are discarded", "DISCARD PLANS", KNOWN_DISCARD_PART, NULL },
 	{ "discarded alone", "DISCARD", KNOWN_NOT, NULL },
 	{ "DISCARD ALLX", "DISCARD ALLX", KNOWN_NOT, NULL },
-	{ "ALL and more", "DEALLOCATE ALL; SELECT 1", KNOWN_DEALLOCATE_ALL, NULL },
-	{ "DISCARD ALL and more", "discard/**/all--\n;select 1", KNOWN_DEALLOCATE_ALL, NULL },
+	{ "ALL and more", "DEALLOCATE ALL; SELECT 1", KNOWN_NOT, NULL },
 	/* White space and comments. */
 	{ "all white space that there is", " \t\n\r\f\vDEALLOCATE \t\n\r\f\va \t\n\r\f\v", KNOWN_DEALLOCATE, "a" },
 	{ "a comment instead of a blank", "DEALLOCATE/**/a", KNOWN_DEALLOCATE, "a" },
@@ -547,7 +546,7 @@ deallocation(const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
 
 	cr_assert_not_null(exact);
 	memcpy(exact, sql, len);
-	kind = known_deallocation(&k, exact, len);
+	kind = known_only(&k, 0, exact, len);
 	memcpy(name, k.name, KNOWN_NAME_MAX);
 	free(exact);
 	return kind;

@@ -45,6 +45,7 @@ STACKS = {
     "pony": ("pony_rows.py", None, PYTHON),
     "peewee": ("peewee_rows.py", None, PYTHON),
     "pg8000": ("pg8000_rows.py", None, PYTHON),
+    "psqlodbc": ("psqlodbc_rows.py", None, PYTHON),
     "node_pg": ("node_pg.js", None, ["node", "{source}"]),
     "postgres_js": ("postgres_js.js", None, ["node", "{source}"]),
     "drizzle": ("drizzle.js", None, ["node", "{source}"]),
