@@ -419,6 +419,23 @@ def test_unnamed_statements_leave_room_for_named_ones(weir):
             assert run(named, (), f"s{number}") == [[str(number)]]
 
 
+@pytest.mark.weir_only
+@pytest.mark.parametrize("user, is_seen", [("web", True), ("reporting", False)])
+def test_who_may_see_and_execute_the_statements_of_another(weir, user, is_seen):
+    """docs/sessions.md, Known limits: clients of the same user and database; the values of parameters nobody sees."""
+    weir.start(pool_size=1, max_overflow=0)
+    with weir.raw() as one, weir.raw(user) as other:
+        prepare(one, "SELECT 'of one', $1::text")
+        assert run(one, ["a value"]) == [["of one", "a value"]]
+        name = name_of(weir, "of one")
+        seen = [[name, "SELECT 'of one', $1::text"]] if is_seen else []
+        assert other.query("SELECT name, statement FROM pg_prepared_statements WHERE statement LIKE '%of one%' AND name LIKE 'pgweir%'") == seen
+        replies = other.ask(query(f"EXECUTE \"{name}\" ('mine')"))
+        assert texts(replies) == [["of one", "mine"]] if is_seen else errors(replies)[0].sqlstate == "26000"
+        assert errors(other.ask(query("EXECUTE s ('mine')")))[0].sqlstate == "26000"
+        assert run(one, ["a value"]) == [["of one", "a value"]]
+
+
 def test_deallocate_of_names_with_quotes(weir):
     weir.start(pool_size=1)
     with weir.raw() as wire:
