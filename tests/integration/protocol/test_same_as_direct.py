@@ -211,6 +211,9 @@ CONVERSATIONS = {
                                       bind("", "b") + S, parse("a", "SELECT 2") + bind("", "a") + execute() + S],
     "deallocate among others and what follows at once": [
         parse("a", "SELECT 1") + S, (query("SELECT 1; DEALLOCATE a") + bind("", "a") + S + parse("a", "SELECT 2") + bind("", "a") + execute() + S, 3)],
+    "deallocate among others behind messages without a sync": [
+        (parse("a", "SELECT 1") + query("SELECT 1; DEALLOCATE a"), 1), bind("", "a") + S, parse("a", "SELECT 2") + S,
+        (bind("", "a") + execute() + query("DEALLOCATE a; DEALLOCATE ALL"), 1), bind("", "a") + S],
     "deallocate of words of SQL": [parse("select", "SELECT 1") + parse("row", "SELECT 2") + parse("left", "SELECT 3") + parse("all", "SELECT 4") + S,
                                    query("DEALLOCATE select"), query("DEALLOCATE left"), query("DEALLOCATE row"), bind("", "select") + execute() + S,
                                    bind("", "row") + S, query('DEALLOCATE "select"; DEALLOCATE "all"'), query('DEALLOCATE "left"'), bind("", "select") + S,
