@@ -21,14 +21,16 @@ new_listener(struct pool *pool, const char *encoding)
 {
 	size_t len = strlen(encoding);
 	struct notify_listener *listener = calloc(1, sizeof(*listener) + len + 1);
+	struct policy_counts counts;
 
 	if (listener == NULL)
 		return NULL;
+	policy_get_counts(pool->policy, &counts);
 	memcpy(listener->encoding, encoding, len);
 	listener->pool = pool;
 	listener->conn.ops = &notify_conn_ops;
 	dedicated_env(&listener->env, pool->set);
-	listener->is_paused = policy_is_paused(pool->policy);
+	listener->is_paused = counts.is_paused;
 	listener->turned_us = notify_now(listener);
 	if (getrandom(&listener->seed_of_names, sizeof(listener->seed_of_names), GRND_NONBLOCK) < 0)
 		listener->seed_of_names = (uintptr_t)listener ^ notify_now(listener);

@@ -631,21 +631,23 @@ policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_u
 	p->question_us = 0;
 }
 
-/* conn was opened or pinged, as was asked for then. The longest waiter gets it, whoever it was meant for. */
+/* conn was opened or pinged, as was asked for then. The longest waiter gets it, whoever it was meant for; one that is
+ * to be closed serves once if it was opened for somebody and is not one too many. */
 static void
 deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
 	struct policy_ticket *t = TAILQ_FIRST(&p->line);
 	enum recycle_reason reason;
+	bool is_to_end = is_to_close(p, conn, now_us, &reason);
 
 	conn->heard_us = now_us;
 	conn->epoch = p->epoch;
-	if (is_to_close(p, conn, now_us, &reason)) {
+	if (is_to_end && (t == NULL || conn->state != PC_OPENING || reason == RR_OVERFLOW)) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
-	} else if (may_give(p, t) && policy_give(p, conn, t, now_us)) {
+	} else if (!is_to_end && may_give(p, t) && policy_give(p, conn, t, now_us)) {
 		t = NULL;
 	} else {
 		t->connect_us += now_us - later_of(asked_us, t->since_us);
@@ -864,12 +866,6 @@ policy_warm(struct policy *p, uint64_t now_us)
 	policy_reinforce(p, now_us);
 }
 
-bool
-policy_is_paused(const struct policy *p)
-{
-	return p->is_paused;
-}
-
 void
 policy_get_counts(const struct policy *p, struct policy_counts *out)
 {
@@ -877,6 +873,7 @@ policy_get_counts(const struct policy *p, struct policy_counts *out)
 	uint32_t live = part_is_first(&p->part) ? policy_live(p) : 0, size = p->settings.pool_size;
 
 	*out = (struct policy_counts){
+		.is_paused = p->is_paused,
 		.opening = p->count[PC_OPENING] + p->count[PC_SCOUTING],
 		.idle = p->count[PC_IDLE],
 		.pinging = p->count[PC_PINGING],

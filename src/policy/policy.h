@@ -228,20 +228,23 @@ void policy_distrust(struct policy *p, uint64_t now_us);
 uint64_t policy_tick(struct policy *p, uint64_t now_us);
 void policy_reconfigure(struct policy *p, const struct policy_settings *settings, uint64_t now_us);
 /* Stops lending: connections that are not lent are closed now, lent ones when they are returned. Those in line stay
- * there; they are not refused for failures, but do time out. */
+ * there; they are not refused for failures, but do time out. Connections that are OPENING while somebody waits, and
+ * no failure is known, count as lent: each goes to the first in line when it has logged in. */
 void policy_pause(struct policy *p, uint64_t now_us);
 void policy_resume(struct policy *p, uint64_t now_us); /* opens at once, back-off or not */
 /* As if somebody had borrowed: min_idle is kept from now on. */
 void policy_warm(struct policy *p, uint64_t now_us);
-bool policy_is_paused(const struct policy *p);
 /* Closes all now (OPENING and PINGING ones too), and lent ones when they are returned; others are opened for those in
  * line. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after the last two none is kept ready (min_idle) until the next borrow.
  */
 void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
+/* The same for RR_RELOAD, but as with policy_pause() what is OPENING may be lent once. */
+void policy_reconnect(struct policy *p, uint64_t now_us);
 /* policy_refuse.c: refuses everyone in line. */
 void policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
 
 struct policy_counts {
+	bool is_paused;
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: how many above pool_size */
 	uint32_t washing; /* those of lent that are cleaned, or asked a question of pgweir's own */
 	uint32_t coming; /* from other parts of the pool (policy_whole.h); none of the others counts them */

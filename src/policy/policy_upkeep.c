@@ -214,15 +214,24 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 
 /* --- Pause and close. --- */
 
+/* Returns true if somebody waits for logins that may well succeed. They are finished then: else whoever waits would
+ * never be served where this is done more often than a login takes. */
+static bool
+has_promised(const struct policy *p)
+{
+	return p->waiting > 0 && p->failed_count == 0;
+}
+
 /* Closes all connections that are not lent. */
 static void
-shed(struct policy *p, enum recycle_reason reason)
+shed(struct policy *p, bool has_promised_logins, enum recycle_reason reason)
 {
-	static const enum policy_conn_state unlent[] = { PC_IDLE, PC_PINGING, PC_OPENING, PC_SCOUTING };
+	static const enum policy_conn_state unlent[] = { PC_IDLE, PC_PINGING, PC_SCOUTING, PC_OPENING };
+	size_t states = sizeof(unlent) / sizeof(unlent[0]) - has_promised_logins;
 	struct policy_conn *conn;
 
 	p->is_held = true;
-	for (size_t i = 0; i < sizeof(unlent) / sizeof(unlent[0]); i++) {
+	for (size_t i = 0; i < states; i++) {
 		while ((conn = TAILQ_FIRST(&p->in[unlent[i]])) != NULL)
 			policy_close_conn(p, conn, reason);
 	}
@@ -235,7 +244,7 @@ policy_pause(struct policy *p, uint64_t now_us)
 	p->is_paused = true;
 	part_next_round(&p->part);
 	policy_tell_parts(p);
-	shed(p, RR_KILL);
+	shed(p, has_promised(p), RR_KILL);
 	policy_reinforce(p, now_us);
 }
 
@@ -249,20 +258,31 @@ policy_resume(struct policy *p, uint64_t now_us)
 	policy_reinforce(p, now_us);
 }
 
-void
-policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us)
+static void
+renew(struct policy *p, bool has_promised_logins, enum recycle_reason why, uint64_t now_us)
 {
 	struct policy_conn *conn;
 
 	p->close_reason = why;
 	part_next_round(&p->part);
 	TAILQ_FOREACH(conn, &p->all, all)
-		if (conn->state == PC_LENT)
-			conn->is_recycle_due = true;
+		conn->is_recycle_due |= conn->state == PC_LENT || conn->state == PC_OPENING;
 	if (why == RR_RELOAD)
 		policy_forget_failures(p); /* there may be another server there now */
 	else
 		p->is_in_use = false; /* min_idle is not kept */
-	shed(p, why);
+	shed(p, has_promised_logins, why);
 	policy_reinforce(p, now_us);
+}
+
+void
+policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us)
+{
+	renew(p, false, why, now_us);
+}
+
+void
+policy_reconnect(struct policy *p, uint64_t now_us)
+{
+	renew(p, has_promised(p), RR_RELOAD, now_us);
 }

@@ -147,7 +147,7 @@ on_ready(struct server *srv)
 	if (is_new && pool->fresh != NULL)
 		pool_fresh_tell(pool->fresh, srv->image, welcome, now);
 	end_scouting(pooled_of(srv->conn));
-	srv->conn->is_recycle_due = !pooled_of(srv->conn)->is_kept;
+	srv->conn->is_recycle_due |= !pooled_of(srv->conn)->is_kept;
 	srv->conn->image = srv->image;
 	policy_conn_opened(pool->policy, srv->conn, now);
 }

@@ -24,9 +24,9 @@ offer(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
 	struct policy_counts counts;
 
 	b->is_led_to = true;
-	if (e->is_orphan || e->main != NULL || policy_is_paused(e->policy) || e->database->is_disabled)
-		return;
 	policy_get_counts(e->policy, &counts);
+	if (e->is_orphan || e->main != NULL || counts.is_paused || e->database->is_disabled)
+		return;
 	if (b->scout.from == NULL || (counts.outage.since_us > 0 && !b->scout.is_in_outage))
 		b->scout = (struct pool_scout){ b, e, host, counts.outage.since_us > 0 };
 }

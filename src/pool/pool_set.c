@@ -450,10 +450,14 @@ bool
 pool_set_is_quiet(const struct pool_set *set, const char *database)
 {
 	for (struct pool *e = set->first; e != NULL; e = e->next) {
+		struct policy_counts counts;
 		struct server *srv;
 
 		if (!concerns(e, database))
 			continue;
+		policy_get_counts(e->policy, &counts);
+		if (counts.is_paused && counts.opening > 0)
+			return false;
 		TAILQ_FOREACH(srv, &e->servers, all)
 			if ((srv->state == SV_LENT && srv->target->replication == NULL) || srv->state == SV_RESET)
 				return false;
@@ -479,7 +483,10 @@ pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reas
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
 			set->s.companions->renew(e);
-			policy_close_all(e->policy, why, now_us);
+			if (why == RR_RELOAD)
+				policy_reconnect(e->policy, now_us);
+			else
+				policy_close_all(e->policy, why, now_us);
 		}
 }
 

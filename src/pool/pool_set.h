@@ -102,12 +102,12 @@ int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
 /* New clients of this database are refused until it is enabled; others stay. Returns 0, or -1 without memory. */
 int pool_set_disable(struct pool_set *set, const char *database, bool is_disabled);
-/* Returns true if no server is lent (but for replication) or being cleaned. */
+/* Returns true if no server is lent (but for replication) or being cleaned, and none of a pause will still be. */
 bool pool_set_is_quiet(const struct pool_set *set, const char *database);
 bool pool_set_is_paused(const struct pool_set *set); /* returns true after a pause of all, until it is resumed */
 /* SUSPEND: while it holds, no limit on time does anything. */
 void pool_set_suspend(struct pool_set *set, bool on);
-/* Closes all servers: idle ones now, others when they are returned. */
+/* Closes all servers: idle ones now, others when they are returned. RR_RELOAD: as policy_reconnect(). */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
 
 /* Closes the servers of pools in which nobody waits: idle ones now, and others when they are returned. The listeners'

@@ -113,6 +113,7 @@ struct fake_conn {
 	char plan_of, plan_context[PLAN_CONTEXT_MAX]; /* whose plan is kept, and made for whom; 0: none is */
 	struct fake_code_change code, due; /* due: committed, and told by a reply that pgweir has not read */
 	bool is_asked; /* asleep: it was asked about the database's code */
+	bool was_asked; /* something, since its login */
 	bool is_outdated; /* pgweir was told to use it no more */
 	size_t sent_before; /* ... bytes that it had sent by then, and that were not read yet */
 	/* misbehaviour */

@@ -353,7 +353,8 @@ sim_find_server(const struct sim *s, uint32_t pid)
 	return world_find_server(&s->world, pid);
 }
 
-/* Connections that are on their way to another worker must not be used there. */
+/* Connections that are on their way to another worker must not be used there; those whose login pgweir has not read yet
+ * may be, by one that waits. */
 static void
 reconnect(struct sim *s)
 {
@@ -361,7 +362,7 @@ reconnect(struct sim *s)
 
 	sim_trace('w', 0, "reconnects", 0, 0);
 	TAILQ_FOREACH(c, &s->world.fake.conns, link) {
-		if (c->is_outdated || !c->is_authenticated || !kernel_is_connected(c->fd) ||
+		if (c->is_outdated || !c->was_asked || !kernel_is_connected(c->fd) ||
 		    sim_find_server(s, c->pid) != NULL)
 			continue;
 		c->is_outdated = true;
@@ -660,6 +661,7 @@ on_server_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t
 	text[0] = (char)type;
 	memcpy(text + 1, body, n);
 	sim_trace_text('s', c->pid, "gets", text, n + 1);
+	c->was_asked |= c->is_authenticated;
 	if (c->sent_before >= FRAME_HEAD_LEN + len)
 		c->sent_before -= FRAME_HEAD_LEN + len;
 	else if (c->is_outdated && type != 'X')

@@ -105,7 +105,7 @@ on_grant(struct policy_conn *conn, struct policy_ticket *t)
 		return;
 	if (sc->state == M_IDLE)
 		check_lent_from_idle(sc, c);
-	SIM_HOLDS(s, !sp->is_paused, "pool %u grants while paused", sp->index);
+	SIM_HOLDS(s, !sp->is_paused || model_is_new(sc), "pool %u grants while paused", sp->index);
 	leave_line(c);
 	hand_over(sc, c);
 	play_surprise(s);
@@ -783,6 +783,13 @@ do_reload(struct sim *s)
 	}
 }
 
+/* Those that are finished, whatever the operator does. */
+static uint32_t
+promised_logins(const struct sim_pool *sp)
+{
+	return sp->line_len > 0 && sp->failed_rounds == 0 ? model_count(sp, M_OPENING) : 0;
+}
+
 static void
 pause_or_resume(struct sim_pool *sp)
 {
@@ -792,15 +799,17 @@ pause_or_resume(struct sim_pool *sp)
 	sp->on_stack++;
 	sp->is_paused = !sp->is_paused;
 	if (sp->is_paused) {
+		uint32_t promised = promised_logins(sp);
+
 		policy_pause(sp->pool, s->now_us);
-		SIM_HOLDS(s, model_live(sp) == model_count(sp, M_LENT) + model_count(sp, M_LOOSE),
-			  "pool %u is paused and keeps some", sp->index);
+		SIM_HOLDS(s, model_live(sp) == model_count(sp, M_LENT) + model_count(sp, M_LOOSE) + promised,
+			  "pool %u is paused and keeps some, or not those that somebody waits for", sp->index);
 	} else {
 		model_worked(sp);
 		policy_resume(sp->pool, s->now_us);
 	}
 	sp->on_stack--;
-	SIM_HOLDS(s, policy_is_paused(sp->pool) == sp->is_paused, "paused or not?");
+	SIM_HOLDS(s, model_is_paused(sp) == sp->is_paused, "paused or not?");
 }
 
 static void
@@ -810,13 +819,14 @@ do_pause_or_resume(struct sim *s)
 }
 
 static void
-close_all(struct sim_pool *sp, enum recycle_reason why)
+close_all(struct sim_pool *sp, bool is_reconnect, enum recycle_reason why)
 {
+	uint32_t promised = promised_logins(sp);
 	struct sim_conn *sc;
 
 	tell(sp->sim, "pool %u: close all, %d", sp->index, why);
 	TAILQ_FOREACH(sc, &sp->conns, link) {
-		if (sc->state == M_LENT)
+		if (sc->state == M_LENT || sc->state == M_OPENING)
 			sc->is_recycle_due = true;
 	}
 	if (why == RR_RELOAD)
@@ -825,7 +835,12 @@ close_all(struct sim_pool *sp, enum recycle_reason why)
 		sp->is_in_use = false;
 	sp->closing_all = why;
 	sp->on_stack++;
-	policy_close_all(sp->pool, why, sp->sim->now_us);
+	if (is_reconnect) {
+		policy_reconnect(sp->pool, sp->sim->now_us);
+		SIM_HOLDS(sp->sim, model_count(sp, M_OPENING) >= promised,
+			  "pool %u gives up logins that somebody waits for", sp->index);
+	} else
+		policy_close_all(sp->pool, why, sp->sim->now_us);
 	sp->on_stack--;
 	sp->closing_all = RR_COUNT;
 }
@@ -833,9 +848,10 @@ close_all(struct sim_pool *sp, enum recycle_reason why)
 static void
 do_close_all(struct sim *s)
 {
-	static const enum recycle_reason whys[] = { RR_RELOAD, RR_KILL, RR_SHUTDOWN };
+	static const enum recycle_reason whys[] = { RR_RELOAD, RR_KILL, RR_SHUTDOWN, RR_RELOAD };
+	unsigned which = below(s, 4);
 
-	close_all(pick_pool(s), whys[below(s, 3)]);
+	close_all(pick_pool(s), which == 3, whys[which]);
 }
 
 static void
@@ -1218,7 +1234,7 @@ static void
 finish(struct sim *s)
 {
 	for (unsigned i = 0; i < s->pool_count && s->report[0] == '\0'; i++)
-		close_all(&s->pools[i], RR_SHUTDOWN);
+		close_all(&s->pools[i], false, RR_SHUTDOWN);
 	if (s->report[0] == '\0')
 		run_due(s);
 	for (unsigned i = 0; i < s->pool_count && s->report[0] == '\0'; i++)

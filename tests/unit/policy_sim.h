@@ -131,6 +131,8 @@ uint32_t model_live(const struct sim_pool *sp);
 uint32_t model_limit(const struct sim_pool *sp);
 uint32_t model_min_idle(const struct sim_pool *sp);
 bool model_needs_ping(const struct sim_conn *sc);
+bool model_is_paused(const struct sim_pool *sp); /* as the pool itself says */
+bool model_is_new(const struct sim_conn *sc);
 /* When everybody in line who does not wait on is refused; SIM_NEVER: not yet. */
 uint64_t model_hopeless_us(const struct sim_pool *sp);
 bool model_waits_on(const struct sim_client *c); /* is not refused for what fails to open */

@@ -640,6 +640,22 @@ may_evict(const struct sim_pool *sp)
 	       policy_budget_used(s->budget) - leaving > s->budget_limit;
 }
 
+bool
+model_is_paused(const struct sim_pool *sp)
+{
+	struct policy_counts counts;
+
+	policy_get_counts(sp->pool, &counts);
+	return counts.is_paused;
+}
+
+/* It has logged in just now, and nobody has had it. */
+bool
+model_is_new(const struct sim_conn *sc)
+{
+	return !sc->is_used && sc->opened_us == sc->sp->sim->now_us;
+}
+
 /* Is this a reason to close this one now? */
 static bool
 is_good_reason(const struct sim_conn *sc, enum recycle_reason reason)
@@ -661,6 +677,8 @@ is_good_reason(const struct sim_conn *sc, enum recycle_reason reason)
 	case RR_RELOAD:
 	case RR_SHUTDOWN:
 	case RR_KILL:
+		if (sc->state == M_LOOSE && model_is_new(sc) && sp->line_len > 0)
+			return false; /* it serves once */
 		return sp->closing_all == reason || sc->is_recycle_due || (sp->is_paused && reason == RR_KILL);
 	default:
 		return false;
@@ -688,7 +706,7 @@ check_ping(struct sim_conn *sc)
 	SIM_HOLDS(sp->sim, sc->state == M_IDLE || sc->state == M_LOOSE, "pool %u pings one in state %d", sp->index,
 		  sc->state);
 	SIM_HOLDS(sp->sim, is_verifying || is_for_waiter || is_routine, "pool %u pings for nothing", sp->index);
-	SIM_HOLDS(sp->sim, policy_is_paused(sp->pool) == false, "pool %u pings while paused", sp->index);
+	SIM_HOLDS(sp->sim, !model_is_paused(sp), "pool %u pings while paused", sp->index);
 }
 
 /* a goes before b in the order of lending. */

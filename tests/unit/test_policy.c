@@ -1512,7 +1512,7 @@ Test(policy, a_paused_pool_lends_nothing_and_closes_all_it_has)
 	fake_borrow(&f, 1);
 	fake_return(&f, 1);
 	policy_pause(f.p, f.now);
-	cr_expect(policy_is_paused(f.p));
+	cr_expect(fake_counts(&f).is_paused);
 	cr_expect_eq(fake_counts(&f).idle + fake_counts(&f).opening, 0);
 	cr_expect_not(fake_borrow(&f, 2));
 	fake_return(&f, 0);
@@ -1563,6 +1563,131 @@ Test(policy, close_all_closes_what_nobody_has_now_and_the_rest_when_returned)
 	fake_opened(&f, f.opened - 1);
 	fake_return(&f, 3);
 	cr_expect_eq(f.counters.recycles[RR_RELOAD], 3, "new ones are not concerned");
+	fake_fini(&f);
+}
+
+/* --- A login that takes longer than an operator's commands come. --- */
+
+static void
+reconnect(struct fake *f)
+{
+	policy_reconnect(f->p, f->now);
+}
+
+static void
+pause_and_resume(struct fake *f)
+{
+	policy_pause(f->p, f->now);
+	policy_resume(f->p, f->now);
+}
+
+static void
+pause_for_long(struct fake *f)
+{
+	if (fake_counts(f).is_paused)
+		policy_resume(f->p, f->now);
+	else
+		policy_pause(f->p, f->now);
+}
+
+Test(policy, whoever_waits_is_served_by_the_login_under_way_however_often_it_is_reconnected_or_paused)
+{
+	static void (*const commands[])(struct fake * f) = { reconnect, pause_and_resume, pause_for_long };
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		struct policy_settings set = fake_settings(2, 0);
+		int served = 0;
+		struct fake f;
+
+		fake_init(&f, &set, NULL);
+		fake_borrow(&f, 0);
+		fake_borrow(&f, 1);
+		fake_borrow(&f, 2);
+		for (int tick = 1; tick <= 45; tick++) { /* each login takes 0.5 s, each transaction 0.1 s */
+			fake_at(&f, f.now + 100 * MS);
+			for (int c = 0; c < 3; c++)
+				if (f.clients[c].conn != NULL) {
+					served++;
+					fake_return(&f, c);
+					fake_borrow(&f, c);
+				}
+			commands[i](&f);
+			for (int n = 0; n < f.opened; n++)
+				if (f.conns[n].state == PC_OPENING && f.now - f.conns[n].opened_us >= 500 * MS)
+					fake_opened(&f, n);
+		}
+		cr_expect_geq(served, 6, "command %zu: %d", i, served);
+		fake_fini(&f);
+	}
+}
+
+Test(policy, what_logged_in_behind_a_reconnect_serves_once_and_what_nobody_waits_for_is_closed)
+{
+	struct policy_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_borrow(&f, 1);
+	policy_reconnect(f.p, f.now);
+	cr_expect_eq(f.opened, 2, "nothing is replaced");
+	policy_cancel(f.p, &f.clients[1].ticket, f.now);
+	fake_opened(&f, 0);
+	cr_expect_eq(fake_holds(&f, 0), 0);
+	fake_opened(&f, 1);
+	cr_expect_eq(fake_counts(&f).idle, 0);
+	fake_return(&f, 0);
+	cr_expect_eq(fake_counts(&f).idle, 0);
+	cr_expect_eq(f.counters.recycles[RR_RELOAD], 2);
+	fake_borrow(&f, 0);
+	fake_opened(&f, 2);
+	fake_return(&f, 0);
+	cr_expect_eq(fake_counts(&f).idle, 1, "a new one stays");
+	fake_fini(&f);
+}
+
+Test(policy, a_pause_lends_what_is_logging_in_and_opens_nothing)
+{
+	struct policy_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_borrow(&f, 1);
+	policy_pause(f.p, f.now);
+	cr_expect_eq(fake_counts(&f).opening, 1, "for the first in line");
+	fake_opened(&f, 0);
+	cr_expect_eq(fake_holds(&f, 0), 0);
+	fake_return(&f, 0);
+	cr_expect_eq(f.counters.recycles[RR_KILL], 1);
+	cr_expect_eq(fake_holds(&f, 1), -1);
+	cr_expect_eq(f.opened, 1);
+	policy_resume(f.p, f.now);
+	fake_opened(&f, 1);
+	cr_expect_eq(fake_holds(&f, 1), 1);
+	fake_return(&f, 1);
+	cr_expect_eq(fake_counts(&f).idle, 1);
+	fake_fini(&f);
+}
+
+Test(policy, after_a_failure_a_reconnect_or_a_pause_gives_up_the_login_under_way)
+{
+	struct policy_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	set.is_holding = true;
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_failed(&f, 0, CF_TIMEOUT, false);
+	fake_at(&f, f.now + S);
+	cr_expect_eq(fake_counts(&f).opening, 1);
+	policy_reconnect(f.p, f.now);
+	cr_expect_eq(f.closed, 1, "the host may be another one now");
+	cr_expect_eq(fake_counts(&f).opening, 1, "and is asked at once");
+	fake_failed(&f, f.opened - 1, CF_TIMEOUT, false);
+	fake_at(&f, f.now + S);
+	policy_pause(f.p, f.now);
+	cr_expect_eq(fake_counts(&f).opening, 0, "a pause waits for no host that is silent");
 	fake_fini(&f);
 }
 

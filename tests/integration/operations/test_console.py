@@ -10,6 +10,7 @@ import psycopg2.extras
 import pytest
 
 import rawwire
+from fakeserver import auth
 from rawwire import errors, query, shape, sync, texts
 from waiting import wait_until
 from weir import WORKERS, timed
@@ -360,6 +361,39 @@ def test_pause_waits_for_transactions_holds_new_ones_and_resume_lets_them_go(wei
     assert newcomer.has_nothing_more(0.2)
     weir.console("RESUME")
     assert texts(newcomer.read_until("Z")) == [["held"]]
+
+
+def test_a_login_under_way_is_finished_and_used_behind_reconnect_and_pause(weir, fake):
+    goes_on = threading.Event()
+
+    def script(conn):
+        conn.read_startup()
+        goes_on.wait()
+        conn.send(auth(0), conn.welcome())
+        conn.serve()
+
+    weir.start(pool_size=1, sections={"database app": {"upstream": fake.upstream}})
+    with weir.raw() as first, weir.raw() as second:
+        first.query("SELECT 1")
+        fake.script = script
+        weir.console("RECONNECT")
+        before = len(fake.logins())
+        first.send(query("SELECT 1"))
+        wait_until(lambda: len(fake.logins()) == before + 1)
+        for command in ("RECONNECT", "RECONNECT app"):
+            weir.console(command)
+        pausing = weir.in_background(weir.console, "PAUSE")
+        wait_until(lambda: any(row["paused"] for row in weir.console("SHOW DATABASES")))
+        second.send(query("SELECT 2"))
+        weir.wait_waiting(2)
+        assert not pausing.done(), "PAUSE came back while a login was under way for somebody"
+        goes_on.set()
+        assert texts(first.read_until("Z")) == [["fake"]]
+        pausing.result()
+        assert len(fake.logins()) == before + 1 and second.has_nothing_more(0.2)
+        weir.console("RESUME")
+        assert texts(second.read_until("Z")) == [["fake"]]
+        assert len(fake.logins()) == before + 2
 
 
 def test_pause_of_one_database_leaves_the_other(weir):
