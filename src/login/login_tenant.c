@@ -35,7 +35,7 @@ find_reference(const struct client *c, const struct startup *s, const char **ref
 {
 	*reference = NULL;
 	if (s->has_bare_reference && !config_names_tenants(c->env->x.config, "options"))
-		return fail_set(why, "22023", "invalid command-line argument for server process: reference=...");
+		return fail_set(why, "42601", "invalid command-line argument for server process: reference=...");
 	for (size_t i = 0; i < s->setting_count; i++) {
 		if (!login_is_tenant_setting(c, s->settings[i].name))
 			continue;

@@ -83,10 +83,16 @@ bad_option(struct fail *why, const char *before, const char *word, const char *a
 {
 	char shown[64];
 
-	fail_set(why, "22023", "%s%s%s", before, show(word, shown), after);
+	fail_set(why, "42601", "%s%s%s", before, show(word, shown), after);
 	return fail_pgbouncer_text(why,
 				   "unsupported options startup parameter: only '-c config=val' and '--config=val' are "
 				   "allowed");
+}
+
+static int
+bad_switch(struct fail *why, const char *word)
+{
+	return bad_option(why, "invalid command-line argument for server process: ", word, "");
 }
 
 /* text is the "name=value" after the switch ("-c " or "--"), in the arena; it is split into two strings. */
@@ -104,6 +110,68 @@ add_assignment(struct startup *s, const char *dashes, char *text, struct fail *w
 	return add_setting(s, text, equals + 1, why);
 }
 
+#define VALUED "CDfrStvW" /* their value is the rest of the word, or the next one */
+#define UNHEEDED "bCDEjnrTv" /* they mean nothing where a client sends them */
+
+/* Switches that stand for a setting. Not here are those of settings that a session can't have, and -d. */
+static const struct {
+	char letter;
+	const char *begins; /* the switch's value */
+	const char *name, *value; /* NULL: the switch's */
+} switches[] = { { 'e', "", "datestyle", "euro" },
+		 { 'f', "s", "enable_seqscan", "false" },
+		 { 'f', "i", "enable_indexscan", "false" },
+		 { 'f', "o", "enable_indexonlyscan", "false" },
+		 { 'f', "b", "enable_bitmapscan", "false" },
+		 { 'f', "t", "enable_tidscan", "false" },
+		 { 'f', "n", "enable_nestloop", "false" },
+		 { 'f', "m", "enable_mergejoin", "false" },
+		 { 'f', "h", "enable_hashjoin", "false" },
+		 { 'O', "", "allow_system_table_mods", "true" },
+		 { 'P', "", "ignore_system_indexes", "true" },
+		 { 'S', "", "work_mem", NULL },
+		 { 's', "", "log_statement_stats", "true" },
+		 { 't', "pa", "log_parser_stats", "true" },
+		 { 't', "pl", "log_planner_stats", "true" },
+		 { 't', "e", "log_executor_stats", "true" },
+		 { 'W', "", "post_auth_delay", NULL } };
+
+/* value: "" if the switch has none. */
+static int
+take_switch(struct startup *s, char letter, const char *value, const char *word, struct fail *why)
+{
+	if (strchr(UNHEEDED, letter) != NULL)
+		return 0;
+	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
+		if (switches[i].letter == letter && strncmp(value, switches[i].begins, strlen(switches[i].begins)) == 0)
+			return add_setting(s, switches[i].name, switches[i].value != NULL ? switches[i].value : value,
+					   why);
+	return bad_switch(why, word);
+}
+
+/* Takes a word of switches, as getopt() does, and the next one if it is a value. */
+static int
+take_switches(struct startup *s, char *word, const char **at, char **to, struct fail *why)
+{
+	int result = 0;
+
+	for (char *c = word + 1; result == 0 && *c != '\0'; c++) {
+		bool is_assignment = *c == 'c' || *c == '-';
+		char *value = c + 1;
+
+		if (!is_assignment && strchr(VALUED, *c) == NULL) {
+			result = take_switch(s, *c, "", word, why);
+			continue;
+		}
+		if (*value == '\0' && *c != '-' && (value = next_word(at, to)) == NULL)
+			return bad_switch(why, word);
+		return is_assignment ? add_assignment(s, *c == 'c' ? "-c " : "--", value, why)
+				     : take_switch(s, *c, value, word, why);
+	}
+	return result;
+}
+
+/* Does what PostgreSQL's process_postgres_switches() does. */
 static int
 take_options(struct startup *s, const char *options, struct fail *why)
 {
@@ -115,19 +183,13 @@ take_options(struct startup *s, const char *options, struct fail *why)
 	if ((to = s->arena = malloc(strlen(options) + 1)) == NULL)
 		return fail_set(why, "53200", "no memory for a startup packet");
 	while (result == 0 && (word = next_word(&at, &to)) != NULL) {
-		if (strncmp(word, "--", 2) == 0)
-			result = add_assignment(s, "--", word + 2, why);
+		if (word[0] == '-' && word[1] != '\0')
+			result = take_switches(s, word, &at, &to, why);
 		else if (strncmp(word, "reference=", 10) == 0) {
 			s->has_bare_reference = true;
 			result = add_assignment(s, "", word, why);
-		} else if (strncmp(word, "-c", 2) != 0)
-			result = bad_option(why, "invalid command-line argument for server process: ", word, "");
-		else if (word[2] != '\0')
-			result = add_assignment(s, "-c ", word + 2, why);
-		else if ((word = next_word(&at, &to)) != NULL)
-			result = add_assignment(s, "-c ", word, why);
-		else
-			result = bad_option(why, "", "-c", " requires a value");
+		} else
+			result = bad_switch(why, word);
 	}
 	return result;
 }

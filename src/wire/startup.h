@@ -56,11 +56,11 @@ struct startup {
 /*
  * Parses the packet at the front of bytes. Returns 0 with *out filled (kind may be PARTIAL), or -1 with *why set for
  * the client (08P01, 0A000 for protocol 2 or majors other than 3, 28000 for no user, 22023 for a value, 54000 for too
- * many settings). Only a login needs startup_fini; the former content of *out is overwritten. A packet of major version
- * 3 with any minor is accepted; the caller negotiates: see startup_put_negotiate. options: -c name=value, -cname=value,
- * --name=value, with backslash escapes (postgres' pg_split_opts) and dashes in the name read as underscores; any other
- * word is an error (22023), except reference=NAME: see login/tenant.c. replication: boolean words and "database", as in
- * PostgreSQL.
+ * many settings, 42601 for options). Only a login needs startup_fini; the former content of *out is overwritten. A
+ * packet of major version 3 with any minor is accepted; the caller negotiates: see startup_put_negotiate. options:
+ * postgres' switches, among them -c name=value and --name=value, with backslash escapes (postgres' pg_split_opts) and
+ * dashes in the name read as underscores; any other word is an error, except reference=NAME: see login/tenant.c.
+ * replication: boolean words and "database", as in PostgreSQL.
  */
 int startup_parse(const uint8_t *bytes, size_t len, struct startup *out, struct fail *why);
 void startup_fini(struct startup *s);

@@ -183,6 +183,39 @@ def test_statement_timeout_of_the_startup_packet_works(weir):
             assert plain.query("SELECT pg_sleep(0.3), 'slept'") == [["", "slept"]]
 
 
+SWITCHES = ["-e", "-fh -fn", "-f s -fi -fo -fb -ft -fm", "-S 12MB", "-eS2048", "-b -E -j -n -T -C x -D y -r z -v 2",
+            "-c geqo=off -e --work-mem=3MB", "-s", "-tpa", "-tpl", "-te", "-O", "-z", "-fx", "-ty", "-S", "-e x"]
+SHOWN = ["DateStyle", "enable_seqscan", "enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan", "enable_tidscan",
+         "enable_nestloop", "enable_mergejoin", "enable_hashjoin", "work_mem", "geqo", "log_statement_stats",
+         "log_parser_stats", "log_planner_stats", "log_executor_stats", "allow_system_table_mods"]
+
+
+def outcome_of(address, user, options):
+    """What a client sees of its options: settings, or SQLSTATE and text of the refusal."""
+    try:
+        with Wire(address) as wire:
+            wire.login(user, "app", f"{user}-secret", {"options": options})
+            return wire.parameters["DateStyle"], [wire.value(f"SHOW {name}") for name in SHOWN]
+    except LoginRefused as refused:
+        return refused.sqlstate, refused.reply.error["M"]
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("user", ["web", "switcher"])
+def test_switches_in_options_do_what_they_do_in_postgresql(weir, request, user):
+    """What only a superuser may set, too."""
+    if user != "web":
+        weir.postgres.query(f"CREATE ROLE {user} LOGIN SUPERUSER")
+        request.addfinalizer(lambda: weir.postgres.query(f"DROP ROLE {user}"))
+        weir.users[user] = f"{user}-secret"
+    weir.start(pool_size=1, max_overflow=0)
+    for options in SWITCHES:
+        direct = outcome_of((weir.postgres.host, weir.postgres.port), user, options)
+        for _ in range(2):
+            assert outcome_of(weir.address, user, options) == direct, options
+    assert "ISO, DMY" in str(outcome_of(weir.address, user, "-e"))
+
+
 # --- what goes wrong, and for whom ---
 
 @pytest.mark.parametrize("parameters", [{"client_encoding": "no-such"}, {"DateStyle": "no-such"},
