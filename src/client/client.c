@@ -226,8 +226,8 @@ client_close(struct client *c, const struct fail *why)
 void
 client_log_close(struct client *c, const struct fail *why)
 {
-	if (!log_is_pgbouncers(c->env->x.log) || !c->env->x.config->log_connections || c->x.state == CL_CANCEL ||
-	    c->admission.is_unlogged || c->end_log == CLIENT_END_TOLD)
+	if (!log_is_pgbouncers(c->env->x.log) || (why == NULL && !c->env->x.config->log_connections) ||
+	    c->x.state == CL_CANCEL || c->admission.is_unlogged || c->end_log == CLIENT_END_TOLD)
 		return;
 	c->end_log = CLIENT_END_TOLD; /* sending the error may fail, and end here again */
 	bouncer_log_close(c, why);

@@ -4,6 +4,7 @@
  *
  *   C-0x5581…: app/web@10.0.0.7:51514 login attempt: db=app user=web tls=no replication=no
  *   C-0x5581…: app/web@10.0.0.7:51514 closing because: client close request (age=12s)
+ *   C-0x5581…: app/web@10.0.0.7:51514 pooler error: query_wait_timeout
  */
 #include "client/client.h"
 
@@ -37,8 +38,8 @@ put_names(const struct client *c, const char **database, const char **user)
 		*user = "(nouser)";
 }
 
-__attribute__((format(printf, 2, 3))) static void
-log_line(const struct client *c, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void
+log_line(const struct client *c, enum log_level level, const char *fmt, ...)
 {
 	const char *database, *user;
 	char peer[80], text[FAIL_TEXT_MAX + 256];
@@ -55,7 +56,7 @@ log_line(const struct client *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_info(c->env->x.log, "C-%p: %s/%s@%s %s", (const void *)c, database, user, peer, text);
+	log_event(c->env->x.log, level, NULL, "C-%p: %s/%s@%s %s", (const void *)c, database, user, peer, text);
 }
 
 void
@@ -66,9 +67,10 @@ bouncer_log_attempt(const struct client *c, const char *database, const char *us
 	if (!log_is_pgbouncers(c->env->x.log) || !c->env->x.config->log_connections)
 		return;
 	if (tls == NULL)
-		log_line(c, "login attempt: db=%s user=%s tls=no replication=%s", database, user, replication);
+		log_line(c, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=no replication=%s", database, user,
+			 replication);
 	else
-		log_line(c, "login attempt: db=%s user=%s tls=%s/%s replication=%s", database, user,
+		log_line(c, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=%s/%s replication=%s", database, user,
 			 tls_version_name(tls), tls_cipher_name(tls), replication);
 }
 
@@ -80,6 +82,8 @@ bouncer_log_close(const struct client *c, const struct fail *why)
 
 	if (why != NULL)
 		fail_in_their_words(why, &shown);
-	log_line(c, "closing because: %s (age=%llus)", why != NULL ? shown.text : "client close request",
-		 age_us / US_PER_S);
+	log_line(c, LOG_LEVEL_INFO, "closing because: %s (age=%llus)",
+		 why != NULL ? shown.text : "client close request", age_us / US_PER_S);
+	if (why != NULL)
+		log_line(c, LOG_LEVEL_WARNING, "pooler error: %s", shown.text);
 }

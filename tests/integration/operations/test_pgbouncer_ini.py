@@ -576,6 +576,22 @@ def test_a_wrong_scram_password_is_in_pgbouncers_words(bouncer):
     wait_until(lambda: re.search(r"app/web@\S+ closing because: SASL authentication failed \(age=\d+s\)$", bouncer.log(), re.M))
 
 
+@pytest.mark.parametrize("log_connections", [0, 1])
+def test_an_error_that_a_client_is_told_is_in_the_log_whatever_log_connections_says(bouncer, log_connections):
+    bouncer.start(settings=f"auth_type = plain\nlog_connections = {log_connections}\npool_mode = statement")
+    assert "password authentication failed" in refusal(bouncer, password="wrong")
+    assert "no such database" in refusal(bouncer, dbname="nothere", password="web-secret")
+    with pytest.raises(psycopg2.OperationalError):
+        bouncer.connect(password="web-secret").cursor().execute("BEGIN")
+    for who, text in (("app/web", "password authentication failed"), ("nothere/web", "no such database: nothere"),
+                      ("app/web", "transaction blocks not allowed in statement pooling mode")):
+        for line in (rf" LOG C-0x\S+ {who}@\S+ closing because: {text}.* \(age=\d+s\)$",
+                     rf" WARNING C-0x\S+ {who}@\S+ pooler error: {text}"):
+            wait_until(lambda line=line: re.search(line, bouncer.log(), re.M), what=line)
+    assert ("login attempt" in bouncer.log()) == bool(log_connections)
+    assert ("client close request" in bouncer.log()) <= bool(log_connections)
+
+
 def test_a_wrong_password_is_in_the_log_before_the_client_is_told(bouncer, weir):
     """Who reads the log then finds it there, as with PgBouncer; and once only."""
     bouncer.start(settings="auth_type = plain\n[limits]\nlogin_failure_delay = 1h\nlogin_failure_delay_max = 1h")
