@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "config/config_value.h"
+#include "config/upstream.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -141,13 +142,34 @@ socket_dir(const struct connect *c)
 	return dir;
 }
 
+/* PgBouncer takes anything for a name ("host= port=5432": "port=5432"), and does not find it: nor is this one ever. */
+static void
+put_host_names(const struct connect *c, const char *list, struct buf *to)
+{
+	char *names = xstrdup(list), *rest = names, *name;
+	struct buf hosts = { 0 };
+
+	while ((name = strsep(&rest, ",")) != NULL) {
+		struct fail why;
+		bool is_name = *name == '/' || *name == '@' || upstream_check_host(name, &why) == 0;
+
+		if (!is_name)
+			problem_warning(c->b->sink, c->entry->line, "%s: whoever is sent there gets an error",
+					why.text);
+		buf_printf(&hosts, "%s%s", hosts.len > 0 ? "," : "", is_name ? name : "no-name.invalid");
+	}
+	put_bouncer_word(to, "host", value_put_end(&hosts));
+	buf_fini(&hosts);
+	free(names);
+}
+
 static void
 put_hosts(const struct connect *c, struct buf *to)
 {
 	const char *host = value_of(c, "host"), *port = value_of(c, "port"),
 		   *balance = value_of(c, "load_balance_hosts");
 
-	put_bouncer_word(to, "host", host != NULL ? host : socket_dir(c));
+	put_host_names(c, host != NULL ? host : socket_dir(c), to);
 	if (port != NULL)
 		put_bouncer_word(to, "port", port);
 	if (host == NULL || strchr(host, ',') == NULL)

@@ -151,6 +151,19 @@ def test_broken_lines_of_auth_file_and_no_host_are_warned_of(bouncer):
     assert "pgbouncer.ini:3: warning: local: no host is given and unix_socket_dir is empty: /tmp is used" in told
 
 
+def test_what_is_no_name_of_a_host_is_warned_of_and_costs_its_own_clients_alone(bouncer):
+    postgres = bouncer.weir.postgres
+    bouncer.start(settings="query_wait_timeout = 1", databases=f"app = HERE\ntypo = host= port={postgres.port}\n"
+                  f"some = host=,a@b,{postgres.host} port={postgres.port} dbname=app")
+    told = subprocess.run([bouncer.weir.binary, "--check-config", bouncer.ini], capture_output=True, text=True, check=True).stderr
+    assert f'typo: "port={postgres.port}" is not the name of a host: whoever is sent there gets an error' in told
+    assert 'some: a host in the list is empty' in told and 'some: "a@b" is not the name of a host' in told
+    assert bouncer.value("SELECT 1") == 1
+    assert "query_wait_timeout" in refusal(bouncer, dbname="typo")
+    wait_until(lambda: re.search(r"S-0x\S+ typo/web@\S+ closing because: server DNS lookup failed", bouncer.log()))
+    assert bouncer.value("SELECT 1", dbname="some") == 1
+
+
 def test_explain_pool_names_the_files_settings(bouncer):
     bouncer.start(settings="default_pool_size = 3\npool_mode = transaction")
     assert bouncer.value("SELECT 1") == 1
