@@ -266,7 +266,7 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 	return 0;
 }
 
-/* SHOW QUERIES [count] [BY column] [LIKE 'application'], SHOW READS without BY */
+/* SHOW QUERIES [count] [BY column] [LIKE 'pattern'], SHOW READS without BY */
 static int
 take_top(const struct token *t, size_t count, struct command *out, struct fail *why)
 {

@@ -95,18 +95,33 @@ rows_scratch(struct rows *r, size_t count, size_t size)
 	return scratch;
 }
 
+static bool
+is_liked(const struct rows *r, const void *row)
+{
+	static const char *const names[] = { "database", "user", "application_name", "event" };
+
+	for (size_t i = 0; i < r->column_count; i++) {
+		const struct column *column = &r->columns[i];
+		const char *text = column->type == COLUMN_TEXT
+				       ? *(const char *const *)(const void *)((const char *)row + column->offset)
+				       : NULL;
+		bool is_asked = i == 0;
+
+		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]) && !is_asked; k++)
+			is_asked = strcmp(column->name, names[k]) == 0;
+		if (is_asked && text != NULL && console_like_matches(text, r->like))
+			return true;
+	}
+	return false;
+}
+
 void
 rows_add(struct rows *r, const void *row)
 {
 	size_t begun;
 
-	if (r->like != NULL) {
-		const void *field = (const char *)row + r->columns[r->like_column].offset;
-		const char *liked = *(const char *const *)field;
-
-		if (liked == NULL || !console_like_matches(liked, r->like))
-			return;
-	}
+	if (r->like != NULL && !is_liked(r, row))
+		return;
 	if (r->json_max > 0) {
 		add_json(r, row);
 		return;

@@ -49,8 +49,9 @@ struct column {
 struct rows {
 	const struct column *columns;
 	size_t column_count;
-	const char *like; /* only rows whose column like_column matches; NULL: all */
-	size_t like_column; /* a text column */
+	/* Only rows that match: their first column, or one that is the database, the user, the application or an event;
+	 * NULL: all. */
+	const char *like;
 	struct buf *out;
 	uint64_t count; /* rows that were added */
 	uint64_t json_max; /* not 0: rows are JSON objects separated by commas, at most this many */

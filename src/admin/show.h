@@ -43,7 +43,6 @@ struct show {
 	const struct column *columns;
 	size_t column_count;
 	size_t of_several; /* how many of them are there only with several workers: the last ones */
-	size_t like_column; /* the one LIKE is about */
 	void (*fill)(const struct show_env *env, struct rows *rows); /* NULL: there never are any */
 	enum show_scope scope;
 };

@@ -19,7 +19,7 @@ struct answer {
 		(void)env;                                                                                             \
 		rows_add(rows, &(struct answer){ .field = (value) });                                                  \
 	}                                                                                                              \
-	const struct show answer_##of = { SHOW_COLUMNS(of##_columns), 0, fill_##of, true }
+	const struct show answer_##of = { SHOW_COLUMNS(of##_columns), fill_##of, true }
 
 ANSWER(one, INT4, number, "?column?", 1);
 ANSWER(schema, TEXT, text, "current_schema", "public");
@@ -39,13 +39,13 @@ fill_version(const struct show_env *env, struct rows *rows)
 	rows_add(rows, &(struct answer){ .text = text });
 }
 
-const struct show answer_version = { SHOW_COLUMNS(version_columns), 0, fill_version, OF_DOOR };
+const struct show answer_version = { SHOW_COLUMNS(version_columns), fill_version, OF_DOOR };
 
 /* psycopg2, for SQLAlchemy, asks pg_type whether there is an hstore: there is not. */
 static const struct column types_columns[] = { COLUMN_NAMED(INT4, struct answer, "oid", number),
 					       COLUMN_NAMED(INT4, struct answer, "typarray", number) };
 
-const struct show answer_types = { SHOW_COLUMNS(types_columns), 0, NULL, OF_DOOR };
+const struct show answer_types = { SHOW_COLUMNS(types_columns), NULL, OF_DOOR };
 
 /* psql, for TAB behind SHOW, asks for the names of settings: here these are what can be shown. */
 static const struct column completion_columns[] = { COLUMN_NAMED(TEXT, struct answer, "lower", text) };
@@ -68,4 +68,4 @@ fill_completion(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show answer_completion = { SHOW_COLUMNS(completion_columns), 0, fill_completion, OF_DOOR };
+const struct show answer_completion = { SHOW_COLUMNS(completion_columns), fill_completion, OF_DOOR };

@@ -95,4 +95,4 @@ fill_code(const struct show_env *env, struct rows *rows)
 	free(sums);
 }
 
-const struct show show_database_code = { SHOW_COLUMNS(code_columns), 0, fill_code, OF_ALL };
+const struct show show_database_code = { SHOW_COLUMNS(code_columns), fill_code, OF_ALL };

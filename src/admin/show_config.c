@@ -140,7 +140,7 @@ fill_config(const struct show_env *env, struct rows *rows)
 	config_each(config, add_own, rows);
 }
 
-const struct show show_config = { SHOW_COLUMNS(config_columns), 0, fill_config, OF_DOOR };
+const struct show show_config = { SHOW_COLUMNS(config_columns), fill_config, OF_DOOR };
 
 COLUMNS(problems, COLUMN_NAMED(TEXT, struct show_text, "problem", text));
 
@@ -153,4 +153,4 @@ fill_config_errors(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &(struct show_text){ problem });
 }
 
-const struct show show_config_errors = { SHOW_COLUMNS(problems_columns), 0, fill_config_errors, OF_DOOR };
+const struct show show_config_errors = { SHOW_COLUMNS(problems_columns), fill_config_errors, OF_DOOR };

@@ -192,7 +192,7 @@ fill_databases(const struct show_env *env, struct rows *rows)
 	TABLE_FREE(sums.table);
 }
 
-const struct show show_databases = { SHOW_COLUMNS(databases_columns), 0, fill_databases, OF_ALL };
+const struct show show_databases = { SHOW_COLUMNS(databases_columns), fill_databases, OF_ALL };
 
 /* --- SHOW USERS --- */
 
@@ -266,4 +266,4 @@ fill_users(const struct show_env *env, struct rows *rows)
 	TABLE_FREE(sums.table);
 }
 
-const struct show show_users = { SHOW_COLUMNS(users_columns), 0, fill_users, OF_ALL };
+const struct show show_users = { SHOW_COLUMNS(users_columns), fill_users, OF_ALL };

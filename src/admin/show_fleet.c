@@ -71,7 +71,7 @@ fill_budget(const struct show_env *env, struct rows *rows)
 	fleet_each(env->host->fleet, add_budget, rows);
 }
 
-const struct show show_budget = { SHOW_COLUMNS(budget_columns), 0, fill_budget, OF_DOOR };
+const struct show show_budget = { SHOW_COLUMNS(budget_columns), fill_budget, OF_DOOR };
 
 struct member_row {
 	const char *hosts, *process;
@@ -113,4 +113,4 @@ fill_fleet(const struct show_env *env, struct rows *rows)
 	fleet_each(env->host->fleet, add_members, &fill);
 }
 
-const struct show show_fleet = { SHOW_COLUMNS(fleet_columns), 0, fill_fleet, OF_DOOR };
+const struct show show_fleet = { SHOW_COLUMNS(fleet_columns), fill_fleet, OF_DOOR };

@@ -68,7 +68,7 @@ fill_latency(const struct show_env *env, struct rows *rows)
 	free(sums);
 }
 
-const struct show show_latency = { SHOW_COLUMNS(latency_columns), 0, fill_latency, OF_ALL };
+const struct show show_latency = { SHOW_COLUMNS(latency_columns), fill_latency, OF_ALL };
 
 struct error_row {
 	const char *database, *origin, *sqlstate_class;
@@ -96,7 +96,7 @@ fill_errors(const struct show_env *env, struct rows *rows)
 	free(sums);
 }
 
-const struct show show_errors = { SHOW_COLUMNS(errors_columns), 0, fill_errors, OF_ALL };
+const struct show show_errors = { SHOW_COLUMNS(errors_columns), fill_errors, OF_ALL };
 
 struct backend_row {
 	const char *backend, *role, *state, *last_failure;
@@ -145,4 +145,4 @@ fill_backends(const struct show_env *env, struct rows *rows)
 	env->host->backends_each(env->host->w, add_backend, rows);
 }
 
-const struct show show_backends = { SHOW_COLUMNS(backends_columns), 0, fill_backends, OF_ALL };
+const struct show show_backends = { SHOW_COLUMNS(backends_columns), fill_backends, OF_ALL };

@@ -212,7 +212,7 @@ fill_holders(const struct show_env *env, struct rows *rows)
 	free(list);
 }
 
-const struct show show_holders = { SHOW_COLUMNS(holders_columns), 0, fill_holders, OF_LOCKS };
+const struct show show_holders = { SHOW_COLUMNS(holders_columns), fill_holders, OF_LOCKS };
 
 /* Orders by the number of servers that are blocked, the largest first. */
 static int
@@ -244,4 +244,4 @@ fill_blockers(const struct show_env *env, struct rows *rows)
 	free(list);
 }
 
-const struct show show_blockers = { SHOW_COLUMNS(holders_columns), 0, fill_blockers, OF_LOCKS };
+const struct show show_blockers = { SHOW_COLUMNS(holders_columns), fill_blockers, OF_LOCKS };

@@ -49,4 +49,4 @@ fill_hosts(const struct show_env *env, struct rows *rows)
 	env->host->hosts_each(env->host->w, add_host, rows);
 }
 
-const struct show show_hosts = { SHOW_COLUMNS(hosts_columns), 0, fill_hosts, OF_DOOR };
+const struct show show_hosts = { SHOW_COLUMNS(hosts_columns), fill_hosts, OF_DOOR };

@@ -13,9 +13,9 @@
 	    "SHOW POOLS LIKE 'app%'") \
 	ROW(POOLS_EXTENDED, pools_extended, ANYBODY, "each pool's limits, checkouts, timeouts, pings and recycles", \
 	    "SHOW POOLS_EXTENDED") \
-	ROW(CLIENTS, clients, ANYBODY, "every client connection; LIKE is about the database", \
+	ROW(CLIENTS, clients, ANYBODY, "every client connection", \
 	    "SHOW CLIENTS LIKE 'app'") \
-	ROW(SERVERS, servers, ANYBODY, "every server connection; LIKE is about the database", "SHOW SERVERS") \
+	ROW(SERVERS, servers, ANYBODY, "every server connection", "SHOW SERVERS") \
 	ROW(SOCKETS, sockets, ANYBODY, "clients and servers with what their sockets hold", "SHOW SOCKETS") \
 	ROW(ACTIVE_SOCKETS, active_sockets, ANYBODY, "those of them that are in use now", "SHOW ACTIVE_SOCKETS") \
 	ROW(WAITERS, waiters, ANYBODY, "clients that wait for a server: since when, why, with which SQL", "SHOW WAITERS") \
@@ -23,7 +23,7 @@
 	ROW(HOLDERS, holders, ANYBODY, "who has each server: what it does there, for how long, how many wait meanwhile", \
 	    "SHOW HOLDERS LIKE 'app'") \
 	ROW(BLOCKERS, blockers, ANYBODY, "those of them that others wait for, with root and count; who blocks most first", "SHOW BLOCKERS") \
-	ROW(QUERIES, queries, ANYBODY, "which statements cost the most, by application; LIKE is about the application", \
+	ROW(QUERIES, queries, ANYBODY, "which statements cost the most, by application", \
 	    "SHOW QUERIES 20 BY mean LIKE 'api%'") \
 	ROW(READS, reads, ANYBODY, "which statements standbys have answered, and why the primary has the others", \
 	    "SHOW READS 20 LIKE 'api%'") \

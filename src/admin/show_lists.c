@@ -70,7 +70,7 @@ fill_lists(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &lists[i]);
 }
 
-const struct show show_lists = { SHOW_COLUMNS(lists_columns), 0, fill_lists, OF_ALL };
+const struct show show_lists = { SHOW_COLUMNS(lists_columns), fill_lists, OF_ALL };
 
 /* --- STATE --- */
 
@@ -94,7 +94,7 @@ fill_state(const struct show_env *env, struct rows *rows)
 	rows_add(rows, &(struct state_row){ "shutting_down", is_ending ? "yes" : "no" });
 }
 
-const struct show show_state = { SHOW_COLUMNS(state_columns), 0, fill_state, OF_DOOR };
+const struct show show_state = { SHOW_COLUMNS(state_columns), fill_state, OF_DOOR };
 
 /* --- MEM --- */
 
@@ -127,7 +127,7 @@ fill_memory(const struct show_env *env, struct rows *rows)
 	rows_add(rows, &(struct memory_row){ "images", 0, images, 0, 0 });
 }
 
-const struct show show_mem = { SHOW_COLUMNS(memory_columns), 0, fill_memory, OF_ALL };
+const struct show show_mem = { SHOW_COLUMNS(memory_columns), fill_memory, OF_ALL };
 
 /* --- VERSION, HELP --- */
 
@@ -141,7 +141,7 @@ fill_version(const struct show_env *env, struct rows *rows)
 	rows_add(rows, &(struct show_text){ "PgBouncer " BOUNCER_VERSION });
 }
 
-const struct show show_version = { SHOW_COLUMNS(version_columns), 0, fill_version, OF_DOOR };
+const struct show show_version = { SHOW_COLUMNS(version_columns), fill_version, OF_DOOR };
 
 #undef COLUMNS_OF
 #define COLUMNS_OF struct command_row
@@ -158,7 +158,7 @@ fill_help(const struct show_env *env, struct rows *rows)
 			rows_add(rows, row);
 }
 
-const struct show show_help = { SHOW_COLUMNS(help_columns), 0, fill_help, OF_DOOR };
+const struct show show_help = { SHOW_COLUMNS(help_columns), fill_help, OF_DOOR };
 
 /* --- PREPARED --- */
 
@@ -214,7 +214,7 @@ fill_prepared(const struct show_env *env, struct rows *rows)
 	free(list);
 }
 
-const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), 0, fill_prepared, OF_ALL };
+const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), fill_prepared, OF_ALL };
 
 /* --- WORKERS --- */
 
@@ -235,7 +235,7 @@ fill_workers(const struct show_env *env, struct rows *rows)
 	env->host->workers_each(env->host->w, add_worker, rows);
 }
 
-const struct show show_workers = { SHOW_COLUMNS(workers_columns), 0, fill_workers, OF_DOOR };
+const struct show show_workers = { SHOW_COLUMNS(workers_columns), fill_workers, OF_DOOR };
 
 /* --- METRICS --- */
 
@@ -255,11 +255,11 @@ fill_metrics(const struct show_env *env, struct rows *rows)
 	env->host->metrics_each(env->host->w, add_metric, rows);
 }
 
-const struct show show_metrics = { SHOW_COLUMNS(metrics_columns), 0, fill_metrics, OF_ALL };
+const struct show show_metrics = { SHOW_COLUMNS(metrics_columns), fill_metrics, OF_ALL };
 
 /* --- what PgBouncer has and pgweir has not --- */
 
 COLUMNS(dns_hosts, { "hostname", COLUMN_TEXT, 0 }, { "ttl", COLUMN_INT8, 0 }, { "addrs", COLUMN_TEXT, 0 });
 COLUMNS(dns_zones, { "zonename", COLUMN_TEXT, 0 }, { "serial", COLUMN_INT8, 0 }, { "count", COLUMN_INT4, 0 });
-const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), 0, NULL, OF_DOOR };
-const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), 0, NULL, OF_DOOR };
+const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), NULL, OF_DOOR };
+const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), NULL, OF_DOOR };

@@ -29,5 +29,5 @@ fill_peers(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_peers = { SHOW_COLUMNS(peers_columns), 0, fill_peers, OF_DOOR };
-const struct show show_peer_pools = { SHOW_COLUMNS(peer_pools_columns), 0, fill_peers, OF_DOOR };
+const struct show show_peers = { SHOW_COLUMNS(peers_columns), fill_peers, OF_DOOR };
+const struct show show_peer_pools = { SHOW_COLUMNS(peer_pools_columns), fill_peers, OF_DOOR };

@@ -42,7 +42,7 @@ fill_pins(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_pins = { SHOW_COLUMNS(pins_columns), 0, fill_pins, OF_ALL };
+const struct show show_pins = { SHOW_COLUMNS(pins_columns), fill_pins, OF_ALL };
 
 struct audit_show_row {
 	const char *database, *user, *application_name, *kind, *in_transaction_mode, *last_seen;
@@ -82,4 +82,4 @@ fill_audit(const struct show_env *env, struct rows *rows)
 		rows->out->is_broken = true;
 }
 
-const struct show show_audit = { SHOW_COLUMNS(audit_columns), 0, fill_audit, OF_DOOR };
+const struct show show_audit = { SHOW_COLUMNS(audit_columns), fill_audit, OF_DOOR };

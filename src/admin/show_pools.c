@@ -83,7 +83,7 @@ fill_pools(const struct show_env *env, struct rows *rows)
 	free(pools);
 }
 
-const struct show show_pools = { SHOW_COLUMNS(pools_columns), 0, fill_pools, OF_ALL };
+const struct show show_pools = { SHOW_COLUMNS(pools_columns), fill_pools, OF_ALL };
 
 struct pool_more {
 	const char *database, *user;
@@ -137,7 +137,7 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 	free(pools);
 }
 
-const struct show show_pools_extended = { SHOW_COLUMNS(pools_extended_columns), 0, fill_pools_extended, OF_ALL };
+const struct show show_pools_extended = { SHOW_COLUMNS(pools_extended_columns), fill_pools_extended, OF_ALL };
 
 struct waiter_row {
 	const char *database, *user, *application_name, *addr, *reason, *query;
@@ -179,4 +179,4 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_waiters = { SHOW_COLUMNS(waiters_columns), 0, fill_waiters, OF_ALL };
+const struct show show_waiters = { SHOW_COLUMNS(waiters_columns), fill_waiters, OF_ALL };

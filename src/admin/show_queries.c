@@ -20,7 +20,6 @@ struct queries_row {
 COLUMNS(queries, TEXT(fingerprint), TEXT(database), TEXT(user), TEXT(application_name), INT8(calls), INT8(errors),
 	FLOAT8(total_ms), FLOAT8(mean_ms), FLOAT8(p95_ms), FLOAT8(max_ms), FLOAT8(wait_ms), INT8(rows), INT8(bytes_out),
 	TEXT(first_seen), TEXT(last_seen), TEXT(query));
-#define APPLICATION_COLUMN 3
 
 static double
 ms(uint64_t us)
@@ -107,7 +106,7 @@ fill_queries(const struct show_env *env, struct rows *rows)
 		rows->out->is_broken = true;
 }
 
-const struct show show_queries = { SHOW_COLUMNS(queries_columns), APPLICATION_COLUMN, fill_queries, OF_DOOR };
+const struct show show_queries = { SHOW_COLUMNS(queries_columns), fill_queries, OF_DOOR };
 
 /* --- READS --- */
 
@@ -149,7 +148,7 @@ fill_reads(const struct show_env *env, struct rows *rows)
 		rows->out->is_broken = true;
 }
 
-const struct show show_reads = { SHOW_COLUMNS(reads_columns), APPLICATION_COLUMN, fill_reads, OF_DOOR };
+const struct show show_reads = { SHOW_COLUMNS(reads_columns), fill_reads, OF_DOOR };
 
 /* --- SLOW --- */
 
@@ -171,7 +170,6 @@ COLUMNS(slow, TEXT(time), TEXT(event), FLOAT8(duration_ms),
 	COLUMN_NAMED(FLOAT8, struct slow_show_row, "proxy_ms", phase_ms[PHASE_PROXY]), TEXT(cause), TEXT(database),
 	TEXT(user), TEXT(application_name), TEXT(client), INT8(client_id), TEXT(backend), INT4(backend_pid), INT8(rows),
 	INT8(bytes_out), TEXT(sqlstate), TEXT(fingerprint), TEXT(query));
-#define DATABASE_COLUMN 10
 
 static void
 add_slow(const struct slow_row *slow, void *arg)
@@ -209,7 +207,7 @@ fill_slow(const struct show_env *env, struct rows *rows)
 	env->host->slow_each(env->host->slowlog, add_slow, rows);
 }
 
-const struct show show_slow = { SHOW_COLUMNS(slow_columns), DATABASE_COLUMN, fill_slow, OF_DOOR };
+const struct show show_slow = { SHOW_COLUMNS(slow_columns), fill_slow, OF_DOOR };
 
 /* --- EVENTS --- */
 
@@ -237,4 +235,4 @@ fill_events(const struct show_env *env, struct rows *rows)
 	log_each_recent(env->clients->x.log, add_event, rows);
 }
 
-const struct show show_events = { SHOW_COLUMNS(events_columns), 2, fill_events, OF_DOOR };
+const struct show show_events = { SHOW_COLUMNS(events_columns), fill_events, OF_DOOR };

@@ -173,4 +173,4 @@ fill_pool(const struct show_env *env, struct rows *rows)
 	free(list);
 }
 
-const struct show answer_pool = { SHOW_COLUMNS(show_sentence_columns), 0, fill_pool, OF_LOCKS };
+const struct show answer_pool = { SHOW_COLUMNS(show_sentence_columns), fill_pool, OF_LOCKS };

@@ -45,7 +45,6 @@ struct socket_row {
 COLUMNS(common, COMMON_COLUMNS, INT4(worker));
 COLUMNS(sockets, COMMON_COLUMNS, INT4(recv_pos), INT4(pkt_pos), INT4(pkt_remain), INT4(send_pos), INT4(send_remain),
 	INT4(pkt_avail), INT4(send_avail), INT4(worker));
-#define DATABASE_COLUMN 2
 
 static uint64_t
 local_address(int fd, char out[SHOW_ADDRESS_MAX])
@@ -294,8 +293,8 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 		add_servers(env, rows, e, true);
 }
 
-const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), DATABASE_COLUMN, fill_clients, OF_ALL };
-const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), DATABASE_COLUMN, fill_servers, OF_ALL };
-const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), DATABASE_COLUMN, fill_sockets, OF_ALL };
-const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), DATABASE_COLUMN,
+const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), fill_clients, OF_ALL };
+const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), fill_servers, OF_ALL };
+const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), fill_sockets, OF_ALL };
+const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns),
 					  fill_active_sockets, OF_ALL };

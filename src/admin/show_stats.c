@@ -57,9 +57,9 @@ fill_stats(const struct show_env *env, struct rows *rows)
 	free(sums);
 }
 
-const struct show show_stats = { SHOW_COLUMNS(stats_columns), 0, fill_stats, OF_ALL };
-const struct show show_stats_totals = { SHOW_COLUMNS(stats_totals_columns), 0, fill_stats, OF_ALL };
-const struct show show_stats_averages = { SHOW_COLUMNS(stats_averages_columns), 0, fill_stats, OF_ALL };
+const struct show show_stats = { SHOW_COLUMNS(stats_columns), fill_stats, OF_ALL };
+const struct show show_stats_totals = { SHOW_COLUMNS(stats_totals_columns), fill_stats, OF_ALL };
+const struct show show_stats_averages = { SHOW_COLUMNS(stats_averages_columns), fill_stats, OF_ALL };
 
 struct total_row {
 	const char *name;
@@ -123,4 +123,4 @@ fill_totals(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &(struct total_row){ totals_names[i].average, average.of[i] });
 }
 
-const struct show show_totals = { SHOW_COLUMNS(totals_columns), 0, fill_totals, OF_ALL };
+const struct show show_totals = { SHOW_COLUMNS(totals_columns), fill_totals, OF_ALL };

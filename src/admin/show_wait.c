@@ -318,4 +318,4 @@ fill_wait(const struct show_env *env, struct rows *rows)
 	free(list);
 }
 
-const struct show answer_wait = { SHOW_COLUMNS(show_sentence_columns), 0, fill_wait, OF_LOCKS };
+const struct show answer_wait = { SHOW_COLUMNS(show_sentence_columns), fill_wait, OF_LOCKS };

@@ -141,11 +141,9 @@ console_rows(struct console_client *cc, const struct command *command, struct bu
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
 		rows_add(&rows, &(struct show_text){ console_settings_get(&cc->settings, command->setting) });
-	else if (!cc->c->x.stream.is_broken) { /* else nobody reads them, and many would hold up the loop */
-		rows.like_column = show->like_column;
-		if (fill_rows(show, &env, &rows, why) < 0)
-			return -1;
-	}
+	else if (!cc->c->x.stream.is_broken && /* else nobody reads them, and many would hold up the loop */
+		 fill_rows(show, &env, &rows, why) < 0)
+		return -1;
 	*count = rows.count;
 	if (buf_ok(out))
 		return 0;

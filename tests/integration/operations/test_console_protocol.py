@@ -131,6 +131,30 @@ def test_like(wire, weir):
     assert wire.query("SHOW USERS LIKE 'o''x'") == []
 
 
+@pytest.mark.parametrize("command", ["CLIENTS", "SERVERS", "SOCKETS", "ACTIVE_SOCKETS", "HOLDERS", "POOLS", "POOLS_EXTENDED", "WAITERS",
+                                     "QUERIES", "SLOW"])
+def test_like_is_about_database_user_and_application_everywhere(weir, command):
+    weir.start(pool_size=1, max_overflow=0, sections={"slow_query": {"threshold": "1us"}})
+    words = {"parameters": {"application_name": "billing"}}
+    with weir.raw(**words) as holder, weir.raw(**words) as waiter:
+        holder.query("BEGIN")
+        waiter.send(query("SELECT 1"))
+        weir.wait_waiting(1)
+        known, = wait_until(lambda: weir.console(f"SHOW {command} LIKE 'app'")[-1:])
+        for column, pattern in ("database", "ap_"), ("user", "we%"), ("application_name", "bill%"):
+            if column in known:
+                rows = wait_until(lambda p=pattern: weir.console(f"SHOW {command} LIKE '{p}'"), what=pattern)
+                assert all(row[column].startswith(pattern[:2]) for row in rows), rows
+        assert weir.console(f"SHOW {command} LIKE 'nowhere'") == []
+
+
+def test_like_of_rows_without_a_text_in_front(weir):
+    weir.start(workers=3)
+    with weir.raw("admin", "pgweir") as wire:
+        assert wire.query("SHOW WORKERS LIKE '1'") == [] and wire.query("SHOW PEERS LIKE '1'") == []
+        assert wire.query("SHOW EVENTS LIKE '%is ready%'")
+
+
 def test_every_command_of_help_is_known(wire):
     shows = [row[0] for row in wire.query("SHOW HELP LIKE 'SHOW%'")]
     assert len(shows) > 25
