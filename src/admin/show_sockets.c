@@ -296,5 +296,4 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), fill_clients, OF_ALL };
 const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), fill_servers, OF_ALL };
 const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), fill_sockets, OF_ALL };
-const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns),
-					  fill_active_sockets, OF_ALL };
+const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), fill_active_sockets, OF_ALL };

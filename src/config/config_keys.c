@@ -61,7 +61,8 @@ static const struct config_key keys[] = {
 	{ "pgweir", "max_client_connections", NOT_THERE, KEY_COUNT, "1000", 1, 1000000, "connections", RELOADS,
 	  FIELD(max_client_connections), NULL, "clients at a time; further ones are refused with 53300" },
 	{ "pgweir", "max_server_connections", NOT_THERE, KEY_COUNT, "0", 0, 1000000, "connections", RELOADS,
-	  FIELD(max_server_connections), NULL, "server connections of all pools together; 0: only the limits of the pools" },
+	  FIELD(max_server_connections), NULL,
+	  "server connections of all pools together; 0: only the limits of the pools; this and max_client_connections may stand in [limits]" },
 	{ "pgweir", "listen_backlog", NOT_THERE, KEY_COUNT, "1024", 1, 65535, "connections", FIXED,
 	  FIELD(listen_backlog), NULL, "the kernel's queue of connections that are not accepted yet" },
 	{ "pgweir", "pid_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, FIXED, FIELD(pid_file), NULL,
@@ -369,11 +370,20 @@ config_scope_key(size_t i)
 	return NULL;
 }
 
+/* max_client_connections and max_server_connections may stand beside the other limits. */
+static bool
+is_also_in(const struct config_key *key, const char *section)
+{
+	return strcmp(section, "limits") == 0 && strcmp(key->section, "pgweir") == 0 &&
+	       strncmp(key->name, "max_", 4) == 0;
+}
+
 const struct config_key *
 config_key_find(const char *section, const char *name)
 {
 	for (size_t row = 0; row < KEY_ROWS; row++)
-		if (strcmp(keys[row].section, section) == 0 && strcmp(keys[row].name, name) == 0)
+		if ((strcmp(keys[row].section, section) == 0 || is_also_in(&keys[row], section)) &&
+		    strcmp(keys[row].name, name) == 0)
 			return &keys[row];
 	return NULL;
 }

@@ -54,6 +54,7 @@ const struct config_key *config_key(size_t i);
 size_t config_key_row(const struct config_key *key);
 /* Row i of those with a scope_name, which is bit i of scope.set; NULL after the last one. */
 const struct config_key *config_scope_key(size_t i);
+/* The row's own section may be another one: max_client_connections of limits is pgweir's. */
 const struct config_key *config_key_find(const char *section, const char *name);
 const struct config_key *config_scope_key_find(const char *scope_name, size_t *bit);
 bool config_has_section(const char *section);

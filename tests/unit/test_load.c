@@ -123,6 +123,9 @@ static const struct {
 	  "[timeouts]?" },
 	{ "a right name in the wrong section", BASE "[pgweir]\npool_size = 5\n",
 	  "pgweir.ini:6: error: \"pool_size\" belongs in [pool], not in [pgweir]" },
+	{ "a limit in both of its sections",
+	  BASE "[pgweir]\nmax_server_connections = 50\n[limits]\nmax_server_connections = 50\n",
+	  "pgweir.ini:8: error: \"max_server_connections\" was already set on line 6; remove one" },
 	{ "a name of several sections", BASE "[pool]\nformat = json\n",
 	  "pgweir.ini:6: error: \"format\" belongs in [log] or [slow_query], not in [pool]" },
 	{ "a name of another section, where files have other names", TRUST "file = x\n" DATABASE,
@@ -580,6 +583,9 @@ static const struct {
 	  "pgweir.ini:6: warning: max_user_client_connections = 2000 is never reached: max_client_connections = 1000 "
 	  "is below it" },
 	{ "fewer servers than one pool may have", BASE "[pgweir]\nmax_server_connections = 29\n",
+	  "pgweir.ini:6: warning: max_server_connections = 29 is below pool_size + max_overflow = 30: no pool can grow "
+	  "to its size" },
+	{ "the same beside the other limits", BASE "[limits]\nmax_server_connections = 29\n",
 	  "pgweir.ini:6: warning: max_server_connections = 29 is below pool_size + max_overflow = 30: no pool can grow "
 	  "to its size" },
 	{ "a timeout behind another", BASE "[timeouts]\nquery_timeout = 2s\ntransaction_timeout = 1s\n",
