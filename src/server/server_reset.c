@@ -37,11 +37,16 @@ send_query(struct server *srv, const char *sql)
 	return send_built(srv, &b);
 }
 
+/* Ends a request without its Sync: what it has executed must not be committed by ours. */
 static int
-send_sync(struct server *srv)
+end_request(struct server *srv)
 {
 	struct buf b = { 0 };
 
+	if (srv->loan.statements_run > 0 && srv->ledger.intake == INTAKE_ALL) {
+		message_query(&b, MESSAGE_OURS "ROLLBACK");
+		server_owe_query(srv, OWED_TO_RESET);
+	}
 	message_sync(&b);
 	server_owe_sync(srv, OWED_TO_RESET);
 	srv->is_synced = true;
@@ -60,7 +65,7 @@ fail_copy(struct server *srv)
 	message_put(&b, 'f', text, sizeof(text));
 	ledger_push(&srv->ledger, OWED_COPY_END, OWED_TO_RESET, NULL);
 	r = server_send(srv, &b);
-	return r == 0 && is_execute ? send_sync(srv) : r;
+	return r == 0 && is_execute ? end_request(srv) : r;
 }
 
 int
@@ -176,7 +181,7 @@ next_step(struct server *srv)
 	if (srv->ledger.count > 0 && srv->ledger.intake == INTAKE_COPY)
 		return fail_copy(srv);
 	if (!srv->is_synced || srv->ledger.intake == INTAKE_SYNC)
-		return send_sync(srv);
+		return end_request(srv);
 	if (srv->ledger.count > 0 || srv->cancel != NULL)
 		return 0;
 	if (srv->tx != 'I')
