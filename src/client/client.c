@@ -360,10 +360,15 @@ on_readable(struct stream *s)
 	case STREAM_AGAIN:
 		return;
 	case STREAM_EOF:
+		if (!s->is_broken && exchange_is_terminated(&c->x)) { /* its turn will come */
+			stream_set_reading(s, false);
+			return;
+		}
+		break;
 	case STREAM_ERROR:
-		client_close(c, NULL);
-		return;
+		break;
 	}
+	client_close(c, NULL);
 }
 
 static void
@@ -385,8 +390,13 @@ on_drained(struct stream *s)
 		report_drained(&c->x, c->x.srv);
 		stream_set_reading(&c->x.srv->stream, true);
 	}
+	if (c->x.state == CL_CLOSE_AFTER_FLUSH) {
+		if (stream_queued(s) == 0)
+			client_close(c, NULL);
+		return;
+	}
 	relay_unstall(&c->x);
-	listen_drained(&c->x);
+	listen_flush(&c->x);
 }
 
 bool

@@ -307,4 +307,7 @@ int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
  * may be a password among them.
  */
 void exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
+/* Returns true if there is a Terminate in the input that waits for something else; the client has gone, or may have
+ * closed its sending side alone. */
+bool exchange_is_terminated(const struct exchange *x);
 void exchange_free_input(struct exchange *x); /* wiped: it may hold a password */

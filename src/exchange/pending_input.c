@@ -1,6 +1,8 @@
 /* src/exchange/pending_input.c - bytes of a client that were read and can't be handled yet: see exchange.h. */
 #include "exchange/exchange.h"
 
+#include "wire/frame.h"
+
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +76,20 @@ exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len)
 	memcpy(x->pending + x->pending_len, bytes, len);
 	x->pending_len += (uint32_t)len;
 	return 0;
+}
+
+bool
+exchange_is_terminated(const struct exchange *x)
+{
+	struct frame f;
+	size_t at = 0;
+
+	if (!exchange_is_ready(x) || !client_state_waits((enum client_state)x->state) ||
+	    x->state == CL_CLOSE_AFTER_FLUSH)
+		return false;
+	while (frame_whole(x->pending + at, x->pending_len - at, &f) && f.type != 'X')
+		at += FRAME_HEAD_LEN + (size_t)f.body_len;
+	return at < x->pending_len && x->pending[at] == 'X';
 }
 
 void

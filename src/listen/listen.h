@@ -67,7 +67,6 @@ bool listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 
 /* --- delivery --- */
 void listen_flush(struct exchange *x); /* sends the notifications that the client may get now */
-void listen_drained(struct exchange *x); /* the client's socket takes bytes again */
 void listen_free(struct exchange *x);
 void listen_linked(struct exchange *x, struct server *srv);
 void listen_unlinked(struct exchange *x, struct server *srv);

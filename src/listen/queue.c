@@ -280,17 +280,6 @@ listen_flush(struct exchange *x)
 		push_out(x);
 }
 
-void
-listen_drained(struct exchange *x)
-{
-	if (x->listen == NULL)
-		return;
-	if (x->state != CL_CLOSE_AFTER_FLUSH)
-		listen_flush(x);
-	else if (stream_queued(&x->stream) == 0)
-		exchange_close(x, NULL);
-}
-
 /* --- before ReadyForQuery --- */
 
 bool

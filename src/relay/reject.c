@@ -135,10 +135,6 @@ reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	case FRAME_OK:
 		break;
 	}
-	if (f.type == 'X') {
-		exchange_close(x, NULL);
-		return len;
-	}
 	total = FRAME_HEAD_LEN + (size_t)f.body_len;
 	n = total < len ? total : len;
 	x->body_left = (uint32_t)(total - n);

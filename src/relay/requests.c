@@ -343,6 +343,16 @@ look_for_notify(struct request_walk *w)
 	return looked(w, listen_gate_sender(x, &w->m));
 }
 
+/* Returns true if the client is still to get an answer to what it has sent before: its Terminate waits for that. */
+static bool
+is_answered_before(const struct exchange *x)
+{
+	const struct ledger *l = x->srv != NULL ? &x->srv->ledger : NULL;
+	uint64_t since_us;
+
+	return l != NULL && ledger_owes_client(l, &since_us) && ledger_is_due(l, false);
+}
+
 static enum walk_result
 one_message(struct request_walk *w)
 {
@@ -360,7 +370,7 @@ one_message(struct request_walk *w)
 	if (limit == 0)
 		return walk_violated(w, "invalid frontend message type", f.type);
 	if (f.type == 'X')
-		return WALK_LEAVE;
+		return is_answered_before(x) ? WALK_HOLD : WALK_LEAVE;
 	if ((f.type == 'S' || f.type == 'H') && f.body_len > 0)
 		return walk_violated(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
@@ -407,7 +417,7 @@ walk(struct request_walk *w)
 				state_text(x, w->p + w->at, n, n == x->body_left);
 			x->body_left -= (uint32_t)n;
 			w->at += n;
-		} else if (x->state == CL_REJECTING) {
+		} else if (x->state == CL_REJECTING && w->p[w->at] != 'X') {
 			n = reject_bytes(x, w->p + w->at, n);
 			if (n == 0)
 				return WALK_MORE;
@@ -529,6 +539,19 @@ hold(struct exchange *x)
 	return true;
 }
 
+/* why: NULL: it has sent a Terminate. It gives its server back, and stays until it has taken what it was answered. */
+static void
+leave(struct exchange *x, const struct fail *why)
+{
+	if (why != NULL || !exchange_is_ready(x) || stream_queued(&x->stream) == 0) {
+		exchange_close(x, why);
+		return;
+	}
+	relay_leave(x, NULL);
+	exchange_step(x, CE_CLOSE_AFTER_FLUSH);
+	stream_set_reading(&x->stream, false);
+}
+
 void
 relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
@@ -547,7 +570,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	if (x->pool != NULL)
 		x->pool->database->counters.bytes_in[NS_CLIENT] += len;
 	if (r == WALK_LEAVE) {
-		exchange_close(x, w.has_why ? &w.why : NULL);
+		leave(x, w.has_why ? &w.why : NULL);
 		return;
 	}
 	if (!is_sent || (w.at < w.len && exchange_keep(x, w.p + w.at, w.len - w.at) < 0)) {

@@ -267,7 +267,7 @@ ledger_is_due(const struct ledger *l, bool is_cut)
 {
 	uint32_t whole = l->count - (is_cut && l->count > 0);
 
-	if (l->copy == COPY_IN && whole < 2)
+	if (l->copy == COPY_BOTH || (l->copy == COPY_IN && whole < 2))
 		return false; /* it reads on, up to CopyDone, CopyFail, or what makes it fail */
 	for (uint32_t i = 0; i < whole; i++)
 		if (owed_ends_request(ledger_at(l, i)) || ledger_at(l, i)->statements != 0)

@@ -144,6 +144,22 @@ const cases = {
         })
     },
 
+    async endBehindQueries() {
+        const name = `ended_${process.pid}`
+        await withClient({}, async (client) => {
+            await client.query(`CREATE TABLE ${name} (i int)`)
+            const leaving = new Client({ pipeline: true })
+            await leaving.connect()
+            leaving.on('error', () => {})                   // the end of the connection, for the client did not ask for it
+            const answers = times(20, (i) => leaving.query(`INSERT INTO ${name} VALUES ($1)`, [i]))
+            leaving.connection.end()                        // a Terminate behind all of them, in one write or two
+            await answers
+            const { rows } = await client.query(`SELECT count(*)::int AS count FROM ${name}`)
+            await client.query(`DROP TABLE ${name}`)
+            assert.strictEqual(rows[0].count, 20)
+        })
+    },
+
     async connectionsThatComeAndGo() {
         await times(30, (i) => withClient({ application_name: `app ${i}` }, async (client) => {
             const { rows } = await client.query('SELECT current_setting($1) AS name', ['application_name'])

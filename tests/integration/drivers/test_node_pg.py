@@ -21,7 +21,7 @@ def node(weir, case, **environment):
 
 @pytest.mark.sweep(keep=10)
 @pytest.mark.parametrize("case", ["simpleAndParameters", "poolOfTwenty", "namedStatements",
-                                  "sameNameInDifferentClients", "transactions", "errors", "queuedQueries",
+                                  "sameNameInDifferentClients", "transactions", "errors", "queuedQueries", "endBehindQueries",
                                   "connectionsThatComeAndGo", "startupSettings", "largeValues"])
 def test_node_postgres(weir, case):
     weir.start(pool_size=3, pool_lifo=False)

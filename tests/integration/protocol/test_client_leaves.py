@@ -3,11 +3,12 @@
 import pytest
 
 import rawwire
-from rawwire import (bind, copy_data, execute, flush, message, one_statement, parse, query, shape, ssl_request, startup,
-                     sync, texts)
+from rawwire import (bind, copy_data, copy_done, execute, flush, message, one_statement, parse, query, shape, ssl_request,
+                     startup, sync, terminate, texts)
 from waiting import wait_until
 
 LEAVE = ["close", "reset", "leave"]
+VANISH = ["close", "reset"]
 
 
 def assert_next_is_well(weir, table=None):
@@ -46,7 +47,7 @@ def test_in_a_transaction(weir, table, how, failed):
 
 
 @pytest.mark.weir_only
-@pytest.mark.parametrize("how", LEAVE)
+@pytest.mark.parametrize("how", VANISH)
 def test_in_a_running_query_which_is_then_cancelled(weir, table, how):
     weir.start(pool_size=1)
     wire = weir.raw()
@@ -117,7 +118,7 @@ def rebuild(sent, table):
         at += 1 + length
 
 
-@pytest.mark.parametrize("how", LEAVE)
+@pytest.mark.parametrize("how", VANISH)
 def test_while_it_waits_for_a_server(weir, how):
     weir.start(pool_size=1)
     holder, gone = weir.raw(), weir.raw()
@@ -202,3 +203,127 @@ def test_after_it_shut_down_its_sending_side_it_is_not_misunderstood(weir):
         assert not weir.direct
     wire.wait_closed()
     assert_next_is_well(weir)
+
+
+def insert(number):
+    return query(f"INSERT INTO {{table}} VALUES ({number}, 'x')")
+
+
+def rows_of(number):
+    return one_statement("INSERT INTO {table} VALUES ($1, 'x')", [str(number)])
+
+
+# What is sent ahead of a Terminate; what PostgreSQL answers, and how many rows are there then.
+AHEAD = {
+    "a query": (insert(1), "C:INSERT 0 1 Z:I", 1),
+    "twenty queries": (b"".join(insert(i) for i in range(20)), " ".join(["C:INSERT 0 1 Z:I"] * 20), 20),
+    "twenty with their syncs": (b"".join(rows_of(i) + sync() for i in range(20)),
+                                " ".join(["1 2 n C:INSERT 0 1 Z:I"] * 20), 20),
+    "twenty with one sync": (b"".join(rows_of(i) for i in range(20)) + sync(),
+                             " ".join(["1 2 n C:INSERT 0 1"] * 20) + " Z:I", 20),
+    "no sync": (rows_of(1), "", 0),
+    "a flush": (rows_of(1) + flush(), "1 2 n C:INSERT 0 1", 0),
+    "a failed one": (insert(1) + query("SELECT 1/0") + insert(2), "C:INSERT 0 1 Z:I E:22012 Z:I C:INSERT 0 1 Z:I", 2),
+    "a transaction": (query("BEGIN") + insert(1) + query("COMMIT"), "C:BEGIN Z:T C:INSERT 0 1 Z:T C:COMMIT Z:I", 1),
+    "an open transaction": (query("BEGIN") + insert(1), "C:BEGIN Z:T C:INSERT 0 1 Z:T", 0),
+    "a copy": (query("COPY {table} FROM STDIN") + copy_data(b"1\tx\n") + copy_done() + insert(2),
+               "G C:COPY 1 Z:I C:INSERT 0 1 Z:I", 2),
+    "what is held": (query("SET search_path = 'public'") + insert(1) + query("DISCARD ALL") + insert(2) +
+                     parse("s", "SELECT 1") + sync() + parse("s", "SELECT 1") + sync(),
+                     "C:SET Z:I C:INSERT 0 1 Z:I C:DISCARD ALL Z:I C:INSERT 0 1 Z:I 1 Z:I E:42P05 Z:I", 2),
+}
+STAYS = {"sending": lambda wire: None, "half closed": lambda wire: wire.sock.shutdown(1)}
+
+
+def answered(wire):
+    return " ".join(shape([reply]) for reply in wire.read_to_end())
+
+
+@pytest.mark.sweep(keep=10)
+@pytest.mark.parametrize("in_line", [False, True], ids=["at once", "in line"])
+@pytest.mark.parametrize("stays", STAYS)
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_what_came_before_a_terminate_is_run_and_answered(weir, table, ahead, stays, in_line):
+    """In one packet with it, or while it waits for a server: also where only the sending side is closed behind it."""
+    sent, wanted, count = AHEAD[ahead]
+    weir.start(pool_size=1)
+    with weir.raw() as holder, weir.raw() as wire:
+        if in_line:
+            holder.query("BEGIN")
+        wire.send(b"".join(rebuild(sent, table)) + terminate())
+        STAYS[stays](wire)
+        if in_line and not weir.direct:
+            weir.wait_waiting(1)
+        if in_line:
+            holder.query("COMMIT")
+        assert answered(wire) == wanted
+        wait_until(lambda: not weir.postgres.backends(state="idle in transaction"))
+        assert holder.value(f"SELECT count(*) FROM {table}") == str(count)
+
+
+@pytest.mark.parametrize("ahead", ["a query", "twenty with one sync"])
+def test_who_sends_a_terminate_and_closes_at_once_has_its_requests_run(weir, table, ahead):
+    sent, _, count = AHEAD[ahead]
+    weir.start(pool_size=1)
+    with weir.raw() as holder:
+        leaving = weir.raw()
+        leaving.send(b"".join(rebuild(sent, table)))
+        leaving.leave()
+        wait_until(lambda: holder.value(f"SELECT count(*) FROM {table}") == str(count))
+    if not weir.direct:
+        wait_until(lambda: weir.metric("pgweir_client_connections") == 0)
+
+
+def test_those_in_line_who_have_left_are_served_in_its_order(weir, table):
+    weir.start(pool_size=1)
+    with weir.raw() as holder:
+        holder.query(f"BEGIN; CREATE TABLE {table}_order (at serial, who int)")
+        holder.query("COMMIT; BEGIN")
+        for number in range(10):
+            leaving = weir.raw()
+            leaving.send(query(f"INSERT INTO {table}_order (who) VALUES ({2 * number})") +
+                         query(f"INSERT INTO {table}_order (who) VALUES ({2 * number + 1})"))
+            leaving.leave()
+            if not weir.direct:
+                weir.wait_waiting(number + 1)
+        holder.query("COMMIT")
+        wait_until(lambda: holder.value(f"SELECT count(*) FROM {table}_order") == "20")
+        each = [int(who) for who, in holder.query(f"SELECT who FROM {table}_order ORDER BY at")]
+        holder.query(f"DROP TABLE {table}_order")
+    for number in range(10):                           # of each client; of a pool's clients, too
+        assert each.index(2 * number) < each.index(2 * number + 1)
+    assert weir.direct or [who for who in each if who % 2 == 0] == list(range(0, 20, 2))
+
+
+@pytest.mark.weir_only
+def test_who_has_sent_a_terminate_waits_no_longer_than_pool_timeout(weir, table):
+    weir.start(pool_size=1, pool_timeout="300ms")
+    with weir.raw() as holder, weir.raw() as wire:
+        holder.query("BEGIN")
+        wire.send(b"".join(rebuild(insert(1) + insert(2), table)) + terminate())
+        wire.sock.shutdown(1)
+        assert answered(wire).startswith("E:53300 Z:I")
+        holder.query("COMMIT")
+        assert holder.value(f"SELECT count(*) FROM {table}") in ("0", "1")
+
+
+@pytest.mark.parametrize("stays", STAYS)
+def test_a_copy_that_a_terminate_cuts_off_has_copied_nothing(weir, table, stays):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query(f"COPY {table} FROM STDIN") + copy_data(b"1\tx\n") + terminate())
+        STAYS[stays](wire)
+        assert answered(wire).startswith("G")
+    assert_next_is_well(weir, table)
+
+
+def test_a_result_is_read_to_its_end_behind_a_terminate(weir):
+    """More than the kernel has room for, so the end of it is still pgweir's when PostgreSQL has done."""
+    weir.start(pool_size=1)
+    with weir.raw() as slow, weir.raw() as other:
+        slow.send(query("SELECT repeat('x', 1000) FROM generate_series(1, 20000)") + terminate())
+        replies = slow.read_until("D", 10000)
+        other.send(query("SELECT 'served'"))
+        replies += slow.read_to_end()
+        assert [reply.type for reply in replies] == ["T"] + ["D"] * 20000 + ["C", "Z"]
+        assert texts(other.read_until("Z")) == [["served"]]
