@@ -18,6 +18,7 @@ PG_BIN        PostgreSQL's server programs
 
 import collections
 import os
+import shutil
 import sys
 import zlib
 from pathlib import Path
@@ -32,15 +33,25 @@ from crowd import Crowd, make_world  # noqa: E402
 from fakeserver import FakeServer  # noqa: E402
 from postgres import Postgres  # noqa: E402
 from tap import Tap  # noqa: E402
-from waiting import wait_until  # noqa: E402
+from waiting import PATIENCE, SLOWNESS, wait_until  # noqa: E402
 import transport  # noqa: E402
 from weir import DIRECT, WORKERS, Weir, find_binary, is_sanitized  # noqa: E402
 
 
 def pytest_report_header():
+    slowness = f"slowness {SLOWNESS:.1f} (1: an idle machine): {PATIENCE:.0f} s is waited for what may hang"
     if DIRECT:
-        return "pgweir: none, straight to PostgreSQL"
-    return f"pgweir: {find_binary() or 'not found: set PGWEIR_BIN, or build it'}"
+        return ["pgweir: none, straight to PostgreSQL", slowness]
+    return [f"pgweir: {find_binary() or 'not found: set PGWEIR_BIN, or build it'}", slowness]
+
+
+def multiply_time_limits(config, items):
+    """Those of pytest, where there are any (--timeout 0: none)."""
+    if config.getoption("timeout") is not None:
+        return
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        item.add_marker(pytest.mark.timeout(SLOWNESS * (mark.args[0] if mark else float(config.getini("timeout")))), append=False)
 
 
 def sample(items, keep):
@@ -59,7 +70,8 @@ def sample(items, keep):
     return taken
 
 
-# What scripts/test runs, but for tests marked long: whether pgweir does its job, for each driver. .ci/run has all.
+# What scripts/test runs, but for tests marked long, and for those that need what `scripts/install-deps test` does not install:
+# whether pgweir does its job, for each driver of Python's. .ci/run has all.
 CORE = """
 drivers/test_drivers drivers/test_aiopg drivers/test_aiopg_sessions drivers/test_asyncpg drivers/test_asyncpg_sessions drivers/test_psycopg2
 drivers/test_psycopg2_sessions drivers/test_psycopg3 drivers/test_psycopg3_sessions drivers/test_sqlalchemy drivers/test_sqlalchemy_sessions
@@ -74,7 +86,26 @@ state/test_isolation state/test_modes state/test_parameters state/test_pins stat
 
 
 def is_core(item):
-    return f"{item.path.parent.name}/{item.path.stem}" in CORE and not item.get_closest_marker("long")
+    return is_of_core(item.path) and not item.get_closest_marker("long") and not item.get_closest_marker("needs")
+
+
+def is_of_core(path):
+    return f"{path.parent.name}/{path.stem}" in CORE
+
+
+def pytest_ignore_collect(collection_path):
+    """What other modules import may not be installed."""
+    if os.environ.get("PGWEIR_SWEEPS") == "core" and collection_path.match("test_*.py") and not is_of_core(collection_path):
+        return True
+    return None
+
+
+def pytest_runtest_setup(item):
+    """What is missing is no reason to be silent about it."""
+    for mark in item.iter_markers("needs"):
+        missing = [program for program in mark.args if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")]
+        if missing:
+            pytest.fail(f"{', '.join(missing)} is not installed: scripts/install-deps ci", pytrace=False)
 
 
 def select_of_sweeps(config, items):
@@ -147,6 +178,7 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.hookimpl(trylast=True)              # after -k and the like
 def pytest_collection_modifyitems(config, items):
     select_of_sweeps(config, items)
+    multiply_time_limits(config, items)
     items.sort(key=lambda item: "long" not in item.keywords)
     left = os.environ.get("PGWEIR_LEAVE_ALONE")
     if left:

@@ -368,12 +368,13 @@ class Wire:
         return reply
 
     def read_until(self, types="Z", count=1, timeout=None):
-        """Messages up to and with the count-th one of the types."""
+        """Messages up to and with the count-th one of the types. timeout: for all of them; without one, each may take as long as
+        the wire's, so that a long answer may come slowly."""
         replies = []
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
         while count:
             try:
-                reply = self.read(max(deadline - time.monotonic(), 0))
+                reply = self.read(deadline and max(deadline - time.monotonic(), 0))
             except WireError as error:
                 told = "".join(f"; {reply.error}" for reply in errors(replies[-3:]))
                 raise type(error)(f"{error}; came so far: {shape(replies)}{told}") from error

@@ -1,18 +1,41 @@
-"""Waiting for something visible, and finding free ports."""
+"""Waiting for something visible, and finding free ports.
+
+PGWEIR_SLOWNESS: how many times as long as the authors' idle machine this one takes for the same work, with all that it does
+besides (default: it is measured, in less than a second; once for a run, by scripts/integration). Limits are multiplied by it.
+"""
 
 import errno
 import functools
 import itertools
+import os
 import random
 import socket
+import subprocess
+import sys
 import time
 
+WORK = [sys.executable, "-S", "-E", "-c", "sum(i * i for i in range(4_000_000))"]
+WORK_S = 0.18       # on that machine
 
-PATIENCE = 30.0     # seconds: what only guards against a hang takes several times less, with every core busy beside it
+
+def measure_slowness():
+    """1 at least. Each processor has the same to do, so that what else runs on them is felt."""
+    begin = time.monotonic()
+    for process in [subprocess.Popen(WORK) for _ in range(os.cpu_count())]:
+        process.wait()
+    return min(max((time.monotonic() - begin) / WORK_S, 1), 10)
 
 
-def wait_until(predicate, timeout=PATIENCE, what="", pause=0.01):
-    """Calls predicate until it is true (exceptions count as false); gives its value, or fails with the last one."""
+# Pytest's workers inherit it.
+SLOWNESS = float(os.environ.setdefault("PGWEIR_SLOWNESS", f"{measure_slowness():.1f}"))
+# Seconds: what only guards against a hang takes several times less, with every core busy beside it.
+PATIENCE = 30 * SLOWNESS
+
+
+def wait_until(predicate, timeout=None, what="", pause=0.01):
+    """Calls predicate until it is true (exceptions count as false); gives its value, or fails with the last one. timeout: in
+    seconds of a machine that is not slow (default: PATIENCE)."""
+    timeout = PATIENCE if timeout is None else timeout * SLOWNESS
     deadline = time.monotonic() + timeout
     last = None
     while True:
@@ -23,7 +46,7 @@ def wait_until(predicate, timeout=PATIENCE, what="", pause=0.01):
         except Exception as error:  # pylint: disable=broad-except
             last = error
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout} s in vain{' for ' + what if what else ''}; last seen: {last!r}")
+            raise AssertionError(f"waited {timeout:.1f} s in vain{' for ' + what if what else ''}; last seen: {last!r}")
         time.sleep(pause)
 
 

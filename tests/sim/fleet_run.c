@@ -20,7 +20,7 @@
 #define RECOVERED_US (15 * US_PER_S)
 #define REST_US (2 * US_PER_S)
 #define CALM_US (1 * US_PER_S)
-#define FAIR_US (10 * US_PER_S)
+#define FAIR_US (2 * US_PER_S)
 #define SERVED_US (400 * US_PER_MS) /* more than any request lasts */
 #define ENOUGH (2 + 2 * PROCESSES) /* for those that are kept, stewards, and a place for each process */
 #define TURNS_US (2 * US_PER_S) /* of all processes, where there are fewer places */

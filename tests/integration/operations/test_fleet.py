@@ -61,9 +61,9 @@ def budget(weir):
     return row
 
 
-def wait_used(fleet, limit, timeout=PATIENCE):
-    """Until all of them are, but for those that are kept. How soon that is on a machine that does nothing else, tests marked
-    alone say."""
+def wait_used(fleet, limit, timeout=None):
+    """Until all of them are, but for those that are kept. How soon that is, the simulation says (tests/sim/fleet_oracle.c), as it
+    does of shares."""
     wait_until(lambda: fleet.watcher.listed() >= limit - KEPT, timeout, f"{limit - KEPT} connections")
 
 
@@ -80,15 +80,9 @@ def within_one(shares):
     return all(abs(share - mean) <= max(1, mean / 10) for share in shares)
 
 
-def wait_fair(fleet, timeout=PATIENCE):
-    """What is fair stays so: twice in a row. On a machine that does nothing else it takes less than two seconds, as tests marked
-    alone say."""
-    end = time.monotonic() + timeout
-    while True:
-        shares = [fleet.shares(0.3), fleet.shares(0.3)]
-        if all(within_one(share) for share in shares):
-            return
-        assert time.monotonic() < end, f"shares after {timeout} s: {shares}"
+def wait_fair(fleet):
+    """What is fair stays so: twice in a row."""
+    wait_until(lambda: within_one(fleet.shares(0.3)) and within_one(fleet.shares(0.3)), what="fair shares")
 
 
 # --- What the tests themselves can see ---
@@ -101,16 +95,16 @@ def test_without_a_budget_there_are_more(fleet):
     with pytest.raises(AssertionError, match="connections of 20"):
         no_more_than(fleet, 20)
     wait_until(lambda: sum(fleet.connections().values()) == fleet.watcher.listed())
-    wait_fair(fleet)
+    assert within_one(fleet.shares())
     fleet.kill(fleet.weirs[0])
     wait_until(lambda: fleet.watcher.listed() < 30)
     begin = time.time()
-    fleet.wait_answers(200)
+    fleet.wait_answers(50)
     wait_until(lambda: fleet.watcher.longest_below(30, begin, time.time()) > 0.1)
     assert fleet.watcher.longest_below(10, begin, time.time()) == 0
-    fleet.join(20, pool_size=4)
-    with pytest.raises(AssertionError, match="shares after"):
-        wait_fair(fleet)
+    few = fleet.join(20, pool_size=4)
+    fleet.wait_answers(20, weirs=[few])
+    assert not within_one(fleet.shares())
 
 
 # --- Never above ---
@@ -160,7 +154,6 @@ def test_who_waits_in_vain_is_told_of_the_budget(fleet):
 
 # --- All used ---
 
-@pytest.mark.alone
 @pytest.mark.parametrize("workers", [1, 2])
 def test_one_alone_gets_all(fleet, workers):
     """A place that is free is nobody's who waits."""
@@ -168,46 +161,42 @@ def test_one_alone_gets_all(fleet, workers):
     for hungry, other in ((one, two), (two, one)):
         fleet.want(0, other)
         fleet.want(40, hungry)
-        wait_until(lambda: fleet.connections()[hungry] >= 20 - KEPT - 2, 3, "all places")    # pylint: disable=cell-var-from-loop
-        wait_used(fleet, 20)                # PostgreSQL lists the last of them when it has logged in
-        begin = time.time()
+        wait_until(lambda: fleet.connections()[hungry] >= 20 - KEPT - 2, what="all places")    # pylint: disable=cell-var-from-loop
         fleet.wait_answers(100, weirs=[hungry])
-        assert fleet.watcher.longest_below(20 - KEPT, begin, time.time()) < 0.15
+        wait_used(fleet, 20)                # PostgreSQL lists the last of them when it has logged in
     no_more_than(fleet, 20)
     assert not fleet.errors()
 
 
 # --- Fair ---
 
-@pytest.mark.alone
 @pytest.mark.parametrize("workers", [1, 3])
 def test_shares_are_fair_after_each_change(fleet, workers):
     fleet.start(2, budget_connections=40, workers=workers)
     fleet.want(40)
     wait_used(fleet, 40)
-    wait_fair(fleet, 2)
+    wait_fair(fleet)
     fleet.join(40)
-    wait_fair(fleet, 2)
+    wait_fair(fleet)
     fleet.join(40)
-    wait_fair(fleet, 2)
+    wait_fair(fleet)
     fleet.leave(fleet.weirs[0])
-    wait_used(fleet, 40, 2)
-    wait_fair(fleet, 2)
+    wait_used(fleet, 40)
+    wait_fair(fleet)
     fleet.kill(fleet.weirs[0])
-    wait_used(fleet, 40, 1)
-    wait_fair(fleet, 2)
+    wait_used(fleet, 40)
+    wait_fair(fleet)
     no_more_than(fleet, 40)
 
 
 @pytest.mark.parametrize("places", [1, 3])
 def test_fewer_places_than_processes(fleet, places):
-    """They take turns: nobody waits for long."""
+    """They take turns: each client of each process is served again and again. How soon, the simulation says."""
+    fleet.sql = "SELECT pg_sleep(0.03)"
     fleet.start(6, budget_connections=6 + KEPT + places)
     fleet.want(3)
     for _ in range(2):
-        fleet.wait_answers(10, 15)
-    slowest = {weir.directory.name: round(fleet.clients[weir].slowest_s, 1) for weir in fleet.weirs}
-    assert max(slowest.values()) < 12, slowest
+        fleet.wait_answers(10)
     no_more_than(fleet, 6 + KEPT + places)
     assert not fleet.errors()
 
@@ -263,7 +252,7 @@ def test_places_for_newcomers_are_free_again(fleet):
         wait_used(fleet, 20)
         fleet.join()
         wait_stewards(fleet, count)
-        wait_until(lambda: fleet.watcher.listed() <= 20 - KEPT, 5, "the place to be free again")
+        wait_until(lambda: fleet.watcher.listed() <= 20 - KEPT, what="the place to be free again")
     no_more_than(fleet, 20)
     assert not fleet.errors()
 
@@ -315,9 +304,10 @@ def test_nothing_is_opened_without_a_steward(fleet):
         terminate(fleet, "scramuser", random.Random(SEED), 1)
         wait_until(lambda: stewards(fleet) == 0)
         wait_until(lambda: budget(weir)["state"] == "connecting")
+        had = backends(fleet, "web")
         fleet.want(20)
         fleet.wait_answers(50)
-        assert fleet.postgres.count(usename="web") == 4
+        assert len(had) >= 4 and backends(fleet, "web") == had
         wait_until(lambda: "scramuser" in budget(weir)["last_error"], what="the first refusal")
     finally:
         fleet.postgres.query("ALTER ROLE scramuser LOGIN", dbname="postgres")
@@ -402,7 +392,7 @@ def test_somebody_holds_the_lock(fleet):
     holder, pid = hold_lock(fleet.postgres)
     try:
         fleet.want(20)
-        wait_until(lambda: all(budget(weir)["state"] == "lock_held" for weir in (one, two)), 10)
+        wait_until(lambda: all(budget(weir)["state"] == "lock_held" for weir in (one, two)))
         assert budget(one)["lock_pid"] == pid
         begin, open_then = time.time(), fleet.watcher.listed()
         assert open_then < 20 - KEPT
@@ -625,7 +615,6 @@ def test_a_login_for_no_pool_ends_with_its_steward(fleet):
     no_more_than(fleet, 20)
 
 
-@pytest.mark.alone
 def test_parallel_workers_are_no_connections(fleet):
     """Where the steward may see who has a client: of roles whose privileges it has."""
     is_new = fleet.postgres.value("SELECT count(*) FROM pg_settings WHERE name = 'debug_parallel_query'") > 0
@@ -636,9 +625,8 @@ def test_parallel_workers_are_no_connections(fleet):
         fleet.want(20)
         wait_used(fleet, 20)
         wait_until(lambda: fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'") > 0)
-        begin = time.time()
         fleet.wait_answers(50)
-        assert fleet.watcher.longest_below(20 - KEPT, begin, time.time()) < 0.15
+        wait_used(fleet, 20)
         assert budget(one)["connections"] <= 20 and budget(one)["over_seconds"] == 0
         no_more_than(fleet, 20)
     finally:

@@ -13,7 +13,7 @@ import pytest
 
 import rawwire
 from rawwire import errors, query
-from waiting import PATIENCE, free_port, wait_until
+from waiting import free_port, wait_until
 from weir import timed
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -140,7 +140,7 @@ class Load:
                 time.sleep(0.02)
         return None
 
-    def wait_done(self, more, timeout=PATIENCE):
+    def wait_done(self, more, timeout=None):
         goal = self.done_count + more
         wait_until(lambda: self.done_count >= goal, timeout, f"{more} more requests")
 
