@@ -2,14 +2,13 @@
 
 drivers/<stack>.<ext> holds a stack's rows: row("name", ...) is one. A program runs the rows named by its arguments,
 each in two clients at once, and prints "ok name" or "not ok name: why". A stack whose runtime is missing is a failure,
-not a skip: scripts/install-deps installs them all. Tortoise ORM isn't in Debian: what it does (asyncpg's pool, SET in
+not a skip: `scripts/install-deps ci` installs them all, `scripts/install-deps test` Python's and C's, which scripts/test runs. Tortoise ORM isn't in Debian: what it does (asyncpg's pool, SET in
 init hooks, nested in_transaction) is covered by test_asyncpg_sessions.py.
 """
 
 import fcntl
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,10 +74,17 @@ def rows_of(stack):
     return names
 
 
+# What runs, or makes, those that scripts/install-deps test has nothing for.
+RUNTIMES = {".js": "node", ".php": "php", ".java": "javac", ".go": "go", ".rb": "ruby", ".pl": "perl"}
+
+
+def param(stack, *more):
+    runtime = RUNTIMES.get(Path(STACKS[stack][0]).suffix)
+    return pytest.param(stack, *more, id="-".join([stack, *more]), marks=[pytest.mark.needs(runtime)] if runtime else [])
+
+
 def rows():
-    for stack in STACKS:
-        for name in rows_of(stack):
-            yield pytest.param(stack, name, id=f"{stack}-{name}")
+    return [param(stack, name) for stack in STACKS for name in rows_of(stack)]
 
 
 def compiled(tmp_path_factory, stack, name, compile_words, run):
@@ -108,7 +114,6 @@ def program(tmp_path_factory):
 
 
 def check(words, **more):
-    assert shutil.which(words[0]), f"{words[0]} is not installed: scripts/install-deps test"
     done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, **more)
     assert done.returncode == 0, f"{' '.join(words)}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
@@ -121,8 +126,8 @@ def surroundings(weir):
             "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10"}
 
 
-@pytest.mark.sweep(keep=14)
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.sweep(keep=len(STACKS))
+@pytest.mark.parametrize("stack", [param(stack) for stack in STACKS])
 def test_rows_one_after_the_other(busy, program, stack):
     """In one process: most of a row's time is the start of its runtime."""
     names = rows_of(stack)
@@ -138,7 +143,7 @@ def test_row(busy, program, stack, row):
 
 
 @pytest.mark.weir_only
-@pytest.mark.parametrize("stack", ["jdbc", "lib_pq", "pgx"])
+@pytest.mark.parametrize("stack", [param("jdbc"), param("lib_pq"), param("pgx")])
 def test_console(weir, program, stack):
     """It takes simple queries only: what drivers send as they are, or can be told to send."""
     weir.start()

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import select
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -173,8 +172,7 @@ def test_asyncpg_listeners(pool):
 
 # --- node-postgres ---
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-@pytest.mark.skipif(not (HERE / "node_modules" / "pg").exists(), reason="no node_modules: run npm ci in tests/integration")
+@pytest.mark.needs("node")
 def test_node_postgres_notifications(pool):
     host, port = pool.address
     done = subprocess.run(["node", str(HERE / "pg_suite.js"), "notifications"], capture_output=True, text=True,

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import socket
 import struct
 import subprocess
@@ -505,7 +504,7 @@ const { Client } = require('pg');
 """
 
 
-@pytest.mark.skipif(shutil.which("node") is None or not (HERE / "node_modules" / "pg").exists(), reason="no node pg")
+@pytest.mark.needs("node")
 def test_node_postgres(weir):
     weir.start()
     weir.raw().query("SELECT 1")
@@ -518,9 +517,7 @@ def test_node_postgres(weir):
 
 
 def test_psql_asks_for_what_there_is(weir):
-    psql = shutil.which("psql")
-    if psql is None:
-        pytest.skip("no psql")
+    psql = weir.postgres.bin / "psql"
     weir.start()
     done = subprocess.run([psql, "-X", weir.dsn("admin", "pgweir"), "-c", "SHOW HELP", "-c", "SHOW POOL"],
                           capture_output=True, text=True, timeout=20, check=False)

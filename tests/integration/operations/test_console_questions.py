@@ -490,7 +490,7 @@ def test_psql_completes_show(weir, typed, wanted):
 
 
 def test_psql_completes_in_a_terminal(weir):
-    pexpect = pytest.importorskip("pexpect")
+    import pexpect
     weir.start()
     psql = pexpect.spawn("psql", ["-X", weir.dsn("admin", "pgweir")], timeout=10, encoding="utf-8",
                          env={"TERM": "dumb", "PAGER": "cat", "PATH": "/usr/bin:/bin", "PGPASSWORD": "admin-secret"})

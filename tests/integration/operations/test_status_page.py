@@ -5,8 +5,8 @@ import hashlib
 import hmac
 import json
 import os
-import re
 import shutil
+import re
 import subprocess
 import time
 
@@ -17,7 +17,6 @@ from waiting import wait_until
 from weir import REPOSITORY
 
 pytestmark = pytest.mark.weir_only
-CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 EVIL = '<script>alert(1)</script>'
 POLICY = "default-src 'none'; script-src 'self'"
 
@@ -236,7 +235,7 @@ def test_pools_with_a_line_come_first_and_names_in_order(weir):
         assert [name for name in rows if name.startswith("n_")] == sorted(names), command
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: install chromium-headless-shell")
+@pytest.mark.needs("chromium-headless-shell")
 def test_the_page_in_a_browser(weir, tmp_path):
     """It draws, asks for nothing elsewhere, and shows a database named <script> as that name."""
     weir.start(sections={"database *": {"upstream": weir.upstream(dbname="app")}})
@@ -245,7 +244,7 @@ def test_the_page_in_a_browser(weir, tmp_path):
     picture = tmp_path / "page.png"
     done = subprocess.run(["node", REPOSITORY / "tests/integration/operations/status_page.mjs",
                            f"http://127.0.0.1:{weir.http_port}/", picture], capture_output=True, text=True, check=False,
-                          timeout=60, env={**os.environ, "CHROMIUM": CHROMIUM})
+                          timeout=60, env={**os.environ, "CHROMIUM": shutil.which("chromium-headless-shell")})
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["problems"] == [] and not found["trouble"]

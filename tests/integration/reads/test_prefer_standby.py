@@ -259,7 +259,7 @@ def test_prepared_statements_are_there_on_each_host(weir, trio):
         wait_until(lambda: found() <= ports(trio.standbys), what="standbys")
 
     async def several():
-        asyncpg = pytest.importorskip("asyncpg")
+        import asyncpg
         pool = await asyncpg.create_pool(weir.dsn_of_asyncpg() if hasattr(weir, "dsn_of_asyncpg") else
                                          weir.url(scheme="postgresql", query="?sslmode=disable"), min_size=4, max_size=4)
         seen = set()

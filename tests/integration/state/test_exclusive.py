@@ -212,7 +212,6 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "scr
 
 def test_djangos_test_runner(weir, scratch, tmp_path):
     """It creates test_scratch, clones it by TEMPLATE for its parallel workers, drops them all."""
-    pytest.importorskip("django")
     project = tmp_path / "project"
     (project / "notes").mkdir(parents=True)
     (project / "notes" / "__init__.py").write_text("")
