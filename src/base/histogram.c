@@ -13,6 +13,10 @@ const struct histogram_bounds histogram_bounds_wait = {
 	.le_us = { 100, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000,
 		   10000000, 30000000, HISTOGRAM_REST },
 };
+const struct histogram_bounds histogram_bounds_ping = {
+	.count = 6,
+	.le_us = { 1000, 10000, 100000, 500000, 1000000, 5000000, HISTOGRAM_REST },
+};
 const struct histogram_bounds histogram_bounds_proxy = {
 	.count = 15,
 	.le_us = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 100000, 250000, 500000, 1000000,

@@ -19,7 +19,8 @@ struct histogram_bounds {
 	uint64_t le_us[HISTOGRAM_BUCKETS_MAX];
 };
 extern const struct histogram_bounds histogram_bounds_query; /* .0005 ... 30 s: queries, transactions, server */
-extern const struct histogram_bounds histogram_bounds_wait; /* .0001 ... 30 s: pool wait, login, connect, ping */
+extern const struct histogram_bounds histogram_bounds_wait; /* .0001 ... 30 s: pool wait, login, connect */
+extern const struct histogram_bounds histogram_bounds_ping; /* .001 ... 5 s */
 extern const struct histogram_bounds histogram_bounds_proxy; /* .00001 ... 1 s: proxy time, loop lag, scrape */
 
 struct histogram {

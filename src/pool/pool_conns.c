@@ -202,7 +202,7 @@ on_pinged(struct server *srv, bool ok)
 	uint64_t now = pool_set_now(pool->set);
 
 	if (srv->question < QUESTION_OF_OWNER)
-		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_wait,
+		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_ping,
 				     now - srv->loan.sent_us);
 	srv->conn->image = srv->image;
 	policy_ping_done(pool->policy, srv->conn, ok && !pooled_of(srv->conn)->is_code_late, now);

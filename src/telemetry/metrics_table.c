@@ -125,7 +125,7 @@ const struct metric_family metric_families[] = {
 	    .help = "Server connections closed, and why." },
 	{ COUNTER("pgweir_pool_pings_total"), POOL(counters.pings_ok), .words = &results,
 	    .help = "Pings of idle server connections." },
-	{ HISTOGRAM("pgweir_pool_ping_duration_seconds", wait), DATABASE(counters.ping_duration),
+	{ HISTOGRAM("pgweir_pool_ping_duration_seconds", ping), DATABASE(counters.ping_duration),
 	    .help = "How long a server took to answer a ping." },
 	{ COUNTER("pgweir_pool_pins_total"), POOL(counters.pins), .words = WORDS("reason", pin_reason_names), .skips_zeros = true,
 	    .help = "Clients that had to keep their server connection between transactions." },

@@ -38,7 +38,7 @@ Test(histogram, a_value_lands_in_its_bucket)
 Test(histogram, bounds_ascend_and_leave_room_for_the_rest)
 {
 	const struct histogram_bounds *all[] = { &histogram_bounds_query, &histogram_bounds_wait,
-						 &histogram_bounds_proxy };
+						 &histogram_bounds_ping, &histogram_bounds_proxy };
 
 	for (size_t b = 0; b < sizeof(all) / sizeof(all[0]); b++) {
 		cr_assert_lt(all[b]->count, HISTOGRAM_BUCKETS_MAX);
