@@ -222,6 +222,7 @@ tell_of_line(struct policy *p)
 static void
 move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
+	p->heard_us = later_of(p->heard_us, conn->heard_us);
 	if (conn->whole != NULL)
 		return;
 	part_moved(&p->part, from, to);

@@ -130,8 +130,10 @@ struct policy_ticket {
 	};
 };
 
-/* Opening fails, and no connection is there: from the first failure that leaves the pool so, until one has been opened,
- * or PostgreSQL has refused us for good, or has answered another pool of the circuit while nobody waits here. */
+/* Opening fails, and no connection is there: from the first failure that leaves the pool so (one of an attempt that
+ * began before the host last answered, or before a connection that has gone was last returned, is none), until one has
+ * been opened, or PostgreSQL has refused us for good, or has answered another pool of the circuit while nobody waits
+ * here. */
 struct policy_outage {
 	uint64_t since_us; /* 0: there is none */
 	uint32_t held; /* requests that have waited in it, and were not refused at once */

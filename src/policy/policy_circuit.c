@@ -159,9 +159,22 @@ circuit_answered(const struct circuit_member *m, uint64_t now_us)
 	policy_room_act(m->orders->room, now_us);
 }
 
-/* CF_OTHER may be anything, such as a password_command that has failed. */
-static bool
-is_of_host(enum connect_failure kind, const struct fail *why)
+void
+circuit_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us)
+{
+	const struct policy_circuit *c = enter(m);
+	bool is_later;
+
+	if (c == NULL)
+		return;
+	is_later = heard_us > c->news.failed_us;
+	leave(m);
+	if (is_later)
+		circuit_answered(m, now_us);
+}
+
+bool
+circuit_is_of_host(enum connect_failure kind, const struct fail *why)
 {
 	return kind == CF_DNS || kind == CF_REFUSED || kind == CF_TIMEOUT ||
 	       (kind == CF_OTHER && strcmp(why->sqlstate, "57P03") == 0);
@@ -182,24 +195,27 @@ note_failure(struct policy_circuit *c, enum connect_failure kind, const struct f
 	publish(c);
 }
 
-void
+bool
 circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
 	       uint64_t started_us, uint64_t now_us)
 {
 	struct policy_circuit *c;
+	bool is_news;
 
 	if (is_fatal || kind == CF_AUTH || kind == CF_TOO_MANY) {
 		circuit_answered(m, now_us);
-		return;
+		return true;
 	}
-	if (!is_of_host(kind, why) || (c = enter(m)) == NULL)
-		return;
+	if (!circuit_is_of_host(kind, why) || (c = enter(m)) == NULL)
+		return true;
+	is_news = started_us >= c->answered_us;
 	/* Attempts begun before the last failure have failed for the same reason. */
-	if (started_us >= c->answered_us && (c->news.failed_count == 0 || started_us > c->news.failed_us)) {
+	if (is_news && (c->news.failed_count == 0 || started_us > c->news.failed_us)) {
 		note_failure(c, kind, why, started_us, now_us);
 		wake_others(m, false);
 	}
 	policy_room_act(m->orders->room, now_us);
+	return is_news;
 }
 
 void

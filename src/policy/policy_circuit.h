@@ -57,8 +57,14 @@ bool circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
 void circuit_answered(const struct circuit_member *m, uint64_t now_us);
-/* An attempt that began then has failed. Wakes (policy_stir) the other pools if that is news for them. */
-void circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
+/* The same, if that is later than the last failure. */
+void circuit_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us);
+/* Returns true if such a failure says that the host can't be reached. CF_OTHER may be anything, such as a
+ * password_command that has failed. */
+bool circuit_is_of_host(enum connect_failure kind, const struct fail *why);
+/* An attempt that began then has failed. Wakes (policy_stir) the other pools if that is news for them. Returns false if
+ * it means nothing, as the host has answered since. */
+bool circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
 		    uint64_t started_us, uint64_t now_us);
 /* Tries again at once: somebody has said that things have changed. */
 void circuit_hurry(const struct circuit_member *m);

@@ -11,6 +11,9 @@ uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
 /* Returns false if it is refused when policy_is_hopeless() says so. */
 bool policy_is_patient(const struct policy *p, const struct policy_ticket *t);
 uint64_t policy_deadline(const struct policy *p, const struct policy_ticket *t); /* of its wait; NEVER_US: none */
+/* Forgets a failure where no connection is left, if those that have gone were of use since it began: the next attempt
+ * will tell. */
+void policy_forget_outdated(struct policy *p, uint64_t now_us);
 void policy_look_for_outage(struct policy *p, uint64_t now_us); /* after any change */
 void policy_end_outage(struct policy *p, uint64_t now_us); /* fine if there is none */
 void policy_climb(struct policy *p); /* one more was opened */

@@ -71,10 +71,22 @@ policy_deadline(const struct policy *p, const struct policy_ticket *t)
 }
 
 void
+policy_forget_outdated(struct policy *p, uint64_t now_us)
+{
+	if (p->failed_count == 0 || p->heard_us <= p->fail_began_us || p->is_fail_fatal || p->outage.since_us > 0 ||
+	    policy_has_any(p) || !circuit_is_of_host(p->last_fail_kind, &p->last_fail))
+		return;
+	circuit_heard(&p->circuit, p->heard_us, now_us);
+	policy_forget_failures(p);
+	policy_arm(p, now_us);
+}
+
+void
 policy_look_for_outage(struct policy *p, uint64_t now_us)
 {
 	const struct policy_ticket *t;
 
+	policy_forget_outdated(p, now_us);
 	/* Another part has a connection, and nobody here waits for one, which would tell. */
 	if (p->outage.since_us > 0 && p->waiting == 0 && policy_has_any(p)) {
 		policy_forget_failures(p);

@@ -72,7 +72,8 @@ struct policy {
 	uint32_t lowered_limit; /* PostgreSQL refused with "too many": open no more than this ... */
 	uint64_t lowered_until_us; /* ... until then */
 	struct fail last_fail; /* the last failure to open; an empty sqlstate: there was none */
-	uint64_t last_fail_us;
+	uint64_t last_fail_us, fail_began_us;
+	uint64_t heard_us; /* the last sign of life of connections that have gone */
 	enum connect_failure last_fail_kind;
 	bool is_fail_fatal; /* that failure: trying again is useless until something changes */
 	enum circuit_sign sign;

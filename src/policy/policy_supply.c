@@ -134,15 +134,17 @@ heed_circuit(struct policy *p, uint64_t now_us)
 			p->backoff_until_us = 0;
 		p->circuit.is_heeding = false;
 		p->sign = HOST_ANSWERS;
-		if (p->waiting == 0 && p->outage.since_us > 0) { /* else what is opened for those who wait will tell */
+		/* In an outage what is opened for those who wait will tell. */
+		if (p->outage.since_us > 0 ? p->waiting == 0 : circuit_is_of_host(p->last_fail_kind, &p->last_fail)) {
 			p->failed_count = 0;
 			p->backoff_until_us = 0;
-			policy_end_outage(p, now_us);
+			if (p->outage.since_us > 0)
+				policy_end_outage(p, now_us);
 		}
 		return;
 	}
 	p->last_fail = news.why;
-	p->last_fail_us = p->backed_off_us = news.failed_us;
+	p->last_fail_us = p->fail_began_us = p->backed_off_us = news.failed_us;
 	p->last_fail_kind = news.kind;
 	p->sign = news.sign;
 	p->is_fail_fatal = false;
@@ -160,6 +162,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 
 	p->last_fail = *why;
 	p->last_fail_us = now_us;
+	p->fail_began_us = started_us;
 	p->last_fail_kind = kind;
 	p->is_fail_fatal = is_fatal;
 	p->sign = circuit_sign_of(kind, started_us, now_us);
@@ -193,7 +196,8 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 	policy_end_trial(p, conn, now_us);
 	note_failure(p, kind, is_fatal, conn->opened_us, why, now_us);
 	p->circuit.is_heeding = false; /* this back-off is its own, whatever the circuit makes of it */
-	circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us);
+	if (!circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us))
+		policy_forget_failures(p);
 	policy_reinforce(p, now_us);
 	if (is_fatal && !p->is_paused)
 		policy_refuse_line(p, why, RF_BACKEND_UNREACHABLE);
@@ -397,6 +401,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 		return;
 	p->is_held = true;
 	p->cap_has_room = false;
+	policy_forget_outdated(p, now_us);
 	heed_circuit(p, now_us);
 	if (p->part.whole != NULL)
 		policy_ask_parts(p, now_us);

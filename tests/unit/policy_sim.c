@@ -203,6 +203,7 @@ report_gone(struct sim_conn *sc, bool may_be_down)
 		sp->epoch++;
 	model_lost(sp, sc);
 	TAILQ_REMOVE(&sp->conns, sc, link);
+	model_heard(sp, sc);
 	model_doom(sp);
 	sp->on_stack++;
 	policy_conn_gone(sp->pool, &sc->conn, may_be_down, sp->sim->now_us);
@@ -225,6 +226,7 @@ op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 		sc->sp->distrust_epoch = ++sc->sp->epoch;
 	}
 	sc->state = M_CLOSING;
+	model_heard(sc->sp, sc);
 	model_doom(sc->sp);
 	if (!chance(s, s->closes_late))
 		report_gone(sc, chance(s, 20));
@@ -572,6 +574,7 @@ report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 	}
 	TAILQ_REMOVE(&sp->conns, sc, link);
 	model_failed(sp, kind, is_fatal, sc->started_us);
+	model_heard(sp, sc);
 	is_hopeless = model_doom(sp) || (is_fatal && !sp->is_paused);
 	for (unsigned i = 0; i < sp->line_len && is_hopeless; i++) {
 		if (model_waits_on(sp->line[i]))

@@ -82,7 +82,8 @@ struct sim_pool {
 	uint64_t outage_over_us, asked_us; /* when somebody last joined the line */
 	enum connect_failure last_kind;
 	bool is_last_fatal;
-	uint64_t failed_us;
+	uint64_t failed_us, fail_began_us;
+	uint64_t heard_us; /* the last sign of life of those that have gone */
 	bool answers; /* it has answered a scout since */
 	bool is_silent; /* the last attempt got no answer */
 	uint64_t down_since_us; /* nothing is there, and the last attempt has failed; 0: else */
@@ -138,6 +139,7 @@ uint64_t model_hopeless_us(const struct sim_pool *sp);
 bool model_waits_on(const struct sim_client *c); /* is not refused for what fails to open */
 uint64_t model_deadline(const struct sim_client *c);
 void model_lost(struct sim_pool *sp, const struct sim_conn *sc); /* before the pool hears of it */
+void model_heard(struct sim_pool *sp, const struct sim_conn *gone); /* or is asked to close */
 void model_outage_ends(struct sim_pool *sp); /* if there is one */
 bool model_doom(struct sim_pool *sp); /* all in line, if there is nothing to hope for */
 void model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);

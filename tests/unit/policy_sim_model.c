@@ -264,6 +264,7 @@ model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint
 	sp->is_silent = is_silence(sp, kind, started_us);
 	sp->answers = false;
 	sp->failed_us = now_us;
+	sp->fail_began_us = started_us;
 	if (is_fatal)
 		model_outage_ends(sp);
 	if (kind == CF_TOO_MANY) {
@@ -307,6 +308,16 @@ model_scout_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal
 	sp->is_silent = !sp->answers && is_silence(sp, kind, started_us);
 	if (!sp->answers)
 		sp->last_kind = kind;
+}
+
+void
+model_heard(struct sim_pool *sp, const struct sim_conn *gone)
+{
+	if (gone->heard_us > sp->heard_us)
+		sp->heard_us = gone->heard_us;
+	if (sp->failed_rounds > 0 && !sp->is_last_fatal && outage_of(sp).since_us == 0 && !is_anything_there(sp) &&
+	    sp->heard_us > sp->fail_began_us && (sp->last_kind == CF_REFUSED || sp->last_kind == CF_TIMEOUT))
+		model_worked(sp);
 }
 
 void

@@ -339,3 +339,126 @@ Test(policy_circuit, a_failure_that_began_before_the_last_answer_is_old)
 		cr_expect_eq(u.pools[i].opened, 1, "others open as ever");
 	up_fini(&u);
 }
+
+/* In pool 0 client 0 has a connection, and one more login hangs, for client 1, who gets that connection in the end. */
+static uint64_t
+hang_one(struct upstream *u, uint64_t now)
+{
+	fake_fill(&u->pools[0], 0, 1);
+	up_at(u, now += S);
+	fake_borrow(&u->pools[0], 1);
+	cr_assert_eq(u->pools[0].opened, 2);
+	return now;
+}
+
+/* An hour later its last connection goes, and somebody comes: the host is there. */
+static void
+come_an_hour_later(struct upstream *u, uint64_t now)
+{
+	struct fake *f = &u->pools[0];
+
+	fake_return(f, 1);
+	up_at(u, now += 3600 * S);
+	cr_expect_eq(fake_counts(f).idle, 0, "it was idle for too long");
+	cr_expect_eq(f->counters.outages, 0);
+	fake_borrow(f, 2);
+	up_at(u, now += MS);
+	cr_expect_eq(f->clients[2].refusals, 0, "%s", f->clients[2].why.text);
+	fake_opened(f, f->opened - 1);
+	cr_expect_eq(f->clients[2].grants, 1);
+	up_fini(u);
+}
+
+static void
+up_init_short(struct upstream *u)
+{
+	struct policy_settings set = fake_settings(20, 0);
+
+	set.idle_timeout_us = 60 * S;
+	up_init(u, false);
+	for (int i = 0; i < POOLS; i++)
+		policy_reconfigure(u->pools[i].p, &set, u->pools[i].now);
+}
+
+Test(policy_circuit, a_login_that_hung_while_another_pool_got_an_answer_refuses_nobody_later)
+{
+	struct upstream u;
+	uint64_t now;
+
+	up_init_short(&u);
+	now = hang_one(&u, u.pools[0].now);
+	up_at(&u, now += MS);
+	fake_fill(&u.pools[1], 0, 1);
+	fake_return(&u.pools[0], 0);
+	up_at(&u, now += 5 * S);
+	fail_last(&u.pools[0], CF_TIMEOUT, false);
+	come_an_hour_later(&u, now);
+}
+
+Test(policy_circuit, what_a_pool_has_found_is_forgotten_when_another_one_gets_an_answer)
+{
+	struct upstream u;
+	uint64_t now;
+
+	up_init_short(&u);
+	now = hang_one(&u, u.pools[0].now);
+	fake_return(&u.pools[0], 0);
+	up_at(&u, now += 5 * S);
+	fail_last(&u.pools[0], CF_TIMEOUT, false);
+	policy_scout(u.pools[1].p, now += S);
+	fake_opened(&u.pools[1], 0);
+	up_at(&u, now);
+	come_an_hour_later(&u, now);
+}
+
+Test(policy_circuit, a_connection_that_comes_back_is_an_answer)
+{
+	struct upstream u;
+	uint64_t now;
+
+	up_init_short(&u);
+	now = hang_one(&u, u.pools[0].now);
+	up_at(&u, now += 5 * S);
+	fail_last(&u.pools[0], CF_TIMEOUT, false);
+	up_at(&u, now += MS);
+	fake_return(&u.pools[0], 0);
+	come_an_hour_later(&u, now);
+}
+
+/* A server that was stopped and goes on: what was lent comes back and is closed, while logins are still under way. */
+Test(policy_circuit, who_waits_when_a_stopped_host_goes_on_is_not_refused)
+{
+	struct upstream u;
+	struct fake *f = &u.pools[0];
+	uint64_t now;
+
+	up_init(&u, false);
+	now = hang_one(&u, u.pools[0].now);
+	for (int i = 2; i < 22; i++)
+		fake_borrow(f, i);
+	up_at(&u, now += 5 * S);
+	for (int conn = f->opened - 1; conn > 0; conn--)
+		fake_failed(f, conn, CF_TIMEOUT, false);
+	up_at(&u, now += 5 * S);
+	policy_close_all(f->p, RR_KILL, now);
+	fake_return(f, 0);
+	up_at(&u, now += MS);
+	for (int i = 1; i < 22; i++)
+		cr_expect_eq(f->clients[i].refusals, 0, "client %d", i);
+	up_fini(&u);
+}
+
+Test(policy_circuit, a_connection_that_comes_back_says_nothing_of_a_password)
+{
+	struct upstream u;
+	struct fake *f = &u.pools[0];
+	uint64_t now;
+
+	up_init(&u, false);
+	now = hang_one(&u, u.pools[0].now);
+	fail_last(f, CF_AUTH, true);
+	cr_expect_eq(f->clients[1].refusals, 1);
+	fake_return(f, 0);
+	cr_expect_gt(fake_counts(f).backoff_until_us, now);
+	up_fini(&u);
+}

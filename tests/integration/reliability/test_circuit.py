@@ -84,3 +84,31 @@ def test_who_does_not_wait_is_told_the_same_reason(weir, own_postgres):
         wires = [wire for wire in wires if rawwire.errors(wire.read_until("Z"))]
     print(f"all were back after {time.monotonic() - begin:.2f} s, at first it took {took:.2f} s")
     assert time.monotonic() - begin < 5 + 2 * took
+
+
+STARTUP = b"\0\3\0\0user"             # the head of a login: with it as tap.unanswered, new connections get no reply
+
+
+def test_a_login_that_hung_refuses_nobody_when_the_last_connection_goes(weir, tap):
+    """One pool keeps a connection lent while another login of it hangs, and a login of another pool succeeds: the host is
+    well. Before, the first pool began an outage when its last connection went, and refused the next client at once."""
+    upstream = f"host=127.0.0.1 port={tap.port} sslmode=disable dbname=app"
+    weir.start(sections={"database d0": {"upstream": upstream}, "database d1": {"upstream": upstream}},
+               pool_size=2, connect_timeout="2s", idle_timeout="500ms")
+    holder, late = weir.raw(database="d0"), weir.raw(database="d0")
+    holder.query("BEGIN")
+    weir.settle()
+    tap.unanswered, before = STARTUP, tap.to_server.count(STARTUP)
+    late.send(query("SELECT 2"))
+    wait_until(lambda: tap.to_server.count(STARTUP) > before, what="a login that hangs")
+    tap.unanswered = b"what is never sent"      # that one still gets no reply
+    weir.raw(database="d1").query("BEGIN")
+    holder.query("COMMIT")
+    assert rawwire.texts(late.read_until("Z")) == [["2"]]
+    late.query("BEGIN")
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="timeout") == 1)
+    late.query("COMMIT")
+    wait_until(lambda: int(weir.pool("d0")["sv_idle"]) + int(weir.pool("d0")["sv_active"]) == 0,
+               what="the end of the first pool's connections")
+    assert late.query("SELECT 3") == [["3"]]
+    assert "outage" not in weir.log()
