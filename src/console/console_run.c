@@ -10,6 +10,8 @@
 #include "dedicated/questions.h"
 #include "wire/messages.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define CHANGES_TOLD_MAX 100
@@ -459,11 +461,14 @@ run_kill_client(struct run *r)
 		fail_pgbouncer_text(r->why, "client not found");
 		return fail_hint(r->why, "SHOW CLIENTS has the ids, in its column id.");
 	}
-	if (c == r->cc->c)
+	if (c == r->cc->c) {
 		r->cc->ending = ENDING_SELF;
-	else {
+	} else {
+		char given[48];
+
+		snprintf(given, sizeof(given), "KILL_CLIENT %" PRIu64, r->command->client_id);
 		kill_reason(&reason, "admin forced disconnect");
-		end_client(r->cc, c, "KILL_CLIENT", &reason);
+		end_client(r->cc, c, given, &reason);
 	}
 	return RUN_DONE;
 }

@@ -582,9 +582,12 @@ bool
 report_given_up(struct exchange *x, const struct fail *why)
 {
 	static const struct fail left = { .sqlstate = "" };
+	static const char killed[] = "terminating connection due to administrator command"; /* the console's words */
+	enum request_failure kind = kind_of(x, why);
+	bool is_killed = kind == RF_SHUTDOWN && strncmp(why->text, killed, strlen(killed)) == 0;
 
 	if (x->srv != NULL ? x->srv->loan.clock.since_us == 0 : !note_wait_so_far(x))
 		return false;
-	report_failure(x, why != NULL ? why : &left, kind_of(x, why), NULL);
+	report_failure(x, why != NULL ? why : &left, kind, is_killed ? "killed" : NULL);
 	return true;
 }

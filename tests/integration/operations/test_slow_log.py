@@ -399,6 +399,19 @@ def test_a_client_that_gives_up_is_in_every_list(weir, how, phase):
     assert "closed the connection after" in event["event"] and "a request was under way" in event["event"]
 
 
+def test_a_request_whose_client_is_killed_has_an_event_of_its_own(weir):
+    weir.start_opened("300ms", pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query("SELECT pg_sleep(60)"))
+        holder, = wait_until(lambda: weir.console("SHOW HOLDERS"))
+        weir.console(f"KILL_CLIENT {holder['client_id']}")
+        wire.read_to_end()
+    line, = wait_until(weir.slow_lines)
+    assert (line["event"], line["client_id"], line["sqlstate"]) == ("killed", holder["client_id"], "57P01"), line
+    assert weir.console("SHOW SLOW LIKE 'killed'")
+    assert weir.metric_now("pgweir_client_requests_failed_total", reason="shutdown") == 1
+
+
 def test_refusals_and_cancels_are_in_the_table_of_queries(weir):
     weir.start_opened("300ms", pool_size=1, query_stats="on", threshold="off")
     with weir.raw() as holder, weir.raw(parameters={"application_name": "in vain"}) as wire:
