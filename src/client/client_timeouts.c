@@ -30,6 +30,7 @@
 #include "server/server.h"
 
 #define OURS_US (5 * US_PER_S)
+#define ENDED_US (1 * US_PER_S)
 #define LATE_AT_ONCE ((size_t)64)
 #define QUERIES_A_TICK 20u /* for SHOW QUERIES: so many in a tenth of a second are all counted ... */
 #define QUERIES_EACH 64u /* ... and beyond them one in so many, for all */
@@ -50,6 +51,35 @@ is_deaf(const struct server *srv, uint64_t now_us)
 					: is_late(now_us, loan->cancelled_us, OURS_US);
 }
 
+/*
+ * Returns true if the client has sent a Terminate and then closed its connection, or its sending side alone, which
+ * looks the same; its request runs, and it was told nothing for a while.
+ */
+static bool
+may_be_gone(const struct client *c, const struct server *srv, uint64_t now_us)
+{
+	uint64_t since_us;
+
+	if (c->x.stream.is_reading || srv->ledger.body_left > 0 || stream_queued(&c->x.stream) > 0 ||
+	    !exchange_is_terminated(&c->x) || !client_is_served(c, &since_us))
+		return false;
+	return is_late(now_us, since_us > srv->loan.told_us ? since_us : srv->loan.told_us, ENDED_US);
+}
+
+/* A client that has gone resets its connection, and is then left like any other: what runs for it is cancelled. */
+static void
+tell_that_it_runs(struct client *c)
+{
+	struct buf out = { 0 };
+	struct fail what;
+
+	c->x.srv->loan.told_us = *c->env->x.now_us;
+	fail_set(&what, "00000", "the request that was sent before the end of the connection still runs");
+	message_notice(&out, "NOTICE", &what);
+	exchange_send(&c->x, &out); /* may close it */
+	buf_fini(&out);
+}
+
 static enum late
 lateness(struct client *c, const struct server *srv, uint64_t now_us)
 {
@@ -67,6 +97,8 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 		if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_PROBE)
 			return LATE_QUERY;
 	}
+	if (is_ready && may_be_gone(c, srv, now_us))
+		return LATE_ENDED;
 	if (is_ready && is_late(now_us, report_idle_since(&c->x), s->idle_transaction_timeout_us))
 		return LATE_IDLE;
 	if (is_ready && is_late(now_us, srv->loan.tx_started_us, s->transaction_timeout_us))
@@ -139,6 +171,10 @@ end_late(struct client *c, enum late late)
 	if (late == LATE_STANDBY) { /* the primary is asked */
 		fail_set(&why, "08006", "the standby at %s does not answer", c->x.srv->address);
 		server_fail(c->x.srv, &why);
+		return;
+	}
+	if (late == LATE_ENDED) {
+		tell_that_it_runs(c);
 		return;
 	}
 	if (late == LATE_OURS) {

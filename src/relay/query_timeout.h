@@ -13,7 +13,7 @@
 
 #include "config/config.h"
 
-enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_PROBE, LATE_OURS, LATE_STANDBY };
+enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_PROBE, LATE_OURS, LATE_STANDBY, LATE_ENDED };
 
 /* Returns the name of the setting that has this limit; not for NOT and OURS. */
 const char *late_setting(enum late late);

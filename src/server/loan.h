@@ -200,6 +200,7 @@ struct loan {
 	uint64_t lent_us, sent_us, tx_started_us, last_done_us, idle_in_tx_us;
 	uint64_t unread_us; /* when it was last seen to wait for its client to read; 0: never */
 	uint64_t late_since_us, cancelled_us; /* relay/query_timeout.h: since when its query runs; its cancel */
+	uint64_t told_us; /* client_timeouts.c: when its borrower was last told that its request still runs */
 	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */
 	/* About the request under way, down to commit. */
 	uint64_t bytes_to_client, bytes_from_client;

@@ -88,7 +88,7 @@ def test_ways_that_are_not_switched_on_mean_nothing(tenants):
 
 def test_reference_in_options_is_postgresqls_without_tenants(weir):
     weir.start()
-    refused(weir, "22023", parameters={"options": "reference=acme"})
+    refused(weir, "42601", parameters={"options": "reference=acme"})
 
 
 def test_a_login_without_a_tenant_gets_the_plain_databases(tenants):

@@ -47,7 +47,7 @@ def test_in_a_transaction(weir, table, how, failed):
 
 
 @pytest.mark.weir_only
-@pytest.mark.parametrize("how", VANISH)
+@pytest.mark.parametrize("how", LEAVE)
 def test_in_a_running_query_which_is_then_cancelled(weir, table, how):
     weir.start(pool_size=1)
     wire = weir.raw()
@@ -272,6 +272,19 @@ def test_who_sends_a_terminate_and_closes_at_once_has_its_requests_run(weir, tab
         wait_until(lambda: holder.value(f"SELECT count(*) FROM {table}") == str(count))
     if not weir.direct:
         wait_until(lambda: weir.metric("pgweir_client_connections") == 0)
+
+
+@pytest.mark.weir_only
+def test_who_has_closed_its_sending_side_alone_is_answered_however_long_it_takes(weir):
+    """It looks as if it had gone, until it does not refuse what it is told."""
+    weir.start(pool_size=2)
+    with weir.raw() as holder, weir.raw() as wire:
+        holder.query("BEGIN; SELECT pg_advisory_xact_lock(48)")
+        wire.send(query("SELECT 'mine' FROM pg_advisory_xact_lock(48)") + terminate())
+        wire.sock.shutdown(1)
+        assert [reply.type for reply in wire.read_until("N", 3)] == ["N"] * 3
+        holder.query("COMMIT")
+        assert answered(wire) == "T D C:SELECT 1 Z:I"
 
 
 def test_those_in_line_who_have_left_are_served_in_its_order(weir, table):
