@@ -104,9 +104,7 @@ put_entry(const struct reader *r, struct bouncer_entries *entries, unsigned line
 		problem_error(r->b->sink, line, "there are more than %d of them", ENTRIES_MAX);
 		return;
 	}
-	if ((entries->count & (entries->count - 1)) == 0)
-		entries->list =
-		    xreallocarray(entries->list, entries->count > 0 ? entries->count * 2 : 1, sizeof(*entries->list));
+	entries->list = xwith_room(entries->list, entries->count, sizeof(*entries->list));
 	entries->list[entries->count++] =
 	    (struct bouncer_entry){ .name = xstrdup(name), .value = xstrdup(value), .line = line };
 }

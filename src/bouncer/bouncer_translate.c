@@ -59,8 +59,7 @@ escape_dollars(const char *value)
 static void
 add_setting(struct bouncer_setting **list, size_t *count, const struct bouncer_setting *setting)
 {
-	if ((*count & (*count - 1)) == 0)
-		*list = xreallocarray(*list, *count > 0 ? *count * 2 : 1, sizeof(**list));
+	*list = xwith_room(*list, *count, sizeof(**list));
 	(*list)[(*count)++] = *setting;
 }
 
@@ -110,8 +109,7 @@ bouncer_note(struct bouncer *b, unsigned line, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if ((b->note_count & (b->note_count - 1)) == 0)
-		b->notes = xreallocarray(b->notes, b->note_count > 0 ? b->note_count * 2 : 1, sizeof(*b->notes));
+	b->notes = xwith_room(b->notes, b->note_count, sizeof(*b->notes));
 	b->notes[b->note_count++] = (struct bouncer_note){ .text = xstrdup(text), .line = line };
 }
 

@@ -42,7 +42,7 @@ struct entry {
 
 struct list {
 	struct entry *entries;
-	size_t count, cap;
+	size_t count;
 };
 
 static struct entry *
@@ -50,10 +50,7 @@ add(struct list *list, const char *section, const char *key)
 {
 	struct entry *e;
 
-	if (list->count == list->cap) {
-		list->cap = list->cap == 0 ? 128 : list->cap * 2;
-		list->entries = xreallocarray(list->entries, list->cap, sizeof(*list->entries));
-	}
+	list->entries = xwith_room(list->entries, list->count, sizeof(*list->entries));
 	e = &list->entries[list->count];
 	*e = (struct entry){ .name = key == NULL ? xstrdup(section) : xasprintf("%s.%s", section, key),
 			     .place = list->count };

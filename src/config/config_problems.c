@@ -7,18 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for one more. Grows in powers of two, so the count alone says when. */
-static struct config_problem *
-problem_slot(struct config_problems *problems)
-{
-	size_t count = problems->count;
-
-	if ((count & (count - 1)) == 0)
-		problems->list = xreallocarray(problems->list, count ? count * 2 : 1, sizeof(*problems->list));
-	problems->count++;
-	return &problems->list[count];
-}
-
 /*
  * The body of a problem behind name, which a file of another kind has there, without our own name for the same:
  * "logfile: destination = /x: ..." is "logfile: /x: ...".
@@ -46,7 +34,8 @@ problem_note(const struct problem_sink *sink, bool is_error, unsigned line, cons
 	problems->error_count += is_error;
 	if (problems->count > PROBLEMS_MAX)
 		return;
-	slot = problem_slot(problems);
+	problems->list = xwith_room(problems->list, problems->count, sizeof(*problems->list));
+	slot = &problems->list[problems->count++];
 	va_start(ap, fmt);
 	vsnprintf(body, sizeof(body), fmt, ap);
 	va_end(ap);

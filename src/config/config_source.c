@@ -59,9 +59,7 @@ source_line(unsigned file, unsigned line)
 void
 source_add_name(struct config_source *source, unsigned line, const char *name)
 {
-	if ((source->name_count & (source->name_count - 1)) == 0)
-		source->names = xreallocarray(source->names, source->name_count > 0 ? source->name_count * 2 : 1,
-					      sizeof(*source->names));
+	source->names = xwith_room(source->names, source->name_count, sizeof(*source->names));
 	source->names[source->name_count++] = (struct source_name){ .line = line, .name = xstrdup(name) };
 }
 

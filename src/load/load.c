@@ -31,7 +31,7 @@ struct scope_draft {
 
 struct draft_list {
 	struct scope_draft *list;
-	size_t count, cap;
+	size_t count;
 };
 
 #define ENVIRONMENT_NAME_MAX 96
@@ -58,12 +58,7 @@ static const char *const scope_words[PLACES] = {
 static struct scope_draft *
 add_draft(struct draft_list *drafts)
 {
-	size_t cap = drafts->cap > 0 ? drafts->cap * 2 : 8;
-
-	if (drafts->count == drafts->cap) {
-		drafts->list = xreallocarray(drafts->list, cap, sizeof(*drafts->list));
-		drafts->cap = cap;
-	}
+	drafts->list = xwith_room(drafts->list, drafts->count, sizeof(*drafts->list));
 	drafts->list[drafts->count] = (struct scope_draft){ 0 };
 	return &drafts->list[drafts->count++];
 }
