@@ -9,26 +9,21 @@
 
 #include <string.h>
 
-struct import {
-	const struct bouncer *b;
-	FILE *to;
-};
-
 /* "pgbouncer.ini:14: default_pool_size = 30", or that it is PgBouncer's default. */
 static void
-put_from(const struct import *import, const struct bouncer_setting *s)
+put_from(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 {
 	char place[512];
 
-	source_place(import->b->sink->source, "", s->line, place, sizeof(place));
+	source_place(b->sink->source, "", s->line, place, sizeof(place));
 	if (s->line != LINE_BOUNCER)
-		fprintf(import->to, "; %s%s%s\n", place, *s->from != '\0' ? ": " : "", s->from);
+		fprintf(to, "; %s%s%s\n", place, *s->from != '\0' ? ": " : "", s->from);
 	else
-		fprintf(import->to, "; not set there: %s\n", s->from);
+		fprintf(to, "; not set there: %s\n", s->from);
 }
 
 static void
-put_setting(const struct import *import, const struct bouncer_setting *s)
+put_setting(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 {
 	const struct config_key *key = config_key_find(s->section, s->key);
 
@@ -36,63 +31,35 @@ put_setting(const struct import *import, const struct bouncer_setting *s)
 	if (s->line == LINE_BOUNCER && key != NULL && key->type != KEY_LISTENS &&
 	    strcmp(key->default_value, s->value) == 0)
 		return;
-	put_from(import, s);
-	fprintf(import->to, "%s =%s%s\n", s->key, *s->value != '\0' && *s->value != ';' ? " " : "", s->value);
-}
-
-/* For a database or user, one comment says where all of it is from. */
-static void
-put_scopes(const struct import *import)
-{
-	const char *section = "";
-
-	for (size_t i = 0; i < import->b->setting_count; i++) {
-		const struct bouncer_setting *s = &import->b->settings[i];
-
-		if (config_has_section(s->section))
-			continue;
-		if (strcmp(section, s->section) != 0) {
-			fprintf(import->to, "\n[%s]\n", s->section);
-			put_from(import, s);
-		}
-		section = s->section;
-		if (s->key != NULL)
-			fprintf(import->to, "%s = %s\n", s->key, s->value);
-	}
+	put_from(b, s, to);
+	fprintf(to, "%s =%s%s\n", s->key, *s->value != '\0' && *s->value != ';' ? " " : "", s->value);
 }
 
 static void
 put_file(const struct bouncer *b, const char *path, FILE *to)
 {
-	const struct import import = { b, to };
-	const struct config_key *key;
-	const char *section = "";
 	char place[512];
 
 	fprintf(to, "; pgweir's settings for what is in %s: written by pgweir --import-pgbouncer\n", path);
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		if (strcmp(section, key->section) != 0) {
-			bool has_begun = false;
+	for (size_t i = 0; i < b->setting_count; i++) {
+		const struct bouncer_setting *s = &b->settings[i];
+		bool begins = i == 0 || strcmp(s[-1].section, s->section) != 0,
+		     is_scope = !config_has_section(s->section);
 
-			for (size_t k = 0; k < b->setting_count; k++) {
-				const struct bouncer_setting *s = &b->settings[k];
-
-				if (strcmp(s->section, key->section) != 0)
-					continue;
-				if (!has_begun)
-					fprintf(to, "\n[%s]\n", key->section);
-				has_begun = true;
-				put_setting(&import, s);
-			}
-		}
-		section = key->section;
+		if (begins)
+			fprintf(to, "\n[%s]\n", s->section);
+		if (begins && is_scope) /* one comment says where all of a database or user is from */
+			put_from(b, s, to);
+		if (!is_scope)
+			put_setting(b, s, to);
+		else if (s->key != NULL)
+			fprintf(to, "%s = %s\n", s->key, s->value);
 	}
-	put_scopes(&import);
-	if (import.b->note_count > 0)
-		fprintf(import.to, "\n; --- what has no setting here, and why ---\n");
-	for (size_t i = 0; i < import.b->note_count; i++) {
-		source_place(import.b->sink->source, "", import.b->notes[i].line, place, sizeof(place));
-		fprintf(import.to, "; %s: %s\n", place, import.b->notes[i].text);
+	if (b->note_count > 0)
+		fprintf(to, "\n; --- what has no setting here, and why ---\n");
+	for (size_t i = 0; i < b->note_count; i++) {
+		source_place(b->sink->source, "", b->notes[i].line, place, sizeof(place));
+		fprintf(to, "; %s: %s\n", place, b->notes[i].text);
 	}
 }
 

@@ -317,6 +317,24 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 		bouncer_note(b, line, "%s = %s: %s", key->name, value, key->note);
 }
 
+/* In the order of the table of keys, so that each section begins once. */
+static void
+put_in_order(struct bouncer *b)
+{
+	struct bouncer_setting *sorted = NULL;
+	const struct config_key *key;
+	const char *section = "";
+	size_t count = 0;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; section = key->section, i++)
+		for (size_t k = 0; k < b->setting_count && strcmp(section, key->section) != 0; k++)
+			if (strcmp(b->settings[k].section, key->section) == 0)
+				add_setting(&sorted, &count, &b->settings[k]);
+	free(b->settings);
+	b->settings = sorted;
+	b->setting_count = count;
+}
+
 void
 bouncer_translate(struct bouncer *b)
 {
@@ -328,6 +346,7 @@ bouncer_translate(struct bouncer *b)
 	for (size_t i = 0; i < b->ours_count; i++)
 		add_setting(&b->settings, &b->setting_count, &b->ours[i]);
 	b->ours_count = 0;
+	put_in_order(b);
 	bouncer_sections(b, &b->databases, "database", OF_DATABASE);
 	bouncer_sections(b, &b->users, "user", OF_USER);
 }
@@ -375,37 +394,14 @@ bouncer_read(const char *text, size_t len, const char *path, const struct config
 	     size_t override_count, const struct reader_calls *calls, const struct problem_sink *sink)
 {
 	struct bouncer b = { .sink = sink };
-	const struct config_key *key;
-	const char *section = "";
 
 	bouncer_read_lines(&b, text, len, path);
 	for (size_t i = 0; i < override_count; i++)
 		override(&b, &overrides[i]);
 	bouncer_translate(&b);
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		/* In the order of the table of keys, so that each section begins once; databases and users in theirs.
-		 */
-		if (strcmp(section, key->section) != 0) {
-			bool has_begun = false;
-
-			for (size_t k = 0; k < b.setting_count; k++) {
-				const struct bouncer_setting *s = &b.settings[k];
-
-				if (strcmp(s->section, key->section) != 0)
-					continue;
-				if (!has_begun)
-					calls->on_section(calls->arg, s->line, key->section);
-				has_begun = true;
-				calls->on_setting(calls->arg, s->line, s->key, s->value);
-			}
-		}
-		section = key->section;
-	}
 	for (size_t i = 0; i < b.setting_count; i++) {
 		const struct bouncer_setting *s = &b.settings[i];
 
-		if (config_has_section(s->section))
-			continue;
 		if (i == 0 || strcmp(b.settings[i - 1].section, s->section) != 0)
 			calls->on_section(calls->arg, s->line, s->section);
 		if (s->key != NULL)
