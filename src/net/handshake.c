@@ -59,13 +59,16 @@ handshake_run(struct work *w)
 static void step_done(struct work *w);
 
 static int
-submit(struct handshake *h)
+submit(struct handshake *h, struct fail *why)
 {
 	h->work.run = handshake_run;
 	h->work.done = step_done;
 	h->is_working = helpers_submit(h->set.helpers, h->set.inbox, &h->work, h->set.line) == 0;
 	h->set.line = WORK_BEGUN;
-	return h->is_working ? 0 : -1;
+	if (h->is_working)
+		return 0;
+	fail_set(why, "53300", "too many TLS handshakes at once");
+	return fail_hint(why, "Raise handshake_threads, or have clients keep their connections.");
 }
 
 static void
@@ -79,13 +82,6 @@ failed(struct handshake *h, const struct fail *why)
 	s->is_shaking = false;
 	handshake_free(h);
 	set.done(s, &kept, set.arg);
-}
-
-static void
-too_many(struct fail *why)
-{
-	fail_set(why, "53300", "too many TLS handshakes at once");
-	fail_hint(why, "Raise handshake_threads, or have clients keep their connections.");
 }
 
 /* Bytes after the handshake are the session's first input. */
@@ -145,12 +141,10 @@ go_on(struct handshake *h)
 	h->in = h->next;
 	h->next = used;
 	h->next.len = 0;
-	if (h->in.len > 0 && submit(h) < 0) {
-		too_many(&why);
+	if (h->in.len > 0 && submit(h, &why) < 0)
 		failed(h, &why);
-		return;
-	}
-	stream_set_reading(h->stream, true);
+	else
+		stream_set_reading(h->stream, true);
 }
 
 /* Runs on the loop. */
@@ -214,10 +208,8 @@ handshake_event(struct stream *s)
 			failed(h, &why);
 		return;
 	}
-	if (!h->is_working && submit(h) < 0) {
-		too_many(&why);
+	if (!h->is_working && submit(h, &why) < 0)
 		failed(h, &why);
-	}
 }
 
 void
@@ -253,9 +245,8 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 		return fail_set(why, "53200", "no memory for a TLS handshake");
 	}
 	/* The client's side sends first. */
-	if ((first_len > 0 || !settings->tls->ctx->is_accepting) && submit(h) < 0) {
+	if ((first_len > 0 || !settings->tls->ctx->is_accepting) && submit(h, why) < 0) {
 		handshake_free(h);
-		too_many(why);
 		return -1;
 	}
 	s->handshake = h;
