@@ -10,7 +10,7 @@
 /* A kind of things that have labels; there are four. */
 struct kind {
 	size_t size;
-	void (*add)(void *to, const void *from);
+	void (*add)(void *to, const void *from); /* NULL: where names were cut to the same text, the first stands */
 	struct {
 		const char *label; /* NULL: no more */
 		size_t at, max; /* the name's place in the thing, and its array's size */
@@ -29,16 +29,8 @@ static const struct kind backend_kind = { sizeof(struct snapshot_backend),
 					  snapshot_backend_add,
 					  { { "backend", NAME_OF(struct snapshot_backend, name) } } };
 
-/* Hosts whose names were cut to the same text: the first ones stand. */
-static void
-keep_first(void *to, const void *from)
-{
-	(void)to;
-	(void)from;
-}
-
 static const struct kind budget_kind = { sizeof(struct snapshot_budget),
-					 keep_first,
+					 NULL,
 					 { { "backend", NAME_OF(struct snapshot_budget, name) } } };
 
 static int
@@ -51,6 +43,8 @@ by_labels(const void *a, const void *b)
 static int
 add_to_item(struct metrics_item *to, const struct metrics_item *from, const struct kind *kind)
 {
+	if (kind->add == NULL)
+		return 0;
 	if (to->sum == NULL) {
 		to->sum = malloc(kind->size);
 		if (to->sum == NULL)
