@@ -38,12 +38,6 @@ admission_table_free(struct admission_table *t)
 	free(t);
 }
 
-uint32_t
-admission_table_count(const struct admission_table *t)
-{
-	return HASH_COUNT(t->entries);
-}
-
 static void
 table_entry_drop(struct admission_table *t, struct admission_entry *e)
 {

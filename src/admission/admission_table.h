@@ -44,7 +44,6 @@ struct admission_entry *admission_table_find(const struct admission_table *t, co
 					     size_t key_len); /* NULL: none */
 void admission_table_sweep(struct admission_table *t,
 			   uint64_t now_us); /* drops a bounded number of entries that equal new ones */
-uint32_t admission_table_count(const struct admission_table *t);
 
 #define ADMISSION_ADDRESS_KEY_MAX 8
 /* Writes the part of an IPv4 or IPv6 address that counts, and returns its length. Every customer has an IPv6

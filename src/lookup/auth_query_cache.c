@@ -151,12 +151,6 @@ auth_cache_sweep(struct auth_cache *cache, uint64_t now_us)
 			cache_entry_drop(cache, e);
 }
 
-size_t
-auth_cache_count(const struct auth_cache *cache)
-{
-	return HASH_COUNT(cache->table);
-}
-
 bool
 auth_kept_is_fresh(const struct auth_kept *kept, uint64_t now_us)
 {

@@ -64,7 +64,6 @@ void auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint
 void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* none is fresh any more */
 void auth_cache_forget(struct auth_cache *cache, uint64_t source);
 void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops what is not usable any more */
-size_t auth_cache_count(const struct auth_cache *cache);
 
 bool auth_kept_is_fresh(const struct auth_kept *kept, uint64_t now_us);
 bool auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us); /* usable where PostgreSQL can't be asked */
