@@ -110,10 +110,10 @@ const char *
 database_code_ask(struct database_code *code, uint64_t now_us)
 {
 	static const char *const questions[] = {
-		[CODE_ANY] = DATABASE_CODE_SETTINGS DATABASE_CODE_SIGNS DATABASE_CODE_ANY,
-		[CODE_STILL_NONE] = DATABASE_CODE_SETTINGS DATABASE_CODE_SIGNS DATABASE_CODE_ANY,
-		[CODE_VERSION] = DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION,
-		[CODE_ALL] = DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION DATABASE_CODE_SIGNS DATABASE_CODE,
+#define SINCE DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION
+		[CODE_ANY] = SINCE DATABASE_CODE_NAMES DATABASE_CODE_SIGNS DATABASE_CODE_ANY,
+		[CODE_VERSION] = SINCE,
+		[CODE_ALL] = SINCE DATABASE_CODE_NAMES DATABASE_CODE_SIGNS DATABASE_CODE,
 	};
 	bool may_hold;
 
@@ -131,10 +131,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
 			   code->failed_us == 0 && code->changed_answered == code->changed;
 		database_code_let_go(code);
-		if (code->has_code)
-			code->asked = may_hold ? CODE_VERSION : CODE_ALL;
-		else
-			code->asked = may_hold ? CODE_STILL_NONE : CODE_ANY;
+		code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
 		code->round++;
 	}
 	return questions[code->asked];
@@ -183,6 +180,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	}
 	if (row.kind == 'r') {
 		code->is_broken = add_name(a, row.name, row.value) < 0;
+	} else if (row.kind == 'k') {
+		code->is_broken = risk_names_add_known(a->risks, row.name) < 0;
 	} else if (row.kind == 't') {
 		code->is_broken = risk_names_add_type(a->risks, (uint32_t)strtoul(row.name, NULL, 10),
 						      read_risk(row.value, &end)) < 0;
@@ -215,7 +214,6 @@ believe(struct database_code *code)
 	code->failed_us = 0;
 	code->is_settled = code->changed == code->changed_asked;
 	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->cost_us) : 0;
-	code->harmless_until_us = risk_names_are_none(code->answer->risks) ? code->believed_until_us : 0;
 	database_code_let_go(code);
 }
 
@@ -247,7 +245,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		return false;
 	}
 	cost_us = now_us - code->asked_us;
-	if (code->asked == CODE_VERSION || code->asked == CODE_STILL_NONE || database_code_is_unread(code)) {
+	if (code->asked == CODE_VERSION || database_code_is_unread(code)) {
 		/* Where the same question took longer than before, or than to read it all, PostgreSQL was busy. */
 		code->cost_us = clock_lesser_us(cost_us, code->cost_us == 0 ? code->read_cost_us : code->cost_us);
 		compare(code);

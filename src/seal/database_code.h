@@ -48,11 +48,10 @@ struct code_answer {
 	char version[CODE_VERSION_MAX]; /* of the code; "": unknown */
 };
 
-enum code_question { /* in this order: database_code_is_unread() */
-		     CODE_ANY, /* is there any? If not, that is the answer */
-		     CODE_STILL_NONE, /* the same, where that was the last answer */
-		     CODE_VERSION, /* is it that of the last answer? */
-		     CODE_ALL
+enum code_question {
+	CODE_ANY, /* is there any? If not, that is the answer */
+	CODE_VERSION, /* is it that of the last answer? */
+	CODE_ALL
 };
 
 /* Zeroed: nothing is known. */
@@ -62,14 +61,13 @@ struct database_code {
 	uint32_t number; /* of the answer: no other one of any database has it; 0: there is none */
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */
-	bool has_code; /* there was some once: from then on only the last two are asked */
+	bool has_code; /* there was some once: from then on the first is not asked */
 	enum code_question asked; /* for coming */
 	bool is_outdated; /* the version was another one than the answer's, which has counted as DDL */
 	uint64_t answered_us, asked_us, used_us;
 	uint64_t cost_us; /* how long a question about the version took, at least; 0: there was none since the answer */
 	uint64_t read_asked_us, read_cost_us; /* when the answer was asked for, and how long it took */
 	_Atomic uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
-	_Atomic uint64_t harmless_until_us; /* the same, if no SQL is risky; else 0 */
 	_Atomic uint64_t changed; /* how often DDL was seen */
 	_Atomic uint64_t made; /* the value of changed when DDL last made functions */
 	uint64_t replaced_us; /* when there was another answer than before */
@@ -104,8 +102,6 @@ static inline bool
 database_code_knows_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept, unsigned *risk)
 {
 	*risk = 0;
-	if (now_us < atomic_load_explicit(&code->harmless_until_us, memory_order_relaxed))
-		return true;
 	if (kept == NULL || kept->number != code->number || !database_code_is_known(code, now_us))
 		return false;
 	*risk = kept->parts;
@@ -173,7 +169,7 @@ bool database_code_answered(struct database_code *code, bool ok, uint32_t number
 static inline bool
 database_code_is_unread(const struct database_code *code)
 {
-	return code->asked <= CODE_STILL_NONE && code->has_code;
+	return code->asked == CODE_ANY && code->has_code;
 }
 
 /* --- database_code_news.c --- */

@@ -2,11 +2,8 @@
 -- database_code_signs.sql ends. Many databases have no functions but those of extensions in C. To plan database_code.sql
 -- takes most of its time in a small database, so this is asked first, and that one where it says yes.
 --
--- Always: yes wherever that one's base has a row. Rows: 'c' if there may be; 'q' if there is no sequence; 'v', and
--- a version, which is another one where q is.
-, sequence(has_none) AS (SELECT NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't'))
-SELECT 'v', 'none ' || has_none, '' FROM sequence
-UNION ALL SELECT 'q', '', '' FROM sequence WHERE has_none
+-- Always: yes wherever that one's base has a row. Rows: 'c' if there may be; 'q' if there is no sequence.
+SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't')
 UNION ALL SELECT 'c', '', ''
 WHERE EXISTS (
 		SELECT

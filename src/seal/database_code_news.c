@@ -59,7 +59,7 @@ static void
 change(struct database_code *code, bool is_made)
 {
 	code->changed++;
-	code->believed_until_us = code->harmless_until_us = 0;
+	code->believed_until_us = 0;
 	if (is_made)
 		code->made = code->changed;
 }

@@ -17,6 +17,7 @@
 #define FIRST_OWN_TYPE 16384u
 #define OWN_TYPES_MAX 64 /* parameters of such types that are looked up: each is compared with all that are risky */
 #define DEPTH_MAX 63u /* open parentheses; what has more is opaque */
+#define CTES_MAX 32 /* in SQL that has more, no relation is new */
 
 struct entry {
 	struct risk risks[RISK_KINDS];
@@ -36,6 +37,9 @@ struct risk_names {
 	unsigned count, type_count;
 	unsigned all, ever, ddl;
 	bool is_too_large;
+	uint64_t *known; /* each a hash and roles; 0: a free place */
+	uint32_t known_cap, known_count; /* known_cap: a power of two, or 0 */
+	bool has_unknown; /* not all are in known */
 };
 
 struct risk_names *
@@ -51,6 +55,7 @@ risk_names_free(struct risk_names *names)
 		return;
 	TABLE_FREE(names->table);
 	free(names->types);
+	free(names->known);
 	free(names);
 }
 
@@ -141,10 +146,99 @@ risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsign
 	names->ddl |= ddl;
 }
 
-bool
-risk_names_are_none(const struct risk_names *names)
+/* The roles of a word: what a name behind it would be. Told once for all SQL. */
+enum word_role {
+	BEHIND_NO_CALL = 1u << 0, /* ahead of a parenthesis it is a relation's, a CTE's or an alias */
+	BEHIND_NO_CALL_IN_DDL = 1u << 1,
+	BEHIND_CTE = 1u << 2,
+	BEHIND_RELATION = 1u << 3,
+	BEHIND_INTO = 1u << 4,
+	BEHIND_FROM = 1u << 5,
+	BEHIND_LATERAL = 1u << 6,
+	BEHIND_DISTINCT = 1u << 7,
+	HAS_FROM = 1u << 8, /* a FROM behind it is followed by relations */
+	ENDS_FROM = 1u << 9,
+	ENDS_WITH = 1u << 10
+};
+
+static unsigned
+roles_of(const char *word)
 {
-	return names->count == 0 && names->type_count == 0 && names->all == 0 && !names->is_too_large;
+	static const struct {
+		unsigned role;
+		const char *words;
+	} roles[] = {
+		{ BEHIND_NO_CALL, "as with recursive into table view index exists references update copy" },
+		{ BEHIND_NO_CALL_IN_DDL, "on using" },
+		{ BEHIND_CTE, "with recursive" },
+		{ BEHIND_RELATION, "join update only copy" },
+		{ BEHIND_INTO, "into" },
+		{ BEHIND_FROM, "from" },
+		{ BEHIND_LATERAL, "lateral" },
+		{ BEHIND_DISTINCT, "distinct" },
+		{ HAS_FROM, "select update delete" },
+		{ ENDS_FROM, "select where group having order limit offset fetch for window union intersect except "
+			     "returning set when" },
+		{ ENDS_WITH, "select values insert update delete merge time ordinality ties hold no data local "
+			     "cascaded check" },
+	};
+	unsigned found = 0;
+
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+		found |= text_is_one_of(word, roles[i].words) ? roles[i].role : 0u;
+	return found;
+}
+
+#define ROLE_BITS 16
+
+static uint64_t
+known_hash(const char *name, size_t len)
+{
+	return XXH3_64bits(name, len) >> ROLE_BITS | 1u;
+}
+
+/* Returns the place of this hash, or a free one. */
+static uint64_t *
+known_place(const struct risk_names *names, uint64_t hash)
+{
+	uint32_t mask = names->known_cap - 1, at = (uint32_t)hash & mask;
+
+	while (names->known[at] != 0 && names->known[at] >> ROLE_BITS != hash)
+		at = (at + 1) & mask;
+	return &names->known[at];
+}
+
+static int
+grow_known(struct risk_names *names)
+{
+	struct risk_names grown = { .known_cap = names->known_cap == 0 ? 1024 : 2 * names->known_cap };
+
+	grown.known = calloc(grown.known_cap, sizeof(*grown.known));
+	if (grown.known == NULL)
+		return -1;
+	for (uint32_t i = 0; i < names->known_cap; i++)
+		if (names->known[i] != 0)
+			*known_place(&grown, names->known[i] >> ROLE_BITS) = names->known[i];
+	free(names->known);
+	names->known = grown.known;
+	names->known_cap = grown.known_cap;
+	return 0;
+}
+
+int
+risk_names_add_known(struct risk_names *names, const char *name)
+{
+	uint64_t hash = known_hash(name, strlen(name));
+
+	if (names->known_count == RISK_KNOWN_MAX) {
+		names->has_unknown = true;
+		return 0;
+	}
+	if (names->known_count * 2 >= names->known_cap && grow_known(names) < 0)
+		return -1;
+	names->known_count++;
+	*known_place(names, hash) = hash << ROLE_BITS | roles_of(name);
+	return 0;
 }
 
 unsigned
@@ -169,6 +263,11 @@ risk_names_each(const struct risk_names *names,
 
 /* --- SQL --------------------------------------------------------------------------------------------------------- */
 
+/* Tells what a name that stands somewhere may be. */
+struct place {
+	bool of_call, of_relation, of_cte;
+};
+
 /* A pass over SQL. */
 struct reader {
 	const struct risk_names *names;
@@ -187,6 +286,14 @@ struct reader {
 	unsigned depth;
 	bool is_behind_escapes; /* an E'' string, which may go on on another line */
 	struct risk called; /* counts if a parenthesis is next */
+	/* names that nothing had when the code was read */
+	bool has_new_call, has_new_relation;
+	bool is_new_call, is_new_relation; /* if a parenthesis is next; if no dot is */
+	struct place place, named; /* what a name means here; what the last one meant */
+	bool has_distinct, is_behind_distinct;
+	uint64_t queries, froms, withs; /* as selects: words with a FROM, that, and a list of CTEs */
+	uint64_t ctes[CTES_MAX];
+	unsigned cte_count;
 };
 
 #define WRITES "insert update delete merge copy"
@@ -276,6 +383,91 @@ word_put(struct word *w, char c)
 		w->ascii_len = w->len;
 }
 
+/* Notes what a name behind this word, which has these roles, would be; at: what the word is. */
+static void
+place_behind(struct reader *r, unsigned roles, struct place at)
+{
+	uint64_t here = UINT64_C(1) << r->depth;
+	bool is_query = (r->queries & here) != 0 || (r->is_body && r->depth == 0);
+	bool is_from = (roles & BEHIND_FROM) != 0 && is_query && !r->is_behind_distinct;
+
+	r->place.of_cte = (roles & BEHIND_CTE) != 0;
+	r->place.of_call = at.of_relation ? (roles & BEHIND_LATERAL) != 0
+					  : (roles & (BEHIND_NO_CALL | (r->is_ddl ? BEHIND_NO_CALL_IN_DDL : 0u))) == 0;
+	r->place.of_relation = is_from || (roles & (BEHIND_RELATION | (r->is_body ? 0u : BEHIND_INTO))) != 0;
+	r->is_behind_distinct = (roles & BEHIND_DISTINCT) != 0;
+	r->has_distinct = r->has_distinct || r->is_behind_distinct;
+	r->queries |= (roles & HAS_FROM) != 0 ? here : 0;
+	r->froms = is_from ? r->froms | here : (roles & ENDS_FROM) != 0 ? r->froms & ~here : r->froms;
+	r->withs = r->place.of_cte ? r->withs | here : (roles & ENDS_WITH) != 0 ? r->withs & ~here : r->withs;
+}
+
+/* The name is over, and no dot follows. */
+static void
+settle_name(struct reader *r)
+{
+	r->has_new_relation = r->has_new_relation || r->is_new_relation;
+	r->is_new_call = r->is_new_relation = false;
+	r->place = (struct place){ .of_call = true };
+	r->is_behind_distinct = false;
+}
+
+static bool
+is_cte(const struct reader *r, uint64_t hash)
+{
+	for (unsigned i = 0; i < r->cte_count; i++)
+		if (r->ctes[i] == hash)
+			return true;
+	return r->cte_count == CTES_MAX;
+}
+
+/* Most words are known, or are columns, and stand where no matter what they are. */
+static void
+judge_name(struct reader *r, const struct word *w)
+{
+	bool was_behind_distinct = r->is_behind_distinct;
+	struct place at = r->place;
+	uint64_t hash, known;
+
+	if (r->names->known_count == 0 || r->names->has_unknown)
+		return;
+	hash = known_hash(w->text, w->len);
+	settle_name(r);
+	r->named = at;
+	if (at.of_cte && r->cte_count < CTES_MAX)
+		r->ctes[r->cte_count++] = hash;
+	if (w->is_beyond_ascii)
+		return;
+	if ((known = *known_place(r->names, hash)) != 0) {
+		r->is_behind_distinct = was_behind_distinct;
+		place_behind(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), at);
+		return;
+	}
+	r->is_new_call = at.of_call && !at.of_cte;
+	r->is_new_relation = at.of_relation && !is_cte(r, hash);
+	r->place.of_call = r->is_body; /* an alias stands behind a name, but RETURN is no keyword of SQL's */
+}
+
+static void
+judge_punct(struct reader *r, char c)
+{
+	uint64_t here = UINT64_C(1) << r->depth;
+
+	if (c == '.') {
+		r->is_new_call = r->is_new_relation = false;
+		r->place = r->named;
+		return;
+	}
+	r->has_new_call = r->has_new_call || (c == '(' && r->is_new_call);
+	settle_name(r);
+	if (c == ',')
+		r->place = (struct place){ .of_call = (r->withs & here) == 0,
+					   .of_relation = (r->froms & here) != 0,
+					   .of_cte = (r->withs & here) != 0 };
+	else if (c == ')')
+		r->place.of_call = r->has_distinct; /* DISTINCT ON (a) f(b); else an alias */
+}
+
 static void
 join_name(struct reader *r, const struct entry *e)
 {
@@ -297,6 +489,7 @@ judge_word(struct reader *r, const struct word *w)
 	r->called = (struct risk){ 0 };
 	r->is_behind_escapes = false;
 	judge_statement(r, w->text);
+	judge_name(r, w);
 	join_name(r, e);
 	if (w->is_beyond_ascii && e != NULL) /* in SJIS, half of a letter may look like an operator */
 		join(&r->risk, e->risks[RISK_FUNCTION]);
@@ -335,6 +528,7 @@ other_token(struct reader *r)
 {
 	r->called = (struct risk){ 0 };
 	r->is_behind_dot = r->is_into_harmless = r->is_behind_escapes = false;
+	settle_name(r);
 	if (r->is_first)
 		r->is_opaque = true;
 }
@@ -414,6 +608,8 @@ read_body(struct reader *r, const char *begin, const char *end)
 		read_token(&body);
 	join(&r->risk, body.risk);
 	join(&r->of_relations, body.of_relations);
+	r->has_new_call = r->has_new_call || body.has_new_call;
+	r->has_new_relation = r->has_new_relation || body.has_new_relation;
 	r->has_write = true;
 	r->is_ddl = r->is_ddl || body.is_ddl;
 	r->is_opaque = r->is_opaque || body.is_opaque || body.is_unterminated || body.is_object_next;
@@ -521,15 +717,19 @@ read_punct(struct reader *r)
 			r->is_opaque = true;
 		}
 		r->selects &= ~(UINT64_C(1) << r->depth);
+		r->queries &= ~(UINT64_C(1) << r->depth);
+		r->froms &= ~(UINT64_C(1) << r->depth);
+		r->withs &= ~(UINT64_C(1) << r->depth);
 	} else if (c == ')' && r->depth > 0)
 		r->depth--;
+	judge_punct(r, c);
 	r->called = (struct risk){ 0 };
 	r->is_behind_dot = c == '.';
 	r->is_into_harmless = r->is_behind_escapes = false;
 	if (c == ';') {
 		r->is_first = true;
 		r->is_explain = r->is_object_next = r->is_do = false;
-		r->selects = 0;
+		r->selects = r->queries = r->froms = r->withs = 0;
 		r->depth = 0;
 	} else if (c != '(' && r->is_first)
 		r->is_opaque = true;
@@ -562,6 +762,9 @@ read_token(struct reader *r)
 		read_punct(r);
 }
 
+/* The risk of what has a new name; temporary tables have such names, too, so a new relation closes no server. */
+#define RISK_NEW ((unsigned)STATE_WASHABLE | RISK_CODE | RISK_UNREAD)
+
 static unsigned
 with_calls(unsigned risk)
 {
@@ -576,7 +779,8 @@ risk_of(const struct reader *r, struct risk risk)
 
 /* Returns true if it ended properly; else PostgreSQL refuses all of this SQL under these settings. */
 static bool
-read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk)
+read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk,
+	 unsigned *of_new)
 {
 	struct reader r = {
 		.names = names, .p = sql, .end = sql + len, .has_backslashes = has_backslashes, .is_first = true
@@ -586,6 +790,11 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		read_token(&r);
 	if (r.is_unterminated)
 		return false;
+	settle_name(&r);
+	if (r.has_new_relation)
+		*of_new |= RISK_NEW;
+	if (r.has_new_call)
+		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND);
 	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
 		 (r.is_opaque ? with_calls(names->all) | RISK_OPAQUE : 0) | (r.is_ddl ? names->ddl : 0);
 	return true;
@@ -607,16 +816,16 @@ unsigned
 risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
 	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
-	unsigned risk = with_calls(names->ever), opaque = with_calls(names->all) | RISK_OPAQUE;
+	unsigned risk = with_calls(names->ever), of_new = 0, opaque = with_calls(names->all) | RISK_OPAQUE;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
 		return opaque;
-	is_read = read_sql(names, sql, len, false, &risk);
+	is_read = read_sql(names, sql, len, false, &risk, &of_new);
 	if (has_backslash)
-		is_read = read_sql(names, sql, len, true, &risk) || is_read;
+		is_read = read_sql(names, sql, len, true, &risk, &of_new) || is_read;
 	if ((risk & RISK_DYNAMIC) == RISK_DYNAMIC)
 		risk |= names->all;
-	return is_read ? risk : opaque;
+	return is_read ? risk | of_new : opaque;
 }
 
 unsigned

@@ -7,6 +7,9 @@
  * what it runs, has the risk of the whole database: DO, U&"...", DDL but for CREATE and DROP of tables, views, indexes
  * and sequences, and whatever does not end properly.
  *
+ * A name that nothing had when the code was read, in the place of a call or of a relation, is as risky as can be, too:
+ * what has it is new. That is a risk of names that are known, so it takes at least one.
+ *
  * Pure. Owns: its names.
  * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h).
  */
@@ -48,10 +51,12 @@ void risk_names_free(struct risk_names *names); /* NULL is fine */
 #define RISK_BEYOND_ASCII "\x7f"
 int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
 		   const char *reason);
+/* name: of a function, relation, type or keyword, risky or not; more than these: no name is new. The same. */
+#define RISK_KNOWN_MAX 200000u
+int risk_names_add_known(struct risk_names *names, const char *name);
 int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk); /* of parameters; the same */
 /* all: of opaque SQL, besides that of the names; ever: of any SQL, even if it has none of the names; ddl: of DDL. */
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl);
-bool risk_names_are_none(const struct risk_names *names); /* no SQL is risky, opaque or not */
 unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
 /* Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it
  * under. */

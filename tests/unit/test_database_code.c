@@ -178,48 +178,77 @@ has_code(struct database_code *code)
 	cr_expect(database_code_is_unread(code));
 }
 
+/* A plain database: it has no code but what is named in these rows. */
+static void
+answer_plain(struct database_code *code, const char *version, const char *also, uint64_t asked_us)
+{
+	row(code, "v", version, "");
+	row(code, also, "", "");
+	database_code_answered(code, true, ++numbers, asked_us + 1000);
+}
+
 Test(database_code, is_read_only_where_there_is_any)
 {
 	struct database_code code = { 0 };
 	const char *any, *all, *version;
 
 	any = database_code_ask(&code, T0);
-	row(&code, "v", "none true", "");
-	row(&code, "q", "", "");
-	cr_expect(database_code_answered(&code, true, ++numbers, T0 + 1000));
+	answer_plain(&code, "7 77", "q", T0);
 	cr_expect_eq(parts_at(&code, T0 + 1000), 0);
 	cr_expect_not(database_code_has_sequences(&code, T0 + 1000));
 	cr_expect_not(database_code_is_unread(&code));
 
-	cr_expect_eq(database_code_ask(&code, T0 + 1 * US_PER_S), any);
-	row(&code, "v", "none true", "");
-	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 1 * US_PER_S + 1000), "it is as it was");
-	cr_expect_eq(parts_at(&code, T0 + 2 * US_PER_S), 0);
+	version = database_code_ask(&code, T0 + 1 * US_PER_S);
+	cr_expect_neq(version, any);
+	answer_plain(&code, "7 77", "", T0 + 1 * US_PER_S);
+	cr_expect_eq(parts_at(&code, T0 + 2 * US_PER_S), 0, "it is as it was");
 
-	cr_expect_eq(database_code_ask(&code, T0 + 2 * US_PER_S), any);
-	row(&code, "v", "none false", "");
-	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 2 * US_PER_S + 1000));
-	cr_expect(database_code_has_sequences(&code, T0 + 2 * US_PER_S + 1000), "another program has made one");
+	cr_expect_eq(database_code_ask(&code, T0 + 2 * US_PER_S), version);
+	answer_plain(&code, "8 88", "", T0 + 2 * US_PER_S);
+	cr_expect(database_code_has_sequences(&code, T0 + 2 * US_PER_S + 1000), "another program has made something");
 	cr_expect_eq(database_code_ask(&code, T0 + 3 * US_PER_S), any);
-	row(&code, "v", "none false", "");
-	cr_expect(database_code_answered(&code, true, ++numbers, T0 + 3 * US_PER_S + 1000));
+	answer_plain(&code, "8 88", "", T0 + 3 * US_PER_S);
+	cr_expect(database_code_has_sequences(&code, T0 + 4 * US_PER_S));
 	cr_expect_eq(parts_at(&code, T0 + 4 * US_PER_S), 0);
 
-	cr_expect_eq(database_code_ask(&code, T0 + 4 * US_PER_S), any);
-	row(&code, "v", "none false", "");
-	row(&code, "c", "", "");
-	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 4 * US_PER_S + 1000));
-	cr_expect(database_code_is_unread(&code));
-	cr_expect_eq(parts_at(&code, T0 + 4 * US_PER_S + 1000), FEARED_AT_FIRST, "another program has made a function");
-	all = database_code_ask(&code, T0 + 4 * US_PER_S + 1000);
-	cr_expect_neq(all, any);
-	row(&code, "v", "7 77", "");
+	cr_expect_eq(database_code_ask(&code, T0 + 4 * US_PER_S), version);
+	answer_plain(&code, "9 99", "", T0 + 4 * US_PER_S);
+	cr_expect_eq(parts_at(&code, T0 + 4 * US_PER_S + 1000), FEARED_AT_FIRST);
+	cr_expect_eq(database_code_ask(&code, T0 + 5 * US_PER_S), any);
+	answer_plain(&code, "9 99", "c", T0 + 5 * US_PER_S);
+	cr_expect(database_code_is_unread(&code), "it was a function");
+	cr_expect_eq(parts_at(&code, T0 + 5 * US_PER_S + 1000), FEARED_AT_FIRST);
+	all = database_code_ask(&code, T0 + 5 * US_PER_S + 1000);
+	cr_expect(all != any && all != version);
 	row(&code, "a", "", "1 0");
-	cr_expect(database_code_answered(&code, true, ++numbers, T0 + 4 * US_PER_S + 2000));
+	answer_plain(&code, "9 99", "", T0 + 5 * US_PER_S + 1000);
 	cr_expect_not(database_code_is_unread(&code));
-	cr_expect_eq(parts_at(&code, T0 + 5 * US_PER_S), STATE_SETTINGS);
-	version = database_code_ask(&code, T0 + 5 * US_PER_S);
-	cr_expect(version != any && version != all);
+	cr_expect_eq(parts_at(&code, T0 + 6 * US_PER_S), STATE_SETTINGS);
+	cr_expect_eq(database_code_ask(&code, T0 + 6 * US_PER_S), version);
+	database_code_fini(&code);
+}
+
+Test(database_code, a_new_name_is_feared_while_the_answer_is_believed)
+{
+	struct database_code code = { 0 };
+	struct sql_risk kept = { 0 };
+	unsigned feared;
+
+	database_code_ask(&code, T0);
+	row(&code, "k", "select", "");
+	row(&code, "k", "old", "");
+	answer_plain(&code, "7 77", "", T0);
+	cr_expect_eq(risk_of(&code, NULL, "SELECT old()"), 0);
+	feared = database_code_risk(&code, T0 + 1000, &kept, "SELECT fresh()", 14, NULL, 0);
+	cr_expect_eq(feared, FEARED_AT_FIRST | RISK_BY_CALLS(STATE_PROBED));
+	cr_expect(kept.number == code.number && kept.parts == feared, "that is so until the code was read again");
+	database_code_ask(&code, T0 + US_PER_S);
+	answer_plain(&code, "8 88", "", T0 + US_PER_S);
+	database_code_ask(&code, T0 + US_PER_S + 2000);
+	row(&code, "k", "select", "");
+	row(&code, "k", "fresh", "");
+	answer_plain(&code, "8 88", "", T0 + US_PER_S + 2000);
+	cr_expect_eq(database_code_risk(&code, T0 + 2 * US_PER_S, &kept, "SELECT fresh()", 14, NULL, 0), 0);
 	database_code_fini(&code);
 }
 

@@ -207,10 +207,8 @@ Test(risk_names, what_any_sql_has)
 {
 	struct risk_names *names = risk_names_new();
 
-	cr_expect(risk_names_are_none(names));
 	cr_expect_eq(of_sql(names, "DO ''"), RISK_OPAQUE);
 	risk_names_set_all(names, 1, 2, 0);
-	cr_expect_not(risk_names_are_none(names));
 	cr_expect_eq(of_sql(names, "SELECT"), 2);
 	cr_expect_eq(of_sql(names, "DO ''"), 3 | RISK_OPAQUE);
 	risk_names_free(names);
@@ -274,5 +272,105 @@ Test(risk_names, each)
 
 	risk_names_each(names, count, &n);
 	cr_expect_eq(n, 11);
+	risk_names_free(names);
+}
+
+#define NEW ((unsigned)STATE_WASHABLE | RISK_CODE | RISK_UNREAD)
+#define NEW_CALL (NEW | RISK_BY_CALLS(STATE_PROBED) | RISK_CONTEXT)
+
+static const struct {
+	const char *sql;
+	unsigned risk;
+} news[] = {
+	{ "SELECT 1", 0 },
+	{ "SELECT old(1)", 0 },
+	{ "SELECT fresh(1)", NEW_CALL },
+	{ "SELECT Fresh /* a */ (1)", NEW_CALL },
+	{ "SELECT \"fresh\"(1)", NEW_CALL },
+	{ "SELECT public.fresh(1)", NEW_CALL },
+	{ "SELECT public . old(1), public.users.a", 0 },
+	{ "SELECT * FROM fresh(1)", NEW_CALL },
+	{ "SELECT * FROM users, LATERAL fresh(a) x", NEW_CALL },
+	{ "SELECT * FROM users JOIN LATERAL fresh(a) x ON true", NEW_CALL },
+	{ "SELECT old(old(2), fresh(1))", NEW_CALL },
+	{ "SELECT DISTINCT ON (a) fresh(b) FROM users", NEW_CALL },
+	{ "CALL fresh()", NEW_CALL },
+	{ "WITH a AS (SELECT 1) SELECT b, fresh(1) FROM a", NEW_CALL },
+	{ "INSERT INTO users (a) VALUES (fresh(1))", NEW_CALL },
+	{ "SELECT 1 FROM users JOIN users u ON fresh(a)", NEW_CALL },
+	{ "DO $$ BEGIN PERFORM fresh(1); END $$", NEW_CALL },
+	{ "DO $$ BEGIN PERFORM 1 FROM fresh; END $$", NEW },
+	{ "DO $$ DECLARE v int; BEGIN SELECT a INTO v FROM users; END $$", 0 },
+	{ "SELECT caf\xc3\xa9(1) FROM caf\xc3\xa9", 0 },
+	{ "SELECT U&'fresh(1)', 'fresh(1)', $$fresh(1)$$ -- fresh(1)", 0 },
+	{ "SELECT a FROM fresh", NEW },
+	{ "SELECT a FROM public.fresh x", NEW },
+	{ "SELECT a FROM users, fresh", NEW },
+	{ "SELECT a FROM users x (b, c), fresh WHERE a = 1", NEW },
+	{ "SELECT a FROM users JOIN fresh USING (a)", NEW },
+	{ "SELECT a FROM (SELECT b FROM fresh) x", NEW },
+	{ "SELECT 1 UNION SELECT a FROM ONLY fresh", NEW },
+	{ "INSERT INTO fresh (a, b) VALUES (1, 2)", NEW },
+	{ "UPDATE fresh SET a = 1", NEW },
+	{ "UPDATE users SET a = 1 FROM fresh", NEW },
+	{ "DELETE FROM fresh", NEW },
+	{ "COPY fresh (a) FROM STDIN", NEW },
+	{ "WITH x AS (DELETE FROM fresh RETURNING a) SELECT a FROM x", NEW },
+	{ "SELECT a, b AS c, u.d, e total FROM users u WHERE f = g ORDER BY h, i", 0 },
+	{ "SELECT a FROM users u GROUP BY b, c HAVING (d) > 1 ORDER BY e, g LIMIT 1 FOR UPDATE OF u", 0 },
+	{ "SELECT a FROM users WHERE b IN (1, 2) AND (c) = ANY (d)", 0 },
+	{ "SELECT coalesce(a, b), extract(year FROM c), substring(d FROM 1), e IS DISTINCT FROM g, a::numeric(10, 2)",
+	  0 },
+	{ "SELECT * FROM old(1) AS x (a, b), old(2) y (c), (SELECT 1) AS z (d)", 0 },
+	{ "WITH x AS (SELECT 1), y (a, b) AS (SELECT 2, c FROM x) SELECT a FROM x JOIN y ON true, x z", 0 },
+	{ "WITH RECURSIVE x (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM x) SELECT n FROM x", 0 },
+	{ "INSERT INTO users (a) WITH x AS MATERIALIZED (SELECT 1) SELECT a FROM x RETURNING b, c", 0 },
+	{ "INSERT INTO users AS u (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET b = excluded.b", 0 },
+	{ "SELECT a::timestamp WITH TIME ZONE, old(b) FROM users", 0 },
+	{ "SELECT a OVER (w), b FILTER (WHERE c) FROM users WINDOW w AS (ORDER BY d), v AS (w)", 0 },
+	{ "CREATE TABLE fresh (a int REFERENCES other (b), c numeric(1) CHECK (d > 1), UNIQUE (a, c))", 0 },
+	{ "CREATE TABLE IF NOT EXISTS fresh (a int)", 0 },
+	{ "CREATE INDEX i ON fresh USING btree (a)", 0 },
+	{ "DROP TABLE IF EXISTS fresh", 0 },
+	{ "SAVEPOINT fresh; RELEASE fresh; LOCK TABLE users; SET a.b = c; SHOW d", 0 },
+	{ "DECLARE c CURSOR FOR SELECT 1; FETCH 1 FROM c; MOVE NEXT FROM c", 0 },
+	{ "COPY (SELECT a FROM users) TO STDOUT", 0 },
+};
+
+Test(risk_names, of_what_has_no_name_yet)
+{
+	static const char known[] =
+	    "old users int numeric timestamp public coalesce extract substring as select from where "
+	    "group having order by limit offset for update of on conflict do set values insert into with "
+	    "recursive union all only join using lateral call copy delete distinct is in any and or to "
+	    "stdin stdout materialized returning create table if not exists references check unique "
+	    "index drop savepoint release lock show declare cursor fetch move next over filter window "
+	    "time zone begin end year excluded true";
+	struct risk_names *names = risk_names_new();
+	char word[32];
+	int n;
+
+	for (const char *at = known; sscanf(at, " %31s%n", word, &n) == 1; at += n)
+		cr_assert_eq(risk_names_add_known(names, word), 0);
+	for (size_t i = 0; i < sizeof(news) / sizeof(news[0]); i++) {
+		unsigned risk = risk_names_of_sql(names, news[i].sql, strlen(news[i].sql));
+
+		cr_expect_eq(risk & ~(unsigned)RISK_OPAQUE, news[i].risk, "%s: %x", news[i].sql, risk);
+	}
+	risk_names_free(names);
+}
+
+Test(risk_names, nothing_is_new_where_there_are_too_many_names)
+{
+	struct risk_names *names = risk_names_new();
+	char name[16];
+
+	risk_names_add_known(names, "select");
+	for (unsigned i = 0; i < RISK_KNOWN_MAX; i++) {
+		cr_expect(i == 0 || i % 1000 != 0 || of_sql(names, "SELECT fresh()") != 0);
+		snprintf(name, sizeof(name), "n%u", i);
+		cr_assert_eq(risk_names_add_known(names, name), 0);
+	}
+	cr_expect_eq(of_sql(names, "SELECT fresh()"), 0);
 	risk_names_free(names);
 }

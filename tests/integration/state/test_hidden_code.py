@@ -15,7 +15,7 @@ import pytest
 
 import riskydatabase as risky
 import transport
-from leftovers import (INSERT, LOCKS as ASK_LOCKS, SETS, TEMPORARY, USER_ID, VIEW, VIEW_FOR_ALL, ask, begin, sees, settle)
+from leftovers import (INSERT, LOCKS as ASK_LOCKS, PID, SETS, TEMPORARY, USER_ID, VIEW, VIEW_FOR_ALL, ask, begin, sees, settle)
 from rawwire import bind, execute, one_statement, parse, query, sync, terminate
 from riskydatabase import LOCKS, SEED, SETTINGS, STATE, TEMP, WIDE
 from waiting import wait_until
@@ -887,6 +887,39 @@ def test_what_another_program_makes_while_nobody_uses_the_pool_counts_at_once(we
     postgres.query(WRAPPED, dbname=own)
     client.query("SELECT wrapped(11)")
     follows(client, other)
+
+
+@pytest.mark.parametrize("extension", ["", "postgis"])
+def test_a_name_that_another_program_makes_counts_from_the_first_use_on(weir, postgres, own, extension):
+    if not postgres.value("SELECT count(*) FROM pg_available_extensions WHERE name = %s", [extension or "plpgsql"]):
+        pytest.skip(f"{extension} is not installed")
+    postgres.query(f"CREATE EXTENSION {extension}" if extension else "SELECT 1", dbname=own)
+    other, client = begin(weir, own)
+    for number in range(4):
+        postgres.query(f"{VIEW_FOR_ALL}; ALTER VIEW sly RENAME TO sly_{number}", dbname=own)
+        client.query(f"SELECT * FROM sly_{number}")
+        assert is_clean(other)
+        postgres.query(WRAPPED.replace("wrapped", f"wrapped_{number}").replace("'A'", f"'A{number}'"), dbname=own)
+        client.query(f"SELECT wrapped_{number}(1)")
+        assert is_clean(other)
+        assert client.query(USER_ID) == [[f"A{number}"]]
+        client.query("RESET app.user_id")
+
+
+def test_names_that_sql_makes_for_itself_are_not_new(weir, postgres, own):
+    """A temporary table is, and is washed off; that closes no server, and keeps no client there."""
+    postgres.query("CREATE TABLE plain (v int); GRANT ALL ON plain TO PUBLIC; CREATE FUNCTION odd() RETURNS int LANGUAGE c AS '$libdir/pgcrypto', "
+                   "'pg_random_uuid'; CREATE FUNCTION made(v int) RETURNS int LANGUAGE internal IMMUTABLE AS 'int4up'", dbname=own)
+    client, other = begin(weir, own)
+    for sql in ("WITH x AS (SELECT 1 AS a), y (b) AS (SELECT a FROM x) SELECT y.b, made(2) FROM x z, y JOIN plain p ON v = b",
+                "SELECT q.r, extract(year FROM s) FROM unnest(ARRAY[1], ARRAY[now()]) AS q (r, s), generate_series(1, 2) t (u) WHERE made(u) = r",
+                "INSERT INTO plain (v) SELECT made(a) FROM (VALUES (1)) AS n (a)"):
+        assert seals(weir, client, other, sql=sql) == 0, sql
+    pid = client.query(PID)
+    for wire in (client, other):
+        for text in ("BEGIN", "CREATE TEMP TABLE fresh (a int) ON COMMIT DROP", "INSERT INTO fresh (a) VALUES (made(1))", "SELECT * FROM fresh", "COMMIT"):
+            wire.query(text)
+    assert other.query(PID) == pid
 
 
 FOUND = {                           # code, A's step, what B asks, what it sees
