@@ -149,7 +149,9 @@ look_at_sql(struct request_walk *w, const struct sql_verdict *v, const char *sql
 		if (leaves) /* it keeps the standby, until that is gone */
 			return WALK_ON;
 		if (is_bound)
-			return refuse(w, ", where locks and snapshots are not the primary's",
+			return refuse(w,
+				      ", where locks, snapshots, sequences and sessions are not the "
+				      "primary's",
 				      "Begin it without READ ONLY, or set reads = primary for this user.");
 		return refuse(w, " that has not come to " READS_MIN_LSN,
 			      "Set it as the first statement behind BEGIN, or for the session, ahead of that.");
@@ -188,7 +190,7 @@ is_free(const char *sql, size_t len)
 	unsigned first = len < 2 ? 0 : (unsigned char)sql[0] | 0x20u;
 
 	return (first == 'w' || first == 'v' || (first == 's' && (sql[1] | 0x20) == 'e')) &&
-	       memchr(sql, ';', len) == NULL && !text_mentions(sql, len, "pg_");
+	       memchr(sql, ';', len) == NULL && !text_mentions(sql, len, "pg_") && !text_mentions(sql, len, LAST_VALUE);
 }
 
 static bool

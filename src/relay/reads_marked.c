@@ -45,25 +45,40 @@ reads_is_default(struct client_reads *r)
 	return r->is_default;
 }
 
+/* Returns true for a word that names what only the primary has: its locks, snapshots, sessions, sequences. */
+static bool
+names_primarys(const struct sql_token *t)
+{
+	static const char *const names[] = { "pg_advisory_",	  "pg_try_advisory_",	  "pg_export_snapshot",
+					     "pg_cancel_backend", "pg_terminate_backend", "pg_prepared_xact",
+					     "pg_sequence" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (text_mentions(t->at, t->len, names[i]))
+			return true;
+	return false;
+}
+
 bool
 reads_is_for_primary(const char *sql, size_t len)
 {
-	bool is_first = true; /* of a statement */
+	bool is_first = true, is_value = false; /* of a statement; the word before is last_value */
 	struct sql_lexer lx;
 
-	if (!text_mentions(sql, len, "pg_") && !text_mentions(sql, len, "lock"))
+	if (!text_mentions(sql, len, "pg_") && !text_mentions(sql, len, "lock") && !text_mentions(sql, len, LAST_VALUE))
 		return false;
 	sql_lexer_init(&lx, sql, len);
 	for (struct sql_token t = sql_next(&lx); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lx)) {
 		if (is_first && sql_is_word(&t, "lock", 4))
 			return true;
-		if ((t.kind == SQL_WORD || t.kind == SQL_QUOTED) &&
-		    (text_mentions(t.at, t.len, "pg_advisory_") || text_mentions(t.at, t.len, "pg_try_advisory_") ||
-		     text_mentions(t.at, t.len, "pg_export_snapshot")))
+		if (is_value && (t.kind != SQL_PUNCT || t.at[0] != '(')) /* else it is the window function */
+			return true;
+		is_value = sql_is_word(&t, LAST_VALUE, sizeof(LAST_VALUE) - 1);
+		if ((t.kind == SQL_WORD || t.kind == SQL_QUOTED) && names_primarys(&t))
 			return true;
 		is_first = t.kind == SQL_PUNCT && t.at[0] == ';';
 	}
-	return false;
+	return is_value;
 }
 
 bool

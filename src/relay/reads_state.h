@@ -3,6 +3,8 @@
 
 #include "relay/reads.h"
 
+#define LAST_VALUE "last_value" /* a sequence's column */
+
 /* --- reads_marked.c: which requests are marked --- */
 /* Takes over what the client's settings say: is_default, and a new position. */
 void reads_heed_settings(struct client_reads *r);

@@ -191,6 +191,32 @@ def test_a_prepared_statement_that_only_the_primary_may_run(weir, trio, sql):
     assert bool(trio.primary.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", dbname="app")) == ("lock" in sql)
 
 
+OF_THE_PRIMARY = ["SELECT last_value FROM counts", "SELECT last_value::int FROM counts", "SELECT max(last_value) FROM pg_sequences",
+                  "SELECT pg_sequence_last_value('counts')", "SELECT count(*) FROM pg_prepared_xacts",
+                  "SELECT pg_cancel_backend(pid) FROM found", "SELECT pg_terminate_backend(pid) FROM found"]
+
+
+@pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
+@pytest.mark.parametrize("sql", OF_THE_PRIMARY)
+def test_what_a_standby_would_answer_otherwise_is_the_primarys(weir, trio, sql, protocol):
+    """Without an error: its sequences, prepared transactions and sessions are others, or lag."""
+    trio.primary.query("DROP SEQUENCE IF EXISTS counts; CREATE SEQUENCE counts; GRANT ALL ON counts TO web; DROP TABLE IF EXISTS found; "
+                       "CREATE TABLE found (pid int); GRANT ALL ON found TO web")
+    wire = start(weir, trio)
+    if protocol == "prepared":
+        wire.ask(parse("named", sql), sync())
+    for _ in range(3):
+        begin_elsewhere_unasked(wire, trio)
+        wire.send({"simple": query(sql), "extended": one_statement(sql) + sync(), "prepared": bind("", "named") + execute() + sync()}[protocol])
+        assert not rawwire.errors(wire.read_until("Z"))
+        assert where(wire) == trio.primary.port
+        wire.query("COMMIT")
+    begin_elsewhere_unasked(wire, trio)
+    wire.query("SELECT last_value(n) OVER () FROM told")
+    assert where(wire) != trio.primary.port         # it is the window function
+    wire.query("COMMIT")
+
+
 # A standby executes it until it is ended; the primary answers at once.
 SLEEP = "SELECT inet_server_port(), pg_sleep(CASE WHEN pg_is_in_recovery() THEN 60 ELSE 0 END)"
 
