@@ -22,6 +22,7 @@ put_position(struct exchange *x)
 	message_query(&b, ask);
 	server_owe_query(x->srv, OWED_TO_FEATURE);
 	outbox_put(&x->env->to_server, &b);
+	x->srv->loan.settled |= SCAN_SETTING; /* washed off: it is no other client's */
 	return STEP_FORWARD;
 }
 

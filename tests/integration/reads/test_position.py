@@ -203,3 +203,17 @@ def test_a_position_that_the_primary_has_not_come_to(weir, trio):
     assert [reply.row for reply in replies if reply.type == "D"]
     reader.send(query("SELECT 1"))
     assert not [reply for reply in reader.read_until("Z") if reply.type == "N"]    # once
+
+
+@pytest.mark.parametrize("begin", ["", "BEGIN", "BEGIN READ ONLY"])
+def test_it_is_nobody_elses(weir, trio, begin):
+    weir.start(upstream=trio.upstream(), reads="marked", cluster_user="web", pool_size=1)
+    first, second = weir.raw(), weir.raw()
+    for _ in range(3):
+        if begin:
+            first.query(begin)
+        assert "/" in first.value("SHOW pgweir.lsn")
+        if begin:
+            first.query("COMMIT")
+        assert second.value("SELECT coalesce(current_setting('pgweir.lsn', true), '')") == ""
+        assert "/" in first.value("SHOW pgweir.lsn")
