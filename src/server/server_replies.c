@@ -8,6 +8,7 @@
 #include "server/server_parts.h"
 
 #include "wire/frame.h"
+#include "wire/messages.h"
 #include "session/image_settings.h"
 
 #include <errno.h>
@@ -342,6 +343,20 @@ note_error(struct server *srv, const struct reply *r)
 	srv->is_misread = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
 }
 
+/* Syncs within a COPY that failed may be answered still: the answer to a Close of nothing comes behind those. */
+__attribute__((cold)) static int
+ask_for_late_ready(struct server *srv)
+{
+	struct buf b = { 0 };
+
+	message_close_statement(&b, "pgweir_none");
+	message_sync(&b);
+	ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
+	server_owe_sync(srv, OWED_TO_FEATURE);
+	srv->is_synced = true;
+	return server_send(srv, &b);
+}
+
 static int
 walk_message(struct walk *w, const struct frame *f, struct fail *why)
 {
@@ -373,6 +388,8 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	w->at += FRAME_HEAD_LEN + r.body_len;
 	if (!r.is_passed)
 		w->run = w->at;
+	if (is_end && srv->ledger.copy == COPY_FAILED && srv->ledger.count == 0 && ask_for_late_ready(srv) < 0)
+		return fail_set(why, "53200", "no memory to ask PostgreSQL at %s whether it is ready", srv->address);
 	if (is_end)
 		end_request(w, &ended, r.body[0]);
 	advance(w);

@@ -4,6 +4,7 @@
  * After an error PostgreSQL (postgres.c, PostgresMain) does this: in a simple Query it sends ReadyForQuery by itself;
  * for any extended message it ignores everything, even simple Queries, until a Sync. In COPY IN it ignores Sync and
  * Flush until CopyDone or CopyFail, so a Sync between an Execute that turns out to be a COPY and its CopyDone is never
+ * answered; unless the COPY fails before PostgreSQL has read it. Which of them were is known when something else is
  * answered.
  */
 #include "wire/ledger.h"
@@ -87,6 +88,8 @@ ledger_advance(struct ledger *l)
 
 		if (o.kind == OWED_COPY_END)
 			continue;
+		if (l->copy == COPY_FAILED)
+			l->trust = LEDGER_IN_DOUBT; /* a ReadyForQuery may be due ahead of it */
 		l->ops->local(l->arg, &o);
 		settle(l, &o, OWED_ANSWERED);
 	}
@@ -137,6 +140,8 @@ is_entered(struct ledger *l, const struct owed *o)
 {
 	if (l->intake == INTAKE_SYNC) {
 		if (o->kind != OWED_SYNC) {
+			if (l->copy == COPY_FAILED && o->kind != OWED_COPY_END)
+				l->trust = LEDGER_IN_DOUBT;
 			settle(l, o, OWED_SKIPPED); /* the server ignores it */
 			return false;
 		}
@@ -212,16 +217,17 @@ is_of_client(const struct owed *o)
 static enum ledger_verdict
 receive_error(struct ledger *l)
 {
-	const struct owed *o = ledger_head(l);
+	struct owed *o = l->count > 0 ? entry_at(l, 0) : NULL;
 	enum ledger_verdict v = o == NULL || is_of_client(o) ? LEDGER_PASS : LEDGER_SWALLOW;
+	uint32_t syncs = l->copy == COPY_IN ? l->copy_syncs : 0;
 
 	if (o == NULL)
 		return v; /* a dying backend may report it at any time */
-	if (l->copy == COPY_IN && l->copy_syncs > 0)
-		l->trust = LEDGER_IN_DOUBT; /* nobody knows whether the failure came before the Sync was read */
-	if (owed_ends_request(o))
+	if (owed_ends_request(o)) {
 		end_copy(l); /* ReadyForQuery follows without a Sync */
-	else {
+		if (syncs > 0)
+			o->kind = OWED_SYNC; /* nothing else does, so that of a Sync within the COPY comes behind it */
+	} else {
 		enum owed_end how = OWED_FAILED;
 
 		/* An extended message failed: the server skips everything up to the next Sync. */
@@ -230,9 +236,15 @@ receive_error(struct ledger *l)
 
 			l->requests_gone += owed_ends_client_request(&gone);
 			settle(l, &gone, how);
+			if (syncs > 0 && how == OWED_SKIPPED && gone.kind != OWED_COPY_END)
+				l->trust = LEDGER_IN_DOUBT; /* it runs if a Sync within the COPY was read late */
 			how = OWED_SKIPPED;
 		}
 		l->intake = l->count == 0 ? INTAKE_SYNC : INTAKE_ALL;
+	}
+	if (syncs > 0) {
+		l->copy = COPY_FAILED;
+		l->copy_syncs = syncs;
 	}
 	return v;
 }
@@ -403,10 +415,20 @@ receive_simple_answer(struct ledger *l, bool is_it)
 static enum ledger_verdict
 receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
 {
-	if (!owed_ends_request(ledger_head(l)))
+	const struct owed *o = ledger_head(l);
+
+	if (l->copy == COPY_FAILED && (o == NULL || o->kind != OWED_SYNC)) {
+		*ended = (struct owed){ .kind = OWED_SYNC, .to = OWED_TO_CLIENT }; /* was counted when it was sent */
+		l->intake = INTAKE_ALL;
+		l->copy = --l->copy_syncs > 0 ? COPY_FAILED : COPY_NONE;
+	} else if (o == NULL || !owed_ends_request(o))
 		return LEDGER_VIOLATION;
-	*ended = take_head(l);
-	l->requests_gone += owed_ends_client_request(ended);
+	else {
+		*ended = drop_head(l);
+		if (l->copy != COPY_FAILED)
+			forget_copy(l);
+		l->requests_gone += owed_ends_client_request(ended);
+	}
 	*is_end = true;
 	l->answered = 0;
 	return verdict_of(ended);
@@ -418,6 +440,8 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	struct owed *o;
 
 	*is_end = false;
+	if (l->copy == COPY_FAILED && (type == 'E' || type == 'N' || type == 'S'))
+		l->trust = LEDGER_IN_DOUBT; /* whose it is */
 	if (type == 'E')
 		return receive_error(l);
 	if (type == 'N' || type == 'S' || type == 'A') {
@@ -430,11 +454,13 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 			return LEDGER_PASS;
 		return verdict_of(ledger_head(l));
 	}
+	if (type == 'Z')
+		return receive_ready(l, ended, is_end);
 	if (l->count == 0)
 		return LEDGER_VIOLATION;
 	o = &l->ring[l->head];
-	if (type == 'Z')
-		return receive_ready(l, ended, is_end);
+	if (l->copy == COPY_FAILED && o->kind != OWED_SYNC)
+		forget_copy(l); /* what was sent behind it is answered: so were the Syncs within it, or never will be */
 	switch (o->kind) {
 	case OWED_QUERY:
 	case OWED_EXECUTE:

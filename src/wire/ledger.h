@@ -82,7 +82,7 @@ struct ledger_ops {
 /* Whether it is known who owes what; a server whose ledger is not synchronised is closed. */
 enum ledger_trust {
 	LEDGER_SYNCHRONISED,
-	LEDGER_IN_DOUBT, /* a Sync was sent within a COPY that failed: nobody can know */
+	LEDGER_IN_DOUBT, /* a COPY failed with a Sync in it, and no Sync is next to its CopyDone: nobody can know */
 	LEDGER_SHORT /* a message was not entered, without memory or above LEDGER_MAX: nothing more may be sent */
 };
 
@@ -93,17 +93,25 @@ enum ledger_intake {
 	INTAKE_SYNC /* an error came: all up to the next Sync is ignored */
 };
 
-enum ledger_copy { COPY_NONE, COPY_IN, COPY_OUT, COPY_BOTH };
+enum ledger_copy {
+	COPY_NONE,
+	COPY_IN,
+	COPY_OUT,
+	COPY_BOTH,
+	COPY_FAILED /* a COPY IN: up to copy_syncs Syncs that were sent within it may be answered yet, ahead of the head
+		     */
+};
 
 struct ledger {
 	struct owed *ring;
 	uint32_t cap, head, count; /* cap: 0 or a power of two */
-	enum ledger_copy copy; /* the head's */
+	enum ledger_copy copy; /* the head's, but COPY_FAILED */
 	enum ledger_intake intake;
 	/* CopyBothResponse may come; results may follow CopyDone. Set by own_ready(), never cleared. */
 	bool is_replication;
 	uint8_t trust; /* enum ledger_trust */
-	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
+	uint32_t
+	    copy_syncs; /* Syncs that were sent within the COPY IN: ignored by the server unless it failed before */
 	uint32_t requests_gone; /* requests of the client that are done or skipped, and Syncs that a COPY has ignored */
 	uint64_t
 	    body_left; /* bytes of the message being received that are still to come: no local reply goes before them */

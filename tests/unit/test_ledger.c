@@ -84,7 +84,7 @@ receive(struct story *s, const char *word, const char *rule)
 
 	cr_expect_eq(ledger_receive(&s->ledger, type, &ended, &is_end), want, "%s: at %s", rule, word);
 	cr_expect_eq(is_end, type == 'Z' && want != LEDGER_VIOLATION, "%s: at %s", rule, word);
-	if (is_end)
+	if (is_end && ended.started_us > 0) /* else it is a Sync within a COPY */
 		cr_expect_eq(ended.statements, 3, "%s: the request comes back", rule);
 }
 
@@ -234,20 +234,31 @@ Test(ledger, stories)
 }
 
 /*
- * Was the Sync read before the COPY failed (then it was ignored) or after (then it is answered)? The server doesn't
- * say: "COPY view FROM STDIN" fails before it reads anything, bad data after.
+ * Was the Sync read before the COPY failed (then it was ignored) or after (then it is answered)? What comes next tells:
+ * "COPY view FROM STDIN" fails before it reads anything, bad data after. What stands between CopyDone and the next Sync
+ * is skipped in one case alone.
  */
 static const struct {
 	const char *rule, *story;
 	bool is_unsynchronised;
 } doubt_rows[] = {
 	{ "no Sync within the COPY", ">E G E >c >S Z", false },
-	{ "a Sync before CopyInResponse", ">E >S G E", true },
-	{ "a Sync after it", ">E G >S E", true },
-	{ "CopyDone and its Sync were sent, too", ">E >S G >c >S E", true },
-	{ "the same, all at once", ">E >S >c >S G E", true },
-	{ "a Sync within the COPY of a simple query", ">Q G >S E", true },
-	{ "with its CopyDone", ">Q G >S >c E", true },
+	{ "a Sync before CopyInResponse", ">E >S G E Z =0 !Z", false },
+	{ "which was ignored", ">E >S G E >c >S =1 Z =0", false },
+	{ "a Sync after it", ">E G >S E Z =0 !Z", false },
+	{ "CopyDone and its Sync were sent, too", ">E >S G >c >S E Z =0 Z =0 !Z", false },
+	{ "they come after the first answer", ">E >S G E Z >c >S Z =0 !Z", false },
+	{ "the same, all at once", ">E >S >c >S G E Z =0 Z =0 !Z", false },
+	{ "a Sync within the COPY of a simple query", ">Q G >S E Z =0 Z =0 !Z", false },
+	{ "with its CopyDone", ">Q G >S >c E Z =0 Z =0 !Z", false },
+	{ "two Syncs, one of them read before", ">Q G >S >S E Z Z >Q T C Z =0 !Z", false },
+	{ "the next query was sent before the answers came", ">Q G >S >S E >Q Z Z Z =1 T C Z =0 !Z", false },
+	{ "the next query's answer ends it", ">Q G >S E Z >Q T C Z =0 !Z", false },
+	{ "an error may be anybody's", ">Q G >S E Z >Q E Z =0 !Z", true },
+	{ "or that of our own Close", ">E >S G >c >S E Z >C! >S! Z -3 -Z =0 !Z", false },
+	{ "which has nothing ahead of it", ">E >S G >c >S E Z >C! >S! -3 -Z =0 !Z", false },
+	{ "a Parse behind CopyDone is skipped or not", ">E >S G >c >P >S E Z", true },
+	{ "a Parse behind the failure, too", ">E >S G E >P >S Z", true },
 	{ "it went well: the Sync was read", ">E >S G >c >S C Z", false },
 	{ "the COPY went well, an Execute behind it fails", ">E >S >c >E >S G C E Z", false },
 	{ "the first COPY of two had a Sync and went well", ">Q >S >c >c G C G E Z", false },

@@ -260,6 +260,30 @@ def test_a_sync_that_copy_ignored_does_not_end_the_request(weir, table):
         assert two.query(f"SELECT count(*) FROM {table}") == [["1"]]
 
 
+@pytest.mark.parametrize("form", ["bad S c", "S bad c", "bad S S c", "S f", "dup S c"])
+@pytest.mark.parametrize("begin", ["simple", "flush", "sync"])
+@pytest.mark.parametrize("target", ["table", "view"])
+def test_a_sync_within_a_copy_that_fails_is_answered_if_postgresql_reads_it_later(weir, table, form, begin, target):
+    """A COPY to a view fails before it reads anything. libpq and tokio-postgres send a Sync behind their Execute."""
+    weir.start(pool_size=1)
+    messages = {"bad": copy_data(b"no number\ta\n"), "dup": copy_data(b"1\ta\n1\tb\n"), "S": sync(), "c": copy_done(),
+                "f": copy_fail()}
+    read = {"bad S c": 1, "S bad c": 0, "bad S S c": 2, "S f": 0, "dup S c": 0}[form]
+    answers = 1 + (read if target == "table" else form.count("S") + (begin == "sync"))
+    with weir.raw() as one, weir.raw() as two:
+        one.query(f"CREATE VIEW {table}_view AS SELECT * FROM {table}")
+        sql = f"COPY {table if target == 'table' else table + '_view'} FROM STDIN"
+        one.send(query(sql) if begin == "simple" else
+                 parse("", sql) + bind() + execute() + (sync() if begin == "sync" else flush()))
+        one.read_until("G")
+        one.send(b"".join(messages[word] for word in form.split()) + (sync() if begin != "simple" else b""))
+        replies = one.read_until("Z", answers)
+        assert [reply.type for reply in replies] == ["E"] + ["Z"] * answers
+        assert two.query("SELECT 'two'") == [["two"]]
+        one.query(f"DROP VIEW {table}_view")
+        assert one.query("SELECT 'one'") == [["one"]] and one.has_nothing_more(0.01)
+
+
 def test_a_message_that_pgweir_answers_breaks_a_copy_too(weir, table):
     """PostgreSQL ends the connection when it sees anything but data; what is answered for it must do the same."""
     weir.start(pool_size=1)
