@@ -211,6 +211,7 @@ struct exchange {
 	/* The client was shown something of the primary's without asking. Set by listen/queue.c, commit_doubt.c and
 	 * passport.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
+	bool has_asked_sequence : 1; /* currval() or its like; set by state_may_be_followed(), never cleared */
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
 };
 

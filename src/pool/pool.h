@@ -113,7 +113,10 @@ struct pool {
 	uint64_t pins_told_us; /* state/pins.c: when the log was last told of these, and how many had one since */
 	uint32_t pins_untold;
 	uint8_t pins_told; /* 1 << enum pin_reason */
-	uint64_t sequences_asked_us; /* when a client last asked for currval() or lastval(); 0: never. state/linger.c */
+	/* When a client last asked for currval() or lastval() (0: never), of which application_name; for how long, as
+	 * of when, clients may keep their servers for such questions while others wait. state/linger.c */
+	uint64_t sequences_asked_us, sequences_asked_by, linger_paid_us;
+	int64_t linger_credit_us;
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* from the present configuration */
 	struct database_code *code; /* of its target's database; a reference: database_code.h */

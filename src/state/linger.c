@@ -4,10 +4,11 @@
  * Only one backend knows what a sequence returned last, and nearly every INSERT into a table with a serial column
  * changes that: if this pinned, there would be no pooling. So a client that inserts (without RETURNING) or names a
  * sequence keeps its connection for a moment between transactions: it lingers, for KEPT_REQUESTS requests at most
- * (drivers look into the catalogs first). Where somebody has asked for such a value within ASKED_US, it does so for
- * ASKS_US, whoever waits, and while nobody waits for as long as an idle connection is kept: a person at psql takes a
- * while. Elsewhere it lingers for MAY_ASK_US, if nobody waits or the client is new: the first that asks must be served,
- * too.
+ * (drivers look into the catalogs first). While nobody waits, it does so for as long as an idle connection is kept
+ * where somebody has asked for such a value within ASKED_US (a person at psql takes a while), elsewhere for MAY_ASK_US.
+ * While others wait, only those linger that have asked such a question before, or another client of their
+ * application_name has, for ASKS_US; and those that are new, for MAY_ASK_US: the first that asks must be served, too.
+ * All that lingers while others wait takes no more than a tenth of the pool's time, but for CREDIT_US in a burst.
  *
  * No client gets to see another's value: ahead of the first SQL of a client that may touch a sequence, or read one, the
  * connection forgets those of others, and PostgreSQL reports that there is none. In a database that has no sequence,
@@ -27,6 +28,7 @@
 #include "server/server.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 #define ASKED_US ((uint64_t)3600 * US_PER_S)
 #define ASKS_US (20 * US_PER_MS)
@@ -34,6 +36,7 @@
 #define NEW_REQUESTS 8 /* so many requests of a client are its first */
 #define LOOK_US (5 * US_PER_MS)
 #define KEPT_REQUESTS 4
+#define CREDIT_US (200 * US_PER_MS)
 /* While others wait: behind so many questions one more may come, and so many statements with questions in one loan. */
 #define QUESTIONS_MAX 1
 #define ROUNDS_MAX 8
@@ -61,6 +64,36 @@ is_asked_there(const struct exchange *x)
 	return x->pool->sequences_asked_us != 0 && *x->env->now_us - x->pool->sequences_asked_us < ASKED_US;
 }
 
+/* Returns 0 for a client without a name: many programs of a pool have none, and only some of them ask. */
+static uint64_t
+application_of(const struct exchange *x)
+{
+	const char *name = exchange_application(x);
+
+	return *name == '\0' ? 0 : XXH3_64bits(name, strlen(name));
+}
+
+static bool
+is_asking(const struct exchange *x)
+{
+	return is_asked_there(x) && (x->has_asked_sequence || (x->pool->sequences_asked_by != 0 &&
+							       x->pool->sequences_asked_by == application_of(x)));
+}
+
+/* Returns for how long the pool's clients may still linger while others wait, after another spent_us of it. */
+static int64_t
+credit(struct pool *pool, uint64_t spent_us, uint64_t now_us)
+{
+	struct policy_counts counts;
+
+	policy_get_counts(pool->policy, &counts);
+	pool->linger_credit_us += (int64_t)((now_us - pool->linger_paid_us) * counts.lent / 10);
+	if (pool->linger_credit_us > (int64_t)CREDIT_US)
+		pool->linger_credit_us = (int64_t)CREDIT_US;
+	pool->linger_paid_us = now_us;
+	return pool->linger_credit_us -= (int64_t)spent_us;
+}
+
 static bool
 may_linger(const struct exchange *x)
 {
@@ -73,8 +106,9 @@ may_linger(const struct exchange *x)
 	if (!is_sought(x))
 		return kept_us <
 		       (is_asked_there(x) ? policy_keep_us(pool_of(x->srv)->policy, x->srv->conn, now_us) : MAY_ASK_US);
-	return !has_had_enough(f) &&
-	       (is_asked_there(x) ? kept_us < ASKS_US : x->requests_done < NEW_REQUESTS && kept_us < MAY_ASK_US);
+	if (has_had_enough(f) || credit(x->pool, 0, now_us) <= 0)
+		return false;
+	return is_asking(x) ? kept_us < ASKS_US : x->requests_done < NEW_REQUESTS && kept_us < MAY_ASK_US;
 }
 
 void
@@ -84,6 +118,8 @@ state_stop_lingering(struct exchange *x)
 
 	if (srv == NULL || !srv->is_lingering)
 		return;
+	if (is_sought(x))
+		credit(x->pool, *x->env->now_us - srv->loan.followed.since_us, *x->env->now_us);
 	TAILQ_REMOVE(&x->env->lingering, srv, lingering);
 	srv->is_lingering = false;
 }
@@ -104,6 +140,8 @@ state_lingers(struct exchange *x)
 	struct loan_followed *f = &srv->loan.followed;
 
 	if (f->requests_then != x->requests_done) {
+		if (srv->is_lingering && is_sought(x) && x->request_us > f->since_us)
+			credit(x->pool, x->request_us - f->since_us, *x->env->now_us);
 		if ((int32_t)(f->requests_then - f->requests_before) <= 0)
 			f->requests_before = x->requests_done - 1; /* the rest of its transaction does not count */
 		f->requests_then = x->requests_done;
@@ -248,8 +286,11 @@ state_may_be_followed(struct exchange *x, uint32_t flags)
 
 	if (!exchange_is_followed(x) || writes_without_sequences(x, flags))
 		return;
-	if (is_question && x->srv->tx == 'I')
+	if (is_question && x->srv->tx == 'I') {
 		x->pool->sequences_asked_us = *x->env->now_us;
+		x->pool->sequences_asked_by = application_of(x);
+		x->has_asked_sequence = true;
+	}
 	if (f->by != FOLLOWED_BY_CURRVAL)
 		f->by = is_question ? FOLLOWED_BY_CURRVAL : FOLLOWED_BY_CURRVAL_MAYBE;
 	f->questions = is_question ? f->questions + 1 : 0;

@@ -48,6 +48,13 @@ policy_is_wanted(const struct policy *p)
 	return is_wanted;
 }
 
+void
+policy_get_counts(const struct policy *p, struct policy_counts *out)
+{
+	(void)p;
+	*out = (struct policy_counts){ .lent = 2 };
+}
+
 uint64_t
 policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
@@ -415,6 +422,7 @@ Test(state, requests_are_counted_from_the_end_of_the_transaction)
 {
 	is_wanted = true;
 	fake->pool.sequences_asked_us = fake->now_us;
+	fake->x.has_asked_sequence = true;
 	for (unsigned i = 0; i < 2; i++) {
 		run("INSERT INTO t VALUES (1)");
 		fake->x.requests_done += 9; /* all but the first are of the same transaction */
@@ -485,12 +493,47 @@ Test(state, where_somebody_has_asked_a_server_is_kept_for_20_ms_for_an_hour)
 	cr_expect(is_released());
 }
 
+Test(state, while_others_wait_only_those_linger_that_have_asked)
+{
+	fake->x.requests_done = 100;
+	is_wanted = true;
+	fake->pool.sequences_asked_us = fake->now_us;
+	fake->pool.sequences_asked_by = 1;
+	insert();
+	cr_expect(is_released(), "another client has asked, of another application");
+	run("SELECT currval('s')");
+	fake->x.requests_done++;
+	is_released();
+	fake_change_server();
+	insert();
+	cr_expect_not(is_released(), "it has asked itself");
+}
+
+Test(state, no_more_than_a_tenth_of_a_pools_time_is_lingered_while_others_wait)
+{
+	uint64_t began_us, lingered_us = 0;
+
+	is_wanted = true;
+	fake->pool.sequences_asked_us = began_us = fake->now_us;
+	fake->x.has_asked_sequence = true;
+	for (unsigned i = 0; i < 10000; i++) {
+		fake_change_server();
+		insert();
+		for (unsigned ms = 0; ms < 30 && !is_released(); ms++, lingered_us += 1000)
+			fake->now_us += 1000;
+		fake->now_us += 5000; /* others are served */
+	}
+	cr_expect_gt(lingered_us, (fake->now_us - began_us) / 10);
+	cr_expect_leq(lingered_us, (fake->now_us - began_us) * 2 / 10 + 220000, "of two servers, and a burst");
+}
+
 Test(state, who_never_rests_waits_in_line)
 {
 	unsigned kept = 0;
 
 	is_wanted = true;
 	fake->pool.sequences_asked_us = fake->now_us;
+	fake->x.has_asked_sequence = true;
 	for (; kept < 100; kept++) {
 		insert();
 		if (is_released())
