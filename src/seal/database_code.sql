@@ -11,7 +11,7 @@
 --   EXECUTEs. A type or column of such a name turns quote_ident(x) into a cast of x or a column of x, unquoted.
 -- - name: what may stand for the table unquoted: a regclass, which quotes itself, in a trigger also by a variable, if
 --   nothing else is declared so; and names of tables and arguments of triggers, if all of them that the function may
---   get are plain (odd_trigger) and the body sets no such variable (sets).
+--   get are plain (odd_trigger) and the body sets no such variable (sets), nor has comments within comments (gap).
 -- - fun: the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big).
 -- - lower(), and regexp_replace() where is_bytes: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as its locale
 --   says, so all of these are one letter there.
@@ -119,7 +119,7 @@ insert_form(form, name, of_trigger, gap, sets) AS (
 	FROM (
 		VALUES (
 			replace($r$(~|\((~|\((~)*\))*\))*$r$, '~', $r$[a-z0-9_.,\s|:+[\]]|'[^';\\]*'$r$),
-			'tg_(table_name|relname|table_schema)', $r$(\s|/\*([^*]|\*+[^*/])*\*+/|--[^\n]*\n)*$r$
+			'tg_(table_name|relname|table_schema)', $r$(\s|/\*([^*]|\*+[^*/])*\*+/|--[^\n\r]*[\n\r])*$r$
 		)
 	) AS t(term, of_trigger, gap)
 ),
@@ -138,6 +138,7 @@ inserts(oid, rest) AS (
 			)
 		) AS n(names)
 	WHERE word = 'execute' AND fun.lanname = 'plpgsql' AND src ~ $r$execute\s+(format\(\s*)?'\s*insert\s$r$
+		AND src !~ $r$/\*([^*]|\*+[^*/])*/\*$r$
 		AND NOT EXISTS (SELECT FROM fun WHERE proname IN ('format', 'quote_ident', 'quote_literal', 'quote_nullable'))
 		AND NOT EXISTS (
 			SELECT FROM pg_operator WHERE oid >= 16384 AND oprname = '||' AND (oprleft IN (19, 25, 2205) OR oprright IN (19, 25, 2205))

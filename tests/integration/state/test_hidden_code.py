@@ -359,7 +359,8 @@ NAME_SHADOWS = ("CREATE OPERATOR public.|| (LEFTARG = text, RIGHTARG = name, FUN
 SET_BY_HAND = ("TG_TABLE_NAME := new.v;", "tg_table_name = new.v;", "TG_ARGV[0] := new.v;", "SELECT new.v INTO STRICT q, TG_TABLE_NAME;", "q := 1; /* x */ TG_TABLE_NAME = new.v;",
                "<<x>>tg_table_schema = new.v;", "f.tg_table_name = new.v;", "FOR q, TG_TABLE_NAME IN SELECT 1, new.v LOOP NULL; END LOOP;",
                "DECLARE tg_table_name text = new.v; BEGIN NULL; END;", "DECLARE a int; TG_TABLE_NAME text = new.v; BEGIN NULL; END;", "CALL p(TG_TABLE_NAME);",
-               "GET DIAGNOSTICS q = ROW_COUNT, TG_TABLE_NAME = PG_CONTEXT;", "IF true THEN TG_TABLE_NAME = new.v; END IF;")
+               "GET DIAGNOSTICS q = ROW_COUNT, TG_TABLE_NAME = PG_CONTEXT;", "IF true THEN TG_TABLE_NAME = new.v; END IF;",
+               "DECLARE /* /* x */ */ TG_TABLE_NAME text = new.v; BEGIN NULL; END;", "DECLARE -- x\r TG_TABLE_NAME text = new.v; BEGIN NULL; END;")
 
 
 def risk_of_a_trigger(cursor, run, code="", argument="log", before="", more=""):
@@ -386,7 +387,8 @@ def test_a_body_whose_dynamic_sql_only_inserts_is_as_risky_as_the_tables(postgre
         assert {before: risk_of_a_trigger(cursor, run, before=before) for before in SET_BY_HAND} == dict.fromkeys(SET_BY_HAND, ANYTHING)
         assert risk_of_a_trigger(cursor, run, before="IF TG_TABLE_NAME = 'x' THEN INSERT INTO t VALUES (TG_TABLE_NAME); q := TG_ARGV[0]; END IF;") == 0
         run = INSERTED["a variable"]
-        assert [risk_of_a_trigger(cursor, run, more=more) for more in ("r text;", "\"r\" /* x */ text;", "r CONSTANT text := 1;", "r alias for q;")] == 4 * [ANYTHING]
+        assert [risk_of_a_trigger(cursor, run, more=more) for more in ("r text;", "\"r\" /* x */ text;", "r CONSTANT text := 1;", "r alias for q;",
+                                                                             "r /* /* x */ */ text;", "r -- x\r text;")] == 6 * [ANYTHING]
         assert risk_of_a_trigger(cursor, run, before="IF r IS NULL OR r = q::regclass THEN RAISE NOTICE '%', r; END IF;") == 0
         run = INSERTED["format"]
         assert risk_of_a_trigger(cursor, f"{run}; EXECUTE 'SELECT 1'") == ANYTHING
