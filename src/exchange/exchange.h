@@ -203,6 +203,7 @@ struct exchange {
 	bool is_session : 1;
 	/* The rest of the message, body_left, is dropped. Set by send.c and reject.c, cleared by send.c. */
 	bool is_body_dropped : 1;
+	bool is_body_data : 1; /* ... is of a CopyData, for which nothing is owed. Set and cleared by send.c. */
 	bool is_closing : 1; /* no more is read, or sent to it; set by client_close_as(), never cleared */
 	/* Within relay_bytes(): the server must not be given back. Set and cleared by walk_batch(). */
 	bool is_in_relay : 1;

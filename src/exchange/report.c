@@ -51,9 +51,11 @@ start_clock(struct exchange_env *env, struct phase_clock *c)
 static enum phase
 debtor_now(const struct exchange *x, const struct server *srv)
 {
+	bool is_cut = x->body_left > 0 && !x->is_body_dropped && !x->is_body_data;
+
 	if (stream_is_full(&x->stream))
 		return PHASE_CLIENT_WRITE;
-	if (stream_queued(&srv->stream) > 0 || ledger_is_due(&srv->ledger, x->body_left > 0 && !x->is_body_dropped))
+	if (stream_queued(&srv->stream) > 0 || ledger_is_due(&srv->ledger, is_cut))
 		return PHASE_SERVER;
 	return PHASE_CLIENT_WRITE;
 }
@@ -70,13 +72,27 @@ report_idle_since(const struct exchange *x)
 	return loan->clock.debtor == PHASE_CLIENT_WRITE && !stream_is_full(&x->stream) ? loan->clock.since_us : 0;
 }
 
+/* A byte came from the client, or went to it, between two requests of a transaction. */
+static void
+begin_idle_anew(struct exchange *x, struct server *srv)
+{
+	struct loan *loan = &srv->loan;
+
+	if (loan->idle_in_tx_us == 0)
+		return;
+	x->pool->database->counters.transaction_idle_us += *x->env->now_us - loan->idle_in_tx_us;
+	loan->idle_in_tx_us = *x->env->now_us;
+}
+
 void
 report_sent(struct exchange *x, struct server *srv, size_t len)
 {
 	struct phase_clock *c = &srv->loan.clock;
 
-	if (c->since_us == 0)
+	if (c->since_us == 0) {
+		begin_idle_anew(x, srv);
 		return;
+	}
 	if (c->since_us != *x->env->now_us) /* else it began in this turn */
 		charge(c, *x->env->now_us);
 	if (len >= LONG_LEN || c->is_timed) {
@@ -97,8 +113,10 @@ report_drained(struct exchange *x, struct server *srv)
 {
 	struct phase_clock *c = &srv->loan.clock;
 
-	if (c->since_us == 0)
+	if (c->since_us == 0) {
+		begin_idle_anew(x, srv);
 		return;
+	}
 	charge(c, *x->env->now_us);
 	c->debtor = (uint8_t)debtor_now(x, srv);
 }
@@ -135,8 +153,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 
 	if (srv->loan.tx_started_us == 0)
 		srv->loan.tx_started_us = now;
-	if (srv->loan.idle_in_tx_us != 0)
-		x->pool->database->counters.transaction_idle_us += now - srv->loan.idle_in_tx_us;
+	begin_idle_anew(x, srv);
 	srv->loan.idle_in_tx_us = 0;
 	if (srv->loan.clock.since_us == 0) {
 		start_clock(x->env, &srv->loan.clock);

@@ -24,6 +24,7 @@ walk_forward(struct request_walk *w, size_t from, size_t total)
 	x->srv->loan.bytes_from_client += total;
 	x->body_left = (uint32_t)(total - n);
 	x->is_body_dropped = false;
+	x->is_body_data = *walk_message(w) == 'd';
 	w->at += n;
 	return WALK_ON;
 }

@@ -98,6 +98,7 @@ send_message(struct place *p, char type)
 	else if (at != NULL && strchr("PbBE", type) != NULL)
 		p->srv.is_synced = false;
 	p->x.body_left = strchr("qbd", type) != NULL ? 7 : 0;
+	p->x.is_body_data = type == 'd';
 	report_sent(&p->x, &p->srv, FRAME_HEAD_LEN);
 }
 
@@ -158,6 +159,7 @@ Test(report, who_owes_the_next_byte)
 		{ "half a Bind behind a Flush", "PHb", false },
 		{ "a COPY that begins", "Q.G", true },
 		{ "... and has half a message", "Q.Gd", true },
+		{ "... which came before it began", "Qd", false },
 		{ "... and its end", "Q.Gc", false },
 		{ "... that came before", "Qc.G", false },
 		{ "a COPY of Execute, with its Sync", "PBES.1.2.G", true },
@@ -188,6 +190,23 @@ Test(report, each_byte_begins_a_clients_time_anew)
 		send_message(&p, 'd');
 		cr_expect_eq(report_idle_since(&p.x), p.now_us);
 	}
+	place_fini(&p);
+}
+
+Test(report, each_byte_does_between_two_requests_of_a_transaction)
+{
+	struct place p;
+
+	place_init(&p);
+	tell(&p, "TQ.T.C.Z");
+	p.now_us += 60 * S;
+	report_drained(&p.x, &p.srv); /* it has taken more of the answer */
+	cr_expect_eq(report_idle_since(&p.x), p.now_us);
+	p.now_us += 60 * S;
+	report_sent(&p.x, &p.srv,
+		    FRAME_HEAD_LEN); /* the beginning of a Parse, which is kept until all of it has come */
+	cr_expect_eq(report_idle_since(&p.x), p.now_us);
+	cr_expect_eq(p.database.counters.transaction_idle_us, 120 * S);
 	place_fini(&p);
 }
 

@@ -11,6 +11,7 @@ from fakeserver import Gone, one_row, ready
 from rawwire import (bind, copy_data, copy_done, copy_fail, errors, flush, one_statement, parse, prepared_statement, query,
                      shape, sync)
 from test_phases import blames, start
+from transport import is_readable
 from waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -375,6 +376,32 @@ def test_a_server_that_owes_an_answer_is_waited_for_whatever_else_was_begun(weir
     wire.send(query("SELECT pg_sleep(1)") + behind())
     assert shape(wire.read_until("Z")) == "T D C:SELECT 1 Z:I"
     assert ended(wire)[0].sqlstate == "25P03"
+
+
+def test_rows_sent_ahead_of_a_copy_that_waits_for_a_lock_are_no_debt(weir, table):
+    """pgx sends them without waiting for CopyInResponse: PostgreSQL owes that, though half a message has come."""
+    weir.start(pool_size=1, idle_transaction_timeout="300ms")
+    with weir.raw() as wire, weir.postgres.connect() as other:
+        other.autocommit = False
+        other.cursor().execute(f"LOCK {table}")
+        row = copy_data(b"1\t" + b"x" * 50_000 + b"\n")
+        wire.send(query(f"COPY {table} FROM STDIN") + row[:40_000])
+        assert not is_readable(wire.sock, 1)
+        other.rollback()
+        wire.send(row[40_000:] + copy_done())
+        assert shape(wire.read_until("Z")) == "G C:COPY 1 Z:I"
+
+
+@pytest.mark.parametrize("request_", [parse("", "SELECT '" + "x" * 3000 + "'") + sync(), query("SELECT '" + "x" * 3000 + "'")],
+                         ids=["parse", "query"])
+def test_a_slow_uplink_is_no_silence_in_a_transaction(weir, request_):
+    weir.start(pool_size=1, idle_transaction_timeout="1s")
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        for at in range(0, len(request_), 200):     # 16 times
+            wire.send(request_[at:at + 200])
+            assert not is_readable(wire.sock, 0.15) or at + 200 >= len(request_)
+        assert shape(wire.read_until("Z")).endswith(" Z:T")
 
 
 def test_the_extended_protocol_is_timed_as_well(weir):
