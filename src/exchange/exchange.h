@@ -198,7 +198,8 @@ struct exchange {
 	uint8_t reads_block; /* enum reads_block: relay/reads.h */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
 	uint8_t commit; /* enum exchange_commit */
-	uint8_t reading; /* enum exchange_reading */
+	uint8_t reading : 6; /* enum exchange_reading */
+	uint8_t sequence_questions : 2; /* how often it has asked for currval() or its like; 3: or more */
 	/* Keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never cleared. */
 	bool is_session : 1;
 	/* The rest of the message, body_left, is dropped. Set by send.c and reject.c, cleared by send.c. */
@@ -212,7 +213,6 @@ struct exchange {
 	/* The client was shown something of the primary's without asking. Set by listen/queue.c, commit_doubt.c and
 	 * passport.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
-	bool has_asked_sequence : 1; /* currval() or its like; set by state_may_be_followed(), never cleared */
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
 };
 

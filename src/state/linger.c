@@ -76,8 +76,8 @@ application_of(const struct exchange *x)
 static bool
 is_asking(const struct exchange *x)
 {
-	return is_asked_there(x) && (x->has_asked_sequence || (x->pool->sequences_asked_by != 0 &&
-							       x->pool->sequences_asked_by == application_of(x)));
+	return is_asked_there(x) && (x->sequence_questions > 0 || (x->pool->sequences_asked_by != 0 &&
+								   x->pool->sequences_asked_by == application_of(x)));
 }
 
 /* Returns for how long the pool's clients may still linger while others wait, after another spent_us of it. */
@@ -289,7 +289,8 @@ state_may_be_followed(struct exchange *x, uint32_t flags)
 	if (is_question && x->srv->tx == 'I') {
 		x->pool->sequences_asked_us = *x->env->now_us;
 		x->pool->sequences_asked_by = application_of(x);
-		x->has_asked_sequence = true;
+		if (x->sequence_questions < 3)
+			x->sequence_questions++;
 	}
 	if (f->by != FOLLOWED_BY_CURRVAL)
 		f->by = is_question ? FOLLOWED_BY_CURRVAL : FOLLOWED_BY_CURRVAL_MAYBE;

@@ -422,7 +422,7 @@ Test(state, requests_are_counted_from_the_end_of_the_transaction)
 {
 	is_wanted = true;
 	fake->pool.sequences_asked_us = fake->now_us;
-	fake->x.has_asked_sequence = true;
+	fake->x.sequence_questions = 1;
 	for (unsigned i = 0; i < 2; i++) {
 		run("INSERT INTO t VALUES (1)");
 		fake->x.requests_done += 9; /* all but the first are of the same transaction */
@@ -515,7 +515,7 @@ Test(state, no_more_than_a_tenth_of_a_pools_time_is_lingered_while_others_wait)
 
 	is_wanted = true;
 	fake->pool.sequences_asked_us = began_us = fake->now_us;
-	fake->x.has_asked_sequence = true;
+	fake->x.sequence_questions = 1;
 	for (unsigned i = 0; i < 10000; i++) {
 		fake_change_server();
 		insert();
@@ -533,7 +533,7 @@ Test(state, who_never_rests_waits_in_line)
 
 	is_wanted = true;
 	fake->pool.sequences_asked_us = fake->now_us;
-	fake->x.has_asked_sequence = true;
+	fake->x.sequence_questions = 1;
 	for (; kept < 100; kept++) {
 		insert();
 		if (is_released())
