@@ -68,7 +68,8 @@ check(const struct run *r)
 	must(l->count <= l->cap && (l->cap & (l->cap - 1)) == 0 && l->cap <= LEDGER_MAX);
 	must(!ledger_is_our_turn(l));
 	must(l->intake != INTAKE_SYNC || l->count == 0);
-	if (l->copy != COPY_NONE)
+	must(l->copy != COPY_FAILED || l->copy_syncs > 0);
+	if (l->copy != COPY_NONE && l->copy != COPY_FAILED)
 		must(o != NULL && (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE));
 	must(l->intake != INTAKE_COPY || l->copy == COPY_IN);
 	must(!ledger_expects_row(l) || o->to == OWED_TO_CLIENT);
