@@ -274,7 +274,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 		return;
 	}
 	r->settle_until_us = 0;
-	x->reads_block = block_behind(x, r, ended);
+	x->reads_block = (uint8_t)block_behind(x, r, ended);
 	if (srv->tx == 'I')
 		r->begin[0] = '\0';
 	if (x->reads_block != READS_BEGUN) /* a BEGIN alone says nothing of what it will refuse */
