@@ -212,7 +212,7 @@ def test_one_that_hangs_keeps_what_it_has_and_wants_no_more(fleet):
     # its demand does not count after a while: what it has no use for, the other one gets
     wait_until(lambda: fleet.connections()[two] >= 30 - KEPT - 1 - had, what="all that the one that hangs does not have")
     assert fleet.connections()[hung] == had
-    assert [row for row in two.console("SHOW FLEET") if row["silent"]], two.console("SHOW FLEET")
+    wait_until(lambda: [row for row in two.console("SHOW FLEET") if row["silent"]], what="a silent process")
     fleet.want(40, one)
     fleet.wait_answers(10, weirs=[one, two])
     hung.signal(signal.SIGCONT)
