@@ -398,11 +398,10 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 		return -1;
 	for (taken = 1; taken + 1 < count && is_sign(&t[taken], '.'); taken += 2) { /* "pool.pool_size" */
 		const struct token *part = &t[taken + 1];
-		size_t len = strlen(out->name);
+		size_t len = strlen(out->name), room = sizeof(out->name) - len;
 
-		if (part->kind == TOKEN_SIGN || len + 1 + strlen(part->text) > COMMAND_NAME_MAX)
+		if (part->kind == TOKEN_SIGN || snprintf(out->name + len, room, ".%s", part->text) >= (int)room)
 			return fail_set(why, "42601", "syntax error at or near \"%.63s\"", part->text);
-		snprintf(out->name + len, sizeof(out->name) - len, ".%s", part->text);
 	}
 	if (count < taken + 2 || !(is_sign(&t[taken], '=') || command_is_word(&t[taken], "TO"))) {
 		fail_set(why, "42601", "syntax error in SET");

@@ -187,6 +187,10 @@ Test(console_command, refuses)
 		  "PAUSE a123456789012345678901234567890123456789012345678901234567890123"
 		  "456789012345678901234567890123456789012345678901234567890123456789",
 		  "the name \"a1234567890123456789012345678901...\" is longer than 127 bytes", "" },
+		{ "too long a name of parts",
+		  "SET pool.a123456789012345678901234567890123456789012345678901234567890123"
+		  "45678901234567890123456789012345678901234567890123456789012 = 1",
+		  "syntax error at or near \"a12345678901", "" },
 		{ "a pattern without quotes", "SHOW POOLS LIKE app%", "LIKE takes a pattern", "" },
 		{ "something else than LIKE", "SHOW POOLS app", "syntax error at or near \"app\"", "Only LIKE" },
 		{ "no client", "KILL_CLIENT", "KILL_CLIENT takes the id of one client",
@@ -237,6 +241,11 @@ Test(console_command, survives_long_and_strange_text)
 	memset(text + 8, 'y', sizeof(text) - 9);
 	cr_expect_eq(parse(text, &c, &why), 0, "a long value is cut, not an error");
 	cr_expect_eq(strlen(c.text), COMMAND_TEXT_MAX);
+	memcpy(text, "SET a.", 6);
+	memset(text + 6, 'y', COMMAND_NAME_MAX - 2);
+	memcpy(text + 4 + COMMAND_NAME_MAX, " = 1", 5);
+	cr_expect_eq(parse(text, &c, &why), 0, "a name of parts, as long as may be");
+	cr_expect_eq(strlen(c.name), COMMAND_NAME_MAX);
 }
 
 Test(console_command, show_reads_takes_a_number_and_like)
