@@ -8,7 +8,7 @@ import pytest
 
 import rawwire
 from rawwire import bind, close, describe, execute, one_statement, parse, query, sync
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -87,15 +87,19 @@ def catching_client(weir, trio):
 
 
 def test_clients_that_read_in_turn_are_spread_over_the_standbys(weir, trio):
-    """Nothing is lent when any of them asks."""
+    """Nothing is lent when any of them asks. Whenever one standby is not known to be near, the other one has them all."""
     start(weir, trio).leave()
-    found = []
-    for _ in range(32):
-        weir.raw()                      # of each pair of sessions one reads
-        wire = weir.raw()
-        found.append(begin_elsewhere(wire, trio))
-        wire.query("COMMIT")
-    assert all(found.count(standby) > 3 for standby in trio.standbys), found
+
+    def are_spread():
+        found = []
+        for _ in range(16):
+            weir.raw()                      # of each pair of sessions one reads
+            wire = weir.raw()
+            found.append(begin_elsewhere(wire, trio))
+            wire.query("COMMIT")
+        return all(found.count(standby) > 3 for standby in trio.standbys)
+
+    wait_until(are_spread, what="each standby to have some of 16 clients in turn")
 
 
 def test_queries_of_one_byte(weir, trio):
@@ -148,7 +152,7 @@ def test_a_cancel_while_a_client_waits_for_a_standby(weir, catching):
     rawwire.Wire(weir.address).send(rawwire.cancel_request(wire.key))
     replies = wire.read_until("Z")
     assert [reply.sqlstate for reply in rawwire.errors(replies)] == ["57014"] and replies[-1].status == "I"
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 4 * SLOWNESS
     assert wire.query("SELECT n FROM told") == [["1"]]
 
 
@@ -295,19 +299,25 @@ def test_only_what_can_be_a_standbys_own_error_is_run_again(weir, trio, begin, p
     trio.primary.query("CREATE OR REPLACE FUNCTION fails(state text) RETURNS void LANGUAGE plpgsql AS "
                        "$$ BEGIN RAISE 'on %', current_setting('port') USING errcode = state; END $$")
     start(weir, trio).leave()
-    for sqlstate in OF_A_STANDBY + OF_THE_REQUEST:
-        wire = weir.raw()           # of those who are refused again and again the primary is asked at once
-        if "BEGIN" in begin:
-            begin_elsewhere_unasked(wire, trio)
-        else:
-            wire.query(begin)
-            wait_until(lambda: where(wire) != trio.primary.port, what="a read on a standby")  # pylint: disable=cell-var-from-loop
-        sql = f"SELECT fails('{sqlstate}')"
-        wire.send(query(sql) if protocol == "simple" else one_statement(sql) + sync())
-        error, = rawwire.errors(wire.read_until("Z"))
-        assert error.sqlstate == sqlstate
-        assert (error.error["M"] == f"on {trio.primary.port}") == (sqlstate in OF_A_STANDBY), (sqlstate, error.error["M"])
-        wire.leave()
+
+    def failed_on(sqlstate):
+        with weir.raw() as wire:    # of those who are refused again and again the primary is asked at once
+            if "BEGIN" in begin:
+                begin_elsewhere_unasked(wire, trio)
+            else:
+                wire.query(begin)
+                wait_until(lambda: where(wire) != trio.primary.port, what="a read on a standby")
+            sql = f"SELECT fails('{sqlstate}')"
+            wire.send(query(sql) if protocol == "simple" else one_statement(sql) + sync())
+            error, = rawwire.errors(wire.read_until("Z"))
+            assert error.sqlstate == sqlstate
+            return error.error["M"]
+
+    for sqlstate in OF_A_STANDBY:
+        assert failed_on(sqlstate) == f"on {trio.primary.port}", sqlstate
+    for sqlstate in OF_THE_REQUEST:
+        # outside of a block the next one may still be the primary's, as when no connection to a standby is idle
+        wait_until(lambda: failed_on(sqlstate) != f"on {trio.primary.port}", what=f"{sqlstate} of a standby")  # pylint: disable=cell-var-from-loop
 
 
 @pytest.mark.parametrize("outage", ["fail", "hold"])

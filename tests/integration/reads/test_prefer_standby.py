@@ -31,6 +31,15 @@ def wait_where(wire, hosts, what="reads to go there"):
     wait_until(lambda: where(wire) in ports(hosts), what=what, pause=0.01)
 
 
+def wait_pid_there(wire, hosts):
+    """The same, and the PID of the server: another query may be answered elsewhere, as this server may be washed first."""
+    def there():
+        port, pid = wire.query(PORT + ", pg_backend_pid()")[0]
+        return int(port) in ports(hosts) and pid
+
+    return wait_until(there, what="reads to go there")
+
+
 def configured(trio, hosts=None, sections=None, **settings):
     return {"upstream": trio.upstream(hosts=hosts), "reads": "prefer_standby", **PATIENT, **settings,
             "sections": {"database app": {"cluster_user": "web"},      # app2: the same database, without reads on standbys
@@ -159,11 +168,10 @@ def test_sessions_listeners_and_the_console_stay_where_they_are(weir, trio):
 
 def test_what_writes_is_refused_and_costs_no_server(weir, trio):
     wire = one_standby(weir, trio)
-    pid = wire.value("SELECT pg_backend_pid()")
+    pid = wait_pid_there(wire, trio.standbys)
     for _ in range(3):                      # it may be washed yet: then the primary answers, with another error
         wait_until(lambda: errors(wire.ask(rawwire.query("CREATE TABLE pg_catalog.nowhere (i int)")))[0].sqlstate == "25006")
-    wait_where(wire, trio.standbys)
-    assert wire.value("SELECT pg_backend_pid()") == pid
+    assert wait_pid_there(wire, trio.standbys) == pid
 
 
 # --- sessions ---
