@@ -469,6 +469,11 @@ class Weir:
         return wait_until(predicate, timeout, what)
 
 
+def wait_blockers(ask):
+    """The rows that ask() has once PostgreSQL has said who blocks whom, for which pgweir waits no longer than a second."""
+    return wait_until(lambda: (rows := ask()) and all(row["blocked_by"] is not None for row in rows) and rows, what="who blocks whom")
+
+
 def become_reaper():
     """Processes whose parents have ended become children of this one, so that their ends are seen."""
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)     # PR_SET_CHILD_SUBREAPER

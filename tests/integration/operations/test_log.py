@@ -88,7 +88,7 @@ def test_who_killed_a_client(weir, command):
         weir.console(command.format(client_id))
         error, = (reply for reply in wire.read_to_end() if reply.type == "E")
     assert "admin" not in error.error.get("D", "")            # the client need not know
-    event, = weir.console(f"SHOW EVENTS LIKE '%client {client_id} %'")
+    event, = wait_until(lambda: weir.console(f"SHOW EVENTS LIKE '%client {client_id} %'"))
     assert re.search(r"disconnected after .*: 57P01: .*; " + command.format(client_id).removesuffix(" app") + r' by client \d+ \(127\.0\.0\.1:\d+, user "admin"',
                      event["event"]), event
 

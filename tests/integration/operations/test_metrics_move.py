@@ -73,14 +73,15 @@ def commits(weir, look):
 
 def line(weir, look):
     """Two connections are held; one client waits, and in vain."""
-    weir.start(pool_size=1, max_overflow=1, pool_timeout="900ms")
+    weir.start(pool_size=1, max_overflow=1)
     look()
     with weir.raw() as one, weir.raw() as two, weir.raw() as three:
-        wait_until(lambda: not one.query("BEGIN"))      # a connection may come too late, too
-        wait_until(lambda: not two.query("BEGIN"))
+        one.query("BEGIN")
+        two.query("BEGIN")
         three.send(query("SELECT 1"))
         weir.wait_waiting(1)
         look()
+        weir.reload(pool_size=1, max_overflow=1, pool_timeout="300ms")
         three.read_until("Z")
         one.query("COMMIT")
         two.query("COMMIT")

@@ -420,6 +420,7 @@ def test_refusals_and_cancels_are_in_the_table_of_queries(weir):
             assert errors(wire.ask(query("SELECT 'in vain'")))[0].sqlstate == "53300"
         row, = weir.console("SHOW QUERIES LIKE 'in vain'")
         assert (row["calls"], row["errors"], row["query"]) == (2, 2, "SELECT ?") and row["wait_ms"] > 590
+        weir.reload(pool_size=1, query_stats="on", threshold="off")
         wire.send(query("SELECT 'in vain'"))
         weir.wait_waiting(1)
         send_cancel(weir.address, wire.key)

@@ -14,7 +14,7 @@ import pytest
 
 from rawwire import query
 from waiting import wait_until
-from weir import REPOSITORY
+from weir import REPOSITORY, wait_blockers
 
 pytestmark = pytest.mark.weir_only
 EVIL = '<script>alert(1)</script>'
@@ -57,7 +57,7 @@ def test_the_page_knows_who_blocks_whom(weir):
         for number, wire in enumerate((one, two), 1):
             wire.send(query("SELECT pg_advisory_xact_lock(1)"))
             wait_until(lambda n=number: len(weir.postgres.backends(wait_event_type="Lock")) == n)
-        rows = {row["application_name"]: row for row in json.loads(api(weir, "holders").text)}
+        rows = {row["application_name"]: row for row in wait_blockers(lambda: json.loads(api(weir, "holders").text))}
         who = f"client {rows['root']['client_id']} (PID {rows['root']['server_pid']})"
         assert rows["root"]["blocks"] == 2 and rows["root"]["blocked_by"] == ""
         assert all(who in rows[name]["blocked_by"] and rows[name]["root"] == who for name in ("one", "two")), rows

@@ -12,6 +12,7 @@ import rawwire
 from rawwire import errors, texts
 from stall import Stall
 from waiting import wait_until
+from weir import wait_blockers
 
 pytestmark = pytest.mark.weir_only
 
@@ -154,12 +155,12 @@ def test_locks_are_followed_over_all_workers(weir):
     for number, wire in enumerate(wires[1:], 1):
         wire.send(rawwire.query(f"SELECT pg_advisory_xact_lock({number})"))
     wait_until(lambda: len(weir.postgres.backends(wait_event_type="Lock")) == 2)
-    found = {row["user"]: row for row in weir.console("SHOW HOLDERS")}
+    found = {row["user"]: row for row in wait_blockers(lambda: weir.console("SHOW HOLDERS"))}
     who = [f"client {found[user]['client_id']} (PID {found[user]['server_pid']})" for user in users]
     assert [found[user]["blocked_by"] for user in users] == ["", who[0], who[1]]
     assert [(found[user]["root"], found[user]["blocks"]) for user in users] == [("", 2), (who[0], 1), (who[0], 0)]
-    said = [row["explanation"] for row in weir.console(f"EXPLAIN WAIT {found[users[2]]['client_id']}")]
-    assert f"At the root is {who[0]}, which blocks 2 clients" in " ".join(said)
+    wait_until(lambda: any(f"At the root is {who[0]}, which blocks 2 clients" in row["explanation"]
+                           for row in weir.console(f"EXPLAIN WAIT {found[users[2]]['client_id']}")))
     for wire in wires:
         wire.query("COMMIT") if wire is wires[0] else wire.read_until("Z")
         wire.query("ROLLBACK")
@@ -171,8 +172,7 @@ def test_statistics_of_a_database_are_added_up(weir):
     for user in ("web", "reporting"):
         weir.raw(user=user).query("SELECT 1")
     assert len(workers_of(weir)) == 2
-    row, = [row for row in weir.console("SHOW STATS") if row["database"] == "app"]
-    assert row["total_query_count"] == 2
+    wait_until(lambda: [row["total_query_count"] for row in weir.console("SHOW STATS") if row["database"] == "app"] == [2])
     assert [row["name"] for row in weir.console("SHOW DATABASES")].count("app") <= 1
     assert len(weir.console("SHOW BACKENDS")) == 1
 
