@@ -12,7 +12,7 @@ from rawwire import (bind, copy_data, copy_done, copy_fail, errors, flush, one_s
                      shape, sync)
 from test_phases import blames, start
 from transport import is_readable
-from waiting import PATIENCE, wait_until
+from waiting import PATIENCE, SLOWNESS, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -33,7 +33,7 @@ def test_query_timeout_ends_a_long_query_and_stops_it_on_the_server(weir):
         wire = weir.raw()
         wire.send(query("SELECT pg_sleep(60)"))
         reply, seconds = ended(wire)
-        assert reply.sqlstate == "57014" and 0.4 < seconds < 20, (reply.error, seconds)
+        assert reply.sqlstate == "57014" and 0.4 < seconds < 20 * SLOWNESS, (reply.error, seconds)
         wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"))
         assert other.query("SELECT pg_sleep(0.3), 'slept'") == [["", "slept"]]
 
@@ -79,7 +79,7 @@ def test_query_timeout_ends_a_copy_that_goes_on(weir, table):
     with weir.raw() as wire:
         wire.send(query(f"COPY {table} FROM STDIN"))
         wire.read_until("G")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while wire.has_nothing_more(0.05):
             assert time.monotonic() < deadline
             wire.send(copy_data(b"%d\tx\n" % int(time.monotonic() * 1000)))
@@ -95,13 +95,13 @@ def test_query_timeout_of_a_server_that_does_not_react(weir, fake):
     start(weir, upstream=fake.upstream, pool_size=1, query_timeout="500ms")
     wire = weir.raw()
     wire.send(query("SELECT 'silent'"))
-    reply, seconds = ended(wire, 9)
-    assert (reply.sqlstate, reply.severity) == ("57014", "FATAL") and 5 < seconds < 8
+    reply, seconds = ended(wire)
+    assert (reply.sqlstate, reply.severity) == ("57014", "FATAL") and 5 < seconds < 8 * SLOWNESS
     assert "did not answer the cancel" in reply.error["D"]
     wire.wait_closed()
     with weir.raw() as other:
         assert other.query("SELECT 1")
-    assert blames(weir, "server", 5000, "query_timeout")["duration_ms"] < 7500
+    assert blames(weir, "server", 5000, "query_timeout")["duration_ms"] < 8000 * SLOWNESS
 
 
 @pytest.mark.parametrize("first", [lambda: query("SELECT 'held'"), lambda: one_statement("SELECT 'held'") + sync()],
@@ -147,11 +147,11 @@ def test_query_timeout_in_mid_row_does_not_write_into_the_row(weir):
 
 
 def test_query_timeout_counts_from_each_query(weir):
-    weir.start(pool_size=1, query_timeout="600ms")
+    weir.start(pool_size=1, query_timeout="1500ms")
     with weir.raw() as wire:
         wire.query("BEGIN")
         for _ in range(4):
-            assert wire.query("SELECT pg_sleep(0.25), 'slept'") == [["", "slept"]]
+            assert wire.query("SELECT pg_sleep(0.5), 'slept'") == [["", "slept"]]
         wire.query("COMMIT")
 
 
@@ -183,20 +183,20 @@ def test_idle_transaction_timeout_frees_the_server(weir, table):
     wire.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
     other.send(query(f"SELECT count(*) FROM {table}"))
     reply, seconds = ended(wire)
-    assert reply.sqlstate in ("25P03", "57P05") and reply.severity == "FATAL" and 0.4 < seconds < 10
-    wire.wait_closed(5)
-    assert rawwire.texts(other.read_until("Z", timeout=5)) == [["0"]]
+    assert reply.sqlstate in ("25P03", "57P05") and reply.severity == "FATAL" and 0.4 < seconds < 10 * SLOWNESS
+    wire.wait_closed()
+    assert rawwire.texts(other.read_until("Z")) == [["0"]]
 
 
 def test_idle_transaction_timeout_is_for_idle_transactions_only(weir):
-    weir.start(pool_size=1, idle_transaction_timeout="400ms")
+    weir.start(pool_size=1, idle_transaction_timeout="1s")
     with weir.raw() as wire:
         wire.query("SELECT 1")
-        assert wire.has_nothing_more(0.7)
+        assert wire.has_nothing_more(1.3)
         wire.query("BEGIN")
         for _ in range(4):
-            wire.query("SELECT pg_sleep(0.25)")
-        wire.query("SELECT pg_sleep(0.7)")
+            wire.query("SELECT pg_sleep(0.3)")
+        wire.query("SELECT pg_sleep(1.3)")
         assert shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
 
 
@@ -209,7 +209,7 @@ def test_transaction_timeout_ends_long_transactions_busy_or_idle(weir):
     for wire in (idle, busy):
         reply, seconds = ended(wire)
         assert reply is not None and reply.sqlstate in ("25P04", "25P03", "57014", "57P05"), reply and reply.error
-        assert seconds < 20
+        assert seconds < 20 * SLOWNESS
     wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"))
     assert weir.raw().query("SELECT pg_sleep(0.2), 'slept'") == [["", "slept"]]
 
@@ -229,31 +229,31 @@ def test_client_idle_timeout_closes_who_asks_nothing(weir):
     wire = weir.raw()
     wire.query("SELECT 1")
     reply, seconds = ended(wire)
-    assert 0.35 < seconds < 10
+    assert 0.35 < seconds < 10 * SLOWNESS
     assert reply is not None and reply.severity == "FATAL" and reply.sqlstate in ("57P05", "57P01", "08006")
-    wire.wait_closed(5)
+    wire.wait_closed()
 
 
+@pytest.mark.long
 def test_client_idle_timeout_spares_the_busy(weir):
-    weir.start(pool_size=1, client_idle_timeout="500ms")
+    weir.start(pool_size=1, client_idle_timeout="2s")
     with weir.raw() as wire:
-        assert wire.query("SELECT pg_sleep(0.9), 'slept'") == [["", "slept"]]
-        for _ in range(4):
-            begin = time.monotonic()
-            wait_until(lambda: time.monotonic() - begin > 0.3)
+        assert wire.query("SELECT pg_sleep(2.5), 'slept'") == [["", "slept"]]
+        for _ in range(6):
+            assert wire.has_nothing_more(0.4)
             assert wire.query("SELECT 1") == [["1"]]
         wire.query("BEGIN")
-        assert wire.has_nothing_more(0.9)                            # idle_transaction_timeout's business
+        assert wire.has_nothing_more(2.5)                            # idle_transaction_timeout's business
         wire.query("COMMIT")
 
 
 def test_a_client_that_waits_for_a_server_is_not_idle(weir):
-    weir.start(pool_size=1, client_idle_timeout="400ms")
+    weir.start(pool_size=1, client_idle_timeout="1s")
     holder, wire = weir.raw(), weir.raw()
     holder.query("BEGIN")
     wire.send(query("SELECT 'waited'"))
     weir.wait_waiting(1)
-    assert wire.has_nothing_more(0.8)
+    assert wire.has_nothing_more(1.5)
     holder.query("COMMIT")
     assert rawwire.texts(wire.read_until("Z")) == [["waited"]]
 
@@ -264,19 +264,16 @@ def test_per_database_and_per_user(weir, key):
     """The user's wins over the database's, the database's over the pool's."""
     weir.start(pool_size=3, **{key: "30s"}, sections={"database app2": {key: "400ms"}, "user reporting": {key: "0s"}})
 
-    def hits(user, database):
-        wire = weir.raw(user, database)
-        if key != "client_idle_timeout":
-            wire.query("BEGIN")
-        if key == "query_timeout":
-            wire.send(query("SELECT pg_sleep(1.2)"))
-        try:
-            replies = wire.read_until("EZ", timeout=1.0)
-            return bool(errors(replies))
-        except rawwire.WireTimeout:
-            return False
-    found = {pair: hits(*pair) for pair in (("web", "app"), ("web", "app2"), ("reporting", "app2"))}
-    assert found == {("web", "app"): False, ("web", "app2"): True, ("reporting", "app2"): False}
+    for user, database, is_hit in (("web", "app", False), ("web", "app2", True), ("reporting", "app2", False)):
+        with weir.raw(user, database) as wire:
+            if key != "client_idle_timeout":
+                wire.query("BEGIN")
+            if key == "query_timeout":
+                wire.send(query("SELECT pg_sleep(60)"))
+            if is_hit:
+                assert errors(wire.read_until("EZ"))
+            else:
+                assert wire.has_nothing_more(1.0), (user, database)
 
 
 @pytest.mark.parametrize("key", ["query_timeout", "idle_transaction_timeout", "transaction_timeout",
@@ -326,7 +323,7 @@ def test_timeouts_come_by_reload(weir):
         wire = weir.raw()
         wire.send(query("SELECT pg_sleep(60)"))
         reply, seconds = ended(wire)
-        assert reply.sqlstate == "57014" and seconds < 20
+        assert reply.sqlstate == "57014" and seconds < 20 * SLOWNESS
 
 
 UNFINISHED = {
@@ -356,9 +353,9 @@ def test_a_half_sent_request_does_not_hold_a_server_for_ever(weir, table, unfini
     weir.start(pool_size=1, idle_transaction_timeout="500ms", pool_timeout="0s")
     with weir.raw() as lazy, weir.raw() as other:
         lazy.ask(parse("kept", "SELECT 'kept'") + sync())
+        lazy.send((query("BEGIN") if is_begun else b"") + UNFINISHED[unfinished](table))
         if is_begun:
-            lazy.query("BEGIN")
-        lazy.send(UNFINISHED[unfinished](table))
+            lazy.read_until("Z")
         other.send(query(f"SELECT count(*) FROM {table}"))
         reply, _ = ended(lazy)
         lazy.wait_closed()
@@ -387,6 +384,7 @@ def test_rows_sent_ahead_of_a_copy_that_waits_for_a_lock_are_no_debt(weir, table
         row = copy_data(b"1\t" + b"x" * 50_000 + b"\n")
         wire.send(query(f"COPY {table} FROM STDIN") + row[:40_000])
         assert not is_readable(wire.sock, 1)
+        weir.reload(pool_size=1)                    # once PostgreSQL has asked for them, the rest would be due
         other.rollback()
         wire.send(row[40_000:] + copy_done())
         assert shape(wire.read_until("Z")) == "G C:COPY 1 Z:I"
@@ -395,12 +393,12 @@ def test_rows_sent_ahead_of_a_copy_that_waits_for_a_lock_are_no_debt(weir, table
 @pytest.mark.parametrize("request_", [parse("", "SELECT '" + "x" * 3000 + "'") + sync(), query("SELECT '" + "x" * 3000 + "'")],
                          ids=["parse", "query"])
 def test_a_slow_uplink_is_no_silence_in_a_transaction(weir, request_):
-    weir.start(pool_size=1, idle_transaction_timeout="1s")
+    weir.start(pool_size=1, idle_transaction_timeout="3s")
     with weir.raw() as wire:
         wire.query("BEGIN")
         for at in range(0, len(request_), 200):     # 16 times
             wire.send(request_[at:at + 200])
-            assert not is_readable(wire.sock, 0.15) or at + 200 >= len(request_)
+            assert not is_readable(wire.sock, 0.25) or at + 200 >= len(request_)
         assert shape(wire.read_until("Z")).endswith(" Z:T")
 
 
@@ -409,7 +407,7 @@ def test_the_extended_protocol_is_timed_as_well(weir):
     wire = weir.raw()
     wire.send(one_statement("SELECT pg_sleep(60)") + sync())
     reply, seconds = ended(wire)
-    assert reply.sqlstate == "57014" and seconds < 20
+    assert reply.sqlstate == "57014" and seconds < 20 * SLOWNESS
     assert weir.raw().query("SELECT 1") == [["1"]]
 
 
@@ -424,7 +422,7 @@ def test_all_that_are_late_end_at_once(weir):
     for wire in wires:
         reply, _ = ended(wire, timeout=12)
         assert reply.sqlstate == "57014"
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 20 * SLOWNESS
 
 
 @pytest.mark.long
@@ -442,7 +440,7 @@ def test_all_servers_that_can_not_be_cleaned_end_at_once(weir, fake):
         wire.close()
     begin = time.monotonic()
     wait_until(lambda: not any(conn.is_open for conn in first))
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 20 * SLOWNESS
 
 
 def test_query_timeout_does_not_begin_anew_with_what_else_the_client_sends(weir):
@@ -455,7 +453,7 @@ def test_query_timeout_does_not_begin_anew_with_what_else_the_client_sends(weir)
             break
         wire.send(query("SELECT 1"))
     reply, _ = ended(wire)
-    assert reply.sqlstate == "57014" and time.monotonic() - begin < 20
+    assert reply.sqlstate == "57014" and time.monotonic() - begin < 20 * SLOWNESS
 
 
 @pytest.mark.parametrize("name", ["sql", "protocol"])
@@ -468,5 +466,5 @@ def test_query_timeout_counts_what_pgweir_sends_ahead(weir, table, locked, name)
     locked()
     wire.send(again)
     reply, seconds = ended(wire)
-    assert reply.sqlstate == "57014" and seconds < 20
+    assert reply.sqlstate == "57014" and seconds < 20 * SLOWNESS
     wait_until(lambda: not weir.postgres.backends(wait_event_type="Lock"))
