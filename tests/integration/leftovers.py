@@ -5,6 +5,7 @@ import time
 
 import transport
 from rawwire import bind, errors, execute, parse, query, sync, texts
+from waiting import SLOWNESS
 
 # What B asks
 USER_ID = "SELECT coalesce(current_setting('app.user_id', true), '')"
@@ -56,7 +57,7 @@ def ask(wire, *messages, count=1):
 def sees(wire, client, question):
     """What B sees; a client that keeps the server is asked to leave."""
     wire.send(query(question))
-    if wire.has_nothing_more(0.25):
+    if wire.has_nothing_more(0.25 * SLOWNESS):
         client.leave()
     replies = wire.read_until("Z")
     assert not errors(replies), errors(replies)[0].error

@@ -10,7 +10,7 @@ from rawwire import Wire, password_message, startup
 from test_ldap import ask_for_password, calls, login_seconds, refused, who
 from test_secrets import SECRET, memory
 from test_secrets import start as start_readable
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import is_built_with, timed
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport,
@@ -100,7 +100,7 @@ def test_a_wrong_password_keeps_no_thread(weir, service, system_user):
     """pam_unix would sleep for 2 s after each."""
     start(weir, service(UNIX), sections={"limits": {"login_failure_delay": "0s"}})
     _, seconds = timed(lambda: [refused(weir, system_user, "wrong") for _ in range(3)])
-    assert seconds < 4
+    assert seconds < 4 * SLOWNESS
 
 
 def test_an_account_that_has_expired(weir, service, system_user):
@@ -193,7 +193,7 @@ def test_a_slow_module_costs_its_clients_an_error_and_nobody_else_anything(weir,
     # Nobody can end its calls: they are lost, and further logins are refused at once.
     wait_until(lambda: (calls(weir, "lost"), calls(weir, "running"), calls(weir, "waiting")) == (8, 0, 0))
     answer, seconds = timed(refused, weir, "web", "exec-secret")
-    assert answer[0] == "53300" and seconds < 4
+    assert answer[0] == "53300" and seconds < 4 * SLOWNESS
     (weir.directory / "go").touch()
     wait_until(lambda: calls(weir, "lost") == 0)
     assert who(weir, "web", "exec-secret") == "web"
@@ -205,7 +205,7 @@ def test_the_end_waits_for_no_module(weir, script):
         wire.send(password_message("exec-secret"))
     wait_until(lambda: calls(weir, "running") == 3)
     code, seconds = timed(weir.stop)
-    assert code == 0 and seconds < 5
+    assert code == 0 and seconds < 5 * SLOWNESS
 
 
 def test_no_password_is_left_in_memory(weir, script):

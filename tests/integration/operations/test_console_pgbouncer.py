@@ -8,7 +8,7 @@ import pytest
 import rawwire
 import transport
 from rawwire import errors, query, shape, texts
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -251,7 +251,7 @@ def test_a_more_determined_shutdown_takes_over(weir):
     assert busy.query("SELECT 'still here'") == [["still here"]]
     weir.signal(signal.SIGTERM)
     _, seconds = timed(lambda: weir.wait_exit(6))
-    assert seconds < 5
+    assert seconds < 5 * SLOWNESS
 
 
 def test_a_reload_while_it_stops_opens_no_listener_again(weir):

@@ -14,7 +14,7 @@ from fakeserver import (auth, backend_key, complete, data_row, error, notice, on
 from nameserver import NameServer
 from rawwire import errors, message, one_statement, query, scram_verifier, shape, sync, texts
 from tap import Tap
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -147,11 +147,11 @@ def test_postgresql_restarts(weir, own_postgres):
         assert wire.query("SELECT 1") == [["1"]]
         own_postgres.stop()
         reply, seconds = failing(wire.query, "SELECT 1")
-        assert reply.sqlstate[:2] in ("08", "57") and seconds < 3, reply.error
+        assert reply.sqlstate[:2] in ("08", "57") and seconds < 3 * SLOWNESS, reply.error
         begin = time.monotonic()
         own_postgres.start()
         wait_until(lambda: login_and_query(weir) == [["1"]], what="pgweir to find PostgreSQL again")
-        assert time.monotonic() - begin < 20
+        assert time.monotonic() - begin < 20 * SLOWNESS
         if reply.severity != "FATAL":
             assert wire.query("SELECT 2") == [["2"]]
 
@@ -166,7 +166,7 @@ def test_postgresql_crashes(weir, own_postgres):
     assert reply.sqlstate[:2] in ("08", "57")
     wait_until(lambda: not weir.console("SHOW SERVERS"))      # a backend may outlive its postmaster for a moment
     reply, seconds = failing(login_and_query, weir)
-    assert reply.sqlstate[:2] in ("08", "57") and seconds < 3
+    assert reply.sqlstate[:2] in ("08", "57") and seconds < 3 * SLOWNESS
 
 
 # --- no PostgreSQL there ---
@@ -176,7 +176,7 @@ def test_an_upstream_that_refuses_is_told_at_once_to_everyone(weir):
     weir.start(upstream=f"host={tap.host} port={tap.port}", pool_timeout="30s")
     for _ in range(5):
         reply, seconds = failing(login_and_query, weir)
-        assert reply.sqlstate == "08001" and seconds < 10, (reply.error, seconds)
+        assert reply.sqlstate == "08001" and seconds < 10 * SLOWNESS, (reply.error, seconds)
     assert f"{tap.host}:{tap.port}" in reply.error["M"]
     wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="refused") >= 1)
     assert weir.metric("pgweir_backend_up", backend=f"{tap.host}:{tap.port}") == 0
@@ -202,7 +202,7 @@ def test_on_outage_wait_waits_no_longer_than_pool_timeout_and_not_for_a_wrong_pa
     weir.start(sections={"database app": {"upstream": f"host={tap.host} port={tap.port}", "pool_timeout": "700ms"},
                          "database wrong": {"upstream": weir.upstream(dbname="nowhere")}}, on_outage="wait")
     reply, seconds = failing(login_and_query, weir)
-    assert reply.sqlstate == "53300" and 0.5 < seconds < 5 and "refused" in reply.error["H"]
+    assert reply.sqlstate == "53300" and 0.5 < seconds < 5 * SLOWNESS and "refused" in reply.error["H"]
     for _ in range(2):                                          # the second one while it backs off
         with pytest.raises(rawwire.LoginRefused, match='"nowhere" does not exist') as refused:
             weir.raw(database="wrong")
@@ -217,7 +217,7 @@ def test_an_upstream_that_goes_away_for_a_while(weir, tap):
         tap.shut()
         tap.cut()
         reply, seconds = failing(wire.query, "SELECT 2")
-        assert reply.sqlstate[:2] == "08" and seconds < 3, reply.error
+        assert reply.sqlstate[:2] == "08" and seconds < 3 * SLOWNESS, reply.error
         assert reply.severity == "ERROR", "the client's own connection is well and may live on"
         tap.open()
         wait_until(lambda: wire.query("SELECT 3") == [["3"]])
@@ -240,7 +240,7 @@ def test_a_black_hole_is_given_up_after_connect_timeout(weir, tap):
     tap.stall(new=True)
     weir.start(upstream=f"host={tap.host} port={tap.port}", connect_timeout="500ms")
     reply, seconds = failing(login_and_query, weir)
-    assert reply.sqlstate == "08001" and 0.3 < seconds < 3, (reply.error, seconds)
+    assert reply.sqlstate == "08001" and 0.3 < seconds < 3 * SLOWNESS, (reply.error, seconds)
     wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="timeout") >= 1)
     tap.unstall()
     wait_until(lambda: login_and_query(weir) == [["1"]])
@@ -249,7 +249,7 @@ def test_a_black_hole_is_given_up_after_connect_timeout(weir, tap):
 def test_a_name_that_does_not_resolve_is_08001(weir):
     weir.start(upstream="host=no-such-host.invalid port=5432", connect_timeout="2s")
     reply, seconds = failing(login_and_query, weir)
-    assert reply.sqlstate == "08001" and seconds < 8, (reply.error, seconds)
+    assert reply.sqlstate == "08001" and seconds < 8 * SLOWNESS, (reply.error, seconds)
     assert "no-such-host.invalid" in reply.error["M"] + reply.error.get("D", "")
 
 
@@ -293,7 +293,7 @@ def test_a_silent_name_server_is_given_up_as_its_options_say(weir, tmp_path, opt
                resolv_conf=names.resolv_conf, pool_timeout="30s")
     reply, seconds = failing(login_and_query, weir)
     assert reply.sqlstate == "08001" and "DNS" in reply.error["M"] + reply.error.get("D", ""), reply.error
-    assert lasts - 0.5 < seconds < 18, seconds
+    assert lasts - 0.5 < seconds < 18 * SLOWNESS, seconds
 
 
 @pytest.mark.one_worker("each worker has a resolver of its own")
@@ -337,7 +337,7 @@ def test_the_second_host_of_a_list_is_taken_when_the_first_is_down(weir):
     dead = Tap((weir.postgres.host, weir.postgres.port), listening=False)
     weir.start(upstream=f"host={dead.host},{weir.postgres.host} port={dead.port},{weir.postgres.port}")
     answer, seconds = timed(login_and_query, weir)
-    assert answer == [["1"]] and seconds < 3
+    assert answer == [["1"]] and seconds < 3 * SLOWNESS
 
 
 @pytest.mark.alone
@@ -349,7 +349,7 @@ def test_a_dead_upstream_of_one_database_does_not_touch_another(weir):
             reply, _ = failing(lambda: weir.raw(database="app2").query("SELECT 1"))
             assert reply.sqlstate == "08001"
             answer, seconds = timed(wire.query, "SELECT 1")
-            assert answer == [["1"]] and seconds < 0.5
+            assert answer == [["1"]] and seconds < 0.5 * SLOWNESS
 
 
 def test_a_unix_socket_upstream(weir):
@@ -456,7 +456,7 @@ def test_a_server_that_cannot_log_us_in_properly_is_never_used(weir, fake, scrip
     with weir.raw() as other:
         reply, seconds = failing(lambda: weir.raw(database="app2").query("SELECT 1"))
         assert reply.sqlstate[:2] in ("08", "28", "0A", "XX"), reply.error
-        assert seconds < 4
+        assert seconds < 4 * SLOWNESS
         assert other.query("SELECT 1") == [["1"]]
         fake.script = None
         wait_until(lambda: weir.raw(database="app2").query("SELECT 1") == [["fake"]], what="another try")
@@ -508,7 +508,7 @@ def test_too_many_connections_and_none_of_our_own(weir, fake):
     fake.script = lambda conn: (conn.read_startup(), conn.send(error("53300", "sorry, too many clients", "FATAL")))
     weir.start(upstream=fake.upstream, pool_timeout="2s")
     reply, seconds = failing(login_and_query, weir)
-    assert reply.sqlstate in ("53300", "08001", "08004") and seconds < 4
+    assert reply.sqlstate in ("53300", "08001", "08004") and seconds < 4 * SLOWNESS
     tries = len(fake.logins())
     assert tries < 20
     fake.script = None
@@ -520,7 +520,7 @@ def test_a_server_that_starts_up_is_tried_again(weir, fake):
                                                                      "FATAL")))
     weir.start(upstream=fake.upstream)
     reply, seconds = failing(login_and_query, weir)
-    assert reply.sqlstate in ("57P03", "08001") and seconds < 3
+    assert reply.sqlstate in ("57P03", "08001") and seconds < 3 * SLOWNESS
     fake.script = None
     wait_until(lambda: login_and_query(weir) == [["fake"]])
 
@@ -735,7 +735,7 @@ def test_a_server_that_never_answers_is_ended_by_query_timeout(weir, fake):
         reply = errors(wire.read_until("E"))[0]
         assert reply.sqlstate[:2] in ("57", "08")
         answer, seconds = timed(other.query, "SELECT 1")
-        assert answer == [["fake"]] and seconds < 8
+        assert answer == [["fake"]] and seconds < 8 * SLOWNESS
 
 
 def test_an_extended_violation(weir, fake):

@@ -13,7 +13,7 @@ import pytest
 import rawwire
 from rawwire import (bind, describe, errors, execute, one_statement, parse, prepared_statement, query, send_cancel, shape,
                      sync, texts)
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import timed
 
 SLEEP = "SELECT pg_sleep(60)"
@@ -238,7 +238,7 @@ def test_psycopg2_and_psycopg_cancel(weir):
         connection = connect(autocommit=True)
         threading.Thread(target=lambda: (sleeping(weir), connection.cancel())).start()
         _, seconds = timed(lambda: pytest.raises(Exception, connection.cursor().execute, SLEEP))
-        assert seconds < 8
+        assert seconds < 8 * SLOWNESS
         cursor = connection.cursor()
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
@@ -504,7 +504,7 @@ def test_a_cancel_reaches_a_query_that_waits_for_our_preparing_it(weir, table, l
         begin = time.monotonic()
         send_cancel(weir.address, wire.key)
         assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
-        assert time.monotonic() - begin < 20
+        assert time.monotonic() - begin < 20 * SLOWNESS
         assert wire.query("SELECT 1") == [["1"]]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import rawwire
 from rawwire import Wire, query, startup
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -140,7 +140,7 @@ def test_logs_on_a_full_disk_hold_up_nobody(weir):
     for _ in range(50):
         with weir.raw() as wire:
             _, seconds = timed(wire.query, "SELECT 1")
-            assert seconds < 5
+            assert seconds < 5 * SLOWNESS
     wait_until(lambda: weir.metric("pgweir_log_lines_dropped_total", reason="write_error") >= 50)
     wait_until(lambda: weir.metric("pgweir_slow_log_lines_dropped_total", reason="write_error") > 0)
     log = weir.directory / "again.log"
@@ -212,9 +212,9 @@ def test_a_postgresql_that_stands_still(weir, own_postgres):
             longest = max(longest, timed(here.query, "SELECT 1")[1])
         assert longest < 1                                           # clients of other databases
         replies, seconds = timed(lambda: there.read_until("ZE"))
-        assert rawwire.errors(replies) and seconds < 10
+        assert rawwire.errors(replies) and seconds < 10 * SLOWNESS
         error, seconds = timed(lambda: first_error(weir))
-        assert error in ("08001", "08006", "53300", "57014", "57P05") and seconds < 12
+        assert error in ("08001", "08006", "53300", "57014", "57P05") and seconds < 12 * SLOWNESS
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)

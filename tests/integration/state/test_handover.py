@@ -11,7 +11,7 @@ import pytest
 from fakeserver import FakeServer, complete, data_row, error, ready, row_description
 from leftovers import settle
 from rawwire import Wire, WireClosed, bind, describe, errors, execute, message, parse, query, shape, sync
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -398,7 +398,7 @@ def test_who_waits_does_not_wait_long_for_a_server_that_is_being_washed(weir, fa
     one, two = weir.raw(), weir.raw()
     _, first_seconds = timed(one.query, "SELECT 1")
     _, seconds = timed(two.query, "SELECT 1")
-    assert first_seconds < 2.5 and seconds < 2.5
+    assert first_seconds < 2.5 * SLOWNESS and seconds < 2.5 * SLOWNESS
 
 
 def test_servers_that_ran_code_before_it_was_found_to_last_are_closed(weir, fake):
