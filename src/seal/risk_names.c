@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "base/table.h"
 #include "sql/sql_class.h"
+#include "sql/sql_token.h"
 #include "wire/frame.h"
 
 #include <stdlib.h>
@@ -59,20 +60,26 @@ risk_names_free(struct risk_names *names)
 	free(names);
 }
 
-static unsigned
+static uint64_t
 hash_of(const char *name, size_t len)
 {
-	return (unsigned)XXH3_64bits(name, len);
+	return XXH3_64bits(name, len);
+}
+
+static struct entry *
+find_hashed(const struct risk_names *names, const char *name, size_t len, uint64_t hash)
+{
+	struct entry *e = NULL;
+
+	if (names->count > 0)
+		HASH_FIND_BYHASHVALUE(hh, names->table, name, (unsigned)len, (unsigned)hash, e);
+	return e;
 }
 
 static struct entry *
 find(const struct risk_names *names, const char *name, size_t len)
 {
-	struct entry *e = NULL;
-
-	if (names->count > 0)
-		HASH_FIND_BYHASHVALUE(hh, names->table, name, (unsigned)len, hash_of(name, len), e);
-	return e;
+	return find_hashed(names, name, len, hash_of(name, len));
 }
 
 static void
@@ -92,7 +99,7 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	memcpy(e->name, name, len);
 	memcpy(e->name + len + 1, reason, strlen(reason) + 1);
 	e->reason = e->name + len + 1;
-	if (!TABLE_ADD_BY_HASH(names->table, e->name, len, hash_of(name, len), e)) {
+	if (!TABLE_ADD_BY_HASH(names->table, e->name, len, (unsigned)hash_of(name, len), e)) {
 		free(e);
 		return NULL;
 	}
@@ -192,9 +199,9 @@ roles_of(const char *word)
 #define ROLE_BITS 16
 
 static uint64_t
-known_hash(const char *name, size_t len)
+known_hash(uint64_t hash)
 {
-	return XXH3_64bits(name, len) >> ROLE_BITS | 1u;
+	return hash >> ROLE_BITS | 1u;
 }
 
 /* Returns the place of this hash, or a free one. */
@@ -228,7 +235,7 @@ grow_known(struct risk_names *names)
 int
 risk_names_add_known(struct risk_names *names, const char *name)
 {
-	uint64_t hash = known_hash(name, strlen(name));
+	uint64_t hash = known_hash(hash_of(name, strlen(name)));
 
 	if (names->known_count == RISK_KNOWN_MAX) {
 		names->has_unknown = true;
@@ -271,11 +278,10 @@ struct place {
 /* A pass over SQL. */
 struct reader {
 	const struct risk_names *names;
-	const char *p, *end;
-	bool has_backslashes; /* they count in plain strings: standard_conforming_strings is off */
+	struct sql_lexer lexer;
 	/* what was found */
 	struct risk risk, of_relations; /* apart from each other */
-	bool is_opaque, is_unterminated, has_write, is_ddl;
+	bool is_opaque, has_write, is_ddl;
 	bool is_body; /* the text of DO: statements begin anywhere, and all strings are strings */
 	/* what stood before */
 	bool is_first; /* a statement begins */
@@ -284,7 +290,6 @@ struct reader {
 	bool is_object_next; /* CREATE or DROP has stood there, and perhaps adjectives */
 	uint64_t selects; /* bit N: SELECT has stood in the open Nth parenthesis */
 	unsigned depth;
-	bool is_behind_escapes; /* an E'' string, which may go on on another line */
 	struct risk called; /* counts if a parenthesis is next */
 	/* names that nothing had when the code was read */
 	bool has_new_call, has_new_relation;
@@ -423,15 +428,15 @@ is_cte(const struct reader *r, uint64_t hash)
 
 /* Most words are known, or are columns, and stand where no matter what they are. */
 static void
-judge_name(struct reader *r, const struct word *w)
+judge_name(struct reader *r, const struct word *w, uint64_t hash)
 {
 	bool was_behind_distinct = r->is_behind_distinct;
 	struct place at = r->place;
-	uint64_t hash, known;
+	uint64_t known;
 
 	if (r->names->known_count == 0 || r->names->has_unknown)
 		return;
-	hash = known_hash(w->text, w->len);
+	hash = known_hash(hash);
 	settle_name(r);
 	r->named = at;
 	if (at.of_cte && r->cte_count < CTES_MAX)
@@ -483,13 +488,13 @@ join_name(struct reader *r, const struct entry *e)
 static void
 judge_word(struct reader *r, const struct word *w)
 {
+	uint64_t hash = hash_of(w->text, w->len);
 	const struct entry *e =
-	    w->is_beyond_ascii ? find(r->names, RISK_BEYOND_ASCII, 1) : find(r->names, w->text, w->len);
+	    w->is_beyond_ascii ? find(r->names, RISK_BEYOND_ASCII, 1) : find_hashed(r->names, w->text, w->len, hash);
 
 	r->called = (struct risk){ 0 };
-	r->is_behind_escapes = false;
 	judge_statement(r, w->text);
-	judge_name(r, w);
+	judge_name(r, w, hash);
 	join_name(r, e);
 	if (w->is_beyond_ascii && e != NULL) /* in SJIS, half of a letter may look like an operator */
 		join(&r->risk, e->risks[RISK_FUNCTION]);
@@ -499,185 +504,92 @@ judge_word(struct reader *r, const struct word *w)
 	r->is_behind_dot = false;
 }
 
-/* Reads on behind the opening quote. Returns false if there is no closing one. */
-static bool
-read_string(struct reader *r, char quote, bool has_backslashes, struct word *into)
-{
-	for (; r->p < r->end; r->p++) {
-		if (*r->p == '\\' && has_backslashes) {
-			if (++r->p == r->end)
-				break;
-		} else if (*r->p == quote) {
-			if (r->p + 1 == r->end || r->p[1] != quote) {
-				r->p++;
-				return true;
-			}
-			r->p++;
-			if (into != NULL)
-				word_put(into, quote);
-		} else if (into != NULL)
-			word_put(into, *r->p);
-	}
-	r->is_unterminated = true;
-	return false;
-}
-
 /* Something that is neither a name nor an operator. */
 static void
 other_token(struct reader *r)
 {
 	r->called = (struct risk){ 0 };
-	r->is_behind_dot = r->is_into_harmless = r->is_behind_escapes = false;
+	r->is_behind_dot = r->is_into_harmless = false;
 	settle_name(r);
 	if (r->is_first)
 		r->is_opaque = true;
 }
 
 static void
-read_literal(struct reader *r, bool has_backslashes)
-{
-	has_backslashes = has_backslashes || r->is_behind_escapes;
-	r->is_opaque = r->is_opaque || r->is_do;
-	other_token(r);
-	r->p++;
-	read_string(r, '\'', has_backslashes, NULL);
-	r->is_behind_escapes = has_backslashes;
-}
-
-static void
-read_quoted(struct reader *r)
-{
-	struct word w = { .len = 0 };
-	bool is_first = r->is_first;
-
-	r->p++;
-	if (!read_string(r, '"', false, &w))
-		return;
-	judge_word(r, &w);
-	r->is_opaque = r->is_opaque || is_first;
-}
-
-static void
-read_word(struct reader *r)
+read_word(struct reader *r, const struct sql_token *t)
 {
 	struct word w = { .len = 0 };
 
-	while (r->p < r->end && sql_is(*r->p, WORD))
-		word_put(&w, *r->p++);
-	if (w.len == 1 && r->p < r->end && *r->p == '\'' && strchr("ebx", w.text[0]) != NULL) {
-		read_literal(r, w.text[0] == 'e');
-		return;
-	}
-	/* U&"..." could be any name; U&'...' is no name, but PostgreSQL refuses it under some settings only. */
-	if (w.len == 1 && w.text[0] == 'u' && r->end - r->p >= 2 && r->p[0] == '&' && r->p[1] == '"')
-		r->is_opaque = true;
+	for (size_t i = 0; i < t->len; i++)
+		word_put(&w, t->at[i]);
 	judge_word(r, &w);
 }
 
-/* 1, 1.5, 1e5: what follows may be a word without a space. */
+/* U&"..." could be any name. */
 static void
-read_number(struct reader *r)
+read_quoted(struct reader *r, const struct sql_token *t)
 {
-	other_token(r);
-	while (r->p < r->end && sql_is(*r->p, DIGIT))
-		r->p++;
-	if (r->end - r->p >= 2 && (*r->p == 'e' || *r->p == 'E')) {
-		const char *exponent = r->p + 1;
+	bool is_unicode = *t->at != '"', is_first = r->is_first;
+	struct word w = { .len = 0 };
 
-		exponent += *exponent == '+' || *exponent == '-';
-		if (exponent < r->end && sql_is(*exponent, DIGIT))
-			for (r->p = exponent; r->p < r->end && sql_is(*r->p, DIGIT);)
-				r->p++;
+	for (size_t i = is_unicode ? 3 : 1; i + 1 < t->len; i++) {
+		word_put(&w, t->at[i]);
+		i += t->at[i] == '"'; /* one inside is written twice */
 	}
+	judge_word(r, &w);
+	r->is_opaque = r->is_opaque || is_first || is_unicode;
 }
 
-static void read_token(struct reader *r);
+/* 1, 1e5: what follows may be a word without a space, but for the lexer that is one number. */
+static void
+read_number(struct reader *r, const struct sql_token *t)
+{
+	const char *p = t->at + (*t->at == '.'), *end = t->at + t->len;
+
+	other_token(r);
+	while (p < end && sql_is(*p, DIGIT))
+		p++;
+	if (end - p >= 2 && sql_fold(*p) == 'e') {
+		const char *exponent = p + 1 + (p[1] == '+' || p[1] == '-');
+
+		if (exponent < end && sql_is(*exponent, DIGIT))
+			for (p = exponent; p < end && sql_is(*p, DIGIT);)
+				p++;
+	}
+	r->lexer.pos = (size_t)(p - r->lexer.sql);
+}
+
+static bool read_tokens(struct reader *r);
 
 /* The text of DO. */
 static void
-read_body(struct reader *r, const char *begin, const char *end)
+read_body(struct reader *r, const char *begin, size_t len)
 {
-	struct reader body = { .names = r->names,
-			       .p = begin,
-			       .end = end,
-			       .has_backslashes = r->has_backslashes,
-			       .is_body = true,
-			       .has_write = true };
+	struct reader body = { .names = r->names, .is_body = true, .has_write = true };
 
-	while (body.p < body.end && !body.is_unterminated)
-		read_token(&body);
+	sql_lexer_init(&body.lexer, begin, len);
+	body.lexer.has_backslashes = r->lexer.has_backslashes;
+	r->is_opaque = !read_tokens(&body) || r->is_opaque || body.is_opaque || body.is_object_next;
 	join(&r->risk, body.risk);
 	join(&r->of_relations, body.of_relations);
 	r->has_new_call = r->has_new_call || body.has_new_call;
 	r->has_new_relation = r->has_new_relation || body.has_new_relation;
 	r->has_write = true;
 	r->is_ddl = r->is_ddl || body.is_ddl;
-	r->is_opaque = r->is_opaque || body.is_opaque || body.is_unterminated || body.is_object_next;
 }
 
-/* $1, or $tag$...$tag$. */
 static void
-read_dollar(struct reader *r)
+read_string(struct reader *r, const struct sql_token *t)
 {
-	const char *tag = r->p++;
 	size_t tag_len;
 
 	other_token(r);
-	if (r->p < r->end && sql_is(*r->p, DIGIT)) {
-		while (r->p < r->end && sql_is(*r->p, DIGIT))
-			r->p++;
-		return;
+	if (*t->at != '$')
+		r->is_opaque = r->is_opaque || r->is_do;
+	else if (r->is_do) {
+		tag_len = (size_t)((const char *)memchr(t->at + 1, '$', t->len - 1) - t->at) + 1;
+		read_body(r, t->at + tag_len, t->len - 2 * tag_len);
 	}
-	while (r->p < r->end && sql_is(*r->p, TAG))
-		r->p++;
-	if (r->p == r->end || *r->p != '$') {
-		r->is_opaque = true; /* an error */
-		return;
-	}
-	tag_len = (size_t)(++r->p - tag);
-	for (; (size_t)(r->end - r->p) >= tag_len; r->p++) {
-		const char *dollar = memchr(r->p, '$', (size_t)(r->end - r->p) - tag_len + 1);
-
-		if (dollar == NULL)
-			break;
-		r->p = dollar;
-		if (memcmp(dollar, tag, tag_len) == 0) {
-			if (r->is_do)
-				read_body(r, tag + tag_len, dollar);
-			r->p += tag_len;
-			return;
-		}
-	}
-	r->is_unterminated = true;
-	r->p = r->end;
-}
-
-static void
-read_block_comment(struct reader *r)
-{
-	unsigned depth = 0;
-
-	while (r->end - r->p >= 2) {
-		if (r->p[0] == '/' && r->p[1] == '*')
-			depth++;
-		else if (r->p[0] == '*' && r->p[1] == '/')
-			depth--;
-		else {
-			r->p++;
-			continue;
-		}
-		r->p += 2;
-		if (depth == 0)
-			return;
-	}
-	r->is_unterminated = true;
-	r->p = r->end;
-}
-
-static bool
-is_comment(const struct reader *r, const char *p)
-{
-	return r->end - p >= 2 && ((p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*'));
 }
 
 static void
@@ -695,21 +607,8 @@ judge_run(struct reader *r, const char *run, size_t len)
 }
 
 static void
-read_operator(struct reader *r)
+read_punct(struct reader *r, char c)
 {
-	const char *run = r->p;
-
-	other_token(r);
-	while (r->p < r->end && sql_is(*r->p, OPERATOR) && !is_comment(r, r->p))
-		r->p++;
-	judge_run(r, run, (size_t)(r->p - run));
-}
-
-static void
-read_punct(struct reader *r)
-{
-	char c = *r->p++;
-
 	if (c == '(') {
 		join(&r->risk, r->called);
 		if (++r->depth > DEPTH_MAX) {
@@ -725,7 +624,8 @@ read_punct(struct reader *r)
 	judge_punct(r, c);
 	r->called = (struct risk){ 0 };
 	r->is_behind_dot = c == '.';
-	r->is_into_harmless = r->is_behind_escapes = false;
+	r->is_into_harmless = false;
+	r->is_opaque = r->is_opaque || c == '$'; /* an error */
 	if (c == ';') {
 		r->is_first = true;
 		r->is_explain = r->is_object_next = r->is_do = false;
@@ -736,30 +636,43 @@ read_punct(struct reader *r)
 }
 
 static void
-read_token(struct reader *r)
+read_token(struct reader *r, const struct sql_token *t)
 {
-	if (sql_is(*r->p, SPACE))
-		r->p++;
-	else if (is_comment(r, r->p)) {
-		if (*r->p == '/')
-			read_block_comment(r);
-		else
-			while (r->p < r->end && *r->p != '\n' && *r->p != '\r')
-				r->p++;
-	} else if (sql_is(*r->p, WORD_START))
-		read_word(r);
-	else if (sql_is(*r->p, DIGIT))
-		read_number(r);
-	else if (*r->p == '\'')
-		read_literal(r, r->has_backslashes);
-	else if (*r->p == '"')
-		read_quoted(r);
-	else if (*r->p == '$')
-		read_dollar(r);
-	else if (sql_is(*r->p, OPERATOR))
-		read_operator(r);
-	else
-		read_punct(r);
+	switch (t->kind) {
+	case SQL_WORD:
+		read_word(r, t);
+		break;
+	case SQL_QUOTED:
+		read_quoted(r, t);
+		break;
+	case SQL_STRING:
+		read_string(r, t);
+		break;
+	case SQL_NUMBER:
+		read_number(r, t);
+		break;
+	case SQL_PARAM:
+		other_token(r);
+		break;
+	case SQL_OPERATOR:
+		other_token(r);
+		judge_run(r, t->at, t->len);
+		break;
+	default:
+		read_punct(r, *t->at);
+		break;
+	}
+}
+
+/* Returns true if they ended properly. */
+static bool
+read_tokens(struct reader *r)
+{
+	struct sql_token t;
+
+	while ((t = sql_next(&r->lexer)).kind != SQL_END && t.kind != SQL_UNTERMINATED)
+		read_token(r, &t);
+	return t.kind == SQL_END;
 }
 
 /* The risk of what has a new name; temporary tables have such names, too, so a new relation closes no server. */
@@ -782,13 +695,11 @@ static bool
 read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk,
 	 unsigned *of_new)
 {
-	struct reader r = {
-		.names = names, .p = sql, .end = sql + len, .has_backslashes = has_backslashes, .is_first = true
-	};
+	struct reader r = { .names = names, .is_first = true };
 
-	while (r.p < r.end && !r.is_unterminated)
-		read_token(&r);
-	if (r.is_unterminated)
+	sql_lexer_init(&r.lexer, sql, len);
+	r.lexer.has_backslashes = has_backslashes;
+	if (!read_tokens(&r))
 		return false;
 	settle_name(&r);
 	if (r.has_new_relation)

@@ -151,7 +151,8 @@ take_word(struct sql_lexer *lx)
 	char first = lx->sql[lx->pos], second = peek(lx, 1);
 
 	if (second == '\'' && strchr("eEbBxXnN", first) != NULL)
-		return token_take_quoted(lx, 1, first == 'e' || first == 'E');
+		return token_take_quoted(lx, 1,
+					 sql_fold(first) == 'e' || (sql_fold(first) == 'n' && lx->has_backslashes));
 	if ((first == 'u' || first == 'U') && second == '&' && (peek(lx, 2) == '\'' || peek(lx, 2) == '"'))
 		return token_take_quoted(lx, 2, false);
 	lx->pos = run_of(lx, lx->pos + 1, WORD);
@@ -190,7 +191,7 @@ take_token(struct sql_lexer *lx, bool is_escape_continued)
 	if ((class & OPERATOR) != 0)
 		return take_operator(lx);
 	if (c == '\'')
-		return token_take_quoted(lx, 0, is_escape_continued);
+		return token_take_quoted(lx, 0, is_escape_continued || lx->has_backslashes);
 	if (c == '"')
 		return token_take_quoted(lx, 0, false);
 	if (c == '$')

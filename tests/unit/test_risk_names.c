@@ -89,7 +89,7 @@ static const struct {
 	{ "SELECT a == = b", 0 },
 	{ "SELECT a ==/* */= b", 0 },
 	{ "SELECT a ==-- =\n b", 0 },
-	{ "SELECT 1 +++++++++++++++++ 2", OPAQUE },
+	{ "SELECT 1 ***************** 2", OPAQUE },
 	{ "SELECT a LIKE 'b'", N },
 	{ "SELECT 1e5like'b'", N },
 	{ "SELECT 1e5t", R },
