@@ -1,8 +1,7 @@
 /*
  * src/telemetry/metrics_state.h - what metrics*.c share; see snapshot.h.
  *
- * Owns:    struct metrics_view its labels and sums.
- * Borrows: the snapshot; a series its name and labels.
+ * Borrows: a series its name and labels.
  * Always:  no two samples of a family have the same labels.
  */
 #pragma once
@@ -56,41 +55,13 @@ struct metric_family {
 extern const struct metric_family metric_families[];
 extern const size_t metric_family_count;
 
-/*
- * --- metrics_view.c: A snapshot's pools, databases and backends with their labels, each label set once.
- *
- * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). These
- * are added up, as two samples with the same name and labels would spoil the whole scrape.
- */
-struct metrics_item {
-	char *labels;
-	size_t labels_len;
-	const void *data; /* the snapshot's, or sum */
-	void *sum; /* NULL: nothing was added */
-};
-
-struct metrics_items {
-	struct metrics_item *items; /* in order of their labels */
-	size_t count;
-};
-
-struct metrics_view {
-	struct metrics_items pools, databases, backends, budgets;
-};
-
-/* Returns 0, or -1 without memory; it is to be freed then, too. */
-int metrics_view_init(struct metrics_view *v, const struct snapshot *s);
-void metrics_view_fini(struct metrics_view *v);
-
-/* --- metrics_process.c: what the kernel knows of this process: the process_* metrics. Linux only --- */
+/* Numbers of the kernel about this process: the process_* metrics. Linux only. */
 /* 0: not known. */
 struct metrics_process {
 	uint64_t cpu_us;
 	uint64_t resident_bytes, virtual_bytes;
 	uint64_t open_fds, max_fds;
 };
-
-void metrics_process_read(struct metrics_process *p);
 
 /*
  * --- exposition.c: Prometheus' text format 0.0.4, or OpenMetrics 1.0.0, line by line. Knows no metric.

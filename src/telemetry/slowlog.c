@@ -10,8 +10,67 @@
 #include "telemetry/slowlog_state.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
+
+/* --- the last requests, those that the limit held back included: SHOW SLOW --- */
+
+#define NAME_MAX_LEN 128
+#define SLOW_RECENT_KEPT 128
+#define SLOW_RECENT_TEXT_MAX 1024 /* bytes of SQL */
+
+/* Owns copies of all texts. Zeroed is empty. */
+struct slow_recent {
+	struct slow_row rows[SLOW_RECENT_KEPT];
+	char *texts[SLOW_RECENT_KEPT]; /* what the strings of a row point to */
+	size_t next; /* the oldest, which is overwritten next */
+};
+
+/* Puts a copy at *at, and lets *name point to it. */
+static void
+keep_text(const char **name, char **at, size_t max)
+{
+	size_t len = *name == NULL ? 0 : strnlen(*name, max);
+
+	if (*name == NULL)
+		return;
+	memcpy(*at, *name, len);
+	(*at)[len] = '\0';
+	*name = *at;
+	*at += len + 1;
+}
+
+/* text: what may be shown of the SQL; NULL: nothing. */
+static void
+recent_add(struct slow_recent *r, const struct request_report *report, uint64_t fingerprint, const char *text)
+{
+	struct slow_row *row = &r->rows[r->next];
+	struct request_report *kept = &row->report;
+	const char **const names[] = { &kept->event,  &kept->database, &kept->user, &kept->application,
+				       &kept->client, &kept->backend,  &kept->tag,  &kept->sqlstate };
+	char *at = malloc(sizeof(names) / sizeof(names[0]) * (NAME_MAX_LEN + 1) + SLOW_RECENT_TEXT_MAX + 1),
+	     *begin = at;
+
+	if (at == NULL)
+		return;
+	free(r->texts[r->next]);
+	*row = (struct slow_row){ *report, fingerprint };
+	kept->query = text;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		keep_text(names[i], &at, NAME_MAX_LEN);
+	keep_text(&kept->query, &at, SLOW_RECENT_TEXT_MAX);
+	kept->protocol = NULL;
+	r->texts[r->next] = begin;
+	r->next = (r->next + 1) % SLOW_RECENT_KEPT;
+}
+
+static void
+recent_fini(struct slow_recent *r)
+{
+	for (size_t i = 0; i < SLOW_RECENT_KEPT; i++)
+		free(r->texts[i]);
+}
 
 #define RING_LEN (1024 * 1024)
 
@@ -57,7 +116,7 @@ slowlog_free(struct slowlog *s)
 	if (s == NULL)
 		return;
 	log_writer_free(s->writer);
-	slow_recent_fini(&s->recent);
+	recent_fini(&s->recent);
 	pthread_mutex_destroy(&s->lock);
 	free(s->file);
 	free(s);
@@ -122,8 +181,8 @@ slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t n
 	if (q.fp.traceparent[0] != '\0')
 		memcpy(exemplar->trace_id, q.fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
 	pthread_mutex_lock(&s->lock);
-	slow_recent_add(&s->recent, report, q.fp.hash,
-			q.is_known && settings.text != SLOW_TEXT_NONE ? q.text : NULL); /* held back or not */
+	recent_add(&s->recent, report, q.fp.hash,
+		   q.is_known && settings.text != SLOW_TEXT_NONE ? q.text : NULL); /* held back or not */
 	is_allowed = slowlog_limit_take(&s->limit, limit_key(report, &q), now_us, &suppressed);
 	s->dropped_rate += !is_allowed;
 	pthread_mutex_unlock(&s->lock);
@@ -142,7 +201,12 @@ void
 slowlog_each_recent(struct slowlog *s, void (*row)(const struct slow_row *row, void *arg), void *arg)
 {
 	pthread_mutex_lock(&s->lock);
-	slow_recent_each(&s->recent, row, arg);
+	for (size_t i = 1; i <= SLOW_RECENT_KEPT; i++) {
+		size_t at = (s->recent.next + SLOW_RECENT_KEPT - i) % SLOW_RECENT_KEPT;
+
+		if (s->recent.texts[at] != NULL)
+			row(&s->recent.rows[at], arg); /* the newest first */
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 

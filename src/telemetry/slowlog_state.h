@@ -47,33 +47,3 @@ struct slowlog_query {
 void slowlog_read_query(struct slowlog_query *q, enum slow_text text, const struct request_report *report);
 size_t slowlog_put_line(const struct slowlog_settings *settings, const struct request_report *report,
 			const struct slowlog_query *q, uint64_t suppressed, char *out, size_t out_cap);
-/*
- * --- slowlog_parameters.c ---
- *
- * Writes "$1 = '42', $2 = NULL" for a Bind's body, which may be cut; at most 64 bytes of each value. cap >= 8. Returns
- * the length.
- */
-#define SLOWLOG_PARAMETERS_MAX 1024
-size_t slowlog_put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap);
-
-/*
- * --- slow_recent.c: the last requests of the slow-query log, those that its limit held back included: SHOW
- * SLOW.
- *
- * Owns: copies of all texts. Zeroed is empty.
- */
-#define SLOW_RECENT_KEPT 128
-#define SLOW_RECENT_TEXT_MAX 1024 /* bytes of SQL */
-
-struct slow_recent {
-	struct slow_row rows[SLOW_RECENT_KEPT];
-	char *texts[SLOW_RECENT_KEPT]; /* what the strings of a row point to */
-	size_t next; /* the oldest, which is overwritten next */
-};
-
-/* text: what may be shown of the SQL; NULL: nothing. */
-void slow_recent_add(struct slow_recent *r, const struct request_report *report, uint64_t fingerprint,
-		     const char *text);
-void slow_recent_fini(struct slow_recent *r);
-/* The newest first. */
-void slow_recent_each(const struct slow_recent *r, void (*row)(const struct slow_row *row, void *arg), void *arg);
