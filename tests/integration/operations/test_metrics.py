@@ -12,7 +12,7 @@ import rawwire
 from fakeserver import error
 from rawwire import one_statement, query, sync
 from tap import Tap
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import WORKERS, parse_metrics, read_slowly, timed
 
 pytestmark = pytest.mark.weir_only
@@ -151,7 +151,7 @@ def test_the_numbers_are_right(weir):
 def test_phases_add_up_and_name_the_culprit(weir):
     weir.start(pool_size=1)
     with weir.raw() as wire, weir.raw() as waiter:
-        wire.send(query("SELECT pg_sleep(0.5)"))
+        wire.send(query("SELECT pg_sleep(1.5)"))
         wait_until(lambda: weir.pool()["sv_active"] == 1)
         waiter.send(query("SELECT pg_sleep(0.2)"))
         wire.read_until("Z")
@@ -159,9 +159,9 @@ def test_phases_add_up_and_name_the_culprit(weir):
     wait_until(lambda: weir.metric("pgweir_query_duration_seconds_count", database="app") >= 2)
     phases = {phase: weir.metric("pgweir_query_phase_seconds_total", database="app", phase=phase)
               for phase in ("wait", "connect", "server", "stream", "client_write", "proxy")}
-    assert 0.65 < phases["server"] < 1.5, phases
-    assert 0.2 < phases["wait"] < 0.9, phases
-    assert phases["proxy"] < 0.1 and phases["client_write"] < 0.1, phases
+    assert 1.65 < phases["server"] < 3 * SLOWNESS, phases
+    assert 0.2 < phases["wait"] < 2 * SLOWNESS, phases
+    assert phases["proxy"] < 0.15 * SLOWNESS and phases["client_write"] < 0.15 * SLOWNESS, phases
     assert abs(sum(phases.values()) - weir.metric("pgweir_query_duration_seconds_sum", database="app")) < 0.05
 
 
@@ -182,11 +182,11 @@ def test_think_time_in_a_transaction_is_nobodys(weir):
         before = weir.metric_now("pgweir_query_phase_seconds_total", database="app")
         wire.query("BEGIN")
         begin = time.monotonic()
-        wait_until(lambda: time.monotonic() - begin > 0.5)
+        wait_until(lambda: time.monotonic() - begin > 1)
         wire.query("COMMIT")
     wait_until(lambda: weir.metric("pgweir_transaction_duration_seconds_count", database="app") >= 1)
-    assert weir.metric("pgweir_query_phase_seconds_total", database="app") - before < 0.3
-    assert weir.metric("pgweir_transaction_duration_seconds_sum", database="app") > 0.45
+    assert weir.metric("pgweir_query_phase_seconds_total", database="app") - before < 0.7
+    assert weir.metric("pgweir_transaction_duration_seconds_sum", database="app") > 0.95
 
 
 def test_gauges_show_the_present(weir):

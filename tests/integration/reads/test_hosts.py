@@ -139,7 +139,7 @@ def test_a_killed_standby_is_away_until_it_is_back(weir, trio):
     trio.crash(killed)
     row = wait_state(weir, killed, "away")
     assert row["role"] is row["life"] is row["position"] is None
-    assert shown(weir, other)["state"] == "used"
+    wait_used(weir, other)
     wait_until(lambda: metric(weir, "pgweir_host_usable", killed) == 0)
     wait_until(lambda: shown(weir, killed)["last_error"])
     weir.wait_log(f"standby {killed.host}:{killed.port} is not used: its connection is gone")
