@@ -11,30 +11,73 @@
 
 #define CHANNEL_LINGER_US (2 * US_PER_S) /* a channel nobody listens to is kept so long: many come back at once */
 
-struct notify_channels *
-notify_due_list(struct notify_listener *listener, const struct notify_channel *ch)
+static void
+set_due(struct notify_listener *listener, struct notify_subscription *m, bool is_due)
 {
-	return ch->is_of_few ? &listener->due : &listener->due_of_many;
+	struct notify_subscriber *subscriber = m->subscriber;
+
+	if (m->is_due == is_due)
+		return;
+	m->is_due = is_due;
+	if (is_due && TAILQ_EMPTY(&subscriber->due))
+		TAILQ_INSERT_TAIL(&listener->turns, subscriber, turn);
+	if (is_due)
+		TAILQ_INSERT_TAIL(&subscriber->due, m, due);
+	else
+		TAILQ_REMOVE(&subscriber->due, m, due);
+	if (TAILQ_EMPTY(&subscriber->due))
+		TAILQ_REMOVE(&listener->turns, subscriber, turn);
 }
 
-/* Neither LISTEN nor UNLISTEN is due any more. */
+/* For all who need its next LISTEN. */
 static void
-leave_line(struct notify_listener *listener, struct notify_channel *ch)
+set_channel_due(struct notify_listener *listener, struct notify_channel *ch, bool is_due)
 {
-	if (ch->is_due)
-		TAILQ_REMOVE(notify_due_list(listener, ch), ch, due);
-	if (ch->is_leaving)
-		TAILQ_REMOVE(&listener->leaving, ch, due);
-	ch->is_due = ch->is_leaving = false;
+	struct notify_subscription *m;
+
+	TAILQ_FOREACH(m, &ch->waiting, link)
+		set_due(listener, m, is_due);
+	if (!ch->is_listening)
+		TAILQ_FOREACH(m, &ch->told, link)
+			set_due(listener, m, is_due);
+}
+
+void
+notify_take_batch(struct notify_listener *listener, struct notify_channels *batch)
+{
+	struct notify_subscriber *subscriber;
+
+	TAILQ_INIT(batch);
+	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (subscriber = TAILQ_FIRST(&listener->turns)) != NULL; i++) {
+		struct notify_channel *ch = TAILQ_FIRST(&subscriber->due)->channel;
+
+		if (ch->is_alone && i > 0)
+			return;
+		TAILQ_REMOVE(&listener->turns, subscriber, turn);
+		TAILQ_INSERT_TAIL(&listener->turns, subscriber, turn);
+		set_channel_due(listener, ch, false);
+		ch->step = NS_SENT;
+		TAILQ_INSERT_TAIL(batch, ch, link);
+		if (ch->is_alone)
+			return;
+	}
+}
+
+/* UNLISTEN is not due any more. */
+static void
+stop_leaving(struct notify_listener *listener, struct notify_channel *ch)
+{
+	if (ch->step != NS_LEAVING)
+		return;
+	TAILQ_REMOVE(&listener->leaving, ch, link);
+	ch->step = NS_SETTLED;
 }
 
 void
 notify_channel_free(struct notify_listener *listener, struct notify_channel *ch)
 {
 	HASH_DELETE(hh, listener->table, ch);
-	if (ch->is_answered)
-		TAILQ_REMOVE(&listener->answered, ch, answered);
-	leave_line(listener, ch);
+	stop_leaving(listener, ch);
 	free(ch);
 }
 
@@ -59,58 +102,6 @@ channel_find(struct notify_listener *listener, const char *name)
 	return ch;
 }
 
-static void
-make_due(struct notify_listener *listener, struct notify_channel *ch)
-{
-	ch->is_due = true;
-	TAILQ_INSERT_TAIL(notify_due_list(listener, ch), ch, due);
-}
-
-/* Somebody has joined: if it has few channels, this one is due ahead of many. */
-static void
-prefer(struct notify_listener *listener, struct notify_channel *ch, const struct notify_subscription *m)
-{
-	bool is_due = ch->is_due;
-
-	if (ch->is_of_few || m->subscriber->subscriptions > NOTIFY_FEW)
-		return;
-	if (is_due)
-		leave_line(listener, ch);
-	ch->is_of_few = true;
-	if (is_due)
-		make_due(listener, ch);
-}
-
-/* The same of all who are there, after some have left. */
-static void
-prefer_anew(struct notify_channel *ch)
-{
-	const struct notify_subscriptions *lists[] = { &ch->late, &ch->waiting, &ch->told };
-	const struct notify_subscription *m;
-
-	ch->is_of_few = false;
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		TAILQ_FOREACH(m, lists[i], link)
-			if (m->subscriber->subscriptions <= NOTIFY_FEW) {
-				ch->is_of_few = true;
-				return;
-			}
-}
-
-/*
- * Sends LISTEN, even for a channel that is listened to already: the reply proves that everything notified before has
- * arrived, so a newcomer receives nothing older than its LISTEN.
- */
-static void
-channel_ask(struct notify_listener *listener, struct notify_channel *ch)
-{
-	if (ch->is_asked || !listener->is_up || TAILQ_EMPTY(&ch->waiting))
-		return;
-	ch->is_asked = true;
-	make_due(listener, ch);
-	notify_conn_send_due(listener);
-}
-
 static struct notify_channel *
 channel_new(struct notify_listener *listener, const char *name)
 {
@@ -129,31 +120,43 @@ channel_new(struct notify_listener *listener, const char *name)
 	return NULL;
 }
 
-static bool
-channel_is_idle(const struct notify_channel *ch)
-{
-	return TAILQ_EMPTY(&ch->late) && TAILQ_EMPTY(&ch->waiting) && TAILQ_EMPTY(&ch->told);
-}
-
 static struct notify_subscriptions *
 list_of(struct notify_listener *listener, struct notify_subscription *m)
 {
-	return m->where == NW_LATE	? &m->channel->late
-	       : m->where == NW_WAITING ? &m->channel->waiting
-	       : m->where == NW_TOLD	? &m->channel->told
-					: &listener->failed;
+	return m->where == NW_LATE	 ? &m->channel->late
+	       : m->where == NW_WAITING	 ? &m->channel->waiting
+	       : m->where == NW_ANSWERED ? &listener->answered
+	       : m->where == NW_TOLD	 ? &m->channel->told
+					 : &listener->failed;
 }
 
 static void
 move_subscription(struct notify_listener *listener, struct notify_subscription *m, enum notify_where to)
 {
+	set_due(listener, m, false);
 	if (m->where != NW_NONE)
 		TAILQ_REMOVE(list_of(listener, m), m, link);
 	m->where = (uint8_t)to;
-	if (to == NW_FAILED)
+	if ((to == NW_FAILED || to == NW_NONE) && m->channel != NULL) {
+		if (--m->channel->subscriptions == 0)
+			m->channel->idle_since_us = notify_now(listener);
 		m->channel = NULL; /* it may be gone before the callback */
+	}
 	if (to != NW_NONE)
 		TAILQ_INSERT_TAIL(list_of(listener, m), m, link);
+}
+
+/*
+ * Has LISTEN sent, even for a channel that is listened to already: the reply proves that everything notified before has
+ * arrived, so a newcomer receives nothing older than its LISTEN.
+ */
+static void
+wait_for_listen(struct notify_listener *listener, struct notify_subscription *m)
+{
+	bool is_late = m->channel->step == NS_SENT;
+
+	move_subscription(listener, m, is_late ? NW_LATE : NW_WAITING);
+	set_due(listener, m, listener->is_up && !is_late);
 }
 
 int
@@ -167,13 +170,12 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 	m->subscriber = subscriber;
 	m->channel = ch;
 	m->since_us = notify_now(listener);
+	ch->subscriptions++;
 	subscriber->subscriptions++;
 	listener->subscription_count++;
-	if (ch->is_leaving)
-		leave_line(listener, ch);
-	prefer(listener, ch, m);
-	move_subscription(listener, m, ch->is_asked && !ch->is_due ? NW_LATE : NW_WAITING);
-	channel_ask(listener, ch);
+	stop_leaving(listener, ch);
+	wait_for_listen(listener, m);
+	notify_conn_send_due(listener);
 	if (listener->conn.srv == NULL) {
 		uint64_t now_us = notify_now(listener);
 
@@ -188,17 +190,12 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 void
 notify_leave(struct notify_subscription *m)
 {
-	struct notify_channel *ch = m->channel;
-
 	if (m->where == NW_NONE)
 		return;
 	move_subscription(m->subscriber->listener, m, NW_NONE);
 	m->subscriber->subscriptions--;
 	if (--m->subscriber->listener->subscription_count == 0)
 		m->subscriber->listener->unused_since_us = notify_now(m->subscriber->listener);
-	m->channel = NULL;
-	if (ch != NULL && channel_is_idle(ch))
-		ch->idle_since_us = notify_now(m->subscriber->listener);
 }
 
 /* --- what the connection reports --- */
@@ -244,11 +241,8 @@ notify_listener_up(struct notify_listener *listener)
 	bool has_gap = false;
 	struct notify_subscriber *subscriber;
 
-	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next) {
-		ch->is_asked = true;
-		prefer_anew(ch);
-		make_due(listener, ch);
-	}
+	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
+		set_channel_due(listener, ch, true);
 	TAILQ_FOREACH(subscriber, &listener->subscribers, all)
 		has_gap = has_gap || subscriber->has_gap;
 	listener->is_gap_over_due = has_gap;
@@ -264,15 +258,18 @@ notify_listener_down(struct notify_listener *listener)
 	struct notify_channel *ch, *next;
 	struct notify_subscription *m;
 
+	while ((m = TAILQ_FIRST(&listener->answered)) != NULL)
+		move_subscription(listener, m, NW_WAITING);
 	HASH_ITER(hh, listener->table, ch, next) {
-		leave_line(listener, ch);
-		if (channel_is_idle(ch)) {
+		if (ch->subscriptions == 0) {
 			notify_channel_free(listener, ch);
 			continue;
 		}
-		ch->is_asked = ch->is_listening = false;
+		ch->step = NS_SETTLED;
+		ch->is_listening = false;
 		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
 			move_subscription(listener, m, NW_WAITING); /* the next LISTEN answers all of them */
+		set_channel_due(listener, ch, false);
 		TAILQ_FOREACH(m, &ch->told, link)
 			m->subscriber->has_gap = true;
 	}
@@ -329,25 +326,26 @@ static void
 answered_batch(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
 {
 	bool is_one = TAILQ_FIRST(&command->channels) == TAILQ_LAST(&command->channels, notify_channels);
+	struct notify_subscription *m;
 	struct notify_channel *ch;
 
 	listener->is_listen_sent = false;
 	while ((ch = TAILQ_FIRST(&command->channels)) != NULL) {
-		TAILQ_REMOVE(&command->channels, ch, due);
+		TAILQ_REMOVE(&command->channels, ch, link);
+		ch->step = NS_SETTLED;
 		ch->is_alone = why != NULL;
-		if (why != NULL && !is_one)
-			make_due(listener, ch);
+		if (why != NULL && is_one) {
+			ch->is_listening = false;
+			fail_subscriptions(listener, ch, why);
+		} else if (why != NULL)
+			set_channel_due(listener, ch, true);
 		else {
-			ch->is_asked = false;
-			ch->is_listening = why == NULL;
-			if (why != NULL) {
-				fail_subscriptions(listener, ch, why);
-				ch->idle_since_us = notify_now(listener);
-			} else if (!ch->is_answered) {
-				ch->is_answered = true;
-				TAILQ_INSERT_TAIL(&listener->answered, ch, answered);
-			}
+			ch->is_listening = true;
+			while ((m = TAILQ_FIRST(&ch->waiting)) != NULL)
+				move_subscription(listener, m, NW_ANSWERED);
 		}
+		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
+			wait_for_listen(listener, m);
 	}
 	notify_conn_send_due(listener);
 }
@@ -391,7 +389,6 @@ void
 notify_listener_deliver(struct notify_listener *listener)
 {
 	struct notify_subscriber *subscriber;
-	struct notify_channel *ch;
 	struct notify_subscription *m;
 
 	listener->is_delivery_due = false;
@@ -399,17 +396,9 @@ notify_listener_deliver(struct notify_listener *listener)
 		notify_set_dirty(subscriber, false);
 		subscriber->ops->flush(subscriber);
 	}
-	while ((ch = TAILQ_FIRST(&listener->answered)) != NULL) {
-		if (ch->is_listening && (m = TAILQ_FIRST(&ch->waiting)) != NULL) {
-			move_subscription(listener, m, NW_TOLD);
-			m->subscriber->ops->listening(m, NULL);
-			continue;
-		}
-		TAILQ_REMOVE(&listener->answered, ch, answered);
-		ch->is_answered = false;
-		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
-			move_subscription(listener, m, NW_WAITING);
-		channel_ask(listener, ch);
+	while ((m = TAILQ_FIRST(&listener->answered)) != NULL) {
+		move_subscription(listener, m, NW_TOLD);
+		m->subscriber->ops->listening(m, NULL);
 	}
 	tell_failed(listener);
 	notify_tell_caught_up(listener);
@@ -470,12 +459,11 @@ notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us)
 	struct notify_channel *ch, *next;
 
 	HASH_ITER(hh, listener->table, ch, next) {
-		if (!channel_is_idle(ch) || ch->is_asked || ch->is_leaving ||
-		    now_us - ch->idle_since_us < CHANNEL_LINGER_US)
+		if (ch->subscriptions > 0 || ch->step != NS_SETTLED || now_us - ch->idle_since_us < CHANNEL_LINGER_US)
 			continue;
 		if (ch->is_listening) {
-			ch->is_leaving = true;
-			TAILQ_INSERT_TAIL(&listener->leaving, ch, due);
+			ch->step = NS_LEAVING;
+			TAILQ_INSERT_TAIL(&listener->leaving, ch, link);
 		} else
 			notify_channel_free(listener, ch);
 	}

@@ -59,7 +59,7 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 		break;
 	case NC_LISTEN:
 	case NC_UNLISTEN:
-		TAILQ_FOREACH(ch, channels, due) {
+		TAILQ_FOREACH(ch, channels, link) {
 			buf_printf(&sql, "%s%s ", sql.len == 0 ? "" : "; ", kind == NC_LISTEN ? "LISTEN" : "UNLISTEN");
 			image_put_identifier(&sql, ch->name, false);
 		}
@@ -96,7 +96,7 @@ try_send(struct notify_listener *listener, enum notify_command_kind kind, struct
 	command->kind = kind;
 	TAILQ_INIT(&command->channels);
 	if (kind == NC_LISTEN)
-		TAILQ_CONCAT(&command->channels, channels, due);
+		TAILQ_CONCAT(&command->channels, channels, link);
 	command->sent_us = notify_now(listener);
 	TAILQ_INSERT_TAIL(&listener->commands, command, link);
 	server_write(listener->conn.srv, b.bytes, b.len);
@@ -120,32 +120,6 @@ notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind
 		give_up(listener);
 }
 
-static struct notify_channel *
-first_due(const struct notify_listener *listener)
-{
-	return !TAILQ_EMPTY(&listener->due) ? TAILQ_FIRST(&listener->due) : TAILQ_FIRST(&listener->due_of_many);
-}
-
-/* Moves the next ones that may be sent together to *batch. */
-static void
-take_batch(struct notify_listener *listener, struct notify_channels *batch)
-{
-	struct notify_channel *ch;
-
-	TAILQ_INIT(batch);
-	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (ch = first_due(listener)) != NULL; i++) {
-		bool is_alone = ch->is_alone;
-
-		if (is_alone && i > 0)
-			return;
-		TAILQ_REMOVE(notify_due_list(listener, ch), ch, due);
-		ch->is_due = false;
-		TAILQ_INSERT_TAIL(batch, ch, due);
-		if (is_alone)
-			return;
-	}
-}
-
 /* Sends UNLISTEN for a batch of channels and forgets them at once: a new LISTEN there is sent behind it. */
 static void
 send_unlistens(struct notify_listener *listener)
@@ -155,15 +129,15 @@ send_unlistens(struct notify_listener *listener)
 
 	TAILQ_INIT(&batch);
 	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (ch = TAILQ_FIRST(&listener->leaving)) != NULL; i++) {
-		TAILQ_REMOVE(&listener->leaving, ch, due);
-		ch->is_leaving = false;
-		TAILQ_INSERT_TAIL(&batch, ch, due);
+		TAILQ_REMOVE(&listener->leaving, ch, link);
+		ch->step = NS_SETTLED;
+		TAILQ_INSERT_TAIL(&batch, ch, link);
 	}
 	listener->is_unlisten_sent = true;
 	if (try_send(listener, NC_UNLISTEN, &batch) < 0)
 		give_up(listener);
 	while ((ch = TAILQ_FIRST(&batch)) != NULL) {
-		TAILQ_REMOVE(&batch, ch, due);
+		TAILQ_REMOVE(&batch, ch, link);
 		notify_channel_free(listener, ch);
 	}
 }
@@ -174,13 +148,13 @@ notify_conn_send_due(struct notify_listener *listener)
 	if (listener->is_up && !listener->is_listen_sent) {
 		struct notify_channels batch;
 
-		take_batch(listener, &batch);
+		notify_take_batch(listener, &batch);
 		if (!TAILQ_EMPTY(&batch)) {
 			listener->is_listen_sent = true;
 			if (try_send(listener, NC_LISTEN, &batch) < 0)
 				give_up(listener);
 		}
-		if (listener->is_gap_over_due && first_due(listener) == NULL) {
+		if (listener->is_gap_over_due && TAILQ_EMPTY(&listener->turns)) {
 			listener->is_gap_over_due = false;
 			notify_conn_send(listener, NC_GAP_OVER);
 		}

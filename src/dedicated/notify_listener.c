@@ -40,10 +40,9 @@ new_listener(struct pool *pool, const char *encoding)
 	TAILQ_INIT(&listener->catching);
 	TAILQ_INIT(&listener->catching_next);
 	TAILQ_INIT(&listener->caught);
-	TAILQ_INIT(&listener->answered);
-	TAILQ_INIT(&listener->due);
-	TAILQ_INIT(&listener->due_of_many);
+	TAILQ_INIT(&listener->turns);
 	TAILQ_INIT(&listener->leaving);
+	TAILQ_INIT(&listener->answered);
 	TAILQ_INIT(&listener->failed);
 	TAILQ_INIT(&listener->commands);
 	event_assign(&listener->timer, listener->env.base, -1, 0, on_timer, listener);
@@ -139,6 +138,7 @@ attach(struct notify_listener *listener, struct notify_subscriber *subscriber, c
 {
 	subscriber->listener = listener;
 	subscriber->ops = ops;
+	TAILQ_INIT(&subscriber->due);
 	TAILQ_INSERT_TAIL(&listener->subscribers, subscriber, all);
 }
 

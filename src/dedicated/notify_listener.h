@@ -2,10 +2,11 @@
  * src/dedicated/notify_listener.h - one server connection that listens for all clients of a pool.
  *
  * A client has a subscriber at the listener of its pool and client_encoding (names and payloads are sent in that), and
- * a subscription to each channel it listens on. The listener sends LISTEN for a channel when its first subscription
- * joins, calls `listening` when PostgreSQL has confirmed it, passes each NotificationResponse to all subscriptions of
- * its channel in the order of arrival, and sends UNLISTEN a while after the last one has left. If its connection is
- * lost, it connects and listens again, and then calls `gap`: notifications may have been lost.
+ * a subscription to each channel it listens on. The listener sends LISTEN for a channel when a subscription joins, many
+ * in one request, to which subscribers contribute in turn; calls `listening` when PostgreSQL has confirmed it, passes
+ * each NotificationResponse to all subscriptions of its channel in the order of arrival, and sends UNLISTEN a while
+ * after the last one has left. If its connection is lost, it connects and listens again, and then calls `gap`:
+ * notifications may have been lost.
  *
  *   notify_listener.c  listeners, subscribers, time
  *   notify_channels.c  channels and subscriptions
@@ -42,6 +43,8 @@ struct notify_subscriber_ops {
 	void (*caught_up)(struct notify_subscriber *subscriber); /* see notify_catch_up */
 };
 
+TAILQ_HEAD(notify_subscriptions, notify_subscription);
+
 /* Embedded in the client's listen state; zeroed, then attached. */
 struct notify_subscriber {
 	struct notify_listener *listener; /* NULL: not attached */
@@ -49,7 +52,8 @@ struct notify_subscriber {
 	uint32_t subscriptions;
 	bool is_dirty, has_gap;
 	uint8_t waits; /* the list of notify_catch_up() in which it waits */
-	TAILQ_ENTRY(notify_subscriber) all, dirty, wait;
+	struct notify_subscriptions due; /* LISTEN is to be sent for them */
+	TAILQ_ENTRY(notify_subscriber) all, dirty, wait, turn;
 };
 
 /* Embedded too, zeroed. */
@@ -58,7 +62,8 @@ struct notify_subscription {
 	struct notify_channel *channel; /* NULL: it is in none */
 	uint64_t since_us;
 	uint8_t where; /* the list it is in; the listener's own */
-	TAILQ_ENTRY(notify_subscription) link;
+	bool is_due; /* it is in subscriber->due */
+	TAILQ_ENTRY(notify_subscription) link, due;
 };
 
 /* Attaches to the pool's listener for this client_encoding, making one if needed. Returns 0, or -1 without memory. */

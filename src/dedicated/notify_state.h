@@ -3,8 +3,8 @@
  *
  * Owns:    the connection (conn), the channels, and the commands that were sent and not answered.
  * Borrows: its pool; subscribers and subscriptions, which are their clients'.
- * Always:  a subscription is in one list of its channel, in failed, or in none: `where` says in which. A channel is in
- * at most one of due, due_of_many, leaving and the channels of a command.
+ * Always:  a subscription is in one list of its channel, in answered, in failed, or in none: `where` says in which. A
+ * subscriber is in turns while LISTEN is due for a subscription of its, which is never so without a connection.
  */
 #pragma once
 
@@ -15,28 +15,27 @@
 
 #include <event2/event_struct.h>
 
-TAILQ_HEAD(notify_subscriptions, notify_subscription);
 TAILQ_HEAD(notify_subscribers, notify_subscriber);
 TAILQ_HEAD(notify_channels, notify_channel);
 
-enum notify_where { NW_NONE, NW_LATE, NW_WAITING, NW_TOLD, NW_FAILED };
+enum notify_where { NW_NONE, NW_LATE, NW_WAITING, NW_ANSWERED, NW_TOLD, NW_FAILED };
+enum notify_step {
+	NS_SETTLED,
+	NS_SENT, /* LISTEN was sent and not answered: it is in the channels of that command */
+	NS_LEAVING /* nobody listens: it is in listener->leaving */
+};
 
 struct notify_channel {
 	UT_hash_handle hh;
 	struct notify_subscriptions late; /* joined while LISTEN was under way, and need another one */
 	struct notify_subscriptions waiting; /* wait for the reply to LISTEN */
 	struct notify_subscriptions told;
-	bool is_asked; /* LISTEN is due, or was sent and not answered yet */
-	bool is_due; /* it is in listener->due, or due_of_many */
-	bool is_of_few; /* somebody waits for it, or is to be told, who has few channels */
-	bool is_leaving; /* it is in listener->leaving */
+	uint32_t subscriptions; /* that have it */
+	enum notify_step step;
 	bool is_alone; /* its LISTEN has failed among others: it is sent alone */
 	bool is_listening; /* according to the last reply */
-	bool is_answered; /* it is in listener->answered */
 	uint64_t idle_since_us; /* when its last subscription left */
-	TAILQ_ENTRY(notify_channel) answered;
-	TAILQ_ENTRY(notify_channel)
-	due; /* in listener->due, due_of_many or leaving, or in the channels of the command under way */
+	TAILQ_ENTRY(notify_channel) link; /* see step */
 	char name[];
 };
 
@@ -44,10 +43,9 @@ struct notify_channel {
  * LISTENs go in batches, one transaction each, and one batch is under way at a time, and so do UNLISTENs: clients that
  * listen to thousands of channels must not be ahead of everybody who waits for the listener to catch up. PostgreSQL
  * walks its list of channels for each LISTEN, so a batch takes the time of a slow query there if there are 100,000.
+ * Subscribers take turns, a channel at a time.
  */
 #define NOTIFY_BATCH_MAX 32u
-/* A client with no more channels than these has its LISTENs made ahead of those of others, who may have thousands. */
-#define NOTIFY_FEW 64u
 #define NOTIFY_HASTE_US ((uint64_t)200000) /* while somebody waits for a connection, it is tried this often */
 
 enum notify_command_kind { NC_SETTING, NC_LISTEN, NC_UNLISTEN, NC_GAP_OVER, NC_CATCH_UP, NC_PING };
@@ -68,12 +66,11 @@ struct notify_listener {
 	struct notify_subscribers catching, catching_next,
 	    caught; /* a Sync for them is under way; came later; ops.caught_up is due */
 	struct notify_channel *table;
-	struct notify_channels answered;
-	struct notify_channels due, due_of_many; /* LISTEN is to be sent: for who has few channels, and then the rest */
+	struct notify_subscribers turns; /* LISTEN is due for them; the first is next */
 	struct notify_channels leaving; /* UNLISTEN is to be sent */
 	bool is_listen_sent, is_unlisten_sent; /* one is under way */
 	bool is_gap_over_due; /* NC_GAP_OVER is to follow the last of the LISTENs that are due */
-	struct notify_subscriptions failed;
+	struct notify_subscriptions answered, failed; /* ops.listening is due */
 	struct fail why_failed;
 	uint32_t subscription_count;
 	struct buf rewritten; /* a notification that is passed on under another PID */
@@ -121,7 +118,8 @@ notify_now(const struct notify_listener *listener)
 /* notify_channels.c and notify_catch_up.c, for the tick */
 void notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us);
 void notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us);
-struct notify_channels *notify_due_list(struct notify_listener *listener, const struct notify_channel *ch);
+/* Moves the channels whose LISTENs may be sent together next to *batch: of each subscriber in turn one. */
+void notify_take_batch(struct notify_listener *listener, struct notify_channels *batch);
 void notify_channel_free(struct notify_listener *listener, struct notify_channel *ch);
 void notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty);
 

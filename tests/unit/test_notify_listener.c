@@ -1,0 +1,436 @@
+/*
+ * tests/unit/test_notify_listener.c - the listener of a pool, on a fake of its connection: PostgreSQL answers a request
+ * when the test says so, and takes 1 ms of the test's clock for each LISTEN.
+ */
+#include "dedicated/notify_state.h"
+#include "dedicated/questions.h"
+
+#include "pool/pool_standby.h"
+#include "session/image.h"
+#include "wire/frame.h"
+
+#include <criterion/criterion.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LISTEN_US ((uint64_t)1000)
+#define CROWD 20
+#define EACH 5000u
+
+/* --- fakes of the connection, and of the pool --- */
+
+static struct pool_database database = { .name = "app" };
+static struct pool pool = { .database = &database };
+static struct server srv;
+static struct event_base *base;
+static struct image_store *images;
+static uint64_t now_us;
+static struct buf sent; /* whole messages that are not answered yet */
+static const char *refused; /* LISTEN of this channel fails */
+static unsigned listens, requests; /* answered */
+
+const struct server_owner_ops dedicated_own_ops;
+
+void
+dedicated_env(struct server_env *env, const struct pool_set *set)
+{
+	(void)set;
+	env->base = base;
+	env->now_us = &now_us;
+}
+
+int
+dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
+	       const struct image *settings, const struct upstream_host *host)
+{
+	(void)set, (void)env, (void)target, (void)settings, (void)host;
+	d->srv = &srv;
+	srv.image = image_empty(images);
+	return 0;
+}
+
+void
+dedicated_close(struct dedicated *d)
+{
+	if (d->srv == NULL)
+		return;
+	d->srv = NULL;
+	buf_fini(&sent);
+	ledger_fini(&srv.ledger);
+	image_unref(srv.image);
+	memset(&srv, 0, sizeof(srv));
+	d->ops->closed(d);
+}
+
+int
+server_write(struct server *s, const void *bytes, size_t len)
+{
+	(void)s;
+	buf_put(&sent, bytes, len);
+	return 0;
+}
+
+void
+server_fail(struct server *s, const struct fail *why)
+{
+	(void)s, (void)why;
+}
+
+void
+policy_get_counts(const struct policy *p, struct policy_counts *out)
+{
+	(void)p;
+	memset(out, 0, sizeof(*out));
+}
+
+uint64_t
+pool_set_random(struct pool_set *set)
+{
+	(void)set;
+	return 1;
+}
+
+bool
+pool_is_of_primary(const struct pool *p, struct server *s)
+{
+	(void)p, (void)s;
+	return true;
+}
+
+const struct upstream_host *
+pool_primary_host(const struct pool *p)
+{
+	(void)p;
+	return NULL;
+}
+
+void
+fate_asker_free(struct pool *p)
+{
+	(void)p;
+}
+
+void
+log_event(struct log *log, enum log_level level, const struct log_about *about, const char *format, ...)
+{
+	(void)log, (void)level, (void)about, (void)format;
+}
+
+/* --- clients --- */
+
+struct client {
+	struct notify_subscriber subscriber;
+	struct notify_subscription *subscriptions;
+	unsigned count, listening, failed, gaps;
+	struct notify_subscription *joins_next; /* as soon as one of its is answered */
+	uint64_t answered_us; /* the last one */
+};
+
+static struct client crowd[CROWD], neighbour;
+
+static struct notify_listener *
+listener(void)
+{
+	return pool.listeners;
+}
+
+static void
+on_listening(struct notify_subscription *m, const struct fail *why)
+{
+	struct client *c = (struct client *)m->subscriber;
+	struct notify_subscription *next = c->joins_next;
+
+	c->listening += why == NULL;
+	c->failed += why != NULL;
+	c->answered_us = now_us;
+	c->joins_next = NULL;
+	if (next != NULL)
+		cr_assert_eq(notify_join(&c->subscriber, next, "own0"), 0);
+}
+
+static void
+on_gap(struct notify_subscriber *subscriber)
+{
+	((struct client *)subscriber)->gaps++;
+}
+
+static void
+on_flush(struct notify_subscriber *subscriber)
+{
+	(void)subscriber;
+}
+
+static const struct notify_subscriber_ops ops = { .listening = on_listening, .gap = on_gap, .flush = on_flush };
+
+static void
+client_begin(struct client *c, unsigned count)
+{
+	c->subscriptions = calloc(count, sizeof(*c->subscriptions));
+	c->count = count;
+	cr_assert_eq(notify_attach(&pool, "", &c->subscriber, &ops), 0);
+}
+
+/* Joins channels called word0, word1, ... */
+static void
+client_join(struct client *c, const char *word, unsigned from, unsigned count)
+{
+	for (unsigned i = from; i < from + count; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "%s%u", word, i);
+		cr_assert_eq(notify_join(&c->subscriber, &c->subscriptions[i], name), 0);
+	}
+}
+
+static void
+client_leave(struct client *c)
+{
+	for (unsigned i = 0; i < c->count; i++)
+		notify_leave(&c->subscriptions[i]);
+	notify_detach(&c->subscriber);
+	free(c->subscriptions);
+	memset(c, 0, sizeof(*c));
+}
+
+static void
+crowd_joins(unsigned clients)
+{
+	for (unsigned i = 0; i < clients; i++) {
+		char word[16];
+
+		client_begin(&crowd[i], EACH);
+		snprintf(word, sizeof(word), "c%u_", i);
+		client_join(&crowd[i], word, 0, EACH);
+	}
+}
+
+/* --- PostgreSQL --- */
+
+/* Returns the text of the request that is answered next; "": it is a Sync, or there is none. */
+static const char *
+next_request(void)
+{
+	return sent.len > 0 && sent.bytes[0] == 'Q' ? (const char *)sent.bytes + FRAME_HEAD_LEN : "";
+}
+
+static unsigned
+count_of(const char *text, const char *word)
+{
+	unsigned count = 0;
+
+	for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
+		count++;
+	return count;
+}
+
+static bool
+has_channel(const char *text, const char *name)
+{
+	char quoted[40];
+
+	snprintf(quoted, sizeof(quoted), " \"%s\"", name);
+	return strstr(text, quoted) != NULL;
+}
+
+/* Answers one request. Returns false if there is none. */
+static bool
+answer(void)
+{
+	struct dedicated *d = &listener()->conn;
+	struct fail why;
+	size_t total;
+
+	if (sent.len == 0)
+		return false;
+	total = 1 + wire_u32(sent.bytes + 1);
+	listens += count_of(next_request(), "LISTEN ");
+	now_us += count_of(next_request(), "LISTEN ") * LISTEN_US;
+	requests++;
+	if (refused != NULL && has_channel(next_request(), refused)) {
+		fail_set(&why, "42501", "no");
+		d->ops->error(d, &why);
+	}
+	buf_take_front(&sent, total);
+	d->ops->done(d);
+	d->ops->batch_end(d);
+	return true;
+}
+
+static void
+answer_all(void)
+{
+	while (answer())
+		;
+}
+
+static void
+up(void)
+{
+	listener()->conn.ops->up(&listener()->conn);
+}
+
+static void
+setup(void)
+{
+	base = event_base_new();
+	images = image_store_new(0, NULL);
+	now_us = 1000000;
+	client_begin(&neighbour, 200);
+	up();
+}
+
+static void
+teardown(void)
+{
+	for (unsigned i = 0; i < CROWD; i++)
+		if (crowd[i].count > 0)
+			client_leave(&crowd[i]);
+	if (neighbour.count > 0)
+		client_leave(&neighbour);
+	dedicated_companions.end(&pool);
+	image_store_free(images);
+	event_base_free(base);
+}
+
+TestSuite(notify_listener, .init = setup, .fini = teardown);
+
+Test(notify_listener, a_neighbour_of_thousands_waits_for_the_batch_under_way_at_most)
+{
+	uint64_t since_us;
+
+	client_join(&neighbour, "own", 0, 100); /* it has many itself */
+	answer_all();
+	crowd_joins(1);
+	for (unsigned i = 100; i < 150; i++) {
+		since_us = now_us;
+		client_join(&neighbour, "own", i, 1);
+		answer();
+		cr_expect_eq(neighbour.listening, i);
+		answer();
+		cr_expect_eq(neighbour.listening, i + 1);
+		cr_expect_leq(neighbour.answered_us - since_us, 2 * NOTIFY_BATCH_MAX * LISTEN_US);
+	}
+	cr_expect_lt(crowd[0].listening, EACH);
+}
+
+Test(notify_listener, clients_take_turns_and_many_listens_are_one_request)
+{
+	crowd_joins(CROWD);
+	client_join(&neighbour, "own", 0, 1);
+	answer(); /* the first one's first */
+	for (unsigned n = 1; n <= 1000; n++) {
+		unsigned least = EACH, most = 0;
+
+		answer();
+		cr_assert_leq(listens, 1 + n * NOTIFY_BATCH_MAX);
+		for (unsigned i = 0; i < CROWD; i++) {
+			least = crowd[i].listening < least ? crowd[i].listening : least;
+			most = crowd[i].listening > most ? crowd[i].listening : most;
+		}
+		cr_assert_leq(most - least, 2, "%u and %u in batch %u", least, most, n);
+		cr_assert_eq(neighbour.listening, 1);
+	}
+	answer_all();
+	for (unsigned i = 0; i < CROWD; i++)
+		cr_expect_eq(crowd[i].listening, EACH);
+	cr_expect_eq(listens, CROWD * EACH + 1);
+	cr_expect_leq(requests, listens / NOTIFY_BATCH_MAX + 2);
+}
+
+Test(notify_listener, a_channel_is_due_once_and_at_the_first_ones_turn)
+{
+	crowd_joins(1);
+	client_join(&neighbour, "c0_", 199, 1); /* the crowd's, far behind in its line */
+	answer();
+	answer();
+	cr_expect_eq(neighbour.listening, 1);
+	cr_expect(crowd[0].subscriptions[199].where == NW_TOLD);
+	answer_all();
+	cr_expect_eq(crowd[0].listening, EACH);
+	cr_expect_eq(listens, EACH);
+}
+
+Test(notify_listener, who_comes_behind_a_listen_waits_for_another_one)
+{
+	client_begin(&crowd[0], 2);
+	client_join(&crowd[0], "own", 0, 1);
+	client_join(&neighbour, "own", 0, 1); /* that LISTEN is under way */
+	crowd[0].joins_next = &crowd[0].subscriptions[1]; /* ... and this comes while its answer is told */
+	answer();
+	cr_expect_eq(crowd[0].listening, 1);
+	cr_expect_eq(neighbour.listening, 0);
+	answer();
+	cr_expect_eq(neighbour.listening, 1);
+	answer_all();
+	cr_expect_eq(crowd[0].listening, 2);
+}
+
+Test(notify_listener, what_is_refused_fails_for_its_clients_alone)
+{
+	refused = "own0";
+	client_begin(&crowd[0], EACH);
+	client_join(&crowd[0], "c", 0, 100);
+	client_join(&neighbour, "own", 0, 2);
+	answer_all();
+	cr_expect_eq(crowd[0].listening, 100);
+	cr_expect_eq(crowd[0].failed, 0);
+	cr_expect_eq(neighbour.listening, 1);
+	cr_expect_eq(neighbour.failed, 1);
+	refused = NULL;
+}
+
+Test(notify_listener, nothing_is_sent_for_who_has_left)
+{
+	crowd_joins(2);
+	client_leave(&crowd[0]);
+	client_leave(&crowd[1]);
+	client_join(&neighbour, "own", 0, 1);
+	answer_all();
+	cr_expect_eq(neighbour.listening, 1);
+	cr_expect_eq(listens, 2);
+}
+
+Test(notify_listener, unlisten_goes_in_batches_and_a_new_listen_behind_it)
+{
+	client_begin(&crowd[0], 100);
+	client_join(&crowd[0], "own", 0, 100);
+	answer_all();
+	client_leave(&crowd[0]);
+	now_us += 3000000;
+	notify_drop_idle_channels(listener(), now_us);
+	client_join(&neighbour, "own", 0, 1); /* is sent: forgotten */
+	client_join(&neighbour, "own", 99, 1); /* is due: it stays */
+	cr_expect_eq(count_of(next_request(), "UNLISTEN "), NOTIFY_BATCH_MAX);
+	cr_expect(has_channel(next_request(), "own0"));
+	listens = 0;
+	answer_all();
+	cr_expect_eq(neighbour.listening, 2);
+	cr_expect_eq(listens, 99 + 2);
+	cr_expect_eq(HASH_COUNT(listener()->table), 2);
+}
+
+Test(notify_listener, a_lost_connection_begins_with_all_in_turn)
+{
+	client_begin(&crowd[0], EACH);
+	client_join(&crowd[0], "c", 0, EACH);
+	client_join(&neighbour, "own", 0, 1);
+	for (unsigned i = 0; i < 50; i++)
+		answer();
+	cr_expect_gt(crowd[0].listening, 0);
+	dedicated_close(&listener()->conn); /* amid a batch */
+	cr_expect_eq(crowd[0].failed + neighbour.failed, 0);
+	client_join(&neighbour, "own", 1, 1); /* waits for the next one */
+	notify_conn_connect(listener());
+	up();
+	cr_expect(has_channel(next_request(), "own0"));
+	cr_expect(has_channel(next_request(), "own1"));
+	answer();
+	cr_expect_eq(neighbour.listening, 2);
+	cr_expect_eq(neighbour.gaps, 0);
+	answer_all();
+	cr_expect_eq(crowd[0].listening, EACH);
+	cr_expect_eq(crowd[0].gaps, 1);
+	cr_expect_eq(neighbour.gaps, 1);
+	cr_expect_eq(crowd[0].failed + neighbour.failed, 0);
+}
