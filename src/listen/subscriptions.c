@@ -134,14 +134,14 @@ listen_sweep(struct client_listen *l)
 
 	if (l->is_swept)
 		return;
-	l->is_swept = true;
+	l->is_swept = l->awaited == NULL; /* what the message wants that waits is kept */
 	for (m = TAILQ_FIRST(&l->unsettled); m != NULL; m = next) {
 		next = TAILQ_NEXT(m, unsettled);
 		if (m->pending_change != KNOWN_NOT)
 			continue;
 		if (m->is_active)
 			set_unsettled(l, m, false);
-		else if (m->refs == 0 && l->awaited != m)
+		else if (m->refs == 0 && l->awaited == NULL)
 			subscription_free(m);
 	}
 	listen_detach_idle(l);

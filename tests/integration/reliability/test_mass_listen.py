@@ -118,6 +118,14 @@ def test_clients_take_turns(weir, tap):
 
 
 @pytest.mark.own_transport
+def test_what_waits_is_asked_for_once(weir, tap):
+    """The end of one text drops what its client does not listen to, but not what the next one waits for."""
+    weir.start(upstream=weir.upstream(port=tap.port), pool_size=2)
+    listen(weir.raw(), names(0, 2000), at_once=200)
+    assert sorted(listened(tap, 0)) == sorted(names(0, 2000))
+
+
+@pytest.mark.own_transport
 def test_a_new_connection_listens_for_all_in_turn(weir, tap):
     """With 100,000 channels PostgreSQL takes many seconds for all of them."""
     weir.start(upstream=weir.upstream(port=tap.port), pool_size=2)
