@@ -441,9 +441,8 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 	r->named = at;
 	if (at.of_cte && r->cte_count < CTES_MAX)
 		r->ctes[r->cte_count++] = hash;
-	if (w->is_beyond_ascii)
-		return;
-	if ((known = *known_place(r->names, hash)) != 0) {
+	known = *known_place(r->names, w->is_beyond_ascii ? known_hash(hash_of(RISK_BEYOND_ASCII, 1)) : hash);
+	if (known != 0) {
 		r->is_behind_distinct = was_behind_distinct;
 		place_behind(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), at);
 		return;

@@ -301,7 +301,11 @@ static const struct {
 	{ "DO $$ BEGIN PERFORM fresh(1); END $$", NEW_CALL },
 	{ "DO $$ BEGIN PERFORM 1 FROM fresh; END $$", NEW },
 	{ "DO $$ DECLARE v int; BEGIN SELECT a INTO v FROM users; END $$", 0 },
-	{ "SELECT caf\xc3\xa9(1) FROM caf\xc3\xa9", 0 },
+	{ "SELECT caf\xc3\xa9(1)", NEW_CALL },
+	{ "SELECT a FROM users, caf\xc3\xa9", NEW },
+	{ "WITH th\xc3\xa9 AS (SELECT 1) SELECT a FROM th\xc3\xa9 JOIN caf\xc3\xa9 b ON true", NEW },
+	{ "WITH th\xc3\xa9 (a) AS (SELECT 1) SELECT a AS caf\xc3\xa9, 1 \"\xc3\xa9\" FROM th\xc3\xa9 caf\xc3\xa9 (a)",
+	  0 },
 	{ "SELECT U&'fresh(1)', 'fresh(1)', $$fresh(1)$$ -- fresh(1)", 0 },
 	{ "SELECT a FROM fresh", NEW },
 	{ "SELECT a FROM public.fresh x", NEW },
@@ -357,6 +361,18 @@ Test(risk_names, of_what_has_no_name_yet)
 
 		cr_expect_eq(risk & ~(unsigned)RISK_OPAQUE, news[i].risk, "%s: %x", news[i].sql, risk);
 	}
+	risk_names_free(names);
+}
+
+Test(risk_names, no_name_that_is_not_ascii_is_new_where_another_one_has_a_name)
+{
+	struct risk_names *names = risk_names_new();
+
+	risk_names_add_known(names, "select");
+	cr_expect_neq(of_sql(names, "SELECT caf\xc3\xa9(1)"), 0);
+	risk_names_add_known(names, RISK_BEYOND_ASCII);
+	cr_expect_eq(of_sql(names, "SELECT caf\xc3\xa9(1)"), 0);
+	cr_expect_neq(of_sql(names, "SELECT fresh(1)"), 0);
 	risk_names_free(names);
 }
 

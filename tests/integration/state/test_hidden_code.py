@@ -908,6 +908,13 @@ def test_a_name_that_another_program_makes_counts_from_the_first_use_on(weir, po
         client.query("RESET app.user_id")
 
 
+def test_a_name_that_is_not_ascii_counts_from_the_first_use_on_if_it_is_the_first(weir, postgres, own):
+    other, client = begin(weir, own)
+    postgres.query(WRAPPED.replace("wrapped", "größe"), dbname=own)
+    client.query("SELECT größe(1)")
+    follows(client, other)
+
+
 def test_names_that_sql_makes_for_itself_are_not_new(weir, postgres, own):
     """A temporary table is, and is washed off; that closes no server, and keeps no client there."""
     postgres.query("CREATE TABLE plain (v int); GRANT ALL ON plain TO PUBLIC; CREATE FUNCTION odd() RETURNS int LANGUAGE c AS '$libdir/pgcrypto', "
