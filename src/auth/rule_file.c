@@ -7,14 +7,13 @@
 #include "auth/rule_file.h"
 
 #include "base/alloc.h"
+#include "base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DIR_FILES_MAX 1000
@@ -360,70 +359,28 @@ take_lines(struct source *s, const char *text, size_t text_len)
 
 /* --- Files. --- */
 
-/* Returns the whole file, or NULL with errno set. */
-static char *
-read_whole(struct source *s, int fd, size_t *len)
-{
-	char *text = xmalloc(*s->bytes_left + 1);
-	ssize_t got = 1;
-
-	*len = 0;
-	while (got > 0 && *len <= *s->bytes_left) {
-		got = read(fd, text + *len, *s->bytes_left + 1 - *len);
-		if (got < 0 && errno == EINTR)
-			got = 1;
-		else if (got > 0)
-			*len += (size_t)got;
-	}
-	if (got == 0 && *len <= *s->bytes_left) {
-		*s->bytes_left -= *len;
-		return text;
-	}
-	if (got >= 0)
-		errno = EFBIG;
-	free(text);
-	return NULL;
-}
-
-static void
-read_open(struct source *s, const char *path, int fd, struct source *named_by)
-{
-	struct stat st;
-	size_t len = 0;
-	char *text = NULL;
-
-	if (fstat(fd, &st) < 0)
-		complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		complain(named_by, "\"%.200s\" is not a regular file", path);
-	else if ((text = read_whole(s, fd, &len)) == NULL && errno == EFBIG)
-		complain(named_by, "with \"%.200s\", this is more than %zu MiB", path, RULE_BYTES_MAX >> 20);
-	else if (text == NULL)
-		complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
-	if (text == NULL)
-		return;
-	if ((st.st_mode & S_IWOTH) != 0)
-		s->reading->report(false, path, 0, "anyone may change this file: chmod o-w", s->reading->arg);
-	s->path = path;
-	take_lines(s, text, len);
-	free(text);
-}
-
 /* Reads a file. s is at the line that names it: a file that can't be read is reported there. */
 static void
 read_file(struct source *s, const char *path, bool is_optional)
 {
-	struct source named_by = *s;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not make us wait */
+	struct file_content file;
+	struct fail why;
 
-	if (fd < 0) {
-		if (!is_optional || errno != ENOENT)
-			complain(s, "could not open \"%.200s\": %s", path, strerror(errno));
+	if (is_optional && access(path, F_OK) < 0 && errno == ENOENT)
+		return;
+	if (file_read(path, *s->bytes_left, &file, &why) < 0) {
+		if (strcmp(why.sqlstate, FILE_TOO_LARGE) == 0)
+			complain(s, "with %.150s, this is more than %zu MiB", path, RULE_BYTES_MAX >> 20);
+		else
+			complain(s, "%s", why.text);
 		return;
 	}
-	read_open(s, path, fd, &named_by);
-	s->is_bad = s->is_bad || named_by.is_bad;
-	close(fd);
+	*s->bytes_left -= file.len;
+	if ((file.st.st_mode & S_IWOTH) != 0)
+		s->reading->report(false, path, 0, "anyone may change this file: chmod o-w", s->reading->arg);
+	s->path = path;
+	take_lines(s, file.text, file.len);
+	file_free(&file);
 }
 
 void

@@ -7,11 +7,10 @@
 #include "auth/users.h"
 
 #include "auth/scram.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "base/table.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -19,8 +18,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define FILE_LEN_MAX ((size_t)64 << 20)
 #define SECRET_LEN_MAX ((size_t)65535)
@@ -424,70 +421,18 @@ users_parse(const char *text, size_t text_len, const char *path, bool is_lenient
 
 /* --- The file. --- */
 
-/* Reads the whole file into *text, len bytes that the caller wipes and frees. */
-static int
-read_file(int fd, const char *path, size_t len, char **text, struct fail *why)
-{
-	size_t have = 0;
-	ssize_t got = 1;
-
-	if ((*text = malloc(len + 1)) == NULL)
-		return fail_set(why, "53200", "%.150s: no memory for its %zu bytes", path, len);
-	while (have <= len && got > 0) {
-		got = read(fd, *text + have, len + 1 - have);
-		if (got > 0)
-			have += (size_t)got;
-		else if (got < 0 && errno == EINTR)
-			got = 1;
-	}
-	if (got == 0 && have == len)
-		return 0;
-	if (got < 0)
-		fail_set(why, CONFIG_ERROR, "could not read %.150s: %s", path, strerror(errno));
-	else
-		fail_set(why, CONFIG_ERROR, "%.150s changed while it was read", path);
-	OPENSSL_cleanse(*text, len + 1);
-	free(*text);
-	*text = NULL;
-	return -1;
-}
-
-/* Returns the descriptor of a regular file that is not too large, or -1 with *why set. */
-static int
-open_file(const char *path, struct stat *st, struct fail *why)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not make us wait */
-
-	if (fd < 0 || fstat(fd, st) < 0)
-		fail_set(why, CONFIG_ERROR, "could not open %.150s: %s", path, strerror(errno));
-	else if (!S_ISREG(st->st_mode))
-		fail_set(why, CONFIG_ERROR, "%.150s is not a regular file", path);
-	else if (st->st_size < 0 || (uintmax_t)st->st_size > FILE_LEN_MAX)
-		fail_set(why, CONFIG_ERROR, "%.150s is larger than %zu MiB", path, FILE_LEN_MAX >> 20);
-	else
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
 struct users *
 users_load(const char *path, bool is_lenient, users_tell *tell, void *arg, struct fail *why)
 {
-	struct users *users = NULL;
-	struct stat st;
-	char *text, warning[512];
-	int fd = open_file(path, &st, why);
+	struct users *users;
+	struct file_content file;
+	char warning[512];
 
-	if (fd < 0)
+	if (file_read(path, FILE_LEN_MAX, &file, why) < 0)
 		return NULL;
-	if (read_file(fd, path, (size_t)st.st_size, &text, why) == 0) {
-		if (tell != NULL && secret_file_is_open(&st, path, warning, sizeof(warning)))
-			tell(false, warning, arg);
-		users = users_parse(text, (size_t)st.st_size, path, is_lenient, tell, arg, why);
-		OPENSSL_cleanse(text, (size_t)st.st_size + 1);
-		free(text);
-	}
-	close(fd);
+	if (tell != NULL && file_is_open_to_others(&file.st, path, warning, sizeof(warning)))
+		tell(false, warning, arg);
+	users = users_parse(file.text, file.len, path, is_lenient, tell, arg, why);
+	file_free(&file);
 	return users;
 }

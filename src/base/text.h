@@ -102,12 +102,6 @@ static inline bool __attribute__((warn_unused_result)) copy_string(char *to, siz
 	return true;
 }
 
-/* --- secret.c --- */
-
-/* Returns true if others can read a file of secrets, with a warning about path in out. PostgreSQL's rule for keys: only
- * its owner may read it, or, if root owns it, also its group. */
-bool secret_file_is_open(const struct stat *st, const char *path, char *out, size_t cap);
-
 /* Wipes the text, which nobody may find in memory later, and frees it; NULL is fine. */
 static inline void
 secret_free(char *text)

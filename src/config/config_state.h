@@ -3,7 +3,7 @@
 
 #include "build.h"
 
-#include "base/fail.h"
+#include "base/file.h"
 #include "config/config.h"
 #include "config/config_origin.h"
 
@@ -75,14 +75,3 @@ bool reader_can_hold(const char *key, const char *value);
 char reader_quote_of(const char *value);
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20) /* bytes of a configuration */
-
-/* --- config_file.c: A small file as a whole: the configuration itself, a secret, a passfile --- */
-struct file_content {
-	char *text; /* len bytes and a terminator */
-	size_t len;
-	unsigned mode; /* permissions: 0644 */
-};
-
-/* Reads a regular file only: a pipe that nobody writes to would block. 0, or -1 with *why set (has the path). */
-int file_read(const char *path, size_t max_len, struct file_content *out, struct fail *why);
-void file_free(struct file_content *file); /* wipes */

@@ -4,7 +4,7 @@
  */
 #include "setup/setup.h"
 
-#include "base/text.h"
+#include "base/file.h"
 #include "config/config_state.h"
 #include "config/config.h"
 #include "bouncer/bouncer.h"
@@ -24,7 +24,7 @@ look(const struct secrets *s, const char *path)
 	char text[512];
 	struct stat st;
 
-	if (path[0] != '\0' && stat(path, &st) == 0 && secret_file_is_open(&st, path, text, sizeof(text)))
+	if (path[0] != '\0' && stat(path, &st) == 0 && file_is_open_to_others(&st, path, text, sizeof(text)))
 		s->warn(text, s->arg);
 }
 

@@ -766,10 +766,10 @@ Test(hba, problems_of_files)
 	char text[256];
 
 	tree_init(&t);
-	snprintf(text, sizeof(text), "could not open \"%s\": No such file", t.main);
+	snprintf(text, sizeof(text), "cannot open %s: No such file", t.main);
 	expect_problem(&t, "hba.conf", 0, text);
 	put_file(t.folder, "hba.conf", "local all all trust\ninclude nowhere.conf\n");
-	snprintf(text, sizeof(text), "could not open \"%s/nowhere.conf\": No such file", t.folder);
+	snprintf(text, sizeof(text), "cannot open %s/nowhere.conf: No such file", t.folder);
 	expect_problem(&t, "hba.conf", 2, text);
 	put_file(t.folder, "hba.conf", "local @nowhere.conf all trust\n");
 	expect_problem(&t, "hba.conf", 1, text);
@@ -778,7 +778,7 @@ Test(hba, problems_of_files)
 	snprintf(text, sizeof(text), "could not open folder \"%s/nowhere.d\": No such file", t.folder);
 	expect_problem(&t, "hba.conf", 2, text);
 	put_file(t.folder, "hba.conf", "local all all trust\ninclude_if_exists more.d\n");
-	snprintf(text, sizeof(text), "\"%s\" is not a regular file", t.more);
+	snprintf(text, sizeof(text), "%s is a directory", t.more);
 	expect_problem(&t, "hba.conf", 2, text);
 	put_file(t.folder, "hba.conf", "local all all trust\ninclude hba.conf\n");
 	expect_problem(&t, "hba.conf", 2, "\"hba.conf\" is more than 10 files deep; does a file name itself?");
@@ -790,7 +790,7 @@ Test(hba, problems_of_files)
 	put_file(t.folder, "users.txt", "");
 	snprintf(text, sizeof(text), "%s/users.txt", t.folder);
 	cr_assert_eq(truncate(text, (off_t)RULE_BYTES_MAX), 0);
-	snprintf(text, sizeof(text), "with \"%s/users.txt\", this is more than 4 MiB", t.folder);
+	snprintf(text, sizeof(text), "with %s/users.txt, this is more than 4 MiB", t.folder);
 	expect_problem(&t, "hba.conf", 1, text);
 	tree_fini(&t);
 }

@@ -992,7 +992,7 @@ Test(config, files_that_cannot_be_read)
 	cr_expect_eq(problems.count, 0, "1 MiB is fine");
 	cr_expect_null(load_bytes(&files, large, (1 << 20) + 1, &problems));
 	cr_assert_eq(problems.count, 1);
-	cr_expect_not_null(strstr(problems.list[0].text, "is larger than 1024 KiB"));
+	cr_expect_not_null(strstr(problems.list[0].text, "is larger than 1 MiB"));
 	config_problems_fini(&problems);
 
 	chmod(files.ini, 0);
