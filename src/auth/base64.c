@@ -1,6 +1,7 @@
 /* src/auth/base64.c - see encoding.h. */
 #include "auth/encoding.h"
 
+#include <openssl/evp.h>
 #include <string.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -8,22 +9,10 @@ static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 void
 base64_encode(const uint8_t *bytes, size_t len, char *out)
 {
-	for (size_t at = 0; at < len; at += 3) {
-		size_t left = len - at;
-		uint32_t three = (uint32_t)bytes[at] << 16;
-
-		if (left > 1)
-			three |= (uint32_t)bytes[at + 1] << 8;
-		if (left > 2)
-			three |= bytes[at + 2];
-		*out++ = alphabet[three >> 18];
-		*out++ = alphabet[three >> 12 & 63];
-		*out++ = left > 1 ? alphabet[three >> 6 & 63] : '=';
-		*out++ = left > 2 ? alphabet[three & 63] : '=';
-	}
-	*out = '\0';
+	EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
 }
 
+/* OpenSSL's decoder takes blanks, and bits beyond the last byte. */
 int
 base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out_max, size_t *out_len)
 {
