@@ -228,8 +228,8 @@ static const struct server_ops dedicated_server_ops = {
 	.lost = on_lost,
 	.drained = nothing,
 };
-static const struct server_owner_ops dedicated_owner_ops = { on_ready, NULL, on_failed, no_pinged, nothing,
-							     on_lost,  NULL, NULL,	on_closed };
+static const struct server_owner_ops dedicated_owner_ops = { on_ready, NULL,	on_failed, no_pinged, NULL,
+							     nothing,  on_lost, NULL,	   NULL,      on_closed };
 
 void
 dedicated_env(struct server_env *env, const struct pool_set *set)
@@ -358,8 +358,8 @@ own_closed(struct server *srv)
 }
 
 /* Such servers are never pinged, cleaned, asked or idle. */
-const struct server_owner_ops dedicated_own_ops = { own_ready, NULL, own_failed, no_pinged, nothing,
-						    no_why,    NULL, NULL,	 own_closed };
+const struct server_owner_ops dedicated_own_ops = { own_ready, NULL,   own_failed, no_pinged, NULL,
+						    nothing,   no_why, NULL,	   NULL,      own_closed };
 
 static struct own *
 own_new(struct pool *pool, const char *replication, struct image *settings)

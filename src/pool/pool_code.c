@@ -4,33 +4,89 @@
 #include <string.h>
 
 const char *
-pool_code_ask(struct pool *pool, struct server *srv)
+pool_code_ask(struct server *srv)
 {
-	struct database_code *code = pool->code;
-	const char *question = database_code_ask(code, pool_set_now(pool->set));
+	const struct pool *pool = srv->owner;
+	struct pooled *p = pooled_of(srv->conn);
+	const char *question = database_code_ask(p->code, pool_set_now(pool->set));
 
-	pooled_of(srv->conn)->code_round = code->round;
-	pooled_of(srv->conn)->code_asked_us = pool_set_now(pool->set);
+	p->code_round = p->code->round;
 	return question;
 }
 
-static bool
-is_asked_about_code(const struct server *srv)
+static enum code_turn
+turn_of(const struct server *srv)
 {
 	const struct pool *pool = srv->owner;
+	const struct pooled *p = pooled_of(srv->conn);
 
-	return pool->code == pooled_of(srv->conn)->code && pooled_of(srv->conn)->code_round == pool->code->round;
+	if (pool->main != NULL || !pool_is_sealed(pool) || pool->code != p->code || srv->role == SERVER_CONSOLE)
+		return CODE_GO;
+	return database_code_turn(p->code, p->code_made, (srv->reset.todo.parts & STATE_BACKEND) != 0,
+				  pool_set_now(pool->set));
+}
+
+bool
+pool_code_holds(struct server *srv, const char **question)
+{
+	struct pooled *p = pooled_of(srv->conn);
+	enum code_turn turn;
+
+	if (srv->reset.asked_us == 0)
+		p->code_made = p->code->made;
+	turn = turn_of(srv);
+	if (turn == CODE_ASK)
+		*question = pool_code_ask(srv);
+	if (turn != CODE_GO && srv->reset.asked_us == 0) {
+		srv->reset.asked_us = *srv->env->now_us;
+		srv->reset.deadline_us = srv->reset.asked_us + 2 * CODE_ANSWER_US; /* one under way may not tell */
+	}
+	/* The answer has failed: it is closed, as nobody knows what it has run. */
+	if (turn == CODE_GO && srv->reset.asked_us != 0 && !database_code_has_heard(p->code, p->code_made))
+		srv->reset.todo.parts |= STATE_BACKEND;
+	return turn != CODE_GO;
+}
+
+bool
+pool_code_frees(const struct server *srv)
+{
+	return srv->state == SV_RESET && srv->reset.sent == RESET_IS_HELD && srv->ledger.count == 0 &&
+	       turn_of(srv) != CODE_WAIT;
 }
 
 /* --- the answer --- */
 
+static bool
+is_asked_about_code(const struct server *srv)
+{
+	const struct pooled *p = pooled_of(srv->conn);
+
+	return p->code_round != 0 && p->code_round == p->code->round;
+}
+
 void
 pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
-	struct pool *pool = srv->owner;
-
 	if (is_asked_about_code(srv))
-		database_code_row(pool->code, body, len, is_whole);
+		database_code_row(pooled_of(srv->conn)->code, body, len, is_whole);
+}
+
+/* Looks at once at those that are held. */
+static void
+wake_held(struct pool *pool)
+{
+	pool->set->looked_us = 0;
+	pool_set_due(pool, pool_set_now(pool->set));
+}
+
+void
+pool_code_gone(struct server *srv)
+{
+	if (!is_asked_about_code(srv))
+		return;
+	pooled_of(srv->conn)->code_round = 0;
+	database_code_lost(pooled_of(srv->conn)->code);
+	wake_held(srv->owner);
 }
 
 static void
@@ -88,15 +144,6 @@ pool_code_welcomes(struct pool *pool, unsigned heeded)
 	return true;
 }
 
-/* Another question of the same ping or reset. */
-static const char *
-ask_more(struct pool *pool, struct server *srv)
-{
-	srv->conn->ping_more_us += CODE_ANSWER_US;
-	srv->reset.deadline_us += CODE_ANSWER_US;
-	return pool_code_ask(pool, srv);
-}
-
 const char *
 pool_code_answered(struct server *srv, bool ok)
 {
@@ -104,24 +151,28 @@ pool_code_answered(struct server *srv, bool ok)
 	struct database_code *code = pool->code;
 	unsigned before = pool_code_heeded(pool) & ~code->unheeded;
 	struct pooled *p = pooled_of(srv->conn);
-	bool may_ask; /* no answer of this server's is still to come, and it will be lent again */
 
 	/* PostgreSQL may notice its statement_timeout behind the answer: the error would be the next borrower's. */
-	p->is_code_late = pool_set_now(pool->set) - p->code_asked_us >= CODE_ANSWER_US;
+	p->is_code_late = pool_set_now(pool->set) - p->code->asked_us >= CODE_ANSWER_US;
 	if (!ok)
 		log_warning(
 		    pool->set->log,
 		    "database %s: PostgreSQL did not report what its code could touch; all session state is washed off "
 		    "each server connection that comes back",
 		    pool->database->name);
-	may_ask = ok && !p->is_code_late && srv->fitness == SERVER_FIT && code == p->code;
-	/* Another round has begun, so what this server has run is not known yet. */
-	if (!is_asked_about_code(srv))
-		return may_ask && srv->state == SV_RESET && database_code_is_overdue(code, pool_set_now(pool->set))
-			   ? ask_more(pool, srv)
-			   : NULL;
-	if (!database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set)))
-		return may_ask && database_code_is_unread(code) ? ask_more(pool, srv) : NULL;
+	if (!is_asked_about_code(srv) || code != p->code) {
+		pool_code_gone(srv);
+		return NULL;
+	}
+	p->code_round = 0;
+	wake_held(pool);
+	if (!database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set))) {
+		if (!ok || p->is_code_late || srv->fitness != SERVER_FIT || !database_code_is_unread(code))
+			return NULL;
+		srv->conn->ping_more_us += CODE_ANSWER_US;
+		srv->reset.deadline_us += CODE_ANSWER_US;
+		return pool_code_ask(srv);
+	}
 	pool->code->unheeded = 0;
 	log_code(pool, before);
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next) {

@@ -69,9 +69,10 @@ op_ping(void *owner, struct policy_conn *conn)
 	struct pool *pool = owner;
 	struct server *srv = pooled_of(conn)->srv;
 
-	if (pool->main == NULL && pool_is_sealed(pool) && database_code_is_due(pool->code, pool_set_now(pool->set))) {
+	if (pool->main == NULL && pool_is_sealed(pool) &&
+	    database_code_is_due(pooled_of(conn)->code, pool_set_now(pool->set))) {
 		conn->ping_more_us = CODE_ANSWER_US;
-		server_ping(srv, pool_code_ask(pool, srv));
+		server_ping(srv, pool_code_ask(srv));
 	} else {
 		server_ping(srv, NULL);
 	}
@@ -272,6 +273,7 @@ on_closed(struct server *srv)
 	struct pooled *p = pooled_of(srv->conn);
 
 	end_scouting(p);
+	pool_code_gone(srv);
 	note_code_unseen(srv);
 	if (!p->is_logged)
 		log_close(srv, bouncer_recycle_word(RR_DIRTY));
@@ -287,8 +289,9 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 }
 
-const struct server_owner_ops pool_set_owner_ops = { on_ready, on_host_failed, on_failed,	   on_pinged, on_clean,
-						     on_gone,  pool_code_row,  pool_code_answered, on_closed };
+const struct server_owner_ops pool_set_owner_ops = { on_ready,		 on_host_failed, on_failed, on_pinged,
+						     pool_code_holds,	 on_clean,	 on_gone,   pool_code_row,
+						     pool_code_answered, on_closed };
 
 /* --- borrowing --- */
 
@@ -320,21 +323,20 @@ pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uin
 	return conn == NULL ? NULL : pool_granted(conn, borrower, now_us);
 }
 
-/* Washes these parts, asks question (may be NULL) about the database's code, then returns the server. A server that
- * can't be washed is closed, but is asked first: in a database whose code leaves such state, no server is ever idle. */
+/* Washes these parts, then returns the server when it is its turn. A server that can't be washed is closed, but is
+ * asked first if one is to be: in a database whose code leaves such state, no server is ever idle. */
 __attribute__((noinline)) static void
-seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
+seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = pool->code;
 	struct reset_order order = { .parts = parts &
-					      (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS | STATE_BACKEND),
-				     .question = question };
+					      (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS | STATE_BACKEND) };
 
 	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&
 	    code->answer != NULL) /* without an answer, dblink may have connected, too */
 		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
-	if ((parts & STATE_BACKEND) != 0 && question == NULL) {
+	if ((parts & STATE_BACKEND) != 0 && turn == CODE_GO) {
 		close_dirty(srv);
 		return;
 	}
@@ -350,22 +352,19 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	struct database_code *code = pool->code;
-	const char *question = NULL;
+	enum code_turn turn = CODE_GO;
 
 	pool->last_used_us = now_us;
 	code_store_used(&pool->set->codes, code, pool, now_us);
 	parts |= (image_leaves(srv->image) & IMAGE_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
-	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool_is_sealed(pool) &&
-	    database_code_is_overdue(code, now_us)) {
+	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool_is_sealed(pool)) {
 		if (pool->main != NULL) /* not asked: see ask_about_code() */
 			parts |= database_code_is_unheard(code) ? (unsigned)STATE_BACKEND : 0u;
-		else if (database_code_is_asked(code, now_us))
-			parts |= STATE_BACKEND;
-		else
-			question = pool_code_ask(pool, srv);
+		else if (srv->loan.has_run)
+			turn = database_code_turn(code, code->made, (parts & STATE_BACKEND) != 0, now_us);
 	}
-	if (parts != 0 || question != NULL) {
-		seal(srv, parts, question, now_us);
+	if (parts != 0 || turn != CODE_GO) {
+		seal(srv, parts, turn, now_us);
 		return;
 	}
 	srv->borrower = NULL;

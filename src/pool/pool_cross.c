@@ -8,7 +8,7 @@
  *   struct pooled
  *   kept        conn (the policy's: policy_part.c), srv, is_kept, heeded
  *   re-pointed  pool, target, code
- *   reset       code_round, code_asked_us: it has not been asked there
+ *   reset       code_round, code_made: it has not been asked there
  *   nothing     policy_knows, is_logged: of the end; scouted, is_code_late: then it stays
  */
 #include "pool/pool_set_state.h"
@@ -63,7 +63,7 @@ join(struct pool *pool, struct pooled *p)
 	p->code = code_store_ref(pool->code);
 	pool_target_unref(old);
 	p->code_round = 0;
-	p->code_asked_us = 0;
+	p->code_made = 0;
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
 	pool_is_active(pool);

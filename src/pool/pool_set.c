@@ -13,7 +13,7 @@
 
 #define SLOW_RESET_US (50 * US_PER_MS)
 #define SLOW_FIRST_RESET_US (250 * US_PER_MS)
-#define LATE_AT_ONCE ((size_t)64)
+#define FOUND_AT_ONCE ((size_t)64)
 #define INVENTED_US US_PER_S
 #define LOOK_US (20 * US_PER_MS)
 
@@ -247,11 +247,12 @@ pool_set_is_place_wanted(const struct pool_set *set)
 	return policy_places_are_wanted(&set->places);
 }
 
-/* Finds late ones first, then ends them, as that may change the list. None is freed before the loop's next turn. */
+/* Ends those that are late, and lets those go on that were held. Finds them first, as that may change the list. None is
+ * freed before the loop's next turn. */
 static void
-expire_late(struct pool *pool, uint64_t now_us)
+end_resets(struct pool *pool, uint64_t now_us)
 {
-	struct server *late[LATE_AT_ONCE], *srv;
+	struct server *found[FOUND_AT_ONCE], *srv;
 	struct fail why;
 	size_t count;
 
@@ -259,12 +260,14 @@ expire_late(struct pool *pool, uint64_t now_us)
 	do {
 		count = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
-			if (server_is_late(srv, now_us) && count < LATE_AT_ONCE)
-				late[count++] = srv;
+			if ((server_is_late(srv, now_us) || pool_code_frees(srv)) && count < FOUND_AT_ONCE)
+				found[count++] = srv;
 		for (size_t i = 0; i < count; i++)
-			if (server_is_late(late[i], now_us))
-				server_fail(late[i], &why);
-	} while (count == LATE_AT_ONCE);
+			if (server_is_late(found[i], now_us))
+				server_fail(found[i], &why);
+			else if (pool_code_frees(found[i]))
+				server_reset_next(found[i]);
+	} while (count == FOUND_AT_ONCE);
 }
 
 /* Resetting a large temporary table may take long: those who wait may then get another server. The first reset in a
@@ -376,7 +379,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 			if (pool_use_rests(e))
 				continue;
 			help_behind_slow_resets(e, now_us);
-			expire_late(e, now_us);
+			end_resets(e, now_us);
 		}
 		look_at_bare(set, now_us);
 	}

@@ -45,8 +45,8 @@ struct pooled {
 	bool is_logged; /* that it is closed: see pool_bouncer_log.c */
 	struct pool_backend *scouted; /* it was opened to find out about this one; NULL once that is known */
 	bool is_kept; /* ... and is lent like any other then */
-	uint32_t code_round; /* database_code.round when it was asked */
-	uint64_t code_asked_us; /* when that was */
+	uint32_t code_round; /* database_code.round, of the answer that is to come from it; 0: none is */
+	uint64_t code_made; /* database_code.made when it was washed */
 	bool is_code_late; /* the answer took as long as it may */
 	unsigned heeded; /* pool_code_heeded() where it comes from */
 	/* While it goes to the part of its pool on another worker: pool_cross.c. */
@@ -157,9 +157,12 @@ void pool_take_baseline(struct pool *pool, struct image *baseline, struct image 
 bool pool_give(void *owner, struct policy_conn *conn, struct policy_room *to); /* policy_ops.give */
 
 /* pool_code.c */
-const char *pool_code_ask(struct pool *pool, struct server *srv); /* returns the query for srv, or NULL */
+const char *pool_code_ask(struct server *srv); /* returns the query for srv */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 const char *pool_code_answered(struct server *srv, bool ok);
+bool pool_code_holds(struct server *srv, const char **question);
+bool pool_code_frees(const struct server *srv); /* it is held, and need not wait any more */
+void pool_code_gone(struct server *srv); /* it ends, and answers no more */
 /* Returns what no reset removes (STATE_BACKEND, RISK_CONTEXT), of what the code is known here to leave. */
 unsigned pool_code_heeded(const struct pool *pool);
 /* Returns false if a server from a worker on which only heeded was known must be closed: it may have run what leaves

@@ -13,7 +13,6 @@
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
 #define SETTLES_US (2 * US_PER_S) /* an answer that was believed, after DDL */
 #define REFUSED_US (60 * US_PER_S)
-#define LOST_US (10 * US_PER_S) /* an answer that has not come by then never will */
 
 static void
 answer_free(struct code_answer *a)
@@ -43,15 +42,19 @@ interval_us(uint64_t cost_us)
 	return us < ASK_AGAIN_US ? ASK_AGAIN_US : clock_lesser_us(us, ASK_AGAIN_MAX_US);
 }
 
+static uint64_t
+pause_us(const struct database_code *code)
+{
+	return clock_lesser_us(code->read_cost_us * READ_SHARE, code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US);
+}
+
 bool
 database_code_is_due(const struct database_code *code, uint64_t now_us)
 {
 	uint64_t age_us = now_us - code->asked_us;
 
-	if (code->coming != NULL)
-		return now_us - code->asked_us > LOST_US;
-	if (code->used_us <= code->asked_us)
-		return false; /* nobody has used the database since */
+	if (code->coming != NULL || code->used_us <= code->asked_us)
+		return false; /* it is being asked, or nobody has used the database since */
 	if (code->failed_us != 0)
 		return now_us - code->failed_us > REFUSED_US;
 	/*
@@ -60,17 +63,23 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	 * for long.
 	 */
 	if (code->changed_answered != code->changed)
-		return (code->is_outdated ? now_us - code->read_asked_us : age_us) >
-		       clock_lesser_us(code->read_cost_us * READ_SHARE,
-				       code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US);
+		return (code->is_outdated ? now_us - code->read_asked_us : age_us) > pause_us(code);
 	return age_us > interval_us(code->cost_us);
 }
 
-bool
-database_code_is_overdue(const struct database_code *code, uint64_t now_us)
+enum code_turn
+database_code_turn(const struct database_code *code, uint64_t made, bool is_closed, uint64_t now_us)
 {
-	return database_code_is_unheard(code) ||
-	       (database_code_is_due(code, now_us) && now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3);
+	if (code->failed_us == 0 && !database_code_has_heard(code, made)) {
+		if (is_closed && (code->coming != NULL || now_us - code->read_asked_us < pause_us(code)))
+			return CODE_GO;
+		return code->coming != NULL ? CODE_WAIT : CODE_ASK;
+	}
+	/* Who is in line goes first, for a while. */
+	return !database_code_is_known(code, now_us + CODE_AHEAD_US) && database_code_is_due(code, now_us) &&
+		       now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3
+		   ? CODE_ASK
+		   : CODE_GO;
 }
 
 unsigned
@@ -117,24 +126,28 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	};
 	bool may_hold;
 
-	/* Otherwise several servers are asked; the first complete answer counts, as old as the first question. */
-	if (code->coming == NULL || now_us - code->asked_us > LOST_US) {
-		answer_free(code->coming);
-		code->coming = calloc(1, sizeof(*code->coming));
-		if (code->coming != NULL)
-			code->coming->risks = risk_names_new();
-		code->is_broken = code->coming == NULL || code->coming->risks == NULL;
-		code->asked_us = now_us;
-		database_code_hold(code);
-		code->changed_asked = code->changed;
-		/* The answer may hold for long: what nobody changes need not be read again. */
-		may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
-			   code->failed_us == 0 && code->changed_answered == code->changed;
-		database_code_let_go(code);
-		code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
-		code->round++;
-	}
+	database_code_lost(code);
+	code->coming = calloc(1, sizeof(*code->coming));
+	if (code->coming != NULL)
+		code->coming->risks = risk_names_new();
+	code->is_broken = code->coming == NULL || code->coming->risks == NULL;
+	code->asked_us = now_us;
+	database_code_hold(code);
+	code->changed_asked = code->changed;
+	/* The answer may hold for long: what nobody changes need not be read again. */
+	may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
+		   code->failed_us == 0 && code->changed_answered == code->changed;
+	database_code_let_go(code);
+	code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
+	code->round++;
 	return questions[code->asked];
+}
+
+void
+database_code_lost(struct database_code *code)
+{
+	answer_free(code->coming);
+	code->coming = NULL;
 }
 
 /* Reads two of them; *end: behind these. */
@@ -222,8 +235,7 @@ static void
 compare(struct database_code *code)
 {
 	code->is_outdated = database_code_is_unread(code) || strcmp(code->coming->version, code->answer->version) != 0;
-	answer_free(code->coming);
-	code->coming = NULL;
+	database_code_lost(code);
 	if (code->is_outdated)
 		database_code_changed(code, false);
 	else
@@ -236,11 +248,8 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	struct code_answer *before = code->answer;
 	uint64_t cost_us;
 
-	if (code->coming == NULL)
-		return false;
 	if (!ok || code->is_broken) {
-		answer_free(code->coming);
-		code->coming = NULL;
+		database_code_lost(code);
 		code->failed_us = now_us;
 		return false;
 	}

@@ -6,7 +6,7 @@
  * the answer has grown old, while the database is in use. As long as there is no answer, or it has expired, all SQL is
  * as risky as can be. To read all code may take a second. So it is asked first whether there is any (as long as there
  * was none), or whether it is still that of the last answer, which costs a few milliseconds. An answer is believed for
- * as long as it takes to ask that again; whoever comes later is as risky as can be.
+ * as long as it takes to ask that again; whoever comes later is as risky as can be. One server is asked at a time.
  *
  * Code counts from when DDL is seen, on all loops at once; what changes it where no tag tells (another program, a
  * function) counts when the version is another one. SQL that may do so (RISK_CODE) has all washed off its own server.
@@ -35,7 +35,6 @@ struct code_news; /* database_code_news.c: the databases of all loops, and their
 #define CODE_DATABASE_MAX 256u
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_VERSION_MAX 64u
-#define CODE_DEAR_US UINT64_C(100000)
 #define CODE_AHEAD_US UINT64_C(500000) /* so long before an answer expires a returned server may be asked again */
 #define CODE_ANSWER_US UINT64_C(3000000) /* the statement_timeout of each question (database_code_settings.sql) */
 
@@ -139,29 +138,34 @@ database_code_compiled(const struct database_code *code)
 }
 /* Returns true if it is time to ask on an idle connection. */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
-/* Returns true if there is no answer, or functions were made since: no server is given back before there is one, as it
- * may have run code that leaves what nothing resets. */
+/* Returns true if the answer tells of what was made until then (a value of code->made). */
+static inline bool
+database_code_has_heard(const struct database_code *code, uint64_t made)
+{
+	return code->answer != NULL && code->changed_answered >= made;
+}
+/* Returns true if there is no answer, or functions were made since. */
 static inline bool
 database_code_is_unheard(const struct database_code *code)
 {
-	return code->failed_us == 0 && (code->answer == NULL || code->changed_answered < code->made);
+	return code->failed_us == 0 && !database_code_has_heard(code, code->made);
 }
-/* Returns true if there was no answer for so long that it should be asked even if somebody must wait for that. */
-bool database_code_is_overdue(const struct database_code *code, uint64_t now_us);
+enum code_turn {
+	CODE_GO,
+	CODE_ASK, /* it goes on when there is an answer */
+	CODE_WAIT /* until there is one that tells of what was made, or none is under way: then it asks itself */
+};
 /*
- * Returns true if some server is being asked what takes so long that no other one should be: to read all code may be a
- * second of CPU. Where that is soon done, or was never done yet, to open connections again takes longer than to wait
- * for all of them. A server that is lost in between costs as long as an answer may take.
+ * Returns what is to be done with a server that has come back when code->made was this. It may have run what had been
+ * made, and that may leave what nothing resets, so it is not lent before there is an answer that tells. is_closed: it
+ * is not lent in any case, so it waits for nothing, and asks for others.
  */
-static inline bool
-database_code_is_asked(const struct database_code *code, uint64_t now_us)
-{
-	return code->coming != NULL && code->read_cost_us >= CODE_DEAR_US && now_us - code->asked_us < CODE_ANSWER_US;
-}
+enum code_turn database_code_turn(const struct database_code *code, uint64_t made, bool is_closed, uint64_t now_us);
 /* Call it when DDL was seen; is_made: it made functions. */
 void database_code_changed(struct database_code *code, bool is_made);
-/* Begins code->round and returns the query to send, which lives as long as the round. */
+/* Begins code->round and returns the query to send, which is a literal. There must be no other one under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
+void database_code_lost(struct database_code *code); /* whoever was asked has gone without an answer */
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
 /* The answer is complete (ok), or there is none; number: for code->number. Returns true if it is another one. */
 bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);

@@ -63,7 +63,6 @@ enum server_event {
 /* Returns the next state, or SV_NONE if the event must not happen in this state. */
 enum server_state server_state_next(enum server_state from, enum server_event ev);
 const char *server_state_name(enum server_state s);
-const char *server_event_name(enum server_event ev);
 
 struct server;
 struct hosts; /* server/hosts.h */
@@ -121,6 +120,9 @@ struct server_owner_ops {
 	/* The server never became ready. is_fatal: trying again is useless until something changes. closed follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
+	/* All is washed. Return true to hold it until server_reset_next() finds it free, or its deadline is over; with
+	 * *question set (it is NULL, and outlives srv), that is sent, and its answer is the next time to tell. */
+	bool (*holds)(struct server *srv, const char **question);
 	void (*clean)(struct server *srv); /* the reset is over, and it may be returned */
 	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
 	/* The rows of the owner's question (is_whole: body is all of it); at its end returns the next one, or NULL. */
@@ -201,8 +203,6 @@ struct reset_order {
 	unsigned parts;
 	uint64_t seed; /* a random number, with STATE_SEED */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
-	/* A query of the owner's, sent last (owner_ops.answer_row, answered), or NULL. Outlives the server. */
-	const char *question;
 };
 
 /* The cancel of what the borrower has left running: server_reset_next(). */
@@ -216,7 +216,8 @@ enum reset_cancel {
 enum reset_sent {
 	RESET_SENT_OTHER,
 	RESET_SENT_COUNT, /* it counts the statements */
-	RESET_SENT_LAST_REMOTE /* it closes the last session on another server, and may fail with 08003 */
+	RESET_SENT_LAST_REMOTE, /* it closes the last session on another server, and may fail with 08003 */
+	RESET_IS_HELD /* nothing: all is washed, but the owner holds it */
 };
 
 /* Cleaning up after a borrower: server_reset.c. */
@@ -229,7 +230,7 @@ struct server_reset {
 	struct buf remote; /* what closes sessions on other servers: seal_put_remote() */
 	uint8_t cancel; /* enum reset_cancel */
 	uint64_t since_us, deadline_us;
-	uint64_t asked_us; /* when the owner's question was sent; 0: there was none */
+	uint64_t asked_us; /* since when the owner holds it, for an answer; 0: it does not */
 };
 
 /* Whether the cluster that a server belongs to is known. */
@@ -417,6 +418,7 @@ void server_ping(struct server *srv, const char *question);
  * gone on failure. An error only costs this connection, which no client has meanwhile.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
+void server_reset_next(struct server *srv); /* nothing is owed any more while RESET, or the owner holds it no more */
 /* DISCARD ALL has run, or will first: forgets settings and SQL-prepared statements. Returns 0, or -1: no memory. */
 int server_forget_session(struct server *srv);
 /* Writes one complete batch. Returns 0, or -1 without memory: then the next read ends the server. */

@@ -12,6 +12,7 @@
 
 /* server.c: its end in two steps; between them its owner or borrower is called back. */
 /* Frees everything it holds except its own memory; calls ops.settled for what was owed. */
+const char *server_event_name(enum server_event ev); /* server_state.c */
 void server_let_go(struct server *srv);
 void server_list_owed(struct server *srv); /* notes what is owed to the borrower now, unless that was noted for good */
 void server_finish(struct server *srv);
@@ -31,7 +32,6 @@ int server_dial_tls_answer(struct server *srv, const uint8_t *p, size_t len);
 ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
 
 /* server_reset.c, server_cancel.c */
-void server_reset_next(struct server *srv); /* server_replies.c: the ledger became empty while RESET */
 void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* a row of the seal's */
 void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way continues without it */
 

@@ -4,7 +4,7 @@
  *
  *   running requests are cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a
  *   transaction is open; DISCARD ALL if ordered; the seal (seal/seal.h); after either, the upstream's connect_query;
- * a query of the owner's. An error in any step but the last ends the connection.
+ * then the owner may hold it, and send a query. An error in any step but the last ends the connection.
  */
 #include "server/server_parts.h"
 
@@ -162,20 +162,11 @@ close_remote(struct server *srv)
 }
 
 static int
-reset_ask(struct server *srv)
-{
-	const char *question = srv->reset.todo.question;
-
-	srv->reset.todo.question = NULL;
-	srv->reset.asked_us = *srv->env->now_us;
-	return server_ask(srv, question);
-}
-
-static int
 next_step(struct server *srv)
 {
 	const char *connect_query = srv->target->upstream->words[UPSTREAM_CONNECT_QUERY];
 	const struct reset_order *todo = &srv->reset.todo;
+	const char *question = NULL;
 	bool is_lost;
 
 	if (srv->ledger.count > 0 && srv->ledger.intake == INTAKE_COPY)
@@ -206,8 +197,10 @@ next_step(struct server *srv)
 		srv->connect_query = CONNECT_QUERY_IN_FORCE;
 		return send_query(srv, connect_query);
 	}
-	if (todo->question != NULL)
-		return reset_ask(srv);
+	if (srv->env->owner_ops->holds(srv, &question)) {
+		srv->reset.sent = RESET_IS_HELD;
+		return question == NULL ? 0 : server_ask(srv, question);
+	}
 	server_step(srv, SE_CLEAN);
 	srv->env->owner_ops->clean(srv);
 	return 0;

@@ -1,5 +1,5 @@
 /* src/server/server_state.c - which step may follow which in the life of a server connection. */
-#include "server/server.h"
+#include "server/server_parts.h"
 
 static const enum server_state next[SV_STATES][SE_EVENTS] = {
 	/* 0: must not happen */

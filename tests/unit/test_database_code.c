@@ -60,11 +60,13 @@ Test(database_code, is_everything_until_it_is_known)
 	cr_expect_not(database_code_is_due(&code, T0), "nobody uses the database");
 	code.used_us = (T0);
 	cr_expect(database_code_is_due(&code, T0));
-	cr_expect(database_code_is_overdue(&code, T0), "nobody knows anything");
+	cr_expect_eq(database_code_turn(&code, code.made, false, T0), CODE_ASK, "nobody knows anything");
 	database_code_ask(&code, T0);
 	cr_expect_eq(parts_at(&code, T0), FEARED_AT_FIRST);
 	cr_expect_not(database_code_is_due(&code, T0 + US_PER_S), "it is being asked");
-	cr_expect(database_code_is_due(&code, T0 + 11 * US_PER_S), "the answer was lost");
+	database_code_lost(&code);
+	code.used_us = T0 + US_PER_S;
+	cr_expect(database_code_is_due(&code, T0 + 2 * US_PER_S), "the answer was lost");
 	database_code_fini(&code);
 }
 
@@ -147,8 +149,9 @@ Test(database_code, is_not_believed_for_long)
 	code.used_us = (T0 + 1000);
 	cr_expect_not(database_code_is_due(&code, T0 + 2000));
 	cr_expect(database_code_is_due(&code, T0 + 1100 * US_PER_MS));
-	cr_expect_not(database_code_is_overdue(&code, T0 + 1100 * US_PER_MS), "those in line go first, for a while");
-	cr_expect(database_code_is_overdue(&code, T0 + 1600 * US_PER_MS));
+	cr_expect_eq(database_code_turn(&code, code.made, false, T0 + 1100 * US_PER_MS), CODE_GO,
+		     "those in line go first, for a while");
+	cr_expect_eq(database_code_turn(&code, code.made, false, T0 + 1600 * US_PER_MS), CODE_ASK);
 	cr_expect_eq(parts_at(&code, T0 + 1900 * US_PER_MS), 0, "it is believed until there has been time for another");
 	cr_expect_eq(parts_at(&code, T0 + 2 * US_PER_S), FEARED);
 	answer(&code, NULL, T0 + 3 * US_PER_S, 2900 * US_PER_MS);
@@ -336,7 +339,8 @@ Test(database_code, is_asked_for_as_often_where_postgresql_is_busy)
 	answer_version(&code, "0 0", "7 77", T0, 1000);
 	code.used_us = T0 + 2 * US_PER_S;
 	answer_version(&code, NULL, "7 77", T0 + 1 * US_PER_S, 30 * US_PER_MS);
-	cr_expect(database_code_is_overdue(&code, T0 + 2600 * US_PER_MS), "before it is not believed any more");
+	cr_expect_eq(database_code_turn(&code, code.made, false, T0 + 2600 * US_PER_MS), CODE_ASK,
+		     "before it is not believed any more");
 	cr_expect_eq(parts_at(&code, T0 + 2900 * US_PER_MS), 0);
 	database_code_fini(&code);
 }
@@ -419,31 +423,17 @@ Test(database_code, a_row_that_was_cut_spoils_the_answer)
 	database_code_fini(&code);
 }
 
-Test(database_code, is_as_old_as_its_oldest_question)
-{
-	struct database_code code = { 0 };
-
-	database_code_ask(&code, T0);
-	database_code_changed(&code, false);
-	database_code_ask(&code, T0 + 1000);
-	cr_expect_eq(code.round, 1, "both may answer");
-	cr_expect(database_code_answered(&code, true, ++numbers, T0 + 2000));
-	cr_expect_eq(parts_at(&code, T0 + 3000), FEARED_AT_FIRST, "that was before the DDL");
-	answer(&code, NULL, T0 + 4000, 1000);
-	cr_expect_eq(code.round, 2);
-	cr_expect_eq(parts_at(&code, T0 + 6000), 0);
-	database_code_fini(&code);
-}
-
 Test(database_code, is_asked_for_anew_when_the_answer_was_lost)
 {
 	struct database_code code = { 0 };
 
 	database_code_ask(&code, T0);
 	row(&code, "a", "", "1 0");
-	answer(&code, "2", T0 + 11 * US_PER_S, 1000);
+	database_code_lost(&code);
+	cr_expect_eq(database_code_turn(&code, code.made, false, T0 + 1000), CODE_ASK, "who waits asks");
+	answer(&code, "2", T0 + 1000, 1000);
 	cr_expect_eq(code.round, 2);
-	cr_expect_eq(parts_at(&code, T0 + 11 * US_PER_S + 2000), STATE_TEMP);
+	cr_expect_eq(parts_at(&code, T0 + 3000), STATE_TEMP);
 	database_code_fini(&code);
 }
 
@@ -454,11 +444,11 @@ Test(database_code, who_may_have_run_functions_just_made_is_judged_before_it_is_
 	answer(&code, NULL, T0, 1000);
 	code.used_us = T0 + 2000;
 	database_code_changed(&code, false);
-	cr_expect_not(database_code_is_overdue(&code, T0 + 3000));
+	cr_expect_eq(database_code_turn(&code, code.made, false, T0 + 3000), CODE_GO);
 	database_code_changed(&code, true);
-	cr_expect(database_code_is_overdue(&code, T0 + 3000));
+	cr_expect_eq(database_code_turn(&code, code.made, false, T0 + 3000), CODE_ASK);
 	answer(&code, "256", T0 + 4000, 1000);
-	cr_expect_not(database_code_is_overdue(&code, T0 + 6000));
+	cr_expect_eq(database_code_turn(&code, code.made, false, T0 + 6000), CODE_GO);
 	cr_expect_eq(parts_at(&code, T0 + 6000), STATE_BACKEND);
 	database_code_fini(&code);
 }
@@ -488,11 +478,114 @@ Test(database_code, another_version_counts_as_ddl_until_the_code_was_read)
 	code.used_us = T0 + 4 * US_PER_S;
 	answer_version(&code, NULL, "8 88", T0 + 4 * US_PER_S, 500);
 	cr_expect_not(database_code_is_known(&code, T0 + 4 * US_PER_S + 1000), "the code is another one");
-	cr_expect_not(database_code_is_overdue(&code, T0 + 4 * US_PER_S + 1000), "nobody need be kept from a server");
+	cr_expect_eq(database_code_turn(&code, code.made, false, T0 + 4 * US_PER_S + 1000), CODE_GO,
+		     "nobody need be kept from a server");
 	code.used_us = T0 + 4 * US_PER_S + 1000;
 	cr_expect(database_code_is_due(&code, T0 + 4 * US_PER_S + 1000), "it is read at once");
 	answer_version(&code, "1 0", "8 88", T0 + 4 * US_PER_S + 1000, 1000);
 	cr_expect(database_code_is_known(&code, T0 + 5 * US_PER_S));
 	cr_expect_eq(parts_at(&code, T0 + 5 * US_PER_S), STATE_SETTINGS);
+	database_code_fini(&code);
+}
+
+/* Of those that come back now; each would ask, wait or go on. */
+struct herd {
+	uint64_t made[28];
+	unsigned turns[CODE_WAIT + 1];
+};
+
+static struct herd
+come_back(const struct database_code *code, uint64_t now_us)
+{
+	struct herd h = { .turns = { 0 } };
+
+	for (unsigned i = 0; i < 28; i++) {
+		h.made[i] = code->made;
+		h.turns[database_code_turn(code, h.made[i], false, now_us)]++;
+	}
+	return h;
+}
+
+static unsigned
+count_turn(const struct database_code *code, const struct herd *h, enum code_turn turn, uint64_t now_us)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < 28; i++)
+		count += database_code_turn(code, h->made[i], false, now_us) == turn;
+	return count;
+}
+
+Test(database_code, one_server_asks_and_who_is_unheard_waits_for_the_answer_that_tells)
+{
+	struct database_code code = { 0 };
+	struct herd first, second, third;
+
+	database_code_ask(&code, T0); /* nothing is known, and one asks */
+	first = come_back(&code, T0 + 1000);
+	cr_expect_eq(first.turns[CODE_WAIT], 28);
+	database_code_changed(&code, true);
+	second = come_back(&code, T0 + 2000);
+	cr_expect_eq(second.turns[CODE_WAIT], 28);
+	database_code_changed(&code, false); /* a table: nobody waits for that */
+	database_code_answered(&code, true, ++numbers, T0 + 3000);
+	cr_expect_eq(count_turn(&code, &first, CODE_GO, T0 + 3000), 28);
+	cr_expect_eq(count_turn(&code, &second, CODE_ASK, T0 + 3000), 28, "it was asked before the function was made");
+
+	database_code_ask(&code, T0 + 3000); /* the first of these asks */
+	cr_expect_eq(count_turn(&code, &first, CODE_GO, T0 + 4000), 28);
+	cr_expect_eq(count_turn(&code, &second, CODE_WAIT, T0 + 4000), 28);
+	database_code_changed(&code, false);
+	third = come_back(&code, T0 + 4000);
+	cr_expect_eq(third.turns[CODE_WAIT], 28, "the answer under way will tell");
+	database_code_answered(&code, true, ++numbers, T0 + 5000);
+	cr_expect_eq(count_turn(&code, &second, CODE_GO, T0 + 5000), 28);
+	cr_expect_eq(count_turn(&code, &third, CODE_GO, T0 + 5000), 28);
+	cr_expect_eq(code.round, 2);
+	database_code_fini(&code);
+}
+
+Test(database_code, who_is_not_unheard_goes_on_while_one_asks)
+{
+	struct database_code code = { 0 };
+	struct herd h;
+
+	answer(&code, NULL, T0, 1000);
+	code.used_us = T0 + 10 * US_PER_S;
+	h = come_back(&code, T0 + 10 * US_PER_S);
+	cr_expect_eq(h.turns[CODE_ASK], 28, "the answer is old: the first one asks");
+	database_code_ask(&code, T0 + 10 * US_PER_S);
+	cr_expect_eq(count_turn(&code, &h, CODE_GO, T0 + 10 * US_PER_S), 28, "all is washed off the others");
+	database_code_fini(&code);
+}
+
+Test(database_code, who_waits_is_not_told_by_an_answer_that_failed)
+{
+	struct database_code code = { 0 };
+	struct herd h;
+
+	answer(&code, NULL, T0, 1000);
+	database_code_changed(&code, true);
+	database_code_ask(&code, T0 + 2000);
+	h = come_back(&code, T0 + 3000);
+	cr_expect_eq(h.turns[CODE_WAIT], 28);
+	database_code_answered(&code, false, ++numbers, T0 + 4000);
+	cr_expect_eq(count_turn(&code, &h, CODE_GO, T0 + 4000), 28, "nobody waits for ever");
+	cr_expect_not(database_code_has_heard(&code, h.made[0]), "... and is closed, not lent");
+	database_code_fini(&code);
+}
+
+Test(database_code, who_is_closed_anyway_waits_for_nothing_and_asks_only_now_and_then)
+{
+	struct database_code code = { 0 };
+
+	cr_expect_eq(database_code_turn(&code, code.made, true, T0), CODE_ASK, "no server is ever idle, it may be");
+	answer(&code, "256 0", T0, 100 * US_PER_MS);
+	database_code_changed(&code, true);
+	cr_expect_eq(database_code_turn(&code, code.made, true, T0 + 1900 * US_PER_MS), CODE_GO);
+	cr_expect_eq(database_code_turn(&code, code.made, false, T0 + 1900 * US_PER_MS), CODE_ASK);
+	cr_expect_eq(database_code_turn(&code, code.made, true, T0 + 2100 * US_PER_MS), CODE_ASK);
+	database_code_ask(&code, T0 + 2100 * US_PER_MS);
+	cr_expect_eq(database_code_turn(&code, code.made, true, T0 + 2200 * US_PER_MS), CODE_GO);
 	database_code_fini(&code);
 }
