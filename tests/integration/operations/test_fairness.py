@@ -2,13 +2,14 @@
 
 import collections
 import random
-import threading
 import time
 
 import pytest
 
-from rawwire import bind, errors, execute, parse, query, shape, sync
+from rawwire import bind, errors, execute, parse, query, shape, sync, texts
 from test_main_job import program, run
+from transport import is_readable
+from waiting import SLOWNESS
 
 
 @pytest.fixture(scope="module")
@@ -60,32 +61,29 @@ def test_who_expects_a_currval_keeps_nobody_waiting(weir, table):
             began = time.monotonic()
             assert not errors(other.ask(query("SELECT 1")))
             took.append(time.monotonic() - began)
-        assert sorted(took)[len(took) // 2] < 0.1           # the others: a busy machine
+        assert sorted(took)[len(took) // 2] < 0.1 * SLOWNESS           # the others: a busy machine
 
 
 @pytest.mark.weir_only
 def test_who_asks_for_each_currval_waits_in_line_again(weir, numbered):
-    """It asks at once, each time, and inserts again at once: others have their turns between."""
-    weir.start(pool_size=1, max_overflow=0, pool_timeout="5s")
-    rounds, is_over = [], threading.Event()
-
-    def insert():
-        with weir.raw() as inserter:
-            while not is_over.is_set():
+    """It asks at once, each time, and inserts again at once: whoever waits has a turn between."""
+    weir.start(pool_size=1, max_overflow=0, pool_timeout="0s")
+    ids = []
+    with weir.raw() as inserter, weir.raw() as other:
+        for _ in range(10):
+            inserter.query("BEGIN")
+            inserter.query(f"INSERT INTO {numbered} (v) VALUES (1)")
+            other.send(query("SELECT 1"))
+            weir.wait_waiting(1)
+            inserter.query("COMMIT")
+            rounds = 0
+            while not is_readable(other.sock, 0):
+                ids += texts(inserter.ask(query("SELECT lastval()")))     # none, where the machine takes longer than 20 ms
                 inserter.query(f"INSERT INTO {numbered} (v) VALUES (1)")
-                rounds.append(inserter.query("SELECT lastval()"))
-
-    insertion = weir.in_background(insert)
-    with weir.raw() as other:
-        weir.wait_until(lambda: len(rounds) > 50)
-        before = len(rounds)
-        for _ in range(20):
-            other.query("SELECT 1")
-        done = len(rounds) - before
-    is_over.set()
-    insertion.result()
-    assert done <= 20 * 10, f"{done} rounds in 20 waits"
-    assert len(set(map(str, rounds))) == len(rounds)
+                rounds += 1
+                assert rounds <= 10
+            assert texts(other.read_until("Z")) == [["1"]]
+    assert len(set(map(str, ids))) == len(ids)
 
 
 @pytest.fixture

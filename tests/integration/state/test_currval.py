@@ -64,6 +64,7 @@ def own_id(wire, table, how):
     return not errors(replies) and [r.row for r in replies if r.type == "D"] == [[b"t"]]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["simple", "extended"])
 def test_every_id_is_found_on_a_full_pool_from_the_first_on(weir, numbered, how):
     weir.start(pool_size=2, max_overflow=0, pool_timeout="5s")
