@@ -5,7 +5,7 @@
 #include "dedicated/fleet.h"
 
 struct budget_row {
-	const char *hosts, *database, *mode, *state, *peak_at, *last_error;
+	const char *hosts, *database, *mode, *state, *budget_of, *peak_at, *strangers, *last_error;
 	uint64_t budget, own_budget, connections, others, used, granted, waiting, share, members, peak;
 	uint64_t over_opens, checks[FLEET_CHECKS], lock_pid;
 	double over_seconds;
@@ -13,18 +13,34 @@ struct budget_row {
 
 #define COLUMNS_OF struct budget_row
 COLUMNS(budget, TEXT(hosts), TEXT(database), TEXT(mode), TEXT(state), INT8_OR_NULL(budget), INT8_OR_NULL(own_budget),
-	INT8_OR_NULL(connections), INT8_OR_NULL(others), INT8(used), INT8(granted), INT8(waiting), INT8_OR_NULL(share),
-	INT8(members), INT8(peak), TEXT(peak_at), FLOAT8(over_seconds), INT8(over_opens),
+	TEXT(budget_of), INT8_OR_NULL(connections), INT8_OR_NULL(others), INT8(used), INT8(granted), INT8(waiting),
+	INT8_OR_NULL(share), INT8(members), INT8(peak), TEXT(peak_at), FLOAT8(over_seconds), INT8(over_opens),
 	COLUMN_NAMED(INT8, struct budget_row, "checks_granted", checks[FC_GRANTED]),
 	COLUMN_NAMED(INT8, struct budget_row, "checks_none", checks[FC_NONE]),
 	COLUMN_NAMED(INT8, struct budget_row, "checks_failed", checks[FC_FAILED]), INT8_OR_NULL(lock_pid),
-	TEXT(last_error));
+	TEXT(strangers), TEXT(last_error));
 
 /* Returns the number, or NULL's if it is not known. */
 static uint64_t
 if_known(bool is_known, uint64_t n)
 {
 	return is_known ? n : ROWS_NULL;
+}
+
+/* "PID 4711 (mallory, psql), ..." */
+static void
+name_strangers(const struct fleet_budget *b, char *out, size_t size)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (uint32_t i = 0; i < b->stranger_count && len < size; i++) {
+		const struct fleet_stranger *s = &b->strangers[i];
+
+		len += (size_t)snprintf(out + len, size - len,
+					s->pid != 0 ? "%sPID %u (%s, %s)" : "%sa prepared transaction",
+					i > 0 ? ", " : "", s->pid, s->user, s->application);
+	}
 }
 
 static void
@@ -36,13 +52,14 @@ add_budget(const struct fleet_budget *b, void *arg)
 					      [FLEET_LOCK_HELD] = "lock_held",
 					      [FLEET_POOLED] = "pooled" };
 	bool has_looked = b->looked_us > 0;
-	char peak_at[SHOW_TIME_MAX];
+	char peak_at[SHOW_TIME_MAX], strangers[FLEET_STRANGERS_MAX * (sizeof(struct fleet_stranger) + 32)];
 	struct budget_row row = { .hosts = b->hosts,
 				  .database = b->database,
 				  .mode = modes[b->mode],
 				  .state = states[b->state],
 				  .budget = if_known(b->limit > 0, b->limit),
 				  .own_budget = if_known(b->own_limit > 0 && b->own_limit != b->limit, b->own_limit),
+				  .budget_of = b->limit_of,
 				  .connections = if_known(has_looked, b->listed),
 				  .others = if_known(has_looked, b->others),
 				  .used = b->used,
@@ -54,8 +71,10 @@ add_budget(const struct fleet_budget *b, void *arg)
 				  .over_seconds = (double)b->over_us / US_PER_S,
 				  .over_opens = b->over_opens,
 				  .lock_pid = if_known(b->lock_pid != 0, b->lock_pid),
+				  .strangers = strangers,
 				  .last_error = b->last_error };
 
+	name_strangers(b, strangers, sizeof(strangers));
 	for (size_t i = 0; i < FLEET_CHECKS; i++)
 		row.checks[i] = b->checks[i];
 	if (b->peak_wall_us > 0) {

@@ -276,7 +276,7 @@ static const struct config_key keys[] = {
 	{ "limits", "budget_database", "budget_database", KEY_TEXT, "postgres", NO_BOUNDS, RELOADS,
 	  OF_DATABASE(budget_database), NULL, "the database in which the processes meet. The same for all processes" },
 	{ "limits", "cluster_user", "cluster_user", KEY_TEXT, "", NO_BOUNDS, RELOADS, OF_DATABASE(cluster_user), NULL,
-	  "who pgweir's own connection for the budget logs in as; empty: the user in upstream, else auth_user. The same for all processes" },
+	  "who pgweir's own connection for the budget logs in as, with budget = on a role that nobody else does; empty: the user in upstream, else auth_user. The same for all processes" },
 	{ "limits", "share_weight", "share_weight", KEY_COUNT, "1", 1, 1000, "parts", RELOADS, SHARED(share_weight), NULL,
 	  "where pools compete for connections under a common limit, a pool of weight 2 gets twice as many as one of weight 1" },
 	{ "limits", "share_min", "share_min", KEY_COUNT, "0", 0, 100000, "connections", RELOADS, SHARED(share_min), NULL,

@@ -23,6 +23,8 @@
 
 #define FLEET_MEMBERS_MAX 128 /* processes of one budget that are told apart; connections of others still count */
 #define FLEET_NAME_MAX 40
+#define FLEET_STRANGERS_MAX 8
+#define FLEET_TEXT_MAX 80 /* more than a name of PostgreSQL's has */
 
 struct fleet; /* opaque: fleet.c */
 
@@ -41,7 +43,7 @@ void fleet_tick(struct fleet *f); /* about every 100 ms */
 enum fleet_state {
 	FLEET_CONNECTING, /* the steward is not logged in; with `on`, nothing is opened meanwhile */
 	FLEET_JOINED,
-	FLEET_LOCK_HELD, /* somebody has held the lock for a second: lock_pid */
+	FLEET_LOCK_HELD, /* somebody holds the lock, for a second or more, or keeps marks from being taken: lock_pid */
 	FLEET_POOLED /* a pooler stands between, so the list is not that of these hosts: there is no budget */
 };
 
@@ -60,6 +62,12 @@ struct fleet_member {
 	uint8_t beat;
 };
 
+/* Somebody who is not cluster_user and holds, or waits for, an advisory lock of the budget's. */
+struct fleet_stranger {
+	uint32_t pid; /* 0: a prepared transaction */
+	char user[FLEET_TEXT_MAX], application[FLEET_TEXT_MAX];
+};
+
 /* A budget. Counts are of connections, times in microseconds. */
 struct fleet_budget {
 	const char *hosts; /* "db1:5432,db2:5432 primary": see pool_target_hosts() */
@@ -68,6 +76,7 @@ struct fleet_budget {
 	enum fleet_state state;
 	uint32_t limit; /* the smallest of all members'; 0: not known yet (auto) */
 	uint32_t own_limit; /* of this process's file; 0: not known yet */
+	char limit_of[FLEET_NAME_MAX]; /* the process whose file has the smallest; empty: this one's has */
 	uint32_t listed; /* that PostgreSQL counts, the stewards' included */
 	uint32_t others; /* of these, beyond what members say they have */
 	uint32_t used, granted, waiting; /* of this process: open or opening; may be opened; would be opened now */
@@ -81,6 +90,8 @@ struct fleet_budget {
 	uint64_t looked_us; /* when PostgreSQL's list was read last; 0: never */
 	uint32_t member_count;
 	const struct fleet_member *members;
+	uint32_t stranger_count;
+	const struct fleet_stranger *strangers;
 	char last_error[FAIL_TEXT_MAX]; /* why the steward could not log in, or what its last query failed with; empty:
 					   nothing */
 };

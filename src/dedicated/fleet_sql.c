@@ -2,11 +2,16 @@
  * src/dedicated/fleet_sql.c - what a steward asks PostgreSQL; see fleet_state.h.
  *
  * Two kinds of advisory locks are used, of two numbers each: (LOCK, 0) is held while the list is looked at and places
- * are taken; a shared one of (FLYING, n) is a steward's mark for n connections that were granted and have not logged
- * in, and of (FLYING, 0) for itself, so that it is missed when it ends. Each question is one Query, so it arrives
- * whole, and is a transaction: no lock is ever held while anybody waits for bytes. Marks are read before the list, as a
- * connection is listed before its mark goes. A parallel worker is listed, too, but has no client_port, which may be
- * seen of roles that the steward's has the privileges of: of others, all count.
+ * are taken; a shared one of (MARK, n) is a steward's mark for n connections that were granted and have not logged in,
+ * and of (MARK, 0) for itself, so that it is missed when it ends. Each question is one Query, so it arrives whole, and
+ * is a transaction: no lock is ever held while anybody waits for bytes. Marks are read before the list, as a connection
+ * is listed before its mark goes, and PostgreSQL keeps the list as it is first read until the transaction ends.
+ *
+ * Whoever may connect there can take such locks. Only those of backends that have logged in as the steward's role
+ * count; a lock of anybody else that keeps a mark from being taken leaves everything as it is (is_marked).
+ *
+ * A parallel worker is listed, too, but has no client_port, which may be seen of roles that the steward's has the
+ * privileges of: of others, all count. The rest that is read here everybody may see.
  */
 #include "dedicated/fleet_state.h"
 
@@ -19,10 +24,14 @@
 #include <string.h>
 
 #define LOCK "1885828466" /* "pgwr" */
-#define FLYING "1885828467"
+#define MARK "1885828467"
 #define NAMED "pgweir budget "
-#define TEXT_MAX 80
+#define TEXT_MAX FLEET_TEXT_MAX
 #define SQL_MEMBERS ";EXECUTE pgweir_members"
+#define IS_OURS "usesysid = (SELECT oid FROM pg_roles WHERE rolname = session_user)"
+#define ADVISORY                                                                                                       \
+	"pg_lock_status() WHERE locktype = 'advisory' AND objsubid = 2 AND database = (SELECT oid FROM pg_database "   \
+	"WHERE datname = current_database()) AND classid "
 
 static const char first_sql[] = MESSAGE_OURS
     "SET search_path TO pg_catalog, pg_temp;"
@@ -30,29 +39,35 @@ static const char first_sql[] = MESSAGE_OURS
     "THEN 'read committed' ELSE '0' END, false) FROM pg_settings WHERE name IN ('lock_timeout', 'statement_timeout', "
     "'default_transaction_isolation', 'idle_session_timeout', 'transaction_timeout');"
     "PREPARE pgweir_lock AS SELECT pg_advisory_xact_lock(" LOCK ", 0);"
-    "PREPARE pgweir_holder AS SELECT 'h', pid FROM pg_lock_status() WHERE locktype = 'advisory' AND classid = " LOCK
-    " AND objsubid = 2 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database());"
-    "SELECT pg_try_advisory_lock_shared(" FLYING ", 0);"
-    "PREPARE pgweir_flying AS SELECT set_config('pgweir.flying', coalesce(sum(objid::bigint), 0)::text, true), "
-    "set_config('pgweir.stewards', count(*) FILTER (WHERE objid = 0)::text, true) FROM pg_lock_status() WHERE locktype "
-    "= 'advisory' AND classid = " FLYING " AND objsubid = 2 AND granted AND "
-    "database = (SELECT oid FROM pg_database WHERE datname = current_database());"
-    "PREPARE pgweir_members AS SELECT 'm', pid, application_name FROM pg_stat_get_activity(NULL) WHERE "
-    "application_name "
-    "LIKE '" NAMED "%' AND datid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND usesysid = "
-    "(SELECT oid FROM pg_roles WHERE rolname = session_user) LIMIT 128;"
+    "SELECT pg_try_advisory_lock_shared(" MARK ", 0);"
+    "PREPARE pgweir_marks AS SELECT set_config('pgweir.pids', coalesce(array_agg(pid)::text, '{}'), true), "
+    "set_config('pgweir.marks', coalesce(array_agg(objid)::text, '{}'), true) FROM " ADVISORY "= " MARK " AND granted;"
+    "PREPARE pgweir_members AS SELECT CASE WHEN NOT coalesce(" IS_OURS ", false) THEN 's' WHEN is_member THEN 'm' ELSE "
+    "'o' END, l.pid, is_holder, application_name, rolname FROM (SELECT pid, bool_or(classid = " MARK
+    " AND objid = 0 AND "
+    "granted) AS is_member, bool_or(CASE WHEN classid = " LOCK
+    " THEN objid = 0 AND granted ELSE mode = 'ExclusiveLock' "
+    "END) AS is_holder FROM " ADVISORY "IN (" LOCK ", " MARK ") GROUP BY pid) AS l LEFT JOIN "
+    "pg_stat_get_activity(NULL) AS a ON a.pid = l.pid LEFT JOIN pg_roles AS r ON r.oid = usesysid WHERE l.pid IS NULL "
+    "OR usesysid IS NOT NULL ORDER BY 1, 2 LIMIT 256;"
     "SELECT 'w', pg_backend_pid(), pg_is_in_recovery(), current_setting('max_connections')::int - "
     "current_setting('superuser_reserved_connections')::int - coalesce(current_setting('reserved_connections', true), "
     "'0')::int;"
-    "PREPARE pgweir_grant(int, int, int, int, int) AS SELECT 'g', listed, stewards, granted, CASE WHEN $2 + granted "
-    "NOT IN (0, $3) "
-    "THEN pg_try_advisory_lock_shared(" FLYING ", $2 + granted) ELSE true END, CASE WHEN $3 > 0 AND $2 + granted <> $3 "
-    "THEN pg_advisory_unlock_shared(" FLYING
-    ", $3) END FROM (SELECT listed, stewards, greatest(0, least($1, $4 - greatest(0, $5 - stewards) - listed - "
-    "(current_setting('pgweir.flying')::int - $3 + $2))) AS granted FROM (SELECT coalesce(sum(n), 0)::int AS listed, "
-    "current_setting('pgweir.stewards')::int AS stewards FROM (SELECT pg_stat_get_backend_userid(i) AS usesysid, "
-    "coalesce(nullif(count(pg_stat_get_backend_client_port(i)), 0), count(*)) AS n FROM pg_stat_get_backend_idset() "
-    "AS i GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
+    "PREPARE pgweir_grant(int, int, int, int, int) AS WITH backend AS (SELECT pg_stat_get_backend_pid(i) AS pid, "
+    "pg_stat_get_backend_userid(i) AS usesysid, pg_stat_get_backend_client_port(i) AS port FROM "
+    "pg_stat_get_backend_idset() AS i), marked AS (SELECT coalesce(sum(n), 0) AS flying, (count(*) FILTER (WHERE n = "
+    "0))::int AS stewards FROM unnest(current_setting('pgweir.pids')::int[], "
+    "current_setting('pgweir.marks')::bigint[]) "
+    "AS m(pid, n) JOIN backend USING (pid) WHERE " IS_OURS ") "
+    "SELECT 'g', listed, stewards, CASE WHEN is_marked THEN granted ELSE 0 END, is_marked, CASE WHEN is_marked AND $3 "
+    "> "
+    "0 AND $2 + granted <> $3 THEN pg_advisory_unlock_shared(" MARK ", $3) END FROM (SELECT *, CASE WHEN NOT "
+    "pg_try_advisory_lock_shared(" MARK ", 0) THEN false WHEN $2 + granted NOT IN (0, $3) THEN "
+    "pg_try_advisory_lock_shared(" MARK ", $2 + granted) ELSE true END AS is_marked FROM (SELECT listed, stewards, "
+    "greatest(0, least($1, $4 - greatest(0, $5 - stewards) - listed - (flying - $3 + $2)))::int AS granted FROM "
+    "marked, "
+    "(SELECT coalesce(sum(n), 0)::int AS listed FROM (SELECT usesysid, coalesce(nullif(count(port), 0), count(*)) AS n "
+    "FROM backend GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
 
 /* An array of strings, whatever standard_conforming_strings and client_encoding are. names: not empty, and begins with
  * a name. */
@@ -88,7 +103,7 @@ fleet_put_first(struct buf *b, const char *users)
 		put_names(b, users);
 		buf_printf(b, "))");
 	}
-	buf_printf(b, ") AS l OFFSET 0) AS c");
+	buf_printf(b, ") AS l OFFSET 0) AS c OFFSET 0) AS t");
 }
 
 static uint32_t
@@ -110,12 +125,10 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 	buf_printf(b, MESSAGE_OURS "SET application_name = '%s';", name);
 	if (q->what == ASK_GRANT)
 		buf_printf(b, "EXECUTE pgweir_lock;");
-	buf_printf(b, "EXECUTE pgweir_flying;EXECUTE pgweir_grant(%u, %u, %u, %u, %u)",
+	buf_printf(b, "EXECUTE pgweir_marks;EXECUTE pgweir_grant(%u, %u, %u, %u, %u)",
 		   q->what == ASK_GRANT ? q->want : 0, q->flying, q->marked, room, q->expected);
 	if (q->what == ASK_LOOK)
 		buf_put(b, SQL_MEMBERS, strlen(SQL_MEMBERS));
-	if (q->is_holder)
-		buf_printf(b, ";EXECUTE pgweir_holder");
 	if (q->is_first)
 		buf_printf(b, ";LISTEN pgweir_budget");
 	if (q->is_bell)
@@ -142,15 +155,13 @@ take_bool(struct bind_values *r)
 
 /* Whoever logs in as the stewards do may call himself so: see fleet.h. */
 static void
-take_member(struct fleet_answer *a, struct bind_values *r)
+take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 {
 	struct fleet_member *m = &a->members[a->member_count];
-	uint32_t pid = take_number(r);
-	char text[TEXT_MAX], *at = text + strlen(NAMED);
+	char *at = text + strlen(NAMED);
 	uint32_t numbers[5];
 
-	if (strncmp(fields_row_text(r, text, TEXT_MAX), NAMED, strlen(NAMED)) != 0 ||
-	    a->member_count == FLEET_MEMBERS_MAX)
+	if (strncmp(text, NAMED, strlen(NAMED)) != 0 || a->member_count == FLEET_MEMBERS_MAX)
 		return;
 	for (size_t i = 0; i < 5; i++) {
 		unsigned long n = strtoul(at, &at, 10);
@@ -165,6 +176,24 @@ take_member(struct fleet_answer *a, struct bind_values *r)
 				    .beat = (uint8_t)numbers[4] };
 	snprintf(m->name, sizeof(m->name), "%.*s", FLEET_NAME_MAX - 1, at + strspn(at, " "));
 	a->member_count++;
+}
+
+/* Of a backend with such a lock. */
+static void
+take_locker(struct fleet_answer *a, char kind, struct bind_values *r)
+{
+	struct fleet_stranger s = { .pid = take_number(r) };
+
+	if (take_bool(r) && !a->is_held) {
+		a->is_held = true;
+		a->lock_pid = s.pid;
+	}
+	fields_row_text(r, s.application, TEXT_MAX);
+	fields_row_text(r, s.user, TEXT_MAX);
+	if (kind == 'm')
+		take_member(a, s.pid, s.application);
+	else if (kind == 's' && a->stranger_count < FLEET_STRANGERS_MAX)
+		a->strangers[a->stranger_count++] = s;
 }
 
 void
@@ -187,9 +216,7 @@ fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len)
 		a->is_standby = take_bool(&r);
 		a->most = take_number(&r);
 		a->is_who = true;
-	} else if (kind[0] == 'h') {
-		a->lock_pid = take_number(&r);
-	} else if (kind[0] == 'm') {
-		take_member(a, &r);
+	} else if (strchr("mos", kind[0]) != NULL) {
+		take_locker(a, kind[0], &r);
 	}
 }

@@ -45,19 +45,20 @@ struct fleet_question {
 	uint32_t flying, marked; /* granted and not logged in yet; as PostgreSQL was told last */
 	bool is_bell; /* wakes all stewards: somebody is short, and there is nothing left */
 	bool is_first; /* to hear of that from now on */
-	bool is_holder; /* who holds the lock? */
 };
 
 struct fleet_answer {
 	bool is_counted; /* the next four are known */
 	uint32_t listed, stewards, granted;
-	bool is_marked; /* the mark for these stands */
+	bool is_marked; /* the mark for these stands; else the one before, and nothing is granted */
 	bool is_who; /* the next three are */
 	uint32_t pid, most; /* the backend asked; what budget_connections = auto is */
 	bool is_standby;
-	uint32_t lock_pid; /* 0: nobody, or not asked */
-	size_t member_count;
+	bool is_held; /* somebody may keep us from locks; by lock_pid, 0: a prepared transaction */
+	uint32_t lock_pid;
+	size_t member_count, stranger_count;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
+	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];
 };
 
 /* Puts what a steward sends first: ASK_WHO. users: as in budget_users. */
@@ -105,6 +106,7 @@ struct steward {
 	uint8_t beat;
 	struct fleet_answer answer;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
+	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];
 };
 
 /* Takes hosts. NULL without memory; hosts is then freed. */

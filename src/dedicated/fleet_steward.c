@@ -141,18 +141,33 @@ note_share(struct steward *s, const struct budget_count *count)
 		s->news.share -= count->asked_for < s->news.share ? count->asked_for : s->news.share;
 }
 
-/* The smallest that any member was given: 0: not known. */
+/* The smallest that any member was given: 0: not known. What this one has said is older than its file. */
 static void
 find_limit(struct steward *s)
 {
-	s->shown.own_limit = s->set_limit != CONFIG_COUNT_AUTO ? s->set_limit : s->auto_limit;
-	s->shown.limit = s->shown.own_limit;
-	for (size_t i = 0; i < s->shown.member_count; i++) {
+	struct fleet_budget *b = &s->shown;
+	uint32_t before = b->limit;
+	const char *of = "";
+	bool is_other;
+
+	b->own_limit = s->set_limit != CONFIG_COUNT_AUTO ? s->set_limit : s->auto_limit;
+	b->limit = b->own_limit;
+	for (size_t i = 0; i < b->member_count; i++) {
 		const struct fleet_member *m = &s->members[i];
 
-		if (!m->is_silent && m->budget > 0 && m->budget < s->shown.limit)
-			s->shown.limit = m->budget;
+		if (!m->is_own && !m->is_silent && m->budget > 0 && m->budget < b->limit) {
+			b->limit = m->budget;
+			of = m->name;
+		}
 	}
+	is_other = strcmp(b->limit_of, of) != 0;
+	snprintf(b->limit_of, sizeof(b->limit_of), "%s", of);
+	if (is_other && *of != '\0')
+		log_info(s->fleet->env.log,
+			 "budget: %u connections at %s, as process %s has it: the smallest counts, and here it is %u",
+			 b->limit, s->hosts, of, b->own_limit);
+	else if (is_other || (before != b->limit && before != 0))
+		log_info(s->fleet->env.log, "budget: %u connections at %s", b->limit, s->hosts);
 }
 
 /* Tells the pools what they may have. */
@@ -204,8 +219,9 @@ send_sql(struct steward *s, struct buf *sql)
 {
 	s->asked_us = now_of(s);
 	s->answer.is_counted = s->answer.is_who = s->is_failed = false;
+	s->answer.is_held = false;
 	s->answer.granted = s->answer.lock_pid = 0;
-	s->answer.member_count = 0;
+	s->answer.member_count = s->answer.stranger_count = 0;
 	dedicated_ask(&s->conn, sql);
 }
 
@@ -232,11 +248,19 @@ self_of(const struct steward *s, const struct budget_count *count)
 	return self;
 }
 
+/* Returns true if the others do not know what its file says. */
+static bool
+is_limit_news(const struct steward *s)
+{
+	return s->shown.own_limit != s->last_asked.self.budget;
+}
+
 static void
 ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_count *count)
 {
-	bool is_bell = s->news.is_full && s->shown.waiting > 0 && !s->is_standby && now_of(s) >= s->rang_us + BELL_US &&
-		       is_binding(s);
+	bool is_bell =
+	    is_binding(s) && !s->is_standby &&
+	    (is_limit_news(s) || (s->news.is_full && s->shown.waiting > 0 && now_of(s) >= s->rang_us + BELL_US));
 	struct buf sql = { 0 };
 
 	if (now_of(s) >= s->beat_us + BEAT_US) {
@@ -257,8 +281,7 @@ ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_c
 					    .flying = count->opening + count->granted,
 					    .marked = s->marked,
 					    .is_bell = is_bell,
-					    .is_first = s->shown.looked_us == 0 && !s->is_standby,
-					    .is_holder = what == ASK_LOOK && s->shown.state == FLEET_LOCK_HELD };
+					    .is_first = s->shown.looked_us == 0 && !s->is_standby };
 	s->is_rung = false;
 	fleet_put_question(&sql, &s->asked);
 	send_sql(s, &sql);
@@ -271,9 +294,10 @@ look_due(const struct steward *s, const struct budget_count *count)
 	const struct fleet_member *said = &s->last_asked.self;
 	uint32_t members = (uint32_t)s->shown.member_count;
 	uint64_t held_us = s->shown.waiting > 0 && s->shown.share != UINT32_MAX ? HELD_US : BEAT_US;
-	bool is_news = s->is_rung || (s->shown.waiting > 0) != (said->waiting > 0) ||
-		       count->is_in_use != said->is_in_use ||
-		       (is_binding(s) && s->marked > count->opening + count->granted);
+	bool is_news =
+	    s->shown.state == FLEET_JOINED &&
+	    (s->is_rung || (s->shown.waiting > 0) != (said->waiting > 0) || count->is_in_use != said->is_in_use ||
+	     is_limit_news(s) || (is_binding(s) && s->marked > count->opening + count->granted));
 
 	return s->look_us + (is_news ? NEWS_US : held_us * (members > 20 ? members / 20 : 1));
 }
@@ -392,7 +416,29 @@ take_members(struct steward *s)
 	memcpy(s->members, s->answer.members, s->answer.member_count * sizeof(s->members[0]));
 }
 
-/* Strangers are what two looks in a row have found beyond what members say: connections end a moment after they say so.
+/* Each is told once. */
+static void
+take_strangers(struct steward *s)
+{
+	const struct fleet_answer *a = &s->answer;
+
+	for (size_t i = 0; i < a->stranger_count; i++) {
+		const struct fleet_stranger *now = &a->strangers[i];
+		bool is_known = false;
+
+		for (size_t k = 0; k < s->shown.stranger_count; k++)
+			is_known |= s->strangers[k].pid == now->pid;
+		if (!is_known)
+			log_warning(s->fleet->env.log,
+				    "budget: a stranger has advisory locks of the budget at %s: PID %u, user %s, "
+				    "application %s; only those of cluster_user count",
+				    s->hosts, now->pid, now->user, now->application);
+	}
+	s->shown.stranger_count = (uint32_t)a->stranger_count;
+	memcpy(s->strangers, a->strangers, a->stranger_count * sizeof(s->strangers[0]));
+}
+
+/* Others are what two looks in a row have found beyond what members say: connections end a moment after they say so.
  */
 static void
 note_others(struct steward *s)
@@ -487,30 +533,59 @@ take_who(struct steward *s)
 	return true;
 }
 
+/* Somebody has held the lock for a second, or holds one that keeps a mark from being taken: nothing has been done. */
+static void
+note_lock(struct steward *s)
+{
+	if (s->shown.state != FLEET_LOCK_HELD)
+		log_warning(s->fleet->env.log, "budget: somebody holds the lock at %s%s (SHOW BUDGET has the process)",
+			    s->hosts, s->shown.mode == BUDGET_ON ? "; no connection is opened until it is free" : "");
+	s->shown.state = FLEET_LOCK_HELD;
+	s->next_check_us = now_of(s) + LOCK_HELD_US;
+	if (s->asked.what == ASK_GRANT)
+		s->look_us = 0; /* who? */
+}
+
+/* Notes whether locks can be taken. */
+static void
+note_locks(struct steward *s)
+{
+	const struct fleet_answer *a = &s->answer;
+
+	if (!a->is_marked) {
+		note_lock(s);
+	} else if (s->asked.what == ASK_GRANT || !a->is_held) {
+		if (s->shown.state == FLEET_LOCK_HELD)
+			log_info(s->fleet->env.log, "budget: the lock at %s is free again", s->hosts);
+		s->shown.state = FLEET_JOINED;
+	}
+	if (s->asked.what == ASK_LOOK)
+		s->shown.lock_pid = a->lock_pid;
+	if (s->shown.state == FLEET_JOINED)
+		s->shown.lock_pid = 0;
+}
+
 static bool
 take_look(struct steward *s)
 {
 	struct budget_count count;
 
-	if (!s->answer.is_counted || !s->answer.is_marked || s->answer.granted > s->asked.want)
+	if (!s->answer.is_counted || s->answer.granted > (s->answer.is_marked ? s->asked.want : 0))
 		return false;
-	s->marked = s->asked.flying + s->answer.granted;
+	if (s->answer.is_marked)
+		s->marked = s->asked.flying + s->answer.granted;
 	s->failures = 0;
 	s->shown.last_error[0] = '\0';
-	s->shown.lock_pid = s->answer.lock_pid;
-	if (s->asked.what == ASK_GRANT || (s->asked.is_holder && s->answer.lock_pid == 0)) {
-		if (s->shown.state == FLEET_LOCK_HELD)
-			log_info(s->fleet->env.log, "budget: the lock at %s is free again", s->hosts);
-		s->shown.state = FLEET_JOINED;
-	}
+	note_locks(s);
 	if (s->asked.what == ASK_LOOK) {
 		take_members(s);
+		take_strangers(s);
 		note_others(s);
 	}
 	find_limit(s);
 	note_missing(s);
 	note_peak(s);
-	if (s->asked.what == ASK_GRANT)
+	if (s->asked.what == ASK_GRANT && s->answer.is_marked)
 		note_check(s);
 	s->last_asked = s->asked;
 	count = apply(s, s->answer.granted);
@@ -570,21 +645,6 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
 	if (is_whole)
 		fleet_read_row(&steward_of(d)->answer, body, len);
-}
-
-/* Somebody has held the lock for a second: nothing has been done. */
-static void
-note_lock(struct steward *s)
-{
-	if (s->shown.state != FLEET_LOCK_HELD)
-		log_warning(
-		    s->fleet->env.log,
-		    "budget: somebody has held the lock at %s for a second; no connection is opened until it is "
-		    "free (SHOW BUDGET has the process)",
-		    s->hosts);
-	s->shown.state = FLEET_LOCK_HELD;
-	s->next_check_us = now_of(s) + LOCK_HELD_US;
-	s->look_us = 0; /* who? */
 }
 
 static void
@@ -700,6 +760,7 @@ steward_new(struct fleet *f, char *hosts)
 	s->shown.hosts = s->hosts;
 	s->shown.database = s->database;
 	s->shown.members = s->members;
+	s->shown.strangers = s->strangers;
 	s->shown.share = UINT32_MAX;
 	event_assign(&s->timer, f->env.base, -1, 0, on_timer, s);
 	return s;

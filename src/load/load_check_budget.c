@@ -22,6 +22,27 @@ is_of_one(const struct upstream *up)
 	return up->host_count == 1 || up->target == TARGET_PRIMARY || up->target == TARGET_READ_WRITE;
 }
 
+/* Whoever logs in as cluster_user may set the budget of all processes by what he says. */
+static void
+check_user(const struct config *config, const struct config_section *budget, const struct scope_settings *settings,
+	   const char *user, const struct problem_sink *sink)
+{
+	const struct upstream *up = budget->scope->upstream;
+
+	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
+		if (s.scope->upstream == NULL || strcmp(s.scope->upstream->user, user) != 0 ||
+		    !upstream_is_same_cluster(up, s.scope->upstream))
+			continue;
+		problem_note(
+		    sink, settings->budget == BUDGET_ON, budget->origin->upstream_line,
+		    "budget needs a cluster_user that nobody else logs in as, and the pools of [%s %s] log in as "
+		    "\"%.63s\": CREATE ROLE pgweir LOGIN PASSWORD '...' in PostgreSQL, cluster_user = pgweir in "
+		    "[limits], and the same password in users_file",
+		    s.word, s.scope->name, user);
+		return;
+	}
+}
+
 /* Returns the sum of min_idle of this section and those behind it that are of the same hosts; stops above limit. */
 static uint64_t
 sum_min_idle(const struct config *config, struct config_section s, uint32_t limit)
@@ -57,6 +78,8 @@ load_check_budget(const struct config *config, const struct problem_sink *sink)
 				      "budget needs a cluster_user for pgweir's own connection: set it in [limits] or "
 				      "[%s %s], and its secret in users_file",
 				      s.word, s.scope->name);
+		else
+			check_user(config, &s, &settings, user, sink);
 		if (!is_of_one(s.scope->upstream))
 			problem_note(sink, settings.budget == BUDGET_ON, s.origin->upstream_line,
 				     "budget counts on one host, and connections could be on any of these: write "

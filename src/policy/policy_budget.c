@@ -1171,7 +1171,8 @@ policy_budget_say(const struct budget_member *m, struct fail *why)
 	policy_room_unlock(m->room);
 	fail_set(why, "53300", "all connections that may be opened there are in use");
 	if (news.limit == 0) {
-		fail_detail(why, "none can be opened under the budget, as pgweir's own connection for it is not there");
+		fail_detail(why, "none can be opened under the budget: pgweir's own connection for it is not there, or "
+				 "somebody holds its lock");
 		fail_hint(why, "pgweir's log and SHOW BUDGET in its console say why");
 		return;
 	}

@@ -301,6 +301,9 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 	bool has_budget = pool->main == NULL && config_has_budget(upstream, &pool->settings);
 	const struct pool_target *learnt = pool->main != NULL ? pool->main->target : pool->target;
 
+	if (has_budget && pool->settings.budget == BUDGET_ON &&
+	    strcmp(pool->user, config_cluster_user(upstream, &pool->settings)) == 0)
+		return fail_set(why, "28000", "role \"%s\" is pgweir's own for the budget (cluster_user)", pool->user);
 	fail_set(why, "53200", "no memory for a pool");
 	if (own != NULL)
 		own->target = TARGET_STANDBY;

@@ -20,12 +20,14 @@ import rawwire  # noqa: E402
 from postgres import Postgres  # noqa: E402
 
 SOURCE = REPOSITORY / "src" / "dedicated" / "fleet_sql.c"
-USERS = "NOT coalesce((SELECT rolsuper FROM pg_roles WHERE oid = usesysid), false)) AS l OFFSET 0) AS c"
-CHECK = "SET application_name = 'pgweir budget 90 10 2 1 7 bench.1';EXECUTE pgweir_lock;EXECUTE pgweir_flying; " \
+USERS = "NOT coalesce((SELECT rolsuper FROM pg_roles WHERE oid = usesysid), false)) AS l OFFSET 0) AS c OFFSET 0) AS t"
+CHECK = "SET application_name = 'pgweir budget 90 10 2 1 7 bench.1';EXECUTE pgweir_lock;EXECUTE pgweir_marks; " \
         "EXECUTE pgweir_grant({want}, {flying}, {marked}, 100000, 6)"
 CHECKS = {
     "nothing (SELECT 1)": ["SELECT 1"],
     "a look, without the lock": [CHECK.format(want=0, flying=0, marked=0).replace("EXECUTE pgweir_lock;", "")],
+    "the same, and who the others are": [CHECK.format(want=0, flying=0, marked=0).replace("EXECUTE pgweir_lock;", "") +
+                                         ";EXECUTE pgweir_members"],
     "a check, nothing to take": [CHECK.format(want=0, flying=0, marked=0)],
     "a check, 16 granted, and the next": [CHECK.format(want=16, flying=0, marked=0), CHECK.format(want=0, flying=0, marked=16)],
 }
@@ -34,9 +36,14 @@ CHECKS = {
 def prepared():
     """What the steward sends first, out of its source."""
     text = SOURCE.read_text(encoding="utf-8")
-    macros = dict(re.findall(r'^#define (LOCK|FLYING|NAMED) "(.*?)"', text, re.M)) | {"MESSAGE_OURS": ""}
-    literals = re.search(r"first_sql\[\] = (.*?);\n\n", text, re.S)[1]
-    return "".join(macros[word] if word else literal for literal, word in re.findall(r'"(.*?)"|(\w+)', literals)) + USERS
+    macros = {"MESSAGE_OURS": ""}
+
+    def text_of(words):
+        return "".join(macros[word] if word else literal for literal, word in re.findall(r'"((?:[^"])*)"|(\w+)', words))
+
+    for name, words in re.findall(r'^#define (\w+)((?:.*\\\n)*.*".*)', re.sub(r"/\*.*?\*/", "", text), re.M):
+        macros[name] = text_of(words)
+    return text_of(re.search(r"first_sql\[\] = (.*?);\n\n", text, re.S)[1]) + USERS
 
 
 def ran_s(pid):

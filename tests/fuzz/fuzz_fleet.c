@@ -25,7 +25,10 @@ check_members(const struct fleet_answer *a)
 {
 	uint32_t budget = 0, used = 0, waiting = 0;
 
-	must(a->member_count <= FLEET_MEMBERS_MAX);
+	must(a->member_count <= FLEET_MEMBERS_MAX && a->stranger_count <= FLEET_STRANGERS_MAX);
+	for (size_t i = 0; i < a->stranger_count; i++)
+		must(memchr(a->strangers[i].user, 0, FLEET_TEXT_MAX) != NULL &&
+		     memchr(a->strangers[i].application, 0, FLEET_TEXT_MAX) != NULL);
 	for (size_t i = 0; i < a->member_count; i++) {
 		const struct fleet_member *m = &a->members[i];
 

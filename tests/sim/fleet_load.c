@@ -47,7 +47,7 @@ make_config(const struct fleet_sim *s, unsigned number)
 		   "[pgweir]\nlisten = unix:%s/.s.PGSQL.643%u\nsession_state = allow\n"
 		   "[pool]\npool_size = 40\nmax_overflow = 0\nmin_idle = %d\npool_timeout = 30s\n"
 		   "[auth]\nmethod = trust\n"
-		   "[limits]\nbudget = on\nbudget_connections = %u\n"
+		   "[limits]\nbudget = on\nbudget_connections = %u\ncluster_user = c\n"
 		   "[slow_query]\nthreshold = off\n[http]\nlisten = off\n"
 		   "[database app]\nupstream = host=%s port=5432 user=u dbname=app\n",
 		   s->folder, number, s->profile.has_idle, s->profile.budget, s->folder);

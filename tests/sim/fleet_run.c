@@ -73,6 +73,15 @@ hold_lock(struct fleet_sim *s)
 	trace_line("somebody holds the lock");
 }
 
+/* Somebody has, or waits for, an exclusive lock that a steward may want a share of. */
+static void
+hold_mark(struct fleet_sim *s)
+{
+	s->pg.mark_dba = fleet_below(s, 4);
+	s->pg.mark_dba_until_us = clock_now_us() + fleet_below(s, 2000) * US_PER_MS;
+	trace_line("somebody keeps marks of %u from being taken", s->pg.mark_dba);
+}
+
 static void
 refuse(struct fleet_sim *s)
 {
@@ -112,6 +121,8 @@ break_something(struct fleet_sim *s)
 	}
 	if (fleet_chance(s, f->locking))
 		hold_lock(s);
+	if (f->marking > 0 && fleet_chance(s, f->marking))
+		hold_mark(s);
 	if (fleet_chance(s, f->strangers))
 		postgres_stranger(s, fleet_below(s, 300) * US_PER_MS);
 	if (fleet_chance(s, f->refusing))
@@ -210,7 +221,7 @@ calm_down(struct fleet_sim *s)
 	trace_line("nothing breaks any more");
 	s->is_calm = true;
 	s->profile.login_us = s->profile.login_us < SLOW_LOGIN_US ? s->profile.login_us : SLOW_LOGIN_US;
-	s->pg.down_until_us = s->pg.lock_dba_until_us = s->pg.refuses_until_us = 0;
+	s->pg.down_until_us = s->pg.lock_dba_until_us = s->pg.mark_dba_until_us = s->pg.refuses_until_us = 0;
 	TAILQ_FOREACH(b, &s->pg.backends, link)
 		if (b->process == 0)
 			b->due_us = clock_now_us();
@@ -288,6 +299,8 @@ choose_profile(struct fleet_sim *s)
 		f->login_us = SLOW_LOGIN_US << fleet_below(s, 5);
 		f->killing = f->stopping = f->restarting = f->locking = 0;
 	}
+	f->marking = s->seed % 8 == 1 ? 4 : 0;
+	f->has_liar = s->seed % 4 == 2;
 	if (s->seed % 8 == 0)
 		f->budget = ENOUGH - 1 - fleet_below(s, 2);
 }

@@ -63,7 +63,7 @@ struct backend {
 	uint64_t queue; /* its place in the line for the lock; 0: it does not wait */
 	uint64_t lock_until_us; /* lock_timeout */
 	/* Of PREPAREs. */
-	bool has_grant, reads_marks_late;
+	bool has_grant, reads_marks_late, takes_all_marks, takes_all_members;
 };
 
 TAILQ_HEAD(backends, backend);
@@ -75,6 +75,8 @@ struct postgres {
 	const struct backend *lock_holder;
 	uint64_t lock_dba_until_us; /* somebody else has the lock until then */
 	uint64_t lock_queue;
+	uint64_t mark_dba_until_us; /* ... or, of marks, that of so many (0: of stewards themselves) until then */
+	uint32_t mark_dba;
 	uint64_t down_until_us;
 	uint64_t refuses_until_us; /* ... the logins of one process, but its steward's */
 	unsigned refused;
@@ -109,11 +111,12 @@ struct fleet_process {
 
 struct fleet_profile {
 	uint32_t budget;
-	unsigned ending, losing, killing, stopping, restarting, locking, strangers,
+	unsigned ending, losing, killing, stopping, restarting, locking, marking, strangers,
 	    refusing; /* in 4096ths of all steps */
 	uint32_t slow_us; /* what a client asks for lasts so long at most */
 	uint32_t login_us; /* the same for a login */
 	bool has_idle; /* min_idle = 1 */
+	bool has_liar; /* somebody of another role has a mark of many, and calls himself a member with a tiny budget */
 };
 
 struct fleet_sim {

@@ -13,6 +13,8 @@
 
 #define STATEMENT_US 6000
 #define LOCK_TIMEOUT_US US_PER_S
+#define IS_OURS "usesysid = (SELECT oid FROM pg_roles WHERE rolname = session_user)"
+#define LIE 1000 /* the mark of somebody who is no steward */
 
 /* A row of text columns; NULL ends them. */
 static void
@@ -77,15 +79,37 @@ backend_forget(struct backend *b)
 	b->has_own_mark = false;
 }
 
-static void
+/* Returns false if somebody else keeps it from that. */
+static bool
 mark(struct backend *b, uint32_t n)
 {
+	const struct postgres *pg = &b->sim->pg;
+
+	if (pg->mark_dba == n && pg->mark_dba_until_us > clock_now_us())
+		return false;
 	for (size_t i = 0; i < MARKS; i++)
 		if (b->marks[i] == 0) {
 			b->marks[i] = n;
-			return;
+			return true;
 		}
 	sim_fail("backend %u has more than %d marks", b->pid, MARKS);
+	return false;
+}
+
+/* Marks the steward itself. Returns false as mark() does. */
+static bool
+mark_itself(struct backend *b)
+{
+	const struct postgres *pg = &b->sim->pg;
+
+	if (b->has_own_mark)
+		return true;
+	if (pg->mark_dba == 0 && pg->mark_dba_until_us > clock_now_us())
+		return false;
+	b->has_own_mark = true;
+	b->sim->processes[b->process - 1].marked_us = clock_now_us();
+	b->sim->processes[b->process - 1].missing_since_us = 0;
+	return true;
 }
 
 static void
@@ -124,14 +148,22 @@ run_lock(struct backend *b)
 static void
 prepare(struct backend *b, const char *text)
 {
+	if (is_text(text, "pgweir_members "))
+		b->takes_all_members = strstr(text, "NOT coalesce(" IS_OURS ", false) THEN 's'") == NULL;
 	if (!is_text(text, "pgweir_grant("))
 		return;
 	b->has_grant = true;
-	/* The only thing about it that is not always so. */
+	/* The only things about it that are not always so. */
 	b->reads_marks_late = strstr(text, "pg_lock_status()") != NULL;
-	if (strstr(text, "greatest(0, least($1, $4 - greatest(0, $5 - stewards) - listed - (") == NULL ||
-	    (!b->reads_marks_late && strstr(text, "(current_setting('pgweir.flying')::int - $3 + $2)") == NULL))
+	b->takes_all_marks = strstr(text, "WHERE " IS_OURS ")") == NULL;
+	if (strstr(text, "$4 - greatest(0, $5 - stewards) - listed - (flying - $3 + $2)") == NULL)
 		sim_fail("the model does not know this pgweir_grant: %s", text);
+}
+
+static uint32_t
+all_marks(const struct backend *b)
+{
+	return postgres_marks(&b->sim->pg) + (b->takes_all_marks && b->sim->profile.has_liar ? LIE : 0);
 }
 
 static bool
@@ -142,6 +174,7 @@ run_grant(struct backend *b, const char *text)
 	char listed_text[16], stewards_text[16], granted_text[16];
 	long left;
 	uint32_t granted;
+	bool is_marked;
 
 	if (!b->has_grant || sscanf(text, "(%u, %u, %u, %u, %u)", &want, &flying, &marked, &budget, &expected) != 5)
 		sim_fail("the model does not know this: EXECUTE pgweir_grant%s", text);
@@ -152,14 +185,15 @@ run_grant(struct backend *b, const char *text)
 			return false;
 	}
 	if (b->reads_marks_late)
-		b->flying = postgres_marks(pg);
+		b->flying = all_marks(b);
 	b->is_counted = false;
 	left = (long)budget - (expected > b->stewards ? (long)(expected - b->stewards) : 0) - (long)b->listed -
 	       ((long)b->flying - (long)marked + (long)flying);
 	granted = left <= 0 ? 0 : left < (long)want ? (uint32_t)left : want;
-	if (flying + granted != 0 && flying + granted != marked)
-		mark(b, flying + granted);
-	if (marked > 0 && flying + granted != marked)
+	is_marked =
+	    mark_itself(b) && (flying + granted == 0 || flying + granted == marked || mark(b, flying + granted));
+	granted = is_marked ? granted : 0;
+	if (is_marked && marked > 0 && flying + granted != marked)
 		unmark(b, marked);
 	if (want > 0 || flying != marked)
 		trace_line("steward %u (%u) wants %u of %u, listed %u, flying %u: %u; mark %u -> %u", b->pid,
@@ -170,41 +204,43 @@ run_grant(struct backend *b, const char *text)
 	}
 	b->seen_us = b->read_us;
 	put_row(b, "g", text_of(b->listed, listed_text), text_of(b->stewards, stewards_text),
-		text_of(granted, granted_text), "t", NULL);
+		text_of(granted, granted_text), is_marked ? "t" : "f", NULL);
 	return true;
 }
 
+/* Backends with locks of the budget: members, those that are none yet, and strangers. */
 static void
 run_members(struct backend *b)
 {
+	const struct postgres *pg = &b->sim->pg;
 	const struct backend *m;
 	char pid[16];
 
-	TAILQ_FOREACH(m, &b->sim->pg.backends, link)
-		if (m->is_listed && is_text(m->name, "pgweir budget "))
-			put_row(b, "m", text_of(m->pid, pid), m->name, NULL);
+	TAILQ_FOREACH(m, &pg->backends, link)
+		if (m->has_own_mark || m == pg->lock_holder)
+			put_row(b, m->has_own_mark ? "m" : "o", text_of(m->pid, pid), m == pg->lock_holder ? "t" : "f",
+				m->name, "c", NULL);
+	if (b->sim->profile.has_liar)
+		put_row(b, b->takes_all_members ? "m" : "s", "998", "f", "pgweir budget 3 0 0 0 1 liar", "u", NULL);
+	if (pg->lock_dba_until_us > clock_now_us() || pg->mark_dba_until_us > clock_now_us())
+		put_row(b, "s", "999", "t", "psql", "dba", NULL);
 }
 
 static bool
 run_execute(struct backend *b, const char *text)
 {
-	const struct postgres *pg = &b->sim->pg;
-	char number[16];
-
 	if (is_text(text, "pgweir_lock"))
 		return run_lock(b);
 	if (is_text(text, "pgweir_grant"))
 		return run_grant(b, text + strlen("pgweir_grant"));
-	if (is_text(text, "pgweir_flying")) {
-		b->flying = postgres_marks(pg);
-		b->stewards = postgres_stewards(pg);
+	if (is_text(text, "pgweir_marks")) {
+		b->flying = all_marks(b);
+		b->stewards = postgres_stewards(&b->sim->pg);
 		b->read_us = clock_now_us();
 	} else if (is_text(text, "pgweir_members"))
 		run_members(b);
-	else if (!is_text(text, "pgweir_holder"))
+	else
 		sim_fail("the model does not know this: EXECUTE %s", text);
-	else if (pg->lock_holder != NULL || pg->lock_dba_until_us > clock_now_us())
-		put_row(b, "h", text_of(pg->lock_holder != NULL ? pg->lock_holder->pid : 999, number), NULL);
 	return true;
 }
 
@@ -222,11 +258,9 @@ run(struct backend *b, const char *text)
 		trace_line("steward %u (%u) says %s", b->pid, b->process, b->name);
 	} else if (is_text(text, "SELECT 'w', "))
 		put_row(b, "w", text_of(b->pid, pid), "f", "97", NULL);
-	else if (is_text(text, "SELECT pg_try_advisory_lock_shared(1885828467, 0)")) {
-		b->has_own_mark = true;
-		b->sim->processes[b->process - 1].marked_us = clock_now_us();
-		b->sim->processes[b->process - 1].missing_since_us = 0;
-	} else if (is_text(text, "LISTEN pgweir_budget"))
+	else if (is_text(text, "SELECT pg_try_advisory_lock_shared(1885828467, 0)"))
+		mark_itself(b);
+	else if (is_text(text, "LISTEN pgweir_budget"))
 		b->is_listening = true;
 	else if (is_text(text, "NOTIFY pgweir_budget"))
 		b->is_bell = true;

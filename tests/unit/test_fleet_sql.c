@@ -19,6 +19,8 @@ text_of(struct buf *b)
 	return (const char *)b->bytes;
 }
 
+#define END ") AS l OFFSET 0) AS c OFFSET 0) AS t"
+
 static const struct {
 	const char *rule, *users, *want; /* want: the array; NULL: all but superusers count */
 } users[] = {
@@ -50,8 +52,8 @@ Test(fleet_sql, whose_connections_count_is_an_array_of_strings_that_no_setting_c
 		fleet_put_first(&b, users[i].users);
 		sql = text_of(&b);
 		names = strstr(sql, "rolname = ANY (");
-		end = strstr(sql, ") AS l OFFSET 0) AS c");
-		cr_assert(end != NULL && end[strlen(") AS l OFFSET 0) AS c")] == '\0', "%s: %s", users[i].rule, sql);
+		end = strstr(sql, END);
+		cr_assert(end != NULL && end[strlen(END)] == '\0', "%s: %s", users[i].rule, sql);
 		cr_expect_eq(names == NULL, len == 0, "%s: %s", users[i].rule, sql);
 		cr_expect_eq(strstr(sql, "rolsuper") == NULL, len > 0, "%s: %s", users[i].rule, sql);
 		if (names != NULL && len > 0) {
@@ -73,7 +75,7 @@ self(void)
 }
 
 #define SAID "SET application_name = 'pgweir budget 90 12 3 1 7 app-server1.4194304';"
-#define LOOK "EXECUTE pgweir_flying;EXECUTE pgweir_grant(0, 2, 5, 88, 6);EXECUTE pgweir_members"
+#define LOOK "EXECUTE pgweir_marks;EXECUTE pgweir_grant(0, 2, 5, 88, 6);EXECUTE pgweir_members"
 
 static const struct {
 	const char *rule;
@@ -86,16 +88,13 @@ static const struct {
 	  SAID LOOK },
 	{ "a grant, under the lock",
 	  { .what = ASK_GRANT, .want = 16, .limit = 90, .expected = 6, .flying = 2, .marked = 5 },
-	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(16, 2, 5, 88, 6)" },
+	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_marks;EXECUTE pgweir_grant(16, 2, 5, 88, 6)" },
 	{ "of a limit that newcomers need, nothing is left",
 	  { .what = ASK_GRANT, .want = 1, .limit = FLEET_RESERVED },
-	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(1, 0, 0, 0, 0)" },
+	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_marks;EXECUTE pgweir_grant(1, 0, 0, 0, 0)" },
 	{ "of one that is not known, too",
 	  { .what = ASK_GRANT, .want = 1 },
-	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_flying;EXECUTE pgweir_grant(1, 0, 0, 0, 0)" },
-	{ "who holds the lock",
-	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_holder = true },
-	  SAID LOOK ";EXECUTE pgweir_holder" },
+	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_marks;EXECUTE pgweir_grant(1, 0, 0, 0, 0)" },
 	{ "the first one",
 	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_first = true },
 	  SAID LOOK ";LISTEN pgweir_budget" },
@@ -103,15 +102,8 @@ static const struct {
 	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_bell = true },
 	  SAID LOOK ";NOTIFY pgweir_budget" },
 	{ "all of it",
-	  { .what = ASK_LOOK,
-	    .limit = 90,
-	    .expected = 6,
-	    .flying = 2,
-	    .marked = 5,
-	    .is_holder = true,
-	    .is_first = true,
-	    .is_bell = true },
-	  SAID LOOK ";EXECUTE pgweir_holder;LISTEN pgweir_budget;NOTIFY pgweir_budget" },
+	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_first = true, .is_bell = true },
+	  SAID LOOK ";LISTEN pgweir_budget;NOTIFY pgweir_budget" },
 };
 
 Test(fleet_sql, each_question_is_one_query)
@@ -161,15 +153,24 @@ read_row(struct fleet_answer *a, struct buf *b)
 }
 
 static void
-read_member(struct fleet_answer *a, const char *pid, const char *name)
+read_locker(struct fleet_answer *a, const char *kind, const char *pid, const char *is_holder, const char *name,
+	    const char *user)
 {
 	struct buf b;
 
-	begin_row(&b, 3);
-	put_column(&b, "m");
+	begin_row(&b, 5);
+	put_column(&b, kind);
 	put_column(&b, pid);
+	put_column(&b, is_holder);
 	put_column(&b, name);
+	put_column(&b, user);
 	read_row(a, &b);
+}
+
+static void
+read_member(struct fleet_answer *a, const char *pid, const char *name)
+{
+	read_locker(a, "m", pid, "f", name, "pgweir");
 }
 
 /* Puts its application_name into name, as PostgreSQL keeps it. */
@@ -223,11 +224,13 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 #define NULL_COLUMN "\xff\xff\xff\xff"
 #define G "\0\0\0\1g"
 #define W "\0\0\0\1w"
-#define H "\0\0\0\1h"
+#define O "\0\0\0\1o"
+#define S "\0\0\0\1s"
 #define M "\0\0\0\1m"
 
 struct seen {
-	uint32_t listed, stewards, granted, is_marked, is_counted, is_who, pid, most, is_standby, lock_pid, members;
+	uint32_t listed, stewards, granted, is_marked, is_counted, is_who, pid, most, is_standby, is_held, lock_pid,
+	    members, strangers;
 };
 
 static const struct {
@@ -279,34 +282,52 @@ static const struct {
 	      "97"),
 	  { .pid = 4321, .most = 97, .is_standby = 1, .is_who = 1 } },
 	{ "who, with NULLs", ROW("\0\4" W NULL_COLUMN NULL_COLUMN NULL_COLUMN), { .is_who = 1 } },
-	{ "who holds the lock",
-	  ROW("\0\2" H "\0\0\0\2"
-	      "12"),
-	  { .lock_pid = 12 } },
-	{ "nobody known holds the lock", ROW("\0\2" H NULL_COLUMN), { 0 } },
+	{ "one of ours that is no member, and has the lock",
+	  ROW("\0\5" O "\0\0\0\2"
+	      "12\0\0\0\1t\0\0\0\1x\0\0\0\1u"),
+	  { .lock_pid = 12, .is_held = 1 } },
+	{ "one of ours that has no lock that hinders",
+	  ROW("\0\5" O "\0\0\0\2"
+	      "12\0\0\0\1f\0\0\0\1x\0\0\0\1u"),
+	  { 0 } },
+	{ "a stranger who has the lock",
+	  ROW("\0\5" S "\0\0\0\2"
+	      "12\0\0\0\1t\0\0\0\1x\0\0\0\1u"),
+	  { .lock_pid = 12, .is_held = 1, .strangers = 1 } },
+	{ "a stranger who calls himself a member",
+	  ROW("\0\5" S "\0\0\0\1"
+	      "5\0\0\0\1f\0\0\0\x1dpgweir budget 90 12 3 1 7 a.1\0\0\0\1u"),
+	  { .strangers = 1 } },
+	{ "a prepared transaction",
+	  ROW("\0\5" S NULL_COLUMN "\0\0\0\1t" NULL_COLUMN NULL_COLUMN),
+	  { .is_held = 1, .strangers = 1 } },
 	{ "a member",
-	  ROW("\0\3" M "\0\0\0\1"
-	      "5\0\0\0\x1dpgweir budget 90 12 3 1 7 a.1"),
+	  ROW("\0\5" M "\0\0\0\1"
+	      "5\0\0\0\1f\0\0\0\x1dpgweir budget 90 12 3 1 7 a.1\0\0\0\1u"),
 	  { .members = 1 } },
+	{ "a member who has the lock",
+	  ROW("\0\5" M "\0\0\0\1"
+	      "5\0\0\0\1t\0\0\0\x1dpgweir budget 90 12 3 1 7 a.1\0\0\0\1u"),
+	  { .members = 1, .lock_pid = 5, .is_held = 1 } },
 	{ "a member without a name",
 	  ROW("\0\3" M "\0\0\0\1"
-	      "5" NULL_COLUMN),
+	      "5\0\0\0\1f" NULL_COLUMN),
 	  { 0 } },
 	{ "a member whose name is not there",
 	  ROW("\0\3" M "\0\0\0\1"
 	      "5"),
 	  { 0 } },
 	{ "a name that lies beyond the row",
-	  ROW("\0\3" M "\0\0\0\1"
-	      "5\0\0\0\x1epgweir budget 90 12 3 1 7 a.1"),
+	  ROW("\0\4" M "\0\0\0\1"
+	      "5\0\0\0\1f\0\0\0\x1epgweir budget 90 12 3 1 7 a.1"),
 	  { 0 } },
-	{ "a stranger",
-	  ROW("\0\3" M "\0\0\0\1"
-	      "5\0\0\0\4psql"),
+	{ "one of ours with the lock that is no steward",
+	  ROW("\0\4" M "\0\0\0\1"
+	      "5\0\0\0\1f\0\0\0\4psql"),
 	  { 0 } },
 	{ "one that is nearly called so",
-	  ROW("\0\3" M "\0\0\0\1"
-	      "5\0\0\0\x0dpgweir budget"),
+	  ROW("\0\4" M "\0\0\0\1"
+	      "5\0\0\0\1f\0\0\0\x0dpgweir budget"),
 	  { 0 } },
 	{ "the number of columns is not believed",
 	  ROW("\377\377" G "\0\0\0\2"
@@ -351,8 +372,10 @@ seen_of(const struct fleet_answer *a)
 			      a->pid,
 			      a->most,
 			      a->is_standby,
+			      a->is_held,
 			      a->lock_pid,
-			      (uint32_t)a->member_count };
+			      (uint32_t)a->member_count,
+			      (uint32_t)a->stranger_count };
 }
 
 Test(fleet_sql, a_row_says_what_its_first_column_is_and_nothing_else)
@@ -368,24 +391,26 @@ Test(fleet_sql, a_row_says_what_its_first_column_is_and_nothing_else)
 		seen = seen_of(&a);
 		cr_expect(memcmp(&seen, &rows[i].want, sizeof(seen)) == 0,
 			  "%s: listed %u, granted %u, marked %u, counted %u, who %u, pid %u, most %u, standby %u, "
-			  "lock %u, members %u, stewards %u",
+			  "held %u, lock %u, members %u, strangers %u, stewards %u",
 			  rows[i].rule, seen.listed, seen.granted, seen.is_marked, seen.is_counted, seen.is_who,
-			  seen.pid, seen.most, seen.is_standby, seen.lock_pid, seen.members, seen.stewards);
+			  seen.pid, seen.most, seen.is_standby, seen.is_held, seen.lock_pid, seen.members,
+			  seen.strangers, seen.stewards);
 	}
 }
 
 Test(fleet_sql, rows_of_one_answer_add_up)
 {
 	static struct fleet_answer a;
-	struct buf b;
 
-	begin_row(&b, 2);
-	put_column(&b, "h");
-	put_column(&b, "99");
-	read_row(&a, &b);
+	read_locker(&a, "s", "99", "t", "psql", "mallory");
+	read_locker(&a, "s", "98", "t", "", "o'neil");
 	read_member(&a, "5", "pgweir budget 90 12 3 1 7 a.1");
 	read_member(&a, "6", "pgweir budget 80 0 0 0 0 b.2");
-	cr_expect_eq(a.lock_pid, 99);
+	cr_expect_eq(a.lock_pid, 99, "the first one");
+	cr_assert_eq(a.stranger_count, 2);
+	cr_expect_str_eq(a.strangers[0].user, "mallory");
+	cr_expect_str_eq(a.strangers[0].application, "psql");
+	cr_expect_str_eq(a.strangers[1].user, "o'neil");
 	cr_assert_eq(a.member_count, 2);
 	cr_expect_eq(a.members[0].pid, 5);
 	cr_expect_eq(a.members[1].pid, 6);
@@ -461,6 +486,16 @@ Test(fleet_sql, a_column_longer_than_any_of_ours_is_skipped)
 	cr_expect_eq(a.stewards, 6);
 	cr_expect_eq(a.granted, 4, "the columns behind it are read");
 	cr_expect(a.is_marked);
+}
+
+Test(fleet_sql, strangers_beyond_the_most_are_left_out)
+{
+	static struct fleet_answer a;
+
+	for (unsigned i = 0; i < FLEET_STRANGERS_MAX + 3; i++)
+		read_locker(&a, "s", "7", "f", "x", "u");
+	cr_expect_eq(a.stranger_count, FLEET_STRANGERS_MAX);
+	cr_expect_eq(a.member_count, 0);
 }
 
 Test(fleet_sql, members_beyond_the_most_are_left_out)

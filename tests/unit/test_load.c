@@ -445,11 +445,21 @@ static const struct {
 	{ "a budget by nobody", BASE "[limits]\nbudget = advise\n",
 	  "pgweir.ini:2: error: budget needs a cluster_user for pgweir's own connection: set it in [limits] or "
 	  "[database *], and its secret in users_file" },
-	{ "a budget of several hosts", BASE "[database x]\nupstream = host=h,i user=u\nbudget = on\n",
+	{ "a budget by whom the pools log in as", BASE "[database x]\nupstream = host=h user=u\nbudget = on\n",
+	  "pgweir.ini:6: error: budget needs a cluster_user that nobody else logs in as, and the pools of [database x] "
+	  "log in as \"u\": CREATE ROLE pgweir LOGIN PASSWORD '...' in PostgreSQL, cluster_user = pgweir in [limits], "
+	  "and the same password in users_file" },
+	{ "the same of another database there, which has no budget",
+	  BASE "[database x]\nupstream = host=h user=u\nbudget = on\ncluster_user = w\n[database y]\nupstream = "
+	       "host=h user=w\n[database z]\nupstream = host=i user=w\n",
+	  "pgweir.ini:6: error: budget needs a cluster_user that nobody else logs in as, and the pools of [database y] "
+	  "log in as \"w\": CREATE ROLE pgweir LOGIN PASSWORD '...' in PostgreSQL, cluster_user = pgweir in [limits], "
+	  "and the same password in users_file" },
+	{ "a budget of several hosts", BASE "[database x]\nupstream = host=h,i user=u\nbudget = on\ncluster_user = w\n",
 	  "pgweir.ini:6: error: budget counts on one host, and connections could be on any of these: write "
 	  "target_session_attrs=primary, or give each host a section of its own" },
 	{ "a budget of any standby",
-	  BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=standby\nbudget = on\n",
+	  BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=standby\nbudget = on\ncluster_user = w\n",
 	  "pgweir.ini:6: error: budget counts on one host, and connections could be on any of these: write "
 	  "target_session_attrs=primary, or give each host a section of its own" },
 	{ "marked reads without a primary", BASE "[database x]\nupstream = host=h,i user=u\nreads = marked\n",
@@ -629,7 +639,14 @@ static const struct {
 	  BASE "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=%{tenant}-a,%{tenant}-b user=u "
 	       "target_session_attrs=primary\nreads = marked\n",
 	  "pgweir.ini:8: warning: reads = marked has no effect where hosts depend on the tenant" },
-	{ "a budget of several hosts, advised", BASE "[database x]\nupstream = host=h,i user=u\nbudget = advise\n",
+	{ "a budget by whom the pools log in as, advised",
+	  BASE "[database x]\nupstream = host=h user=u\nbudget = advise\n",
+	  "pgweir.ini:6: warning: budget needs a cluster_user that nobody else logs in as, and the pools of [database "
+	  "x] "
+	  "log in as \"u\": CREATE ROLE pgweir LOGIN PASSWORD '...' in PostgreSQL, cluster_user = pgweir in [limits], "
+	  "and the same password in users_file" },
+	{ "a budget of several hosts, advised",
+	  BASE "[database x]\nupstream = host=h,i user=u\nbudget = advise\ncluster_user = w\n",
 	  "pgweir.ini:6: warning: budget counts on one host, and connections could be on any of these: write "
 	  "target_session_attrs=primary, or give each host a section of its own" },
 	{ "users nobody needs, but named", BASE "users_file = /nonexistent/x\n",
@@ -659,12 +676,14 @@ Test(config, what_is_warned_of)
 Test(config, a_budget_where_it_fits)
 {
 	static const char *const texts[] = {
-		BASE "[database x]\nupstream = host=h user=u\nbudget = on\n",
+		BASE "[database x]\nupstream = host=h user=u\nbudget = on\ncluster_user = w\n[database z]\nupstream = "
+		     "host=i user=w\n",
 		BASE "auth_user = a\n[limits]\nbudget = on\n",
-		BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=primary\nbudget = on\n"
-		     "budget_connections = 10\nmin_idle = 10\n",
+		BASE
+		"[database x]\nupstream = host=h,i user=u target_session_attrs=primary\nbudget = on\ncluster_user = w\n"
+		"budget_connections = 10\nmin_idle = 10\n",
 		BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=read-write "
-		     "load_balance_hosts=round-robin\nbudget = on\n",
+		     "load_balance_hosts=round-robin\nbudget = on\ncluster_user = w\n",
 	};
 	struct files files;
 

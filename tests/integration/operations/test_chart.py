@@ -31,7 +31,7 @@ CASES = {
                   "databases": {"app": {"upstream": "host=db2 port=5433", "pool_size": 30, "server_tls_mode": "require"},
                                 "reports": {"upstream": "host=db3 dbname=app", "on_outage": "hold"}},
                   "extraConfig": "[user app]\npool_size = 7\n", "podAnnotations": {"prometheus.io/scrape": "false"}},
-    "budget": {"users": USERS, "budget": "on", "budgetConnections": 90, "settings": {"limits": {"cluster_user": "app"}}},
+    "budget": {"users": USERS + '"pgweir" "p"\n', "budget": "on", "budgetConnections": 90, "settings": {"limits": {"cluster_user": "pgweir"}}},
     "tls": {"users": USERS, "tls": {"clients": {"secretName": "front", "mode": "verify-full"},
                                     "postgres": {"mode": "verify-full", "secretName": "back", "clientCertificate": True}}},
     "cert-manager": {"users": USERS, "tls": {"clients": {"certManager": {
@@ -284,7 +284,7 @@ def test_the_settings_are_those_of_the_values(chart):
     assert secret["stringData"]["users.txt"] == USERS and secret["metadata"]["name"] == "pool-users"
     assert "Secret" not in chart(**CASES["bare"])
     ini = chart(**CASES["budget"])["ConfigMap"]["data"]["pgweir.ini"]
-    assert "[limits]\nbudget = on\nbudget_connections = 90\ncluster_user = app\n" in ini
+    assert "[limits]\nbudget = on\nbudget_connections = 90\ncluster_user = pgweir\n" in ini
     assert "budget" not in chart(**CASES["defaults"])["ConfigMap"]["data"]["pgweir.ini"]
 
 

@@ -85,7 +85,7 @@ def traffic(weir):
 @pytest.mark.long
 def test_every_panel_has_data(weir, prometheus):
     weir.start(pool_size=1, max_overflow=1, pool_timeout="5s", overflow_linger="0s", pool_pre_ping_idle="0s",
-               threshold="20ms", max_lines_per_second=1, budget="on", budget_connections=20, cluster_user="web")
+               threshold="20ms", max_lines_per_second=1, budget="on", budget_connections=20, cluster_user="scramuser")
     wanted = {(dashboard.stem, title, expression) for dashboard in DASHBOARDS
               for title, expression in expressions(dashboard)}
     assert len(wanted) > 40

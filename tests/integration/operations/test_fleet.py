@@ -126,14 +126,14 @@ def test_postgresql_refuses_nothing_if_it_has_the_same_limit(fleet):
     """A role's CONNECTION LIMIT, which is checked when a connection logs in."""
     fleet.postgres.query("ALTER ROLE web CONNECTION LIMIT 20", dbname="postgres")
     try:
-        fleet.start(4, budget_connections=20, cluster_user="web")
+        fleet.start(4, budget_connections=20, budget_users="web")
         fleet.want(20)
         for _ in range(3):                  # connections come and go
             fleet.wait_answers(20)
             fleet.want(0, *fleet.weirs[:2])
             fleet.wait_answers(20, weirs=fleet.weirs[2:])
             fleet.want(20)
-        no_more_than(fleet, 20)
+        no_more_than(fleet, 20 + 4)              # whom budget_users does not name, the four stewards, come on top
         assert not fleet.errors()
         assert not refused_by_postgres(fleet)
     finally:
@@ -399,7 +399,7 @@ def test_somebody_holds_the_lock(fleet):
         fleet.wait_answers(50)
         no_more_than(fleet, open_then, begin)
         for weir in (one, two):
-            weir.wait_log("somebody has held the lock")
+            weir.wait_log("somebody holds the lock")
     finally:
         holder.close()
     wait_used(fleet, 20)
@@ -410,21 +410,43 @@ def test_somebody_holds_the_lock(fleet):
 
 
 def test_who_is_always_refused_an_answer_asks_less_and_less_often(fleet):
-    """Here for marks that add up to more than a number: somebody has set them."""
+    """Here as somebody has taken the function away that tells of locks."""
     weir, = fleet.start(1, budget_connections=20)
     wait_until(lambda: budget(weir)["state"] == "joined")
-    with fleet.postgres.connect("postgres") as somebody, somebody.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock_shared(%s, -1)", (LOCK + 1,))
-        wait_until(lambda: "out of range" in budget(weir)["last_error"])
+    fleet.postgres.query("REVOKE EXECUTE ON FUNCTION pg_lock_status() FROM PUBLIC", dbname="postgres")
+    try:
+        wait_until(lambda: "pg_lock_status" in budget(weir)["last_error"])
         before = weir.log().count("budget: joined")
         begin = time.monotonic()
         wait_until(lambda: weir.log().count("budget: joined") >= before + 8)
         assert time.monotonic() - begin > 1
         assert weir.log().count("can't be asked") == 1
-    somebody.close()
+    finally:
+        fleet.postgres.query("GRANT EXECUTE ON FUNCTION pg_lock_status() TO PUBLIC", dbname="postgres")
     fleet.want(20)
     wait_used(fleet, 20)
     assert budget(weir)["last_error"] == ""
+
+
+def test_strangers_do_not_set_the_budget(fleet):
+    """Who calls himself a process with a budget of three, and who has its locks, too."""
+    one, two = fleet.start(2, budget_connections=20)
+    fleet.bring_strangers(2, "web")
+    for connection in fleet.strangers:
+        with connection.cursor() as cursor:
+            cursor.execute("SET application_name = 'pgweir budget 3 0 0 0 1 liar'")
+            connection.commit()
+    for number in (0, 1000, -1):
+        with fleet.strangers[0].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", (LOCK + 1, number))
+    name = f"PID {fleet.strangers[0].info.backend_pid} (web, pgweir budget 3 0 0 0 1 liar)"
+    wait_until(lambda: all(budget(weir)["strangers"] == name for weir in (one, two)))
+    fleet.want(20)
+    wait_used(fleet, 20)
+    wait_fair(fleet)
+    assert all((row["budget"], row["members"]) == (20, 2) for row in (budget(one), budget(two)))
+    no_more_than(fleet, 20)
+    assert not fleet.errors()
 
 
 @pytest.fixture(name="island")

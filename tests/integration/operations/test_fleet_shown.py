@@ -7,12 +7,13 @@ import subprocess
 
 import pytest
 
-from rawwire import query
+from rawwire import LoginRefused, query
 from waiting import wait_until
 from weir import Weir, find_binary
 
 pytestmark = pytest.mark.weir_only
 LOCK = "SELECT pg_advisory_lock(1885828466, 0)"     # fleet_sql.c
+MARK = 1885828467           # the same: the first number of marks
 
 
 def budget_of(weir):
@@ -49,7 +50,7 @@ def test_without_a_budget_there_is_nothing_to_see(weir):
 
 
 def test_console_metrics_and_page_agree(weir, postgres):
-    weir.start(budget="on", budget_connections=20, cluster_user="web")
+    weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
     with weir.raw() as wire:
         wire.query("SELECT 1")
         weir.settle()
@@ -76,8 +77,8 @@ def test_console_metrics_and_page_agree(weir, postgres):
 
 
 def test_two_processes_see_each_other_and_the_smaller_budget(weir, tmp_path):
-    weir.start(budget="on", budget_connections=20, cluster_user="web")
-    with another(weir, tmp_path / "other", budget="on", budget_connections=12, cluster_user="web") as other:
+    weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
+    with another(weir, tmp_path / "other", budget="on", budget_connections=12, cluster_user="scramuser") as other:
         row = wait_until(lambda: row if (row := joined(weir))["members"] == 2 and row["budget"] == 12 else None)
         assert row["own_budget"] == 20 and wait_until(lambda: joined(other)["members"] == 2)
         assert joined(other)["budget"] == 12 and joined(other)["own_budget"] is None
@@ -90,7 +91,7 @@ def test_two_processes_see_each_other_and_the_smaller_budget(weir, tmp_path):
 
 
 def test_who_waits_below_his_share_is_seen_by_the_other(weir, tmp_path):
-    settings = {"budget": "on", "budget_connections": 12, "pool_size": 12, "cluster_user": "web", "min_idle": 0}
+    settings = {"budget": "on", "budget_connections": 12, "pool_size": 12, "cluster_user": "scramuser", "min_idle": 0}
     weir.start(**settings)
     with another(weir, tmp_path / "other", **settings) as other, contextlib.ExitStack() as held:
         joined(other)
@@ -114,7 +115,7 @@ def test_who_waits_below_his_share_is_seen_by_the_other(weir, tmp_path):
 
 def test_a_budget_that_is_used_up_is_told_in_one_voice(weir, postgres):
     """The client, SHOW WAITERS, EXPLAIN WAIT, EXPLAIN POOL and the log: by whom, and that two places are nobody's."""
-    settings = {"sections": {"log": {"format": "json"}}, "budget": "on", "budget_connections": 6, "cluster_user": "web", "pool_size": 5}
+    settings = {"sections": {"log": {"format": "json"}}, "budget": "on", "budget_connections": 6, "cluster_user": "scramuser", "pool_size": 5}
     weir.start(pool_timeout="10min", **settings)
     joined(weir)
     with weir.raw() as early, contextlib.ExitStack() as held:
@@ -140,7 +141,7 @@ def test_a_budget_that_is_used_up_is_told_in_one_voice(weir, postgres):
 
 
 def test_a_lock_that_somebody_holds(weir, postgres):
-    weir.start(budget="on", budget_connections=20, cluster_user="web")
+    weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
     joined(weir)
     with weir.raw() as first, weir.raw() as wire, contextlib.closing(postgres.connect(dbname="postgres")) as somebody:
         first.query("BEGIN")
@@ -156,20 +157,155 @@ def test_a_lock_that_somebody_holds(weir, postgres):
     assert joined(weir)["lock_pid"] is None
 
 
+@contextlib.contextmanager
+def stranger(postgres, *statements, name="mallory"):
+    """Somebody who may connect to the database in which processes meet, and is not cluster_user. Gives the PID."""
+    with contextlib.closing(postgres.connect("postgres", user="reporting", application_name=name)) as connection:
+        with connection.cursor() as cursor:
+            for sql in statements:
+                cursor.execute(sql)
+        yield connection.info.backend_pid
+
+
+def named(postgres_pid, name="mallory"):
+    return f"PID {postgres_pid} (reporting, {name})"
+
+
+def wait_for_looks(postgres):
+    """What the steward says of itself has changed twice: it does so each second, when it looks."""
+    def said():
+        return postgres.value("SELECT application_name FROM pg_stat_activity WHERE usename = 'scramuser'", dbname="postgres")
+    for _ in range(2):
+        before = said()
+        wait_until(lambda: said() != before)        # pylint: disable=cell-var-from-loop
+
+
+def test_locks_and_words_of_strangers_change_nothing_and_are_told_once(weir, postgres):
+    """Marks of a thousand, of what is no number of connections, and the membership itself."""
+    weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
+    joined(weir)
+    liar = "pgweir budget 3 0 0 0 1 liar"
+    shared = [f"SELECT pg_advisory_lock_shared({MARK}, {number})" for number in (1000, -1, -2, 0)]
+    with stranger(postgres, *shared, name=liar) as pid, weir.raw() as first:
+        wait_until(lambda: budget_of(weir)["strangers"] == named(pid, liar))
+        first.query("BEGIN")
+        with weir.raw() as second:
+            second.query("SELECT 1")                # which needs one more connection
+        row = budget_of(weir)
+        assert (row["state"], row["budget"], row["members"], row["lock_pid"]) == ("joined", 20, 1, None)
+        [member] = weir.console("SHOW FLEET")
+        assert member["own"]
+        first.query("COMMIT")
+        wait_for_looks(postgres)
+    wait_until(lambda: budget_of(weir)["strangers"] == "")
+    assert weir.log().count(f"PID {pid}, user reporting, application {liar}") == 1
+    assert weir.log().count("budget: joined") == 1
+
+
+def test_a_stranger_who_keeps_marks_from_being_taken_is_named(weir, postgres):
+    """Nothing is opened until he is gone; what is open serves."""
+    weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
+    joined(weir)
+    with weir.raw() as first, weir.raw() as second:
+        first.query("BEGIN")
+        with stranger(postgres, *(f"SELECT pg_advisory_lock({MARK}, {number})" for number in range(1, 30))) as pid:
+            second.send(query("SELECT 1"))
+            row = wait_until(lambda: row if (row := budget_of(weir))["lock_pid"] else None)
+            assert (row["state"], row["lock_pid"], row["strangers"]) == ("lock_held", pid, named(pid))
+            assert first.query("SELECT 1") == [["1"]]
+            assert postgres.count(usename="web") == 1
+        second.read_until("Z")
+        first.query("COMMIT")
+    wait_until(lambda: budget_of(weir)["state"] == "joined")
+    assert weir.log().count("budget: joined") == 1
+
+
+def test_who_keeps_the_membership_from_a_steward_is_named(weir, postgres):
+    """Before it comes. It joins when he is gone."""
+    with stranger(postgres, f"SELECT pg_advisory_lock({MARK}, 0)") as pid:
+        weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
+        row = wait_until(lambda: row if (row := budget_of(weir))["lock_pid"] else None)
+        assert (row["state"], row["lock_pid"], row["members"]) == ("lock_held", pid, 0)
+    wait_until(lambda: (row := budget_of(weir))["state"] == "joined" and row["members"] == 1)
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+
+
+def test_a_prepared_transaction_that_has_the_lock(weir, postgres):
+    weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
+    joined(weir)
+    with weir.raw() as first, weir.raw() as second:
+        first.query("BEGIN")
+        with contextlib.closing(postgres.connect("postgres", user="reporting")) as somebody, somebody.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(LOCK.replace("advisory_lock", "advisory_xact_lock"))
+            cursor.execute("PREPARE TRANSACTION 'keeps_the_lock'")
+        try:
+            second.send(query("SELECT 1"))
+            row = wait_until(lambda: row if (row := budget_of(weir))["state"] == "lock_held" and row["strangers"] else None)
+            assert row["strangers"] == "a prepared transaction" and row["lock_pid"] is None
+        finally:
+            postgres.query("ROLLBACK PREPARED 'keeps_the_lock'", dbname="postgres")
+        second.read_until("Z")
+        first.query("COMMIT")
+
+
+def test_locks_of_one_number_and_of_other_databases_are_others(weir, postgres):
+    """As are those beside the lock: nobody is named for them."""
+    weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
+    joined(weir)
+    of_one = [f"SELECT pg_advisory_lock(({first}::bigint << 32) | {second})" for first in (MARK - 1, MARK) for second in (0, 1)]
+    with stranger(postgres, *of_one), contextlib.closing(postgres.connect("app")) as elsewhere, weir.raw() as wire:
+        elsewhere.cursor().execute(LOCK)
+        elsewhere.cursor().execute(f"SELECT pg_advisory_lock({MARK}, 1)")
+        wire.query("SELECT 1")
+        wait_for_looks(postgres)
+        row = budget_of(weir)
+        assert (row["state"], row["strangers"], row["lock_pid"]) == ("joined", "", None)
+
+
+def test_no_client_logs_in_as_the_role_of_stewards(weir):
+    weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
+    with pytest.raises(LoginRefused, match="28000.*cluster_user"):
+        weir.raw("scramuser", password=weir.users["scramuser"])
+    weir.reload(budget="advise", budget_connections=20, cluster_user="scramuser")
+    with weir.raw("scramuser", password=weir.users["scramuser"]) as wire:
+        wire.query("SELECT 1")
+
+
+def test_a_larger_budget_holds_when_the_last_one_has_reloaded(weir, tmp_path):
+    """Until then it is said whose is the smallest."""
+    settings = {"budget": "on", "cluster_user": "scramuser"}
+    weir.start(budget_connections=12, **settings)
+    with another(weir, tmp_path / "other", budget_connections=12, **settings) as other:
+        wait_until(lambda: joined(weir)["members"] == joined(other)["members"] == 2)
+        assert budget_of(weir)["budget_of"] == ""
+        weir.reload(budget_connections=30, **settings)
+        row = wait_until(lambda: row if (row := budget_of(weir))["own_budget"] else None)
+        assert (row["budget"], row["own_budget"], row["budget_of"].endswith(f".{other.process.pid}")) == (12, 30, True)
+        weir.wait_log("the smallest counts, and here it is 30")
+        wait_until(lambda: [one for one in other.console("SHOW FLEET") if one["budget"] == 30])
+        other.reload(budget_connections=30, **settings)
+        wait_until(lambda: ((row := budget_of(other))["budget"], row["own_budget"], row["budget_of"]) == (30, None, ""))
+        row = wait_until(lambda: row if (row := budget_of(weir))["budget"] == 30 else None)
+        assert row["own_budget"] is None and row["budget_of"] == ""
+        wait_until(lambda: f"budget: 30 connections at {hosts(weir.postgres)}\n" in weir.log())
+
+
 def test_a_steward_that_can_not_log_in(weir):
-    weir.start(budget="on", budget_connections=20, cluster_user="web", budget_database="nowhere")
+    weir.start(budget="on", budget_connections=20, cluster_user="scramuser", budget_database="nowhere")
     row = wait_until(lambda: row if (row := budget_of(weir))["last_error"] else None)
     assert row["state"] == "connecting" and 'database "nowhere" does not exist' in row["last_error"]
     assert row["connections"] is row["others"] is None and weir.console("SHOW FLEET") == []
     assert "pgweir_budget_listed{" not in weir.http("/metrics").text
-    weir.reload(budget="on", budget_connections=20, cluster_user="web")
+    weir.reload(budget="on", budget_connections=20, cluster_user="scramuser")
     assert joined(weir)["last_error"] == ""
 
 
 def test_a_pooler_in_between_is_told(weir, tmp_path):
     weir.start({"database postgres": {"upstream": weir.upstream()}})
     with another(weir, tmp_path / "other", upstream=f"host={weir.host} port={weir.port}", budget="on", budget_connections=20,
-                 cluster_user="web") as other:
+                 cluster_user="scramuser") as other:
         wait_until(lambda: budget_of(other)["state"] == "pooled")
         with other.raw() as wire:
             assert wire.query("SELECT 1") == [["1"]]

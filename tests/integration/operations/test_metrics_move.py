@@ -248,7 +248,7 @@ def external(weir, look):
 
 def budgeted(weir, look, tmp_path):
     """A budget that strangers exceed, and whose lock somebody holds; then another process waits, and has a smaller one."""
-    settings = {"budget": "on", "budget_connections": 12, "pool_size": 12, "cluster_user": "web"}
+    settings = {"budget": "on", "budget_connections": 12, "pool_size": 12, "cluster_user": "scramuser"}
     weir.start(**settings)
     wait_until(lambda: weir.metric("pgweir_budget_joined") == 1)
     look()
@@ -366,7 +366,7 @@ def test_it_moves(weir, provocation, request):
 
 
 def test_every_family_has_a_row(weir):
-    weir.start(budget="advise", cluster_user="web")
+    weir.start(budget="advise", cluster_user="scramuser")
     there = {line.split()[2] for line in weir.http("/metrics").text.splitlines() if line.startswith("# TYPE ")}
     rows = [family for provocation in MOVED_BY for family in families_of(provocation)]
     assert len(rows) == len(set(rows)) and set(rows) == there
