@@ -285,6 +285,22 @@ dedicated_close(struct dedicated *d)
 	server_close(srv);
 }
 
+bool
+dedicated_aim(struct dedicated *d, struct pool_target **aim, struct scram_keys *keys, struct pool_target *target)
+{
+	struct pool_target *before = *aim;
+
+	if (before != NULL && pool_target_is_same(before, target)) {
+		pool_target_unref(target);
+		return false;
+	}
+	dedicated_close(d);
+	explicit_bzero(keys, sizeof(*keys));
+	*aim = target;
+	pool_target_unref(before);
+	return true;
+}
+
 /* --- a client's own --- */
 
 struct own {

@@ -54,6 +54,9 @@ int dedicated_open(struct dedicated *d, struct pool_set *set, const struct serve
 /* Sends what is in sql, which is freed, as one simple Query, whose rows are owed to OWED_TO_PROBE. Without memory its
  * connection is broken, and the keeper's deadline ends it. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);
+/* Takes target for *aim, and closes d, if they differ; keys may be another password's, for the same salt, and are
+ * wiped. Returns false if they are the same. Drops the reference that is not kept. */
+bool dedicated_aim(struct dedicated *d, struct pool_target **aim, struct scram_keys *keys, struct pool_target *target);
 /* Closes it, after a Terminate if it is up; calls closed from within. Does nothing if it is closed. */
 void dedicated_close(struct dedicated *d);
 

@@ -1,4 +1,5 @@
 /* src/dedicated/fleet.c - which budgets there are; see fleet.h. */
+#include "config/config_origin.h"
 #include "dedicated/fleet_state.h"
 
 #include <stdio.h>
@@ -46,20 +47,13 @@ fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 	return f;
 }
 
-static void
-drop(struct fleet *f, struct steward *s)
-{
-	TAILQ_REMOVE(&f->stewards, s, link);
-	steward_free(s);
-}
-
 void
 fleet_free(struct fleet *f)
 {
 	if (f == NULL)
 		return;
 	while (!TAILQ_EMPTY(&f->stewards))
-		drop(f, TAILQ_FIRST(&f->stewards));
+		steward_free(TAILQ_FIRST(&f->stewards));
 	policy_room_free(f->room);
 	free(f);
 }
@@ -77,31 +71,26 @@ find_or_add(struct fleet *f, char *hosts)
 			free(hosts);
 			return s;
 		}
-	s = steward_new(f, hosts);
-	if (s != NULL)
-		TAILQ_INSERT_TAIL(&f->stewards, s, link);
-	return s;
+	return steward_new(f, hosts);
 }
 
 /* A connection that does not fit any more is closed, and another one opened. Takes target. */
 static void
 aim(struct steward *s, struct pool_target *target, const char *users)
 {
+	bool is_same = s->users != NULL && strcmp(s->users, users) == 0;
 	char *copy = strdup(users);
 
-	if (copy == NULL ||
-	    (s->target != NULL && pool_target_is_same(s->target, target) && strcmp(s->users, users) == 0)) {
-		free(copy);
+	if (copy == NULL) {
 		pool_target_unref(target);
 		return;
 	}
-	dedicated_close(&s->conn);
-	explicit_bzero(&s->keys, sizeof(s->keys)); /* they may be another password's, for the same salt */
-	pool_target_unref(s->target);
 	free(s->users);
-	s->target = target;
 	s->users = copy;
-	s->retry_us = 0;
+	if (!is_same)
+		dedicated_close(&s->conn);
+	if (dedicated_aim(&s->conn, &s->target, &s->keys, target) || !is_same)
+		s->retry_us = 0;
 }
 
 static uint32_t
@@ -160,20 +149,17 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 		s->set_mode = BUDGET_OFF;
 		s->set_limit = CONFIG_COUNT_AUTO;
 	}
-	for (size_t i = 0; i < config->database_count + config->tenant_count; i++) {
-		const struct config_scope *db = i < config->database_count
-						    ? &config->databases[i]
-						    : &config->tenant_scopes[i - config->database_count];
+	for (struct config_section db = { 0 }; config_next_section(config, &db) && db.scope->upstream != NULL;) {
 		struct scope_settings set;
 
-		config_effective(config, db, NULL, &set);
-		if (config_has_budget(db->upstream, &set))
-			add_database(f, db, &set, users, tls);
+		config_effective(config, db.scope, NULL, &set);
+		if (config_has_budget(db.scope->upstream, &set))
+			add_database(f, db.scope, &set, users, tls);
 	}
 	for (s = TAILQ_FIRST(&f->stewards); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (s->set_mode == BUDGET_OFF) {
-			drop(f, s);
+			steward_free(s);
 		} else {
 			steward_keep(s, s->set_mode);
 			steward_kick(s);

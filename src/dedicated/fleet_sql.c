@@ -178,7 +178,7 @@ take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 	a->member_count++;
 }
 
-/* Of a backend with such a lock. */
+/* Takes a backend with such a lock. */
 static void
 take_locker(struct fleet_answer *a, char kind, struct bind_values *r)
 {

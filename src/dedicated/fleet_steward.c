@@ -763,6 +763,7 @@ steward_new(struct fleet *f, char *hosts)
 	s->shown.strangers = s->strangers;
 	s->shown.share = UINT32_MAX;
 	event_assign(&s->timer, f->env.base, -1, 0, on_timer, s);
+	TAILQ_INSERT_TAIL(&f->stewards, s, link);
 	return s;
 }
 
@@ -778,6 +779,7 @@ steward_keep(struct steward *s, enum budget_mode mode)
 void
 steward_free(struct steward *s)
 {
+	TAILQ_REMOVE(&s->fleet->stewards, s, link);
 	dedicated_close(&s->conn);
 	event_del(&s->timer);
 	policy_budget_keep(s->budget, s->fleet->door, NULL, is_binding(s), now_of(s));

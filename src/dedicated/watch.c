@@ -2,6 +2,7 @@
 #include "dedicated/watch_state.h"
 
 #include "base/clock.h"
+#include "config/config_origin.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,20 +31,13 @@ watch_new(struct pool_set *pools, struct cluster_store *clusters, void (*wake)(v
 	return w;
 }
 
-static void
-drop(struct watch *w, struct watched *d)
-{
-	TAILQ_REMOVE(&w->watched, d, link);
-	watched_free(d);
-}
-
 void
 watch_free(struct watch *w)
 {
 	if (w == NULL)
 		return;
 	while (!TAILQ_EMPTY(&w->watched))
-		drop(w, TAILQ_FIRST(&w->watched));
+		watched_free(TAILQ_FIRST(&w->watched));
 	free(w);
 }
 
@@ -60,10 +54,7 @@ find_or_add(struct watch *w, char *hosts, uint32_t count)
 			free(hosts);
 			return d;
 		}
-	d = watched_new(w, hosts, count);
-	if (d != NULL)
-		TAILQ_INSERT_TAIL(&w->watched, d, link);
-	return d;
+	return watched_new(w, hosts, count);
 }
 
 /* A connection that does not fit any more is closed, and another one opened. Takes target. */
@@ -72,14 +63,8 @@ aim(struct watch_host *h, struct pool_target *target)
 {
 	const struct upstream_host *host = &target->upstream->hosts[0];
 
-	if (h->target != NULL && pool_target_is_same(h->target, target)) {
-		pool_target_unref(target);
+	if (!dedicated_aim(&h->conn, &h->target, &h->keys, target))
 		return;
-	}
-	dedicated_close(&h->conn);
-	explicit_bzero(&h->keys, sizeof(h->keys)); /* they may be another password's, for the same salt */
-	pool_target_unref(h->target);
-	h->target = target;
 	h->retry_us = 0;
 	snprintf(h->name, sizeof(h->name), "%s:%u", host->host, host->port);
 }
@@ -163,20 +148,16 @@ watch_configure(struct watch *w, const struct config *config, struct users *user
 
 	TAILQ_FOREACH(d, &w->watched, link)
 		d->is_kept = false;
-	for (size_t i = 0; i < config->database_count + config->tenant_count; i++) {
-		const struct config_scope *db = i < config->database_count
-						    ? &config->databases[i]
-						    : &config->tenant_scopes[i - config->database_count];
+	for (struct config_section db = { 0 }; config_next_section(config, &db) && db.scope->upstream != NULL;) {
 		struct scope_settings set;
 
-		if (!config_reads_standbys(config, db, &set))
-			continue;
-		add_database(w, &(struct source){ db, &set, users, tls });
+		if (config_reads_standbys(config, db.scope, &set))
+			add_database(w, &(struct source){ db.scope, &set, users, tls });
 	}
 	for (d = TAILQ_FIRST(&w->watched); d != NULL; d = next) {
 		next = TAILQ_NEXT(d, link);
 		if (!d->is_kept)
-			drop(w, d);
+			watched_free(d);
 		else
 			watched_kick(d);
 	}

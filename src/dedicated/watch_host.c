@@ -675,6 +675,7 @@ watched_new(struct watch *w, char *hosts, uint32_t count)
 		d->of[i].of = d;
 		d->of[i].index = i;
 	}
+	TAILQ_INSERT_TAIL(&w->watched, d, link);
 	event_assign(&d->timer, w->env.base, d->timer_fd, EV_READ | EV_PERSIST, on_timer, d);
 	if (event_add(&d->timer, NULL) < 0) {
 		watched_free(d);
@@ -687,6 +688,7 @@ watched_new(struct watch *w, char *hosts, uint32_t count)
 void
 watched_free(struct watched *d)
 {
+	TAILQ_REMOVE(&d->watch->watched, d, link);
 	cluster_watched(d->cluster, NULL, NULL);
 	for (uint32_t i = 0; i < d->count; i++) {
 		dedicated_close(&d->of[i].conn);
