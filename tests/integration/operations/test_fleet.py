@@ -479,7 +479,7 @@ def test_one_cannot_be_reached(fleet, island, tmp_path, notices):
         return fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE client_addr = %s", (island.database.there,))
 
     (tmp_path / "hba.conf").write_text(f"host all all {island.clients.here}/32 trust\n", encoding="utf-8")
-    tcp = {"user_timeout": "2s", "keepalive_idle": "1s", "keepalive_interval": "1s"} if notices else {}
+    tcp = {"user_timeout": "2s", "keepalive_idle": "1s", "keepalive_interval": "1s"} if notices else {"keepalive_idle": "20s"}
     one, two = fleet.start(2, budget_connections=20)
     lonely = fleet.join(island=island, method="hba", hba_file=tmp_path / "hba.conf", connect_timeout="5s", **tcp)
     wire = lonely.raw()
