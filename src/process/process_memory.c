@@ -4,12 +4,13 @@
  *
  *   short: less than a tenth is left. Clients whose unfinished messages are large are not read (client_memory.c).
  *   full:  so little is left that what a peer sizes may fail. New clients are refused with 53200, what is only a cache
- *          goes, and so does one client after the other, the largest first, until there is room again. The same if
- *          memory stays short for long, as it may be those who are not read that hold it.
+ *          goes, and so does one client after the other, the largest first, until there is room again or nobody is
+ *          left. The same if memory stays short for long, as it may be those who are not read that hold it.
  */
 #include "process/process_state.h"
 
 #include "client/clients.h"
+#include "pool/pool_homes.h"
 #include "base/resources.h"
 
 #include <malloc.h>
@@ -93,6 +94,14 @@ act(struct weir *w, bool is_short, bool is_full)
 	worker_threads_go(w);
 }
 
+/* Newcomers are refused for the sake of those who are here. If nobody is, the memory is pgweir's own, which no refusal
+ * gives back. */
+static bool
+is_anybody_here(const struct weir *w)
+{
+	return w->door->clients.client_count + pool_homes_away(w->shared.homes) > 0;
+}
+
 void
 process_watch_memory(struct weir *w)
 {
@@ -107,9 +116,8 @@ process_watch_memory(struct weir *w)
 		act(w, false, false);
 		return;
 	}
-	is_full = w->memory.is_full
-		      ? !memory_has_room(2 * FULL_BELOW) || w->door->now_us - w->memory.full_us < FULL_MIN_US
-		      : !memory_has_room(FULL_BELOW);
+	is_full = (w->memory.is_full && w->door->now_us - w->memory.full_us < FULL_MIN_US) ||
+		  (is_anybody_here(w) && !memory_has_room(FULL_BELOW));
 	is_short = is_full || !memory_has_room(tenth < 4 * FULL_BELOW ? 4 * FULL_BELOW : tenth);
 	act(w, is_short, is_full);
 }

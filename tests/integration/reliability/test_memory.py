@@ -206,6 +206,19 @@ def test_new_clients_are_refused_and_those_of_the_console_are_not(weir):
     wait_until(lambda: weir.memory_bytes("RssAnon") > before + 30 * MIB)
 
 
+def test_what_is_pgweirs_own_keeps_nobody_out_once_all_clients_have_left(weir, needed_bytes):
+    """Half a MiB is too little while somebody is there, and it does not become more."""
+    start_under(weir, needed_bytes + 64 * MIB, pool_size=2)
+    wire = weir.raw()
+    hard = resource.prlimit(weir.process.pid, resource.RLIMIT_AS)[1]
+    resource.prlimit(weir.process.pid, resource.RLIMIT_AS, (weir.memory_bytes("VmSize") + MIB // 2, hard))
+    weir.wait_log("out of memory: no new clients")
+    assert refusal(weir)["C"] == "53200" and wire.value("SELECT 1") == "1"
+    wire.close()
+    wait_until(lambda: is_served(weir))
+    assert "there is memory again; new clients are accepted" in weir.log()
+
+
 def test_one_that_is_too_large_costs_itself(weir):
     limited(weir, 40)
     other, greedy = weir.raw(), weir.raw()
