@@ -54,7 +54,7 @@
 #define READ_ROUTES(X) \
 	X(ROUTE_STANDBY, "standby") X(ROUTE_UNMARKED, "not_marked") X(ROUTE_TIED, "tied") \
 	X(ROUTE_PRIMARY_ONLY, "primary_only") X(ROUTE_BEHIND, "behind") X(ROUTE_NO_STANDBY, "no_standby") \
-	X(ROUTE_BUSY, "busy") X(ROUTE_REFUSED, "refused")
+	X(ROUTE_CONNECTING, "connecting") X(ROUTE_BUSY, "busy") X(ROUTE_REFUSED, "refused")
 #define READ_TARGETS(X) X(RT_PRIMARY, "primary") X(RT_STANDBY, "standby")
 #define CANCEL_RESULTS(X) \
 	X(CR_SENT, "sent") X(CR_NO_QUERY, "no_query") X(CR_WRONG_KEY, "wrong_key") X(CR_FAILED, "failed") \

@@ -185,6 +185,12 @@ lent_of(const struct pool *pool, uint32_t host)
 	return pool->standbys[host] == NULL ? 0 : policy_busy(pool->standbys[host]->policy);
 }
 
+bool
+pool_standby_is_busy(const struct pool *pool, uint32_t host)
+{
+	return pool->standbys[host] != NULL && lent_of(pool, host) >= pool->standbys[host]->settings.pool_size;
+}
+
 uint32_t
 pool_standby_choose(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 {

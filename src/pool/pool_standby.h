@@ -14,6 +14,7 @@
  * and the ticket does not wait. */
 struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower,
 				   uint64_t now_us);
+bool pool_standby_is_busy(const struct pool *pool, uint32_t host); /* all connections that it may have are lent */
 /* The pool, which has a cluster, has another answer about its database's code. */
 void pool_standby_code_is_new(struct pool *pool);
 /* Returns what any SQL may leave on a standby's server (of enum state_part and enum code_risk), which was just lent; 0

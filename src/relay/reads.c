@@ -164,6 +164,7 @@ choose(const struct exchange *x, struct client_reads *r, const struct cluster_vi
 static struct server *
 borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 {
+	bool is_connecting = false;
 	unsigned tried = 0;
 	uint64_t number;
 	struct server *srv;
@@ -178,6 +179,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 		cluster_unlock(r->cluster);
 		r->route = !is_none	     ? ROUTE_STANDBY
 			   : *is_later	     ? ROUTE_BEHIND
+			   : is_connecting   ? ROUTE_CONNECTING
 			   : tried != 0	     ? ROUTE_BUSY
 			   : r->shunned != 0 ? ROUTE_REFUSED
 					     : ROUTE_NO_STANDBY;
@@ -192,6 +194,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 			pool_return(srv, 0, *x->env->now_us);
 			cluster_want(r->cluster, CLUSTER_STANDBYS);
 		}
+		is_connecting |= !pool_standby_is_busy(x->pool, host);
 	}
 }
 

@@ -380,6 +380,25 @@ def test_show_reads_tells_where_statements_went_and_why(weir, trio):
     assert "has not executed a request" not in weir.log()
 
 
+def test_show_reads_tells_connections_that_are_lent_from_those_that_are_being_opened(weir, trio):
+    wire = start(weir, trio, pool_size=1, reads_max_lag="1h", sections={"slow_query": {"query_stats": "on"}})
+
+    def read_behind_a_reconnect():
+        weir.console("RECONNECT")
+        in_block(wire, "SELECT 'none is there', 1")
+        return counted(weir, "SELECT ?, ?", "connecting")
+
+    def read():
+        in_block(wire, "SELECT 'all are lent', 2, 3")
+        return counted(weir, "SELECT ?, ?, ?", "busy")
+
+    wait_until(read_behind_a_reconnect, what="connecting in SHOW READS")
+    for _ in trio.standbys:
+        begin_elsewhere(weir.raw(), trio)
+    wait_until(read, what="busy in SHOW READS")
+    assert counted(weir, "SELECT ?, ?, ?", "connecting") == 0
+
+
 def shut_down(trio, standby):
     """At once: WARNING 57P01, and the link breaks. RowDescription comes with that."""
     trio.stop(standby, signal.SIGQUIT)
