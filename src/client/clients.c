@@ -116,6 +116,12 @@ clients_are_left(const struct client_env *door)
 	return false;
 }
 
+uint32_t
+clients_count(const struct client_env *door)
+{
+	return door->client_count + pool_homes_away(door->homes);
+}
+
 bool
 clients_are_flushed(struct client_env *const *crew)
 {

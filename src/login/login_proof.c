@@ -73,7 +73,7 @@ static bool
 is_over_limit(struct client *c)
 {
 	struct client_env *env = c->env;
-	uint32_t limit = env->x.config->max_client_connections, count = env->client_count + pool_homes_away(env->homes);
+	uint32_t limit = env->x.config->max_client_connections, count = clients_count(env);
 	struct fail why;
 
 	if (limit == 0 || count < limit)

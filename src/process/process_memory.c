@@ -10,7 +10,6 @@
 #include "process/process_state.h"
 
 #include "client/clients.h"
-#include "pool/pool_homes.h"
 #include "base/resources.h"
 
 #include <malloc.h>
@@ -94,14 +93,6 @@ act(struct weir *w, bool is_short, bool is_full)
 	worker_threads_go(w);
 }
 
-/* Newcomers are refused for the sake of those who are here. If nobody is, the memory is pgweir's own, which no refusal
- * gives back. */
-static bool
-is_anybody_here(const struct weir *w)
-{
-	return w->door->clients.client_count + pool_homes_away(w->shared.homes) > 0;
-}
-
 void
 process_watch_memory(struct weir *w)
 {
@@ -116,8 +107,10 @@ process_watch_memory(struct weir *w)
 		act(w, false, false);
 		return;
 	}
+	/* Newcomers are refused for the sake of those who are here. If nobody is, it is pgweir itself that has the
+	 * memory. */
 	is_full = (w->memory.is_full && w->door->now_us - w->memory.full_us < FULL_MIN_US) ||
-		  (is_anybody_here(w) && !memory_has_room(FULL_BELOW));
+		  (clients_count(&w->door->clients) > 0 && !memory_has_room(FULL_BELOW));
 	is_short = is_full || !memory_has_room(tenth < 4 * FULL_BELOW ? 4 * FULL_BELOW : tenth);
 	act(w, is_short, is_full);
 }

@@ -9,7 +9,6 @@
 #include "bouncer/bouncer_ways.h"
 #include "client/clients.h"
 #include "os/os.h"
-#include "pool/pool_homes.h"
 
 #include <string.h>
 
@@ -136,7 +135,7 @@ process_stop_tick(struct weir *w)
 	if (w->stopping.is_door_due)
 		close_door(w);
 	if (w->door->now_us >= w->stopping.end_at_us) {
-		size_t left = w->door->clients.client_count + pool_homes_away(w->shared.homes);
+		size_t left = clients_count(&w->door->clients);
 
 		if (left > 0) /* else the end waits for cancels that are under way */
 			log_warning(w->log, "shutdown_timeout is over: %s closed in mid-transaction",

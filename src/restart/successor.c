@@ -274,9 +274,7 @@ restart_successor_tick(struct restart *r)
 			end_lost(s);
 	} else if (s->stage == STAGE_MOVING && !r->is_stopping && max_us > 0 && since_us >= max_us) {
 		log_warning(restart_env(r)->log, "restart_timeout is over: disconnecting %s that could not move",
-			    counted(r->host.clients->client_count + pool_homes_away(r->host.clients->homes), "client",
-				    "clients")
-				.text);
+			    counted(clients_count(r->host.clients), "client", "clients").text);
 		r->host.stop(r->host.w, SHUTDOWN_SERVERS);
 	} else
 		restart_end_if_moved(r);
