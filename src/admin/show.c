@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 #include "client/clients.h"
+#include "policy/policy_whole.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -59,24 +60,9 @@ show_worker_of(const struct show_env *env, const struct pool *e)
 void
 show_count_parts(const struct show_env *env, const struct pool *of, struct policy_counts *out)
 {
-	struct policy_counts n;
-
 	memset(out, 0, sizeof(*out));
-	for (const struct pool *e = show_next_part(env, of, NULL); e != NULL; e = show_next_part(env, of, e)) {
-		policy_get_counts(e->policy, &n);
-		out->opening += n.opening;
-		out->idle += n.idle;
-		out->pinging += n.pinging;
-		out->washing += n.washing;
-		out->lent += n.lent;
-		out->closing += n.closing;
-		out->waiting += n.waiting;
-		out->coming += n.coming;
-		out->overflow += n.overflow; /* one tells that of all */
-		if (n.oldest_waiter_us != 0 &&
-		    (out->oldest_waiter_us == 0 || n.oldest_waiter_us < out->oldest_waiter_us))
-			out->oldest_waiter_us = n.oldest_waiter_us;
-	}
+	for (const struct pool *e = show_next_part(env, of, NULL); e != NULL; e = show_next_part(env, of, e))
+		policy_add_counts(e->policy, out);
 }
 
 uint32_t

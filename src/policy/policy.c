@@ -889,3 +889,22 @@ policy_get_counts(const struct policy *p, struct policy_counts *out)
 		.outage = p->outage,
 	};
 }
+
+void
+policy_add_counts(const struct policy *p, struct policy_counts *to)
+{
+	struct policy_counts n;
+
+	policy_get_counts(p, &n);
+	to->opening += n.opening;
+	to->idle += n.idle;
+	to->pinging += n.pinging;
+	to->washing += n.washing;
+	to->lent += n.lent;
+	to->closing += n.closing;
+	to->waiting += n.waiting;
+	to->coming += n.coming;
+	to->overflow += n.overflow; /* one part tells that of all */
+	if (to->oldest_waiter_us == 0 || (n.oldest_waiter_us != 0 && n.oldest_waiter_us < to->oldest_waiter_us))
+		to->oldest_waiter_us = n.oldest_waiter_us;
+}

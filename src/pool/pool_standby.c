@@ -215,17 +215,7 @@ pool_standby_choose(const struct pool *pool, unsigned hosts, uint32_t last, uint
 void
 pool_add_standbys(const struct pool *pool, struct policy_counts *counts)
 {
-	struct policy_counts n;
-
-	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++) {
-		if (pool->standbys[i] == NULL)
-			continue;
-		policy_get_counts(pool->standbys[i]->policy, &n);
-		counts->opening += n.opening;
-		counts->idle += n.idle;
-		counts->pinging += n.pinging;
-		counts->washing += n.washing;
-		counts->lent += n.lent;
-		counts->closing += n.closing;
-	}
+	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
+		if (pool->standbys[i] != NULL)
+			policy_add_counts(pool->standbys[i]->policy, counts);
 }

@@ -79,15 +79,11 @@ act(struct weir *w, bool is_short, bool is_full)
 	set_short(w, is_short);
 	set_full(w, is_full);
 	if (is_relief) {
-		size_t freed = 0, more;
+		size_t freed = 0, more = 1;
 
 		/* Closes clients that hold much until this is freed; the loop's next turn frees it. */
-		for (int i = 0; i < RELIEVED_AT_ONCE && freed < (4 * FULL_BELOW); i++) {
-			more = clients_relieve(w->crew);
-			if (more == 0)
-				break;
-			freed += more;
-		}
+		for (int i = 0; i < RELIEVED_AT_ONCE && freed < 4 * FULL_BELOW && more > 0; i++)
+			freed += more = clients_relieve(w->crew);
 		malloc_trim(0);
 	}
 	worker_threads_go(w);
@@ -97,20 +93,14 @@ void
 process_watch_memory(struct weir *w)
 {
 	bool is_full, is_short;
-	size_t tenth;
 
 	if (!w->memory.is_limited)
 		w->memory.limit = memory_limit(w->config->max_memory);
 	w->memory.is_limited = true;
-	tenth = w->memory.limit / 10;
-	if (w->memory.limit == 0) {
-		act(w, false, false);
-		return;
-	}
-	/* Newcomers are refused for the sake of those who are here. If nobody is, it is pgweir itself that has the
-	 * memory. */
-	is_full = (w->memory.is_full && w->door->now_us - w->memory.full_us < FULL_MIN_US) ||
-		  (clients_count(&w->door->clients) > 0 && !memory_has_room(FULL_BELOW));
-	is_short = is_full || !memory_has_room(tenth < 4 * FULL_BELOW ? 4 * FULL_BELOW : tenth);
+	/* Newcomers are refused for the sake of those who are here: if nobody is, pgweir itself has the memory. */
+	is_full = w->memory.limit > 0 && ((w->memory.is_full && w->door->now_us - w->memory.full_us < FULL_MIN_US) ||
+					  (clients_count(&w->door->clients) > 0 && !memory_has_room(FULL_BELOW)));
+	is_short = w->memory.limit > 0 &&
+		   (is_full || !memory_has_room(4 * FULL_BELOW) || !memory_has_room(w->memory.limit / 10));
 	act(w, is_short, is_full);
 }

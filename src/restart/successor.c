@@ -13,7 +13,6 @@
 
 #include "base/clock.h"
 #include "client/clients.h"
-#include "pool/pool_homes.h"
 #include "wire/frame.h"
 
 #include <errno.h>

@@ -216,7 +216,7 @@ def test_what_is_pgweirs_own_keeps_nobody_out_once_all_clients_have_left(weir, n
     assert refusal(weir)["C"] == "53200" and wire.value("SELECT 1") == "1"
     wire.close()
     wait_until(lambda: is_served(weir))
-    assert "there is memory again; new clients are accepted" in weir.log()
+    weir.wait_log("there is memory again; new clients are accepted")
 
 
 def test_one_that_is_too_large_costs_itself(weir):
