@@ -360,8 +360,10 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool_is_sealed(pool)) {
 		if (pool->main != NULL) /* not asked: see ask_about_code() */
 			parts |= database_code_is_unheard(code) ? (unsigned)STATE_BACKEND : 0u;
-		else if (srv->loan.has_run)
+		else
 			turn = database_code_turn(code, code->made, (parts & STATE_BACKEND) != 0, now_us);
+		if (turn == CODE_WAIT && !srv->loan.has_run)
+			turn = CODE_GO;
 	}
 	if (parts != 0 || turn != CODE_GO) {
 		seal(srv, parts, turn, now_us);
