@@ -67,7 +67,7 @@ add_json(struct rows *r, const void *row)
 	buf_printf(r->out, r->count++ > 0 ? ",\n{" : "{");
 	for (size_t i = 0; i < r->column_count; i++) {
 		enum column_type type = r->columns[i].type;
-		const void *field = (const char *)row + r->columns[i].offset;
+		const void *field = (const char *)row + i * ROW_FIELD_SIZE;
 
 		buf_printf(r->out, "%s\"%s\":", i > 0 ? "," : "", r->columns[i].name);
 		if (type == COLUMN_TEXT)
@@ -103,7 +103,7 @@ is_liked(const struct rows *r, const void *row)
 	for (size_t i = 0; i < r->column_count; i++) {
 		const struct column *column = &r->columns[i];
 		const char *text = column->type == COLUMN_TEXT
-				       ? *(const char *const *)(const void *)((const char *)row + column->offset)
+				       ? *(const char *const *)(const void *)((const char *)row + i * ROW_FIELD_SIZE)
 				       : NULL;
 		bool is_asked = i == 0;
 
@@ -129,7 +129,7 @@ rows_add(struct rows *r, const void *row)
 	begun = message_begin(r->out, 'D');
 	buf_put_u16(r->out, (uint16_t)r->column_count);
 	for (size_t i = 0; i < r->column_count; i++) {
-		const void *field = (const char *)row + r->columns[i].offset;
+		const void *field = (const char *)row + i * ROW_FIELD_SIZE;
 		char scratch[NUMBER_TEXT_MAX];
 		const char *text = field_text(r->columns[i].type, field, scratch);
 

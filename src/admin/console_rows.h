@@ -2,8 +2,7 @@
  * src/admin/console_rows.h - rows for a console client: a struct in, a DataRow out; or a JSON object for the status
  * page.
  *
- * A command has a struct for its rows, and a table of columns that name its fields; a new column is a field and a row
- * of that table. Pure.
+ * A command has a struct for its rows, with a field for each column in the order of its table of columns. Pure.
  */
 #pragma once
 
@@ -28,23 +27,43 @@ enum column_type {
 struct column {
 	const char *name;
 	enum column_type type;
-	size_t offset; /* of the field in the command's struct */
 };
 
-#define COLUMN_NAMED(type, of, name, field)                                                                            \
-	{                                                                                                              \
-		name, COLUMN_##type, offsetof(of, field)                                                               \
-	}
-#define COLUMN(type, field) COLUMN_NAMED(type, COLUMNS_OF, #field, field)
-#define COLUMNS(show, ...) static const struct column show##_columns[] = { __VA_ARGS__ }
-/* Columns of the struct that COLUMNS_OF stands for, named as their fields. */
-#define TEXT(field) COLUMN(TEXT, field)
-#define BOOL(field) COLUMN(BOOL, field)
-#define INT4(field) COLUMN(INT4, field)
-#define INT8(field) COLUMN(INT8, field)
-#define INT8_OR_NULL(field) COLUMN(INT8_OR_NULL, field)
-#define NUMERIC(field) COLUMN(NUMERIC, field)
-#define FLOAT8(field) COLUMN(FLOAT8, field)
+/* How C has a field, each in as many bytes, so that columns need not say where they are. */
+#define ROW_FIELD_SIZE 8
+#define ROW_TEXT const char *
+#define ROW_BOOL uint64_t
+#define ROW_INT4 uint64_t
+#define ROW_INT8 uint64_t
+#define ROW_INT8_OR_NULL uint64_t
+#define ROW_NUMERIC uint64_t
+#define ROW_FLOAT8 double
+
+/*
+ * Says a row once: struct NAME_row and NAME_columns. The columns are (TEXT, database) (INT8, calls) ..., which each
+ * macro below hands on to the other of its pair; the last one meets nothing, and _END ends it.
+ */
+#define SHOW_ROW(name, columns)                                                                                        \
+	struct name##_row {                                                                                            \
+		ROW_FIELDS(columns)                                                                                    \
+	};                                                                                                             \
+	static const struct column name##_columns[] = { ROW_COLUMNS(columns) }
+#define ROW_FIELDS(columns) ROW_ENDED(ROW_FIELD columns)
+#define ROW_COLUMNS(columns) ROW_ENDED(ROW_COLUMN columns)
+#define ROW_ENDED(...) ROW_ENDED_(__VA_ARGS__)
+#define ROW_ENDED_(...) __VA_ARGS__##_END
+#define ROW_FIELD(type, field)                                                                                         \
+	_Alignas(ROW_FIELD_SIZE) ROW_##type field;                                                                     \
+	ROW_FIELD_
+#define ROW_FIELD_(type, field)                                                                                        \
+	_Alignas(ROW_FIELD_SIZE) ROW_##type field;                                                                     \
+	ROW_FIELD
+#define ROW_COLUMN(type, field) { #field, COLUMN_##type }, ROW_COLUMN_
+#define ROW_COLUMN_(type, field) { #field, COLUMN_##type }, ROW_COLUMN
+#define ROW_FIELD_END
+#define ROW_FIELD__END
+#define ROW_COLUMN_END
+#define ROW_COLUMN__END
 
 struct rows {
 	const struct column *columns;

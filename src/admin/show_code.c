@@ -11,13 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct code_row {
-	const char *database, *name, *kind, *state, *in_writes, *because;
-	uint64_t age_ms;
-};
-
-#define COLUMNS_OF struct code_row
-COLUMNS(code, TEXT(database), TEXT(name), TEXT(kind), TEXT(state), TEXT(in_writes), TEXT(because), INT8(age_ms));
+SHOW_ROW(code, (TEXT, database) (TEXT, name) (TEXT, kind) (TEXT, state) (TEXT, in_writes) (TEXT, because)
+	(INT8, age_ms));
 
 struct code_fill {
 	struct rows *rows;

@@ -18,12 +18,12 @@
 #define TEXT_ROOM ((size_t)1 << 20) /* the configuration as text ends the process without memory (base/alloc.h) */
 
 struct config_line {
-	const char *key, *value, *default_value, *changeable;
+	ROW_FIELDS((TEXT, key)(TEXT, value)(TEXT, default_value)(TEXT, changeable))
 };
 
-#define COLUMNS_OF struct config_line
-COLUMNS(config, TEXT(key), TEXT(value), COLUMN_NAMED(TEXT, struct config_line, "default", default_value),
-	TEXT(changeable));
+static const struct column config_columns[] = {
+	{ "key", COLUMN_TEXT }, { "value", COLUMN_TEXT }, { "default", COLUMN_TEXT }, { "changeable", COLUMN_TEXT }
+};
 
 /* Writes the value of a setting as PgBouncer would. */
 static void
@@ -142,7 +142,7 @@ fill_config(const struct show_env *env, struct rows *rows)
 
 const struct show show_config = { SHOW_COLUMNS(config_columns), fill_config, OF_DOOR };
 
-COLUMNS(problems, COLUMN_NAMED(TEXT, struct show_text, "problem", text));
+static const struct column problems_columns[] = { { "problem", COLUMN_TEXT } };
 
 static void
 fill_config_errors(const struct show_env *env, struct rows *rows)

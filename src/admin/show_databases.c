@@ -62,17 +62,10 @@ add_pool(struct sum *s, const struct pool *e)
 
 /* --- SHOW DATABASES --- */
 
-struct database_row {
-	const char *name, *host, *database, *force_user, *pool_mode, *load_balance_hosts;
-	uint64_t port, pool_size, min_pool_size, reserve_pool_size, server_lifetime, max_connections,
-	    current_connections, max_client_connections, current_client_connections, paused, disabled;
-};
-
-#define COLUMNS_OF struct database_row
-COLUMNS(databases, TEXT(name), TEXT(host), INT4(port), TEXT(database), TEXT(force_user), INT4(pool_size),
-	INT4(min_pool_size), INT4(reserve_pool_size), INT4(server_lifetime), TEXT(pool_mode), TEXT(load_balance_hosts),
-	INT4(max_connections), INT4(current_connections), INT4(max_client_connections),
-	INT4(current_client_connections), INT4(paused), INT4(disabled));
+SHOW_ROW(database, (TEXT, name) (TEXT, host) (INT4, port) (TEXT, database) (TEXT, force_user) (INT4, pool_size)
+	(INT4, min_pool_size) (INT4, reserve_pool_size) (INT4, server_lifetime) (TEXT, pool_mode)
+	(TEXT, load_balance_hosts) (INT4, max_connections) (INT4, current_connections) (INT4, max_client_connections)
+	(INT4, current_client_connections) (INT4, paused) (INT4, disabled));
 
 static void
 add_database(const struct show_env *env, struct rows *rows, const char *name, const struct config_scope *scope,
@@ -192,19 +185,12 @@ fill_databases(const struct show_env *env, struct rows *rows)
 	TABLE_FREE(sums.table);
 }
 
-const struct show show_databases = { SHOW_COLUMNS(databases_columns), fill_databases, OF_ALL };
+const struct show show_databases = { SHOW_COLUMNS(database_columns), fill_databases, OF_ALL };
 
 /* --- SHOW USERS --- */
 
-struct user_row {
-	const char *name, *pool_size, *reserve_pool_size, *pool_mode;
-	uint64_t max_user_connections, current_connections, max_user_client_connections, current_client_connections;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct user_row
-COLUMNS(users, TEXT(name), TEXT(pool_size), TEXT(reserve_pool_size), TEXT(pool_mode), INT4(max_user_connections),
-	INT4(current_connections), INT4(max_user_client_connections), INT4(current_client_connections));
+SHOW_ROW(user, (TEXT, name) (TEXT, pool_size) (TEXT, reserve_pool_size) (TEXT, pool_mode) (INT4, max_user_connections)
+	(INT4, current_connections) (INT4, max_user_client_connections) (INT4, current_client_connections));
 
 static void
 add_known_user(const char *name, void *arg)
@@ -266,4 +252,4 @@ fill_users(const struct show_env *env, struct rows *rows)
 	TABLE_FREE(sums.table);
 }
 
-const struct show show_users = { SHOW_COLUMNS(users_columns), fill_users, OF_ALL };
+const struct show show_users = { SHOW_COLUMNS(user_columns), fill_users, OF_ALL };

@@ -4,21 +4,11 @@
 #include "base/clock.h"
 #include "dedicated/fleet.h"
 
-struct budget_row {
-	const char *hosts, *database, *mode, *state, *budget_of, *peak_at, *strangers, *last_error;
-	uint64_t budget, own_budget, connections, others, used, granted, waiting, share, members, peak;
-	uint64_t over_opens, checks[FLEET_CHECKS], lock_pid;
-	double over_seconds;
-};
-
-#define COLUMNS_OF struct budget_row
-COLUMNS(budget, TEXT(hosts), TEXT(database), TEXT(mode), TEXT(state), INT8_OR_NULL(budget), INT8_OR_NULL(own_budget),
-	TEXT(budget_of), INT8_OR_NULL(connections), INT8_OR_NULL(others), INT8(used), INT8(granted), INT8(waiting),
-	INT8_OR_NULL(share), INT8(members), INT8(peak), TEXT(peak_at), FLOAT8(over_seconds), INT8(over_opens),
-	COLUMN_NAMED(INT8, struct budget_row, "checks_granted", checks[FC_GRANTED]),
-	COLUMN_NAMED(INT8, struct budget_row, "checks_none", checks[FC_NONE]),
-	COLUMN_NAMED(INT8, struct budget_row, "checks_failed", checks[FC_FAILED]), INT8_OR_NULL(lock_pid),
-	TEXT(strangers), TEXT(last_error));
+SHOW_ROW(budget, (TEXT, hosts) (TEXT, database) (TEXT, mode) (TEXT, state) (INT8_OR_NULL, budget)
+	(INT8_OR_NULL, own_budget) (TEXT, budget_of) (INT8_OR_NULL, connections) (INT8_OR_NULL, others) (INT8, used)
+	(INT8, granted) (INT8, waiting) (INT8_OR_NULL, share) (INT8, members) (INT8, peak) (TEXT, peak_at)
+	(FLOAT8, over_seconds) (INT8, over_opens) (INT8, checks_granted) (INT8, checks_none) (INT8, checks_failed)
+	(INT8_OR_NULL, lock_pid) (TEXT, strangers) (TEXT, last_error));
 
 /* Returns the number, or NULL's if it is not known. */
 static uint64_t
@@ -70,13 +60,14 @@ add_budget(const struct fleet_budget *b, void *arg)
 				  .peak = b->peak,
 				  .over_seconds = (double)b->over_us / US_PER_S,
 				  .over_opens = b->over_opens,
+				  .checks_granted = b->checks[FC_GRANTED],
+				  .checks_none = b->checks[FC_NONE],
+				  .checks_failed = b->checks[FC_FAILED],
 				  .lock_pid = if_known(b->lock_pid != 0, b->lock_pid),
 				  .strangers = strangers,
 				  .last_error = b->last_error };
 
 	name_strangers(b, strangers, sizeof(strangers));
-	for (size_t i = 0; i < FLEET_CHECKS; i++)
-		row.checks[i] = b->checks[i];
 	if (b->peak_wall_us > 0) {
 		show_time(b->peak_wall_us, peak_at);
 		row.peak_at = peak_at;
@@ -92,15 +83,8 @@ fill_budget(const struct show_env *env, struct rows *rows)
 
 const struct show show_budget = { SHOW_COLUMNS(budget_columns), fill_budget, OF_DOOR };
 
-struct member_row {
-	const char *hosts, *process;
-	uint64_t pid, own, budget, used, waiting, in_use, silent, heard_ms_ago;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct member_row
-COLUMNS(fleet, TEXT(hosts), TEXT(process), INT4(pid), BOOL(own), INT8_OR_NULL(budget), INT8(used), INT8(waiting),
-	BOOL(in_use), BOOL(silent), INT8(heard_ms_ago));
+SHOW_ROW(member, (TEXT, hosts) (TEXT, process) (INT4, pid) (BOOL, own) (INT8_OR_NULL, budget) (INT8, used)
+	(INT8, waiting) (BOOL, in_use) (BOOL, silent) (INT8, heard_ms_ago));
 
 static void
 add_members(const struct fleet_budget *b, void *arg)
@@ -132,4 +116,4 @@ fill_fleet(const struct show_env *env, struct rows *rows)
 	fleet_each(env->host->fleet, add_members, &fill);
 }
 
-const struct show show_fleet = { SHOW_COLUMNS(fleet_columns), fill_fleet, OF_DOOR };
+const struct show show_fleet = { SHOW_COLUMNS(member_columns), fill_fleet, OF_DOOR };

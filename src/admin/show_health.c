@@ -6,22 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FIGURES 9
 #define FIGURE_MAX 24
 
-/* As text: what is beyond a histogram's last bound is no number. */
-struct latency_row {
-	const char *database, *figures[FIGURES];
-	uint64_t requests;
-};
-
-#define FIGURE(name, i) COLUMN_NAMED(TEXT, struct latency_row, name, figures[i])
-
-/* Query is all of it, as the client sees it; wait is for a server; server is PostgreSQL's time to its first reply. */
-#define COLUMNS_OF struct latency_row
-COLUMNS(latency, TEXT(database), INT8(requests), FIGURE("query_p50_ms", 0), FIGURE("query_p95_ms", 1),
-	FIGURE("query_p99_ms", 2), FIGURE("wait_p50_ms", 3), FIGURE("wait_p95_ms", 4), FIGURE("wait_p99_ms", 5),
-	FIGURE("server_p50_ms", 6), FIGURE("server_p95_ms", 7), FIGURE("server_p99_ms", 8));
+/*
+ * Query is all of it, as the client sees it; wait is for a server; server is PostgreSQL's time to its first reply. As
+ * text: what is beyond a histogram's last bound is no number.
+ */
+SHOW_ROW(latency, (TEXT, database) (INT8, requests) (TEXT, query_p50_ms) (TEXT, query_p95_ms) (TEXT, query_p99_ms)
+	(TEXT, wait_p50_ms) (TEXT, wait_p95_ms) (TEXT, wait_p99_ms) (TEXT, server_p50_ms) (TEXT, server_p95_ms)
+	(TEXT, server_p99_ms));
 
 /* To three digits behind the point; a histogram tells no more. */
 static double
@@ -34,15 +27,16 @@ quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, do
 
 /* Fills three figures; NULL: there were no requests. */
 static void
-put_figures(const struct histogram *h, const struct histogram_bounds *bounds, char texts[][FIGURE_MAX],
-	    const char *figures[])
+put_figures(const struct histogram *h, const struct histogram_bounds *bounds, char texts[3][FIGURE_MAX],
+	    const char **p50, const char **p95, const char **p99)
 {
+	const char **const figures[] = { p50, p95, p99 };
 	static const double quantiles[] = { 0.5, 0.95, 0.99 };
 
 	for (size_t i = 0; i < 3; i++) {
 		double ms = quantile_ms(h, bounds, quantiles[i]);
 
-		figures[i] = isnan(ms) ? NULL : texts[i];
+		*figures[i] = isnan(ms) ? NULL : texts[i];
 		if (isinf(ms))
 			snprintf(texts[i], FIGURE_MAX, ">%" PRIu64, bounds->le_us[bounds->count - 1] / 1000);
 		else
@@ -58,11 +52,14 @@ fill_latency(const struct show_env *env, struct rows *rows)
 	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
 		const struct database_counters *c = &d->counters;
 		struct latency_row row = { .database = d->name, .requests = c->requests };
-		char texts[FIGURES][FIGURE_MAX];
+		char texts[3][3][FIGURE_MAX];
 
-		put_figures(&c->query_duration, &histogram_bounds_query, texts, row.figures);
-		put_figures(&c->pool_wait, &histogram_bounds_wait, texts + 3, row.figures + 3);
-		put_figures(&c->server_response, &histogram_bounds_query, texts + 6, row.figures + 6);
+		put_figures(&c->query_duration, &histogram_bounds_query, texts[0], &row.query_p50_ms, &row.query_p95_ms,
+			    &row.query_p99_ms);
+		put_figures(&c->pool_wait, &histogram_bounds_wait, texts[1], &row.wait_p50_ms, &row.wait_p95_ms,
+			    &row.wait_p99_ms);
+		put_figures(&c->server_response, &histogram_bounds_query, texts[2], &row.server_p50_ms,
+			    &row.server_p95_ms, &row.server_p99_ms);
 		rows_add(rows, &row);
 	}
 	free(sums);
@@ -70,14 +67,7 @@ fill_latency(const struct show_env *env, struct rows *rows)
 
 const struct show show_latency = { SHOW_COLUMNS(latency_columns), fill_latency, OF_ALL };
 
-struct error_row {
-	const char *database, *origin, *sqlstate_class;
-	uint64_t count;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct error_row
-COLUMNS(errors, TEXT(database), TEXT(origin), TEXT(sqlstate_class), INT8(count));
+SHOW_ROW(error, (TEXT, database) (TEXT, origin) (TEXT, sqlstate_class) (INT8, count));
 
 static void
 fill_errors(const struct show_env *env, struct rows *rows)
@@ -96,38 +86,32 @@ fill_errors(const struct show_env *env, struct rows *rows)
 	free(sums);
 }
 
-const struct show show_errors = { SHOW_COLUMNS(errors_columns), fill_errors, OF_ALL };
+const struct show show_errors = { SHOW_COLUMNS(error_columns), fill_errors, OF_ALL };
 
-struct backend_row {
-	const char *backend, *role, *state, *last_failure;
-	uint64_t connects, failures;
-	uint64_t failed[CF_COUNT];
-	double connect_p50_ms, connect_p95_ms, connect_p99_ms;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct backend_row
-COLUMNS(backends, TEXT(backend), TEXT(role), TEXT(state), INT8(connects), INT8(failures),
-	COLUMN_NAMED(INT8, struct backend_row, "failed_dns", failed[CF_DNS]),
-	COLUMN_NAMED(INT8, struct backend_row, "failed_refused", failed[CF_REFUSED]),
-	COLUMN_NAMED(INT8, struct backend_row, "failed_timeout", failed[CF_TIMEOUT]),
-	COLUMN_NAMED(INT8, struct backend_row, "failed_tls", failed[CF_TLS]),
-	COLUMN_NAMED(INT8, struct backend_row, "failed_auth", failed[CF_AUTH]),
-	COLUMN_NAMED(INT8, struct backend_row, "failed_too_many", failed[CF_TOO_MANY]),
-	COLUMN_NAMED(INT8, struct backend_row, "failed_other", failed[CF_OTHER]), TEXT(last_failure),
-	FLOAT8(connect_p50_ms), FLOAT8(connect_p95_ms), FLOAT8(connect_p99_ms));
+SHOW_ROW(backend, (TEXT, backend) (TEXT, role) (TEXT, state) (INT8, connects) (INT8, failures) (INT8, failed_dns)
+	(INT8, failed_refused) (INT8, failed_timeout) (INT8, failed_tls) (INT8, failed_auth) (INT8, failed_too_many)
+	(INT8, failed_other) (TEXT, last_failure) (FLOAT8, connect_p50_ms) (FLOAT8, connect_p95_ms)
+	(FLOAT8, connect_p99_ms));
 
 static void
 add_backend(const char *name, const char *role, const struct backend_counters *c, void *arg)
 {
-	struct backend_row row = { .backend = name, .role = role, .connects = c->connects };
+	const uint64_t *failed = c->connect_failures;
+	struct backend_row row = { .backend = name,
+				   .role = role,
+				   .connects = c->connects,
+				   .failed_dns = failed[CF_DNS],
+				   .failed_refused = failed[CF_REFUSED],
+				   .failed_timeout = failed[CF_TIMEOUT],
+				   .failed_tls = failed[CF_TLS],
+				   .failed_auth = failed[CF_AUTH],
+				   .failed_too_many = failed[CF_TOO_MANY],
+				   .failed_other = failed[CF_OTHER] };
 	char last_failure[SHOW_TIME_MAX];
 
 	row.state = c->is_up > 0 ? "up" : c->is_up == 0 ? "down" : "unknown";
-	for (size_t i = 0; i < CF_COUNT; i++) {
-		row.failed[i] = c->connect_failures[i];
-		row.failures += row.failed[i];
-	}
+	for (size_t i = 0; i < CF_COUNT; i++)
+		row.failures += failed[i];
 	if (c->last_failure_wall_us > 0) {
 		show_time(c->last_failure_wall_us, last_failure);
 		row.last_failure = last_failure;
@@ -145,4 +129,4 @@ fill_backends(const struct show_env *env, struct rows *rows)
 	env->host->backends_each(env->host->w, add_backend, rows);
 }
 
-const struct show show_backends = { SHOW_COLUMNS(backends_columns), fill_backends, OF_ALL };
+const struct show show_backends = { SHOW_COLUMNS(backend_columns), fill_backends, OF_ALL };

@@ -157,17 +157,10 @@ show_root(const struct holding *h, char out[SHOW_ROOT_MAX])
 
 /* --- rows --- */
 
-struct holder_row {
-	const char *database, *user, *application_name, *addr, *state, *backend, *fingerprint, *query, *blocked_by;
-	const char *root;
-	uint64_t blocks;
-	uint64_t client_id, port, state_ms, xact_ms, held_ms, waiting, server_pid, server_id;
-};
-
-#define COLUMNS_OF struct holder_row
-COLUMNS(holders, TEXT(database), TEXT(user), TEXT(application_name), INT8(client_id), TEXT(addr), INT4(port),
-	TEXT(state), INT8(state_ms), INT8(xact_ms), INT8(held_ms), INT8(waiting), INT4(server_pid), INT8(server_id),
-	TEXT(backend), TEXT(fingerprint), TEXT(query), TEXT(blocked_by), TEXT(root), INT8(blocks));
+SHOW_ROW(holder, (TEXT, database) (TEXT, user) (TEXT, application_name) (INT8, client_id) (TEXT, addr) (INT4, port)
+	(TEXT, state) (INT8, state_ms) (INT8, xact_ms) (INT8, held_ms) (INT8, waiting) (INT4, server_pid)
+	(INT8, server_id) (TEXT, backend) (TEXT, fingerprint) (TEXT, query) (TEXT, blocked_by) (TEXT, root)
+	(INT8, blocks));
 
 static void
 add_holder(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
@@ -212,7 +205,7 @@ fill_holders(const struct show_env *env, struct rows *rows)
 	free(list);
 }
 
-const struct show show_holders = { SHOW_COLUMNS(holders_columns), fill_holders, OF_LOCKS };
+const struct show show_holders = { SHOW_COLUMNS(holder_columns), fill_holders, OF_LOCKS };
 
 /* Orders by the number of servers that are blocked, the largest first. */
 static int
@@ -244,4 +237,4 @@ fill_blockers(const struct show_env *env, struct rows *rows)
 	free(list);
 }
 
-const struct show show_blockers = { SHOW_COLUMNS(holders_columns), fill_blockers, OF_LOCKS };
+const struct show show_blockers = { SHOW_COLUMNS(holder_columns), fill_blockers, OF_LOCKS };

@@ -6,14 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-struct host_row {
-	const char *database, *host, *role, *state, *life, *position, *last_error;
-	uint64_t port, timeline, lag_ms, reads, readings;
-};
-
-#define COLUMNS_OF struct host_row
-COLUMNS(hosts, TEXT(database), TEXT(host), INT4(port), TEXT(role), TEXT(state), TEXT(life), INT8_OR_NULL(timeline),
-	TEXT(position), INT8_OR_NULL(lag_ms), INT8(reads), INT8(readings), TEXT(last_error));
+SHOW_ROW(host, (TEXT, database) (TEXT, host) (INT4, port) (TEXT, role) (TEXT, state) (TEXT, life)
+	(INT8_OR_NULL, timeline) (TEXT, position) (INT8_OR_NULL, lag_ms) (INT8, reads) (INT8, readings)
+	(TEXT, last_error));
 
 static void
 add_host(const struct watch_row *h, uint64_t reads, void *arg)
@@ -49,4 +44,4 @@ fill_hosts(const struct show_env *env, struct rows *rows)
 	env->host->hosts_each(env->host->w, add_host, rows);
 }
 
-const struct show show_hosts = { SHOW_COLUMNS(hosts_columns), fill_hosts, OF_DOOR };
+const struct show show_hosts = { SHOW_COLUMNS(host_columns), fill_hosts, OF_DOOR };

@@ -8,13 +8,7 @@
 
 /* --- LISTS --- */
 
-struct list_row {
-	const char *list;
-	uint64_t items;
-};
-
-#define COLUMNS_OF struct list_row
-COLUMNS(lists, TEXT(list), INT4(items));
+SHOW_ROW(list, (TEXT, list) (INT4, items));
 
 static void
 count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
@@ -70,17 +64,11 @@ fill_lists(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &lists[i]);
 }
 
-const struct show show_lists = { SHOW_COLUMNS(lists_columns), fill_lists, OF_ALL };
+const struct show show_lists = { SHOW_COLUMNS(list_columns), fill_lists, OF_ALL };
 
 /* --- STATE --- */
 
-struct state_row {
-	const char *key, *value;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct state_row
-COLUMNS(state, TEXT(key), TEXT(value));
+SHOW_ROW(state, (TEXT, key) (TEXT, value));
 
 static void
 fill_state(const struct show_env *env, struct rows *rows)
@@ -98,14 +86,7 @@ const struct show show_state = { SHOW_COLUMNS(state_columns), fill_state, OF_DOO
 
 /* --- MEM --- */
 
-struct memory_row {
-	const char *name;
-	uint64_t size, used, free, memtotal;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct memory_row
-COLUMNS(memory, TEXT(name), INT4(size), INT4(used), INT4(free), INT4(memtotal));
+SHOW_ROW(memory, (TEXT, name) (INT4, size) (INT4, used) (INT4, free) (INT4, memtotal));
 
 /* For settings, only their number is known. */
 static void
@@ -131,7 +112,7 @@ const struct show show_mem = { SHOW_COLUMNS(memory_columns), fill_memory, OF_ALL
 
 /* --- VERSION, HELP --- */
 
-COLUMNS(version, COLUMN_NAMED(TEXT, struct show_text, "version", text));
+static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 
 /* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
 static void
@@ -143,9 +124,7 @@ fill_version(const struct show_env *env, struct rows *rows)
 
 const struct show show_version = { SHOW_COLUMNS(version_columns), fill_version, OF_DOOR };
 
-#undef COLUMNS_OF
-#define COLUMNS_OF struct command_row
-COLUMNS(help, COLUMN_NAMED(TEXT, struct command_row, "command", phrase), TEXT(what), TEXT(example));
+SHOW_ROW(help, (TEXT, command) (TEXT, what) (TEXT, example));
 
 static void
 fill_help(const struct show_env *env, struct rows *rows)
@@ -155,30 +134,23 @@ fill_help(const struct show_env *env, struct rows *rows)
 	(void)env;
 	for (size_t i = 0; (row = command_row(i)) != NULL; i++)
 		if (row->example != NULL)
-			rows_add(rows, row);
+			rows_add(rows, &(struct help_row){ row->phrase, row->what, row->example });
 }
 
 const struct show show_help = { SHOW_COLUMNS(help_columns), fill_help, OF_DOOR };
 
 /* --- PREPARED --- */
 
-struct prepared_row {
-	const char *name, *query;
-	uint64_t id, held, bytes;
-};
-
 /* held: how many clients' names, or servers' tasks, refer to it; 0 is kept only for those who might come back. Each
  * worker has a text of its own of what has one name on all of them: held and bytes are the sums. */
-#undef COLUMNS_OF
-#define COLUMNS_OF struct prepared_row
-COLUMNS(prepared, TEXT(name), INT8(id), INT4(held), INT4(bytes), TEXT(query));
+SHOW_ROW(prepared, (TEXT, name) (INT8, id) (INT4, held) (INT4, bytes) (TEXT, query));
 
 static void
 add_prepared(const struct statement *st, uint32_t held, void *arg)
 {
 	struct prepared_row **next = arg;
 
-	*(*next)++ = (struct prepared_row){ st->name, (const char *)st->bytes, st->id, held, st->len };
+	*(*next)++ = (struct prepared_row){ st->name, st->id, held, st->len, (const char *)st->bytes };
 }
 
 static int
@@ -218,15 +190,14 @@ const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), fill_prepare
 
 /* --- WORKERS --- */
 
-#undef COLUMNS_OF
-#define COLUMNS_OF struct worker_row
-COLUMNS(workers, INT4(worker), TEXT(state), INT4(clients), INT4(servers), INT4(cpu_percent), INT8(turns),
-	INT8(tick_age_us), INT8(oldest_note_us));
+SHOW_ROW(workers, (INT4, worker) (TEXT, state) (INT4, clients) (INT4, servers) (INT4, cpu_percent) (INT8, turns)
+	(INT8, tick_age_us) (INT8, oldest_note_us));
 
 static void
-add_worker(const struct worker_row *row, void *arg)
+add_worker(const struct worker_row *w, void *arg)
 {
-	rows_add(arg, row);
+	rows_add(arg, &(struct workers_row){ w->worker, w->state, w->clients, w->servers, w->cpu_percent, w->turns,
+					     w->tick_age_us, w->oldest_note_us });
 }
 
 static void
@@ -239,14 +210,12 @@ const struct show show_workers = { SHOW_COLUMNS(workers_columns), fill_workers, 
 
 /* --- METRICS --- */
 
-#undef COLUMNS_OF
-#define COLUMNS_OF struct metric_sample
-COLUMNS(metrics, TEXT(name), TEXT(type), TEXT(labels), TEXT(value), TEXT(help));
+SHOW_ROW(metric, (TEXT, name) (TEXT, type) (TEXT, labels) (TEXT, value) (TEXT, help));
 
 static void
-add_metric(const struct metric_sample *sample, void *arg)
+add_metric(const struct metric_sample *m, void *arg)
 {
-	rows_add(arg, sample);
+	rows_add(arg, &(struct metric_row){ m->name, m->type, m->labels, m->value, m->help });
 }
 
 static void
@@ -255,11 +224,11 @@ fill_metrics(const struct show_env *env, struct rows *rows)
 	env->host->metrics_each(env->host->w, add_metric, rows);
 }
 
-const struct show show_metrics = { SHOW_COLUMNS(metrics_columns), fill_metrics, OF_ALL };
+const struct show show_metrics = { SHOW_COLUMNS(metric_columns), fill_metrics, OF_ALL };
 
 /* --- what PgBouncer has and pgweir has not --- */
 
-COLUMNS(dns_hosts, { "hostname", COLUMN_TEXT, 0 }, { "ttl", COLUMN_INT8, 0 }, { "addrs", COLUMN_TEXT, 0 });
-COLUMNS(dns_zones, { "zonename", COLUMN_TEXT, 0 }, { "serial", COLUMN_INT8, 0 }, { "count", COLUMN_INT4, 0 });
+SHOW_ROW(dns_hosts, (TEXT, hostname) (INT8, ttl) (TEXT, addrs));
+SHOW_ROW(dns_zones, (TEXT, zonename) (INT8, serial) (INT4, count));
 const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), NULL, OF_DOOR };
 const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), NULL, OF_DOOR };

@@ -2,16 +2,9 @@
 #include "admin/show.h"
 #include "client/cancel.h"
 
-struct peer_row {
-	const char *host;
-	uint64_t peer_id, port, pool_size;
-	uint64_t cl_active_cancel_req, cl_waiting_cancel_req, sv_active_cancel, sv_login;
-};
-
-#define COLUMNS_OF struct peer_row
-COLUMNS(peers, INT4(peer_id), TEXT(host), INT4(port), INT4(pool_size));
-COLUMNS(peer_pools, INT4(peer_id), INT4(cl_active_cancel_req), INT4(cl_waiting_cancel_req), INT4(sv_active_cancel),
-	INT4(sv_login));
+SHOW_ROW(peer, (INT4, peer_id) (TEXT, host) (INT4, port) (INT4, pool_size));
+SHOW_ROW(peer_pool, (INT4, peer_id) (INT4, cl_active_cancel_req) (INT4, cl_waiting_cancel_req) (INT4, sv_active_cancel)
+	(INT4, sv_login));
 
 /* Each cancel request has a connection to the peer of its own, at once: none waits, and there is no size. */
 static void
@@ -22,12 +15,14 @@ fill_peers(const struct show_env *env, struct rows *rows)
 	struct fail why;
 
 	while (config_next_peer(&at, &peer, &why) > 0) {
-		struct peer_row row = { .host = peer.host, .peer_id = peer.id, .port = peer.port };
+		uint64_t passed = cancel_count_passed(env->clients, peer.id);
 
-		row.cl_active_cancel_req = row.sv_active_cancel = cancel_count_passed(env->clients, peer.id);
-		rows_add(rows, &row);
+		if (rows->columns == peer_columns)
+			rows_add(rows, &(struct peer_row){ peer.id, peer.host, peer.port, 0 });
+		else
+			rows_add(rows, &(struct peer_pool_row){ peer.id, passed, 0, passed, 0 });
 	}
 }
 
-const struct show show_peers = { SHOW_COLUMNS(peers_columns), fill_peers, OF_DOOR };
-const struct show show_peer_pools = { SHOW_COLUMNS(peer_pools_columns), fill_peers, OF_DOOR };
+const struct show show_peers = { SHOW_COLUMNS(peer_columns), fill_peers, OF_DOOR };
+const struct show show_peer_pools = { SHOW_COLUMNS(peer_pool_columns), fill_peers, OF_DOOR };

@@ -8,14 +8,8 @@
 
 #include "session/audit.h"
 
-struct pin_row {
-	const char *database, *user, *application_name, *reasons, *addr;
-	uint64_t port, client_id, server_id, server_pid, pinned_us, idle_us;
-};
-
-#define COLUMNS_OF struct pin_row
-COLUMNS(pins, TEXT(database), TEXT(user), TEXT(application_name), TEXT(reasons), INT8(pinned_us), INT8(idle_us),
-	INT8(client_id), INT8(server_id), INT4(server_pid), TEXT(addr), INT4(port));
+SHOW_ROW(pin, (TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, reasons) (INT8, pinned_us) (INT8, idle_us)
+	(INT8, client_id) (INT8, server_id) (INT4, server_pid) (TEXT, addr) (INT4, port));
 
 static void
 fill_pins(const struct show_env *env, struct rows *rows)
@@ -42,17 +36,10 @@ fill_pins(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_pins = { SHOW_COLUMNS(pins_columns), fill_pins, OF_ALL };
+const struct show show_pins = { SHOW_COLUMNS(pin_columns), fill_pins, OF_ALL };
 
-struct audit_show_row {
-	const char *database, *user, *application_name, *kind, *in_transaction_mode, *last_seen;
-	uint64_t count;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct audit_show_row
-COLUMNS(audit, TEXT(database), TEXT(user), TEXT(application_name), TEXT(kind), INT8(count), TEXT(last_seen),
-	TEXT(in_transaction_mode));
+SHOW_ROW(audit_show, (TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, kind) (INT8, count)
+	(TEXT, last_seen) (TEXT, in_transaction_mode));
 
 static void
 add_audited(const struct audit_row *audited, void *arg)
@@ -82,4 +69,4 @@ fill_audit(const struct show_env *env, struct rows *rows)
 		rows->out->is_broken = true;
 }
 
-const struct show show_audit = { SHOW_COLUMNS(audit_columns), fill_audit, OF_DOOR };
+const struct show show_audit = { SHOW_COLUMNS(audit_show_columns), fill_audit, OF_DOOR };

@@ -9,18 +9,10 @@
 
 #include <stdlib.h>
 
-struct pool_row {
-	const char *database, *user, *pool_mode, *load_balance_hosts;
-	uint64_t cl_active, cl_waiting, cl_active_cancel_req, cl_waiting_cancel_req;
-	uint64_t sv_active, sv_active_cancel, sv_being_canceled, sv_idle, sv_used, sv_tested, sv_login;
-	uint64_t maxwait, maxwait_us;
-};
-
-#define COLUMNS_OF struct pool_row
-COLUMNS(pools, TEXT(database), TEXT(user), INT4(cl_active), INT4(cl_waiting), INT4(cl_active_cancel_req),
-	INT4(cl_waiting_cancel_req), INT4(sv_active), INT4(sv_active_cancel), INT4(sv_being_canceled), INT4(sv_idle),
-	INT4(sv_used), INT4(sv_tested), INT4(sv_login), INT4(maxwait), INT4(maxwait_us), TEXT(pool_mode),
-	TEXT(load_balance_hosts));
+SHOW_ROW(pool, (TEXT, database) (TEXT, user) (INT4, cl_active) (INT4, cl_waiting) (INT4, cl_active_cancel_req)
+	(INT4, cl_waiting_cancel_req) (INT4, sv_active) (INT4, sv_active_cancel) (INT4, sv_being_canceled)
+	(INT4, sv_idle) (INT4, sv_used) (INT4, sv_tested) (INT4, sv_login) (INT4, maxwait) (INT4, maxwait_us)
+	(TEXT, pool_mode) (TEXT, load_balance_hosts));
 
 static void
 count_servers(const struct pool *e, struct pool_row *row)
@@ -83,22 +75,12 @@ fill_pools(const struct show_env *env, struct rows *rows)
 	free(pools);
 }
 
-const struct show show_pools = { SHOW_COLUMNS(pools_columns), fill_pools, OF_ALL };
+const struct show show_pools = { SHOW_COLUMNS(pool_columns), fill_pools, OF_ALL };
 
-struct pool_more {
-	const char *database, *user;
-	uint64_t pool_size, max_overflow, overflow_now, active, idle, waiting, oldest_wait_us;
-	uint64_t checkouts_idle, checkouts_new, checkouts_overflow, pool_timeouts, pings_ok, pings_failed, recycles;
-	uint64_t outage_us, held, replays; /* outage_us: of the present outage */
-	uint64_t worker; /* its number */
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct pool_more
-COLUMNS(pools_extended, TEXT(database), TEXT(user), INT4(pool_size), INT4(max_overflow), INT4(overflow_now),
-	INT4(active), INT4(idle), INT4(waiting), INT8(oldest_wait_us), INT8(checkouts_idle), INT8(checkouts_new),
-	INT8(checkouts_overflow), INT8(pool_timeouts), INT8(pings_ok), INT8(pings_failed), INT8(recycles),
-	INT8(outage_us), INT8(held), INT8(replays), INT4(worker));
+SHOW_ROW(pool_more, (TEXT, database) (TEXT, user) (INT4, pool_size) (INT4, max_overflow) (INT4, overflow_now)
+	(INT4, active) (INT4, idle) (INT4, waiting) (INT8, oldest_wait_us) (INT8, checkouts_idle)
+	(INT8, checkouts_new) (INT8, checkouts_overflow) (INT8, pool_timeouts) (INT8, pings_ok) (INT8, pings_failed)
+	(INT8, recycles) (INT8, outage_us) (INT8, held) (INT8, replays) (INT4, worker));
 
 static void
 fill_pools_extended(const struct show_env *env, struct rows *rows)
@@ -108,7 +90,7 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 	for (size_t p = 0; pools != NULL && pools[p] != NULL; p++) {
 		const struct pool *e = pools[p];
 		const struct pool_counters *c = &e->counters;
-		struct pool_more row = { .database = e->database->name, .user = e->user };
+		struct pool_more_row row = { .database = e->database->name, .user = e->user };
 		struct policy_counts n;
 
 		policy_get_counts(e->policy, &n);
@@ -137,17 +119,10 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 	free(pools);
 }
 
-const struct show show_pools_extended = { SHOW_COLUMNS(pools_extended_columns), fill_pools_extended, OF_ALL };
+const struct show show_pools_extended = { SHOW_COLUMNS(pool_more_columns), fill_pools_extended, OF_ALL };
 
-struct waiter_row {
-	const char *database, *user, *application_name, *addr, *reason, *query;
-	uint64_t wait_us, port, id;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct waiter_row
-COLUMNS(waiters, TEXT(database), TEXT(user), INT8(wait_us), TEXT(application_name), TEXT(addr), INT4(port), INT8(id),
-	TEXT(reason), TEXT(query));
+SHOW_ROW(waiter, (TEXT, database) (TEXT, user) (INT8, wait_us) (TEXT, application_name) (TEXT, addr) (INT4, port)
+	(INT8, id) (TEXT, reason) (TEXT, query));
 
 static void
 fill_waiters(const struct show_env *env, struct rows *rows)
@@ -179,4 +154,4 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_waiters = { SHOW_COLUMNS(waiters_columns), fill_waiters, OF_ALL };
+const struct show show_waiters = { SHOW_COLUMNS(waiter_columns), fill_waiters, OF_ALL };

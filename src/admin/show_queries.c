@@ -9,17 +9,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-struct queries_row {
-	const char *fingerprint, *database, *user, *application_name, *first_seen, *last_seen, *query;
-	uint64_t calls, errors, rows, bytes_out;
-	double total_ms, mean_ms, p95_ms, max_ms, wait_ms;
-};
-
-#define COLUMNS_OF struct queries_row
-COLUMNS(queries, TEXT(fingerprint), TEXT(database), TEXT(user), TEXT(application_name), INT8(calls), INT8(errors),
-	FLOAT8(total_ms), FLOAT8(mean_ms), FLOAT8(p95_ms), FLOAT8(max_ms), FLOAT8(wait_ms), INT8(rows), INT8(bytes_out),
-	TEXT(first_seen), TEXT(last_seen), TEXT(query));
+SHOW_ROW(queries, (TEXT, fingerprint) (TEXT, database) (TEXT, user) (TEXT, application_name) (INT8, calls)
+	(INT8, errors) (FLOAT8, total_ms) (FLOAT8, mean_ms) (FLOAT8, p95_ms) (FLOAT8, max_ms) (FLOAT8, wait_ms)
+	(INT8, rows) (INT8, bytes_out) (TEXT, first_seen) (TEXT, last_seen) (TEXT, query));
 
 static double
 ms(uint64_t us)
@@ -110,18 +104,18 @@ const struct show show_queries = { SHOW_COLUMNS(queries_columns), fill_queries, 
 
 /* --- READS --- */
 
+#define BEFORE_ROUTES (TEXT, fingerprint)(TEXT, database)(TEXT, user)(TEXT, application_name)(INT8, calls)
+#define OF_ROUTE(id, name) { name, COLUMN_INT8 },
+
 struct reads_row {
-	const char *fingerprint;
-	struct query_row q; /* calls: those while it was read from standbys */
+	/* calls: those while it was read from standbys */
+	ROW_FIELDS(BEFORE_ROUTES)
+	uint64_t routes[ROUTE_COUNT - 1];
+	ROW_FIELDS((TEXT, query))
 };
 
-#undef COLUMNS_OF
-#define COLUMNS_OF struct reads_row
-#define OF_QUERY(type, field) COLUMN_NAMED(type, struct reads_row, #field, q.field)
-#define OF_ROUTE(id, name) COLUMN_NAMED(INT8, struct reads_row, name, q.routes[id]),
-COLUMNS(reads, TEXT(fingerprint), OF_QUERY(TEXT, database), OF_QUERY(TEXT, user),
-	COLUMN_NAMED(TEXT, struct reads_row, "application_name", q.application), OF_QUERY(INT8, calls),
-	READ_ROUTES(OF_ROUTE) OF_QUERY(TEXT, query));
+static const struct column reads_columns[] = { ROW_COLUMNS(BEFORE_ROUTES) READ_ROUTES(OF_ROUTE)
+						   ROW_COLUMNS((TEXT, query)) };
 
 static void
 add_reads(struct query_row *list, size_t count, void *arg)
@@ -134,9 +128,16 @@ add_reads(struct query_row *list, size_t count, void *arg)
 	qsort(list, count, sizeof(list[0]), by_calls);
 	for (size_t i = 0; i < count && list[i].calls > 0 && fill->rows->count < most; i++) {
 		char fingerprint[20];
-		struct reads_row row = { fingerprint, list[i] };
+		const struct query_row *q = &list[i];
+		struct reads_row row = { .fingerprint = fingerprint,
+					 .database = q->database,
+					 .user = q->user,
+					 .application_name = q->application,
+					 .calls = q->calls,
+					 .query = q->query };
 
-		snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, row.q.fingerprint);
+		memcpy(row.routes, q->routes + 1, sizeof(row.routes)); /* behind ROUTE_OFF */
+		snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, q->fingerprint);
 		rows_add(fill->rows, &row);
 	}
 }
@@ -152,24 +153,10 @@ const struct show show_reads = { SHOW_COLUMNS(reads_columns), fill_reads, OF_DOO
 
 /* --- SLOW --- */
 
-struct slow_show_row {
-	const char *time, *event, *cause, *database, *user, *application_name, *client, *backend, *sqlstate;
-	const char *fingerprint, *query;
-	uint64_t client_id, backend_pid, rows, bytes_out;
-	double duration_ms, phase_ms[PHASE_COUNT];
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct slow_show_row
-COLUMNS(slow, TEXT(time), TEXT(event), FLOAT8(duration_ms),
-	COLUMN_NAMED(FLOAT8, struct slow_show_row, "wait_ms", phase_ms[PHASE_WAIT]),
-	COLUMN_NAMED(FLOAT8, struct slow_show_row, "connect_ms", phase_ms[PHASE_CONNECT]),
-	COLUMN_NAMED(FLOAT8, struct slow_show_row, "server_ms", phase_ms[PHASE_SERVER]),
-	COLUMN_NAMED(FLOAT8, struct slow_show_row, "stream_ms", phase_ms[PHASE_STREAM]),
-	COLUMN_NAMED(FLOAT8, struct slow_show_row, "client_write_ms", phase_ms[PHASE_CLIENT_WRITE]),
-	COLUMN_NAMED(FLOAT8, struct slow_show_row, "proxy_ms", phase_ms[PHASE_PROXY]), TEXT(cause), TEXT(database),
-	TEXT(user), TEXT(application_name), TEXT(client), INT8(client_id), TEXT(backend), INT4(backend_pid), INT8(rows),
-	INT8(bytes_out), TEXT(sqlstate), TEXT(fingerprint), TEXT(query));
+SHOW_ROW(slow_show, (TEXT, time) (TEXT, event) (FLOAT8, duration_ms) (FLOAT8, wait_ms) (FLOAT8, connect_ms)
+	(FLOAT8, server_ms) (FLOAT8, stream_ms) (FLOAT8, client_write_ms) (FLOAT8, proxy_ms) (TEXT, cause)
+	(TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, client) (INT8, client_id) (TEXT, backend)
+	(INT4, backend_pid) (INT8, rows) (INT8, bytes_out) (TEXT, sqlstate) (TEXT, fingerprint) (TEXT, query));
 
 static void
 add_slow(const struct slow_row *slow, void *arg)
@@ -190,11 +177,15 @@ add_slow(const struct slow_row *slow, void *arg)
 				     .backend_pid = r->backend_pid,
 				     .rows = r->rows,
 				     .bytes_out = r->bytes_out,
-				     .duration_ms = ms(r->duration_us) };
+				     .duration_ms = ms(r->duration_us),
+				     .wait_ms = ms(r->phase_us[PHASE_WAIT]),
+				     .connect_ms = ms(r->phase_us[PHASE_CONNECT]),
+				     .server_ms = ms(r->phase_us[PHASE_SERVER]),
+				     .stream_ms = ms(r->phase_us[PHASE_STREAM]),
+				     .client_write_ms = ms(r->phase_us[PHASE_CLIENT_WRITE]),
+				     .proxy_ms = ms(r->phase_us[PHASE_PROXY]) };
 
 	show_time(r->wall_us, time);
-	for (size_t i = 0; i < PHASE_COUNT; i++)
-		row.phase_ms[i] = ms(r->phase_us[i]);
 	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, slow->fingerprint);
 	if (slow->fingerprint != 0)
 		row.fingerprint = fingerprint;
@@ -207,17 +198,11 @@ fill_slow(const struct show_env *env, struct rows *rows)
 	env->host->slow_each(env->host->slowlog, add_slow, rows);
 }
 
-const struct show show_slow = { SHOW_COLUMNS(slow_columns), fill_slow, OF_DOOR };
+const struct show show_slow = { SHOW_COLUMNS(slow_show_columns), fill_slow, OF_DOOR };
 
 /* --- EVENTS --- */
 
-struct event_row {
-	const char *time, *level, *event;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct event_row
-COLUMNS(events, TEXT(time), TEXT(level), TEXT(event));
+SHOW_ROW(event, (TEXT, time) (TEXT, level) (TEXT, event));
 
 static void
 add_event(const struct log_event *event, void *arg)
@@ -235,4 +220,4 @@ fill_events(const struct show_env *env, struct rows *rows)
 	log_each_recent(env->clients->x.log, add_event, rows);
 }
 
-const struct show show_events = { SHOW_COLUMNS(events_columns), fill_events, OF_DOOR };
+const struct show show_events = { SHOW_COLUMNS(event_columns), fill_events, OF_DOOR };

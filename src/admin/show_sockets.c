@@ -15,36 +15,32 @@
 
 #define POINTER_MAX 24
 
+/*
+ * The columns that all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days.
+ * Not a column more with one worker: dblink (pgbouncer_fdw) refuses rows that are wider than it was told.
+ */
+/* clang-format off */
+#define COMMON_COLUMNS \
+	(TEXT, type) (TEXT, user) (TEXT, database) (TEXT, replication) (TEXT, state) (TEXT, addr) (INT4, port) \
+	(TEXT, local_addr) (INT4, local_port) (TEXT, connect_time) (TEXT, request_time) (INT4, wait) (INT4, wait_us) \
+	(INT4, close_needed) (TEXT, ptr) (TEXT, link) (INT4, remote_pid) (TEXT, tls) (TEXT, application_name) \
+	(INT4, prepared_statements) (INT8, id)
+#define SOCKET_COLUMNS \
+	COMMON_COLUMNS (INT4, recv_pos) (INT4, pkt_pos) (INT4, pkt_remain) (INT4, send_pos) (INT4, send_remain) \
+	(INT4, pkt_avail) (INT4, send_avail) (INT4, worker)
+/* clang-format on */
+
+static const struct column common_columns[] = { ROW_COLUMNS(COMMON_COLUMNS(INT4, worker)) };
+static const struct column socket_columns[] = { ROW_COLUMNS(SOCKET_COLUMNS) };
+
 struct socket_row {
-	const char *type, *user, *database, *replication, *state, *addr, *local_addr, *connect_time, *request_time;
-	const char *ptr, *link, *tls, *application_name;
-	uint64_t port, local_port, wait, wait_us, close_needed, remote_pid, prepared_statements, id;
-	uint64_t recv_pos, pkt_pos, pkt_remain, send_pos, send_remain, pkt_avail, send_avail;
-	uint64_t worker; /* its number */
+	ROW_FIELDS(SOCKET_COLUMNS)
 	/* what the texts point to */
 	char addr_text[SHOW_ADDRESS_MAX], local_text[SHOW_ADDRESS_MAX];
 	char connected_text[SHOW_TIME_MAX], request_text[SHOW_TIME_MAX];
 	char ptr_text[POINTER_MAX], link_text[POINTER_MAX];
 	char tls_text[64];
 };
-
-/*
- * The columns that all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days.
- * Not a column more with one worker: dblink (pgbouncer_fdw) refuses rows that are wider than it was told.
- */
-/* clang-format off */
-#define COLUMNS_OF struct socket_row
-#define COMMON_COLUMNS \
-	TEXT(type), TEXT(user), TEXT(database), TEXT(replication), TEXT(state), TEXT(addr), INT4(port), \
-	TEXT(local_addr), INT4(local_port), TEXT(connect_time), TEXT(request_time), INT4(wait), INT4(wait_us), \
-	INT4(close_needed), TEXT(ptr), TEXT(link), INT4(remote_pid), TEXT(tls), TEXT(application_name), \
-	INT4(prepared_statements), \
-	INT8(id)
-/* clang-format on */
-
-COLUMNS(common, COMMON_COLUMNS, INT4(worker));
-COLUMNS(sockets, COMMON_COLUMNS, INT4(recv_pos), INT4(pkt_pos), INT4(pkt_remain), INT4(send_pos), INT4(send_remain),
-	INT4(pkt_avail), INT4(send_avail), INT4(worker));
 
 static uint64_t
 local_address(int fd, char out[SHOW_ADDRESS_MAX])
@@ -68,9 +64,7 @@ peer_pid(const struct client *c)
 	return (uint64_t)cred.pid;
 }
 
-/* Not an address, \
-	but as good as one: unique among clients and servers, \
-	and the same wherever it is shown. */
+/* Not an address, but as good as one: unique among clients and servers, and the same wherever it is shown. */
 static void
 client_pointer(const struct client *c, char out[POINTER_MAX])
 {
@@ -216,6 +210,14 @@ server_row(const struct show_env *env, const struct pool *e, const struct server
 }
 
 static void
+add_socket(struct rows *rows, struct socket_row *row)
+{
+	if (rows->columns == common_columns)
+		row->recv_pos = row->worker; /* which is the next column there */
+	rows_add(rows, row);
+}
+
+static void
 add_clients(const struct show_env *env, struct rows *rows, bool is_in_use)
 {
 	struct socket_row row;
@@ -225,7 +227,7 @@ add_clients(const struct show_env *env, struct rows *rows, bool is_in_use)
 		if (is_in_use && c->x.srv == NULL && c->x.state != CL_CONSOLE)
 			continue;
 		client_row(env, c, &row);
-		rows_add(rows, &row);
+		add_socket(rows, &row);
 	}
 }
 
@@ -241,7 +243,7 @@ add_servers(const struct show_env *env, struct rows *rows, const struct pool *e,
 		server_row(env, e, srv, &row);
 		if (srv->borrower != NULL)
 			client_pointer(srv->borrower, row.link_text);
-		rows_add(rows, &row);
+		add_socket(rows, &row);
 	}
 }
 
@@ -259,7 +261,7 @@ add_listeners(const struct show_env *env, struct rows *rows, const struct pool *
 		server_row(env, e, srv, &row);
 		if (srv->state == SV_LENT)
 			row.state = "listen";
-		rows_add(rows, &row);
+		add_socket(rows, &row);
 	}
 }
 
@@ -295,5 +297,5 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 
 const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), fill_clients, OF_ALL };
 const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), fill_servers, OF_ALL };
-const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), fill_sockets, OF_ALL };
-const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), fill_active_sockets, OF_ALL };
+const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill_sockets, OF_ALL };
+const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill_active_sockets, OF_ALL };

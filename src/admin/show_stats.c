@@ -7,42 +7,34 @@
 #include "admin/show.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+/* All but STAT_CLIENT_LOGINS, in the order of struct stats. */
+#define SHOWN (STATS - 1)
 struct stats_row {
-	const char *database;
-	struct stats total, average;
+	ROW_FIELDS((TEXT, database))
+	uint64_t of[2 * SHOWN];
 };
 
-#define DATABASE COLUMN_NAMED(TEXT, struct stats_row, "database", database)
-#define TOTAL(name, i) COLUMN_NAMED(NUMERIC, struct stats_row, name, total.of[i])
-#define AVERAGE(name, i) COLUMN_NAMED(NUMERIC, struct stats_row, name, average.of[i])
-
-COLUMNS(stats, DATABASE, TOTAL("total_server_assignment_count", STAT_SERVER_ASSIGNMENTS),
-	TOTAL("total_xact_count", STAT_TRANSACTIONS), TOTAL("total_query_count", STAT_QUERIES),
-	TOTAL("total_received", STAT_RECEIVED), TOTAL("total_sent", STAT_SENT),
-	TOTAL("total_xact_time", STAT_TRANSACTION_TIME), TOTAL("total_query_time", STAT_QUERY_TIME),
-	TOTAL("total_wait_time", STAT_WAIT_TIME), TOTAL("total_client_parse_count", STAT_CLIENT_PARSES),
-	TOTAL("total_server_parse_count", STAT_SERVER_PARSES), TOTAL("total_bind_count", STAT_BINDS),
-	AVERAGE("avg_server_assignment_count", STAT_SERVER_ASSIGNMENTS), AVERAGE("avg_xact_count", STAT_TRANSACTIONS),
-	AVERAGE("avg_query_count", STAT_QUERIES), AVERAGE("avg_recv", STAT_RECEIVED), AVERAGE("avg_sent", STAT_SENT),
-	AVERAGE("avg_xact_time", STAT_TRANSACTION_TIME), AVERAGE("avg_query_time", STAT_QUERY_TIME),
-	AVERAGE("avg_wait_time", STAT_WAIT_TIME), AVERAGE("avg_client_parse_count", STAT_CLIENT_PARSES),
-	AVERAGE("avg_server_parse_count", STAT_SERVER_PARSES), AVERAGE("avg_bind_count", STAT_BINDS));
-
-COLUMNS(stats_totals, DATABASE, TOTAL("server_assignment_count", STAT_SERVER_ASSIGNMENTS),
-	TOTAL("xact_count", STAT_TRANSACTIONS), TOTAL("query_count", STAT_QUERIES),
-	TOTAL("bytes_received", STAT_RECEIVED), TOTAL("bytes_sent", STAT_SENT),
-	TOTAL("xact_time", STAT_TRANSACTION_TIME), TOTAL("query_time", STAT_QUERY_TIME),
-	TOTAL("wait_time", STAT_WAIT_TIME), TOTAL("client_parse_count", STAT_CLIENT_PARSES),
-	TOTAL("server_parse_count", STAT_SERVER_PARSES), TOTAL("bind_count", STAT_BINDS));
-
+static const struct column stats_columns[] = { ROW_COLUMNS((TEXT, database)
+	(NUMERIC, total_server_assignment_count) (NUMERIC, total_xact_count) (NUMERIC, total_query_count)
+	(NUMERIC, total_received) (NUMERIC, total_sent) (NUMERIC, total_xact_time) (NUMERIC, total_query_time)
+	(NUMERIC, total_wait_time) (NUMERIC, total_client_parse_count) (NUMERIC, total_server_parse_count)
+	(NUMERIC, total_bind_count)
+	(NUMERIC, avg_server_assignment_count) (NUMERIC, avg_xact_count) (NUMERIC, avg_query_count)
+	(NUMERIC, avg_recv) (NUMERIC, avg_sent) (NUMERIC, avg_xact_time) (NUMERIC, avg_query_time)
+	(NUMERIC, avg_wait_time) (NUMERIC, avg_client_parse_count) (NUMERIC, avg_server_parse_count)
+	(NUMERIC, avg_bind_count)) };
+static const struct column totals_columns[] = { ROW_COLUMNS((TEXT, database)
+	(NUMERIC, server_assignment_count) (NUMERIC, xact_count) (NUMERIC, query_count)
+	(NUMERIC, bytes_received) (NUMERIC, bytes_sent) (NUMERIC, xact_time) (NUMERIC, query_time)
+	(NUMERIC, wait_time) (NUMERIC, client_parse_count) (NUMERIC, server_parse_count) (NUMERIC, bind_count)) };
 /* Yes, only the last three begin with avg_. */
-COLUMNS(stats_averages, DATABASE, AVERAGE("server_assignment_count", STAT_SERVER_ASSIGNMENTS),
-	AVERAGE("xact_count", STAT_TRANSACTIONS), AVERAGE("query_count", STAT_QUERIES),
-	AVERAGE("bytes_received", STAT_RECEIVED), AVERAGE("bytes_sent", STAT_SENT),
-	AVERAGE("xact_time", STAT_TRANSACTION_TIME), AVERAGE("query_time", STAT_QUERY_TIME),
-	AVERAGE("wait_time", STAT_WAIT_TIME), AVERAGE("avg_client_parse_count", STAT_CLIENT_PARSES),
-	AVERAGE("avg_server_parse_count", STAT_SERVER_PARSES), AVERAGE("avg_bind_count", STAT_BINDS));
+static const struct column averages_columns[] = { ROW_COLUMNS((TEXT, database)
+	(NUMERIC, server_assignment_count) (NUMERIC, xact_count) (NUMERIC, query_count)
+	(NUMERIC, bytes_received) (NUMERIC, bytes_sent) (NUMERIC, xact_time) (NUMERIC, query_time)
+	(NUMERIC, wait_time) (NUMERIC, avg_client_parse_count) (NUMERIC, avg_server_parse_count)
+	(NUMERIC, avg_bind_count)) };
 
 static void
 fill_stats(const struct show_env *env, struct rows *rows)
@@ -50,24 +42,21 @@ fill_stats(const struct show_env *env, struct rows *rows)
 	struct database_sum *sums = show_database_sums(env, rows);
 
 	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
-		struct stats_row row = { d->name, stats_total(&d->counters), stats_average(env->stats, d->name) };
+		struct stats total = stats_total(&d->counters), average = stats_average(env->stats, d->name);
+		struct stats_row row = { .database = d->name };
 
+		memcpy(row.of, rows->columns == averages_columns ? average.of : total.of, sizeof(row.of) / 2);
+		memcpy(row.of + SHOWN, average.of, sizeof(row.of) / 2);
 		rows_add(rows, &row);
 	}
 	free(sums);
 }
 
 const struct show show_stats = { SHOW_COLUMNS(stats_columns), fill_stats, OF_ALL };
-const struct show show_stats_totals = { SHOW_COLUMNS(stats_totals_columns), fill_stats, OF_ALL };
-const struct show show_stats_averages = { SHOW_COLUMNS(stats_averages_columns), fill_stats, OF_ALL };
+const struct show show_stats_totals = { SHOW_COLUMNS(totals_columns), fill_stats, OF_ALL };
+const struct show show_stats_averages = { SHOW_COLUMNS(averages_columns), fill_stats, OF_ALL };
 
-struct total_row {
-	const char *name;
-	uint64_t value;
-};
-
-#define COLUMNS_OF struct total_row
-COLUMNS(totals, TEXT(name), NUMERIC(value));
+SHOW_ROW(total, (TEXT, name) (NUMERIC, value));
 
 static const struct {
 	const char *total, *average;
@@ -123,4 +112,4 @@ fill_totals(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &(struct total_row){ totals_names[i].average, average.of[i] });
 }
 
-const struct show show_totals = { SHOW_COLUMNS(totals_columns), fill_totals, OF_ALL };
+const struct show show_totals = { SHOW_COLUMNS(total_columns), fill_totals, OF_ALL };

@@ -20,7 +20,7 @@
 #define SENTENCE_MAX 2000
 #define HOLDERS_TOLD 5
 
-const struct column show_sentence_columns[1] = { COLUMN_NAMED(TEXT, struct show_text, "explanation", text) };
+const struct column show_sentence_columns[1] = { { "explanation", COLUMN_TEXT } };
 
 void
 show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)

@@ -103,7 +103,7 @@ console_columns(const struct console *k, const struct command *command, struct c
 		return 0;
 	show = show_find(command->row->id);
 	if (show == NULL) {
-		*scratch = (struct column)COLUMN_NAMED(TEXT, struct show_text, command->setting->name, text);
+		*scratch = (struct column){ command->setting->name, COLUMN_TEXT };
 		*out = scratch;
 		return 1;
 	}

@@ -484,56 +484,51 @@ Test(console_rows, like_takes_no_exponential_time)
 	cr_expect_not(console_like_matches(text, pattern));
 }
 
-struct sample {
+SHOW_ROW(sample, (TEXT, text) (FLOAT8, real));
+
+union value {
 	const char *text;
 	uint64_t number;
 	double real;
 };
 
 static void
-expect_value(enum column_type type, const struct sample *s, const char *want)
+expect_value(enum column_type type, const union value *v, const char *want)
 {
-	const size_t offsets[] = {
-		[COLUMN_TEXT] = offsetof(struct sample, text), [COLUMN_FLOAT8] = offsetof(struct sample, real)
-	};
-	const struct column column = { "c", type,
-				       type == COLUMN_TEXT || type == COLUMN_FLOAT8 ? offsets[type]
-										    : offsetof(struct sample, number) };
+	const struct column column = { "c", type };
 	size_t want_len = strlen(want);
 	struct buf out = { 0 };
 	struct rows rows = { .columns = &column, .column_count = 1, .out = &out };
 
-	rows_add(&rows, s);
+	rows_add(&rows, v);
 	cr_assert(buf_ok(&out));
 	/* DataRow: type, length, one column, its length */
 	cr_assert_eq(out.len, 11 + want_len, "type %d: %zu bytes", (int)type, out.len);
 	cr_expect_arr_eq(out.bytes + 7, ((const uint8_t[]){ 0, 0, (uint8_t)(want_len >> 8), (uint8_t)want_len }), 4);
 	cr_expect_arr_eq(out.bytes + 11, want, want_len, "type %d, number %llu", (int)type,
-			 (unsigned long long)s->number);
+			 (unsigned long long)v->number);
 	buf_fini(&out);
 }
 
 Test(console_rows, values)
 {
-	expect_value(COLUMN_TEXT, &(struct sample){ .text = "x\xff" }, "x\xff");
-	expect_value(COLUMN_BOOL, &(struct sample){ .number = 1 }, "t");
-	expect_value(COLUMN_BOOL, &(struct sample){ .number = 0 }, "f");
-	expect_value(COLUMN_INT4, &(struct sample){ .number = 7 }, "7");
-	expect_value(COLUMN_INT4, &(struct sample){ .number = UINT64_MAX }, "2147483647");
-	expect_value(COLUMN_INT8, &(struct sample){ .number = UINT64_MAX }, "9223372036854775807");
-	expect_value(COLUMN_NUMERIC, &(struct sample){ .number = UINT64_MAX }, "18446744073709551615");
-	expect_value(COLUMN_FLOAT8, &(struct sample){ .real = 1.5 }, "1.5");
-	expect_value(COLUMN_FLOAT8, &(struct sample){ .real = (double)INFINITY }, "Infinity");
+	expect_value(COLUMN_TEXT, &(union value){ .text = "x\xff" }, "x\xff");
+	expect_value(COLUMN_BOOL, &(union value){ .number = 1 }, "t");
+	expect_value(COLUMN_BOOL, &(union value){ .number = 0 }, "f");
+	expect_value(COLUMN_INT4, &(union value){ .number = 7 }, "7");
+	expect_value(COLUMN_INT4, &(union value){ .number = UINT64_MAX }, "2147483647");
+	expect_value(COLUMN_INT8, &(union value){ .number = UINT64_MAX }, "9223372036854775807");
+	expect_value(COLUMN_NUMERIC, &(union value){ .number = UINT64_MAX }, "18446744073709551615");
+	expect_value(COLUMN_FLOAT8, &(union value){ .real = 1.5 }, "1.5");
+	expect_value(COLUMN_FLOAT8, &(union value){ .real = (double)INFINITY }, "Infinity");
 }
 
-#define COLUMNS_OF struct sample
 Test(console_rows, null)
 {
-	const struct column columns[] = { TEXT(text), FLOAT8(real) };
 	struct buf out = { 0 };
-	struct rows rows = { .columns = columns, .column_count = 2, .out = &out };
+	struct rows rows = { .columns = sample_columns, .column_count = 2, .out = &out };
 
-	rows_add(&rows, &(struct sample){ .text = NULL, .real = (double)NAN });
+	rows_add(&rows, &(struct sample_row){ .text = NULL, .real = (double)NAN });
 	cr_assert_eq(out.len, 15);
 	cr_expect_arr_eq(out.bytes, "D\0\0\0\x0e\0\2\xff\xff\xff\xff\xff\xff\xff\xff", 15);
 	buf_fini(&out);
@@ -541,13 +536,12 @@ Test(console_rows, null)
 
 Test(console_rows, only_what_is_like_it)
 {
-	const struct column columns[] = { TEXT(text) };
 	struct buf out = { 0 };
-	struct rows rows = { .columns = columns, .column_count = 1, .out = &out, .like = "a%" };
+	struct rows rows = { .columns = sample_columns, .column_count = 1, .out = &out, .like = "a%" };
 
-	rows_add(&rows, &(struct sample){ .text = "app" });
-	rows_add(&rows, &(struct sample){ .text = "web" });
-	rows_add(&rows, &(struct sample){ .text = NULL });
+	rows_add(&rows, &(struct sample_row){ .text = "app" });
+	rows_add(&rows, &(struct sample_row){ .text = "web" });
+	rows_add(&rows, &(struct sample_row){ .text = NULL });
 	cr_expect_eq(rows.count, 1);
 	buf_fini(&out);
 }
