@@ -870,41 +870,27 @@ policy_warm(struct policy *p, uint64_t now_us)
 void
 policy_get_counts(const struct policy *p, struct policy_counts *out)
 {
-	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
-	uint32_t live = part_is_first(&p->part) ? policy_live(p) : 0, size = p->settings.pool_size;
-
-	*out = (struct policy_counts){
-		.is_paused = p->is_paused,
-		.opening = p->count[PC_OPENING] + p->count[PC_SCOUTING],
-		.idle = p->count[PC_IDLE],
-		.pinging = p->count[PC_PINGING],
-		.washing = p->washing,
-		.coming = part_coming(&p->part),
-		.lent = p->count[PC_LENT],
-		.closing = p->count[PC_CLOSING],
-		.waiting = p->waiting,
-		.overflow = live > size ? live - size : 0,
-		.oldest_waiter_us = first != NULL ? first->since_us : 0,
-		.backoff_until_us = p->backoff_until_us,
-		.outage = p->outage,
-	};
+	*out = (struct policy_counts){ .is_paused = p->is_paused,
+				       .backoff_until_us = p->backoff_until_us,
+				       .outage = p->outage };
+	policy_add_counts(p, out);
 }
 
 void
 policy_add_counts(const struct policy *p, struct policy_counts *to)
 {
-	struct policy_counts n;
+	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+	uint32_t live = part_is_first(&p->part) ? policy_live(p) : 0, size = p->settings.pool_size;
 
-	policy_get_counts(p, &n);
-	to->opening += n.opening;
-	to->idle += n.idle;
-	to->pinging += n.pinging;
-	to->washing += n.washing;
-	to->lent += n.lent;
-	to->closing += n.closing;
-	to->waiting += n.waiting;
-	to->coming += n.coming;
-	to->overflow += n.overflow; /* one part tells that of all */
-	if (to->oldest_waiter_us == 0 || (n.oldest_waiter_us != 0 && n.oldest_waiter_us < to->oldest_waiter_us))
-		to->oldest_waiter_us = n.oldest_waiter_us;
+	to->opening += p->count[PC_OPENING] + p->count[PC_SCOUTING];
+	to->idle += p->count[PC_IDLE];
+	to->pinging += p->count[PC_PINGING];
+	to->washing += p->washing;
+	to->coming += part_coming(&p->part);
+	to->lent += p->count[PC_LENT];
+	to->closing += p->count[PC_CLOSING];
+	to->waiting += p->waiting;
+	to->overflow += live > size ? live - size : 0; /* one part tells that of all */
+	if (first != NULL && (to->oldest_waiter_us == 0 || first->since_us < to->oldest_waiter_us))
+		to->oldest_waiter_us = first->since_us;
 }

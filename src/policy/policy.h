@@ -255,8 +255,8 @@ struct policy_counts {
 	struct policy_outage outage;
 };
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
-/* policy_refuse.c. For one that is in line: the cause in why's detail, and what helps in its hint; and its place (1:
- * the first; an estimate if the pool is split). */
+/* policy_obstacle.c: for one that is in line, the cause in why's detail, and what helps in its hint. policy_part.c: its
+ * place (1: the first; an estimate if the pool is split). */
 void policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why);
 uint32_t policy_place(const struct policy *p, const struct policy_ticket *t, uint64_t now_us);
 /* Returns true if somebody waits, here, in another part or for a place in the budget, for whom no connection is being

@@ -22,6 +22,12 @@ void policy_climb(struct policy *p); /* one more was opened */
 void policy_refuse_line(struct policy *p, const struct fail *why, enum request_failure kind);
 void policy_refuse_impatient(struct policy *p, const struct fail *why); /* not those who are patient */
 void policy_refuse_late(struct policy *p, uint64_t now_us);
+void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
+
+/* policy_obstacle.c */
+uint32_t policy_unserved(const struct policy *p); /* how many in line have no connection coming */
+/* Returns how many more connections may be opened now, apart from caps over several pools. *until_us (until_us may be
+ * NULL) is lowered to the time when that may be more, if no report comes before. */
+uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);
 /* Returns how much of its wait was for what is being opened, or for what failed to open. */
 uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *t, uint64_t now_us);
-void policy_refuse_hopeless(struct policy *p, uint64_t now_us);

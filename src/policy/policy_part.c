@@ -45,6 +45,32 @@ policy_line_length(const struct policy *p)
 	return p->part.whole == NULL || p->is_paused ? p->waiting : part_sum(&p->part).waiting;
 }
 
+uint32_t
+policy_busy(const struct policy *p)
+{
+	uint32_t verified, idle;
+
+	if (p->part.whole == NULL)
+		return p->count[PC_LENT];
+	verified = policy_of_whole(&p->part.whole->verified);
+	idle = part_sum(&p->part).idle;
+	return verified > idle ? verified - idle : 0;
+}
+
+uint32_t
+policy_place(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
+{
+	const struct policy_ticket *ahead;
+	uint32_t place = 1;
+
+	TAILQ_FOREACH(ahead, &p->line, link) {
+		if (ahead == t)
+			break;
+		place++;
+	}
+	return place + part_ahead(&p->part, t->since_us, now_us);
+}
+
 bool
 policy_is_split(const struct policy *p)
 {

@@ -7,7 +7,8 @@
  *   policy_part.c    one part of a pool that lives on several workers
  *   policy_whole.c   what these parts share
  *   policy_outage.c  when nothing can be opened: who waits on, and for how long
- *   policy_refuse.c  refuses those in line, and words the reason
+ *   policy_refuse.c  refuses those in line
+ *   policy_obstacle.c what keeps another one from being opened: how many may be, when, and the words for it
  *   policy_budget.c  a cap over several pools
  *   policy_caps.c    several caps over one pool
  *   policy_commons.c what pools of several threads share, and the lock over it
@@ -202,7 +203,6 @@ void policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t
 
 /* policy_supply.c */
 void policy_reinforce(struct policy *p, uint64_t now_us); /* after any change: pings and opens for all in line */
-uint32_t policy_unserved(const struct policy *p); /* how many in line have no connection coming */
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
 void policy_is_asked(struct policy *p, uint64_t now_us); /* somebody has come: it does not back off for long */

@@ -2,98 +2,19 @@
  * src/policy/policy_supply.c - keeps as many connections coming as there are waiters in line, and no more.
  *
  * For each waiter one connection is on its way: an idle one that is being pinged, or else a new one that is being
- * opened. Whichever comes first goes to the longest waiter. Four things limit opening: the pool's limit, the pacing,
- * the cap shared with other pools, and the back-off. After a failure one connection is tried alone, and only its
- * success lets others follow; connections that fail together count as one failure.
+ * opened. Whichever comes first goes to the longest waiter. What limits opening is listed in policy_obstacle.c. After a
+ * failure one connection is tried alone, and only its success lets others follow; connections that fail together count
+ * as one failure.
  */
 #include "policy/policy_line.h"
 
-#define OPENS_AT_ONCE 16
 #define BACKOFF_FIRST_US (50 * 1000u)
 #define BACKOFF_MOST_US (15 * SECOND_US)
 #define BACKOFF_ASKED_US (400 * 1000u) /* at most, while somebody asks */
 #define LOWERED_FOR_US (30 * SECOND_US)
 #define MIN_IDLE_RETRY_US SECOND_US
 
-/* --- What prevents opening. --- */
-
-/* On their way to somebody in line. */
-static inline uint32_t
-coming_count(const struct policy *p)
-{
-	return policy_own_coming(p) + part_coming(&p->part);
-}
-
-uint32_t
-policy_unserved(const struct policy *p)
-{
-	uint32_t coming = coming_count(p);
-
-	return p->waiting > coming ? p->waiting - coming : 0;
-}
-
-/* The first in line for whom no overflow connection may be opened yet; NULL: there is none such. */
-static const struct policy_ticket *
-first_young(const struct policy *p, uint64_t now_us, uint32_t *old_count)
-{
-	const struct policy_ticket *t;
-
-	*old_count = 0;
-	TAILQ_FOREACH(t, &p->line, link) {
-		if (now_us < later(t->since_us, p->settings.overflow_delay_us))
-			return t;
-		++*old_count;
-	}
-	return NULL;
-}
-
-/* overflow_delay: beyond pool_size, one for each that has waited so long and for whom nothing is coming. */
-static uint32_t
-limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us)
-{
-	uint32_t total = policy_total(p), kept = total > p->settings.pool_size ? total : p->settings.pool_size;
-	uint32_t old, coming;
-
-	if (p->settings.overflow_delay_us == 0 || kept >= limit)
-		return limit;
-	first_young(p, now_us, &old);
-	coming = coming_count(p);
-	old = old > coming ? old - coming : 0;
-	return limit - kept < old ? limit : kept + old;
-}
-
-/* After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
- * be told of the failure of that one must not wait for others. */
-static uint32_t
-trials_now(const struct policy *p, uint64_t now_us)
-{
-	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
-	const struct policy_ticket *last = TAILQ_LAST(&p->line, policy_line);
-
-	if (first == NULL || last == NULL || !policy_is_patient(p, last))
-		return 1;
-	return 1 + (uint32_t)((now_us - first->opened_us) / TRIAL_EVERY_US);
-}
-
-/* Returns how many more may be opened now, apart from shared caps. */
-static uint32_t
-room(const struct policy *p, uint64_t now_us)
-{
-	uint32_t all = p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE;
-	uint32_t most = part_share_of_pace(&p->part, all), pace = most, total = policy_total(p);
-	uint32_t limit = limit_for_the_old(p, policy_limit_now(p, now_us), now_us), opening = p->count[PC_OPENING];
-
-	if (p->ramp > 0 && p->ramp < pace)
-		pace = p->ramp;
-	if (p->failed_count > 0)
-		pace = trials_now(p, now_us) < most ? trials_now(p, now_us) : most;
-	if (now_us < part_left_until_us(&p->part))
-		total++;
-	if (p->is_paused || now_us < p->backoff_until_us || total >= limit || opening >= pace ||
-	    now_us < circuit_due(&p->circuit))
-		return 0;
-	return limit - total < pace - opening ? limit - total : pace - opening;
-}
+/* --- What comes of attempts. --- */
 
 void
 policy_forget_failures(struct policy *p)
@@ -338,8 +259,7 @@ help_waiters(struct policy *p, uint64_t now_us)
 		struct policy_conn *conn = find_to_ping(p, false);
 
 		/* A new one is better than a ping: what was verified before another's ping failed may hang as long. */
-		if (conn == NULL && policy_unserved(p) > part_expected(&p->part, now_us) && room(p, now_us) > 0 &&
-		    open_one(p, FOR_WAITER, now_us))
+		if (conn == NULL && policy_openable(p, now_us, NULL) > 0 && open_one(p, FOR_WAITER, now_us))
 			continue;
 		if (conn == NULL)
 			conn = find_to_ping(p, true);
@@ -361,7 +281,7 @@ policy_stock_up(struct policy *p, uint64_t now_us)
 	heed_circuit(p, now_us);
 	if (idle != NULL)
 		policy_start_ping(p, idle, now_us);
-	else if (policy_total(p) < p->settings.pool_size && room(p, now_us) > 0)
+	else if (policy_total(p) < p->settings.pool_size && policy_openable(p, now_us, NULL) > 0)
 		open_for_nobody(p, FOR_STOCK, now_us);
 	policy_arm(p, policy_next_due(p, now_us));
 }
@@ -384,19 +304,11 @@ is_short_of_idle(const struct policy *p)
 	return coming < policy_min_idle(p) + p->waiting && policy_live(p) < p->settings.pool_size;
 }
 
-/* Returns how many connections only shared caps prevent. */
-static uint32_t
-short_of(const struct policy *p, uint64_t now_us)
-{
-	uint32_t need = policy_unserved(p), can = room(p, now_us), expected = part_expected(&p->part, now_us);
-
-	need -= need < expected ? need : expected;
-	return need < can ? need : can;
-}
-
 void
 policy_reinforce(struct policy *p, uint64_t now_us)
 {
+	uint32_t unserved, openable;
+
 	if (p->is_held)
 		return;
 	p->is_held = true;
@@ -408,12 +320,14 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	help_waiters(p, now_us);
 	/* For min_idle no place is taken for which somebody waits in another part: it may have been made now. */
 	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
-	       policy_total(p) + policy_line_length(p) - p->waiting < p->settings.pool_size && room(p, now_us) > 0 &&
-	       open_one(p, FOR_STOCK, now_us))
+	       policy_total(p) + policy_line_length(p) - p->waiting < p->settings.pool_size &&
+	       policy_openable(p, now_us, NULL) > 0 && open_one(p, FOR_STOCK, now_us))
 		continue;
 	if (p->part.whole != NULL)
 		policy_end_parts(p, now_us);
-	caps_report(&p->caps, short_of(p, now_us), now_us);
+	unserved = policy_unserved(p);
+	openable = policy_openable(p, now_us, NULL);
+	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us); /* only shared caps prevent these */
 	if (p->part.whole != NULL && caps_is_short(&p->caps) && !p->part.is_full)
 		policy_ask_parts(p, now_us); /* now that they know of a cap that is full */
 	policy_look_for_outage(p, now_us);
@@ -421,54 +335,15 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	policy_arm(p, policy_next_due(p, now_us));
 }
 
-/* When an overflow connection may be opened for the next in line. */
-static uint64_t
-overflow_due(const struct policy *p, uint64_t now_us)
-{
-	const struct policy_ticket *young;
-	uint32_t old;
-
-	if (p->settings.overflow_delay_us == 0 || policy_total(p) >= p->limit)
-		return NEVER_US;
-	young = first_young(p, now_us, &old);
-	return young == NULL ? NEVER_US : later(young->since_us, p->settings.overflow_delay_us);
-}
-
-/* When another trial may begin beside those that nobody answers. */
-static uint64_t
-trial_due(const struct policy *p, uint64_t now_us)
-{
-	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
-
-	if (p->failed_count == 0 || first == NULL)
-		return NEVER_US;
-	return later(first->opened_us, ((now_us - first->opened_us) / TRIAL_EVERY_US + 1) * TRIAL_EVERY_US);
-}
-
 /* Returns when something can be tried again that can't be done now, if no report will come before. */
 uint64_t
 policy_supply_due(const struct policy *p, uint64_t now_us)
 {
-	uint64_t due_us = p->cap_has_room ? now_us : policy_hopeless_us(p, now_us), tried_us;
+	uint64_t due_us = p->cap_has_room ? now_us : policy_hopeless_us(p, now_us);
 
-	if (!p->is_paused && policy_unserved(p) > 0) {
-		due_us = clock_lesser_us(due_us, overflow_due(p, now_us));
-		if (now_us < p->backoff_until_us)
-			due_us = clock_lesser_us(due_us, p->backoff_until_us);
-		if (now_us < policy_lowered_until_us(p))
-			due_us = clock_lesser_us(due_us, policy_lowered_until_us(p));
-		if (part_expected(&p->part, now_us) > 0)
-			due_us = clock_lesser_us(due_us, p->part.asked_us + WHOLE_ASK_US);
-		if (now_us < part_left_until_us(&p->part))
-			due_us = clock_lesser_us(due_us, part_left_until_us(&p->part));
-		due_us = clock_lesser_us(due_us, trial_due(p, now_us));
-		if ((tried_us = circuit_due(&p->circuit)) > now_us)
-			due_us = clock_lesser_us(due_us, tried_us);
-	}
-	if (policy_min_idle(p) > 0 && is_short_of_idle(p)) {
-		uint64_t retry_us = later(now_us, MIN_IDLE_RETRY_US);
-
-		due_us = clock_lesser_us(due_us, retry_us > p->backoff_until_us ? retry_us : p->backoff_until_us);
-	}
+	if (!p->is_paused && policy_unserved(p) > 0)
+		policy_openable(p, now_us, &due_us);
+	if (policy_min_idle(p) > 0 && is_short_of_idle(p))
+		due_us = clock_lesser_us(due_us, later_of(later(now_us, MIN_IDLE_RETRY_US), p->backoff_until_us));
 	return due_us;
 }

@@ -66,7 +66,7 @@ policy_next_due(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
 	const struct policy_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
-	uint64_t due_us = clock_lesser_us(policy_supply_due(p, now_us), caps_due(&p->caps, now_us));
+	uint64_t due_us = policy_supply_due(p, now_us);
 
 	if (first != NULL)
 		due_us = clock_lesser_us(due_us, policy_deadline(p, first));

@@ -48,7 +48,7 @@ bool policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 bool policy_is_split(const struct policy *p); /* it is a part */
 uint32_t policy_line_length(const struct policy *p); /* how many wait in all parts */
 void policy_add_counts(const struct policy *p, struct policy_counts *to); /* policy.c; but back-off and outage */
-uint32_t policy_busy(const struct policy *p); /* policy_refuse.c: how many are lent; if split, not idle, in all */
+uint32_t policy_busy(const struct policy *p); /* how many are lent; if split, not idle, in all */
 
 /* A connection that was given can't be used where it came: it is closed, and its place given back. r: the room of this
  * thread. Also if all parts are gone. */

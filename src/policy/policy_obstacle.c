@@ -1,0 +1,313 @@
+/*
+ * src/policy/policy_obstacle.c - what keeps another connection from being opened: in spite of each, how many may be
+ * opened, when that may change, and what is said of it to those who wait. policy_supply.c opens what the whole list
+ * leaves, and looks again when it says so; errors, NOTICEs and the console explain a wait by the same list.
+ */
+#include "policy/policy_line.h"
+
+#include <inttypes.h>
+#include <strings.h>
+
+#define OPENS_AT_ONCE 16
+
+struct obstacle {
+	/* Returns how many more it leaves. Lowers *until_us to the time when that may be more, if no report comes
+	 * before. */
+	uint32_t (*leaves)(const struct policy *p, uint64_t now_us, uint64_t *until_us);
+	/* Returns true if it is what t waits for, and why says so. */
+	bool (*say)(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why);
+};
+
+static void
+until(uint64_t *until_us, uint64_t at_us, uint64_t now_us)
+{
+	if (until_us != NULL && now_us < at_us && at_us < *until_us)
+		*until_us = at_us;
+}
+
+/* Returns how many are on their way to somebody in line. */
+static inline uint32_t
+coming_count(const struct policy *p)
+{
+	return policy_own_coming(p) + part_coming(&p->part);
+}
+
+uint32_t
+policy_unserved(const struct policy *p)
+{
+	uint32_t coming = coming_count(p);
+
+	return p->waiting > coming ? p->waiting - coming : 0;
+}
+
+/* --- It is paused. --- */
+
+static uint32_t
+paused_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+{
+	(void)now_us, (void)until_us;
+	return p->is_paused ? 0 : UINT32_MAX;
+}
+
+static bool
+paused_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+{
+	(void)t, (void)now_us;
+	if (!p->is_paused)
+		return false;
+	fail_detail(why, "the pool is paused, %s waiting", counted(policy_line_length(p), "client", "clients").text);
+	fail_hint(why, "RESUME it in the pgweir console");
+	return true;
+}
+
+/* --- An attempt has failed, here or in another pool of the circuit: it backs off. --- */
+
+static uint32_t
+failed_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+{
+	uint64_t tried_us = circuit_due(&p->circuit);
+
+	until(until_us, p->backoff_until_us, now_us);
+	until(until_us, tried_us, now_us);
+	return now_us < p->backoff_until_us || now_us < tried_us ? 0 : UINT32_MAX;
+}
+
+static bool
+has_failed_for(const struct policy *p, const struct policy_ticket *t)
+{
+	return p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
+}
+
+static bool
+failed_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+{
+	(void)now_us;
+	if (!has_failed_for(p, t))
+		return false;
+	if (p->last_fail_kind == CF_TOO_MANY)
+		fail_hint(why, "PostgreSQL said: %.160s; raise its max_connections or lower pool_size",
+			  p->last_fail.text);
+	else
+		fail_hint(why, "opening another failed: %.200s", p->last_fail.text);
+	return true;
+}
+
+/* --- As many are being opened as may be at a time. --- */
+
+/* After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
+ * be told of the failure of that one must not wait for others. */
+static uint32_t
+trials(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+{
+	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
+	const struct policy_ticket *last = TAILQ_LAST(&p->line, policy_line);
+	uint64_t count;
+
+	if (first == NULL)
+		return 1;
+	count = (now_us - first->opened_us) / TRIAL_EVERY_US + 1;
+	until(until_us, later(first->opened_us, count * TRIAL_EVERY_US), now_us);
+	return last != NULL && policy_is_patient(p, last) ? (uint32_t)count : 1;
+}
+
+static uint32_t
+pace_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+{
+	uint32_t pace =
+	    part_share_of_pace(&p->part, p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE);
+	uint32_t most = UINT32_MAX, opening = p->count[PC_OPENING];
+
+	if (p->failed_count > 0)
+		most = trials(p, now_us, until_us);
+	else if (p->ramp > 0)
+		most = p->ramp;
+	pace = most < pace ? most : pace;
+	return pace > opening ? pace - opening : 0;
+}
+
+/* Nobody answers: what is being opened for the first in line, for a second or since it waits. NULL: there is none. */
+static const struct policy_conn *
+find_hanging(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
+{
+	const struct policy_conn *conn = TAILQ_FIRST(&p->in[PC_OPENING]);
+
+	if (conn == NULL || p->is_paused || (conn->opened_us > t->since_us && now_us - conn->opened_us < SECOND_US))
+		return NULL;
+	return conn;
+}
+
+/* Only if there is no sign of life from where it is being opened: not for a second, or as long as t may wait, and no
+ * other connection was opened or heard of since. */
+static bool
+pace_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+{
+	const struct policy_conn *conn = find_hanging(p, t, now_us), *other;
+	const char *address;
+
+	if (conn == NULL || (now_us - conn->opened_us < SECOND_US && now_us < policy_deadline(p, t)))
+		return false;
+	TAILQ_FOREACH(other, &p->all, all)
+		if (!policy_is_coming(other->state) && later_of(other->opened_us, other->heard_us) > conn->opened_us)
+			return false;
+	address = p->ops.address != NULL ? p->ops.address(p->owner, conn) : "PostgreSQL";
+	fail_detail(why, "opening one to %s for %s, no answer yet", address,
+		    duration_of(now_us - conn->opened_us).text);
+	fail_hint(why, "check that PostgreSQL at %s is up and reachable from here; connect_timeout limits the attempt",
+		  address);
+	return true;
+}
+
+/* --- A cap over several pools is used up. --- */
+
+/* Whether it has a place is found out with the lock, when one is taken: caps_take(). */
+static uint32_t
+cap_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+{
+	if (until_us != NULL)
+		until(until_us, caps_due(&p->caps, now_us), now_us);
+	return UINT32_MAX;
+}
+
+/* more: what else is to be known, or "". */
+static void
+say_busy(const struct policy *p, const char *more, struct fail *why)
+{
+	fail_detail(why,
+		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
+		    " overflow), %s waiting%s%s",
+		    policy_busy(p), p->limit, p->settings.pool_size, p->settings.max_overflow,
+		    counted(policy_line_length(p), "client", "clients").text, more[0] != '\0' ? "; " : "", more);
+}
+
+static bool
+cap_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+{
+	struct fail cap;
+
+	(void)t, (void)now_us;
+	if (!caps_is_short(&p->caps))
+		return false;
+	caps_say_short(&p->caps, &cap);
+	say_busy(p, cap.detail, why);
+	fail_hint(why, "%s", cap.hint);
+	return true;
+}
+
+/* --- Another part of the pool was asked for those that are idle there. --- */
+
+static uint32_t
+parts_leave(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+{
+	uint32_t expected = part_expected(&p->part, now_us), unserved = policy_unserved(p);
+
+	if (expected == 0 || unserved == 0)
+		return UINT32_MAX;
+	until(until_us, p->part.asked_us + WHOLE_ASK_US, now_us);
+	return unserved > expected ? unserved - expected : 0;
+}
+
+static bool
+parts_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+{
+	const struct policy_whole *w = p->part.whole;
+	uint32_t silent = w == NULL ? 0 : policy_of_whole(&w->in_use) & policy_of_whole(&w->commons->silent);
+
+	(void)t, (void)now_us;
+	if (silent == 0)
+		return false;
+	fail_detail(why,
+		    "worker %u does not answer, and keeps its part of the pool's %" PRIu32 " connections, %s waiting",
+		    part_first_of(silent), p->limit, counted(policy_line_length(p), "client", "clients").text);
+	fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart pgweir");
+	return true;
+}
+
+/* --- The pool is full. --- */
+
+/* overflow_delay: beyond pool_size, one for each that has waited so long and for whom nothing is coming. */
+static uint32_t
+limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us, uint64_t *until_us)
+{
+	uint32_t total = policy_total(p), kept = total > p->settings.pool_size ? total : p->settings.pool_size;
+	uint32_t old = 0, coming = coming_count(p);
+	const struct policy_ticket *t;
+
+	if (p->settings.overflow_delay_us == 0 || kept >= limit)
+		return limit;
+	TAILQ_FOREACH(t, &p->line, link) {
+		uint64_t old_us = later(t->since_us, p->settings.overflow_delay_us);
+
+		until(until_us, old_us, now_us);
+		if (now_us < old_us)
+			break;
+		old++;
+	}
+	old = old > coming ? old - coming : 0;
+	return limit - kept < old ? limit : kept + old;
+}
+
+static uint32_t
+full_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+{
+	uint64_t left_until_us = part_left_until_us(&p->part);
+	uint32_t limit = limit_for_the_old(p, policy_limit_now(p, now_us), now_us, until_us);
+	uint32_t total = policy_total(p) + (now_us < left_until_us);
+
+	until(until_us, policy_lowered_until_us(p), now_us);
+	until(until_us, left_until_us, now_us);
+	return limit > total ? limit - total : 0;
+}
+
+static bool
+full_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+{
+	if (find_hanging(p, t, now_us) != NULL) {
+		say_busy(p, "one more is being opened", why);
+		fail_hint(why, "it is lent once it has logged in; min_idle keeps some ready");
+	} else if (t->ops->blame == NULL || !t->ops->blame(t, now_us, why)) {
+		fail_hint(why, "raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
+			       "in the pgweir console");
+	}
+	return true;
+}
+
+/* --- All of them. --- */
+
+/* Which explains a wait best comes first, and the most common one last. */
+static const struct obstacle obstacles[] = {
+	{ paused_leaves, paused_say }, { failed_leaves, failed_say }, { pace_leaves, pace_say },
+	{ cap_leaves, cap_say },       { parts_leave, parts_say },    { full_leaves, full_say },
+};
+#define OBSTACLES (sizeof(obstacles) / sizeof(obstacles[0]))
+
+uint32_t
+policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+{
+	uint32_t count = UINT32_MAX;
+
+	for (size_t i = 0; i < OBSTACLES; i++) {
+		uint32_t left = obstacles[i].leaves(p, now_us, until_us);
+
+		count = left < count ? left : count;
+	}
+	return count;
+}
+
+void
+policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+{
+	fail_set(why, "53300", "no server connection is free");
+	say_busy(p, "", why);
+	for (size_t i = 0; i < OBSTACLES && !obstacles[i].say(p, t, now_us, why); i++)
+		continue;
+}
+
+uint64_t
+policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
+{
+	const struct policy_conn *hanging = find_hanging(p, t, now_us);
+
+	if (has_failed_for(p, t) && p->count[PC_LENT] == 0 && !p->is_paused)
+		return now_us - t->since_us;
+	return hanging == NULL ? 0 : now_us - later_of(hanging->opened_us, t->since_us);
+}
