@@ -142,7 +142,7 @@ leave_budget(struct hosts_place *p, bool has_place, uint64_t now_us)
 	if (has_place)
 		policy_places_give(&p->member, now_us);
 	policy_places_leave(&p->member);
-	policy_limit_put(r->commons, p->hosts);
+	policy_budget_put(r->commons, p->hosts);
 	p->hosts = NULL;
 }
 
@@ -167,13 +167,13 @@ take_place(struct hosts_place *p, struct policy_room *r, const struct pool_targe
 {
 	char *hosts = pool_target_hosts(target);
 
-	p->hosts = hosts == NULL ? NULL : policy_limit_get(r->commons, 'h', hosts, strlen(hosts));
+	p->hosts = hosts == NULL ? NULL : policy_budget_get(r->commons, 'h', hosts, strlen(hosts));
 	free(hosts);
 	fail_set(why, "53200", "no memory for a server connection");
 	if (p->hosts == NULL)
 		return false;
 	memset(&p->member, 0, sizeof(p->member));
-	policy_places_join(policy_limit_budget(p->hosts), &p->member, r);
+	policy_places_join(p->hosts, &p->member, r);
 	if (policy_budget_place(&p->member, now_us))
 		return true;
 	policy_budget_say(&p->member, why);

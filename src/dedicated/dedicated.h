@@ -16,7 +16,7 @@
 
 /* In the budget of some hosts, if they have one (fleet.h). Zeroed: none. */
 struct hosts_place {
-	struct policy_limit *hosts;
+	struct policy_budget *hosts;
 	struct budget_member member;
 };
 

@@ -78,7 +78,6 @@ struct steward {
 	uint32_t set_limit; /* the same */
 	struct pool_target *target;
 	struct scram_keys keys;
-	struct policy_limit *named; /* keeps budget */
 	struct policy_budget *budget; /* of its pools */
 	struct policy_circuit
 	    *shared; /* of its hosts: pools learn from it that PostgreSQL is away, as they open nothing */

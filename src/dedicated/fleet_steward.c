@@ -743,10 +743,10 @@ steward_new(struct fleet *f, char *hosts)
 {
 	struct steward *s = calloc(1, sizeof(*s));
 
-	if (s == NULL || (s->named = policy_limit_get(f->door->commons, 'h', hosts, strlen(hosts))) == NULL ||
+	if (s == NULL || (s->budget = policy_budget_get(f->door->commons, 'h', hosts, strlen(hosts))) == NULL ||
 	    (s->shared = policy_circuit_get(f->door->commons, hosts)) == NULL) {
 		if (s != NULL)
-			policy_limit_put(f->door->commons, s->named);
+			policy_budget_put(f->door->commons, s->budget);
 		free(s);
 		free(hosts);
 		return NULL;
@@ -755,7 +755,6 @@ steward_new(struct fleet *f, char *hosts)
 	s->orders = (struct policy_orders){ .ops = &order_ops, .room = f->room, .arm_at_us = UINT64_MAX };
 	circuit_join(s->shared, &s->circuit, &s->orders);
 	s->hosts = hosts;
-	s->budget = policy_limit_budget(s->named);
 	s->conn.ops = &conn_ops;
 	s->shown.hosts = s->hosts;
 	s->shown.database = s->database;
@@ -783,7 +782,7 @@ steward_free(struct steward *s)
 	dedicated_close(&s->conn);
 	event_del(&s->timer);
 	policy_budget_keep(s->budget, s->fleet->door, NULL, is_binding(s), now_of(s));
-	policy_limit_put(s->fleet->door->commons, s->named);
+	policy_budget_put(s->fleet->door->commons, s->budget);
 	circuit_leave(&s->circuit);
 	policy_room_forget(&s->orders);
 	policy_circuit_put(s->fleet->door->commons, s->shared);

@@ -16,6 +16,7 @@ TAILQ_HEAD(budget_members, budget_member);
 TAILQ_HEAD(budget_groups, budget_group);
 
 struct policy_budget {
+	struct policy_named named;
 	uint32_t limit; /* 0: no limit, unless is_binding */
 	uint32_t used, leaving;
 	struct policy_room *keeper; /* NULL: limit is a setting, and the next eleven are unused, or it has gone */
@@ -41,6 +42,18 @@ struct policy_budget {
 	struct budget_members hungry; /* in order of view.since_us */
 };
 
+static void
+init_budget(struct policy_commons *all, void *made)
+{
+	struct policy_budget *b = made;
+
+	(void)all;
+	TAILQ_INIT(&b->members);
+	TAILQ_INIT(&b->hungry);
+	TAILQ_INIT(&b->resting);
+	TAILQ_INIT(&b->holding);
+}
+
 struct policy_budget *
 policy_budget_new(uint32_t limit)
 {
@@ -49,10 +62,7 @@ policy_budget_new(uint32_t limit)
 	if (b == NULL)
 		return NULL;
 	b->limit = limit;
-	TAILQ_INIT(&b->members);
-	TAILQ_INIT(&b->hungry);
-	TAILQ_INIT(&b->resting);
-	TAILQ_INIT(&b->holding);
+	init_budget(NULL, b);
 	return b;
 }
 
@@ -63,6 +73,19 @@ policy_budget_free(struct policy_budget *b)
 		return;
 	assert(TAILQ_EMPTY(&b->members) && b->used == 0 && b->leaving == 0);
 	free(b);
+}
+
+struct policy_budget *
+policy_budget_get(struct policy_commons *all, char kind, const char *name, size_t len)
+{
+	return policy_named_get(all, kind, name, len, sizeof(struct policy_budget), init_budget);
+}
+
+void
+policy_budget_put(struct policy_commons *all, struct policy_budget *b)
+{
+	if (b != NULL && policy_named_put(all, &b->named))
+		policy_budget_free(b);
 }
 
 uint32_t

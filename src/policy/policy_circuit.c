@@ -1,7 +1,6 @@
 #include "policy/policy_circuit.h"
 
 #include "base/clock.h"
-#include "base/table.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #define TRIALS_MOST 16
 
 struct policy_circuit {
+	struct policy_named named;
 	struct circuit_news news;
 	/* As in news, for a look without the lock: who sees them late is woken, or refused by circuit_begin(). */
 	_Atomic uint64_t round;
@@ -21,9 +21,6 @@ struct policy_circuit {
 	uint32_t trials; /* under way */
 	uint64_t random;
 	TAILQ_HEAD(, circuit_member) members;
-	uint32_t uses;
-	UT_hash_handle hh;
-	char name[];
 };
 
 /* Takes the lock if there is a circuit. */
@@ -245,48 +242,24 @@ circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_new
 
 /* --- All circuits. --- */
 
-static struct policy_circuit *
-new_circuit(struct policy_commons *all, const char *name)
+static void
+init_circuit(struct policy_commons *all, void *made)
 {
-	size_t len = strlen(name);
-	struct policy_circuit *c = calloc(1, sizeof(*c) + len + 1);
+	struct policy_circuit *c = made;
 
-	if (c == NULL)
-		return NULL;
-	memcpy(c->name, name, len + 1);
 	c->random = all->seed;
 	TAILQ_INIT(&c->members);
-	if (!TABLE_ADD(all->seed, all->circuits, c->name, len, c)) {
-		free(c);
-		return NULL;
-	}
-	return c;
 }
 
 struct policy_circuit *
 policy_circuit_get(struct policy_commons *all, const char *name)
 {
-	struct policy_circuit *c;
-
-	pthread_mutex_lock(&all->names_lock);
-	TABLE_FIND(all->seed, all->circuits, name, strlen(name), c);
-	if (c == NULL)
-		c = new_circuit(all, name);
-	if (c != NULL)
-		c->uses++;
-	pthread_mutex_unlock(&all->names_lock);
-	return c;
+	return policy_named_get(all, 'c', name, strlen(name), sizeof(struct policy_circuit), init_circuit);
 }
 
 void
 policy_circuit_put(struct policy_commons *all, struct policy_circuit *c)
 {
-	if (c == NULL)
-		return;
-	pthread_mutex_lock(&all->names_lock);
-	if (--c->uses == 0) {
-		HASH_DELETE(hh, all->circuits, c);
+	if (c != NULL && policy_named_put(all, &c->named))
 		free(c);
-	}
-	pthread_mutex_unlock(&all->names_lock);
 }

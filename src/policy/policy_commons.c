@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct policy_commons *
 policy_commons_new(uint64_t seed)
@@ -26,7 +27,8 @@ policy_commons_free(struct policy_commons *c)
 {
 	if (c == NULL)
 		return;
-	assert(c->limits == NULL && c->circuits == NULL && c->wholes == NULL);
+	for (int i = 0; i < POLICY_KINDS; i++)
+		assert(c->named[i] == NULL);
 	policy_budget_free(c->total);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->names_lock);
@@ -74,6 +76,55 @@ struct policy_budget *
 policy_room_total(const struct policy_room *r)
 {
 	return r->commons->total;
+}
+
+/* --- Names. --- */
+
+/* A thing begins a line of the cache, and its key is behind it. */
+static struct policy_named *
+make_named(struct policy_commons *all, char kind, const void *key, size_t len, size_t size)
+{
+	struct policy_named *n = aligned_alloc(64, (size + len + 63) / 64 * 64);
+
+	if (n == NULL)
+		return NULL;
+	memset(n, 0, size);
+	n->kind = kind;
+	n->key_len = len;
+	n->key = memcpy((char *)n + size, key, len);
+	if (TABLE_ADD(all->seed, all->named[kind - 'a'], n->key, len, n))
+		return n;
+	free(n);
+	return NULL;
+}
+
+void *
+policy_named_get(struct policy_commons *all, char kind, const void *key, size_t len, size_t size,
+		 void (*init)(struct policy_commons *all, void *made))
+{
+	struct policy_named *n;
+
+	pthread_mutex_lock(&all->names_lock);
+	TABLE_FIND(all->seed, all->named[kind - 'a'], key, len, n);
+	if (n == NULL && size > 0 && (n = make_named(all, kind, key, len, size)) != NULL)
+		init(all, n);
+	if (n != NULL)
+		n->uses++;
+	pthread_mutex_unlock(&all->names_lock);
+	return n;
+}
+
+bool
+policy_named_put(struct policy_commons *all, struct policy_named *n)
+{
+	bool is_unused;
+
+	pthread_mutex_lock(&all->names_lock);
+	is_unused = --n->uses == 0;
+	if (is_unused)
+		HASH_DELETE(hh, all->named[n->kind - 'a'], n);
+	pthread_mutex_unlock(&all->names_lock);
+	return is_unused;
 }
 
 /* --- Orders. --- */

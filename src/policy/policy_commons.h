@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "base/table.h"
 #include "policy/policy.h"
 
 #include <pthread.h>
@@ -20,22 +21,21 @@
 #include <stddef.h>
 
 struct policy_budget; /* policy_budget.h */
-struct policy_limit; /* opaque: policy_limit.c */
 struct policy_circuit; /* policy_circuit.h */
 
 TAILQ_HEAD(policy_order_list, policy_orders);
 TAILQ_HEAD(policy_room_list, policy_room);
+
+#define POLICY_KINDS ('z' - 'a' + 1)
 
 /* Others call the functions below; only src/policy/ looks inside. */
 struct policy_commons {
 	pthread_mutex_t lock; /* guards budgets, circuits, orders, and what members have in them */
 	struct policy_room_list untold; /* rooms with new orders */
 	struct policy_budget *total;
-	pthread_mutex_t names_lock; /* guards the two tables; taken when a pool is configured or freed */
+	pthread_mutex_t names_lock; /* guards the tables; taken when a pool is configured or freed */
 	uint64_t seed; /* of the tables' hashes, and of jitter */
-	struct policy_limit *limits;
-	struct policy_circuit *circuits;
-	struct policy_whole *wholes;
+	struct policy_named *named[POLICY_KINDS]; /* a table for each kind */
 	_Atomic uint32_t silent; /* a bit for each room whose thread does not answer; written by one thread */
 };
 
@@ -81,13 +81,30 @@ policy_room_is_silent(const struct policy_room *r)
 	return (atomic_load_explicit(&r->commons->silent, memory_order_relaxed) & 1u << r->number) != 0;
 }
 
-/* --- policy_limit.c: max_db_connections and max_user_connections: the cap that all pools of one database, tenant or
- * user share. There while one of these pools is; those without a limit have none. --- */
+/* --- What pools share by its name, and is there while one of them uses it: for src/policy/. --- */
 
-/* kind keeps apart what may be called the same: 'd', 't', 'u'. The caller's until policy_limit_put; NULL: no memory. */
-struct policy_limit *policy_limit_get(struct policy_commons *all, char kind, const char *name, size_t len);
-void policy_limit_put(struct policy_commons *all, struct policy_limit *l); /* after its pools have left; NULL is fine */
-struct policy_budget *policy_limit_budget(const struct policy_limit *l); /* l NULL: NULL */
+/* The first member of such a thing. */
+struct policy_named {
+	uint32_t uses;
+	char kind;
+	size_t key_len;
+	void *key; /* behind the thing */
+	UT_hash_handle hh;
+};
+/* Returns the one of this kind (a letter) and key, the caller's until policy_named_put; NULL: no memory, or nobody has
+ * it and size is 0. A new one has so many bytes, zeroed behind its name, and init is called. On any thread. */
+void *policy_named_get(struct policy_commons *all, char kind, const void *key, size_t len, size_t size,
+		       void (*init)(struct policy_commons *all, void *made));
+/* Returns true if nobody has it any more: the caller frees it. */
+bool policy_named_put(struct policy_commons *all, struct policy_named *n);
+
+/* --- policy_budget.c: max_db_connections, max_user_connections and a host's budget. --- */
+
+/* The one that all pools of a database, tenant, user or host's name share, without a limit at first. kind keeps apart
+ * what may be called the same: 'd', 't', 'u', 'h'. The caller's until policy_budget_put; NULL: no memory. */
+struct policy_budget *policy_budget_get(struct policy_commons *all, char kind, const char *name, size_t len);
+void policy_budget_put(struct policy_commons *all,
+		       struct policy_budget *b); /* after its pools have left; NULL is fine */
 
 /* --- Orders: for src/policy/. --- */
 

@@ -18,8 +18,6 @@
 #include "policy/policy_budget.h"
 #include "policy/policy_whole.h"
 
-#include "base/table.h"
-
 #include <stdatomic.h>
 
 #define WHOLE_LATE_US 1000u /* nobody is overtaken by one who came more than this later */
@@ -39,10 +37,8 @@ struct part_sign {
 };
 
 struct policy_whole {
+	struct policy_named named;
 	struct policy_commons *commons;
-	uint32_t uses; /* under the lock of the names */
-	size_t key_len;
-	UT_hash_handle hh;
 
 	/* Changed under the lock. */
 	struct policy_orders *parts[WHOLE_PARTS_MAX]; /* by the number of their rooms; NULL: none is there */
@@ -65,7 +61,6 @@ struct policy_whole {
 	_Alignas(64) _Atomic uint64_t bits; /* IDLE_BIT and WAITING_BIT of each part */
 	_Alignas(64) _Atomic uint64_t since_us[WHOLE_PARTS_MAX]; /* of the first in line */
 	struct part_sign signs[WHOLE_PARTS_MAX];
-	char key[];
 };
 
 /* In struct policy; all but whole is unused if that is NULL. */

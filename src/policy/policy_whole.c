@@ -32,40 +32,20 @@ set_us(_Atomic uint64_t *us, uint64_t to_us)
 
 /* --- All wholes. --- */
 
-static struct policy_whole *
-new_whole(struct policy_commons *all, const void *key, size_t len)
+static void
+init_whole(struct policy_commons *all, void *made)
 {
-	size_t size = (sizeof(struct policy_whole) + len + 63) / 64 * 64;
-	struct policy_whole *w = aligned_alloc(64, size);
+	struct policy_whole *w = made;
 
-	if (w == NULL)
-		return NULL;
-	memset(w, 0, size);
-	memcpy(w->key, key, len);
-	w->key_len = len;
 	w->commons = all;
 	for (unsigned i = 0; i < WHOLE_PARTS_MAX; i++)
 		set_us(&w->since_us[i], UINT64_MAX);
-	if (!TABLE_ADD(all->seed, all->wholes, w->key, len, w)) {
-		free(w);
-		return NULL;
-	}
-	return w;
 }
 
 struct policy_whole *
 policy_whole_get(struct policy_commons *all, const void *key, size_t len, bool may_make)
 {
-	struct policy_whole *w;
-
-	pthread_mutex_lock(&all->names_lock);
-	TABLE_FIND(all->seed, all->wholes, key, len, w);
-	if (w == NULL && may_make)
-		w = new_whole(all, key, len);
-	if (w != NULL)
-		w->uses++;
-	pthread_mutex_unlock(&all->names_lock);
-	return w;
+	return policy_named_get(all, 'w', key, len, may_make ? sizeof(struct policy_whole) : 0, init_whole);
 }
 
 /* Under the lock. */
@@ -80,14 +60,7 @@ policy_whole_put(struct policy_commons *all, struct policy_whole *w)
 {
 	bool is_unused;
 
-	if (w == NULL)
-		return;
-	pthread_mutex_lock(&all->names_lock);
-	is_unused = --w->uses == 0;
-	if (is_unused)
-		HASH_DELETE(hh, all->wholes, w);
-	pthread_mutex_unlock(&all->names_lock);
-	if (!is_unused)
+	if (w == NULL || !policy_named_put(all, &w->named))
 		return;
 	pthread_mutex_lock(&all->lock);
 	w->is_orphan = true;
@@ -100,8 +73,8 @@ policy_whole_put(struct policy_commons *all, struct policy_whole *w)
 const void *
 policy_whole_key(const struct policy_whole *w, size_t *len)
 {
-	*len = w->key_len;
-	return w->key;
+	*len = w->named.key_len;
+	return w->named.key;
 }
 
 /* --- The lock, and orders. --- */

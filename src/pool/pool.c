@@ -16,7 +16,7 @@ struct parts {
 	struct pool_target *target;
 	struct statement_home *home;
 	struct database_code *code;
-	struct policy_limit *limits[POLICY_CAPS];
+	struct policy_budget *limits[POLICY_CAPS];
 	struct policy_circuit *circuit;
 	struct policy_whole *whole;
 	struct pool_fresh *fresh; /* with whole */
@@ -39,7 +39,7 @@ put_parts(struct pool_set *set, const struct parts *p)
 	statement_home_unref(p->home);
 	code_store_put(&set->codes, p->code);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		policy_limit_put(set->s.room->commons, p->limits[i]);
+		policy_budget_put(set->s.room->commons, p->limits[i]);
 	policy_circuit_put(set->s.room->commons, p->circuit);
 	policy_whole_put(set->s.room->commons, p->whole);
 	pool_fresh_put(set->s.fresh, p->fresh);
@@ -230,15 +230,15 @@ pool_settings(struct pool *pool, const char *user, uint64_t now_us)
 
 /* Returns 0 with the limit that pools of this name share, or NULL if there is none (0); -1 without memory. */
 static int
-get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_t limit, struct policy_limit **out)
+get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_t limit, struct policy_budget **out)
 {
 	if (limit > 0)
-		*out = policy_limit_get(set->s.room->commons, kind, name, len);
+		*out = policy_budget_get(set->s.room->commons, kind, name, len);
 	return limit > 0 && *out == NULL ? -1 : 0;
 }
 
 static int
-get_limits(struct pool *pool, struct policy_limit *out[POLICY_CAPS])
+get_limits(struct pool *pool, struct policy_budget *out[POLICY_CAPS])
 {
 	const struct scope_settings *s = &pool->settings;
 	const char *database = pool->database->name;
@@ -266,7 +266,7 @@ get_shared(struct pool *pool, bool has_budget, struct parts *out)
 	out->code = home == NULL ? NULL : code_store_get(&set->codes, home, out->target->database);
 	out->circuit = hosts == NULL ? NULL : policy_circuit_get(set->s.room->commons, hosts);
 	if (has_budget && hosts != NULL)
-		out->limits[CAP_HOST] = policy_limit_get(set->s.room->commons, 'h', hosts, strlen(hosts));
+		out->limits[CAP_HOST] = policy_budget_get(set->s.room->commons, 'h', hosts, strlen(hosts));
 	free(home);
 	free(hosts);
 	return out->home == NULL || out->code == NULL || out->circuit == NULL ||
@@ -323,7 +323,7 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 static void
 apply_limit(struct pool *pool, enum policy_cap which, uint32_t limit, uint64_t now_us)
 {
-	struct policy_budget *budget = policy_limit_budget(pool->limits[which]);
+	struct policy_budget *budget = pool->limits[which];
 
 	if (budget != NULL)
 		policy_budget_set_limit(budget, pool->set->s.room, limit, now_us);
@@ -385,7 +385,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	}
 	apply_limit(pool, CAP_USER, pool->settings.max_user_connections, now_us);
 	apply_limit(pool, CAP_DATABASE, pool->settings.max_db_connections, now_us);
-	policy_set_cap(pool->policy, CAP_HOST, policy_limit_budget(pool->limits[CAP_HOST]), now_us);
+	policy_set_cap(pool->policy, CAP_HOST, pool->limits[CAP_HOST], now_us);
 	code_store_put(&set->codes, pool->database->code);
 	pool->database->code = code_store_ref(pool->code);
 	policy_set_circuit(pool->policy, pool->circuit, now_us);

@@ -124,7 +124,7 @@ struct pool {
 	struct pool_startups startups; /* startup settings that were tried, and their results */
 	struct policy_circuit *circuit; /* of its upstream */
 	struct policy_whole *whole; /* policy_whole.h; NULL: it lives on one worker */
-	struct policy_limit
+	struct policy_budget
 	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL: none. That of CAP_ALL is its room's */
 	struct fate_asker *fates; /* fate_asker.c; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */

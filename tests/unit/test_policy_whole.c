@@ -574,14 +574,12 @@ Test(policy_whole, what_is_lost_on_its_way_gives_its_place_to_whoever_waits_unde
 
 Test(policy_whole, a_cap_of_all_parts_counts_what_was_on_its_way_when_it_came)
 {
-	struct policy_limit *limit;
 	struct two t;
 	struct fake *a = &t.parts[0], *b = &t.parts[1];
 	struct policy_budget *budget;
 
 	two_init(&t, 2, 0);
-	limit = policy_limit_get(t.commons, 'd', "app", 3);
-	budget = policy_limit_budget(limit);
+	budget = policy_budget_get(t.commons, 'd', "app", 3);
 	fake_fill(a, 0, 2);
 	fake_borrow(b, 0);
 	fake_return(a, 0);
@@ -597,7 +595,7 @@ Test(policy_whole, a_cap_of_all_parts_counts_what_was_on_its_way_when_it_came)
 	policy_set_cap(a->p, CAP_DATABASE, NULL, a->now);
 	policy_set_cap(b->p, CAP_DATABASE, NULL, b->now);
 	cr_expect_eq(policy_budget_used(budget), 0);
-	policy_limit_put(t.commons, limit);
+	policy_budget_put(t.commons, budget);
 	two_fini(&t);
 }
 
