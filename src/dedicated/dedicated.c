@@ -174,7 +174,7 @@ take_place(struct hosts_place *p, struct policy_room *r, const struct pool_targe
 		return false;
 	memset(&p->member, 0, sizeof(p->member));
 	policy_places_join(p->hosts, &p->member, r);
-	if (policy_budget_place(&p->member, now_us))
+	if (policy_places_take(&p->member, now_us))
 		return true;
 	policy_budget_say(&p->member, why);
 	leave_budget(p, false, now_us);

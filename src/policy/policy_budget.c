@@ -1,46 +1,12 @@
 /* src/policy/policy_budget.c - a cap over several pools, by the rules in policy_budget.h. Connections on their way out
  * (CLOSING) are counted as places to come, so that no more are closed than are needed. */
-#include "policy/policy_keeper.h"
+#include "policy/policy_budget_state.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#define HELD_US (2 * 1000 * 1000u)
 #define FIRST_FEW 8 /* hungry pools that look when a rest ends */
 #define CALM_AFTER 64 /* publishes: caps are tight again and again, and to tell all pools to begin costs more */
-
-TAILQ_HEAD(budget_members, budget_member);
-
-TAILQ_HEAD(budget_groups, budget_group);
-
-struct policy_budget {
-	struct policy_named named;
-	uint32_t limit; /* 0: no limit, unless is_binding */
-	uint32_t used, leaving;
-	struct policy_room *keeper; /* NULL: limit is a setting, and the next eleven are unused, or it has gone */
-	bool is_binding;
-	uint32_t granted;
-	uint32_t returned; /* places of connections that are gone since the keeper asked for some last */
-	struct budget_news news;
-	uint32_t understocked_count; /* of members */
-	uint32_t unlent; /* of used: connections that no policy lends */
-	uint32_t asked_for, held; /* places for connections that no policy lends: to be asked for, and granted ... */
-	uint64_t held_until_us; /* ... until then */
-	uint64_t taken;
-	uint32_t opening, short_count; /* of all members */
-	uint32_t in_use_count; /* groups that are wanting or resting */
-	uint32_t in_use_plain; /* those of them for which none is reserved */
-	uint64_t in_use_weight, in_use_reserved; /* their sums */
-	uint32_t unequal_count; /* groups whose claim is not the usual one */
-	uint64_t walk; /* the number of the last one over the hungry */
-	bool is_watched; /* it is tight; all members publish, or are ordered to */
-	bool is_reviewing, is_review_due; /* by one thread, for all */
-	struct budget_groups resting;
-	struct budget_members members, holding;
-	struct budget_members hungry; /* in order of view.since_us */
-};
 
 static void
 init_budget(struct policy_commons *all, void *made)
@@ -92,27 +58,6 @@ uint32_t
 policy_budget_used(const struct policy_budget *b)
 {
 	return b->used;
-}
-
-static bool
-is_limited(const struct policy_budget *b)
-{
-	return b->limit > 0 || b->is_binding;
-}
-
-static void
-fit_limit(struct policy_budget *b)
-{
-	if (b->is_binding)
-		b->limit = b->used + b->granted < b->news.share ? b->used + b->granted : b->news.share;
-}
-
-/* Tells the keeper that counts have changed: policy_room_act() or policy_room_tell() must follow. */
-static void
-tell_keeper(const struct policy_budget *b)
-{
-	if (b->keeper != NULL)
-		policy_room_wake(b->keeper);
 }
 
 static bool
@@ -200,7 +145,7 @@ change_group_used(struct budget_group *g, uint32_t by)
 {
 	g->used += by;
 	g->budget->used += by;
-	fit_limit(g->budget);
+	budget_fit(g->budget);
 }
 
 /* Where there are more pools than places, most hold none. */
@@ -233,13 +178,6 @@ change_leaving(struct budget_member *m, uint32_t by)
 	m->budget->leaving += by;
 }
 
-static void
-change_opening(struct budget_member *m, uint32_t by)
-{
-	m->opening += by;
-	m->budget->opening += by;
-}
-
 /* All parts of a pool are under the same caps, but that one may be told of it before the others: while some are under
  * another one, it is a group by itself. */
 void
@@ -262,7 +200,7 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 	m->used = m->leaving = m->opening = 0;
 	change_used(m, used);
 	change_leaving(m, counts[PC_CLOSING]);
-	change_opening(m, counts[PC_OPENING] + counts[PC_SCOUTING]);
+	budget_change_opening(m, counts[PC_OPENING] + counts[PC_SCOUTING]);
 	m->calm_count = CALM_AFTER;
 	TAILQ_INSERT_TAIL(&b->members, m, link);
 }
@@ -272,10 +210,10 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 void
 budget_take(struct budget_member *m)
 {
-	m->budget->granted -= m->budget->granted > 0;
-	m->budget->taken++;
+	m->budget->kept.granted -= m->budget->kept.granted > 0;
+	m->budget->kept.taken++;
 	change_used(m, 1);
-	change_opening(m, 1);
+	budget_change_opening(m, 1);
 }
 
 static void
@@ -297,15 +235,15 @@ void
 budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to)
 {
 	if (from == PC_OPENING || from == PC_SCOUTING)
-		change_opening(m, -1u);
-	tell_keeper(m->budget);
+		budget_change_opening(m, -1u);
+	budget_tell_keeper(m->budget);
 	if (to == PC_CLOSING && m->is_giving_up) {
 		m->is_giving_up = false; /* it is leaving already */
 		m->asked--;
 	} else if (to == PC_CLOSING) {
 		change_leaving(m, 1);
 	} else if (to == PC_NONE) {
-		m->budget->returned++;
+		m->budget->kept.returned++;
 		change_used(m, -1u);
 		if (from == PC_CLOSING)
 			change_leaving(m, -1u);
@@ -392,8 +330,8 @@ budget_publish(struct budget_member *m, const struct budget_view *v)
 }
 
 /* Pools that have rested for long enough are no longer in use. */
-static void
-end_rests(struct policy_budget *b, uint64_t now_us)
+void
+budget_end_rests(struct policy_budget *b, uint64_t now_us)
 {
 	struct budget_group *g, *next;
 
@@ -475,7 +413,7 @@ common_count(const struct policy_budget *b)
 {
 	uint64_t most = reservable_count(b);
 	uint64_t left = b->limit - (b->in_use_reserved < most ? b->in_use_reserved : most);
-	uint64_t unlent = b->is_binding ? b->unlent : 0;
+	uint64_t unlent = b->kept.is_binding ? b->unlent : 0;
 
 	return left > unlent ? left - unlent : 0;
 }
@@ -498,7 +436,7 @@ fair_share(const struct budget_group *g)
 	const struct policy_budget *b = g->budget;
 	uint64_t weights = b->in_use_weight > g->weight ? b->in_use_weight : g->weight;
 	uint64_t share = own_count(g) + common_count(b) * g->weight / weights;
-	bool is_none = b->is_binding && b->limit == 0 && b->asked_for == 0;
+	bool is_none = b->kept.is_binding && b->limit == 0 && b->kept.asked_for == 0;
 
 	return share > 0 || is_none ? (uint32_t)share : 1;
 }
@@ -521,23 +459,23 @@ keeps(const struct budget_group *g, uint64_t now_us)
 	return fair_share(g);
 }
 
-static bool
-has_free_place(const struct policy_budget *b)
+bool
+budget_has_free_place(const struct policy_budget *b)
 {
-	return !is_limited(b) || b->used + b->held < b->limit;
+	return !budget_is_limited(b) || b->used + b->kept.held < b->limit;
 }
 
 static bool
 has_place_for_all(const struct policy_budget *b)
 {
-	return !is_limited(b) || b->used <= b->limit;
+	return !budget_is_limited(b) || b->used <= b->limit;
 }
 
 /* Returns true if fairness matters now. It nearly never does, and then a return costs only this check. */
 static bool
 is_tight(const struct policy_budget *b)
 {
-	return !TAILQ_EMPTY(&b->hungry) || !has_place_for_all(b) || b->news.is_pressed;
+	return !TAILQ_EMPTY(&b->hungry) || !has_place_for_all(b) || b->kept.news.is_pressed;
 }
 
 void
@@ -582,11 +520,11 @@ is_any_missing(struct policy_budget *b, const struct budget_group *except)
 	int64_t missing = (int64_t)b->used - coming_back(b, NULL) - b->limit;
 	struct budget_member *m;
 
-	if (!is_limited(b))
+	if (!budget_is_limited(b))
 		return false;
-	if (b->is_binding && (missing > 0 || !b->news.is_full))
+	if (b->kept.is_binding && (missing > 0 || !b->kept.news.is_full))
 		return missing > 0;
-	missing -= b->is_binding ? b->returned : 0;
+	missing -= b->kept.is_binding ? b->kept.returned : 0;
 	b->walk++;
 	for (m = first_hungry(b); missing <= 0 && m != NULL; m = next_hungry(m)) {
 		uint32_t share = fair_share(m->group), live = live_count(m->group);
@@ -651,34 +589,6 @@ is_before_all(const struct budget_member *m, const struct budget_member *h)
 	return m->budget->unequal_count == 0 && live_count(m->group) == 0 && m->view.since_us <= h->view.since_us;
 }
 
-/* Has the keeper ask for a place for min_idle, if nobody else wants one. */
-static void
-note_understocked(struct budget_member *m)
-{
-	struct policy_budget *b = m->budget;
-
-	if (!b->is_binding || b->news.is_pressed || b->news.is_full || m->is_understocked || m->orders == NULL)
-		return;
-	m->is_understocked = true;
-	b->understocked_count++;
-	tell_keeper(b);
-}
-
-static void
-stock_up(struct policy_budget *b)
-{
-	struct budget_member *m;
-
-	TAILQ_FOREACH(m, &b->members, link) {
-		if (!m->is_understocked)
-			continue;
-		m->is_understocked = false;
-		m->orders->is_stirred = true;
-		policy_room_order(m->orders);
-	}
-	b->understocked_count = 0;
-}
-
 bool
 budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 {
@@ -686,15 +596,15 @@ budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 	struct budget_member *h;
 	uint64_t before = 0;
 
-	if (!is_limited(b))
+	if (!budget_is_limited(b))
 		return true;
-	if (!is_for_waiter && !has_free_place(b))
-		note_understocked(m);
-	if (!has_free_place(b))
+	if (!is_for_waiter && !budget_has_free_place(b))
+		budget_note_understocked(m);
+	if (!budget_has_free_place(b))
 		return false;
 	if (!is_for_waiter)
 		return TAILQ_EMPTY(&b->hungry);
-	end_rests(b, now_us); /* who is in use decides what is reserved */
+	budget_end_rests(b, now_us); /* who is in use decides what is reserved */
 	b->walk++;
 	for (h = first_hungry(b); h != NULL && !is_before_all(m, h) && before < b->limit - b->used;
 	     h = next_hungry(h)) {
@@ -738,7 +648,7 @@ budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 
 	if (!is_tight(b))
 		return false;
-	end_rests(b, now_us);
+	budget_end_rests(b, now_us);
 	share = fair_share(m->group);
 	if (live < share || live <= own_count(m->group))
 		return false;
@@ -754,7 +664,7 @@ budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 bool
 budget_is_wanted(const struct policy_budget *b)
 {
-	return is_limited(b) && b->used >= b->limit && !TAILQ_EMPTY(&b->hungry);
+	return budget_is_limited(b) && b->used >= b->limit && !TAILQ_EMPTY(&b->hungry);
 }
 
 /* --- Which pool gives up a connection, and which is woken. --- */
@@ -798,7 +708,7 @@ ask_for_idle(struct budget_member *m, struct policy_room *r, uint64_t now_us)
 static void
 reclaim(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 {
-	while (end_rests(b, now_us), is_any_missing(b, NULL)) {
+	while (budget_end_rests(b, now_us), is_any_missing(b, NULL)) {
 		bool is_over = b->used - coming_back(b, NULL) > b->limit;
 		struct budget_member *m = find_idlest(b, ABOVE_SHARE, r, now_us);
 
@@ -818,16 +728,20 @@ policy_places_take(struct budget_member *m, uint64_t now_us)
 	struct policy_budget *b = m->budget;
 	struct policy_room *r = m->room;
 	struct budget_member *idlest;
-	bool is_taken;
+	bool is_granted = b->kept.keeper != NULL && b->kept.is_binding, is_taken;
 
 	policy_room_lock(r);
+	if (is_granted && !budget_take_held(b, now_us)) {
+		policy_room_act(r, now_us);
+		return false;
+	}
 	budget_take(m);
 	budget_watch(b, r);
-	if (!has_place_for_all(b) &&
+	if (!is_granted && !has_place_for_all(b) &&
 	    ((idlest = find_idlest(b, ANY_HERE, r, now_us)) != NULL ||
 	     (b->used - coming_back(b, NULL) > b->limit && (idlest = find_idlest(b, ANY, r, now_us)) != NULL)))
 		ask_for_idle(idlest, r, now_us);
-	is_taken = has_place_for_all(b);
+	is_taken = is_granted || has_place_for_all(b);
 	if (!is_taken)
 		budget_moved(m, PC_LENT, PC_NONE);
 	budget_watch(b, r);
@@ -839,7 +753,7 @@ void
 policy_places_give(struct budget_member *m, uint64_t now_us)
 {
 	policy_room_lock(m->room);
-	change_opening(m, -m->opening);
+	budget_change_opening(m, -m->opening);
 	budget_moved(m, PC_LENT, PC_NONE);
 	policy_room_unlock(m->room);
 	budget_review(m, now_us);
@@ -904,12 +818,12 @@ budget_due(const struct budget_member *m, uint64_t now_us)
 	return due_us;
 }
 
-static void
-wake_best(struct policy_budget *b)
+void
+budget_wake_best(struct policy_budget *b)
 {
 	struct budget_member *m, *best = first_hungry(b);
 
-	if (best == NULL || !has_free_place(b))
+	if (best == NULL || !budget_has_free_place(b))
 		return;
 	for (m = next_hungry(best); m != NULL && !is_before_all(best, m); m = next_hungry(m)) {
 		if (places_before(m, best) > 0) /* its claim is better */
@@ -941,8 +855,8 @@ budget_lost(struct budget_group *g)
 	change_group_used(g, -1u);
 	if (g->member_count == 0 && g->crossing == 0)
 		end_group(g);
-	tell_keeper(b);
-	wake_best(b);
+	budget_tell_keeper(b);
+	budget_wake_best(b);
 }
 
 void
@@ -960,9 +874,9 @@ budget_leave(struct budget_member *m)
 	b->short_count -= m->short_count;
 	change_used(m, -m->used);
 	change_leaving(m, -m->leaving);
-	change_opening(m, -m->opening);
-	b->understocked_count -= m->is_understocked;
-	tell_keeper(b);
+	budget_change_opening(m, -m->opening);
+	b->kept.understocked_count -= m->is_understocked;
+	budget_tell_keeper(b);
 	m->budget = NULL;
 	if (--g->member_count == 0)
 		change_use(g, 0, false);
@@ -970,7 +884,7 @@ budget_leave(struct budget_member *m)
 	if (g->member_count == 0 && (g->crossing == 0 || b != m->room->commons->total))
 		end_group(g);
 	if (b->used < before)
-		wake_best(b);
+		budget_wake_best(b);
 }
 
 /* Arms the first hungry one, for all of them. */
@@ -1009,17 +923,24 @@ review(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 	b->is_reviewing = false;
 	if (TAILQ_EMPTY(&b->hungry))
 		return;
-	wake_best(b);
+	budget_wake_best(b);
 	arm_first(b, r, now_us);
+}
+
+void
+budget_look_again(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+{
+	budget_fit(b);
+	budget_watch(b, r);
+	review(b, r, now_us);
+	policy_room_act(r, now_us);
 }
 
 void
 budget_review(struct budget_member *m, uint64_t now_us)
 {
 	policy_room_lock(m->room);
-	budget_watch(m->budget, m->room);
-	review(m->budget, m->room, now_us);
-	policy_room_act(m->room, now_us);
+	budget_look_again(m->budget, m->room, now_us);
 }
 
 void
@@ -1033,13 +954,11 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 	if (m->short_count > 0 && short_count == 0)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
 	if (m->short_count != short_count)
-		tell_keeper(b);
+		budget_tell_keeper(b);
 	m->group->short_count += short_count - m->short_count;
 	b->short_count += short_count - m->short_count;
 	m->short_count = short_count;
-	budget_watch(b, m->room);
-	review(b, m->room, now_us);
-	policy_room_act(m->room, now_us);
+	budget_look_again(b, m->room, now_us);
 }
 
 void
@@ -1047,164 +966,5 @@ policy_budget_set_limit(struct policy_budget *b, struct policy_room *r, uint32_t
 {
 	policy_room_lock(r);
 	b->limit = limit;
-	budget_watch(b, r);
-	review(b, r, now_us);
-	policy_room_act(r, now_us);
-}
-
-/* --- What its keeper does. --- */
-
-/* Called with the lock, returns without it. */
-static void
-look_again(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
-{
-	fit_limit(b);
-	budget_watch(b, r);
-	review(b, r, now_us);
-	policy_room_act(r, now_us);
-}
-
-void
-policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy_room *keeper, bool is_binding,
-		   uint64_t now_us)
-{
-	policy_room_lock(r);
-	b->keeper = keeper;
-	b->is_binding = is_binding;
-	b->limit = b->granted = b->held = 0;
-	b->news = (struct budget_news){ .share = UINT32_MAX };
-	look_again(b, r, now_us);
-}
-
-void
-policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, const struct budget_news *news,
-		    uint64_t now_us)
-{
-	policy_room_lock(r);
-	b->granted += more;
-	if (news->checks != b->news.checks)
-		b->returned = 0;
-	b->news = *news;
-	if (more > 0 || news->is_pressed)
-		stock_up(b);
-	if (more > 0 && b->asked_for > 0) {
-		b->held += b->asked_for < more ? b->asked_for : more;
-		b->asked_for = 0;
-		b->held_until_us = now_us + HELD_US;
-	}
-	look_again(b, r, now_us);
-}
-
-void
-policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint32_t kept)
-{
-	policy_room_lock(r);
-	if (b->granted > kept)
-		b->granted = kept;
-	if (b->held > b->granted)
-		b->held = b->granted;
-	fit_limit(b);
-	policy_room_unlock(r);
-}
-
-void
-policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
-{
-	struct budget_member *m;
-
-	policy_room_lock(r);
-	TAILQ_FOREACH(m, &b->members, link) {
-		if (m->orders == NULL)
-			change_opening(m, -m->opening);
-		if (m->opening == 0)
-			continue;
-		m->orders->is_abandoned = true;
-		policy_room_order(m->orders);
-	}
-	policy_room_act(r, now_us);
-}
-
-struct budget_count
-policy_budget_count(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
-{
-	struct budget_count count;
-
-	policy_room_lock(r);
-	end_rests(b, now_us);
-	if (now_us >= b->held_until_us && b->held + b->asked_for > 0) {
-		b->held = b->asked_for = 0;
-		wake_best(b);
-	}
-	count = (struct budget_count){ .used = b->used,
-				       .opening = b->opening,
-				       .granted = b->granted,
-				       .short_count = b->short_count + b->understocked_count + b->asked_for + b->held,
-				       .asked_for = b->asked_for,
-				       .taken = b->taken,
-				       .is_in_use =
-					   b->asked_for > 0 || (b->is_watched ? b->in_use_count > 0 : b->used > 0) };
-	policy_room_tell(r);
-	policy_room_unlock(r);
-	return count;
-}
-
-bool
-policy_budget_place(struct budget_member *m, uint64_t now_us)
-{
-	struct policy_budget *b = m->budget;
-	bool is_taken;
-
-	policy_room_lock(m->room);
-	is_taken = b->keeper == NULL || !b->is_binding || b->held > 0 || (TAILQ_EMPTY(&b->hungry) && has_free_place(b));
-	if (is_taken) {
-		b->held -= b->held > 0;
-		budget_take(m);
-	} else {
-		b->asked_for += b->asked_for < FIRST_FEW;
-		b->held_until_us = now_us + HELD_US;
-		tell_keeper(b);
-	}
-	policy_room_tell(m->room);
-	policy_room_unlock(m->room);
-	return is_taken;
-}
-
-bool
-policy_budget_settled(struct budget_member *m)
-{
-	bool was_opening;
-
-	policy_room_lock(m->room);
-	was_opening = m->opening > 0;
-	change_opening(m, -m->opening);
-	tell_keeper(m->budget);
-	policy_room_tell(m->room);
-	policy_room_unlock(m->room);
-	return was_opening;
-}
-
-void
-policy_budget_say(const struct budget_member *m, struct fail *why)
-{
-	struct budget_news news;
-	char share[64] = "";
-
-	policy_room_lock(m->room);
-	news = m->budget->news;
-	policy_room_unlock(m->room);
-	fail_set(why, "53300", "all connections that may be opened there are in use");
-	if (news.limit == 0) {
-		fail_detail(why, "none can be opened under the budget: pgweir's own connection for it is not there, or "
-				 "somebody holds its lock");
-		fail_hint(why, "pgweir's log and SHOW BUDGET in its console say why");
-		return;
-	}
-	if (news.share != UINT32_MAX)
-		snprintf(share, sizeof(share), ", the share here is %" PRIu32, news.share);
-	fail_detail(why,
-		    "the budget of %" PRIu32 " is used up: PostgreSQL lists %" PRIu32 " (%" PRIu32
-		    " no pgweir's), %" PRIu32 " are kept for newcomers%s",
-		    news.limit, news.listed, news.others, news.reserved, share);
-	fail_hint(why, "raise budget_connections, or see who has them: SHOW FLEET in pgweir's console, and "
-		       "pg_stat_activity for those that are no pgweir's");
+	budget_look_again(b, r, now_us);
 }

@@ -97,7 +97,8 @@ struct budget_member {
 void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_room *r);
 void policy_places_leave(struct budget_member *m); /* none may be taken */
 /* Takes one place at once, if need be from the pool of this room with the most idle connections. Returns false if there
- * is none; then a pool of another room was asked for one, if it has any idle. */
+ * is none; then a pool of another room was asked for one, if it has any idle. Where a keeper grants places
+ * (policy_keeper.h), it is asked for one instead, which is kept for two seconds for the next who tries. */
 bool policy_places_take(struct budget_member *m, uint64_t now_us);
 void policy_places_give(struct budget_member *m, uint64_t now_us);
 /* Returns true if all places are taken while some pool would open a connection. */

@@ -2,7 +2,7 @@
  * src/policy/policy_keeper.h - a budget of several processes, as its keeper sees it (dedicated/fleet.h): a cap over the
  * pools of some hosts that has no places but those which the keeper was granted for it, and what is gone is nobody's
  * here. Its limit is what is used and granted, its share at most: what is above that, it gives up. As long as more may
- * be granted, no pool gives one up for another. The functions are policy_budget.c's, and take the lock.
+ * be granted, no pool gives one up for another. The functions take the lock.
  */
 #pragma once
 
@@ -41,11 +41,6 @@ struct budget_count policy_budget_count(struct policy_budget *b, struct policy_r
 /* Sets why, with detail and hint: nobody has a place for m, which has joined a keeper's budget. */
 void policy_budget_say(const struct budget_member *m, struct fail *why);
 
-/*
- * Places for connections that no policy lends. The member has joined b (policy_places_join). Returns false if there is
- * none: one will be asked for, and kept for two seconds for the next who tries.
- */
-bool policy_budget_place(struct budget_member *m, uint64_t now_us);
 /* m's connection has logged in; policy_places_give() ends it. Returns false if it was abandoned, and is to be closed.
  */
 bool policy_budget_settled(struct budget_member *m);

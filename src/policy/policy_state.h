@@ -9,7 +9,8 @@
  *   policy_outage.c  when nothing can be opened: who waits on, and for how long
  *   policy_refuse.c  refuses those in line
  *   policy_obstacle.c what keeps another one from being opened: how many may be, when, and the words for it
- *   policy_budget.c  a cap over several pools
+ *   policy_budget.c  a cap over several pools, with fair shares
+ *   policy_keeper.c  ... whose places a keeper is granted
  *   policy_caps.c    several caps over one pool
  *   policy_commons.c what pools of several threads share, and the lock over it
  *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached

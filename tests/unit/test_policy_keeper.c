@@ -520,17 +520,17 @@ Test(policy_keeper, others_ask_for_places_too)
 
 	kept_init(&k, 0);
 	policy_places_join(k.budget, &other, k.door);
-	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	cr_expect_not(policy_places_take(&other, now_of(&k)));
 	expect_count(&k, "one is asked for", (struct budget_count){ .short_count = 1, .is_in_use = true });
 	grant(&k, 1, NOBODY, false);
 	expect_count(&k, "and held", (struct budget_count){ .granted = 1, .short_count = 1 });
 	fake_borrow(&k.pools[0], 0);
 	all_at(&k, now_of(&k) + S);
 	cr_expect_eq(k.pools[0].opened, 0, "it is not for pools");
-	cr_expect(policy_budget_place(&other, now_of(&k)));
+	cr_expect(policy_places_take(&other, now_of(&k)));
 	expect_count(&k, "taken",
 		     (struct budget_count){ .used = 1, .opening = 1, .short_count = 1, .is_in_use = true });
-	cr_expect_not(policy_budget_place(&other, now_of(&k)), "there is no second one");
+	cr_expect_not(policy_places_take(&other, now_of(&k)), "there is no second one");
 	cr_expect(policy_budget_settled(&other));
 	expect_count(&k, "logged in", (struct budget_count){ .used = 1, .short_count = 2, .is_in_use = true });
 	policy_places_give(&other, now_of(&k));
@@ -549,7 +549,7 @@ Test(policy_keeper, what_was_abandoned_and_no_policy_lends_is_closed_when_its_lo
 		policy_places_join(k.budget, &others[i], k.door);
 	grant(&k, 2, NOBODY, false);
 	for (int i = 0; i < 2; i++)
-		cr_expect(policy_budget_place(&others[i], now_of(&k)));
+		cr_expect(policy_places_take(&others[i], now_of(&k)));
 	cr_expect(policy_budget_settled(&others[0]), "before");
 	policy_budget_abandon(k.budget, k.door, now_of(&k));
 	cr_expect_eq(policy_budget_count(k.budget, k.door, now_of(&k)).opening, 0);
@@ -572,12 +572,12 @@ Test(policy_keeper, what_others_have_is_no_share_of_pools)
 		policy_places_join(k.budget, &others[i], k.door);
 	fill(&k, 0, 2);
 	fake_borrow(&k.pools[0], 2);
-	cr_expect_not(policy_budget_place(&others[0], now_of(&k)));
-	cr_expect_not(policy_budget_place(&others[1], now_of(&k)));
+	cr_expect_not(policy_places_take(&others[0], now_of(&k)));
+	cr_expect_not(policy_places_take(&others[1], now_of(&k)));
 	grant(&k, 2, 4, true);
-	cr_expect(policy_budget_place(&others[0], now_of(&k)));
-	cr_expect(policy_budget_place(&others[1], now_of(&k)));
-	cr_expect_not(policy_budget_place(&others[2], now_of(&k)));
+	cr_expect(policy_places_take(&others[0], now_of(&k)));
+	cr_expect(policy_places_take(&others[1], now_of(&k)));
+	cr_expect_not(policy_places_take(&others[2], now_of(&k)));
 	grant(&k, 0, 3, true);
 	fake_return(&k.pools[0], 0);
 	cr_expect_eq(closed(&k), 1, "of two, though somebody waits");
@@ -601,7 +601,7 @@ Test(policy_keeper, a_place_that_is_held_goes_after_two_seconds_to_who_waits)
 	kept_init(&k, 0);
 	policy_places_join(k.budget, &other, k.door);
 	fake_borrow(&k.pools[0], 0);
-	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	cr_expect_not(policy_places_take(&other, now_of(&k)));
 	grant(&k, 1, NOBODY, true);
 	all_at(&k, now_of(&k) + 2 * S - 1);
 	policy_budget_count(k.budget, k.door, now_of(&k));
@@ -611,7 +611,7 @@ Test(policy_keeper, a_place_that_is_held_goes_after_two_seconds_to_who_waits)
 	policy_budget_count(k.budget, k.door, now_of(&k)); /* its keeper looks */
 	all_at(&k, now_of(&k));
 	cr_expect_eq(k.pools[0].opened, 1);
-	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	cr_expect_not(policy_places_take(&other, now_of(&k)));
 	policy_places_leave(&other);
 	kept_fini(&k);
 }
@@ -624,7 +624,7 @@ Test(policy_keeper, one_who_asks_and_never_comes_back_is_forgotten)
 	kept_init(&k, 0);
 	policy_places_join(k.budget, &other, k.door);
 	for (int i = 0; i < 100; i++)
-		cr_expect_not(policy_budget_place(&other, now_of(&k)));
+		cr_expect_not(policy_places_take(&other, now_of(&k)));
 	cr_expect_leq(policy_budget_count(k.budget, k.door, now_of(&k)).short_count, 8, "of a few at once");
 	all_at(&k, now_of(&k) + 2 * S);
 	expect_count(&k, "two seconds later", (struct budget_count){ 0 });
@@ -640,8 +640,8 @@ Test(policy_keeper, a_free_place_that_no_pool_waits_for_is_taken_at_once)
 	kept_init(&k, 0);
 	policy_places_join(k.budget, &other, k.door);
 	grant(&k, 1, NOBODY, false);
-	cr_expect(policy_budget_place(&other, now_of(&k)));
-	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	cr_expect(policy_places_take(&other, now_of(&k)));
+	cr_expect_not(policy_places_take(&other, now_of(&k)));
 	policy_places_give(&other, now_of(&k));
 	policy_places_leave(&other);
 	kept_fini(&k);
@@ -654,10 +654,10 @@ Test(policy_keeper, a_place_that_was_held_is_gone_with_its_grant)
 
 	kept_init(&k, 0);
 	policy_places_join(k.budget, &other, k.door);
-	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	cr_expect_not(policy_places_take(&other, now_of(&k)));
 	grant(&k, 1, NOBODY, false);
 	keep(&k, true); /* the keeper has lost its connection, and with it the mark for the grant */
-	cr_expect_not(policy_budget_place(&other, now_of(&k)));
+	cr_expect_not(policy_places_take(&other, now_of(&k)));
 	cr_expect_eq(policy_budget_used(k.budget), 0);
 	policy_places_leave(&other);
 	kept_fini(&k);
@@ -815,11 +815,11 @@ Test(policy_keeper, its_keeper_is_told_once_of_what_changes_the_count_and_of_not
 	cr_expect_eq(told(&k), 1, "one is gone");
 	policy_places_join(k.budget, &other, k.door);
 	cr_expect_eq(told(&k), 0);
-	policy_budget_place(&other, now_of(&k));
+	policy_places_take(&other, now_of(&k));
 	cr_expect_eq(told(&k), 1, "another one asks for a place");
 	grant(&k, 1, NOBODY, false);
 	told(&k);
-	cr_assert(policy_budget_place(&other, now_of(&k)));
+	cr_assert(policy_places_take(&other, now_of(&k)));
 	told(&k);
 	policy_budget_settled(&other);
 	cr_expect_eq(told(&k), 1, "another's login has ended");

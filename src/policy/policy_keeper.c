@@ -1,0 +1,175 @@
+#include "policy/policy_keeper.h"
+
+#include "policy/policy_budget_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define HELD_US (2 * 1000 * 1000u)
+#define ASKED_FOR_MOST 8
+
+void
+budget_note_understocked(struct budget_member *m)
+{
+	struct policy_budget *b = m->budget;
+
+	if (!b->kept.is_binding || b->kept.news.is_pressed || b->kept.news.is_full || m->is_understocked ||
+	    m->orders == NULL)
+		return;
+	m->is_understocked = true;
+	b->kept.understocked_count++;
+	budget_tell_keeper(b);
+}
+
+static void
+stock_up(struct policy_budget *b)
+{
+	struct budget_member *m;
+
+	TAILQ_FOREACH(m, &b->members, link) {
+		if (!m->is_understocked)
+			continue;
+		m->is_understocked = false;
+		m->orders->is_stirred = true;
+		policy_room_order(m->orders);
+	}
+	b->kept.understocked_count = 0;
+}
+
+void
+policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy_room *keeper, bool is_binding,
+		   uint64_t now_us)
+{
+	policy_room_lock(r);
+	b->kept.keeper = keeper;
+	b->kept.is_binding = is_binding;
+	b->limit = b->kept.granted = b->kept.held = 0;
+	b->kept.news = (struct budget_news){ .share = UINT32_MAX };
+	budget_look_again(b, r, now_us);
+}
+
+void
+policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, const struct budget_news *news,
+		    uint64_t now_us)
+{
+	policy_room_lock(r);
+	b->kept.granted += more;
+	if (news->checks != b->kept.news.checks)
+		b->kept.returned = 0;
+	b->kept.news = *news;
+	if (more > 0 || news->is_pressed)
+		stock_up(b);
+	if (more > 0 && b->kept.asked_for > 0) {
+		b->kept.held += b->kept.asked_for < more ? b->kept.asked_for : more;
+		b->kept.asked_for = 0;
+		b->kept.held_until_us = now_us + HELD_US;
+	}
+	budget_look_again(b, r, now_us);
+}
+
+void
+policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint32_t kept)
+{
+	policy_room_lock(r);
+	if (b->kept.granted > kept)
+		b->kept.granted = kept;
+	if (b->kept.held > b->kept.granted)
+		b->kept.held = b->kept.granted;
+	budget_fit(b);
+	policy_room_unlock(r);
+}
+
+void
+policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+{
+	struct budget_member *m;
+
+	policy_room_lock(r);
+	TAILQ_FOREACH(m, &b->members, link) {
+		if (m->orders == NULL)
+			budget_change_opening(m, -m->opening);
+		if (m->opening == 0)
+			continue;
+		m->orders->is_abandoned = true;
+		policy_room_order(m->orders);
+	}
+	policy_room_act(r, now_us);
+}
+
+struct budget_count
+policy_budget_count(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+{
+	struct budget_count count;
+
+	policy_room_lock(r);
+	budget_end_rests(b, now_us);
+	if (now_us >= b->kept.held_until_us && b->kept.held + b->kept.asked_for > 0) {
+		b->kept.held = b->kept.asked_for = 0;
+		budget_wake_best(b);
+	}
+	count = (struct budget_count){
+		.used = b->used,
+		.opening = b->opening,
+		.granted = b->kept.granted,
+		.short_count = b->short_count + b->kept.understocked_count + b->kept.asked_for + b->kept.held,
+		.asked_for = b->kept.asked_for,
+		.taken = b->kept.taken,
+		.is_in_use = b->kept.asked_for > 0 || (b->is_watched ? b->in_use_count > 0 : b->used > 0)
+	};
+	policy_room_tell(r);
+	policy_room_unlock(r);
+	return count;
+}
+
+bool
+budget_take_held(struct policy_budget *b, uint64_t now_us)
+{
+	if (b->kept.held > 0 || (TAILQ_EMPTY(&b->hungry) && budget_has_free_place(b))) {
+		b->kept.held -= b->kept.held > 0;
+		return true;
+	}
+	b->kept.asked_for += b->kept.asked_for < ASKED_FOR_MOST;
+	b->kept.held_until_us = now_us + HELD_US;
+	budget_tell_keeper(b);
+	return false;
+}
+
+bool
+policy_budget_settled(struct budget_member *m)
+{
+	bool was_opening;
+
+	policy_room_lock(m->room);
+	was_opening = m->opening > 0;
+	budget_change_opening(m, -m->opening);
+	budget_tell_keeper(m->budget);
+	policy_room_tell(m->room);
+	policy_room_unlock(m->room);
+	return was_opening;
+}
+
+void
+policy_budget_say(const struct budget_member *m, struct fail *why)
+{
+	struct budget_news news;
+	char share[64] = "";
+
+	policy_room_lock(m->room);
+	news = m->budget->kept.news;
+	policy_room_unlock(m->room);
+	fail_set(why, "53300", "all connections that may be opened there are in use");
+	if (news.limit == 0) {
+		fail_detail(why, "none can be opened under the budget: pgweir's own connection for it is not there, or "
+				 "somebody holds its lock");
+		fail_hint(why, "pgweir's log and SHOW BUDGET in its console say why");
+		return;
+	}
+	if (news.share != UINT32_MAX)
+		snprintf(share, sizeof(share), ", the share here is %" PRIu32, news.share);
+	fail_detail(why,
+		    "the budget of %" PRIu32 " is used up: PostgreSQL lists %" PRIu32 " (%" PRIu32
+		    " no pgweir's), %" PRIu32 " are kept for newcomers%s",
+		    news.limit, news.listed, news.others, news.reserved, share);
+	fail_hint(why, "raise budget_connections, or see who has them: SHOW FLEET in pgweir's console, and "
+		       "pg_stat_activity for those that are no pgweir's");
+}
