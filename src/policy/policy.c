@@ -103,8 +103,7 @@ policy_new(const struct policy_settings *settings, const struct policy_ops *ops,
 	TAILQ_INIT(&p->line);
 	p->orders = (struct policy_orders){ .ops = &order_ops, .pool = p, .room = room, .arm_at_us = NEVER_US };
 	p->caps.orders = p->part.orders = &p->orders;
-	if (room != NULL)
-		caps_set(&p->caps, CAP_ALL, policy_room_total(room), p->count, now_us);
+	caps_set(&p->caps, CAP_ALL, policy_room_total(room), p->count, now_us);
 	policy_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
 	return p;
 }

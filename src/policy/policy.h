@@ -161,7 +161,7 @@ struct policy_ops {
 	bool (*give)(void *owner, struct policy_conn *conn, struct policy_room *to);
 };
 
-/* random_seed is for jitter; room may be NULL: it shares no cap or circuit with others; counters belong to the owner
+/* random_seed is for jitter; counters belong to the owner
  * and are updated here. Returns NULL without memory. */
 struct policy *policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
 			  struct policy_room *room, struct pool_counters *counters, uint64_t random_seed,

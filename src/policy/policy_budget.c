@@ -66,26 +66,16 @@ is_in_use(const struct budget_group *g)
 	return g->demanding > 0 || g->is_resting;
 }
 
+/* by: 1 or -1, when it begins or ends to be in use. */
 static void
-begin_use(struct budget_group *g)
+count_use(const struct budget_group *g, int by)
 {
 	struct policy_budget *b = g->budget;
 
-	b->in_use_count++;
-	b->in_use_plain += g->reserved == 0;
-	b->in_use_weight += g->weight;
-	b->in_use_reserved += g->reserved;
-}
-
-static void
-end_use(struct budget_group *g)
-{
-	struct policy_budget *b = g->budget;
-
-	b->in_use_count--;
-	b->in_use_plain -= g->reserved == 0;
-	b->in_use_weight -= g->weight;
-	b->in_use_reserved -= g->reserved;
+	b->in_use_count += (uint32_t)by;
+	b->in_use_plain += g->reserved == 0 ? (uint32_t)by : 0;
+	b->in_use_weight += (uint64_t)by * g->weight;
+	b->in_use_reserved += (uint64_t)by * g->reserved;
 }
 
 static void
@@ -106,10 +96,8 @@ change_use(struct budget_group *g, uint32_t by, bool is_resting)
 
 	g->demanding += by;
 	set_resting(g, is_resting);
-	if (!was_in_use && is_in_use(g))
-		begin_use(g);
-	if (was_in_use && !is_in_use(g))
-		end_use(g);
+	if (was_in_use != is_in_use(g))
+		count_use(g, was_in_use ? -1 : 1);
 }
 
 static bool
@@ -122,13 +110,13 @@ static void
 set_group_claim(struct budget_group *g, uint32_t weight, uint32_t reserved)
 {
 	if (is_in_use(g))
-		end_use(g);
+		count_use(g, -1);
 	g->budget->unequal_count -= is_unequal(g);
 	g->weight = weight;
 	g->reserved = reserved;
 	g->budget->unequal_count += is_unequal(g);
 	if (is_in_use(g))
-		begin_use(g);
+		count_use(g, 1);
 }
 
 void
@@ -722,30 +710,36 @@ reclaim(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 
 /* The place is counted first: otherwise the pool that makes room could take it again for min_idle. Of another room none
  * is asked for while one that has to go anyway is on its way out. */
+static bool
+take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
+{
+	struct budget_member *idlest;
+
+	budget_take(m);
+	budget_watch(b, m->room);
+	if (!has_place_for_all(b) &&
+	    ((idlest = find_idlest(b, ANY_HERE, m->room, now_us)) != NULL ||
+	     (b->used - coming_back(b, NULL) > b->limit && (idlest = find_idlest(b, ANY, m->room, now_us)) != NULL)))
+		ask_for_idle(idlest, m->room, now_us);
+	if (has_place_for_all(b))
+		return true;
+	budget_moved(m, PC_LENT, PC_NONE);
+	return false;
+}
+
 bool
 policy_places_take(struct budget_member *m, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
-	struct policy_room *r = m->room;
-	struct budget_member *idlest;
-	bool is_granted = b->kept.keeper != NULL && b->kept.is_binding, is_taken;
+	bool is_taken;
 
-	policy_room_lock(r);
-	if (is_granted && !budget_take_held(b, now_us)) {
-		policy_room_act(r, now_us);
-		return false;
-	}
-	budget_take(m);
-	budget_watch(b, r);
-	if (!is_granted && !has_place_for_all(b) &&
-	    ((idlest = find_idlest(b, ANY_HERE, r, now_us)) != NULL ||
-	     (b->used - coming_back(b, NULL) > b->limit && (idlest = find_idlest(b, ANY, r, now_us)) != NULL)))
-		ask_for_idle(idlest, r, now_us);
-	is_taken = is_granted || has_place_for_all(b);
-	if (!is_taken)
-		budget_moved(m, PC_LENT, PC_NONE);
-	budget_watch(b, r);
-	policy_room_act(r, now_us);
+	policy_room_lock(m->room);
+	if (b->kept.keeper == NULL || !b->kept.is_binding)
+		is_taken = take_or_ask(b, m, now_us);
+	else if ((is_taken = budget_take_held(b, now_us)))
+		budget_take(m);
+	budget_watch(b, m->room);
+	policy_room_act(m->room, now_us);
 	return is_taken;
 }
 

@@ -24,29 +24,13 @@ allows(struct budget_member *m, uint64_t now_us)
 	return is_allowed;
 }
 
-static bool
-lock(const struct policy_caps *caps)
-{
-	if (caps->orders->room == NULL)
-		return false;
-	policy_room_lock(caps->orders->room);
-	return true;
-}
-
-static void
-unlock(const struct policy_caps *caps)
-{
-	policy_room_unlock(caps->orders->room);
-}
-
 void
 caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b,
 	 const uint32_t counts[static PC_COUNT], uint64_t now_us)
 {
 	struct budget_member *m = &caps->by_kind[which];
 
-	if (!lock(caps))
-		return;
+	policy_room_lock(caps->orders->room);
 	if (m->budget != NULL)
 		budget_leave(m);
 	*m = (struct budget_member){
@@ -97,8 +81,7 @@ caps_regroup(struct policy_caps *caps, const uint32_t counts[static PC_COUNT], u
 void
 caps_leave(struct policy_caps *caps)
 {
-	if (!lock(caps))
-		return;
+	policy_room_lock(caps->orders->room);
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
 		struct budget_member *m = &caps->by_kind[i];
 
@@ -107,18 +90,16 @@ caps_leave(struct policy_caps *caps)
 			budget_leave(m);
 	}
 	policy_room_tell(caps->orders->room);
-	unlock(caps);
+	policy_room_unlock(caps->orders->room);
 }
 
 void
 caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved)
 {
-	bool is_shared = lock(caps);
-
+	policy_room_lock(caps->orders->room);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_set_claim(&caps->by_kind[i], weight, reserved);
-	if (is_shared)
-		unlock(caps);
+	policy_room_unlock(caps->orders->room);
 }
 
 void
@@ -154,31 +135,30 @@ caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 void
 caps_departed(struct policy_caps *caps)
 {
-	lock(caps);
+	policy_room_lock(caps->orders->room);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_departed(&caps->by_kind[i], &caps->groups[i]);
-	unlock(caps);
+	policy_room_unlock(caps->orders->room);
 }
 
 void
 caps_arrived(struct policy_caps *caps)
 {
-	lock(caps);
+	policy_room_lock(caps->orders->room);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_arrived(&caps->by_kind[i], &caps->groups[i]);
-	unlock(caps);
+	policy_room_unlock(caps->orders->room);
 }
 
 void
 caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to)
 {
-	if (!lock(caps))
-		return;
+	policy_room_lock(caps->orders->room);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].budget != NULL)
 			budget_moved(&caps->by_kind[i], from, to);
 	policy_room_tell(caps->orders->room);
-	unlock(caps);
+	policy_room_unlock(caps->orders->room);
 }
 
 /* Who is short of nothing is of interest only where others are. */
@@ -188,7 +168,7 @@ caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 	unsigned last = caps->by_kind[CAP_HOST].budget != NULL ? CAP_HOST : CAP_ALL;
 	bool is_told = false;
 
-	if ((short_count == 0 && !caps->is_watched) || caps->orders->room == NULL)
+	if (short_count == 0 && !caps->is_watched)
 		return;
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
 		struct budget_member *m = &caps->by_kind[i];
@@ -211,7 +191,7 @@ caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 	caps->orders->ops->publish(caps->orders->pool);
 	for (unsigned i = 0; i < POLICY_CAPS && !is_asked; i++)
 		is_asked = caps->by_kind[i].budget != NULL && budget_asks_back(&caps->by_kind[i], opened_us, now_us);
-	unlock(caps);
+	policy_room_unlock(caps->orders->room);
 	return is_asked;
 }
 
@@ -227,7 +207,7 @@ caps_begin_giving_up(struct policy_caps *caps)
 		m->is_giving_up = m->asked > 0;
 		is_asked |= m->is_giving_up;
 	}
-	unlock(caps);
+	policy_room_unlock(caps->orders->room);
 	return is_asked;
 }
 
@@ -239,7 +219,7 @@ caps_withdraw(struct policy_caps *caps)
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].is_giving_up)
 			budget_withdraw(&caps->by_kind[i]);
-	unlock(caps);
+	policy_room_unlock(caps->orders->room);
 }
 
 bool
@@ -252,7 +232,7 @@ caps_are_wanted(const struct policy_caps *caps)
 	policy_room_lock(caps->orders->room);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		are_wanted |= caps->by_kind[i].budget != NULL && budget_is_wanted(caps->by_kind[i].budget);
-	unlock(caps);
+	policy_room_unlock(caps->orders->room);
 	return are_wanted;
 }
 
@@ -261,10 +241,10 @@ caps_are_lacking(const struct policy_caps *caps)
 {
 	bool are_lacking = false;
 
-	lock(caps);
+	policy_room_lock(caps->orders->room);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		are_lacking |= budget_lacks(&caps->by_kind[i]);
-	unlock(caps);
+	policy_room_unlock(caps->orders->room);
 	return are_lacking;
 }
 

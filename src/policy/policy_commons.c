@@ -225,8 +225,6 @@ policy_room_hear(struct policy_room *r, uint64_t now_us)
 void
 policy_room_forget(struct policy_orders *o)
 {
-	if (o->room == NULL)
-		return;
 	policy_room_lock(o->room);
 	if (o->is_listed)
 		take_orders(o);

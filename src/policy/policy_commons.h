@@ -119,7 +119,7 @@ struct policy_order_ops {
 struct policy_orders {
 	const struct policy_order_ops *ops;
 	struct policy *pool;
-	struct policy_room *room; /* NULL: it shares nothing */
+	struct policy_room *room;
 	bool is_listed;
 	bool is_to_publish; /* a cap is tight */
 	bool is_asked; /* for an idle connection: budget_member.asked */

@@ -150,8 +150,6 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 	struct policy_room *r = p->orders.room;
 	bool is_taken;
 
-	if (r == NULL)
-		return true;
 	policy_room_lock(r);
 	is_taken = part_has_place(&p->part, policy_limit_now(p, now_us)) &&
 		   caps_take(&p->caps, what_for == FOR_WAITER, now_us);

@@ -107,6 +107,12 @@ fake_settings(uint32_t size, uint32_t overflow)
 	};
 }
 
+static void
+on_tell(void *owner)
+{
+	(void)owner;
+}
+
 void
 fake_init(struct fake *f, const struct policy_settings *settings, struct policy_room *room)
 {
@@ -117,6 +123,10 @@ fake_init(struct fake *f, const struct policy_settings *settings, struct policy_
 
 		c->fake = f;
 		c->ticket = (struct policy_ticket){ .ops = &ticket_ops };
+	}
+	if (room == NULL) {
+		f->own = policy_commons_new(1);
+		room = policy_room_new(f->own, 0, on_tell, NULL);
 	}
 	f->room = room;
 	f->p = policy_new(settings, &ops, f, room, &f->counters, 42, f->now);
@@ -135,6 +145,10 @@ fake_fini(struct fake *f)
 	for (int i = 0; i < f->opened; i++)
 		policy_conn_gone(f->p, &f->conns[i], false, f->now);
 	policy_free(f->p);
+	if (f->own == NULL)
+		return;
+	policy_room_free(f->room);
+	policy_commons_free(f->own);
 }
 
 bool

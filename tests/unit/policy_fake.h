@@ -27,7 +27,8 @@ struct fake_client {
 
 struct fake {
 	struct policy *p;
-	struct policy_room *room; /* may be NULL */
+	struct policy_room *room;
+	struct policy_commons *own; /* of a pool that shares nothing; else NULL */
 	struct pool_counters counters;
 	uint64_t now, due; /* due: when policy_tick is to be called; 0: never */
 	struct policy_conn conns[FAKE_CONNS];
@@ -42,7 +43,8 @@ struct fake {
 };
 
 struct policy_settings fake_settings(uint32_t size, uint32_t overflow); /* 30 s timeout, all else off */
-void fake_init(struct fake *f, const struct policy_settings *settings, struct policy_room *room);
+void fake_init(struct fake *f, const struct policy_settings *settings,
+	       struct policy_room *room); /* NULL: one of its own */
 void fake_fini(struct fake *f); /* closes all; nothing may be left then */
 
 /* Client number i borrows; true: got one at once. */

@@ -323,7 +323,7 @@ do_place(struct sim *s)
 	struct sim_room *r = pick_room(s, false);
 	uint32_t others;
 
-	if (r == NULL || is_busy_room(r))
+	if (r == NULL || s->budget == NULL || is_busy_room(r))
 		return;
 	if (r->places.used > 0 && (s->is_calm || chance(s, 60))) {
 		policy_places_give(&r->places, s->now_us);
@@ -1125,32 +1125,36 @@ play_surprise(struct sim *s)
 }
 
 static void
-make_rooms(struct sim *s)
+make_rooms(struct sim *s, bool is_limited)
 {
 	s->commons = policy_commons_new(s->seed);
-	s->room_count = chance(s, 50) ? 1 : 2 + below(s, SIM_ROOMS - 1);
+	s->room_count = !is_limited || chance(s, 50) ? 1 : 2 + below(s, SIM_ROOMS - 1);
 	for (unsigned i = 0; i < s->room_count; i++) {
 		struct sim_room *r = &s->rooms[i];
 
 		r->sim = s;
 		r->room = policy_room_new(s->commons, i, on_tell, r);
+		if (!is_limited)
+			continue;
 		s->budget = policy_room_total(r->room);
 		policy_places_join(s->budget, &r->places, r->room);
 	}
-	policy_budget_set_limit(s->budget, s->rooms[0].room, s->budget_limit, s->now_us);
+	if (is_limited)
+		policy_budget_set_limit(s->budget, s->rooms[0].room, s->budget_limit, s->now_us);
 }
 
 static void
 start(struct sim *s, uint64_t seed)
 {
+	bool is_limited;
+
 	*s = (struct sim){ .seed = seed, .random = (seed + 1) * 0x9e3779b97f4a7c15u, .is_verbose = s->is_verbose };
 	s->now_us = 1 + rnd(s) % 1000000000;
 	s->pool_count = chance(s, 40) ? 1 : 1 + below(s, SIM_POOLS);
 	do_mood(s);
-	if (chance(s, 60)) {
-		s->budget_limit = below(s, 10);
-		make_rooms(s);
-	}
+	is_limited = chance(s, 60);
+	s->budget_limit = is_limited ? below(s, 10) : 0;
+	make_rooms(s, is_limited);
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		struct sim_pool *sp = &s->pools[i];
 
@@ -1161,10 +1165,9 @@ start(struct sim *s, uint64_t seed)
 		sp->due_us = SIM_NEVER;
 		TAILQ_INIT(&sp->conns);
 		sp->room = pick_room(s, false);
-		sp->pool = policy_new(&sp->settings, &ops, sp, sp->room == NULL ? NULL : sp->room->room, &sp->counters,
-				      rnd(s), s->now_us);
+		sp->pool = policy_new(&sp->settings, &ops, sp, sp->room->room, &sp->counters, rnd(s), s->now_us);
 		tell(s, "pool %u: size %u + %u, room %d", i, sp->settings.pool_size, sp->settings.max_overflow,
-		     sp->room == NULL ? -1 : (int)(sp->room - s->rooms));
+		     (int)(sp->room - s->rooms));
 	}
 }
 
@@ -1248,7 +1251,8 @@ finish(struct sim *s)
 	for (unsigned i = 0; i < s->pool_count; i++)
 		policy_free(s->pools[i].pool);
 	for (unsigned i = 0; i < s->room_count; i++) {
-		policy_places_leave(&s->rooms[i].places);
+		if (s->budget != NULL)
+			policy_places_leave(&s->rooms[i].places);
 		policy_room_free(s->rooms[i].room);
 	}
 	policy_commons_free(s->commons);

@@ -64,7 +64,7 @@ struct sim_room {
 
 struct sim_pool {
 	struct sim *sim;
-	struct sim_room *room; /* NULL: it shares nothing */
+	struct sim_room *room;
 	struct policy *pool;
 	unsigned index;
 	struct policy_settings settings;

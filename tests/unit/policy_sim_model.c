@@ -234,7 +234,7 @@ model_doom(struct sim_pool *sp)
 bool
 model_hangs(const struct sim_pool *sp)
 {
-	return sp->room != NULL && sp->room->hangs;
+	return sp->room->hangs;
 }
 
 static uint32_t
