@@ -15,7 +15,7 @@
 const char *const watch_use_names[WATCH_USE_COUNT] = { WATCH_USES(WATCH_USE_NAME) };
 
 struct watch *
-watch_new(struct pool_set *pools, struct cluster_store *clusters, void (*wake)(void *owner), void *owner)
+watch_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(void *owner), void *owner)
 {
 	struct watch *w = calloc(1, sizeof(*w));
 
@@ -23,7 +23,7 @@ watch_new(struct pool_set *pools, struct cluster_store *clusters, void (*wake)(v
 		return NULL;
 	TAILQ_INIT(&w->watched);
 	w->pools = pools;
-	w->clusters = clusters;
+	w->commons = commons;
 	w->random = pool_set_random(pools);
 	w->wake = wake;
 	w->owner = owner;

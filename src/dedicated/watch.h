@@ -6,7 +6,7 @@
  * standby replays the log of this primary, and not one that begins like it, is proved once for each pair of their
  * lives: transactions with random ends on the primary must have the same ends on the standby.
  *
- * Owns:    the connections. Borrows: the clusters' store, and the pools of worker 0 for their environment.
+ * Owns:    the connections. Borrows: the commons with the clusters, and the pools of worker 0 for their environment.
  * Always:  on worker 0's thread. One question is under way on a connection.
  */
 #pragma once
@@ -18,7 +18,7 @@
 struct watch; /* opaque: watch.c */
 
 /* wake(owner) is called on any thread: watch_tick() is due on worker 0's. Returns NULL without memory. */
-struct watch *watch_new(struct pool_set *pools, struct cluster_store *clusters, void (*wake)(void *owner), void *owner);
+struct watch *watch_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(void *owner), void *owner);
 void watch_free(struct watch *w); /* before the pools; NULL is fine */
 /* At start and at each reload. */
 void watch_configure(struct watch *w, const struct config *config, struct users *users, struct tls_store *tls);

@@ -660,7 +660,7 @@ watched_new(struct watch *w, char *hosts, uint32_t count)
 	struct watched *d = calloc(1, sizeof(*d));
 
 	if (d == NULL || (d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) < 0 ||
-	    (d->cluster = cluster_get(w->clusters, hosts, count)) == NULL) {
+	    (d->cluster = cluster_get(w->commons, hosts, count)) == NULL) {
 		if (d != NULL && d->timer_fd >= 0)
 			close(d->timer_fd);
 		free(d);

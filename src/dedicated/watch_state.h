@@ -116,7 +116,7 @@ struct watched {
 struct watch {
 	struct pool_set *pools;
 	struct server_env env; /* dedicated_env */
-	struct cluster_store *clusters;
+	struct policy_commons *commons;
 	uint64_t random;
 	void (*wake)(void *owner);
 	void *owner;

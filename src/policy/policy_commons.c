@@ -114,6 +114,14 @@ policy_named_get(struct policy_commons *all, char kind, const void *key, size_t 
 	return n;
 }
 
+void
+policy_named_ref(struct policy_commons *all, struct policy_named *n)
+{
+	pthread_mutex_lock(&all->names_lock);
+	n->uses++;
+	pthread_mutex_unlock(&all->names_lock);
+}
+
 bool
 policy_named_put(struct policy_commons *all, struct policy_named *n)
 {

@@ -26,14 +26,14 @@ struct policy_circuit; /* policy_circuit.h */
 TAILQ_HEAD(policy_order_list, policy_orders);
 TAILQ_HEAD(policy_room_list, policy_room);
 
-#define POLICY_KINDS ('z' - 'a' + 1)
+#define POLICY_KINDS ('z' - 'a' + 1) /* c: circuits. d, h, t, u: budgets. f: pool_fresh. k: clusters. w: wholes */
 
 /* Others call the functions below; only src/policy/ looks inside. */
 struct policy_commons {
 	pthread_mutex_t lock; /* guards budgets, circuits, orders, and what members have in them */
 	struct policy_room_list untold; /* rooms with new orders */
 	struct policy_budget *total;
-	pthread_mutex_t names_lock; /* guards the tables; taken when a pool is configured or freed */
+	pthread_mutex_t names_lock; /* guards the tables; taken when a pool is configured or freed, and by reads */
 	uint64_t seed; /* of the tables' hashes, and of jitter */
 	struct policy_named *named[POLICY_KINDS]; /* a table for each kind */
 	_Atomic uint32_t silent; /* a bit for each room whose thread does not answer; written by one thread */
@@ -81,7 +81,7 @@ policy_room_is_silent(const struct policy_room *r)
 	return (atomic_load_explicit(&r->commons->silent, memory_order_relaxed) & 1u << r->number) != 0;
 }
 
-/* --- What pools share by its name, and is there while one of them uses it: for src/policy/. --- */
+/* --- What pools share by its name, and is there while one of them uses it. --- */
 
 /* The first member of such a thing. */
 struct policy_named {
@@ -95,6 +95,7 @@ struct policy_named {
  * it and size is 0. A new one has so many bytes, zeroed behind its name, and init is called. On any thread. */
 void *policy_named_get(struct policy_commons *all, char kind, const void *key, size_t len, size_t size,
 		       void (*init)(struct policy_commons *all, void *made));
+void policy_named_ref(struct policy_commons *all, struct policy_named *n); /* once more */
 /* Returns true if nobody has it any more: the caller frees it. */
 bool policy_named_put(struct policy_commons *all, struct policy_named *n);
 

@@ -1,7 +1,5 @@
 #include "pool/cluster.h"
 
-#include "base/table.h"
-
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +21,8 @@ struct trail {
 #define RECENT_MAX 64u
 
 struct cluster {
-	UT_hash_handle hh;
-	struct cluster_store *store;
-	char *hosts;
-	uint32_t refs; /* guarded by the store's lock */
+	struct policy_named named;
+	struct policy_commons *all;
 	pthread_mutex_t lock; /* guards all below but what is atomic */
 	struct cluster_view view;
 	struct cluster_mark marks[CAUSALITY_HOSTS]; /* of hosts that are not away */
@@ -47,95 +43,46 @@ struct cluster {
 	atomic_uint history; /* view.history; written under the lock */
 };
 
-struct cluster_store {
-	pthread_mutex_t lock;
-	struct cluster *by_hosts;
-};
-
 /* --- All of them. --- */
 
-struct cluster_store *
-cluster_store_new(void)
-{
-	struct cluster_store *s = calloc(1, sizeof(*s));
-
-	if (s != NULL)
-		pthread_mutex_init(&s->lock, NULL);
-	return s;
-}
-
-void
-cluster_store_free(struct cluster_store *s)
-{
-	if (s != NULL)
-		pthread_mutex_destroy(&s->lock);
-	free(s);
-}
-
 static void
-cluster_free(struct cluster *c)
+init_cluster(struct policy_commons *all, void *made)
 {
-	pthread_mutex_destroy(&c->lock);
-	free(c->hosts);
-	free(c);
-}
+	struct cluster *c = made;
 
-static struct cluster *
-cluster_new(struct cluster_store *s, const char *hosts, uint32_t count)
-{
-	struct cluster *c = calloc(1, sizeof(*c));
-
-	if (c == NULL)
-		return NULL;
 	pthread_mutex_init(&c->lock, NULL);
-	c->store = s;
-	c->view.count = count < CAUSALITY_HOSTS ? count : CAUSALITY_HOSTS;
+	c->all = all;
 	c->view.primary = -1;
 	TAILQ_INIT(&c->listeners);
-	c->hosts = strdup(hosts);
-	if (c->hosts != NULL && TABLE_ADD(0, s->by_hosts, c->hosts, strlen(c->hosts), c))
-		return c;
-	cluster_free(c);
-	return NULL;
 }
 
 struct cluster *
-cluster_get(struct cluster_store *s, const char *hosts, uint32_t count)
+cluster_get(struct policy_commons *all, const char *hosts, uint32_t count)
 {
-	struct cluster *c;
+	struct cluster *c = policy_named_get(all, 'k', hosts, strlen(hosts), sizeof(struct cluster), init_cluster);
 
-	pthread_mutex_lock(&s->lock);
-	TABLE_FIND(0, s->by_hosts, hosts, strlen(hosts), c);
 	if (c == NULL)
-		c = cluster_new(s, hosts, count);
-	if (c != NULL)
-		c->refs++;
-	pthread_mutex_unlock(&s->lock);
+		return NULL;
+	pthread_mutex_lock(&c->lock);
+	c->view.count = count < CAUSALITY_HOSTS ? count : CAUSALITY_HOSTS;
+	pthread_mutex_unlock(&c->lock);
 	return c;
 }
 
 struct cluster *
 cluster_ref(struct cluster *c)
 {
-	pthread_mutex_lock(&c->store->lock);
-	c->refs++;
-	pthread_mutex_unlock(&c->store->lock);
+	policy_named_ref(c->all, &c->named);
 	return c;
 }
 
 void
 cluster_put(struct cluster *c)
 {
-	struct cluster_store *s = c == NULL ? NULL : c->store;
-
-	if (c == NULL)
+	if (c == NULL || !policy_named_put(c->all, &c->named))
 		return;
-	pthread_mutex_lock(&s->lock);
-	if (--c->refs == 0) {
-		HASH_DELETE(hh, s->by_hosts, c);
-		cluster_free(c);
-	}
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
 }
 
 /* --- For those who read there. --- */

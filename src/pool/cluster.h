@@ -10,19 +10,16 @@
 #pragma once
 
 #include "policy/causality.h"
+#include "policy/policy_commons.h"
 #include "session/commit_fate.h"
 
 #include <stdatomic.h>
 #include <sys/queue.h>
 
-struct cluster_store; /* opaque: cluster.c; all clusters, by their hosts */
 struct cluster; /* opaque: cluster.c */
 
-struct cluster_store *cluster_store_new(void); /* NULL without memory */
-void cluster_store_free(struct cluster_store *s); /* when no reference is left; NULL is fine */
-
 /* Returns a reference to the cluster of these hosts, a new one if need be; NULL without memory. */
-struct cluster *cluster_get(struct cluster_store *s, const char *hosts, uint32_t count);
+struct cluster *cluster_get(struct policy_commons *all, const char *hosts, uint32_t count);
 struct cluster *cluster_ref(struct cluster *c);
 void cluster_put(struct cluster *c); /* NULL is fine */
 

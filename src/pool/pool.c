@@ -42,7 +42,7 @@ put_parts(struct pool_set *set, const struct parts *p)
 		policy_budget_put(set->s.room->commons, p->limits[i]);
 	policy_circuit_put(set->s.room->commons, p->circuit);
 	policy_whole_put(set->s.room->commons, p->whole);
-	pool_fresh_put(set->s.fresh, p->fresh);
+	pool_fresh_put(set->s.room->commons, p->fresh);
 }
 
 /* Gives the pool others; the caller gets the ones it had. */
@@ -288,7 +288,7 @@ get_whole(struct pool *pool, struct parts *out)
 	out->whole = policy_whole_get(set->s.room->commons, box->key, box->key_len, is_split);
 	if (out->whole == NULL)
 		return is_split ? -1 : 0;
-	out->fresh = pool_fresh_get(set->s.fresh, box->key, box->key_len);
+	out->fresh = pool_fresh_get(set->s.room->commons, box->key, box->key_len);
 	return out->fresh == NULL ? -1 : 0;
 }
 

@@ -1,82 +1,38 @@
 /* src/pool/pool_fresh.c - see pool_homes.h. The images are copies that are in no store, so any thread may copy them. */
 #include "pool/pool_homes.h"
 
-#include "base/alloc.h"
-#include "base/table.h"
+#include "policy/policy_commons.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
 struct pool_fresh {
+	struct policy_named named;
 	pthread_mutex_t lock; /* guards the two images */
 	struct image *baseline, *welcome;
 	_Atomic uint64_t since_us; /* 0: nobody has told anything */
-	uint32_t uses; /* under the lock of all */
-	UT_hash_handle hh;
-	char key[];
 };
 
-struct pool_fresh_all {
-	pthread_mutex_t lock;
-	uint64_t seed;
-	struct pool_fresh *table;
-};
-
-struct pool_fresh_all *
-pool_fresh_all_new(uint64_t seed)
+static void
+init_fresh(struct policy_commons *all, void *made)
 {
-	struct pool_fresh_all *all = xcalloc(1, sizeof(*all));
+	struct pool_fresh *f = made;
 
-	pthread_mutex_init(&all->lock, NULL);
-	all->seed = seed;
-	return all;
-}
-
-void
-pool_fresh_all_free(struct pool_fresh_all *all)
-{
-	if (all == NULL)
-		return;
-	pthread_mutex_destroy(&all->lock);
-	free(all);
+	(void)all;
+	pthread_mutex_init(&f->lock, NULL);
 }
 
 struct pool_fresh *
-pool_fresh_get(struct pool_fresh_all *all, const void *key, size_t len)
+pool_fresh_get(struct policy_commons *all, const void *key, size_t len)
 {
-	struct pool_fresh *f;
-
-	pthread_mutex_lock(&all->lock);
-	TABLE_FIND(all->seed, all->table, key, len, f);
-	if (f == NULL && (f = calloc(1, sizeof(*f) + len)) != NULL) {
-		memcpy(f->key, key, len);
-		pthread_mutex_init(&f->lock, NULL);
-		if (!TABLE_ADD(all->seed, all->table, f->key, len, f)) {
-			pthread_mutex_destroy(&f->lock);
-			free(f);
-			f = NULL;
-		}
-	}
-	if (f != NULL)
-		f->uses++;
-	pthread_mutex_unlock(&all->lock);
-	return f;
+	return policy_named_get(all, 'f', key, len, sizeof(struct pool_fresh), init_fresh);
 }
 
 void
-pool_fresh_put(struct pool_fresh_all *all, struct pool_fresh *f)
+pool_fresh_put(struct policy_commons *all, struct pool_fresh *f)
 {
-	bool is_last;
-
-	if (f == NULL)
-		return;
-	pthread_mutex_lock(&all->lock);
-	is_last = --f->uses == 0;
-	if (is_last)
-		HASH_DELETE(hh, all->table, f);
-	pthread_mutex_unlock(&all->lock);
-	if (!is_last)
+	if (f == NULL || !policy_named_put(all, &f->named))
 		return;
 	image_unref(f->baseline);
 	image_unref(f->welcome);

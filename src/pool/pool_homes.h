@@ -47,15 +47,12 @@ uint32_t pool_homes_away(const struct pool_homes *h);
 /* --- pool_fresh.c: what a fresh server of a pool shows, for all parts of the pool: a part may never have had a fresh
  * one of its own, and its clients are to be greeted all the same. --- */
 
+struct policy_commons; /* policy/policy_commons.h */
 struct pool_fresh; /* one pool's; opaque: pool_fresh.c */
-struct pool_fresh_all; /* of a process; opaque */
-
-struct pool_fresh_all *pool_fresh_all_new(uint64_t seed);
-void pool_fresh_all_free(struct pool_fresh_all *all); /* after the pools; NULL is fine */
 
 /* From any thread. Returns the one of this pool_key(), the caller's until pool_fresh_put(); NULL without memory. */
-struct pool_fresh *pool_fresh_get(struct pool_fresh_all *all, const void *key, size_t len);
-void pool_fresh_put(struct pool_fresh_all *all, struct pool_fresh *f); /* NULL is fine */
+struct pool_fresh *pool_fresh_get(struct policy_commons *all, const void *key, size_t len);
+void pool_fresh_put(struct policy_commons *all, struct pool_fresh *f); /* NULL is fine */
 /* Servers have shown these settings since since_us; they are copied. Without memory nobody is told. */
 void pool_fresh_tell(struct pool_fresh *f, const struct image *baseline, const struct image *welcome,
 		     uint64_t since_us);

@@ -42,13 +42,11 @@ struct pool_set_settings {
 	struct pool_homes *homes; /* pool_homes.h; NULL: all pools live here */
 	struct pool_set *const *crew; /* of all workers, by number; read when all are there */
 	struct pool_split split; /* of the pools of all workers; zeroed: this set is alone */
-	struct pool_fresh_all *fresh; /* pool_homes.h; shared by all sets. NULL: this set is alone */
 	uint32_t number; /* of its worker: as in homes */
 	struct statement_store *statements;
 	struct policy_room *room; /* of its worker: policy_commons.h */
 	_Atomic uint64_t *last_id; /* of clients and servers, in the whole process */
 	struct shared_lives *lives; /* the same */
-	struct cluster_store *clusters; /* cluster.h; shared by all sets */
 	uint64_t seed;
 };
 

@@ -289,7 +289,6 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	struct process_shared *shared = &w->shared;
 
 	pthread_mutex_init(&shared->lives.lock, NULL);
-	shared->clusters = cluster_store_new();
 	shared->statement_tag = seeds[SEED_STATEMENT_TAG];
 	shared->snapshot_seed = seeds[SEED_SNAPSHOTS];
 	shared->helpers = helpers_new(w->config->handshake_threads, why);
@@ -302,13 +301,12 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->audit = audit_new(seeds[SEED_AUDIT]);
 	shared->keys = cancel_keys_new();
 	shared->commons = policy_commons_new(seeds[SEED_COMMONS]);
-	if (shared->commons == NULL || shared->clusters == NULL)
+	if (shared->commons == NULL)
 		return fail_set(why, "53200", "no memory for limits");
 	shared->news = code_news_new();
 	if (w->worker_count > 1)
 		shared->sessions = session_commons_new(seeds[SEED_SESSIONS]);
 	shared->homes = pool_homes_new(&w->split, seeds[SEED_HOMES]);
-	shared->fresh = pool_fresh_all_new(seeds[SEED_HOMES]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
 	shared->admission = admission_new(&admission, why);
 	return shared->admission == NULL ? -1 : 0;
@@ -349,7 +347,7 @@ make_door(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 	wake_init(&w->shared.fleet_wake, door->inbox, on_fleet, door);
 	w->shared.fleet = fleet_new(door->pools, wake_post, &w->shared.fleet_wake);
 	wake_init(&w->shared.watch_wake, door->inbox, on_watch, door);
-	w->shared.watch = watch_new(door->pools, w->shared.clusters, wake_post, &w->shared.watch_wake);
+	w->shared.watch = watch_new(door->pools, w->shared.commons, wake_post, &w->shared.watch_wake);
 	if (w->shared.fleet == NULL || w->shared.watch == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	w->console = process_console_new(w);
@@ -400,12 +398,10 @@ process_free_parts(struct weir *w)
 	verifier_cache_free(w->shared.verifiers);
 	audit_free(w->shared.audit);
 	cancel_keys_free(w->shared.keys);
-	policy_commons_free(w->shared.commons);
 	code_news_free(w->shared.news);
 	session_commons_free(w->shared.sessions);
 	pool_homes_free(w->shared.homes);
-	pool_fresh_all_free(w->shared.fresh);
 	admission_free(w->shared.admission);
-	cluster_store_free(w->shared.clusters);
+	policy_commons_free(w->shared.commons);
 	pthread_mutex_destroy(&w->shared.lives.lock);
 }

@@ -86,11 +86,9 @@ struct process_shared {
 	struct code_news *news; /* seal/database_code.h */
 	struct session_commons *sessions; /* session/session_commons.h; NULL: there is one worker */
 	struct pool_homes *homes; /* pool/pool_homes.h */
-	struct pool_fresh_all *fresh; /* pool/pool_homes.h */
 	struct pool_set *pools[WORKERS_MAX]; /* of all workers, by number */
 	_Atomic uint64_t last_id; /* of clients and servers */
 	struct shared_lives lives; /* pool/pool_set.h */
-	struct cluster_store *clusters; /* pool/cluster.h */
 	uint64_t statement_tag; /* in the names of statements on servers */
 	uint64_t snapshot_seed;
 };

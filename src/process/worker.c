@@ -153,13 +153,11 @@ worker_make(struct worker *k, struct fail *why)
 	ps.room = k->room;
 	ps.last_id = &k->weir->shared.last_id;
 	ps.lives = &k->weir->shared.lives;
-	ps.clusters = k->weir->shared.clusters;
 	ps.seed = seeds[SEED_POOLS];
 	ps.news = k->weir->shared.news;
 	ps.homes = k->weir->shared.homes;
 	ps.crew = k->weir->shared.pools;
 	ps.split = k->weir->split;
-	ps.fresh = k->weir->shared.fresh;
 	ps.number = k->number;
 	k->weir->shared.pools[k->number] = k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);
 	k->clients.blocking = blocking_new(k->pools);

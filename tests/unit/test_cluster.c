@@ -13,15 +13,15 @@ static const struct cluster_mark standby = {
 	.system_id = 7, .started_us = 200, .replayed = 0x1000, .is_standby = true
 };
 
-static struct cluster_store *store;
+static struct policy_commons *all;
 static struct cluster *c;
 static uint32_t told; /* how often the listener was */
 
 static void
 setup(void)
 {
-	store = cluster_store_new();
-	c = cluster_get(store, "db1:5432,db2:5432,db3:5432", 3);
+	all = policy_commons_new(1);
+	c = cluster_get(all, "db1:5432,db2:5432,db3:5432", 3);
 	told = 0;
 }
 
@@ -29,7 +29,7 @@ static void
 teardown(void)
 {
 	cluster_put(c);
-	cluster_store_free(store);
+	policy_commons_free(all);
 }
 
 TestSuite(cluster, .init = setup, .fini = teardown);
@@ -63,14 +63,14 @@ answer(unsigned host, uint64_t position, uint64_t begun_us)
 
 Test(cluster, is_one_for_each_list_of_hosts)
 {
-	struct cluster *same = cluster_get(store, "db1:5432,db2:5432,db3:5432", 3);
-	struct cluster *other = cluster_get(store, "db1:5432,db2:5432", 2);
+	struct cluster *same = cluster_get(all, "db1:5432,db2:5432,db3:5432", 3);
+	struct cluster *other = cluster_get(all, "db1:5432,db2:5432", 2);
 
 	cr_expect_eq(same, c);
 	cr_expect_neq(other, c);
 	cluster_put(same);
 	cluster_put(other);
-	other = cluster_get(store, "db9:5432", 100);
+	other = cluster_get(all, "db9:5432", 100);
 	cr_expect_eq(cluster_lock(other)->count, CAUSALITY_HOSTS, "of more hosts, the first");
 	cluster_unlock(other);
 	cluster_put(other);

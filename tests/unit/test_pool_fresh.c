@@ -1,6 +1,8 @@
 /* tests/unit/test_pool_fresh.c - what one part of a pool has seen of a fresh server, all parts hear of. */
 #include "pool/pool_homes.h"
 
+#include "policy/policy_commons.h"
+
 #include "threads.h"
 
 #include <criterion/criterion.h>
@@ -29,7 +31,7 @@ tell(struct pool_fresh *f, struct image_store *store, const char *baseline, cons
 
 Test(pool_fresh, what_is_newer_is_heard_once)
 {
-	struct pool_fresh_all *all = pool_fresh_all_new(1);
+	struct policy_commons *all = policy_commons_new(1);
 	struct image_store *here = image_store_new(2, NULL), *there = image_store_new(3, NULL);
 	struct pool_fresh *f = pool_fresh_get(all, "da", 2), *again = pool_fresh_get(all, "da", 2);
 	struct image *baseline, *welcome, *equal;
@@ -51,13 +53,13 @@ Test(pool_fresh, what_is_newer_is_heard_once)
 	pool_fresh_put(all, again);
 	cr_expect_eq(image_store_count(here), 0);
 	cr_expect_eq(image_store_count(there), 0);
-	pool_fresh_all_free(all);
+	policy_commons_free(all);
 	image_store_free(here);
 	image_store_free(there);
 }
 
 struct told {
-	struct pool_fresh_all *all;
+	struct policy_commons *all;
 	_Atomic unsigned wrong;
 };
 
@@ -89,9 +91,9 @@ tell_and_hear(unsigned number, void *arg)
 
 Test(pool_fresh, threads_hear_what_belongs_together)
 {
-	struct told t = { .all = pool_fresh_all_new(1) };
+	struct told t = { .all = policy_commons_new(1) };
 
 	in_threads(tell_and_hear, &t);
 	cr_expect_eq(t.wrong, 0);
-	pool_fresh_all_free(t.all);
+	policy_commons_free(t.all);
 }
