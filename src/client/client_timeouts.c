@@ -88,7 +88,8 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 	uint64_t since_us, ours_us;
 
 	if (srv->loan.standby != 0 && reads_is_left(&c->x) &&
-	    (ledger_owes_client(&srv->ledger, &since_us) ? resend_is_possible(&c->x, srv) : !state_is_dirty(&c->x)))
+	    (ledger_owes_client(&srv->ledger, &since_us) ? resend_is_possible(&c->x, srv)
+							 : !state_is_dirty(&c->x, srv)))
 		return LATE_STANDBY;
 	is_served = client_is_served(c, &since_us);
 	if (is_ready && is_served && is_late(now_us, since_us, s->query_timeout_us) && is_deaf(srv, now_us)) {

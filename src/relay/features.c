@@ -118,7 +118,6 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 
 	if (retry_wanted(x, e)) /* first: a request that is sent once more has not failed */
 		return true;
-	loan->end = LOAN_GOES_ON; /* from here on it has */
 	loan_note_undone(loan, UNDONE_FAILED);
 	memcpy(loan->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(loan->sqlstate));
 	if (fields_error_is_fatal(e)) /* a request that the client still sends begins another sqlstate */

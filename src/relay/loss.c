@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "exchange/report.h"
+#include "policy/policy_circuit.h"
 #include "pool/pool_target.h"
 #include "relay/features.h"
 #include "relay/resend.h"
@@ -27,11 +28,22 @@
 
 #include <assert.h>
 #include <string.h>
+#include <strings.h>
 
+#define REFUSALS_MAX 2u /* so many times a request is relayed again, as its settings were refused */
 #define REPLAYS_MAX 100u
 #define SOON_US US_PER_S /* how soon one must fail again to be relayed a second time */
 
 /* --- which loss it is --- */
+
+enum loss {
+	LOSS_OF_NOTHING, /* nothing of the client's was there: it goes on, and notices nothing */
+	LOSS_NOT_EXECUTED, /* its request has had no effect, and it was shown nothing: it is relayed again */
+	LOSS_OF_COMMIT, /* its COMMIT was not answered: it is, when it is known what became of it (commit_doubt.c) */
+	LOSS_ROLLED_BACK, /* a transaction was open, no request under way: what it sends next fails with 40001 */
+	LOSS_OF_TRANSACTION, /* the same where COMMITs are not checked, or a session was kept there */
+	LOSS_IN_DOUBT /* a request was under way, and may have been executed and committed */
+};
 
 bool
 loss_of_primary(const struct exchange *x, const char *sqlstate)
@@ -72,17 +84,28 @@ has_nothing(const struct exchange *x, const struct server *srv)
 	       (srv->is_synced || resend_is_of_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }
 
-enum loss
-loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool is_owing)
+/*
+ * The one place that decides what was lost, and remembers what may be relayed again. sqlstate is that of PostgreSQL's
+ * own last error, or pgweir's word for how the connection ended; NULL: it has none. is_owing: the client was owed a
+ * reply. is_unbegun: nothing of what is not answered was begun.
+ */
+static enum loss
+loss_of(struct server *srv, const char *sqlstate, bool is_owing, bool is_unbegun)
 {
+	struct exchange *x = srv->borrower;
+
 	if (srv->loan.end == LOAN_NOT_EXECUTED) /* statements that were parsed with it are gone now */
 		return LOSS_NOT_EXECUTED;
+	if (is_unbegun)
+		loan_set_end(&srv->loan, LOAN_UNBEGUN);
 	/* PostgreSQL says that it has not executed the request, or can't have. */
 	if (is_owing && sqlstate != NULL &&
 	    (srv->loan.end == LOAN_UNBEGUN ||
 	     (x->pool->settings.on_outage == OUTAGE_HOLD && is_word_of_no_effect(x, sqlstate))) &&
-	    may_once_more(x, srv, sqlstate) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv))
+	    may_once_more(x, srv, sqlstate) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv)) {
+		loan_set_end(&srv->loan, LOAN_NOT_EXECUTED);
 		return LOSS_NOT_EXECUTED;
+	}
 	if (commit_check_is_in_doubt(x, srv))
 		return LOSS_OF_COMMIT;
 	if (is_owing)
@@ -92,17 +115,82 @@ loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool
 	return commit_check_stays(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_TRANSACTION;
 }
 
-/* --- what the client gets, and whether it stays --- */
+/* --- what follows --- */
 
-static void
-end_with_server(struct exchange *x, struct server *srv, const struct fail *why, const struct fail *logged)
+/* The client will get another server. If it has changed its session, its next request will be answered with FATAL. */
+static bool
+get_another(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
-	struct exchange_env *env = x->env;
+	(void)is_bound;
+	if (state_is_dirty(x, srv) && (x->state == CL_HELD || state_lose(x, shown) < 0))
+		return false;
+	reads_again(x, srv);
+	if (x->state == CL_HELD)
+		relay_resume_held(x);
+	return true;
+}
 
-	env->is_end_untold = srv->end_line == END_LINE_OF_MANY;
-	env->ops->close(x, why, logged);
-	env->is_end_untold = false;
-	srv->end_line = END_LINE_OF_BORROWER;
+static bool
+relay_again(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
+{
+	(void)shown, (void)is_bound;
+	resend_unexecuted(x, srv);
+	return true;
+}
+
+static bool
+answer_later(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
+{
+	commit_check_lost(x, srv, shown, is_bound);
+	return true;
+}
+
+/* Whatever the client has sent meanwhile, or sends next, gets an error, up to what ends the transaction; a held message
+ * is a COMMIT. */
+static bool
+fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
+{
+	(void)shown;
+	if (is_bound)
+		return false;
+	state_undo_reports(x, srv->loan.commit.before);
+	x->reads_block = READS_NO_BLOCK;
+	x->commit = x->state == CL_HELD ? EXCHANGE_NO_COMMIT : EXCHANGE_ROLLED_BACK;
+	if (x->state == CL_HELD)
+		commit_check_refuse(x);
+	return true;
+}
+
+/*
+ * Each loss has what becomes of the client (is_bound: it had what only that server has; returns false if it can't stay;
+ * NULL: it is told, and closed; else PostgreSQL's FATAL is not for it), and of its server; whether its request is run
+ * again; and whether log and metrics are told: of a COMMIT when its fate is known.
+ */
+static const struct outcome {
+	bool (*client)(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound);
+	enum { SERVER_ENDS, SERVER_MAY_STAY } server;
+	enum { NO_REPLAY, REPLAY } replays;
+	enum { NOT_TOLD, TOLD } told;
+} outcome[] = {
+	[LOSS_OF_NOTHING] = { get_another, SERVER_ENDS, NO_REPLAY, NOT_TOLD },
+	[LOSS_NOT_EXECUTED] = { relay_again, SERVER_MAY_STAY, REPLAY, NOT_TOLD },
+	[LOSS_OF_COMMIT] = { answer_later, SERVER_ENDS, NO_REPLAY, NOT_TOLD },
+	[LOSS_ROLLED_BACK] = { fail_next, SERVER_ENDS, NO_REPLAY, TOLD },
+	[LOSS_OF_TRANSACTION] = { NULL, SERVER_ENDS, NO_REPLAY, TOLD },
+	[LOSS_IN_DOUBT] = { NULL, SERVER_ENDS, NO_REPLAY, TOLD },
+};
+
+/* The client gets what it still gets of this server. */
+static void
+end_replies(struct exchange *x, struct server *srv, const struct outcome *o)
+{
+	if (o->replays == REPLAY && srv->loan.clock.has_passed)
+		outbox_drop(&x->env->to_client); /* what PostgreSQL has answered in this batch */
+	else if (exchange_is_ready(x)) {
+		if (outbox_flush(&x->env->to_client) < 0)
+			stream_broke(&x->stream); /* nothing may follow what is missing */
+		report_flushed(x, srv);
+	}
 }
 
 static void
@@ -116,44 +204,18 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 	srv->borrower = NULL;
 	if (x->env->to_server.to == &srv->stream)
 		outbox_drop(&x->env->to_server);
+	x->ticket.idle_since_us = *x->env->now_us;
+	relay_unstall(x);
 }
 
-/*
- * Does what is due after this loss. is_dirty: the client has changed its session unseen; is_bound: that, or else it had
- * what only that server has. A client whose transaction is gone is kept: whatever it has sent meanwhile, or sends next,
- * gets an error, up to what ends the transaction; a held message is a COMMIT. False: the client is told, and closed.
- */
-static bool
-outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fail *why, bool is_dirty, bool is_bound)
+/* shown: NULL if the client has PostgreSQL's own FATAL, or part of a message, which no error may follow. */
+static void
+end_with_server(struct exchange *x, struct server *srv, const struct fail *shown, const struct fail *logged)
 {
-	switch (loss) {
-	case LOSS_OF_COMMIT:
-		commit_check_lost(x, srv, why, is_bound);
-		return true;
-	case LOSS_ROLLED_BACK:
-		if (is_bound)
-			return false;
-		state_undo_reports(x, srv->loan.commit.before);
-		x->reads_block = READS_NO_BLOCK;
-		x->ticket.idle_since_us = *x->env->now_us;
-		x->commit = x->state == CL_HELD ? EXCHANGE_NO_COMMIT : EXCHANGE_ROLLED_BACK;
-		relay_unstall(x);
-		if (x->state == CL_HELD)
-			commit_check_refuse(x);
-		return true;
-	case LOSS_OF_NOTHING:
-		/* The client will get another server. is_dirty: its next request will be answered with FATAL. */
-		if (is_dirty && (x->state == CL_HELD || state_lose(x, why) < 0))
-			return false;
-		reads_again(x, srv);
-		x->ticket.idle_since_us = *x->env->now_us;
-		relay_unstall(x);
-		if (x->state == CL_HELD)
-			relay_resume_held(x);
-		return true;
-	default:
-		return false;
-	}
+	x->env->is_end_untold = srv->end_line == END_LINE_OF_MANY;
+	x->env->ops->close(x, shown, logged);
+	x->env->is_end_untold = false;
+	srv->end_line = END_LINE_OF_BORROWER;
 }
 
 void
@@ -161,41 +223,31 @@ relay_lost(struct server *srv, const struct fail *why)
 {
 	struct exchange *x = srv->borrower;
 	struct fail shown = *why;
-	bool is_sent = true, is_dirty, is_bound;
+	const struct outcome *o;
+	bool is_bound;
 	enum loss loss;
 
 	if (x == NULL)
 		return;
 	assert(x->srv == srv);
-	if (srv->loan.end == LOAN_GOES_ON && reads_is_refusable(x, srv))
-		srv->loan.end = LOAN_UNBEGUN;
-	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
-	if (x->env->to_client.to == &x->stream && loss == LOSS_NOT_EXECUTED && srv->loan.clock.has_passed)
-		outbox_drop(&x->env->to_client); /* what PostgreSQL has answered in this batch is not shown */
-	else if (x->env->to_client.to == &x->stream && exchange_is_ready(x)) {
-		is_sent = outbox_flush(&x->env->to_client) == 0; /* what the client still gets of this server */
-		report_flushed(x, srv);
-	}
-	if (exchange_is_ready(x) && loss >= LOSS_ROLLED_BACK && (srv->was_owing || srv->tx != 'I')) {
+	loss = loss_of(srv, why->sqlstate, srv->was_owing, reads_is_refusable(x, srv));
+	o = &outcome[loss];
+	if (x->env->to_client.to == &x->stream)
+		end_replies(x, srv, o);
+	if (o->told == TOLD && exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I')) {
 		if (srv->env->losses != NULL)
 			srv->env->losses->cost++;
-		/* The fate of a COMMIT is reported when it is known. */
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	}
-	is_dirty = exchange_is_ready(x) && state_is_dirty(x);
-	is_bound = is_dirty || x->is_session || features_tie(x, TIE_SERVER) || features_tie(x, TIE_REQUEST);
+	is_bound = x->is_session || features_tie(x, TIE_SERVER) || features_tie(x, TIE_REQUEST) ||
+		   (exchange_is_ready(x) && state_is_dirty(x, srv));
 	unlink_lost(x, srv, loss);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_server_lost(x, why);
 		return;
 	}
-	if (loss == LOSS_NOT_EXECUTED) {
-		relay_unstall(x);
-		resend_unexecuted(x, srv);
-		return;
-	}
-	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
-	if (srv->loan.end == LOAN_END_TOLD || (srv->ledger.body_left > 0 && !srv->is_body_swallowed)) {
+	if (o->replays == NO_REPLAY &&
+	    (srv->loan.end == LOAN_END_TOLD || (srv->ledger.body_left > 0 && !srv->is_body_swallowed))) {
 		server_last_words(srv, &shown);
 		end_with_server(x, srv, NULL, &shown);
 		return;
@@ -206,8 +258,190 @@ relay_lost(struct server *srv, const struct fail *why)
 			      ? "The transaction that was open is lost, unless the request under way has committed it: "
 				"look in the database before you run it again."
 			      : "The transaction that was open, if any, is lost.");
-	if ((is_sent || loss == LOSS_OF_COMMIT || loss == LOSS_ROLLED_BACK) &&
-	    outlives(x, srv, loss, &shown, is_dirty, is_bound))
+	if (o->client == NULL || !o->client(x, srv, &shown, is_bound))
+		end_with_server(x, srv, &shown, &shown);
+}
+
+/* --- what an error says --- */
+
+enum error_of {
+	ERROR_OF_NOTHING, /* nothing was due */
+	ERROR_OF_CLIENT, /* a message of the client's, or what goes ahead of one for its statement */
+	ERROR_OF_SETTINGS, /* the client's settings, which PostgreSQL refuses */
+	ERROR_OF_OURS /* anything else of pgweir's: no fault of the client's */
+};
+
+/* Returns true if another server takes this value of temp_buffers: somebody has used temporary tables on this one. */
+static bool
+is_of_server(const struct error_fields *e)
+{
+	return e->sqlstate != NULL && strcmp(e->sqlstate, "22023") == 0 && e->routine != NULL && e->message != NULL &&
+	       strcmp(e->routine, "call_int_check_hook") == 0 && strstr(e->message, "temp_buffers") != NULL;
+}
+
+/* Returns true if the SQLSTATE begins with one of these. */
+static bool
+is_among(const char *sqlstate, const char *const *beginnings, size_t count)
+{
+	for (size_t i = 0; sqlstate != NULL && i < count; i++)
+		if (strncmp(sqlstate, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return false;
+}
+
+static enum error_of
+error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
+{
+	/* PostgreSQL had no time or memory, or was told to stop. */
+	static const char *const of_moment[] = { "57", "53", "08", "55P03", "25P03", "25P04" };
+
+	if (!is_owed)
+		return ERROR_OF_NOTHING;
+	if (to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT)
+		return ERROR_OF_CLIENT;
+	if (to != OWED_TO_IMAGE || is_of_server(e) ||
+	    is_among(e->sqlstate, of_moment, sizeof(of_moment) / sizeof(of_moment[0])))
+		return ERROR_OF_OURS;
+	return ERROR_OF_SETTINGS;
+}
+
+/*
+ * Returns true if the primary is asked instead. Of the client's own, an error may be the standby's: it reads only,
+ * recovers, has no room, ends; or its primary is ahead, and it lacks an object, or a right, still. Any other would be
+ * the primary's, too, and what has run would run twice. What is pgweir's own is no reason for an error.
+ */
+static bool
+is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e,
+		      enum error_of of)
+{
+	static const char *const own[] = { "0A000", "25006", "3F000", "40",    "42501", "42703", "42704",
+					   "42883", "42P01", "53",    "55000", "57P0",	"58",	 "XX" };
+
+	if (!reads_is_refusable(x, srv) || exchange_reads(x) == NULL || e->sqlstate == NULL)
+		return false;
+	return of <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own, sizeof(own) / sizeof(own[0]))
+				     : strcmp(e->sqlstate, "57014") != 0;
+}
+
+/* Returns true if the request begins with a SET, which has failed: the rest of it has not run. */
+static bool
+is_first_set(const struct loan *l)
+{
+	return l->tag_text[0] == '\0' && !l->is_text_spent && l->text_len > 3 &&
+	       strncasecmp((const char *)l->text, "SET", 3) == 0;
+}
+
+/* Returns true if servers have refused this request's settings before: then it is the settings. */
+static bool
+is_refused_again(const struct exchange *x)
+{
+	return x->rare != NULL && x->rare->replayed_request == x->requests_done + 1 &&
+	       x->rare->replay_count >= REFUSALS_MAX;
+}
+
+/*
+ * Returns true if nothing of the client's was begun, as a standby has refused it; or this server has, which another one
+ * would not; or the session has ended while pgweir's own request was answered, or by idle_session_timeout, which fires
+ * between two requests: what was sent then was not read.
+ */
+static bool
+is_of_unbegun(const struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_of of)
+{
+	uint64_t since_us;
+
+	if (is_refused_by_standby(x, srv, e, of))
+		return true;
+	if (!fields_error_is_fatal(e))
+		return is_of_server(e) && is_first_set(&srv->loan);
+	return !(of == ERROR_OF_SETTINGS && is_refused_again(x)) &&
+	       (ledger_owes_us(&srv->ledger, &since_us) || (e->sqlstate != NULL && strcmp(e->sqlstate, "57P05") == 0));
+}
+
+/* Returns true if the client does not get the error, as the server ends by it. */
+static bool
+is_of_end(struct server *srv, const struct error_fields *e, enum owed_to to, enum error_of of, enum loss loss)
+{
+	uint64_t since_us;
+
+	if (of == ERROR_OF_SETTINGS || loss == LOSS_NOT_EXECUTED)
+		return loss == LOSS_NOT_EXECUTED;
+	if (fields_error_is_fatal(e))
+		return of == ERROR_OF_OURS || outcome[loss].client != NULL;
+	if (to == OWED_TO_COMMIT)
+		return commit_check_failed(srv, e->sqlstate);
+	/* Settings that were not made end it if nothing of the client's was sent behind them. */
+	return of == ERROR_OF_NOTHING || (to == OWED_TO_IMAGE && !ledger_owes_client(&srv->ledger, &since_us));
+}
+
+/*
+ * Returns true if a standby has refused a request that is relayed again, and may stay: all that it has is a transaction
+ * that has failed, and on_batch_end() has that rolled back, and the session washed.
+ */
+static bool
+stays(struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_of of)
+{
+	return of <= ERROR_OF_CLIENT && is_refused_by_standby(x, srv, e, of) && !fields_error_is_fatal(e) &&
+	       srv->fitness == SERVER_FIT && srv->ledger.count <= 1 && !state_is_tainted(x) &&
+	       (state_seal(x) & STATE_BACKEND) == 0;
+}
+
+/* The client does not get this error: relay_lost() sends it the part that concerns it. */
+static void
+end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
+{
+	struct fail why;
+
+	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "08006", "PostgreSQL at %s %s: %s", srv->address,
+		 fields_error_is_fatal(e)	      ? "ended the connection"
+		 : srv->loan.commit.is_broken	      ? "has failed to answer what it was asked about a transaction"
+		 : srv->loan.end == LOAN_NOT_EXECUTED ? "has not executed a request"
+						      : "sent an error where nothing was due",
+		 e->message != NULL ? e->message : "(no message)");
+	if (may_stay) {
+		relay_lost(srv, &why);
 		return;
-	end_with_server(x, srv, &shown, &shown);
+	}
+	if (srv->loan.end == LOAN_NOT_EXECUTED && srv->loan.standby != 0)
+		srv->end_line = END_LINE_OF_MANY; /* SHOW READS tells */
+	server_fail(srv, &why);
+}
+
+bool
+loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed)
+{
+	struct exchange *x = srv->borrower;
+	enum error_of of = error_of(e, to, is_owed);
+	enum loss loss = loss_of(srv, e->sqlstate, is_owed, is_of_unbegun(x, srv, e, of));
+
+	if (of >= ERROR_OF_SETTINGS && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
+		srv->loan.is_ours_cancelled = true;
+	if (e->sqlstate != NULL && loss_of_primary(x, e->sqlstate)) {
+		/* Close it when it is returned, and look at the others before they are lent. */
+		server_condemn(srv, SERVER_MISPLACED);
+		policy_distrust(x->pool->policy, *x->env->now_us);
+	}
+	if (loss != LOSS_NOT_EXECUTED && !fields_error_is_fatal(e))
+		loan_set_end(&srv->loan, LOAN_GOES_ON);
+	if (!is_of_end(srv, e, to, of, loss))
+		return false;
+	srv->is_owed_listed = loss == LOSS_OF_COMMIT && fields_error_is_fatal(e);
+	end_by_error(srv, e, outcome[loss].server == SERVER_MAY_STAY && stays(x, srv, e, of));
+	return true;
+}
+
+bool
+relay_ending(struct server *srv, const struct error_fields *e)
+{
+	struct exchange *x = srv->borrower;
+	uint64_t since_us;
+	enum loss loss;
+
+	if (!reads_is_refusable(x, srv))
+		return false;
+	loss = loss_of(srv, e->sqlstate, ledger_owes_client(&srv->ledger, &since_us), true);
+	if (loss == LOSS_NOT_EXECUTED)
+		end_by_error(srv, e, false);
+	else
+		loan_set_end(&srv->loan, LOAN_GOES_ON);
+	return outcome[loss].client != NULL;
 }

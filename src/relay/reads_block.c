@@ -99,7 +99,7 @@ goes_on_behind_end(const struct request_walk *w, const struct sql_verdict *v, co
 	struct known k;
 
 	if ((v->hints & SCAN_HINT_ENDS) == 0 || x->srv->tx != 'T' || !x->srv->is_synced ||
-	    exchange_reads(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x) ||
+	    exchange_reads(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x, x->srv) ||
 	    (m->type != 'Q' && is_sync_next(w)))
 		return false;
 	kind = known_only(&k, image_scan_options(x->image), sql, len);

@@ -24,35 +24,19 @@ void relay_ticket(struct exchange *x); /* makes x->ticket ready to borrow with *
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */
-enum loss {
-	LOSS_OF_NOTHING, /* nothing of the client's was there: it goes on, and notices nothing */
-	LOSS_NOT_EXECUTED, /* its request has had no effect, and it was shown nothing: it is relayed again */
-	LOSS_OF_COMMIT, /* its COMMIT was not answered: it is, when it is known what became of it (commit_doubt.c) */
-	LOSS_ROLLED_BACK, /* a transaction was open, no request under way: what it sends next fails with 40001 */
-	LOSS_OF_TRANSACTION, /* the same where COMMITs are not checked, or a session was kept there: it is told and
-				closed */
-	LOSS_IN_DOUBT /* a request was under way, and may have been executed and committed: it is told and closed */
-};
-
-/* Returns true if the client stays: PostgreSQL's FATAL is not for it. */
-static inline bool
-loss_keeps_client(enum loss loss)
-{
-	return loss <= LOSS_ROLLED_BACK;
-}
-
-/*
- * The one place that decides what was lost, and so what becomes of the client.
- * sqlstate is that of PostgreSQL's own last error, or pgweir's word for how the connection ended; NULL: it has none.
- * is_owing: the client was owed a reply.
- */
-enum loss loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool is_owing);
-
 /* Returns true if the server, which should be a primary, is read-only, and its client has not asked for that. */
 bool loss_of_primary(const struct exchange *x, const char *sqlstate);
 
-/* server_ops.lost: does that: what the client gets, and whether it stays. */
+/*
+ * An error came for the server's borrower. Returns true if the client does not get it: the server ends by it, or has
+ * been left, and relay_lost() has done what is due.
+ */
+bool loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed);
+
+/* server_ops.lost: does what follows: what the client gets, and whether it stays. */
 void relay_lost(struct server *srv, const struct fail *why);
+/* server_ops.ending: the request is relayed again before the link breaks, or is left to that. */
+bool relay_ending(struct server *srv, const struct error_fields *e);
 
 /* release.c */
 /* Gives the client's server back, if nothing keeps it. */

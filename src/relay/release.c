@@ -104,8 +104,8 @@ leave_server(struct exchange *x, struct server *srv)
 		return;
 	}
 	/* CL_WELCOME: it is not known which of the client's settings the server has. */
-	is_dirty =
-	    (x->is_session && x->has_run) || x->state == CL_WELCOME || features_tie(x, TIE_SERVER) || state_is_dirty(x);
+	is_dirty = (x->is_session && x->has_run) || x->state == CL_WELCOME || features_tie(x, TIE_SERVER) ||
+		   state_is_dirty(x, srv);
 	if (state_is_tainted(x))
 		server_condemn(srv, SERVER_IN_DOUBT);
 	if (srv->fitness == SERVER_FIT && may_return(x, srv) && !x->is_in_relay && !is_dirty) {

@@ -19,7 +19,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define REFUSALS_MAX 2u /* so many times a request is relayed again, as its settings were refused */
 #define FIRST_MAX 16384u /* bytes of replies that are sent after the server was given back */
 
 static void
@@ -121,79 +120,6 @@ image_failed(struct exchange *x, struct server *srv, const struct error_fields *
 	exchange_close(x, &why);
 }
 
-/* The client does not get this error: on_lost sends it the part that concerns it. */
-static void
-end_server(struct server *srv, const struct error_fields *e)
-{
-	struct fail why;
-
-	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "08006", "PostgreSQL at %s %s: %s", srv->address,
-		 fields_error_is_fatal(e)	      ? "ended the connection"
-		 : srv->loan.commit.is_broken	      ? "has failed to answer what it was asked about a transaction"
-		 : srv->loan.end == LOAN_NOT_EXECUTED ? "has not executed a request"
-						      : "sent an error where nothing was due",
-		 e->message != NULL ? e->message : "(no message)");
-	if (srv->loan.end == LOAN_NOT_EXECUTED && srv->loan.standby != 0)
-		srv->end_line = END_LINE_OF_MANY; /* SHOW READS tells */
-	server_fail(srv, &why);
-}
-
-/* A primary that has become read-only is closed, and the others are looked at before they are lent. */
-static void
-note_misplaced(struct exchange *x, struct server *srv, const char *sqlstate)
-{
-	if (sqlstate == NULL || x->pool == NULL || !loss_of_primary(x, sqlstate))
-		return;
-	server_condemn(srv, SERVER_MISPLACED);
-	policy_distrust(x->pool->policy, *x->env->now_us);
-}
-
-/* Returns true if another server takes this value of temp_buffers: somebody has used temporary tables on this one. */
-static bool
-is_of_server(const struct error_fields *e)
-{
-	return e->sqlstate != NULL && strcmp(e->sqlstate, "22023") == 0 && e->routine != NULL && e->message != NULL &&
-	       strcmp(e->routine, "call_int_check_hook") == 0 && strstr(e->message, "temp_buffers") != NULL;
-}
-
-/* Returns true if the request begins with a SET, which has failed: the rest of it has not run. */
-static bool
-is_first_set(const struct loan *l)
-{
-	return l->tag_text[0] == '\0' && !l->is_text_spent && l->text_len > 3 &&
-	       strncasecmp((const char *)l->text, "SET", 3) == 0;
-}
-
-/* PostgreSQL has not refused the setting: it had no time or memory, or was told to stop. */
-static bool
-is_of_moment(const char *sqlstate)
-{
-	return sqlstate != NULL &&
-	       (strncmp(sqlstate, "57", 2) == 0 || strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "08", 2) == 0 ||
-		strcmp(sqlstate, "55P03") == 0 || strcmp(sqlstate, "25P03") == 0 || strcmp(sqlstate, "25P04") == 0);
-}
-
-/* Returns true if servers have refused this request's settings before: then it is the settings. */
-static bool
-is_refused_again(const struct exchange *x)
-{
-	return x->rare != NULL && x->rare->replayed_request == x->requests_done + 1 &&
-	       x->rare->replay_count >= REFUSALS_MAX;
-}
-
-/*
- * Notes that nothing of the client's was begun: the session has ended while pgweir's own request was answered, or by
- * idle_session_timeout, which fires between two requests: what was sent then was not read.
- */
-static void
-note_unbegun(struct server *srv, const struct error_fields *e)
-{
-	uint64_t since_us;
-
-	if (ledger_owes_us(&srv->ledger, &since_us) || (e->sqlstate != NULL && strcmp(e->sqlstate, "57P05") == 0))
-		srv->loan.end = LOAN_UNBEGUN;
-}
-
 /* Returns false for an error that answers a message of the client's. */
 static bool
 own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
@@ -208,9 +134,6 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 		state_probe_failed(x);
 		return true;
 	case OWED_TO_COMMIT:
-		if (commit_check_failed(srv, e->sqlstate))
-			end_server(srv, e);
-		return true;
 	case OWED_TO_FEATURE:
 		return true;
 	case OWED_TO_CLIENT:
@@ -223,90 +146,19 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 	return false;
 }
 
-/* Returns true if an error may be the standby's own: it reads only, recovers, has no room, ends; or its primary is
- * ahead, and it lacks an object, or a right, still. Any other would be the primary's, too, and what has run would run
- * twice. */
-static bool
-is_of_standby(const char *sqlstate)
-{
-	static const char *const own[] = { "0A000", "25006", "3F000", "40",    "42501", "42703", "42704",
-					   "42883", "42P01", "53",    "55000", "57P0",	"58",	 "XX" };
-
-	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-		if (strncmp(sqlstate, own[i], strlen(own[i])) == 0)
-			return true;
-	return false;
-}
-
-/* Returns true if the primary is asked instead. What is pgweir's own is no reason for an error. */
-static bool
-is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e, enum owed_to to)
-{
-	bool is_clients = to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT;
-
-	return reads_is_refusable(x, srv) && exchange_reads(x) != NULL && e->sqlstate != NULL &&
-	       (is_clients ? is_of_standby(e->sqlstate) : strcmp(e->sqlstate, "57014") != 0);
-}
-
-/*
- * A standby has refused a request that is relayed again. It stays: all that it has is a transaction that has failed,
- * and on_batch_end() has that rolled back, and the session washed. Returns false if only its end is safe.
- */
-static bool
-leave_refusing(struct server *srv, const struct error_fields *e, enum owed_to to)
-{
-	struct exchange *x = srv->borrower;
-	struct fail why;
-
-	if (!is_refused_by_standby(x, srv, e, to) || fields_error_is_fatal(e) || srv->fitness != SERVER_FIT ||
-	    (to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT) || srv->ledger.count > 1 || state_is_tainted(x) ||
-	    (state_seal(x) & STATE_BACKEND) != 0)
-		return false;
-	fail_set(&why, e->sqlstate, "a standby has refused a request");
-	relay_lost(srv, &why);
-	return true;
-}
-
 static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_error_owed, const uint8_t *message,
 	 size_t len)
 {
 	struct exchange *x = srv->borrower;
-	bool is_fatal = fields_error_is_fatal(e), is_ours, is_refused, is_alone;
-	uint64_t since_us;
-	enum loss loss;
+	bool is_fatal = fields_error_is_fatal(e);
 
 	if (is_fatal)
 		server_condemn(srv, SERVER_IN_DOUBT);
 	if (x == NULL)
 		return false;
-	is_ours = is_error_owed && to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT;
-	if (is_ours && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
-		srv->loan.is_ours_cancelled = true;
-	is_refused = is_ours && to == OWED_TO_IMAGE && !is_of_moment(e->sqlstate) && !is_of_server(e);
-	if (is_fatal && !(is_refused && is_refused_again(x)))
-		note_unbegun(srv, e);
-	else if (is_of_server(e) && is_first_set(&srv->loan))
-		srv->loan.end = LOAN_UNBEGUN;
-	if (is_refused_by_standby(x, srv, e, to)) /* or is FATAL there */
-		srv->loan.end = LOAN_UNBEGUN;
-	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
-	if (!is_fatal && loss != LOSS_NOT_EXECUTED && srv->loan.end == LOAN_UNBEGUN)
-		srv->loan.end = LOAN_GOES_ON;
-	if (is_refused && loss != LOSS_NOT_EXECUTED)
-		loss = LOSS_IN_DOUBT;
-	note_misplaced(x, srv, e->sqlstate);
-	if (loss == LOSS_NOT_EXECUTED)
-		srv->loan.end = LOAN_NOT_EXECUTED;
-	/* Settings were not made, and nothing of the client's was sent behind them. */
-	is_alone = to == OWED_TO_IMAGE && !is_refused && !ledger_owes_client(&srv->ledger, &since_us);
-	srv->is_owed_listed = is_fatal && loss == LOSS_OF_COMMIT;
-	if (loss == LOSS_NOT_EXECUTED ||
-	    (is_fatal ? (is_ours && !is_refused) || loss_keeps_client(loss) : !is_error_owed || is_alone)) {
-		if (loss != LOSS_NOT_EXECUTED || !leave_refusing(srv, e, to))
-			end_server(srv, e);
+	if (loss_takes_error(srv, e, to, is_error_owed))
 		return true;
-	}
 	if (is_fatal)
 		listen_ready_now(x);
 	if (x->state == CL_WELCOME) {
@@ -316,24 +168,6 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		return true;
 	}
 	return own_error(srv, e, to) || features_error(x, e, message, len);
-}
-
-/* The request is relayed again before the link breaks: by then the client had been sent what came with the warning. */
-static bool
-on_ending(struct server *srv, const struct error_fields *e)
-{
-	struct exchange *x = srv->borrower;
-	uint64_t since_us;
-	enum loss loss;
-
-	if (!reads_is_refusable(x, srv))
-		return false;
-	srv->loan.end = LOAN_UNBEGUN;
-	loss = loss_of(x, srv, e->sqlstate, ledger_owes_client(&srv->ledger, &since_us));
-	srv->loan.end = loss == LOSS_NOT_EXECUTED ? LOAN_NOT_EXECUTED : LOAN_GOES_ON;
-	if (loss == LOSS_NOT_EXECUTED)
-		end_server(srv, e);
-	return loss_keeps_client(loss);
 }
 
 /* In session mode the client listens on its own server. */
@@ -353,8 +187,8 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	if (strcasecmp(name, "default_transaction_read_only") == 0) {
 		/* If this client has not set it, the operator has, to make a primary one no longer. The server is
 		 * closed when it is returned. */
-		if (x != NULL && x->pool != NULL && (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0 &&
-		    strcmp(value, "on") == 0 && loss_of_primary(x, "25006"))
+		if (x != NULL && (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0 && strcmp(value, "on") == 0 &&
+		    loss_of_primary(x, "25006"))
 			server_condemn(srv, SERVER_MISPLACED);
 		if (srv->fitness == SERVER_MISPLACED)
 			return true;
@@ -513,7 +347,7 @@ const struct server_ops relay_server_ops = {
 	.probe_row = state_probe_row,
 	.probe_done = state_probe_done,
 	.no_such_pid = on_no_such_pid,
-	.ending = on_ending,
+	.ending = relay_ending,
 	.notification = on_notification,
 	.batch_end = on_batch_end,
 	.lost = relay_lost,

@@ -463,9 +463,9 @@ note_unsent(struct exchange *x, size_t total, size_t walked)
 {
 	struct loan *loan = &x->srv->loan;
 
-	if (loan->end == LOAN_GOES_ON && loan->sent.copy.len == walked &&
-	    x->env->to_server.pieces[0].iov_len == total && x->srv->stream.secured == NULL)
-		loan->end = LOAN_UNBEGUN;
+	if (loan->sent.copy.len == walked && x->env->to_server.pieces[0].iov_len == total &&
+	    x->srv->stream.secured == NULL)
+		loan_set_end(loan, LOAN_UNBEGUN);
 }
 
 /* Returns true if bytes were lost, or what is owed for them: then nothing is sent. */

@@ -274,7 +274,7 @@ resend_is_possible(struct exchange *x, const struct server *srv)
 	/* All that the client has on this server is the copy, and it was shown nothing of it. */
 	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
 	       is_at_rest(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
-	       sent->state != SENT_CUT && x->body_left == 0 && (!sent->is_later || !state_is_dirty(x)) &&
+	       sent->state != SENT_CUT && x->body_left == 0 && (!sent->is_later || !state_is_dirty(x, srv)) &&
 	       is_copy_harmless(x, &sent->copy);
 }
 

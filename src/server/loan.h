@@ -13,6 +13,7 @@
 #include "session/commit_fate.h"
 #include "wire/tag.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -148,7 +149,7 @@ enum loan_end {
 enum loan_undone { UNDONE_NOTHING, UNDONE_TRANSACTION, UNDONE_FAILED };
 
 struct loan {
-	uint8_t end; /* enum loan_end */
+	uint8_t end; /* enum loan_end: loan_set_end() */
 	uint8_t undone; /* enum loan_undone */
 	/* The unnamed statement is the borrower's, could not be made again, and was not bound yet. Set and cleared by
 	 * unnamed.c. */
@@ -184,7 +185,7 @@ struct loan {
 	uint32_t local_context;
 	uint8_t behind; /* enum loan_behind */
 	bool next_row_is_true; /* see server_ops.no_such_pid; set and cleared by server_replies.c */
-	/* A request of pgweir's own was, since a cancel was sent for it. Set by on_error(), cleared by
+	/* A request of pgweir's own was, since a cancel was sent for it. Set by loss_takes_error(), cleared by
 	 * send_cancel(). */
 	bool is_ours_cancelled;
 	uint32_t drops; /* how many names the DROP ... IF EXISTS has that runs alone */
@@ -229,6 +230,15 @@ loan_begin_request(struct loan *l)
 {
 	memset(&l->bytes_to_client, 0, offsetof(struct loan, commit) - offsetof(struct loan, bytes_to_client));
 	l->tag_text[0] = '\0';
+}
+
+/* The only writer of l->end. Who was told of its end knows of it, whatever PostgreSQL sends behind that. */
+static inline void
+loan_set_end(struct loan *l, enum loan_end end)
+{
+	assert(l->end != LOAN_NOT_EXECUTED || end == LOAN_NOT_EXECUTED); /* it is being relayed again */
+	if (l->end != LOAN_END_TOLD)
+		l->end = (uint8_t)end;
 }
 
 /* A statement has failed, or a transaction was rolled back. */

@@ -134,7 +134,7 @@ server_about(const struct server *srv, const char *event, const struct fail *why
 void
 server_keep_last_words(struct server *srv, const struct error_fields *e)
 {
-	srv->loan.end = LOAN_END_TOLD;
+	loan_set_end(&srv->loan, LOAN_END_TOLD);
 	memcpy(srv->last_sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->last_sqlstate));
 	if (srv->last_words == NULL && e->message != NULL)
 		srv->last_words = strdup(e->message);

@@ -299,7 +299,7 @@ struct server {
 	/* PostgreSQL has answered the startup packet, and is neither starting up nor shutting down. Set by
 	 * server_login.c, cleared by redial(). */
 	bool is_there;
-	/* The list below was made before its FATAL skipped some of it. Set and cleared by on_error(). */
+	/* The list below was made before its FATAL skipped some of it. Set and cleared by loss_takes_error(). */
 	bool is_owed_listed;
 	uint8_t owed[SERVER_OWED_MAX]; /* enum owed_kind, in order, ... */
 	size_t owed_count; /* ... if it was no more than fits */

@@ -27,11 +27,11 @@ state_replay(struct exchange *x)
 }
 
 bool
-state_is_dirty(const struct exchange *x)
+state_is_dirty(const struct exchange *x, const struct server *srv)
 {
 	const struct client_session *s = x->session;
 
-	return x->pins != 0 || (x->srv->loan.suspected & SCAN_PROBED) != 0 ||
+	return x->pins != 0 || (srv->loan.suspected & SCAN_PROBED) != 0 ||
 	       (s != NULL && (s->effect_count > 0 || s->parts != 0));
 }
 

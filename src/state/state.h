@@ -23,7 +23,8 @@ void state_transaction_over(struct exchange *x);
  * way, or the client is pinned, as it is while it has a long statement: one that is on this server alone.
  */
 bool state_may_release(struct exchange *x, bool has_long_statement);
-bool state_is_dirty(const struct exchange *x); /* its server must be cleaned before another client gets it */
+bool state_is_dirty(const struct exchange *x,
+		    const struct server *srv); /* srv must be cleaned before another gets it */
 bool state_is_tainted(const struct exchange *x); /* its server can't be cleaned (LOAD): it must be closed */
 unsigned state_seal(struct exchange *x); /* enum state_part: washed off its server before another gets it */
 /* Sends what turns the server's image into the client's, ahead of the next message. Returns 0, or -1: no memory. */

@@ -56,7 +56,7 @@ is_timed_out(const struct sim *s, const struct server *srv)
 static bool
 may_time_out(struct sim_client *c, const struct exchange *x)
 {
-	return is_timed_out(c->sim, x->srv) && (x->is_session || x->state == CL_HELD || state_is_dirty(x) ||
+	return is_timed_out(c->sim, x->srv) && (x->is_session || x->state == CL_HELD || state_is_dirty(x, x->srv) ||
 						features_tie(x, TIE_SERVER) || !oracle_waits_for_query(c));
 }
 
