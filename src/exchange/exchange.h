@@ -29,6 +29,7 @@
 #include "sql/known.h"
 #include "sql/scan_memory.h"
 
+#include <assert.h>
 #include <sys/queue.h>
 
 struct exchange;
@@ -57,11 +58,14 @@ enum feature_tie {
 	TIE_PROCESS /* this process: the client's passport does not hold all of it */
 };
 
-/* The client's COMMIT, and the transaction that it would end: relay/commit_check.c, commit_doubt.c. */
-enum exchange_commit {
-	EXCHANGE_NO_COMMIT,
-	EXCHANGE_COMMITTING, /* srv->loan.commit.phase tells how far it is */
-	EXCHANGE_ROLLED_BACK /* its transaction was, with its server, and it has not ended it yet */
+/* The client's transaction block, as far as its server's word, srv->tx, does not tell. */
+enum exchange_block {
+	EXCHANGE_NO_BLOCK, /* there is none, or it is the primary's */
+	EXCHANGE_THERE, /* none, but the client's server is a standby's */
+	EXCHANGE_BEGUN, /* on a standby; nothing was answered but its BEGIN, and what leaves with it: takes_local() */
+	EXCHANGE_SHOWN, /* on a standby; something was */
+	EXCHANGE_DUE, /* it is begun for its client, and not yet on the server that the client gets next */
+	EXCHANGE_ROLLED_BACK /* with its server, and its client has not ended it yet */
 };
 
 /* Whether its client is read. */
@@ -195,9 +199,8 @@ struct exchange {
 	uint8_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	/* The fast lane reads these first, so they stand side by side. */
 	uint8_t state; /* enum client_state: exchange_step() is its only writer */
-	uint8_t reads_block; /* enum reads_block: relay/reads.h */
+	uint8_t block; /* enum exchange_block: exchange_set_block() */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
-	uint8_t commit; /* enum exchange_commit */
 	uint8_t reading : 6; /* enum exchange_reading */
 	uint8_t sequence_questions : 2; /* how often it has asked for currval() or its like; 3: or more */
 	/* Keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never cleared. */
@@ -215,6 +218,17 @@ struct exchange {
 	bool has_seen_primary : 1;
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
 };
+
+/* The only writer of x->block. */
+static inline void
+exchange_set_block(struct exchange *x, enum exchange_block to)
+{
+	bool is_there = x->srv != NULL && x->srv->loan.standby != 0;
+
+	assert(to == EXCHANGE_NO_BLOCK || x->block != EXCHANGE_ROLLED_BACK); /* its client has to end it first */
+	assert(to == EXCHANGE_NO_BLOCK || (to < EXCHANGE_DUE ? is_there : x->srv == NULL));
+	x->block = (uint8_t)to;
+}
 
 /* exchange.c */
 /*

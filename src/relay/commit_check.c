@@ -27,14 +27,6 @@ commit_of(const struct exchange *x)
 	return &x->srv->loan.commit;
 }
 
-static void
-set_phase(struct exchange *x, enum commit_phase phase)
-{
-	assert(x->commit != EXCHANGE_ROLLED_BACK);
-	commit_of(x)->phase = (uint8_t)phase;
-	x->commit = phase == COMMIT_NOT ? EXCHANGE_NO_COMMIT : EXCHANGE_COMMITTING;
-}
-
 /* The only writer of c->question. An answer that is due is waited for before anything else. */
 static void
 set_question(struct loan_commit *c, enum mark_question question)
@@ -250,7 +242,7 @@ ask_for_commit(struct exchange *x)
 		return STEP_FORWARD;
 	c->outlook = OUTLOOK_OPEN;
 	ask_ahead(x, ASK_FINAL_MARK);
-	set_phase(x, COMMIT_ASKED);
+	commit_of(x)->phase = COMMIT_ASKED;
 	return STEP_FORWARD;
 }
 
@@ -294,7 +286,7 @@ note_commit(struct exchange *x, enum commit_form form, enum known_kind kind)
 
 	c->form = (uint8_t)form;
 	c->kind = (uint8_t)kind;
-	set_phase(x, form == COMMIT_IN_QUERY ? COMMIT_SENT : COMMIT_BOUND);
+	commit_of(x)->phase = form == COMMIT_IN_QUERY ? COMMIT_SENT : COMMIT_BOUND;
 }
 
 enum feature_step
@@ -304,8 +296,8 @@ commit_check_query(struct exchange *x, struct request *m)
 
 	if (kind != KNOWN_NOT && is_worth_asking(x->srv))
 		note_commit(x, COMMIT_IN_QUERY, kind);
-	else if (x->commit == EXCHANGE_COMMITTING)
-		set_phase(x, COMMIT_NOT);
+	else
+		commit_of(x)->phase = COMMIT_NOT;
 	if (commit_of(x)->is_on)
 		note_commit_sql(x, m);
 	return STEP_FORWARD;
@@ -323,16 +315,16 @@ commit_check_bind(struct exchange *x, struct request *m)
 		return STEP_FORWARD; /* a COMMIT in a portal with a name is not followed */
 	if (is_followed)
 		note_commit(x, m->names.statement[0] != '\0' ? COMMIT_OF_NAMED : COMMIT_OF_UNNAMED, kind);
-	else if (x->commit == EXCHANGE_COMMITTING)
-		set_phase(x, COMMIT_NOT);
+	else
+		commit_of(x)->phase = COMMIT_NOT;
 	return STEP_FORWARD;
 }
 
 enum feature_step
 commit_check_execute(struct exchange *x, struct request *m)
 {
-	if (x->commit == EXCHANGE_COMMITTING && commit_of(x)->phase == COMMIT_BOUND && m->portal[0] == '\0')
-		set_phase(x, COMMIT_SENT);
+	if (commit_of(x)->phase == COMMIT_BOUND && m->portal[0] == '\0')
+		commit_of(x)->phase = COMMIT_SENT;
 	return STEP_FORWARD;
 }
 
@@ -346,11 +338,11 @@ commit_check_may_be(struct exchange *x, struct request *m)
 bool
 commit_check_holds(struct exchange *x, uint8_t type)
 {
-	if (x->srv == NULL || commit_of(x)->phase < COMMIT_SENT || strchr("QPBEF", type) == NULL)
+	if (commit_of(x)->phase < COMMIT_SENT || strchr("QPBEF", type) == NULL)
 		return false;
 	if (x->srv->ledger.count > 0)
 		return true;
-	set_phase(x, COMMIT_NOT);
+	commit_of(x)->phase = COMMIT_NOT;
 	return false;
 }
 
@@ -385,7 +377,7 @@ commit_check_error(struct exchange *x)
 	struct loan_commit *c = commit_of(x);
 
 	if (c->phase < COMMIT_SENT && x->srv->ledger.intake == INTAKE_SYNC)
-		set_phase(x, COMMIT_NOT); /* what is still to be sent of it will be skipped */
+		commit_of(x)->phase = COMMIT_NOT; /* what is still to be sent of it will be skipped */
 	else if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form)) {
 		const struct server *srv = x->srv;
 		bool is_own = srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && is_run(srv->owed[0]);
@@ -393,7 +385,7 @@ commit_check_error(struct exchange *x)
 		/* The error answers what runs last, which is the COMMIT, by what was owed before it came. */
 		for (size_t i = 1; is_own && i < srv->owed_count; i++)
 			is_own = !is_run(srv->owed[i]);
-		set_phase(x, is_own ? COMMIT_ANSWERED : COMMIT_SKIPPED);
+		commit_of(x)->phase = is_own ? COMMIT_ANSWERED : COMMIT_SKIPPED;
 	}
 }
 
@@ -421,7 +413,7 @@ commit_check_completed(struct exchange *x, struct tag tag)
 		c->begun = BLOCK_BEGUN;
 	if (tag.id == TAG_COMMIT || tag.id == TAG_ROLLBACK) {
 		if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
-			set_phase(x, COMMIT_ANSWERED);
+			commit_of(x)->phase = COMMIT_ANSWERED;
 		forget_mark(c, tag.id == TAG_COMMIT); /* a ROLLBACK may have been one to a savepoint */
 	} else if ((tag.flags & TAG_NEEDS_NO_COMMIT) == 0)
 		c->has_more = true;
@@ -452,7 +444,7 @@ commit_check_request_done(struct exchange *x)
 	}
 	/* Replies still owed are not the COMMIT's, but those to a Describe, say, that the client sent behind it. */
 	if (srv->ledger.count == 0 || c->phase >= COMMIT_ANSWERED)
-		set_phase(x, COMMIT_NOT);
+		commit_of(x)->phase = COMMIT_NOT;
 	if (srv->ledger.count == 0)
 		c->block = BLOCK_AS_BEFORE;
 	if (srv->tx != 'T') {

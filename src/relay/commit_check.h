@@ -5,7 +5,7 @@
  *   commit_check.c  the transaction's mark is asked for, the COMMIT is sent and answered
  *   commit_doubt.c  its server is lost meanwhile
  *
- * While it is off, or the SQL is no COMMIT, nothing of this is called: see x->commit, loan.commit.is_on.
+ * While it is off, or the SQL is no COMMIT, nothing of this is called: see loan.commit.
  */
 #pragma once
 
@@ -20,7 +20,7 @@
 void commit_check_linked(struct exchange *x);
 /* Returns true if the statement of this Bind may be a COMMIT or a BEGIN, or NOTIFY: it must take the slow lane. */
 bool commit_check_may_be(struct exchange *x, struct request *m);
-/* While EXCHANGE_COMMITTING. Returns true if this message must wait until the COMMIT is answered. */
+/* While a COMMIT is on its way. Returns true if this message must wait until it is answered. */
 bool commit_check_holds(struct exchange *x, uint8_t type);
 
 /*
@@ -34,7 +34,7 @@ enum feature_step commit_check_query(struct exchange *x, struct request *m);
 enum feature_step commit_check_bind(struct exchange *x, struct request *m);
 enum feature_step commit_check_execute(struct exchange *x, struct request *m);
 
-/* An error of the client's has come, while EXCHANGE_COMMITTING: the COMMIT's own, or one that may skip it. */
+/* An error of the client's has come, while a COMMIT is on its way: the COMMIT's own, or one that may skip it. */
 void commit_check_error(struct exchange *x);
 void commit_check_completed(struct exchange *x, struct tag tag); /* while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* while loan.commit.is_on */
@@ -53,15 +53,9 @@ bool commit_check_failed(struct server *srv, const char *sqlstate);
 bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);
 /*
  * srv is lost so, and the client has no server any more. Answers the client now, or when its transaction's fate is
- * known. shown: the error it gets if its session is lost as well (is_lost), after that answer.
+ * known; returns false without memory. shown: the error it gets if its session is lost as well (is_lost), after that.
  */
-void commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost);
-/*
- * Called when the client's server is lost in an open transaction with nothing owed, where COMMITs are checked or a
- * standby has it. Returns true if the client may stay: its next request, or a COMMIT that waits to be sent, is answered
- * with 40001.
- */
-bool commit_check_stays(const struct exchange *x, const struct server *srv);
+bool commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost);
 /*
  * While EXCHANGE_ROLLED_BACK. Returns true if this request, which needs a server, is to be refused; it is CL_IN_DOUBT
  * then. The transaction counts as failed until a request that begins with its end: what the client has sent before it
@@ -74,11 +68,11 @@ void commit_check_free(struct exchange *x); /* the client is closed */
 static inline bool
 commit_check_is_quiet(const struct exchange *x)
 {
-	return x->commit == EXCHANGE_NO_COMMIT;
+	return x->srv == NULL || x->srv->loan.commit.phase == COMMIT_NOT;
 }
 
 static inline bool
 commit_check_ties(const struct exchange *x, enum feature_tie to)
 {
-	return to == TIE_PROCESS && (exchange_doubt(x) != NULL || x->commit == EXCHANGE_ROLLED_BACK);
+	return to == TIE_PROCESS && (exchange_doubt(x) != NULL || x->block == EXCHANGE_ROLLED_BACK);
 }

@@ -45,8 +45,7 @@ struct commit_doubt {
 bool
 commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
 {
-	return x->commit == EXCHANGE_COMMITTING && srv->loan.commit.phase >= COMMIT_SENT && exchange_is_ready(x) &&
-	       !x->is_closing;
+	return srv->loan.commit.phase >= COMMIT_SENT && exchange_is_ready(x) && !x->is_closing;
 }
 
 /* Appends what the client still waits for, of a COMMIT that has this tag; NULL: it was skipped. */
@@ -58,7 +57,6 @@ put_replies(const struct commit_doubt *d, bool is_answered_already, const char *
 		[OWED_PARSE] = '1',	      [OWED_LOCAL_PARSE] = '1', [OWED_BIND] = '2',
 		[OWED_DESCRIBE_PORTAL] = 'n', [OWED_CLOSE] = '3',	[OWED_LOCAL_CLOSE] = '3'
 	};
-	uint8_t tx = d->x->commit == EXCHANGE_ROLLED_BACK ? 'E' : 'I'; /* as far as the client knows */
 
 	for (size_t i = 0; i < d->owed_count; i++) {
 		uint8_t kind = d->owed[i];
@@ -68,7 +66,7 @@ put_replies(const struct commit_doubt *d, bool is_answered_already, const char *
 		if (kind == OWED_EXECUTE || (kind == OWED_QUERY && !is_answered_already))
 			message_complete(b, tag);
 		if (kind == OWED_QUERY || kind == OWED_SYNC)
-			message_ready(b, tx);
+			message_ready(b, d->x->block == EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as it knows */
 	}
 }
 
@@ -271,17 +269,16 @@ is_in_block(const struct server *srv)
 	return srv->tx != 'I' || srv->loan.commit.begun == BLOCK_BEGUN;
 }
 
-void
-commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost)
+bool
+commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost)
 {
 	const struct loan_commit *c = &srv->loan.commit;
 	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_lost);
 
-	x->commit = c->phase == COMMIT_SKIPPED && is_in_block(srv) ? EXCHANGE_ROLLED_BACK : EXCHANGE_NO_COMMIT;
-	if (d == NULL) {
-		exchange_close(x, shown);
-		return;
-	}
+	exchange_set_block(x,
+			   c->phase == COMMIT_SKIPPED && is_in_block(srv) ? EXCHANGE_ROLLED_BACK : EXCHANGE_NO_BLOCK);
+	if (d == NULL)
+		return false;
 	assert(x->srv == NULL && exchange_doubt(x) == NULL);
 	x->rare->doubt = d;
 	exchange_step(x, CE_DOUBT);
@@ -299,14 +296,7 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 		decide_fate(d, FATE_UNKNOWN, "its number was not known");
 	else if (!(d->is_asked = fate_ask(x->pool, &d->question) == 0))
 		decide_fate(d, FATE_UNKNOWN, "there was no memory to ask");
-}
-
-bool
-commit_check_stays(const struct exchange *x, const struct server *srv)
-{
-	return (srv->loan.commit.is_on || srv->loan.standby != 0) && srv->tx != 'I' && srv->is_synced &&
-	       (x->state == CL_READY || (x->state == CL_HELD && srv->loan.commit.question >= MARK_AWAITED)) &&
-	       (x->body_left == 0 || x->is_body_dropped);
+	return true;
 }
 
 /* Returns true if the SQL of this statement is one that ends a transaction, or begins so. */
@@ -418,7 +408,7 @@ commit_check_is_refused(struct exchange *x, const struct request *m, const uint8
 	bool runs = rolls_back(x, m, bytes + total, len - total);
 
 	if (runs || is_meant_to_end(x, m))
-		x->commit = EXCHANGE_NO_COMMIT;
+		exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	if (runs && !is_rollback_alone(x, bytes, len))
 		return false; /* a server without a transaction says so, and does what is asked */
 	exchange_step(x, CE_DOUBT);
@@ -435,7 +425,7 @@ commit_check_refuse(struct exchange *x)
 	exchange_step(x, CE_REFUSED);
 	x->has_seen_primary = true;
 	stream_set_reading(&x->stream, true);
-	if (x->commit == EXCHANGE_NO_COMMIT && is_rollback_alone(x, x->pending, x->pending_len)) {
+	if (x->block == EXCHANGE_NO_BLOCK && is_rollback_alone(x, x->pending, x->pending_len)) {
 		reject_as_done(x, "ROLLBACK");
 		return;
 	}

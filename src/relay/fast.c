@@ -300,7 +300,7 @@ walk_fast(struct request_walk *w)
 	size_t begun = w->at, len = w->len;
 	enum walk_result r;
 
-	if ((x->state != CL_READY || x->reads_block != READS_NO_BLOCK) && !is_there(w))
+	if ((x->state != CL_READY || x->block != EXCHANGE_NO_BLOCK) && !is_there(w))
 		return WALK_SLOWLY;
 	r = x->is_session || !features_are_quiet(x) || (x->srv != NULL && !is_open_server(x)) ? WALK_SLOWLY
 											      : walk_messages(w);

@@ -123,7 +123,7 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 	if (fields_error_is_fatal(e)) /* a request that the client still sends begins another sqlstate */
 		server_keep_last_words(x->srv, e);
 	report_error(x->pool, EO_SERVER, e->sqlstate);
-	if (x->commit == EXCHANGE_COMMITTING) /* if it is a COMMIT's, that is answered */
+	if (loan->commit.phase != COMMIT_NOT) /* if it is a COMMIT's, that is answered */
 		commit_check_error(x);
 	if (x->session != NULL) /* its effects are void, whatever the client is sent */
 		state_request_failed(x);

@@ -20,7 +20,6 @@
 
 #include "base/clock.h"
 #include "exchange/report.h"
-#include "policy/policy_circuit.h"
 #include "pool/pool_target.h"
 #include "relay/features.h"
 #include "relay/resend.h"
@@ -41,8 +40,7 @@ enum loss {
 	LOSS_NOT_EXECUTED, /* its request has had no effect, and it was shown nothing: it is relayed again */
 	LOSS_OF_COMMIT, /* its COMMIT was not answered: it is, when it is known what became of it (commit_doubt.c) */
 	LOSS_ROLLED_BACK, /* a transaction was open, no request under way: what it sends next fails with 40001 */
-	LOSS_OF_TRANSACTION, /* the same where COMMITs are not checked, or a session was kept there */
-	LOSS_IN_DOUBT /* a request was under way, and may have been executed and committed */
+	LOSS_OF_MORE /* the same where that can't be told; or a request was under way, and may have been committed */
 };
 
 bool
@@ -80,8 +78,18 @@ has_nothing(const struct exchange *x, const struct server *srv)
 {
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
 		x->state == CL_AWAITING) &&
-	       !x->is_session && !features_tie(x, TIE_SERVER) && (srv->tx == 'I' || reads_has_begun(x)) &&
+	       !x->is_session && !features_tie(x, TIE_SERVER) && (srv->tx == 'I' || x->block == EXCHANGE_BEGUN) &&
 	       (srv->is_synced || resend_is_of_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
+}
+
+/* Returns true if the client can be told that its transaction has failed, by an error to its next request, or to a
+ * COMMIT that waits to be sent. */
+static bool
+can_fail(const struct exchange *x, const struct server *srv)
+{
+	return (srv->loan.commit.is_on || srv->loan.standby != 0) && srv->tx != 'I' && srv->is_synced &&
+	       (x->state == CL_READY || (x->state == CL_HELD && srv->loan.commit.question >= MARK_AWAITED)) &&
+	       (x->body_left == 0 || x->is_body_dropped);
 }
 
 /*
@@ -109,10 +117,10 @@ loss_of(struct server *srv, const char *sqlstate, bool is_owing, bool is_unbegun
 	if (commit_check_is_in_doubt(x, srv))
 		return LOSS_OF_COMMIT;
 	if (is_owing)
-		return LOSS_IN_DOUBT;
+		return LOSS_OF_MORE;
 	if (has_nothing(x, srv))
 		return LOSS_OF_NOTHING;
-	return commit_check_stays(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_TRANSACTION;
+	return can_fail(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_MORE;
 }
 
 /* --- what follows --- */
@@ -138,13 +146,6 @@ relay_again(struct exchange *x, struct server *srv, const struct fail *shown, bo
 	return true;
 }
 
-static bool
-answer_later(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
-{
-	commit_check_lost(x, srv, shown, is_bound);
-	return true;
-}
-
 /* Whatever the client has sent meanwhile, or sends next, gets an error, up to what ends the transaction; a held message
  * is a COMMIT. */
 static bool
@@ -154,8 +155,7 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 	if (is_bound)
 		return false;
 	state_undo_reports(x, srv->loan.commit.before);
-	x->reads_block = READS_NO_BLOCK;
-	x->commit = x->state == CL_HELD ? EXCHANGE_NO_COMMIT : EXCHANGE_ROLLED_BACK;
+	exchange_set_block(x, x->state == CL_HELD ? EXCHANGE_NO_BLOCK : EXCHANGE_ROLLED_BACK);
 	if (x->state == CL_HELD)
 		commit_check_refuse(x);
 	return true;
@@ -163,21 +163,19 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 
 /*
  * Each loss has what becomes of the client (is_bound: it had what only that server has; returns false if it can't stay;
- * NULL: it is told, and closed; else PostgreSQL's FATAL is not for it), and of its server; whether its request is run
- * again; and whether log and metrics are told: of a COMMIT when its fate is known.
+ * NULL: it is told, and closed; else PostgreSQL's FATAL is not for it); whether its request is relayed again, so that a
+ * server that only refused it may stay; and whether log and metrics are told: of a COMMIT when its fate is known.
  */
 static const struct outcome {
 	bool (*client)(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound);
-	enum { SERVER_ENDS, SERVER_MAY_STAY } server;
 	enum { NO_REPLAY, REPLAY } replays;
 	enum { NOT_TOLD, TOLD } told;
 } outcome[] = {
-	[LOSS_OF_NOTHING] = { get_another, SERVER_ENDS, NO_REPLAY, NOT_TOLD },
-	[LOSS_NOT_EXECUTED] = { relay_again, SERVER_MAY_STAY, REPLAY, NOT_TOLD },
-	[LOSS_OF_COMMIT] = { answer_later, SERVER_ENDS, NO_REPLAY, NOT_TOLD },
-	[LOSS_ROLLED_BACK] = { fail_next, SERVER_ENDS, NO_REPLAY, TOLD },
-	[LOSS_OF_TRANSACTION] = { NULL, SERVER_ENDS, NO_REPLAY, TOLD },
-	[LOSS_IN_DOUBT] = { NULL, SERVER_ENDS, NO_REPLAY, TOLD },
+	[LOSS_OF_NOTHING] = { get_another, NO_REPLAY, NOT_TOLD },
+	[LOSS_NOT_EXECUTED] = { relay_again, REPLAY, NOT_TOLD },
+	[LOSS_OF_COMMIT] = { commit_check_lost, NO_REPLAY, NOT_TOLD },
+	[LOSS_ROLLED_BACK] = { fail_next, NO_REPLAY, TOLD },
+	[LOSS_OF_MORE] = { NULL, NO_REPLAY, TOLD },
 };
 
 /* The client gets what it still gets of this server. */
@@ -425,7 +423,7 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 	if (!is_of_end(srv, e, to, of, loss))
 		return false;
 	srv->is_owed_listed = loss == LOSS_OF_COMMIT && fields_error_is_fatal(e);
-	end_by_error(srv, e, outcome[loss].server == SERVER_MAY_STAY && stays(x, srv, e, of));
+	end_by_error(srv, e, outcome[loss].replays == REPLAY && stays(x, srv, e, of));
 	return true;
 }
 

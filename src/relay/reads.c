@@ -249,7 +249,7 @@ reads_route(struct request_walk *w, bool is_fast)
 	if (r->route == ROUTE_OFF)
 		r->route = ROUTE_UNMARKED;
 	look_for_lost(x, r);
-	if (!r->is_for_primary && (x->reads_block == READS_DUE ? looks_for_another(r) : may_leave(w, r, is_fast))) {
+	if (!r->is_for_primary && (x->block == EXCHANGE_DUE ? looks_for_another(r) : may_leave(w, r, is_fast))) {
 		if (take_minimum(x, r))
 			w->lent = borrow_standby(x, r, &is_later);
 		else {
@@ -324,7 +324,7 @@ void
 reads_linked(struct exchange *x)
 {
 	struct client_reads *r = exchange_reads(x);
-	bool is_standby = x->srv->loan.standby != 0, is_due = x->reads_block == READS_DUE;
+	bool is_standby = x->srv->loan.standby != 0, is_due = x->block == EXCHANGE_DUE;
 
 	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
 		x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
@@ -336,7 +336,7 @@ reads_linked(struct exchange *x)
 		return;
 	if (x->settings->reads == READS_MARKED)
 		x->srv->loan.route = r->route;
-	x->reads_block = !is_standby ? READS_NO_BLOCK : is_due ? READS_BEGUN : READS_THERE;
+	exchange_set_block(x, !is_standby ? EXCHANGE_NO_BLOCK : is_due ? EXCHANGE_BEGUN : EXCHANGE_THERE);
 	if (is_due)
 		begin_again(x, r);
 }

@@ -24,16 +24,6 @@
 
 #define BEGIN_TEXT_MAX 192u
 
-/* The READ ONLY transaction of a client. */
-enum reads_block {
-	READS_NO_BLOCK, /* there is none, or it is the primary's */
-	READS_SILENT, /* none; its request, on the primary, shows nothing: SET pgweir.min_lsn */
-	READS_THERE, /* none, but the client's server is a standby's */
-	READS_BEGUN, /* on a standby; nothing was answered but its BEGIN, and what leaves with it: takes_local() */
-	READS_SHOWN, /* on a standby; something was */
-	READS_DUE /* it is begun for its client, and not yet on the server that the client gets next */
-};
-
 struct client_reads {
 	struct read_token token;
 	struct cluster *cluster; /* a reference; that the token is of */
@@ -45,6 +35,7 @@ struct client_reads {
 	uint8_t shunned; /* those that have refused too many, a bit each ... */
 	uint64_t shunned_until_us;
 	uint32_t requests_done; /* of its exchange, when it last heard of that */
+	uint32_t silent; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
 	uint32_t begun_for; /* requests_done + 1 of the request ahead of which its block was begun once more */
 	uint64_t min_lsn,
 	    min_due; /* READS_MIN_LSN, which it is not to fall behind; for causality_take(), 0: it was taken */
@@ -157,9 +148,7 @@ reads_wrote(struct exchange *x)
 
 	r->requests_done = x->requests_done;
 	r->is_for_primary = false;
-	if (x->reads_block == READS_SILENT)
-		x->reads_block = READS_NO_BLOCK;
-	else
+	if (r->silent != x->requests_done)
 		causality_wrote(&r->token, cluster_begun(r->cluster));
 }
 
@@ -173,14 +162,7 @@ void reads_begin_again(struct exchange *x); /* the same, where the server was th
 static inline bool
 reads_is_refusable(const struct exchange *x, const struct server *srv)
 {
-	return srv->loan.standby != 0 && x->reads_block != READS_SHOWN;
-}
-
-/* Returns true if the client's transaction is open on a standby, or due, and it was shown nothing of it yet. */
-static inline bool
-reads_has_begun(const struct exchange *x)
-{
-	return x->reads_block == READS_BEGUN || x->reads_block == READS_DUE;
+	return srv->loan.standby != 0 && x->block != EXCHANGE_SHOWN;
 }
 
 /* --- reads_position.c --- */
@@ -195,7 +177,7 @@ enum feature_step reads_position(struct exchange *x, struct request *m);
 
 /* --- a feature: see features.h --- */
 
-/* walk_fast() itself asks for READS_NO_BLOCK, by one instruction together with what lies beside it. */
+/* walk_fast() itself asks for EXCHANGE_NO_BLOCK, by one instruction together with what lies beside it. */
 static inline bool
 reads_is_quiet(const struct exchange *x)
 {
@@ -206,7 +188,7 @@ reads_is_quiet(const struct exchange *x)
 static inline bool
 reads_ties(const struct exchange *x, enum feature_tie to)
 {
-	return to == TIE_PROCESS && x->reads_block == READS_DUE;
+	return to == TIE_PROCESS && x->block == EXCHANGE_DUE;
 }
 
 void reads_free(struct exchange *x); /* the client is closed */

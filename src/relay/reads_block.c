@@ -21,7 +21,7 @@ go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 	struct client_reads *r = exchange_reads(x);
 
 	/* A BEGIN that pgweir repeats may not be answered yet. */
-	x->reads_block = srv->tx == 'I' && x->reads_block != READS_BEGUN ? READS_NO_BLOCK : READS_DUE;
+	exchange_set_block(x, srv->tx == 'I' && x->block != EXCHANGE_BEGUN ? EXCHANGE_NO_BLOCK : EXCHANGE_DUE);
 	r->is_for_primary = true;
 	if (srv->loan.standby != 0)
 		r->route = why;
@@ -117,7 +117,7 @@ can_go_on_elsewhere(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	return x->reads_block == READS_BEGUN && srv->ledger.intake == INTAKE_ALL &&
+	return x->block == EXCHANGE_BEGUN && srv->ledger.intake == INTAKE_ALL &&
 	       (srv->is_synced || resend_is_of_statements(srv));
 }
 
@@ -245,19 +245,19 @@ takes_local(const struct exchange *x, struct client_reads *r)
 }
 
 /* Returns what the block is behind a request that a standby has answered. */
-static enum reads_block
+static enum exchange_block
 block_behind(const struct exchange *x, struct client_reads *r, const struct owed *ended)
 {
 	const struct server *srv = x->srv;
 	bool has_begun;
 
 	if (srv->tx != 'T')
-		return srv->tx == 'I' ? READS_THERE : READS_SHOWN;
-	if (x->reads_block == READS_BEGUN)
+		return srv->tx == 'I' ? EXCHANGE_THERE : EXCHANGE_SHOWN;
+	if (x->block == EXCHANGE_BEGUN)
 		has_begun = resend_is_of_statements(srv) || (ended->statements == 1 && takes_local(x, r));
 	else
-		has_begun = x->reads_block == READS_THERE && r->begin[0] != '\0' && ended->statements == 1;
-	return has_begun ? READS_BEGUN : READS_SHOWN;
+		has_begun = x->block == EXCHANGE_THERE && r->begin[0] != '\0' && ended->statements == 1;
+	return has_begun ? EXCHANGE_BEGUN : EXCHANGE_SHOWN;
 }
 
 __attribute__((noinline)) void
@@ -274,10 +274,10 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 		return;
 	}
 	r->settle_until_us = 0;
-	x->reads_block = (uint8_t)block_behind(x, r, ended);
+	exchange_set_block(x, block_behind(x, r, ended));
 	if (srv->tx == 'I')
 		r->begin[0] = '\0';
-	if (x->reads_block != READS_BEGUN) /* a BEGIN alone says nothing of what it will refuse */
+	if (x->block != EXCHANGE_BEGUN) /* a BEGIN alone says nothing of what it will refuse */
 		r->refused[srv->loan.standby - 1u] = 0;
 	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
 }
@@ -297,7 +297,7 @@ reads_is_left(const struct exchange *x)
 	h = &v->hosts[srv->loan.standby - 1u];
 	is_there = h->life == r->life && !(h->is_silent && v->primary >= 0 && is_young);
 	cluster_unlock(r->cluster);
-	return !is_there && (srv->ledger.count == 0 ? can_go_on_elsewhere(x) : x->reads_block != READS_SHOWN);
+	return !is_there && (srv->ledger.count == 0 ? can_go_on_elsewhere(x) : x->block != EXCHANGE_SHOWN);
 }
 
 void
@@ -323,5 +323,5 @@ void
 reads_begin_again(struct exchange *x)
 {
 	if (exchange_reads(x) != NULL && exchange_reads(x)->begun_for == x->requests_done + 1)
-		x->reads_block = READS_DUE;
+		exchange_set_block(x, EXCHANGE_DUE);
 }

@@ -178,7 +178,7 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 		r->begin[len] = '\0';
 	} else if (!reads_is_default(r))
 		return false;
-	if (x->is_session || x->pins != 0 || x->listen != NULL || x->commit != EXCHANGE_NO_COMMIT)
+	if (x->is_session || x->pins != 0 || x->listen != NULL)
 		r->route = ROUTE_TIED;
 	else if (reads_mentions_primary(w, false) || reads_is_for_primary(sql, len) || reads_leaves(v))
 		r->route = ROUTE_PRIMARY_ONLY;

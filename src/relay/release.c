@@ -25,7 +25,7 @@ release_give_back(struct exchange *x, struct server *srv)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 	listen_unlinked(x, srv);
 	x->srv = NULL;
-	x->reads_block = READS_NO_BLOCK;
+	exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	if (x->listen != NULL)
 		listen_rest(x);
 	x->ticket.idle_since_us = *x->env->now_us;

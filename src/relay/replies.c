@@ -136,14 +136,9 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 	case OWED_TO_COMMIT:
 	case OWED_TO_FEATURE:
 		return true;
-	case OWED_TO_CLIENT:
-	case OWED_TO_STATEMENT:
-	case OWED_TO_PING: /* these three are never a borrower's */
-	case OWED_TO_RESET:
-	case OWED_TO_OWNER:
-		break;
+	default: /* OWED_TO_PING, RESET and OWNER are never a borrower's */
+		return false;
 	}
-	return false;
 }
 
 static bool

@@ -241,7 +241,7 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (x->commit == EXCHANGE_ROLLED_BACK &&
+	if (x->block == EXCHANGE_ROLLED_BACK &&
 	    commit_check_is_refused(x, &w->m, walk_message(w), w->len - w->at)) /* the transaction was lost */
 		return WALK_WAIT;
 	relay_ticket(x);
@@ -274,9 +274,9 @@ static bool
 is_done_here(struct request_walk *w, uint8_t type, size_t total)
 {
 	struct exchange *x = w->x;
-	bool is_rolled_back = x->commit == EXCHANGE_ROLLED_BACK;
+	bool is_rolled_back = x->block == EXCHANGE_ROLLED_BACK;
 
-	if (reads_has_begun(x)) /* a transaction is open */
+	if (x->block == EXCHANGE_DUE) /* a transaction is open */
 		return false;
 	switch (type) {
 	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
@@ -375,7 +375,7 @@ one_message(struct request_walk *w)
 		return walk_violated(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
-	if (x->state == CL_RETRYING || (x->commit == EXCHANGE_COMMITTING && commit_check_holds(x, f.type)) ||
+	if (x->state == CL_RETRYING || (!commit_check_is_quiet(x) && commit_check_holds(x, f.type)) ||
 	    query_timeout_holds(x, f.type))
 		return WALK_HOLD;
 	if ((step = walk_read_request(w, &f)) != WALK_ON)

@@ -21,7 +21,7 @@
 static bool
 is_at_rest(const struct exchange *x, const struct server *srv)
 {
-	return srv->tx == 'I' || reads_has_begun(x);
+	return srv->tx == 'I' || x->block == EXCHANGE_BEGUN;
 }
 
 __attribute__((noinline)) static bool
@@ -68,7 +68,7 @@ resend_begin(struct exchange *x)
 		return;
 	sent->copy.len = 0;
 	sent->state = SENT_WHOLE;
-	sent->is_later |= !reads_has_begun(x); /* a BEGIN leaves nothing in the session */
+	sent->is_later |= x->block != EXCHANGE_BEGUN; /* a BEGIN leaves nothing in the session */
 }
 
 void
@@ -213,38 +213,24 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 	}
 }
 
-/*
- * A Bind that is relayed again looks its statement up by name. Returns true at a Parse that may take a name which was
- * bound and closed before. *step: 0 at first.
- */
-static bool
-takes_name_again(uint8_t type, const uint8_t *body, int *step)
-{
-	if (type == 'B' && *step == 0)
-		*step = 1;
-	else if (type == 'C' && *step == 1)
-		*step = 2;
-	return type == 'P' && *step == 2 && body[0] != '\0';
-}
-
 static bool
 is_copy_harmless(struct exchange *x, const struct request_copy *copy)
 {
 	unsigned looks = LOOKS_MAX;
 	size_t at = 0;
-	int step = 0;
+	bool has_bound = false, has_closed = false;
+	struct frame f;
 
-	while (at < copy->len) {
-		struct frame f;
+	for (; frame_whole(copy->bytes + at, copy->len - at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len) {
+		const uint8_t *body = copy->bytes + at + FRAME_HEAD_LEN;
 
-		if (frame_parse(copy->bytes + at, copy->len - at, &f) != FRAME_OK ||
-		    copy->len - at < FRAME_HEAD_LEN + (size_t)f.body_len ||
-		    !is_message_harmless(x, copy, &f, copy->bytes + at + FRAME_HEAD_LEN, &looks) ||
-		    takes_name_again(f.type, copy->bytes + at + FRAME_HEAD_LEN, &step))
+		has_bound |= f.type == 'B';
+		has_closed |= has_bound && f.type == 'C';
+		/* A Bind looks its statement up by name, which must not be taken again behind that. */
+		if (!is_message_harmless(x, copy, &f, body, &looks) || (has_closed && f.type == 'P' && body[0] != '\0'))
 			return false;
-		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 	}
-	return at > 0;
+	return at > 0 && at == copy->len;
 }
 
 /*

@@ -242,7 +242,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 	enum feature_step step;
 	enum walk_result r;
 
-	if (x->session == NULL && x->listen == NULL && x->commit == EXCHANGE_NO_COMMIT) {
+	if (x->session == NULL && x->listen == NULL && x->srv->loan.commit.phase == COMMIT_NOT) {
 		x->srv->loan.statements_run++;
 		return walk_send_extended(w, f, OWED_EXECUTE);
 	}

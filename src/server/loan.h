@@ -98,7 +98,7 @@ struct loan_commit {
 	struct commit_mark mark; /* of the open transaction */
 	/* The borrower's, before that changed a setting that is reported; NULL: it has not. */
 	struct image *before;
-	uint8_t phase; /* enum commit_phase: set_phase() */
+	uint8_t phase; /* enum commit_phase */
 	uint8_t question; /* enum mark_question: set_question() */
 	uint8_t outlook; /* enum commit_outlook */
 	uint8_t form, kind; /* of the COMMIT: enum commit_form, enum known_kind */

@@ -268,7 +268,7 @@ Test(features, an_error_while_a_commit_is_under_way_may_be_its_own)
 {
 	struct error_fields e = { .severity = "ERROR", .sqlstate = "23503", .message = "?" };
 
-	x.commit = EXCHANGE_COMMITTING;
+	server.loan.commit.phase = COMMIT_SENT;
 	features_error(&x, &e, NULL, 0);
 	cr_expect_str_eq(fake.calls, "retry report commit listen hint statements late");
 }

@@ -24,7 +24,7 @@
 
 static struct {
 	char calls[256];
-	bool is_possible, is_in_doubt, stays, is_dirty, ties; /* what the fakes answer */
+	bool is_possible, is_in_doubt, is_dirty, ties; /* what the fakes answer */
 } fake;
 
 static void
@@ -50,7 +50,6 @@ call(const char *name)
 TRUTH(resend_is_possible, fake.is_possible, struct exchange *x, const struct server *srv)
 TRUTH(resend_is_of_statements, false, const struct server *srv)
 TRUTH(commit_check_is_in_doubt, fake.is_in_doubt, const struct exchange *x, const struct server *srv)
-TRUTH(commit_check_stays, fake.stays, const struct exchange *x, const struct server *srv)
 TRUTH(commit_check_failed, true, struct server *srv, const char *sqlstate)
 TRUTH(state_is_dirty, fake.is_dirty, const struct exchange *x, const struct server *srv)
 TRUTH(state_is_tainted, false, const struct exchange *x)
@@ -58,8 +57,6 @@ TRUTH(state_ties, fake.ties &&to == TIE_SERVER, const struct exchange *x, enum f
 TRUTH(listen_ties, false, const struct exchange *x, enum feature_tie to)
 TRUTH(statements_ties, false, const struct exchange *x, enum feature_tie to)
 NOTHING(resend_unexecuted, "again", struct exchange *x, struct server *srv)
-NOTHING(commit_check_lost, "doubt", struct exchange *x, const struct server *srv, const struct fail *shown,
-	bool is_lost)
 NOTHING(commit_check_refuse, "refuse", struct exchange *x)
 NOTHING(state_undo_reports, "undo", struct exchange *x, const struct image *before)
 NOTHING(reads_again, "elsewhere", struct exchange *x, const struct server *srv)
@@ -89,6 +86,13 @@ relay_unstall(struct exchange *x)
 void
 relay_resume_held(struct exchange *x)
 {
+}
+
+bool
+commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost)
+{
+	call("doubt");
+	return true;
 }
 
 unsigned
@@ -202,18 +206,19 @@ Test(loss, of_a_commit_it_is_answered_later)
 
 Test(loss, of_a_transaction_that_is_rolled_back_the_next_request_fails)
 {
-	fake.stays = true;
+	server.loan.commit.is_on = true;
 	server.tx = 'T';
 	lose(&gone, false, "failed undo");
-	cr_expect_eq(x.commit, EXCHANGE_ROLLED_BACK);
+	cr_expect_eq(x.block, EXCHANGE_ROLLED_BACK);
 	setup();
-	fake.stays = true;
+	server.loan.commit.is_on = true;
 	server.tx = 'T';
 	x.state = CL_HELD;
+	server.loan.commit.question = MARK_AWAITED;
 	lose(&gone, false, "failed undo refuse");
-	cr_expect_eq(x.commit, EXCHANGE_NO_COMMIT);
+	cr_expect_eq(x.block, EXCHANGE_NO_BLOCK);
 	setup();
-	fake.stays = fake.ties = true;
+	fake.ties = server.loan.commit.is_on = true;
 	server.tx = 'T';
 	lose(&gone, false, "failed close");
 }
