@@ -14,16 +14,25 @@ pool_code_ask(struct server *srv)
 	return question;
 }
 
-static enum code_turn
-turn_of(const struct server *srv)
+enum code_turn
+pool_code_turn(const struct server *srv, unsigned parts, uint64_t made)
 {
 	const struct pool *pool = srv->owner;
-	const struct pooled *p = pooled_of(srv->conn);
+	bool is_free = !srv->loan.has_run || (parts & STATE_BACKEND) != 0;
 
-	if (pool->main != NULL || !pool_is_sealed(pool) || pool->code != p->code || srv->role == SERVER_CONSOLE)
-		return CODE_GO;
-	return database_code_turn(p->code, p->code_made, (srv->reset.todo.parts & STATE_BACKEND) != 0,
-				  pool_set_now(pool->set));
+	return pool->main != NULL || !pool_is_sealed(pool) || pool->code != pooled_of(srv->conn)->code ||
+		       srv->role == SERVER_CONSOLE
+		   ? CODE_GO
+		   : database_code_turn(pool->code, made, is_free, pool_set_now(pool->set));
+}
+
+static void
+hold(struct server_reset *reset, uint64_t now_us)
+{
+	if (reset->asked_us != 0)
+		return;
+	reset->asked_us = now_us;
+	reset->deadline_us = now_us + 2 * CODE_ANSWER_US; /* an answer under way may not tell */
 }
 
 bool
@@ -34,16 +43,13 @@ pool_code_holds(struct server *srv, const char **question)
 
 	if (srv->reset.asked_us == 0)
 		p->code_made = p->code->made;
-	turn = turn_of(srv);
+	turn = pool_code_turn(srv, srv->reset.todo.parts, p->code_made);
 	if (turn == CODE_ASK)
 		*question = pool_code_ask(srv);
-	if (turn != CODE_GO && srv->reset.asked_us == 0) {
-		srv->reset.asked_us = *srv->env->now_us;
-		srv->reset.deadline_us = srv->reset.asked_us + 2 * CODE_ANSWER_US; /* one under way may not tell */
-	}
-	/* The answer has failed: it is closed, as nobody knows what it has run. */
-	if (turn == CODE_GO && srv->reset.asked_us != 0 && !database_code_has_heard(p->code, p->code_made))
-		srv->reset.todo.parts |= STATE_BACKEND;
+	if (turn != CODE_GO)
+		hold(&srv->reset, *srv->env->now_us);
+	else if (srv->reset.asked_us != 0 && !database_code_has_heard(p->code, p->code_made))
+		srv->reset.todo.parts |= STATE_BACKEND; /* the answer has failed: nobody knows what it has run */
 	return turn != CODE_GO;
 }
 
@@ -51,7 +57,7 @@ bool
 pool_code_frees(const struct server *srv)
 {
 	return srv->state == SV_RESET && srv->reset.sent == RESET_IS_HELD && srv->ledger.count == 0 &&
-	       turn_of(srv) != CODE_WAIT;
+	       pool_code_turn(srv, srv->reset.todo.parts, pooled_of(srv->conn)->code_made) != CODE_WAIT;
 }
 
 /* --- the answer --- */

@@ -358,12 +358,9 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	code_store_used(&pool->set->codes, code, pool, now_us);
 	parts |= (image_leaves(srv->image) & IMAGE_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool_is_sealed(pool)) {
-		if (pool->main != NULL) /* not asked: see ask_about_code() */
-			parts |= database_code_is_unheard(code) ? (unsigned)STATE_BACKEND : 0u;
-		else
-			turn = database_code_turn(code, code->made, (parts & STATE_BACKEND) != 0, now_us);
-		if (turn == CODE_WAIT && !srv->loan.has_run)
-			turn = CODE_GO;
+		turn = pool_code_turn(srv, parts, code->made);
+		if (pool->main != NULL && code->failed_us == 0 && !database_code_has_heard(code, code->made))
+			parts |= STATE_BACKEND; /* it is not asked: see ask_about_code() */
 	}
 	if (parts != 0 || turn != CODE_GO) {
 		seal(srv, parts, turn, now_us);
@@ -379,8 +376,8 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 {
 	struct pool *pool = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all,
-				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | STATE_BACKEND)) };
+				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | STATE_BACKEND)),
+				     .seed = pool_set_random(pool->set) };
 
-	order.seed = pool_set_random(pool->set);
 	server_reset(srv, &order, now_us);
 }

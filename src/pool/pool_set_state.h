@@ -161,6 +161,7 @@ const char *pool_code_ask(struct server *srv); /* returns the query for srv */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_holds(struct server *srv, const char **question);
+enum code_turn pool_code_turn(const struct server *srv, unsigned parts, uint64_t made); /* see database_code_turn() */
 bool pool_code_frees(const struct server *srv); /* it is held, and need not wait any more */
 void pool_code_gone(struct server *srv); /* it ends, and answers no more */
 /* Returns what no reset removes (STATE_BACKEND, RISK_CONTEXT), of what the code is known here to leave. */

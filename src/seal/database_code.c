@@ -8,8 +8,8 @@
 #include <string.h>
 
 #define ASK_AGAIN_US (1 * US_PER_S) /* at most so often ... */
-#define COST_SHARE 50u /* ... and at most this part of one server connection's time */
-#define READ_SHARE 30u /* the same of reading while DDL goes on */
+#define COST_SHARE 50u /* ... and at most this part of one server connection's time, as to read while DDL goes on */
+#define AWAITED_SHARE 3u /* the same where servers are held for the answer, which may be asked for each second */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
 #define SETTLES_US (2 * US_PER_S) /* an answer that was believed, after DDL */
 #define REFUSED_US (60 * US_PER_S)
@@ -43,9 +43,11 @@ interval_us(uint64_t cost_us)
 }
 
 static uint64_t
-pause_us(const struct database_code *code)
+pause_us(const struct database_code *code, bool is_awaited)
 {
-	return clock_lesser_us(code->read_cost_us * READ_SHARE, code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US);
+	if (is_awaited)
+		return clock_lesser_us(code->read_cost_us * AWAITED_SHARE, ASK_AGAIN_US);
+	return clock_lesser_us(code->read_cost_us * COST_SHARE, code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US);
 }
 
 bool
@@ -58,22 +60,21 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	if (code->failed_us != 0)
 		return now_us - code->failed_us > REFUSED_US;
 	/*
-	 * After DDL everything is washed, which is cheaper than to read all code again and again: so that takes a tenth
-	 * of the time while DDL goes on, but DDL that comes alone, behind an answer that was believed, does not wait
-	 * for long.
+	 * After DDL everything is washed, which is cheaper than to read all code again and again. DDL that comes alone,
+	 * behind an answer that was believed, does not wait for long.
 	 */
 	if (code->changed_answered != code->changed)
-		return (code->is_outdated ? now_us - code->read_asked_us : age_us) > pause_us(code);
+		return (code->is_outdated ? now_us - code->read_asked_us : age_us) > pause_us(code, false);
 	return age_us > interval_us(code->cost_us);
 }
 
 enum code_turn
-database_code_turn(const struct database_code *code, uint64_t made, bool is_closed, uint64_t now_us)
+database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us)
 {
 	if (code->failed_us == 0 && !database_code_has_heard(code, made)) {
-		if (is_closed && (code->coming != NULL || now_us - code->read_asked_us < pause_us(code)))
-			return CODE_GO;
-		return code->coming != NULL ? CODE_WAIT : CODE_ASK;
+		if (code->coming == NULL && now_us - code->read_asked_us >= pause_us(code, !is_free))
+			return CODE_ASK;
+		return is_free ? CODE_GO : CODE_WAIT;
 	}
 	/* Who is in line goes first, for a while. */
 	return !database_code_is_known(code, now_us + CODE_AHEAD_US) && database_code_is_due(code, now_us) &&

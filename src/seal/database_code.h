@@ -144,23 +144,17 @@ database_code_has_heard(const struct database_code *code, uint64_t made)
 {
 	return code->answer != NULL && code->changed_answered >= made;
 }
-/* Returns true if there is no answer, or functions were made since. */
-static inline bool
-database_code_is_unheard(const struct database_code *code)
-{
-	return code->failed_us == 0 && !database_code_has_heard(code, code->made);
-}
 enum code_turn {
 	CODE_GO,
 	CODE_ASK, /* it goes on when there is an answer */
-	CODE_WAIT /* until there is one that tells of what was made, or none is under way: then it asks itself */
+	CODE_WAIT /* until there is one that tells of what was made, or it is time to ask itself */
 };
 /*
  * Returns what is to be done with a server that has come back when code->made was this. It may have run what had been
- * made, and that may leave what nothing resets, so it is not lent before there is an answer that tells. is_closed: it
- * is not lent in any case, so it waits for nothing, and asks for others.
+ * made, and that may leave what nothing resets, so it is not lent before there is an answer that tells. is_free: it has
+ * run nothing, or is closed in any case, so it waits for nothing, and asks for others.
  */
-enum code_turn database_code_turn(const struct database_code *code, uint64_t made, bool is_closed, uint64_t now_us);
+enum code_turn database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us);
 /* Call it when DDL was seen; is_made: it made functions. */
 void database_code_changed(struct database_code *code, bool is_made);
 /* Begins code->round and returns the query to send, which is a literal. There must be no other one under way. */
