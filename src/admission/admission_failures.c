@@ -24,7 +24,7 @@ struct admission_hold {
 	struct admission *a;
 	struct admission_ticket *ticket;
 	struct admission_entry *own; /* of its address and user; NULL: a Unix socket, or no memory */
-	struct event *timer;
+	struct timer timer;
 	struct fail why;
 };
 
@@ -41,7 +41,7 @@ admission_drop_answer(void *arg)
 		hold->own->waiting--;
 		admission_entry_release(hold->a->guesses, hold->own, *hold->a->settings.now_us);
 	}
-	event_free(hold->timer);
+	timer_stop(&hold->timer);
 	free(hold);
 }
 
@@ -57,11 +57,8 @@ admission_answer_now(struct admission_hold *hold)
 }
 
 static void
-on_time(evutil_socket_t fd, short what, void *arg)
+on_time(void *arg)
 {
-	(void)fd;
-	(void)what;
-	*((struct admission_hold *)arg)->a->settings.now_us = clock_now_us();
 	admission_answer_now(arg);
 }
 
@@ -69,7 +66,6 @@ static struct admission_hold *
 hold_answer(struct admission *a, struct admission_ticket *t, struct admission_entry *own, const struct fail *why,
 	    uint64_t delay_us)
 {
-	struct timeval tv = timer_interval(delay_us);
 	struct admission_hold *hold = calloc(1, sizeof(*hold));
 
 	if (hold == NULL)
@@ -77,10 +73,8 @@ hold_answer(struct admission *a, struct admission_ticket *t, struct admission_en
 	hold->a = a;
 	hold->ticket = t;
 	hold->why = *why;
-	hold->timer = event_new(a->settings.base, -1, 0, on_time, hold);
-	if (hold->timer == NULL || event_add(hold->timer, &tv) < 0) {
-		if (hold->timer != NULL)
-			event_free(hold->timer);
+	timer_init(&hold->timer, a->settings.base, a->settings.now_us, on_time, hold);
+	if (timer_try(&hold->timer, delay_us) < 0) {
 		free(hold);
 		return NULL;
 	}

@@ -52,7 +52,7 @@ struct client_cancel {
 	struct client *asker; /* NULL: nobody waits for its end */
 	struct client *target; /* NULL: it has gone */
 	struct client_cancel *next; /* the next one for the same target */
-	struct event *again; /* if not NULL, the timer that tries it again */
+	struct timer again; /* tries it again */
 	struct crossing_cancel *crossing; /* that has brought it; NULL: its connection is on this worker */
 	uint64_t far; /* its number in the other process that it came to; 0: it came to this one */
 	uint32_t meant; /* which request of the target is meant: the number of requests answered before it */
@@ -60,14 +60,6 @@ struct client_cancel {
 	uint8_t phase; /* enum cancel_phase */
 	bool has_looked; /* it found nothing to cancel once; set by look_again() and cancel_later(), never cleared */
 };
-
-static void
-stop_waiting(struct client_cancel *cancel)
-{
-	if (cancel->again != NULL)
-		event_free(cancel->again);
-	cancel->again = NULL;
-}
 
 static bool
 is_sending(const struct client_cancel *cancel)
@@ -134,7 +126,7 @@ static void
 cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 {
 	leave_target(cancel);
-	stop_waiting(cancel);
+	timer_stop(&cancel->again);
 	if (cancel->asker != NULL)
 		close_asker(cancel->asker, result);
 	else if (cancel->crossing != NULL)
@@ -173,14 +165,10 @@ static void try_cancel(struct client_cancel *cancel);
 static void after_ours(struct client_cancel *cancel);
 
 static void
-on_again(evutil_socket_t fd, short what, void *arg)
+on_again(void *arg)
 {
 	struct client_cancel *cancel = arg;
 
-	(void)fd;
-	(void)what;
-	stop_waiting(cancel);
-	*cancel->env->x.now_us = clock_now_us();
 	if (cancel->phase == CANCEL_OF_OURS_SENT)
 		after_ours(cancel);
 	else
@@ -188,15 +176,10 @@ on_again(evutil_socket_t fd, short what, void *arg)
 }
 
 static int
-call_again(struct client_cancel *cancel, suseconds_t us)
+call_again(struct client_cancel *cancel, uint64_t us)
 {
-	struct timeval tv = { 0, us };
-
-	cancel->again = event_new(cancel->env->x.base, -1, 0, on_again, cancel);
-	if (cancel->again != NULL && event_add(cancel->again, &tv) == 0)
-		return 0;
-	stop_waiting(cancel);
-	return -1;
+	timer_init(&cancel->again, cancel->env->x.base, cancel->env->x.now_us, on_again, cancel);
+	return timer_try(&cancel->again, us);
 }
 
 /* After the end of the cancel under way: ends the others for the same request, and sends the next. */
@@ -205,9 +188,10 @@ turn_over(struct client *target, uint32_t meant, enum cancel_result result)
 {
 	struct client_cancel *next;
 
-	while ((next = first_of(target)) != NULL && next->meant == meant && !is_sending(next) && next->again == NULL)
+	while ((next = first_of(target)) != NULL && next->meant == meant && !is_sending(next) &&
+	       !timer_is_set(&next->again))
 		cancel_finish(next, result);
-	if (next != NULL && !is_sending(next) && next->again == NULL)
+	if (next != NULL && !is_sending(next) && !timer_is_set(&next->again))
 		try_cancel(next);
 }
 

@@ -15,7 +15,7 @@
 #define QUEUE_MAX ((size_t)256 << 10) /* bytes sent ahead of an answer; more than one read and one message */
 #define TURN_US 500 /* the console's share of a turn of the loop; one command may take longer */
 
-static void on_turn(evutil_socket_t fd, short what, void *arg);
+static void on_turn(void *arg);
 
 struct console *
 console_new(const struct console_host *host)
@@ -26,7 +26,7 @@ console_new(const struct console_host *host)
 	TAILQ_INIT(&k->clients);
 	TAILQ_INIT(&k->gone);
 	k->stats = console_stats_new(host->clients->x.hash_seed, *host->clients->x.now_us);
-	k->turn = alloc_check(event_new(host->clients->x.base, -1, 0, on_turn, k));
+	timer_init(&k->turn, host->clients->x.base, host->clients->x.now_us, on_turn, k);
 	return k;
 }
 
@@ -53,7 +53,7 @@ console_free(struct console *k)
 		console_client_free(cc);
 	}
 	console_stats_free(k->stats);
-	event_free(k->turn);
+	timer_stop(&k->turn);
 	free(k);
 }
 
@@ -158,10 +158,10 @@ console_finish(struct console_client *cc)
 static void
 begin_turn(struct console *k)
 {
-	if (event_pending(k->turn, EV_TIMEOUT, NULL))
+	if (timer_is_set(&k->turn))
 		return;
 	k->turn_until_us = clock_now_us() + TURN_US;
-	timer_start(k->turn, 0);
+	timer_start(&k->turn, 0);
 }
 
 bool
@@ -245,19 +245,16 @@ pump(struct console_client *cc)
 }
 
 static void
-on_turn(evutil_socket_t fd, short what, void *arg)
+on_turn(void *arg)
 {
 	struct console *k = arg;
 	struct console_client *cc;
 
-	(void)fd;
-	(void)what;
 	TAILQ_FOREACH(cc, &k->clients, all)
 		if (cc->wait == WAIT_TURN)
 			break;
 	if (cc == NULL)
 		return;
-	*k->host.clients->x.now_us = clock_now_us();
 	TAILQ_REMOVE(&k->clients, cc, all);
 	TAILQ_INSERT_TAIL(&k->clients, cc, all); /* behind the others that wait */
 	pump(cc);

@@ -64,7 +64,7 @@ struct console {
 	TAILQ_HEAD(, console_client) clients;
 	TAILQ_HEAD(, console_client) gone; /* whose PAUSE or SUSPEND is still to be taken back */
 	struct console_client *tick_next; /* of a walk over clients */
-	struct event *turn; /* pending in a turn of the loop in which the console has done something; until then: */
+	struct timer turn; /* pending in a turn of the loop in which the console has done something; until then: */
 	uint64_t turn_until_us;
 };
 

@@ -4,7 +4,6 @@
 #include "dedicated/dedicated.h"
 #include "net/loop.h"
 
-#include <event2/event_struct.h>
 #include <stdlib.h>
 
 #define BACKOFF_FIRST_US (20 * US_PER_MS)
@@ -17,7 +16,7 @@ struct fate_asker {
 	struct pool *pool;
 	struct server_env env; /* from dedicated_env() */
 	struct dedicated conn;
-	struct event timer;
+	struct timer timer;
 	TAILQ_HEAD(, fate_question) questions;
 	struct fate_question *asked; /* its answer is due; NULL: of one that was cancelled, or none */
 	bool is_up, is_busy; /* it takes questions; it has not answered the last one yet */
@@ -104,7 +103,7 @@ kick(struct fate_asker *a)
 			end_question(a, q, FATE_UNKNOWN, q->reason != NULL ? q->reason : "PostgreSQL did not answer");
 	}
 	if (TAILQ_EMPTY(&a->questions)) {
-		event_del(&a->timer);
+		timer_stop(&a->timer);
 		dedicated_close(&a->conn);
 		return;
 	}
@@ -127,14 +126,9 @@ kick(struct fate_asker *a)
 }
 
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+on_timer(void *arg)
 {
-	struct fate_asker *a = arg;
-
-	(void)fd;
-	(void)what;
-	*a->env.now_us = clock_now_us();
-	kick(a);
+	kick(arg);
 }
 
 /* --- what the connection reports --- */
@@ -224,7 +218,7 @@ own(struct pool *pool)
 	dedicated_env(&a->env, pool->set);
 	a->random = pool_set_random(pool->set);
 	TAILQ_INIT(&a->questions);
-	event_assign(&a->timer, a->env.base, -1, 0, on_timer, a);
+	timer_init(&a->timer, a->env.base, a->env.now_us, on_timer, a);
 	return pool->fates = a;
 }
 
@@ -261,6 +255,6 @@ fate_asker_free(struct pool *pool)
 		return;
 	pool->fates = NULL;
 	dedicated_close(&a->conn);
-	event_del(&a->timer);
+	timer_stop(&a->timer);
 	free(a);
 }

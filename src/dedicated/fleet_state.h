@@ -17,8 +17,6 @@
 #include "policy/policy_keeper.h"
 #include "pool/pool_target.h"
 
-#include <event2/event_struct.h>
-
 #define FLEET_RESERVED 2 /* places that nobody is granted: stewards of newcomers log in unasked */
 
 TAILQ_HEAD(stewards, steward);
@@ -84,7 +82,7 @@ struct steward {
 	struct circuit_member circuit;
 	struct policy_orders orders;
 	struct dedicated conn;
-	struct event timer;
+	struct timer timer;
 	bool is_up; /* it is logged in; with shown.state FLEET_JOINED, what ASK_WHO prepares is there */
 	bool is_lost; /* the logins under way are to be abandoned */
 	bool is_standby; /* where nothing can be sent to others */

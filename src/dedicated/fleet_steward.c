@@ -379,14 +379,9 @@ steward_kick(struct steward *s)
 }
 
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+on_timer(void *arg)
 {
-	struct steward *s = arg;
-
-	(void)fd;
-	(void)what;
-	*s->fleet->env.now_us = clock_now_us();
-	steward_kick(s);
+	steward_kick(arg);
 }
 
 /* --- Answers. --- */
@@ -761,7 +756,7 @@ steward_new(struct fleet *f, char *hosts)
 	s->shown.members = s->members;
 	s->shown.strangers = s->strangers;
 	s->shown.share = UINT32_MAX;
-	event_assign(&s->timer, f->env.base, -1, 0, on_timer, s);
+	timer_init(&s->timer, f->env.base, f->env.now_us, on_timer, s);
 	TAILQ_INSERT_TAIL(&f->stewards, s, link);
 	return s;
 }
@@ -780,7 +775,7 @@ steward_free(struct steward *s)
 {
 	TAILQ_REMOVE(&s->fleet->stewards, s, link);
 	dedicated_close(&s->conn);
-	event_del(&s->timer);
+	timer_stop(&s->timer);
 	policy_budget_keep(s->budget, s->fleet->door, NULL, is_binding(s), now_of(s));
 	policy_budget_put(s->fleet->door->commons, s->budget);
 	circuit_leave(&s->circuit);

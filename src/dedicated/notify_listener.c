@@ -12,7 +12,7 @@
 #define HUB_LINGER_US (60 * US_PER_S)
 #define ANSWER_MAX_US (10 * US_PER_S) /* a connection that owes an answer for longer is as good as lost */
 
-static void on_timer(evutil_socket_t fd, short what, void *arg);
+static void on_timer(void *arg);
 
 /* --- the listeners of a pool --- */
 
@@ -45,7 +45,7 @@ new_listener(struct pool *pool, const char *encoding)
 	TAILQ_INIT(&listener->answered);
 	TAILQ_INIT(&listener->failed);
 	TAILQ_INIT(&listener->commands);
-	event_assign(&listener->timer, listener->env.base, -1, 0, on_timer, listener);
+	timer_init(&listener->timer, listener->env.base, listener->env.now_us, on_timer, listener);
 	listener->next = pool->listeners;
 	pool->listeners = listener;
 	timer_start(&listener->timer, TICK_US);
@@ -60,7 +60,7 @@ free_listener(struct notify_listener *listener)
 
 	listener->is_ending = true;
 	dedicated_close(&listener->conn);
-	event_del(&listener->timer);
+	timer_stop(&listener->timer);
 	buf_fini(&listener->rewritten);
 	while (listener->table != NULL)
 		notify_channel_free(listener, listener->table);
@@ -205,13 +205,11 @@ look_after(struct notify_listener *listener, uint64_t now_us)
 }
 
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+on_timer(void *arg)
 {
 	struct notify_listener *listener = arg;
-	uint64_t now_us = *listener->env.now_us = clock_now_us(), in_us = TICK_US;
+	uint64_t now_us = notify_now(listener), in_us = TICK_US;
 
-	(void)fd;
-	(void)what;
 	if (TAILQ_EMPTY(&listener->subscribers) && listener->subscription_count == 0 &&
 	    now_us - listener->unused_since_us >= HUB_LINGER_US) {
 		free_listener(listener);

@@ -13,8 +13,6 @@
 #include "dedicated/notify_listener.h"
 #include "pool/pool_target.h"
 
-#include <event2/event_struct.h>
-
 TAILQ_HEAD(notify_subscribers, notify_subscriber);
 TAILQ_HEAD(notify_channels, notify_channel);
 
@@ -84,7 +82,7 @@ struct notify_listener {
 	bool is_error; /* the command being answered failed: why_error */
 	struct fail why_error, why_down;
 	TAILQ_HEAD(, notify_command) commands;
-	struct event timer;
+	struct timer timer;
 	uint64_t retry_us, heard_us, unused_since_us;
 	uint32_t failures; /* in a row */
 	char encoding[];

@@ -137,9 +137,9 @@ struct exchange_env {
 	struct auth_queries *auth_queries;
 	struct process_counters *counters;
 	TAILQ_HEAD(lingering_servers, server) lingering; /* state/linger.c */
-	struct event *linger_timer;
+	struct timer linger_timer;
 	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: they are CL_CATCHING */
-	struct event *catch_timer;
+	struct timer catch_timer;
 	struct reads_ear *ears;
 	size_t name_bytes; /* of the statement names of all clients */
 	uint64_t last_token; /* the highest bits are the number of the worker: no two workers give the same */

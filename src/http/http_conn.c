@@ -20,7 +20,7 @@ static void
 set_timer(struct http_conn *c, enum http_conn_state state, uint64_t us)
 {
 	c->state = state;
-	timer_start(c->timer, us);
+	timer_start(&c->timer, us);
 }
 
 static void
@@ -28,7 +28,7 @@ forget(struct http_conn *c)
 {
 	TAILQ_REMOVE(&c->all->list, c, link);
 	c->all->count--;
-	event_free(c->timer);
+	timer_stop(&c->timer);
 	free(c);
 }
 
@@ -80,12 +80,10 @@ on_accepted(struct http_conn *c)
 }
 
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+on_timer(void *arg)
 {
 	struct http_conn *c = arg;
 
-	(void)fd;
-	(void)what;
 	if (c->state == HTTP_CONN_NEW)
 		on_accepted(c);
 	else if (c->state == HTTP_CONN_WAITING)
@@ -100,25 +98,18 @@ on_accept(struct event_base *base, void *arg)
 	struct http_conns *all = arg;
 	struct http_conn *c = calloc(1, sizeof(*c));
 
-	if (c != NULL) {
-		c->timer = event_new(base, -1, 0, on_timer, c);
-		c->bev = bufferevent_socket_new(base, -1, 0);
-	}
-	if (c == NULL || c->timer == NULL || c->bev == NULL) {
-		if (c != NULL && c->timer != NULL)
-			event_free(c->timer);
-		if (c != NULL && c->bev != NULL)
-			bufferevent_free(c->bev);
+	if (c == NULL || (c->bev = bufferevent_socket_new(base, -1, 0)) == NULL) {
 		free(c);
 		return NULL; /* evhttp makes one of its own, which can't ask for anything */
 	}
+	timer_init(&c->timer, base, NULL, on_timer, c);
 	c->all = all;
 	c->accepted_us = c->asked_us = clock_now_us();
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
 	bufferevent_incref(c->bev); /* keeps it until on_accepted, even if evhttp gives up meanwhile */
 	TAILQ_INSERT_TAIL(&all->list, c, link);
 	all->count++;
-	event_active(c->timer, EV_TIMEOUT, 1);
+	timer_fire(&c->timer);
 	return c->bev;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "http/http.h"
+#include "net/loop.h"
 
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -192,7 +193,7 @@ struct http_conn {
 	enum http_conn_state state;
 	struct bufferevent *bev;
 	struct evhttp_connection *evcon; /* owns bev, and frees us by way of its close callback */
-	struct event *timer;
+	struct timer timer;
 	struct evhttp_request *request; /* while WAITING: to be answered by http_conn_answer */
 	uint64_t accepted_us, asked_us; /* asked_us: or accepted, if it has asked nothing yet */
 	TAILQ_ENTRY(http_conn) link;

@@ -30,7 +30,8 @@ struct dial {
 	struct dialer *dialer;
 	dial_done done;
 	void *arg;
-	struct event *timer, *connecting;
+	struct timer timer;
+	struct event *connecting;
 	struct lookup *lookup; /* under way */
 	struct ares_addrinfo *found;
 	struct ares_addrinfo_node *next; /* the first address that was not tried yet */
@@ -87,8 +88,7 @@ static void
 dial_free(struct dial *d)
 {
 	drop_socket(d);
-	if (d->timer != NULL)
-		event_free(d->timer);
+	timer_stop(&d->timer);
 	ares_freeaddrinfo(d->found);
 	if (d->lookup != NULL)
 		lookup_forget(d->lookup);
@@ -114,7 +114,7 @@ dial_finish(struct dial *d)
 
 	d->is_over = true;
 	if (d->is_starting) {
-		event_active(d->timer, EV_TIMEOUT, 0);
+		timer_fire(&d->timer);
 		return;
 	}
 	dial_free(d);
@@ -250,12 +250,10 @@ on_resolved(int status, struct ares_addrinfo *found, void *arg)
 }
 
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+on_timer(void *arg)
 {
 	struct dial *d = arg;
 
-	(void)fd;
-	(void)what;
 	if (!d->is_over && d->lookup != NULL) {
 		d->dialer->lookups_failed++;
 		fail_with(d, CF_DNS, "no name server has answered in time (connect_timeout)");
@@ -267,7 +265,6 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 static struct dial *
 dial_new(struct dialer *dialer, uint64_t timeout_us, dial_done done, void *arg)
 {
-	struct timeval tv = timer_interval(timeout_us);
 	struct dial *d = calloc(1, sizeof(*d));
 
 	if (d == NULL)
@@ -277,8 +274,8 @@ dial_new(struct dialer *dialer, uint64_t timeout_us, dial_done done, void *arg)
 	d->arg = arg;
 	d->result.fd = -1;
 	d->timeout_us = timeout_us;
-	d->timer = event_new(dialer->base, -1, 0, on_timer, d);
-	if (d->timer == NULL || event_add(d->timer, timeout_us > 0 ? &tv : NULL) < 0) {
+	timer_init(&d->timer, dialer->base, NULL, on_timer, d);
+	if (timeout_us > 0 && timer_try(&d->timer, timeout_us) < 0) {
 		dial_free(d);
 		return NULL;
 	}

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 struct graveyard {
-	struct event *event;
+	struct timer timer;
 	struct inbox *inbox;
 	struct grave *first;
 };
@@ -25,10 +25,8 @@ graveyard_empty(struct graveyard *y)
 }
 
 static void
-on_event(evutil_socket_t fd, short what, void *arg)
+on_timer(void *arg)
 {
-	(void)fd;
-	(void)what;
 	graveyard_empty(arg);
 }
 
@@ -38,7 +36,7 @@ graveyard_new(struct event_base *base, struct inbox *inbox)
 	struct graveyard *y = xcalloc(1, sizeof(*y));
 
 	y->inbox = inbox;
-	y->event = alloc_check(event_new(base, -1, 0, on_event, y));
+	timer_init(&y->timer, base, NULL, on_timer, y);
 	return y;
 }
 
@@ -55,7 +53,7 @@ graveyard_free(struct graveyard *y)
 	if (y == NULL)
 		return;
 	graveyard_empty(y);
-	event_free(y->event);
+	timer_stop(&y->timer);
 	free(y);
 }
 
@@ -65,7 +63,7 @@ graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grav
 	g->free_it = free_it;
 	g->next = y->first;
 	if (y->first == NULL)
-		event_active(y->event, EV_TIMEOUT, 0);
+		timer_fire(&y->timer);
 	if (y->inbox != NULL)
 		inbox_raise_sign(y->inbox);
 	y->first = g;

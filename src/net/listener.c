@@ -21,7 +21,8 @@ struct listener {
 	struct listener_settings s;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* the file of a Unix socket */
 	bool owns_path; /* it removes that */
-	struct event *event, *pause;
+	struct event *event;
+	struct timer pause;
 	int fd;
 	int reserve; /* a descriptor that is closed to turn one connection away when there are no more */
 };
@@ -49,7 +50,7 @@ static void
 pause_accepting(struct listener *l, int error)
 {
 	event_del(l->event);
-	timer_start(l->pause, PAUSE_US);
+	timer_start(&l->pause, PAUSE_US);
 	l->s.on_exhausted(error, l->s.arg);
 }
 
@@ -70,12 +71,10 @@ turn_away(struct listener *l, int error)
 }
 
 static void
-on_pause_over(evutil_socket_t fd, short what, void *arg)
+on_pause_over(void *arg)
 {
 	struct listener *l = arg;
 
-	(void)fd;
-	(void)what;
 	if (l->reserve < 0)
 		l->reserve = open_reserve();
 	event_add(l->event, NULL);
@@ -231,8 +230,8 @@ listener_new(struct event_base *base, const struct listener_settings *settings, 
 	l->s.host = NULL; /* it was borrowed */
 	l->reserve = open_reserve();
 	l->event = event_new(base, l->fd, EV_READ | EV_PERSIST, on_connection, l);
-	l->pause = event_new(base, -1, 0, on_pause_over, l);
-	if (l->event == NULL || l->pause == NULL || (!l->s.is_held && event_add(l->event, NULL) < 0)) {
+	timer_init(&l->pause, base, NULL, on_pause_over, l);
+	if (l->event == NULL || (!l->s.is_held && event_add(l->event, NULL) < 0)) {
 		fail_set(why, "53200", "no memory for a listener");
 		listener_free(l);
 		return NULL;
@@ -247,8 +246,7 @@ listener_free(struct listener *l)
 		return;
 	if (l->event != NULL)
 		event_free(l->event);
-	if (l->pause != NULL)
-		event_free(l->pause);
+	timer_stop(&l->pause);
 	if (l->reserve >= 0)
 		close(l->reserve);
 	if (l->fd >= 0)
@@ -291,7 +289,7 @@ void
 listener_rest(struct listener *l)
 {
 	event_del(l->event);
-	event_del(l->pause);
+	timer_stop(&l->pause);
 }
 
 int

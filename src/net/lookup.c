@@ -45,7 +45,7 @@ struct resolver {
 	struct event_base *base;
 	ares_channel channel; /* made for the first lookup */
 	ares_channel old; /* to be destroyed by the timer, which is active then */
-	struct event *timer;
+	struct timer timer;
 	LIST_HEAD(, watched) sockets;
 	char *file;
 	struct file_mark mark; /* of the file, as channel has read it */
@@ -76,19 +76,17 @@ await(struct resolver *r)
 	if (r->old != NULL)
 		return;
 	if (ares_timeout(r->channel, NULL, &tv) == NULL)
-		event_del(r->timer);
+		timer_stop(&r->timer);
 	else /* it is rounded down */
-		timer_start(r->timer, (uint64_t)tv.tv_sec * US_PER_S + (uint64_t)tv.tv_usec + US_PER_MS);
+		timer_start(&r->timer, (uint64_t)tv.tv_sec * US_PER_S + (uint64_t)tv.tv_usec + US_PER_MS);
 }
 
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+on_timer(void *arg)
 {
 	struct resolver *r = arg;
 	ares_channel old = r->old;
 
-	(void)fd;
-	(void)what;
 	r->old = NULL;
 	if (old != NULL)
 		ares_destroy(old);
@@ -204,7 +202,7 @@ refresh(struct resolver *r)
 	r->old = r->channel;
 	r->channel = made;
 	if (r->old != NULL)
-		event_active(r->timer, EV_TIMEOUT, 0);
+		timer_fire(&r->timer);
 }
 
 struct resolver *
@@ -214,7 +212,7 @@ resolver_new(struct event_base *base, const char *file)
 
 	ares_library_init(ARES_LIB_INIT_ALL);
 	r->base = base;
-	r->timer = alloc_check(event_new(base, -1, 0, on_timer, r));
+	timer_init(&r->timer, base, NULL, on_timer, r);
 	resolver_set_file(r, file);
 	return r;
 }
@@ -236,7 +234,7 @@ resolver_free(struct resolver *r)
 {
 	ares_destroy(r->old);
 	ares_destroy(r->channel);
-	event_free(r->timer);
+	timer_stop(&r->timer);
 	free(r->file);
 	free(r);
 	ares_library_cleanup();

@@ -1,13 +1,41 @@
-/* src/net/loop.h - timers, the end of an object's life, and what happens between two events of a loop. */
+/*
+ * src/net/loop.h - timers, the end of an object's life, and what happens between two events of a loop.
+ *
+ * Owns: nothing; whoever embeds a timer stops it before it is freed.
+ */
 #pragma once
 
 #include "base/clock.h"
 #include "net/inbox.h"
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdbool.h>
 
-/* --- libevent's timers where nothing can be done if there is no memory for one --- */
+/* --- loop.c: timers --- */
+
+/* Embedded. Zeroed: there is none. fire may free it. */
+struct timer {
+	struct event event;
+	void (*fire)(void *arg);
+	void *arg;
+	uint64_t *now_us; /* is brought up to date before; NULL: nothing is */
+};
+
+void timer_init(struct timer *t, struct event_base *base, uint64_t *now_us, void (*fire)(void *arg), void *arg);
+
+static inline void
+timer_stop(struct timer *t)
+{
+	if (t->fire != NULL)
+		event_del(&t->event);
+}
+
+static inline bool
+timer_is_set(const struct timer *t)
+{
+	return t->fire != NULL && event_pending(&t->event, EV_TIMEOUT, NULL);
+}
 
 static inline struct timeval
 timer_interval(uint64_t us)
@@ -15,22 +43,37 @@ timer_interval(uint64_t us)
 	return (struct timeval){ (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
 }
 
-/* Starts a timer, or changes when it fires. Without memory it fires at once: its callback finds it is too early. */
-static inline void
-timer_start(struct event *timer, uint64_t in_us)
+/* Starts a timer, or changes when it fires. Returns 0, or -1: no memory. */
+static inline int
+timer_try(struct timer *t, uint64_t in_us)
 {
 	struct timeval tv = timer_interval(in_us);
 
-	if (event_add(timer, &tv) < 0)
-		event_active(timer, EV_TIMEOUT, 0);
+	return event_add(&t->event, &tv);
 }
 
-/* Keeps a timer that repeats (EV_PERSIST): called by its callback, as libevent stops it without memory. */
 static inline void
-timer_keep(struct event *timer, uint64_t every_us)
+timer_fire(struct timer *t)
 {
-	if (!event_pending(timer, EV_TIMEOUT, NULL))
-		timer_start(timer, every_us);
+	event_active(&t->event, EV_TIMEOUT, 0);
+}
+
+/* The same where nothing can be done without memory: it fires at once, and its callback finds it is too early. */
+static inline void
+timer_start(struct timer *t, uint64_t in_us)
+{
+	if (timer_try(t, in_us) < 0)
+		timer_fire(t);
+}
+
+/* Keeps an event that repeats (EV_PERSIST): called by its callback, as libevent stops it without memory. */
+static inline void
+timer_keep(struct event *event, uint64_t every_us)
+{
+	struct timeval tv = timer_interval(every_us);
+
+	if (!event_pending(event, EV_TIMEOUT, NULL) && event_add(event, &tv) < 0)
+		event_active(event, EV_TIMEOUT, 0);
 }
 
 /*

@@ -26,17 +26,14 @@ arm(struct pool_set *set, uint64_t at_us)
 	if (set->wake_at_us != 0 && set->wake_at_us <= at_us)
 		return;
 	set->wake_at_us = at_us;
-	timer_start(set->waker, at_us > now_us ? at_us - now_us : 0);
+	timer_start(&set->waker, at_us > now_us ? at_us - now_us : 0);
 }
 
 static void
-on_waker(evutil_socket_t fd, short what, void *arg)
+on_waker(void *arg)
 {
 	struct pool_set *set = arg;
 
-	(void)fd;
-	(void)what;
-	*set->s.env->now_us = clock_now_us();
 	set->wake_at_us = 0;
 	pool_set_tick(set, pool_set_now(set));
 }
@@ -56,7 +53,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	policy_places_join(policy_room_total(set->s.room), &set->places, set->s.room);
 	TAILQ_INIT(&set->active);
 	TAILQ_INIT(&set->bare);
-	set->waker = alloc_check(event_new(base, -1, 0, on_waker, set));
+	timer_init(&set->waker, base, set->s.env->now_us, on_waker, set);
 	return set;
 }
 
@@ -76,8 +73,7 @@ pool_set_free(struct pool_set *set)
 		pool_free(set->first);
 	pool_databases_fini(&set->databases);
 	pool_backends_fini(&set->backends);
-	if (set->waker != NULL)
-		event_free(set->waker);
+	timer_stop(&set->waker);
 	policy_places_leave(&set->places);
 	due_free(&set->due);
 	config_unref(set->config);

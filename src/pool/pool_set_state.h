@@ -78,7 +78,7 @@ struct pool_set {
 	struct pool_databases databases;
 	struct code_store codes;
 	struct pool_backends backends;
-	struct event *waker;
+	struct timer waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
 	uint32_t last_code_number; /* of answers about databases' code: database_code.number */
 	uint32_t server_count, last_turn;

@@ -35,7 +35,7 @@ static const struct {
 static bool
 is_waiting(const struct gathering *g)
 {
-	return g->late != NULL && evtimer_pending(g->late, NULL);
+	return timer_is_set(&g->late);
 }
 
 /* Returns what there is of this worker; NULL without memory. */
@@ -83,15 +83,14 @@ static void
 finish_if_ready(struct weir *w)
 {
 	struct gathering *g = &w->metrics.gathering;
-	struct timeval soon = timer_interval(LOOK_US);
 	uint64_t waited_us = w->door->now_us - g->begun_us;
 	bool is_ready = fill_tables(w, waited_us >= LOCKS_MAX_US);
 
 	for (const struct worker *k = w->door->next; k != NULL; k = k->next)
 		is_ready &= g->of[k->number].has_answered || waited_us >= GATHER_MAX_US;
-	if (!is_ready && event_add(g->late, &soon) == 0)
+	if (!is_ready && timer_try(&g->late, LOOK_US) == 0)
 		return;
-	event_del(g->late);
+	timer_stop(&g->late);
 	http_answer(w->metrics.http, add_up(w), g->tables);
 }
 
@@ -130,14 +129,9 @@ take(struct note *n, void *owner, bool is_over)
 }
 
 static void
-on_late(evutil_socket_t fd, short what, void *arg)
+on_late(void *arg)
 {
-	struct weir *w = arg;
-
-	(void)fd;
-	(void)what;
-	w->door->now_us = clock_now_us();
-	finish_if_ready(w);
+	finish_if_ready(arg);
 }
 
 static void
@@ -194,10 +188,10 @@ process_start_http(struct weir *w, struct fail *why)
 	users_unref(s.users);
 	if (w->metrics.http == NULL)
 		return -1;
-	w->metrics.gathering.late = evtimer_new(w->door->base, on_late, w);
+	timer_init(&w->metrics.gathering.late, w->door->base, &w->door->now_us, on_late, w);
 	w->metrics.asks =
 	    event_new(w->door->base, http_request_fd(w->metrics.http), EV_READ | EV_PERSIST, on_http_asks, w);
-	if (w->metrics.gathering.late == NULL || w->metrics.asks == NULL || event_add(w->metrics.asks, NULL) < 0)
+	if (w->metrics.asks == NULL || event_add(w->metrics.asks, NULL) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;
 }
@@ -209,9 +203,7 @@ process_stop_http(struct weir *w)
 
 	if (w->metrics.asks != NULL)
 		event_free(w->metrics.asks);
-	if (g->late != NULL)
-		event_free(g->late);
-	g->late = NULL;
+	timer_stop(&g->late);
 	g->wanted = 0;
 	for (int t = 0; t < HTTP_TABLES; t++)
 		buf_fini(&g->tables[t]);

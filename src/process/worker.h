@@ -102,7 +102,7 @@ struct gathered {
 };
 struct gathering {
 	struct gathered of[WORKERS_MAX]; /* by the worker's number */
-	struct event *late; /* pending while the metrics thread waits; NULL: there is none */
+	struct timer late; /* set while the metrics thread waits */
 	struct buf tables[HTTP_TABLES]; /* for it, beside the snapshot */
 	unsigned wanted; /* tables that are yet to be filled: 1 << enum http_table */
 	uint64_t begun_us;

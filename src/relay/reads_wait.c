@@ -1,8 +1,6 @@
 /* src/relay/reads_wait.c - clients that wait until a host shows enough: CL_CATCHING; see reads.h. */
 #include "relay/reads_state.h"
 
-#include "base/alloc.h"
-
 #include <stdlib.h>
 
 #define CATCH_LOOK_US (1 * US_PER_MS) /* who waits is looked at so often, if no host answers */
@@ -51,21 +49,16 @@ reads_listen(struct exchange_env *env, struct cluster *c)
 }
 
 static void
-on_catch_timer(evutil_socket_t fd, short what, void *arg)
+on_catch_timer(void *arg)
 {
-	struct exchange_env *env = arg;
-
-	(void)fd;
-	(void)what;
-	*env->now_us = clock_now_us();
-	reads_heard(env);
+	reads_heard(arg);
 }
 
 void
 reads_init(struct exchange_env *env)
 {
 	TAILQ_INIT(&env->catching);
-	env->catch_timer = alloc_check(event_new(env->base, -1, 0, on_catch_timer, env));
+	timer_init(&env->catch_timer, env->base, env->now_us, on_catch_timer, env);
 }
 
 void
@@ -78,9 +71,7 @@ reads_fini(struct exchange_env *env)
 		free(e);
 	}
 	env->ears = NULL;
-	if (env->catch_timer != NULL)
-		event_free(env->catch_timer);
-	env->catch_timer = NULL;
+	timer_stop(&env->catch_timer);
 }
 
 static void
@@ -122,7 +113,7 @@ reads_heard(struct exchange_env *env)
 		exchange_replay(x, x->env->ops->bytes);
 	}
 	if (!TAILQ_EMPTY(&env->catching))
-		timer_start(env->catch_timer, CATCH_LOOK_US);
+		timer_start(&env->catch_timer, CATCH_LOOK_US);
 }
 
 bool
@@ -165,7 +156,7 @@ reads_wait_until(struct client_reads *r, uint64_t until_us)
 
 	exchange_step(r->x, CE_CATCH);
 	if (TAILQ_EMPTY(&env->catching))
-		timer_start(env->catch_timer, CATCH_LOOK_US);
+		timer_start(&env->catch_timer, CATCH_LOOK_US);
 	TAILQ_INSERT_TAIL(&env->catching, r, link);
 	r->wait_until_us = until_us;
 	if ((e = find_ear(env, r->cluster)) != NULL)

@@ -45,7 +45,7 @@ struct moving {
 	bool is_on; /* clients may go */
 	bool is_due; /* messages have come that the pump has not seen */
 	struct passport_writer *writer;
-	struct event *pump;
+	struct timer pump;
 	struct client_env *const
 	    *at; /* the worker whose clients the round is at; what it points to is NULL: at its end */
 	struct crossing crossings[CROSSINGS];
@@ -319,15 +319,13 @@ moving_look(struct moving *m)
 		return;
 	m->is_due = false;
 	*restart_env(m->r)->now_us = clock_now_us();
-	timer_start(m->pump, move_in_halt(m) ? ROUND_US : 0);
+	timer_start(&m->pump, move_in_halt(m) ? ROUND_US : 0);
 	restart_end_if_moved(m->r);
 }
 
 static void
-on_pump(evutil_socket_t fd, short what, void *arg)
+on_pump(void *arg)
 {
-	(void)fd;
-	(void)what;
 	moving_look(arg);
 }
 
@@ -337,7 +335,7 @@ moving_client_gone(struct moving *m, const struct client *c)
 	for (size_t i = 0; i < CROSSINGS; i++)
 		if (m->crossings[i].number != 0 && m->crossings[i].client == c) {
 			m->crossings[i].client = NULL;
-			timer_start(m->pump, 0);
+			timer_start(&m->pump, 0);
 		}
 }
 
@@ -391,8 +389,8 @@ moving_new(struct restart *r, struct link *link, pid_t successor)
 	r->moved = 0;
 	r->has_reported = false;
 	m->writer = passport_writer_new(send_shared, m);
-	m->pump = event_new(restart_env(r)->base, -1, 0, on_pump, m);
-	if (m->writer != NULL && m->pump != NULL)
+	timer_init(&m->pump, restart_env(r)->base, restart_env(r)->now_us, on_pump, m);
+	if (m->writer != NULL)
 		return m;
 	moving_free(m);
 	return NULL;
@@ -403,8 +401,7 @@ moving_free(struct moving *m)
 {
 	if (m == NULL)
 		return;
-	if (m->pump != NULL)
-		event_free(m->pump);
+	timer_stop(&m->pump);
 	passport_writer_free(m->writer);
 	free(m);
 }
@@ -417,7 +414,7 @@ moving_begin(struct moving *m)
 	m->is_on = true;
 	for (m->at = crew; *m->at != NULL; m->at++)
 		(*m->at)->x.is_moving = true;
-	timer_start(m->pump, 0);
+	timer_start(&m->pump, 0);
 }
 
 void
@@ -431,5 +428,5 @@ void
 moving_on_drained(struct moving *m)
 {
 	if (m->is_on)
-		timer_start(m->pump, 0);
+		timer_start(&m->pump, 0);
 }

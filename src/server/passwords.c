@@ -26,7 +26,7 @@ struct password_entry {
 	struct fail why; /* of the last failure */
 	uint64_t backoff_us, not_before_us; /* 0: it did not fail */
 	struct password_process *process; /* NULL: none runs */
-	struct event *timer;
+	struct timer timer;
 };
 
 struct passwords {
@@ -64,8 +64,7 @@ password_entry_free(struct password_entry *e)
 		password_process_kill(e->process);
 		e->of->running--;
 	}
-	if (e->timer != NULL)
-		event_free(e->timer);
+	timer_stop(&e->timer);
 	wipe(&e->password);
 	free(e->command);
 	free(e->host);
@@ -154,20 +153,17 @@ run_command(struct password_entry *e)
 		return;
 	}
 	e->of->running++;
-	timer_start(e->timer, POLL_US);
+	timer_start(&e->timer, POLL_US);
 }
 
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+on_timer(void *arg)
 {
 	struct password_entry *e = arg;
 	char *password = NULL;
 	struct fail why;
 	int r;
 
-	(void)fd;
-	(void)what;
-	*e->of->now_us = clock_now_us();
 	if (e->process == NULL) { /* somebody asked while it must wait after a failure */
 		if (*e->of->now_us < e->not_before_us)
 			answer_asks(e, &e->why);
@@ -177,7 +173,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	r = password_process_poll(e->process, *e->of->now_us, &password, &why);
 	if (r == 0) {
-		timer_start(e->timer, POLL_US);
+		timer_start(&e->timer, POLL_US);
 		return;
 	}
 	e->process = NULL;
@@ -218,8 +214,8 @@ add(struct passwords *p, const struct password_order *o)
 	e->order.host = e->host = strdup(o->host);
 	e->order.user = e->user = strdup(o->user);
 	e->order.database = e->database = strdup(o->database);
-	e->timer = event_new(p->base, -1, 0, on_timer, e);
-	if (e->command != NULL && e->host != NULL && e->user != NULL && e->database != NULL && e->timer != NULL)
+	timer_init(&e->timer, p->base, p->now_us, on_timer, e);
+	if (e->command != NULL && e->host != NULL && e->user != NULL && e->database != NULL)
 		return e;
 	password_entry_free(e);
 	return NULL;
@@ -241,7 +237,7 @@ passwords_get(struct passwords *p, const struct password_order *order, struct pa
 	ask->entry = e;
 	TAILQ_INSERT_TAIL(&e->waiting, ask, link);
 	if (e->process == NULL)
-		timer_start(e->timer, 0);
+		timer_start(&e->timer, 0);
 	return NULL;
 }
 

@@ -22,7 +22,7 @@ struct server_cancelling {
 	struct server *srv; /* NULL: it has ended, or the request is for a client of another process */
 	struct server_cancelling *next_of_all, **to_here; /* in the list of all */
 	struct dial *dial;
-	struct event *timer;
+	struct timer timer;
 	struct tls_session *tls; /* until the handshake takes it; NULL: without TLS */
 	bool is_direct, is_asked; /* SSLRequest was sent, and is not answered yet */
 	bool is_sent; /* a part of the packet was sent, or all of it */
@@ -53,8 +53,7 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 	dial_cancel(c->dial);
 	stream_close(&c->stream);
 	tls_session_free(c->tls);
-	if (c->timer != NULL)
-		event_free(c->timer);
+	timer_stop(&c->timer);
 	if (srv != NULL) {
 		srv->cancel = NULL;
 		if (c->is_sent && !is_confirmed)
@@ -167,14 +166,9 @@ on_dialled(const struct dial_result *result, void *arg)
 }
 
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+on_timer(void *arg)
 {
-	struct server_cancelling *c = arg;
-
-	(void)fd;
-	(void)what;
-	*c->env->now_us = clock_now_us();
-	end_cancelling(c, false);
+	end_cancelling(arg, false);
 }
 
 void
@@ -206,12 +200,8 @@ new_cancelling(const struct server_env *env, uint32_t pid, const uint8_t *key, s
 static int
 begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel_done done, void *arg)
 {
-	struct timeval tv = timer_interval(timeout_us);
-
-	c->timer = c->dial == NULL ? NULL : event_new(c->env->base, -1, 0, on_timer, c);
-	if (c->timer == NULL || event_add(c->timer, &tv) < 0) {
-		if (c->timer != NULL)
-			event_free(c->timer);
+	timer_init(&c->timer, c->env->base, c->env->now_us, on_timer, c);
+	if (c->dial == NULL || timer_try(&c->timer, timeout_us) < 0) {
 		dial_cancel(c->dial);
 		tls_session_free(c->tls);
 		cancelling_free_later(&c->grave);

@@ -21,7 +21,6 @@
 #include "state/state_state.h"
 #include "state/state.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "net/loop.h"
 #include "wire/messages.h"
@@ -129,8 +128,8 @@ watch(const struct exchange *x)
 {
 	struct exchange_env *env = x->env;
 
-	if ((is_sought(x) || !is_asked_there(x)) && !event_pending(env->linger_timer, EV_TIMEOUT, NULL))
-		timer_start(env->linger_timer, LOOK_US);
+	if ((is_sought(x) || !is_asked_there(x)) && !timer_is_set(&env->linger_timer))
+		timer_start(&env->linger_timer, LOOK_US);
 }
 
 bool
@@ -162,7 +161,7 @@ void
 state_yield(struct exchange_env *env)
 {
 	if (!TAILQ_EMPTY(&env->lingering))
-		event_active(env->linger_timer, EV_TIMEOUT, 0);
+		timer_fire(&env->linger_timer);
 }
 
 void
@@ -185,29 +184,22 @@ state_linger_tick(struct exchange_env *env)
 }
 
 static void
-on_linger_timer(evutil_socket_t fd, short what, void *arg)
+on_linger_timer(void *arg)
 {
-	struct exchange_env *env = arg;
-
-	(void)fd;
-	(void)what;
-	*env->now_us = clock_now_us();
-	state_linger_tick(env);
+	state_linger_tick(arg);
 }
 
 void
 state_linger_init(struct exchange_env *env)
 {
 	TAILQ_INIT(&env->lingering);
-	env->linger_timer = alloc_check(event_new(env->base, -1, 0, on_linger_timer, env));
+	timer_init(&env->linger_timer, env->base, env->now_us, on_linger_timer, env);
 }
 
 void
 state_linger_fini(struct exchange_env *env)
 {
-	if (env->linger_timer != NULL)
-		event_free(env->linger_timer);
-	env->linger_timer = NULL;
+	timer_stop(&env->linger_timer);
 }
 
 void
