@@ -66,17 +66,14 @@ may_be_gone(const struct client *c, const struct server *srv, uint64_t now_us)
 	return is_late(now_us, since_us > srv->loan.told_us ? since_us : srv->loan.told_us, ENDED_US);
 }
 
-/* A client that has gone resets its connection, and is then left like any other: what runs for it is cancelled. */
+/* May close it. */
 static void
-tell_that_it_runs(struct client *c)
+send_notice(struct client *c, const struct fail *what)
 {
 	struct buf out = { 0 };
-	struct fail what;
 
-	c->x.srv->loan.told_us = *c->env->x.now_us;
-	fail_set(&what, "00000", "the request that was sent before the end of the connection still runs");
-	message_notice(&out, "NOTICE", &what);
-	exchange_send(&c->x, &out); /* may close it */
+	message_notice(&out, "NOTICE", what);
+	exchange_send(&c->x, &out);
 	buf_fini(&out);
 }
 
@@ -175,7 +172,10 @@ end_late(struct client *c, enum late late)
 		return;
 	}
 	if (late == LATE_ENDED) {
-		tell_that_it_runs(c);
+		/* A client that has gone resets its connection, and is left like any other: what runs is cancelled. */
+		c->x.srv->loan.told_us = *c->env->x.now_us;
+		fail_set(&why, "00000", "the request that was sent before the end of the connection still runs");
+		send_notice(c, &why);
 		return;
 	}
 	if (late == LATE_OURS) {
@@ -295,7 +295,6 @@ is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 static void
 tell_that_it_waits(struct client *c, uint64_t now_us)
 {
-	struct buf out = { 0 };
 	struct fail what, shown;
 
 	c->x.ticket.is_wait_logged = true;
@@ -305,9 +304,7 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
 	fail_pgbouncer_text(&what, "No server connection available in postgres backend, client being queued");
 	bouncer_tell(c->env->x.config, &what, &shown);
-	message_notice(&out, "NOTICE", &shown);
-	exchange_send(&c->x, &out); /* may close it */
-	buf_fini(&out);
+	send_notice(c, &shown);
 }
 
 /* server_fast_close. */
