@@ -154,6 +154,8 @@ take_startup(struct backend *b, const uint8_t *body, size_t len)
 			b->is_steward = strcmp(value, "postgres") == 0;
 		at = value + strlen(value) + 1;
 	}
+	if (!b->is_steward)
+		b->due_us += b->sim->profile.unlisted_us;
 	trace_line("backend %u (%u)%s starts", b->pid, b->process, b->is_steward ? ", a steward," : "");
 }
 
@@ -272,11 +274,12 @@ take_message(struct backend *b)
 static void
 backend_turn(struct backend *b)
 {
-	bool is_due = clock_now_us() >= b->due_us;
+	bool is_due;
 
 	receive(b);
 	if (b->state == BE_STARTING)
 		start(b);
+	is_due = clock_now_us() >= b->due_us;
 	if (b->state == BE_STARTING && b->has_started && is_due)
 		enter_list(b);
 	else if (b->state == BE_LISTED && is_due)

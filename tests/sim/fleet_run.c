@@ -221,6 +221,7 @@ calm_down(struct fleet_sim *s)
 	trace_line("nothing breaks any more");
 	s->is_calm = true;
 	s->profile.login_us = s->profile.login_us < SLOW_LOGIN_US ? s->profile.login_us : SLOW_LOGIN_US;
+	s->profile.unlisted_us = 0;
 	s->pg.down_until_us = s->pg.lock_dba_until_us = s->pg.mark_dba_until_us = s->pg.refuses_until_us = 0;
 	TAILQ_FOREACH(b, &s->pg.backends, link)
 		if (b->process == 0)
@@ -301,6 +302,13 @@ choose_profile(struct fleet_sim *s)
 	}
 	f->marking = s->seed % 8 == 1 ? 4 : 0;
 	f->has_liar = s->seed % 4 == 2;
+	if (s->seed % 16 == 5) { /* they end, and are back before these are listed */
+		f->ending = 30;
+		f->losing = 120;
+		f->login_us = 2000;
+		f->unlisted_us = 300 * US_PER_MS;
+		f->killing = f->stopping = f->restarting = f->locking = 0;
+	}
 	if (s->seed % 8 == 0)
 		f->budget = ENOUGH - 1 - fleet_below(s, 2);
 }

@@ -115,6 +115,7 @@ struct fleet_profile {
 	    refusing; /* in 4096ths of all steps */
 	uint32_t slow_us; /* what a client asks for lasts so long at most */
 	uint32_t login_us; /* the same for a login */
+	uint32_t unlisted_us; /* so long at least a pool's login is not listed: longer than its steward is away */
 	bool has_idle; /* min_idle = 1 */
 	bool has_liar; /* somebody of another role has a mark of many, and calls himself a member with a tiny budget */
 };
