@@ -342,8 +342,10 @@ Test(policy_circuit, a_failure_that_began_before_the_last_answer_is_old)
 
 /* In pool 0 client 0 has a connection, and one more login hangs, for client 1, who gets that connection in the end. */
 static uint64_t
-hang_one(struct upstream *u, uint64_t now)
+hang_one(struct upstream *u)
 {
+	uint64_t now = u->pools[0].now;
+
 	fake_fill(&u->pools[0], 0, 1);
 	up_at(u, now += S);
 	fake_borrow(&u->pools[0], 1);
@@ -369,8 +371,9 @@ come_an_hour_later(struct upstream *u, uint64_t now)
 	up_fini(u);
 }
 
-static void
-up_init_short(struct upstream *u)
+/* The same where connections are idle for a minute at most. */
+static uint64_t
+hang_one_of_short_lived(struct upstream *u)
 {
 	struct policy_settings set = fake_settings(20, 0);
 
@@ -378,15 +381,14 @@ up_init_short(struct upstream *u)
 	up_init(u, false);
 	for (int i = 0; i < POOLS; i++)
 		policy_reconfigure(u->pools[i].p, &set, u->pools[i].now);
+	return hang_one(u);
 }
 
 Test(policy_circuit, a_login_that_hung_while_another_pool_got_an_answer_refuses_nobody_later)
 {
 	struct upstream u;
-	uint64_t now;
+	uint64_t now = hang_one_of_short_lived(&u);
 
-	up_init_short(&u);
-	now = hang_one(&u, u.pools[0].now);
 	up_at(&u, now += MS);
 	fake_fill(&u.pools[1], 0, 1);
 	fake_return(&u.pools[0], 0);
@@ -398,10 +400,8 @@ Test(policy_circuit, a_login_that_hung_while_another_pool_got_an_answer_refuses_
 Test(policy_circuit, what_a_pool_has_found_is_forgotten_when_another_one_gets_an_answer)
 {
 	struct upstream u;
-	uint64_t now;
+	uint64_t now = hang_one_of_short_lived(&u);
 
-	up_init_short(&u);
-	now = hang_one(&u, u.pools[0].now);
 	fake_return(&u.pools[0], 0);
 	up_at(&u, now += 5 * S);
 	fail_last(&u.pools[0], CF_TIMEOUT, false);
@@ -414,10 +414,8 @@ Test(policy_circuit, what_a_pool_has_found_is_forgotten_when_another_one_gets_an
 Test(policy_circuit, a_connection_that_comes_back_is_an_answer)
 {
 	struct upstream u;
-	uint64_t now;
+	uint64_t now = hang_one_of_short_lived(&u);
 
-	up_init_short(&u);
-	now = hang_one(&u, u.pools[0].now);
 	up_at(&u, now += 5 * S);
 	fail_last(&u.pools[0], CF_TIMEOUT, false);
 	up_at(&u, now += MS);
@@ -433,7 +431,7 @@ Test(policy_circuit, who_waits_when_a_stopped_host_goes_on_is_not_refused)
 	uint64_t now;
 
 	up_init(&u, false);
-	now = hang_one(&u, u.pools[0].now);
+	now = hang_one(&u);
 	for (int i = 2; i < 22; i++)
 		fake_borrow(f, i);
 	up_at(&u, now += 5 * S);
@@ -455,7 +453,7 @@ Test(policy_circuit, a_connection_that_comes_back_says_nothing_of_a_password)
 	uint64_t now;
 
 	up_init(&u, false);
-	now = hang_one(&u, u.pools[0].now);
+	now = hang_one(&u);
 	fail_last(f, CF_AUTH, true);
 	cr_expect_eq(f->clients[1].refusals, 1);
 	fake_return(f, 0);
