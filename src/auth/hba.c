@@ -206,8 +206,7 @@ hba_match(const struct hba *hba, const struct hba_question *question, struct hba
 						       .clientcert = rule->clientcert,
 						       .clientname = rule->clientname,
 						       .map = rule->map,
-						       .ldap = rule->ldap,
-						       .pam_service = rule->pam_service,
+						       .options = rule->options,
 						       .path = rule->path,
 						       .line = rule->line };
 	}

@@ -5,7 +5,8 @@
  * (rule_file.h). The first rule that fits a login decides; if none fits, the login is refused.
  *
  * A rule that pgweir doesn't support is an error when the file is read, never a rule that fits too many or too few:
- * methods that need a library of their own, but for ldap and pam. An IPv4 client that arrives on an IPv6 socket
+ * methods that need a library, and are no module of this build (auth_module.h). An IPv4 client that arrives on an IPv6
+ * socket
  * (::ffff:...) is an IPv4 client.
  *
  * Host names, and roles (+role, samerole), are asked about elsewhere, which may take time: only when a rule is reached
@@ -16,14 +17,15 @@
  */
 #pragma once
 
+#include "auth/auth_module.h"
 #include "auth/rule_file.h"
 
 #include <sys/socket.h>
 
 struct hba; /* opaque: hba.c */
-struct ldap_settings; /* auth/proof.h */
 
-enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_LDAP, HBA_PAM, HBA_CERT, HBA_PEER };
+/* HBA_MODULES: those of auth_modules[], in their order. */
+enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_CERT, HBA_PEER, HBA_MODULES };
 /* clientcert=: no certificate is required, a verified one is, or one that names the user (HBA_CERT implies FULL). */
 enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FULL };
 /* clientname=: the part of a certificate that names the user. ANY: the common name or one of the alternative names. */
@@ -51,8 +53,7 @@ struct hba_answer {
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
 	const char *map; /* NULL: there is none, and the names must be equal */
-	const struct ldap_settings *ldap; /* HBA_LDAP: auth/proof.h */
-	const char *pam_service; /* HBA_PAM; NULL: none is named */
+	const void *options; /* of HBA_MODULES: the module's */
 	const char *path; /* the rule's file */
 	unsigned line;
 };

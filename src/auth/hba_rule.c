@@ -1,7 +1,6 @@
 /* src/auth/hba_rule.c - one line of an HBA file becomes a rule. See hba_rule.h. */
 #include "auth/hba_rule.h"
 
-#include "auth/proof.h"
 #include "base/alloc.h"
 
 #include <arpa/inet.h>
@@ -43,8 +42,8 @@ hba_rule_fini(struct hba_rule *rule)
 	names_fini(&rule->users);
 	free(rule->host);
 	free(rule->map);
-	ldap_settings_free(rule->ldap);
-	free(rule->pam_service);
+	if (rule->module != NULL)
+		rule->module->options_free(rule->options);
 	free(rule->path);
 	*rule = (struct hba_rule){ 0 };
 }
@@ -273,14 +272,17 @@ take_address(struct line *l)
 
 /* --- Methods. --- */
 
+#define METHOD(name, ...) [HBA_MODULES + AUTH_MODULE_##name] = #name,
+#define LISTED(name, ...) #name ", "
+
 static bool
 take_method(struct line *l)
 {
-	static const char *const foreign[] = { "gss", "sspi", "radius", "bsd", "ident", "oauth" };
+	static const char *const foreign[] = { "gss", "sspi", "radius", "bsd", "ident", "oauth", "ldap", "pam" };
 	static const char *const methods[] = {
 		[HBA_TRUST] = "trust", [HBA_REJECT] = "reject",	    [HBA_SCRAM] = "scram-sha-256",
 		[HBA_MD5] = "md5",     [HBA_PASSWORD] = "password", [HBA_CERT] = "cert",
-		[HBA_PEER] = "peer",   [HBA_LDAP] = "ldap",	    [HBA_PAM] = "pam",
+		[HBA_PEER] = "peer",   AUTH_MODULES(METHOD)
 	};
 	const struct rule_word *word = next_single(l, "authentication method");
 	struct hba_rule *rule = l->rule;
@@ -293,42 +295,28 @@ take_method(struct line *l)
 	else if (rule->type == HBA_LOCAL && strcmp(word->text, "ident") == 0)
 		rule->method = HBA_PEER; /* as PostgreSQL does */
 	else
-		return bad_rule(
-		    l, "method \"%.100s\" %s; use scram-sha-256, md5, password, ldap, pam, cert, peer, trust or reject",
-		    word->text,
-		    place_of(word->text, foreign, sizeof(foreign) / sizeof(foreign[0])) >= 0
-			? "is not available in pgweir"
-			: "is not known");
+		return bad_rule(l,
+				"method \"%.100s\" %s; use scram-sha-256, md5, password, " AUTH_MODULES(
+				    LISTED) "cert, peer, trust or reject",
+				word->text,
+				place_of(word->text, foreign, sizeof(foreign) / sizeof(foreign[0])) >= 0
+				    ? "is not available in this pgweir"
+				    : "is not known");
 	if (rule->method == HBA_PEER && rule->type != HBA_LOCAL)
 		return bad_rule(
 		    l, "peer is for local rules only: over a network the system does not know who is at the other end");
 	if (rule->method == HBA_CERT && rule->type != HBA_HOSTSSL)
 		return bad_rule(l, "cert is for hostssl rules only: certificates come with TLS");
-	if (proof_unavailable(word->text) != NULL)
-		return bad_rule(l, "method \"%s\" is not available: %s", word->text, proof_unavailable(word->text));
 	if (rule->method == HBA_CERT)
 		rule->clientcert = HBA_CLIENTCERT_FULL;
-	if (rule->method == HBA_LDAP)
-		rule->ldap = xcalloc(1, sizeof(*rule->ldap));
+	if (rule->method >= HBA_MODULES) {
+		rule->module = auth_modules[rule->method - HBA_MODULES];
+		rule->options = rule->module->options_new();
+	}
 	return true;
 }
 
 /* --- Options. --- */
-
-/* Takes an option of ldap or pam alone. */
-static bool
-take_external(struct line *l, const char *name, const char *value)
-{
-	struct fail why;
-
-	if (l->rule->method == HBA_LDAP)
-		return ldap_take(l->rule->ldap, name, value, &why) == 0 || bad_rule(l, "%s", why.text);
-	if (strcmp(name, "pamservice") != 0)
-		return bad_rule(l, "option \"%.100s\" is not known: with pam, use pamservice", name);
-	free(l->rule->pam_service);
-	l->rule->pam_service = xstrdup(value);
-	return true;
-}
 
 static bool
 take_clientcert(struct line *l, const char *value)
@@ -354,7 +342,7 @@ take_option(struct line *l, const char *option)
 	const char *value = strchr(option, '=');
 	size_t len = value == NULL ? 0 : (size_t)(value++ - option);
 
-	if (value == NULL && l->rule->method == HBA_LDAP) /* it may be a part of ldapbindpasswd */
+	if (value == NULL && l->rule->module != NULL) /* it may be a part of a password */
 		return bad_rule(l, "a word is not an option: write name=value, and a value with blanks in quotes");
 	if (value == NULL)
 		return bad_rule(l, "\"%.100s\" is not an option: write name=value", option);
@@ -371,11 +359,12 @@ take_option(struct line *l, const char *option)
 			return bad_rule(l, "clientname=%.100s: use CN or DN", value);
 		return true;
 	}
-	if (l->rule->method == HBA_LDAP || l->rule->method == HBA_PAM) {
+	if (l->rule->module != NULL) {
+		struct fail why;
 		char name[32];
 
 		snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), option);
-		return take_external(l, name, value);
+		return l->rule->module->option(l->rule->options, name, value, &why) == 0 || bad_rule(l, "%s", why.text);
 	}
 	if (len != 3 || memcmp(option, "map", len) != 0)
 		return bad_rule(l, "option \"%.*s\" is not known: use map, clientcert or clientname",
@@ -390,13 +379,14 @@ take_option(struct line *l, const char *option)
 static bool
 take_options(struct line *l)
 {
+	const struct auth_module *module = l->rule->module;
 	bool is_good = true;
 	struct fail why;
 
 	for (; l->at < l->of->count; l->at++)
 		for (size_t i = 0; i < l->of->fields[l->at].count; i++)
 			is_good = take_option(l, l->of->fields[l->at].words[i].text) && is_good;
-	if (is_good && l->rule->ldap != NULL && ldap_settle(l->rule->ldap, &why) < 0)
+	if (is_good && module != NULL && module->settle != NULL && module->settle(l->rule->options, &why) < 0)
 		return bad_rule(l, "%s", why.text);
 	return is_good;
 }
@@ -419,7 +409,13 @@ is_loopback(const struct hba_rule *rule)
 }
 
 static void
-look_at(const struct line *l)
+doubt_options(void *line, const char *text)
+{
+	doubt(line, text);
+}
+
+static void
+look_at(struct line *l)
 {
 	const struct hba_rule *rule = l->rule;
 
@@ -432,14 +428,11 @@ look_at(const struct line *l)
 		doubt(
 		    l,
 		    "clients whose addresses no name server knows, or tells in time, are not rejected by a host name");
-	if ((rule->method == HBA_LDAP || rule->method == HBA_PAM) && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
+	if (rule->module != NULL && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
 		doubt(l, "ldap and pam are refused to clients without TLS that are not on this machine, or with a file "
 			 "of PgBouncer's let them send their passwords in clear text: use hostssl");
-	if (rule->ldap != NULL && ldap_is_open(rule->ldap))
-		doubt(l, "passwords travel to the LDAP server in clear text: use ldaptls=1 or ldapscheme=ldaps");
-	if (rule->ldap != NULL && rule->ldap->filter != NULL && strstr(rule->ldap->filter, LDAP_PLACEHOLDER) == NULL)
-		doubt(l, "ldapsearchfilter has no " LDAP_PLACEHOLDER
-			 ": with the password of the entry that it finds one logs in as anybody");
+	if (rule->module != NULL && rule->module->doubt != NULL)
+		rule->module->doubt(rule->options, doubt_options, l);
 }
 
 bool

@@ -37,8 +37,8 @@ struct hba_rule {
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
 	char *map;
-	struct ldap_settings *ldap; /* NULL but for HBA_LDAP */
-	char *pam_service; /* NULL: none is named */
+	const struct auth_module *module; /* NULL but for HBA_MODULES */
+	void *options; /* the module's */
 	char *path;
 	unsigned line;
 };

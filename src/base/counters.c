@@ -51,7 +51,7 @@ const char *const login_result_names[LR_COUNT] = { LOGIN_RESULTS(AS_NAME) };
 const char *const commit_result_names[CC_COUNT] = { COMMIT_RESULTS(AS_NAME) };
 const char *const tls_side_names[TLS_SIDES] = { [TLS_SIDE_CLIENT] = "client", [TLS_SIDE_SERVER] = "server" };
 const char *const tls_result_names[TLS_RESULTS] = { TLS_HANDSHAKES(AS_NAME) };
-const char *const login_method_names[LM_COUNT] = { LOGIN_METHODS(AS_NAME) };
+const char *const login_method_names[LM_COUNT] = { LOGIN_METHODS(AS_NAME) AUTH_MODULES(MODULE_WORD) };
 const char *const reject_reason_names[RJ_COUNT] = { REJECT_REASONS(AS_NAME) };
 const char *const connect_failure_names[CF_COUNT] = { CONNECT_FAILURES(AS_NAME) };
 const char *const read_target_names[RT_COUNT] = { READ_TARGETS(AS_NAME) };

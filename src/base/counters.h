@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/histogram.h"
+#include "modules/modules.h"
 
 /* Lists of X(value, its name in metrics and SHOW). */
 #define AS_ENUM(value, name) value,
@@ -47,7 +48,7 @@
 #define TLS_HANDSHAKES(X) X(TLS_RESULT_OK, "ok") X(TLS_RESULT_RESUMED, "resumed") X(TLS_RESULT_FAILED, "failed")
 #define LOGIN_METHODS(X) \
 	X(LM_TRUST, "trust") X(LM_MD5, "md5") X(LM_SCRAM, "scram") X(LM_CERT, "cert") X(LM_PASSWORD, "password") \
-	X(LM_PEER, "peer") X(LM_LDAP, "ldap") X(LM_PAM, "pam") X(LM_NONE, "none")
+	X(LM_PEER, "peer") X(LM_NONE, "none")
 #define CONNECT_FAILURES(X) \
 	X(CF_DNS, "dns") X(CF_REFUSED, "refused") X(CF_TIMEOUT, "timeout") X(CF_TLS, "tls") X(CF_AUTH, "auth") \
 	X(CF_TOO_MANY, "too_many_connections") X(CF_OTHER, "other")
@@ -79,7 +80,10 @@ enum login_result { LOGIN_RESULTS(AS_ENUM) LR_COUNT };
 enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
 enum tls_result { TLS_HANDSHAKES(AS_ENUM) TLS_RESULTS };
 enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* as enum commit_fate */
-enum login_method { LOGIN_METHODS(AS_ENUM) LM_COUNT };
+enum login_method {
+	LOGIN_METHODS(AS_ENUM) LM_MODULES /* those of auth_modules[] */,
+	LM_COUNT = LM_MODULES + AUTH_MODULE_COUNT
+};
 enum reject_reason { REJECT_REASONS(AS_ENUM) RJ_COUNT };
 enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
 /* Where clients read from standbys: to one, or why to the primary (docs/admin.md, SHOW READS). */

@@ -54,7 +54,9 @@ static const struct bouncer_key keys[] = {
 	{ "auth_file", NULL, BOUNCER_PATH, OWN("auth", "users_file"), "not read with auth_type = any" },
 	{ "auth_hba_file", "", BOUNCER_PATH, TAKEN("auth", "hba_file"), NULL },
 	{ "auth_ident_file", NULL, BOUNCER_PATH, TAKEN("auth", "ident_file"), NULL },
+#ifdef WITH_LDAP
 	{ "auth_ldap_options", NULL, BOUNCER_TEXT, TAKEN("auth", "ldap_options"), NULL },
+#endif
 	{ "auth_query", DEFAULT_QUERY, BOUNCER_TEXT, OWN("auth", "auth_query"),
 	  "where there is an auth_user; asked at each login, as there (auth_query_ttl = 0s)" },
 	{ "auth_type", "md5", BOUNCER_WORD, TAKEN_WORDS("auth", "method", auth_types),

@@ -68,7 +68,7 @@ struct client_env {
 	struct pool_homes *homes; /* pool/pool_homes.h; the door's */
 	struct blocking *blocking; /* its worker's question who blocks whom */
 	struct users *users; /* a reload replaces users, hba and ident */
-	struct hba *hba; /* NULL unless method is hba, ldap or pam */
+	struct hba *hba; /* NULL unless method is hba or a module's */
 	struct ident *ident; /* may be NULL */
 	uint8_t mock_secret[32];
 	TAILQ_HEAD(client_list, client) clients;

@@ -14,6 +14,7 @@
 #include "base/fail.h"
 #include "config/upstream.h"
 #include "log/log.h"
+#include "modules/modules.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,16 +37,15 @@ enum auth_method {
 	AUTH_CERT,
 	AUTH_TRUST,
 	AUTH_HBA,
-	AUTH_PASSWORD, /* in the clear, as with the next two */
-	AUTH_LDAP,
-	AUTH_PAM,
-	AUTH_PEER /* in an HBA file only */
+	AUTH_PASSWORD, /* in the clear, as with the next ones */
+	AUTH_MODULES_FIRST, /* those of auth_modules[], in their order */
+	AUTH_PEER = AUTH_MODULES_FIRST + AUTH_MODULE_COUNT /* in an HBA file only */
 };
-/* Returns true if somebody else judges the passwords: an LDAP server, PAM. */
+/* Returns true if somebody else judges the passwords (auth/auth_module.h). */
 static inline bool
 config_is_external(enum auth_method method)
 {
-	return method == AUTH_LDAP || method == AUTH_PAM;
+	return method >= AUTH_MODULES_FIRST && method < AUTH_PEER;
 }
 enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_POSTGRES };
 enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };
@@ -146,8 +146,8 @@ struct config {
 	/* [auth] */
 	enum auth_method auth_method;
 	char *users_file, *hba_file, *ident_file;
-	char *ldap_options, *pam_service; /* of AUTH_LDAP, as in a rule of hba_file; of AUTH_PAM */
-	uint64_t external_timeout_us; /* for an LDAP server or PAM */
+	char *module_settings[AUTH_MODULE_COUNT + 1]; /* of those of auth_modules[]; the last one is unused */
+	uint64_t external_timeout_us; /* for those */
 	uint64_t auth_query_ttl_us;
 	uint32_t scram_iterations; /* for verifiers made from plain passwords */
 	char **admin_users, **stats_users; /* NULL-terminated */

@@ -24,8 +24,9 @@ static const char *const session_states[] = { "track", "pin", "warn", "error", "
 static const char *const outage_modes[] = { "fail", "wait", "hold", NULL };
 static const char *const reads_modes[] = { "primary", "prefer_standby", "marked", NULL };
 static const char *const budget_modes[] = { "off", "advise", "on", NULL };
-static const char *const auth_methods[] = { "scram-sha-256", "md5",  "cert", "trust", "hba",
-					    "password",	     "ldap", "pam",  NULL };
+static const char *const auth_methods[] = {
+	"scram-sha-256", "md5", "cert", "trust", "hba", "password", AUTH_MODULES(MODULE_WORD) NULL
+};
 static const char *const tls_modes[] = { "off", "allow", "prefer", "require", "verify-ca", "verify-full", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const tls_negotiations[] = { "postgres", "direct", NULL };
@@ -49,6 +50,11 @@ static const char *const automatic[] = { "auto", NULL };
 #define FIXED false
 #define RELOADS true
 #define NO_BOUNDS 0, 0, ""
+
+#define MODULE_SETTING(name, key, type, standard, documentation)                                                       \
+	{ "auth",   key,	  NOT_THERE, type,                                                                     \
+	  standard, NO_BOUNDS,	  RELOADS,   FIELD(module_settings[AUTH_MODULE_##name]),                               \
+	  NULL,	    documentation },
 
 /* clang-format off */
 static const struct config_key keys[] = {
@@ -201,10 +207,7 @@ static const struct config_key keys[] = {
 	  "rules for method = hba, as in pg_hba.conf" },
 	{ "auth", "ident_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(ident_file), NULL,
 	  "maps of user names for hba_file, as in pg_ident.conf" },
-	{ "auth", "ldap_options", NOT_THERE, KEY_SECRET, "", NO_BOUNDS, RELOADS, FIELD(ldap_options), NULL,
-	  "for method = ldap: the LDAP server and what it is asked, in pg_hba.conf's options (ldapserver=..., ldapurl=...)" },
-	{ "auth", "pam_service", NOT_THERE, KEY_TEXT, "pgweir", NO_BOUNDS, RELOADS, FIELD(pam_service), NULL,
-	  "for method = pam, and rules without pamservice: the file in /etc/pam.d" },
+	AUTH_MODULES(MODULE_SETTING)
 	{ "auth", "external_timeout", NOT_THERE, KEY_TIME, "10s", 1 * MS, 1 * H, "", RELOADS, FIELD(external_timeout_us), NULL,
 	  "how long a login waits for an LDAP server or PAM before it is refused" },
 	{ "auth", "auth_query", "auth_query", KEY_TEXT, "off", NO_BOUNDS, RELOADS, OF_DATABASE(auth_query), NULL,

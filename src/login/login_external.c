@@ -1,11 +1,12 @@
 /*
- * src/login/login_external.c - a password that an LDAP server or PAM judges, as PostgreSQL's methods ldap and pam do.
+ * src/login/login_external.c - a password that somebody else judges, by a method that is a module's
+ * (auth/auth_module.h).
  *
  * The call runs on a thread of net/errands.h, and the login waits for it, external_timeout at most: then it is refused,
  * and whatever the call brings is thrown away. The password that was right also logs in to PostgreSQL, unless there is
  * another one for that (as PgBouncer does).
  */
-#include "auth/proof.h"
+#include "auth/auth_module.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "login/login_steps.h"
@@ -21,24 +22,30 @@ struct external {
 	enum proof proof;
 	struct fail why; /* unless PROOF_RIGHT */
 	struct hba *hba; /* keeps rule's strings alive */
-	struct hba_answer rule;
-	uint64_t deadline_us;
-	char *service; /* PAM's */
+	const struct auth_module *module;
+	struct auth_question question; /* its texts are those below */
+	char *setting;
 	char address[INET6_ADDRSTRLEN];
 	char user[CONFIG_DATABASE_MAX + 1];
 	char password[]; /* terminated; wiped */
 };
 
+static unsigned
+module_number(const struct client_login *l)
+{
+	return l->demand - AUTH_MODULES_FIRST;
+}
+
 static const char *
 external_name(const struct client_login *l)
 {
-	return l->demand == AUTH_LDAP ? "LDAP" : "PAM";
+	return auth_modules[module_number(l)]->title;
 }
 
 void
 login_external_begin(struct client *c)
 {
-	c->login->method = c->login->demand == AUTH_LDAP ? LM_LDAP : LM_PAM;
+	c->login->method = LM_MODULES + module_number(c->login);
 	message_authentication(&c->login->out, 3, NULL, 0);
 	login_flush(c);
 }
@@ -47,7 +54,7 @@ static void
 external_free(struct external *e)
 {
 	hba_unref(e->hba);
-	free(e->service);
+	secret_free(e->setting);
 	OPENSSL_cleanse(e->password, strlen(e->password));
 	free(e);
 }
@@ -59,10 +66,7 @@ external_run(struct errand *errand)
 {
 	struct external *e = (struct external *)errand;
 
-	if (e->rule.ldap != NULL)
-		e->proof = ldap_prove(e->rule.ldap, e->user, e->password, e->deadline_us, &e->why);
-	else
-		e->proof = pam_prove(e->service, e->user, e->password, e->address, &e->why);
+	e->proof = e->module->prove(&e->question, &e->why);
 }
 
 static void
@@ -163,13 +167,12 @@ static struct external *
 external_new(struct client *c, const char *password)
 {
 	const struct client_login *l = c->login;
-	const char *service = l->rule.pam_service != NULL ? l->rule.pam_service : c->env->x.config->pam_service;
 	size_t len = strlen(password) + 1;
 	struct external *e = calloc(1, sizeof(*e) + len);
 	int family;
 	const uint8_t *address = c->is_unix ? NULL : network_address(&c->peer.any, &family);
 
-	if (e == NULL || (e->service = strdup(service)) == NULL) {
+	if (e == NULL || (e->setting = strdup(c->env->x.config->module_settings[module_number(l)])) == NULL) {
 		free(e);
 		return NULL;
 	}
@@ -184,7 +187,8 @@ external_new(struct client *c, const char *password)
 	e->errands = c->env->errands;
 	e->client = c;
 	e->hba = hba_ref(l->hba);
-	e->rule = l->rule;
+	e->module = auth_modules[module_number(l)];
+	e->question = (struct auth_question){ l->rule.options, e->setting, e->user, e->password, e->address, 0 };
 	return e;
 }
 
@@ -201,10 +205,9 @@ login_external_check(struct client *c, const char *password)
 		return;
 	}
 	l->external_until_us = *c->env->x.now_us + c->env->x.config->external_timeout_us;
-	/* The call is over before the login is, so that the log has the reason that libldap gives. */
-	e->deadline_us = l->external_until_us - c->env->x.config->external_timeout_us / 16;
-	snprintf(place, sizeof(place), "%s %s", external_name(l),
-		 e->rule.ldap != NULL ? e->rule.ldap->uris : e->service);
+	/* The call is over before the login is, so that the log has the module's reason. */
+	e->question.deadline_us = l->external_until_us - c->env->x.config->external_timeout_us / 16;
+	snprintf(place, sizeof(place), "%s %s", external_name(l), e->module->place(l->rule.options, e->setting));
 	if (errands_submit(c->env->errands, place, &e->errand, &why) < 0) {
 		l->external_until_us = 0;
 		external_free(e);

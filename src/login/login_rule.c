@@ -80,7 +80,6 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 	static const enum auth_method demands[] = {
 		[HBA_TRUST] = AUTH_TRUST, [HBA_MD5] = AUTH_MD5,	  [HBA_PASSWORD] = AUTH_PASSWORD,
 		[HBA_CERT] = AUTH_CERT,	  [HBA_PEER] = AUTH_PEER, [HBA_SCRAM] = AUTH_SCRAM_SHA_256,
-		[HBA_LDAP] = AUTH_LDAP,	  [HBA_PAM] = AUTH_PAM,
 	};
 
 	login_rule_name(c, l->database, database);
@@ -105,7 +104,9 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 			 (unsigned long long)c->x.ticket.id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)
 		return refuse_by_rule(c, l->rule.line, why);
-	l->demand = demands[l->rule.method];
+	l->demand = l->rule.method < HBA_MODULES
+			? demands[l->rule.method]
+			: AUTH_MODULES_FIRST + (enum auth_method)(l->rule.method - HBA_MODULES);
 	return check_password_is_safe(c, why);
 }
 

@@ -63,7 +63,7 @@ struct client_login {
 	struct scram_keys keys;
 	enum login_method method; /* for the metrics */
 	enum auth_method demand; /* what the rule asks for; never AUTH_HBA */
-	struct hba *hba; /* keeps rule's strings alive; NULL unless method is hba, ldap or pam */
+	struct hba *hba; /* keeps rule's strings alive; NULL unless method is hba or a module's */
 	struct ident *ident; /* the maps that belong to hba */
 	struct hba_answer rule; /* the HBA file's answer; zeroed: no map, no certificate */
 	struct login_asked *asked; /* login_asked.c; NULL: nothing was */
@@ -76,7 +76,7 @@ struct client_login {
 	struct users *users; /* keeps secret's string alive, or: */
 	char *secret_text; /* secret's string, if it is from auth_query; wiped */
 	struct auth_ask ask; /* the lookup under way, of a secret or a role */
-	uint64_t external_until_us; /* while an LDAP server or PAM is asked: the deadline; else 0 */
+	uint64_t external_until_us; /* while somebody else is asked: the deadline; else 0 */
 	uint8_t md5_salt[4];
 	uint16_t setting_count;
 	uint8_t minor; /* the minor version of protocol 3 */

@@ -89,7 +89,7 @@ static void
 on_setting_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
 {
 	const struct rules *r = arg;
-	const char *key = r->config->auth_method == AUTH_LDAP ? "ldap_options" : "pam_service";
+	const char *key = auth_modules[r->config->auth_method - AUTH_MODULES_FIRST]->key;
 	const struct problem_sink sink = sink_of_setting(r);
 
 	(void)path; /* the configuration's own */
@@ -134,21 +134,19 @@ quote_hashes(const char *options)
 	return text;
 }
 
-/* method = ldap and method = pam are rules for everybody. A blank at the end: a backslash there joins no lines. */
+/* A method of a module's is a rule for everybody. A blank at the end: a backslash there joins no lines. */
 static struct hba *
 make_rules(const struct rules *r)
 {
 	const struct config *c = r->config;
-	const char *format = c->auth_method == AUTH_LDAP
-				 ? "local all,replication all ldap %s \nhost all,replication all all ldap %s \n"
-				 : "local all,replication all pam pamservice=\"%s\"\nhost all,replication all all pam "
-				   "pamservice=\"%s\"\n";
-	char *options = c->auth_method == AUTH_LDAP ? quote_hashes(c->ldap_options) : xstrdup(c->pam_service);
-	char *text = xasprintf(format, options, options);
+	enum auth_module_number module = c->auth_method - AUTH_MODULES_FIRST;
+	char *rule = xasprintf(auth_modules[module]->rule, c->module_settings[module]), *quoted = quote_hashes(rule);
+	char *text = xasprintf("local all,replication all %s \nhost all,replication all all %s \n", quoted, quoted);
 	struct hba *hba = hba_load(text, strlen(text), c->path, on_setting_problem, (void *)(uintptr_t)r);
 
 	secret_free(text);
-	secret_free(options);
+	secret_free(quoted);
+	secret_free(rule);
 	return hba;
 }
 

@@ -52,10 +52,21 @@ look_at_server_keys(const struct secrets *s, const struct config *config)
 	free(last);
 }
 
+/* A password is in it. */
+static bool
+is_secret(const struct config *config)
+{
+	bool is = config->has_password;
+
+	for (size_t i = 0; auth_modules[i] != NULL && !is; i++)
+		is = auth_modules[i]->holds_secret != NULL && auth_modules[i]->holds_secret(config->module_settings[i]);
+	return is;
+}
+
 static void
 look_at_files(const struct secrets *s, const struct config *config)
 {
-	if (config->has_password || strstr(config->ldap_options, "ldapbindpasswd") != NULL)
+	if (is_secret(config))
 		look(s, config->path);
 	for (size_t i = 0; i < config->secret_file_count; i++)
 		look(s, config->secret_files[i]);

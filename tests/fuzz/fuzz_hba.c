@@ -7,7 +7,9 @@
 #include "string_of.h"
 
 #include "auth/hba.h"
-#include "auth/proof.h"
+#ifdef WITH_LDAP
+#include "modules/ldap/ldap.h"
+#endif
 
 #include <netinet/in.h>
 #include <stdint.h>
@@ -58,6 +60,7 @@ is_member(const char *role, void *unused)
 	return (enum hba_fit)(strlen(role) % 3);
 }
 
+#ifdef WITH_LDAP
 static size_t
 count_of(const struct buf *text, char c)
 {
@@ -89,6 +92,7 @@ user_is_a_value(const struct ldap_settings *s, const char *user)
 	buf_fini(&plain_name);
 	buf_fini(&name);
 }
+#endif
 
 static void
 question(const struct hba *hba, const struct hba_question *q, unsigned line_count)
@@ -103,12 +107,13 @@ question(const struct hba *hba, const struct hba_question *q, unsigned line_coun
 	must(a.method != HBA_CERT || (q->is_tls && a.clientcert == HBA_CLIENTCERT_FULL));
 	must(a.clientcert == HBA_CLIENTCERT_NONE || q->is_tls);
 	must(a.map == NULL || a.method == HBA_PEER || a.method == HBA_CERT);
-	must((a.ldap != NULL) == (a.method == HBA_LDAP));
-	must(a.pam_service == NULL || a.method == HBA_PAM);
-	if (a.ldap != NULL) {
-		must(a.ldap->uris != NULL && a.ldap->uris[0] != '\0');
-		user_is_a_value(a.ldap, q->user);
-	}
+	must((a.options != NULL) == (a.method >= HBA_MODULES));
+	if (a.options != NULL)
+		must(auth_modules[a.method - HBA_MODULES]->place(a.options, "own")[0] != '\0');
+#ifdef WITH_LDAP
+	if (a.method == HBA_MODULES + AUTH_MODULE_ldap)
+		user_is_a_value(a.options, q->user);
+#endif
 }
 
 static void

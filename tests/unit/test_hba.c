@@ -4,7 +4,6 @@
  */
 #include "auth/hba.h"
 
-#include "auth/proof.h"
 #include "build.h"
 
 #include <arpa/inet.h>
@@ -15,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#if defined(HAVE_LIBLDAP) && defined(HAVE_LIBPAM)
+#if defined(WITH_LDAP) && defined(WITH_PAM)
 #define HAS_BOTH
 #endif
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
@@ -123,10 +122,10 @@ ask(const char *from, const char *database, const char *user, struct hba_questio
 	cr_assert_eq(inet_pton(AF_INET6, address, &in6->sin6_addr), 1, "%s", address);
 }
 
+#define METHOD(name, ...) [HBA_MODULES + AUTH_MODULE_##name] = #name,
 static const char *const method_names[] = {
-	[HBA_REJECT] = "reject", [HBA_TRUST] = "trust",	      [HBA_SCRAM] = "scram",
-	[HBA_MD5] = "md5",	 [HBA_PASSWORD] = "password", [HBA_CERT] = "cert",
-	[HBA_PEER] = "peer",	 [HBA_LDAP] = "ldap",	      [HBA_PAM] = "pam",
+	[HBA_REJECT] = "reject",     [HBA_TRUST] = "trust", [HBA_SCRAM] = "scram", [HBA_MD5] = "md5",
+	[HBA_PASSWORD] = "password", [HBA_CERT] = "cert",   [HBA_PEER] = "peer",   AUTH_MODULES(METHOD)
 };
 
 static const struct {
@@ -331,8 +330,10 @@ static const struct {
 	  "hba:1: \"11111111" },
 	{ "masks of two kinds", "host all all 10.0.0.1 ffff:: trust\n", "hba:1: address and mask must both be IPv4" },
 	{ "IPv4 written as IPv6", "host all all ::ffff:10.0.0.0/104 trust\n", "hba:1: ::ffff:10.0.0.0 matches nobody" },
-	{ "a method that is not there", "host all all all gss\n", "hba:1: method \"gss\" is not available in pgweir" },
-	{ "ident over the network", "host all all all ident\n", "hba:1: method \"ident\" is not available in pgweir" },
+	{ "a method that is not there", "host all all all gss\n",
+	  "hba:1: method \"gss\" is not available in this pgweir" },
+	{ "ident over the network", "host all all all ident\n",
+	  "hba:1: method \"ident\" is not available in this pgweir" },
 	{ "a method that never was", "host all all all scram\n",
 	  "hba:1: method \"scram\" is not known; use scram-sha-256" },
 	{ "peer over the network", "host all all all peer\n", "hba:1: peer is for local rules only" },
@@ -362,13 +363,12 @@ static const struct {
 	{ "ldap without options", "local all all ldap\n", "hba:1: ldap needs ldapbasedn, ldapprefix or ldapsuffix" },
 	{ "ldap with half of them", "local all all ldap ldapserver=a\n", "hba:1: ldap needs ldapbasedn" },
 #endif
-#ifndef HAVE_LIBLDAP
-	{ "ldap without its library", "local all all ldap\n",
-	  "hba:1: method \"ldap\" is not available: this pgweir was built without" },
+#ifndef WITH_LDAP
+	{ "ldap without its module", "local all all ldap\n",
+	  "hba:1: method \"ldap\" is not available in this pgweir; use scram-sha-256, md5, password, " },
 #endif
-#ifndef HAVE_LIBPAM
-	{ "pam without its library", "local all all pam\n",
-	  "hba:1: method \"pam\" is not available: this pgweir was built without" },
+#ifndef WITH_PAM
+	{ "pam without its module", "local all all pam\n", "hba:1: method \"pam\" is not available in this pgweir" },
 #endif
 	{ "no option", "host all all all md5 x\n", "hba:1: \"x\" is not an option: write name=value" },
 	{ "a plus alone", "local all a,+ trust\n", "hba:1: \"+\" names no role: 1 to 63 bytes behind the plus" },
@@ -451,28 +451,24 @@ static const struct {
 Test(hba, options_of_ldap_and_pam)
 {
 	struct problems p;
+	const enum hba_method ldap = HBA_MODULES + AUTH_MODULE_ldap, pam = HBA_MODULES + AUTH_MODULE_pam;
+	const struct auth_module *by_ldap = auth_modules[AUTH_MODULE_ldap], *by_pam = auth_modules[AUTH_MODULE_pam];
 	const char *text = "local a all ldap ldapurl=\"ldap://h:7/dc=x,dc=y??sub\" ldapbinddn=\"cn=b, o=c\",ldaptls=1 "
 			   "ldapbindpasswd=\"a \"\"b\"\" # c\"\n"
-			   "local b all pam pamservice=\"my service\"\nlocal c all pam\n";
+			   "local b all pam pamservice=\"a \"\"b\"\" # c\"\nlocal c all pam\n";
 	struct hba *hba = parse(text, strlen(text), &p);
 	struct hba_question q = { .is_local = true, .database = "a", .user = "u" };
 	struct hba_answer a;
 
 	cr_assert_not_null(hba, "%s", p.first);
-	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == HBA_LDAP);
-	cr_expect_str_eq(a.ldap->uris, "ldap://h:7");
-	cr_expect_str_eq(a.ldap->base_dn, "dc=x,dc=y");
-	cr_expect_str_eq(a.ldap->bind_dn, "cn=b, o=c");
-	cr_expect_str_eq(a.ldap->bind_password, "a \"b\" # c");
-	cr_expect(a.ldap->starts_tls);
-	cr_expect_null(a.pam_service);
+	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == ldap);
+	cr_expect_str_eq(by_ldap->place(a.options, ""), "ldap://h:7");
 	q.database = "b";
-	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == HBA_PAM);
-	cr_expect_str_eq(a.pam_service, "my service");
-	cr_expect_null(a.ldap);
+	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == pam);
+	cr_expect_str_eq(by_pam->place(a.options, "own"), "a \"b\" # c");
 	q.database = "c";
-	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == HBA_PAM);
-	cr_expect_null(a.pam_service, "the configuration's own");
+	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == pam);
+	cr_expect_str_eq(by_pam->place(a.options, "own"), "own", "the configuration's own");
 	hba_unref(hba);
 }
 #endif

@@ -1,14 +1,11 @@
 /* tests/unit/test_ldap.c - the options of LDAP authentication, and how names of users get into filters and names. */
-#include "auth/proof.h"
-
-#include "build.h"
+#include "modules/ldap/ldap.h"
 
 #include <criterion/criterion.h>
+#include <ldap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef HAVE_LIBLDAP
-#include <ldap.h>
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 #define PEOPLE "ldapserver=a|ldapbasedn=dc=x"
@@ -198,20 +195,4 @@ Test(ldap, names_of_users_stand_for_themselves_in_distinguished_names)
 	expect_put(ldap_put_name, "ldapserver=a|ldapprefix=uid=", "\xc3\xa4*()", "uid=\xc3\xa4*()");
 	expect_put(ldap_put_name, "ldapserver=a|ldapsuffix=@example.com", "web, the", "web, the@example.com");
 	expect_put(ldap_put_name, "ldapserver=a|ldapprefix=DOMAIN\\", "web\n", "DOMAIN\\web\\0a");
-}
-
-#else
-Test(ldap, is_not_in_this_build)
-{
-	struct ldap_settings s = { 0 };
-	struct fail why;
-
-	cr_expect_not_null(proof_unavailable("ldap"));
-	cr_expect_lt(ldap_take(&s, "ldapurl", "ldap://a/dc=x", &why), 0);
-}
-#endif
-
-Test(ldap, methods_that_need_no_library_are_there)
-{
-	cr_expect_null(proof_unavailable("md5"));
 }

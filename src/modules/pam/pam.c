@@ -1,9 +1,9 @@
-/* src/auth/pam.c - asks PAM whether a password is right. See proof.h. */
-#include "auth/proof.h"
-
-#include "build.h"
-
-#ifdef HAVE_LIBPAM
+/*
+ * src/modules/pam/pam.c - asks PAM whether a password is right, by the name of a service (/etc/pam.d/SERVICE). Blocks
+ * for as long as the service's modules like.
+ */
+#include "auth/auth_module.h"
+#include "base/alloc.h"
 #include "base/text.h"
 
 #include <security/pam_appl.h>
@@ -49,20 +49,62 @@ is_failure(int result)
 	       result == PAM_ABORT || result == PAM_AUTHINFO_UNAVAIL || result == PAM_MODULE_UNKNOWN;
 }
 
-enum proof
-pam_prove(const char *service, const char *user, const char *password, const char *address, struct fail *why)
+/* Options of a rule: the service; NULL: none is named. */
+struct pam_options {
+	char *service;
+};
+
+static void *
+options_new(void)
 {
-	const struct pam_conv conversation = { converse, (void *)(uintptr_t)password };
+	return xcalloc(1, sizeof(struct pam_options));
+}
+
+static int
+option(void *options, const char *name, const char *value, struct fail *why)
+{
+	struct pam_options *o = options;
+
+	if (strcmp(name, "pamservice") != 0)
+		return fail_set(why, "F0000", "option \"%.100s\" is not known: with pam, use pamservice", name);
+	free(o->service);
+	o->service = xstrdup(value);
+	return 0;
+}
+
+static void
+options_free(void *options)
+{
+	struct pam_options *o = options;
+
+	if (o != NULL)
+		free(o->service);
+	free(o);
+}
+
+static const char *
+service_of(const void *options, const char *setting)
+{
+	const struct pam_options *o = options;
+
+	return o->service != NULL ? o->service : setting;
+}
+
+static enum proof
+prove(const struct auth_question *q, struct fail *why)
+{
+	const struct pam_conv conversation = { converse, (void *)(uintptr_t)q->password };
 	union {
 		void (*function)(int result, unsigned us, void *password);
 		const void *item;
 	} pause = { .function = do_not_pause };
+	const char *service = service_of(q->options, q->setting);
 	pam_handle_t *pam = NULL;
-	int r = pam_start(service, user, &conversation, &pam);
+	int r = pam_start(service, q->user, &conversation, &pam);
 	enum proof proof;
 
 	if (r == PAM_SUCCESS)
-		r = pam_set_item(pam, PAM_RHOST, address);
+		r = pam_set_item(pam, PAM_RHOST, q->address);
 	if (r == PAM_SUCCESS)
 		r = pam_set_item(pam, PAM_FAIL_DELAY, pause.item);
 	if (r == PAM_SUCCESS)
@@ -78,17 +120,12 @@ pam_prove(const char *service, const char *user, const char *password, const cha
 	return proof;
 }
 
-#else
-
-enum proof
-pam_prove(const char *service, const char *user, const char *password, const char *address, struct fail *why)
-{
-	(void)service;
-	(void)user;
-	(void)password;
-	(void)address;
-	fail_set(why, "0A000", "%s", proof_unavailable("pam"));
-	return PROOF_FAILED;
-}
-
-#endif
+const struct auth_module auth_module_pam = { .name = "pam",
+					     .title = "PAM",
+					     .key = "pam_service",
+					     .rule = "pam pamservice=\"%s\"",
+					     .options_new = options_new,
+					     .option = option,
+					     .options_free = options_free,
+					     .place = service_of,
+					     .prove = prove };

@@ -1,9 +1,6 @@
-/* src/auth/ldap_bind.c - asks an LDAP server whether a password is right. See proof.h. */
-#include "auth/proof.h"
+/* src/modules/ldap/ldap_bind.c - asks an LDAP server whether a password is right. See ldap.h. */
+#include "modules/ldap/ldap.h"
 
-#include "build.h"
-
-#ifdef HAVE_LIBLDAP
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -283,33 +280,16 @@ ask(struct asking *a, const char *user, const char *password, struct buf *name)
 }
 
 enum proof
-ldap_prove(const struct ldap_settings *s, const char *user, const char *password, uint64_t deadline_us,
-	   struct fail *why)
+ldap_prove(const struct auth_question *q, struct fail *why)
 {
-	struct asking a = { .s = s, .deadline_us = deadline_us, .why = why };
+	struct asking a = { .s = q->options, .deadline_us = q->deadline_us, .why = why };
 	struct buf name = { 0 };
 	enum proof proof = begin(&a);
 
 	if (proof == PROOF_RIGHT)
-		proof = ask(&a, user, password, &name);
+		proof = ask(&a, q->user, q->password, &name);
 	if (a.ld != NULL)
 		ldap_unbind_ext_s(a.ld, NULL, NULL);
 	buf_fini(&name);
 	return proof;
 }
-
-#else
-
-enum proof
-ldap_prove(const struct ldap_settings *s, const char *user, const char *password, uint64_t deadline_us,
-	   struct fail *why)
-{
-	(void)s;
-	(void)user;
-	(void)password;
-	(void)deadline_us;
-	fail_set(why, "0A000", "%s", proof_unavailable("ldap"));
-	return PROOF_FAILED;
-}
-
-#endif

@@ -1,31 +1,13 @@
-/* src/auth/ldap.c - the options of LDAP authentication. See proof.h. */
-#include "auth/proof.h"
+/* src/modules/ldap/ldap.c - the options of LDAP authentication, and what the core knows of it. See ldap.h. */
+#include "modules/ldap/ldap.h"
 
-#include "build.h"
 #include "base/alloc.h"
 #include "base/text.h"
 
-#ifdef HAVE_LIBLDAP
 #include <ldap.h>
-#endif
 
 #define FILTER_SPECIALS "*()\\"
 #define NAME_SPECIALS ",+\"\\<>;=# "
-
-const char *
-proof_unavailable(const char *method)
-{
-#ifndef HAVE_LIBLDAP
-	if (strcmp(method, "ldap") == 0)
-		return "this pgweir was built without libldap (configure --with-ldap)";
-#endif
-#ifndef HAVE_LIBPAM
-	if (strcmp(method, "pam") == 0)
-		return "this pgweir was built without libpam (configure --with-pam)";
-#endif
-	(void)method;
-	return NULL;
-}
 
 /* --- Names of users. --- */
 
@@ -73,8 +55,10 @@ ldap_put_name(const struct ldap_settings *s, const char *user, struct buf *to)
 /* --- Options. --- */
 
 void
-ldap_settings_free(struct ldap_settings *s)
+ldap_settings_free(void *settings)
 {
+	struct ldap_settings *s = settings;
+
 	if (s == NULL)
 		return;
 	free(s->server);
@@ -102,7 +86,6 @@ replace(char **text, const char *with)
 static int
 take_url(struct ldap_settings *s, const char *value, struct fail *why)
 {
-#ifdef HAVE_LIBLDAP
 	LDAPURLDesc *url;
 	bool is_ours;
 
@@ -123,10 +106,6 @@ take_url(struct ldap_settings *s, const char *value, struct fail *why)
 	}
 	ldap_free_urldesc(url);
 	return is_ours ? 0 : fail_set(why, "F0000", "ldapurl=%.150s: use ldap:// or ldaps://", value);
-#else
-	(void)s;
-	return fail_set(why, "F0000", "ldapurl=%.150s: %s", value, proof_unavailable("ldap"));
-#endif
 }
 
 static int
@@ -142,8 +121,9 @@ take_port(struct ldap_settings *s, const char *value, struct fail *why)
 }
 
 int
-ldap_take(struct ldap_settings *s, const char *name, const char *value, struct fail *why)
+ldap_take(void *settings, const char *name, const char *value, struct fail *why)
 {
+	struct ldap_settings *s = settings;
 	struct {
 		const char *name;
 		char **text;
@@ -236,8 +216,9 @@ make_uris(struct ldap_settings *s)
 }
 
 int
-ldap_settle(struct ldap_settings *s, struct fail *why)
+ldap_settle(void *settings, struct fail *why)
 {
+	struct ldap_settings *s = settings;
 	bool is_simple = s->prefix != NULL || s->suffix != NULL;
 
 	if (is_simple && (s->base_dn != NULL || s->bind_dn != NULL || s->bind_password != NULL ||
@@ -257,10 +238,56 @@ ldap_settle(struct ldap_settings *s, struct fail *why)
 		return fail_set(why, "F0000", "ldap needs ldapserver, or ldapbasedn to find servers in DNS");
 	if (s->starts_tls && is_ldaps(s))
 		return fail_set(why, "F0000", "ldaptls=1 is for ldapscheme=ldap: ldaps has TLS from the first byte");
-#ifdef HAVE_LIBLDAP
 	if (!s->is_scope_set)
 		s->scope = LDAP_SCOPE_SUBTREE;
-#endif
 	make_uris(s);
 	return 0;
 }
+
+/* --- What the core knows. --- */
+
+static void *
+options_new(void)
+{
+	return xcalloc(1, sizeof(struct ldap_settings));
+}
+
+static void
+doubt(const void *options, void (*say)(void *arg, const char *text), void *arg)
+{
+	const struct ldap_settings *s = options;
+
+	if (ldap_is_open(s))
+		say(arg, "passwords travel to the LDAP server in clear text: use ldaptls=1 or ldapscheme=ldaps");
+	if (s->filter != NULL && strstr(s->filter, LDAP_PLACEHOLDER) == NULL)
+		say(arg, "ldapsearchfilter has no " LDAP_PLACEHOLDER
+			 ": with the password of the entry that it finds one logs in as anybody");
+}
+
+static bool
+holds_secret(const char *setting)
+{
+	return strstr(setting, "ldapbindpasswd") != NULL;
+}
+
+static const char *
+place(const void *options, const char *setting)
+{
+	const struct ldap_settings *s = options;
+
+	(void)setting;
+	return s->uris;
+}
+
+const struct auth_module auth_module_ldap = { .name = "ldap",
+					      .title = "LDAP",
+					      .key = "ldap_options",
+					      .rule = "ldap %s",
+					      .options_new = options_new,
+					      .option = ldap_take,
+					      .settle = ldap_settle,
+					      .doubt = doubt,
+					      .options_free = ldap_settings_free,
+					      .holds_secret = holds_secret,
+					      .place = place,
+					      .prove = ldap_prove };

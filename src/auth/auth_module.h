@@ -1,0 +1,48 @@
+/*
+ * src/auth/auth_module.h - a method of authentication by which somebody else judges a client's password: an LDAP
+ * server, PAM. Each is a module (modules/modules.h). The core asks the client for the password, in clear text, has
+ * prove() run on a thread of net/errands.h, and keeps external_timeout.
+ *
+ * A rule of hba_file has options of its own for it. They are the module's, immutable once settle() has returned 0, and
+ * live as long as the rules.
+ */
+#pragma once
+
+#include "base/fail.h"
+#include "modules/modules.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum proof { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED /* nobody could tell */ };
+
+struct auth_question {
+	const void *options; /* the rule's */
+	const char *setting; /* the module's setting in [auth] */
+	const char *user, *password; /* password: never empty */
+	const char *address; /* whence the client comes: "192.0.2.1", "::1" or "[local]" */
+	uint64_t deadline_us;
+};
+
+struct auth_module {
+	const char *name; /* in hba_file, in [auth] method, in metrics */
+	const char *title; /* in messages */
+	const char *key; /* its setting in [auth] */
+	const char *rule; /* the method and options of the rule that method = NAME is; %s: the setting's value */
+	/* Options of a rule. option() returns 0, or -1 with *why set: it is not known, or its value is wrong. settle():
+	 * all were taken; returns 0, or -1 with *why set. doubt() calls say for what looks wrong. */
+	void *(*options_new)(void);
+	int (*option)(void *options, const char *name, const char *value, struct fail *why);
+	int (*settle)(void *options, struct fail *why); /* NULL: nothing can be wrong */
+	void (*doubt)(const void *options, void (*say)(void *arg, const char *text), void *arg); /* NULL: nothing is */
+	void (*options_free)(void *options); /* wipes; NULL is fine */
+	/* Returns true if the setting's value has a secret in it; NULL: none ever has. */
+	bool (*holds_secret)(const char *setting);
+	/* Returns what is asked, for the log; it lives as long as the two. Calls for the same share their threads. */
+	const char *(*place)(const void *options, const char *setting);
+	/* Blocks, on a thread. *why is set unless PROOF_RIGHT is returned. */
+	enum proof (*prove)(const struct auth_question *q, struct fail *why);
+};
+
+extern const struct auth_module *const auth_modules[AUTH_MODULE_COUNT + 1]; /* modules/modules.c; ends with NULL */

@@ -1,0 +1,13 @@
+/* src/modules/modules.c - all modules of this build. See modules.h. */
+#include "modules/modules.h"
+
+#include "auth/auth_module.h"
+
+#include <stddef.h>
+
+#define DECLARE(name, ...) extern const struct auth_module auth_module_##name;
+#define REFER_TO(name, ...) &auth_module_##name,
+
+AUTH_MODULES(DECLARE)
+
+const struct auth_module *const auth_modules[AUTH_MODULE_COUNT + 1] = { AUTH_MODULES(REFER_TO) NULL };
