@@ -45,7 +45,7 @@ enum auth_method {
 static inline bool
 config_is_external(enum auth_method method)
 {
-	return method >= AUTH_MODULES_FIRST && method < AUTH_PEER;
+	return method > AUTH_PASSWORD && method != AUTH_PEER;
 }
 enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_POSTGRES };
 enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };

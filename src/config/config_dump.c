@@ -115,7 +115,7 @@ config_dump(const struct config *config, FILE *to)
 			struct buf value = { 0 };
 
 			key_put(key, key_base_of(key, config), &value);
-			if (strstr(value_put_end(&value), "passwd=") != NULL)
+			if (key->type == KEY_SECRET && strstr(value_put_end(&value), "bindpasswd") != NULL)
 				dump_value(&dump, key->name, "***", NULL, origins->lines[row]);
 			else
 				dump_value(&dump, key->name, value_put_end(&value), origins->raws[row],

@@ -113,7 +113,8 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 int
 login_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
-	c->login->demand = c->env->x.config->auth_method;
+	if (c->login->hba == NULL) /* else it is asked again, by the rules that it began with */
+		c->login->demand = c->env->x.config->auth_method;
 	if (c->login->demand == AUTH_HBA || config_is_external(c->login->demand))
 		return hba_rule(c, again, why);
 	if (c->login->demand != AUTH_TRUST || is_loopback(c))

@@ -258,8 +258,10 @@ state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 enum feature_step
 state_audit_parse(struct exchange *x, struct request *m)
 {
-	if (x->is_session)
+	if (x->is_session) {
 		state_audit(x, m->verdict->flags);
+		x->srv->loan.has_run = true; /* to read a constant may run the check of a domain */
+	}
 	return STEP_FORWARD;
 }
 

@@ -1703,6 +1703,8 @@ Test(policy, pool_free_refuses_those_in_line)
 	cr_expect_eq(f.clients[0].refusals, 1);
 	cr_expect_eq(f.clients[0].kind, RF_SHUTDOWN);
 	policy_free(NULL);
+	policy_room_free(f.room);
+	policy_commons_free(f.own);
 }
 
 /* --- policy_borrow_idle(). --- */

@@ -14,6 +14,7 @@ from test_hba import (ME, authority, refused, start, tls_section, who, why_not, 
                       with_certificate, write_rules)
 from test_tenants import tenants  # pylint: disable=unused-import
 from waiting import wait_until
+from weir import is_built_with
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -163,6 +164,28 @@ def test_clients_that_leave_and_a_reload_while_names_are_looked_up(weir, names):
     assert refused_here(weir)[1].startswith("pg_hba.conf rejects connection")
     weir.in_background(refused_here, weir)
     assert weir.stop() == 0
+
+
+@pytest.mark.parametrize("method", ["ldap", "pam", "scram-sha-256", "trust"])
+@pytest.mark.parametrize("rule, ends", [("scram-sha-256", None), ("reject", "28000")])
+def test_a_reload_to_another_method_while_a_name_is_looked_up(weir, names, method, rule, ends):
+    """Its login goes on as it has begun: by rules, and by the rule that fits."""
+    if method in ("ldap", "pam") and not is_built_with(f"lib{method}"):
+        pytest.skip(f"built without lib{method}")
+    begin(weir, f"host all all web1.example.com {rule}\n", names)
+    names.know({reverse(HERE): None})
+    late = weir.in_background(from_here, weir)
+    wait_until(lambda: names.asked > 0)
+    options = {"ldap_options": "ldapserver=127.0.0.1 ldapport=1 ldapprefix=uid="} if method == "ldap" else {}
+    weir.reload({"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"unix:{weir.socket}"]}}, method=method,
+                resolv_conf=names.resolv_conf, **options)
+    names.know({reverse(HERE): "web1.example.com", "web1.example.com": [HERE]})
+    if ends is None:
+        assert late.result() == "web"
+    else:
+        with pytest.raises(rawwire.LoginRefused) as caught:
+            late.result()
+        assert caught.value.sqlstate == ends
 
 
 # --- roles ---

@@ -194,7 +194,8 @@ def test_a_client_that_does_not_read_is_named(weir):
     weir.start_opened("10min", **settings)
     with app(weir, "reader", receive_buffer=65_536) as reader, app(weir, "late") as late:
         reader.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
-        wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
+        # One that has read until just now is not blamed by who comes at that moment.
+        wait_until(lambda: (row := holders(weir)["reader"])["state"] == "waiting for the client" and int(row["state_ms"]) > 200)
         late.send(query("SELECT 1"))
         weir.wait_waiting(1)
         number = holders(weir)["reader"]["client_id"]
