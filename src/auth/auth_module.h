@@ -26,9 +26,7 @@ struct auth_question {
 };
 
 struct auth_module {
-	const char *name; /* in hba_file, in [auth] method, in metrics */
 	const char *title; /* in messages */
-	const char *key; /* its setting in [auth] */
 	const char *rule; /* the method and options of the rule that method = NAME is; %s: the setting's value */
 	/* Options of a rule. option() returns 0, or -1 with *why set: it is not known, or its value is wrong. settle():
 	 * all were taken; returns 0, or -1 with *why set. doubt() calls say for what looks wrong. */

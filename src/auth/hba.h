@@ -5,9 +5,8 @@
  * (rule_file.h). The first rule that fits a login decides; if none fits, the login is refused.
  *
  * A rule that pgweir doesn't support is an error when the file is read, never a rule that fits too many or too few:
- * methods that need a library, and are no module of this build (auth_module.h). An IPv4 client that arrives on an IPv6
- * socket
- * (::ffff:...) is an IPv4 client.
+ * methods that need a library, and are no module of this build (auth_module.h). An IPv4 client that arrives on an
+ * IPv6 socket (::ffff:...) is an IPv4 client.
  *
  * Host names, and roles (+role, samerole), are asked about elsewhere, which may take time: only when a rule is reached
  * that is not out already by its other columns. A name in the address column is that of the client's address, or from

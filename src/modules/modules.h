@@ -32,4 +32,5 @@
 
 #define AUTH_MODULE_NUMBER(name, ...) AUTH_MODULE_##name,
 #define MODULE_WORD(name, ...) #name,
+#define MODULE_KEY(name, key, ...) key,
 enum auth_module_number { AUTH_MODULES(AUTH_MODULE_NUMBER) AUTH_MODULE_COUNT };

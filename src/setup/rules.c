@@ -89,7 +89,8 @@ static void
 on_setting_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
 {
 	const struct rules *r = arg;
-	const char *key = auth_modules[r->config->auth_method - AUTH_MODULES_FIRST]->key;
+	static const char *const keys[] = { AUTH_MODULES(MODULE_KEY) NULL };
+	const char *key = keys[r->config->auth_method - AUTH_MODULES_FIRST];
 	const struct problem_sink sink = sink_of_setting(r);
 
 	(void)path; /* the configuration's own */

@@ -279,9 +279,7 @@ place(const void *options, const char *setting)
 	return s->uris;
 }
 
-const struct auth_module auth_module_ldap = { .name = "ldap",
-					      .title = "LDAP",
-					      .key = "ldap_options",
+const struct auth_module auth_module_ldap = { .title = "LDAP",
 					      .rule = "ldap %s",
 					      .options_new = options_new,
 					      .option = ldap_take,

@@ -120,9 +120,7 @@ prove(const struct auth_question *q, struct fail *why)
 	return proof;
 }
 
-const struct auth_module auth_module_pam = { .name = "pam",
-					     .title = "PAM",
-					     .key = "pam_service",
+const struct auth_module auth_module_pam = { .title = "PAM",
 					     .rule = "pam pamservice=\"%s\"",
 					     .options_new = options_new,
 					     .option = option,
