@@ -108,7 +108,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	if (x->listen != NULL) /* else it is as the loan began */
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
-	report_lent(x, w == NULL ? x->ticket.waited_us : 0);
+	report_lent(x, x->ticket.waited_us);
 	if (srv->image != x->image && state_replay(x) < 0) {
 		walk_out_of_memory(x);
 		return -1;
@@ -208,7 +208,8 @@ take(struct request_walk *w, struct server *srv)
 		state_yield(x->env);
 		return WALK_WAIT;
 	}
-	x->ticket.waited_us = x->ticket.connect_us = 0;
+	x->ticket.waited_us = w->waited_us;
+	x->ticket.connect_us = 0;
 	w->linked_at = w->at;
 	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
 }
