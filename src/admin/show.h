@@ -65,6 +65,11 @@ const struct show *show_find(enum command_id id);
 
 #define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0]), 0
 #define SHOW_COLUMNS_AND_WORKER(array) (array), sizeof(array) / sizeof((array)[0]), 1
+/* Says a command once, in front of the body of the function that fills its rows. */
+#define SHOW(name, columns, scope)                                                                                     \
+	static void name##_fill(const struct show_env *env, struct rows *rows);                                        \
+	const struct show name = { SHOW_COLUMNS(columns), name##_fill, scope };                                        \
+	static void name##_fill(__attribute__((unused)) const struct show_env *env, struct rows *rows)
 
 #define SHOW_EXTERN(id, name, may, what, example) extern const struct show show_##name;
 #define ANSWER_EXTERN(id, name) extern const struct show answer_##name;

@@ -48,8 +48,7 @@ add_name(const char *name, enum risk_kind kind, struct risk risk, const char *re
 	rows_add(fill->rows, &row);
 }
 
-static void
-fill_code(const struct show_env *env, struct rows *rows)
+SHOW(show_database_code, code_columns, OF_ALL)
 {
 	struct database_sum *sums = show_database_sums(env, rows);
 
@@ -89,5 +88,3 @@ fill_code(const struct show_env *env, struct rows *rows)
 	}
 	free(sums);
 }
-
-const struct show show_database_code = { SHOW_COLUMNS(code_columns), fill_code, OF_ALL };

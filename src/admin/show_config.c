@@ -97,8 +97,7 @@ add_own(const struct config_row *row, void *arg)
 	rows_add(rows, &(struct config_line){ key, row->value, row->default_value, changeable });
 }
 
-static void
-fill_config(const struct show_env *env, struct rows *rows)
+SHOW(show_config, config_columns, OF_DOOR)
 {
 	const struct config *config = env->clients->x.config;
 	const struct bouncer_key *theirs;
@@ -140,17 +139,12 @@ fill_config(const struct show_env *env, struct rows *rows)
 	config_each(config, add_own, rows);
 }
 
-const struct show show_config = { SHOW_COLUMNS(config_columns), fill_config, OF_DOOR };
-
 static const struct column problems_columns[] = { { "problem", COLUMN_TEXT } };
 
-static void
-fill_config_errors(const struct show_env *env, struct rows *rows)
+SHOW(show_config_errors, problems_columns, OF_DOOR)
 {
 	const char *problem;
 
 	for (size_t i = 0; (problem = env->host->config_error(env->host->w, i)) != NULL; i++)
 		rows_add(rows, &(struct show_text){ problem });
 }
-
-const struct show show_config_errors = { SHOW_COLUMNS(problems_columns), fill_config_errors, OF_DOOR };

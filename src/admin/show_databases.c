@@ -141,8 +141,7 @@ list_databases(const struct show_env *env, const struct database_sum *used, stru
 	return n;
 }
 
-static void
-fill_databases(const struct show_env *env, struct rows *rows)
+SHOW(show_databases, database_columns, OF_ALL)
 {
 	struct database_sum *used = show_database_sums(env, rows);
 	struct sums sums = { .rows = rows, .seed = env->clients->x.hash_seed };
@@ -184,8 +183,6 @@ fill_databases(const struct show_env *env, struct rows *rows)
 	free(used);
 	TABLE_FREE(sums.table);
 }
-
-const struct show show_databases = { SHOW_COLUMNS(database_columns), fill_databases, OF_ALL };
 
 /* --- SHOW USERS --- */
 
@@ -231,8 +228,7 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 }
 
 /* In this order: of the users_file, of the configuration, and whoever else has a pool or is here. */
-static void
-fill_users(const struct show_env *env, struct rows *rows)
+SHOW(show_users, user_columns, OF_ALL)
 {
 	const struct config *config = env->clients->x.config;
 	struct sums sums = { .rows = rows, .seed = env->clients->x.hash_seed };
@@ -251,5 +247,3 @@ fill_users(const struct show_env *env, struct rows *rows)
 		add_user(env, rows, s);
 	TABLE_FREE(sums.table);
 }
-
-const struct show show_users = { SHOW_COLUMNS(user_columns), fill_users, OF_ALL };

@@ -75,13 +75,10 @@ add_budget(const struct fleet_budget *b, void *arg)
 	rows_add(arg, &row);
 }
 
-static void
-fill_budget(const struct show_env *env, struct rows *rows)
+SHOW(show_budget, budget_columns, OF_DOOR)
 {
 	fleet_each(env->host->fleet, add_budget, rows);
 }
-
-const struct show show_budget = { SHOW_COLUMNS(budget_columns), fill_budget, OF_DOOR };
 
 SHOW_ROW(member, (TEXT, hosts) (TEXT, process) (INT4, pid) (BOOL, own) (INT8_OR_NULL, budget) (INT8, used)
 	(INT8, waiting) (BOOL, in_use) (BOOL, silent) (INT8, heard_ms_ago));
@@ -108,12 +105,9 @@ add_members(const struct fleet_budget *b, void *arg)
 	}
 }
 
-static void
-fill_fleet(const struct show_env *env, struct rows *rows)
+SHOW(show_fleet, member_columns, OF_DOOR)
 {
 	struct show_fill fill = { env, rows };
 
 	fleet_each(env->host->fleet, add_members, &fill);
 }
-
-const struct show show_fleet = { SHOW_COLUMNS(member_columns), fill_fleet, OF_DOOR };

@@ -44,8 +44,7 @@ put_figures(const struct histogram *h, const struct histogram_bounds *bounds, ch
 	}
 }
 
-static void
-fill_latency(const struct show_env *env, struct rows *rows)
+SHOW(show_latency, latency_columns, OF_ALL)
 {
 	struct database_sum *sums = show_database_sums(env, rows);
 
@@ -65,12 +64,9 @@ fill_latency(const struct show_env *env, struct rows *rows)
 	free(sums);
 }
 
-const struct show show_latency = { SHOW_COLUMNS(latency_columns), fill_latency, OF_ALL };
-
 SHOW_ROW(error, (TEXT, database) (TEXT, origin) (TEXT, sqlstate_class) (INT8, count));
 
-static void
-fill_errors(const struct show_env *env, struct rows *rows)
+SHOW(show_errors, error_columns, OF_ALL)
 {
 	struct database_sum *sums = show_database_sums(env, rows);
 
@@ -85,8 +81,6 @@ fill_errors(const struct show_env *env, struct rows *rows)
 			}
 	free(sums);
 }
-
-const struct show show_errors = { SHOW_COLUMNS(error_columns), fill_errors, OF_ALL };
 
 SHOW_ROW(backend, (TEXT, backend) (TEXT, role) (TEXT, state) (INT8, connects) (INT8, failures) (INT8, failed_dns)
 	(INT8, failed_refused) (INT8, failed_timeout) (INT8, failed_tls) (INT8, failed_auth) (INT8, failed_too_many)
@@ -123,10 +117,7 @@ add_backend(const char *name, const char *role, const struct backend_counters *c
 }
 
 /* Workers have backends of their own, which a snapshot adds up by name. */
-static void
-fill_backends(const struct show_env *env, struct rows *rows)
+SHOW(show_backends, backend_columns, OF_ALL)
 {
 	env->host->backends_each(env->host->w, add_backend, rows);
 }
-
-const struct show show_backends = { SHOW_COLUMNS(backend_columns), fill_backends, OF_ALL };

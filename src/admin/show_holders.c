@@ -195,8 +195,7 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 	rows_add(rows, &row);
 }
 
-static void
-fill_holders(const struct show_env *env, struct rows *rows)
+SHOW(show_holders, holder_columns, OF_LOCKS)
 {
 	struct holding *list = show_holdings(env, rows);
 
@@ -204,8 +203,6 @@ fill_holders(const struct show_env *env, struct rows *rows)
 		add_holder(env, list, h, rows);
 	free(list);
 }
-
-const struct show show_holders = { SHOW_COLUMNS(holder_columns), fill_holders, OF_LOCKS };
 
 /* Orders by the number of servers that are blocked, the largest first. */
 static int
@@ -216,8 +213,7 @@ by_blocks(const void *a, const void *b)
 	return one->blocks != other->blocks ? (one->blocks > other->blocks ? -1 : 1) : by_age(one, other);
 }
 
-static void
-fill_blockers(const struct show_env *env, struct rows *rows)
+SHOW(show_blockers, holder_columns, OF_LOCKS)
 {
 	struct holding *list = show_holdings(env, rows);
 	struct holding **sorted = rows_scratch(rows, show_count_servers(env) + 1, sizeof(*sorted));
@@ -236,5 +232,3 @@ fill_blockers(const struct show_env *env, struct rows *rows)
 	free(sorted);
 	free(list);
 }
-
-const struct show show_blockers = { SHOW_COLUMNS(holder_columns), fill_blockers, OF_LOCKS };

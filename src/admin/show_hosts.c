@@ -38,10 +38,7 @@ add_host(const struct watch_row *h, uint64_t reads, void *arg)
 	rows_add(arg, &row);
 }
 
-static void
-fill_hosts(const struct show_env *env, struct rows *rows)
+SHOW(show_hosts, host_columns, OF_DOOR)
 {
 	env->host->hosts_each(env->host->w, add_host, rows);
 }
-
-const struct show show_hosts = { SHOW_COLUMNS(host_columns), fill_hosts, OF_DOOR };

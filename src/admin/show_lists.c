@@ -36,8 +36,7 @@ count_rows(const struct show_env *env, const struct show *show)
 	return rows.count;
 }
 
-static void
-fill_lists(const struct show_env *env, struct rows *rows)
+SHOW(show_lists, list_columns, OF_ALL)
 {
 	uint64_t used, login, pools = 0;
 
@@ -64,14 +63,11 @@ fill_lists(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &lists[i]);
 }
 
-const struct show show_lists = { SHOW_COLUMNS(list_columns), fill_lists, OF_ALL };
-
 /* --- STATE --- */
 
 SHOW_ROW(state, (TEXT, key) (TEXT, value));
 
-static void
-fill_state(const struct show_env *env, struct rows *rows)
+SHOW(show_state, state_columns, OF_DOOR)
 {
 	bool is_paused = pool_set_is_paused(env->clients->x.pools), is_suspended = env->clients->x.is_suspended,
 	     is_ending = env->host->is_shutting_down(env->host->w);
@@ -82,15 +78,12 @@ fill_state(const struct show_env *env, struct rows *rows)
 	rows_add(rows, &(struct state_row){ "shutting_down", is_ending ? "yes" : "no" });
 }
 
-const struct show show_state = { SHOW_COLUMNS(state_columns), fill_state, OF_DOOR };
-
 /* --- MEM --- */
 
 SHOW_ROW(memory, (TEXT, name) (INT4, size) (INT4, used) (INT4, free) (INT4, memtotal));
 
 /* For settings, only their number is known. */
-static void
-fill_memory(const struct show_env *env, struct rows *rows)
+SHOW(show_mem, memory_columns, OF_ALL)
 {
 	uint64_t used, login, servers = show_count_servers(env), statements = 0, bytes = 0, images = 0;
 
@@ -108,36 +101,26 @@ fill_memory(const struct show_env *env, struct rows *rows)
 	rows_add(rows, &(struct memory_row){ "images", 0, images, 0, 0 });
 }
 
-const struct show show_mem = { SHOW_COLUMNS(memory_columns), fill_memory, OF_ALL };
-
 /* --- VERSION, HELP --- */
 
 static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 
 /* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
-static void
-fill_version(const struct show_env *env, struct rows *rows)
+SHOW(show_version, version_columns, OF_DOOR)
 {
-	(void)env;
 	rows_add(rows, &(struct show_text){ "PgBouncer " BOUNCER_VERSION });
 }
 
-const struct show show_version = { SHOW_COLUMNS(version_columns), fill_version, OF_DOOR };
-
 SHOW_ROW(help, (TEXT, command) (TEXT, what) (TEXT, example));
 
-static void
-fill_help(const struct show_env *env, struct rows *rows)
+SHOW(show_help, help_columns, OF_DOOR)
 {
 	const struct command_row *row;
 
-	(void)env;
 	for (size_t i = 0; (row = command_row(i)) != NULL; i++)
 		if (row->example != NULL)
 			rows_add(rows, &(struct help_row){ row->phrase, row->what, row->example });
 }
-
-const struct show show_help = { SHOW_COLUMNS(help_columns), fill_help, OF_DOOR };
 
 /* --- PREPARED --- */
 
@@ -161,8 +144,7 @@ by_id(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-static void
-fill_prepared(const struct show_env *env, struct rows *rows)
+SHOW(show_prepared, prepared_columns, OF_ALL)
 {
 	struct prepared_row *list, *next;
 	size_t most = 0;
@@ -186,8 +168,6 @@ fill_prepared(const struct show_env *env, struct rows *rows)
 	free(list);
 }
 
-const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), fill_prepared, OF_ALL };
-
 /* --- WORKERS --- */
 
 SHOW_ROW(workers, (INT4, worker) (TEXT, state) (INT4, clients) (INT4, servers) (INT4, cpu_percent) (INT8, turns)
@@ -200,13 +180,10 @@ add_worker(const struct worker_row *w, void *arg)
 					     w->tick_age_us, w->oldest_note_us });
 }
 
-static void
-fill_workers(const struct show_env *env, struct rows *rows)
+SHOW(show_workers, workers_columns, OF_DOOR)
 {
 	env->host->workers_each(env->host->w, add_worker, rows);
 }
-
-const struct show show_workers = { SHOW_COLUMNS(workers_columns), fill_workers, OF_DOOR };
 
 /* --- METRICS --- */
 
@@ -218,13 +195,10 @@ add_metric(const struct metric_sample *m, void *arg)
 	rows_add(arg, &(struct metric_row){ m->name, m->type, m->labels, m->value, m->help });
 }
 
-static void
-fill_metrics(const struct show_env *env, struct rows *rows)
+SHOW(show_metrics, metric_columns, OF_ALL)
 {
 	env->host->metrics_each(env->host->w, add_metric, rows);
 }
-
-const struct show show_metrics = { SHOW_COLUMNS(metric_columns), fill_metrics, OF_ALL };
 
 /* --- what PgBouncer has and pgweir has not --- */
 

@@ -11,8 +11,7 @@
 SHOW_ROW(pin, (TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, reasons) (INT8, pinned_us) (INT8, idle_us)
 	(INT8, client_id) (INT8, server_id) (INT4, server_pid) (TEXT, addr) (INT4, port));
 
-static void
-fill_pins(const struct show_env *env, struct rows *rows)
+SHOW(show_pins, pin_columns, OF_ALL)
 {
 	const struct client *c;
 
@@ -35,8 +34,6 @@ fill_pins(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &row);
 	}
 }
-
-const struct show show_pins = { SHOW_COLUMNS(pin_columns), fill_pins, OF_ALL };
 
 SHOW_ROW(audit_show, (TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, kind) (INT8, count)
 	(TEXT, last_seen) (TEXT, in_transaction_mode));
@@ -62,11 +59,8 @@ add_audited(const struct audit_row *audited, void *arg)
 	}
 }
 
-static void
-fill_audit(const struct show_env *env, struct rows *rows)
+SHOW(show_audit, audit_show_columns, OF_DOOR)
 {
 	if (audit_each(env->clients->x.audit, add_audited, &(struct show_fill){ env, rows }) < 0)
 		rows->out->is_broken = true;
 }
-
-const struct show show_audit = { SHOW_COLUMNS(audit_show_columns), fill_audit, OF_DOOR };

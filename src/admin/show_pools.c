@@ -33,8 +33,7 @@ count_servers(const struct pool *e, struct pool_row *row)
 	}
 }
 
-static void
-fill_pools(const struct show_env *env, struct rows *rows)
+SHOW(show_pools, pool_columns, OF_ALL)
 {
 	struct pool **pools = show_sorted_pools(env, rows, false);
 
@@ -75,15 +74,12 @@ fill_pools(const struct show_env *env, struct rows *rows)
 	free(pools);
 }
 
-const struct show show_pools = { SHOW_COLUMNS(pool_columns), fill_pools, OF_ALL };
-
 SHOW_ROW(pool_more, (TEXT, database) (TEXT, user) (INT4, pool_size) (INT4, max_overflow) (INT4, overflow_now)
 	(INT4, active) (INT4, idle) (INT4, waiting) (INT8, oldest_wait_us) (INT8, checkouts_idle)
 	(INT8, checkouts_new) (INT8, checkouts_overflow) (INT8, pool_timeouts) (INT8, pings_ok) (INT8, pings_failed)
 	(INT8, recycles) (INT8, outage_us) (INT8, held) (INT8, replays) (INT4, worker));
 
-static void
-fill_pools_extended(const struct show_env *env, struct rows *rows)
+SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 {
 	struct pool **pools = show_sorted_pools(env, rows, true);
 
@@ -119,13 +115,10 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 	free(pools);
 }
 
-const struct show show_pools_extended = { SHOW_COLUMNS(pool_more_columns), fill_pools_extended, OF_ALL };
-
 SHOW_ROW(waiter, (TEXT, database) (TEXT, user) (INT8, wait_us) (TEXT, application_name) (TEXT, addr) (INT4, port)
 	(INT8, id) (TEXT, reason) (TEXT, query));
 
-static void
-fill_waiters(const struct show_env *env, struct rows *rows)
+SHOW(show_waiters, waiter_columns, OF_ALL)
 {
 	const struct client *c;
 
@@ -153,5 +146,3 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &row);
 	}
 }
-
-const struct show show_waiters = { SHOW_COLUMNS(waiter_columns), fill_waiters, OF_ALL };

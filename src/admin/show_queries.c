@@ -93,14 +93,11 @@ add_queries(struct query_row *list, size_t count, void *arg)
 	}
 }
 
-static void
-fill_queries(const struct show_env *env, struct rows *rows)
+SHOW(show_queries, queries_columns, OF_DOOR)
 {
 	if (env->host->queries_read(env->host->queries, add_queries, &(struct show_fill){ env, rows }) < 0)
 		rows->out->is_broken = true;
 }
-
-const struct show show_queries = { SHOW_COLUMNS(queries_columns), fill_queries, OF_DOOR };
 
 /* --- READS --- */
 
@@ -142,14 +139,11 @@ add_reads(struct query_row *list, size_t count, void *arg)
 	}
 }
 
-static void
-fill_reads(const struct show_env *env, struct rows *rows)
+SHOW(show_reads, reads_columns, OF_DOOR)
 {
 	if (env->host->queries_read(env->host->queries, add_reads, &(struct show_fill){ env, rows }) < 0)
 		rows->out->is_broken = true;
 }
-
-const struct show show_reads = { SHOW_COLUMNS(reads_columns), fill_reads, OF_DOOR };
 
 /* --- SLOW --- */
 
@@ -192,13 +186,10 @@ add_slow(const struct slow_row *slow, void *arg)
 	rows_add(arg, &row);
 }
 
-static void
-fill_slow(const struct show_env *env, struct rows *rows)
+SHOW(show_slow, slow_show_columns, OF_DOOR)
 {
 	env->host->slow_each(env->host->slowlog, add_slow, rows);
 }
-
-const struct show show_slow = { SHOW_COLUMNS(slow_show_columns), fill_slow, OF_DOOR };
 
 /* --- EVENTS --- */
 
@@ -214,10 +205,7 @@ add_event(const struct log_event *event, void *arg)
 	rows_add(arg, &(struct event_row){ time, levels[event->level], event->message });
 }
 
-static void
-fill_events(const struct show_env *env, struct rows *rows)
+SHOW(show_events, event_columns, OF_DOOR)
 {
 	log_each_recent(env->clients->x.log, add_event, rows);
 }
-
-const struct show show_events = { SHOW_COLUMNS(event_columns), fill_events, OF_DOOR };

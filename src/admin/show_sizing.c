@@ -153,8 +153,7 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 		advise(env, e, &u, rows);
 }
 
-static void
-fill_pool(const struct show_env *env, struct rows *rows)
+SHOW(answer_pool, show_sentence_columns, OF_LOCKS)
 {
 	const char *name = env->command->name;
 	struct holding *list = show_holdings(env, rows);
@@ -172,5 +171,3 @@ fill_pool(const struct show_env *env, struct rows *rows)
 			 name);
 	free(list);
 }
-
-const struct show answer_pool = { SHOW_COLUMNS(show_sentence_columns), fill_pool, OF_LOCKS };

@@ -75,8 +75,7 @@ static const struct {
 	[STAT_CLIENT_LOGINS] = { "total_client_login_count", "avg_client_login_count" },
 };
 
-static void
-fill_totals(const struct show_env *env, struct rows *rows)
+SHOW(show_totals, total_columns, OF_ALL)
 {
 	struct stats total = { { 0 } }, average = { { 0 } }, weighted = { { 0 } };
 	struct database_sum *sums = show_database_sums(env, rows);
@@ -111,5 +110,3 @@ fill_totals(const struct show_env *env, struct rows *rows)
 	for (size_t i = 0; i < STATS; i++)
 		rows_add(rows, &(struct total_row){ totals_names[i].average, average.of[i] });
 }
-
-const struct show show_totals = { SHOW_COLUMNS(total_columns), fill_totals, OF_ALL };

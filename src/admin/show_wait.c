@@ -294,8 +294,7 @@ without_server(const struct client *c)
 	}
 }
 
-static void
-fill_wait(const struct show_env *env, struct rows *rows)
+SHOW(answer_wait, show_sentence_columns, OF_LOCKS)
 {
 	const struct client *c = clients_find(env->host->crew, env->command->client_id);
 	struct holding *list = show_holdings(env, rows), *h = list;
@@ -319,5 +318,3 @@ fill_wait(const struct show_env *env, struct rows *rows)
 		show_say(env, rows, "%s waits for no server. %s.", name_of(c, name), without_server(c));
 	free(list);
 }
-
-const struct show answer_wait = { SHOW_COLUMNS(show_sentence_columns), fill_wait, OF_LOCKS };
