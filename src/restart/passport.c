@@ -170,7 +170,7 @@ number_of_pool(struct passport_writer *o, const struct pool *pool)
 		p.keys = (const uint8_t *)keys;
 		p.keys_len = sizeof(*keys);
 	}
-	passport_put_pool(&b, &p);
+	passport_put(&b, passport_pool, &p);
 	if (!send_shared(o, true, &b))
 		return 0;
 	note_sent(o, pool, 0, NULL, o->pools);
@@ -187,7 +187,7 @@ number_of_text(struct passport_writer *o, struct statement *st)
 	if (s != NULL)
 		return s->number;
 	t.types = statement_learnt_types(st, &t.types_len);
-	passport_put_text(&b, &t);
+	passport_put(&b, passport_text, &t);
 	if (!send_shared(o, false, &b))
 		return 0;
 	note_sent(o, st, st->id, statement_ref(st), o->texts);
@@ -212,15 +212,15 @@ put_statement(const struct statement_crossing *s, void *arg)
 
 	p.text = number_of_text(w->writer, s->st);
 	p.is_shared = statement_is_shared(s->st) && (s->st->context == 0 || s->is_of_session);
-	passport_put_statement(w->out, &p);
+	passport_put(w->out, passport_statement, &p);
 }
 
 static void
 put_channel(const char *channel, void *arg)
 {
-	struct writing *w = arg;
+	const struct writing *w = arg;
 
-	buf_put_str(w->out, channel);
+	passport_put(w->out, passport_channel, &channel);
 }
 
 static void
@@ -228,8 +228,11 @@ put_image(struct buf *out, const struct image *img)
 {
 	size_t begun = passport_begin(out);
 
-	for (size_t i = 0; img != NULL && i < image_count(img); i++)
-		passport_put_setting(out, image_at(img, i));
+	for (size_t i = 0; img != NULL && i < image_count(img); i++) {
+		struct image_setting s = *image_at(img, i);
+
+		passport_put(out, passport_setting, &s);
+	}
 	passport_end(out, begun);
 }
 
@@ -268,7 +271,7 @@ passport_write(struct passport_writer *o, struct client *c, uint64_t number, str
 	p.pool = number_of_pool(o, x->pool);
 	put_address(c, &p);
 	p.secret_len = cancel_secret(c, p.secret);
-	passport_put(out, &p);
+	passport_put(out, passport_head, &p);
 	OPENSSL_cleanse(p.secret, sizeof(p.secret));
 	put_image(out, x->image);
 	put_image(out, p.is_startup_same ? NULL : x->startup);
@@ -393,7 +396,7 @@ passport_reader_take(struct passport_reader *s, bool is_pool, const uint8_t *byt
 static struct image *
 read_image(struct image_store *store, struct passport_part part)
 {
-	struct image_setting of_kind[IMAGE_SETTINGS_MAX], s;
+	struct image_setting of_kind[IMAGE_SETTINGS_MAX], s = { 0 };
 	struct image *img = image_empty(store);
 
 	for (enum image_kind kind = IMAGE_OTHER; kind <= IMAGE_REPORTED && img != NULL; kind++) {
@@ -401,7 +404,7 @@ read_image(struct image_store *store, struct passport_part part)
 		size_t count = 0;
 		struct image *with;
 
-		while (passport_next_setting(&rest, &s))
+		while (passport_next(&rest, passport_setting, &s))
 			if (s.kind == kind)
 				of_kind[count++] = s;
 		with = count == 0 ? image_ref(img) : image_replace(img, kind, of_kind, count);
@@ -436,8 +439,8 @@ take_session(struct passport_reader *s, struct client *c, const struct passport 
 {
 	struct exchange *x = &c->x;
 	struct passport_part statements = p->statements, channels = p->channels;
-	struct passport_statement st;
-	const char *channel;
+	struct passport_statement st = { 0 };
+	const char *channel = NULL;
 
 	x->image = read_image(x->env->images, p->settings);
 	x->startup = x->image == NULL	  ? NULL
@@ -445,10 +448,10 @@ take_session(struct passport_reader *s, struct client *c, const struct passport 
 					  : read_image(x->env->images, p->startup);
 	if (x->startup == NULL)
 		return fail_set(why, "53200", "no memory for its settings");
-	while (passport_next_statement(&statements, &st))
+	while (passport_next(&statements, passport_statement, &st))
 		if (take_statement(s, x, &st) < 0)
 			return fail_set(why, "53200", "a prepared statement is missing, or there is no memory for it");
-	while (passport_next_channel(&channels, &channel))
+	while (passport_next(&channels, passport_channel, &channel))
 		if (listen_take(x, channel) < 0)
 			return fail_set(why, "53200", "no memory for its LISTEN");
 	if (cancel_restore(c, p->pid, p->secret, p->secret_len) < 0)

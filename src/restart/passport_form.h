@@ -64,21 +64,23 @@ struct passport_pool {
 	size_t keys_len;
 };
 
-/* Writers. Entries are counted before them. */
-void passport_put(struct buf *b, const struct passport *p); /* all but the parts */
+/*
+ * Items: how each of these structs, and a struct image_setting or the const char * of a channel, is written and read.
+ * When one is read, `of` is initialised, and is filled.
+ */
+struct passport_form; /* opaque: passport_form.c */
+typedef void passport_item(struct passport_form *f, void *of);
+passport_item passport_head; /* of a struct passport: all but the parts */
+passport_item passport_setting, passport_statement, passport_channel, passport_text, passport_pool;
+
+void passport_put(struct buf *b, passport_item *item, void *of);
 /* Returns where a part begins; passport_end() enters its length there. */
 size_t passport_begin(struct buf *b);
 void passport_end(struct buf *b, size_t begun);
-void passport_put_setting(struct buf *b, const struct image_setting *s);
-void passport_put_statement(struct buf *b, const struct passport_statement *s);
-void passport_put_text(struct buf *b, const struct passport_text *t);
-void passport_put_pool(struct buf *b, const struct passport_pool *p);
 
 /* Readers. They return 0, or -1: these bytes are no such thing, or of another version (passport_parse() alone). */
 int passport_parse(const uint8_t *bytes, size_t len, struct passport *out);
 int passport_parse_text(const uint8_t *bytes, size_t len, struct passport_text *out);
 int passport_parse_pool(const uint8_t *bytes, size_t len, size_t keys_len, struct passport_pool *out);
-/* Take the next item of a part, which gets shorter. Return false at its end. */
-bool passport_next_setting(struct passport_part *part, struct image_setting *out);
-bool passport_next_statement(struct passport_part *part, struct passport_statement *out);
-bool passport_next_channel(struct passport_part *part, const char **out);
+/* Takes the next item of a part, which gets shorter. Returns false at its end. */
+bool passport_next(struct passport_part *part, passport_item *item, void *of);

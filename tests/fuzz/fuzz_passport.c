@@ -21,9 +21,9 @@ must(bool holds)
 static void
 walk_settings(struct passport_part part)
 {
-	struct image_setting s;
+	struct image_setting s = { 0 };
 
-	while (passport_next_setting(&part, &s))
+	while (passport_next(&part, passport_setting, &s))
 		must(strlen(s.name) < SIZE_MAX && strlen(s.value) < SIZE_MAX && s.kind <= IMAGE_REPORTED);
 	must(part.len == 0);
 }
@@ -32,17 +32,17 @@ static void
 walk(const struct passport *p)
 {
 	struct passport_part statements = p->statements, channels = p->channels;
-	struct passport_statement s;
-	const char *channel;
+	struct passport_statement s = { 0 };
+	const char *channel = NULL;
 
 	must(strlen(p->database) <= PASSPORT_NAME_MAX && strlen(p->user) <= PASSPORT_NAME_MAX);
 	must(p->secret_len == 4 || p->secret_len == PASSPORT_SECRET_MAX);
 	walk_settings(p->settings);
 	walk_settings(p->startup);
-	while (passport_next_statement(&statements, &s))
+	while (passport_next(&statements, passport_statement, &s))
 		must(strlen(s.name) < SIZE_MAX);
 	must(statements.len == 0);
-	while (passport_next_channel(&channels, &channel))
+	while (passport_next(&channels, passport_channel, &channel))
 		must(strlen(channel) <= PASSPORT_NAME_MAX);
 	must(channels.len == 0);
 }

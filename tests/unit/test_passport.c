@@ -25,16 +25,17 @@ put_some(struct buf *b)
 			      .secret = "abcd",
 			      .secret_len = 4,
 			      .is_startup_same = true };
-	const struct image_setting setting = { "work_mem", "7MB", IMAGE_OTHER };
+	struct passport_statement statement = twice;
+	struct image_setting setting = { "work_mem", "7MB", IMAGE_OTHER };
 	size_t begun;
 
-	passport_put(b, &p);
+	passport_put(b, passport_head, &p);
 	begun = passport_begin(b);
-	passport_put_setting(b, &setting);
+	passport_put(b, passport_setting, &setting);
 	passport_end(b, begun);
 	passport_end(b, passport_begin(b));
 	begun = passport_begin(b);
-	passport_put_statement(b, &twice);
+	passport_put(b, passport_statement, &statement);
 	passport_end(b, begun);
 	begun = passport_begin(b);
 	buf_put_str(b, "news");
@@ -48,9 +49,9 @@ Test(passport, what_is_written_is_read)
 {
 	struct buf b = { 0 };
 	struct passport p;
-	struct image_setting s;
-	struct passport_statement st;
-	const char *channel;
+	struct image_setting s = { 0 };
+	struct passport_statement st = { 0 };
+	const char *channel = NULL;
 
 	put_some(&b);
 	cr_assert_eq(passport_parse(b.bytes, b.len, &p), 0);
@@ -61,19 +62,19 @@ Test(passport, what_is_written_is_read)
 	cr_expect(p.family == 4 && p.port == 51514 && p.address[3] == 7 && p.is_startup_same);
 	cr_expect(p.connected_us == 11 && p.idle_since_us == 12 && p.pid == 0x40000001);
 	cr_expect(p.secret_len == 4 && memcmp(p.secret, "abcd", 4) == 0);
-	cr_assert(passport_next_setting(&p.settings, &s));
+	cr_assert(passport_next(&p.settings, passport_setting, &s));
 	cr_expect_str_eq(s.name, "work_mem");
 	cr_expect_str_eq(s.value, "7MB");
 	cr_expect_eq(s.kind, IMAGE_OTHER);
-	cr_expect(!passport_next_setting(&p.settings, &s));
-	cr_assert(passport_next_statement(&p.statements, &st));
+	cr_expect(!passport_next(&p.settings, passport_setting, &s));
+	cr_assert(passport_next(&p.statements, passport_statement, &st));
 	cr_expect_str_eq(st.name, "twice");
 	cr_expect(st.text == 7 && st.shape == 8 && st.types == 9 && st.is_shared && st.is_told && !st.is_of_session &&
 		  !st.is_proven);
-	cr_expect(!passport_next_statement(&p.statements, &st));
-	cr_assert(passport_next_channel(&p.channels, &channel));
+	cr_expect(!passport_next(&p.statements, passport_statement, &st));
+	cr_assert(passport_next(&p.channels, passport_channel, &channel));
 	cr_expect_str_eq(channel, "news");
-	cr_expect(!passport_next_channel(&p.channels, &channel));
+	cr_expect(!passport_next(&p.channels, passport_channel, &channel));
 	cr_expect(p.input.len == 3 && p.input.at[0] == 'Q');
 	buf_fini(&b);
 }
@@ -145,7 +146,7 @@ Test(passport, texts)
 		struct passport_text out;
 		struct buf b = { 0 };
 
-		passport_put_text(&b, &t);
+		passport_put(&b, passport_text, &t);
 		cr_expect_eq(passport_parse_text(b.bytes, b.len, &out), rows[i].want, "%s", rows[i].rule);
 		if (rows[i].want == 0)
 			cr_expect(out.len == t.len && out.query_len == t.query_len && out.types_len == 2 &&
@@ -156,11 +157,11 @@ Test(passport, texts)
 
 Test(passport, pools)
 {
-	const struct passport_pool p = { .secret = "hush", .keys = (const uint8_t *)"keys", .keys_len = 4 };
+	struct passport_pool p = { .secret = "hush", .keys = (const uint8_t *)"keys", .keys_len = 4 };
 	struct passport_pool out;
 	struct buf b = { 0 };
 
-	passport_put_pool(&b, &p);
+	passport_put(&b, passport_pool, &p);
 	cr_assert_eq(passport_parse_pool(b.bytes, b.len, 4, &out), 0);
 	cr_expect_str_eq(out.secret, "hush");
 	cr_expect_eq(out.keys_len, 4);
