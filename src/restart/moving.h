@@ -43,7 +43,7 @@ bool moving_has_crossings(const struct moving *m); /* returns true while a clien
  * halt. Whoever has just given its server back is parked by its own worker, so that it is still between two requests
  * then; and so is whoever was on its way to the successor when no halt was to be had.
  *
- * Owns:   the list, its lock, and the note that tells worker 0 of it.
+ * Owns:   the list and its lock.
  * Always: a client that nobody looks at is read on by its own worker, at one of its next ticks. One that was closed
  *         may still be in the list: its block is there until worker 0 has heard of its end.
  */
@@ -51,12 +51,11 @@ bool moving_has_crossings(const struct moving *m); /* returns true while a clien
 
 struct parked; /* opaque: parked.c */
 
-/* look is called on the loop of this inbox, worker 0's, soon after parked_add() or parked_call(). Never NULL. */
-struct parked *parked_new(struct inbox *door, void (*look)(void *arg), void *arg);
-void parked_free(struct parked *p); /* once its note can't be on its way any more */
+/* look: calls worker 0, which is to look at the list; borrowed. Never returns NULL. */
+struct parked *parked_new(struct wake *look);
+void parked_free(struct parked *p);
 
 /* --- on any worker --- */
-void parked_call(struct parked *p); /* worker 0 is to look */
 /* Parks a client of this worker's that has given its server back, if there is room for one like it. */
 void parked_add(struct parked *p, struct client *c);
 /* This worker's tick, or with env = NULL, in a halt, for all: what has been parked so far is read on. */

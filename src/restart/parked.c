@@ -9,40 +9,19 @@
 #include <stdlib.h>
 
 struct parked {
-	struct inbox *door;
-	void (*look)(void *arg);
-	void *arg;
+	struct wake *look;
 	pthread_mutex_t lock; /* guards all below */
-	struct note note;
-	bool is_called; /* the note is on its way */
 	unsigned room, count;
 	uint64_t listeners_from_us;
 	struct client *list[2 * PARKED_MAX];
 };
 
-/* On worker 0. */
-static void
-read_call(struct note *n, void *owner, bool is_over)
-{
-	struct parked *p = (struct parked *)((char *)n - offsetof(struct parked, note));
-
-	(void)owner;
-	pthread_mutex_lock(&p->lock);
-	p->is_called = false;
-	pthread_mutex_unlock(&p->lock);
-	if (!is_over)
-		p->look(p->arg);
-}
-
 struct parked *
-parked_new(struct inbox *door, void (*look)(void *arg), void *arg)
+parked_new(struct wake *look)
 {
 	struct parked *p = xcalloc(1, sizeof(*p));
 
-	p->door = door;
 	p->look = look;
-	p->arg = arg;
-	p->note.read = read_call;
 	pthread_mutex_init(&p->lock, NULL);
 	return p;
 }
@@ -52,25 +31,6 @@ parked_free(struct parked *p)
 {
 	pthread_mutex_destroy(&p->lock);
 	free(p);
-}
-
-/* Called with the lock held, which is given back. */
-static void
-call(struct parked *p)
-{
-	bool is_first = !p->is_called;
-
-	p->is_called = true;
-	pthread_mutex_unlock(&p->lock);
-	if (is_first)
-		inbox_post(p->door, &p->note);
-}
-
-void
-parked_call(struct parked *p)
-{
-	pthread_mutex_lock(&p->lock);
-	call(p);
 }
 
 void
@@ -85,7 +45,8 @@ parked_add(struct parked *p, struct client *c)
 	}
 	p->list[p->count++] = c;
 	stream_suspend(&c->x.stream, true);
-	call(p);
+	pthread_mutex_unlock(&p->lock);
+	wake_post(p->look);
 }
 
 void

@@ -26,7 +26,8 @@ restart_new(const struct restart_host *host)
 	struct restart *r = xcalloc(1, sizeof(*r));
 
 	r->host = *host;
-	r->parked = parked_new(host->clients->inbox, look, r);
+	wake_init(&r->looking, host->clients->inbox, look, r);
+	r->parked = parked_new(&r->looking);
 	return r;
 }
 
@@ -96,7 +97,7 @@ void
 restart_crossing_heard(struct restart *r, struct exchange *x)
 {
 	(void)x;
-	parked_call(r->parked);
+	wake_post(&r->looking);
 }
 
 /*

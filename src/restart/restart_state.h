@@ -13,6 +13,7 @@ struct restart {
 	struct moving *moving; /* the successor's; or NULL */
 	struct predecessor *predecessor; /* while clients come from there; or NULL */
 	struct parked *parked;
+	struct wake looking; /* worker 0 is to look at what is parked, or has come */
 	bool is_stopping, is_ending;
 	bool has_reported; /* the first round is over: who stays for now is in the log */
 	uint32_t moved; /* how many clients have moved to the successor */
