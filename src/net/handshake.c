@@ -21,9 +21,9 @@ struct handshake {
 	struct work work; /* must be first */
 	struct handshake_settings set;
 	struct stream *stream; /* NULL: it was closed, and the end of the step frees this */
-	struct tls_sink in, next; /* the input of this step, and what has come since */
+	struct buf in, next; /* the input of this step, and what has come since */
 	size_t input; /* the bytes read in all */
-	struct tls_sink out;
+	struct buf out;
 	enum tls_step step;
 	struct fail why;
 	bool is_working;
@@ -33,9 +33,9 @@ static void
 handshake_free(struct handshake *h)
 {
 	tls_session_free(h->set.tls);
-	tls_sink_fini(&h->in);
-	tls_sink_fini(&h->next);
-	tls_sink_fini(&h->out);
+	buf_fini(&h->in);
+	buf_fini(&h->next);
+	buf_fini(&h->out);
 	free(h);
 }
 
@@ -50,7 +50,7 @@ handshake_run(struct work *w)
 	tls->in_len = h->in.len;
 	tls->out = &h->out;
 	h->step = tls_shake_hands(tls, &h->why);
-	if (h->out.is_broken && h->step != TLS_FAILED) {
+	if (!buf_ok(&h->out) && h->step != TLS_FAILED) {
 		h->step = TLS_FAILED;
 		fail_set(&h->why, "53200", "no memory for a TLS handshake");
 	}
@@ -89,16 +89,14 @@ static int
 keep_rest(struct handshake *h)
 {
 	struct tls_session *tls = h->set.tls;
-	struct tls_sink rest = { 0 };
+	struct buf rest = { 0 };
 
-	if (tls->in_len > 0)
-		tls_sink_put(&rest, tls->in, tls->in_len);
-	if (h->next.len > 0)
-		tls_sink_put(&rest, h->next.bytes, h->next.len);
+	buf_put(&rest, tls->in, tls->in_len);
+	buf_put(&rest, h->next.bytes, h->next.len);
 	tls->in_len = 0;
 	tls->in = NULL;
-	if (rest.is_broken) {
-		tls_sink_fini(&rest);
+	if (!buf_ok(&rest)) {
+		buf_fini(&rest);
 		return -1;
 	}
 	tls->stash = rest.bytes;
@@ -135,7 +133,7 @@ established(struct handshake *h)
 static void
 go_on(struct handshake *h)
 {
-	struct tls_sink used = h->in;
+	struct buf used = h->in;
 	struct fail why;
 
 	h->in = h->next;
@@ -183,6 +181,7 @@ void
 handshake_event(struct stream *s)
 {
 	struct handshake *h = s->handshake;
+	struct buf *in = h->is_working ? &h->next : &h->in;
 	uint8_t bytes[READ_AT_ONCE];
 	struct fail why;
 	ssize_t n = recv(s->fd, bytes, sizeof(bytes), 0);
@@ -199,7 +198,8 @@ handshake_event(struct stream *s)
 		return;
 	}
 	h->input += (size_t)n;
-	if (h->input > INPUT_MAX || tls_sink_put(h->is_working ? &h->next : &h->in, bytes, (size_t)n) < 0) {
+	buf_put(in, bytes, (size_t)n);
+	if (h->input > INPUT_MAX || !buf_ok(in)) {
 		fail_set(&why, "08P01", "the TLS handshake is too long");
 		if (h->is_working) {
 			stream_broke(s);
@@ -239,8 +239,8 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 	h->set.tls->inbox = settings->inbox;
 	h->stream = s;
 	h->input = first_len;
-	h->out = (struct tls_sink){ .bytes = malloc(OUT_RESERVED), .cap = OUT_RESERVED };
-	if (h->out.bytes == NULL || (first_len > 0 && tls_sink_put(&h->in, first, first_len) < 0)) {
+	buf_put(&h->in, first, first_len);
+	if (buf_room(&h->out, OUT_RESERVED) == NULL || !buf_ok(&h->in)) {
 		handshake_free(h);
 		return fail_set(why, "53200", "no memory for a TLS handshake");
 	}

@@ -26,7 +26,7 @@
 struct tls_scratch {
 	uint8_t *in; /* ciphertext that was just read */
 	uint8_t *gather; /* collects small pieces for one record */
-	struct tls_sink sink;
+	struct buf sink;
 };
 
 struct tls_scratch *
@@ -46,7 +46,7 @@ tls_scratch_free(struct tls_scratch *t)
 		return;
 	free(t->in);
 	free(t->gather);
-	tls_sink_fini(&t->sink);
+	buf_fini(&t->sink);
 	free(t);
 }
 
@@ -54,13 +54,13 @@ tls_scratch_free(struct tls_scratch *t)
 static int
 send_sink(struct stream *s)
 {
-	struct tls_sink *sink = &s->secured->scratch->sink;
+	struct buf *sink = &s->secured->scratch->sink;
 	struct iovec piece = { .iov_base = sink->bytes, .iov_len = sink->len };
 	int result = sink->is_broken || (sink->len > 0 && stream_write_raw(s, &piece, 1) < 0) ? -1 : 0;
 
 	sink->len = 0;
 	if (sink->is_broken || sink->cap > SINK_KEPT)
-		tls_sink_fini(sink);
+		buf_fini(sink);
 	return result;
 }
 
@@ -248,7 +248,7 @@ stream_tls_close(struct stream *s)
 	struct tls_session *t = s->secured;
 
 	if (!t->is_broken && !t->is_ended && !s->is_broken && s->queue_len == 0) {
-		struct tls_sink *sink = &t->scratch->sink;
+		struct buf *sink = &t->scratch->sink;
 
 		t->out = sink;
 		ERR_clear_error();

@@ -75,7 +75,9 @@ bio_write(BIO *bio, const char *bytes, size_t len, size_t *written)
 
 	BIO_clear_retry_flags(bio);
 	*written = len;
-	return s->out != NULL && tls_sink_put(s->out, bytes, len) == 0;
+	if (s->out != NULL)
+		buf_put(s->out, bytes, len);
+	return s->out != NULL && buf_ok(s->out);
 }
 
 static long

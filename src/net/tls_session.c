@@ -10,34 +10,6 @@
 
 #define NAME_MAX_LEN 255
 
-int
-tls_sink_put(struct tls_sink *sink, const void *bytes, size_t len)
-{
-	if (sink->cap - sink->len < len) {
-		size_t cap = sink->cap < 4096 ? 4096 : sink->cap;
-		uint8_t *grown;
-
-		while (cap - sink->len < len)
-			cap *= 2;
-		if (sink->is_broken || (grown = realloc(sink->bytes, cap)) == NULL) {
-			sink->is_broken = true;
-			return -1;
-		}
-		sink->bytes = grown;
-		sink->cap = cap;
-	}
-	memcpy(sink->bytes + sink->len, bytes, len);
-	sink->len += len;
-	return 0;
-}
-
-void
-tls_sink_fini(struct tls_sink *sink)
-{
-	free(sink->bytes);
-	memset(sink, 0, sizeof(*sink));
-}
-
 /* --- life --- */
 
 /* Sets the name that is sent to the server (SNI, except for addresses) and that its certificate must have. */

@@ -1,6 +1,7 @@
 /* src/net/tls_state.h - what tls_context.c, tls_session.c, stream_tls.c and handshake.c share; nobody else sees it. */
 #pragma once
 
+#include "base/buf.h"
 #include "net/stream.h"
 
 #include <openssl/ssl.h>
@@ -28,13 +29,6 @@ struct tls_context {
 	unsigned next_resumption;
 };
 
-/* Bytes for the network. */
-struct tls_sink {
-	uint8_t *bytes;
-	size_t len, cap;
-	bool is_broken; /* no memory: bytes were lost */
-};
-
 /* Only the threads make and free OpenSSL's objects: both take locks of the whole library, and if a thread of low
  * priority held one, the loop would wait until the scheduler lets that thread run. */
 struct tls_session {
@@ -45,7 +39,7 @@ struct tls_session {
 	struct tls_context *ctx;
 	const uint8_t *in; /* input from the network, borrowed while a call runs */
 	size_t in_len;
-	struct tls_sink *out; /* borrowed likewise */
+	struct buf *out; /* output for the network, borrowed likewise */
 	uint8_t *stash; /* input from the network that was not used yet; nearly always NULL */
 	size_t stash_len;
 	struct tls_scratch *scratch; /* the loop's, while it belongs to a stream */
@@ -56,9 +50,6 @@ struct tls_session {
 	bool is_ended, is_broken; /* close_notify came; OpenSSL must not be called any more */
 	char *host;
 };
-
-int tls_sink_put(struct tls_sink *sink, const void *bytes, size_t len); /* -1: no memory; is_broken then */
-void tls_sink_fini(struct tls_sink *sink);
 
 /* --- a step of a session: reads from in, writes to out --- */
 enum tls_step { TLS_GOES_ON, TLS_ENDED, TLS_FAILED };

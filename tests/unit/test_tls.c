@@ -499,7 +499,7 @@ static void
 ask_for_new_keys(struct end *e)
 {
 	struct tls_session *tls = stream_tls(&e->stream);
-	struct tls_sink sink = { 0 };
+	struct buf sink = { 0 };
 	struct iovec piece;
 
 	tls->out = &sink;
@@ -508,7 +508,7 @@ ask_for_new_keys(struct end *e)
 	tls->out = NULL;
 	piece = (struct iovec){ sink.bytes, sink.len };
 	cr_assert_eq(stream_write_raw(&e->stream, &piece, 1), 0);
-	tls_sink_fini(&sink);
+	buf_fini(&sink);
 }
 
 Test(tls, a_peer_that_asks_for_new_keys_and_never_reads_does_not_fill_our_memory)
