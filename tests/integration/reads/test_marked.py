@@ -265,6 +265,15 @@ def test_a_standby_that_refuses_keeps_its_connection(weir, trio, sql, sqlstate, 
         return {(standby.port, *row) for standby in trio.standbys for row in standby.query(
             "SELECT pid FROM pg_stat_activity WHERE usename = 'web' AND datname = 'app' AND " + condition, dbname="postgres")}
 
+    def stay():
+        """Until the primary has said what its code could leave in a session, a standby's connection is closed after use."""
+        before = backends()
+        begin_elsewhere(wire, trio)
+        wire.query("COMMIT")
+        wait_until(lambda: not backends("state <> 'idle'"), what="the standby's connection at rest")
+        return before == backends()
+
+    wait_until(stay, what="connections to stay")
     for standby in trio.standbys:
         trio.pause(standby)
     try:

@@ -32,10 +32,11 @@ def wait_where(wire, hosts, what="reads to go there"):
 
 
 def wait_pid_there(wire, hosts):
-    """The same, and the PID of the server: another query may be answered elsewhere, as this server may be washed first."""
+    """The same, and the PID of the server, once it answers twice in a row: another query may be answered elsewhere, as this server may
+    be washed first, and until the primary has said what its code could leave in a session, it is closed after use."""
     def there():
-        port, pid = wire.query(PORT + ", pg_backend_pid()")[0]
-        return int(port) in ports(hosts) and pid
+        first, second = (wire.query(PORT + ", pg_backend_pid()")[0] for _ in range(2))
+        return first == second and int(first[0]) in ports(hosts) and first[1]
 
     return wait_until(there, what="reads to go there")
 
