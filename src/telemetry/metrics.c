@@ -84,15 +84,10 @@ struct metrics_items {
 	size_t count;
 };
 
-struct metrics_view {
-	struct metrics_items pools, databases, backends, budgets;
-};
-
 #define NAME_OF(type, field) offsetof(type, field), sizeof(((type *)0)->field)
 
-/* A kind of things that have labels; there are four. */
+/* A kind of things that have labels. */
 struct kind {
-	size_t size;
 	void (*add)(void *to, const void *from); /* NULL: where names were cut to the same text, the first stands */
 	struct {
 		const char *label; /* NULL: no more */
@@ -100,21 +95,14 @@ struct kind {
 	} names[2];
 };
 
-static const struct kind pool_kind = {
-	sizeof(struct snapshot_pool),
-	snapshot_pool_add,
-	{ { "database", NAME_OF(struct snapshot_pool, database) }, { "user", NAME_OF(struct snapshot_pool, user) } },
+static const struct kind kinds[SNAPSHOT_WORKERS] = {
+	[SNAPSHOT_POOLS] = { snapshot_pool_add,
+			     { { "database", NAME_OF(struct snapshot_pool, database) },
+			       { "user", NAME_OF(struct snapshot_pool, user) } } },
+	[SNAPSHOT_DATABASES] = { snapshot_database_add, { { "database", NAME_OF(struct snapshot_database, name) } } },
+	[SNAPSHOT_BACKENDS] = { snapshot_backend_add, { { "backend", NAME_OF(struct snapshot_backend, name) } } },
+	[SNAPSHOT_BUDGETS] = { NULL, { { "backend", NAME_OF(struct snapshot_budget, name) } } },
 };
-static const struct kind database_kind = { sizeof(struct snapshot_database),
-					   snapshot_database_add,
-					   { { "database", NAME_OF(struct snapshot_database, name) } } };
-static const struct kind backend_kind = { sizeof(struct snapshot_backend),
-					  snapshot_backend_add,
-					  { { "backend", NAME_OF(struct snapshot_backend, name) } } };
-
-static const struct kind budget_kind = { sizeof(struct snapshot_budget),
-					 NULL,
-					 { { "backend", NAME_OF(struct snapshot_budget, name) } } };
 
 static int
 by_labels(const void *a, const void *b)
@@ -124,25 +112,27 @@ by_labels(const void *a, const void *b)
 
 /* Returns 0, or -1 without memory. */
 static int
-add_to_item(struct metrics_item *to, const struct metrics_item *from, const struct kind *kind)
+add_to_item(struct metrics_item *to, const struct metrics_item *from, enum snapshot_kind kind)
 {
-	if (kind->add == NULL)
+	if (kinds[kind].add == NULL)
 		return 0;
 	if (to->sum == NULL) {
-		to->sum = malloc(kind->size);
+		to->sum = malloc(snapshot_row_sizes[kind]);
 		if (to->sum == NULL)
 			return -1;
-		memcpy(to->sum, to->data, kind->size);
+		memcpy(to->sum, to->data, snapshot_row_sizes[kind]);
 		to->data = to->sum;
 	}
-	kind->add(to->sum, from->data);
+	kinds[kind].add(to->sum, from->data);
 	return 0;
 }
 
+/* Returns 0, or -1 without memory; all is to be freed then, too. */
 static int
-collect(struct metrics_items *all, const void *array, size_t count, const struct kind *kind)
+collect(struct metrics_items *all, const struct snapshot *s, enum snapshot_kind kind)
 {
-	size_t kept = 0;
+	const struct kind *of = &kinds[kind];
+	size_t kept = 0, count = s->of[kind].count;
 	int result = 0;
 
 	all->items = calloc(count > 0 ? count : 1, sizeof(*all->items));
@@ -152,11 +142,11 @@ collect(struct metrics_items *all, const void *array, size_t count, const struct
 		struct metrics_item *item = &all->items[i];
 		char labels[LABELS_MAX] = "";
 
-		item->data = (const char *)array + i * kind->size;
-		for (size_t k = 0; k < 2 && kind->names[k].label != NULL; k++) {
-			const char *name = (const char *)item->data + kind->names[k].at;
+		item->data = (const char *)s->of[kind].rows + i * snapshot_row_sizes[kind];
+		for (size_t k = 0; k < 2 && of->names[k].label != NULL; k++) {
+			const char *name = (const char *)item->data + of->names[k].at;
 
-			exposition_labels_add(labels, kind->names[k].label, name, strnlen(name, kind->names[k].max));
+			exposition_labels_add(labels, of->names[k].label, name, strnlen(name, of->names[k].max));
 		}
 		item->labels = strdup(labels);
 		if (item->labels == NULL)
@@ -184,19 +174,6 @@ collect(struct metrics_items *all, const void *array, size_t count, const struct
 	return result;
 }
 
-/* Returns 0, or -1 without memory; it is to be freed then, too. */
-static int
-view_init(struct metrics_view *v, const struct snapshot *s)
-{
-	memset(v, 0, sizeof(*v));
-	return collect(&v->pools, s->pools, s->pool_count, &pool_kind) < 0 ||
-		       collect(&v->databases, s->databases, s->database_count, &database_kind) < 0 ||
-		       collect(&v->backends, s->backends, s->backend_count, &backend_kind) < 0 ||
-		       collect(&v->budgets, s->budgets, s->budget_count, &budget_kind) < 0
-		   ? -1
-		   : 0;
-}
-
 static void
 items_fini(struct metrics_items *all)
 {
@@ -207,21 +184,12 @@ items_fini(struct metrics_items *all)
 	free(all->items);
 }
 
-static void
-view_fini(struct metrics_view *v)
-{
-	items_fini(&v->pools);
-	items_fini(&v->databases);
-	items_fini(&v->backends);
-	items_fini(&v->budgets);
-}
-
 static const char *const type_names[] = { "counter", "gauge", "histogram" };
 
 struct sources {
 	const struct snapshot *snapshot;
 	struct metrics_process system;
-	struct metrics_view view;
+	struct metrics_items items[SNAPSHOT_WORKERS];
 	enum exposition_format format;
 	struct buf *to;
 };
@@ -333,7 +301,8 @@ put_build_info(struct rendering *r)
 static void
 put_special(struct rendering *r)
 {
-	const struct metrics_items *pools = &r->from->view.pools, *backends = &r->from->view.backends;
+	const struct metrics_items *pools = &r->from->items[SNAPSHOT_POOLS],
+				   *backends = &r->from->items[SNAPSHOT_BACKENDS];
 
 	switch (r->f->special) {
 	case SPECIAL_BUILD_INFO:
@@ -342,9 +311,6 @@ put_special(struct rendering *r)
 	case SPECIAL_STATE:
 		for (size_t i = 0; i < r->f->words->count; i++)
 			put_value(r, &r->words[i], NULL, i == (size_t)r->from->snapshot->state);
-		break;
-	case SPECIAL_RELOAD_OK:
-		put_value(r, NULL, NULL, r->from->snapshot->last_reload_ok);
 		break;
 	case SPECIAL_CLIENTS:
 		/* Adds the clients that log in or cancel, which belong to no pool yet. */
@@ -376,11 +342,6 @@ put_special(struct rendering *r)
 static void
 put_family(const struct metric_family *f, const struct sources *from)
 {
-	const struct metrics_items *const items[] = { [OF_POOL] = &from->view.pools,
-						      [OF_DATABASE] = &from->view.databases,
-						      [OF_BACKEND] = &from->view.backends,
-						      [OF_BUDGET] = &from->view.budgets,
-						      [OF_SYSTEM] = NULL };
 	struct rendering r;
 	bool is_renamed = from->format == EXPOSITION_OPENMETRICS && f->openmetrics_name != NULL;
 
@@ -398,8 +359,8 @@ put_family(const struct metric_family *f, const struct sources *from)
 		put_special(&r);
 	else if (f->scope == OF_LOOP)
 		put_loops(&r);
-	else if (items[f->scope] != NULL)
-		put_items(&r, items[f->scope]);
+	else if (f->scope <= OF_BUDGET)
+		put_items(&r, &from->items[f->scope]);
 	else
 		put_one(&r, f->scope == OF_SYSTEM ? (const void *)&from->system : from->snapshot);
 }
@@ -410,11 +371,13 @@ metrics_render(const struct snapshot *s, enum exposition_format format, struct b
 	struct sources from = { .snapshot = s, .format = format, .to = to };
 
 	read_process(&from.system);
-	to->is_broken |= view_init(&from.view, s) < 0;
+	for (enum snapshot_kind k = 0; k < SNAPSHOT_WORKERS; k++)
+		to->is_broken |= collect(&from.items[k], s, k) < 0;
 	for (size_t i = 0; i < metric_family_count; i++)
 		put_family(&metric_families[i], &from);
 	exposition_end(to, format);
-	view_fini(&from.view);
+	for (size_t k = 0; k < SNAPSHOT_WORKERS; k++)
+		items_fini(&from.items[k]);
 }
 
 /* --- one sample after the other: what was rendered, taken apart again --- */

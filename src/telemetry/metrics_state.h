@@ -17,17 +17,18 @@
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 /* The things a family's numbers belong to: each has a sample, or one per word. */
-enum metric_scope { OF_ALL, OF_LOOP, OF_POOL, OF_DATABASE, OF_BACKEND, OF_BUDGET, OF_SYSTEM };
+enum metric_scope {
+	OF_POOL = SNAPSHOT_POOLS,
+	OF_DATABASE = SNAPSHOT_DATABASES,
+	OF_BACKEND = SNAPSHOT_BACKENDS,
+	OF_BUDGET = SNAPSHOT_BUDGETS,
+	OF_LOOP = SNAPSHOT_WORKERS,
+	OF_ALL,
+	OF_SYSTEM
+};
 
 /* Rows whose numbers must be computed, by metrics.c. */
-enum metric_special {
-	NOT_SPECIAL,
-	SPECIAL_BUILD_INFO,
-	SPECIAL_STATE,
-	SPECIAL_RELOAD_OK,
-	SPECIAL_CLIENTS,
-	SPECIAL_BACKEND_UP
-};
+enum metric_special { NOT_SPECIAL, SPECIAL_BUILD_INFO, SPECIAL_STATE, SPECIAL_CLIENTS, SPECIAL_BACKEND_UP };
 
 /* A label whose values are the indices of an array. */
 struct metric_words {

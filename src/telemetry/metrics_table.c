@@ -57,7 +57,7 @@ const struct metric_family metric_families[] = {
 	    .help = "When pgweir was started, in seconds since 1970." },
 	{ GAUGE("pgweir_state"), .special = SPECIAL_STATE, .words = WORDS("state", state_names),
 	    .help = "1 for the present state: running, paused, draining or stopping." },
-	{ GAUGE("pgweir_config_last_reload_successful"), .special = SPECIAL_RELOAD_OK,
+	{ GAUGE("pgweir_config_last_reload_successful"), ALL(last_reload_ok),
 	    .help = "1 if the last reload of the configuration succeeded, 0 if it was refused." },
 	{ GAUGE("pgweir_config_last_reload_success_timestamp_seconds"), ALL(last_reload_wall_us), .decimals = 6,
 	    .help = "When the configuration in use was loaded, in seconds since 1970." },

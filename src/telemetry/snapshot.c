@@ -3,6 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+const size_t snapshot_row_sizes[] = {
+	[SNAPSHOT_POOLS] = sizeof(struct snapshot_pool),       [SNAPSHOT_DATABASES] = sizeof(struct snapshot_database),
+	[SNAPSHOT_BACKENDS] = sizeof(struct snapshot_backend), [SNAPSHOT_BUDGETS] = sizeof(struct snapshot_budget),
+	[SNAPSHOT_WORKERS] = sizeof(struct snapshot_worker),
+};
+_Static_assert(offsetof(struct snapshot, worker_count) == offsetof(struct snapshot, of[SNAPSHOT_WORKERS].count),
+	       "the same arrays in the same order");
+
 struct snapshot *
 snapshot_new(unsigned worker)
 {
@@ -34,24 +42,22 @@ struct snapshot *
 snapshot_copy(const struct snapshot *s)
 {
 	struct snapshot *copy = copy_rows(s, 1, sizeof(*s));
-	bool has_all;
+	bool lacks_one = false;
 
 	if (copy == NULL)
 		return NULL;
-	copy->pools = copy_rows(s->pools, s->pool_count, sizeof(*s->pools));
-	copy->databases = copy_rows(s->databases, s->database_count, sizeof(*s->databases));
-	copy->backends = copy_rows(s->backends, s->backend_count, sizeof(*s->backends));
-	copy->budgets = copy_rows(s->budgets, s->budget_count, sizeof(*s->budgets));
-	copy->workers = copy_rows(s->workers, s->worker_count, sizeof(*s->workers));
 	/* Without memory, what is not copied is NULL. */
-	has_all = copy->databases != NULL;
+	for (size_t i = 0; i < SNAPSHOT_KINDS; i++) {
+		copy->of[i].rows = copy_rows(s->of[i].rows, s->of[i].count, snapshot_row_sizes[i]);
+		lacks_one |= copy->of[i].rows == NULL;
+	}
 	for (size_t i = 0; copy->databases != NULL && i < copy->database_count; i++) {
 		const struct exemplars *e = s->databases[i].exemplars;
 
 		copy->databases[i].exemplars = e == NULL ? NULL : copy_rows(e, 1, sizeof(*e));
-		has_all = has_all && (e == NULL || copy->databases[i].exemplars != NULL);
+		lacks_one |= e != NULL && copy->databases[i].exemplars == NULL;
 	}
-	if (has_all && copy->pools != NULL && copy->backends != NULL && copy->budgets != NULL && copy->workers != NULL)
+	if (!lacks_one)
 		return copy;
 	snapshot_free(copy);
 	return NULL;
@@ -62,13 +68,10 @@ snapshot_free(struct snapshot *s)
 {
 	if (s == NULL)
 		return;
-	free(s->pools);
 	for (size_t i = 0; i < s->database_count && s->databases != NULL; i++)
 		free(s->databases[i].exemplars);
-	free(s->databases);
-	free(s->backends);
-	free(s->budgets);
-	free(s->workers);
+	for (size_t i = 0; i < SNAPSHOT_KINDS; i++)
+		free(s->of[i].rows);
 	free(s);
 }
 

@@ -65,12 +65,21 @@ struct snapshot_worker {
 	bool is_silent; /* it has not moved for about 2 s */
 	struct process_counters counters;
 };
+enum snapshot_kind {
+	SNAPSHOT_POOLS,
+	SNAPSHOT_DATABASES,
+	SNAPSHOT_BACKENDS,
+	SNAPSHOT_BUDGETS,
+	SNAPSHOT_WORKERS,
+	SNAPSHOT_KINDS
+};
+extern const size_t snapshot_row_sizes[SNAPSHOT_KINDS];
 struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
 	uint64_t start_wall_us,
 	    last_reload_wall_us; /* last_reload_wall_us: the last successful one, which may be the start */
-	bool last_reload_ok;
+	uint64_t last_reload_ok; /* 0 or 1 */
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process; /* of all workers */
 	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
@@ -79,16 +88,24 @@ struct snapshot {
 	struct errands_count external_calls;
 	uint64_t pools_aggregated;
 	struct histogram scrape_duration; /* filled by the metrics thread itself */
-	struct snapshot_pool *pools;
-	size_t pool_count;
-	struct snapshot_database *databases;
-	size_t database_count;
-	struct snapshot_backend *backends;
-	size_t backend_count;
-	struct snapshot_budget *budgets; /* the process's own, added after the merge */
-	size_t budget_count;
-	struct snapshot_worker *workers;
-	size_t worker_count;
+	union {
+		struct {
+			struct snapshot_pool *pools;
+			size_t pool_count;
+			struct snapshot_database *databases;
+			size_t database_count;
+			struct snapshot_backend *backends;
+			size_t backend_count;
+			struct snapshot_budget *budgets; /* the process's own, added after the merge */
+			size_t budget_count;
+			struct snapshot_worker *workers;
+			size_t worker_count;
+		};
+		struct {
+			void *rows;
+			size_t count;
+		} of[SNAPSHOT_KINDS]; /* the same, by kind */
+	};
 	/* readiness: why not, one short line each; ready when count is 0 */
 	char not_ready[8][96];
 	size_t not_ready_count;

@@ -6,11 +6,11 @@
 
 #include <string.h>
 
-/* A kind of rows. A row begins with its names, padded with zeros: its key. */
+/* A kind of rows. A row begins with its names, padded with zeros, or its number: its key. */
 struct kind {
-	size_t size, key_len;
+	size_t key_len;
 	void (*add)(void *to, const void *from); /* of another pool or database; takes what from owns */
-	void (*add_part)(void *to, const void *from); /* of the same one, on another worker */
+	void (*add_part)(void *to, const void *from); /* of the same one, on another worker; NULL: only one has it */
 };
 
 struct item {
@@ -21,6 +21,7 @@ struct item {
 /* Rows of one kind, of several snapshots: each key once. */
 struct join {
 	const struct kind *kind;
+	size_t size; /* of a row */
 	uint64_t seed;
 	char *rows;
 	struct item *items, *table; /* an item for each row */
@@ -86,23 +87,14 @@ add_backend_part(void *to, const void *from)
 	snapshot_backend_add(t, f);
 }
 
-static const struct kind pool_kind = { sizeof(struct snapshot_pool), 2 * (size_t)SNAPSHOT_NAME_MAX, snapshot_pool_add,
-				       add_pool_part };
-static const struct kind database_kind = { sizeof(struct snapshot_database), SNAPSHOT_NAME_MAX, add_database,
-					   add_database_part };
-static const struct kind backend_kind = { sizeof(struct snapshot_backend), sizeof(((struct snapshot_backend *)0)->name),
-					  NULL, add_backend_part };
+static const struct kind kinds[SNAPSHOT_KINDS] = {
+	[SNAPSHOT_POOLS] = { 2 * (size_t)SNAPSHOT_NAME_MAX, snapshot_pool_add, add_pool_part },
+	[SNAPSHOT_DATABASES] = { SNAPSHOT_NAME_MAX, add_database, add_database_part },
+	[SNAPSHOT_BACKENDS] = { sizeof(((struct snapshot_backend *)0)->name), NULL, add_backend_part },
+	[SNAPSHOT_BUDGETS] = { sizeof(((struct snapshot_budget *)0)->name) },
+	[SNAPSHOT_WORKERS] = { sizeof(((struct snapshot_worker *)0)->number) },
+};
 _Static_assert(offsetof(struct snapshot_pool, user) == SNAPSHOT_NAME_MAX, "a key in one piece");
-
-/* Returns false without memory. */
-static bool
-begin(struct join *j, const struct kind *kind, size_t rows, size_t named_max, uint64_t seed)
-{
-	*j = (struct join){ .kind = kind, .seed = seed, .named_max = named_max };
-	j->rows = calloc(rows + 1, kind->size);
-	j->items = calloc(rows + 1, sizeof(*j->items));
-	return j->rows != NULL && j->items != NULL;
-}
 
 static char *
 find(const struct join *j, const char *key)
@@ -119,18 +111,18 @@ enter(struct join *j, const char *row, size_t len)
 {
 	struct item *item = &j->items[j->count];
 
-	item->row = j->rows + j->count++ * j->kind->size;
+	item->row = j->rows + j->count++ * j->size;
 	memcpy(item->row, row, len);
 	j->lacks_one |= !TABLE_ADD(j->seed, j->table, item->row, j->kind->key_len, item);
 	return item->row;
 }
 
-/* Takes the rows of one snapshot; the array is freed. */
+/* Takes the rows of one snapshot. */
 static void
-take_all(struct join *j, void *rows, size_t count)
+take_all(struct join *j, char *rows, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		char *row = (char *)rows + i * j->kind->size;
+		char *row = rows + i * j->size;
 		const char other[2 * SNAPSHOT_NAME_MAX] = {
 			[0] = '_', 'o', 't', 'h', 'e', 'r', [SNAPSHOT_NAME_MAX] = '_', 'o', 't', 'h', 'e', 'r'
 		};
@@ -143,35 +135,52 @@ take_all(struct join *j, void *rows, size_t count)
 			j->kind->add(to != NULL ? to : enter(j, other, key_len), row);
 			j->aggregated++;
 		} else if (to == NULL) {
-			enter(j, row, j->kind->size);
+			enter(j, row, j->size);
 			j->named += !is_other;
 		} else if (is_other) {
 			j->kind->add(to, row);
-		} else {
+		} else if (j->kind->add_part != NULL) {
 			j->kind->add_part(to, row);
 		}
 	}
-	free(rows);
 }
 
-/* Returns the rows, and their number in *count. */
-static void *
-end(struct join *j, size_t *count)
+/* All rows of one kind become those of the first part. Returns false without memory. */
+static bool
+join_rows(struct snapshot **parts, size_t count, enum snapshot_kind k, size_t pools_max, uint64_t seed)
 {
-	HASH_CLEAR(hh, j->table);
-	free(j->items);
-	*count = j->count;
-	return j->rows;
+	const struct kind *kind = &kinds[k];
+	struct join j = { .kind = kind,
+			  .size = snapshot_row_sizes[k],
+			  .seed = seed,
+			  .named_max = kind->add != NULL ? pools_max : SIZE_MAX };
+	size_t rows = 1;
+
+	for (size_t i = 0; i < count; i++)
+		rows += parts[i]->of[k].count;
+	j.rows = calloc(rows, j.size);
+	j.items = calloc(rows, sizeof(*j.items));
+	if (j.rows == NULL || j.items == NULL) {
+		free(j.rows);
+		free(j.items);
+		return false;
+	}
+	for (size_t i = 0; i < count; i++) {
+		take_all(&j, parts[i]->of[k].rows, parts[i]->of[k].count);
+		free(parts[i]->of[k].rows);
+		parts[i]->of[k].rows = NULL;
+		parts[i]->of[k].count = 0;
+	}
+	HASH_CLEAR(hh, j.table);
+	free(j.items);
+	parts[0]->of[k].rows = j.rows;
+	parts[0]->of[k].count = j.count;
+	if (k == SNAPSHOT_POOLS)
+		parts[0]->pools_aggregated += j.aggregated;
+	return !j.lacks_one;
 }
 
-static void
-give_up(struct join *j)
-{
-	free(j->items);
-	free(j->rows);
-}
-
-/* Adds the sums that are not in rows, and the workers, for which there is room. */
+/* Adds the sums that are not in rows. */
 static void
 add_numbers(struct snapshot *to, const struct snapshot *from)
 {
@@ -184,56 +193,23 @@ add_numbers(struct snapshot *to, const struct snapshot *from)
 	to->buffer_bytes_client += from->buffer_bytes_client;
 	to->buffer_bytes_server += from->buffer_bytes_server;
 	to->pools_aggregated += from->pools_aggregated;
-	memcpy(to->workers + to->worker_count, from->workers, from->worker_count * sizeof(*to->workers));
-	to->worker_count += from->worker_count;
 }
 
 struct snapshot *
 snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed)
 {
 	struct snapshot *all = parts[0];
-	struct join pools = { 0 }, databases = { 0 }, backends = { 0 };
-	size_t pool_rows = 0, database_rows = 0, backend_rows = 0, worker_count = 0;
-	void *workers;
+	bool lacks_one = false;
 
 	if (count == 1)
 		return all;
-	for (size_t i = 0; i < count; i++) {
-		worker_count += parts[i]->worker_count;
-		pool_rows += parts[i]->pool_count;
-		database_rows += parts[i]->database_count;
-		backend_rows += parts[i]->backend_count;
+	for (enum snapshot_kind k = 0; k < SNAPSHOT_KINDS; k++)
+		lacks_one |= !join_rows(parts, count, k, pools_max, seed);
+	for (size_t i = 1; i < count; i++) {
+		add_numbers(all, parts[i]);
+		snapshot_free(parts[i]);
 	}
-	workers = reallocarray(all->workers, worker_count, sizeof(*all->workers));
-	all->workers = workers != NULL ? workers : all->workers;
-	if (workers == NULL || !begin(&pools, &pool_kind, pool_rows, pools_max, seed) ||
-	    !begin(&databases, &database_kind, database_rows, pools_max, seed) ||
-	    !begin(&backends, &backend_kind, backend_rows, SIZE_MAX, seed)) {
-		for (size_t i = 0; i < count; i++)
-			snapshot_free(parts[i]);
-		give_up(&pools);
-		give_up(&databases);
-		give_up(&backends);
-		return NULL;
-	}
-	for (size_t i = 0; i < count; i++) {
-		struct snapshot *part = parts[i];
-
-		take_all(&pools, part->pools, part->pool_count);
-		take_all(&databases, part->databases, part->database_count);
-		take_all(&backends, part->backends, part->backend_count);
-		if (i > 0) {
-			add_numbers(all, part);
-			free(part->budgets);
-			free(part->workers);
-			free(part);
-		}
-	}
-	all->pools = end(&pools, &all->pool_count);
-	all->databases = end(&databases, &all->database_count);
-	all->backends = end(&backends, &all->backend_count);
-	all->pools_aggregated += pools.aggregated;
-	if (!pools.lacks_one && !databases.lacks_one && !backends.lacks_one)
+	if (!lacks_one)
 		return all;
 	snapshot_free(all);
 	return NULL;

@@ -396,7 +396,7 @@ Test(metrics, promtool_has_nothing_to_say)
 /* --- docs/metrics.md --- */
 
 static const char *const type_names[] = { "counter", "gauge", "histogram" };
-static const char *const scope_labels[] = { "", "worker", "database, user", "database", "backend", "backend", "" };
+static const char *const scope_labels[] = { "database, user", "database", "backend", "backend", "worker", "", "" };
 
 static void
 metrics_each(void (*row)(const char *name, const char *type, const char *labels, const char *help, void *arg),
