@@ -29,34 +29,28 @@ p95_us(const struct query_row *q)
 	return us < (double)q->max_us ? us : (double)q->max_us; /* it is interpolated within its bucket */
 }
 
-/* By what SHOW QUERIES may be ordered, largest first. */
-#define ORDER(name, of)                                                                                                \
-	static double order_##name(const struct query_row *q)                                                          \
-	{                                                                                                              \
-		return of;                                                                                             \
-	}                                                                                                              \
-	static int by_##name(const void *a, const void *b)                                                             \
-	{                                                                                                              \
-		double one = order_##name(a), other = order_##name(b);                                                 \
-                                                                                                                       \
-		return one > other ? -1 : one < other;                                                                 \
-	}
-ORDER(total, (double)q->total_us)
-ORDER(mean, (double)q->total_us / (double)q->calls)
-ORDER(p95, p95_us(q))
-ORDER(max, (double)q->max_us)
-ORDER(calls, (double)q->calls)
-ORDER(wait, (double)q->wait_us)
-ORDER(rows, (double)q->rows)
-ORDER(errors, (double)q->errors)
+static double
+value_of(const struct query_row *q, enum query_order order)
+{
+	const double values[QUERY_ORDERS] = {
+		[QUERIES_BY_TOTAL] = (double)q->total_us, [QUERIES_BY_MEAN] = (double)q->total_us / (double)q->calls,
+		[QUERIES_BY_MAX] = (double)q->max_us,	  [QUERIES_BY_CALLS] = (double)q->calls,
+		[QUERIES_BY_WAIT] = (double)q->wait_us,	  [QUERIES_BY_ROWS] = (double)q->rows,
+		[QUERIES_BY_ERRORS] = (double)q->errors,
+	};
 
-typedef int compare_fn(const void *a, const void *b);
+	return order == QUERIES_BY_P95 ? p95_us(q) : values[order];
+}
 
-static compare_fn *const orders[QUERY_ORDERS] = {
-	[QUERIES_BY_TOTAL] = by_total, [QUERIES_BY_MEAN] = by_mean,	[QUERIES_BY_P95] = by_p95,
-	[QUERIES_BY_MAX] = by_max,     [QUERIES_BY_CALLS] = by_calls,	[QUERIES_BY_WAIT] = by_wait,
-	[QUERIES_BY_ROWS] = by_rows,   [QUERIES_BY_ERRORS] = by_errors,
-};
+/* Largest first. */
+static int
+by_value(const void *a, const void *b, void *arg)
+{
+	const enum query_order *order = arg;
+	double one = value_of(a, *order), other = value_of(b, *order);
+
+	return one > other ? -1 : one < other;
+}
 
 static void
 add_queries(struct query_row *list, size_t count, void *arg)
@@ -64,8 +58,9 @@ add_queries(struct query_row *list, size_t count, void *arg)
 	const struct show_fill *fill = arg;
 	const struct command *command = fill->env->command;
 	uint64_t most = command->top > 0 ? command->top : UINT64_MAX;
+	enum query_order order = command->order;
 
-	qsort(list, count, sizeof(list[0]), orders[command->order]);
+	qsort_r(list, count, sizeof(list[0]), by_value, &order);
 	for (size_t i = 0; i < count && fill->rows->count < most; i++) {
 		const struct query_row *q = &list[i];
 		char fingerprint[20], first_seen[SHOW_TIME_MAX], last_seen[SHOW_TIME_MAX];
@@ -119,10 +114,11 @@ add_reads(struct query_row *list, size_t count, void *arg)
 {
 	const struct show_fill *fill = arg;
 	uint64_t top = fill->env->command->top, most = top > 0 ? top : UINT64_MAX;
+	enum query_order order = QUERIES_BY_CALLS;
 
 	for (size_t i = 0; i < count; i++)
 		list[i].calls -= list[i].routes[ROUTE_OFF];
-	qsort(list, count, sizeof(list[0]), by_calls);
+	qsort_r(list, count, sizeof(list[0]), by_value, &order);
 	for (size_t i = 0; i < count && list[i].calls > 0 && fill->rows->count < most; i++) {
 		char fingerprint[20];
 		const struct query_row *q = &list[i];
