@@ -187,52 +187,46 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 
 /* --- PostgreSQL's own style, for its log analysers --- */
 
-static size_t
-slowlog_put_text(const char *bytes, size_t len, char *out, size_t out_cap, size_t at)
+static void
+put_escaped(struct text *t, const char *bytes, size_t len)
 {
-	return at + escape_text(ESCAPE_TEXT, bytes, len, out + at, out_cap - at);
-}
-
-static size_t
-put_word(const char *word, char *out, size_t out_cap, size_t at)
-{
-	return slowlog_put_text(word, strlen(word), out, out_cap, at);
+	t->len += escape_text(ESCAPE_TEXT, bytes, len, t->out + t->len, t->cap - t->len);
 }
 
 /* Puts a name, or what log_line_prefix has for an unknown one. */
-static size_t
-put_named(const char *label, const char *name, char *out, size_t out_cap, size_t at)
+static void
+put_named(struct text *t, const char *label, const char *name)
 {
-	at = put_word(label, out, out_cap, at);
+	put_str(t, label);
 	if (name == NULL || name[0] == '\0')
-		return put_word("[unknown]", out, out_cap, at);
-	return slowlog_put_text(name, strnlen(name, NAME_MAX_LEN), out, out_cap, at);
+		put_str(t, "[unknown]");
+	else
+		put_escaped(t, name, strnlen(name, NAME_MAX_LEN));
 }
 
 /* log_line_prefix = '%m [%p] user=%u,db=%d,app=%a,client=%h '. The process is the server's, where there is one. */
-static size_t
-put_prefix(const struct request_report *r, char *out, size_t cap, size_t n)
+static void
+put_prefix(struct text *t, const struct request_report *r)
 {
+	const char *client = r->client != NULL ? r->client : "", *colon = strrchr(client, ':');
+	size_t len = colon != NULL ? (size_t)(colon - client) : strlen(client);
 	char ts[LINE_TIMESTAMP_LEN], number[64];
-	const char *colon;
-	size_t len;
 
 	line_timestamp_text(r->wall_us, ts);
-	n = put_word(ts, out, cap, n);
+	put_str(t, ts);
 	snprintf(number, sizeof(number), " [%" PRIu32 "]", r->backend_pid);
-	n = put_word(number, out, cap, n);
-	n = put_named(" user=", r->user, out, cap, n);
-	n = put_named(",db=", r->database, out, cap, n);
-	n = put_named(",app=", r->application, out, cap, n);
+	put_str(t, number);
+	put_named(t, " user=", r->user);
+	put_named(t, ",db=", r->database);
+	put_named(t, ",app=", r->application);
 	/* %h is the address without its port: 10.0.0.7:51514, [::1]:51514. */
-	colon = r->client != NULL ? strrchr(r->client, ':') : NULL;
-	n = put_word(",client=", out, cap, n);
-	if (r->client == NULL || r->client[0] == '\0')
-		return put_word("[local]", out, cap, n);
-	len = colon != NULL ? (size_t)(colon - r->client) : strlen(r->client);
-	if (len > 2 && r->client[0] == '[' && r->client[len - 1] == ']')
-		return slowlog_put_text(r->client + 1, len - 2, out, cap, n);
-	return slowlog_put_text(r->client, len < NAME_MAX_LEN ? len : NAME_MAX_LEN, out, cap, n);
+	put_str(t, ",client=");
+	if (client[0] == '\0')
+		put_str(t, "[local]");
+	else if (len > 2 && client[0] == '[' && client[len - 1] == ']')
+		put_escaped(t, client + 1, len - 2);
+	else
+		put_escaped(t, client, len < NAME_MAX_LEN ? len : NAME_MAX_LEN);
 }
 
 size_t
@@ -242,30 +236,30 @@ slowlog_put_line(const struct slowlog_settings *settings, const struct request_r
 	if (out_cap < LINE_CAP_MIN)
 		return 0;
 	if (settings->format == SLOW_FORMAT_POSTGRES) {
-		size_t cap = out_cap - 1, n = put_prefix(report, out, cap, 0); /* room for the newline */
+		struct text t = { out, out_cap - 1, 0 }; /* room for the newline */
 		char number[64];
 
+		put_prefix(&t, report);
 		snprintf(number, sizeof(number), " LOG:  duration: %" PRIu64 ".%03u ms", report->duration_us / 1000,
 			 (unsigned)(report->duration_us % 1000));
-		n = put_word(number, out, cap, n);
+		put_str(&t, number);
 		if (q->is_known && settings->text != SLOW_TEXT_NONE) {
-			n = put_word("  statement: ", out, cap, n);
-			n = put_word(q->text, out, cap, n);
+			put_str(&t, "  statement: ");
+			put_escaped(&t, q->text, strlen(q->text));
 			if (report->bind != NULL) {
 				char text[PARAMETERS_MAX];
+				size_t len = put_parameters(report->bind, report->bind_len, text, sizeof(text));
 
 				/* A line of its own, as PostgreSQL's. */
-				put_parameters(report->bind, report->bind_len, text, sizeof(text));
-				if (n + 1 < cap)
-					out[n++] = '\n';
-				n = put_prefix(report, out, cap, n);
-				n = put_word(" DETAIL:  parameters: ", out, cap, n);
-				n = put_word(text, out, cap, n);
+				put_str(&t, "\n");
+				put_prefix(&t, report);
+				put_str(&t, " DETAIL:  parameters: ");
+				put_escaped(&t, text, strnlen(text, len));
 			}
 		}
-		out[n++] = '\n';
-		out[n] = '\0';
-		return n;
+		out[t.len] = '\n';
+		out[t.len + 1] = '\0';
+		return t.len + 1;
 	}
 	return put_fields(settings, report, q, suppressed, out, out_cap);
 }
