@@ -8,13 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *
-upstream_target_name(enum target_session_attrs target)
-{
-	static const char *const names[] = { "any", "read-write", "read-only", "primary", "standby", "prefer-standby" };
-
-	return target < sizeof(names) / sizeof(names[0]) ? names[target] : NULL;
-}
+const char *const upstream_target_names[] = { "any",	 "read-write",	   "read-only", "primary",
+					      "standby", "prefer-standby", NULL };
 
 const char *
 upstream_word_name(enum upstream_word word)
@@ -171,7 +166,7 @@ upstream_text(const struct upstream *up, bool is_shown)
 	if (up->password[0] != '\0')
 		upstream_put_text(&text, "password", "***");
 	if (up->target != TARGET_ANY)
-		upstream_put_text(&text, "target_session_attrs", upstream_target_name(up->target));
+		upstream_put_text(&text, "target_session_attrs", upstream_target_names[up->target]);
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
 		if (up->words[i] != NULL)
 			upstream_put_text(&text, upstream_word_name((enum upstream_word)i),

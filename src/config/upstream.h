@@ -72,7 +72,7 @@ int upstream_check_host(const char *host, struct fail *why);
 
 const char *upstream_word_name(enum upstream_word word); /* NULL: there is no such one */
 const char *upstream_protocol_name(uint16_t minor); /* "3.0" */
-const char *upstream_target_name(enum target_session_attrs target); /* NULL: there is no such one */
+extern const char *const upstream_target_names[]; /* of target_session_attrs; NULL at the end */
 struct upstream *upstream_copy(const struct upstream *up); /* NULL: no memory */
 /* Returns a copy with this one of its hosts, whatever its role is; NULL without memory. */
 struct upstream *upstream_of_host(const struct upstream *up, size_t host);

@@ -16,7 +16,6 @@
 
 #define TEXT_LEN_MAX ((size_t)64 << 10)
 #define HOSTS_MAX 64
-#define TARGETS_MAX 8 /* more than there are */
 #define NAME_LEN_MAX 63
 #define PASSWORD_LEN_MAX 4096
 #define SETTINGS_LEN_MAX 8000 /* PostgreSQL takes a startup packet of at most 10,000 bytes */
@@ -319,12 +318,10 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 static int
 build_target(const struct draft *draft, struct upstream *up, struct fail *why)
 {
-	const char *names[TARGETS_MAX + 1] = { NULL };
 	unsigned target = 0;
 
-	for (unsigned i = 0; i < TARGETS_MAX; i++)
-		names[i] = upstream_target_name((enum target_session_attrs)i);
-	if (draft->target != NULL && choose("target_session_attrs", draft->target, names, &target, why) < 0)
+	if (draft->target != NULL &&
+	    choose("target_session_attrs", draft->target, upstream_target_names, &target, why) < 0)
 		return -1;
 	up->target = (enum target_session_attrs)target;
 	return 0;

@@ -53,12 +53,6 @@ dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *r
 	return d;
 }
 
-void
-dialer_set_resolv_conf(struct dialer *d, const char *path)
-{
-	resolver_set_file(d->resolver, path);
-}
-
 struct resolver *
 dialer_resolver(struct dialer *dialer)
 {

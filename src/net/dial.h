@@ -28,7 +28,6 @@ typedef void (*dial_done)(const struct dial_result *result, void *arg);
 
 /* resolv_conf: the file that names the name servers, read again when it has changed; empty: the system's. */
 struct dialer *dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *resolv_conf);
-void dialer_set_resolv_conf(struct dialer *d, const char *path); /* for lookups from now on */
 void dialer_free(struct dialer *d); /* after the end of all attempts */
 
 /* host: a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). Returns NULL without memory. */

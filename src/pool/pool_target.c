@@ -262,7 +262,7 @@ pool_target_hosts(const struct pool_target *t)
 	struct buf b = { 0 };
 
 	put_hosts(&b, t);
-	buf_printf(&b, "%s%s", is_any ? "" : " ", is_any ? "" : upstream_target_name(t->upstream->target));
+	buf_printf(&b, "%s%s", is_any ? "" : " ", is_any ? "" : upstream_target_names[t->upstream->target]);
 	return take_text(&b, "");
 }
 

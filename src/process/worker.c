@@ -181,7 +181,7 @@ worker_apply(struct worker *k)
 	c->is_client_idle_limited = config->defaults.client_idle_timeout_us > 0;
 	for (struct config_section s = { 0 }; config_next_section(config, &s);)
 		c->is_client_idle_limited |= s.scope->settings.client_idle_timeout_us > 0;
-	dialer_set_resolv_conf(k->servers.dialer, config->resolv_conf);
+	resolver_set_file(dialer_resolver(k->servers.dialer), config->resolv_conf);
 	statement_store_set_idle_max(c->x.statements, worker_statement_cache(k));
 	pool_set_configure(k->pools, config, files->users, files->server_tls, k->now_us);
 	clients_configured(c, k->now_us);

@@ -31,7 +31,7 @@ static int
 not_right(const struct server *srv, struct fail *why)
 {
 	return fail_set(why, "08001", "PostgreSQL at %s is not what target_session_attrs=%s wants", srv->address,
-			upstream_target_name(srv->target->upstream->target));
+			upstream_target_names[srv->target->upstream->target]);
 }
 
 /* Returns true if it is PgBouncer's console, or pgweir's. */
