@@ -171,7 +171,8 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 
 	if ((sql = reads_sql_of(w, &len, &v)) == NULL || v == NULL)
 		return false;
-	if (known_only(&k, image_scan_options(x->image), sql, len) == KNOWN_BEGIN) {
+	if ((v->first == WORD_BEGIN || v->first == WORD_START_TRANSACTION) &&
+	    known_only(&k, image_scan_options(x->image), sql, len) == KNOWN_BEGIN) {
 		if (k.has_other_mode || !(k.is_read_only || reads_is_default(r)) || len >= sizeof(r->begin))
 			return false;
 		memcpy(r->begin, sql, len); /* to be run again elsewhere */

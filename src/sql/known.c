@@ -8,34 +8,6 @@
 
 #include <string.h>
 
-static const struct rule {
-	const char *word;
-	known_rule *recognise;
-} rules[] = {
-	{ "abort", known_rollback },
-	{ "alter", known_alter },
-	{ "begin", known_begin_transaction },
-	{ "close", known_close },
-	{ "commit", known_commit },
-	{ "create", known_create },
-	{ "deallocate", known_deallocate },
-	{ "discard", known_discard },
-	{ "drop", known_drop },
-	{ "end", known_commit },
-	{ "execute", known_execute },
-	{ "explain", known_explain },
-	{ "listen", known_listen },
-	{ "prepare", known_prepare },
-	{ "release", known_release },
-	{ "reset", known_reset },
-	{ "rollback", known_rollback },
-	{ "savepoint", known_savepoint },
-	{ "select", known_select },
-	{ "set", known_set },
-	{ "start", known_start },
-	{ "unlisten", known_unlisten },
-};
-
 void
 known_next(struct known_reader *r)
 {
@@ -251,9 +223,6 @@ known_begin(struct known_reader *r, unsigned options, const char *sql, size_t le
 bool
 known_step(struct known_reader *r, struct known *k)
 {
-	struct known_reader begin;
-	known_rule *rule = NULL;
-
 	*k = (struct known){ .kind = KNOWN_NOT };
 	if (r->is_at_unknown) {
 		if (known_is_word(r, "create") && holds_atomic(*r))
@@ -265,18 +234,7 @@ known_step(struct known_reader *r, struct known *k)
 		;
 	if (r->token.kind == SQL_END || r->token.kind == SQL_UNTERMINATED)
 		return false;
-	begin = *r;
-	for (size_t i = 0; r->token.kind == SQL_WORD && rule == NULL && i < sizeof(rules) / sizeof(rules[0]); i++)
-		rule = known_is_word(r, rules[i].word) ? rules[i].recognise : NULL;
-	if (rule != NULL) {
-		known_next(r);
-		k->kind = (uint8_t)rule(r, k);
-	}
-	if (k->kind == KNOWN_NOT || !known_is_over(r)) {
-		*k = (struct known){ .kind = KNOWN_NOT };
-		*r = begin;
-		r->is_at_unknown = true;
-	}
+	r->is_at_unknown = !known_recognise(r, k);
 	return true;
 }
 

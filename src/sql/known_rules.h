@@ -1,9 +1,8 @@
 /*
- * src/sql/known_rules.h - the inside of known.h: known.c cuts a text into statements, known_setting.c and
- * known_statement.c recognise one each.
+ * src/sql/known_rules.h - the inside of known.h: known.c cuts a text into statements, known_statement.c
+ * recognises one, and known_setting.c reads its settings.
  *
- * A recogniser is called behind the statement's first word and reads on; its result counts only if it stops at the end
- * of the statement.
+ * Statements are recognised by their forms, a table; only what can't be written so is read by a function.
  */
 #pragma once
 
@@ -25,9 +24,14 @@ bool known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_M
 /* Reads a literal, without its quotes. Returns false if there is none, it has escapes, or it is too long. */
 bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX]);
 
-/* An enum known_kind. */
-typedef enum known_kind known_rule(struct known_reader *r, struct known *k);
-known_rule known_set, known_reset, known_select;
-known_rule known_discard, known_listen, known_unlisten, known_close, known_begin_transaction, known_start, known_commit;
-known_rule known_savepoint, known_release, known_rollback, known_prepare, known_execute, known_deallocate;
-known_rule known_drop, known_create, known_explain, known_alter;
+/* Recognises the statement that begins here; false: r is where it was, and k->kind is KNOWN_NOT. */
+bool known_recognise(struct known_reader *r, struct known *k);
+/* Reads what has this form (known_statement.c). */
+bool known_takes(struct known_reader *r, struct known *k, const char *form);
+
+/* Reads one part of a form; false: something else is there. known_setting.c has those that are about settings. */
+typedef bool known_part(struct known_reader *r, struct known *k);
+known_part known_take_setting, known_take_values, known_take_locally, known_take_literal, known_take_zone;
+known_part known_take_config, known_take_configs;
+/* A setting was set or reset: some are never known, some belong to the transaction. */
+void known_judge_setting(struct known *k);

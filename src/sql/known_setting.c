@@ -130,36 +130,36 @@ known_put_value(struct known_reader *r, struct value *v, bool is_list)
 	return true;
 }
 
-static enum known_kind
-take_values(struct known_reader *r, struct known *k)
+bool
+known_take_values(struct known_reader *r, struct known *k)
 {
 	bool is_list = known_quotes_elements(k->name);
 	struct value v = { .text = k->value };
 
-	if (!known_put_value(r, &v, is_list))
-		return KNOWN_NOT;
-	while (known_skip_char(r, ',')) {
+	while (known_put_value(r, &v, is_list)) {
+		if (!known_skip_char(r, ','))
+			return !v.is_full;
 		known_put(&v, ", ", 2);
-		if (!known_put_value(r, &v, is_list))
-			return KNOWN_NOT;
 	}
-	return v.is_full ? KNOWN_NOT : KNOWN_SET;
+	return false;
 }
 
 /* gram.y, var_name. Settings' names have no case. */
-static bool
-take_setting_name(struct known_reader *r, char name[static KNOWN_NAME_MAX])
+bool
+known_take_setting(struct known_reader *r, struct known *k)
 {
-	char part[KNOWN_NAME_MAX];
-	size_t len = 0;
+	char part[KNOWN_NAME_MAX], *to = k->name;
+	size_t len;
 
 	do {
-		if (!known_take_identifier(r, part) || len + (len > 0) + strlen(part) >= KNOWN_NAME_MAX)
+		if (to > k->name)
+			to[-1] = '.';
+		if (!known_take_identifier(r, part) ||
+		    (len = strlen(part) + 1) > (size_t)(k->name + KNOWN_NAME_MAX - to))
 			return false;
-		len += (size_t)snprintf(name + len, KNOWN_NAME_MAX - len, "%s%s", len > 0 ? "." : "", part);
+		for (size_t i = 0; i < len; i++)
+			*to++ = sql_fold(part[i]);
 	} while (known_skip_char(r, '.'));
-	for (char *c = name; *c != '\0'; c++)
-		*c = sql_fold(*c);
 	return true;
 }
 
@@ -178,136 +178,38 @@ is_of_transaction(const char *name)
 	       strcmp(name, "transaction_deferrable") == 0;
 }
 
-static enum known_kind
-set_generic(struct known_reader *r, struct known *k)
+void
+known_judge_setting(struct known *k)
 {
-	enum known_kind kind;
-
-	if (!take_setting_name(r, k->name) || is_never_known(k->name) ||
-	    (!known_skip_char(r, '=') && !known_skip_word(r, "to")))
-		return KNOWN_NOT;
-	kind = known_skip_word(r, "default") ? KNOWN_RESET : take_values(r, k);
-	return kind != KNOWN_NOT && is_of_transaction(k->name) ? KNOWN_LOCAL : kind;
+	if (is_never_known(k->name))
+		k->kind = KNOWN_NOT;
+	else if (is_of_transaction(k->name))
+		k->kind = KNOWN_LOCAL;
 }
 
-/* A setting that has a grammar of its own; its argument is a literal, or DEFAULT. */
-static enum known_kind
-set_special(struct known_reader *r, struct known *k, const char *name)
+/* Whatever the value is, but for settings whose value is looked at though it holds for one transaction only. */
+bool
+known_take_locally(struct known_reader *r, struct known *k)
 {
-	struct value v = { .text = k->value };
+	bool is_read = strcmp(k->name, "search_path") == 0 || strcmp(k->name, "pgweir.min_lsn") == 0;
 
-	snprintf(k->name, sizeof(k->name), "%s", name);
-	if (known_skip_word(r, "default"))
-		return KNOWN_RESET;
-	if (r->token.kind != SQL_STRING || !known_put_value(r, &v, known_quotes_elements(name)))
-		return KNOWN_NOT;
-	return v.is_full ? KNOWN_NOT : KNOWN_SET;
-}
-
-static enum known_kind
-set_time_zone(struct known_reader *r, struct known *k)
-{
-	/* Keywords are none: INTERVAL '...' begins with one. */
-	bool is_keyword = r->token.kind == SQL_WORD && (sql_name_find(r->token.at, r->token.len) & SQL_KEYWORD) != 0;
-
-	if (r->token.kind == SQL_STRING || known_is_word(r, "default"))
-		return set_special(r, k, "timezone");
-	snprintf(k->name, sizeof(k->name), "timezone");
-	if (known_skip_word(r, "local"))
-		return KNOWN_RESET;
-	return !is_keyword && known_take_identifier(r, k->value) ? KNOWN_SET : KNOWN_NOT;
-}
-
-static enum known_kind
-set_names(struct known_reader *r, struct known *k)
-{
-	if (!known_is_over(r))
-		return set_special(r, k, "client_encoding");
-	snprintf(k->name, sizeof(k->name), "client_encoding");
-	return KNOWN_RESET;
-}
-
-/* After one of these words comes a setting of that name if = or TO or a dot follows. */
-static bool
-skip_syntax(struct known_reader *r, const char *word)
-{
-	struct known_reader ahead = *r;
-
-	if (!known_skip_word(&ahead, word) || known_is_char(&ahead, '=') || known_is_char(&ahead, '.') ||
-	    known_is_word(&ahead, "to"))
-		return false;
-	*r = ahead;
+	if (is_read && !known_take_values(r, k))
+		k->name[0] = '\0';
+	known_skip_to(r, "");
 	return true;
 }
 
-/* Returns true for a setting whose value is looked at though it holds for one transaction only. */
-static bool
-is_read_if_local(const char *name)
+bool
+known_take_literal(struct known_reader *r, struct known *k)
 {
-	return strcmp(name, "search_path") == 0 || strcmp(name, "pgweir.min_lsn") == 0;
+	return r->token.kind == SQL_STRING && known_take_values(r, k);
 }
 
-enum known_kind
-known_set(struct known_reader *r, struct known *k)
+/* Keywords are none: INTERVAL '...' begins with one. */
+bool
+known_take_zone(struct known_reader *r, struct known *k)
 {
-	struct known_reader ahead;
-
-	if (skip_syntax(r, "local"))
-		k->is_local = true;
-	if (k->is_local || skip_syntax(r, "transaction") || skip_syntax(r, "constraints")) {
-		ahead = *r;
-		/* Whatever the value is, but for a few; "" is any setting, where the syntax is a special one.
-		 */
-		if (k->is_local && (!take_setting_name(&ahead, k->name) ||
-				    (!known_skip_char(&ahead, '=') && !known_skip_word(&ahead, "to") &&
-				     strcmp(k->name, "role") != 0) ||
-				    (is_read_if_local(k->name) && take_values(&ahead, k) == KNOWN_NOT)))
-			k->name[0] = '\0';
-		known_skip_to(r, "");
-		return KNOWN_LOCAL;
-	}
-	if (skip_syntax(r, "session")) {
-		if (skip_syntax(r, "authorization"))
-			return known_skip_word(r, "default") ? KNOWN_RESET_USER : KNOWN_NOT;
-		if (known_is_word(r, "characteristics") || known_is_word(r, "transaction"))
-			return KNOWN_NOT;
-	}
-	if (skip_syntax(r, "time"))
-		return known_skip_word(r, "zone") ? set_time_zone(r, k) : KNOWN_NOT;
-	if (skip_syntax(r, "names"))
-		return set_names(r, k);
-	if (skip_syntax(r, "schema"))
-		return set_special(r, k, "search_path");
-	if (skip_syntax(r, "role")) {
-		snprintf(k->name, sizeof(k->name), "role");
-		if (r->token.kind == SQL_STRING)
-			return known_take_string(r, k->value) ? KNOWN_SET : KNOWN_NOT;
-		return known_take_identifier(r, k->value) ? KNOWN_SET : KNOWN_NOT;
-	}
-	return set_generic(r, k);
-}
-
-enum known_kind
-known_reset(struct known_reader *r, struct known *k)
-{
-	struct known_reader ahead = *r;
-
-	if (known_skip_word(&ahead, "all") && known_is_over(&ahead)) {
-		*r = ahead;
-		return KNOWN_RESET_ALL;
-	}
-	if (known_skip_word(&ahead, "time") && known_skip_word(&ahead, "zone")) {
-		*r = ahead;
-		snprintf(k->name, sizeof(k->name), "timezone");
-		return KNOWN_RESET;
-	}
-	if (known_skip_word(&ahead, "session") && known_skip_word(&ahead, "authorization")) {
-		*r = ahead;
-		return KNOWN_RESET_USER;
-	}
-	if (!take_setting_name(r, k->name) || is_never_known(k->name))
-		return KNOWN_NOT;
-	return is_of_transaction(k->name) ? KNOWN_LOCAL : KNOWN_RESET;
+	return (sql_name_find(r->token.at, r->token.len) & SQL_KEYWORD) == 0 && known_take_identifier(r, k->value);
 }
 
 /* --- SELECT set_config() ----------------------------------------------------------------------------------------- */
@@ -363,63 +265,40 @@ leaves_more(const struct known *k)
 	return strcmp(k->name, "seed") == 0;
 }
 
-/* Behind the opening parenthesis. */
-static enum known_kind
-take_config(struct known_reader *r, struct known *k)
+/* Takes what is between the parentheses. */
+bool
+known_take_config(struct known_reader *r, struct known *k)
 {
 	if (!take_config_name(r, k) || !skip_cast(r) || !known_skip_char(r, ',') ||
 	    (!take_param(r, &k->value_param) && !known_take_string(r, k->value)) || !skip_cast(r) ||
 	    !known_skip_char(r, ','))
-		return KNOWN_NOT;
-	k->is_local = known_is_word(r, "true");
-	if ((!take_param(r, &k->local_param) && !known_skip_word(r, "true") && !known_skip_word(r, "false")) ||
-	    !skip_cast(r) || !known_skip_char(r, ')') || (k->is_local && leaves_more(k)))
-		return KNOWN_NOT;
-	if (k->is_local || (k->name_param == 0 && is_of_transaction(k->name)))
-		return KNOWN_LOCAL;
-	return k->name_param + k->value_param + k->local_param > 0 ? KNOWN_SET_PARAMS : KNOWN_SET;
-}
-
-/* set_config(...) [[AS] name] */
-static enum known_kind
-take_config_call(struct known_reader *r, struct known *k)
-{
-	char name[KNOWN_NAME_MAX];
-	enum known_kind kind = known_skip_char(r, '(') ? take_config(r, k) : KNOWN_NOT;
-
-	if (known_skip_word(r, "as") || r->token.kind == SQL_QUOTED)
-		return known_take_identifier(r, name) ? kind : KNOWN_NOT;
-	return kind;
-}
-
-static bool
-skip_function(struct known_reader *r, const char *name)
-{
-	struct known_reader ahead = *r;
-
-	if ((known_skip_word(&ahead, "pg_catalog") && !known_skip_char(&ahead, '.')) || !known_skip_word(&ahead, name))
 		return false;
-	*r = ahead;
+	k->is_local = known_skip_word(r, "true");
+	if ((!k->is_local && !take_param(r, &k->local_param) && !known_skip_word(r, "false")) || !skip_cast(r) ||
+	    (k->is_local && leaves_more(k)))
+		return false;
+	k->kind = k->name_param + k->value_param + k->local_param > 0 ? KNOWN_SET_PARAMS : KNOWN_SET;
+	if (k->is_local)
+		k->kind = KNOWN_LOCAL;
+	else
+		known_judge_setting(k);
 	return true;
 }
 
-/* Several set_config() are known only if all are local. */
-enum known_kind
-known_select(struct known_reader *r, struct known *k)
+/* Several set_config() are known only if all are local: then their names are not. */
+bool
+known_take_configs(struct known_reader *r, struct known *k)
 {
-	enum known_kind kind;
+	bool is_local;
 
-	if (skip_function(r, "pg_advisory_unlock_all"))
-		return known_skip_char(r, '(') && known_skip_char(r, ')') ? KNOWN_UNLOCK_ALL : KNOWN_NOT;
-	if (!skip_function(r, "set_config"))
-		return KNOWN_NOT;
-	kind = take_config_call(r, k);
-	while (kind == KNOWN_LOCAL && known_skip_char(r, ',')) {
-		*k = (struct known){ .kind = KNOWN_NOT };
-		kind =
-		    skip_function(r, "set_config") && take_config_call(r, k) == KNOWN_LOCAL ? KNOWN_LOCAL : KNOWN_NOT;
-	}
-	if (kind == KNOWN_LOCAL)
-		*k = (struct known){ .is_local = true };
-	return kind;
+	do {
+		is_local = k->kind == KNOWN_LOCAL;
+		if (!known_takes(r, k, "[pg_catalog .] set_config ( CONFIG ) [as] [ANY]"))
+			return false;
+		if (k->kind == KNOWN_LOCAL)
+			*k = (struct known){ .kind = KNOWN_LOCAL, .is_local = true };
+		else if (is_local)
+			return false;
+	} while (k->kind == KNOWN_LOCAL && known_skip_char(r, ','));
+	return true;
 }

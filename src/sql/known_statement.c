@@ -1,145 +1,142 @@
-/* src/sql/known_statement.c - the known statements that are not about settings, after gram.y. */
+/* src/sql/known_statement.c - the forms of statements that are known, after gram.y. */
 #include "sql/known_rules.h"
+#include "sql/sql_class.h"
+#include "sql/sql_words.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum known_kind
-known_discard(struct known_reader *r, struct known *k)
+/*
+ * Words and characters stand for themselves, a|b is one of them, what is in brackets may be missing, and capitals are a
+ * part that a function reads (below). The first form that fits the whole statement counts. What PostgreSQL would refuse
+ * may have one, too: it has no effect.
+ */
+static const struct form {
+	uint8_t word, or_word; /* enum sql_word: what it begins with; 0: none */
+	const char *rest, *setting; /* setting: which is meant where the statement does not name it */
+	enum known_kind kind;
+} forms[] = {
+	{ WORD_BEGIN, 0, "MODES", "", KNOWN_BEGIN },
+	{ WORD_START_TRANSACTION, 0, "transaction MODES", "", KNOWN_BEGIN },
+	{ WORD_COMMIT, WORD_END, "[work|transaction] [and no chain]", "", KNOWN_COMMIT },
+	{ WORD_COMMIT, WORD_END, "[work|transaction] and chain", "", KNOWN_COMMIT_CHAIN },
+	{ WORD_COMMIT, WORD_END, "REST", "", KNOWN_END },
+	{ WORD_ROLLBACK, WORD_ABORT, "[work|transaction] [and no chain]", "", KNOWN_ROLLBACK },
+	{ WORD_ROLLBACK, WORD_ABORT, "[work|transaction] to [savepoint] NAME", "", KNOWN_ROLLBACK_TO },
+	{ WORD_ROLLBACK, WORD_ABORT, "[work|transaction] to REST", "", KNOWN_NOT },
+	{ WORD_ROLLBACK, WORD_ABORT, "REST", "", KNOWN_END },
+	{ WORD_SET, 0, "LOCAL SETTING =|to LOCALLY", "", KNOWN_LOCAL },
+	{ WORD_SET, 0, "[session] SETTING =|to default", "", KNOWN_RESET },
+	{ WORD_SET, 0, "[session] SETTING =|to VALUES", "", KNOWN_SET },
+	{ WORD_SET, 0, "session authorization default", "", KNOWN_RESET_USER },
+	{ WORD_SET, 0, "[session] time zone local|default", "timezone", KNOWN_RESET },
+	{ WORD_SET, 0, "[session] time zone LITERAL|ZONE", "timezone", KNOWN_SET },
+	{ WORD_SET, 0, "[session] names [default]", "client_encoding", KNOWN_RESET },
+	{ WORD_SET, 0, "[session] names LITERAL", "client_encoding", KNOWN_SET },
+	{ WORD_SET, 0, "[session] schema LITERAL", "search_path", KNOWN_SET },
+	{ WORD_SET, 0, "[session] role LITERAL|ROLE", "role", KNOWN_SET },
+	/* Settings of that name. */
+	{ WORD_SET, 0, "local|transaction|constraints =|.|to REST", "", KNOWN_NOT },
+	{ WORD_SET, 0, "LOCAL role REST", "role", KNOWN_LOCAL },
+	{ WORD_SET, 0, "LOCAL|transaction|constraints REST", "", KNOWN_LOCAL },
+	{ WORD_RESET, 0, "all", "", KNOWN_RESET_ALL },
+	{ WORD_RESET, 0, "time zone", "timezone", KNOWN_RESET },
+	{ WORD_RESET, 0, "session authorization", "", KNOWN_RESET_USER },
+	{ WORD_RESET, 0, "SETTING", "", KNOWN_RESET },
+	{ WORD_SELECT, 0, "CONFIGS", "", KNOWN_SET },
+	{ WORD_SELECT, 0, "[pg_catalog .] pg_advisory_unlock_all ( )", "", KNOWN_UNLOCK_ALL },
+	{ WORD_SAVEPOINT, 0, "NAME", "", KNOWN_SAVEPOINT },
+	{ WORD_RELEASE, 0, "[savepoint] NAME", "", KNOWN_RELEASE },
+	{ WORD_DISCARD, 0, "all", "", KNOWN_DISCARD_ALL },
+	{ WORD_DISCARD, 0, "plans|sequences|temp|temporary", "", KNOWN_DISCARD_PART },
+	{ WORD_LISTEN, 0, "NAME", "", KNOWN_LISTEN },
+	{ WORD_UNLISTEN, 0, "*", "", KNOWN_UNLISTEN_ALL },
+	{ WORD_UNLISTEN, 0, "NAME", "", KNOWN_UNLISTEN },
+	{ WORD_CLOSE, 0, "all", "", KNOWN_CLOSE_ALL },
+	{ WORD_PREPARE, 0, "NAME [GROUP] as REST", "", KNOWN_PREPARE },
+	{ WORD_PREPARE, 0, "transaction REST", "", KNOWN_END },
+	{ WORD_EXECUTE, 0, "NAME [( ARGUMENTS )]", "", KNOWN_EXECUTE },
+	{ WORD_EXECUTE, 0, "NAME REST", "", KNOWN_EXECUTE_ANY },
+	{ WORD_EXPLAIN, 0, "[GROUP] [analyze|analyse] [verbose] [create TABLE as] execute NAME REST", "",
+	  KNOWN_EXECUTE_ANY },
+	{ WORD_CREATE, 0, "TABLE as execute NAME REST", "", KNOWN_EXECUTE_ANY },
+	{ WORD_CREATE, 0, "database NAME [with] OPTIONS", "", KNOWN_CREATE_DATABASE },
+	{ WORD_DROP, 0, "database [if exists] NAME [with] [GROUP]", "", KNOWN_DROP_DATABASE },
+	{ WORD_ALTER, 0, "database NAME rename to ANY", "", KNOWN_RENAME_DATABASE },
+	{ WORD_DEALLOCATE, 0, "[prepare] all", "", KNOWN_DEALLOCATE_ALL },
+	{ WORD_DEALLOCATE, 0, "[prepare] NAME", "", KNOWN_DEALLOCATE },
+};
+
+static bool
+take_name(struct known_reader *r, struct known *k)
+{
+	return known_take_identifier(r, k->name);
+}
+
+static bool
+take_role(struct known_reader *r, struct known *k)
+{
+	return known_take_identifier(r, k->value);
+}
+
+static bool
+skip_any(struct known_reader *r, struct known *k)
+{
+	char name[KNOWN_NAME_MAX];
+
+	(void)k;
+	return known_take_identifier(r, name);
+}
+
+static bool
+skip_rest(struct known_reader *r, struct known *k)
 {
 	(void)k;
-	if (known_skip_word(r, "all"))
-		return KNOWN_DISCARD_ALL;
-	return known_skip_word(r, "plans") || known_skip_word(r, "sequences") || known_skip_word(r, "temp") ||
-		       known_skip_word(r, "temporary")
-		   ? KNOWN_DISCARD_PART
-		   : KNOWN_NOT;
+	known_skip_to(r, "");
+	return true;
 }
 
-enum known_kind
-known_listen(struct known_reader *r, struct known *k)
+/* Whatever is in parentheses. */
+static bool
+skip_group(struct known_reader *r, struct known *k)
 {
-	return known_take_identifier(r, k->name) ? KNOWN_LISTEN : KNOWN_NOT;
-}
+	unsigned depth = 0;
 
-enum known_kind
-known_unlisten(struct known_reader *r, struct known *k)
-{
-	if (known_skip_char(r, '*'))
-		return KNOWN_UNLISTEN_ALL;
-	return known_take_identifier(r, k->name) ? KNOWN_UNLISTEN : KNOWN_NOT;
-}
-
-enum known_kind
-known_close(struct known_reader *r, struct known *k)
-{
 	(void)k;
-	return known_skip_word(r, "all") ? KNOWN_CLOSE_ALL : KNOWN_NOT;
+	for (; r->token.kind != SQL_END && r->token.kind != SQL_UNTERMINATED; known_next(r)) {
+		depth += known_is_char(r, '(');
+		if (depth == 0)
+			return false;
+		depth -= known_is_char(r, ')');
+		if (depth == 0)
+			return known_skip_char(r, ')');
+	}
+	return false;
 }
 
-enum known_kind
-known_begin_transaction(struct known_reader *r, struct known *k)
+static bool
+take_local(struct known_reader *r, struct known *k)
+{
+	k->is_local = known_skip_word(r, "local");
+	return k->is_local;
+}
+
+static bool
+take_modes(struct known_reader *r, struct known *k)
 {
 	while (r->token.kind == SQL_WORD || known_is_char(r, ',')) {
 		k->is_read_only |= sql_is_word(&r->token, "only", 4);
 		k->has_other_mode |= sql_is_word(&r->token, "write", 5) || sql_is_word(&r->token, "serializable", 12);
 		known_next(r);
 	}
-	return KNOWN_BEGIN;
-}
-
-enum known_kind
-known_start(struct known_reader *r, struct known *k)
-{
-	return known_skip_word(r, "transaction") ? known_begin_transaction(r, k) : KNOWN_NOT;
-}
-
-/* Anything up to the statement's end. */
-static enum known_kind
-take_rest(struct known_reader *r, enum known_kind kind)
-{
-	known_skip_to(r, "");
-	return kind;
-}
-
-static void
-skip_work(struct known_reader *r)
-{
-	if (!known_skip_word(r, "work"))
-		known_skip_word(r, "transaction");
-}
-
-/* Reads [AND [NO] CHAIN]. */
-static enum known_kind
-take_end(struct known_reader *r, enum known_kind plain, enum known_kind chained)
-{
-	enum known_kind kind = plain;
-
-	if (known_skip_word(r, "and")) {
-		kind = known_skip_word(r, "no") ? plain : chained;
-		if (!known_skip_word(r, "chain"))
-			kind = KNOWN_END;
-	}
-	return known_is_over(r) ? kind : take_rest(r, KNOWN_END);
-}
-
-enum known_kind
-known_commit(struct known_reader *r, struct known *k)
-{
-	(void)k;
-	skip_work(r);
-	return take_end(r, KNOWN_COMMIT, KNOWN_COMMIT_CHAIN);
-}
-
-enum known_kind
-known_savepoint(struct known_reader *r, struct known *k)
-{
-	return known_take_identifier(r, k->name) ? KNOWN_SAVEPOINT : KNOWN_NOT;
-}
-
-/* [SAVEPOINT] name; SAVEPOINT may be the name as well. */
-static bool
-take_savepoint(struct known_reader *r, struct known *k)
-{
-	if (!known_skip_word(r, "savepoint") || !known_is_over(r))
-		return known_take_identifier(r, k->name);
-	snprintf(k->name, sizeof(k->name), "savepoint");
 	return true;
 }
 
-enum known_kind
-known_release(struct known_reader *r, struct known *k)
-{
-	return take_savepoint(r, k) ? KNOWN_RELEASE : KNOWN_NOT;
-}
-
-enum known_kind
-known_rollback(struct known_reader *r, struct known *k)
-{
-	skip_work(r);
-	if (!known_skip_word(r, "to"))
-		return take_end(r, KNOWN_ROLLBACK, KNOWN_END);
-	return take_savepoint(r, k) ? KNOWN_ROLLBACK_TO : KNOWN_NOT;
-}
-
-/* PREPARE name ...; PREPARE TRANSACTION ends one. */
-enum known_kind
-known_prepare(struct known_reader *r, struct known *k)
-{
-	bool is_transaction = known_is_word(r, "transaction");
-
-	if (!known_take_identifier(r, k->name))
-		return KNOWN_NOT;
-	if (known_is_char(r, '(') || known_is_word(r, "as"))
-		return take_rest(r, KNOWN_PREPARE);
-	k->name[0] = '\0';
-	return is_transaction ? take_rest(r, KNOWN_END) : KNOWN_NOT;
-}
-
-/* Reads arguments that run no code: literals, numbers, parameters, casts. */
+/* Skips those that run no code: literals, numbers, parameters, casts. */
 static bool
-skip_arguments(struct known_reader *r)
+skip_arguments(struct known_reader *r, struct known *k)
 {
+	(void)k;
 	while (!known_is_char(r, ')')) {
 		bool is_value =
 		    r->token.kind == SQL_STRING || r->token.kind == SQL_NUMBER || r->token.kind == SQL_PARAM;
@@ -153,50 +150,7 @@ skip_arguments(struct known_reader *r)
 			return false;
 		known_next(r);
 	}
-	known_next(r);
 	return true;
-}
-
-enum known_kind
-known_execute(struct known_reader *r, struct known *k)
-{
-	if (!known_take_identifier(r, k->name))
-		return KNOWN_NOT;
-	if ((!known_skip_char(r, '(') || skip_arguments(r)) && known_is_over(r))
-		return KNOWN_EXECUTE;
-	return take_rest(r, KNOWN_EXECUTE_ANY);
-}
-
-/* [PREPARE] {name | ALL}; PREPARE may be the name as well. */
-enum known_kind
-known_deallocate(struct known_reader *r, struct known *k)
-{
-	if (known_skip_word(r, "prepare") && known_is_over(r)) {
-		snprintf(k->name, sizeof(k->name), "prepare");
-		return KNOWN_DEALLOCATE;
-	}
-	if (known_skip_word(r, "all"))
-		return KNOWN_DEALLOCATE_ALL;
-	return known_take_identifier(r, k->name) ? KNOWN_DEALLOCATE : KNOWN_NOT;
-}
-
-/* DATABASE [IF EXISTS] name [[WITH] (FORCE)] */
-enum known_kind
-known_drop(struct known_reader *r, struct known *k)
-{
-	struct known_reader ahead;
-
-	if (!known_skip_word(r, "database"))
-		return KNOWN_NOT;
-	ahead = *r;
-	if (known_skip_word(&ahead, "if") && known_skip_word(&ahead, "exists"))
-		*r = ahead;
-	if (!known_take_identifier(r, k->name))
-		return KNOWN_NOT;
-	known_skip_word(r, "with");
-	if (known_is_char(r, '('))
-		known_skip_to(r, "");
-	return KNOWN_DROP_DATABASE;
 }
 
 static bool
@@ -214,77 +168,138 @@ take_option_value(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 	return known_take_identifier(r, value);
 }
 
-/* EXECUTE name ... as a part of another statement. */
-static enum known_kind
-take_execute_within(struct known_reader *r, struct known *k)
-{
-	return known_skip_word(r, "execute") && known_execute(r, k) != KNOWN_NOT ? take_rest(r, KNOWN_EXECUTE_ANY)
-										 : KNOWN_NOT;
-}
-
-/* [[GLOBAL | LOCAL] TEMP | UNLOGGED] TABLE ... AS EXECUTE name ... */
-static enum known_kind
-take_create_table(struct known_reader *r, struct known *k)
-{
-	if (!known_skip_word(r, "global"))
-		known_skip_word(r, "local");
-	if (!known_skip_word(r, "temp") && !known_skip_word(r, "temporary"))
-		known_skip_word(r, "unlogged");
-	if (!known_skip_word(r, "table"))
-		return KNOWN_NOT;
-	known_skip_to(r, "as");
-	return known_skip_word(r, "as") ? take_execute_within(r, k) : KNOWN_NOT;
-}
-
-/* [ANALYZE] [VERBOSE] or (option, ...), and EXECUTE or CREATE TABLE ... AS EXECUTE */
-enum known_kind
-known_explain(struct known_reader *r, struct known *k)
-{
-	if (known_skip_char(r, '(')) {
-		while (!known_is_over(r) && r->token.kind != SQL_UNTERMINATED && !known_is_char(r, ')'))
-			known_next(r);
-		known_next(r);
-	} else {
-		if (!known_skip_word(r, "analyze"))
-			known_skip_word(r, "analyse");
-		known_skip_word(r, "verbose");
-	}
-	return known_skip_word(r, "create") ? take_create_table(r, k) : take_execute_within(r, k);
-}
-
-/* DATABASE name [[WITH] option [=] value ...], or TABLE */
-enum known_kind
-known_create(struct known_reader *r, struct known *k)
+/* Takes those of CREATE DATABASE. */
+static bool
+take_options(struct known_reader *r, struct known *k)
 {
 	char option[KNOWN_NAME_MAX], value[KNOWN_VALUE_MAX];
 
-	if (!known_is_word(r, "database"))
-		return take_create_table(r, k);
-	known_next(r);
-	if (!known_take_identifier(r, k->name))
-		return KNOWN_NOT;
-	known_skip_word(r, "with");
 	while (!known_is_over(r)) {
 		if (!known_take_identifier(r, option))
-			return KNOWN_NOT;
+			return false;
 		if (strcmp(option, "connection") == 0)
 			known_skip_word(r, "limit");
 		if (!take_option_value(r, value))
-			return KNOWN_NOT;
+			return false;
 		if (strcmp(option, "template") == 0)
 			snprintf(k->value, sizeof(k->value), "%s", value);
 	}
-	return KNOWN_CREATE_DATABASE;
+	return true;
 }
 
-/* DATABASE name RENAME TO name */
-enum known_kind
-known_alter(struct known_reader *r, struct known *k)
+/* Up to the AS of CREATE TABLE ... AS. */
+static bool
+skip_table(struct known_reader *r, struct known *k)
 {
-	char name[KNOWN_NAME_MAX];
+	if (!known_takes(r, k, "[global|local] [temp|temporary|unlogged] table"))
+		return false;
+	known_skip_to(r, "as");
+	return true;
+}
 
-	if (!known_skip_word(r, "database") || !known_take_identifier(r, k->name) || !known_skip_word(r, "rename") ||
-	    !known_skip_word(r, "to") || !known_take_identifier(r, name))
-		return KNOWN_NOT;
-	return KNOWN_RENAME_DATABASE;
+static const struct {
+	char name[10];
+	known_part *take;
+} parts[] = {
+	/* those first that most SQL meets */
+	{ "CONFIGS", known_take_configs },
+	{ "SETTING", known_take_setting },
+	{ "NAME", take_name },
+	{ "REST", skip_rest },
+	{ "MODES", take_modes },
+	{ "LOCAL", take_local },
+	{ "LOCALLY", known_take_locally },
+	{ "VALUES", known_take_values },
+	{ "CONFIG", known_take_config },
+	{ "ANY", skip_any },
+	{ "ARGUMENTS", skip_arguments },
+	{ "GROUP", skip_group },
+	{ "LITERAL", known_take_literal },
+	{ "OPTIONS", take_options },
+	{ "ROLE", take_role },
+	{ "TABLE", skip_table },
+	{ "ZONE", known_take_zone },
+};
+
+/* Returns where the word ends, or the character. */
+static const char *
+part_end(const char *part)
+{
+	const char *end = part;
+
+	while (sql_is(*end, WORD_START))
+		end++;
+	return end > part ? end : part + 1;
+}
+
+static bool
+take_part(struct known_reader *r, struct known *k, const char *part, size_t len)
+{
+	for (size_t i = 0; *part >= 'A' && *part <= 'Z' && i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (parts[i].name[0] == *part && strncmp(parts[i].name, part, len) == 0 && parts[i].name[len] == '\0')
+			return parts[i].take(r, k);
+	if (!sql_is_word(&r->token, part, len) && (len > 1 || !known_is_char(r, *part)))
+		return false;
+	known_next(r);
+	return true;
+}
+
+bool
+known_takes(struct known_reader *r, struct known *k, const char *form)
+{
+	for (const char *end; *form != '\0'; form = end) {
+		bool is_taken = false;
+
+		end = form + 1;
+		if (*form == ' ' || *form == ']')
+			continue;
+		if (*form == '[') {
+			struct known_reader begin = *r;
+
+			if (known_takes(r, k, form + 1))
+				return true;
+			*r = begin;
+			end = strchr(form, ']');
+			continue;
+		}
+		for (;; form = end + 1) {
+			end = part_end(form);
+			is_taken = is_taken || take_part(r, k, form, (size_t)(end - form));
+			if (*end != '|')
+				break;
+		}
+		if (!is_taken)
+			return false;
+	}
+	return true;
+}
+
+bool
+known_recognise(struct known_reader *r, struct known *k)
+{
+	enum sql_word word = r->token.kind == SQL_WORD ? sql_word_find(r->token.at, r->token.len) : SQL_WORDS_NONE;
+	struct known_reader begin = *r, behind;
+
+	known_next(r);
+	behind = *r;
+	for (const struct form *f = forms; word != SQL_WORDS_NONE && f < forms + sizeof(forms) / sizeof(forms[0]);
+	     f++) {
+		if (f->word != word && f->or_word != word)
+			continue;
+		k->kind = (uint8_t)f->kind;
+		memcpy(k->name, f->setting, strlen(f->setting) + 1);
+		if (known_takes(r, k, f->rest) && known_is_over(r)) {
+			if (k->kind == KNOWN_SET || k->kind == KNOWN_RESET)
+				known_judge_setting(k);
+			if (k->kind != KNOWN_NOT)
+				return true;
+			break;
+		}
+		memset(k, 0, offsetof(struct known, name));
+		k->value[0] = '\0';
+		*r = behind;
+	}
+	*r = begin;
+	*k = (struct known){ .kind = KNOWN_NOT };
+	return false;
 }

@@ -123,7 +123,7 @@ static const struct row {
 	  "set search_path=", 0 },
 	{ "local", "SELECT set_config('a', 'b', true)", "local", 0 },
 	{ "several, all local",
-	  "SELECT set_config('a', 'b', true), set_config('c', $1, true) x, set_config($2, $3, true) AS y", "none", 0 },
+	  "SELECT set_config('a', 'b', true), set_config('c', $1, true) x, set_config($2, $3, true) AS y", "local", 0 },
 	{ "several, all local, with AS", "SELECT set_config('a', 'b', true) AS x, set_config($2, $3, true)", "local",
 	  0 },
 	{ "several, not all", "SELECT set_config('a', 'b', true), set_config('c', 'd', false)", "none", 0 },
