@@ -66,57 +66,47 @@ mentions_moment(const char *sql, size_t len)
 }
 
 /*
- * Input of date and time types that stands for the time at which it is read: 'now', '12:00 today', '{now}'. Behind a
- * backslash it depends on the session what is a literal.
+ * Looks for VERDICT_MOMENT, input of date and time types that stands for the time at which it is read: 'now', '12:00
+ * today', '{now}'; and VERDICT_NULL, x = NULL, with or without parentheses: transform_null_equals turns it into IS
+ * NULL.
  */
-static bool
-names_moment(const char *sql, size_t len)
-{
-	struct sql_lexer lexer;
-	struct sql_token t;
-
-	if (!mentions_moment(sql, len) || memchr(sql, '\\', len) != NULL)
-		return mentions_moment(sql, len);
-	sql_lexer_init(&lexer, sql, len);
-	for (t = sql_next(&lexer); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lexer))
-		if (t.kind == SQL_STRING && mentions_moment(t.at, t.len))
-			return true;
-	return false;
-}
-
-/* x = NULL, with or without parentheses: transform_null_equals turns it into IS NULL. */
-static bool
-compares_with_null(const char *sql, size_t len)
+static uint32_t
+look_into(const char *sql, size_t len)
 {
 	struct sql_lexer lexer;
 	struct sql_token t, before = { 0 };
+	uint32_t found = 0;
 
-	if (memchr(sql, '=', len) == NULL || !text_mentions(sql, len, "null"))
-		return false;
 	sql_lexer_init(&lexer, sql, len);
 	for (t = sql_next(&lexer); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lexer)) {
 		const struct sql_token *other = sql_is_word(&t, "null", 4)	  ? &before
 						: sql_is_word(&before, "null", 4) ? &t
 										  : NULL;
 
+		if (t.kind == SQL_STRING && mentions_moment(t.at, t.len))
+			found |= VERDICT_MOMENT;
 		if (other != NULL && other->kind == SQL_OPERATOR && other->len == 1 && *other->at == '=')
-			return true;
+			found |= VERDICT_NULL;
 		if (t.kind != SQL_PUNCT || (*t.at != '(' && *t.at != ')'))
 			before = t;
 	}
-	return false;
+	return found;
 }
 
 void
 verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len)
 {
 	uint32_t hints = VERDICT_OF_PARSE;
+	bool may_name_moment;
 
 	if ((v->hints & VERDICT_OF_PARSE) != 0)
 		return;
 	if (has_literal(sql, len))
-		hints |= VERDICT_LITERALS | (names_moment(sql, len) ? VERDICT_MOMENT : 0u);
-	if (compares_with_null(sql, len))
-		hints |= VERDICT_NULL;
+		hints |= VERDICT_LITERALS;
+	may_name_moment = (hints & VERDICT_LITERALS) != 0 && mentions_moment(sql, len);
+	if (may_name_moment && memchr(sql, '\\', len) != NULL) /* it depends on the session what is a literal */
+		hints |= VERDICT_MOMENT;
+	if (may_name_moment || (memchr(sql, '=', len) != NULL && text_mentions(sql, len, "null")))
+		hints |= look_into(sql, len);
 	v->hints = (uint16_t)(v->hints | hints);
 }

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "sql/scan.h"
 #include "sql/sql_token.h"
+#include "sql/sql_words.h"
 
 #include <xxhash.h>
 
@@ -408,19 +409,10 @@ walk(struct reading *s, struct sql_lexer *lx, bool is_cut)
 	return true;
 }
 
-/* For SQL whose quotes do not match: keeps only the first word, if it is an SQL command. */
+/* For SQL whose quotes do not match: keeps only the first word, if it is one of SQL's. */
 static void
 only_first_word(struct reading *s, const char *sql, size_t len)
 {
-	static const char commands[][12] = { "abort",	   "alter",   "analyze",  "begin",     "call",	   "checkpoint",
-					     "close",	   "cluster", "comment",  "commit",    "copy",	   "create",
-					     "deallocate", "declare", "delete",	  "discard",   "do",	   "drop",
-					     "end",	   "execute", "explain",  "fetch",     "grant",	   "import",
-					     "insert",	   "listen",  "load",	  "lock",      "merge",	   "move",
-					     "notify",	   "prepare", "reassign", "refresh",   "reindex",  "release",
-					     "reset",	   "revoke",  "rollback", "savepoint", "security", "select",
-					     "set",	   "show",    "start",	  "table",     "truncate", "unlisten",
-					     "update",	   "vacuum",  "values",	  "with" };
 	struct sql_lexer lx;
 	struct sql_token t;
 	char size = 0;
@@ -429,9 +421,8 @@ only_first_word(struct reading *s, const char *sql, size_t len)
 	s->out.is_text_full = false;
 	sql_lexer_init(&lx, sql, len);
 	t = sql_next(&lx);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (sql_is_word(&t, commands[i], strlen(commands[i])))
-			normal_put(&s->out, &t);
+	if (t.kind == SQL_WORD && (sql_name_find(t.at, t.len) & SQL_KEYWORD) != 0)
+		normal_put(&s->out, &t);
 	/* SQL of very different lengths is not the same statement. */
 	for (; len > 0; len >>= 1)
 		size++;
