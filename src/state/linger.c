@@ -5,9 +5,9 @@
  * changes that: if this pinned, there would be no pooling. So a client that inserts (without RETURNING) or names a
  * sequence keeps its connection for a moment between transactions: it lingers, for KEPT_REQUESTS requests at most
  * (drivers look into the catalogs first). While nobody waits, it does so for as long as an idle connection is kept
- * where somebody has asked for such a value within ASKED_US (a person at psql takes a while), elsewhere for MAY_ASK_US.
- * While others wait, only those linger that have asked such a question before, or another client of their
- * application_name has, for ASKS_US; and those that are new, for MAY_ASK_US: the first that asks must be served, too.
+ * where somebody has asked for such a value within ASKED_US (a person at psql takes a while), else for LINGER_US. While
+ * others wait, only those linger that have asked such a question before, or another client of their application_name
+ * has, and those that are new: the first that asks must be served, too.
  * All that lingers while others wait takes no more than a tenth of the pool's time, but for CREDIT_US in a burst.
  *
  * No client gets to see another's value: ahead of the first SQL of a client that may touch a sequence, or read one, the
@@ -30,15 +30,11 @@
 #include <xxhash.h>
 
 #define ASKED_US ((uint64_t)3600 * US_PER_S)
-#define ASKS_US (20 * US_PER_MS)
-#define MAY_ASK_US (10 * US_PER_MS)
-#define NEW_REQUESTS 8 /* so many requests of a client are its first */
+#define LINGER_US (20 * US_PER_MS)
 #define LOOK_US (5 * US_PER_MS)
 #define KEPT_REQUESTS 4
+#define FEW 8 /* requests of a new client; statements that others wait behind in one loan */
 #define CREDIT_US (200 * US_PER_MS)
-/* While others wait: behind so many questions one more may come, and so many statements with questions in one loan. */
-#define QUESTIONS_MAX 1
-#define ROUNDS_MAX 8
 
 /* Returns true if somebody waits for its server, its client is to move, or its server to be closed. */
 static bool
@@ -53,8 +49,7 @@ is_sought(const struct exchange *x)
 static bool
 has_had_enough(const struct loan_followed *f)
 {
-	return f->questions > QUESTIONS_MAX ||
-	       (f->rounds > ROUNDS_MAX && (f->questions > 0 || f->by != FOLLOWED_BY_CURRVAL));
+	return f->questions > 1 || (f->rounds > FEW && (f->questions > 0 || f->by != FOLLOWED_BY_CURRVAL));
 }
 
 static bool
@@ -102,12 +97,12 @@ may_linger(const struct exchange *x)
 	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited || f->by == FOLLOWED_BY_NOTHING ||
 	    x->srv->loan.standby != 0 || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
-	if (!is_sought(x))
-		return kept_us <
-		       (is_asked_there(x) ? policy_keep_us(pool_of(x->srv)->policy, x->srv->conn, now_us) : MAY_ASK_US);
-	if (has_had_enough(f) || credit(x->pool, 0, now_us) <= 0)
-		return false;
-	return is_asking(x) ? kept_us < ASKS_US : x->requests_done < NEW_REQUESTS && kept_us < MAY_ASK_US;
+	if (is_sought(x)) {
+		if (has_had_enough(f) || credit(x->pool, 0, now_us) <= 0 || (!is_asking(x) && x->requests_done >= FEW))
+			return false;
+	} else if (is_asked_there(x))
+		return kept_us < policy_keep_us(pool_of(x->srv)->policy, x->srv->conn, now_us);
+	return kept_us < LINGER_US;
 }
 
 void

@@ -441,12 +441,12 @@ insert(void)
 	fake->x.requests_done++;
 }
 
-Test(state, where_nobody_has_asked_a_server_is_kept_for_10_ms_while_nobody_waits)
+Test(state, where_nobody_has_asked_a_server_is_kept_for_20_ms_while_nobody_waits)
 {
 	fake->x.requests_done = 100;
 	insert();
 	cr_expect_not(is_released(), "a question may follow");
-	fake->now_us += 9999;
+	fake->now_us += 19999;
 	cr_expect_not(is_released());
 	fake->now_us += 1;
 	cr_expect(is_released());
@@ -458,7 +458,7 @@ Test(state, where_nobody_has_asked_a_server_is_kept_for_10_ms_while_nobody_waits
 	fake->x.requests_done = 0;
 	insert();
 	cr_expect_not(is_released(), "the client is new");
-	fake->now_us += 10000;
+	fake->now_us += 20000;
 	cr_expect(is_released());
 }
 
