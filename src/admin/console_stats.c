@@ -110,17 +110,9 @@ console_stats_renew(struct console_stats *s, const struct database_sum *sums, ui
 	for (; sums->name != NULL; sums++) {
 		struct minute *m = minute_of(s, sums->name);
 		struct stats now = stats_total(&sums->counters), begun;
-		size_t len = strlen(sums->name);
 
-		if (m == NULL) {
-			if ((m = calloc(1, sizeof(*m) + len + 1)) == NULL)
-				continue;
-			memcpy(m->name, sums->name, len);
-			if (!TABLE_ADD(s->seed, s->table, m->name, len, m)) {
-				free(m);
-				continue;
-			}
-		}
+		if (m == NULL && (m = TABLE_MAKE(s->seed, s->table, name, sums->name, strlen(sums->name))) == NULL)
+			continue;
 		/* A worker that has no pools of a database any more has taken its counts along. */
 		for (size_t i = 0; i < STATS; i++)
 			begun.of[i] = m->begun.of[i] < now.of[i] ? m->begun.of[i] : now.of[i];

@@ -38,6 +38,19 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		(item)->hh.tbl;                                                                                        \
 	}))
 
+/* Makes an item, zeroed, whose last member is a copy of its key, with a NUL behind it, and adds it; NULL: no memory. */
+#define TABLE_MAKE(seed, table, member, key, len)                                                                      \
+	({                                                                                                             \
+		__typeof__(table) made_ = calloc(1, sizeof(*made_) + (len) + 1);                                       \
+		if (made_ != NULL)                                                                                     \
+			memcpy(made_->member, key, len);                                                               \
+		if (made_ != NULL && !TABLE_ADD(seed, table, made_->member, len, made_)) {                             \
+			free(made_);                                                                                   \
+			made_ = NULL;                                                                                  \
+		}                                                                                                      \
+		made_;                                                                                                 \
+	})
+
 /* Takes all items out, and frees each: they own nothing. */
 #define TABLE_FREE(table)                                                                                              \
 	do {                                                                                                           \

@@ -105,19 +105,14 @@ channel_find(struct notify_listener *listener, const char *name)
 static struct notify_channel *
 channel_new(struct notify_listener *listener, const char *name)
 {
-	size_t len = strlen(name);
-	struct notify_channel *ch = calloc(1, sizeof(*ch) + len + 1);
+	struct notify_channel *ch = TABLE_MAKE(listener->seed_of_names, listener->table, name, name, strlen(name));
 
 	if (ch == NULL)
 		return NULL;
-	memcpy(ch->name, name, len + 1);
 	TAILQ_INIT(&ch->late);
 	TAILQ_INIT(&ch->waiting);
 	TAILQ_INIT(&ch->told);
-	if (TABLE_ADD(listener->seed_of_names, listener->table, ch->name, len, ch))
-		return ch;
-	free(ch);
-	return NULL;
+	return ch;
 }
 
 static struct notify_subscriptions *

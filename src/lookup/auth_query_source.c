@@ -231,17 +231,13 @@ source_intern(struct auth_queries *all, struct auth_source *made, struct fail *w
 static void
 add_route(struct auth_queries *all, const char *database, struct auth_source *source)
 {
-	size_t len = strlen(database);
-	struct auth_route *route = calloc(1, sizeof(*route) + len + 1);
+	struct auth_route *route;
 
-	if (route == NULL)
-		return;
 	if (HASH_COUNT(all->routes) >= ROUTES_MAX)
 		forget_routes(all, NULL);
-	route->source = source;
-	memcpy(route->database, database, len);
-	if (!TABLE_ADD(all->seed, all->routes, route->database, len, route))
-		free(route);
+	route = TABLE_MAKE(all->seed, all->routes, database, database, strlen(database));
+	if (route != NULL)
+		route->source = source;
 }
 
 struct auth_source *

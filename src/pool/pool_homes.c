@@ -79,16 +79,11 @@ add_part(struct pool_homes *h, struct home *one, uint32_t number)
 static struct home *
 add(struct pool_homes *h, const char *key, size_t len, uint32_t first)
 {
-	struct home *one = calloc(1, sizeof(*one) + len);
+	struct home *one = TABLE_MAKE(h->seed, h->table, key, key, len);
 
 	if (one == NULL)
 		return NULL;
-	memcpy(one->key, key, len);
 	one->first = first;
-	if (!TABLE_ADD(h->seed, h->table, one->key, len, one)) {
-		free(one);
-		return NULL;
-	}
 	add_part(h, one, first);
 	return one;
 }

@@ -134,14 +134,8 @@ code_store_get(struct code_store *all, const char *key, const char *database)
 	TABLE_FIND(all->seed, all->table, key, len, c);
 	if (c != NULL)
 		return code_store_ref(&c->code);
-	c = calloc(1, sizeof(*c) + len + 1);
-	if (c == NULL)
+	if ((c = TABLE_MAKE(all->seed, all->table, key, key, len)) == NULL)
 		return NULL;
-	memcpy(c->key, key, len + 1);
-	if (!TABLE_ADD(all->seed, all->table, c->key, len, c)) {
-		free(c);
-		return NULL;
-	}
 	if (all->news != NULL)
 		database_code_join(&c->code, all->news, database);
 	return code_store_ref(&c->code);

@@ -85,16 +85,8 @@ hosts_silent(struct hosts *h, const char *address, uint64_t now_us)
 
 	if (h == NULL || (host == NULL && HASH_COUNT(h->table) >= HOSTS_MAX))
 		return;
-	if (host == NULL) {
-		host = calloc(1, sizeof(*host) + len + 1);
-		if (host == NULL)
-			return; /* it is tried as one that answers */
-		memcpy(host->address, address, len + 1);
-		if (!TABLE_ADD(h->seed, h->table, host->address, len, host)) {
-			free(host);
-			return;
-		}
-	}
+	if (host == NULL && (host = TABLE_MAKE(h->seed, h->table, address, address, len)) == NULL)
+		return; /* it is tried as one that answers */
 	host->due_us = now_us + backoff_us(host->count, SILENT_FIRST_US, SILENT_MOST_US, &h->random);
 	host->count++;
 }

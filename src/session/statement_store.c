@@ -73,15 +73,9 @@ statement_home_get(struct statement_store *store, const char *name)
 
 	TABLE_FIND(store->seed, store->homes, name, len, home);
 	if (home == NULL) {
-		home = calloc(1, sizeof(*home) + len + 1);
-		if (home == NULL)
+		if ((home = TABLE_MAKE(store->seed, store->homes, name, name, len)) == NULL)
 			return NULL;
-		memcpy(home->name, name, len + 1);
 		home->store = store;
-		if (!TABLE_ADD(store->seed, store->homes, home->name, len, home)) {
-			free(home);
-			return NULL;
-		}
 		home->shared.name = home->name;
 		if (store->commons != NULL)
 			session_commons_add_home(store->commons, &home->shared);
