@@ -27,29 +27,17 @@ struct image {
 	unsigned scan_options;
 	bool plans_otherwise;
 	unsigned leaves; /* image_leaves() */
-	struct context *context; /* NULL: nobody has asked for it yet */
+	struct commons_context *context; /* NULL: nobody has asked for it yet */
+	uint32_t context_number;
 	size_t text_len; /* of the texts behind the settings */
 	size_t count;
 	struct image_setting settings[]; /* point into the texts, once it is interned */
 };
 
-/*
- * The values of the settings that literals are read under, in one string. It lives as long as images have it, and its
- * number is never used again: so nothing that was stored under the number can be found by mistake.
- */
-struct context {
-	UT_hash_handle hh;
-	uint32_t refs;
-	uint32_t number;
-	unsigned len; /* of text */
-	char text[];
-};
-
 struct image_store {
 	uint64_t seed;
-	struct session_commons *commons; /* which has the numbers of contexts then; or NULL */
-	uint32_t last_context;
-	struct context *contexts;
+	struct session_commons *commons; /* which has the contexts */
+	struct session_commons *own; /* or NULL: it is others', too */
 	struct image *by_hash; /* several images may share a hash: chained by uthash */
 };
 
@@ -59,13 +47,16 @@ image_store_new(uint64_t seed, struct session_commons *commons)
 	struct image_store *store = xcalloc(1, sizeof(*store));
 
 	store->seed = seed;
-	store->commons = commons;
+	store->own = commons == NULL ? session_commons_new(seed) : NULL;
+	store->commons = commons == NULL ? store->own : commons;
 	return store;
 }
 
 void
 image_store_free(struct image_store *store)
 {
+	if (store != NULL)
+		session_commons_free(store->own);
 	free(store);
 }
 
@@ -75,51 +66,10 @@ image_store_count(const struct image_store *store)
 	return HASH_COUNT(store->by_hash);
 }
 
-size_t
-image_store_contexts(const struct image_store *store)
-{
-	return HASH_COUNT(store->contexts);
-}
-
 static const char *
 texts_of(const struct image *img)
 {
 	return (const char *)&img->settings[img->count];
-}
-
-static void
-context_free(struct image_store *store, struct context *c)
-{
-	if (c->number != 0 && store->commons != NULL)
-		session_commons_context_unref(store->commons, c->text, c->len);
-	free(c);
-}
-
-/* Returns a new reference; NULL: there are too many, or no memory. */
-static struct context *
-context_of_text(struct image_store *store, const struct buf *text)
-{
-	const void *bytes = text->len > 0 ? text->bytes : (const void *)"";
-	unsigned len = (unsigned)text->len;
-	struct context *c;
-
-	TABLE_FIND(store->seed, store->contexts, bytes, len, c);
-	if (c == NULL) {
-		if (HASH_COUNT(store->contexts) >= IMAGE_CONTEXTS_MAX || (c = calloc(1, sizeof(*c) + len)) == NULL)
-			return NULL;
-		c->len = len;
-		memcpy(c->text, bytes, len);
-		if (store->commons != NULL)
-			c->number = session_commons_context(store->commons, bytes, len);
-		else if (store->last_context < IMAGE_CONTEXT_NONE - 1)
-			c->number = ++store->last_context;
-		if (c->number == 0 || !TABLE_ADD(store->seed, store->contexts, c->text, len, c)) {
-			context_free(store, c);
-			return NULL;
-		}
-	}
-	c->refs++;
-	return c;
 }
 
 /*
@@ -127,10 +77,9 @@ context_of_text(struct image_store *store, const struct buf *text)
  * may be those of other tables then, which it refuses ("cached plan must not change result type"): not to be the
  * trouble of one client because of another.
  */
-static struct context *
-context_of(const struct image *img)
+static void
+find_context(struct image *img)
 {
-	struct context *context = NULL;
 	struct buf b = { 0 };
 
 	for (size_t i = 0; i < img->count; i++) {
@@ -144,17 +93,17 @@ context_of(const struct image *img)
 		buf_put_str(&b, s->value);
 	}
 	if (buf_ok(&b))
-		context = context_of_text(img->store, &b);
+		img->context = session_commons_context(img->store->commons, b.len > 0 ? b.bytes : (const void *)"",
+						       b.len, &img->context_number);
 	buf_fini(&b);
-	return context;
 }
 
 uint32_t
 image_context(struct image *img)
 {
 	if (img->context == NULL)
-		img->context = context_of(img);
-	return img->context == NULL ? IMAGE_CONTEXT_NONE : img->context->number;
+		find_context(img);
+	return img->context == NULL ? IMAGE_CONTEXT_NONE : img->context_number;
 }
 
 unsigned
@@ -375,11 +324,8 @@ image_unref(struct image *img)
 		return;
 	if (img->hh.tbl != NULL)
 		HASH_DELETE(hh, img->store->by_hash, img);
-	assert(img->context == NULL || img->context->refs > 0);
-	if (img->context != NULL && --img->context->refs == 0) {
-		HASH_DELETE(hh, img->store->contexts, img->context);
-		context_free(img->store, img->context);
-	}
+	if (img->context != NULL)
+		session_commons_context_unref(img->store->commons, img->context);
 	free(img);
 }
 

@@ -37,11 +37,10 @@ struct image_setting {
 	enum image_kind kind;
 };
 
-/* commons: what the stores of a process share, which lives longer; NULL: there is one store. */
+/* commons: what the stores of a process share, which lives longer; NULL: this one shares nothing. */
 struct image_store *image_store_new(uint64_t seed, struct session_commons *commons);
 void image_store_free(struct image_store *store);
 size_t image_store_count(const struct image_store *store);
-size_t image_store_contexts(const struct image_store *store); /* numbers of image_context that are in use */
 
 /* All return a new reference, or NULL: no memory, or over the limits above. */
 struct image *image_empty(struct image_store *store);
@@ -82,7 +81,6 @@ const char *image_get(const struct image *img, const char *name); /* a setting's
  * more. IMAGE_CONTEXT_NONE: there are too many combinations to tell them apart.
  */
 #define IMAGE_CONTEXT_NONE UINT32_MAX
-#define IMAGE_CONTEXTS_MAX 65536 /* at once */
 uint32_t image_context(struct image *img);
 
 enum image_leaving {

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -59,24 +60,19 @@ session_commons_free(struct session_commons *all)
 static struct commons_context *
 context_add(struct session_commons *all, const void *settings, size_t len)
 {
-	struct commons_context *c = all->last_context >= UINT32_MAX - 2 ? NULL : calloc(1, sizeof(*c) + len);
+	struct commons_context *c = NULL;
 
-	if (c == NULL)
-		return NULL;
-	memcpy(c->settings, settings, len);
-	if (!TABLE_ADD(all->seed, all->contexts, c->settings, len, c)) {
-		free(c);
-		return NULL;
-	}
-	c->number = ++all->last_context;
+	if (HASH_COUNT(all->contexts) < COMMONS_CONTEXTS_MAX && all->last_context < UINT32_MAX - 2)
+		c = TABLE_MAKE(all->seed, all->contexts, settings, settings, len);
+	if (c != NULL)
+		c->number = ++all->last_context;
 	return c;
 }
 
-uint32_t
-session_commons_context(struct session_commons *all, const void *settings, size_t len)
+struct commons_context *
+session_commons_context(struct session_commons *all, const void *settings, size_t len, uint32_t *number)
 {
 	struct commons_context *c;
-	uint32_t number = 0;
 
 	pthread_mutex_lock(&all->lock);
 	TABLE_FIND(all->seed, all->contexts, settings, len, c);
@@ -84,20 +80,18 @@ session_commons_context(struct session_commons *all, const void *settings, size_
 		c = context_add(all, settings, len);
 	if (c != NULL) {
 		c->refs++;
-		number = c->number;
+		*number = c->number;
 	}
 	pthread_mutex_unlock(&all->lock);
-	return number;
+	return c;
 }
 
 void
-session_commons_context_unref(struct session_commons *all, const void *settings, size_t len)
+session_commons_context_unref(struct session_commons *all, struct commons_context *c)
 {
-	struct commons_context *c;
-
 	pthread_mutex_lock(&all->lock);
-	TABLE_FIND(all->seed, all->contexts, settings, len, c);
-	if (c != NULL && --c->refs == 0) {
+	assert(c->refs > 0);
+	if (--c->refs == 0) {
 		HASH_DELETE(hh, all->contexts, c);
 		free(c);
 	}

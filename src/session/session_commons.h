@@ -11,8 +11,8 @@
  * find COMMONS_STALE in their epoch.
  *
  * Everything here is done under one lock, which is held for less than a microsecond. No loop asks for it but when it
- * meets a text, renews it or learns something of it first, and to make or drop a home or a context. The process with
- * one loop has no such thing.
+ * meets a text, renews it or learns something of it first, and to make or drop a home, or the first or last image of a
+ * context. A process with one loop has contexts alone.
  *
  * Owns:   texts, as long as one loop has a member there, and contexts. Homes and members are their stores'.
  * Always: an id is never given to two texts, nor twice to one. The bytes of a text's key are its first member's.
@@ -50,9 +50,16 @@ struct commons_member {
 struct session_commons *session_commons_new(uint64_t seed); /* seed: random, as clients choose the texts */
 void session_commons_free(struct session_commons *all); /* behind all stores; NULL is fine */
 
-/* Returns the number of these settings, with a new reference; 0: no memory, or no number is left. */
-uint32_t session_commons_context(struct session_commons *all, const void *settings, size_t len);
-void session_commons_context_unref(struct session_commons *all, const void *settings, size_t len);
+/*
+ * The values of the settings that literals are read under, in one string. It lives as long as images have it, and its
+ * number is never used again: so nothing that was stored under the number can be found by mistake.
+ */
+struct commons_context; /* opaque */
+#define COMMONS_CONTEXTS_MAX 65536u /* at once */
+/* Returns a new reference to that of these settings, and its number; NULL: there are too many, or no memory. */
+struct commons_context *session_commons_context(struct session_commons *all, const void *settings, size_t len,
+						uint32_t *number);
+void session_commons_context_unref(struct session_commons *all, struct commons_context *c);
 
 void session_commons_add_home(struct session_commons *all, struct commons_home *home); /* sets its epoch */
 void session_commons_remove_home(struct session_commons *all, struct commons_home *home);
