@@ -281,11 +281,12 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 			read_blockers(&q->servers[i], blockers);
 }
 
-static void
+static bool
 on_error(struct dedicated *d, const struct fail *why)
 {
 	(void)why;
 	question_of(d)->is_wrong = true;
+	return false;
 }
 
 static void

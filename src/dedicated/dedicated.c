@@ -1,8 +1,9 @@
 #include "dedicated/dedicated.h"
 
+#include "base/clock.h"
 #include "wire/messages.h"
-#include "pool/pool_target.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,23 +72,45 @@ dedicated_of(const struct server *srv)
 	return srv->owner;
 }
 
+static void
+on_done(struct server *srv)
+{
+	struct dedicated *d = dedicated_of(srv);
+
+	d->ops->done(d);
+	if (!srv->stream.is_broken)
+		d->state = DEDICATED_READY;
+}
+
 static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
-	dedicated_of(srv)->ops->done(dedicated_of(srv));
+	on_done(srv);
 	return false;
+}
+
+static void
+note_trouble(struct dedicated *d, const struct fail *why)
+{
+	if (d->ops->topic != NULL && strcmp(d->last_error, why->text) != 0)
+		log_warning(d->env->log, "%s: PostgreSQL at %s can't be asked%s: %s", d->ops->topic, d->name,
+			    d->trouble, why->text);
+	snprintf(d->last_error, sizeof(d->last_error), "%s", why->text);
 }
 
 static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed, const uint8_t *message,
 	 size_t len)
 {
+	struct dedicated *d = dedicated_of(srv);
 	struct fail why;
 
 	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s",
 		 e->message != NULL ? e->message : "(no message)");
-	if (dedicated_of(srv)->ops->error != NULL)
-		dedicated_of(srv)->ops->error(dedicated_of(srv), &why);
+	if (d->state > DEDICATED_READY)
+		d->state = DEDICATED_REFUSED;
+	if (d->ops->error == NULL || d->ops->error(d, &why))
+		note_trouble(d, &why);
 	if (fields_error_is_fatal(e)) {
 		server_keep_last_words(srv, e);
 		stream_broke(&srv->stream); /* its end may come much later than that of its locks */
@@ -102,12 +125,6 @@ on_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 		dedicated_of(srv)->ops->row(dedicated_of(srv), body, len, is_whole);
 }
 
-static void
-on_done(struct server *srv)
-{
-	dedicated_of(srv)->ops->done(dedicated_of(srv));
-}
-
 static bool
 on_notification(struct server *srv, const uint8_t *message, size_t len)
 {
@@ -119,7 +136,12 @@ on_notification(struct server *srv, const uint8_t *message, size_t len)
 static void
 on_batch_end(struct server *srv)
 {
-	dedicated_of(srv)->ops->batch_end(dedicated_of(srv));
+	struct dedicated *d = dedicated_of(srv);
+
+	if (srv->stream.is_broken && d->ops->answer_us > 0)
+		dedicated_close(d);
+	else if (d->state == DEDICATED_READY)
+		d->ops->batch_end(d);
 }
 
 static void
@@ -186,13 +208,16 @@ on_ready(struct server *srv)
 {
 	struct dedicated *d = dedicated_of(srv);
 
-	if (settle(srv, &d->place) && server_lend(srv, d, *srv->env->now_us) == 0)
-		d->ops->up(d);
+	if (!settle(srv, &d->place) || server_lend(srv, d, *srv->env->now_us) < 0)
+		return;
+	d->state = DEDICATED_READY;
+	d->ops->up(d);
 }
 
 static void
 on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
+	note_trouble(dedicated_of(srv), why);
 	if (dedicated_of(srv)->ops->failed != NULL)
 		dedicated_of(srv)->ops->failed(dedicated_of(srv), kind, is_fatal, why);
 }
@@ -208,6 +233,9 @@ on_closed(struct server *srv)
 	pool_target_unref(d->held);
 	d->held = NULL;
 	leave_budget(&d->place, true, *srv->env->now_us);
+	if (d->ops->most_us > 0)
+		d->retry_us =
+		    *srv->env->now_us + backoff_us(d->failures++, d->ops->first_us, d->ops->most_us, &d->random);
 	d->ops->closed(d);
 }
 
@@ -261,19 +289,6 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 }
 
 void
-dedicated_ask(struct dedicated *d, struct buf *sql)
-{
-	struct buf b = { 0 };
-
-	buf_put_u8(sql, 0);
-	message_query(&b, buf_ok(sql) ? (const char *)sql->bytes : "");
-	server_owe_query(d->srv, OWED_TO_PROBE);
-	if (!buf_ok(sql) || server_send(d->srv, &b) < 0)
-		d->srv->stream.is_broken = true;
-	buf_fini(sql);
-}
-
-void
 dedicated_close(struct dedicated *d)
 {
 	struct server *srv = d->srv;
@@ -285,20 +300,84 @@ dedicated_close(struct dedicated *d)
 	server_close(srv);
 }
 
-bool
-dedicated_aim(struct dedicated *d, struct pool_target **aim, struct scram_keys *keys, struct pool_target *target)
+/* --- one that asks --- */
+
+void
+dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
+	       const struct server_env *env)
 {
-	struct pool_target *before = *aim;
+	d->ops = ops;
+	d->pools = pools;
+	d->env = env;
+	d->random = pool_set_random(pools);
+}
+
+void
+dedicated_fini(struct dedicated *d)
+{
+	dedicated_close(d);
+	pool_target_unref(d->aim);
+	explicit_bzero(&d->keys, sizeof(d->keys));
+}
+
+bool
+dedicated_aim(struct dedicated *d, struct pool_target *target)
+{
+	struct pool_target *before = d->aim;
 
 	if (before != NULL && pool_target_is_same(before, target)) {
 		pool_target_unref(target);
 		return false;
 	}
 	dedicated_close(d);
-	explicit_bzero(keys, sizeof(*keys));
-	*aim = target;
+	explicit_bzero(&d->keys, sizeof(d->keys));
+	d->aim = target;
+	d->retry_us = 0;
 	pool_target_unref(before);
 	return true;
+}
+
+uint64_t
+dedicated_due(struct dedicated *d)
+{
+	uint64_t now_us = *d->env->now_us, late_us = d->asked_us + d->ops->answer_us;
+
+	if (d->srv != NULL && d->state > DEDICATED_READY && now_us >= late_us)
+		dedicated_close(d);
+	if (d->srv == NULL) {
+		d->state = DEDICATED_AWAY;
+		if (now_us < d->retry_us)
+			return d->retry_us;
+		d->retry_us = now_us + d->ops->most_us;
+		d->opened_us = now_us;
+		if (dedicated_open(d, d->pools, d->env, d->aim, NULL, NULL) < 0)
+			return d->retry_us;
+	}
+	return d->state == DEDICATED_AWAY ? UINT64_MAX : d->state == DEDICATED_READY ? 0 : late_us;
+}
+
+bool
+dedicated_is_late(struct dedicated *d, uint64_t patience_us)
+{
+	if (d->srv == NULL || d->state != DEDICATED_ASKED || *d->env->now_us < d->asked_us + patience_us)
+		return false;
+	d->state = DEDICATED_LATE;
+	return true;
+}
+
+void
+dedicated_ask(struct dedicated *d, struct buf *sql)
+{
+	struct buf b = { 0 };
+
+	d->state = DEDICATED_ASKED;
+	d->asked_us = *d->srv->env->now_us;
+	buf_put_u8(sql, 0);
+	message_query(&b, buf_ok(sql) ? (const char *)sql->bytes : "");
+	server_owe_query(d->srv, OWED_TO_PROBE);
+	if (!buf_ok(sql) || server_send(d->srv, &b) < 0)
+		d->srv->stream.is_broken = true;
+	buf_fini(sql);
 }
 
 /* --- a client's own --- */

@@ -13,11 +13,20 @@
 
 #include "policy/policy_keeper.h"
 #include "pool/pool_set.h"
+#include "pool/pool_target.h"
 
 /* In the budget of some hosts, if they have one (fleet.h). Zeroed: none. */
 struct hosts_place {
 	struct policy_budget *hosts;
 	struct budget_member member;
+};
+
+enum dedicated_state {
+	DEDICATED_AWAY, /* not logged in yet */
+	DEDICATED_READY, /* it takes a question */
+	DEDICATED_ASKED, /* dedicated_ask(): the answer is due ... */
+	DEDICATED_LATE, /* ... for longer than its keeper waits: dedicated_is_late() */
+	DEDICATED_REFUSED /* ... and has begun with an error */
 };
 
 /* Embedded by its keeper. Zeroed but for ops: closed. */
@@ -27,22 +36,35 @@ struct dedicated {
 	struct pool_target *held; /* target points into it */
 	struct server_target target;
 	struct hosts_place place;
+	enum dedicated_state state; /* closed: as it was before, until dedicated_due() */
+	uint32_t failures; /* in a row: the keeper says when that ends */
+	uint64_t opened_us, asked_us, retry_us, random; /* retry_us: if it is closed, when to open it again */
+	/* of one that asks: */
+	struct pool_set *pools;
+	const struct server_env *env;
+	struct pool_target *aim; /* of the next connection; a reference */
+	struct scram_keys keys; /* the keeper may have aim point here */
+	const char *name, *trouble; /* with ops->topic: of its hosts, and what follows if they can't be asked */
+	char last_error[FAIL_TEXT_MAX]; /* why it could not log in, or be asked; empty: nothing */
 };
 
 /* Callbacks of the keeper. Whoever sends a request enters it in srv->ledger. closed is called for each one opened. */
 struct dedicated_ops {
 	bool is_unbound; /* it needs no place in the hosts' budget */
+	uint64_t first_us, most_us; /* the shortest and the longest back-off; 0: the keeper's own */
+	uint64_t answer_us; /* of one that asks: then it is closed */
+	const char *topic; /* begins a warning of each error that is not last_error; NULL: there is none */
 	void (*up)(struct dedicated *d);
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal,
 		       const struct fail *why); /* the login failed; may be NULL */
 	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
-	void (*closed)(struct dedicated *d); /* d may be freed */
-	void (*error)(struct dedicated *d, const struct fail *why); /* may be NULL */
+	void (*closed)(struct dedicated *d); /* retry_us is set; d may be freed */
+	bool (*error)(struct dedicated *d, const struct fail *why); /* returns false if it is no trouble; may be NULL */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len,
 		    bool is_whole); /* a row owed to OWED_TO_PROBE; may be NULL */
-	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request */
+	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request; state is as before */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
-	void (*batch_end)(struct dedicated *d);
+	void (*batch_end)(struct dedicated *d); /* nothing is due that was asked */
 };
 
 /* Sets *env to the pools' environment, with the callbacks of dedicated servers. */
@@ -51,14 +73,39 @@ void dedicated_env(struct server_env *env, const struct pool_set *set);
  * any. Returns 0, or -1: no memory, or no place in the budget of its hosts yet. Try again in 100 ms. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 		   const struct image *settings, const struct upstream_host *host);
-/* Sends what is in sql, which is freed, as one simple Query, whose rows are owed to OWED_TO_PROBE. Without memory its
- * connection is broken, and the keeper's deadline ends it. */
-void dedicated_ask(struct dedicated *d, struct buf *sql);
-/* Takes target for *aim, and closes d, if they differ; keys may be another password's, for the same salt, and are
- * wiped. Returns false if they are the same. Drops the reference that is not kept. */
-bool dedicated_aim(struct dedicated *d, struct pool_target **aim, struct scram_keys *keys, struct pool_target *target);
 /* Closes it, after a Terminate if it is up; calls closed from within. Does nothing if it is closed. */
 void dedicated_close(struct dedicated *d);
+
+/*
+ * --- One that asks, a simple Query at a time, as long as there is a keeper: fate_asker.c, watch_host.c,
+ * fleet_steward.c. What is asked, and when, is the keeper's, and so is the timer.
+ *
+ * Always: the answer counts however late it comes: done follows each dedicated_ask(), unless closed does. Whoever finds
+ * in done that the connection is of no use breaks its stream: it is closed behind what has arrived.
+ */
+
+/* aim is the keeper's next. */
+void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
+		    const struct server_env *env);
+void dedicated_fini(struct dedicated *d);
+/* Takes target for aim; if that differs, d is closed, and due to be opened at once. keys may be another password's, for
+ * the same salt, and are wiped. Returns false if it is the same. */
+bool dedicated_aim(struct dedicated *d, struct pool_target *target);
+/* Opens it with a back-off, and closes it if it has not answered. Returns 0 if it takes a question, or when to call
+ * again: UINT64_MAX while it logs in. */
+uint64_t dedicated_due(struct dedicated *d);
+/* Returns true once for each question that has waited for patience_us. */
+bool dedicated_is_late(struct dedicated *d, uint64_t patience_us);
+/* Sends what is in sql, which is freed; its rows are owed to OWED_TO_PROBE. Without memory the connection is broken,
+ * and the deadline ends it. */
+void dedicated_ask(struct dedicated *d, struct buf *sql);
+/* It has answered as it should. */
+static inline void
+dedicated_is_well(struct dedicated *d)
+{
+	d->failures = 0;
+	d->last_error[0] = '\0';
+}
 
 /* --- a client's own --- */
 

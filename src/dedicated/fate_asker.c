@@ -13,26 +13,15 @@
 #define PATIENCE 3u
 
 struct fate_asker {
+	struct dedicated conn; /* must be first */
 	struct pool *pool;
 	struct server_env env; /* from dedicated_env() */
-	struct dedicated conn;
 	struct timer timer;
 	TAILQ_HEAD(, fate_question) questions;
 	struct fate_question *asked; /* its answer is due; NULL: of one that was cancelled, or none */
-	bool is_up, is_busy; /* it takes questions; it has not answered the last one yet */
-	bool is_ending; /* what it was asked last ends a backend */
-	bool is_answered; /* answer is whole */
-	struct fate_answer answer;
-	uint64_t asked_us; /* when it was asked last */
-	uint64_t retry_us, random;
-	uint32_t failures; /* in a row */
+	enum commit_fate fate; /* FATE_AGAIN: the answer does not tell, or there is none yet */
+	bool is_ending, is_standby; /* what it was asked last ends a backend; a standby has answered it */
 };
-
-static struct fate_asker *
-asker_of(struct dedicated *d)
-{
-	return (struct fate_asker *)((char *)d - offsetof(struct fate_asker, conn));
-}
 
 static uint64_t
 now_of(const struct fate_asker *a)
@@ -53,11 +42,10 @@ ask(struct fate_asker *a, struct fate_question *q)
 	else
 		fate_ask_status(&sql, q->mark.xid, q->cluster.timeline);
 	a->asked = q;
-	a->is_busy = true;
-	a->is_answered = false;
-	a->asked_us = now_of(a);
+	a->fate = FATE_AGAIN;
+	a->is_standby = false;
 	q->asked++;
-	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->random);
+	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->conn.random);
 	dedicated_ask(&a->conn, &sql);
 }
 
@@ -95,33 +83,29 @@ static void
 kick(struct fate_asker *a)
 {
 	struct fate_question *q, *next;
-	uint64_t next_us = UINT64_MAX;
+	uint64_t next_us = UINT64_MAX, due_us;
 
 	for (q = TAILQ_FIRST(&a->questions); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, line);
 		if (q->deadline_us <= now_of(a))
 			end_question(a, q, FATE_UNKNOWN, q->reason != NULL ? q->reason : "PostgreSQL did not answer");
+		else
+			next_us = clock_lesser_us(next_us, q->deadline_us);
 	}
 	if (TAILQ_EMPTY(&a->questions)) {
 		timer_stop(&a->timer);
 		dedicated_close(&a->conn);
 		return;
 	}
-	TAILQ_FOREACH(q, &a->questions, line)
-		if (q->deadline_us < next_us)
-			next_us = q->deadline_us;
-	if (a->is_busy && a->asked_us + ANSWER_US <= now_of(a))
-		dedicated_close(&a->conn);
-	if (a->conn.srv == NULL) {
-		if (a->retry_us <= now_of(a) &&
-		    dedicated_open(&a->conn, a->pool->set, &a->env, a->pool->target, NULL, NULL) < 0)
-			a->retry_us = now_of(a) + BACKOFF_MAX_US;
-		if (a->conn.srv == NULL && a->retry_us < next_us)
-			next_us = a->retry_us;
-	} else if (a->is_up && !a->is_busy && (q = find_due(a, &next_us)) != NULL)
+	pool_target_unref(a->conn.aim);
+	a->conn.aim = pool_target_ref(a->pool->target);
+	due_us = dedicated_due(&a->conn);
+	if (due_us == 0 && (q = find_due(a, &next_us)) != NULL) {
 		ask(a, q);
-	if (a->is_busy && a->asked_us + ANSWER_US < next_us)
-		next_us = a->asked_us + ANSWER_US;
+		due_us = dedicated_due(&a->conn);
+	}
+	if (due_us != 0)
+		next_us = clock_lesser_us(next_us, due_us);
 	timer_start(&a->timer, next_us > now_of(a) ? next_us - now_of(a) : 0);
 }
 
@@ -136,72 +120,68 @@ on_timer(void *arg)
 static void
 on_up(struct dedicated *d)
 {
-	struct fate_asker *a = asker_of(d);
+	struct fate_asker *a = (struct fate_asker *)d;
 
-	a->is_up = true;
-	a->failures = 0;
+	d->failures = 0;
 	timer_start(&a->timer, 0);
 }
 
 static void
 on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
-	struct fate_asker *a = asker_of(d);
+	struct fate_asker *a = (struct fate_asker *)d;
+	struct fate_question *q = a->asked;
+	struct fate_answer answer;
+	struct cluster_lives lives;
 
-	a->is_answered = !a->is_ending && is_whole && fate_read_answer(body, len, &a->answer);
+	if (q == NULL || a->is_ending || !is_whole || !fate_read_answer(body, len, &answer))
+		return;
+	pool_set_lives(a->pool->set, &answer.cluster, &lives);
+	a->fate = fate_judge(&q->cluster, &q->mark, &answer, &lives, &q->reason);
+	a->is_standby = answer.cluster.is_standby;
 }
 
+/* A standby is left, whatever it says: another host may be the primary by now. */
 static void
 on_done(struct dedicated *d)
 {
-	asker_of(d)->is_busy = false;
+	d->srv->stream.is_broken |= ((struct fate_asker *)d)->is_standby;
 }
 
-/* A standby is left: another host may be the primary by now. */
+/* Without a row it asks again. */
 static void
 on_batch_end(struct dedicated *d)
 {
-	struct fate_asker *a = asker_of(d);
+	struct fate_asker *a = (struct fate_asker *)d;
 	struct fate_question *q = a->asked;
-	enum commit_fate fate = FATE_AGAIN;
-	struct cluster_lives lives;
 
-	if (a->is_busy)
-		return;
 	a->asked = NULL;
-	if (q != NULL && a->is_answered) {
-		pool_set_lives(a->pool->set, &a->answer.cluster, &lives);
-		fate = fate_judge(&q->cluster, &q->mark, &a->answer, &lives, &q->reason);
-		if (a->answer.cluster.is_standby) {
-			dedicated_close(d);
-			return;
-		}
-	}
-	if (fate != FATE_AGAIN)
-		end_question(a, q, fate, q->reason);
+	if (q != NULL && a->fate != FATE_AGAIN)
+		end_question(a, q, a->fate, q->reason);
 	timer_start(&a->timer, 0);
 }
 
 static void
 on_closed(struct dedicated *d)
 {
-	struct fate_asker *a = asker_of(d);
+	struct fate_asker *a = (struct fate_asker *)d;
 
-	a->is_up = a->is_busy = false;
 	a->asked = NULL;
-	a->retry_us = now_of(a) + backoff_us(a->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->random);
 	if (!TAILQ_EMPTY(&a->questions))
 		timer_start(&a->timer, 0);
 }
 
-/* Without a row it asks again; whatever a login failed for may pass before the deadline. */
+/* Whatever a login failed for may pass before the deadline. */
 static const struct dedicated_ops conn_ops = {
 	.is_unbound = true,
+	.first_us = BACKOFF_FIRST_US,
+	.most_us = BACKOFF_MAX_US,
+	.answer_us = ANSWER_US,
 	.up = on_up,
-	.closed = on_closed,
 	.row = on_row,
 	.done = on_done,
 	.batch_end = on_batch_end,
+	.closed = on_closed,
 };
 
 /* --- the pool's --- */
@@ -214,9 +194,8 @@ own(struct pool *pool)
 	if (a != NULL || (a = calloc(1, sizeof(*a))) == NULL)
 		return a;
 	a->pool = pool;
-	a->conn.ops = &conn_ops;
 	dedicated_env(&a->env, pool->set);
-	a->random = pool_set_random(pool->set);
+	dedicated_init(&a->conn, &conn_ops, pool->set, &a->env);
 	TAILQ_INIT(&a->questions);
 	timer_init(&a->timer, a->env.base, a->env.now_us, on_timer, a);
 	return pool->fates = a;
@@ -254,7 +233,7 @@ fate_asker_free(struct pool *pool)
 	if (a == NULL)
 		return;
 	pool->fates = NULL;
-	dedicated_close(&a->conn);
+	dedicated_fini(&a->conn);
 	timer_stop(&a->timer);
 	free(a);
 }

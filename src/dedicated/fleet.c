@@ -36,7 +36,6 @@ fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 	TAILQ_INIT(&f->stewards);
 	f->pools = pools;
 	f->door = pool_set_room(pools);
-	f->random = pool_set_random(pools);
 	dedicated_env(&f->env, pools);
 	name_process(f->name);
 	f->room = policy_room_new(f->door->commons, ROOM_NUMBER, wake, owner);
@@ -89,8 +88,8 @@ aim(struct steward *s, struct pool_target *target, const char *users)
 	s->users = copy;
 	if (!is_same)
 		dedicated_close(&s->conn);
-	if (dedicated_aim(&s->conn, &s->target, &s->keys, target) || !is_same)
-		s->retry_us = 0;
+	if (dedicated_aim(&s->conn, target) || !is_same)
+		s->conn.retry_us = 0;
 }
 
 static uint32_t
@@ -128,7 +127,7 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 		pool_target_unref(target);
 		return;
 	}
-	target->server.keys = &s->keys;
+	target->server.keys = &s->conn.keys;
 	s->set_limit = smaller_limit(s->set_limit, set->budget_connections);
 	if (s->set_mode != BUDGET_OFF) {
 		pool_target_unref(target);

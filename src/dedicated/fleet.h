@@ -92,8 +92,7 @@ struct fleet_budget {
 	const struct fleet_member *members;
 	uint32_t stranger_count;
 	const struct fleet_stranger *strangers;
-	char last_error[FAIL_TEXT_MAX]; /* why the steward could not log in, or what its last query failed with; empty:
-					   nothing */
+	const char *last_error; /* why the steward could not log in, or be asked; empty: nothing */
 };
 
 /* Calls row for each budget, in the order of the file. What it points to is good until row returns. */

@@ -15,7 +15,6 @@
 #include "dedicated/fleet.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_keeper.h"
-#include "pool/pool_target.h"
 
 #define FLEET_RESERVED 2 /* places that nobody is granted: stewards of newcomers log in unasked */
 
@@ -26,14 +25,13 @@ struct fleet {
 	struct server_env env; /* dedicated_env */
 	struct policy_room *room; /* the keeper of all budgets */
 	struct policy_room *door; /* of worker 0's pools */
-	uint64_t random;
 	char name[FLEET_NAME_MAX];
 	struct stewards stewards;
 };
 
 /* --- fleet_sql.c --- */
 
-enum fleet_ask { ASK_NOTHING, ASK_WHO, ASK_LOOK, ASK_GRANT };
+enum fleet_ask { ASK_WHO, ASK_LOOK, ASK_GRANT };
 
 struct fleet_question {
 	enum fleet_ask what;
@@ -67,6 +65,7 @@ void fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len); /*
 /* --- fleet_steward.c --- */
 
 struct steward {
+	struct dedicated conn; /* must be first. With shown.state FLEET_JOINED, what ASK_WHO prepares is there */
 	TAILQ_ENTRY(steward) link;
 	struct fleet *fleet;
 	struct fleet_budget shown; /* hosts and database are its own */
@@ -74,27 +73,22 @@ struct steward {
 	char *hosts, *users;
 	enum budget_mode set_mode; /* of the present configuration; BUDGET_OFF: it has none */
 	uint32_t set_limit; /* the same */
-	struct pool_target *target;
-	struct scram_keys keys;
 	struct policy_budget *budget; /* of its pools */
 	struct policy_circuit
 	    *shared; /* of its hosts: pools learn from it that PostgreSQL is away, as they open nothing */
 	struct circuit_member circuit;
 	struct policy_orders orders;
-	struct dedicated conn;
 	struct timer timer;
-	bool is_up; /* it is logged in; with shown.state FLEET_JOINED, what ASK_WHO prepares is there */
 	bool is_lost; /* the logins under way are to be abandoned */
 	bool is_standby; /* where nothing can be sent to others */
 	struct budget_news news, told; /* for the pools: as it is, and as they were told */
 	bool is_rung; /* another one is short of connections */
-	bool is_failed; /* what was asked has got an error */
-	struct fleet_question asked, last_asked; /* asked.what: ASK_NOTHING unless it is under way */
+	struct fleet_question asked, last_asked; /* last_asked: the last that was answered as it should be */
 	uint64_t look_us; /* when the list of members was asked for last ... */
 	uint32_t look_used; /* ... and what its pools had then */
-	uint64_t opened_us, asked_us, next_check_us, retry_us, rang_us, unused_us, beat_us;
+	uint64_t next_check_us, rang_us, unused_us, beat_us;
 	uint64_t taken; /* of the budget, at the last answer */
-	uint32_t failures, refusals; /* in a row: of its login, and checks that granted less than was asked for */
+	uint32_t refusals; /* checks in a row that granted less than was asked for */
 	uint32_t found_others; /* at the last look */
 	uint32_t stewards, expected; /* that were there at the last answer, and that were lately */
 	uint64_t missed_us; /* when there were fewer than before */

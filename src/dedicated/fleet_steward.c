@@ -31,8 +31,6 @@
 #define BACKOFF_FIRST_US (50 * US_PER_MS)
 #define BACKOFF_MOST_US (500 * US_PER_MS)
 
-static const struct dedicated_ops conn_ops;
-
 static uint64_t
 now_of(const struct steward *s)
 {
@@ -217,9 +215,7 @@ wanted(const struct steward *s, const struct budget_count *count)
 static void
 send_sql(struct steward *s, struct buf *sql)
 {
-	s->asked_us = now_of(s);
-	s->answer.is_counted = s->answer.is_who = s->is_failed = false;
-	s->answer.is_held = false;
+	s->answer.is_counted = s->answer.is_who = s->answer.is_held = false;
 	s->answer.granted = s->answer.lock_pid = 0;
 	s->answer.member_count = s->answer.stranger_count = 0;
 	dedicated_ask(&s->conn, sql);
@@ -321,16 +317,6 @@ give_back_unused(struct steward *s, struct budget_count *count)
 	count->granted = s->shown.granted = kept;
 }
 
-static void
-open_conn(struct steward *s)
-{
-	if (s->retry_us > now_of(s))
-		return;
-	s->retry_us = now_of(s) + BACKOFF_MOST_US;
-	s->opened_us = now_of(s);
-	dedicated_open(&s->conn, s->fleet->pools, &s->fleet->env, s->target, NULL, NULL);
-}
-
 /* Asks what is due; returns when something will be. */
 static uint64_t
 ask_due(struct steward *s)
@@ -352,28 +338,21 @@ ask_due(struct steward *s)
 		return clock_lesser_us(due_us,
 				       clock_lesser_us(want > 0 ? s->next_check_us : UINT64_MAX,
 						       s->unused_us > 0 ? s->unused_us + UNUSED_US : UINT64_MAX));
-	return s->asked_us + ANSWER_US;
+	return dedicated_due(&s->conn);
 }
 
 void
 steward_kick(struct steward *s)
 {
-	uint64_t due_us = UINT64_MAX;
+	uint64_t due_us;
 
 	if (s->is_lost) {
 		s->is_lost = false;
 		policy_budget_abandon(s->budget, s->fleet->door, now_of(s));
 	}
-	if (s->asked.what != ASK_NOTHING && now_of(s) >= s->asked_us + ANSWER_US)
-		dedicated_close(&s->conn); /* PostgreSQL does not answer */
-	if (s->conn.srv == NULL)
-		open_conn(s);
-	if (s->conn.srv == NULL)
-		due_us = s->retry_us;
-	else if (s->asked.what != ASK_NOTHING)
-		due_us = s->asked_us + ANSWER_US;
-	else if (s->is_up && s->shown.state != FLEET_POOLED)
-		due_us = ask_due(s);
+	due_us = dedicated_due(&s->conn);
+	if (due_us == 0)
+		due_us = s->shown.state == FLEET_POOLED ? UINT64_MAX : ask_due(s);
 	if (due_us != UINT64_MAX)
 		timer_start(&s->timer, due_us > now_of(s) ? due_us - now_of(s) : 0);
 }
@@ -493,13 +472,13 @@ note_check(struct steward *s)
 	uint32_t granted = s->answer.granted;
 
 	s->shown.checks[granted > 0 ? FC_GRANTED : FC_NONE]++;
-	s->shown.check_us += now_of(s) - s->asked_us;
+	s->shown.check_us += now_of(s) - s->conn.asked_us;
 	s->news.checks++;
 	s->news.is_full = granted < s->asked.want;
 	s->refusals = s->news.is_full ? s->refusals + 1 : 0;
 	s->next_check_us = !s->news.is_full ? 0
 					    : now_of(s) + backoff_us(s->refusals - 1, REFUSED_FIRST_US, REFUSED_MOST_US,
-								     &s->fleet->random);
+								     &s->conn.random);
 }
 
 /* Returns false if the connection is of no use. */
@@ -569,8 +548,7 @@ take_look(struct steward *s)
 		return false;
 	if (s->answer.is_marked)
 		s->marked = s->asked.flying + s->answer.granted;
-	s->failures = 0;
-	s->shown.last_error[0] = '\0';
+	dedicated_is_well(&s->conn);
 	note_locks(s);
 	if (s->asked.what == ASK_LOOK) {
 		take_members(s);
@@ -590,12 +568,6 @@ take_look(struct steward *s)
 
 /* --- What the connection reports. --- */
 
-static struct steward *
-steward_of(struct dedicated *d)
-{
-	return (struct steward *)((char *)d - offsetof(struct steward, conn));
-}
-
 static void
 keep(struct steward *s)
 {
@@ -606,9 +578,8 @@ keep(struct steward *s)
 static void
 on_up(struct dedicated *d)
 {
-	struct steward *s = steward_of(d);
+	struct steward *s = (struct steward *)d;
 
-	s->is_up = true;
 	s->refusals = 0;
 	circuit_answered(&s->circuit, now_of(s));
 	ask_who(s);
@@ -616,56 +587,41 @@ on_up(struct dedicated *d)
 }
 
 static void
-note_error(struct steward *s, const struct fail *why)
-{
-	bool is_new = strcmp(s->shown.last_error, why->text) != 0;
-
-	snprintf(s->shown.last_error, sizeof(s->shown.last_error), "%s", why->text);
-	if (is_new)
-		log_warning(s->fleet->env.log, "budget: PostgreSQL at %s can't be asked%s: %s", s->hosts,
-			    s->shown.mode == BUDGET_ON ? ", and no connection is opened meanwhile" : "", why->text);
-}
-
-static void
 on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
-	struct steward *s = steward_of(d);
+	struct steward *s = (struct steward *)d;
 
-	note_error(s, why);
-	circuit_failed(&s->circuit, kind, is_fatal, why, s->opened_us, now_of(s));
+	circuit_failed(&s->circuit, kind, is_fatal, why, d->opened_us, now_of(s));
+}
+
+static bool
+on_error(struct dedicated *d, const struct fail *why)
+{
+	struct steward *s = (struct steward *)d;
+	bool is_locked = s->asked.what == ASK_GRANT && strcmp(why->sqlstate, "55P03") == 0;
+
+	s->shown.checks[FC_FAILED]++;
+	if (is_locked)
+		note_lock(s);
+	return !is_locked;
 }
 
 static void
 on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
 	if (is_whole)
-		fleet_read_row(&steward_of(d)->answer, body, len);
-}
-
-static void
-on_error(struct dedicated *d, const struct fail *why)
-{
-	struct steward *s = steward_of(d);
-
-	s->shown.checks[FC_FAILED]++;
-	s->is_failed = true;
-	if (s->asked.what != ASK_GRANT || strcmp(why->sqlstate, "55P03") != 0)
-		note_error(s, why);
-	else
-		note_lock(s);
+		fleet_read_row(&((struct steward *)d)->answer, body, len);
 }
 
 static void
 on_done(struct dedicated *d)
 {
-	struct steward *s = steward_of(d);
-	bool is_good = s->is_failed		  ? s->shown.state == FLEET_LOCK_HELD
-		       : s->asked.what == ASK_WHO ? take_who(s)
-						  : take_look(s);
+	struct steward *s = (struct steward *)d;
+	bool is_good = d->state == DEDICATED_REFUSED ? s->shown.state == FLEET_LOCK_HELD
+		       : s->asked.what == ASK_WHO    ? take_who(s)
+						     : take_look(s);
 
-	s->asked.what = ASK_NOTHING;
-	if (!is_good)
-		s->conn.srv->stream.is_broken = true;
+	d->srv->stream.is_broken |= !is_good;
 }
 
 static void
@@ -673,51 +629,47 @@ on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 {
 	bool is_own = len >= 9 && wire_u32(message + 5) == d->srv->pid;
 
-	steward_of(d)->is_rung |= !is_own;
+	((struct steward *)d)->is_rung |= !is_own;
 }
 
 static void
 on_batch_end(struct dedicated *d)
 {
-	struct steward *s = steward_of(d);
-
-	if (s->conn.srv->stream.is_broken)
-		dedicated_close(d);
-	else if (s->asked.what == ASK_NOTHING)
-		steward_kick(s);
+	steward_kick((struct steward *)d);
 }
 
 /* With its connection, PostgreSQL has lost the mark for logins under way. */
 static void
 on_closed(struct dedicated *d)
 {
-	struct steward *s = steward_of(d);
+	struct steward *s = (struct steward *)d;
 
-	if (s->is_up && s->shown.mode == BUDGET_ON)
+	if (d->state != DEDICATED_AWAY && s->shown.mode == BUDGET_ON)
 		s->is_lost = true;
 	if (s->shown.state != FLEET_CONNECTING)
 		log_info(s->fleet->env.log, "budget: the connection to %s is gone", s->hosts);
-	s->is_up = false;
-	s->asked.what = ASK_NOTHING;
 	s->marked = 0;
 	s->shown.looked_us = 0;
 	s->shown.member_count = 0;
 	s->shown.state = FLEET_CONNECTING;
 	keep(s);
-	s->retry_us = now_of(s) + backoff_us(s->failures++, BACKOFF_FIRST_US, BACKOFF_MOST_US, &s->fleet->random);
 	timer_start(&s->timer, 0);
 }
 
 static const struct dedicated_ops conn_ops = {
 	.is_unbound = true,
+	.first_us = BACKOFF_FIRST_US,
+	.most_us = BACKOFF_MOST_US,
+	.answer_us = ANSWER_US,
+	.topic = "budget",
 	.up = on_up,
 	.failed = on_failed,
-	.closed = on_closed,
 	.error = on_error,
 	.row = on_row,
 	.done = on_done,
 	.notification = on_notification,
 	.batch_end = on_batch_end,
+	.closed = on_closed,
 };
 
 /* --- Its life. --- */
@@ -750,8 +702,9 @@ steward_new(struct fleet *f, char *hosts)
 	s->orders = (struct policy_orders){ .ops = &order_ops, .room = f->room, .arm_at_us = UINT64_MAX };
 	circuit_join(s->shared, &s->circuit, &s->orders);
 	s->hosts = hosts;
-	s->conn.ops = &conn_ops;
-	s->shown.hosts = s->hosts;
+	dedicated_init(&s->conn, &conn_ops, f->pools, &f->env);
+	s->conn.name = s->shown.hosts = s->hosts;
+	s->shown.last_error = s->conn.last_error;
 	s->shown.database = s->database;
 	s->shown.members = s->members;
 	s->shown.strangers = s->strangers;
@@ -767,6 +720,7 @@ steward_keep(struct steward *s, enum budget_mode mode)
 	if (s->shown.mode == mode)
 		return;
 	s->shown.mode = mode;
+	s->conn.trouble = mode == BUDGET_ON ? ", and no connection is opened meanwhile" : "";
 	keep(s);
 }
 
@@ -774,15 +728,13 @@ void
 steward_free(struct steward *s)
 {
 	TAILQ_REMOVE(&s->fleet->stewards, s, link);
-	dedicated_close(&s->conn);
+	dedicated_fini(&s->conn);
 	timer_stop(&s->timer);
 	policy_budget_keep(s->budget, s->fleet->door, NULL, is_binding(s), now_of(s));
 	policy_budget_put(s->fleet->door->commons, s->budget);
 	circuit_leave(&s->circuit);
 	policy_room_forget(&s->orders);
 	policy_circuit_put(s->fleet->door->commons, s->shared);
-	pool_target_unref(s->target);
-	explicit_bzero(&s->keys, sizeof(s->keys));
 	free(s->users);
 	free(s->hosts);
 	free(s);

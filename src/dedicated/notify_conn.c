@@ -181,11 +181,12 @@ on_done(struct dedicated *d)
 	free(command);
 }
 
-static void
+static bool
 on_error(struct dedicated *d, const struct fail *why)
 {
 	listener_of(d)->why_error = *why;
 	listener_of(d)->is_error = true;
+	return false;
 }
 
 static void

@@ -11,7 +11,6 @@
 #include "base/table.h"
 #include "dedicated/dedicated.h"
 #include "dedicated/notify_listener.h"
-#include "pool/pool_target.h"
 
 TAILQ_HEAD(notify_subscribers, notify_subscriber);
 TAILQ_HEAD(notify_channels, notify_channel);

@@ -24,7 +24,6 @@ watch_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(v
 	TAILQ_INIT(&w->watched);
 	w->pools = pools;
 	w->commons = commons;
-	w->random = pool_set_random(pools);
 	w->wake = wake;
 	w->owner = owner;
 	dedicated_env(&w->env, pools);
@@ -63,10 +62,8 @@ aim(struct watch_host *h, struct pool_target *target)
 {
 	const struct upstream_host *host = &target->upstream->hosts[0];
 
-	if (!dedicated_aim(&h->conn, &h->target, &h->keys, target))
-		return;
-	h->retry_us = 0;
-	snprintf(h->name, sizeof(h->name), "%s:%u", host->host, host->port);
+	if (dedicated_aim(&h->conn, target))
+		snprintf(h->name, sizeof(h->name), "%s:%u", host->host, host->port);
 }
 
 /* From which all targets of a database are made. */
@@ -111,7 +108,8 @@ static int
 aim_all(struct watched *d, const struct source *s, struct fail *why)
 {
 	for (uint32_t i = 0; i < d->count; i++) {
-		struct pool_target *target = target_of(s, upstream_of_host(s->db->upstream, i), &d->of[i].keys, why);
+		struct pool_target *target =
+		    target_of(s, upstream_of_host(s->db->upstream, i), &d->of[i].conn.keys, why);
 
 		if (target == NULL)
 			return -1;
@@ -182,9 +180,9 @@ row_of(const struct watch_host *h)
 			       .use = h->use,
 			       .readings = h->readings,
 			       .position = is_asked ? h->last.position : 0,
-			       .last_error = h->last_error };
+			       .last_error = h->conn.last_error };
 
-	if (!h->is_met)
+	if (h->use == WATCH_AWAY)
 		return r;
 	r.started_us = h->met.mark.started_us;
 	r.is_standby = h->met.mark.is_standby;
@@ -192,7 +190,7 @@ row_of(const struct watch_host *h)
 	r.is_lag_known = is_asked && r.is_standby;
 	v = cluster_look(h->of->cluster);
 	r.lag_us = v->hosts[h->index].lag_us;
-	if (r.use == WATCH_USED)
+	if (watch_is_proved(h))
 		r.use = v->primary < 0		       ? WATCH_NO_PRIMARY
 			: v->hosts[h->index].is_silent ? WATCH_SILENT
 			: r.lag_us > h->of->max_lag_us ? WATCH_LAG

@@ -39,7 +39,7 @@ log_of(const struct watched *d)
 static bool
 is_standby(const struct watch_host *h)
 {
-	return h->is_met && h->met.mark.is_standby;
+	return h->use != WATCH_AWAY && h->met.mark.is_standby;
 }
 
 /* libevent's timers are up to 5 ms late, as long as its clock's tick and a millisecond: too late for WANTED_US. */
@@ -70,12 +70,11 @@ log_use(struct watch_host *h, const char *event, const char *reason)
 static void
 set_use(struct watch_host *h, enum watch_use use, const char *reason)
 {
-	bool was_used = h->use == WATCH_USED && !h->is_behind;
+	bool was_used = h->use == WATCH_USED;
 
 	if (h->use == use)
 		return;
 	h->use = use;
-	h->is_behind = false;
 	if (use == WATCH_USED)
 		log_use(h, "standby_used", NULL);
 	else if (was_used || use == WATCH_FORK || use == WATCH_SETTINGS || use == WATCH_OTHER)
@@ -120,7 +119,7 @@ note_roles(struct watched *d)
 	for (uint32_t i = 0; i < d->count; i++) {
 		struct watch_host *h = &d->of[i];
 
-		if (h->is_met && !is_standby(h))
+		if (h->use != WATCH_AWAY && !is_standby(h))
 			set_use(h, h == primary ? WATCH_PRIMARY : WATCH_NO_PRIMARY, "it is not in recovery any more");
 		if (is_standby(h) && is_new && h->use != WATCH_OTHER)
 			set_use(h, WATCH_UNPROVED, "there is another primary, or another life of it");
@@ -133,7 +132,6 @@ static void
 end_life(struct watch_host *h, const char *reason)
 {
 	set_use(h, WATCH_AWAY, reason);
-	h->is_met = false;
 	h->last.number = h->seen = 0;
 	cluster_away(h->of->cluster, h->index);
 	note_roles(h->of);
@@ -143,7 +141,7 @@ end_life(struct watch_host *h, const char *reason)
 static void
 doubt(struct watch_host *h, const char *reason)
 {
-	if (h->use != WATCH_USED)
+	if (!watch_is_proved(h))
 		return;
 	cluster_prove(h->of->cluster, h->index, false);
 	set_use(h, WATCH_UNPROVED, reason);
@@ -153,14 +151,11 @@ doubt(struct watch_host *h, const char *reason)
 static void
 note_lag(struct watch_host *h)
 {
-	bool was_behind = h->is_behind;
-
 	h->lag_us = cluster_look(h->of->cluster)->hosts[h->index].lag_us;
 	cluster_unlock(h->of->cluster);
-	h->is_behind = h->lag_us > h->of->max_lag_us;
-	if (h->use == WATCH_USED && h->is_behind != was_behind)
-		log_use(h, h->is_behind ? "standby_left" : "standby_used",
-			h->is_behind ? "it is further behind than reads_max_lag" : NULL);
+	if (watch_is_proved(h))
+		set_use(h, h->lag_us > h->of->max_lag_us ? WATCH_LAG : WATCH_USED,
+			"it is further behind than reads_max_lag");
 }
 
 /* --- Asking. --- */
@@ -189,7 +184,7 @@ put_question(struct watch_host *h, struct buf *sql)
 		break;
 	case WATCH_TRY:
 		d->trial = (struct trial){ .begun_us = now_of(d),
-					   .bits = (uint32_t)(random_next(&d->watch->random) >> (64 - TRIAL_COUNT)) };
+					   .bits = (uint32_t)(random_next(&h->conn.random) >> (64 - TRIAL_COUNT)) };
 		watch_put_try(sql, d->trial.bits);
 		break;
 	default:
@@ -205,8 +200,6 @@ ask(struct watch_host *h, enum watch_ask what)
 	struct buf sql = { 0 };
 
 	h->asked = what;
-	h->asked_us = now_of(d);
-	h->is_failed = false;
 	memset(&h->answer, 0, sizeof(h->answer));
 	if (what == WATCH_READ && !is_standby(h))
 		for (uint32_t i = 0; i < d->count; i++)
@@ -289,7 +282,7 @@ heed_silence(struct watch_host *h)
 {
 	uint64_t allowed_us = SILENCE_COSTS * (h->cost_us[0] > h->cost_us[1] ? h->cost_us[0] : h->cost_us[1]);
 
-	allowed_us = h->asked_us + (allowed_us > h->of->half_wait_us ? allowed_us : h->of->half_wait_us);
+	allowed_us = h->conn.asked_us + (allowed_us > h->of->half_wait_us ? allowed_us : h->of->half_wait_us);
 	if (h->is_silent || !is_standby(h))
 		return UINT64_MAX;
 	if (now_of(h->of) < allowed_us)
@@ -306,7 +299,7 @@ heed_silence(struct watch_host *h)
 static uint64_t
 answer_due(struct watch_host *h)
 {
-	return clock_lesser_us(h->asked_us + h->of->patience_us, heed_silence(h));
+	return clock_lesser_us(h->conn.asked_us + h->of->patience_us, heed_silence(h));
 }
 
 /* Asks what is due; returns when something will be. */
@@ -315,7 +308,7 @@ ask_due(struct watch_host *h)
 {
 	uint64_t position = h->of->trial.position, due_us = 0;
 
-	if (!h->is_met)
+	if (h->use == WATCH_AWAY)
 		ask(h, WATCH_MEET);
 	else if (h->use == WATCH_OTHER && now_of(h->of) < (due_us = h->met_us + OTHER_US))
 		return due_us;
@@ -334,37 +327,15 @@ ask_due(struct watch_host *h)
 	return answer_due(h);
 }
 
-/* The answer is late. */
-static uint64_t
-wait_longer(struct watch_host *h)
-{
-	if (!h->is_late)
-		end_life(h, "it does not answer");
-	h->is_late = true;
-	if (now_of(h->of) < h->asked_us + ANSWER_US)
-		return h->asked_us + ANSWER_US;
-	dedicated_close(&h->conn);
-	return h->retry_us;
-}
-
 static uint64_t
 kick_host(struct watch_host *h)
 {
-	struct watched *d = h->of;
+	uint64_t due_us;
 
-	if (h->conn.srv == NULL && now_of(d) >= h->retry_us) {
-		h->retry_us = now_of(d) + BACKOFF_MOST_US;
-		dedicated_open(&h->conn, d->watch->pools, &d->watch->env, h->target, NULL, NULL);
-	}
-	if (h->conn.srv == NULL)
-		return h->retry_us;
-	if (!h->is_up)
-		return UINT64_MAX;
-	if (h->asked == WATCH_NOTHING)
-		return ask_due(h);
-	if (now_of(d) >= h->asked_us + d->patience_us)
-		return wait_longer(h);
-	return answer_due(h);
+	if (dedicated_is_late(&h->conn, h->of->patience_us))
+		end_life(h, "it does not answer");
+	due_us = dedicated_due(&h->conn);
+	return due_us == 0 ? ask_due(h) : h->conn.state == DEDICATED_ASKED ? answer_due(h) : due_us;
 }
 
 void
@@ -408,14 +379,15 @@ take_meet(struct watch_host *h)
 	if (!h->answer.is_met)
 		return false;
 	h->met = h->answer;
-	h->is_met = true;
 	h->is_elsewhere = false;
 	h->timeline = h->met.mark.timeline;
 	h->met_us = now_of(h->of);
 	h->last.number = h->lag_us = 0;
 	pool_set_lives(h->of->watch->pools, &h->met.mark, &lives);
 	cluster_met(h->of->cluster, h->index, &h->met.mark, &lives);
-	if (is_standby(h))
+	if (!h->met.mark.is_standby)
+		set_use(h, WATCH_NO_PRIMARY, NULL);
+	else
 		set_use(h, h->met.mark.replayed != 0 ? WATCH_UNPROVED : WATCH_OTHER,
 			"it tells no position that it has replayed the log to");
 	note_roles(h->of);
@@ -464,7 +436,7 @@ take_standby(struct watch_host *h)
 static void
 note_cost(struct watch_host *h)
 {
-	uint64_t now_us = now_of(h->of), took_us = now_us - h->asked_us;
+	uint64_t now_us = now_of(h->of), took_us = now_us - h->conn.asked_us;
 
 	if (now_us >= h->cost_since_us + US_PER_S) {
 		h->cost_us[1] = h->cost_us[0];
@@ -491,8 +463,7 @@ take_read(struct watch_host *h)
 		r.position = watch_strip(&h->met, r.position);
 	h->reading = h->last = r;
 	note_cost(h);
-	h->failures = 0;
-	h->last_error[0] = '\0';
+	dedicated_is_well(&h->conn);
 	h->readings++;
 	cluster_answered(h->of->cluster, h->index, &r, now_of(h->of));
 	if (is_standby(h))
@@ -522,7 +493,7 @@ take_check(struct watch_host *h)
 {
 	if (!h->answer.is_checked)
 		return false;
-	if (!has_trial(h) || h->asked_us < h->of->trial.begun_us)
+	if (!has_trial(h) || h->conn.asked_us < h->of->trial.begun_us)
 		return true;
 	if (h->answer.bits != h->of->trial.bits) {
 		set_use(h, WATCH_FORK, "what it replays is not the primary's log");
@@ -534,15 +505,30 @@ take_check(struct watch_host *h)
 	return true;
 }
 
+/* --- What the connection reports. --- */
+
+static void
+on_up(struct dedicated *d)
+{
+	set_timer(((struct watch_host *)d)->of, 0);
+}
+
+static void
+on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
+{
+	if (is_whole)
+		watch_read_row(&((struct watch_host *)d)->answer, body, len);
+}
+
 /* Returns false if its answer was of no use. */
 static bool
 take_answer(struct watch_host *h)
 {
-	if (h->is_failed)
+	if (h->conn.state == DEDICATED_REFUSED)
 		return false;
 	if (h->asked == WATCH_MEET)
 		return take_meet(h);
-	if (h->is_late || !h->is_met)
+	if (h->use == WATCH_AWAY)
 		return true; /* its life is over as far as anybody knows, and it is to be met again */
 	return h->asked == WATCH_READ	 ? take_read(h)
 	       : h->asked == WATCH_TRY	 ? take_try(h)
@@ -550,92 +536,31 @@ take_answer(struct watch_host *h)
 					 : true;
 }
 
-/* --- What the connection reports. --- */
-
-static struct watch_host *
-host_of(struct dedicated *d)
-{
-	return (struct watch_host *)((char *)d - offsetof(struct watch_host, conn));
-}
-
-static void
-on_up(struct dedicated *d)
-{
-	struct watch_host *h = host_of(d);
-
-	h->is_up = true;
-	set_timer(h->of, 0);
-}
-
-static void
-note_error(struct watch_host *h, const struct fail *why)
-{
-	bool is_new = strcmp(h->last_error, why->text) != 0;
-
-	snprintf(h->last_error, sizeof(h->last_error), "%s", why->text);
-	if (is_new)
-		log_warning(log_of(h->of), "reads: PostgreSQL at %s can't be asked how far it is: %s", h->name,
-			    why->text);
-}
-
-static void
-on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why)
-{
-	(void)kind;
-	(void)is_fatal;
-	note_error(host_of(d), why);
-}
-
-static void
-on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
-{
-	if (is_whole)
-		watch_read_row(&host_of(d)->answer, body, len);
-}
-
-static void
-on_error(struct dedicated *d, const struct fail *why)
-{
-	host_of(d)->is_failed = true;
-	note_error(host_of(d), why);
-}
-
 static void
 on_done(struct dedicated *d)
 {
-	struct watch_host *h = host_of(d);
+	struct watch_host *h = (struct watch_host *)d;
 
-	if (h->asked != WATCH_NOTHING && !take_answer(h))
-		h->conn.srv->stream.is_broken = true;
-	else
-		h->asked = WATCH_NOTHING;
-	h->is_late = false;
+	d->srv->stream.is_broken |= !take_answer(h);
 	set_silent(h, false);
 }
 
 static void
 on_batch_end(struct dedicated *d)
 {
-	struct watch_host *h = host_of(d);
-
-	if (h->conn.srv->stream.is_broken)
-		dedicated_close(d);
-	else if (h->asked == WATCH_NOTHING)
-		watched_kick(h->of);
+	watched_kick(((struct watch_host *)d)->of);
 }
 
 static void
 on_closed(struct dedicated *d)
 {
-	struct watch_host *h = host_of(d);
-	uint64_t wait_us = backoff_us(h->failures++, BACKOFF_FIRST_US, BACKOFF_MOST_US, &h->of->watch->random);
+	struct watch_host *h = (struct watch_host *)d;
 
-	h->retry_us = now_of(h->of) +
-		      (h->is_failed && h->asked == WATCH_MEET && h->failures > REFUSALS_MAX ? REFUSED_US : wait_us);
-	h->is_up = h->is_late = h->is_nudge_due = false;
-	h->asked = WATCH_NOTHING;
+	if (d->state == DEDICATED_REFUSED && h->asked == WATCH_MEET && d->failures > REFUSALS_MAX)
+		d->retry_us = now_of(h->of) + REFUSED_US;
+	h->is_nudge_due = false;
 	h->unflushed = 0;
-	if (h->is_met)
+	if (h->use != WATCH_AWAY)
 		end_life(h, "its connection is gone");
 	set_silent(h, false);
 	set_timer(h->of, 0);
@@ -643,13 +568,15 @@ on_closed(struct dedicated *d)
 
 static const struct dedicated_ops conn_ops = {
 	.is_unbound = true,
+	.first_us = BACKOFF_FIRST_US,
+	.most_us = BACKOFF_MOST_US,
+	.answer_us = ANSWER_US,
+	.topic = "reads",
 	.up = on_up,
-	.failed = on_failed,
-	.closed = on_closed,
-	.error = on_error,
 	.row = on_row,
 	.done = on_done,
 	.batch_end = on_batch_end,
+	.closed = on_closed,
 };
 
 /* --- Its life. --- */
@@ -671,7 +598,9 @@ watched_new(struct watch *w, char *hosts, uint32_t count)
 	d->hosts = hosts;
 	d->count = count < CAUSALITY_HOSTS ? count : CAUSALITY_HOSTS;
 	for (uint32_t i = 0; i < d->count; i++) {
-		d->of[i].conn.ops = &conn_ops;
+		dedicated_init(&d->of[i].conn, &conn_ops, w->pools, &w->env);
+		d->of[i].conn.name = d->of[i].name;
+		d->of[i].conn.trouble = " how far it is";
 		d->of[i].of = d;
 		d->of[i].index = i;
 	}
@@ -690,11 +619,8 @@ watched_free(struct watched *d)
 {
 	TAILQ_REMOVE(&d->watch->watched, d, link);
 	cluster_watched(d->cluster, NULL, NULL);
-	for (uint32_t i = 0; i < d->count; i++) {
-		dedicated_close(&d->of[i].conn);
-		pool_target_unref(d->of[i].target);
-		explicit_bzero(&d->of[i].keys, sizeof(d->of[i].keys));
-	}
+	for (uint32_t i = 0; i < d->count; i++)
+		dedicated_fini(&d->of[i].conn);
 	event_del(&d->timer);
 	close(d->timer_fd);
 	cluster_put(d->cluster);

@@ -13,14 +13,13 @@
 #include "base/buf.h"
 #include "dedicated/dedicated.h"
 #include "dedicated/watch.h"
-#include "pool/pool_target.h"
 
 #include <event2/event_struct.h>
 
 #define TRIAL_COUNT 24 /* transactions of a proof */
 #define WATCHED_SETTINGS 16
 
-enum watch_ask { WATCH_NOTHING, WATCH_MEET, WATCH_READ, WATCH_NUDGE, WATCH_TRY, WATCH_CHECK };
+enum watch_ask { WATCH_MEET, WATCH_READ, WATCH_NUDGE, WATCH_TRY, WATCH_CHECK };
 
 /* Transactions of the primary, with ends by chance. */
 struct trial {
@@ -65,35 +64,35 @@ uint64_t watch_strip(const struct watch_answer *a, uint64_t position);
 struct watched;
 
 struct watch_host {
-	struct dedicated conn;
+	struct dedicated conn; /* must be first */
 	struct watched *of;
 	unsigned index;
 	char name[264];
-	struct pool_target *target;
-	struct scram_keys keys;
-	enum watch_ask asked;
-	bool is_up, is_met;
+	enum watch_ask asked; /* last; conn.state says whether the answer is due */
 	bool is_silent; /* a standby that has not answered for a moment: see heed_silence() */
-	bool is_late; /* it has not answered in time, and is away */
-	bool is_failed; /* what was asked has got an error */
 	bool is_wanted; /* a reading */
 	bool is_nudge_due;
 	bool is_elsewhere; /* it receives another timeline than the primary's */
-	enum watch_use use; /* a standby's: never WATCH_LAG, WATCH_SILENT or WATCH_NO_PRIMARY */
-	bool is_behind; /* ... but that, when it was logged last */
+	enum watch_use
+	    use; /* never WATCH_SILENT; a standby's: never WATCH_NO_PRIMARY, and WATCH_LAG as it was logged */
 	struct watch_answer answer, met; /* of the question under way; of WATCH_MEET */
 	struct reading reading, last; /* the one under way; the last one, number 0: none in this life */
 	uint64_t seen; /* its position when the primary was asked last */
 	uint64_t lag_us; /* a standby's, at its last reading */
 	uint64_t cost_us[2], cost_since_us; /* the longest that a reading took since then, and in the second before */
 	uint64_t overdue_us; /* when its answer was first found to be overdue; 0: it is not */
-	uint64_t asked_us, retry_us, met_us, begun_us; /* begun_us: of the last reading */
+	uint64_t met_us, begun_us; /* begun_us: of the last reading */
 	uint64_t unflushed, unflushed_us; /* a primary's: the first position that it had not flushed; 0: none */
 	uint64_t readings;
 	uint32_t timeline; /* as in SHOW HOSTS */
-	uint32_t failures; /* in a row */
-	char last_error[FAIL_TEXT_MAX];
 };
+
+/* Returns true if it is a standby that replays the primary's log, for all that is known. */
+static inline bool
+watch_is_proved(const struct watch_host *h)
+{
+	return h->use == WATCH_USED || h->use == WATCH_LAG;
+}
 
 /* A list of hosts. */
 struct watched {
@@ -117,7 +116,6 @@ struct watch {
 	struct pool_set *pools;
 	struct server_env env; /* dedicated_env */
 	struct policy_commons *commons;
-	uint64_t random;
 	void (*wake)(void *owner);
 	void *owner;
 	TAILQ_HEAD(, watched) watched;

@@ -255,11 +255,12 @@ auth_conns_feed(struct auth_source *source, uint64_t now_us)
 
 /* --- what a connection reports --- */
 
-static void
+static bool
 on_error(struct dedicated *d, const struct fail *why)
 {
 	conn_of(d)->why = *why;
 	conn_of(d)->is_wrong = true;
+	return false;
 }
 
 static void
