@@ -45,61 +45,37 @@ is_binding(const struct steward *s)
 
 /* --- What follows from what is known. --- */
 
-/* Returns true if m is another one that counts where shares are made. */
-static bool
-has_part(const struct fleet_member *m)
-{
-	return !m->is_own && !m->is_silent && m->is_in_use;
-}
-
-/* Returns how many processes are in use, this one apart, and fills what they have together. */
+/* Returns the part that the process whose steward has this PID has of the places, which those in use have equal parts
+ * of: those with the lowest PIDs have what can't be divided. Where there are fewer places than processes they take
+ * turns, by their clocks. */
 static uint32_t
-sum_others(const struct steward *s, uint32_t *used)
+part_of(const struct steward *s, uint32_t pid)
 {
-	uint32_t in_use = 0;
+	uint32_t taken = s->shown.others + FLEET_RESERVED + s->shown.member_count, in_use = 0, before = 0;
+	uint32_t places = s->shown.limit > taken ? s->shown.limit - taken : 0;
 
-	*used = 0;
 	for (size_t i = 0; i < s->shown.member_count; i++) {
 		const struct fleet_member *m = &s->members[i];
 
-		*used += m->is_own ? 0 : m->used;
-		in_use += has_part(m);
+		in_use += m->is_in_use && !m->is_silent;
+		before += m->is_in_use && !m->is_silent && m->pid < pid;
 	}
-	return in_use;
+	if (places == 0 || in_use == 0)
+		return places > 0 ? places : 1;
+	if (places < in_use)
+		before = (before + (uint32_t)(clock_wall_us() / TURN_US * places % in_use)) % in_use;
+	return places / in_use + (before < places % in_use);
 }
 
-/* Places that processes in use have equal parts of. */
-struct pot {
-	uint32_t places, in_use;
-	bool is_own_in_use;
-	uint64_t turn;
-};
-
-/* Returns the part of the process whose steward has this PID: those with the lowest ones have what can't be divided.
- * Where there are fewer places than processes they take turns, by their clocks. */
+/* Returns how many connections others wait for; with to_parts: for how many below their parts. */
 static uint32_t
-part_of(const struct steward *s, const struct pot *pot, uint32_t pid)
-{
-	uint32_t before = pot->is_own_in_use && s->conn.srv->pid < pid, in_use = pot->in_use;
-
-	for (size_t i = 0; i < s->shown.member_count; i++)
-		before += has_part(&s->members[i]) && s->members[i].pid < pid;
-	if (pot->places == 0 || in_use == 0)
-		return pot->places > 0 ? pot->places : 1;
-	if (pot->places < in_use)
-		before = (before + (uint32_t)(pot->turn * pot->places % in_use)) % in_use;
-	return pot->places / in_use + (before < pot->places % in_use);
-}
-
-/* Returns how many connections others lack up to their parts; with pot NULL: that they wait for. */
-static uint32_t
-lacking(const struct steward *s, const struct pot *pot)
+lacking(const struct steward *s, bool to_parts)
 {
 	uint32_t sum = 0;
 
 	for (size_t i = 0; i < s->shown.member_count; i++) {
 		const struct fleet_member *m = &s->members[i];
-		uint32_t part = pot == NULL ? UINT32_MAX : part_of(s, pot, m->pid);
+		uint32_t part = to_parts ? part_of(s, m->pid) : UINT32_MAX;
 		uint32_t below = part > m->used ? part - m->used : 0;
 
 		if (!m->is_own && !m->is_silent)
@@ -109,34 +85,28 @@ lacking(const struct steward *s, const struct pot *pot)
 }
 
 /*
- * While another one waits below its part, or more is listed than is granted (strangers or stewards have come, or the
- * limit is a new one), a process gives up so many, but none of its own part if it is in use. For a connection that no
- * policy lends, pools give one up if there is no other place.
+ * The share is the most that leaves nobody lacking: what others wait for below their parts, and what is listed beyond
+ * what is granted (strangers or stewards have come, or the limit is a new one), a process gives up, but none of its
+ * own part if it is in use. For a connection that no policy lends, pools give one up if there is no other place.
  */
 static void
 note_share(struct steward *s, const struct budget_count *count)
 {
-	uint32_t others_used, in_use = sum_others(s, &others_used) + count->is_in_use;
-	uint32_t taken = s->shown.others + FLEET_RESERVED + (uint32_t)s->shown.member_count;
-	struct pot pot = { s->shown.limit > taken ? s->shown.limit - taken : 0, in_use, count->is_in_use,
-			   clock_wall_us() / TURN_US };
-	uint32_t part = part_of(s, &pot, s->conn.srv->pid), lack = lacking(s, &pot), kept;
+	const struct fleet_budget *b = &s->shown;
+	uint32_t part = part_of(s, s->conn.srv->pid), lack = lacking(s, true), share = UINT32_MAX, kept;
+	bool is_over = b->looked_us > 0 && b->limit > 0 && b->listed + FLEET_RESERVED > b->limit;
 
-	s->news.is_pressed = lacking(s, NULL) > 0;
-	if (s->shown.looked_us > 0 && s->shown.limit > 0 && s->shown.listed + FLEET_RESERVED > s->shown.limit) {
-		s->news.is_pressed = true;
-		lack += s->shown.listed + FLEET_RESERVED - s->shown.limit;
+	s->news.is_pressed = is_over || lacking(s, false) > 0;
+	lack += is_over ? b->listed + FLEET_RESERVED - b->limit : 0;
+	if (lack > 0) {
+		kept = s->look_used > lack ? s->look_used - lack : 0;
+		share = count->is_in_use && part > kept ? part : kept;
 	}
-	kept = s->look_used > lack ? s->look_used - lack : 0;
-	s->news.share = UINT32_MAX;
-	if (lack > 0)
-		s->news.share = count->is_in_use ? part : 0;
-	if (lack > 0 && s->news.share < kept)
-		s->news.share = kept;
-	if (count->asked_for > 0 && s->news.is_full && s->news.share > part)
-		s->news.share = part;
-	if (count->asked_for > 0 && s->news.is_full)
-		s->news.share -= count->asked_for < s->news.share ? count->asked_for : s->news.share;
+	if (count->asked_for > 0 && s->news.is_full) {
+		share = share < part ? share : part;
+		share -= count->asked_for < share ? count->asked_for : share;
+	}
+	s->news.share = share;
 }
 
 /* The smallest that any member was given: 0: not known. What this one has said is older than its file. */
@@ -175,6 +145,9 @@ apply(struct steward *s, uint32_t granted)
 	struct budget_count count = policy_budget_count(s->budget, s->fleet->door, now_of(s));
 	struct budget_news *n = &s->news, *told = &s->told;
 
+	for (size_t i = 0; i < s->shown.member_count; i++)
+		if (s->members[i].is_own)
+			s->members[i].is_in_use = count.is_in_use; /* what it has said is older */
 	if (s->shown.state == FLEET_JOINED)
 		note_share(s, &count);
 	n->limit = s->shown.state == FLEET_JOINED ? s->shown.limit : 0;
@@ -215,9 +188,7 @@ wanted(const struct steward *s, const struct budget_count *count)
 static void
 send_sql(struct steward *s, struct buf *sql)
 {
-	s->answer.is_counted = s->answer.is_who = s->answer.is_held = false;
-	s->answer.granted = s->answer.lock_pid = 0;
-	s->answer.member_count = s->answer.stranger_count = 0;
+	memset(&s->answer, 0, offsetof(struct fleet_answer, members));
 	dedicated_ask(&s->conn, sql);
 }
 
@@ -229,19 +200,6 @@ ask_who(struct steward *s)
 	s->asked = (struct fleet_question){ .what = ASK_WHO };
 	fleet_put_first(&sql, s->users);
 	send_sql(s, &sql);
-}
-
-static struct fleet_member
-self_of(const struct steward *s, const struct budget_count *count)
-{
-	struct fleet_member self = { .budget = s->shown.own_limit,
-				     .used = count->used,
-				     .waiting = s->shown.waiting,
-				     .is_in_use = count->is_in_use,
-				     .beat = s->beat };
-
-	memcpy(self.name, s->fleet->name, sizeof(self.name));
-	return self;
 }
 
 /* Returns true if the others do not know what its file says. */
@@ -270,7 +228,11 @@ ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_c
 		s->look_used = count->used;
 	}
 	s->asked = (struct fleet_question){ .what = what,
-					    .self = self_of(s, count),
+					    .self = { .budget = s->shown.own_limit,
+						      .used = count->used,
+						      .waiting = s->shown.waiting,
+						      .is_in_use = count->is_in_use,
+						      .beat = s->beat },
 					    .want = want,
 					    .limit = s->shown.limit,
 					    .expected = s->expected,
@@ -278,6 +240,7 @@ ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_c
 					    .marked = s->marked,
 					    .is_bell = is_bell,
 					    .is_first = s->shown.looked_us == 0 && !s->is_standby };
+	memcpy(s->asked.self.name, s->fleet->name, sizeof(s->asked.self.name));
 	s->is_rung = false;
 	fleet_put_question(&sql, &s->asked);
 	send_sql(s, &sql);
@@ -417,10 +380,10 @@ take_strangers(struct steward *s)
 static void
 note_others(struct steward *s)
 {
-	uint32_t known, found;
+	uint32_t known = s->asked.self.used + s->shown.member_count, found;
 
-	sum_others(s, &known);
-	known += s->asked.self.used + (uint32_t)s->shown.member_count;
+	for (size_t i = 0; i < s->shown.member_count; i++)
+		known += s->members[i].is_own ? 0 : s->members[i].used;
 	found = s->answer.listed > known ? s->answer.listed - known : 0;
 	s->shown.others = found < s->found_others ? found : s->found_others;
 	s->found_others = found;
