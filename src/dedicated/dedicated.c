@@ -31,11 +31,6 @@ no_local(struct server *srv, const struct owed *o)
 {
 }
 
-static void
-no_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len, bool is_whole)
-{
-}
-
 static bool
 no_complete(struct server *srv, const char *tag, size_t len)
 {
@@ -52,11 +47,6 @@ static bool
 no_pid(struct server *srv, uint32_t pid)
 {
 	return false;
-}
-
-static void
-no_pinged(struct server *srv, bool ok)
-{
 }
 
 static void
@@ -168,6 +158,14 @@ leave_budget(struct hosts_place *p, bool has_place, uint64_t now_us)
 	p->hosts = NULL;
 }
 
+static void
+let_go(struct dedicated *d, uint64_t now_us)
+{
+	pool_target_unref(d->held);
+	d->held = NULL;
+	leave_budget(&d->place, true, now_us);
+}
+
 /* Returns false if it is closed: nobody counted it any more. */
 static bool
 settle(struct server *srv, struct hosts_place *p)
@@ -230,9 +228,7 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 	srv->owner = NULL;
 	d->srv = NULL;
-	pool_target_unref(d->held);
-	d->held = NULL;
-	leave_budget(&d->place, true, *srv->env->now_us);
+	let_go(d, *srv->env->now_us);
 	if (d->ops->most_us > 0)
 		d->retry_us =
 		    *srv->env->now_us + backoff_us(d->failures++, d->ops->first_us, d->ops->most_us, &d->random);
@@ -244,7 +240,6 @@ static const struct server_ops dedicated_server_ops = {
 	.request_done = on_request_done,
 	.settled = no_settled,
 	.local = no_local,
-	.described = no_described,
 	.error = on_error,
 	.complete = no_complete,
 	.parameter = no_parameter,
@@ -256,8 +251,10 @@ static const struct server_ops dedicated_server_ops = {
 	.lost = on_lost,
 	.drained = nothing,
 };
-static const struct server_owner_ops dedicated_owner_ops = { on_ready, NULL,	on_failed, no_pinged, NULL,
-							     nothing,  on_lost, NULL,	   NULL,      on_closed };
+/* Such servers are never pinged, cleaned or asked. */
+static const struct server_owner_ops dedicated_owner_ops = {
+	.ready = on_ready, .failed = on_failed, .gone = on_lost, .closed = on_closed
+};
 
 void
 dedicated_env(struct server_env *env, const struct pool_set *set)
@@ -282,9 +279,7 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 	    server_new(env, &d->target, NULL, d, pool_set_next_id(set), pool_set_next_turn(set), host, *env->now_us);
 	if (d->srv != NULL)
 		return 0;
-	pool_target_unref(d->held);
-	d->held = NULL;
-	leave_budget(&d->place, true, *env->now_us);
+	let_go(d, *env->now_us);
 	return -1;
 }
 
@@ -384,13 +379,10 @@ dedicated_ask(struct dedicated *d, struct buf *sql)
 
 struct own {
 	struct policy_conn conn; /* must be first: server callbacks pass it; no policy knows it */
-	struct server_target target;
-	struct pool_target *held; /* target points into it */
+	struct dedicated d; /* held, target and place; keys are a copy: the pool's may be another password's soon */
 	struct image *settings;
-	struct scram_keys keys; /* a copy: the pool's may be replaced by another password's during the login */
 	const struct dedicated_take_ops *ops; /* NULL: nobody waits for the login any more */
 	void *borrower;
-	struct hosts_place place;
 };
 
 static struct own *
@@ -400,13 +392,13 @@ own_of(const struct server *srv)
 }
 
 static void
-own_free(struct own *own)
+own_free(struct own *own, uint64_t now_us)
 {
 	if (own == NULL)
 		return;
-	pool_target_unref(own->held);
+	let_go(&own->d, now_us);
 	image_unref(own->settings);
-	explicit_bzero(&own->keys, sizeof(own->keys));
+	explicit_bzero(&own->d.keys, sizeof(own->d.keys));
 	free(own);
 }
 
@@ -416,7 +408,7 @@ own_ready(struct server *srv)
 	struct own *own = own_of(srv);
 	const struct dedicated_take_ops *ops = own->ops;
 
-	if (!settle(srv, &own->place))
+	if (!settle(srv, &own->d.place))
 		return;
 	own->ops = NULL;
 	own->conn.state = PC_LENT;
@@ -442,19 +434,17 @@ static void
 own_closed(struct server *srv)
 {
 	struct pool *pool = srv->owner;
-	struct own *own = own_of(srv);
 
 	TAILQ_REMOVE(&pool->servers, srv, all);
 	pool_set_give_place(pool->set, *srv->env->now_us);
-	leave_budget(&own->place, true, *srv->env->now_us);
+	own_free(own_of(srv), *srv->env->now_us);
 	srv->conn = NULL;
 	srv->target = NULL;
-	own_free(own);
 }
 
-/* Such servers are never pinged, cleaned, asked or idle. */
-const struct server_owner_ops dedicated_own_ops = { own_ready, NULL,   own_failed, no_pinged, NULL,
-						    nothing,   no_why, NULL,	   NULL,      own_closed };
+const struct server_owner_ops dedicated_own_ops = {
+	.ready = own_ready, .failed = own_failed, .gone = no_why, .closed = own_closed
+};
 
 static struct own *
 own_new(struct pool *pool, const char *replication, struct image *settings)
@@ -463,13 +453,13 @@ own_new(struct pool *pool, const char *replication, struct image *settings)
 
 	if (own == NULL)
 		return NULL;
-	own->held = pool_target_ref(pool->target);
+	own->d.held = pool_target_ref(pool->target);
 	own->settings = image_ref(settings);
-	own->target = pool->target->server;
-	own->keys = pool->keys;
-	own->target.keys = &own->keys;
-	own->target.replication = replication;
-	own->target.settings = own->settings;
+	own->d.target = pool->target->server;
+	own->d.keys = pool->keys;
+	own->d.target.keys = &own->d.keys;
+	own->d.target.replication = replication;
+	own->d.target.settings = own->settings;
 	own->conn.state = PC_OPENING;
 	return own;
 }
@@ -488,13 +478,11 @@ dedicated_take(struct pool *pool, const char *replication, struct image *setting
 	}
 	fail_set(why, "53200", "no memory for a server connection");
 	own = own_new(pool, replication, settings);
-	if (own != NULL && take_place(&own->place, pool_set_room(pool->set), own->held, now_us, why))
-		srv = server_new(pool_set_own_env(pool->set), &own->target, &own->conn, pool,
+	if (own != NULL && take_place(&own->d.place, pool_set_room(pool->set), own->d.held, now_us, why))
+		srv = server_new(pool_set_own_env(pool->set), &own->d.target, &own->conn, pool,
 				 pool_set_next_id(pool->set), pool_set_next_turn(pool->set), NULL, now_us);
 	if (srv == NULL) {
-		if (own != NULL)
-			leave_budget(&own->place, true, now_us);
-		own_free(own);
+		own_free(own, now_us);
 		pool_set_give_place(pool->set, now_us);
 		return NULL;
 	}
