@@ -11,50 +11,39 @@
 
 #define CATCH_UP_MAX_US US_PER_S
 
-enum { WAITS_NONE, WAITS_NOW, WAITS_NEXT, WAITS_CAUGHT };
-
 bool
 notify_catch_up(struct notify_subscriber *subscriber)
 {
 	struct notify_listener *listener = subscriber->listener;
+	bool is_next;
 
-	if (listener == NULL || !listener->is_up || subscriber->waits != WAITS_NONE)
+	if (listener == NULL || !listener->is_up || subscriber->waits != NULL)
 		return false;
-	if (TAILQ_EMPTY(&listener->catching)) {
+	is_next = !TAILQ_EMPTY(&listener->catching);
+	if (!is_next)
 		notify_conn_send(listener, NC_CATCH_UP);
-		if (!listener->is_up)
-			return false;
-		subscriber->waits = WAITS_NOW;
-		TAILQ_INSERT_TAIL(&listener->catching, subscriber, wait);
-	} else {
-		subscriber->waits = WAITS_NEXT;
-		TAILQ_INSERT_TAIL(&listener->catching_next, subscriber, wait);
-	}
+	if (!listener->is_up)
+		return false;
+	subscriber->waits = is_next ? &listener->catching_next : &listener->catching;
+	TAILQ_INSERT_TAIL(subscriber->waits, subscriber, wait);
 	return true;
 }
 
 void
 notify_catch_up_no_more(struct notify_subscriber *subscriber)
 {
-	struct notify_listener *listener = subscriber->listener;
-	struct notify_subscribers *list;
-
-	if (subscriber->waits == WAITS_NONE)
-		return;
-	list = subscriber->waits == WAITS_NOW	 ? &listener->catching
-	       : subscriber->waits == WAITS_NEXT ? &listener->catching_next
-						 : &listener->caught;
-	TAILQ_REMOVE(list, subscriber, wait);
-	subscriber->waits = WAITS_NONE;
+	if (subscriber->waits != NULL)
+		TAILQ_REMOVE(subscriber->waits, subscriber, wait);
+	subscriber->waits = NULL;
 }
 
 static void
-move_waits(struct notify_subscribers *from, struct notify_subscribers *to, uint8_t waits)
+move_waits(struct notify_subscribers *from, struct notify_subscribers *to)
 {
 	struct notify_subscriber *subscriber;
 
 	TAILQ_FOREACH(subscriber, from, wait)
-		subscriber->waits = waits;
+		subscriber->waits = to;
 	TAILQ_CONCAT(to, from, wait);
 }
 
@@ -62,8 +51,8 @@ move_waits(struct notify_subscribers *from, struct notify_subscribers *to, uint8
 void
 notify_caught_up(struct notify_listener *listener)
 {
-	move_waits(&listener->catching, &listener->caught, WAITS_CAUGHT);
-	move_waits(&listener->catching_next, &listener->catching, WAITS_NOW);
+	move_waits(&listener->catching, &listener->caught);
+	move_waits(&listener->catching_next, &listener->catching);
 	if (!TAILQ_EMPTY(&listener->catching))
 		notify_conn_send(listener, NC_CATCH_UP);
 }
@@ -82,8 +71,8 @@ notify_tell_caught_up(struct notify_listener *listener)
 void
 notify_end_catching(struct notify_listener *listener)
 {
-	move_waits(&listener->catching, &listener->caught, WAITS_CAUGHT);
-	move_waits(&listener->catching_next, &listener->caught, WAITS_CAUGHT);
+	move_waits(&listener->catching, &listener->caught);
+	move_waits(&listener->catching_next, &listener->caught);
 }
 
 /* Clients wait for this: not for long. */

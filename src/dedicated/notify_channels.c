@@ -115,30 +115,21 @@ channel_new(struct notify_listener *listener, const char *name)
 	return ch;
 }
 
-static struct notify_subscriptions *
-list_of(struct notify_listener *listener, struct notify_subscription *m)
-{
-	return m->where == NW_LATE	 ? &m->channel->late
-	       : m->where == NW_WAITING	 ? &m->channel->waiting
-	       : m->where == NW_ANSWERED ? &listener->answered
-	       : m->where == NW_TOLD	 ? &m->channel->told
-					 : &listener->failed;
-}
-
+/* Moves it to this list; NULL: to none. */
 static void
-move_subscription(struct notify_listener *listener, struct notify_subscription *m, enum notify_where to)
+move_subscription(struct notify_listener *listener, struct notify_subscription *m, struct notify_subscriptions *to)
 {
 	set_due(listener, m, false);
-	if (m->where != NW_NONE)
-		TAILQ_REMOVE(list_of(listener, m), m, link);
-	m->where = (uint8_t)to;
-	if ((to == NW_FAILED || to == NW_NONE) && m->channel != NULL) {
+	if (m->list != NULL)
+		TAILQ_REMOVE(m->list, m, link);
+	m->list = to;
+	if ((to == &listener->failed || to == NULL) && m->channel != NULL) {
 		if (--m->channel->subscriptions == 0)
 			m->channel->idle_since_us = notify_now(listener);
 		m->channel = NULL; /* it may be gone before the callback */
 	}
-	if (to != NW_NONE)
-		TAILQ_INSERT_TAIL(list_of(listener, m), m, link);
+	if (to != NULL)
+		TAILQ_INSERT_TAIL(to, m, link);
 }
 
 /*
@@ -150,7 +141,7 @@ wait_for_listen(struct notify_listener *listener, struct notify_subscription *m)
 {
 	bool is_late = m->channel->step == NS_SENT;
 
-	move_subscription(listener, m, is_late ? NW_LATE : NW_WAITING);
+	move_subscription(listener, m, is_late ? &m->channel->late : &m->channel->waiting);
 	set_due(listener, m, listener->is_up && !is_late);
 }
 
@@ -175,9 +166,9 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 		uint64_t now_us = notify_now(listener);
 
 		/* Somebody waits now, so the next attempt to connect comes soon: at once if it was due before. */
-		if (listener->retry_us > now_us + NOTIFY_HASTE_US)
-			listener->retry_us = now_us + NOTIFY_HASTE_US;
-		timer_start(&listener->timer, listener->retry_us > now_us ? listener->retry_us - now_us : 0);
+		if (listener->conn.retry_us > now_us + NOTIFY_HASTE_US)
+			listener->conn.retry_us = now_us + NOTIFY_HASTE_US;
+		timer_start(&listener->timer, listener->conn.retry_us > now_us ? listener->conn.retry_us - now_us : 0);
 	}
 	return 0;
 }
@@ -185,9 +176,9 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 void
 notify_leave(struct notify_subscription *m)
 {
-	if (m->where == NW_NONE)
+	if (m->list == NULL)
 		return;
-	move_subscription(m->subscriber->listener, m, NW_NONE);
+	move_subscription(m->subscriber->listener, m, NULL);
 	m->subscriber->subscriptions--;
 	if (--m->subscriber->listener->subscription_count == 0)
 		m->subscriber->listener->unused_since_us = notify_now(m->subscriber->listener);
@@ -254,7 +245,7 @@ notify_listener_down(struct notify_listener *listener)
 	struct notify_subscription *m;
 
 	while ((m = TAILQ_FIRST(&listener->answered)) != NULL)
-		move_subscription(listener, m, NW_WAITING);
+		move_subscription(listener, m, &m->channel->waiting);
 	HASH_ITER(hh, listener->table, ch, next) {
 		if (ch->subscriptions == 0) {
 			notify_channel_free(listener, ch);
@@ -263,7 +254,7 @@ notify_listener_down(struct notify_listener *listener)
 		ch->step = NS_SETTLED;
 		ch->is_listening = false;
 		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
-			move_subscription(listener, m, NW_WAITING); /* the next LISTEN answers all of them */
+			move_subscription(listener, m, &ch->waiting); /* the next LISTEN answers all of them */
 		set_channel_due(listener, ch, false);
 		TAILQ_FOREACH(m, &ch->told, link)
 			m->subscriber->has_gap = true;
@@ -282,7 +273,7 @@ fail_subscriptions(struct notify_listener *listener, struct notify_channel *ch, 
 	listener->why_failed = *why;
 	while ((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL ||
 	       (m = TAILQ_FIRST(&ch->told)) != NULL)
-		move_subscription(listener, m, NW_FAILED);
+		move_subscription(listener, m, &listener->failed);
 }
 
 static void
@@ -337,7 +328,7 @@ answered_batch(struct notify_listener *listener, struct notify_command *command,
 		else {
 			ch->is_listening = true;
 			while ((m = TAILQ_FIRST(&ch->waiting)) != NULL)
-				move_subscription(listener, m, NW_ANSWERED);
+				move_subscription(listener, m, &listener->answered);
 		}
 		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
 			wait_for_listen(listener, m);
@@ -392,7 +383,7 @@ notify_listener_deliver(struct notify_listener *listener)
 		subscriber->ops->flush(subscriber);
 	}
 	while ((m = TAILQ_FIRST(&listener->answered)) != NULL) {
-		move_subscription(listener, m, NW_TOLD);
+		move_subscription(listener, m, &m->channel->told);
 		m->subscriber->ops->listening(m, NULL);
 	}
 	tell_failed(listener);
@@ -442,7 +433,7 @@ notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 					 "no connection to listen with within %s%s%s",
 					 is_held(listener) ? "outage_hold" : "pool_timeout",
 					 down->text[0] != '\0' ? ": " : "", down->text);
-			move_subscription(listener, m, NW_FAILED);
+			move_subscription(listener, m, &listener->failed);
 		}
 	}
 	tell_failed(listener);

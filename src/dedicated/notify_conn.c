@@ -33,7 +33,7 @@ notify_conn_connect(struct notify_listener *listener)
 	if (listener->conn.srv != NULL || listener->is_paused || listener->is_ending || pool->is_orphan)
 		return;
 	if (dedicated_open(&listener->conn, pool->set, &listener->env, pool->target, NULL, pool_primary_host(pool)) < 0)
-		listener->retry_us = notify_now(listener) + US_PER_S / 10;
+		listener->conn.retry_us = notify_now(listener) + US_PER_S / 10;
 }
 
 /* An old primary may notify of changes that are lost, and what the new one notifies of is not heard there. */
@@ -109,7 +109,7 @@ static void
 give_up(struct notify_listener *listener)
 {
 	listener->is_up = false;
-	listener->retry_us = notify_now(listener);
+	listener->conn.retry_us = notify_now(listener);
 	timer_start(&listener->timer, 0); /* closes it later, not within a caller's call */
 }
 
@@ -172,7 +172,7 @@ on_done(struct dedicated *d)
 	bool is_error = listener->is_error;
 
 	listener->is_error = false;
-	listener->failures = 0;
+	d->failures = 0;
 	listener->heard_us = notify_now(listener);
 	if (command == NULL)
 		return;
@@ -258,14 +258,14 @@ on_closed(struct dedicated *d)
 		free(command);
 	}
 	listener->is_error = listener->is_listen_sent = listener->is_unlisten_sent = listener->is_gap_over_due = false;
-	listener->retry_us = notify_now(listener) +
-			     backoff_us(listener->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &listener->random);
 	notify_listener_down(listener);
 	if (!listener->is_ending)
 		timer_start(&listener->timer, 0);
 }
 
 const struct dedicated_ops notify_conn_ops = {
+	.first_us = BACKOFF_FIRST_US,
+	.most_us = BACKOFF_MAX_US,
 	.up = on_up,
 	.failed = on_failed,
 	.lost = on_lost,

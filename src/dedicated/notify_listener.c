@@ -34,7 +34,7 @@ new_listener(struct pool *pool, const char *encoding)
 	listener->turned_us = notify_now(listener);
 	if (getrandom(&listener->seed_of_names, sizeof(listener->seed_of_names), GRND_NONBLOCK) < 0)
 		listener->seed_of_names = (uintptr_t)listener ^ notify_now(listener);
-	listener->random = pool_set_random(pool->set);
+	listener->conn.random = pool_set_random(pool->set);
 	TAILQ_INIT(&listener->subscribers);
 	TAILQ_INIT(&listener->dirty);
 	TAILQ_INIT(&listener->catching);
@@ -83,8 +83,8 @@ listeners_renew(struct pool *pool)
 {
 	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
 		dedicated_close(&listener->conn);
-		listener->failures = 0;
-		listener->retry_us = notify_now(listener);
+		listener->conn.failures = 0;
+		listener->conn.retry_us = notify_now(listener);
 		timer_start(&listener->timer, 0);
 	}
 }
@@ -219,10 +219,10 @@ on_timer(void *arg)
 	notify_give_up_catching(listener, now_us);
 	if (listener->is_delivery_due)
 		notify_listener_deliver(listener);
-	if (listener->conn.srv == NULL && now_us >= listener->retry_us && listener->subscription_count > 0)
+	if (listener->conn.srv == NULL && now_us >= listener->conn.retry_us && listener->subscription_count > 0)
 		notify_conn_connect(listener);
-	if (listener->conn.srv == NULL && listener->retry_us > now_us && listener->retry_us - now_us < in_us)
-		in_us = listener->retry_us - now_us;
+	if (listener->conn.srv == NULL && listener->conn.retry_us > now_us && listener->conn.retry_us - now_us < in_us)
+		in_us = listener->conn.retry_us - now_us;
 	if (listener->conn.srv == NULL && listener->subscription_count > 0 && in_us > NOTIFY_HASTE_US)
 		in_us = NOTIFY_HASTE_US; /* the pool may be held by a DROP DATABASE, or paused */
 	timer_start(&listener->timer, in_us);

@@ -51,7 +51,7 @@ struct notify_subscriber {
 	const struct notify_subscriber_ops *ops;
 	uint32_t subscriptions;
 	bool is_dirty, has_gap;
-	uint8_t waits; /* the list of notify_catch_up() in which it waits */
+	struct notify_subscribers *waits; /* the list of notify_catch_up() in which it waits, or NULL */
 	struct notify_subscriptions due; /* LISTEN is to be sent for them */
 	TAILQ_ENTRY(notify_subscriber) all, dirty, wait, turn;
 };
@@ -61,7 +61,7 @@ struct notify_subscription {
 	struct notify_subscriber *subscriber;
 	struct notify_channel *channel; /* NULL: it is in none */
 	uint64_t since_us;
-	uint8_t where; /* the list it is in; the listener's own */
+	struct notify_subscriptions *list; /* that it is in, or NULL; the listener's own */
 	bool is_due; /* it is in subscriber->due */
 	TAILQ_ENTRY(notify_subscription) link, due;
 };

@@ -3,7 +3,7 @@
  *
  * Owns:    the connection (conn), the channels, and the commands that were sent and not answered.
  * Borrows: its pool; subscribers and subscriptions, which are their clients'.
- * Always:  a subscription is in one list of its channel, in answered, in failed, or in none: `where` says in which. A
+ * Always:  a subscription is in one list of its channel, in answered, in failed, or in none: `list` says in which. A
  * subscriber is in turns while LISTEN is due for a subscription of its, which is never so without a connection.
  */
 #pragma once
@@ -15,7 +15,6 @@
 TAILQ_HEAD(notify_subscribers, notify_subscriber);
 TAILQ_HEAD(notify_channels, notify_channel);
 
-enum notify_where { NW_NONE, NW_LATE, NW_WAITING, NW_ANSWERED, NW_TOLD, NW_FAILED };
 enum notify_step {
 	NS_SETTLED,
 	NS_SENT, /* LISTEN was sent and not answered: it is in the channels of that command */
@@ -71,7 +70,7 @@ struct notify_listener {
 	struct fail why_failed;
 	uint32_t subscription_count;
 	struct buf rewritten; /* a notification that is passed on under another PID */
-	uint64_t seed_of_names, random;
+	uint64_t seed_of_names;
 	bool is_delivery_due; /* call notify_listener_deliver() at the next tick */
 	/* the connection */
 	struct dedicated conn;
@@ -82,8 +81,7 @@ struct notify_listener {
 	struct fail why_error, why_down;
 	TAILQ_HEAD(, notify_command) commands;
 	struct timer timer;
-	uint64_t retry_us, heard_us, unused_since_us;
-	uint32_t failures; /* in a row */
+	uint64_t heard_us, unused_since_us;
 	char encoding[];
 };
 

@@ -11,7 +11,7 @@ may_cross(struct client_listen *l)
 	listen_sweep(l);
 	listen_settle_early(l);
 	if (!TAILQ_EMPTY(&l->unsettled) || !TAILQ_EMPTY(&l->effects) || l->has_pending_change ||
-	    l->sending != SENDING_NOT || l->subscriber.waits != 0 || l->subscriber.is_dirty ||
+	    l->sending != SENDING_NOT || l->subscriber.waits != NULL || l->subscriber.is_dirty ||
 	    l->queue.len > l->queue_at || l->early.len > 0 || l->is_overrun)
 		return false;
 	for (const struct subscription *m = l->table; m != NULL; m = m->hh.next)
@@ -69,7 +69,7 @@ listen_crossing_catch_up(struct exchange *x)
 bool
 listen_crossing_waits(const struct exchange *x)
 {
-	return x->listen != NULL && x->listen->subscriber.waits != 0;
+	return x->listen != NULL && x->listen->subscriber.waits != NULL;
 }
 
 const uint8_t *

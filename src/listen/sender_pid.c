@@ -56,7 +56,7 @@ holds_server(struct exchange *x)
 		l->sending = SENDING_ENDS;
 		return true;
 	}
-	if (l->subscriber.waits != 0)
+	if (l->subscriber.waits != NULL)
 		return true; /* before it was over: the listener is asked again after that */
 	if (!notify_catch_up(&l->subscriber)) {
 		unmark(x);

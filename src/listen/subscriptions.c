@@ -150,7 +150,7 @@ listen_sweep(struct client_listen *l)
 void
 listen_detach_idle(struct client_listen *l)
 {
-	if (l->table == NULL && l->subscriber.waits == 0 && l->sending == SENDING_NOT)
+	if (l->table == NULL && l->subscriber.waits == NULL && l->sending == SENDING_NOT)
 		notify_detach(&l->subscriber);
 }
 
@@ -282,7 +282,7 @@ listen_rest(struct exchange *x)
 	struct client_listen *l = x->listen;
 
 	if (l->table != NULL || !TAILQ_EMPTY(&l->effects) || !TAILQ_EMPTY(&l->portals) || l->queue.len > 0 ||
-	    l->early.len > 0 || l->subscriber.waits != 0 || l->sending != SENDING_NOT || l->is_overrun)
+	    l->early.len > 0 || l->subscriber.waits != NULL || l->sending != SENDING_NOT || l->is_overrun)
 		return;
 	listen_free(x);
 	free(l);
