@@ -15,12 +15,6 @@
 #define PLACE_US (200 * US_PER_MS) /* to wait for a place: an idle connection closes for it, or all are in use */
 #define TEXT_MAX 256 /* of the PIDs in one row */
 
-/* No search_path of the role's may say what these are. OFFSET 0: each is asked once. */
-static const char question_sql[] = MESSAGE_OURS "SELECT pid, pg_catalog.array_to_string(blockers, ',') FROM ("
-						"SELECT pid, pg_catalog.pg_blocking_pids(pid) AS blockers "
-						"FROM pg_catalog.unnest($1::pg_catalog.int4[]) AS pid OFFSET 0) AS q "
-						"WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0\0\0";
-
 struct blocked {
 	uint64_t server_id;
 	uint32_t pid, blocker_count, blockers[BLOCKING_PIDS_MAX];
@@ -209,42 +203,33 @@ blocking_tick(struct blocking *b, uint64_t now_us)
 
 /* --- one question --- */
 
+/* No search_path of the role's may say what these are. OFFSET 0: each is asked once. */
 static void
-put_pids(const struct question *q, struct buf *to)
+put_question(const struct question *q, struct buf *sql)
 {
-	struct buf pids = { 0 };
-	const char *value;
-
-	buf_put_u8(&pids, '{');
+	buf_printf(sql, MESSAGE_OURS "SELECT pid, pg_catalog.array_to_string(blockers, ',') FROM ("
+				     "SELECT pid, pg_catalog.pg_blocking_pids(pid) AS blockers FROM "
+				     "pg_catalog.unnest('{");
 	for (size_t i = 0; i < q->count; i++)
-		buf_printf(&pids, "%s%" PRIu32, i > 0 ? "," : "", q->servers[i].pid);
-	buf_put_str(&pids, "}");
-	message_parse(to, "", question_sql, sizeof(question_sql));
-	value = buf_ok(&pids) ? (const char *)pids.bytes : "{}";
-	message_bind_text(to, "", &value, 1);
-	message_execute(to);
-	message_sync(to);
-	buf_fini(&pids);
+		buf_printf(sql, "%s%" PRIu32, i > 0 ? "," : "", q->servers[i].pid);
+	buf_printf(sql, "}'::pg_catalog.int4[]) AS pid OFFSET 0) AS q "
+			"WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0");
 }
 
 static void
 on_up(struct dedicated *d)
 {
 	struct question *q = question_of(d);
-	struct server *srv = d->srv;
 	const struct server *s;
-	struct buf b = { 0 };
+	struct buf sql = { 0 };
 
 	/* A name may have several hosts, and this may be another than was meant: who is busy on this one counts. */
 	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(s, &e->servers, all)
-			if (q->count < BLOCKING_SERVERS_MAX && is_busy(s) && strcmp(s->address, srv->address) == 0)
+			if (q->count < BLOCKING_SERVERS_MAX && is_busy(s) && strcmp(s->address, d->srv->address) == 0)
 				q->servers[q->count++] = (struct blocked){ .server_id = s->id, .pid = s->pid };
-	put_pids(q, &b);
-	ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL);
-	server_owe_sync(srv, OWED_TO_PROBE);
-	if (server_send(srv, &b) < 0)
-		srv->stream.is_broken = true; /* no memory: the deadline ends it */
+	put_question(q, &sql);
+	dedicated_ask(d, &sql);
 }
 
 static void

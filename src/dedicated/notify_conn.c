@@ -51,6 +51,7 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 {
 	const struct notify_channel *ch;
 	struct buf sql = { 0 };
+	unsigned count = 0;
 
 	switch (kind) {
 	case NC_SETTING:
@@ -60,6 +61,8 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 	case NC_LISTEN:
 	case NC_UNLISTEN:
 		TAILQ_FOREACH(ch, channels, link) {
+			if (count++ == NOTIFY_BATCH_MAX)
+				break;
 			buf_printf(&sql, "%s%s ", sql.len == 0 ? "" : "; ", kind == NC_LISTEN ? "LISTEN" : "UNLISTEN");
 			image_put_identifier(&sql, ch->name, false);
 		}
@@ -124,22 +127,13 @@ notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind
 static void
 send_unlistens(struct notify_listener *listener)
 {
-	struct notify_channels batch;
 	struct notify_channel *ch;
 
-	TAILQ_INIT(&batch);
-	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (ch = TAILQ_FIRST(&listener->leaving)) != NULL; i++) {
-		TAILQ_REMOVE(&listener->leaving, ch, link);
-		ch->step = NS_SETTLED;
-		TAILQ_INSERT_TAIL(&batch, ch, link);
-	}
 	listener->is_unlisten_sent = true;
-	if (try_send(listener, NC_UNLISTEN, &batch) < 0)
+	if (try_send(listener, NC_UNLISTEN, &listener->leaving) < 0)
 		give_up(listener);
-	while ((ch = TAILQ_FIRST(&batch)) != NULL) {
-		TAILQ_REMOVE(&batch, ch, link);
+	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (ch = TAILQ_FIRST(&listener->leaving)) != NULL; i++)
 		notify_channel_free(listener, ch);
-	}
 }
 
 void

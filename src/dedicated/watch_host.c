@@ -30,12 +30,6 @@ now_of(const struct watched *d)
 	return *d->watch->env.now_us;
 }
 
-static struct log *
-log_of(const struct watched *d)
-{
-	return d->watch->env.log;
-}
-
 static bool
 is_standby(const struct watch_host *h)
 {
@@ -54,31 +48,24 @@ set_timer(struct watched *d, uint64_t in_us)
 
 /* --- What is made of what is known. --- */
 
-static void
-log_use(struct watch_host *h, const char *event, const char *reason)
-{
-	struct log_about about = { .event = event, .database = h->of->database, .server = h->name, .reason = reason };
-
-	if (reason == NULL)
-		log_event(log_of(h->of), LOG_LEVEL_INFO, &about, "reads: standby %s is used", h->name);
-	else
-		log_event(log_of(h->of), LOG_LEVEL_WARNING, &about, "reads: standby %s is not used: %s", h->name,
-			  reason);
-}
-
 /* reason: why it is not used any more. */
 static void
 set_use(struct watch_host *h, enum watch_use use, const char *reason)
 {
-	bool was_used = h->use == WATCH_USED;
+	struct log *log = h->of->watch->env.log;
+	bool is_used = use == WATCH_USED, was_used = h->use == WATCH_USED;
+	struct log_about about = { .event = is_used ? "standby_used" : "standby_left",
+				   .database = h->of->database,
+				   .server = h->name,
+				   .reason = is_used ? NULL : reason };
 
 	if (h->use == use)
 		return;
 	h->use = use;
-	if (use == WATCH_USED)
-		log_use(h, "standby_used", NULL);
+	if (is_used)
+		log_event(log, LOG_LEVEL_INFO, &about, "reads: standby %s is used", h->name);
 	else if (was_used || use == WATCH_FORK || use == WATCH_SETTINGS || use == WATCH_OTHER)
-		log_use(h, "standby_left", reason);
+		log_event(log, LOG_LEVEL_WARNING, &about, "reads: standby %s is not used: %s", h->name, reason);
 }
 
 /* Returns the primary, or NULL; *history is what its log belongs to. */
@@ -96,13 +83,15 @@ find_primary(struct watched *d, uint32_t *history)
 static void
 compare_settings(struct watch_host *h, const struct watch_host *primary)
 {
-	char reason[128] = "";
+	char reason[128];
+	size_t i = 0;
 
-	for (size_t i = 0; i < WATCHED_SETTINGS && reason[0] == '\0'; i++)
-		if (h->met.settings[i] != primary->met.settings[i])
-			snprintf(reason, sizeof(reason), "%s is another one than on the primary", watch_settings[i]);
-	if (reason[0] != '\0')
-		set_use(h, WATCH_SETTINGS, reason);
+	while (i < WATCHED_SETTINGS && h->met.settings[i] == primary->met.settings[i])
+		i++;
+	if (i == WATCHED_SETTINGS)
+		return;
+	snprintf(reason, sizeof(reason), "%s is another one than on the primary", watch_settings[i]);
+	set_use(h, WATCH_SETTINGS, reason);
 }
 
 /* After a life has begun or ended. */
@@ -173,7 +162,6 @@ put_question(struct watch_host *h, struct buf *sql)
 		break;
 	case WATCH_READ:
 		h->reading = (struct reading){ .number = cluster_begin(d->cluster, h->index), .begun_us = now_of(d) };
-		h->begun_us = now_of(d);
 		h->is_wanted = false;
 		watch_put_read(sql, &h->met, primary == NULL || primary->last.number == 0 ? NULL : &primary->last);
 		break;
@@ -259,7 +247,7 @@ reading_due(const struct watch_host *h)
 		every_us = clock_lesser_us(d->half_wait_us, USED_US);
 	else if (is_used || has_trial(h) || every_us < USED_US)
 		every_us = USED_US;
-	return h->begun_us + every_us;
+	return h->reading.begun_us + every_us;
 }
 
 static void
@@ -402,7 +390,7 @@ note_flushed(struct watch_host *h)
 
 	if (h->unflushed == 0 || h->answer.flushed >= h->unflushed) {
 		h->unflushed = h->answer.flushed < h->reading.position ? h->reading.position : 0;
-		h->unflushed_us = h->begun_us;
+		h->unflushed_us = h->reading.begun_us;
 	} else if (is_waited_for(d) && now_of(d) >= h->unflushed_us + UNFLUSHED_US &&
 		   now_of(d) >= d->nudged_us + NUDGE_US) {
 		h->is_nudge_due = true;

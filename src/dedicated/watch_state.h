@@ -81,7 +81,7 @@ struct watch_host {
 	uint64_t lag_us; /* a standby's, at its last reading */
 	uint64_t cost_us[2], cost_since_us; /* the longest that a reading took since then, and in the second before */
 	uint64_t overdue_us; /* when its answer was first found to be overdue; 0: it is not */
-	uint64_t met_us, begun_us; /* begun_us: of the last reading */
+	uint64_t met_us;
 	uint64_t unflushed, unflushed_us; /* a primary's: the first position that it had not flushed; 0: none */
 	uint64_t readings;
 	uint32_t timeline; /* as in SHOW HOSTS */
