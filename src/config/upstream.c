@@ -65,17 +65,15 @@ upstream_copy(const struct upstream *up)
 	return copy;
 }
 
-struct upstream *
+struct upstream
 upstream_of_host(const struct upstream *up, size_t host)
 {
-	struct upstream *copy = upstream_copy(up);
+	struct upstream one = *up;
 
-	if (copy == NULL)
-		return NULL;
-	copy->hosts[0] = up->hosts[host];
-	copy->host_count = 1;
-	copy->target = TARGET_ANY;
-	return copy;
+	one.hosts += host;
+	one.host_count = 1;
+	one.target = TARGET_ANY;
+	return one;
 }
 
 bool

@@ -74,8 +74,8 @@ const char *upstream_word_name(enum upstream_word word); /* NULL: there is no su
 const char *upstream_protocol_name(uint16_t minor); /* "3.0" */
 extern const char *const upstream_target_names[]; /* of target_session_attrs; NULL at the end */
 struct upstream *upstream_copy(const struct upstream *up); /* NULL: no memory */
-/* Returns a copy with this one of its hosts, whatever its role is; NULL without memory. */
-struct upstream *upstream_of_host(const struct upstream *up, size_t host);
+/* Returns the same with this one of its hosts, whatever its role is. It points into *up, and is not freed. */
+struct upstream upstream_of_host(const struct upstream *up, size_t host);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
 /*
  * Returns true if both name a host that the other names, too: then it is one cluster. Different names of one host are

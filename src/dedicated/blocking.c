@@ -26,7 +26,7 @@ struct question {
 	struct blocking *all;
 	char address[SERVER_ADDRESS_MAX]; /* the host that servers are busy on, and that may hold another's place */
 	uint64_t deadline_us; /* 0: it is answered */
-	bool is_open, is_wrong, is_answered; /* open without a server: it waits for a place */
+	bool is_open, is_answered; /* open without a server: it waits for a place */
 	size_t count;
 	struct blocked servers[BLOCKING_SERVERS_MAX];
 };
@@ -257,27 +257,17 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 
 	fields_row(body, len, &row);
 	pid = (uint32_t)fields_row_number(&row);
-	if (!is_whole || fields_row_text(&row, blockers, sizeof(blockers))[0] == '\0') {
-		q->is_wrong = true;
-		return;
-	}
+	if (!is_whole || fields_row_text(&row, blockers, sizeof(blockers))[0] == '\0')
+		q->count = 0; /* nothing is known then */
 	for (size_t i = 0; i < q->count; i++)
 		if (q->servers[i].pid == pid)
 			read_blockers(&q->servers[i], blockers);
 }
 
-static bool
-on_error(struct dedicated *d, const struct fail *why)
-{
-	(void)why;
-	question_of(d)->is_wrong = true;
-	return false;
-}
-
 static void
 on_done(struct dedicated *d)
 {
-	question_of(d)->is_answered = !question_of(d)->is_wrong;
+	question_of(d)->is_answered = d->state != DEDICATED_REFUSED;
 	question_of(d)->deadline_us = 0;
 }
 
@@ -300,7 +290,6 @@ on_closed(struct dedicated *d)
 static const struct dedicated_ops question_ops = {
 	.up = on_up,
 	.closed = on_closed,
-	.error = on_error,
 	.row = on_row,
 	.done = on_done,
 	.batch_end = on_batch_end,

@@ -270,7 +270,7 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 {
 	struct fail why;
 
-	if (!d->ops->is_unbound && !take_place(&d->place, pool_set_room(set), target, *env->now_us, &why))
+	if (d->ops->answer_us == 0 && !take_place(&d->place, pool_set_room(set), target, *env->now_us, &why))
 		return -1;
 	d->held = pool_target_ref(target);
 	d->target = target->server;

@@ -50,9 +50,8 @@ struct dedicated {
 
 /* Callbacks of the keeper. Whoever sends a request enters it in srv->ledger. closed is called for each one opened. */
 struct dedicated_ops {
-	bool is_unbound; /* it needs no place in the hosts' budget */
 	uint64_t first_us, most_us; /* the shortest and the longest back-off; 0: the keeper's own */
-	uint64_t answer_us; /* of one that asks: then it is closed */
+	uint64_t answer_us; /* of one that asks: then it is closed. Such a one needs no place in the hosts' budget */
 	const char *topic; /* begins a warning of each error that is not last_error; NULL: there is none */
 	void (*up)(struct dedicated *d);
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal,

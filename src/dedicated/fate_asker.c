@@ -20,7 +20,7 @@ struct fate_asker {
 	TAILQ_HEAD(, fate_question) questions;
 	struct fate_question *asked; /* its answer is due; NULL: of one that was cancelled, or none */
 	enum commit_fate fate; /* FATE_AGAIN: the answer does not tell, or there is none yet */
-	bool is_ending, is_standby; /* what it was asked last ends a backend; a standby has answered it */
+	bool is_standby; /* a standby has answered it */
 };
 
 static uint64_t
@@ -36,8 +36,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 {
 	struct buf sql = { 0 };
 
-	a->is_ending = q->asked >= PATIENCE && q->asked % 2 == 1;
-	if (a->is_ending)
+	if (q->asked >= PATIENCE && q->asked % 2 == 1)
 		fate_ask_end(&sql, q->mark.xid, q->pid);
 	else
 		fate_ask_status(&sql, q->mark.xid, q->cluster.timeline);
@@ -134,8 +133,8 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	struct fate_answer answer;
 	struct cluster_lives lives;
 
-	if (q == NULL || a->is_ending || !is_whole || !fate_read_answer(body, len, &answer))
-		return;
+	if (q == NULL || !is_whole || !fate_read_answer(body, len, &answer))
+		return; /* fate_ask_end() has no answer of that form */
 	pool_set_lives(a->pool->set, &answer.cluster, &lives);
 	a->fate = fate_judge(&q->cluster, &q->mark, &answer, &lives, &q->reason);
 	a->is_standby = answer.cluster.is_standby;
@@ -173,7 +172,6 @@ on_closed(struct dedicated *d)
 
 /* Whatever a login failed for may pass before the deadline. */
 static const struct dedicated_ops conn_ops = {
-	.is_unbound = true,
 	.first_us = BACKOFF_FIRST_US,
 	.most_us = BACKOFF_MAX_US,
 	.answer_us = ANSWER_US,

@@ -105,20 +105,16 @@ static void
 add_database(struct fleet *f, const struct config_scope *db, const struct scope_settings *set, struct users *users,
 	     struct tls_store *tls)
 {
-	struct upstream *up = upstream_copy(db->upstream);
-	struct pool_target *target = NULL;
+	struct upstream up = *db->upstream;
+	struct pool_target *target;
 	struct scram_keys keys = { 0 };
 	struct steward *s = NULL;
 	struct fail why;
 	char *hosts;
 
-	fail_set(&why, "53200", "no memory");
-	if (up != NULL) {
-		up->is_of_tenant = false; /* no tenant's name is in its hosts, and what else may have one is replaced */
-		target = pool_target_of_ours(up, set, tls, users, db->name, config_cluster_user(up, set),
-					     set->budget_database, &keys, &why);
-	}
-	upstream_free(up);
+	up.is_of_tenant = false; /* no tenant's name is in its hosts, and what else may have one is replaced */
+	target = pool_target_of_ours(&up, set, tls, users, db->name, config_cluster_user(&up, set),
+				     set->budget_database, &keys, &why);
 	hosts = target == NULL ? NULL : pool_target_hosts(target);
 	if (hosts != NULL)
 		s = find_or_add(f, hosts);

@@ -620,7 +620,6 @@ on_closed(struct dedicated *d)
 }
 
 static const struct dedicated_ops conn_ops = {
-	.is_unbound = true,
 	.first_us = BACKOFF_FIRST_US,
 	.most_us = BACKOFF_MOST_US,
 	.answer_us = ANSWER_US,

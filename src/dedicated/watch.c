@@ -74,29 +74,22 @@ struct source {
 	struct tls_store *tls;
 };
 
-/* Takes up. Returns NULL with *why set. Where the database depends on the client, it is the one for meetings. */
+/* Returns NULL with *why set. Where the database depends on the client, it is the one for meetings. */
 static struct pool_target *
-target_of(const struct source *s, struct upstream *up, struct scram_keys *keys, struct fail *why)
+target_of(const struct source *s, struct upstream up, struct scram_keys *keys, struct fail *why)
 {
-	struct pool_target *target = NULL;
+	bool is_open = up.is_of_tenant || (strcmp(s->db->name, "*") == 0 && up.dbname[0] == '\0');
 
-	fail_set(why, "53200", "no memory");
-	if (up != NULL) {
-		bool is_open = up->is_of_tenant || (strcmp(s->db->name, "*") == 0 && up->dbname[0] == '\0');
-
-		up->is_of_tenant = false; /* as in a budget's target */
-		target = pool_target_of_ours(up, s->set, s->tls, s->users, s->db->name, config_cluster_user(up, s->set),
-					     is_open ? s->set->budget_database : "", keys, why);
-	}
-	upstream_free(up);
-	return target;
+	up.is_of_tenant = false; /* as in a budget's target */
+	return pool_target_of_ours(&up, s->set, s->tls, s->users, s->db->name, config_cluster_user(&up, s->set),
+				   is_open ? s->set->budget_database : "", keys, why);
 }
 
 static struct watched *
 find_hosts(struct watch *w, const struct source *s, struct fail *why)
 {
 	struct scram_keys none = { 0 };
-	struct pool_target *all = target_of(s, upstream_copy(s->db->upstream), &none, why);
+	struct pool_target *all = target_of(s, *s->db->upstream, &none, why);
 	char *hosts = all == NULL ? NULL : pool_target_cluster(all);
 
 	pool_target_unref(all);

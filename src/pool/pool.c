@@ -297,20 +297,16 @@ static int
 get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out, struct fail *why)
 {
 	struct pool_set *set = pool->set;
-	struct upstream *own = pool->main != NULL ? upstream_of_host(upstream, pool->host) : NULL;
+	struct upstream own = upstream_of_host(upstream, pool->main != NULL ? pool->host : 0);
 	bool has_budget = pool->main == NULL && config_has_budget(upstream, &pool->settings);
 	const struct pool_target *learnt = pool->main != NULL ? pool->main->target : pool->target;
 
 	if (has_budget && pool->settings.budget == BUDGET_ON &&
 	    strcmp(pool->user, config_cluster_user(upstream, &pool->settings)) == 0)
 		return fail_set(why, "28000", "role \"%s\" is pgweir's own for the budget (cluster_user)", pool->user);
-	fail_set(why, "53200", "no memory for a pool");
-	if (own != NULL)
-		own->target = TARGET_STANDBY;
-	if (pool->main == NULL || own != NULL)
-		out->target = pool_target_new(own != NULL ? own : upstream, &pool->settings, set->tls, set->users,
-					      pool->database->name, pool->user, &pool_main(pool)->keys, why);
-	upstream_free(own);
+	own.target = TARGET_STANDBY;
+	out->target = pool_target_new(pool->main != NULL ? &own : upstream, &pool->settings, set->tls, set->users,
+				      pool->database->name, pool->user, &pool_main(pool)->keys, why);
 	if (out->target == NULL)
 		return -1;
 	if ((learnt != NULL && pool_target_inherit(out->target, learnt) < 0) || get_shared(pool, has_budget, out) < 0 ||

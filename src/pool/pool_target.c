@@ -116,35 +116,20 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 	return t;
 }
 
-/* Returns false without memory. */
-static bool
-replace(char **text, const char *by)
+/* Returns a copy, or NULL. In a tenant's upstream a percent sign would begin a placeholder, so it is doubled. */
+static char *
+copy_name(const struct upstream *up, const char *name)
 {
-	char *copy = strdup(by);
+	char *copy = malloc(2 * strlen(name) + 1), *to = copy;
 
-	if (copy == NULL)
-		return false;
-	secret_free(*text);
-	*text = copy;
-	return true;
-}
-
-/* Replaces a string. In a tenant's upstream a percent sign would begin a placeholder, so it is doubled. */
-static bool
-replace_name(const struct upstream *up, char **text, const char *by)
-{
-	struct buf plain = { 0 };
-	bool is_done;
-
-	for (; *by != '\0'; by++) {
-		if (*by == '%' && up->is_of_tenant)
-			buf_put_u8(&plain, '%');
-		buf_put_u8(&plain, (uint8_t)*by);
+	for (; copy != NULL && *name != '\0'; name++) {
+		if (*name == '%' && up->is_of_tenant)
+			*to++ = '%';
+		*to++ = *name;
 	}
-	buf_put_u8(&plain, 0);
-	is_done = buf_ok(&plain) && replace(text, (const char *)plain.bytes);
-	buf_fini(&plain);
-	return is_done;
+	if (copy != NULL)
+		*to = '\0';
+	return copy;
 }
 
 struct pool_target *
@@ -152,14 +137,18 @@ pool_target_of_ours(const struct upstream *upstream, const struct scope_settings
 		    struct users *users, const char *database, const char *user, const char *dbname,
 		    struct scram_keys *keys, struct fail *why)
 {
-	struct upstream *up = upstream_copy(upstream);
+	char none[] = "", *own_user = copy_name(upstream, user), *own_dbname = copy_name(upstream, dbname);
 	struct pool_target *target = NULL;
+	struct upstream up = *upstream; /* pool_target_new() makes its copy */
 
+	up.password = strcmp(up.user, user) == 0 ? up.password : none;
+	up.user = own_user;
+	up.dbname = dbname[0] == '\0' ? up.dbname : own_dbname;
 	fail_set(why, "53200", "no memory for a connection");
-	if (up != NULL && (strcmp(up->user, user) == 0 || replace(&up->password, "")) &&
-	    replace_name(up, &up->user, user) && (dbname[0] == '\0' || replace_name(up, &up->dbname, dbname)))
-		target = pool_target_new(up, settings, tls, users, database, user, keys, why);
-	upstream_free(up);
+	if (own_user != NULL && own_dbname != NULL)
+		target = pool_target_new(&up, settings, tls, users, database, user, keys, why);
+	free(own_user);
+	free(own_dbname);
 	return target;
 }
 
