@@ -2,12 +2,17 @@
  * src/dedicated/dedicated.h - server connections that no policy lends and that one keeper has for itself. They log in
  * as the pool's servers do, and are LENT to their keeper from login to end.
  *
- *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', who blocks whom, and what
- *                     became of a COMMIT
- *   dedicated_take     for a replication client: another kind of session, with its settings in the startup packet
+ *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', who blocks whom; and those
+ *                     that ask as long as there is a keeper, one simple Query at a time: fate_asker.c, watch_host.c,
+ *                     fleet_steward.c. What is asked, and when, is the keeper's, and so is the timer
+ *   dedicated_take    for a replication client: another kind of session, with its settings in the startup packet
  *
- * None counts in pool_size. All but the listeners', the watch's and those that ask for a COMMIT's fate count in
- * max_server_connections (an idle server of some pool makes room): there is one of each kind for a pool at most.
+ * None counts in pool_size. All but the listeners' and those that ask count in max_server_connections (an idle server
+ * of some pool makes room): there is one of each kind for a pool at most.
+ *
+ * Owns:    the server, and a reference to where it leads. Borrows: the pools, their environment, the keeper's ops.
+ * Always:  an answer counts however late it comes: done follows each dedicated_ask(), unless closed does. Whoever finds
+ *          in done that the connection is of no use breaks its stream: it is closed behind what has arrived.
  */
 #pragma once
 
@@ -75,15 +80,9 @@ int dedicated_open(struct dedicated *d, struct pool_set *set, const struct serve
 /* Closes it, after a Terminate if it is up; calls closed from within. Does nothing if it is closed. */
 void dedicated_close(struct dedicated *d);
 
-/*
- * --- One that asks, a simple Query at a time, as long as there is a keeper: fate_asker.c, watch_host.c,
- * fleet_steward.c. What is asked, and when, is the keeper's, and so is the timer.
- *
- * Always: the answer counts however late it comes: done follows each dedicated_ask(), unless closed does. Whoever finds
- * in done that the connection is of no use breaks its stream: it is closed behind what has arrived.
- */
+/* --- one that asks --- */
 
-/* aim is the keeper's next. */
+/* Prepares what is zeroed; aim is to be set next. */
 void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
 		    const struct server_env *env);
 void dedicated_fini(struct dedicated *d);
@@ -98,7 +97,7 @@ bool dedicated_is_late(struct dedicated *d, uint64_t patience_us);
 /* Sends what is in sql, which is freed; its rows are owed to OWED_TO_PROBE. Without memory the connection is broken,
  * and the deadline ends it. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);
-/* It has answered as it should. */
+/* Called behind an answer that is as it should be. */
 static inline void
 dedicated_is_well(struct dedicated *d)
 {

@@ -79,8 +79,9 @@ find_due(const struct fate_asker *a, uint64_t *next_us)
 
 /* Does what is due, and sets the timer for what will be. */
 static void
-kick(struct fate_asker *a)
+on_timer(void *arg)
 {
+	struct fate_asker *a = arg;
 	struct fate_question *q, *next;
 	uint64_t next_us = UINT64_MAX, due_us;
 
@@ -106,12 +107,6 @@ kick(struct fate_asker *a)
 	if (due_us != 0)
 		next_us = clock_lesser_us(next_us, due_us);
 	timer_start(&a->timer, next_us > now_of(a) ? next_us - now_of(a) : 0);
-}
-
-static void
-on_timer(void *arg)
-{
-	kick(arg);
 }
 
 /* --- what the connection reports --- */

@@ -92,14 +92,6 @@ aim(struct steward *s, struct pool_target *target, const char *users)
 		s->conn.retry_us = 0;
 }
 
-static uint32_t
-smaller_limit(uint32_t a, uint32_t b)
-{
-	if (a == CONFIG_COUNT_AUTO || b == CONFIG_COUNT_AUTO)
-		return a == CONFIG_COUNT_AUTO ? b : a;
-	return a < b ? a : b;
-}
-
 /* Databases with the same hosts have one budget, the smallest; the first one says who logs in. */
 static void
 add_database(struct fleet *f, const struct config_scope *db, const struct scope_settings *set, struct users *users,
@@ -124,7 +116,8 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 		return;
 	}
 	target->server.keys = &s->conn.keys;
-	s->set_limit = smaller_limit(s->set_limit, set->budget_connections);
+	if (set->budget_connections - 1 < s->set_limit - 1) /* CONFIG_COUNT_AUTO is 0, and not the smaller one */
+		s->set_limit = set->budget_connections;
 	if (s->set_mode != BUDGET_OFF) {
 		pool_target_unref(target);
 	} else {

@@ -27,7 +27,6 @@
 #define MARK "1885828467"
 #define NAMED "pgweir budget "
 #define TEXT_MAX FLEET_TEXT_MAX
-#define SQL_MEMBERS ";EXECUTE pgweir_members"
 #define IS_OURS "usesysid = (SELECT oid FROM pg_roles WHERE rolname = session_user)"
 #define ADVISORY                                                                                                       \
 	"pg_lock_status() WHERE locktype = 'advisory' AND objsubid = 2 AND database = (SELECT oid FROM pg_database "   \
@@ -128,7 +127,7 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 	buf_printf(b, "EXECUTE pgweir_marks;EXECUTE pgweir_grant(%u, %u, %u, %u, %u)",
 		   q->what == ASK_GRANT ? q->want : 0, q->flying, q->marked, room, q->expected);
 	if (q->what == ASK_LOOK)
-		buf_put(b, SQL_MEMBERS, strlen(SQL_MEMBERS));
+		buf_printf(b, ";EXECUTE pgweir_members");
 	if (q->is_first)
 		buf_printf(b, ";LISTEN pgweir_budget");
 	if (q->is_bell)

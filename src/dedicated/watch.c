@@ -56,16 +56,6 @@ find_or_add(struct watch *w, char *hosts, uint32_t count)
 	return watched_new(w, hosts, count);
 }
 
-/* A connection that does not fit any more is closed, and another one opened. Takes target. */
-static void
-aim(struct watch_host *h, struct pool_target *target)
-{
-	const struct upstream_host *host = &target->upstream->hosts[0];
-
-	if (dedicated_aim(&h->conn, target))
-		snprintf(h->name, sizeof(h->name), "%s:%u", host->host, host->port);
-}
-
 /* From which all targets of a database are made. */
 struct source {
 	const struct config_scope *db;
@@ -96,17 +86,19 @@ find_hosts(struct watch *w, const struct source *s, struct fail *why)
 	return hosts == NULL ? NULL : find_or_add(w, hosts, (uint32_t)s->db->upstream->host_count);
 }
 
-/* Returns 0, or -1 with *why set. */
+/* A connection that does not fit any more is closed, and another one opened. Returns 0, or -1 with *why set. */
 static int
 aim_all(struct watched *d, const struct source *s, struct fail *why)
 {
 	for (uint32_t i = 0; i < d->count; i++) {
-		struct pool_target *target =
-		    target_of(s, upstream_of_host(s->db->upstream, i), &d->of[i].conn.keys, why);
+		struct watch_host *h = &d->of[i];
+		struct upstream up = upstream_of_host(s->db->upstream, i);
+		struct pool_target *target = target_of(s, up, &h->conn.keys, why);
 
 		if (target == NULL)
 			return -1;
-		aim(&d->of[i], target);
+		if (dedicated_aim(&h->conn, target))
+			snprintf(h->name, sizeof(h->name), "%s:%u", up.hosts->host, up.hosts->port);
 	}
 	return 0;
 }

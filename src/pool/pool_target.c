@@ -226,50 +226,37 @@ pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 	       is_same_text(a->server.md5_secret, b->server.md5_secret);
 }
 
-/* Without the last comma. */
-static void
-put_hosts(struct buf *b, const struct pool_target *t)
-{
-	for (size_t i = 0; i < t->upstream->host_count; i++)
-		buf_printf(b, "%s%s:%u", i > 0 ? "," : "", t->upstream->hosts[i].host, t->upstream->hosts[i].port);
-}
-
-/* Adds the last word, and returns the whole. */
+/* Returns the hosts, and what is behind them; NULL without memory. */
 static char *
-take_text(struct buf *b, const char *last)
+hosts_and(const struct pool_target *t, const char *sep, const char *last)
 {
-	buf_put_str(b, last);
-	if (!buf_ok(b))
-		buf_fini(b);
-	return (char *)b->bytes;
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < t->upstream->host_count; i++)
+		buf_printf(&b, "%s%s:%u", i > 0 ? "," : "", t->upstream->hosts[i].host, t->upstream->hosts[i].port);
+	buf_printf(&b, "%s", sep);
+	buf_put_str(&b, last);
+	if (!buf_ok(&b))
+		buf_fini(&b);
+	return (char *)b.bytes;
 }
 
 char *
 pool_target_hosts(const struct pool_target *t)
 {
-	bool is_any = t->upstream->target == TARGET_ANY;
-	struct buf b = { 0 };
-
-	put_hosts(&b, t);
-	buf_printf(&b, "%s%s", is_any ? "" : " ", is_any ? "" : upstream_target_names[t->upstream->target]);
-	return take_text(&b, "");
+	if (t->upstream->target == TARGET_ANY)
+		return pool_target_cluster(t);
+	return hosts_and(t, " ", upstream_target_names[t->upstream->target]);
 }
 
 char *
 pool_target_cluster(const struct pool_target *t)
 {
-	struct buf b = { 0 };
-
-	put_hosts(&b, t);
-	return take_text(&b, "");
+	return hosts_and(t, "", "");
 }
 
 char *
 pool_target_home(const struct pool_target *t)
 {
-	struct buf b = { 0 };
-
-	put_hosts(&b, t);
-	buf_put_u8(&b, '/');
-	return take_text(&b, t->database);
+	return hosts_and(t, "/", t->database);
 }
