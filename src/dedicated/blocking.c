@@ -22,7 +22,7 @@ struct blocked {
 
 /* A question to one host, and its answer. */
 struct question {
-	struct dedicated dedicated;
+	struct dedicated dedicated; /* must be first */
 	struct blocking *all;
 	char address[SERVER_ADDRESS_MAX]; /* the host that servers are busy on, and that may hold another's place */
 	uint64_t deadline_us; /* 0: it is answered */
@@ -48,12 +48,6 @@ blocking_new(struct pool_set *pools)
 
 	b->pools = pools;
 	return b;
-}
-
-static struct question *
-question_of(struct dedicated *d)
-{
-	return (struct question *)((char *)d - offsetof(struct question, dedicated));
 }
 
 static void
@@ -219,7 +213,7 @@ put_question(const struct question *q, struct buf *sql)
 static void
 on_up(struct dedicated *d)
 {
-	struct question *q = question_of(d);
+	struct question *q = (struct question *)d;
 	const struct server *s;
 	struct buf sql = { 0 };
 
@@ -250,7 +244,7 @@ read_blockers(struct blocked *s, const char *text)
 static void
 on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
-	struct question *q = question_of(d);
+	struct question *q = (struct question *)d;
 	struct bind_values row;
 	char blockers[TEXT_MAX];
 	uint32_t pid;
@@ -267,21 +261,23 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 static void
 on_done(struct dedicated *d)
 {
-	question_of(d)->is_answered = d->state != DEDICATED_REFUSED;
-	question_of(d)->deadline_us = 0;
+	struct question *q = (struct question *)d;
+
+	q->is_answered = d->state != DEDICATED_REFUSED;
+	q->deadline_us = 0;
 }
 
 static void
 on_batch_end(struct dedicated *d)
 {
-	if (question_of(d)->deadline_us == 0)
+	if (((struct question *)d)->deadline_us == 0)
 		dedicated_close(d);
 }
 
 static void
 on_closed(struct dedicated *d)
 {
-	struct question *q = question_of(d);
+	struct question *q = (struct question *)d;
 
 	end_question(q);
 	pool_set_give_place(q->all->pools, q->all->ended_us);

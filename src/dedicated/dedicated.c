@@ -26,11 +26,6 @@ no_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
 }
 
-static void
-no_local(struct server *srv, const struct owed *o)
-{
-}
-
 static bool
 no_complete(struct server *srv, const char *tag, size_t len)
 {
@@ -239,7 +234,6 @@ static const struct server_ops dedicated_server_ops = {
 	.pass = no_pass,
 	.request_done = on_request_done,
 	.settled = no_settled,
-	.local = no_local,
 	.error = on_error,
 	.complete = no_complete,
 	.parameter = no_parameter,

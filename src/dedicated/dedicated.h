@@ -59,13 +59,13 @@ struct dedicated_ops {
 	uint64_t answer_us; /* of one that asks: then it is closed. Such a one needs no place in the hosts' budget */
 	const char *topic; /* begins a warning of each error that is not last_error; NULL: there is none */
 	void (*up)(struct dedicated *d);
-	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal,
-		       const struct fail *why); /* the login failed; may be NULL */
+	/* The login failed; may be NULL. */
+	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
 	void (*closed)(struct dedicated *d); /* retry_us is set; d may be freed */
 	bool (*error)(struct dedicated *d, const struct fail *why); /* returns false if it is no trouble; may be NULL */
-	void (*row)(struct dedicated *d, const uint8_t *body, size_t len,
-		    bool is_whole); /* a row owed to OWED_TO_PROBE; may be NULL */
+	/* A row owed to OWED_TO_PROBE; may be NULL. */
+	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
 	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request; state is as before */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
 	void (*batch_end)(struct dedicated *d); /* nothing is due that was asked */

@@ -28,8 +28,7 @@
 
 struct fleet; /* opaque: fleet.c */
 
-/* wake(owner) is called on any thread: fleet_hear() is due on worker 0's. Returns NULL without
- * memory. */
+/* wake(owner) is called on any thread: fleet_hear() is due on worker 0's. Returns NULL without memory. */
 struct fleet *fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner);
 void fleet_free(struct fleet *f); /* before the pools; NULL is fine */
 /* At start and at each reload, before the pools are configured: a pool that finds a budget is under it from its first

@@ -74,8 +74,7 @@ struct steward {
 	enum budget_mode set_mode; /* of the present configuration; BUDGET_OFF: it has none */
 	uint32_t set_limit; /* the same */
 	struct policy_budget *budget; /* of its pools */
-	struct policy_circuit
-	    *shared; /* of its hosts: pools learn from it that PostgreSQL is away, as they open nothing */
+	struct policy_circuit *shared; /* of its hosts: tells pools, which open nothing, that PostgreSQL is away */
 	struct circuit_member circuit;
 	struct policy_orders orders;
 	struct timer timer;
@@ -104,4 +103,4 @@ struct steward {
 struct steward *steward_new(struct fleet *f, char *hosts);
 void steward_free(struct steward *s); /* its pools open nothing until they are told of another budget, or none */
 void steward_keep(struct steward *s, enum budget_mode mode); /* not BUDGET_OFF */
-void steward_kick(struct steward *s); /* does what is due, and sets the timer */
+void steward_kick(void *steward); /* does what is due, and sets the timer, which calls it */

@@ -305,8 +305,9 @@ ask_due(struct steward *s)
 }
 
 void
-steward_kick(struct steward *s)
+steward_kick(void *steward)
 {
+	struct steward *s = steward;
 	uint64_t due_us;
 
 	if (s->is_lost) {
@@ -318,12 +319,6 @@ steward_kick(struct steward *s)
 		due_us = s->shown.state == FLEET_POOLED ? UINT64_MAX : ask_due(s);
 	if (due_us != UINT64_MAX)
 		timer_start(&s->timer, due_us > now_of(s) ? due_us - now_of(s) : 0);
-}
-
-static void
-on_timer(void *arg)
-{
-	steward_kick(arg);
 }
 
 /* --- Answers. --- */
@@ -598,7 +593,7 @@ on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 static void
 on_batch_end(struct dedicated *d)
 {
-	steward_kick((struct steward *)d);
+	steward_kick(d);
 }
 
 /* With its connection, PostgreSQL has lost the mark for logins under way. */
@@ -636,17 +631,6 @@ static const struct dedicated_ops conn_ops = {
 
 /* --- Its life. --- */
 
-/* Pools have news of the hosts: fleet_hear() lets each steward look. */
-static void
-obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
-{
-	(void)p;
-	(void)o;
-	(void)now_us;
-}
-
-static const struct policy_order_ops order_ops = { .obey = obey };
-
 struct steward *
 steward_new(struct fleet *f, char *hosts)
 {
@@ -661,7 +645,7 @@ steward_new(struct fleet *f, char *hosts)
 		return NULL;
 	}
 	s->fleet = f;
-	s->orders = (struct policy_orders){ .ops = &order_ops, .room = f->room, .arm_at_us = UINT64_MAX };
+	s->orders = (struct policy_orders){ .room = f->room, .arm_at_us = UINT64_MAX };
 	circuit_join(s->shared, &s->circuit, &s->orders);
 	s->hosts = hosts;
 	dedicated_init(&s->conn, &conn_ops, f->pools, &f->env);
@@ -671,7 +655,7 @@ steward_new(struct fleet *f, char *hosts)
 	s->shown.members = s->members;
 	s->shown.strangers = s->strangers;
 	s->shown.share = UINT32_MAX;
-	timer_init(&s->timer, f->env.base, f->env.now_us, on_timer, s);
+	timer_init(&s->timer, f->env.base, f->env.now_us, steward_kick, s);
 	TAILQ_INSERT_TAIL(&f->stewards, s, link);
 	return s;
 }

@@ -37,8 +37,7 @@ struct notify_subscription;
 struct notify_subscriber_ops {
 	void (*listening)(struct notify_subscription *m, const struct fail *why); /* why != NULL: it failed */
 	void (*notified)(struct notify_subscription *m, const uint8_t *message, size_t len); /* the whole message */
-	void (*gap)(struct notify_subscriber
-			*subscriber); /* notifications may have been lost; the listener listens again now */
+	void (*gap)(struct notify_subscriber *subscriber); /* some may have been lost; it listens again now */
 	void (*flush)(struct notify_subscriber *subscriber); /* after notified or gap, at the end of the batch */
 	void (*caught_up)(struct notify_subscriber *subscriber); /* see notify_catch_up */
 };

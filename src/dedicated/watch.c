@@ -75,17 +75,6 @@ target_of(const struct source *s, struct upstream up, struct scram_keys *keys, s
 				   is_open ? s->set->budget_database : "", keys, why);
 }
 
-static struct watched *
-find_hosts(struct watch *w, const struct source *s, struct fail *why)
-{
-	struct scram_keys none = { 0 };
-	struct pool_target *all = target_of(s, *s->db->upstream, &none, why);
-	char *hosts = all == NULL ? NULL : pool_target_cluster(all);
-
-	pool_target_unref(all);
-	return hosts == NULL ? NULL : find_or_add(w, hosts, (uint32_t)s->db->upstream->host_count);
-}
-
 /* A connection that does not fit any more is closed, and another one opened. Returns 0, or -1 with *why set. */
 static int
 aim_all(struct watched *d, const struct source *s, struct fail *why)
@@ -107,9 +96,13 @@ aim_all(struct watched *d, const struct source *s, struct fail *why)
 static void
 add_database(struct watch *w, const struct source *s)
 {
+	struct scram_keys none = { 0 };
 	struct fail why;
-	struct watched *d = find_hosts(w, s, &why);
+	struct pool_target *all = target_of(s, *s->db->upstream, &none, &why);
+	char *hosts = all == NULL ? NULL : pool_target_cluster(all);
+	struct watched *d = hosts == NULL ? NULL : find_or_add(w, hosts, (uint32_t)s->db->upstream->host_count);
 
+	pool_target_unref(all);
 	if (d != NULL && d->is_kept)
 		return;
 	if (d == NULL || aim_all(d, s, &why) < 0) {

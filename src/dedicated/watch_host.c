@@ -68,14 +68,12 @@ set_use(struct watch_host *h, enum watch_use use, const char *reason)
 		log_event(log, LOG_LEVEL_WARNING, &about, "reads: standby %s is not used: %s", h->name, reason);
 }
 
-/* Returns the primary, or NULL; *history is what its log belongs to. */
+/* Returns the primary, or NULL. */
 static struct watch_host *
-find_primary(struct watched *d, uint32_t *history)
+find_primary(struct watched *d)
 {
-	const struct cluster_view *v = cluster_look(d->cluster);
-	int32_t primary = v->primary;
+	int32_t primary = cluster_look(d->cluster)->primary;
 
-	*history = v->history;
 	cluster_unlock(d->cluster);
 	return primary < 0 ? NULL : &d->of[primary];
 }
@@ -98,11 +96,13 @@ compare_settings(struct watch_host *h, const struct watch_host *primary)
 static void
 note_roles(struct watched *d)
 {
-	uint32_t history;
-	const struct watch_host *primary = find_primary(d, &history);
-	bool is_new = history != d->history;
+	const struct watch_host *primary = find_primary(d);
+	uint32_t before = d->history;
+	bool is_new;
 
-	d->history = history;
+	d->history = cluster_look(d->cluster)->history; /* what the primary's log belongs to */
+	cluster_unlock(d->cluster);
+	is_new = d->history != before;
 	if (is_new)
 		d->trial.begun_us = d->trial.position = 0;
 	for (uint32_t i = 0; i < d->count; i++) {
@@ -153,8 +153,7 @@ static void
 put_question(struct watch_host *h, struct buf *sql)
 {
 	struct watched *d = h->of;
-	uint32_t history;
-	const struct watch_host *primary = find_primary(d, &history);
+	const struct watch_host *primary = find_primary(d);
 
 	switch (h->asked) {
 	case WATCH_MEET:
@@ -411,11 +410,10 @@ take_primary(struct watch_host *h)
 static void
 take_standby(struct watch_host *h)
 {
-	uint32_t history, timeline = h->answer.timeline;
-	const struct watch_host *primary = find_primary(h->of, &history);
+	const struct watch_host *primary = find_primary(h->of);
 
-	h->timeline = timeline;
-	h->is_elsewhere = primary != NULL && timeline != 0 && timeline != primary->met.mark.timeline;
+	h->timeline = h->answer.timeline;
+	h->is_elsewhere = primary != NULL && h->timeline != 0 && h->timeline != primary->met.mark.timeline;
 	if (h->is_elsewhere)
 		doubt(h, "it receives another timeline than the primary's");
 	note_lag(h);

@@ -24,7 +24,7 @@
 #define ROWS_MAX 2u
 
 struct auth_conn {
-	struct dedicated dedicated;
+	struct dedicated dedicated; /* must be first */
 	struct auth_source *source;
 	TAILQ_ENTRY(auth_conn) list;
 	struct auth_lookup *lookup; /* the one whose answer is due, or NULL */
@@ -41,12 +41,6 @@ struct auth_conn {
 };
 
 static const struct dedicated_ops conn_ops;
-
-static struct auth_conn *
-conn_of(struct dedicated *d)
-{
-	return (struct auth_conn *)((char *)d - offsetof(struct auth_conn, dedicated));
-}
 
 static uint64_t
 conn_now(const struct auth_conn *conn)
@@ -258,15 +252,17 @@ auth_conns_feed(struct auth_source *source, uint64_t now_us)
 static bool
 on_error(struct dedicated *d, const struct fail *why)
 {
-	conn_of(d)->why = *why;
-	conn_of(d)->is_wrong = true;
+	struct auth_conn *conn = (struct auth_conn *)d;
+
+	conn->why = *why;
+	conn->is_wrong = true;
 	return false;
 }
 
 static void
 on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
-	struct auth_conn *conn = conn_of(d);
+	struct auth_conn *conn = (struct auth_conn *)d;
 
 	if (conn->lookup == NULL || conn->is_wrong)
 		return;
@@ -286,14 +282,14 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 static void
 on_done(struct dedicated *d)
 {
-	conn_of(d)->is_ended = true;
+	((struct auth_conn *)d)->is_ended = true;
 }
 
 /* The callbacks of those who asked may do anything, so the conn takes no questions meanwhile. */
 static void
 on_batch_end(struct dedicated *d)
 {
-	struct auth_conn *conn = conn_of(d);
+	struct auth_conn *conn = (struct auth_conn *)d;
 	struct auth_source *source = conn->source;
 	struct auth_lookup *lookup = conn->lookup;
 
@@ -320,7 +316,7 @@ on_batch_end(struct dedicated *d)
 static void
 on_lost(struct dedicated *d, const struct fail *why)
 {
-	struct auth_conn *conn = conn_of(d);
+	struct auth_conn *conn = (struct auth_conn *)d;
 	struct auth_lookup *lookup = conn->lookup;
 	bool is_violation = strcmp(why->sqlstate, "08P01") == 0;
 
@@ -340,7 +336,7 @@ on_lost(struct dedicated *d, const struct fail *why)
 static void
 on_up(struct dedicated *d)
 {
-	struct auth_conn *conn = conn_of(d);
+	struct auth_conn *conn = (struct auth_conn *)d;
 	struct auth_source *source = conn->source;
 
 	conn->is_up = true;
@@ -354,11 +350,12 @@ on_up(struct dedicated *d)
 static void
 on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
-	struct auth_source *source = conn_of(d)->source;
+	struct auth_conn *conn = (struct auth_conn *)d;
+	struct auth_source *source = conn->source;
 
 	(void)kind;
-	source->retry_us = conn_now(conn_of(d)) +
-			   backoff_us(source->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &source->all->random);
+	source->retry_us =
+	    conn_now(conn) + backoff_us(source->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &source->all->random);
 	source->is_refused = is_fatal;
 	source->why_down = *why;
 	if (find_up(source, false) == NULL) {
@@ -375,7 +372,7 @@ on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const s
 static void
 on_closed(struct dedicated *d)
 {
-	struct auth_conn *conn = conn_of(d);
+	struct auth_conn *conn = (struct auth_conn *)d;
 	struct auth_source *source = conn->source;
 	struct auth_queries *all = source->all;
 

@@ -214,7 +214,8 @@ policy_room_act(struct policy_room *r, uint64_t now_us)
 		struct policy_orders orders = take_orders(first);
 
 		policy_room_unlock(r);
-		orders.ops->obey(orders.pool, &orders, now_us);
+		if (orders.ops != NULL)
+			orders.ops->obey(orders.pool, &orders, now_us);
 		policy_room_lock(r);
 	}
 	while (!TAILQ_EMPTY(&r->commons->untold))

@@ -118,7 +118,7 @@ struct policy_order_ops {
 
 /* Orders to a pool, which embeds it. All but the first three are guarded by the lock. */
 struct policy_orders {
-	const struct policy_order_ops *ops;
+	const struct policy_order_ops *ops; /* NULL: nobody obeys, as with a keeper's: its room is told of them */
 	struct policy *pool;
 	struct policy_room *room;
 	bool is_listed;
