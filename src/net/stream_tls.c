@@ -257,6 +257,8 @@ stream_tls_close(struct stream *s)
 		if (sink->len > 0 && !sink->is_broken)
 			send(s->fd, sink->bytes, sink->len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		sink->len = 0;
+		if (sink->is_broken) /* it is the next stream's, too */
+			buf_fini(sink);
 	}
 	tls_session_free(t);
 	s->secured = NULL;
