@@ -40,11 +40,15 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 
 /* Makes an item, zeroed, whose last member is a copy of its key, with a NUL behind it, and adds it; NULL: no memory. */
 #define TABLE_MAKE(seed, table, member, key, len)                                                                      \
+	TABLE_MAKE_BY_HASH(table, member, key, len, table_hash(seed, key, len))
+
+/* The same for a hash that is known. */
+#define TABLE_MAKE_BY_HASH(table, member, key, len, hash)                                                              \
 	({                                                                                                             \
 		__typeof__(table) made_ = calloc(1, sizeof(*made_) + (len) + 1);                                       \
 		if (made_ != NULL)                                                                                     \
 			memcpy(made_->member, key, len);                                                               \
-		if (made_ != NULL && !TABLE_ADD(seed, table, made_->member, len, made_)) {                             \
+		if (made_ != NULL && !TABLE_ADD_BY_HASH(table, made_->member, len, hash, made_)) {                     \
 			free(made_);                                                                                   \
 			made_ = NULL;                                                                                  \
 		}                                                                                                      \

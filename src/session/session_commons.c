@@ -58,12 +58,12 @@ session_commons_free(struct session_commons *all)
 /* --- contexts --- */
 
 static struct commons_context *
-context_add(struct session_commons *all, const void *settings, size_t len)
+context_add(struct session_commons *all, const void *settings, size_t len, unsigned hash)
 {
 	struct commons_context *c = NULL;
 
 	if (HASH_COUNT(all->contexts) < COMMONS_CONTEXTS_MAX && all->last_context < UINT32_MAX - 2)
-		c = TABLE_MAKE(all->seed, all->contexts, settings, settings, len);
+		c = TABLE_MAKE_BY_HASH(all->contexts, settings, settings, len, hash);
 	if (c != NULL)
 		c->number = ++all->last_context;
 	return c;
@@ -72,12 +72,13 @@ context_add(struct session_commons *all, const void *settings, size_t len)
 struct commons_context *
 session_commons_context(struct session_commons *all, const void *settings, size_t len, uint32_t *number)
 {
+	unsigned hash = table_hash(all->seed, settings, len); /* without the lock: it may be long */
 	struct commons_context *c;
 
 	pthread_mutex_lock(&all->lock);
-	TABLE_FIND(all->seed, all->contexts, settings, len, c);
+	HASH_FIND_BYHASHVALUE(hh, all->contexts, settings, (unsigned)len, hash, c);
 	if (c == NULL)
-		c = context_add(all, settings, len);
+		c = context_add(all, settings, len, hash);
 	if (c != NULL) {
 		c->refs++;
 		*number = c->number;

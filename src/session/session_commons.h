@@ -11,8 +11,8 @@
  * find COMMONS_STALE in their epoch.
  *
  * Everything here is done under one lock, which is held for less than a microsecond. No loop asks for it but when it
- * meets a text, renews it or learns something of it first, and to make or drop a home, or the first or last image of a
- * context. A process with one loop has contexts alone.
+ * meets a text, renews it or learns something of it first, and to make or drop a home, or an image that texts are read
+ * under. A process with one loop has contexts alone.
  *
  * Owns:   texts, as long as one loop has a member there, and contexts. Homes and members are their stores'.
  * Always: an id is never given to two texts, nor twice to one. The bytes of a text's key are its first member's.
@@ -55,7 +55,7 @@ void session_commons_free(struct session_commons *all); /* behind all stores; NU
  * number is never used again: so nothing that was stored under the number can be found by mistake.
  */
 struct commons_context; /* opaque */
-#define COMMONS_CONTEXTS_MAX 65536u /* at once */
+#define COMMONS_CONTEXTS_MAX 262144u /* at once, of all loops */
 /* Returns a new reference to that of these settings, and its number; NULL: there are too many, or no memory. */
 struct commons_context *session_commons_context(struct session_commons *all, const void *settings, size_t len,
 						uint32_t *number);

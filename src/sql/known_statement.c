@@ -247,6 +247,8 @@ take_part(struct known_reader *r, struct known *k, const char *part, size_t len)
 bool
 known_takes(struct known_reader *r, struct known *k, const char *form)
 {
+	struct known_reader begin;
+
 	for (const char *end; *form != '\0'; form = end) {
 		bool is_taken = false;
 
@@ -254,8 +256,7 @@ known_takes(struct known_reader *r, struct known *k, const char *form)
 		if (*form == ' ' || *form == ']')
 			continue;
 		if (*form == '[') {
-			struct known_reader begin = *r;
-
+			begin = *r;
 			if (known_takes(r, k, form + 1))
 				return true;
 			*r = begin;
@@ -264,9 +265,13 @@ known_takes(struct known_reader *r, struct known *k, const char *form)
 		}
 		for (;; form = end + 1) {
 			end = part_end(form);
+			if (*end == '|' && !is_taken)
+				begin = *r;
 			is_taken = is_taken || take_part(r, k, form, (size_t)(end - form));
 			if (*end != '|')
 				break;
+			if (!is_taken)
+				*r = begin;
 		}
 		if (!is_taken)
 			return false;

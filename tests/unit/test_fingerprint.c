@@ -143,7 +143,8 @@ static const struct {
 	{ "a dollar quote", "DO $x$ secret $y$", "DO" },
 	{ "a comment", "UPDATE t SET a = 1 /* secret /* */", "UPDATE" },
 	{ "nothing but a quote", "'secret", "" },
-	{ "a first word that is no command", "hunter2' OR a", "" },
+	{ "a keyword that is no command", "where a = 'secret", "where" },
+	{ "a first word that is no keyword", "hunter2' OR a", "" },
 };
 
 Test(fingerprint, what_does_not_end_is_not_shown)
