@@ -282,9 +282,7 @@ without_server(const struct client *c)
 		return "It waits for the connection that listens in its place (SHOW POOLS_EXTENDED, "
 		       "pgweir_pool_listen_connections)";
 	case CL_CATCHING:
-		return c->x.settings->reads == READS_PREFER_STANDBY
-			   ? "It waits for a connection to a standby, as no primary answers (SHOW HOSTS)"
-			   : "It waits until a host has replayed what it has written or been shown (SHOW HOSTS)";
+		return "It waits until a host has replayed what it has written or been shown (SHOW HOSTS)";
 	case CL_DELAYED:
 		return "Its password was wrong, and the answer is delayed (login_failure_delay)";
 	case CL_CLOSE_AFTER_FLUSH:

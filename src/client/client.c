@@ -21,8 +21,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PENDING_MAX ((uint32_t)128 << 10) /* bytes read ahead while a client waits for a server */
-
 /* With glibc's header a block of 480 bytes: what thousands of idle clients take. Rarely used fields go elsewhere. */
 _Static_assert(sizeof(struct client) <= 472, "struct client has grown");
 
@@ -316,7 +314,7 @@ handle_with_pending(struct exchange *x, const uint8_t *bytes, size_t len)
 		return;
 	}
 	if (client_state_waits((enum client_state)x->state)) {
-		if (x->pending_len > PENDING_MAX)
+		if (x->pending_len > EXCHANGE_PENDING_MAX)
 			stream_set_reading(&x->stream, false);
 		return;
 	}

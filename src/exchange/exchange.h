@@ -76,6 +76,7 @@ enum exchange_reading {
 };
 
 #define DONE_MAX 64
+#define EXCHANGE_PENDING_MAX ((uint32_t)128 << 10) /* bytes read ahead while its client waits */
 
 /* A request whose last reply is on its way; measured once it is sent. */
 struct done_request {

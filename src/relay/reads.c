@@ -273,31 +273,6 @@ reads_route(struct request_walk *w, bool is_fast)
 	return WALK_ON;
 }
 
-bool
-reads_await_standby(struct exchange *x)
-{
-	uint64_t limit_us = x->pool->settings.pool_timeout_us;
-	struct client_reads *r = know(x);
-
-	return r != NULL && reads_may_wait(r, &r->catch_until_us, limit_us > 0 ? limit_us : UINT64_MAX / 2) &&
-	       reads_wait_until(r, r->catch_until_us) == WALK_WAIT;
-}
-
-uint64_t
-reads_waited_us(struct exchange *x)
-{
-	struct client_reads *r = exchange_reads(x);
-	uint64_t waited_us;
-
-	if (r == NULL || r->waits_since_us == 0)
-		return 0;
-	waited_us = *x->env->now_us - r->waits_since_us;
-	r->waits_since_us = 0;
-	if (x->settings->reads != READS_MARKED)
-		reads_free(x); /* nothing else is to be known of it */
-	return waited_us;
-}
-
 /* Returns true if it is not known that srv is of the primary whose history the client knows: it is given back. */
 __attribute__((noinline)) static bool
 is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)

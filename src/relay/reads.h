@@ -42,7 +42,6 @@ struct client_reads {
 	uint64_t life; /* of the standby that its server is on */
 	uint64_t catch_until_us, settle_until_us, primary_until_us; /* 0: it does not wait for that */
 	uint64_t wait_until_us; /* while it is CL_CATCHING */
-	uint64_t waits_since_us; /* its request; 0: that has not waited */
 	struct exchange *x;
 	TAILQ_ENTRY(client_reads) link; /* while it is CL_CATCHING */
 	/* The BEGIN that its request began with, and what it has set LOCAL behind that; else "". */
@@ -56,12 +55,6 @@ struct client_reads {
  * is_fast: it is on the fast lane; then WALK_SLOWLY, too: it may be marked, and was not read for that.
  */
 enum walk_result reads_route(struct request_walk *w, bool is_fast);
-/* Makes a client wait, CL_CATCHING, for a server of a standby, as long as it may wait in the pool's line: no primary
- * answers. Returns false if it has waited for that long, or there is no memory. */
-bool reads_await_standby(struct exchange *x);
-/* The client waits no more: it is lent a server, or goes to the pool's line. Returns for how long its request was
- * CL_CATCHING, in microseconds. */
-uint64_t reads_waited_us(struct exchange *x);
 /* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or run one: its SQL does not
  * begin with a letter but b or st. */
 static inline bool

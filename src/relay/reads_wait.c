@@ -88,7 +88,6 @@ reads_canceled(struct exchange *x)
 
 	stop_waiting(r);
 	r->catch_until_us = r->settle_until_us = r->primary_until_us = 0;
-	reads_waited_us(x);
 	if (x->reading != EXCHANGE_STALLED)
 		stream_set_reading(&x->stream, true);
 }
@@ -112,6 +111,8 @@ reads_heard(struct exchange_env *env)
 		if (x->reading != EXCHANGE_STALLED)
 			stream_set_reading(&x->stream, true);
 		exchange_replay(x, x->env->ops->bytes);
+		if (x->state == CL_CATCHING && x->pending_len > EXCHANGE_PENDING_MAX)
+			stream_set_reading(&x->stream, false);
 	}
 	if (!TAILQ_EMPTY(&env->catching))
 		timer_start(&env->catch_timer, CATCH_LOOK_US);
@@ -160,8 +161,6 @@ reads_wait_until(struct client_reads *r, uint64_t until_us)
 		timer_start(&env->catch_timer, CATCH_LOOK_US);
 	TAILQ_INSERT_TAIL(&env->catching, r, link);
 	r->wait_until_us = until_us;
-	if (r->waits_since_us == 0)
-		r->waits_since_us = *env->now_us;
 	if ((e = find_ear(env, r->cluster)) != NULL)
 		cluster_await(&e->listener, true);
 	cluster_want(r->cluster, needs_primary(r) ? CLUSTER_ALL : CLUSTER_STANDBYS);

@@ -108,7 +108,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	if (x->listen != NULL) /* else it is as the loan began */
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
-	report_lent(x, x->ticket.waited_us);
+	report_lent(x, w == NULL ? x->ticket.waited_us : 0);
 	if (srv->image != x->image && state_replay(x) < 0) {
 		walk_out_of_memory(x);
 		return -1;
@@ -185,9 +185,10 @@ relay_cancel_wait(struct exchange *x)
 {
 	struct fail why;
 
-	if (x->state == CL_CATCHING)
+	if (x->state == CL_CATCHING) {
 		reads_canceled(x);
-	else if (x->state == CL_IN_LINE)
+		x->ticket.since_us = x->request_us;
+	} else if (x->state == CL_IN_LINE)
 		policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
 	else
 		return;
@@ -208,8 +209,7 @@ take(struct request_walk *w, struct server *srv)
 		state_yield(x->env);
 		return WALK_WAIT;
 	}
-	x->ticket.waited_us = w->waited_us;
-	x->ticket.connect_us = 0;
+	x->ticket.waited_us = x->ticket.connect_us = 0;
 	w->linked_at = w->at;
 	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
 }

@@ -6,11 +6,10 @@
 
 /*
  * Returns the standbys that may be read from, a bit for each place in the upstream. If no primary answers nobody knows
- * how far they lag behind one, and they are all there is; if two do, a standby may be that of either. Writes
- * to is_alone whether that is so.
+ * how far they lag behind one, and they are all there is; if two do, a standby may be that of either.
  */
 static unsigned
-usable_standbys(struct cluster *c, uint64_t max_lag_us, bool *is_alone)
+usable_standbys(struct cluster *c, uint64_t max_lag_us)
 {
 	const struct cluster_view *v = cluster_lock(c);
 	unsigned standbys = 0, near = 0, primaries = 0;
@@ -24,15 +23,13 @@ usable_standbys(struct cluster *c, uint64_t max_lag_us, bool *is_alone)
 		near |= (h->is_proved && !h->is_silent && h->lag_us <= max_lag_us ? 1u : 0u) << i;
 	}
 	cluster_unlock(c);
-	*is_alone = primaries == 0 && was_seen && standbys != 0;
 	if (primaries == 1)
 		return standbys & near;
-	return *is_alone ? standbys : 0;
+	return primaries == 0 && was_seen ? standbys : 0;
 }
 
-/* Writes whether no primary answers, and there is a standby to wait for. */
 static struct server *
-borrow_standby(struct exchange *x, bool *is_alone)
+borrow_standby(struct exchange *x)
 {
 	struct pool *pool = x->pool;
 	struct server *srv = NULL;
@@ -40,7 +37,7 @@ borrow_standby(struct exchange *x, bool *is_alone)
 
 	if (x->settings->reads != READS_PREFER_STANDBY || pool->cluster == NULL || x->is_session || x->listen != NULL)
 		return NULL;
-	hosts = usable_standbys(pool->cluster, x->settings->reads_max_lag_us, is_alone);
+	hosts = usable_standbys(pool->cluster, x->settings->reads_max_lag_us);
 	while (hosts != 0 && srv == NULL) {
 		uint32_t host = pool_standby_choose(pool, hosts, CAUSALITY_HOSTS, x->ticket.id);
 
@@ -54,18 +51,12 @@ enum walk_result
 route_borrow(struct request_walk *w, bool is_fast)
 {
 	struct exchange *x = w->x;
-	bool is_alone = false;
 	enum walk_result r;
 
-	w->lent = borrow_standby(x, &is_alone);
-	if (w->lent == NULL && is_alone && reads_await_standby(x))
-		return WALK_WAIT;
+	w->lent = borrow_standby(x);
 	if (x->settings->reads == READS_MARKED && (r = reads_route(w, is_fast)) != WALK_ON)
 		return r;
 	if (w->lent == NULL)
 		w->lent = pool_borrow(x->pool, &x->ticket, x, *x->env->now_us);
-	if (w->lent != NULL && reads_must_wait(x, w->lent))
-		return WALK_WAIT;
-	w->waited_us = reads_waited_us(x);
-	return WALK_ON;
+	return w->lent != NULL && reads_must_wait(x, w->lent) ? WALK_WAIT : WALK_ON;
 }

@@ -3,9 +3,8 @@
  * only where reads is not primary.
  *
  * With reads = prefer_standby, each loan of a client that keeps nothing on a server is a standby's, if one is there
- * that lags by reads_max_lag at most, the one with the fewest loans first. A standby is waited for only where no
- * primary answers: else the primary's line is the only one. Nothing is promised but the lag, and what writes is refused
- * by PostgreSQL.
+ * that lags by reads_max_lag at most, the one with the fewest loans first. A standby is never waited for: the primary's
+ * line is the only one. Nothing is promised but the lag, and what writes is refused by PostgreSQL.
  */
 #pragma once
 

@@ -34,7 +34,6 @@ struct request_walk {
 	size_t linked_at; /* where the message begins for which a server was borrowed; 0: it had one before */
 	const uint8_t *scanned; /* the Query that scan is of, so that its SQL is read once; or NULL */
 	struct server *lent; /* by route_borrow(); NULL: that was not asked */
-	uint64_t waited_us; /* for that, since a host was to show something */
 	bool has_why;
 	struct fail why; /* from here on nothing is set as the walk begins: each is set by what has_why, scanned or
 			    m.message vouch for */

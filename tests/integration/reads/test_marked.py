@@ -1,6 +1,7 @@
 """reads = marked: what ties a client to the primary, and what happens to those that wait for a host."""
 
 import os
+import select
 import signal
 import time
 
@@ -154,6 +155,18 @@ def test_a_cancel_while_a_client_waits_for_a_standby(weir, catching):
     assert [reply.sqlstate for reply in rawwire.errors(replies)] == ["57014"] and replies[-1].status == "I"
     assert time.monotonic() - begin < 4 * SLOWNESS
     assert wire.query("SELECT n FROM told") == [["1"]]
+    canceled = wait_until(lambda: [line for line in weir.slow_lines() if line["event"] == "canceled"], what="a line of its end")
+    assert canceled[0]["wait_ms"] <= (time.monotonic() - wire.asked_at) * 1000      # not since the machine has started
+
+
+def test_what_a_client_sends_while_it_waits_for_a_standby_is_bounded(catching):
+    """Its request is looked at again each millisecond, and no more is read for that."""
+    wire = catching()
+    wire.sock.setblocking(False)
+    more, sent = query("SELECT 1") * 10_000, 0
+    while sent < 64 << 20 and select.select([], [wire.sock], [], SLOWNESS)[1]:
+        sent += wire.sock.send(more)
+    assert sent < 64 << 20
 
 
 @pytest.mark.parametrize("sql", ["DECLARE c CURSOR WITH HOLD FOR SELECT 1", "PREPARE p AS SELECT 1", "LOCK TABLE told IN ROW SHARE MODE"])
