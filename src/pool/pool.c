@@ -366,10 +366,10 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	    pool->target != NULL && (!pool_target_is_same(pool->target, parts.target) || pool->home != parts.home);
 	if (is_moved)
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
-	if (is_moved || (was_unsealed && pool_is_sealed(pool))) /* nobody has washed off what is left there */
-		policy_close_all(pool->policy, RR_RELOAD, now_us);
 	code_store_forget(pool->code, pool);
 	parts = swap_parts(pool, &parts);
+	if (is_moved || (was_unsealed && pool_is_sealed(pool))) /* nobody has washed off what is left there */
+		policy_close_all(pool->policy, RR_RELOAD, now_us); /* it opens others for those who wait */
 	if (is_moved)
 		set->s.companions->renew(pool);
 	if (pool->policy != NULL)

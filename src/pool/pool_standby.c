@@ -108,14 +108,15 @@ pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *tick
 const struct upstream_host *
 pool_primary_host(const struct pool *pool)
 {
+	const struct upstream *u = pool->target->upstream;
 	const struct upstream_host *host = NULL;
 	const struct cluster_view *v;
 
 	if (pool->cluster == NULL)
 		return NULL;
 	v = cluster_lock(pool->cluster);
-	if (v->primary >= 0)
-		host = &pool->target->upstream->hosts[v->primary];
+	if (v->primary >= 0 && (size_t)v->primary < u->host_count) /* in the midst of a reload it may have more hosts */
+		host = &u->hosts[v->primary];
 	cluster_unlock(pool->cluster);
 	return host;
 }

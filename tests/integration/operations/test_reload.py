@@ -7,7 +7,7 @@ from signal import SIGHUP
 import psycopg
 import pytest
 
-from waiting import free_port, wait_until
+from waiting import PATIENCE, free_port, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -154,3 +154,15 @@ def test_all_that_is_wrong_in_the_files_is_listed(weir, tmp_path):
     listed = "\n".join(errors(weir))
     assert "bad-users.txt:2: a line must begin" in listed and "bad-users.txt:3: a secret in quotes" in listed
     assert "none.pem" in listed
+
+
+def test_who_waits_for_a_host_that_hangs_is_served_by_the_one_of_the_new_file(weir):
+    """The login under way is given up, and the next one does not go there again."""
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        weir.start(upstream=weir.upstream(host="127.0.0.1", port=hangs.getsockname()[1]), connect_timeout="1h", pool_timeout="1h")
+        hangs.settimeout(PATIENCE)
+        client = weir.in_background(weir.raw)
+        attempt, _ = hangs.accept()
+        with attempt:
+            weir.reload(upstream=weir.upstream(), connect_timeout="1h", pool_timeout="1h")
+            assert client.result(PATIENCE).query("SELECT 1") == [["1"]]
