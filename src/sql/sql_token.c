@@ -134,11 +134,13 @@ take_number(struct sql_lexer *lx)
 
 		if ((sql_class(c) & TAG) == 0 && c != '.')
 			break;
-		has_word = has_word || (sql_class(c) & WORD_START) != 0;
+		has_word = c != '.' && (has_word || (sql_class(c) & WORD_START) != 0);
 		i++;
 		if ((c == 'e' || c == 'E') && i + 1 < lx->len && (lx->sql[i] == '+' || lx->sql[i] == '-') &&
-		    (sql_class(lx->sql[i + 1]) & DIGIT) != 0)
+		    (sql_class(lx->sql[i + 1]) & DIGIT) != 0) {
+			has_word = false;
 			i++;
+		}
 	}
 	lx->pos = has_word ? run_of(lx, i, WORD) : i;
 	return SQL_NUMBER;
