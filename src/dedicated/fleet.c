@@ -116,7 +116,8 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 		return;
 	}
 	target->server.keys = &s->conn.keys;
-	if (set->budget_connections - 1 < s->set_limit - 1) /* CONFIG_COUNT_AUTO is 0, and not the smaller one */
+	if (set->budget_connections != CONFIG_COUNT_AUTO &&
+	    (s->set_limit == CONFIG_COUNT_AUTO || set->budget_connections < s->set_limit))
 		s->set_limit = set->budget_connections;
 	if (s->set_mode != BUDGET_OFF) {
 		pool_target_unref(target);

@@ -33,7 +33,8 @@
 #define LINGER_US (20 * US_PER_MS)
 #define LOOK_US (5 * US_PER_MS)
 #define KEPT_REQUESTS 4
-#define FEW 8 /* requests of a new client; statements that others wait behind in one loan */
+#define NEW_REQUESTS 8 /* so many requests of a client are its first */
+#define ROUNDS_MAX 8 /* statements with questions in one loan, while others wait */
 #define CREDIT_US (200 * US_PER_MS)
 
 /* Returns true if somebody waits for its server, its client is to move, or its server to be closed. */
@@ -49,7 +50,7 @@ is_sought(const struct exchange *x)
 static bool
 has_had_enough(const struct loan_followed *f)
 {
-	return f->questions > 1 || (f->rounds > FEW && (f->questions > 0 || f->by != FOLLOWED_BY_CURRVAL));
+	return f->questions > 1 || (f->rounds > ROUNDS_MAX && (f->questions > 0 || f->by != FOLLOWED_BY_CURRVAL));
 }
 
 static bool
@@ -98,7 +99,8 @@ may_linger(const struct exchange *x)
 	    x->srv->loan.standby != 0 || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
 	if (is_sought(x)) {
-		if (has_had_enough(f) || credit(x->pool, 0, now_us) <= 0 || (!is_asking(x) && x->requests_done >= FEW))
+		if (has_had_enough(f) || credit(x->pool, 0, now_us) <= 0 ||
+		    (!is_asking(x) && x->requests_done >= NEW_REQUESTS))
 			return false;
 	} else if (is_asked_there(x))
 		return kept_us < policy_keep_us(pool_of(x->srv)->policy, x->srv->conn, now_us);
