@@ -271,31 +271,37 @@ risk_names_each(const struct risk_names *names,
 /* --- SQL --------------------------------------------------------------------------------------------------------- */
 
 /* Tells what a name that stands somewhere may be. */
-struct place {
-	bool of_call, of_relation, of_cte;
+enum { OF_CALL = 1u << 0, OF_RELATION = 1u << 1, OF_CTE = 1u << 2 };
+
+/* Findings in SQL. */
+enum found {
+	FOUND_OPAQUE = 1u << 0,
+	FOUND_WRITE = 1u << 1,
+	FOUND_DDL = 1u << 2,
+	/* Names that nothing had when the code was read. */
+	FOUND_NEW_CALL = 1u << 3,
+	FOUND_NEW_RELATION = 1u << 4
 };
+
+/* Tells what the words of a statement, so far, say of the next ones. */
+enum statement { STATEMENT_GOES_ON, STATEMENT_BEGINS, STATEMENT_EXPLAINS, STATEMENT_IS_DO, STATEMENT_NAMES_OBJECT };
 
 /* A pass over SQL. */
 struct reader {
 	const struct risk_names *names;
 	struct sql_lexer lexer;
-	/* what was found */
 	struct risk risk, of_relations; /* apart from each other */
-	bool is_opaque, has_write, is_ddl;
+	unsigned found; /* enum found */
+	enum statement statement;
 	bool is_body; /* the text of DO: statements begin anywhere, and all strings are strings */
 	/* what stood before */
-	bool is_first; /* a statement begins */
-	bool is_explain, is_behind_dot, is_into_harmless;
-	bool is_do;
-	bool is_object_next; /* CREATE or DROP has stood there, and perhaps adjectives */
+	bool is_behind_dot, is_into_harmless;
+	bool has_distinct, is_behind_distinct;
 	uint64_t selects; /* bit N: SELECT has stood in the open Nth parenthesis */
 	unsigned depth;
 	struct risk called; /* counts if a parenthesis is next */
-	/* names that nothing had when the code was read */
-	bool has_new_call, has_new_relation;
-	bool is_new_call, is_new_relation; /* if a parenthesis is next; if no dot is */
-	struct place place, named; /* what a name means here; what the last one meant */
-	bool has_distinct, is_behind_distinct;
+	unsigned if_new; /* FOUND_NEW_CALL if a parenthesis is next, FOUND_NEW_RELATION if no dot is */
+	unsigned place, named; /* what a name means here; what the last one meant */
 	uint64_t queries, froms, withs; /* as selects: words with a FROM, that, and a list of CTEs */
 	uint64_t ctes[CTES_MAX];
 	unsigned cte_count;
@@ -316,33 +322,38 @@ struct reader {
 #define ADJECTIVES "or replace temp temporary local global unlogged unique materialized recursive"
 #define OBJECTS "table view index sequence"
 
+static void
+find_if(struct reader *r, bool is_so, unsigned found)
+{
+	r->found |= is_so ? found : 0u;
+}
+
 /* DDL that runs no code but what its words name, and event triggers. */
 static void
 judge_object(struct reader *r, const char *word)
 {
-	if (!r->is_object_next || text_is_one_of(word, ADJECTIVES))
+	if (r->statement != STATEMENT_NAMES_OBJECT || text_is_one_of(word, ADJECTIVES))
 		return;
-	r->is_object_next = false;
-	if (text_is_one_of(word, OBJECTS))
-		r->is_ddl = r->has_write = true;
-	else
-		r->is_opaque = true;
+	r->statement = STATEMENT_GOES_ON;
+	r->found |= text_is_one_of(word, OBJECTS) ? FOUND_DDL | FOUND_WRITE : FOUND_OPAQUE;
 }
 
 static void
 judge_first(struct reader *r, const char *word)
 {
-	bool is_create = strcmp(word, "create") == 0, is_drop = strcmp(word, "drop") == 0;
-
-	if (r->is_body && !is_create && !is_drop) {
+	if (strcmp(word, "create") == 0 || strcmp(word, "drop") == 0)
+		r->statement = STATEMENT_NAMES_OBJECT;
+	else if (r->is_body) {
 		judge_object(r, word);
-		r->is_opaque = r->is_opaque || text_is_one_of(word, OPAQUE_IN_BODY);
-		return;
+		find_if(r, text_is_one_of(word, OPAQUE_IN_BODY), FOUND_OPAQUE);
+		if (r->statement == STATEMENT_BEGINS)
+			r->statement = STATEMENT_GOES_ON;
+	} else {
+		r->statement = strcmp(word, "do") == 0	      ? STATEMENT_IS_DO
+			       : strcmp(word, "explain") == 0 ? STATEMENT_EXPLAINS
+							      : STATEMENT_GOES_ON;
+		find_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN), FOUND_OPAQUE);
 	}
-	r->is_object_next = is_create || is_drop;
-	r->is_do = strcmp(word, "do") == 0;
-	r->is_opaque = r->is_opaque || !(r->is_object_next || r->is_do || text_is_one_of(word, PLAIN));
-	r->is_explain = strcmp(word, "explain") == 0;
 }
 
 /* Words that mean something by themselves, quoted or not: a false alarm is cheap. */
@@ -351,23 +362,21 @@ judge_statement(struct reader *r, const char *word)
 {
 	bool is_into = !r->is_into_harmless && !r->is_body && strcmp(word, "into") == 0;
 
-	if (r->is_first || r->is_body)
+	if (r->statement == STATEMENT_BEGINS || r->is_body)
 		judge_first(r, word);
-	else if (r->is_do)
-		r->is_opaque = r->is_opaque || (strcmp(word, "language") != 0 && strcmp(word, "plpgsql") != 0);
+	else if (r->statement == STATEMENT_IS_DO)
+		find_if(r, strcmp(word, "language") != 0 && strcmp(word, "plpgsql") != 0, FOUND_OPAQUE);
 	else
 		judge_object(r, word);
-	r->is_opaque = r->is_opaque || (r->is_explain && text_is_one_of(word, OPAQUE_EXPLAINED)) ||
-		       (r->is_ddl && strcmp(word, "execute") == 0);
-	/* SELECT INTO makes a table. */
-	r->is_ddl = r->is_ddl || is_into;
+	find_if(r, r->statement == STATEMENT_EXPLAINS && text_is_one_of(word, OPAQUE_EXPLAINED), FOUND_OPAQUE);
+	find_if(r, (r->found & FOUND_DDL) != 0 && strcmp(word, "execute") == 0, FOUND_OPAQUE);
+	find_if(r, is_into, FOUND_DDL); /* SELECT INTO makes a table */
+	find_if(r, text_is_one_of(word, WRITES), FOUND_WRITE);
 	/* Behind SELECT, INSERT is a column's name. */
 	r->is_into_harmless =
 	    (r->selects >> r->depth & 1) == 0 && (strcmp(word, "insert") == 0 || strcmp(word, "merge") == 0);
 	if (strcmp(word, "select") == 0)
 		r->selects |= UINT64_C(1) << r->depth;
-	r->has_write = r->has_write || text_is_one_of(word, WRITES);
-	r->is_first = false;
 }
 
 /* In lower case, cut, terminated. */
@@ -390,30 +399,31 @@ word_put(struct word *w, char c)
 
 /* Notes what a name behind this word, which has these roles, would be; at: what the word is. */
 static void
-place_behind(struct reader *r, unsigned roles, struct place at)
+place_behind(struct reader *r, unsigned roles, unsigned at)
 {
 	uint64_t here = UINT64_C(1) << r->depth;
 	bool is_query = (r->queries & here) != 0 || (r->is_body && r->depth == 0);
 	bool is_from = (roles & BEHIND_FROM) != 0 && is_query && !r->is_behind_distinct;
+	unsigned no_call = BEHIND_NO_CALL | ((r->found & FOUND_DDL) != 0 ? BEHIND_NO_CALL_IN_DDL : 0u);
+	unsigned relation = BEHIND_RELATION | (r->is_body ? 0u : BEHIND_INTO);
+	bool is_call = (at & OF_RELATION) != 0 ? (roles & BEHIND_LATERAL) != 0 : (roles & no_call) == 0;
 
-	r->place.of_cte = (roles & BEHIND_CTE) != 0;
-	r->place.of_call = at.of_relation ? (roles & BEHIND_LATERAL) != 0
-					  : (roles & (BEHIND_NO_CALL | (r->is_ddl ? BEHIND_NO_CALL_IN_DDL : 0u))) == 0;
-	r->place.of_relation = is_from || (roles & (BEHIND_RELATION | (r->is_body ? 0u : BEHIND_INTO))) != 0;
+	r->place = (is_call ? OF_CALL : 0u) | (is_from || (roles & relation) != 0 ? OF_RELATION : 0u) |
+		   ((roles & BEHIND_CTE) != 0 ? OF_CTE : 0u);
 	r->is_behind_distinct = (roles & BEHIND_DISTINCT) != 0;
 	r->has_distinct = r->has_distinct || r->is_behind_distinct;
 	r->queries |= (roles & HAS_FROM) != 0 ? here : 0;
 	r->froms = is_from ? r->froms | here : (roles & ENDS_FROM) != 0 ? r->froms & ~here : r->froms;
-	r->withs = r->place.of_cte ? r->withs | here : (roles & ENDS_WITH) != 0 ? r->withs & ~here : r->withs;
+	r->withs = (roles & BEHIND_CTE) != 0 ? r->withs | here : (roles & ENDS_WITH) != 0 ? r->withs & ~here : r->withs;
 }
 
 /* The name is over, and no dot follows. */
 static void
 settle_name(struct reader *r)
 {
-	r->has_new_relation = r->has_new_relation || r->is_new_relation;
-	r->is_new_call = r->is_new_relation = false;
-	r->place = (struct place){ .of_call = true };
+	r->found |= r->if_new & FOUND_NEW_RELATION;
+	r->if_new = 0;
+	r->place = OF_CALL;
 	r->is_behind_distinct = false;
 }
 
@@ -431,7 +441,7 @@ static void
 judge_name(struct reader *r, const struct word *w, uint64_t hash)
 {
 	bool was_behind_distinct = r->is_behind_distinct;
-	struct place at = r->place;
+	unsigned at = r->place;
 	uint64_t known;
 
 	if (r->names->known_count == 0 || r->names->has_unknown)
@@ -439,7 +449,7 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 	hash = known_hash(hash);
 	settle_name(r);
 	r->named = at;
-	if (at.of_cte && r->cte_count < CTES_MAX)
+	if ((at & OF_CTE) != 0 && r->cte_count < CTES_MAX)
 		r->ctes[r->cte_count++] = hash;
 	known = *known_place(r->names, w->is_beyond_ascii ? known_hash(hash_of(RISK_BEYOND_ASCII, 1)) : hash);
 	if (known != 0) {
@@ -447,9 +457,9 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 		place_behind(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), at);
 		return;
 	}
-	r->is_new_call = at.of_call && !at.of_cte;
-	r->is_new_relation = at.of_relation && !is_cte(r, hash);
-	r->place.of_call = r->is_body; /* an alias stands behind a name, but RETURN is no keyword of SQL's */
+	r->if_new = ((at & (OF_CALL | OF_CTE)) == OF_CALL ? FOUND_NEW_CALL : 0u) |
+		    ((at & OF_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u);
+	r->place = r->is_body ? OF_CALL : 0; /* an alias stands behind a name, but RETURN is no keyword of SQL's */
 }
 
 static void
@@ -458,18 +468,16 @@ judge_punct(struct reader *r, char c)
 	uint64_t here = UINT64_C(1) << r->depth;
 
 	if (c == '.') {
-		r->is_new_call = r->is_new_relation = false;
+		r->if_new = 0;
 		r->place = r->named;
 		return;
 	}
-	r->has_new_call = r->has_new_call || (c == '(' && r->is_new_call);
+	find_if(r, c == '(', r->if_new & FOUND_NEW_CALL);
 	settle_name(r);
 	if (c == ',')
-		r->place = (struct place){ .of_call = (r->withs & here) == 0,
-					   .of_relation = (r->froms & here) != 0,
-					   .of_cte = (r->withs & here) != 0 };
+		r->place = ((r->withs & here) != 0 ? OF_CTE : OF_CALL) | ((r->froms & here) != 0 ? OF_RELATION : 0u);
 	else if (c == ')')
-		r->place.of_call = r->has_distinct; /* DISTINCT ON (a) f(b); else an alias */
+		r->place = r->has_distinct ? OF_CALL : 0; /* DISTINCT ON (a) f(b); else an alias */
 }
 
 static void
@@ -510,8 +518,7 @@ other_token(struct reader *r)
 	r->called = (struct risk){ 0 };
 	r->is_behind_dot = r->is_into_harmless = false;
 	settle_name(r);
-	if (r->is_first)
-		r->is_opaque = true;
+	find_if(r, r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
 }
 
 static void
@@ -528,7 +535,7 @@ read_word(struct reader *r, const struct sql_token *t)
 static void
 read_quoted(struct reader *r, const struct sql_token *t)
 {
-	bool is_unicode = *t->at != '"', is_first = r->is_first;
+	bool is_unicode = *t->at != '"', is_first = r->statement == STATEMENT_BEGINS;
 	struct word w = { .len = 0 };
 
 	for (size_t i = is_unicode ? 3 : 1; i + 1 < t->len; i++) {
@@ -536,7 +543,7 @@ read_quoted(struct reader *r, const struct sql_token *t)
 		i += t->at[i] == '"'; /* one inside is written twice */
 	}
 	judge_word(r, &w);
-	r->is_opaque = r->is_opaque || is_first || is_unicode;
+	find_if(r, is_first || is_unicode, FOUND_OPAQUE);
 }
 
 /* 1, 1e5: what follows may be a word without a space, but for the lexer that is one number. */
@@ -564,17 +571,14 @@ static bool read_tokens(struct reader *r);
 static void
 read_body(struct reader *r, const char *begin, size_t len)
 {
-	struct reader body = { .names = r->names, .is_body = true, .has_write = true };
+	struct reader body = { .names = r->names, .is_body = true, .found = FOUND_WRITE };
 
 	sql_lexer_init(&body.lexer, begin, len);
 	body.lexer.has_backslashes = r->lexer.has_backslashes;
-	r->is_opaque = !read_tokens(&body) || r->is_opaque || body.is_opaque || body.is_object_next;
+	find_if(r, !read_tokens(&body) || body.statement == STATEMENT_NAMES_OBJECT, FOUND_OPAQUE);
 	join(&r->risk, body.risk);
 	join(&r->of_relations, body.of_relations);
-	r->has_new_call = r->has_new_call || body.has_new_call;
-	r->has_new_relation = r->has_new_relation || body.has_new_relation;
-	r->has_write = true;
-	r->is_ddl = r->is_ddl || body.is_ddl;
+	r->found |= body.found;
 }
 
 static void
@@ -583,9 +587,11 @@ read_string(struct reader *r, const struct sql_token *t)
 	size_t tag_len;
 
 	other_token(r);
+	if (r->statement != STATEMENT_IS_DO)
+		return;
 	if (*t->at != '$')
-		r->is_opaque = r->is_opaque || r->is_do;
-	else if (r->is_do) {
+		r->found |= FOUND_OPAQUE;
+	else {
 		tag_len = (size_t)((const char *)memchr(t->at + 1, '$', t->len - 1) - t->at) + 1;
 		read_body(r, t->at + tag_len, t->len - 2 * tag_len);
 	}
@@ -594,8 +600,7 @@ read_string(struct reader *r, const struct sql_token *t)
 static void
 judge_run(struct reader *r, const char *run, size_t len)
 {
-	if (len > RUN_MAX)
-		r->is_opaque = true;
+	find_if(r, len > RUN_MAX, FOUND_OPAQUE);
 	for (size_t from = 0; from < len && r->names->count > 0 && len <= RUN_MAX; from++)
 		for (size_t n = 1; from + n <= len; n++) {
 			const struct entry *e = find(r->names, run + from, n);
@@ -612,7 +617,7 @@ read_punct(struct reader *r, char c)
 		join(&r->risk, r->called);
 		if (++r->depth > DEPTH_MAX) {
 			r->depth = DEPTH_MAX;
-			r->is_opaque = true;
+			r->found |= FOUND_OPAQUE;
 		}
 		r->selects &= ~(UINT64_C(1) << r->depth);
 		r->queries &= ~(UINT64_C(1) << r->depth);
@@ -624,14 +629,13 @@ read_punct(struct reader *r, char c)
 	r->called = (struct risk){ 0 };
 	r->is_behind_dot = c == '.';
 	r->is_into_harmless = false;
-	r->is_opaque = r->is_opaque || c == '$'; /* an error */
+	find_if(r, c == '$', FOUND_OPAQUE); /* an error */
 	if (c == ';') {
-		r->is_first = true;
-		r->is_explain = r->is_object_next = r->is_do = false;
+		r->statement = STATEMENT_BEGINS;
 		r->selects = r->queries = r->froms = r->withs = 0;
 		r->depth = 0;
-	} else if (c != '(' && r->is_first)
-		r->is_opaque = true;
+	} else
+		find_if(r, c != '(' && r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
 }
 
 static void
@@ -686,7 +690,7 @@ with_calls(unsigned risk)
 static unsigned
 risk_of(const struct reader *r, struct risk risk)
 {
-	return risk.always | (r->has_write ? risk.in_writes : 0u);
+	return risk.always | ((r->found & FOUND_WRITE) != 0 ? risk.in_writes : 0u);
 }
 
 /* Returns true if it ended properly; else PostgreSQL refuses all of this SQL under these settings. */
@@ -694,19 +698,20 @@ static bool
 read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk,
 	 unsigned *of_new)
 {
-	struct reader r = { .names = names, .is_first = true };
+	struct reader r = { .names = names, .statement = STATEMENT_BEGINS };
 
 	sql_lexer_init(&r.lexer, sql, len);
 	r.lexer.has_backslashes = has_backslashes;
 	if (!read_tokens(&r))
 		return false;
 	settle_name(&r);
-	if (r.has_new_relation)
+	if ((r.found & FOUND_NEW_RELATION) != 0)
 		*of_new |= RISK_NEW;
-	if (r.has_new_call)
+	if ((r.found & FOUND_NEW_CALL) != 0)
 		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND);
 	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
-		 (r.is_opaque ? with_calls(names->all) | RISK_OPAQUE : 0) | (r.is_ddl ? names->ddl : 0);
+		 ((r.found & FOUND_OPAQUE) != 0 ? with_calls(names->all) | RISK_OPAQUE : 0) |
+		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0);
 	return true;
 }
 
