@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define CALM (TAG_IS_QUIET | TAG_SETS_NOTHING)
-#define READS TAG_NEEDS_NO_COMMIT
+#define NO_COMMIT TAG_NEEDS_NO_COMMIT
 #define WRITES TAG_WRITES
 #define DDL (TAG_IS_DDL | TAG_WRITES)
 #define CREATE (DDL | TAG_IS_CREATE)
@@ -33,7 +33,7 @@ static const struct row rows[] = {
 	{ "ALTER VIEW", { 0, DDL | CODE | PLANS } },
 	{ "ALTER", { 0, DDL | CODE } },
 	{ "CALL", { 0, WRITES } },
-	{ "CLOSE CURSOR", { 0, READS } },
+	{ "CLOSE CURSOR", { 0, NO_COMMIT } },
 	{ "COMMIT PREPARED", { TAG_COMMIT_PREPARED, CODE } },
 	{ "COPY", { TAG_COPY, WRITES } },
 	{ "CREATE DATABASE", { 0, CREATE | CODE | DATABASE } },
@@ -45,8 +45,8 @@ static const struct row rows[] = {
 	{ "CREATE TYPE", { 0, CREATE | CODE } },
 	{ "CREATE VIEW", { 0, CREATE | CODE | PLANS } },
 	{ "CREATE", { 0, CREATE | CODE } },
-	{ "DEALLOCATE ALL", { TAG_DEALLOCATE_ALL, READS } },
-	{ "DEALLOCATE", { TAG_DEALLOCATE, READS } },
+	{ "DEALLOCATE ALL", { TAG_DEALLOCATE_ALL, NO_COMMIT } },
+	{ "DEALLOCATE", { TAG_DEALLOCATE, NO_COMMIT } },
 	{ "DISCARD ALL", { TAG_DISCARD_ALL, 0 } },
 	{ "DO", { 0, WRITES | CODE } },
 	{ "DROP DOMAIN", { TAG_DROP, DDL | PLANS } },
@@ -58,22 +58,22 @@ static const struct row rows[] = {
 	{ "DROP TYPE", { TAG_DROP, DDL | PLANS } },
 	{ "DROP VIEW", { TAG_DROP, DDL | PLANS } },
 	{ "DROP", { TAG_DROP, DDL } },
-	{ "EXPLAIN", { TAG_SELECT, TAG_IS_QUIET | READS } },
-	{ "FETCH", { 0, READS } },
+	{ "EXPLAIN", { TAG_SELECT, TAG_IS_QUIET | NO_COMMIT } },
+	{ "FETCH", { 0, NO_COMMIT } },
 	{ "IMPORT", { 0, CODE } },
-	{ "LOCK TABLE", { 0, READS } },
+	{ "LOCK TABLE", { 0, NO_COMMIT } },
 	{ "MERGE", { 0, WRITES } },
-	{ "MOVE", { 0, READS } },
-	{ "PREPARE TRANSACTION", { TAG_PREPARE_TRANSACTION, READS } },
-	{ "PREPARE", { 0, READS } },
-	{ "RELEASE", { TAG_RELEASE, READS } },
+	{ "MOVE", { 0, NO_COMMIT } },
+	{ "PREPARE TRANSACTION", { TAG_PREPARE_TRANSACTION, NO_COMMIT } },
+	{ "PREPARE", { 0, NO_COMMIT } },
+	{ "RELEASE", { TAG_RELEASE, NO_COMMIT } },
 	{ "RESET", { TAG_RESET, 0 } },
-	{ "ROLLBACK PREPARED", { 0, READS } },
-	{ "ROLLBACK", { TAG_ROLLBACK, READS } },
-	{ "SAVEPOINT", { TAG_SAVEPOINT, READS } },
-	{ "SET", { 0, READS } },
-	{ "SHOW", { 0, READS } },
-	{ "START TRANSACTION", { TAG_BEGIN, READS } },
+	{ "ROLLBACK PREPARED", { 0, NO_COMMIT } },
+	{ "ROLLBACK", { TAG_ROLLBACK, NO_COMMIT } },
+	{ "SAVEPOINT", { TAG_SAVEPOINT, NO_COMMIT } },
+	{ "SET", { 0, NO_COMMIT } },
+	{ "SHOW", { 0, NO_COMMIT } },
+	{ "START TRANSACTION", { TAG_BEGIN, NO_COMMIT } },
 	{ "TRUNCATE", { 0, WRITES } },
 	{ "UNLISTEN", { TAG_UNLISTEN, 0 } },
 };
@@ -86,7 +86,7 @@ tag_read_other(const char *tag)
 	    (tag[0] == 'D' && tag[1] == 'E' && tag[2] == 'L'))
 		return (struct tag){ 0, CALM | WRITES };
 	if (tag[0] == 'B') /* BEGIN */
-		return (struct tag){ TAG_BEGIN, CALM | READS };
+		return (struct tag){ TAG_BEGIN, CALM | NO_COMMIT };
 	if (strcmp(tag, "COMMIT") == 0)
 		return (struct tag){ TAG_COMMIT, TAG_SETS_NOTHING };
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
