@@ -25,7 +25,7 @@ struct worker_row {
 typedef void worker_fn(const struct worker_row *row, void *arg);
 
 struct watch_row; /* dedicated/watch.h */
-typedef void host_fn(const struct watch_row *h, uint64_t reads, void *arg);
+typedef void host_fn(const struct watch_row *h, uint64_t loans, void *arg);
 
 struct query_table; /* telemetry/slowlog.h */
 struct slowlog;

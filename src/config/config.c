@@ -273,17 +273,6 @@ config_has_budget(const struct upstream *up, const struct scope_settings *s)
 	return s->budget != BUDGET_OFF && upstream_has_fixed_hosts(up);
 }
 
-bool
-config_reads_standbys(const struct config *config, const struct config_scope *database, struct scope_settings *out)
-{
-	if (!upstream_has_fixed_hosts(database->upstream) || database->upstream->host_count == 1)
-		return false;
-	config_effective(config, database, NULL, out);
-	for (size_t i = 0; out->reads == READS_PRIMARY && i < config->user_count; i++)
-		config_effective(config, database, &config->users[i], out);
-	return out->reads != READS_PRIMARY && *config_cluster_user(database->upstream, out) != '\0';
-}
-
 const char *
 config_cluster_user(const struct upstream *up, const struct scope_settings *s)
 {

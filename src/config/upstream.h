@@ -150,8 +150,3 @@ struct scope_settings;
 bool config_has_budget(const struct upstream *up, const struct scope_settings *s);
 /* Returns who pgweir's own connections for it log in as; empty: nobody is named. */
 const char *config_cluster_user(const struct upstream *up, const struct scope_settings *s);
-/* Returns true if somebody reads this database on standbys, and it is known as whom to ask them; *out: the settings for
- * such reads.
- */
-bool config_reads_standbys(const struct config *config, const struct config_scope *database,
-			   struct scope_settings *out);

@@ -117,6 +117,19 @@ add_database(struct watch *w, const struct source *s)
 	snprintf(d->database, sizeof(d->database), "%s", s->db->name);
 }
 
+/* Returns true if somebody reads this database on standbys, and it is known as whom to ask them; *out: the settings for
+ * such reads. */
+static bool
+is_read_there(const struct config *config, const struct config_scope *database, struct scope_settings *out)
+{
+	if (!upstream_has_fixed_hosts(database->upstream) || database->upstream->host_count == 1)
+		return false;
+	config_effective(config, database, NULL, out);
+	for (size_t i = 0; out->reads == READS_PRIMARY && i < config->user_count; i++)
+		config_effective(config, database, &config->users[i], out);
+	return out->reads != READS_PRIMARY && *config_cluster_user(database->upstream, out) != '\0';
+}
+
 void
 watch_configure(struct watch *w, const struct config *config, struct users *users, struct tls_store *tls)
 {
@@ -127,7 +140,7 @@ watch_configure(struct watch *w, const struct config *config, struct users *user
 	for (struct config_section db = { 0 }; config_next_section(config, &db) && db.scope->upstream != NULL;) {
 		struct scope_settings set;
 
-		if (config_reads_standbys(config, db.scope, &set))
+		if (is_read_there(config, db.scope, &set))
 			add_database(w, &(struct source){ db.scope, &set, users, tls });
 	}
 	for (d = TAILQ_FIRST(&w->watched); d != NULL; d = next) {

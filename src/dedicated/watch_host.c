@@ -581,7 +581,7 @@ watched_new(struct watch *w, char *hosts, uint32_t count)
 	}
 	d->watch = w;
 	d->hosts = hosts;
-	d->count = count < CAUSALITY_HOSTS ? count : CAUSALITY_HOSTS;
+	d->count = count < CLUSTER_HOSTS ? count : CLUSTER_HOSTS;
 	for (uint32_t i = 0; i < d->count; i++) {
 		dedicated_init(&d->of[i].conn, &conn_ops, w->pools, &w->env);
 		d->of[i].conn.name = d->of[i].name;

@@ -105,7 +105,7 @@ struct watched {
 	uint64_t half_wait_us; /* half of reads_wait, or a little more: see heed_silence() */
 	bool is_kept; /* by the present configuration */
 	uint32_t count, history;
-	struct watch_host of[CAUSALITY_HOSTS];
+	struct watch_host of[CLUSTER_HOSTS];
 	struct trial trial;
 	uint64_t wanted_us, used_us, nudged_us; /* when that was last */
 	int timer_fd; /* a timerfd */

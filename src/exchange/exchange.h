@@ -160,7 +160,7 @@ struct exchange_env {
 	void *owner;
 	/* A statement needs a database for itself: pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
-	/* On any thread: reads_heard() is due on this loop, and reads_take_silence(). */
+	/* On any thread: reads_heard() is due on this loop. */
 	void (*on_reading)(void *owner);
 	/* Each request that ended, however it did, or one that stands for weight of its like. Its client isn't told. */
 	void (*on_query)(void *owner, const struct request_report *report, uint32_t weight);
@@ -224,11 +224,19 @@ struct exchange {
 static inline void
 exchange_set_block(struct exchange *x, enum exchange_block to)
 {
-	bool is_there = x->srv != NULL && x->srv->loan.standby != 0;
+	bool is_there = x->srv != NULL && x->srv->loan.sibling != 0;
 
 	assert(to == EXCHANGE_NO_BLOCK || x->block != EXCHANGE_ROLLED_BACK); /* its client has to end it first */
 	assert(to == EXCHANGE_NO_BLOCK || (to < EXCHANGE_DUE ? is_there : x->srv == NULL));
 	x->block = (uint8_t)to;
+}
+
+/* Returns true if srv, the client's, is of a sibling of its pool (loan.sibling), and it was shown nothing of its block:
+ * the primary may be asked instead. */
+static inline bool
+exchange_may_leave(const struct exchange *x, const struct server *srv)
+{
+	return srv->loan.sibling != 0 && x->block != EXCHANGE_SHOWN;
 }
 
 /* exchange.c */
@@ -246,12 +254,6 @@ static inline struct commit_doubt *
 exchange_doubt(const struct exchange *x)
 {
 	return x->rare == NULL ? NULL : x->rare->doubt;
-}
-
-static inline struct client_reads *
-exchange_reads(const struct exchange *x)
-{
-	return x->rare == NULL ? NULL : x->rare->reads;
 }
 
 /* Returns true if relay/ reads the client's input: see client_state_is_ready(). */

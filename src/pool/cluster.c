@@ -25,9 +25,9 @@ struct cluster {
 	struct policy_commons *all;
 	pthread_mutex_t lock; /* guards all below but what is atomic */
 	struct cluster_view view;
-	struct cluster_mark marks[CAUSALITY_HOSTS]; /* of hosts that are not away */
-	struct trail trails[CAUSALITY_HOSTS];
-	struct cluster_mark primaries[CAUSALITY_PASTS]; /* as view.past: those of the last histories */
+	struct cluster_mark marks[CLUSTER_HOSTS]; /* of hosts that are not away */
+	struct trail trails[CLUSTER_HOSTS];
+	struct cluster_mark primaries[CLUSTER_PASTS]; /* as view.past: those of the last histories */
 	struct cluster_lives lives;
 	struct {
 		uint64_t number, position;
@@ -64,7 +64,7 @@ cluster_get(struct policy_commons *all, const char *hosts, uint32_t count)
 	if (c == NULL)
 		return NULL;
 	pthread_mutex_lock(&c->lock);
-	c->view.count = count < CAUSALITY_HOSTS ? count : CAUSALITY_HOSTS;
+	c->view.count = count < CLUSTER_HOSTS ? count : CLUSTER_HOSTS;
 	pthread_mutex_unlock(&c->lock);
 	return c;
 }
@@ -237,7 +237,7 @@ note_lags(struct cluster *c, uint64_t now_us)
 static int32_t
 find_primary(const struct cluster *c)
 {
-	const struct cluster_mark *before = &c->primaries[c->view.history % CAUSALITY_PASTS];
+	const struct cluster_mark *before = &c->primaries[c->view.history % CLUSTER_PASTS];
 	int32_t found = -1;
 
 	for (int32_t i = 0; i < (int32_t)c->view.count; i++)
@@ -286,9 +286,9 @@ begin_history(struct cluster *c, const struct cluster_mark *primary)
 	struct cluster_view *v = &c->view;
 
 	atomic_store(&c->history, ++v->history);
-	v->past[v->history % CAUSALITY_PASTS] = (struct past_view){ .history = v->history };
-	c->primaries[v->history % CAUSALITY_PASTS] = *primary;
-	for (uint32_t i = 0; i < CAUSALITY_PASTS; i++)
+	v->past[v->history % CLUSTER_PASTS] = (struct past_view){ .history = v->history };
+	c->primaries[v->history % CLUSTER_PASTS] = *primary;
+	for (uint32_t i = 0; i < CLUSTER_PASTS; i++)
 		if (v->past[i].history != 0)
 			note_past(c, &v->past[i], &c->primaries[i], primary);
 	memset(c->recent, 0, sizeof(c->recent));
@@ -305,8 +305,7 @@ choose_primary(struct cluster *c)
 	struct cluster_view *v = &c->view;
 
 	v->primary = find_primary(c);
-	if (v->primary >= 0 &&
-	    !cluster_mark_is_same(&c->marks[v->primary], &c->primaries[v->history % CAUSALITY_PASTS]))
+	if (v->primary >= 0 && !cluster_mark_is_same(&c->marks[v->primary], &c->primaries[v->history % CLUSTER_PASTS]))
 		begin_history(c, &c->marks[v->primary]);
 }
 
@@ -330,13 +329,7 @@ cluster_take_want(struct cluster *c)
 bool
 cluster_take_use(struct cluster *c)
 {
-	bool is_used;
-
-	pthread_mutex_lock(&c->lock);
-	is_used = c->is_used;
-	c->is_used = false;
-	pthread_mutex_unlock(&c->lock);
-	return is_used;
+	return atomic_exchange(&c->is_used, false);
 }
 
 static void

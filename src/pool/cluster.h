@@ -1,7 +1,7 @@
 /*
- * src/pool/cluster.h - what is known of the hosts of an upstream from whose standbys is read: one struct cluster for
- * each list of hosts (pool_target_hosts() without the role), shared by the pools of all workers and by the watch
- * (dedicated/watch.h), which asks the hosts and writes down here what they say.
+ * src/pool/cluster.h - who is primary among the hosts of an upstream, and what is known of its standbys: one struct
+ * cluster for each list of hosts (pool_target_hosts() without the role), shared by the pools of all workers and by the
+ * watch, which asks the hosts and writes down here what they say.
  *
  * Owns:   the view, under a lock; the last readings of the primary, from which a standby's lag is taken.
  * Always: a cluster lives while somebody has a reference; it has a watch from its first configuration to the end of
@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "policy/causality.h"
+#include "policy/cluster_view.h"
 #include "policy/policy_commons.h"
 #include "session/commit_fate.h"
 
@@ -30,7 +30,7 @@ const struct cluster_view *cluster_look(struct cluster *c); /* the same for thos
 void cluster_unlock(struct cluster *c);
 /* Returns view.history, without the lock; somebody looks. */
 uint32_t cluster_history(struct cluster *c);
-/* Returns the number of the reading, of any host, that was begun last, without the lock: for causality_wrote(). */
+/* Returns the number of the reading, of any host, that was begun last, without the lock. */
 uint64_t cluster_begun(const struct cluster *c);
 /* Somebody needs a reading that is not there, of each standby, and of the primary as well or not: one is begun soon
  * (0.25 ms after the one before at the earliest, and a 32nd of a standby's lag). Wakes the watch, wherever it lives. */

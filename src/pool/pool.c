@@ -76,11 +76,11 @@ pool_free(struct pool *pool)
 	struct pool_set *set = pool->set;
 	struct pool_database *database = pool->database;
 
-	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
-		if (pool->standbys[i] != NULL)
-			pool_free(pool->standbys[i]);
+	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
+		if (pool->siblings[i] != NULL)
+			pool_free(pool->siblings[i]);
 	if (pool->main != NULL)
-		pool->main->standbys[pool->host] = NULL;
+		pool->main->siblings[pool->host] = NULL;
 	set->s.companions->end(pool);
 	policy_close_all(pool->policy, RR_SHUTDOWN, pool_set_now(set));
 	while (!TAILQ_EMPTY(&pool->servers))
@@ -224,7 +224,7 @@ pool_settings(struct pool *pool, const char *user, uint64_t now_us)
 	configure_users(pool);
 	if (!was_sealed && pool->is_sealed) /* nobody has washed off what is left there */
 		policy_close_all(pool->policy, RR_RELOAD, now_us);
-	pool_standbys_configure(pool, now_us);
+	pool_siblings_configure(pool, now_us);
 	return &u->settings;
 }
 
@@ -354,7 +354,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	}
 	config_effective(set->config, db, config_find_user(set->config, whole_user(pool, user)), &pool->settings);
 	if (pool->main != NULL)
-		pool_standby_settings(pool);
+		pool_sibling_settings(pool);
 	configure_users(pool);
 	fill_policy(&pool->settings, &ps);
 	ps.is_spare = pool->main != NULL;
@@ -390,7 +390,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 		pool_fresh_tell(pool->fresh, pool->baseline, pool->welcome, pool->baseline_us);
 	put_parts(set, &parts);
 	pool->is_orphan = false;
-	pool_standbys_configure(pool, now_us);
+	pool_siblings_configure(pool, now_us);
 	return 0;
 }
 
@@ -464,7 +464,7 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 }
 
 struct pool *
-pool_new_standby(struct pool *main, uint32_t host, uint64_t now_us)
+pool_new_sibling(struct pool *main, uint32_t host, uint64_t now_us)
 {
 	struct pool_box *box = box_new(main->set, main->database, main->user);
 	struct fail why;
@@ -475,8 +475,8 @@ pool_new_standby(struct pool *main, uint32_t host, uint64_t now_us)
 		box->e.code_gone = STATE_BACKEND;
 	}
 	box = box_enter(box, now_us, &why);
-	main->standbys[host] = box == NULL ? NULL : &box->e;
-	return main->standbys[host];
+	main->siblings[host] = box == NULL ? NULL : &box->e;
+	return main->siblings[host];
 }
 
 size_t
@@ -597,9 +597,9 @@ take_secret(struct pool *pool, const char *secret)
 		return;
 	pool_target_unref(pool->target);
 	pool->target = target;
-	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
-		if (pool->standbys[i] != NULL)
-			take_secret(pool->standbys[i], secret);
+	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
+		if (pool->siblings[i] != NULL)
+			take_secret(pool->siblings[i], secret);
 }
 
 void

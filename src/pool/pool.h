@@ -15,7 +15,7 @@
 #include "base/request_report.h"
 #include "config/config.h"
 #include "seal/database_code.h"
-#include "policy/causality.h"
+#include "policy/cluster_view.h"
 #include "policy/policy.h"
 #include "server/server.h"
 #include "session/image.h"
@@ -128,15 +128,18 @@ struct pool {
 	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL: none. That of CAP_ALL is its room's */
 	struct fate_asker *fates; /* fate_asker.c; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
-	/* pool_standby.c: siblings, by the place of their host in its upstream; NULL: not used yet. */
-	struct pool *standbys[CAUSALITY_HOSTS];
+	/* pool_siblings.c: by the place of their host in its upstream; NULL: not used yet. */
+	struct pool *siblings[CLUSTER_HOSTS];
 	struct pool *main; /* of a sibling: whose it is; its counters are that one's. NULL: it is none */
 	uint32_t host; /* of a sibling */
 	unsigned code_gone; /* of a sibling: what code may leave there that no answer has told of */
 	uint32_t history; /* cluster_view.history of the primary that its servers are on, where somebody reads from
 			     standbys */
 	struct cluster *cluster; /* cluster.h; a reference; NULL: nobody reads from standbys */
-	struct read_token code_token; /* a standby that is behind it may have other code than the answer tells of */
+	/* A standby may have other code than the last answer tells of until it has replayed what the primary had then:
+	 * the number of the primary's first reading that covers that, or 0: the position is this, of this history. */
+	uint64_t code_due, code_position;
+	uint32_t code_history;
 	uint32_t index; /* scratch space for whoever lists all pools */
 	struct pool *next, *before;
 	bool is_active; /* pool_use.c: in the set's list of those that have servers, or are watched */

@@ -7,7 +7,7 @@
  *   pool_homes.c    on which workers each pool lives
  *   pool_fresh.c    what a fresh server of a pool shows, for all its parts
  *   pool_cross.c    servers that go to the part of a pool on another worker
- *   pool_standby.c  siblings: the servers of standbys, for the reads of a pool's clients
+ *   pool_siblings.c siblings, which have the servers of standbys; whose servers are the primary's
  *   pool_code.c     what its database's code could touch; database_code_news.c: all databases' code
  *   pool_scout.c    finds out whether hosts that could not be reached are there again
  *   pool_use.c      which pools are looked at how often, and how much is in use
@@ -27,7 +27,7 @@
 #include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_whole.h"
-#include "pool/pool_standby.h"
+#include "pool/pool_siblings.h"
 #include "pool/pool_target.h"
 
 struct pool_box; /* pool.c       */

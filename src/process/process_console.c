@@ -36,12 +36,12 @@ static void
 add_host(const struct watch_row *h, void *arg)
 {
 	const struct host_rows *rows = arg;
-	uint64_t reads = 0;
+	uint64_t loans = 0;
 
 	for (size_t i = 0; rows->s != NULL && i < rows->s->backend_count; i++)
 		if (strcmp(rows->s->backends[i].name, h->host) == 0)
-			reads = rows->s->backends[i].counters.reads;
-	rows->row(h, reads, rows->arg);
+			loans = rows->s->backends[i].counters.sibling_loans;
+	rows->row(h, loans, rows->arg);
 }
 
 static void

@@ -205,8 +205,7 @@ on_reading(void *worker)
 	struct worker *k = worker;
 
 	k->now_us = clock_now_us();
-	reads_heard(&k->clients.x);
-	if (reads_take_silence(&k->clients.x))
+	if (reads_heard(&k->clients.x))
 		clients_end_late(&k->clients, k->now_us);
 }
 

@@ -98,9 +98,9 @@ take_pools(struct worker *k, struct snapshot *s)
 		e->index = (uint32_t)(is_other ? max : i);
 		i++;
 		add_counts(s, p, e, k->now_us);
-		for (uint32_t host = 0; host < CAUSALITY_HOSTS; host++)
-			if (e->standbys[host] != NULL)
-				add_counts(s, p, e->standbys[host], k->now_us);
+		for (uint32_t host = 0; host < CLUSTER_HOSTS; host++)
+			if (e->siblings[host] != NULL)
+				add_counts(s, p, e->siblings[host], k->now_us);
 	}
 	s->pools_aggregated = i > max ? i - max : 0;
 	return 0;

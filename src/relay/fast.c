@@ -278,21 +278,6 @@ walk_messages(struct request_walk *w)
 	return WALK_ON;
 }
 
-/* Returns true if the client has a server of a standby, and messages come that the lane is open for there: w->len is
- * where they end. */
-__attribute__((noinline)) static bool
-is_there(struct request_walk *w)
-{
-	const struct exchange *x = w->x;
-	size_t len;
-
-	if (x->state != CL_READY || x->srv == NULL || x->srv->loan.standby == 0)
-		return false;
-	len = reads_free_len(w);
-	w->len = len > 0 ? w->at + len : w->len;
-	return len > 0;
-}
-
 enum walk_result
 walk_fast(struct request_walk *w)
 {
@@ -300,7 +285,7 @@ walk_fast(struct request_walk *w)
 	size_t begun = w->at, len = w->len;
 	enum walk_result r;
 
-	if ((x->state != CL_READY || x->block != EXCHANGE_NO_BLOCK) && !is_there(w))
+	if ((x->state != CL_READY || x->block != EXCHANGE_NO_BLOCK) && !reads_is_free(w))
 		return WALK_SLOWLY;
 	r = x->is_session || !features_are_quiet(x) || (x->srv != NULL && !is_open_server(x)) ? WALK_SLOWLY
 											      : walk_messages(w);

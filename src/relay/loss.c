@@ -50,7 +50,7 @@ loss_of_primary(const struct exchange *x, const char *sqlstate)
 	const char *own;
 
 	if (strcmp(sqlstate, "25006") != 0 || !exchange_is_ready(x) || x->image == NULL ||
-	    (x->srv != NULL && x->srv->loan.standby != 0))
+	    (x->srv != NULL && x->srv->loan.sibling != 0))
 		return false;
 	target = x->pool->target->upstream->target;
 	own = image_get(x->image, "default_transaction_read_only");
@@ -87,7 +87,7 @@ has_nothing(const struct exchange *x, const struct server *srv)
 static bool
 can_fail(const struct exchange *x, const struct server *srv)
 {
-	return (srv->loan.commit.is_on || srv->loan.standby != 0) && srv->tx != 'I' && srv->is_synced &&
+	return (srv->loan.commit.is_on || srv->loan.sibling != 0) && srv->tx != 'I' && srv->is_synced &&
 	       (x->state == CL_READY || (x->state == CL_HELD && srv->loan.commit.question >= MARK_AWAITED)) &&
 	       (x->body_left == 0 || x->is_body_dropped);
 }
@@ -132,7 +132,7 @@ get_another(struct exchange *x, struct server *srv, const struct fail *shown, bo
 	(void)is_bound;
 	if (state_is_dirty(x, srv) && (x->state == CL_HELD || state_lose(x, shown) < 0))
 		return false;
-	reads_again(x, srv);
+	reads_lost(x, srv);
 	if (x->state == CL_HELD)
 		relay_resume_held(x);
 	return true;
@@ -228,7 +228,7 @@ relay_lost(struct server *srv, const struct fail *why)
 	if (x == NULL)
 		return;
 	assert(x->srv == srv);
-	loss = loss_of(srv, why->sqlstate, srv->was_owing, reads_is_refusable(x, srv));
+	loss = loss_of(srv, why->sqlstate, srv->was_owing, exchange_may_leave(x, srv));
 	o = &outcome[loss];
 	if (x->env->to_client.to == &x->stream)
 		end_replies(x, srv, o);
@@ -315,7 +315,7 @@ is_refused_by_standby(const struct exchange *x, const struct server *srv, const 
 	static const char *const own[] = { "0A000", "25006", "3F000", "40",    "42501", "42703", "42704",
 					   "42883", "42P01", "53",    "55000", "57P0",	"58",	 "XX" };
 
-	if (!reads_is_refusable(x, srv) || exchange_reads(x) == NULL || e->sqlstate == NULL)
+	if (!exchange_may_leave(x, srv) || x->block == EXCHANGE_NO_BLOCK || e->sqlstate == NULL)
 		return false;
 	return of <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own, sizeof(own) / sizeof(own[0]))
 				     : strcmp(e->sqlstate, "57014") != 0;
@@ -399,7 +399,7 @@ end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 		relay_lost(srv, &why);
 		return;
 	}
-	if (srv->loan.end == LOAN_NOT_EXECUTED && srv->loan.standby != 0)
+	if (srv->loan.end == LOAN_NOT_EXECUTED && srv->loan.sibling != 0)
 		srv->end_line = END_LINE_OF_MANY; /* SHOW READS tells */
 	server_fail(srv, &why);
 }
@@ -434,7 +434,7 @@ relay_ending(struct server *srv, const struct error_fields *e)
 	uint64_t since_us;
 	enum loss loss;
 
-	if (!reads_is_refusable(x, srv))
+	if (!exchange_may_leave(x, srv))
 		return false;
 	loss = loss_of(srv, e->sqlstate, ledger_owes_client(&srv->ledger, &since_us), true);
 	if (loss == LOSS_NOT_EXECUTED)

@@ -3,7 +3,7 @@
 
 #include "base/text.h"
 #include "listen/listen.h"
-#include "pool/pool_standby.h"
+#include "pool/pool_siblings.h"
 #include "state/compiled.h"
 #include "wire/messages.h"
 
@@ -56,7 +56,7 @@ know(struct exchange *x)
 void
 reads_free(struct exchange *x)
 {
-	struct client_reads *r = exchange_reads(x);
+	struct client_reads *r = reads_of(x);
 
 	if (r == NULL)
 		return;
@@ -141,11 +141,11 @@ take_minimum(struct exchange *x, struct client_reads *r)
 }
 
 /* Returns one of the standbys that show all that they must, but for those tried (which have no idle server);
- * CAUSALITY_HOSTS: there is none. */
+ * CLUSTER_HOSTS: there is none. */
 static uint32_t
 choose(const struct exchange *x, struct client_reads *r, const struct cluster_view *v, unsigned tried, bool *is_later)
 {
-	uint32_t last = r->token.life == 0 ? CAUSALITY_HOSTS : r->token.host;
+	uint32_t last = r->token.life == 0 ? CLUSTER_HOSTS : r->token.host;
 	unsigned hosts = 0;
 
 	if (*x->env->now_us >= r->shunned_until_us)
@@ -158,7 +158,7 @@ choose(const struct exchange *x, struct client_reads *r, const struct cluster_vi
 		*is_later |= c == CAUSALITY_LATER;
 		hosts |= (c == CAUSALITY_NOW ? 1u : 0u) << i;
 	}
-	return pool_standby_choose(x->pool, hosts & ~tried, last, x->ticket.id);
+	return reads_least_lent(x->pool, hosts & ~tried, last, x->ticket.id);
 }
 
 static struct server *
@@ -172,7 +172,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 	for (;;) {
 		const struct cluster_view *v = cluster_lock(r->cluster);
 		uint32_t host = choose(x, r, v, tried, is_later);
-		bool is_none = host == CAUSALITY_HOSTS;
+		bool is_none = host == CLUSTER_HOSTS;
 
 		r->life = is_none ? 0 : v->hosts[host].life;
 		number = is_none ? 0 : v->hosts[host].last.number;
@@ -185,7 +185,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 					     : ROUTE_NO_STANDBY;
 		if (is_none)
 			return NULL;
-		srv = pool_borrow_standby(x->pool, host, &x->ticket, x, *x->env->now_us);
+		srv = pool_borrow_sibling(x->pool, host, &x->ticket, x, *x->env->now_us);
 		if (srv != NULL && srv->reading < number)
 			return srv;
 		tried |= 1u << host;
@@ -194,7 +194,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 			pool_return(srv, 0, *x->env->now_us);
 			cluster_want(r->cluster, CLUSTER_STANDBYS);
 		}
-		is_connecting |= !pool_standby_is_busy(x->pool, host);
+		is_connecting |= !reads_is_busy(x->pool, host);
 	}
 }
 
@@ -295,12 +295,11 @@ is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 }
 
 bool
-reads_must_wait(struct exchange *x, struct server *srv)
+reads_distrust(struct exchange *x, struct server *srv)
 {
-	struct client_reads *r = exchange_reads(x);
+	struct client_reads *r = reads_of(x);
 
-	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster ||
-	    x->settings->reads != READS_MARKED)
+	if (srv->loan.sibling != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster)
 		return false; /* or a reload has changed who reads where */
 	if ((srv->history == 0 || srv->history != r->token.history || srv->history != cluster_history(r->cluster)) &&
 	    is_doubtful(x, r, srv))
@@ -321,19 +320,20 @@ begin_again(struct exchange *x, struct client_reads *r)
 }
 
 void
-reads_linked(struct exchange *x)
+reads_note_loan(struct exchange *x)
 {
-	struct client_reads *r = exchange_reads(x);
-	bool is_standby = x->srv->loan.standby != 0, is_due = x->block == EXCHANGE_DUE;
+	struct client_reads *r = reads_of(x);
+	bool is_standby = x->srv->loan.sibling != 0, is_due = x->block == EXCHANGE_DUE;
 
 	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
 		x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
 		x->srv->loan.route = is_standby ? ROUTE_STANDBY : x->listen != NULL ? ROUTE_TIED : ROUTE_NO_STANDBY;
 	}
 	if (is_standby)
-		state_fear(x, pool_standby_feared(x->srv));
+		state_fear(x, pool_sibling_feared(x->srv));
 	if (r == NULL)
 		return;
+	r->silent = 0;
 	if (x->settings->reads == READS_MARKED)
 		x->srv->loan.route = r->route;
 	exchange_set_block(x, !is_standby ? EXCHANGE_NO_BLOCK : is_due ? EXCHANGE_BEGUN : EXCHANGE_THERE);

@@ -11,7 +11,7 @@
  * BEGIN, to most SET LOCAL, and to what makes or describes statements, is relayed again, to the primary (resend.c),
  * behind that BEGIN and SET LOCAL.
  *
- * Owns:   what it knows of the client (exchange_reads()), made when that first needs a server.
+ * Owns:   what it knows of the client (reads_of()), made when that first needs a server.
  * Always: it knows of each request that has ended since then, wherever; while reads was off, of their number alone.
  */
 #pragma once
@@ -29,9 +29,9 @@ struct client_reads {
 	struct cluster *cluster; /* a reference; that the token is of */
 	struct image *image; /* a reference; is_default is its */
 	bool is_default; /* READ ONLY, and not SERIALIZABLE, is what its transactions are by default */
-	bool is_for_primary; /* the request is relayed again; set by reads_again(), cleared by reads_request_done() */
+	bool is_for_primary; /* the request is relayed again; set by reads_lost(), cleared by reads_request_done() */
 	uint8_t route; /* enum read_route, of its request or transaction */
-	uint8_t refused[CAUSALITY_HOSTS]; /* that standby has refused so many requests of its in a row */
+	uint8_t refused[CLUSTER_HOSTS]; /* that standby has refused so many requests of its in a row */
 	uint8_t shunned; /* those that have refused too many, a bit each ... */
 	uint64_t shunned_until_us;
 	uint32_t requests_done; /* of its exchange, when it last heard of that */
@@ -48,13 +48,13 @@ struct client_reads {
 	char begin[BEGIN_TEXT_MAX];
 };
 
-/* --- reads.c: which host answers --- */
-/*
- * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: w->lent is one of
- * a standby, lent to the client, or still NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
- * is_fast: it is on the fast lane; then WALK_SLOWLY, too: it may be marked, and was not read for that.
- */
-enum walk_result reads_route(struct request_walk *w, bool is_fast);
+static inline struct client_reads *
+reads_of(const struct exchange *x)
+{
+	return x->rare == NULL ? NULL : x->rare->reads;
+}
+
+/* --- reads.c, reads_route.c: which host answers --- */
 /* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or run one: its SQL does not
  * begin with a letter but b or st. */
 static inline bool
@@ -83,7 +83,7 @@ static inline struct client_reads *
 reads_stay(const struct request_walk *w)
 {
 	const struct exchange *x = w->x;
-	struct client_reads *r = exchange_reads(x);
+	struct client_reads *r = reads_of(x);
 
 	if (r == NULL || r->token.history == 0 || r->cluster != x->pool->cluster || r->image != x->image ||
 	    (r->is_default | r->is_for_primary | r->token.is_unsettled) ||
@@ -94,58 +94,85 @@ reads_stay(const struct request_walk *w)
 	return reads_may_begin(w) ? NULL : r;
 }
 
-/* Returns true if something of its client's is, or may have been, on standbys: the next two are due. */
+/* Returns true if it is not known that srv, which the client was lent, is the primary's, or if there is another primary
+ * since it was asked for: it was given back, and the client is CL_CATCHING, for TRUST_AFTER_US at most. */
+bool reads_distrust(struct exchange *x, struct server *srv);
+static inline bool
+reads_must_wait(struct exchange *x, struct server *srv)
+{
+	return x->settings->reads == READS_MARKED && reads_distrust(x, srv);
+}
+
+/* As reads_borrow(), for a client that reads_stay() says nothing of. */
+enum walk_result reads_choose(struct request_walk *w, bool is_fast);
+
+/* Returns true if the client's next loan is for the functions below: it is, or may have been, on standbys. */
 static inline bool
 reads_concern(const struct exchange *x)
 {
-	return x->settings->reads != READS_PRIMARY || exchange_reads(x) != NULL;
+	return x->settings->reads != READS_PRIMARY || x->block == EXCHANGE_DUE;
 }
 
-/* The client was lent a server of the pool's. Returns true if that is not known to be the primary's, or there is
- * another primary since it was asked for: it was given back, and the client is CL_CATCHING, for TRUST_AFTER_US at most.
- */
-bool reads_must_wait(struct exchange *x, struct server *srv);
-/* Such a client was lent srv; NULL: it will wait in line. Returns false if reads_must_wait(); there is nothing for
- * reads_linked() to do. */
-static inline bool
-reads_stay_on(struct client_reads *r, struct server *srv)
+/* As pool_borrow(), for the client and the message at w->at. WALK_ON: w->lent is a server, or NULL if it has to wait
+ * for the primary's; WALK_WAIT, WALK_OVER; and on the fast lane WALK_SLOWLY: see reads_route(). */
+static inline enum walk_result
+reads_borrow(struct request_walk *w, bool is_fast)
 {
+	struct exchange *x = w->x;
+	struct client_reads *r = is_fast && x->settings->reads == READS_MARKED ? reads_stay(w) : NULL;
+
+	if (r == NULL)
+		return reads_choose(w, is_fast);
 	r->route = ROUTE_UNMARKED;
-	if (srv == NULL)
-		return true;
-	if (srv->history != r->token.history && reads_must_wait(r->x, srv))
-		return false;
+	w->lent = pool_borrow(x->pool, &x->ticket, x, *x->env->now_us);
+	if (w->lent == NULL)
+		return WALK_ON;
+	if (w->lent->history != r->token.history && reads_must_wait(x, w->lent))
+		return WALK_WAIT;
 	r->primary_until_us = 0;
-	srv->loan.route = ROUTE_UNMARKED;
-	return true;
+	r->silent = 0;
+	w->lent->loan.route = ROUTE_UNMARKED;
+	return WALK_ON;
 }
 
+void reads_note_loan(struct exchange *x);
 /* The client has a server now. Counts it, and puts in the outbox what must go ahead of its message. */
-void reads_linked(struct exchange *x);
+static inline void
+reads_linked(struct exchange *x)
+{
+	if (reads_concern(x) && x->srv->loan.route == ROUTE_OFF) /* else reads_borrow() has done it */
+		reads_note_loan(x);
+}
 
 /* --- reads_wait.c: clients that are CL_CATCHING --- */
 void reads_init(struct exchange_env *env);
 void reads_fini(struct exchange_env *env); /* no client may wait */
 void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING is about to be rejected */
-void reads_heard(struct exchange_env *env); /* a host has answered: who is CL_CATCHING may go on */
-/* Returns true, once, if a standby has fallen silent: clients are to leave it for whom reads_is_left() is true. */
-bool reads_take_silence(struct exchange_env *env);
+/* A host has answered: who is CL_CATCHING may go on. Returns true, once, if a standby has fallen silent: clients are to
+ * leave it for whom reads_is_left() is true. */
+bool reads_heard(struct exchange_env *env);
 
 /* --- reads_block.c: a transaction on a standby --- */
 /* For the next message of a client with a server of a standby. WALK_ON: it may be sent, or the client has no server any
  * more, since the primary is to answer. WALK_HOLD, WALK_LEAVE: see there. */
 enum walk_result reads_look(struct request_walk *w);
-/* Returns how many bytes of such a client's, whole messages up to a Query or Sync, come to which reads_look() has
- * nothing to say, if the fast lane takes them; 0: some other message comes, or the first one begins no request. */
-size_t reads_free_len(const struct request_walk *w);
-void reads_request_done(struct exchange *x, const struct owed *ended); /* not where loan.route is ROUTE_OFF */
+/* Returns true if the messages that come next from such a client, up to a Query or Sync, are those to which
+ * reads_look() has nothing to say, if the fast lane takes them: w->len is where they end. False, too, if the first one
+ * begins no request, or there is no such server. */
+bool reads_is_free(struct request_walk *w);
 
-/* The same where loan.route is ROUTE_UNMARKED: the primary has answered. */
+void reads_request_done_there(struct exchange *x, const struct owed *ended);
+/* A request has ended on a server whose loan.route is not ROUTE_OFF. */
 static inline void
-reads_wrote(struct exchange *x)
+reads_request_done(struct exchange *x, const struct owed *ended)
 {
-	struct client_reads *r = x->rare->reads;
+	struct client_reads *r;
 
+	if (x->srv->loan.route != ROUTE_UNMARKED) {
+		reads_request_done_there(x, ended);
+		return;
+	}
+	r = x->rare->reads;
 	r->requests_done = x->requests_done;
 	r->is_for_primary = false;
 	if (r->silent != x->requests_done)
@@ -154,16 +181,9 @@ reads_wrote(struct exchange *x)
 
 /* Returns true if the standby of its server does not answer the watch, and the primary may be asked instead. */
 bool reads_is_left(const struct exchange *x);
-/* The request is about to be relayed again, or the block is to go on elsewhere; srv, its server, is no longer its. */
-void reads_again(struct exchange *x, const struct server *srv);
-void reads_begin_again(struct exchange *x); /* the same, where the server was the primary's */
-
-/* Returns true if an error, or the loss, of its server is not for the client: the primary may be asked instead. */
-static inline bool
-reads_is_refusable(const struct exchange *x, const struct server *srv)
-{
-	return srv->loan.standby != 0 && x->block != EXCHANGE_SHOWN;
-}
+/* The client has lost srv, its server, and goes on elsewhere. */
+void reads_lost(struct exchange *x, const struct server *srv);
+void reads_again(struct exchange *x, const struct server *srv); /* the same, and its request is relayed again */
 
 /* --- reads_position.c --- */
 /*

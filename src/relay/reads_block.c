@@ -3,7 +3,7 @@
 
 #include "base/text.h"
 #include "listen/listen.h"
-#include "pool/pool_standby.h"
+#include "pool/pool_siblings.h"
 #include "relay/resend.h"
 #include "session/image_settings.h"
 #include "state/state.h"
@@ -18,12 +18,12 @@
 static void
 go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 {
-	struct client_reads *r = exchange_reads(x);
+	struct client_reads *r = reads_of(x);
 
 	/* A BEGIN that pgweir repeats may not be answered yet. */
 	exchange_set_block(x, srv->tx == 'I' && x->block != EXCHANGE_BEGUN ? EXCHANGE_NO_BLOCK : EXCHANGE_DUE);
 	r->is_for_primary = true;
-	if (srv->loan.standby != 0)
+	if (srv->loan.sibling != 0)
 		r->route = why;
 }
 
@@ -50,13 +50,13 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	struct known k;
 	bool is_behind;
 
-	if (exchange_reads(x)->cluster == NULL || !text_mentions(sql, len, READS_MIN_LSN) ||
+	if (reads_of(x)->cluster == NULL || !text_mentions(sql, len, READS_MIN_LSN) ||
 	    known_only(&k, image_scan_options(x->image), sql, len) != KNOWN_LOCAL ||
 	    strcmp(k.name, READS_MIN_LSN) != 0 || !causality_parse(k.value, strlen(k.value), position))
 		return false;
-	v = cluster_lock(exchange_reads(x)->cluster);
-	is_behind = v->hosts[x->srv->loan.standby - 1u].last.position < *position;
-	cluster_unlock(exchange_reads(x)->cluster);
+	v = cluster_lock(reads_of(x)->cluster);
+	is_behind = v->hosts[x->srv->loan.sibling - 1u].last.position < *position;
+	cluster_unlock(reads_of(x)->cluster);
 	return is_behind;
 }
 
@@ -64,7 +64,7 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 static void
 look_for_another(struct exchange *x, uint64_t position)
 {
-	struct client_reads *r = exchange_reads(x);
+	struct client_reads *r = reads_of(x);
 
 	leave_standby(x);
 	r->is_for_primary = false;
@@ -99,7 +99,7 @@ goes_on_behind_end(const struct request_walk *w, const struct sql_verdict *v, co
 	struct known k;
 
 	if ((v->hints & SCAN_HINT_ENDS) == 0 || x->srv->tx != 'T' || !x->srv->is_synced ||
-	    exchange_reads(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x, x->srv) ||
+	    reads_of(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x, x->srv) ||
 	    (m->type != 'Q' && is_sync_next(w)))
 		return false;
 	kind = known_only(&k, image_scan_options(x->image), sql, len);
@@ -197,30 +197,33 @@ static bool
 is_free_message(const struct exchange *x, const struct frame *f, const uint8_t *body)
 {
 	size_t len;
-	const char *sql = reads_sql_of_message(x, f, body, f->body_len, &len);
+	struct statement *st;
+	const char *sql = reads_sql_of_message(x, f, body, f->body_len, &len, &st);
 
 	if (sql == NULL)
 		return f->type != 'P' && f->type != 'B';
 	return (f->type != 'P' || body[0] == '\0') && is_free(sql, len); /* the lane takes no Parse with a name */
 }
 
-size_t
-reads_free_len(const struct request_walk *w)
+bool
+reads_is_free(struct request_walk *w)
 {
 	const struct server *srv = w->x->srv;
 	const uint8_t *from = w->p + w->at, *at = from, *end = w->p + w->len;
 	struct frame f;
 
-	if (!srv->is_synced || srv->ledger.count > 0) /* a request is looked at once, at its first message */
-		return 0;
+	if (w->x->state != CL_READY || srv == NULL || srv->loan.sibling == 0 || !srv->is_synced ||
+	    srv->ledger.count > 0) /* a request is looked at once, at its first message */
+		return false;
 	while (frame_whole(at, (size_t)(end - at), &f)) {
 		if (!is_free_message(w->x, &f, at + FRAME_HEAD_LEN))
-			return 0;
+			return false;
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 		if (f.type == 'Q' || f.type == 'S')
 			break;
 	}
-	return (size_t)(at - from);
+	w->len = at > from ? w->at + (size_t)(at - from) : w->len;
+	return at > from;
 }
 
 /* Returns true if the request has set something, for its transaction alone, that no other SQL is read by and nobody is
@@ -261,13 +264,15 @@ block_behind(const struct exchange *x, struct client_reads *r, const struct owed
 }
 
 __attribute__((noinline)) void
-reads_request_done(struct exchange *x, const struct owed *ended)
+reads_request_done_there(struct exchange *x, const struct owed *ended)
 {
-	struct client_reads *r = exchange_reads(x);
+	struct client_reads *r = reads_of(x);
 	struct server *srv = x->srv;
 
+	if (r == NULL)
+		return;
 	r->requests_done = x->requests_done;
-	if (srv->loan.standby == 0 || r->cluster == NULL) {
+	if (srv->loan.sibling == 0 || r->cluster == NULL) {
 		r->is_for_primary = false;
 		if (r->cluster != NULL)
 			causality_wrote(&r->token, cluster_begun(r->cluster));
@@ -278,14 +283,14 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	if (srv->tx == 'I')
 		r->begin[0] = '\0';
 	if (x->block != EXCHANGE_BEGUN) /* a BEGIN alone says nothing of what it will refuse */
-		r->refused[srv->loan.standby - 1u] = 0;
-	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
+		r->refused[srv->loan.sibling - 1u] = 0;
+	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.sibling - 1u, r->life);
 }
 
 bool
 reads_is_left(const struct exchange *x)
 {
-	const struct client_reads *r = exchange_reads(x);
+	const struct client_reads *r = reads_of(x);
 	const struct server *srv = x->srv;
 	const struct cluster_view *v;
 	const struct host_view *h;
@@ -294,24 +299,24 @@ reads_is_left(const struct exchange *x)
 	if (r == NULL || r->cluster == NULL || r->life == 0 || x->settings->reads != READS_MARKED)
 		return false;
 	v = cluster_lock(r->cluster);
-	h = &v->hosts[srv->loan.standby - 1u];
+	h = &v->hosts[srv->loan.sibling - 1u];
 	is_there = h->life == r->life && !(h->is_silent && v->primary >= 0 && is_young);
 	cluster_unlock(r->cluster);
 	return !is_there && (srv->ledger.count == 0 ? can_go_on_elsewhere(x) : x->block != EXCHANGE_SHOWN);
 }
 
 void
-reads_again(struct exchange *x, const struct server *srv)
+reads_lost(struct exchange *x, const struct server *srv)
 {
-	struct client_reads *r = exchange_reads(x);
+	struct client_reads *r = reads_of(x);
 	unsigned host;
 
 	if (r == NULL)
 		return;
 	go_to_primary(x, srv, ROUTE_REFUSED);
-	if (srv->loan.standby == 0)
+	if (srv->loan.sibling == 0)
 		return;
-	host = srv->loan.standby - 1u;
+	host = srv->loan.sibling - 1u;
 	if (++r->refused[host] < REFUSED_MAX)
 		return;
 	r->refused[host] = 0;
@@ -320,8 +325,10 @@ reads_again(struct exchange *x, const struct server *srv)
 }
 
 void
-reads_begin_again(struct exchange *x)
+reads_again(struct exchange *x, const struct server *srv)
 {
-	if (exchange_reads(x) != NULL && exchange_reads(x)->begun_for == x->requests_done + 1)
+	if (srv->loan.sibling != 0)
+		reads_lost(x, srv);
+	else if (reads_of(x) != NULL && reads_of(x)->begun_for == x->requests_done + 1)
 		exchange_set_block(x, EXCHANGE_DUE);
 }

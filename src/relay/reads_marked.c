@@ -96,10 +96,10 @@ may_be_for_primary(const char *sql, size_t len)
 }
 
 const char *
-reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have, size_t *len)
+reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have, size_t *len,
+		     struct statement **st)
 {
 	const char *portal, *name, *sql = NULL;
-	const struct statement *st;
 	size_t names_len, name_len = strnlen((const char *)body, have);
 
 	*len = have;
@@ -109,9 +109,9 @@ reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint
 		sql = (const char *)body + name_len + 1;
 		*len = strnlen(sql, have - name_len - 1);
 	} else if (f->type == 'B' && fields_bind(body, have, &portal, &name, &names_len) &&
-		   (st = statements_called(x, name)) != NULL) {
-		sql = (const char *)st->bytes;
-		*len = st->query_len;
+		   (*st = statements_called(x, name)) != NULL) {
+		sql = (const char *)(*st)->bytes;
+		*len = (*st)->query_len;
 	}
 	return sql;
 }
@@ -121,12 +121,13 @@ reads_mentions_primary(const struct request_walk *w, bool is_one_request)
 {
 	const uint8_t *at = w->p + w->at, *end = w->p + w->len;
 	size_t looked = 0, len;
+	struct statement *st;
 	struct frame f;
 
 	while (looked < FORBIDDEN_LOOK_MAX && frame_parse(at, (size_t)(end - at), &f) == FRAME_OK) {
 		const uint8_t *body = at + FRAME_HEAD_LEN;
 		size_t have = (size_t)(end - body) < f.body_len ? (size_t)(end - body) : f.body_len;
-		const char *sql = reads_sql_of_message(w->x, &f, body, have, &len);
+		const char *sql = reads_sql_of_message(w->x, &f, body, have, &len, &st);
 
 		if (sql != NULL && may_be_for_primary(sql, len < FORBIDDEN_LOOK_MAX ? len : FORBIDDEN_LOOK_MAX))
 			return true;
@@ -141,23 +142,19 @@ reads_mentions_primary(const struct request_walk *w, bool is_one_request)
 const char *
 reads_sql_of(struct request_walk *w, size_t *len, const struct sql_verdict **v)
 {
-	struct request *m = &w->m;
-	const char *portal, *name;
+	const struct request *m = &w->m;
 	struct statement *st;
-	size_t have, names_len;
+	const char *sql;
 
 	if (m->type != 'B') {
 		*len = m->sql_len;
 		*v = m->verdict;
 		return m->type == 'Q' || m->type == 'P' ? m->sql : NULL;
 	}
-	have = m->have < m->total ? m->have : m->total;
-	if (!fields_bind(m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &name, &names_len) ||
-	    (st = statements_called(w->x, name)) == NULL)
-		return NULL;
-	*len = st->query_len;
-	*v = statement_verdict(st);
-	return (const char *)st->bytes;
+	sql = reads_sql_of_message(w->x, &(struct frame){ .type = 'B' }, m->message + FRAME_HEAD_LEN,
+				   (m->have < m->total ? m->have : m->total) - FRAME_HEAD_LEN, len, &st);
+	*v = sql == NULL ? NULL : statement_verdict(st);
+	return sql;
 }
 
 bool

@@ -55,7 +55,7 @@ check_minimum(struct exchange *x, struct request *m)
 		return refuse(m, k->value);
 	if (k->kind == KNOWN_SET && x->srv->tx == 'I' && x->srv->is_synced && x->srv->loan.route == ROUTE_UNMARKED &&
 	    !ledger_owes_client(&x->srv->ledger, &since_us)) /* it is a request of its own, and the next to end */
-		exchange_reads(x)->silent = x->requests_done + 1;
+		reads_of(x)->silent = x->requests_done + 1;
 	return STEP_FORWARD;
 }
 

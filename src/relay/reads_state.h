@@ -5,6 +5,20 @@
 
 #define LAST_VALUE "last_value" /* a sequence's column */
 
+/* --- reads.c --- */
+/*
+ * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: w->lent is one of
+ * a standby, lent to the client, or still NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
+ * is_fast: it is on the fast lane; then WALK_SLOWLY, too: it may be marked, and was not read for that.
+ */
+enum walk_result reads_route(struct request_walk *w, bool is_fast);
+
+/* --- reads_route.c --- */
+/* Returns which of these standbys (bits, by host) has the fewest lent: of several the client's last one (or
+ * CLUSTER_HOSTS), else each id has another one. CLUSTER_HOSTS: there are none. */
+uint32_t reads_least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id);
+bool reads_is_busy(const struct pool *pool, uint32_t host); /* all connections that it may have are lent */
+
 /* --- reads_marked.c: which requests are marked --- */
 /* Takes over what the client's settings say: is_default, and a new position. */
 void reads_heed_settings(struct client_reads *r);
@@ -15,10 +29,10 @@ bool reads_is_marked(struct request_walk *w, struct client_reads *r);
 /* Returns the SQL that the message has, or its statement, and writes its length in bytes and the verdict on it; NULL:
  * it has none. */
 const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_verdict **v);
-/* Returns the SQL that a message with this frame has, or runs, and writes its length in bytes; NULL: it has none, or a
- * Bind is of no statement that the client has. have: how much of the body has come. */
+/* Returns the SQL that a message with this frame has, or runs, and writes its length in bytes, and a Bind's statement;
+ * NULL: it has none, or a Bind is of no statement that the client has. have: how much of the body has come. */
 const char *reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have,
-				 size_t *len);
+				 size_t *len, struct statement **st);
 /*
  * Returns true if SQL has what is permitted in a READ ONLY transaction, and on a standby would be without a word
  * nothing, or something else. The rest of what a primary does and a standby doesn't is refused there: then the primary

@@ -49,53 +49,17 @@ reads_listen(struct exchange_env *env, struct cluster *c)
 }
 
 static void
-on_catch_timer(void *arg)
-{
-	reads_heard(arg);
-}
-
-void
-reads_init(struct exchange_env *env)
-{
-	TAILQ_INIT(&env->catching);
-	timer_init(&env->catch_timer, env->base, env->now_us, on_catch_timer, env);
-}
-
-void
-reads_fini(struct exchange_env *env)
-{
-	for (struct reads_ear *e = env->ears, *next; e != NULL; e = next) {
-		next = e->next;
-		cluster_unlisten(e->cluster, &e->listener);
-		cluster_put(e->cluster);
-		free(e);
-	}
-	env->ears = NULL;
-	timer_stop(&env->catch_timer);
-}
-
-static void
 stop_waiting(struct client_reads *r)
 {
 	TAILQ_REMOVE(&r->x->env->catching, r, link);
 	r->wait_until_us = 0;
 }
 
-void
-reads_canceled(struct exchange *x)
-{
-	struct client_reads *r = exchange_reads(x);
-
-	stop_waiting(r);
-	r->catch_until_us = r->settle_until_us = r->primary_until_us = 0;
-	if (x->reading != EXCHANGE_STALLED)
-		stream_set_reading(&x->stream, true);
-}
-
 /* Who still has to wait goes to the end of the list. */
-void
-reads_heard(struct exchange_env *env)
+static void
+look_again(void *arg)
 {
+	struct exchange_env *env = arg;
 	struct client_reads *r;
 	size_t count = 0;
 
@@ -119,10 +83,11 @@ reads_heard(struct exchange_env *env)
 }
 
 bool
-reads_take_silence(struct exchange_env *env)
+reads_heard(struct exchange_env *env)
 {
 	bool is_silent = false;
 
+	look_again(env);
 	for (struct reads_ear *e = env->ears; e != NULL; e = e->next) {
 		unsigned silences = cluster_silences(e->cluster);
 
@@ -130,6 +95,37 @@ reads_take_silence(struct exchange_env *env)
 		e->silences = silences;
 	}
 	return is_silent;
+}
+
+void
+reads_init(struct exchange_env *env)
+{
+	TAILQ_INIT(&env->catching);
+	timer_init(&env->catch_timer, env->base, env->now_us, look_again, env);
+}
+
+void
+reads_fini(struct exchange_env *env)
+{
+	for (struct reads_ear *e = env->ears, *next; e != NULL; e = next) {
+		next = e->next;
+		cluster_unlisten(e->cluster, &e->listener);
+		cluster_put(e->cluster);
+		free(e);
+	}
+	env->ears = NULL;
+	timer_stop(&env->catch_timer);
+}
+
+void
+reads_canceled(struct exchange *x)
+{
+	struct client_reads *r = reads_of(x);
+
+	stop_waiting(r);
+	r->catch_until_us = r->settle_until_us = r->primary_until_us = 0;
+	if (x->reading != EXCHANGE_STALLED)
+		stream_set_reading(&x->stream, true);
 }
 
 bool

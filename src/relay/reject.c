@@ -3,7 +3,6 @@
  * ReadyForQuery follows where it would have (protocol chapter, "Extended Query": after an error everything up to Sync
  * is ignored). The client's connection stays open.
  */
-#include "relay/reads.h"
 #include "relay/relay.h"
 #include "exchange/holder.h"
 #include "exchange/report.h"
@@ -84,8 +83,6 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 		return;
 	if (x->block == EXCHANGE_DUE)
 		exchange_set_block(x, EXCHANGE_NO_BLOCK);
-	if (exchange_reads(x) != NULL) /* the next request will have this one's number */
-		exchange_reads(x)->silent = 0;
 	reject_words(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);
 	report_error(x->pool, EO_PROXY, shown.sqlstate);

@@ -59,12 +59,8 @@ on_request_done(struct server *srv, const struct owed *ended)
 		broke_statement_mode(x, srv);
 		return false;
 	}
-	if (srv->loan.route != ROUTE_OFF) {
-		if (srv->loan.route == ROUTE_UNMARKED)
-			reads_wrote(x);
-		else if (exchange_reads(x) != NULL)
-			reads_request_done(x, ended);
-	}
+	if (srv->loan.route != ROUTE_OFF)
+		reads_request_done(x, ended);
 	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings)
 		relay_ddl_answered(x, srv);
 	srv->loan.drops = srv->loan.skips = 0;
@@ -208,7 +204,7 @@ relay_resume_held(struct exchange *x)
 		return;
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
-	if (x->srv != NULL && (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x)))
+	if (x->srv != NULL && (x->srv->loan.is_unsuited || x->srv->loan.sibling != 0 || state_must_ask_first(x)))
 		relay_try_release(x); /* what was held is run on another server, or behind a question */
 	exchange_replay(x, relay_bytes);
 }

@@ -11,7 +11,6 @@
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/resend.h"
-#include "relay/route.h"
 #include "state/state.h"
 #include "state/compiled.h"
 #include "state/linger.h"
@@ -115,7 +114,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	}
 	if (srv->plans_of != NULL || srv->seed_of != 0)
 		state_meets_others(x, w == NULL || !state_differs_in_plans(x) || needs_plans(w));
-	if (x->settings->commit_check && srv->loan.standby == 0)
+	if (x->settings->commit_check && srv->loan.sibling == 0)
 		commit_check_linked(x);
 	return 0;
 }
@@ -148,10 +147,9 @@ on_grant(struct policy_conn *conn, struct policy_ticket *t)
 		x->env->ops->login_granted(x, srv);
 		return;
 	}
-	if ((exchange_reads(x) != NULL && reads_must_wait(x, srv)) || link_server(x, srv, NULL) < 0)
+	if (reads_must_wait(x, srv) || link_server(x, srv, NULL) < 0)
 		return;
-	if (reads_concern(x))
-		reads_linked(x);
+	reads_linked(x);
 	exchange_replay(x, relay_bytes);
 }
 
@@ -214,23 +212,12 @@ take(struct request_walk *w, struct server *srv)
 	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
 }
 
-__attribute__((noinline)) static enum walk_result
-borrow_by_route(struct request_walk *w, bool is_fast)
-{
-	enum walk_result r = route_borrow(w, is_fast);
-
-	if (r == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
-		reads_linked(w->x);
-	return r;
-}
-
 __attribute__((always_inline)) inline enum walk_result
 walk_borrow(struct request_walk *w, bool is_quiet)
 {
 	struct exchange *x = w->x;
 	struct exchange_env *env = x->env;
-	struct client_reads *r;
-	struct server *srv;
+	enum walk_result r;
 
 	if (env->is_draining) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
@@ -247,11 +234,9 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 		return WALK_WAIT;
 	relay_ticket(x);
 	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
-		r = is_quiet && x->settings->reads == READS_MARKED ? reads_stay(w) : NULL;
-		if (r == NULL)
-			return borrow_by_route(w, is_quiet);
-		srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
-		return reads_stay_on(r, srv) ? take(w, srv) : WALK_WAIT;
+		if ((r = reads_borrow(w, is_quiet)) == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
+			reads_linked(x);
+		return r;
 	}
 	return take(w, pool_borrow(x->pool, &x->ticket, x, *env->now_us));
 }
@@ -383,8 +368,7 @@ one_message(struct request_walk *w)
 		return step;
 	if ((f.type == 'Q' || f.type == 'P' || f.type == 'E') && (step = looked(w, listen_gate(x, &w->m))) != WALK_ON)
 		return step;
-	if (x->srv != NULL && x->srv->loan.standby != 0 && exchange_reads(x) != NULL &&
-	    (step = reads_look(w)) != WALK_ON)
+	if (x->srv != NULL && x->block != EXCHANGE_NO_BLOCK && (step = reads_look(w)) != WALK_ON)
 		return step;
 	if (x->srv == NULL) {
 		size_t total = FRAME_HEAD_LEN + (size_t)f.body_len;

@@ -145,7 +145,7 @@ is_of_one_commit(const struct exchange *x, uint32_t first)
 	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE, WORD_MERGE,
 					 WORD_WITH,   WORD_VALUES, WORD_TABLE,	WORD_BEGIN,  WORD_START_TRANSACTION };
 
-	if (x->srv->loan.end == LOAN_UNBEGUN || reads_is_refusable(x, x->srv))
+	if (x->srv->loan.end == LOAN_UNBEGUN || exchange_may_leave(x, x->srv))
 		return first != WORD_DEALLOCATE;
 	return memchr(words, (int)first, sizeof(words)) != NULL;
 }
@@ -338,12 +338,8 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	x->pool->counters.replays++;
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
 		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
-	if (srv->loan.standby != 0)
-		reads_again(x, srv);
-	else {
-		reads_begin_again(x);
-		/* The other idle ones may have been told to end, too. */
+	reads_again(x, srv);
+	if (srv->loan.sibling == 0) /* the other idle ones may have been told to end, too */
 		policy_distrust(x->pool->policy, *x->env->now_us);
-	}
 	resend_now(x, &srv->loan.sent.copy);
 }

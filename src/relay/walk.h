@@ -33,7 +33,7 @@ struct request_walk {
 	size_t len, at;
 	size_t linked_at; /* where the message begins for which a server was borrowed; 0: it had one before */
 	const uint8_t *scanned; /* the Query that scan is of, so that its SQL is read once; or NULL */
-	struct server *lent; /* by route_borrow(); NULL: that was not asked */
+	struct server *lent; /* by reads_borrow(); NULL: that was not asked */
 	bool has_why;
 	struct fail why; /* from here on nothing is set as the walk begins: each is set by what has_why, scanned or
 			    m.message vouch for */
@@ -73,7 +73,7 @@ walk_of_step(struct exchange *x, enum feature_step step)
 /* Returns WALK_LEAVE. */
 enum walk_result walk_violated(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
 /* ON: the client has a server now. is_quiet: the message is in the fast lane, a Query scanned, the names of a Bind in
- * w->m; then SLOWLY, too: see reads_route(). */
+ * w->m; then SLOWLY, too: see reads_borrow(). */
 enum walk_result walk_borrow(struct request_walk *w, bool is_quiet);
 
 /* Reads the SQL of a whole Query. */

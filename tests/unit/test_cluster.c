@@ -71,7 +71,7 @@ Test(cluster, is_one_for_each_list_of_hosts)
 	cluster_put(same);
 	cluster_put(other);
 	other = cluster_get(all, "db9:5432", 100);
-	cr_expect_eq(cluster_lock(other)->count, CAUSALITY_HOSTS, "of more hosts, the first");
+	cr_expect_eq(cluster_lock(other)->count, CLUSTER_HOSTS, "of more hosts, the first");
 	cluster_unlock(other);
 	cluster_put(other);
 	cluster_put(NULL);
@@ -293,13 +293,13 @@ Test(cluster, forgets_the_oldest_histories)
 {
 	struct cluster_mark mark = primary;
 
-	for (uint64_t i = 1; i <= 3 * CAUSALITY_PASTS; i++) {
+	for (uint64_t i = 1; i <= 3 * CLUSTER_PASTS; i++) {
 		mark.started_us = 100 + i;
 		cluster_met(c, 0, &mark, &none);
 		cr_assert_eq(look().history, i);
 	}
-	for (uint32_t i = 0; i < CAUSALITY_PASTS; i++)
-		cr_expect_gt(look().past[i].history, 2 * CAUSALITY_PASTS);
+	for (uint32_t i = 0; i < CLUSTER_PASTS; i++)
+		cr_expect_gt(look().past[i].history, 2 * CLUSTER_PASTS);
 }
 
 Test(cluster, two_primaries_are_none)

@@ -59,7 +59,7 @@ TRUTH(statements_ties, false, const struct exchange *x, enum feature_tie to)
 NOTHING(resend_unexecuted, "again", struct exchange *x, struct server *srv)
 NOTHING(commit_check_refuse, "refuse", struct exchange *x)
 NOTHING(state_undo_reports, "undo", struct exchange *x, const struct image *before)
-NOTHING(reads_again, "elsewhere", struct exchange *x, const struct server *srv)
+NOTHING(reads_lost, "elsewhere", struct exchange *x, const struct server *srv)
 NOTHING(report_failure, "failed", struct exchange *x, const struct fail *why, enum request_failure kind,
 	const char *event)
 NOTHING(policy_distrust, "distrust", struct policy *p, uint64_t now_us)
@@ -137,8 +137,6 @@ static struct pool_target target = { .upstream = &upstream };
 static struct pool pool = { .target = &target };
 static struct exchange x;
 static struct server server;
-static struct client_reads reads;
-static struct exchange_rare rare = { .reads = &reads };
 
 static void
 setup(void)
@@ -190,7 +188,7 @@ Test(loss, of_what_was_not_executed_it_is_relayed_again)
 	lose(&gone, true, "again");
 	setup(); /* a standby's: the primary can be asked */
 	fake.is_possible = true;
-	server.loan.standby = 1;
+	server.loan.sibling = 1;
 	lose(&gone, true, "again");
 	setup();
 	fake.is_possible = true;
@@ -281,15 +279,15 @@ Test(loss, an_error_that_says_that_nothing_was_executed_has_it_relayed_again)
 	struct error_fields e = { .severity = "ERROR", .sqlstate = "25006" };
 
 	fake.is_possible = true; /* a standby that can't do it stays, and so does its client */
-	server.loan.standby = 1;
-	x.rare = &rare;
+	server.loan.sibling = 1;
+	x.block = EXCHANGE_THERE;
 	cr_expect(loss_takes_error(&server, &e, OWED_TO_CLIENT, true));
 	cr_expect_str_eq(fake.calls, "again");
 	cr_expect_eq(server.loan.end, LOAN_NOT_EXECUTED);
 	setup(); /* but not one whose error is the primary's, too */
 	fake.is_possible = true;
-	server.loan.standby = 1;
-	x.rare = &rare;
+	server.loan.sibling = 1;
+	x.block = EXCHANGE_THERE;
 	e.sqlstate = "22012";
 	cr_expect_not(loss_takes_error(&server, &e, OWED_TO_CLIENT, true));
 	cr_expect_str_eq(fake.calls, "");

@@ -5,7 +5,7 @@
 #include "dedicated/notify_state.h"
 #include "dedicated/questions.h"
 
-#include "pool/pool_standby.h"
+#include "pool/pool_siblings.h"
 #include "session/image.h"
 #include "wire/frame.h"
 

@@ -105,7 +105,7 @@ policy_close_all(struct policy *p, enum recycle_reason why, uint64_t at_us)
 }
 
 void
-pool_standby_code_is_new(struct pool *p)
+pool_siblings_code_is_new(struct pool *p)
 {
 	(void)p;
 }

@@ -1,9 +1,7 @@
 /*
- * src/pool/pool_standby.h - servers of standbys, for the reads of a pool's clients: each is from the sibling of its
+ * src/pool/pool_siblings.h - a pool's servers of the primary, and those of its standbys, where it is known which host
+ * is which (pool->cluster is not NULL). Its own are of the primary; each of a standby's is from the sibling of that
  * host (its place in the upstream), a pool that is made at first use and goes with its pool.
- *
- * Where somebody reads on standbys (pool->cluster is not NULL), a pool's own servers are of the primary that is
- * watched.
  */
 #pragma once
 
@@ -12,19 +10,15 @@
 
 /* Returns an idle server there, lent as pool_borrow() does; or NULL: then one is made ready for later, if that may be,
  * and the ticket does not wait. */
-struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower,
+struct server *pool_borrow_sibling(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower,
 				   uint64_t now_us);
-bool pool_standby_is_busy(const struct pool *pool, uint32_t host); /* all connections that it may have are lent */
 /* The pool, which has a cluster, has another answer about its database's code. */
-void pool_standby_code_is_new(struct pool *pool);
+void pool_siblings_code_is_new(struct pool *pool);
 /* Returns what any SQL may leave on a standby's server (of enum state_part and enum code_risk), which was just lent; 0
  * if it is known that the standby has replayed all that the primary had when the last answer about the code came. */
-unsigned pool_standby_feared(struct server *srv);
-/* Returns which of these standbys (bits, by host) has the fewest lent: of several the client's last one (or
- * CAUSALITY_HOSTS), else each id has another one. CAUSALITY_HOSTS: there are none. */
-uint32_t pool_standby_choose(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id);
+unsigned pool_sibling_feared(struct server *srv);
 /* Adds the connections of its siblings, if it has any, to counts of its own. */
-void pool_add_standbys(const struct pool *pool, struct policy_counts *counts);
+void pool_add_siblings(const struct pool *pool, struct policy_counts *counts);
 /* Returns true if a server of the pool's own, or of its listeners, is the primary's, as far as that is known
  * (pool->cluster is not NULL). A server may be another one's: while nobody knew who that is, it has logged in to
  * whichever said so. */
@@ -42,11 +36,11 @@ void pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 
 /* pool.c. Makes the sibling of main for the host at this place of its upstream. Returns NULL if that is impossible now.
  */
-struct pool *pool_new_standby(struct pool *main, uint32_t host, uint64_t now_us);
-void pool_standby_settings(struct pool *pool); /* makes those of its pool the ones of a sibling */
+struct pool *pool_new_sibling(struct pool *main, uint32_t host, uint64_t now_us);
+void pool_sibling_settings(struct pool *pool); /* makes those of its pool the ones of a sibling */
 /* The pool has new settings: its cluster and its siblings follow; or these drain, if nobody reads there any more. */
-void pool_standbys_configure(struct pool *pool, uint64_t now_us);
-bool pool_standbys_are_empty(const struct pool *pool);
+void pool_siblings_configure(struct pool *pool, uint64_t now_us);
+bool pool_siblings_are_empty(const struct pool *pool);
 /* Returns the host that is known to be the primary, where clients read from standbys; else NULL. */
 const struct upstream_host *pool_primary_host(const struct pool *pool);
 void pool_note_reading(struct server *srv); /* a server has logged in */

@@ -1,6 +1,6 @@
 /*
- * src/pool/pool_standby.c - the siblings of a pool: a struct pool for each standby that its clients read from, made
- * when it is first used, and freed with it.
+ * src/pool/pool_siblings.c - the siblings of a pool: a struct pool for each standby that its clients are lent servers
+ * of, made when it is first used, and freed with it.
  *
  * A sibling is a pool like any other for its servers (seal, washing, pings, images), but no client knows it: nobody
  * waits in its line, it is found by no name, and its counters are its pool's. Statements have their names, and code its
@@ -15,7 +15,7 @@
 
 /* Each part of a pool has siblings of its own, with their share of the connections. */
 void
-pool_standby_settings(struct pool *pool)
+pool_sibling_settings(struct pool *pool)
 {
 	struct pool_set *set = pool->set;
 	uint32_t parts = pool_parts(set->config, pool->database->name, pool->user, &set->s.split);
@@ -51,7 +51,7 @@ find_cluster(const struct pool *pool)
 }
 
 void
-pool_standbys_configure(struct pool *pool, uint64_t now_us)
+pool_siblings_configure(struct pool *pool, uint64_t now_us)
 {
 	struct cluster *before = pool->cluster;
 	struct server *srv;
@@ -60,48 +60,48 @@ pool_standbys_configure(struct pool *pool, uint64_t now_us)
 	pool->cluster = find_cluster(pool);
 	if (pool->cluster != NULL && pool->cluster != before) { /* histories and readings have other numbers there */
 		pool->history = 0;
-		memset(&pool->code_token, 0, sizeof(pool->code_token));
+		pool->code_history = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
 			srv->history = 0;
 		pool->set->s.companions->renew(pool);
 	}
 	cluster_put(before);
 	if (pool->cluster != NULL)
-		pool_standby_code_is_new(pool);
-	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
-		if (pool->standbys[i] != NULL && (pool->cluster == NULL || i >= pool->target->upstream->host_count ||
-						  pool_configure(pool->standbys[i], now_us, &why) < 0))
-			policy_close_all(pool->standbys[i]->policy, RR_RELOAD, now_us);
+		pool_siblings_code_is_new(pool);
+	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
+		if (pool->siblings[i] != NULL && (pool->cluster == NULL || i >= pool->target->upstream->host_count ||
+						  pool_configure(pool->siblings[i], now_us, &why) < 0))
+			policy_close_all(pool->siblings[i]->policy, RR_RELOAD, now_us);
 }
 
 bool
-pool_standbys_are_empty(const struct pool *pool)
+pool_siblings_are_empty(const struct pool *pool)
 {
-	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
-		if (pool->standbys[i] != NULL && !TAILQ_EMPTY(&pool->standbys[i]->servers))
+	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
+		if (pool->siblings[i] != NULL && !TAILQ_EMPTY(&pool->siblings[i]->servers))
 			return false;
 	return true;
 }
 
 struct server *
-pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower, uint64_t now_us)
+pool_borrow_sibling(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower, uint64_t now_us)
 {
-	struct pool *sibling = pool->standbys[host];
+	struct pool *sibling = pool->siblings[host];
 	struct pool_backend *b;
 	struct policy_conn *conn;
 	struct server *srv;
 
-	if (sibling == NULL && (sibling = pool_new_standby(pool, host, now_us)) == NULL)
+	if (sibling == NULL && (sibling = pool_new_sibling(pool, host, now_us)) == NULL)
 		return NULL;
 	pool->last_used_us = now_us;
 	conn = policy_borrow_idle(sibling->policy, ticket, now_us);
 	if (conn == NULL)
 		return NULL;
 	srv = pool_granted(conn, borrower, now_us);
-	srv->loan.standby = (uint8_t)(host + 1);
+	srv->loan.sibling = (uint8_t)(host + 1);
 	b = pool_backend_find(&pool->set->backends, srv->address);
 	if (b != NULL)
-		b->counters.reads++;
+		b->counters.sibling_loans++;
 	return srv;
 }
 
@@ -135,23 +135,38 @@ pool_is_of_primary(const struct pool *pool, struct server *srv)
 }
 
 void
-pool_standby_code_is_new(struct pool *pool)
+pool_siblings_code_is_new(struct pool *pool)
 {
-	causality_wrote(&pool->code_token, cluster_begun(pool->cluster));
+	pool->code_due = cluster_begun(pool->cluster) + 1;
 	cluster_want(pool->cluster, CLUSTER_ALL);
 }
 
+/* Returns true if the standby has replayed all that the primary had when the last answer about the code came. */
+static bool
+shows_code(struct pool *pool, const struct cluster_view *v, const struct host_view *h)
+{
+	const struct reading *primary = v->primary < 0 ? NULL : &v->hosts[v->primary].last;
+
+	if (pool->code_history != v->history && pool->code_due == 0)
+		pool->code_due = cluster_begun(pool->cluster) + 1;
+	pool->code_history = v->history;
+	if (primary != NULL && pool->code_due != 0 && primary->number >= pool->code_due) {
+		pool->code_position = primary->position;
+		pool->code_due = 0;
+	}
+	return primary != NULL && pool->code_due == 0 && h->role == HOST_STANDBY && h->is_proved && !h->is_silent &&
+	       h->last.number != 0 && h->last.position >= pool->code_position;
+}
+
 unsigned
-pool_standby_feared(struct server *srv)
+pool_sibling_feared(struct server *srv)
 {
 	struct pool *sibling = srv->owner, *pool = sibling->main;
 	const struct cluster_view *v = cluster_lock(pool->cluster);
-	uint64_t had, end;
-	bool has_code, is_before;
+	const struct host_view *h = &v->hosts[sibling->host];
+	bool has_code = shows_code(pool, v, h),
+	     is_before = srv->reading < h->last.number; /* else it may be of a later life */
 
-	causality_is_lost(&pool->code_token, v, &had, &end);
-	has_code = causality_may_read(&pool->code_token, v, sibling->host, UINT64_MAX) == CAUSALITY_NOW;
-	is_before = srv->reading < v->hosts[sibling->host].last.number; /* else it may be of a later life */
 	cluster_unlock(pool->cluster);
 	if (has_code && pool->code->answer != NULL)
 		sibling->code_gone = 0;
@@ -180,43 +195,10 @@ pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us)
 	policy_close_all(pool->policy, RR_RELOAD, now_us);
 }
 
-static uint32_t
-lent_of(const struct pool *pool, uint32_t host)
-{
-	return pool->standbys[host] == NULL ? 0 : policy_busy(pool->standbys[host]->policy);
-}
-
-bool
-pool_standby_is_busy(const struct pool *pool, uint32_t host)
-{
-	return pool->standbys[host] != NULL && lent_of(pool, host) >= pool->standbys[host]->settings.pool_size;
-}
-
-uint32_t
-pool_standby_choose(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
-{
-	uint32_t best = CAUSALITY_HOSTS, fewest = UINT32_MAX, equal = 0;
-
-	/* Mixed, as an application's sessions may come in pairs: one writes, one reads. */
-	id = id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-	for (uint32_t host = 0; host < CAUSALITY_HOSTS; host++) {
-		uint32_t lent;
-
-		if ((hosts >> host & 1) == 0 || (lent = lent_of(pool, host)) > fewest)
-			continue;
-		equal = lent < fewest ? 1 : equal + 1;
-		if (lent < fewest || host == last || (best != last && id % equal == 0))
-			best = host;
-		id /= equal;
-		fewest = lent;
-	}
-	return best;
-}
-
 void
-pool_add_standbys(const struct pool *pool, struct policy_counts *counts)
+pool_add_siblings(const struct pool *pool, struct policy_counts *counts)
 {
-	for (uint32_t i = 0; i < CAUSALITY_HOSTS; i++)
-		if (pool->standbys[i] != NULL)
-			policy_add_counts(pool->standbys[i]->policy, counts);
+	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
+		if (pool->siblings[i] != NULL)
+			policy_add_counts(pool->siblings[i]->policy, counts);
 }
