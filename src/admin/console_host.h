@@ -13,8 +13,6 @@ enum shutdown_how {
 	SHUTDOWN_NOW
 };
 
-typedef void backend_fn(const char *name, const char *role, const struct backend_counters *c, void *arg);
-
 /* A row of SHOW WORKERS, as of the worker's last tick. */
 struct worker_row {
 	uint64_t worker; /* its number */
@@ -24,18 +22,13 @@ struct worker_row {
 };
 typedef void worker_fn(const struct worker_row *row, void *arg);
 
-struct watch_row; /* dedicated/watch.h */
-typedef void host_fn(const struct watch_row *h, uint64_t loans, void *arg);
-
-struct query_table; /* telemetry/slowlog.h */
-struct slowlog;
-
 /* The process, as far as commands act on it; all of it on worker 0's thread. */
 struct console_host {
 	struct weir *w; /* the process: the first argument of what follows */
-	struct query_table *queries;
-	struct slowlog *slowlog;
+	struct query_table *queries; /* telemetry/query_table.h */
+	void *const *modules; /* states, by enum module_number: config/module.h */
 	struct fleet *fleet; /* dedicated/fleet.h */
+	struct watch *watch; /* dedicated/watch.h */
 	struct client_env *clients; /* worker 0's, which has the console */
 	struct client_env *const *crew; /* of all workers, with a NULL behind them: see clients.h */
 	/*
@@ -64,17 +57,6 @@ struct console_host {
 	const char *(*config_error)(struct weir *w, size_t i);
 	const char *(*config_change)(struct weir *w, size_t i); /* the same for what the last reload changed */
 	bool (*is_shutting_down)(struct weir *w);
-	/* Each calls row for all it has: samples of /metrics; workers; PostgreSQL servers; hosts that
-	 * are read from; the last slow requests. */
-	void (*metrics_each)(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg);
 	void (*workers_each)(struct weir *w, worker_fn *row, void *arg);
-	void (*backends_each)(struct weir *w, backend_fn *row, void *arg);
-	void (*hosts_each)(struct weir *w, host_fn *row, void *arg);
-	void (*slow_each)(struct slowlog *s, void (*row)(const struct slow_row *row, void *arg), void *arg);
-	/* Calls read once, with what statements cost, in an order that it may change. */
-	int (*queries_read)(struct query_table *t, void (*read)(struct query_row *rows, size_t count, void *arg),
-			    void *arg);
-	void (*queries_reset)(struct query_table *t);
-	/* SQL without its literals; returns its fingerprint. */
-	uint64_t (*normalize)(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
+	struct snapshot *(*snapshot)(struct weir *w); /* telemetry/snapshot.h; NULL: no memory */
 };

@@ -16,6 +16,9 @@
 #include "admin/console_rows.h"
 #include "admin/console_stats.h"
 #include "dedicated/questions.h"
+#include "telemetry/fingerprint.h"
+#include "telemetry/query_table.h"
+#include "telemetry/snapshot.h"
 
 /* Everything that SHOW commands read. */
 struct show_env {
@@ -123,8 +126,7 @@ const char *show_blocked_by(struct holding *list, const struct holding *h, char 
 /* The SQL under way there, or the last one, without its literals. Returns its fingerprint; *has_text: there was some.
  */
 #define SHOW_QUERY_MAX 512
-uint64_t show_holder_query(const struct show_env *env, const struct server *srv, char out[SHOW_QUERY_MAX],
-			   bool *has_text);
+uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX], bool *has_text);
 /* --- show_wait.c: why a pool has no connection left --- */
 /*
  * Says what a pool's connections are used for and, if all are in use, who keeps most of them for nothing: a client

@@ -88,11 +88,12 @@ SHOW_ROW(backend, (TEXT, backend) (TEXT, role) (TEXT, state) (INT8, connects) (I
 	(FLOAT8, connect_p99_ms));
 
 static void
-add_backend(const char *name, const char *role, const struct backend_counters *c, void *arg)
+add_backend(const struct snapshot_backend *b, struct rows *rows)
 {
+	const struct backend_counters *c = &b->counters;
 	const uint64_t *failed = c->connect_failures;
-	struct backend_row row = { .backend = name,
-				   .role = role,
+	struct backend_row row = { .backend = b->name,
+				   .role = b->role,
 				   .connects = c->connects,
 				   .failed_dns = failed[CF_DNS],
 				   .failed_refused = failed[CF_REFUSED],
@@ -113,11 +114,15 @@ add_backend(const char *name, const char *role, const struct backend_counters *c
 	row.connect_p50_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.5);
 	row.connect_p95_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.95);
 	row.connect_p99_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.99);
-	rows_add(arg, &row);
+	rows_add(rows, &row);
 }
 
 /* Workers have backends of their own, which a snapshot adds up by name. */
 SHOW(show_backends, backend_columns, OF_ALL)
 {
-	env->host->backends_each(env->host->w, add_backend, rows);
+	struct snapshot *s = env->host->snapshot(env->host->w);
+
+	for (size_t i = 0; s != NULL && i < s->backend_count; i++)
+		add_backend(&s->backends[i], rows);
+	snapshot_free(s);
 }

@@ -111,15 +111,15 @@ show_use(const struct holding *h, char out[SHOW_USE_MAX])
 }
 
 uint64_t
-show_holder_query(const struct show_env *env, const struct server *srv, char out[SHOW_QUERY_MAX], bool *has_text)
+show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX], bool *has_text)
 {
 	const struct loan *loan = &srv->loan;
 	const struct client *c = srv->borrower;
 
 	out[0] = '\0';
 	*has_text = loan->text_len > 0;
-	return *has_text ? env->host->normalize((const char *)loan->text, loan->text_len, report_sql_options(&c->x),
-						out, SHOW_QUERY_MAX)
+	return *has_text ? fingerprint_normalize((const char *)loan->text, loan->text_len, report_sql_options(&c->x),
+						 out, SHOW_QUERY_MAX)
 			 : 0;
 }
 
@@ -186,7 +186,7 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 	row.server_pid = srv->pid;
 	row.server_id = srv->id;
 	row.backend = srv->address;
-	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, show_holder_query(env, srv, query, &has_text));
+	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, show_holder_query(srv, query, &has_text));
 	row.fingerprint = has_text ? fingerprint : NULL;
 	row.query = has_text ? query : NULL;
 	row.blocked_by = show_blocked_by(list, h, blocked);

@@ -10,9 +10,15 @@ SHOW_ROW(host, (TEXT, database) (TEXT, host) (INT4, port) (TEXT, role) (TEXT, st
 	(INT8_OR_NULL, timeline) (TEXT, position) (INT8_OR_NULL, lag_ms) (INT8, reads) (INT8, readings)
 	(TEXT, last_error));
 
+struct host_fill {
+	const struct snapshot *s; /* NULL: no memory */
+	struct rows *rows;
+};
+
 static void
-add_host(const struct watch_row *h, uint64_t reads, void *arg)
+add_host(const struct watch_row *h, void *arg)
 {
+	const struct host_fill *fill = arg;
 	const char *port = strrchr(h->host, ':');
 	char host[264], life[SHOW_TIME_MAX], position[32];
 	struct host_row row = { .database = h->database,
@@ -21,7 +27,6 @@ add_host(const struct watch_row *h, uint64_t reads, void *arg)
 				.state = watch_use_names[h->use],
 				.timeline = h->timeline == 0 ? ROWS_NULL : h->timeline,
 				.lag_ms = h->is_lag_known ? h->lag_us / 1000 : ROWS_NULL,
-				.reads = reads,
 				.readings = h->readings,
 				.last_error = h->last_error };
 
@@ -35,10 +40,16 @@ add_host(const struct watch_row *h, uint64_t reads, void *arg)
 		snprintf(position, sizeof(position), "%X/%X", (unsigned)(h->position >> 32), (unsigned)h->position);
 		row.position = position;
 	}
-	rows_add(arg, &row);
+	for (size_t i = 0; fill->s != NULL && i < fill->s->backend_count; i++)
+		if (strcmp(fill->s->backends[i].name, h->host) == 0)
+			row.reads = fill->s->backends[i].counters.sibling_loans;
+	rows_add(fill->rows, &row);
 }
 
 SHOW(show_hosts, host_columns, OF_DOOR)
 {
-	env->host->hosts_each(env->host->w, add_host, rows);
+	struct snapshot *s = env->host->snapshot(env->host->w);
+
+	watch_each(env->host->watch, add_host, &(struct host_fill){ s, rows });
+	snapshot_free(s);
 }

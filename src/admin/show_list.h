@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include "modules/modules.h"
+
 /* ROW(id and words, its struct, who may give it, its line in SHOW HELP, an example) */
 /* clang-format off */
 #define SHOW_LIST(ROW) \
@@ -27,7 +29,7 @@
 	    "SHOW QUERIES 20 BY mean LIKE 'api%'") \
 	ROW(READS, reads, ANYBODY, "which statements standbys have answered, and why the primary has the others", \
 	    "SHOW READS 20 LIKE 'api%'") \
-	ROW(SLOW, slow, ANYBODY, "the last slow requests, with their phases", "SHOW SLOW") \
+	MODULE_SHOWS(ROW) \
 	ROW(EVENTS, events, ANYBODY, "the last lines of the log, warnings and errors apart from the rest", "SHOW EVENTS") \
 	ROW(DATABASE_CODE, database_code, ANYBODY, \
 	    "the names by which SQL reaches code that could touch session state, and why; FOR: those in some SQL", \

@@ -197,7 +197,10 @@ add_metric(const struct metric_sample *m, void *arg)
 
 SHOW(show_metrics, metric_columns, OF_ALL)
 {
-	env->host->metrics_each(env->host->w, add_metric, rows);
+	struct snapshot *s = env->host->snapshot(env->host->w);
+
+	metrics_each_sample(s, add_metric, rows);
+	snapshot_free(s);
 }
 
 /* --- what PgBouncer has and pgweir has not --- */

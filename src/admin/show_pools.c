@@ -134,7 +134,7 @@ SHOW(show_waiters, waiter_columns, OF_ALL)
 		policy_explain_wait(c->x.pool->policy, &c->x.ticket, env->now_us, &why);
 		row.reason = why.detail;
 		if (exchange_is_ready(&c->x) && (sql = report_waiting_text(&c->x, &len)) != NULL) {
-			env->host->normalize(sql, len, report_sql_options(&c->x), query, sizeof(query));
+			fingerprint_normalize(sql, len, report_sql_options(&c->x), query, sizeof(query));
 			row.query = query;
 		}
 		row.database = c->x.pool->database->name;

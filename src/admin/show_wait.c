@@ -64,7 +64,7 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 	char use[SHOW_USE_MAX];
 	bool has_text;
 
-	show_holder_query(env, h->srv, query, &has_text);
+	show_holder_query(h->srv, query, &has_text);
 	show_blocked_by(list, h, blocked);
 	/* Not by show_say(): whatever the SQL has is no name of a setting. */
 	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",

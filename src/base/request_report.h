@@ -54,12 +54,6 @@ struct query_row {
 	struct histogram duration; /* histogram_bounds_query */
 };
 
-/* A slow, refused or lost request. report.query is its text as in the slow-query log; NULL: it was not logged. */
-struct slow_row {
-	struct request_report report;
-	uint64_t fingerprint;
-};
-
 /* For each bucket of a histogram, the trace of the request that fell into it last, if it had one. */
 struct exemplar {
 	char trace_id[33]; /* 32 digits; empty: none */

@@ -81,8 +81,6 @@ struct client_env {
 	bool is_client_idle_limited;
 	bool is_memory_short; /* client_memory.c */
 	uint32_t starved_count;
-	/* Writes sql without its literals; returns its fingerprint. */
-	uint64_t (*normalize)(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
 	void (*on_console_closed)(void *owner, struct client *c);
 	/* On the door: c is closed, and counts no more: a drain may be over. Only its address is of use. */
 	void (*on_client_gone)(void *owner, struct client *c);

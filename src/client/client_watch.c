@@ -8,6 +8,7 @@
 #include "policy/policy_whole.h"
 #include "pool/pool.h"
 #include "server/server.h"
+#include "telemetry/fingerprint.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -72,8 +73,8 @@ say_longest(const struct client_env *env, const struct pool *pool, uint64_t now_
 		/* The last statement without literals; nothing if the slow-query log may not show SQL. */
 		query[0] = '\0';
 		if (srv->loan.text_len > 0 && env->x.config->slow_text != SLOW_TEXT_NONE)
-			env->normalize((const char *)srv->loan.text, srv->loan.text_len,
-				       report_sql_options(srv->borrower), query, QUERY_TOLD_MAX);
+			fingerprint_normalize((const char *)srv->loan.text, srv->loan.text_len,
+					      report_sql_options(srv->borrower), query, QUERY_TOLD_MAX);
 		len += (size_t)snprintf(out + len, cap - len, "%s%s, by %s, %s%s%s", i == 0 ? "" : "; for ",
 					duration_of(now_us - srv->loan.lent_us).text, words, doing(srv),
 					query[0] != '\0' ? ": " : "", query);

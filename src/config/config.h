@@ -47,7 +47,6 @@ config_is_external(enum auth_method method)
 {
 	return method > AUTH_PASSWORD && method != AUTH_PEER;
 }
-enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_POSTGRES };
 enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };
 enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
 /* TLS_ALLOW is as TLS_PREFER: PgBouncer and libpq have both words. */
@@ -146,8 +145,7 @@ struct config {
 	/* [auth] */
 	enum auth_method auth_method;
 	char *users_file, *hba_file, *ident_file;
-	char *module_settings[AUTH_MODULE_COUNT + 1]; /* of those of auth_modules[]; the last one is unused */
-	uint64_t external_timeout_us; /* for those */
+	uint64_t external_timeout_us; /* for those of auth_modules[] */
 	uint64_t auth_query_ttl_us;
 	uint32_t scram_iterations; /* for verifiers made from plain passwords */
 	char **admin_users, **stats_users; /* NULL-terminated */
@@ -169,13 +167,11 @@ struct config {
 	uint64_t log_stats_interval_us; /* 0: no such line */
 	uint64_t log_long_transaction_us, log_idle_transaction_us; /* 0: not told */
 	/* [slow_query]; the threshold is in defaults */
-	char *slow_file;
-	enum slow_format slow_format;
 	enum slow_text slow_text;
 	bool slow_parameters;
 	uint64_t slow_sample_threshold_us; /* CONFIG_TIME_OFF: no sampling */
 	double slow_sample_rate;
-	uint32_t slow_max_lines_per_second, slow_table_size;
+	uint32_t slow_table_size;
 	enum query_stats slow_query_stats;
 	/* [http] */
 	struct config_listen http_listen;
@@ -183,6 +179,12 @@ struct config {
 	char *http_auth_file;
 	uint32_t http_metrics_max_pools;
 	bool http_user_histograms;
+	/* of modules, by enum module_value_number; the last one is unused */
+	union {
+		char *text; /* of KEY_TEXT, KEY_SECRET, KEY_PATH */
+		unsigned word;
+		uint32_t count;
+	} module_values[MODULE_VALUE_COUNT + 1];
 	/* [database ...], [tenant ...], [user ...] */
 	struct config_scope *databases, *tenant_scopes, *users;
 	size_t database_count, tenant_count, user_count;

@@ -18,28 +18,12 @@
 #define KIB UINT64_C(1024)
 #define GIB (KIB * KIB * KIB)
 
-static const char *const compats[] = { "none", "pgbouncer", NULL };
 static const char *const pool_modes[] = { "session", "transaction", "statement", NULL };
-static const char *const session_states[] = { "track", "pin", "warn", "error", "isolate", "allow", NULL };
-static const char *const outage_modes[] = { "fail", "wait", "hold", NULL };
-static const char *const reads_modes[] = { "primary", "prefer_standby", "marked", NULL };
-static const char *const budget_modes[] = { "off", "advise", "on", NULL };
 static const char *const auth_methods[] = {
 	"scram-sha-256", "md5", "cert", "trust", "hba", "password", AUTH_MODULES(MODULE_WORD) NULL
 };
 static const char *const tls_modes[] = { "off", "allow", "prefer", "require", "verify-ca", "verify-full", NULL };
-static const char *const tls_versions[] = { "1.2", "1.3", NULL };
-static const char *const tls_negotiations[] = { "postgres", "direct", NULL };
-static const char *const log_formats[] = { "text", "json", "pgbouncer", NULL };
-static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
-static const char *const log_places[] = { "stderr", "syslog", NULL };
-static const char *const slow_formats[] = { "json", "postgres", NULL };
-static const char *const slow_texts[] = { "normalized", "full", "none", NULL };
-static const char *const query_stats[] = { "off", "sampled", "on", NULL };
-static const char *const slow_places[] = { "stderr", NULL };
-static const char *const ca_places[] = { "system", NULL };
 static const char *const off[] = { "off", NULL };
-static const char *const automatic[] = { "auto", NULL };
 
 /* Where the value is, and who may have one of their own. */
 #define FIELD(name) offsetof(struct config, name), KEY_FOR_NONE
@@ -51,19 +35,21 @@ static const char *const automatic[] = { "auto", NULL };
 #define RELOADS true
 #define NO_BOUNDS 0, 0, ""
 
-#define MODULE_SETTING(name, key, type, standard, documentation)                                                       \
-	{ "auth",   key,	  NOT_THERE, type,                                                                     \
-	  standard, NO_BOUNDS,	  RELOADS,   FIELD(module_settings[AUTH_MODULE_##name]),                               \
-	  NULL,	    documentation },
-
 /* clang-format off */
+#define AUTH_SETTING(name, key, type, standard, documentation) \
+	{ "auth", key, NOT_THERE, type, standard, NO_BOUNDS, RELOADS, FIELD(module_values[AUTH_MODULE_##name]), NULL, documentation },
+#define MODULE_SETTING(number, section, key, type, standard, bounds, words, documentation) \
+	{ section, key, NOT_THERE, type, standard, bounds, RELOADS, FIELD(module_values[number]), words, documentation },
+#define BOUNDS(min, max, unit) min, max, unit
+#define WORDS(...) (const char *const[]){ __VA_ARGS__, NULL }
+
 static const struct config_key keys[] = {
 	{ "pgweir", "listen", NOT_THERE, KEY_LISTENS, "127.0.0.1:6432", NO_BOUNDS, RELOADS, FIELD(listens), NULL,
 	  "where clients connect: address:port, [IPv6]:port, *:port (all of IPv4) or unix:/path/.s.PGSQL.port; may be given several times" },
 	{ "pgweir", "pool_mode", "pool_mode", KEY_WORD, "transaction", NO_BOUNDS, RELOADS, SHARED(pool_mode), pool_modes,
 	  "how long a client keeps a server connection" },
 	{ "pgweir", "session_state", "session_state", KEY_WORD, "track", NO_BOUNDS, RELOADS, SHARED(session_state),
-	  session_states, "what happens in transaction mode to session state that can't be moved to another server" },
+	  WORDS("track", "pin", "warn", "error", "isolate", "allow"), "what happens in transaction mode to session state that can't be moved to another server" },
 	{ "pgweir", "max_client_connections", NOT_THERE, KEY_COUNT, "1000", 1, 1000000, "connections", RELOADS,
 	  FIELD(max_client_connections), NULL, "clients at a time; further ones are refused with 53300" },
 	{ "pgweir", "max_server_connections", NOT_THERE, KEY_COUNT, "0", 0, 1000000, "connections", RELOADS,
@@ -83,9 +69,9 @@ static const struct config_key keys[] = {
 	  "the system user to become after a start as root; empty: pgweir stays root, and logs a warning" },
 	{ "pgweir", "handshake_threads", NOT_THERE, KEY_COUNT, "2", 1, 64, "threads", FIXED, FIELD(handshake_threads), NULL,
 	  "threads for TLS handshakes and for deriving keys from passwords, beside the loops that serve queries" },
-	{ "pgweir", "workers", NOT_THERE, KEY_COUNT, "1", 1, CONFIG_WORKERS_MAX, "event loops", FIXED, FIELD(workers), automatic,
+	{ "pgweir", "workers", NOT_THERE, KEY_COUNT, "1", 1, CONFIG_WORKERS_MAX, "event loops", FIXED, FIELD(workers), WORDS("auto"),
 	  "event loops, each on a thread of its own: pools use up to as many processors, and so does one pool that may have 8 connections or more; auto: one for each processor that pgweir may use" },
-	{ "pgweir", "compat", NOT_THERE, KEY_WORD, "none", NO_BOUNDS, RELOADS, FIELD(compat), compats,
+	{ "pgweir", "compat", NOT_THERE, KEY_WORD, "none", NO_BOUNDS, RELOADS, FIELD(compat), WORDS("none", "pgbouncer"),
 	  "pgbouncer: errors and log lines are in PgBouncer's words, for tools that look for them" },
 	{ "pgweir", "ignore_startup_parameters", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS,
 	  FIELD(ignored_startup_parameters), NULL,
@@ -115,11 +101,11 @@ static const struct config_key keys[] = {
 	  NULL, "how long an overflow connection stays idle before it is closed; 0s: closed at once" },
 	{ "pool", "pool_timeout", "pool_timeout", KEY_TIME, "30s", 0, 1 * D, "", RELOADS, SHARED(pool_timeout_us), NULL,
 	  "how long a client waits for a server connection before it gets an error; 0s: forever" },
-	{ "pool", "on_outage", "on_outage", KEY_WORD, "fail", NO_BOUNDS, RELOADS, SHARED(on_outage), outage_modes,
+	{ "pool", "on_outage", "on_outage", KEY_WORD, "fail", NO_BOUNDS, RELOADS, SHARED(on_outage), WORDS("fail", "wait", "hold"),
 	  "while PostgreSQL can't be reached, fail refuses requests at once, wait lets them wait for pool_timeout, hold for outage_hold, and relays again what was not executed" },
 	{ "pool", "outage_hold", "outage_hold", KEY_TIME, "10s", 0, 1 * D, "", RELOADS, SHARED(outage_hold_us), NULL,
 	  "with on_outage = hold, how long a request waits in an outage, instead of pool_timeout; 0s: forever" },
-	{ "pool", "reads", "reads", KEY_WORD, "primary", NO_BOUNDS, RELOADS, SHARED(reads), reads_modes,
+	{ "pool", "reads", "reads", KEY_WORD, "primary", NO_BOUNDS, RELOADS, SHARED(reads), WORDS("primary", "prefer_standby", "marked"),
 	  "prefer_standby sends requests to standbys; marked only transactions that are READ ONLY, and never to one that has not seen what the client has" },
 	{ "pool", "reads_max_lag", "reads_max_lag", KEY_TIME, "10s", 1 * MS, 1 * D, "", RELOADS, SHARED(reads_max_lag_us), NULL,
 	  "standbys that are further behind are not used" },
@@ -207,7 +193,7 @@ static const struct config_key keys[] = {
 	  "rules for method = hba, as in pg_hba.conf" },
 	{ "auth", "ident_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(ident_file), NULL,
 	  "maps of user names for hba_file, as in pg_ident.conf" },
-	AUTH_MODULES(MODULE_SETTING)
+	AUTH_MODULES(AUTH_SETTING)
 	{ "auth", "external_timeout", NOT_THERE, KEY_TIME, "10s", 1 * MS, 1 * H, "", RELOADS, FIELD(external_timeout_us), NULL,
 	  "how long a login waits for an LDAP server or PAM before it is refused" },
 	{ "auth", "auth_query", "auth_query", KEY_TEXT, "off", NO_BOUNDS, RELOADS, OF_DATABASE(auth_query), NULL,
@@ -240,7 +226,7 @@ static const struct config_key keys[] = {
 	{ "tls_client", "crl_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(tls_crl_file), NULL,
 	  "revocation lists for client certificates, PEM" },
 	{ "tls_client", "min_version", NOT_THERE, KEY_WORD_TEXT, "1.2", NO_BOUNDS, RELOADS, FIELD(tls_min_version),
-	  tls_versions, "older versions of TLS are refused" },
+	  WORDS("1.2", "1.3"), "older versions of TLS are refused" },
 	{ "tls_client", "ciphers", NOT_THERE, KEY_TEXT, "HIGH:!aNULL:!MD5:!3DES:!kRSA", NO_BOUNDS, RELOADS,
 	  FIELD(tls_ciphers), NULL, "ciphers for TLS 1.2, in OpenSSL's syntax" },
 	{ "tls_client", "tls13_ciphers", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(tls13_ciphers), NULL,
@@ -249,15 +235,15 @@ static const struct config_key keys[] = {
 	{ "tls_server", "mode", "server_tls_mode", KEY_WORD, "prefer", NO_BOUNDS, RELOADS, OF_DATABASE(server_tls_mode),
 	  tls_modes, "TLS with PostgreSQL; sslmode in upstream takes precedence" },
 	{ "tls_server", "ca_file", "server_tls_ca_file", KEY_PATH, "system", NO_BOUNDS, RELOADS,
-	  OF_DATABASE(server_tls_ca_file), ca_places, "the certificate authorities of PostgreSQL's certificate, PEM; sslrootcert in upstream takes precedence" },
+	  OF_DATABASE(server_tls_ca_file), WORDS("system"), "the certificate authorities of PostgreSQL's certificate, PEM; sslrootcert in upstream takes precedence" },
 	{ "tls_server", "certificate_file", "server_tls_certificate_file", KEY_PATH, "", NO_BOUNDS, RELOADS,
 	  OF_DATABASE(server_tls_certificate_file), NULL, "the certificate that pgweir presents to PostgreSQL, PEM; sslcert in upstream takes precedence" },
 	{ "tls_server", "key_file", "server_tls_key_file", KEY_PATH, "", NO_BOUNDS, RELOADS, OF_DATABASE(server_tls_key_file),
 	  NULL, "its private key, PEM; sslkey in upstream takes precedence" },
 	{ "tls_server", "min_version", "server_tls_min_version", KEY_WORD_TEXT, "1.2", NO_BOUNDS, RELOADS,
-	  OF_DATABASE(server_tls_min_version), tls_versions, "older versions of TLS are not used with PostgreSQL" },
+	  OF_DATABASE(server_tls_min_version), WORDS("1.2", "1.3"), "older versions of TLS are not used with PostgreSQL" },
 	{ "tls_server", "negotiation", "server_tls_negotiation", KEY_WORD_TEXT, "postgres", NO_BOUNDS, RELOADS,
-	  OF_DATABASE(server_tls_negotiation), tls_negotiations,
+	  OF_DATABASE(server_tls_negotiation), WORDS("postgres", "direct"),
 	  "direct: TLS from the first byte (PostgreSQL 17); sslnegotiation in upstream takes precedence" },
 
 	{ "limits", "max_db_client_connections", "max_db_client_connections", KEY_COUNT, "0", 0, 1000000, "connections",
@@ -269,10 +255,10 @@ static const struct config_key keys[] = {
 	  "server connections of each database, or tenant, in all its pools; 0: no limit" },
 	{ "limits", "max_user_connections", "max_user_connections", KEY_COUNT, "0", 0, 1000000, "connections", RELOADS,
 	  OF_USER(max_user_connections), NULL, "server connections of each user, in all its pools; 0: no limit" },
-	{ "limits", "budget", "budget", KEY_WORD, "off", NO_BOUNDS, RELOADS, OF_DATABASE(budget), budget_modes,
+	{ "limits", "budget", "budget", KEY_WORD, "off", NO_BOUNDS, RELOADS, OF_DATABASE(budget), WORDS("off", "advise", "on"),
 	  "a common limit of all pgweir processes that use the same PostgreSQL; advise: only says what it would do" },
 	{ "limits", "budget_connections", "budget_connections", KEY_COUNT, "auto", 4, 1000000, "connections", RELOADS,
-	  OF_DATABASE(budget_connections), automatic,
+	  OF_DATABASE(budget_connections), WORDS("auto"),
 	  "that limit, of what PostgreSQL lists; auto: its max_connections, less what is reserved there, and a tenth" },
 	{ "limits", "budget_users", "budget_users", KEY_TEXT, "", NO_BOUNDS, RELOADS, OF_DATABASE(budget_users), NULL,
 	  "whose connections count; empty: everybody's but superusers'. The same for all processes" },
@@ -302,11 +288,11 @@ static const struct config_key keys[] = {
 	{ "limits", "login_failure_delay_max", NOT_THERE, KEY_TIME, "5s", 0, 1 * H, "", RELOADS,
 	  FIELD(login_failure_delay_max_us), NULL, "the longest such delay" },
 
-	{ "log", "destination", NOT_THERE, KEY_PATH, "stderr", NO_BOUNDS, RELOADS, FIELD(log_destination), log_places,
+	{ "log", "destination", NOT_THERE, KEY_PATH, "stderr", NO_BOUNDS, RELOADS, FIELD(log_destination), WORDS("stderr", "syslog"),
 	  "where the log goes; SIGHUP reopens a file" },
-	{ "log", "format", NOT_THERE, KEY_WORD, "text", NO_BOUNDS, RELOADS, FIELD(log_format), log_formats,
+	{ "log", "format", NOT_THERE, KEY_WORD, "text", NO_BOUNDS, RELOADS, FIELD(log_format), WORDS("text", "json", "pgbouncer"),
 	  "the format of a line; pgbouncer: PgBouncer's, with its wording for whatever its log has, too" },
-	{ "log", "level", NOT_THERE, KEY_WORD, "info", NO_BOUNDS, RELOADS, FIELD(log_level), log_levels,
+	{ "log", "level", NOT_THERE, KEY_WORD, "info", NO_BOUNDS, RELOADS, FIELD(log_level), WORDS("error", "warning", "info", "debug"),
 	  "messages of this level and above are written" },
 	{ "log", "connections", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(log_connections), NULL,
 	  "a line for each login and each disconnect of a client; off: only for clients that pgweir disconnects" },
@@ -319,11 +305,8 @@ static const struct config_key keys[] = {
 
 	{ "slow_query", "threshold", "slow_query_threshold", KEY_TIME, "100ms", 0, 365 * D, "", RELOADS,
 	  SHARED(slow_query_threshold_us), off, "requests that take longer are logged; 0ms: all; off: none" },
-	{ "slow_query", "file", NOT_THERE, KEY_PATH, "stderr", NO_BOUNDS, RELOADS, FIELD(slow_file), slow_places,
-	  "where the slow-query log goes; SIGHUP reopens a file" },
-	{ "slow_query", "format", NOT_THERE, KEY_WORD, "json", NO_BOUNDS, RELOADS, FIELD(slow_format), slow_formats,
-	  "the format of a line; postgres is for pgBadger" },
-	{ "slow_query", "text", NOT_THERE, KEY_WORD, "normalized", NO_BOUNDS, RELOADS, FIELD(slow_text), slow_texts,
+	MODULE_SETTINGS(MODULE_SETTING)
+	{ "slow_query", "text", NOT_THERE, KEY_WORD, "normalized", NO_BOUNDS, RELOADS, FIELD(slow_text), WORDS("normalized", "full", "none"),
 	  "how the SQL is logged: without its literals, as it is, or not at all" },
 	{ "slow_query", "parameters", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(slow_parameters), NULL,
 	  "whether the values bound to $1, $2, ... are logged" },
@@ -331,10 +314,8 @@ static const struct config_key keys[] = {
 	  FIELD(slow_sample_threshold_us), off, "requests between this and threshold are sampled: sample_rate says how many are logged; off: none" },
 	{ "slow_query", "sample_rate", NOT_THERE, KEY_FRACTION, "0.01", NO_BOUNDS, RELOADS, FIELD(slow_sample_rate), NULL,
 	  "the share of sampled requests that is logged; 1: all" },
-	{ "slow_query", "max_lines_per_second", NOT_THERE, KEY_COUNT, "200", 0, 100000, "lines", RELOADS,
-	  FIELD(slow_max_lines_per_second), NULL, "further lines are counted, not written; 0: no limit" },
 	{ "slow_query", "query_stats", NOT_THERE, KEY_WORD, "sampled", NO_BOUNDS, RELOADS, FIELD(slow_query_stats),
-	  query_stats, "what SHOW QUERIES counts: nothing (off), all (on), or the slow ones, 200 others a second and one in 64 beyond these (sampled)" },
+	  WORDS("off", "sampled", "on"), "what SHOW QUERIES counts: nothing (off), all (on), or the slow ones, 200 others a second and one in 64 beyond these (sampled)" },
 	{ "slow_query", "table_size", NOT_THERE, KEY_COUNT, "1000", 0, 100000, "statements", RELOADS,
 	  FIELD(slow_table_size), NULL, "how many statements are remembered for SHOW QUERIES" },
 
@@ -371,6 +352,24 @@ config_scope_key(size_t i)
 		if (keys[row].scope_name != NULL && i-- == 0)
 			return &keys[row];
 	return NULL;
+}
+
+const struct config_key *
+config_next_log(size_t *row)
+{
+	while (*row < KEY_ROWS) {
+		const struct config_key *key = &keys[(*row)++];
+
+		if (key->type == KEY_PATH && key->words != NULL && strcmp(key->words[0], "stderr") == 0)
+			return key;
+	}
+	return NULL;
+}
+
+const char *
+key_path(const struct config_key *key, const struct config *config)
+{
+	return *(char *const *)((const char *)config + key->offset);
 }
 
 /* max_client_connections and max_server_connections may stand beside the other limits. */

@@ -21,7 +21,9 @@ enum key_type {
 	KEY_WORD_TEXT, /* char *, one of words */
 	KEY_TEXT, /* char *, anything */
 	KEY_SECRET, /* the same; may hold a password: shown as *** */
-	KEY_PATH, /* char *, relative to the folder of the file; with words: one of them or an absolute path */
+	/* char *, relative to the folder of the file; with words: one of them or an absolute path. Those that may be
+	 * "stderr" are logs: the user of run_as appends to them, and makes them. */
+	KEY_PATH,
 	KEY_PATHS, /* char *, paths as above with ", " between */
 	KEY_NAMES, /* char **, NULL-terminated */
 	KEY_LISTENS, /* struct config: listens, listen_count; may be given again and again */
@@ -52,6 +54,9 @@ struct config_key {
 /* Row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */
 const struct config_key *config_key(size_t i);
 size_t config_key_row(const struct config_key *key);
+/* Returns the key of the first log from that row on, and moves *row behind it; NULL: there is no more. */
+const struct config_key *config_next_log(size_t *row);
+const char *key_path(const struct config_key *key, const struct config *config); /* of a KEY_PATH of struct config */
 /* Row i of those with a scope_name, which is bit i of scope.set; NULL after the last one. */
 const struct config_key *config_scope_key(size_t i);
 /* The row's own section may be another one: max_client_connections of limits is pgweir's. */

@@ -523,7 +523,7 @@ run_restart(struct run *r)
 static enum run_result
 run_reset_queries(struct run *r)
 {
-	r->host->queries_reset(r->host->queries);
+	query_table_reset(r->host->queries);
 	return RUN_DONE;
 }
 

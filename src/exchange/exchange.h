@@ -148,7 +148,7 @@ struct exchange_env {
 	uint32_t requests_begun;
 	uint64_t looked_at_us; /* requests that last so long may concern the log of slow ones, or be late
 				  (report_config()) */
-	/* Which go to on_query: this many still, then one in queries_each; 0: none. clients_tick() sets them. */
+	/* Which go to queries: this many still, then one in queries_each; 0: none. clients_tick() sets them. */
 	uint32_t queries_left, queries_each, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
 	bool is_closed; /* SHUTDOWN: no new clients but in the console */
@@ -162,8 +162,7 @@ struct exchange_env {
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
 	/* On any thread: reads_heard() is due on this loop. */
 	void (*on_reading)(void *owner);
-	/* Each request that ended, however it did, or one that stands for weight of its like. Its client isn't told. */
-	void (*on_query)(void *owner, const struct request_report *report, uint32_t weight);
+	struct query_reader *queries; /* telemetry/query_table.h: of requests that ended, however they did */
 	void (*on_report)(void *owner, const struct request_report *report); /* slow, refused, lost or given up */
 };
 

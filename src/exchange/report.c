@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "session/image_settings.h"
+#include "telemetry/query_table.h"
 #include "wire/frame.h"
 
 #include <stdlib.h>
@@ -377,7 +378,7 @@ count_query(struct exchange *x, struct server *srv, const struct done_request *d
 
 	memcpy(r.phase_us, srv->loan.clock.us, sizeof(r.phase_us));
 	describe(x, srv, done, &r);
-	x->env->on_query(x->env->owner, &r, weight);
+	query_reader_add(x->env->queries, &r, weight);
 }
 
 /*
@@ -547,7 +548,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 		r.query = report_waiting_text(x, &r.query_len);
 	describe(x, x->srv, NULL, &r);
 	if (is_request && x->env->queries_each > 0 && (x->srv == NULL || !x->srv->loan.is_text_spent))
-		x->env->on_query(x->env->owner, &r, 1);
+		query_reader_add(x->env->queries, &r, 1);
 	if (x->srv != NULL)
 		x->srv->loan.clock.since_us = 0; /* it is over: nothing else ends it */
 	if (r.threshold_us != CONFIG_TIME_OFF)

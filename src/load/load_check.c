@@ -74,14 +74,15 @@ check_users_file(const struct check *check)
 
 /* A file that will be made or appended to: its folder must be there. */
 static void
-check_made_file(const struct check *check, const char *section, const char *name, const char *path)
+check_made_file(const struct check *check, const struct config_key *key)
 {
-	unsigned line = config_line_of(check->config, section, name);
+	const char *name = key->name, *path = key_path(key, check->config);
+	unsigned line = config_line_of(check->config, key->section, name);
 	bool is_runtime = strncmp(path, "/run/", 5) == 0; /* systemd may make that folder when it starts us */
 	char *folder = xstrdup(path), *slash = strrchr(folder, '/');
 	struct stat st;
 
-	if (*path == '/' && !is_bad(check, section, name) && slash != NULL) {
+	if (*path == '/' && !is_bad(check, key->section, name) && slash != NULL) {
 		slash[slash == folder] = '\0';
 		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 			problem_error(check->sink, line, "%s = %.256s is a directory", name, path);
@@ -510,14 +511,15 @@ void
 load_check(const struct config *config, const struct problem_sink *sink)
 {
 	const struct check check = { config, sink };
+	const struct config_key *key;
 
 	check_not_yet(&check);
 	check_run_as(&check);
 	check_unix_sockets(&check);
 	check_users_file(&check);
-	check_made_file(&check, "log", "destination", config->log_destination);
-	check_made_file(&check, "slow_query", "file", config->slow_file);
-	check_made_file(&check, "pgweir", "pid_file", config->pid_file);
+	for (size_t row = 0; (key = config_next_log(&row)) != NULL;)
+		check_made_file(&check, key);
+	check_made_file(&check, config_key_find("pgweir", "pid_file"));
 	check_tls(&check);
 	check_server_tls(&check);
 	check_method(&check);

@@ -172,7 +172,7 @@ external_new(struct client *c, const char *password)
 	int family;
 	const uint8_t *address = c->is_unix ? NULL : network_address(&c->peer.any, &family);
 
-	if (e == NULL || (e->setting = strdup(c->env->x.config->module_settings[module_number(l)])) == NULL) {
+	if (e == NULL || (e->setting = strdup(c->env->x.config->module_values[module_number(l)].text)) == NULL) {
 		free(e);
 		return NULL;
 	}

@@ -2,12 +2,17 @@
 #include "modules/modules.h"
 
 #include "auth/auth_module.h"
+#include "config/module.h"
 
 #include <stddef.h>
 
 #define DECLARE(name, ...) extern const struct auth_module auth_module_##name;
 #define REFER_TO(name, ...) &auth_module_##name,
+#define DECLARE_MODULE(name) extern const struct module module_##name;
+#define REFER_TO_MODULE(name) &module_##name,
 
 AUTH_MODULES(DECLARE)
+MODULES(DECLARE_MODULE)
 
 const struct auth_module *const auth_modules[AUTH_MODULE_COUNT + 1] = { AUTH_MODULES(REFER_TO) NULL };
+const struct module *const modules[MODULE_COUNT + 1] = { MODULES(REFER_TO_MODULE) NULL };

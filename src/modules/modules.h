@@ -28,9 +28,41 @@
 #define PAM_ROW(X)
 #endif
 #define AUTH_MODULES(X) LDAP_ROW(X) PAM_ROW(X)
+
+/*
+ * All that the core asks of a struct module (config/module.h):
+ *   MODULE(NAME)
+ *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): of [slow_query], behind its threshold; the value is
+ *       config->module_values[NUMBER]
+ *   SHOW(ID and words, its struct, who may give it, its line in SHOW HELP, an example): as in admin/show_list.h
+ */
+#ifdef WITH_SLOWLOG
+#define SLOWLOG_ROWS(MODULE, SETTING, SHOW) \
+	MODULE(slowlog) \
+	SETTING(SLOW_QUERY_FILE, "slow_query", "file", KEY_PATH, "stderr", NO_BOUNDS, WORDS("stderr"), \
+		"where the slow-query log goes; SIGHUP reopens a file") \
+	SETTING(SLOW_QUERY_FORMAT, "slow_query", "format", KEY_WORD, "json", NO_BOUNDS, WORDS("json", "postgres"), \
+		"the format of a line; postgres is for pgBadger") \
+	SETTING(SLOW_QUERY_LINES, "slow_query", "max_lines_per_second", KEY_COUNT, "200", BOUNDS(0, 100000, "lines"), NULL, \
+		"further lines are counted, not written; 0: no limit") \
+	SHOW(SLOW, slow, ANYBODY, "the last slow requests, with their phases", "SHOW SLOW")
+#else
+#define SLOWLOG_ROWS(MODULE, SETTING, SHOW)
+#endif
+#define ROWS_OF_MODULES(MODULE, SETTING, SHOW) SLOWLOG_ROWS(MODULE, SETTING, SHOW)
 /* clang-format on */
+
+#define NO_ROW(...)
+#define MODULES(X) ROWS_OF_MODULES(X, NO_ROW, NO_ROW)
+#define MODULE_SETTINGS(X) ROWS_OF_MODULES(NO_ROW, X, NO_ROW)
+#define MODULE_SHOWS(X) ROWS_OF_MODULES(NO_ROW, NO_ROW, X)
 
 #define AUTH_MODULE_NUMBER(name, ...) AUTH_MODULE_##name,
 #define MODULE_WORD(name, ...) #name,
 #define MODULE_KEY(name, key, ...) key,
 enum auth_module_number { AUTH_MODULES(AUTH_MODULE_NUMBER) AUTH_MODULE_COUNT };
+#define MODULE_NUMBER(name) MODULE_##name,
+enum module_number { MODULES(MODULE_NUMBER) MODULE_COUNT };
+#define MODULE_VALUE(number, ...) number,
+/* For config->module_values: the settings of AUTH_MODULES come first, in their order. */
+enum module_value_number { VALUES_OF_AUTH = AUTH_MODULE_COUNT - 1, MODULE_SETTINGS(MODULE_VALUE) MODULE_VALUE_COUNT };

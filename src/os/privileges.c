@@ -5,6 +5,7 @@
  * opened with the new user's rights only: that user may own the directories, and root must not write through the user's
  * links. Files that must be written or removed later are given to that user.
  */
+#include "config/config_keys.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -79,11 +80,10 @@ void
 os_give_logs(const struct config *config)
 {
 	const struct passwd *to = user_to_be(config);
+	const struct config_key *key;
 
-	if (to == NULL)
-		return;
-	give(config->log_destination, O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK, to->pw_uid, to->pw_gid);
-	give(config->slow_file, O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK, to->pw_uid, to->pw_gid);
+	for (size_t row = 0; to != NULL && (key = config_next_log(&row)) != NULL;)
+		give(key_path(key, config), O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK, to->pw_uid, to->pw_gid);
 }
 
 static int

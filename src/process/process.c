@@ -6,6 +6,7 @@
 #include "bouncer/bouncer_ways.h"
 #include "build.h"
 #include "config/config_state.h"
+#include "config/module.h"
 #include "os/os.h"
 
 #include <event2/event.h>
@@ -147,7 +148,7 @@ process_new(struct config *config, const struct process_start *start, struct fai
 	w->last_reload.is_ok = true;
 	if (w->worker_count > 1)
 		memory_set_threads(w->worker_count);
-	if (setup_open_logs(w->config, &w->log, &w->slowlog, why) == 0 && process_make_parts(w, why) == 0 &&
+	if (setup_open_logs(w->config, &w->log, w->modules, why) == 0 && process_make_parts(w, why) == 0 &&
 	    load_files(w, why) == 0) {
 		make_restart(w, start);
 		setup_warn_of_secrets(config, w->log);
@@ -255,7 +256,8 @@ process_free(struct weir *w)
 	if (w->has_pid_file)
 		os_remove_pid_file(w->config, w->log);
 	query_table_free(w->queries);
-	slowlog_free(w->slowlog);
+	for (size_t i = 0; modules[i] != NULL; i++)
+		modules[i]->stop(w->modules[i]);
 	log_free(w->log);
 	process_forget_reload(w);
 	process_forget_gathered(w);

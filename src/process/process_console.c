@@ -2,56 +2,6 @@
 #include "process/process_state.h"
 
 #include "build.h"
-#include "dedicated/watch.h"
-#include "telemetry/fingerprint.h"
-#include "telemetry/snapshot.h"
-
-static void
-host_metrics_each(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
-{
-	struct snapshot *s = process_snapshot(w);
-
-	metrics_each_sample(s, row, arg);
-	snapshot_free(s);
-}
-
-static void
-host_backends_each(struct weir *w, backend_fn *row, void *arg)
-{
-	struct snapshot *s = process_snapshot(w);
-
-	for (size_t i = 0; s != NULL && i < s->backend_count; i++)
-		row(s->backends[i].name, s->backends[i].role, &s->backends[i].counters, arg);
-	snapshot_free(s);
-}
-
-/* For each host, with what workers know of it. */
-struct host_rows {
-	const struct snapshot *s; /* NULL: no memory */
-	host_fn *row;
-	void *arg;
-};
-
-static void
-add_host(const struct watch_row *h, void *arg)
-{
-	const struct host_rows *rows = arg;
-	uint64_t loans = 0;
-
-	for (size_t i = 0; rows->s != NULL && i < rows->s->backend_count; i++)
-		if (strcmp(rows->s->backends[i].name, h->host) == 0)
-			loans = rows->s->backends[i].counters.sibling_loans;
-	rows->row(h, loans, rows->arg);
-}
-
-static void
-host_hosts_each(struct weir *w, host_fn *row, void *arg)
-{
-	struct snapshot *s = process_snapshot(w);
-
-	watch_each(w->shared.watch, add_host, &(struct host_rows){ s, row, arg });
-	snapshot_free(s);
-}
 
 void
 process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
@@ -144,8 +94,9 @@ process_console_new(struct weir *w)
 {
 	struct console_host host = { .w = w,
 				     .queries = w->queries,
-				     .slowlog = w->slowlog,
+				     .modules = w->modules,
 				     .fleet = w->shared.fleet,
+				     .watch = w->shared.watch,
 				     .clients = &w->door->clients,
 				     .crew = w->crew,
 				     .halt = worker_threads_halt,
@@ -164,14 +115,8 @@ process_console_new(struct weir *w)
 				     .config_error = host_config_error,
 				     .config_change = host_config_change,
 				     .is_shutting_down = host_is_shutting_down,
-				     .metrics_each = host_metrics_each,
 				     .workers_each = worker_each,
-				     .backends_each = host_backends_each,
-				     .hosts_each = host_hosts_each,
-				     .queries_read = query_table_read,
-				     .queries_reset = query_table_reset,
-				     .slow_each = slowlog_each_recent,
-				     .normalize = fingerprint_normalize };
+				     .snapshot = process_snapshot };
 
 	return console_new(&host);
 }

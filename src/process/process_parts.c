@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "client/cancel.h"
 #include "client/clients.h"
+#include "config/module.h"
 #include "login/login.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
@@ -46,25 +47,21 @@ on_report(void *owner, const struct request_report *report)
 {
 	struct worker *k = owner;
 	struct pool_database *d;
-	struct exemplar e;
+	struct report_sql sql;
+	struct exemplar e = { .value_us = report->duration_us, .wall_us = report->wall_us };
 
-	slowlog_write(k->weir->slowlog, report, k->now_us, &e);
-	if (e.trace_id[0] == '\0' || report->phase_us[PHASE_SERVER] == 0 ||
+	fingerprint_report(&sql, report, k->clients.x.config->slow_text);
+	for (size_t i = 0; modules[i] != NULL; i++)
+		modules[i]->report(k->weir->modules[i], report, &sql, k->now_us);
+	if (sql.fp.traceparent[0] == '\0' || report->phase_us[PHASE_SERVER] == 0 ||
 	    (d = pool_set_find_database(k->pools, report->database)) == NULL)
 		return;
-	/* Keeps it for the bucket of query_duration that counts the request. */
+	/* Keeps its trace for the bucket of query_duration that counts the request. */
 	if (d->exemplars == NULL)
 		d->exemplars = calloc(1, sizeof(*d->exemplars));
+	memcpy(e.trace_id, sql.fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
 	if (d->exemplars != NULL)
 		d->exemplars->of[histogram_bucket(&histogram_bounds_query, e.value_us)] = e;
-}
-
-static void
-on_query(void *owner, const struct request_report *report, uint32_t weight)
-{
-	struct worker *k = owner;
-
-	query_reader_add(k->queries, report, weight);
 }
 
 static void
@@ -269,11 +266,9 @@ worker_fill_envs(struct worker *k)
 	wake_init(&k->reading, k->inbox, on_reading, k);
 	c->x.on_reading = tell_reading;
 	c->x.on_report = on_report;
-	c->x.on_query = on_query;
 	c->x.ops = &exchange_ops;
 	c->front = &login_front;
 	c->on_console_closed = process_console_closed;
-	c->normalize = fingerprint_normalize;
 	c->on_client_gone = on_client_gone;
 	c->on_strange_cancel = on_strange_cancel;
 	c->on_far_cancel_over = on_far_cancel_over;

@@ -55,7 +55,7 @@ open_all(struct weir *w, struct fresh *f, struct config_problems *problems, stru
 	bool is_fixed = w->stopping.is_stopping || w->door->clients.x.is_moving;
 
 	if ((is_fixed || listeners_open(w->listeners, f->config, &f->listeners, why) == 0) &&
-	    setup_change_logs(w->log, w->slowlog, w->config, f->config, why) == 0) {
+	    setup_change_logs(w->log, w->modules, w->config, f->config, why) == 0) {
 		query_table_set_max(w->queries, f->config->slow_table_size);
 		return 0;
 	}
@@ -217,7 +217,7 @@ process_reload(struct weir *w, struct fail *why)
 void
 process_reopen_logs(struct weir *w)
 {
-	setup_reopen_logs(w->log, w->slowlog);
+	setup_reopen_logs(w->log, w->modules);
 }
 
 void

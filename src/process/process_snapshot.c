@@ -1,6 +1,7 @@
 /* src/process/process_snapshot.c - copies each worker's counters, and merges them. See telemetry/snapshot.h. */
 #include "process/process_state.h"
 
+#include "config/module.h"
 #include "statements/statements.h"
 
 #include "dedicated/fleet.h"
@@ -289,7 +290,6 @@ add_host(const struct watch_row *h, void *arg)
 static void
 add_process(const struct weir *w, struct snapshot *s)
 {
-	struct slowlog_stats slow;
 	bool has_up = s->backend_count == 0;
 	char reason[sizeof(s->not_ready[0])];
 
@@ -301,10 +301,8 @@ add_process(const struct weir *w, struct snapshot *s)
 	s->last_reload_ok = w->last_reload.is_ok;
 	s->last_reload_wall_us = w->last_reload.wall_us;
 	s->clients_limit = w->config->max_client_connections;
-	slowlog_get_stats(w->slowlog, &slow);
-	s->slow_dropped_rate = slow.dropped_rate;
-	s->slow_dropped_ring = slow.dropped_ring;
-	s->slow_dropped_write = slow.dropped_write;
+	for (size_t i = 0; modules[i] != NULL; i++)
+		modules[i]->sample(w->modules[i], s->module_numbers[i]);
 	fleet_each(w->shared.fleet, add_budget, s);
 	for (size_t i = 0; i < s->backend_count; i++)
 		s->backends[i].lag_us = s->backends[i].is_usable = s->backends[i].readings = SNAPSHOT_UNKNOWN;

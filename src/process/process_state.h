@@ -25,7 +25,8 @@
 #include "process/worker.h"
 #include "restart/restart.h"
 #include "setup/setup.h"
-#include "telemetry/slowlog.h"
+#include "telemetry/query_table.h"
+#include "telemetry/snapshot.h"
 
 #define PROCESS_SIGNALS 6
 
@@ -105,9 +106,9 @@ struct weir {
 	struct config *config;
 	struct setup_files files; /* that it names */
 	struct log *log;
-	struct slowlog *slowlog;
+	void *modules[MODULE_COUNT + 1]; /* their states: config/module.h */
 	struct listeners *listeners;
-	struct query_table *queries; /* telemetry/slowlog.h */
+	struct query_table *queries;
 	struct console *console;
 	struct restart *restart;
 	struct event *signals[PROCESS_SIGNALS];

@@ -116,7 +116,7 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 					    worker_statement_cache(k));
 	x->last_token = (uint64_t)k->number << TOKEN_BITS;
 	x->hash_seed = seeds[SEED_EXCHANGES];
-	k->queries = query_reader_new(k->weir->queries);
+	k->clients.x.queries = query_reader_new(k->weir->queries);
 	state_linger_init(x);
 	reads_init(x);
 }
@@ -266,7 +266,7 @@ worker_empty(struct worker *k)
 	reads_fini(&c->x);
 	passwords_free(k->servers.passwords);
 	hosts_free(k->servers.hosts);
-	query_reader_free(k->queries);
+	query_reader_free(k->clients.x.queries);
 	statement_store_free(c->x.statements);
 	image_store_free(c->x.images);
 	tls_scratch_free(c->tls_scratch);

@@ -56,7 +56,6 @@ struct worker {
 	struct server_cancelling *cancelling; /* server_env's */
 	struct server_losses losses; /* server_env's */
 	struct process_counters counters;
-	struct query_reader *queries; /* telemetry/slowlog.h */
 	struct admission *refusals; /* bounds log lines: client_env.admission. NULL: this is the door */
 	struct event *tick;
 	uint64_t last_tick_us;

@@ -1,7 +1,8 @@
-/* src/setup/logs.c - the log and the slow-query log. */
+/* src/setup/logs.c - the log, and the modules, which may have logs of their own. */
 #include "setup/setup.h"
 
 #include "bouncer/bouncer.h"
+#include "config/module.h"
 #include "os/os.h"
 
 static struct log_settings
@@ -11,51 +12,50 @@ log_settings_of(const struct config *c)
 				      config_is_pgbouncers(c) ? bouncer_words : NULL };
 }
 
-static struct slowlog_settings
-slow_settings_of(const struct config *c)
-{
-	return (struct slowlog_settings){ c->slow_file, c->slow_format, c->slow_text, c->slow_max_lines_per_second };
-}
-
 int
-setup_open_logs(const struct config *config, struct log **log, struct slowlog **slowlog, struct fail *why)
+setup_open_logs(const struct config *config, struct log **log, void **states, struct fail *why)
 {
 	const struct log_settings plain = log_settings_of(config);
-	const struct slowlog_settings slow = slow_settings_of(config);
+	bool is_open;
 
 	if (os_check_user(config, why) < 0)
 		return -1;
 	os_give_logs(config);
 	if (os_act_as_user(config, why) < 0)
 		return -1;
-	*log = log_new(&plain, why);
-	*slowlog = *log == NULL ? NULL : slowlog_new(&slow, why);
+	is_open = (*log = log_new(&plain, why)) != NULL;
+	for (size_t i = 0; is_open && modules[i] != NULL; i++)
+		is_open = (states[i] = modules[i]->start(config, why)) != NULL;
 	os_act_as_root(config);
-	return *slowlog == NULL ? -1 : 0;
+	return is_open ? 0 : -1;
 }
 
 int
-setup_change_logs(struct log *log, struct slowlog *slowlog, const struct config *before, const struct config *config,
+setup_change_logs(struct log *log, void *const *states, const struct config *before, const struct config *config,
 		  struct fail *why)
 {
 	const struct log_settings plain = log_settings_of(config), plain_before = log_settings_of(before);
-	const struct slowlog_settings slow = slow_settings_of(config);
 	struct fail back;
 
 	if (log_reconfigure(log, &plain, why) < 0)
 		return -1;
-	if (slowlog_reconfigure(slowlog, &slow, why) == 0)
-		return 0;
-	log_reconfigure(log, &plain_before, &back);
-	return -1;
+	for (size_t i = 0; modules[i] != NULL; i++)
+		if (modules[i]->configure(states[i], config, why) < 0) {
+			while (i-- > 0)
+				modules[i]->configure(states[i], before, &back);
+			log_reconfigure(log, &plain_before, &back);
+			return -1;
+		}
+	return 0;
 }
 
 void
-setup_reopen_logs(struct log *log, struct slowlog *slowlog)
+setup_reopen_logs(struct log *log, void *const *states)
 {
 	struct fail why;
 
 	if (log_reopen(log, &why) < 0)
 		log_error(log, "%s", why.text);
-	slowlog_reopen(slowlog);
+	for (size_t i = 0; modules[i] != NULL; i++)
+		modules[i]->reopen(states[i]);
 }

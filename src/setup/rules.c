@@ -141,7 +141,7 @@ make_rules(const struct rules *r)
 {
 	const struct config *c = r->config;
 	enum auth_module_number module = c->auth_method - AUTH_MODULES_FIRST;
-	char *rule = xasprintf(auth_modules[module]->rule, c->module_settings[module]), *quoted = quote_hashes(rule);
+	char *rule = xasprintf(auth_modules[module]->rule, c->module_values[module].text), *quoted = quote_hashes(rule);
 	char *text = xasprintf("local all,replication all %s \nhost all,replication all all %s \n", quoted, quoted);
 	struct hba *hba = hba_load(text, strlen(text), c->path, on_setting_problem, (void *)(uintptr_t)r);
 

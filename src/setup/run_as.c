@@ -2,6 +2,7 @@
  * src/setup/run_as.c - what the user of run_as can't read, write or remove of what the configuration names: it is told
  * at once, not at the first reload.
  */
+#include "config/config_keys.h"
 #include "setup/setup.h"
 
 #include <errno.h>
@@ -39,6 +40,7 @@ setup_warn_as_user(const struct config *c, struct log *log)
 {
 	struct tls_context *clients = NULL;
 	struct tls_store *servers = NULL;
+	const struct config_key *key;
 	struct fail why;
 
 	warn_if_closed(c, log, c->path, R_OK, "a reload will fail: chgrp and chmod 640");
@@ -52,10 +54,9 @@ setup_warn_as_user(const struct config *c, struct log *log)
 		log_warning(log, "run_as = %s: %s; a reload will fail: chgrp and chmod 640", c->run_as, why.text);
 	tls_context_unref(clients);
 	tls_store_unref(servers);
-	if (c->log_destination[0] == '/')
-		warn_if_closed(c, log, c->log_destination, W_OK, "it can't be opened again after a rotation");
-	if (c->slow_file[0] == '/')
-		warn_if_closed(c, log, c->slow_file, W_OK, "it can't be opened again after a rotation");
+	for (size_t row = 0; (key = config_next_log(&row)) != NULL;)
+		if (key_path(key, c)[0] == '/')
+			warn_if_closed(c, log, key_path(key, c), W_OK, "it can't be opened again after a rotation");
 	warn_if_stuck(c, log, c->pid_file);
 	for (size_t i = 0; i < c->listen_count; i++)
 		if (c->listens[i].is_unix)

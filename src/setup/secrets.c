@@ -59,7 +59,8 @@ is_secret(const struct config *config)
 	bool is = config->has_password;
 
 	for (size_t i = 0; auth_modules[i] != NULL && !is; i++)
-		is = auth_modules[i]->holds_secret != NULL && auth_modules[i]->holds_secret(config->module_settings[i]);
+		is = auth_modules[i]->holds_secret != NULL &&
+		     auth_modules[i]->holds_secret(config->module_values[i].text);
 	return is;
 }
 

@@ -12,7 +12,6 @@
 #include "config/config.h"
 #include "net/tls.h"
 #include "pool/pool_target.h"
-#include "telemetry/slowlog.h"
 
 /* The files that a configuration names, as read. Each is a reference, and may be NULL. */
 struct setup_files {
@@ -53,12 +52,13 @@ int setup_load_tls(const struct config *config, struct tls_context **out, struct
 
 /* --- logs.c --- */
 
-/* Opens both with the rights of run_as. 0, or -1 with *why set; what is not NULL is the caller's in any case. */
-int setup_open_logs(const struct config *config, struct log **log, struct slowlog **slowlog, struct fail *why);
-/* Opens both as config says instead of before. Returns 0, or -1 with *why set: they stay as they were. */
-int setup_change_logs(struct log *log, struct slowlog *slowlog, const struct config *before,
-		      const struct config *config, struct fail *why);
-void setup_reopen_logs(struct log *log, struct slowlog *slowlog); /* after a rotation */
+/* Opens the log, and starts all of modules[], with the rights of run_as. 0, or -1 with *why set; what is not NULL is
+ * the caller's in any case. */
+int setup_open_logs(const struct config *config, struct log **log, void **states, struct fail *why);
+/* Changes all to what config says instead of before. Returns 0, or -1 with *why set: they stay as they were. */
+int setup_change_logs(struct log *log, void *const *states, const struct config *before, const struct config *config,
+		      struct fail *why);
+void setup_reopen_logs(struct log *log, void *const *states); /* after a rotation */
 
 /* --- secrets.c: warnings about files of secrets that others may read (users_load() warns about users_file) --- */
 

@@ -466,3 +466,16 @@ fingerprint_normalize(const char *sql, size_t sql_len, unsigned options, char *o
 	fingerprint_sql(sql, sql_len, options, false, out, out_cap, &fp);
 	return fp.hash;
 }
+
+void
+fingerprint_report(struct report_sql *sql, const struct request_report *report, enum slow_text text)
+{
+	memset(&sql->fp, 0, sizeof(sql->fp));
+	sql->shown = NULL;
+	if (report->query == NULL)
+		return;
+	fingerprint_sql(report->query, report->query_len, report->sql_options, text == SLOW_TEXT_FULL, sql->text,
+			sizeof(sql->text), &sql->fp);
+	if (text != SLOW_TEXT_NONE)
+		sql->shown = sql->text;
+}

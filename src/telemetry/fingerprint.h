@@ -11,9 +11,8 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/request_report.h"
+#include "config/config.h"
 
 #define FINGERPRINT_INPUT_MAX 16384 /* bytes looked at; a text this long or longer counts as cut */
 
@@ -34,6 +33,14 @@ void fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool kee
 		     struct fingerprint *fp);
 /* The same for whoever wants the hash alone: returns it. */
 uint64_t fingerprint_normalize(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
+
+/* The SQL of a report, as all who hear of it want it. */
+struct report_sql {
+	struct fingerprint fp; /* zeroed: it is not known */
+	const char *shown; /* as the setting text wants it; NULL: it is not known, or not to be shown */
+	char text[2049]; /* of shown */
+};
+void fingerprint_report(struct report_sql *sql, const struct request_report *report, enum slow_text text);
 
 /* --- sqlcommenter.c: the W3C trace context that an application's ORM wrote into a comment. Pure --- */
 #define TRACEPARENT_LEN 55 /* 00-<32 digits>-<16 digits>-<2 digits> */

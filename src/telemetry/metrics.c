@@ -189,6 +189,7 @@ static const char *const type_names[] = { "counter", "gauge", "histogram" };
 struct sources {
 	const struct snapshot *snapshot;
 	struct metrics_process system;
+	const uint64_t *numbers; /* of the module at hand */
 	struct metrics_items items[SNAPSHOT_WORKERS];
 	enum exposition_format format;
 	struct buf *to;
@@ -362,7 +363,9 @@ put_family(const struct metric_family *f, const struct sources *from)
 	else if (f->scope <= OF_BUDGET)
 		put_items(&r, &from->items[f->scope]);
 	else
-		put_one(&r, f->scope == OF_SYSTEM ? (const void *)&from->system : from->snapshot);
+		put_one(&r, f->scope == OF_MODULE   ? (const void *)from->numbers
+			    : f->scope == OF_SYSTEM ? (const void *)&from->system
+						    : from->snapshot);
 }
 
 void
@@ -375,6 +378,11 @@ metrics_render(const struct snapshot *s, enum exposition_format format, struct b
 		to->is_broken |= collect(&from.items[k], s, k) < 0;
 	for (size_t i = 0; i < metric_family_count; i++)
 		put_family(&metric_families[i], &from);
+	for (size_t i = 0; modules[i] != NULL; i++) {
+		from.numbers = s->module_numbers[i];
+		for (const struct metric_family *f = modules[i]->metrics; f->name != NULL; f++)
+			put_family(f, &from);
+	}
 	exposition_end(to, format);
 	for (size_t k = 0; k < SNAPSHOT_WORKERS; k++)
 		items_fini(&from.items[k]);

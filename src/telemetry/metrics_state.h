@@ -24,7 +24,8 @@ enum metric_scope {
 	OF_BUDGET = SNAPSHOT_BUDGETS,
 	OF_LOOP = SNAPSHOT_WORKERS,
 	OF_ALL,
-	OF_SYSTEM
+	OF_SYSTEM,
+	OF_MODULE /* its numbers: config/module.h */
 };
 
 /* Rows whose numbers must be computed, by metrics.c. */
@@ -36,6 +37,11 @@ struct metric_words {
 	const char *const *names; /* NULL: not shown */
 	size_t count;
 };
+
+/* The same of words that are named there alone. */
+#define LABEL(label, ...)                                                                                              \
+	(&(const struct metric_words){ label, (const char *const[]){ __VA_ARGS__ },                                    \
+				       sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *) })
 
 struct metric_family {
 	const char *name;

@@ -1,23 +1,9 @@
 /* src/telemetry/metrics_table.c - see metrics_state.h. */
 #include "telemetry/metrics_state.h"
 
-#define NAMES(array) (array), sizeof(array) / sizeof((array)[0])
-#define WORDS(label, array) (&(const struct metric_words){ label, NAMES(array) })
+#define WORDS(label, array) (&(const struct metric_words){ label, array, sizeof(array) / sizeof((array)[0]) })
 
-static const char *const state_names[PROCESS_STATES] = { "running", "paused", "draining", "stopping" };
-static const char *const client_state_names[CLIENTS_STATES] = { "login", "idle", "active", "waiting", "cancel" };
-static const char *const server_state_names[SERVERS_STATES] = { "idle",	 "active", "login",  "ping",
-								"reset", "pinned", "cancel", "closing" };
-static const char *const ok_names[] = { "ok", "failed" };
-static const char *const hit_names[] = { "hit", "miss" };
-static const char *const direction_names[] = { "in", "out" };
-static const char *const limit_names[] = { "pool_size", "max_overflow" };
-static const char *const drop_names[] = { "rate", "ring_full", "write_error" };
-static const char *const call_states[] = { "waiting", "running", "lost" };
-static const char *const check_names[] = { "granted", "none", "failed" };
-static const char *const log_drop_names[] = { "ring_full", "write_error" };
-
-static const struct metric_words results = { "result", NAMES(ok_names) };
+#define RESULTS LABEL("result", "ok", "failed")
 
 #define COUNTER(its_name) .name = its_name, .type = METRIC_COUNTER
 #define GAUGE(its_name) .name = its_name, .type = METRIC_GAUGE
@@ -36,8 +22,6 @@ static const struct metric_words results = { "result", NAMES(ok_names) };
 	_Static_assert(offsetof(type, b) == offsetof(type, a) + sizeof(((type *)0)->a), #a " and " #b)
 NEIGHBOURS(struct snapshot, process.reloads_ok, process.reloads_failed);
 NEIGHBOURS(struct snapshot, process.dns_lookups_ok, process.dns_lookups_failed);
-NEIGHBOURS(struct snapshot, slow_dropped_rate, slow_dropped_ring);
-NEIGHBOURS(struct snapshot, slow_dropped_ring, slow_dropped_write);
 NEIGHBOURS(struct snapshot, log_dropped_ring, log_dropped_write);
 NEIGHBOURS(struct snapshot, buffer_bytes_client, buffer_bytes_server);
 NEIGHBOURS(struct snapshot_budget, checks_granted, checks_none);
@@ -55,13 +39,13 @@ const struct metric_family metric_families[] = {
 	    .help = "Version of pgweir and of its libraries; the value is always 1." },
 	{ GAUGE("pgweir_start_time_seconds"), ALL(start_wall_us), .decimals = 6,
 	    .help = "When pgweir was started, in seconds since 1970." },
-	{ GAUGE("pgweir_state"), .special = SPECIAL_STATE, .words = WORDS("state", state_names),
+	{ GAUGE("pgweir_state"), .special = SPECIAL_STATE, .words = LABEL("state", "running", "paused", "draining", "stopping"),
 	    .help = "1 for the present state: running, paused, draining or stopping." },
 	{ GAUGE("pgweir_config_last_reload_successful"), ALL(last_reload_ok),
 	    .help = "1 if the last reload of the configuration succeeded, 0 if it was refused." },
 	{ GAUGE("pgweir_config_last_reload_success_timestamp_seconds"), ALL(last_reload_wall_us), .decimals = 6,
 	    .help = "When the configuration in use was loaded, in seconds since 1970." },
-	{ COUNTER("pgweir_config_reloads_total"), ALL(process.reloads_ok), .words = &results,
+	{ COUNTER("pgweir_config_reloads_total"), ALL(process.reloads_ok), .words = RESULTS,
 	    .help = "Reloads of the configuration." },
 	{ COUNTER("pgweir_restarts_total"), ALL(process.restarts),
 	    .help = "Restarts in which the clients moved to a new process; counted from one process to the next." },
@@ -69,7 +53,7 @@ const struct metric_family metric_families[] = {
 	    .help = "Restarts whose new process could not start, or died while clients moved." },
 	{ COUNTER("pgweir_restart_clients_total"), ALL(process.clients_moved),
 	    .help = "Clients that this process has taken over from the one before it." },
-	{ GAUGE("pgweir_client_connections"), .special = SPECIAL_CLIENTS, .words = WORDS("state", client_state_names),
+	{ GAUGE("pgweir_client_connections"), .special = SPECIAL_CLIENTS, .words = LABEL("state", "login", "idle", "active", "waiting", "cancel"),
 	    .other_labels = "database, user",
 	    .help = "Client connections by state. Those that have not sent their startup packet have no database and user." },
 	{ GAUGE("pgweir_client_connections_limit"), ALL(clients_limit), .help = "max_client_connections." },
@@ -81,7 +65,7 @@ const struct metric_family metric_families[] = {
 	{ COUNTER("pgweir_client_logins_total"), ALL(process.logins), .words = WORDS("result", login_result_names),
 	    .more_words = WORDS("method", login_method_names),
 	    .help = "Logins of clients, successful or failed." },
-	{ GAUGE("pgweir_external_logins"), ALL(external_calls), .words = WORDS("state", call_states),
+	{ GAUGE("pgweir_external_logins"), ALL(external_calls), .words = LABEL("state", "waiting", "running", "lost"),
 	    .help = "Calls of LDAP servers and PAM for logins: those in line, those that run, and those that still run though their login has given them up." },
 	{ HISTOGRAM("pgweir_client_login_duration_seconds", wait), ALL(process.login_duration),
 	    .help = "Time from a client's first byte to the end of its login." },
@@ -97,9 +81,9 @@ const struct metric_family metric_families[] = {
 	    .help = "Cancel requests from clients." },
 	{ COUNTER("pgweir_auth_queries_total"), ALL(process.auth_queries), .words = WORDS("result", auth_query_result_names),
 	    .help = "Users and roles that were looked up by auth_query, or found in its cache." },
-	{ GAUGE("pgweir_pool_server_connections"), POOL(servers), .words = WORDS("state", server_state_names),
+	{ GAUGE("pgweir_pool_server_connections"), POOL(servers), .words = LABEL("state", "idle", "active", "login", "ping", "reset", "pinned", "cancel", "closing"),
 	    .help = "Server connections by state." },
-	{ GAUGE("pgweir_pool_limit_connections"), POOL(pool_size), .words = WORDS("kind", limit_names),
+	{ GAUGE("pgweir_pool_limit_connections"), POOL(pool_size), .words = LABEL("kind", "pool_size", "max_overflow"),
 	    .help = "Limits of the pool: pool_size and max_overflow. Their sum is the most it will open." },
 	{ GAUGE("pgweir_pool_overflow_connections"), POOL(overflow), .help = "Server connections above pool_size." },
 	{ GAUGE("pgweir_pool_waiting_clients"), POOL(waiting), .help = "Clients in line for a server connection." },
@@ -123,7 +107,7 @@ const struct metric_family metric_families[] = {
 	    .help = "Server connections lent to clients: an idle one, a new one, or a new one above pool_size." },
 	{ COUNTER("pgweir_pool_recycles_total"), POOL(counters.recycles), .words = WORDS("reason", recycle_reason_names),
 	    .help = "Server connections closed, and why." },
-	{ COUNTER("pgweir_pool_pings_total"), POOL(counters.pings_ok), .words = &results,
+	{ COUNTER("pgweir_pool_pings_total"), POOL(counters.pings_ok), .words = RESULTS,
 	    .help = "Pings of idle server connections." },
 	{ HISTOGRAM("pgweir_pool_ping_duration_seconds", ping), DATABASE(counters.ping_duration),
 	    .help = "How long a server took to answer a ping." },
@@ -135,7 +119,7 @@ const struct metric_family metric_families[] = {
 	{ GAUGE("pgweir_pool_listen_channels"), POOL(listen_channels), .help = "Channels that clients listen on." },
 	{ COUNTER("pgweir_pool_notifications_total"), POOL(counters.notifications),
 	    .help = "Notifications delivered, counted once for each client." },
-	{ COUNTER("pgweir_pool_resets_total"), POOL(counters.resets_ok), .words = &results,
+	{ COUNTER("pgweir_pool_resets_total"), POOL(counters.resets_ok), .words = RESULTS,
 	    .help = "Server connections that were reset before they returned to the pool." },
 	{ COUNTER("pgweir_pool_seals_total"), POOL(counters.seals),
 	    .help = "Server connections from which session state was washed before another client got them." },
@@ -167,20 +151,18 @@ const struct metric_family metric_families[] = {
 	    .help = "Loans of servers to reads that a standby might serve, by where they went." },
 	{ COUNTER("pgweir_slow_queries_total"), DATABASE(counters.slow_queries),
 	    .help = "Requests that took longer than the threshold of the slow-query log, logged or not." },
-	{ COUNTER("pgweir_slow_log_lines_dropped_total"), ALL(slow_dropped_rate), .words = WORDS("reason", drop_names),
-	    .help = "Lines that were not written to the slow-query log." },
-	{ COUNTER("pgweir_log_lines_dropped_total"), ALL(log_dropped_ring), .words = WORDS("reason", log_drop_names),
+	{ COUNTER("pgweir_log_lines_dropped_total"), ALL(log_dropped_ring), .words = LABEL("reason", "ring_full", "write_error"),
 	    .help = "Lines that were not written to the log: its file was too slow, or its disk full." },
 	{ COUNTER("pgweir_errors_total"), DATABASE(counters.errors), .words = WORDS("origin", error_origin_names),
 	    .more_words = WORDS("sqlstate_class", error_classes), .skips_zeros = true,
 	    .help = "ErrorResponses sent to clients, PostgreSQL's own and pgweir's, by class of SQLSTATE." },
 	{ COUNTER("pgweir_network_bytes_total"), DATABASE(counters.bytes_in),
-	    .words = WORDS("direction", direction_names), .more_words = WORDS("side", net_side_names),
+	    .words = LABEL("direction", "in", "out"), .more_words = WORDS("side", net_side_names),
 	    .help = "Bytes to and from clients and servers, as seen from pgweir." },
 	{ GAUGE("pgweir_prepared_statements"), DATABASE(prepared_client), .words = WORDS("where", net_side_names),
 	    .help = "Prepared statements of clients and of servers." },
 	{ COUNTER("pgweir_prepared_statement_lookups_total"), DATABASE(counters.statement_hits),
-	    .words = WORDS("result", hit_names),
+	    .words = LABEL("result", "hit", "miss"),
 	    .help = "Prepared statements used; hit: the server had it already." },
 	{ COUNTER("pgweir_prepared_statement_reruns_total"), DATABASE(counters.statement_reruns),
 	    .help = "Requests that were rerun because a changed table had made their statement's plan invalid." },
@@ -223,7 +205,7 @@ const struct metric_family metric_families[] = {
 	{ GAUGE("pgweir_budget_members"), BUDGET(members), .help = "Processes of pgweir that are seen there." },
 	{ GAUGE("pgweir_budget_joined"), BUDGET(is_joined),
 	    .help = "1 while the steward, which looks at PostgreSQL's list, does its work; with budget = on nothing is opened at 0." },
-	{ COUNTER("pgweir_budget_checks_total"), BUDGET(checks_granted), .words = WORDS("result", check_names),
+	{ COUNTER("pgweir_budget_checks_total"), BUDGET(checks_granted), .words = LABEL("result", "granted", "none", "failed"),
 	    .help = "Looks at PostgreSQL's list under the lock; none: there was no place." },
 	{ COUNTER("pgweir_budget_check_seconds_total"), BUDGET(check_us), .decimals = 6,
 	    .help = "Time that these took together, the wait for the lock included." },
@@ -246,7 +228,7 @@ const struct metric_family metric_families[] = {
 	    .help = "Processor time of the event loop: at 1 s a second it is saturated." },
 	{ GAUGE("pgweir_buffer_memory_bytes"), ALL(buffer_bytes_client), .words = WORDS("kind", net_side_names),
 	    .help = "Memory of buffers with what waits: for a client or a server to take it, or for a server to be free." },
-	{ COUNTER("pgweir_dns_lookups_total"), ALL(process.dns_lookups_ok), .words = &results,
+	{ COUNTER("pgweir_dns_lookups_total"), ALL(process.dns_lookups_ok), .words = RESULTS,
 	    .help = "Names of PostgreSQL's hosts looked up; addresses need no lookup." },
 	{ HISTOGRAM("pgweir_metrics_scrape_duration_seconds", proxy), ALL(scrape_duration),
 	    .help = "Time to answer earlier requests for /metrics." },

@@ -1,4 +1,4 @@
-#include "telemetry/slowlog.h"
+#include "telemetry/query_table.h"
 
 #include "sql/scan_memory.h"
 #include "telemetry/fingerprint.h"

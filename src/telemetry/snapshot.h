@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/counters.h"
 #include "base/request_report.h"
+#include "config/module.h"
 #include "net/errands.h"
 
 #include <stdio.h>
@@ -83,7 +84,7 @@ struct snapshot {
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process; /* of all workers */
 	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
-	uint64_t slow_dropped_rate, slow_dropped_ring, slow_dropped_write;
+	uint64_t module_numbers[MODULE_COUNT + 1][MODULE_NUMBERS_MAX]; /* of modules[]; the last ones are unused */
 	uint64_t log_dropped_ring, log_dropped_write;
 	struct errands_count external_calls;
 	uint64_t pools_aggregated;

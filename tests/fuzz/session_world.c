@@ -122,7 +122,9 @@ static const struct {
 	{ "silent", "timeouts", "client_idle_timeout = 3s" },
 	{ "slow", "slow_query", "threshold = 0ms" },
 	{ "full", "slow_query", "text = full" },
+#ifdef WITH_SLOWLOG
 	{ "postgres", "slow_query", "format = postgres" },
+#endif
 	{ "connections", "log", "connections = on" },
 };
 

@@ -52,6 +52,11 @@ def is_built_with(library):
     return DIRECT or find_binary() is None or library.encode() in find_binary().read_bytes()
 
 
+HAS_SLOW_LOG = is_built_with("pgweir_slow_log_lines_dropped_total")
+NO_SLOW_LOG = "the program is built without the slow-query log"
+needs_slow_log = pytest.mark.skipif(not HAS_SLOW_LOG, reason=NO_SLOW_LOG)
+
+
 def is_sanitized(binary):
     return binary is not None and b"__asan_init" in binary.read_bytes()
 
@@ -83,7 +88,6 @@ class Weir:
         self.ini = directory / "pgweir.ini"
         self.users_file = directory / "users.txt"
         self.log_file = directory / "pgweir.log"
-        self.slow_file = directory / "slow.log"
         self.config = {}
         self.users = dict(PASSWORDS)
         self._executor = concurrent.futures.ThreadPoolExecutor(max_workers=64)
@@ -121,7 +125,7 @@ class Weir:
             "auth": {"method": "trust", "users_file": self.users_file, "admin_users": "admin",
                      "stats_users": "stats"},
             "log": {"level": os.environ.get("PGWEIR_LOG_LEVEL", "info")},
-            "slow_query": {"file": self.slow_file},
+            "slow_query": {"file": self.slow_file} if HAS_SLOW_LOG else {},
             "http": {"listen": f"{self.host}:{self.http_port}"},
             "database app": {"upstream": self.upstream()},
             "database app2": {"upstream": self.upstream()},
@@ -415,6 +419,12 @@ class Weir:
 
     def wait_waiting(self, count, database="app", user="web"):
         wait_until(lambda: self.pool(database, user)["cl_waiting"] == count, what=f"{count} waiting clients")
+
+    @property
+    def slow_file(self):
+        if not HAS_SLOW_LOG:
+            pytest.skip(NO_SLOW_LOG)
+        return self.directory / "slow.log"
 
     def slow_lines(self):
         if not self.slow_file.exists():

@@ -269,7 +269,9 @@ static const char *const for_anybody[] = {
 	"SHOW BLOCKERS",
 	"SHOW QUERIES",
 	"SHOW READS",
+#ifdef WITH_SLOWLOG
 	"SHOW SLOW",
+#endif
 	"SHOW EVENTS",
 	"SELECT LOWER ( NAME ) FROM PG_SETTINGS WHERE LOWER ( NAME ) LIKE LOWER (",
 	"SHOW POOLS",

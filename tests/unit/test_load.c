@@ -126,14 +126,16 @@ static const struct {
 	{ "a limit in both of its sections",
 	  BASE "[pgweir]\nmax_server_connections = 50\n[limits]\nmax_server_connections = 50\n",
 	  "pgweir.ini:8: error: \"max_server_connections\" was already set on line 6; remove one" },
-	{ "a name of several sections", BASE "[pool]\nformat = json\n",
-	  "pgweir.ini:6: error: \"format\" belongs in [log] or [slow_query], not in [pool]" },
-	{ "a name of another section, where files have other names", TRUST "file = x\n" DATABASE,
-	  "pgweir.ini:3: error: \"file\" belongs in [slow_query], not in [auth]; [auth] has \"users_file\", "
+	{ "a name of several sections", BASE "[pool]\nca_file = x\n",
+	  "pgweir.ini:6: error: \"ca_file\" belongs in [tls_client] or [tls_server], not in [pool]" },
+	{ "a name of another section, where files have other names", TRUST "destination = x\n" DATABASE,
+	  "pgweir.ini:3: error: \"destination\" belongs in [log], not in [auth]; [auth] has \"users_file\", "
 	  "\"hba_file\", "
 	  "\"ident_file\"" },
+#ifdef WITH_SLOWLOG
 	{ "a name of another section, where a file has quite another name", BASE "[log]\nfile = x\n",
 	  "pgweir.ini:6: error: \"file\" belongs in [slow_query], not in [log]; [log] has \"destination\"" },
+#endif
 	{ "a name of other sections that is short for two of this one", BASE "[pgweir]\nmode = session\n",
 	  "pgweir.ini:6: error: \"mode\" belongs in [tls_client] or [tls_server], not in [pgweir]; [pgweir] has "
 	  "\"pool_mode\", "
@@ -473,8 +475,8 @@ static const struct {
 	  "pgweir.ini:6: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
 	{ "a log in a folder that is not there", BASE "[log]\ndestination = /nowhere/pgweir.log\n",
 	  "pgweir.ini:6: error: destination = /nowhere/pgweir.log: /nowhere: No such file or directory" },
-	{ "a slow-query log that is a folder", BASE "[slow_query]\nfile = /tmp\n",
-	  "pgweir.ini:6: error: file = /tmp is a directory" },
+	{ "a log that is a folder", BASE "[log]\ndestination = /tmp\n",
+	  "pgweir.ini:6: error: destination = /tmp is a directory" },
 	{ "no exempt network", BASE "[limits]\nexempt_addresses = unix\n",
 	  "pgweir.ini:6: error: exempt_addresses = unix: must be a list of networks, such as 10.0.0.0/8 or "
 	  "2001:db8::/32" },
@@ -1049,8 +1051,8 @@ static const char everything[] =
     "postgres\n"
     "[log]\ndestination = /log\nformat = json\nlevel = debug\nconnections = on\n"
     "long_transaction = 46s\nidle_transaction = 47s\n"
-    "[slow_query]\nthreshold = 41ms\nfile = /slow\nformat = postgres\ntext = none\nparameters = on\n"
-    "sample_threshold = 40ms\nsample_rate = 0.125\nmax_lines_per_second = 42\nquery_stats = on\ntable_size = 43\n"
+    "[slow_query]\nthreshold = 41ms\ntext = none\nparameters = on\n"
+    "sample_threshold = 40ms\nsample_rate = 0.125\nquery_stats = on\ntable_size = 43\n"
     "[limits]\nmax_db_connections = 47\nmax_user_connections = 48\n"
     "[http]\nlisten = [::1]:7005\nauth_file =\nmetrics_max_pools = 44\nuser_histograms = off\n"
     "[database app]\nupstream = host=db1 user=web password=hunter2\npool_mode = statement\nsession_state = track\n"
@@ -1125,13 +1127,10 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect(c->log_connections);
 	cr_expect_eq(c->log_long_transaction_us, 46000000);
 	cr_expect_eq(c->log_idle_transaction_us, 47000000);
-	cr_expect_str_eq(c->slow_file, "/slow");
-	cr_expect_eq(c->slow_format, SLOW_FORMAT_POSTGRES);
 	cr_expect_eq(c->slow_text, SLOW_TEXT_NONE);
 	cr_expect(c->slow_parameters);
 	cr_expect_eq(c->slow_sample_threshold_us, 40000);
 	cr_expect_eq(c->slow_sample_rate, 0.125);
-	cr_expect_eq(c->slow_max_lines_per_second, 42);
 	cr_expect_eq(c->slow_query_stats, QUERY_STATS_ON);
 	cr_expect_eq(c->slow_table_size, 43);
 	cr_expect(c->http_enabled);

@@ -396,14 +396,29 @@ Test(metrics, promtool_has_nothing_to_say)
 /* --- docs/metrics.md --- */
 
 static const char *const type_names[] = { "counter", "gauge", "histogram" };
-static const char *const scope_labels[] = { "database, user", "database", "backend", "backend", "worker", "", "" };
+static const char *const scope_labels[] = { "database, user", "database", "backend", "backend", "worker", "", "", "" };
+
+/* The core's, then the modules'; NULL after the last one. */
+static const struct metric_family *
+family(size_t i)
+{
+	if (i < metric_family_count)
+		return &metric_families[i];
+	i -= metric_family_count;
+	for (size_t m = 0; modules[m] != NULL; m++)
+		for (const struct metric_family *f = modules[m]->metrics; f->name != NULL; f++)
+			if (i-- == 0)
+				return f;
+	return NULL;
+}
 
 static void
 metrics_each(void (*row)(const char *name, const char *type, const char *labels, const char *help, void *arg),
 	     void *arg)
 {
-	for (size_t i = 0; i < metric_family_count; i++) {
-		const struct metric_family *f = &metric_families[i];
+	const struct metric_family *f;
+
+	for (size_t i = 0; (f = family(i)) != NULL; i++) {
 		char labels[128];
 		const char *base = f->special != NOT_SPECIAL ? f->other_labels : scope_labels[f->scope];
 		const char *word = f->words != NULL ? f->words->label : "";
@@ -437,6 +452,8 @@ print_words(FILE *to, const char *family, const struct metric_words *words)
 static void
 print_docs(FILE *to)
 {
+	const struct metric_family *f;
+
 	fputs(
 	    "# Metrics\n"
 	    "\n"
@@ -477,9 +494,9 @@ print_docs(FILE *to)
 	    to);
 	metrics_each(print_row, to);
 	fputs("\n## Values of labels\n\n", to);
-	for (size_t i = 0; i < metric_family_count; i++) {
-		print_words(to, metric_families[i].name, metric_families[i].words);
-		print_words(to, metric_families[i].name, metric_families[i].more_words);
+	for (size_t i = 0; (f = family(i)) != NULL; i++) {
+		print_words(to, f->name, f->words);
+		print_words(to, f->name, f->more_words);
 	}
 }
 

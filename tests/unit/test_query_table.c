@@ -1,5 +1,5 @@
 /* tests/unit/test_query_table.c - what statements cost, added up by several loops and read meanwhile. */
-#include "telemetry/slowlog.h"
+#include "telemetry/query_table.h"
 #include "threads.h"
 
 #include <criterion/criterion.h>

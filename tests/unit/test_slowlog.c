@@ -1,7 +1,7 @@
 /* tests/unit/test_slowlog.c - lines of the slow-query log, and how many of them there may be. */
 #include "base/clock.h"
-#include "telemetry/slowlog.h"
-#include "telemetry/slowlog_state.h"
+#include "config/config_origin.h"
+#include "modules/slowlog/slowlog.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -45,22 +45,14 @@ usual_report(const char *query)
 	};
 }
 
-static size_t
-format_line(const struct slowlog_settings *settings, const struct request_report *report, uint64_t suppressed,
-	    char *out, size_t out_cap)
-{
-	struct slowlog_query q;
-
-	slowlog_read_query(&q, settings->text, report);
-	return slowlog_put_line(settings, report, &q, suppressed, out, out_cap);
-}
-
 static const char *
 line_of(enum slow_format format, enum slow_text text, const struct request_report *r, char *out, size_t cap)
 {
-	struct slowlog_settings settings = { .format = format, .text = text };
-	size_t len = format_line(&settings, r, 0, out, cap);
+	struct report_sql sql;
+	size_t len;
 
+	fingerprint_report(&sql, r, text);
+	len = slowlog_put_line(format, r, &sql, 0, out, cap);
 	cr_expect_eq(len, strlen(out));
 	cr_expect_eq(out[len - 1], '\n');
 	cr_expect_eq(strchr(out, '\n'), out + len - 1, "one line");
@@ -70,10 +62,11 @@ line_of(enum slow_format format, enum slow_text text, const struct request_repor
 Test(slowlog, a_json_line)
 {
 	struct request_report r = usual_report("SELECT abalance FROM pgbench_accounts WHERE aid = 42 " TRACE);
-	struct slowlog_settings settings = { .format = SLOW_FORMAT_JSON };
 	char out[SLOWLOG_LINE_MAX], *hash;
+	struct report_sql sql;
 
-	format_line(&settings, &r, 3, out, sizeof(out));
+	fingerprint_report(&sql, &r, SLOW_TEXT_NORMALIZED);
+	slowlog_put_line(SLOW_FORMAT_JSON, &r, &sql, 3, out, sizeof(out));
 	hash = strstr(out, "\"fingerprint\":\"");
 	cr_assert_not_null(hash);
 	cr_expect_eq(strspn(hash + 15, "0123456789abcdef"), 16);
@@ -322,54 +315,86 @@ count_lines(const char *path, const char *having)
 	return n;
 }
 
+extern const struct module module_slowlog;
+
+static const struct module *const module = &module_slowlog;
+
+static void
+set(struct config *config, const char *name, const char *value)
+{
+	struct fail why;
+
+	cr_expect_eq(config_override(config, "slow_query", name, value, &why), 0, "%s", why.text);
+}
+
+static void
+write_line(void *log, const char *query, uint64_t now_us)
+{
+	struct request_report r = usual_report(query);
+	struct report_sql sql;
+
+	fingerprint_report(&sql, &r, SLOW_TEXT_NORMALIZED);
+	module->report(log, &r, &sql, now_us);
+}
+
 Test(slowlog, lines_reach_the_file_and_the_rest_is_counted)
 {
 	char path[] = "/tmp/pgweir-slow-XXXXXX", other[] = "/tmp/pgweir-slow-XXXXXX";
-	struct slowlog_settings settings = { .file = path, .max_lines_per_second = 200 };
-	struct request_report a = usual_report("SELECT 1"), unknown = usual_report(NULL);
-	struct exemplar exemplar;
-	struct slowlog_stats stats;
+	struct config *config = config_new("");
+	uint64_t numbers[MODULE_NUMBERS_MAX];
 	struct fail why;
-	struct slowlog *s;
+	void *log;
 
 	close(mkstemp(path));
 	close(mkstemp(other));
-	s = slowlog_new(&settings, &why);
-	cr_assert_not_null(s, "%s", why.text);
+	set(config, "file", path);
+	log = module->start(config, &why);
+	cr_assert_not_null(log, "%s", why.text);
 	for (int i = 0; i < 8; i++)
-		slowlog_write(s, &a, NOW, &exemplar);
-	slowlog_write(s, &unknown, NOW, &exemplar);
-	slowlog_write(s, &a, NOW + US_PER_S, &exemplar);
-	slowlog_get_stats(s, &stats);
-	cr_expect_eq(stats.lines, 7);
-	cr_expect_eq(stats.dropped_rate, 3);
-	cr_expect_eq(stats.dropped_ring, 0);
-	cr_expect_eq(stats.dropped_write, 0);
+		write_line(log, "SELECT 1", NOW);
+	write_line(log, NULL, NOW);
+	write_line(log, "SELECT 1", NOW + US_PER_S);
+	module->sample(log, numbers);
+	cr_expect_eq(numbers[0], 3, "held back");
+	cr_expect_eq(numbers[1], 0);
+	cr_expect_eq(numbers[2], 0);
 
-	settings.file = other;
-	settings.format = SLOW_FORMAT_POSTGRES;
-	cr_expect_eq(slowlog_reconfigure(s, &settings, &why), 0);
-	slowlog_write(s, &a, NOW + 10 * US_PER_S, &exemplar);
-	settings.file = "/nonexistent/slow.log";
-	settings.format = SLOW_FORMAT_JSON;
-	cr_expect_eq(slowlog_reconfigure(s, &settings, &why), -1);
-	slowlog_write(s, &a, NOW + 10 * US_PER_S, &exemplar);
-	slowlog_free(s);
-	cr_expect_eq(count_lines(other, " LOG:  duration: "), 2, "a bad file keeps the old settings");
+	set(config, "file", other);
+	set(config, "format", "postgres");
+	cr_expect_eq(module->configure(log, config, &why), 0);
+	write_line(log, "SELECT 1", NOW + 10 * US_PER_S);
+	set(config, "file", "/nonexistent/slow.log");
+	set(config, "format", "json");
+	cr_expect_eq(module->configure(log, config, &why), -1);
+	write_line(log, "SELECT 1", NOW + 10 * US_PER_S);
+	set(config, "file", other);
+	set(config, "format", "postgres");
+	set(config, "max_lines_per_second", "1");
+	cr_expect_eq(module->configure(log, config, &why), 0);
+	module->reopen(log);
+	write_line(log, "SELECT 2, 2", NOW + 20 * US_PER_S);
+	write_line(log, "SELECT 3, 3, 3", NOW + 20 * US_PER_S);
+	module->sample(log, numbers);
+	cr_expect_eq(numbers[0], 4, "the limit of all together");
+	module->stop(log);
+	cr_expect_eq(count_lines(other, " LOG:  duration: "), 3, "a bad file keeps the old settings");
 	for (int i = 0; i < 1000 && count_lines(path, "slow_query") < 7; i++)
 		usleep(1000);
 	cr_expect_eq(count_lines(path, "\"suppressed\":0"), 6);
 	cr_expect_eq(count_lines(path, "\"suppressed\":3"), 1);
 	unlink(path);
 	unlink(other);
+	config_unref(config);
 }
 
 Test(slowlog, a_file_that_cannot_be_opened_says_why)
 {
-	struct slowlog_settings settings = { .file = "/nonexistent/slow.log" };
+	struct config *config = config_new("");
 	struct fail why;
 
-	cr_expect_null(slowlog_new(&settings, &why));
+	set(config, "file", "/nonexistent/slow.log");
+	cr_expect_null(module->start(config, &why));
 	cr_expect_not_null(strstr(why.text, "/nonexistent/slow.log"));
-	slowlog_free(NULL);
+	module->stop(NULL);
+	config_unref(config);
 }

@@ -1,8 +1,9 @@
 /* tests/unit/test_slowlog_threads.c - several loops write to the slow-query log while it is changed and read. */
-#include "telemetry/slowlog.h"
+#include "modules/slowlog/slowlog.h"
 #include "threads.h"
 
 #include "base/clock.h"
+#include "config/config_origin.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -12,10 +13,12 @@
 
 #define REQUESTS 400 /* of each thread */
 #define CHANGES 100
-#define TRACE "5bd66ef5095369c7b0d1f8f4bd3371"
+
+extern const struct module module_slowlog;
 
 struct changed_log {
-	struct slowlog *log;
+	void *log;
+	struct config *config; /* the changing thread's */
 	char paths[2][64];
 	_Atomic unsigned wrong;
 	unsigned rows;
@@ -33,23 +36,23 @@ look(const struct slow_row *row, void *arg)
 static void
 change(struct changed_log *c, unsigned i)
 {
-	struct slowlog_settings settings = { .file = c->paths[i / 3 % 2],
-					     .format = i % 2 == 0 ? SLOW_FORMAT_JSON : SLOW_FORMAT_POSTGRES };
-	struct slowlog_stats stats;
+	uint64_t numbers[MODULE_NUMBERS_MAX];
 	struct fail why;
 
-	c->wrong += slowlog_reconfigure(c->log, &settings, &why) < 0;
-	slowlog_reopen(c->log);
+	c->wrong += config_override(c->config, "slow_query", "file", c->paths[i / 3 % 2], &why) < 0;
+	c->wrong += config_override(c->config, "slow_query", "format", i % 2 == 0 ? "json" : "postgres", &why) < 0;
+	c->wrong += module_slowlog.configure(c->log, c->config, &why) < 0;
+	module_slowlog.reopen(c->log);
 	slowlog_each_recent(c->log, look, c);
-	slowlog_get_stats(c->log, &stats);
-	c->wrong += stats.dropped_write > 0;
+	module_slowlog.sample(c->log, numbers);
+	c->wrong += numbers[2] > 0; /* lines that could not be written */
 }
 
-/* Each request has SQL of its own, so that no line is held back, and a trace with its thread's number. */
+/* Each request has SQL of its own, so that no line is held back. */
 static void
 write_slow(struct changed_log *c, unsigned number, unsigned i)
 {
-	char sql[160], trace[40];
+	char text[160];
 	struct request_report r = { .event = "slow_query",
 				    .database = "app",
 				    .user = "web",
@@ -59,14 +62,13 @@ write_slow(struct changed_log *c, unsigned number, unsigned i)
 				    .protocol = "simple",
 				    .tag = "SELECT",
 				    .sqlstate = "",
-				    .query = sql };
-	struct exemplar exemplar;
+				    .query = text };
+	struct report_sql sql;
 
-	snprintf(trace, sizeof(trace), TRACE "%02x", number);
-	snprintf(sql, sizeof(sql), "select t%u_%u /*traceparent='00-%s-c532cb4098ac3dd2-01'*/", number, i, trace);
-	r.query_len = strlen(sql);
-	slowlog_write(c->log, &r, US_PER_S + i, &exemplar);
-	c->wrong += strcmp(exemplar.trace_id, trace) != 0;
+	snprintf(text, sizeof(text), "select t%u_%u", number, i);
+	r.query_len = strlen(text);
+	fingerprint_report(&sql, &r, SLOW_TEXT_NORMALIZED);
+	module_slowlog.report(c->log, &r, &sql, US_PER_S + i);
 }
 
 static void
@@ -97,27 +99,32 @@ count_lines(const char *path)
 Test(slowlog, threads_write_while_file_and_format_change)
 {
 	struct changed_log c = { .paths = { "/tmp/pgweir-slow-XXXXXX", "/tmp/pgweir-slow-XXXXXX" } };
-	struct slowlog_stats stats;
+	uint64_t numbers[MODULE_NUMBERS_MAX];
 	struct fail why;
-	size_t lines = 0;
+	size_t lines = 0, written;
 
 	close(mkstemp(c.paths[0]));
 	close(mkstemp(c.paths[1]));
-	c.log = slowlog_new(&(struct slowlog_settings){ .file = c.paths[0] }, &why);
+	c.config = config_new("");
+	cr_assert_eq(config_override(c.config, "slow_query", "file", c.paths[0], &why), 0);
+	cr_assert_eq(config_override(c.config, "slow_query", "max_lines_per_second", "0", &why), 0);
+	c.log = module_slowlog.start(c.config, &why);
 	cr_assert_not_null(c.log, "%s", why.text);
 	in_threads(write_or_change, &c);
 	slowlog_each_recent(c.log, look, &c); /* the last change may have come before the first line */
 	cr_expect_eq(c.wrong, 0);
 	cr_expect_gt(c.rows, 0);
-	slowlog_get_stats(c.log, &stats);
-	cr_expect_eq(stats.lines + stats.dropped_ring, (THREADS - 1) * REQUESTS);
-	slowlog_free(c.log);
+	module_slowlog.sample(c.log, numbers);
+	cr_expect_eq(numbers[0], 0);
+	written = (THREADS - 1) * REQUESTS - numbers[1]; /* the others found the ring full */
+	module_slowlog.stop(c.log);
+	config_unref(c.config);
 	/* Writers of the earlier files end by themselves. */
-	for (int i = 0; i < 2000 && lines < stats.lines; i++) {
+	for (int i = 0; i < 2000 && lines < written; i++) {
 		lines = count_lines(c.paths[0]) + count_lines(c.paths[1]);
 		usleep(1000);
 	}
-	cr_expect_eq(lines, stats.lines);
+	cr_expect_eq(lines, written);
 	unlink(c.paths[0]);
 	unlink(c.paths[1]);
 }

@@ -444,6 +444,8 @@ def console_commands():
     shows = shows.split("/*", 1)[0]
     table = (admin / "console_command.c").read_text(encoding="utf-8")
     table = table.split("static const struct command_row rows[] = {", 1)[1].split("\n};", 1)[0]
+    modules = (REPOSITORY / "src" / "modules" / "modules.h").read_text(encoding="utf-8")
+    shows += "".join(f"ROW{row}" for row in re.findall(r"^\tSHOW(\(.*)", modules, re.M))
     found = [(f"SHOW {name}", may == "ADMIN", "ARGUMENT_LIKE") for name, may in
              re.findall(r"ROW\((\w+), \w+, (ANYBODY|ADMIN)", shows)]
     assert len(found) == len(re.findall(r"ROW\(", shows)) > 25

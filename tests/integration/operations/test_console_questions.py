@@ -10,7 +10,7 @@ import pytest
 
 from rawwire import query
 from waiting import PATIENCE, SLOWNESS, wait_until
-from weir import wait_blockers
+from weir import needs_slow_log, wait_blockers
 
 pytestmark = pytest.mark.weir_only
 
@@ -443,6 +443,7 @@ def test_samples_count_for_all(weir):
 
 # --- what was slow, and when did a timeout strike? ---
 
+@needs_slow_log
 def test_slow_shows_the_last_ones(weir):
     weir.start_opened("300ms", pool_size=1, threshold="50ms")
     with app(weir, "sleeper") as sleeper, app(weir, "waiter") as waiter:

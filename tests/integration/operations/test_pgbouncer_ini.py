@@ -19,7 +19,7 @@ import transport
 from rawwire import shape
 from tap import Tap
 from waiting import wait_until
-from weir import REPOSITORY, become_reaper
+from weir import REPOSITORY, become_reaper, needs_slow_log
 
 pytestmark = pytest.mark.weir_only
 
@@ -126,6 +126,7 @@ def test_show_config_has_all_of_pgbouncers_settings_in_its_order(bouncer):
     assert settings["max_client_conn"] == "100" and settings["default_pool_size"] == "20"
 
 
+@needs_slow_log
 def test_sections_of_pgweirs_give_metrics_and_a_slow_log(bouncer, weir):
     slow = weir.directory / "their-slow.log"
     bouncer.start(settings=f"[http]\nlisten = 127.0.0.1:{weir.http_port}\n[slow_query]\nthreshold = 0ms\nfile = {slow}\n")

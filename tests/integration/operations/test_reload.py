@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from waiting import PATIENCE, free_port, wait_until
+from weir import needs_slow_log
 
 pytestmark = pytest.mark.weir_only
 
@@ -104,7 +105,6 @@ def test_an_address_in_use_moves_nothing(weir, tmp_path):
         elsewhere = tmp_path / "elsewhere.log"
         change(weir, "pgweir", listen=[old, f"127.0.0.1:{taken.getsockname()[1]}"])
         change(weir, "log", destination=elsewhere)
-        change(weir, "slow_query", file=tmp_path / "elsewhere-slow.log")
         change(weir, "pool", pool_size=7)
         with pytest.raises(psycopg.Error, match="in use"):
             reload(weir)
@@ -116,6 +116,7 @@ def test_an_address_in_use_moves_nothing(weir, tmp_path):
             wire.query("SELECT 1")
 
 
+@needs_slow_log
 def test_a_log_that_cannot_be_opened_moves_nothing(weir, tmp_path):
     weir.start(pool_size=3)
     first, pipe = tmp_path / "first.log", tmp_path / "pipe"

@@ -903,7 +903,7 @@ BROKEN = {
     "a variable that is not set": ("[tcp]\nuser_timeout = ${NOT_THERE}\n", 2, "NOT_THERE"),
     "a file that is not there": (
         "[tls_client]\nmode = require\ncertificate_file = /none.pem\nkey_file = /none.key\n", 3, "/none.pem"),
-    "a file that belongs elsewhere": ("[limits]\nfile = x\n", 2, "[slow_query]"),
+    "a file that belongs elsewhere": ("[limits]\ndestination = x\n", 2, "[log]"),
     "no upstream": ("[database third]\npool_size = 3\n", 1, "upstream"),
 }
 

@@ -97,7 +97,7 @@ def test_a_log_that_is_a_link_to_what_is_roots_is_not_written(weir, link, name):
     link(precious, weir.directory / name)
     os.chown(weir.directory, UID, -1)
     weir.configure(sections={"pgweir": {"run_as": USER}, "log": {"destination": weir.directory / "own.log"},
-                             "slow_query": {"file": weir.directory / "slow.log"}})
+                             "slow_query": {"file": weir.slow_file}})
     ended = run(weir)
     assert ended.returncode == 1 and f'cannot open "{weir.directory / name}": Permission denied' in ended.stderr
     assert precious.stat().st_uid == 0 and precious.read_text(encoding="utf-8") == "root's\n"
@@ -171,7 +171,7 @@ def test_files_that_only_root_reads_are_told_at_the_start(weir, authority, what)
 
 def test_only_root_becomes_another(weir):
     os.chown(weir.directory, UID, -1)
-    weir.configure(sections={"pgweir": {"run_as": "daemon"}, "slow_query": {"file": "stderr"}})
+    weir.configure(sections={"pgweir": {"run_as": "daemon"}})
     weir.write_config()
     os.chown(weir.users_file, UID, -1)
     os.chown(weir.ini, UID, -1)

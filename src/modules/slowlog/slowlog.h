@@ -1,8 +1,28 @@
-/* src/telemetry/slowlog_state.h - what slowlog*.c share; see slowlog.h. */
+/*
+ * src/modules/slowlog/slowlog.h - the slow-query log: one line per slow request, JSON or PostgreSQL's own style,
+ * written by a thread (log/log_writer.h), rate-limited per fingerprint (burst 5, then 1/s) and in all. Suppressed
+ * lines are counted in "suppressed" of the fingerprint's next line. What it does in the process is its struct module.
+ */
 #pragma once
 
+#include "config/module.h"
 #include "telemetry/fingerprint.h"
-#include "telemetry/slowlog.h"
+
+enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_POSTGRES }; /* as the setting has them */
+
+#define SLOW_NAME_MAX 128
+#define SLOW_TEXT_MAX 1024 /* bytes of SQL */
+
+/* A slow, refused or lost request. report.query is its text as in the log; NULL: it was not logged. */
+struct slow_row {
+	struct request_report report; /* all zero: there was none */
+	uint64_t fingerprint;
+	char texts[8 * (SLOW_NAME_MAX + 1) + SLOW_TEXT_MAX + 1]; /* what report's strings point to */
+};
+
+/* Calls row for each of the last requests that were to be logged, held back by the limit or not, the newest first. row
+ * must not write to this log. */
+void slowlog_each_recent(void *slowlog, void (*row)(const struct slow_row *row, void *arg), void *arg);
 
 /*
  * --- slowlog_limit.c: the rate limits of the slow-query log: per fingerprint a burst of 5 and then one line a second,
@@ -34,16 +54,7 @@ bool slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, 
 void slowlog_limit_lost(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t suppressed);
 
 /* --- slowlog_line.c: the format of a line of the slow-query log. Pure --- */
-#define SLOWLOG_QUERY_MAX 2048 /* bytes of text in a line, before they are escaped */
 #define SLOWLOG_LINE_MAX (32 * 1024) /* any line fits */
 
-/* The text of a statement, as a line shows it. */
-struct slowlog_query {
-	bool is_known;
-	struct fingerprint fp;
-	char text[SLOWLOG_QUERY_MAX + 1];
-};
-
-void slowlog_read_query(struct slowlog_query *q, enum slow_text text, const struct request_report *report);
-size_t slowlog_put_line(const struct slowlog_settings *settings, const struct request_report *report,
-			const struct slowlog_query *q, uint64_t suppressed, char *out, size_t out_cap);
+size_t slowlog_put_line(enum slow_format format, const struct request_report *report, const struct report_sql *sql,
+			uint64_t suppressed, char *out, size_t out_cap);

@@ -1,7 +1,7 @@
-/* src/telemetry/slowlog_line.c - see slowlog_state.h. docs/slow-log.md explains the fields to users. */
+/* src/modules/slowlog/slowlog_line.c - see slowlog.h. docs/slow-log.md explains the fields to users. */
 #include "base/escape.h"
 #include "base/text.h"
-#include "telemetry/slowlog_state.h"
+#include "modules/slowlog/slowlog.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 
@@ -94,18 +94,6 @@ put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap)
 
 #define NAME_MAX_LEN 256 /* of what clients call themselves */
 
-void
-slowlog_read_query(struct slowlog_query *q, enum slow_text text, const struct request_report *report)
-{
-	q->is_known = report->query != NULL;
-	q->text[0] = '\0';
-	memset(&q->fp, 0, sizeof(q->fp));
-	if (!q->is_known)
-		return;
-	fingerprint_sql(report->query, report->query_len, report->sql_options, text == SLOW_TEXT_FULL, q->text,
-			sizeof(q->text), &q->fp);
-}
-
 static void
 put_name(struct line *l, const char *key, const char *name)
 {
@@ -120,16 +108,16 @@ put_if_any(struct line *l, const char *key, const char *name)
 }
 
 static void
-put_query(struct line *l, enum slow_text text, const struct request_report *r, const struct slowlog_query *q)
+put_query(struct line *l, const struct request_report *r, const struct report_sql *sql)
 {
 	char hash[20], parameters[PARAMETERS_MAX];
 
-	snprintf(hash, sizeof(hash), "%016" PRIx64, q->fp.hash);
-	line_str(l, "fingerprint", q->is_known ? hash : NULL);
-	line_str(l, "query", q->is_known && text != SLOW_TEXT_NONE ? q->text : NULL);
-	if (!q->is_known || text == SLOW_TEXT_NONE)
+	snprintf(hash, sizeof(hash), "%016" PRIx64, sql->fp.hash);
+	line_str(l, "fingerprint", r->query != NULL ? hash : NULL);
+	line_str(l, "query", sql->shown);
+	if (sql->shown == NULL)
 		return;
-	if (q->fp.is_truncated || r->is_query_cut)
+	if (sql->fp.is_truncated || r->is_query_cut)
 		line_bool(l, "query_truncated", true);
 	if (r->bind != NULL)
 		line_bytes(l, "parameters", parameters,
@@ -137,8 +125,7 @@ put_query(struct line *l, enum slow_text text, const struct request_report *r, c
 }
 
 static size_t
-put_fields(const struct slowlog_settings *settings, const struct request_report *r, const struct slowlog_query *q,
-	   uint64_t suppressed, char *out, size_t out_cap)
+put_fields(const struct request_report *r, const struct report_sql *sql, uint64_t suppressed, char *out, size_t out_cap)
 {
 	struct line l;
 
@@ -174,11 +161,11 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 	line_u64(&l, "bytes_in", r->bytes_in);
 	line_u64(&l, "statements", r->statements);
 	line_bool(&l, "in_transaction", r->in_transaction);
-	put_query(&l, settings->text, r, q);
+	put_query(&l, r, sql);
 	put_if_any(&l, "sqlstate", r->sqlstate);
-	if (q->fp.traceparent[0] != '\0') {
-		line_bytes(&l, "trace_id", q->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
-		line_bytes(&l, "span_id", q->fp.traceparent + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LEN);
+	if (sql->fp.traceparent[0] != '\0') {
+		line_bytes(&l, "trace_id", sql->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
+		line_bytes(&l, "span_id", sql->fp.traceparent + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LEN);
 	}
 	line_u64(&l, "suppressed", suppressed);
 	line_ms_short(&l, "threshold_ms", r->threshold_us);
@@ -230,12 +217,12 @@ put_prefix(struct text *t, const struct request_report *r)
 }
 
 size_t
-slowlog_put_line(const struct slowlog_settings *settings, const struct request_report *report,
-		 const struct slowlog_query *q, uint64_t suppressed, char *out, size_t out_cap)
+slowlog_put_line(enum slow_format format, const struct request_report *report, const struct report_sql *sql,
+		 uint64_t suppressed, char *out, size_t out_cap)
 {
 	if (out_cap < LINE_CAP_MIN)
 		return 0;
-	if (settings->format == SLOW_FORMAT_POSTGRES) {
+	if (format == SLOW_FORMAT_POSTGRES) {
 		struct text t = { out, out_cap - 1, 0 }; /* room for the newline */
 		char number[64];
 
@@ -243,9 +230,9 @@ slowlog_put_line(const struct slowlog_settings *settings, const struct request_r
 		snprintf(number, sizeof(number), " LOG:  duration: %" PRIu64 ".%03u ms", report->duration_us / 1000,
 			 (unsigned)(report->duration_us % 1000));
 		put_str(&t, number);
-		if (q->is_known && settings->text != SLOW_TEXT_NONE) {
+		if (sql->shown != NULL) {
 			put_str(&t, "  statement: ");
-			put_escaped(&t, q->text, strlen(q->text));
+			put_escaped(&t, sql->shown, strlen(sql->shown));
 			if (report->bind != NULL) {
 				char text[PARAMETERS_MAX];
 				size_t len = put_parameters(report->bind, report->bind_len, text, sizeof(text));
@@ -261,5 +248,5 @@ slowlog_put_line(const struct slowlog_settings *settings, const struct request_r
 		out[t.len + 1] = '\0';
 		return t.len + 1;
 	}
-	return put_fields(settings, report, q, suppressed, out, out_cap);
+	return put_fields(report, sql, suppressed, out, out_cap);
 }

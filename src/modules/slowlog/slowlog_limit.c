@@ -1,5 +1,5 @@
-/* src/telemetry/slowlog_limit.c - see slowlog_state.h. */
-#include "telemetry/slowlog_state.h"
+/* src/modules/slowlog/slowlog_limit.c - see slowlog.h. */
+#include "modules/slowlog/slowlog.h"
 
 #include "base/clock.h"
 
