@@ -37,13 +37,11 @@ enum feature_step
 exclusive_sql(struct exchange *x, struct request *m)
 {
 	char database[KNOWN_NAME_MAX];
-	const char *superuser;
 
 	if (!read_database(x, m, database))
 		return STEP_FORWARD;
-	superuser = image_get(x->pool->welcome, "is_superuser");
 	x->env->on_exclusive(x->env->owner, x->pool->target, database,
-			     superuser != NULL && strcmp(superuser, "on") == 0 ? NULL : x->pool->user);
+			     image_is_on(x->pool->welcome, "is_superuser") ? NULL : x->pool->user);
 	log_info(x->env->log, "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
 		 (unsigned long long)x->ticket.id, database);
 	return STEP_FORWARD;

@@ -47,14 +47,13 @@ bool
 loss_of_primary(const struct exchange *x, const char *sqlstate)
 {
 	enum target_session_attrs target;
-	const char *own;
 
 	if (strcmp(sqlstate, "25006") != 0 || !exchange_is_ready(x) || x->image == NULL ||
 	    (x->srv != NULL && x->srv->loan.sibling != 0))
 		return false;
 	target = x->pool->target->upstream->target;
-	own = image_get(x->image, "default_transaction_read_only");
-	return (target == TARGET_READ_WRITE || target == TARGET_PRIMARY) && (own == NULL || strcmp(own, "on") != 0);
+	return (target == TARGET_READ_WRITE || target == TARGET_PRIMARY) &&
+	       !image_is_on(x->image, "default_transaction_read_only");
 }
 
 static bool

@@ -10,14 +10,6 @@
 
 #define FORBIDDEN_LOOK_MAX 16384u /* bytes of what follows a BEGIN that are looked into */
 
-static bool
-is_on(const struct image *img, const char *name)
-{
-	const char *value = image_get(img, name);
-
-	return value != NULL && strcmp(value, "on") == 0;
-}
-
 void
 reads_heed_settings(struct client_reads *r)
 {
@@ -28,7 +20,7 @@ reads_heed_settings(struct client_reads *r)
 	image_unref(r->image);
 	r->image = image_ref(r->x->image);
 	isolation = image_get(r->image, "default_transaction_isolation");
-	r->is_default = is_on(r->image, "default_transaction_read_only") &&
+	r->is_default = image_is_on(r->image, "default_transaction_read_only") &&
 			(isolation == NULL || strcasecmp(isolation, "serializable") != 0);
 	min_lsn = image_get(r->image, READS_MIN_LSN);
 	r->min_due = 0;

@@ -47,12 +47,11 @@ int
 server_check_role(struct server *srv, const struct image *welcome, struct fail *why)
 {
 	const char *standby = image_get(welcome, "in_hot_standby");
-	const char *read_only = image_get(welcome, "default_transaction_read_only");
-	bool is_standby = standby != NULL && strcmp(standby, "on") == 0;
+	bool is_standby = image_is_on(welcome, "in_hot_standby");
 
 	srv->role = is_console(welcome) ? SERVER_CONSOLE : standby == NULL ? 0 : is_standby ? 's' : 'p';
 	if (is_right(srv, standby != NULL, is_standby,
-		     is_standby || (read_only != NULL && strcmp(read_only, "on") == 0)))
+		     is_standby || image_is_on(welcome, "default_transaction_read_only")))
 		return 0;
 	return not_right(srv, why);
 }

@@ -409,6 +409,14 @@ image_get(const struct image *img, const char *name)
 }
 
 bool
+image_is_on(const struct image *img, const char *name)
+{
+	const char *value = image_get(img, name);
+
+	return value != NULL && strcmp(value, "on") == 0;
+}
+
+bool
 image_has(const struct image *img, const struct image_setting *s)
 {
 	const char *was = image_get(img, s->name);

@@ -75,6 +75,7 @@ const struct image_setting *image_at(const struct image *img, size_t i);
 const struct image_setting *image_find(const struct image *img, const char *name); /* or NULL */
 bool image_has(const struct image *img, const struct image_setting *s); /* with this value */
 const char *image_get(const struct image *img, const char *name); /* a setting's value; NULL: not set */
+bool image_is_on(const struct image *img, const char *name); /* it is set, to "on" */
 /*
  * Returns a number for the settings that PostgreSQL parses, plans and compiles under, and for whom the session acts as:
  * equal numbers mean equal settings. It is made when first asked for, and never used again once no image has it any

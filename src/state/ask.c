@@ -134,20 +134,12 @@ struct finding {
 	unsigned found; /* enum state_part: state that can't be moved */
 };
 
-static bool
-is_superuser(const struct exchange *x)
-{
-	const char *superuser = image_get(x->pool->welcome, "is_superuser");
-
-	return superuser != NULL && strcmp(superuser, "on") == 0;
-}
-
 static void
 finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
 {
 	switch (kind) {
 	case PROBE_SUPERUSERS: /* the user that logged in could not make it on another server */
-		f->found |= is_superuser(x) ? 0u : STATE_SETTINGS;
+		f->found |= image_is_on(x->pool->welcome, "is_superuser") ? 0u : STATE_SETTINGS;
 		/* fall through */
 	case PROBE_SETTING:
 	case PROBE_CUSTOM:
