@@ -42,18 +42,18 @@ watch_free(struct watch *w)
 
 /* --- The configuration. --- */
 
-/* Takes hosts. Returns NULL without memory. */
+/* Takes the reference, which may be NULL. Returns NULL without memory. */
 static struct watched *
-find_or_add(struct watch *w, char *hosts, uint32_t count)
+find_or_add(struct watch *w, struct cluster *cluster, uint32_t count)
 {
 	struct watched *d;
 
 	TAILQ_FOREACH(d, &w->watched, link)
-		if (strcmp(d->hosts, hosts) == 0) {
-			free(hosts);
+		if (d->cluster == cluster) {
+			cluster_put(cluster);
 			return d;
 		}
-	return watched_new(w, hosts, count);
+	return cluster == NULL ? NULL : watched_new(w, cluster, count);
 }
 
 /* From which all targets of a database are made. */
@@ -100,8 +100,10 @@ add_database(struct watch *w, const struct source *s)
 	struct fail why;
 	struct pool_target *all = target_of(s, *s->db->upstream, &none, &why);
 	char *hosts = all == NULL ? NULL : pool_target_cluster(all);
-	struct watched *d = hosts == NULL ? NULL : find_or_add(w, hosts, (uint32_t)s->db->upstream->host_count);
+	uint32_t count = (uint32_t)s->db->upstream->host_count;
+	struct watched *d = find_or_add(w, hosts == NULL ? NULL : cluster_get(w->commons, hosts, count), count);
 
+	free(hosts);
 	pool_target_unref(all);
 	if (d != NULL && d->is_kept)
 		return;

@@ -160,7 +160,7 @@ put_question(struct watch_host *h, struct buf *sql)
 		watch_put_meet(sql);
 		break;
 	case WATCH_READ:
-		h->reading = (struct reading){ .number = cluster_begin(d->cluster, h->index), .begun_us = now_of(d) };
+		h->reading = (struct reading){ .number = cluster_begin(d->cluster), .begun_us = now_of(d) };
 		h->is_wanted = false;
 		watch_put_read(sql, &h->met, primary == NULL || primary->last.number == 0 ? NULL : &primary->last);
 		break;
@@ -567,20 +567,17 @@ static const struct dedicated_ops conn_ops = {
 /* --- Its life. --- */
 
 struct watched *
-watched_new(struct watch *w, char *hosts, uint32_t count)
+watched_new(struct watch *w, struct cluster *cluster, uint32_t count)
 {
 	struct watched *d = calloc(1, sizeof(*d));
 
-	if (d == NULL || (d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) < 0 ||
-	    (d->cluster = cluster_get(w->commons, hosts, count)) == NULL) {
-		if (d != NULL && d->timer_fd >= 0)
-			close(d->timer_fd);
+	if (d == NULL || (d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) < 0) {
 		free(d);
-		free(hosts);
+		cluster_put(cluster);
 		return NULL;
 	}
 	d->watch = w;
-	d->hosts = hosts;
+	d->cluster = cluster;
 	d->count = count < CLUSTER_HOSTS ? count : CLUSTER_HOSTS;
 	for (uint32_t i = 0; i < d->count; i++) {
 		dedicated_init(&d->of[i].conn, &conn_ops, w->pools, &w->env);
@@ -609,6 +606,5 @@ watched_free(struct watched *d)
 	event_del(&d->timer);
 	close(d->timer_fd);
 	cluster_put(d->cluster);
-	free(d->hosts);
 	free(d);
 }

@@ -99,7 +99,6 @@ struct watched {
 	TAILQ_ENTRY(watched) link;
 	struct watch *watch;
 	struct cluster *cluster;
-	char *hosts;
 	char database[CONFIG_NAME_MAX + 1];
 	uint64_t max_lag_us, patience_us; /* patience_us: how long a host has for an answer, or its life is over */
 	uint64_t half_wait_us; /* half of reads_wait, or a little more: see heed_silence() */
@@ -121,7 +120,7 @@ struct watch {
 	TAILQ_HEAD(, watched) watched;
 };
 
-/* Takes hosts. Returns NULL without memory or a descriptor; hosts is then freed. */
-struct watched *watched_new(struct watch *w, char *hosts, uint32_t count);
+/* Takes the reference to the cluster. Returns NULL without memory or a descriptor. */
+struct watched *watched_new(struct watch *w, struct cluster *cluster, uint32_t count);
 void watched_free(struct watched *d);
 void watched_kick(struct watched *d); /* does what is due, and sets the timer */

@@ -15,8 +15,8 @@
  */
 #include "policy/causality.h"
 
-#include <ctype.h>
-#include <string.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* Returns the primary's last reading, which may be none (number 0). */
 static const struct reading *
@@ -25,16 +25,6 @@ primary_reading(const struct cluster_view *v)
 	static const struct reading none;
 
 	return v->primary < 0 ? &none : &v->hosts[v->primary].last;
-}
-
-static uint64_t
-last_begun(const struct cluster_view *v)
-{
-	uint64_t begun = 0;
-
-	for (uint32_t i = 0; i < v->count; i++)
-		begun = v->hosts[i].begun > begun ? v->hosts[i].begun : begun;
-	return begun;
 }
 
 static bool
@@ -216,10 +206,10 @@ causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *
 	*end = past->end;
 	if (is_lost) {
 		t->position = 0;
-		t->primary_due = last_begun(v) + 1;
+		t->primary_due = v->begun + 1;
 	}
 	if (t->is_unsettled) {
-		t->host_due = last_begun(v) + 1;
+		t->host_due = v->begun + 1;
 		t->life = 0;
 	}
 	t->ceiling = t->shown_xmax = 0;
@@ -242,24 +232,14 @@ causality_take(struct read_token *t, const struct cluster_view *v, uint64_t posi
 	return CAUSALITY_NOW;
 }
 
-static bool
-parse_half(const char **at, const char *end, uint64_t *half)
-{
-	const char *from = *at;
-
-	for (*half = 0; *at < end && *at - from < 8 && isxdigit((unsigned char)**at); ++*at)
-		*half = *half << 4 | (uint64_t)(**at <= '9' ? **at - '0' : (**at | 0x20) - 'a' + 10);
-	return *at > from;
-}
-
 bool
-causality_parse(const char *text, size_t len, uint64_t *position)
+causality_parse(const char *text, uint64_t *position)
 {
-	const char *at = text, *end = text + len;
-	uint64_t high, low;
+	char high[9], low[9];
+	int len = 0;
 
-	if (!parse_half(&at, end, &high) || at == end || *at++ != '/' || !parse_half(&at, end, &low) || at != end)
+	if (sscanf(text, "%8[0-9A-Fa-f]/%8[0-9A-Fa-f]%n", high, low, &len) != 2 || text[len] != '\0')
 		return false;
-	*position = high << 32 | low;
+	*position = strtoull(high, NULL, 16) << 32 | strtoull(low, NULL, 16);
 	return true;
 }

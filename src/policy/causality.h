@@ -11,8 +11,6 @@
 
 #include "policy/cluster_view.h"
 
-#include <stddef.h>
-
 /* A client's; zeroed: it has seen nothing. */
 struct read_token {
 	uint64_t
@@ -75,4 +73,4 @@ enum causality causality_take(struct read_token *t, const struct cluster_view *v
 
 /* "0/5F21A90", as PostgreSQL reads a pg_lsn: one to eight hexadecimal digits on each side. Returns false if it is none.
  */
-bool causality_parse(const char *text, size_t len, uint64_t *position);
+bool causality_parse(const char *text, uint64_t *position);

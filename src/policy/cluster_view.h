@@ -40,7 +40,6 @@ struct host_view {
 	bool is_proved; /* a standby of which it is certain that it replays the log of this history */
 	bool is_silent; /* a standby that answers too late for anybody to begin anything there */
 	uint64_t life; /* never twice the same, of any host; 0: it is away */
-	uint64_t begun; /* the number of the reading that was begun last */
 	uint64_t lag_us; /* of a standby: age of the newest reading of the primary that it has passed */
 	struct reading last; /* ... that was answered last, in this life; number 0: none */
 };
@@ -56,6 +55,7 @@ struct cluster_view {
 	uint32_t count; /* of hosts; in the order of the upstream */
 	int32_t primary; /* its index; -1: there is none, or nobody knows which */
 	uint32_t history; /* another one for each life of a primary; from 1 on; 0: none was seen yet */
+	uint64_t begun; /* the number of the reading that was begun last, of any host */
 	struct past_view past[CLUSTER_PASTS]; /* by history % CLUSTER_PASTS; those that have history != 0 */
 	struct host_view hosts[CLUSTER_HOSTS];
 };

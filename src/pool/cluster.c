@@ -36,7 +36,7 @@ struct cluster {
 	TAILQ_HEAD(, cluster_listener) listeners;
 	void (*wake)(void *owner);
 	void *owner;
-	atomic_uint_fast64_t begun; /* written under the lock */
+	atomic_uint_fast64_t begun; /* view.begun; written under the lock */
 	atomic_uint wanted; /* enum cluster_wants */
 	atomic_uint silences;
 	atomic_bool is_used; /* somebody has looked since the last cluster_take_use() */
@@ -335,7 +335,7 @@ cluster_take_use(struct cluster *c)
 static void
 forget(struct host_view *h)
 {
-	*h = (struct host_view){ .role = HOST_AWAY, .begun = h->begun, .lag_us = h->lag_us };
+	*h = (struct host_view){ .role = HOST_AWAY, .lag_us = h->lag_us };
 }
 
 void
@@ -383,13 +383,13 @@ cluster_silent(struct cluster *c, unsigned host, bool is_silent)
 }
 
 uint64_t
-cluster_begin(struct cluster *c, unsigned host)
+cluster_begin(struct cluster *c)
 {
 	uint64_t number;
 
 	pthread_mutex_lock(&c->lock);
-	number = atomic_fetch_add(&c->begun, 1) + 1;
-	c->view.hosts[host].begun = number;
+	number = ++c->view.begun;
+	atomic_store(&c->begun, number);
 	pthread_mutex_unlock(&c->lock);
 	return number;
 }

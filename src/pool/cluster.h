@@ -65,5 +65,5 @@ void cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *ma
 void cluster_away(struct cluster *c, unsigned host); /* its life is over, as far as we know */
 void cluster_prove(struct cluster *c, unsigned host, bool is_proved);
 void cluster_silent(struct cluster *c, unsigned host, bool is_silent); /* another answer than before */
-uint64_t cluster_begin(struct cluster *c, unsigned host); /* returns the number of the reading that is begun now */
+uint64_t cluster_begin(struct cluster *c); /* returns the number of the reading that is begun now */
 void cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us);

@@ -52,7 +52,7 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 
 	if (reads_of(x)->cluster == NULL || !text_mentions(sql, len, READS_MIN_LSN) ||
 	    known_only(&k, image_scan_options(x->image), sql, len) != KNOWN_LOCAL ||
-	    strcmp(k.name, READS_MIN_LSN) != 0 || !causality_parse(k.value, strlen(k.value), position))
+	    strcmp(k.name, READS_MIN_LSN) != 0 || !causality_parse(k.value, position))
 		return false;
 	v = cluster_lock(reads_of(x)->cluster);
 	is_behind = v->hosts[x->srv->loan.sibling - 1u].last.position < *position;

@@ -24,7 +24,7 @@ reads_heed_settings(struct client_reads *r)
 			(isolation == NULL || strcasecmp(isolation, "serializable") != 0);
 	min_lsn = image_get(r->image, READS_MIN_LSN);
 	r->min_due = 0;
-	if (min_lsn == NULL || !causality_parse(min_lsn, strlen(min_lsn), &r->min_lsn))
+	if (min_lsn == NULL || !causality_parse(min_lsn, &r->min_lsn))
 		r->min_lsn = 0;
 	else if (r->cluster != NULL)
 		r->min_due = cluster_begun(r->cluster) + 1;

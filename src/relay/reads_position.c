@@ -51,7 +51,7 @@ check_minimum(struct exchange *x, struct request *m)
 
 	if ((k->kind != KNOWN_SET && k->kind != KNOWN_LOCAL) || strcmp(k->name, READS_MIN_LSN) != 0)
 		return STEP_FORWARD;
-	if (k->value[0] != '\0' && !causality_parse(k->value, strlen(k->value), &position))
+	if (k->value[0] != '\0' && !causality_parse(k->value, &position))
 		return refuse(m, k->value);
 	if (k->kind == KNOWN_SET && x->srv->tx == 'I' && x->srv->is_synced && x->srv->loan.route == ROUTE_UNMARKED &&
 	    !ledger_owes_client(&x->srv->ledger, &since_us)) /* it is a request of its own, and the next to end */

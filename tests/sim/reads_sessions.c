@@ -101,7 +101,7 @@ give(struct reads_sim *s, struct session *to)
 		to->given = model_position(s, s->hosts[v->primary].at);
 	else
 		return;
-	to->given_due = s->watch.begun + 1;
+	to->given_due = s->watch.view.begun + 1;
 	to->given_history = t->history;
 	to->given_set = from->set;
 	trace_line("session %u is given %u by %u", to->number, (unsigned)to->given, from->number);
@@ -189,9 +189,9 @@ static void
 end(struct reads_sim *s, struct session *c)
 {
 	if (c->is_on_standby)
-		causality_read(&c->token, s->watch.begun, c->host, c->view_life);
+		causality_read(&c->token, s->watch.view.begun, c->host, c->view_life);
 	else
-		causality_wrote(&c->token, s->watch.begun);
+		causality_wrote(&c->token, s->watch.view.begun);
 	rest(c);
 }
 

@@ -92,7 +92,7 @@ struct history {
 struct watch {
 	struct cluster_view view;
 	struct watched hosts[HOSTS];
-	uint64_t begun, lives;
+	uint64_t lives;
 	struct history histories[HISTORIES]; /* by number */
 };
 

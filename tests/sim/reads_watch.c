@@ -90,7 +90,7 @@ choose_primary(struct reads_sim *s)
 static void
 away(struct reads_sim *s, unsigned host)
 {
-	*seen(s, host) = (struct host_view){ .role = HOST_AWAY, .begun = seen(s, host)->begun };
+	*seen(s, host) = (struct host_view){ .role = HOST_AWAY };
 	s->watch.hosts[host] = (struct watched){ 0 };
 	choose_primary(s);
 	trace_line("watch: host %u is away", host);
@@ -103,9 +103,8 @@ meet(struct reads_sim *s, unsigned host)
 
 	s->watch.hosts[host] =
 	    (struct watched){ .life = h->life, .is_primary = h->is_primary, .timeline = h->timeline };
-	*seen(s, host) = (struct host_view){ .role = h->is_primary ? HOST_PRIMARY : HOST_STANDBY,
-					     .life = ++s->watch.lives,
-					     .begun = seen(s, host)->begun };
+	*seen(s, host) =
+	    (struct host_view){ .role = h->is_primary ? HOST_PRIMARY : HOST_STANDBY, .life = ++s->watch.lives };
 	trace_line("watch: host %u is there, life %u", host, (unsigned)s->watch.lives);
 	choose_primary(s);
 }
@@ -129,8 +128,7 @@ ask(struct reads_sim *s, unsigned host)
 	    s->watch.view.primary < 0 ? NULL : &seen(s, (unsigned)s->watch.view.primary)->last;
 
 	w->asking = ASKING_BEGUN;
-	w->reading = (struct reading){ .number = ++s->watch.begun };
-	seen(s, host)->begun = s->watch.begun;
+	w->reading = (struct reading){ .number = ++s->watch.view.begun };
 	w->listed_count =
 	    primary == NULL || primary->number == 0 || primary->open_count > CLUSTER_OPEN ? 0 : primary->open_count;
 	if (w->listed_count > 0)
