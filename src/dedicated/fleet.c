@@ -38,7 +38,7 @@ fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 	f->door = pool_set_room(pools);
 	dedicated_env(&f->env, pools);
 	name_process(f->name);
-	f->room = policy_room_new(f->door->commons, ROOM_NUMBER, wake, owner);
+	f->room = policy_room_new(f->door->commons, ROOM_NUMBER, wake, owner, NULL);
 	if (f->room == NULL) {
 		free(f);
 		return NULL;

@@ -231,7 +231,6 @@ ask_server(struct client *c)
 		finish_guessed(c, guess, true);
 		return;
 	}
-	relay_ticket(&c->x);
 	c->x.ticket.image = pool_find_startup(c->x.pool, c->login->raw);
 	srv = pool_borrow(c->x.pool, &c->x.ticket, c, *c->env->x.now_us);
 	if (srv != NULL) {

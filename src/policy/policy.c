@@ -438,7 +438,7 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_ticket *t, uint6
 	bool is_within = p->is_granting;
 
 	p->is_granting = true;
-	t->ops->on_grant(conn, t);
+	p->orders.room->borrowers->on_grant(conn, t);
 	if (is_within)
 		return;
 	while ((conn = p->returned) != NULL) {

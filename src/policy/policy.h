@@ -101,7 +101,7 @@ struct policy_conn {
 
 struct policy_ticket;
 
-/* The end of a wait: t does not wait any more. */
+/* The end of a wait, for all borrowers of a room: t does not wait any more. */
 struct policy_ticket_ops {
 	void (*on_grant)(struct policy_conn *conn, struct policy_ticket *t); /* conn is LENT to the borrower now */
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_ticket *t);
@@ -112,7 +112,6 @@ struct policy_ticket_ops {
 
 /* Embed one in the borrower, zeroed. While the ticket waits, it belongs to the pool. */
 struct policy_ticket {
-	const struct policy_ticket_ops *ops;
 	const void *image; /* prefers an idle connection with this image; may be NULL */
 	uint64_t id; /* the borrower's, which never changes: to know its last connection; 0: none */
 	union {

@@ -36,13 +36,15 @@ policy_commons_free(struct policy_commons *c)
 }
 
 struct policy_room *
-policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner)
+policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner,
+		const struct policy_ticket_ops *borrowers)
 {
 	struct policy_room *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
 		return NULL;
 	*r = (struct policy_room){ .commons = c, .number = number, .tell = tell, .owner = owner };
+	r->borrowers = borrowers;
 	TAILQ_INIT(&r->orders);
 	return r;
 }

@@ -264,7 +264,7 @@ full_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us,
 	if (find_hanging(p, t, now_us) != NULL) {
 		say_busy(p, "one more is being opened", why);
 		fail_hint(why, "it is lent once it has logged in; min_idle keeps some ready");
-	} else if (t->ops->blame == NULL || !t->ops->blame(t, now_us, why)) {
+	} else if (p->orders.room->borrowers->blame == NULL || !p->orders.room->borrowers->blame(t, now_us, why)) {
 		fail_hint(why, "raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
 			       "in the pgweir console");
 	}

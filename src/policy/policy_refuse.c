@@ -13,7 +13,7 @@ refuse(struct policy *p, struct policy_ticket *t, const struct fail *why, enum r
 {
 	policy_leave_line(p, t);
 	p->outage.refused += kind == RF_BACKEND_UNREACHABLE && p->outage.since_us > 0;
-	t->ops->on_refuse(why, kind, t);
+	p->orders.room->borrowers->on_refuse(why, kind, t);
 }
 
 void

@@ -20,7 +20,7 @@ void relay_ddl_answered(struct exchange *x, struct server *srv);
 /* requests.c */
 void relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
 void relay_cancel_wait(struct exchange *x); /* a cancel request came; its request may wait for a server */
-void relay_ticket(struct exchange *x); /* makes x->ticket ready to borrow with */
+extern const struct policy_ticket_ops relay_tickets; /* of clients, for policy_room_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */
@@ -57,7 +57,7 @@ void replication_leave(struct exchange *x); /* the client leaves: its server is 
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* Answers it with this command tag instead: a Query, or Parse, Bind, perhaps Describe, Execute and Sync, all there. */
 void reject_as_done(struct exchange *x, const char *tag);
-/* policy_ticket_ops: names the client whose transaction has been idle for longest, and since before t waits. */
+/* relay_tickets: names the client whose transaction has been idle for longest, and since before t waits. */
 bool reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why);
 /* Writes to shown what this client is to be sent for why: with the names of its database and user. */
 void reject_words(const struct exchange *x, const struct fail *why, struct fail *shown);

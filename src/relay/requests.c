@@ -169,14 +169,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 		reject_request(x, why, kind);
 }
 
-void
-relay_ticket(struct exchange *x)
-{
-	static const struct policy_ticket_ops ops = { on_grant, on_refuse, reject_blame };
-
-	x->ticket.ops = &ops;
-	x->ticket.image = x->image;
-}
+const struct policy_ticket_ops relay_tickets = { on_grant, on_refuse, reject_blame };
 
 void
 relay_cancel_wait(struct exchange *x)
@@ -232,7 +225,7 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 	if (x->block == EXCHANGE_ROLLED_BACK &&
 	    commit_check_is_refused(x, &w->m, walk_message(w), w->len - w->at)) /* the transaction was lost */
 		return WALK_WAIT;
-	relay_ticket(x);
+	x->ticket.image = x->image;
 	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
 		if ((r = reads_borrow(w, is_quiet)) == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
 			reads_linked(x);

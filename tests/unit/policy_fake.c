@@ -75,7 +75,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 		c->then(c);
 }
 
-static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse, NULL };
+const struct policy_ticket_ops fake_tickets = { on_grant, on_refuse, NULL };
 
 static bool
 on_give(void *owner, struct policy_conn *conn, struct policy_room *to)
@@ -122,11 +122,11 @@ fake_init(struct fake *f, const struct policy_settings *settings, struct policy_
 		struct fake_client *c = &f->clients[i];
 
 		c->fake = f;
-		c->ticket = (struct policy_ticket){ .ops = &ticket_ops };
+		c->ticket = (struct policy_ticket){ 0 };
 	}
 	if (room == NULL) {
 		f->own = policy_commons_new(1);
-		room = policy_room_new(f->own, 0, on_tell, NULL);
+		room = policy_room_new(f->own, 0, on_tell, NULL, &fake_tickets);
 	}
 	f->room = room;
 	f->p = policy_new(settings, &ops, f, room, &f->counters, 42, f->now);

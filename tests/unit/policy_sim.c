@@ -378,7 +378,7 @@ do_borrow(struct sim *s)
 
 	if (c == NULL)
 		return;
-	c->ticket = (struct policy_ticket){ .ops = &ticket_ops };
+	c->ticket = (struct policy_ticket){ 0 };
 	c->ticket.image = random_image(s);
 	c->ticket.id = (uint64_t)(c - s->clients) + 1;
 	c->sp = sp;
@@ -1133,7 +1133,7 @@ make_rooms(struct sim *s, bool is_limited)
 		struct sim_room *r = &s->rooms[i];
 
 		r->sim = s;
-		r->room = policy_room_new(s->commons, i, on_tell, r);
+		r->room = policy_room_new(s->commons, i, on_tell, r, &ticket_ops);
 		if (!is_limited)
 			continue;
 		s->budget = policy_room_total(r->room);

@@ -658,7 +658,7 @@ do_borrow(struct wsim *s)
 
 	if (c == NULL || part == NULL || s->is_calm)
 		return;
-	*c = (struct wsim_client){ .ticket = { .ops = &ticket_ops, .id = 1 + (uint64_t)(c - s->clients) },
+	*c = (struct wsim_client){ .ticket = { .id = 1 + (uint64_t)(c - s->clients) },
 				   .at = part,
 				   .is_waiting = true,
 				   .since_us = s->now_us };
@@ -1318,7 +1318,7 @@ start(struct wsim *s, uint64_t seed)
 		part->number = i;
 		part->due_us = NEVER;
 		part->worker = part;
-		part->room = policy_room_new(s->commons, i, on_tell, part);
+		part->room = policy_room_new(s->commons, i, on_tell, part, &ticket_ops);
 		if (i < 2 || chance(s, 70))
 			make_part(part);
 	}

@@ -77,7 +77,7 @@ crew_init(struct crew *crew, const unsigned has[static CREW])
 		const struct pool_set_settings settings = { .env = &crew->servers,
 							    .companions = &dedicated_companions,
 							    .room = crew->rooms[i] =
-								policy_room_new(crew->commons, i, NULL, NULL),
+								policy_room_new(crew->commons, i, NULL, NULL, NULL),
 							    .news = crew->news,
 							    .statements = crew->statements,
 							    .last_id = &crew->last_id };

@@ -26,7 +26,7 @@ grid_init(struct grid *g, uint32_t user_limit, uint32_t database_limit, uint32_t
 	set.timeout_us = 0;
 	*g = (struct grid){ .user_limit = user_limit, .database_limit = database_limit };
 	g->commons = policy_commons_new(1);
-	g->room = policy_room_new(g->commons, 0, NULL, NULL);
+	g->room = policy_room_new(g->commons, 0, NULL, NULL, &fake_tickets);
 	g->all = policy_room_total(g->room);
 	policy_budget_set_limit(g->all, g->room, limit, 0);
 	for (int i = 0; i < SIDE; i++) {

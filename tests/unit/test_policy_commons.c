@@ -39,7 +39,7 @@ two_init(struct two *t, uint32_t limit)
 	t->circuit = policy_circuit_get(t->commons, "db1:5432,any");
 	for (int i = 0; i < ROOMS; i++) {
 		t->told[i] = 0;
-		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i]);
+		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_tickets);
 		policy_budget_set_limit(policy_room_total(t->rooms[i]), t->rooms[i], limit, 0);
 		fake_init(&t->pools[i], &set, t->rooms[i]);
 		policy_set_circuit(t->pools[i].p, t->circuit, t->pools[i].now);
@@ -435,7 +435,7 @@ play_client(struct one *o, unsigned i)
 		o->holds[i] = NULL;
 		policy_return(o->p, conn, o->hand->now_us);
 	} else if (!t->is_waiting && !o->hand->is_calm) {
-		*t = (struct policy_ticket){ .ops = &ticket_ops, .id = (uint64_t)(uintptr_t)o };
+		*t = (struct policy_ticket){ .id = (uint64_t)(uintptr_t)o };
 		o->holds[i] = policy_borrow(o->p, t, o->hand->now_us);
 	} else if (!o->hand->is_calm && draw(o->hand, 20) == 0) {
 		policy_cancel(o->p, t, o->hand->now_us);
@@ -570,7 +570,7 @@ make_hand(struct crew *c, struct hand *h, unsigned number, uint64_t seed)
 	set.opens_at_once = 1 + number;
 	h->random = seed * THREADS + number;
 	h->now_us = 1;
-	h->room = policy_room_new(c->commons, number, tell_hand, h);
+	h->room = policy_room_new(c->commons, number, tell_hand, h, &ticket_ops);
 	policy_places_join(policy_room_total(h->room), &h->places, h->room);
 	for (unsigned i = 0; i < POOLS; i++) {
 		struct one *o = &h->pools[i];

@@ -57,9 +57,9 @@ kept_init(struct kept *k, int far_pools)
 
 	memset(k, 0, sizeof(*k));
 	k->commons = policy_commons_new(1);
-	k->door = policy_room_new(k->commons, 0, ignore, NULL);
-	k->far = policy_room_new(k->commons, 1, on_told, &k->far_told);
-	k->keeper = policy_room_new(k->commons, KEEPER, on_told, &k->told);
+	k->door = policy_room_new(k->commons, 0, ignore, NULL, &fake_tickets);
+	k->far = policy_room_new(k->commons, 1, on_told, &k->far_told, &fake_tickets);
+	k->keeper = policy_room_new(k->commons, KEEPER, on_told, &k->told, &fake_tickets);
 	k->budget = policy_budget_new(0);
 	for (int i = 0; i < POOLS; i++) {
 		fake_init(&k->pools[i], &set, i < POOLS - far_pools ? k->door : k->far);

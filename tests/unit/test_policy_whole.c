@@ -40,7 +40,7 @@ two_init(struct two *t, uint32_t size, uint32_t overflow)
 	t->whole = policy_whole_get(t->commons, "app", 3, true);
 	for (int i = 0; i < PARTS; i++) {
 		t->told[i] = 0;
-		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i]);
+		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_tickets);
 		fake_init(&t->parts[i], &set, t->rooms[i]);
 		policy_set_whole(t->parts[i].p, t->whole, t->parts[i].now);
 	}
@@ -814,7 +814,7 @@ Test(policy_whole, who_begins_to_wait_and_who_becomes_idle_do_not_miss_each_othe
 	l->commons = policy_commons_new(1);
 	l->whole = policy_whole_get(l->commons, "app", 3, true);
 	for (unsigned i = 0; i < 2; i++) {
-		l->rooms[i] = policy_room_new(l->commons, i, NULL, NULL);
+		l->rooms[i] = policy_room_new(l->commons, i, NULL, NULL, &fake_tickets);
 		l->orders[i].room = l->rooms[i];
 		l->parts[i].orders = &l->orders[i];
 		part_join(&l->parts[i], l->whole, 0, 0, 0);
@@ -991,7 +991,7 @@ play_client(struct hand *h, unsigned i, bool is_over)
 		h->holds[i] = NULL;
 		policy_return(h->p, &srv->conn, h->now_us);
 	} else if (!t->is_waiting && !is_over) {
-		*t = (struct policy_ticket){ .ops = &hand_ticket_ops, .id = i + 1, .image = h };
+		*t = (struct policy_ticket){ .id = i + 1, .image = h };
 		h->holds[i] = (struct server *)policy_borrow(h->p, t, h->now_us);
 	}
 }
@@ -1058,7 +1058,7 @@ play_crew(uint32_t cap)
 		h->random = i;
 		TAILQ_INIT(&h->inbox);
 		pthread_mutex_init(&h->lock, NULL);
-		h->room = policy_room_new(c->commons, i, tell_hand, h);
+		h->room = policy_room_new(c->commons, i, tell_hand, h, &hand_ticket_ops);
 		h->p = policy_new(&set, &hand_ops, h, h->room, &h->counters, i + 1, 1);
 		policy_set_whole(h->p, c->whole, 1);
 		policy_budget_set_limit(c->commons->total, h->room, cap, 1);

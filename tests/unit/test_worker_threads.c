@@ -59,7 +59,7 @@ place_init(struct place *p, bool is_busy)
 	for (unsigned i = 0; i <= OTHERS; i++) {
 		*last = worker_new(&p->weir, i, &why);
 		cr_assert_not_null(*last, "%s", why.text);
-		(*last)->room = policy_room_new(NULL, i, NULL, NULL); /* shares nothing, and counts turns */
+		(*last)->room = policy_room_new(NULL, i, NULL, NULL, NULL); /* shares nothing, and counts turns */
 		cr_assert_not_null((*last)->room);
 		if (i > 0)
 			p->others[i - 1] = (struct busy){ .note.read = read_busy, .worker = *last };
