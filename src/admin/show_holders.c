@@ -180,7 +180,7 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 	row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
 	row.state = show_use(h, state);
 	row.state_ms = show_age_us(env->now_us, h->since_us) / 1000;
-	row.xact_ms = show_age_us(env->now_us, srv->loan.tx_started_us) / 1000;
+	row.xact_ms = show_age_us(env->now_us, c->x.tx_started_us) / 1000;
 	row.held_ms = show_age_us(env->now_us, srv->loan.lent_us) / 1000;
 	row.waiting = counts.waiting;
 	row.server_pid = srv->pid;

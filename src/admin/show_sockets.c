@@ -123,7 +123,7 @@ client_state(const struct client *c)
 		return "active";
 	if (c->x.state == CL_CANCEL)
 		return "active_cancel_req";
-	if (c->x.state == CL_IN_LINE || c->x.state == CL_WELCOME_IN_LINE)
+	if (activity == CLIENT_IS_WAITING || c->x.state == CL_WELCOME_IN_LINE)
 		return "waiting";
 	return activity == CLIENT_IS_ACTIVE ? "active" : activity == CLIENT_IS_IDLE ? "idle" : "login";
 }

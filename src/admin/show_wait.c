@@ -274,7 +274,9 @@ without_server(const struct client *c)
 	case CL_CONSOLE:
 		return "It is in this console";
 	case CL_READY:
-		return "It is idle: its last request is answered, and it has sent no other";
+		return exchange_is_in_block(&c->x)
+			   ? "It is idle in a transaction, which needs none until its next request"
+			   : "It is idle: its last request is answered, and it has sent no other";
 	case CL_REJECTING:
 		return "Its request was answered with an error, and pgweir waits for the rest of it";
 	case CL_AWAITING:

@@ -306,9 +306,7 @@ try_cancel(struct client_cancel *cancel)
 		refuse_waiting(cancel, relay_cancel_wait);
 	else if (client_state_listens((enum client_state)target->x.state))
 		refuse_waiting(cancel, listen_cancel);
-	else if (srv == NULL || !client_is_served(target, &since_us))
-		look_again(cancel);
-	else if (srv->ledger.count == 0) /* its message is held and about to be sent */
+	else if (srv == NULL || !client_is_served(target, &since_us) || srv->ledger.count == 0) /* or it is held */
 		look_again(cancel);
 	else if (ledger_owes_us(&srv->ledger, &since_us))
 		cancel_ours(cancel, ledger_head(&srv->ledger));

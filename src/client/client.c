@@ -204,21 +204,9 @@ read_to_the_end(struct client *c)
 }
 
 void
-client_close_exchange(struct exchange *x, const struct fail *why, const struct fail *logged)
-{
-	client_close_as(client_of(x), why, logged);
-}
-
-void
-client_exchange_peer(const struct exchange *x, char *out, size_t out_cap)
-{
-	client_peer_text(client_of(x), out, out_cap);
-}
-
-void
 client_close(struct client *c, const struct fail *why)
 {
-	client_close_as(c, why, why);
+	client_close_as(&c->x, why, why);
 }
 
 void
@@ -232,8 +220,9 @@ client_log_close(struct client *c, const struct fail *why)
 }
 
 void
-client_close_as(struct client *c, const struct fail *why, const struct fail *logged)
+client_close_as(struct exchange *x, const struct fail *why, const struct fail *logged)
 {
+	struct client *c = client_of(x);
 	struct client_env *env = c->env;
 	struct fail last_words;
 	const char *lost;
@@ -307,10 +296,7 @@ static void
 handle_with_pending(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	if (exchange_keep(x, bytes, len) < 0) {
-		struct fail why;
-
-		fail_set(&why, "53200", "out of memory");
-		exchange_close(x, &why);
+		exchange_out_of_memory(x);
 		return;
 	}
 	if (client_state_waits((enum client_state)x->state)) {
@@ -327,7 +313,7 @@ handle_otherwise(struct client *c, uint8_t *bytes, size_t len)
 {
 	bool is_login = client_state_is_login((enum client_state)c->x.state);
 
-	if (!c->x.ticket.is_waiting)
+	if (!client_state_waits((enum client_state)c->x.state))
 		c->x.request_us = *c->env->x.now_us;
 	if (c->x.pending_len > 0 || client_state_waits((enum client_state)c->x.state))
 		handle_with_pending(&c->x, bytes, len);
@@ -406,16 +392,15 @@ client_is_served(const struct client *c, uint64_t *since_us)
 		return false;
 	if (*since_us == 0)
 		*since_us = c->x.request_us;
-	if (*since_us < loan->lent_us)
-		*since_us = loan->lent_us;
-	if (*since_us < loan->last_done_us)
-		*since_us = loan->last_done_us;
+	if (*since_us < loan_rests_since(loan))
+		*since_us = loan_rests_since(loan);
 	return true;
 }
 
 void
-client_peer_text(const struct client *c, char *out, size_t out_cap)
+client_peer_text(const struct exchange *x, char *out, size_t out_cap)
 {
+	const struct client *c = client_of(x);
 	char host[INET6_ADDRSTRLEN] = "";
 
 	if (c->is_unix)
@@ -434,7 +419,7 @@ client_activity(const struct client *c)
 {
 	if (!exchange_is_ready(&c->x))
 		return CLIENT_IS_LOGIN;
-	if (c->x.state == CL_IN_LINE)
+	if (c->x.srv == NULL && client_state_waits((enum client_state)c->x.state) && c->x.state != CL_CLOSE_AFTER_FLUSH)
 		return CLIENT_IS_WAITING;
-	return c->x.srv != NULL ? CLIENT_IS_ACTIVE : CLIENT_IS_IDLE;
+	return c->x.srv != NULL || exchange_is_in_block(&c->x) ? CLIENT_IS_ACTIVE : CLIENT_IS_IDLE;
 }

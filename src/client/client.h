@@ -79,6 +79,7 @@ struct client_env {
 	struct passed_cancel *passed_cancels; /* cancel_peer.c: those under way */
 	uint32_t passed_cancel_count;
 	bool is_client_idle_limited;
+	uint64_t watched_us; /* when client_watch() last looked, with the present configuration; 0: never */
 	bool is_memory_short; /* client_memory.c */
 	uint32_t starved_count;
 	void (*on_console_closed)(void *owner, struct client *c);
@@ -168,13 +169,12 @@ void client_depart(struct client *c, struct client_env *to);
 void client_arrive(struct client *c);
 void client_come_back(struct client *c, struct client_env *door); /* instead of client_arrive: it is the door's again */
 /* exchange_ops: */
-void client_close_exchange(struct exchange *x, const struct fail *why, const struct fail *logged);
+/* As client_close(), with another reason for the log: who wished it, or what PostgreSQL has told the client itself. */
+void client_close_as(struct exchange *x, const struct fail *why, const struct fail *logged);
 void client_timed_out(struct exchange *x, const struct fail *why); /* client_watch.c */
-void client_exchange_peer(const struct exchange *x, char *out, size_t out_cap);
+void client_peer_text(const struct exchange *x, char *out, size_t out_cap); /* writes "10.0.0.7:51514" or "unix" */
 /* Closes it, with a FATAL error if why is given; its server is returned, reset or closed as its state demands. */
 void client_close(struct client *c, const struct fail *why);
-/* The same, with another reason for the log: who wished it, or what PostgreSQL has told the client itself. */
-void client_close_as(struct client *c, const struct fail *why, const struct fail *logged);
 /* Writes PgBouncer's line about its end, once; the client is closed later. Does nothing in another log. */
 void client_log_close(struct client *c, const struct fail *why);
 /* For a client with a server: returns true if a request of its own is under way there, or held. *since_us: since when,
@@ -182,8 +182,6 @@ void client_log_close(struct client *c, const struct fail *why);
 bool client_is_served(const struct client *c, uint64_t *since_us);
 /* Another process reads it now: its socket is closed here, and it notices nothing. */
 void client_let_go(struct client *c);
-/* Writes "10.0.0.7:51514" or "unix". */
-void client_peer_text(const struct client *c, char *out, size_t out_cap);
 /* The results of client_activity(), for SHOW and metrics. */
 enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
 int client_activity(const struct client *c);
@@ -205,8 +203,10 @@ void client_words(const struct client_about *about, char *out, size_t cap);
 void client_log_end(const struct client *c, const struct fail *why, const char *lost);
 
 /* About every 100 ms: logs that clients have waited for a server of this pool in vain (once in ten seconds), and which
- * transactions were open, or idle, for longer than log_long_transaction and log_idle_transaction. */
+ * transactions were open, or idle, for longer than log_long_transaction and log_idle_transaction; client_watch() for a
+ * client that has no server. */
 void client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us);
+void client_watch(const struct client *c, uint64_t now_us);
 
 void bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication);
 void bouncer_log_close(const struct client *c, const struct fail *why); /* why: NULL for a client that has left */

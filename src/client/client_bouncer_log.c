@@ -52,7 +52,7 @@ log_line(const struct client *c, enum log_level level, const char *fmt, ...)
 		getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
 		snprintf(peer, sizeof(peer), "unix(%ld):%u", (long)who.pid, port_of(c->x.env->config));
 	} else
-		client_peer_text(c, peer, sizeof(peer));
+		client_peer_text(&c->x, peer, sizeof(peer));
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);

@@ -77,19 +77,31 @@ send_notice(struct client *c, const struct fail *what)
 	buf_fini(&out);
 }
 
+/* For a client that may have no server. */
+static enum late
+lateness_of_transaction(const struct client *c, uint64_t now_us)
+{
+	const struct scope_settings *s = c->x.settings;
+
+	if (is_late(now_us, report_idle_since(&c->x), s->idle_transaction_timeout_us))
+		return LATE_IDLE;
+	return is_late(now_us, c->x.tx_started_us, s->transaction_timeout_us) ? LATE_TRANSACTION : LATE_NOT;
+}
+
 static enum late
 lateness(struct client *c, const struct server *srv, uint64_t now_us)
 {
-	const struct scope_settings *s = c->x.settings;
 	bool is_ready = exchange_is_ready(&c->x) && c->x.replication == 0, is_served;
 	uint64_t since_us, ours_us;
+	enum late late;
 
 	if (srv->loan.sibling != 0 && reads_is_left(&c->x) &&
 	    (ledger_owes_client(&srv->ledger, &since_us) ? resend_is_possible(&c->x, srv)
 							 : !state_is_dirty(&c->x, srv)))
 		return LATE_STANDBY;
 	is_served = client_is_served(c, &since_us);
-	if (is_ready && is_served && is_late(now_us, since_us, s->query_timeout_us) && is_deaf(srv, now_us)) {
+	if (is_ready && is_served && is_late(now_us, since_us, c->x.settings->query_timeout_us) &&
+	    is_deaf(srv, now_us)) {
 		if (state_may_cancel_probe(&c->x))
 			return LATE_PROBE;
 		if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_PROBE)
@@ -97,10 +109,8 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 	}
 	if (is_ready && may_be_gone(c, srv, now_us))
 		return LATE_ENDED;
-	if (is_ready && is_late(now_us, report_idle_since(&c->x), s->idle_transaction_timeout_us))
-		return LATE_IDLE;
-	if (is_ready && is_late(now_us, srv->loan.tx_started_us, s->transaction_timeout_us))
-		return LATE_TRANSACTION;
+	if (is_ready && (late = lateness_of_transaction(c, now_us)) != LATE_NOT)
+		return late;
 	if (srv->ledger.count == 0 || !ledger_owes_us(&srv->ledger, &ours_us))
 		return LATE_NOT;
 	if (ours_us < srv->loan.last_done_us)
@@ -127,18 +137,6 @@ give_up_server(struct server *srv)
 	server_fail(srv, &why);
 }
 
-/* How long it has lasted. */
-static uint64_t
-lasted_us(const struct client *c, enum late late, uint64_t now_us)
-{
-	const struct loan *loan = &c->x.srv->loan;
-	uint64_t since_us = late == LATE_IDLE ? report_idle_since(&c->x) : loan->tx_started_us;
-
-	if (late == LATE_QUERY)
-		client_is_served(c, &since_us);
-	return now_us - since_us;
-}
-
 /* Returns false: it can't be cancelled, nobody would take the answer, or what runs is no part of the request. */
 static bool
 cancel_query(struct client *c, uint64_t lasted)
@@ -157,7 +155,7 @@ cancel_query(struct client *c, uint64_t lasted)
 static void
 end_late(struct client *c, enum late late)
 {
-	uint64_t lasted;
+	uint64_t since_us = late == LATE_IDLE ? report_idle_since(&c->x) : c->x.tx_started_us, lasted;
 	struct fail why;
 
 	if (late == LATE_PROBE) {
@@ -182,11 +180,13 @@ end_late(struct client *c, enum late late)
 		give_up_server(c->x.srv);
 		return;
 	}
-	lasted = lasted_us(c, late, *c->env->x.now_us);
+	if (late == LATE_QUERY)
+		client_is_served(c, &since_us);
+	lasted = *c->env->x.now_us - since_us;
 	if (late == LATE_QUERY && !bouncer_does(c->env->x.config, BOUNCER_ENDS_LATE_QUERIES) && cancel_query(c, lasted))
 		return;
 	late_words(&c->x, late, lasted, &why);
-	if (commit_check_is_in_doubt(&c->x, c->x.srv)) { /* PostgreSQL is asked what became of it */
+	if (c->x.srv != NULL && commit_check_is_in_doubt(&c->x, c->x.srv)) { /* PostgreSQL is asked what became of it */
 		server_fail(c->x.srv, &why);
 		return;
 	}
@@ -243,50 +243,23 @@ idle_since(const struct client *c)
 	const struct server *srv = c->x.srv;
 
 	if (srv == NULL)
-		return c->x.state == CL_IN_LINE || c->x.state == CL_IN_DOUBT || c->x.state == CL_CATCHING
-			   ? 0
-			   : c->x.ticket.idle_since_us;
-	if ((!c->x.is_session && c->x.pins == 0) || c->x.replication != 0 || srv->ledger.count > 0 || !srv->is_synced ||
-	    srv->tx != 'I' || c->x.body_left > 0)
+		return client_activity(c) == CLIENT_IS_IDLE ? c->x.ticket.idle_since_us : 0;
+	if ((!c->x.is_session && c->x.pins == 0) || c->x.state != CL_READY || c->x.replication != 0 ||
+	    srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' || c->x.body_left > 0)
 		return 0;
 	return srv->loan.last_done_us > c->x.ticket.idle_since_us ? srv->loan.last_done_us : c->x.ticket.idle_since_us;
-}
-
-static void
-check_all(struct client_env *env, uint64_t now_us)
-{
-	struct client *c, *before;
-	uint32_t logins = env->login_count;
-
-	/* Logins are near the end. */
-	for (c = TAILQ_LAST(&env->clients, client_list); c != NULL && (logins > 0 || env->is_client_idle_limited);
-	     c = before) {
-		before = TAILQ_PREV(c, client_list, all);
-		if (client_state_is_login((enum client_state)c->x.state)) {
-			logins -= logins > 0;
-			env->front->check_time(c, now_us);
-		} else if (exchange_is_ready(&c->x) && c->x.reading != EXCHANGE_CROSSES &&
-			   is_late(now_us, idle_since(c), c->x.settings->client_idle_timeout_us)) {
-			struct fail why;
-
-			fail_set(&why, "57P05", "the client was idle for too long (client_idle_timeout)");
-			fail_detail(&why, "client_idle_timeout is %s.",
-				    duration_of(c->x.settings->client_idle_timeout_us).text);
-			fail_pgbouncer_text(&why, "client_idle_timeout");
-			client_close(c, &why);
-		}
-	}
 }
 
 /* Returns true if any client has waited longer than wait_notify. */
 static bool
 is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 {
+	uint64_t limit_us = env->x.config->wait_notify_us;
 	struct policy_counts counts;
 
-	for (struct pool *e = pool_set_first(env->x.pools); e != NULL; e = e->next) {
+	for (struct pool *e = pool_set_first(env->x.pools); e != NULL && limit_us > 0; e = e->next) {
 		policy_get_counts(e->policy, &counts);
-		if (is_late(now_us, counts.oldest_waiter_us, env->x.config->wait_notify_us))
+		if (is_late(now_us, counts.oldest_waiter_us, limit_us))
 			return true;
 	}
 	return false;
@@ -307,23 +280,53 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	send_notice(c, &shown);
 }
 
-/* server_fast_close. */
+/* The client may be idle, or in a transaction that has no server. Who waits in one is waited for, as anybody. */
 static void
-end_outdated(struct client_env *env)
+check_ready(struct client *c, uint64_t now_us)
 {
-	struct client *c, *next;
-	const struct server *srv;
 	struct fail why;
+	enum late late;
 
-	fail_set(&why, "57P01", "the server connection of this session is outdated: RECONNECT, or a new configuration");
-	fail_pgbouncer_text(&why, "database configuration changed");
-	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, all);
-		srv = c->x.srv;
-		/* Nothing runs for it, and no transaction is open: it keeps its server (a session, a pin). */
-		if (srv != NULL && srv->conn != NULL && srv->conn->is_recycle_due && srv->tx == 'I' &&
-		    srv->ledger.count == 0 && c->x.state == CL_READY && c->x.replication == 0)
-			client_close(c, &why);
+	if (c->x.state == CL_IN_LINE && !c->x.ticket.is_wait_logged &&
+	    is_late(now_us, c->x.ticket.since_us, c->env->x.config->wait_notify_us))
+		tell_that_it_waits(c, now_us);
+	if (c->x.srv == NULL && exchange_is_in_block(&c->x)) {
+		c->env->x.blocks_without_server++;
+		client_watch(c, now_us);
+		if (c->x.state == CL_READY && (late = lateness_of_transaction(c, now_us)) != LATE_NOT)
+			end_late(c, late);
+	} else if (is_late(now_us, idle_since(c), c->x.settings->client_idle_timeout_us)) {
+		fail_set(&why, "57P05", "the client was idle for too long (client_idle_timeout)");
+		fail_detail(&why, "client_idle_timeout is %s.",
+			    duration_of(c->x.settings->client_idle_timeout_us).text);
+		fail_pgbouncer_text(&why, "client_idle_timeout");
+		client_close(c, &why);
+	} else if (c->env->x.config->server_fast_close && c->x.srv != NULL && c->x.srv->conn != NULL &&
+		   c->x.srv->conn->is_recycle_due && idle_since(c) > 0) {
+		fail_set(&why, "57P01",
+			 "the server connection of this session is outdated: RECONNECT, or a new configuration");
+		fail_pgbouncer_text(&why, "database configuration changed");
+		client_close(c, &why);
+	}
+}
+
+static void
+check_all(struct client_env *env, uint64_t now_us)
+{
+	bool are_all_concerned = env->is_client_idle_limited || env->x.blocks_without_server > 0 ||
+				 env->x.config->server_fast_close || is_anyone_waiting_long(env, now_us);
+	struct client *c, *before;
+	uint32_t logins = env->login_count;
+
+	env->x.blocks_without_server = 0;
+	/* Logins are near the end. */
+	for (c = TAILQ_LAST(&env->clients, client_list); c != NULL && (logins > 0 || are_all_concerned); c = before) {
+		before = TAILQ_PREV(c, client_list, all);
+		if (client_state_is_login((enum client_state)c->x.state)) {
+			logins -= logins > 0;
+			env->front->check_time(c, now_us);
+		} else if (exchange_is_ready(&c->x) && c->x.reading != EXCHANGE_CROSSES)
+			check_ready(c, now_us);
 	}
 }
 
@@ -354,21 +357,11 @@ clients_end_late(struct client_env *env, uint64_t now_us)
 void
 clients_tick(struct client_env *env, uint64_t now_us)
 {
-	struct client *c, *next;
-
 	clients_renew_query_budget(env);
-	if (env->x.config->wait_notify_us > 0 && is_anyone_waiting_long(env, now_us))
-		for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
-			next = TAILQ_NEXT(c, all);
-			if (c->x.state == CL_IN_LINE && !c->x.ticket.is_wait_logged &&
-			    is_late(now_us, c->x.ticket.since_us, env->x.config->wait_notify_us))
-				tell_that_it_waits(c, now_us);
-		}
 	clients_end_late(env, now_us);
 	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;)
 		client_watch_pool(env, e, now_us);
-	if (env->x.config->server_fast_close)
-		end_outdated(env);
 	state_linger_tick(&env->x);
 	check_all(env, now_us);
+	env->watched_us = now_us;
 }

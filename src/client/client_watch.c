@@ -172,33 +172,45 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 			  waited, t->detail);
 }
 
-/* Each is logged once: told_us is the one that was. */
+/* Each is logged once, when that becomes due, and once more by a reload. word: "open" or "idle". */
 static void
-watch_since(const struct client_env *env, const struct server *srv, const char *event, uint64_t since_us,
-	    uint64_t *told_us, uint64_t limit_us, uint64_t now_us)
+watch_since(const struct client *c, const char *event, const char *word, uint64_t since_us, uint64_t limit_us,
+	    uint64_t now_us)
 {
+	const struct server *srv = c->x.srv;
 	struct client_about about;
-	char words[CLIENT_WORDS_MAX];
+	char words[CLIENT_WORDS_MAX], where[SERVER_ADDRESS_MAX + 96] = "without a server";
 
-	if (limit_us == 0 || since_us == 0 || *told_us == since_us || now_us < since_us || now_us - since_us < limit_us)
+	if (limit_us == 0 || since_us == 0 || now_us < since_us + limit_us || c->env->watched_us >= since_us + limit_us)
 		return;
-	*told_us = since_us;
-	client_about(srv->borrower, &about);
+	client_about(c, &about);
 	client_words(&about, words, sizeof(words));
 	about.log.event = event;
 	about.log.duration_us = now_us - since_us;
-	about.log.server_id = srv->id;
-	about.log.server = srv->address;
-	log_event(env->x.log, LOG_LEVEL_WARNING, &about.log,
-		  "%s: its transaction has been %s for %s; it is %s on server %" PRIu64 " (%s, pid %" PRIu32 ")", words,
-		  since_us == srv->loan.tx_started_us ? "open" : "idle", duration_of(about.log.duration_us).text,
-		  doing(srv), srv->id, srv->address, srv->pid);
+	if (srv != NULL) {
+		about.log.server_id = srv->id;
+		about.log.server = srv->address;
+		snprintf(where, sizeof(where), "%s on server %" PRIu64 " (%s, pid %" PRIu32 ")", doing(srv), srv->id,
+			 srv->address, srv->pid);
+	}
+	log_event(c->env->x.log, LOG_LEVEL_WARNING, &about.log, "%s: its transaction has been %s for %s; it is %s",
+		  words, word, duration_of(about.log.duration_us).text, where);
+}
+
+void
+client_watch(const struct client *c, uint64_t now_us)
+{
+	const struct config *config = c->env->x.config;
+	bool is_between = c->x.srv == NULL || c->x.srv->loan.clock.since_us == 0;
+
+	watch_since(c, "long_transaction", "open", c->x.tx_started_us, config->log_long_transaction_us, now_us);
+	watch_since(c, "idle_transaction", "idle", is_between ? report_idle_since(&c->x) : 0,
+		    config->log_idle_transaction_us, now_us);
 }
 
 void
 client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us)
 {
-	const struct config *config = env->x.config;
 	struct timeouts *t = pool->timeouts;
 	struct server *srv;
 
@@ -212,14 +224,8 @@ client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_
 	}
 	TAILQ_FOREACH(srv, &pool->servers, all) {
 		const struct exchange *x = srv->borrower;
-		struct loan *loan = &srv->loan;
 
-		if (x == NULL || x->srv != srv || !exchange_is_ready(x) || x->replication != 0)
-			continue;
-		watch_since(env, srv, "long_transaction", loan->tx_started_us, &loan->long_told_us,
-			    config->log_long_transaction_us, now_us);
-		if (srv->tx != 'I' && srv->ledger.count == 0)
-			watch_since(env, srv, "idle_transaction", loan->idle_in_tx_us, &loan->idle_told_us,
-				    config->log_idle_transaction_us, now_us);
+		if (x != NULL && x->srv == srv && exchange_is_ready(x) && x->replication == 0)
+			client_watch(client_of(x), now_us);
 	}
 }

@@ -56,13 +56,14 @@ clients_drain(struct client_env *env, bool is_gentle)
 	fail_pgbouncer_text(&why, "server shutting down");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
+		if (c->x.state == CL_IN_DOUBT || c->x.block == EXCHANGE_DUE) /* its transaction is open */
+			continue;
 		if (is_to_leave(c, is_gentle))
 			client_close(c, &why);
-		else if (is_gentle || c->x.state == CL_IN_DOUBT)
-			continue;
-		else if (exchange_is_ready(&c->x) && (c->x.srv == NULL || replication_is_streaming(&c->x)))
+		else if (!is_gentle && exchange_is_ready(&c->x) &&
+			 (c->x.srv == NULL || replication_is_streaming(&c->x)))
 			client_close(c, &why);
-		else if (exchange_is_ready(&c->x))
+		else if (!is_gentle && exchange_is_ready(&c->x))
 			relay_try_release(&c->x); /* a session, between transactions */
 	}
 }
@@ -90,6 +91,7 @@ clients_suspend(struct client_env *env, bool on)
 void
 clients_configured(struct client_env *env, uint64_t now_us)
 {
+	env->watched_us = 0;
 	for (struct client *c = TAILQ_FIRST(&env->clients), *next; c != NULL; c = next) {
 		const struct scope_settings *own;
 
@@ -157,9 +159,9 @@ client_find_id(struct client_env *env, uint64_t id)
 struct client *
 clients_find(struct client_env *const *crew, uint64_t id)
 {
-	struct client *c;
+	struct client *c = NULL;
 
-	for (c = clients_walk(crew, NULL); c != NULL && c->x.ticket.id != id;)
-		c = clients_walk(crew, c);
+	while (c == NULL && *crew != NULL)
+		c = client_find_id(*crew++, id);
 	return c;
 }

@@ -422,7 +422,7 @@ end_client(struct console_client *cc, struct client *c, const char *command, con
 	client_words(&admin, words, sizeof(words));
 	fail_set(&logged, why->sqlstate, "%s; %s by %s", why->text, command, words);
 	fail_pgbouncer_text(&logged, "%s", why->pgbouncer_text);
-	client_close_as(c, why, &logged);
+	client_close_as(&c->x, why, &logged);
 }
 
 /* Paused first, so that no server is lent to the next in line while its clients go one after the other. */

@@ -146,6 +146,7 @@ struct exchange_env {
 	uint64_t last_token; /* the highest bits are the number of the worker: no two workers give the same */
 	uint64_t sample_state;
 	uint32_t requests_begun;
+	uint32_t blocks_without_server; /* at least so many were open since clients_tick() has counted them */
 	uint64_t looked_at_us; /* requests that last so long may concern the log of slow ones, or be late
 				  (report_config()) */
 	/* Which go to queries: this many still, then one in queries_each; 0: none. clients_tick() sets them. */
@@ -195,6 +196,7 @@ struct exchange {
 	uint32_t told_secret; /* and the key's secret: all of it, or its first 4 bytes (client/cancel_keys.c) */
 	uint32_t requests_done; /* requests that a server has answered */
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
+	uint64_t tx_started_us; /* when its transaction began, on whichever server; 0: none is open, or under way */
 	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
 	uint8_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	/* The fast lane reads these first, so they stand side by side. */
@@ -219,7 +221,15 @@ struct exchange {
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
 };
 
-/* The only writer of x->block. */
+/* Returns true if its client is within a transaction block, as far as that knows: DUE and ROLLED_BACK have no server.
+ */
+static inline bool
+exchange_is_in_block(const struct exchange *x)
+{
+	return x->srv != NULL ? x->srv->tx != 'I' : x->block >= EXCHANGE_DUE;
+}
+
+/* The only writer of x->block. A transaction that has neither a block nor a server is over. */
 static inline void
 exchange_set_block(struct exchange *x, enum exchange_block to)
 {
@@ -227,6 +237,10 @@ exchange_set_block(struct exchange *x, enum exchange_block to)
 
 	assert(to == EXCHANGE_NO_BLOCK || x->block != EXCHANGE_ROLLED_BACK); /* its client has to end it first */
 	assert(to == EXCHANGE_NO_BLOCK || (to < EXCHANGE_DUE ? is_there : x->srv == NULL));
+	if (to >= EXCHANGE_DUE)
+		x->env->blocks_without_server++;
+	else if (x->srv == NULL)
+		x->tx_started_us = 0;
 	x->block = (uint8_t)to;
 }
 

@@ -64,25 +64,25 @@ debtor_now(const struct exchange *x, const struct server *srv)
 uint64_t
 report_idle_since(const struct exchange *x)
 {
-	const struct loan *loan = &x->srv->loan;
+	const struct phase_clock *c = x->srv != NULL ? &x->srv->loan.clock : NULL;
 
 	if (x->state != CL_READY)
 		return 0;
-	if (loan->clock.since_us == 0)
-		return x->srv->tx != 'I' ? loan->idle_in_tx_us : 0;
-	return loan->clock.debtor == PHASE_CLIENT_WRITE && !stream_is_full(&x->stream) ? loan->clock.since_us : 0;
+	if (c != NULL && c->since_us != 0)
+		return c->debtor == PHASE_CLIENT_WRITE && !stream_is_full(&x->stream) ? c->since_us : 0;
+	if (!exchange_is_in_block(x))
+		return 0;
+	return c != NULL ? loan_rests_since(&x->srv->loan) : x->ticket.idle_since_us;
 }
 
-/* A byte came from the client, or went to it, between two requests of a transaction. */
-static void
+/* A byte came from the client, or went to it, between two requests. */
+static inline void
 begin_idle_anew(struct exchange *x, struct server *srv)
 {
-	struct loan *loan = &srv->loan;
-
-	if (loan->idle_in_tx_us == 0)
+	if (srv->tx == 'I')
 		return;
-	x->pool->database->counters.transaction_idle_us += *x->env->now_us - loan->idle_in_tx_us;
-	loan->idle_in_tx_us = *x->env->now_us;
+	x->pool->database->counters.transaction_idle_us += *x->env->now_us - loan_rests_since(&srv->loan);
+	srv->loan.last_done_us = *x->env->now_us;
 }
 
 void
@@ -150,13 +150,10 @@ take_wait(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 inline void
 report_request_begins(struct exchange *x, struct server *srv)
 {
-	uint64_t now = *x->env->now_us;
-
-	if (srv->loan.tx_started_us == 0)
-		srv->loan.tx_started_us = now;
-	begin_idle_anew(x, srv);
-	srv->loan.idle_in_tx_us = 0;
+	if (x->tx_started_us == 0)
+		x->tx_started_us = *x->env->now_us;
 	if (srv->loan.clock.since_us == 0) {
+		begin_idle_anew(x, srv);
 		start_clock(x->env, &srv->loan.clock);
 		if (x->ticket.waited_us > 0)
 			take_wait(x, srv->loan.clock.us);
@@ -198,19 +195,14 @@ count_transaction(struct exchange *x, struct server *srv, uint64_t now)
 {
 	struct database_counters *d = &x->pool->database->counters;
 
-	if (srv->tx != 'I') {
-		if (srv->ledger.count == 0)
-			srv->loan.idle_in_tx_us = now;
-		return;
-	}
-	if (srv->loan.tx_started_us == 0)
+	if (srv->tx != 'I' || x->tx_started_us == 0)
 		return;
 	if (srv->loan.sqlstate[0] != '\0' || srv->loan.tag.id == TAG_ROLLBACK)
 		d->transactions[TE_ROLLBACK]++;
 	else
 		d->transactions[TE_COMMIT]++;
-	histogram_observe_us(&d->transaction_duration, &histogram_bounds_query, now - srv->loan.tx_started_us);
-	srv->loan.tx_started_us = srv->ledger.count > 0 ? now : 0;
+	histogram_observe_us(&d->transaction_duration, &histogram_bounds_query, now - x->tx_started_us);
+	x->tx_started_us = srv->ledger.count > 0 ? now : 0;
 }
 
 void
@@ -518,14 +510,15 @@ phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
 	struct phase_clock *c = x->srv != NULL ? &x->srv->loan.clock : NULL;
 
-	if (c == NULL)
+	if (c == NULL && x->state != CL_READY)
 		take_wait(x, phase_us);
-	else if (c->since_us != 0) {
+	else if (c != NULL && c->since_us != 0) {
 		charge(c, *x->env->now_us);
 		memcpy(phase_us, c->us, sizeof(c->us));
 		memset(c->us, 0, sizeof(c->us));
 	} else
-		phase_us[PHASE_CLIENT_WRITE] = since(*x->env->now_us, x->srv->loan.idle_in_tx_us);
+		phase_us[PHASE_CLIENT_WRITE] =
+		    since(*x->env->now_us, c != NULL ? loan_rests_since(&x->srv->loan) : x->ticket.idle_since_us);
 }
 
 void
@@ -533,7 +526,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 {
 	struct request_report r = { .sqlstate = why->sqlstate, .is_given_up = true };
 	struct database_counters *d = &x->pool->database->counters;
-	bool is_request = x->srv == NULL || x->srv->loan.clock.since_us != 0;
+	bool is_request = x->srv == NULL ? x->state != CL_READY : x->srv->loan.clock.since_us != 0;
 
 	d->requests++;
 	d->requests_failed[kind]++;

@@ -82,7 +82,7 @@ login_name_with_host(const struct client *c, const char *name, char out[static A
 	char peer[56]; /* "[IPv6]:port" */
 	size_t len, room;
 
-	client_peer_text(c, peer, sizeof(peer));
+	client_peer_text(&c->x, peer, sizeof(peer));
 	if (name == NULL || *name == '\0')
 		name = "app";
 	len = strlen(name);

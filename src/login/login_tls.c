@@ -20,7 +20,7 @@ on_done(struct stream *s, const struct fail *failed, void *arg)
 	*c->env->x.now_us = clock_now_us();
 	if (failed != NULL) {
 		counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;
-		client_peer_text(c, peer, sizeof(peer));
+		client_peer_text(&c->x, peer, sizeof(peer));
 		log_info(c->env->x.log, "client %llu (%s): %s", (unsigned long long)c->x.ticket.id, peer, failed->text);
 		client_close(c, NULL);
 		return;

@@ -114,7 +114,7 @@ enum server_use
 pool_use_of(const struct server *srv, uint64_t *since_us)
 {
 	const struct loan *loan = &srv->loan;
-	uint64_t done_us = loan->last_done_us > loan->lent_us ? loan->last_done_us : loan->lent_us;
+	uint64_t rests_us = loan_rests_since(loan);
 
 	if (loan->clock.since_us != 0 && loan->clock.debtor == PHASE_CLIENT_WRITE) {
 		*since_us = loan->clock.since_us;
@@ -122,9 +122,9 @@ pool_use_of(const struct server *srv, uint64_t *since_us)
 	}
 	if (loan->clock.since_us != 0 || srv->ledger.count > 0) {
 		ledger_owes_client(&srv->ledger, since_us);
-		*since_us = *since_us > done_us ? *since_us : done_us;
+		*since_us = *since_us > rests_us ? *since_us : rests_us;
 		return USE_RUNNING;
 	}
-	*since_us = srv->tx != 'I' && loan->idle_in_tx_us != 0 ? loan->idle_in_tx_us : done_us;
+	*since_us = rests_us;
 	return srv->tx != 'I' ? USE_IDLE : USE_KEPT;
 }

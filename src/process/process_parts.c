@@ -218,8 +218,8 @@ tell_reading(void *owner)
 /* --- making --- */
 
 static const struct exchange_ops exchange_ops = {
-	.close = client_close_exchange,
-	.peer_text = client_exchange_peer,
+	.close = client_close_as,
+	.peer_text = client_peer_text,
 	.console_message = process_console_message,
 	.no_such_pid = cancel_by_pid,
 	.statement_of = statements_called,

@@ -107,29 +107,27 @@ take_pools(struct worker *k, struct snapshot *s)
 	return 0;
 }
 
+/* The policy counts those in line, and the process those that log in. */
 static void
 take_clients(struct worker *k, struct snapshot *s)
 {
 	const struct client *c;
+	struct snapshot_pool *p;
+	int activity;
 
 	TAILQ_FOREACH(c, &k->clients.clients, all) {
 		s->buffer_bytes_client += stream_queue_cap(&c->x.stream) + c->x.pending_cap;
 		if (c->x.pool == NULL)
 			continue;
 		s->databases[c->x.pool->database->index].prepared_client += statements_count(&c->x);
-		switch (client_activity(c)) {
-		case CLIENT_IS_IDLE:
-			s->pools[c->x.pool->index].clients[CLIENTS_IDLE]++;
-			break;
-		case CLIENT_IS_ACTIVE:
-			s->pools[c->x.pool->index].clients[CLIENTS_ACTIVE]++;
-			if (c->x.pins != 0) {
-				s->pools[c->x.pool->index].servers[SERVERS_PINNED]++;
-				s->pools[c->x.pool->index].servers[SERVERS_ACTIVE]--;
-			}
-			break;
-		default:
-			break; /* the policy counts the waiting ones, and the others are counted for the process */
+		p = &s->pools[c->x.pool->index];
+		activity = client_activity(c);
+		p->clients[CLIENTS_IDLE] += activity == CLIENT_IS_IDLE;
+		p->clients[CLIENTS_ACTIVE] += activity == CLIENT_IS_ACTIVE;
+		p->clients[CLIENTS_WAITING] += activity == CLIENT_IS_WAITING && !c->x.ticket.is_waiting;
+		if (activity == CLIENT_IS_ACTIVE && c->x.pins != 0) {
+			p->servers[SERVERS_PINNED]++;
+			p->servers[SERVERS_ACTIVE]--;
 		}
 	}
 }

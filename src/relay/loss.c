@@ -201,7 +201,7 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 	srv->borrower = NULL;
 	if (x->env->to_server.to == &srv->stream)
 		outbox_drop(&x->env->to_server);
-	x->ticket.idle_since_us = *x->env->now_us;
+	x->ticket.idle_since_us = loan_rests_since(&srv->loan);
 	relay_unstall(x);
 }
 
@@ -234,6 +234,7 @@ relay_lost(struct server *srv, const struct fail *why)
 	if (o->told == TOLD && exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I')) {
 		if (srv->env->losses != NULL)
 			srv->env->losses->cost++;
+		x->pool->database->counters.transactions[TE_LOST]++;
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	}
 	is_bound = x->is_session || features_tie(x, TIE_SERVER) || features_tie(x, TIE_REQUEST) ||

@@ -42,8 +42,9 @@ late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct 
 						: s->transaction_timeout_us;
 
 	fail_set(why, words[late].sqlstate, "%s %s (%s = %s)",
-		 late == LATE_IDLE && x->srv->loan.clock.since_us != 0 ? "nothing more of the request has come for"
-								       : words[late].what,
+		 late == LATE_IDLE && x->srv != NULL && x->srv->loan.clock.since_us != 0
+		     ? "nothing more of the request has come for"
+		     : words[late].what,
 		 duration_of(lasted_us).text, words[late].setting, duration_of(limit_us).text);
 	fail_pgbouncer_text(why, "%s", words[late].theirs);
 }

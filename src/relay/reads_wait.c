@@ -53,6 +53,8 @@ stop_waiting(struct client_reads *r)
 {
 	TAILQ_REMOVE(&r->x->env->catching, r, link);
 	r->wait_until_us = 0;
+	if (r->x->reading != EXCHANGE_STALLED)
+		stream_set_reading(&r->x->stream, true);
 }
 
 /* Who still has to wait goes to the end of the list. */
@@ -72,8 +74,6 @@ look_again(void *arg)
 
 		stop_waiting(r);
 		exchange_step(x, CE_CAUGHT);
-		if (x->reading != EXCHANGE_STALLED)
-			stream_set_reading(&x->stream, true);
 		exchange_replay(x, x->env->ops->bytes);
 		if (x->state == CL_CATCHING && x->pending_len > EXCHANGE_PENDING_MAX)
 			stream_set_reading(&x->stream, false);
@@ -124,8 +124,6 @@ reads_canceled(struct exchange *x)
 
 	stop_waiting(r);
 	r->catch_until_us = r->settle_until_us = r->primary_until_us = 0;
-	if (x->reading != EXCHANGE_STALLED)
-		stream_set_reading(&x->stream, true);
 }
 
 bool

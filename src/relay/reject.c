@@ -81,12 +81,15 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 
 	if (x->is_closing)
 		return;
-	if (x->block == EXCHANGE_DUE)
+	if (x->block == EXCHANGE_DUE) {
+		x->pool->database->counters.transactions[TE_LOST]++;
 		exchange_set_block(x, EXCHANGE_NO_BLOCK);
+	}
 	reject_words(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);
 	report_error(x->pool, EO_PROXY, shown.sqlstate);
-	if (kind == RF_SHUTDOWN || x->pool->is_orphan || ends_as_with_pgbouncer(x, why, kind)) {
+	if (kind == RF_SHUTDOWN || x->pool->is_orphan || (x->env->is_draining && !x->env->is_gentle) ||
+	    ends_as_with_pgbouncer(x, why, kind)) {
 		exchange_close(x, &shown);
 		return;
 	}

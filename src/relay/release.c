@@ -114,8 +114,6 @@ leave_server(struct exchange *x, struct server *srv)
 	}
 	parts = state_seal(x);
 	x->srv = NULL;
-	if (srv->tx != 'I' || srv->ledger.count > 0)
-		x->pool->database->counters.transactions[TE_LOST]++;
 	/* The server has part of a message, or lacks bytes that were in an outbox: its input is ambiguous now. */
 	if (x->is_in_relay || srv->fitness != SERVER_FIT || is_replaying(srv) ||
 	    (x->body_left > 0 && !x->is_body_dropped))
@@ -132,10 +130,13 @@ relay_leave(struct exchange *x, const struct fail *why)
 	state_stop_lingering(x);
 	if (x->ticket.is_waiting)
 		policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
-	if (exchange_is_ready(x) && x->replication == 0)
-		lost = report_given_up(x, why)		     ? "a request was under way"
-		       : x->srv != NULL && x->srv->tx != 'I' ? "a transaction was open"
-							     : NULL;
+	if (exchange_is_ready(x) && x->replication == 0) {
+		if (x->block == EXCHANGE_DUE || (x->srv != NULL && (x->srv->tx != 'I' || x->srv->ledger.count > 0)))
+			x->pool->database->counters.transactions[TE_LOST]++;
+		lost = report_given_up(x, why)	 ? "a request was under way"
+		       : exchange_is_in_block(x) ? "a transaction was open"
+						 : NULL;
+	}
 	if (x->srv != NULL)
 		leave_server(x, x->srv);
 	assert(x->srv == NULL && !x->ticket.is_waiting);

@@ -212,7 +212,7 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 	struct exchange_env *env = x->env;
 	enum walk_result r;
 
-	if (env->is_draining) {
+	if (env->is_draining && x->block != EXCHANGE_DUE) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
 		fail_pgbouncer_text(&w->why, "server shutting down");
 		w->has_why = true;

@@ -199,11 +199,11 @@ struct loan {
 	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */
 	uint32_t notify_as;
 	const void *notify_listener;
-	uint64_t lent_us, sent_us, tx_started_us, last_done_us, idle_in_tx_us;
+	uint64_t lent_us, sent_us;
+	uint64_t last_done_us; /* when its last request was, or a byte of its borrower's behind that moved */
 	uint64_t unread_us; /* when it was last seen to wait for its client to read; 0: never */
 	uint64_t late_since_us, cancelled_us; /* relay/query_timeout.h: since when its query runs; its cancel */
 	uint64_t told_us; /* client_timeouts.c: when its borrower was last told that its request still runs */
-	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */
 	/* About the request under way, down to commit. */
 	uint64_t bytes_to_client, bytes_from_client;
 	uint32_t bind_len, text_len;
@@ -231,6 +231,13 @@ loan_begin_request(struct loan *l)
 {
 	memset(&l->bytes_to_client, 0, offsetof(struct loan, commit) - offsetof(struct loan, bytes_to_client));
 	l->tag_text[0] = '\0';
+}
+
+/* Returns since when nothing is under way, if that is so. */
+static inline uint64_t
+loan_rests_since(const struct loan *l)
+{
+	return l->last_done_us > l->lent_us ? l->last_done_us : l->lent_us;
 }
 
 /* The only writer of l->end. Who was told of its end knows of it, whatever PostgreSQL sends behind that. */

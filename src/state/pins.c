@@ -102,6 +102,7 @@ refuse_pins(struct exchange *x)
 	state_stop_lingering(x);
 	parts = state_seal(x);
 	x->srv = NULL;
+	exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	x->ticket.idle_since_us = *x->env->now_us;
 	pool_clean(srv, true, parts, *x->env->now_us);
 }

@@ -1,4 +1,5 @@
-/* tests/unit/test_client.c - what one of several workers does between two events of a turn of its loop. */
+/* tests/unit/test_client.c - what one of several workers does between two events of a turn of its loop, and what is
+ * read and told of a client that waits. */
 #include "client/client.h"
 #include "net/loop.h"
 #include "net/inbox.h"
@@ -143,6 +144,7 @@ place_fini(struct place *p)
 	stream_close(&p->server.stream);
 	for (size_t i = 0; i < CLIENTS; i++) {
 		stream_close(&p->clients[i]->x.stream);
+		exchange_free_input(&p->clients[i]->x);
 		free(p->clients[i]);
 	}
 	for (size_t i = 0; i <= CLIENTS; i++)
@@ -217,4 +219,55 @@ Test(client, alone_a_worker_reads_its_notes_when_its_loop_wakes_for_them)
 	turn(&p);
 	cr_expect_str_eq(p.seen, "cccgn", "%s", p.seen);
 	place_fini(&p);
+}
+
+/* Whatever its request waits for, that has begun when its first byte was read. */
+Test(client, what_comes_behind_a_request_that_waits_does_not_begin_it_anew)
+{
+	static const enum client_state waits[] = { CL_IN_LINE, CL_HELD, CL_IN_DOUBT, CL_CATCHING, CL_AWAITING };
+
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+		struct place p;
+
+		place_init(&p, false);
+		p.clients[0]->x.state = waits[i];
+		p.clients[0]->x.request_us = 1;
+		send_all(&p);
+		turn(&p);
+		cr_expect_eq(p.clients[0]->x.request_us, 1, "%s", client_state_name(waits[i], false));
+		cr_expect_eq(p.clients[0]->x.pending_len, 1);
+		place_fini(&p);
+	}
+}
+
+Test(client, who_waits_or_is_in_a_transaction_is_not_idle)
+{
+	static const struct {
+		enum client_state state;
+		enum exchange_block block;
+		bool has_server;
+		int activity;
+	} rows[] = {
+		{ CL_READY, EXCHANGE_NO_BLOCK, false, CLIENT_IS_IDLE },
+		{ CL_READY, EXCHANGE_NO_BLOCK, true, CLIENT_IS_ACTIVE },
+		{ CL_READY, EXCHANGE_DUE, false, CLIENT_IS_ACTIVE },
+		{ CL_READY, EXCHANGE_ROLLED_BACK, false, CLIENT_IS_ACTIVE },
+		{ CL_IN_LINE, EXCHANGE_NO_BLOCK, false, CLIENT_IS_WAITING },
+		{ CL_IN_LINE, EXCHANGE_DUE, false, CLIENT_IS_WAITING },
+		{ CL_CATCHING, EXCHANGE_NO_BLOCK, false, CLIENT_IS_WAITING },
+		{ CL_IN_DOUBT, EXCHANGE_NO_BLOCK, false, CLIENT_IS_WAITING },
+		{ CL_AWAITING, EXCHANGE_NO_BLOCK, false, CLIENT_IS_WAITING },
+		{ CL_AWAITING, EXCHANGE_NO_BLOCK, true, CLIENT_IS_ACTIVE },
+		{ CL_HELD, EXCHANGE_NO_BLOCK, true, CLIENT_IS_ACTIVE },
+		{ CL_CLOSE_AFTER_FLUSH, EXCHANGE_NO_BLOCK, false, CLIENT_IS_IDLE },
+		{ CL_WELCOME_IN_LINE, EXCHANGE_NO_BLOCK, false, CLIENT_IS_LOGIN },
+	};
+	struct server server = { .tx = 'I' };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct client c = { .x = { .state = (uint8_t)rows[i].state, .block = (uint8_t)rows[i].block } };
+
+		c.x.srv = rows[i].has_server ? &server : NULL;
+		cr_expect_eq(client_activity(&c), rows[i].activity, "row %zu", i);
+	}
 }

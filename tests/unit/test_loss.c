@@ -134,7 +134,8 @@ static struct exchange_env env;
 static const struct server_env server_env;
 static struct upstream upstream = { .target = TARGET_READ_WRITE };
 static struct pool_target target = { .upstream = &upstream };
-static struct pool pool = { .target = &target };
+static struct pool_database database;
+static struct pool pool = { .target = &target, .database = &database };
 static struct exchange x;
 static struct server server;
 
@@ -208,6 +209,7 @@ Test(loss, of_a_transaction_that_is_rolled_back_the_next_request_fails)
 	server.tx = 'T';
 	lose(&gone, false, "failed undo");
 	cr_expect_eq(x.block, EXCHANGE_ROLLED_BACK);
+	cr_expect_eq(database.counters.transactions[TE_LOST], 1);
 	setup();
 	server.loan.commit.is_on = true;
 	server.tx = 'T';
@@ -228,6 +230,7 @@ Test(loss, of_more_the_client_is_told_and_closed)
 	setup(); /* a session was kept there */
 	fake.ties = true;
 	lose(&gone, false, "close");
+	cr_expect_eq(database.counters.transactions[TE_LOST], 1, "the transaction; none was open in the session");
 	setup();
 	lose(&gone, true, "failed close");
 	setup(); /* it has PostgreSQL's FATAL */

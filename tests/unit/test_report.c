@@ -198,7 +198,7 @@ Test(report, each_byte_does_between_two_requests_of_a_transaction)
 	struct place p;
 
 	place_init(&p);
-	tell(&p, "TQ.T.C.Z");
+	tell(&p, "QT.T.C.Z");
 	p.now_us += 60 * S;
 	report_drained(&p.x, &p.srv); /* it has taken more of the answer */
 	cr_expect_eq(report_idle_since(&p.x), p.now_us);
@@ -231,5 +231,58 @@ Test(report, who_waits_for_something_is_not_idle)
 	tell(&p, "TQ.C.Z");
 	p.x.state = CL_AWAITING;
 	cr_expect_eq(report_idle_since(&p.x), 0);
+	place_fini(&p);
+}
+
+/* The BEGIN was answered by a server that is gone, and runs again on the one that the client gets next. */
+Test(report, a_transaction_is_one_whichever_servers_it_has)
+{
+	const uint64_t *ends;
+	uint64_t begun_us, rested_us;
+	struct place p;
+
+	place_init(&p);
+	ends = p.database.counters.transactions;
+	tell(&p, "QT.C.Z");
+	begun_us = p.x.tx_started_us;
+	rested_us = p.now_us;
+	p.now_us += 60 * S;
+	p.x.srv = NULL;
+	p.x.ticket.idle_since_us = rested_us;
+	exchange_set_block(&p.x, EXCHANGE_DUE);
+	cr_expect_eq(report_idle_since(&p.x), rested_us, "it is idle, as it was on its server");
+	p.now_us += 60 * S;
+	loan_begin(&p.srv.loan, p.now_us);
+	p.srv.tx = 'I';
+	p.x.srv = &p.srv;
+	exchange_set_block(&p.x, EXCHANGE_NO_BLOCK);
+	tell(&p, "QT.C.Z");
+	cr_expect_eq(p.x.tx_started_us, begun_us);
+	cr_expect_eq(report_idle_since(&p.x), p.now_us);
+	cr_expect_eq(p.database.counters.transaction_idle_us, 0, "it kept no server meanwhile");
+	tell(&p, "Q");
+	p.srv.tx = 'I';
+	tell(&p, ".C.Z");
+	cr_expect_eq(ends[TE_COMMIT] + ends[TE_ROLLBACK] + ends[TE_LOST], 1);
+	cr_expect_eq(p.database.counters.transaction_duration.sum_us, p.now_us - begun_us);
+	cr_expect_eq(p.x.tx_started_us, 0);
+	place_fini(&p);
+}
+
+Test(report, a_transaction_that_was_lost_is_idle_until_its_client_has_ended_it)
+{
+	struct place p;
+
+	place_init(&p);
+	tell(&p, "QT.C.Z");
+	p.x.srv = NULL;
+	p.x.ticket.idle_since_us = p.now_us;
+	exchange_set_block(&p.x, EXCHANGE_ROLLED_BACK);
+	cr_expect_eq(report_idle_since(&p.x), p.now_us);
+	cr_expect_neq(p.x.tx_started_us, 0);
+	exchange_set_block(&p.x, EXCHANGE_NO_BLOCK);
+	cr_expect_eq(report_idle_since(&p.x), 0);
+	cr_expect_eq(p.x.tx_started_us, 0);
+	p.x.srv = &p.srv;
 	place_fini(&p);
 }

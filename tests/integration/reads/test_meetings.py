@@ -1,5 +1,7 @@
 """reads = marked, and what else there is: timeouts, modes, small pools, restarts, reloads, a watch that can't log in."""
 
+import json
+import signal
 import time
 
 import pytest
@@ -8,7 +10,7 @@ import rawwire
 from checker import Run
 from rawwire import bind, execute, one_statement, parse, query, sync
 from test_checker import SECTIONS, no_violation, through
-from test_marked import begin_elsewhere, catching_client, reads_elsewhere, start, where  # pylint: disable=unused-import
+from test_marked import begin_elsewhere, begin_elsewhere_unasked, catching_client, reads_elsewhere, start, where  # pylint: disable=unused-import
 from test_position import newest_on_a_standby
 from waiting import wait_until
 
@@ -233,3 +235,111 @@ def test_reloads_under_load(weir, trio):
         print(run.report())
     no_violation(run)
     assert not run.errors
+
+
+LOG = {"log": {"format": "json"}}
+
+
+@pytest.fixture(name="open_block")
+def block_without_a_server(weir, trio):
+    """Makes a client whose BEGIN READ ONLY was answered by a standby that is gone since: it is idle, and its block goes on wherever it
+    gets a server next. limits: settings from then on."""
+    def make(sections=None, **limits):
+        wire = start(weir, trio, sections)
+        begin_elsewhere_unasked(wire, trio)
+        for standby in trio.standbys:
+            trio.crash(standby)
+        wait_until(lambda: not client_of(weir)["link"], what="a client without a server")
+        if limits:
+            weir.reload(sections, upstream=trio.upstream(), reads="marked", cluster_user="web", pool_size=4, **limits)
+        return wire
+
+    return make
+
+
+def client_of(weir):
+    """The only one but for the console's."""
+    found, = [row for row in weir.console("SHOW CLIENTS") if row["database"] == "app"]
+    return found
+
+
+def explained(weir):
+    return " ".join(row["explanation"] for row in weir.console(f"EXPLAIN WAIT {client_of(weir)['id']}"))
+
+
+@pytest.mark.parametrize("setting, sqlstate", [("idle_transaction_timeout", "25P03"), ("transaction_timeout", "25P04")])
+def test_a_block_without_a_server_has_its_limits(open_block, setting, sqlstate):
+    """And not client_idle_timeout, which is for who is in no transaction."""
+    wire = open_block(**{setting: "1500ms", "client_idle_timeout": "100ms"})
+    told = wire.read_until("E")[-1]
+    assert (told.severity, told.sqlstate) == ("FATAL", sqlstate)
+    wire.wait_closed(5)
+
+
+@pytest.mark.parametrize("setting, word", [("long_transaction", "open"), ("idle_transaction", "idle")])
+def test_a_block_without_a_server_is_in_the_log_once(weir, open_block, setting, word):
+    wire = open_block(LOG, **{setting: "300ms"})
+    line = wait_until(lambda: lines_of(weir, setting), what="a line about it")[0]
+    assert f"its transaction has been {word} for" in line["message"] and line["message"].endswith("; it is without a server")
+    assert wire.query("SELECT 1") == [["1"]]
+    wire.query("COMMIT")
+    assert len(lines_of(weir, "long_transaction")) <= 1
+
+
+def lines_of(weir, event):
+    found = [json.loads(line) for line in weir.log().splitlines() if line.startswith("{")]
+    return [line for line in found if line.get("event") == event]
+
+
+def test_a_block_without_a_server_is_shown_and_counted_as_a_transaction(weir, open_block):
+    wire = open_block()
+    ends = {end: weir.metric_now("pgweir_transactions_total", database="app", end=end) for end in ("commit", "rollback", "lost")}
+    assert client_of(weir)["state"] == "active" and "idle in a transaction" in explained(weir)
+    assert wire.query("SELECT 1") == [["1"]]
+    wire.query("COMMIT")
+    wait_until(lambda: weir.metric("pgweir_transactions_total", database="app", end="commit") == ends["commit"] + 1)
+    assert client_of(weir)["state"] == "idle"
+    for end in ("rollback", "lost"):
+        assert weir.metric("pgweir_transactions_total", database="app", end=end) == ends[end]
+
+
+def test_a_block_without_a_server_whose_client_leaves_is_lost(weir, open_block):
+    wire = open_block()
+    before = weir.metric_now("pgweir_transactions_total", database="app", end="lost")
+    wire.leave()
+    wait_until(lambda: weir.metric("pgweir_transactions_total", database="app", end="lost") == before + 1)
+
+
+@pytest.mark.parametrize("way", ["SIGTERM", "SHUTDOWN WAIT_FOR_CLIENTS"])
+def test_a_block_without_a_server_is_let_finish(weir, trio, open_block, way):
+    """As any transaction is: its client is told behind the COMMIT."""
+    wire = open_block()
+    if way == "SIGTERM":
+        weir.signal(signal.SIGTERM)
+        wait_until(lambda: weir.http("/readyz").status == 503, what="a drain")
+    else:
+        weir.console(way)
+    assert where(wire) == trio.primary.port
+    assert rawwire.shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+    if way == "SIGTERM":
+        assert wire.read_until("E")[-1].sqlstate == "57P01"
+    else:
+        wire.leave()
+    assert weir.wait_exit(30) == 0
+
+
+def test_a_restart_lets_a_block_without_a_server_finish(weir, trio, open_block):
+    wire = open_block()
+    weir.restart(wait=False)
+    assert where(wire) == trio.primary.port
+    assert rawwire.shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+    assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_who_waits_for_a_standby_is_shown_to_wait(weir, catching):
+    """By SHOW CLIENTS, EXPLAIN WAIT and the metrics alike."""
+    wire = catching(reads_wait="30s")
+    assert client_of(weir)["state"] == "waiting" and "It waits until a host has replayed" in explained(weir)
+    wait_until(lambda: weir.metric("pgweir_client_connections", database="app", state="waiting") == 1)
+    assert weir.metric("pgweir_client_connections", database="app", state="idle") == 0
+    wire.close()
