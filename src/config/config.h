@@ -54,12 +54,14 @@ enum tls_mode { TLS_OFF, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_
 
 enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
 enum budget_mode { BUDGET_OFF, BUDGET_ADVISE, BUDGET_ON };
+enum begin_mode { BEGIN_SENT, BEGIN_DEFERRED };
 enum reads_mode { READS_PRIMARY, READS_PREFER_STANDBY, READS_MARKED };
 
 /* Settings for all pools, per database or per user; the user's value takes precedence over the database's. */
 struct scope_settings {
 	enum pool_mode pool_mode;
 	enum session_state_mode session_state;
+	enum begin_mode begin; /* relay/begin.h */
 	uint32_t pool_size, max_overflow, min_idle; /* connections */
 	uint64_t overflow_delay_us, overflow_linger_us, pool_timeout_us, pool_recycle_us;
 	enum outage_mode on_outage;

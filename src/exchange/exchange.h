@@ -173,6 +173,7 @@ struct exchange_rare {
 	struct commit_doubt *doubt; /* CL_IN_DOUBT: its COMMIT; else NULL */
 	char *user; /* whom it logged in as; NULL: pool->user */
 	struct client_reads *reads; /* NULL: it has needed no server with reads = marked */
+	const char *begin; /* EXCHANGE_DUE: what begins its block, if exchange.begin is 0; whoever set it owns it */
 	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/resend.c */
 	uint32_t replay_count; /* how often that was */
 };
@@ -203,7 +204,8 @@ struct exchange {
 	uint8_t state; /* enum client_state: exchange_step() is its only writer */
 	uint8_t block; /* enum exchange_block: exchange_set_block() */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
-	uint8_t reading : 6; /* enum exchange_reading */
+	uint8_t reading : 2; /* enum exchange_reading */
+	uint8_t begin : 4; /* EXCHANGE_DUE: its modes, of known_modes; 0: rare->begin has it */
 	uint8_t sequence_questions : 2; /* how often it has asked for currval() or its like; 3: or more */
 	/* Keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never cleared. */
 	bool is_session : 1;

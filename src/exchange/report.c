@@ -190,19 +190,25 @@ report_bind(struct exchange *x, const uint8_t *body, size_t len)
 	loan->bind_len = (uint32_t)keep;
 }
 
-static void
-count_transaction(struct exchange *x, struct server *srv, uint64_t now)
+inline void
+report_transaction(struct exchange *x, enum transaction_end end)
 {
 	struct database_counters *d = &x->pool->database->counters;
 
+	d->transactions[end]++;
+	histogram_observe_us(&d->transaction_duration, &histogram_bounds_query, *x->env->now_us - x->tx_started_us);
+	x->tx_started_us = 0;
+}
+
+static void
+count_transaction(struct exchange *x, struct server *srv)
+{
 	if (srv->tx != 'I' || x->tx_started_us == 0)
 		return;
-	if (srv->loan.sqlstate[0] != '\0' || srv->loan.tag.id == TAG_ROLLBACK)
-		d->transactions[TE_ROLLBACK]++;
-	else
-		d->transactions[TE_COMMIT]++;
-	histogram_observe_us(&d->transaction_duration, &histogram_bounds_query, now - x->tx_started_us);
-	x->tx_started_us = srv->ledger.count > 0 ? now : 0;
+	report_transaction(x,
+			   srv->loan.sqlstate[0] != '\0' || srv->loan.tag.id == TAG_ROLLBACK ? TE_ROLLBACK : TE_COMMIT);
+	if (srv->ledger.count > 0)
+		x->tx_started_us = *x->env->now_us;
 }
 
 void
@@ -218,7 +224,7 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 	if (x->replication != 0)
 		return; /* a stream may last for days; that is no slow query */
 	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
-	count_transaction(x, srv, *env->now_us);
+	count_transaction(x, srv);
 	if (env->done_count < DONE_MAX)
 		env->done[env->done_count++] = (struct done_request){ .statements = ended->statements,
 								      .is_late = is_late,

@@ -8,6 +8,7 @@
 void report_config(struct exchange_env *env); /* env->config is another one */
 void report_lent(struct exchange *x, uint64_t waited_us); /* the wait for a server is over */
 void report_done(struct exchange *x, struct server *srv, const struct owed *ended); /* before its replies are sent */
+void report_transaction(struct exchange *x, enum transaction_end end); /* it is over */
 void report_flushed(struct exchange *x, struct server *srv); /* after the batch was sent */
 /* Bytes of the client's were handled and sent: len of them. */
 void report_sent(struct exchange *x, struct server *srv, size_t len);

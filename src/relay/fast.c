@@ -34,6 +34,9 @@ borrow(struct request_walk *w)
 	enum walk_result r;
 
 	w->x->has_run = true;
+	if (w->x->settings->begin == BEGIN_DEFERRED && w->scanned == walk_message(w) &&
+	    (w->scan.first == WORD_BEGIN || w->scan.first == WORD_START_TRANSACTION))
+		return WALK_SLOWLY;
 	r = walk_borrow(w, true);
 	return r == WALK_ON && !is_open_server(w->x) ? WALK_SLOWLY : r;
 }

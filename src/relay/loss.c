@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "exchange/report.h"
 #include "pool/pool_target.h"
+#include "relay/begin.h"
 #include "relay/features.h"
 #include "relay/resend.h"
 #include "state/linger.h"
@@ -132,6 +133,8 @@ get_another(struct exchange *x, struct server *srv, const struct fail *shown, bo
 	if (state_is_dirty(x, srv) && (x->state == CL_HELD || state_lose(x, shown) < 0))
 		return false;
 	reads_lost(x, srv);
+	if (srv->loan.sibling == 0)
+		begin_again(x, srv);
 	if (x->state == CL_HELD)
 		relay_resume_held(x);
 	return true;

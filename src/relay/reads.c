@@ -308,22 +308,11 @@ reads_distrust(struct exchange *x, struct server *srv)
 	return false;
 }
 
-__attribute__((noinline)) static void
-begin_again(struct exchange *x, struct client_reads *r)
-{
-	struct buf b = { 0 };
-
-	r->begun_for = x->requests_done + 1;
-	message_query(&b, r->begin);
-	server_owe_query(x->srv, OWED_TO_FEATURE);
-	outbox_put(&x->env->to_server, &b);
-}
-
 void
 reads_note_loan(struct exchange *x)
 {
 	struct client_reads *r = reads_of(x);
-	bool is_standby = x->srv->loan.sibling != 0, is_due = x->block == EXCHANGE_DUE;
+	bool is_standby = x->srv->loan.sibling != 0;
 
 	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
 		x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
@@ -336,7 +325,6 @@ reads_note_loan(struct exchange *x)
 	r->silent = 0;
 	if (x->settings->reads == READS_MARKED)
 		x->srv->loan.route = r->route;
-	exchange_set_block(x, !is_standby ? EXCHANGE_NO_BLOCK : is_due ? EXCHANGE_BEGUN : EXCHANGE_THERE);
-	if (is_due)
-		begin_again(x, r);
+	if (is_standby && x->block != EXCHANGE_BEGUN)
+		exchange_set_block(x, EXCHANGE_THERE);
 }

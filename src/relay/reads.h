@@ -36,7 +36,6 @@ struct client_reads {
 	uint64_t shunned_until_us;
 	uint32_t requests_done; /* of its exchange, when it last heard of that */
 	uint32_t silent; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
-	uint32_t begun_for; /* requests_done + 1 of the request ahead of which its block was begun once more */
 	uint64_t min_lsn,
 	    min_due; /* READS_MIN_LSN, which it is not to fall behind; for causality_take(), 0: it was taken */
 	uint64_t life; /* of the standby that its server is on */
@@ -181,9 +180,8 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 
 /* Returns true if the standby of its server does not answer the watch, and the primary may be asked instead. */
 bool reads_is_left(const struct exchange *x);
-/* The client has lost srv, its server, and goes on elsewhere. */
+/* The client has lost srv, its server, and goes on elsewhere, or its request is relayed again. */
 void reads_lost(struct exchange *x, const struct server *srv);
-void reads_again(struct exchange *x, const struct server *srv); /* the same, and its request is relayed again */
 
 /* --- reads_position.c --- */
 /*

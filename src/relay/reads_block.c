@@ -323,12 +323,3 @@ reads_lost(struct exchange *x, const struct server *srv)
 	r->shunned |= (uint8_t)(1u << host);
 	r->shunned_until_us = *x->env->now_us + SHUN_US;
 }
-
-void
-reads_again(struct exchange *x, const struct server *srv)
-{
-	if (srv->loan.sibling != 0)
-		reads_lost(x, srv);
-	else if (reads_of(x) != NULL && reads_of(x)->begun_for == x->requests_done + 1)
-		exchange_set_block(x, EXCHANGE_DUE);
-}

@@ -166,6 +166,8 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 			return false;
 		memcpy(r->begin, sql, len); /* to be run again elsewhere */
 		r->begin[len] = '\0';
+		x->begin = 0;
+		x->rare->begin = r->begin;
 	} else if (!reads_is_default(r))
 		return false;
 	if (x->is_session || x->pins != 0 || x->listen != NULL)

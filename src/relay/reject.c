@@ -83,7 +83,7 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 		return;
 	if (x->block == EXCHANGE_DUE) {
 		x->pool->database->counters.transactions[TE_LOST]++;
-		exchange_set_block(x, EXCHANGE_NO_BLOCK);
+		exchange_set_block(x, EXCHANGE_ROLLED_BACK);
 	}
 	reject_words(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);

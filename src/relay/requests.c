@@ -5,6 +5,7 @@
  * first message that needs a server borrows one; if none is free, the bytes wait in the exchange.
  */
 #include "relay/walk.h"
+#include "relay/begin.h"
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"
 #include "relay/reads.h"
@@ -134,6 +135,15 @@ exchange_of(struct policy_ticket *t)
 	return (struct exchange *)((char *)t - offsetof(struct exchange, ticket));
 }
 
+/* Puts ahead of the message what has to go there. */
+static inline void
+note_linked(struct exchange *x)
+{
+	if (x->block == EXCHANGE_DUE)
+		begin_there(x);
+	reads_linked(x);
+}
+
 static void
 on_grant(struct policy_conn *conn, struct policy_ticket *t)
 {
@@ -149,7 +159,7 @@ on_grant(struct policy_conn *conn, struct policy_ticket *t)
 	}
 	if (reads_must_wait(x, srv) || link_server(x, srv, NULL) < 0)
 		return;
-	reads_linked(x);
+	note_linked(x);
 	exchange_replay(x, relay_bytes);
 }
 
@@ -228,7 +238,7 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 	x->ticket.image = x->image;
 	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
 		if ((r = reads_borrow(w, is_quiet)) == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
-			reads_linked(x);
+			note_linked(x);
 		return r;
 	}
 	return take(w, pool_borrow(x->pool, &x->ticket, x, *env->now_us));
@@ -256,7 +266,7 @@ is_done_here(struct request_walk *w, uint8_t type, size_t total)
 	bool is_rolled_back = x->block == EXCHANGE_ROLLED_BACK;
 
 	if (x->block == EXCHANGE_DUE) /* a transaction is open */
-		return false;
+		return type == 'Q' && begin_answer(x, &w->m);
 	switch (type) {
 	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
 		exchange_answer(x, is_rolled_back ? "Z\0\0\0\5E" : "Z\0\0\0\5I", 6);
@@ -273,7 +283,7 @@ is_done_here(struct request_walk *w, uint8_t type, size_t total)
 		exchange_answer(x, "1\0\0\0\4", 5);
 		return true;
 	case 'Q':
-		return statements_deallocate_here(x, &w->m) == STEP_SENT;
+		return begin_answer(x, &w->m) || statements_deallocate_here(x, &w->m) == STEP_SENT;
 	case 'C':
 		if (!statements_close_unlinked(x, walk_message(w), total))
 			return false; /* malformed: PostgreSQL knows the right error */

@@ -1,6 +1,7 @@
 /* src/relay/resend.c - what a server was sent since nothing was owed is copied, and relayed again: see resend.h. */
 #include "relay/resend.h"
 
+#include "relay/begin.h"
 #include "relay/reads.h"
 #include "relay/relay.h"
 #include "state/state.h"
@@ -338,8 +339,12 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	x->pool->counters.replays++;
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
 		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
-	reads_again(x, srv);
-	if (srv->loan.sibling == 0) /* the other idle ones may have been told to end, too */
+	if (srv->loan.sibling != 0)
+		reads_lost(x, srv);
+	else {
+		begin_again(x, srv);
+		/* The other idle ones may have been told to end, too. */
 		policy_distrust(x->pool->policy, *x->env->now_us);
+	}
 	resend_now(x, &srv->loan.sent.copy);
 }

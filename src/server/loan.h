@@ -192,6 +192,7 @@ struct loan {
 	uint32_t drops; /* how many names the DROP ... IF EXISTS has that runs alone */
 	uint32_t skips; /* how many notices reported a missing object */
 	uint32_t statements_run; /* of the request that is being sent */
+	uint32_t begun_for; /* the number of the request ahead of which the block was begun: relay/begin.h */
 	struct loan_followed followed;
 	uint32_t risk; /* enum state_part: of all SQL that ran */
 	uint32_t suspected; /* enum scan_flag of the SQL that ran since it began, or was last settled */

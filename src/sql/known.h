@@ -60,6 +60,7 @@ struct known {
 	uint8_t name_param, value_param, local_param;
 	bool is_local; /* SET LOCAL, and the third argument of set_config() */
 	bool is_read_only, has_other_mode; /* BEGIN: READ ONLY; READ WRITE or SERIALIZABLE */
+	uint8_t modes; /* BEGIN: which of known_modes it has; 0: others */
 	/* SET, SET LOCAL ("": one with a syntax of its own): the setting, as written but folded, "role", "timezone",
 	 * "client_encoding"; "session_authorization" is never known. */
 	char name[KNOWN_NAME_MAX];
@@ -102,6 +103,9 @@ known_is_whole(const struct known_reader *r)
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
 /* Returns the kind of the only statement of this SQL, and fills k; KNOWN_NOT: there are several, or it is another. */
 enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
+/* Modes with which a primary and a standby begin a transaction, from 1 on. */
+#define KNOWN_MODES 7
+extern const char *const known_modes[KNOWN_MODES];
 
 /*
  * Copies these bytes to name, in lower case, if they may be the name of a custom setting (a.b). Returns false if not.

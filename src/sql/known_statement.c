@@ -16,7 +16,7 @@ static const struct form {
 	const char *rest, *setting; /* setting: which is meant where the statement does not name it */
 	enum known_kind kind;
 } forms[] = {
-	{ WORD_BEGIN, 0, "MODES", "", KNOWN_BEGIN },
+	{ WORD_BEGIN, 0, "[work|transaction] MODES", "", KNOWN_BEGIN },
 	{ WORD_START_TRANSACTION, 0, "transaction MODES", "", KNOWN_BEGIN },
 	{ WORD_COMMIT, WORD_END, "[work|transaction] [and no chain]", "", KNOWN_COMMIT },
 	{ WORD_COMMIT, WORD_END, "[work|transaction] and chain", "", KNOWN_COMMIT_CHAIN },
@@ -121,9 +121,24 @@ take_local(struct known_reader *r, struct known *k)
 	return k->is_local;
 }
 
+const char *const known_modes[KNOWN_MODES] = {
+	NULL,
+	"",
+	"read only",
+	"isolation level read committed",
+	"isolation level read committed read only",
+	"isolation level repeatable read",
+	"isolation level repeatable read read only",
+};
+
 static bool
 take_modes(struct known_reader *r, struct known *k)
 {
+	for (uint8_t i = 1; i < KNOWN_MODES && k->modes == 0; i++) {
+		struct known_reader at = *r;
+
+		k->modes = known_takes(&at, k, known_modes[i]) && known_is_over(&at) ? i : 0;
+	}
 	while (r->token.kind == SQL_WORD || known_is_char(r, ',')) {
 		k->is_read_only |= sql_is_word(&r->token, "only", 4);
 		k->has_other_mode |= sql_is_word(&r->token, "write", 5) || sql_is_word(&r->token, "serializable", 12);

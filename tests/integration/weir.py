@@ -29,6 +29,7 @@ from waiting import free_port, wait_until
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIRECT = os.environ.get("PGWEIR_DIRECT", "") not in ("", "0")
 WORKERS = int(os.environ.get("PGWEIR_WORKERS") or 1)
+BEGIN = os.environ.get("PGWEIR_BEGIN", "")
 
 # Names of settings that more than one section has, and the section that weir.start(name=...) means.
 AMBIGUOUS = {"mode": "tls_client", "min_version": "tls_client", "certificate_file": "tls_client",
@@ -135,6 +136,8 @@ class Weir:
         """Builds the configuration anew: settings go where section_of() says; sections are merged in as given (a section
         that is None is left out). upstream: words for the databases app and app2."""
         config = self.default_config()
+        if BEGIN:
+            config["pgweir"]["begin"] = BEGIN
         if upstream is not None:
             config["database app"]["upstream"] = upstream
             config["database app2"]["upstream"] = upstream

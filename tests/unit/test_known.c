@@ -435,12 +435,22 @@ Test(known, modes_of_a_transaction)
 	static const struct {
 		const char *sql;
 		bool is_read_only, has_other_mode;
+		const char *modes; /* NULL: none of known_modes */
 	} modes[] = {
-		{ "BEGIN", false, false },
-		{ "begin read only", true, false },
-		{ "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;", true, false },
-		{ "BEGIN READ WRITE", false, true },
-		{ "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE", true, true },
+		{ "BEGIN", false, false, "" },
+		{ "BEGIN WORK;", false, false, "" },
+		{ "begin read only", true, false, "read only" },
+		{ "START TRANSACTION ISOLATION LEVEL Repeatable /* */ READ READ ONLY;", true, false,
+		  "isolation level repeatable read read only" },
+		{ "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED", false, false, "isolation level read committed" },
+		{ "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;", true, false, NULL },
+		{ "BEGIN READ WRITE", false, true, NULL },
+		{ "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE", true, true, NULL },
+		{ "BEGIN READ", false, false, NULL },
+		{ "BEGIN READ ONLY WORK", true, false, NULL },
+		{ "BEGIN ,", false, false, NULL },
+		{ "START TRANSACTION WORK", false, false, NULL },
+		{ "BEGIN ISOLATION LEVEL READ", false, false, NULL },
 	};
 	struct known k;
 
@@ -448,6 +458,8 @@ Test(known, modes_of_a_transaction)
 		cr_expect_eq(known_only(&k, 0, modes[i].sql, strlen(modes[i].sql)), KNOWN_BEGIN, "%s", modes[i].sql);
 		cr_expect_eq(k.is_read_only, modes[i].is_read_only, "%s", modes[i].sql);
 		cr_expect_eq(k.has_other_mode, modes[i].has_other_mode, "%s", modes[i].sql);
+		cr_expect_str_eq(k.modes == 0 ? "none" : known_modes[k.modes],
+				 modes[i].modes == NULL ? "none" : modes[i].modes, "%s", modes[i].sql);
 	}
 }
 

@@ -1031,7 +1031,8 @@ Test(config, files_that_cannot_be_read)
 /* Each setting with a value of its own, so that none can be taken for another. */
 static const char everything[] =
     "[pgweir]\nlisten = *:7001\nlisten = [::1]:7002\nlisten = unix:/run/x/.s.PGSQL.7003\nlisten = localhost:7004\n"
-    "pool_mode = session\nsession_state = allow\nmax_client_connections = 11\nmax_server_connections = 112\n"
+    "pool_mode = session\nsession_state = allow\nbegin = deferred\nmax_client_connections = 11\nmax_server_connections "
+    "= 112\n"
     "listen_backlog = 13\nworkers = auto\npid_file = /run/pid\n"
     "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_delay = 22s\noverflow_linger = 23s\npool_timeout = "
     "24s\npool_recycle = 25s\n"
@@ -1055,7 +1056,8 @@ static const char everything[] =
     "sample_threshold = 40ms\nsample_rate = 0.125\nquery_stats = on\ntable_size = 43\n"
     "[limits]\nmax_db_connections = 47\nmax_user_connections = 48\n"
     "[http]\nlisten = [::1]:7005\nauth_file =\nmetrics_max_pools = 44\nuser_histograms = off\n"
-    "[database app]\nupstream = host=db1 user=web password=hunter2\npool_mode = statement\nsession_state = track\n"
+    "[database app]\nupstream = host=db1 user=web password=hunter2\npool_mode = statement\nsession_state = "
+    "track\nbegin = sent\n"
     "pool_size = 51\nmax_overflow = 52\noverflow_delay = 52s\noverflow_linger = 53s\npool_timeout = 54s\npool_recycle "
     "= 55s\n"
     "pool_pre_ping = on\npool_pre_ping_idle = 56s\nping_interval = 57s\npool_lifo = on\nmin_idle = 50\n"
@@ -1176,6 +1178,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	check_settings(&s, 20);
 	cr_expect_eq(s.pool_mode, POOL_MODE_SESSION);
 	cr_expect_eq(s.session_state, SESSION_ALLOW);
+	cr_expect_eq(s.begin, BEGIN_DEFERRED);
 	cr_expect_eq(s.on_outage, OUTAGE_HOLD);
 	cr_expect(!s.pool_pre_ping && !s.pool_lifo && c->server_fast_close);
 	cr_expect_eq(s.max_statement_size, 30 << 10);
@@ -1197,6 +1200,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	check_settings(&s, 50);
 	cr_expect_eq(s.pool_mode, POOL_MODE_STATEMENT);
 	cr_expect_eq(s.session_state, SESSION_TRACK);
+	cr_expect_eq(s.begin, BEGIN_SENT);
 	cr_expect_eq(s.on_outage, OUTAGE_FAIL);
 	cr_expect(s.pool_pre_ping && s.pool_lifo);
 	cr_expect_eq(s.max_statement_size, 60 << 20);

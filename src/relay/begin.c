@@ -1,0 +1,88 @@
+/* src/relay/begin.c - see begin.h. */
+#include "relay/begin.h"
+
+#include "exchange/report.h"
+#include "sql/known.h"
+#include "statements/unnamed.h"
+#include "wire/messages.h"
+
+#include <stdio.h>
+
+static bool
+is_deferring(const struct exchange *x)
+{
+	const struct scope_settings *s = x->settings;
+
+	return s->begin == BEGIN_DEFERRED && s->pool_mode == POOL_MODE_TRANSACTION && x->pool->cluster == NULL &&
+	       !s->commit_check && exchange_is_followed(x) && x->block == EXCHANGE_NO_BLOCK && x->listen == NULL &&
+	       x->pins == 0 && !x->pool->is_orphan && !x->env->is_draining;
+}
+
+/* Returns the tag of its CommandComplete, and writes what the block is behind it; NULL: it is to be sent. */
+static const char *
+answer_to(struct exchange *x, const struct request *m, enum exchange_block *block)
+{
+	bool is_begin = request_begins_with(m, WORD_BEGIN), is_start = request_begins_with(m, WORD_START_TRANSACTION);
+	struct known k;
+
+	*block = EXCHANGE_NO_BLOCK;
+	if (x->block == EXCHANGE_DUE) {
+		if (is_begin || is_start || !request_has(m, 0, SCAN_HINT_ENDS))
+			return NULL;
+		switch (known_only(&k, image_scan_options(x->image), m->sql, m->sql_len)) {
+		case KNOWN_COMMIT:
+			return "COMMIT";
+		case KNOWN_ROLLBACK:
+			return "ROLLBACK";
+		default:
+			return NULL;
+		}
+	}
+	if (!(is_begin || is_start) || !is_deferring(x) ||
+	    known_only(&k, image_scan_options(x->image), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
+		return NULL;
+	x->begin = k.modes & 7u;
+	*block = EXCHANGE_DUE;
+	return is_begin ? "BEGIN" : "START TRANSACTION";
+}
+
+bool
+begin_answer(struct exchange *x, const struct request *m)
+{
+	enum exchange_block block;
+	const char *tag = answer_to(x, m, &block);
+	struct buf b = { 0 };
+
+	if (tag == NULL)
+		return false;
+	statements_forget_unnamed(x);
+	if (block == EXCHANGE_DUE)
+		x->tx_started_us = *x->env->now_us;
+	else
+		report_transaction(x, tag[0] == 'R' ? TE_ROLLBACK : TE_COMMIT);
+	x->ticket.idle_since_us = *x->env->now_us;
+	exchange_set_block(x, block);
+	message_complete(&b, tag);
+	message_ready(&b, block == EXCHANGE_DUE ? 'T' : 'I');
+	exchange_answer_buf(x, &b);
+	return true;
+}
+
+__attribute__((noinline)) void
+begin_there(struct exchange *x)
+{
+	struct server *srv = x->srv;
+	char sql[80];
+	struct buf b = { 0 };
+
+	if (x->begin != 0) {
+		snprintf(sql, sizeof(sql), "BEGIN %s", known_modes[x->begin]);
+		message_query(&b, sql);
+	} else
+		message_query(&b, x->rare->begin);
+	srv->loan.begun_for = x->requests_done + 1;
+	srv->unnamed_owner = 0; /* a simple Query drops the unnamed statement */
+	server_owe_query(srv, OWED_TO_FEATURE);
+	outbox_put(&x->env->to_server, &b);
+	exchange_set_block(x, srv->loan.sibling != 0 && x->begin == 0 ? EXCHANGE_BEGUN : EXCHANGE_NO_BLOCK);
+}

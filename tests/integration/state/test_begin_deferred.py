@@ -1,0 +1,144 @@
+"""begin = deferred: a BEGIN needs no server until the first statement of its transaction, and all else is as it was."""
+
+import pytest
+
+from rawwire import WireClosed, errors, parse, query, shape, sync, texts
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+
+def start(weir, **settings):
+    weir.start(begin="deferred", **{"pool_size": 1, "max_overflow": 0, **settings})
+
+
+def lent(weir):
+    """How many servers are in use."""
+    return weir.pool()["sv_active"]
+
+
+def test_a_transaction_has_no_server_before_its_first_statement(weir):
+    start(weir)
+    with weir.raw() as holder, weir.raw() as one, weir.raw() as two:
+        holder.query("BEGIN")
+        holder.query("SELECT 1")                                        # has the only server
+        for wire in (one, two):
+            replies = wire.ask(query("BEGIN"))
+            assert shape(replies) == "C:BEGIN Z:T"
+        assert shape(one.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+        two.send(query("SELECT count(*) FROM pg_stat_activity WHERE pid = pg_backend_pid() AND xact_start < query_start"))
+        wait_until(lambda: lent(weir) == 1 and weir.pool()["cl_waiting"] == 1, what="two to wait")
+        assert shape(holder.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+        replies = two.read_until()
+        assert replies[-1].status == "T" and texts(replies) == [["1"]]     # BEGIN has come before
+        assert shape(two.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+
+
+@pytest.mark.parametrize("begin, tag, level, read_only", [
+    ("BEGIN", "BEGIN", "read committed", "off"),
+    ("begin work;", "BEGIN", "read committed", "off"),
+    ("START TRANSACTION", "START TRANSACTION", "read committed", "off"),
+    ("BEGIN READ ONLY", "BEGIN", "read committed", "on"),
+    ("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ", "BEGIN", "repeatable read", "off"),
+    ("START TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY", "START TRANSACTION", "read committed", "on"),
+    ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;", "BEGIN", "repeatable read", "on"),
+    ("BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN", "serializable", "off"),
+    ("BEGIN READ ONLY, ISOLATION LEVEL SERIALIZABLE, DEFERRABLE", "BEGIN", "serializable", "on"),
+])
+def test_its_modes_are_its_own(weir, begin, tag, level, read_only):
+    start(weir)
+    with weir.raw() as wire:
+        assert shape(wire.ask(query(begin))) == f"C:{tag} Z:T"
+        assert wire.value("SHOW transaction_isolation") == level
+        assert wire.value("SHOW transaction_read_only") == read_only
+        assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+
+
+@pytest.mark.parametrize("begin", ["BEGIN nonsense", "BEGIN,", "START TRANSACTION WORK", "BEGIN READ", "BEGIN ISOLATION LEVEL READ ONLY"])
+def test_what_is_wrong_is_refused_by_postgresql(weir, begin):
+    start(weir)
+    with weir.raw() as wire:
+        replies = wire.ask(query(begin))
+        assert [e.sqlstate for e in errors(replies)] == ["42601"] and replies[-1].status == "I"
+
+
+def test_what_the_transaction_does_is_its_own(weir):
+    """It commits as a whole, or not at all; what it sets goes with it."""
+    start(weir)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("CREATE TABLE deferred (a int)")
+        for end, count in (("ROLLBACK", "0"), ("COMMIT", "2")):
+            wire.query("BEGIN")
+            wire.query("INSERT INTO deferred VALUES (1)")
+            wire.query("INSERT INTO deferred VALUES (2)")
+            wire.query(end)
+            assert other.value("SELECT count(*) FROM deferred") == count
+        wire.query("BEGIN")
+        wire.query("SET work_mem = '7MB'")
+        wire.query("ROLLBACK")
+        other.query("SELECT 1")
+        assert wire.value("SHOW work_mem") == "4MB"
+        wire.query("BEGIN")
+        wire.query("SET work_mem = '8MB'")
+        wire.query("COMMIT")
+        other.query("SELECT 1")
+        assert wire.value("SHOW work_mem") == "8MB" and other.value("SHOW work_mem") == "4MB"
+        wire.query("BEGIN")
+        assert [e.sqlstate for e in errors(wire.ask(query("SELECT nothing")))] == ["42703"]
+        assert [e.sqlstate for e in errors(wire.ask(query("SELECT 1")))] == ["25P02"]
+        assert shape(wire.ask(query("COMMIT"))) == "C:ROLLBACK Z:I"
+
+
+def test_the_first_statement_may_be_any_message(weir):
+    start(weir)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
+        wire.query("ROLLBACK")
+        wire.query("BEGIN")
+        assert shape(wire.ask(parse("named", "SELECT 1"), sync())) == "1 Z:T"
+        wire.query("COMMIT")
+        wire.query("BEGIN")
+        assert shape(wire.ask(sync())) == "Z:T"
+        assert wire.extended("SELECT $1::int + 1", ["41"]) == [["42"]]
+        assert shape(wire.ask(query("COMMIT AND CHAIN"))) == "C:COMMIT Z:T"
+        wire.query("ROLLBACK")
+        wire.query("BEGIN")
+        wire.query("DECLARE c CURSOR FOR SELECT generate_series(1, 3)")
+        assert wire.query("FETCH ALL FROM c") == [["1"], ["2"], ["3"]]
+        wire.query("COMMIT")
+
+
+def test_a_transaction_whose_first_statement_gets_no_server_has_failed(weir):
+    weir.start_opened("100ms", begin="deferred", pool_size=1, max_overflow=0)
+    weir.postgres.query("CREATE TABLE unserved (a int); GRANT ALL ON unserved TO PUBLIC")
+    with weir.raw() as holder, weir.raw() as wire:
+        holder.query("BEGIN")
+        holder.query("SELECT 1")
+        wire.query("BEGIN")
+        replies = wire.ask(query("INSERT INTO unserved VALUES (1)"))
+        assert [e.sqlstate for e in errors(replies)] == ["53300"] and replies[-1].status == "E"
+        holder.query("COMMIT")
+        replies = wire.ask(query("INSERT INTO unserved VALUES (2)"))       # alone it would be committed
+        assert [e.sqlstate for e in errors(replies)] == ["40001"] and replies[-1].status == "E"
+        assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+    assert weir.postgres.value("SELECT count(*) FROM unserved") == 0
+
+
+def test_what_is_relayed_again_is_a_transaction(weir):
+    """PostgreSQL ends the idle server. Either nobody notices, or the client is told; its INSERT is never committed alone."""
+    start(weir, on_outage="hold")
+    weir.postgres.query("CREATE TABLE relayed (a int); GRANT ALL ON relayed TO PUBLIC")
+    unnoticed = 0
+    for _ in range(20):
+        with weir.raw() as wire:
+            wire.query("SELECT 1")
+            wire.query("BEGIN")
+            weir.postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'web'")
+            wire.send(query("INSERT INTO relayed VALUES (1)"))
+            try:
+                unnoticed += shape(wire.read_until()) == "C:INSERT 0 1 Z:T"
+                assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+            except WireClosed:
+                pass
+    assert unnoticed > 0 and weir.postgres.value("SELECT count(*) FROM relayed") == 0
