@@ -322,9 +322,9 @@ static const struct config_key keys[] = {
 	  FIELD(slow_table_size), NULL, "how many statements are remembered for SHOW QUERIES" },
 
 	{ "http", "listen", NOT_THERE, KEY_HTTP_LISTEN, "127.0.0.1:9930", NO_BOUNDS, FIXED, FIELD(http_listen), off,
-	  "where the status page, /metrics, /healthz and /readyz are served; off: nowhere" },
+	  "where " HTTP_MODULES(HTTP_MODULE_WORDS) "/metrics, /healthz and /readyz are served; off: nowhere" },
 	{ "http", "auth_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, FIXED, FIELD(http_auth_file), NULL,
-	  "who may see the status page: names and secrets as in users_file; needed beyond loopback" },
+	  "who may see pages with SQL: names and secrets as in users_file; needed beyond loopback" },
 	{ "http", "metrics_max_pools", NOT_THERE, KEY_COUNT, "200", 0, 100000, "pools", RELOADS,
 	  FIELD(http_metrics_max_pools), NULL, "pools with metrics of their own; the others are summed up as _other" },
 	{ "http", "user_histograms", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(http_user_histograms), NULL,

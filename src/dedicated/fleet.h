@@ -37,7 +37,7 @@ void fleet_configure(struct fleet *f, struct config *config, struct users *users
 void fleet_hear(struct fleet *f, uint64_t now_us);
 void fleet_tick(struct fleet *f); /* about every 100 ms */
 
-/* --- For SHOW BUDGET, SHOW FLEET, metrics and the status page. --- */
+/* --- For SHOW BUDGET, SHOW FLEET and metrics. --- */
 
 enum fleet_state {
 	FLEET_CONNECTING, /* the steward is not logged in; with `on`, nothing is opened meanwhile */

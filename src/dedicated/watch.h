@@ -24,7 +24,7 @@ void watch_free(struct watch *w); /* before the pools; NULL is fine */
 void watch_configure(struct watch *w, const struct config *config, struct users *users, struct tls_store *tls);
 void watch_tick(struct watch *w); /* about every 100 ms, and when it is due */
 
-/* --- For SHOW HOSTS, metrics and the status page. --- */
+/* --- For SHOW HOSTS and metrics. --- */
 
 /* clang-format off */
 #define WATCH_USES(X) \

@@ -40,7 +40,6 @@ struct http {
 
 	pthread_mutex_t lock;
 	struct snapshot *mail; /* under the lock: the newest answer that the thread has not seen */
-	struct buf table_mail[HTTP_TABLES]; /* under the lock */
 	unsigned wanted_tables; /* under the lock: what the loop is to send */
 	bool has_answered; /* under the lock: there was one, even if without a snapshot */
 
@@ -48,7 +47,7 @@ struct http {
 	struct http_conns conns;
 	struct http_pages pages;
 	bool is_asking;
-	struct event *every_second; /* NULL: no history is kept */
+	struct event *every_second;
 };
 
 /* Adding 1 to an eventfd can't fail, as nobody adds often enough to fill it. */
@@ -96,7 +95,7 @@ header(struct evhttp_request *request, const char *name)
 }
 
 static struct http_ask
-ask_of(struct evhttp_request *request, bool is_alive)
+ask_of(struct http *h, struct evhttp_request *request, bool is_alive)
 {
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
 	const char *query = uri != NULL ? evhttp_uri_get_query(uri) : NULL;
@@ -109,6 +108,7 @@ ask_of(struct evhttp_request *request, bool is_alive)
 		.authorization = header(request, "Authorization"),
 		.host = header(request, "Host"),
 		.peer = evhttp_connection_get_addr(evhttp_request_get_connection(request)),
+		.pages = &h->pages,
 		.is_read_only = is_read_only(request),
 		.is_alive = is_alive,
 	};
@@ -121,10 +121,10 @@ answer(struct http *h, struct http_conn *c, bool is_alive)
 	uint64_t asked_us = c->asked_us;
 	struct http_reply r = { .is_last = http_conn_is_old(c, clock_now_us()) };
 	struct evhttp_request *request = http_conn_answer(c);
-	struct http_ask ask = ask_of(request, is_alive);
+	struct http_ask ask = ask_of(h, request, is_alive);
 	struct buf body = { 0 };
 
-	http_page_fill(&h->pages, &ask, &body, &r);
+	http_page_fill(&ask, &body, &r);
 	http_reply_send(request, &r);
 	buf_fini(&body);
 	if (r.is_scrape)
@@ -132,14 +132,14 @@ answer(struct http *h, struct http_conn *c, bool is_alive)
 }
 
 static void
-ask_loop(struct http *h, enum http_table table)
+ask_loop(struct http *h, unsigned tables)
 {
-	if (table < HTTP_TABLES) {
+	if (tables != 0) {
 		pthread_mutex_lock(&h->lock);
-		h->wanted_tables |= 1u << table;
+		h->wanted_tables |= tables;
 		pthread_mutex_unlock(&h->lock);
 	}
-	if (!h->is_asking || table < HTTP_TABLES)
+	if (!h->is_asking || tables != 0)
 		ring(h->ask_fd);
 	h->is_asking = true;
 }
@@ -150,20 +150,20 @@ on_request(struct evhttp_request *request, void *arg)
 	struct http *h = arg;
 	uint64_t now_us = clock_now_us();
 	struct http_conn *c = http_conn_ask(&h->conns, request, WAIT_US, now_us);
-	const struct http_page *page = is_read_only(request) ? http_page_find(path_of(request)) : NULL;
-	struct http_ask ask = ask_of(request, true);
+	const struct http_served *served = is_read_only(request) ? http_page_find(&h->pages, path_of(request)) : NULL;
+	struct http_ask ask = ask_of(h, request, true);
 	struct http_reply refusal = { 0 };
 
 	if (c == NULL)
 		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
-	else if (page != NULL && !http_page_may_see(&h->pages, page, &ask, now_us, &refusal)) {
+	else if (served != NULL && !http_page_may_see(served->page, &ask, now_us, &refusal)) {
 		/* The loop is not troubled for what may not be seen. */
 		refusal.is_last = http_conn_is_old(c, now_us);
 		http_reply_send(http_conn_answer(c), &refusal);
-	} else if (page == NULL || http_page_is_fresh(&h->pages, page, now_us))
+	} else if (served == NULL || http_page_is_fresh(&h->pages, served, now_us))
 		answer(h, c, true);
 	else
-		ask_loop(h, page->table);
+		ask_loop(h, served->table_bit);
 }
 
 static void
@@ -179,9 +179,9 @@ on_second(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	timer_keep(h->every_second, HISTORY_EVERY_US);
-	if (clock_now_us() + HISTORY_EVERY_US / 2 >= h->pages.history.due_us)
-		ask_loop(h, HTTP_TABLES);
+	timer_keep(h->every_second, HTTP_EVERY_US);
+	if (clock_now_us() + HTTP_EVERY_US / 2 >= h->pages.due_us)
+		ask_loop(h, 0);
 }
 
 /* --- the mailbox --- */
@@ -195,7 +195,7 @@ answer_all(struct http *h, uint64_t now_us)
 	for (c = TAILQ_FIRST(&h->conns.list); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link); /* sending may close this connection, but no other */
 		if (c->state == HTTP_CONN_WAITING &&
-		    http_page_is_fresh(&h->pages, http_page_find(path_of(c->request)), now_us))
+		    http_page_is_fresh(&h->pages, http_page_find(&h->pages, path_of(c->request)), now_us))
 			answer(h, c, true);
 	}
 }
@@ -215,9 +215,8 @@ static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
-	struct buf tables[HTTP_TABLES];
+	uint64_t now_us = clock_now_us();
 	struct snapshot *snapshot;
-	uint64_t now_us;
 	bool has_answered;
 
 	(void)what;
@@ -229,23 +228,15 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	pthread_mutex_lock(&h->lock);
 	snapshot = h->mail;
 	has_answered = h->has_answered;
-	memcpy(tables, h->table_mail, sizeof(tables));
-	memset(h->table_mail, 0, sizeof(h->table_mail));
+	http_pages_take_tables(&h->pages, now_us);
 	h->mail = NULL;
 	h->has_answered = false;
 	pthread_mutex_unlock(&h->lock);
-	now_us = clock_now_us();
-	for (int t = 0; t < HTTP_TABLES; t++)
-		if (tables[t].len > 0)
-			http_pages_take_table(&h->pages, (enum http_table)t, &tables[t], now_us);
 	if (has_answered)
 		h->is_asking = false;
 	if (snapshot == NULL)
 		return; /* the loop had no memory for one: those who wait get the last one */
-	if (is_awaited(h))
-		http_pages_take(&h->pages, snapshot, now_us);
-	else
-		http_pages_note(&h->pages, snapshot, now_us);
+	http_pages_take(&h->pages, snapshot, is_awaited(h), now_us);
 	answer_all(h, now_us);
 }
 
@@ -268,19 +259,30 @@ http_wanted_tables(struct http *h)
 	return wanted;
 }
 
+const struct http_page *
+http_table(const struct http *h, unsigned number)
+{
+	return h->pages.served[number].page;
+}
+
 void
-http_answer(struct http *h, struct snapshot *snapshot, struct buf tables[HTTP_TABLES])
+http_answer_table(struct http *h, unsigned number, struct buf *json)
+{
+	struct buf *mail = &h->pages.served[number].mail;
+
+	pthread_mutex_lock(&h->lock);
+	buf_fini(mail);
+	*mail = *json;
+	pthread_mutex_unlock(&h->lock);
+	*json = (struct buf){ 0 };
+}
+
+void
+http_answer(struct http *h, struct snapshot *snapshot)
 {
 	struct snapshot *unread = NULL;
 
 	pthread_mutex_lock(&h->lock);
-	for (int t = 0; t < HTTP_TABLES; t++) {
-		if (tables[t].len == 0)
-			continue;
-		buf_fini(&h->table_mail[t]);
-		h->table_mail[t] = tables[t];
-		memset(&tables[t], 0, sizeof(tables[t]));
-	}
 	if (snapshot != NULL) {
 		unread = h->mail;
 		h->mail = snapshot;
@@ -361,7 +363,7 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 static int
 open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 {
-	struct timeval second = timer_interval(HISTORY_EVERY_US);
+	struct timeval second = timer_interval(HTTP_EVERY_US);
 	sigset_t all, before;
 	int error;
 
@@ -374,15 +376,12 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 	h->base = event_base_new();
 	h->evhttp = h->base != NULL ? evhttp_new(h->base) : NULL;
 	h->wake = h->base != NULL ? event_new(h->base, h->wake_fd, EV_READ | EV_PERSIST, on_wake, h) : NULL;
-	if (h->evhttp == NULL || h->wake == NULL || event_add(h->wake, NULL) < 0)
+	h->every_second = h->base != NULL ? event_new(h->base, -1, EV_PERSIST, on_second, h) : NULL;
+	if (h->evhttp == NULL || h->wake == NULL || h->every_second == NULL || event_add(h->wake, NULL) < 0 ||
+	    event_add(h->every_second, &second) < 0)
 		return fail_set(why, "53200", "no memory for the HTTP thread");
 	if (start_server(h, settings, why) < 0)
 		return -1;
-	if (settings->keeps_history) {
-		h->every_second = event_new(h->base, -1, EV_PERSIST, on_second, h);
-		if (h->every_second == NULL || event_add(h->every_second, &second) < 0)
-			return fail_set(why, "53200", "no memory for the HTTP thread");
-	}
 	/* Signals belong to the loop's thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -446,8 +445,6 @@ http_free(struct http *h)
 	if (h->path != NULL && h->owns_path)
 		unlink(h->path);
 	snapshot_free(h->mail);
-	for (int t = 0; t < HTTP_TABLES; t++)
-		buf_fini(&h->table_mail[t]);
 	http_pages_fini(&h->pages);
 	pthread_mutex_destroy(&h->lock);
 	free(h->path);

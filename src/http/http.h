@@ -1,11 +1,11 @@
 /*
- * src/http/http.h - /metrics, /healthz, /readyz, the status page and its data on a thread and event base of their
- * own (evhttp).
+ * src/http/http.h - /metrics, /healthz, /readyz and the pages of modules (http_module.h) on a thread and event base of
+ * their own (evhttp).
  *
  * The thread never touches the loop's data: it asks for a snapshot and waits for it (at most 1 s; then it uses the last
  * one, and /healthz returns 503). A snapshot younger than 250 ms is reused, so that hostile scraping is cheap.
- * With keeps_history it asks for a snapshot every second. While somebody looks at the status page, it asks for the
- * tables that only the loop can fill.
+ * It asks for one when a module wants one, too, and while somebody looks at them for the tables that only the loop can
+ * fill.
  *
  * GET and HEAD only; few connections, for a limited time (http_conn.c in http_state.h); headers up to 8 KiB; no bodies.
  * Closes last at shutdown (metrics of the drain can still be read).
@@ -20,27 +20,16 @@
 
 struct http; /* opaque: http.c */
 
-/* Tables of the status page that only the loop can fill: rows of console commands as JSON. */
-enum http_table {
-	HTTP_POOLS,
-	HTTP_BACKENDS,
-	HTTP_HOLDERS,
-	HTTP_QUERIES,
-	HTTP_SLOW,
-	HTTP_EVENTS,
-	HTTP_WORKERS,
-	HTTP_BUDGET,
-	HTTP_TABLES
-};
+#define HTTP_PAGES_MAX 32 /* the number of a table is that of its page: bits 1 << number fit into an unsigned */
+
+struct http_page;
 
 struct http_settings {
 	const char *host; /* numeric address, or a path when port is 0 */
 	unsigned short port;
-	const char *version;
 	struct log *log; /* not used by the thread after http_free */
-	struct users *users; /* who may see the status page (auth_file); NULL: who asks by a loopback address */
+	struct users *users; /* who may see what is not open (auth_file); NULL: who asks by a loopback address */
 	bool is_local; /* host is a loopback address or a path */
-	bool keeps_history;
 	int passed_fd; /* a socket that listens there already, taken over; 0: none. See http_own_path() */
 };
 
@@ -52,9 +41,11 @@ int http_listening_fd(const struct http *h); /* borrowed, to pass it on */
 void http_own_path(struct http *h, bool is_own);
 /* A descriptor that is readable whenever the thread wants a snapshot: the loop watches it ... */
 int http_request_fd(const struct http *h);
-/* Returns bits 1 << enum http_table, which count as answered, and clears the descriptor: what is wanted later rings
+/* Returns bits 1 << number of a table, which count as answered, and clears the descriptor: what is wanted later rings
  * anew. */
 unsigned http_wanted_tables(struct http *h);
-/* ... and then calls this, with a snapshot the thread takes over (it frees it), or NULL if there was no memory for one,
- * and with the tables that were wanted (JSON arrays), whose contents it takes over. */
-void http_answer(struct http *h, struct snapshot *snapshot, struct buf tables[HTTP_TABLES]);
+const struct http_page *http_table(const struct http *h, unsigned number); /* what a wanted one is filled with */
+/* ... and then calls this for each of them, with a JSON array whose contents it takes over, ... */
+void http_answer_table(struct http *h, unsigned number, struct buf *json);
+/* ... and this, with a snapshot the thread takes over (it frees it), or NULL if there was no memory for one. */
+void http_answer(struct http *h, struct snapshot *snapshot);

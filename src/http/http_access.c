@@ -1,5 +1,5 @@
 /*
- * src/http/http_access.c - who may see the status page and its data, which have SQL and names of users in them.
+ * src/http/http_access.c - who may see pages that are not open: they have SQL and names of users in them.
  *
  * With [http] auth_file: who proves a name and password of it (RFC 7617). Without: whoever asks on a loopback address
  * or a Unix socket, or from 127.0.0.1 or ::1 on any address (a container listens on all of its own), by a Host that is

@@ -2,28 +2,15 @@
 #include "http/http_state.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
+#include "base/escape.h"
 
-#include "status_page.h" /* made of src/http/status.{html,js,css} */
-
+#include <assert.h>
 #include <string.h>
 
 #define FRESH_US (250 * US_PER_MS)
-#define JSON_TYPE "application/json; charset=utf-8"
 #define TEXT_TYPE "text/plain; charset=utf-8"
 /* Bytes; compressing takes several times as long as rendering, so that none is for this host. */
 #define GZIP_FROM 4096
-
-int
-http_pages_init(struct http_pages *p, const struct http_settings *settings)
-{
-	memset(p, 0, sizeof(*p));
-	p->log = settings->log;
-	p->version = xstrdup(settings->version);
-	p->users = users_ref(settings->users);
-	p->is_local = settings->is_local;
-	return http_guesses_init(&p->guesses);
-}
 
 static void
 forget_rendered(struct http_pages *p)
@@ -39,75 +26,92 @@ http_pages_fini(struct http_pages *p)
 {
 	forget_rendered(p);
 	snapshot_free(p->last);
-	for (int t = 0; t < HTTP_TABLES; t++)
-		buf_fini(&p->tables[t]);
+	for (unsigned i = 0; i < p->served_count; i++) {
+		buf_fini(&p->served[i].table);
+		buf_fini(&p->served[i].mail);
+		free(p->served[i].state);
+	}
 	users_unref(p->users);
 	http_guesses_fini(&p->guesses);
-	free(p->version);
+}
+
+static void
+tell_pages(struct http_pages *p, const struct snapshot *s)
+{
+	p->due_us = UINT64_MAX;
+	for (const struct http_served *of = p->served; of < p->served + p->served_count; of++)
+		if (of->page->note != NULL) {
+			uint64_t due_us = of->page->note(of->state, s);
+
+			p->due_us = due_us < p->due_us ? due_us : p->due_us;
+		}
 }
 
 void
-http_pages_take(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us)
+http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_awaited, uint64_t now_us)
 {
+	tell_pages(p, snapshot);
+	if (!is_awaited && p->last != NULL) {
+		snapshot_free(snapshot);
+		return;
+	}
 	/* The next rendering will be about as long, so that its memory is kept: megabytes of fresh pages cost more than
 	 * the rendering. */
 	for (size_t i = 0; i < EXPOSITION_FORMATS; i++)
 		p->rendered[i].text.len = p->rendered[i].gzip.len = 0;
 	snapshot_free(p->last);
 	p->last = snapshot;
-	p->taken_us = now_us;
-	history_add(&p->history, snapshot, clock_wall_us());
+	p->taken_us = is_awaited ? now_us : 0;
 }
 
 void
-http_pages_note(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us)
+http_pages_take_tables(struct http_pages *p, uint64_t now_us)
 {
-	if (p->last == NULL) {
-		http_pages_take(p, snapshot, now_us);
-		p->taken_us = 0;
-		return;
-	}
-	history_add(&p->history, snapshot, clock_wall_us());
-	snapshot_free(snapshot);
-}
-
-void
-http_pages_take_table(struct http_pages *p, enum http_table t, struct buf *json, uint64_t now_us)
-{
-	buf_fini(&p->tables[t]);
-	p->tables[t] = *json;
-	p->tables_us[t] = now_us;
-	memset(json, 0, sizeof(*json));
+	for (struct http_served *of = p->served; of < p->served + p->served_count; of++)
+		if (of->mail.len > 0) {
+			buf_fini(&of->table);
+			of->table = of->mail;
+			of->mail = (struct buf){ 0 };
+			of->table_us = now_us;
+		}
 }
 
 bool
-http_page_is_fresh(const struct http_pages *p, const struct http_page *page, uint64_t now_us)
+http_page_is_fresh(const struct http_pages *p, const struct http_served *served, uint64_t now_us)
 {
-	if (page->table < HTTP_TABLES)
-		return p->tables_us[page->table] != 0 && now_us - p->tables_us[page->table] < FRESH_US;
-	return !page->needs_snapshot || (p->last != NULL && now_us - p->taken_us < FRESH_US);
+	if (served->table_bit != 0)
+		return served->table_us != 0 && now_us - served->table_us < FRESH_US;
+	return !served->page->needs_snapshot || (p->last != NULL && now_us - p->taken_us < FRESH_US);
+}
+
+static void
+set_constant(struct http_reply *r, int code, const char *content_type, const void *body, size_t body_len)
+{
+	r->code = code;
+	r->content_type = content_type;
+	r->body = body;
+	r->body_len = body_len;
 }
 
 static void
 set_text(struct http_reply *r, int code, const char *text)
 {
-	r->code = code;
-	r->content_type = TEXT_TYPE;
-	r->body = text;
-	r->body_len = strlen(text);
+	set_constant(r, code, TEXT_TYPE, text, strlen(text));
 }
 
 static void
 set_built(struct http_reply *r, int code, const char *content_type, const struct buf *body)
 {
-	if (!buf_ok(body)) {
+	if (buf_ok(body))
+		set_constant(r, code, content_type, body->bytes, body->len);
+	else
 		set_text(r, HTTP_INTERNAL, "out of memory\n");
-		return;
-	}
-	r->code = code;
-	r->content_type = content_type;
-	r->body = (const char *)body->bytes;
-	r->body_len = body->len;
+}
+
+void
+http_reply_json(struct http_reply *r, int code, const struct buf *body)
+{
+	set_built(r, code, "application/json; charset=utf-8", body);
 }
 
 static int
@@ -127,12 +131,13 @@ render(struct http_pages *p, enum exposition_format format, bool wants_gzip)
 }
 
 static void
-fill_metrics(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r)
+fill_metrics(const struct http_ask *ask, struct buf *body, struct http_reply *r)
 {
 	static const char *const types[EXPOSITION_FORMATS] = {
 		[EXPOSITION_TEXT] = "text/plain; version=0.0.4; charset=utf-8",
 		[EXPOSITION_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
 	};
+	struct http_pages *p = ask->pages;
 	enum exposition_format format =
 	    http_prefers_openmetrics(ask->accept) ? EXPOSITION_OPENMETRICS : EXPOSITION_TEXT;
 	const struct http_rendered *rendered = &p->rendered[format];
@@ -156,9 +161,9 @@ fill_metrics(struct http_pages *p, const struct http_ask *ask, struct buf *body,
 }
 
 static void
-fill_health(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r)
+fill_health(const struct http_ask *ask, struct buf *body, struct http_reply *r)
 {
-	const struct snapshot *s = p->last;
+	const struct snapshot *s = ask->snapshot;
 	const struct snapshot_worker *silent = NULL; /* the first that hangs */
 
 	for (size_t i = 0; s != NULL && silent == NULL && i < s->worker_count; i++)
@@ -173,96 +178,79 @@ fill_health(struct http_pages *p, const struct http_ask *ask, struct buf *body, 
 		set_text(r, HTTP_SERVUNAVAIL, "the event loop does not answer\n");
 }
 
-static void
-fill_ready(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r)
+void
+http_put_reasons(const struct snapshot *s, bool is_alive, struct buf *to)
 {
-	bool is_ready = ask->is_alive && p->last->not_ready_count == 0;
+	if (!is_alive)
+		json_put_string(to, "the event loop does not answer");
+	for (size_t i = 0; s != NULL && i < s->not_ready_count; i++) {
+		buf_printf(to, "%s", i > 0 || !is_alive ? "," : "");
+		json_put_string(to, s->not_ready[i]);
+	}
+}
+
+static void
+fill_ready(const struct http_ask *ask, struct buf *body, struct http_reply *r)
+{
+	bool is_ready = ask->is_alive && ask->snapshot->not_ready_count == 0;
 
 	buf_printf(body, "{\"ready\":%s,\"reasons\":[", is_ready ? "true" : "false");
-	http_put_reasons(ask->is_alive ? p->last : NULL, ask->is_alive, body);
+	http_put_reasons(ask->is_alive ? ask->snapshot : NULL, ask->is_alive, body);
 	buf_printf(body, "]}\n");
-	set_built(r, is_ready ? HTTP_OK : HTTP_SERVUNAVAIL, JSON_TYPE, body);
+	http_reply_json(r, is_ready ? HTTP_OK : HTTP_SERVUNAVAIL, body);
 }
 
-static void
-fill_status(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r)
-{
-	http_put_status(p, ask->is_alive, body);
-	set_built(r, HTTP_OK, JSON_TYPE, body);
-}
-
-static void
-fill_history(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r)
-{
-	unsigned long seconds = HISTORY_SAMPLES;
-
-	if (strncmp(ask->query, "seconds=", 8) == 0)
-		seconds = strtoul(ask->query + 8, NULL, 10);
-	history_put(&p->history, seconds < HISTORY_SAMPLES ? (unsigned)seconds : HISTORY_SAMPLES, body);
-	set_built(r, HTTP_OK, JSON_TYPE, body);
-}
-
-static void
-fill_table(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r)
-{
-	const struct buf *json = &p->tables[http_page_find(ask->path)->table];
-
-	(void)body;
-	if (!ask->is_alive || json->len == 0)
-		set_text(r, HTTP_SERVUNAVAIL, "the event loop does not answer\n");
-	else
-		set_built(r, HTTP_OK, JSON_TYPE, json);
-}
-
-#define FILL_FILE(name, type, file)                                                                                    \
-	static void fill_##name(struct http_pages *p, const struct http_ask *ask, struct buf *body,                    \
-				struct http_reply *r)                                                                  \
-	{                                                                                                              \
-		(void)p;                                                                                               \
-		(void)ask;                                                                                             \
-		(void)body;                                                                                            \
-		r->code = HTTP_OK;                                                                                     \
-		r->content_type = type;                                                                                \
-		r->body = (const char *)file;                                                                          \
-		r->body_len = sizeof(file);                                                                            \
-	}
-FILL_FILE(page, "text/html; charset=utf-8", status_html)
-FILL_FILE(script, "text/javascript; charset=utf-8", status_js)
-FILL_FILE(style, "text/css; charset=utf-8", status_css)
-
-static const struct http_page pages[] = {
-	{ "/metrics", true, false, HTTP_TABLES, fill_metrics },
-	{ "/healthz", true, false, HTTP_TABLES, fill_health },
-	{ "/readyz", true, false, HTTP_TABLES, fill_ready },
-	{ "/", false, true, HTTP_TABLES, fill_page },
-	{ "/status.js", false, true, HTTP_TABLES, fill_script },
-	{ "/status.css", false, true, HTTP_TABLES, fill_style },
-	{ "/api/v1/status", true, true, HTTP_TABLES, fill_status },
-	{ "/api/v1/history", false, true, HTTP_TABLES, fill_history },
-	{ "/api/v1/pools", false, true, HTTP_POOLS, fill_table },
-	{ "/api/v1/backends", false, true, HTTP_BACKENDS, fill_table },
-	{ "/api/v1/holders", false, true, HTTP_HOLDERS, fill_table },
-	{ "/api/v1/queries", false, true, HTTP_QUERIES, fill_table },
-	{ "/api/v1/slow", false, true, HTTP_SLOW, fill_table },
-	{ "/api/v1/events", false, true, HTTP_EVENTS, fill_table },
-	{ "/api/v1/workers", false, true, HTTP_WORKERS, fill_table },
-	{ "/api/v1/budget", false, true, HTTP_BUDGET, fill_table },
+static const struct http_page own_pages[] = {
+	{ "/metrics", .is_open = true, .needs_snapshot = true, .fill = fill_metrics },
+	{ "/healthz", .is_open = true, .needs_snapshot = true, .fill = fill_health },
+	{ "/readyz", .is_open = true, .needs_snapshot = true, .fill = fill_ready },
+	{ .path = NULL },
 };
 
-const struct http_page *
-http_page_find(const char *path)
+static void
+serve(struct http_pages *p, const struct http_page *page)
 {
-	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
-		if (strcmp(pages[i].path, path) == 0)
-			return &pages[i];
+	for (; page->path != NULL; page++) {
+		struct http_served *served = &p->served[p->served_count];
+
+		assert(p->served_count < HTTP_PAGES_MAX);
+		served->page = page;
+		served->state = page->state_len > 0 ? xcalloc(1, page->state_len) : NULL;
+		served->table_bit = page->command != NULL ? 1u << p->served_count : 0;
+		p->due_us = page->note != NULL ? 0 : p->due_us;
+		p->served_count++;
+	}
+}
+
+int
+http_pages_init(struct http_pages *p, const struct http_settings *settings)
+{
+	memset(p, 0, sizeof(*p));
+	p->log = settings->log;
+	p->users = users_ref(settings->users);
+	p->is_local = settings->is_local;
+	p->due_us = UINT64_MAX;
+	serve(p, own_pages);
+	for (size_t i = 0; http_modules[i] != NULL; i++)
+		serve(p, http_modules[i]);
+	return http_guesses_init(&p->guesses);
+}
+
+const struct http_served *
+http_page_find(const struct http_pages *p, const char *path)
+{
+	for (unsigned i = 0; i < p->served_count; i++)
+		if (strcmp(p->served[i].page->path, path) == 0)
+			return &p->served[i];
 	return NULL;
 }
 
 bool
-http_page_may_see(struct http_pages *p, const struct http_page *page, const struct http_ask *ask, uint64_t now_us,
-		  struct http_reply *r)
+http_page_may_see(const struct http_page *page, const struct http_ask *ask, uint64_t now_us, struct http_reply *r)
 {
-	if (!page->is_private)
+	struct http_pages *p = ask->pages;
+
+	if (page->is_open)
 		return true;
 	if (p->users != NULL) {
 		enum http_proof proof =
@@ -277,7 +265,7 @@ http_page_may_see(struct http_pages *p, const struct http_page *page, const stru
 	}
 	if (!p->is_local && !http_is_from_here(ask->peer))
 		set_text(r, 403,
-			 "the status page shows SQL and users: beyond loopback it needs [http] auth_file; "
+			 "this page shows SQL and users: beyond loopback it needs [http] auth_file; "
 			 "/metrics, /healthz and /readyz are open\n");
 	else if (!http_is_own_host(ask->host))
 		set_text(r, 403, "ask by address or as localhost\n");
@@ -287,15 +275,25 @@ http_page_may_see(struct http_pages *p, const struct http_page *page, const stru
 }
 
 void
-http_page_fill(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r)
+http_page_fill(struct http_ask *ask, struct buf *body, struct http_reply *r)
 {
-	const struct http_page *page = http_page_find(ask->path);
+	struct http_pages *p = ask->pages;
+	const struct http_served *served = http_page_find(p, ask->path);
 
 	if (!ask->is_read_only) {
 		set_text(r, HTTP_BADMETHOD, "only GET and HEAD\n");
 		r->allow = "GET, HEAD";
-	} else if (page == NULL)
-		set_text(r, HTTP_NOTFOUND, "not found; try /, /metrics, /healthz or /readyz\n");
+	} else if (served == NULL)
+		set_text(r, HTTP_NOTFOUND,
+			 "not found; try " HTTP_MODULES(HTTP_MODULE_PATH) "/metrics, /healthz or /readyz\n");
+	else if (served->page->file != NULL)
+		set_constant(r, HTTP_OK, served->page->file_type, served->page->file, served->page->file_len);
+	else if (served->page->fill != NULL) {
+		ask->snapshot = p->last;
+		ask->state = served->state;
+		served->page->fill(ask, body, r);
+	} else if (!ask->is_alive || served->table.len == 0)
+		set_text(r, HTTP_SERVUNAVAIL, "the event loop does not answer\n");
 	else
-		page->fill(p, ask, body, r);
+		http_reply_json(r, HTTP_OK, &served->table);
 }

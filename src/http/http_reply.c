@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-/* The status page has its script and style beside it; nothing comes from elsewhere, and nothing is inline. */
+/* A page has its script and style beside it; nothing comes from elsewhere, and nothing is inline. */
 #define HTTP_POLICY                                                                                                    \
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "                 \
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"

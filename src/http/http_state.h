@@ -6,6 +6,7 @@
 #pragma once
 
 #include "http/http.h"
+#include "http/http_module.h"
 #include "net/loop.h"
 
 #include <event2/bufferevent.h>
@@ -67,58 +68,27 @@ enum http_proof http_guesses_check(struct http_guesses *g, const struct users *u
 				   const struct sockaddr *peer, uint64_t now_us, unsigned *wait_s);
 
 /*
- * --- status_history.c: the last five minutes, second by second, for the charts of the status page. Kept by
- * the metrics thread, so that the charts are full when the page is opened. With thousands of pools samples are further
- * apart while nobody looks.
- *
- * Pure. A sample is what was counted between two snapshots, over all databases and pools; counters that have become
- * smaller (a database was removed from the configuration) count as 0.
- */
-#define HISTORY_SAMPLES 300
-#define HISTORY_EVERY_US (1000 * 1000)
-#define HISTORY_POOLS 2000 /* a second more for each so many, as each sample is a walk over all of them */
-
-struct history_counts {
-	uint64_t requests, failed, errors, slow, bytes, phase_us[PHASE_COUNT];
-	struct histogram query, wait, lag;
-};
-
-struct history_sample {
-	uint64_t wall_us, span_us;
-	struct history_counts n; /* between this snapshot and the one before */
-	uint64_t clients;
-	struct snapshot_totals now; /* at this moment */
-};
-
-struct history {
-	struct history_sample samples[HISTORY_SAMPLES]; /* a ring */
-	size_t count, next;
-	struct history_counts before;
-	uint64_t before_us; /* when that was; 0: never */
-	uint64_t due_us; /* when the next sample is, if nobody asks before */
-};
-
-/* Adds a sample, if the last one is old enough. wall_us: the time of day when s was taken. */
-void history_add(struct history *h, const struct snapshot *s, uint64_t wall_us);
-/* Appends the samples of the last seconds as a JSON array of objects, the oldest first: rates per second, times in ms.
- */
-void history_put(const struct history *h, unsigned seconds, struct buf *to);
-
-/*
  * --- http_pages.c: what the metrics thread has to show: the last snapshot, and each page's bytes.
  *
  * The metrics of a snapshot are rendered once, and compressed once, however many ask.
- * Owns: the snapshot, the rendered text. Borrows: the log.
+ * Owns: the snapshot, the rendered text, the tables, the states of pages. Borrows: the log.
  */
+struct http_served {
+	const struct http_page *page;
+	void *state;
+	unsigned table_bit; /* 1 << its index; 0: it is no table */
+	struct buf mail, table; /* JSON: under http.c's lock, what the thread has not seen; and what it shows */
+	uint64_t table_us; /* when that came; 0: never */
+};
+
 struct http_pages {
-	char *version;
 	struct log *log;
-	struct users *users; /* who may see the status page; NULL: see http_access.c */
+	struct users *users; /* who may see what is not open; NULL: see http_access.c */
 	struct http_guesses guesses;
 	bool is_local;
-	struct buf tables[HTTP_TABLES]; /* JSON, as the loop sent them last */
-	uint64_t tables_us[HTTP_TABLES]; /* when; 0: never */
-	struct history history;
+	struct http_served served[HTTP_PAGES_MAX];
+	unsigned served_count;
+	uint64_t due_us; /* when a page wants a snapshot, if nobody asks before; UINT64_MAX: never */
 	struct snapshot *last; /* NULL: none yet */
 	uint64_t taken_us;
 	struct http_rendered {
@@ -129,37 +99,19 @@ struct http_pages {
 
 int http_pages_init(struct http_pages *p, const struct http_settings *settings); /* 0, or -1; then fini, too */
 void http_pages_fini(struct http_pages *p);
-void http_pages_take(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us);
-/* The same for one that only the history asked for: nobody gets it who asks a moment later, and wants the numbers of
- * then. */
-void http_pages_note(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us);
-void http_pages_take_table(struct http_pages *p, enum http_table t, struct buf *json,
-			   uint64_t now_us); /* empties json */
+/* Takes the snapshot over. One that nobody waits for is for pages that note it: whoever asks a moment later wants the
+ * numbers of then. */
+void http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_awaited, uint64_t now_us);
+void http_pages_take_tables(struct http_pages *p, uint64_t now_us); /* of the mail */
 
-struct http_ask {
-	const char *path, *query; /* query: "" if there is none */
-	const char *accept, *accept_encoding, *authorization, *host; /* headers; NULL: not there */
-	const struct sockaddr *peer; /* NULL: not known */
-	bool is_read_only; /* GET or HEAD */
-	bool is_alive; /* the loop answered just now */
-};
-
-struct http_page {
-	const char *path;
-	bool needs_snapshot, is_private;
-	enum http_table table; /* needs this one; HTTP_TABLES: none */
-	void (*fill)(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r);
-};
-
-const struct http_page *http_page_find(const char *path); /* NULL: there is no such page */
+const struct http_served *http_page_find(const struct http_pages *p, const char *path); /* NULL: not there */
 /* Returns false with the refusal in r, if this page is not for whoever asks. To be called once for a request, as a
  * wrong password counts. */
-bool http_page_may_see(struct http_pages *p, const struct http_page *page, const struct http_ask *ask, uint64_t now_us,
-		       struct http_reply *r);
-bool http_page_is_fresh(const struct http_pages *p, const struct http_page *page, uint64_t now_us);
+bool http_page_may_see(const struct http_page *page, const struct http_ask *ask, uint64_t now_us, struct http_reply *r);
+bool http_page_is_fresh(const struct http_pages *p, const struct http_served *served, uint64_t now_us);
 /* Fills the reply for somebody who may see the page; its body is p's, body's (zeroed; the caller's to free), or
  * constant. */
-void http_page_fill(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r);
+void http_page_fill(struct http_ask *ask, struct buf *body, struct http_reply *r);
 
 /* --- http_access.c: who may see what is private --- */
 /* Returns true if this Authorization header proves one of users. This may take long: ask http_guesses_check. */
@@ -169,11 +121,6 @@ bool http_is_authorized(const struct users *users, const char *authorization);
 bool http_is_from_here(const struct sockaddr *peer);
 /* Returns true if this Host header is an address or localhost. A name may be anybody's. */
 bool http_is_own_host(const char *host);
-
-/* --- http_status.c: /api/v1/status --- */
-/* Why it is not ready, as the elements of a JSON array. s may be NULL. */
-void http_put_reasons(const struct snapshot *s, bool is_alive, struct buf *to);
-void http_put_status(const struct http_pages *p, bool is_alive, struct buf *to);
 
 /*
  * --- http_conn.c: the connections of the metrics thread: how many, and how long each may take.

@@ -212,8 +212,8 @@ check_listens(const struct check *check)
 				"reaches this address%s",
 				http->text,
 				config->http_auth_file[0] != '\0'
-				    ? "; the status page is for those in auth_file, whose passwords travel in the clear"
-				    : "; the status page is closed there unless auth_file names who may see it");
+				    ? "; pages with SQL are for those in auth_file, whose passwords travel in the clear"
+				    : "; pages with SQL are closed there unless auth_file names who may see them");
 }
 
 static void

@@ -3,6 +3,7 @@
 
 #include "auth/auth_module.h"
 #include "config/module.h"
+#include "http/http_module.h"
 
 #include <stddef.h>
 
@@ -10,9 +11,13 @@
 #define REFER_TO(name, ...) &auth_module_##name,
 #define DECLARE_MODULE(name) extern const struct module module_##name;
 #define REFER_TO_MODULE(name) &module_##name,
+#define DECLARE_PAGES(name, ...) extern const struct http_page http_module_##name[];
+#define REFER_TO_PAGES(name, ...) http_module_##name,
 
 AUTH_MODULES(DECLARE)
 MODULES(DECLARE_MODULE)
+HTTP_MODULES(DECLARE_PAGES)
 
 const struct auth_module *const auth_modules[AUTH_MODULE_COUNT + 1] = { AUTH_MODULES(REFER_TO) NULL };
 const struct module *const modules[MODULE_COUNT + 1] = { MODULES(REFER_TO_MODULE) NULL };
+const struct http_page *const http_modules[] = { HTTP_MODULES(REFER_TO_PAGES) NULL };

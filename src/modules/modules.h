@@ -50,6 +50,14 @@
 #define SLOWLOG_ROWS(MODULE, SETTING, SHOW)
 #endif
 #define ROWS_OF_MODULES(MODULE, SETTING, SHOW) SLOWLOG_ROWS(MODULE, SETTING, SHOW)
+
+/* X(NAME, WORDS, PATH): what the HTTP thread shows beside metrics and health (http/http_module.h). WORDS are for help. */
+#ifdef WITH_STATUS_PAGE
+#define STATUS_PAGE_ROW(X) X(status_page, "the status page", "/")
+#else
+#define STATUS_PAGE_ROW(X)
+#endif
+#define HTTP_MODULES(X) STATUS_PAGE_ROW(X)
 /* clang-format on */
 
 #define NO_ROW(...)
@@ -66,3 +74,6 @@ enum module_number { MODULES(MODULE_NUMBER) MODULE_COUNT };
 #define MODULE_VALUE(number, ...) number,
 /* For config->module_values: the settings of AUTH_MODULES come first, in their order. */
 enum module_value_number { VALUES_OF_AUTH = AUTH_MODULE_COUNT - 1, MODULE_SETTINGS(MODULE_VALUE) MODULE_VALUE_COUNT };
+
+#define HTTP_MODULE_WORDS(name, words, path) words ", "
+#define HTTP_MODULE_PATH(name, words, path) path ", "

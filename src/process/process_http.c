@@ -1,5 +1,5 @@
 /*
- * src/process/process_http.c - the metrics thread and the loop: who may see the status page, and what the loop sends.
+ * src/process/process_http.c - the metrics thread and the loop: who may see what is not open, and what the loop sends.
  *
  * Each worker takes its own snapshot, on its own thread, as a note asks it to. Worker 0 adds them up when all have
  * come, or after GATHER_MAX_US: of a worker that has not answered by then it has the last one, as counters may not go
@@ -8,35 +8,14 @@
 #include "process/process_state.h"
 
 #include "bouncer/bouncer_ways.h"
-#include "build.h"
 #include "config/config_value.h"
+#include "http/http_module.h"
 
 #include <event2/event.h>
 
 #define GATHER_MAX_US (200 * US_PER_MS)
 #define LOCKS_MAX_US (500 * US_PER_MS) /* the metrics thread waits for a second */
 #define LOOK_US (20 * US_PER_MS) /* between two looks whether all is there */
-
-/* The tables of the status page, whose filter searches what it was sent: up to a number of rows that it can show. */
-static const struct {
-	const char *command;
-	size_t rows_max;
-} tables_of_page[HTTP_TABLES] = {
-	[HTTP_POOLS] = { "SHOW POOLS_EXTENDED", 1000 },
-	[HTTP_BACKENDS] = { "SHOW BACKENDS", 100 },
-	[HTTP_HOLDERS] = { "SHOW HOLDERS", 100 },
-	[HTTP_QUERIES] = { "SHOW QUERIES", 100 },
-	[HTTP_SLOW] = { "SHOW SLOW", 100 },
-	[HTTP_EVENTS] = { "SHOW EVENTS", 100 },
-	[HTTP_WORKERS] = { "SHOW WORKERS", WORKERS_MAX },
-	[HTTP_BUDGET] = { "SHOW BUDGET", 100 },
-};
-
-static bool
-is_waiting(const struct gathering *g)
-{
-	return timer_is_set(&g->late);
-}
 
 /* Returns what there is of this worker; NULL without memory. */
 static struct snapshot *
@@ -69,19 +48,24 @@ fill_tables(struct weir *w, bool is_late)
 {
 	struct gathering *g = &w->metrics.gathering;
 
-	for (int t = 0; t < HTTP_TABLES; t++)
+	for (unsigned t = 0; t < HTTP_PAGES_MAX; t++)
 		if ((g->wanted >> t & 1) != 0) {
-			buf_fini(&g->tables[t]);
-			if (console_rows_json(w->console, tables_of_page[t].command, tables_of_page[t].rows_max,
-					      is_late, &g->tables[t]))
+			const struct http_page *table = http_table(w->metrics.http, t);
+			struct buf json = { 0 };
+
+			if (console_rows_json(w->console, table->command, table->rows_max, is_late, &json)) {
+				http_answer_table(w->metrics.http, t, &json);
 				g->wanted &= ~(1u << t);
+			}
+			buf_fini(&json);
 		}
 	return g->wanted == 0;
 }
 
 static void
-finish_if_ready(struct weir *w)
+finish_if_ready(void *arg)
 {
+	struct weir *w = arg;
 	struct gathering *g = &w->metrics.gathering;
 	uint64_t waited_us = w->door->now_us - g->begun_us;
 	bool is_ready = fill_tables(w, waited_us >= LOCKS_MAX_US);
@@ -91,7 +75,7 @@ finish_if_ready(struct weir *w)
 	if (!is_ready && timer_try(&g->late, LOOK_US) == 0)
 		return;
 	timer_stop(&g->late);
-	http_answer(w->metrics.http, add_up(w), g->tables);
+	http_answer(w->metrics.http, add_up(w));
 }
 
 /* On worker 0. */
@@ -111,7 +95,7 @@ hear(struct note *n, void *owner, bool is_over)
 		of->last = of->fresh;
 		of->fresh = NULL;
 	}
-	if (is_waiting(g) && g->wanted == 0) /* else the timer looks */
+	if (timer_is_set(&g->late) && g->wanted == 0) /* else the timer looks */
 		finish_if_ready(w);
 }
 
@@ -126,12 +110,6 @@ take(struct note *n, void *owner, bool is_over)
 	of->fresh = is_over ? NULL : process_snapshot_of(k);
 	of->note.read = hear;
 	inbox_post(k->weir->door->inbox, &of->note);
-}
-
-static void
-on_late(void *arg)
-{
-	finish_if_ready(arg);
 }
 
 static void
@@ -158,7 +136,7 @@ on_http_asks(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	w->door->now_us = clock_now_us();
 	g->wanted |= http_wanted_tables(w->metrics.http);
-	if (!is_waiting(g)) {
+	if (!timer_is_set(&g->late)) {
 		g->begun_us = w->door->now_us;
 		for (struct worker *k = w->door->next; k != NULL; k = k->next)
 			ask(g, k);
@@ -172,10 +150,8 @@ process_start_http(struct weir *w, struct fail *why)
 	const struct config *c = w->config;
 	struct http_settings s = { .host = c->http_listen.host,
 				   .port = c->http_listen.port,
-				   .version = PGWEIR_VERSION,
 				   .log = w->log,
-				   .is_local = listen_is_local(&c->http_listen),
-				   .keeps_history = true };
+				   .is_local = listen_is_local(&c->http_listen) };
 
 	if (!c->http_enabled)
 		return 0;
@@ -188,7 +164,7 @@ process_start_http(struct weir *w, struct fail *why)
 	users_unref(s.users);
 	if (w->metrics.http == NULL)
 		return -1;
-	timer_init(&w->metrics.gathering.late, w->door->base, &w->door->now_us, on_late, w);
+	timer_init(&w->metrics.gathering.late, w->door->base, &w->door->now_us, finish_if_ready, w);
 	w->metrics.asks =
 	    event_new(w->door->base, http_request_fd(w->metrics.http), EV_READ | EV_PERSIST, on_http_asks, w);
 	if (w->metrics.asks == NULL || event_add(w->metrics.asks, NULL) < 0)
@@ -205,8 +181,6 @@ process_stop_http(struct weir *w)
 		event_free(w->metrics.asks);
 	timer_stop(&g->late);
 	g->wanted = 0;
-	for (int t = 0; t < HTTP_TABLES; t++)
-		buf_fini(&g->tables[t]);
 	http_free(w->metrics.http);
 	w->metrics.http = NULL;
 	w->metrics.asks = NULL;

@@ -102,8 +102,7 @@ struct gathered {
 struct gathering {
 	struct gathered of[WORKERS_MAX]; /* by the worker's number */
 	struct timer late; /* set while the metrics thread waits */
-	struct buf tables[HTTP_TABLES]; /* for it, beside the snapshot */
-	unsigned wanted; /* tables that are yet to be filled: 1 << enum http_table */
+	unsigned wanted; /* tables that are yet to be filled: 1 << number */
 	uint64_t begun_us;
 };
 

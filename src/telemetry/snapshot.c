@@ -124,39 +124,3 @@ snapshot_backend_add(void *to_backend, const void *from_backend)
 	}
 	histogram_add(&t->connect_duration, &f->connect_duration);
 }
-
-struct snapshot_requests
-snapshot_requests(const struct snapshot *s)
-{
-	struct snapshot_requests r = { 0 };
-
-	for (size_t i = 0; i < s->database_count; i++) {
-		const struct database_counters *c = &s->databases[i].counters;
-
-		r.all += c->requests;
-		r.slow += c->slow_queries;
-		for (size_t k = 0; k < RF_OF_CLIENTS; k++)
-			r.failed += c->requests_failed[k];
-	}
-	return r;
-}
-
-struct snapshot_totals
-snapshot_totals(const struct snapshot *s)
-{
-	struct snapshot_totals t = { 0 };
-
-	for (size_t i = 0; i < s->pool_count; i++) {
-		const struct snapshot_pool *p = &s->pools[i];
-
-		for (size_t k = 0; k < SERVERS_STATES; k++)
-			t.servers += p->servers[k];
-		t.lent += p->servers[SERVERS_ACTIVE] + p->servers[SERVERS_PINNED];
-		t.waiting += p->waiting;
-		t.overflow += p->overflow;
-		t.limit += p->pool_size + p->max_overflow;
-		if (p->oldest_waiter_us > t.oldest_waiter_us)
-			t.oldest_waiter_us = p->oldest_waiter_us;
-	}
-	return t;
-}

@@ -111,17 +111,6 @@ struct snapshot {
 	char not_ready[8][96];
 	size_t not_ready_count;
 };
-/* Sums over all pools. */
-struct snapshot_totals {
-	uint64_t servers, lent, waiting, overflow, limit; /* limit: pool_size + max_overflow */
-	uint64_t oldest_waiter_us;
-};
-struct snapshot_totals snapshot_totals(const struct snapshot *s);
-/* Sums over all databases. */
-struct snapshot_requests {
-	uint64_t all, failed, slow;
-};
-struct snapshot_requests snapshot_requests(const struct snapshot *s);
 struct snapshot *snapshot_new(unsigned worker); /* with nothing but the row of this worker; NULL: no memory */
 struct snapshot *snapshot_copy(const struct snapshot *s); /* with all it owns; NULL: no memory */
 void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc; NULL is fine */

@@ -3,6 +3,7 @@
  * snapshots, or is told not to.
  */
 #include "base/clock.h"
+#include "config/module.h"
 #include "http/http.h"
 #include "http/http_state.h"
 
@@ -27,7 +28,37 @@
 
 #define ANSWER_MAX (4 << 20)
 
-static struct buf no_tables[HTTP_TABLES];
+/* --- a module: its pages, in place of those that this build has --- */
+
+static _Atomic unsigned told_count;
+static _Atomic uint64_t wanted_us; /* how long after each snapshot it wants the next one; 0: never */
+
+static uint64_t
+note(void *state, const struct snapshot *s)
+{
+	(*(unsigned *)state)++;
+	told_count++;
+	(void)s;
+	return wanted_us != 0 ? clock_now_us() + wanted_us : UINT64_MAX;
+}
+
+static void
+fill_told(const struct http_ask *ask, struct buf *body, struct http_reply *r)
+{
+	buf_printf(body, "{\"told\":%u,\"asked\":\"%s\"}", *(unsigned *)ask->state, ask->query);
+	http_reply_json(r, 200, body);
+}
+
+enum { TOLD = 1 };
+static struct http_page pages[] = {
+	{ "/", .file_type = "text/html; charset=utf-8", .file = (const unsigned char *)"<h1>", .file_len = 4 },
+	{ "/told", .needs_snapshot = true, .fill = fill_told, .state_len = sizeof(unsigned) },
+	{ "/table", .command = "SHOW TABLE", .rows_max = 1 },
+	{ "/another", .command = "SHOW ANOTHER", .rows_max = 1 },
+	{ .path = NULL },
+};
+const struct http_page *const http_modules[] = { pages, NULL };
+const struct module *const modules[MODULE_COUNT + 1] = { NULL };
 
 /* --- a loop, and pgweir's metrics thread beside it --- */
 
@@ -68,13 +99,15 @@ make_snapshot(const struct world *w)
 static void
 answer_as_loop(struct world *w)
 {
-	struct buf tables[HTTP_TABLES] = { { 0 } };
 	unsigned wanted = http_wanted_tables(w->http);
+	struct buf json = { 0 };
 
-	for (int t = 0; t < HTTP_TABLES; t++)
-		if ((wanted >> t & 1) != 0)
-			buf_printf(&tables[t], "[{\"database\":\"app\"}]");
-	http_answer(w->http, make_snapshot(w), tables);
+	for (unsigned t = 0; t < HTTP_PAGES_MAX; t++)
+		if ((wanted >> t & 1) != 0) {
+			buf_printf(&json, "[\"%s\"]", http_table(w->http, t)->command);
+			http_answer_table(w->http, t, &json);
+		}
+	http_answer(w->http, make_snapshot(w));
 }
 
 static void *
@@ -111,7 +144,7 @@ free_port(void)
 static void
 start(struct world *w)
 {
-	struct http_settings settings = { .is_local = !w->is_public, .version = "1.2.3" };
+	struct http_settings settings = { .is_local = !w->is_public };
 	struct fail why = { 0 };
 
 	w->port = w->path != NULL ? 0 : free_port();
@@ -237,17 +270,15 @@ static const struct {
 	{ "GET", "/healthz", 200, "\r\n\r\nok\n" },
 	{ "GET", "/readyz", 200, "{\"ready\":true,\"reasons\":[]}\n" },
 	{ "GET", "/readyz", 200, "Content-Type: application/json; charset=utf-8\r\n" },
-	{ "GET", "/", 200, "<h1>pgweir</h1>" },
-	{ "GET", "/status.js", 200, "Content-Type: text/javascript; charset=utf-8\r\n" },
-	{ "GET", "/status.css", 200, "prefers-color-scheme" },
-	{ "GET", "/api/v1/status", 200, "{\"version\":\"1.2.3\",\"alive\":true,\"state\":\"running\"," },
-	{ "GET", "/api/v1/history", 200, "\r\n\r\n[]" },
-	{ "GET", "/api/v1/pools", 200, "\r\n\r\n[{\"database\":\"app\"}]" },
-	{ "GET", "/api/v1/nothing", 404, "not found" },
+	{ "GET", "/", 200, "\r\n\r\n<h1>" },
+	{ "GET", "/told?by=whom", 200, ",\"asked\":\"by=whom\"}" },
+	{ "GET", "/table", 200, "\r\n\r\n[\"SHOW TABLE\"]" },
+	{ "GET", "/another", 200, "\r\n\r\n[\"SHOW ANOTHER\"]" },
 	{ "GET", "/", 200, "Content-Type: text/html; charset=utf-8\r\n" },
 	{ "GET", "/", 200, "X-Content-Type-Options: nosniff\r\n" },
 	{ "GET", "/", 200, "Cache-Control: no-store\r\n" },
-	{ "GET", "/nowhere", 404, "not found" },
+	{ "GET", "/nowhere", 404, "/metrics, /healthz or /readyz\n" },
+	{ "GET", "/table/nothing", 404, "not found" },
 	{ "GET", "/metrics/", 404, "not found" },
 	{ "GET", "/../metrics", 404, "not found" },
 	{ "POST", "/metrics", 405, "Allow: GET, HEAD\r\n" },
@@ -411,14 +442,53 @@ Test(http, scrapes_at_once_share_one_snapshot)
 	stop(&w);
 }
 
+Test(http, a_module_is_told_of_each_snapshot)
+{
+	struct world w = { .pool_count = 1 };
+	unsigned before;
+
+	pages[TOLD].note = note;
+	start(&w);
+	expect_answer(&w, "GET", "/metrics", 200, "");
+	before = told_count;
+	cr_expect_geq(before, 1);
+	http_answer(w.http, make_snapshot(&w)); /* nobody waits for it */
+	while (told_count == before)
+		usleep(1000);
+	stop(&w);
+}
+
+Test(http, a_module_has_a_snapshot_when_it_wants_one)
+{
+	struct world w = { .pool_count = 1 };
+
+	pages[TOLD].note = note;
+	wanted_us = 1;
+	start(&w);
+	while (told_count < 2)
+		usleep(10000);
+	stop(&w);
+}
+
+Test(http, a_stuck_loop_leaves_a_table_out)
+{
+	struct world w = { .is_stuck = true };
+
+	start(&w);
+	expect_answer(&w, "GET", "/table", 503, "does not answer");
+	w.is_stuck = false;
+	expect_answer(&w, "GET", "/table", 200, "[\"SHOW TABLE\"]");
+	stop(&w);
+}
+
 Test(http, answers_nobody_waits_for_are_no_harm)
 {
 	struct world w = { .is_stuck = true };
 
 	start(&w);
-	http_answer(w.http, make_snapshot(&w), no_tables);
-	http_answer(w.http, make_snapshot(&w), no_tables);
-	http_answer(w.http, NULL, no_tables); /* no memory for another one */
+	http_answer(w.http, make_snapshot(&w));
+	http_answer(w.http, make_snapshot(&w));
+	http_answer(w.http, NULL); /* no memory for another one */
 	expect_answer(&w, "GET", "/metrics", 200, "");
 	stop(&w);
 }
@@ -746,7 +816,7 @@ Test(http, a_unix_socket_replaces_a_stale_one_and_is_removed)
 Test(http, an_address_that_is_taken_says_so)
 {
 	struct world w = { 0 };
-	struct http_settings settings = { .is_local = true, .host = "127.0.0.1", .version = "1" };
+	struct http_settings settings = { .is_local = true, .host = "127.0.0.1" };
 	struct fail why = { 0 };
 
 	start(&w);
@@ -803,24 +873,24 @@ Test(http, its_thread_takes_no_signals)
 	stop(&w);
 }
 
-/* --- who may see the status page --- */
+/* --- who may see what is not open --- */
 
-Test(http, beyond_loopback_the_status_page_needs_a_password)
+Test(http, beyond_loopback_pages_need_a_password)
 {
 	struct world w = { .is_public = true, .from = 0x7f000002 }; /* what is not 127.0.0.1 may be anybody */
 
 	start(&w);
 	expect_answer(&w, "GET", "/", 403, "auth_file");
-	expect_answer(&w, "GET", "/api/v1/status", 403, "auth_file");
-	expect_answer(&w, "GET", "/api/v1/queries", 403, "auth_file");
+	expect_answer(&w, "GET", "/told", 403, "auth_file");
+	expect_answer(&w, "GET", "/table", 403, "auth_file");
 	expect_answer(&w, "GET", "/metrics", 200, "# TYPE");
 	expect_answer(&w, "GET", "/healthz", 200, "ok");
 	w.from = 0x7f000001; /* a container's own localhost, a forwarded port */
-	expect_answer(&w, "GET", "/", 200, "pgweir");
+	expect_answer(&w, "GET", "/", 200, "<h1>");
 	stop(&w);
 }
 
-Test(http, a_name_and_its_password_open_the_status_page)
+Test(http, a_name_and_its_password_open_pages)
 {
 	static const char file[] = "\"plain\" \"sesame\"\n";
 	struct fail why;

@@ -580,10 +580,10 @@ static const struct {
 } warned[] = {
 	{ "metrics for everyone", BASE "[http]\nlisten = 0.0.0.0:9930\n",
 	  "pgweir.ini:6: warning: listen = 0.0.0.0:9930: the metrics, with the names of databases and users, are open "
-	  "to whoever reaches this address; the status page is closed there unless auth_file names who may see it" },
+	  "to whoever reaches this address; pages with SQL are closed there unless auth_file names who may see them" },
 	{ "metrics for everyone, the rest for some", BASE "[http]\nlisten = 0.0.0.0:9930\nauth_file = /x/pages.txt\n",
 	  "pgweir.ini:6: warning: listen = 0.0.0.0:9930: the metrics, with the names of databases and users, are open "
-	  "to whoever reaches this address; the status page is for those in auth_file, whose passwords travel in the "
+	  "to whoever reaches this address; pages with SQL are for those in auth_file, whose passwords travel in the "
 	  "clear" },
 	{ "more idle than there can be", BASE "[pool]\nmin_idle = 30\n",
 	  "pgweir.ini:6: warning: min_idle = 30 is more than pool_size = 20; no more than pool_size are kept" },

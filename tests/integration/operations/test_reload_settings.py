@@ -800,7 +800,8 @@ def fixed(setting, old, new, look, before, after, needs=None, restart=True):
 
 
 def page_without_password(scene):
-    return scene.weir.http("/").status
+    status = scene.weir.http("/").status
+    return pytest.skip("built without a page that needs one") if status == 404 else status
 
 
 def where_metrics_are(scene):

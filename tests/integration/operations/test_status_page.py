@@ -13,6 +13,7 @@ import time
 import pytest
 
 from rawwire import query
+from stall import Stall
 from waiting import wait_until
 from weir import REPOSITORY, wait_blockers
 
@@ -46,6 +47,29 @@ def test_the_tables_are_those_of_the_console(weir):
     assert backends[0]["connects"] >= 1
     for name in ("holders", "queries", "slow", "events", "workers", "budget"):
         assert isinstance(json.loads(api(weir, name).text), list)
+
+
+def test_a_budget_is_shown_as_the_console_shows_it(weir):
+    weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
+    row, = wait_until(lambda: [row for row in json.loads(api(weir, "budget").text) if row["state"] == "joined"])
+    assert (row["budget"], row["members"], row["share"]) == (20, 1, None)
+    assert [list(row)] == [list(row) for row in weir.console("SHOW BUDGET")]
+
+
+def test_the_page_has_each_worker_and_keeps_what_it_has_shown_of_one_that_hangs(weir):
+    weir.start(workers=3, sections={"database two": {"upstream": weir.upstream(dbname="app2")}})
+    wires = [weir.raw(database=database) for database in ("app", "app2", "two", "app")]
+    for wire in wires:
+        wire.query("SELECT 1")
+    rows = wait_until(lambda: (found := json.loads(api(weir, "workers").text)) and sum(row["clients"] for row in found) == 4 and found)
+    assert [(row["worker"], row["state"]) for row in rows] == [(0, "up"), (1, "up"), (2, "up")]
+    homes = {row["worker"] for row in json.loads(api(weir, "pools").text)}
+    assert len(homes) > 1 and homes == {row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")}
+    with Stall(weir.process.pid, f"pgweir-{max(homes)}"):
+        weir.wait_log(f"worker {max(homes)} does not answer")
+        assert wait_until(lambda: found if (found := api(weir, "pools")).status == 200 else None).text == "null"
+        assert [row["state"] for row in json.loads(api(weir, "workers").text)].count("silent") == 1
+    weir.wait_log("answers again")
 
 
 def test_the_page_knows_who_blocks_whom(weir):
@@ -164,7 +188,7 @@ def test_guessing_a_password_is_slow_and_disturbs_nobody(weir, tmp_path):
 
 def test_the_functions_that_draw():
     script = """
-const assert = require("assert"), page = require("./src/http/status.js");
+const assert = require("assert"), page = require("./src/modules/status_page/status.js");
 assert.equal(page.duration(0.5), "500 µs"); assert.equal(page.duration(152.3), "152 ms"); assert.equal(page.duration(61000), "1 min 1 s");
 assert.equal(page.short(12345), "12.3 k");
 const chart = id => page.CHARTS.find(chart => chart.id === id);
@@ -207,7 +231,7 @@ def luminance(color):
 
 def test_all_text_can_be_read():
     """4.5 : 1 (WCAG 2, AA), in the light and in the dark."""
-    roots = re.findall(r":root \{(.*?)\}", (REPOSITORY / "src/http/status.css").read_text(), re.S)
+    roots = re.findall(r":root \{(.*?)\}", (REPOSITORY / "src/modules/status_page/status.css").read_text(), re.S)
     assert len(roots) == 2
     for root in roots:
         colors = {name: luminance(color) for name, color in re.findall(r"--(\w+): #(\w+);", root)}
