@@ -572,8 +572,12 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		return;
 	}
 	srv = x->srv;
-	if (srv == NULL)
+	if (srv == NULL) {
+		if (x->block == EXCHANGE_DUE &&
+		    x->state == CL_READY) /* more of its request comes: that is no silence */
+			x->ticket.idle_since_us = *x->env->now_us;
 		return;
+	}
 	report_sent(x, srv, len);
 	stall_if_full(x);
 	if (srv->ledger.count == 0 || x->replication != 0)

@@ -392,8 +392,9 @@ def test_rows_sent_ahead_of_a_copy_that_waits_for_a_lock_are_no_debt(weir, table
 
 @pytest.mark.parametrize("request_", [parse("", "SELECT '" + "x" * 3000 + "'") + sync(), query("SELECT '" + "x" * 3000 + "'")],
                          ids=["parse", "query"])
-def test_a_slow_uplink_is_no_silence_in_a_transaction(weir, request_):
-    weir.start(pool_size=1, idle_transaction_timeout="3s")
+@pytest.mark.parametrize("begin", ["sent", "deferred"])
+def test_a_slow_uplink_is_no_silence_in_a_transaction(weir, request_, begin):
+    weir.start(pool_size=1, idle_transaction_timeout="3s", begin=begin)
     with weir.raw() as wire:
         wire.query("BEGIN")
         for at in range(0, len(request_), 200):     # 16 times

@@ -142,3 +142,18 @@ def test_what_is_relayed_again_is_a_transaction(weir):
             except WireClosed:
                 pass
     assert unnoticed > 0 and weir.postgres.value("SELECT count(*) FROM relayed") == 0
+
+
+def test_a_transaction_without_a_server_has_its_limits(weir):
+    """It is timed from its BEGIN on, is counted once, and is no idle client."""
+    start(weir, idle_transaction_timeout="1s", client_idle_timeout="500ms")
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        assert wire.read_to_end()[-1].sqlstate == "25P03"
+    weir.reload(begin="deferred", pool_size=1, max_overflow=0)
+    with weir.raw() as counted:
+        for end in ("COMMIT", "ROLLBACK"):
+            counted.query("BEGIN")
+            counted.query(end)
+        for end in ("commit", "rollback"):
+            assert weir.metric_now("pgweir_transactions_total", database="app", end=end) == 1
