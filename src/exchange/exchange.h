@@ -65,7 +65,9 @@ enum exchange_block {
 	EXCHANGE_BEGUN, /* on a standby; nothing was answered but its BEGIN, and what leaves with it: takes_local() */
 	EXCHANGE_SHOWN, /* on a standby; something was */
 	EXCHANGE_DUE, /* it is begun for its client, and not yet on the server that the client gets next */
-	EXCHANGE_ROLLED_BACK /* with its server, and its client has not ended it yet */
+	EXCHANGE_ROLLED_BACK, /* with its server, and its client has not ended it yet */
+	EXCHANGE_FAILED, /* it was due, its next statement got no server, and its client has not ended it yet */
+	EXCHANGE_FAILED_ENDS /* ... and does so with the request at hand, which is refused */
 };
 
 /* Whether its client is read. */
@@ -237,13 +239,22 @@ exchange_set_block(struct exchange *x, enum exchange_block to)
 {
 	bool is_there = x->srv != NULL && x->srv->loan.sibling != 0;
 
-	assert(to == EXCHANGE_NO_BLOCK || x->block != EXCHANGE_ROLLED_BACK); /* its client has to end it first */
+	assert(to == EXCHANGE_NO_BLOCK || to == EXCHANGE_FAILED_ENDS ||
+	       x->block < EXCHANGE_ROLLED_BACK); /* its client has to end it first */
 	assert(to == EXCHANGE_NO_BLOCK || (to < EXCHANGE_DUE ? is_there : x->srv == NULL));
 	if (to >= EXCHANGE_DUE)
 		x->env->blocks_without_server++;
 	else if (x->srv == NULL)
 		x->tx_started_us = 0;
 	x->block = (uint8_t)to;
+}
+
+/* Returns true if the block of the client's was begun on srv ahead of the request under way (relay/begin.h): the client
+ * was shown nothing of it yet. */
+static inline bool
+exchange_is_begun_ahead(const struct exchange *x, const struct server *srv)
+{
+	return srv->loan.begun_for != 0 && srv->loan.begun_for == x->requests_done + 1;
 }
 
 /* Returns true if srv, the client's, is of a sibling of its pool (loan.sibling), and it was shown nothing of its block:

@@ -147,7 +147,7 @@ shows_code(struct pool *pool, const struct cluster_view *v, const struct host_vi
 {
 	const struct reading *primary = v->primary < 0 ? NULL : &v->hosts[v->primary].last;
 
-	if (pool->code_history != v->history && pool->code_due == 0)
+	if (pool->code_history != v->history && (pool->code_due == 0 || pool->code_history != 0))
 		pool->code_due = cluster_begun(pool->cluster) + 1;
 	pool->code_history = v->history;
 	if (primary != NULL && pool->code_due != 0 && primary->number >= pool->code_due) {

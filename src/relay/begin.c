@@ -26,17 +26,14 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 	struct known k;
 
 	*block = EXCHANGE_NO_BLOCK;
-	if (x->block == EXCHANGE_DUE) {
-		if (is_begin || is_start || !request_has(m, 0, SCAN_HINT_ENDS))
-			return NULL;
-		switch (known_only(&k, image_scan_options(x->image), m->sql, m->sql_len)) {
-		case KNOWN_COMMIT:
-			return "COMMIT";
-		case KNOWN_ROLLBACK:
-			return "ROLLBACK";
-		default:
-			return NULL;
-		}
+	if (x->block == EXCHANGE_DUE || x->block == EXCHANGE_FAILED) {
+		enum known_kind kind = request_has(m, 0, SCAN_HINT_ENDS)
+					   ? known_only(&k, image_scan_options(x->image), m->sql, m->sql_len)
+					   : KNOWN_NOT;
+
+		if ((kind != KNOWN_COMMIT && kind != KNOWN_ROLLBACK) || (x->block == EXCHANGE_DUE && x->begin == 0))
+			return NULL; /* what reads on standbys has begun, it ends there */
+		return kind == KNOWN_COMMIT && x->block == EXCHANGE_DUE ? "COMMIT" : "ROLLBACK";
 	}
 	if (!(is_begin || is_start) || !is_deferring(x) ||
 	    known_only(&k, image_scan_options(x->image), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
@@ -58,7 +55,7 @@ begin_answer(struct exchange *x, const struct request *m)
 	statements_forget_unnamed(x);
 	if (block == EXCHANGE_DUE)
 		x->tx_started_us = *x->env->now_us;
-	else
+	else if (x->block == EXCHANGE_DUE)
 		report_transaction(x, tag[0] == 'R' ? TE_ROLLBACK : TE_COMMIT);
 	x->ticket.idle_since_us = *x->env->now_us;
 	exchange_set_block(x, block);
@@ -81,8 +78,10 @@ begin_there(struct exchange *x)
 	} else
 		message_query(&b, x->rare->begin);
 	srv->loan.begun_for = x->requests_done + 1;
-	srv->unnamed_owner = 0; /* a simple Query drops the unnamed statement */
-	server_owe_query(srv, OWED_TO_FEATURE);
+	srv->tx = 'T'; /* for what is sent behind it */
+	/* As settings that are replayed: no cancel may hit it, and its client ends with it if it fails, as what follows
+	 * runs outside of the transaction then. */
+	server_owe_query(srv, OWED_TO_IMAGE);
 	outbox_put(&x->env->to_server, &b);
 	exchange_set_block(x, srv->loan.sibling != 0 && x->begin == 0 ? EXCHANGE_BEGUN : EXCHANGE_NO_BLOCK);
 }

@@ -16,10 +16,10 @@
 bool begin_answer(struct exchange *x, const struct request *m);
 /* The client, whose block is EXCHANGE_DUE, has a server now: begins the block there, ahead of what comes next. */
 void begin_there(struct exchange *x);
-/* srv, which was its server, has run nothing of the request: if the block was begun ahead of that, it is due again. */
+/* Nothing of the request lasts on srv, which was its server: if the block was begun ahead of that, it is due again. */
 static inline void
 begin_again(struct exchange *x, const struct server *srv)
 {
-	if (srv->loan.begun_for == x->requests_done + 1 && srv->tx == 'I')
+	if (exchange_is_begun_ahead(x, srv) && (srv->loan.sibling == 0 || x->begin != 0)) /* else reads_lost() knows */
 		exchange_set_block(x, EXCHANGE_DUE);
 }

@@ -66,7 +66,7 @@ put_replies(const struct commit_doubt *d, bool is_answered_already, const char *
 		if (kind == OWED_EXECUTE || (kind == OWED_QUERY && !is_answered_already))
 			message_complete(b, tag);
 		if (kind == OWED_QUERY || kind == OWED_SYNC)
-			message_ready(b, d->x->block == EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as it knows */
+			message_ready(b, d->x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as it knows */
 	}
 }
 
@@ -408,7 +408,7 @@ commit_check_is_refused(struct exchange *x, const struct request *m, const uint8
 	bool runs = rolls_back(x, m, bytes + total, len - total);
 
 	if (runs || is_meant_to_end(x, m))
-		exchange_set_block(x, EXCHANGE_NO_BLOCK);
+		exchange_set_block(x, !runs && x->block == EXCHANGE_FAILED ? EXCHANGE_FAILED_ENDS : EXCHANGE_NO_BLOCK);
 	if (runs && !is_rollback_alone(x, bytes, len))
 		return false; /* a server without a transaction says so, and does what is asked */
 	exchange_step(x, CE_DOUBT);
@@ -427,6 +427,15 @@ commit_check_refuse(struct exchange *x)
 	stream_set_reading(&x->stream, true);
 	if (x->block == EXCHANGE_NO_BLOCK && is_rollback_alone(x, x->pending, x->pending_len)) {
 		reject_as_done(x, "ROLLBACK");
+		return;
+	}
+	if (x->block >= EXCHANGE_FAILED) {
+		if (x->block == EXCHANGE_FAILED_ENDS)
+			exchange_set_block(x, EXCHANGE_NO_BLOCK);
+		fail_set(&why, "25P02",
+			 "current transaction is aborted, commands ignored until end of transaction block");
+		fail_detail(&why, "A statement of it got no server connection.");
+		reject_request(x, &why, RF_CANCELED);
 		return;
 	}
 	x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;

@@ -78,7 +78,8 @@ has_nothing(const struct exchange *x, const struct server *srv)
 {
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
 		x->state == CL_AWAITING) &&
-	       !x->is_session && !features_tie(x, TIE_SERVER) && (srv->tx == 'I' || x->block == EXCHANGE_BEGUN) &&
+	       !x->is_session && !features_tie(x, TIE_SERVER) &&
+	       (srv->tx == 'I' || x->block == EXCHANGE_BEGUN || exchange_is_begun_ahead(x, srv)) &&
 	       (srv->is_synced || resend_is_of_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }
 
@@ -133,8 +134,7 @@ get_another(struct exchange *x, struct server *srv, const struct fail *shown, bo
 	if (state_is_dirty(x, srv) && (x->state == CL_HELD || state_lose(x, shown) < 0))
 		return false;
 	reads_lost(x, srv);
-	if (srv->loan.sibling == 0)
-		begin_again(x, srv);
+	begin_again(x, srv);
 	if (x->state == CL_HELD)
 		relay_resume_held(x);
 	return true;

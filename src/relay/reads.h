@@ -105,7 +105,8 @@ reads_must_wait(struct exchange *x, struct server *srv)
 /* As reads_borrow(), for a client that reads_stay() says nothing of. */
 enum walk_result reads_choose(struct request_walk *w, bool is_fast);
 
-/* Returns true if the client's next loan is for the functions below: it is, or may have been, on standbys. */
+/* Returns true if the next loan is for the functions below: its client reads from standbys, or its block is due (which
+ * relay/begin.h may have deferred). */
 static inline bool
 reads_concern(const struct exchange *x)
 {

@@ -83,7 +83,7 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 		return;
 	if (x->block == EXCHANGE_DUE) {
 		x->pool->database->counters.transactions[TE_LOST]++;
-		exchange_set_block(x, EXCHANGE_ROLLED_BACK);
+		exchange_set_block(x, EXCHANGE_FAILED);
 	}
 	reject_words(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);
@@ -144,7 +144,7 @@ reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	x->is_body_dropped = true;
 	if (x->rejecting_to == 'Q' || f.type == 'S') {
 		exchange_step(x, CE_REJECTED);
-		message_ready(&b, x->block == EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as far as its client knows */
+		message_ready(&b, x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as far as its client knows */
 		exchange_send(x, &b);
 		buf_fini(&b);
 		x->ticket.idle_since_us = *x->env->now_us;

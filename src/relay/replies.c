@@ -103,7 +103,8 @@ on_local(struct server *srv, const struct owed *o)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
 
-/* The client's settings could not be replayed: the replies to the messages behind them must not be passed. */
+/* The client's settings could not be replayed, or its block not be begun: the replies to the messages behind must not
+ * be passed. */
 static void
 image_failed(struct exchange *x, struct server *srv, const struct error_fields *e)
 {
@@ -111,7 +112,9 @@ image_failed(struct exchange *x, struct server *srv, const struct error_fields *
 
 	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s",
 		 e->message != NULL ? e->message : "(no message)");
-	fail_detail(&why, "pgweir was setting this session's parameters on another server connection.");
+	fail_detail(&why, "pgweir was %s on another server connection.",
+		    exchange_is_begun_ahead(x, srv) ? "preparing this session's transaction"
+						    : "setting this session's parameters");
 	server_condemn(srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }

@@ -114,7 +114,8 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		return -1;
 	}
 	if (srv->plans_of != NULL || srv->seed_of != 0)
-		state_meets_others(x, w == NULL || !state_differs_in_plans(x) || needs_plans(w));
+		state_meets_others(x, w == NULL || x->block == EXCHANGE_DUE || !state_differs_in_plans(x) ||
+					  needs_plans(w));
 	if (x->settings->commit_check && srv->loan.sibling == 0)
 		commit_check_linked(x);
 	return 0;
@@ -232,7 +233,7 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (x->block == EXCHANGE_ROLLED_BACK &&
+	if (x->block >= EXCHANGE_ROLLED_BACK &&
 	    commit_check_is_refused(x, &w->m, walk_message(w), w->len - w->at)) /* the transaction was lost */
 		return WALK_WAIT;
 	x->ticket.image = x->image;
@@ -263,7 +264,7 @@ static bool
 is_done_here(struct request_walk *w, uint8_t type, size_t total)
 {
 	struct exchange *x = w->x;
-	bool is_rolled_back = x->block == EXCHANGE_ROLLED_BACK;
+	bool is_rolled_back = x->block >= EXCHANGE_ROLLED_BACK;
 
 	if (x->block == EXCHANGE_DUE) /* a transaction is open */
 		return type == 'Q' && begin_answer(x, &w->m);
@@ -379,7 +380,7 @@ one_message(struct request_walk *w)
 		x->has_run = true;
 		if (is_done_here(w, f.type, total)) {
 			walk_drop(w, total);
-			return WALK_ON;
+			return x->is_closing ? WALK_OVER : WALK_ON; /* without memory for the answer */
 		}
 		if ((step = walk_borrow(w, false)) != WALK_ON)
 			return step;
@@ -450,9 +451,11 @@ __attribute__((cold)) static void
 note_unsent(struct exchange *x, size_t total, size_t walked)
 {
 	struct loan *loan = &x->srv->loan;
+	size_t first_len = x->env->to_server.pieces[0].iov_len;
 
-	if (loan->sent.copy.len == walked && x->env->to_server.pieces[0].iov_len == total &&
-	    x->srv->stream.secured == NULL)
+	if (exchange_is_begun_ahead(x, x->srv) && first_len + walked == total)
+		total = first_len; /* it was put ahead of these */
+	if (loan->sent.copy.len == walked && first_len == total && x->srv->stream.secured == NULL)
 		loan_set_end(loan, LOAN_UNBEGUN);
 }
 
@@ -576,6 +579,8 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		if (x->block == EXCHANGE_DUE &&
 		    x->state == CL_READY) /* more of its request comes: that is no silence */
 			x->ticket.idle_since_us = *x->env->now_us;
+		else if (x->env->is_draining)
+			relay_try_release(x);
 		return;
 	}
 	report_sent(x, srv, len);

@@ -18,11 +18,11 @@
 
 /* --- the copy --- */
 
-/* Returns true if nothing of the client's is there but, on a standby, a BEGIN that may be run again. */
+/* Returns true if nothing of the client's is there but a BEGIN that may be run again. */
 static bool
 is_at_rest(const struct exchange *x, const struct server *srv)
 {
-	return srv->tx == 'I' || x->block == EXCHANGE_BEGUN;
+	return srv->tx == 'I' || x->block == EXCHANGE_BEGUN || exchange_is_begun_ahead(x, srv);
 }
 
 __attribute__((noinline)) static bool
@@ -341,10 +341,8 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
 	if (srv->loan.sibling != 0)
 		reads_lost(x, srv);
-	else {
-		begin_again(x, srv);
-		/* The other idle ones may have been told to end, too. */
+	else /* the other idle ones may have been told to end, too */
 		policy_distrust(x->pool->policy, *x->env->now_us);
-	}
+	begin_again(x, srv);
 	resend_now(x, &srv->loan.sent.copy);
 }

@@ -142,7 +142,7 @@ const struct metric_family metric_families[] = {
 	{ COUNTER("pgweir_queries_total"), DATABASE(counters.queries), .words = WORDS("kind", query_kind_names),
 	    .help = "Requests by protocol." },
 	{ COUNTER("pgweir_transactions_total"), DATABASE(counters.transactions), .words = WORDS("end", transaction_end_names),
-	    .help = "Transactions by how they ended; lost: the connection of client or server ended." },
+	    .help = "Transactions by how they ended; lost: the connection of client or server ended, or its first statement got none." },
 	{ COUNTER("pgweir_commits_checked_total"), DATABASE(counters.commits_checked),
 	    .words = WORDS("result", commit_result_names),
 	    .help = "COMMITs whose server was lost before its answer, with commit_check, by what became of the transaction." },

@@ -199,6 +199,13 @@ def shares_its_server(scene):
         return asks("SELECT 1")(scene)
 
 
+def served_beside_a_begin(scene):
+    """Whether a second client is served while the first has a BEGIN answered (pool_size = 1)."""
+    with scene.weir.raw() as first:
+        first.query("BEGIN")
+        return asks("SELECT 1")(scene)
+
+
 def makes_a_table(scene):
     """Whether a client that is to be pinned by it may have a temporary table."""
     with scene.weir.raw() as wire:
@@ -574,6 +581,7 @@ ROWS = [
     # --- [pgweir] ---
     one("pgweir.pool_mode", None, "session", shares_its_server, "1", "53300", SMALL),
     one("pgweir.session_state", None, "error", makes_a_table, True, False),
+    one("pgweir.begin", None, "deferred", served_beside_a_begin, "53300", "1", SMALL),
     one("pgweir.max_client_connections", None, 2, logins(4), 4, 2),
     one("pgweir.ignore_startup_parameters", None, "extra_float_digits",
         asks("SHOW extra_float_digits", parameters={"extra_float_digits": "2"}), "2", "1"),

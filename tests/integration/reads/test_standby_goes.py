@@ -4,6 +4,7 @@ Each test prints what it has injected and what clients have seen (-s, or the rep
 """
 
 import contextlib
+import datetime
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
+HALF_A_SECOND = datetime.timedelta(seconds=0.5)
 AWAY = 4                    # seconds: so long a standby is away, and a read that waits for it
 SLACK = 1                   # seconds that are not enough to tell such a read from one on a busy machine
 
@@ -435,9 +437,19 @@ def begun_on_the_only_one(weir, trio):
 
 def test_what_has_run_for_long_stays_when_its_standby_hesitates(weir, trio):
     """To run it again takes as long once more."""
+    def running_on():
+        """The host on which it has run for half a second."""
+        return next((host for host in (standby, trio.primary) if any(
+            "pg_sleep" in row["query"] and row["state"] == "active" and row["state_change"] + HALF_A_SECOND < host.value("SELECT clock_timestamp()")
+            for row in host.backends())), None)
+
     wire, standby = begun_on_the_only_one(weir, trio)
-    wire.send(query(f"{PORT}, pg_sleep(1)"))
-    time.sleep(0.5)                             # so long it has run when the alarm comes
+    wire.send(query(f"{PORT}, pg_sleep(2)"))
+    while wait_until(running_on, what="the query") is not standby:       # which has hesitated by itself, before it came
+        wire.read_until("Z", timeout=AWAY)
+        wire.query("COMMIT")
+        standby = begin_elsewhere_unasked(wire, trio)
+        wire.send(query(f"{PORT}, pg_sleep(2)"))
     with silent(weir, standby):
         pass
     assert rawwire.texts(wire.read_until("Z", timeout=AWAY))[0][0] == str(standby.port)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rawwire import WireClosed, errors, parse, query, shape, sync, texts
+import fakeserver
+from rawwire import WireClosed, bind, errors, execute, one_statement, parse, query, shape, sync, texts
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -120,9 +121,35 @@ def test_a_transaction_whose_first_statement_gets_no_server_has_failed(weir):
         assert [e.sqlstate for e in errors(replies)] == ["53300"] and replies[-1].status == "E"
         holder.query("COMMIT")
         replies = wire.ask(query("INSERT INTO unserved VALUES (2)"))       # alone it would be committed
-        assert [e.sqlstate for e in errors(replies)] == ["40001"] and replies[-1].status == "E"
-        assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+        assert [e.sqlstate for e in errors(replies)] == ["25P02"] and replies[-1].status == "E"
+        replies = wire.ask(one_statement("INSERT INTO unserved VALUES ($1)", ["3"]) + sync())
+        assert [e.sqlstate for e in errors(replies)] == ["25P02"] and replies[-1].status == "E"
+        assert shape(wire.ask(sync())) == "Z:E"
+        assert shape(wire.ask(query("COMMIT"))) == "C:ROLLBACK Z:I"
     assert weir.postgres.value("SELECT count(*) FROM unserved") == 0
+
+
+@pytest.mark.parametrize("end, answer", [
+    (query("ROLLBACK"), "C:ROLLBACK Z:I"),
+    (query("COMMIT"), "C:ROLLBACK Z:I"),
+    (one_statement("ROLLBACK") + sync(), "1 2 n C:ROLLBACK Z:I"),
+    (one_statement("COMMIT") + sync(), "E:25P02 Z:I"),
+    (bind(statement="rollback") + execute() + sync(), "E:25P02 Z:I"),
+    (bind(statement="commit") + execute() + sync(), "E:25P02 Z:I"),
+], ids=["rollback", "commit", "parse-rollback", "parse-commit", "bind-rollback", "bind-commit"])
+def test_a_failed_transaction_is_ended_by_any_end(weir, end, answer):
+    """pgjdbc keeps its ROLLBACK prepared."""
+    weir.start_opened("100ms", begin="deferred", pool_size=1, max_overflow=0)
+    with weir.raw() as holder, weir.raw() as wire:
+        wire.ask(parse("rollback", "ROLLBACK"), parse("commit", "COMMIT"), sync())
+        holder.query("BEGIN")
+        holder.query("SELECT 1")
+        wire.query("BEGIN")
+        assert shape(wire.ask(query("SELECT 1"))) == "E:53300 Z:E"
+        assert shape(wire.ask(query("SELECT 1"))) == "E:25P02 Z:E"
+        assert shape(wire.ask(end)) == answer
+        holder.query("COMMIT")
+        assert wire.query("SELECT 1") == [["1"]]
 
 
 def test_what_is_relayed_again_is_a_transaction(weir):
@@ -157,3 +184,24 @@ def test_a_transaction_without_a_server_has_its_limits(weir):
             counted.query(end)
         for end in ("commit", "rollback"):
             assert weir.metric_now("pgweir_transactions_total", database="app", end=end) == 1
+
+
+def test_a_begin_that_fails_takes_its_client_along(weir, fake):
+    """PostgreSQL has been told to cancel it, say. What was sent behind it has run alone: the client does not take that for its transaction."""
+    asked = []
+
+    def answer(conn, kind, body):
+        if kind != "Q" or not body.startswith((b"BEGIN", b"SELECT 'mark'")):
+            return False
+        asked.append(body)
+        conn.send(fakeserver.error("57014", "canceling statement") if body.startswith(b"BEGIN") else fakeserver.one_row("alone"),
+                  fakeserver.ready("I"))
+        return True
+
+    fake.answer = answer
+    weir.start(begin="deferred", upstream=f"host=127.0.0.1 port={fake.port}")
+    with weir.raw() as wire:
+        assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
+        wire.send(query("SELECT 'mark'"))
+        replies = wire.read_to_end()
+        assert [e.sqlstate for e in errors(replies)] == ["57014"] and not texts(replies) and len(asked) == 2

@@ -67,7 +67,7 @@ def suspicions(scanner, options, text):
 
 class Known(ctypes.Structure):
     """struct known"""
-    _fields_ = [("kind", ctypes.c_uint8), ("params", ctypes.c_uint8 * 3), ("is_local", ctypes.c_bool), ("modes", ctypes.c_bool * 2),
+    _fields_ = [("kind", ctypes.c_uint8), ("params", ctypes.c_uint8 * 3), ("is_local", ctypes.c_bool), ("modes", ctypes.c_uint8 * 3),
                 ("name", ctypes.c_char * 64), ("value", ctypes.c_char * 512)]
 
 
