@@ -225,8 +225,8 @@ struct exchange {
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
 };
 
-/* Returns true if its client is within a transaction block, as far as that knows: DUE and ROLLED_BACK have no server.
- */
+/* Returns true if its client is within a transaction block, as far as that knows; DUE and what stands behind it have no
+ * server. */
 static inline bool
 exchange_is_in_block(const struct exchange *x)
 {
@@ -255,6 +255,13 @@ static inline bool
 exchange_is_begun_ahead(const struct exchange *x, const struct server *srv)
 {
 	return srv->loan.begun_for != 0 && srv->loan.begun_for == x->requests_done + 1;
+}
+
+/* Returns true if nothing of the client's transaction is on srv, its server, but a BEGIN that may be run again. */
+static inline bool
+exchange_is_at_rest(const struct exchange *x, const struct server *srv)
+{
+	return srv->tx == 'I' || x->block == EXCHANGE_BEGUN || exchange_is_begun_ahead(x, srv);
 }
 
 /* Returns true if srv, the client's, is of a sibling of its pool (loan.sibling), and it was shown nothing of its block:

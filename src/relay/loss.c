@@ -78,8 +78,7 @@ has_nothing(const struct exchange *x, const struct server *srv)
 {
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
 		x->state == CL_AWAITING) &&
-	       !x->is_session && !features_tie(x, TIE_SERVER) &&
-	       (srv->tx == 'I' || x->block == EXCHANGE_BEGUN || exchange_is_begun_ahead(x, srv)) &&
+	       !x->is_session && !features_tie(x, TIE_SERVER) && exchange_is_at_rest(x, srv) &&
 	       (srv->is_synced || resend_is_of_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }
 

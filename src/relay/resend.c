@@ -18,13 +18,6 @@
 
 /* --- the copy --- */
 
-/* Returns true if nothing of the client's is there but a BEGIN that may be run again. */
-static bool
-is_at_rest(const struct exchange *x, const struct server *srv)
-{
-	return srv->tx == 'I' || x->block == EXCHANGE_BEGUN || exchange_is_begun_ahead(x, srv);
-}
-
 __attribute__((noinline)) static bool
 make_room(struct request_copy *copy, size_t len, uint32_t max)
 {
@@ -59,8 +52,8 @@ resend_begin(struct exchange *x)
 	struct server *srv = x->srv;
 	struct sent_copy *sent = &srv->loan.sent;
 
-	if (srv->ledger.count > 0 || !(srv->is_synced || resend_is_of_statements(srv)) || !is_at_rest(x, srv) ||
-	    x->body_left > 0)
+	if (srv->ledger.count > 0 || !(srv->is_synced || resend_is_of_statements(srv)) ||
+	    !exchange_is_at_rest(x, srv) || x->body_left > 0)
 		return;
 	sent->named_before = statements_named_count(x);
 	sent->local_count = 0;
@@ -77,7 +70,7 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 {
 	struct sent_copy *sent = &x->srv->loan.sent;
 
-	if (len > 0 && (sent->state != SENT_WHOLE || x->is_session || x->pins != 0 || !is_at_rest(x, x->srv) ||
+	if (len > 0 && (sent->state != SENT_WHOLE || x->is_session || x->pins != 0 || !exchange_is_at_rest(x, x->srv) ||
 			!resend_add(&sent->copy, from, len, KEPT_MAX)))
 		sent->state = SENT_CUT;
 }
@@ -260,7 +253,7 @@ resend_is_possible(struct exchange *x, const struct server *srv)
 
 	/* All that the client has on this server is the copy, and it was shown nothing of it. */
 	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
-	       is_at_rest(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
+	       exchange_is_at_rest(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
 	       sent->state != SENT_CUT && x->body_left == 0 && (!sent->is_later || !state_is_dirty(x, srv)) &&
 	       is_copy_harmless(x, &sent->copy);
 }
