@@ -333,6 +333,7 @@ def test_ready_again_though_nobody_asks(weir, tap):
     wait_until(lambda: weir.http("/readyz").status == 200)
     assert weir.metric("pgweir_backend_up", backend=backend) == 1
     weir.wait_log("the outage is over")
+    weir.settle()                               # it may be asked about the database's code at this moment
     assert weir.pool()["sv_idle"] == 1          # for the first that comes
 
 
