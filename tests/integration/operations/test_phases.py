@@ -217,6 +217,7 @@ def test_a_flush_before_the_request(weir, is_same):
         slow = first if is_same else second
         if not is_same:
             first.close()
+            wait_until(lambda: weir.pool()["sv_idle"] == 1, what="its server to be free")
         slow.send(parse("", "SELECT 1"))
         pause()
         slow.send(bind() + execute() + sync())
