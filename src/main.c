@@ -4,6 +4,7 @@
  * Exit codes: 0 success, 1 the configuration is wrong or pgweir could not start, 2 the command line is wrong.
  */
 #include "bouncer/bouncer.h"
+#include "config/compat.h"
 #include "os/os.h"
 #include "process/process.h"
 #include "restart/restart.h"
@@ -77,7 +78,7 @@ version(const char *called)
 #endif
 
 	if (strcmp(slash != NULL ? slash + 1 : called, "pgbouncer") == 0)
-		puts("PgBouncer " BOUNCER_VERSION);
+		puts("PgBouncer " COMPAT_VERSION);
 	printf("pgweir %s\nlibevent %s\n%s\n", PGWEIR_VERSION, event_get_version(), OpenSSL_version(OPENSSL_VERSION));
 	printf("%s libsystemd (notification, socket activation)\n%s libidn (SASLprep)\n", systemd, libidn);
 }

@@ -2,7 +2,7 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "client/clients.h"
 #include "policy/policy_whole.h"
 
@@ -119,5 +119,5 @@ show_load_balance(const struct upstream *upstream)
 bool
 show_has_console(const struct show_env *env)
 {
-	return bouncer_does(env->clients->x.config, BOUNCER_LISTS_CONSOLE);
+	return compat_does(env->clients->x.config, COMPAT_LISTS_CONSOLE);
 }

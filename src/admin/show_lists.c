@@ -1,7 +1,7 @@
 /* src/admin/show_lists.c - the small ones: LISTS, STATE, MEM, VERSION, HELP, PREPARED, WORKERS, METRICS, and the empty
  * ones; PEERS are in show_peers.c. */
 #include "admin/show.h"
-#include "bouncer/bouncer.h"
+#include "config/compat.h"
 #include "client/clients.h"
 
 #include <stdlib.h>
@@ -108,7 +108,7 @@ static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 /* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
 SHOW(show_version, version_columns, OF_DOOR)
 {
-	rows_add(rows, &(struct show_text){ "PgBouncer " BOUNCER_VERSION });
+	rows_add(rows, &(struct show_text){ "PgBouncer " COMPAT_VERSION });
 }
 
 SHOW_ROW(help, (TEXT, command) (TEXT, what) (TEXT, example));

@@ -8,7 +8,8 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
-#include "bouncer/bouncer.h"
+#include "config/compat.h"
+#include "config/config_state.h"
 #include "policy/policy_whole.h"
 
 #include <inttypes.h>
@@ -25,14 +26,15 @@ const struct column show_sentence_columns[1] = { { "explanation", COLUMN_TEXT } 
 void
 show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
 {
+	const struct problem_words *words = config_words(env->clients->x.config);
 	char text[SENTENCE_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (config_is_pgbouncers(env->clients->x.config))
-		bouncer_words(text, sizeof(text));
+	if (words != NULL)
+		words->reword(text, sizeof(text));
 	rows_add(rows, &(struct show_text){ text });
 }
 
@@ -182,7 +184,7 @@ show_say_in_line(const struct show_env *env, const struct client *c, const struc
 	struct fail ours, why;
 
 	policy_explain_wait(e->policy, &c->x.ticket, env->now_us, &ours);
-	bouncer_tell(env->clients->x.config, &ours, &why);
+	compat_tell(env->clients->x.config, &ours, &why);
 	show_count_parts(env, e, &counts);
 	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c, name), waited.text,
 		 e->database->name, e->user,

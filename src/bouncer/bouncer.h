@@ -14,8 +14,6 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define BOUNCER_VERSION "1.25.2" /* of the PgBouncer whose place this takes: SHOW VERSION, pgbouncer -V */
-
 /* --- bouncer_reader.c --- */
 
 /* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it includes other files. */
@@ -48,18 +46,6 @@ void suggest_setting(const char *section, bool in_scope, const char *name, char 
 /* The same for the name of a section. */
 void suggest_section(const char *section, char *out, size_t out_size);
 
-/* --- bouncer_words.c --- */
-
-/* Names settings in advice (a hint, a problem) as PgBouncer does; what does not fit is cut. */
-void bouncer_words(char *text, size_t size);
-/* Returns these names for what is told of a configuration (problem_sink.words), or NULL if its file is pgweir's. */
-const struct problem_words *bouncer_problem_words(const struct config *config);
-/*
- * Copies a line of what a reload has changed, "pool.pool_size: 20 -> 30", with PgBouncer's name of the setting if the
- * file at hand is PgBouncer's and has one; what does not fit is cut.
- */
-void bouncer_change(const struct config *config, const char *text, char *out, size_t size);
-/* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, with the names of the file at hand. */
-void bouncer_tell(const struct config *config, const struct fail *why, struct fail *told);
+extern const struct problem_words bouncer_problem_words; /* bouncer_words.c */
 /* Writes what becomes of PgBouncer's settings and words, and its ways, as the tables of docs/pgbouncer.md. */
 void bouncer_print_keys(FILE *to);

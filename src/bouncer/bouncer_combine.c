@@ -200,7 +200,7 @@ add_constants(struct bouncer *b)
 	};
 
 	for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
-		bouncer_emit(b, LINE_BOUNCER, constants[i][3], constants[i][0], constants[i][1], constants[i][2]);
+		bouncer_emit(b, LINE_THEIRS, constants[i][3], constants[i][0], constants[i][1], constants[i][2]);
 }
 
 void

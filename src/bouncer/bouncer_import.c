@@ -3,7 +3,7 @@
  * --help-pgbouncer: what becomes of each setting.
  */
 #include "bouncer/bouncer_state.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 
 #include "config/config_keys.h"
 
@@ -16,7 +16,7 @@ put_from(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 	char place[512];
 
 	source_place(b->sink->source, "", s->line, place, sizeof(place));
-	if (s->line != LINE_BOUNCER)
+	if (s->line != LINE_THEIRS)
 		fprintf(to, "; %s%s%s\n", place, *s->from != '\0' ? ": " : "", s->from);
 	else
 		fprintf(to, "; not set there: %s\n", s->from);
@@ -28,7 +28,7 @@ put_setting(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 	const struct config_key *key = config_key_find(s->section, s->key);
 
 	/* pgweir would do the same without it. */
-	if (s->line == LINE_BOUNCER && key != NULL && key->type != KEY_LISTENS &&
+	if (s->line == LINE_THEIRS && key != NULL && key->type != KEY_LISTENS &&
 	    strcmp(key->default_value, s->value) == 0)
 		return;
 	put_from(b, s, to);
@@ -66,7 +66,7 @@ put_file(const struct bouncer *b, const char *path, FILE *to)
 bool
 bouncer_import_text(const char *text, size_t len, const char *path, struct config_problems *problems, FILE *to)
 {
-	struct config_source *source = source_new();
+	struct config_source *source = source_new(&bouncer_problem_words);
 	const struct problem_sink sink = { .problems = problems, .file = path, .source = source };
 	size_t errors_before = problems->error_count;
 	struct bouncer b = { .sink = &sink };
@@ -152,5 +152,5 @@ bouncer_print_keys(FILE *to)
 	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
 		print_word(word, to);
 	fputc('\n', to);
-	fputs("| with compat = pgbouncer | otherwise |\n|---|---|\n" BOUNCER_WAY_LIST(WAY_ROW), to);
+	fputs("| with compat = pgbouncer | otherwise |\n|---|---|\n" COMPAT_WAY_LIST(WAY_ROW), to);
 }

@@ -121,7 +121,7 @@ void bouncer_translate(struct bouncer *b);
 
 /* The value of a setting, its default when it is not in the file; "" when there is none. */
 const char *bouncer_value(const struct bouncer *b, const char *name);
-unsigned bouncer_line(const struct bouncer *b, const char *name); /* LINE_BOUNCER: the default */
+unsigned bouncer_line(const struct bouncer *b, const char *name); /* LINE_THEIRS: the default */
 bool bouncer_is_set(const struct bouncer *b, const char *name);
 /*
  * Adds a setting of pgweir's; value is as it should arrive there: ${ and $$ are escaped here. key and value may be

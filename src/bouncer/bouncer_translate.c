@@ -36,7 +36,7 @@ bouncer_value(const struct bouncer *b, const char *name)
 unsigned
 bouncer_line(const struct bouncer *b, const char *name)
 {
-	return bouncer_is_set(b, name) ? b->lines[bouncer_key_row(bouncer_key_find(name))] : LINE_BOUNCER;
+	return bouncer_is_set(b, name) ? b->lines[bouncer_key_row(bouncer_key_find(name))] : LINE_THEIRS;
 }
 
 /* --- what comes out ------------------------------------------------------------------------------------------- */
@@ -313,7 +313,7 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 		complain(b, key, -1, &why);
 	if (key->fate == BOUNCER_REFUSED && !is_default && *value != '\0')
 		problem_error(b->sink, line, "%s", key->note);
-	else if (bouncer_key_ours(key) == NULL && line != LINE_BOUNCER)
+	else if (bouncer_key_ours(key) == NULL && line != LINE_THEIRS)
 		bouncer_note(b, line, "%s = %s: %s", key->name, value, key->note);
 }
 

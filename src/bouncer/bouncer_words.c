@@ -6,8 +6,6 @@
  */
 #include "bouncer/bouncer_state.h"
 
-#include "bouncer/bouncer_ways.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -96,7 +94,7 @@ sentence_before(const char *text, const char *end)
 	return text;
 }
 
-void
+static void
 bouncer_words(char *text, size_t size)
 {
 	const char *at = text, *place, *section, *behind;
@@ -117,13 +115,13 @@ bouncer_words(char *text, size_t size)
 	buf_fini(&out);
 }
 
-void
-bouncer_change(const struct config *config, const char *text, char *out, size_t size)
+static void
+bouncer_change(const char *text, char *out, size_t size)
 {
 	size_t section_len = strspn(text, NAME_LETTERS);
 	const char *name = text + section_len + 1, *theirs = NULL;
 
-	if (config_is_pgbouncers(config) && section_len > 0 && text[section_len] == '.')
+	if (section_len > 0 && text[section_len] == '.')
 		theirs = their_name(text, section_len, name, strcspn(name, ":"));
 	if (theirs != NULL)
 		snprintf(out, size, "%s%s", theirs, name + strcspn(name, ":"));
@@ -139,22 +137,4 @@ our_name(const char *theirs)
 	return key != NULL ? key->key : NULL;
 }
 
-const struct problem_words *
-bouncer_problem_words(const struct config *config)
-{
-	static const struct problem_words words = { bouncer_words, our_name };
-
-	return config_is_pgbouncers(config) ? &words : NULL;
-}
-
-void
-bouncer_tell(const struct config *config, const struct fail *why, struct fail *told)
-{
-	*told = *why;
-	if (bouncer_does(config, BOUNCER_WORDS_FAILURES))
-		fail_in_their_words(why, told);
-	if (config_is_pgbouncers(config)) {
-		bouncer_words(told->detail, sizeof(told->detail));
-		bouncer_words(told->hint, sizeof(told->hint));
-	}
-}
+const struct problem_words bouncer_problem_words = { bouncer_words, bouncer_change, our_name };

@@ -10,7 +10,7 @@
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "wire/messages.h"
-#include "bouncer/bouncer.h"
+#include "config/compat.h"
 
 #include <assert.h>
 #include <openssl/crypto.h>
@@ -216,7 +216,7 @@ client_log_close(struct client *c, const struct fail *why)
 	    c->x.state == CL_CANCEL || c->admission.is_unlogged || c->end_log == CLIENT_END_TOLD)
 		return;
 	c->end_log = CLIENT_END_TOLD; /* sending the error may fail, and end here again */
-	bouncer_log_close(c, why);
+	compat_log_close(c, why);
 }
 
 void
@@ -241,7 +241,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 
 		if (c->x.pool != NULL)
 			report_error(c->x.pool, EO_PROXY, why->sqlstate);
-		bouncer_tell(env->x.config, why, &shown);
+		compat_tell(env->x.config, why, &shown);
 		message_error(&b, "FATAL", &shown);
 		exchange_send(&c->x, &b);
 		buf_fini(&b);

@@ -3,7 +3,7 @@
  *
  *   client.c           accepts, reads and closes it
  *   client_log.c       its lines in the log; client_watch.c: about pools that are exhausted and long transactions;
- *                      client_bouncer_log.c: in PgBouncer's format
+ *                      client_compat_log.c: in PgBouncer's format
  *   clients.h          all of them: limits on time, short memory, draining
  *   cancel.h           CancelRequests
  *
@@ -208,5 +208,5 @@ void client_log_end(const struct client *c, const struct fail *why, const char *
 void client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us);
 void client_watch(const struct client *c, uint64_t now_us);
 
-void bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication);
-void bouncer_log_close(const struct client *c, const struct fail *why); /* why: NULL for a client that has left */
+void compat_log_attempt(const struct client *c, const char *database, const char *user, const char *replication);
+void compat_log_close(const struct client *c, const struct fail *why); /* why: NULL for a client that has left */

@@ -25,8 +25,7 @@
 
 #include "base/clock.h"
 #include "wire/messages.h"
-#include "bouncer/bouncer.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "server/server.h"
 
 #define OURS_US (5 * US_PER_S)
@@ -183,7 +182,7 @@ end_late(struct client *c, enum late late)
 	if (late == LATE_QUERY)
 		client_is_served(c, &since_us);
 	lasted = *c->env->x.now_us - since_us;
-	if (late == LATE_QUERY && !bouncer_does(c->env->x.config, BOUNCER_ENDS_LATE_QUERIES) && cancel_query(c, lasted))
+	if (late == LATE_QUERY && !compat_does(c->env->x.config, COMPAT_ENDS_LATE_QUERIES) && cancel_query(c, lasted))
 		return;
 	late_words(&c->x, late, lasted, &why);
 	if (c->x.srv != NULL && commit_check_is_in_doubt(&c->x, c->x.srv)) { /* PostgreSQL is asked what became of it */
@@ -276,7 +275,7 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	snprintf(what.text, sizeof(what.text), "waiting for a server connection for %llu s",
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
 	fail_pgbouncer_text(&what, "No server connection available in postgres backend, client being queued");
-	bouncer_tell(c->env->x.config, &what, &shown);
+	compat_tell(c->env->x.config, &what, &shown);
 	send_notice(c, &shown);
 }
 

@@ -224,9 +224,15 @@ config_has_auth_query(const struct config *config)
 }
 
 bool
-config_is_pgbouncers(const struct config *config)
+config_is_foreign(const struct config *config)
 {
 	return config->origins->source != NULL;
+}
+
+const struct problem_words *
+config_words(const struct config *config)
+{
+	return config->origins->source != NULL ? config->origins->source->words : NULL;
 }
 
 bool

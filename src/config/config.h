@@ -29,7 +29,7 @@
 #define CONFIG_TIME_OFF UINT64_MAX /* "off" where a time may be switched off (slow_query_threshold) */
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
-enum config_compat { COMPAT_NONE, COMPAT_PGBOUNCER }; /* asked for by bouncer_does() alone */
+enum config_compat { COMPAT_NONE, COMPAT_PGBOUNCER }; /* asked for by compat_does() alone */
 enum session_state_mode { SESSION_TRACK, SESSION_PIN, SESSION_WARN, SESSION_ERROR, SESSION_ISOLATE, SESSION_ALLOW };
 enum auth_method {
 	AUTH_SCRAM_SHA_256,
@@ -228,7 +228,7 @@ void config_effective(const struct config *config, const struct config_scope *da
 void config_overlay(const struct config_scope *scope, struct scope_settings *settings);
 bool config_ignores_parameter(const struct config *config, const char *name); /* whatever its case */
 bool config_has_auth_query(const struct config *config); /* for all, or for any database or tenant */
-bool config_is_pgbouncers(const struct config *config); /* its file is PgBouncer's */
+bool config_is_foreign(const struct config *config); /* its file is of another program's kind */
 bool config_is_admin(const struct config *config, const char *user);
 bool config_is_stats(const struct config *config, const char *user); /* admins too */
 /* Returns the nearest configured database or tenant name for "did you mean", or NULL. */

@@ -53,11 +53,12 @@ struct config *config_new(const char *path);
  */
 #define LINE_DEFAULT 0u
 #define LINE_COMMAND UINT_MAX /* from --upstream */
-#define LINE_BOUNCER (UINT_MAX - 1) /* PgBouncer's default */
+#define LINE_THEIRS (UINT_MAX - 1) /* PgBouncer's default */
 #define LINE_SET (UINT_MAX - 2) /* from the console's SET */
 #define LINE_ENVIRONMENT (UINT_MAX - 3) /* from PGWEIR_SECTION_NAME */
 
 struct config_source {
+	const struct problem_words *words; /* the names of settings there */
 	char **values; /* of PgBouncer's settings, as in force, by the row of bouncer_keys.c */
 	size_t value_count;
 	char **files;
@@ -69,7 +70,7 @@ struct config_source {
 	size_t name_count;
 };
 
-struct config_source *source_new(void);
+struct config_source *source_new(const struct problem_words *words);
 void source_set_value(struct config_source *source, size_t row, const char *value); /* copied */
 
 void source_free(struct config_source *source); /* NULL is fine */

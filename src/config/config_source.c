@@ -9,9 +9,12 @@
 #define LINE_MASK ((1u << LINE_BITS) - 1)
 
 struct config_source *
-source_new(void)
+source_new(const struct problem_words *words)
 {
-	return xcalloc(1, sizeof(struct config_source));
+	struct config_source *source = xcalloc(1, sizeof(*source));
+
+	source->words = words;
+	return source;
 }
 
 void
@@ -81,7 +84,7 @@ source_place(const struct config_source *source, const char *file, unsigned line
 		snprintf(out, size, "default");
 	else if (line == LINE_COMMAND)
 		snprintf(out, size, "command line");
-	else if (line == LINE_BOUNCER)
+	else if (line == LINE_THEIRS)
 		snprintf(out, size, "PgBouncer's default");
 	else if (line == LINE_SET)
 		snprintf(out, size, "SET");

@@ -20,11 +20,15 @@ void config_scope_fini(struct config_scope *scope); /* config.c: for those who b
 #define PROBLEMS_MAX 1000
 #define PROBLEM_TEXT_MAX 1024 /* bytes of one; longer ones are cut */
 
-/* The names of a file of another kind: bouncer_problem_words. */
+/* The names that settings have in a file of another program's; what does not fit is cut. */
 struct problem_words {
-	void (*reword)(char *text, size_t size); /* puts its names in place of ours; what does not fit is cut */
+	void (*reword)(char *text, size_t size); /* puts them into advice (a hint, a problem) in place of ours */
+	/* Copies a line of what a reload has changed, "pool.pool_size: 20 -> 30", with its name of the setting. */
+	void (*change)(const char *text, char *out, size_t size);
 	const char *(*our_name)(const char *theirs); /* NULL: none */
 };
+/* config.c: these names for what is told of a configuration (problem_sink.words), or NULL if its file is pgweir's. */
+const struct problem_words *config_words(const struct config *config);
 
 /* Where the lines of problems come from. Embed one per load. */
 struct problem_sink {

@@ -7,7 +7,7 @@
 #include "console/console_client.h"
 
 #include "wire/messages.h"
-#include "bouncer/bouncer.h"
+#include "config/compat.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ put_error(struct console_client *cc, const struct fail *why)
 
 	if (cc->tx == 'T')
 		cc->tx = 'E';
-	bouncer_tell(cc->c->env->x.config, why, &told);
+	compat_tell(cc->c->env->x.config, why, &told);
 	message_error(&cc->out, "ERROR", &told);
 }
 

@@ -6,7 +6,7 @@
 #include "admin/show.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "dedicated/questions.h"
 #include "wire/messages.h"
 
@@ -316,7 +316,7 @@ refused_by_pgbouncer(const struct console_client *cc, const struct command *comm
 	bool is_held = pool_set_is_paused(env->x.pools) || env->x.is_suspended;
 	const char *database = database_of(command);
 
-	if (!bouncer_does(env->x.config, BOUNCER_REFUSES_TWICE))
+	if (!compat_does(env->x.config, COMPAT_REFUSES_TWICE))
 		return NULL;
 	if (command->row->id != COMMAND_RESUME)
 		return is_held ? "already suspended/paused" : NULL;

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "bouncer/bouncer.h"
 #include "bouncer/bouncer_state.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "config/config.h"
 #include "config/config_state.h"
 #include "config/config_keys.h"
@@ -376,7 +376,7 @@ load_finish(struct loader *l)
 	take_drafts(&l->scopes[IN_DATABASE], &config->databases, &config->origins->databases, &config->database_count);
 	take_drafts(&l->scopes[IN_TENANT], &config->tenant_scopes, &config->origins->tenants, &config->tenant_count);
 	take_drafts(&l->scopes[IN_USER], &config->users, &config->origins->users, &config->user_count);
-	may_be_none = bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES);
+	may_be_none = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
 	/* A database with an error may be missing for that alone. */
 	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
 		problem_note(
@@ -463,9 +463,9 @@ load_text(const char *text, size_t len, const char *path, const struct config_ov
 	l->config = config_new(path);
 	l->folder = folder_of(path);
 	if (bouncer_is(text, len))
-		sink.source = l->config->origins->source = source_new();
+		sink.source = l->config->origins->source = source_new(&bouncer_problem_words);
 	l->sink = sink;
-	l->sink.words = bouncer_problem_words(l->config);
+	l->sink.words = config_words(l->config);
 	if (sink.source != NULL) {
 		bouncer_read(text, len, path, overrides, count, &calls, &sink);
 		read_environment(l);

@@ -4,7 +4,7 @@
  */
 #include "base/alloc.h"
 #include "base/text.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_state.h"
@@ -45,7 +45,7 @@ check_users_file(const struct check *check)
 {
 	const struct config *config = check->config;
 	/* PgBouncer starts without: then nobody can log in. */
-	bool is_needed = !bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES) &&
+	bool is_needed = !compat_does(config, COMPAT_STARTS_WITH_MISTAKES) &&
 			 (config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5);
 	bool is_query = config_has_auth_query(config);
 	const char *path = config->users_file;
@@ -190,7 +190,7 @@ check_listens(const struct check *check)
 {
 	const struct config *config = check->config;
 	const struct config_listen *http = &config->http_listen;
-	bool starts = bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES);
+	bool starts = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
 
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct config_listen *listen = &config->listens[i];
@@ -266,7 +266,7 @@ static void
 check_query_text(const struct check *check, const char *query, unsigned line)
 {
 	if (strcmp(query, "off") != 0 && strcmp(query, "builtin") != 0 && !has_parameter(query))
-		problem_note(check->sink, !bouncer_does(check->config, BOUNCER_STARTS_WITH_MISTAKES), line,
+		problem_note(check->sink, !compat_does(check->config, COMPAT_STARTS_WITH_MISTAKES), line,
 			     "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs",
 			     query);
 }

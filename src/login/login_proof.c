@@ -5,7 +5,7 @@
 #include "login/login_steps.h"
 #include "client/clients.h"
 #include "pool/pool_homes.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -17,7 +17,7 @@ login_is_own_user(const struct client *c)
 	struct ucred who;
 	socklen_t len = sizeof(who);
 
-	return bouncer_does(c->env->x.config, BOUNCER_TRUSTS_ITSELF) && c->is_unix && login_is_console(c->login) &&
+	return compat_does(c->env->x.config, COMPAT_TRUSTS_ITSELF) && c->is_unix && login_is_console(c->login) &&
 	       strcmp(c->login->user, "pgbouncer") == 0 &&
 	       getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.uid == geteuid();
 }
@@ -43,7 +43,7 @@ enter_console(struct client *c)
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
-	if (bouncer_does(c->env->x.config, BOUNCER_LIMITS_CONSOLE) &&
+	if (compat_does(c->env->x.config, COMPAT_LIMITS_CONSOLE) &&
 	    !admission_admit_console(c->env->admission, &c->admission, l->user, is_admin, clients_in_console(c->env)))
 		return;
 	message_authentication(&l->out, 0, NULL, 0);

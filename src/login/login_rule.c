@@ -2,7 +2,7 @@
 #include "admission/admission.h"
 #include "login/login_asked.h"
 #include "base/text.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "net/listener.h"
 
 #include <arpa/inet.h>
@@ -46,7 +46,7 @@ check_password_is_safe(const struct client *c, struct fail *why)
 	if ((demand != AUTH_PASSWORD && !config_is_external(demand)) || stream_tls(&c->x.stream) != NULL ||
 	    is_loopback(c))
 		return 0;
-	if (config_is_external(demand) && bouncer_does(c->env->x.config, BOUNCER_TAKES_CLEARTEXT))
+	if (config_is_external(demand) && compat_does(c->env->x.config, COMPAT_TAKES_CLEARTEXT))
 		return 0;
 	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");

@@ -3,7 +3,7 @@
  * the database, in PostgreSQL. A user that is unknown, or whose lookup failed, goes through the same exchange.
  */
 #include "login/login_steps.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 
 #include <string.h>
 
@@ -32,7 +32,7 @@ conclude(struct client *c, void *looked_up)
 		verdict = AUTH_REFUSED;
 		why = &none;
 	}
-	if (verdict == AUTH_FAILED && bouncer_does(c->env->x.config, BOUNCER_ANSWERS_FAILED_LOOKUPS)) {
+	if (verdict == AUTH_FAILED && compat_does(c->env->x.config, COMPAT_ANSWERS_FAILED_LOOKUPS)) {
 		fail_set(&none, "08P01", "the user can't be looked up: auth_query failed");
 		fail_pgbouncer_text(&none, "bouncer config error");
 		verdict = AUTH_REFUSED;

@@ -7,7 +7,7 @@
 #include "login/login_state.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 
 #include <openssl/rand.h>
 #include <string.h>
@@ -30,7 +30,7 @@ trust(struct client *c)
 	struct user_secret secret;
 	struct fail why;
 
-	if (!bouncer_does(config, BOUNCER_TRUSTS_KNOWN_USERS) || c->env->users == NULL ||
+	if (!compat_does(config, COMPAT_TRUSTS_KNOWN_USERS) || c->env->users == NULL ||
 	    users_find(c->env->users, c->login->user, &secret)) {
 		admit(c, LM_TRUST);
 		return;
@@ -103,7 +103,7 @@ login_authenticate(struct client *c)
 
 	l->method = LM_NONE;
 	if (l->recount == RECOUNT_NOT_DUE)
-		bouncer_log_attempt(c, l->database, l->user, kinds[l->replication]);
+		compat_log_attempt(c, l->database, l->user, kinds[l->replication]);
 	if (env->x.is_closed && !login_is_console(l)) {
 		env->x.counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");

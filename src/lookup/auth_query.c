@@ -63,7 +63,7 @@ auth_queries_free(struct auth_queries *all)
 static void
 warn_of_user(const struct auth_queries *all, const struct config_scope *db, const struct scope_settings *s)
 {
-	const char *file = config_is_pgbouncers(all->config) ? "auth_file" : "users_file";
+	const char *file = config_is_foreign(all->config) ? "auth_file" : "users_file";
 	struct user_secret secret = { SECRET_NONE, NULL };
 
 	if (strcmp(db->upstream->user, s->auth_user) == 0 && db->upstream->password[0] != '\0')

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -29,14 +29,14 @@
 bool
 auth_is_console(const struct config *config, const char *database)
 {
-	return bouncer_does(config, BOUNCER_ASKS_OWN_DATABASE) && strcmp(database, "pgbouncer") == 0;
+	return compat_does(config, COMPAT_ASKS_OWN_DATABASE) && strcmp(database, "pgbouncer") == 0;
 }
 
 static const char *
 ours_to_ask(const struct config *config, const char *database, const struct scope_settings *s)
 {
-	return bouncer_does(config, BOUNCER_ASKS_OWN_DATABASE) && s->auth_database[0] != '\0' ? s->auth_database
-											      : database;
+	return compat_does(config, COMPAT_ASKS_OWN_DATABASE) && s->auth_database[0] != '\0' ? s->auth_database
+											    : database;
 }
 
 int
@@ -46,7 +46,7 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 	struct scope_settings s;
 	const char *asked;
 
-	if (!bouncer_does(all->config, BOUNCER_ASKS_OWN_DATABASE) || !auth_settings_of(all, database, &s))
+	if (!compat_does(all->config, COMPAT_ASKS_OWN_DATABASE) || !auth_settings_of(all, database, &s))
 		return 0;
 	asked = ours_to_ask(all->config, database, &s);
 	if (strcmp(asked, "pgbouncer") == 0 || config_find_database(all->config, asked) == NULL) {

@@ -456,7 +456,7 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 {
 	struct pool_box *box;
 
-	bouncer_log_database(set, database);
+	compat_log_database(set, database);
 	box = box_new(set, pool_database_get(&set->databases, set->config, database), user);
 	if (box != NULL)
 		box->key_len = put_key(box->key, box->e.database->is_of_tenant, database, user);
@@ -494,7 +494,7 @@ pool_key(const struct config *config, const char *database, const char *user, ch
 		snprintf(name, sizeof(name), "%.*s", tenant_len > 0 ? tenant_len : CONFIG_NAME_MAX, database);
 		fail_set(why, "3D000", "%s \"%s\" is not configured in pgweir", kind, name);
 		fail_pgbouncer_text(why, "no such database: %s", name);
-		if (config_is_pgbouncers(config))
+		if (config_is_foreign(config))
 			fail_hint(why, "%s%s%sAdd a line %s = ... or * = ... to [databases].",
 				  near != NULL ? "Did you mean \"" : "", near != NULL ? near : "",
 				  near != NULL ? "\"? Or: " : "", name);

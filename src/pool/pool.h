@@ -215,7 +215,7 @@ void pool_use_look(struct pool *pool, uint64_t now_us);
 /* Returns what the borrower of srv, which is lent, does with it. *since_us: since when. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
 
-/* pool_bouncer_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
+/* pool_compat_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
  * if it is in its format. *shown is what its client gets. */
 void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			  const struct fail *why, struct fail *shown);

@@ -40,7 +40,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	pool_is_active(pool);
 	policy_conn_opening(pool->policy, &p->conn, now_us);
 	if (p->conn.is_overflow)
-		bouncer_log_reserve(pool);
+		compat_log_reserve(pool);
 	return 0;
 }
 
@@ -48,7 +48,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 static void
 log_close(struct server *srv, const char *why)
 {
-	bouncer_log_end(srv->owner, srv, why);
+	compat_log_end(srv->owner, srv, why);
 	pooled_of(srv->conn)->is_logged = true;
 }
 
@@ -59,7 +59,7 @@ op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 
 	log_debug(pool->set->log, "server %" PRIu64 ": closed (%s)", pooled_of(conn)->srv->id,
 		  recycle_reason_names[reason]);
-	log_close(pooled_of(conn)->srv, bouncer_recycle_word(reason)); /* now: PostgreSQL may take its time to end it */
+	log_close(pooled_of(conn)->srv, compat_recycle_word(reason)); /* now: PostgreSQL may take its time to end it */
 	server_end(pooled_of(conn)->srv, pool_set_now(pool->set));
 }
 
@@ -139,7 +139,7 @@ on_ready(struct server *srv)
 		b->role = srv->role;
 		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
 	}
-	bouncer_log_open(pool, srv);
+	compat_log_open(pool, srv);
 	pool_note_reading(srv);
 	/* A server that has just logged in shows these. */
 	welcome = (struct image *)(uintptr_t)server_welcome(srv);
@@ -276,7 +276,7 @@ on_closed(struct server *srv)
 	pool_code_gone(srv);
 	note_code_unseen(srv);
 	if (!p->is_logged)
-		log_close(srv, bouncer_recycle_word(RR_DIRTY));
+		log_close(srv, compat_recycle_word(RR_DIRTY));
 	assert(srv->borrower == NULL && pool->set->server_count > 0);
 	TAILQ_REMOVE(&pool->servers, srv, all);
 	pool->set->server_count--;

@@ -15,7 +15,7 @@ pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure 
 	uint64_t now_us = pool_set_now(pool->set);
 
 	if (log_is_pgbouncers(pool->set->log)) {
-		bouncer_log_end(pool, srv, server_failure_word(kind));
+		compat_log_end(pool, srv, server_failure_word(kind));
 		return;
 	}
 	if (b == NULL || (b->told_us != 0 && now_us - b->told_us < TOLD_EVERY_US)) {
@@ -41,7 +41,7 @@ pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kin
 	if (!is_known)
 		pool->failure_told_us = now_us;
 	if (log_is_pgbouncers(pool->set->log))
-		bouncer_log_refusal(pool, srv, kind, why);
+		compat_log_refusal(pool, srv, kind, why);
 	else if (is_known)
 		log_debug(pool->set->log, "pool %s/%s: %s", pool->database->name, pool->user, why->text);
 	else

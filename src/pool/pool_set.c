@@ -2,7 +2,7 @@
 #include "pool/pool_set_state.h"
 #include "base/alloc.h"
 
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 
 #include <assert.h>
 #include <openssl/rand.h>
@@ -137,7 +137,7 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 			policy_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
 	}
-	if (bouncer_does(config, BOUNCER_WARMS_POOLS))
+	if (compat_does(config, COMPAT_WARMS_POOLS))
 		warm_pools(set, now_us);
 }
 
@@ -350,7 +350,7 @@ look_at_bare(struct pool_set *set, uint64_t now_us)
 
 		pool_use_look(e, now_us);
 		if (is_unused(e, now_us)) {
-			bouncer_log_unused(e, now_us);
+			compat_log_unused(e, now_us);
 			pool_free(e);
 		}
 	}

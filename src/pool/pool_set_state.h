@@ -11,7 +11,7 @@
  *   pool_code.c     what its database's code could touch; database_code_news.c: all databases' code
  *   pool_scout.c    finds out whether hosts that could not be reached are there again
  *   pool_use.c      which pools are looked at how often, and how much is in use
- *   pool_log.c      its lines in the log; pool_bouncer_log.c: in PgBouncer's format
+ *   pool_log.c      its lines in the log; pool_compat_log.c: in PgBouncer's format
  *
  * Owns:    pools, their servers (struct pooled), databases and backends.
  * Borrows: room, env, companions, statements and log, which outlive it; holds references to config, users and tls.
@@ -42,7 +42,7 @@ struct pooled {
 	struct pool_target *target;
 	struct database_code *code; /* of the database that it is connected to; a reference */
 	bool policy_knows; /* that it is gone */
-	bool is_logged; /* that it is closed: see pool_bouncer_log.c */
+	bool is_logged; /* that it is closed: see pool_compat_log.c */
 	struct pool_backend *scouted; /* it was opened to find out about this one; NULL once that is known */
 	bool is_kept; /* ... and is lent like any other then */
 	uint32_t code_round; /* database_code.round, of the answer that is to come from it; 0: none is */
@@ -112,15 +112,15 @@ pool_is_sealed(const struct pool *pool)
 	return pool->is_sealed;
 }
 
-/* pool_bouncer_log.c: the lines of PgBouncer's log, if ours is in its format. */
-void bouncer_log_reserve(const struct pool *pool);
-void bouncer_log_open(const struct pool *pool, const struct server *srv);
-void bouncer_log_end(const struct pool *pool, const struct server *srv, const char *why);
-void bouncer_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
-			 const struct fail *why);
-void bouncer_log_unused(const struct pool *pool, uint64_t now_us);
-void bouncer_log_database(const struct pool_set *set, const char *database); /* a new one that is not listed */
-const char *bouncer_recycle_word(enum recycle_reason reason);
+/* pool_compat_log.c: the lines of PgBouncer's log, if ours is in its format. */
+void compat_log_reserve(const struct pool *pool);
+void compat_log_open(const struct pool *pool, const struct server *srv);
+void compat_log_end(const struct pool *pool, const struct server *srv, const char *why);
+void compat_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
+			const struct fail *why);
+void compat_log_unused(const struct pool *pool, uint64_t now_us);
+void compat_log_database(const struct pool_set *set, const char *database); /* a new one that is not listed */
+const char *compat_recycle_word(enum recycle_reason reason);
 
 /* pool_log.c */
 void pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why);

@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/resources.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "build.h"
 #include "config/config_state.h"
 #include "config/module.h"
@@ -122,7 +122,7 @@ become_user(struct weir *w, struct fail *why)
 	int r = os_become_user(w->config, w->log, why);
 
 	/* A file that was written for another image names its user; there are no rights to lose. */
-	if (r < 0 && geteuid() != 0 && bouncer_does(w->config, BOUNCER_STARTS_WITH_MISTAKES)) {
+	if (r < 0 && geteuid() != 0 && compat_does(w->config, COMPAT_STARTS_WITH_MISTAKES)) {
 		log_warning(w->log, "%s", why->text);
 		return 0;
 	}

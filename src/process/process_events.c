@@ -1,7 +1,7 @@
 /* src/process/process_events.c - signals, and what the process does about every 100 ms. */
 #include "process/process_state.h"
 
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "dedicated/fleet.h"
 #include "dedicated/watch.h"
 #include "lookup/auth_query.h"
@@ -16,7 +16,7 @@ static const int numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, 
 static void
 on_sigusr2(struct weir *w)
 {
-	bool is_theirs = bouncer_does(w->config, BOUNCER_RESUMES_ALONE);
+	bool is_theirs = compat_does(w->config, COMPAT_RESUMES_ALONE);
 	struct fail why;
 
 	if (is_theirs && w->stopping.is_stopping)
@@ -49,7 +49,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		process_stop(w, process_is_patient(w) ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);
 		break;
 	case SIGINT:
-		process_stop(w, bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY) ? SHUTDOWN_SERVERS : SHUTDOWN_NOW);
+		process_stop(w, compat_does(w->config, COMPAT_STOPS_PATIENTLY) ? SHUTDOWN_SERVERS : SHUTDOWN_NOW);
 		break;
 	case SIGQUIT:
 		process_stop(w, SHUTDOWN_NOW);

@@ -7,7 +7,7 @@
  */
 #include "process/process_state.h"
 
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "config/config_value.h"
 #include "http/http_module.h"
 
@@ -157,7 +157,7 @@ process_start_http(struct weir *w, struct fail *why)
 		return 0;
 	s.passed_fd = listeners_take_inherited(w->listeners, 'H', c->http_listen.host, c->http_listen.port);
 	if (c->http_auth_file[0] != '\0' &&
-	    (s.users = users_load(c->http_auth_file, bouncer_does(c, BOUNCER_STARTS_WITH_MISTAKES), NULL, NULL, why)) ==
+	    (s.users = users_load(c->http_auth_file, compat_does(c, COMPAT_STARTS_WITH_MISTAKES), NULL, NULL, why)) ==
 		NULL)
 		return -1;
 	w->metrics.http = http_new(&s, why);

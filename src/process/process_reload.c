@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "config/config_state.h"
 #include "dedicated/fleet.h"
 #include "dedicated/watch.h"
@@ -12,7 +12,6 @@
 #include "lookup/verifier_cache.h"
 #include "os/os.h"
 #include "load/load.h"
-#include "bouncer/bouncer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +48,7 @@ open_all(struct weir *w, struct fresh *f, struct config_problems *problems, stru
 {
 	const struct problem_sink sink = { .problems = problems,
 					   .file = w->config->path,
-					   .words = bouncer_problem_words(f->config) };
+					   .words = config_words(f->config) };
 
 	/* None is opened or closed while they are being closed, or while clients move to the next process. */
 	bool is_fixed = w->stopping.is_stopping || w->door->clients.x.is_moving;
@@ -78,13 +77,18 @@ static void
 on_change(const char *change, void *arg)
 {
 	struct weir *w = arg;
+	const struct problem_words *words = config_words(w->config);
 	char text[1024];
 
-	bouncer_change(w->config, change, text, sizeof(text));
+	if (words != NULL) {
+		words->change(change, text, sizeof(text));
+		change = text;
+	}
 	w->last_reload.changes =
 	    xreallocarray(w->last_reload.changes, w->last_reload.change_count + 1, sizeof(*w->last_reload.changes));
-	w->last_reload.changes[w->last_reload.change_count++] = xstrdup(text);
-	log_event(w->log, LOG_LEVEL_INFO, &(struct log_about){ .event = "config_changed" }, "configuration: %s", text);
+	w->last_reload.changes[w->last_reload.change_count++] = xstrdup(change);
+	log_event(w->log, LOG_LEVEL_INFO, &(struct log_about){ .event = "config_changed" }, "configuration: %s",
+		  change);
 }
 
 static int
@@ -99,7 +103,7 @@ load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct 
 	config_keep_fixed(f->config, w->config);
 	/* As PgBouncer does if its auth_file is gone: a secret that is being replaced must not lock everybody out. */
 	if (f->files.users == NULL && w->files.users != NULL && f->config->users_file[0] != '\0' &&
-	    bouncer_does(f->config, BOUNCER_STARTS_WITH_MISTAKES)) {
+	    compat_does(f->config, COMPAT_STARTS_WITH_MISTAKES)) {
 		f->files.users = users_ref(w->files.users);
 		log_write(w->log, LOG_LEVEL_WARNING, "the users that auth_file had before stay");
 	}

@@ -6,7 +6,7 @@
  */
 #include "process/process_state.h"
 
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "client/clients.h"
 #include "os/os.h"
 
@@ -53,7 +53,7 @@ process_stop_if_empty(struct weir *w)
 bool
 process_is_patient(const struct weir *w)
 {
-	return bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY) && w->config->shutdown_timeout_us >= A_DAY;
+	return compat_does(w->config, COMPAT_STOPS_PATIENTLY) && w->config->shutdown_timeout_us >= A_DAY;
 }
 
 static void
@@ -90,7 +90,7 @@ process_stop(struct weir *w, enum shutdown_how how)
 {
 	/* A second request waits in neither of PgBouncer's two ways. */
 	bool may_wait =
-	    !w->stopping.is_stopping || (how > w->stopping.how && !bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY));
+	    !w->stopping.is_stopping || (how > w->stopping.how && !compat_does(w->config, COMPAT_STOPS_PATIENTLY));
 
 	if (how != SHUTDOWN_NOW && may_wait) {
 		begin_stop(w, how);

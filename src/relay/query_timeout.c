@@ -1,7 +1,7 @@
 #include "relay/query_timeout.h"
 
 #include "base/clock.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -29,7 +29,7 @@ query_timeout_holds(const struct exchange *x, uint8_t type)
 	if (x->srv == NULL || !query_timeout_may_hold(x) || strchr("QPBDECF", type) == NULL)
 		return false;
 	/* Within a COPY PostgreSQL has to see what comes. */
-	return !bouncer_does(x->env->config, BOUNCER_ENDS_LATE_QUERIES) && x->replication == 0 &&
+	return !compat_does(x->env->config, COMPAT_ENDS_LATE_QUERIES) && x->replication == 0 &&
 	       x->srv->ledger.intake != INTAKE_COPY && ledger_owes_client(&x->srv->ledger, &since_us);
 }
 

@@ -9,10 +9,9 @@
 #include "statements/statements_crossing.h"
 #include "statements/unnamed.h"
 
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
-#include "bouncer/bouncer.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -40,7 +39,7 @@ reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 void
 reject_words(const struct exchange *x, const struct fail *why, struct fail *shown)
 {
-	bouncer_tell(x->env->config, why, shown);
+	compat_tell(x->env->config, why, shown);
 	if (shown->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
 		char detail[FAIL_TEXT_MAX];
 
@@ -52,7 +51,7 @@ reject_words(const struct exchange *x, const struct fail *why, struct fail *show
 static bool
 ends_as_with_pgbouncer(const struct exchange *x, const struct fail *why, enum request_failure kind)
 {
-	return bouncer_does(x->env->config, BOUNCER_ENDS_THE_UNSERVED) && kind == RF_BACKEND_UNREACHABLE &&
+	return compat_does(x->env->config, COMPAT_ENDS_THE_UNSERVED) && kind == RF_BACKEND_UNREACHABLE &&
 	       why->pgbouncer_text[0] != '\0' && strcmp(why->sqlstate, "57P03") != 0;
 }
 

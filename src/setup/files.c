@@ -4,10 +4,9 @@
  */
 #include "setup/setup.h"
 
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
-#include "bouncer/bouncer.h"
 #include "load/load.h"
 
 #include <stdio.h>
@@ -36,7 +35,7 @@ load_users_file(const struct config *config, const char *path, bool needs_secret
 	const struct problem_sink sink = { .problems = problems };
 	size_t errors_before = problems->error_count;
 	struct fail why;
-	bool is_lenient = bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES);
+	bool is_lenient = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
 	struct users *users = users_load(path, is_lenient, tell_of_user, problems, &why);
 
 	if (users == NULL && problems->error_count == errors_before) /* it could not be read at all */
@@ -104,7 +103,7 @@ check_names(const struct config *config, const struct users *users, struct confi
 	const struct problem_sink sink = { .problems = problems,
 					   .file = config->path,
 					   .source = config->origins->source,
-					   .words = bouncer_problem_words(config) };
+					   .words = config_words(config) };
 	char what[CONFIG_NAME_MAX + 16];
 
 	if (config_has_auth_query(config) || !needs_passwords(config))
@@ -168,7 +167,7 @@ load_users(const struct config *config, struct config_problems *problems)
 	}
 	/* A file that nobody needs to log in to us may be missing. */
 	if (config->users_file[0] == '\0' ||
-	    ((bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES) ||
+	    ((compat_does(config, COMPAT_STARTS_WITH_MISTAKES) ||
 	      (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5)) &&
 	     access(config->users_file, F_OK) < 0))
 		return NULL;
@@ -198,13 +197,13 @@ int
 setup_load_files(const struct config *config, struct setup_files *out, struct config_problems *problems)
 {
 	size_t errors_before = problems->error_count;
-	bool is_theirs = bouncer_does(config, BOUNCER_WORDS_FAILURES);
+	bool is_theirs = compat_does(config, COMPAT_WORDS_FAILURES);
 	const struct problem_sink sink = { .problems = problems,
 					   .file = is_theirs		     ? NULL
 						   : config->path[0] != '\0' ? config->path
 									     : "--upstream",
 					   .source = config->origins->source,
-					   .words = bouncer_problem_words(config) };
+					   .words = config_words(config) };
 	struct fail why;
 
 	*out = (struct setup_files){ .users = load_users(config, problems) };

@@ -2,7 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "os/os.h"
 
 #include <grp.h>
@@ -159,7 +159,7 @@ int
 listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why)
 {
 	*fresh = (struct listeners_fresh){ 0 };
-	if (l->are_passed || (l->list[0] != NULL && bouncer_does(config, BOUNCER_KEEPS_LISTENERS)))
+	if (l->are_passed || (l->list[0] != NULL && compat_does(config, COMPAT_KEEPS_LISTENERS)))
 		return 0;
 	fresh->is_changed = true;
 	if (config->listen_count > LISTENERS_MAX)

@@ -1,15 +1,17 @@
 /* src/setup/logs.c - the log, and the modules, which may have logs of their own. */
 #include "setup/setup.h"
 
-#include "bouncer/bouncer.h"
+#include "config/config_state.h"
 #include "config/module.h"
 #include "os/os.h"
 
 static struct log_settings
 log_settings_of(const struct config *c)
 {
+	const struct problem_words *words = config_words(c);
+
 	return (struct log_settings){ c->log_destination, c->log_format, c->log_level,
-				      config_is_pgbouncers(c) ? bouncer_words : NULL };
+				      words != NULL ? words->reword : NULL };
 }
 
 int

@@ -6,8 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "bouncer/bouncer.h"
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
 
@@ -45,14 +44,12 @@ static void
 check_needs(struct rules *r)
 {
 	const struct config *c = r->config;
-	const struct problem_sink sink = { .problems = r->problems,
-					   .file = c->hba_file,
-					   .words = bouncer_problem_words(c) };
+	const struct problem_sink sink = { .problems = r->problems, .file = c->hba_file, .words = config_words(c) };
 	struct hba_needs needs = hba_needs(r->hba);
 	bool has_tls = c->tls_mode != TLS_OFF && c->tls_certificate_file[0] != '\0';
 
 	if (needs.secrets && !config_has_auth_query(c) && access(c->users_file, R_OK) < 0)
-		problem_note(&sink, !bouncer_does(c, BOUNCER_STARTS_WITH_MISTAKES), 0,
+		problem_note(&sink, !compat_does(c, COMPAT_STARTS_WITH_MISTAKES), 0,
 			     "it has rules that ask for a password, but users_file = %s: %s; write it with lines of "
 			     "\"name\" \"secret\"",
 			     c->users_file, strerror(errno));
@@ -81,7 +78,7 @@ sink_of_setting(const struct rules *r)
 	return (struct problem_sink){ .problems = r->problems,
 				      .file = r->config->path,
 				      .source = r->config->origins->source,
-				      .words = bouncer_problem_words(r->config) };
+				      .words = config_words(r->config) };
 }
 
 /* Reports what is wrong with the setting that the rules were made of; line 2 says the same once more. */
@@ -112,7 +109,7 @@ warn_of_cleartext(const struct rules *r)
 		problem_warning(&sink, config_line_of(c, "auth", "method"),
 				"clients send their passwords in clear text: those without TLS that are not on this "
 				"machine %s; set mode = require in [tls_client]",
-				bouncer_does(c, BOUNCER_TAKES_CLEARTEXT) ? "can be overheard" : "are refused");
+				compat_does(c, COMPAT_TAKES_CLEARTEXT) ? "can be overheard" : "are refused");
 }
 
 /* In a setting a # within a word stands for itself, as in PgBouncer's: it is written in quotes. Returns a copy. */

@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "config/config_state.h"
 #include "config/config.h"
-#include "bouncer/bouncer.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -112,7 +111,7 @@ setup_check_secrets(const struct config *config, struct config_problems *problem
 {
 	struct problem_sink sink = { .problems = problems, /* each names its file itself */
 				     .source = config->origins->source,
-				     .words = bouncer_problem_words(config) };
+				     .words = config_words(config) };
 
 	look_at_files(&(struct secrets){ to_problems, &sink }, config);
 }

@@ -265,7 +265,7 @@ Test(bouncer, advice_names_settings_as_the_file_does)
 		char text[256];
 
 		snprintf(text, sizeof(text), "%s", said[i][0]);
-		bouncer_words(text, sizeof(text));
+		bouncer_problem_words.reword(text, sizeof(text));
 		cr_expect_str_eq(text, said[i][1], "%s", text);
 	}
 }

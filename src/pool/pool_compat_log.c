@@ -1,5 +1,5 @@
 /*
- * src/pool/pool_bouncer_log.c - what PgBouncer's log has of a server connection, in its words: programs that read logs
+ * src/pool/pool_compat_log.c - what PgBouncer's log has of a server connection, in its words: programs that read logs
  * look for them.
  *
  *   S-0x5581…: app/web@10.0.0.9:5432 new connection to server (from 10.0.0.7:40112)
@@ -7,7 +7,7 @@
  */
 #include "pool/pool_set_state.h"
 
-#include "bouncer/bouncer_ways.h"
+#include "config/compat.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -30,7 +30,7 @@ log_line(const struct pool *pool, const struct server *srv, const char *fmt, ...
 
 /* overflow_delay is its reserve_pool_timeout; without that it has no reserve. */
 void
-bouncer_log_reserve(const struct pool *pool)
+compat_log_reserve(const struct pool *pool)
 {
 	if (log_is_pgbouncers(pool->set->log))
 		log_warning(pool->set->log, "%s/%s: taking connection from reserve_pool", pool->database->name,
@@ -38,7 +38,7 @@ bouncer_log_reserve(const struct pool *pool)
 }
 
 void
-bouncer_log_open(const struct pool *pool, const struct server *srv)
+compat_log_open(const struct pool *pool, const struct server *srv)
 {
 	union {
 		struct sockaddr any;
@@ -62,7 +62,7 @@ bouncer_log_open(const struct pool *pool, const struct server *srv)
 }
 
 void
-bouncer_log_end(const struct pool *pool, const struct server *srv, const char *why)
+compat_log_end(const struct pool *pool, const struct server *srv, const char *why)
 {
 	if (log_is_pgbouncers(pool->set->log) && pool->set->config->log_connections)
 		log_line(pool, srv, "closing because: %s (age=%llus)", why,
@@ -70,7 +70,7 @@ bouncer_log_end(const struct pool *pool, const struct server *srv, const char *w
 }
 
 const char *
-bouncer_recycle_word(enum recycle_reason reason)
+compat_recycle_word(enum recycle_reason reason)
 {
 	static const char *const words[RR_COUNT] = {
 		[RR_AGE] = "server lifetime over",	[RR_IDLE] = "server idle timeout",
@@ -85,16 +85,15 @@ bouncer_recycle_word(enum recycle_reason reason)
 
 /* An error that PostgreSQL answered a login with has a line of its own, ahead of that of the close. */
 void
-bouncer_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
-		    const struct fail *why)
+compat_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why)
 {
 	if (!log_is_pgbouncers(pool->set->log))
 		return;
 	if (why->pgbouncer_text[0] != '\0') {
 		log_warning(pool->set->log, "server login failed: FATAL %s", why->pgbouncer_text);
-		bouncer_log_end(pool, srv, srv->target->replication != NULL ? "login failed" : why->pgbouncer_text);
+		compat_log_end(pool, srv, srv->target->replication != NULL ? "login failed" : why->pgbouncer_text);
 	} else
-		bouncer_log_end(pool, srv, server_failure_word(kind));
+		compat_log_end(pool, srv, server_failure_word(kind));
 }
 
 void
@@ -102,15 +101,15 @@ pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum con
 		     const struct fail *why, struct fail *shown)
 {
 	*shown = *why;
-	bouncer_log_refusal(pool, srv, kind, why);
-	if (bouncer_does(pool->set->config, BOUNCER_WORDS_FAILURES) && why->pgbouncer_text[0] != '\0') {
+	compat_log_refusal(pool, srv, kind, why);
+	if (compat_does(pool->set->config, COMPAT_WORDS_FAILURES) && why->pgbouncer_text[0] != '\0') {
 		fail_detail(shown, "%s", why->pgbouncer_text);
 		fail_pgbouncer_text(shown, "login failed");
 	}
 }
 
 void
-bouncer_log_unused(const struct pool *pool, uint64_t now_us)
+compat_log_unused(const struct pool *pool, uint64_t now_us)
 {
 	if (log_is_pgbouncers(pool->set->log) && !pool->is_orphan)
 		log_info(pool->set->log,
@@ -119,7 +118,7 @@ bouncer_log_unused(const struct pool *pool, uint64_t now_us)
 }
 
 void
-bouncer_log_database(const struct pool_set *set, const char *database)
+compat_log_database(const struct pool_set *set, const char *database)
 {
 	const struct config_scope *scope = config_find_database(set->config, database);
 

@@ -1,13 +1,15 @@
 /*
- * src/bouncer/bouncer_ways.h - what pgweir does as PgBouncer does it where compat = pgbouncer, and otherwise in a way
+ * src/config/compat.h - what pgweir does as PgBouncer does it where compat = pgbouncer, and otherwise in a way
  * of its own, though no setting says so. The list is a table of docs/pgbouncer.md, too.
  */
 #pragma once
 
 #include "config/config.h"
 
+#define COMPAT_VERSION "1.25.2" /* of the PgBouncer whose place this takes: SHOW VERSION, pgbouncer -V */
+
 /* clang-format off */
-#define BOUNCER_WAY_LIST(ROW) /* a way's name, what is done as PgBouncer does it, and otherwise */ \
+#define COMPAT_WAY_LIST(ROW) /* a way's name, what is done as PgBouncer does it, and otherwise */ \
 	ROW(WORDS_FAILURES, "errors and log lines are in PgBouncer's words", "in pgweir's") \
 	ROW(ENDS_LATE_QUERIES, "`query_timeout` disconnects the client, and the query is cancelled", \
 	    "the query is cancelled, and the client goes on") \
@@ -34,12 +36,15 @@
 	    "errors")
 /* clang-format on */
 
-#define BOUNCER_WAY_NAME(name, theirs, otherwise) BOUNCER_##name,
-enum bouncer_way { BOUNCER_WAY_LIST(BOUNCER_WAY_NAME) BOUNCER_WAYS };
+#define COMPAT_WAY_NAME(name, theirs, otherwise) COMPAT_##name,
+enum compat_way { COMPAT_WAY_LIST(COMPAT_WAY_NAME) COMPAT_WAYS };
 
 /* Returns true if this is done as PgBouncer does it. */
 static inline bool
-bouncer_does(const struct config *config, enum bouncer_way way)
+compat_does(const struct config *config, enum compat_way way)
 {
-	return config->compat == COMPAT_PGBOUNCER && way < BOUNCER_WAYS;
+	return config->compat == COMPAT_PGBOUNCER && way < COMPAT_WAYS;
 }
+
+/* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, with the names of the file at hand. */
+void compat_tell(const struct config *config, const struct fail *why, struct fail *told);

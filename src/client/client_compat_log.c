@@ -1,5 +1,5 @@
 /*
- * src/client/client_bouncer_log.c - what PgBouncer's log has of a client, in its words: programs that read logs look
+ * src/client/client_compat_log.c - what PgBouncer's log has of a client, in its words: programs that read logs look
  * for them.
  *
  *   C-0x5581…: app/web@10.0.0.7:51514 login attempt: db=app user=web tls=no replication=no
@@ -60,7 +60,7 @@ log_line(const struct client *c, enum log_level level, const char *fmt, ...)
 }
 
 void
-bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication)
+compat_log_attempt(const struct client *c, const char *database, const char *user, const char *replication)
 {
 	const struct tls_session *tls = stream_tls(&c->x.stream);
 
@@ -75,7 +75,7 @@ bouncer_log_attempt(const struct client *c, const char *database, const char *us
 }
 
 void
-bouncer_log_close(const struct client *c, const struct fail *why)
+compat_log_close(const struct client *c, const struct fail *why)
 {
 	uint64_t age_us = *c->env->x.now_us - c->connected_us;
 	struct fail shown;
