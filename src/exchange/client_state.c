@@ -20,6 +20,7 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 	[CL_CANCEL] = { [CE_CLOSE] = CL_CLOSED },
 	[CL_CONSOLE] = { [CE_CLOSE] = CL_CLOSED },
 	[CL_READY] = { [CE_NEED_SERVER] = CL_IN_LINE,
+		       [CE_REFUSED] = CL_REJECTING,
 		       [CE_HOLD] = CL_HELD,
 		       [CE_RETRY] = CL_RETRYING,
 		       [CE_DOUBT] = CL_IN_DOUBT,
@@ -34,6 +35,7 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 	[CL_IN_LINE] = { [CE_GRANTED] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
 	/* The error that a retry is for may come while a message behind it is held. */
 	[CL_HELD] = { [CE_ANSWERED] = CL_READY,
+		      [CE_REFUSED] = CL_REJECTING,
 		      [CE_RETRY] = CL_RETRYING,
 		      [CE_DOUBT] = CL_IN_DOUBT,
 		      [CE_CLOSE] = CL_CLOSED },

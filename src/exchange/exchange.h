@@ -66,8 +66,7 @@ enum exchange_block {
 	EXCHANGE_SHOWN, /* on a standby; something was */
 	EXCHANGE_DUE, /* it is begun for its client, and not yet on the server that the client gets next */
 	EXCHANGE_ROLLED_BACK, /* with its server, and its client has not ended it yet */
-	EXCHANGE_FAILED, /* it was due, its next statement got no server, and its client has not ended it yet */
-	EXCHANGE_FAILED_ENDS /* ... and does so with the request at hand, which is refused */
+	EXCHANGE_FAILED /* it was due, its next statement got no server, and its client has not ended it yet */
 };
 
 /* Whether its client is read. */
@@ -219,7 +218,7 @@ struct exchange {
 	bool is_in_relay : 1;
 	/* Settings were replayed for the message at hand. Set by catch_up(), cleared by requests.c and fast.c. */
 	bool has_caught_up : 1;
-	/* The client was shown something of the primary's without asking. Set by listen/queue.c, commit_doubt.c and
+	/* The client was shown something of the primary's without asking. Set by listen/queue.c, reject.c and
 	 * passport.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
@@ -239,8 +238,7 @@ exchange_set_block(struct exchange *x, enum exchange_block to)
 {
 	bool is_there = x->srv != NULL && x->srv->loan.sibling != 0;
 
-	assert(to == EXCHANGE_NO_BLOCK || to == EXCHANGE_FAILED_ENDS ||
-	       x->block < EXCHANGE_ROLLED_BACK); /* its client has to end it first */
+	assert(to == EXCHANGE_NO_BLOCK || x->block < EXCHANGE_ROLLED_BACK); /* its client has to end it first */
 	assert(to == EXCHANGE_NO_BLOCK || (to < EXCHANGE_DUE ? is_there : x->srv == NULL));
 	if (to >= EXCHANGE_DUE)
 		x->env->blocks_without_server++;

@@ -56,13 +56,6 @@ bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv
  * known; returns false without memory. shown: the error it gets if its session is lost as well (is_lost), after that.
  */
 bool commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost);
-/*
- * While EXCHANGE_ROLLED_BACK or FAILED. Returns true if this request, which needs a server, is to be refused; it is
- * CL_IN_DOUBT then. The transaction counts as failed until a request that begins with its end: what the client has sent
- * before it could know must not run outside of it. bytes, len: the message, and what has come behind it.
- */
-bool commit_check_is_refused(struct exchange *x, const struct request *m, const uint8_t *bytes, size_t len);
-void commit_check_refuse(struct exchange *x); /* refuses what waits, with 40001; a ROLLBACK has been done already */
 void commit_check_free(struct exchange *x); /* the client is closed */
 
 static inline bool

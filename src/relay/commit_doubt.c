@@ -1,16 +1,12 @@
 /* src/relay/commit_doubt.c - a COMMIT was sent, and its server was lost before the answer. See commit_check.h. */
 #include "relay/commit_check.h"
 
-#include "base/text.h"
 #include "exchange/report.h"
 #include "dedicated/questions.h"
 #include "relay/relay.h"
-#include "sql/known.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
-#include "wire/fields.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <assert.h>
@@ -141,13 +137,9 @@ put_failure(enum commit_fate fate, const char *reason, struct fail *why)
 		fail_set(why, "08007",
 			 "the transaction was committed, but other replies were lost with its connection");
 		fail_hint(why, "Do not run it again.");
-	} else if (fate == FATE_ROLLED_BACK) {
-		fail_set(why, "40001",
-			 "the transaction was rolled back by the loss of its connection to PostgreSQL; it is safe to "
-			 "run it again");
-		fail_detail(why, "Asked about its COMMIT: %s.", reason);
-		fail_hint(why, "Run the whole transaction again, as after any serialization failure.");
-	} else {
+	} else if (fate == FATE_ROLLED_BACK)
+		reject_words_rolled_back(why, reason);
+	else {
 		fail_set(why, "08007",
 			 "the connection to PostgreSQL was lost during COMMIT, and it can't be known whether the "
 			 "transaction was committed");
@@ -297,150 +289,6 @@ commit_check_lost(struct exchange *x, struct server *srv, const struct fail *sho
 	else if (!(d->is_asked = fate_ask(x->pool, &d->question) == 0))
 		decide_fate(d, FATE_UNKNOWN, "there was no memory to ask");
 	return true;
-}
-
-/* Returns true if the SQL of this statement is one that ends a transaction, or begins so. */
-static bool
-is_end(const struct sql_verdict *v, const char *sql, size_t len)
-{
-	return v != NULL && sql != NULL &&
-	       (v->first == WORD_COMMIT || v->first == WORD_END || v->first == WORD_ROLLBACK ||
-		v->first == WORD_ABORT) &&
-	       !text_mentions(sql, len, "to");
-}
-
-/* The Bind behind a Parse runs what that has made. next: what has come behind the Parse. */
-static bool
-is_bound_next(const struct request *m, const uint8_t *next, size_t len)
-{
-	const char *portal, *statement;
-	size_t names_len;
-
-	return len > FRAME_HEAD_LEN && next[0] == 'B' &&
-	       fields_bind(next + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &portal, &statement, &names_len) &&
-	       strcmp(statement, m->parse.name) == 0;
-}
-
-/* ROLLBACK is about to run. */
-static bool
-rolls_back(const struct exchange *x, const struct request *m, const uint8_t *next, size_t len)
-{
-	if (!is_end(m->verdict, m->sql, m->sql_len) || /* so it has SQL that was not too long to be read */
-	    !(request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)))
-		return false;
-	return m->type == 'Q' ||
-	       (m->type == 'P' && !statements_is_taken(x, m->parse.name) && is_bound_next(m, next, len));
-}
-
-/* The client means the request to end its transaction: it must not have to say so again and again. */
-static bool
-is_meant_to_end(const struct exchange *x, const struct request *m)
-{
-	const char *portal, *name;
-	struct statement *st;
-	size_t names_len;
-
-	if (m->type != 'B')
-		return is_end(m->verdict, m->sql, m->sql_len);
-	if (!fields_bind(m->message + FRAME_HEAD_LEN, request_body_len(m), &portal, &name, &names_len))
-		return false;
-	st = statements_called(x, name);
-	return st != NULL && is_end(statement_verdict(st), (const char *)st->bytes, st->query_len);
-}
-
-/* Returns true if the messages behind a Parse of the unnamed statement run it once, up to a Sync. */
-static bool
-is_run_unnamed(const uint8_t *p, size_t len)
-{
-	size_t at = 0, names_len;
-	const char *portal, *statement;
-	struct frame f;
-
-	for (const char *type = "BDES"; *type != '\0'; type++) {
-		const uint8_t *body = p + at + FRAME_HEAD_LEN;
-
-		if (at >= len || frame_parse(p + at, len - at, &f) != FRAME_OK ||
-		    f.body_len > len - at - FRAME_HEAD_LEN)
-			return false;
-		if (f.type != *type && *type == 'D')
-			continue;
-		if (f.type != *type || (*type == 'D' && (f.body_len != 2 || body[0] != 'P')) ||
-		    (*type == 'B' && (!fields_bind(body, f.body_len, &portal, &statement, &names_len) ||
-				      portal[0] != '\0' || statement[0] != '\0')))
-			return false;
-		at += FRAME_HEAD_LEN + (size_t)f.body_len;
-	}
-	return true;
-}
-
-/*
- * Returns true if these bytes begin with a request that is a ROLLBACK and nothing else: it needs no server, which may
- * be away. By the extended protocol, only as drivers send what they don't keep prepared.
- */
-static bool
-is_rollback_alone(const struct exchange *x, const uint8_t *p, size_t len)
-{
-	const uint8_t *body = p + FRAME_HEAD_LEN;
-	const char *sql = (const char *)body;
-	struct parse_fields parse = { .name = "" };
-	struct known k;
-	struct frame f;
-	size_t sql_len;
-
-	if (len < FRAME_HEAD_LEN || frame_parse(p, len, &f) != FRAME_OK || f.body_len > len - FRAME_HEAD_LEN ||
-	    f.body_len == 0 || (f.type != 'Q' && f.type != 'P'))
-		return false;
-	sql_len = f.body_len - 1;
-	if (f.type == 'P') {
-		if (!fields_parse(body, f.body_len, &parse) || parse.name[0] != '\0' ||
-		    !is_run_unnamed(body + f.body_len, len - FRAME_HEAD_LEN - f.body_len))
-			return false;
-		sql = (const char *)parse.rest;
-		sql_len = parse.query_len;
-	}
-	return known_only(&k, image_scan_options(x->image), sql, sql_len) == KNOWN_ROLLBACK;
-}
-
-bool
-commit_check_is_refused(struct exchange *x, const struct request *m, const uint8_t *bytes, size_t len)
-{
-	size_t total = m->total < len ? m->total : len;
-	bool runs = rolls_back(x, m, bytes + total, len - total);
-
-	if (runs || is_meant_to_end(x, m))
-		exchange_set_block(x, !runs && x->block == EXCHANGE_FAILED ? EXCHANGE_FAILED_ENDS : EXCHANGE_NO_BLOCK);
-	if (runs && !is_rollback_alone(x, bytes, len))
-		return false; /* a server without a transaction says so, and does what is asked */
-	exchange_step(x, CE_DOUBT);
-	return true;
-}
-
-void
-commit_check_refuse(struct exchange *x)
-{
-	struct fail why;
-
-	if (x->state != CL_IN_DOUBT)
-		exchange_step(x, CE_DOUBT);
-	exchange_step(x, CE_REFUSED);
-	x->has_seen_primary = true;
-	stream_set_reading(&x->stream, true);
-	if (x->block == EXCHANGE_NO_BLOCK && is_rollback_alone(x, x->pending, x->pending_len)) {
-		reject_as_done(x, "ROLLBACK");
-		return;
-	}
-	if (x->block >= EXCHANGE_FAILED) {
-		if (x->block == EXCHANGE_FAILED_ENDS)
-			exchange_set_block(x, EXCHANGE_NO_BLOCK);
-		fail_set(&why, "25P02",
-			 "current transaction is aborted, commands ignored until end of transaction block");
-		fail_detail(&why, "A statement of it got no server connection.");
-		reject_request(x, &why, RF_CANCELED);
-		return;
-	}
-	x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;
-	put_failure(FATE_ROLLED_BACK, "its COMMIT was not sent", &why);
-	reject_request(x, &why, RF_BACKEND_LOST);
 }
 
 void

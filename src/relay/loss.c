@@ -158,7 +158,7 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 	state_undo_reports(x, srv->loan.commit.before);
 	exchange_set_block(x, x->state == CL_HELD ? EXCHANGE_NO_BLOCK : EXCHANGE_ROLLED_BACK);
 	if (x->state == CL_HELD)
-		commit_check_refuse(x);
+		reject_kept(x, REJECT_UNSENT);
 	return true;
 }
 

@@ -4,12 +4,17 @@
  * is ignored). The client's connection stays open.
  */
 #include "relay/relay.h"
+#include "base/text.h"
 #include "exchange/holder.h"
 #include "exchange/report.h"
+#include "relay/walk.h"
+#include "sql/known.h"
+#include "statements/statements.h"
 #include "statements/statements_crossing.h"
 #include "statements/unnamed.h"
 
 #include "config/compat.h"
+#include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -46,6 +51,16 @@ reject_words(const struct exchange *x, const struct fail *why, struct fail *show
 		snprintf(detail, sizeof(detail), "%s", shown->detail);
 		fail_detail(shown, "Database \"%s\", user \"%s\": %s", x->pool->database->name, x->pool->user, detail);
 	}
+}
+
+void
+reject_words_rolled_back(struct fail *why, const char *reason)
+{
+	fail_set(why, "40001",
+		 "the transaction was rolled back by the loss of its connection to PostgreSQL; it is safe to "
+		 "run it again");
+	fail_detail(why, "Asked about its COMMIT: %s.", reason);
+	fail_hint(why, "Run the whole transaction again, as after any serialization failure.");
 }
 
 static bool
@@ -96,8 +111,8 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 	answer_and_drop(x, &b, NULL);
 }
 
-void
-reject_as_done(struct exchange *x, const char *tag)
+static void
+answer_as_done(struct exchange *x, const char *tag)
 {
 	struct statement *unnamed = NULL;
 	struct buf b = { 0 };
@@ -118,6 +133,136 @@ reject_as_done(struct exchange *x, const char *tag)
 	message_complete(&b, tag);
 	answer_and_drop(x, &b, unnamed);
 }
+
+/* --- what follows a transaction that was lost, or has failed without a server --- */
+
+/* Returns true if the SQL of this statement is one that ends a transaction, or begins so. */
+static bool
+is_end(const struct sql_verdict *v, const char *sql, size_t len)
+{
+	return v != NULL && sql != NULL &&
+	       (v->first == WORD_COMMIT || v->first == WORD_END || v->first == WORD_ROLLBACK ||
+		v->first == WORD_ABORT) &&
+	       !text_mentions(sql, len, "to");
+}
+
+/* The Bind behind a Parse runs what that has made. next: what has come behind the Parse. */
+static bool
+is_bound_next(const struct request *m, const uint8_t *next, size_t len)
+{
+	const char *portal, *statement;
+	size_t names_len;
+
+	return len > FRAME_HEAD_LEN && next[0] == 'B' &&
+	       fields_bind(next + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &portal, &statement, &names_len) &&
+	       strcmp(statement, m->parse.name) == 0;
+}
+
+/* ROLLBACK is about to run. */
+static bool
+rolls_back(const struct exchange *x, const struct request *m, const uint8_t *next, size_t len)
+{
+	if (!is_end(m->verdict, m->sql, m->sql_len) || /* so it has SQL that was not too long to be read */
+	    !(request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)))
+		return false;
+	return m->type == 'Q' ||
+	       (m->type == 'P' && !statements_is_taken(x, m->parse.name) && is_bound_next(m, next, len));
+}
+
+/* The client means the request to end its transaction: it must not have to say so again and again. */
+static bool
+is_meant_to_end(const struct exchange *x, const struct request *m)
+{
+	const char *portal, *name;
+	struct statement *st;
+	size_t names_len;
+
+	if (m->type != 'B')
+		return is_end(m->verdict, m->sql, m->sql_len);
+	if (!fields_bind(m->message + FRAME_HEAD_LEN, request_body_len(m), &portal, &name, &names_len))
+		return false;
+	st = statements_called(x, name);
+	return st != NULL && is_end(statement_verdict(st), (const char *)st->bytes, st->query_len);
+}
+
+/* Returns true if the messages behind a Parse of the unnamed statement run it once, up to a Sync. */
+static bool
+is_run_unnamed(const uint8_t *p, size_t len)
+{
+	size_t at = 0, names_len;
+	const char *portal, *statement;
+	struct frame f;
+
+	for (const char *type = "BDES"; *type != '\0'; type++) {
+		const uint8_t *body = p + at + FRAME_HEAD_LEN;
+
+		if (at >= len || frame_parse(p + at, len - at, &f) != FRAME_OK ||
+		    f.body_len > len - at - FRAME_HEAD_LEN)
+			return false;
+		if (f.type != *type && *type == 'D')
+			continue;
+		if (f.type != *type || (*type == 'D' && (f.body_len != 2 || body[0] != 'P')) ||
+		    (*type == 'B' && (!fields_bind(body, f.body_len, &portal, &statement, &names_len) ||
+				      portal[0] != '\0' || statement[0] != '\0')))
+			return false;
+		at += FRAME_HEAD_LEN + (size_t)f.body_len;
+	}
+	return true;
+}
+
+/*
+ * Returns true if a request that rolls_back() does nothing else: it needs no server, which may be away. By the extended
+ * protocol, only as drivers send what they don't keep prepared. next: what has come behind its message.
+ */
+static bool
+is_rollback_alone(const struct exchange *x, const struct request *m, const uint8_t *next, size_t len)
+{
+	struct known k;
+
+	return (m->type == 'Q' || (m->parse.name[0] == '\0' && is_run_unnamed(next, len))) &&
+	       known_only(&k, image_scan_options(x->image), m->sql, m->sql_len) == KNOWN_ROLLBACK;
+}
+
+/* The transaction counts as failed until a request that begins with its end: what the client has sent before it could
+ * know must not run outside of it. */
+bool
+reject_is_of_block(struct request_walk *w)
+{
+	struct exchange *x = w->x;
+	size_t total = w->m.have < w->m.total ? w->m.have : w->m.total, len = w->m.have - total;
+	const uint8_t *next = w->m.message + total;
+	bool runs = rolls_back(x, &w->m, next, len);
+
+	w->rejection = runs ? REJECT_AS_DONE : x->block == EXCHANGE_FAILED ? REJECT_FAILED : REJECT_UNSENT;
+	if (runs || is_meant_to_end(x, &w->m))
+		exchange_set_block(x, EXCHANGE_NO_BLOCK);
+	/* With more behind it, a server without a transaction says so, and does what is asked. */
+	return !runs || is_rollback_alone(x, &w->m, next, len);
+}
+
+void
+reject_kept(struct exchange *x, enum rejection how)
+{
+	struct fail why;
+
+	exchange_step(x, CE_REFUSED);
+	x->has_seen_primary = true;
+	stream_set_reading(&x->stream, true);
+	if (how == REJECT_AS_DONE)
+		answer_as_done(x, "ROLLBACK");
+	else if (how == REJECT_FAILED) {
+		fail_set(&why, "25P02",
+			 "current transaction is aborted, commands ignored until end of transaction block");
+		fail_detail(&why, "A statement of it got no server connection.");
+		reject_request(x, &why, RF_CANCELED);
+	} else {
+		x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;
+		reject_words_rolled_back(&why, "its COMMIT was not sent");
+		reject_request(x, &why, RF_BACKEND_LOST);
+	}
+}
+
+/* --- the rest of a rejected request --- */
 
 size_t
 reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)

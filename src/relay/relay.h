@@ -55,8 +55,11 @@ void replication_leave(struct exchange *x); /* the client leaves: its server is 
 /* reject.c: a request that gets no server */
 /* Answers the request at the beginning of the waiting input with this error, and drops the rest of it. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* Answers it with this command tag instead: a Query, or Parse, Bind, perhaps Describe, Execute and Sync, all there. */
-void reject_as_done(struct exchange *x, const char *tag);
+/* The same while READY or HELD: AS_DONE: it is a ROLLBACK alone; FAILED: its block has; UNSENT: that was lost. */
+enum rejection { REJECT_AS_DONE, REJECT_FAILED, REJECT_UNSENT };
+void reject_kept(struct exchange *x, enum rejection how);
+/* The transaction was lost with its server; reason: how that is known. */
+void reject_words_rolled_back(struct fail *why, const char *reason);
 /* relay_tickets: names the client whose transaction has been idle for longest, and since before t waits. */
 bool reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why);
 /* Writes to shown what this client is to be sent for why: with the names of its database and user. */

@@ -233,9 +233,8 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (x->block >= EXCHANGE_ROLLED_BACK &&
-	    commit_check_is_refused(x, &w->m, walk_message(w), w->len - w->at)) /* the transaction was lost */
-		return WALK_WAIT;
+	if (x->block >= EXCHANGE_ROLLED_BACK && reject_is_of_block(w)) /* the transaction was lost */
+		return WALK_REJECT;
 	x->ticket.image = x->image;
 	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
 		if ((r = reads_borrow(w, is_quiet)) == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
@@ -570,8 +569,8 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	}
 	if (r == WALK_HOLD && !hold(x))
 		return;
-	if (x->state == CL_IN_DOUBT && exchange_doubt(x) == NULL) {
-		commit_check_refuse(x);
+	if (r == WALK_REJECT) {
+		reject_kept(x, w.rejection);
 		return;
 	}
 	srv = x->srv;

@@ -12,6 +12,7 @@
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
+#include "relay/relay.h"
 #include "wire/frame.h"
 
 #include <stddef.h>
@@ -22,6 +23,7 @@ enum walk_result {
 	WALK_MORE, /* more bytes are needed */
 	WALK_WAIT, /* for a server, or for the listener */
 	WALK_HOLD, /* for the replies to earlier messages */
+	WALK_REJECT, /* the request is refused: request_walk.rejection */
 	WALK_LEAVE, /* send what was walked, then close the client; the reason is in request_walk.why */
 	WALK_OVER, /* the client is closed */
 	WALK_SLOWLY /* fast.c: the message may concern a feature, and was not handled */
@@ -39,6 +41,7 @@ struct request_walk {
 			    m.message vouch for */
 	struct scan scan;
 	struct sql_verdict verdict; /* m's, of a Query */
+	enum rejection rejection; /* of WALK_REJECT */
 	unsigned risk; /* of the SQL in scan: enum state_part */
 	struct request m; /* the message at w->at, if m.message is that; of a fast Bind, only what that needs is set */
 };
@@ -94,6 +97,10 @@ enum walk_result walk_fast(struct request_walk *w);
 void walk_note_bind(struct request_walk *w); /* its statement is about to run */
 void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown);
 enum walk_result walk_send_sync(struct request_walk *w);
+
+/* reject.c: while EXCHANGE_ROLLED_BACK or FAILED. Returns true if the request at w->at, which needs a server, is to be
+ * refused, as w->rejection says: WALK_REJECT. */
+bool reject_is_of_block(struct request_walk *w);
 
 /* send.c */
 /* The slow lane: reads the message at w->at as far as needed without a server. MORE: it has to be whole, and is not. */

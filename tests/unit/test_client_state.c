@@ -72,6 +72,8 @@ Test(client_state, a_request_waits_in_line_is_granted_or_rejected)
 	cr_expect_eq(client_state_next(in_line, CE_GRANTED), CL_READY);
 	cr_expect_eq(client_state_next(in_line, CE_REFUSED), CL_REJECTING);
 	cr_expect_not(client_state_waits(CL_REJECTING), "what it drops must be read");
+	cr_expect_eq(client_state_next(CL_READY, CE_REFUSED), CL_REJECTING, "in a transaction that has failed");
+	cr_expect_eq(client_state_next(CL_HELD, CE_REFUSED), CL_REJECTING, "a COMMIT, whose transaction was lost");
 	cr_expect_eq(client_state_next(CL_REJECTING, CE_REJECTED), CL_READY);
 }
 

@@ -57,7 +57,7 @@ TRUTH(state_ties, fake.ties &&to == TIE_SERVER, const struct exchange *x, enum f
 TRUTH(listen_ties, false, const struct exchange *x, enum feature_tie to)
 TRUTH(statements_ties, false, const struct exchange *x, enum feature_tie to)
 NOTHING(resend_unexecuted, "again", struct exchange *x, struct server *srv)
-NOTHING(commit_check_refuse, "refuse", struct exchange *x)
+NOTHING(reject_kept, "refuse", struct exchange *x, enum rejection how)
 NOTHING(state_undo_reports, "undo", struct exchange *x, const struct image *before)
 NOTHING(reads_lost, "elsewhere", struct exchange *x, const struct server *srv)
 NOTHING(report_failure, "failed", struct exchange *x, const struct fail *why, enum request_failure kind,
