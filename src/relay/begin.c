@@ -14,8 +14,8 @@ is_deferring(const struct exchange *x)
 	const struct scope_settings *s = x->settings;
 
 	return s->begin == BEGIN_DEFERRED && s->pool_mode == POOL_MODE_TRANSACTION && x->pool->cluster == NULL &&
-	       !s->commit_check && exchange_is_followed(x) && x->block == EXCHANGE_NO_BLOCK && x->listen == NULL &&
-	       x->pins == 0 && !x->pool->is_orphan && !x->env->is_draining;
+	       exchange_is_followed(x) && x->block == EXCHANGE_NO_BLOCK && x->listen == NULL && x->pins == 0 &&
+	       !x->pool->is_orphan && !x->env->is_draining;
 }
 
 /* Returns the tag of its CommandComplete, and writes what the block is behind it; NULL: it is to be sent. */

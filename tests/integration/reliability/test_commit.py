@@ -74,6 +74,25 @@ def test_client_is_told_and_goes_on(weir, cut, table, place, commit):
                                    result="committed" if found else "rolled_back") == (place != cutter.TAGGED))
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_a_transaction_whose_begin_has_waited_is_checked(weir, cut, table, place):
+    weir.reload(upstream=weir.upstream(port=weir.cutter.port), commit_check=True, commit_check_timeout="10s", pool_size=4,
+                begin="deferred")
+    with weir.raw() as client:
+        client.query("BEGIN")
+        assert rawwire.shape(client.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+        assert weir.pool()["sv_active"] + weir.pool()["sv_idle"] == 0           # nobody was asked
+        for row in (1, 2):
+            client.query("BEGIN")
+            assert weir.pool()["sv_active"] == 0
+            client.query(f"INSERT INTO {table} VALUES ({row})")
+            if row == 1:
+                cut.append(place)
+            answer = rawwire.shape(client.ask(query("COMMIT")))
+            assert answer == ("C:COMMIT Z:I" if row in rows(weir, table) else "E:40001 Z:I")
+    assert weir.cutter.cut_count == 1 and rows(weir, table) == ({2} if place in (cutter.BEFORE, cutter.HALF_OPEN) else {1, 2})
+
+
 @pytest.mark.parametrize("limit", ["query_timeout", "transaction_timeout"])
 def test_commit_that_is_late_is_asked_about(weir, cut, table, limit):
     """Its connection is silent, so query_timeout's cancel is of no use; the client must not be told that it was canceled."""
@@ -156,6 +175,7 @@ def test_what_is_pipelined_in_a_lost_transaction_is_not_run_outside_of_it(weir, 
     """The client has sent it before it could know; run by itself it would be committed, and come twice with the next try."""
     def lose(client):
         client.ask(query("BEGIN"))
+        client.ask(query("SELECT 1"))               # with begin = deferred it has a server from here on
         weir.postgres.kill_backends()
         wait_until(lambda: weir.pool()["sv_active"] == 0, what="the loss")
 
