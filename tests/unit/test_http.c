@@ -418,23 +418,27 @@ Test(http, a_stuck_loop_leaves_the_last_metrics_and_ill_health)
 	stop(&w);
 }
 
-static void *
-scrape(void *arg)
-{
-	expect_answer(arg, "GET", "/metrics", 200, "\npgweir_client_connections_total 1\n");
-	return NULL;
-}
-
+/* It reads requests in the order in which they come: behind an answer that needs no loop it has read those before it.
+ */
 Test(http, scrapes_at_once_share_one_snapshot)
 {
-	struct world w = { .delay_us = 100000 };
-	pthread_t threads[8];
+	struct world w = { .is_stuck = true };
+	int fds[8];
+	size_t len;
 
 	start(&w);
-	for (int i = 0; i < 8; i++)
-		pthread_create(&threads[i], NULL, scrape, &w);
-	for (int i = 0; i < 8; i++)
-		pthread_join(threads[i], NULL);
+	for (int i = 0; i < 8; i++) {
+		fds[i] = dial(&w);
+		send_text(fds[i], "GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n");
+	}
+	expect_answer(&w, "GET", "/", 200, "<h1>");
+	w.is_stuck = false;
+	for (int i = 0; i < 8; i++) {
+		char *answer = read_all(fds[i], &len);
+
+		cr_expect_not_null(strstr(answer, "\npgweir_client_connections_total 1\n"), "%.400s", answer);
+		free(answer);
+	}
 	cr_expect_eq(w.asked_count, 1);
 	usleep(300000);
 	expect_answer(&w, "GET", "/metrics", 200, "\npgweir_client_connections_total 2\n");
@@ -581,60 +585,54 @@ Test(http, who_has_asked_stays_before_the_silent)
 	stop(&w);
 }
 
-Test(http, the_silent_are_closed_after_five_seconds)
-{
-	struct world w = { 0 };
-	int fd, after;
-
-	start(&w);
-	fd = dial(&w);
-	after = closed_after(fd, 7000);
-	cr_expect(after > 4500 && after < 6500, "%d ms", after);
-	close(fd);
-	stop(&w);
-}
+/* --- Those who take too long; all at the same time, as each takes its seconds. --- */
 
 static void *
-drip(void *arg)
+be_silent(void *world)
 {
-	int fd = *(int *)arg;
+	int fd = dial(world), after = closed_after(fd, 7000);
 
-	send_text(fd, "GET /metrics HTTP/1.1\r\n");
-	for (int i = 0; i < 80 && send(fd, "X: y\r\n", 6, MSG_NOSIGNAL) == 6; i++)
-		usleep(100000);
+	cr_expect(after > 4500 && after < 6500, "silent: %d ms", after);
+	close(fd);
 	return NULL;
 }
 
-Test(http, the_slow_are_closed_after_five_seconds_too)
+static void *
+drip(void *world)
 {
-	struct world w = { 0 };
-	pthread_t thread;
-	int fd, after;
+	uint64_t begin_us = clock_now_us();
+	int fd = dial(world), after = -1;
 
-	start(&w);
-	fd = dial(&w);
-	pthread_create(&thread, NULL, drip, &fd);
-	after = closed_after(fd, 7000);
-	cr_expect(after > 4500 && after < 6500, "%d ms", after);
-	pthread_join(thread, NULL);
+	send_text(fd, "GET /metrics HTTP/1.1\r\n");
+	for (int i = 0; i < 80 && after < 0; i++) {
+		send_text(fd, "X: y\r\n");
+		after = closed_after(fd, 100);
+	}
+	after = (int)((clock_now_us() - begin_us) / US_PER_MS);
+	cr_expect(after > 4500 && after < 6500, "slow: %d ms", after);
 	close(fd);
-	stop(&w);
+	return NULL;
+}
+
+static int
+ask_and_take_little(const struct world *w)
+{
+	int fd = dial(w), small = 4096;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	send_text(fd, "GET /metrics HTTP/1.1\r\n\r\n");
+	return fd;
 }
 
 /* Neither takes its answer nor stops talking: no more of that is kept than a little. */
-Test(http, who_takes_nothing_and_goes_on_talking_is_closed, .timeout = 40)
+static void *
+talk_and_take_nothing(void *world)
 {
-	struct world w = { .pool_count = 2000 };
-	int fd, small = 4096;
-	uint64_t begin_us, sent = 0;
+	static const char junk[65536];
+	int fd = ask_and_take_little(world);
+	uint64_t begin_us = clock_now_us(), sent = 0;
 	ssize_t n = 0;
-	char junk[65536] = { 0 };
 
-	start(&w);
-	fd = dial(&w);
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	send_text(fd, "GET /metrics HTTP/1.1\r\n\r\n");
-	begin_us = clock_now_us();
 	while (clock_now_us() - begin_us < 13 * US_PER_S) {
 		n = send(fd, junk, sizeof(junk), MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n > 0)
@@ -649,35 +647,45 @@ Test(http, who_takes_nothing_and_goes_on_talking_is_closed, .timeout = 40)
 	cr_expect_lt(sent, 16 << 20, "%llu bytes were taken", (unsigned long long)sent);
 	cr_expect_gt(clock_now_us() - begin_us, 4 * US_PER_S);
 	close(fd);
-	expect_answer(&w, "GET", "/healthz", 200, "ok");
-	stop(&w);
+	return NULL;
 }
 
-Test(http, who_takes_the_answer_in_sips_is_closed_after_ten_seconds, .timeout = 40)
+static void *
+sip(void *world)
 {
-	struct world w = { .pool_count = 4000 };
-	int fd, small = 4096;
-	uint64_t begin_us;
+	int fd = ask_and_take_little(world);
+	uint64_t begin_us = clock_now_us();
 	ssize_t n = 1;
-	char sip[20000];
+	char bytes[20000];
 
-	start(&w);
-	fd = dial(&w);
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	send_text(fd, "GET /metrics HTTP/1.1\r\n\r\n");
-	begin_us = clock_now_us();
 	while (n > 0 && clock_now_us() - begin_us < 9 * US_PER_S) {
-		n = recv(fd, sip, sizeof(sip), 0);
+		n = recv(fd, bytes, sizeof(bytes), 0);
 		usleep(100000);
 	}
 	cr_expect_gt(n, 0, "it has its time");
 	usleep(3000000);
 	send_text(fd, "anybody there?");
 	usleep(100000);
-	while ((n = recv(fd, sip, sizeof(sip), 0)) > 0)
+	while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0)
 		;
 	cr_expect_lt(n, 0, "reset: the other side did not wait for the end");
 	close(fd);
+	return NULL;
+}
+
+Test(http, silent_and_slow_ones_are_closed_after_five_seconds_and_who_does_not_take_its_answer_after_ten, .timeout = 40)
+{
+	static void *(*const kinds[])(void *) = { be_silent, drip, talk_and_take_nothing, sip };
+	enum { COUNT = sizeof(kinds) / sizeof(kinds[0]) };
+	struct world w = { .pool_count = 4000 };
+	pthread_t threads[COUNT];
+
+	start(&w);
+	for (int i = 0; i < COUNT; i++)
+		pthread_create(&threads[i], NULL, kinds[i], &w);
+	for (int i = 0; i < COUNT; i++)
+		pthread_join(threads[i], NULL);
+	expect_answer(&w, "GET", "/healthz", 200, "ok");
 	stop(&w);
 }
 
