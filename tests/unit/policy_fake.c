@@ -118,6 +118,7 @@ fake_init(struct fake *f, const struct policy_settings *settings, struct policy_
 {
 	memset(f, 0, sizeof(*f));
 	f->now = 1000 * S;
+	f->settings = *settings;
 	for (int i = 0; i < FAKE_CLIENTS; i++) {
 		struct fake_client *c = &f->clients[i];
 

@@ -27,6 +27,7 @@ struct fake_client {
 
 struct fake {
 	struct policy *p;
+	struct policy_settings settings;
 	struct policy_room *room;
 	struct policy_commons *own; /* of a pool that shares nothing; else NULL */
 	struct pool_counters counters;

@@ -1,60 +1,32 @@
 /*
- * tests/unit/test_policy.c - the rules of one pool, one by one. Links only the pool policy and base/fail.c. Caps over
- * several pools: test_policy_budget.c; everything at once and at random: test_policy_sim.c.
+ * tests/unit/test_policy.c - the rules of one pool, one by one, most of them in the words of policy_play.h. Links only
+ * the pool policy and base/fail.c. Caps over several pools: test_policy_budget.c; everything at once and at random:
+ * test_policy_sim.c.
  */
 #include "policy/policy_state.h"
-#include "policy_fake.h"
+#include "policy_play.h"
 
 #include <criterion/criterion.h>
 
 /* --- Who gets which. --- */
 
-Test(policy, an_idle_connection_is_lent_at_once_and_none_is_opened)
+static const struct rule who_gets_which[] = {
+	{ "an idle connection is lent at once and none is opened", "2+0",
+	  "fill 0 1; return 0; borrow 1 lent; opened=1; waits=1 (only the first had to wait); checkouts[new]=1; "
+	  "checkouts[idle]=1" },
+	{ "whichever opens first goes to the longest waiter", "2+0",
+	  "borrow 0; borrow 1; login 1; holds[0]=1; login 0; holds[1]=0" },
+	{ "one who left is not called back", "1+0",
+	  "fill 0 1; borrow 1; borrow 2; cancel 1; cancel 1; cancel 0 (does not wait); return 0; grants[1]=0; "
+	  "refusals[1]=0; holds[2]=0" },
+	{ "a returned connection goes to the longest waiter", "1+0",
+	  "fill 0 1; borrow 1-3 waits; return 0; holds[1]=0; waiting=2; return 1; holds[2]=0; waiting=1; return 2; "
+	  "holds[3]=0; waiting=0" },
+};
+
+Test(policy, who_gets_which)
 {
-	struct policy_settings set = fake_settings(2, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_return(&f, 0);
-	cr_expect(fake_borrow(&f, 1));
-	cr_expect_eq(f.opened, 1);
-	cr_expect_eq(f.counters.waits, 1, "only the first had to wait");
-	cr_expect_eq(f.counters.checkouts[CS_NEW], 1);
-	cr_expect_eq(f.counters.checkouts[CS_IDLE], 1);
-	fake_fini(&f);
-}
-
-Test(policy, a_returned_connection_goes_to_the_longest_waiter)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	for (int i = 1; i <= 3; i++)
-		cr_expect_not(fake_borrow(&f, i));
-	for (int i = 0; i < 3; i++) {
-		fake_return(&f, i);
-		cr_expect_eq(fake_holds(&f, i + 1), 0, "not client %d", i + 1);
-		cr_expect_eq(fake_counts(&f).waiting, (uint32_t)(2 - i));
-	}
-	fake_fini(&f);
-}
-
-Test(policy, whichever_opens_first_goes_to_the_longest_waiter)
-{
-	struct policy_settings set = fake_settings(2, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	fake_borrow(&f, 1);
-	fake_opened(&f, 1);
-	cr_expect_eq(fake_holds(&f, 0), 1);
-	fake_opened(&f, 0);
-	cr_expect_eq(fake_holds(&f, 1), 0);
-	fake_fini(&f);
+	PLAY_RULES(who_gets_which);
 }
 
 static void
@@ -83,24 +55,6 @@ Test(policy, who_returns_from_within_his_callback_serves_the_whole_line_in_order
 		cr_expect_eq(f.clients[i].grants, 1, "client %d", i);
 	cr_expect_eq(fake_counts(&f).idle, 1);
 	cr_expect_eq(f.deepest, 1, "the stack does not grow with the line: %d deep", f.deepest);
-	fake_fini(&f);
-}
-
-Test(policy, one_who_left_is_not_called_back)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_borrow(&f, 1);
-	fake_borrow(&f, 2);
-	policy_cancel(f.p, &f.clients[1].ticket, f.now);
-	policy_cancel(f.p, &f.clients[1].ticket, f.now);
-	policy_cancel(f.p, &f.clients[0].ticket, f.now); /* does not wait */
-	fake_return(&f, 0);
-	cr_expect_eq(f.clients[1].grants + f.clients[1].refusals, 0);
-	cr_expect_eq(fake_holds(&f, 2), 0);
 	fake_fini(&f);
 }
 
@@ -216,17 +170,31 @@ Test(policy, who_comes_back_soon_gets_its_own)
 
 /* --- How many. --- */
 
-Test(policy, a_burst_opens_one_for_each_up_to_the_limit_at_once)
-{
-	struct policy_settings set = fake_settings(5, 3);
-	struct fake f;
+static const struct rule how_many[] = {
+	{ "a burst opens one for each up to the limit at once", "5+3", "borrow 0-19 waits; opened=8; overflow=3" },
+	{ "checkouts tell new ones overflow and reuse apart", "2+1",
+	  "fill 0 3; checkouts[new]=2; checkouts[overflow]=1; borrow 3; return 2; checkouts[idle]=1" },
+	{ "without linger overflow is closed on return", "1+1 overflow_linger_us=0",
+	  "fill 0 2; borrow 2; return 0; holds[2]=0 (but not while somebody waits); return 2; closed=1; return 1; "
+	  "closed=1; idle=1" },
+	{ "the shortest life is one loan", "2+0 recycle_us=1",
+	  "borrow 0; login 0; holds[0]=0; return 0; closed=1; opened=1" },
+	{ "with a delay overflow is for those that have waited", "2+3 overflow_delay_us=2s",
+	  "fill 0 2; borrow 2; at +1s; borrow 3; borrow 4; opened=2; next=+1s; at +1s-1; opened=2; at +1; "
+	  "opened=3 (for the first, not for the two behind it); return 0; holds[2]=0; login 2; "
+	  "holds[3]=2 (whoever it was opened for); at +1s; opened=4; login 3; holds[4]=3; checkouts[overflow]=2" },
+	{ "a closing one counts until it is gone", "1+0",
+	  "slow_to_close; fill 0 1; due 0; borrow 1; return 0; closing=1; opened=1; "
+	  "login 0 (late, and of no interest); ping 0 ok; grants[1]=0; gone 0 down; opened=2" },
+	{ "overflow is closed when it has been idle for the linger the longest idle first", "2+2",
+	  "fill 0 4; at +1s; return 0; at +1s; return 1; at +1s; return 2; at +1s; return 3; next=+7s; at next-1; "
+	  "closed=0; at +1; closed=1; at +100s; closed=2 (only the surplus); closed_which[0]=0; closed_which[1]=1; "
+	  "recycles[overflow]=2" },
+};
 
-	fake_init(&f, &set, NULL);
-	for (int i = 0; i < 20; i++)
-		cr_expect_not(fake_borrow(&f, i));
-	cr_expect_eq(f.opened, 8);
-	cr_expect_eq(fake_counts(&f).overflow, 3);
-	fake_fini(&f);
+Test(policy, how_many)
+{
+	PLAY_RULES(how_many);
 }
 
 Test(policy, pacing_holds_back_what_is_above_it)
@@ -250,189 +218,38 @@ Test(policy, pacing_holds_back_what_is_above_it)
 	fake_fini(&f);
 }
 
-Test(policy, checkouts_tell_new_ones_overflow_and_reuse_apart)
-{
-	struct policy_settings set = fake_settings(2, 1);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 3);
-	cr_expect_eq(f.counters.checkouts[CS_NEW], 2);
-	cr_expect_eq(f.counters.checkouts[CS_OVERFLOW], 1);
-	fake_borrow(&f, 3);
-	fake_return(&f, 2);
-	cr_expect_eq(f.counters.checkouts[CS_IDLE], 1);
-	fake_fini(&f);
-}
-
-Test(policy, overflow_is_closed_when_it_has_been_idle_for_the_linger_the_longest_idle_first)
-{
-	struct policy_settings set = fake_settings(2, 2);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 4);
-	for (int i = 0; i < 4; i++) {
-		fake_at(&f, f.now + S);
-		fake_return(&f, i);
-	}
-	cr_expect_eq(fake_next(&f), f.now - 3 * S + 10 * S);
-	fake_at(&f, fake_next(&f) - 1);
-	cr_expect_eq(f.closed, 0);
-	fake_at(&f, f.now + 1);
-	cr_expect_eq(f.closed, 1);
-	fake_at(&f, f.now + 100 * S);
-	cr_expect_eq(f.closed, 2, "only the surplus");
-	cr_expect_eq(f.closed_which[0], 0);
-	cr_expect_eq(f.closed_which[1], 1);
-	cr_expect_eq(f.counters.recycles[RR_OVERFLOW], 2);
-	fake_fini(&f);
-}
-
-Test(policy, without_linger_overflow_is_closed_on_return)
-{
-	struct policy_settings set = fake_settings(1, 1);
-	struct fake f;
-
-	set.overflow_linger_us = 0;
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 2);
-	fake_borrow(&f, 2);
-	fake_return(&f, 0);
-	cr_expect_eq(fake_holds(&f, 2), 0, "but not while somebody waits");
-	fake_return(&f, 2);
-	cr_expect_eq(f.closed, 1);
-	fake_return(&f, 1);
-	cr_expect_eq(f.closed, 1);
-	cr_expect_eq(fake_counts(&f).idle, 1);
-	fake_fini(&f);
-}
-
-Test(policy, the_shortest_life_is_one_loan)
-{
-	struct policy_settings set = fake_settings(2, 0);
-	struct fake f;
-
-	set.recycle_us = 1;
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	fake_opened(&f, 0);
-	cr_expect_eq(fake_holds(&f, 0), 0);
-	fake_return(&f, 0);
-	cr_expect_eq(f.closed, 1);
-	cr_expect_eq(f.opened, 1);
-	fake_fini(&f);
-}
-
-Test(policy, with_a_delay_overflow_is_for_those_that_have_waited)
-{
-	struct policy_settings set = fake_settings(2, 3);
-	struct fake f;
-
-	set.overflow_delay_us = 2 * S;
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 2);
-	fake_borrow(&f, 2);
-	fake_at(&f, f.now + S);
-	fake_borrow(&f, 3);
-	fake_borrow(&f, 4);
-	cr_expect_eq(f.opened, 2);
-	cr_expect_eq(fake_next(&f), f.now + S);
-	fake_at(&f, f.now + S - 1);
-	cr_expect_eq(f.opened, 2);
-	fake_at(&f, f.now + 1);
-	cr_expect_eq(f.opened, 3, "for the first, not for the two behind it");
-	fake_return(&f, 0);
-	cr_expect_eq(fake_holds(&f, 2), 0);
-	fake_opened(&f, 2);
-	cr_expect_eq(fake_holds(&f, 3), 2, "whoever it was opened for");
-	fake_at(&f, f.now + S);
-	cr_expect_eq(f.opened, 4);
-	fake_opened(&f, 3);
-	cr_expect_eq(fake_holds(&f, 4), 3);
-	cr_expect_eq(f.counters.checkouts[CS_OVERFLOW], 2);
-	fake_fini(&f);
-}
-
-Test(policy, a_closing_one_counts_until_it_is_gone)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	f.is_slow_to_close = true;
-	fake_fill(&f, 0, 1);
-	f.conns[0].is_recycle_due = true;
-	fake_borrow(&f, 1);
-	fake_return(&f, 0);
-	cr_expect_eq(fake_counts(&f).closing, 1);
-	cr_expect_eq(f.opened, 1);
-	fake_opened(&f, 0); /* late, and of no interest */
-	policy_ping_done(f.p, &f.conns[0], true, f.now);
-	cr_expect_eq(f.clients[1].grants, 0);
-	policy_conn_gone(f.p, &f.conns[0], true, f.now);
-	cr_expect_eq(f.opened, 2);
-	fake_fini(&f);
-}
-
 /* --- Too late. --- */
 
-Test(policy, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
-{
-	struct policy_settings set = fake_settings(2, 1);
-	struct fake f;
+static const struct rule too_late[] = {
+	{ "a waiter is refused after the timeout and told what to do", "2+1",
+	  "fill 0 3; borrow 3; at +1s; borrow 4; next=+29s; at +29s-1; refusals[3]=0; at +1; refusals[3]=1; "
+	  "refusals[4]=0; kind[3]=pool_timeout; sqlstate[3]='53300'; "
+	  "text[3]='no server connection became free within 30 s'; "
+	  "detail[3]='pool has 3 of 3 connections busy (2 + 1 overflow), 2 clients waiting'; "
+	  "hint[3]='raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS in the pgweir "
+	  "console'; "
+	  "pool_timeouts=1" },
+	{ "those who may wait are not refused while nothing can be reached", "2+0 waits_while_down",
+	  "borrow 1; fail 0 refused; borrow 2; at +1ms; refusals[1]=0; refusals[2]=0; "
+	  "at +100ms (the back-off is over: another one is opened); fail 1 auth fatal; "
+	  "refusals[1]=1 (a refusal is for good); refusals[2]=1; borrow 3; at +1ms; "
+	  "refusals[3]=1 (and for those who come while it backs off)" },
+	{ "without a timeout they wait for ever", "1+0 timeout_us=0",
+	  "fill 0 1; borrow 1; at +1000000s; refusals[1]=0; next=0" },
+	{ "a wait while the pool grows is not for a dead host", "3+0",
+	  "fill 0 1; now +5s; borrow 1; borrow 2; now +2ms; explain 2; "
+	  "detail[2]='pool has 1 of 3 connections busy (3 + 0 overflow), 2 clients waiting; one more is being opened'; "
+	  "hint[2]='it is lent once it has logged in; min_idle keeps some ready'; now +2s; explain 2; "
+	  "detail[2]='opening one to PostgreSQL for 2 s, no answer yet'; return 0 (to the first in line); login 2; "
+	  "borrow 3; explain 3; hint[3]='it is lent once it has logged in; min_idle keeps some ready'; login 1" },
+};
 
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 3);
-	fake_borrow(&f, 3);
-	fake_at(&f, f.now + S);
-	fake_borrow(&f, 4);
-	cr_expect_eq(fake_next(&f), f.now + 29 * S);
-	fake_at(&f, f.now + 29 * S - 1);
-	cr_expect_eq(f.clients[3].refusals, 0);
-	fake_at(&f, f.now + 1);
-	cr_expect_eq(f.clients[3].refusals, 1);
-	cr_expect_eq(f.clients[4].refusals, 0);
-	cr_expect_eq(f.clients[3].kind, RF_POOL_TIMEOUT);
-	cr_expect_str_eq(f.clients[3].why.sqlstate, "53300");
-	cr_expect_str_eq(f.clients[3].why.text, "no server connection became free within 30 s");
-	cr_expect_str_eq(f.clients[3].why.detail,
-			 "pool has 3 of 3 connections busy (2 + 1 overflow), 2 clients waiting");
-	cr_expect_str_eq(f.clients[3].why.hint, "raise pool_size or max_overflow, or see who keeps connections for "
-						"long: SHOW HOLDERS in the pgweir console");
-	cr_expect_eq(f.counters.pool_timeouts, 1);
-	fake_fini(&f);
+Test(policy, too_late)
+{
+	PLAY_RULES(too_late);
 }
 
 /* A login under way is no sign that the host is dead, unless nothing else has come from there for a second. */
-Test(policy, a_wait_while_the_pool_grows_is_not_for_a_dead_host)
-{
-	struct policy_settings set = fake_settings(3, 0);
-	struct fake f;
-	struct fail why;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	f.now += 5 * S;
-	fake_borrow(&f, 1);
-	fake_borrow(&f, 2);
-	f.now += 2 * MS;
-	policy_explain_wait(f.p, &f.clients[2].ticket, f.now, &why);
-	cr_expect_str_eq(why.detail,
-			 "pool has 1 of 3 connections busy (3 + 0 overflow), 2 clients waiting; one more is being "
-			 "opened");
-	cr_expect_str_eq(why.hint, "it is lent once it has logged in; min_idle keeps some ready");
-	f.now += 2 * S;
-	policy_explain_wait(f.p, &f.clients[2].ticket, f.now, &why);
-	cr_expect_str_eq(why.detail, "opening one to PostgreSQL for 2 s, no answer yet");
-	fake_return(&f, 0); /* to the first in line */
-	fake_opened(&f, 2);
-	fake_borrow(&f, 3);
-	policy_explain_wait(f.p, &f.clients[3].ticket, f.now, &why);
-	cr_expect_str_eq(why.hint, "it is lent once it has logged in; min_idle keeps some ready", "%s", why.detail);
-	fake_opened(&f, 1);
-	fake_fini(&f);
-}
 
 Test(policy, the_refusal_says_so_when_opening_failed_during_the_wait)
 {
@@ -461,43 +278,6 @@ Test(policy, the_refusal_says_so_when_opening_failed_during_the_wait)
 	cr_expect_str_eq(
 	    f.clients[1].why.hint,
 	    "PostgreSQL said: sorry, too many clients already; raise its max_connections or lower pool_size");
-	fake_fini(&f);
-}
-
-Test(policy, those_who_may_wait_are_not_refused_while_nothing_can_be_reached)
-{
-	struct policy_settings set = fake_settings(2, 0);
-	struct fake f;
-
-	set.waits_while_down = true;
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 1);
-	fake_failed(&f, 0, CF_REFUSED, false);
-	fake_borrow(&f, 2);
-	fake_at(&f, f.now + 1 * MS);
-	cr_expect_eq(f.clients[1].refusals + f.clients[2].refusals, 0);
-	fake_at(&f, f.now + 100 * MS); /* the back-off is over: another one is opened */
-	fake_failed(&f, 1, CF_AUTH, true);
-	cr_expect_eq(f.clients[1].refusals, 1, "a refusal is for good");
-	cr_expect_eq(f.clients[2].refusals, 1);
-	fake_borrow(&f, 3);
-	fake_at(&f, f.now + 1 * MS);
-	cr_expect_eq(f.clients[3].refusals, 1, "and for those who come while it backs off");
-	fake_fini(&f);
-}
-
-Test(policy, without_a_timeout_they_wait_for_ever)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct fake f;
-
-	set.timeout_us = 0;
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_borrow(&f, 1);
-	fake_at(&f, f.now + 1000000ull * S);
-	cr_expect_eq(f.clients[1].refusals, 0);
-	cr_expect_eq(fake_next(&f), 0);
 	fake_fini(&f);
 }
 
@@ -533,25 +313,21 @@ Test(policy, refuse_all_refuses_those_in_line_not_those_who_come_back)
 
 /* --- When opening fails. --- */
 
-Test(policy, nobody_waits_for_an_upstream_that_cannot_be_reached)
-{
-	struct policy_settings set = fake_settings(5, 0);
-	struct fake f;
+static const struct rule when_opening_fails[] = {
+	{ "who comes while backing off is refused by the next tick", "5+0",
+	  "borrow 0; fail 0 refused; now +10ms; borrow 1; refusals[1]=0 (not from within policy_borrow); next<=+0; "
+	  "at +0; refusals[1]=1; kind[1]=backend_unreachable; text[1]='connection refused'; opened=1" },
+	{ "while others live failures refuse nobody unless they are fatal", "5+0",
+	  "fill 0 1; borrow 1; fail 1 timeout; refusals[1]=0; at +60ms; opened=3 (tried again); fail 2 auth fatal; "
+	  "refusals[1]=1; borrow 2; at +1ms; refusals[2]=0 (the lent one may come back); return 0; holds[2]=0" },
+	{ "nobody waits for an upstream that cannot be reached", "5+0",
+	  "borrow 0-2; fail 0-1 refused; refusals[0]=0 (one is still being opened); fail 2 refused; refusals[0-2]=1; "
+	  "kind[0-2]=backend_unreachable; sqlstate[0-2]='08001'; text[0-2]='connection refused'" },
+};
 
-	fake_init(&f, &set, NULL);
-	for (int i = 0; i < 3; i++)
-		fake_borrow(&f, i);
-	fake_failed(&f, 0, CF_REFUSED, false);
-	fake_failed(&f, 1, CF_REFUSED, false);
-	cr_expect_eq(f.clients[0].refusals, 0, "one is still being opened");
-	fake_failed(&f, 2, CF_REFUSED, false);
-	for (int i = 0; i < 3; i++) {
-		cr_expect_eq(f.clients[i].refusals, 1);
-		cr_expect_eq(f.clients[i].kind, RF_BACKEND_UNREACHABLE);
-		cr_expect_str_eq(f.clients[i].why.sqlstate, "08001");
-		cr_expect_str_eq(f.clients[i].why.text, "connection refused");
-	}
-	fake_fini(&f);
+Test(policy, when_opening_fails)
+{
+	PLAY_RULES(when_opening_fails);
 }
 
 Test(policy, without_memory_for_a_connection_all_wait_for_the_next_attempt)
@@ -570,48 +346,6 @@ Test(policy, without_memory_for_a_connection_all_wait_for_the_next_attempt)
 	cr_expect_eq(f.counters.outages, 0, "nothing is wrong with PostgreSQL");
 	fake_opened(&f, 1);
 	cr_expect_eq(f.clients[0].grants, 1);
-	fake_fini(&f);
-}
-
-Test(policy, who_comes_while_backing_off_is_refused_by_the_next_tick)
-{
-	struct policy_settings set = fake_settings(5, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	fake_failed(&f, 0, CF_REFUSED, false);
-	f.now += 10 * MS;
-	fake_borrow(&f, 1);
-	cr_expect_eq(f.clients[1].refusals, 0, "not from within policy_borrow");
-	cr_expect_leq(fake_next(&f), f.now);
-	fake_at(&f, f.now);
-	cr_expect_eq(f.clients[1].refusals, 1);
-	cr_expect_eq(f.clients[1].kind, RF_BACKEND_UNREACHABLE);
-	cr_expect_str_eq(f.clients[1].why.text, "connection refused");
-	cr_expect_eq(f.opened, 1);
-	fake_fini(&f);
-}
-
-Test(policy, while_others_live_failures_refuse_nobody_unless_they_are_fatal)
-{
-	struct policy_settings set = fake_settings(5, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_borrow(&f, 1);
-	fake_failed(&f, 1, CF_TIMEOUT, false);
-	cr_expect_eq(f.clients[1].refusals, 0);
-	fake_at(&f, f.now + 60 * MS);
-	cr_expect_eq(f.opened, 3, "tried again");
-	fake_failed(&f, 2, CF_AUTH, true);
-	cr_expect_eq(f.clients[1].refusals, 1);
-	fake_borrow(&f, 2);
-	fake_at(&f, f.now + MS);
-	cr_expect_eq(f.clients[2].refusals, 0, "the lent one may come back");
-	fake_return(&f, 0);
-	cr_expect_eq(fake_holds(&f, 2), 0);
 	fake_fini(&f);
 }
 
@@ -697,6 +431,67 @@ Test(policy, the_first_to_come_does_not_wait_for_a_back_off_that_nobody_asked_in
 
 /* --- An outage: opening fails, and no connection is there. --- */
 
+static const struct rule an_outage_opening_fails_and_no_connection_is_there[] = {
+	{ "those in line when postgresql restarts wait on and newcomers are told", "1+0",
+	  "fill 0 1; borrow 1; borrow 2; lose 0 down; opened=2; fail 1 refused; refusals[1]=0; refusals[2]=0; "
+	  "outage_held=2; borrow 3; at +0; refusals[3]=1 (it came when PostgreSQL was gone); refusals[1]=0; "
+	  "refusals[2]=0; at +60ms; opened=3 (tried again); login 2; holds[1]=2 (in the order of the line); return 1; "
+	  "holds[2]=2; held=2" },
+	{ "an attempt at a host that refused is waited for but not for long", "5+0",
+	  "borrow 0; at +1ms; fail 0 refused; refusals[0]=1; outage!=0; at +1s; borrow 1; at +499ms; borrow 2; "
+	  "refusals[1]=0; at +1ms; refusals[1]=1; "
+	  "refusals[2]=1 (what the first has waited for is not more likely to come now); at +1s; fail 1 other; "
+	  "borrow 3; at +100ms; refusals[3]=1 (it took as long as silence does)" },
+	{ "a pool that holds refuses nobody for outage hold", "5+0 is_holding hold_us=10s",
+	  "borrow 0; now +3s (nobody has answered yet); mark; fail 0 timeout; at +0; refusals[0]=0; outage=mark; "
+	  "now +10ms; borrow 1; at +0; refusals[1]=0; outage_held=2; at mark+10s-1; refusals[0]=0; at mark+10s; "
+	  "refusals[0]=1 (from the beginning of the outage: it came before); kind[0]=backend_unreachable; "
+	  "refusals[1]=0 (it came later); at mark+10s+10ms; refusals[1]=1" },
+	{ "after an outage pool timeout begins anew for those who were held",
+	  "1+0 is_holding hold_us=10s timeout_us=5s",
+	  "borrow 0; borrow 1; fail 0 refused; at +9s; mark; login 1; holds[0]=1; outage=0; outages=1; outage_us=9s; "
+	  "at mark+5s-1; refusals[1]=0; at mark+5s; refusals[1]=1; kind[1]=pool_timeout" },
+	{ "a wrong password is told at once even if outages are held", "5+0 is_holding hold_us=10s",
+	  "borrow 0; fail 0 auth fatal; refusals[0]=1; borrow 1; at +0; refusals[1]=1; outages=0" },
+	{ "an open that cannot begin is a failure told by tick", "1+0",
+	  "cannot_open; borrow 0 waits; refusals[0]=0; at +0; refusals[0]=1; text[0]='no descriptor left'" },
+	{ "too many connections and none of ours is a full pool", "10+0",
+	  "borrow 0; fail 0 too_many_connections; refusals[0]=0; borrow 1-3; at +1s; refusals[3]=0; "
+	  "opened=2 (one is tried); login 1; holds[0]=1; opened=2 (and no more for 30 s); outages=0; at +29s; "
+	  "refusals[1]=1; kind[1]=pool_timeout; sqlstate[1]='53300'" },
+	{ "a newcomer does not wait for a scout of a silent host", "5+0",
+	  "borrow 0; at +5s; fail 0 timeout; refusals[0]=1; outage!=0; at +800ms; scout; opened=2; borrow 1; "
+	  "opened=3 (and one for those who come); at +0; refusals[1]=1; at +800ms; scout; opened=4; borrow 2; "
+	  "opened=4; at +0; refusals[2]=1; at +800ms; scout; opened=5; borrow 3; opened=5; at +0; refusals[3]=1; "
+	  "sqlstate[1-3]='08001'; login 2; outage=0; borrow 4 lent (a scout has found it)" },
+	{ "a newcomer does not wait for the attempt that it begins at a silent host", "5+0",
+	  "borrow 0; at +5s; fail 0 timeout; refusals[0]=1; outage!=0; at +1s; borrow 1; opened=2 (one is tried); "
+	  "at +0; refusals[1]=1; borrow 2; opened=2; at +0; refusals[2]=1; borrow 3; opened=2; at +0; refusals[3]=1; "
+	  "detail[1-3]~'no answer to the next try yet'; login 1; borrow 4 lent (what nobody waited for is there)" },
+	{ "a scout that fails says what newcomers are told", "5+0",
+	  "borrow 0; at +1ms; fail 0 refused; refusals[0]=1; outage!=0; at +60s; scout; at +5s; "
+	  "scout_fails 1 timeout; gone 1; scout; borrow 1; at +0; refusals[1]=1; text[1]='timed out'; "
+	  "scout_fails 2 too_many_connections; gone 2; borrow 2; at +2s; "
+	  "refusals[2]=0 (PostgreSQL has answered since)" },
+	{ "after an outage connections are opened at a rising pace", "20+0 is_holding hold_us=10s",
+	  "borrow 0-9; fail 0-9 refused; at +60ms; opened=11 (one is tried); login 10; "
+	  "opened=13 (then two at a time); login 11; opened=15 (and so on); holds[0]=10; "
+	  "holds[1]=11 (in the order of the line); holds[2]=-1" },
+	{ "what failed together is one failure and then one is tried alone", "10+0",
+	  "fill 0 1; borrow 1-8; now +1ms; fail 1 refused; now +1ms; fail 2 refused; now +1ms; fail 3 refused; "
+	  "now +1ms; fail 4 refused; now +1ms; fail 5 refused; now +1ms; fail 6 refused; now +1ms; fail 7 refused; "
+	  "now +1ms; fail 8 refused; backoff<=+60ms; at +60ms; opened=10 (one alone); login 9; "
+	  "opened=17 (it works: one for each of the seven who still wait)" },
+	{ "too many connections lowers the limit for 30 s and refuses nobody", "10+0",
+	  "fill 0 3; borrow 3-5; fail 3-5 too_many_connections; backoff=0; at +29s; opened=6; refusals[3]=0; lose 0; "
+	  "opened=7 (up to what it had); refuse_all; borrow 6; borrow 7; at +1s; opened=8 (30 s have passed)" },
+};
+
+Test(policy, an_outage_opening_fails_and_no_connection_is_there)
+{
+	PLAY_RULES(an_outage_opening_fails_and_no_connection_is_there);
+}
+
 static void
 lose(struct fake *f, int client)
 {
@@ -704,34 +499,6 @@ lose(struct fake *f, int client)
 
 	f->clients[client].conn = NULL;
 	policy_conn_gone(f->p, conn, true, f->now);
-}
-
-Test(policy, those_in_line_when_postgresql_restarts_wait_on_and_newcomers_are_told)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_borrow(&f, 1);
-	fake_borrow(&f, 2);
-	lose(&f, 0);
-	cr_expect_eq(f.opened, 2);
-	fake_failed(&f, 1, CF_REFUSED, false);
-	cr_expect_eq(f.clients[1].refusals + f.clients[2].refusals, 0);
-	cr_expect_eq(fake_counts(&f).outage.held, 2);
-	fake_borrow(&f, 3);
-	fake_at(&f, f.now);
-	cr_expect_eq(f.clients[3].refusals, 1, "it came when PostgreSQL was gone");
-	cr_expect_eq(f.clients[1].refusals + f.clients[2].refusals, 0);
-	fake_at(&f, f.now + 60 * MS);
-	cr_expect_eq(f.opened, 3, "tried again");
-	fake_opened(&f, 2);
-	cr_expect_eq(fake_holds(&f, 1), 2, "in the order of the line");
-	fake_return(&f, 1);
-	cr_expect_eq(fake_holds(&f, 2), 2);
-	cr_expect_eq(f.counters.held, 2);
-	fake_fini(&f);
 }
 
 Test(policy, those_who_waited_through_a_restart_in_vain_are_told_why_at_pool_timeout)
@@ -770,70 +537,6 @@ begin_outage(struct fake *f, const struct policy_settings *set, bool is_silent)
 	cr_assert_gt(fake_counts(f).outage.since_us, 0);
 }
 
-Test(policy, a_newcomer_does_not_wait_for_a_scout_of_a_silent_host)
-{
-	struct policy_settings set = fake_settings(5, 0);
-	struct fake f;
-
-	begin_outage(&f, &set, true);
-	for (int i = 1; i <= 3; i++) {
-		fake_at(&f, f.now + 800 * MS);
-		policy_scout(f.p, f.now);
-		cr_assert_eq(f.opened, i > 1 ? 2 + i : 2, "%d", i);
-		fake_borrow(&f, i);
-		cr_expect_eq(f.opened, 2 + i, "and one for those who come");
-		fake_at(&f, f.now);
-		cr_expect_eq(f.clients[i].refusals, 1);
-		cr_expect_str_eq(f.clients[i].why.sqlstate, "08001");
-	}
-	fake_opened(&f, 2);
-	cr_expect_eq(fake_counts(&f).outage.since_us, 0);
-	cr_expect(fake_borrow(&f, 4), "a scout has found it");
-	fake_fini(&f);
-}
-
-Test(policy, a_newcomer_does_not_wait_for_the_attempt_that_it_begins_at_a_silent_host)
-{
-	struct policy_settings set = fake_settings(5, 0);
-	struct fake f;
-
-	begin_outage(&f, &set, true);
-	fake_at(&f, f.now + S);
-	for (int i = 1; i <= 3; i++) {
-		fake_borrow(&f, i);
-		cr_expect_eq(f.opened, 2, "one is tried");
-		fake_at(&f, f.now);
-		cr_expect_eq(f.clients[i].refusals, 1);
-		cr_expect_not_null(strstr(f.clients[i].why.detail, "no answer to the next try yet"), "%s",
-				   f.clients[i].why.detail);
-	}
-	fake_opened(&f, 1);
-	cr_expect(fake_borrow(&f, 4), "what nobody waited for is there");
-	fake_fini(&f);
-}
-
-Test(policy, an_attempt_at_a_host_that_refused_is_waited_for_but_not_for_long)
-{
-	struct policy_settings set = fake_settings(5, 0);
-	struct fake f;
-
-	begin_outage(&f, &set, false);
-	fake_at(&f, f.now + S);
-	fake_borrow(&f, 1);
-	fake_at(&f, f.now + 499 * MS);
-	fake_borrow(&f, 2);
-	cr_expect_eq(f.clients[1].refusals, 0);
-	fake_at(&f, f.now + MS);
-	cr_expect_eq(f.clients[1].refusals, 1);
-	cr_expect_eq(f.clients[2].refusals, 1, "what the first has waited for is not more likely to come now");
-	fake_at(&f, f.now + S);
-	fake_failed(&f, 1, CF_OTHER, false);
-	fake_borrow(&f, 3);
-	fake_at(&f, f.now + 100 * MS);
-	cr_expect_eq(f.clients[3].refusals, 1, "it took as long as silence does");
-	fake_fini(&f);
-}
-
 Test(policy, nobody_waits_for_more_than_a_second_beside_an_attempt_that_hangs)
 {
 	struct policy_settings set = fake_settings(5, 0);
@@ -851,32 +554,6 @@ Test(policy, nobody_waits_for_more_than_a_second_beside_an_attempt_that_hangs)
 	fake_fini(&f);
 }
 
-Test(policy, a_scout_that_fails_says_what_newcomers_are_told)
-{
-	struct policy_settings set = fake_settings(5, 0);
-	struct fail why;
-	struct fake f;
-
-	begin_outage(&f, &set, false);
-	fake_at(&f, f.now + 60 * S);
-	policy_scout(f.p, f.now);
-	fake_at(&f, f.now + 5 * S);
-	fail_set(&why, "08001", "timed out");
-	policy_scout_failed(f.p, &f.conns[1], CF_TIMEOUT, false, &why, f.now);
-	policy_conn_gone(f.p, &f.conns[1], false, f.now);
-	policy_scout(f.p, f.now);
-	fake_borrow(&f, 1);
-	fake_at(&f, f.now);
-	cr_expect_eq(f.clients[1].refusals, 1);
-	cr_expect_str_eq(f.clients[1].why.text, "timed out");
-	policy_scout_failed(f.p, &f.conns[2], CF_TOO_MANY, false, &why, f.now);
-	policy_conn_gone(f.p, &f.conns[2], false, f.now);
-	fake_borrow(&f, 2);
-	fake_at(&f, f.now + 2 * S);
-	cr_expect_eq(f.clients[2].refusals, 0, "PostgreSQL has answered since");
-	fake_fini(&f);
-}
-
 static struct policy_settings
 holding(uint32_t size)
 {
@@ -885,99 +562,6 @@ holding(uint32_t size)
 	set.is_holding = true;
 	set.hold_us = 10 * S;
 	return set;
-}
-
-Test(policy, a_pool_that_holds_refuses_nobody_for_outage_hold)
-{
-	struct policy_settings set = holding(5);
-	struct fake f;
-	uint64_t began;
-
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	f.now += 3 * S; /* nobody has answered yet */
-	began = f.now;
-	fake_failed(&f, 0, CF_TIMEOUT, false);
-	fake_at(&f, f.now);
-	cr_expect_eq(f.clients[0].refusals, 0);
-	cr_expect_eq(fake_counts(&f).outage.since_us, began);
-	f.now += 10 * MS;
-	fake_borrow(&f, 1);
-	fake_at(&f, f.now);
-	cr_expect_eq(f.clients[1].refusals, 0);
-	cr_expect_eq(fake_counts(&f).outage.held, 2);
-	fake_at(&f, began + 10 * S - 1);
-	cr_expect_eq(f.clients[0].refusals, 0);
-	fake_at(&f, began + 10 * S);
-	cr_expect_eq(f.clients[0].refusals, 1, "from the beginning of the outage: it came before");
-	cr_expect_eq(f.clients[0].kind, RF_BACKEND_UNREACHABLE);
-	cr_expect_eq(f.clients[1].refusals, 0, "it came later");
-	fake_at(&f, began + 10 * S + 10 * MS);
-	cr_expect_eq(f.clients[1].refusals, 1);
-	fake_fini(&f);
-}
-
-Test(policy, after_an_outage_pool_timeout_begins_anew_for_those_who_were_held)
-{
-	struct policy_settings set = holding(1);
-	struct fake f;
-	uint64_t over;
-
-	set.timeout_us = 5 * S;
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	fake_borrow(&f, 1);
-	fake_failed(&f, 0, CF_REFUSED, false);
-	fake_at(&f, f.now + 9 * S);
-	over = f.now;
-	fake_opened(&f, 1);
-	cr_expect_eq(fake_holds(&f, 0), 1);
-	cr_expect_eq(fake_counts(&f).outage.since_us, 0);
-	cr_expect_eq(f.counters.outages, 1);
-	cr_expect_eq(f.counters.outage_us, 9 * S);
-	fake_at(&f, over + 5 * S - 1);
-	cr_expect_eq(f.clients[1].refusals, 0);
-	fake_at(&f, over + 5 * S);
-	cr_expect_eq(f.clients[1].refusals, 1);
-	cr_expect_eq(f.clients[1].kind, RF_POOL_TIMEOUT);
-	fake_fini(&f);
-}
-
-Test(policy, a_wrong_password_is_told_at_once_even_if_outages_are_held)
-{
-	struct policy_settings set = holding(5);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	fake_failed(&f, 0, CF_AUTH, true);
-	cr_expect_eq(f.clients[0].refusals, 1);
-	fake_borrow(&f, 1);
-	fake_at(&f, f.now);
-	cr_expect_eq(f.clients[1].refusals, 1);
-	cr_expect_eq(f.counters.outages, 0);
-	fake_fini(&f);
-}
-
-Test(policy, after_an_outage_connections_are_opened_at_a_rising_pace)
-{
-	struct policy_settings set = holding(20);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	for (int i = 0; i < 10; i++)
-		fake_borrow(&f, i);
-	for (int i = 0; i < 10; i++)
-		fake_failed(&f, i, CF_REFUSED, false);
-	fake_at(&f, f.now + 60 * MS);
-	cr_expect_eq(f.opened, 11, "one is tried");
-	fake_opened(&f, 10);
-	cr_expect_eq(f.opened, 13, "then two at a time");
-	fake_opened(&f, 11);
-	cr_expect_eq(f.opened, 15, "and so on");
-	for (int i = 0; i < 3; i++)
-		cr_expect_eq(fake_holds(&f, i), i < 2 ? 10 + i : -1, "in the order of the line");
-	fake_fini(&f);
 }
 
 Test(policy, a_trial_that_hangs_does_not_keep_another_from_beginning_soon)
@@ -1003,261 +587,43 @@ Test(policy, a_trial_that_hangs_does_not_keep_another_from_beginning_soon)
 	fake_fini(&f);
 }
 
-Test(policy, what_failed_together_is_one_failure_and_then_one_is_tried_alone)
-{
-	struct policy_settings set = fake_settings(10, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	for (int i = 1; i < 9; i++)
-		fake_borrow(&f, i);
-	for (int i = 1; i < 9; i++) {
-		f.now += MS;
-		fake_failed(&f, i, CF_REFUSED, false);
-	}
-	cr_expect_leq(fake_counts(&f).backoff_until_us, f.now + 60 * MS);
-	fake_at(&f, f.now + 60 * MS);
-	cr_expect_eq(f.opened, 10, "one alone");
-	fake_opened(&f, 9);
-	cr_expect_eq(f.opened, 17, "it works: one for each of the seven who still wait");
-	fake_fini(&f);
-}
-
-Test(policy, an_open_that_cannot_begin_is_a_failure_told_by_tick)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	f.cannot_open = true;
-	cr_expect_not(fake_borrow(&f, 0));
-	cr_expect_eq(f.clients[0].refusals, 0);
-	fake_at(&f, f.now);
-	cr_expect_eq(f.clients[0].refusals, 1);
-	cr_expect_str_eq(f.clients[0].why.text, "no descriptor left");
-	fake_fini(&f);
-}
-
-Test(policy, too_many_connections_lowers_the_limit_for_30_s_and_refuses_nobody)
-{
-	struct policy_settings set = fake_settings(10, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 3);
-	for (int i = 3; i < 6; i++)
-		fake_borrow(&f, i);
-	for (int i = 3; i < 6; i++)
-		fake_failed(&f, i, CF_TOO_MANY, false);
-	cr_expect_eq(fake_counts(&f).backoff_until_us, 0);
-	fake_at(&f, f.now + 29 * S);
-	cr_expect_eq(f.opened, 6);
-	cr_expect_eq(f.clients[3].refusals, 0);
-	policy_conn_gone(f.p, f.clients[0].conn, false, f.now);
-	cr_expect_eq(f.opened, 7, "up to what it had");
-	policy_refuse_all(f.p, &f.clients[0].why, RF_SHUTDOWN, f.now);
-	fake_borrow(&f, 6);
-	fake_borrow(&f, 7);
-	fake_at(&f, f.now + S);
-	cr_expect_eq(f.opened, 8, "30 s have passed");
-	fake_fini(&f);
-}
-
-Test(policy, too_many_connections_and_none_of_ours_is_a_full_pool)
-{
-	struct policy_settings set = fake_settings(10, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	fake_failed(&f, 0, CF_TOO_MANY, false);
-	cr_expect_eq(f.clients[0].refusals, 0);
-	for (int i = 1; i < 4; i++)
-		fake_borrow(&f, i);
-	fake_at(&f, f.now + S);
-	cr_expect_eq(f.clients[3].refusals, 0);
-	cr_expect_eq(f.opened, 2, "one is tried");
-	fake_opened(&f, 1);
-	cr_expect_eq(fake_holds(&f, 0), 1);
-	cr_expect_eq(f.opened, 2, "and no more for 30 s");
-	cr_expect_eq(f.counters.outages, 0);
-	fake_at(&f, f.now + 29 * S);
-	cr_expect_eq(f.clients[1].refusals, 1);
-	cr_expect_eq(f.clients[1].kind, RF_POOL_TIMEOUT);
-	cr_expect_str_eq(f.clients[1].why.sqlstate, "53300");
-	fake_fini(&f);
-}
-
 /* --- Pings. --- */
 
-static struct policy_settings
-pinging_settings(uint64_t idle_us)
-{
-	struct policy_settings set = fake_settings(3, 0);
-
-	set.pre_ping = true;
-	set.pre_ping_idle_us = idle_us;
-	return set;
-}
-
-Test(policy, one_idle_for_long_is_pinged_before_it_is_lent)
-{
-	struct policy_settings set = pinging_settings(5 * S);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_return(&f, 0);
-	fake_at(&f, f.now + 5 * S - 1);
-	cr_expect(fake_borrow(&f, 1), "not yet");
-	fake_return(&f, 1);
-	fake_at(&f, f.now + 5 * S);
-	cr_expect_not(fake_borrow(&f, 2));
-	cr_expect_eq(f.pinged, 1);
-	cr_expect_eq(f.opened, 1, "no need for another");
-	policy_ping_done(f.p, &f.conns[0], true, f.now);
-	cr_expect_eq(fake_holds(&f, 2), 0);
-	cr_expect_eq(f.counters.pings_ok, 1);
-	fake_fini(&f);
-}
-
-Test(policy, one_that_needs_no_ping_goes_before_a_warmer_one_that_does)
-{
-	struct policy_settings set = pinging_settings(5 * S);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 3);
-	for (int i = 0; i < 3; i++)
-		fake_return(&f, i);
-	fake_at(&f, f.now + 4 * S);
-	f.conns[0].heard_us = f.now;
-	fake_at(&f, f.now + 4 * S);
-	cr_expect(fake_borrow(&f, 5));
-	cr_expect_eq(fake_holds(&f, 5), 0);
-	cr_expect_eq(f.pinged, 0);
-	fake_fini(&f);
-}
-
-Test(policy, with_pre_ping_idle_0_each_lending_is_pinged_but_not_a_hand_over)
-{
-	struct policy_settings set = pinging_settings(0);
-	struct fake f;
-
-	set.pool_size = 1;
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_return(&f, 0);
-	cr_expect_not(fake_borrow(&f, 1));
-	cr_expect_eq(f.pinged, 1);
-	fake_borrow(&f, 2);
-	policy_ping_done(f.p, &f.conns[0], true, f.now);
-	fake_return(&f, 1);
-	cr_expect_eq(fake_holds(&f, 2), 0);
-	cr_expect_eq(f.pinged, 1);
-	fake_fini(&f);
-}
-
-Test(policy, a_failed_ping_opens_another_and_casts_doubt_on_the_rest)
-{
-	struct policy_settings set = pinging_settings(5 * S);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 2);
-	fake_return(&f, 0);
-	fake_at(&f, f.now + 4 * S);
-	fake_return(&f, 1);
-	fake_at(&f, f.now + 4 * S);
-	cr_expect(fake_borrow(&f, 2), "the warm one");
-	cr_expect_not(fake_borrow(&f, 3), "the cold one is pinged");
-	fake_return(&f, 2); /* the waiter gets it; the ping goes on */
-	fake_return(&f, 3);
-	policy_ping_done(f.p, &f.conns[0], false, f.now);
-	cr_expect_eq(f.counters.recycles[RR_FAILED_PING], 1);
-	cr_expect_eq(f.counters.pings_failed, 1);
-	cr_expect_eq(f.closed_which[0], 0);
-	cr_expect_not(fake_borrow(&f, 4), "was just returned, and still is not trusted");
-	cr_expect_eq(f.opened, 3, "a new one is surer than another ping");
-	fake_opened(&f, 2);
-	cr_expect_eq(fake_holds(&f, 4), 2);
-	fake_at(&f, f.now + S);
-	cr_expect_eq(f.pinged_which[f.pinged - 1], 1, "the doubtful are verified soon");
-	policy_ping_done(f.p, &f.conns[1], true, f.now);
-	cr_expect(fake_borrow(&f, 5));
-	fake_fini(&f);
-}
-
-Test(policy, without_room_for_another_the_doubtful_are_pinged)
-{
-	struct policy_settings set = pinging_settings(5 * S);
-	struct fake f;
-
-	set.pool_size = 2;
-	fake_init(&f, &set, NULL);
-	f.is_slow_to_close = true;
-	fake_fill(&f, 0, 2);
-	fake_return(&f, 0);
-	fake_return(&f, 1);
-	fake_at(&f, f.now + 10 * S);
-	fake_borrow(&f, 2);
-	policy_ping_done(f.p, &f.conns[1], false, f.now);
-	cr_expect_eq(f.opened, 2);
-	cr_expect_eq(f.pinged, 2);
-	cr_expect_eq(f.pinged_which[1], 0);
-	fake_fini(&f);
-}
-
-Test(policy, a_ping_without_an_answer_has_failed_after_the_timeout)
-{
-	struct policy_settings set = pinging_settings(5 * S);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_return(&f, 0);
-	fake_at(&f, f.now + 10 * S);
-	fake_borrow(&f, 1);
-	cr_expect_eq(fake_next(&f), f.now + 5 * S);
-	fake_at(&f, f.now + 5 * S - 1);
-	cr_expect_eq(f.closed, 0);
-	fake_at(&f, f.now + 1);
-	cr_expect_eq(f.counters.recycles[RR_FAILED_PING], 1);
-	cr_expect_eq(f.opened, 2);
-	policy_ping_done(f.p, &f.conns[0], true, f.now); /* too late */
-	fake_opened(&f, 1);
-	cr_expect_eq(fake_holds(&f, 1), 1);
-	fake_fini(&f);
-}
-
-static const struct {
-	const char *rule;
-	bool is_idle, may_be_down, pings;
-} losses[] = {
-	{ "an idle one was lost, the upstream may be down", true, true, true },
-	{ "an idle one ended for a reason of its own", true, false, false },
-	{ "a lent one was lost, the upstream may be down", false, true, true },
-	{ "a lent one was closed by its borrower", false, false, false },
+static const struct rule pings[] = {
+	{ "one idle for long is pinged before it is lent", "3+0 pre_ping pre_ping_idle_us=5s",
+	  "fill 0 1; return 0; at +5s-1; borrow 1 lent (not yet); return 1; at +5s; borrow 2 waits; pinged=1; "
+	  "opened=1 (no need for another); ping 0 ok; holds[2]=0; pings_ok=1" },
+	{ "with pre ping idle 0 each lending is pinged but not a hand over",
+	  "3+0 pre_ping pre_ping_idle_us=0 pool_size=1",
+	  "fill 0 1; return 0; borrow 1 waits; pinged=1; borrow 2; ping 0 ok; return 1; holds[2]=0; pinged=1" },
+	{ "without room for another the doubtful are pinged", "3+0 pre_ping pre_ping_idle_us=5s pool_size=2",
+	  "slow_to_close; fill 0 2; return 0; return 1; at +10s; borrow 2; ping 1 failed; opened=2; pinged=2; "
+	  "pinged_which[1]=0" },
+	{ "a ping without an answer has failed after the timeout", "3+0 pre_ping pre_ping_idle_us=5s",
+	  "fill 0 1; return 0; at +10s; borrow 1; next=+5s; at +5s-1; closed=0; at +1; recycles[failed_ping]=1; "
+	  "opened=2; ping 0 ok (too late); login 1; holds[1]=1" },
+	{ "one that needs no ping goes before a warmer one that does", "3+0 pre_ping pre_ping_idle_us=5s",
+	  "fill 0 3; return 0-2; at +4s; alive 0; at +4s; borrow 5 lent; holds[5]=0; pinged=0" },
+	{ "a failed ping opens another and casts doubt on the rest", "3+0 pre_ping pre_ping_idle_us=5s",
+	  "fill 0 2; return 0; at +4s; return 1; at +4s; borrow 2 lent (the warm one); "
+	  "borrow 3 waits (the cold one is pinged); return 2 (the waiter gets it, and the ping goes on); return 3; "
+	  "ping 0 failed; recycles[failed_ping]=1; pings_failed=1; closed_which[0]=0; "
+	  "borrow 4 waits (was just returned, and still is not trusted); "
+	  "opened=3 (a new one is surer than another ping); login 2; holds[4]=2; at +1s; pinged=2; "
+	  "pinged_which[1]=1 (the doubtful are verified soon); ping 1 ok; borrow 5 lent" },
+	{ "an idle one was lost, the upstream may be down", "3+0",
+	  "fill 0 2; return 0; return 1; gone 1 down; borrow 2 waits; pinged=1; opened=2" },
+	{ "an idle one ended for a reason of its own", "3+0",
+	  "fill 0 2; return 0; return 1; gone 1; borrow 2 lent; pinged=0; opened=2" },
+	{ "a lent one was lost, the upstream may be down", "3+0",
+	  "fill 0 2; return 0; gone 1 down; borrow 2 waits; pinged=1; opened=2" },
+	{ "a lent one was closed by its borrower", "3+0",
+	  "fill 0 2; return 0; gone 1; borrow 2 lent; pinged=0; opened=2" },
 };
 
-Test(policy, after_a_loss_the_others_are_verified_before_they_are_lent)
+Test(policy, pings)
 {
-	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
-		struct policy_settings set = fake_settings(3, 0);
-		struct fake f;
-
-		fake_init(&f, &set, NULL);
-		fake_fill(&f, 0, 2);
-		fake_return(&f, 0);
-		if (losses[i].is_idle)
-			fake_return(&f, 1);
-		policy_conn_gone(f.p, &f.conns[1], losses[i].may_be_down, f.now);
-		cr_expect_eq(fake_borrow(&f, 2), !losses[i].pings, "%s", losses[i].rule);
-		cr_expect_eq(f.pinged, losses[i].pings, "%s", losses[i].rule);
-		cr_expect_eq(f.opened, 2, "%s", losses[i].rule);
-		fake_fini(&f);
-	}
+	PLAY_RULES(pings);
 }
 
 Test(policy, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_cold)
@@ -1298,6 +664,28 @@ Test(policy, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_c
 
 /* --- Age, idleness, stock. --- */
 
+static const struct rule age_idleness_stock[] = {
+	{ "an old one that is returned is replaced for who waits", "1+0 recycle_us=60s timeout_us=0",
+	  "fill 0 1; borrow 1; at +70s; return 0; recycles[age]=1; opened=2; login 1; holds[1]=1" },
+	{ "nothing is closed for its age while no new one can be had", "2+0 recycle_us=60s timeout_us=0",
+	  "fill 0 1; borrow 1; cannot_open; fail 1 refused; at +70s; return 0; holds[1]=0 (old, but it works); "
+	  "cannot_open off; return 1; at +5s; closed=0; resume (whatever ends the back-off); at +2s; recycles[age]=1" },
+	{ "idle timeout closes all but min idle", "5+0 idle_timeout_us=60s min_idle=2",
+	  "borrow 0-4; login 0-4; return 0-4; at +60s-1; closed=0; at +1; recycles[idle]=3; at +600s; idle=2" },
+	{ "min idle is kept once the pool is in use and within pool size", "4+10 min_idle=3",
+	  "tick; at +10s; opened=0 (nobody has come yet); borrow 0; at +1s; opened=4; login 0-3; idle=3; "
+	  "borrow 1 lent; at +10s; opened=4 (not above pool_size); next=0 (and no need to look again); lose 0; "
+	  "next<=+1s; at +1s; opened=5 (one was lost); login 4; close_all shutdown; at +10s; "
+	  "opened=5 (none in stock after a shutdown)" },
+	{ "min idle backs off too", "4+0 min_idle=2",
+	  "borrow 0; fail 0-2 refused; opened=3; refusals[0]=1; at +1s; opened=4 (one alone, with nobody in line)" },
+};
+
+Test(policy, age_idleness_stock)
+{
+	PLAY_RULES(age_idleness_stock);
+}
+
 Test(policy, one_is_recycled_by_age_when_idle_with_jitter)
 {
 	struct policy_settings set = fake_settings(20, 0);
@@ -1329,163 +717,30 @@ Test(policy, one_is_recycled_by_age_when_idle_with_jitter)
 	fake_fini(&f);
 }
 
-Test(policy, an_old_one_that_is_returned_is_replaced_for_who_waits)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct fake f;
-
-	set.recycle_us = 60 * S;
-	set.timeout_us = 0;
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_borrow(&f, 1);
-	fake_at(&f, f.now + 70 * S);
-	fake_return(&f, 0);
-	cr_expect_eq(f.counters.recycles[RR_AGE], 1);
-	cr_expect_eq(f.opened, 2);
-	fake_opened(&f, 1);
-	cr_expect_eq(fake_holds(&f, 1), 1);
-	fake_fini(&f);
-}
-
-Test(policy, nothing_is_closed_for_its_age_while_no_new_one_can_be_had)
-{
-	struct policy_settings set = fake_settings(2, 0);
-	struct fake f;
-
-	set.recycle_us = 60 * S;
-	set.timeout_us = 0;
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_borrow(&f, 1);
-	f.cannot_open = true;
-	fake_failed(&f, 1, CF_REFUSED, false);
-	fake_at(&f, f.now + 70 * S);
-	fake_return(&f, 0);
-	cr_expect_eq(fake_holds(&f, 1), 0, "old, but it works");
-	f.cannot_open = false;
-	fake_return(&f, 1);
-	fake_at(&f, f.now + 5 * S);
-	cr_expect_eq(f.closed, 0);
-	policy_resume(f.p, f.now); /* whatever ends the back-off */
-	fake_at(&f, f.now + 2 * S);
-	cr_expect_eq(f.counters.recycles[RR_AGE], 1);
-	fake_fini(&f);
-}
-
-Test(policy, idle_timeout_closes_all_but_min_idle)
-{
-	struct policy_settings set = fake_settings(5, 0);
-	struct fake f;
-
-	set.idle_timeout_us = 60 * S;
-	set.min_idle = 2;
-	fake_init(&f, &set, NULL);
-	for (int i = 0; i < 5; i++)
-		fake_borrow(&f, i);
-	for (int i = 0; i < 5; i++)
-		fake_opened(&f, i);
-	for (int i = 0; i < 5; i++)
-		fake_return(&f, i);
-	fake_at(&f, f.now + 60 * S - 1);
-	cr_expect_eq(f.closed, 0);
-	fake_at(&f, f.now + 1);
-	cr_expect_eq(f.counters.recycles[RR_IDLE], 3);
-	fake_at(&f, f.now + 600 * S);
-	cr_expect_eq(fake_counts(&f).idle, 2);
-	fake_fini(&f);
-}
-
-Test(policy, min_idle_is_kept_once_the_pool_is_in_use_and_within_pool_size)
-{
-	struct policy_settings set = fake_settings(4, 10);
-	struct fake f;
-
-	set.min_idle = 3;
-	fake_init(&f, &set, NULL);
-	f.due = policy_tick(f.p, f.now);
-	fake_at(&f, f.now + 10 * S);
-	cr_expect_eq(f.opened, 0, "nobody has come yet");
-	fake_borrow(&f, 0);
-	fake_at(&f, f.now + S);
-	cr_expect_eq(f.opened, 4);
-	for (int i = 0; i < 4; i++)
-		fake_opened(&f, i);
-	cr_expect_eq(fake_counts(&f).idle, 3);
-	cr_expect(fake_borrow(&f, 1));
-	fake_at(&f, f.now + 10 * S);
-	cr_expect_eq(f.opened, 4, "not above pool_size");
-	cr_expect_eq(fake_next(&f), 0, "and no need to look again");
-	policy_conn_gone(f.p, f.clients[0].conn, false, f.now);
-	cr_expect_leq(fake_next(&f), f.now + S);
-	fake_at(&f, f.now + S);
-	cr_expect_eq(f.opened, 5, "one was lost");
-	fake_opened(&f, 4);
-	policy_close_all(f.p, RR_SHUTDOWN, f.now);
-	fake_at(&f, f.now + 10 * S);
-	cr_expect_eq(f.opened, 5, "none in stock after a shutdown");
-	fake_fini(&f);
-}
-
-Test(policy, min_idle_backs_off_too)
-{
-	struct policy_settings set = fake_settings(4, 0);
-	struct fake f;
-
-	set.min_idle = 2;
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	for (int i = 0; i < 3; i++)
-		fake_failed(&f, i, CF_REFUSED, false);
-	cr_expect_eq(f.opened, 3);
-	cr_expect_eq(f.clients[0].refusals, 1);
-	fake_at(&f, f.now + S);
-	cr_expect_eq(f.opened, 4, "one alone, with nobody in line");
-	fake_fini(&f);
-}
-
 /* --- What the operator does. --- */
 
-Test(policy, lower_limits_close_surplus_idle_ones_at_once_and_lent_ones_on_return)
+static const struct rule what_the_operator_does[] = {
+	{ "lower limits close surplus idle ones at once and lent ones on return", "6+2",
+	  "fill 0 8; return 0-2; reload; closed=0 (the same settings close nobody); "
+	  "reload pool_size=3 max_overflow=0; closed=3; borrow 10; opened=8; return 3; return 4; closed=5; "
+	  "grants[10]=0; return 5; holds[10]=5" },
+	{ "higher limits open for those in line", "1+0",
+	  "borrow 0-4; reload pool_size=3 timeout_us=1s; opened=3; next=+1s (and the new timeout holds for them)" },
+	{ "those in line of a paused pool time out and are told why", "4+0 min_idle=2",
+	  "pause; borrow 0; at +30s; refusals[0]=1; detail[0]='the pool is paused, 1 client waiting'; "
+	  "next=0 (and then there is nothing to do)" },
+	{ "a paused pool lends nothing and closes all it has", "4+0 min_idle=1",
+	  "borrow 0; opened=2; login 0-1; borrow 1; return 1; pause; paused=1; idle=0; opening=0; borrow 2 waits; "
+	  "return 0; lent=0; at +29s; grants[2]=0; refusals[2]=0; opened=2; resume; opened>=3; login 2; holds[2]=2" },
+	{ "close all closes what nobody has now and the rest when returned", "4+0",
+	  "fill 0 3; return 0-1; gone 0 down; borrow 3 (pinging); borrow 4 (opening); close_all reload; "
+	  "recycles[reload]=2; opening=2 (anew for those in line); opened=6; return 2; recycles[reload]=3; login 5; "
+	  "return 3; recycles[reload]=3 (new ones are not concerned)" },
+};
+
+Test(policy, what_the_operator_does)
 {
-	struct policy_settings set = fake_settings(6, 2);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 8);
-	for (int i = 0; i < 3; i++)
-		fake_return(&f, i);
-	policy_reconfigure(f.p, &set, f.now);
-	cr_expect_eq(f.closed, 0, "the same settings close nobody");
-	set.pool_size = 3;
-	set.max_overflow = 0;
-	policy_reconfigure(f.p, &set, f.now);
-	cr_expect_eq(f.closed, 3);
-	fake_borrow(&f, 10);
-	cr_expect_eq(f.opened, 8);
-	fake_return(&f, 3);
-	fake_return(&f, 4);
-	cr_expect_eq(f.closed, 5);
-	cr_expect_eq(f.clients[10].grants, 0);
-	fake_return(&f, 5);
-	cr_expect_eq(fake_holds(&f, 10), 5);
-	fake_fini(&f);
-}
-
-Test(policy, higher_limits_open_for_those_in_line)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	for (int i = 0; i < 5; i++)
-		fake_borrow(&f, i);
-	set.pool_size = 3;
-	set.timeout_us = S;
-	policy_reconfigure(f.p, &set, f.now);
-	cr_expect_eq(f.opened, 3);
-	cr_expect_eq(fake_next(&f), f.now + S, "and the new timeout holds for them");
-	fake_fini(&f);
+	PLAY_RULES(what_the_operator_does);
 }
 
 Test(policy, a_pool_size_of_0_is_1)
@@ -1499,74 +754,25 @@ Test(policy, a_pool_size_of_0_is_1)
 	fake_fini(&f);
 }
 
-Test(policy, a_paused_pool_lends_nothing_and_closes_all_it_has)
-{
-	struct policy_settings set = fake_settings(4, 0);
-	struct fake f;
-
-	set.min_idle = 1;
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	for (int i = 0; i < f.opened; i++)
-		fake_opened(&f, i);
-	fake_borrow(&f, 1);
-	fake_return(&f, 1);
-	policy_pause(f.p, f.now);
-	cr_expect(fake_counts(&f).is_paused);
-	cr_expect_eq(fake_counts(&f).idle + fake_counts(&f).opening, 0);
-	cr_expect_not(fake_borrow(&f, 2));
-	fake_return(&f, 0);
-	cr_expect_eq(fake_counts(&f).lent, 0);
-	fake_at(&f, f.now + 29 * S);
-	cr_expect_eq(f.clients[2].grants + f.clients[2].refusals, 0);
-	int before = f.opened;
-	policy_resume(f.p, f.now);
-	cr_expect_gt(f.opened, before);
-	fake_opened(&f, before);
-	cr_expect_eq(fake_holds(&f, 2), before);
-	fake_fini(&f);
-}
-
-Test(policy, those_in_line_of_a_paused_pool_time_out_and_are_told_why)
-{
-	struct policy_settings set = fake_settings(4, 0);
-	struct fake f;
-
-	set.min_idle = 2;
-	fake_init(&f, &set, NULL);
-	policy_pause(f.p, f.now);
-	fake_borrow(&f, 0);
-	fake_at(&f, f.now + 30 * S);
-	cr_expect_eq(f.clients[0].refusals, 1);
-	cr_expect_str_eq(f.clients[0].why.detail, "the pool is paused, 1 client waiting");
-	cr_expect_eq(fake_next(&f), 0, "and then there is nothing to do");
-	fake_fini(&f);
-}
-
-Test(policy, close_all_closes_what_nobody_has_now_and_the_rest_when_returned)
-{
-	struct policy_settings set = fake_settings(4, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 3);
-	fake_return(&f, 0);
-	fake_return(&f, 1);
-	policy_conn_gone(f.p, &f.conns[0], true, f.now);
-	fake_borrow(&f, 3); /* pinging */
-	fake_borrow(&f, 4); /* opening */
-	policy_close_all(f.p, RR_RELOAD, f.now);
-	cr_expect_eq(f.counters.recycles[RR_RELOAD], 2);
-	cr_expect_eq(fake_counts(&f).opening, 2, "anew for those in line");
-	fake_return(&f, 2);
-	cr_expect_eq(f.counters.recycles[RR_RELOAD], 3);
-	fake_opened(&f, f.opened - 1);
-	fake_return(&f, 3);
-	cr_expect_eq(f.counters.recycles[RR_RELOAD], 3, "new ones are not concerned");
-	fake_fini(&f);
-}
-
 /* --- A login that takes longer than an operator's commands come. --- */
+
+static const struct rule a_login_that_takes_longer_than_an_operator_s_commands_come[] = {
+	{ "what logged in behind a reconnect serves once and what nobody waits for is closed", "2+0",
+	  "borrow 0; borrow 1; reconnect; opened=2 (nothing is replaced); cancel 1; login 0; holds[0]=0; login 1; "
+	  "idle=0; return 0; idle=0; recycles[reload]=2; borrow 0; login 2; return 0; idle=1 (a new one stays)" },
+	{ "a pause lends what is logging in and opens nothing", "1+0",
+	  "borrow 0; borrow 1; pause; opening=1 (for the first in line); login 0; holds[0]=0; return 0; "
+	  "recycles[kill]=1; holds[1]=-1; opened=1; resume; login 1; holds[1]=1; return 1; idle=1" },
+	{ "after a failure a reconnect or a pause gives up the login under way", "1+0 is_holding",
+	  "borrow 0; fail 0 timeout; at +1s; opening=1; reconnect; closed=1 (the host may be another one now); "
+	  "opening=1 (and is asked at once); opened=3; fail 2 timeout; at +1s; pause; "
+	  "opening=0 (a pause waits for no host that is silent)" },
+};
+
+Test(policy, a_login_that_takes_longer_than_an_operator_s_commands_come)
+{
+	PLAY_RULES(a_login_that_takes_longer_than_an_operator_s_commands_come);
+}
 
 static void
 reconnect(struct fake *f)
@@ -1621,76 +827,6 @@ Test(policy, whoever_waits_is_served_by_the_login_under_way_however_often_it_is_
 	}
 }
 
-Test(policy, what_logged_in_behind_a_reconnect_serves_once_and_what_nobody_waits_for_is_closed)
-{
-	struct policy_settings set = fake_settings(2, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	fake_borrow(&f, 1);
-	policy_reconnect(f.p, f.now);
-	cr_expect_eq(f.opened, 2, "nothing is replaced");
-	policy_cancel(f.p, &f.clients[1].ticket, f.now);
-	fake_opened(&f, 0);
-	cr_expect_eq(fake_holds(&f, 0), 0);
-	fake_opened(&f, 1);
-	cr_expect_eq(fake_counts(&f).idle, 0);
-	fake_return(&f, 0);
-	cr_expect_eq(fake_counts(&f).idle, 0);
-	cr_expect_eq(f.counters.recycles[RR_RELOAD], 2);
-	fake_borrow(&f, 0);
-	fake_opened(&f, 2);
-	fake_return(&f, 0);
-	cr_expect_eq(fake_counts(&f).idle, 1, "a new one stays");
-	fake_fini(&f);
-}
-
-Test(policy, a_pause_lends_what_is_logging_in_and_opens_nothing)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	fake_borrow(&f, 1);
-	policy_pause(f.p, f.now);
-	cr_expect_eq(fake_counts(&f).opening, 1, "for the first in line");
-	fake_opened(&f, 0);
-	cr_expect_eq(fake_holds(&f, 0), 0);
-	fake_return(&f, 0);
-	cr_expect_eq(f.counters.recycles[RR_KILL], 1);
-	cr_expect_eq(fake_holds(&f, 1), -1);
-	cr_expect_eq(f.opened, 1);
-	policy_resume(f.p, f.now);
-	fake_opened(&f, 1);
-	cr_expect_eq(fake_holds(&f, 1), 1);
-	fake_return(&f, 1);
-	cr_expect_eq(fake_counts(&f).idle, 1);
-	fake_fini(&f);
-}
-
-Test(policy, after_a_failure_a_reconnect_or_a_pause_gives_up_the_login_under_way)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct fake f;
-
-	set.is_holding = true;
-	fake_init(&f, &set, NULL);
-	fake_borrow(&f, 0);
-	fake_failed(&f, 0, CF_TIMEOUT, false);
-	fake_at(&f, f.now + S);
-	cr_expect_eq(fake_counts(&f).opening, 1);
-	policy_reconnect(f.p, f.now);
-	cr_expect_eq(f.closed, 1, "the host may be another one now");
-	cr_expect_eq(fake_counts(&f).opening, 1, "and is asked at once");
-	fake_failed(&f, f.opened - 1, CF_TIMEOUT, false);
-	fake_at(&f, f.now + S);
-	policy_pause(f.p, f.now);
-	cr_expect_eq(fake_counts(&f).opening, 0, "a pause waits for no host that is silent");
-	fake_fini(&f);
-}
-
 Test(policy, pool_free_refuses_those_in_line)
 {
 	struct policy_settings set = fake_settings(1, 0);
@@ -1709,61 +845,31 @@ Test(policy, pool_free_refuses_those_in_line)
 
 /* --- policy_borrow_idle(). --- */
 
+static const struct rule who_borrows_idle_ones[] = {
+	{ "who borrows an idle one never waits but one is opened for later", "2+0",
+	  "borrow_idle 0 none; borrow_idle 1 none (one is coming, and no other is opened); opened=1; waiting=0; "
+	  "waits[0]=0; login 0; idle=1; borrow_idle 0 lent; opened=1; borrow_idle 1 none; login 1; "
+	  "borrow_idle 1 lent; borrow_idle 2 none (pool_size are lent); opened=2; return 0; borrow_idle 0 lent; "
+	  "holds[0]=0 (its own one); checkouts[idle]=1; checkouts[new]=2; waits=0; return 0; return 1" },
+	{ "one that must be pinged is pinged for the next", "2+0",
+	  "fill 0 1; return 0; distrust; borrow_idle 1 none; borrow_idle 1 none; pinged=1; opened=1; ping 0 ok; "
+	  "borrow_idle 1 lent; return 1" },
+	{ "a paused pool has no idle one and opens none", "2+0",
+	  "fill 0 1; return 0; pause; borrow_idle 0 none; opened=1; resume; borrow_idle 0 none; opened=2; login 1; "
+	  "borrow_idle 0 lent; return 0" },
+};
+
+Test(policy, who_borrows_idle_ones)
+{
+	PLAY_RULES(who_borrows_idle_ones);
+}
+
 /* Client number i; returns true if it has got one. */
 static bool
 borrow_idle(struct fake *f, int i)
 {
 	f->clients[i].conn = policy_borrow_idle(f->p, &f->clients[i].ticket, f->now);
 	return f->clients[i].conn != NULL;
-}
-
-Test(policy, who_borrows_an_idle_one_never_waits_but_one_is_opened_for_later)
-{
-	struct policy_settings set = fake_settings(2, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	cr_expect_not(borrow_idle(&f, 0));
-	cr_expect_not(borrow_idle(&f, 1), "one is coming, and no other is opened");
-	cr_expect_eq(f.opened, 1);
-	cr_expect_eq(fake_counts(&f).waiting + f.clients[0].ticket.is_waiting, 0);
-	fake_opened(&f, 0);
-	cr_expect_eq(fake_counts(&f).idle, 1);
-	cr_expect(borrow_idle(&f, 0));
-	cr_expect_eq(f.opened, 1);
-	cr_expect_not(borrow_idle(&f, 1));
-	fake_opened(&f, 1);
-	cr_expect(borrow_idle(&f, 1));
-	cr_expect_not(borrow_idle(&f, 2), "pool_size are lent");
-	cr_expect_eq(f.opened, 2);
-	fake_return(&f, 0);
-	cr_expect(borrow_idle(&f, 0));
-	cr_expect_eq(fake_holds(&f, 0), 0, "its own one");
-	cr_expect_eq(f.counters.checkouts[CS_IDLE], 1);
-	cr_expect_eq(f.counters.checkouts[CS_NEW], 2);
-	cr_expect_eq(f.counters.waits, 0);
-	fake_return(&f, 0);
-	fake_return(&f, 1);
-	fake_fini(&f);
-}
-
-Test(policy, one_that_must_be_pinged_is_pinged_for_the_next)
-{
-	struct policy_settings set = fake_settings(2, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_return(&f, 0);
-	policy_distrust(f.p, f.now);
-	cr_expect_not(borrow_idle(&f, 1));
-	cr_expect_not(borrow_idle(&f, 1));
-	cr_expect_eq(f.pinged, 1);
-	cr_expect_eq(f.opened, 1);
-	policy_ping_done(f.p, &f.conns[0], true, f.now);
-	cr_expect(borrow_idle(&f, 1));
-	fake_return(&f, 1);
-	fake_fini(&f);
 }
 
 Test(policy, a_spare_pool_backs_off_and_knows_no_outage)
@@ -1817,26 +923,6 @@ Test(policy, a_spare_pool_that_is_refused_its_login_backs_off_for_long)
 	cr_expect_not(borrow_idle(&f, 0));
 	fake_opened(&f, opened);
 	cr_expect(borrow_idle(&f, 0), "as soon as it may log in");
-	fake_return(&f, 0);
-	fake_fini(&f);
-}
-
-Test(policy, a_paused_pool_has_no_idle_one_and_opens_none)
-{
-	struct policy_settings set = fake_settings(2, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_return(&f, 0);
-	policy_pause(f.p, f.now);
-	cr_expect_not(borrow_idle(&f, 0));
-	cr_expect_eq(f.opened, 1);
-	policy_resume(f.p, f.now);
-	cr_expect_not(borrow_idle(&f, 0));
-	cr_expect_eq(f.opened, 2);
-	fake_opened(&f, 1);
-	cr_expect(borrow_idle(&f, 0));
 	fake_return(&f, 0);
 	fake_fini(&f);
 }
