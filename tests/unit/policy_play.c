@@ -31,6 +31,12 @@ is_word(const struct play *play, int i, const char *word)
 	return strcmp(play->words[i], word) == 0;
 }
 
+const char *
+play_text(const struct play *play)
+{
+	return play->step;
+}
+
 /* --- Numbers and times: "3", "-1", "5s-1", "+60ms" from now on, "mark+10s", "next-1"; or the name of something. --- */
 
 static uint64_t
@@ -49,8 +55,8 @@ amount(const struct play *play, const char **text)
 	return n;
 }
 
-static uint64_t
-number(const struct play *play, const char *text)
+uint64_t
+play_number(const struct play *play, const char *text)
 {
 	static const struct {
 		const char *word;
@@ -101,7 +107,7 @@ static void
 set_one(const struct play *play, struct policy_settings *set, const char *word)
 {
 	size_t len = strcspn(word, "=");
-	uint64_t value = word[len] == '=' ? number(play, word + len + 1) : 1;
+	uint64_t value = word[len] == '=' ? play_number(play, word + len + 1) : 1;
 
 	SET(pool_size);
 	else SET(max_overflow);
@@ -250,25 +256,40 @@ static const struct {
 static void
 at(struct play *play)
 {
-	fake_at(play->f, number(play, play->words[1]));
+	fake_at(play->f, play_number(play, play->words[1]));
 }
 
 static void
 now(struct play *play)
 {
-	play->f->now = number(play, play->words[1]);
+	play->f->now = play_number(play, play->words[1]);
+}
+
+static void
+all(struct play *play)
+{
+	uint64_t now_us = play_number(play, play->words[1]);
+
+	for (int turn = 0; turn < play->stage->count; turn++) /* one may wake another */
+		for (int i = 0; i < play->stage->count; i++) {
+			struct fake *f = &play->stage->pools[i];
+
+			if (play->stage->hears)
+				policy_room_hear(f->room, f->now);
+			fake_at(f, now_us);
+		}
 }
 
 static void
 fill(struct play *play)
 {
-	fake_fill(play->f, (int)number(play, play->words[1]), (int)number(play, play->words[2]));
+	fake_fill(play->f, (int)play_number(play, play->words[1]), (int)play_number(play, play->words[2]));
 }
 
 static void
 mark(struct play *play)
 {
-	play->mark_us = *play->words[1] != '\0' ? number(play, play->words[1]) : play->f->now;
+	play->mark_us = *play->words[1] != '\0' ? play_number(play, play->words[1]) : play->f->now;
 }
 
 static void
@@ -334,6 +355,7 @@ static const struct {
 } others[] = { CALLS(CALL_ROW){ "tick", tick },
 	       { "at", at },
 	       { "now", now },
+	       { "all", all },
 	       { "fill", fill },
 	       { "mark", mark },
 	       { "reload", reload },
@@ -369,7 +391,7 @@ act(struct play *play)
 			others[i].act(play);
 			return;
 		}
-	if (stage->act == NULL || !stage->act(stage->world, play->f, play->words))
+	if (stage->act == NULL || !stage->act(play, stage->world, play->f, play->words))
 		fail_step(play, "no such step");
 }
 
@@ -419,7 +441,7 @@ listed_value(struct play *play, const char *name, const char *index)
 {
 	struct fake *f = play->f;
 	bool is_named = *index >= 'a';
-	uint64_t i = !is_named			     ? number(play, index)
+	uint64_t i = !is_named			     ? play_number(play, index)
 		     : strcmp(name, "recycles") == 0 ? named(play, recycle_reason_names, RR_COUNT, index)
 						     : named(play, checkout_source_names, CS_COUNT, index);
 	uint64_t value;
@@ -457,7 +479,7 @@ check_number(struct play *play, const char *name, const char *index, char sign, 
 {
 	uint64_t is = *index != '\0' ? listed_value(play, name, index) : plain_value(play, name);
 	uint64_t n = *want < 'a' || strncmp(want, "mark", 4) == 0 || strncmp(want, "next", 4) == 0
-			 ? number(play, want)
+			 ? play_number(play, want)
 			 : named(play, request_failure_names, RF_COUNT, want);
 
 	cr_expect(sign == '='	? is == n

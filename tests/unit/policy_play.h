@@ -13,7 +13,7 @@
  *   borrow N [lent|waits], borrow_idle N [lent|none], return N, cancel N, fill FROM COUNT
  *   login N, fail N KIND [fatal], scout_fails N KIND, ping N ok|failed, gone N [down], lose CLIENT [down]
  *   due N (is to be recycled), alive N (a sign of life), explain N (fills what a client would be told)
- *   at TIME (with all ticks up to then), now TIME (without), mark [TIME]
+ *   at TIME (with all ticks up to then), now TIME (without), all TIME (in all pools), mark [TIME]
  *   pause, resume, reconnect, distrust, scout, tick, reload SETTING..., close_all WHY, refuse_all
  *   cannot_open [off], cannot_give, slow_to_close
  *   NAME=VALUE, NAME[N]=VALUE, NAME[1-3]=VALUE (each of them), also with !=, <= and >=; in quotes what a client was
@@ -27,16 +27,21 @@ struct rule {
 	const char *rule, *pool, *steps;
 };
 
+struct play;
+
 /* A world of several pools, with steps and values of its own: each returns false if it does not know the word either.
  */
 struct stage {
 	struct fake *pools;
 	int count;
-	bool (*act)(void *world, struct fake *f, char *const *words); /* words end with "" */
+	bool hears; /* "all" lets rooms read what they were told */
+	bool (*act)(const struct play *play, void *world, struct fake *f, char *const *words); /* behind the last: "" */
 	bool (*read)(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *value);
 	void *world;
 };
 
+uint64_t play_number(const struct play *play, const char *text); /* a number or a time of the step that is played */
+const char *play_text(const struct play *play); /* the step itself */
 void play_steps(const struct stage *stage, const char *rule, const char *steps);
 void play_rules(const struct rule *rules, size_t count); /* each on a pool of its own */
 struct policy_settings play_settings(const char *text); /* "2+0 min_idle=1" */

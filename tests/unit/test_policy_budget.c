@@ -1,8 +1,10 @@
 /* tests/unit/test_policy_budget.c - a cap over several pools: nobody goes short while another has more than he needs.
  */
-#include "policy_fake.h"
+#include "policy_play.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
 
 #define POOLS 16
 
@@ -49,149 +51,96 @@ all_at(struct several *v, uint64_t now)
 	}
 }
 
-Test(policy_budget, is_never_exceeded)
+/* "4 under 7": so many pools, and a cap. */
+static bool
+act(const struct play *play, void *world, struct fake *f, char *const *words)
 {
-	struct several v;
+	struct several *v = world;
 
-	several_init(&v, 3, 7);
-	for (int i = 0; i < 30; i++)
-		fake_borrow(&v.pools[i % 3], i);
-	cr_expect_eq(policy_budget_used(v.budget), 7);
-	cr_expect_eq(v.pools[0].opened, 3);
-	cr_expect_eq(v.pools[1].opened, 2);
-	cr_expect_eq(v.pools[2].opened, 2);
-	several_fini(&v);
+	if (strcmp(words[0], "cap") == 0)
+		policy_budget_set_limit(v->budget, v->room, (uint32_t)play_number(play, words[1]), f->now);
+	else if (strcmp(words[0], "all_now") == 0)
+		for (int i = 0; i < v->count; i++)
+			v->pools[i].now += play_number(play, words[1] + 1);
+	else
+		return false;
+	return true;
 }
 
-Test(policy_budget, of_0_is_none)
+static bool
+read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *value)
 {
-	struct several v;
+	const struct several *v = world;
 
-	several_init(&v, 1, 0);
-	for (int i = 0; i < 15; i++)
-		fake_borrow(&v.pools[0], i);
-	cr_expect_eq(v.pools[0].opened, 15);
-	several_fini(&v);
+	(void)f, (void)i;
+	*value = 0;
+	if (strcmp(name, "used") == 0)
+		*value = policy_budget_used(v->budget);
+	else if (strcmp(name, "all_opened") == 0)
+		for (int k = 0; k < v->count; k++)
+			*value += (uint64_t)v->pools[k].opened;
+	else
+		return false;
+	return true;
 }
 
-Test(policy_budget, idle_ones_above_a_share_are_given_up_for_who_is_below_his)
+static const struct rule rules[] = {
+	{ "of 0 is none", "1 under 0", "a borrow 0-14; a opened=15" },
+	{ "idle ones above a share are given up for who is below his", "3 under 6",
+	  "a fill 0 2; b fill 0 4; a return 1 (one lent, one idle: within its share of 2); b return 0-3; "
+	  "all +100ms (not in use any more: all four may go); c borrow 0; b closed=1 (the pool with most idle ones); "
+	  "b closed_which[0]=0 (its coldest); b recycles[evicted]=1; c opened=0 (not from within); all +0; "
+	  "c opened=1; c borrow 1-9; all +0; a closed=0; b closed=3 (up to a share of 3: two pools are in use)" },
+	{ "with none idle a pool above its share closes what is returned", "2 under 4",
+	  "a fill 0 4; a borrow 4 (it has waiters of its own); b borrow 0-2; a return 0; a return 1; "
+	  "a recycles[evicted]=2; all +0; b opened=2; a return 2; a holds[4]=2 (its share of 2 stays its own)" },
+	{ "what is idle within a share is left alone", "3 under 6",
+	  "a fill 0 2; b fill 0 4; a return 0; c borrow 0; all +1s; a closed=0 (one lent, one idle, a share of 2); "
+	  "c opened=0; b return 0; all +0; c opened=1 (from the one above its share)" },
+	{ "a place that goes idle goes to who waits", "2 under 1",
+	  "a fill 0 1; b borrow 0; a return 0; all +100ms-1; a closed=0 (it has its turn); all +1; a closed=1; "
+	  "b opened=1; b login 0; all +100ms; a borrow 1; b return 0; all +0; "
+	  "a opened=2 (had its turn, and nobody there needs it)" },
+	{ "a lower limit closes idle ones now and others on return", "2 under 8",
+	  "a fill 0 6; b fill 0 2; a return 0-1; cap 4; used=6; a borrow 10; b return 0; "
+	  "used=5 (it has no use for it); a return 2; used=4; a holds[10]=-1; a return 3; a holds[10]=3; cap 5; "
+	  "a borrow 11; all +0; a opened=7" },
+	{ "a refusal names the shared cap", "2 under 2",
+	  "a fill 0 1; b fill 0 1; b borrow 1; all +30s; b refusals[1]=1; "
+	  "b detail[1]='pool has 1 of 30 connections busy (20 + 10 overflow), 1 client waiting; "
+	  "max_server_connections is used up, by this and other pools'; "
+	  "b hint[1]='raise max_server_connections, or lower the pool_size of these pools'" },
+	{ "is never exceeded", "3 under 7",
+	  "a borrow 0; b borrow 1; c borrow 2; a borrow 3; b borrow 4; c borrow 5; a borrow 6; b borrow 7; "
+	  "c borrow 8; a borrow 9-29; b borrow 9-29; c borrow 9-29; used=7; a opened=3; b opened=2; c opened=2" },
+	{ "one who does not need his place any more leaves it to the next", "3 under 1",
+	  "a fill 0 1; b borrow 0; c borrow 0; a lose 0; b cancel 0; all +0; c opened=1" },
+	{ "a free place goes to whom has fewest then to the longest waiter", "4 under 5",
+	  "a fill 0 3; b fill 0 2; b borrow 10 (has 2, waits longest); all_now +1; d borrow 0 (has 0); all_now +1; "
+	  "c borrow 0 (has 0, came last); a lose 0; a borrow 10 (a newcomer does not take it before the tick); "
+	  "all +0; d opened=1; c opened=0; a lose 1; all +0; c opened=1" },
+	{ "a higher limit serves those in line", "2 under 1",
+	  "a borrow 0; b borrow 1; a borrow 2; b borrow 3; cap 3; all +0; all_opened=3; cap 0; all +0; all_opened=4" },
+	{ "min idle takes only places nobody waits for", "2 under 4",
+	  "a reload pool_size=10 max_overflow=0 min_idle=3; a borrow 0; all +0; a opened=4; a login 0-3; b borrow 0; "
+	  "b borrow 1; all +0; b opened=2; all +10s; a opened=4" },
+	{ "no more are closed than are missing", "2 under 6",
+	  "a fill 0 6; a slow_to_close; b borrow 0; a return 0; a return 1; a closed=1; a closed_which[0]=0; "
+	  "a gone 0; all +0; b opened=1" },
+};
+
+Test(policy_budget, rules)
 {
-	struct several v;
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		struct several v;
+		struct stage stage = { .pools = v.pools, .act = act, .read = read_value, .world = &v };
+		unsigned cap;
 
-	several_init(&v, 3, 6);
-	fake_fill(&v.pools[0], 0, 2);
-	fake_fill(&v.pools[1], 0, 4);
-	fake_return(&v.pools[0], 1); /* one lent, one idle: within its share of 2 */
-	for (int i = 0; i < 4; i++)
-		fake_return(&v.pools[1], i);
-	all_at(&v, v.pools[0].now + 100 * MS); /* not in use any more: all four may go */
-	fake_borrow(&v.pools[2], 0);
-	cr_expect_eq(v.pools[1].closed, 1, "the pool with most idle ones");
-	cr_expect_eq(v.pools[1].closed_which[0], 0, "its coldest");
-	cr_expect_eq(v.pools[1].counters.recycles[RR_EVICTED], 1);
-	cr_expect_eq(v.pools[2].opened, 0, "not from within");
-	all_at(&v, v.pools[2].now);
-	cr_expect_eq(v.pools[2].opened, 1);
-	for (int i = 1; i < 10; i++)
-		fake_borrow(&v.pools[2], i);
-	all_at(&v, v.pools[2].now);
-	cr_expect_eq(v.pools[0].closed, 0);
-	cr_expect_eq(v.pools[1].closed, 3, "up to a share of 3: two pools are in use");
-	several_fini(&v);
-}
-
-Test(policy_budget, with_none_idle_a_pool_above_its_share_closes_what_is_returned)
-{
-	struct several v;
-
-	several_init(&v, 2, 4);
-	fake_fill(&v.pools[0], 0, 4);
-	fake_borrow(&v.pools[0], 4); /* it has waiters of its own */
-	for (int i = 0; i < 3; i++)
-		fake_borrow(&v.pools[1], i);
-	fake_return(&v.pools[0], 0);
-	fake_return(&v.pools[0], 1);
-	cr_expect_eq(v.pools[0].counters.recycles[RR_EVICTED], 2);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[1].opened, 2);
-	fake_return(&v.pools[0], 2);
-	cr_expect_eq(fake_holds(&v.pools[0], 4), 2, "its share of 2 stays its own");
-	several_fini(&v);
-}
-
-Test(policy_budget, what_is_idle_within_a_share_is_left_alone)
-{
-	struct several v;
-
-	several_init(&v, 3, 6);
-	fake_fill(&v.pools[0], 0, 2);
-	fake_fill(&v.pools[1], 0, 4);
-	fake_return(&v.pools[0], 0);
-	fake_borrow(&v.pools[2], 0);
-	all_at(&v, v.pools[0].now + S);
-	cr_expect_eq(v.pools[0].closed, 0, "one lent, one idle, a share of 2");
-	cr_expect_eq(v.pools[2].opened, 0);
-	fake_return(&v.pools[1], 0);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[2].opened, 1, "from the one above its share");
-	several_fini(&v);
-}
-
-Test(policy_budget, no_more_are_closed_than_are_missing)
-{
-	struct several v;
-
-	several_init(&v, 2, 6);
-	fake_fill(&v.pools[0], 0, 6);
-	v.pools[0].is_slow_to_close = true;
-	fake_borrow(&v.pools[1], 0);
-	fake_return(&v.pools[0], 0);
-	fake_return(&v.pools[0], 1);
-	cr_expect_eq(v.pools[0].closed, 1);
-	policy_conn_gone(v.pools[0].p, &v.pools[0].conns[v.pools[0].closed_which[0]], false, v.pools[0].now);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[1].opened, 1);
-	several_fini(&v);
-}
-
-Test(policy_budget, a_free_place_goes_to_whom_has_fewest_then_to_the_longest_waiter)
-{
-	struct several v;
-
-	several_init(&v, 4, 5);
-	fake_fill(&v.pools[0], 0, 3);
-	fake_fill(&v.pools[1], 0, 2);
-	fake_borrow(&v.pools[1], 10); /* has 2, waits longest */
-	for (int i = 0; i < 4; i++)
-		v.pools[i].now++;
-	fake_borrow(&v.pools[3], 0); /* has 0 */
-	for (int i = 0; i < 4; i++)
-		v.pools[i].now++;
-	fake_borrow(&v.pools[2], 0); /* has 0, came last */
-	policy_conn_gone(v.pools[0].p, v.pools[0].clients[0].conn, false, v.pools[0].now);
-	fake_borrow(&v.pools[0], 10); /* a newcomer does not take it before the tick */
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[3].opened, 1);
-	cr_expect_eq(v.pools[2].opened, 0);
-	policy_conn_gone(v.pools[0].p, v.pools[0].clients[1].conn, false, v.pools[0].now);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[2].opened, 1);
-	several_fini(&v);
-}
-
-Test(policy_budget, one_who_does_not_need_his_place_any_more_leaves_it_to_the_next)
-{
-	struct several v;
-
-	several_init(&v, 3, 1);
-	fake_fill(&v.pools[0], 0, 1);
-	fake_borrow(&v.pools[1], 0);
-	fake_borrow(&v.pools[2], 0);
-	policy_conn_gone(v.pools[0].p, v.pools[0].clients[0].conn, false, v.pools[0].now);
-	policy_cancel(v.pools[1].p, &v.pools[1].clients[0].ticket, v.pools[1].now);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[2].opened, 1);
-	several_fini(&v);
+		cr_assert_eq(sscanf(rules[i].pool, "%d under %u", &stage.count, &cap), 2);
+		several_init(&v, stage.count, cap);
+		play_steps(&stage, rules[i].rule, rules[i].steps);
+		several_fini(&v);
+	}
 }
 
 Test(policy_budget, with_more_pools_than_places_a_place_is_passed_on_after_its_turn)
@@ -227,28 +176,6 @@ Test(policy_budget, with_more_pools_than_places_a_place_is_passed_on_after_its_t
 		cr_expect_gt(served[i], 10, "pool %d was served %d times", i, served[i]);
 		cr_expect_leq(v.pools[i].opened, 5, "and not by opening each time anew");
 	}
-	several_fini(&v);
-}
-
-Test(policy_budget, a_place_that_goes_idle_goes_to_who_waits)
-{
-	struct several v;
-
-	several_init(&v, 2, 1);
-	fake_fill(&v.pools[0], 0, 1);
-	fake_borrow(&v.pools[1], 0);
-	fake_return(&v.pools[0], 0);
-	all_at(&v, v.pools[0].now + 100 * MS - 1);
-	cr_expect_eq(v.pools[0].closed, 0, "it has its turn");
-	all_at(&v, v.pools[0].now + 1);
-	cr_expect_eq(v.pools[0].closed, 1);
-	cr_expect_eq(v.pools[1].opened, 1);
-	fake_opened(&v.pools[1], 0);
-	all_at(&v, v.pools[0].now + 100 * MS);
-	fake_borrow(&v.pools[0], 1);
-	fake_return(&v.pools[1], 0);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[0].opened, 2, "had its turn, and nobody there needs it");
 	several_fini(&v);
 }
 
@@ -294,89 +221,6 @@ Test(policy_budget, a_pool_that_is_used_now_and_again_keeps_its_connections_in_b
 	all_at(&v, v.pools[0].now + 100 * MS);
 	cr_expect_eq(v.pools[0].closed, 1, "nobody comes any more");
 	cr_expect_eq(v.pools[1].opened, 4);
-	several_fini(&v);
-}
-
-Test(policy_budget, a_lower_limit_closes_idle_ones_now_and_others_on_return)
-{
-	struct several v;
-
-	several_init(&v, 2, 8);
-	fake_fill(&v.pools[0], 0, 6);
-	fake_fill(&v.pools[1], 0, 2);
-	for (int i = 0; i < 2; i++)
-		fake_return(&v.pools[0], i);
-	policy_budget_set_limit(v.budget, v.room, 4, v.pools[0].now);
-	cr_expect_eq(policy_budget_used(v.budget), 6);
-	fake_borrow(&v.pools[0], 10);
-	fake_return(&v.pools[1], 0);
-	cr_expect_eq(policy_budget_used(v.budget), 5, "it has no use for it");
-	fake_return(&v.pools[0], 2);
-	cr_expect_eq(policy_budget_used(v.budget), 4);
-	cr_expect_eq(fake_holds(&v.pools[0], 10), -1);
-	fake_return(&v.pools[0], 3);
-	cr_expect_eq(fake_holds(&v.pools[0], 10), 3);
-	policy_budget_set_limit(v.budget, v.room, 5, v.pools[0].now);
-	fake_borrow(&v.pools[0], 11);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[0].opened, 7);
-	several_fini(&v);
-}
-
-Test(policy_budget, a_higher_limit_serves_those_in_line)
-{
-	struct several v;
-
-	several_init(&v, 2, 1);
-	for (int i = 0; i < 4; i++)
-		fake_borrow(&v.pools[i % 2], i);
-	policy_budget_set_limit(v.budget, v.room, 3, v.pools[0].now);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[0].opened + v.pools[1].opened, 3);
-	policy_budget_set_limit(v.budget, v.room, 0, v.pools[0].now);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[0].opened + v.pools[1].opened, 4);
-	several_fini(&v);
-}
-
-Test(policy_budget, min_idle_takes_only_places_nobody_waits_for)
-{
-	struct policy_settings set = fake_settings(10, 0);
-	struct several v;
-
-	several_init(&v, 2, 4);
-	set.min_idle = 3;
-	policy_reconfigure(v.pools[0].p, &set, v.pools[0].now);
-	fake_borrow(&v.pools[0], 0);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[0].opened, 4);
-	for (int i = 0; i < 4; i++)
-		fake_opened(&v.pools[0], i);
-	fake_borrow(&v.pools[1], 0);
-	fake_borrow(&v.pools[1], 1);
-	all_at(&v, v.pools[0].now);
-	cr_expect_eq(v.pools[1].opened, 2);
-	all_at(&v, v.pools[0].now + 10 * S);
-	cr_expect_eq(v.pools[0].opened, 4);
-	several_fini(&v);
-}
-
-Test(policy_budget, a_refusal_names_the_shared_cap)
-{
-	struct several v;
-
-	several_init(&v, 2, 2);
-	fake_fill(&v.pools[0], 0, 1);
-	fake_fill(&v.pools[1], 0, 1);
-	fake_borrow(&v.pools[1], 1);
-	all_at(&v, v.pools[0].now + 30 * S);
-	cr_expect_eq(v.pools[1].clients[1].refusals, 1);
-	cr_expect_str_eq(
-	    v.pools[1].clients[1].why.detail,
-	    "pool has 1 of 30 connections busy (20 + 10 overflow), 1 client waiting; max_server_connections is used "
-	    "up, by this and other pools");
-	cr_expect_str_eq(v.pools[1].clients[1].why.hint,
-			 "raise max_server_connections, or lower the pool_size of these pools");
 	several_fini(&v);
 }
 

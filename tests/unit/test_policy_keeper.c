@@ -5,7 +5,7 @@
 #include "policy/policy_circuit.h"
 #include "policy/policy_keeper.h"
 #include "policy/policy_part.h"
-#include "policy_fake.h"
+#include "policy_play.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -152,122 +152,118 @@ expect_count(struct kept *k, const char *when, struct budget_count want)
 		  is.short_count, is.is_in_use);
 }
 
+static uint32_t
+word_number(const struct play *play, char *const *words, const char *name, uint32_t otherwise)
+{
+	for (size_t len = strlen(name); **words != '\0'; words++)
+		if (strncmp(*words, name, len) == 0)
+			return (*words)[len] == '=' ? (uint32_t)play_number(play, *words + len + 1) : 1;
+	return otherwise;
+}
+
+/* "grant 2 share=3 full", "count used=2 short=1 in_use": what is not named is 0, and the share nobody's. */
+static bool
+act(const struct play *play, void *world, struct fake *f, char *const *words)
+{
+	struct kept *k = world;
+	uint32_t n = *words[1] >= '0' && *words[1] <= '9' ? (uint32_t)play_number(play, words[1]) : 0;
+
+	if (strcmp(words[0], "get") == 0)
+		fill(k, (int)(f - k->pools), (int)n);
+	else if (strcmp(words[0], "login_all") == 0)
+		login_all(f);
+	else if (strcmp(words[0], "grant") == 0)
+		grant(k, n, word_number(play, words, "share", NOBODY), word_number(play, words, "full", false));
+	else if (strcmp(words[0], "ungrant") == 0)
+		policy_budget_ungrant(k->budget, k->door, n);
+	else if (strcmp(words[0], "count") == 0)
+		expect_count(k, play_text(play),
+			     (struct budget_count){ .used = word_number(play, words, "used", 0),
+						    .opening = word_number(play, words, "opening", 0),
+						    .granted = word_number(play, words, "granted", 0),
+						    .short_count = word_number(play, words, "short", 0),
+						    .is_in_use = word_number(play, words, "in_use", 0) });
+	else
+		return false;
+	return true;
+}
+
+static bool
+read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *value)
+{
+	struct kept *k = world;
+
+	(void)f, (void)i;
+	if (strcmp(name, "used") == 0)
+		*value = policy_budget_used(k->budget);
+	else if (strcmp(name, "taken") == 0)
+		*value = policy_budget_count(k->budget, k->door, now_of(k)).taken;
+	else if (strcmp(name, "all_closed") == 0)
+		*value = (uint64_t)closed(k);
+	else if (strcmp(name, "all_opened") == 0)
+		*value = (uint64_t)(k->pools[0].opened + k->pools[1].opened + k->pools[2].opened);
+	else
+		return false;
+	return true;
+}
+
+static const struct rule rules[] = {
+	{ "without a grant there is no place", NULL,
+	  "a borrow 0; b borrow 0; c borrow 0; a reload min_idle=5; all +10s; a opened=0; b opened=0; c opened=0; "
+	  "grant 2; all_opened=2; used=2" },
+	{ "the count follows each step", NULL,
+	  "count (at first); a borrow 0-2; count short=3 in_use (three wait); grant 2; "
+	  "count used=2 opening=2 short=1 in_use (two open); a login 0; "
+	  "count used=2 opening=1 short=1 in_use (one has logged in); a fail 1 other; "
+	  "count used=1 in_use (one could not: its place is gone); all +1s; "
+	  "count used=1 short=1 in_use (one is tried at first); a cancel 1; a cancel 2; "
+	  "count used=1 in_use (nobody waits); grant 4; count used=1 granted=4 in_use (granted too late); a return 0; "
+	  "a slow_to_close; a close_all reload; count used=1 granted=4 in_use (it closes); a gone 0; taken=2; "
+	  "count granted=4 (it is gone)" },
+	{ "a place of one that is gone is nobodys here", NULL,
+	  "a get 3; a borrow 3; b borrow 0; a lose 0; all +1s; a opened=3; b opened=0; "
+	  "count used=2 short=2 in_use (it may be another process s); grant 1; all_opened=4" },
+	{ "no more than the share are opened whatever is granted", NULL,
+	  "a borrow 0-7; grant 5 share=3; a opened=3; count used=3 opening=3 granted=2 short=5 in_use (a share of 3); "
+	  "grant 0 share=4; a opened=4; grant 0; a opened=5 (no share, but no more places)" },
+	{ "places that nobody took can be given back", NULL,
+	  "grant 5; ungrant 9; count granted=5 (fewer than that anyway); ungrant 2; count granted=2 (two are left); "
+	  "a borrow 0-4; all +0; a opened=2; ungrant 0; "
+	  "count used=2 opening=2 short=3 in_use (those that are open stay)" },
+	{ "idle ones above the share are given up and others when they are returned", NULL,
+	  "a get 8; a return 0-1; grant 0 share=5; a closed=2 (the idle ones); a return 2; a closed=3 (8 - 5); "
+	  "a recycles[evicted]=3; a return 3; a return 4; all +1s; a closed=3 (the share stays); used=5" },
+	{ "a share of nothing closes all that is idle", NULL,
+	  "a get 3; b get 2; a return 0-2; b return 0-1; all +1s; grant 0 share=0 full; all_closed=5; a borrow 0; "
+	  "all +0; count short=1 in_use (somebody comes back)" },
+	{ "with a share of nothing what is returned is closed whoever waits", NULL,
+	  "a get 1; a borrow 1; grant 0 share=1 full; a return 0; a holds[1]!=-1 (with a share of one it is kept); "
+	  "a borrow 0; grant 0 share=0 full; all_closed=0 (it is lent); a return 1; all_closed=1; grant 1 share=1; "
+	  "a login_all; a holds[0]!=-1 (the next turn); a return 0" },
+	{ "as long as more may be granted no pool gives one up for another", NULL,
+	  "a get 6; a return 0-5; all +1s (not in use any more: all six may go); b borrow 0; all +1s; all_closed=0; "
+	  "grant 0 full; all_closed=1 (for one who waits); b opened=0 (the place is to be asked for); grant 1; "
+	  "b opened=1; all_closed=1" },
+	{ "when all are used what a pool above its share gets back goes", NULL,
+	  "a get 6; b borrow 0-1; all +0; a return 0; all_closed=0 (more may be granted); a borrow 0; grant 0 full; "
+	  "a return 0; a return 1; all_closed=2; used=4" },
+};
+
+Test(policy_keeper, rules)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		struct kept k;
+		struct stage stage = {
+			.pools = k.pools, .count = POOLS, .hears = true, .act = act, .read = read_value, .world = &k
+		};
+
+		kept_init(&k, 0);
+		play_steps(&stage, rules[i].rule, rules[i].steps);
+		kept_fini(&k);
+	}
+}
+
 /* --- Places. --- */
-
-Test(policy_keeper, without_a_grant_there_is_no_place)
-{
-	struct policy_settings set = fake_settings(30, 0);
-	struct kept k;
-
-	kept_init(&k, 0);
-	for (int i = 0; i < 3; i++)
-		fake_borrow(&k.pools[i], 0);
-	set.min_idle = 5;
-	policy_reconfigure(k.pools[0].p, &set, now_of(&k));
-	all_at(&k, now_of(&k) + 10 * S);
-	for (int i = 0; i < POOLS; i++)
-		cr_expect_eq(k.pools[i].opened, 0);
-	grant(&k, 2, NOBODY, false);
-	cr_expect_eq(k.pools[0].opened + k.pools[1].opened + k.pools[2].opened, 2);
-	cr_expect_eq(policy_budget_used(k.budget), 2);
-	kept_fini(&k);
-}
-
-Test(policy_keeper, the_count_follows_each_step)
-{
-	struct kept k;
-	struct fake *f = &k.pools[0];
-
-	kept_init(&k, 0);
-	expect_count(&k, "at first", (struct budget_count){ 0 });
-	for (int i = 0; i < 3; i++)
-		fake_borrow(f, i);
-	expect_count(&k, "three wait", (struct budget_count){ .short_count = 3, .is_in_use = true });
-	grant(&k, 2, NOBODY, false);
-	expect_count(&k, "two open",
-		     (struct budget_count){ .used = 2, .opening = 2, .short_count = 1, .is_in_use = true });
-	fake_opened(f, 0);
-	expect_count(&k, "one has logged in",
-		     (struct budget_count){ .used = 2, .opening = 1, .short_count = 1, .is_in_use = true });
-	fake_failed(f, 1, CF_OTHER, false);
-	expect_count(&k, "one could not: its place is gone", (struct budget_count){ .used = 1, .is_in_use = true });
-	all_at(&k, now_of(&k) + S);
-	expect_count(&k, "one is tried at first",
-		     (struct budget_count){ .used = 1, .short_count = 1, .is_in_use = true });
-	policy_cancel(f->p, &f->clients[1].ticket, now_of(&k));
-	policy_cancel(f->p, &f->clients[2].ticket, now_of(&k));
-	expect_count(&k, "nobody waits", (struct budget_count){ .used = 1, .is_in_use = true });
-	grant(&k, 4, NOBODY, false);
-	expect_count(&k, "granted too late", (struct budget_count){ .used = 1, .granted = 4, .is_in_use = true });
-	fake_return(f, 0);
-	f->is_slow_to_close = true;
-	policy_close_all(f->p, RR_RELOAD, now_of(&k));
-	expect_count(&k, "it closes", (struct budget_count){ .used = 1, .granted = 4, .is_in_use = true });
-	policy_conn_gone(f->p, &f->conns[0], false, now_of(&k));
-	cr_expect_eq(policy_budget_count(k.budget, k.door, now_of(&k)).taken, 2);
-	expect_count(&k, "it is gone", (struct budget_count){ .granted = 4 });
-	kept_fini(&k);
-}
-
-Test(policy_keeper, no_more_than_the_share_are_opened_whatever_is_granted)
-{
-	struct kept k;
-
-	kept_init(&k, 0);
-	for (int i = 0; i < 8; i++)
-		fake_borrow(&k.pools[0], i);
-	grant(&k, 5, 3, false);
-	cr_expect_eq(k.pools[0].opened, 3);
-	expect_count(
-	    &k, "a share of 3",
-	    (struct budget_count){ .used = 3, .opening = 3, .granted = 2, .short_count = 5, .is_in_use = true });
-	grant(&k, 0, 4, false);
-	cr_expect_eq(k.pools[0].opened, 4);
-	grant(&k, 0, NOBODY, false);
-	cr_expect_eq(k.pools[0].opened, 5, "no share, but no more places");
-	kept_fini(&k);
-}
-
-Test(policy_keeper, a_place_of_one_that_is_gone_is_nobodys_here)
-{
-	struct kept k;
-	struct fake *f = &k.pools[0];
-
-	kept_init(&k, 0);
-	fill(&k, 0, 3);
-	fake_borrow(f, 3);
-	fake_borrow(&k.pools[1], 0);
-	policy_conn_gone(f->p, f->clients[0].conn, false, f->now);
-	f->clients[0].conn = NULL;
-	all_at(&k, now_of(&k) + S);
-	cr_expect_eq(f->opened, 3);
-	cr_expect_eq(k.pools[1].opened, 0);
-	expect_count(&k, "it may be another process's",
-		     (struct budget_count){ .used = 2, .short_count = 2, .is_in_use = true });
-	grant(&k, 1, NOBODY, false);
-	cr_expect_eq(f->opened + k.pools[1].opened, 4);
-	kept_fini(&k);
-}
-
-Test(policy_keeper, places_that_nobody_took_can_be_given_back)
-{
-	struct kept k;
-
-	kept_init(&k, 0);
-	grant(&k, 5, NOBODY, false);
-	policy_budget_ungrant(k.budget, k.door, 9);
-	expect_count(&k, "fewer than that anyway", (struct budget_count){ .granted = 5 });
-	policy_budget_ungrant(k.budget, k.door, 2);
-	expect_count(&k, "two are left", (struct budget_count){ .granted = 2 });
-	for (int i = 0; i < 5; i++)
-		fake_borrow(&k.pools[0], i);
-	all_at(&k, now_of(&k));
-	cr_expect_eq(k.pools[0].opened, 2);
-	policy_budget_ungrant(k.budget, k.door, 0);
-	expect_count(&k, "those that are open stay",
-		     (struct budget_count){ .used = 2, .opening = 2, .short_count = 3, .is_in_use = true });
-	kept_fini(&k);
-}
 
 Test(policy_keeper, min_idle_asks_for_one_at_a_time_that_nobody_else_wants)
 {
@@ -298,27 +294,6 @@ Test(policy_keeper, min_idle_asks_for_one_at_a_time_that_nobody_else_wants)
 
 /* --- Above the share. --- */
 
-Test(policy_keeper, idle_ones_above_the_share_are_given_up_and_others_when_they_are_returned)
-{
-	struct kept k;
-	struct fake *f = &k.pools[0];
-
-	kept_init(&k, 0);
-	fill(&k, 0, 8);
-	return_all(&k, 0, 2);
-	grant(&k, 0, 5, false);
-	cr_expect_eq(f->closed, 2, "the idle ones");
-	fake_return(f, 2);
-	cr_expect_eq(f->closed, 3, "8 - 5");
-	cr_expect_eq(f->counters.recycles[RR_EVICTED], 3);
-	fake_return(f, 3);
-	fake_return(f, 4);
-	all_at(&k, now_of(&k) + S);
-	cr_expect_eq(f->closed, 3, "the share stays");
-	cr_expect_eq(policy_budget_used(k.budget), 5);
-	kept_fini(&k);
-}
-
 /* Connections on their way out, and places granted meanwhile, once made it give up twelve where seven were too many. */
 Test(policy_keeper, no_more_are_given_up_than_are_above_the_share)
 {
@@ -347,67 +322,7 @@ Test(policy_keeper, no_more_are_given_up_than_are_above_the_share)
 	}
 }
 
-Test(policy_keeper, a_share_of_nothing_closes_all_that_is_idle)
-{
-	struct kept k;
-
-	kept_init(&k, 0);
-	fill(&k, 0, 3);
-	fill(&k, 1, 2);
-	return_all(&k, 0, 3);
-	return_all(&k, 1, 2);
-	all_at(&k, now_of(&k) + S);
-	grant(&k, 0, 0, true);
-	cr_expect_eq(closed(&k), 5);
-	fake_borrow(&k.pools[0], 0);
-	all_at(&k, now_of(&k));
-	expect_count(&k, "somebody comes back", (struct budget_count){ .short_count = 1, .is_in_use = true });
-	kept_fini(&k);
-}
-
-Test(policy_keeper, with_a_share_of_nothing_what_is_returned_is_closed_whoever_waits)
-{
-	struct kept k;
-
-	kept_init(&k, 0);
-	fill(&k, 0, 1);
-	fake_borrow(&k.pools[0], 1);
-	grant(&k, 0, 1, true);
-	fake_return(&k.pools[0], 0);
-	cr_expect_geq(fake_holds(&k.pools[0], 1), 0, "with a share of one it is kept");
-	fake_borrow(&k.pools[0], 0);
-	grant(&k, 0, 0, true);
-	cr_expect_eq(closed(&k), 0, "it is lent");
-	fake_return(&k.pools[0], 1);
-	cr_expect_eq(closed(&k), 1);
-	grant(&k, 1, 1, false);
-	login_all(&k.pools[0]);
-	cr_expect_geq(fake_holds(&k.pools[0], 0), 0, "the next turn");
-	fake_return(&k.pools[0], 0);
-	kept_fini(&k);
-}
-
 /* --- One pool for another. --- */
-
-Test(policy_keeper, as_long_as_more_may_be_granted_no_pool_gives_one_up_for_another)
-{
-	struct kept k;
-
-	kept_init(&k, 0);
-	fill(&k, 0, 6);
-	return_all(&k, 0, 6);
-	all_at(&k, now_of(&k) + S); /* not in use any more: all six may go */
-	fake_borrow(&k.pools[1], 0);
-	all_at(&k, now_of(&k) + S);
-	cr_expect_eq(closed(&k), 0);
-	grant(&k, 0, NOBODY, true);
-	cr_expect_eq(closed(&k), 1, "%d for one who waits", closed(&k));
-	cr_expect_eq(k.pools[1].opened, 0, "the place is to be asked for");
-	grant(&k, 1, NOBODY, false);
-	cr_expect_eq(k.pools[1].opened, 1);
-	cr_expect_eq(closed(&k), 1);
-	kept_fini(&k);
-}
 
 /* Each place that is gone may be another process's: only the answer to a question for it says so. */
 Test(policy_keeper, another_one_is_given_up_when_the_first_was_granted_to_somebody_else)
@@ -433,26 +348,6 @@ Test(policy_keeper, another_one_is_given_up_when_the_first_was_granted_to_somebo
 	policy_budget_grant(k.budget, k.door, 0, &look, now_of(&k));
 	all_at(&k, now_of(&k));
 	cr_expect_eq(closed(&k), 4, "what is above a share goes anyway");
-	kept_fini(&k);
-}
-
-Test(policy_keeper, when_all_are_used_what_a_pool_above_its_share_gets_back_goes)
-{
-	struct kept k;
-
-	kept_init(&k, 0);
-	fill(&k, 0, 6);
-	for (int i = 0; i < 2; i++)
-		fake_borrow(&k.pools[1], i);
-	all_at(&k, now_of(&k));
-	fake_return(&k.pools[0], 0);
-	cr_expect_eq(closed(&k), 0, "more may be granted");
-	fake_borrow(&k.pools[0], 0);
-	grant(&k, 0, NOBODY, true);
-	fake_return(&k.pools[0], 0);
-	fake_return(&k.pools[0], 1);
-	cr_expect_eq(closed(&k), 2);
-	cr_expect_eq(policy_budget_used(k.budget), 4);
 	kept_fini(&k);
 }
 

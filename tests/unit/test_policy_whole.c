@@ -4,7 +4,7 @@
  */
 #include "policy/policy_circuit.h"
 #include "policy/policy_part.h"
-#include "policy_fake.h"
+#include "policy_play.h"
 #include "threads.h"
 
 #include "base/clock.h"
@@ -12,6 +12,7 @@
 #include <criterion/criterion.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* --- Two workers, one step at a time. --- */
 
@@ -23,6 +24,8 @@ struct two {
 	int told[PARTS];
 	struct policy_whole *whole;
 	struct fake parts[PARTS];
+	struct policy_conn *coming[4], *came; /* on their way, the first on top; and the one that has arrived last */
+	unsigned coming_count;
 };
 
 static void
@@ -36,10 +39,10 @@ two_init(struct two *t, uint32_t size, uint32_t overflow)
 {
 	struct policy_settings set = fake_settings(size, overflow);
 
+	memset(t, 0, sizeof(*t));
 	t->commons = policy_commons_new(1);
 	t->whole = policy_whole_get(t->commons, "app", 3, true);
 	for (int i = 0; i < PARTS; i++) {
-		t->told[i] = 0;
 		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_tickets);
 		fake_init(&t->parts[i], &set, t->rooms[i]);
 		policy_set_whole(t->parts[i].p, t->whole, t->parts[i].now);
@@ -89,22 +92,176 @@ two_fini(struct two *t)
 	policy_commons_free(t->commons);
 }
 
-Test(policy_whole, places_are_those_of_all_parts)
+static void
+cap(struct two *t, uint32_t limit)
 {
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
+	policy_budget_set_limit(policy_room_total(t->rooms[0]), t->rooms[0], limit, t->parts[0].now);
+}
 
-	two_init(&t, 3, 1);
-	fake_fill(a, 0, 2);
-	fake_fill(b, 0, 2);
-	fake_borrow(a, 2);
-	fake_borrow(b, 2);
-	cr_expect_eq(a->opened, 2);
-	cr_expect_eq(b->opened, 2, "three and one more");
-	policy_conn_gone(b->p, &b->conns[0], false, b->now);
-	b->clients[0].conn = NULL;
-	cr_expect_eq(b->opened, 3, "a place is free");
-	two_fini(&t);
+/* Returns how many places are taken under it. */
+static uint32_t
+capped(const struct two *t)
+{
+	return policy_budget_used(policy_room_total(t->rooms[0]));
+}
+
+static struct policy_conn *
+next_coming(struct two *t)
+{
+	cr_assert_gt(t->coming_count, 0, "nothing is on its way");
+	t->came = t->coming[0];
+	memmove(t->coming, t->coming + 1, --t->coming_count * sizeof(t->coming[0]));
+	return t->came;
+}
+
+/* Without the times of a step. Returns false if it is none of these. */
+static bool
+cross(struct two *t, struct fake *f, char *const *words)
+{
+	int i = (int)(f - t->parts);
+
+	if (strcmp(words[0], "gives") == 0)
+		t->coming[t->coming_count++] = given(t, i, *words[1] - 'a');
+	else if (strcmp(words[0], "arrive") == 0)
+		cr_assert_eq(policy_arrive(f->p, *words[1] == '\0' ? next_coming(t) : t->coming[0], f->now),
+			     *words[1] == '\0');
+	else if (strcmp(words[0], "lost") == 0)
+		policy_whole_lost(next_coming(t), t->rooms[i], f->now);
+	else if (strcmp(words[0], "ping_it") == 0)
+		policy_ping_done(f->p, t->came, strcmp(words[1], "ok") == 0, f->now);
+	else
+		return false;
+	return true;
+}
+
+static bool
+act(const struct play *play, void *world, struct fake *f, char *const *words)
+{
+	struct two *t = world;
+	int i = (int)(f - t->parts);
+
+	if (strcmp(words[0], "hear") == 0)
+		hear(t, i);
+	else if (strcmp(words[0], "quiet") == 0)
+		t->told[i] = 0;
+	else if (strcmp(words[0], "silent") == 0)
+		policy_room_set_silent(t->rooms[i], t->rooms[1 - i], *words[1] == '\0', f->now);
+	else if (strcmp(words[0], "part") == 0)
+		policy_set_whole(f->p, NULL, f->now);
+	else if (strcmp(words[0], "warm") == 0)
+		policy_warm(f->p, f->now);
+	else if (strcmp(words[0], "cap") == 0)
+		cap(t, (uint32_t)play_number(play, words[1]));
+	else
+		return cross(t, f, words);
+	return true;
+}
+
+static bool
+read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *value)
+{
+	struct two *t = world;
+	const struct pool_counters *a = &t->parts[0].counters, *b = &t->parts[1].counters;
+
+	if (strcmp(name, "used") == 0)
+		*value = t->whole->used;
+	else if (strcmp(name, "capped") == 0)
+		*value = capped(t);
+	else if (strcmp(name, "wanted") == 0)
+		*value = policy_is_wanted(f->p);
+	else if (strcmp(name, "told") == 0)
+		*value = (uint64_t)t->told[f - t->parts];
+	else if (strcmp(name, "has_it") == 0)
+		*value = f->clients[i].conn == t->came;
+	else if (strcmp(name, "all_outages") == 0)
+		*value = a->outages + b->outages;
+	else if (strcmp(name, "all_outage_us") == 0)
+		*value = a->outage_us + b->outage_us;
+	else
+		return false;
+	return true;
+}
+
+static const struct rule rules[] = {
+	{ "places are those of all parts", "3+1",
+	  "a fill 0 2; b fill 0 2; a borrow 2; b borrow 2; a opened=2; b opened=2 (three and one more); b lose 0; "
+	  "b opened=3 (a place is free)" },
+	{ "others are asked for idle ones before one is opened", "4+0",
+	  "a fill 0 1; a return 0; b borrow 0; b borrow 1; b opened=1 (one is idle there, and two wait); a hear; "
+	  "a gives b; b told=1 (it has no more); b hear; b opened=1 (one is coming for each); b arrive; "
+	  "b has_it[0]=1; b lose 0" },
+	{ "what can not cross makes room", "1+0",
+	  "a cannot_give; a fill 0 1; a return 0; b borrow 0; b opened=0; a hear; a closed=1; b hear; b opened=1" },
+	{ "what left before a reload is closed", "1+0",
+	  "a fill 0 1; b borrow 0; a return 0; a gives b; a close_all reload; b close_all reload; b arrive; "
+	  "b closed=1; b opened=1 (another one for who waits)" },
+	{ "what crosses keeps its place under a cap", "3+0",
+	  "cap 2; a fill 0 2; b borrow 0; b opened=0 (the cap has no place); a return 0; capped=2; a gives b; "
+	  "b arrive; b has_it[0]=1; a closed=0; b closed=0; capped=2; b lose 0; capped=1" },
+	{ "a place made for another part is left to it", "1+0",
+	  "a cannot_give; a fill 0 1; b borrow 0; all +200ms; a quiet; a borrow 1; a return 0; a closed=1; "
+	  "a opened=1 (the place is not for those here); b hear; b opened=1" },
+	{ "who waits longest gets what is returned elsewhere", "2+0",
+	  "a fill 0 2; b borrow 0; all +2ms; b borrow 1; a borrow 2; "
+	  "a return 0 (b's first is two milliseconds older than a's); a gives b; used=2 (it keeps its place); "
+	  "a return 1 (b s second is not older, and one is on its way there); a given=1; a holds[2]=1; b arrive; "
+	  "b has_it[0]=1; a return 2 (nobody waits here any more); a given=2; a gives b; b lost; "
+	  "used=1 (it died on its way); b at +0; b opened=1 (so there is a place); b lose 0" },
+	{ "a worker that does not answer is given nothing until it does", "2+0",
+	  "a fill 0 2; b borrow 0; b silent; a wanted=0; a return 0; a given=0; a idle=1; b silent off; "
+	  "b hear (it asks again); a hear; a gives b; b arrive; b has_it[0]=1; b return 0" },
+	{ "one more in line is told of where one is idle and else nobody", "2+0",
+	  "a fill 0 2; b borrow 0; a return 0; a gives b; a return 1 (who waits has one on its way); a given=1; "
+	  "a hear; a given=1; b borrow 1; a hear; a given=2; b arrive; a gives b; b arrive; b borrow 2; b borrow 3; "
+	  "a told=0 (there are two, and both are lent); b return 0-3" },
+	{ "a worker that does not answer is not waited for", "4+0",
+	  "a fill 0 1; a return 0; b borrow 0; b opened=0; b at +5ms-1; b opened=0; b at +1; b opened=1" },
+	{ "who has lent it meanwhile says so", "4+0",
+	  "a fill 0 1; a return 0; b borrow 0; a borrow 1; a hear; a given=0; b hear; "
+	  "b opened=1 (at once, not in five milliseconds)" },
+	{ "those in line in any part when postgresql restarts wait on", "2+0",
+	  "a fill 0 1; b fill 0 1; a borrow 1; b borrow 1; b lose 0 down; a lose 0 down; b fail 1 refused; "
+	  "a fail 1 refused; all +1ms; a refusals[1]=0; b refusals[1]=0; b borrow 2; all +1ms; "
+	  "b refusals[2]=1 (it came when PostgreSQL was gone); b refusals[1]=0; all_outages=1 (there is one outage)" },
+	{ "an outage in the middle of which its part goes is over when another part opens one", "2+0",
+	  "a borrow 0; a fail 0 refused; a outages=1; a part; all +3s; b outage_us=0; b borrow 0; b fail 0 refused; "
+	  "all +1s; b outages=0 (it is the same one); b borrow 1; b opened=2; b login 1; b outage_us=4s" },
+	{ "an outage is over in a part that nobody uses when another opens one", "2+0",
+	  "a borrow 0; a fail 0 refused; a waiting=0 (it is refused); a outage!=0; all +1s; b borrow 0; b login 0; "
+	  "a hear; a outage=0; all_outage_us=1s" },
+	{ "what comes is no proof that postgresql is there", "4+0",
+	  "a reload waits_while_down; b reload waits_while_down; a borrow 0; a fail 0 refused; all +1s; "
+	  "a opened=2 (another attempt); b borrow 0; b login 0; all +1ms; a fail 1 refused; b gives a; a arrive; "
+	  "a outage_us=0; a holds[0]=-1; a pinged=1; a ping_it failed; all +1ms; a outage_us=0; a outages=1" },
+	{ "what comes and is alive ends an outage", "4+0",
+	  "a reload waits_while_down; b reload waits_while_down; a borrow 0; a fail 0 refused; all +1s; "
+	  "a opened=2 (another attempt); b borrow 0; b login 0; all +1ms; a fail 1 refused; b gives a; a arrive; "
+	  "a ping_it ok; a has_it[0]=1; a outage_us=1s+1ms; a lose 0" },
+	{ "where the part is gone nothing arrives", "1+0",
+	  "a fill 0 1; b borrow 0; a return 0; a gives b; b cancel 0; b part; b arrive in_vain; b lost; used=0" },
+	{ "each part keeps its share of min idle", "8+0",
+	  "a reload min_idle=5; b reload min_idle=5; a warm; a opened=5 (nobody has used the other part); b warm; "
+	  "b opened=2" },
+	{ "a place made for another part is not taken for stock", "1+0",
+	  "a reload min_idle=1; a cannot_give; a fill 0 1; a return 0; b borrow 0; a hear; all +2s; a closed=1; "
+	  "a opened=1 (however long the other worker takes); b hear; b opened=1" },
+	{ "a place that another part does not take is not lost", "1+0",
+	  "a cannot_give; a fill 0 1; b borrow 0; all +200ms; a quiet; a borrow 1; a return 0; a closed=1; "
+	  "a opened=1 (the place is not for those here); a at +100ms; a opened=2; a login 1; a closed=1; a "
+	  "holds[1]=1" },
+};
+
+Test(policy_whole, rules)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		struct policy_settings set = play_settings(rules[i].pool);
+		struct two t;
+		struct stage stage = { .pools = t.parts, .count = PARTS, .act = act, .read = read_value, .world = &t };
+
+		two_init(&t, set.pool_size, set.max_overflow);
+		play_steps(&stage, rules[i].rule, rules[i].steps);
+		two_fini(&t);
+	}
 }
 
 /* Returns how many were given by the return of one by this client, behind whom the next waits who came later than all
@@ -152,59 +309,6 @@ Test(policy_whole, the_next_is_given_when_both_loops_have_gone_round)
 	two_fini(&t);
 }
 
-Test(policy_whole, who_waits_longest_gets_what_is_returned_elsewhere)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-	struct policy_conn *conn;
-
-	two_init(&t, 2, 0);
-	fake_fill(a, 0, 2);
-	fake_borrow(b, 0);
-	pass_time(&t, 2 * MS);
-	fake_borrow(b, 1);
-	fake_borrow(a, 2);
-	fake_return(a, 0); /* b's first is two milliseconds older than a's */
-	conn = given(&t, 0, 1);
-	cr_expect_eq(t.whole->used, 2, "it keeps its place");
-	fake_return(a, 1); /* b's second is not older; and one is on its way there */
-	cr_expect_eq(a->given, 1);
-	cr_expect_eq(fake_holds(a, 2), 1);
-	cr_assert(policy_arrive(b->p, conn, b->now));
-	cr_expect_eq(b->clients[0].conn, conn);
-	fake_return(a, 2); /* nobody waits here any more */
-	cr_expect_eq(a->given, 2);
-	policy_whole_lost(given(&t, 0, 1), t.rooms[1], b->now);
-	cr_expect_eq(t.whole->used, 1, "it died on its way");
-	fake_at(b, b->now);
-	cr_expect_eq(b->opened, 1, "so there is a place");
-	b->clients[0].conn = NULL;
-	policy_conn_gone(b->p, conn, false, b->now);
-	two_fini(&t);
-}
-
-Test(policy_whole, a_worker_that_does_not_answer_is_given_nothing_until_it_does)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-
-	two_init(&t, 2, 0);
-	fake_fill(a, 0, 2);
-	fake_borrow(b, 0);
-	policy_room_set_silent(t.rooms[1], t.rooms[0], true, a->now);
-	cr_expect_not(policy_is_wanted(a->p));
-	fake_return(a, 0);
-	cr_expect_eq(a->given, 0);
-	cr_expect_eq(fake_counts(a).idle, 1);
-	policy_room_set_silent(t.rooms[1], t.rooms[0], false, a->now);
-	hear(&t, 1); /* it asks again */
-	hear(&t, 0);
-	cr_assert(policy_arrive(b->p, given(&t, 0, 1), b->now));
-	cr_expect_eq(b->clients[0].conn, &a->conns[0]);
-	fake_return(b, 0);
-	two_fini(&t);
-}
-
 Test(policy_whole, who_gets_one_of_its_own_part_wants_none_of_others)
 {
 	struct two t;
@@ -229,162 +333,6 @@ Test(policy_whole, who_gets_one_of_its_own_part_wants_none_of_others)
 	cr_expect(policy_is_wanted(a->p), "but not in a moment");
 	fake_return(a, 0);
 	policy_whole_lost(given(&t, 0, 1), t.rooms[1], b->now);
-	two_fini(&t);
-}
-
-Test(policy_whole, others_are_asked_for_idle_ones_before_one_is_opened)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-	struct policy_conn *conn;
-
-	two_init(&t, 4, 0);
-	fake_fill(a, 0, 1);
-	fake_return(a, 0);
-	fake_borrow(b, 0);
-	fake_borrow(b, 1);
-	cr_expect_eq(b->opened, 1, "one is idle there, and two wait");
-	hear(&t, 0);
-	conn = given(&t, 0, 1);
-	cr_expect_eq(t.told[1], 1, "it has no more");
-	hear(&t, 1);
-	cr_expect_eq(b->opened, 1, "one is coming for each");
-	cr_assert(policy_arrive(b->p, conn, b->now));
-	cr_expect_eq(b->clients[0].conn, conn);
-	b->clients[0].conn = NULL;
-	policy_conn_gone(b->p, conn, false, b->now);
-	two_fini(&t);
-}
-
-Test(policy_whole, one_more_in_line_is_told_of_where_one_is_idle_and_else_nobody)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-	struct policy_conn *conn;
-
-	two_init(&t, 2, 0);
-	fake_fill(a, 0, 2);
-	fake_borrow(b, 0);
-	fake_return(a, 0);
-	conn = given(&t, 0, 1);
-	fake_return(a, 1); /* who waits has one on its way */
-	cr_expect_eq(a->given, 1);
-	hear(&t, 0);
-	cr_expect_eq(a->given, 1);
-	fake_borrow(b, 1);
-	hear(&t, 0);
-	cr_expect_eq(a->given, 2);
-	cr_assert(policy_arrive(b->p, conn, b->now));
-	cr_assert(policy_arrive(b->p, a->given_last, b->now));
-	fake_borrow(b, 2);
-	fake_borrow(b, 3);
-	cr_expect_eq(t.told[0], 0, "there are two, and both are lent");
-	for (int i = 0; i < 4; i++)
-		fake_return(b, i);
-	two_fini(&t);
-}
-
-Test(policy_whole, a_worker_that_does_not_answer_is_not_waited_for)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-
-	two_init(&t, 4, 0);
-	fake_fill(a, 0, 1);
-	fake_return(a, 0);
-	fake_borrow(b, 0);
-	cr_expect_eq(b->opened, 0);
-	fake_at(b, b->now + WHOLE_ASK_US - 1);
-	cr_expect_eq(b->opened, 0);
-	fake_at(b, b->now + 1);
-	cr_expect_eq(b->opened, 1);
-	two_fini(&t);
-}
-
-Test(policy_whole, who_has_lent_it_meanwhile_says_so)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-
-	two_init(&t, 4, 0);
-	fake_fill(a, 0, 1);
-	fake_return(a, 0);
-	fake_borrow(b, 0);
-	fake_borrow(a, 1);
-	hear(&t, 0);
-	cr_expect_eq(a->given, 0);
-	hear(&t, 1);
-	cr_expect_eq(b->opened, 1, "at once, not in five milliseconds");
-	two_fini(&t);
-}
-
-Test(policy_whole, what_can_not_cross_makes_room)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-
-	two_init(&t, 1, 0);
-	a->cannot_give = true;
-	fake_fill(a, 0, 1);
-	fake_return(a, 0);
-	fake_borrow(b, 0);
-	cr_expect_eq(b->opened, 0);
-	hear(&t, 0);
-	cr_expect_eq(a->closed, 1);
-	hear(&t, 1);
-	cr_expect_eq(b->opened, 1);
-	two_fini(&t);
-}
-
-Test(policy_whole, what_left_before_a_reload_is_closed)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-	struct policy_conn *conn;
-
-	two_init(&t, 1, 0);
-	fake_fill(a, 0, 1);
-	fake_borrow(b, 0);
-	fake_return(a, 0);
-	conn = given(&t, 0, 1);
-	policy_close_all(a->p, RR_RELOAD, a->now);
-	policy_close_all(b->p, RR_RELOAD, b->now);
-	cr_assert(policy_arrive(b->p, conn, b->now));
-	cr_expect_eq(b->closed, 1);
-	cr_expect_eq(b->opened, 1, "another one for who waits");
-	two_fini(&t);
-}
-
-static void
-lose(struct fake *f, int client)
-{
-	struct policy_conn *conn = f->clients[client].conn;
-
-	f->clients[client].conn = NULL;
-	policy_conn_gone(f->p, conn, true, f->now);
-}
-
-Test(policy_whole, those_in_line_in_any_part_when_postgresql_restarts_wait_on)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-
-	two_init(&t, 2, 0);
-	fake_fill(a, 0, 1);
-	fake_fill(b, 0, 1);
-	fake_borrow(a, 1);
-	fake_borrow(b, 1);
-	lose(b, 0);
-	lose(a, 0);
-	fake_failed(b, 1, CF_REFUSED, false);
-	fake_failed(a, 1, CF_REFUSED, false);
-	pass_time(&t, MS);
-	cr_expect_eq(a->clients[1].refusals + b->clients[1].refusals, 0);
-	fake_borrow(b, 2);
-	pass_time(&t, MS);
-	cr_expect_eq(b->clients[2].refusals, 1, "it came when PostgreSQL was gone");
-	cr_expect_eq(b->clients[1].refusals, 0);
-	cr_expect_eq(a->counters.outages + b->counters.outages, 1, "there is one outage");
 	two_fini(&t);
 }
 
@@ -414,136 +362,6 @@ Test(policy_whole, a_newcomer_does_not_wait_for_what_another_part_opens_at_a_sil
 		policy_circuit_put(t.commons, c);
 	}
 	policy_circuit_put(t.commons, c);
-	two_fini(&t);
-}
-
-Test(policy_whole, an_outage_in_the_middle_of_which_its_part_goes_is_over_when_another_part_opens_one)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-
-	two_init(&t, 2, 0);
-	fake_borrow(a, 0);
-	fake_failed(a, 0, CF_REFUSED, false);
-	cr_expect_eq(a->counters.outages, 1);
-	policy_set_whole(a->p, NULL, a->now);
-	pass_time(&t, 3 * S);
-	cr_expect_eq(b->counters.outage_us, 0);
-	fake_borrow(b, 0);
-	fake_failed(b, 0, CF_REFUSED, false);
-	pass_time(&t, S);
-	cr_expect_eq(b->counters.outages, 0, "it is the same one");
-	fake_borrow(b, 1);
-	fake_opened(b, b->opened - 1);
-	cr_expect_eq(b->counters.outage_us, 4 * S);
-	two_fini(&t);
-}
-
-Test(policy_whole, an_outage_is_over_in_a_part_that_nobody_uses_when_another_opens_one)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-
-	two_init(&t, 2, 0);
-	fake_borrow(a, 0);
-	fake_failed(a, 0, CF_REFUSED, false);
-	cr_expect_eq(fake_counts(a).waiting, 0, "it is refused");
-	cr_expect_neq(fake_counts(a).outage.since_us, 0);
-	pass_time(&t, S);
-	fake_borrow(b, 0);
-	fake_opened(b, 0);
-	hear(&t, 0);
-	cr_expect_eq(fake_counts(a).outage.since_us, 0);
-	cr_expect_eq(a->counters.outage_us + b->counters.outage_us, S);
-	two_fini(&t);
-}
-
-/* A connection that b has opened is on its way to a, where an attempt has failed since it was heard of. */
-static struct policy_conn *
-cross_during_outage(struct two *t)
-{
-	struct fake *a = &t->parts[0], *b = &t->parts[1];
-	struct policy_settings set = fake_settings(4, 0);
-
-	two_init(t, 4, 0);
-	set.waits_while_down = true;
-	for (int i = 0; i < PARTS; i++)
-		policy_reconfigure(t->parts[i].p, &set, t->parts[i].now);
-	fake_borrow(a, 0);
-	fake_failed(a, 0, CF_REFUSED, false);
-	pass_time(t, S);
-	cr_assert_eq(a->opened, 2, "another attempt");
-	fake_borrow(b, 0);
-	fake_opened(b, 0);
-	pass_time(t, MS);
-	fake_failed(a, 1, CF_REFUSED, false);
-	return given(t, 1, 0);
-}
-
-Test(policy_whole, what_comes_is_no_proof_that_postgresql_is_there)
-{
-	struct two t;
-	struct policy_conn *conn = cross_during_outage(&t);
-	struct fake *a = &t.parts[0];
-
-	cr_assert(policy_arrive(a->p, conn, a->now));
-	cr_expect_eq(a->counters.outage_us, 0);
-	cr_expect_null(a->clients[0].conn);
-	cr_expect_eq(a->pinged, 1);
-	policy_ping_done(a->p, conn, false, a->now);
-	pass_time(&t, MS);
-	cr_expect_eq(a->counters.outage_us, 0);
-	cr_expect_eq(a->counters.outages, 1);
-	two_fini(&t);
-}
-
-Test(policy_whole, what_comes_and_is_alive_ends_an_outage)
-{
-	struct two t;
-	struct policy_conn *conn = cross_during_outage(&t);
-	struct fake *a = &t.parts[0];
-
-	cr_assert(policy_arrive(a->p, conn, a->now));
-	policy_ping_done(a->p, conn, true, a->now);
-	cr_expect_eq(a->clients[0].conn, conn);
-	cr_expect_eq(a->counters.outage_us, S + MS);
-	a->clients[0].conn = NULL;
-	policy_conn_gone(a->p, conn, false, a->now);
-	two_fini(&t);
-}
-
-static void
-cap(struct two *t, uint32_t limit)
-{
-	policy_budget_set_limit(policy_room_total(t->rooms[0]), t->rooms[0], limit, t->parts[0].now);
-}
-
-/* Returns how many places are taken under it. */
-static uint32_t
-capped(const struct two *t)
-{
-	return policy_budget_used(policy_room_total(t->rooms[0]));
-}
-
-Test(policy_whole, what_crosses_keeps_its_place_under_a_cap)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-
-	two_init(&t, 3, 0);
-	cap(&t, 2);
-	fake_fill(a, 0, 2);
-	fake_borrow(b, 0);
-	cr_expect_eq(b->opened, 0, "the cap has no place");
-	fake_return(a, 0);
-	cr_expect_eq(capped(&t), 2);
-	cr_assert(policy_arrive(b->p, given(&t, 0, 1), b->now));
-	cr_expect_eq(b->clients[0].conn, a->given_last);
-	cr_expect_eq(a->closed + b->closed, 0);
-	cr_expect_eq(capped(&t), 2);
-	b->clients[0].conn = NULL;
-	policy_conn_gone(b->p, a->given_last, false, b->now);
-	cr_expect_eq(capped(&t), 1);
 	two_fini(&t);
 }
 
@@ -627,105 +445,6 @@ Test(policy_whole, its_parts_have_one_share)
 	cr_expect_eq(t.whole->used, 3);
 	policy_pause(other.p, other.now);
 	fake_fini(&other);
-	two_fini(&t);
-}
-
-Test(policy_whole, where_the_part_is_gone_nothing_arrives)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-	struct policy_conn *conn;
-
-	two_init(&t, 1, 0);
-	fake_fill(a, 0, 1);
-	fake_borrow(b, 0);
-	fake_return(a, 0);
-	conn = given(&t, 0, 1);
-	policy_cancel(b->p, &b->clients[0].ticket, b->now);
-	policy_set_whole(b->p, NULL, b->now);
-	cr_expect_not(policy_arrive(b->p, conn, b->now));
-	policy_whole_lost(conn, t.rooms[1], b->now);
-	cr_expect_eq(t.whole->used, 0);
-	two_fini(&t);
-}
-
-Test(policy_whole, each_part_keeps_its_share_of_min_idle)
-{
-	struct policy_settings set = fake_settings(8, 0);
-	struct two t;
-
-	two_init(&t, 8, 0);
-	set.min_idle = 5;
-	for (int i = 0; i < PARTS; i++)
-		policy_reconfigure(t.parts[i].p, &set, t.parts[i].now);
-	policy_warm(t.parts[0].p, t.parts[0].now);
-	cr_expect_eq(t.parts[0].opened, 5, "nobody has used the other part");
-	policy_warm(t.parts[1].p, t.parts[1].now);
-	cr_expect_eq(t.parts[1].opened, 2);
-	two_fini(&t);
-}
-
-Test(policy_whole, a_place_made_for_another_part_is_not_taken_for_stock)
-{
-	struct policy_settings set = fake_settings(1, 0);
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-
-	two_init(&t, 1, 0);
-	set.min_idle = 1;
-	policy_reconfigure(a->p, &set, a->now);
-	a->cannot_give = true;
-	fake_fill(a, 0, 1);
-	fake_return(a, 0);
-	fake_borrow(b, 0);
-	hear(&t, 0);
-	pass_time(&t, 2 * S);
-	cr_expect_eq(a->closed, 1);
-	cr_expect_eq(a->opened, 1, "however long the other worker takes");
-	hear(&t, 1);
-	cr_expect_eq(b->opened, 1);
-	two_fini(&t);
-}
-
-/* a has one, which can't cross, and somebody waits there, and has for longer on b. */
-static void
-two_starve(struct two *t)
-{
-	struct fake *a = &t->parts[0];
-
-	two_init(t, 1, 0);
-	a->cannot_give = true;
-	fake_fill(a, 0, 1);
-	fake_borrow(&t->parts[1], 0);
-	pass_time(t, 200 * MS);
-	t->told[0] = 0;
-	fake_borrow(a, 1);
-	fake_return(a, 0);
-	cr_expect_eq(a->closed, 1);
-	cr_expect_eq(a->opened, 1, "the place is not for those here");
-}
-
-Test(policy_whole, a_place_made_for_another_part_is_left_to_it)
-{
-	struct two t;
-
-	two_starve(&t);
-	hear(&t, 1);
-	cr_expect_eq(t.parts[1].opened, 1);
-	two_fini(&t);
-}
-
-Test(policy_whole, a_place_that_another_part_does_not_take_is_not_lost)
-{
-	struct two t;
-	struct fake *a = &t.parts[0];
-
-	two_starve(&t);
-	fake_at(a, a->now + 100 * MS);
-	cr_expect_eq(a->opened, 2);
-	policy_conn_opened(a->p, &a->conns[1], a->now);
-	cr_expect_eq(a->closed, 1);
-	cr_expect_eq(fake_holds(a, 1), 1);
 	two_fini(&t);
 }
 
