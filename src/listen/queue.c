@@ -183,8 +183,8 @@ may_send(const struct exchange *x)
 	if (x->is_closing || x->reading == EXCHANGE_CROSSES || !exchange_is_ready(x) || x->state == CL_READY_WITHHELD ||
 	    x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
-	return srv == NULL ||
-	       (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->ledger.body_left == 0);
+	return srv == NULL ? x->block != EXCHANGE_DUE
+			   : srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->ledger.body_left == 0;
 }
 
 static void

@@ -2,6 +2,7 @@
 #include "relay/begin.h"
 
 #include "exchange/report.h"
+#include "session/image.h"
 #include "sql/known.h"
 #include "statements/unnamed.h"
 #include "wire/messages.h"
@@ -13,9 +14,8 @@ is_deferring(const struct exchange *x)
 {
 	const struct scope_settings *s = x->settings;
 
-	return s->begin == BEGIN_DEFERRED && s->pool_mode == POOL_MODE_TRANSACTION && x->pool->cluster == NULL &&
-	       exchange_is_followed(x) && x->block == EXCHANGE_NO_BLOCK && x->listen == NULL && x->pins == 0 &&
-	       !x->pool->is_orphan && !x->env->is_draining;
+	return s->begin == BEGIN_DEFERRED && s->pool_mode == POOL_MODE_TRANSACTION && exchange_is_followed(x) &&
+	       x->block == EXCHANGE_NO_BLOCK && x->pins == 0 && !x->pool->is_orphan && !x->env->is_draining;
 }
 
 /* Returns the tag of its CommandComplete, and writes what the block is behind it; NULL: it is to be sent. */
@@ -31,13 +31,19 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 					   ? known_only(&k, image_scan_options(x->image), m->sql, m->sql_len)
 					   : KNOWN_NOT;
 
-		if ((kind != KNOWN_COMMIT && kind != KNOWN_ROLLBACK) || (x->block == EXCHANGE_DUE && x->begin == 0))
-			return NULL; /* what reads on standbys has begun, it ends there */
+		/* A block of reads on standbys ends where it was begun; who listens is told of what was committed
+		 * before. */
+		if ((kind != KNOWN_COMMIT && kind != KNOWN_ROLLBACK) ||
+		    (x->block == EXCHANGE_DUE && (x->begin == 0 || x->listen != NULL)))
+			return NULL;
 		return kind == KNOWN_COMMIT && x->block == EXCHANGE_DUE ? "COMMIT" : "ROLLBACK";
 	}
 	if (!(is_begin || is_start) || !is_deferring(x) ||
 	    known_only(&k, image_scan_options(x->image), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
 		return NULL;
+	if (x->settings->reads == READS_MARKED &&
+	    (k.is_read_only || image_is_on(x->image, "default_transaction_read_only")))
+		return NULL; /* it chooses a standby */
 	x->begin = k.modes & 7u;
 	*block = EXCHANGE_DUE;
 	return is_begin ? "BEGIN" : "START TRANSACTION";

@@ -212,21 +212,16 @@ is_settled(struct client_reads *r)
 	return is_now;
 }
 
-/* Returns true if the block has begun, and goes on where the position is that its client has set: see
- * look_for_another() in reads_block.c.
- */
-static bool
-looks_for_another(const struct client_reads *r)
-{
-	return r->min_due != 0 || r->catch_until_us != 0;
-}
-
+/* A block that relay/begin.h has deferred is not marked; any other that is due has begun, and may go on where the
+ * position is that its client has set: see look_for_another() in reads_block.c. */
 static bool
 may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 {
+	if (w->x->block == EXCHANGE_DUE && w->x->begin == 0)
+		return r->min_due != 0 || r->catch_until_us != 0;
 	r->begin[0] = '\0';
 	r->route = ROUTE_UNMARKED;
-	return !is_fast && reads_is_marked(w, r);
+	return w->x->block != EXCHANGE_DUE && !is_fast && reads_is_marked(w, r);
 }
 
 enum walk_result
@@ -249,7 +244,7 @@ reads_route(struct request_walk *w, bool is_fast)
 	if (r->route == ROUTE_OFF)
 		r->route = ROUTE_UNMARKED;
 	look_for_lost(x, r);
-	if (!r->is_for_primary && (x->block == EXCHANGE_DUE ? looks_for_another(r) : may_leave(w, r, is_fast))) {
+	if (!r->is_for_primary && may_leave(w, r, is_fast)) {
 		if (take_minimum(x, r))
 			w->lent = borrow_standby(x, r, &is_later);
 		else {

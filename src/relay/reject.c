@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "exchange/holder.h"
 #include "exchange/report.h"
+#include "listen/listen.h"
 #include "relay/walk.h"
 #include "sql/known.h"
 #include "statements/statements.h"
@@ -98,6 +99,9 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 	if (x->block == EXCHANGE_DUE) {
 		x->pool->database->counters.transactions[TE_LOST]++;
 		exchange_set_block(x, EXCHANGE_FAILED);
+		listen_flush(x); /* what has waited for its end */
+		if (x->is_closing)
+			return;
 	}
 	reject_words(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);

@@ -205,3 +205,57 @@ def test_a_begin_that_fails_takes_its_client_along(weir, fake):
         wire.send(query("SELECT 'mark'"))
         replies = wire.read_to_end()
         assert [e.sqlstate for e in errors(replies)] == ["57014"] and not texts(replies) and len(asked) == 2
+
+
+def notified(replies):
+    return [reply.body[4:].split(b"\0")[0].decode() for reply in replies if reply.type == "A"]
+
+
+def test_who_listens_is_told_behind_its_transaction(weir):
+    start(weir)
+    with weir.raw() as wire, weir.raw() as witness, weir.raw() as other:
+        for listener in (wire, witness):
+            listener.query("LISTEN told")
+        for first, end in ((None, "COMMIT"), ("SELECT 1", "COMMIT"), ("SELECT 1", "ROLLBACK"), ("SELECT nothing", "COMMIT")):
+            assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
+            other.query("NOTIFY told")                  # takes the only server
+            assert witness.read().type == "A"           # wire's listener has it, too
+            assert wire.has_nothing_more()
+            if first is not None:
+                assert not notified(wire.ask(query(first)))
+            assert notified(wire.ask(query(end))) == ["told"]
+
+
+def test_who_listens_is_told_when_its_transaction_has_failed_without_a_server(weir):
+    weir.start_opened("100ms", begin="deferred", pool_size=1, max_overflow=0)
+    with weir.raw() as wire, weir.raw() as witness, weir.raw() as holder:
+        for listener in (wire, witness):
+            listener.query("LISTEN told")
+        wire.query("BEGIN")
+        holder.query("BEGIN")
+        holder.query("NOTIFY told")
+        holder.query("COMMIT")
+        assert witness.read().type == "A" and wire.has_nothing_more()
+        holder.query("BEGIN")
+        holder.query("SELECT 1")
+        replies = wire.ask(query("SELECT 1"))
+        assert notified(replies) == ["told"] and [e.sqlstate for e in errors(replies)] == ["53300"]
+
+
+def test_a_listen_in_a_transaction_without_a_server(weir):
+    start(weir)
+    with weir.raw() as wire, weir.raw() as other:
+        for end, told in (("ROLLBACK", []), ("COMMIT", ["told"])):
+            wire.query("BEGIN")
+            wire.query("LISTEN told")
+            wire.query(end)
+            other.query("NOTIFY told")
+            if told:
+                assert notified([wire.read()]) == told
+            else:
+                assert wire.has_nothing_more()
+        wire.query("BEGIN")
+        assert shape(wire.ask(query("UNLISTEN *"))) == "C:UNLISTEN Z:T"
+        wire.query("COMMIT")
+        other.query("NOTIFY told")
+        assert wire.has_nothing_more()
