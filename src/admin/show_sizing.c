@@ -80,11 +80,14 @@ advise(const struct show_env *env, const struct pool *e, const struct use *u, st
 	else if (is_short && u->by[USE_RUNNING] <= u->in_use * (1 - MUCH))
 		show_say(
 		    env, rows,
-		    "Advice: shorten what clients do with a connection instead of enlarging the pool: fewer round "
+		    "Advice: shorten what clients do with a connection instead of enlarging the pool: %sfewer round "
 		    "trips between BEGIN and COMMIT, no other services called there, results read at once, no session "
 		    "state that pins. SHOW HOLDERS has those that keep one for long; idle_transaction_timeout, "
 		    "query_timeout and client_idle_timeout end them. Without that time the same work keeps %.1f "
 		    "connections busy.",
+		    u->by[USE_IDLE] > u->in_use * MUCH && e->settings.begin == BEGIN_SENT
+			? "begin = deferred, which lends one only from the first statement behind a BEGIN on, "
+			: "",
 		    u->by[USE_RUNNING]);
 	else if (is_short)
 		show_say(

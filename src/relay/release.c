@@ -59,7 +59,8 @@ relay_try_release(struct exchange *x)
 	bool is_to_leave = x->env->is_draining && !x->env->is_gentle;
 	struct server *srv = x->srv;
 
-	if (srv == NULL && is_to_leave && !x->is_in_relay && x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK)
+	if (srv == NULL && !x->is_in_relay && x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK &&
+	    (is_to_leave || x->pool->is_orphan))
 		end_for_good(x); /* its transaction was answered here to the end */
 	if (srv == NULL || x->is_in_relay || !exchange_is_ready(x) ||
 	    (!may_return(x, srv) && !replication_is_streaming(x))) /* a stream is never between two requests */

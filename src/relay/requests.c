@@ -578,7 +578,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		if (x->block == EXCHANGE_DUE &&
 		    x->state == CL_READY) /* more of its request comes: that is no silence */
 			x->ticket.idle_since_us = *x->env->now_us;
-		else if (x->env->is_draining)
+		else
 			relay_try_release(x);
 		return;
 	}

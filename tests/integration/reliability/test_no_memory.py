@@ -262,6 +262,7 @@ CONVERSATIONS = {
     "other_user": (other_user, {"database shared": {"dbname": "app", "user": "web"}, "user reporting": {"pool_timeout": "9s"}}, {}),
     "pools": (pools, {"database *": {"dbname": "app"}}, {"max_db_connections": 50, "max_user_connections": 50}),
     "queries": (queries, {}, {}),
+    "deferred": (queries, {}, {"begin": "deferred"}),
     "sessions": (sessions, {}, {}),
     "listeners": (listeners, {}, {}),
     "cancels": (cancels, {}, {}),

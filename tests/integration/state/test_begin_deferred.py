@@ -1,5 +1,7 @@
 """begin = deferred: a BEGIN needs no server until the first statement of its transaction, and all else is as it was."""
 
+import signal
+
 import pytest
 
 import fakeserver
@@ -152,17 +154,19 @@ def test_a_failed_transaction_is_ended_by_any_end(weir, end, answer):
         assert wire.query("SELECT 1") == [["1"]]
 
 
-def test_what_is_relayed_again_is_a_transaction(weir):
-    """PostgreSQL ends the idle server. Either nobody notices, or the client is told; its INSERT is never committed alone."""
+@pytest.mark.parametrize("padding", [0, 3000], ids=["short", "long"])
+def test_what_is_relayed_again_is_a_transaction(weir, padding):
+    """PostgreSQL ends the idle server. Either nobody notices, or the client is told; its INSERT is never committed alone. A long one
+    is no copy in what is sent."""
     start(weir, on_outage="hold")
-    weir.postgres.query("CREATE TABLE relayed (a int); GRANT ALL ON relayed TO PUBLIC")
+    weir.postgres.query("DROP TABLE IF EXISTS relayed; CREATE TABLE relayed (a int); GRANT ALL ON relayed TO PUBLIC")
     unnoticed = 0
     for _ in range(20):
         with weir.raw() as wire:
             wire.query("SELECT 1")
             wire.query("BEGIN")
             weir.postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'web'")
-            wire.send(query("INSERT INTO relayed VALUES (1)"))
+            wire.send(query(f"INSERT INTO relayed VALUES (1) /*{'x' * padding}*/"))
             try:
                 unnoticed += shape(wire.read_until()) == "C:INSERT 0 1 Z:T"
                 assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
@@ -259,3 +263,131 @@ def test_a_listen_in_a_transaction_without_a_server(weir):
         wire.query("COMMIT")
         other.query("NOTIFY told")
         assert wire.has_nothing_more()
+
+
+def begun(weir):
+    """A client whose transaction has no server yet."""
+    wire = weir.raw()
+    assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
+    return wire
+
+
+def ends_with(wire, sqlstate):
+    replies = wire.read_to_end()
+    assert [e.sqlstate for e in errors(replies)] == [sqlstate]
+
+
+def test_pause_does_not_wait_for_it_and_its_first_statement_waits_for_resume(weir):
+    start(weir)
+    before = begun(weir)
+    weir.console("PAUSE")
+    during = begun(weir)
+    for wire in (before, during):
+        wire.send(query("SELECT 1"))
+    weir.wait_waiting(2)
+    weir.console("RESUME")
+    for wire in (before, during):
+        assert texts(wire.read_until()) == [["1"]]
+        assert shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+
+
+@pytest.mark.parametrize("first", ["SELECT 1", None])
+def test_a_shutdown_lets_it_finish(weir, first):
+    start(weir, shutdown_timeout="20s")
+    wire, idle = begun(weir), weir.raw()
+    weir.signal(signal.SIGTERM)
+    ends_with(idle, "57P01")
+    if first is not None:
+        assert wire.query(first) == [["1"]]
+    assert shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+    ends_with(wire, "57P01")
+    assert weir.wait_exit() == 0
+
+
+def test_a_shutdown_waits_for_it_as_long_as_for_any_other(weir):
+    start(weir, shutdown_timeout="300ms")
+    wire = begun(weir)
+    weir.signal(signal.SIGTERM)
+    ends_with(wire, "57P01")
+    weir.wait_exit()
+
+
+def test_a_restart_lets_it_finish_where_it_is(weir):
+    start(weir, pool_size=2)
+    with begun(weir) as wire, weir.raw() as idle:
+        weir.restart(wait=False)
+        wait_until(lambda: "staying for now" in weir.log(), what="the old process to keep it")
+        assert idle.query("SELECT 1") == [["1"]]
+        assert wire.query("SELECT 1") == [["1"]]
+        assert shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+        wait_until(lambda: weir.predecessors[0].poll() == 0, what="the old process to end")
+        assert wire.query("SELECT 2") == [["2"]]
+
+
+@pytest.mark.parametrize("first", ["SELECT 1", None])
+def test_a_reload_that_removes_its_database_lets_it_finish(weir, first):
+    """As it does one that has a server."""
+    start(weir)
+    ready = weir.raw(database="app2")
+    ready.query("BEGIN")
+    weir.reload(sections={"database app2": None}, begin="deferred", pool_size=1, max_overflow=0)
+    if first is not None:
+        assert ready.query(first) == [["1"]]
+    assert shape(ready.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+    ends_with(ready, "57P01")
+
+
+def test_a_reload_to_sent_leaves_it_deferred(weir):
+    start(weir)
+    with begun(weir) as wire:
+        weir.reload(begin="sent", pool_size=1, max_overflow=0)
+        assert wire.query("SELECT 1") == [["1"]] and lent(weir) == 1
+        assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+
+
+@pytest.mark.parametrize("limit, sqlstate", [("query_timeout", "57014"), ("transaction_timeout", "25P04")])
+def test_its_first_statement_has_its_limits(weir, limit, sqlstate):
+    start(weir, **{limit: "300ms"})
+    with begun(weir) as wire:
+        wire.send(query("SELECT pg_sleep(60)"))
+        assert [e.sqlstate for e in errors(wire.read_until("E"))] == [sqlstate]
+    with weir.raw() as wire:
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_a_transaction_timeout_ends_it_without_a_server(weir):
+    start(weir, transaction_timeout="300ms")
+    ends_with(begun(weir), "25P04")
+
+
+def test_where_it_is_shown(weir):
+    """It is active, and holds nothing; what was answered here is no request."""
+    start(weir, sections={"slow_query": {"threshold": "0ms"}})
+    with begun(weir) as wire:
+        client, = [row for row in weir.console("SHOW CLIENTS") if row["database"] == "app"]
+        assert client["state"] == "active"
+        assert not [row for row in weir.console("SHOW HOLDERS") if row["database"] == "app"]
+        wire.query("SELECT 'shown'")
+        holder, = [row for row in weir.console("SHOW HOLDERS") if row["database"] == "app"]
+        wire.query("COMMIT")
+        wait_until(lambda: len(weir.slow_lines()) >= 2, what="both lines")
+        assert [line["tag"] for line in weir.slow_lines()] == ["SELECT", "COMMIT"] and holder["user"] == "web"
+        assert [line["in_transaction"] for line in weir.slow_lines()] == [True, False]
+
+
+def test_a_client_that_leaves_before_it_is_begun(weir, fake):
+    """PostgreSQL has not answered the BEGIN: the connection is closed, and nobody else ever gets it."""
+    fake.answer = lambda conn, kind, body: kind == "Q" and body.startswith((b"BEGIN", b"SELECT 'mark'"))
+    start(weir, upstream=f"host=127.0.0.1 port={fake.port}")
+    with begun(weir) as wire:
+        wire.send(query("SELECT 'mark'"))
+        wait_until(lambda: lent(weir) == 1, what="a server to be lent")
+    wait_until(lambda: weir.pool()["sv_active"] + weir.pool()["sv_idle"] == 0, what="the server to be closed")
+
+
+def test_a_client_that_leaves_without_a_server_leaves_nothing(weir):
+    start(weir)
+    for end in (lambda wire: wire.close(), lambda wire: wire.leave(), lambda wire: wire.reset()):
+        end(begun(weir))
+    wait_until(lambda: weir.metric("pgweir_transactions_total", database="app", end="lost") == 3, what="them to be counted")
+    assert lent(weir) == 0
