@@ -389,11 +389,13 @@ def test_systemd_is_told(weir):
         if "READY=1" not in said:
             said += sock.recv(4096).decode()
         assert "READY=1" in said
-        weir.reload()
-        weir.signal(signal.SIGTERM)
-        said = ""
-        while "STOPPING=1" not in said:
-            said += sock.recv(4096).decode()
+        for step, words in ((weir.reload, ("RELOADING=1", "READY=1")), (lambda: weir.signal(signal.SIGTERM), ("STOPPING=1",))):
+            step()
+            said = ""
+            for word in words:
+                while word not in said:
+                    said += sock.recv(4096).decode()
+                said = said.partition(word)[2]
         weir.wait_exit(5)
 
 

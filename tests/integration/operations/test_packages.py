@@ -150,7 +150,7 @@ def test_the_containers_arguments_are_pgweirs(entrypoint):
 
 
 @pytest.mark.weir_only
-def test_the_health_check_follows_readyz(weir):
+def test_the_health_check_follows_healthz(weir):
     weir.start()
     check = [CONTAINER / "healthcheck"]
     environment = {**os.environ, "PGWEIR_HTTP_LISTEN": f"127.0.0.1:{weir.http_port}"}

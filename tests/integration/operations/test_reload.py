@@ -91,11 +91,14 @@ def test_listeners_that_move_say_so(weir):
     change(weir, "pgweir", listen=[old, new])
     assert reload(weir) == [f"pgweir.listen: {old} -> {old}, {new}"]
     wait_until(lambda: f"INFO: listening on {new}" in weir.log())
+    old_port, weir.port = weir.port, int(new.rsplit(":", 1)[1])
+    stays, weir.port = weir.raw(), old_port
     change(weir, "pgweir", listen=[old])
     assert reload(weir) == [f"pgweir.listen: {old}, {new} -> {old}"]
     wait_until(lambda: f"no longer listening on {new}" in weir.log())
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(new.rsplit(":", 1)[1])), 5)
+    assert stays.query("SELECT 1") == [["1"]]
 
 
 def test_an_address_in_use_moves_nothing(weir, tmp_path):

@@ -375,6 +375,18 @@ def test_a_server_that_became_read_only_is_left_and_its_request_relayed_again(we
     wait_until(lambda: weir.metric("pgweir_pool_replays_total") == 1)
 
 
+def test_a_server_that_became_read_only_is_left_with_fail_too(weir, fake):
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port} target_session_attrs=read-write", pool_size=1, max_overflow=0)
+    fake.answer = lambda conn, kind, body: kind == "Q" and b"mark" in body and (
+        conn.send(error("25006", "cannot execute INSERT in a read-only transaction"), ready()) or True)
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        used, = fake.open_connections()
+        assert errors(wire.ask(query("INSERT INTO mark VALUES (1)")))[0].sqlstate == "25006"
+        wait_until(lambda: not used.is_open, what="the server to be given up")
+        assert not errors(wire.ask(query("SELECT 1")))
+
+
 def test_a_server_that_became_read_only_does_not_make_its_clients_so(weir, own_postgres):
     """Within a transaction the client gets the error; its next one is on another server, and may write again."""
     own_postgres.query("CREATE TABLE t (i int); GRANT ALL ON t TO web")

@@ -37,6 +37,45 @@ def test_a_transaction_has_no_server_before_its_first_statement(weir):
         assert shape(two.ask(query("COMMIT"))) == "C:COMMIT Z:I"
 
 
+def test_a_begin_is_answered_during_a_pause_and_an_outage(weir, own_postgres):
+    """PAUSE does not wait for it; its first statement waits for RESUME. Nothing here is a request, nor does it hold a server."""
+    weir.postgres = own_postgres
+    start(weir, outage_hold="60s", on_outage="hold")
+    with weir.raw() as paused, weir.raw() as away:
+        paused.query("SELECT 1")
+        before = weir.metric_now("pgweir_queries_total", database="app")
+        assert shape(paused.ask(query("BEGIN"))) == "C:BEGIN Z:T"
+        assert [row["state"] for row in weir.console("SHOW CLIENTS") if row["database"] == "app"].count("active") == 1
+        assert weir.console("SHOW HOLDERS") == []
+        weir.console("PAUSE")
+        assert shape(away.ask(query("BEGIN"))) == "C:BEGIN Z:T"
+        assert weir.metric_now("pgweir_queries_total", database="app") == before
+        paused.send(query("SELECT 2"))
+        weir.wait_waiting(1)
+        weir.console("RESUME")
+        assert texts(paused.read_until()) == [["2"]]
+        paused.query("COMMIT")
+        assert shape(away.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+        own_postgres.stop()
+        assert shape(away.ask(query("BEGIN"))) == "C:BEGIN Z:T"
+        away.send(query("SELECT 3"))
+        weir.wait_waiting(1)
+        own_postgres.start()
+        replies = away.read_until()
+        assert texts(replies) == [["3"]] and replies[-1].status == "T"
+
+
+def test_a_stop_lets_it_finish(weir):
+    start(weir, shutdown_timeout="60s")
+    with weir.raw() as wire, weir.raw() as idle:
+        wire.query("BEGIN")
+        weir.signal(signal.SIGTERM)
+        assert errors(idle.read_to_end())[0].sqlstate == "57P01"
+        assert wire.query("SELECT 1") == [["1"]]
+        assert shape(wire.ask(query("COMMIT"))).startswith("C:COMMIT Z:I")
+    assert weir.wait_exit(20) == 0
+
+
 @pytest.mark.parametrize("begin, tag, level, read_only", [
     ("BEGIN", "BEGIN", "read committed", "off"),
     ("begin work;", "BEGIN", "read committed", "off"),

@@ -245,6 +245,14 @@ def test_temp_buffers_where_another_client_has_used_a_temporary_table(weir):
     other.query("CREATE TEMP TABLE t AS SELECT 1 AS v")
     other.query("DROP TABLE t")
     assert weir.raw(parameters={"options": "-c temp_buffers=16MB"}).query("SHOW temp_buffers") == [["16MB"]]
+    other.query("CREATE TEMP TABLE t AS SELECT 1 AS v")
+    other.query("DROP TABLE t")
+    with weir.raw() as late:
+        late.query("BEGIN")
+        assert errors(late.ask(query("SET temp_buffers = '32MB'")))[0].sqlstate == "22023"
+        late.query("ROLLBACK")
+        late.query("SET temp_buffers = '32MB'")
+        assert late.query("SHOW temp_buffers") == [["32MB"]]
 
 
 def test_an_unknown_setting_is_no_reason_to_refuse(weir):

@@ -207,6 +207,16 @@ def test_a_database_whose_code_touches_nothing_is_not_washed(weir, own):
     assert weir.metric_now("pgweir_pool_seals_total") == before
 
 
+def test_with_isolate_each_return_is_washed_whatever_was_proved(weir, own):
+    other, client = begin(weir, own, session_state="isolate")
+    wait_for_code(weir, "none")
+    before = weir.metric_now("pgweir_pool_seals_total")
+    for _ in range(10):
+        client.query("SELECT 1")
+        other.query("SELECT 2")
+    assert weir.metric_now("pgweir_pool_seals_total") >= before + 19          # the last one may still be under way
+
+
 @pytest.mark.parametrize("made", ["temporary tables", "their indexes"])
 def test_what_is_temporary_does_not_make_the_code_unknown(weir, postgres, own, made):
     """In a database without sequences, too."""
