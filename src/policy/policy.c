@@ -115,7 +115,8 @@ policy_free(struct policy *p)
 
 	if (p == NULL)
 		return;
-	assert(p->total == 0);
+	assert(p->total == 0 && TAILQ_EMPTY(&p->all) && p->washing == 0);
+	assert(p->returned == NULL && p->arriving == NULL);
 	fail_set(&why, "57P01", "the pool is closed");
 	policy_refuse_line(p, &why, RF_SHUTDOWN);
 	assert(p->waiting == 0);
@@ -245,6 +246,7 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		TAILQ_REMOVE(&p->in[from], conn, link);
 	conn->state = to;
 	if (to == PC_NONE) {
+		assert(p->total > 0);
 		TAILQ_REMOVE(&p->all, conn, all);
 		p->total--;
 		forget_last(p, conn);
@@ -269,6 +271,8 @@ tell_moved(struct policy *p)
 void
 policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state to)
 {
+	assert(conn->state != to && (conn->state != PC_CLOSING || to == PC_NONE));
+	assert(conn->state == PC_NONE || p->count[conn->state] > 0);
 	move_conn(p, conn, conn->state, to);
 	tell_moved(p);
 }
@@ -298,6 +302,7 @@ join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 void
 policy_leave_line(struct policy *p, struct policy_ticket *t)
 {
+	assert(t->is_waiting && p->waiting > 0);
 	TAILQ_REMOVE(&p->line, t, link);
 	t->is_waiting = false;
 	p->waiting--;
@@ -437,6 +442,7 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_ticket *t, uint6
 {
 	bool is_within = p->is_granting;
 
+	assert(conn->state == PC_LENT && !t->is_waiting);
 	p->is_granting = true;
 	p->orders.room->borrowers->on_grant(conn, t);
 	if (is_within)
@@ -617,6 +623,7 @@ void
 policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	if (p->is_granting && p->returned == NULL && p->waiting > 0) {
+		assert(conn->state == PC_LENT);
 		end_washing(p, conn);
 		p->returned = conn;
 	} else
@@ -640,6 +647,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 	enum recycle_reason reason;
 	bool is_to_end = is_to_close(p, conn, now_us, &reason);
 
+	assert(policy_is_coming(conn->state) || conn->state == PC_PINGING);
 	conn->heard_us = now_us;
 	conn->epoch = p->epoch;
 	if (is_to_end && (t == NULL || conn->state != PC_OPENING || reason == RR_OVERFLOW)) {
@@ -674,6 +682,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	enum recycle_reason reason = p->close_reason;
 	bool is_of_round, is_trusted;
 
+	assert(conn->state == PC_NONE);
 	if (!part_arrived(&p->part, conn, &is_of_round))
 		return false;
 	caps_arrived(&p->caps);
@@ -706,7 +715,8 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 void
 policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	assert(conn->state == PC_NONE);
+	assert(conn->state == PC_NONE && conn->whole == NULL && !conn->is_washed);
+	assert(p->part.whole != NULL || p->total < p->limit);
 	conn->opened_us = now_us;
 	conn->is_overflow = (p->part.whole == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size;
 	conn->round = part_round(&p->part);
@@ -751,6 +761,7 @@ policy_distrust(struct policy *p, uint64_t now_us)
 void
 policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
+	assert(conn->state == PC_PINGING);
 	p->counters->pings_failed++;
 	policy_raise_epoch(p, now_us);
 	p->distrust_epoch = p->epoch;
@@ -798,8 +809,10 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 void
 policy_conn_washing(struct policy *p, struct policy_conn *conn)
 {
+	assert(conn->state == PC_LENT && conn != p->returned);
 	p->washing += !conn->is_washed;
 	conn->is_washed = true;
+	assert(p->washing <= p->count[PC_LENT]);
 	if (p->waiting > 0)
 		policy_tell_parts(p);
 }
@@ -814,6 +827,7 @@ policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t
 	TAILQ_FOREACH(t, &p->line, link)
 		if (asked_us != 0)
 			t->connect_us += now_us - later_of(asked_us, t->since_us);
+	assert(p->washing > 0);
 	end_washing(p, conn);
 	policy_tell_parts(p);
 	policy_reinforce(p, now_us);

@@ -72,10 +72,12 @@ count_use(const struct budget_group *g, int by)
 {
 	struct policy_budget *b = g->budget;
 
-	b->in_use_count += (uint32_t)by;
-	b->in_use_plain += g->reserved == 0 ? (uint32_t)by : 0;
+	budget_count(&b->in_use_count, (uint32_t)by);
+	budget_count(&b->in_use_plain, g->reserved == 0 ? (uint32_t)by : 0);
 	b->in_use_weight += (uint64_t)by * g->weight;
 	b->in_use_reserved += (uint64_t)by * g->reserved;
+	assert(b->in_use_plain <= b->in_use_count && b->in_use_weight >= b->in_use_count);
+	assert(b->in_use_count > 0 || (b->in_use_weight == 0 && b->in_use_reserved == 0));
 }
 
 static void
@@ -94,7 +96,8 @@ change_use(struct budget_group *g, uint32_t by, bool is_resting)
 {
 	bool was_in_use = is_in_use(g);
 
-	g->demanding += by;
+	budget_count(&g->demanding, by);
+	assert(g->demanding <= g->member_count);
 	set_resting(g, is_resting);
 	if (was_in_use != is_in_use(g))
 		count_use(g, was_in_use ? -1 : 1);
@@ -109,9 +112,10 @@ is_unequal(const struct budget_group *g)
 static void
 set_group_claim(struct budget_group *g, uint32_t weight, uint32_t reserved)
 {
+	assert(weight > 0); /* claims are divided by it */
 	if (is_in_use(g))
 		count_use(g, -1);
-	g->budget->unequal_count -= is_unequal(g);
+	budget_count(&g->budget->unequal_count, -(uint32_t)is_unequal(g));
 	g->weight = weight;
 	g->reserved = reserved;
 	g->budget->unequal_count += is_unequal(g);
@@ -131,8 +135,8 @@ budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
 static void
 change_group_used(struct budget_group *g, uint32_t by)
 {
-	g->used += by;
-	g->budget->used += by;
+	budget_count(&g->used, by);
+	budget_count(&g->budget->used, by);
 	budget_fit(g->budget);
 }
 
@@ -143,8 +147,8 @@ change_own_used(struct budget_member *m, uint32_t by)
 	struct policy_budget *b = m->budget;
 	bool held = m->used > 0;
 
-	m->used += by;
-	b->unlent += m->orders == NULL ? by : 0;
+	budget_count(&m->used, by);
+	budget_count(&b->unlent, m->orders == NULL ? by : 0);
 	if (!held && m->used > 0)
 		TAILQ_INSERT_TAIL(&b->holding, m, holding_link);
 	if (held && m->used == 0)
@@ -161,9 +165,9 @@ change_used(struct budget_member *m, uint32_t by)
 static void
 change_leaving(struct budget_member *m, uint32_t by)
 {
-	m->leaving += by;
-	m->group->leaving += by;
-	m->budget->leaving += by;
+	budget_count(&m->leaving, by);
+	budget_count(&m->group->leaving, by);
+	budget_count(&m->budget->leaving, by);
 }
 
 /* All parts of a pool are under the same caps, but that one may be told of it before the others: while some are under
@@ -174,6 +178,7 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 {
 	uint32_t used = 0;
 
+	assert(m->budget == NULL && m->short_count == 0);
 	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
 		used += counts[state];
 	m->budget = b;
@@ -226,6 +231,7 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 		budget_change_opening(m, -1u);
 	budget_tell_keeper(m->budget);
 	if (to == PC_CLOSING && m->is_giving_up) {
+		assert(m->asked > 0);
 		m->is_giving_up = false; /* it is leaving already */
 		m->asked--;
 	} else if (to == PC_CLOSING) {
@@ -238,6 +244,7 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 		else if (m->leaving > m->used) /* it was to be asked for */
 			budget_withdraw(m);
 	}
+	assert(m->asked <= m->leaving);
 }
 
 /* A part that is in another budget than g, or came to it before the others, counts by itself: what crosses is g's. */
@@ -257,7 +264,7 @@ change_alone(struct budget_member *m, uint32_t by)
 void
 budget_departed(struct budget_member *m, struct budget_group *g)
 {
-	g->crossing++;
+	budget_count(&g->crossing, 1);
 	if (is_of_group(m, g)) {
 		change_own_used(m, -1u);
 	} else {
@@ -272,7 +279,7 @@ budget_departed(struct budget_member *m, struct budget_group *g)
 void
 budget_arrived(struct budget_member *m, struct budget_group *g)
 {
-	g->crossing--;
+	budget_count(&g->crossing, -1u);
 	if (is_of_group(m, g)) {
 		change_own_used(m, 1);
 		return;
@@ -288,6 +295,7 @@ insert_hungry(struct policy_budget *b, struct budget_member *m)
 {
 	struct budget_member *before = TAILQ_LAST(&b->hungry, budget_members);
 
+	assert(m->budget == b && m->orders != NULL); /* who is hungry is woken */
 	while (before != NULL && before->view.since_us > m->view.since_us)
 		before = TAILQ_PREV(before, budget_members, hungry_link);
 	if (before != NULL)
@@ -546,6 +554,7 @@ places_until_equal(const struct budget_group *hungry, const struct budget_group 
 		product = (uint64_t)(mine - own) * hungry->weight;
 		divisor = g->weight;
 	}
+	assert(divisor > 0);
 	*is_equal = product % divisor == 0 && (mine >= own || its_own > 0);
 	return base + (product + divisor - 1) / divisor;
 }
@@ -684,6 +693,7 @@ find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_
 static void
 ask_for_idle(struct budget_member *m, struct policy_room *r, uint64_t now_us)
 {
+	assert(m->orders != NULL);
 	ask(m);
 	m->orders->is_asked = true;
 	policy_room_order(m->orders);
@@ -833,8 +843,9 @@ end_group(struct budget_group *g)
 {
 	struct policy_budget *b = g->budget;
 
+	assert(g->member_count == 0 && !is_in_use(g) && g->leaving == 0 && g->short_count == 0);
 	change_group_used(g, -g->used);
-	b->unequal_count -= is_unequal(g);
+	budget_count(&b->unequal_count, -(uint32_t)is_unequal(g));
 	*g = (struct budget_group){ .crossing = g->crossing };
 }
 
@@ -843,7 +854,7 @@ budget_lost(struct budget_group *g)
 {
 	struct policy_budget *b = g->budget;
 
-	g->crossing--;
+	budget_count(&g->crossing, -1u);
 	if (b == NULL)
 		return;
 	change_group_used(g, -1u);
@@ -864,14 +875,15 @@ budget_leave(struct budget_member *m)
 	if (m->short_count > 0)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
 	TAILQ_REMOVE(&b->members, m, link);
-	g->short_count -= m->short_count;
-	b->short_count -= m->short_count;
+	budget_count(&g->short_count, -m->short_count);
+	budget_count(&b->short_count, -m->short_count);
 	change_used(m, -m->used);
 	change_leaving(m, -m->leaving);
 	budget_change_opening(m, -m->opening);
 	b->kept.understocked_count -= m->is_understocked;
 	budget_tell_keeper(b);
 	m->budget = NULL;
+	assert(g->member_count > 0);
 	if (--g->member_count == 0)
 		change_use(g, 0, false);
 	/* Connections that cross still count, unless the cap is for pools of one name, and the last one may be gone. */
@@ -949,8 +961,8 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
 	if (m->short_count != short_count)
 		budget_tell_keeper(b);
-	m->group->short_count += short_count - m->short_count;
-	b->short_count += short_count - m->short_count;
+	budget_count(&m->group->short_count, short_count - m->short_count);
+	budget_count(&b->short_count, short_count - m->short_count);
 	m->short_count = short_count;
 	budget_look_again(b, m->room, now_us);
 }

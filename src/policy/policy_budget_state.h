@@ -4,6 +4,8 @@
 
 #include "policy/policy_keeper.h"
 
+#include <assert.h>
+
 TAILQ_HEAD(budget_members, budget_member);
 
 TAILQ_HEAD(budget_groups, budget_group);
@@ -40,6 +42,14 @@ struct policy_budget {
 	struct budget_kept kept;
 };
 
+/* Counts so many more, or (-1u) fewer: never fewer than there are. */
+static inline void
+budget_count(uint32_t *n, uint32_t by)
+{
+	*n += by;
+	assert(*n <= INT32_MAX);
+}
+
 static inline bool
 budget_is_limited(const struct policy_budget *b)
 {
@@ -67,8 +77,8 @@ budget_tell_keeper(const struct policy_budget *b)
 static inline void
 budget_change_opening(struct budget_member *m, uint32_t by)
 {
-	m->opening += by;
-	m->budget->opening += by;
+	budget_count(&m->opening, by);
+	budget_count(&m->budget->opening, by);
 }
 
 /* policy_budget.c */

@@ -135,6 +135,7 @@ caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 void
 caps_departed(struct policy_caps *caps)
 {
+	assert(caps->groups != NULL);
 	policy_room_lock(caps->orders->room);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_departed(&caps->by_kind[i], &caps->groups[i]);
@@ -144,6 +145,7 @@ caps_departed(struct policy_caps *caps)
 void
 caps_arrived(struct policy_caps *caps)
 {
+	assert(caps->groups != NULL);
 	policy_room_lock(caps->orders->room);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_arrived(&caps->by_kind[i], &caps->groups[i]);

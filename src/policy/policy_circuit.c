@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,7 @@ circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us)
 	is_allowed = now_us >= next_trial_us(c);
 	*is_trial = is_allowed && c->news.failed_count > 0;
 	if (*is_trial) {
+		assert(c->trials < TRIALS_MOST);
 		c->trials++;
 		c->tried_us = now_us;
 	}
@@ -135,7 +137,10 @@ publish(struct policy_circuit *c)
 void
 circuit_ended(const struct circuit_member *m, uint64_t now_us)
 {
-	enter(m)->trials--;
+	struct policy_circuit *c = enter(m);
+
+	assert(c->trials > 0);
+	c->trials--;
 	wake_others(m, false);
 	policy_room_act(m->orders->room, now_us);
 }
@@ -260,6 +265,8 @@ policy_circuit_get(struct policy_commons *all, const char *name)
 void
 policy_circuit_put(struct policy_commons *all, struct policy_circuit *c)
 {
-	if (c != NULL && policy_named_put(all, &c->named))
-		free(c);
+	if (c == NULL || !policy_named_put(all, &c->named))
+		return;
+	assert(TAILQ_EMPTY(&c->members));
+	free(c);
 }

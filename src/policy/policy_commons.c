@@ -29,6 +29,7 @@ policy_commons_free(struct policy_commons *c)
 		return;
 	for (int i = 0; i < POLICY_KINDS; i++)
 		assert(c->named[i] == NULL);
+	assert(TAILQ_EMPTY(&c->untold));
 	policy_budget_free(c->total);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->names_lock);
@@ -130,6 +131,7 @@ policy_named_put(struct policy_commons *all, struct policy_named *n)
 	bool is_unused;
 
 	pthread_mutex_lock(&all->names_lock);
+	assert(n->uses > 0);
 	is_unused = --n->uses == 0;
 	if (is_unused)
 		HASH_DELETE(hh, all->named[n->kind - 'a'], n);
@@ -175,6 +177,7 @@ take_orders(struct policy_orders *o)
 {
 	struct policy_orders taken = *o;
 
+	assert(o->is_listed);
 	TAILQ_REMOVE(&o->room->orders, o, link);
 	o->is_listed = o->is_to_publish = o->is_asked = o->is_stirred = o->has_news = o->is_sought = o->is_abandoned =
 	    false;
@@ -186,6 +189,7 @@ take_orders(struct policy_orders *o)
 static void
 tell_one(struct policy_room *to)
 {
+	assert(to->is_untold && !to->is_told);
 	TAILQ_REMOVE(&to->commons->untold, to, link);
 	to->is_untold = false;
 	to->is_told = true;

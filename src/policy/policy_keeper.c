@@ -2,6 +2,7 @@
 
 #include "policy/policy_budget_state.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -29,6 +30,7 @@ stock_up(struct policy_budget *b)
 	TAILQ_FOREACH(m, &b->members, link) {
 		if (!m->is_understocked)
 			continue;
+		assert(m->orders != NULL && b->kept.understocked_count > 0);
 		m->is_understocked = false;
 		m->orders->is_stirred = true;
 		policy_room_order(m->orders);

@@ -2,6 +2,8 @@
  * asks them for theirs. See policy_whole.h. */
 #include "policy/policy_state.h"
 
+#include <assert.h>
+
 #define LOOK_AT_IDLE 8 /* how many idle ones are looked at for one that can cross */
 
 void
@@ -92,15 +94,17 @@ cross(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us)
 	enum policy_conn_state from = conn->state;
 	struct policy_room *to = can_cross(p, conn, now_us) ? part_begin_crossing(&p->part, conn, number) : NULL;
 
+	assert(from == PC_IDLE || from == PC_LENT);
 	if (to == NULL)
 		return false;
 	policy_move(p, conn, PC_NONE);
 	conn->epoch = conn->epoch == p->epoch;
+	caps_departed(&p->caps); /* before it is given: it may be there at once */
 	if (p->ops.give(p->owner, conn, to)) {
 		part_has_given(&p->part, to);
-		caps_departed(&p->caps);
 		return true;
 	}
+	caps_arrived(&p->caps);
 	conn->epoch = conn->epoch != 0 ? p->epoch : p->epoch - 1;
 	policy_move(p, conn, from);
 	part_stays(&p->part, conn);

@@ -8,6 +8,8 @@
  */
 #include "policy/policy_line.h"
 
+#include <assert.h>
+
 #define BACKOFF_FIRST_US (50 * 1000u)
 #define BACKOFF_MOST_US (15 * SECOND_US)
 #define BACKOFF_ASKED_US (400 * 1000u) /* at most, while somebody asks */
@@ -37,6 +39,7 @@ policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	if (!conn->is_trial)
 		return;
+	assert(p->circuit.circuit != NULL);
 	conn->is_trial = false;
 	circuit_ended(&p->circuit, now_us);
 }
@@ -181,6 +184,7 @@ open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 	if (!begin_open(p, what_for, now_us))
 		return false;
 	if (p->ops.open(p->owner, now_us, &why) < 0) {
+		assert(p->total == before); /* its places are given back: it must not have taken them along */
 		give_place_back(p, what_for);
 		if (p->is_trial)
 			circuit_ended(&p->circuit, now_us);
@@ -231,6 +235,7 @@ policy_scout_failed(struct policy *p, const struct policy_conn *conn, enum conne
 void
 policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
+	assert(conn->state == PC_IDLE);
 	conn->pinged_us = now_us;
 	conn->ping_more_us = 0;
 	policy_move(p, conn, PC_PINGING);
@@ -302,11 +307,26 @@ is_short_of_idle(const struct policy *p)
 	return coming < policy_min_idle(p) + p->waiting && policy_live(p) < p->settings.pool_size;
 }
 
+/* Whatever has happened to the pool, each connection is counted once, in its state, and the lists are as the counts. */
+static void
+check_counts(const struct policy *p)
+{
+	uint32_t total = 0;
+
+	for (int state = PC_NONE + 1; state < PC_COUNT; state++) {
+		total += p->count[state];
+		assert(state == PC_LENT || TAILQ_EMPTY(&p->in[state]) == (p->count[state] == 0));
+	}
+	assert(total == p->total && TAILQ_EMPTY(&p->line) == (p->waiting == 0));
+	assert(p->washing <= p->count[PC_LENT]);
+}
+
 void
 policy_reinforce(struct policy *p, uint64_t now_us)
 {
 	uint32_t unserved, openable;
 
+	check_counts(p);
 	if (p->is_held)
 		return;
 	p->is_held = true;

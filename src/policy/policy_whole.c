@@ -22,6 +22,7 @@ static void
 add(_Atomic uint32_t *n, uint32_t by)
 {
 	atomic_store_explicit(n, get(n) + by, memory_order_relaxed);
+	assert(get(n) <= INT32_MAX); /* nothing is taken away that was not added */
 }
 
 static void
@@ -63,6 +64,7 @@ policy_whole_put(struct policy_commons *all, struct policy_whole *w)
 	if (w == NULL || !policy_named_put(all, &w->named))
 		return;
 	pthread_mutex_lock(&all->lock);
+	assert(get(&w->part_count) == 0);
 	w->is_orphan = true;
 	is_unused = is_over(w);
 	pthread_mutex_unlock(&all->lock);
@@ -102,6 +104,7 @@ order_look(struct policy_whole *w, uint32_t parts, bool is_for_all)
 
 		if (o == NULL)
 			continue;
+		assert(o->room->commons == w->commons);
 		o->has_news = true;
 		o->is_stirred |= is_for_all;
 		policy_room_order(o);
@@ -115,6 +118,7 @@ part_join(struct policy_part *m, struct policy_whole *w, uint32_t total, uint32_
 {
 	*m = (struct policy_part){ .whole = w, .orders = m->orders, .number = m->orders->room->number };
 	m->since_us = UINT64_MAX;
+	assert(total >= live && live >= verified);
 	enter(m);
 	assert(w->parts[m->number] == NULL);
 	w->parts[m->number] = m->orders;
@@ -136,6 +140,7 @@ part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verifi
 		return;
 	part_tell(m, 0, 0, 0, UINT64_MAX);
 	enter(m);
+	assert(w->parts[m->number] == m->orders && get(&w->used) >= total);
 	w->parts[m->number] = NULL;
 	atomic_store_explicit(&w->in_use, get(&w->in_use) & ~(1u << m->number), memory_order_relaxed);
 	add(&w->part_count, -1u);
@@ -196,6 +201,7 @@ part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_
 	}
 	add(&w->live, (uint32_t)is_there - is_live(from));
 	add(&w->verified, (uint32_t)is_there - is_verified(from));
+	assert(get(&w->used) >= get(&w->live) && get(&w->live) >= get(&w->verified));
 	leave(w);
 }
 
@@ -281,6 +287,7 @@ part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over, u
 
 	if (w == NULL)
 		return true;
+	assert(is_over || o->since_us == 0 || (w->out & 1u << m->number) != 0);
 	w->out &= ~(1u << m->number);
 	w->held += o->held;
 	w->refused += o->refused;
@@ -449,6 +456,7 @@ part_begin_crossing(struct policy_part *m, struct policy_conn *conn, int number)
 	if (conn->round != get_us(&w->round) || unserved(w, (unsigned)number) == 0)
 		to = NULL;
 	if (to != NULL) {
+		assert(conn->whole == NULL && to != m->orders);
 		add(&w->coming[number], 1);
 		conn->whole = w;
 		conn->to_part = (uint32_t)number;
@@ -461,6 +469,7 @@ part_begin_crossing(struct policy_part *m, struct policy_conn *conn, int number)
 static void
 end_crossing(struct policy_conn *conn)
 {
+	assert(get(&conn->whole->coming[conn->to_part]) > 0);
 	add(&conn->whole->coming[conn->to_part], -1u);
 	conn->whole = NULL;
 }
@@ -492,6 +501,7 @@ policy_whole_lost(struct policy_conn *conn, struct policy_room *r, uint64_t now_
 	struct policy_whole *w = conn->whole;
 	bool is_unused;
 
+	assert(conn->state == PC_NONE);
 	policy_room_lock(r);
 	end_crossing(conn);
 	add(&w->used, -1u);
