@@ -2,6 +2,7 @@
 
 #include "base/resources.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ buf_room(struct buf *b, size_t len)
 	size_t limit = b->limit ? b->limit : BUF_LIMIT_DEFAULT, cap;
 	uint8_t *grown;
 
+	assert(b->len <= b->cap);
 	if (b->is_broken)
 		return NULL;
 	if (len <= b->cap - b->len)
@@ -121,6 +123,7 @@ buf_take_front(struct buf *b, size_t len)
 {
 	if (len == 0)
 		return;
+	assert(len <= b->len);
 	b->len -= len;
 	memmove(b->bytes, b->bytes + len, b->len);
 }

@@ -63,6 +63,7 @@ due_set(struct due_heap *h, struct due *d, uint64_t at_us)
 		assert(h->count < h->cap);
 		put(h, h->count++, d);
 	}
+	assert(h->items[d->place - 1] == d);
 	settle(h, d);
 }
 
@@ -74,6 +75,7 @@ due_remove(struct due_heap *h, struct due *d)
 
 	if (d->place == 0)
 		return;
+	assert(h->count > i && h->items[i] == d);
 	d->place = 0;
 	last = h->items[--h->count];
 	if (last == d)

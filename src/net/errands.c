@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/resources.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,7 @@ errand_take(struct errand_line *line)
 
 	if (e == NULL)
 		return NULL;
+	assert(line->count.waiting > 0 && e->line == line);
 	STAILQ_REMOVE_HEAD(&line->waiting, next);
 	line->count.waiting--;
 	line->count.running++;
@@ -66,6 +68,7 @@ errand_take(struct errand_line *line)
 static void
 errand_end(struct errand_line *line, struct errand *e)
 {
+	assert(e->is_running && (e->is_lost ? line->count.lost : line->count.running) > 0);
 	if (e->is_lost)
 		line->count.lost--;
 	else
@@ -83,6 +86,7 @@ line_leave(struct errand_line *line)
 {
 	struct errands *es = line->of;
 
+	assert(line->threads > 0 && es->threads >= line->threads);
 	es->threads--;
 	if (--line->threads > 0)
 		return;
@@ -250,9 +254,11 @@ errands_drop(struct errands *es, struct errand *e)
 	line = e->line;
 	is_back = line != NULL && !e->is_running;
 	if (is_back) {
+		assert(line->count.waiting > 0);
 		STAILQ_REMOVE(&line->waiting, &e->note, note, next);
 		line->count.waiting--;
 	} else if (line != NULL && !e->is_lost) {
+		assert(line->count.running > 0);
 		e->is_lost = true;
 		line->count.running--;
 		line->count.lost++;

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct graveyard {
@@ -17,9 +18,11 @@ graveyard_empty(struct graveyard *y)
 
 	while (y->first != NULL) {
 		struct grave *g = y->first;
+		void (*free_it)(struct grave *) = g->free_it;
 
 		y->first = g->next;
-		g->free_it(g);
+		g->free_it = NULL; /* it may live on, in another loop */
+		free_it(g);
 	}
 	return had_some;
 }
@@ -60,6 +63,7 @@ graveyard_free(struct graveyard *y)
 void
 graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grave *g))
 {
+	assert(g->free_it == NULL); /* nothing is freed twice */
 	g->free_it = free_it;
 	g->next = y->first;
 	if (y->first == NULL)

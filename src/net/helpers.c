@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/resources.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -35,6 +36,7 @@ helpers_take(struct helpers *hs)
 		line = line == WORK_NEW ? WORK_BEGUN : WORK_NEW;
 	w = (struct work *)STAILQ_FIRST(&hs->lines[line]);
 	if (w != NULL) {
+		assert(hs->waiting[line] > 0);
 		STAILQ_REMOVE_HEAD(&hs->lines[line], next);
 		hs->waiting[line]--;
 		hs->turn++; /* only if there was work: how often a thread finds none depends on the scheduler */

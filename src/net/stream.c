@@ -133,6 +133,7 @@ enqueue(struct stream *s, const struct iovec *pieces, int count, size_t skip)
 
 	for (int i = 0; i < count; i++)
 		more += pieces[i].iov_len;
+	assert(skip <= more);
 	more -= skip;
 	if (q == NULL || q->off + (size_t)s->queue_len + more > q->cap) {
 		size_t cap = s->queue_len + more;
@@ -156,6 +157,7 @@ enqueue(struct stream *s, const struct iovec *pieces, int count, size_t skip)
 		at += pieces[i].iov_len - from;
 		skip -= from;
 	}
+	assert(at == (size_t)q->off + s->queue_len + more && at <= q->cap);
 	s->queue_len += (uint32_t)more;
 	return 0;
 }
@@ -272,6 +274,7 @@ stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, stru
 		s->secured->inbox = inbox;
 		s->secured->scratch = scratch;
 	}
+	assert(!s->is_shaking && s->interest == 0);
 	event_assign(&s->event, base, s->fd, EV_READ | EV_PERSIST, on_event, s);
 	reading_changed(s);
 	if (s->is_broken)

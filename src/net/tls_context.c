@@ -1,6 +1,7 @@
 /* src/net/tls_context.c - what the TLS connections of one configuration share: certificates, trust, rules. */
 #include "net/tls_state.h"
 
+#include <assert.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
@@ -119,6 +120,7 @@ ssl_ctx_new(struct tls_context *ctx, const SSL_METHOD *method, struct fail *why)
 		fail_set(why, "53200", "no memory for TLS");
 		return NULL;
 	}
+	assert(ctx->count < TLS_CERTIFICATES_MAX);
 	ctx->ctxs[ctx->count++] = c;
 	SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
 	SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);

@@ -2,6 +2,7 @@
 
 #include "wire/frame.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +184,7 @@ fields_bind_next(struct bind_values *values, const uint8_t **value, size_t *len)
 {
 	uint32_t value_len;
 
+	assert(values->at <= values->end); /* what was read before has been compared with what was left */
 	if (values->left == 0 || values->end - values->at < 4)
 		return false;
 	value_len = wire_u32(values->at);

@@ -25,7 +25,8 @@ drop_head(struct ledger *l)
 {
 	struct owed o = l->ring[l->head];
 
-	assert(l->count > 0);
+	assert(l->count > 0 && l->marks <= l->count);
+	assert(o.kind < OWED_COPY_END || l->marks > 0);
 	l->marks -= o.kind >= OWED_COPY_END;
 	ledger_drop_head(l);
 	return o;
@@ -69,6 +70,7 @@ ledger_grow(struct ledger *l)
 	uint32_t cap = l->cap == 0 ? 16 : l->cap * 2;
 	struct owed *ring;
 
+	assert(l->count == l->cap && (l->cap & (l->cap - 1)) == 0);
 	if (cap > LEDGER_MAX || (ring = calloc(cap, sizeof(*ring))) == NULL)
 		return -1;
 	for (uint32_t i = 0; i < l->count; i++)
@@ -126,6 +128,7 @@ static void
 end_copy(struct ledger *l)
 {
 	if (l->copy == COPY_IN && l->count > 1 && entry_at(l, 1)->kind == OWED_COPY_END) {
+		assert(l->marks > 0);
 		for (uint32_t i = 1; i + 1 < l->count; i++)
 			*entry_at(l, i) = *entry_at(l, i + 1);
 		l->count--;
@@ -164,6 +167,7 @@ ledger_enter(struct ledger *l, struct owed o)
 		settle(l, &o, OWED_SKIPPED);
 		return;
 	}
+	assert(l->count < l->cap);
 	*entry_at(l, l->count++) = o;
 	l->marks += o.kind >= OWED_COPY_END;
 	if (l->count == 1)
@@ -419,6 +423,7 @@ receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
 
 	if (l->copy == COPY_FAILED && (o == NULL || o->kind != OWED_SYNC)) {
 		*ended = (struct owed){ .kind = OWED_SYNC, .to = OWED_TO_CLIENT }; /* was counted when it was sent */
+		assert(l->copy_syncs > 0); /* as long as COPY_FAILED stands */
 		l->intake = INTAKE_ALL;
 		l->copy = --l->copy_syncs > 0 ? COPY_FAILED : COPY_NONE;
 	} else if (o == NULL || !owed_ends_request(o))

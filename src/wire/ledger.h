@@ -18,6 +18,7 @@
  */
 #pragma once
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -167,6 +168,7 @@ ledger_head(const struct ledger *l)
 static inline const struct owed *
 ledger_at(const struct ledger *l, uint32_t i)
 {
+	assert(i < l->count);
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
