@@ -1,5 +1,6 @@
 #include "pool/cluster.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,7 @@ cluster_put(struct cluster *c)
 {
 	if (c == NULL || !policy_named_put(c->all, &c->named))
 		return;
+	assert(TAILQ_EMPTY(&c->listeners));
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
@@ -193,6 +195,7 @@ trail_add(struct trail *t, const struct reading *r)
 			t->at[i].position = t->at[2 * i + 1].position;
 		}
 	}
+	assert(t->count < TRAIL_MAX);
 	t->at[t->count].position = r->position;
 	t->at[t->count++].begun_us = r->begun_us;
 }
@@ -343,6 +346,7 @@ cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, c
 {
 	struct host_view *h = &c->view.hosts[host];
 
+	assert(host < CLUSTER_HOSTS);
 	pthread_mutex_lock(&c->lock);
 	c->lives = *lives;
 	c->marks[host] = *mark;
@@ -399,6 +403,7 @@ cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint
 {
 	struct host_view *h = &c->view.hosts[host];
 
+	assert(host < CLUSTER_HOSTS);
 	pthread_mutex_lock(&c->lock);
 	if (h->life != 0) {
 		h->last = *r;

@@ -86,6 +86,7 @@ pool_free(struct pool *pool)
 	while (!TAILQ_EMPTY(&pool->servers))
 		server_close(TAILQ_FIRST(&pool->servers));
 	policy_free(pool->policy);
+	assert(set->pool_count > 0 && database->pools > 0);
 	code_store_forget(pool->code, pool);
 	due_remove(&set->due, &pool->due);
 	pool_use_end(pool);
@@ -469,6 +470,7 @@ pool_new_sibling(struct pool *main, uint32_t host, uint64_t now_us)
 	struct pool_box *box = box_new(main->set, main->database, main->user);
 	struct fail why;
 
+	assert(main->main == NULL && host < CLUSTER_HOSTS && main->siblings[host] == NULL);
 	if (box != NULL) {
 		box->e.main = main;
 		box->e.host = host;

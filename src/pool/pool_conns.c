@@ -118,6 +118,7 @@ end_scouting(struct pooled *p)
 {
 	if (p->scouted == NULL)
 		return false;
+	assert(p->scouted->scouts > 0);
 	p->scouted->scouts--;
 	p->scouted = NULL;
 	return true;
@@ -242,6 +243,7 @@ on_clean(struct server *srv)
 
 	note_code_unseen(srv);
 	pool_main(pool)->counters.resets_ok += !srv->reset.is_seal;
+	assert(srv->state == SV_IDLE && srv->borrower == NULL);
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
@@ -342,6 +344,7 @@ seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 	}
 	if ((order.parts & STATE_SEED) != 0)
 		order.seed = pool_set_random(pool->set);
+	assert(srv->state == SV_LENT && srv->conn->state == PC_LENT);
 	pool_main(pool)->counters.seals += (order.parts & ~(unsigned)(WASH_LATE | STATE_BACKEND)) != 0;
 	policy_conn_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);

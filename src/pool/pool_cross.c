@@ -16,6 +16,7 @@
 #include "base/histogram.h"
 #include "server/server_cross.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -41,6 +42,7 @@ may_give(struct pool *pool, struct pooled *p)
 static void
 lose(struct pooled *p, const struct server_env *env, struct policy_room *room)
 {
+	assert(p->pool == NULL && p->code == NULL && p->conn.state == PC_NONE);
 	server_discard(p->srv, env);
 	policy_whole_lost(&p->conn, room, *env->now_us);
 	pool_target_unref(p->target);
@@ -142,6 +144,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	struct pool_set *set = pool->set;
 	struct pool_set *const *of;
 
+	assert(conn->whole != NULL && conn->state == PC_NONE);
 	if (!may_give(pool, p) || server_depart(p->srv) < 0)
 		return false;
 	TAILQ_REMOVE(&pool->servers, p->srv, all);

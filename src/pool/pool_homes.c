@@ -190,6 +190,7 @@ pool_homes_has(struct pool_homes *h, const struct config *config, const char *da
 void
 pool_homes_left(struct pool_homes *h, uint32_t number)
 {
+	assert(number < h->split.workers);
 	h->loads[number].clients++;
 	h->away++;
 }

@@ -71,6 +71,7 @@ pool_set_free(struct pool_set *set)
 		return;
 	while (set->first != NULL)
 		pool_free(set->first);
+	assert(set->pool_count == 0 && set->server_count == 0 && set->place_count == 0);
 	pool_databases_fini(&set->databases);
 	pool_backends_fini(&set->backends);
 	timer_stop(&set->waker);

@@ -1,6 +1,8 @@
 /* src/pool/pool_use.c - see pool.h. */
 #include "pool/pool_set_state.h"
 
+#include <assert.h>
+
 #define LOOK_US (100 * US_PER_MS)
 #define BARE_AT_ONCE 16u
 #define BARE_SHARE 32u
@@ -20,6 +22,7 @@ pool_use_end(struct pool *pool)
 	if (pool->is_active)
 		TAILQ_REMOVE(&set->active, pool, looked_at);
 	else {
+		assert(set->bare_count > 0);
 		TAILQ_REMOVE(&set->bare, pool, looked_at);
 		set->bare_count--;
 	}

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,7 +162,10 @@ code_store_put(struct code_store *all, struct database_code *code)
 {
 	struct stored_code *c = (struct stored_code *)code;
 
-	if (c == NULL || --c->uses > 0)
+	if (c == NULL)
+		return;
+	assert(c->uses > 0);
+	if (--c->uses > 0)
 		return;
 	leave_list(all, c);
 	HASH_DELETE(hh, all->table, c);

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "net/loop.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,7 @@ password_entry_free(struct password_entry *e)
 {
 	TAILQ_REMOVE(&e->of->entries, e, link);
 	if (e->process != NULL) {
+		assert(e->of->running > 0);
 		password_process_kill(e->process);
 		e->of->running--;
 	}
@@ -176,6 +178,7 @@ on_timer(void *arg)
 		timer_start(&e->timer, POLL_US);
 		return;
 	}
+	assert(e->of->running > 0);
 	e->process = NULL;
 	e->of->running--;
 	if (r < 0)

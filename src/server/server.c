@@ -85,6 +85,7 @@ server_bury(struct server *srv)
 void
 server_finish(struct server *srv)
 {
+	assert(srv->stream.fd < 0 && srv->ledger.count == 0 && srv->cancel == NULL);
 	server_step(srv, SE_LOST);
 	srv->borrower = NULL;
 	srv->env->owner_ops->closed(srv);
@@ -266,6 +267,8 @@ server_lend(struct server *srv, void *borrower, uint64_t now_us)
 {
 	if (server_step(srv, SE_LEND) < 0)
 		return -1;
+	/* Nothing that the last borrower has sent can be answered to this one, or cancelled in its place. */
+	assert(srv->borrower == NULL && srv->ledger.count == 0 && srv->cancel == NULL);
 	srv->borrower = borrower;
 	if (srv->loan.ddl !=
 	    DDL_NONE) /* the last borrower left before its transaction was over, so the DDL was rolled back */
@@ -279,6 +282,7 @@ send_question(struct server *srv, enum server_question question, enum owed_to to
 {
 	struct buf b = { 0 };
 
+	assert(srv->ledger.count == 0 && srv->borrower == NULL);
 	srv->question = (uint8_t)question;
 	message_query(&b, sql);
 	server_owe_query(srv, to);

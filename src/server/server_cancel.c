@@ -13,6 +13,7 @@
 #include "wire/frame.h"
 #include "wire/startup.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,7 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 {
 	struct server *srv = c->srv;
 
+	assert((srv == NULL || srv->cancel == c) && *c->to_here == c);
 	dial_cancel(c->dial);
 	stream_close(&c->stream);
 	tls_session_free(c->tls);
@@ -186,6 +188,7 @@ new_cancelling(const struct server_env *env, uint32_t pid, const uint8_t *key, s
 
 	if (c == NULL)
 		return NULL;
+	assert(key_len <= sizeof(c->packet) - 12);
 	c->stream.fd = -1;
 	c->env = env;
 	c->packet_len = 12 + key_len;

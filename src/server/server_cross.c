@@ -90,6 +90,7 @@ server_pack(struct server *srv)
 int
 server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target)
 {
+	assert(srv->state == SV_CROSSING && srv->owner == NULL && srv->ledger.count == 0);
 	if (srv->fitness != SERVER_FIT || srv->stream.is_broken || take_in(env->images, &srv->image) < 0 ||
 	    take_in(env->images, &srv->plans_of) < 0)
 		return -1;

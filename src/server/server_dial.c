@@ -5,6 +5,7 @@
 #include "server/hosts.h"
 #include "wire/frame.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -287,6 +288,7 @@ server_dial_host(struct server *srv)
 	struct password_order order = order_of(srv);
 	const char *password;
 
+	assert(srv->state == SV_DIALING && srv->dial == NULL && srv->host_index < srv->target->upstream->host_count);
 	event_del(srv->login_timer); /* of another host */
 	server_host_address(&srv->target->upstream->hosts[srv->host_index], srv->address);
 	hosts_begin(srv->env->hosts, srv->address, srv->target->connect_timeout_us, *srv->env->now_us);
@@ -321,6 +323,7 @@ static const struct ledger_ops ledger_ops = { settled, local };
 static void
 login_done(struct server *srv)
 {
+	assert(srv->dial == NULL && srv->borrower == NULL && srv->ledger.count == 0);
 	event_free(srv->login_timer);
 	srv->login_timer = NULL;
 	server_forget_secret(srv);

@@ -11,6 +11,7 @@
 #include "wire/messages.h"
 #include "session/image_settings.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,7 @@ walk_body(struct walk *w)
 
 	if (n > srv->ledger.body_left)
 		n = (size_t)srv->ledger.body_left;
+	assert(w->run <= w->at && w->at <= w->len);
 	w->at += n;
 	srv->ledger.body_left -= n;
 	if (srv->is_body_swallowed)
@@ -561,6 +563,7 @@ carry_more(struct server *srv, const uint8_t *bytes, size_t len)
 	struct fail why;
 	uint8_t *grown;
 
+	assert(srv->carry_len <= srv->carry_cap);
 	if (whole > srv->carry_cap) {
 		size_t cap = whole > 2 * (size_t)srv->carry_cap ? whole : 2 * (size_t)srv->carry_cap;
 
@@ -647,6 +650,7 @@ on_readable(struct stream *s)
 	uint8_t *buf = srv->env->read_buffer;
 	size_t have = srv->carry_len, got;
 
+	assert(have <= SERVER_CARRY_MAX); /* the buffer has so much more room than is read at once */
 	*srv->env->now_us = clock_now_us();
 	switch (stream_read(&srv->stream, buf + have, srv->env->read_cap, &got)) {
 	case STREAM_OK:

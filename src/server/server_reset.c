@@ -13,6 +13,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,6 +202,7 @@ next_step(struct server *srv)
 		srv->reset.sent = RESET_IS_HELD;
 		return question == NULL ? 0 : server_ask(srv, question);
 	}
+	assert(srv->borrower == NULL && srv->ledger.trust == LEDGER_SYNCHRONISED);
 	server_step(srv, SE_CLEAN);
 	srv->env->owner_ops->clean(srv);
 	return 0;
@@ -234,6 +236,7 @@ server_reset_next(struct server *srv)
 	bool is_ours = ledger_owes_us(&srv->ledger, &since_us);
 	struct fail why;
 
+	assert(srv->state == SV_RESET && srv->borrower == NULL);
 	if (srv->ledger.count == 0)
 		srv->reset.cancel = RESET_CANCEL_NOT_DUE;
 	/* Cancels the borrower's request once. One of pgweir's own may be stuck ahead of it, or a cancel under way. */
@@ -259,6 +262,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 {
 	if (server_step(srv, SE_BORROWER_GONE) < 0)
 		return;
+	assert(!srv->is_lingering); /* who gives it back has left that list */
 	srv->borrower = NULL;
 	srv->reset.todo = srv->role == SERVER_CONSOLE ? (struct reset_order){ 0 } : *order;
 	srv->reset.is_seal = srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && !order->is_discarding;

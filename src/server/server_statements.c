@@ -1,5 +1,6 @@
 #include "server/server_statements.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define HASH_KEYCMP(a, b, len) (*(const uint64_t *)(a) != *(const uint64_t *)(b))
@@ -35,6 +36,7 @@ use_find(const struct server_statements *s, uint64_t id)
 static void
 unlink_use(struct server_statements *s, struct server_statement *e)
 {
+	assert((e->newer == NULL) == (s->newest == e) && (e->older == NULL) == (s->oldest == e));
 	if (e->newer != NULL)
 		e->newer->older = e->older;
 	else
@@ -61,6 +63,7 @@ static void
 use_drop(struct server_statements *s, struct server_statement *e)
 {
 	unlink_use(s, e);
+	assert(s->count >= e->is_there);
 	HASH_DELETE(hh, s->table, e);
 	s->count -= e->is_there;
 	free(e);
@@ -79,6 +82,7 @@ server_statements_clear(struct server_statements *s)
 {
 	while (s->newest != NULL)
 		use_drop(s, s->newest);
+	assert(s->table == NULL && s->count == 0);
 }
 
 enum statement_presence

@@ -174,6 +174,7 @@ read_settings(struct image *img)
 		s->name = read_text(&at);
 		s->value = read_text(&at);
 	}
+	assert(at == texts_of(img) + img->text_len);
 	strings = image_get(img, "standard_conforming_strings");
 	img->scan_options = strings != NULL && strcasecmp(strings, "off") == 0 ? SCAN_BACKSLASH_STRINGS : 0;
 	if ((encoding = image_get(img, "client_encoding")) != NULL)
@@ -195,6 +196,7 @@ intern(struct image *img)
 	/* A second image with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */
 	if (found != NULL && found->count == img->count && found->text_len == img->text_len &&
 	    memcmp(texts_of(found), texts_of(img), img->text_len) == 0) {
+		assert(found->refs > 0);
 		free(img);
 		found->refs++;
 		return found;
@@ -251,6 +253,7 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 		image_put_text(&to, settings[i].name);
 		image_put_text(&to, settings[i].value);
 	}
+	assert(to == texts_of(img) + text_len);
 	return img;
 }
 
@@ -267,6 +270,7 @@ place(struct image_setting *entries, size_t count, const struct image_setting *e
 	size_t i = 0;
 	int order = -1;
 
+	assert(count <= IMAGE_SETTINGS_MAX); /* the callers have room for one more */
 	while (i < count && (order = strcasecmp(entries[i].name, entry->name)) < 0)
 		i++;
 	if (i < count && order == 0) {
@@ -310,6 +314,7 @@ image_replace(const struct image *img, enum image_kind kind, const struct image_
 struct image *
 image_ref(struct image *img)
 {
+	assert(img->refs > 0);
 	img->refs++;
 	return img;
 }
@@ -397,6 +402,7 @@ image_count(const struct image *img)
 const struct image_setting *
 image_at(const struct image *img, size_t i)
 {
+	assert(i < img->count);
 	return &img->settings[i];
 }
 

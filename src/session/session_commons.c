@@ -155,6 +155,7 @@ text_find(const struct session_commons *all, const struct commons_member *m, uns
 	if (t == NULL)
 		return NULL;
 	of = LIST_FIRST(&t->members);
+	assert(of != NULL); /* its bytes are the key */
 	return of->context == m->context && strcmp(of->home->name, m->home->name) == 0 ? t : NULL;
 }
 
@@ -231,6 +232,7 @@ session_commons_leave(struct session_commons *all, struct commons_member *m)
 	if (t == NULL)
 		return;
 	pthread_mutex_lock(&all->lock);
+	assert(!LIST_EMPTY(&t->members));
 	LIST_REMOVE(m, others);
 	m->text = NULL;
 	if (LIST_EMPTY(&t->members)) {

@@ -127,6 +127,7 @@ entry_free(struct entry *e)
 {
 	struct statement_store *store = e->store;
 
+	assert(e->refs == 0 && store->count > 0 && store->bytes >= size_of(e));
 	if (e->is_shared)
 		leave_table(e);
 	if (e->twin != NULL)
@@ -145,6 +146,7 @@ trim(struct statement_store *store, size_t to)
 	while (store->idle_bytes > to) {
 		struct entry *e = TAILQ_FIRST(&store->idle);
 
+		assert(e != NULL && e->refs == 0 && store->idle_bytes >= size_of(e));
 		TAILQ_REMOVE(&store->idle, e, idle);
 		store->idle_bytes -= size_of(e);
 		entry_free(e);
@@ -430,6 +432,7 @@ declare(struct entry *e, uint64_t above)
 	uint32_t hash = statement_hash_of(e->st.home, e->learnt, e->learnt_len, e->st.context);
 	struct entry *other = statement_find(e->st.home, e->learnt, e->learnt_len, e->st.context, hash);
 
+	assert(e->refs > 0 && e->twin == NULL && e->is_shared);
 	leave_table(e);
 	e->store->bytes -= e->owned != NULL ? e->st.len : 0;
 	free(e->owned);
@@ -514,6 +517,7 @@ statement_ref(struct statement *st)
 	struct entry *e = (struct entry *)st;
 
 	if (e->refs++ == 0) {
+		assert(e->is_shared && e->store->idle_bytes >= size_of(e));
 		TAILQ_REMOVE(&e->store->idle, e, idle);
 		e->store->idle_bytes -= size_of(e);
 	}
@@ -530,6 +534,7 @@ let_go(struct entry *e)
 	}
 	TAILQ_INSERT_TAIL(&e->store->idle, e, idle);
 	e->store->idle_bytes += size_of(e);
+	assert(e->store->idle_bytes <= e->store->bytes);
 	trim(e->store, e->store->idle_bytes_max);
 }
 
