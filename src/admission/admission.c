@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 
+#include <assert.h>
 #include <arpa/inet.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -156,6 +157,7 @@ count_address(struct admission *a, struct admission_ticket *t, const struct sock
 {
 	uint8_t key[ADMISSION_ADDRESS_KEY_MAX];
 
+	assert(t->address == NULL);
 	if (peer == NULL)
 		return true;
 	t->address = admission_table_get(a->addresses, key, admission_address_key(peer, key), *a->settings.now_us);
@@ -364,6 +366,7 @@ static void
 hold(struct admission *a, struct admission_ticket *t, struct admission_entry *user, struct admission_entry *database)
 {
 	admission_leave_queue(a, t);
+	assert(t->user_entry == NULL && t->database_entry == NULL);
 	admission_entry_hold(a->users, user);
 	t->user_entry = user;
 	t->database_entry = database;

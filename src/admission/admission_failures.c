@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "net/loop.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,11 +34,15 @@ admission_drop_answer(void *arg)
 {
 	struct admission_hold *hold = arg;
 
+	assert(hold->a->held_count > 0);
 	TAILQ_REMOVE(&hold->a->holds, hold, next);
 	hold->a->held_count--;
-	if (hold->ticket->address != NULL)
+	if (hold->ticket->address != NULL) {
+		assert(hold->ticket->address->waiting > 0);
 		hold->ticket->address->waiting--;
+	}
 	if (hold->own != NULL) {
+		assert(hold->own->waiting > 0);
 		hold->own->waiting--;
 		admission_entry_release(hold->a->guesses, hold->own, *hold->a->settings.now_us);
 	}

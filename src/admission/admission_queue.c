@@ -10,6 +10,8 @@
  */
 #include "admission/admission_state.h"
 
+#include <assert.h>
+
 #define QUEUE_MIN 1000u
 #define QUEUE_FLOOR 16u
 
@@ -36,6 +38,7 @@ admission_leave_queue(struct admission *a, struct admission_ticket *t)
 {
 	if (t->line == ADMISSION_NOWHERE)
 		return;
+	assert(a->counts[t->line] > 0);
 	TAILQ_REMOVE(&a->lines[t->line], t, in_line);
 	a->counts[t->line]--;
 	t->line = ADMISSION_NOWHERE;
@@ -68,6 +71,7 @@ admission_queue_make_room(struct admission *a)
 		}
 		is_silent = a->counts[ADMISSION_SILENT] >= a->counts[ADMISSION_PROVING];
 		t = TAILQ_FIRST(&a->lines[is_silent ? ADMISSION_SILENT : ADMISSION_PROVING]);
+		assert(t != NULL); /* none is held, and the line is the longer one */
 		fail_set(&why, "53300", "too many connections are logging in: %u, and this one is the oldest of them",
 			 queue_count(a));
 		fail_hint(&why, "Connect again. If that does not help, look for connections that never log in.");

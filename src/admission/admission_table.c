@@ -41,7 +41,7 @@ admission_table_free(struct admission_table *t)
 static void
 table_entry_drop(struct admission_table *t, struct admission_entry *e)
 {
-	assert(e->held == 0);
+	assert(e->held == 0 && t->idle_count > 0);
 	HASH_DELETE(hh, t->entries, e);
 	TAILQ_REMOVE(&t->idle, e, idle);
 	t->idle_count--;
@@ -152,6 +152,7 @@ admission_entry_hold(struct admission_table *t, struct admission_entry *e)
 {
 	if (e->held++ > 0)
 		return;
+	assert(t->idle_count > 0);
 	TAILQ_REMOVE(&t->idle, e, idle);
 	t->idle_count--;
 }

@@ -7,6 +7,7 @@
 #include "wire/messages.h"
 #include "server/server.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,7 @@ blocking_new(struct pool_set *pools)
 static void
 end_question(struct question *q)
 {
+	assert(q->is_open && q->all->open_count > 0);
 	q->is_open = false;
 	q->all->open_count--;
 	q->all->ended_us = *q->all->env.now_us;

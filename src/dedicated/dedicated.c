@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "wire/messages.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,7 @@ take_place(struct hosts_place *p, struct policy_room *r, const struct pool_targe
 {
 	char *hosts = pool_target_hosts(target);
 
+	assert(p->hosts == NULL);
 	p->hosts = hosts == NULL ? NULL : policy_budget_get(r->commons, 'h', hosts, strlen(hosts));
 	free(hosts);
 	fail_set(why, "53200", "no memory for a server connection");
@@ -264,6 +266,7 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 {
 	struct fail why;
 
+	assert(d->srv == NULL && d->held == NULL);
 	if (d->ops->answer_us == 0 && !take_place(&d->place, pool_set_room(set), target, *env->now_us, &why))
 		return -1;
 	d->held = pool_target_ref(target);
@@ -359,6 +362,7 @@ dedicated_ask(struct dedicated *d, struct buf *sql)
 {
 	struct buf b = { 0 };
 
+	assert(d->srv->state == SV_LENT && d->state == DEDICATED_READY); /* one question is under way at a time */
 	d->state = DEDICATED_ASKED;
 	d->asked_us = *d->srv->env->now_us;
 	buf_put_u8(sql, 0);
@@ -404,6 +408,7 @@ own_ready(struct server *srv)
 
 	if (!settle(srv, &own->d.place))
 		return;
+	assert(ops != NULL);
 	own->ops = NULL;
 	own->conn.state = PC_LENT;
 	server_lend(srv, own->borrower, *srv->env->now_us);

@@ -4,6 +4,7 @@
 #include "dedicated/dedicated.h"
 #include "net/loop.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define BACKOFF_FIRST_US (20 * US_PER_MS)
@@ -40,6 +41,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 		fate_ask_end(&sql, q->mark.xid, q->pid);
 	else
 		fate_ask_status(&sql, q->mark.xid, q->cluster.timeline);
+	assert(a->asked == NULL);
 	a->asked = q;
 	a->fate = FATE_AGAIN;
 	a->is_standby = false;
@@ -225,6 +227,7 @@ fate_asker_free(struct pool *pool)
 
 	if (a == NULL)
 		return;
+	assert(TAILQ_EMPTY(&a->questions));
 	pool->fates = NULL;
 	dedicated_fini(&a->conn);
 	timer_stop(&a->timer);

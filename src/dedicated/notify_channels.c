@@ -5,6 +5,7 @@
 #include "base/table.h"
 #include "wire/frame.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,7 @@ notify_take_batch(struct notify_listener *listener, struct notify_channels *batc
 			return;
 		TAILQ_REMOVE(&listener->turns, subscriber, turn);
 		TAILQ_INSERT_TAIL(&listener->turns, subscriber, turn);
+		assert(ch->step == NS_SETTLED);
 		set_channel_due(listener, ch, false);
 		ch->step = NS_SENT;
 		TAILQ_INSERT_TAIL(batch, ch, link);
@@ -76,6 +78,7 @@ stop_leaving(struct notify_listener *listener, struct notify_channel *ch)
 void
 notify_channel_free(struct notify_listener *listener, struct notify_channel *ch)
 {
+	assert(ch->subscriptions == 0);
 	HASH_DELETE(hh, listener->table, ch);
 	stop_leaving(listener, ch);
 	free(ch);
@@ -124,6 +127,7 @@ move_subscription(struct notify_listener *listener, struct notify_subscription *
 		TAILQ_REMOVE(m->list, m, link);
 	m->list = to;
 	if ((to == &listener->failed || to == NULL) && m->channel != NULL) {
+		assert(m->channel->subscriptions > 0);
 		if (--m->channel->subscriptions == 0)
 			m->channel->idle_since_us = notify_now(listener);
 		m->channel = NULL; /* it may be gone before the callback */
@@ -179,6 +183,7 @@ notify_leave(struct notify_subscription *m)
 	if (m->list == NULL)
 		return;
 	move_subscription(m->subscriber->listener, m, NULL);
+	assert(m->subscriber->subscriptions > 0 && m->subscriber->listener->subscription_count > 0);
 	m->subscriber->subscriptions--;
 	if (--m->subscriber->listener->subscription_count == 0)
 		m->subscriber->listener->unused_since_us = notify_now(m->subscriber->listener);
@@ -317,6 +322,7 @@ answered_batch(struct notify_listener *listener, struct notify_command *command,
 
 	listener->is_listen_sent = false;
 	while ((ch = TAILQ_FIRST(&command->channels)) != NULL) {
+		assert(ch->step == NS_SENT);
 		TAILQ_REMOVE(&command->channels, ch, link);
 		ch->step = NS_SETTLED;
 		ch->is_alone = why != NULL;

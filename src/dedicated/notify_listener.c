@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -58,6 +59,7 @@ free_listener(struct notify_listener *listener)
 {
 	struct notify_listener **at;
 
+	assert(TAILQ_EMPTY(&listener->subscribers) && listener->subscription_count == 0);
 	listener->is_ending = true;
 	dedicated_close(&listener->conn);
 	timer_stop(&listener->timer);
@@ -136,6 +138,7 @@ find_listener(const struct pool *pool, const char *encoding)
 static void
 attach(struct notify_listener *listener, struct notify_subscriber *subscriber, const struct notify_subscriber_ops *ops)
 {
+	assert(subscriber->listener == NULL && subscriber->waits == NULL);
 	subscriber->listener = listener;
 	subscriber->ops = ops;
 	TAILQ_INIT(&subscriber->due);
@@ -173,6 +176,7 @@ notify_detach(struct notify_subscriber *subscriber)
 
 	if (listener == NULL)
 		return;
+	assert(subscriber->subscriptions == 0 && TAILQ_EMPTY(&subscriber->due));
 	notify_set_dirty(subscriber, false);
 	notify_catch_up_no_more(subscriber);
 	TAILQ_REMOVE(&listener->subscribers, subscriber, all);

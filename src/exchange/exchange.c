@@ -1,6 +1,7 @@
 /* src/exchange/exchange.c - the steps of the client of an exchange, and what is sent to it: see exchange.h. */
 #include "exchange/exchange.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,7 @@ exchange_set_user(struct exchange *x, const char *user)
 {
 	struct exchange_rare *rare = exchange_rare(x);
 
+	assert(rare == NULL || rare->user == NULL);
 	return rare == NULL || (rare->user = strdup(user)) == NULL ? -1 : 0;
 }
 

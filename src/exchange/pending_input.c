@@ -3,6 +3,7 @@
 
 #include "wire/frame.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ take_back(struct exchange *x, const uint8_t *bytes, size_t len)
 		memmove(whole, bytes, len);
 		OPENSSL_cleanse(whole + len, env->handled.len - len);
 	}
+	assert(len <= env->handled.cap);
 	x->pending = whole;
 	x->pending_len = (uint32_t)len;
 	x->pending_cap = env->handled.cap;
@@ -61,6 +63,7 @@ exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	uint8_t *grown;
 
+	assert(x->pending_len <= x->pending_cap);
 	if (len == 0 || take_back(x, bytes, len))
 		return 0;
 	if (x->pending_cap - x->pending_len < len) {

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "net/loop.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define READ_US (5 * US_PER_S)
@@ -26,6 +27,7 @@ set_timer(struct http_conn *c, enum http_conn_state state, uint64_t us)
 static void
 forget(struct http_conn *c)
 {
+	assert(c->all->count > 0);
 	TAILQ_REMOVE(&c->all->list, c, link);
 	c->all->count--;
 	timer_stop(&c->timer);

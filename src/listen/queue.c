@@ -15,6 +15,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define CHUNK ((size_t)64 << 10) /* bytes sent at once */
@@ -31,6 +32,7 @@ listen_of(struct notify_subscriber *subscriber)
 static bool
 is_room(struct client_listen *l, size_t len)
 {
+	assert(l->queue_at <= l->queue.len);
 	if (l->queue.len - l->queue_at + l->early.len + len > LISTEN_QUEUE_MAX)
 		l->is_overrun = true;
 	return !l->is_overrun && l->x->state != CL_CLOSE_AFTER_FLUSH;

@@ -93,6 +93,7 @@ subscription_free(struct subscription *m)
 	assert(m->refs == 0);
 	notify_leave(&m->at_listener);
 	l->is_early_due = true;
+	assert(l->active_count >= m->is_active);
 	l->active_count -= m->is_active;
 	set_unsettled(l, m, false);
 	HASH_DELETE(hh, l->table, m);
@@ -198,6 +199,7 @@ subscription_lost(struct exchange *x, const struct subscription *m)
 void
 subscription_set_active(struct client_listen *l, struct subscription *m, bool is_active)
 {
+	assert(is_active || l->active_count >= m->is_active);
 	if (m->is_active != is_active)
 		l->active_count += is_active ? 1u : (uint32_t)-1;
 	m->is_active = is_active;

@@ -8,6 +8,7 @@
 #include "config/compat.h"
 #include "wire/messages.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -63,6 +64,7 @@ enter_console(struct client *c)
 	c->console = NULL;
 	c->is_own_user = is_own_user;
 	exchange_step(&c->x, CE_ENTER_CONSOLE);
+	assert(c->env->login_count > 0);
 	c->env->login_count--;
 	login_log(c);
 	login_free(l);

@@ -13,6 +13,7 @@
 #include "wire/messages.h"
 #include "server/server.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -91,6 +92,7 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	if (stream_tls(&c->x.stream) != NULL)
 		tls_secrets_are_over(stream_tls(&c->x.stream));
 	c->x.ticket.idle_since_us = *env->x.now_us;
+	assert(env->login_count > 0);
 	env->login_count--;
 	login_log(c);
 	login_free(l);

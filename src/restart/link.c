@@ -4,6 +4,7 @@
 #include "base/resources.h"
 #include "wire/frame.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -357,6 +358,7 @@ dispatch(struct link *l)
 		n = one_message(l, l->in + at, l->in_len - at);
 		at += n > 0 ? (size_t)n : 0;
 	}
+	assert(at <= l->in_len && l->in_len <= l->in_cap);
 	memmove(l->in, l->in + at, l->in_len - at);
 	l->in_len -= at;
 	return n < 0 ? -1 : 0;

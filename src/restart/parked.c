@@ -5,6 +5,7 @@
 #include "listen/listen.h"
 #include "restart/passport.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -96,6 +97,7 @@ void
 parked_put_back(struct parked *p, struct client *c)
 {
 	pthread_mutex_lock(&p->lock);
+	assert(p->count < sizeof(p->list) / sizeof(p->list[0]));
 	p->list[p->count++] = c;
 	pthread_mutex_unlock(&p->lock);
 }

@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "base/text.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -561,6 +562,7 @@ passport_adopt(struct passport_reader *s, const struct passport *p, int fd, stru
 	c->x.ticket.idle_since_us = not_later(p->idle_since_us, now_us);
 	exchange_step(&c->x, CE_GREETED);
 	c->x.has_seen_primary = true; /* what it saw there, this process can't know */
+	assert(c->env->login_count > 0);
 	c->env->login_count--;
 	return c;
 }

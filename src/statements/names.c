@@ -151,6 +151,7 @@ client_statement_is_unsettled(const struct exchange *x, const struct client_stat
 static void
 account(struct client_statements *s, size_t more, size_t less)
 {
+	assert(s->bytes + more >= less && s->env->name_bytes + more >= less);
 	s->bytes += more - less;
 	s->env->name_bytes += more - less;
 }
@@ -190,7 +191,10 @@ client_statement_new(struct exchange *x, const char *name, struct statement *st)
 void
 client_statement_unref(struct client_statement *n)
 {
-	if (n == NULL || --n->refs > 0)
+	if (n == NULL)
+		return;
+	assert(n->refs > 0);
+	if (--n->refs > 0)
 		return;
 	assert(!n->is_in_table);
 	statement_unref(n->st);
@@ -275,8 +279,10 @@ take_out(struct client_statements *s, const struct client_statement *n)
 {
 	uint32_t hole = home(s, n->hash), at;
 
-	while (s->slots[hole] != n)
+	while (s->slots[hole] != n) {
+		assert(s->slots[hole] != NULL);
 		hole = home(s, hole + 1);
+	}
 	for (at = home(s, hole + 1); s->slots[at] != NULL; at = home(s, at + 1)) {
 		uint32_t distance = home(s, at - home(s, s->slots[at]->hash));
 
@@ -293,6 +299,7 @@ client_statement_leave(struct client_statements *s, struct client_statement *n)
 {
 	if (!n->is_in_table)
 		return;
+	assert(s->count > 0 && s->bytes >= text_size(n));
 	take_out(s, n);
 	s->count--;
 	account(s, 0, size_of(n));

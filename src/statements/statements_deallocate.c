@@ -15,6 +15,7 @@
 #include "sql/sql_words.h"
 #include "wire/messages.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Returns true if its server may have statements that the table lacks: made by SQL, or too long to be stored. */
@@ -94,6 +95,7 @@ statements_not_deallocated(struct exchange *x)
 void
 statements_deallocating_pop(struct client_statements *s)
 {
+	assert(s->deallocating_count > 0 && s->deallocating_count <= DEALLOCATING_MAX);
 	client_statement_unref(s->deallocating[0]);
 	s->deallocating_count--;
 	memmove(s->deallocating, s->deallocating + 1, s->deallocating_count * sizeof(struct client_statement *));

@@ -15,6 +15,7 @@
 #include "base/escape.h"
 #include "base/text.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define SHORT_TEXT 1024u /* bytes of a statement that is stored in any case */
@@ -320,6 +321,7 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 			confirm_unnamed(s, NULL, false);
 		statement_unref(st);
 	}
+	assert(s->unnamed_under_way > 0); /* each change that is answered was entered */
 	if (--s->unnamed_under_way > 0)
 		return;
 	if (s->unnamed != s->confirmed || (s->unnamed_kind == UNNAMED_STORED) != (s->confirmed_kind == UNNAMED_STORED))

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -75,6 +76,7 @@ query_reader_free(struct query_reader *r)
 static void
 unref_texts(struct row_texts *texts)
 {
+	assert(texts->refs > 0);
 	if (--texts->refs == 0)
 		free(texts);
 }
