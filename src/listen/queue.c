@@ -276,6 +276,8 @@ listen_flush(struct exchange *x)
 
 	if (l == NULL || x->is_closing || x->reading == EXCHANGE_CROSSES)
 		return;
+	if (x->state == CL_REJECTING) /* what its request has waited for in vain is tried again for the next one */
+		listen_sweep(l);
 	if (l->is_overrun)
 		overrun(x);
 	else if (may_send(x))

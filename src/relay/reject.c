@@ -99,10 +99,10 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 	if (x->block == EXCHANGE_DUE) {
 		x->pool->database->counters.transactions[TE_LOST]++;
 		exchange_set_block(x, EXCHANGE_FAILED);
-		listen_flush(x); /* what has waited for its end */
-		if (x->is_closing)
-			return;
 	}
+	listen_flush(x); /* what has waited for the end of its transaction */
+	if (x->is_closing)
+		return;
 	reject_words(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);
 	report_error(x->pool, EO_PROXY, shown.sqlstate);

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from rawwire import copy_data, copy_done, errors, one_statement, query, send_cancel, shape, sync, texts
+from rawwire import BEGIN_NOW, copy_data, copy_done, errors, one_statement, query, send_cancel, shape, sync, texts
 from waiting import wait_until
 
 ROUNDS = 25
@@ -56,7 +56,7 @@ def join(threads):
 def test_while_it_waits_for_a_server(weir, message, count):
     weir.start(pool_size=1)
     with weir.raw() as running, weir.raw() as waiting, weir.raw() as third:
-        running.query("BEGIN")
+        running.query(BEGIN_NOW)
         for turn in range(5):
             waiting.send(message)
             weir.wait_waiting(1)
@@ -67,7 +67,7 @@ def test_while_it_waits_for_a_server(weir, message, count):
             running.query("COMMIT")
             may_be_hit(waiting.read_until("Z"), [["waited"]])
             assert texts(third.read_until("Z")) == [[str(turn)]]
-            running.query("BEGIN")
+            running.query(BEGIN_NOW)
 
 
 @pytest.mark.parametrize("count", [1, 2])

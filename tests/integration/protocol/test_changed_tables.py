@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 import transport
-from rawwire import (bind, describe, errors, execute, flush, parse, query, shape, sync, texts)
+from rawwire import (BEGIN_NOW, bind, describe, errors, execute, flush, parse, query, shape, sync, texts)
 
 SELECT = bind("", "s") + describe("P") + execute() + sync()
 BLIND = bind("", "s") + execute() + sync()          # relies on what it was told before
@@ -139,10 +139,10 @@ def test_the_same_on_a_server_that_never_had_the_statement(weir, postgres, rows)
     with weir.raw() as wire, weir.raw() as first, weir.raw() as second:
         told(wire, f"SELECT * FROM {rows}")
         add_column(postgres, rows)
-        first.query("BEGIN")
+        first.query(BEGIN_NOW)
         assert shape(wire.ask(BLIND)) == "E:0A000 Z:I"
         pid = wire.value("SELECT pg_backend_pid()")
-        second.query("BEGIN")
+        second.query(BEGIN_NOW)
         first.query("COMMIT")
         assert shape(wire.ask(BLIND)) == "E:0A000 Z:I"
         assert wire.value("SELECT pg_backend_pid()") != pid

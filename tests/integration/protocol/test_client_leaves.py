@@ -3,7 +3,7 @@
 import pytest
 
 import rawwire
-from rawwire import (bind, copy_data, copy_done, execute, flush, message, one_statement, parse, query, shape, ssl_request,
+from rawwire import (BEGIN_NOW, bind, copy_data, copy_done, execute, flush, message, one_statement, parse, query, shape, ssl_request,
                      startup, sync, terminate, texts)
 from waiting import wait_until
 
@@ -314,7 +314,7 @@ def test_those_in_line_who_have_left_are_served_in_its_order(weir, table):
 def test_who_has_sent_a_terminate_waits_no_longer_than_pool_timeout(weir, table):
     weir.start(pool_size=1, pool_timeout="300ms")
     with weir.raw() as holder, weir.raw() as wire:
-        holder.query("BEGIN")
+        holder.query(BEGIN_NOW)
         wire.send(b"".join(rebuild(insert(1) + insert(2), table)) + terminate())
         wire.sock.shutdown(1)
         assert answered(wire).startswith("E:53300 Z:I")

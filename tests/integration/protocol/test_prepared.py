@@ -3,7 +3,7 @@
 import pytest
 
 from compare import assert_same
-from rawwire import (SEEN, bind, close, describe, errors, execute, flush, message, one_statement, parse, query, shape,
+from rawwire import (BEGIN_NOW, SEEN, bind, close, describe, errors, execute, flush, message, one_statement, parse, query, shape,
                      sync, texts)
 from weir import WORKERS
 
@@ -43,7 +43,7 @@ def test_a_statement_prepared_on_one_server_works_on_every_other(weir):
             assert rows[0][0] == "42"
             pids.add(rows[0][1])
             weir.settle()
-            holder.query("BEGIN")
+            holder.query(BEGIN_NOW)
         rows = run(wire, "s", [41])
         pids.add(rows[0][1])
         assert len(pids) == 4

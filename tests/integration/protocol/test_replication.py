@@ -12,7 +12,7 @@ import pytest
 
 import rawwire
 from postgres import Postgres
-from rawwire import copy_data, copy_done, errors, query, send_cancel, shape, texts
+from rawwire import BEGIN_NOW, copy_data, copy_done, errors, query, send_cancel, shape, texts
 from waiting import PATIENCE, wait_until
 
 HBA = "host replication all 127.0.0.1/32 trust\n"
@@ -245,8 +245,8 @@ def test_a_stream_is_no_slow_query(weir):
 def test_they_count_as_server_connections(weir):
     weir.start(max_server_connections=3, pool_size=3)
     with weir.raw() as one, weir.raw() as two:
-        one.query("BEGIN")
-        two.query("BEGIN")
+        one.query(BEGIN_NOW)
+        two.query(BEGIN_NOW)
         two.query("COMMIT")                                          # idle in the pool: makes room
         wires = [replicate(weir), replicate(weir)]
         weir.reload(max_server_connections=3, pool_size=3, pool_timeout="500ms")

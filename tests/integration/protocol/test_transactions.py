@@ -2,7 +2,7 @@
 
 import pytest
 
-from rawwire import errors, function_call, one_statement, query, shape, sync, texts
+from rawwire import BEGIN_NOW, errors, function_call, one_statement, query, shape, sync, texts
 
 
 def status(replies):
@@ -76,7 +76,7 @@ def test_statements_outside_transactions_go_to_any_server(weir):
     weir.start(pool_size=3, pool_lifo=False)
     wires = [weir.raw() for _ in range(3)]
     for wire in wires:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     for wire in wires:
         wire.query("COMMIT")
     weir.settle()

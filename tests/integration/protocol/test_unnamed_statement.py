@@ -9,7 +9,7 @@ import random
 import pytest
 
 import rawwire
-from rawwire import bind, close, describe, execute, parse, query, shape, sync, texts
+from rawwire import BEGIN_NOW, bind, close, describe, execute, parse, query, shape, sync, texts
 
 
 def prepare(wire, sql, types=()):
@@ -308,7 +308,7 @@ def test_a_query_that_gets_no_server_destroys_it_as_well(weir):
     weir.start_opened("200ms", pool_size=1, max_overflow=0)
     with weir.raw() as wire, weir.raw() as other:
         prepare(wire, "SELECT 1")
-        other.query("BEGIN")
+        other.query(BEGIN_NOW)
         assert shape(wire.ask(query("SELECT 2"))) == "E:53300 Z:I"
         other.query("COMMIT")
         assert shape(wire.ask(bind() + sync())) == "E:26000 Z:I"

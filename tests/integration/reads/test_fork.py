@@ -63,7 +63,7 @@ def test_who_waits_for_a_server_hears_before_he_is_told_of_a_loss(weir, trio):
     """Notifications of the old primary come ahead of the WARNING, and none behind it."""
     wire, holder = start(weir, trio, pool_size=1, max_overflow=0), weir.raw()
     wire.query("LISTEN told")
-    holder.query("BEGIN")
+    holder.query(rawwire.BEGIN_NOW)
     wire.send(rawwire.query("SELECT 1"))
     wait_until(lambda: weir.console("SHOW WAITERS"), what="the client to wait")
     notify(trio.primary, "old")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import rawwire
-from rawwire import query
+from rawwire import BEGIN_NOW, query
 from waiting import SLOWNESS, wait_until
 
 from test_outage import Doorman, upstream_of
@@ -96,16 +96,16 @@ def test_a_login_that_hung_refuses_nobody_when_the_last_connection_goes(weir, ta
     weir.start(sections={"database d0": {"upstream": upstream}, "database d1": {"upstream": upstream}},
                pool_size=2, connect_timeout="2s", idle_timeout="500ms")
     holder, late = weir.raw(database="d0"), weir.raw(database="d0")
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     weir.settle()
     tap.unanswered, before = STARTUP, tap.to_server.count(STARTUP)
     late.send(query("SELECT 2"))
     wait_until(lambda: tap.to_server.count(STARTUP) > before, what="a login that hangs")
     tap.unanswered = b"what is never sent"      # that one still gets no reply
-    weir.raw(database="d1").query("BEGIN")
+    weir.raw(database="d1").query(BEGIN_NOW)
     holder.query("COMMIT")
     assert rawwire.texts(late.read_until("Z")) == [["2"]]
-    late.query("BEGIN")
+    late.query(BEGIN_NOW)
     wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="timeout") == 1)
     late.query("COMMIT")
     wait_until(lambda: int(weir.pool("d0")["sv_idle"]) + int(weir.pool("d0")["sv_active"]) == 0,

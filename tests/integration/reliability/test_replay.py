@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fakeserver import complete, data_row, error, one_row, ready, row_description
-from rawwire import bind, close, describe, errors, execute, flush, parse, query, shape, sync, texts
+from rawwire import BEGIN_NOW, bind, close, describe, errors, execute, flush, parse, query, shape, sync, texts
 from waiting import wait_until
 
 from test_outage import Load, upstream_of
@@ -83,7 +83,7 @@ def test_a_statement_that_another_server_has_is_relayed_again(weir, fake):
     wire = start(weir, fake, pool_size=2)
     assert not errors(wire.ask(parse("s", "SELECT 'mark'") + sync()))
     holder = weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     dying = Dying(fake, FATAL, kind="P")
     assert not errors(wire.ask(bind("", "s") + execute() + sync())) and dying.asked_count == 2
 
@@ -218,7 +218,7 @@ def test_what_was_committed_before_the_word_came_is_not_relayed_again(weir, fake
 
 def test_not_within_a_transaction(weir, fake):
     wire = start(weir, fake)
-    wire.query("BEGIN")
+    wire.query(BEGIN_NOW)
     dying = Dying(fake, FATAL)
     wire.send(query("SELECT 'mark'"))
     assert errors(wire.read_until("E"))[0].sqlstate == "57P01" and dying.asked_count == 1
@@ -392,12 +392,12 @@ def test_a_server_that_became_read_only_does_not_make_its_clients_so(weir, own_p
     own_postgres.query("CREATE TABLE t (i int); GRANT ALL ON t TO web")
     weir.start(upstream=upstream_of(own_postgres, target_session_attrs="read-write"), on_outage="hold")
     wire = weir.raw()
-    wire.query("BEGIN")
+    wire.query(BEGIN_NOW)
     wire.query("COMMIT")
     own_postgres.query("ALTER SYSTEM SET default_transaction_read_only = on")
     own_postgres.query("SELECT pg_reload_conf()")
     wait_until(lambda: own_postgres.value("SHOW default_transaction_read_only") == "on")
-    wire.query("BEGIN")
+    wire.query(BEGIN_NOW)
     assert errors(wire.ask(query("INSERT INTO t VALUES (1)")))[0].sqlstate == "25006"
     wire.send(query("ROLLBACK"))
     wire.read_until("Z")

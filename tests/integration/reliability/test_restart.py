@@ -14,7 +14,7 @@ import pytest
 
 import rawwire
 from postgres import PASSWORDS
-from rawwire import bind, describe, errors, execute, parse, query, send_cancel, shape, sync, texts
+from rawwire import BEGIN_NOW, bind, describe, errors, execute, parse, query, send_cancel, shape, sync, texts
 from restartload import Load, server_sockets
 from stall import Stall
 from waiting import wait_until
@@ -180,7 +180,7 @@ def test_a_full_pool_goes_from_another_worker_to_the_only_one(weir):
     full = next(row["database"] for row in weir.console("SHOW POOLS_EXTENDED") if row["worker"] == 3)
     busy, waiting = ([weir.raw(database=full) for _ in range(count)] for count in (2, 20))
     for wire in busy:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     for wire in waiting:
         wire.send(query("SELECT 1"))
     wait_until(lambda: [row["cl_waiting"] for row in weir.console("SHOW POOLS") if row["database"] == full] == [20])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rawwire import bind, describe, errors, execute, one_statement, parse, query, shape, sync
+from rawwire import BEGIN_NOW, bind, describe, errors, execute, one_statement, parse, query, shape, sync
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -145,7 +145,7 @@ def test_a_borrowed_server_is_in_the_way_as_it_would_be_without_us(weir, scratch
     start(weir)
     fill(weir)
     with weir.raw("web", "scratch") as busy, weir.raw("postgres", "postgres") as wire:
-        busy.query("BEGIN")
+        busy.query(BEGIN_NOW)
         assert errors(wire.ask(query("DROP DATABASE scratch")))[0].sqlstate == "55006"
         busy.query("COMMIT")
     with weir.raw("web", "scratch") as wire:

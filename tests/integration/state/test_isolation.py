@@ -24,7 +24,7 @@ import unseen
 from compare import converse, normalized
 from leftovers import direct
 from randomtalk import RandomTalk, create_copy_table
-from rawwire import (Wire, WireError, bind, close, copy_data, copy_done, copy_fail, describe, errors, execute, flush,
+from rawwire import (BEGIN_NOW, Wire, WireError, bind, close, copy_data, copy_done, copy_fail, describe, errors, execute, flush,
                      one_statement, parse, query, send_cancel, sync, terminate, texts)
 from unseen import BOSS, CLERK, MARK, Answer, make_database, make_rows, probe, run, seeded_numbers
 from waiting import wait_until
@@ -495,7 +495,7 @@ class Watcher:
 
     def send(self, holds):
         self.holds = holds
-        begin = query("BEGIN") if holds else b""
+        begin = query(BEGIN_NOW) if holds else b""
         self.wire.send(begin + question(self.stage.database, self.stage.user, self.by_name))
 
     def read(self, timeout=READING):

@@ -880,6 +880,17 @@ def test_a_listen_within_a_transaction_does_not_keep_a_pause_from_its_end(weir, 
 
 
 @pytest.mark.weir_only
+def test_a_listen_that_a_pause_has_refused_is_tried_again(weir):
+    """Nobody has told PostgreSQL of it."""
+    weir.start_opened("500ms")
+    with weir.raw() as wire:
+        weir.console("PAUSE")
+        assert [error.sqlstate for error in errors(wire.ask(query("LISTEN b")))] == ["53300"]
+        weir.console("RESUME")
+        assert tags(wire.ask(query("LISTEN b"))) == ["LISTEN"]
+
+
+@pytest.mark.weir_only
 @pytest.mark.alone
 @pytest.mark.parametrize("how", ["RESUME", "terminated"])
 def test_a_listen_opens_the_connection_at_once(weir, how):

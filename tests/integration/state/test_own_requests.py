@@ -9,7 +9,7 @@ import pytest
 
 from fakeserver import complete, error, ready
 from postgres import Postgres
-from rawwire import errors, one_statement, query, send_cancel, shape, startup, sync, texts
+from rawwire import BEGIN_NOW, errors, one_statement, query, send_cancel, shape, startup, sync, texts
 from waiting import SLOWNESS, wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -311,7 +311,7 @@ def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, li
 def test_an_error_out_of_the_blue_in_a_transaction_is_told(weir, fake):
     weir.start(upstream=fake.upstream, pool_size=1)
     with weir.raw() as wire:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         unowed(fake.logins()[-1])
         assert last_words(wire).severity == "FATAL"
         assert weir.raw().query("SELECT 1") == [["fake"]]
