@@ -6,19 +6,7 @@
  */
 #include "lookup/auth_query_cache.h"
 #include "wire/frame.h"
-
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 static void
 check_name(const uint8_t *body)

@@ -7,12 +7,9 @@
 #include "config/config.h"
 #include "config/config_origin.h"
 #include "load/load_state.h"
+#include "fuzz.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* All settings but for where they are from. Passwords are *** in it. */
 static char *

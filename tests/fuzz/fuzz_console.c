@@ -6,18 +6,7 @@
  */
 #include "admin/console_command.h"
 #include "admin/console_rows.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 static void
 check(const struct command *c)

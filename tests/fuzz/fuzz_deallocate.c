@@ -5,21 +5,9 @@
  * don't change the result; a name that was found is found again when it is quoted.
  */
 #include "sql/known.h"
+#include "fuzz.h"
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static enum known_kind
 parse(const char *before, const uint8_t *data, size_t size, const char *after, char name[static KNOWN_NAME_MAX])

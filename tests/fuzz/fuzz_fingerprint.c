@@ -7,19 +7,7 @@
 #include "base/escape.h"
 #include "sql/scan.h"
 #include "telemetry/fingerprint.h"
-
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void
-must(int holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 static void
 check_text(const char *text, const struct fingerprint *fp, size_t cap)

@@ -7,18 +7,7 @@
  */
 #include "dedicated/fleet_state.h"
 #include "wire/frame.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 static void
 check_members(const struct fleet_answer *a)

@@ -7,18 +7,7 @@
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 static bool
 is_within(const char *text, const uint8_t *body, size_t len)

@@ -4,7 +4,7 @@
  * Besides memory safety it checks: a refusal is reported with path and line; a file that is accepted answers every
  * question, always with the same rule, and a rule for "no TLS", "local", ... decides only for such connections.
  */
-#include "string_of.h"
+#include "fuzz.h"
 
 #include "auth/hba.h"
 #ifdef WITH_LDAP
@@ -12,18 +12,6 @@
 #endif
 
 #include <netinet/in.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 struct told {
 	size_t error_count;

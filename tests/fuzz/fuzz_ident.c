@@ -5,19 +5,7 @@
  * safety it checks: a refusal is reported; a map that does not exist allows nobody.
  */
 #include "auth/hba.h"
-
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 static void
 on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)

@@ -8,19 +8,9 @@
  */
 #include "sql/known.h"
 #include "sql/scan.h"
+#include "fuzz.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void
 parse(struct known_text *text, unsigned options, const char *before, const uint8_t *data, size_t size,

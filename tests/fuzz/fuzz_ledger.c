@@ -11,13 +11,9 @@
  */
 #include "wire/frame.h"
 #include "wire/ledger.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz.h"
 
 #define STEPS_MAX 4096
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct run {
 	struct ledger ledger;
@@ -25,13 +21,6 @@ struct run {
 	uint8_t kind[STEPS_MAX + 1];
 	size_t pushed, ended;
 };
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void
 on_settled(void *arg, const struct owed *o, enum owed_end how)

@@ -13,10 +13,7 @@
 
 #include "base/clock.h"
 #include "client/clients.h"
-
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static const char *const methods[] = { "trust", "scram", "md5", "md5 session", "scram few", "trust slow connections" };
 

@@ -5,18 +5,7 @@
  * Besides memory safety it checks: what was found good can be walked to its end, and lies within the bytes.
  */
 #include "restart/passport_form.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 static void
 walk_settings(struct passport_part part)

@@ -5,18 +5,7 @@
  * that look like one are taken for one.
  */
 #include "wire/proxy.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 /* From memory of exactly that size: a sanitizer sees a byte too far. */
 static enum proxy_result

@@ -8,18 +8,7 @@
  */
 #include "sql/scan_memory.h"
 #include "telemetry/fingerprint.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 /* Each piece is memory of its own. */
 static void

@@ -11,15 +11,13 @@
  * Besides memory safety it checks: a mock lets nobody in; a login that succeeds yields keys whose hash is the
  * StoredKey; base64 has one spelling.
  */
-#include "string_of.h"
+#include "fuzz.h"
 
 #include "auth/encoding.h"
 #include "auth/scram.h"
 #include "base/text.h"
 
 #include <openssl/sha.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define SERVER_NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
 #define CLIENT_NONCE "rOprNGfwEbeRWgbNEkqO"
@@ -29,19 +27,10 @@
 #define CLIENT_KEY "pg/JI9Z+hkSpLRa5btpe9GVrDHJcSEN0viVTVXaZbos="
 #define SERVER_KEY "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 struct text {
 	char *bytes; /* of exactly len bytes */
 	size_t len;
 };
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static struct text
 take_line(const uint8_t **data, size_t *size)

@@ -27,9 +27,9 @@
 #include "server/server.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
+#include "fuzz.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,8 +38,6 @@
 #define LINES_MAX 64
 #define TURNS_MAX 2000
 #define HOSTS_MAX 3
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 const char *const mutate_lines[] = {
 	"R \\0\\0\\0\\0",

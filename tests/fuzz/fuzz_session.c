@@ -29,12 +29,10 @@
 
 #include "base/clock.h"
 #include "wire/messages.h"
+#include "fuzz.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FLOOD_MAX 600000 /* bytes */
 #define STEPS_MAX 150

@@ -6,18 +6,7 @@
  */
 #include "wire/frame.h"
 #include "wire/startup.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 static int
 parse_exact(const uint8_t *data, size_t len, uint8_t **copy, struct startup *s)

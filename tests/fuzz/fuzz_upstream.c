@@ -4,11 +4,7 @@
  * choose.
  */
 #include "config/upstream.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static void
 check_text(const struct upstream *up)

@@ -4,23 +4,12 @@
  * Besides memory safety it checks: a refusal names path and line; a file that is accepted, written again with its
  * quotes doubled and read again, means the same.
  */
-#include "string_of.h"
+#include "fuzz.h"
 
 #include "auth/users.h"
 #include "base/buf.h"
 
 #include <openssl/rand.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* In place of OpenSSL's: the same file takes the same way in each run. */
 int

@@ -9,18 +9,16 @@
  * Prints how many inputs were run. Fails if there is none, or one that can't be read or that the target refuses as an
  * input; a finding is an abort, below the name of its input.
  */
+#include "fuzz.h"
+
 #include <dirent.h>
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #define INPUT_MAX (1u << 20) /* bytes; a seed is never that long */
 #define PATH_LEN 4096
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
 /* Targets with a mutator of their own call libFuzzer's. Nothing is mutated here. */

@@ -7,18 +7,10 @@
 #pragma once
 
 #include "base/buf.h"
-
-#include <stdlib.h>
+#include "fuzz.h"
 
 #define TOKENS_MAX 64 /* bytes of a few tokens, and a NUL */
 #define TEXT_CLIENTS 8
-
-static inline void
-must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* The letter of the token at the front of bytes; 0: there is none. */
 char text_token_at(const void *bytes, size_t len);

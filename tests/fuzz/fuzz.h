@@ -1,8 +1,20 @@
-/* tests/fuzz/string_of.h - turns bytes into a string. */
+/* tests/fuzz/fuzz.h - what targets share. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); /* the target: libFuzzer or replay.c calls it */
+
+/* An abort is a finding. */
+static inline void
+must(bool holds)
+{
+	if (!holds)
+		abort();
+}
 
 /*
  * Returns an allocated string of the bytes before the first zero byte, at most len; NULL: no memory. Not strndup():
