@@ -12,25 +12,45 @@
 
 #define TAG 0x1234567890abcdefu
 
+/* Of each test. */
+static struct statement_store *store;
+static struct statement_home *home;
+
+static void
+begin(void)
+{
+	store = statement_store_new(SEED, TAG, NULL, 1 << 20);
+	home = statement_home_get(store, "db");
+}
+
+static void
+end(void)
+{
+	statement_home_unref(home);
+	statement_store_free(store);
+}
+
+TestSuite(statement_store, .init = begin, .fini = end);
+
 /* A query without parameters, as fields_parse gives it. */
 static struct statement *
-get(struct statement_home *home, const char *sql)
+get(struct statement_home *of, const char *sql)
 {
 	uint8_t bytes[128] = { 0 };
 	size_t len = strlen(sql);
 
 	memcpy(bytes, sql, len);
-	return statement_get(home, bytes, len + 3, len, 0);
+	return statement_get(of, bytes, len + 3, len, 0);
 }
 
 static struct statement *
-get_unshared(struct statement_home *home, const char *sql)
+get_unshared(struct statement_home *of, const char *sql)
 {
 	uint8_t bytes[128] = { 0 };
 	size_t len = strlen(sql);
 
 	memcpy(bytes, sql, len);
-	return statement_new_unshared(home, bytes, len + 3, len);
+	return statement_new_unshared(of, bytes, len + 3, len);
 }
 
 static void
@@ -45,8 +65,6 @@ expect_named(const struct statement *st)
 
 Test(statement_store, equal_texts_are_one_statement)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT 1"), *b = get(home, "SELECT 1"), *c = get(home, "SELECT 2");
 
 	cr_expect_eq(a, b);
@@ -61,14 +79,10 @@ Test(statement_store, equal_texts_are_one_statement)
 	statement_unref(a);
 	statement_unref(b);
 	statement_unref(c);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, parameter_types_tell_statements_apart)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *none = statement_get(home, (const uint8_t *)"X\0\0\0", 4, 1, 0);
 	struct statement *int4 = statement_get(home, (const uint8_t *)"X\0\0\1\0\0\0\27", 8, 1, 0);
 	struct statement *text = statement_get(home, (const uint8_t *)"X\0\0\1\0\0\0\31", 8, 1, 0);
@@ -78,14 +92,10 @@ Test(statement_store, parameter_types_tell_statements_apart)
 	statement_unref(none);
 	statement_unref(int4);
 	statement_unref(text);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, an_unshared_one_is_nobody_elses)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *own = get_unshared(home, "SELECT 1"), *shared = get(home, "SELECT 1");
 	struct statement *other = get_unshared(home, "SELECT 1");
 
@@ -101,14 +111,10 @@ Test(statement_store, an_unshared_one_is_nobody_elses)
 	statement_unref(other);
 	statement_unref(shared);
 	cr_expect_eq(statement_store_count(store), 1);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, one_nobody_holds_is_kept_and_found_again)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT 1"), *again;
 	uint64_t id = a->id;
 
@@ -117,21 +123,19 @@ Test(statement_store, one_nobody_holds_is_kept_and_found_again)
 	cr_expect_eq(again->id, id, "servers know it by this name");
 	cr_expect_eq(statement_store_count(store), 1);
 	statement_unref(again);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, the_one_unused_for_longest_goes_first)
 {
-	struct statement_store *probe = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *probe_home = statement_home_get(probe, "db");
-	struct statement *st = get(probe_home, "SELECT 1");
-	size_t one = statement_store_bytes(probe);
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 2 * one);
-	struct statement_home *home = statement_home_get(store, "db");
-	struct statement *a = get(home, "SELECT a"), *b = get(home, "SELECT b"), *c = get(home, "SELECT c");
-	uint64_t a_id = a->id, b_id = b->id, c_id = c->id;
+	struct statement *a = get(home, "SELECT a"), *b, *c;
+	size_t one = statement_store_bytes(store);
+	uint64_t a_id = a->id, b_id, c_id;
 
+	statement_store_set_idle_max(store, 2 * one);
+	b = get(home, "SELECT b");
+	b_id = b->id;
+	c = get(home, "SELECT c");
+	c_id = c->id;
 	cr_expect_eq(statement_store_bytes(store), 3 * one, "those that are held are not counted against the limit");
 	statement_unref(b);
 	statement_unref(a);
@@ -149,33 +153,23 @@ Test(statement_store, the_one_unused_for_longest_goes_first)
 	statement_unref(a);
 	statement_unref(b);
 	statement_unref(c);
-	statement_home_unref(home);
-	statement_store_free(store);
-	statement_unref(st);
-	statement_home_unref(probe_home);
-	statement_store_free(probe);
 }
 
 Test(statement_store, with_no_bytes_to_keep_each_goes_with_its_last_holder)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 0);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT 1");
 
+	statement_store_set_idle_max(store, 0);
 	statement_ref(a);
 	statement_unref(a);
 	cr_expect_eq(statement_store_count(store), 1);
 	statement_unref(a);
 	cr_expect_eq(statement_store_count(store), 0);
 	cr_expect_eq(statement_store_bytes(store), 0);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, fewer_bytes_to_keep_drop_the_oldest_at_once)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *held = get(home, "SELECT 1"), *a = get(home, "SELECT a"), *b = get(home, "SELECT b");
 	size_t one = statement_store_bytes(store) / 3;
 	uint64_t b_id = b->id;
@@ -191,8 +185,6 @@ Test(statement_store, fewer_bytes_to_keep_drop_the_oldest_at_once)
 	cr_expect_eq(statement_store_count(store), 1, "one that is held stays");
 	statement_unref(held);
 	cr_expect_eq(statement_store_count(store), 0);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 struct seen {
@@ -212,8 +204,6 @@ see(const struct statement *st, uint32_t refs, void *arg)
 
 Test(statement_store, a_list_of_those_that_are_shared)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT 1"), *idle = get(home, "SELECT 2"),
 			 *own = get_unshared(home, "SELECT 3");
 	struct seen seen = { 0 };
@@ -226,14 +216,10 @@ Test(statement_store, a_list_of_those_that_are_shared)
 	statement_unref(a);
 	statement_unref(a);
 	statement_unref(own);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, renewed_statements_have_new_names_and_stay_where_they_are)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT 1"), *idle = get(home, "SELECT 2");
 	uint64_t a_id = a->id, idle_id = idle->id;
 
@@ -257,17 +243,14 @@ Test(statement_store, renewed_statements_have_new_names_and_stay_where_they_are)
 	statement_unref(a);
 	statement_unref(a);
 	statement_unref(idle);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, many_texts)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 0);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *held[2000];
 	char sql[32];
 
+	statement_store_set_idle_max(store, 0);
 	for (size_t i = 0; i < 2000; i++) {
 		snprintf(sql, sizeof(sql), "SELECT %zu", i);
 		held[i] = get(home, sql);
@@ -282,8 +265,6 @@ Test(statement_store, many_texts)
 	for (size_t i = 0; i < 2000; i++)
 		statement_unref(held[i]);
 	cr_expect_eq(statement_store_count(store), 0);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, nothing_may_be_released)
@@ -304,8 +285,6 @@ learn_int4(struct statement *st)
 
 Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *old = statement_get(home, OPEN, 0), *fresh;
 	uint64_t id = old->id;
 
@@ -326,14 +305,10 @@ Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 	cr_expect_neq(old->id, fresh->id);
 	statement_unref(old);
 	statement_unref(fresh);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, equal_statements_of_two_generations_have_one_name)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *first = statement_get(home, OPEN, 0), *second, *declared;
 	uint64_t id;
 
@@ -364,14 +339,10 @@ Test(statement_store, equal_statements_of_two_generations_have_one_name)
 	statement_refresh(second);
 	cr_expect_eq(second->id, first->id, "held by its twin");
 	statement_unref(second);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, what_nobody_holds_forgets_its_types)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *st = statement_get(home, OPEN, 0);
 	size_t bytes = statement_store_bytes(store);
 
@@ -383,14 +354,10 @@ Test(statement_store, what_nobody_holds_forgets_its_types)
 	cr_expect_eq(statement_store_bytes(store), bytes);
 	cr_expect_eq(st->len, 4);
 	statement_unref(st);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, what_is_malformed_teaches_nothing)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *st = statement_get(home, OPEN, 0);
 
 	statement_learn_types(st, (const uint8_t *)"", 0);
@@ -400,14 +367,11 @@ Test(statement_store, what_is_malformed_teaches_nothing)
 	statement_renew(st);
 	cr_expect_eq(st->len, 4);
 	statement_unref(st);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 Test(statement_store, another_database_has_statements_of_its_own)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db"), *other = statement_home_get(store, "other");
+	struct statement_home *other = statement_home_get(store, "other");
 	struct statement *a = statement_get(home, OPEN, 0), *b = statement_get(other, OPEN, 0);
 	uint64_t b_id = b->id;
 
@@ -428,14 +392,12 @@ Test(statement_store, another_database_has_statements_of_its_own)
 	statement_unref(b);
 	statement_unref(b);
 	statement_home_unref(other);
-	statement_store_free(store);
+	home = statement_home_get(store, "db"); /* for end() */
 }
 
 /* Of int4, a type of its own (16500), and a third that the client declared so. */
 Test(statement_store, types_that_a_database_made_are_asked_for_anew)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *st = statement_get(home, (const uint8_t *)"X\0\0\3\0\0\0\0\0\0\0\0\0\0\x40\x75", 16, 1, 0);
 	static const char want[] = "X\0\0\3\0\0\0\27\0\0\0\0\0\0\x40\x75";
 	uint64_t id = st->id;
@@ -450,19 +412,17 @@ Test(statement_store, types_that_a_database_made_are_asked_for_anew)
 		id = st->id;
 	}
 	statement_unref(st);
-	statement_home_unref(home);
-	statement_store_free(store);
 }
 
 /* Ids are given one after the other, each for one piece of work: they count it. */
 Test(statement_store, ddl_costs_nobody_who_does_not_use_a_statement)
 {
-	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 0);
-	struct statement_home *home = statement_home_get(store, "db"), *other = statement_home_get(store, "other");
+	struct statement_home *other = statement_home_get(store, "other");
 	enum { HELD = 200000 };
 	struct statement **held = calloc(HELD, sizeof(struct statement *)), *probe;
 	char sql[32];
 
+	statement_store_set_idle_max(store, 0);
 	for (size_t i = 0; i < HELD; i++) {
 		snprintf(sql, sizeof(sql), "SELECT %zu", i);
 		held[i] = get(i % 2 == 0 ? home : other, sql);
@@ -479,7 +439,5 @@ Test(statement_store, ddl_costs_nobody_who_does_not_use_a_statement)
 		statement_unref(held[i]);
 	statement_unref(probe);
 	free(held);
-	statement_home_unref(home);
 	statement_home_unref(other);
-	statement_store_free(store);
 }
