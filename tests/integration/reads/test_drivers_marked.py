@@ -36,18 +36,18 @@ GRANT ALL ON seen TO web;
 
 
 @pytest.fixture(scope="module", name="running")
-def module_weir(postgres, module_trio, tmp_path_factory):
+def module_weir(postgres, one_trio, tmp_path_factory):
     """Reads wait for their standby as long as it takes: whatever the primary answers would not leave it."""
     made = Weir(postgres, tmp_path_factory.mktemp("weir"))
-    module_trio.primary.query(SCHEMA)
-    made.start(upstream=module_trio.upstream(), reads="marked", cluster_user="web", reads_wait="20s", reads_max_lag="1h", pool_size=4)
+    one_trio.primary.query(SCHEMA)
+    made.start(upstream=one_trio.upstream(), reads="marked", cluster_user="web", reads_wait="20s", reads_max_lag="1h", pool_size=4)
     yield made
     assert not made.teardown()
 
 
 @pytest.fixture
-def weir(running, module_trio):
-    module_trio.primary.query("TRUNCATE seen")
+def weir(running, one_trio):
+    one_trio.primary.query("TRUNCATE seen")
     return running
 
 

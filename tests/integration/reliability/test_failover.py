@@ -9,7 +9,7 @@ import time
 import pytest
 
 import rawwire
-from hosts import Standby, make_primary
+from hosts import Standby, make_primary, wait_replayed
 from rawwire import errors, query
 from waiting import SLOWNESS, wait_until
 
@@ -36,12 +36,6 @@ def both(pair):
 
 def insert(wire, number, i):
     wire.query(f"INSERT INTO done VALUES ({number}, {i})")
-
-
-def wait_streaming(primary, standby):
-    """The standby has all that the primary has, what asynchronous commits have not written yet included."""
-    wait_until(lambda: standby.value("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn",
-                                     (primary.value("SELECT pg_current_wal_insert_lsn()"),)), what="the standby to catch up")
 
 
 def report(name, weir, load, since=None):
@@ -145,7 +139,7 @@ def test_a_primary_that_turns_read_only_is_left(weir, pair):
     primary.query("SELECT pg_reload_conf()")
     wait_until(lambda: weir.metric("pgweir_pool_outages_total") >= 1)
     weir.wait_waiting(12)           # not all backends learn of it at once: until then some write on
-    wait_streaming(primary, standby)
+    wait_replayed(primary, standby)
     standby.promote()
     done = load.done_count
     seconds = first_success(load, done)
