@@ -6,16 +6,15 @@ not a skip: `scripts/install-deps ci` installs them all, `scripts/install-deps t
 init hooks, nested in_transaction) is covered by test_asyncpg_sessions.py.
 """
 
-import fcntl
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import transport
+from programs import check, compiled
 
 JDBC = "/usr/share/java/postgresql.jar"
 DRIVERS = Path(__file__).parent
@@ -87,36 +86,18 @@ def rows():
     return [param(stack, name) for stack in STACKS for name in rows_of(stack)]
 
 
-def compiled(tmp_path_factory, stack, name, compile_words, run):
-    """The words that run a program, which is compiled once for all of pytest's workers."""
-    root = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        root = root.parent
-    source, out = DRIVERS / name, root / f"driver-{stack}"
-    if compile_words is not None:
-        with open(root / f"driver-{stack}.lock", "w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not out.exists():
-                made = root / f"driver-{stack}.part"
-                made.mkdir(exist_ok=True)
-                check(compile_words(source, made),          # what Go has compiled once it keeps
-                      env={"HOME": str(Path.home()), **os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0",
-                           "GOPATH": "/usr/share/gocode", "GOFLAGS": ""})
-                made.rename(out)
+def words_of(tmp_path_factory, stack, name, compile_words, run):
+    """Those that run a program."""
+    source = DRIVERS / name
+    out = compile_words and compiled(tmp_path_factory, f"driver-{stack}", lambda made: compile_words(source, made))
     return [word.format(source=source, out=out) for word in run]
 
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
     def words(stack):
-        return compiled(tmp_path_factory, stack, *STACKS[stack])
+        return words_of(tmp_path_factory, stack, *STACKS[stack])
     return words
-
-
-def check(words, **more):
-    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, **more)
-    assert done.returncode == 0, f"{' '.join(words)}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
-    return done.stdout
 
 
 def surroundings(weir):

@@ -7,8 +7,9 @@ import struct
 
 import pytest
 
+from programs import check
 from rawwire import Wire, bind, close, describe, execute, parse, query, shape, sync
-from test_drivers import PYTHON, STACKS, check, compiled, surroundings
+from test_drivers import PYTHON, STACKS, surroundings, words_of
 from waiting import wait_until
 
 CLIENTS = 12
@@ -98,7 +99,7 @@ def audited(postgres, database):
 
 
 def keeps_no_server(weir, postgres, audited, tmp_path_factory, stack, row):
-    words = [*compiled(tmp_path_factory, stack, *{**STACKS, **AUDITED}[stack]), row]
+    words = [*words_of(tmp_path_factory, stack, *{**STACKS, **AUDITED}[stack]), row]
     weir.start({f"database {audited}": {"upstream": weir.upstream()}}, pool_size=3, max_overflow=0, pool_timeout="20s")
     there = {**surroundings(weir), "PGDATABASE": audited}
     direct = {**there, "PGHOST": postgres.host, "PGPORT": str(postgres.port), "PGSSLMODE": "disable", "CLIENTS": "1"}

@@ -19,7 +19,8 @@ import pytest
 import transport
 from authority import Authority
 from rawwire import scram_verifier, ssl_request
-from test_drivers import JDBC, cc, check, compiled, gobuild, javac
+from programs import check
+from test_drivers import JDBC, cc, gobuild, javac, words_of
 from waiting import free_port
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -55,7 +56,7 @@ DISTRUST = re.compile(r"certificate|self.signed|unknown authority|PKIX|altnames|
 def program(tmp_path_factory):
     def words(driver):
         source, compiler, run = DRIVERS[driver]
-        return compiled(tmp_path_factory, f"tls-{driver}", f"tls/{source}", compiler, run)
+        return words_of(tmp_path_factory, f"tls-{driver}", f"tls/{source}", compiler, run)
     return words
 
 

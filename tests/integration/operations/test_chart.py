@@ -5,12 +5,14 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
 from authority import Authority
+from programs import compiled
 from weir import DIRECT, REPOSITORY, find_binary
 
 CHART = REPOSITORY / "contrib" / "helm" / "pgweir"
@@ -81,9 +83,7 @@ class OnceLoader(yaml.SafeLoader):
 @pytest.fixture(scope="module")
 def chart(tmp_path_factory):
     """Renders the chart: a function from values to objects, by kind; "notes" is the text for who installs it."""
-    home = tmp_path_factory.mktemp("render")
-    subprocess.run(["go", "build", "-o", home / "render", REPOSITORY / "tests/integration/operations/render.go"], check=True,
-                   timeout=120, env={**os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(home / "cache")})
+    program = compiled(tmp_path_factory, "render", lambda out: ["go", "build", "-o", out, Path(__file__).parent / "render.go"]) / "render"
     about = yaml.safe_load((CHART / "Chart.yaml").read_text())
 
     def render(fails=None, **values):
@@ -91,7 +91,7 @@ def chart(tmp_path_factory):
         jsonschema.validate(values, SCHEMA)
         given = {"Values": values, "Release": {"Name": "pool", "Namespace": "db", "Service": "Helm"},
                  "Chart": {"AppVersion": about["appVersion"]}}
-        done = subprocess.run([home / "render", CHART], input=json.dumps(given), capture_output=True, text=True, check=False,
+        done = subprocess.run([program, CHART], input=json.dumps(given), capture_output=True, text=True, check=False,
                               timeout=20)
         if fails:
             assert done.returncode != 0 and fails in done.stderr, done

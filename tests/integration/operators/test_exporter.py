@@ -3,7 +3,6 @@ are text or integers, values are numbers, a value of another kind is an error of
 
 import contextlib
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagetree import connect, rows
+from programs import compiled
 from waiting import free_port
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -47,14 +47,11 @@ LISTS = {"databases", "users", "pools", "free_clients", "used_clients", "login_c
 
 @pytest.fixture(scope="module")
 def exporter(tmp_path_factory):
-    out = tmp_path_factory.mktemp("exporter") / "exporter"
-    subprocess.run(["go", "build", "-o", out, Path(__file__).parent / "exporter.go"], check=True, timeout=300,
-                   env={"HOME": str(Path.home()), **os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0",
-                        "GOPATH": "/usr/share/gocode", "GOFLAGS": ""})
+    program = compiled(tmp_path_factory, "exporter", lambda out: ["go", "build", "-o", out, Path(__file__).parent / "exporter.go"]) / "exporter"
 
     def scrape(port):
         """{statement: [{column: (type, text)}]}"""
-        done = subprocess.run([out, f"postgres://stats:stats-secret@localhost:{port}/pgbouncer?sslmode=disable"],
+        done = subprocess.run([program, f"postgres://stats:stats-secret@localhost:{port}/pgbouncer?sslmode=disable"],
                               capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
         return {statement: [dict(zip(answer["Columns"], (value.split(":", 1) for value in row))) for row in answer["Rows"]]

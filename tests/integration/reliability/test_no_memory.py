@@ -16,7 +16,6 @@ import re
 import socket
 import ssl
 import struct
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -26,6 +25,7 @@ import pytest
 import rawwire
 import transport
 from postgres import PASSWORDS
+from programs import library
 from rawwire import (LoginRefused, QueryFailed, Wire, WireClosed, bind, close, copy_data, copy_done, describe, execute, parse,
                      query, send_cancel, sync)
 from waiting import wait_until
@@ -60,9 +60,7 @@ class Memory:
 
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory):
-    made = tmp_path_factory.mktemp("no-memory") / "no_memory.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-fno-omit-frame-pointer", "-o", made, SHIM], check=True)
-    return made
+    return library(tmp_path_factory, SHIM, "-O1", "-fno-omit-frame-pointer")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from signal import SIGHUP, SIGINT
 import pytest
 
 import rawwire
+from programs import compiled, library
 from rawwire import Wire, query, startup
 from waiting import SLOWNESS, wait_until
 from weir import needs_slow_log, timed
@@ -18,13 +19,6 @@ pytestmark = pytest.mark.weir_only
 
 HERE = Path(__file__).parent
 MIB = 1 << 20
-
-
-def compiled(directory, name, *flags):
-    """A program or library of a C file beside this one."""
-    out = directory / name
-    subprocess.run(["cc", "-O2", *flags, str(HERE / f"{name}.c"), "-o", str(out)], check=True)
-    return out
 
 
 # --- descriptors ---
@@ -73,12 +67,13 @@ def all_there(crowd, count):
 
 
 @pytest.mark.long
-def test_ten_thousand_idle_clients_and_their_return_after_a_restart(weir, tmp_path, sanitized):
+def test_ten_thousand_idle_clients_and_their_return_after_a_restart(weir, tmp_path_factory, sanitized):
     count = 2000 if sanitized else 10_000
     weir.start(max_client_connections=count + 100, fd_limit=20_000, pool_size=4)
     weir.raw().query("SELECT 1")
     before = weir.memory_bytes()
-    with subprocess.Popen([compiled(tmp_path, "idlers"), weir.host, str(weir.port), str(count), "127.7.0.1"],
+    program = compiled(tmp_path_factory, "idlers", lambda out: ["cc", "-O2", "-o", out / "idlers", HERE / "idlers.c"]) / "idlers"
+    with subprocess.Popen([program, weir.host, str(weir.port), str(count), "127.7.0.1"],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
         all_there(crowd, count)
         assert weir.metric_now("pgweir_client_connections", state="idle") >= count
@@ -165,12 +160,11 @@ def test_a_log_that_may_not_grow_does_not_end_it(weir):
 
 # --- time ---
 
-def test_a_clock_that_jumps_disturbs_nobody(weir, tmp_path, sanitized):
+def test_a_clock_that_jumps_disturbs_nobody(weir, tmp_path_factory, sanitized):
     """CLOCK_REALTIME jumps by a day, forward and back, at each call: no limit on time may be measured by it."""
     if sanitized:
         pytest.skip("the sanitizers' library must come first")
-    library = compiled(tmp_path, "jumps", "-shared", "-fPIC", "-ldl")
-    weir.start(environment={"LD_PRELOAD": str(library)}, pool_size=2, query_timeout="30s", login_timeout="30s",
+    weir.start(environment={"LD_PRELOAD": str(library(tmp_path_factory, HERE / "jumps.c", "-O2"))}, pool_size=2, query_timeout="30s", login_timeout="30s",
                idle_timeout="1h", pool_recycle="1h", transaction_timeout="30s", client_idle_timeout="1h",
                idle_transaction_timeout="30s", sections={"limits": {"login_failure_delay_max": "1h"}})
     wires = [weir.raw() for _ in range(4)]

@@ -5,12 +5,11 @@ Both are compiled to a library of the test's own; no pgweir runs here.
 """
 
 import ctypes
-import os
-import subprocess
 
 import psycopg2
 import pytest
 
+from programs import compiled
 from randomsql import FUNCTIONS, RandomSQL
 from weir import REPOSITORY
 
@@ -41,10 +40,8 @@ ALSO = {"setting": ("execute",), "temp": ("create",), "lock": ("execute",)}
 
 @pytest.fixture(scope="module")
 def scanner(tmp_path_factory):
-    library = tmp_path_factory.mktemp("scan") / "scan.so"
-    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", f"-I{SOURCE}",
-                    "-o", library, *FILES], check=True)
-    loaded = ctypes.CDLL(str(library))
+    loaded = ctypes.CDLL(str(compiled(tmp_path_factory, "scan", lambda out: [
+        "cc", "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", f"-I{SOURCE}", "-o", out / "scan.so", *FILES]) / "scan.so"))
     loaded.known_parse.restype = ctypes.c_bool
     loaded.known_parse.argtypes = [ctypes.POINTER(KnownText), ctypes.c_uint, ctypes.c_char_p, ctypes.c_size_t]
     loaded.scan_text.restype = ctypes.c_uint32
@@ -115,10 +112,8 @@ class Session:
 def functions(postgres):
     """Functions that set oracle.own, two tables."""
     body = "BEGIN PERFORM set_config('oracle.own', 'x', false); RETURN true; END"
-    for name in FUNCTIONS:
-        for argument in ("int", "text"):
-            postgres.query(f'CREATE OR REPLACE FUNCTION public."{name}"({argument}) RETURNS boolean LANGUAGE plpgsql '
-                           f"AS $${body}$$")
+    postgres.query(";".join(f'CREATE OR REPLACE FUNCTION public."{name}"({argument}) RETURNS boolean LANGUAGE plpgsql AS $${body}$$'
+                            for name in FUNCTIONS for argument in ("int", "text")))
     postgres.query("CREATE OR REPLACE PROCEDURE own_procedure() LANGUAGE plpgsql AS "
                    "$$BEGIN PERFORM set_config('oracle.own', 'x', false); END$$")
     for table in ("one", "two"):
