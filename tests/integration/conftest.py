@@ -134,8 +134,9 @@ def select_of_sweeps(config, items):
     items[:] = [item for item in items if item in kept]
 
 
-# Their fixture takes seconds of CPU: one worker has all of them.
-DEAR_TESTS = tuple(f"state/test_hidden_code.py::test_{name}" for name in ("no_statement_touches", "pgweir_looks_them_up", "each_row_of"))
+# Their fixtures take seconds: one worker has all of a group.
+DEAR_TESTS = (tuple(f"state/test_hidden_code.py::test_{name}" for name in ("no_statement_touches", "pgweir_looks_them_up", "each_row_of")),
+              ("operators/test_cloudnative_pg.py::",))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -146,8 +147,9 @@ def pytest_xdist_make_scheduler(config, log):
     class OneByOne(LoadScheduling):
         def _send_tests(self, node, num):
             chosen = set(self.pending[:num])
-            if any(self.collection[i].startswith(DEAR_TESTS) for i in chosen):
-                chosen |= {i for i in self.pending if self.collection[i].startswith(DEAR_TESTS)}
+            for group in DEAR_TESTS:
+                if any(self.collection[i].startswith(group) for i in chosen):
+                    chosen |= {i for i in self.pending if self.collection[i].startswith(group)}
             if chosen:
                 self.node2pending[node] += sorted(chosen)
                 node.send_runtest_some(sorted(chosen))

@@ -176,7 +176,7 @@ def test_a_module_that_is_not_there(weir, service):
 
 @pytest.mark.alone
 def test_a_slow_module_costs_its_clients_an_error_and_nobody_else_anything(weir, script):
-    start(weir, script(f"while [ ! -e {weir.directory}/go ]; do sleep 0.1; done"), external_timeout="5s")
+    start(weir, script(f"while [ ! -e {weir.directory}/go ]; do sleep 0.1; done"), external_timeout="3s")
     before = login_seconds(weir, 30)
     wires = ask_for_password(weir, 20)
     for wire in wires:
@@ -189,7 +189,7 @@ def test_a_slow_module_costs_its_clients_an_error_and_nobody_else_anything(weir,
     for wire in wires:
         reply = wire.read_until("E")[-1]
         assert reply.error["M"] == 'PAM authentication is not possible at the moment for user "web"' and reply.sqlstate == "57P03"
-    weir.wait_log("PAM did not answer within 5 s (external_timeout)")
+    weir.wait_log("PAM did not answer within 3 s (external_timeout)")
     # Nobody can end its calls: they are lost, and further logins are refused at once.
     wait_until(lambda: (calls(weir, "lost"), calls(weir, "running"), calls(weir, "waiting")) == (8, 0, 0))
     answer, seconds = timed(refused, weir, "web", "exec-secret")

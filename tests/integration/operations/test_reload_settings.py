@@ -890,8 +890,8 @@ def test_a_delay_that_a_reload_has_brought(scene):
 
 
 def test_a_restart_lasts_as_long_as_the_last_reload_said(scene):
-    put(scene, scene.weir.start, {"timeouts.restart_timeout": "1h"})
-    put(scene, scene.weir.reload, {"timeouts.restart_timeout": "300ms"})
+    put(scene, scene.weir.start, {"timeouts.shutdown_timeout": "300ms", "timeouts.restart_timeout": "1h"})
+    put(scene, scene.weir.reload, {"timeouts.shutdown_timeout": "300ms", "timeouts.restart_timeout": "300ms"})
     with scene.weir.raw() as wire:
         wire.query("BEGIN")
         scene.weir.restart()                                    # which waits for the old process's end

@@ -5,7 +5,7 @@ import pytest
 import rawwire
 from hosts import alter
 from test_hosts import shown, wait_state
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
@@ -90,7 +90,7 @@ def test_a_login_to_the_old_primary_that_ends_late(weir, trio):
     wire = start(weir, trio, connect_timeout="20s")
     wire.query("LISTEN told")
     first = trio.primary
-    alter(first, "post_auth_delay", 8)
+    alter(first, "post_auth_delay", round(3 * SLOWNESS))
     first.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'", dbname="app")
     weir.wait_log("server ", "ended the session")
     wait_until(lambda: "login" in [row["state"] for row in weir.console("SHOW SERVERS")], what="a login")
