@@ -428,6 +428,17 @@ def test_a_key_that_does_not_fit_ends_the_start(weir, authority, server_certific
     assert "web.key" in weir.log()
 
 
+def test_a_key_with_a_passphrase_ends_the_start(weir, server_certificate, tmp_path):
+    """Nobody is there to type it."""
+    key = tmp_path / "locked.key"
+    subprocess.run(["openssl", "pkey", "-in", server_certificate.key, "-aes256", "-passout", "pass:secret", "-out", key], check=True)
+    weir.configure(certificate_file=server_certificate.certificate, key_file=key)
+    weir.write_config()
+    weir.launch([str(weir.ini)], wait=False)
+    assert weir.wait_exit() == 1
+    assert "locked.key" in weir.log()
+
+
 # --- the relay through it ---
 
 def test_large_results_and_copies(weir, tls, authority):

@@ -416,6 +416,8 @@ def test_upstream_quick_start_without_a_password(quick):
         assert wire.query("SELECT current_user, current_database()") == [["web", "app"]]
     assert quick.http("/healthz").status == 200
     assert "psql -h 127.0.0.1 -p 6432 -U web app" in quick.log() and "9930" in quick.log()
+    quick.signal(signal.SIGUSR2)
+    quick.wait_log("no restart: ")
 
 
 @pytest.mark.alone

@@ -1,6 +1,7 @@
 """The life of the process: start, reload, drain, stop; sockets of all kinds; no descriptors left."""
 
 import os
+import resource
 import signal
 import socket
 import stat
@@ -322,6 +323,21 @@ def test_a_unix_socket(weir):
     assert not os.path.exists(path)
 
 
+def test_while_draining_a_unix_socket_is_for_the_console_alone(weir):
+    path = str(weir.directory / ".s.PGSQL.6432")
+    weir.start(sections={"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"unix:{path}"]}}, shutdown_timeout="60s")
+    with weir.raw() as busy:
+        busy.query("BEGIN")
+        weir.signal(signal.SIGTERM)
+        wait_until(lambda: weir.metric("pgweir_state", state="draining") == 1)
+        with Wire(path).login("admin", "pgweir") as console:
+            assert console.query("SHOW VERSION")
+        with pytest.raises((rawwire.WireError, OSError)):
+            Wire(path).login()
+        busy.query("COMMIT")
+    assert weir.wait_exit(20) == 0
+
+
 def test_a_stale_unix_socket_is_replaced(weir):
     path = str(weir.directory / ".s.PGSQL.6432")
     with socket.socket(socket.AF_UNIX) as sock:
@@ -400,6 +416,16 @@ def test_systemd_is_told(weir):
 
 
 # --- limits ---
+
+def test_the_soft_limit_is_raised_and_one_that_is_too_small_is_warned_of(weir):
+    weir.configure(max_client_connections=1000)
+    weir.write_config()
+    binary, weir.binary = weir.binary, "/bin/bash"
+    weir.launch(["-c", 'ulimit -Sn 100; ulimit -Hn 300; exec "$0" "$1"', str(binary), str(weir.ini)])
+    weir.binary = binary
+    assert resource.prlimit(weir.process.pid, resource.RLIMIT_NOFILE) == (300, 300)
+    weir.wait_log("only 300 descriptors are allowed: max_client_connections = 1000 may not be reached")
+
 
 def test_out_of_descriptors_it_refuses_and_recovers(weir):
     weir.start(fd_limit=80, max_client_connections=1000, pool_size=3)

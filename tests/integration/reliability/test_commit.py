@@ -414,6 +414,19 @@ def test_question_that_fails_does_not_end_the_transaction_unseen(weir, fake, ask
         assert client.value("SELECT 1") == "fake"
 
 
+def test_where_the_question_is_not_allowed_commits_are_as_without_it(weir, own_postgres):
+    own_postgres.query("CREATE TABLE unasked (i int); GRANT ALL ON unasked TO web; REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC",
+                       dbname="app")
+    weir.start(upstream=f"host={own_postgres.host} port={own_postgres.port}", commit_check=True)
+    with weir.raw() as client:
+        for n in range(2):
+            client.query("BEGIN")
+            client.query(f"INSERT INTO unasked VALUES ({n})")
+            assert rawwire.shape(client.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+    weir.wait_log("its COMMITs can't be checked")
+    assert own_postgres.value("SELECT count(*) FROM unasked", dbname="app") == 2
+
+
 def test_server_that_does_not_answer_what_became_of_it_is_left(weir, fake):
     answers = Answers(fake)
     weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True, commit_check_timeout="20s")

@@ -47,6 +47,8 @@ def test_a_begin_is_answered_during_a_pause_and_an_outage(weir, own_postgres):
         assert shape(paused.ask(query("BEGIN"))) == "C:BEGIN Z:T"
         assert [row["state"] for row in weir.console("SHOW CLIENTS") if row["database"] == "app"].count("active") == 1
         assert weir.console("SHOW HOLDERS") == []
+        client, = (row["id"] for row in weir.console("SHOW CLIENTS") if row["state"] == "active" and row["database"] == "app")
+        assert "It is idle in a transaction, which needs none until its next request" in str(weir.console(f"EXPLAIN WAIT {client}"))
         weir.console("PAUSE")
         assert shape(away.ask(query("BEGIN"))) == "C:BEGIN Z:T"
         assert weir.metric_now("pgweir_queries_total", database="app") == before
@@ -63,6 +65,18 @@ def test_a_begin_is_answered_during_a_pause_and_an_outage(weir, own_postgres):
         own_postgres.start()
         replies = away.read_until()
         assert texts(replies) == [["3"]] and replies[-1].status == "T"
+
+
+def test_a_client_moves_when_it_is_over(weir):
+    start(weir)
+    with weir.raw() as wire, weir.raw() as idle:
+        wire.query("BEGIN")
+        old = weir.restart(wait=False)
+        weir.wait_log("1 staying for now: 1 with a request, a transaction")
+        assert idle.query("SELECT 1") == [["1"]]
+        assert wire.ask(query("SELECT 2"))[-1].status == "T" and shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+        wait_until(lambda: old.poll() == 0, what="the old process to end")
+        assert wire.query("SELECT 3") == [["3"]]
 
 
 def test_a_stop_lets_it_finish(weir):
@@ -94,6 +108,15 @@ def test_its_modes_are_its_own(weir, begin, tag, level, read_only):
         assert wire.value("SHOW transaction_isolation") == level
         assert wire.value("SHOW transaction_read_only") == read_only
         assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+
+
+@pytest.mark.parametrize("state, ahead", [("allow", "SELECT 1"), ("track", "CREATE TEMP TABLE t (a int)")])
+def test_these_clients_begin_on_a_server(weir, state, ahead):
+    start(weir, session_state=state)
+    with weir.raw() as wire:
+        wire.query(ahead)
+        wire.query("BEGIN")
+        assert lent(weir) == 1
 
 
 @pytest.mark.parametrize("begin", ["BEGIN nonsense", "BEGIN,", "START TRANSACTION WORK", "BEGIN READ", "BEGIN ISOLATION LEVEL READ ONLY"])
@@ -237,8 +260,8 @@ def test_a_begin_that_fails_takes_its_client_along(weir, fake):
         if kind != "Q" or not body.startswith((b"BEGIN", b"SELECT 'mark'")):
             return False
         asked.append(body)
-        conn.send(fakeserver.error("57014", "canceling statement") if body.startswith(b"BEGIN") else fakeserver.one_row("alone"),
-                  fakeserver.ready("I"))
+        if body.startswith(b"SELECT"):                      # both have come, whatever pgweir does behind the first answer
+            conn.send(fakeserver.error("57014", "canceling statement"), fakeserver.ready("I"), fakeserver.one_row("alone"), fakeserver.ready("I"))
         return True
 
     fake.answer = answer
