@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from rawwire import errors, query, texts
+from rawwire import BEGIN_NOW, errors, query, texts
 from waiting import SLOWNESS, wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -152,7 +152,7 @@ def test_a_reload_sets_changes_and_lifts_a_cap(weir):
 def test_who_waits_too_long_learns_which_cap_it_was(weir):
     weir.start_opened("300ms", max_db_connections=1)
     holder = weir.raw("web")
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     other = weir.raw("web")
     reply = errors(other.ask(query("SELECT 1")))[0]
     assert reply.sqlstate == "53300" and "max_db_connections" in reply.error["H"]
@@ -161,7 +161,7 @@ def test_who_waits_too_long_learns_which_cap_it_was(weir):
 def test_overflow_is_for_those_that_have_waited(weir):
     weir.start(pool_size=1, max_overflow=2, overflow_delay="700ms")
     holder, waiter = weir.raw(), weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     begin = time.monotonic()
     assert waiter.query("SELECT 'served'") == [["served"]]
     assert 0.6 < time.monotonic() - begin < 5 * SLOWNESS
@@ -175,7 +175,7 @@ def test_a_client_that_waits_is_told_once_each_time(weir):
     with psycopg.connect(weir.dsn(), autocommit=True) as waiter:
         waiter.add_notice_handler(lambda notice: heard.append((notice.message_primary, notice.message_detail)))
         for times in (1, 2):
-            holder.query("BEGIN")
+            holder.query(BEGIN_NOW)
             answer = weir.in_background(lambda: waiter.execute("SELECT 'served'").fetchone())
             wait_until(lambda: weir.pool()["maxwait"] >= 1, what="a wait of a second")
             holder.query("COMMIT")
@@ -187,7 +187,7 @@ def test_a_client_that_waits_is_told_once_each_time(weir):
 def test_nobody_is_told_unless_it_is_asked_for(weir):
     weir.start(pool_size=1)
     holder, waiter = weir.raw(), weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     waiter.send(query("SELECT 'served'"))
     wait_until(lambda: weir.pool()["maxwait"] >= 1, what="a wait of a second")
     holder.query("COMMIT")

@@ -11,7 +11,7 @@ import pytest
 
 import rawwire
 from fakeserver import auth
-from rawwire import errors, query, shape, sync, texts
+from rawwire import BEGIN_NOW, errors, query, shape, sync, texts
 from waiting import SLOWNESS, wait_until
 from weir import WORKERS, timed
 
@@ -116,7 +116,7 @@ def test_columns_are_pgbouncers_own_in_name_order_and_type(weir, what, database)
 def test_show_pools_counts(weir):
     weir.start(pool_size=1)
     holder, waiter = weir.raw(), weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     waiter.send(query("SELECT 1"))
     weir.wait_waiting(1)
     wait_until(lambda: weir.pool()["maxwait_us"] > 0)
@@ -134,7 +134,7 @@ def test_show_stats_counts(weir):
     with weir.raw() as wire:
         for _ in range(10):
             wire.query("SELECT pg_sleep(0.01)")
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         wire.extended("SELECT $1::int", [1], name="s")
         wire.query("COMMIT")
 
@@ -347,7 +347,7 @@ def test_pause_waits_for_transactions_holds_new_ones_and_resume_lets_them_go(wei
     weir.start(pool_size=3)
     holder, newcomer = weir.raw(), weir.raw()
     newcomer.query("SELECT 1")
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     pausing = weir.in_background(weir.console, "PAUSE")
     wait_until(lambda: weir.metric("pgweir_state", state="paused") == 1 or
                any(row["paused"] for row in weir.console("SHOW DATABASES")), what="the pause to begin")

@@ -7,7 +7,7 @@ import pytest
 
 import rawwire
 import transport
-from rawwire import errors, query, shape, texts
+from rawwire import BEGIN_NOW, errors, query, shape, texts
 from waiting import SLOWNESS, wait_until
 from weir import timed
 
@@ -171,7 +171,7 @@ def test_clients_and_servers_are_numbered_together(weir):
     weir.start()
     wires = [weir.raw() for _ in range(3)]
     for wire in wires:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     rows = weir.console("SHOW SOCKETS")
     ids = [row["id"] for row in rows]
     assert {row["type"] for row in rows} == {"C", "S"} and len(set(ids)) == len(ids) == 7
@@ -423,7 +423,7 @@ def test_stats_count_named_statements_alone(weir):
         for _ in range(2):
             first.ask(rawwire.bind(statement="s"), rawwire.execute(), rawwire.sync())
         assert counts() == [1, 1, 3]
-        second.query("BEGIN")           # has the only server so far, where the statement is
+        second.query(BEGIN_NOW)           # has the only server so far, where the statement is
         first.ask(rawwire.bind(statement="s"), rawwire.execute(), rawwire.sync())
         assert counts() == [1, 2, 4]
         second.extended("SELECT 36", name="other")

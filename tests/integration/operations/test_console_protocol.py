@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy
 
 import transport
-from rawwire import (WireClosed, bind, close, cstr, describe, errors, execute, flush, message, parse, query, shape,
+from rawwire import (BEGIN_NOW, WireClosed, bind, close, cstr, describe, errors, execute, flush, message, parse, query, shape,
                      sync, texts)
 from waiting import wait_until
 
@@ -136,7 +136,7 @@ def test_like_is_about_database_user_and_application_everywhere(weir, command):
     weir.start(pool_size=1, max_overflow=0, sections={"slow_query": {"threshold": "1us"}})
     words = {"parameters": {"application_name": "billing"}}
     with weir.raw(**words) as holder, weir.raw(**words) as waiter:
-        holder.query("BEGIN")
+        holder.query(BEGIN_NOW)
         waiter.send(query("SELECT 1"))
         weir.wait_waiting(1)
         known, = wait_until(lambda: weir.console(f"SHOW {command} LIKE 'app'")[-1:])
@@ -214,7 +214,7 @@ def paused(weir):
 
 def holder_of(weir):
     holder = weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     return holder
 
 

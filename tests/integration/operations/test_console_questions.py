@@ -8,7 +8,7 @@ import time
 import psycopg2.extras
 import pytest
 
-from rawwire import query
+from rawwire import BEGIN_NOW, query
 from waiting import PATIENCE, SLOWNESS, wait_until
 from weir import needs_slow_log, wait_blockers
 
@@ -87,10 +87,10 @@ def test_blockers_are_those_that_others_wait_for(weir):
     weir.start(pool_size=2)
     with app(weir, "old") as old, app(weir, "young") as young, app(weir, "waiter") as waiter, \
             weir.raw(database="app2") as elsewhere:
-        elsewhere.query("BEGIN")
-        old.query("BEGIN")
+        elsewhere.query(BEGIN_NOW)
+        old.query(BEGIN_NOW)
         pause(0.1)
-        young.query("BEGIN")
+        young.query(BEGIN_NOW)
         assert weir.console("SHOW BLOCKERS") == []
         waiter.send(query("SELECT 1"))
         weir.wait_waiting(1)
@@ -116,7 +116,7 @@ def test_explain_pool_tells_a_small_pool_from_idle_transactions(weir):
     assert advice(weir)[0].startswith("Database app has no pool")
     with app(weir, "idler") as idler, app(weir, "other") as other, app(weir, "late") as late:
         for wire in (idler, other):
-            wire.query("BEGIN")
+            wire.query(BEGIN_NOW)
         weir.reload(session, pool_size=2, pool_timeout="300ms")
         late.ask(query("SELECT 1"))             # in vain
         for wire in (idler, other):

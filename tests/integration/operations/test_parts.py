@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import rawwire
-from rawwire import bind, describe, errors, execute, parse, query, shape, sync, texts
+from rawwire import BEGIN_NOW, bind, describe, errors, execute, parse, query, shape, sync, texts
 from stall import Stall
 from test_caps import hold_one_each, run_everywhere
 from waiting import wait_until
@@ -190,7 +190,7 @@ def test_a_server_that_is_lost_on_its_way_is_not_lent(weir, tap, one_server):
 
 def worker_of(weir, wire):
     """The only one that is in a transaction."""
-    wire.query("BEGIN")
+    wire.query(BEGIN_NOW)
     worker, = wait_until(lambda: len(found := [row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")
                                                if row["active"] > 0]) == 1 and found)
     wire.query("COMMIT")
@@ -235,7 +235,7 @@ def test_what_was_sent_to_a_worker_that_hangs_is_not_lost(weir, split):
     here = [wire for wire in wires if wire not in there]
     assert len(there) == 8
     for wire in here:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     for wire in there:
         wire.send(query("SELECT 1"))
     wait_until(lambda: len(weir.console("SHOW WAITERS")) == 8)
@@ -246,7 +246,7 @@ def test_what_was_sent_to_a_worker_that_hangs_is_not_lost(weir, split):
         assert weir.metric_now("pgweir_crossings_total", what="returned_server") > before
         weir.wait_log("worker 1 does not answer")
         for wire in here:
-            wire.query("BEGIN")                             # each has a server
+            wire.query(BEGIN_NOW)                             # each has a server
         for wire in here:
             wire.query("COMMIT")
         wait_until(lambda: weir.postgres.count(usename="web") <= 8)     # backends take a moment to go
@@ -259,11 +259,11 @@ def test_what_was_sent_to_a_worker_that_hangs_is_not_lost(weir, split):
 def test_who_waits_for_what_a_silent_worker_keeps_is_told_so(weir, split):
     one, two = sorted(split(pool_timeout="1s"), key=lambda wire: worker_of(weir, wire))
     for wire in [one, *(weir.raw() for _ in range(6))]:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     with Stall(weir.process.pid, "pgweir-1"):
         weir.wait_log("worker 1 does not answer")
         held = weir.raw()
-        assert not errors(held.ask(query("BEGIN")))         # the eighth of the servers
+        assert not errors(held.ask(query(BEGIN_NOW)))         # the eighth of the servers
         error, = errors(two.ask(query("SELECT 1")))
         assert error.sqlstate == "53300"
         assert "worker 1 does not answer, and keeps its part of the pool's 8 connections" in error.error["D"]

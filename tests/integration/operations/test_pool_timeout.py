@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from rawwire import (bind, copy_data, copy_done, describe, errors, execute, one_statement, parse, query, shape, sync,
+from rawwire import (BEGIN_NOW, bind, copy_data, copy_done, describe, errors, execute, one_statement, parse, query, shape, sync,
                      texts)
 from waiting import SLOWNESS
 from weir import timed
@@ -102,7 +102,7 @@ def test_a_refused_begin_leaves_the_client_outside_a_transaction(weir, full):
 def test_only_those_whose_time_is_up_are_refused(weir):
     weir.start_opened("2s", pool_size=1)
     holder, early, late = weir.raw(), weir.raw(), weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     early.send(query("SELECT 'early'"))
     weir.wait_waiting(1)
     begin = time.monotonic()
