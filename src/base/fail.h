@@ -10,6 +10,10 @@
 
 #define FAIL_TEXT_MAX 256
 
+/* Says what those get who need a connection while none can be opened: an error at once, or they wait for pool_timeout,
+ * or for outage_hold. */
+enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
+
 struct fail {
 	char sqlstate[6]; /* five characters, from PostgreSQL's appendix A */
 	char text[FAIL_TEXT_MAX]; /* what happened; no newline, no secret */

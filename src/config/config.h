@@ -52,7 +52,6 @@ enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
 /* TLS_ALLOW is as TLS_PREFER: PgBouncer and libpq have both words. */
 enum tls_mode { TLS_OFF, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 
-enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
 enum budget_mode { BUDGET_OFF, BUDGET_ADVISE, BUDGET_ON };
 enum begin_mode { BEGIN_SENT, BEGIN_DEFERRED };
 enum reads_mode { READS_PRIMARY, READS_PREFER_STANDBY, READS_MARKED };

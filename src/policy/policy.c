@@ -62,21 +62,21 @@ abandon_logins(struct policy *p, uint64_t now_us)
 static void
 obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 {
-	if (o->is_to_publish) {
+	if ((o->what & ORDER_PUBLISH) != 0) {
 		publish_now(p);
 		caps_review(&p->caps, now_us);
 	}
-	if (o->is_asked) {
+	if ((o->what & ORDER_GIVE_UP) != 0) {
 		while (caps_begin_giving_up(&p->caps)) {
 			if (!policy_give_up_idle(p, now_us))
 				caps_withdraw(&p->caps);
 		}
 		caps_review(&p->caps, now_us); /* it may be in the middle of its own report */
 	}
-	if (o->is_abandoned)
+	if ((o->what & ORDER_ABANDON) != 0)
 		abandon_logins(p, now_us);
 	policy_obey_parts(p, o, now_us);
-	if (o->is_stirred || (o->has_news && p->waiting > 0))
+	if ((o->what & ORDER_STIR) != 0 || ((o->what & ORDER_NEWS) != 0 && p->waiting > 0))
 		policy_stir(p, now_us);
 	policy_arm(p, later_of(o->arm_at_us, now_us));
 }
@@ -291,7 +291,7 @@ join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 	p->counters->waits++;
 	p->part.is_to_ask = true;
 	policy_is_asked(p, now_us);
-	if (p->outage.since_us > 0 && p->settings.is_holding) {
+	if (p->outage.since_us > 0 && p->settings.on_outage == OUTAGE_HOLD) {
 		p->outage.held++;
 		p->counters->held++;
 	}
@@ -371,8 +371,8 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t)
 		conn->borrower_id = t->id;
 		p->last[t->id % POLICY_LAST] = conn;
 	}
-	p->counters->checkouts[conn->is_used ? CS_IDLE : conn->is_overflow ? CS_OVERFLOW : CS_NEW]++;
-	conn->is_used = true;
+	p->counters->checkouts[conn->source]++;
+	conn->source = CS_IDLE;
 	if (conn->state == PC_IDLE) {
 		move_conn(p, conn, PC_IDLE, PC_LENT);
 		tell_moved(p);
@@ -482,7 +482,7 @@ policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t 
 static inline bool
 is_spent(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
-	return conn->is_used && policy_is_aged(p, conn, now_us);
+	return conn->source == CS_IDLE && policy_is_aged(p, conn, now_us);
 }
 
 static bool
@@ -718,11 +718,12 @@ policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	assert(conn->state == PC_NONE && conn->whole == NULL && !conn->is_washed);
 	assert(p->part.whole != NULL || p->total < p->limit);
 	conn->opened_us = now_us;
-	conn->is_overflow = (p->part.whole == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size;
+	conn->source =
+	    (p->part.whole == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size ? CS_OVERFLOW : CS_NEW;
 	conn->round = part_round(&p->part);
-	policy_move(p, conn, p->is_scouting ? PC_SCOUTING : PC_OPENING);
-	conn->is_trial = p->is_trial;
-	p->is_trial = false;
+	policy_move(p, conn, p->opens == OPENS_SCOUT ? PC_SCOUTING : PC_OPENING);
+	conn->is_trial = p->opens == OPENS_TRIAL;
+	p->opens = OPENS_ANY;
 }
 
 void

@@ -50,8 +50,8 @@ struct policy_settings {
 	uint64_t overflow_delay_us; /* further ones are opened only for borrowers that have waited this long */
 	uint64_t overflow_linger_us; /* an idle connection above pool_size is closed after this; 0: at once */
 	uint64_t timeout_us; /* how long a borrower waits; 0: forever */
-	bool is_holding; /* in an outage borrowers wait, instead of being refused at once ... */
-	uint64_t hold_us; /* ... for this long, instead of timeout_us; 0: forever */
+	enum outage_mode on_outage;
+	uint64_t hold_us; /* with OUTAGE_HOLD: how long they wait; 0: forever */
 	uint64_t recycle_us; /* age at which an idle one is closed, with a jitter of +-10 %; 0: never */
 	uint64_t idle_timeout_us; /* an idle one (above min_idle) is closed after this; 0: never */
 	bool pre_ping; /* ping before lending ... */
@@ -59,7 +59,6 @@ struct policy_settings {
 	uint64_t ping_interval_us; /* background ping of idle connections not heard from for this; 0: none */
 	uint64_t ping_timeout_us; /* a ping that takes longer has failed */
 	bool lifo; /* else the longest idle goes first. A borrower's last one goes first for 10 ms */
-	bool waits_while_down; /* they wait for timeout_us, as where all connections are lent */
 	uint32_t opens_at_once; /* pacing: at most this many OPENING at a time; 0: 16 */
 	uint32_t share_weight, share_min; /* under caps over several pools; see policy_budget_new. A weight of 0 is 1 */
 	bool is_spare; /* only policy_borrow_idle() lends: that none can be opened is no outage, as nobody waits */
@@ -86,8 +85,7 @@ struct policy_conn {
 	uint64_t epoch; /* the upstream's epoch when it was last verified */
 	uint64_t borrower_id; /* the id of its last borrower; 0: none */
 	bool is_recycle_due; /* close instead of going idle (RECONNECT, new settings) */
-	bool is_used; /* lent before; the first loan counts as new */
-	bool is_overflow; /* opened as one above pool_size */
+	enum checkout_source source; /* of its next loan: the first is of a new one, or one above pool_size */
 	bool is_washed; /* LENT, but about to be returned */
 	bool is_trial; /* OPENING while the circuit is open */
 	TAILQ_ENTRY(policy_conn)
@@ -198,9 +196,9 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  * off newcomers are, too, through on_refuse from policy_tick (ops->wake with now). In an outage the next attempt, or
  * one of another part or pool, is waited for no longer than half a second, and not at all if the last one got no
  * answer: it may take as long to fail. These wait on:
- *   - everybody, for hold_us, if the pool is_holding: counted from when they came or the outage began, whichever was
+ *   - everybody, for hold_us, with OUTAGE_HOLD: counted from when they came or the outage began, whichever was
  *     later; when the outage is over, timeout_us begins for them;
- *   - for timeout_us, everybody, if the pool waits_while_down;
+ *   - for timeout_us, everybody, with OUTAGE_WAIT;
  *   - for timeout_us, those who were in line when the last connection was lost while it was lent: PostgreSQL restarts;
  *   - for timeout_us, everybody, after 57P01: PostgreSQL has accepted the login, and an administrator has ended it; and
  *     after 53200: the next attempt may have the memory;

@@ -486,12 +486,10 @@ budget_watch(struct policy_budget *b, const struct policy_room *r)
 	TAILQ_FOREACH(m, &b->members, link) {
 		if (m->is_watched || m->orders == NULL)
 			continue;
-		if (m->room == r) {
+		if (m->room == r)
 			m->orders->ops->publish(m->orders->pool);
-		} else {
-			m->orders->is_to_publish = true;
-			policy_room_order(m->orders);
-		}
+		else
+			policy_room_order(m->orders, ORDER_PUBLISH);
 	}
 }
 
@@ -500,12 +498,9 @@ budget_tell_news(struct policy_budget *b)
 {
 	struct budget_member *m;
 
-	TAILQ_FOREACH(m, &b->members, link) {
-		if (m->orders == NULL)
-			continue;
-		m->orders->has_news = true;
-		policy_room_order(m->orders);
-	}
+	TAILQ_FOREACH(m, &b->members, link)
+		if (m->orders != NULL)
+			policy_room_order(m->orders, ORDER_NEWS);
 }
 
 /* Returns true if connections must close so that pools below their share (other than except) get it. Places of a
@@ -695,8 +690,7 @@ ask_for_idle(struct budget_member *m, struct policy_room *r, uint64_t now_us)
 {
 	assert(m->orders != NULL);
 	ask(m);
-	m->orders->is_asked = true;
-	policy_room_order(m->orders);
+	policy_room_order(m->orders, ORDER_GIVE_UP);
 	if (m->room == r) {
 		policy_room_act(r, now_us);
 		policy_room_lock(r);
@@ -833,8 +827,7 @@ budget_wake_best(struct policy_budget *b)
 		if (places_before(m, best) > 0) /* its claim is better */
 			best = m;
 	}
-	best->orders->is_stirred = true;
-	policy_room_order(best->orders);
+	policy_room_order(best->orders, ORDER_STIR);
 }
 
 /* Without members. */
@@ -908,7 +901,7 @@ arm_first(struct policy_budget *b, const struct policy_room *r, uint64_t now_us)
 		first->armed_us = at_us;
 	}
 	first->orders->arm_at_us = at_us;
-	policy_room_order(first->orders);
+	policy_room_order(first->orders, ORDER_ARM);
 }
 
 /* Under the lock, which it gives up meanwhile. policy_room_act() must follow. */
@@ -918,15 +911,15 @@ review(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 	if (!is_tight(b))
 		return;
 	/* A pool that gives one up reports from within, and others meanwhile: the review then starts again. */
-	b->is_review_due = true;
-	if (b->is_reviewing)
+	if (b->review != REVIEW_NONE) {
+		b->review = REVIEW_ONCE_MORE;
 		return;
-	b->is_reviewing = true;
-	while (b->is_review_due) {
-		b->is_review_due = false;
-		reclaim(b, r, now_us);
 	}
-	b->is_reviewing = false;
+	do {
+		b->review = REVIEW_RUNS;
+		reclaim(b, r, now_us);
+	} while (b->review == REVIEW_ONCE_MORE);
+	b->review = REVIEW_NONE;
 	if (TAILQ_EMPTY(&b->hungry))
 		return;
 	budget_wake_best(b);

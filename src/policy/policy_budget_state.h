@@ -23,6 +23,8 @@ struct budget_kept {
 	uint64_t taken;
 };
 
+enum budget_review { REVIEW_NONE, REVIEW_RUNS, REVIEW_ONCE_MORE };
+
 struct policy_budget {
 	struct policy_named named;
 	uint32_t limit; /* 0: none, unless it is binding */
@@ -35,7 +37,7 @@ struct policy_budget {
 	uint32_t unequal_count; /* groups whose claim is not the usual one */
 	uint64_t walk; /* the number of the last one over the hungry */
 	bool is_watched; /* it is tight; all members publish, or are ordered to */
-	bool is_reviewing, is_review_due; /* by one thread, for all */
+	enum budget_review review; /* by one thread, for all */
 	struct budget_groups resting;
 	struct budget_members members, holding;
 	struct budget_members hungry; /* in order of view.since_us */

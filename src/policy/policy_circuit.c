@@ -117,13 +117,9 @@ wake_others(const struct circuit_member *m, bool are_all)
 {
 	struct circuit_member *other;
 
-	TAILQ_FOREACH(other, &m->circuit->members, link) {
-		if (other == m)
-			continue;
-		other->orders->has_news = true;
-		other->orders->is_stirred |= are_all;
-		policy_room_order(other->orders);
-	}
+	TAILQ_FOREACH(other, &m->circuit->members, link)
+		if (other != m)
+			policy_room_order(other->orders, are_all ? ORDER_NEWS | ORDER_STIR : ORDER_NEWS);
 }
 
 static void

@@ -56,7 +56,7 @@ policy_room_free(struct policy_room *r)
 	if (r == NULL)
 		return;
 	assert(TAILQ_EMPTY(&r->orders));
-	if (r->is_untold)
+	if (r->state == ROOM_UNTOLD)
 		TAILQ_REMOVE(&r->commons->untold, r, link);
 	free(r);
 }
@@ -156,18 +156,18 @@ policy_room_unlock(const struct policy_room *r)
 void
 policy_room_wake(struct policy_room *r)
 {
-	if (r->is_told || r->is_untold)
+	if (r->state != ROOM_AT_REST)
 		return;
 	TAILQ_INSERT_TAIL(&r->commons->untold, r, link);
-	r->is_untold = true;
+	r->state = ROOM_UNTOLD;
 }
 
 void
-policy_room_order(struct policy_orders *o)
+policy_room_order(struct policy_orders *o, unsigned what)
 {
-	if (!o->is_listed)
+	if (o->what == 0)
 		TAILQ_INSERT_TAIL(&o->room->orders, o, link);
-	o->is_listed = true;
+	o->what |= what;
 	policy_room_wake(o->room);
 }
 
@@ -177,11 +177,9 @@ take_orders(struct policy_orders *o)
 {
 	struct policy_orders taken = *o;
 
-	assert(o->is_listed);
+	assert(o->what != 0);
 	TAILQ_REMOVE(&o->room->orders, o, link);
-	o->is_listed = o->is_to_publish = o->is_asked = o->is_stirred = o->has_news = o->is_sought = o->is_abandoned =
-	    false;
-	o->answered_by = 0;
+	o->what = o->answered_by = 0;
 	o->arm_at_us = UINT64_MAX;
 	return taken;
 }
@@ -189,10 +187,9 @@ take_orders(struct policy_orders *o)
 static void
 tell_one(struct policy_room *to)
 {
-	assert(to->is_untold && !to->is_told);
+	assert(to->state == ROOM_UNTOLD);
 	TAILQ_REMOVE(&to->commons->untold, to, link);
-	to->is_untold = false;
-	to->is_told = true;
+	to->state = ROOM_TOLD;
 	policy_room_unlock(to);
 	to->tell(to->owner);
 	policy_room_lock(to);
@@ -212,9 +209,9 @@ policy_room_act(struct policy_room *r, uint64_t now_us)
 {
 	struct policy_orders *first;
 
-	if (r->is_untold) { /* no need: they are carried out here */
+	if (r->state == ROOM_UNTOLD) { /* no need: they are carried out here */
 		TAILQ_REMOVE(&r->commons->untold, r, link);
-		r->is_untold = false;
+		r->state = ROOM_AT_REST;
 	}
 	while ((first = TAILQ_FIRST(&r->orders)) != NULL) {
 		struct policy_orders orders = take_orders(first);
@@ -233,7 +230,8 @@ void
 policy_room_hear(struct policy_room *r, uint64_t now_us)
 {
 	policy_room_lock(r);
-	r->is_told = false;
+	if (r->state == ROOM_TOLD)
+		r->state = ROOM_AT_REST;
 	policy_room_act(r, now_us);
 }
 
@@ -241,7 +239,7 @@ void
 policy_room_forget(struct policy_orders *o)
 {
 	policy_room_lock(o->room);
-	if (o->is_listed)
+	if (o->what != 0)
 		take_orders(o);
 	policy_room_unlock(o->room);
 }

@@ -39,6 +39,12 @@ struct policy_commons {
 	_Atomic uint32_t silent; /* a bit for each room whose thread does not answer; written by one thread */
 };
 
+enum room_state {
+	ROOM_AT_REST,
+	ROOM_UNTOLD, /* there are orders: it is in commons->untold */
+	ROOM_TOLD /* ... it was told so, and has not begun to hear them */
+};
+
 struct policy_room {
 	struct policy_commons *commons;
 	uint32_t number;
@@ -47,8 +53,7 @@ struct policy_room {
 	const struct policy_ticket_ops *borrowers;
 	_Atomic uint32_t turns; /* of the loop of its thread, which alone counts them */
 	struct policy_order_list orders; /* not carried out yet */
-	bool is_told; /* that there are orders, and has not begun to hear them */
-	bool is_untold; /* it is in commons->untold */
+	enum room_state state;
 	TAILQ_ENTRY(policy_room) link;
 };
 
@@ -118,27 +123,33 @@ struct policy_order_ops {
 	void (*obey)(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 };
 
+/* Orders of a pool, as a set. */
+enum policy_order {
+	ORDER_PUBLISH = 1, /* a cap is tight */
+	ORDER_GIVE_UP = 2, /* an idle connection: budget_member.asked */
+	ORDER_STIR = 4, /* policy_stir() is due ... */
+	ORDER_NEWS = 8, /* ... or is if somebody waits */
+	ORDER_ABANDON = 16, /* its connections whose login has not ended */
+	ORDER_SEEK = 32, /* another part of its pool wants its idle connections (policy_whole.h) */
+	ORDER_ANSWER = 64, /* answered_by has more */
+	ORDER_ARM = 128 /* policy_arm() is due with arm_at_us */
+};
+
 /* Orders to a pool, which embeds it. All but the first three are guarded by the lock. */
 struct policy_orders {
 	const struct policy_order_ops *ops; /* NULL: nobody obeys, as with a keeper's: its room is told of them */
 	struct policy *pool;
 	struct policy_room *room;
-	bool is_listed;
-	bool is_to_publish; /* a cap is tight */
-	bool is_asked; /* for an idle connection: budget_member.asked */
-	bool is_stirred; /* policy_stir() is due ... */
-	bool has_news; /* ... or is if somebody waits */
-	bool is_abandoned; /* its connections whose login has not ended are to be closed */
-	bool is_sought; /* another part of its pool wants its idle connections (policy_whole.h) */
+	unsigned what; /* enum policy_order; 0: nothing, and it is not in the room's list */
 	uint32_t answered_by; /* a bit for each part that has none for this one */
-	uint64_t arm_at_us; /* policy_arm() is due with that; UINT64_MAX: it is not */
+	uint64_t arm_at_us; /* UINT64_MAX: nothing */
 	TAILQ_ENTRY(policy_orders) link;
 };
 
 void policy_room_lock(const struct policy_room *r);
 void policy_room_unlock(const struct policy_room *r);
-/* Under the lock: o has been changed. policy_room_act() must follow. */
-void policy_room_order(struct policy_orders *o);
+/* Under the lock. what: enum policy_order. policy_room_act() must follow. */
+void policy_room_order(struct policy_orders *o, unsigned what);
 /* Under the lock: r->tell() is due, which policy_room_act() or policy_room_tell() calls. */
 void policy_room_wake(struct policy_room *r);
 /* Called with r's lock, which it gives up meanwhile: tells all other rooms that have been woken, or have orders. Those

@@ -32,8 +32,7 @@ stock_up(struct policy_budget *b)
 			continue;
 		assert(m->orders != NULL && b->kept.understocked_count > 0);
 		m->is_understocked = false;
-		m->orders->is_stirred = true;
-		policy_room_order(m->orders);
+		policy_room_order(m->orders, ORDER_STIR);
 	}
 	b->kept.understocked_count = 0;
 }
@@ -90,10 +89,8 @@ policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t n
 	TAILQ_FOREACH(m, &b->members, link) {
 		if (m->orders == NULL)
 			budget_change_opening(m, -m->opening);
-		if (m->opening == 0)
-			continue;
-		m->orders->is_abandoned = true;
-		policy_room_order(m->orders);
+		if (m->opening != 0)
+			policy_room_order(m->orders, ORDER_ABANDON);
 	}
 	policy_room_act(r, now_us);
 }

@@ -19,7 +19,7 @@ policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 {
 	if (p->is_fail_fatal)
 		return false;
-	return p->settings.is_holding || p->settings.waits_while_down || p->last_fail_kind == CF_TOO_MANY ||
+	return p->settings.on_outage != OUTAGE_FAIL || p->last_fail_kind == CF_TOO_MANY ||
 	       strcmp(p->last_fail.sqlstate, "57P01") == 0 || lacks_memory(p) ||
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) || part_was_in_line(&p->part, t->since_us);
 }
@@ -63,7 +63,7 @@ uint64_t
 policy_deadline(const struct policy *p, const struct policy_ticket *t)
 {
 	const struct policy_settings *s = &p->settings;
-	bool is_held = s->is_holding && p->outage.since_us > 0 && !p->is_paused;
+	bool is_held = s->on_outage == OUTAGE_HOLD && p->outage.since_us > 0 && !p->is_paused;
 	uint64_t limit_us = is_held ? s->hold_us : s->timeout_us;
 	uint64_t from_us = is_held ? p->outage.since_us : p->outage_over_us;
 
@@ -116,7 +116,7 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 		return;
 	if (ended.since_us != 0) {
 		p->outage = (struct policy_outage){ 0 };
-		if (p->settings.is_holding)
+		if (p->settings.on_outage == OUTAGE_HOLD)
 			p->outage_over_us = now_us;
 		p->ramp = 1;
 	}

@@ -212,7 +212,7 @@ policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_
 
 	if (p->part.whole == NULL)
 		return;
-	if (o->is_sought) {
+	if ((o->what & ORDER_SEEK) != 0) {
 		/* The part may be in the middle of a report of its own, so all else is left to the next tick. */
 		p->is_held = true;
 		policy_give_idle(p, now_us);
@@ -221,8 +221,8 @@ policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_
 			policy_arm(p, now_us);
 		part_answer(&p->part, now_us);
 	}
-	p->part.is_to_ask |= o->has_news;
+	p->part.is_to_ask |= (o->what & ORDER_NEWS) != 0;
 	p->part.asked_of &= ~o->answered_by;
-	if (o->answered_by != 0 && p->waiting > 0)
+	if ((o->what & ORDER_ANSWER) != 0 && p->waiting > 0)
 		policy_stir(p, now_us);
 }

@@ -61,7 +61,7 @@ say_held(const struct policy *p, const struct policy_ticket *t, uint64_t now_us,
 	*why = p->last_fail;
 	fail_detail(why, "the request waited for %s; nothing could be opened for %s (%s)",
 		    duration_of(now_us - t->since_us).text, duration_of(now_us - p->outage.since_us).text,
-		    p->settings.is_holding ? "outage_hold" : "pool_timeout");
+		    p->settings.on_outage == OUTAGE_HOLD ? "outage_hold" : "pool_timeout");
 }
 
 /* Deadlines are in the order of the line, so the late ones are at the front. */
@@ -74,7 +74,7 @@ policy_refuse_late(struct policy *p, uint64_t now_us)
 		struct fail why;
 
 		t->connect_us = policy_waited_to_connect_us(p, t, now_us);
-		if (p->outage.since_us > 0 && !p->settings.waits_while_down) {
+		if (p->outage.since_us > 0 && p->settings.on_outage != OUTAGE_WAIT) {
 			say_held(p, t, now_us, &why);
 			refuse(p, t, &why, RF_BACKEND_UNREACHABLE);
 			continue;

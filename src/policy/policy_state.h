@@ -37,6 +37,8 @@
 TAILQ_HEAD(policy_conns, policy_conn);
 TAILQ_HEAD(policy_line, policy_ticket);
 
+enum policy_opens { OPENS_ANY, OPENS_TRIAL /* of the circuit's */, OPENS_SCOUT };
+
 struct policy {
 	struct policy_settings settings;
 	struct policy_ops ops;
@@ -62,8 +64,7 @@ struct policy {
 	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
 	bool is_observed; /* by caps that are watched, or by other parts: they are told of each change */
 	bool cap_has_room; /* the shared cap has room for us */
-	bool is_trial; /* what is opened now is a trial of the circuit's */
-	bool is_scouting; /* ... is a scout */
+	enum policy_opens opens; /* while ops->open runs */
 	enum recycle_reason close_reason; /* for connections with is_recycle_due */
 
 	uint64_t epoch; /* a connection verified in an older epoch is pinged before it is lent */

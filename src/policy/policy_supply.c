@@ -167,10 +167,14 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 static bool
 begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
+	bool is_trial = false;
+
 	if (!take_places(p, what_for, now_us))
 		return false;
-	if (what_for == AS_SCOUT || circuit_begin(&p->circuit, &p->is_trial, now_us))
+	if (what_for == AS_SCOUT || circuit_begin(&p->circuit, &is_trial, now_us)) {
+		p->opens = what_for == AS_SCOUT ? OPENS_SCOUT : is_trial ? OPENS_TRIAL : OPENS_ANY;
 		return true;
+	}
 	give_place_back(p, what_for);
 	return false;
 }
@@ -186,9 +190,9 @@ open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 	if (p->ops.open(p->owner, now_us, &why) < 0) {
 		assert(p->total == before); /* its places are given back: it must not have taken them along */
 		give_place_back(p, what_for);
-		if (p->is_trial)
+		if (p->opens == OPENS_TRIAL)
 			circuit_ended(&p->circuit, now_us);
-		p->is_trial = false;
+		p->opens = OPENS_ANY;
 		note_failure(p, CF_OTHER, false, now_us, &why, now_us);
 		return false;
 	}
@@ -209,9 +213,7 @@ policy_scout(struct policy *p, uint64_t now_us)
 {
 	if (p->is_paused || policy_total(p) >= policy_limit_now(p, now_us))
 		return;
-	p->is_scouting = true;
 	open_for_nobody(p, AS_SCOUT, now_us);
-	p->is_scouting = false;
 	policy_arm(p, policy_next_due(p, now_us));
 }
 

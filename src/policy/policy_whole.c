@@ -95,19 +95,17 @@ leave(const struct policy_whole *w)
 	pthread_mutex_unlock(&w->commons->lock);
 }
 
-/* Under the lock; policy_room_act() must follow. A place is free, or others keep what they had. */
+/* Under the lock; policy_room_act() must follow. ORDER_NEWS: a place is free; with ORDER_STIR others keep what they
+ * had. */
 static void
-order_look(struct policy_whole *w, uint32_t parts, bool is_for_all)
+order_parts(const struct policy_whole *w, uint32_t parts, unsigned what)
 {
 	for (; parts != 0; parts &= parts - 1) {
 		struct policy_orders *o = w->parts[part_first_of(parts)];
 
-		if (o == NULL)
-			continue;
-		assert(o->room->commons == w->commons);
-		o->has_news = true;
-		o->is_stirred |= is_for_all;
-		policy_room_order(o);
+		assert(o == NULL || o->room->commons == w->commons);
+		if (o != NULL)
+			policy_room_order(o, what);
 	}
 }
 
@@ -148,7 +146,7 @@ part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verifi
 	add(&w->live, -live);
 	add(&w->verified, -verified);
 	if (total > 0) {
-		order_look(w, part_others_wait(m), false);
+		order_parts(w, part_others_wait(m), ORDER_NEWS);
 		policy_room_act(m->orders->room, now_us);
 	} else
 		leave(w);
@@ -225,10 +223,10 @@ part_report_change(struct policy_part *m, bool is_in_use, uint64_t now_us)
 
 	if (is_in_use != m->is_in_use) {
 		atomic_store_explicit(&w->in_use, get(&w->in_use) ^ me, memory_order_relaxed);
-		order_look(w, get(&w->in_use) & ~me, true);
+		order_parts(w, get(&w->in_use) & ~me, ORDER_NEWS | ORDER_STIR);
 	}
 	if (m->has_freed)
-		order_look(w, part_others_wait(m), false);
+		order_parts(w, part_others_wait(m), ORDER_NEWS);
 	m->is_in_use = is_in_use;
 	m->has_freed = false;
 	policy_room_act(m->orders->room, now_us);
@@ -301,7 +299,7 @@ part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over, u
 		leave(w);
 		return false;
 	}
-	order_look(w, w->out, true);
+	order_parts(w, w->out, ORDER_NEWS | ORDER_STIR);
 	policy_room_act(m->orders->room, now_us);
 	return since_us != 0;
 }
@@ -509,7 +507,7 @@ policy_whole_lost(struct policy_conn *conn, struct policy_room *r, uint64_t now_
 	add(&w->verified, -1u);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_lost(&w->caps[i]);
-	order_look(w, (uint32_t)get_us(&w->bits), false);
+	order_parts(w, (uint32_t)get_us(&w->bits), ORDER_NEWS);
 	is_unused = is_over(w);
 	policy_room_act(r, now_us);
 	if (is_unused)
@@ -544,14 +542,7 @@ part_ask(struct policy_part *m, uint64_t now_us)
 	}
 	m->asked_of |= parts;
 	enter(m);
-	for (; parts != 0; parts &= parts - 1) {
-		struct policy_orders *o = w->parts[part_first_of(parts)];
-
-		if (o == NULL)
-			continue;
-		o->is_sought = true;
-		policy_room_order(o);
-	}
+	order_parts(w, parts, ORDER_SEEK);
 	policy_room_act(m->orders->room, now_us);
 }
 
@@ -580,7 +571,7 @@ part_answer(struct policy_part *m, uint64_t now_us)
 		if (o == NULL || unserved(w, part_first_of(parts)) == 0)
 			continue;
 		o->answered_by |= 1u << m->number;
-		policy_room_order(o);
+		policy_room_order(o, ORDER_ANSWER);
 	}
 	policy_room_act(m->orders->room, now_us);
 }

@@ -123,7 +123,7 @@ fill_policy(const struct scope_settings *s, struct policy_settings *out)
 	out->overflow_delay_us = s->overflow_delay_us;
 	out->overflow_linger_us = s->overflow_linger_us;
 	out->timeout_us = s->pool_timeout_us;
-	out->is_holding = s->on_outage == OUTAGE_HOLD;
+	out->on_outage = s->on_outage;
 	out->hold_us = s->outage_hold_us;
 	out->recycle_us = s->pool_recycle_us;
 	out->idle_timeout_us = s->idle_timeout_us;
@@ -132,7 +132,6 @@ fill_policy(const struct scope_settings *s, struct policy_settings *out)
 	out->ping_interval_us = s->ping_interval_us;
 	out->ping_timeout_us = PING_TIMEOUT_US;
 	out->lifo = s->pool_lifo;
-	out->waits_while_down = s->on_outage == OUTAGE_WAIT;
 	out->share_weight = s->share_weight;
 	out->share_min = s->share_min;
 }

@@ -39,7 +39,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	pool->set->server_count++;
 	pool_is_active(pool);
 	policy_conn_opening(pool->policy, &p->conn, now_us);
-	if (p->conn.is_overflow)
+	if (p->conn.source == CS_OVERFLOW)
 		compat_log_reserve(pool);
 	return 0;
 }

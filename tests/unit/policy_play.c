@@ -115,7 +115,7 @@ set_one(const struct play *play, struct policy_settings *set, const char *word)
 	else SET(overflow_delay_us);
 	else SET(overflow_linger_us);
 	else SET(timeout_us);
-	else SET(is_holding);
+	else if (strcmp(word, "is_holding") == 0) set->on_outage = OUTAGE_HOLD;
 	else SET(hold_us);
 	else SET(recycle_us);
 	else SET(idle_timeout_us);
@@ -123,7 +123,7 @@ set_one(const struct play *play, struct policy_settings *set, const char *word)
 	else SET(pre_ping_idle_us);
 	else SET(ping_interval_us);
 	else SET(lifo);
-	else SET(waits_while_down);
+	else if (strcmp(word, "waits_while_down") == 0) set->on_outage = OUTAGE_WAIT;
 	else SET(opens_at_once);
 	else SET(is_spare);
 	else SET(share_weight);

@@ -739,7 +739,7 @@ random_settings(struct sim *s)
 		.min_idle = chance(s, 50) ? 0 : below(s, 5),
 		.overflow_linger_us = one_of(s, lingers, 4),
 		.timeout_us = one_of(s, waits, 4),
-		.is_holding = chance(s, 50),
+		.on_outage = chance(s, 50) ? OUTAGE_HOLD : OUTAGE_FAIL,
 		.hold_us = one_of(s, waits, 4),
 		.recycle_us = one_of(s, ages, 4),
 		.idle_timeout_us = one_of(s, idles, 4),

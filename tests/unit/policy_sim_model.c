@@ -114,7 +114,8 @@ model_waits_on(const struct sim_client *c)
 {
 	const struct sim_pool *sp = c->sp;
 
-	return !sp->is_last_fatal && (sp->settings.is_holding || sp->last_kind == CF_TOO_MANY || c->is_patient);
+	return !sp->is_last_fatal &&
+	       (sp->settings.on_outage == OUTAGE_HOLD || sp->last_kind == CF_TOO_MANY || c->is_patient);
 }
 
 uint64_t
@@ -122,7 +123,7 @@ model_deadline(const struct sim_client *c)
 {
 	const struct sim_pool *sp = c->sp;
 	struct policy_outage outage = outage_of(sp);
-	bool is_held = sp->settings.is_holding && outage.since_us > 0 && !sp->is_paused;
+	bool is_held = sp->settings.on_outage == OUTAGE_HOLD && outage.since_us > 0 && !sp->is_paused;
 	uint64_t limit_us = is_held ? sp->settings.hold_us : sp->settings.timeout_us;
 	uint64_t from_us = is_held ? outage.since_us : sp->outage_over_us;
 
@@ -149,7 +150,7 @@ model_outage_ends(struct sim_pool *sp)
 	if (outage_of(sp).since_us == 0)
 		return;
 	sp->ramp = 1;
-	if (sp->settings.is_holding)
+	if (sp->settings.on_outage == OUTAGE_HOLD)
 		sp->outage_over_us = sp->sim->now_us;
 }
 

@@ -877,7 +877,7 @@ random_settings(struct wsim *s)
 		.overflow_delay_us = chance(s, 80) ? 0 : 20 * MS,
 		.overflow_linger_us = chance(s, 50) ? 0 : SECOND,
 		.timeout_us = waits[below(s, 4)],
-		.is_holding = chance(s, 30),
+		.on_outage = chance(s, 30) ? OUTAGE_HOLD : OUTAGE_FAIL,
 		.hold_us = waits[below(s, 4)],
 		.idle_timeout_us = chance(s, 70) ? 0 : SECOND,
 		.pre_ping = chance(s, 20),
@@ -896,7 +896,7 @@ random_rival(struct wsim *s)
 	return (struct policy_settings){ .pool_size = 1 + below(s, 12),
 					 .min_idle = below(s, 3),
 					 .timeout_us = 30 * SECOND,
-					 .waits_while_down = true,
+					 .on_outage = OUTAGE_WAIT,
 					 .share_weight = 1 + below(s, 3) };
 }
 

@@ -409,7 +409,7 @@ Test(policy, the_first_to_come_does_not_wait_for_a_back_off_that_nobody_asked_in
 	struct fake f;
 
 	set.min_idle = 1;
-	set.waits_while_down = true;
+	set.on_outage = OUTAGE_WAIT;
 	fake_init(&f, &set, NULL);
 	fake_borrow(&f, 0);
 	fake_opened(&f, 0);
@@ -559,7 +559,7 @@ holding(uint32_t size)
 {
 	struct policy_settings set = fake_settings(size, 0);
 
-	set.is_holding = true;
+	set.on_outage = OUTAGE_HOLD;
 	set.hold_us = 10 * S;
 	return set;
 }

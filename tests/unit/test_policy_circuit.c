@@ -20,7 +20,7 @@ up_init(struct upstream *u, bool is_holding)
 	struct policy_settings set = fake_settings(20, 0);
 
 	*u = (struct upstream){ 0 };
-	set.is_holding = is_holding;
+	set.on_outage = is_holding ? OUTAGE_HOLD : OUTAGE_FAIL;
 	set.hold_us = 60 * S;
 	u->commons = policy_commons_new(1);
 	u->room = policy_room_new(u->commons, 0, NULL, NULL, &fake_tickets);
