@@ -135,7 +135,7 @@ is_address_over(const struct admission *a, const struct admission_ticket *t, uin
 {
 	uint32_t limit = admission_config(a)->max_address_client_connections;
 
-	return limit != 0 && t->address != NULL && !t->is_apart &&
+	return limit != 0 && t->address != NULL && t->standing == ADMISSION_OF_MANY &&
 	       t->address->held - t->address->waiting > (uint64_t)limit + spare;
 }
 
@@ -164,7 +164,7 @@ count_address(struct admission *a, struct admission_ticket *t, const struct sock
 	if (t->address == NULL)
 		return false;
 	admission_entry_hold(a->addresses, t->address);
-	t->is_exempt = t->is_apart = is_exempt(a, peer);
+	t->standing = is_exempt(a, peer) ? ADMISSION_EXEMPT : ADMISSION_OF_MANY;
 	return true;
 }
 
@@ -194,7 +194,7 @@ admission_leave(struct admission *a, struct admission_ticket *t)
 	if (t->database_entry != NULL)
 		admission_entry_release(a->databases, t->database_entry, now_us);
 	t->address = t->user_entry = t->database_entry = NULL;
-	t->is_exempt = t->is_apart = false;
+	t->standing = ADMISSION_OF_MANY;
 }
 
 /* --- rates --- */
@@ -253,9 +253,9 @@ is_within_rates(struct admission *a, struct admission_ticket *t, const char *use
 		config_effective(config, config_find_database(config, database), NULL, &of_database);
 	config_effective(config, NULL, config_find_user(config, user), &of_user);
 	address_text(t, address);
-	if (t->is_exempt)
+	if (t->standing == ADMISSION_EXEMPT)
 		by_address = NULL;
-	else if (t->is_apart && t->address != NULL && config->address_login_rate != 0)
+	else if (t->standing == ADMISSION_APART && t->address != NULL && config->address_login_rate != 0)
 		by_address = admission_guess_entry(a, t, user);
 	struct rate rates[] = {
 		{ by_address, config->address_login_rate, "from", address, "address_login_rate", RJ_ADDRESS_RATE },
@@ -278,7 +278,9 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 	struct fail why;
 
 	admission_queue_join(a, t, ADMISSION_PROVING);
-	t->is_apart = t->is_exempt || (database == NULL && config_is_stats(admission_config(a), user));
+	if (t->standing != ADMISSION_EXEMPT)
+		t->standing = database == NULL && config_is_stats(admission_config(a), user) ? ADMISSION_APART
+											     : ADMISSION_OF_MANY;
 	if (a->is_memory_full && (database != NULL || !config_is_stats(admission_config(a), user))) {
 		fail_set(&why, "53200", "pgweir is out of memory (max_memory): no new clients for now");
 		fail_hint(&why, "Try again later, or raise max_memory in section [limits] of pgweir.ini.");
@@ -286,7 +288,7 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 	}
 	if (t->is_above_limit && is_address_over(a, t, 0))
 		return refuse_address(a, t);
-	if (e != NULL && t->is_apart)
+	if (e != NULL && t->standing != ADMISSION_OF_MANY)
 		e = admission_guess_entry(a, t, user);
 	if (e != NULL && e->waiting >= ADMISSION_WAITING_MAX) {
 		char address[ADDRESS_TEXT_MAX];

@@ -43,6 +43,13 @@ enum admission_line {
 	ADMISSION_LINES
 };
 
+/* Says what of its address concerns a connection. */
+enum admission_standing {
+	ADMISSION_OF_MANY, /* all */
+	ADMISSION_APART, /* a user of the console: not other users' wrong passwords */
+	ADMISSION_EXEMPT /* in exempt_addresses: the same, nor the rate */
+};
+
 /* A connection's place in the limits, zeroed at first and embedded in its owner, which admission_ops reaches. */
 struct admission_ticket {
 	struct admission_entry *address; /* NULL: a Unix socket */
@@ -56,8 +63,7 @@ struct admission_ticket {
 	};
 	uint8_t line; /* enum admission_line */
 	bool is_above_limit; /* max_address_client_connections was exceeded when it came */
-	bool is_exempt; /* its address is in exempt_addresses */
-	bool is_apart; /* is_exempt, or a user of the console: other users' wrong passwords don't concern it */
+	uint8_t standing; /* enum admission_standing */
 	bool is_unlogged; /* its login was refused, and there are too many log lines about that */
 };
 

@@ -129,7 +129,7 @@ delay_of(struct admission *a, struct admission_ticket *t, struct admission_entry
 	if (own != NULL)
 		of_own = admission_entry_failed(own, base, max, now_us);
 	of_address = admission_entry_failed(t->address, base, max, now_us);
-	return t->is_apart && own != NULL ? of_own : of_address;
+	return t->standing != ADMISSION_OF_MANY && own != NULL ? of_own : of_address;
 }
 
 struct admission_hold *

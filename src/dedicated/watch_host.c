@@ -363,7 +363,7 @@ take_meet(struct watch_host *h)
 {
 	struct cluster_lives lives;
 
-	if (!h->answer.is_met)
+	if (h->answer.told != TOLD_MARK)
 		return false;
 	h->met = h->answer;
 	h->is_elsewhere = false;
@@ -437,7 +437,7 @@ take_read(struct watch_host *h)
 {
 	struct reading r = h->answer.reading;
 
-	if (!h->answer.is_read)
+	if (h->answer.told != TOLD_READING)
 		return false;
 	if (h->answer.is_standby != is_standby(h)) {
 		end_life(h, "it was promoted");
@@ -477,7 +477,7 @@ take_try(struct watch_host *h)
 static bool
 take_check(struct watch_host *h)
 {
-	if (!h->answer.is_checked)
+	if (h->answer.told != TOLD_BITS)
 		return false;
 	if (!has_trial(h) || h->conn.asked_us < h->of->trial.begun_us)
 		return true;

@@ -29,20 +29,20 @@ struct trial {
 	uint64_t position; /* whoever has replayed up to here has replayed all of them; 0: not known yet */
 };
 
+enum watch_told { TOLD_NOTHING, TOLD_MARK, TOLD_READING, TOLD_BITS };
+
 struct watch_answer {
-	bool is_met; /* mark is known */
+	enum watch_told told; /* a reading: is_standby, reading, flushed and timeline are known */
 	struct cluster_mark mark;
 	uint32_t settings[WATCHED_SETTINGS]; /* their hashes */
 	uint64_t block_len, segment_len; /* of the log; 0: not told */
 	bool sees_timeline; /* it may be told which timeline a standby receives */
-	bool is_read; /* the next four are known */
 	bool is_standby;
 	struct reading reading; /* but for number and begun_us */
 	uint64_t flushed; /* of a primary */
 	uint32_t timeline; /* that a standby receives; 0: it receives none, or may not say so */
 	uint32_t tried; /* of trial.xids */
 	struct trial trial;
-	bool is_checked;
 	uint32_t bits; /* as trial.bits; UINT32_MAX: something else */
 };
 

@@ -61,15 +61,15 @@ errand_take(struct errand_line *line)
 	STAILQ_REMOVE_HEAD(&line->waiting, next);
 	line->count.waiting--;
 	line->count.running++;
-	e->is_running = true;
+	e->state = ERRAND_RUNS;
 	return e;
 }
 
 static void
 errand_end(struct errand_line *line, struct errand *e)
 {
-	assert(e->is_running && (e->is_lost ? line->count.lost : line->count.running) > 0);
-	if (e->is_lost)
+	assert((e->state == ERRAND_LOST ? line->count.lost : line->count.running) > 0);
+	if (e->state == ERRAND_LOST)
 		line->count.lost--;
 	else
 		line->count.running--;
@@ -219,7 +219,7 @@ line_take(struct errand_line *line, struct errand *e, struct fail *why)
 	if (line->threads == 0)
 		return fail_set(why, "53300", "there is no thread for it");
 	e->line = line;
-	e->is_running = e->is_lost = false;
+	e->state = ERRAND_WAITS;
 	STAILQ_INSERT_TAIL(&line->waiting, &e->note, next);
 	line->count.waiting++;
 	return 0;
@@ -252,14 +252,14 @@ errands_drop(struct errands *es, struct errand *e)
 
 	pthread_mutex_lock(&es->lock);
 	line = e->line;
-	is_back = line != NULL && !e->is_running;
+	is_back = line != NULL && e->state == ERRAND_WAITS;
 	if (is_back) {
 		assert(line->count.waiting > 0);
 		STAILQ_REMOVE(&line->waiting, &e->note, note, next);
 		line->count.waiting--;
-	} else if (line != NULL && !e->is_lost) {
+	} else if (line != NULL && e->state == ERRAND_RUNS) {
 		assert(line->count.running > 0);
-		e->is_lost = true;
+		e->state = ERRAND_LOST;
 		line->count.running--;
 		line->count.lost++;
 	}

@@ -19,14 +19,17 @@
 
 struct errand_line; /* opaque: errands.c */
 
+/* LOST: its owner has dropped it, and it still runs. */
+enum errand_state { ERRAND_WAITS, ERRAND_RUNS, ERRAND_LOST };
+
 /* Embedded in the object to work on. */
 struct errand {
 	struct note note; /* must be first; in a line, and then on its way back */
 	void (*run)(struct errand *e); /* on a thread: may touch only the object around e, and immutable data */
 	void (*done)(struct errand *e); /* on the inbox's loop, after run; may free e */
 	void (*discard)(struct errand *e); /* in place of done, on any thread, when the errands are freed: frees e */
-	struct errand_line *line; /* NULL: it was done. This and the next two are for errands.c alone */
-	bool is_running, is_lost;
+	struct errand_line *line; /* NULL: it was done. This and the next are for errands.c alone */
+	enum errand_state state; /* in its line */
 };
 
 struct errands; /* opaque: errands.c */

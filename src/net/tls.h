@@ -16,6 +16,10 @@
 struct tls_context; /* opaque: tls_context.c; counted by reference, from any thread */
 struct tls_session; /* opaque: tls_session.c; used by one thread at a time */
 
+enum tls_wish { TLS_NOT_ASKED_FOR, TLS_ASKED_FOR, TLS_NEEDED }; /* without what is needed the handshake fails */
+/* Says what is verified of a server's certificate: that it is of ca_file; and that it has the server's name. */
+enum tls_verify { TLS_VERIFY_NOTHING, TLS_VERIFY_CHAIN, TLS_VERIFY_NAME };
+
 /* Files are PEM. Strings are borrowed; NULL and empty mean none. */
 struct tls_accept_settings {
 	const char *certificate_files, *key_files; /* lists separated by ", "; as many keys as certificates */
@@ -23,14 +27,13 @@ struct tls_accept_settings {
 	const char *min_version; /* "1.2" or "1.3" */
 	const char *ciphers; /* for TLS 1.2 */
 	const char *tls13_ciphers; /* for TLS 1.3 */
-	bool asks_certificate; /* asks the client for one; needs ca_file. The handshake fails if it does not verify */
-	bool needs_certificate; /* the handshake fails without one */
+	enum tls_wish certificate; /* of the client; needs ca_file. The handshake fails if it does not verify */
 };
 struct tls_connect_settings {
 	const char *ca_file; /* "system": OpenSSL's own list */
 	const char *certificate_file, *key_file;
 	const char *min_version; /* "1.2" or "1.3" */
-	bool verifies_chain, verifies_name;
+	enum tls_verify verify;
 	bool hides_name; /* sends no SNI */
 };
 

@@ -197,7 +197,7 @@ trust_clients(SSL_CTX *c, const struct tls_accept_settings *s, struct fail *why)
 {
 	STACK_OF(X509_NAME) * names;
 
-	if (!s->asks_certificate)
+	if (s->certificate == TLS_NOT_ASKED_FOR)
 		return 0;
 	if (!is_set(s->ca_file))
 		return fail_set(why, "F0000", "clients' certificates can't be checked without ca_file");
@@ -213,7 +213,8 @@ trust_clients(SSL_CTX *c, const struct tls_accept_settings *s, struct fail *why)
 			return file_fail(why, "the revocation list", s->crl_file);
 		X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	}
-	SSL_CTX_set_verify(c, SSL_VERIFY_PEER | (s->needs_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+	SSL_CTX_set_verify(c, SSL_VERIFY_PEER | (s->certificate == TLS_NEEDED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+			   NULL);
 	return 0;
 }
 
@@ -334,7 +335,7 @@ keep_session(SSL *ssl, SSL_SESSION *session)
 static int
 trust_servers(SSL_CTX *c, const struct tls_connect_settings *s, struct fail *why)
 {
-	if (!s->verifies_chain)
+	if (s->verify == TLS_VERIFY_NOTHING)
 		return 0;
 	ERR_clear_error();
 	if (strcmp(s->ca_file, "system") == 0) {
@@ -363,7 +364,7 @@ tls_connect_context(const struct tls_connect_settings *s, struct fail *why)
 	}
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(c, keep_session);
-	ctx->verifies_name = s->verifies_name;
+	ctx->verify = s->verify;
 	ctx->hides_name = s->hides_name;
 	ctx->not_after = not_after_of(c);
 	return ctx;

@@ -22,7 +22,7 @@ aim(struct tls_session *s)
 
 	if (!is_ip && !s->ctx->hides_name && SSL_set_tlsext_host_name(s->ssl, s->host) != 1)
 		return -1;
-	if (!s->ctx->verifies_name)
+	if (s->ctx->verify != TLS_VERIFY_NAME)
 		return 0;
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	return (is_ip ? X509_VERIFY_PARAM_set1_ip_asc(param, s->host)

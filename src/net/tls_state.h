@@ -23,7 +23,8 @@ struct tls_context {
 	size_t count;
 	BIO_METHOD *bio;
 	int64_t not_after;
-	bool is_accepting, verifies_name, hides_name;
+	enum tls_verify verify;
+	bool is_accepting, hides_name;
 	pthread_mutex_t lock; /* guards the sessions to resume */
 	struct tls_resumption resumptions[TLS_RESUMPTIONS_MAX];
 	unsigned next_resumption;

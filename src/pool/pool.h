@@ -209,8 +209,6 @@ void pool_is_active(struct pool *pool);
 bool pool_use_rests(struct pool *pool); /* returns true if it need not be looked at at each tick any more */
 /* Returns the next pool behind before (NULL: the first) that has servers, or is_watched. */
 struct pool *pool_use_next_active(const struct pool_set *set, const struct pool *before);
-struct pool *pool_use_next_bare(struct pool_set *set); /* of those that have no server, in turn */
-uint32_t pool_use_bare_at_once(const struct pool_set *set); /* how many of those are looked at in a tick */
 void pool_use_look(struct pool *pool, uint64_t now_us);
 /* Returns what the borrower of srv, which is lent, does with it. *since_us: since when. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);

@@ -16,6 +16,8 @@
 #define FOUND_AT_ONCE ((size_t)64)
 #define INVENTED_US US_PER_S
 #define LOOK_US (20 * US_PER_MS)
+#define BARE_AT_ONCE 16u
+#define BARE_SHARE 32u
 
 /* Makes the set tick at that time at the latest. */
 static void
@@ -346,9 +348,14 @@ tick_pool(struct pool *pool, uint64_t now_us)
 static void
 look_at_bare(struct pool_set *set, uint64_t now_us)
 {
-	for (uint32_t n = pool_use_bare_at_once(set); n > 0 && !TAILQ_EMPTY(&set->bare); n--) {
-		struct pool *e = pool_use_next_bare(set); /* siblings go with their pool */
+	uint32_t n = BARE_AT_ONCE + set->bare_count / BARE_SHARE;
 
+	/* In turn; siblings go with their pool. */
+	for (n = n < set->bare_count ? n : set->bare_count; n > 0 && !TAILQ_EMPTY(&set->bare); n--) {
+		struct pool *e = TAILQ_FIRST(&set->bare);
+
+		TAILQ_REMOVE(&set->bare, e, looked_at);
+		TAILQ_INSERT_TAIL(&set->bare, e, looked_at);
 		pool_use_look(e, now_us);
 		if (is_unused(e, now_us)) {
 			compat_log_unused(e, now_us);

@@ -4,8 +4,6 @@
 #include <assert.h>
 
 #define LOOK_US (100 * US_PER_MS)
-#define BARE_AT_ONCE 16u
-#define BARE_SHARE 32u
 
 void
 pool_use_begin(struct pool *pool)
@@ -49,25 +47,6 @@ pool_use_rests(struct pool *pool)
 	pool->is_active = false;
 	pool_use_begin(pool);
 	return true;
-}
-
-/* The first of the list, which is the last then. */
-struct pool *
-pool_use_next_bare(struct pool_set *set)
-{
-	struct pool *e = TAILQ_FIRST(&set->bare);
-
-	TAILQ_REMOVE(&set->bare, e, looked_at);
-	TAILQ_INSERT_TAIL(&set->bare, e, looked_at);
-	return e;
-}
-
-uint32_t
-pool_use_bare_at_once(const struct pool_set *set)
-{
-	uint32_t n = BARE_AT_ONCE + set->bare_count / BARE_SHARE;
-
-	return n < set->bare_count ? n : set->bare_count;
 }
 
 struct pool *

@@ -8,7 +8,8 @@
 struct stored {
 	struct tls_context *ctx;
 	char *ca_file, *certificate_file, *key_file, *min_version;
-	bool verifies_chain, verifies_name, sends_sni;
+	enum tls_verify verify;
+	bool sends_sni;
 	struct stored *next;
 };
 
@@ -17,16 +18,12 @@ struct tls_store {
 	atomic_uint refs;
 };
 
-static bool
-verifies_chain(const struct server_tls *tls)
+static enum tls_verify
+verify_of(const struct server_tls *tls)
 {
-	return tls->mode >= TLS_VERIFY_CA;
-}
-
-static bool
-verifies_name(const struct server_tls *tls)
-{
-	return tls->mode == TLS_VERIFY_FULL;
+	return tls->mode == TLS_VERIFY_FULL ? TLS_VERIFY_NAME
+	       : tls->mode == TLS_VERIFY_CA ? TLS_VERIFY_CHAIN
+					    : TLS_VERIFY_NOTHING;
 }
 
 /* A list will do: it is short, and searched only at a reload and for each new pool. */
@@ -36,9 +33,8 @@ stored_find(const struct tls_store *store, const struct server_tls *tls)
 	struct stored *s;
 
 	for (s = store->first; s != NULL; s = s->next)
-		if (s->verifies_chain == verifies_chain(tls) && s->verifies_name == verifies_name(tls) &&
-		    s->sends_sni == tls->sends_sni && strcmp(s->ca_file, tls->ca_file) == 0 &&
-		    strcmp(s->certificate_file, tls->certificate_file) == 0 &&
+		if (s->verify == verify_of(tls) && s->sends_sni == tls->sends_sni &&
+		    strcmp(s->ca_file, tls->ca_file) == 0 && strcmp(s->certificate_file, tls->certificate_file) == 0 &&
 		    strcmp(s->key_file, tls->key_file) == 0 && strcmp(s->min_version, tls->min_version) == 0)
 			break;
 	return s;
@@ -62,8 +58,7 @@ stored_add(struct tls_store *store, const struct server_tls *tls, struct fail *w
 						 .certificate_file = tls->certificate_file,
 						 .key_file = tls->key_file,
 						 .min_version = tls->min_version,
-						 .verifies_chain = verifies_chain(tls),
-						 .verifies_name = verifies_name(tls),
+						 .verify = verify_of(tls),
 						 .hides_name = !tls->sends_sni };
 	struct stored *s;
 
@@ -74,8 +69,7 @@ stored_add(struct tls_store *store, const struct server_tls *tls, struct fail *w
 	s->certificate_file = xstrdup(tls->certificate_file);
 	s->key_file = xstrdup(tls->key_file);
 	s->min_version = xstrdup(tls->min_version);
-	s->verifies_chain = settings.verifies_chain;
-	s->verifies_name = settings.verifies_name;
+	s->verify = settings.verify;
 	s->sends_sni = tls->sends_sni;
 	s->ctx = tls_connect_context(&settings, why);
 	if (s->ctx == NULL) {

@@ -18,6 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum cancelling_step {
+	CANCELLING_PREPARES,
+	CANCELLING_ASKS_FOR_TLS, /* SSLRequest was sent, and is not answered yet */
+	CANCELLING_SENT /* a part of the packet was, or all of it */
+};
+
 struct server_cancelling {
 	struct stream stream; /* must be first: see stream_ops */
 	struct server *srv; /* NULL: it has ended, or the request is for a client of another process */
@@ -25,8 +31,8 @@ struct server_cancelling {
 	struct dial *dial;
 	struct timer timer;
 	struct tls_session *tls; /* until the handshake takes it; NULL: without TLS */
-	bool is_direct, is_asked; /* SSLRequest was sent, and is not answered yet */
-	bool is_sent; /* a part of the packet was sent, or all of it */
+	bool is_direct; /* TLS begins without an SSLRequest */
+	enum cancelling_step step;
 	struct grave grave;
 	const struct server_env *env;
 	uint8_t packet[12 + 256];
@@ -58,7 +64,7 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 	timer_stop(&c->timer);
 	if (srv != NULL) {
 		srv->cancel = NULL;
-		if (c->is_sent && !is_confirmed)
+		if (c->step == CANCELLING_SENT && !is_confirmed)
 			server_condemn(srv, SERVER_IN_DOUBT);
 	}
 	*c->to_here = c->next_of_all;
@@ -80,7 +86,7 @@ send_packet(struct server_cancelling *c)
 {
 	struct iovec piece = { c->packet, c->packet_len };
 
-	c->is_sent = true;
+	c->step = CANCELLING_SENT;
 	if (stream_write(&c->stream, &piece, 1) < 0)
 		end_cancelling(c, false);
 }
@@ -127,11 +133,11 @@ on_readable(struct stream *s)
 	r = stream_read(&c->stream, bytes, sizeof(bytes), &got);
 	if (r == STREAM_AGAIN)
 		return;
-	if (!c->is_asked) {
+	if (c->step != CANCELLING_ASKS_FOR_TLS) {
 		end_cancelling(c, r == STREAM_EOF); /* anything but EOF is an error, such as "could not fork" */
 		return;
 	}
-	c->is_asked = false;
+	c->step = CANCELLING_PREPARES;
 	if (r == STREAM_OK && got == 1 && bytes[0] == 'S')
 		shake_hands(c);
 	else
@@ -164,7 +170,7 @@ on_dialled(const struct dial_result *result, void *arg)
 	else if (stream_write(&c->stream, &piece, 1) < 0)
 		end_cancelling(c, false);
 	else
-		c->is_asked = true;
+		c->step = CANCELLING_ASKS_FOR_TLS;
 }
 
 static void

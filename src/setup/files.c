@@ -250,8 +250,9 @@ setup_load_tls(const struct config *c, struct tls_context **out, struct fail *wh
 					 .min_version = c->tls_min_version,
 					 .ciphers = c->tls_ciphers,
 					 .tls13_ciphers = c->tls13_ciphers,
-					 .asks_certificate = c->tls_ca_file[0] != '\0',
-					 .needs_certificate = c->tls_mode >= TLS_VERIFY_CA };
+					 .certificate = c->tls_ca_file[0] == '\0'     ? TLS_NOT_ASKED_FOR
+							: c->tls_mode < TLS_VERIFY_CA ? TLS_ASKED_FOR
+										      : TLS_NEEDED };
 
 	*out = NULL;
 	if (c->tls_mode == TLS_OFF || c->tls_certificate_file[0] == '\0')

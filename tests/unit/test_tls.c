@@ -152,7 +152,7 @@ static void
 world_init(struct world *w, bool asks_certificate)
 {
 	struct tls_accept_settings a = { 0 };
-	struct tls_connect_settings c = { .verifies_chain = true, .verifies_name = true };
+	struct tls_connect_settings c = { .verify = TLS_VERIFY_NAME };
 	struct fail why;
 	int fds[2], small = 8192;
 
@@ -161,7 +161,7 @@ world_init(struct world *w, bool asks_certificate)
 	identity_make(&w->id, "db.example.org");
 	a.certificate_files = c.ca_file = c.certificate_file = a.ca_file = w->id.certificate;
 	a.key_files = c.key_file = w->id.key;
-	a.asks_certificate = a.needs_certificate = asks_certificate;
+	a.certificate = asks_certificate ? TLS_NEEDED : TLS_NOT_ASKED_FOR;
 	if (!asks_certificate)
 		c.certificate_file = NULL;
 	w->accepting = tls_accept_context(&a, &why);
@@ -484,11 +484,11 @@ Test(tls, contexts_refuse_what_does_not_fit)
 	cr_expect(strstr(why.text, "NONSENSE") != NULL, "%s", why.text);
 	cr_expect_null(tls_accept_context(&(struct tls_accept_settings){ .certificate_files = one.certificate,
 									 .key_files = one.key,
-									 .asks_certificate = true,
+									 .certificate = TLS_ASKED_FOR,
 									 .ca_file = one.key },
 					  &why));
-	cr_expect_null(
-	    tls_connect_context(&(struct tls_connect_settings){ .verifies_chain = true, .ca_file = "/no/ca" }, &why));
+	cr_expect_null(tls_connect_context(
+	    &(struct tls_connect_settings){ .verify = TLS_VERIFY_CHAIN, .ca_file = "/no/ca" }, &why));
 	cr_expect(strstr(why.text, "/no/ca") != NULL, "%s", why.text);
 	identity_remove(&one);
 	identity_remove(&two);
