@@ -315,17 +315,6 @@ def test_pool_mode_per_user_where_servers_log_in_as_another(weir):
         assert second.value("SHOW search_path") == '"$user", public'
 
 
-def test_timeouts_come_by_reload(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as before:
-        before.query("SELECT 1")
-        weir.reload(pool_size=1, query_timeout="300ms")
-        wire = weir.raw()
-        wire.send(query("SELECT pg_sleep(60)"))
-        reply, seconds = ended(wire)
-        assert reply.sqlstate == "57014" and seconds < 20 * SLOWNESS
-
-
 UNFINISHED = {
     "parse": lambda table: parse("", "SELECT 1"),
     "parse that is answered": lambda table: parse("", "SELECT 1") + flush(),
@@ -401,15 +390,6 @@ def test_a_slow_uplink_is_no_silence_in_a_transaction(weir, request_, begin):
             wire.send(request_[at:at + 200])
             assert not is_readable(wire.sock, 0.25) or at + 200 >= len(request_)
         assert shape(wire.read_until("Z")).endswith(" Z:T")
-
-
-def test_the_extended_protocol_is_timed_as_well(weir):
-    weir.start(pool_size=1, query_timeout="400ms")
-    wire = weir.raw()
-    wire.send(one_statement("SELECT pg_sleep(60)") + sync())
-    reply, seconds = ended(wire)
-    assert reply.sqlstate == "57014" and seconds < 20 * SLOWNESS
-    assert weir.raw().query("SELECT 1") == [["1"]]
 
 
 def test_all_that_are_late_end_at_once(weir):
