@@ -15,7 +15,7 @@
 #include "admin/console_command.h"
 #include "admin/console_rows.h"
 #include "admin/console_stats.h"
-#include "dedicated/questions.h"
+#include "dedicated/blocking.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/query_table.h"
 #include "telemetry/snapshot.h"

@@ -27,7 +27,7 @@ struct client;
 struct client_env;
 struct client_login; /* login/login_state.h: while logging in */
 struct passed_cancel; /* cancel_peer.c */
-struct blocking; /* dedicated/questions.h */
+struct blocking; /* dedicated/blocking.h */
 struct verifier_cache; /* lookup/verifier_cache.h */
 struct errands; /* net/errands.h */
 struct hba; /* auth/hba.h */

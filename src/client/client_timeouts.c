@@ -13,7 +13,7 @@
  */
 #include "client/cancel.h"
 #include "client/clients.h"
-#include "relay/commit_check.h"
+#include "commit_check/commit_check.h"
 #include "relay/query_timeout.h"
 #include "relay/reads.h"
 #include "relay/resend.h"

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "config/compat.h"
-#include "dedicated/questions.h"
+#include "dedicated/blocking.h"
 #include "wire/messages.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "dedicated/questions.h"
+#include "dedicated/blocking.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

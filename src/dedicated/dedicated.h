@@ -69,6 +69,7 @@ struct dedicated_ops {
 	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request; state is as before */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
 	void (*batch_end)(struct dedicated *d); /* nothing is due that was asked */
+	void (*free)(struct dedicated *d); /* of pool->asker: its pool ends; else NULL */
 };
 
 /* Sets *env to the pools' environment, with the callbacks of dedicated servers. */

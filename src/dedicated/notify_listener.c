@@ -1,5 +1,4 @@
 /* src/dedicated/notify_listener.c - the listeners of a pool, their subscribers, and time. See notify_listener.h. */
-#include "dedicated/questions.h"
 #include "dedicated/notify_state.h"
 
 #include "base/clock.h"
@@ -77,7 +76,8 @@ listeners_end(struct pool *pool)
 {
 	while (pool->listeners != NULL)
 		free_listener(pool->listeners);
-	fate_asker_free(pool);
+	if (pool->asker != NULL)
+		pool->asker->ops->free(pool->asker);
 }
 
 static void

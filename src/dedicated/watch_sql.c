@@ -29,13 +29,13 @@ const char *const watch_settings[WATCHED_SETTINGS] = { "search_path",
 						       "xmlbinary",
 						       "transform_null_equals" };
 
-/* --- Questions. Each row begins with a letter, but that of fate_ask_cluster. --- */
+/* --- Questions. Each row begins with a letter, but that of cluster_ask. --- */
 
 void
 watch_put_meet(struct buf *b)
 {
 	/* A standby knows no SERIALIZABLE, which may be the default. And a COMMIT is not to wait for standbys. */
-	buf_printf(b, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;%s;", fate_ask_cluster);
+	buf_printf(b, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;%s;", cluster_ask);
 	buf_printf(b, "SET search_path TO pg_catalog, pg_temp;"
 		      "SELECT set_config(name, CASE name WHEN 'default_transaction_isolation' THEN 'read committed' "
 		      "WHEN 'synchronous_commit' THEN 'local' ELSE '0' END, false) FROM pg_settings WHERE name IN "
@@ -213,7 +213,7 @@ watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 	struct bind_values row;
 	char kind[TEXT_MAX];
 
-	if (fate_read_cluster(body, len, &a->mark)) {
+	if (cluster_mark_read(body, len, &a->mark)) {
 		a->told = TOLD_MARK;
 		return;
 	}

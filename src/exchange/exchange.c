@@ -98,3 +98,13 @@ exchange_application(const struct exchange *x)
 
 	return name == NULL ? "" : name;
 }
+
+void
+exchange_rolled_back(struct fail *why, const char *reason)
+{
+	fail_set(why, "40001",
+		 "the transaction was rolled back by the loss of its connection to PostgreSQL; it is safe to "
+		 "run it again");
+	fail_detail(why, "Asked about its COMMIT: %s.", reason);
+	fail_hint(why, "Run the whole transaction again, as after any serialization failure.");
+}

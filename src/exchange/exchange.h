@@ -37,7 +37,7 @@ struct client_statements; /* statements/statements_state.h: from the first Parse
 struct client_session; /* state/state_state.h: from the first SQL that may leave something in the session */
 struct client_listen; /* listen/listen_state.h: from the first LISTEN */
 struct client_reads; /* relay/reads.h: from the first request, with reads = marked */
-struct commit_doubt; /* relay/commit_doubt.c */
+struct commit_doubt; /* commit_check/commit_doubt.c */
 struct client_cancel; /* client/cancel.c */
 struct request; /* exchange/request.h */
 struct audit; /* session/audit.h */
@@ -276,6 +276,9 @@ exchange_may_leave(const struct exchange *x, const struct server *srv)
  * happen (client_state.c) is our bug: it is logged, ends debug builds, and is not taken.
  */
 void exchange_step(struct exchange *x, enum client_event ev);
+
+/* Writes the client's error to why: its transaction was lost with its server; reason: how that is known. */
+void exchange_rolled_back(struct fail *why, const char *reason);
 
 struct exchange_rare *exchange_rare(struct exchange *x); /* made if need be; NULL without memory */
 /* Notes whom the client has logged in as, if that is not pool->user. Returns 0, or -1 without memory. */

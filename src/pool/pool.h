@@ -23,7 +23,7 @@
 
 struct pool_set; /* pool_set.h */
 struct notify_listener;
-struct fate_asker;
+struct dedicated;
 struct cluster;
 
 struct pool_database {
@@ -126,7 +126,7 @@ struct pool {
 	struct policy_whole *whole; /* policy_whole.h; NULL: it lives on one worker */
 	struct policy_budget
 	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL: none. That of CAP_ALL is its room's */
-	struct fate_asker *fates; /* fate_asker.c; NULL: nobody has asked yet */
+	struct dedicated *asker; /* dedicated.h: asks what became of transactions; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
 	/* pool_siblings.c: by the place of their host in its upstream; NULL: not used yet. */
 	struct pool *siblings[CLUSTER_HOSTS];

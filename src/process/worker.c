@@ -4,7 +4,7 @@
 #include "base/resources.h"
 #include "client/clients.h"
 #include "config/config_origin.h"
-#include "dedicated/questions.h"
+#include "dedicated/blocking.h"
 #include "dedicated/notify_listener.h"
 #include "exchange/report.h"
 #include "login/login.h"

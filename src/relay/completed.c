@@ -1,6 +1,6 @@
 /* src/relay/completed.c - commands of a client that PostgreSQL has completed: what their tags say they have done. */
 #include "listen/listen.h"
-#include "relay/commit_check.h"
+#include "commit_check/commit_check.h"
 #include "relay/relay.h"
 #include "state/state.h"
 #include "state/compiled.h"

@@ -6,7 +6,7 @@
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 #include "listen/listen.h"
-#include "relay/commit_check.h"
+#include "commit_check/commit_check.h"
 #include "relay/reads.h"
 #include "state/observe.h"
 #include "state/state.h"

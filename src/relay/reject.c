@@ -54,16 +54,6 @@ reject_words(const struct exchange *x, const struct fail *why, struct fail *show
 	}
 }
 
-void
-reject_words_rolled_back(struct fail *why, const char *reason)
-{
-	fail_set(why, "40001",
-		 "the transaction was rolled back by the loss of its connection to PostgreSQL; it is safe to "
-		 "run it again");
-	fail_detail(why, "Asked about its COMMIT: %s.", reason);
-	fail_hint(why, "Run the whole transaction again, as after any serialization failure.");
-}
-
 static bool
 ends_as_with_pgbouncer(const struct exchange *x, const struct fail *why, enum request_failure kind)
 {
@@ -261,7 +251,7 @@ reject_kept(struct exchange *x, enum rejection how)
 		reject_request(x, &why, RF_CANCELED);
 	} else {
 		x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;
-		reject_words_rolled_back(&why, "its COMMIT was not sent");
+		exchange_rolled_back(&why, "its COMMIT was not sent");
 		reject_request(x, &why, RF_BACKEND_LOST);
 	}
 }

@@ -58,8 +58,6 @@ void reject_request(struct exchange *x, const struct fail *why, enum request_fai
 /* The same while READY or HELD: AS_DONE: it is a ROLLBACK alone; FAILED: its block has; UNSENT: that was lost. */
 enum rejection { REJECT_AS_DONE, REJECT_FAILED, REJECT_UNSENT };
 void reject_kept(struct exchange *x, enum rejection how);
-/* The transaction was lost with its server; reason: how that is known. */
-void reject_words_rolled_back(struct fail *why, const char *reason);
 /* relay_tickets: names the client whose transaction has been idle for longest, and since before t waits. */
 bool reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why);
 /* Writes to shown what this client is to be sent for why: with the names of its database and user. */

@@ -6,7 +6,7 @@
  */
 #include "relay/walk.h"
 #include "relay/begin.h"
-#include "relay/commit_check.h"
+#include "commit_check/commit_check.h"
 #include "relay/query_timeout.h"
 #include "relay/reads.h"
 #include "relay/relay.h"

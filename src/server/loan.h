@@ -67,7 +67,7 @@ struct phase_clock {
 	bool is_flowing;
 };
 
-/* How far the COMMIT of the borrower has come, where COMMITs are checked: relay/commit_check.c. */
+/* How far the COMMIT of the borrower has come, where COMMITs are checked: commit_check/commit_check.c. */
 enum commit_phase {
 	COMMIT_NOT,
 	COMMIT_ASKED, /* the transaction's mark was asked for, ahead of the COMMIT */

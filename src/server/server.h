@@ -308,7 +308,7 @@ struct server {
 	struct ledger ledger;
 	struct image *image;
 	struct server_statements statements;
-	struct cluster_mark cluster; /* where COMMITs are checked (relay/commit_check.c); else zeroed */
+	struct cluster_mark cluster; /* where COMMITs are checked (commit_check/commit_check.c); else zeroed */
 	uint8_t cluster_state; /* enum cluster_state */
 #define SEQUENCES_OF_MANY UINT64_MAX
 	uint64_t sequences_of; /* the client whose sequence values the backend remembers: its id, OF_MANY, or 0 */

@@ -30,7 +30,7 @@
 #define WRITES "pg_catalog.pg_logical_emit_message(true, 'pgweir', '')"
 
 /* The other question's columns are here as well: where a right to one is missing, it fails before any transaction. */
-const char fate_ask_cluster[] = MESSAGE_OURS "SELECT " CLUSTER ", " XID ", " LSN;
+const char cluster_ask[] = MESSAGE_OURS "SELECT " CLUSTER ", " XID ", " LSN;
 const char fate_ask_mark[] = MESSAGE_OURS "SELECT " XID ", " LSN;
 
 /*
@@ -136,7 +136,7 @@ take_cluster(const struct row *row, struct cluster_mark *out)
 }
 
 bool
-fate_read_cluster(const uint8_t *body, size_t len, struct cluster_mark *out)
+cluster_mark_read(const uint8_t *body, size_t len, struct cluster_mark *out)
 {
 	struct row row;
 

@@ -70,8 +70,8 @@ enum commit_fate {
 	FATE_UNKNOWN /* it can't be known any more */
 };
 
-/* The question that fate_read_cluster() reads the answer to. It needs PostgreSQL 13, and fails in older ones. */
-extern const char fate_ask_cluster[];
+/* The question that cluster_mark_read() reads the answer to. It needs PostgreSQL 13, and fails in older ones. */
+extern const char cluster_ask[];
 /* Asked within a transaction; fate_read_mark() reads the answer. It can't fail in one that has not failed. */
 extern const char fate_ask_mark[];
 /*
@@ -83,7 +83,7 @@ void fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline);
 void fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid);
 
 /* Each reads the body of a whole DataRow. Returns false if it is not what was asked for. */
-bool fate_read_cluster(const uint8_t *body, size_t len, struct cluster_mark *out);
+bool cluster_mark_read(const uint8_t *body, size_t len, struct cluster_mark *out);
 bool fate_read_mark(const uint8_t *body, size_t len, struct commit_mark *out); /* xid 0: nothing was written */
 bool fate_read_answer(const uint8_t *body, size_t len, struct fate_answer *out);
 

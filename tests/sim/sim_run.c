@@ -447,7 +447,7 @@ check_limits(struct sim *s)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 			if (!has_part_before(s, k, e))
 				allowed += s->has_reloaded ? 3 : e->settings.pool_size + e->settings.max_overflow;
-			fates += e->fates != NULL; /* who asks for a COMMIT's fate is beside all limits */
+			fates += e->asker != NULL; /* who asks for a COMMIT's fate is beside all limits */
 		}
 	}
 	allowed += s->profile.has_listen ? clients + 3 : 0; /* listeners */

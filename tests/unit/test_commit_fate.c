@@ -291,11 +291,11 @@ Test(commit_fate, answers_are_read)
 	for (size_t cut = 0; cut < len; cut++)
 		cr_expect_not(fate_read_answer(body, cut, &a), "%zu bytes", cut);
 	body = row(&b, cluster, 8, &len);
-	cr_expect(fate_read_cluster(body, len, &c));
+	cr_expect(cluster_mark_read(body, len, &c));
 	cr_expect_eq(c.system_id, 7);
 	cr_expect_eq(c.timeline, 1);
 	for (size_t cut = 0; cut < len; cut++)
-		cr_expect_not(fate_read_cluster(body, cut, &c), "%zu bytes", cut);
+		cr_expect_not(cluster_mark_read(body, cut, &c), "%zu bytes", cut);
 	buf_fini(&b);
 }
 

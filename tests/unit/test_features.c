@@ -6,7 +6,7 @@
 #include "relay/features.h"
 
 #include "listen/listen.h"
-#include "relay/commit_check.h"
+#include "commit_check/commit_check.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/query_timeout.h"

@@ -10,7 +10,7 @@
 #include "listen/listen.h"
 #include "policy/policy_circuit.h"
 #include "pool/pool_target.h"
-#include "relay/commit_check.h"
+#include "commit_check/commit_check.h"
 #include "relay/reads.h"
 #include "relay/resend.h"
 #include "state/linger.h"

@@ -3,7 +3,6 @@
  * when the test says so, and takes 1 ms of the test's clock for each LISTEN.
  */
 #include "dedicated/notify_state.h"
-#include "dedicated/questions.h"
 
 #include "pool/pool_siblings.h"
 #include "session/image.h"
@@ -103,12 +102,6 @@ pool_primary_host(const struct pool *p)
 {
 	(void)p;
 	return NULL;
-}
-
-void
-fate_asker_free(struct pool *p)
-{
-	(void)p;
 }
 
 void

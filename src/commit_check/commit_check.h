@@ -1,5 +1,5 @@
 /*
- * src/relay/commit_check.h - COMMIT is not in doubt (commit_check = on): if the connection to PostgreSQL is lost
+ * src/commit_check/commit_check.h - COMMIT is not in doubt (commit_check = on): if the connection to PostgreSQL is lost
  * between a COMMIT and its answer, the primary is asked what became of the transaction, and the client gets the answer.
  *
  *   commit_check.c  the transaction's mark is asked for, the COMMIT is sent and answered

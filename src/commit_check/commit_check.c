@@ -1,5 +1,5 @@
 /*
- * src/relay/commit_check.c - see commit_check.h.
+ * src/commit_check/commit_check.c - see commit_check.h.
  *
  * Two questions, both of pgweir's own, give a transaction's mark (session/commit_fate.h): one follows the replies to
  * the first statement that has written something, and costs the client nothing but a COMMIT that comes before its
@@ -10,7 +10,7 @@
  * From the COMMIT to its answer nothing else of the client's is sent. So when the server is lost then, all that is owed
  * are replies to the COMMIT's own messages, which pgweir can make itself.
  */
-#include "relay/commit_check.h"
+#include "commit_check/commit_check.h"
 
 #include "sql/known.h"
 #include "statements/statements.h"
@@ -69,7 +69,7 @@ ask_ahead(struct exchange *x, enum question which)
 	struct owed_request request = { .started_us = *x->env->now_us, .statements = which };
 	struct buf b = { 0 };
 
-	message_query(&b, which == ASK_CLUSTER ? fate_ask_cluster : fate_ask_mark);
+	message_query(&b, which == ASK_CLUSTER ? cluster_ask : fate_ask_mark);
 	x->srv->unnamed_owner = 0; /* a simple Query drops the unnamed statement */
 	ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request);
 	outbox_put(&x->env->to_server, &b);
@@ -117,7 +117,7 @@ commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	if (!is_whole || head == NULL)
 		return;
 	if (head->statements == ASK_CLUSTER) {
-		if (!fate_read_cluster(body, len, &srv->cluster))
+		if (!cluster_mark_read(body, len, &srv->cluster))
 			return;
 		srv->cluster_state = srv->cluster.is_standby ? CLUSTER_STANDBY : CLUSTER_KNOWN;
 		c->is_on = c->is_on && srv->cluster_state == CLUSTER_KNOWN;

@@ -1,4 +1,4 @@
-#include "dedicated/questions.h"
+#include "commit_check/fate_asker.h"
 
 #include "base/clock.h"
 #include "dedicated/dedicated.h"
@@ -167,6 +167,18 @@ on_closed(struct dedicated *d)
 		timer_start(&a->timer, 0);
 }
 
+static void
+on_free(struct dedicated *d)
+{
+	struct fate_asker *a = (struct fate_asker *)d;
+
+	assert(TAILQ_EMPTY(&a->questions));
+	a->pool->asker = NULL;
+	dedicated_fini(d);
+	timer_stop(&a->timer);
+	free(a);
+}
+
 /* Whatever a login failed for may pass before the deadline. */
 static const struct dedicated_ops conn_ops = {
 	.first_us = BACKOFF_FIRST_US,
@@ -177,6 +189,7 @@ static const struct dedicated_ops conn_ops = {
 	.done = on_done,
 	.batch_end = on_batch_end,
 	.closed = on_closed,
+	.free = on_free,
 };
 
 /* --- the pool's --- */
@@ -184,7 +197,7 @@ static const struct dedicated_ops conn_ops = {
 static struct fate_asker *
 own(struct pool *pool)
 {
-	struct fate_asker *a = pool->fates;
+	struct fate_asker *a = (struct fate_asker *)pool->asker;
 
 	if (a != NULL || (a = calloc(1, sizeof(*a))) == NULL)
 		return a;
@@ -193,7 +206,8 @@ own(struct pool *pool)
 	dedicated_init(&a->conn, &conn_ops, pool->set, &a->env);
 	TAILQ_INIT(&a->questions);
 	timer_init(&a->timer, a->env.base, a->env.now_us, on_timer, a);
-	return pool->fates = a;
+	pool->asker = &a->conn;
+	return a;
 }
 
 int
@@ -214,22 +228,8 @@ fate_ask(struct pool *pool, struct fate_question *q)
 void
 fate_cancel(struct pool *pool, struct fate_question *q)
 {
-	struct fate_asker *a = pool->fates;
+	struct fate_asker *a = (struct fate_asker *)pool->asker;
 
 	take_out(a, q);
 	timer_start(&a->timer, 0);
-}
-
-void
-fate_asker_free(struct pool *pool)
-{
-	struct fate_asker *a = pool->fates;
-
-	if (a == NULL)
-		return;
-	assert(TAILQ_EMPTY(&a->questions));
-	pool->fates = NULL;
-	dedicated_fini(&a->conn);
-	timer_stop(&a->timer);
-	free(a);
 }

@@ -1,9 +1,8 @@
-/* src/relay/commit_doubt.c - a COMMIT was sent, and its server was lost before the answer. See commit_check.h. */
-#include "relay/commit_check.h"
+/* src/commit_check/commit_doubt.c - a COMMIT was sent, and its server lost before the answer; see commit_check.h. */
+#include "commit_check/commit_check.h"
 
 #include "exchange/report.h"
-#include "dedicated/questions.h"
-#include "relay/relay.h"
+#include "commit_check/fate_asker.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
@@ -103,9 +102,7 @@ go_on(struct exchange *x, bool is_failed_within)
 	exchange_step(x, is_failed_within ? CE_REFUSED : CE_ANSWERED);
 	x->ticket.idle_since_us = *x->env->now_us;
 	stream_set_reading(&x->stream, true);
-	relay_unstall(x);
-	if (!x->is_closing)
-		exchange_replay(x, relay_bytes);
+	exchange_replay(x, x->env->ops->bytes);
 }
 
 static void
@@ -138,7 +135,7 @@ put_failure(enum commit_fate fate, const char *reason, struct fail *why)
 			 "the transaction was committed, but other replies were lost with its connection");
 		fail_hint(why, "Do not run it again.");
 	} else if (fate == FATE_ROLLED_BACK)
-		reject_words_rolled_back(why, reason);
+		exchange_rolled_back(why, reason);
 	else {
 		fail_set(why, "08007",
 			 "the connection to PostgreSQL was lost during COMMIT, and it can't be known whether the "
