@@ -3,7 +3,6 @@
  *
  * Exit codes: 0 success, 1 the configuration is wrong or pgweir could not start, 2 the command line is wrong.
  */
-#include "bouncer/bouncer.h"
 #include "config/compat.h"
 #include "os/os.h"
 #include "process/process.h"
@@ -11,6 +10,7 @@
 #include "setup/setup.h"
 
 #include "build.h"
+#include "load/file_format.h"
 #include "load/load.h"
 #include "base/text.h"
 
@@ -24,7 +24,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_UPSTREAM = 256, OPT_BOUNCER, OPT_SCHEMA, OPT_CERTIFICATE };
+enum { OPT_UPSTREAM = 256, OPT_FOREIGN, OPT_SCHEMA, OPT_CERTIFICATE };
+
+/* A build may lack what reads other programs' files. */
+static int
+cannot_import(void)
+{
+	fputs("pgweir: this build cannot read PgBouncer's file: it was configured with --disable-pgbouncer-ini\n",
+	      stderr);
+	return 2;
+}
 
 static void
 usage(FILE *to)
@@ -259,8 +268,10 @@ read_option(struct asked *asked, int option)
 		      "next process, to which the clients move.\n",
 		      stderr);
 		return 2;
-	case OPT_BOUNCER:
-		bouncer_print_keys(stdout);
+	case OPT_FOREIGN:
+		if (file_formats[0] == NULL)
+			return cannot_import();
+		file_formats[0]->print_keys(stdout);
 		return 0;
 	case OPT_SCHEMA:
 		config_print_schema(stdout);
@@ -316,7 +327,7 @@ read_options(struct asked *asked, int argc, char **argv)
 					  { "import-pgbouncer", no_argument, &asked->is_import, true },
 					  { "upstream", required_argument, NULL, OPT_UPSTREAM },
 					  { "help-config", no_argument, &asked->is_keys, true },
-					  { "help-pgbouncer", no_argument, NULL, OPT_BOUNCER },
+					  { "help-pgbouncer", no_argument, NULL, OPT_FOREIGN },
 					  { "config-schema", no_argument, NULL, OPT_SCHEMA },
 					  { "make-certificate", required_argument, NULL, OPT_CERTIFICATE },
 					  { "daemon", no_argument, NULL, 'd' },
@@ -409,8 +420,11 @@ main(int argc, char **argv)
 		return 1;
 	if (asked.is_import) {
 		struct config_problems problems = { 0 };
-		bool is_done = bouncer_import(asked.path, &problems, stdout);
+		bool is_done;
 
+		if (file_formats[0] == NULL)
+			return cannot_import();
+		is_done = file_formats[0]->import(asked.path, &problems, stdout);
 		print_problems(&problems);
 		config_problems_fini(&problems);
 		return is_done ? 0 : 1;

@@ -275,8 +275,8 @@ struct config_row {
 	bool is_reloadable;
 };
 void config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg);
-/* Returns PgBouncer's setting (its row in bouncer_keys.c) as in force, if the file is PgBouncer's; else NULL. */
-const char *config_bouncer_value(const struct config *config, size_t row);
+/* Returns a setting of another program's file (its row in that format) as in force; NULL: the file is pgweir's own. */
+const char *config_foreign_value(const struct config *config, size_t row);
 
 /* --- config_dump.c, config_schema.c --- */
 

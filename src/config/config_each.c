@@ -121,7 +121,7 @@ config_next_section(const struct config *config, struct config_section *s)
 }
 
 const char *
-config_bouncer_value(const struct config *config, size_t row)
+config_foreign_value(const struct config *config, size_t row)
 {
 	const struct config_source *source = config->origins->source;
 

@@ -59,7 +59,7 @@ struct config *config_new(const char *path);
 
 struct config_source {
 	const struct problem_words *words; /* the names of settings there */
-	char **values; /* of PgBouncer's settings, as in force, by the row of bouncer_keys.c */
+	char **values; /* of the other program's settings, as in force, by the row in its format */
 	size_t value_count;
 	char **files;
 	size_t file_count;

@@ -8,13 +8,12 @@
  */
 #include "base/alloc.h"
 #include "base/text.h"
-#include "bouncer/bouncer.h"
-#include "bouncer/bouncer_state.h"
 #include "config/compat.h"
 #include "config/config.h"
 #include "config/config_state.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
+#include "load/file_format.h"
 #include "load/load_state.h"
 #include "config/config_value.h"
 #include "config/upstream.h"
@@ -46,6 +45,7 @@ struct loader {
 	char section[READER_HEAD_MAX + 1]; /* what is between the brackets */
 	unsigned section_lines[CONFIG_KEYS_MAX]; /* by the row of a section's first key */
 	struct draft_list scopes[PLACES]; /* of the last three places */
+	const struct file_format *format; /* NULL: it is a file of pgweir's own */
 };
 
 /* The words that a section of a database, tenant or user begins with. */
@@ -381,8 +381,8 @@ load_finish(struct loader *l)
 	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
 		problem_note(
 		    &l->sink, !may_be_none, 0, "%s",
-		    l->sink.source != NULL
-			? "[databases] has none: clients can only use the console; for all of them: * = host=127.0.0.1"
+		    l->format != NULL
+			? l->format->no_database
 			: "there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 "
 			  "port=5432");
 	load_check(config, &l->sink);
@@ -400,15 +400,25 @@ folder_of(const char *path)
 	return absolute != NULL ? absolute : xstrdup("/");
 }
 
+/* Returns the format that has a setting of this name, which may become one of pgweir's; NULL: none has. */
+static const struct file_format *
+format_of_name(const char *name)
+{
+	for (size_t i = 0; file_formats[i] != NULL; i++)
+		if (file_formats[i]->key_of(name) != NULL)
+			return file_formats[i];
+	return NULL;
+}
+
 /* "pool.pool_size", or PgBouncer's name with a value in its units. */
 static void
 override_one(struct loader *l, const struct config_override *o)
 {
-	const struct bouncer_key *theirs = bouncer_key_find(o->name);
+	const struct file_format *format = format_of_name(o->name);
 	const char *dot = strchr(o->name, '.');
 	char *section = xstrndup(o->name, dot != NULL ? (size_t)(dot - o->name) : 0);
 	const struct config_key *key = dot != NULL	? config_key_find(section, dot + 1)
-				       : theirs != NULL ? bouncer_key_ours(theirs)
+				       : format != NULL ? format->key_of(o->name)
 							: NULL;
 	struct buf value = { 0 };
 	struct fail why = { 0 };
@@ -416,8 +426,8 @@ override_one(struct loader *l, const struct config_override *o)
 	free(section);
 	if (key == NULL || key->type == KEY_LISTENS)
 		problem_error(&l->sink, LINE_SET, "%.64s can't be set while pgweir runs", o->name);
-	else if ((theirs != NULL && bouncer_convert(theirs, o->value, &value, &why) != 0) ||
-		 key_store(key, key_base(key, l->config), theirs != NULL ? value_put_end(&value) : o->value, l->folder,
+	else if ((format != NULL && format->convert(o->name, o->value, &value, &why) != 0) ||
+		 key_store(key, key_base(key, l->config), format != NULL ? value_put_end(&value) : o->value, l->folder,
 			   &why) < 0)
 		problem_fail(&l->sink, LINE_SET, o->name, &why);
 	else
@@ -462,12 +472,15 @@ load_text(const char *text, size_t len, const char *path, const struct config_ov
 
 	l->config = config_new(path);
 	l->folder = folder_of(path);
-	if (bouncer_is(text, len))
-		sink.source = l->config->origins->source = source_new(&bouncer_problem_words);
+	for (size_t i = 0; file_formats[i] != NULL && l->format == NULL; i++)
+		if (file_formats[i]->is(text, len))
+			l->format = file_formats[i];
+	if (l->format != NULL)
+		sink.source = l->config->origins->source = source_new(l->format->words);
 	l->sink = sink;
 	l->sink.words = config_words(l->config);
-	if (sink.source != NULL) {
-		bouncer_read(text, len, path, overrides, count, &calls, &sink);
+	if (l->format != NULL) {
+		l->format->read(text, len, path, overrides, count, &calls, &sink);
 		read_environment(l);
 		load_finish(l);
 	} else if (config_read(text, len, &calls, &sink) == 0) {

@@ -1,7 +1,7 @@
 /* src/load/load_help.c - the table of settings as Markdown: for --help-config, and the reference in docs. */
-#include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
+#include "load/file_format.h"
 #include "load/load_state.h"
 
 #include <inttypes.h>
@@ -76,10 +76,11 @@ is_called(const struct config_key *key, const char *name)
 bool
 load_print_key(const char *name, FILE *to)
 {
-	const struct bouncer_key *theirs = bouncer_key_find(name);
-	const struct config_key *key, *ours = theirs != NULL ? bouncer_key_ours(theirs) : NULL;
+	const struct config_key *key, *ours = NULL;
 	bool is_found = false;
 
+	for (size_t i = 0; file_formats[i] != NULL && ours == NULL; i++)
+		ours = file_formats[i]->key_of(name);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
 		if (is_called(key, name) || key == ours) {
 			struct buf text = { 0 };

@@ -10,6 +10,16 @@
 struct config *load_text(const char *text, size_t len, const char *path, const struct config_override *overrides,
 			 size_t count, struct config_problems *problems);
 
+/*
+ * --- load_suggest.c: what to say about the name of a setting or section that is not known ---
+ *
+ * Says what a setting that section doesn't know may be meant for: a similar name, or the section that knows it. section
+ * is the text between the brackets ("pool", "database app"); in_scope: it is that of a database or user.
+ */
+void suggest_setting(const char *section, bool in_scope, const char *name, char *out, size_t out_size);
+/* The same for the name of a section. */
+void suggest_section(const char *section, char *out, size_t out_size);
+
 /* --- load_check.c: the checks that need to see all of it; called once everything is read --- */
 
 struct problem_sink;

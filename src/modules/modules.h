@@ -58,6 +58,14 @@
 #define STATUS_PAGE_ROW(X)
 #endif
 #define HTTP_MODULES(X) STATUS_PAGE_ROW(X)
+
+/* X(NAME): files of other programs that are read as settings (load/file_format.h). */
+#ifdef WITH_PGBOUNCER_INI
+#define PGBOUNCER_INI_ROW(X) X(pgbouncer_ini)
+#else
+#define PGBOUNCER_INI_ROW(X)
+#endif
+#define FILE_FORMATS(X) PGBOUNCER_INI_ROW(X)
 /* clang-format on */
 
 #define NO_ROW(...)

@@ -56,6 +56,7 @@ def is_built_with(library):
 HAS_SLOW_LOG = is_built_with("pgweir_slow_log_lines_dropped_total")
 NO_SLOW_LOG = "the program is built without the slow-query log"
 needs_slow_log = pytest.mark.skipif(not HAS_SLOW_LOG, reason=NO_SLOW_LOG)
+reads_pgbouncer_ini = pytest.mark.skipif(not is_built_with("[pgbouncer]"), reason="the program is built without PgBouncer's file")
 
 
 def is_sanitized(binary):

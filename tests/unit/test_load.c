@@ -1,12 +1,10 @@
 /* tests/unit/test_load.c - the configuration file: what is read, what is refused and with which words. */
-#include "bouncer/bouncer_state.h"
 #include "config/config.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 
 #include "build.h"
 #include "load/load_state.h"
-#include "bouncer/bouncer.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -115,9 +113,11 @@ static const struct {
 	{ "one word is short for too many of other sections", BASE "[http]\naddress = ::1\n",
 	  "pgweir.ini:6: error: unknown setting \"address\" in [http]; docs/config.md has all names, "
 	  "docs/migrating.md those of other poolers" },
+#ifdef WITH_PGBOUNCER_INI
 	{ "where pgweir listens", BASE "[http]\nport = 5\n",
 	  "pgweir.ini:6: error: \"port\" is PgBouncer's name; for pgweir's own write listen = 127.0.0.1:6432; for "
 	  "PostgreSQL's write it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web" },
+#endif
 	{ "in another section", BASE "[pool]\nquery_timeot = 5s\n",
 	  "pgweir.ini:6: error: unknown setting \"query_timeot\" in [pool]; did you mean \"query_timeout\" in "
 	  "[timeouts]?" },
@@ -144,6 +144,7 @@ static const struct {
 	  "pgweir.ini:6: error: unknown setting \"zebra\" in [pool]; docs/config.md has all names, docs/migrating.md "
 	  "those of "
 	  "other poolers" },
+#ifdef WITH_PGBOUNCER_INI
 	{ "PgBouncer's name", BASE "[pool]\ndefault_pool_size = 5\n",
 	  "pgweir.ini:6: error: \"default_pool_size\" is PgBouncer's name; here it is \"pool_size\"" },
 	{ "PgBouncer's name for something elsewhere", BASE "[pgweir]\nserver_lifetime = 5\n",
@@ -160,6 +161,7 @@ static const struct {
 	{ "a word of upstream that the example has not", BASE "[pool]\nconnect_query = SELECT 1\n",
 	  "pgweir.ini:6: error: \"connect_query\" is PgBouncer's name; write it into upstream, for example upstream = "
 	  "host=db1 port=5432 dbname=app user=web connect_query=..." },
+#endif
 	{ "more workers than there may be", BASE "[pgweir]\nworkers = 17\n",
 	  "pgweir.ini:6: error: workers = 17: a whole number from 1 to 16 is needed; auto is allowed too" },
 	{ "a number of workers that is none", BASE "[pgweir]\nworkers = many\n",
@@ -325,6 +327,7 @@ static const struct {
 	  "pgweir.ini:5: error: unknown section [pol]; did you mean [pool]?" },
 	{ "a mistyped database", BASE "[databse app]\nupstream = host=h\n",
 	  "pgweir.ini:5: error: unknown section [databse app]; did you mean [database NAME]?" },
+#ifdef WITH_PGBOUNCER_INI
 	{ "PgBouncer's section", BASE "[pgbouncer]\nlisten_port = 6432\n",
 	  "pgweir.ini:5: error: section [pgbouncer] is PgBouncer's name; here it is [pgweir], and [pool], [timeouts], "
 	  "[auth], [log]" },
@@ -332,6 +335,7 @@ static const struct {
 	  "pgweir.ini:5: error: section [databases] is PgBouncer's; here each database has a section: [database app], "
 	  "and "
 	  "in it upstream = ..." },
+#endif
 	{ "a section of nothing", BASE "[]\n", "pgweir.ini:5: error: unknown section []" },
 	{ "a section without an end", BASE "[pool\n", "pgweir.ini:5: error: a section's name ends with ]" },
 	{ "a section whose end is in a comment", BASE "[pool ; ]\n",
@@ -786,12 +790,12 @@ Test(config, where_a_password_stands)
 Test(config, all_problems_of_a_file_come_in_one_run_in_order_of_line)
 {
 	static const char text[] = "[pgweir]\nlisten = 0.0.0.0:6432\npool_mod = session\n[pool]\npool_timeout = 30\n"
-				   "default_pool_size = 5\npool_size = 1\npool_size = 2\n[auth]\nmethod = trust\n"
+				   "pool_sise = 5\npool_size = 1\npool_size = 2\n[auth]\nmethod = trust\n"
 				   "[database app]\npool_size = 0\n[nonsense]\nx = y\n[http]\nlisten = *:1\n";
 	static const char *const wants[] = { "pgweir.ini:2: error: listen = 0.0.0.0:6432: with method = trust",
 					     "pgweir.ini:3: error: unknown setting \"pool_mod\"",
 					     "pgweir.ini:5: error: pool_timeout = 30: a time needs",
-					     "pgweir.ini:6: error: \"default_pool_size\" is PgBouncer's",
+					     "pgweir.ini:6: error: unknown setting \"pool_sise\"",
 					     "pgweir.ini:8: error: \"pool_size\" was already set",
 					     "pgweir.ini:11: error: [database app] has no upstream",
 					     "pgweir.ini:12: error: pool_size = 0: a whole number",
@@ -1800,26 +1804,4 @@ Test(suggest, short_names)
 {
 	for (size_t i = 0; i < sizeof(shorts) / sizeof(shorts[0]); i++)
 		cr_expect_eq(nearest_is_short(shorts[i].word, shorts[i].of), shorts[i].want, "%s", shorts[i].word);
-}
-
-Test(suggest, each_name_of_pgbouncers_has_a_setting_that_exists_or_a_reason)
-{
-	const struct bouncer_word *word;
-	const struct bouncer_key *key;
-
-	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++) {
-		char text[512];
-
-		cr_expect((key->section == NULL) == (key->fate >= BOUNCER_IGNORED), "%s", key->name);
-		cr_expect(key->section != NULL ? bouncer_key_ours(key) != NULL : key->note != NULL, "%s", key->name);
-		suggest_setting("http", 0, key->name, text, sizeof(text));
-		cr_expect(strncmp(text, "unknown", 7) != 0 && strstr(text, "no such") == NULL, "%s", text);
-	}
-	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++) {
-		const struct bouncer_key *in_main = word->key != NULL ? bouncer_key_find(word->key) : NULL;
-
-		cr_expect(word->part == WORD_SETTING ? in_main != NULL && bouncer_key_ours(in_main)->scope_name != NULL
-						     : word->note != NULL,
-			  "%s", word->name);
-	}
 }

@@ -15,7 +15,7 @@ from test_login import auth_codes, own_address
 from test_secrets import SECRET, memory
 from test_secrets import start as start_readable
 from waiting import SLOWNESS, free_port, wait_until
-from weir import is_built_with, timed
+from weir import is_built_with, reads_pgbouncer_ini, timed
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport,
               pytest.mark.skipif(not is_built_with("libldap"), reason="built without libldap")]
@@ -558,6 +558,7 @@ def bouncer(weir, lines):
     weir.launch([str(path)])
 
 
+@reads_pgbouncer_ini
 def test_a_file_of_pgbouncer_s(weir, own_directory):
     bouncer(weir, f"auth_type = ldap\nauth_ldap_options = {by_reader(own_directory)}\nadmin_users = web")
     assert who(weir, "web", "in-the-directory") == "web"
@@ -568,6 +569,7 @@ def test_a_file_of_pgbouncer_s(weir, own_directory):
     assert ["auth_ldap_options", "***"] in [row[:2] for row in rows] and READER[1] not in str(rows)
 
 
+@reads_pgbouncer_ini
 def test_rules_of_pgbouncer_s(weir, directory):
     hba = weir.directory / "hba.conf"
     hba.write_text(f'host all all 127.0.0.1/32 ldap ldapurl="ldap://127.0.0.1:{directory.port}/{BASE}?uid?sub"\n', encoding="utf-8")

@@ -11,7 +11,7 @@ from test_ldap import ask_for_password, calls, login_seconds, refused, who
 from test_secrets import SECRET, memory
 from test_secrets import start as start_readable
 from waiting import SLOWNESS, wait_until
-from weir import is_built_with, timed
+from weir import is_built_with, reads_pgbouncer_ini, timed
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport,
               pytest.mark.skipif(os.getuid() != 0 or not Path("/etc/pam.d").is_dir(), reason="needs root, and PAM"),
@@ -237,6 +237,7 @@ def test_method_pam_and_its_reload(weir, script):
     assert told == [first, first, second, first]
 
 
+@reads_pgbouncer_ini
 def test_a_file_of_pgbouncer_s(weir, script):
     """Its service is named pgbouncer."""
     if Path("/etc/pam.d/pgbouncer").exists():

@@ -1,9 +1,10 @@
 /*
- * tests/fuzz/fuzz_bouncer.c - any pgbouncer.ini: it is refused, or what --import-pgbouncer makes of it means the same.
+ * tests/fuzz/fuzz_pgbouncer_ini.c - any pgbouncer.ini: it is refused, or what --import-pgbouncer makes of it means the
+ * same.
  *
  * The one exception is a value that fits on no line of pgweir's own file.
  */
-#include "bouncer/bouncer.h"
+#include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "config/config.h"
 #include "config/config_origin.h"
 #include "load/load_state.h"

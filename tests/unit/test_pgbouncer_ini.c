@@ -1,6 +1,6 @@
-/* tests/unit/test_load_bouncer.c - a pgbouncer.ini: what becomes of its settings, and with which words it is refused.
+/* tests/unit/test_pgbouncer_ini.c - a pgbouncer.ini: what becomes of its settings, and with which words it is refused.
  */
-#include "bouncer/bouncer.h"
+#include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "config/config.h"
 #include "load/load_state.h"
 
@@ -358,5 +358,27 @@ Test(bouncer, what_is_set_wins_over_the_file)
 					cr_expect_str_eq(problems.list[j].text, rows[i].problem);
 		config_unref(config);
 		config_problems_fini(&problems);
+	}
+}
+
+Test(bouncer, each_name_has_a_setting_that_exists_or_a_reason)
+{
+	const struct bouncer_word *word;
+	const struct bouncer_key *key;
+
+	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++) {
+		char text[512];
+
+		cr_expect((key->section == NULL) == (key->fate >= BOUNCER_IGNORED), "%s", key->name);
+		cr_expect(key->section != NULL ? bouncer_key_ours(key) != NULL : key->note != NULL, "%s", key->name);
+		suggest_setting("http", 0, key->name, text, sizeof(text));
+		cr_expect(strncmp(text, "unknown", 7) != 0 && strstr(text, "no such") == NULL, "%s", text);
+	}
+	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++) {
+		const struct bouncer_key *in_main = word->key != NULL ? bouncer_key_find(word->key) : NULL;
+
+		cr_expect(word->part == WORD_SETTING ? in_main != NULL && bouncer_key_ours(in_main)->scope_name != NULL
+						     : word->note != NULL,
+			  "%s", word->name);
 	}
 }

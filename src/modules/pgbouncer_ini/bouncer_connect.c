@@ -1,11 +1,11 @@
 /*
- * src/bouncer/bouncer_connect.c - the lines of [databases], [users] and [peers]: "name = word=value word='value with
- * blanks'".
+ * src/modules/pgbouncer_ini/bouncer_connect.c - the lines of [databases], [users] and [peers]: "name = word=value
+ * word='value with blanks'".
  *
  * As PgBouncer reads them (in its loader): a value ends at a blank or, in single quotes, at the quote, where two
  * quotes stand for one; an empty value is an error; the last of several counts.
  */
-#include "bouncer/bouncer_state.h"
+#include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
 #include "base/alloc.h"
 #include "config/config_value.h"

@@ -1,12 +1,12 @@
 /*
- * src/bouncer/bouncer_keys.c - all settings of PgBouncer's [pgbouncer] section and all words of [databases], [users]
- * and [peers], their defaults, and what becomes of each.
+ * src/modules/pgbouncer_ini/bouncer_keys.c - all settings of PgBouncer's [pgbouncer] section and all words of
+ * [databases], [users] and [peers], their defaults, and what becomes of each.
  *
  * Translation, SHOW CONFIG, what is suggested for a name of PgBouncer's in a file of pgweir's, and the tables of
  * docs/pgbouncer.md come from here. In the order of PgBouncer's own table (in its main program), which is the order of
  * its SHOW CONFIG.
  */
-#include "bouncer/bouncer_state.h"
+#include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
 #include "config/config_value.h"
 

@@ -1,8 +1,9 @@
 /*
- * src/bouncer/bouncer_import.c - pgweir --import-pgbouncer: a pgbouncer.ini as pgweir's own file, with comments; and
+ * src/modules/pgbouncer_ini/bouncer_import.c - pgweir --import-pgbouncer: a pgbouncer.ini as pgweir's own file, with
+ * comments; and
  * --help-pgbouncer: what becomes of each setting.
  */
-#include "bouncer/bouncer_state.h"
+#include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "config/compat.h"
 
 #include "config/config_keys.h"

@@ -1,8 +1,8 @@
 /*
- * src/bouncer/bouncer_combine.c - settings of PgBouncer's that make one of pgweir's together, and what holds for each
- * PgBouncer though no setting says so.
+ * src/modules/pgbouncer_ini/bouncer_combine.c - settings of PgBouncer's that make one of pgweir's together, and what
+ * holds for each PgBouncer though no setting says so.
  */
-#include "bouncer/bouncer_state.h"
+#include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
 #include "base/alloc.h"
 #include "base/text.h"

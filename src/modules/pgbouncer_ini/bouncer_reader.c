@@ -1,11 +1,11 @@
 /*
- * src/bouncer/bouncer_reader.c - the lines of a pgbouncer.ini, and of the files that it includes.
+ * src/modules/pgbouncer_ini/bouncer_reader.c - the lines of a pgbouncer.ini, and of the files that it includes.
  *
  * As PgBouncer reads them (libusual has its parser): comments begin a line, a value is the rest of its line, the last
  * of several values counts, and each [pgbouncer] begins from the defaults again. Errors stop PgBouncer; here the
  * reading goes on, so that all of them are seen at once.
  */
-#include "bouncer/bouncer_state.h"
+#include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
 #include "base/alloc.h"
 #include "base/text.h"

@@ -1,26 +1,18 @@
 /*
- * src/bouncer/suggest.c - what to say about a name that is not known: a similar name, the section that has it, or what
- * a name of PgBouncer's (bouncer_keys.c) is here. Other poolers' names are in docs/migrating.md.
+ * src/load/load_suggest.c - what to say about a name that is not known: a similar name, the section that has it, or
+ * what a name of another program's file (file_format.h) is here. Other poolers' names are in docs/migrating.md.
  */
-#include "bouncer/bouncer_state.h"
+#include "load/file_format.h"
 
 #include "base/buf.h"
 #include "base/text.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
+#include "load/load_state.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-#define NOTE_MAX 160
-
-/* A name of PgBouncer's, as a setting or in a connection string. */
-struct foreign_name {
-	const char *name;
-	const char *section, *here; /* what it is here; or here is NULL and note says what is to be done */
-	const char *note;
-};
 
 /* Returns the name of a key in the section at hand; NULL if it isn't there. */
 static const char *
@@ -141,43 +133,26 @@ say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 	return elsewhere != NULL;
 }
 
-/* Returns false if PgBouncer has nothing of that name. */
-static bool
-find_foreign(const char *name, bool in_scope, struct foreign_name *out, char note[static NOTE_MAX])
+/* Returns the format that has this name, and what it is here; NULL: none has it. */
+static const struct file_format *
+find_foreign(const char *name, bool in_scope, struct foreign_name *out)
 {
-	const struct bouncer_word *word = bouncer_word_find(name, OF_DATABASE | OF_USER);
-	const struct bouncer_key *key = bouncer_key_find(word != NULL && word->key != NULL ? word->key : name);
-	bool is_shown = text_is_one_of(name, "host port dbname user");
-
-	*out = (struct foreign_name){ .name = name, .note = note };
-	if (word != NULL && word->part != WORD_SETTING && (in_scope || key == NULL))
-		snprintf(
-		    note, NOTE_MAX,
-		    "%swrite it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web%s%s%s",
-		    !in_scope && text_is_one_of(name, "host port")
-			? "for pgweir's own write listen = 127.0.0.1:6432; for PostgreSQL's "
-			: "",
-		    is_shown ? "" : " ", is_shown ? "" : name, is_shown ? "" : "=...");
-	else if (key == NULL)
-		return false;
-	else if (key->section != NULL) {
-		out->section = key->section;
-		out->here = key->key;
-		out->note = key->fate == BOUNCER_PART ? key->note : NULL;
-	} else
-		snprintf(note, NOTE_MAX, "%s%s", key->fate == BOUNCER_IGNORED ? "not needed: " : "", key->note);
-	return true;
+	for (size_t i = 0; file_formats[i] != NULL; i++) {
+		*out = (struct foreign_name){ 0 };
+		if (file_formats[i]->find(name, in_scope, out))
+			return file_formats[i];
+	}
+	return NULL;
 }
 
-/* Near to a name of this section, else of any section, else of PgBouncer's. */
+/* Near to a name of this section, else of any section, else of another program's file. */
 static void
 say_nearest(const char *section, bool in_scope, const char *name, char *out, size_t out_size)
 {
-	struct nearest here = nearest_to(name), anywhere = here;
-	char note[NOTE_MAX];
+	struct nearest here = nearest_to(name), anywhere = here, theirs = here;
+	const struct file_format *format = NULL;
 	struct foreign_name foreign;
 	const struct config_key *key;
-	const char *theirs;
 	int len;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
@@ -192,6 +167,10 @@ say_nearest(const char *section, bool in_scope, const char *name, char *out, siz
 	}
 	if (in_scope)
 		nearest_try(&here, "upstream", NULL);
+	for (size_t i = 0; file_formats[i] != NULL; i++)
+		file_formats[i]->try_names(&theirs);
+	if (theirs.name != NULL)
+		format = find_foreign(theirs.name, in_scope, &foreign);
 	len = snprintf(out, out_size, "unknown setting \"%.64s\" in [%s]", name, section);
 	if (len < 0 || (size_t)len >= out_size)
 		return;
@@ -202,10 +181,9 @@ say_nearest(const char *section, bool in_scope, const char *name, char *out, siz
 		snprintf(out, out_size, "; did you mean \"%s\"?", here.name);
 	else if (anywhere.name != NULL)
 		snprintf(out, out_size, "; did you mean \"%s\" in [%s]?", anywhere.name, key->section);
-	else if ((theirs = bouncer_key_nearest(name)) != NULL && find_foreign(theirs, in_scope, &foreign, note) &&
-		 foreign.here != NULL)
-		snprintf(out, out_size, "; did you mean PgBouncer's \"%s\"? Here it is \"%s\" in [%s]", theirs,
-			 foreign.here, foreign.section);
+	else if (format != NULL && foreign.here != NULL)
+		snprintf(out, out_size, "; did you mean %s's \"%s\"? Here it is \"%s\" in [%s]", format->program,
+			 theirs.name, foreign.here, foreign.section);
 	else
 		snprintf(out, out_size, "; docs/config.md has all names, docs/migrating.md those of other poolers");
 }
@@ -213,38 +191,28 @@ say_nearest(const char *section, bool in_scope, const char *name, char *out, siz
 void
 suggest_setting(const char *section, bool in_scope, const char *name, char *out, size_t out_size)
 {
-	char note[NOTE_MAX];
 	struct foreign_name foreign;
-	bool is_foreign = find_foreign(name, in_scope, &foreign, note);
+	const struct file_format *format = find_foreign(name, in_scope, &foreign);
 
 	if (say_renamed(section, in_scope, name, out, out_size) ||
-	    (!in_scope && !is_foreign && say_joined(section, name, out, out_size)) ||
+	    (!in_scope && format == NULL && say_joined(section, name, out, out_size)) ||
 	    say_elsewhere(section, name, out, out_size))
 		return;
-	if (is_foreign) {
+	if (format != NULL) {
 		const struct config_key *key =
 		    foreign.here != NULL ? config_key_find(foreign.section, foreign.here) : NULL;
 		const char *here = key != NULL ? name_here(key, section, in_scope) : NULL;
 
 		if (key == NULL)
-			snprintf(out, out_size, "\"%s\" is PgBouncer's name; %s", foreign.name, foreign.note);
+			snprintf(out, out_size, "\"%s\" is %s's name; %s", name, format->program, foreign.note);
 		else
-			snprintf(out, out_size, "\"%s\" is PgBouncer's name; here it is \"%s\"%s%s%s%s%s", foreign.name,
-				 here != NULL ? here : key->name, here != NULL ? "" : " in [",
+			snprintf(out, out_size, "\"%s\" is %s's name; here it is \"%s\"%s%s%s%s%s", name,
+				 format->program, here != NULL ? here : key->name, here != NULL ? "" : " in [",
 				 here != NULL ? "" : key->section, here != NULL ? "" : "]",
-				 foreign.note != NULL ? ", " : "", foreign.note != NULL ? foreign.note : "");
+				 *foreign.note != '\0' ? ", " : "", foreign.note);
 	} else
 		say_nearest(section, in_scope, name, out, out_size);
 }
-
-static const struct {
-	const char *name, *text;
-} foreign_sections[] = {
-	{ "pgbouncer", "is PgBouncer's name; here it is [pgweir], and [pool], [timeouts], [auth], [log]" },
-	{ "databases", "is PgBouncer's; here each database has a section: [database app], and in it upstream = ..." },
-	{ "users", "is PgBouncer's; here each user has a section: [user app]" },
-	{ "peers", "is PgBouncer's; here it is the setting peers in section [pgweir]" },
-};
 
 void
 suggest_section(const char *section, char *out, size_t out_size)
@@ -253,9 +221,9 @@ suggest_section(const char *section, char *out, size_t out_size)
 	const struct config_key *key;
 	char word[SUGGEST_WORD_MAX + 2];
 
-	for (size_t i = 0; i < sizeof(foreign_sections) / sizeof(foreign_sections[0]); i++)
-		if (strcmp(foreign_sections[i].name, section) == 0) {
-			snprintf(out, out_size, "section [%s] %s", section, foreign_sections[i].text);
+	for (size_t i = 0; file_formats[i] != NULL; i++)
+		if (file_formats[i]->section(section) != NULL) {
+			snprintf(out, out_size, "section [%s] %s", section, file_formats[i]->section(section));
 			return;
 		}
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(section, " \t"), section);

@@ -1,10 +1,10 @@
 /*
- * src/bouncer/bouncer_words.c - advice names settings as the file at hand does.
+ * src/modules/pgbouncer_ini/bouncer_words.c - advice names settings as the file at hand does.
  *
  * Hints and problems are written with pgweir's names: "users_file in section [auth]". Where the file is PgBouncer's,
  * those that have a name there get it: "auth_file".
  */
-#include "bouncer/bouncer_state.h"
+#include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,10 @@
 /*
- * src/bouncer/bouncer_state.h - a pgbouncer.ini while it is translated: what was read, and what has become of it.
+ * src/modules/pgbouncer_ini/pgbouncer_ini.h - PgBouncer's configuration file, read as pgweir's own settings.
+ *
+ * A file with a [pgbouncer] section is read by PgBouncer's rules (its lines, %include, the last of several values
+ *   counts, its defaults) and becomes settings of pgweir (section, name, value), as if they had been written so.
+ * Running such a file and --import-pgbouncer use the same translation: bouncer_keys.c says for each of PgBouncer's
+ * settings what becomes of it. pgbouncer_ini.c is what the core sees of it.
  *
  * Owns:    struct bouncer all texts in it; there may be passwords, so bouncer_fini wipes them.
  * Borrows: the sink. Keys and words are rows of static tables.
@@ -8,8 +13,12 @@
 #pragma once
 
 #include "base/buf.h"
-#include "bouncer/bouncer.h"
 #include "config/config_keys.h"
+#include "config/config_state.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
 
 #define BOUNCER_KEYS_MAX 112
 #define BOUNCER_WORDS_MAX 48
@@ -111,11 +120,16 @@ struct bouncer {
 void bouncer_set_value(struct bouncer *b, const struct bouncer_key *key, unsigned line, const char *value);
 void bouncer_fini(struct bouncer *b); /* wipes: there may be passwords */
 
+/* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it includes other files. */
+bool bouncer_is(const char *text, size_t len);
 /* Fills values and entries. */
 void bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *path);
 
 /* --- bouncer_translate.c --- */
 
+/* See file_format.read. */
+void bouncer_read(const char *text, size_t len, const char *path, const struct config_override *overrides,
+		  size_t override_count, const struct reader_calls *calls, const struct problem_sink *sink);
 /* Fills settings and notes. */
 void bouncer_translate(struct bouncer *b);
 
@@ -149,3 +163,13 @@ void bouncer_combine(struct bouncer *b);
 /* Writes a section of ours for each entry; only that of a database has an upstream. */
 void bouncer_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place);
 void bouncer_peers(struct bouncer *b);
+
+/* --- bouncer_import.c --- */
+
+/* See file_format.import. */
+bool bouncer_import(const char *path, struct config_problems *problems, FILE *to);
+bool bouncer_import_text(const char *text, size_t len, const char *path, struct config_problems *problems, FILE *to);
+/* Writes what becomes of PgBouncer's settings and words, and its ways, as the tables of docs/pgbouncer.md. */
+void bouncer_print_keys(FILE *to);
+
+extern const struct problem_words bouncer_problem_words; /* bouncer_words.c */
