@@ -85,7 +85,8 @@ advise(const struct show_env *env, const struct pool *e, const struct use *u, st
 		    "state that pins. SHOW HOLDERS has those that keep one for long; idle_transaction_timeout, "
 		    "query_timeout and client_idle_timeout end them. Without that time the same work keeps %.1f "
 		    "connections busy.",
-		    u->by[USE_IDLE] > u->in_use * MUCH && e->settings.begin == BEGIN_SENT
+		    u->by[USE_IDLE] > u->in_use * MUCH && e->settings.begin == BEGIN_SENT &&
+			    e->settings.session_state == SESSION_TRACK
 			? "begin = deferred, which lends one only from the first statement behind a BEGIN on, "
 			: "",
 		    u->by[USE_RUNNING]);

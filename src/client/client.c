@@ -268,6 +268,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	exchange_step(&c->x, CE_CLOSE);
 	leave_list(c);
 	stream_close(&c->x.stream);
+	c->grave.free_it = NULL; /* its address was there */
 	graveyard_bury(env->x.graveyard, &c->grave, client_free_later);
 	if (env == door_of(env))
 		give_back_ticket(env, c);

@@ -79,8 +79,8 @@ budget_tell_keeper(const struct policy_budget *b)
 static inline void
 budget_change_opening(struct budget_member *m, uint32_t by)
 {
-	budget_count(&m->opening, by);
-	budget_count(&m->budget->opening, by);
+	m->opening += by;
+	m->budget->opening += by;
 }
 
 /* policy_budget.c */

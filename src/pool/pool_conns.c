@@ -13,7 +13,9 @@ static int
 op_open(void *owner, uint64_t now_us, struct fail *why)
 {
 	struct pool *pool = owner;
-	const struct pool_scout *scout = pool->set->scout;
+	/* Another pool may have to open one meanwhile. */
+	const struct pool_scout *scout =
+	    pool->set->scout != NULL && pool->set->scout->from == pool ? pool->set->scout : NULL;
 	struct pooled *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)

@@ -157,8 +157,11 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 		return false;
 	state_undo_reports(x, srv->loan.commit.before);
 	exchange_set_block(x, x->state == CL_HELD ? EXCHANGE_NO_BLOCK : EXCHANGE_ROLLED_BACK);
-	if (x->state == CL_HELD)
+	if (x->state == CL_HELD) {
 		reject_kept(x, REJECT_UNSENT);
+		if (!x->is_closing)
+			exchange_replay(x, relay_bytes);
+	}
 	return true;
 }
 

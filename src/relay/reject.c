@@ -74,35 +74,6 @@ answer_and_drop(struct exchange *x, struct buf *answer, struct statement *unname
 	if (unnamed != NULL && statements_take(x, &(struct statement_crossing){ .name = "", .st = unnamed }) < 0)
 		exchange_out_of_memory(x);
 	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
-	if (!x->is_closing)
-		exchange_replay(x, relay_bytes);
-}
-
-void
-reject_request(struct exchange *x, const struct fail *why, enum request_failure kind)
-{
-	struct fail shown;
-	struct buf b = { 0 };
-
-	if (x->is_closing)
-		return;
-	if (x->block == EXCHANGE_DUE) {
-		x->pool->database->counters.transactions[TE_LOST]++;
-		exchange_set_block(x, EXCHANGE_FAILED);
-	}
-	listen_flush(x); /* what has waited for the end of its transaction */
-	if (x->is_closing)
-		return;
-	reject_words(x, why, &shown);
-	report_failure(x, &shown, kind, NULL);
-	report_error(x->pool, EO_PROXY, shown.sqlstate);
-	if (kind == RF_SHUTDOWN || x->pool->is_orphan || (x->env->is_draining && !x->env->is_gentle) ||
-	    ends_as_with_pgbouncer(x, why, kind)) {
-		exchange_close(x, &shown);
-		return;
-	}
-	message_error(&b, "ERROR", &shown);
-	answer_and_drop(x, &b, NULL);
 }
 
 static void
@@ -126,6 +97,65 @@ answer_as_done(struct exchange *x, const char *tag)
 	}
 	message_complete(&b, tag);
 	answer_and_drop(x, &b, unnamed);
+}
+
+/* Returns the tag of the waiting request if that ends a deferred block in which nothing has run; else NULL. */
+static const char *
+end_of_nothing(const struct exchange *x)
+{
+	enum known_kind kind;
+	struct known k;
+	struct frame f;
+
+	if (x->block != EXCHANGE_DUE || x->begin == 0 || !frame_whole(x->pending, x->pending_len, &f) ||
+	    f.type != 'Q' || f.body_len == 0)
+		return NULL;
+	kind = known_only(&k, image_scan_options(x->image), (const char *)x->pending + FRAME_HEAD_LEN, f.body_len - 1);
+	return kind == KNOWN_COMMIT ? "COMMIT" : kind == KNOWN_ROLLBACK ? "ROLLBACK" : NULL;
+}
+
+static void
+refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
+{
+	bool closes = kind == RF_SHUTDOWN || x->pool->is_orphan || (x->env->is_draining && !x->env->is_gentle) ||
+		      ends_as_with_pgbouncer(x, why, kind);
+	const char *tag = closes ? NULL : end_of_nothing(x);
+	struct fail shown;
+	struct buf b = { 0 };
+
+	if (tag != NULL) {
+		report_transaction(x, tag[0] == 'R' ? TE_ROLLBACK : TE_COMMIT);
+		exchange_set_block(x, EXCHANGE_NO_BLOCK);
+	} else if (x->block == EXCHANGE_DUE) {
+		x->pool->database->counters.transactions[TE_LOST]++;
+		exchange_set_block(x, EXCHANGE_FAILED);
+	}
+	listen_flush(x); /* what has waited for the end of its transaction */
+	if (x->is_closing || x->state != CL_REJECTING) /* it had too much to be told */
+		return;
+	if (tag != NULL) {
+		answer_as_done(x, tag);
+		return;
+	}
+	reject_words(x, why, &shown);
+	report_failure(x, &shown, kind, NULL);
+	report_error(x->pool, EO_PROXY, shown.sqlstate);
+	if (closes)
+		exchange_close(x, &shown);
+	else {
+		message_error(&b, "ERROR", &shown);
+		answer_and_drop(x, &b, NULL);
+	}
+}
+
+void
+reject_request(struct exchange *x, const struct fail *why, enum request_failure kind)
+{
+	if (x->is_closing)
+		return;
+	refuse(x, why, kind);
+	if (!x->is_closing && x->state == CL_REJECTING)
+		exchange_replay(x, relay_bytes);
 }
 
 /* --- what follows a transaction that was lost, or has failed without a server --- */
@@ -248,11 +278,11 @@ reject_kept(struct exchange *x, enum rejection how)
 		fail_set(&why, "25P02",
 			 "current transaction is aborted, commands ignored until end of transaction block");
 		fail_detail(&why, "A statement of it got no server connection.");
-		reject_request(x, &why, RF_CANCELED);
+		refuse(x, &why, RF_CANCELED);
 	} else {
 		x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;
 		exchange_rolled_back(&why, "its COMMIT was not sent");
-		reject_request(x, &why, RF_BACKEND_LOST);
+		refuse(x, &why, RF_BACKEND_LOST);
 	}
 }
 

@@ -55,7 +55,8 @@ void replication_leave(struct exchange *x); /* the client leaves: its server is 
 /* reject.c: a request that gets no server */
 /* Answers the request at the beginning of the waiting input with this error, and drops the rest of it. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* The same while READY or HELD: AS_DONE: it is a ROLLBACK alone; FAILED: its block has; UNSENT: that was lost. */
+/* The same while READY or HELD, but what waits is left for exchange_replay(). AS_DONE: it is a ROLLBACK alone; FAILED:
+ * its block has; UNSENT: that was lost. */
 enum rejection { REJECT_AS_DONE, REJECT_FAILED, REJECT_UNSENT };
 void reject_kept(struct exchange *x, enum rejection how);
 /* relay_tickets: names the client whose transaction has been idle for longest, and since before t waits. */

@@ -369,7 +369,8 @@ one_message(struct request_walk *w)
 		return WALK_HOLD;
 	if ((step = walk_read_request(w, &f)) != WALK_ON)
 		return step;
-	if ((f.type == 'Q' || f.type == 'P' || f.type == 'E') && (step = looked(w, listen_gate(x, &w->m))) != WALK_ON)
+	if (x->block < EXCHANGE_ROLLED_BACK && (f.type == 'Q' || f.type == 'P' || f.type == 'E') &&
+	    (step = looked(w, listen_gate(x, &w->m))) != WALK_ON)
 		return step;
 	if (x->srv != NULL && x->block != EXCHANGE_NO_BLOCK && (step = reads_look(w)) != WALK_ON)
 		return step;
@@ -542,8 +543,8 @@ leave(struct exchange *x, const struct fail *why)
 	stream_set_reading(&x->stream, false);
 }
 
-void
-relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
+static void
+relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	struct request_walk w;
 	struct server *srv;
@@ -586,4 +587,14 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	stall_if_full(x);
 	if (srv->ledger.count == 0 || x->replication != 0)
 		relay_try_release(x);
+}
+
+void
+relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
+{
+	relay_batch(x, bytes, len);
+	/* A request that was refused is still there, and what follows it may be refused, too: thousands of requests,
+	 * so they take turns here. The rest of a refused one leaves no whole head of a message (reject_bytes). */
+	while (!x->is_closing && x->state == CL_REJECTING && x->pending_len >= FRAME_HEAD_LEN)
+		exchange_replay(x, relay_batch);
 }

@@ -319,6 +319,7 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	else if (ended->to == OWED_TO_COMMIT)
 		srv->env->ops->commit_asked(srv, ended);
 	else if (ended->to == OWED_TO_OWNER) {
+		ledger_advance(&srv->ledger); /* what a COPY leaves there that PostgreSQL has not ended */
 		question = srv->env->owner_ops->answered(srv, srv->question != QUESTION_REFUSED);
 		if (question != NULL)
 			(void)server_ask(srv, question);

@@ -58,6 +58,7 @@ TRUTH(listen_ties, false, const struct exchange *x, enum feature_tie to)
 TRUTH(statements_ties, false, const struct exchange *x, enum feature_tie to)
 NOTHING(resend_unexecuted, "again", struct exchange *x, struct server *srv)
 NOTHING(reject_kept, "refuse", struct exchange *x, enum rejection how)
+NOTHING(relay_bytes, "go_on", struct exchange *x, const uint8_t *bytes, size_t len)
 NOTHING(state_undo_reports, "undo", struct exchange *x, const struct image *before)
 NOTHING(reads_lost, "elsewhere", struct exchange *x, const struct server *srv)
 NOTHING(report_failure, "failed", struct exchange *x, const struct fail *why, enum request_failure kind,
@@ -215,7 +216,7 @@ Test(loss, of_a_transaction_that_is_rolled_back_the_next_request_fails)
 	server.tx = 'T';
 	x.state = CL_HELD;
 	server.loan.commit.question = MARK_AWAITED;
-	lose(&gone, false, "failed undo refuse");
+	lose(&gone, false, "failed undo refuse go_on");
 	cr_expect_eq(x.block, EXCHANGE_NO_BLOCK);
 	setup();
 	fake.ties = server.loan.commit.is_on = true;

@@ -76,6 +76,17 @@ def test_show_clients_and_the_log_have_the_real_address(weir, behind, header, ad
     wait_until(lambda: f"({shown}, user " in weir.log())
 
 
+def test_who_comes_by_ipv6_leaves_alone(weir, behind):
+    behind()
+    for leaves_early in (False, True):
+        wire = balanced(weir, v1("2001:db8::7"))
+        if not leaves_early:
+            assert wire.login().value("SELECT 1") == "1"
+        wire.close()
+        wait_until(lambda: not [row for row in weir.console("SHOW CLIENTS") if row["user"] == "web"])
+    assert balanced(weir, v1()).login().value("SELECT 1") == "1"
+
+
 def test_a_header_in_pieces(weir, behind):
     behind()
     header = v2()

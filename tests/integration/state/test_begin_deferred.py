@@ -1,6 +1,7 @@
 """begin = deferred: a BEGIN needs no server until the first statement of its transaction, and all else is as it was."""
 
 import signal
+import threading
 
 import pytest
 
@@ -193,6 +194,41 @@ def test_a_transaction_whose_first_statement_gets_no_server_has_failed(weir):
     assert weir.postgres.value("SELECT count(*) FROM unserved") == 0
 
 
+def test_thousands_of_requests_may_be_refused_in_a_row(weir):
+    count = 20000
+    weir.start_opened("100ms", begin="deferred", pool_size=1, max_overflow=0)
+    with weir.raw() as holder, weir.raw() as wire:
+        holder.query("BEGIN")
+        holder.query("SELECT 1")
+        wire.query("BEGIN")
+        assert shape(wire.ask(query("SELECT 1"))) == "E:53300 Z:E"
+        sender = threading.Thread(target=wire.sock.sendall, args=(query("") * count + query("ROLLBACK"),))
+        sender.start()
+        for _ in range(count):
+            assert shape(wire.ask()) == "E:25P02 Z:E"
+        assert shape(wire.ask()) == "C:ROLLBACK Z:I"
+        sender.join()
+        holder.query("COMMIT")
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_who_listens_ends_an_empty_transaction_without_a_server(weir, end):
+    weir.start_opened("100ms", begin="deferred", pool_size=1, max_overflow=0)
+    with weir.raw() as holder, weir.raw() as wire:
+        wire.query("LISTEN events")
+        holder.query("BEGIN")
+        holder.query("SELECT 1")
+        wire.query("BEGIN")
+        assert shape(wire.ask(query(end))) == f"C:{end} Z:I"
+        wire.query("BEGIN")
+        assert shape(wire.ask(query("SELECT 1"))) == "E:53300 Z:E"
+        assert shape(wire.ask(query("LISTEN others"))) == "E:25P02 Z:E"
+        wire.query("ROLLBACK")
+        holder.query("COMMIT")
+        assert wire.query("SELECT 1") == [["1"]]
+
+
 @pytest.mark.parametrize("end, answer", [
     (query("ROLLBACK"), "C:ROLLBACK Z:I"),
     (query("COMMIT"), "C:ROLLBACK Z:I"),
@@ -344,9 +380,9 @@ def test_pause_does_not_wait_for_it_and_its_first_statement_waits_for_resume(wei
     before = begun(weir)
     weir.console("PAUSE")
     during = begun(weir)
-    for wire in (before, during):
+    for count, wire in enumerate((before, during), 1):                      # in this order: there is one server
         wire.send(query("SELECT 1"))
-    weir.wait_waiting(2)
+        weir.wait_waiting(count)
     weir.console("RESUME")
     for wire in (before, during):
         assert texts(wire.read_until()) == [["1"]]
