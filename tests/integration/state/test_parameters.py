@@ -8,6 +8,7 @@ import pytest
 import rawwire
 from rawwire import (LoginRefused, Wire, bind, errors, execute, one_statement, parse, query, shape, startup, sync,
                      texts)
+from waiting import wait_until
 
 REPORTED = {
     "application_name": ("first app", "the second's"),
@@ -251,6 +252,7 @@ def test_temp_buffers_where_another_client_has_used_a_temporary_table(weir):
         late.query("BEGIN")
         assert errors(late.ask(query("SET temp_buffers = '32MB'")))[0].sqlstate == "22023"
         late.query("ROLLBACK")
+        wait_until(lambda: weir.pool()["sv_idle"] == 1, what="its server to be free")
         late.query("SET temp_buffers = '32MB'")
         assert late.query("SHOW temp_buffers") == [["32MB"]]
 
