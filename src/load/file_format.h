@@ -54,5 +54,8 @@ struct file_format {
 
 extern const struct file_format *const file_formats[]; /* modules/modules.c; ends with NULL */
 
+/* load.c: returns the setting of pgweir's that another program's becomes, and that format; both NULL: none has the
+ * name. */
+const struct config_key *load_foreign_key(const char *name, const struct file_format **format);
 /* load_set.c: refuses to change what takes a restart. Returns -1. */
 int load_is_fixed(const char *name, struct fail *why);

@@ -400,26 +400,25 @@ folder_of(const char *path)
 	return absolute != NULL ? absolute : xstrdup("/");
 }
 
-/* Returns the format that has a setting of this name, which may become one of pgweir's; NULL: none has. */
-static const struct file_format *
-format_of_name(const char *name)
+const struct config_key *
+load_foreign_key(const char *name, const struct file_format **format)
 {
-	for (size_t i = 0; file_formats[i] != NULL; i++)
-		if (file_formats[i]->key_of(name) != NULL)
-			return file_formats[i];
-	return NULL;
+	const struct config_key *key = NULL;
+
+	for (size_t i = 0; key == NULL && (*format = file_formats[i]) != NULL; i++)
+		key = (*format)->key_of(name);
+	return key;
 }
 
 /* "pool.pool_size", or PgBouncer's name with a value in its units. */
 static void
 override_one(struct loader *l, const struct config_override *o)
 {
-	const struct file_format *format = format_of_name(o->name);
+	const struct file_format *format;
+	const struct config_key *ours = load_foreign_key(o->name, &format);
 	const char *dot = strchr(o->name, '.');
 	char *section = xstrndup(o->name, dot != NULL ? (size_t)(dot - o->name) : 0);
-	const struct config_key *key = dot != NULL	? config_key_find(section, dot + 1)
-				       : format != NULL ? format->key_of(o->name)
-							: NULL;
+	const struct config_key *key = dot != NULL ? config_key_find(section, dot + 1) : ours;
 	struct buf value = { 0 };
 	struct fail why = { 0 };
 

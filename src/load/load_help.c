@@ -76,11 +76,10 @@ is_called(const struct config_key *key, const char *name)
 bool
 load_print_key(const char *name, FILE *to)
 {
-	const struct config_key *key, *ours = NULL;
+	const struct file_format *format;
+	const struct config_key *key, *ours = load_foreign_key(name, &format);
 	bool is_found = false;
 
-	for (size_t i = 0; file_formats[i] != NULL && ours == NULL; i++)
-		ours = file_formats[i]->key_of(name);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
 		if (is_called(key, name) || key == ours) {
 			struct buf text = { 0 };

@@ -232,14 +232,11 @@ bouncer_key_find(const char *name)
 	return NULL;
 }
 
-const char *
-bouncer_key_nearest(const char *name)
+void
+bouncer_try_keys(struct nearest *nearest)
 {
-	struct nearest nearest = nearest_to(name);
-
 	for (size_t i = 0; i < KEY_ROWS; i++)
-		nearest_try(&nearest, keys[i].name, NULL);
-	return nearest.name;
+		nearest_try(nearest, keys[i].name, NULL);
 }
 
 const struct config_key *

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "config/config_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,9 +63,10 @@ begin_section(struct reader *r, unsigned line, const char *name)
 static void
 on_unknown(const struct reader *r, unsigned line, const char *name)
 {
-	const char *near = bouncer_key_nearest(name);
+	struct nearest nearest = nearest_to(name);
 	const struct config_key *ours;
 
+	bouncer_try_keys(&nearest);
 	for (size_t i = 0; (ours = config_key(i)) != NULL; i++)
 		if (strcmp(ours->name, name) == 0) {
 			problem_error(
@@ -74,8 +76,9 @@ on_unknown(const struct reader *r, unsigned line, const char *name)
 			    name, ours->section);
 			return;
 		}
-	if (near != NULL)
-		problem_error(r->b->sink, line, "PgBouncer has no setting \"%s\"; did you mean \"%s\"?", name, near);
+	if (nearest.name != NULL)
+		problem_error(r->b->sink, line, "PgBouncer has no setting \"%s\"; did you mean \"%s\"?", name,
+			      nearest.name);
 	else
 		problem_error(r->b->sink, line, "PgBouncer has no setting \"%s\"", name);
 }

@@ -228,15 +228,6 @@ say_section(const char *name)
 	return NULL;
 }
 
-static void
-try_names(struct nearest *nearest)
-{
-	const struct bouncer_key *key;
-
-	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
-		nearest_try(nearest, key->name, NULL);
-}
-
 static const struct config_key *
 key_of(const char *name)
 {
@@ -262,7 +253,7 @@ const struct file_format file_format_pgbouncer_ini = {
 	.key_of = key_of,
 	.find = find,
 	.section = say_section,
-	.try_names = try_names,
+	.try_names = bouncer_try_keys,
 	.convert = convert,
 	.find_setting = find_setting,
 	.each = each,

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "config/config_keys.h"
 #include "config/config_state.h"
+#include "config/config_value.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,7 +61,7 @@ struct bouncer_key {
 /* Row i, or NULL after the last one. */
 const struct bouncer_key *bouncer_key(size_t i);
 const struct bouncer_key *bouncer_key_find(const char *name);
-const char *bouncer_key_nearest(const char *name); /* for "did you mean"; NULL: none */
+void bouncer_try_keys(struct nearest *nearest); /* for "did you mean" */
 size_t bouncer_key_row(const struct bouncer_key *key);
 bool bouncer_key_is_changeable(const struct bouncer_key *key); /* by a reload or SET */
 /* Returns the setting of pgweir's that it becomes, or that it is a part of; NULL if there is none. */
