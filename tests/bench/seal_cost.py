@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What following and washing sessions cost: pgbench through pgweir, and through PgBouncer if it is installed.
 
-The rows of docs/performance.md, "What the seal costs". Interleaved rounds; medians of transactions per second, of the
+docs/performance.md has the figures of one run, under "What isolation costs". Interleaved rounds; medians of transactions per second, of the
 pooler's CPU time per transaction, and of the slowest client's part of the fastest one's transactions.
 
     PGWEIR_BIN=build-lto/pgweir tests/bench/seal_cost.py [--rounds 3] [--seconds 3] [--only WORD]

@@ -4,7 +4,7 @@
 Interleaved rounds; medians of transactions per second (their range), of the pooler's and of PostgreSQL's CPU time per
 transaction. A database is the plain one, the name of an extension that is created in it, or audit, where pgbench's
 accounts have an audit trigger of dynamic SQL. --updates says how many of a hundred transactions write (pgbench's
-simple-update); the others select. docs/performance.md has the tables.
+simple-update); the others select. docs/performance.md has figures of one run.
 
     PGWEIR_BIN=build-lto/pgweir PGBOUNCER_BIN=... tests/bench/throughput.py [--clients 1,10,32,64,200] [--servers 5,20]
         [--databases plain,postgis,pg_partman,pgtap,orafce] [--rounds 5] [--seconds 3]
