@@ -10,14 +10,14 @@
 
 struct minute {
 	bool is_seen; /* in this minute */
-	struct stats begun, average;
+	struct stats begun, counted; /* before this minute, and in the one before it */
 	UT_hash_handle hh;
 	char name[]; /* of the database */
 };
 
 struct console_stats {
 	struct minute *table; /* by name */
-	uint64_t seed, begun_us;
+	uint64_t seed, begun_us, took_us; /* took_us: the last full minute; 0 before there was one */
 };
 
 struct console_stats *
@@ -69,19 +69,46 @@ stats_total(const struct database_counters *c)
 	return s;
 }
 
-/* Between two counts that are took_us apart: per second, but times per transaction and per query. */
-static struct stats
-stats_rates(const struct stats *begun, const struct stats *now, uint64_t took_us)
+/* Returns the count that a time's average is per, or STATS if an average of this is per second. */
+static unsigned
+stats_per(unsigned stat)
 {
-	struct stats d, a;
-
-	for (size_t i = 0; i < STATS; i++) {
-		d.of[i] = now->of[i] - begun->of[i];
-		a.of[i] = (uint64_t)((double)d.of[i] * (double)US_PER_S / (double)took_us);
+	switch (stat) {
+	case STAT_TRANSACTION_TIME:
+		return STAT_TRANSACTIONS;
+	case STAT_QUERY_TIME:
+		return STAT_QUERIES;
+	case STAT_WAIT_TIME:
+		return STAT_SERVER_ASSIGNMENTS;
+	default:
+		return STATS;
 	}
-	a.of[STAT_TRANSACTION_TIME] =
-	    d.of[STAT_TRANSACTIONS] > 0 ? d.of[STAT_TRANSACTION_TIME] / d.of[STAT_TRANSACTIONS] : 0;
-	a.of[STAT_QUERY_TIME] = d.of[STAT_QUERIES] > 0 ? d.of[STAT_QUERY_TIME] / d.of[STAT_QUERIES] : 0;
+}
+
+/* What was counted from one count to the next. A worker without pools of a database any more has taken its along. */
+static struct stats
+difference(const struct stats *begun, const struct stats *now)
+{
+	struct stats d;
+
+	for (size_t i = 0; i < STATS; i++)
+		d.of[i] = now->of[i] > begun->of[i] ? now->of[i] - begun->of[i] : 0;
+	return d;
+}
+
+static struct stats
+averages(const struct stats *counted, uint64_t took_us)
+{
+	struct stats a = { { 0 } };
+
+	for (unsigned i = 0; took_us > 0 && i < STATS; i++) {
+		unsigned per = stats_per(i);
+
+		if (per == STATS)
+			a.of[i] = (uint64_t)((double)counted->of[i] * (double)US_PER_S / (double)took_us);
+		else
+			a.of[i] = counted->of[per] > 0 ? counted->of[i] / counted->of[per] : 0;
+	}
 	return a;
 }
 
@@ -103,20 +130,17 @@ console_stats_is_due(const struct console_stats *s, uint64_t now_us)
 void
 console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us)
 {
-	uint64_t took_us = now_us - s->begun_us;
 	struct minute *seen, *next;
 
+	s->took_us = now_us - s->begun_us;
 	s->begun_us = now_us;
 	for (; sums->name != NULL; sums++) {
 		struct minute *m = minute_of(s, sums->name);
-		struct stats now = stats_total(&sums->counters), begun;
+		struct stats now = stats_total(&sums->counters);
 
 		if (m == NULL && (m = TABLE_MAKE(s->seed, s->table, name, sums->name, strlen(sums->name))) == NULL)
 			continue;
-		/* A worker that has no pools of a database any more has taken its counts along. */
-		for (size_t i = 0; i < STATS; i++)
-			begun.of[i] = m->begun.of[i] < now.of[i] ? m->begun.of[i] : now.of[i];
-		m->average = stats_rates(&begun, &now, took_us);
+		m->counted = difference(&m->begun, &now);
 		m->begun = now;
 		m->is_seen = true;
 	}
@@ -130,11 +154,17 @@ console_stats_renew(struct console_stats *s, const struct database_sum *sums, ui
 }
 
 struct stats
-stats_average(const struct console_stats *s, const char *database)
+stats_minute(const struct console_stats *s, const char *database)
 {
 	const struct minute *m = minute_of(s, database);
 
-	return m != NULL ? m->average : (struct stats){ { 0 } };
+	return m != NULL ? m->counted : (struct stats){ { 0 } };
+}
+
+struct stats
+stats_average(const struct console_stats *s, const struct stats *minute)
+{
+	return averages(minute, s->took_us);
 }
 
 bool
@@ -148,20 +178,18 @@ stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us)
 void
 stats_log_tell(struct stats_log *s, const struct database_sum *sums, struct log *log, uint64_t now_us)
 {
-	struct stats now = { { 0 } }, from = s->told, rates;
+	struct stats now = { { 0 } }, counted, rates;
 
 	for (; sums->name != NULL; sums++) {
 		struct stats of_one = stats_total(&sums->counters);
 
 		counters_add(&now, &of_one, sizeof(now));
 	}
-	for (size_t i = 0; i < STATS; i++) /* a database that is gone has taken its counts along */
-		if (now.of[i] < from.of[i])
-			from.of[i] = now.of[i];
 	if (s->told_us != 0) {
 		const uint64_t *of = rates.of;
 
-		rates = stats_rates(&from, &now, now_us - s->told_us);
+		counted = difference(&s->told, &now);
+		rates = averages(&counted, now_us - s->told_us);
 		/* In PgBouncer's words in any format: there are tools that read it. */
 		log_info(log,
 			 "stats: %" PRIu64 " xacts/s, %" PRIu64 " queries/s, %" PRIu64 " client parses/s, %" PRIu64

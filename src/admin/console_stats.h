@@ -1,8 +1,8 @@
 /*
  * src/admin/console_stats.h - what SHOW STATS shows of a database: totals, and averages over the last full minute.
  *
- * Names, order and meaning are PgBouncer's: counts and bytes per second; time per transaction, per query, and of waits
- * per second. Times in microseconds.
+ * Names, order and meaning are PgBouncer's: counts and bytes per second; time per transaction and per query, and of
+ * waits per server that was assigned. Times in microseconds.
  *
  * Owns: what was counted when the present minute began, by the database's name.
  */
@@ -63,8 +63,10 @@ void console_stats_free(struct console_stats *s);
 bool console_stats_is_due(const struct console_stats *s, uint64_t now_us); /* returns true if the minute is over */
 void console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us); /* begins one */
 struct stats stats_total(const struct database_counters *c);
-/* Averages of the database of this name over the last full minute; zeros before there was one. */
-struct stats stats_average(const struct console_stats *s, const char *database);
+/* What was counted of the database of this name in the last full minute; zeros before there was one. */
+struct stats stats_minute(const struct console_stats *s, const char *database);
+/* Averages of that, or of several databases' sum. */
+struct stats stats_average(const struct console_stats *s, const struct stats *minute);
 
 /* --- a line for the log, now and then, with what goes through: log_stats of PgBouncer. --- */
 

@@ -42,7 +42,8 @@ fill_stats(const struct show_env *env, struct rows *rows)
 	struct database_sum *sums = show_database_sums(env, rows);
 
 	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
-		struct stats total = stats_total(&d->counters), average = stats_average(env->stats, d->name);
+		struct stats total = stats_total(&d->counters), minute = stats_minute(env->stats, d->name);
+		struct stats average = stats_average(env->stats, &minute);
 		struct stats_row row = { .database = d->name };
 
 		memcpy(row.of, rows->columns == averages_columns ? average.of : total.of, sizeof(row.of) / 2);
@@ -77,24 +78,17 @@ static const struct {
 
 SHOW(show_totals, total_columns, OF_ALL)
 {
-	struct stats total = { { 0 } }, average = { { 0 } }, weighted = { { 0 } };
+	struct stats total = { { 0 } }, minute = { { 0 } }, average;
 	struct database_sum *sums = show_database_sums(env, rows);
-	uint64_t queries, transactions;
 
 	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
-		struct stats t = stats_total(&d->counters), a = stats_average(env->stats, d->name);
+		struct stats t = stats_total(&d->counters), m = stats_minute(env->stats, d->name);
 
 		counters_add(&total, &t, sizeof(total));
-		counters_add(&average, &a, sizeof(average));
-		weighted.of[STAT_QUERY_TIME] += a.of[STAT_QUERY_TIME] * a.of[STAT_QUERIES];
-		weighted.of[STAT_TRANSACTION_TIME] += a.of[STAT_TRANSACTION_TIME] * a.of[STAT_TRANSACTIONS];
+		counters_add(&minute, &m, sizeof(minute));
 	}
 	free(sums);
-	/* Times per query and per transaction are averaged, all else adds up. */
-	queries = average.of[STAT_QUERIES];
-	transactions = average.of[STAT_TRANSACTIONS];
-	average.of[STAT_QUERY_TIME] = queries > 0 ? weighted.of[STAT_QUERY_TIME] / queries : 0;
-	average.of[STAT_TRANSACTION_TIME] = transactions > 0 ? weighted.of[STAT_TRANSACTION_TIME] / transactions : 0;
+	average = stats_average(env->stats, &minute);
 	total.of[STAT_CLIENT_LOGINS] = 0;
 	for (struct client_env *const *of = env->host->crew; *of != NULL; of++) {
 		const struct process_counters *c = (*of)->x.counters;

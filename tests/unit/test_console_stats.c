@@ -52,7 +52,9 @@ struct sums {
 static uint64_t
 average(const struct console_stats *s, const char *name, unsigned stat)
 {
-	return stats_average(s, name).of[stat];
+	struct stats minute = stats_minute(s, name);
+
+	return stats_average(s, &minute).of[stat];
 }
 
 Test(console_stats, a_database_that_was_forgotten_begins_anew)
@@ -101,12 +103,13 @@ Test(console_stats, averages_are_of_the_last_full_minute)
 	c->queries[QK_SIMPLE] = 120;
 	c->phase_us[PHASE_SERVER] = 120 * 500;
 	c->phase_us[PHASE_WAIT] = 30 * US_PER_S;
+	c->server_assignments = 120;
 	cr_expect(!console_stats_is_due(s, now + MINUTE_US - 1), "no minute is over yet");
 	cr_expect(console_stats_is_due(s, now + MINUTE_US));
 	console_stats_renew(s, d.of, now += MINUTE_US);
 	cr_expect_eq(average(s, "app", STAT_QUERIES), 2, "per second");
 	cr_expect_eq(average(s, "app", STAT_QUERY_TIME), 500, "per query");
-	cr_expect_eq(average(s, "app", STAT_WAIT_TIME), US_PER_S / 2, "per second");
+	cr_expect_eq(average(s, "app", STAT_WAIT_TIME), US_PER_S / 4, "per server that was assigned");
 	cr_expect_eq(average(s, "app", STAT_TRANSACTION_TIME), 0, "there were none to divide by");
 
 	c->queries[QK_SIMPLE] += 600;
@@ -131,5 +134,24 @@ Test(console_stats, databases_are_told_apart_and_may_come_later)
 	console_stats_renew(s, d.of, 1 + 2 * MINUTE_US);
 	cr_expect_eq(average(s, "one", STAT_BINDS), 1);
 	cr_expect_eq(average(s, "two", STAT_BINDS), 2);
+	console_stats_free(s);
+}
+
+Test(console_stats, rare_ones_count_in_the_average_of_all)
+{
+	struct sums d = { .of = { { .name = "one" }, { .name = "two" } } };
+	struct console_stats *s = console_stats_new(7, 1);
+	struct stats all, of_two;
+
+	for (unsigned i = 0; i < 2; i++) {
+		d.of[i].counters.queries[QK_SIMPLE] = 1 + i;
+		d.of[i].counters.phase_us[PHASE_SERVER] = 600 * (1 + i);
+	}
+	console_stats_renew(s, d.of, 1 + MINUTE_US);
+	all = stats_minute(s, "one");
+	of_two = stats_minute(s, "two");
+	counters_add(&all, &of_two, sizeof(all));
+	cr_expect_eq(stats_average(s, &all).of[STAT_QUERIES], 0, "three a minute");
+	cr_expect_eq(stats_average(s, &all).of[STAT_QUERY_TIME], 600);
 	console_stats_free(s);
 }
