@@ -5,6 +5,7 @@
 #include "base/table.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,7 +86,7 @@ stats_per(unsigned stat)
 	}
 }
 
-/* What was counted from one count to the next. A worker without pools of a database any more has taken its along. */
+/* Subtracts one count from the next. A worker without pools of a database any more has taken its counts along. */
 static struct stats
 difference(const struct stats *begun, const struct stats *now)
 {
@@ -176,9 +177,10 @@ stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us)
 }
 
 void
-stats_log_tell(struct stats_log *s, const struct database_sum *sums, struct log *log, uint64_t now_us)
+stats_log_tell(struct stats_log *s, const struct database_sum *sums, bool is_next, struct log *log, uint64_t now_us)
 {
 	struct stats now = { { 0 } }, counted, rates;
+	char logins[48] = "";
 
 	for (; sums->name != NULL; sums++) {
 		struct stats of_one = stats_total(&sums->counters);
@@ -190,13 +192,15 @@ stats_log_tell(struct stats_log *s, const struct database_sum *sums, struct log 
 
 		counted = difference(&s->told, &now);
 		rates = averages(&counted, now_us - s->told_us);
+		if (is_next)
+			snprintf(logins, sizeof(logins), ", %" PRIu64 " client logins/s", of[STAT_CLIENT_LOGINS]);
 		/* In PgBouncer's words in any format: there are tools that read it. */
 		log_info(log,
 			 "stats: %" PRIu64 " xacts/s, %" PRIu64 " queries/s, %" PRIu64 " client parses/s, %" PRIu64
-			 " server parses/s, %" PRIu64 " binds/s, in %" PRIu64 " B/s, out %" PRIu64 " B/s, xact %" PRIu64
-			 " us, query %" PRIu64 " us, wait %" PRIu64 " us",
+			 " server parses/s, %" PRIu64 " binds/s%s, in %" PRIu64 " B/s, out %" PRIu64
+			 " B/s, xact %" PRIu64 " us, query %" PRIu64 " us, wait %" PRIu64 " us",
 			 of[STAT_TRANSACTIONS], of[STAT_QUERIES], of[STAT_CLIENT_PARSES], of[STAT_SERVER_PARSES],
-			 of[STAT_BINDS], of[STAT_RECEIVED], of[STAT_SENT], of[STAT_TRANSACTION_TIME],
+			 of[STAT_BINDS], logins, of[STAT_RECEIVED], of[STAT_SENT], of[STAT_TRANSACTION_TIME],
 			 of[STAT_QUERY_TIME], of[STAT_WAIT_TIME]);
 	}
 	s->told = now;

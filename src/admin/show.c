@@ -16,10 +16,18 @@
 
 static const struct show *const shows[COMMAND_WITH_ROWS] = { SHOW_LIST(SHOW_OF) ANSWER_LIST(ANSWER_OF) };
 
+static const struct show *const shows_next[COMMAND_WITH_ROWS] = {
+	[COMMAND_SHOW_STATS] = &show_stats_next,
+	[COMMAND_SHOW_STATS_TOTALS] = &show_stats_totals_next,
+	[COMMAND_SHOW_STATS_AVERAGES] = &show_stats_averages_next,
+};
+
 const struct show *
-show_find(enum command_id id)
+show_find(const struct config *config, enum command_id id)
 {
-	return id < COMMAND_WITH_ROWS ? shows[id] : NULL;
+	if (id >= COMMAND_WITH_ROWS)
+		return NULL;
+	return compat_is_next(config) && shows_next[id] != NULL ? shows_next[id] : shows[id];
 }
 
 size_t

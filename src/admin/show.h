@@ -63,8 +63,8 @@ void show_count_parts(const struct show_env *env, const struct pool *of, struct 
 /* Returns how many columns the rows have: with one worker they are as wide as PgBouncer's. crew: console_host's. */
 size_t show_column_count(const struct show *show, struct client_env *const *crew);
 
-/* NULL: this command has no rows, or only its caller knows them (SHOW of a setting). */
-const struct show *show_find(enum command_id id);
+/* Returns NULL if this command has no rows, or only its caller knows them (SHOW of a setting). */
+const struct show *show_find(const struct config *config, enum command_id id);
 
 #define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0]), 0
 #define SHOW_COLUMNS_AND_WORKER(array) (array), sizeof(array) / sizeof((array)[0]), 1
@@ -78,6 +78,7 @@ const struct show *show_find(enum command_id id);
 #define ANSWER_EXTERN(id, name) extern const struct show answer_##name;
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
+extern const struct show show_stats_next, show_stats_totals_next, show_stats_averages_next; /* compat_is_next() */
 
 /* A row of one text: a sentence of an answer in words (EXPLAIN), a problem, a version. */
 struct show_text {

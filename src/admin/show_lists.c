@@ -108,7 +108,9 @@ static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 /* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
 SHOW(show_version, version_columns, OF_DOOR)
 {
-	rows_add(rows, &(struct show_text){ "PgBouncer " COMPAT_VERSION });
+	bool is_next = compat_is_next(env->clients->x.config);
+
+	rows_add(rows, &(struct show_text){ is_next ? "PgBouncer " COMPAT_VERSION_NEXT : "PgBouncer " COMPAT_VERSION });
 }
 
 SHOW_ROW(help, (TEXT, command) (TEXT, what) (TEXT, example));

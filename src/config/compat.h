@@ -7,6 +7,7 @@
 #include "config/config.h"
 
 #define COMPAT_VERSION "1.25.2" /* of the PgBouncer whose place this takes: SHOW VERSION, pgbouncer -V */
+#define COMPAT_VERSION_NEXT "1.26.0" /* with compat = pgbouncer_next: SHOW VERSION */
 
 /* clang-format off */
 #define COMPAT_WAY_LIST(ROW) /* a way's name, what is done as PgBouncer does it, and otherwise */ \
@@ -43,7 +44,14 @@ enum compat_way { COMPAT_WAY_LIST(COMPAT_WAY_NAME) COMPAT_WAYS };
 static inline bool
 compat_does(const struct config *config, enum compat_way way)
 {
-	return config->compat == COMPAT_PGBOUNCER && way < COMPAT_WAYS;
+	return config->compat != COMPAT_NONE && way < COMPAT_WAYS;
+}
+
+/* Returns true if the columns of SHOW are the next PgBouncer's: those of 1.25 and more, for tools that know them. */
+static inline bool
+compat_is_next(const struct config *config)
+{
+	return config->compat == COMPAT_PGBOUNCER_NEXT;
 }
 
 /* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, with the names of the file at hand. */

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "config/compat.h"
 #include "net/loop.h"
 #include "wire/frame.h"
 
@@ -276,7 +277,7 @@ count(struct console *k, uint64_t now_us)
 	if (sums != NULL && is_minute)
 		console_stats_renew(k->stats, sums, now_us);
 	if (sums != NULL && is_line)
-		stats_log_tell(&k->stats_log, sums, x->log, now_us);
+		stats_log_tell(&k->stats_log, sums, compat_is_next(x->config), x->log, now_us);
 	free(sums);
 	k->host.go(k->host.w);
 }

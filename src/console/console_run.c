@@ -72,7 +72,7 @@ show_env_of(const struct console *k, const struct command *command)
 static bool
 ask_locks(const struct console_host *host, const struct command *command)
 {
-	const struct show *show = command->row != NULL ? show_find(command->row->id) : NULL;
+	const struct show *show = command->row != NULL ? show_find(host->clients->x.config, command->row->id) : NULL;
 	bool is_asked = false;
 	struct fail why;
 
@@ -101,7 +101,7 @@ console_columns(const struct console *k, const struct command *command, struct c
 
 	if (command->row == NULL || command->row->id >= COMMAND_WITH_ROWS)
 		return 0;
-	show = show_find(command->row->id);
+	show = show_find(k->host.clients->x.config, command->row->id);
 	if (show == NULL) {
 		*scratch = (struct column){ command->setting->name, COLUMN_TEXT };
 		*out = scratch;
@@ -131,7 +131,7 @@ int
 console_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
 	     struct fail *why)
 {
-	const struct show *show = show_find(command->row->id);
+	const struct show *show = show_find(env_of(cc)->x.config, command->row->id);
 	struct show_env env = show_env_of(cc->console, command);
 	struct rows rows = { .out = out };
 	struct column scratch;
@@ -165,7 +165,7 @@ console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, b
 	bool is_filled = true;
 
 	if (command_parse(sql, strlen(sql), &used, &command, &why) == 0)
-		show = show_find(command.row->id);
+		show = show_find(k->host.clients->x.config, command.row->id);
 	if (show != NULL && ask_locks(&k->host, &command) && !is_late)
 		return false;
 	buf_put_u8(out, '[');

@@ -113,6 +113,28 @@ def test_columns_are_pgbouncers_own_in_name_order_and_type(weir, what, database)
     keep.close()
 
 
+NEXT = {what: f"{listed},{last} N" for what, listed, last in (
+    ("STATS", COLUMNS["STATS"].replace(",avg_", ",total_client_login_count N,avg_", 1), "avg_client_login_count"),
+    ("STATS_TOTALS", COLUMNS["STATS_TOTALS"], "client_login_count"),
+    ("STATS_AVERAGES", COLUMNS["STATS_AVERAGES"], "avg_client_login_count"))}
+
+
+@pytest.mark.parametrize("what", NEXT)
+def test_columns_of_the_next_pgbouncer_are_for_who_asks_for_them(weir, what):
+    weir.start(compat="pgbouncer_next")
+    with weir.raw() as one, weir.raw() as two, weir.raw("admin", "pgbouncer") as wire:
+        one.query("SELECT 1")
+        two.query("SELECT 1")
+        replies = wire.ask(query(f"SHOW {what}"))
+        assert described(replies) == columns(NEXT[what])
+        names = [name for name, _ in described(replies)]
+        row = next(dict(zip(names, row)) for row in texts(replies) if row[0] == "app")
+        assert row.get("total_client_login_count", row.get("client_login_count", "2")) == "2"
+        assert texts(wire.ask(query("SHOW VERSION"))) == [["PgBouncer 1.26.0"]]
+        weir.reload(compat="pgbouncer")
+        assert described(wire.ask(query(f"SHOW {what}"))) == columns(COLUMNS[what])
+
+
 def test_show_pools_counts(weir):
     weir.start(pool_size=1)
     holder, waiter = weir.raw(), weir.raw()

@@ -197,6 +197,9 @@ def test_a_line_with_what_goes_through(weir):
         lines = [line for line in weir.log().splitlines() if "stats: " in line]
         return any(" 0 queries/s" not in line and " 0 B/s" not in line for line in lines)
     wait_until(told_of_queries)
+    assert " client logins/s" not in weir.log()
+    weir.reload(stats_interval="200ms", compat="pgbouncer_next")
+    wait_until(lambda: " binds/s, 0 client logins/s, in " in weir.log())
     weir.reload(stats_interval="0s")
     count = weir.log().count("stats: ")
     wire.query("SELECT pg_sleep(0.5)")

@@ -182,9 +182,10 @@ def test_compat(started):
         reload(weir, pool_timeout="100ms")
         waits.send(query("SELECT 1"))
         assert "query_wait_timeout" not in waits.read_until("Z")[0].error["M"]
-        reload(weir, compat="pgbouncer", pool_timeout="100ms")
-        waits.send(query("SELECT 1"))
-        assert "query_wait_timeout" in waits.read_until("E")[0].error["M"]
+        for compat in ("pgbouncer", "pgbouncer_next"):
+            reload(weir, compat=compat, pool_timeout="100ms")
+            waits.send(query("SELECT 1"))
+            assert "query_wait_timeout" in waits.read_until("Z")[0].error["M"], compat
 
 
 def test_application_name_add_host(started):
