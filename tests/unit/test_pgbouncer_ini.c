@@ -84,6 +84,8 @@ static const struct {
 	  "host=x,y port=5432 load_balance_hosts=disable timezone=UTC" },
 	{ MAIN "[databases]\n'a b' = pool_size=3 reserve_pool=4\n", "database \"a b\"", "max_overflow", "4" },
 	{ MAIN "[databases]\na = query_wait_timeout=3\n", "database a", "pool_timeout", "3s" },
+	{ MAIN "[databases]\na = query_wait_timeout=-1 pool_size=2\n", "database a", "pool_size", "2" },
+	{ MAIN DATABASES "[users]\nu = query_wait_timeout=0\n", "user u", "pool_timeout", "0s" },
 	{ MAIN "[databases]\na = auth_user=asks\n", "database a", "auth_user", "asks" },
 	{ MAIN "auth_query = SELECT $1\n[databases]\na = auth_user=asks\n", "database a", "auth_query", "SELECT $1" },
 	{ MAIN "[databases]\na = auth_user=asks auth_dbname=b\nb = dbname=real\n", "database a", "auth_database", "b" },

@@ -224,8 +224,10 @@ emit_words(const struct connect *c, const char *section)
 			struct fail why;
 			int result;
 
-			/* PgBouncer takes a negative count, and a server_lifetime of 0, for one that is not there. */
-			if ((key->type == BOUNCER_COUNT && *written == '-') ||
+			/* PgBouncer takes a negative count or wait, and a server_lifetime of 0, for one that is not
+			 * there. */
+			if ((*written == '-' &&
+			     (key->type == BOUNCER_COUNT || strcmp(key->name, "query_wait_timeout") == 0)) ||
 			    (strcmp(key->name, "server_lifetime") == 0 && atoi(written) == 0 && *written == '0'))
 				continue;
 			result = bouncer_convert(key, written, &value, &why);
