@@ -9,6 +9,10 @@
  * processes say. What they say is in the same list (application_name of their stewards: what they have, and whether
  * somebody waits), and only decides who should give connections up for whom.
  *
+ * An example, with budget = 100: PostgreSQL lists 95 connections of the fleet, and two were granted to process P that
+ * have not logged in yet. Process Q is short of five. Its steward takes the lock, counts 100 - 95 - 2, takes three, and
+ * marks them in PostgreSQL. Should Q die now, its marks go with its steward's connection, and the three are free again.
+ *
  * Owns:    the stewards, and the room (policy_commons.h) in which they hear of pools.
  * Borrows: the pools of worker 0, for their environment.
  * Always:  on worker 0's thread. Nothing is opened without a grant. A grant is marked in PostgreSQL until its

@@ -7,6 +7,11 @@
  *   policy_return   lends the connection to the longest waiter at once, or makes it idle.
  *   policy_tick     handles what is due: refuses late waiters; closes, pings and replaces idle connections.
  *
+ * An example, with pool_size = 1 and max_overflow = 1: at 0 ms client A borrows the only connection. At 1 ms client B
+ * finds none idle, so it waits, and another one is asked for. At 3 ms A returns its own: B has waited longest and gets
+ * it, whoever the other one was asked for. At 6 ms that one has logged in; nobody waits, so it becomes idle, and it is
+ * closed once nobody has used it for overflow_linger, as it is above pool_size.
+ *
  * The policy acts on connections through struct policy_ops; the owner (pool_set.c, or the simulator in the tests)
  * carries it out and reports back. Ops never call back into the pool before they return; on_grant and on_refuse may (a
  * pool function calls them last, and does not use the object afterwards).

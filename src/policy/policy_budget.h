@@ -1,6 +1,11 @@
 /*
  * src/policy/policy_budget.h - a cap over several pools, and a pool's part in it.
  *
+ * An example, with max_server_connections = 10: pool a has all ten connections, two of them idle, when at 0 ms clients
+ * come to pool b, which has none. Two pools are in use, so the share of each is five. Pool a gives up an idle
+ * connection; as soon as that is gone, at 1 ms, pool b is woken and opens one in its place. When a has no idle one
+ * left, it closes what its clients return, until each of the two has five.
+ *
  * Each pool embeds one budget_member for each cap. A member is hungry while only the cap keeps it from opening
  * connections; hungry members are on a list. Whatever changes what the cap allows (a connection is gone or idle, a pool
  * needs no more) ends in budget_review. That makes pools give up idle connections for those below their share, and

@@ -2,6 +2,11 @@
  * src/relay/reads.h - reads = marked: a transaction that is READ ONLY goes to a standby that shows all that its client
  * has written or been shown; everything else to the primary (docs/reads.md).
  *
+ * An example, with two standbys: at 0 ms client A commits an INSERT on the primary, whose log then ends at 0/500. At
+ * 2 ms it sends BEGIN READ ONLY. Standby 1 has replayed the log to 0/400, and would not show A's own row; standby 2 has
+ * replayed it to 0/520, so it answers. Had both been at 0/400, A would wait until one of them has come to 0/500, for
+ * reads_wait at most, and the primary would answer then.
+ *
  * A request without a server is *marked* if it begins such a transaction, or default_transaction_read_only is on. Where
  * it may go is for policy/causality.h to say. If no host shows enough yet, the client is CL_CATCHING until one does: at
  * most reads_wait for a standby, and then the primary answers; at most SETTLE_US for the primary, which may show a

@@ -1,6 +1,12 @@
 /*
  * src/seal/seal.h - washes session state off a server connection before another client gets it. Pure.
  *
+ * Session state outlives a transaction, and SQL does not always show it. At 0 ms client A runs SELECT remember('x') on
+ * a connection, and the body of remember() calls set_config('app.user', 'x', false). At 4 ms A is done, and client B,
+ * who gets the connection next, must not read that app.user. DISCARD ALL behind every transaction would hold that, for
+ * a round trip each time. So a part of the state (here STATE_SETTINGS, as the name remember is known to reach
+ * set_config) is washed at 4 ms, before B's first statement, and behind a plain SELECT nothing is.
+ *
  * Each part is washed unless it is proved that nothing can have changed it. The proof has two halves: no SQL since the
  * last seal shows it (scan.h), and no name in that SQL reaches code of the database that could (risk_names.h).
  *

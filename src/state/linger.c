@@ -10,6 +10,12 @@
  * has, and those that are new: the first that asks must be served, too.
  * All that lingers while others wait takes no more than a tenth of the pool's time, but for CREDIT_US in a burst.
  *
+ * An example: at 0 ms client A, which is new, inserts into orders on connection 1. At 1 ms client B waits for a server;
+ * connection 1 stays with A all the same, since A's next request may be SELECT currval('orders_id_seq'). It comes at
+ * 2 ms, and is answered by connection 1. From then on A is known to ask, and so is its application_name. Client C, of
+ * another application, has never asked in its first NEW_REQUESTS requests: its connection is lent to B as soon as C's
+ * transaction has ended.
+ *
  * No client gets to see another's value: ahead of the first SQL of a client that may touch a sequence, or read one, the
  * connection forgets those of others, and PostgreSQL reports that there is none. In a database that has no sequence,
  * SQL that only writes touches none, and costs nothing.
