@@ -14,26 +14,26 @@
 	ROW(WORDS_FAILURES, "errors and log lines are in PgBouncer's words", "in pgweir's") \
 	ROW(ENDS_LATE_QUERIES, "`query_timeout` disconnects the client, and the query is cancelled", \
 	    "the query is cancelled, and the client goes on") \
-	ROW(ENDS_THE_UNSERVED, "when PostgreSQL refuses pgweir's login, unless it is just starting, clients that wait for a server are disconnected", \
+	ROW(ENDS_THE_UNSERVED, "when PostgreSQL refuses pgweir's login, waiting clients are disconnected, unless PostgreSQL is just starting", \
 	    "their requests fail, and they stay connected") \
 	ROW(ANSWERS_FAILED_LOOKUPS, "if `auth_query` fails, the client is refused at once", "as if the password was wrong") \
-	ROW(TRUSTS_KNOWN_USERS, "`trust` lets in only users that `auth_file` or `auth_query` knows", "it lets in everybody") \
+	ROW(TRUSTS_KNOWN_USERS, "`trust` admits only users that `auth_file` or `auth_query` knows", "it admits every name") \
 	ROW(TAKES_CLEARTEXT, "`ldap` and `pam` take passwords without TLS from everywhere, with a warning at start", \
 	    "over TLS, Unix sockets and loopback only") \
 	ROW(TRUSTS_ITSELF, "the console's user `pgbouncer` over a Unix socket is whoever runs the process, and needs no password", \
 	    "it is a user like others") \
-	ROW(LIMITS_CONSOLE, "users of the console count in `max_db_client_connections` and `max_user_client_connections`, which only administrators may exceed", \
+	ROW(LIMITS_CONSOLE, "users of the console count in `max_db_client_connections` and `max_user_client_connections`; only administrators may exceed these", \
 	    "they don't count") \
 	ROW(LISTS_CONSOLE, "the console is one of the databases that SHOW lists", "it is not") \
 	ROW(ASKS_OWN_DATABASE, "`auth_dbname` is a database of the file, with its own host; users of the console are looked up there, too", \
 	    "`auth_database` is PostgreSQL's name of a database") \
 	ROW(WARMS_POOLS, "`min_pool_size` of a database with a `user` is opened at start and at each reload", "when the pool is used first") \
 	ROW(REFUSES_TWICE, "PAUSE and SUSPEND of what is paused, and RESUME of what is not, are errors", "they do nothing") \
-	ROW(STOPS_PATIENTLY, "SIGTERM waits until the clients have left, SIGINT until their transactions are over, as long as that takes, unless `[timeouts] shutdown_timeout` is set: then both wait for transactions, and no longer; a second one ends the process", \
+	ROW(STOPS_PATIENTLY, "SIGTERM waits until the clients have left, SIGINT until their transactions are over, without a limit; with `[timeouts] shutdown_timeout` both wait that long for transactions; a second one ends the process", \
 	    "SIGTERM waits for transactions, `shutdown_timeout` at most, SIGINT for nothing") \
 	ROW(RESUMES_ALONE, "SIGUSR2 is RESUME; only the console's RESTART restarts", "SIGUSR2 restarts if nothing is paused") \
 	ROW(KEEPS_LISTENERS, "a reload neither opens nor closes listening sockets", "it does") \
-	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, an `auth_query` without `$1`, no databases, no `auth_file`, broken lines in it, and a `user` that only root could become are warnings; a reload while it is gone keeps the users that it had", \
+	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, `auth_query` without `$1`, no databases, no `auth_file` or broken lines in it, and a `user` that only root could become are warnings", \
 	    "errors")
 /* clang-format on */
 

@@ -60,7 +60,7 @@ static const struct bouncer_key keys[] = {
 	{ "auth_query", DEFAULT_QUERY, BOUNCER_TEXT, OWN("auth", "auth_query"),
 	  "where there is an auth_user; asked at each login, as there (auth_query_ttl = 0s)" },
 	{ "auth_type", "md5", BOUNCER_WORD, TAKEN_WORDS("auth", "method", auth_types),
-	  "plain is password; any is trust with nobody in users_file; pam has the service pgbouncer" },
+	  "plain is password; any is trust, and users_file is not read; pam has the service pgbouncer" },
 	{ "auth_user", NULL, BOUNCER_TEXT, OWN("auth", "auth_user"), NULL },
 	{ "autodb_idle_timeout", "3600", BOUNCER_TIME, IGNORED, "databases of * are freed with their last pool" },
 	{ "cancel_wait_timeout", "10", BOUNCER_TIME, IGNORED, "cancel requests wait for nothing" },
