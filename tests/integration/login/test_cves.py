@@ -1,5 +1,18 @@
-"""What was wrong in PgBouncer and in PostgreSQL's own start of a connection, each tried here. docs/security.md has the
-table: what each one was, and with which planted bug its test was seen to fail.
+"""What was wrong in PgBouncer and in PostgreSQL's own start of a connection, each tried here. What each one was, and
+in brackets the planted bug with which its test was seen to fail:
+
+2012-4575    a database name that is too long crashed it [copied to an array of 128 bytes]
+2015-4054    a password before the startup packet: NULL dereferenced [p handled in any state; any type taken as a password]
+2015-6817    after a failed lookup the login went on as auth_user [who is not found gets the auth_user's secret]
+2021-3935, 2021-23214   unencrypted bytes after SSLRequest were taken for encrypted ones [no check for them]
+2021-23222   the same after the server's answer [no check for them]
+2024-10977   an error in place of TLS is shown, though anybody may have sent it [handled as without TLS]
+2025-2291    auth_query ignored VALID UNTIL [the column not read]
+2025-12819   a client's search_path reached the connection of auth_query [set there]
+2026-6664    overflow in the check of a SASL message's length [said + 4 > left in 32 bits]
+2026-6665    a long nonce of the server overflowed the stack [copied unchecked to an array]
+2026-6666    an error without SQLSTATE: NULL dereferenced [no check for NULL, at login and later]
+2026-6667    KILL_CLIENT was not for administrators only [its row for anybody; names compared by their beginning]
 
 Other files look at the same places more closely (named below); these are short, and named by what they prove."""
 
