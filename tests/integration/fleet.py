@@ -87,9 +87,9 @@ class Watcher:
         return max((listed, at) for at, listed, _ in self.seen(since, until))
 
     def listed(self):
-        """By now; fails if nobody looks."""
-        at, listed, _ = self.seen(time.time() - 0.5)[-1]
-        return listed if at else None
+        """By the first look from now on; fails if nobody looks."""
+        now = time.time()
+        return wait_until(lambda: self.seen(now), what="a look at PostgreSQL's list")[0][1]
 
     def longest_below(self, count, since, until):
         """For how many seconds in a row fewer were listed. Where PostgreSQL itself did not get to look for 50 ms, the machine

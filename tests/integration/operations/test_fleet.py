@@ -389,6 +389,7 @@ def test_somebody_holds_the_lock(fleet):
     one, two = fleet.start(2, budget_connections=20)
     fleet.want(3)
     wait_until(lambda: fleet.watcher.listed() >= 8)
+    fleet.wait_answers(20)                                              # what is listed may be logging in yet
     holder, pid = hold_lock(fleet.postgres)
     try:
         fleet.want(20)
