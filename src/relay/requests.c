@@ -20,6 +20,7 @@
 #include "listen/listen.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define LEDGER_HIGH 32768u /* replies owed above which a client is not read any more */
 
@@ -265,11 +266,15 @@ is_done_here(struct request_walk *w, uint8_t type, size_t total)
 	struct exchange *x = w->x;
 	bool is_rolled_back = x->block >= EXCHANGE_ROLLED_BACK;
 
-	if (x->block == EXCHANGE_DUE) /* a transaction is open */
+	if (x->block == EXCHANGE_DUE && strchr("SHdcf", type) == NULL) /* a transaction is open */
 		return type == 'Q' && begin_answer(x, &w->m);
 	switch (type) {
 	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
-		exchange_answer(x, is_rolled_back ? "Z\0\0\0\5E" : "Z\0\0\0\5I", 6);
+		exchange_answer(x,
+				is_rolled_back		   ? "Z\0\0\0\5E"
+				: x->block == EXCHANGE_DUE ? "Z\0\0\0\5T"
+							   : "Z\0\0\0\5I",
+				6);
 		return true;
 	case 'H':
 	case 'd': /* their COPY has failed; PostgreSQL ignores such messages, too */

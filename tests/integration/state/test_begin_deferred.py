@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import fakeserver
-from rawwire import WireClosed, bind, errors, execute, one_statement, parse, query, shape, sync, texts
+from rawwire import WireClosed, bind, errors, execute, flush, one_statement, parse, query, shape, sync, texts
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -29,6 +29,7 @@ def test_a_transaction_has_no_server_before_its_first_statement(weir):
         for wire in (one, two):
             replies = wire.ask(query("BEGIN"))
             assert shape(replies) == "C:BEGIN Z:T"
+            assert shape(wire.ask(flush(), sync())) == "Z:T" and lent(weir) == 1
         assert shape(one.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
         two.send(query("SELECT count(*) FROM pg_stat_activity WHERE pid = pg_backend_pid() AND xact_start < query_start"))
         wait_until(lambda: lent(weir) == 1 and weir.pool()["cl_waiting"] == 1, what="two to wait")
