@@ -95,6 +95,8 @@ static const struct {
 	{ "error", "pgweir", "session_state = error" },
 	{ "allow", "pgweir", "session_state = allow" },
 	{ "isolate", "pgweir", "session_state = isolate" },
+	{ "sent", "pgweir", "begin = sent" },
+	{ "deferred", "pgweir", "begin = deferred" },
 	{ "few", "pgweir", "max_client_connections = 2" },
 	{ "capped", "pgweir", "max_server_connections = 1" },
 	{ "md5", "auth", "method = md5" },

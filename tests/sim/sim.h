@@ -44,6 +44,8 @@ struct sim_client {
 	bool is_mid_request; /* messages were sent that no Sync has ended */
 	bool is_in, is_copying; /* as far as it knows: in a transaction, in a COPY from it */
 	bool may_fail; /* a transaction that may fail meanwhile was begun since all was answered */
+	bool is_due; /* what its session was sent last has begun a transaction, for which it may have no server yet */
+	bool is_unserved; /* ... and that has failed, as its next statement got none */
 	bool is_ending; /* it got a FATAL that it may get */
 	bool is_excused; /* its server was broken, or it was refused for a reason: it may be lost */
 	bool is_closed; /* pgweir has closed it, and it may not know yet */
@@ -55,7 +57,7 @@ struct sim_client {
 
 /* What may happen in a run. In 256ths of all steps, unless it says otherwise. */
 struct sim_profile {
-	char options[256]; /* words of session_world.c */
+	char options[320]; /* words of session_world.c */
 	unsigned clients, workers;
 	unsigned leaving, cancelling, losing, unnaming, jumping, reloading, pausing, stalling, reconnecting;
 	unsigned pipeline; /* requests at once */

@@ -30,6 +30,7 @@ oracle_begin(struct sim_client *c)
 	c->mirror.is_leaky = true; /* it is alone */
 	c->mirror.sent_max = SIZE_MAX;
 	c->mirror.reports_at_once = c->sim->world.fake.reports_at_once;
+	c->is_due = c->is_unserved = false;
 	c->is_mid_request = c->is_in = c->may_fail = c->is_copying = c->is_ending = c->is_excused = c->is_closed =
 	    false;
 	c->cancels = 0;
@@ -89,13 +90,25 @@ note_seen(struct sim_client *c, const uint8_t *bytes, size_t len)
 	}
 }
 
+/* begin = deferred: a BEGIN alone is answered without a server, and so is what nobody answers, or a Sync, behind it. */
+static void
+note_begin(struct sim_client *c, uint8_t type, const char *body)
+{
+	if (type == 'Q' && c->alone->tx == 'I')
+		c->is_due = strcmp(body, "BEGIN") == 0 && strstr(c->sim->profile.options, "deferred") != NULL;
+	else if (strchr("SHdcf", type) == NULL)
+		c->is_due = false;
+}
+
 static void
 feed(struct sim_client *c, const uint8_t *bytes, size_t len)
 {
 	size_t from = c->alone->out.len;
 
 	note_seen(c, bytes, len);
+	note_begin(c, bytes[0], (const char *)bytes + FRAME_HEAD_LEN);
 	fake_feed(c->alone, bytes, len);
+	c->is_unserved &= c->alone->tx == 'E';
 	sim_trace_text('m', (unsigned)c->f->letter, "is sent", bytes, len);
 	if (c->alone->out.len > from)
 		sim_trace_text('m', (unsigned)c->f->letter, "answers", c->alone->out.bytes + from,
@@ -433,7 +446,38 @@ is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
 	return true;
 }
 
-/* True: it was refused, and its session knows. In a transaction only a LISTEN can be. */
+/*
+ * A transaction has failed as its first statement got no server. All that follows is refused, whatever PostgreSQL would
+ * have found wrong with it; what is meant to end the transaction does so, even if it is refused, or gets no server
+ * either.
+ */
+static bool
+is_of_unserved(struct sim_client *c, const uint8_t *body, size_t len)
+{
+	char state[6];
+	struct frame f;
+	bool ends;
+
+	sqlstate_of(body, len, state);
+	feed_silent(c);
+	if (!c->is_unserved || is_fatal(body, len) || memmem(body, len, "@@", 2) != NULL || !next_unfed(c, &f) ||
+	    f.type == 'S')
+		return false;
+	ends = is_meant_to_end(c, &f);
+	if (strcmp(state, "25P02") != 0 && !(ends && may_refuse(c, state)))
+		return false;
+	sim_trace_text('c', (unsigned)c->f->letter, "is still refused", state, 5);
+	count_cancel(c, state);
+	if (ends) {
+		c->alone->tx = 'I';
+		tx_end(c->alone, false);
+		c->is_unserved = false;
+	}
+	fail_instead(c, &f);
+	return true;
+}
+
+/* True: it was refused, and its session knows. In a transaction only a LISTEN can be, and its first statement. */
 static bool
 is_refused(struct sim_client *c, const uint8_t *body, size_t len)
 {
@@ -452,9 +496,12 @@ is_refused(struct sim_client *c, const uint8_t *body, size_t len)
 	if (memmem(body, len, "@@", 2) != NULL) /* PostgreSQL's own */
 		return false;
 	if (is_fatal(body, len) || c->alone->is_asleep || c->alone->is_copying ||
-	    (!is_of_listen && !may_refuse(c, state)) || f.type == 'S' || (c->alone->tx != 'I' && !is_listen(c, &f)))
+	    (!is_of_listen && !may_refuse(c, state)) || f.type == 'S' ||
+	    (c->alone->tx != 'I' && !c->is_due && !is_listen(c, &f)))
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is refused", state, 5);
+	c->is_unserved |= c->is_due;
+	c->is_due = false;
 	if (!is_of_listen) /* one cancel may refuse several */
 		count_cancel(c, state);
 	fail_instead(c, &f);
@@ -765,7 +812,7 @@ oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len)
 	if (type == 'E' && c->alone->is_copying && !next_answer(c, &want_type, &want, &want_len))
 		cancel_copy(c, body, len);
 	if (type == 'E' && !next_answer(c, &want_type, &want, &want_len) &&
-	    (is_refused(c, body, len) || is_rolled_back(c, body, len)))
+	    (is_of_unserved(c, body, len) || is_refused(c, body, len) || is_rolled_back(c, body, len)))
 		return;
 	if (!next_expected(c, &want_type, &want, &want_len) && c->alone->is_asleep)
 		wake(c, type, body, len);

@@ -718,6 +718,15 @@ choose_bulk(struct sim *s)
 		strcat(s->profile.options, " short"); /* a common length is over max_statement_size, and kept apart */
 }
 
+/* Draws nothing of the run's, either. */
+static void
+choose_begin(struct sim *s)
+{
+	uint64_t drawn = (s->seed + 1) * 0xd1342543de82ef95u >> 48;
+
+	strcat(s->profile.options, drawn % 3 == 0 ? " sent" : " deferred");
+}
+
 /* What servers take with them from one worker to another counts. */
 static void
 choose_crossing(struct sim *s)
@@ -761,6 +770,7 @@ begin(struct sim *s, uint64_t seed)
 			strcat(s->profile.options, " two");
 	}
 	choose_crossing(s);
+	choose_begin(s);
 	world_init(&s->world, s->profile.options, s->profile.workers);
 	if (s->profile.is_code_late) {
 		s->world.fake.code = 0;
