@@ -57,6 +57,22 @@ loss_of_primary(const struct exchange *x, const char *sqlstate)
 	       !image_is_on(x->image, "default_transaction_read_only");
 }
 
+/* Returns true if the transaction that runs on srv is read-only as the client has begun it so (relay/begin.h): that it
+ * can't write says nothing about the server. */
+static bool
+is_read_only_by_choice(const struct exchange *x, const struct server *srv)
+{
+	return srv->tx != 'I' && srv->loan.begun_for != 0 && x->begin != 0 && x->tx_started_us <= srv->loan.lent_us &&
+	       strstr(known_modes[x->begin], "read only") != NULL;
+}
+
+/* Returns true if the error, which srv has sent, says that it is no primary any more. */
+static bool
+is_of_lost_primary(const struct exchange *x, const struct server *srv, const char *sqlstate)
+{
+	return loss_of_primary(x, sqlstate) && !is_read_only_by_choice(x, srv);
+}
+
 static bool
 may_once_more(const struct exchange *x, const struct server *srv, const char *sqlstate)
 {
@@ -67,9 +83,9 @@ may_once_more(const struct exchange *x, const struct server *srv, const char *sq
 }
 
 static bool
-is_word_of_no_effect(const struct exchange *x, const char *sqlstate)
+is_word_of_no_effect(const struct exchange *x, const struct server *srv, const char *sqlstate)
 {
-	return strcmp(sqlstate, "57P01") == 0 || strcmp(sqlstate, "57P05") == 0 || loss_of_primary(x, sqlstate);
+	return strcmp(sqlstate, "57P01") == 0 || strcmp(sqlstate, "57P05") == 0 || is_of_lost_primary(x, srv, sqlstate);
 }
 
 /* Returns true if the server has nothing of the client's: no request, and no state that only this server has. */
@@ -109,7 +125,7 @@ loss_of(struct server *srv, const char *sqlstate, bool is_owing, bool is_unbegun
 	/* PostgreSQL says that it has not executed the request, or can't have. */
 	if (is_owing && sqlstate != NULL &&
 	    (srv->loan.end == LOAN_UNBEGUN ||
-	     (x->pool->settings.on_outage == OUTAGE_HOLD && is_word_of_no_effect(x, sqlstate))) &&
+	     (x->pool->settings.on_outage == OUTAGE_HOLD && is_word_of_no_effect(x, srv, sqlstate))) &&
 	    may_once_more(x, srv, sqlstate) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv)) {
 		loan_set_end(&srv->loan, LOAN_NOT_EXECUTED);
 		return LOSS_NOT_EXECUTED;
@@ -418,7 +434,7 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 
 	if (of >= ERROR_OF_SETTINGS && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
-	if (e->sqlstate != NULL && loss_of_primary(x, e->sqlstate)) {
+	if (e->sqlstate != NULL && is_of_lost_primary(x, srv, e->sqlstate)) {
 		/* Close it when it is returned, and look at the others before they are lent. */
 		server_condemn(srv, SERVER_MISPLACED);
 		policy_distrust(x->pool->policy, *x->env->now_us);

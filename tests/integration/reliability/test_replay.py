@@ -409,6 +409,25 @@ def test_a_server_that_became_read_only_does_not_make_its_clients_so(weir, own_p
     assert own_postgres.query("SELECT i FROM t") == [(2,)]
 
 
+@pytest.mark.parametrize("begin", ["BEGIN READ ONLY", "START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"])
+@pytest.mark.parametrize("ahead", [None, "SELECT 1"], ids=["first", "later"])
+def test_a_write_in_a_read_only_transaction_is_its_clients_mistake(weir, own_postgres, begin, ahead):
+    """It gets the error once, and its server, which is a primary, stays."""
+    own_postgres.query("CREATE TABLE t (i int); GRANT ALL ON t TO web")
+    weir.start(upstream=upstream_of(own_postgres, target_session_attrs="read-write"), on_outage="hold", begin="deferred",
+               pool_size=1, max_overflow=0)
+    with weir.raw() as wire:
+        pid = wire.value("SELECT pg_backend_pid()")
+        for _ in range(2):
+            wire.query(begin)
+            if ahead is not None:
+                wire.query(ahead)
+            assert shape(wire.ask(query("INSERT INTO t VALUES (1)"))) == "E:25006 Z:E"
+            assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+            assert wire.value("SELECT pg_backend_pid()") == pid
+    assert weir.metric_now("pgweir_pool_replays_total") == 0
+
+
 def test_a_client_that_wants_read_only_gets_its_error(weir, own_postgres):
     own_postgres.query("CREATE TABLE t (i int); GRANT ALL ON t TO web")
     weir.start(upstream=upstream_of(own_postgres, target_session_attrs="read-write"), on_outage="hold")
