@@ -202,7 +202,7 @@ class Weir:
         if not self.direct:
             self.wait_log("database app: ")
         for wire in wires:
-            wire.query("BEGIN")
+            wire.query(rawwire.BEGIN_NOW)
         for wire in wires:
             wire.query("COMMIT")
             wire.leave()
@@ -577,7 +577,7 @@ def hold(weir, there, dbname):
     """A client that keeps this one of the pool's two servers."""
     wires = [weir.raw("web", dbname), weir.raw("web", dbname)]
     for wire in wires:
-        wire.query("BEGIN")
+        wire.query(rawwire.BEGIN_NOW)
     for wire in wires:
         if wire.query("SELECT pg_backend_pid()") != there:
             wire.query("ROLLBACK")

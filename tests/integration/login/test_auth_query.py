@@ -11,7 +11,7 @@ import pytest
 
 import rawwire
 from fakeserver import auth, complete, data_row, error, message, ready, sleep_until_gone
-from rawwire import md5_secret, refused_exchange, scram_verifier, startup
+from rawwire import BEGIN_NOW, md5_secret, refused_exchange, scram_verifier, startup
 from waiting import wait_until
 from weir import REPOSITORY
 
@@ -657,7 +657,7 @@ def test_no_connection_is_left_for_it(asked, postgres):
     asked.users["web"] = "web-secret"
     asked.begin(COUNTED, max_server_connections=1, connect_timeout="2s")
     with asked.wire().login("web", password="web-secret") as wire:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         assert refused(asked, "aq_scram").sqlstate == "08006"
         wait_until(lambda: "see max_server_connections" in asked.log())
         login = asked.in_background(try_login, asked, "aq_scram")

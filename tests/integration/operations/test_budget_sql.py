@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from rawwire import BEGIN_NOW
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -92,8 +93,8 @@ def test_whose_connections_count_is_told_by_their_names_whatever_these_are(weir,
     strangers = [hindered.connect(user=name, dbname="app") for name in ODD]
     not_named = [hindered.connect(user="reporting", dbname="app") for _ in range(3)]
     first, second = weir.raw(), weir.raw()
-    first.query("BEGIN")                    # 11, less two that are kept free, less the strangers
-    waiting = weir.in_background(second.query, "BEGIN")
+    first.query(BEGIN_NOW)                    # 11, less two that are kept free, less the strangers
+    waiting = weir.in_background(second.query, BEGIN_NOW)
     weir.wait_waiting(1)
     wait_for_a_beat(hindered)
     assert wait_for_a_beat(hindered)[1][:4] == [len(ODD) + 3, 1, 1, 1]

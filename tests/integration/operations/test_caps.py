@@ -46,7 +46,7 @@ def run_everywhere(weir, clients, sql="SELECT pg_sleep(0.05)", rounds=4):
 def hold_one_each(weir, clients):
     """So many servers there may be."""
     for wire in clients:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     wait_until(lambda: weir.postgres.count() == len(clients))
     for wire in clients:
         wire.query("COMMIT")

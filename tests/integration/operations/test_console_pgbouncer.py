@@ -150,7 +150,7 @@ def test_reconnect_and_a_session(weir, fast):
     weir.start(pool_mode="session", server_fast_close=fast)
     idle, busy = weir.raw(), weir.raw()
     pid = idle.value("SELECT pg_backend_pid()")
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     weir.console("RECONNECT app")
     assert busy.value("SELECT 'still here'") == "still here"
     if fast == "off":
@@ -233,7 +233,7 @@ def test_shutdown_wait_for_servers_waits_for_transactions_only(weir):
     weir.start(shutdown_timeout="20s")
     idle, busy = weir.raw(), weir.raw()
     idle.query("SELECT 1")
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     weir.console("SHUTDOWN WAIT_FOR_SERVERS")
     assert told(idle).sqlstate == "57P01"
     assert busy.query("SELECT 'still here'") == [["still here"]]
@@ -246,7 +246,7 @@ def test_a_more_determined_shutdown_takes_over(weir):
     weir.start(shutdown_timeout="20s")
     idle, busy = weir.raw(), weir.raw()
     idle.query("SELECT 1")
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     weir.console("SHUTDOWN WAIT_FOR_CLIENTS")
     assert idle.query("SELECT 1") == [["1"]]
     weir.signal(signal.SIGTERM)
@@ -309,7 +309,7 @@ def test_set_does_what_it_says_until_the_next_reload(weir, said, key, value):
 def test_what_is_set_is_used_and_adds_up(weir):
     weir.start(pool_size=1, session_state="allow")
     holder, waiter = weir.raw(), weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     waiter.send(query("SELECT 'served'"))
     weir.wait_waiting(1)
     weir.console("SET pool.pool_size = 2")

@@ -189,7 +189,7 @@ def test_errors_are_counted_by_class(weir):
 def test_waiters_and_backends_and_latency(weir):
     weir.start(pool_size=1)
     holder, waiter = weir.raw(), weir.raw(parameters={"application_name": "it waits"})
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     waiter.send(query("SELECT 1"))
     weir.wait_waiting(1)
     with weir.raw("stats", "pgweir") as wire:
@@ -307,7 +307,7 @@ def test_kill_closes_clients_and_servers_of_one_database(weir):
     waiter.send(query("SELECT 1"))
     weir.wait_waiting(1)
     other = weir.raw(database="app2")
-    other.query("BEGIN")
+    other.query(BEGIN_NOW)
     with weir.raw("admin", "pgweir") as wire:
         assert shape(wire.ask(query("KILL app"))) == "C:KILL Z:I"
         for client in (holder, second, waiter, idle):

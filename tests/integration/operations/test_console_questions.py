@@ -449,7 +449,7 @@ def test_slow_shows_the_last_ones(weir):
     with app(weir, "sleeper") as sleeper, app(weir, "waiter") as waiter:
         sleeper.query("SELECT 1")                           # opens the server connection
         sleeper.query("SELECT pg_sleep(0.1), 'secret'")
-        sleeper.query("BEGIN")
+        sleeper.query(BEGIN_NOW)
         waiter.ask(query("SELECT 'in vain'"))
         sleeper.query("COMMIT")
     rows = wait_until(lambda: len(rows := weir.console("SHOW SLOW")) >= 2 and rows)     # another worker enters it behind its reply

@@ -576,7 +576,7 @@ def test_a_replication_client_that_gets_no_place_is_told_of_the_budget(fleet):
     weir, = fleet.start(1, budget_connections=6)
     holders = [weir.raw() for _ in range(3)]
     for wire in holders:
-        wire.query("BEGIN")
+        wire.query(rawwire.BEGIN_NOW)
     fleet.reload(pool_timeout="500ms")      # not before: these have waited for a steward and for logins
     with pytest.raises(rawwire.LoginRefused) as refused:
         weir.raw("reporting", parameters={"replication": "database"})

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from rawwire import LoginRefused, query
+from rawwire import BEGIN_NOW, LoginRefused, query
 from waiting import wait_until
 from weir import Weir, find_binary
 
@@ -95,9 +95,9 @@ def test_who_waits_below_his_share_is_seen_by_the_other(weir, tmp_path):
         waiters = [held.enter_context(other.raw()) for _ in range(4)]    # their login needs a connection
         holders = [held.enter_context(weir.raw()) for _ in range(7)]
         for wire in holders:
-            wire.query("BEGIN")
+            wire.query(BEGIN_NOW)
         for wire in waiters:
-            wire.send(query("BEGIN"))
+            wire.send(query(BEGIN_NOW))
         # It is less by each that is known to wait: at first not all are.
         wait_until(lambda: (share := budget_of(weir)["share"]) is not None and 3 <= share <= 5)
         wait_until(lambda: 3 <= weir.metric("pgweir_budget_share") == budget_of(weir)["share"] <= 5)
@@ -141,7 +141,7 @@ def test_a_lock_that_somebody_holds(weir, postgres):
     weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
     joined(weir)
     with weir.raw() as first, weir.raw() as wire, contextlib.closing(postgres.connect(dbname="postgres")) as somebody:
-        first.query("BEGIN")
+        first.query(BEGIN_NOW)
         somebody.cursor().execute(LOCK)
         wire.send(query("SELECT 1"))
         row = wait_until(lambda: row if (row := budget_of(weir))["lock_pid"] else None)
@@ -185,7 +185,7 @@ def test_locks_and_words_of_strangers_change_nothing_and_are_told_once(weir, pos
     shared = [f"SELECT pg_advisory_lock_shared({MARK}, {number})" for number in (1000, -1, -2, 0)]
     with stranger(postgres, *shared, name=liar) as pid, weir.raw() as first:
         wait_until(lambda: budget_of(weir)["strangers"] == named(pid, liar))
-        first.query("BEGIN")
+        first.query(BEGIN_NOW)
         with weir.raw() as second:
             second.query("SELECT 1")                # which needs one more connection
         row = budget_of(weir)
@@ -204,7 +204,7 @@ def test_a_stranger_who_keeps_marks_from_being_taken_is_named(weir, postgres):
     weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
     joined(weir)
     with weir.raw() as first, weir.raw() as second:
-        first.query("BEGIN")
+        first.query(BEGIN_NOW)
         with stranger(postgres, *(f"SELECT pg_advisory_lock({MARK}, {number})" for number in range(1, 30))) as pid:
             second.send(query("SELECT 1"))
             row = wait_until(lambda: row if (row := budget_of(weir))["lock_pid"] else None)
@@ -232,7 +232,7 @@ def test_a_prepared_transaction_that_has_the_lock(weir, postgres):
     weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
     joined(weir)
     with weir.raw() as first, weir.raw() as second:
-        first.query("BEGIN")
+        first.query(BEGIN_NOW)
         with contextlib.closing(postgres.connect("postgres", user="reporting")) as somebody, somebody.cursor() as cursor:
             cursor.execute("BEGIN")
             cursor.execute(LOCK.replace("advisory_lock", "advisory_xact_lock"))

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import rawwire
-from rawwire import Wire, errors, one_statement, query, shape, sync, texts
+from rawwire import BEGIN_NOW, Wire, errors, one_statement, query, shape, sync, texts
 from waiting import SLOWNESS, free_port, has_ipv6, wait_until
 from weir import timed
 
@@ -38,7 +38,7 @@ def test_sigterm_lets_transactions_finish_and_tells_the_idle(weir):
     weir.start(pool_size=3, shutdown_timeout="20s")
     idle, busy, running = weir.raw(), weir.raw(), weir.raw()
     idle.query("SELECT 1")
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     running.send(query("SELECT pg_sleep(0.8), 'finished'"))
     wait_until(lambda: weir.pool()["sv_active"] == 2)
     weir.signal(signal.SIGTERM)
@@ -57,7 +57,7 @@ def test_sigterm_lets_transactions_finish_and_tells_the_idle(weir):
 def test_while_draining_nobody_new_gets_in_and_readyz_says_so(weir):
     weir.start(pool_size=3, shutdown_timeout="20s")
     busy = weir.raw()
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     weir.signal(signal.SIGTERM)
     wait_until(lambda: weir.http("/readyz").status == 503)
     assert "drain" in weir.http("/readyz").text
@@ -72,7 +72,7 @@ def test_while_draining_nobody_new_gets_in_and_readyz_says_so(weir):
 def test_clients_that_wait_for_a_server_are_told(weir):
     weir.start(pool_size=1, shutdown_timeout="20s")
     busy, waiter = weir.raw(), weir.raw()
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     waiter.send(query("SELECT 1"))
     weir.wait_waiting(1)
     weir.signal(signal.SIGTERM)
@@ -85,7 +85,7 @@ def test_clients_that_wait_for_a_server_are_told(weir):
 def test_shutdown_timeout_ends_what_does_not_finish(weir):
     weir.start(pool_size=3, shutdown_timeout="1s")
     idle_in_transaction, running = weir.raw(), weir.raw()
-    idle_in_transaction.query("BEGIN")
+    idle_in_transaction.query(BEGIN_NOW)
     running.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.pool()["sv_active"] == 2)
     weir.signal(signal.SIGTERM)
@@ -101,7 +101,7 @@ def test_shutdown_timeout_ends_what_does_not_finish(weir):
 def test_a_second_sigterm_does_not_wait(weir):
     weir.start(shutdown_timeout="60s")
     busy = weir.raw()
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     weir.signal(signal.SIGTERM)
     wait_until(lambda: weir.metric("pgweir_state", state="draining") == 1)
     weir.signal(signal.SIGTERM)
@@ -168,7 +168,7 @@ def test_sigint_ends_at_once_and_tells_everybody(weir):
     weir.start(shutdown_timeout="60s")
     idle, busy = weir.raw(), weir.raw()
     idle.query("SELECT 1")
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     weir.signal(signal.SIGINT)
     for wire in (idle, busy):
         reply = told(wire)
@@ -190,7 +190,7 @@ def test_sighup_reads_the_new_config_and_drops_nobody(weir):
     weir.start(pool_size=2)
     wire, busy = weir.raw(), weir.raw()
     wire.query("SELECT 1")
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     weir.settle()
     pids = {row["pid"] for row in weir.postgres.backends()}
     for _ in range(5):
@@ -242,7 +242,7 @@ def test_a_new_upstream_moves_new_work(weir, tap):
     weir.start(pool_size=2)
     wire, busy = weir.raw(), weir.raw()
     wire.query("SELECT 1")
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     weir.reload(upstream=f"host={tap.host} port={tap.port}", pool_size=2)
     assert wire.query("SELECT 1") == [["1"]]
     wait_until(lambda: tap.accepted_count >= 1)
@@ -327,7 +327,7 @@ def test_while_draining_a_unix_socket_is_for_the_console_alone(weir):
     path = str(weir.directory / ".s.PGSQL.6432")
     weir.start(sections={"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"unix:{path}"]}}, shutdown_timeout="60s")
     with weir.raw() as busy:
-        busy.query("BEGIN")
+        busy.query(BEGIN_NOW)
         weir.signal(signal.SIGTERM)
         wait_until(lambda: weir.metric("pgweir_state", state="draining") == 1)
         with Wire(path).login("admin", "pgweir") as console:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from fakeserver import error
-from rawwire import QueryFailed, WireError, query
+from rawwire import BEGIN_NOW, QueryFailed, WireError, query
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -33,7 +33,7 @@ def wait_event(weir, event):
 def test_a_disconnect_of_ours_says_whom_and_which_limit(weir):
     weir.start(sections=JSON_LOG, idle_transaction_timeout="300ms")
     with weir.raw(parameters={"application_name": "batch"}) as wire:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         line = wait_event(weir, "client_disconnect")
         assert (line["user"], line["database"], line["application"]) == ("web", "app", "batch")
         assert line["client"] == "127.0.0.1:%d" % wire.sock.getsockname()[1]
@@ -73,7 +73,7 @@ def test_why_postgresql_ended_a_session(weir, how):
 def test_a_client_that_vanishes_in_a_transaction(weir):
     weir.start()
     wire = weir.raw(parameters={"application_name": "vanished"})
-    wire.query("BEGIN")
+    wire.query(BEGIN_NOW)
     row, = weir.console("SHOW HOLDERS")
     wire.reset()
     event, = wait_until(lambda: weir.console(f"SHOW EVENTS LIKE '%client {row['client_id']} %'"))
@@ -120,7 +120,7 @@ def test_the_log_knows_a_wrong_password_from_an_unknown_user(weir):
 def test_an_exhausted_pool_is_told_once(weir):
     weir.start_opened("300ms", JSON_LOG, pool_size=1)
     with weir.raw(parameters={"application_name": "hog"}) as holder:
-        holder.query("BEGIN")
+        holder.query(BEGIN_NOW)
         waiting = [weir.raw() for _ in range(3)]
         for wire in waiting:
             wire.send(b"Q\0\0\0\rSELECT 1\0")
@@ -131,7 +131,7 @@ def test_an_exhausted_pool_is_told_once(weir):
         message = line["message"]
         assert re.search(r"pool app/web is exhausted: \d requests? timed out after 300 ms \(pool_timeout\), \d still waiting; 1 of 1 "
                          r"connections in use: 0 running, 0 waiting for the client, 1 idle in transaction, 0 pinned; longest, for \S+ m?s, by client", message)
-        assert message.endswith('application "hog"), idle in transaction: BEGIN')
+        assert message.endswith('application "hog"), idle in transaction: BEGIN NOT DEFERRABLE')
         assert [line[field] for field in ("in_use", "limit", "running", "idle_in_transaction", "pinned")] == [1, 1, 0, 1, 0]
         assert line["timed_out"] + line["waiting"] == 3 and message.endswith(line["holders"])
         with weir.raw() as late, pytest.raises(QueryFailed):
@@ -143,7 +143,7 @@ def test_an_exhausted_pool_is_told_as_it_was(weir):
     """The holder has gone when the line is written; it is not about a pool with nothing in use."""
     weir.start_opened("300ms", JSON_LOG, pool_size=1)
     with weir.raw() as holder, weir.raw() as late:
-        holder.query("BEGIN")
+        holder.query(BEGIN_NOW)
         late.send(query("SELECT 1"))
         late.read_until("E")
         holder.query("COMMIT")
@@ -171,7 +171,7 @@ def test_an_exhausted_pool_names_its_holders_and_what_they_do(weir, text):
 def test_long_and_idle_transactions(weir, setting, event):
     weir.start(sections=JSON_LOG, **{setting: "300ms"})
     with weir.raw(parameters={"application_name": "slow"}) as wire:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         line = wait_event(weir, event)
         assert (line["application"], line["user"]) == ("slow", "web") and line["duration_ms"] >= 300
         assert "on server" in line["message"] and line["server"].startswith("127.0.0.1:")
@@ -219,7 +219,7 @@ def test_lost_connections_are_told_together(weir, own_postgres):
     weir.start(upstream=f"host={own_postgres.host} port={own_postgres.port}", pool_size=20)
     wires = [weir.raw() for _ in range(20)]
     for wire in wires:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     own_postgres.stop()
     for wire in wires:
         wire.wait_closed()

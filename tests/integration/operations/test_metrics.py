@@ -10,7 +10,7 @@ import pytest
 
 import rawwire
 from fakeserver import error
-from rawwire import one_statement, query, sync
+from rawwire import BEGIN_NOW, one_statement, query, sync
 from tap import Tap
 from waiting import SLOWNESS, wait_until
 from weir import WORKERS, parse_metrics, read_slowly, timed
@@ -26,7 +26,7 @@ def load(weir):
         for _ in range(5):
             wire.extended("SELECT $1::int", [1])
         for end in ("COMMIT", "ROLLBACK"):
-            wire.query("BEGIN")
+            wire.query(BEGIN_NOW)
             wire.query(end)
         for _ in range(3):
             wire.ask(query("SELECT 1/0"))
@@ -180,7 +180,7 @@ def test_think_time_in_a_transaction_is_nobodys(weir):
         wire.query("SELECT 1")              # opens the server
         weir.settle()
         before = weir.metric_now("pgweir_query_phase_seconds_total", database="app")
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         begin = time.monotonic()
         wait_until(lambda: time.monotonic() - begin > 1)
         wire.query("COMMIT")
@@ -192,8 +192,8 @@ def test_think_time_in_a_transaction_is_nobodys(weir):
 def test_gauges_show_the_present(weir):
     weir.start(pool_size=1, max_overflow=1)
     one, two, three = (weir.raw() for _ in range(3))
-    one.query("BEGIN")
-    two.query("BEGIN")
+    one.query(BEGIN_NOW)
+    two.query(BEGIN_NOW)
     three.send(query("SELECT 1"))
     weir.wait_waiting(1)
     wait_until(lambda: weir.metric("pgweir_pool_waiting_clients", database="app", user="web") == 1)

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from hosts import Standby, make_primary
-from rawwire import bind, errors, execute, password_message, query, send_cancel, startup, sync
+from rawwire import BEGIN_NOW, bind, errors, execute, password_message, query, send_cancel, startup, sync
 from tap import Tap
 from waiting import wait_until
 from weir import WORKERS, Weir
@@ -33,7 +33,7 @@ def requests(weir, look):
         wire.ask(bind("", "s", ["2"]) + execute() + sync())
         wire.query("SELECT pg_sleep(0.05)")
         assert errors(wire.ask(query("SELECT 1/0")))
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         look()                                      # idle in a transaction, for 260 ms
         wire.query("COMMIT")
     with weir.raw(receive_buffer=65_536) as wire:
@@ -76,8 +76,8 @@ def line(weir, look):
     weir.start(pool_size=1, max_overflow=1)
     look()
     with weir.raw() as one, weir.raw() as two, weir.raw() as three:
-        one.query("BEGIN")
-        two.query("BEGIN")
+        one.query(BEGIN_NOW)
+        two.query(BEGIN_NOW)
         three.send(query("SELECT 1"))
         weir.wait_waiting(1)
         look()

@@ -43,7 +43,7 @@ def _one_server(weir, split):
     def start(**settings):
         wires = split(**settings)
         for _ in range(7):
-            weir.raw().query("BEGIN")
+            weir.raw().query(BEGIN_NOW)
         wait_until(lambda: len(servers(weir)) <= 8)
         return wires
     return start
@@ -175,7 +175,7 @@ def test_a_server_that_has_ended_does_not_cross(weir, one_server):
 
 def test_a_server_that_is_lost_on_its_way_is_not_lent(weir, tap, one_server):
     one, two = one_server(upstream=f"host={tap.host} port={tap.port}")
-    one.query("BEGIN")
+    one.query(BEGIN_NOW)
     port = int(one.value("SELECT inet_client_port()"))
     two.send(query("SELECT 'two'"))
     there, = wait_until(lambda: [row["worker"] for row in weir.console("SHOW POOLS_EXTENDED") if row["waiting"] == 1])
@@ -273,7 +273,7 @@ def test_who_waits_for_what_a_silent_worker_keeps_is_told_so(weir, split):
 def test_the_console_shows_one_pool(weir, split):
     one, two = split()
     for wire in (one, two):
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     row, = [row for row in weir.console("SHOW POOLS") if row["database"] == "app"]
     assert (row["cl_active"], row["sv_active"], row["cl_waiting"]) == (2, 2, 0)
     assert len([row for row in weir.console("SHOW POOLS_EXTENDED") if row["database"] == "app"]) == 2
@@ -286,7 +286,7 @@ def test_the_console_shows_one_pool(weir, split):
 
 def test_what_a_wait_is_for_is_told_over_all_parts(weir, one_server):
     one, two = one_server()
-    one.query("BEGIN")
+    one.query(BEGIN_NOW)
     two.send(query("SELECT 1"))
     waiter = wait_until(lambda: weir.console("SHOW WAITERS"))[0]
     told = " ".join(row["explanation"] for row in weir.console(f"EXPLAIN WAIT {waiter['id']}"))
@@ -298,7 +298,7 @@ def test_what_a_wait_is_for_is_told_over_all_parts(weir, one_server):
 
 def test_an_exhausted_pool_is_told_over_all_parts(weir, one_server):
     one, two = one_server(pool_timeout="2s", wait_notify="100ms", sections={"log": {"format": "json"}})
-    weir.raw().query("BEGIN")
+    weir.raw().query(BEGIN_NOW)
     for wire in (one, two):
         wire.send(query("SELECT 1"))
     for wire in (one, two):
@@ -347,7 +347,7 @@ def test_a_part_that_a_smaller_pool_gets_anew_keeps_to_the_limit_of_all(weir, sp
     one, two = split(idle_timeout="1ms", pool_idle_timeout="1ms", min_idle=0)
     first = weir.console("SHOW POOLS_EXTENDED")
     one.leave()
-    two.query("BEGIN")
+    two.query(BEGIN_NOW)
     wait_until(lambda: len(weir.console("SHOW POOLS_EXTENDED")) == 1)
     assert len(first) == 2
     weir.reload(pool_size=1, max_overflow=0)

@@ -16,7 +16,7 @@ import pytest
 
 import rawwire
 import transport
-from rawwire import shape
+from rawwire import BEGIN_NOW, shape
 from tap import Tap
 from waiting import wait_until
 from weir import REPOSITORY, become_reaper, needs_slow_log
@@ -539,7 +539,7 @@ def test_a_shutdown_timeout_beside_it_lets_transactions_finish_and_waits_for_nob
     bouncer.start(settings="[timeouts]\nshutdown_timeout = 20s")
     idle, busy = bouncer.weir.raw(), bouncer.weir.raw()
     idle.query("SELECT 1")
-    busy.query("BEGIN")
+    busy.query(BEGIN_NOW)
     bouncer.weir.signal(number)
     assert rawwire.shape(idle.read_to_end(timeout=8)).startswith("E:57P01")
     busy.query("SELECT 1")

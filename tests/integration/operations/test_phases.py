@@ -9,7 +9,7 @@ import time
 import pytest
 
 from fakeserver import complete, data_row, ready, row_description
-from rawwire import bind, copy_data, copy_done, describe, errors, execute, flush, parse, query, shape, sync
+from rawwire import BEGIN_NOW, bind, copy_data, copy_done, describe, errors, execute, flush, parse, query, shape, sync
 from waiting import wait_until
 from weir import read_slowly
 
@@ -131,7 +131,7 @@ def test_a_server_that_is_lost_while_its_client_is_idle_in_a_transaction(weir, t
     """The client owes the next byte, and is not to blame: the cause was slow_client."""
     start(weir, upstream=f"host={tap.host} port={tap.port}", pool_size=1)
     with weir.raw() as wire:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         pause()
         tap.cut()
         wire.read_until("E")
@@ -212,7 +212,7 @@ def test_a_flush_before_the_request(weir, is_same):
     """It makes no answer due to what is sent later."""
     start(weir, pool_size=1)
     with weir.raw() as first, weir.raw() as second:
-        first.query("BEGIN")
+        first.query(BEGIN_NOW)
         first.send(flush())
         slow = first if is_same else second
         if not is_same:
@@ -252,7 +252,7 @@ def test_a_transaction_that_idles_too_long(weir):
 
 def hold(weir, waiter):
     holder = weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     waiter.send(query("SELECT 'waited'"))
     weir.wait_waiting(1)
     return holder

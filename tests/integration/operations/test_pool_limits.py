@@ -8,7 +8,7 @@ import pytest
 import rawwire
 import transport
 from fakeserver import sleep_until_gone
-from rawwire import message, query, shape, texts
+from rawwire import BEGIN_NOW, message, query, shape, texts
 from waiting import SLOWNESS, wait_until
 from weir import WORKERS, timed
 
@@ -19,7 +19,7 @@ def hold(weir, count, user="web", database="app"):
     """That many clients, each in a transaction of its own."""
     wires = [weir.raw(user, database) for _ in range(count)]
     for wire in wires:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     return wires
 
 
@@ -254,7 +254,7 @@ def test_a_burst_on_a_cold_pool_is_not_served_one_login_at_a_time(weir, fake):
 
     def hold_and_wait():
         for wire in wires:
-            wire.send(query("BEGIN"))
+            wire.send(query(BEGIN_NOW))
         return [shape(wire.read_until("Z")) for wire in wires]
     answers, seconds = timed(hold_and_wait)
     assert answers == ["C:BEGIN Z:T"] * 8
@@ -268,7 +268,7 @@ def test_a_server_returned_while_another_is_being_opened_is_used(weir, fake):
         sleep_until_gone(conn, 5)
     weir.start(upstream=fake.upstream, pool_size=2)
     holder, waiter = weir.raw(), weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     fake.script = slow_login
     wait_until(lambda: len(fake.open_connections()) == 1)
     waiter.send(query("SELECT 1"))

@@ -18,7 +18,7 @@ def full(weir):
     """A pool of one, which is lent."""
     weir.start_opened("400ms", pool_size=1)
     holder = weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     return holder
 
 
@@ -45,7 +45,7 @@ def test_nobody_is_blamed_who_does_something(weir, full):
 
 
 @pytest.mark.parametrize("messages, found", [
-    (query("BEGIN"), "E:53300 Z:I"),
+    (query(BEGIN_NOW), "E:53300 Z:I"),
     (query("SELECT 1; SELECT 2"), "E:53300 Z:I"),
     (one_statement("SELECT 1") + sync(), "E:53300 Z:I"),
     (parse("s", "SELECT 1") + describe("S", "s") + sync(), "E:53300 Z:I"),
@@ -78,7 +78,7 @@ def test_a_statement_prepared_before_is_there_after_a_refusal(weir, full):
     with weir.raw() as wire:
         full.query("COMMIT")
         wire.ask(parse("s", "SELECT 's'") + sync())
-        full.query("BEGIN")
+        full.query(BEGIN_NOW)
         assert shape(wire.ask(bind("", "s") + execute() + sync())) == "E:53300 Z:I"
         full.query("COMMIT")
         assert texts(wire.ask(bind("", "s") + execute() + sync())) == [["s"]]
@@ -120,7 +120,7 @@ def test_it_counts_in_metrics_and_in_the_slow_log(weir, full):
 def test_a_timeout_per_user_wins(weir):
     weir.start(pool_size=1, pool_timeout="30s", sections={"user reporting": {"pool_timeout": "200ms"}})
     holder = weir.wait_until(lambda: weir.raw("reporting"))  # on a busy machine the first connection takes longer than that
-    weir.wait_until(lambda: not holder.query("BEGIN"))
+    weir.wait_until(lambda: not holder.query(BEGIN_NOW))
     with weir.raw("reporting") as wire:
         answer, seconds = timed(wire.ask, query("SELECT 1"))
         assert errors(answer)[0].sqlstate == "53300" and seconds < 10 * SLOWNESS
@@ -129,7 +129,7 @@ def test_a_timeout_per_user_wins(weir):
 def test_zero_waits_for_ever(weir):
     weir.start(pool_size=1, pool_timeout="0s")
     holder, wire = weir.raw(), weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     wire.send(query("SELECT 1"))
     weir.wait_waiting(1)
     assert wire.has_nothing_more(1.0)
@@ -149,4 +149,4 @@ def test_drivers_go_on_after_it(weir, full):
         full.query("COMMIT")
         cursor.execute("SELECT 2")
         assert cursor.fetchone() == (2,)
-        full.query("BEGIN")
+        full.query(BEGIN_NOW)

@@ -27,7 +27,7 @@ import pytest
 import rawwire
 from fakeserver import FakeServer, complete, data_row, ready, row_description, sleep_until_gone
 from postgres import Postgres
-from rawwire import WireError, bind, cancel_request, errors, execute, parse, query, startup, sync
+from rawwire import BEGIN_NOW, WireError, bind, cancel_request, errors, execute, parse, query, startup, sync
 from waiting import free_port, wait_until
 from weir import REPOSITORY, find_binary, timed
 
@@ -875,7 +875,7 @@ def test_how_it_ends_is_as_the_last_reload_said(scene, setting, begin, end):
     put(scene, scene.weir.start, {"timeouts.shutdown_timeout": "300ms", setting: begin})
     put(scene, scene.weir.reload, {"timeouts.shutdown_timeout": "300ms", setting: end})
     with scene.weir.raw() as wire:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         assert scene.weir.stop(signal.SIGTERM) == 0
 
 
@@ -893,7 +893,7 @@ def test_a_restart_lasts_as_long_as_the_last_reload_said(scene):
     put(scene, scene.weir.start, {"timeouts.shutdown_timeout": "300ms", "timeouts.restart_timeout": "1h"})
     put(scene, scene.weir.reload, {"timeouts.shutdown_timeout": "300ms", "timeouts.restart_timeout": "300ms"})
     with scene.weir.raw() as wire:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         scene.weir.restart()                                    # which waits for the old process's end
         assert errors(wire.read_until("E"))[0].sqlstate == "57P01"
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rawwire import LoginRefused, errors, query
+from rawwire import BEGIN_NOW, LoginRefused, errors, query
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -56,7 +56,7 @@ def test_query_timeout_for_a_query_that_runs(started):
 def test_pool_timeout_for_who_waits(started):
     weir = started(pool_size=1, pool_timeout="1h")
     with weir.raw() as holds, weir.raw() as waits:
-        holds.query("BEGIN")
+        holds.query(BEGIN_NOW)
         waits.send(query("SELECT 1"))
         weir.wait_waiting(1)
         reload(weir, pool_timeout="300ms")
@@ -66,7 +66,7 @@ def test_pool_timeout_for_who_waits(started):
 def test_wait_notify_for_who_waits(started):
     weir = started(pool_size=1)
     with weir.raw() as holds, weir.raw() as waits:
-        holds.query("BEGIN")
+        holds.query(BEGIN_NOW)
         waits.send(query("SELECT 1"))
         weir.wait_waiting(1)
         reload(weir, wait_notify="300ms")
@@ -178,7 +178,7 @@ def test_login_rates(started):
 def test_compat(started):
     weir = started(pool_size=1)
     with weir.raw() as holds, weir.raw() as waits:
-        holds.query("BEGIN")
+        holds.query(BEGIN_NOW)
         reload(weir, pool_timeout="100ms")
         waits.send(query("SELECT 1"))
         assert "query_wait_timeout" not in waits.read_until("Z")[0].error["M"]

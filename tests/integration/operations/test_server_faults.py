@@ -12,7 +12,7 @@ import rawwire
 from fakeserver import (auth, backend_key, complete, data_row, error, notice, one_row, parameter_status, ready,
                         row_description, sleep_until_gone)
 from nameserver import NameServer
-from rawwire import errors, message, one_statement, query, scram_verifier, shape, sync, texts
+from rawwire import BEGIN_NOW, errors, message, one_statement, query, scram_verifier, shape, sync, texts
 from tap import Tap
 from waiting import SLOWNESS, wait_until
 from weir import timed
@@ -52,7 +52,7 @@ def test_a_backend_that_ends_in_mid_query_tells_its_client_only(weir):
 def test_a_backend_that_ends_in_an_idle_transaction_is_told_at_the_next_query(weir):
     weir.start(pool_size=2)
     wire = weir.raw()
-    wire.query("BEGIN")
+    wire.query(BEGIN_NOW)
     weir.postgres.kill_backends(state="idle in transaction")
     wait_until(lambda: not weir.postgres.backends(state="idle in transaction"))
     try:
@@ -226,7 +226,7 @@ def test_an_upstream_that_goes_away_for_a_while(weir, tap):
 def test_waiters_wait_on_when_the_last_server_is_lost_and_are_told_why_at_pool_timeout(weir, tap):
     weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=1, pool_timeout="2s")
     holder, waiters = weir.raw(), [weir.raw() for _ in range(5)]
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     for wire in waiters:
         wire.send(query("SELECT 1"))
     weir.wait_waiting(5)

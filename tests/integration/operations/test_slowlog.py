@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rawwire import bind, errors, execute, message, one_statement, parse, query, send_cancel, sync
+from rawwire import BEGIN_NOW, bind, errors, execute, message, one_statement, parse, query, send_cancel, sync
 from waiting import wait_until
 from weir import read_slowly
 
@@ -200,7 +200,7 @@ def test_bytes_that_are_no_utf8_do_not_break_it(weir):
 def test_the_line_blames_the_pool(weir):
     weir.start(pool_size=1)
     with weir.raw() as holder, weir.raw() as waiter:
-        holder.query("BEGIN")
+        holder.query(BEGIN_NOW)
         waiter.send(query("SELECT 'waited'"))
         weir.wait_waiting(1)
         begin = time.monotonic()
@@ -368,7 +368,7 @@ def sleeper(weir, how):
     if how == "waits with a statement":
         wire.ask(parse("named", sql), sync())
     holder = weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     if how == "waits":
         wire.send(query(sql))
     else:
@@ -415,7 +415,7 @@ def test_a_request_whose_client_is_killed_has_an_event_of_its_own(weir):
 def test_refusals_and_cancels_are_in_the_table_of_queries(weir):
     weir.start_opened("300ms", pool_size=1, query_stats="on", threshold="off")
     with weir.raw() as holder, weir.raw(parameters={"application_name": "in vain"}) as wire:
-        holder.query("BEGIN")
+        holder.query(BEGIN_NOW)
         for _ in range(2):
             assert errors(wire.ask(query("SELECT 'in vain'")))[0].sqlstate == "53300"
         row, = weir.console("SHOW QUERIES LIKE 'in vain'")

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from rawwire import query
+from rawwire import BEGIN_NOW, query
 from stall import Stall
 from waiting import wait_until
 from weir import REPOSITORY, wait_blockers
@@ -249,7 +249,7 @@ def test_pools_with_a_line_come_first_and_names_in_order(weir):
         with weir.raw(database=name) as wire:
             wire.query("SELECT 1")
     with weir.raw(database="n_2") as holder, weir.raw(database="n_2") as waiter:
-        holder.ask(query("BEGIN"))
+        holder.ask(query(BEGIN_NOW))
         waiter.send(query("SELECT 1"))
         weir.wait_waiting(1, database="n_2")
         assert [row["database"] for row in json.loads(api(weir, "pools").text)] == ["n_2", "n_0", "n_1", "n_3"]

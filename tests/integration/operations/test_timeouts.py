@@ -8,7 +8,7 @@ import pytest
 
 import rawwire
 from fakeserver import Gone, one_row, ready
-from rawwire import (bind, copy_data, copy_done, copy_fail, errors, flush, one_statement, parse, prepared_statement, query,
+from rawwire import (BEGIN_NOW, bind, copy_data, copy_done, copy_fail, errors, flush, one_statement, parse, prepared_statement, query,
                      shape, sync)
 from test_phases import blames, start
 from transport import is_readable
@@ -149,7 +149,7 @@ def test_query_timeout_in_mid_row_does_not_write_into_the_row(weir):
 def test_query_timeout_counts_from_each_query(weir):
     weir.start(pool_size=1, query_timeout="1500ms")
     with weir.raw() as wire:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         for _ in range(4):
             assert wire.query("SELECT pg_sleep(0.5), 'slept'") == [["", "slept"]]
         wire.query("COMMIT")
@@ -169,7 +169,7 @@ def test_query_timeout_does_not_count_the_time_in_the_line(weir):
     """Waiting has pool_timeout."""
     weir.start(pool_size=1, query_timeout="700ms", pool_timeout="5s")
     holder, wire = weir.raw(), weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     wire.send(query("SELECT 'waited'"))
     weir.wait_waiting(1)
     assert wire.has_nothing_more(1.0)
@@ -193,7 +193,7 @@ def test_idle_transaction_timeout_is_for_idle_transactions_only(weir):
     with weir.raw() as wire:
         wire.query("SELECT 1")
         assert wire.has_nothing_more(1.3)
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         for _ in range(4):
             wire.query("SELECT pg_sleep(0.3)")
         wire.query("SELECT pg_sleep(1.3)")
@@ -203,7 +203,7 @@ def test_idle_transaction_timeout_is_for_idle_transactions_only(weir):
 def test_transaction_timeout_ends_long_transactions_busy_or_idle(weir):
     weir.start(pool_size=2, transaction_timeout="600ms")
     idle, busy = weir.raw(), weir.raw()
-    idle.query("BEGIN")
+    idle.query(BEGIN_NOW)
     busy.query("BEGIN")
     busy.send(query("SELECT pg_sleep(60)"))
     for wire in (idle, busy):
@@ -250,7 +250,7 @@ def test_client_idle_timeout_spares_the_busy(weir):
 def test_a_client_that_waits_for_a_server_is_not_idle(weir):
     weir.start(pool_size=1, client_idle_timeout="1s")
     holder, wire = weir.raw(), weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     wire.send(query("SELECT 'waited'"))
     weir.wait_waiting(1)
     assert wire.has_nothing_more(1.5)
@@ -267,7 +267,7 @@ def test_per_database_and_per_user(weir, key):
     for user, database, is_hit in (("web", "app", False), ("web", "app2", True), ("reporting", "app2", False)):
         with weir.raw(user, database) as wire:
             if key != "client_idle_timeout":
-                wire.query("BEGIN")
+                wire.query(BEGIN_NOW)
             if key == "query_timeout":
                 wire.send(query("SELECT pg_sleep(60)"))
             if is_hit:
@@ -286,7 +286,7 @@ def test_per_user_where_servers_log_in_as_another(weir, key):
 
     def hits(wire, seconds):
         if key != "client_idle_timeout":
-            wire.query("BEGIN")
+            wire.query(BEGIN_NOW)
         if key == "query_timeout":
             wire.send(query(f"SELECT pg_sleep({seconds})"))
         try:
@@ -443,7 +443,7 @@ def test_query_timeout_counts_what_pgweir_sends_ahead(weir, table, locked, name)
     weir.start(pool_size=2, query_timeout="800ms")
     wire, other = weir.raw(), weir.raw()
     again = prepared_statement(wire, f"SELECT * FROM {table}", name)
-    other.query("BEGIN")
+    other.query(BEGIN_NOW)
     locked()
     wire.send(again)
     reply, seconds = ended(wire)

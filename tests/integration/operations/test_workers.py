@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import rawwire
-from rawwire import errors, texts
+from rawwire import BEGIN_NOW, errors, texts
 from stall import Stall
 from waiting import wait_until
 from weir import wait_blockers
@@ -52,7 +52,7 @@ def test_rows_of_connections_end_with_their_worker_if_there_are_several(weir, wh
     weir.start(workers=3, sections=sections_of(weir))
     wires = [weir.raw(database=database) for database in ("app", "app2", "two")]
     for wire in wires:
-        wire.query("BEGIN")                     # active, with a server
+        wire.query(BEGIN_NOW)                     # active, with a server
     homes = homes_of(weir)
     assert len(set(homes.values())) > 1
     rows = [row for row in weir.console(f"SHOW {what}") if row["database"] in homes]
@@ -171,7 +171,7 @@ def test_statistics_of_a_database_are_added_up(weir):
 def test_a_stop_lets_transactions_of_all_workers_finish(spread):
     weir, wires = spread
     for wire in wires[:2]:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     weir.signal(signal.SIGTERM)
     for wire in wires[2:]:
         assert [error.sqlstate for error in errors(wire.read_to_end())] == ["57P01"]
