@@ -206,7 +206,7 @@ unknown(const struct words *w, struct fail *why)
 	fail_set(why, "42601", "unknown command \"%.63s\"", text);
 	fail_pgbouncer_text(why, "invalid command '%.120s', use SHOW HELP;", text);
 	if (near != NULL)
-		return fail_hint(why, "did you mean %s?", near);
+		return fail_hint(why, "Did you mean %s?", near);
 	written(w, 1, first, sizeof(first));
 	upper(first);
 	return fail_hint(why, "SHOW HELP lists the commands.%s",

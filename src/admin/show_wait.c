@@ -193,10 +193,10 @@ show_say_in_line(const struct show_env *env, const struct client *c, const struc
 	show_say(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in line.",
 		 policy_is_split(e->policy) ? "about " : "", policy_place(e->policy, &c->x.ticket, env->now_us),
 		 counts.waiting);
-	show_say(env, rows, "The cause: %s.", why.detail);
+	show_say(env, rows, "The cause: %s", why.detail);
 	if (show_say_jam(env, e, list, c->x.ticket.since_us, "What helps", rows))
 		return true;
-	show_say(env, rows, "What helps: %s.", why.hint);
+	show_say(env, rows, "What helps: %s", why.hint);
 	return counts.lent < e->settings.pool_size + e->settings.max_overflow;
 }
 

@@ -96,7 +96,8 @@ store_time(const struct config_key *key, void *field, const char *text, struct f
 	uint64_t us = CONFIG_TIME_OFF;
 
 	if (!field_is_word(key, text) && value_time(text, key->min, key->max, &us, why) < 0)
-		return key->words == NULL || why->hint[0] != '\0' ? -1 : fail_hint(why, "off is allowed too");
+		return key->words == NULL || why->hint[0] != '\0' ? -1
+								  : fail_hint(why, "The word off is allowed, too.");
 	*(uint64_t *)field = us;
 	return 0;
 }
@@ -113,7 +114,8 @@ store_number(const struct config_key *key, void *field, const char *text, struct
 		return 0;
 	}
 	if (!field_is_word(key, text) && value_count(text, key->min, key->max, &n, why) < 0)
-		return key->words == NULL || why->hint[0] != '\0' ? -1 : fail_hint(why, "auto is allowed too");
+		return key->words == NULL || why->hint[0] != '\0' ? -1
+								  : fail_hint(why, "The word auto is allowed, too.");
 	*(uint32_t *)field = (uint32_t)n; /* the row's bounds are below UINT32_MAX */
 	return 0;
 }

@@ -69,7 +69,7 @@ problem_note(const struct problem_sink *sink, bool is_error, unsigned line, cons
 void
 problem_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why)
 {
-	problem_error(sink, line, "%s: %s%s%s", about, why->text, why->hint[0] != '\0' ? "; " : "", why->hint);
+	problem_error(sink, line, "%s: %s%s%s", about, why->text, why->hint[0] != '\0' ? ". " : "", why->hint);
 }
 
 void

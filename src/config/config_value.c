@@ -115,7 +115,7 @@ value_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out_us,
 
 	if (value_with_unit(text, time_units, "time", "us, ms, s, min, h or d", "30s or 500ms", &us, why) < 0) {
 		if (*text == '-' && min_us == 0)
-			fail_hint(why, "0s is none");
+			fail_hint(why, "Use 0s for none.");
 		return -1;
 	}
 	if (check_bounds(us, min_us, max_us, value_put_time, why) < 0)
@@ -165,7 +165,7 @@ value_switch(const char *text, bool *out, struct fail *why)
 		}
 	near = nearest_word(text, words);
 	fail_set(why, "F0000", "use on or off");
-	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
+	return near != NULL ? fail_hint(why, "Did you mean %s?", near) : -1;
 }
 
 int
@@ -177,7 +177,7 @@ value_refuse_word(const char *text, const char *const *words, const char *last, 
 	value_put_words(&list, words, last);
 	fail_set(why, "F0000", "use %s", value_put_end(&list));
 	buf_fini(&list);
-	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
+	return near != NULL ? fail_hint(why, "Did you mean %s?", near) : -1;
 }
 
 int

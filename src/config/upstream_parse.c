@@ -38,29 +38,29 @@ static const char *const main_words[] = {
 static const struct {
 	const char *name, *hint;
 } not_ours[] = {
-	{ "connect_timeout", "set connect_timeout in [timeouts] or in this section" },
-	{ "requiressl", "TLS to servers is set in [tls_server]" },
-	{ "ssl", "TLS to servers is set in [tls_server]" },
-	{ "sslpassword", "TLS to servers is set in [tls_server]" },
-	{ "sslcrl", "TLS to servers is set in [tls_server]" },
-	{ "sslcrldir", "TLS to servers is set in [tls_server]" },
-	{ "ssl_min_protocol_version", "TLS to servers is set in [tls_server]" },
-	{ "ssl_max_protocol_version", "TLS to servers is set in [tls_server]" },
-	{ "hostaddr", "write the address into host" },
-	{ "passfile", "write password=${file:/path}, or leave it to users_file" },
-	{ "service", "write the words of the service here" },
-	{ "fallback_application_name", "use application_name" },
-	{ "replication", "replication connections can't be pooled" },
-	{ "pool_mode", "it is a setting of its own, on a line below upstream" },
-	{ "pool_size", "it is a setting of its own, on a line below upstream" },
-	{ "min_pool_size", "it is a setting of its own: min_idle, on a line below upstream" },
-	{ "reserve_pool", "it is a setting of its own: max_overflow, on a line below upstream" },
-	{ "reserve_pool_size", "it is a setting of its own: max_overflow, on a line below upstream" },
-	{ "query_wait_timeout", "it is a setting of its own: pool_timeout, on a line below upstream" },
-	{ "server_lifetime", "it is a setting of its own: pool_recycle, on a line below upstream" },
-	{ "max_db_connections", "it is a setting of its own, on a line below upstream" },
-	{ "auth_user", "it is a setting of its own, on a line below upstream" },
-	{ "auth_query", "it is a setting of its own, on a line below upstream" },
+	{ "connect_timeout", "Set connect_timeout in [timeouts] or in this section." },
+	{ "requiressl", "TLS to servers is set in [tls_server]." },
+	{ "ssl", "TLS to servers is set in [tls_server]." },
+	{ "sslpassword", "TLS to servers is set in [tls_server]." },
+	{ "sslcrl", "TLS to servers is set in [tls_server]." },
+	{ "sslcrldir", "TLS to servers is set in [tls_server]." },
+	{ "ssl_min_protocol_version", "TLS to servers is set in [tls_server]." },
+	{ "ssl_max_protocol_version", "TLS to servers is set in [tls_server]." },
+	{ "hostaddr", "Write the address into host." },
+	{ "passfile", "Write password=${file:/path}, or leave it to users_file." },
+	{ "service", "Write the words of the service here." },
+	{ "fallback_application_name", "Use application_name." },
+	{ "replication", "Replication connections can't be pooled." },
+	{ "pool_mode", "It is a setting of its own, on a line below upstream." },
+	{ "pool_size", "It is a setting of its own, on a line below upstream." },
+	{ "min_pool_size", "It is a setting of its own: min_idle, on a line below upstream." },
+	{ "reserve_pool", "It is a setting of its own: max_overflow, on a line below upstream." },
+	{ "reserve_pool_size", "It is a setting of its own: max_overflow, on a line below upstream." },
+	{ "query_wait_timeout", "It is a setting of its own: pool_timeout, on a line below upstream." },
+	{ "server_lifetime", "It is a setting of its own: pool_recycle, on a line below upstream." },
+	{ "max_db_connections", "It is a setting of its own, on a line below upstream." },
+	{ "auth_user", "It is a setting of its own, on a line below upstream." },
+	{ "auth_query", "It is a setting of its own, on a line below upstream." },
 };
 
 /* The upstream that is being read. Lists stay text until all is there. */
@@ -111,12 +111,13 @@ refuse_unknown(const struct unknown *u, struct fail *why)
 {
 	fail_set(why, "08001", "%s %s not known here", u->names, u->count == 1 ? "is" : "are");
 	if (u->near_count > 0)
-		return fail_hint(why, "did you mean %s?", u->near);
+		return fail_hint(why, "Did you mean %s?", u->near);
 	if (u->hint != NULL)
 		return fail_hint(why, "%s", u->hint);
-	return fail_hint(why, "known are host, port, dbname, user, password, target_session_attrs, sslmode and other "
-			      "words of TLS, max_protocol_version, min_protocol_version, application_name, "
-			      "client_encoding, options; another setting is written options='-c name=value'");
+	return fail_hint(why,
+			 "Its words are host, port, dbname, user, password, target_session_attrs, sslmode and other "
+			 "words of TLS, max_protocol_version, min_protocol_version, application_name, "
+			 "client_encoding, options; another setting is written options='-c name=value'.");
 }
 
 static bool
@@ -293,7 +294,8 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 
 	if (draft->host == NULL || *draft->host == '\0') {
 		fail_set(why, "08001", "host is missing");
-		return fail_hint(why, "for example host=127.0.0.1, or host=/var/run/postgresql for a Unix socket");
+		return fail_hint(why,
+				 "Write host=127.0.0.1, for example, or host=/var/run/postgresql for a Unix socket.");
 	}
 	count = list_count(draft->host);
 	if (count > HOSTS_MAX)
@@ -348,7 +350,7 @@ build_protocol(const struct draft *draft, struct upstream *up, struct fail *why)
 	if (up->min_minor <= up->max_minor)
 		return 0;
 	fail_set(why, "08001", "min_protocol_version is greater than max_protocol_version");
-	return fail_hint(why, "max_protocol_version is 3.0 unless set; add max_protocol_version=3.2");
+	return fail_hint(why, "Unless set, max_protocol_version is 3.0; add max_protocol_version=3.2.");
 }
 
 /* A field that was not set becomes empty. */

@@ -54,8 +54,8 @@ scan_word(const char **at, const char *text, char *value, upstream_put put, void
 	if (*equals != '=') {
 		fail_set(why, "08001", "the parameter at byte %zu has no \"=\"", place);
 		return fail_hint(why, "%s",
-				 place == 1 ? "write host=db1 port=5432 dbname=app, or postgres://user@db1:5432/app"
-					    : "put a value with blanks in single quotes");
+				 place == 1 ? "Write host=db1 port=5432 dbname=app, or postgres://user@db1:5432/app."
+					    : "Put a value with blanks in single quotes.");
 	}
 	if (len == 0 || len > UPSTREAM_NAME_MAX)
 		return fail_set(why, "08001", "the parameter at byte %zu has no valid name", place);
@@ -113,7 +113,7 @@ decode(const struct uri *uri, const char *from, size_t len, char *out, struct fa
 
 			if (high < 0 || low < 0) {
 				fail_set(why, "08001", "after a %% two hexadecimal digits are needed");
-				return fail_hint(why, "a percent sign itself is %%25");
+				return fail_hint(why, "Write %%25 for a percent sign itself.");
 			}
 			c = (char)(high << 4 | low);
 			if (c == '\0')
@@ -263,7 +263,7 @@ scan_parts(struct uri *uri, const char *at, struct fail *why)
 	if (memchr(at, '@', strcspn(at, "?")) != NULL) {
 		fail_set(why, "08001", "there is an @ where only host, port and database may be");
 		return fail_hint(why,
-				 "in a user's name or password write %%40 for @, %%2F for /, %%3A for :, %%25 for %%");
+				 "In a user's name or password write %%40 for @, %%2F for /, %%3A for :, %%25 for %%.");
 	}
 	if (scan_hosts(uri, &at, why) < 0)
 		return -1;

@@ -210,7 +210,7 @@ check_database(struct console_client *cc, const struct command *command, struct 
 	near = config_suggest_database(env->x.config, command->name);
 	fail_set(why, "3D000", "database \"%s\" is not known", command->name);
 	fail_pgbouncer_text(why, "no such database: %s", command->name);
-	return near != NULL ? fail_hint(why, "did you mean %s?", near) : fail_hint(why, "SHOW DATABASES lists them.");
+	return near != NULL ? fail_hint(why, "Did you mean %s?", near) : fail_hint(why, "SHOW DATABASES lists them.");
 }
 
 static bool

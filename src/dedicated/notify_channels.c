@@ -433,7 +433,7 @@ notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 			if (listener->is_paused) {
 				fail_set(&listener->why_failed, "53300",
 					 "no connection to listen with within pool_timeout: the pool is paused");
-				fail_hint(&listener->why_failed, "RESUME it in the pgweir console");
+				fail_hint(&listener->why_failed, "RESUME it in the pgweir console.");
 			} else
 				fail_set(&listener->why_failed, down->sqlstate[0] != '\0' ? down->sqlstate : "08001",
 					 "no connection to listen with within %s%s%s",

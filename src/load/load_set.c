@@ -20,10 +20,10 @@ unknown(const char *name, struct fail *why)
 		file_formats[i]->try_names(&nearest);
 	fail_set(why, "42704", "unrecognized configuration parameter \"%.63s\"", name);
 	if (nearest.what != NULL)
-		return fail_hint(why, "did you mean %s.%s?", ((const struct config_key *)nearest.what)->section,
+		return fail_hint(why, "Did you mean %s.%s?", ((const struct config_key *)nearest.what)->section,
 				 nearest.name);
 	if (nearest.name != NULL)
-		return fail_hint(why, "did you mean %s?", nearest.name);
+		return fail_hint(why, "Did you mean %s?", nearest.name);
 	return fail_hint(why, "SHOW CONFIG lists the settings.");
 }
 

@@ -138,7 +138,7 @@ load_upstream(const char *uri, struct config_problems *problems)
 	struct upstream *up = upstream_parse(uri, false, &why);
 
 	if (up == NULL) {
-		problem_error(&sink, 0, "%s%s%s", why.text, why.hint[0] != '\0' ? "; " : "", why.hint);
+		problem_error(&sink, 0, "%s%s%s", why.text, why.hint[0] != '\0' ? ". " : "", why.hint);
 		return NULL;
 	}
 	if (strcmp(up->dbname, "pgweir") == 0 || strcmp(up->dbname, "pgbouncer") == 0) {

@@ -63,7 +63,7 @@ check_time(struct client *c, uint64_t now_us)
 	c->env->x.counters->logins[LR_TIMEOUT][LM_NONE]++;
 	fail_set(&why, "08P01", "the login took too long (login_timeout)");
 	fail_pgbouncer_text(&why, "client_login_timeout");
-	fail_detail(&why, "login_timeout is %s", duration_of(c->env->x.config->login_timeout_us).text);
+	fail_detail(&why, "The limit is %s.", duration_of(c->env->x.config->login_timeout_us).text);
 	login_note_refusal(c, &why, NULL);
 	client_close(c, &why);
 }

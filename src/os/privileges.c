@@ -125,7 +125,7 @@ os_become_user(const struct config *config, struct log *log, struct fail *why)
 		struct fail advice;
 
 		fail_set(&advice, "01000", "running as root");
-		fail_hint(&advice, "set run_as in section [pgweir] to a user of its own");
+		fail_hint(&advice, "Set run_as in section [pgweir] to a user of its own.");
 		log_event(log, LOG_LEVEL_WARNING, &(struct log_about){ .why = &advice }, "%s", advice.text);
 	}
 	if (to == NULL || to->pw_uid == 0)

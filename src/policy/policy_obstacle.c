@@ -55,8 +55,9 @@ paused_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_u
 	(void)t, (void)now_us;
 	if (!p->is_paused)
 		return false;
-	fail_detail(why, "the pool is paused, %s waiting", counted(policy_line_length(p), "client", "clients").text);
-	fail_hint(why, "RESUME it in the pgweir console");
+	fail_detail(why, "The pool is paused, and %s waiting.",
+		    counted(policy_line_length(p), "client is", "clients are").text);
+	fail_hint(why, "RESUME it in the pgweir console.");
 	return true;
 }
 
@@ -85,10 +86,10 @@ failed_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_u
 	if (!has_failed_for(p, t))
 		return false;
 	if (p->last_fail_kind == CF_TOO_MANY)
-		fail_hint(why, "PostgreSQL said: %.160s; raise its max_connections or lower pool_size",
+		fail_hint(why, "Raise PostgreSQL's max_connections, or lower pool_size; it said: %.160s.",
 			  p->last_fail.text);
 	else
-		fail_hint(why, "opening another failed: %.200s", p->last_fail.text);
+		fail_hint(why, "Opening another failed: %.200s.", p->last_fail.text);
 	return true;
 }
 
@@ -150,9 +151,9 @@ pace_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us,
 		if (!policy_is_coming(other->state) && later_of(other->opened_us, other->heard_us) > conn->opened_us)
 			return false;
 	address = p->ops.address != NULL ? p->ops.address(p->owner, conn) : "PostgreSQL";
-	fail_detail(why, "opening one to %s for %s, no answer yet", address,
+	fail_detail(why, "One is being opened to %s for %s, and there is no answer yet.", address,
 		    duration_of(now_us - conn->opened_us).text);
-	fail_hint(why, "check that PostgreSQL at %s is up and reachable from here; connect_timeout limits the attempt",
+	fail_hint(why, "Check that PostgreSQL at %s is up and reachable from here; connect_timeout limits the attempt.",
 		  address);
 	return true;
 }
@@ -173,10 +174,10 @@ static void
 say_busy(const struct policy *p, const char *more, struct fail *why)
 {
 	fail_detail(why,
-		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
-		    " overflow), %s waiting%s%s",
+		    "The pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
+		    " overflow), and %s waiting.%s%s",
 		    policy_busy(p), p->limit, p->settings.pool_size, p->settings.max_overflow,
-		    counted(policy_line_length(p), "client", "clients").text, more[0] != '\0' ? "; " : "", more);
+		    counted(policy_line_length(p), "client is", "clients are").text, more[0] != '\0' ? " " : "", more);
 }
 
 static bool
@@ -216,9 +217,9 @@ parts_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us
 	if (silent == 0)
 		return false;
 	fail_detail(why,
-		    "worker %u does not answer, and keeps its part of the pool's %" PRIu32 " connections, %s waiting",
-		    part_first_of(silent), p->limit, counted(policy_line_length(p), "client", "clients").text);
-	fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart pgweir");
+		    "Worker %u does not answer, and keeps its part of the pool's %" PRIu32 " connections; %s waiting.",
+		    part_first_of(silent), p->limit, counted(policy_line_length(p), "client is", "clients are").text);
+	fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart pgweir.");
 	return true;
 }
 
@@ -262,11 +263,11 @@ static bool
 full_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
 	if (find_hanging(p, t, now_us) != NULL) {
-		say_busy(p, "one more is being opened", why);
-		fail_hint(why, "it is lent once it has logged in; min_idle keeps some ready");
+		say_busy(p, "One more is being opened.", why);
+		fail_hint(why, "It is lent once it has logged in; min_idle keeps some ready.");
 	} else if (p->orders.room->borrowers->blame == NULL || !p->orders.room->borrowers->blame(t, now_us, why)) {
-		fail_hint(why, "raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
-			       "in the pgweir console");
+		fail_hint(why, "Raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
+			       "in the pgweir console.");
 	}
 	return true;
 }

@@ -92,7 +92,7 @@ on_exhausted(int error, void *arg)
 
 	k->counters.rejected[RJ_DESCRIPTORS]++;
 	fail_set(&why, "53300", "cannot accept a connection: %s", strerror(error));
-	fail_hint(&why, "raise LimitNOFILE (ulimit -n) or lower max_client_connections");
+	fail_hint(&why, "Raise LimitNOFILE (ulimit -n), or lower max_client_connections.");
 	log_event(k->weir->log, LOG_LEVEL_ERROR, &(struct log_about){ .why = &why }, "%s", why.text);
 }
 

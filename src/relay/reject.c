@@ -19,6 +19,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -38,7 +39,7 @@ reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 	if (worst == NULL)
 		return false;
 	holder_remedy(worst, now_us, remedy, sizeof(remedy));
-	fail_hint(why, "%s", remedy);
+	fail_hint(why, "%c%s.", toupper((unsigned char)remedy[0]), remedy + 1);
 	return true;
 }
 

@@ -362,7 +362,7 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 	default:
 		fail_set(why, "28000", "PostgreSQL at %s asks for an authentication method pgweir does not know (%u)",
 			 srv->address, code);
-		return fail_hint(why, "pg_hba.conf there must allow trust, password, md5 or scram-sha-256 for pgweir.");
+		return fail_hint(why, "Its pg_hba.conf must allow trust, password, md5 or scram-sha-256 for pgweir.");
 	}
 }
 

@@ -84,7 +84,7 @@ refuse_pins(struct exchange *x)
 
 	fail_set(&why, "0A000", "session state that can't move between server connections is not allowed here: %s",
 		 state_pin_reasons(x, reasons, sizeof(reasons)));
-	fail_hint(&why, "session_state = error is set for this database or user. Use track to let such "
+	fail_hint(&why, "This database or user has session_state = error. Use track to let such "
 			"clients keep a connection, or pool_mode = session.");
 	if (srv->ledger.count == 0 && x->body_left == 0 && x->state != CL_HELD)
 		x->session->refusal = malloc(sizeof(why));

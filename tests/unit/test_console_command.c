@@ -164,12 +164,12 @@ Test(console_command, refuses)
 	static const struct {
 		const char *rule, *text, *message, *hint; /* beginnings */
 	} rows[] = {
-		{ "one letter is missing", "SHOW POOL", "unknown command \"SHOW POOL\"", "did you mean SHOW POOLS?" },
-		{ "one is too many", "show poolss;", "unknown command \"show poolss\"", "did you mean SHOW POOLS?" },
-		{ "two changed places", "RELAOD", "unknown command \"RELAOD\"", "did you mean RELOAD?" },
-		{ "the first word tells", "PAUS app", "unknown command \"PAUS app\"", "did you mean PAUSE?" },
+		{ "one letter is missing", "SHOW POOL", "unknown command \"SHOW POOL\"", "Did you mean SHOW POOLS?" },
+		{ "one is too many", "show poolss;", "unknown command \"show poolss\"", "Did you mean SHOW POOLS?" },
+		{ "two changed places", "RELAOD", "unknown command \"RELAOD\"", "Did you mean RELOAD?" },
+		{ "the first word tells", "PAUS app", "unknown command \"PAUS app\"", "Did you mean PAUSE?" },
 		{ "LIKE does not disturb", "SHOW CLIENT LIKE 'x'", "unknown command \"SHOW CLIENT LIKE\"",
-		  "did you mean SHOW CLIENTS?" },
+		  "Did you mean SHOW CLIENTS?" },
 		{ "nothing is near", "DROP TABLE x", "unknown command \"DROP TABLE x\"", "SHOW HELP lists" },
 		{ "a setting nobody has", "SHOW work_mem", "unknown command \"SHOW work_mem\"", "SHOW HELP lists" },
 		{ "SQL is not run here", "SELECT * FROM pg_class", "unknown command \"SELECT\"",

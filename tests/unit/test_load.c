@@ -163,9 +163,10 @@ static const struct {
 	  "host=db1 port=5432 dbname=app user=web connect_query=..." },
 #endif
 	{ "more workers than there may be", BASE "[pgweir]\nworkers = 17\n",
-	  "pgweir.ini:6: error: workers = 17: a whole number from 1 to 16 is needed; auto is allowed too" },
+	  "pgweir.ini:6: error: workers = 17: a whole number from 1 to 16 is needed. The word auto is allowed, too." },
 	{ "a number of workers that is none", BASE "[pgweir]\nworkers = many\n",
-	  "pgweir.ini:6: error: workers = many: a whole number from 1 to 16 is needed; auto is allowed too" },
+	  "pgweir.ini:6: error: workers = many: a whole number from 1 to 16 is needed. The word auto is allowed, "
+	  "too." },
 	{ "set twice", BASE "[pool]\npool_size = 5\nmax_overflow = 1\npool_size = 5\n",
 	  "pgweir.ini:8: error: \"pool_size\" was already set on line 6; remove one" },
 	{ "set twice for a database", TRUST DATABASE "pool_size = 5\npool_size = 5\n",
@@ -181,8 +182,8 @@ static const struct {
 	{ "no time", BASE "[pool]\npool_timeout = soon\n",
 	  "pgweir.ini:6: error: pool_timeout = soon: a time is a whole number and a unit, for example 30s or 500ms" },
 	{ "SQLAlchemy's -1 for never", BASE "[pool]\npool_recycle = -1\n",
-	  "pgweir.ini:6: error: pool_recycle = -1: a time is a whole number and a unit, for example 30s or 500ms; "
-	  "0s is none" },
+	  "pgweir.ini:6: error: pool_recycle = -1: a time is a whole number and a unit, for example 30s or 500ms. "
+	  "Use 0s for none." },
 	{ "a time with a fraction", BASE "[pool]\npool_timeout = 1.5s\n",
 	  "pgweir.ini:6: error: pool_timeout = 1.5s: \".5s\" is not a unit of time; use us, ms, s, min, h or d" },
 	{ "a time above what is sensible", BASE "[pool]\npool_timeout = 2d\n",
@@ -194,7 +195,8 @@ static const struct {
 	{ "a time with off where it has no meaning", BASE "[pool]\npool_timeout = off\n",
 	  "pgweir.ini:6: error: pool_timeout = off: a time is a whole number and a unit, for example 30s or 500ms" },
 	{ "a time that may be off", BASE "[slow_query]\nthreshold = 100\n",
-	  "pgweir.ini:6: error: threshold = 100: a time needs a unit, for example 30s or 500ms; off is allowed too" },
+	  "pgweir.ini:6: error: threshold = 100: a time needs a unit, for example 30s or 500ms. The word off is "
+	  "allowed, too." },
 	{ "a size without a unit", BASE "[pool]\nmax_statement_size = 1000\n",
 	  "pgweir.ini:6: error: max_statement_size = 1000: a size needs a unit, for example 1MiB or 16KiB" },
 	{ "a size with the other units", BASE "[pool]\nmax_statement_size = 1TB\n",
@@ -212,12 +214,12 @@ static const struct {
 	{ "a switch with a number", BASE "[pool]\npool_pre_ping = 2\n",
 	  "pgweir.ini:6: error: pool_pre_ping = 2: use on or off" },
 	{ "a mistyped switch", BASE "[pool]\npool_pre_ping = flase\n",
-	  "pgweir.ini:6: error: pool_pre_ping = flase: use on or off; did you mean false?" },
+	  "pgweir.ini:6: error: pool_pre_ping = flase: use on or off. Did you mean false?" },
 	{ "letters of a word that changed places", BASE "[pgweir]\npool_mode = transcation\n",
-	  "pgweir.ini:6: error: pool_mode = transcation: use session, transaction or statement; did you mean "
+	  "pgweir.ini:6: error: pool_mode = transcation: use session, transaction or statement. Did you mean "
 	  "transaction?" },
 	{ "an unknown word", BASE "[pgweir]\npool_mode = transactions\n",
-	  "pgweir.ini:6: error: pool_mode = transactions: use session, transaction or statement; did you mean "
+	  "pgweir.ini:6: error: pool_mode = transactions: use session, transaction or statement. Did you mean "
 	  "transaction?" },
 	{ "an unknown version", BASE "[tls_client]\nmin_version = 1.0\n",
 	  "pgweir.ini:6: error: min_version = 1.0: use 1.2 or 1.3" },
@@ -228,13 +230,13 @@ static const struct {
 	{ "a share of infinity", BASE "[slow_query]\nsample_rate = inf\n",
 	  "pgweir.ini:6: error: sample_rate = inf: a number from 0 to 1 is needed, for example 0.01" },
 	{ "a short word", BASE "[log]\nlevel = warn\n",
-	  "pgweir.ini:6: error: level = warn: use error, warning, info or debug; did you mean warning?" },
+	  "pgweir.ini:6: error: level = warn: use error, warning, info or debug. Did you mean warning?" },
 	{ "a word in capitals", BASE "[log]\nlevel = INFO\n",
-	  "pgweir.ini:6: error: level = INFO: use error, warning, info or debug; did you mean info?" },
+	  "pgweir.ini:6: error: level = INFO: use error, warning, info or debug. Did you mean info?" },
 	{ "a word that is short for two", BASE "[tls_client]\nmode = verify\n",
 	  "pgweir.ini:6: error: mode = verify: use off, allow, prefer, require, verify-ca or verify-full" },
 	{ "a mistyped word is no file", BASE "[log]\ndestination = stdrr\n",
-	  "pgweir.ini:6: error: destination = stdrr: use stderr, syslog or a path that begins with /; did you mean "
+	  "pgweir.ini:6: error: destination = stdrr: use stderr, syslog or a path that begins with /. Did you mean "
 	  "stderr?" },
 	{ "a name is missing in a list", DATABASE TRUST "admin_users = a,,b\n",
 	  "pgweir.ini:5: error: admin_users = a,,b: a name is missing" },
@@ -382,7 +384,7 @@ static const struct {
 	  "pgweir.ini: error: there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 "
 	  "port=5432" },
 	{ "an upstream that can't be read", TRUST "[database a]\nupstream = host=a prot=5\n",
-	  "pgweir.ini:4: error: upstream: \"prot\" is not known here; did you mean \"port\"?" },
+	  "pgweir.ini:4: error: upstream: \"prot\" is not known here. Did you mean \"port\"?" },
 	{ "a tenant without a name", BASE "[tenant]\nupstream = host=a\n",
 	  "pgweir.ini:5: error: [tenant] needs a name, for example [tenant app], or [tenant *] for all that are not "
 	  "listed" },
@@ -546,7 +548,7 @@ static const struct {
 	  "pgweir.ini:4: error: users_file = /tmp: Is a directory; write it with lines of \"name\" \"secret\"" },
 #if defined(WITH_LDAP) && defined(WITH_PAM)
 	{ "what follows from a bad value is not told", DATABASE "[auth]\nmethod = trusted\nusers_file = /nonexistent\n",
-	  "pgweir.ini:4: error: method = trusted: use scram-sha-256, md5, cert, trust, hba, password, ldap or pam; did "
+	  "pgweir.ini:4: error: method = trusted: use scram-sha-256, md5, cert, trust, hba, password, ldap or pam. Did "
 	  "you mean "
 	  "trust?" },
 #endif

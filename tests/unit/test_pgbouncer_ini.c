@@ -214,12 +214,15 @@ static const struct {
 	const char *text, *section, *key, *value, *warning;
 } warned[] = {
 	{ MAIN "max_client_conn = -5\n" DATABASES, "pgweir", "max_client_connections", "1",
-	  "/nonexistent/pgbouncer.ini:3: warning: max_client_conn: the value must be from 1 to 1000000; 1 is used" },
+	  "/nonexistent/pgbouncer.ini:3: warning: max_client_conn: the value must be from 1 to 1000000. The value 1 is "
+	  "used." },
 	{ MAIN "default_pool_size = 2000000\n" DATABASES, "pool", "pool_size", "100000",
-	  "/nonexistent/pgbouncer.ini:3: warning: default_pool_size: the value must be from 0 to 100000; 100000 is "
-	  "used" },
+	  "/nonexistent/pgbouncer.ini:3: warning: default_pool_size: the value must be from 0 to 100000. The value "
+	  "100000 is "
+	  "used." },
 	{ MAIN "reserve_pool_timeout = 100000\n" DATABASES, "pool", "overflow_delay", "1d",
-	  "/nonexistent/pgbouncer.ini:3: warning: reserve_pool_timeout: the value must be from 0s to 1d; 1d is used" },
+	  "/nonexistent/pgbouncer.ini:3: warning: reserve_pool_timeout: the value must be from 0s to 1d. The value 1d "
+	  "is used." },
 	{ MAIN, "pgweir", "pool_mode", "session",
 	  "/nonexistent/pgbouncer.ini: warning: [databases] has none: clients can only use the console; for all of "
 	  "them: * = host=127.0.0.1" },
@@ -253,7 +256,7 @@ Test(bouncer, advice_names_settings_as_the_file_does)
 		{ "Add it to admin_users or stats_users in section [auth] of pgweir.ini.",
 		  "Add it to admin_users or stats_users." },
 		{ "check mode in section [tls_client] of pgweir.ini", "check client_tls_sslmode" },
-		{ "raise pool_size or max_overflow, or see", "raise default_pool_size or reserve_pool_size, or see" },
+		{ "Raise pool_size or max_overflow, or see", "Raise default_pool_size or reserve_pool_size, or see" },
 		{ "raise max_memory in section [limits] of pgweir.ini.", "raise max_memory in section [limits]." },
 		{ "Put it into users_file; set mode in section [tls_server].",
 		  "Put it into auth_file; set server_tls_sslmode." },

@@ -225,9 +225,9 @@ static const struct rule too_late[] = {
 	  "fill 0 3; borrow 3; at +1s; borrow 4; next=+29s; at +29s-1; refusals[3]=0; at +1; refusals[3]=1; "
 	  "refusals[4]=0; kind[3]=pool_timeout; sqlstate[3]='53300'; "
 	  "text[3]='no server connection became free within 30 s'; "
-	  "detail[3]='pool has 3 of 3 connections busy (2 + 1 overflow), 2 clients waiting'; "
-	  "hint[3]='raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS in the pgweir "
-	  "console'; "
+	  "detail[3]='The pool has 3 of 3 connections busy (2 + 1 overflow), and 2 clients are waiting.'; "
+	  "hint[3]='Raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS in the pgweir "
+	  "console.'; "
 	  "pool_timeouts=1" },
 	{ "those who may wait are not refused while nothing can be reached", "2+0 waits_while_down",
 	  "borrow 1; fail 0 refused; borrow 2; at +1ms; refusals[1]=0; refusals[2]=0; "
@@ -238,10 +238,12 @@ static const struct rule too_late[] = {
 	  "fill 0 1; borrow 1; at +1000000s; refusals[1]=0; next=0" },
 	{ "a wait while the pool grows is not for a dead host", "3+0",
 	  "fill 0 1; now +5s; borrow 1; borrow 2; now +2ms; explain 2; "
-	  "detail[2]='pool has 1 of 3 connections busy (3 + 0 overflow), 2 clients waiting; one more is being opened'; "
-	  "hint[2]='it is lent once it has logged in; min_idle keeps some ready'; now +2s; explain 2; "
-	  "detail[2]='opening one to PostgreSQL for 2 s, no answer yet'; return 0 (to the first in line); login 2; "
-	  "borrow 3; explain 3; hint[3]='it is lent once it has logged in; min_idle keeps some ready'; login 1" },
+	  "detail[2]='The pool has 1 of 3 connections busy (3 + 0 overflow), and 2 clients are waiting. One more is "
+	  "being opened.'; "
+	  "hint[2]='It is lent once it has logged in; min_idle keeps some ready.'; now +2s; explain 2; "
+	  "detail[2]='One is being opened to PostgreSQL for 2 s, and there is no answer yet.'; return 0 (to the first "
+	  "in line); login 2; "
+	  "borrow 3; explain 3; hint[3]='It is lent once it has logged in; min_idle keeps some ready.'; login 1" },
 };
 
 Test(policy, too_late)
@@ -267,7 +269,7 @@ Test(policy, the_refusal_says_so_when_opening_failed_during_the_wait)
 	fake_at(&f, f.now + 500 * MS);
 	cr_expect_eq(f.clients[1].refusals, 1);
 	cr_expect_str_eq(f.clients[1].why.text, "no server connection became free within 1.5 s");
-	cr_expect_str_eq(f.clients[1].why.hint, "opening another failed: no descriptor left");
+	cr_expect_str_eq(f.clients[1].why.hint, "Opening another failed: no descriptor left.");
 	fake_fini(&f);
 
 	fake_init(&f, &set, NULL);
@@ -277,7 +279,7 @@ Test(policy, the_refusal_says_so_when_opening_failed_during_the_wait)
 	fake_at(&f, f.now + 1500 * MS);
 	cr_expect_str_eq(
 	    f.clients[1].why.hint,
-	    "PostgreSQL said: sorry, too many clients already; raise its max_connections or lower pool_size");
+	    "Raise PostgreSQL's max_connections, or lower pool_size; it said: sorry, too many clients already.");
 	fake_fini(&f);
 }
 
@@ -467,7 +469,7 @@ static const struct rule an_outage_opening_fails_and_no_connection_is_there[] = 
 	{ "a newcomer does not wait for the attempt that it begins at a silent host", "5+0",
 	  "borrow 0; at +5s; fail 0 timeout; refusals[0]=1; outage!=0; at +1s; borrow 1; opened=2 (one is tried); "
 	  "at +0; refusals[1]=1; borrow 2; opened=2; at +0; refusals[2]=1; borrow 3; opened=2; at +0; refusals[3]=1; "
-	  "detail[1-3]~'no answer to the next try yet'; login 1; borrow 4 lent (what nobody waited for is there)" },
+	  "detail[1-3]~'the next one has no answer yet.'; login 1; borrow 4 lent (what nobody waited for is there)" },
 	{ "a scout that fails says what newcomers are told", "5+0",
 	  "borrow 0; at +1ms; fail 0 refused; refusals[0]=1; outage!=0; at +60s; scout; at +5s; "
 	  "scout_fails 1 timeout; gone 1; scout; borrow 1; at +0; refusals[1]=1; text[1]='timed out'; "
@@ -727,7 +729,7 @@ static const struct rule what_the_operator_does[] = {
 	{ "higher limits open for those in line", "1+0",
 	  "borrow 0-4; reload pool_size=3 timeout_us=1s; opened=3; next=+1s (and the new timeout holds for them)" },
 	{ "those in line of a paused pool time out and are told why", "4+0 min_idle=2",
-	  "pause; borrow 0; at +30s; refusals[0]=1; detail[0]='the pool is paused, 1 client waiting'; "
+	  "pause; borrow 0; at +30s; refusals[0]=1; detail[0]='The pool is paused, and 1 client is waiting.'; "
 	  "next=0 (and then there is nothing to do)" },
 	{ "a paused pool lends nothing and closes all it has", "4+0 min_idle=1",
 	  "borrow 0; opened=2; login 0-1; borrow 1; return 1; pause; paused=1; idle=0; opening=0; borrow 2 waits; "

@@ -466,7 +466,8 @@ Test(policy_whole, the_place_in_line_counts_those_of_other_parts)
 	cr_expect_eq(policy_place(a->p, &a->clients[1].ticket, a->now), 1);
 	cr_expect_eq(policy_line_length(b->p), 5);
 	policy_explain_wait(b->p, &b->clients[0].ticket, b->now, &why);
-	cr_expect_str_eq(why.detail, "pool has 1 of 1 connections busy (1 + 0 overflow), 5 clients waiting");
+	cr_expect_str_eq(why.detail,
+			 "The pool has 1 of 1 connections busy (1 + 0 overflow), and 5 clients are waiting.");
 	two_fini(&t);
 }
 

@@ -234,7 +234,7 @@ emit_words(const struct connect *c, const char *section)
 			if (result < 0)
 				problem_error(c->b->sink, c->entry->line, "%s=%s: %s", word->name, written, why.text);
 			else if (result > 0)
-				problem_warning(c->b->sink, c->entry->line, "%s=%s: %s; %s", word->name, written,
+				problem_warning(c->b->sink, c->entry->line, "%s=%s: %s. %s", word->name, written,
 						why.text, why.detail);
 			if (result >= 0)
 				emit(c, section, bouncer_key_ours(key)->scope_name, value_put_end(&value));

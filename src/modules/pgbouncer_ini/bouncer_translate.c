@@ -132,7 +132,7 @@ static int
 out_of_range(const char *min, const char *max, const char *taken, struct fail *why)
 {
 	fail_set(why, "22023", "the value must be from %s to %s", min, max);
-	fail_detail(why, "%s is used", taken);
+	fail_detail(why, "The value %s is used.", taken);
 	return 1;
 }
 
@@ -278,7 +278,7 @@ complain(const struct bouncer *b, const struct bouncer_key *key, int result, con
 	if (result < 0 || is_set)
 		problem_error(b->sink, line, "%s%s%s", is_set ? key->name : "", is_set ? ": " : "", why->text);
 	else if (result > 0)
-		problem_warning(b->sink, line, "%s; %s", why->text, why->detail);
+		problem_warning(b->sink, line, "%s. %s", why->text, why->detail);
 }
 
 static void

@@ -181,7 +181,7 @@ def test_a_client_that_waits_is_told_once_each_time(weir):
             holder.query("COMMIT")
             assert answer.result() == ("served",)
             assert len(heard) == times
-    assert "waiting for a server connection" in heard[0][0] and heard[0][1] == "pool has 1 of 1 connections busy (1 + 0 overflow), 1 client waiting"
+    assert "waiting for a server connection" in heard[0][0] and heard[0][1] == "The pool has 1 of 1 connections busy (1 + 0 overflow), and 1 client is waiting."
 
 
 def test_nobody_is_told_unless_it_is_asked_for(weir):

@@ -421,7 +421,7 @@ def test_psycopg2_in_transactions(weir):
     assert dict(cursor.fetchall())["databases"] == 2
     with pytest.raises(psycopg2.Error) as refused:
         cursor.execute("SHOW POOL")
-    assert "did you mean SHOW POOLS?" in str(refused.value)
+    assert "Did you mean SHOW POOLS?" in str(refused.value)
     connection.rollback()
     cursor.execute("SHOW STATS")
     connection.commit()
@@ -513,7 +513,7 @@ def test_node_postgres(weir):
                           check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [{"list": "databases", "items": 2}, "0A000", "app", ["SHOW", "SHOW"],
-                                       "did you mean SHOW POOLS?"]
+                                       "Did you mean SHOW POOLS?"]
 
 
 def test_psql_asks_for_what_there_is(weir):
@@ -522,7 +522,7 @@ def test_psql_asks_for_what_there_is(weir):
     done = subprocess.run([psql, "-X", weir.dsn("admin", "pgweir"), "-c", "SHOW HELP", "-c", "SHOW POOL"],
                           capture_output=True, text=True, timeout=20, check=False)
     assert "SHUTDOWN WAIT_FOR_CLIENTS" in done.stdout
-    assert 'unknown command "SHOW POOL"' in done.stderr and "HINT:  did you mean SHOW POOLS?" in done.stderr
+    assert 'unknown command "SHOW POOL"' in done.stderr and "HINT:  Did you mean SHOW POOLS?" in done.stderr
 
 
 def test_random_messages_end_at_worst_the_client(weir):

@@ -98,7 +98,7 @@ def test_blockers_are_those_that_others_wait_for(weir):
         assert [(row["application_name"], row["waiting"]) for row in rows] == [("old", 1), ("young", 1)]
         row, = weir.console("SHOW WAITERS")
         assert (row["application_name"], row["query"]) == ("waiter", "SELECT ?")
-        assert row["reason"] == "pool has 2 of 2 connections busy (2 + 0 overflow), 1 client waiting"
+        assert row["reason"] == "The pool has 2 of 2 connections busy (2 + 0 overflow), and 1 client is waiting."
         old.query("COMMIT")
         waiter.read_until("Z")
         assert weir.console("SHOW BLOCKERS") == []
@@ -174,7 +174,7 @@ def test_what_a_full_pool_waits_for_is_said_in_one_voice(weir, table):
         assert re.search(r"has waited \S+ m?s for a server of pool app/web", pool[4]), pool
         weir.reload(pool_timeout="300ms", **settings)
         error = late.read_until("Z")[0].error
-        assert re.match(r"end client \d+, which has kept its server between transactions \(SHOW PINS\)|end client \d+'s transaction",
+        assert re.match(r"End client \d+, which has kept its server between transactions \(SHOW PINS\)|End client \d+'s transaction",
                         error["H"]), error
         line = wait_until(lambda: [line for line in map(json.loads, weir.log().splitlines())
                                    if line.get("event") == "pool_exhausted"])[0]
@@ -205,7 +205,7 @@ def test_a_client_that_does_not_read_is_named(weir):
         assert holders(weir)["reader"]["state"] == "waiting for the client"
         assert waiting(weir, "reader")[1].startswith("It is the client's turn: to read its result")
         weir.reload(pool_timeout="300ms", **settings)
-        assert re.fullmatch(helps, late.read_until("Z")[0].error["H"])
+        assert re.fullmatch(f"E{helps[1:]}\\.", late.read_until("Z")[0].error["H"])
         line = wait_until(lambda: [line for line in map(json.loads, weir.log().splitlines())
                                    if line.get("event") == "pool_exhausted"])[0]
         assert (line["running"], line["waiting_for_client"]) == (0, 1)
@@ -236,7 +236,7 @@ def test_explain_wait_names_the_cause_and_those_in_the_way(weir, table):
         assert re.fullmatch(r'Client \d+ \(127\.0\.0\.1:\d+, user "web", database "app", application "web 2"\) has waited \S+ m?s for a server '
                             r'of pool app/web; it gets an error after 30 s\.', said[0]), said
         assert said[1] == "It is number 2 of 2 in line."
-        assert said[2] == "The cause: pool has 2 of 2 connections busy (2 + 0 overflow), 2 clients waiting."
+        assert said[2] == "The cause: The pool has 2 of 2 connections busy (2 + 0 overflow), and 2 clients are waiting."
         assert said[3] == "Of 2 connections in use 1 is running, 1 is idle in transaction."
         assert re.fullmatch(r"What helps: end client \d+'s transaction, idle for \S+ m?s \(KILL_CLIENT \d+ in the pgweir console\), "
                             r"or set idle_transaction_timeout; it keeps 1 of them\.", said[4]), said
@@ -370,7 +370,7 @@ def test_explain_wait_of_a_paused_pool(weir):
         one.send(query("SELECT 1"))
         wait_until(lambda: weir.console("SHOW WAITERS"))
         said = waiting(weir, "web 1")
-        assert "The cause: the pool is paused, 1 client waiting." in said
+        assert "The cause: The pool is paused, and 1 client is waiting." in said
         assert "What helps: RESUME it in the pgweir console." in said
         weir.console("RESUME app")
         one.read_until("Z")

@@ -120,21 +120,21 @@ def test_a_budget_that_is_used_up_is_told_in_one_voice(weir, postgres):
             held.enter_context(contextlib.closing(postgres.connect("app", user="reporting")))
         wait_until(lambda: budget_of(weir)["others"] == 3)
         early.send(query("SELECT 1"))
-        cause = ("pool has 0 of 5 connections busy (5 + 0 overflow), 1 client waiting; the budget of 6 is used up: PostgreSQL "
-                 "lists 4 (3 no pgweir's), 2 are kept for newcomers")
+        cause = ("The pool has 0 of 5 connections busy (5 + 0 overflow), and 1 client is waiting. The budget of 6 is used up: PostgreSQL "
+                 "lists 4 (3 no pgweir's), 2 are kept for newcomers.")
         # at first it may list the connection, too, that the login was for, and that is closed for those of the others
         waiter = wait_until(lambda: [row for row in weir.console("SHOW WAITERS") if row["reason"] == cause])[0]
-        helps = ("raise budget_connections, or see who has them: SHOW FLEET in pgweir's console, and pg_stat_activity for those "
-                 "that are no pgweir's")
+        helps = ("Raise budget_connections, or see who has them: SHOW FLEET in pgweir's console, and pg_stat_activity for those "
+                 "that are no pgweir's.")
         for command in (f"EXPLAIN WAIT {waiter['id']}", "EXPLAIN POOL app"):
             said = [row["explanation"] for row in weir.console(command)]
-            assert f"The cause: {cause}." in said and f"What helps: {helps}." in said, said
+            assert f"The cause: {cause}" in said and f"What helps: {helps}" in said, said
         assert not any(line.startswith("Advice") for line in said), said
         weir.reload(pool_timeout="300ms", **settings)
         error = early.read_until("Z")[0].error
         assert error["D"].endswith(cause) and error["H"] == helps
         line = wait_until(lambda: [line for line in map(json.loads, weir.log().splitlines()) if line.get("event") == "pool_timeout"])[0]
-        assert "the budget of 6 is used up: PostgreSQL lists 4 " in line["message"]
+        assert "The budget of 6 is used up: PostgreSQL lists 4 " in line["message"]
 
 
 def test_a_lock_that_somebody_holds(weir, postgres):

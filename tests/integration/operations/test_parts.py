@@ -266,7 +266,7 @@ def test_who_waits_for_what_a_silent_worker_keeps_is_told_so(weir, split):
         assert not errors(held.ask(query(BEGIN_NOW)))         # the eighth of the servers
         error, = errors(two.ask(query("SELECT 1")))
         assert error.sqlstate == "53300"
-        assert "worker 1 does not answer, and keeps its part of the pool's 8 connections" in error.error["D"]
+        assert "Worker 1 does not answer, and keeps its part of the pool's 8 connections" in error.error["D"]
         assert "restart pgweir" in error.error["H"]
 
 
@@ -303,7 +303,7 @@ def test_an_exhausted_pool_is_told_over_all_parts(weir, one_server):
         wire.send(query("SELECT 1"))
     for wire in (one, two):
         notice, error, _ = wire.read_until("Z")
-        assert re.search(rb"pool has 8 of 8 connections busy \(8 \+ 0 overflow\), (2 clients|1 client) waiting", notice.body)
+        assert re.search(rb"The pool has 8 of 8 connections busy \(8 \+ 0 overflow\), and (2 clients are|1 client is) waiting\.", notice.body)
         assert error.sqlstate == "53300"
     wait_until(lambda: len([line for line in weir.log().splitlines() if '"pool_exhausted"' in line]) == 2)
     lines = [json.loads(line) for line in weir.log().splitlines() if '"pool_exhausted"' in line]

@@ -30,8 +30,8 @@ def test_the_error_says_what_is_the_matter_and_who_has_forgotten_a_transaction(w
         assert "server connection" in reply.error["M"] and "app" in reply.error["D"] and "1 of 1" in reply.error["D"]
         holder, = weir.console("SHOW HOLDERS")
         number = holder["client_id"]
-        assert re.fullmatch(rf"end client {number}'s transaction, idle for \S+ m?s \(KILL_CLIENT {number} in the pgweir console\), or "
-                            r"set idle_transaction_timeout", reply.error["H"])
+        assert re.fullmatch(rf"End client {number}'s transaction, idle for \S+ m?s \(KILL_CLIENT {number} in the pgweir console\), or "
+                            r"set idle_transaction_timeout\.", reply.error["H"])
         full.query("COMMIT")
         assert wire.query("SELECT 1") == [["1"]]
 
