@@ -11,7 +11,7 @@ import pytest
 import rawwire
 import transport
 from fakeserver import FakeServer, auth
-from rawwire import (Scram, Wire, md5_secret, message, query, refused_exchange, scram_verifier, shape,
+from rawwire import (BEGIN_NOW, Scram, Wire, md5_secret, message, query, refused_exchange, scram_verifier, shape,
                      startup)
 from waiting import SLOWNESS
 from weir import timed
@@ -533,7 +533,7 @@ def test_login_needs_no_free_server(weir):
     """The pool is full: a second client gets in and only its first query waits."""
     weir.start(pool_size=1)
     with weir.raw() as holder:
-        holder.query("BEGIN")
+        holder.query(BEGIN_NOW)
         (wire, seconds) = timed(weir.raw)
         assert seconds < 4 * SLOWNESS and wire.parameters["server_encoding"] == "UTF8"
         wire.send(query("SELECT 1"))

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from fakeserver import auth
-from rawwire import LoginRefused, Wire, errors, query, scram_verifier, send_cancel
+from rawwire import BEGIN_NOW, LoginRefused, Wire, errors, query, scram_verifier, send_cancel
 from waiting import wait_until
 from weir import parse_metrics
 
@@ -154,7 +154,7 @@ def test_an_unknown_tenant_looks_like_an_unknown_user(tenants):
 def test_pools_are_apart(tenants):
     weir = tenants(pool_size=1)
     acme, globex = login(weir, "acme"), login(weir, "globex")
-    acme.query("BEGIN")
+    acme.query(BEGIN_NOW)
     globex.query("BEGIN")                       # a server of its own
     pids = {wire.value("SELECT pg_backend_pid()") for wire in (acme, globex)}
     assert len(pids) == 2
@@ -315,11 +315,11 @@ def test_switching_tenants_on_moves_no_client_to_one(weir):
 def test_settings_of_one_tenant(tenants, weir):
     tenants(sections={"tenant acme": {"upstream": weir.upstream(dbname="app"), "pool_size": 1, "pool_timeout": "1s"}})
     first, second = login(weir, "acme"), login(weir, "acme")
-    first.query("BEGIN")
+    first.query(BEGIN_NOW)
     assert errors(second.ask(query("SELECT 1")))[0].sqlstate == "53300"
     others = [login(weir, "globex") for _ in range(3)]
     for wire in others:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
 
 
 def test_clients_of_all_databases_of_a_tenant_count_together(tenants, weir):

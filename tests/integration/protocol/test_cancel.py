@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 import rawwire
-from rawwire import (bind, describe, errors, execute, one_statement, parse, prepared_statement, query, send_cancel, shape,
+from rawwire import (BEGIN_NOW, bind, describe, errors, execute, one_statement, parse, prepared_statement, query, send_cancel, shape,
                      sync, texts)
 from waiting import SLOWNESS, wait_until
 from weir import timed
@@ -497,7 +497,7 @@ def test_a_cancel_reaches_a_query_that_waits_for_our_preparing_it(weir, table, l
     weir.start(pool_size=2)
     with weir.raw() as wire, weir.raw() as other:
         again = prepared_statement(wire, f"SELECT * FROM {table}", name)
-        other.query("BEGIN")
+        other.query(BEGIN_NOW)
         locked()
         wire.send(again)
         weir.wait_until(lambda: weir.postgres.backends(wait_event_type="Lock"))

@@ -122,7 +122,7 @@ def rebuild(sent, table):
 def test_while_it_waits_for_a_server(weir, how):
     weir.start(pool_size=1)
     holder, gone = weir.raw(), weir.raw()
-    holder.query("BEGIN")
+    holder.query(BEGIN_NOW)
     gone.send(query("SELECT 'stray'"))
     if not weir.direct:
         weir.wait_waiting(1)
@@ -251,7 +251,7 @@ def test_what_came_before_a_terminate_is_run_and_answered(weir, table, ahead, st
     weir.start(pool_size=1)
     with weir.raw() as holder, weir.raw() as wire:
         if in_line:
-            holder.query("BEGIN")
+            holder.query(BEGIN_NOW)
         wire.send(b"".join(rebuild(sent, table)) + terminate())
         STAYS[stays](wire)
         if in_line and not weir.direct:

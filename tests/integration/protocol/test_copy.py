@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from rawwire import (WireClosed, bind, close, copy_data, copy_done, copy_fail, errors, execute, flush, parse, query,
+from rawwire import (BEGIN_NOW, WireClosed, bind, close, copy_data, copy_done, copy_fail, errors, execute, flush, parse, query,
                      shape, sync, texts)
 from waiting import wait_until
 
@@ -93,7 +93,7 @@ def test_an_error_before_the_end_frees_the_server_and_late_data_is_dropped(weir,
         else:
             assert shape(one.read_until("Z")) == "E:22P02 Z:I"
             assert two.query("SELECT 'two'") == [["two"]]            # the server is free before the client is done
-            two.query("BEGIN")                                       # and now it is another's
+            two.query(BEGIN_NOW)                                       # and now it is another's
         if late != "nothing late":
             one.send(copy_data(b"2\tb\n") * 1000)
         if late == "data and done late":

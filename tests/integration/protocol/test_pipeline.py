@@ -7,7 +7,7 @@ import pytest
 import rawwire
 from compare import assert_same, both_ways, converse, normalized
 from randomtalk import RandomTalk, create_copy_table
-from rawwire import bind, close, describe, execute, flush, one_statement, parse, query, shape, sync, texts
+from rawwire import BEGIN_NOW, bind, close, describe, execute, flush, one_statement, parse, query, shape, sync, texts
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -142,7 +142,7 @@ def test_flush_without_sync_keeps_the_server(weir):
 def test_requests_sent_while_waiting_for_a_server_are_all_answered(weir):
     weir.start(pool_size=1)
     with weir.raw() as one, weir.raw() as two:
-        one.query("BEGIN")
+        one.query(BEGIN_NOW)
         two.send(b"".join(query(f"SELECT {i}") for i in range(500)))
         two.send(b"".join(one_statement(f"SELECT {i}") + sync() for i in range(500, 1000)))
         if not weir.direct:

@@ -409,7 +409,7 @@ def test_a_statement_may_not_be_prepared_on_a_server_in_a_failed_transaction(wei
     with weir.raw() as wire, weir.raw() as other:
         prepare(wire, "s", "SELECT 's'")
         run(wire, "s")
-        other.query("BEGIN")
+        other.query(BEGIN_NOW)
         wire.query("BEGIN")
         wire.ask(query("SELECT 1/0"))
         assert shape(wire.ask(bind("", "s") + execute() + sync())) in ("E:25P02 Z:E", "E:26000 Z:E")
@@ -436,7 +436,7 @@ def test_a_changed_table_inside_a_transaction_is_postgresqls_error(weir, table):
     with weir.raw() as wire:
         prepare(wire, "s", f"SELECT * FROM {table}")
         run(wire, "s")
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
         weir.postgres.query(f"ALTER TABLE {table} ADD COLUMN w int")
         assert shape(wire.ask(bind("", "s") + execute() + sync())) in ("E:0A000 Z:E", "2 C:SELECT 0 Z:T")
         wire.query("ROLLBACK")
@@ -729,7 +729,7 @@ def test_a_deallocate_needs_no_server(weir):
     with weir.raw() as wire, weir.raw() as other:
         for name in "abc":
             prepare(wire, name, "SELECT 1")
-        other.query("BEGIN")                                        # has the only one
+        other.query(BEGIN_NOW)                                        # has the only one
         wire.send(query("DEALLOCATE a") + query("DEALLOCATE b") + query("DEALLOCATE ALL"))
         assert shape(wire.read_until("Z", 3)) == "C:DEALLOCATE Z:I C:DEALLOCATE Z:I C:DEALLOCATE ALL Z:I"
         wire.send(query("DEALLOCATE c"))                            # PostgreSQL's error

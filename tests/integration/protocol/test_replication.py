@@ -150,7 +150,7 @@ def test_each_has_a_server_of_its_own(weir):
     weir.start(pool_size=1)
     wires = [replicate(weir) for _ in range(5)]
     with weir.raw() as other:
-        other.query("BEGIN")                                         # the pool's only one is lent
+        other.query(BEGIN_NOW)                                         # the pool's only one is lent
         assert len({wire.value("SELECT pg_backend_pid()") for wire in wires}) == 5
         other.query("COMMIT")
     assert len(walsenders(weir.postgres)) == 5
@@ -167,7 +167,7 @@ def test_its_server_goes_with_it(weir, how, doing):
     if doing == "streaming":
         stream(wire)
     elif doing == "in a transaction":
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     elif doing == "a query":
         wire.send(query("SELECT pg_sleep(60)"))
         wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
@@ -216,7 +216,7 @@ def test_limits_on_time_do_not_end_a_stream(weir, table):
                client_idle_timeout="300ms", idle_timeout="300ms", pool_recycle="1s")
     with replicate(weir) as streaming, replicate(weir) as idle:
         stream(streaming)
-        idle.query("BEGIN")
+        idle.query(BEGIN_NOW)
         with weir.raw() as other:                                    # the limits are awake
             other.send(query("SELECT pg_sleep(2)"))
             assert errors(other.read_until("E"))[0].sqlstate == "57014"
@@ -273,7 +273,7 @@ def test_an_idle_connection_of_another_worker_makes_room(weir):
 def test_a_place_is_waited_for(weir):
     weir.start(max_server_connections=1, pool_timeout="30s")
     with weir.raw() as plain:
-        plain.query("BEGIN")
+        plain.query(BEGIN_NOW)
         streaming = weir.in_background(replicate, weir)
         wait_until(lambda: [row for row in weir.console("SHOW CLIENTS") if row["replication"] == "logical"])
         plain.query("COMMIT")

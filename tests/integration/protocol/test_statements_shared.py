@@ -2,7 +2,7 @@
 
 import pytest
 
-from rawwire import (SEEN, bind, close, describe, errors, execute, parse, query, shape, sync, texts)
+from rawwire import (BEGIN_NOW, SEEN, bind, close, describe, errors, execute, parse, query, shape, sync, texts)
 
 RUN = execute() + sync()
 
@@ -130,7 +130,7 @@ def test_parameters_of_a_type_made_anew_are_refused_as_rows_are(weir, temper):
 def test_ddl_that_is_rolled_back_renews_nothing(weir, table):
     weir.start(pool_size=2)
     with weir.raw() as one, weir.raw() as two:
-        one.query("BEGIN")
+        one.query(BEGIN_NOW)
         prepare(two, f"SELECT v FROM {table} WHERE id = $1")
         assert run(two, [1]) == []
         before = name_of(weir, f"FROM {table}")
@@ -140,7 +140,7 @@ def test_ddl_that_is_rolled_back_renews_nothing(weir, table):
             one.query("CREATE VIEW nothing AS SELECT 1")
             one.query("DROP VIEW nothing")
             one.query("ROLLBACK")
-            one.query("BEGIN")
+            one.query(BEGIN_NOW)
             assert run(two, [1]) == []
         one.query("ROLLBACK")
         assert name_of(weir, f"FROM {table}") == before

@@ -55,7 +55,7 @@ def test_another_server_comes_between_parse_and_bind(weir):
     with weir.raw() as one, weir.raw() as two, weir.raw() as three:
         prepare(one, "SELECT $1::text || 'one'")
         for holder in (two, three):
-            holder.query("BEGIN")
+            holder.query(BEGIN_NOW)
         assert run(one, ["a "]) == [["a one"]]
         two.query("COMMIT")
         assert run(one, ["b "]) == [["b one"]]
@@ -132,7 +132,7 @@ def test_what_postgresql_cannot_read_leaves_it(weir, message):
     with weir.raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         assert shape(one.ask(message)) == "E:22021 Z:I"
-        two.query("BEGIN")
+        two.query(BEGIN_NOW)
         assert run(one) == [["one"]]
 
 

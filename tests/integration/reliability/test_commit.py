@@ -286,7 +286,7 @@ def assert_known_or_in_doubt(client, shape):
 def test_pipeline_that_commits(weir, cut, table, place):
     """Its INSERT and its COMMIT are one request. If nothing is left of the answers, the number was not known in time."""
     with weir.raw() as client:
-        client.ask(query("BEGIN"))
+        client.ask(query(rawwire.BEGIN_NOW))
         cut.append(place)
         client.send(parse("", f"INSERT INTO {table} VALUES (1)"), bind(), execute(), parse("", "COMMIT"), bind(), execute(),
                     sync())

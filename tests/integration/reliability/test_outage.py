@@ -12,7 +12,7 @@ import time
 import pytest
 
 import rawwire
-from rawwire import errors, query
+from rawwire import BEGIN_NOW, errors, query
 from waiting import SLOWNESS, free_port, wait_until
 from weir import timed
 
@@ -398,7 +398,7 @@ def test_those_in_line_wait_on_through_a_restart(weir, own_postgres, workers, si
     weir.start(upstream=upstream_of(own_postgres), workers=workers, pool_size=size, pool_timeout="20s")
     holders = [weir.raw() for _ in range(size)]
     for holder in holders:
-        holder.query("BEGIN")
+        holder.query(BEGIN_NOW)
     wires = [weir.raw() for _ in range(60)]
     for wire in wires:
         wire.send(query("SELECT 1"))

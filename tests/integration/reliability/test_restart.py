@@ -202,7 +202,7 @@ def assert_no_place_is_lost(weir, databases, size):
     """Each pool can have all of its connections, and pgweir knows of as many as PostgreSQL has."""
     wires = [weir.raw(database=database) for database in databases for _ in range(size)]
     for wire in wires:
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     wait_until(lambda: weir.postgres.count() == len(weir.console("SHOW SERVERS")))
     for wire in wires:
         wire.leave()
@@ -477,7 +477,7 @@ def test_the_service_manager_is_told(weir):
         assert "READY=1" in sock.recv(4096).decode()
         assert sock.recv(4096) == b"WATCHDOG=1"
         with weir.raw() as wire:
-            wire.query("BEGIN")                         # for this client the old process stays
+            wire.query(BEGIN_NOW)                         # for this client the old process stays
             old = weir.restart(wait=False)
             heard = [heard_by(sock)]
             while heard.count(("WATCHDOG=1", weir.process.pid)) < 3:
@@ -512,7 +512,7 @@ def test_shutdown_in_the_console_of_the_old_process_stops_both(weir):
     weir.start()
     console = weir.connect("admin", "pgweir", autocommit=True)
     with weir.raw() as pinned:
-        pinned.query("BEGIN")
+        pinned.query(BEGIN_NOW)
         weir.restart(wait=False)
         console.execute("SHUTDOWN WAIT_FOR_SERVERS")
         weir.wait_log(f"[{weir.process.pid}] INFO: stopping", f"[{weir.predecessors[0].pid}] INFO: stopping")
@@ -832,7 +832,7 @@ def test_a_worker_that_hangs_while_clients_move(spread):
     """Those of the others are served where they are, and all move when it answers again."""
     weir, wires, homes = spread
     for wire in wires.values():
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     old = weir.restart(wait=False)
     weir.wait_log("2 staying for now")
     with Stall(old.pid, f"pgweir-{homes['other']}"):
@@ -853,7 +853,7 @@ def test_a_worker_of_the_successor_that_hangs(spread):
     """Clients that come then are refused, and stay."""
     weir, wires, _ = spread
     for wire in wires.values():
-        wire.query("BEGIN")
+        wire.query(BEGIN_NOW)
     old = weir.restart(wait=False)
     weir.wait_log("2 staying for now")
     assert weir.raw(database="other").query("SELECT 2") == [["2"]]

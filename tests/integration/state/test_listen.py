@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rawwire import (QueryFailed, bind, close, copy_data, copy_done, describe, errors, execute, function_call,
+from rawwire import (BEGIN_NOW, QueryFailed, bind, close, copy_data, copy_done, describe, errors, execute, function_call,
                      message, one_statement, parse, query, sync, texts)
 from waiting import wait_until
 
@@ -122,7 +122,7 @@ def test_notifications_of_ones_own_come_before_ready(pool):
 
 def test_equal_notifications_of_one_transaction_come_once(pool):
     listener, other = listening(pool, "news"), pool.raw()
-    other.query("BEGIN")
+    other.query(BEGIN_NOW)
     for _ in range(3):
         other.query("NOTIFY news, 'same'")
     other.query("NOTIFY news, 'other'")
@@ -862,7 +862,7 @@ def test_a_listen_within_a_transaction_does_not_keep_a_pause_from_its_end(weir, 
     weir.start()
     other = weir.raw() if is_new else listening(weir, "a")
     wire = weir.raw()
-    wire.query("BEGIN")
+    wire.query(BEGIN_NOW)
     weir.reload(pool_timeout="1s")
     with ThreadPoolExecutor(1) as pool:
         paused = pool.submit(weir.console, "PAUSE")

@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 import rawwire
-from rawwire import (LoginRefused, Wire, bind, errors, execute, one_statement, parse, query, shape, startup, sync,
+from rawwire import (BEGIN_NOW, LoginRefused, Wire, bind, errors, execute, one_statement, parse, query, shape, startup, sync,
                      texts)
 from waiting import wait_until
 
@@ -249,7 +249,7 @@ def test_temp_buffers_where_another_client_has_used_a_temporary_table(weir):
     other.query("CREATE TEMP TABLE t AS SELECT 1 AS v")
     other.query("DROP TABLE t")
     with weir.raw() as late:
-        late.query("BEGIN")
+        late.query(BEGIN_NOW)
         assert errors(late.ask(query("SET temp_buffers = '32MB'")))[0].sqlstate == "22023"
         late.query("ROLLBACK")
         wait_until(lambda: weir.pool()["sv_idle"] == 1, what="its server to be free")
@@ -368,7 +368,7 @@ def test_what_is_reset_among_others_has_its_startup_value_unless_it_is_set_again
     assert texts(wire.read_until("Z", 2))[-1] == RESETS[sql]
     assert wire.query(ASKED) == [RESETS[sql]]
     with weir.raw() as other:
-        other.query("BEGIN")
+        other.query(BEGIN_NOW)
         wire.send(query(sql) + query(ASKED))                # behind its settings, on the server that has them not
         assert texts(wire.read_until("Z", 2))[-1] == RESETS[sql]
 
@@ -402,7 +402,7 @@ def test_a_set_and_a_reset_that_are_rolled_back_together_never_were(weir):
     weir.start(pool_size=2)
     with weir.raw() as other, weir.raw(parameters=OWN) as wire:
         wire.query("SET TimeZone = 'UTC'")
-        other.query("BEGIN")                                    # has that server now
+        other.query(BEGIN_NOW)                                    # has that server now
         wire.query("BEGIN")
         wire.ask(one_statement("SET TimeZone = 'Asia/Tokyo'") + sync())
         wire.ask(one_statement("RESET ALL") + sync())
@@ -573,7 +573,7 @@ def test_a_startup_setting_is_refused_alike_whether_a_server_is_free_or_not(weir
     with weir.raw() as other:
         pid = other.value("SELECT pg_backend_pid()")
         if is_busy:
-            other.query("BEGIN")
+            other.query(BEGIN_NOW)
         refused = weir.in_background(refusal, weir, {"options": "-c work_mem=bogus"})
         if is_busy:
             weir.wait_waiting(1)
@@ -583,7 +583,7 @@ def test_a_startup_setting_is_refused_alike_whether_a_server_is_free_or_not(weir
         assert error["M"] == 'invalid value for parameter "work_mem": "bogus"'
         assert other.value("SELECT pg_backend_pid()") == pid
         if is_busy:
-            other.query("BEGIN")
+            other.query(BEGIN_NOW)
         assert weir.raw(parameters={"options": "-c app.id=7"}) is not None     # nobody need be asked
 
 

@@ -8,7 +8,7 @@ A story is a list of steps: (client, what it says, what it is told). What is tol
 import pytest
 
 from leftovers import ask, begin, extended, settle
-from rawwire import Wire, bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
+from rawwire import BEGIN_NOW, Wire, bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
 
 BOSS = "state_boss"                     # a superuser
 ROLE = "state_role"
@@ -757,7 +757,7 @@ def test_a_setting_that_could_not_be_told_in_its_clients_encoding_is_asked_about
         wire.query(meanwhile)
     wire.query("SET client_encoding = 'UTF8'")
     for _ in range(2):
-        other.query("BEGIN")
+        other.query(BEGIN_NOW)
         assert wire.query("SELECT current_setting('app.name', true)") == [["\u4e00"]]
         other.query("COMMIT")
 
