@@ -1,13 +1,14 @@
 /*
- * src/auth/auth_module.h - a method of authentication by which somebody else judges a client's password: an LDAP
- * server, PAM. Each is a module (modules/modules.h). The core asks the client for the password, in clear text, has
- * prove() run on a thread of net/errands.h, and keeps external_timeout.
+ * src/auth/auth_module.h - a method of authentication by which somebody else judges what a client shows: an LDAP
+ * server, PAM, Kerberos. Each is a module (modules/modules.h). The core asks the client for its password, in clear
+ * text, or for tokens; it has prove() run on a thread of net/errands.h, and keeps external_timeout.
  *
  * A rule of hba_file has options of its own for it. They are the module's, immutable once settle() has returned 0, and
  * live as long as the rules.
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/fail.h"
 #include "modules/modules.h"
 
@@ -15,12 +16,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum proof { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED /* nobody could tell */ };
+#define AUTH_NAME_MAX 1023
+
+/* FAILED: nobody could tell. MORE: another token is to come. */
+enum proof { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED, PROOF_MORE };
+
+/* A client and a module talk in turn, by tokens; one of these for each login. */
+struct auth_tokens {
+	const uint8_t *token; /* the client's */
+	size_t token_len;
+	struct buf reply; /* to the client, unless it is empty; also where the token is refused */
+	void *context; /* the module's, from one token to the next; NULL at first */
+	char name[AUTH_NAME_MAX + 1]; /* PROOF_RIGHT: who the client is, for map= */
+};
 
 struct auth_question {
 	const void *options; /* the rule's */
 	const char *setting; /* the module's setting in [auth] */
-	const char *user, *password; /* password: never empty */
+	const char *user, *password; /* password: never empty; NULL: there are tokens */
+	struct auth_tokens *tokens; /* NULL: there is a password */
 	const char *address; /* whence the client comes: "192.0.2.1", "::1" or "[local]" */
 	uint64_t deadline_us;
 };
@@ -28,6 +42,9 @@ struct auth_question {
 struct auth_module {
 	const char *title; /* in messages */
 	const char *rule; /* the method and options of the rule that method = NAME is; %s: the setting's value */
+	/* The code of the AuthenticationRequest that asks for tokens: the client's name is found by them, and its rules
+	 * may have map=. 0: it is asked for its password. */
+	uint32_t token_request;
 	/* Options of a rule. option() returns 0, or -1 with *why set: it is not known, or its value is wrong. settle():
 	 * all were taken; returns 0, or -1 with *why set. doubt() calls say for what looks wrong. */
 	void *(*options_new)(void);
@@ -39,8 +56,9 @@ struct auth_module {
 	bool (*holds_secret)(const char *setting);
 	/* Returns what is asked, for the log; it lives as long as the two. Calls for the same share their threads. */
 	const char *(*place)(const void *options, const char *setting);
-	/* Blocks, on a thread. *why is set unless PROOF_RIGHT is returned. */
+	/* Blocks, on a thread. *why is set where PROOF_WRONG or PROOF_FAILED is returned. */
 	enum proof (*prove)(const struct auth_question *q, struct fail *why);
+	void (*context_free)(void *context); /* of tokens; NULL is fine. On any thread, but while none proves */
 };
 
 extern const struct auth_module *const auth_modules[AUTH_MODULE_COUNT + 1]; /* modules/modules.c; ends with NULL */

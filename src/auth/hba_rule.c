@@ -276,6 +276,16 @@ take_address(struct line *l)
 #define LISTED(name, ...) #name ", "
 
 static bool
+take_module(struct line *l, const struct auth_module *module, const char *method)
+{
+	if (module->token_request != 0 && l->rule->type == HBA_LOCAL)
+		return bad_rule(l, "%s is not for local rules: it needs the name of a host", method);
+	l->rule->module = module;
+	l->rule->options = module->options_new();
+	return true;
+}
+
+static bool
 take_method(struct line *l)
 {
 	static const char *const foreign[] = { "gss", "sspi", "radius", "bsd", "ident", "oauth", "ldap", "pam" };
@@ -309,11 +319,7 @@ take_method(struct line *l)
 		return bad_rule(l, "cert is for hostssl rules only: certificates come with TLS");
 	if (rule->method == HBA_CERT)
 		rule->clientcert = HBA_CLIENTCERT_FULL;
-	if (rule->method >= HBA_MODULES) {
-		rule->module = auth_modules[rule->method - HBA_MODULES];
-		rule->options = rule->module->options_new();
-	}
-	return true;
+	return rule->method < HBA_MODULES || take_module(l, auth_modules[rule->method - HBA_MODULES], word->text);
 }
 
 /* --- Options. --- */
@@ -337,10 +343,21 @@ take_clientcert(struct line *l, const char *value)
 }
 
 static bool
+take_module_option(struct line *l, const char *option, size_t len, const char *value)
+{
+	struct fail why;
+	char name[32];
+
+	snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), option);
+	return l->rule->module->option(l->rule->options, name, value, &why) == 0 || bad_rule(l, "%s", why.text);
+}
+
+static bool
 take_option(struct line *l, const char *option)
 {
 	const char *value = strchr(option, '=');
 	size_t len = value == NULL ? 0 : (size_t)(value++ - option);
+	bool is_map = len == 3 && memcmp(option, "map", len) == 0;
 
 	if (value == NULL && l->rule->module != NULL) /* it may be a part of a password */
 		return bad_rule(l, "a word is not an option: write name=value, and a value with blanks in quotes");
@@ -359,17 +376,12 @@ take_option(struct line *l, const char *option)
 			return bad_rule(l, "clientname=%.100s: use CN or DN", value);
 		return true;
 	}
-	if (l->rule->module != NULL) {
-		struct fail why;
-		char name[32];
-
-		snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), option);
-		return l->rule->module->option(l->rule->options, name, value, &why) == 0 || bad_rule(l, "%s", why.text);
-	}
-	if (len != 3 || memcmp(option, "map", len) != 0)
+	if (l->rule->module != NULL && !(is_map && l->rule->module->token_request != 0))
+		return take_module_option(l, option, len, value);
+	if (!is_map)
 		return bad_rule(l, "option \"%.*s\" is not known: use map, clientcert or clientname",
 				(int)(len < 100 ? len : 100), option);
-	if (l->rule->method != HBA_CERT && l->rule->method != HBA_PEER)
+	if (l->rule->method != HBA_CERT && l->rule->method != HBA_PEER && l->rule->module == NULL)
 		return bad_rule(l, "map is for the methods cert and peer only");
 	free(l->rule->map);
 	l->rule->map = xstrdup(value);
@@ -428,7 +440,7 @@ look_at(struct line *l)
 		doubt(
 		    l,
 		    "clients whose addresses no name server knows, or tells in time, are not rejected by a host name");
-	if (rule->module != NULL && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
+	if (rule->module != NULL && rule->module->token_request == 0 && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
 		doubt(l, "ldap and pam are refused to clients without TLS that are not on this machine, or with a file "
 			 "of PgBouncer's let them send their passwords in clear text: use hostssl");
 	if (rule->module != NULL && rule->module->doubt != NULL)

@@ -196,7 +196,7 @@ static const struct config_key keys[] = {
 	  "maps of user names for hba_file, as in pg_ident.conf" },
 	AUTH_MODULES(AUTH_SETTING)
 	{ "auth", "external_timeout", NOT_THERE, KEY_TIME, "10s", 1 * MS, 1 * H, "", RELOADS, FIELD(external_timeout_us), NULL,
-	  "how long a login waits for an LDAP server or PAM before it is refused" },
+	  "how long a login waits for an LDAP server, PAM or GSSAPI before it is refused" },
 	{ "auth", "auth_query", "auth_query", KEY_TEXT, "off", NO_BOUNDS, RELOADS, OF_DATABASE(auth_query), NULL,
 	  "asks PostgreSQL for the secrets of users that are not in users_file: off, builtin or SQL with $1" },
 	{ "auth", "auth_user", "auth_user", KEY_TEXT, "", NO_BOUNDS, RELOADS, OF_DATABASE(auth_user), NULL,

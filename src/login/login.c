@@ -7,6 +7,7 @@
  * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes that are sent too early, login_timeout.
  */
 #include "login/login_asked.h"
+#include "login/login_external.h"
 #include "relay/relay.h"
 
 #include "base/clock.h"
@@ -75,9 +76,10 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 
 	if (c->x.state == CL_DELAYED)
 		return;
-	while (at < len && used > 0 && !c->x.is_closing && c->x.state < CL_WELCOME && !login_is_waiting(c) &&
-	       !c->x.stream.is_shaking) {
+	while (at < len && used > 0 && !c->x.is_closing && c->x.state < CL_WELCOME &&
+	       (!login_is_waiting(c) || login_wants_token(c)) && !c->x.stream.is_shaking) {
 		used = c->x.state == CL_STARTUP ? login_startup(c, bytes + at, len - at)
+		       : login_wants_token(c)	? login_token(c, bytes + at, len - at)
 						: login_password(c, bytes + at, len - at);
 		at += used;
 	}

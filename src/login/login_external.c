@@ -1,19 +1,28 @@
 /*
- * src/login/login_external.c - a password that somebody else judges, by a method that is a module's
+ * src/login/login_external.c - a password or tokens that somebody else judges, by a method that is a module's
  * (auth/auth_module.h).
  *
  * The call runs on a thread of net/errands.h, and the login waits for it, external_timeout at most: then it is refused,
  * and whatever the call brings is thrown away. The password that was right also logs in to PostgreSQL, unless there is
  * another one for that (as PgBouncer does).
+ *
+ * A login by tokens waits from its beginning to its end, in turn for the client and for a call. What the client sends
+ * during a call is kept as for any login that waits, and read behind it.
  */
 #include "auth/auth_module.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "login/login_steps.h"
+#include "login/login_asked.h"
+#include "login/login_external.h"
 #include "net/errands.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
+
+#define TOKEN_REPLY 8 /* the AuthenticationRequest with a reply to a token, whatever its mechanism */
+#define TOKEN_MAX 65535u /* bytes, as PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH */
 
 struct external {
 	struct errand errand; /* must be first */
@@ -27,7 +36,9 @@ struct external {
 	char *setting;
 	char address[INET6_ADDRSTRLEN];
 	char user[CONFIG_DATABASE_MAX + 1];
-	char password[]; /* terminated; wiped */
+	char *said; /* the password, terminated, or the token; wiped. NULL: it is the client's turn to send one */
+	size_t said_len;
+	struct auth_tokens tokens; /* if there is no password */
 };
 
 static unsigned
@@ -42,20 +53,27 @@ external_name(const struct client_login *l)
 	return auth_modules[module_number(l)]->title;
 }
 
-void
-login_external_begin(struct client *c)
+static void
+forget_what_was_said(struct external *e)
 {
-	c->login->method = LM_MODULES + module_number(c->login);
-	message_authentication(&c->login->out, 3, NULL, 0);
-	login_flush(c);
+	if (e->said != NULL)
+		OPENSSL_cleanse(e->said, e->said_len);
+	free(e->said);
+	e->said = NULL;
 }
 
+/* NULL is fine. */
 static void
 external_free(struct external *e)
 {
+	if (e == NULL)
+		return;
+	if (e->module->context_free != NULL)
+		e->module->context_free(e->tokens.context);
+	buf_fini(&e->tokens.reply);
+	forget_what_was_said(e);
 	hba_unref(e->hba);
 	secret_free(e->setting);
-	OPENSSL_cleanse(e->password, strlen(e->password));
 	free(e);
 }
 
@@ -75,7 +93,7 @@ external_discard(struct errand *errand)
 	external_free((struct external *)errand);
 }
 
-/* --- The answer. --- */
+/* --- Refusals. --- */
 
 /* logged: what happened; the client is told no more than that it can't log in now. */
 static void
@@ -90,62 +108,20 @@ refuse_unasked(struct client *c, const struct fail *logged)
 	login_refuse_as(c, &told, logged, LR_ERROR);
 }
 
+/* Why tokens are refused, only the log says: a clock that is wrong, a key that is too old. */
 static void
 refuse_wrong(struct client *c, const struct fail *logged)
 {
+	bool has_tokens = auth_modules[module_number(c->login)]->token_request != 0;
 	const char *name = external_name(c->login);
 	struct fail why;
 
-	log_debug(c->env->x.log, "client %llu: %s", (unsigned long long)c->x.ticket.id, logged->text);
+	if (!has_tokens || admission_may_log(c->env->admission, &c->admission))
+		log_write(c->env->x.log, has_tokens ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "client %llu: %s",
+			  (unsigned long long)c->x.ticket.id, logged->text);
 	fail_set(&why, "28000", "%s authentication failed for user \"%.63s\"", name, c->login->user);
 	fail_pgbouncer_text(&why, "%s authentication failed", name);
 	login_refuse_late(c, &why, LR_BAD_PASSWORD);
-}
-
-static void
-verdict(struct client *c, void *arg)
-{
-	const struct external *e = arg;
-	struct client_login *l = c->login;
-
-	l->external_until_us = 0;
-	if (e->proof != PROOF_RIGHT) {
-		(e->proof == PROOF_WRONG ? refuse_wrong : refuse_unasked)(c, &e->why);
-		return;
-	}
-	/* A password that looks like a stored secret would be taken for one. */
-	if (secret_kind_of(e->password) == SECRET_PLAIN && (l->secret_text = strdup(e->password)) == NULL) {
-		login_out_of_memory(c);
-		return;
-	}
-	l->secret.kind = SECRET_PLAIN;
-	l->secret.text = l->secret_text;
-	login_authenticated(c);
-}
-
-static void
-on_judged(struct errand *errand)
-{
-	struct external *e = (struct external *)errand;
-	struct client *c = e->client;
-
-	if (c != NULL) {
-		*c->env->x.now_us = clock_now_us();
-		login_conclude(c, verdict, e);
-	}
-	external_free(e);
-}
-
-/* --- The question. --- */
-
-static void
-external_abandon(void *arg)
-{
-	struct external *e = arg;
-
-	e->client = NULL;
-	if (errands_drop(e->errands, &e->errand))
-		external_free(e);
 }
 
 void
@@ -162,13 +138,127 @@ login_external_tick(struct client *c, uint64_t now_us)
 	refuse_unasked(c, &why);
 }
 
-/* Returns NULL without memory. */
-static struct external *
-external_new(struct client *c, const char *password)
+/* --- The answer. --- */
+
+static void
+external_abandon(void *arg)
+{
+	struct external *e = arg;
+
+	e->client = NULL;
+	if (e->said == NULL || errands_drop(e->errands, &e->errand))
+		external_free(e);
+}
+
+/* The login waits, for a call or for the client, which is read in either case: to see it leave, as it may not be the
+ * only one that waits for a dead server. */
+static void
+external_wait(struct client *c, struct external *e)
+{
+	login_wait(c, external_abandon, e);
+	stream_set_reading(&c->x.stream, true);
+}
+
+static void
+take_password(struct client *c, const char *password)
+{
+	struct client_login *l = c->login;
+
+	/* A password that looks like a stored secret would be taken for one. */
+	if (secret_kind_of(password) == SECRET_PLAIN && (l->secret_text = strdup(password)) == NULL) {
+		login_out_of_memory(c);
+		return;
+	}
+	l->secret.kind = SECRET_PLAIN;
+	l->secret.text = l->secret_text;
+	login_authenticated(c);
+}
+
+/* The tokens have told who it is, system_user; may that log in as the user that it wants to be? */
+static void
+take_name(struct client *c, void *unused)
 {
 	const struct client_login *l = c->login;
-	size_t len = strlen(password) + 1;
-	struct external *e = calloc(1, sizeof(*e) + len);
+	enum hba_fit fit = ident_allows(l->ident, l->rule.map, l->system_user, l->user, login_is_member, c);
+	struct fail why;
+
+	(void)unused;
+	if (fit == HBA_YES)
+		login_authenticated(c);
+	else if (fit == HBA_NO) {
+		fail_set(&why, "28000", "%s: \"%.100s\" may not log in as \"%.63s\"%s%.63s", external_name(l),
+			 l->system_user, l->user, l->rule.map != NULL ? " by map " : "",
+			 l->rule.map != NULL ? l->rule.map : "");
+		refuse_wrong(c, &why);
+	} else if (login_await(c, take_name, &why) < 0)
+		login_refuse(c, &why, LR_ERROR);
+}
+
+/* Returns false if the client was refused for lack of memory. */
+static bool
+put_reply(struct client *c, struct external *e)
+{
+	const struct buf *reply = &e->tokens.reply;
+
+	if (buf_ok(reply) && reply->len > 0)
+		message_authentication(&c->login->out, TOKEN_REPLY, reply->bytes, reply->len);
+	if (e->proof == PROOF_RIGHT && e->question.tokens != NULL)
+		c->login->system_user = strdup(e->tokens.name);
+	if (buf_ok(reply) && (c->login->system_user != NULL || e->proof != PROOF_RIGHT || e->question.tokens == NULL))
+		return true;
+	login_out_of_memory(c);
+	return false;
+}
+
+/* owner: a struct external *, which becomes NULL if the login keeps it. */
+static void
+verdict(struct client *c, void *owner)
+{
+	struct external *e = *(struct external **)owner;
+
+	c->login->external_until_us = 0;
+	if (!put_reply(c, e))
+		return;
+	if (e->proof == PROOF_WRONG)
+		refuse_wrong(c, &e->why);
+	else if (e->proof == PROOF_FAILED)
+		refuse_unasked(c, &e->why);
+	else if (e->question.tokens == NULL)
+		take_password(c, e->said);
+	else if (e->proof == PROOF_RIGHT)
+		take_name(c, NULL);
+	else {
+		e->tokens.reply.len = 0;
+		forget_what_was_said(e);
+		login_flush(c);
+		if (c->x.is_closing)
+			return;
+		external_wait(c, e);
+		*(struct external **)owner = NULL;
+	}
+}
+
+static void
+on_judged(struct errand *errand)
+{
+	struct external *e = (struct external *)errand;
+	struct client *c = e->client;
+
+	if (c != NULL) {
+		*c->env->x.now_us = clock_now_us();
+		login_conclude(c, verdict, &e);
+	}
+	external_free(e);
+}
+
+/* --- The question. --- */
+
+/* Returns NULL without memory. */
+static struct external *
+external_new(struct client *c)
+{
+	const struct client_login *l = c->login;
+	struct external *e = calloc(1, sizeof(*e));
 	int family;
 	const uint8_t *address = c->is_unix ? NULL : network_address(&c->peer.any, &family);
 
@@ -176,7 +266,6 @@ external_new(struct client *c, const char *password)
 		free(e);
 		return NULL;
 	}
-	memcpy(e->password, password, len);
 	snprintf(e->user, sizeof(e->user), "%s", l->user);
 	snprintf(e->address, sizeof(e->address), "[local]");
 	if (address != NULL)
@@ -188,22 +277,20 @@ external_new(struct client *c, const char *password)
 	e->client = c;
 	e->hba = hba_ref(l->hba);
 	e->module = auth_modules[module_number(l)];
-	e->question = (struct auth_question){ l->rule.options, e->setting, e->user, e->password, e->address, 0 };
+	e->question = (struct auth_question){
+		.options = l->rule.options, .setting = e->setting, .user = e->user, .address = e->address
+	};
 	return e;
 }
 
-void
-login_external_check(struct client *c, const char *password)
+/* Has judged what the client has said. Takes e. */
+static void
+external_ask(struct client *c, struct external *e)
 {
 	struct client_login *l = c->login;
-	struct external *e = external_new(c, password);
 	char place[FAIL_TEXT_MAX];
 	struct fail why;
 
-	if (e == NULL) {
-		login_out_of_memory(c);
-		return;
-	}
 	l->external_until_us = *c->env->x.now_us + c->env->x.config->external_timeout_us;
 	/* The call is over before the login is, so that the log has the module's reason. */
 	e->question.deadline_us = l->external_until_us - c->env->x.config->external_timeout_us / 16;
@@ -214,7 +301,92 @@ login_external_check(struct client *c, const char *password)
 		refuse_unasked(c, &why);
 		return;
 	}
-	login_wait(c, external_abandon, e);
-	stream_set_reading(&c->x.stream,
-			   true); /* to see it leave: it may not be the only one that waits for a dead server */
+	external_wait(c, e);
+}
+
+/* Returns false without memory. */
+static bool
+take_what_is_said(struct external *e, const void *bytes, size_t len)
+{
+	e->said = malloc(len + 1);
+	if (e->said == NULL)
+		return false;
+	memcpy(e->said, bytes, len);
+	e->said[len] = '\0';
+	e->said_len = len;
+	return true;
+}
+
+void
+login_external_check(struct client *c, const char *password)
+{
+	struct external *e = external_new(c);
+
+	if (e == NULL || !take_what_is_said(e, password, strlen(password))) {
+		external_free(e);
+		login_out_of_memory(c);
+		return;
+	}
+	e->question.password = e->said;
+	external_ask(c, e);
+}
+
+/* --- Tokens. --- */
+
+void
+login_external_begin(struct client *c)
+{
+	const struct auth_module *module = auth_modules[module_number(c->login)];
+	struct external *e;
+
+	c->login->method = LM_MODULES + module_number(c->login);
+	message_authentication(&c->login->out, module->token_request != 0 ? module->token_request : 3, NULL, 0);
+	login_flush(c);
+	if (module->token_request == 0 || c->x.is_closing)
+		return;
+	e = external_new(c);
+	if (e == NULL) {
+		login_out_of_memory(c);
+		return;
+	}
+	e->question.tokens = &e->tokens;
+	external_wait(c, e);
+}
+
+bool
+login_wants_token(const struct client *c)
+{
+	const struct client_login *l = c->login;
+
+	return login_is_waiting(c) && l->abandon == external_abandon &&
+	       ((const struct external *)l->abandon_arg)->said == NULL;
+}
+
+size_t
+login_token(struct client *c, const uint8_t *bytes, size_t len)
+{
+	struct external *e = c->login->abandon_arg;
+	struct frame f;
+	enum frame_result r = frame_parse(bytes, len, &f);
+	struct fail why;
+
+	if (r == FRAME_PARTIAL && (len == 0 || bytes[0] == 'p'))
+		return 0;
+	if (r != FRAME_OK || f.type != 'p' || f.body_len > TOKEN_MAX) {
+		fail_set(&why, "08P01", "expected a %s response, got message type 0x%02x", external_name(c->login),
+			 bytes[0]);
+		login_refuse(c, &why, LR_ERROR);
+		return len;
+	}
+	if (len < FRAME_HEAD_LEN + (size_t)f.body_len)
+		return 0;
+	if (!take_what_is_said(e, bytes + FRAME_HEAD_LEN, f.body_len)) {
+		login_out_of_memory(c);
+		return len;
+	}
+	e->tokens.token = (const uint8_t *)e->said;
+	e->tokens.token_len = f.body_len;
+	c->login->abandon = NULL; /* external_ask() takes it */
+	external_ask(c, e);
+	return FRAME_HEAD_LEN + (size_t)f.body_len;
 }

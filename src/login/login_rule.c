@@ -37,16 +37,22 @@ refuse_by_rule(struct client *c, unsigned line, struct fail *why)
 			l->database, how);
 }
 
+/* Returns true if a module is sent the client's password. */
+static bool
+is_for_module(enum auth_method demand)
+{
+	return config_is_external(demand) && auth_modules[demand - AUTH_MODULES_FIRST]->token_request == 0;
+}
+
 /* Accepts a password in the clear only where nobody can listen: over TLS or from this host. */
 static int
 check_password_is_safe(const struct client *c, struct fail *why)
 {
 	enum auth_method demand = c->login->demand;
 
-	if ((demand != AUTH_PASSWORD && !config_is_external(demand)) || stream_tls(&c->x.stream) != NULL ||
-	    is_loopback(c))
+	if ((demand != AUTH_PASSWORD && !is_for_module(demand)) || stream_tls(&c->x.stream) != NULL || is_loopback(c))
 		return 0;
-	if (config_is_external(demand) && compat_does(c->env->x.config, COMPAT_TAKES_CLEARTEXT))
+	if (is_for_module(demand) && compat_does(c->env->x.config, COMPAT_TAKES_CLEARTEXT))
 		return 0;
 	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");

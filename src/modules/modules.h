@@ -9,8 +9,8 @@
 #include "build.h"
 
 /*
- * X(NAME, KEY, TYPE, DEFAULT, DOCUMENTATION): methods of authentication by which somebody else judges a client's
- * password (auth/auth_module.h). NAME is the method's name; the rest is its setting in [auth] (config/config_keys.h).
+ * X(NAME, KEY, TYPE, DEFAULT, DOCUMENTATION): methods of authentication by which somebody else judges what a client
+ * shows (auth/auth_module.h). NAME is the method's name; the rest is its setting in [auth] (config/config_keys.h).
  */
 /* clang-format off */
 #ifdef WITH_LDAP
@@ -27,7 +27,14 @@
 #else
 #define PAM_ROW(X)
 #endif
-#define AUTH_MODULES(X) LDAP_ROW(X) PAM_ROW(X)
+#ifdef WITH_GSS
+#define GSS_ROW(X) \
+	X(gss, "gss_options", KEY_TEXT, "", \
+	  "for method = gss: pg_hba.conf's options include_realm and krb_realm, and krb_server_keyfile, the keytab")
+#else
+#define GSS_ROW(X)
+#endif
+#define AUTH_MODULES(X) LDAP_ROW(X) PAM_ROW(X) GSS_ROW(X)
 
 /*
  * All that the core asks of a struct module (config/module.h):

@@ -1,5 +1,5 @@
 /*
- * src/net/errands.h - threads for calls that somebody else may let hang: an LDAP server, a PAM module.
+ * src/net/errands.h - threads for calls that somebody else may let hang: an LDAP server, a PAM module, GSSAPI.
  *
  * Every place that is called has a line and threads of its own, so one that hangs delays nobody but those who call it.
  * Threads are started for what is submitted, ERRAND_THREADS of a place at most, and end when their line is empty.

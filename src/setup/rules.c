@@ -95,6 +95,22 @@ on_setting_problem(bool is_error, const char *path, unsigned line, const char *t
 		problem_note(&sink, is_error, config_line_of(r->config, "auth", key), "%s: %s", key, text);
 }
 
+static void
+refuse_map(const char *name, const char *path, unsigned line, void *arg)
+{
+	(void)name;
+	on_setting_problem(true, path, line,
+			   "map= is for rules of hba_file: set method = hba, and write the rule there", arg);
+}
+
+/* Returns true if all clients send their passwords to a module. */
+static bool
+takes_passwords(const struct config *c)
+{
+	return config_is_external(c->auth_method) &&
+	       auth_modules[c->auth_method - AUTH_MODULES_FIRST]->token_request == 0;
+}
+
 /* Clients send their passwords in clear text, which is for TLS. */
 static void
 warn_of_cleartext(const struct rules *r)
@@ -139,9 +155,13 @@ make_rules(const struct rules *r)
 	const struct config *c = r->config;
 	enum auth_module_number module = c->auth_method - AUTH_MODULES_FIRST;
 	char *rule = xasprintf(auth_modules[module]->rule, c->module_values[module].text), *quoted = quote_hashes(rule);
-	char *text = xasprintf("local all,replication all %s \nhost all,replication all all %s \n", quoted, quoted);
+	bool has_local = takes_passwords(c); /* tokens are for a host's name, which a Unix socket has not */
+	char *text = xasprintf("%s all,replication all%s %s \nhost all,replication all all %s \n",
+			       has_local ? "local" : "host", has_local ? "" : " all", quoted, quoted);
 	struct hba *hba = hba_load(text, strlen(text), c->path, on_setting_problem, (void *)(uintptr_t)r);
 
+	if (hba != NULL)
+		hba_each_map(hba, refuse_map, (void *)(uintptr_t)r);
 	secret_free(text);
 	secret_free(quoted);
 	secret_free(rule);
@@ -158,7 +178,8 @@ setup_load_rules(const struct config *config, struct hba **hba, struct ident **i
 	*ident = NULL;
 	if (config_is_external(config->auth_method)) {
 		*hba = make_rules(&r);
-		warn_of_cleartext(&r);
+		if (takes_passwords(config))
+			warn_of_cleartext(&r);
 	}
 	if (config->auth_method != AUTH_HBA)
 		return;

@@ -66,7 +66,7 @@ const struct metric_family metric_families[] = {
 	    .more_words = WORDS("method", login_method_names),
 	    .help = "Logins of clients, successful or failed." },
 	{ GAUGE("pgweir_external_logins"), ALL(external_calls), .words = LABEL("state", "waiting", "running", "lost"),
-	    .help = "Calls of LDAP servers and PAM for logins: those in line, those that run, and those that still run though their login has given them up." },
+	    .help = "Calls of LDAP servers, PAM and GSSAPI for logins: those in line, those that run, and those that still run though their login has given them up." },
 	{ HISTOGRAM("pgweir_client_login_duration_seconds", wait), ALL(process.login_duration),
 	    .help = "Time from a client's first byte to the end of its login." },
 	{ COUNTER("pgweir_tls_handshakes_total"), ALL(process.tls_handshakes), .words = WORDS("side", tls_side_names),

@@ -330,8 +330,8 @@ static const struct {
 	  "hba:1: \"11111111" },
 	{ "masks of two kinds", "host all all 10.0.0.1 ffff:: trust\n", "hba:1: address and mask must both be IPv4" },
 	{ "IPv4 written as IPv6", "host all all ::ffff:10.0.0.0/104 trust\n", "hba:1: ::ffff:10.0.0.0 matches nobody" },
-	{ "a method that is not there", "host all all all gss\n",
-	  "hba:1: method \"gss\" is not available in this pgweir" },
+	{ "a method that is not there", "host all all all sspi\n",
+	  "hba:1: method \"sspi\" is not available in this pgweir" },
 	{ "ident over the network", "host all all all ident\n",
 	  "hba:1: method \"ident\" is not available in this pgweir" },
 	{ "a method that never was", "host all all all scram\n",
@@ -488,7 +488,7 @@ Test(hba, what_is_warned_of)
 Test(hba, every_bad_line_is_told)
 {
 	static const char text[] =
-	    "local all all trust\nx\nhost all all all gss\nlocal a,+b,+c /( ident x\nlocal \0 a\n";
+	    "local all all trust\nx\nhost all all all sspi\nlocal a,+b,+c /( ident x\nlocal \0 a\n";
 	struct problems p;
 
 	cr_expect_null(parse(text, sizeof(text) - 1, &p));

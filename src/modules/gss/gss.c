@@ -1,0 +1,123 @@
+/* src/modules/gss/gss.c - the options of GSSAPI authentication, and what the core knows of it. See gss.h. */
+#include "modules/gss/gss.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AUTHENTICATION_GSS 7u
+
+static void *
+options_new(void)
+{
+	return xcalloc(1, sizeof(struct gss_options));
+}
+
+static void
+options_free(void *options)
+{
+	struct gss_options *o = options;
+
+	if (o != NULL) {
+		free(o->realm);
+		free(o->keytab);
+	}
+	free(o);
+}
+
+static void
+replace(char **text, const char *value)
+{
+	free(*text);
+	*text = *value != '\0' ? xstrdup(value) : NULL;
+}
+
+static int
+option(void *options, const char *name, const char *value, struct fail *why)
+{
+	struct gss_options *o = options;
+
+	if (strcmp(name, "krb_realm") == 0)
+		replace(&o->realm, value);
+	else if (strcmp(name, "krb_server_keyfile") == 0)
+		replace(&o->keytab, value);
+	else if (strcmp(name, "include_realm") != 0)
+		return fail_set(why, "F0000",
+				"option \"%.100s\" is not known: with gss, use include_realm, krb_realm, map or "
+				"krb_server_keyfile",
+				name);
+	else if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+		return fail_set(why, "F0000", "include_realm=%.100s: use 0 or 1", value);
+	else
+		o->form = *value == '0' ? REALM_LEFT_OUT : REALM_INCLUDED;
+	return 0;
+}
+
+/* Returns the path of the keytab; NULL: it is no file, or not named here. */
+static const char *
+path_of(const struct gss_options *o)
+{
+	const char *colon = o->keytab != NULL ? strchr(o->keytab, ':') : NULL;
+
+	if (colon == NULL || o->keytab[0] == '/')
+		return o->keytab;
+	return strncmp(o->keytab, "FILE:", 5) == 0 || strncmp(o->keytab, "WRFILE:", 7) == 0 ? colon + 1 : NULL;
+}
+
+static void
+doubt(const void *options, void (*say)(void *arg, const char *text), void *arg)
+{
+	const struct gss_options *o = options;
+	const char *path = path_of(o);
+	char *text;
+
+	if (o->form == REALM_LEFT_OUT && o->realm == NULL)
+		say(arg,
+		    "include_realm=0 without krb_realm: users of any realm that this one trusts log in as those of "
+		    "the same name here");
+	if (path == NULL || access(path, R_OK) == 0)
+		return;
+	text = xasprintf("krb_server_keyfile=%.150s: %s", path, strerror(errno));
+	say(arg, text);
+	free(text);
+}
+
+static const char *
+place(const void *options, const char *setting)
+{
+	const struct gss_options *o = options;
+
+	(void)setting;
+	return o->keytab != NULL ? o->keytab : "the default keytab";
+}
+
+const char *
+gss_name(const struct gss_options *o, char *principal, struct fail *why)
+{
+	char *at = principal;
+
+	/* A backslash escapes what is behind it: in the name, an @ as well. */
+	while (*at != '\0' && *at != '@')
+		at += *at == '\\' && at[1] != '\0' ? 2 : 1;
+	if (o->realm != NULL && (*at == '\0' || strcmp(at + 1, o->realm) != 0)) {
+		fail_set(why, "28000", "GSSAPI: \"%.100s\" is not of the realm \"%.60s\" (krb_realm)", principal,
+			 o->realm);
+		return NULL;
+	}
+	if (o->form == REALM_LEFT_OUT)
+		*at = '\0';
+	return principal;
+}
+
+const struct auth_module auth_module_gss = { .title = "GSSAPI",
+					     .rule = "gss %s",
+					     .token_request = AUTHENTICATION_GSS,
+					     .options_new = options_new,
+					     .option = option,
+					     .doubt = doubt,
+					     .options_free = options_free,
+					     .place = place,
+					     .prove = gss_prove,
+					     .context_free = gss_context_free };

@@ -1,0 +1,151 @@
+/* src/modules/gss/gss_accept.c - takes a client's tokens, and finds out who it is. See gss.h. */
+#include "modules/gss/gss.h"
+
+#include <gssapi/gssapi_ext.h>
+#include <gssapi/gssapi_krb5.h>
+#include <krb5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* From one token to the next. */
+struct context {
+	gss_cred_id_t key; /* the service's */
+	gss_ctx_id_t security;
+};
+
+void
+gss_context_free(void *context)
+{
+	struct context *x = context;
+	OM_uint32 minor;
+
+	if (x != NULL) {
+		gss_delete_sec_context(&minor, &x->security, GSS_C_NO_BUFFER);
+		gss_release_cred(&minor, &x->key);
+	}
+	free(x);
+}
+
+/* --- Failures. --- */
+
+static void
+add_text(OM_uint32 status, int kind, char *text, size_t size)
+{
+	gss_buffer_desc part = GSS_C_EMPTY_BUFFER;
+	OM_uint32 minor, more = 0;
+	size_t len = strlen(text);
+
+	if (gss_display_status(&minor, status, kind, GSS_C_NO_OID, &more, &part) == GSS_S_COMPLETE)
+		snprintf(text + len, size - len, "%s%.*s", len > 0 ? ": " : "", (int)part.length, (char *)part.value);
+	gss_release_buffer(&minor, &part);
+}
+
+/* Returns true if the client is not to blame: the system, or the cache of what was shown already. */
+static bool
+is_failure(OM_uint32 minor)
+{
+	krb5_error_code code = (krb5_error_code)minor;
+
+	return (code > 0 && code < 256) || (code >= KRB5_RC_TYPE_EXISTS && code <= KRB5_RC_REQUIRED) ||
+	       code == KRB5_RC_IO_SPACE || code == KRB5_RCACHE_BADVNO || code == KRB5_KT_IOERR;
+}
+
+static enum proof
+failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, struct fail *why)
+{
+	char text[200] = "";
+
+	add_text(major, GSS_C_GSS_CODE, text, sizeof(text));
+	if (minor != 0)
+		add_text(minor, GSS_C_MECH_CODE, text, sizeof(text));
+	fail_set(why, proof == PROOF_WRONG ? "28000" : "57P03", "GSSAPI: could not %s: %s", doing, text);
+	return proof;
+}
+
+/* --- A login. --- */
+
+/* Takes the service's key, for Kerberos alone: an operator's system may have mechanisms that prove less. */
+static enum proof
+take_key(const struct gss_options *o, struct context *x, struct fail *why)
+{
+	gss_OID_desc mechs[] = { *gss_mech_krb5, { 6, (void *)"\x2b\x06\x01\x05\x05\x02" /* SPNEGO */ } };
+	gss_OID_set_desc wanted = { 2, mechs }, within = { 1, mechs };
+	gss_key_value_element_desc keytab = { "keytab", o->keytab };
+	const gss_key_value_set_desc store = { 1, &keytab };
+	OM_uint32 minor, major = gss_acquire_cred_from(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, &wanted, GSS_C_ACCEPT,
+						       o->keytab != NULL ? &store : NULL, &x->key, NULL, NULL);
+
+	if (major == GSS_S_COMPLETE)
+		major = gss_set_neg_mechs(&minor, x->key, &within);
+	return major == GSS_S_COMPLETE ? PROOF_RIGHT : failed(PROOF_FAILED, "use the keytab", major, minor, why);
+}
+
+/* Writes who the client is. An anonymous one has a name of another type. */
+static enum proof
+take_name(gss_name_t client, char *name, struct fail *why)
+{
+	gss_buffer_desc text = GSS_C_EMPTY_BUFFER;
+	gss_OID type = GSS_C_NO_OID;
+	OM_uint32 ignored, minor, major = gss_display_name(&minor, client, &text, &type);
+	enum proof proof = PROOF_RIGHT;
+
+	if (major != GSS_S_COMPLETE)
+		proof = failed(PROOF_WRONG, "read the client's name", major, minor, why);
+	else if (!gss_oid_equal(type, GSS_KRB5_NT_PRINCIPAL_NAME) || text.length > AUTH_NAME_MAX ||
+		 memchr(text.value, 0, text.length) != NULL) {
+		fail_set(why, "28000", "GSSAPI: the client has no name, or too long a one");
+		proof = PROOF_WRONG;
+	} else {
+		memcpy(name, text.value, text.length);
+		name[text.length] = '\0';
+	}
+	gss_release_buffer(&ignored, &text);
+	return proof;
+}
+
+static enum proof
+take_token(struct context *x, struct auth_tokens *t, struct fail *why)
+{
+	gss_buffer_desc in = { t->token_len, (void *)(uintptr_t)t->token }, out = GSS_C_EMPTY_BUFFER;
+	gss_name_t client = GSS_C_NO_NAME;
+	enum proof proof;
+	OM_uint32 ignored, minor, major;
+
+	major = gss_accept_sec_context(&minor, &x->security, x->key, &in, GSS_C_NO_CHANNEL_BINDINGS, &client, NULL,
+				       &out, NULL, NULL, NULL);
+	buf_put(&t->reply, out.value, out.length);
+	gss_release_buffer(&ignored, &out);
+	if (major == GSS_S_COMPLETE)
+		proof = take_name(client, t->name, why);
+	else if (major == GSS_S_CONTINUE_NEEDED)
+		proof = PROOF_MORE;
+	else
+		proof = failed(is_failure(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token", major,
+			       minor, why);
+	gss_release_name(&ignored, &client);
+	return proof;
+}
+
+enum proof
+gss_prove(const struct auth_question *q, struct fail *why)
+{
+	struct auth_tokens *t = q->tokens;
+	enum proof proof = PROOF_RIGHT;
+	const char *name;
+
+	if (t->context == NULL) {
+		t->context = calloc(1, sizeof(struct context));
+		if (t->context == NULL) {
+			fail_set(why, "53200", "out of memory");
+			return PROOF_FAILED;
+		}
+		proof = take_key(q->options, t->context, why);
+	}
+	if (proof == PROOF_RIGHT)
+		proof = take_token(t->context, t, why);
+	if (proof != PROOF_RIGHT)
+		return proof;
+	name = gss_name(q->options, t->name, why);
+	return name != NULL ? PROOF_RIGHT : PROOF_WRONG;
+}
