@@ -317,9 +317,10 @@ def test_sqlalchemy_asyncpg(weir, aio):
 
 # --- programs ---
 
-@pytest.mark.parametrize("program", [[sys.executable, "-B", "marked_django.py"], ["node", "marked.js"],
+@pytest.mark.parametrize("program", [[sys.executable, "-B", "marked_django.py"], [sys.executable, "-B", "marked_middleware.py"],
+                                     ["node", "marked.js"],
                                      ["java", "-cp", JDBC, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "Marked.java"]],
-                         ids=["django", "node", "jdbc"])
+                         ids=["django", "django-middleware", "node", "jdbc"])
 def test_programs(weir, program):
     said = check([*program[:-1], str(HERE / program[-1])], env={**surroundings(weir), "CLIENTS": "1"}, cwd=weir.directory).splitlines()
     assert said and all(line.startswith("ok ") for line in said), said
