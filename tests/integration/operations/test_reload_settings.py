@@ -165,7 +165,7 @@ def transactions(count, users=("web",), databases=("app",)):
             wires = [kept.enter_context(scene.weir.raw(users[i % len(users)], databases[i % len(databases)]))
                      for i in range(count)]
             for wire in wires:
-                wire.send(query("BEGIN"))
+                wire.send(query(BEGIN_NOW))
             return sum(not errors(wire.read_until("ZE")) for wire in wires)
     return look
 
