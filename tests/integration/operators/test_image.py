@@ -1,17 +1,21 @@
 """The image itself: what is in it, how large it is, and that any user may run it."""
 
+import filecmp
+import json
 import os
 import re
 import signal
 import stat
 import subprocess
+import tarfile
 from contextlib import closing
 
 import psycopg2
 import pytest
 
-from imagetree import as_user, command_line, comm, connect, is_measured, rows
+from imagetree import MAKE_TREE, as_user, command_line, comm, connect, is_measured, rows
 from waiting import free_port, wait_until
+from weir import find_binary
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -39,6 +43,30 @@ def test_each_name_is_a_file_of_its_own(image):
     for name in ("/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer", "/usr/bin/pgweir"):
         found = os.lstat(f"{image.tree}{name}")
         assert stat.S_ISREG(found.st_mode) and found.st_mode & 0o6777 == 0o755 and found.st_uid == 0
+
+
+def test_the_same_program_makes_the_same_bytes_and_a_list_of_its_packages(tmp_path):
+    for name, zone, mask in ("one", "UTC", 0o022), ("two", "Asia/Tokyo", 0o077):
+        subprocess.run([MAKE_TREE, find_binary(), tmp_path / name], check=True, capture_output=True, timeout=120, umask=mask,
+                       env=dict(os.environ, SOURCE_DATE_EPOCH="1700000000", TZ=zone))
+    for kind in "tar", "spdx.json":
+        assert filecmp.cmp(tmp_path / f"one.{kind}", tmp_path / f"two.{kind}", shallow=False), kind
+    with tarfile.open(tmp_path / "one.tar") as tar:
+        members = tar.getmembers()
+    assert {(member.mtime, member.uid, member.gid) for member in members} == {(1700000000, 0, 0)}
+    assert "./usr/share/doc/pgweir/sbom.spdx.json" in [member.name for member in members]
+
+    listed = json.loads((tmp_path / "one.spdx.json").read_text(encoding="ascii"))
+    assert (listed["spdxVersion"], listed["creationInfo"]["created"]) == ("SPDX-2.3", "2023-11-14T22:13:20Z")
+    packages = listed["packages"]
+    ids = [package["SPDXID"] for package in packages]
+    assert len(set(ids)) == len(ids) and all(re.fullmatch("SPDXRef-[a-zA-Z0-9.-]+", name) for name in ids)
+    status = (tmp_path / "one" / "var/lib/dpkg/status").read_text(encoding="utf-8")
+    installed = set(re.findall(r"^Package: (\S+)\n(?:(?!Version:).*\n)*?Version: (\S+)$", status, re.M))
+    assert {(package["name"], package["versionInfo"]) for package in packages[1:]} == installed
+    assert {"bash", "libc6"} <= {name for name, _ in installed}
+    assert packages[0]["name"] == "pgweir" and all(package["externalRefs"][0]["referenceLocator"].startswith("pkg:deb/debian/")
+                                                   for package in packages[1:])
 
 
 def test_the_tools_of_the_operators_run_in_it(image):
