@@ -14,7 +14,15 @@
 
 #define A_DAY (UINT64_C(86400) * US_PER_S) /* of a pgbouncer.ini that says nothing about it: bouncer_combine.c */
 
-/* Returns true if no client waits for a server, and none is in use; not while a worker does not answer. */
+/* A transaction of relay/begin.h may have no server yet. */
+static bool
+needs_server(const struct client *c)
+{
+	return c->x.ticket.is_waiting || (c->x.srv == NULL && exchange_is_in_block(&c->x));
+}
+
+/* Returns true if no client waits for a server, or will need one to end its transaction, and none is in use; not while
+ * a worker does not answer. */
 static bool
 is_idle(struct weir *w)
 {
@@ -24,7 +32,7 @@ is_idle(struct weir *w)
 
 	if (worker_threads_halt(w, &why) < 0)
 		return false;
-	for (c = clients_walk(w->crew, NULL); c != NULL && !c->x.ticket.is_waiting;)
+	for (c = clients_walk(w->crew, NULL); c != NULL && !needs_server(c);)
 		c = clients_walk(w->crew, c);
 	is = c == NULL && process_is_quiet(w);
 	worker_threads_go(w);

@@ -556,6 +556,20 @@ def test_a_shutdown_timeout_beside_it_ends_what_does_not_finish(bouncer, number)
     assert "shutdown_timeout is over" in bouncer.log()
 
 
+@pytest.mark.parametrize("first", ["SELECT 1", None])
+def test_a_shutdown_that_waits_for_servers_waits_for_a_transaction_that_has_none_yet(bouncer, first):
+    bouncer.start(settings="pool_mode = transaction\n[pgweir]\nbegin = deferred")
+    wire = bouncer.weir.raw()
+    wire.query("BEGIN")
+    bouncer.weir.signal(SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        bouncer.weir.process.wait(0.5)
+    if first is not None:
+        assert wire.query(first) == [["1"]]
+    wire.query("COMMIT")
+    assert bouncer.weir.wait_exit() == 0
+
+
 def test_a_shutdown_lets_go_on_who_waits_for_pgweirs_own_question_alone(bouncer):
     """Nothing but that question about the database's code looks at pg_policy."""
     bouncer.start(settings="default_pool_size = 1\npool_mode = transaction")
