@@ -110,7 +110,7 @@ def test_the_numbers_are_those_of_what_has_been(pooler, exporter):
             contextlib.closing(connect(port=pooler.port, user="web", password="web-secret", dbname="other")) as other:
         for _ in range(3):
             rows(client, "SELECT 1")
-        rows(other, "BEGIN")
+        rows(other, "BEGIN NOT DEFERRABLE")         # takes a server at once
         found = exporter(pooler.port)
 
         def row_of(statement, **words):

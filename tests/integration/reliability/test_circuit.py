@@ -98,6 +98,7 @@ def test_a_login_that_hung_refuses_nobody_when_the_last_connection_goes(weir, ta
     holder, late = weir.raw(database="d0"), weir.raw(database="d0")
     holder.query(BEGIN_NOW)
     weir.settle()
+    wait_until(lambda: int(weir.pool("d0")["sv_idle"]) == 0, what="the end of what was asked about the database's code")
     tap.unanswered, before = STARTUP, tap.to_server.count(STARTUP)
     late.send(query("SELECT 2"))
     wait_until(lambda: tap.to_server.count(STARTUP) > before, what="a login that hangs")
