@@ -58,9 +58,9 @@ put_notes(struct buf *to, const struct config_key *key)
 	if (key->scope_name != NULL && strcmp(key->scope_name, key->name) != 0)
 		buf_printf(to, ". Per %s as `%s`", where, key->scope_name);
 	else if (key->scope_name != NULL)
-		buf_printf(to, ". Also per %s", where);
+		buf_printf(to, ". Per %s", where);
 	if (!key->is_reloadable)
-		buf_printf(to, ". Changed by a restart only");
+		buf_printf(to, ". Needs a restart");
 }
 
 /* "pool.pool_size", "pool_size", or what a database calls it. */
