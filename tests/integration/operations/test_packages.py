@@ -219,6 +219,35 @@ def test_the_package_opens_the_console_to_ops(tmp_path):
     assert re.search(r"(?m)^admin_users = ops +;", changed.stdout)
 
 
+def test_an_upgrade_of_the_package_leaves_the_service_and_says_how_to_restart_it(tmp_path):
+    """With a systemctl that notes what it is asked for; what debhelper adds is looked at where it is installed."""
+    systemctl, asked = tmp_path / "bin" / "systemctl", tmp_path / "asked"
+    systemctl.parent.mkdir()
+    (tmp_path / "users.txt").touch()
+    postinst = (REPOSITORY / "debian" / "pgweir.postinst").read_text().replace("/etc/pgweir", str(tmp_path))
+
+    def configure(*before, state=0):
+        systemctl.write_text(f'#!/bin/sh\necho "$*" >>{asked}\nexit {state}\n')
+        systemctl.chmod(0o755)
+        script = postinst.replace("/run/systemd/system", str(tmp_path))
+        return subprocess.run(["sh", "-c", script, "postinst", "configure", *before], capture_output=True, text=True,
+                              check=True, timeout=10, env={"PATH": f"{systemctl.parent}:/usr/bin:/bin"}).stdout
+    assert "systemctl kill --kill-whom=main --signal=USR2 pgweir.service" in configure("0.0.9-1")
+    assert configure("0.0.9-1", state=3) == "" and configure() == ""
+    assert set(asked.read_text().splitlines()) == {"--quiet is-active pgweir.service"}
+    if shutil.which("dh_installsystemd") is None:
+        return
+    shutil.copytree(REPOSITORY / "debian", tmp_path / "debian")
+    units = tmp_path / "debian" / "pgweir" / "lib" / "systemd" / "system"
+    units.mkdir(parents=True)
+    shutil.copy(REPOSITORY / "contrib" / "systemd" / "pgweir.service", units)
+    rule = re.search(r"^\tdh_installsystemd (.* pgweir\.service)$", (REPOSITORY / "debian" / "rules").read_text(), re.M)[1]
+    subprocess.run(["dh_installsystemd", *rule.split()], cwd=tmp_path, check=True, timeout=30)
+    added = {path.name: path.read_text() for path in (tmp_path / "debian" / ".debhelper" / "generated" / "pgweir").iterdir()}
+    assert "restart" not in added["postinst.service"] and "start 'pgweir.service'" in added["postinst.service"]
+    assert '"$1" = remove' in added["prerm.service"] and "upgrade" not in added["prerm.service"]
+
+
 def test_bash_completes_the_options():
     binary = find_binary()
     if binary is None or DIRECT:
