@@ -546,11 +546,11 @@ static const struct {
 	  "\"name\" \"secret\"" },
 	{ "a folder for a file", DATABASE "[auth]\nusers_file = /tmp\n",
 	  "pgweir.ini:4: error: users_file = /tmp: Is a directory; write it with lines of \"name\" \"secret\"" },
-#if defined(WITH_LDAP) && defined(WITH_PAM)
+#if defined(WITH_LDAP) && defined(WITH_PAM) && defined(WITH_GSS)
 	{ "what follows from a bad value is not told", DATABASE "[auth]\nmethod = trusted\nusers_file = /nonexistent\n",
-	  "pgweir.ini:4: error: method = trusted: use scram-sha-256, md5, cert, trust, hba, password, ldap or pam. Did "
-	  "you mean "
-	  "trust?" },
+	  "pgweir.ini:4: error: method = trusted: use scram-sha-256, md5, cert, trust, hba, password, ldap, pam or "
+	  "gss. "
+	  "Did you mean trust?" },
 #endif
 	{ "nor for the file itself", DATABASE "[auth]\nusers_file = ${PGWEIR_TEST_NONE}\n",
 	  "pgweir.ini:4: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
