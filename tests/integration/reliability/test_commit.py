@@ -9,6 +9,7 @@ import threading
 import time
 
 import psycopg
+import psycopg2
 import pytest
 
 import cutter
@@ -779,6 +780,13 @@ def test_no_commit_is_in_doubt(weir, table):
     assert ledger.longest < 10
 
 
+def is_up(postgres):
+    try:
+        return postgres.value("SELECT 1") == 1
+    except psycopg2.Error:
+        return False
+
+
 @pytest.fixture
 def durable():
     """A cluster of the test's own that keeps what it has acknowledged."""
@@ -822,6 +830,7 @@ def test_crashes_of_postgresql_leave_no_commit_in_doubt(durable, tmp_path):
             armed.set()
         assert not weir.teardown()
     print(f"{len(done)} crashes; {ledger}")
+    wait_until(lambda: is_up(durable), what="PostgreSQL to have recovered from the last one")
     ledger.check(rows(weir, "t"))
     # Where the log ends within a record that spans two pages, a transaction of which only the first mark is known may be
     # in doubt: see docs/reliability.md.
