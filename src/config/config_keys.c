@@ -50,7 +50,7 @@ static const struct config_key keys[] = {
 	  "how long a client keeps a server connection" },
 	{ "pgweir", "session_state", "session_state", KEY_WORD, "track", NO_BOUNDS, RELOADS, SHARED(session_state),
 	  WORDS("track", "pin", "warn", "error", "isolate", "allow"), "what becomes in transaction mode of session state that can't follow the client" },
-	{ "pgweir", "begin", "begin", KEY_WORD, "sent", NO_BOUNDS, RELOADS, SHARED(begin), WORDS("sent", "deferred"),
+	{ "pgweir", "begin", "begin", KEY_WORD, "deferred", NO_BOUNDS, RELOADS, SHARED(begin), WORDS("sent", "deferred"),
 	  "in transaction mode, deferred answers a plain BEGIN at once and sends it with the transaction's first statement; until then no server connection is held" },
 	{ "pgweir", "max_client_connections", NOT_THERE, KEY_COUNT, "1000", 1, 1000000, "connections", RELOADS,
 	  FIELD(max_client_connections), NULL, "clients at a time; further ones are refused with 53300" },

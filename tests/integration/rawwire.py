@@ -15,7 +15,7 @@ import transport
 from transport import is_readable
 from waiting import PATIENCE
 
-BEGIN_NOW = "BEGIN NOT DEFERRABLE"      # takes a server at once, even with begin = deferred
+BEGIN_NOW = "BEGIN NOT DEFERRABLE"      # takes a server at once: begin = deferred sends it as it is
 PROTOCOL_3_0 = 3 << 16
 SSL_REQUEST = 80877103
 GSSENC_REQUEST = 80877104

@@ -1037,7 +1037,7 @@ Test(config, files_that_cannot_be_read)
 /* Each setting with a value of its own, so that none can be taken for another. */
 static const char everything[] =
     "[pgweir]\nlisten = *:7001\nlisten = [::1]:7002\nlisten = unix:/run/x/.s.PGSQL.7003\nlisten = localhost:7004\n"
-    "pool_mode = session\nsession_state = allow\nbegin = deferred\nmax_client_connections = 11\nmax_server_connections "
+    "pool_mode = session\nsession_state = allow\nbegin = sent\nmax_client_connections = 11\nmax_server_connections "
     "= 112\n"
     "listen_backlog = 13\nworkers = auto\npid_file = /run/pid\n"
     "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_delay = 22s\noverflow_linger = 23s\npool_timeout = "
@@ -1184,7 +1184,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	check_settings(&s, 20);
 	cr_expect_eq(s.pool_mode, POOL_MODE_SESSION);
 	cr_expect_eq(s.session_state, SESSION_ALLOW);
-	cr_expect_eq(s.begin, BEGIN_DEFERRED);
+	cr_expect_eq(s.begin, BEGIN_SENT);
 	cr_expect_eq(s.on_outage, OUTAGE_HOLD);
 	cr_expect(!s.pool_pre_ping && !s.pool_lifo && c->server_fast_close);
 	cr_expect_eq(s.max_statement_size, 30 << 10);

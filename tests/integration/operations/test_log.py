@@ -59,7 +59,7 @@ def test_why_postgresql_ended_a_session(weir, how):
             wire.send(query("SELECT pg_sleep(60)"))
             wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
         else:
-            wire.query("BEGIN" if how == "transaction" else "CREATE TEMP TABLE kept (i int)")
+            wire.query(BEGIN_NOW if how == "transaction" else "CREATE TEMP TABLE kept (i int)")
             wait_until(lambda: how == "transaction" or weir.console("SHOW PINS"))     # PostgreSQL is asked first
         row, = weir.console("SHOW HOLDERS")
         weir.postgres.query("SELECT pg_terminate_backend(%s)", (row["server_pid"],))

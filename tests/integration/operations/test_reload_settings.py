@@ -581,7 +581,7 @@ ROWS = [
     # --- [pgweir] ---
     one("pgweir.pool_mode", None, "session", shares_its_server, "1", "53300", SMALL),
     one("pgweir.session_state", None, "error", makes_a_table, True, False),
-    one("pgweir.begin", None, "deferred", served_beside_a_begin, "53300", "1", SMALL),
+    one("pgweir.begin", None, "sent", served_beside_a_begin, "1", "53300", SMALL),
     one("pgweir.max_client_connections", None, 2, logins(4), 4, 2),
     one("pgweir.ignore_startup_parameters", None, "extra_float_digits",
         asks("SHOW extra_float_digits", parameters={"extra_float_digits": "2"}), "2", "1"),

@@ -26,7 +26,7 @@ import rawwire
 import transport
 from postgres import PASSWORDS
 from programs import library
-from rawwire import (LoginRefused, QueryFailed, Wire, WireClosed, bind, close, copy_data, copy_done, describe, execute, parse,
+from rawwire import (BEGIN_NOW, LoginRefused, QueryFailed, Wire, WireClosed, bind, close, copy_data, copy_done, describe, execute, parse,
                      query, send_cancel, sync)
 from waiting import wait_until
 from weir import become_reaper, wait_process
@@ -198,7 +198,7 @@ def losses(weir, _):
         expect(wire, parse("kept", "SELECT 5") + bind("", "kept") + execute() + sync(), [["5"]])
         weir.postgres.kill_backends(backend_type="client backend")
         expect(wire, bind("", "kept") + execute() + sync(), [["5"]])
-        expect(wire, query("BEGIN"), [])
+        expect(wire, query(BEGIN_NOW), [])
         weir.postgres.kill_backends(backend_type="client backend")
         with pytest.raises((QueryFailed, WireClosed)):
             wire.query("SELECT 1")
