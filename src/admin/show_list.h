@@ -48,7 +48,7 @@
 	ROW(ERRORS, errors, ANYBODY, "errors by database, by who sent them and by SQLSTATE class", "SHOW ERRORS") \
 	ROW(BACKENDS, backends, ANYBODY, "PostgreSQL servers: up or down, their role, connects and failures", \
 	    "SHOW BACKENDS") \
-	ROW(HOSTS, hosts, ANYBODY, "hosts from whose standbys is read: role, lag, whether they are used, and why not", \
+	ROW(HOSTS, hosts, ANYBODY, "hosts of databases with reads on standbys: role, lag, whether they are used, and why not", \
 	    "SHOW HOSTS") \
 	ROW(WORKERS, workers, ANYBODY, "the event loops: clients, servers, share of a processor, and whether each moves", \
 	    "SHOW WORKERS") \

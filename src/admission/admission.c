@@ -21,7 +21,7 @@ admission_new(const struct admission_settings *settings, struct fail *why)
 	uint64_t seeds[4];
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1) {
-		fail_set(why, "58000", "no randomness for the limits on logins");
+		fail_set(why, "58000", "could not get random bytes for the limits on logins");
 		return NULL;
 	}
 	a = xcalloc(1, sizeof(*a));

@@ -60,7 +60,7 @@ hba_load(const char *text, size_t text_len, const char *path, rule_report *repor
 	atomic_init(&b.hba->ref_count, 1);
 	rule_read(text, text_len, path, add_rule, &b.reading, &b);
 	if (b.hba->count == 0 && b.reading.errors == 0)
-		rule_bad(&b.reading, &whole, "it has no rules: nobody could log in");
+		rule_bad(&b.reading, &whole, "there are no rules: nobody could log in");
 	if (b.reading.errors == 0)
 		return b.hba;
 	hba_unref(b.hba);

@@ -345,7 +345,7 @@ take_lines(struct source *s, const char *text, size_t text_len)
 		}
 		line[len] = '\0';
 		if (strlen(line) != len)
-			complain(s, "a zero byte: this is not a text file");
+			complain(s, "there is a zero byte: this is not a text file");
 		else if (s->list == NULL)
 			take_fields(s, line);
 		else
@@ -370,7 +370,7 @@ read_file(struct source *s, const char *path, bool is_optional)
 		return;
 	if (file_read(path, *s->bytes_left, &file, &why) < 0) {
 		if (strcmp(why.sqlstate, FILE_TOO_LARGE) == 0)
-			complain(s, "with %.150s, this is more than %zu MiB", path, RULE_BYTES_MAX >> 20);
+			complain(s, "together with %.150s it is larger than %zu MiB", path, RULE_BYTES_MAX >> 20);
 		else
 			complain(s, "%s", why.text);
 		return;

@@ -83,8 +83,8 @@ scram_keys_from_password(const char *password, const uint8_t *salt, size_t salt_
 	memset(out, 0, sizeof(*out));
 	if (strlen(password) > SASLPREP_MAX || salt_len == 0 || salt_len > SCRAM_SALT_MAX || iterations == 0 ||
 	    iterations > SCRAM_ITERATIONS_MAX)
-		return fail_set(why, "22023", "no SCRAM keys with a salt of %zu bytes and %u iterations", salt_len,
-				(unsigned)iterations);
+		return fail_set(why, "22023", "could not derive SCRAM keys with a salt of %zu bytes and %u iterations",
+				salt_len, (unsigned)iterations);
 	if (salted_password(password, salt, salt_len, iterations, salted, why) == 0 &&
 	    scram_hmac(salted, "Client Key", 10, out->client_key, why) == 0 &&
 	    scram_hmac(salted, "Server Key", 10, out->server_key, why) == 0)

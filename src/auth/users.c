@@ -247,7 +247,7 @@ mistake_of(const struct user *u, bool needs_secrets)
 	if (u->name_len == 0)
 		return "the name is empty";
 	if (u->kind == SECRET_NONE && needs_secrets)
-		return "the secret is empty: this user can't log in";
+		return "the secret is empty: this user cannot log in";
 	if (u->kind == SECRET_PLAIN && strncmp(u->secret, "SCRAM-SHA-256", 13) == 0)
 		return "looks like a SCRAM verifier but isn't one: SCRAM-SHA-256$4096:salt$StoredKey:ServerKey; a "
 		       "shell may have expanded its $";

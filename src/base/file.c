@@ -18,7 +18,7 @@ read_open(int fd, const char *path, size_t max_len, struct file_content *out, st
 	ssize_t got = 1;
 
 	if (fstat(fd, &out->st) < 0)
-		return fail_set(why, "58030", "cannot read %.150s: %s", path, strerror(errno));
+		return fail_set(why, "58030", "could not read %.150s: %s", path, strerror(errno));
 	if (!S_ISREG(out->st.st_mode))
 		return fail_set(why, "F0000", "%.150s is %s", path,
 				S_ISDIR(out->st.st_mode) ? "a directory" : "not a regular file");
@@ -31,7 +31,7 @@ read_open(int fd, const char *path, size_t max_len, struct file_content *out, st
 		if (got < 0 && errno == EINTR)
 			got = 1;
 		else if (got < 0)
-			return fail_set(why, "58030", "cannot read %.150s: %s", path, strerror(errno));
+			return fail_set(why, "58030", "could not read %.150s: %s", path, strerror(errno));
 		else
 			out->len += (size_t)got;
 	}
@@ -52,7 +52,7 @@ file_read(const char *path, size_t max_len, struct file_content *out, struct fai
 
 	*out = (struct file_content){ 0 };
 	if (fd < 0)
-		return fail_set(why, "F0000", "cannot open %.150s: %s", path, strerror(errno));
+		return fail_set(why, "F0000", "could not open %.150s: %s", path, strerror(errno));
 	rc = read_open(fd, path, max_len, out, why);
 	close(fd);
 	if (rc < 0)

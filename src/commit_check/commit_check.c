@@ -164,7 +164,7 @@ commit_check_asked(struct server *srv, const struct owed *ended)
 	c->is_on = false;
 	log_warning(
 	    srv->env->log,
-	    "server %llu (%s, %s/%s): its COMMITs can't be checked: PostgreSQL is older than version 13, or this "
+	    "server %llu (%s, %s/%s): its COMMITs cannot be checked: PostgreSQL is older than version 13, or this "
 	    "user may not call pg_control_system() and the like",
 	    (unsigned long long)srv->id, srv->address, srv->target->database, srv->target->user);
 }

@@ -138,10 +138,10 @@ put_failure(enum commit_fate fate, const char *reason, struct fail *why)
 		exchange_rolled_back(why, reason);
 	else {
 		fail_set(why, "08007",
-			 "the connection to PostgreSQL was lost during COMMIT, and it can't be known whether the "
+			 "the connection to PostgreSQL was lost during COMMIT, and it is not known whether the "
 			 "transaction was committed");
-		fail_detail(why, "Asked about it: %s.", reason);
-		fail_hint(why, "Look in the database whether its changes are there before you run it again.");
+		fail_detail(why, "What is known of it: %s.", reason);
+		fail_hint(why, "Check in the database whether its changes are there before you run it again.");
 	}
 }
 

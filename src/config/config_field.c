@@ -53,9 +53,9 @@ static int
 store_path(const struct config_key *key, char **field, const char *text, const char *folder, struct fail *why)
 {
 	if (!value_is_plain(text))
-		return fail_set(why, "F0000", "a path has no control characters");
+		return fail_set(why, "F0000", "a path must not contain control characters");
 	if (strlen(text) >= 4096)
-		return fail_set(why, "F0000", "a path has at most 4095 bytes");
+		return fail_set(why, "F0000", "a path must have at most 4095 bytes");
 	if (*text == '\0' || *text == '/' || field_is_word(key, text))
 		return store_text(field, xstrdup(text));
 	if (key->words != NULL) /* a mistyped word must not become a file of that name */

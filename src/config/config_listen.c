@@ -16,7 +16,7 @@ listen_unix(const char *path, struct config_listen *out, struct fail *why)
 	if (path[0] != '/')
 		return fail_set(why, "F0000", "a Unix socket is unix: and a path that begins with /");
 	if (strlen(path) > most || strlen(path) >= sizeof(out->host))
-		return fail_set(why, "F0000", "the path of a Unix socket has at most %zu bytes", most);
+		return fail_set(why, "F0000", "the path of a Unix socket must have at most %zu bytes", most);
 	out->is_unix = true;
 	snprintf(out->host, sizeof(out->host), "%s", path);
 	return 0;
@@ -57,14 +57,14 @@ value_listen(const char *text, struct config_listen *out, struct fail *why)
 	int rc;
 
 	if (strlen(text) >= sizeof(listen.text))
-		return fail_set(why, "F0000", "an address has at most %zu bytes", sizeof(listen.text) - 1);
+		return fail_set(why, "F0000", "an address must have at most %zu bytes", sizeof(listen.text) - 1);
 	snprintf(listen.text, sizeof(listen.text), "%s", text);
 	if (strncmp(text, "unix:", 5) == 0)
 		rc = listen_unix(text + 5, &listen, why);
 	else if (colon == NULL || colon == text || (text[0] == '[' && colon[-1] != ']'))
 		rc = fail_set(why, "F0000", "an address and a port are needed, for example 127.0.0.1:6432");
 	else if (value_count(colon + 1, 1, PORT_MAX, &port, why) < 0)
-		rc = fail_set(why, "F0000", "the port is a number from 1 to %d", PORT_MAX);
+		rc = fail_set(why, "F0000", "the port must be a number from 1 to %d", PORT_MAX);
 	else if (text[0] == '[')
 		rc = listen_numeric(text + 1, (size_t)(colon - text) - 2, true, &listen, why);
 	else if (memchr(text, ':', (size_t)(colon - text)) != NULL)

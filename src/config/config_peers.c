@@ -21,7 +21,7 @@ read_peer(const char *text, struct config_peer *out, struct fail *why)
 		return fail_set(why, "F0000", "a peer is written as peer_id=host:port, for example 2=10.0.0.7:6432");
 	snprintf(id, sizeof(id), "%.*s", (int)(equals - text), text);
 	if (value_count(id, 1, ID_MAX, &number, why) < 0)
-		return fail_set(why, "F0000", "a peer_id is a number from 1 to %d", ID_MAX);
+		return fail_set(why, "F0000", "a peer_id must be a number from 1 to %d", ID_MAX);
 	out->id = (uint32_t)number;
 	host = equals + 1;
 	len = (size_t)(colon - host);
@@ -30,10 +30,10 @@ read_peer(const char *text, struct config_peer *out, struct fail *why)
 		len -= 2;
 	}
 	if (len >= sizeof(out->host))
-		return fail_set(why, "F0000", "the host of a peer has at most %zu bytes", sizeof(out->host) - 1);
+		return fail_set(why, "F0000", "the host of a peer must have at most %zu bytes", sizeof(out->host) - 1);
 	memcpy(out->host, host, len);
 	if (value_count(colon + 1, 1, PORT_MAX, &number, why) < 0)
-		return fail_set(why, "F0000", "the port of a peer is a number from 1 to %d", PORT_MAX);
+		return fail_set(why, "F0000", "the port of a peer must be a number from 1 to %d", PORT_MAX);
 	out->port = (uint16_t)number;
 	return 1;
 }
@@ -51,7 +51,7 @@ config_next_peer(const char **at, struct config_peer *out, struct fail *why)
 	if (len == 0)
 		return 0;
 	if (len >= sizeof(text))
-		return fail_set(why, "F0000", "a peer has at most %zu bytes", sizeof(text) - 1);
+		return fail_set(why, "F0000", "a peer must have at most %zu bytes", sizeof(text) - 1);
 	memcpy(text, from, len);
 	text[len] = '\0';
 	return read_peer(text, out, why);

@@ -47,7 +47,7 @@ judge_section(struct reader *r, const char *text, size_t len)
 	size_t head_len;
 
 	if (close == NULL) {
-		problem_error(r->sink, r->line, "a section's name ends with ]");
+		problem_error(r->sink, r->line, "a section's name must end with ]");
 		return SHOW_NOTHING;
 	}
 	len = len_without_comment(text, len);
@@ -60,7 +60,7 @@ judge_section(struct reader *r, const char *text, size_t len)
 	text++;
 	trim_blanks(&text, &head_len);
 	if (head_len > READER_HEAD_MAX) {
-		problem_error(r->sink, r->line, "a section's name has at most %d bytes", READER_HEAD_MAX);
+		problem_error(r->sink, r->line, "a section's name must have at most %d bytes", READER_HEAD_MAX);
 		return SHOW_NOTHING;
 	}
 	memcpy(head, text, head_len);

@@ -236,7 +236,7 @@ value_name(const char *text, size_t len, char *out, struct fail *why)
 	out[n] = '\0';
 	if (n == 0)
 		return fail_set(why, "F0000", "a name is missing");
-	return value_is_plain(out) ? 0 : fail_set(why, "F0000", "a name has no control characters");
+	return value_is_plain(out) ? 0 : fail_set(why, "F0000", "a name must not contain control characters");
 }
 
 /* To the comma that ends the first name of text, or the end. A comma between the quotes of a name does not count. */

@@ -50,7 +50,7 @@ static const struct {
 	{ "passfile", "Write password=${file:/path}, or leave it to users_file." },
 	{ "service", "Write the words of the service here." },
 	{ "fallback_application_name", "Use application_name." },
-	{ "replication", "Replication connections can't be pooled." },
+	{ "replication", "Replication connections cannot be pooled." },
 	{ "pool_mode", "It is a setting of its own, on a line below upstream." },
 	{ "pool_size", "It is a setting of its own, on a line below upstream." },
 	{ "min_pool_size", "It is a setting of its own: min_idle, on a line below upstream." },
@@ -141,7 +141,7 @@ put_upstream_setting(struct draft *draft, const char *name, const char *value, s
 		return fail_set(why, "08001", "the value of \"%s\" holds a control character", name);
 	draft->settings_len += strlen(name) + strlen(value) + 2;
 	if (draft->settings_len > SETTINGS_LEN_MAX)
-		return fail_set(why, "08001", "all settings together have at most %d bytes", SETTINGS_LEN_MAX);
+		return fail_set(why, "08001", "all settings together must have at most %d bytes", SETTINGS_LEN_MAX);
 	draft->up->settings = xreallocarray(draft->up->settings, 2 * draft->setting_count + 3, sizeof(*pair));
 	pair = draft->up->settings + 2 * draft->setting_count;
 	pair[0] = xstrdup(name);
@@ -159,7 +159,7 @@ choose(const char *name, const char *value, const char *const *values, unsigned 
 
 	if (value_word(value, values, out, &choice) == 0)
 		return 0;
-	fail_set(why, "08001", "%s can't be \"%.64s\": %s", name, value_is_plain(value) ? value : "", choice.text);
+	fail_set(why, "08001", "%s cannot be \"%.64s\": %s", name, value_is_plain(value) ? value : "", choice.text);
 	return choice.hint[0] == '\0' ? -1 : fail_hint(why, "%s", choice.hint);
 }
 
@@ -180,10 +180,10 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 	if (values[word][0] != NULL && choose(name, value, values[word], &index, why) < 0)
 		return -1;
 	if (!value_is_plain(value) || *value == '\0')
-		return fail_set(why, "08001", "%s can't be %s", name,
+		return fail_set(why, "08001", "%s cannot be %s", name,
 				*value == '\0' ? "empty" : "a text with control characters");
 	if (values[word][0] == NULL && word != UPSTREAM_CONNECT_QUERY && *value != '/' && strcmp(value, "system") != 0)
-		return fail_set(why, "08001", "%s is a path that begins with /%s", name,
+		return fail_set(why, "08001", "%s must be a path that begins with /%s", name,
 				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");
 	if (*field != NULL)
 		return fail_set(why, "08001", "\"%s\" is given twice", name);
@@ -236,7 +236,8 @@ upstream_check_host(const char *host, struct fail *why)
 	if (*host == '/') {
 		if (strlen(host) + strlen(SOCKET_NAME) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 			return fail_set(why, "08001", "the directory \"%.128s\" is too long for a Unix socket", host);
-		return value_is_plain(host) ? 0 : fail_set(why, "08001", "a directory has no control characters");
+		return value_is_plain(host) ? 0
+					    : fail_set(why, "08001", "a directory must not contain control characters");
 	}
 	if (*host == '\0')
 		return fail_set(why, "08001", "a host in the list is empty");
@@ -281,7 +282,7 @@ read_port(const char *list, size_t i, uint16_t *out, struct fail *why)
 	unsigned long port = !is_number ? 0 : text[0] == '\0' ? 5432 : strtoul(text, NULL, 10);
 
 	if (port < 1 || port > 65535)
-		return fail_set(why, "08001", "a port is a number from 1 to 65535");
+		return fail_set(why, "08001", "a port must be a number from 1 to 65535");
 	*out = (uint16_t)port;
 	return 0;
 }
@@ -308,7 +309,7 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 		struct upstream_host *host = &up->hosts[i];
 
 		if (list_element(draft->host, i, host->host, sizeof(host->host)) < 0)
-			return fail_set(why, "08001", "a host has at most %zu bytes", sizeof(host->host) - 1);
+			return fail_set(why, "08001", "a host must have at most %zu bytes", sizeof(host->host) - 1);
 		if ((!up->is_of_tenant && upstream_check_host(host->host, why) < 0) ||
 		    read_port(ports, port_count == 1 ? 0 : i, &host->port, why) < 0)
 			return -1;
@@ -359,7 +360,7 @@ complete_text(const char *what, char **field, size_t len_max, struct fail *why)
 {
 	if (*field == NULL)
 		*field = xstrdup("");
-	return strlen(*field) <= len_max ? 0 : fail_set(why, "08001", "%s has at most %zu bytes", what, len_max);
+	return strlen(*field) <= len_max ? 0 : fail_set(why, "08001", "%s must have at most %zu bytes", what, len_max);
 }
 
 static int
@@ -373,7 +374,7 @@ upstream_build(const struct draft *draft, struct fail *why)
 	    complete_text("password", &up->password, PASSWORD_LEN_MAX, why) < 0)
 		return -1;
 	if (!value_is_plain(up->user) || !value_is_plain(up->dbname))
-		return fail_set(why, "08001", "user and dbname have no control characters");
+		return fail_set(why, "08001", "user and dbname must not contain control characters");
 	if (up->settings == NULL)
 		up->settings = xcalloc(1, sizeof(*up->settings));
 	return up->is_of_tenant ? upstream_check_template(up, why) : 0;
@@ -389,7 +390,7 @@ scan(const char *text, struct draft *draft, struct fail *why)
 	if (upstream_is_uri(text))
 		return upstream_scan_uri(text, draft->up->is_of_tenant, put_upstream_word, draft, why);
 	if (scheme != NULL && text + strcspn(text, "= \t") > scheme)
-		return fail_set(why, "08001", "a URI begins with postgres:// or postgresql://");
+		return fail_set(why, "08001", "a URI must begin with postgres:// or postgresql://");
 	return upstream_scan_words(text, put_upstream_word, draft, why);
 }
 

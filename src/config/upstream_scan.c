@@ -117,7 +117,7 @@ decode(const struct uri *uri, const char *from, size_t len, char *out, struct fa
 			}
 			c = (char)(high << 4 | low);
 			if (c == '\0')
-				return fail_set(why, "08001", "%%00 is not possible");
+				return fail_set(why, "08001", "%%00 is not allowed");
 			i += 2;
 		}
 		*out++ = c;

@@ -43,7 +43,7 @@ placeholder_at(const char *text, unsigned allowed, const struct names *names, si
 			continue;
 		if (i < allowed)
 			return names->of[i];
-		fail_set(why, "08001", "%s can't be in %s: clients choose it freely", placeholders[i], what);
+		fail_set(why, "08001", "%s cannot be in %s: clients choose it freely", placeholders[i], what);
 		return NULL;
 	}
 	fail_set(why, "08001", "a %% in %s of a tenant is followed by {tenant}%s, or by another %%", what,

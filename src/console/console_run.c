@@ -274,7 +274,7 @@ console_wait_result(const struct console_client *cc, struct fail *why)
 	switch (cc->wait) {
 	case WAIT_QUIET:
 		if (!is_paused(env_of(cc)->x.pools, database))
-			return fail_set(why, "57014", "PAUSE was undone: somebody resumed meanwhile");
+			return fail_set(why, "57014", "PAUSE was undone by a RESUME");
 		return look_everywhere(cc, database);
 	case WAIT_FLUSHED:
 		return !env_of(cc)->x.is_suspended || look_everywhere(cc, database);

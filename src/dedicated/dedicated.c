@@ -79,7 +79,7 @@ static void
 note_trouble(struct dedicated *d, const struct fail *why)
 {
 	if (d->ops->topic != NULL && strcmp(d->last_error, why->text) != 0)
-		log_warning(d->env->log, "%s: PostgreSQL at %s can't be asked%s: %s", d->ops->topic, d->name,
+		log_warning(d->env->log, "%s: PostgreSQL at %s cannot be asked%s: %s", d->ops->topic, d->name,
 			    d->trouble, why->text);
 	snprintf(d->last_error, sizeof(d->last_error), "%s", why->text);
 }
@@ -471,7 +471,7 @@ dedicated_take(struct pool *pool, const char *replication, struct image *setting
 	struct own *own;
 
 	if (!pool_set_take_place(pool->set, now_us)) {
-		fail_set(why, "53300", "max_server_connections is used up, and none of them is idle");
+		fail_set(why, "53300", "max_server_connections is used up, and no connection is idle");
 		fail_hint(why, "Raise it, or lower the pool_size of pools.");
 		return NULL;
 	}

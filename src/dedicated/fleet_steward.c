@@ -362,7 +362,8 @@ take_strangers(struct steward *s)
 			is_known |= s->strangers[k].pid == now->pid;
 		if (!is_known)
 			log_warning(s->fleet->env.log,
-				    "budget: a stranger has advisory locks of the budget at %s: PID %u, user %s, "
+				    "budget: a session that is not pgweir's holds advisory locks of the budget at %s: "
+				    "PID %u, user %s, "
 				    "application %s; only those of cluster_user count",
 				    s->hosts, now->pid, now->user, now->application);
 	}
@@ -457,7 +458,7 @@ take_who(struct steward *s)
 	}
 	log_warning(
 	    s->fleet->env.log,
-	    "budget: a pooler stands between pgweir and %s, so PostgreSQL's list is not that of its connections; "
+	    "budget: a pooler stands between pgweir and %s, so PostgreSQL's list does not show pgweir's connections; "
 	    "there is no budget",
 	    s->hosts);
 	s->shown.state = FLEET_POOLED;
@@ -470,8 +471,9 @@ static void
 note_lock(struct steward *s)
 {
 	if (s->shown.state != FLEET_LOCK_HELD)
-		log_warning(s->fleet->env.log, "budget: somebody holds the lock at %s%s (SHOW BUDGET has the process)",
-			    s->hosts, s->shown.mode == BUDGET_ON ? "; no connection is opened until it is free" : "");
+		log_warning(s->fleet->env.log,
+			    "budget: another session holds the lock at %s%s (SHOW BUDGET has the process)", s->hosts,
+			    s->shown.mode == BUDGET_ON ? "; no connection is opened until it is free" : "");
 	s->shown.state = FLEET_LOCK_HELD;
 	s->next_check_us = now_of(s) + LOCK_HELD_US;
 	if (s->asked.what == ASK_GRANT)

@@ -303,8 +303,8 @@ notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_
 				       .database = listener->pool->database->name,
 				       .user = listener->pool->user,
 				       .why = why },
-		  "pool %s/%s: no connection to listen with: %s", listener->pool->database->name, listener->pool->user,
-		  why->text);
+		  "pool %s/%s: could not get a connection to listen: %s", listener->pool->database->name,
+		  listener->pool->user, why->text);
 	if (!is_fatal)
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
@@ -369,7 +369,7 @@ notify_listener_answered(struct notify_listener *listener, struct notify_command
 		/* fallthrough */
 	case NC_SETTING: /* clients have this encoding already: only a broken server refuses it */
 		if (why != NULL)
-			log_warning(listener->env.log, "pool %s/%s: the connection that listens: %s",
+			log_warning(listener->env.log, "pool %s/%s: the listening connection: %s",
 				    listener->pool->database->name, listener->pool->user, why->text);
 		return;
 	case NC_PING:
@@ -431,12 +431,13 @@ notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 			const struct fail *down = &listener->why_down;
 
 			if (listener->is_paused) {
-				fail_set(&listener->why_failed, "53300",
-					 "no connection to listen with within pool_timeout: the pool is paused");
+				fail_set(
+				    &listener->why_failed, "53300",
+				    "could not get a connection to listen within pool_timeout: the pool is paused");
 				fail_hint(&listener->why_failed, "RESUME it in the pgweir console.");
 			} else
 				fail_set(&listener->why_failed, down->sqlstate[0] != '\0' ? down->sqlstate : "08001",
-					 "no connection to listen with within %s%s%s",
+					 "could not get a connection to listen within %s%s%s",
 					 is_held(listener) ? "outage_hold" : "pool_timeout",
 					 down->text[0] != '\0' ? ": " : "", down->text);
 			move_subscription(listener, m, &listener->failed);

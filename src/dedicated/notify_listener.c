@@ -197,12 +197,12 @@ look_after(struct notify_listener *listener, uint64_t now_us)
 	if (listener->conn.srv == NULL || listener->conn.srv->state != SV_LENT)
 		return;
 	if (notify_conn_is_astray(listener)) {
-		fail_set(&why, "08006", "the connection that listens is not the primary's");
+		fail_set(&why, "08006", "the listening connection is not to the primary");
 		server_fail(listener->conn.srv, &why);
 	} else if (!listener->is_up || (oldest != NULL && now_us - oldest->sent_us > ANSWER_MAX_US)) {
 		fail_set(&why, "08006", "%s",
-			 listener->is_up ? "PostgreSQL does not answer the connection that listens"
-					 : "out of memory for the connection that listens");
+			 listener->is_up ? "PostgreSQL does not answer on the listening connection"
+					 : "out of memory for the listening connection");
 		server_fail(listener->conn.srv, &why);
 	} else if (oldest == NULL && interval > 0 && now_us - listener->heard_us >= interval)
 		notify_conn_send(listener, NC_PING);

@@ -88,7 +88,7 @@ compare_settings(struct watch_host *h, const struct watch_host *primary)
 		i++;
 	if (i == WATCHED_SETTINGS)
 		return;
-	snprintf(reason, sizeof(reason), "%s is another one than on the primary", watch_settings[i]);
+	snprintf(reason, sizeof(reason), "%s differs from the primary's", watch_settings[i]);
 	set_use(h, WATCH_SETTINGS, reason);
 }
 
@@ -111,7 +111,7 @@ note_roles(struct watched *d)
 		if (h->use != WATCH_AWAY && !is_standby(h))
 			set_use(h, h == primary ? WATCH_PRIMARY : WATCH_NO_PRIMARY, "it is not in recovery any more");
 		if (is_standby(h) && is_new && h->use != WATCH_OTHER)
-			set_use(h, WATCH_UNPROVED, "there is another primary, or another life of it");
+			set_use(h, WATCH_UNPROVED, "the primary is a new one, or was restarted");
 		if (h->use == WATCH_UNPROVED && primary != NULL)
 			compare_settings(h, primary);
 	}
@@ -375,8 +375,7 @@ take_meet(struct watch_host *h)
 	if (!h->met.mark.is_standby)
 		set_use(h, WATCH_NO_PRIMARY, NULL);
 	else
-		set_use(h, h->met.mark.replayed != 0 ? WATCH_UNPROVED : WATCH_OTHER,
-			"it tells no position that it has replayed the log to");
+		set_use(h, h->met.mark.replayed != 0 ? WATCH_UNPROVED : WATCH_OTHER, "it reports no replay position");
 	note_roles(h->of);
 	return true;
 }
@@ -415,7 +414,7 @@ take_standby(struct watch_host *h)
 	h->timeline = h->answer.timeline;
 	h->is_elsewhere = primary != NULL && h->timeline != 0 && h->timeline != primary->met.mark.timeline;
 	if (h->is_elsewhere)
-		doubt(h, "it receives another timeline than the primary's");
+		doubt(h, "it receives a timeline other than the primary's");
 	note_lag(h);
 }
 

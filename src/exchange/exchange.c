@@ -105,6 +105,6 @@ exchange_rolled_back(struct fail *why, const char *reason)
 	fail_set(why, "40001",
 		 "the transaction was rolled back by the loss of its connection to PostgreSQL; it is safe to "
 		 "run it again");
-	fail_detail(why, "Asked about its COMMIT: %s.", reason);
+	fail_detail(why, "What is known of its COMMIT: %s.", reason);
 	fail_hint(why, "Run the whole transaction again, as after any serialization failure.");
 }

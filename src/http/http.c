@@ -372,7 +372,7 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 	h->ask_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->ask_fd < 0 || h->wake_fd < 0)
-		return fail_set(why, "53000", "cannot make an eventfd: %s", strerror(errno));
+		return fail_set(why, "53000", "could not create an eventfd: %s", strerror(errno));
 	h->base = event_base_new();
 	h->evhttp = h->base != NULL ? evhttp_new(h->base) : NULL;
 	h->wake = h->base != NULL ? event_new(h->base, h->wake_fd, EV_READ | EV_PERSIST, on_wake, h) : NULL;
@@ -388,7 +388,7 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 	error = pthread_create(&h->thread, NULL, http_run, h);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error != 0)
-		return fail_set(why, "53000", "cannot start the HTTP thread: %s", strerror(error));
+		return fail_set(why, "53000", "could not start the HTTP thread: %s", strerror(error));
 	h->has_thread = true;
 	return 0;
 }

@@ -23,9 +23,9 @@ refuse_address(int fd, const char *host, unsigned short port, struct fail *why)
 	if (fd >= 0)
 		close(fd);
 	if (port != 0)
-		fail_set(why, "58000", "cannot listen for HTTP on %s port %u: %s", host, port, strerror(error));
+		fail_set(why, "58000", "could not listen for HTTP on %s port %u: %s", host, port, strerror(error));
 	else
-		fail_set(why, "58000", "cannot listen for HTTP on %s: %s", host, strerror(error));
+		fail_set(why, "58000", "could not listen for HTTP on %s: %s", host, strerror(error));
 	if (error == EADDRINUSE)
 		fail_hint(why, "Is another pgweir running? Change listen in section [http].");
 	return -1;
@@ -43,7 +43,7 @@ listen_tcp(const char *host, unsigned short port, struct fail *why)
 	snprintf(service, sizeof(service), "%u", port);
 	error = getaddrinfo(host, service, &hints, &found);
 	if (error != 0)
-		return fail_set(why, "22023", "cannot listen for HTTP on \"%s\": %s", host, gai_strerror(error));
+		return fail_set(why, "22023", "could not listen for HTTP on \"%s\": %s", host, gai_strerror(error));
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -60,7 +60,7 @@ listen_unix(const char *path, struct fail *why)
 	int fd;
 
 	if (!copy_string(address.sun_path, sizeof(address.sun_path), path))
-		return fail_set(why, "22023", "cannot listen for HTTP on \"%s\": the path is too long", path);
+		return fail_set(why, "22023", "could not listen for HTTP on \"%s\": the path is too long", path);
 	listener_remove_stale(&address);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || listener_bind(fd, &address, 0660) < 0 || listen(fd, BACKLOG) < 0)

@@ -258,7 +258,7 @@ http_page_may_see(const struct http_page *page, const struct http_ask *ask, uint
 
 		r->wants_password = proof == HTTP_UNPROVED;
 		if (proof == HTTP_UNPROVED)
-			set_text(r, 401, "name and password of [http] auth_file, please\n");
+			set_text(r, 401, "log in with a name and password of [http] auth_file\n");
 		else if (proof == HTTP_TOO_SOON)
 			set_text(r, 429, "too soon after a wrong password\n");
 		return proof == HTTP_PROVED;

@@ -189,7 +189,7 @@ subscription_lost(struct exchange *x, const struct subscription *m)
 {
 	struct fail why;
 
-	fail_set(&why, m->why == NULL ? "08006" : m->why->sqlstate, "pgweir can't listen to \"%s\" any more: %s",
+	fail_set(&why, m->why == NULL ? "08006" : m->why->sqlstate, "pgweir cannot listen to \"%s\" any more: %s",
 		 m->name, m->why == NULL ? "out of memory" : m->why->text);
 	if (x->srv != NULL)
 		server_condemn(x->srv, SERVER_IN_DOUBT);

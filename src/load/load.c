@@ -424,7 +424,7 @@ override_one(struct loader *l, const struct config_override *o)
 
 	free(section);
 	if (key == NULL || key->type == KEY_LISTENS)
-		problem_error(&l->sink, LINE_SET, "%.64s can't be set while pgweir runs", o->name);
+		problem_error(&l->sink, LINE_SET, "%.64s cannot be set while pgweir runs", o->name);
 	else if ((format != NULL && format->convert(o->name, o->value, &value, &why) != 0) ||
 		 key_store(key, key_base(key, l->config), format != NULL ? value_put_end(&value) : o->value, l->folder,
 			   &why) < 0)

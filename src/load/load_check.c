@@ -58,7 +58,7 @@ check_users_file(const struct check *check)
 	if (*path == '\0') {
 		if (is_needed && !is_query)
 			problem_error(check->sink, line,
-				      "users_file is empty, but clients can't log in without secrets");
+				      "users_file is empty, but clients cannot log in without secrets");
 		return;
 	}
 	if (stat(path, &st) < 0 || euidaccess(path, R_OK) < 0)

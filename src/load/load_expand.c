@@ -26,7 +26,7 @@ static int
 value_add(struct value *value, const char *text, size_t len, struct fail *why)
 {
 	if (len > EXPAND_MAX - value->len)
-		return fail_set(why, "F0000", "a value has at most %zu bytes", EXPAND_MAX);
+		return fail_set(why, "F0000", "a value must have at most %zu bytes", EXPAND_MAX);
 	memcpy(value->text + value->len, text, len);
 	value->len += len;
 	return 0;

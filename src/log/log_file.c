@@ -25,7 +25,7 @@ open_destination(const char *destination, struct fail *why)
 	/* O_NONBLOCK: a FIFO that nobody reads must not block us; it has no effect on regular files. */
 	fd = open(destination, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 	if (fd < 0)
-		return fail_set(why, "58P01", "cannot open \"%s\": %s", destination, strerror(errno));
+		return fail_set(why, "58P01", "could not open \"%s\": %s", destination, strerror(errno));
 	return fd;
 }
 

@@ -137,7 +137,7 @@ log_writer_new(const char *destination, size_t ring_len, struct fail *why)
 	error = pthread_create(&w->thread, NULL, writer_run, w);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error != 0) {
-		fail_set(why, "53000", "cannot start the log's thread: %s", strerror(error));
+		fail_set(why, "53000", "could not start the log's thread: %s", strerror(error));
 		goto fail;
 	}
 	return w;

@@ -155,7 +155,7 @@ login_names_are_late(struct client *c, uint64_t now_us)
 		return false;
 	lookup_forget(a->lookup);
 	a->lookup = NULL;
-	has_no_name(c, "no name server has answered in time");
+	has_no_name(c, "no name server answered in time");
 	asked_go_on(c);
 	return true;
 }
@@ -173,7 +173,7 @@ role_is(struct client *c, enum auth_verdict verdict, const struct fail *why)
 	else if (verdict == AUTH_REFUSED)
 		a->why = *why;
 	else
-		fail_set(&a->why, "08006", "the user's roles can't be looked up: PostgreSQL can't be asked");
+		fail_set(&a->why, "08006", "could not look up the user's roles: PostgreSQL cannot be asked");
 }
 
 static void

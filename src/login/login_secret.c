@@ -33,7 +33,7 @@ conclude(struct client *c, void *looked_up)
 		why = &none;
 	}
 	if (verdict == AUTH_FAILED && compat_does(c->env->x.config, COMPAT_ANSWERS_FAILED_LOOKUPS)) {
-		fail_set(&none, "08P01", "the user can't be looked up: auth_query failed");
+		fail_set(&none, "08P01", "could not look up the user: auth_query failed");
 		fail_pgbouncer_text(&none, "bouncer config error");
 		verdict = AUTH_REFUSED;
 		why = &none;

@@ -135,7 +135,7 @@ begin_exchange(struct client *c, struct fail *why)
 		return login_scram_begin(c, why);
 	l->method = LM_MD5;
 	if (RAND_bytes(l->md5_salt, sizeof(l->md5_salt)) != 1)
-		return fail_set(why, "53200", "no randomness for a login");
+		return fail_set(why, "53200", "could not get random bytes for a login");
 	message_authentication(&l->out, 5, l->md5_salt, sizeof(l->md5_salt));
 	return 0;
 }

@@ -19,7 +19,7 @@ static int
 found_take(struct found *to, const char *name, size_t len, int way, struct fail *why)
 {
 	if (!upstream_is_tenant_name(name, len)) {
-		fail_set(why, "28000", "%s names a tenant that can't exist", ways[way]);
+		fail_set(why, "28000", "%s names a tenant that cannot exist", ways[way]);
 		return fail_hint(why, "The name of a tenant has 1 to %d letters, digits, _ and -.", CONFIG_NAME_MAX);
 	}
 	memcpy(to->name, name, len);

@@ -75,7 +75,7 @@ warn_of_user(const struct auth_queries *all, const struct config_scope *db, cons
 			    s->auth_user, db->name, file);
 	else if (secret.kind == SECRET_SCRAM)
 		log_warning(all->env.log,
-			    "auth_user \"%s\" of database \"%s\" has a SCRAM verifier in %s, which can't log in "
+			    "auth_user \"%s\" of database \"%s\" has a SCRAM verifier in %s, which cannot log in "
 			    "to PostgreSQL; write its password there, in plain text or as md5",
 			    s->auth_user, db->name, file);
 }
@@ -146,7 +146,7 @@ fall_back(struct auth_queries *all, const struct auth_key *key, const char **sec
 		all->counters->auth_queries[AQ_STALE]++;
 		return kept_verdict(kept, secret);
 	}
-	fail_set(why, "08006", "the user can't be looked up: PostgreSQL can't be asked");
+	fail_set(why, "08006", "could not look up the user: PostgreSQL cannot be asked");
 	fail_hint(why, "pgweir's log has the reason (auth_query).");
 	return AUTH_REFUSED;
 }
@@ -338,7 +338,7 @@ auth_query_member(struct auth_queries *all, const char *database, const char *us
 	if (!auth_query_is_on(all, database) && config_find_database(all->config, database) == NULL)
 		database = any_database(all);
 	if (database == NULL || !auth_query_is_on(all, database)) {
-		fail_set(why, "28000", "the user's roles can't be looked up: no auth_query");
+		fail_set(why, "28000", "could not look up the user's roles: there is no auth_query");
 		return AUTH_REFUSED;
 	}
 	if (strlen(role) > CONFIG_NAME_MAX || !role_of(all, database, user, what.user))

@@ -80,7 +80,7 @@ auth_answer_read(const uint8_t *body, size_t len, const char *user, struct auth_
 
 	*out = (struct auth_answer){ .valid_until_us = AUTH_VALID_FOR_EVER };
 	if (count < 0)
-		return fail_set(why, "08P01", "its row is not one of one to three columns");
+		return fail_set(why, "08P01", "its row does not have one to three columns");
 	if (count > 1) {
 		secret = &columns[1];
 		if (columns[0].text != NULL && !answer_is_word(&columns[0], user))

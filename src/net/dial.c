@@ -120,7 +120,7 @@ fail_with(struct dial *d, enum connect_failure kind, const char *what)
 {
 	d->result.fd = -1;
 	d->result.kind = kind;
-	fail_set(&d->result.why, "08001", "cannot connect to PostgreSQL at %s: %s", d->where, what);
+	fail_set(&d->result.why, "08001", "could not connect to PostgreSQL at %s: %s", d->where, what);
 }
 
 static void
@@ -250,7 +250,7 @@ on_timer(void *arg)
 
 	if (!d->is_over && d->lookup != NULL) {
 		d->dialer->lookups_failed++;
-		fail_with(d, CF_DNS, "no name server has answered in time (connect_timeout)");
+		fail_with(d, CF_DNS, "no name server answered in time (connect_timeout)");
 	} else if (!d->is_over)
 		fail_with(d, CF_TIMEOUT, "timed out (connect_timeout)");
 	dial_finish(d);

@@ -211,13 +211,13 @@ line_take(struct errand_line *line, struct errand *e, struct fail *why)
 	struct errands *es = line->of;
 
 	if (line->count.lost >= ERRAND_THREADS)
-		return fail_set(why, "53300", "%u calls are under way there, and none returns", ERRAND_THREADS);
+		return fail_set(why, "53300", "all %u calls to it are hanging", ERRAND_THREADS);
 	if (line->count.waiting >= ERRANDS_WAITING_MAX)
-		return fail_set(why, "53300", "too many wait for it");
+		return fail_set(why, "53300", "too many calls are waiting for it");
 	if (line->threads < ERRAND_THREADS && es->threads < ERRAND_THREADS_ALL)
 		start_thread(line);
 	if (line->threads == 0)
-		return fail_set(why, "53300", "there is no thread for it");
+		return fail_set(why, "53300", "no thread could be started for it");
 	e->line = line;
 	e->state = ERRAND_WAITS;
 	STAILQ_INSERT_TAIL(&line->waiting, &e->note, next);

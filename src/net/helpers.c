@@ -105,7 +105,7 @@ helpers_new(unsigned threads, struct fail *why)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (hs->thread_count > 0)
 		return hs;
-	fail_set(why, "58000", "cannot start threads: %s", strerror(errno));
+	fail_set(why, "58000", "could not start threads: %s", strerror(errno));
 	helpers_free(hs);
 	return NULL;
 }

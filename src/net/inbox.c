@@ -125,7 +125,7 @@ inbox_new(struct event_base *base, void *owner, struct fail *why)
 	in->owner = owner;
 	in->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (in->wake_fd < 0)
-		fail_set(why, "58000", "no descriptor for an inbox: %s", strerror(errno));
+		fail_set(why, "58000", "could not get a descriptor for an inbox: %s", strerror(errno));
 	else if ((in->event = event_new(base, in->wake_fd, EV_READ | EV_PERSIST, on_wake, in)) != NULL &&
 		 event_add(in->event, NULL) == 0)
 		return in;

@@ -176,10 +176,10 @@ bind_and_listen(struct listener *l, struct fail *why)
 	int one = 1, r;
 
 	if (make_address(s, &addr, &len) < 0)
-		return fail_set(why, "22023", "cannot listen on \"%s\": not a numeric address or a path", s->host);
+		return fail_set(why, "22023", "could not listen on \"%s\": not a numeric address or a path", s->host);
 	l->fd = socket(addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (l->fd < 0)
-		return fail_set(why, "58000", "cannot listen on %s: %s", s->host, strerror(errno));
+		return fail_set(why, "58000", "could not listen on %s: %s", s->host, strerror(errno));
 	if (s->is_unix)
 		listener_remove_stale(un);
 	else
@@ -188,7 +188,7 @@ bind_and_listen(struct listener *l, struct fail *why)
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	r = s->is_unix ? bind_unix(l, un) : bind(l->fd, (struct sockaddr *)&addr, len);
 	if (r < 0 || (!s->is_unix && listen(l->fd, s->backlog) < 0)) {
-		fail_set(why, "58000", "cannot listen on %s port %u: %s", s->host, s->port, strerror(errno));
+		fail_set(why, "58000", "could not listen on %s port %u: %s", s->host, s->port, strerror(errno));
 		if (errno == EADDRINUSE)
 			fail_hint(why,
 				  "Is another pgweir or PgBouncer running there? Change listen in section [pgweir].");
@@ -207,7 +207,7 @@ adopt_or_listen(struct listener *l, struct fail *why)
 	l->fd = l->s.adopted_fd;
 	flags = fcntl(l->fd, F_GETFL);
 	if (flags < 0 || fcntl(l->fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(l->fd, F_SETFD, FD_CLOEXEC) < 0)
-		return fail_set(why, "58000", "cannot use the socket passed as descriptor %d: %s", l->fd,
+		return fail_set(why, "58000", "could not use the socket passed as descriptor %d: %s", l->fd,
 				strerror(errno));
 	if (!l->s.is_unix && !l->s.is_inherited)
 		tcp_options_set(&l->s.tcp, l->fd);
@@ -263,14 +263,14 @@ renew_inherited(struct listener *l, struct fail *why)
 	if (l->s.is_unix) {
 		/* LISTENER_NO_GROUP leaves the group as it is: the folder may have given it. */
 		if (chmod(l->path, l->s.mode) < 0 || lchown(l->path, (uid_t)-1, l->s.group) < 0)
-			return fail_set(why, "58000", "cannot set the mode and the group of %s: %s", l->path,
+			return fail_set(why, "58000", "could not set the mode and the group of %s: %s", l->path,
 					strerror(errno));
 	} else {
 		tcp_options_clear(l->fd);
 		tcp_options_listen(&l->s.tcp, l->fd);
 	}
 	if (listen(l->fd, l->s.backlog) < 0)
-		return fail_set(why, "58000", "cannot set the backlog of a listener: %s", strerror(errno));
+		return fail_set(why, "58000", "could not set the backlog of a listener: %s", strerror(errno));
 	return 0;
 }
 

@@ -28,7 +28,7 @@ file_fail(struct fail *why, const char *what, const char *path)
 	char reason[128];
 
 	tls_reason(reason, sizeof(reason));
-	return fail_set(why, "F0000", "cannot use %s \"%s\": %s", what, path, reason);
+	return fail_set(why, "F0000", "could not use %s \"%s\": %s", what, path, reason);
 }
 
 static bool
@@ -200,7 +200,7 @@ trust_clients(SSL_CTX *c, const struct tls_accept_settings *s, struct fail *why)
 	if (s->certificate == TLS_NOT_ASKED_FOR)
 		return 0;
 	if (!is_set(s->ca_file))
-		return fail_set(why, "F0000", "clients' certificates can't be checked without ca_file");
+		return fail_set(why, "F0000", "clients' certificates cannot be checked without ca_file");
 	ERR_clear_error();
 	if (SSL_CTX_load_verify_locations(c, s->ca_file, NULL) != 1 ||
 	    (names = SSL_load_client_CA_file(s->ca_file)) == NULL)
@@ -278,7 +278,7 @@ tls_accept_context(const struct tls_accept_settings *s, struct fail *why)
 		return NULL;
 	ctx->is_accepting = true;
 	if (RAND_bytes(id, sizeof(id)) != 1) {
-		fail_set(why, "58000", "no randomness");
+		fail_set(why, "58000", "could not get random bytes");
 		goto bad;
 	}
 	while (next_path(&certificates, certificate, sizeof(certificate)) != NULL) {
@@ -295,7 +295,7 @@ tls_accept_context(const struct tls_accept_settings *s, struct fail *why)
 			goto bad;
 	}
 	if (ctx->count == 0 || next_path(&keys, key, sizeof(key)) != NULL) {
-		fail_set(why, "F0000", "certificate_file and key_file must name as many files");
+		fail_set(why, "F0000", "certificate_file and key_file must name the same number of files");
 		goto bad;
 	}
 	SSL_CTX_set_tlsext_servername_callback(ctx->ctxs[0], choose_certificate);

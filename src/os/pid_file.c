@@ -58,7 +58,7 @@ os_write_pid_file(const struct config *config, struct fail *why)
 		error = errno;
 	}
 	if (r < 0)
-		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(error));
+		return fail_set(why, "58000", "could not write pid_file %s: %s", path, strerror(error));
 	return 0;
 }
 
@@ -69,5 +69,5 @@ os_remove_pid_file(const struct config *config, struct log *log)
 	const char *path = config->pid_file;
 
 	if (unlink(path) < 0 && truncate(path, 0) < 0 && errno != ENOENT)
-		log_warning(log, "cannot remove pid_file %s: %s", path, strerror(errno));
+		log_warning(log, "could not remove pid_file %s: %s", path, strerror(errno));
 }

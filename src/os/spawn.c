@@ -120,6 +120,6 @@ os_spawn(const char *program, char *const *argv, int fd, const char *variable, s
 	free(environment);
 	if (error == 0)
 		return pid;
-	fail_set(why, "58000", "cannot start %s: %s", program, strerror(error));
+	fail_set(why, "58000", "could not start %s: %s", program, strerror(error));
 	return -1;
 }

@@ -43,7 +43,7 @@ set_full(struct weir *w, bool is_full)
 	log_event(w->log, is_full ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 		  &(struct log_about){ .event = "memory", .reason = "max_memory" },
 		  is_full ? "out of memory: no new clients, and the largest are disconnected (limit: %zu MiB)"
-			  : "there is memory again; new clients are accepted (limit: %zu MiB)",
+			  : "memory is available again; new clients are accepted (limit: %zu MiB)",
 		  w->memory.limit >> 20);
 }
 

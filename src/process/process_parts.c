@@ -91,7 +91,7 @@ on_exhausted(int error, void *arg)
 	struct fail why;
 
 	k->counters.rejected[RJ_DESCRIPTORS]++;
-	fail_set(&why, "53300", "cannot accept a connection: %s", strerror(error));
+	fail_set(&why, "53300", "could not accept a connection: %s", strerror(error));
 	fail_hint(&why, "Raise LimitNOFILE (ulimit -n), or lower max_client_connections.");
 	log_event(k->weir->log, LOG_LEVEL_ERROR, &(struct log_about){ .why = &why }, "%s", why.text);
 }
@@ -291,7 +291,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->errands = errands_new(door->inbox);
 	shared->verifiers = verifier_cache_new(shared->helpers, door->inbox);
 	if (shared->verifiers == NULL)
-		return fail_set(why, "58000", "no randomness");
+		return fail_set(why, "58000", "could not get random bytes");
 	shared->audit = audit_new(seeds[SEED_AUDIT]);
 	shared->keys = cancel_keys_new();
 	shared->commons = policy_commons_new(seeds[SEED_COMMONS]);
@@ -363,7 +363,7 @@ process_make_parts(struct weir *w, struct fail *why)
 	}
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
 	    RAND_bytes(w->door->clients.mock_secret, sizeof(w->door->clients.mock_secret)) != 1)
-		return fail_set(why, "58000", "no randomness");
+		return fail_set(why, "58000", "could not get random bytes");
 	if (make_shared(w, seeds, why) < 0)
 		return -1;
 	for (struct worker *k = w->door; k != NULL; k = k->next)

@@ -140,7 +140,7 @@ worker_make(struct worker *k, struct fail *why)
 						     &login_admission_ops };
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
-		return fail_set(why, "58000", "no randomness");
+		return fail_set(why, "58000", "could not get random bytes");
 	wake_init(&k->orders, k->inbox, on_orders, k);
 	k->room = policy_room_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_tickets);
 	if (k->room == NULL)

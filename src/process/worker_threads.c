@@ -101,7 +101,7 @@ start_thread(struct member *m, struct fail *why)
 	error = pthread_create(&m->thread, NULL, thread_main, m);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error != 0)
-		return fail_set(why, "58000", "cannot start a thread for worker %u: %s", m->worker->number,
+		return fail_set(why, "58000", "could not start a thread for worker %u: %s", m->worker->number,
 				strerror(error));
 	snprintf(name, sizeof(name), "pgweir-%u", m->worker->number);
 	pthread_setname_np(m->thread, name);

@@ -275,7 +275,7 @@ relay_lost(struct server *srv, const struct fail *why)
 		fail_hint(&shown, "%s Connect again.",
 			  srv->was_owing
 			      ? "The transaction that was open is lost, unless the request under way has committed it: "
-				"look in the database before you run it again."
+				"check in the database before you run it again."
 			      : "The transaction that was open, if any, is lost.");
 	if (o->client == NULL || !o->client(x, srv, &shown, is_bound))
 		end_with_server(x, srv, &shown, &shown);
@@ -412,9 +412,9 @@ end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 
 	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "08006", "PostgreSQL at %s %s: %s", srv->address,
 		 fields_error_is_fatal(e)	      ? "ended the connection"
-		 : srv->loan.commit.is_broken	      ? "has failed to answer what it was asked about a transaction"
+		 : srv->loan.commit.is_broken	      ? "did not answer a question about a transaction"
 		 : srv->loan.end == LOAN_NOT_EXECUTED ? "has not executed a request"
-						      : "sent an error where nothing was due",
+						      : "sent an error where none was expected",
 		 e->message != NULL ? e->message : "(no message)");
 	if (may_stay) {
 		relay_lost(srv, &why);

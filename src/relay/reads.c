@@ -132,7 +132,7 @@ take_minimum(struct exchange *x, struct client_reads *r)
 		return false;
 	r->min_due = 0;
 	if (c == CAUSALITY_NEVER) {
-		fail_set(&what, "01000", "the primary has not come to " READS_MIN_LSN " = " LSN, LSN_ARGS(r->min_lsn));
+		fail_set(&what, "01000", "the primary has not reached " READS_MIN_LSN " = " LSN, LSN_ARGS(r->min_lsn));
 		fail_hint(&what,
 			  "It is a position of another server, or of a log that was lost. Nothing waits for it.");
 		tell(x, &what);

@@ -153,7 +153,7 @@ look_at_sql(struct request_walk *w, const struct sql_verdict *v, const char *sql
 				      ", where locks, snapshots, sequences and sessions are not the "
 				      "primary's",
 				      "Begin it without READ ONLY, or set reads = primary for this user.");
-		return refuse(w, " that has not come to " READS_MIN_LSN,
+		return refuse(w, " that has not reached " READS_MIN_LSN,
 			      "Set it as the first statement behind BEGIN, or for the session, ahead of that.");
 	}
 	if (is_bound)

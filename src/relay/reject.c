@@ -278,7 +278,7 @@ reject_kept(struct exchange *x, enum rejection how)
 	else if (how == REJECT_FAILED) {
 		fail_set(&why, "25P02",
 			 "current transaction is aborted, commands ignored until end of transaction block");
-		fail_detail(&why, "A statement of it got no server connection.");
+		fail_detail(&why, "One of its statements got no server connection.");
 		refuse(x, &why, RF_CANCELED);
 	} else {
 		x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;

@@ -364,7 +364,7 @@ moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t le
 	at->stage = type == HANDOVER_TAKEN ? STAGE_TAKEN : STAGE_REFUSED;
 	if (type != HANDOVER_TAKEN && at->client != NULL) /* the text of REFUSED says why */
 		log_warning(restart_env(m->r)->log,
-			    "restart: client %" PRIu64 " stays: the successor can't take it: %.*s",
+			    "restart: client %" PRIu64 " stays: the successor cannot take it: %.*s",
 			    at->client->x.ticket.id, (int)(len - 8 < 200 ? len - 8 : 200), (const char *)body + 8);
 	m->is_due = true;
 }

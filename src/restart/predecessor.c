@@ -129,7 +129,7 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 {
 	struct client *c = restart_living(n->client);
 
-	send_refusal(p, n->number, "it can't listen to its channels");
+	send_refusal(p, n->number, "it cannot listen to its channels");
 	forget_arrival(n);
 	if (c != NULL)
 		client_let_go(c);
@@ -336,7 +336,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 		begin_to_serve(p);
 	else if ((type == HANDOVER_POOL || type == HANDOVER_TEXT) &&
 		 passport_reader_take(p->reader, type == HANDOVER_POOL, body, len) < 0)
-		log_error(restart_env(p->r)->log, "restart: the old process passed on a %s that can't be used",
+		log_error(restart_env(p->r)->log, "restart: the old process passed on a %s that cannot be used",
 			  type == HANDOVER_POOL ? "pool" : "prepared statement");
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
 		on_number(p, type, body, len);

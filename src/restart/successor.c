@@ -214,7 +214,7 @@ lose_successor(struct successor *s)
 		return;
 	/* The successor was ready, and has died: this process listens again, if it can. */
 	if (host->listen_again(host->w, &why) < 0) {
-		log_error(log, "restart: the successor has died, and this process can't listen again: %s", why.text);
+		log_error(log, "restart: the successor has died, and this process cannot listen again: %s", why.text);
 		host->stop(host->w, SHUTDOWN_CLIENTS);
 		return;
 	}
@@ -346,7 +346,7 @@ may_restart(const struct restart *r, struct fail *why)
 	if (r->host.program == NULL || env->config->path[0] == '\0')
 		return fail_set(why, "0A000", "a restart needs a configuration file");
 	if (getpid() == 1)
-		return fail_set(why, "0A000", "as process 1 of a container pgweir can't have a successor");
+		return fail_set(why, "0A000", "as process 1 of a container pgweir cannot have a successor");
 	return 0;
 }
 
@@ -376,7 +376,7 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 		return fail_set(why, "53200", "no memory for a restart");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
 		free(s);
-		return fail_set(why, "53000", "cannot make a socket pair: %s", strerror(errno));
+		return fail_set(why, "53000", "could not create a socket pair: %s", strerror(errno));
 	}
 	s->r = r;
 	s->since_us = restart_now_us(r);

@@ -115,12 +115,12 @@ password_process_new(const struct password_order *order, uint64_t now_us, struct
 	pid_t pid = 0;
 
 	if (process == NULL || pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0) {
-		fail_set(why, errno == ENOMEM ? "53200" : "53000", "cannot make a pipe: %s", strerror(errno));
+		fail_set(why, errno == ENOMEM ? "53200" : "53000", "could not create a pipe: %s", strerror(errno));
 		free(process);
 		return NULL;
 	}
 	if (pipe2(err, O_CLOEXEC | O_NONBLOCK) < 0) {
-		fail_set(why, "53000", "cannot make a pipe: %s", strerror(errno));
+		fail_set(why, "53000", "could not create a pipe: %s", strerror(errno));
 		close(out[0]);
 		close(out[1]);
 		free(process);
@@ -136,7 +136,7 @@ password_process_new(const struct password_order *order, uint64_t now_us, struct
 	process->err = err[0];
 	if (r != 0) {
 		process_free(process);
-		fail_set(why, r == ENOMEM ? "53200" : "58000", "cannot run /bin/sh: %s", strerror(r));
+		fail_set(why, r == ENOMEM ? "53200" : "58000", "could not run /bin/sh: %s", strerror(r));
 		return NULL;
 	}
 	process->pid = pid;

@@ -302,7 +302,7 @@ check_bound(const struct server *srv, uint32_t code, struct fail *why)
 	    (code == 0 && l->phase == LP_SASL_VERIFIED && scram_client_is_bound(l->scram)))
 		return 0;
 	fail_set(why, "28000", "channel binding is required, but PostgreSQL at %s %s", srv->address,
-		 code == 0 ? "let us in without" : "asks for something else");
+		 code == 0 ? "let pgweir in without it" : "asks for something else");
 	return fail_hint(why, "Set channel_binding=prefer, or let its pg_hba.conf ask for scram-sha-256.");
 }
 
@@ -360,7 +360,8 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 		return scram_client_verify(l->scram, (const char *)body + 4, len - 4, why) < 0 ? sasl_failed(srv, why)
 											       : 0;
 	default:
-		fail_set(why, "28000", "PostgreSQL at %s asks for an authentication method pgweir does not know (%u)",
+		fail_set(why, "28000",
+			 "PostgreSQL at %s asks for an authentication method that pgweir does not support (%u)",
 			 srv->address, code);
 		return fail_hint(why, "Its pg_hba.conf must allow trust, password, md5 or scram-sha-256 for pgweir.");
 	}

@@ -81,9 +81,9 @@ violated(const struct server *srv, uint8_t type, struct fail *why)
 {
 	const struct owed *o = ledger_head(&srv->ledger);
 
-	fail_set(why, "08P01", "PostgreSQL at %s sent a message of type 0x%02x where %s%s was due", srv->address, type,
-		 o == NULL ? "nothing" : "an answer to ", o == NULL ? "" : owed_kind_name(o->kind));
-	return fail_detail(why, "The server connection was closed; its other answers can't be trusted.");
+	fail_set(why, "08P01", "PostgreSQL at %s sent a message of type 0x%02x where %s%s was expected", srv->address,
+		 type, o == NULL ? "nothing" : "an answer to ", o == NULL ? "" : owed_kind_name(o->kind));
+	return fail_detail(why, "The server connection was closed; its other answers cannot be trusted.");
 }
 
 static int
@@ -106,7 +106,7 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 		return 0;
 	if (to == OWED_TO_PING || to == OWED_TO_RESET || is_lost_setting)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000",
-				"PostgreSQL at %s answered our %s with: %s", srv->address,
+				"PostgreSQL at %s answered pgweir's %s with: %s", srv->address,
 				to == OWED_TO_PING    ? "ping"
 				: to == OWED_TO_RESET ? "clean-up"
 						      : "settings",

@@ -247,7 +247,7 @@ server_reset_next(struct server *srv)
 	}
 	if (srv->ledger.copy == COPY_BOTH || srv->ledger.trust != LEDGER_SYNCHRONISED || srv->fitness != SERVER_FIT ||
 	    !buf_ok(&srv->reset.names) || !buf_ok(&srv->reset.remote)) {
-		fail_set(&why, "08006", "a connection that can't be cleaned is closed");
+		fail_set(&why, "08006", "a connection that cannot be cleaned is closed");
 		server_fail(srv, &why);
 		return;
 	}

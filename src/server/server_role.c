@@ -30,7 +30,7 @@ is_right(const struct server *srv, bool is_known, bool is_standby, bool is_read_
 static int
 not_right(const struct server *srv, struct fail *why)
 {
-	return fail_set(why, "08001", "PostgreSQL at %s is not what target_session_attrs=%s wants", srv->address,
+	return fail_set(why, "08001", "PostgreSQL at %s does not match target_session_attrs=%s", srv->address,
 			upstream_target_names[srv->target->upstream->target]);
 }
 

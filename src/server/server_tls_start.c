@@ -70,7 +70,7 @@ server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct f
 	case 'N':
 		srv->tls_phase = STP_NONE;
 		if (len > 1)
-			return fail_set(why, "08P01", "PostgreSQL at %s sent bytes before our startup packet",
+			return fail_set(why, "08P01", "PostgreSQL at %s sent bytes before pgweir's startup packet",
 					srv->address);
 		if (!srv->target->is_tls_required)
 			return 1;

@@ -331,7 +331,7 @@ fate_judge(const struct cluster_mark *then, const struct commit_mark *mark, cons
 			   ? judged(FATE_COMMITTED, "committed", reason)
 			   : judged(FATE_ROLLED_BACK, "lost with the end of the write-ahead log", reason);
 	if (h.end < mark->lsn)
-		return judged(FATE_UNKNOWN, "how far the two servers share their history can't be known", reason);
+		return judged(FATE_UNKNOWN, "how far the two servers share their history cannot be known", reason);
 	if (h.end != UINT64_MAX && !mark->is_final)
 		return judged(FATE_UNKNOWN, "how far it had come was not known", reason);
 	return judged(FATE_COMMITTED, "committed", reason);

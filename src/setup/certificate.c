@@ -66,7 +66,7 @@ create(const char *directory, const char *name, mode_t mode, char path[static PA
 	else
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0 || (f = fdopen(fd, "w")) == NULL)
-		fail_set(why, "58000", "cannot write %.256s: %s", path, strerror(errno));
+		fail_set(why, "58000", "could not write %.256s: %s", path, strerror(errno));
 	if (fd >= 0 && f == NULL)
 		close(fd);
 	return f;
@@ -82,17 +82,17 @@ setup_make_certificate(const char *directory, struct fail *why)
 	int rc = -1;
 
 	if (x == NULL)
-		fail_set(why, "58000", "OpenSSL can't make a certificate");
+		fail_set(why, "58000", "OpenSSL cannot make a certificate");
 	else if ((crt_file = create(directory, "server.crt", 0644, crt_path, why)) != NULL &&
 		 (key_file = create(directory, "server.key", 0600, key_path, why)) != NULL)
 		rc = PEM_write_X509(crt_file, x) == 1 &&
 			     PEM_write_PrivateKey(key_file, key, NULL, NULL, 0, NULL, NULL) == 1
 			 ? 0
-			 : fail_set(why, "58000", "cannot write %.256s", directory);
+			 : fail_set(why, "58000", "could not write %.256s", directory);
 	if (crt_file != NULL && fclose(crt_file) != 0 && rc == 0)
-		rc = fail_set(why, "58000", "cannot write %.256s: %s", crt_path, strerror(errno));
+		rc = fail_set(why, "58000", "could not write %.256s: %s", crt_path, strerror(errno));
 	if (key_file != NULL && fclose(key_file) != 0 && rc == 0)
-		rc = fail_set(why, "58000", "cannot write %.256s: %s", key_path, strerror(errno));
+		rc = fail_set(why, "58000", "could not write %.256s: %s", key_path, strerror(errno));
 	X509_free(x);
 	EVP_PKEY_free(key);
 	return rc;

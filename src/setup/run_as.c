@@ -30,7 +30,7 @@ warn_if_stuck(const struct config *c, struct log *log, const char *path)
 	if (access(directory, W_OK) < 0)
 		log_warning(
 		    log,
-		    "run_as = %s: %s can't be removed at the end, %s is not writable; put it into a directory that "
+		    "run_as = %s: %s cannot be removed at the end, %s is not writable; put it into a directory that "
 		    "this user owns",
 		    c->run_as, path, directory);
 }
@@ -56,7 +56,7 @@ setup_warn_as_user(const struct config *c, struct log *log)
 	tls_store_unref(servers);
 	for (size_t row = 0; (key = config_next_log(&row)) != NULL;)
 		if (key_path(key, c)[0] == '/')
-			warn_if_closed(c, log, key_path(key, c), W_OK, "it can't be opened again after a rotation");
+			warn_if_closed(c, log, key_path(key, c), W_OK, "it cannot be opened again after a rotation");
 	warn_if_stuck(c, log, c->pid_file);
 	for (size_t i = 0; i < c->listen_count; i++)
 		if (c->listens[i].is_unix)

@@ -82,7 +82,7 @@ refuse_pins(struct exchange *x)
 	struct fail why;
 	unsigned parts;
 
-	fail_set(&why, "0A000", "session state that can't move between server connections is not allowed here: %s",
+	fail_set(&why, "0A000", "session state that cannot move between server connections is not allowed here: %s",
 		 state_pin_reasons(x, reasons, sizeof(reasons)));
 	fail_hint(&why, "This database or user has session_state = error. Use track to let such "
 			"clients keep a connection, or pool_mode = session.");

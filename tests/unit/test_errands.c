@@ -174,7 +174,7 @@ Test(errands, a_place_whose_threads_are_all_lost_refuses)
 	cr_expect_eq(count.lost, ERRAND_THREADS);
 	cr_expect_eq(count.running, 0);
 	cr_expect_lt(submit(s, &late, "dead", NULL, &why), 0);
-	cr_expect_str_eq(why.text, "8 calls are under way there, and none returns");
+	cr_expect_str_eq(why.text, "all 8 calls to it are hanging");
 	sem_post(&s->gate);
 	wait_done(s, 1); /* a call that comes back after all */
 	cr_expect_eq(submit(s, &late, "dead", NULL, &why), 0, "there is a thread again");

@@ -294,8 +294,8 @@ Test(hba, who_is_admitted_how)
 static const struct {
 	const char *rule, *text, *problem; /* its beginning */
 } bad[] = {
-	{ "nothing", "", "hba:0: it has no rules" },
-	{ "only comments", "# x\n", "hba:0: it has no rules" },
+	{ "nothing", "", "hba:0: there are no rules" },
+	{ "only comments", "# x\n", "hba:0: there are no rules" },
 	{ "an unknown type", "hosts all all all trust\n",
 	  "hba:1: \"hosts\" is not a connection type: use local, host" },
 	{ "capitals", "Local all all trust\n", "hba:1: \"Local\" is not a connection type" },
@@ -493,7 +493,7 @@ Test(hba, every_bad_line_is_told)
 
 	cr_expect_null(parse(text, sizeof(text) - 1, &p));
 	cr_expect_eq(p.error_count, 4, "%zu", p.error_count);
-	cr_expect_str_eq(p.last, "hba:5: a zero byte: this is not a text file");
+	cr_expect_str_eq(p.last, "hba:5: there is a zero byte: this is not a text file");
 }
 
 Test(hba, expressions_are_not_without_number)
@@ -762,10 +762,10 @@ Test(hba, problems_of_files)
 	char text[256];
 
 	tree_init(&t);
-	snprintf(text, sizeof(text), "cannot open %s: No such file", t.main);
+	snprintf(text, sizeof(text), "could not open %s: No such file", t.main);
 	expect_problem(&t, "hba.conf", 0, text);
 	put_file(t.folder, "hba.conf", "local all all trust\ninclude nowhere.conf\n");
-	snprintf(text, sizeof(text), "cannot open %s/nowhere.conf: No such file", t.folder);
+	snprintf(text, sizeof(text), "could not open %s/nowhere.conf: No such file", t.folder);
 	expect_problem(&t, "hba.conf", 2, text);
 	put_file(t.folder, "hba.conf", "local @nowhere.conf all trust\n");
 	expect_problem(&t, "hba.conf", 1, text);
@@ -786,7 +786,7 @@ Test(hba, problems_of_files)
 	put_file(t.folder, "users.txt", "");
 	snprintf(text, sizeof(text), "%s/users.txt", t.folder);
 	cr_assert_eq(truncate(text, (off_t)RULE_BYTES_MAX), 0);
-	snprintf(text, sizeof(text), "with %s/users.txt, this is more than 4 MiB", t.folder);
+	snprintf(text, sizeof(text), "together with %s/users.txt it is larger than 4 MiB", t.folder);
 	expect_problem(&t, "hba.conf", 1, text);
 	tree_fini(&t);
 }

@@ -249,9 +249,9 @@ static const struct {
 	{ "no port", BASE "[pgweir]\nlisten = 127.0.0.1\n",
 	  "pgweir.ini:6: error: listen = 127.0.0.1: an address and a port are needed, for example 127.0.0.1:6432" },
 	{ "port 0", BASE "[pgweir]\nlisten = 127.0.0.1:0\n",
-	  "pgweir.ini:6: error: listen = 127.0.0.1:0: the port is a number from 1 to 65535" },
+	  "pgweir.ini:6: error: listen = 127.0.0.1:0: the port must be a number from 1 to 65535" },
 	{ "port 65536", BASE "[pgweir]\nlisten = 127.0.0.1:65536\n",
-	  "pgweir.ini:6: error: listen = 127.0.0.1:65536: the port is a number from 1 to 65535" },
+	  "pgweir.ini:6: error: listen = 127.0.0.1:65536: the port must be a number from 1 to 65535" },
 	{ "a host name", BASE "[pgweir]\nlisten = db1:6432\n",
 	  "pgweir.ini:6: error: listen = db1:6432: \"db1\" is not a numeric address; use one such as 127.0.0.1 or "
 	  "[::1], or "
@@ -268,7 +268,7 @@ static const struct {
 	  BASE "[pgweir]\nlisten = unix:/123456789/123456789/123456789/123456789/123456789/"
 	       "123456789/123456789/123456789/123456789/123456789/12345678\n",
 	  "pgweir.ini:6: error: listen = unix:/123456789/123456789/123456789/123456789/123456789/123456789/123456789/"
-	  "123456789/123456789/123456789/12345678: the path of a Unix socket has at most 107 bytes" },
+	  "123456789/123456789/123456789/12345678: the path of a Unix socket must have at most 107 bytes" },
 	{ "the same address twice", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = localhost:1\n",
 	  "pgweir.ini:7: error: listen = localhost:1: is the same as listen = 127.0.0.1:1" },
 	{ "the address of the metrics", BASE "[http]\nlisten = 127.0.0.1:6432\n",
@@ -299,7 +299,7 @@ static const struct {
 	{ "a relative file", BASE "[pool]\npool_size = ${file:x}\n",
 	  "pgweir.ini:6: error: ${file:...} needs a path that begins with /" },
 	{ "a file that is not there", BASE "[pool]\npool_size = ${file:/nonexistent/x}\n",
-	  "pgweir.ini:6: error: cannot open /nonexistent/x: No such file or directory" },
+	  "pgweir.ini:6: error: could not open /nonexistent/x: No such file or directory" },
 	{ "a file that is a directory", BASE "[pool]\npool_size = ${file:/tmp}\n",
 	  "pgweir.ini:6: error: /tmp is a directory" },
 	{ "a file that is a device", BASE "[pool]\npool_size = ${file:/dev/zero}\n",
@@ -339,7 +339,7 @@ static const struct {
 	  "in it upstream = ..." },
 #endif
 	{ "a section of nothing", BASE "[]\n", "pgweir.ini:5: error: unknown section []" },
-	{ "a section without an end", BASE "[pool\n", "pgweir.ini:5: error: a section's name ends with ]" },
+	{ "a section without an end", BASE "[pool\n", "pgweir.ini:5: error: a section's name must end with ]" },
 	{ "a section whose end is in a comment", BASE "[pool ; ]\n",
 	  "pgweir.ini:5: error: unknown section [pool ;]; did you "
 	  "mean [pool]?" },
@@ -401,7 +401,7 @@ static const struct {
 	  "pgweir.ini:9: error: \"user_login_rate\" belongs in [user NAME]" },
 	{ "a template that clients could turn elsewhere",
 	  BASE "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=%{user}.x\n",
-	  "pgweir.ini:8: error: upstream: %{user} can't be in host: clients choose it freely" },
+	  "pgweir.ini:8: error: upstream: %{user} cannot be in host: clients choose it freely" },
 	{ "a template for a database", BASE "[database b]\nupstream = host=%{tenant}\n",
 	  "pgweir.ini:6: error: upstream: \"%{tenant}\" is not the name of a host" },
 	{ "tenants of nowhere", BASE "[pgweir]\ntenants = user\n",
@@ -489,9 +489,9 @@ static const struct {
 	{ "no peer", BASE "[pgweir]\npeer_id = 1\npeers = 2=10.0.0.2:6432, 10.0.0.3:6432\n",
 	  "pgweir.ini:7: error: peers: a peer is written as peer_id=host:port, for example 2=10.0.0.7:6432" },
 	{ "no peer_id", BASE "[pgweir]\npeer_id = 1\npeers = 65536=h:1\n",
-	  "pgweir.ini:7: error: peers: a peer_id is a number from 1 to 65535" },
+	  "pgweir.ini:7: error: peers: a peer_id must be a number from 1 to 65535" },
 	{ "no port of a peer", BASE "[pgweir]\npeer_id = 1\npeers = 2=[::1]:0\n",
-	  "pgweir.ini:7: error: peers: the port of a peer is a number from 1 to 65535" },
+	  "pgweir.ini:7: error: peers: the port of a peer must be a number from 1 to 65535" },
 	{ "two peers of one number", BASE "[pgweir]\npeer_id = 1\npeers = 2=a:1, 2=b:1\n",
 	  "pgweir.ini:7: error: peers: there are two with the peer_id 2" },
 	{ "no network", BASE "[pgweir]\nproxy_protocol = unix, 10.0.0.0/33\n",
@@ -555,7 +555,7 @@ static const struct {
 	{ "nor for the file itself", DATABASE "[auth]\nusers_file = ${PGWEIR_TEST_NONE}\n",
 	  "pgweir.ini:4: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
 	{ "none", DATABASE "[auth]\nusers_file =\n",
-	  "pgweir.ini:4: error: users_file is empty, but clients can't log in without secrets" },
+	  "pgweir.ini:4: error: users_file is empty, but clients cannot log in without secrets" },
 };
 
 Test(config, what_is_refused_and_why)
@@ -908,7 +908,7 @@ Test(config, a_line_may_be_long)
 	snprintf(text, LONG, BASE "[%.199s]\n", digits);
 	cr_expect_null(load(&files, text, &problems));
 	cr_expect_str_eq(problem_text(&files, &problems, 0),
-			 "pgweir.ini:5: error: a section's name has at most 198 bytes");
+			 "pgweir.ini:5: error: a section's name must have at most 198 bytes");
 	config_problems_fini(&problems);
 	free(text);
 	free(digits);
@@ -1006,7 +1006,7 @@ Test(config, files_that_cannot_be_read)
 	cr_expect_null(load_config("/nonexistent/pgweir.ini", NULL, 0, &problems));
 	cr_expect_str_eq(
 	    problems.list[0].text,
-	    "/nonexistent/pgweir.ini: error: cannot open /nonexistent/pgweir.ini: No such file or directory");
+	    "/nonexistent/pgweir.ini: error: could not open /nonexistent/pgweir.ini: No such file or directory");
 	cr_expect_null(load_config("/tmp", NULL, 0, &problems));
 	cr_expect_str_eq(problems.list[1].text, "/tmp: error: /tmp is a directory");
 	cr_expect_null(load_config("/dev/zero", NULL, 0, &problems));

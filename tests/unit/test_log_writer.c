@@ -196,7 +196,7 @@ Test(log_writer, a_path_that_cannot_be_opened_says_why)
 	struct fail why;
 
 	cr_expect_null(log_writer_new("/nonexistent/dir/log", 4096, &why));
-	cr_expect_str_eq(why.text, "cannot open \"/nonexistent/dir/log\": No such file or directory");
+	cr_expect_str_eq(why.text, "could not open \"/nonexistent/dir/log\": No such file or directory");
 }
 
 static void

@@ -162,7 +162,7 @@ static const struct {
 	  "/nonexistent/pgbouncer.ini:3: error: listen_addr: db.example:6432: \"db.example\" is not a numeric "
 	  "address; use one such as 127.0.0.1 or [::1], or * for all of IPv4" },
 	{ "[pgbouncer]\nunix_socket_dir =\nlisten_addr = *\n[databases]\na = port=99999\n",
-	  "/nonexistent/pgbouncer.ini:5: error: a: a port is a number from 1 to 65535" },
+	  "/nonexistent/pgbouncer.ini:5: error: a: a port must be a number from 1 to 65535" },
 	{ "[pgbouncer]\nauth_type = hba\n" DATABASES, "/nonexistent/pgbouncer.ini:2: error: auth_type: hba needs "
 						      "auth_hba_file, a file of rules as in PostgreSQL's "
 						      "pg_hba.conf" },
@@ -185,7 +185,7 @@ static const struct {
 	  "[pgbouncer], [databases], [users] and [peers]; pgweir's own, such as [http] and [slow_query], may stand "
 	  "beside them" },
 	{ MAIN "%include /nonexistent/more.ini\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: %include: cannot open "
+	  "/nonexistent/pgbouncer.ini:3: error: %include: could not open "
 	  "/nonexistent/more.ini: No such file or directory" },
 	{ DATABASES, "/nonexistent/pgbouncer.ini: error: there is no [pgbouncer] section" },
 };
@@ -347,8 +347,8 @@ Test(bouncer, what_is_set_wins_over_the_file)
 		{ ours, "pool.pool_size", "0", 0,
 		  "/nonexistent/x.ini: error: pool.pool_size: a whole number from 1 to 100000 is needed" },
 		{ ours, "pgweir.listen", "*:1", 0,
-		  "/nonexistent/x.ini: error: pgweir.listen can't be set while pgweir runs" },
-		{ ours, "nothing", "9", 0, "/nonexistent/x.ini: error: nothing can't be set while pgweir runs" },
+		  "/nonexistent/x.ini: error: pgweir.listen cannot be set while pgweir runs" },
+		{ ours, "nothing", "9", 0, "/nonexistent/x.ini: error: nothing cannot be set while pgweir runs" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -395,7 +395,7 @@ Test(users, what_is_no_file_is_refused)
 
 	cr_expect_null(users_load("/nowhere/users.txt", false, NULL, NULL, &why));
 	cr_expect_str_eq(why.sqlstate, "F0000");
-	cr_expect_str_eq(why.text, "cannot open /nowhere/users.txt: No such file or directory");
+	cr_expect_str_eq(why.text, "could not open /nowhere/users.txt: No such file or directory");
 	cr_expect_null(users_load("/tmp", false, NULL, NULL, &why));
 	cr_expect_str_eq(why.text, "/tmp is a directory");
 	cr_expect_null(users_load("/proc/self/status", false, NULL, NULL, &why),

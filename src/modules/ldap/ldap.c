@@ -224,12 +224,12 @@ ldap_settle(void *settings, struct fail *why)
 	if (is_simple && (s->base_dn != NULL || s->bind_dn != NULL || s->bind_password != NULL ||
 			  s->attribute != NULL || s->filter != NULL))
 		return fail_set(why, "F0000",
-				"ldapprefix and ldapsuffix can't be used with ldapbasedn, ldapbinddn, ldapbindpasswd, "
+				"ldapprefix and ldapsuffix cannot be used with ldapbasedn, ldapbinddn, ldapbindpasswd, "
 				"ldapsearchattribute, ldapsearchfilter or an ldapurl that has these");
 	if (!is_simple && s->base_dn == NULL)
 		return fail_set(why, "F0000", "ldap needs ldapbasedn, ldapprefix or ldapsuffix");
 	if (s->attribute != NULL && s->filter != NULL)
-		return fail_set(why, "F0000", "ldapsearchattribute can't be used with ldapsearchfilter");
+		return fail_set(why, "F0000", "ldapsearchattribute cannot be used with ldapsearchfilter");
 	if (s->server != NULL && s->server[strspn(s->server, " ")] == '\0') {
 		free(s->server);
 		s->server = NULL;

@@ -192,7 +192,7 @@ add_constants(struct bouncer *b)
 		{ "pgweir", "compat", "pgbouncer", "errors and log lines in PgBouncer's words" },
 		{ "log", "format", "pgbouncer", "lines as PgBouncer's" },
 		{ "pool", "ping_interval", "0s", "PgBouncer pings before lending only" },
-		{ "pool", "on_outage", "wait", "PgBouncer's clients wait for a PostgreSQL that can't be reached" },
+		{ "pool", "on_outage", "wait", "PgBouncer's clients wait for a PostgreSQL that cannot be reached" },
 		{ "timeouts", "shutdown_timeout", "1d", "PgBouncer waits for its clients" },
 		{ "auth", "auth_query_ttl", "0s", "PgBouncer asks at each login" },
 		{ "slow_query", "threshold", "off", "PgBouncer has no slow-query log" },

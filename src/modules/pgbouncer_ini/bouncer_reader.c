@@ -181,7 +181,7 @@ read_line(struct reader *r, unsigned line, char *text)
 			break;
 		close = strchr(text, ']');
 		if (close == NULL) {
-			problem_error(r->b->sink, line, "a section's name ends with ]");
+			problem_error(r->b->sink, line, "a section's name must end with ]");
 			return;
 		}
 		*close = '\0';

@@ -226,7 +226,7 @@ def test_the_check_of_a_configuration_reads_the_files(weir):
     weir.configure(method="hba", hba_file=hba, ident_file=ident)
     weir.write_config()
     code, told = check(weir)
-    assert code == 1 and f'{hba}: error: cannot open {hba}: No such file' in told
+    assert code == 1 and f'{hba}: error: could not open {hba}: No such file' in told
     hba.write_text("host all all 10.0.0.0/8 trust\nlocal all all peer map=m\n")
     ident.write_text("m a\n")
     code, told = check(weir)

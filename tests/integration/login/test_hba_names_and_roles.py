@@ -321,7 +321,7 @@ def test_a_login_is_refused_where_postgresql_can_t_be_asked(weir, roles, postgre
     weir.signal(signal.SIGHUP)
     wait_until(lambda: weir.metric("pgweir_config_reloads_total") > 0)
     assert enters(weir, "hba_other") is None
-    assert refused(weir, "hba_other", "app2") == ("28000", "the user's roles can't be looked up: no auth_query")
+    assert refused(weir, "hba_other", "app2") == ("28000", "could not look up the user's roles: there is no auth_query")
     assert refused(weir, "stats", "pgweir") == ("28000", "the console knows no roles")
     assert "rejects" in refused(weir, "hba_member", "no_such_database")[1], "nobody learns which databases there are"
     roles.query("ALTER ROLE asker NOLOGIN")

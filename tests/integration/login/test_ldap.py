@@ -437,7 +437,7 @@ def test_who_leaves_takes_up_no_place(weir, own_directory):
     # All threads are lost: the next one hears of it at once.
     answer, seconds = timed(refused, weir, "web", "in-the-directory")
     assert answer[0] == "53300" and seconds < 5 * SLOWNESS
-    weir.wait_log("8 calls are under way there, and none returns")
+    weir.wait_log("all 8 calls to it are hanging")
     own_directory.go_on()
     wait_until(lambda: calls(weir, "lost") == 0)
     assert who(weir, "web", "in-the-directory") == "web"

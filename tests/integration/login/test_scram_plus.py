@@ -217,7 +217,7 @@ def test_keys_learnt_from_a_client_are_bound_too(weir, tls_postgres):
 
 
 @pytest.mark.weir_only
-@pytest.mark.parametrize("user, said", [("web", "let us in without"), ("md5user", "asks for something else"),
+@pytest.mark.parametrize("user, said", [("web", "let pgweir in without it"), ("md5user", "asks for something else"),
                                         ("plainuser", "asks for something else")])
 def test_nothing_but_a_bound_login_will_do_where_it_is_required(weir, tls_postgres, user, said):
     weir.start(upstream=f"host=127.0.0.1 port={tls_postgres.port} sslmode=require channel_binding=require")

@@ -414,7 +414,7 @@ def test_bytes_behind_the_answer_end_it(weir, tls_server):
 
 
 @pytest.mark.parametrize("answer, words", [
-    (b"N" + fakeserver.auth(0), "before our startup packet"),
+    (b"N" + fakeserver.auth(0), "before pgweir's startup packet"),
     (b"X", "unknown answer"),
     (fakeserver.error("53300", "sorry, too many clients already", "FATAL"), "answered the request for TLS with an error"),
     (b"", "closed the connection"),

@@ -390,7 +390,7 @@ def test_the_background_needs_a_log_and_a_reason_to_fail_is_told(bouncer):
     assert done.returncode == 1 and "-d needs a log file" in done.stderr
     bouncer.start()
     done = run(bouncer, "-d", bouncer.ini)
-    assert done.returncode == 1 and "cannot listen on" in done.stderr
+    assert done.returncode == 1 and "could not listen on" in done.stderr
 
 
 def test_an_online_restart_is_refused(bouncer):
@@ -955,7 +955,7 @@ def test_a_peer_that_is_gone_is_told_to_the_log(peers):
     peers.first.weir.signal(SIGHUP)
     wait_until(lambda: peers.console(0, "SHOW PEERS")[0]["host"] == "/nowhere")
     assert rawwire.send_cancel(("127.0.0.1", peers.ports[0]), wire.key[:1] + b"\2\0" + wire.key[3:]) == b""
-    wait_until(lambda: "can't be passed on to peer 2" in (peers.first.weir.directory / "peer.log").read_text())
+    wait_until(lambda: "cannot be passed on to peer 2" in (peers.first.weir.directory / "peer.log").read_text())
 
 
 # --- auth_dbname ---

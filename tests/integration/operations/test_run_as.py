@@ -99,7 +99,7 @@ def test_a_log_that_is_a_link_to_what_is_roots_is_not_written(weir, link, name):
     weir.configure(sections={"pgweir": {"run_as": USER}, "log": {"destination": weir.directory / "own.log"},
                              "slow_query": {"file": weir.slow_file}})
     ended = run(weir)
-    assert ended.returncode == 1 and f'cannot open "{weir.directory / name}": Permission denied' in ended.stderr
+    assert ended.returncode == 1 and f'could not open "{weir.directory / name}": Permission denied' in ended.stderr
     assert precious.stat().st_uid == 0 and precious.read_text(encoding="utf-8") == "root's\n"
 
 
@@ -121,7 +121,7 @@ def test_what_will_fail_later_is_told_at_the_start(weir):
                    method="scram-sha-256")
     weir.write_config()                                              # users_file: root's, 0600
     weir.launch([str(weir.ini)])
-    wait_until(lambda: "a reload will fail" in weir.log() and "can't be removed" in weir.log())
+    wait_until(lambda: "a reload will fail" in weir.log() and "cannot be removed" in weir.log())
     assert weir.raw("web", "app", "web-secret").value("SELECT 1") == "1"
     assert weir.stop() == 0
     assert (weir.directory / "pgweir.pid").read_text(encoding="ascii") == ""

@@ -148,7 +148,7 @@ def test_a_position_that_comes_too_late_is_refused_in_words_of_its_own(weir, tri
         begin_elsewhere(wire, trio)
         wire.query(ahead)
         wire.send(query(f"SET LOCAL pgweir.min_lsn = '{position}'"))
-        assert wire.read().error["M"] == "this transaction reads on a standby that has not come to pgweir.min_lsn"
+        assert wire.read().error["M"] == "this transaction reads on a standby that has not reached pgweir.min_lsn"
     finally:
         for standby in trio.standbys:
             trio.resume(standby)

@@ -424,7 +424,7 @@ def test_where_the_question_is_not_allowed_commits_are_as_without_it(weir, own_p
             client.query("BEGIN")
             client.query(f"INSERT INTO unasked VALUES ({n})")
             assert rawwire.shape(client.ask(query("COMMIT"))) == "C:COMMIT Z:I"
-    weir.wait_log("its COMMITs can't be checked")
+    weir.wait_log("its COMMITs cannot be checked")
     assert own_postgres.value("SELECT count(*) FROM unasked", dbname="app") == 2
 
 

@@ -200,7 +200,7 @@ def test_new_clients_are_refused_and_those_of_the_console_are_not(weir):
     weir.wait_log("out of memory: no new clients")
     weir.reload(**settings)
     wait_until(lambda: is_served(weir))
-    weir.wait_log("there is memory again")
+    weir.wait_log("memory is available again; new clients are accepted")
     before = weir.memory_bytes("RssAnon")
     started(weir.raw(), 40 * MIB)                                    # nothing holds it up
     wait_until(lambda: weir.memory_bytes("RssAnon") > before + 30 * MIB)
@@ -216,7 +216,7 @@ def test_what_is_pgweirs_own_keeps_nobody_out_once_all_clients_have_left(weir, n
     assert refusal(weir)["C"] == "53200" and wire.value("SELECT 1") == "1"
     wire.close()
     wait_until(lambda: is_served(weir))
-    weir.wait_log("there is memory again; new clients are accepted")
+    weir.wait_log("memory is available again; new clients are accepted")
 
 
 def test_one_that_is_too_large_costs_itself(weir):

@@ -43,11 +43,11 @@ def test_servers_are_reached_when_clients_have_taken_all_descriptors(weir):
     for wire in first:
         wire.query("BEGIN")                                          # a server each: connected only now
         assert wire.value("SELECT 1") == "1"
-    weir.wait_log("cannot accept a connection")
+    weir.wait_log("could not accept a connection")
     wait_until(lambda: rejected(weir, "descriptors") > 0)
-    lines, spent = weir.log().count("cannot accept"), weir.cpu_seconds()
+    lines, spent = weir.log().count("could not accept"), weir.cpu_seconds()
     time.sleep(1)
-    assert weir.cpu_seconds() - spent < 0.3 and weir.log().count("cannot accept") - lines <= 10
+    assert weir.cpu_seconds() - spent < 0.3 and weir.log().count("could not accept") - lines <= 10
     weir.close_connections()
     wait_until(lambda: weir.raw(timeout=1).value("SELECT 1") == "1")
 

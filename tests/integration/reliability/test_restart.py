@@ -694,7 +694,7 @@ def test_a_port_that_it_cannot_open(weir):
             weir.configure({"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"127.0.0.1:{other.getsockname()[1]}"]}})
             weir.write_config()
             weir.signal(signal.SIGUSR2)
-            weir.wait_log("is given up: cannot listen on")
+            weir.wait_log("is given up: could not listen on")
             assert_it_goes_on(weir, weir.process.pid, wire)
 
 
@@ -860,7 +860,7 @@ def test_a_worker_of_the_successor_that_hangs(spread):
     with Stall(weir.process.pid, f"pgweir-{homes_of(weir)['other']}"):
         wires["app"].query("COMMIT")
         assert wires["app"].query("SELECT 3") == [["3"]]
-        weir.wait_log("the successor can't take it: worker")
+        weir.wait_log("the successor cannot take it: worker")
     wait_until(lambda: weir.console("SHOW CLIENTS"))                # it answers again
     wires["other"].query("COMMIT")
     assert wires["other"].query("SELECT 4") == [["4"]]

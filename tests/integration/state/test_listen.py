@@ -752,10 +752,10 @@ def test_an_outage_without_news_is_no_news(weir, own_postgres):
     weir.start(level="debug")
     listener = listening(weir, "a")
     own_postgres.stop()
-    wait_until(lambda: weir.log().count("DEBUG: pool app/web: no connection to listen with") > 1, what="attempts")
+    wait_until(lambda: weir.log().count("DEBUG: pool app/web: could not get a connection to listen") > 1, what="attempts")
     own_postgres.start()
     assert listener.read(20).severity == "WARNING"
-    told = re.findall("WARNING: pool app/web: no connection to listen with: (.*)", weir.log())
+    told = re.findall("WARNING: pool app/web: could not get a connection to listen: (.*)", weir.log())
     assert 1 <= len(told) == len(set(told)), told
 
 
@@ -927,7 +927,7 @@ def test_a_cancel_reaches_a_listen_that_waits(weir, own_postgres):
     wire.query("SELECT 1")
     own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
     wire.send(query("LISTEN a"))
-    wait_until(lambda: "no connection to listen with" in weir.log(), what="the attempt")
+    wait_until(lambda: "could not get a connection to listen" in weir.log(), what="the attempt")
     canceller = weir.wire()
     canceller.send(b"\0\0\0\x10\x04\xd2\x16\x2e" + wire.key)
     replies = wire.read_until("Z")
