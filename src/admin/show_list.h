@@ -19,15 +19,15 @@
 	    "SHOW CLIENTS LIKE 'app'") \
 	ROW(SERVERS, servers, ANYBODY, "every server connection", "SHOW SERVERS") \
 	ROW(SOCKETS, sockets, ANYBODY, "clients and servers with what their sockets hold", "SHOW SOCKETS") \
-	ROW(ACTIVE_SOCKETS, active_sockets, ANYBODY, "those of them that are in use now", "SHOW ACTIVE_SOCKETS") \
+	ROW(ACTIVE_SOCKETS, active_sockets, ANYBODY, "the sockets that are in use now", "SHOW ACTIVE_SOCKETS") \
 	ROW(WAITERS, waiters, ANYBODY, "clients that wait for a server: since when, why, with which SQL", "SHOW WAITERS") \
 	ROW(PINS, pins, ANYBODY, "clients that keep a server between transactions, and why", "SHOW PINS") \
-	ROW(HOLDERS, holders, ANYBODY, "who has each server: what it does there, for how long, how many wait meanwhile", \
+	ROW(HOLDERS, holders, ANYBODY, "who holds each server, what it does there and for how long, and how many wait meanwhile", \
 	    "SHOW HOLDERS LIKE 'app'") \
-	ROW(BLOCKERS, blockers, ANYBODY, "those of them that others wait for, with root and count; who blocks most first", "SHOW BLOCKERS") \
+	ROW(BLOCKERS, blockers, ANYBODY, "holders that others wait for, with root and count; those that block most come first", "SHOW BLOCKERS") \
 	ROW(QUERIES, queries, ANYBODY, "which statements cost the most, by application", \
 	    "SHOW QUERIES 20 BY mean LIKE 'api%'") \
-	ROW(READS, reads, ANYBODY, "which statements standbys have answered, and why the primary has the others", \
+	ROW(READS, reads, ANYBODY, "which statements standbys answered, and why the primary answered the others", \
 	    "SHOW READS 20 LIKE 'api%'") \
 	MODULE_SHOWS(ROW) \
 	ROW(EVENTS, events, ANYBODY, "the last lines of the log, warnings and errors apart from the rest", "SHOW EVENTS") \
@@ -43,18 +43,18 @@
 	ROW(STATS_TOTALS, stats_totals, ANYBODY, "what was done since the start", "SHOW STATS_TOTALS") \
 	ROW(STATS_AVERAGES, stats_averages, ANYBODY, "what was done per second of the last minute", \
 	    "SHOW STATS_AVERAGES") \
-	ROW(TOTALS, totals, ANYBODY, "the same, of all databases together", "SHOW TOTALS") \
+	ROW(TOTALS, totals, ANYBODY, "totals and averages of all databases together", "SHOW TOTALS") \
 	ROW(LATENCY, latency, ANYBODY, "how long queries take and wait, in ms, since the start", "SHOW LATENCY") \
 	ROW(ERRORS, errors, ANYBODY, "errors by database, by who sent them and by SQLSTATE class", "SHOW ERRORS") \
 	ROW(BACKENDS, backends, ANYBODY, "PostgreSQL servers: up or down, their role, connects and failures", \
 	    "SHOW BACKENDS") \
 	ROW(HOSTS, hosts, ANYBODY, "hosts of databases with reads on standbys: role, lag, whether they are used, and why not", \
 	    "SHOW HOSTS") \
-	ROW(WORKERS, workers, ANYBODY, "the event loops: clients, servers, share of a processor, and whether each moves", \
+	ROW(WORKERS, workers, ANYBODY, "the event loops: clients, servers, share of a processor, and whether each is running", \
 	    "SHOW WORKERS") \
 	ROW(BUDGET, budget, ANYBODY, "the common limit of all pgweir processes: what PostgreSQL lists, what this one has", \
 	    "SHOW BUDGET") \
-	ROW(FLEET, fleet, ANYBODY, "these processes: what each has, and whether somebody waits there", "SHOW FLEET") \
+	ROW(FLEET, fleet, ANYBODY, "the processes of the budget: what each has, and whether anyone waits there", "SHOW FLEET") \
 	ROW(PREPARED, prepared, ADMIN, "prepared statements that are known, with their text", "SHOW PREPARED") \
 	ROW(CONFIG, config, ANYBODY, "settings; first by PgBouncer's names, then by our own", \
 	    "SHOW CONFIG LIKE 'pool.%'") \
@@ -63,8 +63,8 @@
 	ROW(LISTS, lists, ANYBODY, "how many of each thing there are", "SHOW LISTS") \
 	ROW(STATE, state, ANYBODY, "whether pgweir runs, is paused or shuts down", "SHOW STATE") \
 	ROW(MEM, mem, ANYBODY, "memory of clients, servers, statements and settings", "SHOW MEM") \
-	ROW(VERSION, version, ANYBODY, "which PgBouncer this answers like; SELECT version() tells which pgweir it is", "SHOW VERSION") \
-	ROW(HELP, help, ANYBODY, "this", "SHOW HELP LIKE 'SHOW%'") \
+	ROW(VERSION, version, ANYBODY, "the PgBouncer that this console is compatible with; SELECT version() has pgweir's own version", "SHOW VERSION") \
+	ROW(HELP, help, ANYBODY, "this list", "SHOW HELP LIKE 'SHOW%'") \
 	ROW(DNS_HOSTS, dns_hosts, ANYBODY, "nothing: pgweir keeps no names; for tools that ask", "SHOW DNS_HOSTS") \
 	ROW(DNS_ZONES, dns_zones, ANYBODY, "nothing, likewise", "SHOW DNS_ZONES") \
 	ROW(PEERS, peers, ANYBODY, "the processes that cancel requests are passed on to", "SHOW PEERS") \

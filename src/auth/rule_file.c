@@ -377,7 +377,7 @@ read_file(struct source *s, const char *path, bool is_optional)
 	}
 	*s->bytes_left -= file.len;
 	if ((file.st.st_mode & S_IWOTH) != 0)
-		s->reading->report(false, path, 0, "anyone may change this file: chmod o-w", s->reading->arg);
+		s->reading->report(false, path, 0, "anyone may change this file: use chmod o-w", s->reading->arg);
 	s->path = path;
 	take_lines(s, file.text, file.len);
 	file_free(&file);

@@ -66,7 +66,7 @@ passfile_find(const char *path, const struct passfile_query *query, struct fail 
 	if (access(path, F_OK) < 0 || file_read(path, PASSFILE_LEN_MAX, &file, why) < 0)
 		return NULL;
 	if (file.st.st_mode & 077)
-		fail_set(why, "F0000", "%.128s can be read by others (%04o) and is ignored; chmod 600", path,
+		fail_set(why, "F0000", "%.128s can be read by others (%04o) and is ignored; use chmod 600", path,
 			 (unsigned)file.st.st_mode & 07777);
 	else
 		password = passfile_match(file.text, file.len, query);

@@ -89,7 +89,7 @@ begin_stop(struct weir *w, enum shutdown_how how)
 	w->stopping.end_at_us =
 	    is_patient ? UINT64_MAX : w->stopping.close_listeners_at_us + w->config->shutdown_timeout_us;
 	if (process_suspend(w, false, &why) < 0)
-		log_warning(w->log, "what is suspended stays so for now: %s", why.text);
+		log_warning(w->log, "what is suspended stays suspended for now: %s", why.text);
 	process_stop_tick(w);
 }
 

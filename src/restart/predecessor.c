@@ -79,7 +79,7 @@ restart_find_predecessor(void)
 		  peer.uid == geteuid();
 	unsetenv(HANDOVER_VARIABLE);
 	if (!is_good) {
-		fputs("pgweir: " HANDOVER_VARIABLE " in the environment is none of pgweir's: it is ignored\n", stderr);
+		fputs("pgweir: " HANDOVER_VARIABLE " in the environment is not pgweir's, and is ignored\n", stderr);
 		return -1;
 	}
 	return fd;
@@ -238,7 +238,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	if (fd < 0 || (setup_descriptors_for_clients() > 0 && fd >= setup_descriptors_for_clients()))
 		refusal = "no descriptor is left for it";
 	else if (number == 0 || n == NULL || passport_parse(body, len, &passport) < 0)
-		refusal = "its passport is of another version";
+		refusal = "its handover data has another version";
 	else if (hold(p, &why) < 0)
 		refusal = why.text;
 	if (refusal != NULL && fd >= 0)

@@ -167,7 +167,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 		give_up(s, (const char *)body, (int)(len < 1000 ? len : 1000));
 	else if (type == HANDOVER_READY && s->stage == STAGE_STARTING) {
 		if (len != 4 || wire_u32(body) != HANDOVER_VERSION)
-			give_up(s, "it speaks another version of the handover", -1);
+			give_up(s, "its handover protocol has another version", -1);
 		else
 			give_way_to(s);
 	} else if ((type == HANDOVER_TAKEN || type == HANDOVER_REFUSED) && s->stage == STAGE_MOVING)

@@ -82,7 +82,7 @@ setup_make_certificate(const char *directory, struct fail *why)
 	int rc = -1;
 
 	if (x == NULL)
-		fail_set(why, "58000", "OpenSSL cannot make a certificate");
+		fail_set(why, "58000", "OpenSSL could not make a certificate");
 	else if ((crt_file = create(directory, "server.crt", 0644, crt_path, why)) != NULL &&
 		 (key_file = create(directory, "server.key", 0600, key_path, why)) != NULL)
 		rc = PEM_write_X509(crt_file, x) == 1 &&

@@ -75,9 +75,9 @@ read_words(char *const words[5], struct proxy_header *out, struct fail *why)
 	if (family == AF_INET6 && strcmp(words[0], "TCP6") != 0)
 		return bad(why, "neither TCP4 nor TCP6 nor UNKNOWN");
 	if (inet_pton(family, words[1], &source) != 1 || inet_pton(family, words[2], &destination) != 1)
-		return bad(why, "an address is none");
+		return bad(why, "an address is invalid");
 	if (port < 0 || port_of(words[4]) < 0)
-		return bad(why, "a port is none");
+		return bad(why, "a port is invalid");
 	if (family == AF_INET)
 		set_in(out, &source, (uint16_t)port);
 	else
@@ -136,7 +136,7 @@ read_addresses(uint8_t family, const uint8_t *body, size_t len, struct proxy_hea
 	case 0x31: /* a Unix socket */
 		return PROXY_OK;
 	default:
-		return bad(why, "its family of addresses is not known");
+		return bad(why, "its address family is unknown");
 	}
 }
 
@@ -161,7 +161,7 @@ parse_v2(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail
 	case 1: /* PROXY */
 		return read_addresses(bytes[13], bytes + V2_FIXED, body_len, out, why);
 	default:
-		return bad(why, "its command is not known");
+		return bad(why, "its command is unknown");
 	}
 }
 
@@ -174,6 +174,6 @@ proxy_parse(const uint8_t *bytes, size_t len, struct proxy_header *out, struct f
 	if (begins_like(bytes, len, v2_signature, sizeof(v2_signature)))
 		return parse_v2(bytes, len, out, why);
 	if (!begins_like(bytes, len, v1_signature, sizeof(v1_signature)))
-		return bad(why, "there is none");
+		return bad(why, "it is missing");
 	return len < sizeof(v1_signature) ? PROXY_PARTIAL : parse_v1(bytes, len, out, why);
 }

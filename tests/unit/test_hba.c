@@ -749,7 +749,7 @@ Test(hba, a_file_that_anyone_may_change)
 	cr_assert_eq(chmod(t.main, 0646), 0);
 	hba = hba_load(NULL, 0, t.main, note, &t.p);
 	cr_expect_not_null(hba);
-	snprintf(want, sizeof(want), "%s:0: anyone may change this file: chmod o-w", t.main);
+	snprintf(want, sizeof(want), "%s:0: anyone may change this file: use chmod o-w", t.main);
 	cr_expect_str_eq(t.p.first, want);
 	cr_expect_eq(t.p.warning_count, 1);
 	hba_unref(hba);

@@ -94,7 +94,7 @@ take_name(gss_name_t client, char *name, struct fail *why)
 		proof = failed(PROOF_WRONG, "read the client's name", major, minor, why);
 	else if (!gss_oid_equal(type, GSS_KRB5_NT_PRINCIPAL_NAME) || text.length > AUTH_NAME_MAX ||
 		 memchr(text.value, 0, text.length) != NULL) {
-		fail_set(why, "28000", "GSSAPI: the client has no name, or too long a one");
+		fail_set(why, "28000", "GSSAPI: the client's name is missing or too long");
 		proof = PROOF_WRONG;
 	} else {
 		memcpy(name, text.value, text.length);

@@ -154,7 +154,7 @@ put_host_names(const struct connect *c, const char *list, struct buf *to)
 		bool is_name = *name == '/' || *name == '@' || upstream_check_host(name, &why) == 0;
 
 		if (!is_name)
-			problem_warning(c->b->sink, c->entry->line, "%s: whoever is sent there gets an error",
+			problem_warning(c->b->sink, c->entry->line, "%s: clients that are sent there get an error",
 					why.text);
 		buf_printf(&hosts, "%s%s", hosts.len > 0 ? "," : "", is_name ? name : "no-name.invalid");
 	}

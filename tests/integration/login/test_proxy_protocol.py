@@ -119,7 +119,7 @@ def test_no_header_where_one_is_due(weir, behind):
     with pytest.raises((WireError, WireClosed)):
         balanced(weir, b"").login()
     wait_until(lambda: "client" in weir.log() and "(127.0.0.2:" in weir.log() and
-               "invalid PROXY protocol header: there is none; hint: This address is in proxy_protocol" in weir.log())
+               "invalid PROXY protocol header: it is missing; hint: This address is in proxy_protocol" in weir.log())
 
 
 def test_a_header_where_none_is_due(weir, behind):

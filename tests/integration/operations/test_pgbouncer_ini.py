@@ -166,7 +166,7 @@ def test_what_is_no_name_of_a_host_is_warned_of_and_costs_its_own_clients_alone(
     bouncer.start(settings="query_wait_timeout = 1", databases=f"app = HERE\ntypo = host= port={postgres.port}\n"
                   f"some = host=,a@b,{postgres.host} port={postgres.port} dbname=app")
     told = subprocess.run([bouncer.weir.binary, "--check-config", bouncer.ini], capture_output=True, text=True, check=True).stderr
-    assert f'typo: "port={postgres.port}" is not the name of a host: whoever is sent there gets an error' in told
+    assert f'typo: "port={postgres.port}" is not the name of a host: clients that are sent there get an error' in told
     assert 'some: a host in the list is empty' in told and 'some: "a@b" is not the name of a host' in told
     assert bouncer.value("SELECT 1") == 1
     assert "query_wait_timeout" in refusal(bouncer, dbname="typo")
