@@ -6,6 +6,8 @@
  * line, the first pinged, the coldest idle one. Age and background pings have no such order; for them all idle
  * connections are checked, at most once per second and not before one of them is due.
  */
+#include "policy/policy_upkeep.h"
+
 #include "policy/policy_line.h"
 
 #define SWEEP_AT_MOST_EVERY_US SECOND_US
@@ -172,6 +174,16 @@ policy_set_recycle_time(struct policy *p, struct policy_conn *conn)
 	uint64_t us = p->settings.recycle_us;
 
 	conn->recycle_at_us = us == 0 ? 0 : later(conn->opened_us, us / 100 * (90 + random_next(&p->random) % 21));
+}
+
+void
+policy_age(struct policy *p, struct policy_conn *conn, uint64_t now_us)
+{
+	conn->recycle_at_us = now_us;
+	policy_forget_failures(p); /* whatever is new may be better */
+	if (conn->state == PC_IDLE)
+		policy_close_conn(p, conn, RR_AGE);
+	policy_reinforce(p, now_us);
 }
 
 static void

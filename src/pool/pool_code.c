@@ -173,6 +173,8 @@ pool_code_answered(struct server *srv, bool ok)
 	p->code_round = 0;
 	wake_held(pool);
 	if (!database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set))) {
+		if (ok && code->failed_us == 0 && !code->is_outdated)
+			pool_defaults_heard(srv, false);
 		if (!ok || p->is_code_late || srv->fitness != SERVER_FIT || !database_code_is_unread(code))
 			return NULL;
 		srv->conn->ping_more_us += CODE_ANSWER_US;
@@ -190,6 +192,7 @@ pool_code_answered(struct server *srv, bool ok)
 		if ((pool_code_heeded(pool) & ~before) != 0 && pool_is_sealed(e))
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 	}
+	pool_defaults_heard(srv, true);
 	return NULL;
 }
 

@@ -23,6 +23,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->pool = pool;
 	p->target = pool_target_ref(pool->target);
 	p->code = code_store_ref(pool->code);
+	pool_defaults_note(pool, p);
 	p->srv =
 	    server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
 		       pool_set_next_turn(pool->set), scout != NULL ? scout->host : pool_primary_host(pool), now_us);
@@ -151,7 +152,8 @@ on_ready(struct server *srv)
 	if (is_new && pool->fresh != NULL)
 		pool_fresh_tell(pool->fresh, srv->image, welcome, now);
 	end_scouting(pooled_of(srv->conn));
-	srv->conn->is_recycle_due |= !pooled_of(srv->conn)->is_kept;
+	srv->conn->is_recycle_due |=
+	    !pooled_of(srv->conn)->is_kept || pool_defaults_are_old(pool, pooled_of(srv->conn));
 	srv->conn->image = srv->image;
 	policy_conn_opened(pool->policy, srv->conn, now);
 }

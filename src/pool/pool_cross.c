@@ -6,7 +6,7 @@
  * by the name that pools have in all sets, as the one that it left may be gone by then.
  *
  *   struct pooled
- *   kept        conn (the policy's: policy_part.c), srv, is_kept, heeded
+ *   kept        conn (the policy's: policy_part.c), srv, is_kept, heeded, defaults
  *   re-pointed  pool, target, code
  *   reset       code_round, code_made: it has not been asked there
  *   nothing     policy_knows, is_logged: of the end; scouted, is_code_late: then it stays
@@ -21,7 +21,7 @@
 #include <stdlib.h>
 
 #ifdef __x86_64__
-_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 128,
+_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 160,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
@@ -66,6 +66,7 @@ join(struct pool *pool, struct pooled *p)
 	pool_target_unref(old);
 	p->code_round = 0;
 	p->code_made = 0;
+	p->conn.is_recycle_due |= pool_defaults_are_old(pool, p);
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
 	pool_is_active(pool);

@@ -380,6 +380,8 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 		for (struct pool *e = TAILQ_FIRST(&set->active), *next; e != NULL; e = next) {
 			next = TAILQ_NEXT(e, looked_at);
 			pool_use_look(e, now_us);
+			if (e->main != NULL)
+				pool_defaults_follow(e, now_us);
 			if (pool_use_rests(e))
 				continue;
 			help_behind_slow_resets(e, now_us);

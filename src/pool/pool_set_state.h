@@ -9,6 +9,7 @@
  *   pool_cross.c    servers that go to the part of a pool on another worker
  *   pool_siblings.c siblings, which have the servers of standbys; whose servers are the primary's
  *   pool_code.c     what its database's code could touch; database_code_news.c: all databases' code
+ *   pool_defaults.c ALTER ROLE and ALTER DATABASE ... SET: servers that began with other settings are replaced
  *   pool_scout.c    finds out whether hosts that could not be reached are there again
  *   pool_use.c      which pools are looked at how often, and how much is in use
  *   pool_log.c      its lines in the log; pool_compat_log.c: in PgBouncer's format
@@ -22,6 +23,7 @@
  */
 #pragma once
 
+#include "pool/pool_defaults.h"
 #include "pool/pool_homes.h"
 #include "pool/pool_database.h"
 #include "policy/policy_budget.h"
@@ -49,6 +51,11 @@ struct pooled {
 	uint64_t code_made; /* database_code.made when it was washed */
 	bool is_code_late; /* the answer took as long as it may */
 	unsigned heeded; /* pool_code_heeded() where it comes from */
+	struct {
+		uint64_t version; /* 0: unknown */
+		uint64_t host, read_us; /* who said so, and when it was asked; not of a sibling's */
+		uint64_t due; /* the version for which it is to go; 0: it may stay */
+	} defaults; /* role_settings_version() when its login began: pool_defaults.c */
 	/* While it goes to the part of its pool on another worker: pool_cross.c. */
 	struct note note;
 	struct policy_room *from_room, *to_room;

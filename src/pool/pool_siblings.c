@@ -158,6 +158,21 @@ shows_code(struct pool *pool, const struct cluster_view *v, const struct host_vi
 	       h->last.number != 0 && h->last.position >= pool->code_position;
 }
 
+bool
+pool_sibling_shows_code(struct pool *sibling)
+{
+	struct pool *pool = sibling->main;
+	const struct cluster_view *v;
+	bool has_code;
+
+	if (pool->cluster == NULL)
+		return false;
+	v = cluster_lock(pool->cluster);
+	has_code = shows_code(pool, v, &v->hosts[sibling->host]);
+	cluster_unlock(pool->cluster);
+	return has_code;
+}
+
 unsigned
 pool_sibling_feared(struct server *srv)
 {

@@ -17,6 +17,8 @@ void pool_siblings_code_is_new(struct pool *pool);
 /* Returns what any SQL may leave on a standby's server (of enum state_part and enum code_risk), which was just lent; 0
  * if it is known that the standby has replayed all that the primary had when the last answer about the code came. */
 unsigned pool_sibling_feared(struct server *srv);
+/* Returns true if that is known of the sibling's host. */
+bool pool_sibling_shows_code(struct pool *sibling);
 /* Adds the connections of its siblings, if it has any, to counts of its own. */
 void pool_add_siblings(const struct pool *pool, struct policy_counts *counts);
 /* Returns true if a server of the pool's own, or of its listeners, is the primary's, as far as that is known

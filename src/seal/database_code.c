@@ -22,6 +22,7 @@ answer_free(struct code_answer *a)
 	for (unsigned i = 0; i < a->name_count; i++)
 		free(a->names[i]);
 	risk_names_free(a->risks);
+	role_settings_fini(&a->roles);
 	free(a);
 }
 
@@ -121,9 +122,9 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 {
 	static const char *const questions[] = {
 #define SINCE DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION
-		[CODE_ANY] = SINCE DATABASE_CODE_NAMES DATABASE_CODE_SIGNS DATABASE_CODE_ANY,
+		[CODE_ANY] = SINCE DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_SIGNS DATABASE_CODE_ANY,
 		[CODE_VERSION] = SINCE,
-		[CODE_ALL] = SINCE DATABASE_CODE_NAMES DATABASE_CODE_SIGNS DATABASE_CODE,
+		[CODE_ALL] = SINCE DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_SIGNS DATABASE_CODE,
 	};
 	bool may_hold;
 
@@ -207,6 +208,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {
 		memcpy(a->version, row.name, strlen(row.name) + 1);
+	} else if (row.kind == 'd') {
+		code->is_broken = role_settings_add(&a->roles, row.name, row.value) < 0;
 	} else if (row.kind == 'n' && a->name_count < CODE_NAMES_MAX) {
 		a->names[a->name_count] = strdup(row.name);
 		code->is_broken = a->names[a->name_count] == NULL;
@@ -265,6 +268,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		code->gone |= risk_names_all(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
 	code->answer = code->coming;
 	code->coming = NULL;
+	role_settings_sort(&code->answer->roles);
 	answer_free(before);
 	code->number = number;
 	code->read_asked_us = code->asked_us;

@@ -14,6 +14,8 @@
  *   database_code.c       asks, and keeps the answer
  *   database_code_news.c  those of all databases; DDL that one loop sees counts on all
  *
+ * The answer also has the version of the settings that each role's sessions begin with.
+ *
  * Owns:   the answer. Pure: no I/O, no clock.
  * Always: other loops write what is atomic here, and read what the lock guards; all else is its own loop's. An answer
  * that was asked for before the last DDL is not believed.
@@ -21,6 +23,7 @@
 #pragma once
 
 #include "seal/risk_names.h"
+#include "seal/role_settings.h"
 #include "seal/seal.h"
 #include "sql/scan.h"
 
@@ -45,6 +48,7 @@ struct code_answer {
 	char *names[CODE_NAMES_MAX]; /* the custom settings that the code sets; owned */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* the schema of postgres_fdw; "": not installed, or unknown */
 	char version[CODE_VERSION_MAX]; /* of the code; "": unknown */
+	struct role_settings roles; /* owned */
 };
 
 enum code_question {
@@ -70,6 +74,7 @@ struct database_code {
 	_Atomic uint64_t changed; /* how often DDL was seen */
 	_Atomic uint64_t made; /* the value of changed when DDL last made functions */
 	uint64_t replaced_us; /* when there was another answer than before */
+	uint64_t answered_by; /* a hash of the host that last said it: pool_defaults.c; 0: there is no answer */
 	struct code_news *news; /* NULL: it is of no other loop's concern */
 	LIST_ENTRY(database_code) in_news; /* guarded */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; what is longer than any name can be is cut */

@@ -9,6 +9,7 @@
  */
 #include "state/compiled.h"
 #include "state/state_state.h"
+#include "pool/pool_defaults.h"
 #include "wire/messages.h"
 #include "server/server.h"
 #include "session/image_settings.h"
@@ -159,7 +160,8 @@ void
 state_note_code(struct exchange *x)
 {
 	struct loan *loan = &x->srv->loan;
-	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0;
+	/* Defaults are asked about as urgently. */
+	bool has_made = (loan->tag.flags & (TAG_MAKES_CODE | TAG_CHANGES_DEFAULTS)) != 0;
 	/* CREATE TABLE AS and SELECT INTO: columns of a domain run its check. */
 	bool makes_table = loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
 
@@ -168,6 +170,8 @@ state_note_code(struct exchange *x)
 	if (loan->code != CODE_MADE)
 		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
 	pool_code_changed(x->pool, has_made);
+	if ((loan->tag.flags & TAG_CHANGES_DEFAULTS) != 0)
+		pool_defaults_altered(x->pool);
 }
 
 void

@@ -11,6 +11,7 @@
 #define PLANS TAG_CHANGES_PLANS
 #define CODE TAG_CHANGES_CODE
 #define MAKES TAG_MAKES_CODE
+#define DEFAULTS TAG_CHANGES_DEFAULTS
 #define DATABASE TAG_IS_OF_DATABASE
 
 struct row {
@@ -23,11 +24,12 @@ struct row {
  * what has more words stands ahead.
  */
 static const struct row rows[] = {
-	{ "ALTER DATABASE", { 0, DDL | CODE | DATABASE } },
+	{ "ALTER DATABASE", { 0, DDL | CODE | DATABASE | DEFAULTS } },
 	{ "ALTER DOMAIN", { 0, DDL | CODE | PLANS } },
 	{ "ALTER EXTENSION", { 0, DDL | CODE | MAKES } },
 	{ "ALTER FUNCTION", { 0, DDL | CODE | PLANS } },
 	{ "ALTER MATERIALIZED VIEW", { 0, DDL | CODE | PLANS } },
+	{ "ALTER ROLE", { 0, DDL | CODE | DEFAULTS } },
 	{ "ALTER TABLE", { 0, DDL | CODE | PLANS } },
 	{ "ALTER TYPE", { 0, DDL | CODE | PLANS } },
 	{ "ALTER VIEW", { 0, DDL | CODE | PLANS } },

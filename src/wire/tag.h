@@ -37,7 +37,8 @@ enum tag_flag {
 	TAG_CHANGES_CODE = 64, /* functions may have changed, or what calls one */
 	TAG_MAKES_CODE = 128, /* functions, which alone can keep state that nothing resets */
 	TAG_IS_OF_DATABASE = 256, /* CREATE or ALTER DATABASE */
-	TAG_IS_CREATE = 512
+	TAG_IS_CREATE = 512,
+	TAG_CHANGES_DEFAULTS = 1024 /* settings that sessions begin with may have changed */
 };
 
 struct tag {

@@ -2,6 +2,7 @@
 #include "policy_play.h"
 
 #include "policy/policy_circuit.h"
+#include "policy/policy_upkeep.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -241,6 +242,12 @@ due(struct play *play, int i)
 	play->f->conns[i].is_recycle_due = true;
 }
 
+static void
+age(struct play *play, int i)
+{
+	policy_age(play->f->p, &play->f->conns[i], play->f->now);
+}
+
 /* For each of a range of clients or connections: "borrow 1-3 waits". */
 static const struct {
 	const char *word;
@@ -251,7 +258,7 @@ static const struct {
 	     { "fail", fail_open },   { "scout_fails", scout_fails },
 	     { "ping", pinged },      { "gone", gone },
 	     { "due", due },	      { "alive", alive },
-	     { "explain", explain } };
+	     { "explain", explain },  { "age", age } };
 
 static void
 at(struct play *play)

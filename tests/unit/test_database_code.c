@@ -1,7 +1,7 @@
 /*
  * tests/unit/test_database_code.c - what a database's code could touch: when that is believed, and when it is asked
- * again. Links seal/database_code.c, seal/probe.c, seal/risk_names.c, wire/messages.c, wire/frame.c,
- * wire/fields.c, base/buf.c.
+ * again. Links seal/database_code.c, seal/role_settings.c, seal/probe.c, seal/risk_names.c, wire/messages.c,
+ * wire/frame.c, wire/fields.c, base/buf.c.
  */
 #include "seal/database_code.h"
 
@@ -114,6 +114,24 @@ Test(database_code, is_what_the_rows_say)
 	cr_expect_str_eq(db.answer->fdw_schema, "\"a b\"");
 	answer(&db, "1 0", T0 + 2000, 10);
 	cr_expect_eq(parts_at(&db, T0 + 3000), STATE_SETTINGS);
+}
+
+Test(database_code, has_the_version_of_each_roles_settings)
+{
+	uint64_t none;
+
+	answer(&db, NULL, T0, 1000);
+	none = role_settings_version(&db.answer->roles, "web");
+	database_code_ask(&db, T0 + 2000);
+	row(&db, "d", "776562", "5");
+	row(&db, "d", "617070", "-5");
+	cr_expect_eq(role_settings_version(&db.answer->roles, "web"), none, "it is under way");
+	cr_expect(database_code_answered(&db, true, ++numbers, T0 + 3000));
+	cr_expect_neq(role_settings_version(&db.answer->roles, "web"), none);
+	cr_expect_neq(role_settings_version(&db.answer->roles, "app"), none);
+	cr_expect_eq(role_settings_version(&db.answer->roles, "other"), none);
+	answer(&db, NULL, T0 + 4000, 1000);
+	cr_expect_eq(role_settings_version(&db.answer->roles, "web"), none, "it has none any more");
 }
 
 Test(database_code, a_row_that_makes_no_sense_spoils_the_answer)

@@ -672,6 +672,17 @@ static const struct rule age_idleness_stock[] = {
 	{ "nothing is closed for its age while no new one can be had", "2+0 recycle_us=60s timeout_us=0",
 	  "fill 0 1; borrow 1; cannot_open; fail 1 refused; at +70s; return 0; holds[1]=0 (old, but it works); "
 	  "cannot_open off; return 1; at +5s; closed=0; resume (whatever ends the back-off); at +2s; recycles[age]=1" },
+	{ "those that are outdated go as if they were old", "3+0",
+	  "fill 0 3; return 1; return 2; age 0-2; recycles[age]=2; idle=0; borrow 1 waits; login 3; holds[1]=3; "
+	  "return 0; recycles[age]=3; return 1; at +600s; idle=1 (a new one stays)" },
+	{ "an outdated one in use is replaced when it is returned to who waits", "1+0 timeout_us=0",
+	  "fill 0 1; borrow 1; age 0; holds[0]=0; return 0; recycles[age]=1; opening=1; login 1; holds[1]=1" },
+	{ "an outdated one that is pinged goes behind its ping", "1+0",
+	  "fill 0 1; return 0; distrust; at +2s; pinging=1; age 0; closed=0; ping 0 ok; recycles[age]=1" },
+	{ "an outdated one stays while no new one can be had", "2+0",
+	  "fill 0 2; return 1; age 0-1; recycles[age]=1; borrow 1; fail 2 refused; return 0; holds[1]=0; return 1; "
+	  "closed=1; age 0 (another order may mean that logins succeed again); recycles[age]=2; borrow 0; login 3; "
+	  "holds[0]=3" },
 	{ "idle timeout closes all but min idle", "5+0 idle_timeout_us=60s min_idle=2",
 	  "borrow 0-4; login 0-4; return 0-4; at +60s-1; closed=0; at +1; recycles[idle]=3; at +600s; idle=2" },
 	{ "min idle is kept once the pool is in use and within pool size", "4+10 min_idle=3",

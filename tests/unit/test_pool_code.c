@@ -105,6 +105,12 @@ policy_close_all(struct policy *p, enum recycle_reason why, uint64_t at_us)
 }
 
 void
+pool_defaults_heard(const struct server *srv, bool is_new)
+{
+	(void)srv, (void)is_new;
+}
+
+void
 pool_siblings_code_is_new(struct pool *p)
 {
 	(void)p;

@@ -80,6 +80,12 @@ pool_has_sequences(const struct pool *entry, uint64_t now_us)
 }
 
 void
+pool_defaults_altered(struct pool *entry)
+{
+	(void)entry;
+}
+
+void
 pool_code_changed(struct pool *entry, bool is_made)
 {
 	(void)entry;

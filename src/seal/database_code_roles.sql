@@ -1,0 +1,15 @@
+-- src/seal/database_code_roles.sql - which settings do ALTER ROLE ... SET and ALTER DATABASE ... SET give to whose sessions
+-- in this database? See role_settings.h. It is asked with whatever reads the code, which is read again when any of these
+-- rows has changed: their transactions are part of the version.
+--
+-- Rows: 'd', the role's name in hexadecimal, as it may have any bytes ('': of all roles), and the version of its settings.
+/* pgweir */ SELECT 'd', encode(decode(replace(name::text, chr(92), chr(92) || chr(92)), 'escape'), 'hex'), version
+FROM (
+	SELECT CASE WHEN setrole <> 0 THEN pg_get_userbyid(setrole) ELSE '' END AS name,
+		sum(hashint8((setdatabase::bigint << 32) + xmin::text::bigint))::text AS version
+	FROM pg_db_role_setting
+	WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+	GROUP BY setrole
+	ORDER BY setrole
+	LIMIT 10000
+) AS s;
