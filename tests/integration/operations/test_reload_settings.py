@@ -1009,6 +1009,7 @@ ELSEWHERE = {
     "login/test_ldap.py::test_a_reload_changes_the_server": ["auth.ldap_options"],
     "login/test_ldap.py::test_a_reload_changes_the_deadline": ["auth.external_timeout"],
     "login/test_pam.py::test_method_pam_and_its_reload": ["auth.pam_service"],
+    "login/test_gss_reload.py::test_a_reload_changes_the_options": ["auth.gss_options"],
     "operations/test_caps.py::test_shares_go_by_weight_and_minimum": ["limits.share_weight", "limits.share_min"],
     "operations/test_reloaded_values.py::test_login_rates": [
         "limits.db_login_rate", "limits.user_login_rate", "limits.address_login_rate"],
