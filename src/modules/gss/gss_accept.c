@@ -56,7 +56,8 @@ failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, st
 {
 	char text[200] = "";
 
-	add_text(major, GSS_C_GSS_CODE, text, sizeof(text));
+	if (minor == 0 || GSS_ROUTINE_ERROR(major) != GSS_S_FAILURE) /* which says no more than that it failed */
+		add_text(major, GSS_C_GSS_CODE, text, sizeof(text));
 	if (minor != 0)
 		add_text(minor, GSS_C_MECH_CODE, text, sizeof(text));
 	fail_set(why, proof == PROOF_WRONG ? "28000" : "57P03", "GSSAPI: could not %s: %s", doing, text);
@@ -118,7 +119,7 @@ take_token(struct context *x, struct auth_tokens *t, struct fail *why)
 	gss_release_buffer(&ignored, &out);
 	if (major == GSS_S_COMPLETE)
 		proof = take_name(client, t->name, why);
-	else if (major == GSS_S_CONTINUE_NEEDED)
+	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* without, it is no token of this mechanism's */
 		proof = PROOF_MORE;
 	else
 		proof = failed(is_failure(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token", major,
