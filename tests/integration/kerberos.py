@@ -44,11 +44,12 @@ kdc_tcp_listen = 127.0.0.1:{port}
 kdc = FILE:{directory}/kdc.log
 default = FILE:{directory}/kdc.log
 """
-# What a client does but for the login, in a process of its own, as the library's settings are a process's. It reads no more than the
-# server's tokens from stdin; both sides' are lines of base64. Flags: delegate, spnego, anonymous.
+# What a client does but for the login, in a process of its own, as the library's settings are a process's. It reads the server's tokens
+# from stdin; both sides' are lines of base64. Flags: delegate, spnego, one_way; count=N: the first tokens of so many logins, and no more.
 CLIENT = """\
 import base64, sys, gssapi
 flags = sys.argv[2].split(",")
+count = [int(flag[6:]) for flag in flags if flag.startswith("count=")]
 wanted = gssapi.RequirementFlag.mutual_authentication
 if "one_way" in flags:
     wanted = gssapi.RequirementFlag.integrity
@@ -56,7 +57,11 @@ if "delegate" in flags:
     wanted |= gssapi.RequirementFlag.delegate_to_peer
 mech = gssapi.OID.from_int_seq("1.3.6.1.5.5.2") if "spnego" in flags else gssapi.MechType.kerberos
 name = gssapi.Name(sys.argv[1], gssapi.NameType.kerberos_principal)
-context = gssapi.SecurityContext(name=name, usage="initiate", flags=wanted, mech=mech)
+def begin():
+    return gssapi.SecurityContext(name=name, usage="initiate", flags=wanted, mech=mech)
+for _ in range(sum(count)):
+    print(base64.b64encode(begin().step(None)).decode(), flush=True)
+context = begin()
 said = None
 while not context.complete:
     token = context.step(said)
@@ -148,12 +153,18 @@ class Realm:
     def client(self, cache, service=SERVICE, flags="", shift=None):
         return Client(self, cache, service, flags, shift)
 
+    def tokens(self, cache, count=1, flags="one_way", **more):
+        """The first ones of so many logins."""
+        with self.client(cache, flags=f"{flags},count={count}", **more) as client:
+            return [client.token() for _ in range(count)]
+
 
 class Client:
     """The client's side of a login, to a test that sends its tokens or spoils them."""
 
     def __init__(self, realm, cache, service, flags, shift):
-        self.process = subprocess.Popen([sys.executable, "-c", CLIENT, f"{service}@{realm.realm}", flags], text=True,
+        name = service if "@" in service else f"{service}@{realm.realm}"
+        self.process = subprocess.Popen([sys.executable, "-c", CLIENT, name, flags], text=True,
                                         env={**os.environ, **realm.environment(cache, shift)}, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
