@@ -55,6 +55,8 @@ const char *const login_method_names[LM_COUNT] = { LOGIN_METHODS(AS_NAME) AUTH_M
 const char *const reject_reason_names[RJ_COUNT] = { REJECT_REASONS(AS_NAME) };
 const char *const connect_failure_names[CF_COUNT] = { CONNECT_FAILURES(AS_NAME) };
 const char *const read_target_names[RT_COUNT] = { READ_TARGETS(AS_NAME) };
+#define AS_WORD(value, name) name,
+const char *const forbidden_names[FORBIDDEN_COUNT - 1] = { FORBIDDEN_STATEMENTS(AS_WORD) "too_long" };
 const char *const cancel_result_names[CR_COUNT] = { CANCEL_RESULTS(AS_NAME) };
 const char *const crossing_names[CROSSING_COUNT] = { CROSSING_KINDS(AS_NAME) };
 const char *const auth_query_result_names[AQ_COUNT] = { AUTH_QUERY_RESULTS(AS_NAME) };

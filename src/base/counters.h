@@ -57,6 +57,10 @@
 	X(ROUTE_PRIMARY_ONLY, "primary_only") X(ROUTE_BEHIND, "behind") X(ROUTE_NO_STANDBY, "no_standby") \
 	X(ROUTE_CONNECTING, "connecting") X(ROUTE_BUSY, "busy") X(ROUTE_REFUSED, "refused")
 #define READ_TARGETS(X) X(RT_PRIMARY, "primary") X(RT_STANDBY, "standby")
+/* The words of the setting refuse. FORBIDDEN_SIZE: too long to be looked at. */
+#define FORBIDDEN_STATEMENTS(X) \
+	X(FORBIDDEN_UPDATE, "update_without_where") X(FORBIDDEN_DELETE, "delete_without_where") X(FORBIDDEN_DDL, "ddl") \
+	X(FORBIDDEN_MULTI, "multi_statement")
 #define CANCEL_RESULTS(X) \
 	X(CR_SENT, "sent") X(CR_NO_QUERY, "no_query") X(CR_WRONG_KEY, "wrong_key") X(CR_FAILED, "failed") \
 	X(CR_PASSED_ON, "passed_on")
@@ -88,6 +92,7 @@ enum reject_reason { REJECT_REASONS(AS_ENUM) RJ_COUNT };
 enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
 /* Where clients read from standbys: to one, or why to the primary (docs/admin.md, SHOW READS). */
 enum read_route { ROUTE_OFF, READ_ROUTES(AS_ENUM) ROUTE_COUNT };
+enum forbidden { FORBIDDEN_NOTHING, FORBIDDEN_STATEMENTS(AS_ENUM) FORBIDDEN_SIZE, FORBIDDEN_COUNT };
 enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
 /* Goes from one worker to another: a client behind its proof; a server, just returned or idle. */
@@ -118,6 +123,8 @@ extern const char *const login_method_names[LM_COUNT];
 extern const char *const reject_reason_names[RJ_COUNT];
 extern const char *const connect_failure_names[CF_COUNT];
 extern const char *const read_target_names[RT_COUNT];
+#define FORBIDDEN_BIT(what) (1u << ((unsigned)(what)-1)) /* in the setting refuse */
+extern const char *const forbidden_names[FORBIDDEN_COUNT - 1]; /* from the one behind FORBIDDEN_NOTHING on */
 extern const char *const cancel_result_names[CR_COUNT];
 extern const char *const crossing_names[CROSSING_COUNT];
 extern const char *const commit_result_names[CC_COUNT];
@@ -154,6 +161,7 @@ struct database_counters {
 						       * prepare, their Parses on servers, and clients' Binds */
 	uint64_t probes; /* queries about session state sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
+	uint64_t statements_forbidden[FORBIDDEN_COUNT - 1]; /* by the setting refuse; as forbidden_names */
 	uint64_t commits_checked[CC_COUNT]; /* whose answer was lost with the server */
 	uint64_t reads[RT_COUNT]; /* loans that might have gone to a standby */
 	uint64_t client_logins;

@@ -61,6 +61,7 @@ struct scope_settings {
 	enum pool_mode pool_mode;
 	enum session_state_mode session_state;
 	enum begin_mode begin; /* relay/begin.h */
+	uint32_t forbidden; /* refuse: FORBIDDEN_BIT() of each: sql/forbidden.h */
 	uint32_t pool_size, max_overflow, min_idle; /* connections */
 	uint64_t overflow_delay_us, overflow_linger_us, pool_timeout_us, pool_recycle_us;
 	enum outage_mode on_outage;

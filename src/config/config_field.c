@@ -183,6 +183,8 @@ key_store(const struct config_key *key, void *base, const char *text, const char
 			return -1;
 		memcpy(field, &word, sizeof(word));
 		return 0;
+	case KEY_WORDS:
+		return value_words(text, key->words, field, why);
 	case KEY_WORD_TEXT:
 		return value_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, xstrdup(text));
 	case KEY_TEXT:
@@ -235,6 +237,9 @@ key_put(const struct config_key *key, const void *base, struct buf *to)
 	case KEY_WORD:
 		buf_printf(to, "%s", key->words[*(const unsigned *)field]);
 		break;
+	case KEY_WORDS:
+		value_put_chosen(to, key->words, *(const uint32_t *)field);
+		break;
 	case KEY_WORD_TEXT:
 	case KEY_TEXT:
 	case KEY_SECRET:
@@ -258,6 +263,7 @@ field_size(const struct config_key *key)
 {
 	switch (key->type) {
 	case KEY_COUNT:
+	case KEY_WORDS:
 		return sizeof(uint32_t);
 	case KEY_SIZE:
 		return sizeof(size_t);

@@ -7,6 +7,8 @@
  */
 #include "config/config_keys.h"
 
+#include "base/counters.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -23,6 +25,8 @@ static const char *const auth_methods[] = {
 	"scram-sha-256", "md5", "cert", "trust", "hba", "password", AUTH_MODULES(MODULE_WORD) NULL
 };
 static const char *const tls_modes[] = { "off", "allow", "prefer", "require", "verify-ca", "verify-full", NULL };
+#define FORBIDDEN_WORD(value, name) name,
+static const char *const forbidden[] = { FORBIDDEN_STATEMENTS(FORBIDDEN_WORD) NULL };
 static const char *const off[] = { "off", NULL };
 
 /* Where the value is, and who may have one of their own. */
@@ -52,6 +56,8 @@ static const struct config_key keys[] = {
 	  WORDS("track", "pin", "warn", "error", "isolate", "allow"), "what becomes in transaction mode of session state that can't follow the client" },
 	{ "pgweir", "begin", "begin", KEY_WORD, "deferred", NO_BOUNDS, RELOADS, SHARED(begin), WORDS("sent", "deferred"),
 	  "in transaction mode, deferred answers a plain BEGIN at once and sends it with the transaction's first statement; until then no server connection is held" },
+	{ "pgweir", "refuse", "refuse", KEY_WORDS, "", NO_BOUNDS, RELOADS, SHARED(forbidden), forbidden,
+	  "statements that are refused with error 42501, as far as their SQL shows them; empty: none" },
 	{ "pgweir", "max_client_connections", NOT_THERE, KEY_COUNT, "1000", 1, 1000000, "connections", RELOADS,
 	  FIELD(max_client_connections), NULL, "clients at a time; further ones are refused with 53300" },
 	{ "pgweir", "max_server_connections", NOT_THERE, KEY_COUNT, "0", 0, 1000000, "connections", RELOADS,

@@ -18,6 +18,7 @@ enum key_type {
 	KEY_FRACTION, /* double */
 	KEY_SWITCH, /* bool */
 	KEY_WORD, /* an enum whose values are the indexes of words */
+	KEY_WORDS, /* uint32_t, a bit for each of words; any of them, separated by commas */
 	KEY_WORD_TEXT, /* char *, one of words */
 	KEY_TEXT, /* char *, anything */
 	KEY_SECRET, /* the same; may hold a password: shown as *** */

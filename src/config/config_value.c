@@ -191,6 +191,24 @@ value_word(const char *text, const char *const *words, unsigned *out, struct fai
 	return value_refuse_word(text, words, NULL, why);
 }
 
+int
+value_words(const char *text, const char *const *words, uint32_t *out, struct fail *why)
+{
+	uint32_t chosen = 0;
+	char **names;
+	unsigned word;
+	int rc = value_names(text, &names, why);
+
+	if (rc < 0)
+		return -1;
+	for (char **name = names; *name != NULL && (rc = value_word(*name, words, &word, why)) == 0; name++)
+		chosen |= 1u << word;
+	value_names_free(names);
+	if (rc == 0)
+		*out = chosen;
+	return rc;
+}
+
 bool
 value_is_plain(const char *text)
 {
@@ -343,6 +361,18 @@ value_put_words(struct buf *to, const char *const *words, const char *last)
 	}
 	if (last != NULL)
 		buf_printf(to, " or %s", last);
+}
+
+void
+value_put_chosen(struct buf *to, const char *const *words, uint32_t chosen)
+{
+	const char *between = "";
+
+	for (unsigned i = 0; words[i] != NULL; i++)
+		if ((chosen & 1u << i) != 0) {
+			buf_printf(to, "%s%s", between, words[i]);
+			between = ", ";
+		}
 }
 
 void

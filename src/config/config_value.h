@@ -20,6 +20,8 @@ int value_fraction(const char *text, double *out, struct fail *why); /* 0 to 1, 
 int value_switch(const char *text, bool *out, struct fail *why);
 /* words is NULL-terminated; out is the index of text in it. */
 int value_word(const char *text, const char *const *words, unsigned *out, struct fail *why);
+/* Any of words, separated by commas: a bit in *out for the index of each. */
+int value_words(const char *text, const char *const *words, uint32_t *out, struct fail *why);
 /* Returns -1 with *why: it must be one of words, or last (see value_put_words), and which one is near. */
 int value_refuse_word(const char *text, const char *const *words, const char *last, struct fail *why);
 /* Names separated by commas; the caller frees with value_names_free. No name: an empty list, not NULL. */
@@ -34,6 +36,7 @@ void value_put_time(struct buf *to, uint64_t us);
 void value_put_size(struct buf *to, uint64_t bytes);
 void value_put_fraction(struct buf *to, double fraction);
 void value_put_words(struct buf *to, const char *const *words, const char *last); /* "a, b or c"; last may be NULL */
+void value_put_chosen(struct buf *to, const char *const *words, uint32_t chosen); /* as value_words() reads them */
 void value_put_name(struct buf *to, const char *name);
 void value_put_names(struct buf *to, char *const *names);
 /* Returns the text put so far, with a terminator. It stays the buffer's. */

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/counters.h"
 #include "sql/known.h"
 #include "sql/verdict.h"
 #include "wire/fields.h"
@@ -42,6 +43,7 @@ struct request {
 	struct sql_verdict own; /* Parse: that verdict */
 	bool is_taken_apart; /* request_known() has read its SQL */
 	bool is_found; /* Bind, Describe: named, statement and verdict are what they will be */
+	enum forbidden forbidden; /* Query, Parse: why it is not sent as it is; see relay/forbid.h */
 	struct buf instead; /* Query, Parse that was replaced: the message to send in its place */
 	unsigned shown; /* Query that was replaced: see struct owed_request */
 	size_t used; /* Bind that was replaced: bytes of it that need not be sent any more */

@@ -42,6 +42,8 @@ put_kind(struct buf *to, const struct config_key *key)
 			value_put_words(to, key->words, key->type == KEY_PATH ? "an absolute path" : NULL);
 		else
 			buf_printf(to, "%s", texts[key->type]);
+		if (key->type == KEY_WORDS)
+			buf_printf(to, "; or several, separated by commas");
 	}
 }
 

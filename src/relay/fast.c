@@ -8,6 +8,7 @@
 #include "exchange/report.h"
 #include "relay/features.h"
 #include "relay/query_timeout.h"
+#include "relay/forbid.h"
 #include "relay/resend.h"
 #include "relay/walk.h"
 #include "state/compiled.h"
@@ -128,6 +129,9 @@ fast_query(struct request_walk *w, const struct frame *f)
 	if (!verdict_is_plain(w->scan.flags, w->scan.hints) || (w->risk & STATE_SEQUENCES) != 0 ||
 	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->settings->commit_check))
 		return WALK_SLOWLY;
+	if (x->settings->forbidden != 0 &&
+	    forbid_find(x, true, (const char *)sql, f->body_len - 1) != FORBIDDEN_NOTHING)
+		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;
 	if (w->scan.flags != 0 && x->srv->tx == 'E')
@@ -150,7 +154,9 @@ fast_parse(struct request_walk *w, const struct frame *f)
 
 	if (st == NULL)
 		return WALK_SLOWLY;
-	if ((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) {
+	if (((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) ||
+	    (x->settings->forbidden != 0 &&
+	     forbid_find(x, false, (const char *)st->bytes, st->query_len) != FORBIDDEN_NOTHING)) {
 		statement_unref(st);
 		return WALK_SLOWLY;
 	}

@@ -6,6 +6,7 @@
  */
 #include "relay/features.h"
 #include "relay/query_timeout.h"
+#include "relay/forbid.h"
 
 #include "relay/relay.h"
 #include "exchange/report.h"
@@ -115,14 +116,20 @@ bool
 features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
 {
 	struct loan *loan = &x->srv->loan;
+	enum forbidden forbidden = forbid_of_error(e);
+	struct error_fields shown = *e;
 
 	if (retry_wanted(x, e)) /* first: a request that is sent once more has not failed */
 		return true;
+	if (forbidden != FORBIDDEN_NOTHING) {
+		shown.sqlstate = "42501";
+		e = &shown;
+	}
 	loan_note_undone(loan, UNDONE_FAILED);
 	memcpy(loan->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(loan->sqlstate));
 	if (fields_error_is_fatal(e)) /* a request that the client still sends begins another sqlstate */
 		server_keep_last_words(x->srv, e);
-	report_error(x->pool, EO_SERVER, e->sqlstate);
+	report_error(x->pool, forbidden == FORBIDDEN_NOTHING ? EO_SERVER : EO_PROXY, e->sqlstate);
 	if (loan->commit.phase != COMMIT_NOT) /* if it is a COMMIT's, that is answered */
 		commit_check_error(x);
 	if (x->session != NULL) /* its effects are void, whatever the client is sent */
@@ -130,6 +137,7 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 	return listen_error(x, e) || /* a LISTEN that the listener refused has an error of its own */
 	       state_hint_at_returning(x, e, message, len) || /* of a value that no sequence has there */
 	       statements_rewrite_error(x, e->sqlstate, message, len) || /* it only changes the message's words */
+	       forbid_answer(x, forbidden) || /* the same, of what the setting refuse forbids */
 	       query_timeout_answer(x, e); /* the same, of what query_timeout has cancelled */
 }
 

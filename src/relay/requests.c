@@ -266,6 +266,8 @@ is_done_here(struct request_walk *w, uint8_t type, size_t total)
 	struct exchange *x = w->x;
 	bool is_rolled_back = x->block >= EXCHANGE_ROLLED_BACK;
 
+	if (w->m.forbidden != FORBIDDEN_NOTHING)
+		return false;
 	if (x->block == EXCHANGE_DUE && strchr("SHdcf", type) == NULL) /* a transaction is open */
 		return type == 'Q' && begin_answer(x, &w->m);
 	switch (type) {

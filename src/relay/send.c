@@ -3,6 +3,7 @@
  * (features.c), enters it in the server's ledger and sends it as it lies, unless a feature has sent something else.
  */
 #include "relay/features.h"
+#include "relay/forbid.h"
 #include "exchange/report.h"
 #include "relay/walk.h"
 #include "state/compiled.h"
@@ -66,6 +67,8 @@ read_query(struct request_walk *w, const struct frame *f)
 	struct request *m = &w->m;
 
 	m->risk = state_risk_of_all(w->x);
+	if (m->have < m->total && w->x->settings->forbidden != 0)
+		m->forbidden = FORBIDDEN_SIZE;
 	if (m->have < m->total || f->body_len == 0 || m->message[m->total - 1] != 0)
 		return;
 	if (w->scanned != m->message)
@@ -76,6 +79,8 @@ read_query(struct request_walk *w, const struct frame *f)
 	m->verdict = &w->verdict;
 	m->scan = &w->scan;
 	verdict_of_scan(&w->verdict, &w->scan, m->sql, m->sql_len);
+	if (w->x->settings->forbidden != 0)
+		m->forbidden = forbid_find(w->x, true, m->sql, m->sql_len);
 }
 
 /* A statement that is stored was read when it was first seen. */
@@ -89,6 +94,8 @@ read_parse(struct exchange *x, struct request *m)
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
 	m->verdict = &m->own;
+	if (x->settings->forbidden != 0)
+		m->forbidden = forbid_find(x, false, m->sql, m->sql_len);
 	st = statement_peek(x->pool->home, m->parse.rest, m->parse.rest_len);
 	if (st != NULL) {
 		m->own = *(m->parse.name[0] == '\0' ? statement_verdict(st) : statement_parse_verdict(st));
@@ -111,6 +118,9 @@ must_be_whole(const struct exchange *x, const struct frame *f)
 {
 	switch (f->type) {
 	case 'Q':
+		if (x->settings->forbidden != 0)
+			return f->body_len <= x->settings->max_statement_size;
+		/* fall through */
 	case 'B':
 		return f->body_len <= WHOLE_MAX;
 	case 'P':
@@ -178,12 +188,25 @@ send_sync_instead(struct request_walk *w)
 	return WALK_ON;
 }
 
+/* Sends the message, of total bytes, as it lies, or what stands for one that is refused; unless another was sent. */
+static enum walk_result
+send_unless_sent(struct request_walk *w, enum feature_step step, size_t total)
+{
+	if (step == STEP_FORWARD && w->m.forbidden == FORBIDDEN_NOTHING)
+		return walk_forward(w, 0, total);
+	if (step == STEP_FORWARD)
+		outbox_ref(&w->x->env->to_server, w->m.message, w->m.total);
+	walk_drop(w, total);
+	return WALK_ON;
+}
+
 static enum walk_result
 send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
 	struct exchange *x = w->x;
 	struct request *m = &w->m;
-	enum feature_step step;
+	size_t total = m->total, body_len = request_body_len(m);
+	enum feature_step step = STEP_FORWARD;
 
 	if (x->srv->loan.behind != NOTHING_BEHIND) {
 		if (x->srv->ledger.count > 0)
@@ -192,11 +215,12 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		if (x->srv->ledger.intake == INTAKE_SYNC)
 			return send_sync_instead(w);
 	}
-	step = kind == OWED_QUERY ? statements_deallocate_here(x, m) : STEP_FORWARD;
-	if (step == STEP_SENT) {
-		walk_drop(w, m->total);
-		return WALK_ON;
-	}
+	if (m->forbidden != FORBIDDEN_NOTHING)
+		forbid_replace(m);
+	else if (kind == OWED_QUERY)
+		step = statements_deallocate_here(x, m);
+	if (step == STEP_SENT)
+		return send_unless_sent(w, step, total);
 	if (step == STEP_FORWARD) {
 		if (kind == OWED_QUERY)
 			widen_verdict(w);
@@ -214,12 +238,8 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		return walk_out_of_memory(x);
 	walk_push_query(w, kind, m->shown);
 	if (kind == OWED_QUERY)
-		report_text(x->srv, m->message + FRAME_HEAD_LEN, request_body_len(m), f->body_len, true);
-	if (step == STEP_SENT) {
-		walk_drop(w, m->total);
-		return WALK_ON;
-	}
-	return walk_forward(w, 0, m->total);
+		report_text(x->srv, walk_message(w) + FRAME_HEAD_LEN, body_len, f->body_len, true);
+	return send_unless_sent(w, step, total);
 }
 
 static enum walk_result
@@ -335,6 +355,29 @@ see_named(struct exchange *x, struct request *m)
 }
 
 static enum walk_result
+send_forbidden_parse(struct request_walk *w, const struct frame *f)
+{
+	struct exchange *x = w->x;
+	size_t total = w->m.total, name_len = strlen(w->m.parse.name) + 1;
+	const uint8_t *sql = (const uint8_t *)w->m.parse.name + name_len;
+	size_t have = request_body_len(&w->m) - name_len;
+	enum feature_step step;
+	enum walk_result r;
+
+	if (x->srv->is_synced)
+		report_request_begins(x, x->srv);
+	report_text(x->srv, sql, strnlen((const char *)sql, have), f->body_len - name_len, false);
+	forbid_replace(&w->m);
+	step = features_request(x, &w->m);
+	if ((r = walk_of_step(x, step)) != WALK_ON)
+		return r;
+	if (step == STEP_FORWARD)
+		ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
+	x->srv->is_synced = false;
+	return send_unless_sent(w, step, total);
+}
+
+static enum walk_result
 send_large_parse(struct request_walk *w, const struct frame *f)
 {
 	size_t have = request_body_len(&w->m);
@@ -345,6 +388,11 @@ send_large_parse(struct request_walk *w, const struct frame *f)
 		if (have > SERVER_CARRY_MAX)
 			return walk_violated(w, "a Parse message with a name longer than pgweir takes", 'P');
 		return WALK_MORE;
+	}
+	if (w->x->settings->forbidden != 0) {
+		w->m.forbidden = FORBIDDEN_SIZE;
+		w->m.parse.name = (const char *)walk_message(w) + FRAME_HEAD_LEN;
+		return send_forbidden_parse(w, f);
 	}
 	if (state_waits_for_sequences(w->x, SCAN_CODE))
 		return WALK_HOLD;
@@ -375,6 +423,8 @@ send_named(struct request_walk *w, const struct frame *f)
 
 	if (is_oversize(x, f))
 		return send_large_parse(w, f);
+	if (w->m.forbidden != FORBIDDEN_NOTHING)
+		return send_forbidden_parse(w, f);
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	step = see_named(x, &w->m);

@@ -56,11 +56,7 @@ is_newline(char c)
 static bool
 is_lead(const struct scan *s, char c)
 {
-	uint8_t b = (uint8_t)c;
-
-	if ((s->options & SCAN_ASCII_TRAIL) == 0 || b < 0x80)
-		return false;
-	return (s->options & SCAN_SJIS_TRAIL) == 0 || b < 0xa1 || b > 0xdf;
+	return scan_is_lead(s->options, c);
 }
 
 /* --- words ------------------------------------------------------------------------------------------------------- */

@@ -73,6 +73,17 @@ enum scan_option {
 #define SCAN_NAMES_MAX 32
 #define SCAN_LITERALS_MAX 16
 
+/* Returns true if, in an encoding with ASCII trail bytes, another byte of the character follows this one. */
+static inline bool
+scan_is_lead(unsigned options, char c)
+{
+	uint8_t b = (uint8_t)c;
+
+	if ((options & SCAN_ASCII_TRAIL) == 0 || b < 0x80)
+		return false;
+	return (options & SCAN_SJIS_TRAIL) == 0 || b < 0xa1 || b > 0xdf;
+}
+
 /*
  * Numbers, and strings without backslashes that don't name pg_temp (their quotes are not part of them): whichever they
  * are, the scan finds the same. That some literal is not among them means nothing.

@@ -33,6 +33,7 @@ struct sql_lexer {
 	const char *sql;
 	size_t len, pos;
 	bool has_backslashes; /* they count in plain strings, too: standard_conforming_strings is off */
+	unsigned trails; /* enum scan_option of the client's encoding: a trail byte is no backslash */
 	bool is_after_escape_string; /* a continuation line of an E'' string has its rules, but no E */
 	const char *comment; /* text of the last block comment, without its marks; NULL: none */
 	size_t comment_len;

@@ -4,8 +4,9 @@
  * The first byte is the options, the second says how the text is cut. Besides memory safety it checks: flags
  * and names are those of the whole text; names are words with a dot; a statement before or after it adds its own flags
  * and removes none; of SQL that is taken for one that was scanned before, the flags, hints and fingerprint are the
- * same.
+ * same; and what the setting refuse is about is found ahead of it, if it ends properly.
  */
+#include "sql/forbidden.h"
 #include "sql/scan_memory.h"
 #include "telemetry/fingerprint.h"
 #include "fuzz.h"
@@ -131,6 +132,24 @@ check_like(unsigned options, const char *text, size_t len, unsigned seed)
 	free(like);
 }
 
+static void
+check_forbidden(unsigned options, const char *text, size_t len)
+{
+	static const char ahead[] = "SELECT 1; DELETE FROM a; ";
+	char *all = malloc(sizeof(ahead) - 1 + len);
+	enum forbidden found;
+
+	must(all != NULL);
+	memcpy(all, ahead, sizeof(ahead) - 1);
+	if (len > 0)
+		memcpy(all + sizeof(ahead) - 1, text, len);
+	found = forbidden_find(FORBIDDEN_BIT(FORBIDDEN_DELETE), options, all, sizeof(ahead) - 1 + len);
+	must(found == FORBIDDEN_DELETE || found == FORBIDDEN_NOTHING);
+	must((found == FORBIDDEN_DELETE) == (forbidden_find(FORBIDDEN_BIT(FORBIDDEN_MULTI), options, all,
+							    sizeof(ahead) - 1 + len) == FORBIDDEN_MULTI));
+	free(all);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -149,6 +168,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_cut(&whole, options, data + 2, size - 2, data[1] * 2654435761u);
 	check_cut(&whole, options, data + 2, size - 2, 0);
 	check_more(&whole, options, data + 2, size - 2);
+	check_forbidden(options, text, size - 2);
 	check_like(options, text, size - 2, data[1] * 2654435761u);
 	free(text);
 	return 0;

@@ -10,6 +10,7 @@
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/query_timeout.h"
+#include "relay/forbid.h"
 #include "relay/resend.h"
 #include "state/state.h"
 #include "state/compiled.h"
@@ -81,6 +82,7 @@ STEP(statements_bind, "statements", struct exchange *x, struct request *m)
 STEP(statements_describe, "statements", struct exchange *x, struct request *m)
 STEP(statements_close, "statements", struct exchange *x, struct request *m)
 NOTHING(statements_request_done, "statements", struct exchange *x)
+TRUTH(forbid_answer, "refuse", struct exchange *x, enum forbidden what)
 TRUTH(query_timeout_answer, "late", struct exchange *x, const struct error_fields *e)
 TRUTH(statements_rewrite_error, "statements", struct exchange *x, const char *sqlstate, const uint8_t *message,
       size_t len)
@@ -111,6 +113,12 @@ NOTHING(report_error, "report", struct pool *entry, enum error_origin origin, co
 NOTHING(report_done, "report", struct exchange *x, struct server *srv, const struct owed *ended)
 NOTHING(exchange_out_of_memory, "over", struct exchange *x)
 NOTHING(exchange_answer, "answer", struct exchange *x, const void *bytes, size_t len)
+
+enum forbidden
+forbid_of_error(const struct error_fields *e)
+{
+	return FORBIDDEN_NOTHING;
+}
 
 bool
 statements_pass_through(const struct exchange *x)
@@ -225,11 +233,12 @@ Test(features, the_first_that_does_not_say_forward_decides)
 Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 {
 	struct error_fields e = { .severity = "ERROR", .sqlstate = "42601", .message = "?" };
-	static const char *const order[] = { "retry", "report", "state", "listen", "hint", "statements", "late" };
+	static const char *const order[] = { "retry", "report",	    "state",  "listen",
+					     "hint",  "statements", "refuse", "late" };
 
 	busy();
 	cr_expect_not(features_error(&x, &e, NULL, 0));
-	cr_expect_str_eq(fake.calls, "retry report state listen hint statements late");
+	cr_expect_str_eq(fake.calls, "retry report state listen hint statements refuse late");
 	cr_expect_str_eq(server.loan.sqlstate, "42601");
 	cr_expect_eq(server.loan.undone, UNDONE_FAILED);
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
@@ -240,7 +249,7 @@ Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 		fake.stops = order[i];
 		cr_expect(features_error(&x, &e, NULL, 0), "%s", order[i]);
 	}
-	cr_expect_str_eq(fake.calls, "retry report state listen hint statements late");
+	cr_expect_str_eq(fake.calls, "retry report state listen hint statements refuse late");
 	setup();
 	memset(&server, 0, sizeof(server));
 	fake.stops = "retry";
@@ -270,7 +279,7 @@ Test(features, an_error_while_a_commit_is_under_way_may_be_its_own)
 
 	server.loan.commit.phase = COMMIT_SENT;
 	features_error(&x, &e, NULL, 0);
-	cr_expect_str_eq(fake.calls, "retry report commit listen hint statements late");
+	cr_expect_str_eq(fake.calls, "retry report commit listen hint statements refuse late");
 }
 
 Test(features, a_hand_over)

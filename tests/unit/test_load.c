@@ -1,4 +1,5 @@
 /* tests/unit/test_load.c - the configuration file: what is read, what is refused and with which words. */
+#include "base/counters.h"
 #include "config/config.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
@@ -221,6 +222,11 @@ static const struct {
 	{ "an unknown word", BASE "[pgweir]\npool_mode = transactions\n",
 	  "pgweir.ini:6: error: pool_mode = transactions: use session, transaction or statement. Did you mean "
 	  "transaction?" },
+	{ "an unknown word among others", BASE "[pgweir]\nrefuse = ddl, update_without_were\n",
+	  "pgweir.ini:6: error: refuse = ddl, update_without_were: use update_without_where, delete_without_where, ddl "
+	  "or multi_statement. Did you mean update_without_where?" },
+	{ "a comma behind the words", BASE "[pgweir]\nrefuse = ddl,\n",
+	  "pgweir.ini:6: error: refuse = ddl,: a name is missing after the last comma" },
 	{ "an unknown version", BASE "[tls_client]\nmin_version = 1.0\n",
 	  "pgweir.ini:6: error: min_version = 1.0: use 1.2 or 1.3" },
 	{ "a share above all", BASE "[slow_query]\nsample_rate = 1.5\n",
@@ -1037,7 +1043,8 @@ Test(config, files_that_cannot_be_read)
 /* Each setting with a value of its own, so that none can be taken for another. */
 static const char everything[] =
     "[pgweir]\nlisten = *:7001\nlisten = [::1]:7002\nlisten = unix:/run/x/.s.PGSQL.7003\nlisten = localhost:7004\n"
-    "pool_mode = session\nsession_state = allow\nbegin = sent\nmax_client_connections = 11\nmax_server_connections "
+    "pool_mode = session\nsession_state = allow\nbegin = sent\nrefuse = "
+    "update_without_where\nmax_client_connections = 11\nmax_server_connections "
     "= 112\n"
     "listen_backlog = 13\nworkers = auto\npid_file = /run/pid\n"
     "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_delay = 22s\noverflow_linger = 23s\npool_timeout = "
@@ -1063,7 +1070,7 @@ static const char everything[] =
     "[limits]\nmax_db_connections = 47\nmax_user_connections = 48\n"
     "[http]\nlisten = [::1]:7005\nauth_file =\nmetrics_max_pools = 44\nuser_histograms = off\n"
     "[database app]\nupstream = host=db1 user=web password=hunter2\npool_mode = statement\nsession_state = "
-    "track\nbegin = sent\n"
+    "track\nbegin = sent\nrefuse = multi_statement ,ddl\n"
     "pool_size = 51\nmax_overflow = 52\noverflow_delay = 52s\noverflow_linger = 53s\npool_timeout = 54s\npool_recycle "
     "= 55s\n"
     "pool_pre_ping = on\npool_pre_ping_idle = 56s\nping_interval = 57s\npool_lifo = on\nmin_idle = 50\n"
@@ -1073,7 +1080,7 @@ static const char everything[] =
     "slow_query_threshold = off\nmax_db_connections = 66\n"
     "[database \"my db\"]\nupstream = postgres://u@db2:7/x\n"
     "[database *]\nupstream = host=/run/pg\n"
-    "[user web]\npool_mode = transaction\nquery_timeout = 0s\nmax_user_connections = 67\n"
+    "[user web]\npool_mode = transaction\nrefuse =\nquery_timeout = 0s\nmax_user_connections = 67\n"
     "[user \"say \"\"hi\"\"\"]\npool_size = 1\n";
 
 #define S UINT64_C(1000000)
@@ -1185,6 +1192,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect_eq(s.pool_mode, POOL_MODE_SESSION);
 	cr_expect_eq(s.session_state, SESSION_ALLOW);
 	cr_expect_eq(s.begin, BEGIN_SENT);
+	cr_expect_eq(s.forbidden, FORBIDDEN_BIT(FORBIDDEN_UPDATE));
 	cr_expect_eq(s.on_outage, OUTAGE_HOLD);
 	cr_expect(!s.pool_pre_ping && !s.pool_lifo && c->server_fast_close);
 	cr_expect_eq(s.max_statement_size, 30 << 10);
@@ -1207,6 +1215,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect_eq(s.pool_mode, POOL_MODE_STATEMENT);
 	cr_expect_eq(s.session_state, SESSION_TRACK);
 	cr_expect_eq(s.begin, BEGIN_SENT);
+	cr_expect_eq(s.forbidden, FORBIDDEN_BIT(FORBIDDEN_DDL) | FORBIDDEN_BIT(FORBIDDEN_MULTI));
 	cr_expect_eq(s.on_outage, OUTAGE_FAIL);
 	cr_expect(s.pool_pre_ping && s.pool_lifo);
 	cr_expect_eq(s.max_statement_size, 60 << 20);
@@ -1224,6 +1233,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	check_settings(&s, 50);
 	cr_expect_eq(s.pool_mode, POOL_MODE_TRANSACTION, "the user's wins");
 	cr_expect_eq(s.query_timeout_us, 0, "also when it is nothing");
+	cr_expect_eq(s.forbidden, 0);
 	cr_expect_eq(s.max_user_connections, 67);
 	cr_expect_eq(s.transaction_timeout_us, 63000, "what the user does not say is the database's");
 	config_unref(c);

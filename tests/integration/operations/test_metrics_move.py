@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
 def requests(weir, look):
     """Requests of every kind, an error, and a slow reader whose answer waits."""
-    weir.start(pool_size=2, threshold="20ms")
+    weir.start(pool_size=2, threshold="20ms", refuse="multi_statement")
     look()
     with weir.raw() as wire:
         for _ in range(20):
@@ -33,6 +33,7 @@ def requests(weir, look):
         wire.ask(bind("", "s", ["2"]) + execute() + sync())
         wire.query("SELECT pg_sleep(0.05)")
         assert errors(wire.ask(query("SELECT 1/0")))
+        assert errors(wire.ask(query("SELECT 1; SELECT 2")))
         wire.query(BEGIN_NOW)
         look()                                      # idle in a transaction, for 260 ms
         wire.query("COMMIT")
@@ -311,7 +312,7 @@ MOVED_BY = {
     requests: """client_connections client_connections_total client_logins_total client_login_duration_seconds
         pool_server_connections pool_checkouts_total pool_wait_seconds client_requests_total query_duration_seconds
         transaction_duration_seconds server_response_seconds query_phase_seconds_total transaction_idle_seconds_total
-        queries_total transactions_total slow_queries_total errors_total network_bytes_total prepared_statements
+        queries_total statements_refused_total transactions_total slow_queries_total errors_total network_bytes_total prepared_statements
         prepared_statement_lookups_total prepared_statement_cache_bytes backend_up backend_connect_duration_seconds
         proxy_overhead_seconds event_loop_lag_seconds event_loop_iterations_total event_loop_busy_seconds_total
         buffer_memory_bytes metrics_scrape_duration_seconds process_cpu_seconds_total process_resident_memory_bytes

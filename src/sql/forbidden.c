@@ -1,0 +1,375 @@
+#include "sql/forbidden.h"
+
+#include "sql/scan.h"
+#include "sql/sql_token.h"
+
+#include <string.h>
+
+#define NESTED_MAX 8 /* statements in WITH: PostgreSQL runs those of the outermost alone */
+
+/* The words of a statement, outside of parentheses. */
+enum seen {
+	SEEN_SET = 1u << 0,
+	SEEN_WHERE = 1u << 1,
+	SEEN_INTO = 1u << 2, /* anywhere, and not INTO TEMP: of a SELECT, it makes a table */
+};
+
+struct reader {
+	struct sql_lexer lexer;
+	struct sql_token last, token;
+	unsigned found; /* FORBIDDEN_BIT() of each */
+	unsigned nested;
+};
+
+static void read_statement(struct reader *r);
+
+static void
+next(struct reader *r)
+{
+	r->last = r->token;
+	r->token = sql_next(&r->lexer);
+	/* Behind a dot any word is a name. */
+	if (r->token.kind == SQL_WORD && r->last.kind == SQL_PUNCT && r->last.at[0] == '.')
+		r->token.kind = SQL_QUOTED;
+}
+
+/* Returns true if the token is one of these words, which have a space before and behind each. */
+static bool
+is_any(const struct sql_token *t, const char *words)
+{
+	while (*words != '\0') {
+		const char *word = words + 1, *end = strchr(word, ' ');
+
+		if (end == NULL)
+			return false;
+		if (sql_is_word(t, word, (size_t)(end - word)))
+			return true;
+		words = end;
+	}
+	return false;
+}
+
+static bool
+is(const struct reader *r, const char *words)
+{
+	return is_any(&r->token, words);
+}
+
+static bool
+is_punct(const struct reader *r, char c)
+{
+	return r->token.kind == SQL_PUNCT && r->token.at[0] == c;
+}
+
+/* Returns true if the token was one of these, and is passed. */
+static bool
+took(struct reader *r, const char *words)
+{
+	bool is_there = is(r, words);
+
+	if (is_there)
+		next(r);
+	return is_there;
+}
+
+static bool
+is_over(const struct reader *r)
+{
+	return r->token.kind == SQL_END || r->token.kind == SQL_UNTERMINATED;
+}
+
+/* The token is the parenthesis before a statement: passes that and the statement, up to the other parenthesis. */
+static void
+read_nested(struct reader *r)
+{
+	next(r);
+	r->nested++;
+	read_statement(r);
+	r->nested--;
+}
+
+/* Returns true if the token may be the SET of an UPDATE: in a list, or behind BY, it is a column. */
+static bool
+is_set(const struct reader *r)
+{
+	return is(r, " set ") && !(r->last.kind == SQL_PUNCT && r->last.at[0] == ',') && !is_any(&r->last, " by ");
+}
+
+/*
+ * Passes the rest of a statement, up to the semicolon or the parenthesis behind it. Returns enum seen. A statement in
+ * WITH stands in a parenthesis behind AS or MATERIALIZED.
+ */
+static unsigned
+read_rest(struct reader *r)
+{
+	unsigned seen = 0, depth = 0;
+	bool is_returning = false;
+
+	for (; !is_over(r); next(r)) {
+		if (is_punct(r, '(')) {
+			if (r->nested == NESTED_MAX || !is_any(&r->last, " as materialized "))
+				depth++;
+			else {
+				read_nested(r);
+				if (!is_punct(r, ')'))
+					break;
+			}
+		} else if (is_punct(r, ')')) {
+			if (depth == 0 && r->nested > 0)
+				break;
+			depth -= depth > 0;
+		} else if (is_punct(r, ';') && depth == 0)
+			break;
+		else if (is(r, " into ") && !is_any(&r->last, " as ")) {
+			next(r);
+			took(r, " local global ");
+			seen |= is(r, " temp temporary ") ? 0 : SEEN_INTO;
+		} else if (depth == 0 && !is_returning) {
+			is_returning = is(r, " returning ");
+			seen |= is(r, " where ") ? SEEN_WHERE : is_set(r) ? SEEN_SET : 0;
+		}
+	}
+	return seen;
+}
+
+static void
+pass_parentheses(struct reader *r)
+{
+	unsigned depth = 0;
+
+	do {
+		depth += is_punct(r, '(');
+		depth -= is_punct(r, ')');
+		next(r);
+	} while (depth > 0 && !is_over(r));
+}
+
+/* The token is before a name: passes both, and the UESCAPE of one that is U&"". */
+static void
+pass_name(struct reader *r)
+{
+	next(r);
+	next(r);
+	if (took(r, " uescape "))
+		next(r);
+}
+
+static void
+pass_columns(struct reader *r)
+{
+	do
+		pass_name(r);
+	while (is_punct(r, ','));
+}
+
+/* SEARCH DEPTH FIRST BY a, b SET c; CYCLE a, b SET c [TO 'x' DEFAULT 'y'] USING d. */
+static void
+pass_search_and_cycle(struct reader *r)
+{
+	if (took(r, " search ")) {
+		next(r);
+		next(r);
+		pass_columns(r);
+		pass_name(r);
+	}
+	if (is(r, " cycle ")) {
+		pass_columns(r);
+		pass_name(r);
+		while (!is(r, " using ") && !is_over(r) && !is_punct(r, ';'))
+			next(r);
+		pass_name(r);
+	}
+}
+
+/* Passes WITH and its list, up to the statement that it belongs to. */
+static void
+read_with(struct reader *r)
+{
+	bool is_named_recursive;
+	struct sql_lexer ahead;
+	struct sql_token t;
+
+	next(r);
+	ahead = r->lexer;
+	t = sql_next(&ahead);
+	is_named_recursive = sql_is_word(&t, "as", 2) || (t.kind == SQL_PUNCT && t.at[0] == '(');
+	if (is(r, " recursive ") && !is_named_recursive)
+		next(r);
+	for (;;) {
+		next(r); /* behind the name */
+		if (took(r, " uescape "))
+			next(r);
+		if (is_punct(r, '('))
+			pass_parentheses(r);
+		if (!took(r, " as "))
+			return;
+		took(r, " not ");
+		took(r, " materialized ");
+		if (!is_punct(r, '(') || r->nested == NESTED_MAX)
+			return;
+		read_nested(r);
+		if (!is_punct(r, ')'))
+			return;
+		next(r);
+		pass_search_and_cycle(r);
+		if (!is_punct(r, ','))
+			return;
+		next(r);
+	}
+}
+
+/* Returns true if the value of an option is false: a word, a number or a string. */
+static bool
+is_off(struct sql_token value)
+{
+	if (value.kind == SQL_STRING && value.len > 2 && value.at[0] == '\'') {
+		value.at++;
+		value.len -= 2;
+	}
+	value.kind = SQL_WORD;
+	return is_any(&value, " off false 0 ");
+}
+
+/* Passes EXPLAIN and its options. Returns true if the statement is run. */
+static bool
+read_explain(struct reader *r)
+{
+	bool is_run = false;
+
+	next(r);
+	if (is_punct(r, '(')) {
+		while (!is_punct(r, ')') && !is_over(r)) {
+			bool is_analyze = is(r, " analyze analyse ") && r->last.kind == SQL_PUNCT;
+
+			next(r);
+			if (is_analyze)
+				is_run = !is_off(r->token);
+		}
+		next(r);
+		return is_run;
+	}
+	while (is(r, " analyze analyse verbose ")) {
+		is_run = is_run || !is(r, " verbose ");
+		next(r);
+	}
+	return is_run;
+}
+
+/* Passes a function with a body BEGIN ATOMIC ... END: only there an END follows a semicolon. */
+static void
+pass_routine(struct reader *r)
+{
+	unsigned depth = 0;
+	bool is_in_body = false;
+
+	for (; !is_over(r); next(r)) {
+		depth += is_punct(r, '(');
+		depth -= depth > 0 && is_punct(r, ')');
+		if (is_in_body)
+			is_in_body = !is(r, " end ") || !((r->last.kind == SQL_PUNCT && r->last.at[0] == ';') ||
+							  is_any(&r->last, " atomic "));
+		else if (depth == 0 && is(r, " atomic ") && is_any(&r->last, " begin "))
+			is_in_body = true;
+		else if (depth == 0 && is_punct(r, ';'))
+			return;
+	}
+}
+
+static void
+find(struct reader *r, enum forbidden what, bool is_there)
+{
+	r->found |= is_there ? FORBIDDEN_BIT(what) : 0;
+}
+
+/* Passes a statement that is not run, or run later. */
+static void
+pass_rest(struct reader *r)
+{
+	unsigned found = r->found;
+
+	read_rest(r);
+	r->found = found;
+}
+
+/* Behind CREATE. */
+static void
+read_create(struct reader *r)
+{
+	if (took(r, " or "))
+		next(r);
+	took(r, " local global ");
+	find(r, FORBIDDEN_DDL, !is(r, " temp temporary "));
+	if (is(r, " function procedure "))
+		pass_routine(r);
+	else if (is(r, " rule "))
+		pass_rest(r);
+	else
+		read_rest(r);
+}
+
+/* UPDATE, DELETE or SELECT, to its end; else returns false. */
+static bool
+read_plain(struct reader *r)
+{
+	if (took(r, " update "))
+		find(r, FORBIDDEN_UPDATE, (read_rest(r) & (SEEN_SET | SEEN_WHERE)) == SEEN_SET);
+	else if (took(r, " delete ")) {
+		bool is_from = is(r, " from ");
+
+		find(r, FORBIDDEN_DELETE, (read_rest(r) & SEEN_WHERE) == 0 && is_from);
+	} else if (is(r, " select ") || is_punct(r, '('))
+		find(r, FORBIDDEN_DDL, (read_rest(r) & SEEN_INTO) != 0);
+	else
+		return false;
+	return true;
+}
+
+/* To its end. Within a parenthesis, words such as COMMENT and COPY are names of columns. */
+static void
+read_statement(struct reader *r)
+{
+	if (r->nested == 0) {
+		if (is(r, " explain ") && !read_explain(r)) {
+			pass_rest(r);
+			return;
+		}
+		if (took(r, " prepare "))
+			while (!took(r, " as ") && !is_over(r) && !is_punct(r, ';'))
+				next(r);
+		else if (took(r, " copy ")) {
+			if (is_punct(r, '('))
+				read_nested(r);
+			read_rest(r);
+			return;
+		} else if (took(r, " create ")) {
+			read_create(r);
+			return;
+		}
+		find(r, FORBIDDEN_DDL,
+		     is(r, " alter cluster comment drop grant import reassign refresh reindex revoke "
+			   "security truncate "));
+	}
+	if (is(r, " with "))
+		read_with(r);
+	if (!read_plain(r))
+		read_rest(r);
+}
+
+enum forbidden
+forbidden_find(unsigned refuse, unsigned options, const char *sql, size_t len)
+{
+	struct reader r = { .found = 0 };
+	unsigned statements = 0;
+
+	sql_lexer_init(&r.lexer, sql, len);
+	r.lexer.has_backslashes = (options & SCAN_BACKSLASH_STRINGS) != 0;
+	r.lexer.trails = options;
+	for (next(&r); !is_over(&r); next(&r))
+		if (!is_punct(&r, ';')) {
+			statements++;
+			read_statement(&r);
+		}
+	find(&r, FORBIDDEN_MULTI, statements > 1);
+	refuse &= r.token.kind == SQL_UNTERMINATED ? 0 : r.found;
+	return refuse == 0 ? FORBIDDEN_NOTHING : (enum forbidden)(__builtin_ctz(refuse) + 1);
+}
