@@ -129,7 +129,7 @@ put_process(const struct holding *h, uint32_t pid, const char *before, char *out
 {
 	if (h != NULL)
 		return snprintf(out, cap, "%sclient %" PRIu64 " (PID %" PRIu32 ")", before,
-				client_of(h->srv->borrower)->x.ticket.id, pid);
+				client_of(h->srv->borrower)->x.waiter.id, pid);
 	return pid != 0 ? snprintf(out, cap, "%sPID %" PRIu32, before, pid)
 			: snprintf(out, cap, "%sa prepared transaction", before);
 }
@@ -176,7 +176,7 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 	show_count_parts(env, pool_main(h->pool), &counts);
 	row.user = exchange_user(&c->x);
 	row.application_name = exchange_application(&c->x);
-	row.client_id = c->x.ticket.id;
+	row.client_id = c->x.waiter.id;
 	row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
 	row.state = show_use(h, state);
 	row.state_ms = show_age_us(env->now_us, h->since_us) / 1000;

@@ -16,7 +16,7 @@ SHOW(show_pins, pin_columns, OF_ALL)
 	const struct client *c;
 
 	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
-		struct pin_row row = { .client_id = c->x.ticket.id };
+		struct pin_row row = { .client_id = c->x.waiter.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", reasons[160];
 
 		if (c->x.pins == 0 || c->x.srv == NULL)

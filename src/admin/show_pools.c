@@ -123,15 +123,15 @@ SHOW(show_waiters, waiter_columns, OF_ALL)
 	const struct client *c;
 
 	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
-		struct waiter_row row = { .id = c->x.ticket.id };
+		struct waiter_row row = { .id = c->x.waiter.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", query[SHOW_QUERY_MAX];
 		const char *sql;
 		struct fail why;
 		size_t len;
 
-		if (!c->x.ticket.is_waiting)
+		if (!c->x.waiter.is_waiting)
 			continue;
-		policy_explain_wait(c->x.pool->policy, &c->x.ticket, env->now_us, &why);
+		policy_explain_wait(c->x.pool->policy, &c->x.waiter, env->now_us, &why);
 		row.reason = why.detail;
 		if (exchange_is_ready(&c->x) && (sql = report_waiting_text(&c->x, &len)) != NULL) {
 			fingerprint_normalize(sql, len, report_sql_options(&c->x), query, sizeof(query));
@@ -139,7 +139,7 @@ SHOW(show_waiters, waiter_columns, OF_ALL)
 		}
 		row.database = c->x.pool->database->name;
 		row.user = exchange_user(&c->x);
-		row.wait_us = show_age_us(env->now_us, c->x.ticket.since_us);
+		row.wait_us = show_age_us(env->now_us, c->x.waiter.since_us);
 		row.application_name = exchange_application(&c->x);
 		row.addr = addr;
 		row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);

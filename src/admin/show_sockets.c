@@ -68,7 +68,7 @@ peer_pid(const struct client *c)
 static void
 client_pointer(const struct client *c, char out[POINTER_MAX])
 {
-	snprintf(out, POINTER_MAX, "0xc%010" PRIx64, c->x.ticket.id);
+	snprintf(out, POINTER_MAX, "0xc%010" PRIx64, c->x.waiter.id);
 }
 
 static void
@@ -131,7 +131,7 @@ client_state(const struct client *c)
 static void
 client_row(const struct show_env *env, const struct client *c, struct socket_row *row)
 {
-	uint64_t wait_us = c->x.ticket.is_waiting ? show_age_us(env->now_us, c->x.ticket.since_us) : 0;
+	uint64_t wait_us = c->x.waiter.is_waiting ? show_age_us(env->now_us, c->x.waiter.since_us) : 0;
 
 	row_init(row, "C");
 	row->user = exchange_user(&c->x)[0] != '\0' ? exchange_user(&c->x) : "(nouser)";
@@ -156,7 +156,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row->remote_pid = peer_pid(c);
 	row->application_name = exchange_application(&c->x);
 	row->prepared_statements = statements_count(&c->x);
-	row->id = c->x.ticket.id;
+	row->id = c->x.waiter.id;
 	row->worker = c->env->number;
 	row->recv_pos = row->pkt_avail = c->x.pending_len;
 	row->pkt_remain = c->x.body_left;

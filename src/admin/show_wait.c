@@ -178,12 +178,12 @@ bool
 show_say_in_line(const struct show_env *env, const struct client *c, const struct holding *list, struct rows *rows)
 {
 	const struct pool *e = c->x.pool;
-	struct duration waited = age_of(env, c->x.ticket.since_us), limit = duration_of(e->settings.pool_timeout_us);
+	struct duration waited = age_of(env, c->x.waiter.since_us), limit = duration_of(e->settings.pool_timeout_us);
 	struct policy_counts counts;
 	char name[CLIENT_WORDS_MAX];
 	struct fail ours, why;
 
-	policy_explain_wait(e->policy, &c->x.ticket, env->now_us, &ours);
+	policy_explain_wait(e->policy, &c->x.waiter, env->now_us, &ours);
 	compat_tell(env->clients->x.config, &ours, &why);
 	show_count_parts(env, e, &counts);
 	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c, name), waited.text,
@@ -191,10 +191,10 @@ show_say_in_line(const struct show_env *env, const struct client *c, const struc
 		 e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",
 		 e->settings.pool_timeout_us > 0 ? limit.text : "");
 	show_say(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in line.",
-		 policy_is_split(e->policy) ? "about " : "", policy_place(e->policy, &c->x.ticket, env->now_us),
+		 policy_is_split(e->policy) ? "about " : "", policy_place(e->policy, &c->x.waiter, env->now_us),
 		 counts.waiting);
 	show_say(env, rows, "The cause: %s", why.detail);
-	if (show_say_jam(env, e, list, c->x.ticket.since_us, "What helps", rows))
+	if (show_say_jam(env, e, list, c->x.waiter.since_us, "What helps", rows))
 		return true;
 	show_say(env, rows, "What helps: %s", why.hint);
 	return counts.lent < e->settings.pool_size + e->settings.max_overflow;
@@ -312,7 +312,7 @@ SHOW(answer_wait, show_sentence_columns, OF_LOCKS)
 			 "; SHOW WAITERS has those that wait for a server, and SHOW EVENTS LIKE "
 			 "'%%client %" PRIu64 " %%' says why it was disconnected, if pgweir did that.",
 			 env->command->client_id, env->command->client_id);
-	else if (h != NULL && c->x.ticket.is_waiting)
+	else if (h != NULL && c->x.waiter.is_waiting)
 		say_waits(env, c, list, rows);
 	else if (h != NULL && h->srv != NULL)
 		say_with_server(env, list, h, rows);

@@ -80,14 +80,14 @@ admission_tick(struct admission *a, uint64_t now_us)
 
 /* Always returns false. */
 static bool
-refuse(struct admission *a, struct admission_ticket *t, const struct fail *why, enum reject_reason reason)
+refuse(struct admission *a, struct admission_place *t, const struct fail *why, enum reject_reason reason)
 {
 	a->settings.ops->refuse(t, why, reason);
 	return false;
 }
 
 static bool
-refuse_without_memory(struct admission *a, struct admission_ticket *t)
+refuse_without_memory(struct admission *a, struct admission_place *t)
 {
 	a->settings.ops->out_of_memory(t);
 	return false;
@@ -97,7 +97,7 @@ refuse_without_memory(struct admission *a, struct admission_ticket *t)
 
 /* Writes "10.0.0.7", "2001:db8:0:1::/64" or "unix". */
 static void
-address_text(const struct admission_ticket *t, char out[static ADDRESS_TEXT_MAX])
+address_text(const struct admission_place *t, char out[static ADDRESS_TEXT_MAX])
 {
 	uint8_t in6[16] = { 0 };
 	char text[INET6_ADDRSTRLEN] = "";
@@ -117,7 +117,7 @@ address_text(const struct admission_ticket *t, char out[static ADDRESS_TEXT_MAX]
 }
 
 static bool
-refuse_address(struct admission *a, struct admission_ticket *t)
+refuse_address(struct admission *a, struct admission_place *t)
 {
 	char address[ADDRESS_TEXT_MAX];
 	struct fail why;
@@ -131,7 +131,7 @@ refuse_address(struct admission *a, struct admission_ticket *t)
 
 /* Clients whose wrong password is answered late don't count here: they have a limit of their own. */
 static bool
-is_address_over(const struct admission *a, const struct admission_ticket *t, uint32_t spare)
+is_address_over(const struct admission *a, const struct admission_place *t, uint32_t spare)
 {
 	uint32_t limit = admission_config(a)->max_address_client_connections;
 
@@ -153,7 +153,7 @@ is_exempt(const struct admission *a, const struct sockaddr *peer)
 
 /* Returns false without memory. */
 static bool
-count_address(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer)
+count_address(struct admission *a, struct admission_place *t, const struct sockaddr *peer)
 {
 	uint8_t key[ADMISSION_ADDRESS_KEY_MAX];
 
@@ -169,7 +169,7 @@ count_address(struct admission *a, struct admission_ticket *t, const struct sock
 }
 
 bool
-admission_enter(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer)
+admission_enter(struct admission *a, struct admission_place *t, const struct sockaddr *peer)
 {
 	admission_queue_make_room(a);
 	admission_queue_join(a, t, ADMISSION_SILENT);
@@ -182,7 +182,7 @@ admission_enter(struct admission *a, struct admission_ticket *t, const struct so
 }
 
 void
-admission_leave(struct admission *a, struct admission_ticket *t)
+admission_leave(struct admission *a, struct admission_place *t)
 {
 	uint64_t now_us = *a->settings.now_us;
 
@@ -218,7 +218,7 @@ counted_len(const struct config *config, const char *database)
 
 /* Tokens are taken from all or from none: a login that one rate refuses costs the others nothing. */
 static bool
-take_tokens(struct admission *a, struct admission_ticket *t, const struct rate *rates, size_t count)
+take_tokens(struct admission *a, struct admission_place *t, const struct rate *rates, size_t count)
 {
 	uint64_t now_us = *a->settings.now_us;
 
@@ -241,7 +241,7 @@ take_tokens(struct admission *a, struct admission_ticket *t, const struct rate *
 }
 
 static bool
-is_within_rates(struct admission *a, struct admission_ticket *t, const char *user, const char *database)
+is_within_rates(struct admission *a, struct admission_place *t, const char *user, const char *database)
 {
 	const struct config *config = admission_config(a);
 	uint64_t now_us = *a->settings.now_us;
@@ -272,7 +272,7 @@ is_within_rates(struct admission *a, struct admission_ticket *t, const char *use
 /* --- the steps --- */
 
 bool
-admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database)
+admission_knock(struct admission *a, struct admission_place *t, const char *user, const char *database)
 {
 	const struct admission_entry *e = t->address;
 	struct fail why;
@@ -310,7 +310,7 @@ database_entry(struct admission *a, const char *database)
 }
 
 static bool
-database_has_room(struct admission *a, struct admission_ticket *t, const char *database,
+database_has_room(struct admission *a, struct admission_place *t, const char *database,
 		  const struct admission_entry *entry)
 {
 	const struct config *config = admission_config(a);
@@ -332,7 +332,7 @@ database_has_room(struct admission *a, struct admission_ticket *t, const char *d
 }
 
 static bool
-user_has_room(struct admission *a, struct admission_ticket *t, const char *user, const struct admission_entry *entry)
+user_has_room(struct admission *a, struct admission_place *t, const char *user, const struct admission_entry *entry)
 {
 	const struct config *config = admission_config(a);
 	struct scope_settings s;
@@ -351,7 +351,7 @@ user_has_room(struct admission *a, struct admission_ticket *t, const char *user,
 }
 
 static bool
-console_has_room(struct admission *a, struct admission_ticket *t, uint32_t clients)
+console_has_room(struct admission *a, struct admission_place *t, uint32_t clients)
 {
 	uint32_t limit = admission_config(a)->defaults.max_db_client_connections;
 	struct fail why;
@@ -365,7 +365,7 @@ console_has_room(struct admission *a, struct admission_ticket *t, uint32_t clien
 }
 
 static void
-hold(struct admission *a, struct admission_ticket *t, struct admission_entry *user, struct admission_entry *database)
+hold(struct admission *a, struct admission_place *t, struct admission_entry *user, struct admission_entry *database)
 {
 	admission_leave_queue(a, t);
 	assert(t->user_entry == NULL && t->database_entry == NULL);
@@ -377,7 +377,7 @@ hold(struct admission *a, struct admission_ticket *t, struct admission_entry *us
 }
 
 bool
-admission_admit_console(struct admission *a, struct admission_ticket *t, const char *user, bool is_admin,
+admission_admit_console(struct admission *a, struct admission_place *t, const char *user, bool is_admin,
 			uint32_t clients)
 {
 	struct admission_entry *user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
@@ -391,7 +391,7 @@ admission_admit_console(struct admission *a, struct admission_ticket *t, const c
 }
 
 bool
-admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const char *database)
+admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database)
 {
 	struct admission_entry *entry = database_entry(a, database),
 			       *user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
@@ -405,7 +405,7 @@ admission_admit(struct admission *a, struct admission_ticket *t, const char *use
 }
 
 int
-admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user,
+admission_restore(struct admission *a, struct admission_place *t, const struct sockaddr *peer, const char *user,
 		  const char *database)
 {
 	struct admission_entry *user_entry, *entry = database_entry(a, database);

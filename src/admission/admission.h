@@ -1,6 +1,6 @@
 /*
  * src/admission/admission.h - the limits on who is let in, how many at once and how fast ([limits]). It knows a client
- * only by the ticket that each of them has.
+ * only by the place that each of them has.
  *
  *   admission.c           counts connections by address, user and database; rates of logins
  *   admission_queue.c     bounds the connections that are not authenticated yet
@@ -51,10 +51,10 @@ enum admission_standing {
 };
 
 /* A connection's place in the limits, zeroed at first and embedded in its owner, which admission_ops reaches. */
-struct admission_ticket {
+struct admission_place {
 	struct admission_entry *address; /* NULL: a Unix socket */
 	union {
-		TAILQ_ENTRY(admission_ticket) in_line; /* unless ADMISSION_NOWHERE */
+		TAILQ_ENTRY(admission_place) in_line; /* unless ADMISSION_NOWHERE */
 		struct {
 			struct admission_entry *user_entry; /* NULL: not admitted */
 			struct admission_entry
@@ -67,13 +67,13 @@ struct admission_ticket {
 	bool is_unlogged; /* its login was refused, and there are too many log lines about that */
 };
 
-/* The owner of a ticket does these. Each closes the connection, and so calls admission_leave() from within. */
+/* The owner of a place does these. Each closes the connection, and so calls admission_leave() from within. */
 struct admission_ops {
 	/* There is no room for it: counts it under reason, sends it *why and closes it. */
-	void (*refuse)(struct admission_ticket *t, const struct fail *why, enum reject_reason reason);
-	void (*out_of_memory)(struct admission_ticket *t);
+	void (*refuse)(struct admission_place *t, const struct fail *why, enum reject_reason reason);
+	void (*out_of_memory)(struct admission_place *t);
 	/* The delayed answer to a wrong proof is due. */
-	void (*answer)(struct admission_ticket *t, const struct fail *why);
+	void (*answer)(struct admission_place *t, const struct fail *why);
 };
 
 struct admission_settings {
@@ -86,7 +86,7 @@ struct admission_settings {
 
 /* Returns NULL with *why set if there is no randomness. */
 struct admission *admission_new(const struct admission_settings *settings, struct fail *why);
-void admission_free(struct admission *a); /* after the last ticket; NULL is fine */
+void admission_free(struct admission *a); /* after the last place; NULL is fine */
 /* Sets how many descriptors the process may have: the bound on connections that log in depends on it. */
 void admission_set_descriptors(struct admission *a, uint64_t descriptors);
 /* While it is full, nobody but users of the console may log in. */
@@ -94,41 +94,41 @@ void admission_set_memory(struct admission *a, bool is_full);
 void admission_tick(struct admission *a, uint64_t now_us); /* about every 100 ms */
 
 /* --- The steps. Each returns false if ops->refuse was called. --- */
-bool admission_enter(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer); /* NULL: Unix */
+bool admission_enter(struct admission *a, struct admission_place *t, const struct sockaddr *peer); /* NULL: Unix */
 /* The startup packet names the user, who is not authenticated yet. database: NULL for the console, which has no rate;
  * its users share no limit with others of their address. */
-bool admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
+bool admission_knock(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /* The client is authenticated; database is one of the configuration. */
-bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
+bool admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /*
  * In place of all these steps, for a client that another process has let in: it counts as the others do, and no limit
  * refuses it. peer: NULL for a Unix socket. Returns 0, or -1 without memory; admission_leave() is due in either case.
  */
-int admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user,
+int admission_restore(struct admission *a, struct admission_place *t, const struct sockaddr *peer, const char *user,
 		      const char *database);
 /* The same for a user of the console, where those are counted (compat = pgbouncer); clients: how many are there now.
  * Limits are for those that may only look. */
-bool admission_admit_console(struct admission *a, struct admission_ticket *t, const char *user, bool is_admin,
+bool admission_admit_console(struct admission *a, struct admission_place *t, const char *user, bool is_admin,
 			     uint32_t clients);
-void admission_leave(struct admission *a, struct admission_ticket *t); /* may be called again */
+void admission_leave(struct admission *a, struct admission_place *t); /* may be called again */
 /* The client is authenticated, or goes. May be called again. */
-void admission_leave_queue(struct admission *a, struct admission_ticket *t);
+void admission_leave_queue(struct admission *a, struct admission_place *t);
 
 /* --- Log lines about refused logins. If a connection gets none, its end must not be logged either. --- */
 /* Allows a number of lines a second; further refusals are counted and reported together. */
-bool admission_may_log(struct admission *a, struct admission_ticket *t);
+bool admission_may_log(struct admission *a, struct admission_place *t);
 /* For refusals at a limit: one line a second for each reason. */
-bool admission_may_log_reject(struct admission *a, struct admission_ticket *t, enum reject_reason reason);
+bool admission_may_log_reject(struct admission *a, struct admission_place *t, enum reject_reason reason);
 
 /* --- Proofs --- */
 /* The proof was wrong: the answer is delayed (login_failure_delay) until ops->answer is called with a copy of *why. The
  * caller owns the result until then, and calls admission_drop_answer if the connection goes. Returns NULL if the answer
  * is due at once. */
-struct admission_hold *admission_failed(struct admission *a, struct admission_ticket *t, const char *user,
+struct admission_hold *admission_failed(struct admission *a, struct admission_place *t, const char *user,
 					const struct fail *why);
 void admission_drop_answer(void *hold); /* a struct admission_hold */
 void admission_answer_now(struct admission_hold *hold);
-void admission_succeeded(struct admission *a, const struct admission_ticket *t, const char *user);
+void admission_succeeded(struct admission *a, const struct admission_place *t, const char *user);
 
 /* Returns how many clients of this user are admitted; for SHOW. */
 uint32_t admission_user_clients(const struct admission *a, const char *user);

@@ -23,7 +23,7 @@
 struct admission_hold {
 	TAILQ_ENTRY(admission_hold) next;
 	struct admission *a;
-	struct admission_ticket *ticket;
+	struct admission_place *place;
 	struct admission_entry *own; /* of its address and user; NULL: a Unix socket, or no memory */
 	struct timer timer;
 	struct fail why;
@@ -37,9 +37,9 @@ admission_drop_answer(void *arg)
 	assert(hold->a->held_count > 0);
 	TAILQ_REMOVE(&hold->a->holds, hold, next);
 	hold->a->held_count--;
-	if (hold->ticket->address != NULL) {
-		assert(hold->ticket->address->waiting > 0);
-		hold->ticket->address->waiting--;
+	if (hold->place->address != NULL) {
+		assert(hold->place->address->waiting > 0);
+		hold->place->address->waiting--;
 	}
 	if (hold->own != NULL) {
 		assert(hold->own->waiting > 0);
@@ -54,7 +54,7 @@ void
 admission_answer_now(struct admission_hold *hold)
 {
 	const struct admission_ops *ops = hold->a->settings.ops;
-	struct admission_ticket *t = hold->ticket;
+	struct admission_place *t = hold->place;
 	struct fail why = hold->why;
 
 	admission_drop_answer(hold);
@@ -68,7 +68,7 @@ on_time(void *arg)
 }
 
 static struct admission_hold *
-hold_answer(struct admission *a, struct admission_ticket *t, struct admission_entry *own, const struct fail *why,
+hold_answer(struct admission *a, struct admission_place *t, struct admission_entry *own, const struct fail *why,
 	    uint64_t delay_us)
 {
 	struct admission_hold *hold = calloc(1, sizeof(*hold));
@@ -76,7 +76,7 @@ hold_answer(struct admission *a, struct admission_ticket *t, struct admission_en
 	if (hold == NULL)
 		return NULL;
 	hold->a = a;
-	hold->ticket = t;
+	hold->place = t;
 	hold->why = *why;
 	timer_init(&hold->timer, a->settings.base, a->settings.now_us, on_time, hold);
 	if (timer_try(&hold->timer, delay_us) < 0) {
@@ -98,7 +98,7 @@ hold_answer(struct admission *a, struct admission_ticket *t, struct admission_en
 
 /* Writes the key of t's address (it must have one) and this user, and returns its length. */
 static size_t
-put_guess_key(const struct admission_ticket *t, const char *user, uint8_t key[static ADMISSION_KEY_MAX])
+put_guess_key(const struct admission_place *t, const char *user, uint8_t key[static ADMISSION_KEY_MAX])
 {
 	size_t len = t->address->key_len, user_len = strlen(user);
 
@@ -110,7 +110,7 @@ put_guess_key(const struct admission_ticket *t, const char *user, uint8_t key[st
 }
 
 struct admission_entry *
-admission_guess_entry(struct admission *a, const struct admission_ticket *t, const char *user)
+admission_guess_entry(struct admission *a, const struct admission_place *t, const char *user)
 {
 	uint8_t key[ADMISSION_KEY_MAX];
 
@@ -118,7 +118,7 @@ admission_guess_entry(struct admission *a, const struct admission_ticket *t, con
 }
 
 static uint64_t
-delay_of(struct admission *a, struct admission_ticket *t, struct admission_entry *own)
+delay_of(struct admission *a, struct admission_place *t, struct admission_entry *own)
 {
 	const struct config *config = admission_config(a);
 	uint64_t base = config->login_failure_delay_us, max = config->login_failure_delay_max_us;
@@ -133,7 +133,7 @@ delay_of(struct admission *a, struct admission_ticket *t, struct admission_entry
 }
 
 struct admission_hold *
-admission_failed(struct admission *a, struct admission_ticket *t, const char *user, const struct fail *why)
+admission_failed(struct admission *a, struct admission_place *t, const char *user, const struct fail *why)
 {
 	struct admission_entry *own = t->address == NULL ? NULL : admission_guess_entry(a, t, user);
 	uint64_t delay_us = delay_of(a, t, own);
@@ -142,7 +142,7 @@ admission_failed(struct admission *a, struct admission_ticket *t, const char *us
 }
 
 void
-admission_succeeded(struct admission *a, const struct admission_ticket *t, const char *user)
+admission_succeeded(struct admission *a, const struct admission_place *t, const char *user)
 {
 	struct admission_entry *own;
 	uint8_t key[ADMISSION_KEY_MAX];

@@ -10,7 +10,7 @@
 #define LINES_PER_SECOND 20u
 
 bool
-admission_may_log_reject(struct admission *a, struct admission_ticket *t, enum reject_reason reason)
+admission_may_log_reject(struct admission *a, struct admission_place *t, enum reject_reason reason)
 {
 	struct admission_quiet *quiet = &a->quiet[reason];
 	uint64_t now_us = *a->settings.now_us;
@@ -25,7 +25,7 @@ admission_may_log_reject(struct admission *a, struct admission_ticket *t, enum r
 }
 
 bool
-admission_may_log(struct admission *a, struct admission_ticket *t)
+admission_may_log(struct admission *a, struct admission_place *t)
 {
 	uint64_t now_us = *a->settings.now_us;
 

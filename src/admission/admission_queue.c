@@ -34,7 +34,7 @@ queue_count(const struct admission *a)
 }
 
 void
-admission_leave_queue(struct admission *a, struct admission_ticket *t)
+admission_leave_queue(struct admission *a, struct admission_place *t)
 {
 	if (t->line == ADMISSION_NOWHERE)
 		return;
@@ -46,7 +46,7 @@ admission_leave_queue(struct admission *a, struct admission_ticket *t)
 }
 
 void
-admission_queue_join(struct admission *a, struct admission_ticket *t, enum admission_line line)
+admission_queue_join(struct admission *a, struct admission_place *t, enum admission_line line)
 {
 	admission_leave_queue(a, t);
 	t->line = (uint8_t)line;
@@ -61,7 +61,7 @@ admission_queue_make_room(struct admission *a)
 
 	while (queue_count(a) >= max) {
 		struct admission_hold *hold = TAILQ_FIRST(&a->holds);
-		struct admission_ticket *t;
+		struct admission_place *t;
 		struct fail why;
 		bool is_silent;
 

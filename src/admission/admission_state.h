@@ -4,7 +4,7 @@
 #include "admission/admission.h"
 #include "admission/admission_table.h"
 
-TAILQ_HEAD(admission_tickets, admission_ticket);
+TAILQ_HEAD(admission_places, admission_place);
 TAILQ_HEAD(admission_holds, admission_hold);
 
 /* The limit on log lines for one reject reason. */
@@ -20,7 +20,7 @@ struct admission {
 	struct admission_table *addresses, *users, *databases;
 	struct admission_table *guesses; /* wrong passwords by address and user: admission_failures.c */
 	/* Connections that are not authenticated, the oldest first. */
-	struct admission_tickets lines[ADMISSION_LINES];
+	struct admission_places lines[ADMISSION_LINES];
 	struct admission_holds holds; /* wrong proofs whose answer is delayed */
 	uint32_t counts[ADMISSION_LINES], held_count;
 	uint64_t descriptors;
@@ -38,15 +38,15 @@ admission_config(const struct admission *a)
 }
 
 /* admission_queue.c */
-/* Moves the ticket to the end of a line. */
-void admission_queue_join(struct admission *a, struct admission_ticket *t, enum admission_line line);
+/* Moves the place to the end of a line. */
+void admission_queue_join(struct admission *a, struct admission_place *t, enum admission_line line);
 /* Closes other connections, if it must, to make room for a newcomer. */
 void admission_queue_make_room(struct admission *a);
 
 /* admission_failures.c */
 /* Returns what is remembered of t's address (it must have one) and this user, a new entry if need be; NULL: no memory.
  */
-struct admission_entry *admission_guess_entry(struct admission *a, const struct admission_ticket *t, const char *user);
+struct admission_entry *admission_guess_entry(struct admission *a, const struct admission_place *t, const char *user);
 
 /* admission_log.c */
 void admission_log_tick(struct admission *a, uint64_t now_us);

@@ -411,7 +411,7 @@ begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 	if (home == NULL)
 		close_asker(c, CR_WRONG_KEY);
 	else if (home != c->env) {
-		if (begin_on(home, c->env, c->x.ticket.id, 0, pid, key, key_len) < 0)
+		if (begin_on(home, c->env, c->x.waiter.id, 0, pid, key, key_len) < 0)
 			close_asker(c, CR_FAILED);
 	} else if (has_enough(target))
 		close_asker(c, CR_SENT);

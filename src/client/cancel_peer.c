@@ -93,7 +93,7 @@ cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t
 	if (env->passed_cancel_count >= PASSED_MAX || cancel_count_passed(env, peer_id) >= PASSED_TO_ONE_MAX ||
 	    (p = malloc(sizeof(*p))) == NULL)
 		return CR_FAILED;
-	*p = (struct passed_cancel){ env, asker->x.ticket.id, peer_id, env->passed_cancels, &env->passed_cancels };
+	*p = (struct passed_cancel){ env, asker->x.waiter.id, peer_id, env->passed_cancels, &env->passed_cancels };
 	if (begin_passing(p, pid, secret, len, &peer) < 0) {
 		free(p);
 		return CR_FAILED;

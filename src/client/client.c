@@ -36,7 +36,7 @@ door_of(const struct client_env *env)
 
 /* On the door. */
 static void
-give_back_ticket(struct client_env *door, struct client *c)
+give_back_waiter(struct client_env *door, struct client *c)
 {
 	admission_leave(door->admission, &c->admission);
 	door->on_client_gone(door->x.owner, c);
@@ -53,7 +53,7 @@ read_last_note(struct note *n, void *owner, bool is_over)
 	(void)is_over;
 	*door->x.now_us = clock_now_us();
 	pool_homes_ended(door->homes, env->number);
-	give_back_ticket(door, c);
+	give_back_waiter(door, c);
 	free(c);
 }
 
@@ -63,7 +63,7 @@ client_free_later(struct grave *g)
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
 	const struct exchange_rare *rare = c->x.rare;
 
-	assert(c->x.state == CL_CLOSED && c->x.srv == NULL && !c->x.ticket.is_waiting);
+	assert(c->x.state == CL_CLOSED && c->x.srv == NULL && !c->x.waiter.is_waiting);
 	assert(c->x.statements == NULL && c->x.session == NULL);
 	assert(rare == NULL || (rare->cancels == NULL && rare->doubt == NULL));
 	image_unref(c->x.image);
@@ -105,9 +105,9 @@ begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *p
 	c->env = env;
 	c->x.env = &env->x;
 	c->is_unix = is_unix;
-	c->x.ticket.id = pool_set_next_id(env->x.pools);
+	c->x.waiter.id = pool_set_next_id(env->x.pools);
 	exchange_step(&c->x, CE_ACCEPT);
-	c->connected_us = c->x.ticket.idle_since_us = *env->x.now_us;
+	c->connected_us = c->x.waiter.idle_since_us = *env->x.now_us;
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
 	return c;
@@ -271,7 +271,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	c->grave.free_it = NULL; /* its address was there */
 	graveyard_bury(env->x.graveyard, &c->grave, client_free_later);
 	if (env == door_of(env))
-		give_back_ticket(env, c);
+		give_back_waiter(env, c);
 }
 
 void

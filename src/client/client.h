@@ -61,7 +61,7 @@ struct client_env {
 	size_t read_cap;
 	struct verifier_cache *verifiers;
 	/* The door's has the limits on clients. The others' only bounds the log lines about logins that fail there: all
-	 * else of a client's ticket is the door's, from accept() until it has heard of the client's end. */
+	 * else of a client's waiter is the door's, from accept() until it has heard of the client's end. */
 	struct admission *admission;
 	uint32_t number; /* of its worker: 0 is the door */
 	struct client_env *const *crew; /* of all workers, the door's first; NULL ends them */
@@ -108,7 +108,7 @@ struct client {
 		void *console; /* CL_CONSOLE: the console's own */
 		struct client_cancel *cancel;
 	};
-	struct admission_ticket admission; /* what it counts as */
+	struct admission_place admission; /* what it counts as */
 	union {
 		struct client *key_next; /* the next one with the same hash */
 		struct long_key *long_key; /* holds the rest of the secret, and key_next */

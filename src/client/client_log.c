@@ -10,7 +10,7 @@ void
 client_about(const struct client *c, struct client_about *about)
 {
 	client_peer_text(&c->x, about->peer, sizeof(about->peer));
-	about->log = (struct log_about){ .client_id = c->x.ticket.id,
+	about->log = (struct log_about){ .client_id = c->x.waiter.id,
 					 .client = about->peer,
 					 .user = exchange_user(&c->x),
 					 .application = exchange_application(&c->x),

@@ -242,11 +242,11 @@ idle_since(const struct client *c)
 	const struct server *srv = c->x.srv;
 
 	if (srv == NULL)
-		return client_activity(c) == CLIENT_IS_IDLE ? c->x.ticket.idle_since_us : 0;
+		return client_activity(c) == CLIENT_IS_IDLE ? c->x.waiter.idle_since_us : 0;
 	if ((!c->x.is_session && c->x.pins == 0) || c->x.state != CL_READY || c->x.replication != 0 ||
 	    srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' || c->x.body_left > 0)
 		return 0;
-	return srv->loan.last_done_us > c->x.ticket.idle_since_us ? srv->loan.last_done_us : c->x.ticket.idle_since_us;
+	return srv->loan.last_done_us > c->x.waiter.idle_since_us ? srv->loan.last_done_us : c->x.waiter.idle_since_us;
 }
 
 /* Returns true if any client has waited longer than wait_notify. */
@@ -269,11 +269,11 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 {
 	struct fail what, shown;
 
-	c->x.ticket.is_wait_logged = true;
-	policy_explain_wait(c->x.pool->policy, &c->x.ticket, now_us, &what);
+	c->x.waiter.is_wait_logged = true;
+	policy_explain_wait(c->x.pool->policy, &c->x.waiter, now_us, &what);
 	snprintf(what.sqlstate, sizeof(what.sqlstate), "01000");
 	snprintf(what.text, sizeof(what.text), "waiting for a server connection for %llu s",
-		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
+		 (unsigned long long)((now_us - c->x.waiter.since_us) / US_PER_S));
 	fail_pgbouncer_text(&what, "No server connection available in postgres backend, client being queued");
 	compat_tell(c->env->x.config, &what, &shown);
 	send_notice(c, &shown);
@@ -286,8 +286,8 @@ check_ready(struct client *c, uint64_t now_us)
 	struct fail why;
 	enum late late;
 
-	if (c->x.state == CL_IN_LINE && !c->x.ticket.is_wait_logged &&
-	    is_late(now_us, c->x.ticket.since_us, c->env->x.config->wait_notify_us))
+	if (c->x.state == CL_IN_LINE && !c->x.waiter.is_wait_logged &&
+	    is_late(now_us, c->x.waiter.since_us, c->env->x.config->wait_notify_us))
 		tell_that_it_waits(c, now_us);
 	if (c->x.srv == NULL && exchange_is_in_block(&c->x)) {
 		c->env->x.blocks_without_server++;

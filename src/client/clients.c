@@ -38,8 +38,8 @@ is_to_leave(const struct client *c, bool is_gentle)
 
 	if (client_state_is_login((enum client_state)c->x.state))
 		return true;
-	if (!c->x.ticket.is_waiting || !is_gentle)
-		return c->x.ticket.is_waiting;
+	if (!c->x.waiter.is_waiting || !is_gentle)
+		return c->x.waiter.is_waiting;
 	policy_get_counts(c->x.pool->policy, &counts);
 	return counts.pinging + counts.washing == 0;
 }
@@ -151,7 +151,7 @@ client_find_id(struct client_env *env, uint64_t id)
 	struct client *c;
 
 	TAILQ_FOREACH(c, &env->clients, all)
-		if (c->x.ticket.id == id)
+		if (c->x.waiter.id == id)
 			return c;
 	return NULL;
 }

@@ -100,7 +100,7 @@ go_on(struct exchange *x, bool is_failed_within)
 {
 	x->rejecting_to = 'S';
 	exchange_step(x, is_failed_within ? CE_REFUSED : CE_ANSWERED);
-	x->ticket.idle_since_us = *x->env->now_us;
+	x->waiter.idle_since_us = *x->env->now_us;
 	stream_set_reading(&x->stream, true);
 	exchange_replay(x, x->env->ops->bytes);
 }
@@ -113,7 +113,7 @@ log_fate(const struct commit_doubt *d, enum commit_fate fate, const char *reason
 					     [FATE_UNKNOWN] = "may have been committed or not" };
 	const struct exchange *x = d->x;
 	struct log_about about = { .event = "commit_checked",
-				   .client_id = x->ticket.id,
+				   .client_id = x->waiter.id,
 				   .user = exchange_user(x),
 				   .database = x->pool->database->name,
 				   .application = exchange_application(x),
@@ -124,7 +124,7 @@ log_fate(const struct commit_doubt *d, enum commit_fate fate, const char *reason
 
 	log_event(x->env->log, fate == FATE_UNKNOWN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, &about,
 		  "client %llu: server %llu (%s) was lost during a COMMIT: the transaction %s (%s)",
-		  (unsigned long long)x->ticket.id, (unsigned long long)d->server_id, d->server, words[fate], reason);
+		  (unsigned long long)x->waiter.id, (unsigned long long)d->server_id, d->server, words[fate], reason);
 }
 
 static void

@@ -14,12 +14,12 @@ exchange_step(struct exchange *x, enum client_event ev)
 	char what[96];
 
 	if (to == CL_NONE) {
-		snprintf(what, sizeof(what), "client %llu: %s while %s", (unsigned long long)x->ticket.id,
+		snprintf(what, sizeof(what), "client %llu: %s while %s", (unsigned long long)x->waiter.id,
 			 client_event_name(ev), client_state_name(from, has_server));
 		log_bug(x->env->log, what);
 		return;
 	}
-	log_debug(x->env->log, "client %llu: %s -> %s (%s)", (unsigned long long)x->ticket.id,
+	log_debug(x->env->log, "client %llu: %s -> %s (%s)", (unsigned long long)x->waiter.id,
 		  client_state_name(from, has_server), client_state_name(to, has_server), client_event_name(ev));
 	x->state = (uint8_t)to;
 }
@@ -61,7 +61,7 @@ exchange_send(struct exchange *x, const struct buf *b)
 	if (buf_ok(b) && x->env->to_client.to == &x->stream)
 		outbox_copy(&x->env->to_client, b->bytes, b->len);
 	else if (!buf_ok(b) || stream_write(&x->stream, &piece, 1) < 0) {
-		log_warning(x->env->log, "client %llu: out of memory", (unsigned long long)x->ticket.id);
+		log_warning(x->env->log, "client %llu: out of memory", (unsigned long long)x->waiter.id);
 		exchange_close(x, NULL);
 	}
 }

@@ -8,7 +8,7 @@
  *
  * Owns:    the client's socket, what was read but not handled, its settings (image).
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
- * Always:  srv != NULL exactly while this exchange is that server's borrower; while its ticket waits, srv is NULL; an
+ * Always:  srv != NULL exactly while this exchange is that server's borrower; while its waiter waits, srv is NULL; an
  *          exchange that is_closing gets no further bytes and asks for no server; memory lives until the next turn.
  */
 #pragma once
@@ -185,7 +185,7 @@ struct exchange {
 	struct pool *pool; /* set once the client has proved who it is */
 	const struct scope_settings *settings; /* those of its pool, or of the name it logged in as: the pool's */
 	struct server *srv;
-	struct policy_ticket ticket; /* has the client's id, too. is_wait_logged: for wait_notify */
+	struct policy_waiter waiter; /* has the client's id, too. is_wait_logged: for wait_notify */
 	struct image *image, *startup; /* startup: as it was after the login */
 	struct client_statements *statements;
 	struct client_session *session;

@@ -72,7 +72,7 @@ report_idle_since(const struct exchange *x)
 		return c->debtor == PHASE_CLIENT_WRITE && !stream_is_full(&x->stream) ? c->since_us : 0;
 	if (!exchange_is_in_block(x))
 		return 0;
-	return c != NULL ? loan_rests_since(&x->srv->loan) : x->ticket.idle_since_us;
+	return c != NULL ? loan_rests_since(&x->srv->loan) : x->waiter.idle_since_us;
 }
 
 /* A byte came from the client, or went to it, between two requests. */
@@ -140,7 +140,7 @@ report_lent(struct exchange *x, uint64_t waited_us)
 static void
 take_wait(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
-	struct policy_ticket *t = &x->ticket;
+	struct policy_waiter *t = &x->waiter;
 
 	phase_us[PHASE_WAIT] = t->waited_us - t->connect_us;
 	phase_us[PHASE_CONNECT] = t->connect_us;
@@ -155,7 +155,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 	if (srv->loan.clock.since_us == 0) {
 		begin_idle_anew(x, srv);
 		start_clock(x->env, &srv->loan.clock);
-		if (x->ticket.waited_us > 0)
+		if (x->waiter.waited_us > 0)
 			take_wait(x, srv->loan.clock.us);
 	}
 	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_CLIENT)
@@ -301,7 +301,7 @@ report_send(struct exchange *x, struct server *srv, struct request_report *r, co
 
 	x->env->ops->peer_text(x, peer, sizeof(peer));
 	r->client = peer;
-	r->client_id = x->ticket.id;
+	r->client_id = x->waiter.id;
 	r->event = event;
 	if (srv != NULL) {
 		/* The last CommandComplete's words without their counts. */
@@ -524,7 +524,7 @@ phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 		memset(c->us, 0, sizeof(c->us));
 	} else
 		phase_us[PHASE_CLIENT_WRITE] =
-		    since(*x->env->now_us, c != NULL ? loan_rests_since(&x->srv->loan) : x->ticket.idle_since_us);
+		    since(*x->env->now_us, c != NULL ? loan_rests_since(&x->srv->loan) : x->waiter.idle_since_us);
 }
 
 void
@@ -557,7 +557,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 void
 report_waited(struct exchange *x, uint64_t connect_us)
 {
-	struct policy_ticket *t = &x->ticket;
+	struct policy_waiter *t = &x->waiter;
 
 	t->waited_us = *x->env->now_us - t->since_us;
 	t->connect_us = connect_us < t->waited_us ? connect_us : t->waited_us;
@@ -568,10 +568,10 @@ static bool
 note_wait_so_far(struct exchange *x)
 {
 	if (x->state == CL_IN_LINE)
-		report_waited(x, x->ticket.connect_us);
+		report_waited(x, x->waiter.connect_us);
 	else if (x->state == CL_IN_DOUBT || x->state == CL_AWAITING ||
 		 x->state == CL_CATCHING) /* what another connection is to say */
-		x->ticket.waited_us = x->ticket.connect_us = since(*x->env->now_us, x->request_us);
+		x->waiter.waited_us = x->waiter.connect_us = since(*x->env->now_us, x->request_us);
 	else
 		return false;
 	return true;

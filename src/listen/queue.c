@@ -261,7 +261,7 @@ overrun(struct exchange *x)
 	report_error(x->pool, EO_PROXY, why.sqlstate);
 	report_failure(x, &why, RF_LIMIT, "notify_queue");
 	if (close_after_flush(x, &why)) {
-		log_warning(x->env->log, "client %llu is disconnected: %s", (unsigned long long)x->ticket.id, why.text);
+		log_warning(x->env->log, "client %llu is disconnected: %s", (unsigned long long)x->waiter.id, why.text);
 		return;
 	}
 	if (x->srv != NULL && x->srv->ledger.count > 0)

@@ -53,7 +53,7 @@ check_time(struct client *c, uint64_t now_us)
 	login_external_tick(c, now_us);
 	if (c->env->x.config->login_timeout_us == 0 || c->x.is_closing)
 		return;
-	begun_us = c->connected_us + c->x.ticket.waited_us;
+	begun_us = c->connected_us + c->x.waiter.waited_us;
 	if (now_us < begun_us || now_us - begun_us < c->env->x.config->login_timeout_us)
 		return;
 	if (c->x.state == CL_DELAYED) {

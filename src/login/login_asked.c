@@ -83,7 +83,7 @@ has_no_name(struct client *c, const char *why)
 	struct login_asked *a = c->login->asked;
 
 	log_debug(c->env->x.log, "client %llu fits no rule with a host name: %s: %s",
-		  (unsigned long long)c->x.ticket.id, a->name != NULL ? a->name : "its address", why);
+		  (unsigned long long)c->x.waiter.id, a->name != NULL ? a->name : "its address", why);
 	a->host = HOST_NONE;
 	free(a->name);
 	a->name = NULL;

@@ -78,7 +78,7 @@ login_certificate(struct client *c, void (*again)(struct client *c, void *unused
 	if (search.fit != HBA_NO)
 		return search.fit == HBA_YES ? 0 : login_await(c, again, why);
 	log_info(c->env->x.log, "client %llu: its certificate is for \"%s\", which may not log in as \"%s\"%s%s",
-		 (unsigned long long)c->x.ticket.id, search.first, l->user, l->rule.map != NULL ? " by map " : "",
+		 (unsigned long long)c->x.waiter.id, search.first, l->user, l->rule.map != NULL ? " by map " : "",
 		 l->rule.map != NULL ? l->rule.map : "");
 	return fail_set(why, "28000", "certificate authentication failed for user \"%.63s\"", l->user);
 }

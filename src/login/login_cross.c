@@ -100,7 +100,7 @@ waits_until(const struct client *c)
 {
 	const struct config *config = c->env->x.config;
 	uint64_t until_us = UINT64_MAX,
-		 login_until_us = c->connected_us + c->x.ticket.waited_us + config->login_timeout_us;
+		 login_until_us = c->connected_us + c->x.waiter.waited_us + config->login_timeout_us;
 	struct scope_settings s;
 
 	config_effective(config, config_find_database(config, replication_database(c)),

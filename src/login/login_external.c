@@ -118,7 +118,7 @@ refuse_wrong(struct client *c, const struct fail *logged)
 
 	if (!has_tokens || admission_may_log(c->env->admission, &c->admission))
 		log_write(c->env->x.log, has_tokens ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "client %llu: %s",
-			  (unsigned long long)c->x.ticket.id, logged->text);
+			  (unsigned long long)c->x.waiter.id, logged->text);
 	fail_set(&why, "28000", "%s authentication failed for user \"%.63s\"", name, c->login->user);
 	fail_pgbouncer_text(&why, "%s authentication failed", name);
 	login_refuse_late(c, &why, LR_BAD_PASSWORD);

@@ -58,7 +58,7 @@ decide(struct client *c, void *unused)
 	}
 	if (fit == HBA_NO) {
 		log_info(c->env->x.log, "client %llu: system user %ld, \"%s\", may not log in as \"%s\"%s%s",
-			 (unsigned long long)c->x.ticket.id, (long)l->system_uid, name != NULL ? name : "", l->user,
+			 (unsigned long long)c->x.waiter.id, (long)l->system_uid, name != NULL ? name : "", l->user,
 			 l->rule.map != NULL ? " by map " : "", l->rule.map != NULL ? l->rule.map : "");
 		fail_set(&why, "28000", "Peer authentication failed for user \"%.63s\"", l->user);
 	} else if (login_await(c, decide, &why) > 0)

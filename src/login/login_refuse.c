@@ -118,27 +118,27 @@ login_refuse_late(struct client *c, const struct fail *why, enum login_result re
 /* --- what admission decides on --- */
 
 static struct client *
-client_of_ticket(struct admission_ticket *t)
+client_of_waiter(struct admission_place *t)
 {
 	return (struct client *)((char *)t - offsetof(struct client, admission));
 }
 
 static void
-on_refuse(struct admission_ticket *t, const struct fail *why, enum reject_reason reason)
+on_refuse(struct admission_place *t, const struct fail *why, enum reject_reason reason)
 {
-	login_reject(client_of_ticket(t), why, reason);
+	login_reject(client_of_waiter(t), why, reason);
 }
 
 static void
-on_out_of_memory(struct admission_ticket *t)
+on_out_of_memory(struct admission_place *t)
 {
-	login_out_of_memory(client_of_ticket(t));
+	login_out_of_memory(client_of_waiter(t));
 }
 
 static void
-on_answer(struct admission_ticket *t, const struct fail *why)
+on_answer(struct admission_place *t, const struct fail *why)
 {
-	struct client *c = client_of_ticket(t);
+	struct client *c = client_of_waiter(t);
 
 	c->login->abandon = NULL;
 	c->login->hold = NULL;

@@ -38,7 +38,7 @@ on_ready(struct server *srv, void *borrower)
 
 	c->login->opening = NULL;
 	c->x.srv = srv;
-	report_lent(&c->x, c->x.ticket.waited_us);
+	report_lent(&c->x, c->x.waiter.waited_us);
 	login_finish(c, image_ref(srv->image), server_welcome(srv));
 }
 

@@ -107,7 +107,7 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 	if (l->rule.method == HBA_REJECT ? admission_may_log(env->admission, &c->admission)
 					 : env->x.config->log_connections)
 		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
-			 (unsigned long long)c->x.ticket.id, l->rule.path, l->rule.line, user, database);
+			 (unsigned long long)c->x.waiter.id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)
 		return refuse_by_rule(c, l->rule.line, why);
 	l->demand = l->rule.method < HBA_MODULES

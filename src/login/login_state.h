@@ -59,7 +59,7 @@ struct client_login {
 	struct server *opening; /* a dedicated server that is logging in (login_replication.c) */
 	uint64_t place_since_us; /* since when it waits for a place for one; 0: it does not */
 	struct scram_server *scram; /* NULL: not begun */
-	struct verifier_ticket verifier; /* waits while the user's verifier is derived */
+	struct verifier_waiter verifier; /* waits while the user's verifier is derived */
 	struct scram_keys keys;
 	enum login_method method; /* for the metrics */
 	enum auth_method demand; /* what the rule asks for; never AUTH_HBA */

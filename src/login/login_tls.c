@@ -21,7 +21,7 @@ on_done(struct stream *s, const struct fail *failed, void *arg)
 	if (failed != NULL) {
 		counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;
 		client_peer_text(&c->x, peer, sizeof(peer));
-		log_info(c->env->x.log, "client %llu (%s): %s", (unsigned long long)c->x.ticket.id, peer, failed->text);
+		log_info(c->env->x.log, "client %llu (%s): %s", (unsigned long long)c->x.waiter.id, peer, failed->text);
 		client_close(c, NULL);
 		return;
 	}
@@ -56,6 +56,6 @@ login_tls_begin(struct client *c, const uint8_t *first, size_t first_len)
 	else if (handshake_begin(&c->x.stream, &set, first, first_len, &why) == 0)
 		return;
 	c->env->x.counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;
-	log_warning(c->env->x.log, "client %llu: %s", (unsigned long long)c->x.ticket.id, why.text);
+	log_warning(c->env->x.log, "client %llu: %s", (unsigned long long)c->x.waiter.id, why.text);
 	client_close(c, NULL);
 }

@@ -87,11 +87,11 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	if (c->x.is_closing)
 		return;
 	c->login = NULL;
-	c->x.ticket.waited_us = c->x.ticket.connect_us = 0; /* no request's */
+	c->x.waiter.waited_us = c->x.waiter.connect_us = 0; /* no request's */
 	exchange_step(&c->x, CE_GREETED);
 	if (stream_tls(&c->x.stream) != NULL)
 		tls_secrets_are_over(stream_tls(&c->x.stream));
-	c->x.ticket.idle_since_us = *env->x.now_us;
+	c->x.waiter.idle_since_us = *env->x.now_us;
 	assert(env->login_count > 0);
 	env->login_count--;
 	login_log(c);
@@ -233,13 +233,13 @@ ask_server(struct client *c)
 		finish_guessed(c, guess, true);
 		return;
 	}
-	c->x.ticket.image = pool_find_startup(c->x.pool, c->login->raw);
-	srv = pool_borrow(c->x.pool, &c->x.ticket, c, *c->env->x.now_us);
+	c->x.waiter.image = pool_find_startup(c->x.pool, c->login->raw);
+	srv = pool_borrow(c->x.pool, &c->x.waiter, c, *c->env->x.now_us);
 	if (srv != NULL) {
 		image_unref(guess);
 		login_granted(&c->x, srv);
 	} else if (guess != NULL) {
-		policy_cancel(c->x.pool->policy, &c->x.ticket, *c->env->x.now_us);
+		policy_cancel(c->x.pool->policy, &c->x.waiter, *c->env->x.now_us);
 		finish_guessed(c, guess, false);
 	} else {
 		exchange_step(&c->x, CE_NEED_SERVER);
@@ -424,7 +424,7 @@ login_server_done(struct exchange *x)
 	image_unref(srv->image);
 	srv->image = image_ref(img);
 	if (c->x.is_session)
-		report_lent(&c->x, c->x.ticket.waited_us);
+		report_lent(&c->x, c->x.waiter.waited_us);
 	else
 		welcome_give_back(c);
 	login_finish(c, img, c->x.pool->welcome);

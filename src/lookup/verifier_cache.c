@@ -14,7 +14,7 @@
 #define SALT_LEN 16
 #define FINGERPRINT_LEN 32 /* HMAC-SHA-256 */
 
-TAILQ_HEAD(ticket_line, verifier_ticket);
+TAILQ_HEAD(waiter_line, verifier_waiter);
 
 /* The work and its input belong to a thread until it is done; line and entry always belong to the loop. */
 struct verifier_derivation {
@@ -23,7 +23,7 @@ struct verifier_derivation {
 	struct scram_verifier verifier; /* at first only salt and iterations */
 	struct fail why;
 	int result;
-	struct ticket_line line;
+	struct waiter_line line;
 	struct kept *entry; /* NULL: the result will not be kept */
 };
 
@@ -149,7 +149,7 @@ static void
 derived(struct work *w)
 {
 	struct verifier_derivation *d = (struct verifier_derivation *)w;
-	struct verifier_ticket *t;
+	struct verifier_waiter *t;
 
 	if (d->entry != NULL) {
 		d->entry->derivation = NULL;
@@ -205,15 +205,15 @@ new_kept(const struct verifier_cache *cache, const char *user, const char *passw
 }
 
 static void
-wait_for(struct verifier_derivation *d, struct verifier_ticket *ticket)
+wait_for(struct verifier_derivation *d, struct verifier_waiter *waiter)
 {
-	ticket->waits_for = d;
-	TAILQ_INSERT_TAIL(&d->line, ticket, line);
+	waiter->waits_for = d;
+	TAILQ_INSERT_TAIL(&d->line, waiter, line);
 }
 
 static int
 derivation_begin(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
-		 struct verifier_ticket *ticket, struct fail *why)
+		 struct verifier_waiter *waiter, struct fail *why)
 {
 	struct kept *k = new_kept(cache, user, password, iterations);
 	struct verifier_derivation *d = new_derivation(password, iterations);
@@ -228,7 +228,7 @@ derivation_begin(struct verifier_cache *cache, const char *user, const char *pas
 			k->derivation = d;
 		} else
 			free_kept(k);
-		wait_for(d, ticket);
+		wait_for(d, waiter);
 		return 0;
 	}
 	free_derivation(d);
@@ -238,27 +238,27 @@ derivation_begin(struct verifier_cache *cache, const char *user, const char *pas
 
 int
 verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
-		      struct verifier_ticket *ticket, struct fail *why)
+		      struct verifier_waiter *waiter, struct fail *why)
 {
 	struct kept *k;
 
 	TABLE_FIND(cache->seed, cache->table, user, strlen(user), k);
 	if (k != NULL && k->derivation != NULL && is_of(cache, k, password, iterations)) {
-		wait_for(k->derivation, ticket);
+		wait_for(k->derivation, waiter);
 		return 0;
 	}
 	if (k != NULL) /* made from another password */
 		remove_kept(cache, k);
-	return derivation_begin(cache, user, password, iterations, ticket, why);
+	return derivation_begin(cache, user, password, iterations, waiter, why);
 }
 
 void
 verifier_cache_forget(void *arg)
 {
-	struct verifier_ticket *ticket = arg;
+	struct verifier_waiter *waiter = arg;
 
-	if (ticket->waits_for == NULL)
+	if (waiter->waits_for == NULL)
 		return;
-	TAILQ_REMOVE(&ticket->waits_for->line, ticket, line);
-	ticket->waits_for = NULL;
+	TAILQ_REMOVE(&waiter->waits_for->line, waiter, line);
+	waiter->waits_for = NULL;
 }

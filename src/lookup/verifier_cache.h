@@ -24,12 +24,12 @@ struct helpers;
 struct inbox;
 
 /* Embedded in the one who waits, zeroed. */
-struct verifier_ticket {
+struct verifier_waiter {
 	/* Called once, from the loop, with the verifier (borrowed), or NULL and *why. */
 	void (*done)(const struct scram_verifier *verifier, const struct fail *why, void *arg);
 	void *arg;
 	struct verifier_derivation *waits_for; /* NULL: it waits for nothing. From here on the cache's own */
-	TAILQ_ENTRY(verifier_ticket) line;
+	TAILQ_ENTRY(verifier_waiter) line;
 };
 
 /* inbox: of the loop that uses it. Returns NULL if there is no randomness. */
@@ -39,8 +39,8 @@ void verifier_cache_clear(struct verifier_cache *cache); /* after a reload */
 /* Returns the verifier of this user's password for this number of iterations; NULL if it must be derived first. */
 const struct scram_verifier *verifier_cache_find(const struct verifier_cache *cache, const char *user,
 						 const char *password, uint32_t iterations);
-/* Derives it; ticket->done is called later, never from within. Returns 0, or -1 with *why set: too much work waits. */
+/* Derives it; waiter->done is called later, never from within. Returns 0, or -1 with *why set: too much work waits. */
 int verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
-			  struct verifier_ticket *ticket, struct fail *why);
-/* ticket: a struct verifier_ticket. done is not called; fine if it waits for nothing. */
-void verifier_cache_forget(void *ticket);
+			  struct verifier_waiter *waiter, struct fail *why);
+/* waiter: a struct verifier_waiter. done is not called; fine if it waits for nothing. */
+void verifier_cache_forget(void *waiter);

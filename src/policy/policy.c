@@ -17,7 +17,7 @@
 static void
 policy_publish(struct policy *p)
 {
-	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 	const struct budget_view view = { .idle = p->count[PC_IDLE],
 					  .has_demand = p->waiting > 0 || p->count[PC_LENT] > 0,
 					  .since_us = first != NULL ? first->since_us : UINT64_MAX,
@@ -209,7 +209,7 @@ tell_now(struct policy *p)
 static inline void
 tell_of_line(struct policy *p)
 {
-	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 
 	if (!p->is_observed)
 		return;
@@ -278,7 +278,7 @@ policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state t
 }
 
 static void
-join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
+join_line(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 {
 	assert(!t->is_waiting);
 	t->is_waiting = true;
@@ -300,7 +300,7 @@ join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 }
 
 void
-policy_leave_line(struct policy *p, struct policy_ticket *t)
+policy_leave_line(struct policy *p, struct policy_waiter *t)
 {
 	assert(t->is_waiting && p->waiting > 0);
 	TAILQ_REMOVE(&p->line, t, link);
@@ -329,7 +329,7 @@ policy_needs_ping(const struct policy *p, const struct policy_conn *conn, uint64
 }
 
 static struct policy_conn *
-choose_warmest(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
+choose_warmest(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
 	const struct policy_conns *idle = &p->in[PC_IDLE];
 	struct policy_conn *conn = p->settings.lifo ? TAILQ_FIRST(idle) : TAILQ_LAST(idle, policy_conns);
@@ -351,10 +351,10 @@ choose_warmest(const struct policy *p, const struct policy_ticket *t, uint64_t n
 	return first;
 }
 
-/* Returns a connection that may be lent as it is: the ticket's last one, if that was returned just now; else one of the
- * first few with the ticket's image, else the first. Who comes later gets the warmest, so that others can be closed. */
+/* Returns a connection that may be lent as it is: the waiter's last one, if that was returned just now; else one of the
+ * first few with the waiter's image, else the first. Who comes later gets the warmest, so that others can be closed. */
 static inline struct policy_conn *
-choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
+choose_idle(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
 	struct policy_conn *own = p->last[t->id % POLICY_LAST];
 
@@ -365,7 +365,7 @@ choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_
 }
 
 static inline void
-lend(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t)
+lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 {
 	if (conn->borrower_id != t->id) {
 		conn->borrower_id = t->id;
@@ -390,7 +390,7 @@ is_all_done(const struct policy *p)
 }
 
 struct policy_conn *
-policy_borrow(struct policy *p, struct policy_ticket *t, uint64_t now_us)
+policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 {
 	struct policy_conn *conn = NULL;
 
@@ -410,7 +410,7 @@ policy_borrow(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 }
 
 struct policy_conn *
-policy_borrow_idle(struct policy *p, struct policy_ticket *t, uint64_t now_us)
+policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 {
 	struct policy_conn *conn = p->waiting == 0 && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
 
@@ -424,7 +424,7 @@ policy_borrow_idle(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 }
 
 void
-policy_cancel(struct policy *p, struct policy_ticket *t, uint64_t now_us)
+policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 {
 	if (!t->is_waiting)
 		return;
@@ -438,7 +438,7 @@ static inline void take_back(struct policy *p, struct policy_conn *conn, uint64_
 /* The borrower may return the connection from within on_grant. The next in line gets it only after that on_grant is
  * over: otherwise a long line of such clients would need as deep a stack. */
 static inline void
-grant(struct policy *p, struct policy_conn *conn, struct policy_ticket *t, uint64_t now_us)
+grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint64_t now_us)
 {
 	bool is_within = p->is_granting;
 
@@ -458,7 +458,7 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_ticket *t, uint6
 void
 policy_serve(struct policy *p, uint64_t now_us)
 {
-	struct policy_ticket *t;
+	struct policy_waiter *t;
 	struct policy_conn *conn;
 
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
@@ -524,7 +524,7 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 
 /* t: the first in line, or NULL. Nearly always nobody in another part waits for much longer. */
 static inline bool
-may_give(const struct policy *p, const struct policy_ticket *t)
+may_give(const struct policy *p, const struct policy_waiter *t)
 {
 	return p->part.whole != NULL && part_may_choose(&p->part, t != NULL ? t->since_us : NEVER_US);
 }
@@ -533,7 +533,7 @@ may_give(const struct policy *p, const struct policy_ticket *t)
 __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	struct policy_ticket *t = TAILQ_FIRST(&p->line);
+	struct policy_waiter *t = TAILQ_FIRST(&p->line);
 	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
 	uint64_t asked_us = p->question_us;
@@ -643,7 +643,7 @@ policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_u
 static void
 deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
-	struct policy_ticket *t = TAILQ_FIRST(&p->line);
+	struct policy_waiter *t = TAILQ_FIRST(&p->line);
 	enum recycle_reason reason;
 	bool is_to_end = is_to_close(p, conn, now_us, &reason);
 
@@ -678,7 +678,7 @@ recover(struct policy *p, uint64_t now_us)
 bool
 policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	struct policy_ticket *t = TAILQ_FIRST(&p->line);
+	struct policy_waiter *t = TAILQ_FIRST(&p->line);
 	enum recycle_reason reason = p->close_reason;
 	bool is_of_round, is_trusted;
 
@@ -821,7 +821,7 @@ policy_conn_washing(struct policy *p, struct policy_conn *conn)
 void
 policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
-	struct policy_ticket *t;
+	struct policy_waiter *t;
 
 	if (!conn->is_washed)
 		return;
@@ -893,7 +893,7 @@ policy_get_counts(const struct policy *p, struct policy_counts *out)
 void
 policy_add_counts(const struct policy *p, struct policy_counts *to)
 {
-	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 	uint32_t live = part_is_first(&p->part) ? policy_live(p) : 0, size = p->settings.pool_size;
 
 	to->opening += p->count[PC_OPENING] + p->count[PC_SCOUTING];

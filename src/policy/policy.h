@@ -102,19 +102,19 @@ struct policy_conn {
 	uint32_t to_part;
 };
 
-struct policy_ticket;
+struct policy_waiter;
 
 /* The end of a wait, for all borrowers of a room: t does not wait any more. */
-struct policy_ticket_ops {
-	void (*on_grant)(struct policy_conn *conn, struct policy_ticket *t); /* conn is LENT to the borrower now */
-	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_ticket *t);
+struct policy_waiter_ops {
+	void (*on_grant)(struct policy_conn *conn, struct policy_waiter *t); /* conn is LENT to the borrower now */
+	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_waiter *t);
 	/* Adds a hint that names the one who has done nothing with a connection for as long as t waits. Returns false
 	 * if there is none. May be NULL. */
-	bool (*blame)(const struct policy_ticket *t, uint64_t now_us, struct fail *why);
+	bool (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
-/* Embed one in the borrower, zeroed. While the ticket waits, it belongs to the pool. */
-struct policy_ticket {
+/* Embed one in the borrower, zeroed. While the waiter waits, it belongs to the pool. */
+struct policy_waiter {
 	const void *image; /* prefers an idle connection with this image; may be NULL */
 	uint64_t id; /* the borrower's, which never changes: to know its last connection; 0: none */
 	union {
@@ -127,7 +127,7 @@ struct policy_ticket {
 	bool is_wait_logged; /* the borrower's own, false when the wait begins */
 	uint32_t number; /* its place in line */
 	union {
-		TAILQ_ENTRY(policy_ticket) link; /* while it waits */
+		TAILQ_ENTRY(policy_waiter) link; /* while it waits */
 		uint64_t idle_since_us; /* the borrower's own when it does not wait: when its last request ended */
 	};
 };
@@ -172,10 +172,10 @@ struct policy *policy_new(const struct policy_settings *settings, const struct p
 void policy_free(struct policy *p);
 
 /* Returns a connection at once, or NULL: then t waits. Never calls back before it returns. */
-struct policy_conn *policy_borrow(struct policy *p, struct policy_ticket *t, uint64_t now_us);
+struct policy_conn *policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 /* Returns an idle connection that may be lent as it is, or NULL: then one is pinged or opened for later, if none is
  * coming; t does not wait. Never calls back. */
-struct policy_conn *policy_borrow_idle(struct policy *p, struct policy_ticket *t, uint64_t now_us);
+struct policy_conn *policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 /* conn must be clean, in no transaction, and in working order. May call on_grant of the longest waiter, or ops->close
  * if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
 void policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us);
@@ -186,7 +186,7 @@ void policy_conn_washing(struct policy *p, struct policy_conn *conn);
 /* That takes longer than expected: now another one may be opened. asked_us: as in policy_return_asked. */
 void policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* The borrower left: t gets no callback. Fine if t does not wait. */
-void policy_cancel(struct policy *p, struct policy_ticket *t, uint64_t now_us);
+void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 
 /* --- The owner's reports: policy.c; policy_conn_failed() is in policy_supply.c. --- */
 void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* from ops->open only */
@@ -259,8 +259,8 @@ struct policy_counts {
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
 /* policy_obstacle.c: for one that is in line, the cause in why's detail, and what helps in its hint. policy_part.c: its
  * place (1: the first; an estimate if the pool is split). */
-void policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why);
-uint32_t policy_place(const struct policy *p, const struct policy_ticket *t, uint64_t now_us);
+void policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
+uint32_t policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
 /* Returns true if somebody waits, here, in another part or for a place in the budget, for whom no connection is being
  * opened, pinged or washed. Borrowers that can return one should then. */
 bool policy_is_wanted(const struct policy *p);

@@ -38,7 +38,7 @@ policy_commons_free(struct policy_commons *c)
 
 struct policy_room *
 policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner,
-		const struct policy_ticket_ops *borrowers)
+		const struct policy_waiter_ops *borrowers)
 {
 	struct policy_room *r = calloc(1, sizeof(*r));
 

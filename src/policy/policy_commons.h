@@ -50,7 +50,7 @@ struct policy_room {
 	uint32_t number;
 	void (*tell)(void *owner);
 	void *owner;
-	const struct policy_ticket_ops *borrowers;
+	const struct policy_waiter_ops *borrowers;
 	_Atomic uint32_t turns; /* of the loop of its thread, which alone counts them */
 	struct policy_order_list orders; /* not carried out yet */
 	enum room_state state;
@@ -63,7 +63,7 @@ void policy_commons_free(struct policy_commons *c); /* after its rooms and pools
 /* number: its worker's, below WHOLE_PARTS_MAX, another one for each room. tell(owner) is called on any thread, without
  * the lock, when policy_room_hear() is due. borrowers: NULL if nobody borrows there. Returns NULL without memory. */
 struct policy_room *policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner,
-				    const struct policy_ticket_ops *borrowers);
+				    const struct policy_waiter_ops *borrowers);
 /* r's thread does not answer, or does again: while it does not, nothing is sent there, asked of it, or left to it. Call
  * it on one thread, always the same: own is its room. */
 void policy_room_set_silent(struct policy_room *r, struct policy_room *own, bool is_silent, uint64_t now_us);

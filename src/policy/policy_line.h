@@ -9,8 +9,8 @@ bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
 /* Returns when that will be so, if nothing is reported before; NEVER_US: never. */
 uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
 /* Returns false if it is refused when policy_is_hopeless() says so. */
-bool policy_is_patient(const struct policy *p, const struct policy_ticket *t);
-uint64_t policy_deadline(const struct policy *p, const struct policy_ticket *t); /* of its wait; NEVER_US: none */
+bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);
+uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t); /* of its wait; NEVER_US: none */
 /* Forgets a failure where no connection is left, if those that have gone were of use since it began: the next attempt
  * will tell. */
 void policy_forget_outdated(struct policy *p, uint64_t now_us);
@@ -30,4 +30,4 @@ uint32_t policy_unserved(const struct policy *p); /* how many in line have no co
  * NULL) is lowered to the time when that may be more, if no report comes before. */
 uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);
 /* Returns how much of its wait was for what is being opened, or for what failed to open. */
-uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *t, uint64_t now_us);
+uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);

@@ -15,7 +15,7 @@ struct obstacle {
 	 * before. */
 	uint32_t (*leaves)(const struct policy *p, uint64_t now_us, uint64_t *until_us);
 	/* Returns true if it is what t waits for, and why says so. */
-	bool (*say)(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why);
+	bool (*say)(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
 static void
@@ -50,7 +50,7 @@ paused_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 }
 
 static bool
-paused_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+paused_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	(void)t, (void)now_us;
 	if (!p->is_paused)
@@ -74,13 +74,13 @@ failed_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 }
 
 static bool
-has_failed_for(const struct policy *p, const struct policy_ticket *t)
+has_failed_for(const struct policy *p, const struct policy_waiter *t)
 {
 	return p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
 }
 
 static bool
-failed_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+failed_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	(void)now_us;
 	if (!has_failed_for(p, t))
@@ -101,7 +101,7 @@ static uint32_t
 trials(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
-	const struct policy_ticket *last = TAILQ_LAST(&p->line, policy_line);
+	const struct policy_waiter *last = TAILQ_LAST(&p->line, policy_line);
 	uint64_t count;
 
 	if (first == NULL)
@@ -128,7 +128,7 @@ pace_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 
 /* Nobody answers: what is being opened for the first in line, for a second or since it waits. NULL: there is none. */
 static const struct policy_conn *
-find_hanging(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
+find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
 	const struct policy_conn *conn = TAILQ_FIRST(&p->in[PC_OPENING]);
 
@@ -140,7 +140,7 @@ find_hanging(const struct policy *p, const struct policy_ticket *t, uint64_t now
 /* Only if there is no sign of life from where it is being opened: not for a second, or as long as t may wait, and no
  * other connection was opened or heard of since. */
 static bool
-pace_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const struct policy_conn *conn = find_hanging(p, t, now_us), *other;
 	const char *address;
@@ -181,7 +181,7 @@ say_busy(const struct policy *p, const char *more, struct fail *why)
 }
 
 static bool
-cap_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+cap_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	struct fail cap;
 
@@ -208,7 +208,7 @@ parts_leave(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 }
 
 static bool
-parts_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+parts_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const struct policy_whole *w = p->part.whole;
 	uint32_t silent = w == NULL ? 0 : policy_of_whole(&w->in_use) & policy_of_whole(&w->commons->silent);
@@ -231,7 +231,7 @@ limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us, uint6
 {
 	uint32_t total = policy_total(p), kept = total > p->settings.pool_size ? total : p->settings.pool_size;
 	uint32_t old = 0, coming = coming_count(p);
-	const struct policy_ticket *t;
+	const struct policy_waiter *t;
 
 	if (p->settings.overflow_delay_us == 0 || kept >= limit)
 		return limit;
@@ -260,7 +260,7 @@ full_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 }
 
 static bool
-full_say(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+full_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	if (find_hanging(p, t, now_us) != NULL) {
 		say_busy(p, "One more is being opened.", why);
@@ -295,7 +295,7 @@ policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 }
 
 void
-policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	fail_set(why, "53300", "no server connection is free");
 	say_busy(p, "", why);
@@ -304,7 +304,7 @@ policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint6
 }
 
 uint64_t
-policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
+policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
 	const struct policy_conn *hanging = find_hanging(p, t, now_us);
 

@@ -15,7 +15,7 @@ lacks_memory(const struct policy *p)
 }
 
 bool
-policy_is_patient(const struct policy *p, const struct policy_ticket *t)
+policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 {
 	if (p->is_fail_fatal)
 		return false;
@@ -42,7 +42,7 @@ hope_ends_us(const struct policy *p)
 uint64_t
 policy_hopeless_us(const struct policy *p, uint64_t now_us)
 {
-	const struct policy_ticket *last = TAILQ_LAST(&p->line, policy_line);
+	const struct policy_waiter *last = TAILQ_LAST(&p->line, policy_line);
 	uint64_t at_us;
 
 	if (last == NULL || p->is_paused)
@@ -60,7 +60,7 @@ policy_is_hopeless(const struct policy *p, uint64_t now_us)
 }
 
 uint64_t
-policy_deadline(const struct policy *p, const struct policy_ticket *t)
+policy_deadline(const struct policy *p, const struct policy_waiter *t)
 {
 	const struct policy_settings *s = &p->settings;
 	bool is_held = s->on_outage == OUTAGE_HOLD && p->outage.since_us > 0 && !p->is_paused;
@@ -84,7 +84,7 @@ policy_forget_outdated(struct policy *p, uint64_t now_us)
 void
 policy_look_for_outage(struct policy *p, uint64_t now_us)
 {
-	const struct policy_ticket *t;
+	const struct policy_waiter *t;
 
 	policy_forget_outdated(p, now_us);
 	/* Another part has a connection, and nobody here waits for one, which would tell. */

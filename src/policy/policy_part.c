@@ -30,7 +30,7 @@ policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us)
 void
 policy_tell_parts(struct policy *p)
 {
-	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 
 	if (p->part.whole == NULL)
 		return;
@@ -60,9 +60,9 @@ policy_busy(const struct policy *p)
 }
 
 uint32_t
-policy_place(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
+policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
-	const struct policy_ticket *ahead;
+	const struct policy_waiter *ahead;
 	uint32_t place = 1;
 
 	TAILQ_FOREACH(ahead, &p->line, link) {
@@ -125,7 +125,7 @@ needs_place(const struct policy *p, uint64_t now_us)
 }
 
 bool
-policy_give(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us)
+policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us)
 {
 	uint64_t own_us = t != NULL ? t->since_us : NEVER_US;
 	int number = part_choose(&p->part, own_us);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 static void
-refuse(struct policy *p, struct policy_ticket *t, const struct fail *why, enum request_failure kind)
+refuse(struct policy *p, struct policy_waiter *t, const struct fail *why, enum request_failure kind)
 {
 	policy_leave_line(p, t);
 	p->outage.refused += kind == RF_BACKEND_UNREACHABLE && p->outage.since_us > 0;
@@ -21,7 +21,7 @@ policy_refuse_line(struct policy *p, const struct fail *why, enum request_failur
 {
 	struct fail copy = *why; /* borrowers may overwrite *why if it is p->last_fail */
 	uint32_t last = p->last_number;
-	struct policy_ticket *t;
+	struct policy_waiter *t;
 
 	/* Numbers may wrap around, but a line is never that long. */
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && (int32_t)(t->number - last) <= 0)
@@ -33,7 +33,7 @@ policy_refuse_impatient(struct policy *p, const struct fail *why)
 {
 	struct fail copy = *why;
 	uint32_t last = p->last_number;
-	struct policy_ticket *t = TAILQ_FIRST(&p->line);
+	struct policy_waiter *t = TAILQ_FIRST(&p->line);
 
 	while (t != NULL && p->failed_count > 0 && (int32_t)(t->number - last) <= 0) {
 		if (policy_is_patient(p, t)) {
@@ -56,7 +56,7 @@ policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure
 
 /* Explains to a request that has waited in vain through an outage: the reason is the outage's. */
 static void
-say_held(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+say_held(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	*why = p->last_fail;
 	fail_detail(why, "The request waited for %s; nothing could be opened for %s (%s).",
@@ -68,7 +68,7 @@ say_held(const struct policy *p, const struct policy_ticket *t, uint64_t now_us,
 void
 policy_refuse_late(struct policy *p, uint64_t now_us)
 {
-	struct policy_ticket *t;
+	struct policy_waiter *t;
 
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && now_us >= policy_deadline(p, t)) {
 		struct fail why;

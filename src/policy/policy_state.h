@@ -15,7 +15,7 @@
  *   policy_commons.c what pools of several threads share, and the lock over it
  *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached
  *
- * Borrows: connections and tickets while they are on its lists; the owner, counters, caps and the circuit.
+ * Borrows: connections and waiters while they are on its lists; the owner, counters, caps and the circuit.
  * Always:  every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
  *          state.
  *
@@ -35,7 +35,7 @@
 #define POLICY_LAST 64u /* a power of two */
 
 TAILQ_HEAD(policy_conns, policy_conn);
-TAILQ_HEAD(policy_line, policy_ticket);
+TAILQ_HEAD(policy_line, policy_waiter);
 
 enum policy_opens { OPENS_ANY, OPENS_TRIAL /* of the circuit's */, OPENS_SCOUT };
 
@@ -186,7 +186,7 @@ policy_has_any(const struct policy *p)
 /* policy.c */
 void policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state to);
 void policy_close_conn(struct policy *p, struct policy_conn *conn, enum recycle_reason reason);
-void policy_leave_line(struct policy *p, struct policy_ticket *t);
+void policy_leave_line(struct policy *p, struct policy_waiter *t);
 /* Returns true if conn is to be closed for its age. */
 bool policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
 void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us);
@@ -196,7 +196,7 @@ void policy_stir(struct policy *p, uint64_t now_us); /* a cap has room for the p
 /* policy_part.c */
 /* There is a whole: gives conn, which could be lent here to t (NULL: nobody waits), to another part. Returns true if it
  * did, or has closed it for one there who waits in vain. */
-bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us);
+bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
 void policy_give_idle(struct policy *p, uint64_t now_us); /* to parts where somebody waits, if nobody does here */
 void policy_tell_parts(struct policy *p); /* after a change of what others look at */
 void policy_ask_parts(struct policy *p, uint64_t now_us); /* for those in line; there is a whole */

@@ -66,7 +66,7 @@ ping_limit(const struct policy *p, const struct policy_conn *conn)
 uint64_t
 policy_next_due(const struct policy *p, uint64_t now_us)
 {
-	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 	const struct policy_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
 	uint64_t due_us = policy_supply_due(p, now_us);
 

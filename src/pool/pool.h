@@ -177,7 +177,7 @@ struct pool *pool_set_part(const struct pool_set *set, const struct pool *of); /
 /* --- pool_conns.c: borrowing; the policy's functions, for servers instead of policy_conns --- */
 /* Returns how many connections the pool has lent so far. */
 uint64_t pool_checkouts(const struct pool *pool);
-struct server *pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uint64_t now_us);
+struct server *pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uint64_t now_us);
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
 /* The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;

@@ -322,9 +322,9 @@ pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us)
 }
 
 inline struct server *
-pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uint64_t now_us)
+pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uint64_t now_us)
 {
-	struct policy_conn *conn = policy_borrow(pool->policy, ticket, now_us);
+	struct policy_conn *conn = policy_borrow(pool->policy, waiter, now_us);
 
 	return conn == NULL ? NULL : pool_granted(conn, borrower, now_us);
 }

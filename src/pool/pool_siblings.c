@@ -84,7 +84,7 @@ pool_siblings_are_empty(const struct pool *pool)
 }
 
 struct server *
-pool_borrow_sibling(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower, uint64_t now_us)
+pool_borrow_sibling(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower, uint64_t now_us)
 {
 	struct pool *sibling = pool->siblings[host];
 	struct pool_backend *b;
@@ -94,7 +94,7 @@ pool_borrow_sibling(struct pool *pool, uint32_t host, struct policy_ticket *tick
 	if (sibling == NULL && (sibling = pool_new_sibling(pool, host, now_us)) == NULL)
 		return NULL;
 	pool->last_used_us = now_us;
-	conn = policy_borrow_idle(sibling->policy, ticket, now_us);
+	conn = policy_borrow_idle(sibling->policy, waiter, now_us);
 	if (conn == NULL)
 		return NULL;
 	srv = pool_granted(conn, borrower, now_us);

@@ -9,8 +9,8 @@
 #include "pool/pool.h"
 
 /* Returns an idle server there, lent as pool_borrow() does; or NULL: then one is made ready for later, if that may be,
- * and the ticket does not wait. */
-struct server *pool_borrow_sibling(struct pool *pool, uint32_t host, struct policy_ticket *ticket, void *borrower,
+ * and the waiter does not wait. */
+struct server *pool_borrow_sibling(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower,
 				   uint64_t now_us);
 /* The pool, which has a cluster, has another answer about its database's code. */
 void pool_siblings_code_is_new(struct pool *pool);

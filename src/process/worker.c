@@ -142,7 +142,7 @@ worker_make(struct worker *k, struct fail *why)
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
 		return fail_set(why, "58000", "could not get random bytes");
 	wake_init(&k->orders, k->inbox, on_orders, k);
-	k->room = policy_room_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_tickets);
+	k->room = policy_room_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_waiters);
 	if (k->room == NULL)
 		return fail_set(why, "53200", "no memory for a worker");
 	if (k != k->weir->door && (k->refusals = admission_new(&refusals, why)) == NULL)

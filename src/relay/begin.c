@@ -63,7 +63,7 @@ begin_answer(struct exchange *x, const struct request *m)
 		x->tx_started_us = *x->env->now_us;
 	else if (x->block == EXCHANGE_DUE)
 		report_transaction(x, tag[0] == 'R' ? TE_ROLLBACK : TE_COMMIT);
-	x->ticket.idle_since_us = *x->env->now_us;
+	x->waiter.idle_since_us = *x->env->now_us;
 	exchange_set_block(x, block);
 	message_complete(&b, tag);
 	message_ready(&b, block == EXCHANGE_DUE ? 'T' : 'I');

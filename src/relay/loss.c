@@ -222,7 +222,7 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 	srv->borrower = NULL;
 	if (x->env->to_server.to == &srv->stream)
 		outbox_drop(&x->env->to_server);
-	x->ticket.idle_since_us = loan_rests_since(&srv->loan);
+	x->waiter.idle_since_us = loan_rests_since(&srv->loan);
 	relay_unstall(x);
 }
 

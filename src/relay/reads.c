@@ -103,7 +103,7 @@ heed_history(struct exchange *x, struct client_reads *r)
 			    ", and the new primary has it up to " LSN ".",
 			    LSN_ARGS(had), LSN_ARGS(end));
 	tell(x, &what);
-	log_warning(x->env->log, "client %" PRIu64 ": %s", x->ticket.id, what.text);
+	log_warning(x->env->log, "client %" PRIu64 ": %s", x->waiter.id, what.text);
 }
 
 static void
@@ -158,7 +158,7 @@ choose(const struct exchange *x, struct client_reads *r, const struct cluster_vi
 		*is_later |= c == CAUSALITY_LATER;
 		hosts |= (c == CAUSALITY_NOW ? 1u : 0u) << i;
 	}
-	return reads_least_lent(x->pool, hosts & ~tried, last, x->ticket.id);
+	return reads_least_lent(x->pool, hosts & ~tried, last, x->waiter.id);
 }
 
 static struct server *
@@ -185,7 +185,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 					     : ROUTE_NO_STANDBY;
 		if (is_none)
 			return NULL;
-		srv = pool_borrow_sibling(x->pool, host, &x->ticket, x, *x->env->now_us);
+		srv = pool_borrow_sibling(x->pool, host, &x->waiter, x, *x->env->now_us);
 		if (srv != NULL && srv->reading < number)
 			return srv;
 		tried |= 1u << host;
@@ -262,7 +262,7 @@ reads_route(struct request_walk *w, bool is_fast)
 		log_debug(x->env->log,
 			  "client %" PRIu64
 			  ": the primary may not show yet what a standby has shown; it is asked all the same",
-			  x->ticket.id);
+			  x->waiter.id);
 	}
 	r->catch_until_us = 0;
 	return WALK_ON;

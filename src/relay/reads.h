@@ -129,7 +129,7 @@ reads_borrow(struct request_walk *w, bool is_fast)
 	if (r == NULL)
 		return reads_choose(w, is_fast);
 	r->route = ROUTE_UNMARKED;
-	w->lent = pool_borrow(x->pool, &x->ticket, x, *x->env->now_us);
+	w->lent = pool_borrow(x->pool, &x->waiter, x, *x->env->now_us);
 	if (w->lent == NULL)
 		return WALK_ON;
 	if (w->lent->history != r->token.history && reads_must_wait(x, w->lent))

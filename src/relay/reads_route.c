@@ -78,10 +78,10 @@ borrow_standby(struct exchange *x)
 		return NULL;
 	hosts = usable_standbys(pool->cluster, x->settings->reads_max_lag_us);
 	while (hosts != 0 && srv == NULL) {
-		uint32_t host = reads_least_lent(pool, hosts, CLUSTER_HOSTS, x->ticket.id);
+		uint32_t host = reads_least_lent(pool, hosts, CLUSTER_HOSTS, x->waiter.id);
 
 		hosts &= ~(1u << host);
-		srv = pool_borrow_sibling(pool, host, &x->ticket, x, *x->env->now_us);
+		srv = pool_borrow_sibling(pool, host, &x->waiter, x, *x->env->now_us);
 	}
 	return srv;
 }
@@ -96,6 +96,6 @@ reads_choose(struct request_walk *w, bool is_fast)
 	if (x->settings->reads == READS_MARKED && (r = reads_route(w, is_fast)) != WALK_ON)
 		return r;
 	if (w->lent == NULL)
-		w->lent = pool_borrow(x->pool, &x->ticket, x, *x->env->now_us);
+		w->lent = pool_borrow(x->pool, &x->waiter, x, *x->env->now_us);
 	return w->lent != NULL && reads_must_wait(x, w->lent) ? WALK_WAIT : WALK_ON;
 }

@@ -24,9 +24,9 @@
 #include <string.h>
 
 bool
-reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
-	const struct exchange *x = (const struct exchange *)((const char *)t - offsetof(struct exchange, ticket));
+	const struct exchange *x = (const struct exchange *)((const char *)t - offsetof(struct exchange, waiter));
 	const struct server *srv, *worst = NULL;
 	uint64_t since_us, oldest_us = t->since_us;
 	char remedy[HOLDER_REMEDY_MAX];
@@ -316,7 +316,7 @@ reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		message_ready(&b, x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as far as its client knows */
 		exchange_send(x, &b);
 		buf_fini(&b);
-		x->ticket.idle_since_us = *x->env->now_us;
+		x->waiter.idle_since_us = *x->env->now_us;
 	}
 	return n;
 }

@@ -20,7 +20,7 @@ void relay_ddl_answered(struct exchange *x, struct server *srv);
 /* requests.c */
 void relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
 void relay_cancel_wait(struct exchange *x); /* a cancel request came; its request may wait for a server */
-extern const struct policy_ticket_ops relay_tickets; /* of clients, for policy_room_new() */
+extern const struct policy_waiter_ops relay_waiters; /* of clients, for policy_room_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */
@@ -59,8 +59,8 @@ void reject_request(struct exchange *x, const struct fail *why, enum request_fai
  * its block has; UNSENT: that was lost. */
 enum rejection { REJECT_AS_DONE, REJECT_FAILED, REJECT_UNSENT };
 void reject_kept(struct exchange *x, enum rejection how);
-/* relay_tickets: names the client whose transaction has been idle for longest, and since before t waits. */
-bool reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why);
+/* relay_waiters: names the client whose transaction has been idle for longest, and since before t waits. */
+bool reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* Writes to shown what this client is to be sent for why: with the names of its database and user. */
 void reject_words(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*

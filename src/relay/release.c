@@ -21,14 +21,14 @@ release_give_back(struct exchange *x, struct server *srv)
 	unsigned parts = state_seal(x);
 
 	/* SQL may have used a sequence although it doesn't show it: by triggers, by defaults in a COPY, ... */
-	if (srv->loan.has_run && srv->sequences_of != x->ticket.id)
+	if (srv->loan.has_run && srv->sequences_of != x->waiter.id)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 	listen_unlinked(x, srv);
 	x->srv = NULL;
 	exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	if (x->listen != NULL)
 		listen_rest(x);
-	x->ticket.idle_since_us = *x->env->now_us;
+	x->waiter.idle_since_us = *x->env->now_us;
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
 	stream_set_reading(&srv->stream, true);
@@ -131,8 +131,8 @@ relay_leave(struct exchange *x, const struct fail *why)
 	const char *lost = NULL;
 
 	state_stop_lingering(x);
-	if (x->ticket.is_waiting)
-		policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
+	if (x->waiter.is_waiting)
+		policy_cancel(x->pool->policy, &x->waiter, *x->env->now_us);
 	if (exchange_is_ready(x) && x->replication == 0) {
 		if (x->block == EXCHANGE_DUE || (x->srv != NULL && (x->srv->tx != 'I' || x->srv->ledger.count > 0)))
 			x->pool->database->counters.transactions[TE_LOST]++;
@@ -142,6 +142,6 @@ relay_leave(struct exchange *x, const struct fail *why)
 	}
 	if (x->srv != NULL)
 		leave_server(x, x->srv);
-	assert(x->srv == NULL && !x->ticket.is_waiting);
+	assert(x->srv == NULL && !x->waiter.is_waiting);
 	return lost;
 }

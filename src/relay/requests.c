@@ -109,7 +109,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	if (x->listen != NULL) /* else it is as the loan began */
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
-	report_lent(x, w == NULL ? x->ticket.waited_us : 0);
+	report_lent(x, w == NULL ? x->waiter.waited_us : 0);
 	if (srv->image != x->image && state_replay(x) < 0) {
 		walk_out_of_memory(x);
 		return -1;
@@ -127,14 +127,14 @@ static void
 note_wait(struct exchange *x, uint64_t connect_us)
 {
 	report_waited(x, connect_us);
-	x->ticket.idle_since_us = *x->env->now_us;
+	x->waiter.idle_since_us = *x->env->now_us;
 	stream_set_reading(&x->stream, true);
 }
 
 static struct exchange *
-exchange_of(struct policy_ticket *t)
+exchange_of(struct policy_waiter *t)
 {
-	return (struct exchange *)((char *)t - offsetof(struct exchange, ticket));
+	return (struct exchange *)((char *)t - offsetof(struct exchange, waiter));
 }
 
 /* Puts ahead of the message what has to go there. */
@@ -147,13 +147,13 @@ note_linked(struct exchange *x)
 }
 
 static void
-on_grant(struct policy_conn *conn, struct policy_ticket *t)
+on_grant(struct policy_conn *conn, struct policy_waiter *t)
 {
 	struct exchange *x = exchange_of(t);
 	struct server *srv = pool_granted(conn, x, *x->env->now_us);
 
 	assert(x->srv == NULL && !x->is_closing);
-	note_wait(x, x->ticket.connect_us);
+	note_wait(x, x->waiter.connect_us);
 	exchange_step(x, CE_GRANTED);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_granted(x, srv);
@@ -166,12 +166,12 @@ on_grant(struct policy_conn *conn, struct policy_ticket *t)
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
+on_refuse(const struct fail *why, enum request_failure kind, struct policy_waiter *t)
 {
 	struct exchange *x = exchange_of(t);
 
 	assert(x->srv == NULL && !x->is_closing);
-	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->ticket.connect_us);
+	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->waiter.connect_us);
 	exchange_step(x, CE_REFUSED);
 	if (kind == RF_POOL_TIMEOUT)
 		x->env->ops->timed_out(x, why);
@@ -181,7 +181,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 		reject_request(x, why, kind);
 }
 
-const struct policy_ticket_ops relay_tickets = { on_grant, on_refuse, reject_blame };
+const struct policy_waiter_ops relay_waiters = { on_grant, on_refuse, reject_blame };
 
 void
 relay_cancel_wait(struct exchange *x)
@@ -190,13 +190,13 @@ relay_cancel_wait(struct exchange *x)
 
 	if (x->state == CL_CATCHING) {
 		reads_canceled(x);
-		x->ticket.since_us = x->request_us;
+		x->waiter.since_us = x->request_us;
 	} else if (x->state == CL_IN_LINE)
-		policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
+		policy_cancel(x->pool->policy, &x->waiter, *x->env->now_us);
 	else
 		return;
 	fail_set(&why, "57014", "canceling statement due to user request");
-	note_wait(x, x->ticket.connect_us);
+	note_wait(x, x->waiter.connect_us);
 	exchange_step(x, CE_REFUSED);
 	reject_request(x, &why, RF_CANCELED);
 }
@@ -212,7 +212,7 @@ take(struct request_walk *w, struct server *srv)
 		state_yield(x->env);
 		return WALK_WAIT;
 	}
-	x->ticket.waited_us = x->ticket.connect_us = 0;
+	x->waiter.waited_us = x->waiter.connect_us = 0;
 	w->linked_at = w->at;
 	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
 }
@@ -236,13 +236,13 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 	}
 	if (x->block >= EXCHANGE_ROLLED_BACK && reject_is_of_block(w)) /* the transaction was lost */
 		return WALK_REJECT;
-	x->ticket.image = x->image;
+	x->waiter.image = x->image;
 	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
 		if ((r = reads_borrow(w, is_quiet)) == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
 			note_linked(x);
 		return r;
 	}
-	return take(w, pool_borrow(x->pool, &x->ticket, x, *env->now_us));
+	return take(w, pool_borrow(x->pool, &x->waiter, x, *env->now_us));
 }
 
 static enum walk_result
@@ -529,7 +529,7 @@ hold(struct exchange *x)
 {
 	if (x->srv == NULL || x->srv->ledger.count == 0) {
 		log_error(x->env->log, "BUG: client %llu waits for a reply that nobody owes",
-			  (unsigned long long)x->ticket.id);
+			  (unsigned long long)x->waiter.id);
 		walk_out_of_memory(x);
 		return false;
 	}
@@ -585,7 +585,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 	if (srv == NULL) {
 		if (x->block == EXCHANGE_DUE &&
 		    x->state == CL_READY) /* more of its request comes: that is no silence */
-			x->ticket.idle_since_us = *x->env->now_us;
+			x->waiter.idle_since_us = *x->env->now_us;
 		else
 			relay_try_release(x);
 		return;

@@ -331,7 +331,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	rare->replayed_request = x->requests_done + 1;
 	x->pool->counters.replays++;
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
-		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
+		  (unsigned long long)x->waiter.id, (unsigned long long)srv->id);
 	if (srv->loan.sibling != 0)
 		reads_lost(x, srv);
 	else /* the other idle ones may have been told to end, too */

@@ -208,7 +208,7 @@ take_back_late(struct moving *m, struct crossing *at)
 		return;
 	log_warning(restart_env(m->r)->log,
 		    "restart: client %" PRIu64 " stays for now: the successor has not taken it in time",
-		    c->x.ticket.id);
+		    c->x.waiter.id);
 	*(c->x.listen != NULL ? &m->listeners_from_us : &m->all_from_us) = restart_now_us(m->r) + PAUSE_US;
 	parked_let_go_on(c);
 }
@@ -365,7 +365,7 @@ moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t le
 	if (type != HANDOVER_TAKEN && at->client != NULL) /* the text of REFUSED says why */
 		log_warning(restart_env(m->r)->log,
 			    "restart: client %" PRIu64 " stays: the successor cannot take it: %.*s",
-			    at->client->x.ticket.id, (int)(len - 8 < 200 ? len - 8 : 200), (const char *)body + 8);
+			    at->client->x.waiter.id, (int)(len - 8 < 200 ? len - 8 : 200), (const char *)body + 8);
 	m->is_due = true;
 }
 

@@ -37,7 +37,7 @@ passport_obstacle(const struct client *c)
 		return PASSPORT_SESSION;
 	if (x->srv != NULL)
 		return x->pins != 0 ? PASSPORT_PINNED : PASSPORT_BUSY;
-	if (x->state != CL_READY || x->is_closing || x->ticket.is_waiting || x->body_left > 0 ||
+	if (x->state != CL_READY || x->is_closing || x->waiter.is_waiting || x->body_left > 0 ||
 	    x->reading == EXCHANGE_STALLED || x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken ||
 	    (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 || c->is_starved ||
 	    c->x.reading == EXCHANGE_CROSSES)
@@ -263,7 +263,7 @@ passport_write(struct passport_writer *o, struct client *c, uint64_t number, str
 			      .database = x->pool->database->name,
 			      .user = exchange_user(x),
 			      .connected_us = c->connected_us,
-			      .idle_since_us = x->ticket.idle_since_us,
+			      .idle_since_us = x->waiter.idle_since_us,
 			      .pid = x->told_pid,
 			      .is_startup_same = x->startup == x->image };
 	size_t begun;
@@ -559,7 +559,7 @@ passport_adopt(struct passport_reader *s, const struct passport *p, int fd, stru
 		client_let_go(c);
 		return NULL;
 	}
-	c->x.ticket.idle_since_us = not_later(p->idle_since_us, now_us);
+	c->x.waiter.idle_since_us = not_later(p->idle_since_us, now_us);
 	exchange_step(&c->x, CE_GREETED);
 	c->x.has_seen_primary = true; /* what it saw there, this process can't know */
 	assert(c->env->login_count > 0);

@@ -118,7 +118,7 @@ restart_forward_cancel(struct restart *r, struct client *asker, uint32_t pid, co
 	struct buf b = { 0 };
 	bool was_notified;
 
-	buf_put_u64(&b, asker->x.ticket.id);
+	buf_put_u64(&b, asker->x.waiter.id);
 	buf_put_u32(&b, pid);
 	buf_put(&b, key, key_len);
 	was_notified = buf_ok(&b) && tell_other(r, HANDOVER_CANCEL, &b);

@@ -56,7 +56,7 @@ state_seal(struct exchange *x)
 		parts |= state_seal_plans(l);
 	if ((parts & ~(unsigned)WASH_LATE) != STATE_SEED)
 		return parts;
-	x->srv->seed_of = x->ticket.id; /* the next borrower may be the same client */
+	x->srv->seed_of = x->waiter.id; /* the next borrower may be the same client */
 	return parts & WASH_LATE;
 }
 

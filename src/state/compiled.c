@@ -328,7 +328,7 @@ state_differs_in_plans(const struct exchange *x)
 void
 state_meets_others(struct exchange *x, bool needs_plans)
 {
-	if (x->srv->seed_of != 0 && x->srv->seed_of != x->ticket.id)
+	if (x->srv->seed_of != 0 && x->srv->seed_of != x->waiter.id)
 		begin_random_anew(x);
 	if (!state_differs_in_plans(x))
 		return;

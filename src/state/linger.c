@@ -247,7 +247,7 @@ needs_discard(const struct exchange *x, uint32_t flags)
 {
 	uint64_t of = x->srv->sequences_of;
 
-	return of != 0 && of != x->ticket.id && (flags & SCAN_READS_SEQUENCES) != 0 && exchange_is_followed(x) &&
+	return of != 0 && of != x->waiter.id && (flags & SCAN_READS_SEQUENCES) != 0 && exchange_is_followed(x) &&
 	       !writes_without_sequences(x, flags);
 }
 
@@ -259,7 +259,7 @@ state_waits_for_sequences(const struct exchange *x, uint32_t flags)
 
 	if (l->count == 0 || l->intake == INTAKE_COPY)
 		return false;
-	if (srv->is_discarding && srv->sequences_of == x->ticket.id && (flags & SCAN_READS_SEQUENCES) != 0)
+	if (srv->is_discarding && srv->sequences_of == x->waiter.id && (flags & SCAN_READS_SEQUENCES) != 0)
 		return is_behind_request(l);
 	return needs_discard(x, flags) && (srv->tx == 'E' || is_behind_request(l));
 }
@@ -300,9 +300,9 @@ state_used_sequence(struct exchange *x, uint32_t flags)
 	struct server *srv = x->srv;
 	uint64_t of = srv->sequences_of;
 
-	if (of == x->ticket.id || writes_without_sequences(x, flags) || srv->tx == 'E' || !exchange_is_followed(x))
+	if (of == x->waiter.id || writes_without_sequences(x, flags) || srv->tx == 'E' || !exchange_is_followed(x))
 		return;
-	srv->sequences_of = x->ticket.id;
+	srv->sequences_of = x->waiter.id;
 	srv->loan.followed.without_values = x->requests_done + 1;
 	if (of != 0) {
 		/* With a Sync of its own: it takes a snapshot, behind which no BEGIN or SET TRANSACTION can choose an

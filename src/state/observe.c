@@ -70,11 +70,11 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 	if (s->is_parse_scanned)
 		s->passed_flags |= s->scan->flags;
 	if (x->srv != NULL) {
-		bool is_own = x->srv->sequences_of == x->ticket.id;
+		bool is_own = x->srv->sequences_of == x->waiter.id;
 
-		x->srv->sequences_of = x->ticket.id; /* so that nothing is sent now */
+		x->srv->sequences_of = x->waiter.id; /* so that nothing is sent now */
 		state_suspect(x, s->scan->flags, s->scan);
-		x->srv->sequences_of = is_own ? x->ticket.id : SEQUENCES_OF_MANY;
+		x->srv->sequences_of = is_own ? x->waiter.id : SEQUENCES_OF_MANY;
 		if ((s->scan->hints & SCAN_HINT_LOCAL) != 0 || s->scan->flags == SCAN_ALL)
 			state_note_local_name(x, "", ""); /* which setting it is of was not kept */
 	}
@@ -193,7 +193,7 @@ use_sequences_unseen(struct exchange *x, const struct request *m)
 
 	if (!reads_sequences_unseen(x, m))
 		return STEP_FORWARD;
-	if (of != 0 && of != x->ticket.id && request_awaits_others(x, m))
+	if (of != 0 && of != x->waiter.id && request_awaits_others(x, m))
 		return STEP_HOLD;
 	state_used_sequence(x, SCAN_SEQUENCE);
 	return of != 0 && of != x->srv->sequences_of ? request_goes_behind(x, m) : STEP_FORWARD;
@@ -205,7 +205,7 @@ state_query_of_sequences(struct exchange *x, struct request *m)
 	uint64_t of = x->srv->sequences_of;
 	uint32_t flags;
 
-	if (of == 0 || (of == x->ticket.id && !x->srv->is_discarding) || !exchange_is_followed(x))
+	if (of == 0 || (of == x->waiter.id && !x->srv->is_discarding) || !exchange_is_followed(x))
 		return use_sequences_unseen(x, m);
 	flags = m->verdict == NULL ? SCAN_CODE : m->verdict->flags; /* SQL that comes in pieces may do anything */
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;

@@ -103,7 +103,7 @@ refuse_pins(struct exchange *x)
 	parts = state_seal(x);
 	x->srv = NULL;
 	exchange_set_block(x, EXCHANGE_NO_BLOCK);
-	x->ticket.idle_since_us = *x->env->now_us;
+	x->waiter.idle_since_us = *x->env->now_us;
 	pool_clean(srv, true, parts, *x->env->now_us);
 }
 
@@ -131,7 +131,7 @@ log_pins(struct exchange *x, unsigned added)
 	pool->pins_told |= (uint8_t)added;
 	log_write(x->env->log, level,
 		  "client %llu (%s/%s, application \"%s\") keeps server %" PRIu64 " between transactions: %s%s",
-		  (unsigned long long)x->ticket.id, pool->database->name, exchange_user(x), exchange_application(x),
+		  (unsigned long long)x->waiter.id, pool->database->name, exchange_user(x), exchange_application(x),
 		  x->srv->id, state_pin_reasons(x, reasons, sizeof(reasons)), others);
 }
 

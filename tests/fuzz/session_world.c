@@ -377,7 +377,7 @@ newest_id(const struct client_env *clients)
 {
 	const struct client *newest = TAILQ_LAST(&clients->clients, client_list);
 
-	return newest != NULL ? newest->x.ticket.id : 0;
+	return newest != NULL ? newest->x.waiter.id : 0;
 }
 
 void

@@ -508,11 +508,11 @@ check_waits(struct sim *s)
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		const struct sim_client *c = &s->clients[i];
 		const struct client *of = c->f->fd < 0 ? NULL : world_find_client(&s->world, c->f->id);
-		uint64_t from_us = of == NULL ? 0 : of->x.ticket.since_us;
+		uint64_t from_us = of == NULL ? 0 : of->x.waiter.since_us;
 
 		from_us = from_us > s->lost_us ? from_us : s->lost_us; /* each outage counts anew */
 		from_us = from_us > s->nameless_us ? from_us : s->nameless_us;
-		if (of != NULL && of->x.ticket.is_waiting && sim_now() - from_us > limit_us + SLACK_US)
+		if (of != NULL && of->x.waiter.is_waiting && sim_now() - from_us > limit_us + SLACK_US)
 			sim_fail("client %c waits in line for %llu us", c->f->letter,
 				 (unsigned long long)(sim_now() - from_us));
 	}
@@ -529,17 +529,17 @@ check_newcomers(const struct sim *s)
 		const struct client *of = f->fd < 0 ? NULL : world_find_client(&s->world, f->id);
 		struct policy_counts counts;
 
-		if (of == NULL || !of->x.ticket.is_waiting || of->x.pool == NULL)
+		if (of == NULL || !of->x.waiter.is_waiting || of->x.pool == NULL)
 			continue;
 		policy_get_counts(of->x.pool->policy, &counts);
 		if (strcmp(of->x.pool->policy->last_fail.sqlstate, "57P01") == 0)
 			continue; /* PostgreSQL starts again: they wait, up to connect_timeout if the next attempt hangs
 				   */
-		if (counts.outage.since_us > s->mute_us && of->x.ticket.since_us > counts.outage.since_us &&
-		    of->x.ticket.since_us > s->hangs_until_us &&
-		    sim_now() - of->x.ticket.since_us > 500 * US_PER_MS + SLACK_US)
+		if (counts.outage.since_us > s->mute_us && of->x.waiter.since_us > counts.outage.since_us &&
+		    of->x.waiter.since_us > s->hangs_until_us &&
+		    sim_now() - of->x.waiter.since_us > 500 * US_PER_MS + SLACK_US)
 			sim_fail("client %c waits for %llu us, and its pool is in an outage", f->letter,
-				 (unsigned long long)(sim_now() - of->x.ticket.since_us));
+				 (unsigned long long)(sim_now() - of->x.waiter.since_us));
 	}
 }
 

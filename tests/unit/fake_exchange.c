@@ -316,7 +316,7 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	x->pool = &fake->pool;
 	x->settings = &fake->pool.settings;
 	x->stream.fd = -1;
-	x->ticket.id = 7;
+	x->waiter.id = 7;
 	x->told_pid = 77;
 	x->state = CL_READY;
 	x->image = image_empty(fake->images); /* the reference is new */

@@ -50,7 +50,7 @@ on_wake(void *owner, uint64_t at_us)
 }
 
 static void
-on_grant(struct policy_conn *conn, struct policy_ticket *t)
+on_grant(struct policy_conn *conn, struct policy_waiter *t)
 {
 	struct fake_client *c = (struct fake_client *)t;
 
@@ -64,7 +64,7 @@ on_grant(struct policy_conn *conn, struct policy_ticket *t)
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
+on_refuse(const struct fail *why, enum request_failure kind, struct policy_waiter *t)
 {
 	struct fake_client *c = (struct fake_client *)t;
 
@@ -75,7 +75,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 		c->then(c);
 }
 
-const struct policy_ticket_ops fake_tickets = { on_grant, on_refuse, NULL };
+const struct policy_waiter_ops fake_waiters = { on_grant, on_refuse, NULL };
 
 static bool
 on_give(void *owner, struct policy_conn *conn, struct policy_room *to)
@@ -123,11 +123,11 @@ fake_init(struct fake *f, const struct policy_settings *settings, struct policy_
 		struct fake_client *c = &f->clients[i];
 
 		c->fake = f;
-		c->ticket = (struct policy_ticket){ 0 };
+		c->waiter = (struct policy_waiter){ 0 };
 	}
 	if (room == NULL) {
 		f->own = policy_commons_new(1);
-		room = policy_room_new(f->own, 0, on_tell, NULL, &fake_tickets);
+		room = policy_room_new(f->own, 0, on_tell, NULL, &fake_waiters);
 	}
 	f->room = room;
 	f->p = policy_new(settings, &ops, f, room, &f->counters, 42, f->now);
@@ -140,7 +140,7 @@ fake_fini(struct fake *f)
 	f->is_slow_to_close = false;
 	for (int i = 0; i < FAKE_CLIENTS; i++) {
 		f->clients[i].then = NULL;
-		policy_cancel(f->p, &f->clients[i].ticket, f->now);
+		policy_cancel(f->p, &f->clients[i].waiter, f->now);
 	}
 	policy_close_all(f->p, RR_SHUTDOWN, f->now);
 	for (int i = 0; i < f->opened; i++)
@@ -158,8 +158,8 @@ fake_borrow_image(struct fake *f, int i, const void *image)
 	struct fake_client *c = &f->clients[i];
 
 	c->grants = c->refusals = 0;
-	c->ticket.image = image;
-	c->conn = policy_borrow(f->p, &c->ticket, f->now);
+	c->waiter.image = image;
+	c->conn = policy_borrow(f->p, &c->waiter, f->now);
 	return c->conn != NULL;
 }
 

@@ -16,7 +16,7 @@
 struct fake;
 
 struct fake_client {
-	struct policy_ticket ticket; /* first */
+	struct policy_waiter waiter; /* first */
 	struct fake *fake;
 	struct policy_conn *conn; /* what it holds; NULL: nothing */
 	int grants, refusals;
@@ -44,7 +44,7 @@ struct fake {
 };
 
 struct policy_settings fake_settings(uint32_t size, uint32_t overflow); /* 30 s timeout, all else off */
-extern const struct policy_ticket_ops fake_tickets; /* for a room that is given to fake_init() */
+extern const struct policy_waiter_ops fake_waiters; /* for a room that is given to fake_init() */
 void fake_init(struct fake *f, const struct policy_settings *settings,
 	       struct policy_room *room); /* NULL: one of its own */
 void fake_fini(struct fake *f); /* closes all; nothing may be left then */

@@ -165,7 +165,7 @@ borrow_idle(struct play *play, int i)
 {
 	struct fake_client *c = &play->f->clients[i];
 
-	c->conn = policy_borrow_idle(play->f->p, &c->ticket, play->f->now);
+	c->conn = policy_borrow_idle(play->f->p, &c->waiter, play->f->now);
 	if (*play->words[2] != '\0' && (c->conn != NULL) != is_word(play, 2, "lent"))
 		fail_step(play, c->conn != NULL ? "lent" : "not lent");
 }
@@ -179,7 +179,7 @@ give_back(struct play *play, int i)
 static void
 cancel(struct play *play, int i)
 {
-	policy_cancel(play->f->p, &play->f->clients[i].ticket, play->f->now);
+	policy_cancel(play->f->p, &play->f->clients[i].waiter, play->f->now);
 }
 
 static void
@@ -233,7 +233,7 @@ alive(struct play *play, int i)
 static void
 explain(struct play *play, int i)
 {
-	policy_explain_wait(play->f->p, &play->f->clients[i].ticket, play->f->now, &play->f->clients[i].why);
+	policy_explain_wait(play->f->p, &play->f->clients[i].waiter, play->f->now, &play->f->clients[i].why);
 }
 
 static void
@@ -460,7 +460,7 @@ listed_value(struct play *play, const char *name, const char *index)
 	VALUE("holds", fake_holds(f, (int)i));
 	VALUE("refusals", f->clients[i].refusals);
 	VALUE("grants", f->clients[i].grants);
-	VALUE("waits", f->clients[i].ticket.is_waiting);
+	VALUE("waits", f->clients[i].waiter.is_waiting);
 	VALUE("kind", f->clients[i].kind);
 	if (play->stage->read == NULL || !play->stage->read(play->stage->world, f, name, i, &value))
 		fail_step(play, "no such value");

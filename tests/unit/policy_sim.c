@@ -77,7 +77,7 @@ leave_line(struct sim_client *c)
 static void
 hand_over(struct sim_conn *sc, struct sim_client *c)
 {
-	sc->of = c->ticket.id;
+	sc->of = c->waiter.id;
 	sc->sp->checkouts[sc->is_used ? CS_IDLE : sc->is_overflow ? CS_OVERFLOW : CS_NEW]++;
 	sc->is_used = true;
 	sc->state = M_LENT;
@@ -87,7 +87,7 @@ hand_over(struct sim_conn *sc, struct sim_client *c)
 }
 
 static void
-on_grant(struct policy_conn *conn, struct policy_ticket *t)
+on_grant(struct policy_conn *conn, struct policy_waiter *t)
 {
 	struct sim_client *c = (struct sim_client *)t;
 	struct sim_conn *sc = (struct sim_conn *)conn;
@@ -121,7 +121,7 @@ is_out(const struct sim_pool *sp)
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
+on_refuse(const struct fail *why, enum request_failure kind, struct policy_waiter *t)
 {
 	struct sim_client *c = (struct sim_client *)t;
 	struct sim_pool *sp = c->sp;
@@ -153,7 +153,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 	play_surprise(s);
 }
 
-static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse, NULL };
+static const struct policy_waiter_ops waiter_ops = { on_grant, on_refuse, NULL };
 
 /* --- What the pool asks of its owner. --- */
 
@@ -378,9 +378,9 @@ do_borrow(struct sim *s)
 
 	if (c == NULL)
 		return;
-	c->ticket = (struct policy_ticket){ 0 };
-	c->ticket.image = random_image(s);
-	c->ticket.id = (uint64_t)(c - s->clients) + 1;
+	c->waiter = (struct policy_waiter){ 0 };
+	c->waiter.image = random_image(s);
+	c->waiter.id = (uint64_t)(c - s->clients) + 1;
 	c->sp = sp;
 	c->since_us = s->now_us;
 	c->is_doomed = c->is_patient = false;
@@ -396,12 +396,12 @@ do_borrow(struct sim *s)
 	model_is_asked(sp);
 	s->in_borrow = true;
 	sp->on_stack++;
-	conn = policy_borrow(sp->pool, &c->ticket, s->now_us);
+	conn = policy_borrow(sp->pool, &c->waiter, s->now_us);
 	sp->on_stack--;
 	s->in_borrow = was_in_borrow;
 	if (conn == NULL) {
 		sp->waits++;
-		SIM_HOLDS(s, c->ticket.is_waiting && c->ticket.since_us == s->now_us, "waits, but not in line");
+		SIM_HOLDS(s, c->waiter.is_waiting && c->waiter.since_us == s->now_us, "waits, but not in line");
 		return;
 	}
 	tell(s, "  gets %p at once", (void *)conn);
@@ -454,7 +454,7 @@ do_return(struct sim *s)
 	sc = c->holds;
 	sp = sc->sp;
 	tell(s, "pool %u: client %d returns %p", sp->index, (int)(c - s->clients), (void *)sc);
-	sc->conn.image = sc->image = chance(s, 50) ? c->ticket.image : random_image(s);
+	sc->conn.image = sc->image = chance(s, 50) ? c->waiter.image : random_image(s);
 	if (chance(s, 2))
 		sc->conn.is_recycle_due = sc->is_recycle_due = true;
 	is_to_close = is_to_be_closed(sc);
@@ -502,10 +502,10 @@ do_cancel(struct sim *s)
 	c->state = CL_OUT;
 	s->in_borrow = true;
 	sp->on_stack++;
-	policy_cancel(sp->pool, &c->ticket, s->now_us);
+	policy_cancel(sp->pool, &c->waiter, s->now_us);
 	sp->on_stack--;
 	s->in_borrow = was_in_borrow;
-	SIM_HOLDS(s, !c->ticket.is_waiting, "cancelled, and still in line");
+	SIM_HOLDS(s, !c->waiter.is_waiting, "cancelled, and still in line");
 }
 
 /* --- What happens to connections. --- */
@@ -1133,7 +1133,7 @@ make_rooms(struct sim *s, bool is_limited)
 		struct sim_room *r = &s->rooms[i];
 
 		r->sim = s;
-		r->room = policy_room_new(s->commons, i, on_tell, r, &ticket_ops);
+		r->room = policy_room_new(s->commons, i, on_tell, r, &waiter_ops);
 		if (!is_limited)
 			continue;
 		s->budget = policy_room_total(r->room);

@@ -41,7 +41,7 @@ struct sim_conn {
 enum client_state { CL_OUT, CL_WAITING, CL_HOLDING };
 
 struct sim_client {
-	struct policy_ticket ticket; /* first */
+	struct policy_waiter waiter; /* first */
 	enum client_state state;
 	struct sim_pool *sp;
 	struct sim_conn *holds;

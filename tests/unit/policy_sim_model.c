@@ -732,9 +732,9 @@ void
 check_lent_from_idle(struct sim_conn *sc, const struct sim_client *c)
 {
 	struct sim_pool *sp = sc->sp;
-	const void *wants = c->ticket.image;
+	const void *wants = c->waiter.image;
 	bool is_match = wants != NULL && sc->image == wants;
-	bool is_own = sp->settings.lifo && (wants == NULL || is_match) && sc->of == c->ticket.id &&
+	bool is_own = sp->settings.lifo && (wants == NULL || is_match) && sc->of == c->waiter.id &&
 		      sp->sim->now_us - sc->idle_since_us < 10000;
 	const struct sim_conn *o;
 

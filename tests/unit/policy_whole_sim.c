@@ -403,7 +403,7 @@ hand_over(struct wsim_conn *conn, struct wsim_client *c)
 }
 
 static void
-on_grant(struct policy_conn *pc, struct policy_ticket *t)
+on_grant(struct policy_conn *pc, struct policy_waiter *t)
 {
 	struct wsim_client *c = (struct wsim_client *)t;
 	struct wsim_conn *conn = (struct wsim_conn *)pc;
@@ -422,7 +422,7 @@ on_grant(struct policy_conn *pc, struct policy_ticket *t)
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
+on_refuse(const struct fail *why, enum request_failure kind, struct policy_waiter *t)
 {
 	struct wsim_client *c = (struct wsim_client *)t;
 
@@ -432,7 +432,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 	surprise(c->at->s);
 }
 
-static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse, NULL };
+static const struct policy_waiter_ops waiter_ops = { on_grant, on_refuse, NULL };
 
 /* --- Owners. --- */
 
@@ -658,15 +658,15 @@ do_borrow(struct wsim *s)
 
 	if (c == NULL || part == NULL || s->is_calm)
 		return;
-	*c = (struct wsim_client){ .ticket = { .id = 1 + (uint64_t)(c - s->clients) },
+	*c = (struct wsim_client){ .waiter = { .id = 1 + (uint64_t)(c - s->clients) },
 				   .at = part,
 				   .is_waiting = true,
 				   .since_us = s->now_us };
-	c->ticket.image = &images[below(s, 2)];
+	c->waiter.image = &images[below(s, 2)];
 	tell(s, "part %u: client %d borrows", part->number, (int)(c - s->clients));
 	part->line[part->line_len++] = c;
 	part->on_stack++;
-	conn = policy_borrow(part->p, &c->ticket, s->now_us);
+	conn = policy_borrow(part->p, &c->waiter, s->now_us);
 	part->on_stack--;
 	if (conn != NULL) {
 		leave_line(c);
@@ -692,7 +692,7 @@ do_return(struct wsim *s)
 	c->holds = NULL;
 	conn->borrower = NULL;
 	conn->state = WS_LOOSE;
-	conn->conn.image = c->ticket.image;
+	conn->conn.image = c->waiter.image;
 	part->on_stack++;
 	s->depth++;
 	policy_return(part->p, &conn->conn, s->now_us);
@@ -728,7 +728,7 @@ do_cancel(struct wsim *s)
 	tell(s, "part %u: client %d leaves", c->at->number, (int)(c - s->clients));
 	leave_line(c);
 	c->at->on_stack++;
-	policy_cancel(c->at->p, &c->ticket, s->now_us);
+	policy_cancel(c->at->p, &c->waiter, s->now_us);
 	c->at->on_stack--;
 }
 
@@ -1318,7 +1318,7 @@ start(struct wsim *s, uint64_t seed)
 		part->number = i;
 		part->due_us = NEVER;
 		part->worker = part;
-		part->room = policy_room_new(s->commons, i, on_tell, part, &ticket_ops);
+		part->room = policy_room_new(s->commons, i, on_tell, part, &waiter_ops);
 		if (i < 2 || chance(s, 70))
 			make_part(part);
 	}

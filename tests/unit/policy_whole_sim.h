@@ -31,7 +31,7 @@ struct wsim_conn {
 };
 
 struct wsim_client {
-	struct policy_ticket ticket; /* first */
+	struct policy_waiter waiter; /* first */
 	struct wsim_part *at;
 	struct wsim_conn *holds;
 	bool is_waiting;

@@ -16,12 +16,12 @@ struct door {
 	struct config *config;
 	struct event_base *base;
 	uint64_t now_us;
-	struct admission_ticket tickets[CLIENTS];
+	struct admission_place places[CLIENTS];
 };
 
 /* So much for the reason; the owner is not closed by it. */
 static void
-on_refuse(struct admission_ticket *t, const struct fail *why, enum reject_reason reason)
+on_refuse(struct admission_place *t, const struct fail *why, enum reject_reason reason)
 {
 	(void)t;
 	cr_expect_str_eq(why->sqlstate, "53300");
@@ -29,7 +29,7 @@ on_refuse(struct admission_ticket *t, const struct fail *why, enum reject_reason
 }
 
 static void
-on_out_of_memory(struct admission_ticket *t)
+on_out_of_memory(struct admission_place *t)
 {
 	(void)t;
 	cr_assert_fail("out of memory");
@@ -60,7 +60,7 @@ static void
 door_fini(struct door *d)
 {
 	for (int i = 0; i < CLIENTS; i++)
-		admission_leave(d->admission, &d->tickets[i]);
+		admission_leave(d->admission, &d->places[i]);
 	admission_free(d->admission);
 	config_unref(d->config);
 	event_base_free(d->base);
@@ -69,7 +69,7 @@ door_fini(struct door *d)
 static bool
 admit(struct door *d, int client, const char *database)
 {
-	return admission_admit(d->admission, &d->tickets[client], "u", database);
+	return admission_admit(d->admission, &d->places[client], "u", database);
 }
 
 Test(admission, clients_count_in_their_database_until_they_leave)
@@ -80,8 +80,8 @@ Test(admission, clients_count_in_their_database_until_they_leave)
 	cr_expect(admit(&d, 0, "one") && admit(&d, 1, "one"));
 	cr_expect_not(admit(&d, 2, "one"), "one more than the limit");
 	cr_expect(admit(&d, 2, "two"), "another database has room");
-	admission_leave(d.admission, &d.tickets[0]);
-	admission_leave(d.admission, &d.tickets[0]);
+	admission_leave(d.admission, &d.places[0]);
+	admission_leave(d.admission, &d.places[0]);
 	cr_expect(admit(&d, 0, "one"), "there is room again, once");
 	cr_expect_not(admit(&d, 3, "one"));
 	cr_expect_eq(admission_user_clients(d.admission, "u"), 3);
@@ -97,7 +97,7 @@ Test(admission, clients_of_a_tenants_databases_count_together)
 	cr_expect_not(admit(&d, 2, "acme/three"));
 	cr_expect(admit(&d, 2, "acme2/one"), "of another tenant");
 	cr_expect(admit(&d, 3, "acme"), "a database with the tenant's name is none of its own");
-	admission_leave(d.admission, &d.tickets[1]);
+	admission_leave(d.admission, &d.places[1]);
 	cr_expect(admit(&d, 1, "acme/three"));
 	door_fini(&d);
 }
@@ -108,10 +108,10 @@ Test(admission, whom_another_process_has_let_in_counts_and_is_not_refused)
 
 	door_init(&d, DATABASES);
 	for (int i = 0; i < LIMIT + 1; i++)
-		cr_expect_eq(admission_restore(d.admission, &d.tickets[i], NULL, "u", "one"), 0);
-	admission_leave(d.admission, &d.tickets[0]);
+		cr_expect_eq(admission_restore(d.admission, &d.places[i], NULL, "u", "one"), 0);
+	admission_leave(d.admission, &d.places[0]);
 	cr_expect_not(admit(&d, 0, "one"), "as many as the limit are still here");
-	admission_leave(d.admission, &d.tickets[1]);
+	admission_leave(d.admission, &d.places[1]);
 	cr_expect(admit(&d, 0, "one"));
 	door_fini(&d);
 }

@@ -44,7 +44,7 @@ static void
 add_client(struct client_env *env, struct client *c)
 {
 	c->env = env;
-	c->x.ticket.id = pool_set_next_id(env->x.pools);
+	c->x.waiter.id = pool_set_next_id(env->x.pools);
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 }
 
@@ -122,7 +122,7 @@ expect_walks(const unsigned has[static CREW])
 			e = clients_walk_pools(crew.all, e);
 			cr_assert_eq(c, &crew.clients[i][n], "client %u of worker %u", n, i);
 			cr_assert_eq(e->set, crew.envs[i].x.pools, "pool %u of worker %u", n, i);
-			cr_expect_eq(clients_find(crew.all, c->x.ticket.id), c);
+			cr_expect_eq(clients_find(crew.all, c->x.waiter.id), c);
 		}
 	cr_expect_null(clients_walk(crew.all, c));
 	cr_expect_null(clients_walk_pools(crew.all, e));
@@ -156,9 +156,9 @@ Test(clients, all_workers_number_clients_together)
 	struct crew crew;
 
 	crew_init(&crew, (const unsigned[CREW]){ 1, 0, 2, 0, 1 });
-	cr_expect_eq(crew.clients[0][0].x.ticket.id, 1);
-	cr_expect_eq(crew.clients[2][0].x.ticket.id, 2);
-	cr_expect_eq(crew.clients[2][1].x.ticket.id, 3);
-	cr_expect_eq(crew.clients[4][0].x.ticket.id, 4);
+	cr_expect_eq(crew.clients[0][0].x.waiter.id, 1);
+	cr_expect_eq(crew.clients[2][0].x.waiter.id, 2);
+	cr_expect_eq(crew.clients[2][1].x.waiter.id, 3);
+	cr_expect_eq(crew.clients[4][0].x.waiter.id, 4);
 	crew_fini(&crew);
 }

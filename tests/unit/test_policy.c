@@ -85,7 +85,7 @@ Test(policy, a_newcomer_does_not_overtake_even_while_others_are_being_served)
 	policy_reconfigure(f.p, &set, f.now);
 	cr_expect_eq(f.clients[6].grants, 1);
 	cr_expect_eq(f.clients[9].grants, 0);
-	cr_expect(f.clients[9].ticket.is_waiting);
+	cr_expect(f.clients[9].waiter.is_waiting);
 	fake_fini(&f);
 }
 
@@ -152,7 +152,7 @@ Test(policy, who_comes_back_soon_gets_its_own)
 		set.lifo = cases[i].lifo;
 		fake_init(&f, &set, NULL);
 		for (int k = 0; k < 3; k++)
-			f.clients[k].ticket.id = (uint64_t)k + 1;
+			f.clients[k].waiter.id = (uint64_t)k + 1;
 		fake_fill(&f, 0, 3);
 		for (int k = 0; k < 3; k++)
 			f.conns[k].image = k == 1 ? &image_b : &image_a;
@@ -287,7 +287,7 @@ static void
 try_again(struct fake_client *c)
 {
 	c->then = NULL;
-	c->conn = policy_borrow(c->fake->p, &c->ticket, c->fake->now);
+	c->conn = policy_borrow(c->fake->p, &c->waiter, c->fake->now);
 }
 
 Test(policy, refuse_all_refuses_those_in_line_not_those_who_come_back)
@@ -881,7 +881,7 @@ Test(policy, who_borrows_idle_ones)
 static bool
 borrow_idle(struct fake *f, int i)
 {
-	f->clients[i].conn = policy_borrow_idle(f->p, &f->clients[i].ticket, f->now);
+	f->clients[i].conn = policy_borrow_idle(f->p, &f->clients[i].waiter, f->now);
 	return f->clients[i].conn != NULL;
 }
 

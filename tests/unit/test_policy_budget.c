@@ -22,7 +22,7 @@ several_init(struct several *v, int count, uint32_t limit)
 	struct policy_settings set = fake_settings(20, 10);
 
 	v->commons = policy_commons_new(1);
-	v->room = policy_room_new(v->commons, 0, NULL, NULL, &fake_tickets);
+	v->room = policy_room_new(v->commons, 0, NULL, NULL, &fake_waiters);
 	v->budget = policy_room_total(v->room);
 	policy_budget_set_limit(v->budget, v->room, limit, 0);
 	v->count = count;

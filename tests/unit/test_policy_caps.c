@@ -26,7 +26,7 @@ grid_init(struct grid *g, uint32_t user_limit, uint32_t database_limit, uint32_t
 	set.timeout_us = 0;
 	*g = (struct grid){ .user_limit = user_limit, .database_limit = database_limit };
 	g->commons = policy_commons_new(1);
-	g->room = policy_room_new(g->commons, 0, NULL, NULL, &fake_tickets);
+	g->room = policy_room_new(g->commons, 0, NULL, NULL, &fake_waiters);
 	g->all = policy_room_total(g->room);
 	policy_budget_set_limit(g->all, g->room, limit, 0);
 	for (int i = 0; i < SIDE; i++) {
@@ -224,7 +224,7 @@ walk(unsigned seed)
 
 		if (c->conn != NULL)
 			fake_return(f, (int)(c - f->clients));
-		else if (!c->ticket.is_waiting)
+		else if (!c->waiter.is_waiting)
 			fake_borrow(f, (int)(c - f->clients));
 		if (rand() % 2 == 0)
 			login_all(f);
@@ -240,7 +240,7 @@ walk(unsigned seed)
 			for (int k = 0; k < CLIENTS; k++) {
 				if (f->clients[k].conn != NULL)
 					fake_return(f, k);
-				waiting += f->clients[k].ticket.is_waiting;
+				waiting += f->clients[k].waiter.is_waiting;
 			}
 		}
 		check_caps(g);

@@ -23,7 +23,7 @@ up_init(struct upstream *u, bool is_holding)
 	set.on_outage = is_holding ? OUTAGE_HOLD : OUTAGE_FAIL;
 	set.hold_us = 60 * S;
 	u->commons = policy_commons_new(1);
-	u->room = policy_room_new(u->commons, 0, NULL, NULL, &fake_tickets);
+	u->room = policy_room_new(u->commons, 0, NULL, NULL, &fake_waiters);
 	u->circuit = policy_circuit_get(u->commons, "db1:5432,any");
 	for (int i = 0; i < POOLS; i++) {
 		fake_init(&u->pools[i], &set, u->room);

@@ -39,7 +39,7 @@ two_init(struct two *t, uint32_t limit)
 	t->circuit = policy_circuit_get(t->commons, "db1:5432,any");
 	for (int i = 0; i < ROOMS; i++) {
 		t->told[i] = 0;
-		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_tickets);
+		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_waiters);
 		policy_budget_set_limit(policy_room_total(t->rooms[i]), t->rooms[i], limit, 0);
 		fake_init(&t->pools[i], &set, t->rooms[i]);
 		policy_set_circuit(t->pools[i].p, t->circuit, t->pools[i].now);
@@ -254,7 +254,7 @@ struct one {
 	unsigned kind; /* which of the smaller caps it is under */
 	struct pool_counters counters;
 	struct policy_conn conns[SERVERS];
-	struct policy_ticket tickets[CLIENTS];
+	struct policy_waiter waiters[CLIENTS];
 	struct policy_conn *holds[CLIENTS];
 	uint64_t due_us;
 };
@@ -369,19 +369,19 @@ on_wake(void *owner, uint64_t at_us)
 }
 
 static struct one *
-one_of(const struct policy_ticket *t)
+one_of(const struct policy_waiter *t)
 {
 	return (struct one *)(uintptr_t)t->id;
 }
 
 static void
-on_grant(struct policy_conn *conn, struct policy_ticket *t)
+on_grant(struct policy_conn *conn, struct policy_waiter *t)
 {
-	one_of(t)->holds[t - one_of(t)->tickets] = conn;
+	one_of(t)->holds[t - one_of(t)->waiters] = conn;
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
+on_refuse(const struct fail *why, enum request_failure kind, struct policy_waiter *t)
 {
 	(void)why;
 	(void)kind;
@@ -389,7 +389,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 }
 
 static const struct policy_ops ops = { .open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake };
-static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse, NULL };
+static const struct policy_waiter_ops waiter_ops = { on_grant, on_refuse, NULL };
 
 /* Something happens to one of its connections. */
 static void
@@ -427,7 +427,7 @@ play_server(struct one *o, struct policy_conn *conn)
 static void
 play_client(struct one *o, unsigned i)
 {
-	struct policy_ticket *t = &o->tickets[i];
+	struct policy_waiter *t = &o->waiters[i];
 
 	if (o->holds[i] != NULL) {
 		struct policy_conn *conn = o->holds[i];
@@ -435,7 +435,7 @@ play_client(struct one *o, unsigned i)
 		o->holds[i] = NULL;
 		policy_return(o->p, conn, o->hand->now_us);
 	} else if (!t->is_waiting && !o->hand->is_calm) {
-		*t = (struct policy_ticket){ .id = (uint64_t)(uintptr_t)o };
+		*t = (struct policy_waiter){ .id = (uint64_t)(uintptr_t)o };
 		o->holds[i] = policy_borrow(o->p, t, o->hand->now_us);
 	} else if (!o->hand->is_calm && draw(o->hand, 20) == 0) {
 		policy_cancel(o->p, t, o->hand->now_us);
@@ -474,7 +474,7 @@ is_anybody_waiting(const struct hand *h)
 {
 	for (unsigned i = 0; i < POOLS; i++)
 		for (unsigned k = 0; k < CLIENTS; k++)
-			if (h->pools[i].tickets[k].is_waiting || h->pools[i].holds[k] != NULL)
+			if (h->pools[i].waiters[k].is_waiting || h->pools[i].holds[k] != NULL)
 				return true;
 	return false;
 }
@@ -570,7 +570,7 @@ make_hand(struct crew *c, struct hand *h, unsigned number, uint64_t seed)
 	set.opens_at_once = 1 + number;
 	h->random = seed * THREADS + number;
 	h->now_us = 1;
-	h->room = policy_room_new(c->commons, number, tell_hand, h, &ticket_ops);
+	h->room = policy_room_new(c->commons, number, tell_hand, h, &waiter_ops);
 	policy_places_join(policy_room_total(h->room), &h->places, h->room);
 	for (unsigned i = 0; i < POOLS; i++) {
 		struct one *o = &h->pools[i];

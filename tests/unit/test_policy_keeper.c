@@ -57,9 +57,9 @@ kept_init(struct kept *k, int far_pools)
 
 	memset(k, 0, sizeof(*k));
 	k->commons = policy_commons_new(1);
-	k->door = policy_room_new(k->commons, 0, ignore, NULL, &fake_tickets);
-	k->far = policy_room_new(k->commons, 1, on_told, &k->far_told, &fake_tickets);
-	k->keeper = policy_room_new(k->commons, KEEPER, on_told, &k->told, &fake_tickets);
+	k->door = policy_room_new(k->commons, 0, ignore, NULL, &fake_waiters);
+	k->far = policy_room_new(k->commons, 1, on_told, &k->far_told, &fake_waiters);
+	k->keeper = policy_room_new(k->commons, KEEPER, on_told, &k->told, &fake_waiters);
 	k->budget = policy_budget_new(0);
 	for (int i = 0; i < POOLS; i++) {
 		fake_init(&k->pools[i], &set, i < POOLS - far_pools ? k->door : k->far);
@@ -695,7 +695,7 @@ Test(policy_keeper, its_keeper_is_told_once_of_what_changes_the_count_and_of_not
 	fake_return(f, 0);
 	cr_expect_eq(fake_holds(f, 1), 0);
 	cr_expect_eq(told(&k), 1, "one waiter less");
-	policy_cancel(f->p, &f->clients[2].ticket, now_of(&k));
+	policy_cancel(f->p, &f->clients[2].waiter, now_of(&k));
 	cr_expect_eq(told(&k), 0, "what he waited for is opened already");
 	fake_opened(f, 1);
 	told(&k);
@@ -770,7 +770,7 @@ ask_or_return(struct schedule *s, struct fake *f)
 	if (fake_holds(f, i) >= 0) {
 		fake_return(f, i);
 	} else {
-		policy_cancel(f->p, &f->clients[i].ticket, f->now);
+		policy_cancel(f->p, &f->clients[i].waiter, f->now);
 		fake_borrow(f, i);
 	}
 }

@@ -43,7 +43,7 @@ two_init(struct two *t, uint32_t size, uint32_t overflow)
 	t->commons = policy_commons_new(1);
 	t->whole = policy_whole_get(t->commons, "app", 3, true);
 	for (int i = 0; i < PARTS; i++) {
-		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_tickets);
+		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_waiters);
 		fake_init(&t->parts[i], &set, t->rooms[i]);
 		policy_set_whole(t->parts[i].p, t->whole, t->parts[i].now);
 	}
@@ -300,7 +300,7 @@ Test(policy_whole, the_next_is_given_when_both_loops_have_gone_round)
 	policy_room_count_turn(t.rooms[0]);
 	cr_expect_eq(given_on_return(&t, 4), 0, "that one has not");
 	for (int i = 8; i < 10; i++)
-		policy_cancel(a->p, &a->clients[i].ticket, a->now);
+		policy_cancel(a->p, &a->clients[i].waiter, a->now);
 	cr_expect_eq(given_on_return(&t, 5), 1, "nobody waits here");
 	for (int i = 6; i < 8; i++)
 		fake_return(a, i);
@@ -379,7 +379,7 @@ Test(policy_whole, what_is_lost_on_its_way_gives_its_place_to_whoever_waits_unde
 	fake_return(a, 0);
 	fake_borrow(&other, 0);
 	cr_expect_eq(other.opened, 0);
-	policy_cancel(b->p, &b->clients[0].ticket, b->now);
+	policy_cancel(b->p, &b->clients[0].waiter, b->now);
 	policy_whole_lost(given(&t, 0, 1), t.rooms[1], b->now);
 	cr_expect_eq(capped(&t), 0);
 	policy_room_hear(t.rooms[0], other.now);
@@ -460,12 +460,12 @@ Test(policy_whole, the_place_in_line_counts_those_of_other_parts)
 		fake_borrow(a, i);
 	pass_time(&t, 10 * MS);
 	fake_borrow(b, 0);
-	cr_expect_eq(policy_place(b->p, &b->clients[0].ticket, b->now), 5, "all of them came before");
+	cr_expect_eq(policy_place(b->p, &b->clients[0].waiter, b->now), 5, "all of them came before");
 	pass_time(&t, 10 * MS);
-	cr_expect_eq(policy_place(b->p, &b->clients[0].ticket, b->now), 3, "some came since, for all that is known");
-	cr_expect_eq(policy_place(a->p, &a->clients[1].ticket, a->now), 1);
+	cr_expect_eq(policy_place(b->p, &b->clients[0].waiter, b->now), 3, "some came since, for all that is known");
+	cr_expect_eq(policy_place(a->p, &a->clients[1].waiter, a->now), 1);
 	cr_expect_eq(policy_line_length(b->p), 5);
-	policy_explain_wait(b->p, &b->clients[0].ticket, b->now, &why);
+	policy_explain_wait(b->p, &b->clients[0].waiter, b->now, &why);
 	cr_expect_str_eq(why.detail,
 			 "The pool has 1 of 1 connections busy (1 + 0 overflow), and 5 clients are waiting.");
 	two_fini(&t);
@@ -534,7 +534,7 @@ Test(policy_whole, who_begins_to_wait_and_who_becomes_idle_do_not_miss_each_othe
 	l->commons = policy_commons_new(1);
 	l->whole = policy_whole_get(l->commons, "app", 3, true);
 	for (unsigned i = 0; i < 2; i++) {
-		l->rooms[i] = policy_room_new(l->commons, i, NULL, NULL, &fake_tickets);
+		l->rooms[i] = policy_room_new(l->commons, i, NULL, NULL, &fake_waiters);
 		l->orders[i].room = l->rooms[i];
 		l->parts[i].orders = &l->orders[i];
 		part_join(&l->parts[i], l->whole, 0, 0, 0);
@@ -579,7 +579,7 @@ struct hand {
 	_Atomic bool is_told;
 	pthread_mutex_t lock; /* of the inbox */
 	struct servers inbox;
-	struct policy_ticket tickets[CLIENTS];
+	struct policy_waiter waiters[CLIENTS];
 	struct server *holds[CLIENTS];
 	struct server *opening[SIZE + OVERFLOW];
 	unsigned opening_count;
@@ -647,22 +647,22 @@ static const struct policy_ops hand_ops = {
 };
 
 static void
-on_hand_grant(struct policy_conn *conn, struct policy_ticket *t)
+on_hand_grant(struct policy_conn *conn, struct policy_waiter *t)
 {
 	struct hand *h = (struct hand *)(uintptr_t)t->image;
 
-	h->holds[t - h->tickets] = (struct server *)conn;
+	h->holds[t - h->waiters] = (struct server *)conn;
 	h->served++;
 }
 
 static void
-on_hand_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
+on_hand_refuse(const struct fail *why, enum request_failure kind, struct policy_waiter *t)
 {
 	(void)why, (void)kind;
 	((struct hand *)(uintptr_t)t->image)->crew->wrong++; /* nobody has a limit */
 }
 
-static const struct policy_ticket_ops hand_ticket_ops = { on_hand_grant, on_hand_refuse, NULL };
+static const struct policy_waiter_ops hand_waiter_ops = { on_hand_grant, on_hand_refuse, NULL };
 
 static void
 tell_hand(void *owner)
@@ -704,14 +704,14 @@ turn(struct hand *h)
 static void
 play_client(struct hand *h, unsigned i, bool is_over)
 {
-	struct policy_ticket *t = &h->tickets[i];
+	struct policy_waiter *t = &h->waiters[i];
 	struct server *srv = h->holds[i];
 
 	if (srv != NULL) {
 		h->holds[i] = NULL;
 		policy_return(h->p, &srv->conn, h->now_us);
 	} else if (!t->is_waiting && !is_over) {
-		*t = (struct policy_ticket){ .id = i + 1, .image = h };
+		*t = (struct policy_waiter){ .id = i + 1, .image = h };
 		h->holds[i] = (struct server *)policy_borrow(h->p, t, h->now_us);
 	}
 }
@@ -720,7 +720,7 @@ static bool
 is_hand_busy(const struct hand *h)
 {
 	for (unsigned i = 0; i < CLIENTS; i++)
-		if (h->tickets[i].is_waiting || h->holds[i] != NULL)
+		if (h->waiters[i].is_waiting || h->holds[i] != NULL)
 			return true;
 	return false;
 }
@@ -778,7 +778,7 @@ play_crew(uint32_t cap)
 		h->random = i;
 		TAILQ_INIT(&h->inbox);
 		pthread_mutex_init(&h->lock, NULL);
-		h->room = policy_room_new(c->commons, i, tell_hand, h, &hand_ticket_ops);
+		h->room = policy_room_new(c->commons, i, tell_hand, h, &hand_waiter_ops);
 		h->p = policy_new(&set, &hand_ops, h, h->room, &h->counters, i + 1, 1);
 		policy_set_whole(h->p, c->whole, 1);
 		policy_budget_set_limit(c->commons->total, h->room, cap, 1);

@@ -248,7 +248,7 @@ Test(report, a_transaction_is_one_whichever_servers_it_has)
 	rested_us = p.now_us;
 	p.now_us += 60 * S;
 	p.x.srv = NULL;
-	p.x.ticket.idle_since_us = rested_us;
+	p.x.waiter.idle_since_us = rested_us;
 	exchange_set_block(&p.x, EXCHANGE_DUE);
 	cr_expect_eq(report_idle_since(&p.x), rested_us, "it is idle, as it was on its server");
 	p.now_us += 60 * S;
@@ -276,7 +276,7 @@ Test(report, a_transaction_that_was_lost_is_idle_until_its_client_has_ended_it)
 	place_init(&p);
 	tell(&p, "QT.C.Z");
 	p.x.srv = NULL;
-	p.x.ticket.idle_since_us = p.now_us;
+	p.x.waiter.idle_since_us = p.now_us;
 	exchange_set_block(&p.x, EXCHANGE_ROLLED_BACK);
 	cr_expect_eq(report_idle_since(&p.x), p.now_us);
 	cr_expect_neq(p.x.tx_started_us, 0);

@@ -409,7 +409,7 @@ Test(state, sequences_of_others_are_forgotten_ahead)
 	fake->srv.sequences_of = 99;
 	send_query("SELECT currval('s')");
 	cr_expect_str_eq(fake_sent(), "P(|" MESSAGE_OURS "DISCARD SEQUENCES) B(|) E S Q(SELECT currval('s'))");
-	cr_expect_eq(fake->srv.sequences_of, fake->x.ticket.id);
+	cr_expect_eq(fake->srv.sequences_of, fake->x.waiter.id);
 	fake_reply("12CZCZ");
 	fake->x.requests_done++;
 	cr_expect_not(is_released(), "it lingers: another currval() may come");
