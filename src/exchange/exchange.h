@@ -55,7 +55,7 @@ enum feature_step {
 enum feature_tie {
 	TIE_SERVER, /* its server, which has something that no other has, between two requests */
 	TIE_REQUEST, /* its request, which can't be relayed again to another server */
-	TIE_PROCESS /* this process: the client's passport does not hold all of it */
+	TIE_PROCESS /* this process: the client's record does not hold all of it */
 };
 
 /* The client's transaction block, as far as its server's word, srv->tx, does not tell. */
@@ -73,7 +73,7 @@ enum exchange_block {
 enum exchange_reading {
 	EXCHANGE_READS,
 	EXCHANGE_STALLED, /* not until what is on its way has become less: relay_unstall() */
-	EXCHANGE_CROSSES /* it moves between processes: not read here, nor sent to; passport_begin_reading() */
+	EXCHANGE_CROSSES /* it moves between processes: not read here, nor sent to; client_record_begin_reading() */
 };
 
 #define DONE_MAX 64
@@ -219,7 +219,7 @@ struct exchange {
 	/* Settings were replayed for the message at hand. Set by catch_up(), cleared by requests.c and fast.c. */
 	bool has_caught_up : 1;
 	/* The client was shown something of the primary's without asking. Set by listen/queue.c, reject.c and
-	 * passport.c, cleared by reads.c. */
+	 * client_record.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
 };

@@ -4,8 +4,8 @@
  * From the old process:
  * - HELLO, LISTENER..., LISTENERS_END: what the successor is to listen on. It reads its configuration meanwhile.
  * - GO, after READY: the old process accepts nobody any more; from here on the successor does.
- * - POOL, TEXT, CLIENT: a client as it is between two requests (restart/passport.h), with its socket; its pool, and the
- *   SQL of its statements, are sent once each.
+ * - POOL, TEXT, CLIENT: a client as it is between two requests (restart/client_record.h), with its socket; its pool,
+ * and the SQL of its statements, are sent once each.
  * - YOURS or GONE: the old process has let go of that client, after TAKEN; or it has closed it meanwhile, or has waited
  *   too long for TAKEN, and keeps it.
  *
@@ -26,7 +26,7 @@
  */
 #pragma once
 
-#define HANDOVER_VERSION 1u /* of this conversation; that of passports is apart */
+#define HANDOVER_VERSION 1u /* of this conversation; that of client records is apart */
 #define HANDOVER_VARIABLE "PGWEIR_PREDECESSOR" /* in the environment: "descriptor:PID of the old process" */
 
 enum handover_message {
@@ -39,7 +39,7 @@ enum handover_message {
 	HANDOVER_GO,
 	HANDOVER_POOL,
 	HANDOVER_TEXT,
-	HANDOVER_CLIENT, /* a passport */
+	HANDOVER_CLIENT, /* a client record */
 	HANDOVER_TAKEN, /* the client's number in the old process (64 bits) */
 	HANDOVER_REFUSED, /* the same, and a text */
 	HANDOVER_YOURS, /* the number, and notifications that wait for the client */

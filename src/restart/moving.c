@@ -6,7 +6,7 @@
 #include "net/loop.h"
 #include "restart/handover.h"
 #include "restart/link.h"
-#include "restart/passport.h"
+#include "restart/client_record.h"
 #include "restart/restart_state.h"
 #include "wire/frame.h"
 
@@ -44,7 +44,7 @@ struct moving {
 	pid_t pid; /* the successor's */
 	bool is_on; /* clients may go */
 	bool is_due; /* messages have come that the pump has not seen */
-	struct passport_writer *writer;
+	struct client_record_writer *writer;
 	struct timer pump;
 	struct client_env *const
 	    *at; /* the worker whose clients the round is at; what it points to is NULL: at its end */
@@ -84,17 +84,17 @@ static void
 tell_who_stays(struct moving *m)
 {
 	struct client_env *const *crew = m->r->host.clients->crew;
-	uint32_t counts[PASSPORT_OBSTACLES] = { 0 }, all = 0;
+	uint32_t counts[CLIENT_RECORD_OBSTACLES] = { 0 }, all = 0;
 	char text[512] = "";
 	size_t len = 0;
 
 	m->r->has_reported = true;
 	for (const struct client *c = clients_walk(crew, NULL); c != NULL; c = clients_walk(crew, c), all++)
-		counts[passport_obstacle(c)]++;
-	for (enum passport_obstacle o = PASSPORT_NONE; o < PASSPORT_OBSTACLES; o++)
+		counts[client_record_obstacle(c)]++;
+	for (enum client_record_obstacle o = CLIENT_RECORD_NONE; o < CLIENT_RECORD_OBSTACLES; o++)
 		if (counts[o] > 0 && len < sizeof(text))
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu32 " %s",
-						len > 0 ? ", " : ": ", counts[o], passport_obstacle_name(o));
+						len > 0 ? ", " : ": ", counts[o], client_record_obstacle_name(o));
 	log_info(restart_env(m->r)->log, "restart: %s moved to process %ld, %" PRIu32 " staying for now%s",
 		 counted(m->r->moved, "client has", "clients have").text, (long)m->pid, all, text);
 }
@@ -112,10 +112,10 @@ try_client(struct moving *m, struct client *c)
 {
 	struct buf b = { .limit = 2 * BUF_LIMIT_DEFAULT };
 
-	if (!may_send(m) || passport_obstacle(c) != PASSPORT_NONE ||
+	if (!may_send(m) || client_record_obstacle(c) != CLIENT_RECORD_NONE ||
 	    (c->x.listen != NULL && restart_now_us(m->r) < m->listeners_from_us))
 		return false;
-	if (passport_write(m->writer, c, m->last_number + 1, &b) < 0 || b.len > LINK_BODY_MAX)
+	if (client_record_write(m->writer, c, m->last_number + 1, &b) < 0 || b.len > LINK_BODY_MAX)
 		c->is_staying = true;
 	else {
 		*find_crossing(m, 0) = (struct crossing){
@@ -388,7 +388,7 @@ moving_new(struct restart *r, struct link *link, pid_t successor)
 	m->pid = successor;
 	r->moved = 0;
 	r->has_reported = false;
-	m->writer = passport_writer_new(send_shared, m);
+	m->writer = client_record_writer_new(send_shared, m);
 	timer_init(&m->pump, restart_env(r)->base, restart_env(r)->now_us, on_pump, m);
 	if (m->writer != NULL)
 		return m;
@@ -402,7 +402,7 @@ moving_free(struct moving *m)
 	if (m == NULL)
 		return;
 	timer_stop(&m->pump);
-	passport_writer_free(m->writer);
+	client_record_writer_free(m->writer);
 	free(m);
 }
 

@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "listen/listen.h"
-#include "restart/passport.h"
+#include "restart/client_record.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -53,7 +53,7 @@ parked_add(struct parked *p, struct client *c)
 void
 parked_let_go_on(struct client *c)
 {
-	passport_begin_reading(c);
+	client_record_begin_reading(c);
 	listen_flush(&c->x);
 }
 

@@ -10,7 +10,7 @@
 #include "listen/listen.h"
 #include "restart/handover.h"
 #include "restart/link.h"
-#include "restart/passport.h"
+#include "restart/client_record.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -53,7 +53,7 @@ struct predecessor {
 	bool is_ready; /* this process is: from here on its loop runs */
 	bool is_waiting; /* for its GO */
 	bool is_holding; /* all workers are halted, as long as messages come */
-	struct passport_reader *reader;
+	struct client_record_reader *reader;
 	struct arrival arrivals[ARRIVALS_MAX];
 	uint32_t moved, refused;
 	uint64_t since_us, lost_us; /* lost_us: since when the link is gone; 0: it is there */
@@ -162,7 +162,7 @@ begin_arrival(struct predecessor *p, struct arrival *n)
 		return;
 	p->moved++;
 	restart_env(p->r)->counters->clients_moved++;
-	passport_begin_reading(c);
+	client_record_begin_reading(c);
 	if (is_broken)
 		client_close(c, NULL);
 	else
@@ -230,20 +230,20 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 {
 	struct arrival *n = find_arrival(p, 0);
 	uint64_t number = len < 10 ? 0 : wire_u64(body + 2);
-	struct passport passport;
+	struct client_record record;
 	const char *refusal = NULL;
 	struct fail why;
 
 	/* The kernel gives the lowest number that is free: the last ones are for servers, as in net/listener.c. */
 	if (fd < 0 || (setup_descriptors_for_clients() > 0 && fd >= setup_descriptors_for_clients()))
 		refusal = "no descriptor is left for it";
-	else if (number == 0 || n == NULL || passport_parse(body, len, &passport) < 0)
+	else if (number == 0 || n == NULL || client_record_parse(body, len, &record) < 0)
 		refusal = "its handover data has another version";
 	else if (hold(p, &why) < 0)
 		refusal = why.text;
 	if (refusal != NULL && fd >= 0)
 		close(fd);
-	if (refusal == NULL && (n->client = passport_adopt(p->reader, &passport, fd, &why)) == NULL)
+	if (refusal == NULL && (n->client = client_record_adopt(p->reader, &record, fd, &why)) == NULL)
 		refusal = why.text;
 	if (refusal != NULL) {
 		send_refusal(p, number, refusal);
@@ -335,7 +335,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	else if (type == HANDOVER_GO && p->is_waiting)
 		begin_to_serve(p);
 	else if ((type == HANDOVER_POOL || type == HANDOVER_TEXT) &&
-		 passport_reader_take(p->reader, type == HANDOVER_POOL, body, len) < 0)
+		 client_record_reader_take(p->reader, type == HANDOVER_POOL, body, len) < 0)
 		log_error(restart_env(p->r)->log, "restart: the old process passed on a %s that cannot be used",
 			  type == HANDOVER_POOL ? "pool" : "prepared statement");
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
@@ -410,7 +410,7 @@ restart_forget_predecessor(struct restart *r)
 	r->predecessor = NULL;
 	listeners_close_inherited(r->host.listeners, false);
 	link_free(p->link);
-	passport_reader_free(p->reader);
+	client_record_reader_free(p->reader);
 	free(p);
 }
 
@@ -467,7 +467,7 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 	p->since_us = restart_now_us(r);
 	p->is_waiting = true;
 	listeners_expect(r->host.listeners);
-	p->reader = passport_reader_new(r->host.clients);
+	p->reader = client_record_reader_new(r->host.clients);
 	p->link = link_new(restart_env(r)->base, fd, &link_ops, p);
 	/* The tick of the loop, ten times a second, ends each turn. */
 	while (!p->has_all && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)

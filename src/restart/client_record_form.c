@@ -1,4 +1,4 @@
-#include "restart/passport_form.h"
+#include "restart/client_record_form.h"
 
 #include "wire/frame.h"
 
@@ -7,16 +7,16 @@
 #define SECRET_SHORT 4u
 
 /* Bytes on their way out or in. What is read may lack something: from there on all is 0, "" or NULL. */
-struct passport_form {
+struct client_record_form {
 	struct buf *out; /* NULL: it is read */
-	struct passport_part left; /* to be read */
+	struct client_record_part left; /* to be read */
 	bool is_bad;
 };
 
 /* --- parts of items: each writes what it is given, or reads it; returns it --- */
 
 static const uint8_t *
-form_bytes(struct passport_form *f, const uint8_t *bytes, size_t len)
+form_bytes(struct client_record_form *f, const uint8_t *bytes, size_t len)
 {
 	if (f->out != NULL) {
 		buf_put(f->out, bytes, len);
@@ -32,7 +32,7 @@ form_bytes(struct passport_form *f, const uint8_t *bytes, size_t len)
 }
 
 static void
-form_array(struct passport_form *f, uint8_t *array, size_t len)
+form_array(struct client_record_form *f, uint8_t *array, size_t len)
 {
 	const uint8_t *bytes = form_bytes(f, array, len);
 
@@ -44,7 +44,7 @@ form_array(struct passport_form *f, uint8_t *array, size_t len)
 
 /* A number of so many bytes, in network order. */
 static uint64_t
-form_number(struct passport_form *f, uint64_t value, size_t len)
+form_number(struct client_record_form *f, uint64_t value, size_t len)
 {
 	uint8_t net[sizeof(value)];
 	uint64_t n = 0;
@@ -59,7 +59,7 @@ form_number(struct passport_form *f, uint64_t value, size_t len)
 
 /* A string with its terminator. */
 static const char *
-form_string(struct passport_form *f, const char *text, size_t max)
+form_string(struct client_record_form *f, const char *text, size_t max)
 {
 	const char *from = f->out != NULL ? text : (const char *)f->left.at;
 	size_t len = f->out != NULL ? strlen(text) : f->left.len == 0 ? 0 : strnlen(from, f->left.len);
@@ -71,25 +71,25 @@ form_string(struct passport_form *f, const char *text, size_t max)
 
 /* All that is left. */
 static const uint8_t *
-form_rest(struct passport_form *f, const uint8_t *bytes, size_t *len)
+form_rest(struct client_record_form *f, const uint8_t *bytes, size_t *len)
 {
 	*len = f->out != NULL ? *len : f->left.len;
 	return form_bytes(f, bytes, *len);
 }
 
-static struct passport_part
-form_part(struct passport_form *f)
+static struct client_record_part
+form_part(struct client_record_form *f)
 {
 	size_t len = form_number(f, 0, 4);
 	const uint8_t *at = form_bytes(f, NULL, len);
 
-	return at == NULL ? (struct passport_part){ 0 } : (struct passport_part){ at, len };
+	return at == NULL ? (struct client_record_part){ 0 } : (struct client_record_part){ at, len };
 }
 
 /* --- items --- */
 
 void
-passport_setting(struct passport_form *f, void *of)
+client_record_setting(struct client_record_form *f, void *of)
 {
 	struct image_setting *s = of;
 	uint64_t kind = form_number(f, (uint64_t)s->kind, 1);
@@ -101,9 +101,9 @@ passport_setting(struct passport_form *f, void *of)
 }
 
 void
-passport_statement(struct passport_form *f, void *of)
+client_record_statement(struct client_record_form *f, void *of)
 {
-	struct passport_statement *s = of;
+	struct client_record_statement *s = of;
 	bool *const flags[] = { &s->is_shared, &s->is_of_session, &s->is_proven, &s->is_told };
 	uint64_t bits = 0;
 
@@ -120,24 +120,24 @@ passport_statement(struct passport_form *f, void *of)
 }
 
 void
-passport_channel(struct passport_form *f, void *of)
+client_record_channel(struct client_record_form *f, void *of)
 {
 	const char **channel = of;
 
-	*channel = form_string(f, *channel, PASSPORT_NAME_MAX);
+	*channel = form_string(f, *channel, CLIENT_RECORD_NAME_MAX);
 }
 
 void
-passport_head(struct passport_form *f, void *of)
+client_record_head(struct client_record_form *f, void *of)
 {
-	struct passport *p = of;
+	struct client_record *p = of;
 	uint64_t is_same;
 
-	f->is_bad |= form_number(f, PASSPORT_VERSION, 2) != PASSPORT_VERSION;
+	f->is_bad |= form_number(f, CLIENT_RECORD_VERSION, 2) != CLIENT_RECORD_VERSION;
 	p->number = form_number(f, p->number, 8);
 	p->pool = (uint32_t)form_number(f, p->pool, 4);
-	p->database = form_string(f, p->database, PASSPORT_NAME_MAX);
-	p->user = form_string(f, p->user, PASSPORT_NAME_MAX);
+	p->database = form_string(f, p->database, CLIENT_RECORD_NAME_MAX);
+	p->user = form_string(f, p->user, CLIENT_RECORD_NAME_MAX);
 	p->family = (uint8_t)form_number(f, p->family, 1);
 	f->is_bad |= p->family != 0 && p->family != 4 && p->family != 6;
 	p->port = (uint16_t)form_number(f, p->port, 2);
@@ -147,7 +147,7 @@ passport_head(struct passport_form *f, void *of)
 	p->idle_since_us = form_number(f, p->idle_since_us, 8);
 	p->pid = (uint32_t)form_number(f, p->pid, 4);
 	p->secret_len = form_number(f, p->secret_len, 1);
-	f->is_bad |= p->secret_len != SECRET_SHORT && p->secret_len != PASSPORT_SECRET_MAX;
+	f->is_bad |= p->secret_len != SECRET_SHORT && p->secret_len != CLIENT_RECORD_SECRET_MAX;
 	form_array(f, p->secret, f->is_bad ? 0 : p->secret_len);
 	is_same = form_number(f, p->is_startup_same, 1);
 	f->is_bad |= is_same > 1;
@@ -155,9 +155,9 @@ passport_head(struct passport_form *f, void *of)
 }
 
 void
-passport_text(struct passport_form *f, void *of)
+client_record_text(struct client_record_form *f, void *of)
 {
-	struct passport_text *t = of;
+	struct client_record_text *t = of;
 
 	t->query_len = form_number(f, t->query_len, 4);
 	t->types_len = form_number(f, t->types_len, 4);
@@ -166,9 +166,9 @@ passport_text(struct passport_form *f, void *of)
 }
 
 void
-passport_pool(struct passport_form *f, void *of)
+client_record_pool(struct client_record_form *f, void *of)
 {
-	struct passport_pool *p = of;
+	struct client_record_pool *p = of;
 
 	p->secret = form_string(f, p->secret, SIZE_MAX);
 	p->keys = form_rest(f, p->keys, &p->keys_len);
@@ -177,20 +177,20 @@ passport_pool(struct passport_form *f, void *of)
 /* --- writing --- */
 
 void
-passport_put(struct buf *b, passport_item *item, void *of)
+client_record_put(struct buf *b, client_record_item *item, void *of)
 {
-	item(&(struct passport_form){ .out = b }, of);
+	item(&(struct client_record_form){ .out = b }, of);
 }
 
 size_t
-passport_begin(struct buf *b)
+client_record_begin(struct buf *b)
 {
 	buf_put_u32(b, 0);
 	return b->len;
 }
 
 void
-passport_end(struct buf *b, size_t begun)
+client_record_end(struct buf *b, size_t begun)
 {
 	if (buf_ok(b))
 		wire_set_u32(b->bytes + begun - 4, (uint32_t)(b->len - begun));
@@ -199,9 +199,9 @@ passport_end(struct buf *b, size_t begun)
 /* --- reading --- */
 
 bool
-passport_next(struct passport_part *part, passport_item *item, void *of)
+client_record_next(struct client_record_part *part, client_record_item *item, void *of)
 {
-	struct passport_form f = { .left = *part };
+	struct client_record_form f = { .left = *part };
 
 	if (part->len == 0)
 		return false;
@@ -213,45 +213,45 @@ passport_next(struct passport_part *part, passport_item *item, void *of)
 
 /* Returns true if these items are all that is in a part, and are no more than that. */
 static bool
-are_all(struct passport_part part, passport_item *item, void *of, size_t most)
+are_all(struct client_record_part part, client_record_item *item, void *of, size_t most)
 {
-	while (most > 0 && passport_next(&part, item, of))
+	while (most > 0 && client_record_next(&part, item, of))
 		most--;
 	return part.len == 0;
 }
 
 int
-passport_parse(const uint8_t *bytes, size_t len, struct passport *out)
+client_record_parse(const uint8_t *bytes, size_t len, struct client_record *out)
 {
-	struct passport_form f = { .left = { bytes, len } };
+	struct client_record_form f = { .left = { bytes, len } };
 	struct image_setting setting = { 0 };
-	struct passport_statement statement = { 0 };
+	struct client_record_statement statement = { 0 };
 	const char *channel = NULL;
 
 	memset(out, 0, sizeof(*out));
-	passport_head(&f, out);
+	client_record_head(&f, out);
 	out->settings = form_part(&f);
 	out->startup = form_part(&f);
 	out->statements = form_part(&f);
 	out->channels = form_part(&f);
 	out->input = form_part(&f);
 	if (f.is_bad || f.left.len > 0 || (out->is_startup_same && out->startup.len > 0) ||
-	    !are_all(out->settings, passport_setting, &setting, IMAGE_SETTINGS_MAX) ||
-	    !are_all(out->startup, passport_setting, &setting, IMAGE_SETTINGS_MAX) ||
-	    !are_all(out->statements, passport_statement, &statement, SIZE_MAX) ||
-	    !are_all(out->channels, passport_channel, &channel, SIZE_MAX))
+	    !are_all(out->settings, client_record_setting, &setting, IMAGE_SETTINGS_MAX) ||
+	    !are_all(out->startup, client_record_setting, &setting, IMAGE_SETTINGS_MAX) ||
+	    !are_all(out->statements, client_record_statement, &statement, SIZE_MAX) ||
+	    !are_all(out->channels, client_record_channel, &channel, SIZE_MAX))
 		return -1;
 	return 0;
 }
 
 int
-passport_parse_text(const uint8_t *bytes, size_t len, struct passport_text *out)
+client_record_parse_text(const uint8_t *bytes, size_t len, struct client_record_text *out)
 {
-	struct passport_form f = { .left = { bytes, len } };
+	struct client_record_form f = { .left = { bytes, len } };
 	size_t count;
 
 	memset(out, 0, sizeof(*out));
-	passport_text(&f, out);
+	client_record_text(&f, out);
 	/* The query, its terminator, and the number of parameter types with as many types. */
 	if (f.is_bad || out->query_len > out->len || out->len - out->query_len < 3 ||
 	    memchr(out->bytes, 0, out->len) != out->bytes + out->query_len)
@@ -261,11 +261,11 @@ passport_parse_text(const uint8_t *bytes, size_t len, struct passport_text *out)
 }
 
 int
-passport_parse_pool(const uint8_t *bytes, size_t len, size_t keys_len, struct passport_pool *out)
+client_record_parse_pool(const uint8_t *bytes, size_t len, size_t keys_len, struct client_record_pool *out)
 {
-	struct passport_form f = { .left = { bytes, len } };
+	struct client_record_form f = { .left = { bytes, len } };
 
 	memset(out, 0, sizeof(*out));
-	passport_pool(&f, out);
+	client_record_pool(&f, out);
 	return !f.is_bad && (out->keys_len == 0 || out->keys_len == keys_len) ? 0 : -1;
 }

@@ -1,4 +1,4 @@
-#include "restart/passport.h"
+#include "restart/client_record.h"
 
 #include "client/cancel.h"
 #include "listen/listen.h"
@@ -18,44 +18,44 @@
 
 #define SHELF_MAX ((uint32_t)1 << 20) /* pools, and texts */
 
-_Static_assert(PASSPORT_SECRET_MAX == CANCEL_SECRET_MAX, "a cancel key fits");
+_Static_assert(CLIENT_RECORD_SECRET_MAX == CANCEL_SECRET_MAX, "a cancel key fits");
 
 /* --- whether --- */
 
-enum passport_obstacle
-passport_obstacle(const struct client *c)
+enum client_record_obstacle
+client_record_obstacle(const struct client *c)
 {
 	const struct exchange *x = &c->x;
 
 	if (x->state == CL_CONSOLE)
-		return PASSPORT_CONSOLE;
+		return CLIENT_RECORD_CONSOLE;
 	if (x->stream.secured != NULL)
-		return PASSPORT_TLS;
+		return CLIENT_RECORD_TLS;
 	if (c->is_staying)
-		return PASSPORT_REFUSED;
+		return CLIENT_RECORD_REFUSED;
 	if (x->is_session || x->replication != 0)
-		return PASSPORT_SESSION;
+		return CLIENT_RECORD_SESSION;
 	if (x->srv != NULL)
-		return x->pins != 0 ? PASSPORT_PINNED : PASSPORT_BUSY;
+		return x->pins != 0 ? CLIENT_RECORD_PINNED : CLIENT_RECORD_BUSY;
 	if (x->state != CL_READY || x->is_closing || x->waiter.is_waiting || x->body_left > 0 ||
 	    x->reading == EXCHANGE_STALLED || x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken ||
 	    (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 || c->is_starved ||
 	    c->x.reading == EXCHANGE_CROSSES)
-		return PASSPORT_BUSY;
-	return features_tie(x, TIE_PROCESS) ? PASSPORT_BUSY : PASSPORT_NONE;
+		return CLIENT_RECORD_BUSY;
+	return features_tie(x, TIE_PROCESS) ? CLIENT_RECORD_BUSY : CLIENT_RECORD_NONE;
 }
 
 const char *
-passport_obstacle_name(enum passport_obstacle o)
+client_record_obstacle_name(enum client_record_obstacle o)
 {
-	static const char *const names[PASSPORT_OBSTACLES] = {
-		[PASSPORT_NONE] = "about to move",
-		[PASSPORT_BUSY] = "with a request, a transaction or a login under way",
-		[PASSPORT_PINNED] = "pinned to a server connection",
-		[PASSPORT_SESSION] = "in session mode",
-		[PASSPORT_TLS] = "with TLS",
-		[PASSPORT_CONSOLE] = "in the console",
-		[PASSPORT_REFUSED] = "that the successor could not take",
+	static const char *const names[CLIENT_RECORD_OBSTACLES] = {
+		[CLIENT_RECORD_NONE] = "about to move",
+		[CLIENT_RECORD_BUSY] = "with a request, a transaction or a login under way",
+		[CLIENT_RECORD_PINNED] = "pinned to a server connection",
+		[CLIENT_RECORD_SESSION] = "in session mode",
+		[CLIENT_RECORD_TLS] = "with TLS",
+		[CLIENT_RECORD_CONSOLE] = "in the console",
+		[CLIENT_RECORD_REFUSED] = "that the successor could not take",
 	};
 
 	return names[o];
@@ -74,18 +74,18 @@ struct sent {
 	UT_hash_handle hh;
 };
 
-struct passport_writer {
+struct client_record_writer {
 	void (*send)(void *arg, bool is_pool, const struct buf *what);
 	void *arg;
 	struct sent *sent;
 	uint32_t pools, texts;
-	bool is_bad; /* no memory: the passport under way can't be used */
+	bool is_bad; /* no memory: the client record under way can't be used */
 };
 
-struct passport_writer *
-passport_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what), void *arg)
+struct client_record_writer *
+client_record_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what), void *arg)
 {
-	struct passport_writer *o = calloc(1, sizeof(*o));
+	struct client_record_writer *o = calloc(1, sizeof(*o));
 
 	if (o == NULL)
 		return NULL;
@@ -95,7 +95,7 @@ passport_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what
 }
 
 void
-passport_writer_free(struct passport_writer *o)
+client_record_writer_free(struct client_record_writer *o)
 {
 	struct sent *s, *next;
 
@@ -110,7 +110,7 @@ passport_writer_free(struct passport_writer *o)
 }
 
 static struct sent *
-find_sent(const struct passport_writer *o, const void *what, uint64_t id)
+find_sent(const struct client_record_writer *o, const void *what, uint64_t id)
 {
 	struct sent *found, key = { .key = { what, id } };
 
@@ -120,7 +120,7 @@ find_sent(const struct passport_writer *o, const void *what, uint64_t id)
 
 /* Takes st. Without memory it is sent once more, for the next client that has it. */
 static void
-note_sent(struct passport_writer *o, const void *what, uint64_t id, struct statement *st, uint32_t number)
+note_sent(struct client_record_writer *o, const void *what, uint64_t id, struct statement *st, uint32_t number)
 {
 	struct sent *s = calloc(1, sizeof(*s));
 
@@ -138,9 +138,10 @@ note_sent(struct passport_writer *o, const void *what, uint64_t id, struct state
 	}
 }
 
-/* Sends what passports refer to by its number, and frees it. Returns false without memory: then it has no number. */
+/* Sends what client records refer to by its number, and frees it. Returns false without memory: then it has no number.
+ */
 static bool
-send_shared(struct passport_writer *o, bool is_pool, struct buf *b)
+send_shared(struct client_record_writer *o, bool is_pool, struct buf *b)
 {
 	bool is_whole = buf_ok(b);
 
@@ -155,11 +156,11 @@ send_shared(struct passport_writer *o, bool is_pool, struct buf *b)
 
 /* Pools are not freed while they have clients, and have none left when they are. */
 static uint32_t
-number_of_pool(struct passport_writer *o, const struct pool *pool)
+number_of_pool(struct client_record_writer *o, const struct pool *pool)
 {
 	const struct sent *s = find_sent(o, pool, 0);
 	const struct scram_keys *keys;
-	struct passport_pool p = { 0 };
+	struct client_record_pool p = { 0 };
 	struct buf b = { 0 };
 
 	if (s != NULL)
@@ -171,7 +172,7 @@ number_of_pool(struct passport_writer *o, const struct pool *pool)
 		p.keys = (const uint8_t *)keys;
 		p.keys_len = sizeof(*keys);
 	}
-	passport_put(&b, passport_pool, &p);
+	client_record_put(&b, client_record_pool, &p);
 	if (!send_shared(o, true, &b))
 		return 0;
 	note_sent(o, pool, 0, NULL, o->pools);
@@ -179,16 +180,16 @@ number_of_pool(struct passport_writer *o, const struct pool *pool)
 }
 
 static uint32_t
-number_of_text(struct passport_writer *o, struct statement *st)
+number_of_text(struct client_record_writer *o, struct statement *st)
 {
 	const struct sent *s = find_sent(o, st, st->id);
-	struct passport_text t = { .bytes = st->bytes, .len = st->len, .query_len = st->query_len };
+	struct client_record_text t = { .bytes = st->bytes, .len = st->len, .query_len = st->query_len };
 	struct buf b = { .limit = 2 * BUF_LIMIT_DEFAULT };
 
 	if (s != NULL)
 		return s->number;
 	t.types = statement_learnt_types(st, &t.types_len);
-	passport_put(&b, passport_text, &t);
+	client_record_put(&b, client_record_text, &t);
 	if (!send_shared(o, false, &b))
 		return 0;
 	note_sent(o, st, st->id, statement_ref(st), o->texts);
@@ -196,7 +197,7 @@ number_of_text(struct passport_writer *o, struct statement *st)
 }
 
 struct writing {
-	struct passport_writer *writer;
+	struct client_record_writer *writer;
 	struct buf *out;
 };
 
@@ -204,16 +205,16 @@ static void
 put_statement(const struct statement_crossing *s, void *arg)
 {
 	struct writing *w = arg;
-	struct passport_statement p = { .name = s->name,
-					.shape = s->shape,
-					.types = s->types,
-					.is_of_session = s->is_of_session,
-					.is_proven = s->is_proven,
-					.is_told = s->is_told };
+	struct client_record_statement p = { .name = s->name,
+					     .shape = s->shape,
+					     .types = s->types,
+					     .is_of_session = s->is_of_session,
+					     .is_proven = s->is_proven,
+					     .is_told = s->is_told };
 
 	p.text = number_of_text(w->writer, s->st);
 	p.is_shared = statement_is_shared(s->st) && (s->st->context == 0 || s->is_of_session);
-	passport_put(w->out, passport_statement, &p);
+	client_record_put(w->out, client_record_statement, &p);
 }
 
 static void
@@ -221,24 +222,24 @@ put_channel(const char *channel, void *arg)
 {
 	const struct writing *w = arg;
 
-	passport_put(w->out, passport_channel, &channel);
+	client_record_put(w->out, client_record_channel, &channel);
 }
 
 static void
 put_image(struct buf *out, const struct image *img)
 {
-	size_t begun = passport_begin(out);
+	size_t begun = client_record_begin(out);
 
 	for (size_t i = 0; img != NULL && i < image_count(img); i++) {
 		struct image_setting s = *image_at(img, i);
 
-		passport_put(out, passport_setting, &s);
+		client_record_put(out, client_record_setting, &s);
 	}
-	passport_end(out, begun);
+	client_record_end(out, begun);
 }
 
 static void
-put_address(const struct client *c, struct passport *p)
+put_address(const struct client *c, struct client_record *p)
 {
 	if (c->is_unix)
 		return;
@@ -255,36 +256,36 @@ put_address(const struct client *c, struct passport *p)
 }
 
 int
-passport_write(struct passport_writer *o, struct client *c, uint64_t number, struct buf *out)
+client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out)
 {
 	struct exchange *x = &c->x;
 	struct writing w = { o, out };
-	struct passport p = { .number = number,
-			      .database = x->pool->database->name,
-			      .user = exchange_user(x),
-			      .connected_us = c->connected_us,
-			      .idle_since_us = x->waiter.idle_since_us,
-			      .pid = x->told_pid,
-			      .is_startup_same = x->startup == x->image };
+	struct client_record p = { .number = number,
+				   .database = x->pool->database->name,
+				   .user = exchange_user(x),
+				   .connected_us = c->connected_us,
+				   .idle_since_us = x->waiter.idle_since_us,
+				   .pid = x->told_pid,
+				   .is_startup_same = x->startup == x->image };
 	size_t begun;
 
 	o->is_bad = false;
 	p.pool = number_of_pool(o, x->pool);
 	put_address(c, &p);
 	p.secret_len = cancel_secret(c, p.secret);
-	passport_put(out, passport_head, &p);
+	client_record_put(out, client_record_head, &p);
 	OPENSSL_cleanse(p.secret, sizeof(p.secret));
 	put_image(out, x->image);
 	put_image(out, p.is_startup_same ? NULL : x->startup);
-	begun = passport_begin(out);
+	begun = client_record_begin(out);
 	o->is_bad |= statements_each(x, put_statement, &w) < 0;
-	passport_end(out, begun);
-	begun = passport_begin(out);
+	client_record_end(out, begun);
+	begun = client_record_begin(out);
 	listen_each(x, put_channel, &w);
-	passport_end(out, begun);
-	begun = passport_begin(out);
+	client_record_end(out, begun);
+	begun = client_record_begin(out);
 	buf_put(out, x->pending, x->pending_len);
-	passport_end(out, begun);
+	client_record_end(out, begun);
 	return buf_ok(out) && !o->is_bad ? 0 : -1;
 }
 
@@ -298,10 +299,10 @@ struct reader_pool {
 struct reader_text {
 	uint8_t *bytes;
 	size_t len;
-	struct passport_text text; /* points into bytes */
+	struct client_record_text text; /* points into bytes */
 };
 
-struct passport_reader {
+struct client_record_reader {
 	struct client_env *door;
 	struct reader_pool *pools;
 	struct reader_text *texts;
@@ -309,17 +310,17 @@ struct passport_reader {
 	bool lacks_one; /* a pool or text could not be read: numbers mean others than in the old process */
 };
 
-struct passport_reader *
-passport_reader_new(struct client_env *door)
+struct client_record_reader *
+client_record_reader_new(struct client_env *door)
 {
-	struct passport_reader *s = xcalloc(1, sizeof(*s));
+	struct client_record_reader *s = xcalloc(1, sizeof(*s));
 
 	s->door = door;
 	return s;
 }
 
 void
-passport_reader_free(struct passport_reader *s)
+client_record_reader_free(struct client_record_reader *s)
 {
 	if (s == NULL)
 		return;
@@ -348,12 +349,12 @@ grow(void **array, uint32_t count, size_t size)
 }
 
 static int
-read_pool(struct passport_reader *s, const uint8_t *bytes, size_t len)
+read_pool(struct client_record_reader *s, const uint8_t *bytes, size_t len)
 {
-	struct passport_pool p;
+	struct client_record_pool p;
 	struct reader_pool *made;
 
-	if (s->pool_count >= SHELF_MAX || passport_parse_pool(bytes, len, sizeof(struct scram_keys), &p) < 0 ||
+	if (s->pool_count >= SHELF_MAX || client_record_parse_pool(bytes, len, sizeof(struct scram_keys), &p) < 0 ||
 	    grow((void **)&s->pools, s->pool_count, sizeof(*s->pools)) < 0)
 		return -1;
 	made = &s->pools[s->pool_count];
@@ -369,7 +370,7 @@ read_pool(struct passport_reader *s, const uint8_t *bytes, size_t len)
 }
 
 static int
-read_text(struct passport_reader *s, const uint8_t *bytes, size_t len)
+read_text(struct client_record_reader *s, const uint8_t *bytes, size_t len)
 {
 	struct reader_text made = { .bytes = malloc(len), .len = len };
 
@@ -378,7 +379,7 @@ read_text(struct passport_reader *s, const uint8_t *bytes, size_t len)
 		return -1;
 	}
 	memcpy(made.bytes, bytes, len);
-	if (passport_parse_text(made.bytes, len, &made.text) < 0 ||
+	if (client_record_parse_text(made.bytes, len, &made.text) < 0 ||
 	    grow((void **)&s->texts, s->text_count, sizeof(*s->texts)) < 0) {
 		free(made.bytes);
 		return -1;
@@ -388,24 +389,24 @@ read_text(struct passport_reader *s, const uint8_t *bytes, size_t len)
 }
 
 int
-passport_reader_take(struct passport_reader *s, bool is_pool, const uint8_t *bytes, size_t len)
+client_record_reader_take(struct client_record_reader *s, bool is_pool, const uint8_t *bytes, size_t len)
 {
 	s->lacks_one |= (is_pool ? read_pool : read_text)(s, bytes, len) < 0;
 	return s->lacks_one ? -1 : 0;
 }
 
 static struct image *
-read_image(struct image_store *store, struct passport_part part)
+read_image(struct image_store *store, struct client_record_part part)
 {
 	struct image_setting of_kind[IMAGE_SETTINGS_MAX], s = { 0 };
 	struct image *img = image_empty(store);
 
 	for (enum image_kind kind = IMAGE_OTHER; kind <= IMAGE_REPORTED && img != NULL; kind++) {
-		struct passport_part rest = part;
+		struct client_record_part rest = part;
 		size_t count = 0;
 		struct image *with;
 
-		while (passport_next(&rest, passport_setting, &s))
+		while (client_record_next(&rest, client_record_setting, &s))
 			if (s.kind == kind)
 				of_kind[count++] = s;
 		with = count == 0 ? image_ref(img) : image_replace(img, kind, of_kind, count);
@@ -416,13 +417,13 @@ read_image(struct image_store *store, struct passport_part part)
 }
 
 static int
-take_statement(struct passport_reader *reader, struct exchange *x, const struct passport_statement *p)
+take_statement(struct client_record_reader *reader, struct exchange *x, const struct client_record_statement *p)
 {
 	struct statement_crossing s = {
 		.name = p->name, .shape = p->shape, .types = p->types, .is_proven = p->is_proven, .is_told = p->is_told
 	};
 	uint32_t context = p->is_of_session ? image_context(x->image) : 0;
-	const struct passport_text *t;
+	const struct client_record_text *t;
 
 	if (p->text >= reader->text_count)
 		return -1;
@@ -436,11 +437,11 @@ take_statement(struct passport_reader *reader, struct exchange *x, const struct 
 }
 
 static int
-take_session(struct passport_reader *s, struct client *c, const struct passport *p, struct fail *why)
+take_session(struct client_record_reader *s, struct client *c, const struct client_record *p, struct fail *why)
 {
 	struct exchange *x = &c->x;
-	struct passport_part statements = p->statements, channels = p->channels;
-	struct passport_statement st = { 0 };
+	struct client_record_part statements = p->statements, channels = p->channels;
+	struct client_record_statement st = { 0 };
 	const char *channel = NULL;
 
 	x->image = read_image(x->env->images, p->settings);
@@ -449,10 +450,10 @@ take_session(struct passport_reader *s, struct client *c, const struct passport 
 					  : read_image(x->env->images, p->startup);
 	if (x->startup == NULL)
 		return fail_set(why, "53200", "no memory for its settings");
-	while (passport_next(&statements, passport_statement, &st))
+	while (client_record_next(&statements, client_record_statement, &st))
 		if (take_statement(s, x, &st) < 0)
 			return fail_set(why, "53200", "a prepared statement is missing, or there is no memory for it");
-	while (passport_next(&channels, passport_channel, &channel))
+	while (client_record_next(&channels, client_record_channel, &channel))
 		if (listen_take(x, channel) < 0)
 			return fail_set(why, "53200", "no memory for its LISTEN");
 	if (cancel_restore(c, p->pid, p->secret, p->secret_len) < 0)
@@ -464,7 +465,7 @@ take_session(struct passport_reader *s, struct client *c, const struct passport 
 
 /* Counts the client in the same places as one that has logged in here. */
 static int
-take_place(struct passport_reader *s, struct client *c, const struct passport *p, struct fail *why)
+take_place(struct client_record_reader *s, struct client *c, const struct client_record *p, struct fail *why)
 {
 	struct client_env *env = c->env;
 	const struct reader_pool *learnt = &s->pools[p->pool];
@@ -492,7 +493,7 @@ take_place(struct passport_reader *s, struct client *c, const struct passport *p
 }
 
 static struct sockaddr_storage
-read_address(const struct passport *p)
+read_address(const struct client_record *p)
 {
 	struct sockaddr_storage at = { 0 };
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&at;
@@ -519,7 +520,7 @@ not_later(uint64_t us, uint64_t now_us)
 
 /* Makes a client on the worker of its pool. Takes fd. Returns NULL with *why set. */
 static struct client *
-make_client(struct client_env *door, const struct passport *p, int fd, struct fail *why)
+make_client(struct client_env *door, const struct client_record *p, int fd, struct fail *why)
 {
 	struct sockaddr_storage at = read_address(p);
 	uint32_t home = pool_homes_find(door->homes, door->x.config, p->database, p->user, door->client_count, why);
@@ -538,7 +539,7 @@ make_client(struct client_env *door, const struct passport *p, int fd, struct fa
 }
 
 struct client *
-passport_adopt(struct passport_reader *s, const struct passport *p, int fd, struct fail *why)
+client_record_adopt(struct client_record_reader *s, const struct client_record *p, int fd, struct fail *why)
 {
 	struct client *c;
 	uint64_t now_us;
@@ -568,7 +569,7 @@ passport_adopt(struct passport_reader *s, const struct passport *p, int fd, stru
 }
 
 void
-passport_begin_reading(struct client *c)
+client_record_begin_reading(struct client *c)
 {
 	if (c->x.reading == EXCHANGE_CROSSES) /* one that was merely parked may be stalled */
 		c->x.reading = EXCHANGE_READS;
