@@ -1,7 +1,7 @@
 /*
  * src/auth/auth_module.h - a method of authentication by which somebody else judges what a client shows: an LDAP
  * server, PAM, Kerberos. Each is a module (modules/modules.h). The core asks the client for its password, in clear
- * text, or for tokens; it has prove() run on a thread of net/errands.h, and keeps external_timeout.
+ * text, or for tokens; it has prove() run on a thread of net/jobs.h, and keeps external_timeout.
  *
  * A rule of hba_file has options of its own for it. They are the module's, immutable once settle() has returned 0, and
  * live as long as the rules.

@@ -29,7 +29,7 @@ struct client_login; /* login/login_state.h: while logging in */
 struct passed_cancel; /* cancel_peer.c */
 struct blocking; /* dedicated/blocking.h */
 struct verifier_cache; /* lookup/verifier_cache.h */
-struct errands; /* net/errands.h */
+struct jobs; /* net/jobs.h */
 struct hba; /* auth/hba.h */
 struct dialer; /* net/dial.h */
 struct ident; /* auth/hba.h */
@@ -53,7 +53,7 @@ struct client_env {
 	const struct client_front *front;
 	struct helpers *helpers;
 	struct dialer *dialer; /* looks up names */
-	struct errands *errands; /* net/errands.h; the door's */
+	struct jobs *jobs; /* net/jobs.h; the door's */
 	struct inbox *inbox;
 	struct tls_scratch *tls_scratch;
 	struct tls_context *tls; /* from the present configuration; NULL: clients get no TLS */

@@ -2,7 +2,7 @@
  * src/login/login_external.c - a password or tokens that somebody else judges, by a method that is a module's
  * (auth/auth_module.h).
  *
- * The call runs on a thread of net/errands.h, and the login waits for it, external_timeout at most: then it is refused,
+ * The call runs on a thread of net/jobs.h, and the login waits for it, external_timeout at most: then it is refused,
  * and whatever the call brings is thrown away. The password that was right also logs in to PostgreSQL, unless there is
  * another one for that (as PgBouncer does).
  *
@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "login/login_asked.h"
 #include "login/login_external.h"
-#include "net/errands.h"
+#include "net/jobs.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -25,8 +25,8 @@
 #define TOKEN_MAX 65535u /* bytes, as PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH */
 
 struct external {
-	struct errand errand; /* must be first */
-	struct errands *errands;
+	struct job job; /* must be first */
+	struct jobs *jobs;
 	struct client *client; /* NULL: it has left, or waits no longer */
 	enum proof proof;
 	struct fail why; /* unless PROOF_RIGHT */
@@ -80,17 +80,17 @@ external_free(struct external *e)
 /* --- On a thread. --- */
 
 static void
-external_run(struct errand *errand)
+external_run(struct job *job)
 {
-	struct external *e = (struct external *)errand;
+	struct external *e = (struct external *)job;
 
 	e->proof = e->module->prove(&e->question, &e->why);
 }
 
 static void
-external_discard(struct errand *errand)
+external_discard(struct job *job)
 {
-	external_free((struct external *)errand);
+	external_free((struct external *)job);
 }
 
 /* --- Refusals. --- */
@@ -146,7 +146,7 @@ external_abandon(void *arg)
 	struct external *e = arg;
 
 	e->client = NULL;
-	if (e->said == NULL || errands_drop(e->errands, &e->errand))
+	if (e->said == NULL || jobs_drop(e->jobs, &e->job))
 		external_free(e);
 }
 
@@ -239,9 +239,9 @@ verdict(struct client *c, void *owner)
 }
 
 static void
-on_judged(struct errand *errand)
+on_judged(struct job *job)
 {
-	struct external *e = (struct external *)errand;
+	struct external *e = (struct external *)job;
 	struct client *c = e->client;
 
 	if (c != NULL) {
@@ -270,10 +270,10 @@ external_new(struct client *c)
 	snprintf(e->address, sizeof(e->address), "[local]");
 	if (address != NULL)
 		inet_ntop(family, address, e->address, sizeof(e->address));
-	e->errand.run = external_run;
-	e->errand.done = on_judged;
-	e->errand.discard = external_discard;
-	e->errands = c->env->errands;
+	e->job.run = external_run;
+	e->job.done = on_judged;
+	e->job.discard = external_discard;
+	e->jobs = c->env->jobs;
 	e->client = c;
 	e->hba = hba_ref(l->hba);
 	e->module = auth_modules[module_number(l)];
@@ -295,7 +295,7 @@ external_ask(struct client *c, struct external *e)
 	/* The call is over before the login is, so that the log has the module's reason. */
 	e->question.deadline_us = l->external_until_us - c->env->x.config->external_timeout_us / 16;
 	snprintf(place, sizeof(place), "%s %s", external_name(l), e->module->place(l->rule.options, e->setting));
-	if (errands_submit(c->env->errands, place, &e->errand, &why) < 0) {
+	if (jobs_submit(c->env->jobs, place, &e->job, &why) < 0) {
 		l->external_until_us = 0;
 		external_free(e);
 		refuse_unasked(c, &why);

@@ -89,7 +89,7 @@ void login_scram_check(struct client *c, const uint8_t *body, size_t len);
 void login_md5_check(struct client *c, const uint8_t *body, size_t len);
 void login_cleartext_check(struct client *c, const uint8_t *body, size_t len);
 
-/* login_external.c: a password that somebody else judges, on threads of their own (net/errands.h) */
+/* login_external.c: a password that somebody else judges, on threads of their own (net/jobs.h) */
 void login_external_begin(struct client *c); /* asks the client for its password */
 void login_external_check(struct client *c, const char *password);
 /* While it waits for the answer; about every 100 ms. Refuses the login if that is late. */

@@ -9,7 +9,7 @@
 #include "login/login.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
-#include "net/errands.h"
+#include "net/jobs.h"
 #include "dedicated/fleet.h"
 #include "dedicated/watch.h"
 #include "policy/policy_commons.h"
@@ -253,7 +253,7 @@ worker_fill_envs(struct worker *k)
 	s->inbox = c->inbox = k->inbox;
 	s->has_others = k->weir->worker_count > 1;
 	s->helpers = c->helpers = shared->helpers;
-	c->errands = shared->errands;
+	c->jobs = shared->jobs;
 	c->x.audit = shared->audit;
 	c->keys = shared->keys;
 	c->verifiers = shared->verifiers;
@@ -288,7 +288,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->helpers = helpers_new(w->config->handshake_threads, why);
 	if (shared->helpers == NULL)
 		return -1;
-	shared->errands = errands_new(door->inbox);
+	shared->jobs = jobs_new(door->inbox);
 	shared->verifiers = verifier_cache_new(shared->helpers, door->inbox);
 	if (shared->verifiers == NULL)
 		return fail_set(why, "58000", "could not get random bytes");
@@ -382,7 +382,7 @@ process_free_parts(struct weir *w)
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		worker_close(k);
 	helpers_end(w->shared.helpers); /* all work under way is in inboxes then */
-	errands_free(w->shared.errands);
+	jobs_free(w->shared.jobs);
 	/* A note may post one to another worker. */
 	for (struct worker *k = w->door; k != NULL; k = worker_read_last(k) ? w->door : k->next)
 		continue;

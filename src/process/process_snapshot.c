@@ -7,7 +7,7 @@
 #include "dedicated/fleet.h"
 #include "dedicated/watch.h"
 #include "dedicated/notify_listener.h"
-#include "net/errands.h"
+#include "net/jobs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -305,7 +305,7 @@ add_process(const struct weir *w, struct snapshot *s)
 	for (size_t i = 0; i < s->backend_count; i++)
 		s->backends[i].lag_us = s->backends[i].is_usable = s->backends[i].readings = SNAPSHOT_UNKNOWN;
 	watch_each(w->shared.watch, add_host, s);
-	s->external_calls = errands_count(w->shared.errands);
+	s->external_calls = jobs_count(w->shared.jobs);
 	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
 	for (size_t i = 0; i < s->backend_count; i++)
 		has_up = has_up || s->backends[i].counters.is_up != 0;

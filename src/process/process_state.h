@@ -73,7 +73,7 @@ struct metrics_thread {
 /* Made once, for all workers: process_parts.c. */
 struct process_shared {
 	struct helpers *helpers;
-	struct errands *errands; /* come back to worker 0 */
+	struct jobs *jobs; /* come back to worker 0 */
 	struct verifier_cache *verifiers;
 	struct admission *admission;
 	struct audit *audit;

@@ -11,7 +11,7 @@
 #include "base/counters.h"
 #include "base/request_report.h"
 #include "config/module.h"
-#include "net/errands.h"
+#include "net/jobs.h"
 
 #include <stdio.h>
 
@@ -86,7 +86,7 @@ struct snapshot {
 	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
 	uint64_t module_numbers[MODULE_COUNT + 1][MODULE_NUMBERS_MAX]; /* of modules[]; the last ones are unused */
 	uint64_t log_dropped_ring, log_dropped_write;
-	struct errands_count external_calls;
+	struct jobs_count external_calls;
 	uint64_t pools_aggregated;
 	struct histogram scrape_duration; /* filled by the metrics thread itself */
 	union {

@@ -1,4 +1,4 @@
-#include "net/errands.h"
+#include "net/jobs.h"
 
 #include "base/alloc.h"
 #include "base/resources.h"
@@ -10,27 +10,27 @@
 
 #define STACK_WIPED ((size_t)64 << 10) /* bytes */
 
-struct errand_line {
-	STAILQ_ENTRY(errand_line) next;
-	struct errands *of;
-	struct note_list waiting; /* of struct errand */
-	struct errands_count count;
+struct job_line {
+	STAILQ_ENTRY(job_line) next;
+	struct jobs *of;
+	struct note_list waiting; /* of struct job */
+	struct jobs_count count;
 	unsigned threads;
 	char place[];
 };
 
-struct errands {
-	pthread_mutex_t lock; /* guards all below, the lines, and every errand's last three fields */
+struct jobs {
+	pthread_mutex_t lock; /* guards all below, the lines, and every job's last three fields */
 	struct inbox *to;
-	STAILQ_HEAD(, errand_line) lines; /* each has a thread */
+	STAILQ_HEAD(, job_line) lines; /* each has a thread */
 	unsigned threads;
 	bool is_over; /* nobody reads the inbox; the last thread frees this */
 };
 
-struct errands *
-errands_new(struct inbox *to)
+struct jobs *
+jobs_new(struct inbox *to)
 {
-	struct errands *es = xcalloc(1, sizeof(*es));
+	struct jobs *es = xcalloc(1, sizeof(*es));
 
 	pthread_mutex_init(&es->lock, NULL);
 	es->to = to;
@@ -41,7 +41,7 @@ errands_new(struct inbox *to)
 static void
 read_back(struct note *n, void *owner, bool is_over)
 {
-	struct errand *e = (struct errand *)n;
+	struct job *e = (struct job *)n;
 
 	(void)owner;
 	(void)is_over;
@@ -50,10 +50,10 @@ read_back(struct note *n, void *owner, bool is_over)
 
 /* --- On a thread, under the lock. --- */
 
-static struct errand *
-errand_take(struct errand_line *line)
+static struct job *
+job_take(struct job_line *line)
 {
-	struct errand *e = (struct errand *)STAILQ_FIRST(&line->waiting);
+	struct job *e = (struct job *)STAILQ_FIRST(&line->waiting);
 
 	if (e == NULL)
 		return NULL;
@@ -61,15 +61,15 @@ errand_take(struct errand_line *line)
 	STAILQ_REMOVE_HEAD(&line->waiting, next);
 	line->count.waiting--;
 	line->count.running++;
-	e->state = ERRAND_RUNS;
+	e->state = JOB_RUNS;
 	return e;
 }
 
 static void
-errand_end(struct errand_line *line, struct errand *e)
+job_end(struct job_line *line, struct job *e)
 {
-	assert((e->state == ERRAND_LOST ? line->count.lost : line->count.running) > 0);
-	if (e->state == ERRAND_LOST)
+	assert((e->state == JOB_LOST ? line->count.lost : line->count.running) > 0);
+	if (e->state == JOB_LOST)
 		line->count.lost--;
 	else
 		line->count.running--;
@@ -82,22 +82,22 @@ errand_end(struct errand_line *line, struct errand *e)
 }
 
 static void
-line_leave(struct errand_line *line)
+line_leave(struct job_line *line)
 {
-	struct errands *es = line->of;
+	struct jobs *es = line->of;
 
 	assert(line->threads > 0 && es->threads >= line->threads);
 	es->threads--;
 	if (--line->threads > 0)
 		return;
-	STAILQ_REMOVE(&es->lines, line, errand_line, next);
+	STAILQ_REMOVE(&es->lines, line, job_line, next);
 	free(line);
 }
 
 /* --- Threads. --- */
 
 static void
-free_if_over(struct errands *es, bool is_last)
+free_if_over(struct jobs *es, bool is_last)
 {
 	if (!is_last)
 		return;
@@ -114,21 +114,21 @@ static void __attribute__((noinline)) wipe_stack(void)
 }
 
 static void *
-errands_main(void *arg)
+jobs_main(void *arg)
 {
-	struct errand_line *line = arg;
-	struct errands *es = line->of;
-	struct errand *e;
+	struct job_line *line = arg;
+	struct jobs *es = line->of;
+	struct job *e;
 	bool is_last;
 
 	priority_background();
 	pthread_mutex_lock(&es->lock);
-	while ((e = errand_take(line)) != NULL) {
+	while ((e = job_take(line)) != NULL) {
 		pthread_mutex_unlock(&es->lock);
 		e->run(e);
 		wipe_stack();
 		pthread_mutex_lock(&es->lock);
-		errand_end(line, e);
+		job_end(line, e);
 	}
 	line_leave(line);
 	is_last = es->is_over && es->threads == 0;
@@ -140,7 +140,7 @@ errands_main(void *arg)
 /* Signals go to the main thread while that takes them. They are not blocked here: what a PAM module starts as a process
  * would inherit that. */
 static bool
-start_thread(struct errand_line *line)
+start_thread(struct job_line *line)
 {
 	pthread_attr_t attributes;
 	pthread_t thread;
@@ -148,7 +148,7 @@ start_thread(struct errand_line *line)
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	is_started = pthread_create(&thread, &attributes, errands_main, line) == 0;
+	is_started = pthread_create(&thread, &attributes, jobs_main, line) == 0;
 	pthread_attr_destroy(&attributes);
 	line->threads += is_started;
 	line->of->threads += is_started;
@@ -156,10 +156,10 @@ start_thread(struct errand_line *line)
 }
 
 void
-errands_free(struct errands *es)
+jobs_free(struct jobs *es)
 {
-	struct errand_line *line;
-	struct errand *e;
+	struct job_line *line;
+	struct job *e;
 	bool is_last;
 
 	if (es == NULL)
@@ -167,7 +167,7 @@ errands_free(struct errands *es)
 	pthread_mutex_lock(&es->lock);
 	es->is_over = true;
 	STAILQ_FOREACH(line, &es->lines, next)
-		while ((e = (struct errand *)STAILQ_FIRST(&line->waiting)) != NULL) {
+		while ((e = (struct job *)STAILQ_FIRST(&line->waiting)) != NULL) {
 			STAILQ_REMOVE_HEAD(&line->waiting, next);
 			e->discard(e);
 		}
@@ -178,10 +178,10 @@ errands_free(struct errands *es)
 
 /* --- Submitting. --- */
 
-static struct errand_line *
-line_find(struct errands *es, const char *place)
+static struct job_line *
+line_find(struct jobs *es, const char *place)
 {
-	struct errand_line *line;
+	struct job_line *line;
 
 	STAILQ_FOREACH(line, &es->lines, next)
 		if (strcmp(line->place, place) == 0)
@@ -190,11 +190,11 @@ line_find(struct errands *es, const char *place)
 }
 
 /* Returns NULL without memory. */
-static struct errand_line *
-line_add(struct errands *es, const char *place)
+static struct job_line *
+line_add(struct jobs *es, const char *place)
 {
 	size_t len = strlen(place) + 1;
-	struct errand_line *line = calloc(1, sizeof(*line) + len);
+	struct job_line *line = calloc(1, sizeof(*line) + len);
 
 	if (line == NULL)
 		return NULL;
@@ -206,29 +206,29 @@ line_add(struct errands *es, const char *place)
 }
 
 static int
-line_take(struct errand_line *line, struct errand *e, struct fail *why)
+line_take(struct job_line *line, struct job *e, struct fail *why)
 {
-	struct errands *es = line->of;
+	struct jobs *es = line->of;
 
-	if (line->count.lost >= ERRAND_THREADS)
-		return fail_set(why, "53300", "all %u calls to it are hanging", ERRAND_THREADS);
-	if (line->count.waiting >= ERRANDS_WAITING_MAX)
+	if (line->count.lost >= JOB_THREADS)
+		return fail_set(why, "53300", "all %u calls to it are hanging", JOB_THREADS);
+	if (line->count.waiting >= JOBS_WAITING_MAX)
 		return fail_set(why, "53300", "too many calls are waiting for it");
-	if (line->threads < ERRAND_THREADS && es->threads < ERRAND_THREADS_ALL)
+	if (line->threads < JOB_THREADS && es->threads < JOB_THREADS_ALL)
 		start_thread(line);
 	if (line->threads == 0)
 		return fail_set(why, "53300", "no thread could be started for it");
 	e->line = line;
-	e->state = ERRAND_WAITS;
+	e->state = JOB_WAITS;
 	STAILQ_INSERT_TAIL(&line->waiting, &e->note, next);
 	line->count.waiting++;
 	return 0;
 }
 
 int
-errands_submit(struct errands *es, const char *place, struct errand *e, struct fail *why)
+jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why)
 {
-	struct errand_line *line;
+	struct job_line *line;
 	int result;
 
 	pthread_mutex_lock(&es->lock);
@@ -237,7 +237,7 @@ errands_submit(struct errands *es, const char *place, struct errand *e, struct f
 		line = line_add(es, place);
 	result = line == NULL ? fail_set(why, "53200", "no memory for a call") : line_take(line, e, why);
 	if (line != NULL && line->threads == 0) {
-		STAILQ_REMOVE(&es->lines, line, errand_line, next);
+		STAILQ_REMOVE(&es->lines, line, job_line, next);
 		free(line);
 	}
 	pthread_mutex_unlock(&es->lock);
@@ -245,21 +245,21 @@ errands_submit(struct errands *es, const char *place, struct errand *e, struct f
 }
 
 bool
-errands_drop(struct errands *es, struct errand *e)
+jobs_drop(struct jobs *es, struct job *e)
 {
-	struct errand_line *line;
+	struct job_line *line;
 	bool is_back;
 
 	pthread_mutex_lock(&es->lock);
 	line = e->line;
-	is_back = line != NULL && e->state == ERRAND_WAITS;
+	is_back = line != NULL && e->state == JOB_WAITS;
 	if (is_back) {
 		assert(line->count.waiting > 0);
 		STAILQ_REMOVE(&line->waiting, &e->note, note, next);
 		line->count.waiting--;
-	} else if (line != NULL && e->state == ERRAND_RUNS) {
+	} else if (line != NULL && e->state == JOB_RUNS) {
 		assert(line->count.running > 0);
-		e->state = ERRAND_LOST;
+		e->state = JOB_LOST;
 		line->count.running--;
 		line->count.lost++;
 	}
@@ -267,11 +267,11 @@ errands_drop(struct errands *es, struct errand *e)
 	return is_back;
 }
 
-struct errands_count
-errands_count(struct errands *es)
+struct jobs_count
+jobs_count(struct jobs *es)
 {
-	struct errands_count sum = { 0 };
-	struct errand_line *line;
+	struct jobs_count sum = { 0 };
+	struct job_line *line;
 
 	pthread_mutex_lock(&es->lock);
 	STAILQ_FOREACH(line, &es->lines, next) {
