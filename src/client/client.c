@@ -269,7 +269,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	leave_list(c);
 	stream_close(&c->x.stream);
 	c->grave.free_it = NULL; /* its address was there */
-	graveyard_bury(env->x.graveyard, &c->grave, client_free_later);
+	deferred_free(env->x.deferred_frees, &c->grave, client_free_later);
 	if (env == door_of(env))
 		give_back_waiter(env, c);
 }
@@ -362,7 +362,7 @@ on_readable_beside_others(struct stream *s)
 	const struct client_env *env = ((struct client *)s)->env;
 
 	on_readable(s);
-	between_events(env->x.graveyard, env->inbox);
+	between_events(env->x.deferred_frees, env->inbox);
 }
 
 static void

@@ -121,7 +121,7 @@ struct exchange_ops {
 struct exchange_env {
 	const struct exchange_ops *ops;
 	struct event_base *base;
-	struct graveyard *graveyard;
+	struct deferred_frees *deferred_frees;
 	struct log *log;
 	struct config *config; /* the present one; a reload replaces it */
 	uint64_t *now_us;

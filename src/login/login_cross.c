@@ -4,7 +4,7 @@
  * finds it there.
  *
  * The login waits for that as for a lookup: its bytes are kept. Callers up the stack may still use the client, so it
- * leaves from the graveyard; until then it is the door's, and may be closed there. A client that is over there is
+ * leaves from the deferred frees; until then it is the door's, and may be closed there. A client that is over there is
  * closed as any other. If that worker hangs, the note is taken back from its inbox.
  */
 #include "login/login_asked.h"
@@ -125,7 +125,7 @@ login_cross(struct client *c, struct client_env *to)
 		c->login->home_until_us = waits_until(c);
 	pool_homes_left(c->env->homes, to->number); /* others whose proof comes in this turn find it counted */
 	login_wait(c, on_abandon, crossing);
-	graveyard_bury(c->env->x.graveyard, &crossing->grave, depart);
+	deferred_free(c->env->x.deferred_frees, &crossing->grave, depart);
 }
 
 /* --- the way back --- */

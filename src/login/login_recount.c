@@ -53,7 +53,7 @@ visit(struct note *n, void *owner, bool is_over)
 	(void)is_over;
 	r->has_turned = !r->has_turned;
 	if (!r->has_turned) {
-		graveyard_empty((*r->at)->x.graveyard);
+		deferred_frees_run((*r->at)->x.deferred_frees);
 		r->at++;
 	}
 	if (*r->at == NULL)

@@ -77,13 +77,13 @@ timer_keep(struct event *event, uint64_t every_us)
 }
 
 /*
- * --- graveyard.c: frees objects after the callback in which they were closed: callers up the stack may still use
+ * --- deferred_frees.c: frees objects after the callback in which they were closed: callers up the stack may still use
  * them.
  *
  * Always: what is buried is freed by the event loop itself, or behind an event (between_events), when none of our
  * functions is running.
  */
-struct graveyard; /* opaque: graveyard.c */
+struct deferred_frees; /* opaque: deferred_frees.c */
 
 /* Embedded in an object that is to be freed later. */
 struct grave {
@@ -92,22 +92,22 @@ struct grave {
 };
 
 /* inbox: of the same loop; its sign is raised when something is buried. NULL: nobody looks at it. */
-struct graveyard *graveyard_new(struct event_base *base, struct inbox *inbox);
-bool graveyard_empty(struct graveyard *y); /* frees all that is in it now; returns false if there was nothing */
-void graveyard_free(struct graveyard *y); /* likewise */
-void graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grave *g));
+struct deferred_frees *deferred_frees_new(struct event_base *base, struct inbox *inbox);
+bool deferred_frees_run(struct deferred_frees *y); /* frees all that is in it now; returns false if there was nothing */
+void deferred_frees_free(struct deferred_frees *y); /* likewise */
+void deferred_free(struct deferred_frees *y, struct grave *g, void (*free_it)(struct grave *g));
 
 /*
  * --- What one of several workers does behind an event, before the next of the same turn of its loop. A turn has dozens
  * of events, and what crosses should wait for none of them on either side.
  */
-/* Empties the graveyard, so that what crosses leaves, and reads the inbox. */
-void graveyard_between(struct graveyard *y, struct inbox *inbox) __attribute__((cold));
-/* Called last in a callback of libevent's: none of our functions is running, as if libevent had called the graveyard
- * and the inbox next. Whatever the callback was for may be freed. */
+/* Empties the deferred frees, so that what crosses leaves, and reads the inbox. */
+void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __attribute__((cold));
+/* Called last in a callback of libevent's: none of our functions is running, as if libevent had called the deferred
+ * frees and the inbox next. Whatever the callback was for may be freed. */
 static inline void
-between_events(struct graveyard *graveyard, struct inbox *inbox)
+between_events(struct deferred_frees *deferred_frees, struct inbox *inbox)
 {
 	if (inbox_sign_is_up(inbox))
-		graveyard_between(graveyard, inbox);
+		deferred_frees_between(deferred_frees, inbox);
 }

@@ -2,8 +2,8 @@
  * src/pool/pool_cross.c - servers that go from one part of a pool to the part on another worker (policy_whole.h).
  *
  * A server leaves its part when the policy gives it up, but callers up the stack may still use it; so it is posted from
- * the graveyard. The note is in its struct pooled, which is the same on both sides. On the other side its pool is found
- * by the name that pools have in all sets, as the one that it left may be gone by then.
+ * the deferred frees. The note is in its struct pooled, which is the same on both sides. On the other side its pool is
+ * found by the name that pools have in all sets, as the one that it left may be gone by then.
  *
  *   struct pooled
  *   kept        conn (the policy's: policy_part.c), srv, is_kept, heeded, defaults
@@ -164,6 +164,6 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	p->pool = NULL;
 	set->s.env->counters
 	    ->crossings[conn->idle_since_us == pool_set_now(set) ? CROSSING_RETURNED_SERVER : CROSSING_IDLE_SERVER]++;
-	graveyard_bury(set->s.env->graveyard, &p->srv->grave, depart);
+	deferred_free(set->s.env->deferred_frees, &p->srv->grave, depart);
 	return true;
 }

@@ -91,7 +91,7 @@ make_network(struct worker *k, const uint64_t seeds[static SEEDS])
 	struct server_env *s = &k->servers;
 	struct client_env *c = &k->clients;
 
-	s->graveyard = c->x.graveyard = graveyard_new(k->base, k->inbox);
+	s->deferred_frees = c->x.deferred_frees = deferred_frees_new(k->base, k->inbox);
 	s->dialer = c->dialer = dialer_new(k->base, &tcp, config->resolv_conf);
 	s->passwords = passwords_new(k->base, k->weir->log, &k->now_us);
 	s->hosts = hosts_new(seeds[SEED_HOSTS]);
@@ -252,7 +252,7 @@ worker_read_last(struct worker *k)
 	bool had_some = k->inbox != NULL && inbox_read_last(k->inbox);
 
 	/* Work that helpers return may bury its owner; and the end of a client elsewhere is a note to the door. */
-	return (k->clients.x.graveyard != NULL && graveyard_empty(k->clients.x.graveyard)) || had_some;
+	return (k->clients.x.deferred_frees != NULL && deferred_frees_run(k->clients.x.deferred_frees)) || had_some;
 }
 
 void
@@ -261,7 +261,7 @@ worker_empty(struct worker *k)
 	struct client_env *c = &k->clients;
 
 	policy_room_free(k->room);
-	graveyard_free(c->x.graveyard);
+	deferred_frees_free(c->x.deferred_frees);
 	admission_free(k->refusals);
 	state_linger_fini(&c->x);
 	reads_fini(&c->x);

@@ -79,7 +79,7 @@ server_bury(struct server *srv)
 {
 	server_login_free(srv->login);
 	srv->login = NULL;
-	graveyard_bury(srv->env->graveyard, &srv->grave, server_free_later);
+	deferred_free(srv->env->deferred_frees, &srv->grave, server_free_later);
 }
 
 void

@@ -146,7 +146,7 @@ struct server_losses {
 struct server_env {
 	struct event_base *base;
 	struct dialer *dialer;
-	struct graveyard *graveyard;
+	struct deferred_frees *deferred_frees;
 	struct helpers *helpers;
 	struct inbox *inbox;
 	/* There are several workers: inbox is read between two events. Set by worker_fill_envs(), never cleared. */

@@ -70,7 +70,7 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 	*c->to_here = c->next_of_all;
 	if (c->next_of_all != NULL)
 		c->next_of_all->to_here = c->to_here;
-	graveyard_bury(c->env->graveyard, &c->grave, cancelling_free_later);
+	deferred_free(c->env->deferred_frees, &c->grave, cancelling_free_later);
 	if (c->done != NULL)
 		c->done(is_confirmed, c->why, c->arg);
 	if (srv == NULL)

@@ -12,7 +12,7 @@
 /* Returns true if nothing ties an idle server to its worker. */
 bool server_may_cross(const struct server *srv);
 /* The first of three steps. It leaves its loop, and its owner forgets it: no callback comes from now on. Functions up
- * the stack may still use it, so the second step is for the graveyard. Returns 0, or -1 for a bug of pgweir's. */
+ * the stack may still use it, so the second step is for the deferred frees. Returns 0, or -1 for a bug of pgweir's. */
 int server_depart(struct server *srv);
 /* Gives up all that is its worker's. Returns 0, or -1 without memory: call server_discard() on the same worker. */
 int server_pack(struct server *srv);

@@ -681,7 +681,7 @@ on_readable_beside_others(struct stream *s)
 	const struct server_env *env = ((struct server *)s)->env;
 
 	on_readable(s);
-	between_events(env->graveyard, env->inbox);
+	between_events(env->deferred_frees, env->inbox);
 }
 
 static void

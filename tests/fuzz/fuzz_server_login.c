@@ -418,7 +418,7 @@ set_stage(struct stage *s)
 	s->now_us = clock_now_us();
 	s->env = (struct server_env){ .base = s->base,
 				      .dialer = dialer_new(s->base, &(struct tcp_options){ 0 }, ""),
-				      .graveyard = graveyard_new(s->base, NULL),
+				      .deferred_frees = deferred_frees_new(s->base, NULL),
 				      .inbox = inbox_new(s->base, s, &why),
 				      .helpers = helpers_new(1, &why),
 				      .counters = &s->counters,
@@ -429,7 +429,7 @@ set_stage(struct stage *s)
 				      .ops = &ops,
 				      .owner_ops = &owner_ops,
 				      .cancelling = &s->cancelling };
-	must(s->env.helpers != NULL && s->env.inbox != NULL && s->env.dialer != NULL && s->env.graveyard != NULL &&
+	must(s->env.helpers != NULL && s->env.inbox != NULL && s->env.dialer != NULL && s->env.deferred_frees != NULL &&
 	     s->env.images != NULL);
 }
 
@@ -443,7 +443,7 @@ clear_stage(struct stage *s)
 	helpers_end(s->env.helpers);
 	inbox_free(s->env.inbox);
 	helpers_free(s->env.helpers);
-	graveyard_free(s->env.graveyard);
+	deferred_frees_free(s->env.deferred_frees);
 	dialer_free(s->env.dialer);
 	image_store_free(s->env.images);
 	event_base_free(s->base);

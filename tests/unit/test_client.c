@@ -65,7 +65,7 @@ on_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	if (p->seen[1] != '\0')
 		return;
 	if (p->buries)
-		graveyard_bury(c->env->x.graveyard, &p->grave, leave);
+		deferred_free(c->env->x.deferred_frees, &p->grave, leave);
 	if (p->posts)
 		inbox_post(c->env->inbox, &p->note);
 	cr_expect_str_eq(p->seen, "c", "a function of the client's is running");
@@ -121,7 +121,7 @@ place_init(struct place *p, bool has_others)
 	env->x.owner = p;
 	env->x.base = new_base();
 	env->inbox = p->servers.inbox = inbox_new(env->x.base, p, &why);
-	env->x.graveyard = p->servers.graveyard = graveyard_new(env->x.base, env->inbox);
+	env->x.deferred_frees = p->servers.deferred_frees = deferred_frees_new(env->x.base, env->inbox);
 	env->x.counters = &p->counters;
 	env->x.now_us = p->servers.now_us = &p->now_us;
 	env->x.pools = &p->pools;
@@ -150,7 +150,7 @@ place_fini(struct place *p)
 	for (size_t i = 0; i <= CLIENTS; i++)
 		close(p->peers[i]);
 	inbox_free(p->env.inbox);
-	graveyard_free(p->env.x.graveyard);
+	deferred_frees_free(p->env.x.deferred_frees);
 	event_base_free(p->env.x.base);
 }
 

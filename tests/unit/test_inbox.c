@@ -14,7 +14,7 @@
 struct reader {
 	struct event_base *base;
 	struct inbox *inbox;
-	struct graveyard *graveyard;
+	struct deferred_frees *deferred_frees;
 	struct event *busy;
 	pthread_t thread;
 	size_t read, wanted, turns;
@@ -127,7 +127,7 @@ on_busy(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (r->read < r->wanted)
 		event_active(r->busy, EV_TIMEOUT, 0);
-	between_events(r->graveyard, r->inbox);
+	between_events(r->deferred_frees, r->inbox);
 }
 
 Test(inbox, between_two_events_notes_are_read_though_the_turn_does_not_end)
@@ -137,7 +137,7 @@ Test(inbox, between_two_events_notes_are_read_though_the_turn_does_not_end)
 
 	reader_init(&r, NOTES);
 	s = (struct sender){ .to = &r };
-	r.graveyard = graveyard_new(r.base, r.inbox);
+	r.deferred_frees = deferred_frees_new(r.base, r.inbox);
 	r.busy = event_new(r.base, -1, 0, on_busy, &r);
 	event_active(r.busy, EV_TIMEOUT, 0);
 	cr_assert_eq(pthread_create(&s.thread, NULL, send_all, &s), 0);
@@ -151,7 +151,7 @@ Test(inbox, between_two_events_notes_are_read_though_the_turn_does_not_end)
 	event_base_loop(r.base, EVLOOP_ONCE);
 	cr_expect_eq(r.read, NOTES + 1, "and wakes for the next");
 	event_free(r.busy);
-	graveyard_free(r.graveyard);
+	deferred_frees_free(r.deferred_frees);
 	reader_fini(&r);
 }
 

@@ -5,14 +5,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct graveyard {
+struct deferred_frees {
 	struct timer timer;
 	struct inbox *inbox;
 	struct grave *first;
 };
 
 bool
-graveyard_empty(struct graveyard *y)
+deferred_frees_run(struct deferred_frees *y)
 {
 	bool had_some = y->first != NULL;
 
@@ -30,13 +30,13 @@ graveyard_empty(struct graveyard *y)
 static void
 on_timer(void *arg)
 {
-	graveyard_empty(arg);
+	deferred_frees_run(arg);
 }
 
-struct graveyard *
-graveyard_new(struct event_base *base, struct inbox *inbox)
+struct deferred_frees *
+deferred_frees_new(struct event_base *base, struct inbox *inbox)
 {
-	struct graveyard *y = xcalloc(1, sizeof(*y));
+	struct deferred_frees *y = xcalloc(1, sizeof(*y));
 
 	y->inbox = inbox;
 	timer_init(&y->timer, base, NULL, on_timer, y);
@@ -44,24 +44,24 @@ graveyard_new(struct event_base *base, struct inbox *inbox)
 }
 
 void
-graveyard_between(struct graveyard *y, struct inbox *inbox)
+deferred_frees_between(struct deferred_frees *y, struct inbox *inbox)
 {
-	graveyard_empty(y);
+	deferred_frees_run(y);
 	inbox_read(inbox, false);
 }
 
 void
-graveyard_free(struct graveyard *y)
+deferred_frees_free(struct deferred_frees *y)
 {
 	if (y == NULL)
 		return;
-	graveyard_empty(y);
+	deferred_frees_run(y);
 	timer_stop(&y->timer);
 	free(y);
 }
 
 void
-graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grave *g))
+deferred_free(struct deferred_frees *y, struct grave *g, void (*free_it)(struct grave *g))
 {
 	assert(g->free_it == NULL); /* nothing is freed twice */
 	g->free_it = free_it;
