@@ -42,7 +42,7 @@ add_host(const struct watch_row *h, void *arg)
 	}
 	for (size_t i = 0; fill->s != NULL && i < fill->s->backend_count; i++)
 		if (strcmp(fill->s->backends[i].name, h->host) == 0)
-			row.reads = fill->s->backends[i].counters.sibling_loans;
+			row.reads = fill->s->backends[i].counters.standby_loans;
 	rows_add(fill->rows, &row);
 }
 

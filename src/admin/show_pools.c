@@ -4,7 +4,7 @@
 #include "exchange/report.h"
 
 #include "base/clock.h"
-#include "pool/pool_siblings.h"
+#include "pool/standby_pools.h"
 #include "pool/pool_target.h"
 
 #include <stdlib.h>
@@ -58,8 +58,8 @@ SHOW(show_pools, pool_columns, OF_ALL)
 			clients += part->clients;
 			count_servers(part, &row);
 			for (uint32_t host = 0; host < CLUSTER_HOSTS; host++)
-				if (part->siblings[host] != NULL)
-					count_servers(part->siblings[host], &row);
+				if (part->standby_pools[host] != NULL)
+					count_servers(part->standby_pools[host], &row);
 		}
 		wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
 		row.pool_mode = pool_mode_name(e->settings.pool_mode);
@@ -90,7 +90,7 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 		struct policy_counts n;
 
 		policy_get_counts(e->policy, &n);
-		pool_add_siblings(e, &n);
+		pool_add_standby_pools(e, &n);
 		row.pool_size = e->settings.pool_size;
 		row.max_overflow = e->settings.max_overflow;
 		row.overflow_now = n.overflow;

@@ -171,7 +171,7 @@ struct database_counters {
 /* Per host:port we connect to. */
 struct backend_counters {
 	uint64_t connects, connect_failures[CF_COUNT];
-	uint64_t sibling_loans; /* of a standby, to the clients of its siblings' pools */
+	uint64_t standby_loans; /* of a standby, to the clients of its primary's pool */
 	uint64_t last_failure_wall_us; /* gauge; 0: never */
 	int is_up; /* gauge: 1 after a success, 0 after a failure, -1 never tried */
 	uint64_t heard_us; /* when that was found out; of two workers' the newer one holds */

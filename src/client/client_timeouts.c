@@ -94,7 +94,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 	uint64_t since_us, ours_us;
 	enum late late;
 
-	if (srv->loan.sibling != 0 && reads_is_left(&c->x) &&
+	if (srv->loan.standby != 0 && reads_is_left(&c->x) &&
 	    (ledger_owes_client(&srv->ledger, &since_us) ? resend_is_possible(&c->x, srv)
 							 : !state_is_dirty(&c->x, srv)))
 		return LATE_STANDBY;

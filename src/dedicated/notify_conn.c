@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "net/loop.h"
-#include "pool/pool_siblings.h"
+#include "pool/standby_pools.h"
 #include "session/image.h"
 #include "wire/messages.h"
 

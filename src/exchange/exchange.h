@@ -236,7 +236,7 @@ exchange_is_in_block(const struct exchange *x)
 static inline void
 exchange_set_block(struct exchange *x, enum exchange_block to)
 {
-	bool is_there = x->srv != NULL && x->srv->loan.sibling != 0;
+	bool is_there = x->srv != NULL && x->srv->loan.standby != 0;
 
 	assert(to == EXCHANGE_NO_BLOCK || x->block < EXCHANGE_ROLLED_BACK); /* its client has to end it first */
 	assert(to == EXCHANGE_NO_BLOCK || (to < EXCHANGE_DUE ? is_there : x->srv == NULL));
@@ -262,12 +262,12 @@ exchange_is_at_rest(const struct exchange *x, const struct server *srv)
 	return srv->tx == 'I' || x->block == EXCHANGE_BEGUN || exchange_is_begun_ahead(x, srv);
 }
 
-/* Returns true if srv, the client's, is of a sibling of its pool (loan.sibling), and it was shown nothing of its block:
- * the primary may be asked instead. */
+/* Returns true if srv, the client's, is of a standby pool of its pool (loan.standby), and it was shown nothing of its
+ * block: the primary may be asked instead. */
 static inline bool
 exchange_may_leave(const struct exchange *x, const struct server *srv)
 {
-	return srv->loan.sibling != 0 && x->block != EXCHANGE_SHOWN;
+	return srv->loan.standby != 0 && x->block != EXCHANGE_SHOWN;
 }
 
 /* exchange.c */

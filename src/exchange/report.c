@@ -288,7 +288,7 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 		return;
 	describe_work(srv, done, r);
 	r->route = srv->loan.route;
-	if (x->settings->reads != READS_PRIMARY && x->pool->cluster != NULL && srv->loan.sibling == 0 &&
+	if (x->settings->reads != READS_PRIMARY && x->pool->cluster != NULL && srv->loan.standby == 0 &&
 	    (x->is_session || x->pins != 0))
 		r->route = ROUTE_TIED; /* what this server was lent for is long over */
 }

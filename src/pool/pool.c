@@ -77,10 +77,10 @@ pool_free(struct pool *pool)
 	struct pool_database *database = pool->database;
 
 	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
-		if (pool->siblings[i] != NULL)
-			pool_free(pool->siblings[i]);
+		if (pool->standby_pools[i] != NULL)
+			pool_free(pool->standby_pools[i]);
 	if (pool->main != NULL)
-		pool->main->siblings[pool->host] = NULL;
+		pool->main->standby_pools[pool->host] = NULL;
 	set->s.companions->end(pool);
 	policy_close_all(pool->policy, RR_SHUTDOWN, pool_set_now(set));
 	while (!TAILQ_EMPTY(&pool->servers))
@@ -224,7 +224,7 @@ pool_settings(struct pool *pool, const char *user, uint64_t now_us)
 	configure_users(pool);
 	if (!was_sealed && pool->is_sealed) /* nobody has washed off what is left there */
 		policy_close_all(pool->policy, RR_RELOAD, now_us);
-	pool_siblings_configure(pool, now_us);
+	standby_pools_configure(pool, now_us);
 	return &u->settings;
 }
 
@@ -254,7 +254,7 @@ get_limits(struct pool *pool, struct policy_budget *out[POLICY_CAPS])
 }
 
 /* The home of its statements, its database's code, its upstream's circuit and its budget: all pools of these hosts
- * share them. A sibling has the first two of its pool: what is prepared there must mean the same here. */
+ * share them. A standby pool has the first two of its pool: what is prepared there must mean the same here. */
 static int
 get_shared(struct pool *pool, bool has_budget, struct parts *out)
 {
@@ -354,7 +354,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	}
 	config_effective(set->config, db, config_find_user(set->config, whole_user(pool, user)), &pool->settings);
 	if (pool->main != NULL)
-		pool_sibling_settings(pool);
+		standby_pool_settings(pool);
 	configure_users(pool);
 	fill_policy(&pool->settings, &ps);
 	ps.is_spare = pool->main != NULL;
@@ -390,7 +390,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 		pool_fresh_tell(pool->fresh, pool->baseline, pool->welcome, pool->baseline_us);
 	put_parts(set, &parts);
 	pool->is_orphan = false;
-	pool_siblings_configure(pool, now_us);
+	standby_pools_configure(pool, now_us);
 	return 0;
 }
 
@@ -464,20 +464,20 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 }
 
 struct pool *
-pool_new_sibling(struct pool *main, uint32_t host, uint64_t now_us)
+pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us)
 {
 	struct pool_box *box = box_new(main->set, main->database, main->user);
 	struct fail why;
 
-	assert(main->main == NULL && host < CLUSTER_HOSTS && main->siblings[host] == NULL);
+	assert(main->main == NULL && host < CLUSTER_HOSTS && main->standby_pools[host] == NULL);
 	if (box != NULL) {
 		box->e.main = main;
 		box->e.host = host;
 		box->e.code_gone = STATE_BACKEND;
 	}
 	box = box_enter(box, now_us, &why);
-	main->siblings[host] = box == NULL ? NULL : &box->e;
-	return main->siblings[host];
+	main->standby_pools[host] = box == NULL ? NULL : &box->e;
+	return main->standby_pools[host];
 }
 
 size_t
@@ -599,8 +599,8 @@ take_secret(struct pool *pool, const char *secret)
 	pool_target_unref(pool->target);
 	pool->target = target;
 	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
-		if (pool->siblings[i] != NULL)
-			take_secret(pool->siblings[i], secret);
+		if (pool->standby_pools[i] != NULL)
+			take_secret(pool->standby_pools[i], secret);
 }
 
 void

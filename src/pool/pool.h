@@ -128,12 +128,12 @@ struct pool {
 	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL: none. That of CAP_ALL is its room's */
 	struct dedicated *asker; /* dedicated.h: asks what became of transactions; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
-	/* pool_siblings.c: by the place of their host in its upstream; NULL: not used yet. */
-	struct pool *siblings[CLUSTER_HOSTS];
-	struct pool *main; /* of a sibling: whose it is; its counters are that one's. NULL: it is none */
-	uint32_t host; /* of a sibling */
-	unsigned code_gone; /* of a sibling: what code may leave there that no answer has told of */
-	uint64_t standby_defaults; /* of a sibling: the version of pool_defaults.c that its host has; 0: unknown */
+	/* standby_pools.c: by the place of their host in its upstream; NULL: not used yet. */
+	struct pool *standby_pools[CLUSTER_HOSTS];
+	struct pool *main; /* of a standby pool: whose it is; its counters are that one's. NULL: it is none */
+	uint32_t host; /* of a standby pool */
+	unsigned code_gone; /* of a standby pool: what code may leave there that no answer has told of */
+	uint64_t standby_defaults; /* of a standby pool: the version of pool_defaults.c that its host has; 0: unknown */
 	uint32_t history; /* cluster_view.history of the primary that its servers are on, where somebody reads from
 			     standbys */
 	struct cluster *cluster; /* cluster.h; a reference; NULL: nobody reads from standbys */
@@ -160,13 +160,13 @@ pool_is_same(const struct pool *a, const struct pool *b)
 {
 	return a == b || (a->whole != NULL && a->whole == b->whole);
 }
-/* Returns the pool that clients know, of which this is a sibling, or the same. */
+/* Returns the pool that clients know, of which this is a standby pool, or the same. */
 static inline struct pool *
 pool_main(const struct pool *pool)
 {
 	return pool->main != NULL ? pool->main : (struct pool *)(uintptr_t)pool;
 }
-/* Returns the pool that has lent srv: the client's, or a sibling of it. */
+/* Returns the pool that has lent srv: the client's, or a standby pool of it. */
 static inline struct pool *
 pool_of(const struct server *srv)
 {

@@ -187,7 +187,7 @@ pool_code_answered(struct server *srv, bool ok)
 		if (e->code != code)
 			continue;
 		if (e->cluster != NULL)
-			pool_siblings_code_is_new(e);
+			standby_pools_code_is_new(e);
 		/* Servers may have run code before that was known to leave what nothing resets. */
 		if ((pool_code_heeded(pool) & ~before) != 0 && pool_is_sealed(e))
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));

@@ -128,13 +128,13 @@ pool_defaults_heard(const struct server *srv, bool is_new)
 }
 
 void
-pool_defaults_follow(struct pool *sibling, uint64_t now_us)
+pool_defaults_follow(struct pool *standby_pool, uint64_t now_us)
 {
-	uint64_t version = version_of(sibling);
+	uint64_t version = version_of(standby_pool);
 
-	if (sibling->standby_defaults == version || !pool_sibling_shows_code(sibling))
+	if (standby_pool->standby_defaults == version || !standby_pool_shows_code(standby_pool))
 		return;
-	sibling->standby_defaults = version;
-	if (pool_is_sealed(sibling))
-		report(sibling, replace_older(sibling, version, 0, now_us));
+	standby_pool->standby_defaults = version;
+	if (pool_is_sealed(standby_pool))
+		report(standby_pool, replace_older(standby_pool, version, 0, now_us));
 }

@@ -8,7 +8,7 @@
  * logged in shortly before anything was read counts as of the first answer, unless pgweir has seen an ALTER meanwhile.
  *
  * Hosts may differ, and a standby lags. A version counts for servers of the host that was asked, and for a standby's
- * (siblings) when that has replayed what the primary had.
+ * (standby_pools) when that has replayed what the primary had.
  */
 #pragma once
 
@@ -24,5 +24,5 @@ void pool_defaults_note(const struct pool *pool, struct pooled *p); /* the login
 bool pool_defaults_are_old(const struct pool *pool, struct pooled *p);
 /* An answer about the code of srv's database has come from there; is_new: it is another one than the last. */
 void pool_defaults_heard(const struct server *srv, bool is_new);
-void pool_defaults_follow(struct pool *sibling, uint64_t now_us); /* call it about every 100 ms */
+void pool_defaults_follow(struct pool *standby_pool, uint64_t now_us); /* call it about every 100 ms */
 void pool_defaults_altered(struct pool *pool); /* a server of it has run ALTER ROLE or ALTER DATABASE */

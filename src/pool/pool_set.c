@@ -135,7 +135,7 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 		e->is_orphan = pool_configure(e, now_us, &gone) < 0;
 		if (e->is_orphan) {
 			policy_close_all(e->policy, RR_RELOAD, now_us);
-			pool_siblings_configure(e, now_us);
+			standby_pools_configure(e, now_us);
 			set->s.companions->renew(e);
 			policy_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
@@ -298,7 +298,7 @@ is_unused(const struct pool *pool, uint64_t now_us)
 	uint64_t limit_us = pool->set->config->pool_idle_timeout_us;
 	struct policy_counts counts;
 
-	if (pool->main != NULL || pool->clients > 0 || !TAILQ_EMPTY(&pool->servers) || !pool_siblings_are_empty(pool))
+	if (pool->main != NULL || pool->clients > 0 || !TAILQ_EMPTY(&pool->servers) || !standby_pools_are_empty(pool))
 		return false;
 	policy_get_counts(pool->policy, &counts);
 	if (counts.waiting > 0 || pool->is_orphan)
@@ -350,7 +350,7 @@ look_at_bare(struct pool_set *set, uint64_t now_us)
 {
 	uint32_t n = BARE_AT_ONCE + set->bare_count / BARE_SHARE;
 
-	/* In turn; siblings go with their pool. */
+	/* In turn; standby pools go with their pool. */
 	for (n = n < set->bare_count ? n : set->bare_count; n > 0 && !TAILQ_EMPTY(&set->bare); n--) {
 		struct pool *e = TAILQ_FIRST(&set->bare);
 

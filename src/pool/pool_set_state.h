@@ -7,7 +7,7 @@
  *   pool_homes.c    on which workers each pool lives
  *   pool_fresh.c    what a fresh server of a pool shows, for all its parts
  *   pool_cross.c    servers that go to the part of a pool on another worker
- *   pool_siblings.c siblings, which have the servers of standbys; whose servers are the primary's
+ *   standby_pools.c standby pools, which have the servers of standbys; whose servers are the primary's
  *   pool_code.c     what its database's code could touch; database_code_news.c: all databases' code
  *   pool_defaults.c ALTER ROLE and ALTER DATABASE ... SET: servers that began with other settings are replaced
  *   pool_scout.c    finds out whether hosts that could not be reached are there again
@@ -29,7 +29,7 @@
 #include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_whole.h"
-#include "pool/pool_siblings.h"
+#include "pool/standby_pools.h"
 #include "pool/pool_target.h"
 
 struct pool_box; /* pool.c       */
@@ -53,7 +53,7 @@ struct pooled {
 	unsigned heeded; /* pool_code_heeded() where it comes from */
 	struct {
 		uint64_t version; /* 0: unknown */
-		uint64_t host, read_us; /* who said so, and when it was asked; not of a sibling's */
+		uint64_t host, read_us; /* who said so, and when it was asked; not of a standby pool's */
 		uint64_t due; /* the version for which it is to go; 0: it may stay */
 	} defaults; /* role_settings_version() when its login began: pool_defaults.c */
 	/* While it goes to the part of its pool on another worker: pool_cross.c. */

@@ -100,8 +100,8 @@ take_pools(struct worker *k, struct snapshot *s)
 		i++;
 		add_counts(s, p, e, k->now_us);
 		for (uint32_t host = 0; host < CLUSTER_HOSTS; host++)
-			if (e->siblings[host] != NULL)
-				add_counts(s, p, e->siblings[host], k->now_us);
+			if (e->standby_pools[host] != NULL)
+				add_counts(s, p, e->standby_pools[host], k->now_us);
 	}
 	s->pools_aggregated = i > max ? i - max : 0;
 	return 0;

@@ -89,5 +89,5 @@ begin_there(struct exchange *x)
 	 * runs outside of the transaction then. */
 	server_owe_query(srv, OWED_TO_IMAGE);
 	outbox_put(&x->env->to_server, &b);
-	exchange_set_block(x, srv->loan.sibling != 0 && x->begin == 0 ? EXCHANGE_BEGUN : EXCHANGE_NO_BLOCK);
+	exchange_set_block(x, srv->loan.standby != 0 && x->begin == 0 ? EXCHANGE_BEGUN : EXCHANGE_NO_BLOCK);
 }

@@ -20,6 +20,6 @@ void begin_there(struct exchange *x);
 static inline void
 begin_again(struct exchange *x, const struct server *srv)
 {
-	if (exchange_is_begun_ahead(x, srv) && (srv->loan.sibling == 0 || x->begin != 0)) /* else reads_lost() knows */
+	if (exchange_is_begun_ahead(x, srv) && (srv->loan.standby == 0 || x->begin != 0)) /* else reads_lost() knows */
 		exchange_set_block(x, EXCHANGE_DUE);
 }

@@ -50,7 +50,7 @@ loss_of_primary(const struct exchange *x, const char *sqlstate)
 	enum target_session_attrs target;
 
 	if (strcmp(sqlstate, "25006") != 0 || !exchange_is_ready(x) || x->image == NULL ||
-	    (x->srv != NULL && x->srv->loan.sibling != 0))
+	    (x->srv != NULL && x->srv->loan.standby != 0))
 		return false;
 	target = x->pool->target->upstream->target;
 	return (target == TARGET_READ_WRITE || target == TARGET_PRIMARY) &&
@@ -103,7 +103,7 @@ has_nothing(const struct exchange *x, const struct server *srv)
 static bool
 can_fail(const struct exchange *x, const struct server *srv)
 {
-	return (srv->loan.commit.is_on || srv->loan.sibling != 0) && srv->tx != 'I' && srv->is_synced &&
+	return (srv->loan.commit.is_on || srv->loan.standby != 0) && srv->tx != 'I' && srv->is_synced &&
 	       (x->state == CL_READY || (x->state == CL_HELD && srv->loan.commit.question >= MARK_AWAITED)) &&
 	       (x->body_left == 0 || x->is_body_dropped);
 }
@@ -420,7 +420,7 @@ end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 		relay_lost(srv, &why);
 		return;
 	}
-	if (srv->loan.end == LOAN_NOT_EXECUTED && srv->loan.sibling != 0)
+	if (srv->loan.end == LOAN_NOT_EXECUTED && srv->loan.standby != 0)
 		srv->end_line = END_LINE_OF_MANY; /* SHOW READS tells */
 	server_fail(srv, &why);
 }

@@ -3,7 +3,7 @@
 
 #include "base/text.h"
 #include "listen/listen.h"
-#include "pool/pool_siblings.h"
+#include "pool/standby_pools.h"
 #include "state/compiled.h"
 #include "wire/messages.h"
 
@@ -185,7 +185,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 					     : ROUTE_NO_STANDBY;
 		if (is_none)
 			return NULL;
-		srv = pool_borrow_sibling(x->pool, host, &x->waiter, x, *x->env->now_us);
+		srv = pool_borrow_standby(x->pool, host, &x->waiter, x, *x->env->now_us);
 		if (srv != NULL && srv->reading < number)
 			return srv;
 		tried |= 1u << host;
@@ -294,7 +294,7 @@ reads_distrust(struct exchange *x, struct server *srv)
 {
 	struct client_reads *r = reads_of(x);
 
-	if (srv->loan.sibling != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster)
+	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster)
 		return false; /* or a reload has changed who reads where */
 	if ((srv->history == 0 || srv->history != r->token.history || srv->history != cluster_history(r->cluster)) &&
 	    is_doubtful(x, r, srv))
@@ -307,14 +307,14 @@ void
 reads_note_loan(struct exchange *x)
 {
 	struct client_reads *r = reads_of(x);
-	bool is_standby = x->srv->loan.sibling != 0;
+	bool is_standby = x->srv->loan.standby != 0;
 
 	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
 		x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
 		x->srv->loan.route = is_standby ? ROUTE_STANDBY : x->listen != NULL ? ROUTE_TIED : ROUTE_NO_STANDBY;
 	}
 	if (is_standby)
-		state_fear(x, pool_sibling_feared(x->srv));
+		state_fear(x, standby_pool_feared(x->srv));
 	if (r == NULL)
 		return;
 	r->silent = 0;

@@ -3,7 +3,7 @@
 
 #include "base/text.h"
 #include "listen/listen.h"
-#include "pool/pool_siblings.h"
+#include "pool/standby_pools.h"
 #include "relay/resend.h"
 #include "session/image_settings.h"
 #include "state/state.h"
@@ -23,7 +23,7 @@ go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 	/* A BEGIN that pgweir repeats may not be answered yet. */
 	exchange_set_block(x, srv->tx == 'I' && x->block != EXCHANGE_BEGUN ? EXCHANGE_NO_BLOCK : EXCHANGE_DUE);
 	r->is_for_primary = true;
-	if (srv->loan.sibling != 0)
+	if (srv->loan.standby != 0)
 		r->route = why;
 }
 
@@ -55,7 +55,7 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	    strcmp(k.name, READS_MIN_LSN) != 0 || !causality_parse(k.value, position))
 		return false;
 	v = cluster_lock(reads_of(x)->cluster);
-	is_behind = v->hosts[x->srv->loan.sibling - 1u].last.position < *position;
+	is_behind = v->hosts[x->srv->loan.standby - 1u].last.position < *position;
 	cluster_unlock(reads_of(x)->cluster);
 	return is_behind;
 }
@@ -212,7 +212,7 @@ reads_is_free(struct request_walk *w)
 	const uint8_t *from = w->p + w->at, *at = from, *end = w->p + w->len;
 	struct frame f;
 
-	if (w->x->state != CL_READY || srv == NULL || srv->loan.sibling == 0 || !srv->is_synced ||
+	if (w->x->state != CL_READY || srv == NULL || srv->loan.standby == 0 || !srv->is_synced ||
 	    srv->ledger.count > 0) /* a request is looked at once, at its first message */
 		return false;
 	while (frame_whole(at, (size_t)(end - at), &f)) {
@@ -272,7 +272,7 @@ reads_request_done_there(struct exchange *x, const struct owed *ended)
 	if (r == NULL)
 		return;
 	r->requests_done = x->requests_done;
-	if (srv->loan.sibling == 0 || r->cluster == NULL) {
+	if (srv->loan.standby == 0 || r->cluster == NULL) {
 		r->is_for_primary = false;
 		if (r->cluster != NULL)
 			causality_wrote(&r->token, cluster_begun(r->cluster));
@@ -283,8 +283,8 @@ reads_request_done_there(struct exchange *x, const struct owed *ended)
 	if (srv->tx == 'I')
 		r->begin[0] = '\0';
 	if (x->block != EXCHANGE_BEGUN) /* a BEGIN alone says nothing of what it will refuse */
-		r->refused[srv->loan.sibling - 1u] = 0;
-	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.sibling - 1u, r->life);
+		r->refused[srv->loan.standby - 1u] = 0;
+	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
 }
 
 bool
@@ -299,7 +299,7 @@ reads_is_left(const struct exchange *x)
 	if (r == NULL || r->cluster == NULL || r->life == 0 || x->settings->reads != READS_MARKED)
 		return false;
 	v = cluster_lock(r->cluster);
-	h = &v->hosts[srv->loan.sibling - 1u];
+	h = &v->hosts[srv->loan.standby - 1u];
 	is_there = h->life == r->life && !(h->is_silent && v->primary >= 0 && is_young);
 	cluster_unlock(r->cluster);
 	return !is_there && (srv->ledger.count == 0 ? can_go_on_elsewhere(x) : x->block != EXCHANGE_SHOWN);
@@ -314,9 +314,9 @@ reads_lost(struct exchange *x, const struct server *srv)
 	if (r == NULL)
 		return;
 	go_to_primary(x, srv, ROUTE_REFUSED);
-	if (srv->loan.sibling == 0)
+	if (srv->loan.standby == 0)
 		return;
-	host = srv->loan.sibling - 1u;
+	host = srv->loan.standby - 1u;
 	if (++r->refused[host] < REFUSED_MAX)
 		return;
 	r->refused[host] = 0;

@@ -8,18 +8,19 @@
 #include "relay/reads_state.h"
 
 #include "policy/policy_whole.h"
-#include "pool/pool_siblings.h"
+#include "pool/standby_pools.h"
 
 static uint32_t
 lent_of(const struct pool *pool, uint32_t host)
 {
-	return pool->siblings[host] == NULL ? 0 : policy_busy(pool->siblings[host]->policy);
+	return pool->standby_pools[host] == NULL ? 0 : policy_busy(pool->standby_pools[host]->policy);
 }
 
 bool
 reads_is_busy(const struct pool *pool, uint32_t host)
 {
-	return pool->siblings[host] != NULL && lent_of(pool, host) >= pool->siblings[host]->settings.pool_size;
+	return pool->standby_pools[host] != NULL &&
+	       lent_of(pool, host) >= pool->standby_pools[host]->settings.pool_size;
 }
 
 uint32_t
@@ -81,7 +82,7 @@ borrow_standby(struct exchange *x)
 		uint32_t host = reads_least_lent(pool, hosts, CLUSTER_HOSTS, x->waiter.id);
 
 		hosts &= ~(1u << host);
-		srv = pool_borrow_sibling(pool, host, &x->waiter, x, *x->env->now_us);
+		srv = pool_borrow_standby(pool, host, &x->waiter, x, *x->env->now_us);
 	}
 	return srv;
 }

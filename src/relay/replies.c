@@ -207,7 +207,7 @@ relay_resume_held(struct exchange *x)
 		return;
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
-	if (x->srv != NULL && (x->srv->loan.is_unsuited || x->srv->loan.sibling != 0 || state_must_ask_first(x)))
+	if (x->srv != NULL && (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x)))
 		relay_try_release(x); /* what was held is run on another server, or behind a question */
 	exchange_replay(x, relay_bytes);
 }

@@ -117,7 +117,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	if (srv->plans_of != NULL || srv->seed_of != 0)
 		state_meets_others(x, w == NULL || x->block == EXCHANGE_DUE || !state_differs_in_plans(x) ||
 					  needs_plans(w));
-	if (x->settings->commit_check && srv->loan.sibling == 0)
+	if (x->settings->commit_check && srv->loan.standby == 0)
 		commit_check_linked(x);
 	return 0;
 }

@@ -332,7 +332,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	x->pool->counters.replays++;
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
 		  (unsigned long long)x->waiter.id, (unsigned long long)srv->id);
-	if (srv->loan.sibling != 0)
+	if (srv->loan.standby != 0)
 		reads_lost(x, srv);
 	else /* the other idle ones may have been told to end, too */
 		policy_distrust(x->pool->policy, *x->env->now_us);

@@ -156,9 +156,9 @@ struct loan {
 	bool is_unnamed_kept;
 	/* A savepoint may be open. Set by listen_before_sql() and complete_rarer(), cleared by loan_begin(). */
 	bool has_savepoint;
-	/* 1 + the place in the upstream of the host whose sibling has lent it; 0: the client's pool has. Set by
-	 * pool_siblings.c. */
-	uint8_t sibling;
+	/* 1 + the place in the upstream of the host whose standby pool has lent it; 0: the client's pool has. Set by
+	 * standby_pools.c. */
+	uint8_t standby;
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
 	bool announces_ready; /* see server_ops.request_done; set by listen_linked(), cleared by loan_begin() */
 	bool watches_tags; /* see server_ops.complete; set by state_note_all(), cleared by reset.c */

@@ -197,7 +197,7 @@ inspect_notice(struct walk *w, struct reply *r)
 		srv->loan.skips++;
 	/* The warning of a failed pg_cancel_backend() may be in any language: its digits and routine are the same. */
 	fields_error(r->body, r->body_len, &e);
-	if (srv->loan.sibling != 0 && is_of_ending(&e)) {
+	if (srv->loan.standby != 0 && is_of_ending(&e)) {
 		pass_run(w);
 		r->is_passed = !srv->env->ops->ending(srv, &e);
 		return;

@@ -102,7 +102,7 @@ may_linger(const struct exchange *x)
 	uint64_t now_us = *x->env->now_us, kept_us = now_us - f->since_us;
 
 	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited || f->by == FOLLOWED_BY_NOTHING ||
-	    x->srv->loan.sibling != 0 || x->requests_done - f->requests_before > KEPT_REQUESTS)
+	    x->srv->loan.standby != 0 || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
 	if (is_sought(x)) {
 		if (has_had_enough(f) || credit(x->pool, 0, now_us) <= 0 ||

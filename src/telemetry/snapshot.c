@@ -113,7 +113,7 @@ snapshot_backend_add(void *to_backend, const void *from_backend)
 	const struct backend_counters *f = &((const struct snapshot_backend *)from_backend)->counters;
 
 	t->connects += f->connects;
-	t->sibling_loans += f->sibling_loans;
+	t->standby_loans += f->standby_loans;
 	counters_add(t->connect_failures, f->connect_failures, sizeof(t->connect_failures));
 	if (t->last_failure_wall_us < f->last_failure_wall_us)
 		t->last_failure_wall_us = f->last_failure_wall_us;

@@ -190,7 +190,7 @@ Test(loss, of_what_was_not_executed_it_is_relayed_again)
 	lose(&gone, true, "again");
 	setup(); /* a standby's: the primary can be asked */
 	fake.is_possible = true;
-	server.loan.sibling = 1;
+	server.loan.standby = 1;
 	lose(&gone, true, "again");
 	setup();
 	fake.is_possible = true;
@@ -283,14 +283,14 @@ Test(loss, an_error_that_says_that_nothing_was_executed_has_it_relayed_again)
 	struct error_fields e = { .severity = "ERROR", .sqlstate = "25006" };
 
 	fake.is_possible = true; /* a standby that can't do it stays, and so does its client */
-	server.loan.sibling = 1;
+	server.loan.standby = 1;
 	x.block = EXCHANGE_THERE;
 	cr_expect(loss_takes_error(&server, &e, OWED_TO_CLIENT, true));
 	cr_expect_str_eq(fake.calls, "again");
 	cr_expect_eq(server.loan.end, LOAN_NOT_EXECUTED);
 	setup(); /* but not one whose error is the primary's, too */
 	fake.is_possible = true;
-	server.loan.sibling = 1;
+	server.loan.standby = 1;
 	x.block = EXCHANGE_THERE;
 	e.sqlstate = "22012";
 	cr_expect_not(loss_takes_error(&server, &e, OWED_TO_CLIENT, true));

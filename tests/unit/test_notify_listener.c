@@ -4,7 +4,7 @@
  */
 #include "dedicated/notify_state.h"
 
-#include "pool/pool_siblings.h"
+#include "pool/standby_pools.h"
 #include "session/image.h"
 #include "wire/frame.h"
 

@@ -111,7 +111,7 @@ pool_defaults_heard(const struct server *srv, bool is_new)
 }
 
 void
-pool_siblings_code_is_new(struct pool *p)
+standby_pools_code_is_new(struct pool *p)
 {
 	(void)p;
 }

@@ -1,7 +1,7 @@
 /*
- * src/pool/pool_siblings.h - a pool's servers of the primary, and those of its standbys, where it is known which host
- * is which (pool->cluster is not NULL). Its own are of the primary; each of a standby's is from the sibling of that
- * host (its place in the upstream), a pool that is made at first use and goes with its pool.
+ * src/pool/standby_pools.h - a pool's servers of the primary, and those of its standbys, where it is known which host
+ * is which (pool->cluster is not NULL). Its own are of the primary; each of a standby's is from the standby pool of
+ * that host (its place in the upstream), a pool that is made at first use and goes with its pool.
  */
 #pragma once
 
@@ -10,17 +10,17 @@
 
 /* Returns an idle server there, lent as pool_borrow() does; or NULL: then one is made ready for later, if that may be,
  * and the waiter does not wait. */
-struct server *pool_borrow_sibling(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower,
+struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower,
 				   uint64_t now_us);
 /* The pool, which has a cluster, has another answer about its database's code. */
-void pool_siblings_code_is_new(struct pool *pool);
+void standby_pools_code_is_new(struct pool *pool);
 /* Returns what any SQL may leave on a standby's server (of enum state_part and enum code_risk), which was just lent; 0
  * if it is known that the standby has replayed all that the primary had when the last answer about the code came. */
-unsigned pool_sibling_feared(struct server *srv);
-/* Returns true if that is known of the sibling's host. */
-bool pool_sibling_shows_code(struct pool *sibling);
-/* Adds the connections of its siblings, if it has any, to counts of its own. */
-void pool_add_siblings(const struct pool *pool, struct policy_counts *counts);
+unsigned standby_pool_feared(struct server *srv);
+/* Returns true if that is known of the standby pool's host. */
+bool standby_pool_shows_code(struct pool *standby_pool);
+/* Adds the connections of its standby pools, if it has any, to counts of its own. */
+void pool_add_standby_pools(const struct pool *pool, struct policy_counts *counts);
 /* Returns true if a server of the pool's own, or of its listeners, is the primary's, as far as that is known
  * (pool->cluster is not NULL). A server may be another one's: while nobody knew who that is, it has logged in to
  * whichever said so. */
@@ -36,13 +36,15 @@ void pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 
 /* --- For the pools themselves. --- */
 
-/* pool.c. Makes the sibling of main for the host at this place of its upstream. Returns NULL if that is impossible now.
+/* pool.c. Makes the standby pool of main for the host at this place of its upstream. Returns NULL if that is impossible
+ * now.
  */
-struct pool *pool_new_sibling(struct pool *main, uint32_t host, uint64_t now_us);
-void pool_sibling_settings(struct pool *pool); /* makes those of its pool the ones of a sibling */
-/* The pool has new settings: its cluster and its siblings follow; or these drain, if nobody reads there any more. */
-void pool_siblings_configure(struct pool *pool, uint64_t now_us);
-bool pool_siblings_are_empty(const struct pool *pool);
+struct pool *pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us);
+void standby_pool_settings(struct pool *pool); /* makes those of its pool the ones of a standby pool */
+/* The pool has new settings: its cluster and its standby pools follow; or these drain, if nobody reads there any more.
+ */
+void standby_pools_configure(struct pool *pool, uint64_t now_us);
+bool standby_pools_are_empty(const struct pool *pool);
 /* Returns the host that is known to be the primary, where clients read from standbys; else NULL. */
 const struct upstream_host *pool_primary_host(const struct pool *pool);
 void pool_note_reading(struct server *srv); /* a server has logged in */

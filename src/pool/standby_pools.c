@@ -1,10 +1,10 @@
 /*
- * src/pool/pool_siblings.c - the siblings of a pool: a struct pool for each standby that its clients are lent servers
- * of, made when it is first used, and freed with it.
+ * src/pool/standby_pools.c - the standby pools of a pool: a struct pool for each standby that its clients are lent
+ * servers of, made when it is first used, and freed with it.
  *
- * A sibling is a pool like any other for its servers (seal, washing, pings, images), but no client knows it: nobody
- * waits in its line, it is found by no name, and its counters are its pool's. Statements have their names, and code its
- * answers, from the pool: the database is the same.
+ * A standby pool is a pool like any other for its servers (seal, washing, pings, images), but no client knows it:
+ * nobody waits in its line, it is found by no name, and its counters are its pool's. Statements have their names, and
+ * code its answers, from the pool: the database is the same.
  */
 #include "pool/pool_set_state.h"
 
@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Each part of a pool has siblings of its own, with their share of the connections. */
+/* Each part of a pool has standby pools of its own, with their share of the connections. */
 void
-pool_sibling_settings(struct pool *pool)
+standby_pool_settings(struct pool *pool)
 {
 	struct pool_set *set = pool->set;
 	uint32_t parts = pool_parts(set->config, pool->database->name, pool->user, &set->s.split);
@@ -51,7 +51,7 @@ find_cluster(const struct pool *pool)
 }
 
 void
-pool_siblings_configure(struct pool *pool, uint64_t now_us)
+standby_pools_configure(struct pool *pool, uint64_t now_us)
 {
 	struct cluster *before = pool->cluster;
 	struct server *srv;
@@ -67,41 +67,42 @@ pool_siblings_configure(struct pool *pool, uint64_t now_us)
 	}
 	cluster_put(before);
 	if (pool->cluster != NULL)
-		pool_siblings_code_is_new(pool);
+		standby_pools_code_is_new(pool);
 	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
-		if (pool->siblings[i] != NULL && (pool->cluster == NULL || i >= pool->target->upstream->host_count ||
-						  pool_configure(pool->siblings[i], now_us, &why) < 0))
-			policy_close_all(pool->siblings[i]->policy, RR_RELOAD, now_us);
+		if (pool->standby_pools[i] != NULL &&
+		    (pool->cluster == NULL || i >= pool->target->upstream->host_count ||
+		     pool_configure(pool->standby_pools[i], now_us, &why) < 0))
+			policy_close_all(pool->standby_pools[i]->policy, RR_RELOAD, now_us);
 }
 
 bool
-pool_siblings_are_empty(const struct pool *pool)
+standby_pools_are_empty(const struct pool *pool)
 {
 	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
-		if (pool->siblings[i] != NULL && !TAILQ_EMPTY(&pool->siblings[i]->servers))
+		if (pool->standby_pools[i] != NULL && !TAILQ_EMPTY(&pool->standby_pools[i]->servers))
 			return false;
 	return true;
 }
 
 struct server *
-pool_borrow_sibling(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower, uint64_t now_us)
+pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower, uint64_t now_us)
 {
-	struct pool *sibling = pool->siblings[host];
+	struct pool *standby_pool = pool->standby_pools[host];
 	struct pool_backend *b;
 	struct policy_conn *conn;
 	struct server *srv;
 
-	if (sibling == NULL && (sibling = pool_new_sibling(pool, host, now_us)) == NULL)
+	if (standby_pool == NULL && (standby_pool = pool_new_standby_pool(pool, host, now_us)) == NULL)
 		return NULL;
 	pool->last_used_us = now_us;
-	conn = policy_borrow_idle(sibling->policy, waiter, now_us);
+	conn = policy_borrow_idle(standby_pool->policy, waiter, now_us);
 	if (conn == NULL)
 		return NULL;
 	srv = pool_granted(conn, borrower, now_us);
-	srv->loan.sibling = (uint8_t)(host + 1);
+	srv->loan.standby = (uint8_t)(host + 1);
 	b = pool_backend_find(&pool->set->backends, srv->address);
 	if (b != NULL)
-		b->counters.sibling_loans++;
+		b->counters.standby_loans++;
 	return srv;
 }
 
@@ -135,7 +136,7 @@ pool_is_of_primary(const struct pool *pool, struct server *srv)
 }
 
 void
-pool_siblings_code_is_new(struct pool *pool)
+standby_pools_code_is_new(struct pool *pool)
 {
 	pool->code_due = cluster_begun(pool->cluster) + 1;
 	cluster_want(pool->cluster, CLUSTER_ALL);
@@ -159,35 +160,35 @@ shows_code(struct pool *pool, const struct cluster_view *v, const struct host_vi
 }
 
 bool
-pool_sibling_shows_code(struct pool *sibling)
+standby_pool_shows_code(struct pool *standby_pool)
 {
-	struct pool *pool = sibling->main;
+	struct pool *pool = standby_pool->main;
 	const struct cluster_view *v;
 	bool has_code;
 
 	if (pool->cluster == NULL)
 		return false;
 	v = cluster_lock(pool->cluster);
-	has_code = shows_code(pool, v, &v->hosts[sibling->host]);
+	has_code = shows_code(pool, v, &v->hosts[standby_pool->host]);
 	cluster_unlock(pool->cluster);
 	return has_code;
 }
 
 unsigned
-pool_sibling_feared(struct server *srv)
+standby_pool_feared(struct server *srv)
 {
-	struct pool *sibling = srv->owner, *pool = sibling->main;
+	struct pool *standby_pool = srv->owner, *pool = standby_pool->main;
 	const struct cluster_view *v = cluster_lock(pool->cluster);
-	const struct host_view *h = &v->hosts[sibling->host];
+	const struct host_view *h = &v->hosts[standby_pool->host];
 	bool has_code = shows_code(pool, v, h),
 	     is_before = srv->reading < h->last.number; /* else it may be of a later life */
 
 	cluster_unlock(pool->cluster);
 	if (has_code && pool->code->answer != NULL)
-		sibling->code_gone = 0;
+		standby_pool->code_gone = 0;
 	if (has_code && is_before)
 		return 0;
-	return database_code_feared(pool->code) | pool->code->gone | sibling->code_gone;
+	return database_code_feared(pool->code) | pool->code->gone | standby_pool->code_gone;
 }
 
 void
@@ -211,9 +212,9 @@ pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us)
 }
 
 void
-pool_add_siblings(const struct pool *pool, struct policy_counts *counts)
+pool_add_standby_pools(const struct pool *pool, struct policy_counts *counts)
 {
 	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
-		if (pool->siblings[i] != NULL)
-			policy_add_counts(pool->siblings[i]->policy, counts);
+		if (pool->standby_pools[i] != NULL)
+			policy_add_counts(pool->standby_pools[i]->policy, counts);
 }
