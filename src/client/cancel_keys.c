@@ -82,7 +82,7 @@ keys_grow(struct cancel_keys *keys)
 	keys->cap = cap;
 	for (uint32_t i = 0; i < old_cap; i++)
 		for (struct client *c = old[i], *next; c != NULL; c = next) {
-			struct client **at = bucket(keys, c->x.told_pid);
+			struct client **at = bucket(keys, c->x.client_pid);
 
 			next = *next_of(c);
 			*next_of(c) = *at;
@@ -120,7 +120,7 @@ take_random(struct cancel_keys *keys, uint32_t out[static 2])
 size_t
 cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX])
 {
-	wire_set_u32(out, c->x.told_secret);
+	wire_set_u32(out, c->x.client_secret);
 	if (!c->has_long_key)
 		return CANCEL_SECRET_SHORT;
 	memcpy(out + CANCEL_SECRET_SHORT, c->long_key->rest, REST_LEN);
@@ -135,7 +135,7 @@ has_key(const struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 	bool is_same = cancel_secret(c, own) == len;
 
 	is_same =
-	    CRYPTO_memcmp(own, secret, is_same ? len : CANCEL_SECRET_SHORT) == 0 && is_same && c->x.told_pid == pid;
+	    CRYPTO_memcmp(own, secret, is_same ? len : CANCEL_SECRET_SHORT) == 0 && is_same && c->x.client_pid == pid;
 	OPENSSL_cleanse(own, sizeof(own));
 	return is_same;
 }
@@ -163,7 +163,7 @@ count_pid(const struct cancel_keys *keys, uint32_t pid, struct client **one)
 	if (keys->cap == 0 || pid < CANCEL_PID_MADE)
 		return 0;
 	for (struct client *c = *bucket(keys, pid); c != NULL; c = *next_of(c))
-		if (c->x.told_pid == pid) {
+		if (c->x.client_pid == pid) {
 			*one = c;
 			count++;
 		}
@@ -264,8 +264,8 @@ enter_key(struct cancel_keys *keys, struct client *c, uint32_t pid, uint32_t sec
 {
 	struct client **at = bucket(keys, pid);
 
-	c->x.told_pid = pid;
-	c->x.told_secret = secret;
+	c->x.client_pid = pid;
+	c->x.client_secret = secret;
 	*next_of(c) = *at;
 	*at = c;
 	keys->count++;
@@ -333,14 +333,14 @@ cancel_forget_key(struct client *c)
 	struct cancel_keys *keys = c->env->keys;
 	struct client **at;
 
-	if (c->x.told_pid == 0)
+	if (c->x.client_pid == 0)
 		return;
 	pthread_mutex_lock(&keys->lock);
-	for (at = bucket(keys, c->x.told_pid); *at != c; at = next_of(*at))
+	for (at = bucket(keys, c->x.client_pid); *at != c; at = next_of(*at))
 		;
 	*at = *next_of(c);
 	keys->count--;
 	pthread_mutex_unlock(&keys->lock);
-	c->x.told_pid = 0;
+	c->x.client_pid = 0;
 	forget_secret(c);
 }

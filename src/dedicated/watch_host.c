@@ -265,7 +265,7 @@ set_silent(struct watch_host *h, bool is_silent)
  * itself was late has been read by the second look. Returns when to look again.
  */
 static uint64_t
-heed_silence(struct watch_host *h)
+check_silence(struct watch_host *h)
 {
 	uint64_t allowed_us = SILENCE_COSTS * (h->cost_us[0] > h->cost_us[1] ? h->cost_us[0] : h->cost_us[1]);
 
@@ -286,7 +286,7 @@ heed_silence(struct watch_host *h)
 static uint64_t
 answer_due(struct watch_host *h)
 {
-	return clock_lesser_us(h->conn.asked_us + h->of->patience_us, heed_silence(h));
+	return clock_lesser_us(h->conn.asked_us + h->of->patience_us, check_silence(h));
 }
 
 /* Asks what is due; returns when something will be. */

@@ -69,7 +69,7 @@ struct watch_host {
 	unsigned index;
 	char name[264];
 	enum watch_ask asked; /* last; conn.state says whether the answer is due */
-	bool is_silent; /* a standby that has not answered for a moment: see heed_silence() */
+	bool is_silent; /* a standby that has not answered for a moment: see check_silence() */
 	bool is_wanted; /* a reading */
 	bool is_nudge_due;
 	bool is_elsewhere; /* it receives another timeline than the primary's */
@@ -101,7 +101,7 @@ struct watched {
 	struct cluster *cluster;
 	char database[CONFIG_NAME_MAX + 1];
 	uint64_t max_lag_us, patience_us; /* patience_us: how long a host has for an answer, or its life is over */
-	uint64_t half_wait_us; /* half of reads_wait, or a little more: see heed_silence() */
+	uint64_t half_wait_us; /* half of reads_wait, or a little more: see check_silence() */
 	bool is_kept; /* by the present configuration */
 	uint32_t count, history;
 	struct watch_host of[CLUSTER_HOSTS];

@@ -98,7 +98,7 @@ struct exchange_ops {
 	void (*close)(struct exchange *x, const struct fail *why, const struct fail *logged);
 	void (*peer_text)(const struct exchange *x, char *out, size_t out_cap); /* "10.0.0.7:51514" or "unix" */
 	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
-	/* SQL cancels a PID that no process has. Returns true if that is a client's (told_pid) that x may cancel. */
+	/* SQL cancels a PID that no process has. Returns true if that is a client's (client_pid) that x may cancel. */
 	bool (*no_such_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client's; sees whether its server can be given back. */
 	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
@@ -194,8 +194,8 @@ struct exchange {
 	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
 	uint32_t body_left; /* of the message being forwarded or dropped */
-	uint32_t told_pid; /* the backend PID that the client was told (BackendKeyData); 0: no key yet */
-	uint32_t told_secret; /* and the key's secret: all of it, or its first 4 bytes (client/cancel_keys.c) */
+	uint32_t client_pid; /* the backend PID that the client was told (BackendKeyData); 0: no key yet */
+	uint32_t client_secret; /* and the key's secret: all of it, or its first 4 bytes (client/cancel_keys.c) */
 	uint32_t requests_done; /* requests that a server has answered */
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
 	uint64_t tx_started_us; /* when its transaction began, on whichever server; 0: none is open, or under way */

@@ -221,7 +221,7 @@ listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 	/* The client's own notification, under the PID that its driver shows. */
 	buf_put(&b, message, len);
 	if (buf_ok(&b))
-		wire_set_u32(b.bytes + FRAME_HEAD_LEN, x->told_pid);
+		wire_set_u32(b.bytes + FRAME_HEAD_LEN, x->client_pid);
 	exchange_answer_buf(x, &b);
 	return true;
 }

@@ -80,7 +80,7 @@ listen_pid_caught_up(struct exchange *x)
 	if (l->sending == SENDING_WAITS && x->state == CL_AWAITING) {
 		l->sending = SENDING_MARKED;
 		x->srv->loan.notify_listener = l->subscriber.listener;
-		x->srv->loan.notify_as = x->told_pid;
+		x->srv->loan.notify_as = x->client_pid;
 		listen_resume(x);
 		return true;
 	}

@@ -57,7 +57,7 @@ put_greeting(struct client *c, const struct image *image, const struct image *we
 
 	put_reports(out, welcome, image);
 	put_reports(out, image, NULL);
-	message_key(out, c->x.told_pid, key, key_len);
+	message_key(out, c->x.client_pid, key, key_len);
 	OPENSSL_cleanse(key, sizeof(key));
 	if (c->env->x.config->login_notify_message[0] != '\0')
 		message_notice_text(out, c->env->x.config->login_notify_message);

@@ -46,7 +46,7 @@ policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 
 /* Takes over what another pool of this upstream has found; a failure only if somebody waits here. */
 static void
-heed_circuit(struct policy *p, uint64_t now_us)
+apply_circuit(struct policy *p, uint64_t now_us)
 {
 	struct circuit_news news;
 
@@ -283,7 +283,7 @@ policy_stock_up(struct policy *p, uint64_t now_us)
 
 	if (p->is_held || policy_own_coming(p) > 0)
 		return;
-	heed_circuit(p, now_us);
+	apply_circuit(p, now_us);
 	if (idle != NULL)
 		policy_start_ping(p, idle, now_us);
 	else if (policy_total(p) < p->settings.pool_size && policy_openable(p, now_us, NULL) > 0)
@@ -334,7 +334,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	p->is_held = true;
 	p->cap_has_room = false;
 	policy_forget_outdated(p, now_us);
-	heed_circuit(p, now_us);
+	apply_circuit(p, now_us);
 	if (p->part.whole != NULL)
 		policy_ask_parts(p, now_us);
 	help_waiters(p, now_us);

@@ -535,7 +535,7 @@ pool_set_part(const struct pool_set *set, const struct pool *of)
 }
 
 void
-pool_hear_baseline(struct pool *pool)
+pool_on_baseline(struct pool *pool)
 {
 	struct image *baseline, *welcome;
 	uint64_t since_us = pool->baseline_us;
@@ -565,7 +565,7 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 	if (box == NULL || (box->e.is_orphan && pool_configure(&box->e, now_us, why) < 0))
 		return NULL;
 	box->e.last_used_us = now_us;
-	pool_hear_baseline(&box->e);
+	pool_on_baseline(&box->e);
 	return &box->e;
 }
 

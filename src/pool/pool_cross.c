@@ -54,7 +54,7 @@ join(struct pool *pool, struct pooled *p)
 {
 	struct pool_target *old = p->target;
 
-	pool_hear_baseline(pool);
+	pool_on_baseline(pool);
 	if (pool->baseline == NULL) /* no memory: whoever logs in could not be greeted */
 		return false;
 	if (!pool_code_welcomes(pool, p->heeded) ||

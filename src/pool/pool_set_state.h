@@ -149,7 +149,7 @@ uint32_t pool_parts(const struct config *config, const char *database, const cha
 		    const struct pool_split *split);
 /* Applies limits, upstream and secrets. Returns 0, or -1 with *why set: the database is configured no longer. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
-void pool_hear_baseline(struct pool *pool); /* takes over what other parts have seen of fresh servers */
+void pool_on_baseline(struct pool *pool); /* takes over what other parts have seen of fresh servers */
 void pool_free(struct pool *pool);
 struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len); /* of this pool_key(); or NULL */
 

@@ -203,7 +203,7 @@ pool_note_reading(struct server *srv)
 }
 
 void
-pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us)
+pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us)
 {
 	if (pool->history == history)
 		return;

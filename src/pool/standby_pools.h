@@ -32,7 +32,7 @@ bool pool_is_of_primary(const struct pool *pool, struct server *srv);
 #define TRUST_AFTER_US (5 * US_PER_S) /* who the primary is, is known again by then */
 /* Servers are of the primary of this history (cluster_view.history): those of another one are closed, or when returned.
  */
-void pool_heed_primary(struct pool *pool, uint32_t history, uint64_t now_us);
+void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 
 /* --- For the pools themselves. --- */
 

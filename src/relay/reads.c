@@ -84,7 +84,7 @@ tell(struct exchange *x, const struct fail *what)
 
 /* Tells the client, once, if something that it has may be gone with the old primary. */
 __attribute__((noinline)) static void
-heed_history(struct exchange *x, struct client_reads *r)
+apply_history(struct exchange *x, struct client_reads *r)
 {
 	const struct cluster_view *v = cluster_lock(r->cluster);
 	uint64_t had, end;
@@ -93,7 +93,7 @@ heed_history(struct exchange *x, struct client_reads *r)
 	struct fail what;
 
 	cluster_unlock(r->cluster);
-	pool_heed_primary(x->pool, history, *x->env->now_us); /* an old one may be alive */
+	pool_on_primary(x->pool, history, *x->env->now_us); /* an old one may be alive */
 	if (!is_lost)
 		return;
 	fail_set(&what, "01000", "a change that this session has made or seen is not on the new primary");
@@ -112,7 +112,7 @@ look_for_lost(struct exchange *x, struct client_reads *r)
 	uint32_t history = cluster_history(r->cluster);
 
 	if (r->token.history != history || x->pool->history != history)
-		heed_history(x, r);
+		apply_history(x, r);
 }
 
 /* The client has set a position that it is not to fall behind. Returns false while it is not known whether there is
@@ -123,7 +123,7 @@ take_minimum(struct exchange *x, struct client_reads *r)
 	enum causality c;
 	struct fail what;
 
-	reads_heed_settings(r);
+	reads_apply_settings(r);
 	if (r->min_due == 0)
 		return true;
 	c = causality_take(&r->token, cluster_lock(r->cluster), r->min_lsn, r->min_due);

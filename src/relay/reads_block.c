@@ -68,7 +68,7 @@ look_for_another(struct exchange *x, uint64_t position)
 
 	leave_standby(x);
 	r->is_for_primary = false;
-	reads_heed_settings(r); /* now, as it would forget what follows */
+	reads_apply_settings(r); /* now, as it would forget what follows */
 	r->min_lsn = r->min_due != 0 && r->min_lsn > position ? r->min_lsn : position;
 	r->min_due = cluster_begun(r->cluster) + 1;
 }

@@ -11,7 +11,7 @@
 #define FORBIDDEN_LOOK_MAX 16384u /* bytes of what follows a BEGIN that are looked into */
 
 void
-reads_heed_settings(struct client_reads *r)
+reads_apply_settings(struct client_reads *r)
 {
 	const char *isolation, *min_lsn;
 
@@ -33,7 +33,7 @@ reads_heed_settings(struct client_reads *r)
 bool
 reads_is_default(struct client_reads *r)
 {
-	reads_heed_settings(r);
+	reads_apply_settings(r);
 	return r->is_default;
 }
 

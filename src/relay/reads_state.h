@@ -21,7 +21,7 @@ bool reads_is_busy(const struct pool *pool, uint32_t host); /* all connections t
 
 /* --- reads_marked.c: which requests are marked --- */
 /* Takes over what the client's settings say: is_default, and a new position. */
-void reads_heed_settings(struct client_reads *r);
+void reads_apply_settings(struct client_reads *r);
 bool reads_is_default(struct client_reads *r); /* the same, and returns that */
 /* Returns true if the message, of a client without a server, is marked and may go to a standby, and writes its BEGIN to
  * r->begin. Else r->route says why not, if it is marked. */

@@ -39,7 +39,7 @@ client_record_obstacle(const struct client *c)
 		return x->pins != 0 ? CLIENT_RECORD_PINNED : CLIENT_RECORD_BUSY;
 	if (x->state != CL_READY || x->is_closing || x->waiter.is_waiting || x->body_left > 0 ||
 	    x->reading == EXCHANGE_STALLED || x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken ||
-	    (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 || c->is_starved ||
+	    (x->rare != NULL && x->rare->cancels != NULL) || x->client_pid == 0 || c->is_starved ||
 	    c->x.reading == EXCHANGE_CROSSES)
 		return CLIENT_RECORD_BUSY;
 	return features_tie(x, TIE_PROCESS) ? CLIENT_RECORD_BUSY : CLIENT_RECORD_NONE;
@@ -265,7 +265,7 @@ client_record_write(struct client_record_writer *o, struct client *c, uint64_t n
 				   .user = exchange_user(x),
 				   .connected_us = c->connected_us,
 				   .idle_since_us = x->waiter.idle_since_us,
-				   .pid = x->told_pid,
+				   .pid = x->client_pid,
 				   .is_startup_same = x->startup == x->image };
 	size_t begun;
 

@@ -317,7 +317,7 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	x->settings = &fake->pool.settings;
 	x->stream.fd = -1;
 	x->waiter.id = 7;
-	x->told_pid = 77;
+	x->client_pid = 77;
 	x->state = CL_READY;
 	x->image = image_empty(fake->images); /* the reference is new */
 	x->startup = image_ref(x->image);

@@ -62,7 +62,7 @@ find(struct loops *l, unsigned loop, const struct client *c)
 	struct key key;
 
 	key.len = cancel_secret(c, key.bytes);
-	return cancel_find_key(&l->env[loop], c->x.told_pid, key.bytes, key.len);
+	return cancel_find_key(&l->env[loop], c->x.client_pid, key.bytes, key.len);
 }
 
 Test(cancel_keys, each_loop_finds_its_own_clients)
@@ -80,11 +80,11 @@ Test(cancel_keys, each_loop_finds_its_own_clients)
 
 	key.len = cancel_secret(theirs, key.bytes);
 	cr_expect_eq(key.len, CANCEL_SECRET_MAX);
-	cr_expect_null(cancel_find_key(&l->env[1], theirs->x.told_pid, key.bytes, CANCEL_SECRET_SHORT));
-	cr_expect_eq(cancel_restore(l->clients[0][1], theirs->x.told_pid, key.bytes, key.len), -1, "another loop's");
-	cr_expect_eq(l->clients[0][1]->x.told_pid, 0);
+	cr_expect_null(cancel_find_key(&l->env[1], theirs->x.client_pid, key.bytes, CANCEL_SECRET_SHORT));
+	cr_expect_eq(cancel_restore(l->clients[0][1], theirs->x.client_pid, key.bytes, key.len), -1, "another loop's");
+	cr_expect_eq(l->clients[0][1]->x.client_pid, 0);
 	key.bytes[20] ^= 1;
-	cr_expect_eq(cancel_restore(twin, theirs->x.told_pid, key.bytes, key.len), 0);
+	cr_expect_eq(cancel_restore(twin, theirs->x.client_pid, key.bytes, key.len), 0);
 	cr_expect_eq(find(l, 1, twin), twin);
 	cancel_forget_key(theirs);
 	cr_expect_null(find(l, 1, theirs));
@@ -101,19 +101,19 @@ Test(cancel_keys, a_loop_is_told_whose_client_has_a_key)
 	cr_assert_eq(cancel_register(mine, 0, false), 0);
 	cr_assert_eq(cancel_register(theirs, 0, false), 0);
 	key.len = cancel_secret(theirs, key.bytes);
-	cr_expect_eq(cancel_find_home(&l->env[0], theirs->x.told_pid, key.bytes, key.len), &l->env[1]);
-	cr_expect_eq(cancel_find_home(&l->env[1], theirs->x.told_pid, key.bytes, key.len), &l->env[1]);
+	cr_expect_eq(cancel_find_home(&l->env[0], theirs->x.client_pid, key.bytes, key.len), &l->env[1]);
+	cr_expect_eq(cancel_find_home(&l->env[1], theirs->x.client_pid, key.bytes, key.len), &l->env[1]);
 	mine->x.pool = theirs->x.pool = one;
-	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.told_pid, found.bytes), key.len);
+	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.client_pid, found.bytes), key.len);
 	cr_expect_arr_eq(found.bytes, key.bytes, key.len);
 	theirs->x.pool = other;
-	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.told_pid, found.bytes), 0, "out of reach");
+	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.client_pid, found.bytes), 0, "out of reach");
 	theirs->x.pool = one;
 	cr_expect_eq(cancel_secret_of_pid(mine, CANCEL_PID_MADE - 1, found.bytes), 0, "nobody's");
 	key.bytes[0] ^= 1;
-	cr_expect_null(cancel_find_home(&l->env[0], theirs->x.told_pid, key.bytes, key.len));
-	cr_assert_eq(cancel_restore(twin, theirs->x.told_pid, key.bytes, key.len), 0);
-	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.told_pid, found.bytes), 0, "two have it");
+	cr_expect_null(cancel_find_home(&l->env[0], theirs->x.client_pid, key.bytes, key.len));
+	cr_assert_eq(cancel_restore(twin, theirs->x.client_pid, key.bytes, key.len), 0);
+	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.client_pid, found.bytes), 0, "two have it");
 	free(one);
 	free(other);
 	loops_free(l);
@@ -129,7 +129,7 @@ run_loop(unsigned number, void *arg)
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		uint64_t draw = random_next(&random);
 		struct client *c = l->clients[number][draw % CLIENTS];
-		bool is_known = c->x.told_pid != 0;
+		bool is_known = c->x.client_pid != 0;
 
 		if ((draw >> 16) % 4 == 0 && is_known)
 			cancel_forget_key(c);
@@ -159,8 +159,8 @@ Test(cancel_keys, loops_share_the_pids)
 	cr_expect_eq(l->wrong, 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		for (unsigned k = 0; k < CLIENTS; k++)
-			if (l->clients[i][k]->x.told_pid != 0)
-				pids[n++] = l->clients[i][k]->x.told_pid;
+			if (l->clients[i][k]->x.client_pid != 0)
+				pids[n++] = l->clients[i][k]->x.client_pid;
 	cr_expect_gt(n, THREADS * CLIENTS / 2);
 	qsort(pids, n, sizeof(pids[0]), by_number);
 	for (size_t i = 1; i < n; i++)

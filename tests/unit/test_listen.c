@@ -457,7 +457,7 @@ Test(listen, sql_that_notifies_waits_until_the_listener_has_caught_up)
 	m = fake_query("NOTIFY a");
 	cr_expect_eq(listen_gate_sender(&fake->x, &m), LISTEN_WAIT);
 	caught_up();
-	cr_expect_eq(fake->srv.loan.notify_as, fake->x.told_pid);
+	cr_expect_eq(fake->srv.loan.notify_as, fake->x.client_pid);
 	cr_expect_eq(listen_gate_sender(&fake->x, &m), LISTEN_GO);
 	cr_expect(listen_holds_server(&fake->x), "until its notification has come");
 	caught_up();
