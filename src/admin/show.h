@@ -39,7 +39,7 @@ struct show_fill {
 enum show_scope {
 	OF_ALL, /* what other workers have, too: they stand still meanwhile */
 	OF_LOCKS, /* besides, who blocks whom: PostgreSQL is asked before, see console_asks() */
-	OF_DOOR /* nothing of another worker's */
+	OF_MAIN_WORKER /* nothing of another worker's */
 };
 
 struct show {

@@ -9,7 +9,7 @@
 /* An answer that is always the same. */
 #define ANSWER(of, type, title, value)                                                                                 \
 	static const struct column of##_columns[] = { { title, COLUMN_##type } };                                      \
-	SHOW(answer_##of, of##_columns, OF_DOOR)                                                                       \
+	SHOW(answer_##of, of##_columns, OF_MAIN_WORKER)                                                                \
 	{                                                                                                              \
 		rows_add(rows, &(ROW_##type const){ (value) });                                                        \
 	}
@@ -23,7 +23,7 @@ ANSWER(unlock, TEXT, "pg_advisory_unlock_all", "")
 static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 
 /* Drivers look for the first number behind "PostgreSQL"; it is that of server_version at login. */
-SHOW(answer_version, version_columns, OF_DOOR)
+SHOW(answer_version, version_columns, OF_MAIN_WORKER)
 {
 	char text[128];
 
@@ -34,12 +34,12 @@ SHOW(answer_version, version_columns, OF_DOOR)
 /* psycopg2, for SQLAlchemy, asks pg_type whether there is an hstore: there is not. */
 static const struct column types_columns[] = { { "oid", COLUMN_INT4 }, { "typarray", COLUMN_INT4 } };
 
-const struct show answer_types = { SHOW_COLUMNS(types_columns), NULL, OF_DOOR };
+const struct show answer_types = { SHOW_COLUMNS(types_columns), NULL, OF_MAIN_WORKER };
 
 /* psql, for TAB behind SHOW, asks for the names of settings: here these are what can be shown. */
 static const struct column completion_columns[] = { { "lower", COLUMN_TEXT } };
 
-SHOW(answer_completion, completion_columns, OF_DOOR)
+SHOW(answer_completion, completion_columns, OF_MAIN_WORKER)
 {
 	const struct command_row *row;
 	char name[64];

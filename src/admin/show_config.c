@@ -41,7 +41,7 @@ add_own(const struct config_row *row, void *arg)
 	rows_add(rows, &(struct config_line){ key, row->value, row->default_value, changeable });
 }
 
-SHOW(show_config, config_columns, OF_DOOR)
+SHOW(show_config, config_columns, OF_MAIN_WORKER)
 {
 	const struct config *config = env->clients->x.config;
 
@@ -55,7 +55,7 @@ SHOW(show_config, config_columns, OF_DOOR)
 
 static const struct column problems_columns[] = { { "problem", COLUMN_TEXT } };
 
-SHOW(show_config_errors, problems_columns, OF_DOOR)
+SHOW(show_config_errors, problems_columns, OF_MAIN_WORKER)
 {
 	const char *problem;
 

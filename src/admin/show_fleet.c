@@ -75,7 +75,7 @@ add_budget(const struct fleet_budget *b, void *arg)
 	rows_add(arg, &row);
 }
 
-SHOW(show_budget, budget_columns, OF_DOOR)
+SHOW(show_budget, budget_columns, OF_MAIN_WORKER)
 {
 	fleet_each(env->host->fleet, add_budget, rows);
 }
@@ -105,7 +105,7 @@ add_members(const struct fleet_budget *b, void *arg)
 	}
 }
 
-SHOW(show_fleet, member_columns, OF_DOOR)
+SHOW(show_fleet, member_columns, OF_MAIN_WORKER)
 {
 	struct show_fill fill = { env, rows };
 

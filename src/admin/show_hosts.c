@@ -46,7 +46,7 @@ add_host(const struct watch_row *h, void *arg)
 	rows_add(fill->rows, &row);
 }
 
-SHOW(show_hosts, host_columns, OF_DOOR)
+SHOW(show_hosts, host_columns, OF_MAIN_WORKER)
 {
 	struct snapshot *s = env->host->snapshot(env->host->w);
 

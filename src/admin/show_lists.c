@@ -67,7 +67,7 @@ SHOW(show_lists, list_columns, OF_ALL)
 
 SHOW_ROW(state, (TEXT, key) (TEXT, value));
 
-SHOW(show_state, state_columns, OF_DOOR)
+SHOW(show_state, state_columns, OF_MAIN_WORKER)
 {
 	bool is_paused = pool_set_is_paused(env->clients->x.pools), is_suspended = env->clients->x.is_suspended,
 	     is_ending = env->host->is_shutting_down(env->host->w);
@@ -106,7 +106,7 @@ SHOW(show_mem, memory_columns, OF_ALL)
 static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 
 /* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
-SHOW(show_version, version_columns, OF_DOOR)
+SHOW(show_version, version_columns, OF_MAIN_WORKER)
 {
 	bool is_next = compat_is_next(env->clients->x.config);
 
@@ -115,7 +115,7 @@ SHOW(show_version, version_columns, OF_DOOR)
 
 SHOW_ROW(help, (TEXT, command) (TEXT, what) (TEXT, example));
 
-SHOW(show_help, help_columns, OF_DOOR)
+SHOW(show_help, help_columns, OF_MAIN_WORKER)
 {
 	const struct command_row *row;
 
@@ -182,7 +182,7 @@ add_worker(const struct worker_row *w, void *arg)
 					     w->tick_age_us, w->oldest_note_us });
 }
 
-SHOW(show_workers, workers_columns, OF_DOOR)
+SHOW(show_workers, workers_columns, OF_MAIN_WORKER)
 {
 	env->host->workers_each(env->host->w, add_worker, rows);
 }
@@ -209,5 +209,5 @@ SHOW(show_metrics, metric_columns, OF_ALL)
 
 SHOW_ROW(dns_hosts, (TEXT, hostname) (INT8, ttl) (TEXT, addrs));
 SHOW_ROW(dns_zones, (TEXT, zonename) (INT8, serial) (INT4, count));
-const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), NULL, OF_DOOR };
-const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), NULL, OF_DOOR };
+const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), NULL, OF_MAIN_WORKER };
+const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), NULL, OF_MAIN_WORKER };

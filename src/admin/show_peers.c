@@ -24,5 +24,5 @@ fill_peers(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_peers = { SHOW_COLUMNS(peer_columns), fill_peers, OF_DOOR };
-const struct show show_peer_pools = { SHOW_COLUMNS(peer_pool_columns), fill_peers, OF_DOOR };
+const struct show show_peers = { SHOW_COLUMNS(peer_columns), fill_peers, OF_MAIN_WORKER };
+const struct show show_peer_pools = { SHOW_COLUMNS(peer_pool_columns), fill_peers, OF_MAIN_WORKER };

@@ -59,7 +59,7 @@ add_audited(const struct audit_row *audited, void *arg)
 	}
 }
 
-SHOW(show_audit, audit_show_columns, OF_DOOR)
+SHOW(show_audit, audit_show_columns, OF_MAIN_WORKER)
 {
 	if (audit_each(env->clients->x.audit, add_audited, &(struct show_fill){ env, rows }) < 0)
 		rows->out->is_broken = true;

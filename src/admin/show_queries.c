@@ -88,7 +88,7 @@ add_queries(struct query_row *list, size_t count, void *arg)
 	}
 }
 
-SHOW(show_queries, queries_columns, OF_DOOR)
+SHOW(show_queries, queries_columns, OF_MAIN_WORKER)
 {
 	if (query_table_read(env->host->queries, add_queries, &(struct show_fill){ env, rows }) < 0)
 		rows->out->is_broken = true;
@@ -135,7 +135,7 @@ add_reads(struct query_row *list, size_t count, void *arg)
 	}
 }
 
-SHOW(show_reads, reads_columns, OF_DOOR)
+SHOW(show_reads, reads_columns, OF_MAIN_WORKER)
 {
 	if (query_table_read(env->host->queries, add_reads, &(struct show_fill){ env, rows }) < 0)
 		rows->out->is_broken = true;
@@ -155,7 +155,7 @@ add_event(const struct log_event *event, void *arg)
 	rows_add(arg, &(struct event_row){ time, levels[event->level], event->message });
 }
 
-SHOW(show_events, event_columns, OF_DOOR)
+SHOW(show_events, event_columns, OF_MAIN_WORKER)
 {
 	log_each_recent(env->clients->x.log, add_event, rows);
 }

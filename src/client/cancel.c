@@ -34,8 +34,8 @@ enum cancel_phase {
 	CANCEL_OF_OURS_SENT /* that request's reply will show what was hit */
 };
 
-/* A request on its way from the door, where its connection is, to the worker that has the client, and back when it is
- * over. Whoever has it reads it; nobody else has a pointer to it. */
+/* A request on its way from the main worker, where its connection is, to the worker that has the client, and back when
+ * it is over. Whoever has it reads it; nobody else has a pointer to it. */
 struct crossing_cancel {
 	struct note note;
 	struct client_env *from, *to;
@@ -95,7 +95,7 @@ close_asker(struct client *asker, enum cancel_result result)
 	client_close(asker, NULL);
 }
 
-/* On the door: the request is over. */
+/* On the main worker: the request is over. */
 static void
 come_back(struct note *n, void *owner, bool is_over)
 {

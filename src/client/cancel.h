@@ -8,7 +8,7 @@ void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key
 /* The same for one that came to another process of this pgweir: env->on_far_cancel_over(number) is called when it is
  * over, from within or later. Only a number other than 0. */
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
-/* On the door: this worker does not answer. Requests on their way there that it has not read of are given up. */
+/* On the main worker: this worker does not answer. Requests on their way there that it has not read of are given up. */
 void cancel_give_up(struct client_env *home);
 void cancel_over(struct client *asker, bool is_known); /* the answer from another process has come */
 void cancel_free(struct client *c);

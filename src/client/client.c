@@ -29,31 +29,31 @@ static void on_readable_beside_others(struct stream *s);
 static void on_drained(struct stream *s);
 
 static struct client_env *
-door_of(const struct client_env *env)
+main_worker_of(const struct client_env *env)
 {
 	return env->crew[0];
 }
 
-/* On the door. */
+/* On the main worker. */
 static void
-give_back_waiter(struct client_env *door, struct client *c)
+give_back_waiter(struct client_env *main_worker, struct client *c)
 {
-	admission_leave(door->admission, &c->admission);
-	door->on_client_gone(door->x.owner, c);
+	admission_leave(main_worker->admission, &c->admission);
+	main_worker->on_client_gone(main_worker->x.owner, c);
 }
 
-/* On the door: nothing but this block is left of a client that was on another worker. */
+/* On the main worker: nothing but this block is left of a client that was on another worker. */
 static void
 read_last_note(struct note *n, void *owner, bool is_over)
 {
 	struct client *c = (struct client *)((char *)n - offsetof(struct client, last));
-	struct client_env *env = c->env, *door = door_of(env);
+	struct client_env *env = c->env, *main_worker = main_worker_of(env);
 
 	(void)owner;
 	(void)is_over;
-	*door->x.now_us = clock_now_us();
-	pool_homes_ended(door->homes, env->number);
-	give_back_waiter(door, c);
+	*main_worker->x.now_us = clock_now_us();
+	pool_homes_ended(main_worker->homes, env->number);
+	give_back_waiter(main_worker, c);
 	free(c);
 }
 
@@ -73,12 +73,12 @@ client_free_later(struct grave *g)
 	free(c->x.rare);
 	exchange_free_input(&c->x);
 	free(c->x.listen);
-	if (c->env == door_of(c->env)) {
+	if (c->env == main_worker_of(c->env)) {
 		free(c);
 		return;
 	}
 	c->last.read = read_last_note;
-	inbox_post(door_of(c->env)->inbox, &c->last);
+	inbox_post(main_worker_of(c->env)->inbox, &c->last);
 }
 
 /* Takes c, which is zeroed, or NULL without memory; the rest is as for client_new(). */
@@ -132,11 +132,11 @@ leave_list(struct client *c)
 void
 client_depart(struct client *c, struct client_env *to)
 {
-	struct client_env *door = c->env;
+	struct client_env *main_worker = c->env;
 
 	stream_unhook(&c->x.stream);
 	leave_list(c);
-	door->login_count--;
+	main_worker->login_count--;
 	c->env = to;
 	c->x.env = &to->x;
 }
@@ -153,10 +153,10 @@ client_arrive(struct client *c)
 }
 
 void
-client_come_back(struct client *c, struct client_env *door)
+client_come_back(struct client *c, struct client_env *main_worker)
 {
-	c->env = door;
-	c->x.env = &door->x;
+	c->env = main_worker;
+	c->x.env = &main_worker->x;
 	client_arrive(c);
 }
 
@@ -270,7 +270,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	stream_close(&c->x.stream);
 	c->grave.free_it = NULL; /* its address was there */
 	deferred_free(env->x.deferred_frees, &c->grave, client_free_later);
-	if (env == door_of(env))
+	if (env == main_worker_of(env))
 		give_back_waiter(env, c);
 }
 

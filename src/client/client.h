@@ -53,19 +53,20 @@ struct client_env {
 	const struct client_front *front;
 	struct helpers *helpers;
 	struct dialer *dialer; /* looks up names */
-	struct jobs *jobs; /* net/jobs.h; the door's */
+	struct jobs *jobs; /* net/jobs.h; the main worker's */
 	struct inbox *inbox;
 	struct tls_scratch *tls_scratch;
 	struct tls_context *tls; /* from the present configuration; NULL: clients get no TLS */
 	uint8_t *read_buffer;
 	size_t read_cap;
 	struct verifier_cache *verifiers;
-	/* The door's has the limits on clients. The others' only bounds the log lines about logins that fail there: all
-	 * else of a client's waiter is the door's, from accept() until it has heard of the client's end. */
+	/* The main worker's has the limits on clients. The others' only bounds the log lines about logins that fail
+	 * there: all else of a client's waiter is the main worker's, from accept() until it has heard of the client's
+	 * end. */
 	struct admission *admission;
-	uint32_t number; /* of its worker: 0 is the door */
-	struct client_env *const *crew; /* of all workers, the door's first; NULL ends them */
-	struct pool_homes *homes; /* pool/pool_homes.h; the door's */
+	uint32_t number; /* of its worker: 0 is the main worker */
+	struct client_env *const *crew; /* of all workers, the main worker's first; NULL ends them */
+	struct pool_homes *homes; /* pool/pool_homes.h; the main worker's */
 	struct blocking *blocking; /* its worker's question who blocks whom */
 	struct users *users; /* a reload replaces users, hba and ident */
 	struct hba *hba; /* NULL unless method is hba or a module's */
@@ -83,7 +84,7 @@ struct client_env {
 	bool is_memory_short; /* client_memory.c */
 	uint32_t starved_count;
 	void (*on_console_closed)(void *owner, struct client *c);
-	/* On the door: c is closed, and counts no more: a drain may be over. Only its address is of use. */
+	/* On the main worker: c is closed, and counts no more: a drain may be over. Only its address is of use. */
 	void (*on_client_gone)(void *owner, struct client *c);
 	/* Passes on a cancel request for a key that nobody here has. Returns true if somebody was asked: asker is
 	 * closed when the answer comes (cancel_over). */
@@ -139,7 +140,7 @@ struct client {
 			bool is_staying : 1;
 		};
 		struct grave grave; /* once it is closed */
-		struct note last; /* once nothing but this block is left of it on another worker than the door */
+		struct note last; /* once nothing but this block is left of it on another worker than the main worker */
 	};
 };
 
@@ -163,11 +164,13 @@ void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, 
 /* The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed, and
  * whoever is at its other end was told nothing: a client that comes from the process before may stay there. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
-/* A client that has proved who it is goes to another worker in two steps: the door's, while no function of the client's
- * is running there, and that worker's. In between it is nobody's. Its end comes back to the door as a note. */
+/* A client that has proved who it is goes to another worker in two steps: the main worker's, while no function of the
+ * client's is running there, and that worker's. In between it is nobody's. Its end comes back to the main worker as a
+ * note. */
 void client_depart(struct client *c, struct client_env *to);
 void client_arrive(struct client *c);
-void client_come_back(struct client *c, struct client_env *door); /* instead of client_arrive: it is the door's again */
+void client_come_back(struct client *c,
+		      struct client_env *main_worker); /* instead of client_arrive: it is the main worker's again */
 /* exchange_ops: */
 /* As client_close(), with another reason for the log: who wished it, or what PostgreSQL has told the client itself. */
 void client_close_as(struct exchange *x, const struct fail *why, const struct fail *logged);

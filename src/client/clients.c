@@ -106,22 +106,22 @@ clients_configured(struct client_env *env, uint64_t now_us)
 }
 
 bool
-clients_are_left(const struct client_env *door)
+clients_are_left(const struct client_env *main_worker)
 {
 	const struct client *c;
 
-	if (pool_homes_away(door->homes) > 0)
+	if (pool_homes_away(main_worker->homes) > 0)
 		return true;
-	TAILQ_FOREACH(c, &door->clients, all)
+	TAILQ_FOREACH(c, &main_worker->clients, all)
 		if (c->x.state != CL_CONSOLE)
 			return true;
 	return false;
 }
 
 uint32_t
-clients_count(const struct client_env *door)
+clients_count(const struct client_env *main_worker)
 {
-	return door->client_count + pool_homes_away(door->homes);
+	return main_worker->client_count + pool_homes_away(main_worker->homes);
 }
 
 bool

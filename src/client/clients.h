@@ -26,8 +26,8 @@ struct client *clients_walk(struct client_env *const *crew, const struct client 
 struct pool *clients_walk_pools(struct client_env *const *crew, const struct pool *before);
 struct client *clients_find(struct client_env *const *crew, uint64_t id); /* or NULL */
 /* Without a halt: returns true if there are clients but the console's, on whatever worker or on their way there. */
-bool clients_are_left(const struct client_env *door);
-uint32_t clients_count(const struct client_env *door); /* of them, those that have logged in */
+bool clients_are_left(const struct client_env *main_worker);
+uint32_t clients_count(const struct client_env *main_worker); /* of them, those that have logged in */
 /* Closes the client that takes up most, if that is worth it, with 53200. Returns the bytes it took up, or 0. */
 size_t clients_relieve(struct client_env *const *crew);
 /* In SUSPEND: returns true if all that was read before it is sent. */

@@ -119,10 +119,10 @@ fill_rows(const struct show *show, const struct show_env *env, struct rows *rows
 
 	if (show->fill == NULL)
 		return 0;
-	if (show->scope != OF_DOOR && host->halt(host->w, why) < 0)
+	if (show->scope != OF_MAIN_WORKER && host->halt(host->w, why) < 0)
 		return -1;
 	show->fill(env, rows);
-	if (show->scope != OF_DOOR)
+	if (show->scope != OF_MAIN_WORKER)
 		host->go(host->w);
 	return 0;
 }

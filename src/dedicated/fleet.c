@@ -35,10 +35,10 @@ fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 		return NULL;
 	TAILQ_INIT(&f->stewards);
 	f->pools = pools;
-	f->door = pool_set_room(pools);
+	f->main_worker = pool_set_room(pools);
 	dedicated_env(&f->env, pools);
 	name_process(f->name);
-	f->room = policy_room_new(f->door->commons, ROOM_NUMBER, wake, owner, NULL);
+	f->room = policy_room_new(f->main_worker->commons, ROOM_NUMBER, wake, owner, NULL);
 	if (f->room == NULL) {
 		free(f);
 		return NULL;

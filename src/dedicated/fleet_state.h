@@ -24,7 +24,7 @@ struct fleet {
 	struct pool_set *pools;
 	struct server_env env; /* dedicated_env */
 	struct policy_room *room; /* the keeper of all budgets */
-	struct policy_room *door; /* of worker 0's pools */
+	struct policy_room *main_worker; /* of worker 0's pools */
 	char name[FLEET_NAME_MAX];
 	struct stewards stewards;
 };

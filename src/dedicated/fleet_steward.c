@@ -142,7 +142,7 @@ find_limit(struct steward *s)
 static struct budget_count
 apply(struct steward *s, uint32_t granted)
 {
-	struct budget_count count = policy_budget_count(s->budget, s->fleet->door, now_of(s));
+	struct budget_count count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
 	struct budget_news *n = &s->news, *told = &s->told;
 
 	for (size_t i = 0; i < s->shown.member_count; i++)
@@ -157,9 +157,9 @@ apply(struct steward *s, uint32_t granted)
 	if (n->checks != told->checks || n->limit != told->limit || n->listed != told->listed ||
 	    n->others != told->others || n->share != told->share || n->is_full != told->is_full ||
 	    n->is_pressed != told->is_pressed) {
-		policy_budget_grant(s->budget, s->fleet->door, granted, n, now_of(s));
+		policy_budget_grant(s->budget, s->fleet->main_worker, granted, n, now_of(s));
 		s->told = s->news;
-		count = policy_budget_count(s->budget, s->fleet->door, now_of(s));
+		count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
 	}
 	s->shown.share = n->share;
 	s->shown.used = count.used;
@@ -276,7 +276,7 @@ give_back_unused(struct steward *s, struct budget_count *count)
 		kept = 0;
 	if (count->granted <= kept)
 		return;
-	policy_budget_ungrant(s->budget, s->fleet->door, kept);
+	policy_budget_ungrant(s->budget, s->fleet->main_worker, kept);
 	count->granted = s->shown.granted = kept;
 }
 
@@ -312,7 +312,7 @@ steward_kick(void *steward)
 
 	if (s->is_lost) {
 		s->is_lost = false;
-		policy_budget_abandon(s->budget, s->fleet->door, now_of(s));
+		policy_budget_abandon(s->budget, s->fleet->main_worker, now_of(s));
 	}
 	due_us = dedicated_due(&s->conn);
 	if (due_us == 0)
@@ -462,7 +462,7 @@ take_who(struct steward *s)
 	    "there is no budget",
 	    s->hosts);
 	s->shown.state = FLEET_POOLED;
-	policy_budget_keep(s->budget, s->fleet->door, s->fleet->room, false, now_of(s));
+	policy_budget_keep(s->budget, s->fleet->main_worker, s->fleet->room, false, now_of(s));
 	return true;
 }
 
@@ -531,7 +531,7 @@ take_look(struct steward *s)
 static void
 keep(struct steward *s)
 {
-	policy_budget_keep(s->budget, s->fleet->door, s->fleet->room, s->shown.mode == BUDGET_ON, now_of(s));
+	policy_budget_keep(s->budget, s->fleet->main_worker, s->fleet->room, s->shown.mode == BUDGET_ON, now_of(s));
 	s->news = s->told = (struct budget_news){ .share = UINT32_MAX };
 }
 
@@ -638,10 +638,10 @@ steward_new(struct fleet *f, char *hosts)
 {
 	struct steward *s = calloc(1, sizeof(*s));
 
-	if (s == NULL || (s->budget = policy_budget_get(f->door->commons, 'h', hosts, strlen(hosts))) == NULL ||
-	    (s->shared = policy_circuit_get(f->door->commons, hosts)) == NULL) {
+	if (s == NULL || (s->budget = policy_budget_get(f->main_worker->commons, 'h', hosts, strlen(hosts))) == NULL ||
+	    (s->shared = policy_circuit_get(f->main_worker->commons, hosts)) == NULL) {
 		if (s != NULL)
-			policy_budget_put(f->door->commons, s->budget);
+			policy_budget_put(f->main_worker->commons, s->budget);
 		free(s);
 		free(hosts);
 		return NULL;
@@ -678,11 +678,11 @@ steward_free(struct steward *s)
 	TAILQ_REMOVE(&s->fleet->stewards, s, link);
 	dedicated_fini(&s->conn);
 	timer_stop(&s->timer);
-	policy_budget_keep(s->budget, s->fleet->door, NULL, is_binding(s), now_of(s));
-	policy_budget_put(s->fleet->door->commons, s->budget);
+	policy_budget_keep(s->budget, s->fleet->main_worker, NULL, is_binding(s), now_of(s));
+	policy_budget_put(s->fleet->main_worker->commons, s->budget);
 	circuit_leave(&s->circuit);
 	policy_room_forget(&s->orders);
-	policy_circuit_put(s->fleet->door->commons, s->shared);
+	policy_circuit_put(s->fleet->main_worker->commons, s->shared);
 	free(s->users);
 	free(s->hosts);
 	free(s);

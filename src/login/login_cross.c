@@ -1,11 +1,11 @@
 /*
- * src/login/login_cross.c - a client that has proved who it is goes from the door to the worker of its pool, whose home
- * is asked for once more as it leaves: the pool may be another one by then, after a reload. What is posted behind that
- * finds it there.
+ * src/login/login_cross.c - a client that has proved who it is goes from the main worker to the worker of its pool,
+ * whose home is asked for once more as it leaves: the pool may be another one by then, after a reload. What is posted
+ * behind that finds it there.
  *
  * The login waits for that as for a lookup: its bytes are kept. Callers up the stack may still use the client, so it
- * leaves from the deferred frees; until then it is the door's, and may be closed there. A client that is over there is
- * closed as any other. If that worker hangs, the note is taken back from its inbox.
+ * leaves from the deferred frees; until then it is the main worker's, and may be closed there. A client that is over
+ * there is closed as any other. If that worker hangs, the note is taken back from its inbox.
  */
 #include "login/login_asked.h"
 #include "base/clock.h"
@@ -150,10 +150,10 @@ refuse_silence(struct client *c, void *silent)
 }
 
 void
-login_look_after(struct client_env *door, struct client_env *sent_to, bool all)
+login_look_after(struct client_env *main_worker, struct client_env *sent_to, bool all)
 {
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
-	uint64_t now_us = *door->x.now_us, until_us = all ? UINT64_MAX : now_us;
+	uint64_t now_us = *main_worker->x.now_us, until_us = all ? UINT64_MAX : now_us;
 	struct note *n;
 
 	inbox_take_back(sent_to->inbox, is_late, &until_us, &back);
@@ -163,8 +163,8 @@ login_look_after(struct client_env *door, struct client_env *sent_to, bool all)
 
 		STAILQ_REMOVE_HEAD(&back, next);
 		free(crossing);
-		pool_homes_ended(door->homes, sent_to->number);
-		client_come_back(c, door);
+		pool_homes_ended(main_worker->homes, sent_to->number);
+		client_come_back(c, main_worker);
 		c->login->abandon = NULL;
 		if (c->login->home_until_us <= now_us)
 			login_conclude(c, refuse_silence, sent_to);

@@ -221,7 +221,7 @@ login_authenticated(struct client *c)
 	else {
 		const struct config *config = c->env->x.config;
 
-		/* The limits are the door's; all that concerns its pool happens where that lives. */
+		/* The limits are the main worker's; all that concerns its pool happens where that lives. */
 		if (config_tenant_len(config, l->database) == 0 && config_is_of_tenant(config, l->user)) {
 			fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
 			login_refuse(c, &why, LR_ERROR);

@@ -1,9 +1,9 @@
 /*
- * src/login/login_recount.c - a client that is to be refused at a limit on clients waits until the door has heard of
- * all that had gone when it came. With one worker, whoever leaves makes room for whoever comes next; so it is with
- * several.
+ * src/login/login_recount.c - a client that is to be refused at a limit on clients waits until the main worker has
+ * heard of all that had gone when it came. With one worker, whoever leaves makes room for whoever comes next; so it is
+ * with several.
  *
- * A note visits each worker, and comes back behind what the door is told of clients that have ended there.
+ * A note visits each worker, and comes back behind what the main worker is told of clients that have ended there.
  */
 #include "login/login_steps.h"
 #include "net/loop.h"
@@ -15,7 +15,7 @@
 struct recount {
 	struct note note;
 	struct client_env *const *at; /* the worker it visits; what it points to is NULL: all were visited */
-	struct client *client; /* touched by the door alone; NULL: it has left */
+	struct client *client; /* touched by the main worker alone; NULL: it has left */
 	void (*again)(struct client *c);
 	bool has_turned; /* the worker has had a turn since the note came, in which it has read who had gone by then */
 };
@@ -29,7 +29,7 @@ ask_again(struct client *c, void *arg)
 	r->again(c);
 }
 
-/* On the door. */
+/* On the main worker. */
 static void
 come_back(struct note *n, void *owner, bool is_over)
 {
@@ -47,7 +47,7 @@ static void
 visit(struct note *n, void *owner, bool is_over)
 {
 	struct recount *r = (struct recount *)((char *)n - offsetof(struct recount, note));
-	struct client_env *door = (*r->at)->crew[0];
+	struct client_env *main_worker = (*r->at)->crew[0];
 
 	(void)owner;
 	(void)is_over;
@@ -58,7 +58,7 @@ visit(struct note *n, void *owner, bool is_over)
 	}
 	if (*r->at == NULL)
 		r->note.read = come_back;
-	inbox_post(*r->at != NULL ? (*r->at)->inbox : door->inbox, &r->note);
+	inbox_post(*r->at != NULL ? (*r->at)->inbox : main_worker->inbox, &r->note);
 }
 
 bool

@@ -54,7 +54,7 @@ clients_of(const struct pool_homes *h, uint32_t number)
 	return (h->silent & 1u << number) != 0 ? UINT32_MAX : h->loads[number].clients;
 }
 
-/* The door is the last of equal ones: it has all else to do. */
+/* The main worker is the last of equal ones: it has all else to do. */
 static uint32_t
 least_loaded(const struct pool_homes *h)
 {

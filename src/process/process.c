@@ -103,7 +103,7 @@ make_restart(struct weir *w, const struct process_start *start)
 	const struct restart_host host = { .w = w,
 					   .program = start->program,
 					   .argv = start->argv,
-					   .clients = &w->door->clients,
+					   .clients = &w->main_worker->clients,
 					   .listeners = w->listeners,
 					   .halt = worker_threads_halt,
 					   .go = worker_threads_go,
@@ -176,7 +176,7 @@ close_clients(struct weir *w)
 	fail_set(&why, "57P01",
 		 restart_has_successor(w->restart) ? "pgweir has been restarted; please connect again"
 						   : "pgweir is shutting down");
-	for (struct worker *k = w->door; k != NULL; k = k->next)
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		while (!TAILQ_EMPTY(&k->clients.clients))
 			client_close(TAILQ_FIRST(&k->clients.clients), &why);
 }
@@ -184,7 +184,7 @@ close_clients(struct weir *w)
 bool
 process_is_quiet(const struct weir *w)
 {
-	for (const struct worker *k = w->door; k != NULL; k = k->next)
+	for (const struct worker *k = w->main_worker; k != NULL; k = k->next)
 		if (!pool_set_is_quiet(k->pools, NULL))
 			return false;
 	return true;
@@ -210,7 +210,7 @@ end_threads(struct weir *w)
 void
 process_run(struct weir *w)
 {
-	struct worker *door = w->door;
+	struct worker *main_worker = w->main_worker;
 
 	if (restart_is_waiting_for_go(w->restart))
 		restart_tell_ready(w->restart);
@@ -218,18 +218,18 @@ process_run(struct weir *w)
 		serve(w);
 	priority_set_urgent(false);
 	do
-		worker_turn(door);
-	while (!event_base_got_break(door->base) && !event_base_got_exit(door->base));
+		worker_turn(main_worker);
+	while (!event_base_got_break(main_worker->base) && !event_base_got_exit(main_worker->base));
 	end_threads(w);
 	restart_forget_predecessor(w->restart); /* clients that are not ours yet */
 	close_clients(w);
 	restart_forget_successor(w->restart); /* the restart is over: another one may begin there */
 	/* Their requests are cancelled; this gives PostgreSQL a moment to receive the cancels. */
-	for (uint64_t end_us = clock_now_us() + US_PER_S; !process_is_quiet(w) && door->now_us < end_us;) {
+	for (uint64_t end_us = clock_now_us() + US_PER_S; !process_is_quiet(w) && main_worker->now_us < end_us;) {
 		/* The others have no threads any more. */
-		for (struct worker *k = w->door->next; k != NULL; k = k->next)
+		for (struct worker *k = w->main_worker->next; k != NULL; k = k->next)
 			event_base_loop(k->base, EVLOOP_NONBLOCK);
-		event_base_loop(w->door->base, EVLOOP_ONCE);
+		event_base_loop(w->main_worker->base, EVLOOP_ONCE);
 	}
 	log_info(w->log, "stopped");
 }
@@ -243,7 +243,7 @@ process_free(struct weir *w)
 	w->stopping.is_stopping = true;
 	end_threads(w);
 	restart_forget_predecessor(w->restart);
-	for (struct worker *k = w->door; k != NULL; k = k->next)
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		k->clients.x.is_closed = k->clients.x.is_draining = true;
 	close_clients(w);
 	restart_forget_successor(w->restart);
@@ -263,7 +263,7 @@ process_free(struct weir *w)
 	process_forget_gathered(w);
 	setup_files_fini(&w->files);
 	config_unref(w->config);
-	for (struct worker *k = w->door, *next; k != NULL; k = next) {
+	for (struct worker *k = w->main_worker, *next; k != NULL; k = next) {
 		next = k->next;
 		worker_free(k);
 	}

@@ -32,8 +32,8 @@ process_pause(struct weir *w, const char *database, struct fail *why)
 
 	if (worker_threads_halt(w, why) < 0)
 		return -1;
-	for (struct worker *k = w->door; k != NULL && r == 0; k = k->next)
-		r = pool_set_pause(k->pools, database, w->door->now_us);
+	for (struct worker *k = w->main_worker; k != NULL && r == 0; k = k->next)
+		r = pool_set_pause(k->pools, database, w->main_worker->now_us);
 	worker_threads_go(w);
 	return r == 0 ? 0 : fail_set(why, "53200", "out of memory");
 }
@@ -45,8 +45,8 @@ process_resume(struct weir *w, const char *database, struct fail *why)
 		return -1;
 	if (database == NULL)
 		process_suspend(w, false, why);
-	for (struct worker *k = w->door; k != NULL; k = k->next)
-		pool_set_resume(k->pools, database, w->door->now_us);
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
+		pool_set_resume(k->pools, database, w->main_worker->now_us);
 	worker_threads_go(w);
 	return 0;
 }
@@ -97,7 +97,7 @@ process_console_new(struct weir *w)
 				     .modules = w->modules,
 				     .fleet = w->shared.fleet,
 				     .watch = w->shared.watch,
-				     .clients = &w->door->clients,
+				     .clients = &w->main_worker->clients,
 				     .crew = w->crew,
 				     .halt = worker_threads_halt,
 				     .go = worker_threads_go,

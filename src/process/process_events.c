@@ -21,7 +21,7 @@ on_sigusr2(struct weir *w)
 
 	if (is_theirs && w->stopping.is_stopping)
 		log_info(w->log, "got SIGUSR2 while shutting down, ignoring");
-	else if (is_theirs || pool_set_is_paused(w->door->pools) || w->door->clients.x.is_suspended) {
+	else if (is_theirs || pool_set_is_paused(w->main_worker->pools) || w->main_worker->clients.x.is_suspended) {
 		if (process_resume(w, NULL, &why) == 0)
 			log_info(w->log, "resumed");
 		else
@@ -37,7 +37,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 	struct fail why;
 
 	(void)what;
-	w->door->now_us = clock_now_us();
+	w->main_worker->now_us = clock_now_us();
 	if (w->stopping.is_ending) /* a reload would find its listeners given away, say */
 		return;
 	switch (number) {
@@ -71,12 +71,12 @@ on_signal(evutil_socket_t number, short what, void *arg)
 void
 process_tick(struct weir *w)
 {
-	if (!w->door->clients.x.is_suspended)
-		admission_tick(w->shared.admission, w->door->now_us);
-	auth_queries_tick(w->shared.auth_queries, w->door->now_us);
+	if (!w->main_worker->clients.x.is_suspended)
+		admission_tick(w->shared.admission, w->main_worker->now_us);
+	auth_queries_tick(w->shared.auth_queries, w->main_worker->now_us);
 	fleet_tick(w->shared.fleet);
 	watch_tick(w->shared.watch);
-	console_tick(w->console, w->door->now_us);
+	console_tick(w->console, w->main_worker->now_us);
 	worker_watch(w);
 	process_watch_memory(w);
 	process_stop_tick(w);
@@ -89,12 +89,12 @@ process_watch_events(struct weir *w, struct fail *why)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it, and waitpid() would find nobody */
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++) {
-		w->signals[i] = evsignal_new(w->door->base, numbers[i], on_signal, w);
+		w->signals[i] = evsignal_new(w->main_worker->base, numbers[i], on_signal, w);
 		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)
 			return fail_set(why, "53200", "no memory to start");
 	}
 	os_admit_signals();
-	for (struct worker *k = w->door; k != NULL; k = k->next)
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		if (worker_begin(k) < 0)
 			return fail_set(why, "53200", "no memory to start");
 	return 0;

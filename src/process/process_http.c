@@ -37,8 +37,9 @@ add_up(struct weir *w)
 	struct snapshot *parts[WORKERS_MAX];
 	size_t n = 0;
 
-	for (struct worker *k = w->door; k != NULL; k = k->next)
-		parts[n++] = k == w->door ? process_snapshot_of(k) : part_of(&w->metrics.gathering.of[k->number]);
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
+		parts[n++] =
+		    k == w->main_worker ? process_snapshot_of(k) : part_of(&w->metrics.gathering.of[k->number]);
 	return process_merge(w, parts, n);
 }
 
@@ -67,10 +68,10 @@ finish_if_ready(void *arg)
 {
 	struct weir *w = arg;
 	struct gathering *g = &w->metrics.gathering;
-	uint64_t waited_us = w->door->now_us - g->begun_us;
+	uint64_t waited_us = w->main_worker->now_us - g->begun_us;
 	bool is_ready = fill_tables(w, waited_us >= LOCKS_MAX_US);
 
-	for (const struct worker *k = w->door->next; k != NULL; k = k->next)
+	for (const struct worker *k = w->main_worker->next; k != NULL; k = k->next)
 		is_ready &= g->of[k->number].has_answered || waited_us >= GATHER_MAX_US;
 	if (!is_ready && timer_try(&g->late, LOOK_US) == 0)
 		return;
@@ -109,7 +110,7 @@ take(struct note *n, void *owner, bool is_over)
 	k->now_us = clock_now_us();
 	of->fresh = is_over ? NULL : process_snapshot_of(k);
 	of->note.read = hear;
-	inbox_post(k->weir->door->inbox, &of->note);
+	inbox_post(k->weir->main_worker->inbox, &of->note);
 }
 
 static void
@@ -134,11 +135,11 @@ on_http_asks(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	w->door->now_us = clock_now_us();
+	w->main_worker->now_us = clock_now_us();
 	g->wanted |= http_wanted_tables(w->metrics.http);
 	if (!timer_is_set(&g->late)) {
-		g->begun_us = w->door->now_us;
-		for (struct worker *k = w->door->next; k != NULL; k = k->next)
+		g->begun_us = w->main_worker->now_us;
+		for (struct worker *k = w->main_worker->next; k != NULL; k = k->next)
 			ask(g, k);
 	}
 	finish_if_ready(w);
@@ -164,9 +165,9 @@ process_start_http(struct weir *w, struct fail *why)
 	users_unref(s.users);
 	if (w->metrics.http == NULL)
 		return -1;
-	timer_init(&w->metrics.gathering.late, w->door->base, &w->door->now_us, finish_if_ready, w);
+	timer_init(&w->metrics.gathering.late, w->main_worker->base, &w->main_worker->now_us, finish_if_ready, w);
 	w->metrics.asks =
-	    event_new(w->door->base, http_request_fd(w->metrics.http), EV_READ | EV_PERSIST, on_http_asks, w);
+	    event_new(w->main_worker->base, http_request_fd(w->metrics.http), EV_READ | EV_PERSIST, on_http_asks, w);
 	if (w->metrics.asks == NULL || event_add(w->metrics.asks, NULL) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;

@@ -36,9 +36,9 @@ set_full(struct weir *w, bool is_full)
 	if (w->memory.is_full == is_full)
 		return;
 	w->memory.is_full = is_full;
-	w->memory.full_us = w->door->now_us;
+	w->memory.full_us = w->main_worker->now_us;
 	admission_set_memory(w->shared.admission, is_full);
-	for (struct worker *k = w->door; k != NULL; k = k->next)
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		statement_store_set_idle_max(k->clients.x.statements, is_full ? 0 : worker_statement_cache(k));
 	log_event(w->log, is_full ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 		  &(struct log_about){ .event = "memory", .reason = "max_memory" },
@@ -53,12 +53,12 @@ set_short(struct weir *w, bool is_short)
 	if (w->memory.is_short == is_short)
 		return;
 	w->memory.is_short = is_short;
-	w->memory.short_us = w->door->now_us;
+	w->memory.short_us = w->main_worker->now_us;
 	if (is_short)
 		log_event(w->log, LOG_LEVEL_WARNING, &(struct log_about){ .event = "memory", .reason = "max_memory" },
 			  "memory is short: clients with large unfinished messages wait (limit: %zu MiB)",
 			  w->memory.limit >> 20);
-	for (struct worker *k = w->door; k != NULL; k = k->next) {
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		k->clients.is_memory_short = is_short;
 		if (!is_short)
 			clients_read_again(&k->clients);
@@ -70,7 +70,7 @@ static void
 act(struct weir *w, bool is_short, bool is_full)
 {
 	bool is_relief =
-	    is_full || (is_short && w->memory.is_short && w->door->now_us - w->memory.short_us > SHORT_MAX_US);
+	    is_full || (is_short && w->memory.is_short && w->main_worker->now_us - w->memory.short_us > SHORT_MAX_US);
 	struct fail why;
 
 	if ((is_short == w->memory.is_short && is_full == w->memory.is_full && !is_relief) ||
@@ -98,8 +98,9 @@ process_watch_memory(struct weir *w)
 		w->memory.limit = memory_limit(w->config->max_memory);
 	w->memory.is_limited = true;
 	/* Newcomers are refused for the sake of those who are here: if nobody is, pgweir itself has the memory. */
-	is_full = w->memory.limit > 0 && ((w->memory.is_full && w->door->now_us - w->memory.full_us < FULL_MIN_US) ||
-					  (clients_count(&w->door->clients) > 0 && !memory_has_room(FULL_BELOW)));
+	is_full =
+	    w->memory.limit > 0 && ((w->memory.is_full && w->main_worker->now_us - w->memory.full_us < FULL_MIN_US) ||
+				    (clients_count(&w->main_worker->clients) > 0 && !memory_has_room(FULL_BELOW)));
 	is_short = w->memory.limit > 0 &&
 		   (is_full || !memory_has_room(4 * FULL_BELOW) || !memory_has_room(w->memory.limit / 10));
 	act(w, is_short, is_full);

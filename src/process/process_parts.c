@@ -139,7 +139,7 @@ struct vacate_note {
 static void
 vacate(struct worker *k, const struct pool_target *asking, const char *database, const char *user)
 {
-	if (k == k->weir->door)
+	if (k == k->weir->main_worker)
 		auth_queries_step_aside(k->weir->shared.auth_queries, database);
 	pool_set_vacate(k->pools, asking, database, user, k->now_us);
 }
@@ -189,7 +189,7 @@ on_exclusive(void *owner, struct pool_target *asking, const char *database, cons
 {
 	struct worker *k = owner;
 
-	for (struct worker *to = k->weir->door; to != NULL; to = to->next)
+	for (struct worker *to = k->weir->main_worker; to != NULL; to = to->next)
 		if (to == k)
 			vacate(k, asking, database, user);
 		else
@@ -257,7 +257,7 @@ worker_fill_envs(struct worker *k)
 	c->x.audit = shared->audit;
 	c->keys = shared->keys;
 	c->verifiers = shared->verifiers;
-	c->admission = k == k->weir->door ? shared->admission : k->refusals;
+	c->admission = k == k->weir->main_worker ? shared->admission : k->refusals;
 	c->number = k->number;
 	c->crew = k->weir->crew;
 	c->homes = shared->homes;
@@ -277,9 +277,9 @@ worker_fill_envs(struct worker *k)
 static int
 make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 {
-	struct worker *door = w->door;
-	const struct admission_settings admission = { door->base, w->log, &door->now_us, &door->clients.x.config,
-						      &login_admission_ops };
+	struct worker *main_worker = w->main_worker;
+	const struct admission_settings admission = { main_worker->base, w->log, &main_worker->now_us,
+						      &main_worker->clients.x.config, &login_admission_ops };
 	struct process_shared *shared = &w->shared;
 
 	pthread_mutex_init(&shared->lives.lock, NULL);
@@ -288,8 +288,8 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->helpers = helpers_new(w->config->handshake_threads, why);
 	if (shared->helpers == NULL)
 		return -1;
-	shared->jobs = jobs_new(door->inbox);
-	shared->verifiers = verifier_cache_new(shared->helpers, door->inbox);
+	shared->jobs = jobs_new(main_worker->inbox);
+	shared->verifiers = verifier_cache_new(shared->helpers, main_worker->inbox);
 	if (shared->verifiers == NULL)
 		return fail_set(why, "58000", "could not get random bytes");
 	shared->audit = audit_new(seeds[SEED_AUDIT]);
@@ -309,39 +309,39 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 static void
 on_fleet(void *worker)
 {
-	struct worker *door = worker;
+	struct worker *main_worker = worker;
 
-	door->now_us = clock_now_us();
-	fleet_hear(door->weir->shared.fleet, door->now_us);
+	main_worker->now_us = clock_now_us();
+	fleet_hear(main_worker->weir->shared.fleet, main_worker->now_us);
 }
 
 static void
 on_watch(void *worker)
 {
-	struct worker *door = worker;
+	struct worker *main_worker = worker;
 
-	door->now_us = clock_now_us();
-	watch_tick(door->weir->shared.watch);
+	main_worker->now_us = clock_now_us();
+	watch_tick(main_worker->weir->shared.watch);
 }
 
 /* Makes what is on worker 0 alone. */
 static int
-make_door(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
+make_main_worker(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 {
-	struct worker *door = w->door;
-	const struct listeners_settings ls = { door->base, w->log, on_accept, on_exhausted, door };
-	const struct auth_queries_settings aq = { .pools = door->pools,
-						  .counters = &door->counters,
+	struct worker *main_worker = w->main_worker;
+	const struct listeners_settings ls = { main_worker->base, w->log, on_accept, on_exhausted, main_worker };
+	const struct auth_queries_settings aq = { .pools = main_worker->pools,
+						  .counters = &main_worker->counters,
 						  .seed = seeds[SEED_AUTH_QUERIES] };
 
 	w->listeners = listeners_new(&ls);
 	w->shared.auth_queries = auth_queries_new(&aq);
-	for (struct worker *k = door; k != NULL; k = k->next)
+	for (struct worker *k = main_worker; k != NULL; k = k->next)
 		k->clients.x.auth_queries = w->shared.auth_queries;
-	wake_init(&w->shared.fleet_wake, door->inbox, on_fleet, door);
-	w->shared.fleet = fleet_new(door->pools, wake_post, &w->shared.fleet_wake);
-	wake_init(&w->shared.watch_wake, door->inbox, on_watch, door);
-	w->shared.watch = watch_new(door->pools, w->shared.commons, wake_post, &w->shared.watch_wake);
+	wake_init(&w->shared.fleet_wake, main_worker->inbox, on_fleet, main_worker);
+	w->shared.fleet = fleet_new(main_worker->pools, wake_post, &w->shared.fleet_wake);
+	wake_init(&w->shared.watch_wake, main_worker->inbox, on_watch, main_worker);
+	w->shared.watch = watch_new(main_worker->pools, w->shared.commons, wake_post, &w->shared.watch_wake);
 	if (w->shared.fleet == NULL || w->shared.watch == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	w->console = process_console_new(w);
@@ -351,7 +351,7 @@ make_door(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 int
 process_make_parts(struct weir *w, struct fail *why)
 {
-	struct worker **last = &w->door;
+	struct worker **last = &w->main_worker;
 	uint64_t seeds[SEEDS];
 
 	for (unsigned i = 0; i < w->worker_count; i++) {
@@ -362,14 +362,14 @@ process_make_parts(struct weir *w, struct fail *why)
 		last = &(*last)->next;
 	}
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
-	    RAND_bytes(w->door->clients.mock_secret, sizeof(w->door->clients.mock_secret)) != 1)
+	    RAND_bytes(w->main_worker->clients.mock_secret, sizeof(w->main_worker->clients.mock_secret)) != 1)
 		return fail_set(why, "58000", "could not get random bytes");
 	if (make_shared(w, seeds, why) < 0)
 		return -1;
-	for (struct worker *k = w->door; k != NULL; k = k->next)
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		if (worker_make(k, why) < 0)
 			return -1;
-	return make_door(w, seeds, why);
+	return make_main_worker(w, seeds, why);
 }
 
 void
@@ -379,14 +379,14 @@ process_free_parts(struct weir *w)
 	auth_queries_free(w->shared.auth_queries);
 	fleet_free(w->shared.fleet);
 	watch_free(w->shared.watch);
-	for (struct worker *k = w->door; k != NULL; k = k->next)
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		worker_close(k);
 	helpers_end(w->shared.helpers); /* all work under way is in inboxes then */
 	jobs_free(w->shared.jobs);
 	/* A note may post one to another worker. */
-	for (struct worker *k = w->door; k != NULL; k = worker_read_last(k) ? w->door : k->next)
+	for (struct worker *k = w->main_worker; k != NULL; k = worker_read_last(k) ? w->main_worker : k->next)
 		continue;
-	for (struct worker *k = w->door; k != NULL; k = k->next)
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		worker_empty(k);
 	helpers_free(w->shared.helpers);
 	verifier_cache_free(w->shared.verifiers);

@@ -25,14 +25,15 @@ process_listen_again(struct weir *w, struct fail *why)
 void
 process_apply(struct weir *w)
 {
-	w->door->counters.tls_not_after_us =
+	w->main_worker->counters.tls_not_after_us =
 	    w->files.tls == NULL ? 0 : (uint64_t)tls_context_not_after(w->files.tls) * US_PER_S;
 	verifier_cache_clear(w->shared.verifiers);
 	fleet_configure(w->shared.fleet, w->config, w->files.users, w->files.server_tls);
 	watch_configure(w->shared.watch, w->config, w->files.users, w->files.server_tls);
-	for (struct worker *k = w->door; k != NULL; k = k->next)
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		worker_apply(k);
-	auth_queries_configure(w->shared.auth_queries, w->config, w->files.users, w->files.server_tls, w->door->now_us);
+	auth_queries_configure(w->shared.auth_queries, w->config, w->files.users, w->files.server_tls,
+			       w->main_worker->now_us);
 }
 
 /* Everything that a reload makes before it swaps it in. */
@@ -51,7 +52,7 @@ open_all(struct weir *w, struct fresh *f, struct config_problems *problems, stru
 					   .words = config_words(f->config) };
 
 	/* None is opened or closed while they are being closed, or while clients move to the next process. */
-	bool is_fixed = w->stopping.is_stopping || w->door->clients.x.is_moving;
+	bool is_fixed = w->stopping.is_stopping || w->main_worker->clients.x.is_moving;
 
 	if ((is_fixed || listeners_open(w->listeners, f->config, &f->listeners, why) == 0) &&
 	    setup_change_logs(w->log, w->modules, w->config, f->config, why) == 0) {
@@ -204,13 +205,13 @@ process_reload(struct weir *w, struct fail *why)
 	os_notify("READY=1");
 	if (w->last_reload.is_ok) {
 		w->last_reload.wall_us = clock_wall_us();
-		w->door->counters.reloads_ok++;
+		w->main_worker->counters.reloads_ok++;
 		log_event(w->log, LOG_LEVEL_INFO, &(struct log_about){ .event = "reload" },
 			  "configuration reloaded: %zu change%s", w->last_reload.change_count,
 			  w->last_reload.change_count == 1 ? "" : "s");
 		return 0;
 	}
-	w->door->counters.reloads_failed++;
+	w->main_worker->counters.reloads_failed++;
 	logged = *why;
 	logged.detail[0] = '\0'; /* it has a line already */
 	log_event(w->log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "reload_failed", .why = &logged }, "%s",

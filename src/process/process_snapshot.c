@@ -291,10 +291,10 @@ add_process(const struct weir *w, struct snapshot *s)
 	bool has_up = s->backend_count == 0;
 	char reason[sizeof(s->not_ready[0])];
 
-	s->state = w->stopping.is_ending		? STATE_STOPPING
-		   : w->stopping.is_stopping		? STATE_DRAINING
-		   : pool_set_is_paused(w->door->pools) ? STATE_PAUSED
-							: STATE_RUNNING;
+	s->state = w->stopping.is_ending		       ? STATE_STOPPING
+		   : w->stopping.is_stopping		       ? STATE_DRAINING
+		   : pool_set_is_paused(w->main_worker->pools) ? STATE_PAUSED
+							       : STATE_RUNNING;
 	s->start_wall_us = w->start_wall_us;
 	s->last_reload_ok = w->last_reload.is_ok;
 	s->last_reload_wall_us = w->last_reload.wall_us;
@@ -311,14 +311,14 @@ add_process(const struct weir *w, struct snapshot *s)
 		has_up = has_up || s->backends[i].counters.is_up != 0;
 	if (!has_up)
 		not_ready(s, "no PostgreSQL server can be reached");
-	for (const struct worker *k = w->door; k != NULL; k = k->next)
+	for (const struct worker *k = w->main_worker; k != NULL; k = k->next)
 		if (k->watch.is_silent) {
 			snprintf(reason, sizeof(reason), "worker %u does not answer", k->number);
 			not_ready(s, reason);
 		}
 	if (w->stopping.is_stopping)
 		not_ready(s, "draining: pgweir is shutting down");
-	if (pool_set_is_paused(w->door->pools))
+	if (pool_set_is_paused(w->main_worker->pools))
 		not_ready(s, "paused");
 }
 
@@ -347,7 +347,7 @@ process_snapshot(struct weir *w)
 
 	if (worker_threads_halt(w, &why) < 0)
 		return NULL;
-	for (struct worker *k = w->door; k != NULL; k = k->next)
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		parts[n++] = process_snapshot_of(k);
 	worker_threads_go(w);
 	return process_merge(w, parts, n);

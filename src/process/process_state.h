@@ -16,8 +16,8 @@
  *
  * Owns:    all parts of the process. They borrow from struct weir what they need, and don't look into it.
  * Always:  one configuration is in force; a reload, a SET or a restart that fails leaves everything as it was. Each
- *          client, server and pool belongs to one worker. What has no worker belongs to worker 0, the door, unless it
- *          has a lock or is never changed.
+ *          client, server and pool belongs to one worker. What has no worker belongs to worker 0, the main worker,
+ * unless it has a lock or is never changed.
  */
 #pragma once
 
@@ -50,7 +50,7 @@ struct last_reload {
 struct stopping {
 	_Atomic bool is_stopping; /* other workers read it */
 	bool is_ending;
-	bool is_door_due; /* the door is to be closed: clients of all workers are told */
+	bool is_main_worker_due; /* the main worker is to be closed: clients of all workers are told */
 	enum shutdown_how how;
 	uint64_t end_at_us, close_listeners_at_us; /* close_listeners_at_us: 0: they are closed */
 };
@@ -96,11 +96,11 @@ struct process_shared {
 
 struct weir {
 	/* Worker 0: accepts, admits, and has the console, signals and all else that happens once in a process. */
-	struct worker *door;
+	struct worker *main_worker;
 	struct worker_threads *threads; /* of the others; process/worker.h */
 	unsigned worker_count;
 	struct pool_split split; /* pool/pool_set.h */
-	struct client_env *crew[WORKERS_MAX + 1]; /* of all workers, the door's first; NULL ends them */
+	struct client_env *crew[WORKERS_MAX + 1]; /* of all workers, the main worker's first; NULL ends them */
 	struct process_shared shared;
 	uint64_t start_wall_us;
 	struct config *config;
@@ -147,7 +147,7 @@ void process_free_parts(struct weir *w);
 /* process_events.c: returns 0, or -1 with *why set. They are to be ignored in either case. */
 int process_watch_events(struct weir *w, struct fail *why);
 void process_ignore_events(struct weir *w);
-void process_tick(struct weir *w); /* about every 100 ms, behind the door's own tick */
+void process_tick(struct weir *w); /* about every 100 ms, behind the main worker's own tick */
 
 /* process_console.c */
 struct console *process_console_new(struct weir *w);

@@ -46,15 +46,15 @@ process_end(struct weir *w)
 		return;
 	w->stopping.is_ending = true;
 	restart_on_end(w->restart);
-	event_base_loopbreak(w->door->base);
+	event_base_loopbreak(w->main_worker->base);
 }
 
 void
 process_stop_if_empty(struct weir *w)
 {
-	if (!w->stopping.is_stopping || w->stopping.close_listeners_at_us != 0 || w->stopping.is_door_due)
+	if (!w->stopping.is_stopping || w->stopping.close_listeners_at_us != 0 || w->stopping.is_main_worker_due)
 		return;
-	if (!clients_are_left(&w->door->clients) || (w->door->clients.x.is_gentle && is_idle(w)))
+	if (!clients_are_left(&w->main_worker->clients) || (w->main_worker->clients.x.is_gentle && is_idle(w)))
 		process_end(w);
 }
 
@@ -80,9 +80,9 @@ begin_stop(struct weir *w, enum shutdown_how how)
 	if (!w->stopping.is_stopping) {
 		if (!restart_has_successor(w->restart)) /* else that is the service now */
 			os_notify("STOPPING=1");
-		w->stopping.close_listeners_at_us = w->door->now_us + w->config->shutdown_delay_us;
+		w->stopping.close_listeners_at_us = w->main_worker->now_us + w->config->shutdown_delay_us;
 	} else if (w->stopping.close_listeners_at_us == 0)
-		w->stopping.close_listeners_at_us = w->door->now_us;
+		w->stopping.close_listeners_at_us = w->main_worker->now_us;
 	restart_on_stop(w->restart, how);
 	w->stopping.is_stopping = true;
 	w->stopping.how = how;
@@ -113,16 +113,16 @@ process_stop(struct weir *w, enum shutdown_how how)
 
 /* Nobody new gets in, and those who use no server leave. Waits for the next tick if a worker does not answer. */
 static void
-close_door(struct weir *w)
+close_main_worker(struct weir *w)
 {
 	struct fail why;
 
-	w->door->clients.x.is_closed = true;
+	w->main_worker->clients.x.is_closed = true;
 	if (worker_threads_halt(w, &why) < 0)
 		return;
-	w->stopping.is_door_due = false;
+	w->stopping.is_main_worker_due = false;
 	process_suspend(w, false, &why);
-	for (struct worker *k = w->door; k != NULL; k = k->next) {
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
 		if (w->stopping.how == SHUTDOWN_SERVERS)
 			clients_drain(&k->clients, process_is_patient(w));
@@ -135,15 +135,15 @@ process_stop_tick(struct weir *w)
 {
 	if (!w->stopping.is_stopping)
 		return;
-	if (w->stopping.close_listeners_at_us != 0 && w->door->now_us >= w->stopping.close_listeners_at_us) {
+	if (w->stopping.close_listeners_at_us != 0 && w->main_worker->now_us >= w->stopping.close_listeners_at_us) {
 		w->stopping.close_listeners_at_us = 0;
 		listeners_close_tcp(w->listeners);
-		w->stopping.is_door_due = true;
+		w->stopping.is_main_worker_due = true;
 	}
-	if (w->stopping.is_door_due)
-		close_door(w);
-	if (w->door->now_us >= w->stopping.end_at_us) {
-		size_t left = clients_count(&w->door->clients);
+	if (w->stopping.is_main_worker_due)
+		close_main_worker(w);
+	if (w->main_worker->now_us >= w->stopping.end_at_us) {
+		size_t left = clients_count(&w->main_worker->clients);
 
 		if (left > 0) /* else the end waits for cancels that are under way */
 			log_warning(w->log, "shutdown_timeout is over: %s closed in mid-transaction",
@@ -157,11 +157,11 @@ process_stop_tick(struct weir *w)
 int
 process_suspend(struct weir *w, bool on, struct fail *why)
 {
-	if (w->door->clients.x.is_suspended == on)
+	if (w->main_worker->clients.x.is_suspended == on)
 		return 0;
 	if (worker_threads_halt(w, why) < 0)
 		return -1;
-	for (struct worker *k = w->door; k != NULL; k = k->next) {
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		clients_suspend(&k->clients, on);
 		pool_set_suspend(k->pools, on);
 		if (!on)

@@ -145,7 +145,7 @@ worker_make(struct worker *k, struct fail *why)
 	k->room = policy_room_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_waiters);
 	if (k->room == NULL)
 		return fail_set(why, "53200", "no memory for a worker");
-	if (k != k->weir->door && (k->refusals = admission_new(&refusals, why)) == NULL)
+	if (k != k->weir->main_worker && (k->refusals = admission_new(&refusals, why)) == NULL)
 		return -1;
 	worker_fill_envs(k);
 	make_network(k, seeds);
@@ -217,7 +217,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	atomic_store_explicit(&k->pulse.servers, pool_set_server_count(k->pools), memory_order_relaxed);
 	atomic_store_explicit(&k->pulse.turns, k->counters.loop_iterations, memory_order_relaxed);
 	atomic_store_explicit(&k->pulse.at_us, k->now_us, memory_order_release);
-	if (k == k->weir->door)
+	if (k == k->weir->main_worker)
 		process_tick(k->weir);
 	else
 		admission_tick(k->refusals, now);
@@ -251,7 +251,8 @@ worker_read_last(struct worker *k)
 {
 	bool had_some = k->inbox != NULL && inbox_read_last(k->inbox);
 
-	/* Work that helpers return may bury its owner; and the end of a client elsewhere is a note to the door. */
+	/* Work that helpers return may bury its owner; and the end of a client elsewhere is a note to the main worker.
+	 */
 	return (k->clients.x.deferred_frees != NULL && deferred_frees_run(k->clients.x.deferred_frees)) || had_some;
 }
 

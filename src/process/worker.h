@@ -1,6 +1,6 @@
 /*
  * src/process/worker.h - a worker: a loop, and all that lives on it. There are `workers` of them, each on a thread of
- * its own; the first is the door, whose loop runs on the process's main thread. src/process/README.md.
+ * its own; the first is the main worker, whose loop runs on the process's main thread. src/process/README.md.
  *
  * Owns:    its clients, servers and pools, and what only they use: the envs have most of that.
  * Borrows: what all workers share (struct process_shared), its configuration and log.
@@ -56,7 +56,7 @@ struct worker {
 	struct server_cancelling *cancelling; /* server_env's */
 	struct server_losses losses; /* server_env's */
 	struct process_counters counters;
-	struct admission *refusals; /* bounds log lines: client_env.admission. NULL: this is the door */
+	struct admission *refusals; /* bounds log lines: client_env.admission. NULL: this is the main worker */
 	struct event *tick;
 	uint64_t last_tick_us;
 	bool is_urgent; /* its thread is (base/resources.h): helpers work, or did ... */
@@ -77,7 +77,8 @@ void worker_apply(struct worker *k);
 int worker_begin(struct worker *k); /* from now on it ticks. Returns 0, or -1: no memory */
 void worker_turn(struct worker *k); /* worker_turn.c: one turn of the loop: waits until there is something to do */
 uint64_t worker_cpu_us(const struct worker *k); /* of its thread, from any */
-void worker_watch(struct weir *w); /* at each tick of the door's: sees whether all move; tells the service manager */
+void
+worker_watch(struct weir *w); /* at each tick of the main worker's: sees whether all move; tells the service manager */
 void worker_each(struct weir *w, worker_fn *row, void *arg); /* SHOW WORKERS */
 /* Ends in four steps, each for all workers before the next: its servers; the notes that are left, once no helper has
  * work for it; what all that used; its loop, when nobody uses it. */

@@ -27,7 +27,7 @@ tell(struct worker *k, bool is_silent)
 {
 	k->watch.is_silent = is_silent;
 	pool_homes_set_silent(k->weir->shared.homes, k->number, is_silent);
-	policy_room_set_silent(k->room, k->weir->door->room, is_silent, k->weir->door->now_us);
+	policy_room_set_silent(k->room, k->weir->main_worker->room, is_silent, k->weir->main_worker->now_us);
 	log_event(k->weir->log, is_silent ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 		  &(struct log_about){ .event = is_silent ? "worker_silent" : "worker_back" },
 		  is_silent ? "worker %u does not answer: its clients and servers hang, and console commands that "
@@ -49,9 +49,9 @@ look_for_life(struct worker *k)
 		tell(k, !k->watch.is_silent);
 	if (k->watch.is_silent) {
 		cancel_give_up(&k->clients);
-		pool_cross_take_back(k->weir->door->pools, k->pools);
+		pool_cross_take_back(k->weir->main_worker->pools, k->pools);
 	}
-	login_look_after(&k->weir->door->clients, &k->clients, has_changed && k->watch.is_silent);
+	login_look_after(&k->weir->main_worker->clients, &k->clients, has_changed && k->watch.is_silent);
 }
 
 /* Once in a second: the share of a processor since the last time. */
@@ -74,25 +74,25 @@ worker_watch(struct weir *w)
 {
 	bool all_move = true;
 
-	for (struct worker *k = w->door; k != NULL; k = k->next) {
-		if (k != w->door)
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
+		if (k != w->main_worker)
 			look_for_life(k);
-		look_at_cpu(k, w->door->now_us);
+		look_at_cpu(k, w->main_worker->now_us);
 		all_move = all_move && !k->watch.is_silent;
 	}
 	/* The service manager ends us if it does not hear in time that all move: told twice as often as it wants. */
-	if (!all_move || w->watchdog_us == 0 || w->door->now_us - w->watchdog_told_us < w->watchdog_us / 2)
+	if (!all_move || w->watchdog_us == 0 || w->main_worker->now_us - w->watchdog_told_us < w->watchdog_us / 2)
 		return;
-	w->watchdog_told_us = w->door->now_us;
+	w->watchdog_told_us = w->main_worker->now_us;
 	os_notify("WATCHDOG=1");
 }
 
 void
 worker_each(struct weir *w, worker_fn *row, void *arg)
 {
-	const uint64_t now_us = w->door->now_us;
+	const uint64_t now_us = w->main_worker->now_us;
 
-	for (struct worker *k = w->door; k != NULL; k = k->next) {
+	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		uint64_t at_us = atomic_load_explicit(&k->pulse.at_us, memory_order_acquire);
 		struct worker_row r = {
 			.worker = k->number,

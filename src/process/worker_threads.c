@@ -120,8 +120,8 @@ worker_threads_new(struct weir *w, struct fail *why)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&t->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	t->counters = &w->door->counters;
-	for (struct worker *k = w->door->next; k != NULL; k = k->next) {
+	t->counters = &w->main_worker->counters;
+	for (struct worker *k = w->main_worker->next; k != NULL; k = k->next) {
 		struct member *m = &t->members[t->count];
 
 		m->threads = t;

@@ -303,7 +303,7 @@ struct reader_text {
 };
 
 struct client_record_reader {
-	struct client_env *door;
+	struct client_env *main_worker;
 	struct reader_pool *pools;
 	struct reader_text *texts;
 	uint32_t pool_count, text_count;
@@ -311,11 +311,11 @@ struct client_record_reader {
 };
 
 struct client_record_reader *
-client_record_reader_new(struct client_env *door)
+client_record_reader_new(struct client_env *main_worker)
 {
 	struct client_record_reader *s = xcalloc(1, sizeof(*s));
 
-	s->door = door;
+	s->main_worker = main_worker;
 	return s;
 }
 
@@ -473,7 +473,7 @@ take_place(struct client_record_reader *s, struct client *c, const struct client
 
 	if (pool == NULL)
 		return -1;
-	if (admission_restore(s->door->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user,
+	if (admission_restore(s->main_worker->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user,
 			      p->database) < 0)
 		return fail_set(why, "53200", "no memory for its place in the limits");
 	c->x.settings = pool_settings(pool, p->user, *env->x.now_us);
@@ -520,21 +520,22 @@ not_later(uint64_t us, uint64_t now_us)
 
 /* Makes a client on the worker of its pool. Takes fd. Returns NULL with *why set. */
 static struct client *
-make_client(struct client_env *door, const struct client_record *p, int fd, struct fail *why)
+make_client(struct client_env *main_worker, const struct client_record *p, int fd, struct fail *why)
 {
 	struct sockaddr_storage at = read_address(p);
-	uint32_t home = pool_homes_find(door->homes, door->x.config, p->database, p->user, door->client_count, why);
+	uint32_t home = pool_homes_find(main_worker->homes, main_worker->x.config, p->database, p->user,
+					main_worker->client_count, why);
 	struct client *c;
 
 	if (home == POOL_NO_HOME) {
 		close(fd);
 		return NULL;
 	}
-	c = client_new(door->crew[home], fd, (struct sockaddr *)&at, p->family == 0);
+	c = client_new(main_worker->crew[home], fd, (struct sockaddr *)&at, p->family == 0);
 	if (c == NULL)
 		fail_set(why, "53200", "no memory for a client");
-	else if (home != door->number)
-		pool_homes_left(door->homes, home);
+	else if (home != main_worker->number)
+		pool_homes_left(main_worker->homes, home);
 	return c;
 }
 
@@ -549,7 +550,7 @@ client_record_adopt(struct client_record_reader *s, const struct client_record *
 		fail_set(why, "XX000", "its pool is missing");
 		return NULL;
 	}
-	if ((c = make_client(s->door, p, fd, why)) == NULL)
+	if ((c = make_client(s->main_worker, p, fd, why)) == NULL)
 		return NULL;
 	now_us = *c->env->x.now_us;
 	stream_suspend(&c->x.stream, true);

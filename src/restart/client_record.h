@@ -39,7 +39,7 @@ int client_record_write(struct client_record_writer *o, struct client *c, uint64
 
 /* --- the process it comes to --- */
 struct client_record_reader; /* opaque: pools and texts that came */
-struct client_record_reader *client_record_reader_new(struct client_env *door); /* worker 0's */
+struct client_record_reader *client_record_reader_new(struct client_env *main_worker); /* worker 0's */
 void client_record_reader_free(struct client_record_reader *s); /* NULL is fine */
 /* A pool, or a text. Returns 0, or -1: it, or one before it, is malformed, or there was no memory. */
 int client_record_reader_take(struct client_record_reader *s, bool is_pool, const uint8_t *bytes, size_t len);

@@ -286,7 +286,7 @@ question_step(struct fake *f, const char *verb)
 static void
 weir_step(struct world *w, const char *verb)
 {
-	w->weir->door->now_us = clock_now_us();
+	w->weir->main_worker->now_us = clock_now_us();
 	if (strcmp(verb, "pause") == 0 || strcmp(verb, "resume") == 0)
 		world_pause(w, verb[0] == 'p');
 	else if (strcmp(verb, "reload") == 0)

@@ -241,7 +241,7 @@ world_reload(struct world *w)
 	must(f != NULL && fwrite(b.bytes, 1, b.len, f) == b.len);
 	must(fclose(f) == 0);
 	buf_fini(&b);
-	w->weir->door->now_us = clock_now_us();
+	w->weir->main_worker->now_us = clock_now_us();
 	if (process_reload(w->weir, &why) < 0)
 		return false;
 	w->is_reloaded = !w->is_reloaded;
@@ -253,7 +253,7 @@ world_pause(struct world *w, bool on)
 {
 	struct fail why;
 
-	w->weir->door->now_us = clock_now_us();
+	w->weir->main_worker->now_us = clock_now_us();
 	return (on ? process_pause(w->weir, NULL, &why) : process_resume(w->weir, NULL, &why)) == 0;
 }
 
@@ -262,7 +262,7 @@ world_reconnect(struct world *w)
 {
 	uint64_t now_us = clock_now_us();
 
-	for (struct worker *k = w->weir->door; k != NULL; k = k->next) {
+	for (struct worker *k = w->weir->main_worker; k != NULL; k = k->next) {
 		k->now_us = now_us;
 		pool_set_close_all(k->pools, NULL, RR_RELOAD, now_us);
 	}
@@ -273,7 +273,7 @@ world_find_server(const struct world *w, uint32_t pid)
 {
 	struct server *srv;
 
-	for (const struct worker *k = w->weir->door; k != NULL; k = k->next)
+	for (const struct worker *k = w->weir->main_worker; k != NULL; k = k->next)
 		for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
 			TAILQ_FOREACH(srv, &e->servers, all)
 				if (srv->pid == pid)
@@ -286,7 +286,7 @@ world_find_client(const struct world *w, uint64_t id)
 {
 	struct client *c = NULL;
 
-	for (struct worker *k = w->weir->door; k != NULL && c == NULL; k = k->next)
+	for (struct worker *k = w->weir->main_worker; k != NULL && c == NULL; k = k->next)
 		c = client_find_id(&k->clients, id);
 	return c;
 }
@@ -347,7 +347,7 @@ turn(struct world *w)
 	bool has_moved = false;
 
 	quiet_pass(TURN_US);
-	for (struct worker *k = w->weir->door; k != NULL; k = k->next)
+	for (struct worker *k = w->weir->main_worker; k != NULL; k = k->next)
 		event_base_loop(k->base, EVLOOP_NONBLOCK);
 	has_moved |= fake_turn(&w->fake);
 	for (int i = 0; i < TEXT_CLIENTS; i++)
@@ -392,10 +392,10 @@ world_connect(struct world *w, struct fake_client *c)
 	if (w->weir->stopping.is_stopping)
 		return;
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-	w->weir->door->now_us = clock_now_us();
-	before = newest_id(&w->weir->door->clients);
-	client_accept(&w->weir->door->clients, pair[1], (const struct sockaddr *)&peer, true);
-	newest = newest_id(&w->weir->door->clients);
+	w->weir->main_worker->now_us = clock_now_us();
+	before = newest_id(&w->weir->main_worker->clients);
+	client_accept(&w->weir->main_worker->clients, pair[1], (const struct sockaddr *)&peer, true);
+	newest = newest_id(&w->weir->main_worker->clients);
 	fclient_open(c, pair[0], newest != before ? newest : 0);
 	c->is_leak_free = !has_word(w->options, "allow");
 	c->shares_names = has_word(w->options, "passed") && !has_word(w->options, "session");
@@ -435,10 +435,11 @@ check_counts(const struct weir *w, const struct worker *k)
 static bool
 is_over(const struct weir *w)
 {
-	for (const struct worker *k = w->door; k != NULL && !w->stopping.is_ending; k = k->next)
+	for (const struct worker *k = w->main_worker; k != NULL && !w->stopping.is_ending; k = k->next)
 		if (!TAILQ_EMPTY(&k->clients.clients) || !pool_set_is_quiet(k->pools, NULL))
 			return false;
-	return w->stopping.is_ending || pool_homes_away(w->shared.homes) == 0; /* the door has heard of all ends */
+	return w->stopping.is_ending ||
+	       pool_homes_away(w->shared.homes) == 0; /* the main worker has heard of all ends */
 }
 
 void
@@ -465,7 +466,7 @@ world_leave(struct world *w)
 		fake_behave(&w->fake);
 		world_pass(w, 6 * US_PER_S);
 	}
-	for (const struct worker *k = w->weir->door; k != NULL && !w->weir->stopping.is_ending; k = k->next)
+	for (const struct worker *k = w->weir->main_worker; k != NULL && !w->weir->stopping.is_ending; k = k->next)
 		check_counts(w->weir, k);
 }
 

@@ -104,7 +104,7 @@ process_turn(struct fleet_sim *s, struct fleet_process *p)
 	if (!process_is_running(p))
 		return;
 	kernel_own(p->number);
-	quiet_turn(p->weir->door, 0);
+	quiet_turn(p->weir->main_worker, 0);
 	kernel_own(0);
 }
 
@@ -156,9 +156,9 @@ come(struct fleet_process *p, struct load_client *c)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
 		abort();
-	p->weir->door->now_us = clock_now_us();
+	p->weir->main_worker->now_us = clock_now_us();
 	kernel_own(p->number);
-	client_accept(&p->weir->door->clients, pair[1], (const struct sockaddr *)&peer, true);
+	client_accept(&p->weir->main_worker->clients, pair[1], (const struct sockaddr *)&peer, true);
 	kernel_own(0);
 	c->fd = pair[0];
 	buf_put(&b, startup, sizeof(startup));

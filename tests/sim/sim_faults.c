@@ -92,7 +92,7 @@ sim_worst_server(const struct sim *s)
 
 	if (strstr(s->profile.options, "parted") != NULL && has_broken_at_all(s))
 		return SIM_BROKEN; /* one that crosses to another worker is in no pool's list */
-	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
+	for (const struct worker *k = s->world.weir->main_worker; k != NULL; k = k->next)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
 			TAILQ_FOREACH(srv, &e->servers, all) {
 				if (is_broken(s, srv))
@@ -218,7 +218,7 @@ is_life_known(const struct sim *s)
 	const struct fake_cluster *l = &s->world.fake.cluster;
 	struct cluster_lives lives;
 
-	pool_set_lives(s->world.weir->door->pools, NULL, &lives);
+	pool_set_lives(s->world.weir->main_worker->pools, NULL, &lives);
 	for (unsigned i = 0; i < lives.count; i++)
 		if (cluster_is_life(l, &lives.seen[i]))
 			return true;

@@ -30,7 +30,7 @@ list_workers(const struct sim *s, const struct worker *list[static WORKERS_MAX])
 {
 	unsigned n = 0;
 
-	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
+	for (const struct worker *k = s->world.weir->main_worker; k != NULL; k = k->next)
 		list[n++] = k;
 	return n;
 }
@@ -78,7 +78,8 @@ sim_turn(struct sim *s)
 	note_heard(s);
 }
 
-/* A worker that has much to do, or a processor that others have, too; or it hangs until the door has found it silent.
+/* A worker that has much to do, or a processor that others have, too; or it hangs until the main worker has found it
+ * silent.
  */
 static void
 slow_down(struct sim *s)
@@ -430,7 +431,7 @@ count_servers(const struct sim *s)
 static bool
 has_part_before(const struct sim *s, const struct worker *last, const struct pool *part)
 {
-	for (const struct worker *k = s->world.weir->door; k != last; k = k->next)
+	for (const struct worker *k = s->world.weir->main_worker; k != last; k = k->next)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
 			if (strcmp(e->database->name, part->database->name) == 0 && strcmp(e->user, part->user) == 0)
 				return true;
@@ -442,7 +443,7 @@ check_limits(struct sim *s)
 {
 	unsigned allowed = 0, clients = 0, fates = 0, servers = count_servers(s);
 
-	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next) {
+	for (const struct worker *k = s->world.weir->main_worker; k != NULL; k = k->next) {
 		clients += k->clients.client_count;
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 			if (!has_part_before(s, k, e))
@@ -463,12 +464,12 @@ check_limits(struct sim *s)
 static void
 check_workers(const struct sim *s)
 {
-	const struct worker *door = s->world.weir->door;
+	const struct worker *main_worker = s->world.weir->main_worker;
 
-	for (const struct worker *k = door; k != NULL; k = k->next)
+	for (const struct worker *k = main_worker; k != NULL; k = k->next)
 		if (k->clients.x.config != s->world.weir->config)
 			sim_fail("worker %u has a configuration of its own", k->number);
-		else if (pool_set_is_paused(k->pools) != pool_set_is_paused(door->pools))
+		else if (pool_set_is_paused(k->pools) != pool_set_is_paused(main_worker->pools))
 			sim_fail("worker %u is paused, or alone is not", k->number);
 }
 
@@ -488,7 +489,7 @@ check_images(const struct sim *s)
 {
 	const struct server *srv;
 
-	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
+	for (const struct worker *k = s->world.weir->main_worker; k != NULL; k = k->next)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
 			TAILQ_FOREACH(srv, &e->servers, all) {
 				check_image(k->servers.images, srv->image, srv);

@@ -11,7 +11,7 @@
 #define DATABASES "[database *]\nupstream = host=h\n"
 #define TENANTS "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=h\n"
 
-struct door {
+struct main_worker {
 	struct admission *admission;
 	struct config *config;
 	struct event_base *base;
@@ -38,7 +38,7 @@ on_out_of_memory(struct admission_place *t)
 static const struct admission_ops ops = { .refuse = on_refuse, .out_of_memory = on_out_of_memory };
 
 static void
-door_init(struct door *d, const char *sections)
+main_worker_init(struct main_worker *d, const char *sections)
 {
 	char text[256];
 	struct config_problems problems = { 0 };
@@ -57,7 +57,7 @@ door_init(struct door *d, const char *sections)
 }
 
 static void
-door_fini(struct door *d)
+main_worker_fini(struct main_worker *d)
 {
 	for (int i = 0; i < CLIENTS; i++)
 		admission_leave(d->admission, &d->places[i]);
@@ -67,16 +67,16 @@ door_fini(struct door *d)
 }
 
 static bool
-admit(struct door *d, int client, const char *database)
+admit(struct main_worker *d, int client, const char *database)
 {
 	return admission_admit(d->admission, &d->places[client], "u", database);
 }
 
 Test(admission, clients_count_in_their_database_until_they_leave)
 {
-	struct door d;
+	struct main_worker d;
 
-	door_init(&d, DATABASES);
+	main_worker_init(&d, DATABASES);
 	cr_expect(admit(&d, 0, "one") && admit(&d, 1, "one"));
 	cr_expect_not(admit(&d, 2, "one"), "one more than the limit");
 	cr_expect(admit(&d, 2, "two"), "another database has room");
@@ -85,33 +85,33 @@ Test(admission, clients_count_in_their_database_until_they_leave)
 	cr_expect(admit(&d, 0, "one"), "there is room again, once");
 	cr_expect_not(admit(&d, 3, "one"));
 	cr_expect_eq(admission_user_clients(d.admission, "u"), 3);
-	door_fini(&d);
+	main_worker_fini(&d);
 }
 
 Test(admission, clients_of_a_tenants_databases_count_together)
 {
-	struct door d;
+	struct main_worker d;
 
-	door_init(&d, DATABASES TENANTS);
+	main_worker_init(&d, DATABASES TENANTS);
 	cr_expect(admit(&d, 0, "acme/one") && admit(&d, 1, "acme/two"));
 	cr_expect_not(admit(&d, 2, "acme/three"));
 	cr_expect(admit(&d, 2, "acme2/one"), "of another tenant");
 	cr_expect(admit(&d, 3, "acme"), "a database with the tenant's name is none of its own");
 	admission_leave(d.admission, &d.places[1]);
 	cr_expect(admit(&d, 1, "acme/three"));
-	door_fini(&d);
+	main_worker_fini(&d);
 }
 
 Test(admission, whom_another_process_has_let_in_counts_and_is_not_refused)
 {
-	struct door d;
+	struct main_worker d;
 
-	door_init(&d, DATABASES);
+	main_worker_init(&d, DATABASES);
 	for (int i = 0; i < LIMIT + 1; i++)
 		cr_expect_eq(admission_restore(d.admission, &d.places[i], NULL, "u", "one"), 0);
 	admission_leave(d.admission, &d.places[0]);
 	cr_expect_not(admit(&d, 0, "one"), "as many as the limit are still here");
 	admission_leave(d.admission, &d.places[1]);
 	cr_expect(admit(&d, 0, "one"));
-	door_fini(&d);
+	main_worker_fini(&d);
 }

@@ -15,10 +15,10 @@
 #define KEEPER 31 /* the number of its room */
 #define NOBODY UINT32_MAX /* no share: it may have any number */
 
-/* Pools on one worker, whose room is the door; pool 2 may be on another one. */
+/* Pools on one worker, whose room is the main worker; pool 2 may be on another one. */
 struct kept {
 	struct policy_commons *commons;
-	struct policy_room *door, *far, *keeper;
+	struct policy_room *main_worker, *far, *keeper;
 	int told, far_told;
 	uint32_t checks;
 	struct policy_budget *budget;
@@ -46,7 +46,7 @@ now_of(const struct kept *k)
 static void
 keep(struct kept *k, bool is_binding)
 {
-	policy_budget_keep(k->budget, k->door, k->keeper, is_binding, now_of(k));
+	policy_budget_keep(k->budget, k->main_worker, k->keeper, is_binding, now_of(k));
 }
 
 /* far_pools: so many of them, from the last one on, are on the other worker. */
@@ -57,12 +57,12 @@ kept_init(struct kept *k, int far_pools)
 
 	memset(k, 0, sizeof(*k));
 	k->commons = policy_commons_new(1);
-	k->door = policy_room_new(k->commons, 0, ignore, NULL, &fake_waiters);
+	k->main_worker = policy_room_new(k->commons, 0, ignore, NULL, &fake_waiters);
 	k->far = policy_room_new(k->commons, 1, on_told, &k->far_told, &fake_waiters);
 	k->keeper = policy_room_new(k->commons, KEEPER, on_told, &k->told, &fake_waiters);
 	k->budget = policy_budget_new(0);
 	for (int i = 0; i < POOLS; i++) {
-		fake_init(&k->pools[i], &set, i < POOLS - far_pools ? k->door : k->far);
+		fake_init(&k->pools[i], &set, i < POOLS - far_pools ? k->main_worker : k->far);
 		policy_set_cap(k->pools[i].p, CAP_HOST, k->budget, k->pools[i].now);
 	}
 	keep(k, true);
@@ -77,7 +77,7 @@ kept_fini(struct kept *k)
 		fake_fini(&k->pools[i]);
 	cr_expect_eq(policy_budget_used(k->budget), 0);
 	policy_budget_free(k->budget);
-	policy_room_free(k->door);
+	policy_room_free(k->main_worker);
 	policy_room_free(k->far);
 	policy_room_free(k->keeper);
 	policy_commons_free(k->commons);
@@ -99,7 +99,7 @@ grant(struct kept *k, uint32_t more, uint32_t share, bool is_full)
 {
 	struct budget_news news = { .share = share, .is_full = is_full, .checks = ++k->checks };
 
-	policy_budget_grant(k->budget, k->door, more, &news, now_of(k));
+	policy_budget_grant(k->budget, k->main_worker, more, &news, now_of(k));
 	all_at(k, now_of(k));
 }
 
@@ -144,7 +144,7 @@ closed(const struct kept *k)
 static void
 expect_count(struct kept *k, const char *when, struct budget_count want)
 {
-	struct budget_count is = policy_budget_count(k->budget, k->door, now_of(k));
+	struct budget_count is = policy_budget_count(k->budget, k->main_worker, now_of(k));
 
 	cr_expect(is.used == want.used && is.opening == want.opening && is.granted == want.granted &&
 		      is.short_count == want.short_count && is.is_in_use == want.is_in_use,
@@ -175,7 +175,7 @@ act(const struct play *play, void *world, struct fake *f, char *const *words)
 	else if (strcmp(words[0], "grant") == 0)
 		grant(k, n, word_number(play, words, "share", NOBODY), word_number(play, words, "full", false));
 	else if (strcmp(words[0], "ungrant") == 0)
-		policy_budget_ungrant(k->budget, k->door, n);
+		policy_budget_ungrant(k->budget, k->main_worker, n);
 	else if (strcmp(words[0], "count") == 0)
 		expect_count(k, play_text(play),
 			     (struct budget_count){ .used = word_number(play, words, "used", 0),
@@ -197,7 +197,7 @@ read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *
 	if (strcmp(name, "used") == 0)
 		*value = policy_budget_used(k->budget);
 	else if (strcmp(name, "taken") == 0)
-		*value = policy_budget_count(k->budget, k->door, now_of(k)).taken;
+		*value = policy_budget_count(k->budget, k->main_worker, now_of(k)).taken;
 	else if (strcmp(name, "all_closed") == 0)
 		*value = (uint64_t)closed(k);
 	else if (strcmp(name, "all_opened") == 0)
@@ -338,14 +338,14 @@ Test(policy_keeper, another_one_is_given_up_when_the_first_was_granted_to_somebo
 	grant(&k, 0, NOBODY, true);
 	cr_expect_eq(closed(&k), 1);
 	look.checks = k.checks;
-	policy_budget_grant(k.budget, k.door, 0, &look, now_of(&k));
+	policy_budget_grant(k.budget, k.main_worker, 0, &look, now_of(&k));
 	all_at(&k, now_of(&k) + S);
 	cr_expect_eq(closed(&k), 1, "places were not asked for");
 	grant(&k, 0, NOBODY, true);
 	cr_expect_eq(closed(&k), 2);
 	look.checks = k.checks;
 	look.share = 4;
-	policy_budget_grant(k.budget, k.door, 0, &look, now_of(&k));
+	policy_budget_grant(k.budget, k.main_worker, 0, &look, now_of(&k));
 	all_at(&k, now_of(&k));
 	cr_expect_eq(closed(&k), 4, "what is above a share goes anyway");
 	kept_fini(&k);
@@ -369,7 +369,7 @@ Test(policy_keeper, what_is_abandoned_are_logins_alone)
 	grant(&k, 5, NOBODY, false);
 	cr_expect_eq(fake_counts(near).opening + fake_counts(far).opening, 5);
 	near->is_slow_to_close = far->is_slow_to_close = true;
-	policy_budget_abandon(k.budget, k.door, now_of(&k));
+	policy_budget_abandon(k.budget, k.main_worker, now_of(&k));
 	cr_expect_eq(fake_counts(near).opening, 0);
 	cr_expect_gt(fake_counts(far).opening, 0, "not on this thread");
 	policy_room_hear(k.far, now_of(&k));
@@ -377,7 +377,7 @@ Test(policy_keeper, what_is_abandoned_are_logins_alone)
 	cr_expect_eq(near->closed + far->closed, 5);
 	cr_expect_eq(fake_counts(near).idle + fake_counts(near).lent, 3);
 	cr_expect_eq(fake_counts(far).lent, 2);
-	cr_expect_eq(policy_budget_count(k.budget, k.door, now_of(&k)).opening, 0);
+	cr_expect_eq(policy_budget_count(k.budget, k.main_worker, now_of(&k)).opening, 0);
 	kept_fini(&k);
 }
 
@@ -395,7 +395,7 @@ Test(policy_keeper, what_has_just_logged_in_is_not_abandoned)
 		fake_borrow(far, i);
 	grant(&k, 2, NOBODY, false);
 	cr_assert_eq(fake_counts(far).opening, 2);
-	policy_budget_abandon(k.budget, k.door, now_of(&k));
+	policy_budget_abandon(k.budget, k.main_worker, now_of(&k));
 	fake_opened(far, 0);
 	cr_expect_geq(fake_holds(far, 0), 0);
 	cr_expect_eq(fake_counts(far).lent, 1);
@@ -414,7 +414,7 @@ Test(policy_keeper, others_ask_for_places_too)
 	struct kept k;
 
 	kept_init(&k, 0);
-	policy_places_join(k.budget, &other, k.door);
+	policy_places_join(k.budget, &other, k.main_worker);
 	cr_expect_not(policy_places_take(&other, now_of(&k)));
 	expect_count(&k, "one is asked for", (struct budget_count){ .short_count = 1, .is_in_use = true });
 	grant(&k, 1, NOBODY, false);
@@ -441,13 +441,13 @@ Test(policy_keeper, what_was_abandoned_and_no_policy_lends_is_closed_when_its_lo
 
 	kept_init(&k, 0);
 	for (int i = 0; i < 2; i++)
-		policy_places_join(k.budget, &others[i], k.door);
+		policy_places_join(k.budget, &others[i], k.main_worker);
 	grant(&k, 2, NOBODY, false);
 	for (int i = 0; i < 2; i++)
 		cr_expect(policy_places_take(&others[i], now_of(&k)));
 	cr_expect(policy_budget_settled(&others[0]), "before");
-	policy_budget_abandon(k.budget, k.door, now_of(&k));
-	cr_expect_eq(policy_budget_count(k.budget, k.door, now_of(&k)).opening, 0);
+	policy_budget_abandon(k.budget, k.main_worker, now_of(&k));
+	cr_expect_eq(policy_budget_count(k.budget, k.main_worker, now_of(&k)).opening, 0);
 	cr_expect_not(policy_budget_settled(&others[1]));
 	cr_expect_eq(policy_budget_used(k.budget), 2, "until it is closed");
 	for (int i = 0; i < 2; i++) {
@@ -464,7 +464,7 @@ Test(policy_keeper, what_others_have_is_no_share_of_pools)
 
 	kept_init(&k, 0);
 	for (int i = 0; i < 3; i++)
-		policy_places_join(k.budget, &others[i], k.door);
+		policy_places_join(k.budget, &others[i], k.main_worker);
 	fill(&k, 0, 2);
 	fake_borrow(&k.pools[0], 2);
 	cr_expect_not(policy_places_take(&others[0], now_of(&k)));
@@ -494,16 +494,16 @@ Test(policy_keeper, a_place_that_is_held_goes_after_two_seconds_to_who_waits)
 	struct kept k;
 
 	kept_init(&k, 0);
-	policy_places_join(k.budget, &other, k.door);
+	policy_places_join(k.budget, &other, k.main_worker);
 	fake_borrow(&k.pools[0], 0);
 	cr_expect_not(policy_places_take(&other, now_of(&k)));
 	grant(&k, 1, NOBODY, true);
 	all_at(&k, now_of(&k) + 2 * S - 1);
-	policy_budget_count(k.budget, k.door, now_of(&k));
+	policy_budget_count(k.budget, k.main_worker, now_of(&k));
 	all_at(&k, now_of(&k));
 	cr_expect_eq(k.pools[0].opened, 0);
 	all_at(&k, now_of(&k) + 1);
-	policy_budget_count(k.budget, k.door, now_of(&k)); /* its keeper looks */
+	policy_budget_count(k.budget, k.main_worker, now_of(&k)); /* its keeper looks */
 	all_at(&k, now_of(&k));
 	cr_expect_eq(k.pools[0].opened, 1);
 	cr_expect_not(policy_places_take(&other, now_of(&k)));
@@ -517,10 +517,10 @@ Test(policy_keeper, one_who_asks_and_never_comes_back_is_forgotten)
 	struct kept k;
 
 	kept_init(&k, 0);
-	policy_places_join(k.budget, &other, k.door);
+	policy_places_join(k.budget, &other, k.main_worker);
 	for (int i = 0; i < 100; i++)
 		cr_expect_not(policy_places_take(&other, now_of(&k)));
-	cr_expect_leq(policy_budget_count(k.budget, k.door, now_of(&k)).short_count, 8, "of a few at once");
+	cr_expect_leq(policy_budget_count(k.budget, k.main_worker, now_of(&k)).short_count, 8, "of a few at once");
 	all_at(&k, now_of(&k) + 2 * S);
 	expect_count(&k, "two seconds later", (struct budget_count){ 0 });
 	policy_places_leave(&other);
@@ -533,7 +533,7 @@ Test(policy_keeper, a_free_place_that_no_pool_waits_for_is_taken_at_once)
 	struct kept k;
 
 	kept_init(&k, 0);
-	policy_places_join(k.budget, &other, k.door);
+	policy_places_join(k.budget, &other, k.main_worker);
 	grant(&k, 1, NOBODY, false);
 	cr_expect(policy_places_take(&other, now_of(&k)));
 	cr_expect_not(policy_places_take(&other, now_of(&k)));
@@ -548,7 +548,7 @@ Test(policy_keeper, a_place_that_was_held_is_gone_with_its_grant)
 	struct kept k;
 
 	kept_init(&k, 0);
-	policy_places_join(k.budget, &other, k.door);
+	policy_places_join(k.budget, &other, k.main_worker);
 	cr_expect_not(policy_places_take(&other, now_of(&k)));
 	grant(&k, 1, NOBODY, false);
 	keep(&k, true); /* the keeper has lost its connection, and with it the mark for the grant */
@@ -570,7 +570,7 @@ Test(policy_keeper, pools_of_another_worker_are_told)
 	fake_borrow(far, 0);
 	k.far_told = 0;
 	policy_room_hear(k.far, now_of(&k));
-	policy_budget_grant(k.budget, k.door, 1, &news, now_of(&k));
+	policy_budget_grant(k.budget, k.main_worker, 1, &news, now_of(&k));
 	cr_expect_eq(k.far_told, 1);
 	cr_expect_eq(far->opened, 0, "not on this thread");
 	policy_room_hear(k.far, now_of(&k));
@@ -580,7 +580,7 @@ Test(policy_keeper, pools_of_another_worker_are_told)
 	fake_return(far, 0);
 	k.far_told = 0;
 	news.share = 0;
-	policy_budget_grant(k.budget, k.door, 0, &news, now_of(&k));
+	policy_budget_grant(k.budget, k.main_worker, 0, &news, now_of(&k));
 	cr_expect_eq(k.far_told, 1);
 	cr_expect_eq(far->closed, 0);
 	policy_room_hear(k.far, now_of(&k));
@@ -627,7 +627,7 @@ Test(policy_keeper, without_a_keeper_it_is_a_cap_without_a_limit)
 	grant(&k, 2, 2, true);
 	cr_expect_eq(f->opened, 2);
 	k.told = 0;
-	policy_budget_keep(k.budget, k.door, NULL, false, now_of(&k));
+	policy_budget_keep(k.budget, k.main_worker, NULL, false, now_of(&k));
 	all_at(&k, now_of(&k));
 	cr_expect_eq(f->opened, 6);
 	login_all(f);
@@ -647,7 +647,7 @@ Test(policy_keeper, one_that_only_counts_holds_nothing_back)
 	for (int i = 0; i < 6; i++)
 		fake_borrow(&k.pools[i % POOLS], i);
 	grant(&k, 0, NOBODY, true);
-	count = policy_budget_count(k.budget, k.door, now_of(&k));
+	count = policy_budget_count(k.budget, k.main_worker, now_of(&k));
 	cr_expect_eq(count.used, 6);
 	cr_expect_eq(count.opening, 6);
 	cr_expect_eq(count.taken, 6);
@@ -708,7 +708,7 @@ Test(policy_keeper, its_keeper_is_told_once_of_what_changes_the_count_and_of_not
 	cr_expect_eq(told(&k), 0, "loans are nothing to it");
 	policy_conn_gone(f->p, &f->conns[0], false, now_of(&k));
 	cr_expect_eq(told(&k), 1, "one is gone");
-	policy_places_join(k.budget, &other, k.door);
+	policy_places_join(k.budget, &other, k.main_worker);
 	cr_expect_eq(told(&k), 0);
 	policy_places_take(&other, now_of(&k));
 	cr_expect_eq(told(&k), 1, "another one asks for a place");
@@ -805,7 +805,7 @@ give(struct schedule *s)
 		news.share = below(s, 6);
 	news.checks = ++s->k.checks;
 	s->given += more;
-	policy_budget_grant(s->k.budget, s->k.door, more, &news, now_of(&s->k));
+	policy_budget_grant(s->k.budget, s->k.main_worker, more, &news, now_of(&s->k));
 }
 
 static void
@@ -824,9 +824,9 @@ any_step(struct schedule *s)
 	else if (what < 48)
 		give(s);
 	else if (what < 50)
-		policy_budget_ungrant(k->budget, k->door, below(s, 3));
+		policy_budget_ungrant(k->budget, k->main_worker, below(s, 3));
 	else if (what < 53)
-		policy_budget_abandon(k->budget, k->door, now_of(k));
+		policy_budget_abandon(k->budget, k->main_worker, now_of(k));
 	else if (what < 54)
 		keep(k, true);
 	else if (what < 58)
@@ -838,7 +838,7 @@ any_step(struct schedule *s)
 static void
 check(struct schedule *s, const char *when)
 {
-	struct budget_count count = policy_budget_count(s->k.budget, s->k.door, now_of(&s->k));
+	struct budget_count count = policy_budget_count(s->k.budget, s->k.main_worker, now_of(&s->k));
 	uint32_t used = 0, opening = 0, lent = 0;
 
 	for (int i = 0; i < POOLS; i++) {

@@ -60,7 +60,7 @@ Test(pool_homes, who_comes_is_not_sent_to_a_worker_that_does_not_answer)
 	config_unref(config);
 }
 
-Test(pool_homes, a_new_pool_goes_where_there_are_the_fewest_clients_and_the_door_is_the_last)
+Test(pool_homes, a_new_pool_goes_where_there_are_the_fewest_clients_and_the_main_worker_is_the_last)
 {
 	struct config *config = make_config();
 	struct pool_homes *h = pool_homes_new(&split, 1);
@@ -97,15 +97,15 @@ Test(pool_homes, users_whose_servers_log_in_as_one_share_a_home)
 	config_unref(config);
 }
 
-/* Logs in a client of this pool; *at_door: how many are on worker 0. */
+/* Logs in a client of this pool; *at_main_worker: how many are on worker 0. */
 static uint32_t
-come(struct pool_homes *h, const struct config *config, const char *database, uint32_t *at_door)
+come(struct pool_homes *h, const struct config *config, const char *database, uint32_t *at_main_worker)
 {
 	struct fail why;
-	uint32_t home = pool_homes_find(h, config, database, "u", *at_door, &why);
+	uint32_t home = pool_homes_find(h, config, database, "u", *at_main_worker, &why);
 
 	if (home == 0)
-		++*at_door;
+		++*at_main_worker;
 	else
 		pool_homes_left(h, home);
 	return home;
@@ -115,20 +115,20 @@ Test(pool_homes, a_large_pool_has_a_part_for_each_four_connections_where_the_few
 {
 	struct config *config = make_config();
 	struct pool_homes *h = pool_homes_new(&split, 1);
-	uint32_t at_door = 0;
+	uint32_t at_main_worker = 0;
 
-	cr_expect_eq(come(h, config, "many", &at_door), 1);
-	cr_expect_eq(come(h, config, "many", &at_door), 2);
-	cr_expect_eq(come(h, config, "many", &at_door), 0);
-	cr_expect_eq(come(h, config, "many", &at_door), 1, "of equal ones the first");
-	cr_expect_eq(come(h, config, "two", &at_door), 2);
-	cr_expect_eq(come(h, config, "two", &at_door), 0);
+	cr_expect_eq(come(h, config, "many", &at_main_worker), 1);
+	cr_expect_eq(come(h, config, "many", &at_main_worker), 2);
+	cr_expect_eq(come(h, config, "many", &at_main_worker), 0);
+	cr_expect_eq(come(h, config, "many", &at_main_worker), 1, "of equal ones the first");
+	cr_expect_eq(come(h, config, "two", &at_main_worker), 2);
+	cr_expect_eq(come(h, config, "two", &at_main_worker), 0);
 	pool_homes_ended(h, 1);
 	pool_homes_ended(h, 1);
-	cr_expect_neq(come(h, config, "two", &at_door), 1, "it has its two parts");
+	cr_expect_neq(come(h, config, "two", &at_main_worker), 1, "it has its two parts");
 	cr_expect(pool_homes_has(h, config, "two", "u", 2));
 	cr_expect_not(pool_homes_has(h, config, "two", "u", 1));
-	cr_expect_eq(come(h, config, "many", &at_door), 1);
+	cr_expect_eq(come(h, config, "many", &at_main_worker), 1);
 	pool_homes_free(h);
 	config_unref(config);
 }
@@ -138,10 +138,10 @@ Test(pool_homes, a_client_that_comes_alone_finds_the_part_of_the_one_before)
 	struct config *config = make_config();
 	struct pool_homes *h = pool_homes_new(&split, 1);
 
-	uint32_t at_door = 0;
+	uint32_t at_main_worker = 0;
 
 	for (unsigned i = 0; i < 5; i++) {
-		cr_expect_eq(come(h, config, "many", &at_door), 1);
+		cr_expect_eq(come(h, config, "many", &at_main_worker), 1);
 		pool_homes_ended(h, 1);
 	}
 	pool_homes_free(h);
@@ -152,10 +152,10 @@ static uint32_t
 parts_of(const struct config *config, const char *database)
 {
 	struct pool_homes *h = pool_homes_new(&split, 1);
-	uint32_t at_door = 0, count = 0;
+	uint32_t at_main_worker = 0, count = 0;
 
 	for (unsigned i = 0; i < WORKERS; i++)
-		come(h, config, database, &at_door);
+		come(h, config, database, &at_main_worker);
 	for (uint32_t i = 0; i < WORKERS; i++)
 		count += pool_homes_has(h, config, database, "u", i);
 	pool_homes_free(h);

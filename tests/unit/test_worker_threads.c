@@ -51,7 +51,7 @@ read_busy(struct note *n, void *owner, bool is_over)
 static void
 place_init(struct place *p, bool is_busy)
 {
-	struct worker **last = &p->weir.door;
+	struct worker **last = &p->weir.main_worker;
 	struct fail why;
 
 	alarm(300); /* ends a test that hangs; Criterion's own time limits leak */
@@ -80,7 +80,7 @@ place_fini(struct place *p)
 	cr_expect_eq(worker_threads_free(p->weir.threads, &why), 0, "%s", why.text);
 	for (unsigned i = 0; i < OTHERS; i++)
 		cr_expect_not(p->others[i].is_wrong, "worker %u: on another thread", i + 1);
-	for (struct worker *k = p->weir.door; k != NULL; k = next) {
+	for (struct worker *k = p->weir.main_worker; k != NULL; k = next) {
 		next = k->next;
 		policy_room_free(k->room);
 		worker_free(k);
@@ -141,15 +141,15 @@ Test(worker_threads, with_one_worker_a_halt_is_nothing)
 
 	cr_expect_eq(worker_threads_halt(&w, &why), 0, "there are no threads yet");
 	worker_threads_go(&w);
-	w.door = worker_new(&w, 0, &why);
-	cr_assert_not_null(w.door);
+	w.main_worker = worker_new(&w, 0, &why);
+	cr_assert_not_null(w.main_worker);
 	w.threads = worker_threads_new(&w, &why);
 	cr_assert_not_null(w.threads);
 	cr_expect_eq(worker_threads_halt(&w, &why), 0);
 	worker_threads_go(&w);
 	cr_expect_eq(worker_threads_free(w.threads, &why), 0);
 	cr_expect_eq(worker_threads_free(NULL, &why), 0);
-	worker_free(w.door);
+	worker_free(w.main_worker);
 }
 
 Test(worker_threads, all_stand_still_until_the_last_of_halts_within_one_another_has_ended)

@@ -51,7 +51,7 @@ add_slow(const struct slow_row *slow, void *arg)
 	rows_add(arg, &row);
 }
 
-SHOW(show_slow, slow_show_columns, OF_DOOR)
+SHOW(show_slow, slow_show_columns, OF_MAIN_WORKER)
 {
 	slowlog_each_recent(env->host->modules[MODULE_slowlog], add_slow, rows);
 }
