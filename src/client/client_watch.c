@@ -133,7 +133,7 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 	bool is_full = t->in_use >= t->limit;
 	bool is_session = pool->settings.pool_mode == POOL_MODE_SESSION;
 	const uint32_t *uses = t->uses;
-	uint32_t waiting = policy_line_length(pool->policy);
+	uint32_t waiting = policy_queue_length(pool->policy);
 	char since_when[64], waited[128], where[32] = "";
 
 	const struct log_field fields[] = { { "timed_out", NULL, t->count },

@@ -26,7 +26,7 @@ void report_error(struct pool *pool, enum error_origin origin, const char *sqlst
 void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
 /* The client leaves, or is closed for why (NULL: it left). Returns true if a request was under way: it has failed. */
 bool report_given_up(struct exchange *x, const struct fail *why);
-/* Notes how long it stood in line. connect_us: how much of that PostgreSQL owed, at most. */
+/* Notes how long it stood in the queue. connect_us: how much of that PostgreSQL owed, at most. */
 void report_waited(struct exchange *x, uint64_t connect_us);
 /* Returns how the session reads strings, for what shows its SQL (enum scan_option). */
 unsigned report_sql_options(const struct exchange *x);

@@ -14,7 +14,7 @@
 #define SALT_LEN 16
 #define FINGERPRINT_LEN 32 /* HMAC-SHA-256 */
 
-TAILQ_HEAD(waiter_line, verifier_waiter);
+TAILQ_HEAD(waiter_queue, verifier_waiter);
 
 /* The work and its input belong to a thread until it is done; line and entry always belong to the loop. */
 struct verifier_derivation {
@@ -23,7 +23,7 @@ struct verifier_derivation {
 	struct scram_verifier verifier; /* at first only salt and iterations */
 	struct fail why;
 	int result;
-	struct waiter_line line;
+	struct waiter_queue line;
 	struct kept *entry; /* NULL: the result will not be kept */
 };
 

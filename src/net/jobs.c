@@ -10,8 +10,8 @@
 
 #define STACK_WIPED ((size_t)64 << 10) /* bytes */
 
-struct job_line {
-	STAILQ_ENTRY(job_line) next;
+struct job_queue {
+	STAILQ_ENTRY(job_queue) next;
 	struct jobs *of;
 	struct note_list waiting; /* of struct job */
 	struct jobs_count count;
@@ -22,7 +22,7 @@ struct job_line {
 struct jobs {
 	pthread_mutex_t lock; /* guards all below, the lines, and every job's last three fields */
 	struct inbox *to;
-	STAILQ_HEAD(, job_line) lines; /* each has a thread */
+	STAILQ_HEAD(, job_queue) lines; /* each has a thread */
 	unsigned threads;
 	bool is_over; /* nobody reads the inbox; the last thread frees this */
 };
@@ -51,7 +51,7 @@ read_back(struct note *n, void *owner, bool is_over)
 /* --- On a thread, under the lock. --- */
 
 static struct job *
-job_take(struct job_line *line)
+job_take(struct job_queue *line)
 {
 	struct job *e = (struct job *)STAILQ_FIRST(&line->waiting);
 
@@ -66,7 +66,7 @@ job_take(struct job_line *line)
 }
 
 static void
-job_end(struct job_line *line, struct job *e)
+job_end(struct job_queue *line, struct job *e)
 {
 	assert((e->state == JOB_LOST ? line->count.lost : line->count.running) > 0);
 	if (e->state == JOB_LOST)
@@ -82,7 +82,7 @@ job_end(struct job_line *line, struct job *e)
 }
 
 static void
-line_leave(struct job_line *line)
+line_leave(struct job_queue *line)
 {
 	struct jobs *es = line->of;
 
@@ -90,7 +90,7 @@ line_leave(struct job_line *line)
 	es->threads--;
 	if (--line->threads > 0)
 		return;
-	STAILQ_REMOVE(&es->lines, line, job_line, next);
+	STAILQ_REMOVE(&es->lines, line, job_queue, next);
 	free(line);
 }
 
@@ -116,7 +116,7 @@ static void __attribute__((noinline)) wipe_stack(void)
 static void *
 jobs_main(void *arg)
 {
-	struct job_line *line = arg;
+	struct job_queue *line = arg;
 	struct jobs *es = line->of;
 	struct job *e;
 	bool is_last;
@@ -140,7 +140,7 @@ jobs_main(void *arg)
 /* Signals go to the main thread while that takes them. They are not blocked here: what a PAM module starts as a process
  * would inherit that. */
 static bool
-start_thread(struct job_line *line)
+start_thread(struct job_queue *line)
 {
 	pthread_attr_t attributes;
 	pthread_t thread;
@@ -158,7 +158,7 @@ start_thread(struct job_line *line)
 void
 jobs_free(struct jobs *es)
 {
-	struct job_line *line;
+	struct job_queue *line;
 	struct job *e;
 	bool is_last;
 
@@ -178,10 +178,10 @@ jobs_free(struct jobs *es)
 
 /* --- Submitting. --- */
 
-static struct job_line *
+static struct job_queue *
 line_find(struct jobs *es, const char *place)
 {
-	struct job_line *line;
+	struct job_queue *line;
 
 	STAILQ_FOREACH(line, &es->lines, next)
 		if (strcmp(line->place, place) == 0)
@@ -190,11 +190,11 @@ line_find(struct jobs *es, const char *place)
 }
 
 /* Returns NULL without memory. */
-static struct job_line *
+static struct job_queue *
 line_add(struct jobs *es, const char *place)
 {
 	size_t len = strlen(place) + 1;
-	struct job_line *line = calloc(1, sizeof(*line) + len);
+	struct job_queue *line = calloc(1, sizeof(*line) + len);
 
 	if (line == NULL)
 		return NULL;
@@ -206,7 +206,7 @@ line_add(struct jobs *es, const char *place)
 }
 
 static int
-line_take(struct job_line *line, struct job *e, struct fail *why)
+line_take(struct job_queue *line, struct job *e, struct fail *why)
 {
 	struct jobs *es = line->of;
 
@@ -228,7 +228,7 @@ line_take(struct job_line *line, struct job *e, struct fail *why)
 int
 jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why)
 {
-	struct job_line *line;
+	struct job_queue *line;
 	int result;
 
 	pthread_mutex_lock(&es->lock);
@@ -237,7 +237,7 @@ jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why)
 		line = line_add(es, place);
 	result = line == NULL ? fail_set(why, "53200", "no memory for a call") : line_take(line, e, why);
 	if (line != NULL && line->threads == 0) {
-		STAILQ_REMOVE(&es->lines, line, job_line, next);
+		STAILQ_REMOVE(&es->lines, line, job_queue, next);
 		free(line);
 	}
 	pthread_mutex_unlock(&es->lock);
@@ -247,7 +247,7 @@ jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why)
 bool
 jobs_drop(struct jobs *es, struct job *e)
 {
-	struct job_line *line;
+	struct job_queue *line;
 	bool is_back;
 
 	pthread_mutex_lock(&es->lock);
@@ -271,7 +271,7 @@ struct jobs_count
 jobs_count(struct jobs *es)
 {
 	struct jobs_count sum = { 0 };
-	struct job_line *line;
+	struct job_queue *line;
 
 	pthread_mutex_lock(&es->lock);
 	STAILQ_FOREACH(line, &es->lines, next) {

@@ -17,7 +17,7 @@
 #define JOB_THREADS_ALL 128u
 #define JOBS_WAITING_MAX 1000u /* at a place */
 
-struct job_line; /* opaque: jobs.c */
+struct job_queue; /* opaque: jobs.c */
 
 /* LOST: its owner has dropped it, and it still runs. */
 enum job_state { JOB_WAITS, JOB_RUNS, JOB_LOST };
@@ -28,7 +28,7 @@ struct job {
 	void (*run)(struct job *e); /* on a thread: may touch only the object around e, and immutable data */
 	void (*done)(struct job *e); /* on the inbox's loop, after run; may free e */
 	void (*discard)(struct job *e); /* in place of done, on any thread, when the jobs are freed: frees e */
-	struct job_line *line; /* NULL: it was done. This and the next are for jobs.c alone */
+	struct job_queue *line; /* NULL: it was done. This and the next are for jobs.c alone */
 	enum job_state state; /* in its line */
 };
 

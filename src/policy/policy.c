@@ -4,9 +4,9 @@
  *
  * The usual path is short: a borrower takes the warmest idle connection. When it is returned, the longest waiter gets
  * it, or it goes to the top of the idle ones. A newcomer never overtakes, because it gets an idle connection only when
- * nobody is in line.
+ * nobody is in the queue.
  */
-#include "policy/policy_line.h"
+#include "policy/policy_queue.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -278,7 +278,7 @@ policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state t
 }
 
 static void
-join_line(struct policy *p, struct policy_waiter *t, uint64_t now_us)
+join_queue(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 {
 	assert(!t->is_waiting);
 	t->is_waiting = true;
@@ -300,7 +300,7 @@ join_line(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 }
 
 void
-policy_leave_line(struct policy *p, struct policy_waiter *t)
+policy_leave_queue(struct policy *p, struct policy_waiter *t)
 {
 	assert(t->is_waiting && p->waiting > 0);
 	TAILQ_REMOVE(&p->line, t, link);
@@ -380,8 +380,8 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 		policy_move(p, conn, PC_LENT);
 }
 
-/* Returns true if nothing can be done for one more in line that was not done for those ahead: the pool is full, all
- * that this part has is lent, and nobody has an idle one. */
+/* Returns true if nothing can be done for one more in the queue that was not done for those ahead: the pool is full,
+ * all that this part has is lent, and nobody has an idle one. */
 static inline bool
 is_all_done(const struct policy *p)
 {
@@ -398,7 +398,7 @@ policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	if (p->waiting == 0 && p->count[PC_IDLE] > 0)
 		conn = choose_idle(p, t, now_us);
 	if (conn == NULL) {
-		join_line(p, t, now_us);
+		join_queue(p, t, now_us);
 		if (!is_all_done(p))
 			policy_reinforce(p, now_us);
 		return NULL;
@@ -429,14 +429,14 @@ policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	if (!t->is_waiting)
 		return;
 	t->connect_us = policy_waited_to_connect_us(p, t, now_us);
-	policy_leave_line(p, t);
+	policy_leave_queue(p, t);
 	policy_reinforce(p, now_us);
 }
 
 static inline void take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 
-/* The borrower may return the connection from within on_grant. The next in line gets it only after that on_grant is
- * over: otherwise a long line of such clients would need as deep a stack. */
+/* The borrower may return the connection from within on_grant. The next in the queue gets it only after that on_grant
+ * is over: otherwise a long line of such clients would need as deep a stack. */
 static inline void
 grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint64_t now_us)
 {
@@ -454,7 +454,7 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint6
 	p->is_granting = false;
 }
 
-/* Lends idle connections to those in line. Needed only where idle ones become lendable while somebody waits. */
+/* Lends idle connections to those in the queue. Needed only where idle ones become lendable while somebody waits. */
 void
 policy_serve(struct policy *p, uint64_t now_us)
 {
@@ -462,7 +462,7 @@ policy_serve(struct policy *p, uint64_t now_us)
 	struct policy_conn *conn;
 
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
-		policy_leave_line(p, t);
+		policy_leave_queue(p, t);
 		lend(p, conn, t);
 		grant(p, conn, t, now_us);
 	}
@@ -522,14 +522,14 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		arm_for_idle(p, now_us);
 }
 
-/* t: the first in line, or NULL. Nearly always nobody in another part waits for much longer. */
+/* t: the first in the queue, or NULL. Nearly always nobody in another part waits for much longer. */
 static inline bool
 may_give(const struct policy *p, const struct policy_waiter *t)
 {
 	return p->part.whole != NULL && part_may_choose(&p->part, t != NULL ? t->since_us : NEVER_US);
 }
 
-/* Closes it, or lends it to the first in line, here or in another part; if there is none, it becomes idle. */
+/* Closes it, or lends it to the first in the queue, here or in another part; if there is none, it becomes idle. */
 __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
@@ -550,7 +550,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	} else {
 		if (asked_us != 0)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
-		policy_leave_line(p, t);
+		policy_leave_queue(p, t);
 		lend(p, conn, t);
 		if (caps_is_short(&p->caps))
 			policy_reinforce(p, now_us);
@@ -659,7 +659,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 		t = NULL;
 	} else {
 		t->connect_us += now_us - later_of(asked_us, t->since_us);
-		policy_leave_line(p, t);
+		policy_leave_queue(p, t);
 		lend(p, conn, t);
 	}
 	policy_reinforce(p, now_us);
@@ -700,7 +700,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		go_idle(p, conn, now_us);
 		t = NULL;
 	} else {
-		policy_leave_line(p, t);
+		policy_leave_queue(p, t);
 		lend(p, conn, t);
 	}
 	p->part.is_to_ask |= t == NULL;
@@ -799,7 +799,7 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 	if (was == PC_PINGING)
 		p->counters->pings_failed++;
 	if (was == PC_LENT && p->waiting > 0 && !policy_has_any(p)) {
-		p->patient_to = p->last_number; /* who is in line waits on: policy_outage.c */
+		p->patient_to = p->last_number; /* who is in the queue waits on: policy_outage.c */
 		p->has_patient = true;
 	}
 	if (upstream_may_be_down && (was == PC_IDLE || was == PC_PINGING || was == PC_LENT))

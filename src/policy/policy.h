@@ -2,7 +2,7 @@
  * src/policy/policy.h - which server connection goes to whom: the policy of one database/user pair, without I/O or
  * clock.
  *
- *   policy_borrow   lends an idle connection. If there is none the borrower waits in line, and another one is opened if
+ *   policy_borrow   lends an idle connection. If there is none the borrower waits in the queue, and another one is opened if
  *                 there is room.
  *   policy_return   lends the connection to the longest waiter at once, or makes it idle.
  *   policy_tick     handles what is due: refuses late waiters; closes, pings and replaces idle connections.
@@ -26,7 +26,7 @@
  *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after policy_cancel; strictly first come, first
  *     served;
  *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first, or it
- *     does not suit the first in line: then it is closed, unless there is room for another one);
+ *     does not suit the first in the queue: then it is closed, unless there is room for another one);
  *   - with waiters and room, as many connections are opening (and pinging) as there are waiters, up to the pacing limit
  *     and the back-off; while somebody asks, an attempt to open begins at least every half second;
  *   - a connection is lent to one borrower at a time; none is lent that was asked to close;
@@ -125,7 +125,7 @@ struct policy_waiter {
 			      * what was opened or pinged */
 	bool is_waiting;
 	bool is_wait_logged; /* the borrower's own, false when the wait begins */
-	uint32_t number; /* its place in line */
+	uint32_t number; /* its place in the queue */
 	union {
 		TAILQ_ENTRY(policy_waiter) link; /* while it waits */
 		uint64_t idle_since_us; /* the borrower's own when it does not wait: when its last request ended */
@@ -193,18 +193,19 @@ void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t no
 void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* it logged in */
 /*
  * An OPENING or SCOUTING one failed; conn no longer belongs to the pool. The pool backs off before the next attempt,
- * which is one connection alone (and, if all in line wait on, one more for each half second in which nobody answers
- * it): 50 ms doubled up to 15 s, but up to 400 ms while somebody asks; +-20 % jitter. As long as opening fails, nothing
- * is closed for its age.
+ * which is one connection alone (and, if all in the queue wait on, one more for each half second in which nobody
+ * answers it): 50 ms doubled up to 15 s, but up to 400 ms while somebody asks; +-20 % jitter. As long as opening fails,
+ * nothing is closed for its age.
  *
- * Those in line are refused with *why at once if no other connection lives or is being opened, and while the pool backs
- * off newcomers are, too, through on_refuse from policy_tick (ops->wake with now). In an outage the next attempt, or
- * one of another part or pool, is waited for no longer than half a second, and not at all if the last one got no
+ * Those in the queue are refused with *why at once if no other connection lives or is being opened, and while the pool
+ * backs off newcomers are, too, through on_refuse from policy_tick (ops->wake with now). In an outage the next attempt,
+ * or one of another part or pool, is waited for no longer than half a second, and not at all if the last one got no
  * answer: it may take as long to fail. These wait on:
  *   - everybody, for hold_us, with OUTAGE_HOLD: counted from when they came or the outage began, whichever was
  *     later; when the outage is over, timeout_us begins for them;
  *   - for timeout_us, everybody, with OUTAGE_WAIT;
- *   - for timeout_us, those who were in line when the last connection was lost while it was lent: PostgreSQL restarts;
+ *   - for timeout_us, those who were in the queue when the last connection was lost while it was lent: PostgreSQL
+ * restarts;
  *   - for timeout_us, everybody, after 57P01: PostgreSQL has accepted the login, and an administrator has ended it; and
  *     after 53200: the next attempt may have the memory;
  *   - for timeout_us, everybody, after CF_TOO_MANY (PostgreSQL's 53300): that lowers the pool's limit to the
@@ -231,9 +232,9 @@ void policy_distrust(struct policy *p, uint64_t now_us);
 /* Handles what is due. Returns when to call next, or 0 if nothing will be due. */
 uint64_t policy_tick(struct policy *p, uint64_t now_us);
 void policy_reconfigure(struct policy *p, const struct policy_settings *settings, uint64_t now_us);
-/* Stops lending: connections that are not lent are closed now, lent ones when they are returned. Those in line stay
- * there; they are not refused for failures, but do time out. Connections that are OPENING while somebody waits, and
- * no failure is known, count as lent: each goes to the first in line when it has logged in. */
+/* Stops lending: connections that are not lent are closed now, lent ones when they are returned. Those in the queue
+ * stay there; they are not refused for failures, but do time out. Connections that are OPENING while somebody waits,
+ * and no failure is known, count as lent: each goes to the first in the queue when it has logged in. */
 void policy_pause(struct policy *p, uint64_t now_us);
 void policy_resume(struct policy *p, uint64_t now_us); /* opens at once, back-off or not */
 /* As if somebody had borrowed: min_idle is kept from now on. */
@@ -244,7 +245,7 @@ void policy_warm(struct policy *p, uint64_t now_us);
 void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
 /* The same for RR_RELOAD, but as with policy_pause() what is OPENING may be lent once. */
 void policy_reconnect(struct policy *p, uint64_t now_us);
-/* policy_refuse.c: refuses everyone in line. */
+/* policy_refuse.c: refuses everyone in the queue. */
 void policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
 
 struct policy_counts {
@@ -252,13 +253,13 @@ struct policy_counts {
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: how many above pool_size */
 	uint32_t washing; /* those of lent that are cleaned, or asked a question of pgweir's own */
 	uint32_t coming; /* from other parts of the pool (policy_whole.h); none of the others counts them */
-	uint64_t oldest_waiter_us; /* since_us of the first in line; 0: nobody waits */
+	uint64_t oldest_waiter_us; /* since_us of the first in the queue; 0: nobody waits */
 	uint64_t backoff_until_us; /* 0: not backing off */
 	struct policy_outage outage;
 };
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
-/* policy_obstacle.c: for one that is in line, the cause in why's detail, and what helps in its hint. policy_part.c: its
- * place (1: the first; an estimate if the pool is split). */
+/* policy_obstacle.c: for one that is in the queue, the cause in why's detail, and what helps in its hint.
+ * policy_part.c: its place (1: the first; an estimate if the pool is split). */
 void policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 uint32_t policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
 /* Returns true if somebody waits, here, in another part or for a place in the budget, for whom no connection is being

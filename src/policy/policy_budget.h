@@ -56,7 +56,7 @@ uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* connections are lent or borrowers wait */
-	uint64_t since_us; /* of the first in line; UINT64_MAX: nobody waits */
+	uint64_t since_us; /* of the first in the queue; UINT64_MAX: nobody waits */
 	uint64_t rest_end_us, turn_end_us; /* for the connection that was last returned */
 };
 

@@ -72,7 +72,7 @@ void circuit_hurry(const struct circuit_member *m);
 bool circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news);
 
 /* --- The pool's part: policy.c. --- */
-/* Returns true if anybody waits in line. */
+/* Returns true if anybody waits in the queue. */
 bool policy_has_waiters(const struct policy *p);
 
 /* With the other pools of c, p tries one connection at a time while their upstream can't be reached: policy_circuit.h.
@@ -82,8 +82,8 @@ void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now
 /* --- Scouts: policy_supply.c. --- */
 /*
  * Opens one connection that nobody waits for, back-off and circuit or not, to find out whether PostgreSQL is there. If
- * it fails and nobody waits in line, report policy_scout_failed and policy_conn_gone. Does nothing while paused, at the
- * limit, or where others wait for places in the budget.
+ * it fails and nobody waits in the queue, report policy_scout_failed and policy_conn_gone. Does nothing while paused,
+ * at the limit, or where others wait for places in the budget.
  */
 void policy_scout(struct policy *p, uint64_t now_us);
 /* Nobody waits for this one, which is SCOUTING still: in an outage who comes next is told of its failure. */

@@ -3,7 +3,7 @@
  * opened, when that may change, and what is said of it to those who wait. policy_supply.c opens what the whole list
  * leaves, and looks again when it says so; errors, NOTICEs and the console explain a wait by the same list.
  */
-#include "policy/policy_line.h"
+#include "policy/policy_queue.h"
 
 #include <inttypes.h>
 #include <strings.h>
@@ -25,7 +25,7 @@ until(uint64_t *until_us, uint64_t at_us, uint64_t now_us)
 		*until_us = at_us;
 }
 
-/* Returns how many are on their way to somebody in line. */
+/* Returns how many are on their way to somebody in the queue. */
 static inline uint32_t
 coming_count(const struct policy *p)
 {
@@ -56,7 +56,7 @@ paused_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 	if (!p->is_paused)
 		return false;
 	fail_detail(why, "The pool is paused, and %s waiting.",
-		    counted(policy_line_length(p), "client is", "clients are").text);
+		    counted(policy_queue_length(p), "client is", "clients are").text);
 	fail_hint(why, "RESUME it in the pgweir console.");
 	return true;
 }
@@ -101,7 +101,7 @@ static uint32_t
 trials(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
-	const struct policy_waiter *last = TAILQ_LAST(&p->line, policy_line);
+	const struct policy_waiter *last = TAILQ_LAST(&p->line, policy_queue);
 	uint64_t count;
 
 	if (first == NULL)
@@ -126,7 +126,8 @@ pace_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return pace > opening ? pace - opening : 0;
 }
 
-/* Nobody answers: what is being opened for the first in line, for a second or since it waits. NULL: there is none. */
+/* Nobody answers: what is being opened for the first in the queue, for a second or since it waits. NULL: there is none.
+ */
 static const struct policy_conn *
 find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -177,7 +178,7 @@ say_busy(const struct policy *p, const char *more, struct fail *why)
 		    "The pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
 		    " overflow), and %s waiting.%s%s",
 		    policy_busy(p), p->limit, p->settings.pool_size, p->settings.max_overflow,
-		    counted(policy_line_length(p), "client is", "clients are").text, more[0] != '\0' ? " " : "", more);
+		    counted(policy_queue_length(p), "client is", "clients are").text, more[0] != '\0' ? " " : "", more);
 }
 
 static bool
@@ -218,7 +219,7 @@ parts_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us
 		return false;
 	fail_detail(why,
 		    "Worker %u does not answer, and keeps its part of the pool's %" PRIu32 " connections; %s waiting.",
-		    part_first_of(silent), p->limit, counted(policy_line_length(p), "client is", "clients are").text);
+		    part_first_of(silent), p->limit, counted(policy_queue_length(p), "client is", "clients are").text);
 	fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart pgweir.");
 	return true;
 }

@@ -1,10 +1,10 @@
 /*
  * src/policy/policy_outage.c - when nothing can be opened: who waits on, and for how long: policy_conn_failed() in
- * policy.h has the list. The others are refused at once, so that their applications learn it. Who was in line when
+ * policy.h has the list. The others are refused at once, so that their applications learn it. Who was in the queue when
  * PostgreSQL went was ready to wait, and a restart is short; too many connections are what a full pool is like; and
  * behind a 57P01 the next attempt will say whether PostgreSQL stops.
  */
-#include "policy/policy_line.h"
+#include "policy/policy_queue.h"
 
 #include <string.h>
 
@@ -42,7 +42,7 @@ hope_ends_us(const struct policy *p)
 uint64_t
 policy_hopeless_us(const struct policy *p, uint64_t now_us)
 {
-	const struct policy_waiter *last = TAILQ_LAST(&p->line, policy_line);
+	const struct policy_waiter *last = TAILQ_LAST(&p->line, policy_queue);
 	uint64_t at_us;
 
 	if (last == NULL || p->is_paused)

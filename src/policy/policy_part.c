@@ -42,7 +42,7 @@ policy_tell_parts(struct policy *p)
 }
 
 uint32_t
-policy_line_length(const struct policy *p)
+policy_queue_length(const struct policy *p)
 {
 	return p->part.whole == NULL || p->is_paused ? p->waiting : part_sum(&p->part).waiting;
 }

@@ -59,7 +59,7 @@ struct policy_whole {
 	bool is_orphan; /* put by its last user; freed when nothing of it crosses any more */
 
 	_Alignas(64) _Atomic uint64_t bits; /* IDLE_BIT and WAITING_BIT of each part */
-	_Alignas(64) _Atomic uint64_t since_us[WHOLE_PARTS_MAX]; /* of the first in line */
+	_Alignas(64) _Atomic uint64_t since_us[WHOLE_PARTS_MAX]; /* of the first in the queue */
 	struct part_sign signs[WHOLE_PARTS_MAX];
 };
 
@@ -208,10 +208,10 @@ part_has_given(struct policy_part *m, const struct policy_room *to)
 }
 
 /*
- * Returns true if the first in line of that part came more than WHOLE_LATE_US before one who waits here since own_us
- * (UINT64_MAX: nobody waits here, and whoever waits there is ahead), and what was given there last has had its effect:
- * both loops have gone round since. If each return was given to a loop that was not running for a while, whose line is
- * older by that, as many would come back.
+ * Returns true if the first in the queue of that part came more than WHOLE_LATE_US before one who waits here since
+ * own_us (UINT64_MAX: nobody waits here, and whoever waits there is ahead), and what was given there last has had its
+ * effect: both loops have gone round since. If each return was given to a loop that was not running for a while, whose
+ * line is older by that, as many would come back.
  */
 static inline bool
 part_is_ahead(const struct policy_part *m, unsigned number, uint64_t own_us)
@@ -270,7 +270,7 @@ bool part_outage_begins(struct policy_part *m, uint64_t since_us);
 bool part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* A lent connection is lost; call it before part_moved(). */
 void part_lost(struct policy_part *m, uint64_t now_us);
-/* Returns true if who waits here since since_us was in line when one was last lost. */
+/* Returns true if who waits here since since_us was in the queue when one was last lost. */
 bool part_was_in_line(const struct policy_part *m, uint64_t since_us);
 /* Returns true if no other part has a lower number, or there is no whole: it tells what all have together. */
 bool part_is_first(const struct policy_part *m);

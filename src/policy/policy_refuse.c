@@ -1,17 +1,17 @@
 /*
- * src/policy/policy_refuse.c - refuses those in line.
+ * src/policy/policy_refuse.c - refuses those in the queue.
  *
  * A full pool (53300) and a PostgreSQL that can't be reached (08xxx, from the attempt) have different errors, each with
  * a hint. A borrower that is refused may come back from within: it counts as a newcomer and is not refused again here.
  */
-#include "policy/policy_line.h"
+#include "policy/policy_queue.h"
 
 #include <stdio.h>
 
 static void
 refuse(struct policy *p, struct policy_waiter *t, const struct fail *why, enum request_failure kind)
 {
-	policy_leave_line(p, t);
+	policy_leave_queue(p, t);
 	p->outage.refused += kind == RF_BACKEND_UNREACHABLE && p->outage.since_us > 0;
 	p->orders.room->borrowers->on_refuse(why, kind, t);
 }

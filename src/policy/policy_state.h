@@ -2,12 +2,12 @@
  * src/policy/policy_state.h - what the files of the pool policy share; nobody else includes it.
  *
  *   policy.c         borrow, return, cancel, and the owner's reports about connections
- *   policy_supply.c  connections for those in line: which are pinged, how many are opened, and what prevents that
- *   policy_upkeep.c  limits on time (in line, idle, age); settings, pause, close
+ *   policy_supply.c  connections for those in the queue: which are pinged, how many are opened, and what prevents that
+ *   policy_upkeep.c  limits on time (in the queue, idle, age); settings, pause, close
  *   policy_part.c    one part of a pool that lives on several workers
  *   policy_whole.c   what these parts share
  *   policy_outage.c  when nothing can be opened: who waits on, and for how long
- *   policy_refuse.c  refuses those in line
+ *   policy_refuse.c  refuses those in the queue
  *   policy_obstacle.c what keeps another one from being opened: how many may be, when, and the words for it
  *   policy_budget.c  a cap over several pools, with fair shares
  *   policy_keeper.c  ... whose places a keeper is granted
@@ -35,7 +35,7 @@
 #define POLICY_LAST 64u /* a power of two */
 
 TAILQ_HEAD(policy_conns, policy_conn);
-TAILQ_HEAD(policy_line, policy_waiter);
+TAILQ_HEAD(policy_queue, policy_waiter);
 
 enum policy_opens { OPENS_ANY, OPENS_TRIAL /* of the circuit's */, OPENS_SCOUT };
 
@@ -57,7 +57,7 @@ struct policy {
 	uint32_t total, limit; /* total: connections in any state; limit: pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT will be returned in a moment */
 	struct policy_conn *last[POLICY_LAST]; /* by the id of its last borrower, if borrower_id still says so */
-	struct policy_line line; /* the longest waiter is first */
+	struct policy_queue line; /* the longest waiter is first */
 	uint32_t waiting, last_number;
 
 	bool is_paused;
@@ -186,7 +186,7 @@ policy_has_any(const struct policy *p)
 /* policy.c */
 void policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state to);
 void policy_close_conn(struct policy *p, struct policy_conn *conn, enum recycle_reason reason);
-void policy_leave_line(struct policy *p, struct policy_waiter *t);
+void policy_leave_queue(struct policy *p, struct policy_waiter *t);
 /* Returns true if conn is to be closed for its age. */
 bool policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
 void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us);
@@ -199,12 +199,12 @@ void policy_stir(struct policy *p, uint64_t now_us); /* a cap has room for the p
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
 void policy_give_idle(struct policy *p, uint64_t now_us); /* to parts where somebody waits, if nobody does here */
 void policy_tell_parts(struct policy *p); /* after a change of what others look at */
-void policy_ask_parts(struct policy *p, uint64_t now_us); /* for those in line; there is a whole */
+void policy_ask_parts(struct policy *p, uint64_t now_us); /* for those in the queue; there is a whole */
 void policy_end_parts(struct policy *p, uint64_t now_us); /* after any change; there is a whole */
 void policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
 /* policy_supply.c */
-void policy_reinforce(struct policy *p, uint64_t now_us); /* after any change: pings and opens for all in line */
+void policy_reinforce(struct policy *p, uint64_t now_us); /* after any change: pings and opens for all in the queue */
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
 void policy_is_asked(struct policy *p, uint64_t now_us); /* somebody has come: it does not back off for long */

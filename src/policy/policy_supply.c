@@ -1,12 +1,12 @@
 /*
- * src/policy/policy_supply.c - keeps as many connections coming as there are waiters in line, and no more.
+ * src/policy/policy_supply.c - keeps as many connections coming as there are waiters in the queue, and no more.
  *
  * For each waiter one connection is on its way: an idle one that is being pinged, or else a new one that is being
  * opened. Whichever comes first goes to the longest waiter. What limits opening is listed in policy_obstacle.c. After a
  * failure one connection is tried alone, and only its success lets others follow; connections that fail together count
  * as one failure.
  */
-#include "policy/policy_line.h"
+#include "policy/policy_queue.h"
 
 #include <assert.h>
 
@@ -129,7 +129,7 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 		policy_refuse_impatient(p, why);
 }
 
-/* --- For those in line. --- */
+/* --- For those in the queue. --- */
 
 enum open_for { FOR_WAITER, FOR_STOCK, AS_SCOUT };
 
@@ -244,7 +244,7 @@ policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	p->ops.ping(p->owner, conn);
 }
 
-/* While somebody is in line, every idle connection needs a ping. The warmest are the likeliest to be alive. */
+/* While somebody is in the queue, every idle connection needs a ping. The warmest are the likeliest to be alive. */
 static struct policy_conn *
 find_to_ping(struct policy *p, bool is_any)
 {
@@ -340,7 +340,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	help_waiters(p, now_us);
 	/* For min_idle no place is taken for which somebody waits in another part: it may have been made now. */
 	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
-	       policy_total(p) + policy_line_length(p) - p->waiting < p->settings.pool_size &&
+	       policy_total(p) + policy_queue_length(p) - p->waiting < p->settings.pool_size &&
 	       policy_openable(p, now_us, NULL) > 0 && open_one(p, FOR_STOCK, now_us))
 		continue;
 	if (p->part.whole != NULL)

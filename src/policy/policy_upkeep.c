@@ -1,6 +1,6 @@
 /*
- * src/policy/policy_upkeep.c - limits on time (in line, idle, age), and what the operator does: new settings, pause,
- * close.
+ * src/policy/policy_upkeep.c - limits on time (in the queue, idle, age), and what the operator does: new settings,
+ * pause, close.
  *
  * Nothing here has a timer. policy_next_due derives the next deadline from the ends of ordered lists: the first in
  * line, the first pinged, the coldest idle one. Age and background pings have no such order; for them all idle
@@ -8,7 +8,7 @@
  */
 #include "policy/policy_upkeep.h"
 
-#include "policy/policy_line.h"
+#include "policy/policy_queue.h"
 
 #define SWEEP_AT_MOST_EVERY_US SECOND_US
 

@@ -357,7 +357,7 @@ unserved(const struct policy_whole *w, unsigned number)
 	return waiting > coming ? waiting - coming : 0;
 }
 
-/* Who has waiters of his own gives to others only what their first in line is to have: one at a time. */
+/* Who has waiters of his own gives to others only what their first in the queue is to have: one at a time. */
 static bool
 is_due(const struct policy_part *m, unsigned number, uint64_t own_us)
 {
@@ -426,7 +426,7 @@ part_others_lack(const struct policy_part *m)
 	return parts != 0;
 }
 
-/* Who waits elsewhere is taken to have come evenly since the first in line there. */
+/* Who waits elsewhere is taken to have come evenly since the first in the queue there. */
 uint32_t
 part_ahead(const struct policy_part *m, uint64_t since_us, uint64_t now_us)
 {

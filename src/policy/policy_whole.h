@@ -40,13 +40,13 @@ const void *policy_whole_key(const struct policy_whole *w, size_t *len);
  * must be there until it is replaced, or p freed. */
 void policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us);
 /*
- * A connection that ops->give has sent here has come. It is lent to the first in line, or becomes idle, or is closed
- * if the pool was paused or reloaded since it left. Returns false if p is not the part that it
- * was sent to: then it is the caller's, as before, and policy_whole_lost() is due.
+ * A connection that ops->give has sent here has come. It is lent to the first in the queue, or becomes idle, or is
+ * closed if the pool was paused or reloaded since it left. Returns false if p is not the part that it was sent to: then
+ * it is the caller's, as before, and policy_whole_lost() is due.
  */
 bool policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 bool policy_is_split(const struct policy *p); /* it is a part */
-uint32_t policy_line_length(const struct policy *p); /* how many wait in all parts */
+uint32_t policy_queue_length(const struct policy *p); /* how many wait in all parts */
 void policy_add_counts(const struct policy *p, struct policy_counts *to); /* policy.c; but back-off and outage */
 uint32_t policy_busy(const struct policy *p); /* how many are lent; if split, not idle, in all */
 

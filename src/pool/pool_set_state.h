@@ -89,7 +89,7 @@ struct pool_set {
 	uint64_t wake_at_us; /* 0: the waker is not set */
 	uint32_t last_code_number; /* of answers about databases' code: database_code.number */
 	uint32_t server_count, last_turn;
-	const struct pool_scout *scout; /* what is opened now is that; NULL: for those in line */
+	const struct pool_scout *scout; /* what is opened now is that; NULL: for those in the queue */
 	bool is_paused, is_suspended;
 };
 

@@ -135,7 +135,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_waite
 		SIM_HOLDS(s, model_waits_on(sp->line[i]), "pool %u: refused out of order", sp->index);
 	SIM_HOLDS(s, strlen(why->sqlstate) == 5 && why->text[0] != '\0', "refused without a word");
 	if (model_hopeless_us(sp) <= s->now_us)
-		model_doom(sp); /* since a callback, perhaps; all in line are refused with the first */
+		model_doom(sp); /* since a callback, perhaps; all in the queue are refused with the first */
 	if (kind == RF_POOL_TIMEOUT) {
 		SIM_HOLDS(s, sp->settings.timeout_us > 0 && s->now_us >= model_deadline(c),
 			  "pool %u: timed out too early", sp->index);
@@ -401,14 +401,14 @@ do_borrow(struct sim *s)
 	s->in_borrow = was_in_borrow;
 	if (conn == NULL) {
 		sp->waits++;
-		SIM_HOLDS(s, c->waiter.is_waiting && c->waiter.since_us == s->now_us, "waits, but not in line");
+		SIM_HOLDS(s, c->waiter.is_waiting && c->waiter.since_us == s->now_us, "waits, but not in the queue");
 		return;
 	}
 	tell(s, "  gets %p at once", (void *)conn);
 	sp->asked_us = before.asked_us;
 	sp->backoff_from_us = before.backoff_from_us;
 	sp->backoff_to_us = before.backoff_to_us;
-	SIM_HOLDS(s, is_first, "pool %u: a newcomer overtakes those in line", sp->index);
+	SIM_HOLDS(s, is_first, "pool %u: a newcomer overtakes those in the queue", sp->index);
 	leave_line(c);
 	check_lent_from_idle((struct sim_conn *)conn, c);
 	SIM_HOLDS(s, conn->state == PC_LENT, "pool %u: lent, but not in state LENT", sp->index);
@@ -505,7 +505,7 @@ do_cancel(struct sim *s)
 	policy_cancel(sp->pool, &c->waiter, s->now_us);
 	sp->on_stack--;
 	s->in_borrow = was_in_borrow;
-	SIM_HOLDS(s, !c->waiter.is_waiting, "cancelled, and still in line");
+	SIM_HOLDS(s, !c->waiter.is_waiting, "cancelled, and still in the queue");
 }
 
 /* --- What happens to connections. --- */
@@ -552,7 +552,7 @@ report_opened(struct sim_conn *sc)
 		check_recycle_times(sp);
 }
 
-/* Everybody in line who had nothing to hope for has been told when the report returns. */
+/* Everybody in the queue who had nothing to hope for has been told when the report returns. */
 static void
 report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 {

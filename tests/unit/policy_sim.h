@@ -47,7 +47,7 @@ struct sim_client {
 	struct sim_conn *holds;
 	uint64_t since_us;
 	uint32_t wait_number; /* one more for each time it waits */
-	bool is_patient; /* in line when the last connection was lost */
+	bool is_patient; /* in the queue when the last connection was lost */
 	bool is_doomed; /* may be refused: there was nothing to hope for, or somebody refused all */
 };
 
@@ -134,14 +134,14 @@ uint32_t model_min_idle(const struct sim_pool *sp);
 bool model_needs_ping(const struct sim_conn *sc);
 bool model_is_paused(const struct sim_pool *sp); /* as the pool itself says */
 bool model_is_new(const struct sim_conn *sc);
-/* When everybody in line who does not wait on is refused; SIM_NEVER: not yet. */
+/* When everybody in the queue who does not wait on is refused; SIM_NEVER: not yet. */
 uint64_t model_hopeless_us(const struct sim_pool *sp);
 bool model_waits_on(const struct sim_client *c); /* is not refused for what fails to open */
 uint64_t model_deadline(const struct sim_client *c);
 void model_lost(struct sim_pool *sp, const struct sim_conn *sc); /* before the pool hears of it */
 void model_heard(struct sim_pool *sp, const struct sim_conn *gone); /* or is asked to close */
 void model_outage_ends(struct sim_pool *sp); /* if there is one */
-bool model_doom(struct sim_pool *sp); /* all in line, if there is nothing to hope for */
+bool model_doom(struct sim_pool *sp); /* all in the queue, if there is nothing to hope for */
 void model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);
 void model_is_asked(struct sim_pool *sp);
 void model_scout_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);

@@ -548,7 +548,7 @@ check_budget_place(struct sim_pool *sp, bool is_for_waiter)
 
 /* --- What the pool asks for. --- */
 
-/* Returns true if it is for somebody in line. */
+/* Returns true if it is for somebody in the queue. */
 static bool
 check_need(struct sim_pool *sp)
 {

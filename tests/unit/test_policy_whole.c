@@ -464,7 +464,7 @@ Test(policy_whole, the_place_in_line_counts_those_of_other_parts)
 	pass_time(&t, 10 * MS);
 	cr_expect_eq(policy_place(b->p, &b->clients[0].waiter, b->now), 3, "some came since, for all that is known");
 	cr_expect_eq(policy_place(a->p, &a->clients[1].waiter, a->now), 1);
-	cr_expect_eq(policy_line_length(b->p), 5);
+	cr_expect_eq(policy_queue_length(b->p), 5);
 	policy_explain_wait(b->p, &b->clients[0].waiter, b->now, &why);
 	cr_expect_str_eq(why.detail,
 			 "The pool has 1 of 1 connections busy (1 + 0 overflow), and 5 clients are waiting.");

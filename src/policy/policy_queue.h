@@ -1,10 +1,10 @@
-/* src/policy/policy_line.h - those in line when nothing can be opened: who waits on, and who is refused. */
+/* src/policy/policy_queue.h - those in the queue when nothing can be opened: who waits on, and who is refused. */
 #pragma once
 
 #include "policy/policy_state.h"
 
 /* policy_outage.c */
-/* Returns true if somebody in line is to be refused now, as no answer is to be expected soon. */
+/* Returns true if somebody in the queue is to be refused now, as no answer is to be expected soon. */
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
 /* Returns when that will be so, if nothing is reported before; NEVER_US: never. */
 uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
@@ -25,7 +25,7 @@ void policy_refuse_late(struct policy *p, uint64_t now_us);
 void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
 
 /* policy_obstacle.c */
-uint32_t policy_unserved(const struct policy *p); /* how many in line have no connection coming */
+uint32_t policy_unserved(const struct policy *p); /* how many in the queue have no connection coming */
 /* Returns how many more connections may be opened now, apart from caps over several pools. *until_us (until_us may be
  * NULL) is lowered to the time when that may be more, if no report comes before. */
 uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);
