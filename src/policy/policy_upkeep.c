@@ -208,7 +208,9 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 	caps_set_claim(&p->caps, p->settings.share_weight, p->settings.share_min);
 	TAILQ_FOREACH(conn, &p->all, all)
 		if (old.recycle_us != settings->recycle_us && !policy_is_coming(conn->state) &&
-		    conn->state != PC_CLOSING)
+		    conn->state != PC_CLOSING &&
+		    (conn->recycle_at_us == 0 ||
+		     conn->recycle_at_us > now_us)) /* else it is due, as policy_age() says */
 			policy_set_recycle_time(p, conn);
 	p->sweep_us = now_us;
 	p->lowered_until_us = 0;

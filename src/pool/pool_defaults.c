@@ -20,6 +20,13 @@ host_of(const struct server *srv)
 	return XXH3_64bits(srv->address, strlen(srv->address));
 }
 
+/* Returns false if it is a replication client's alone: the pool lists that, and its conn is another struct. */
+static bool
+is_pooled(const struct server *srv)
+{
+	return srv->target->replication == NULL;
+}
+
 /* Returns the version of the last answer, or 0: there is none. */
 static uint64_t
 version_of(const struct pool *pool)
@@ -47,7 +54,8 @@ pool_defaults_altered(struct pool *pool)
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
 		if (e->code == pool->code)
 			TAILQ_FOREACH(srv, &e->servers, all)
-				pooled_of(srv->conn)->defaults.version = OUTDATED;
+				if (is_pooled(srv))
+					pooled_of(srv->conn)->defaults.version = OUTDATED;
 }
 
 /* Returns true if the server of p, which has logged in, began with older settings than version. */
@@ -87,10 +95,10 @@ replace_older(struct pool *pool, uint64_t version, uint64_t host, uint64_t now_u
 	unsigned count = 0;
 
 	for (srv = TAILQ_FIRST(&pool->servers); srv != NULL; srv = next) {
-		struct pooled *p = pooled_of(srv->conn);
+		struct pooled *p = is_pooled(srv) ? pooled_of(srv->conn) : NULL;
 
 		next = TAILQ_NEXT(srv, all);
-		if (policy_is_coming(p->conn.state) || p->conn.state == PC_CLOSING ||
+		if (p == NULL || policy_is_coming(p->conn.state) || p->conn.state == PC_CLOSING ||
 		    (host != 0 && host != host_of(srv)) || !is_older(pool, p, version) || p->defaults.due == version)
 			continue;
 		p->defaults.due = version;

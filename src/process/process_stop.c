@@ -18,7 +18,7 @@
 static bool
 needs_server(const struct client *c)
 {
-	return c->x.waiter.is_waiting || (c->x.srv == NULL && exchange_is_in_block(&c->x));
+	return c->x.waiter.is_waiting || (c->x.srv == NULL && c->x.block == EXCHANGE_DUE);
 }
 
 /* Returns true if no client waits for a server, or will need one to end its transaction, and none is in use; not while

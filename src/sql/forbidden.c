@@ -239,7 +239,9 @@ read_explain(struct reader *r)
 	next(r);
 	if (is_punct(r, '(')) {
 		while (!is_punct(r, ')') && !is_over(r)) {
-			bool is_analyze = is(r, " analyze analyse ") && r->last.kind == SQL_PUNCT;
+			bool is_analyze = r->last.kind == SQL_PUNCT &&
+					  (is(r, " analyze analyse ") ||
+					   (r->token.len == 9 && memcmp(r->token.at, "\"analyze\"", 9) == 0));
 
 			next(r);
 			if (is_analyze)

@@ -757,6 +757,7 @@ random_settings(struct sim *s)
 static void
 do_reload(struct sim *s)
 {
+	struct sim_conn *sc;
 	struct sim_pool *sp = pick_pool(s);
 	struct policy_settings set = sp->settings;
 
@@ -773,6 +774,8 @@ do_reload(struct sim *s)
 	if (sp->down_since_us > 0)
 		sp->down_since_us = s->now_us; /* who waits may have been patient until now */
 	sp->lowered_until_us = 0;
+	TAILQ_FOREACH(sc, &sp->conns, link)
+		sc->recycle_seen_us = sc->conn.recycle_at_us;
 	sp->on_stack++;
 	s->depth++;
 	policy_reconfigure(sp->pool, &set, s->now_us);

@@ -33,6 +33,7 @@ struct sim_conn {
 	struct sim_client *borrower;
 	const void *image;
 	uint64_t started_us, opened_us, heard_us, idle_since_us, pinged_us, epoch;
+	uint64_t recycle_seen_us; /* conn.recycle_at_us ahead of the last reload */
 	uint64_t of; /* its last borrower's id */
 	bool is_used, is_overflow, is_recycle_due, ping_has_failed;
 	TAILQ_ENTRY(sim_conn) link;

@@ -763,6 +763,8 @@ check_recycle_times(struct sim_pool *sp)
 
 		if (sc->state == M_OPENING || sc->state == M_SCOUTING || sc->state == M_CLOSING)
 			continue;
+		if (at_us != 0 && at_us == sc->recycle_seen_us && at_us <= sp->sim->now_us) /* due: it stays so */
+			continue;
 		SIM_HOLDS(sp->sim,
 			  us == 0 ? at_us == 0
 				  : at_us >= sc->opened_us + us * 9 / 10 && at_us <= sc->opened_us + us * 11 / 10,

@@ -16,7 +16,7 @@ import pytest
 
 import rawwire
 import transport
-from rawwire import BEGIN_NOW, shape
+from rawwire import BEGIN_NOW, QueryFailed, shape
 from tap import Tap
 from waiting import wait_until
 from weir import REPOSITORY, become_reaper, needs_slow_log
@@ -567,6 +567,18 @@ def test_a_shutdown_that_waits_for_servers_waits_for_a_transaction_that_has_none
     if first is not None:
         assert wire.query(first) == [["1"]]
     wire.query("COMMIT")
+    assert bouncer.weir.wait_exit() == 0
+
+
+def test_a_shutdown_that_waits_for_servers_does_not_wait_for_a_failed_transaction_that_has_none(bouncer):
+    bouncer.start(settings="default_pool_size = 1\nquery_wait_timeout = 1\npool_mode = transaction\n[pgweir]\nbegin = deferred")
+    holder, wire = bouncer.weir.raw(), bouncer.weir.raw()
+    assert holder.query(BEGIN_NOW) == []
+    wire.query("BEGIN")
+    with pytest.raises(QueryFailed, match="query_wait_timeout"):
+        wire.query("SELECT 1")
+    bouncer.weir.signal(SIGINT)
+    holder.query("COMMIT")
     assert bouncer.weir.wait_exit() == 0
 
 

@@ -5,7 +5,7 @@ import psycopg
 import pytest
 
 from leftovers import PID, WORK_MEM, ask, begin
-from rawwire import bind, execute, parse, sync
+from rawwire import BEGIN_NOW, bind, execute, parse, sync
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -239,3 +239,15 @@ def test_all_workers_follow(weir, postgres, own, workers):      # pylint: disabl
     wires[0].query(SETS["a role"][0])
     wait_until(lambda: {value(wire) for wire in wires} == {NEW})
     assert weir.metric("pgweir_pool_recycles_total", database="own", reason="age") > 0
+
+
+def test_a_reload_of_pool_recycle_does_not_keep_what_is_to_be_replaced(weir, postgres, own):
+    wire, other = start(weir, servers=2, clients=2)
+    wire.query(BEGIN_NOW)
+    pid = value(wire, PID)
+    postgres.query("ALTER ROLE web SET work_mem = '7MB'", dbname="postgres")
+    wait_for(other, NEW)
+    weir.reload({f"database {own}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0, pool_recycle="2h")
+    wire.query("COMMIT")
+    other.query(BEGIN_NOW)
+    assert (value(wire), value(wire, PID) != pid) == (NEW, True)
