@@ -504,9 +504,11 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	struct loan *loan = &x->srv->loan;
 
 	x->has_run = true;
-	/* PostgreSQL reads it as what ends the COPY, which fails; to be held for that, it would wait for itself. */
-	if (x->srv->ledger.intake == INTAKE_COPY && strchr("dcfHS", f->type) == NULL)
-		return send_copy_end(w, f);
+	/* PostgreSQL ends a connection that sends it within COPY IN, but runs it if the COPY has failed meanwhile. */
+	if (x->srv->ledger.intake == INTAKE_COPY && strchr("dcfHS", f->type) == NULL) {
+		server_condemn(x->srv, SERVER_IN_DOUBT);
+		return walk_violated(w, "unexpected message type during COPY from stdin", f->type);
+	}
 	if (x->session != NULL && state_holds(x))
 		return WALK_HOLD;
 	if (loan->behind == ALL_BEHIND_SETTINGS) {

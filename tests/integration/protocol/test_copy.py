@@ -294,3 +294,18 @@ def test_a_message_that_pgweir_answers_breaks_a_copy_too(weir, table):
             one.read_until("Z")
     with weir.raw() as two:
         assert two.query("SELECT 2") == [["2"]]
+
+
+@pytest.mark.parametrize("behind", [query("SELECT 'smuggled' FROM pg_sleep(0.5)"), parse("", "SELECT 'smuggled'") + bind() + execute() + sync()],
+                         ids=["simple", "extended"])
+def test_what_comes_behind_a_bad_row_answers_nobody_else(weir, table, behind):
+    """In one packet: PostgreSQL has failed the COPY when it reads that, and would run it."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire, weir.raw() as one, weir.raw() as two, weir.raw() as three:
+        begin_copy(wire, table)
+        wire.send(copy_data(b"bad\n") + behind)
+        for name, other in (("one", one), ("two", two), ("three", three)):
+            other.send(query(f"SELECT 'of {name}' FROM pg_sleep(0.2)"))
+        assert errors(wire.read_until("E"))[-1].sqlstate in ("08P01", "22P02", "22P04")
+        for name, other in (("one", one), ("two", two), ("three", three)):
+            assert texts(other.read_until("Z")) == [[f"of {name}"]]
