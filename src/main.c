@@ -182,7 +182,10 @@ serve(struct config *config, const struct process_start *start, int told)
 	if (told >= 0 && (write(told, "", 1) != 1 || leave_terminal() < 0))
 		return 1;
 	process_run(w);
-	process_free(w);
+	if (!process_free(w)) {
+		fflush(NULL);
+		_exit(0);
+	}
 	return 0;
 }
 

@@ -155,7 +155,7 @@ start_thread(struct job_queue *line)
 	return is_started;
 }
 
-void
+bool
 jobs_free(struct jobs *es)
 {
 	struct job_queue *line;
@@ -163,7 +163,7 @@ jobs_free(struct jobs *es)
 	bool is_last;
 
 	if (es == NULL)
-		return;
+		return true;
 	pthread_mutex_lock(&es->lock);
 	es->is_over = true;
 	STAILQ_FOREACH(line, &es->lines, next)
@@ -174,6 +174,7 @@ jobs_free(struct jobs *es)
 	is_last = es->threads == 0;
 	pthread_mutex_unlock(&es->lock);
 	free_if_over(es, is_last);
+	return is_last;
 }
 
 /* --- Submitting. --- */

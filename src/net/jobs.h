@@ -39,8 +39,10 @@ struct jobs_count {
 };
 
 struct jobs *jobs_new(struct inbox *to);
-/* Discards what waits. Calls that hang are left to themselves, and discarded when they return. NULL is fine. */
-void jobs_free(struct jobs *es);
+/* Discards what waits. Calls that hang are left to themselves, and discarded when they return. NULL is fine. Returns
+ * true if none hangs; else the process must end by _exit(): handlers of exit() take from these threads what they use.
+ */
+bool jobs_free(struct jobs *es);
 /* Runs e on a thread of place. Returns 0, or -1 with *why set (53300, 53200); e is then the caller's. */
 int jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why);
 /* The owner of e waits no longer. Returns true if e never ran: it is the caller's again. False: done follows. */

@@ -234,11 +234,13 @@ process_run(struct weir *w)
 	log_info(w->log, "stopped");
 }
 
-void
+bool
 process_free(struct weir *w)
 {
+	bool none_hangs;
+
 	if (w == NULL)
-		return;
+		return true;
 	w->stopping.is_ending = true;
 	w->stopping.is_stopping = true;
 	end_threads(w);
@@ -251,7 +253,7 @@ process_free(struct weir *w)
 	process_stop_http(w);
 	process_ignore_events(w);
 	listeners_free(w->listeners);
-	process_free_parts(w);
+	none_hangs = process_free_parts(w);
 	restart_free(w->restart);
 	if (w->has_pid_file)
 		os_remove_pid_file(w->config, w->log);
@@ -268,4 +270,5 @@ process_free(struct weir *w)
 		worker_free(k);
 	}
 	free(w);
+	return none_hangs;
 }

@@ -26,4 +26,5 @@ struct process_start {
  * process behind start->predecessor gets the reason, too. */
 struct weir *process_new(struct config *config, const struct process_start *start, struct fail *why);
 void process_run(struct weir *w);
-void process_free(struct weir *w);
+/* Returns true if no thread is left: false, the process must end by _exit(), see jobs_free(). */
+bool process_free(struct weir *w);

@@ -372,9 +372,11 @@ process_make_parts(struct weir *w, struct fail *why)
 	return make_main_worker(w, seeds, why);
 }
 
-void
+bool
 process_free_parts(struct weir *w)
 {
+	bool none_hangs;
+
 	console_free(w->console);
 	auth_queries_free(w->shared.auth_queries);
 	fleet_free(w->shared.fleet);
@@ -382,7 +384,7 @@ process_free_parts(struct weir *w)
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		worker_close(k);
 	helpers_end(w->shared.helpers); /* all work under way is in inboxes then */
-	jobs_free(w->shared.jobs);
+	none_hangs = jobs_free(w->shared.jobs);
 	/* A note may post one to another worker. */
 	for (struct worker *k = w->main_worker; k != NULL; k = worker_read_last(k) ? w->main_worker : k->next)
 		continue;
@@ -398,4 +400,5 @@ process_free_parts(struct weir *w)
 	admission_free(w->shared.admission);
 	policy_commons_free(w->shared.commons);
 	pthread_mutex_destroy(&w->shared.lives.lock);
+	return none_hangs;
 }

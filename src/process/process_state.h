@@ -142,7 +142,7 @@ void process_stop_http(struct weir *w); /* fine if there is none */
 
 /* process_parts.c: returns 0, or -1 with *why set. They are to be freed in either case. */
 int process_make_parts(struct weir *w, struct fail *why);
-void process_free_parts(struct weir *w);
+bool process_free_parts(struct weir *w); /* likewise process_free() */
 
 /* process_events.c: returns 0, or -1 with *why set. They are to be ignored in either case. */
 int process_watch_events(struct weir *w, struct fail *why);
