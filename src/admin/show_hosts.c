@@ -8,7 +8,7 @@
 
 SHOW_ROW(host, (TEXT, database) (TEXT, host) (INT4, port) (TEXT, role) (TEXT, state) (TEXT, life)
 	(INT8_OR_NULL, timeline) (TEXT, position) (INT8_OR_NULL, lag_ms) (INT8, reads) (INT8, readings)
-	(TEXT, last_error));
+	(TEXT, last_error) (TEXT, zone));
 
 struct host_fill {
 	const struct snapshot *s; /* NULL: no memory */
@@ -28,7 +28,8 @@ add_host(const struct watch_row *h, void *arg)
 				.timeline = h->timeline == 0 ? ROWS_NULL : h->timeline,
 				.lag_ms = h->is_lag_known ? h->lag_us / 1000 : ROWS_NULL,
 				.readings = h->readings,
-				.last_error = h->last_error };
+				.last_error = h->last_error,
+				.zone = *h->zone != '\0' ? h->zone : NULL };
 
 	snprintf(host, sizeof(host), "%.*s", (int)(port - h->host), h->host);
 	if (h->started_us != 0) {

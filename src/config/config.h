@@ -130,6 +130,7 @@ struct config {
 	char **proxy_protocol; /* "10.0.0.0/8", "unix": whence connections begin with a PROXY header; NULL-terminated */
 	bool application_name_add_host;
 	char *login_notify_message;
+	char *zone; /* which this process is in; empty: not known */
 	uint32_t peer_id; /* 0: no peers */
 	char *peers; /* "2=10.0.0.7:6432, 3=[::1]:6432, 4=/run/other:6432" */
 	char *tenant_domain; /* SNI: what follows the tenant and a dot; empty: anything */

@@ -94,6 +94,8 @@ static const struct config_key keys[] = {
 	  FIELD(application_name_add_host), NULL, "adds the client's address and port to its application_name at login" },
 	{ "pgweir", "login_notify_message", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(login_notify_message), NULL,
 	  "a NOTICE that each client gets when it has logged in; empty: none" },
+	{ "pgweir", "zone", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(zone), NULL,
+	  "the zone that this process is in: reads prefer standbys of the same zone, which zones= in upstream names; empty: none" },
 	{ "pgweir", "peer_id", NOT_THERE, KEY_COUNT, "0", 0, 65535, "", FIXED, FIELD(peer_id), NULL,
 	  "this process's number among those that share its port; 0: it has no peers" },
 	{ "pgweir", "peers", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(peers), NULL,

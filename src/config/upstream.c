@@ -14,9 +14,10 @@ const char *const upstream_target_names[] = { "any",	 "read-write",	   "read-onl
 const char *
 upstream_word_name(enum upstream_word word)
 {
-	static const char *const names[UPSTREAM_WORDS] = { "sslmode",	      "sslrootcert",	    "sslcert",
-							   "sslkey",	      "sslnegotiation",	    "sslsni",
-							   "channel_binding", "load_balance_hosts", "connect_query" };
+	static const char *const names[UPSTREAM_WORDS] = {
+		"sslmode",	   "sslrootcert",	 "sslcert",	  "sslkey", "sslnegotiation", "sslsni",
+		"channel_binding", "load_balance_hosts", "connect_query", "zones"
+	};
 
 	return word < UPSTREAM_WORDS ? names[word] : NULL;
 }
@@ -65,6 +66,26 @@ upstream_copy(const struct upstream *up)
 	return copy;
 }
 
+const char *
+upstream_zone(const struct upstream *up, size_t host, size_t *len)
+{
+	const char *at = up->words[UPSTREAM_ZONES] != NULL ? up->words[UPSTREAM_ZONES] : "";
+
+	for (; host > 0 && *at != '\0'; host--)
+		at += strcspn(at, ",") + 1;
+	*len = strcspn(at, ",");
+	return at;
+}
+
+bool
+upstream_is_in_zone(const struct upstream *up, size_t host, const char *zone)
+{
+	size_t len;
+	const char *of = upstream_zone(up, host, &len);
+
+	return len > 0 && len == strlen(zone) && memcmp(of, zone, len) == 0;
+}
+
 struct upstream
 upstream_of_host(const struct upstream *up, size_t host)
 {
@@ -73,6 +94,7 @@ upstream_of_host(const struct upstream *up, size_t host)
 	one.hosts += host;
 	one.host_count = 1;
 	one.target = TARGET_ANY;
+	one.words[UPSTREAM_ZONES] = NULL;
 	return one;
 }
 

@@ -33,6 +33,7 @@ enum upstream_word {
 	UPSTREAM_LOAD_BALANCE_HOSTS, /* disable (NULL too): in their order; round-robin: a new connection begins with
 					the next */
 	UPSTREAM_CONNECT_QUERY, /* SQL that runs on each new connection */
+	UPSTREAM_ZONES, /* "eu1,,eu2": the zone of each host; empty: not known */
 	UPSTREAM_WORDS
 };
 
@@ -74,7 +75,10 @@ const char *upstream_word_name(enum upstream_word word); /* NULL: there is no su
 const char *upstream_protocol_name(uint16_t minor); /* "3.0" */
 extern const char *const upstream_target_names[]; /* of target_session_attrs; NULL at the end */
 struct upstream *upstream_copy(const struct upstream *up); /* NULL: no memory */
-/* Returns the same with this one of its hosts, whatever its role is. It points into *up, and is not freed. */
+/* Returns the zone of one of its hosts, of *len bytes, not terminated; 0 bytes: not known. */
+const char *upstream_zone(const struct upstream *up, size_t host, size_t *len);
+bool upstream_is_in_zone(const struct upstream *up, size_t host, const char *zone); /* zone: empty is no zone */
+/* Returns the same with this one of its hosts, whatever its role and zone. It points into *up, and is not freed. */
 struct upstream upstream_of_host(const struct upstream *up, size_t host);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
 /*

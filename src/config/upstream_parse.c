@@ -182,7 +182,7 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 	if (!value_is_plain(value) || *value == '\0')
 		return fail_set(why, "08001", "%s cannot be %s", name,
 				*value == '\0' ? "empty" : "a text with control characters");
-	if (values[word][0] == NULL && word != UPSTREAM_CONNECT_QUERY && *value != '/' && strcmp(value, "system") != 0)
+	if (values[word][0] == NULL && word < UPSTREAM_CONNECT_QUERY && *value != '/' && strcmp(value, "system") != 0)
 		return fail_set(why, "08001", "%s must be a path that begins with /%s", name,
 				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");
 	if (*field != NULL)
@@ -291,6 +291,7 @@ static int
 build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 {
 	const char *ports = draft->port != NULL ? draft->port : "";
+	const char *zones = up->words[UPSTREAM_ZONES];
 	size_t count, port_count = list_count(ports);
 
 	if (draft->host == NULL || *draft->host == '\0') {
@@ -303,6 +304,10 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 		return fail_set(why, "08001", "there are %zu hosts, at most %d are allowed", count, HOSTS_MAX);
 	if (port_count != 1 && port_count != count)
 		return fail_set(why, "08001", "there are %zu ports for %s", port_count,
+				counted(count, "host", "hosts").text);
+	if (zones != NULL && list_count(zones) != count)
+		return fail_set(why, "08001", "zones has %s for %s",
+				counted(list_count(zones), "entry", "entries").text,
 				counted(count, "host", "hosts").text);
 	up->hosts = xcalloc(count, sizeof(*up->hosts));
 	for (size_t i = 0; i < count; i++) {

@@ -83,9 +83,12 @@ aim_all(struct watched *d, const struct source *s, struct fail *why)
 		struct watch_host *h = &d->of[i];
 		struct upstream up = upstream_of_host(s->db->upstream, i);
 		struct pool_target *target = target_of(s, up, &h->conn.keys, why);
+		size_t zone_len;
+		const char *zone = upstream_zone(s->db->upstream, i, &zone_len);
 
 		if (target == NULL)
 			return -1;
+		snprintf(h->zone, sizeof(h->zone), "%.*s", (int)zone_len, zone);
 		if (dedicated_aim(&h->conn, target))
 			snprintf(h->name, sizeof(h->name), "%s:%u", up.hosts->host, up.hosts->port);
 	}
@@ -170,6 +173,7 @@ row_of(const struct watch_host *h)
 	bool is_asked = h->last.number != 0;
 	struct watch_row r = { .database = h->of->database,
 			       .host = h->name,
+			       .zone = h->zone,
 			       .use = h->use,
 			       .readings = h->readings,
 			       .position = is_asked ? h->last.position : 0,

@@ -44,6 +44,7 @@ extern const char *const watch_use_names[WATCH_USE_COUNT];
 struct watch_row {
 	const char *database; /* the first section of the file that reads there */
 	const char *host; /* "db1:5432" */
+	const char *zone; /* empty: not known */
 	enum watch_use use;
 	uint64_t started_us; /* when its life began, since 1970; 0: it is away */
 	bool is_standby, is_lag_known;

@@ -1,4 +1,5 @@
 /* src/load/load_check_reads.c - checks of reads on standbys. */
+#include "config/config_origin.h"
 #include "config/config_state.h"
 #include "load/load_state.h"
 
@@ -50,10 +51,26 @@ check_section(const struct config *config, const struct config_section *s, const
 			     words[reads], s->word, s->scope->name);
 }
 
+static bool
+is_any_host_in(const struct config *config, const char *zone)
+{
+	for (struct config_section s = { 0 }; config_next_section(config, &s);)
+		for (size_t i = 0; s.scope->upstream != NULL && i < s.scope->upstream->host_count; i++)
+			if (upstream_is_in_zone(s.scope->upstream, i, zone))
+				return true;
+	return false;
+}
+
 void
 load_check_reads(const struct config *config, const struct problem_sink *sink)
 {
 	for (struct config_section s = { 0 }; config_next_section(config, &s);)
 		if (s.scope->upstream != NULL)
 			check_section(config, &s, sink);
+	if (*config->zone != '\0' && !is_any_host_in(config, config->zone))
+		problem_warning(
+		    sink, config_line_of(config, "pgweir", "zone"),
+		    "zone = %.64s has no effect: no upstream has a host there; zones= in upstream names the "
+		    "zone of each host",
+		    config->zone);
 }

@@ -137,6 +137,7 @@ struct pool {
 	uint32_t history; /* cluster_view.history of the primary that its servers are on, where somebody reads from
 			     standbys */
 	struct cluster *cluster; /* cluster.h; a reference; NULL: nobody reads from standbys */
+	unsigned own_zone; /* a bit for each host of its upstream that is in this process's zone */
 	/* A standby may have other code than the last answer tells of until it has replayed what the primary had then:
 	 * the number of the primary's first reading that covers that, or 0: the position is this, of this history. */
 	uint64_t code_due, code_position;

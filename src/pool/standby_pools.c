@@ -50,6 +50,16 @@ find_cluster(const struct pool *pool)
 	return c;
 }
 
+static unsigned
+hosts_of_zone(const struct upstream *up, const char *zone)
+{
+	unsigned hosts = 0;
+
+	for (uint32_t i = 0; i < CLUSTER_HOSTS && i < up->host_count; i++)
+		hosts |= (upstream_is_in_zone(up, i, zone) ? 1u : 0u) << i;
+	return hosts;
+}
+
 void
 standby_pools_configure(struct pool *pool, uint64_t now_us)
 {
@@ -58,6 +68,7 @@ standby_pools_configure(struct pool *pool, uint64_t now_us)
 	struct fail why;
 
 	pool->cluster = find_cluster(pool);
+	pool->own_zone = hosts_of_zone(pool->target->upstream, pool->set->config->zone);
 	if (pool->cluster != NULL && pool->cluster != before) { /* histories and readings have other numbers there */
 		pool->history = 0;
 		pool->code_history = 0;

@@ -28,6 +28,8 @@ reads_least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_
 {
 	uint32_t best = CLUSTER_HOSTS, fewest = UINT32_MAX, equal = 0;
 
+	if ((hosts & pool->own_zone) != 0)
+		hosts &= pool->own_zone;
 	/* Mixed, as an application's sessions may come in pairs: one writes, one reads. */
 	id = id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
 	for (uint32_t host = 0; host < CLUSTER_HOSTS; host++) {

@@ -642,6 +642,10 @@ static const struct {
 	  "of these are kept" },
 	{ "reads on standbys of one host", BASE "[database x]\nupstream = host=h user=u\nreads = marked\n",
 	  "pgweir.ini:6: warning: reads = marked has no effect with one host: name the standbys in upstream, too" },
+	{ "a zone that no host is in", BASE "[pgweir]\nzone = eu\n[database x]\nupstream = host=h,i zones=us,europe\n",
+	  "pgweir.ini:6: warning: zone = eu has no effect: no upstream has a host there; zones= in upstream names the "
+	  "zone "
+	  "of each host" },
 	{ "reads on standbys, else anywhere", BASE "[database x]\nupstream = host=h,i user=u\nreads = prefer_standby\n",
 	  "pgweir.ini:6: warning: reads = prefer_standby needs to know where all else goes: write "
 	  "target_session_attrs=primary" },

@@ -30,6 +30,8 @@ static const struct {
 	{ "any is the default of target_session_attrs", "host=a target_session_attrs=any", "host=a port=5432" },
 	{ "settings go to PostgreSQL as they are", "host=a application_name='my app' TimeZone=UTC options='-c x=1'",
 	  "host=a port=5432 application_name='my app' TimeZone=UTC options='-c x=1'" },
+	{ "each host has a zone, or none that is known", "host=a,b,c zones=eu,,us",
+	  "host=a,b,c port=5432 zones=eu,,us" },
 	{ "names with a dot belong to extensions", "host=a my.tenant=7", "host=a port=5432 my.tenant=7" },
 	{ "an empty setting stays", "host=a search_path=''", "host=a port=5432 search_path=''" },
 	{ "text with a blank and a semicolon could end an ini line", "host=a options='-c a=b ;c'",
@@ -72,6 +74,24 @@ Test(upstream, what_is_understood)
 		free(text);
 		upstream_free(up);
 	}
+}
+
+Test(upstream, each_host_has_its_own_zone)
+{
+	struct upstream *up = upstream_parse("host=a,b,c zones=eu,,eu2", false, NULL), one = upstream_of_host(up, 2);
+	size_t len;
+
+	cr_expect(upstream_is_in_zone(up, 0, "eu") && !upstream_is_in_zone(up, 0, "eu2"));
+	cr_expect(upstream_is_in_zone(up, 2, "eu2") && !upstream_is_in_zone(up, 2, "eu"));
+	cr_expect(!upstream_is_in_zone(up, 1, "eu") && !upstream_is_in_zone(up, 1, ""), "nothing is in no zone");
+	cr_expect_eq(strncmp(upstream_zone(up, 2, &len), "eu2", 4), 0);
+	cr_expect_eq(len, 3);
+	upstream_zone(&one, 0, &len);
+	cr_expect_eq(len, 0, "connections to one host stay when its zone changes");
+	upstream_free(up);
+	up = upstream_parse("host=a,b", false, NULL);
+	cr_expect(!upstream_is_in_zone(up, 1, "") && !upstream_is_in_zone(up, 1, "eu"));
+	upstream_free(up);
 }
 
 Test(upstream, its_text_reads_back_as_the_same)
@@ -139,6 +159,10 @@ static const struct {
 	  "" },
 	{ "too few ports", "host=a,b,c port=1,2", "there are 2 ports for 3 hosts", "" },
 	{ "too many ports", "host=a port=1,2", "there are 2 ports for 1 host", "" },
+	{ "too few zones", "host=a,b,c zones=eu", "zones has 1 entry for 3 hosts", "" },
+	{ "too many zones", "host=a zones=eu,", "zones has 2 entries for 1 host", "" },
+	{ "zones that are none", "host=a zones=''", "zones cannot be empty", "" },
+	{ "zones twice", "host=a zones=b zones=b", "\"zones\" is given twice", "" },
 	{ "an unknown target", "host=a target_session_attrs=leader",
 	  "target_session_attrs cannot be \"leader\": use any, read-write", "" },
 	{ "nearly a target", "host=a target_session_attrs=readwrite", "target_session_attrs cannot be \"readwrite\"",

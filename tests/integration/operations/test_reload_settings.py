@@ -992,6 +992,7 @@ ELSEWHERE = {
     "operations/test_reload.py::test_listeners_that_move_say_so": ["pgweir.listen"],
     "reads/test_hosts.py::test_a_reload_switches_them_on_and_off": ["pool.reads"],
     "reads/test_hosts.py::test_lag_and_reads_max_lag": ["pool.reads_max_lag"],
+    "reads/test_zones.py::test_a_reload_changes_the_zone": ["pgweir.zone"],
     "reads/test_hosts.py::test_a_silent_standby_is_away_soon_or_after_reads_wait": ["pool.reads_wait"],
     "operations/test_server_faults.py::test_a_lookup_under_way_follows_a_change_of_resolv_conf": ["pgweir.resolv_conf"],
     "operations/test_reloaded_values.py::test_max_server_connections": ["pgweir.max_server_connections"],
