@@ -89,13 +89,13 @@ int stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ss
 
 /* recv() and send() of the C library are cancellation points: in a process that has threads each makes two atomic
  * operations around the call. No thread of ours is ever cancelled, so we make the same calls without them. */
-static inline ssize_t
+__attribute__((always_inline)) static inline ssize_t
 stream_receive(int fd, void *buf, size_t cap)
 {
 	return syscall(SYS_recvfrom, fd, buf, cap, 0, NULL, NULL);
 }
 
-static inline ssize_t
+__attribute__((always_inline)) static inline ssize_t
 stream_transmit(int fd, const void *bytes, size_t len)
 {
 	return syscall(SYS_sendto, fd, bytes, len, MSG_NOSIGNAL, NULL, 0);

@@ -18,7 +18,22 @@ bool relay_completed(struct server *srv, const char *text, size_t len);
 void relay_ddl_answered(struct exchange *x, struct server *srv);
 
 /* requests.c */
-void relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
+/* The two parts of relay_bytes(): all up to a request that is refused, and what is kept behind that. */
+void relay_batch(struct exchange *x, const uint8_t *bytes, size_t len);
+void relay_what_follows(struct exchange *x);
+
+/*
+ * Handles or keeps all that the client has sent. What follows a request that was refused may be refused, too: thousands
+ * of requests, so they take turns. The rest of a refused one leaves no whole head of a message (reject_bytes()).
+ */
+static inline void
+relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
+{
+	relay_batch(x, bytes, len);
+	if (x->state == CL_REJECTING)
+		relay_what_follows(x);
+}
+
 void relay_cancel_wait(struct exchange *x); /* a cancel request came; its request may wait for a server */
 extern const struct policy_waiter_ops relay_waiters; /* of clients, for policy_room_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */

@@ -550,7 +550,7 @@ leave(struct exchange *x, const struct fail *why)
 	stream_set_reading(&x->stream, false);
 }
 
-static void
+void
 relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	struct request_walk w;
@@ -597,11 +597,8 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 }
 
 void
-relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
+relay_what_follows(struct exchange *x)
 {
-	relay_batch(x, bytes, len);
-	/* A request that was refused is still there, and what follows it may be refused, too: thousands of requests,
-	 * so they take turns here. The rest of a refused one leaves no whole head of a message (reject_bytes). */
-	while (!x->is_closing && x->state == CL_REJECTING && x->pending_len >= FRAME_HEAD_LEN)
+	while (x->state == CL_REJECTING && !x->is_closing && x->pending_len >= FRAME_HEAD_LEN)
 		exchange_replay(x, relay_batch);
 }
