@@ -2,8 +2,8 @@
  * src/config/config_keys.h - the one table of settings, and how a setting's text becomes a field and back.
  *
  * A new setting is a row in config_keys.c, a field in config.h and a row in tests/unit/test_load.c. Reading, SHOW
- * CONFIG, --dump-config, --help-config and did-you-mean follow the table; scripts/settings writes what docs/config.md,
- * pgweir.ini(5) and conf/pgweir.ini say of it.
+ * CONFIG, --dump-config, --help-config and did-you-mean follow the table; scripts/settings writes what docs/config.md
+ * and conf/pgweir.ini say of it, and scripts/manual takes pgweir.ini(5) from there.
  */
 #pragma once
 
