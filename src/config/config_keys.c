@@ -2,8 +2,8 @@
  * src/config/config_keys.c - the one table of settings.
  *
  * A row is its section, its name, its name in [database NAME] and [user NAME] sections, type, default, bounds, unit,
- * whether a reload changes it, field, words, help. The help is a line of conf/pgweir.ini and a sentence of docs/config.md,
- * too: scripts/settings writes it there.
+ * whether a reload changes it, field, words, help. The help is a line of conf/pgweir.ini and a sentence of
+ * docs/config.md, too: scripts/settings writes it there.
  */
 #include "config/config_keys.h"
 

@@ -2,7 +2,7 @@
  * tests/unit/test_metrics.c - the exposition, read as Prometheus reads it: families in one piece, TYPE before samples,
  * no sample twice, buckets that only rise. docs/metrics.md and the alert rules are held against it too.
  *
- * UPDATE_DOCS=1 rewrites the tables of docs/metrics.md.
+ * UPDATE_DOCS=1 rewrites the list in docs/metrics.md.
  */
 #include "telemetry/metrics_state.h"
 
@@ -432,49 +432,72 @@ metrics_each(void (*row)(const char *name, const char *type, const char *labels,
 	}
 }
 
-static void
-print_row(const char *name, const char *type, const char *labels, const char *help, void *arg)
-{
-	fprintf(arg, "| `%s` | %s | %s | %s |\n", name, type, labels, help);
-}
-
 enum { MANY_WORDS = 40, WIDTH = 120 };
 
 static void
-print_words(FILE *to, const char *family, const struct metric_words *words)
+print_words(FILE *to, const char *separator, const struct metric_words *words)
 {
-	int column;
-
 	if (words == NULL)
 		return;
-	column = fprintf(to, "- `%s` of `%s`:", words->label, family);
+	fprintf(to, "%s%s:", separator, words->label);
 	if (words->count > MANY_WORDS) /* classes of SQLSTATE */
-		fprintf(to, " its first two characters, `none`, `other`");
-	for (size_t i = 0; words->count <= MANY_WORDS && i < words->count && words->names[i] != NULL; i++) {
-		bool is_last = i + 1 == words->count || words->names[i + 1] == NULL;
+		fprintf(to, " its first two characters, none or other");
+	for (size_t i = 0; words->count <= MANY_WORDS && i < words->count && words->names[i] != NULL; i++)
+		fprintf(to, "%s %s", i > 0 ? "," : "", words->names[i]);
+}
 
-		if (column + (int)strlen(words->names[i]) + 4 > WIDTH)
-			column = fprintf(to, "\n ") - 1;
-		column += fprintf(to, " `%s`%s", words->names[i], is_last ? "" : ",");
+/* Returns what stands in parentheses behind a family's name: its type, if the name does not show it, and its labels. */
+static char *
+notes_of(const struct metric_family *f)
+{
+	const char *labels = f->special != NOT_SPECIAL ? f->other_labels : scope_labels[f->scope];
+	char *notes = NULL;
+	size_t len;
+	FILE *to = open_memstream(&notes, &len);
+
+	if (f->type != METRIC_COUNTER)
+		fprintf(to, "%s", type_names[f->type]);
+	if (labels != NULL && labels[0] != '\0')
+		fprintf(to, "%s%s", f->type != METRIC_COUNTER ? "; " : "", labels);
+	fflush(to);
+	print_words(to, len > 0 ? "; " : "", f->words);
+	print_words(to, "; ", f->more_words);
+	fclose(to);
+	return notes;
+}
+
+/* Prints an item of a list, in lines of at most WIDTH characters. Takes its blanks to pieces. */
+static void
+print_item(FILE *to, char *text)
+{
+	size_t column = (size_t)fprintf(to, "-");
+	char *rest = NULL;
+
+	for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+		if (column + 1 + strlen(word) > WIDTH)
+			column = (size_t)fprintf(to, "\n ") - 1;
+		column += (size_t)fprintf(to, " %s", word);
 	}
 	fputs("\n", to);
 }
 
-/* Writes the document: what stands ahead of the tables is kept as it is in old. */
+/* Writes the document: what stands ahead of the list is kept as it is in old. */
 static void
 print_docs(FILE *to, const char *old)
 {
 	const struct metric_family *f;
-	const char *tables = strstr(old, "## The metrics\n");
+	const char *list = strstr(old, "\n- `pgweir_");
 
-	cr_assert_not_null(tables);
-	fwrite(old, 1, (size_t)(tables - old), to);
-	fputs("## The metrics\n\n| name | type | labels | what it is |\n| --- | --- | --- | --- |\n", to);
-	metrics_each(print_row, to);
-	fputs("\n## Values of labels\n\n", to);
+	cr_assert_not_null(list);
+	fwrite(old, 1, (size_t)(list - old) + 1, to);
 	for (size_t i = 0; (f = family(i)) != NULL; i++) {
-		print_words(to, f->name, f->words);
-		print_words(to, f->name, f->more_words);
+		char *notes = notes_of(f), *text = NULL;
+
+		cr_assert_geq(
+		    asprintf(&text, notes[0] != '\0' ? "`%s` (%s): %s" : "`%s`%s: %s", f->name, notes, f->help), 0);
+		print_item(to, text);
+		free(text);
+		free(notes);
 	}
 }
 
