@@ -21,11 +21,11 @@
 /* FAILED: nobody could tell. MORE: another token is to come. */
 enum proof { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED, PROOF_MORE };
 
-/* A client and a module talk in turn, by tokens; one of these for each login. */
+/* A client, or PostgreSQL, and a module talk in turn, by tokens; one of these for each login. */
 struct auth_tokens {
-	const uint8_t *token; /* the client's */
+	const uint8_t *token; /* the other side's; NULL: none has come */
 	size_t token_len;
-	struct buf reply; /* to the client, unless it is empty; also where the token is refused */
+	struct buf reply; /* to the other side, unless it is empty; also where the token is refused */
 	void *context; /* the module's, from one token to the next; NULL at first */
 	char name[AUTH_NAME_MAX + 1]; /* PROOF_RIGHT: who the client is, for map= */
 };
@@ -37,6 +37,12 @@ struct auth_question {
 	struct auth_tokens *tokens; /* NULL: there is a password */
 	const char *address; /* whence the client comes: "192.0.2.1", "::1" or "[local]" */
 	uint64_t deadline_us;
+};
+
+/* A PostgreSQL that pgweir itself logs in to. */
+struct auth_server {
+	const char *host; /* as in upstream */
+	const char *service; /* krbsrvname of upstream; NULL: postgres */
 };
 
 struct auth_module {
@@ -58,7 +64,11 @@ struct auth_module {
 	const char *(*place)(const void *options, const char *setting);
 	/* Blocks, on a thread. *why is set where PROOF_WRONG or PROOF_FAILED is returned. */
 	enum proof (*prove)(const struct auth_question *q, struct fail *why);
-	void (*context_free)(void *context); /* of tokens; NULL is fine. On any thread, but while none proves */
+	/* Makes pgweir's own token for a PostgreSQL that has sent token_request, or t->token. The first time, when
+	 * t->context is NULL, it may block, on a thread; later it does not. PROOF_RIGHT: PostgreSQL has proved who it
+	 * is. PROOF_FAILED: another time it may be possible. NULL: pgweir can't log in by this method. */
+	enum proof (*show)(const struct auth_server *to, struct auth_tokens *t, struct fail *why);
+	void (*context_free)(void *context); /* of tokens; NULL is fine. On any thread, but while none uses it */
 };
 
 extern const struct auth_module *const auth_modules[AUTH_MODULE_COUNT + 1]; /* modules/modules.c; ends with NULL */

@@ -15,8 +15,8 @@ const char *
 upstream_word_name(enum upstream_word word)
 {
 	static const char *const names[UPSTREAM_WORDS] = {
-		"sslmode",	   "sslrootcert",	 "sslcert",	  "sslkey", "sslnegotiation", "sslsni",
-		"channel_binding", "load_balance_hosts", "connect_query", "zones"
+		"sslmode",	   "sslrootcert",	 "sslcert",    "sslkey",	"sslnegotiation", "sslsni",
+		"channel_binding", "load_balance_hosts", "krbsrvname", "connect_query", "zones"
 	};
 
 	return word < UPSTREAM_WORDS ? names[word] : NULL;

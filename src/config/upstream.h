@@ -32,6 +32,7 @@ enum upstream_word {
 	UPSTREAM_CHANNEL_BINDING, /* disable, prefer, require */
 	UPSTREAM_LOAD_BALANCE_HOSTS, /* disable (NULL too): in their order; round-robin: a new connection begins with
 					the next */
+	UPSTREAM_KRBSRVNAME, /* of the service that a ticket is for; NULL: postgres */
 	UPSTREAM_CONNECT_QUERY, /* SQL that runs on each new connection */
 	UPSTREAM_ZONES, /* "eu1,,eu2": the zone of each host; empty: not known */
 	UPSTREAM_WORDS

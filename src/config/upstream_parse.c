@@ -182,7 +182,7 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 	if (!value_is_plain(value) || *value == '\0')
 		return fail_set(why, "08001", "%s cannot be %s", name,
 				*value == '\0' ? "empty" : "a text with control characters");
-	if (values[word][0] == NULL && word < UPSTREAM_CONNECT_QUERY && *value != '/' && strcmp(value, "system") != 0)
+	if (values[word][0] == NULL && word < UPSTREAM_KRBSRVNAME && *value != '/' && strcmp(value, "system") != 0)
 		return fail_set(why, "08001", "%s must be a path that begins with /%s", name,
 				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");
 	if (*field != NULL)

@@ -253,7 +253,7 @@ worker_fill_envs(struct worker *k)
 	s->inbox = c->inbox = k->inbox;
 	s->has_others = k->weir->worker_count > 1;
 	s->helpers = c->helpers = shared->helpers;
-	c->jobs = shared->jobs;
+	s->jobs = c->jobs = shared->jobs;
 	c->x.audit = shared->audit;
 	c->keys = shared->keys;
 	c->verifiers = shared->verifiers;

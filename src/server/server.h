@@ -148,6 +148,7 @@ struct server_env {
 	struct dialer *dialer;
 	struct deferred_frees *deferred_frees;
 	struct helpers *helpers;
+	struct jobs *jobs; /* net/jobs.h; the main worker's. NULL: none logs in by tokens */
 	struct inbox *inbox;
 	/* There are several workers: inbox is read between two events. Set by worker_fill_envs(), never cleared. */
 	bool has_others;

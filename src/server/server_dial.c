@@ -226,13 +226,14 @@ void
 server_on_login_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *srv = arg;
+	enum connect_failure kind;
 	struct fail why;
 
 	(void)fd;
 	(void)what;
 	*srv->env->now_us = clock_now_us();
-	fail_set(&why, "08001", "PostgreSQL at %s did not finish a login within connect_timeout", srv->address);
-	server_login_failed(srv, CF_TIMEOUT, false, &why);
+	kind = server_login_late(srv, &why);
+	server_login_failed(srv, kind, false, &why);
 }
 
 static int

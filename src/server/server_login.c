@@ -7,6 +7,7 @@
  * A thread derives keys from a password (server_keys.c); meanwhile the server may only send errors.
  */
 #include "server/server_parts.h"
+#include "server/server_tokens.h"
 
 #include "auth/encoding.h"
 #include "base/text.h"
@@ -29,6 +30,9 @@ enum login_phase {
 	LP_SASL_KEYS, /* keys are being derived */
 	LP_SASL_FINAL,
 	LP_SASL_VERIFIED,
+	LP_TOKEN_MADE, /* the first one is being made */
+	LP_TOKEN_SENT,
+	LP_TOKENS_VERIFIED,
 	LP_AUTHENTICATED,
 	LP_CONNECT_QUERY /* the query of the upstream runs */
 };
@@ -39,6 +43,7 @@ struct server_login {
 	bool is_negotiated;
 	struct scram_client *scram;
 	struct server_keys *deriving;
+	struct server_tokens *tokens;
 	struct image *welcome; /* read-only reports */
 };
 
@@ -48,6 +53,7 @@ server_login_free(struct server_login *login)
 	if (login == NULL)
 		return;
 	server_keys_abandon(login->deriving);
+	server_tokens_free(login->tokens);
 	scram_client_free(login->scram);
 	image_unref(login->welcome);
 	free(login);
@@ -192,9 +198,9 @@ answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 	return r;
 }
 
-/* Adds the server's address to SCRAM's own error. */
+/* Adds the server's address to the error of SCRAM, or of a module. */
 static int
-sasl_failed(const struct server *srv, struct fail *why)
+method_failed(const struct server *srv, struct fail *why)
 {
 	struct fail said = *why;
 
@@ -225,7 +231,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 		return fail_set(why, "53200", "no memory for a SCRAM exchange");
 	mechanism = scram_client_select(l->scram, list, len, why);
 	if (mechanism == NULL || scram_client_first(l->scram, text, why) < 0)
-		return sasl_failed(srv, why);
+		return method_failed(srv, why);
 	buf_put_str(&b, mechanism);
 	buf_put_u32(&b, (uint32_t)strlen(text));
 	buf_put(&b, text, strlen(text));
@@ -275,7 +281,7 @@ continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *wh
 	uint32_t iterations;
 
 	if (scram_client_challenge(l->scram, (const char *)in, len, &salt, &salt_len, &iterations, why) < 0)
-		return sasl_failed(srv, why);
+		return method_failed(srv, why);
 	if (scram_keys_match(keys_of(srv), salt, salt_len, iterations))
 		return send_proof(srv, why);
 	if (password_of(srv) == NULL)
@@ -284,6 +290,56 @@ continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *wh
 	l->deriving = server_keys_derive(srv->env, password_of(srv), salt, salt_len, iterations, on_keys, srv, why);
 	l->phase = LP_SASL_KEYS;
 	return l->deriving == NULL ? -1 : 0;
+}
+
+/* Sends the token that was made; PROOF_RIGHT: PostgreSQL's last one has proved who it is. */
+static int
+take_token(struct server *srv, enum proof proof, struct fail *why)
+{
+	struct server_login *l = srv->login;
+	const struct buf *token = server_token(l->tokens);
+
+	if (proof != PROOF_RIGHT && proof != PROOF_MORE)
+		return method_failed(srv, why);
+	if (!buf_ok(token))
+		return send_all(srv, token, why);
+	l->phase = proof == PROOF_RIGHT ? LP_TOKENS_VERIFIED : LP_TOKEN_SENT;
+	return token->len > 0 ? send_password(srv, token->bytes, token->len, why) : 0;
+}
+
+static void
+on_token(struct server *srv, enum proof proof, struct fail *why)
+{
+	if (take_token(srv, proof, why) < 0)
+		server_login_failed(srv, CF_AUTH, proof == PROOF_WRONG, why);
+}
+
+static int
+begin_tokens(struct server *srv, uint32_t code, struct fail *why)
+{
+	srv->login->tokens = server_tokens_begin(srv, code, on_token, why);
+	srv->login->phase = LP_TOKEN_MADE;
+	return srv->login->tokens == NULL ? method_failed(srv, why) : 0;
+}
+
+static int
+continue_tokens(struct server *srv, const uint8_t *in, size_t len, struct fail *why)
+{
+	return take_token(srv, server_tokens_next(srv->login->tokens, in, len, why), why);
+}
+
+enum connect_failure
+server_login_late(const struct server *srv, struct fail *why)
+{
+	const struct server_login *l = srv->login;
+
+	if (l != NULL && l->phase == LP_TOKEN_MADE) {
+		fail_set(why, "57P03", "login to PostgreSQL at %s: %s did not answer within connect_timeout",
+			 srv->address, server_tokens_title(l->tokens));
+		return CF_AUTH;
+	}
+	fail_set(why, "08001", "PostgreSQL at %s did not finish a login within connect_timeout", srv->address);
+	return CF_TIMEOUT;
 }
 
 static int
@@ -327,6 +383,18 @@ negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why
 }
 
 static int
+let_in(struct server *srv, struct fail *why)
+{
+	struct server_login *l = srv->login;
+
+	if (l->phase != LP_START && l->phase != LP_PASSWORD_SENT && l->phase != LP_SASL_VERIFIED &&
+	    l->phase != LP_TOKENS_VERIFIED)
+		return unexpected(srv, "AuthenticationOk", why);
+	l->phase = LP_AUTHENTICATED;
+	return 0;
+}
+
+static int
 authentication(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {
 	struct server_login *l = srv->login;
@@ -339,15 +407,15 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 		return -1;
 	switch (code) {
 	case 0:
-		if (l->phase != LP_START && l->phase != LP_PASSWORD_SENT && l->phase != LP_SASL_VERIFIED)
-			return unexpected(srv, "AuthenticationOk", why);
-		l->phase = LP_AUTHENTICATED;
-		return 0;
+		return let_in(srv, why);
 	case 3:
 		return l->phase == LP_START ? answer_cleartext(srv, why) : unexpected(srv, "a password request", why);
 	case 5:
 		return l->phase == LP_START && len == 8 ? answer_md5(srv, body + 4, why)
 							: unexpected(srv, "a password request", why);
+	case 8: /* of any mechanism */
+		return l->phase == LP_TOKEN_SENT ? continue_tokens(srv, body + 4, len - 4, why)
+						 : unexpected(srv, "GSSContinue", why);
 	case 10:
 		return l->phase == LP_START ? begin_sasl(srv, body + 4, len - 4, why) : unexpected(srv, "SASL", why);
 	case 11:
@@ -357,9 +425,11 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 		if (l->phase != LP_SASL_FINAL)
 			return unexpected(srv, "SASLFinal", why);
 		l->phase = LP_SASL_VERIFIED;
-		return scram_client_verify(l->scram, (const char *)body + 4, len - 4, why) < 0 ? sasl_failed(srv, why)
+		return scram_client_verify(l->scram, (const char *)body + 4, len - 4, why) < 0 ? method_failed(srv, why)
 											       : 0;
 	default:
+		if (l->phase == LP_START && server_tokens_know(srv->env, code))
+			return begin_tokens(srv, code, why);
 		fail_set(why, "28000",
 			 "PostgreSQL at %s asks for an authentication method that pgweir does not support (%u)",
 			 srv->address, code);

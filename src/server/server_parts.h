@@ -52,6 +52,8 @@ enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };
 enum login_step server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len,
 				     enum connect_failure *kind, bool *is_fatal, struct fail *why);
 void server_login_free(struct server_login *login);
+/* Returns, with *why set, what kind of failure it is that the time for the login is over. */
+enum connect_failure server_login_late(const struct server *srv, struct fail *why);
 
 /* server_role.c */
 /* At the end of its login, which has reported welcome. Returns 0, or -1 with *why set. */

@@ -43,6 +43,8 @@ const char *const mutate_lines[] = {
 	"R \\0\\0\\0\\0",
 	"R \\0\\0\\0\\x03",
 	"R \\0\\0\\0\\x05salt",
+	"R \\0\\0\\0\\7",
+	"R \\0\\0\\0\\x08token",
 	"R \\0\\0\\0\\x0aSCRAM-SHA-256\\0\\0",
 	"R \\0\\0\\0\\x0aSCRAM-SHA-256-PLUS\\0SCRAM-SHA-256\\0\\0",
 	"R \\0\\0\\0\\x0b~",

@@ -71,6 +71,12 @@ while not context.complete:
         said = base64.b64decode(sys.stdin.readline())
 print("done", flush=True)
 """
+# The server's side of one: reads the client's token from stdin, writes its reply.
+SERVER = """\
+import base64, sys, gssapi
+context = gssapi.SecurityContext(usage="accept", creds=gssapi.Credentials(usage="accept"))
+print(base64.b64encode(context.step(base64.b64decode(sys.stdin.readline()))).decode())
+"""
 
 
 def faketime():
@@ -150,6 +156,12 @@ class Realm:
             self.run(["kvno", "-q", service], env=env)
         return cache
 
+    def tickets_by_key(self, name, keytab):
+        """A file with the first ticket of name, whose key is in keytab. Returns its path."""
+        cache = self.directory / f"tickets-{len(list(self.directory.glob('tickets-*')))}"
+        self.run(["kinit", "-kt", keytab, name], env=self.environment(cache))
+        return cache
+
     def client(self, cache, service=SERVICE, flags="", shift=None):
         return Client(self, cache, service, flags, shift)
 
@@ -157,6 +169,12 @@ class Realm:
         """The first ones of so many logins."""
         with self.client(cache, flags=f"{flags},count={count}", **more) as client:
             return [client.token() for _ in range(count)]
+
+    def reply(self, token):
+        """What a service says to a client's token."""
+        env = {"KRB5_KTNAME": str(self.keytab), "KRB5RCACHENAME": "none:"}
+        return base64.b64decode(self.run([sys.executable, "-c", SERVER], env={**self.environment(), **env},
+                                         input=base64.b64encode(token).decode() + "\n"))
 
 
 class Client:

@@ -8,6 +8,11 @@
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
+#define LONG                                                                                                           \
+	"ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss" \
+	"ss"                                                                                                           \
+	"ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss"
+
 extern const struct auth_module auth_module_gss;
 
 /* Takes options with bars between. Returns NULL with *why set if one is refused. */
@@ -164,4 +169,32 @@ Test(gss, no_keytab)
 	gss_context_free(tokens.context);
 	buf_fini(&tokens.reply);
 	auth_module_gss.options_free(o);
+}
+
+static const struct {
+	struct auth_server to;
+	const char *said; /* in the middle */
+} no_tickets[] = {
+	{ { .host = "/run/postgresql" }, "GSSAPI: a Unix socket is not the name of a host" },
+	{ { .host = "db1", .service = LONG LONG LONG }, "is not the name of a host" },
+	{ { .host = "127.0.0.1" }, "GSSAPI: could not get a ticket for postgres@127.0.0.1: " },
+	{ { .host = "127.0.0.1", .service = "db" }, "GSSAPI: could not get a ticket for db@127.0.0.1: " },
+};
+
+Test(gss, no_ticket)
+{
+	setenv("KRB5_CONFIG", "/dev/null", 1);
+	setenv("KRB5CCNAME", "FILE:/nowhere/tickets", 1);
+	setenv("KRB5_CLIENT_KTNAME", "/nowhere/keytab", 1);
+	for (size_t i = 0; i < COUNT(no_tickets); i++) {
+		struct fail why = { 0 };
+		struct auth_tokens tokens = { 0 };
+
+		cr_expect_eq(gss_show(&no_tickets[i].to, &tokens, &why), PROOF_WRONG, "%zu", i);
+		cr_expect_str_eq(why.sqlstate, "28000");
+		cr_expect_not_null(strstr(why.text, no_tickets[i].said), "%s", why.text);
+		cr_expect_eq(tokens.reply.len, 0);
+		gss_context_free(tokens.context);
+		buf_fini(&tokens.reply);
+	}
 }

@@ -120,4 +120,5 @@ const struct auth_module auth_module_gss = { .title = "GSSAPI",
 					     .options_free = options_free,
 					     .place = place,
 					     .prove = gss_prove,
+					     .show = gss_show,
 					     .context_free = gss_context_free };

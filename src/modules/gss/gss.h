@@ -1,9 +1,10 @@
 /*
  * src/modules/gss/gss.h - clients that prove by Kerberos who they are, as PostgreSQL's method gss does (chapter "GSSAPI
- * Authentication").
+ * Authentication"), and pgweir that does so to a PostgreSQL with such a rule.
  *
  *   gss.c         PostgreSQL's options, and what the core knows of the method
  *   gss_accept.c  takes the clients' tokens
+ *   gss_show.c    makes pgweir's own, as libpq does; PostgreSQL must prove who it is, too
  *
  * The client shows a ticket for the service whose key is in the keytab: no KDC is asked. Kerberos alone is taken, also
  * within SPNEGO. What the client delegates is not.
@@ -28,3 +29,6 @@ const char *gss_name(const struct gss_options *o, char *principal, struct fail *
 /* --- gss_accept.c --- */
 enum proof gss_prove(const struct auth_question *q, struct fail *why);
 void gss_context_free(void *context); /* NULL is fine */
+
+/* --- gss_show.c --- */
+enum proof gss_show(const struct auth_server *to, struct auth_tokens *t, struct fail *why);

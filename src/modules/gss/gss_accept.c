@@ -1,5 +1,5 @@
 /* src/modules/gss/gss_accept.c - takes a client's tokens, and finds out who it is. See gss.h. */
-#include "modules/gss/gss.h"
+#include "modules/gss/gss_context.h"
 
 #include <gssapi/gssapi_ext.h>
 #include <gssapi/gssapi_krb5.h>
@@ -8,21 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* From one token to the next. */
-struct context {
-	gss_cred_id_t key; /* the service's */
-	gss_ctx_id_t security;
-};
-
 void
 gss_context_free(void *context)
 {
-	struct context *x = context;
+	struct gss_context *x = context;
 	OM_uint32 minor;
 
 	if (x != NULL) {
 		gss_delete_sec_context(&minor, &x->security, GSS_C_NO_BUFFER);
 		gss_release_cred(&minor, &x->key);
+		gss_release_name(&minor, &x->service);
 	}
 	free(x);
 }
@@ -41,18 +36,18 @@ add_text(OM_uint32 status, int kind, char *text, size_t size)
 	gss_release_buffer(&minor, &part);
 }
 
-/* Returns true if the client is not to blame: the system, or the cache of what was shown already. */
-static bool
-is_failure(OM_uint32 minor)
+bool
+gss_is_failure(OM_uint32 minor)
 {
 	krb5_error_code code = (krb5_error_code)minor;
 
 	return (code > 0 && code < 256) || (code >= KRB5_RC_TYPE_EXISTS && code <= KRB5_RC_REQUIRED) ||
-	       code == KRB5_RC_IO_SPACE || code == KRB5_RCACHE_BADVNO || code == KRB5_KT_IOERR;
+	       code == KRB5_RC_IO_SPACE || code == KRB5_RCACHE_BADVNO || code == KRB5_KT_IOERR ||
+	       code == KRB5_KDC_UNREACH;
 }
 
-static enum proof
-failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, struct fail *why)
+enum proof
+gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, struct fail *why)
 {
 	char text[200] = "";
 
@@ -68,7 +63,7 @@ failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, st
 
 /* Takes the service's key, for Kerberos alone: an operator's system may have mechanisms that prove less. */
 static enum proof
-take_key(const struct gss_options *o, struct context *x, struct fail *why)
+take_key(const struct gss_options *o, struct gss_context *x, struct fail *why)
 {
 	gss_OID_desc mechs[] = { *gss_mech_krb5, { 6, (void *)"\x2b\x06\x01\x05\x05\x02" /* SPNEGO */ } };
 	gss_OID_set_desc wanted = { 2, mechs }, within = { 1, mechs };
@@ -79,7 +74,7 @@ take_key(const struct gss_options *o, struct context *x, struct fail *why)
 
 	if (major == GSS_S_COMPLETE)
 		major = gss_set_neg_mechs(&minor, x->key, &within);
-	return major == GSS_S_COMPLETE ? PROOF_RIGHT : failed(PROOF_FAILED, "use the keytab", major, minor, why);
+	return major == GSS_S_COMPLETE ? PROOF_RIGHT : gss_failed(PROOF_FAILED, "use the keytab", major, minor, why);
 }
 
 /* Writes who the client is. An anonymous one has a name of another type. */
@@ -92,7 +87,7 @@ take_name(gss_name_t client, char *name, struct fail *why)
 	enum proof proof = PROOF_RIGHT;
 
 	if (major != GSS_S_COMPLETE)
-		proof = failed(PROOF_WRONG, "read the client's name", major, minor, why);
+		proof = gss_failed(PROOF_WRONG, "read the client's name", major, minor, why);
 	else if (!gss_oid_equal(type, GSS_KRB5_NT_PRINCIPAL_NAME) || text.length > AUTH_NAME_MAX ||
 		 memchr(text.value, 0, text.length) != NULL) {
 		fail_set(why, "28000", "GSSAPI: the client's name is missing or too long");
@@ -106,7 +101,7 @@ take_name(gss_name_t client, char *name, struct fail *why)
 }
 
 static enum proof
-take_token(struct context *x, struct auth_tokens *t, struct fail *why)
+take_token(struct gss_context *x, struct auth_tokens *t, struct fail *why)
 {
 	gss_buffer_desc in = { t->token_len, (void *)(uintptr_t)t->token }, out = GSS_C_EMPTY_BUFFER;
 	gss_name_t client = GSS_C_NO_NAME;
@@ -122,8 +117,8 @@ take_token(struct context *x, struct auth_tokens *t, struct fail *why)
 	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* without, it is no token of this mechanism's */
 		proof = PROOF_MORE;
 	else
-		proof = failed(is_failure(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token", major,
-			       minor, why);
+		proof = gss_failed(gss_is_failure(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token",
+				   major, minor, why);
 	gss_release_name(&ignored, &client);
 	return proof;
 }
@@ -136,7 +131,7 @@ gss_prove(const struct auth_question *q, struct fail *why)
 	const char *name;
 
 	if (t->context == NULL) {
-		t->context = calloc(1, sizeof(struct context));
+		t->context = calloc(1, sizeof(struct gss_context));
 		if (t->context == NULL) {
 			fail_set(why, "53200", "out of memory");
 			return PROOF_FAILED;

@@ -395,6 +395,8 @@ LOGIN_FAULTS = {
     "an error cut short": lambda conn: (conn.read_startup(), conn.send(error()[:10])),
     "an unknown way to authenticate": lambda conn: (conn.read_startup(), conn.send(auth(99)), conn.wait_gone()),
     "GSSAPI": lambda conn: (conn.read_startup(), conn.send(auth(7)), conn.wait_gone()),
+    "a reply of GSSAPI to no token": lambda conn: (conn.read_startup(), conn.send(auth(8, b"x" * 100)), conn.wait_gone()),
+    "SSPI": lambda conn: (conn.read_startup(), conn.send(auth(9)), conn.wait_gone()),
     "an authentication message without a code": lambda conn: (conn.read_startup(), conn.send(message("R", b"\0")),
                                                               conn.wait_gone()),
     "md5 without a salt": lambda conn: (conn.read_startup(), conn.send(auth(5)), conn.wait_gone()),

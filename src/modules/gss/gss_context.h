@@ -1,0 +1,22 @@
+/*
+ * src/modules/gss/gss_context.h - what the two directions of a login share: gss_accept.c, by which clients log in here,
+ * and gss_show.c, by which pgweir logs in to PostgreSQL.
+ */
+#pragma once
+
+#include "modules/gss/gss.h"
+
+#include <gssapi/gssapi.h>
+
+/* From one token to the next. */
+struct gss_context {
+	gss_ctx_id_t security;
+	gss_cred_id_t key; /* the service's that clients log in to; else none */
+	gss_name_t service; /* that pgweir logs in to, as Kerberos has it; else none */
+};
+
+/* --- gss_accept.c --- */
+/* Says in *why what could not be done. Returns proof. On the thread that had the two from the library. */
+enum proof gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, struct fail *why);
+/* Returns true if the other side is not to blame: the system, the KDC, or the cache of what was shown already. */
+bool gss_is_failure(OM_uint32 minor);

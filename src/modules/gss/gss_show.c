@@ -1,0 +1,81 @@
+/* src/modules/gss/gss_show.c - shows PostgreSQL who pgweir is, by a ticket of the process's own. See gss.h. */
+#include "modules/gss/gss_context.h"
+
+#include <gssapi/gssapi_krb5.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* As Kerberos has it at once: later, the library would look the host's name up each time. */
+static enum proof
+take_service(const struct auth_server *to, struct gss_context *x, struct fail *why)
+{
+	char text[512];
+	int len = snprintf(text, sizeof(text), "%s@%s", to->service != NULL ? to->service : "postgres", to->host);
+	gss_buffer_desc name = { (size_t)len, text };
+	gss_name_t given = GSS_C_NO_NAME;
+	OM_uint32 ignored, minor, major;
+
+	if (*to->host == '/' || (size_t)len >= sizeof(text)) {
+		fail_set(why, "28000", "GSSAPI: %.200s is not the name of a host",
+			 *to->host == '/' ? "a Unix socket" : text);
+		return PROOF_WRONG;
+	}
+	major = gss_import_name(&minor, &name, GSS_C_NT_HOSTBASED_SERVICE, &given);
+	if (major == GSS_S_COMPLETE)
+		major = gss_canonicalize_name(&minor, given, (gss_OID)gss_mech_krb5, &x->service);
+	gss_release_name(&ignored, &given);
+	return major == GSS_S_COMPLETE ? PROOF_MORE : gss_failed(PROOF_WRONG, "name the service", major, minor, why);
+}
+
+static enum proof
+no_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, struct fail *why)
+{
+	enum proof proof = gss_is_failure(minor) ? PROOF_FAILED : PROOF_WRONG;
+	char doing[128];
+
+	snprintf(doing, sizeof(doing), "get a ticket for %.40s@%.60s", to->service != NULL ? to->service : "postgres",
+		 to->host);
+	gss_failed(proof, doing, major, minor, why);
+	if (proof == PROOF_WRONG)
+		fail_hint(
+		    why,
+		    "pgweir needs a key of its own (KRB5_CLIENT_KTNAME) or tickets (KRB5CCNAME) in its environment; "
+		    "krbsrvname in upstream is the service's name.");
+	return proof;
+}
+
+/* Only the ticket is asked for on the way; PostgreSQL's reply is judged without asking anybody. */
+static enum proof
+show(const struct auth_server *to, struct gss_context *x, struct auth_tokens *t, struct fail *why)
+{
+	gss_buffer_desc in = { t->token_len, (void *)(uintptr_t)t->token }, out = GSS_C_EMPTY_BUFFER;
+	OM_uint32 ignored, minor, major, flags = 0;
+
+	major = gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &x->security, x->service, (gss_OID)gss_mech_krb5,
+				     GSS_C_MUTUAL_FLAG, 0, GSS_C_NO_CHANNEL_BINDINGS, t->token != NULL ? &in : NULL,
+				     NULL, &out, &flags, NULL);
+	buf_put(&t->reply, out.value, out.length);
+	gss_release_buffer(&ignored, &out);
+	if (major == GSS_S_COMPLETE && (flags & GSS_C_MUTUAL_FLAG) != 0)
+		return PROOF_RIGHT;
+	if (major == GSS_S_CONTINUE_NEEDED && t->token == NULL)
+		return PROOF_MORE;
+	return t->token == NULL ? no_ticket(to, major, minor, why)
+				: gss_failed(PROOF_WRONG, "accept the server's token", major, minor, why);
+}
+
+enum proof
+gss_show(const struct auth_server *to, struct auth_tokens *t, struct fail *why)
+{
+	enum proof proof = PROOF_MORE;
+
+	if (t->context == NULL) {
+		t->context = calloc(1, sizeof(struct gss_context));
+		if (t->context == NULL) {
+			fail_set(why, "53200", "out of memory");
+			return PROOF_FAILED;
+		}
+		proof = take_service(to, t->context, why);
+	}
+	return proof == PROOF_MORE ? show(to, t->context, t, why) : proof;
+}
