@@ -35,7 +35,7 @@ add_name(const char *name, enum risk_kind kind, struct risk risk, const char *re
 		/* Without memory, this SQL could touch all that the name may touch. */
 		parts = risk.always | risk.in_writes;
 		if (one != NULL && risk_names_add(one, kind, name, risk, "") == 0)
-			parts = risk_names_of_sql(one, fill->sql, strlen(fill->sql));
+			parts = risk_names_of_sql(one, fill->sql, strlen(fill->sql)) & ~(unsigned)RISK_EFFECTS;
 		risk_names_free(one);
 	}
 	if (fill->sql != NULL && parts == 0)
@@ -75,7 +75,8 @@ SHOW(show_database_code, code_columns, OF_ALL)
 			/* The words of this SQL may not show what it runs. */
 			if (none != NULL)
 				risk_names_set_all(none, STATE_SETTINGS, 0, 0);
-			is_of_all = none == NULL || risk_names_of_sql(none, fill.sql, strlen(fill.sql)) != 0;
+			is_of_all =
+			    none == NULL || (risk_names_of_sql(none, fill.sql, strlen(fill.sql)) & STATE_SETTINGS) != 0;
 			risk_names_free(none);
 		}
 		if (fill.sql == NULL || !is_of_all)

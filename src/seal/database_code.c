@@ -101,7 +101,7 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 		      size_t len, const uint8_t *types, size_t types_len)
 {
 	const struct risk_names *risks = code->answer == NULL ? NULL : code->answer->risks;
-	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_feared(code), parts;
+	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_feared(code), parts, effects;
 
 	if (risks == NULL)
 		return feared;
@@ -112,9 +112,25 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	parts = risk_names_of_sql(risks, sql, len);
 	if (types != NULL)
 		parts |= risk_names_of_types(risks, types, types_len);
+	effects = (parts & ~(unsigned)RISK_CONTEXT) == 0 ? 0 : RISK_EFFECTS;
+	parts &= ~(unsigned)RISK_EFFECTS;
 	if (kept != NULL)
-		*kept = (struct sql_risk){ code->number, parts };
+		*kept = (struct sql_risk){ code->number, parts, effects };
 	return feared | parts;
+}
+
+bool
+database_code_is_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
+			    size_t len, const uint8_t *types, size_t types_len)
+{
+	struct sql_risk own = { 0 };
+
+	if (!database_code_is_known(code, now_us))
+		return false;
+	if (kept == NULL)
+		kept = &own;
+	database_code_look_up(code, now_us, kept, sql, len, types, types_len);
+	return kept->number == code->number && kept->effects == 0;
 }
 
 const char *
@@ -197,6 +213,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		code->is_broken = add_name(a, row.name, row.value) < 0;
 	} else if (row.kind == 'k') {
 		code->is_broken = risk_names_add_known(a->risks, row.name) < 0;
+	} else if (row.kind == 'e') {
+		risk_names_add_effects(a->risks, row.name, row.value[0] == 'f');
 	} else if (row.kind == 't') {
 		code->is_broken = risk_names_add_type(a->risks, (uint32_t)strtoul(row.name, NULL, 10),
 						      read_risk(row.value, &end)) < 0;

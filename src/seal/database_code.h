@@ -123,6 +123,12 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 		   ? risk
 		   : database_code_look_up(code, now_us, kept, sql, len, types, types_len);
 }
+/*
+ * Returns true if this SQL is one read that may be run twice without anybody seeing it, as far as is known now: a
+ * SELECT, VALUES or TABLE, no name of which reaches more than reading. It touches no session state, but may make plans.
+ */
+bool database_code_is_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
+				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Returns false if the catalogs have none but temporary ones. */
 static inline bool
 database_code_has_sequences(const struct database_code *code, uint64_t now_us)

@@ -23,11 +23,12 @@
 --   writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes that a risk always; r drops it.
 --   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3 any
 --   table, 3466/0 DDL.
+-- - base: what is VOLATILE has a risk of its own, which reaches as far; words of bodies tell of effects of PostgreSQL's own.
 -- - reach: the closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
 --   cause, the shortest way, as reach finds in that order.
 --
 -- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
--- a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'n', a custom setting that
+-- a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'e'; 'n', a custom setting that
 -- this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum state_part
 -- and enum code_risk (seal.h).
 , own AS (
@@ -89,6 +90,7 @@ word AS (
 		OR w IN (
 			SELECT name FROM vocabulary
 			UNION ALL SELECT word FROM signs
+			UNION ALL SELECT name FROM effect WHERE oid < 16384
 			UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into}'::text[])
 		)
 ),
@@ -169,7 +171,19 @@ base(class, oid, w, parts, reason) AS (
 	UNION ALL SELECT 1255, oid, false, anything, 'U&"' FROM fun, remote WHERE strpos(src, 'u&"') > 0
 	UNION ALL SELECT 1255, oid, false, 130, config FROM fun WHERE config ~* $r$pg_temp|(^| )seed=$r$
 	UNION ALL SELECT 1255, oid, false, parts, proname FROM own WHERE oid >= 16384
-	UNION ALL SELECT 1255, oid, false, 1024, lanname FROM fun WHERE is_sql AND NOT (is_known AND lanname = 'sql')
+	UNION ALL SELECT 1255, oid, false, CASE WHEN provolatile = 'v' AND prorettype <> 2279 THEN 5120 ELSE 1024 END, lanname
+	FROM fun
+	WHERE is_sql AND NOT (is_known AND lanname = 'sql')
+	UNION ALL SELECT class, oid, false, 4096, 'effects'
+	FROM effect
+	WHERE oid >= 16384 AND oid NOT IN (SELECT oid FROM fun WHERE is_sql AND NOT (is_known AND lanname = 'sql'))
+	UNION ALL SELECT class, oid, false, 4096, 'effects' FROM stored
+	UNION ALL SELECT 1255, f.oid, false, 4096, 'effects'
+	FROM word JOIN effect e ON e.name = word AND e.oid < 16384 JOIN fun f ON f.oid = word.oid
+	WHERE f.provolatile <> 'v'
+	UNION ALL SELECT 1255, oid, false, 4096, 'internal'
+	FROM fun
+	WHERE lanname = 'internal' AND prosrc IN (SELECT prosrc FROM pg_proc p JOIN effect e USING (oid) WHERE class = 1255 AND oid < 16384)
 	UNION ALL SELECT 1255, oid, false, 1024, 'rights'
 	FROM fun
 	WHERE provolatile = 'i' AND proacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(proacl) AS acl WHERE acl.grantee = 0)
@@ -313,6 +327,9 @@ GROUP BY 2, kind
 UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads'
 FROM own, (SELECT bit_or(parts) AS all_parts FROM risk) AS a
 WHERE oid < 16384 AND own.parts & 255 = 255 AND all_parts > 0
+UNION ALL SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END,
+	CASE class WHEN 1255 THEN 'f' ELSE 'r' END
+FROM effect
 UNION ALL SELECT 't', oid::text, always || ' ' || writing FROM risk WHERE class = 1247
 UNION ALL SELECT 'a', '',
 	coalesce(bit_or(parts), 0) || ' ' || coalesce(bit_or(parts) FILTER (WHERE class = 0), 0) || ' ' || coalesce(bit_or(parts) FILTER (WHERE class = 3466), 0)

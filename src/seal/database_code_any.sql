@@ -2,8 +2,11 @@
 -- database_code_signs.sql ends. Many databases have no functions but those of extensions in C. To plan database_code.sql
 -- takes most of its time in a small database, so this is asked first, and that one where it says yes.
 --
--- Always: yes wherever that one's base has a row. Rows: 'c' if there may be; 'q' if there is no sequence.
-SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't')
+-- Always: yes wherever that one's base has a row, but for effects of extensions that nothing uses but SQL, triggers,
+-- defaults, and views of extensions. Rows: 'c' if there may be; 'q' if there is no sequence; 'e'.
+SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END, CASE class WHEN 1255 THEN 'f' ELSE 'r' END
+FROM effect
+UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't')
 UNION ALL SELECT 'c', '', ''
 WHERE EXISTS (
 		SELECT
@@ -24,6 +27,14 @@ WHERE EXISTS (
 	)
 	OR EXISTS (SELECT FROM remote WHERE fdws > 0)
 	OR EXISTS (SELECT FROM pg_foreign_table)
+	OR EXISTS (SELECT FROM stored)
+	OR EXISTS (
+		SELECT
+		FROM pg_depend d JOIN effect e ON refclassid = class AND refobjid = e.oid LEFT JOIN pg_rewrite r ON classid = 2618 AND r.oid = d.objid
+		WHERE e.oid >= 16384 AND deptype = ANY ('{n,a,i}')
+			AND (ev_class IS NULL OR ev_class NOT IN (SELECT oid FROM effect WHERE class = 1259))
+			AND CASE class WHEN 1255 THEN classid <> ALL ('{1417,2328,2601,2604,2612,2620,3466}') ELSE classid IN (2618, 3256) END
+	)
 	OR EXISTS (SELECT FROM pg_db_role_setting WHERE array_to_string(setconfig, ' ') ~* 'pg_temp')
 	OR EXISTS (
 		SELECT

@@ -1,10 +1,17 @@
--- src/seal/database_code_signs.sql - what both questions begin with: what is alarming, and the stored expressions.
+-- src/seal/database_code_signs.sql - what both questions begin with: what is alarming, what has effects, and the stored
+-- expressions.
 --
 -- - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
 --   that touch state, or run text or what a string names: each stem with each ending. CREATE is none if TEMP TABLE
 --   follows it each time: these make no code, and what else they touch shows by TEMP and by the names in them.
 -- - member: functions of extensions. Those of C that are known touch nothing but by the functions in signs.
 -- - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
+-- - effect: what may do more than read (RISK_EFFECTS): functions that are VOLATILE, run text, or tell of the session or
+--   transaction that they run in; foreign tables; views of extensions. PostgreSQL's own views only read. Functions that only
+--   give another value each time are none; handlers and triggers can't be called.
+-- - stored: what uses an effect of PostgreSQL's own where pg_depend does not tell.
+--
+-- Both have rows 'e', name, kind: of each effect.
 /* pgweir */ WITH RECURSIVE
 remote AS (
 	SELECT CASE WHEN dblinks + servers > 0 THEN 2815 ELSE 2303 END AS anything, dblinks, fdw_schema, fdws, is_bytes
@@ -69,4 +76,41 @@ tree(class, oid, w, tree) AS (
 		UNION ALL SELECT 1255, oid, false, concat(proargdefaults::text, CASE WHEN prosrc = '' THEN to_jsonb(p)->>'prosqlbody' END) FROM pg_proc p
 	) AS t(class, oid, w, tree)
 	WHERE oid >= 16384 AND tree <> ''
+),
+effect(class, oid, name) AS (
+	SELECT 1255::oid, oid, proname
+	FROM pg_proc
+	WHERE prorettype <> ALL ('{269,325,2279,2280,3115,3310,3838}')
+		AND (
+			provolatile = 'v'
+				OR oid < 16384 AND (
+					proname = ANY ('{pg_backend_pid,pg_current_xact_id,txid_current}')
+						OR proname IN (SELECT word::name FROM signs WHERE parts & 255 = 255)
+				)
+		)
+		AND (
+			proname <> ALL (
+				'{clock_timestamp,timeofday,random,random_normal,gen_random_uuid,gen_random_bytes,uuidv4,uuidv7,uuid_generate_v1,uuid_generate_v1mc,
+					uuid_generate_v4}'
+			)
+				OR oid >= 16384 AND oid NOT IN (SELECT oid FROM member WHERE is_known)
+		)
+	UNION ALL SELECT 1259, oid, relname
+	FROM pg_class
+	WHERE relkind = 'f'
+		OR relkind = 'v' AND oid IN (SELECT objid FROM pg_depend WHERE classid = 1259 AND refclassid = 3079 AND deptype = 'e')
+),
+stored(class, oid) AS (
+	SELECT class, oid
+	FROM tree
+	WHERE NOT w AND tree ~ (SELECT concat(':(func|opfunc)id (', string_agg(oid::text, '|'), ') ') FROM effect WHERE oid < 16384)
+	UNION ALL SELECT u.class, u.oid
+	FROM (
+		SELECT 2617::oid, oid, oprcode::oid FROM pg_operator
+		UNION ALL SELECT 2605, oid, castfunc FROM pg_cast
+		UNION ALL SELECT 1255, aggfnoid, unnest(ARRAY[aggtransfn, aggfinalfn, aggcombinefn, aggmtransfn, aggminvtransfn, aggmfinalfn]::oid[])
+		FROM pg_aggregate
+	) AS u(class, oid, function)
+		JOIN effect e ON e.oid = function
+	WHERE u.oid >= 16384 AND e.oid < 16384
 )

@@ -165,7 +165,9 @@ enum word_role {
 	BEHIND_DISTINCT = 1u << 7,
 	HAS_FROM = 1u << 8, /* a FROM behind it is followed by relations */
 	ENDS_FROM = 1u << 9,
-	ENDS_WITH = 1u << 10
+	ENDS_WITH = 1u << 10,
+	HAS_EFFECTS = 1u << 11, /* RISK_EFFECTS wherever it stands ... */
+	HAS_EFFECTS_CALLED = 1u << 12 /* ... or where a function may be called so */
 };
 
 static unsigned
@@ -248,10 +250,21 @@ risk_names_add_known(struct risk_names *names, const char *name)
 	return 0;
 }
 
+void
+risk_names_add_effects(struct risk_names *names, const char *name, bool is_function)
+{
+	uint64_t hash = known_hash(hash_of(name, strlen(name)));
+
+	if (names->known_cap > 0 && *known_place(names, hash) != 0)
+		*known_place(names, hash) |= is_function ? HAS_EFFECTS_CALLED : HAS_EFFECTS;
+	else
+		names->has_unknown = true; /* it came too late for the list */
+}
+
 unsigned
 risk_names_all(const struct risk_names *names)
 {
-	return names->all;
+	return names->all & ~(unsigned)RISK_EFFECTS;
 }
 
 void
@@ -263,7 +276,7 @@ risk_names_each(const struct risk_names *names,
 
 	HASH_ITER(hh, names->table, e, next) {
 		for (unsigned kind = 0; kind < RISK_KINDS; kind++)
-			if ((e->risks[kind].always | e->risks[kind].in_writes) != 0)
+			if (((e->risks[kind].always | e->risks[kind].in_writes) & ~(unsigned)RISK_EFFECTS) != 0)
 				row(e->name, (enum risk_kind)kind, e->risks[kind], e->reason, arg);
 	}
 }
@@ -271,7 +284,7 @@ risk_names_each(const struct risk_names *names,
 /* --- SQL --------------------------------------------------------------------------------------------------------- */
 
 /* Tells what a name that stands somewhere may be. */
-enum { OF_CALL = 1u << 0, OF_RELATION = 1u << 1, OF_CTE = 1u << 2 };
+enum { OF_CALL = 1u << 0, OF_RELATION = 1u << 1, OF_CTE = 1u << 2, OF_TYPE = 1u << 3 };
 
 /* Findings in SQL. */
 enum found {
@@ -280,11 +293,18 @@ enum found {
 	FOUND_DDL = 1u << 2,
 	/* Names that nothing had when the code was read. */
 	FOUND_NEW_CALL = 1u << 3,
-	FOUND_NEW_RELATION = 1u << 4
+	FOUND_NEW_RELATION = 1u << 4,
+	FOUND_NEW_TYPE = 1u << 5,
+	FOUND_READ = 1u << 6, /* it begins as what only reads does */
+	FOUND_EFFECTS = 1u << 7, /* something that is no part of one read */
+	FOUND_END = 1u << 8 /* of a statement */
 };
 
 /* Tells what the words of a statement, so far, say of the next ones. */
 enum statement { STATEMENT_GOES_ON, STATEMENT_BEGINS, STATEMENT_EXPLAINS, STATEMENT_IS_DO, STATEMENT_NAMES_OBJECT };
+
+/* The token before: FOR also stands for KEY, as in FOR KEY SHARE; NEW is a word that is not known. */
+enum last { LAST_OTHER, LAST_NEW, LAST_CAST, LAST_FOR };
 
 /* A pass over SQL. */
 struct reader {
@@ -300,9 +320,10 @@ struct reader {
 	uint64_t selects; /* bit N: SELECT has stood in the open Nth parenthesis */
 	unsigned depth;
 	struct risk called; /* counts if a parenthesis is next */
-	unsigned if_new; /* FOUND_NEW_CALL if a parenthesis is next, FOUND_NEW_RELATION if no dot is */
+	unsigned if_new; /* FOUND_NEW_CALL if a parenthesis is next; the others if no dot is */
 	unsigned place, named; /* what a name means here; what the last one meant */
-	uint64_t queries, froms, withs; /* as selects: words with a FROM, that, and a list of CTEs */
+	enum last last;
+	uint64_t queries, froms, withs, casts; /* as selects: words with a FROM, that, a list of CTEs, CAST( */
 	uint64_t ctes[CTES_MAX];
 	unsigned cte_count;
 };
@@ -313,6 +334,8 @@ struct reader {
 	"select insert update delete merge with values table copy fetch move close declare set reset show lock"        \
 	" notify listen unlisten prepare deallocate discard begin start end commit rollback abort savepoint release"   \
 	" explain call"
+/* Begin statements that only read, unless FOUND_WRITE, FOUND_DDL or FOUND_EFFECTS says otherwise. */
+#define QUERIES "select values table with"
 /* Make EXPLAIN opaque. */
 #define OPAQUE_EXPLAINED "create refresh execute"
 /* In a body they may begin a statement whose words don't show what it runs. */
@@ -353,6 +376,7 @@ judge_first(struct reader *r, const char *word)
 			       : strcmp(word, "explain") == 0 ? STATEMENT_EXPLAINS
 							      : STATEMENT_GOES_ON;
 		find_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN), FOUND_OPAQUE);
+		r->found |= text_is_one_of(word, QUERIES) ? FOUND_READ : FOUND_EFFECTS;
 	}
 }
 
@@ -372,6 +396,7 @@ judge_statement(struct reader *r, const char *word)
 	find_if(r, (r->found & FOUND_DDL) != 0 && strcmp(word, "execute") == 0, FOUND_OPAQUE);
 	find_if(r, is_into, FOUND_DDL); /* SELECT INTO makes a table */
 	find_if(r, text_is_one_of(word, WRITES), FOUND_WRITE);
+	find_if(r, r->last == LAST_FOR && strcmp(word, "share") == 0, FOUND_EFFECTS);
 	/* Behind SELECT, INSERT is a column's name. */
 	r->is_into_harmless =
 	    (r->selects >> r->depth & 1) == 0 && (strcmp(word, "insert") == 0 || strcmp(word, "merge") == 0);
@@ -421,7 +446,7 @@ place_behind(struct reader *r, unsigned roles, unsigned at)
 static void
 settle_name(struct reader *r)
 {
-	r->found |= r->if_new & FOUND_NEW_RELATION;
+	r->found |= r->if_new & (FOUND_NEW_RELATION | FOUND_NEW_TYPE);
 	r->if_new = 0;
 	r->place = OF_CALL;
 	r->is_behind_distinct = false;
@@ -436,6 +461,19 @@ is_cte(const struct reader *r, uint64_t hash)
 	return r->cte_count == CTES_MAX;
 }
 
+/* Notes what a word that is known, and has these roles, says of effects, and of a type behind it. */
+static void
+judge_known(struct reader *r, const char *word, unsigned roles)
+{
+	find_if(r, (roles & HAS_EFFECTS) != 0 || (r->is_behind_dot && (roles & HAS_EFFECTS_CALLED) != 0),
+		FOUND_EFFECTS);
+	if ((roles & HAS_EFFECTS_CALLED) != 0)
+		r->called.always |= RISK_EFFECTS;
+	if ((r->casts >> r->depth & 1) != 0 && strcmp(word, "as") == 0)
+		r->place |= OF_TYPE;
+	r->last = strcmp(word, "cast") == 0 ? LAST_CAST : text_is_one_of(word, "for key") ? LAST_FOR : LAST_OTHER;
+}
+
 /* Most words are known, or are columns, and stand where no matter what they are. */
 static void
 judge_name(struct reader *r, const struct word *w, uint64_t hash)
@@ -444,8 +482,10 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 	unsigned at = r->place;
 	uint64_t known;
 
-	if (r->names->known_count == 0 || r->names->has_unknown)
+	if (r->names->known_count == 0 || r->names->has_unknown) {
+		r->found |= FOUND_EFFECTS;
 		return;
+	}
 	hash = known_hash(hash);
 	settle_name(r);
 	r->named = at;
@@ -455,10 +495,13 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 	if (known != 0) {
 		r->is_behind_distinct = was_behind_distinct;
 		place_behind(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), at);
+		judge_known(r, w->text, (unsigned)(known & ((1u << ROLE_BITS) - 1)));
 		return;
 	}
+	r->last = LAST_NEW;
 	r->if_new = ((at & (OF_CALL | OF_CTE)) == OF_CALL ? FOUND_NEW_CALL : 0u) |
-		    ((at & OF_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u);
+		    ((at & OF_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u) |
+		    ((at & OF_TYPE) != 0 ? FOUND_NEW_TYPE : 0u);
 	r->place = r->is_body ? OF_CALL : 0; /* an alias stands behind a name, but RETURN is no keyword of SQL's */
 }
 
@@ -517,6 +560,7 @@ other_token(struct reader *r)
 {
 	r->called = (struct risk){ 0 };
 	r->is_behind_dot = r->is_into_harmless = false;
+	r->last = LAST_OTHER;
 	settle_name(r);
 	find_if(r, r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
 }
@@ -586,6 +630,7 @@ read_string(struct reader *r, const struct sql_token *t)
 {
 	size_t tag_len;
 
+	find_if(r, r->last == LAST_NEW, FOUND_NEW_TYPE); /* type 'literal' */
 	other_token(r);
 	if (r->statement != STATEMENT_IS_DO)
 		return;
@@ -623,17 +668,21 @@ read_punct(struct reader *r, char c)
 		r->queries &= ~(UINT64_C(1) << r->depth);
 		r->froms &= ~(UINT64_C(1) << r->depth);
 		r->withs &= ~(UINT64_C(1) << r->depth);
+		r->casts &= ~(UINT64_C(1) << r->depth);
+		r->casts |= r->last == LAST_CAST ? UINT64_C(1) << r->depth : 0;
 	} else if (c == ')' && r->depth > 0)
 		r->depth--;
 	judge_punct(r, c);
 	r->called = (struct risk){ 0 };
 	r->is_behind_dot = c == '.';
 	r->is_into_harmless = false;
+	r->last = LAST_OTHER;
 	find_if(r, c == '$', FOUND_OPAQUE); /* an error */
 	if (c == ';') {
 		r->statement = STATEMENT_BEGINS;
-		r->selects = r->queries = r->froms = r->withs = 0;
+		r->selects = r->queries = r->froms = r->withs = r->casts = 0;
 		r->depth = 0;
+		r->found |= FOUND_END;
 	} else
 		find_if(r, c != '(' && r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
 }
@@ -641,6 +690,7 @@ read_punct(struct reader *r, char c)
 static void
 read_token(struct reader *r, const struct sql_token *t)
 {
+	find_if(r, (r->found & FOUND_END) != 0 && (t->kind != SQL_PUNCT || *t->at != ';'), FOUND_EFFECTS);
 	switch (t->kind) {
 	case SQL_WORD:
 		read_word(r, t);
@@ -663,6 +713,7 @@ read_token(struct reader *r, const struct sql_token *t)
 		break;
 	default:
 		read_punct(r, *t->at);
+		r->place |= t->kind == SQL_CAST ? OF_TYPE : 0u;
 		break;
 	}
 }
@@ -693,6 +744,14 @@ risk_of(const struct reader *r, struct risk risk)
 	return risk.always | ((r->found & FOUND_WRITE) != 0 ? risk.in_writes : 0u);
 }
 
+/* Returns true for one statement that does nothing but read, and makes it known by its words. */
+static bool
+is_one_query(const struct reader *r)
+{
+	return (r->found & (FOUND_READ | FOUND_WRITE | FOUND_DDL | FOUND_OPAQUE | FOUND_NEW_CALL | FOUND_NEW_RELATION |
+			    FOUND_NEW_TYPE | FOUND_EFFECTS)) == FOUND_READ;
+}
+
 /* Returns true if it ended properly; else PostgreSQL refuses all of this SQL under these settings. */
 static bool
 read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk,
@@ -711,7 +770,7 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND);
 	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
 		 ((r.found & FOUND_OPAQUE) != 0 ? with_calls(names->all) | RISK_OPAQUE : 0) |
-		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0);
+		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0) | (is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS);
 	return true;
 }
 
@@ -731,7 +790,8 @@ unsigned
 risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
 	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
-	unsigned risk = with_calls(names->ever), of_new = 0, opaque = with_calls(names->all) | RISK_OPAQUE;
+	unsigned risk = with_calls(names->ever), of_new = 0;
+	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_EFFECTS;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
 		return opaque;
@@ -740,6 +800,8 @@ risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 		is_read = read_sql(names, sql, len, true, &risk, &of_new) || is_read;
 	if ((risk & RISK_DYNAMIC) == RISK_DYNAMIC)
 		risk |= names->all;
+	if (((risk | of_new) & ~(unsigned)RISK_CONTEXT) != 0) /* what touches the session is no mere read */
+		risk |= RISK_EFFECTS;
 	return is_read ? risk | of_new : opaque;
 }
 
@@ -750,14 +812,14 @@ risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t
 	unsigned own = 0;
 
 	if (len < 2 || len - 2 != (size_t)wire_u16(types) * 4)
-		return names->all;
+		return names->all | RISK_EFFECTS;
 	for (size_t at = 2; at < len && names->type_count > 0; at += 4) {
 		uint32_t oid = wire_u32(types + at);
 
 		if (oid < FIRST_OWN_TYPE)
 			continue;
 		if (++own > OWN_TYPES_MAX)
-			return names->all;
+			return names->all | RISK_EFFECTS;
 		for (unsigned i = 0; i < names->type_count; i++)
 			if (names->types[i].oid == oid)
 				join(&risk, names->types[i].risk);

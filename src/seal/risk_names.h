@@ -54,12 +54,17 @@ int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *na
 /* name: of a function, relation, type or keyword, risky or not; more than these: no name is new. The same. */
 #define RISK_KNOWN_MAX 200000u
 int risk_names_add_known(struct risk_names *names, const char *name);
+/* name: of a function, or of a relation, that is known already and may do more than read (RISK_EFFECTS). */
+void risk_names_add_effects(struct risk_names *names, const char *name, bool is_function);
 int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk); /* of parameters; the same */
 /* all: of opaque SQL, besides that of the names; ever: of any SQL, even if it has none of the names; ddl: of DDL. */
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl);
 unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
-/* Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it
- * under. */
+/*
+ * Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it
+ * under. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be run twice without anybody
+ * seeing it.
+ */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /* types: of a Parse, an int16 count and so many OIDs; malformed ones are as risky as can be. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);

@@ -57,7 +57,7 @@ seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX])
 	static const char *const names[SEAL_PARTS] = {
 		"settings", "temporary_objects", "advisory_locks", "cursors", "prepared_statements",
 		"listen",   "sequences",	 "random_seed",	   "backend", "remote_sessions",
-		"context",  "new_code"
+		"context",  "new_code",		 "effects"
 	};
 	size_t len = 0;
 

@@ -46,9 +46,10 @@ enum code_risk {
 	RISK_CONTEXT =
 	    1u << 10, /* makes plans, which depend on the settings that SQL is parsed under (image_context) */
 	RISK_CODE = 1u << 11, /* may change the code itself: DDL in a body, and SQL that a body makes */
-	RISK_OPAQUE = 1u << 12, /* its words don't show what it runs, though the database may have nothing to reach */
+	RISK_EFFECTS = 1u << 12, /* may do more than read, so it is not run twice: VOLATILE functions, foreign tables */
 	RISK_UNREAD = 1u << 13, /* may run code that was not read yet; names of settings in it are not known */
-	RISK_ASKED = 0xfffu /* what the question about a database's code may tell of SQL, with the state */
+	RISK_OPAQUE = 1u << 14, /* its words don't show what it runs, though the database may have nothing to reach */
+	RISK_ASKED = 0x1fffu /* what the question about a database's code may tell of SQL, with the state */
 };
 /*
  * In a risk, besides: what of it is due to functions that the SQL calls. That its client means, so it is asked about;
@@ -67,7 +68,7 @@ enum wash {
 	 */
 	WASH_LATE = 1u << 19
 };
-#define SEAL_PARTS 12u /* that have a name: of enum state_part, and RISK_CONTEXT and RISK_CODE */
+#define SEAL_PARTS 13u /* that have a name: of enum state_part, and RISK_CONTEXT, RISK_CODE and RISK_EFFECTS */
 
 #define SEAL_STATE_TEXT_MAX 256
 /* "settings, cursors"; "none". Returns out. */

@@ -99,7 +99,8 @@ struct scan_literals {
 /* The risk of SQL by the names of its database (seal/risk_names.h), kept with it. Zeroed: not looked up yet. */
 struct sql_risk {
 	uint32_t number; /* of the names: database_code.h */
-	uint32_t parts; /* enum state_part */
+	uint32_t parts; /* enum state_part, enum code_risk */
+	uint32_t effects; /* RISK_EFFECTS (seal/seal.h), unless it is one read that may be run twice unseen */
 };
 
 /* opaque but for flags, hints, first and names; scan.c */

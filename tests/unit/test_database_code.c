@@ -116,6 +116,50 @@ Test(database_code, is_what_the_rows_say)
 	cr_expect_eq(parts_at(&db, T0 + 3000), STATE_SETTINGS);
 }
 
+static bool
+is_repeatable(const char *sql, struct sql_risk *kept, uint64_t now_us)
+{
+	static const uint8_t none[] = { 0, 0 };
+
+	return database_code_is_repeatable(&db, now_us, kept, sql, strlen(sql), none, sizeof(none));
+}
+
+Test(database_code, says_what_may_be_run_twice_while_it_is_believed)
+{
+	static const uint8_t of_domain[] = { 0, 1, 0, 0, 64, 1 }, malformed[] = { 0, 2, 0, 0, 64, 2 };
+	static const char sql[] = "SELECT a";
+	struct sql_risk kept = { 0 };
+
+	cr_expect_not(is_repeatable(sql, &kept, T0), "nothing is known");
+	database_code_ask(&db, T0);
+	row(&db, "k", "select", "");
+	row(&db, "k", "f", "");
+	row(&db, "k", "v", "");
+	row(&db, "k", "from", "");
+	row(&db, "e", "f", "f");
+	row(&db, "r", "v", "r 4096 0 view v <- effects");
+	row(&db, "t", "16385", "4096 0");
+	row(&db, "a", "", "4096 0 0");
+	cr_expect_not(is_repeatable(sql, &kept, T0), "it is under way");
+	cr_assert(database_code_answered(&db, true, ++numbers, T0 + 1000));
+	cr_expect_eq(parts_at(&db, T0 + 1000), 0, "it touches no session");
+	cr_expect(is_repeatable(sql, NULL, T0 + 1000));
+	cr_expect(is_repeatable(sql, &kept, T0 + 1000));
+	cr_expect(is_repeatable("f()", &kept, T0 + 1000), "it is looked up once");
+	cr_expect_not(is_repeatable("SELECT f()", NULL, T0 + 1000));
+	cr_expect_not(is_repeatable("SELECT a FROM v", NULL, T0 + 1000));
+	cr_expect_not(
+	    database_code_is_repeatable(&db, T0 + 1000, NULL, sql, strlen(sql), of_domain, sizeof(of_domain)));
+	cr_expect_not(
+	    database_code_is_repeatable(&db, T0 + 1000, NULL, sql, strlen(sql), malformed, sizeof(malformed)));
+	cr_expect_eq(risk_of(&db, NULL, "SELECT f() FROM v"), 0, "nor is any risk told elsewhere");
+	cr_expect_not(is_repeatable(sql, &kept, T0 + 60 * US_PER_S), "the answer is old");
+	database_code_changed(&db, false);
+	cr_expect_not(is_repeatable(sql, &kept, T0 + 1000), "DDL was seen");
+	answer(&db, NULL, T0 + 2000, 1000);
+	cr_expect_not(is_repeatable(sql, &kept, T0 + 3000), "no names are known in this one");
+}
+
 Test(database_code, has_the_version_of_each_roles_settings)
 {
 	uint64_t none;

@@ -159,7 +159,7 @@ static const struct {
 	{ "VACUUM", OPAQUE },
 };
 
-#define WITHOUT_CALLS ~RISK_BY_CALLS(STATE_PROBED)
+#define WITHOUT_CALLS ~(RISK_BY_CALLS(STATE_PROBED) | RISK_EFFECTS)
 
 /* With what functions that it calls do, and without. */
 static unsigned
@@ -223,8 +223,8 @@ Test(risk_names, of_types)
 	cr_expect_eq(risk_names_of_types(names, types, sizeof(types)), 0);
 	risk_names_add_type(names, 16385, (struct risk){ F, W });
 	cr_expect_eq(risk_names_of_types(names, types, sizeof(types)), F | W);
-	cr_expect_eq(risk_names_of_types(names, types, 2 + 4), ALL, "malformed");
-	cr_expect_eq(risk_names_of_types(names, types, 1), ALL);
+	cr_expect_eq(risk_names_of_types(names, types, 2 + 4), ALL | RISK_EFFECTS, "malformed");
+	cr_expect_eq(risk_names_of_types(names, types, 1), ALL | RISK_EFFECTS);
 	risk_names_free(names);
 }
 
@@ -237,7 +237,7 @@ Test(risk_names, a_parse_with_thousands_of_own_types_takes_no_time)
 	for (size_t i = 0; i < 65535; i++)
 		memcpy(types + 2 + i * sizeof(one), one, sizeof(one));
 	risk_names_add_type(names, 16385, (struct risk){ F, W });
-	cr_expect_eq(risk_names_of_types(names, types, sizeof(types)), ALL);
+	cr_expect_eq(risk_names_of_types(names, types, sizeof(types)), ALL | RISK_EFFECTS);
 	risk_names_free(names);
 }
 
@@ -359,7 +359,7 @@ Test(risk_names, of_what_has_no_name_yet)
 	for (size_t i = 0; i < sizeof(news) / sizeof(news[0]); i++) {
 		unsigned risk = risk_names_of_sql(names, news[i].sql, strlen(news[i].sql));
 
-		cr_expect_eq(risk & ~(unsigned)RISK_OPAQUE, news[i].risk, "%s: %x", news[i].sql, risk);
+		cr_expect_eq(risk & ~(unsigned)(RISK_OPAQUE | RISK_EFFECTS), news[i].risk, "%s: %x", news[i].sql, risk);
 	}
 	risk_names_free(names);
 }
@@ -388,5 +388,157 @@ Test(risk_names, nothing_is_new_where_there_are_too_many_names)
 		cr_assert_eq(risk_names_add_known(names, name), 0);
 	}
 	cr_expect_eq(of_sql(names, "SELECT fresh()"), 0);
+	risk_names_free(names);
+}
+
+static const struct {
+	const char *sql;
+	bool repeats;
+} reads[] = {
+	{ "SELECT 1", true },
+	{ "SELECT a, b FROM users WHERE id = $1 AND c LIKE 'x' ORDER BY a LIMIT 10;", true },
+	{ " /* a */ (SELECT a FROM users) UNION ALL (SELECT 2) -- b", true },
+	{ "VALUES (1, 'a'), (2, 'b')", true },
+	{ "TABLE users", true },
+	{ "WITH a AS (SELECT 1), b AS MATERIALIZED (TABLE users) SELECT * FROM a JOIN b ON true", true },
+	{ "WITH RECURSIVE x (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM x) SELECT n FROM x", true },
+	{ "SELECT old(1), random(), substring(a FROM 1 FOR 3) FROM users", true },
+	{ "SELECT planned(1)", true },
+	{ "SELECT 'INSERT; nextval(1)', $$ ; DELETE $$", true },
+	{ "SELECT note FROM users", true },
+	{ "SELECT share, key AS a FROM users", true },
+	{ "SELECT a::int, CAST(b AS numeric(3)), int '1', CAST((a) AS int) AS fresh FROM users", true },
+	{ "SELECT a AS fresh, b fresh2 FROM users fresh3", true },
+	{ "", false },
+	{ ";", false },
+	{ "; SELECT 1", false },
+	{ "SELECT 1; SELECT 2", false },
+	{ "SELECT 1;;", true },
+	{ "SELECT 1; /* */ (", false },
+	{ "SELECT 1; COMMIT", false },
+	{ "INSERT INTO users VALUES (1)", false },
+	{ "UPDATE users SET a = 1", false },
+	{ "DELETE FROM users", false },
+	{ "MERGE INTO users", false },
+	{ "COPY users TO STDOUT", false },
+	{ "WITH a AS (DELETE FROM users RETURNING a) SELECT * FROM a", false },
+	{ "WITH a AS (INSERT INTO users VALUES (1)) SELECT 1", false },
+	{ "WITH a AS (SELECT 1) UPDATE users SET a = 1", false },
+	{ "SELECT * FROM users FOR UPDATE", false },
+	{ "SELECT * FROM users FOR NO KEY UPDATE SKIP LOCKED", false },
+	{ "SELECT * FROM users FOR SHARE", false },
+	{ "SELECT * FROM users FOR /* */ KEY\nSHARE OF users", false },
+	{ "(SELECT * FROM users FOR SHARE)", false },
+	{ "SELECT 1 INTO x", false },
+	{ "SELECT a INTO TEMP b FROM users", false },
+	{ "EXPLAIN SELECT 1", false },
+	{ "EXPLAIN ANALYZE SELECT 1", false },
+	{ "BEGIN", false },
+	{ "COMMIT", false },
+	{ "SHOW a", false },
+	{ "SET a = 1", false },
+	{ "FETCH 1 FROM c", false },
+	{ "EXECUTE a", false },
+	{ "PREPARE a AS SELECT 1", false },
+	{ "DECLARE c CURSOR FOR SELECT 1", false },
+	{ "CALL old()", false },
+	{ "DO $$ BEGIN END $$", false },
+	{ "LOCK TABLE users", false },
+	{ "NOTIFY a", false },
+	{ "CREATE TABLE b (a int)", false },
+	{ "VACUUM", false },
+	{ "fresh", false },
+	{ "SELECT nextval('s')", false },
+	{ "SELECT pg_catalog . NextVal /* */ ('s')", false },
+	{ "SELECT \"nextval\"('s')", false },
+	{ "SELECT U&\"next\\0076al\"('s')", false },
+	{ "SELECT a FROM users WHERE old(nextval('s')) > 1", false },
+	{ "SELECT * FROM note(1)", false },
+	{ "SELECT u.note FROM users u", false }, /* it may be note(u) */
+	{ "SELECT * FROM abroad", false },
+	{ "SELECT a FROM users, public.\"abroad\"", false },
+	{ "SELECT * FROM writer", false },
+	{ "SELECT 1 WHERE a %%% b", false },
+	{ "SELECT a::noted", false },
+	{ "SELECT locks(1)", false },
+	{ "SELECT runs('SELECT 1')", false },
+	{ "SELECT fresh(1)", false },
+	{ "SELECT * FROM fresh", false },
+	{ "SELECT a::fresh FROM users", false },
+	{ "SELECT a::public.fresh FROM users", false },
+	{ "SELECT a::pg_catalog.int FROM users", true },
+	{ "SELECT CAST(a AS fresh)", false },
+	{ "SELECT CAST((a) AS public . fresh)", false },
+	{ "SELECT fresh 'a'", false },
+	{ "SELECT old(fresh $$a$$)", false },
+	{ "SELECT caf\xc3\xa9(1)", false },
+	{ "SELECT caf\xc3\xa9 FROM users", true },
+	{ "SELECT 'caf\xc3\xa9' FROM users", true },
+	{ "SELECT 'caf\xc3\xa9\\' FROM users", false },
+	{ "SELECT '\\' FROM users -- '", true }, /* read the other way, it has no end */
+	{ "SELECT '\\', nextval('s') --'", false },
+	{ "SELECT 'a", false },
+	{ "SELECT /* a", false },
+	{ "SELECT $", false },
+	{ "SELECT 1e5into x", false },
+	{ "SELECT $1into x", false },
+};
+
+static struct risk_names *
+names_of_reads(void)
+{
+	static const char known[] =
+	    "old users int numeric public substring as select from where union all order by limit for values "
+	    "table with recursive materialized join on true true into insert update delete merge set returning "
+	    "no key share of skip locked and or cast like explain analyze begin commit show fetch execute "
+	    "prepare declare cursor call do lock notify create vacuum temp end copy to stdout planned locks runs "
+	    "random "
+	    "nextval note abroad writer noted";
+	struct risk_names *names = risk_names_new();
+	char word[32];
+	int n;
+
+	for (const char *at = known; sscanf(at, " %31s%n", word, &n) == 1; at += n)
+		cr_assert_eq(risk_names_add_known(names, word), 0);
+	risk_names_add_effects(names, "nextval", true);
+	risk_names_add_effects(names, "note", true);
+	risk_names_add_effects(names, "abroad", false);
+	risk_names_add(names, RISK_RELATION, "writer", (struct risk){ RISK_EFFECTS, 0 }, "");
+	risk_names_add(names, RISK_RELATION, "noted", (struct risk){ RISK_EFFECTS, 0 }, "");
+	risk_names_add(names, RISK_OPERATOR, "%%%", (struct risk){ RISK_EFFECTS, 0 }, "");
+	risk_names_add(names, RISK_FUNCTION, "planned", (struct risk){ RISK_CONTEXT, 0 }, "");
+	risk_names_add(names, RISK_FUNCTION, "locks", (struct risk){ STATE_LOCKS, 0 }, "");
+	risk_names_add(names, RISK_FUNCTION, "runs", (struct risk){ RISK_DYNAMIC, 0 }, "");
+	risk_names_add(names, RISK_RELATION, "users", (struct risk){ 0, RISK_EFFECTS | STATE_SETTINGS }, "a trigger");
+	return names;
+}
+
+static bool
+repeats(const struct risk_names *names, const char *sql)
+{
+	return (risk_names_of_sql(names, sql, strlen(sql)) & RISK_EFFECTS) == 0;
+}
+
+Test(risk_names, reads_that_may_be_run_twice)
+{
+	struct risk_names *names = names_of_reads();
+
+	for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++)
+		cr_expect_eq(repeats(names, reads[i].sql), reads[i].repeats, "%s", reads[i].sql);
+	cr_expect_eq(risk_names_all(names) & RISK_EFFECTS, 0);
+	risk_names_set_all(names, 0, RISK_EFFECTS, 0);
+	cr_expect_not(repeats(names, "SELECT 1"), "a cast between PostgreSQL's own types");
+	risk_names_free(names);
+}
+
+Test(risk_names, nothing_is_run_twice_where_not_all_names_are_known)
+{
+	struct risk_names *names = risk_names_new();
+
+	cr_expect_not(repeats(names, "SELECT 1"));
+	risk_names_add_known(names, "select");
+	cr_expect(repeats(names, "SELECT 1"));
+	risk_names_add_effects(names, "not among them", true);
+	cr_expect_not(repeats(names, "SELECT 1"));
 	risk_names_free(names);
 }
