@@ -136,6 +136,7 @@ struct config {
 	char *tenant_domain; /* SNI: what follows the tenant and a dot; empty: anything */
 	/* [pool], [timeouts], pool_mode, session_state, slow_query_threshold: what databases and users start from */
 	struct scope_settings defaults;
+	char *ping_query; /* empty: an empty query */
 	uint64_t wait_notify_us; /* 0: nobody is told that he waits */
 	uint64_t pool_idle_timeout_us; /* 0: pools are never freed */
 	bool server_fast_close;

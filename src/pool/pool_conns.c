@@ -67,6 +67,12 @@ op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 }
 
 static void
+ping(struct server *srv, const char *sql)
+{
+	server_ping(srv, *sql != '\0' ? QUESTION_CHECK : QUESTION_PING, sql);
+}
+
+static void
 op_ping(void *owner, struct policy_conn *conn)
 {
 	struct pool *pool = owner;
@@ -75,9 +81,9 @@ op_ping(void *owner, struct policy_conn *conn)
 	if (pool->main == NULL && pool_is_sealed(pool) &&
 	    database_code_is_due(pooled_of(conn)->code, pool_set_now(pool->set))) {
 		conn->ping_more_us = CODE_ANSWER_US;
-		server_ping(srv, pool_code_ask(srv));
+		server_ping(srv, QUESTION_OF_OWNER, pool_code_ask(srv));
 	} else {
-		server_ping(srv, NULL);
+		ping(srv, pool->set->config->ping_query);
 	}
 }
 
@@ -210,6 +216,11 @@ on_pinged(struct server *srv, bool ok)
 	if (srv->question < QUESTION_OF_OWNER)
 		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_ping,
 				     now - srv->loan.sent_us);
+	else if (ok &&
+		 *pool->set->config->ping_query != '\0') { /* the owner's question does not check what that does */
+		ping(srv, pool->set->config->ping_query);
+		return;
+	}
 	srv->conn->image = srv->image;
 	policy_ping_done(pool->policy, srv->conn, ok && !pooled_of(srv->conn)->is_code_late, now);
 }

@@ -290,15 +290,12 @@ send_question(struct server *srv, enum server_question question, enum owed_to to
 }
 
 void
-server_ping(struct server *srv, const char *question)
+server_ping(struct server *srv, enum server_question question, const char *sql)
 {
 	if (server_step(srv, SE_ASK_PING) < 0)
 		return;
 	srv->loan.sent_us = *srv->env->now_us;
-	if (question != NULL)
-		(void)server_ask(srv, question);
-	else
-		(void)send_question(srv, QUESTION_PING, OWED_TO_PING, "");
+	(void)send_question(srv, question, question == QUESTION_OF_OWNER ? OWED_TO_OWNER : OWED_TO_PING, sql);
 }
 
 int

@@ -245,7 +245,8 @@ enum cluster_state {
 
 /* The question to an idle server: the ping, or one of the owner's. */
 enum server_question {
-	QUESTION_PING,
+	QUESTION_PING, /* an empty query */
+	QUESTION_CHECK, /* ping_query */
 	QUESTION_PING_ANSWERED, /* but for its ReadyForQuery */
 	QUESTION_OF_OWNER,
 	QUESTION_REFUSED /* the owner's has failed */
@@ -410,9 +411,10 @@ server_condemn(struct server *srv, enum server_fitness fitness)
 
 /* Lends an IDLE server to borrower; the loan begins. Returns 0, or -1 for a bug of pgweir's, which is logged. */
 int server_lend(struct server *srv, void *borrower, uint64_t now_us);
-/* Pings an IDLE server: owner_ops.pinged follows. question: NULL, or a query of the owner's that does it as well:
- * owner_ops.answer_row and answered come first. */
-void server_ping(struct server *srv, const char *question);
+/* Pings an IDLE server: owner_ops.pinged follows. sql: empty (QUESTION_PING); a query whose rows are ignored
+ * (QUESTION_CHECK); or one of the owner's that does it as well (QUESTION_OF_OWNER): owner_ops.answer_row and answered
+ * come first. */
+void server_ping(struct server *srv, enum server_question question, const char *sql);
 /*
  * The borrower of a LENT server has gone or returned it (server_reset.c): clears borrower, cancels whatever runs,
  * swallows its replies, rolls back an open transaction, and does what order says. Then it calls owner_ops.clean, or

@@ -121,16 +121,21 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 	return 0;
 }
 
-/* Accepts EmptyQueryResponse, then ReadyForQuery outside a transaction; else only notices, parameters, errors. */
+/* Accepts EmptyQueryResponse, or any results of a check, then ReadyForQuery outside a transaction; else only notices,
+ * parameters, errors. */
 static bool
 is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
 {
 	switch (type) {
 	case 'I':
-		srv->question = QUESTION_PING_ANSWERED;
+		srv->question = srv->question == QUESTION_PING ? QUESTION_PING_ANSWERED : srv->question;
 		return true;
+	case 'T':
+	case 'D':
+	case 'C':
+		return srv->question == QUESTION_CHECK;
 	case 'Z':
-		return srv->question == QUESTION_PING_ANSWERED && body_len == 1 && body[0] == 'I';
+		return srv->question != QUESTION_PING && body_len == 1 && body[0] == 'I';
 	default:
 		return type == 'N' || type == 'S' || type == 'A' || type == 'E';
 	}

@@ -179,8 +179,7 @@ combine_check_query(struct bouncer *b)
 
 	emit_of(b, "server_check_query", "pool", "pool_pre_ping", *query != '\0' ? "on" : "off");
 	if (*query != '\0' && strcmp(query, "<empty>") != 0)
-		bouncer_note(b, bouncer_line(b, "server_check_query"),
-			     "server_check_query = %s: pgweir only checks that the connection is alive", query);
+		emit_of(b, "server_check_query", "pool", "ping_query", query);
 }
 
 /* --- what no setting says ------------------------------------------------------------------------------------- */

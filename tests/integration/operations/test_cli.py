@@ -149,6 +149,15 @@ def test_help_and_version(pgweir):
     assert re.search(r"^with(out)? libsystemd ", done.stdout, re.M) and re.search(r"^with(out)? libidn ", done.stdout, re.M)
 
 
+@pytest.mark.parametrize("compat, version", [(None, "1.25.2"), ("pgbouncer", "1.25.2"), ("pgbouncer_next", "1.26.0")])
+def test_the_version_of_whom_it_takes_the_place_of(tmp_path, compat, version):
+    """As SHOW VERSION says where the environment says so, too; no file is read for it."""
+    os.symlink(find_binary(), tmp_path / "pgbouncer")
+    env = {**os.environ, **({"PGWEIR_PGWEIR_COMPAT": compat} if compat else {})}
+    done = subprocess.run([tmp_path / "pgbouncer", "--version"], env=env, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.startswith(f"PgBouncer {version}\npgweir ")
+
+
 def test_the_schema_has_every_setting(pgweir):
     schema = json.loads(pgweir("--config-schema").stdout)
     rows, section = 0, None

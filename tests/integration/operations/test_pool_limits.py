@@ -367,6 +367,41 @@ def test_idle_servers_are_pinged_in_the_background(weir, fake):
         assert wire.query("SELECT 1") == [["fake"]]
 
 
+def asked(fake, sql):
+    return sum(1 for conn in fake.connections for kind, body in conn.messages if kind == "Q" and body == sql.encode() + b"\0")
+
+
+def test_a_ping_asks_what_ping_query_says_and_an_error_closes_the_connection(weir):
+    """On a real server: the check refuses the first connection once a table says so, and its client is lent another one."""
+    postgres = weir.postgres
+    postgres.query("DROP TABLE IF EXISTS bad_pids; CREATE TABLE bad_pids (pid int); GRANT SELECT ON bad_pids TO PUBLIC")
+    check = "SELECT 1 / (NOT EXISTS (SELECT FROM bad_pids WHERE pid = pg_backend_pid()))::int; SELECT 'another row'"
+    weir.start(pool_size=1, pool_pre_ping_idle="0s", ping_query=f'"{check}"')
+    with weir.raw() as wire:
+        pid = wire.value("SELECT pg_backend_pid()")
+        for _ in range(3):
+            assert wire.value("SELECT pg_backend_pid()") == pid
+        wait_until(lambda: weir.metric("pgweir_pool_pings_total", result="ok") >= 3)
+        postgres.query(f"INSERT INTO bad_pids VALUES ({pid})")
+        assert wire.value("SELECT pg_backend_pid()") != pid
+    weir.wait_log("division by zero")
+    weir.is_loud = True
+
+
+def test_a_reload_changes_ping_query(weir, fake):
+    fake_settings = {"upstream": fake.upstream, "pool_size": 1, "pool_pre_ping_idle": "0s", "ping_interval": "0s"}
+    weir.start(**fake_settings, ping_query="SELECT 'check'")
+    with weir.raw() as wire:
+        for _ in range(3):
+            wire.query("SELECT 1")
+        assert asked(fake, "SELECT 'check'") >= 2 and pings(fake) == 0
+        weir.reload(**fake_settings)
+        checks = asked(fake, "SELECT 'check'")
+        for _ in range(3):
+            wire.query("SELECT 1")
+        assert pings(fake) >= 2 and asked(fake, "SELECT 'check'") == checks
+
+
 BAD_PONGS = {
     "no answer": lambda conn: sleep_until_gone(conn),
     "an error": lambda conn: conn.send(message("E", b"SERROR\0VERROR\0CXX000\0Mno\0\0"), message("Z", b"I")),

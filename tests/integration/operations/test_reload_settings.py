@@ -995,6 +995,7 @@ ELSEWHERE = {
     "reads/test_zones.py::test_a_reload_changes_the_zone": ["pgweir.zone"],
     "reads/test_hosts.py::test_a_silent_standby_is_away_soon_or_after_reads_wait": ["pool.reads_wait"],
     "operations/test_server_faults.py::test_a_lookup_under_way_follows_a_change_of_resolv_conf": ["pgweir.resolv_conf"],
+    "operations/test_pool_limits.py::test_a_reload_changes_ping_query": ["pool.ping_query"],
     "operations/test_reloaded_values.py::test_max_server_connections": ["pgweir.max_server_connections"],
     "operations/test_reloaded_values.py::test_compat": ["pgweir.compat"],
     "operations/test_reloaded_values.py::test_application_name_add_host": ["pgweir.application_name_add_host"],
