@@ -85,20 +85,20 @@ SHOW_ROW(memory, (TEXT, name) (INT4, size) (INT4, used) (INT4, free) (INT4, memt
 /* For settings, only their number is known. */
 SHOW(show_mem, memory_columns, OF_ALL)
 {
-	uint64_t used, login, servers = show_count_servers(env), statements = 0, bytes = 0, images = 0;
+	uint64_t used, login, servers = show_count_servers(env), statements = 0, bytes = 0, gucs = 0;
 
 	count_clients(env, &used, &login);
 	used += login;
 	for (struct client_env *const *of = env->host->crew; *of != NULL; of++) {
 		statements += statement_store_count((*of)->x.statements);
 		bytes += statement_store_bytes((*of)->x.statements);
-		images += image_store_count((*of)->x.images);
+		gucs += guc_store_count((*of)->x.guc_store);
 	}
 	rows_add(rows, &(struct memory_row){ "clients", sizeof(struct client), used, 0, used * sizeof(struct client) });
 	rows_add(rows,
 		 &(struct memory_row){ "servers", sizeof(struct server), servers, 0, servers * sizeof(struct server) });
 	rows_add(rows, &(struct memory_row){ "statements", sizeof(struct statement), statements, 0, bytes });
-	rows_add(rows, &(struct memory_row){ "images", 0, images, 0, 0 });
+	rows_add(rows, &(struct memory_row){ "images", 0, gucs, 0, 0 });
 }
 
 /* --- VERSION, HELP --- */

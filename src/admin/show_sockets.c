@@ -186,7 +186,7 @@ server_state_text(const struct server *srv)
 static void
 server_row(const struct show_env *env, const struct pool *e, const struct server *srv, struct socket_row *row)
 {
-	const char *application = srv->image != NULL ? image_get(srv->image, "application_name") : NULL;
+	const char *application = srv->gucs != NULL ? gucs_get(srv->gucs, "application_name") : NULL;
 
 	row_init(row, "S");
 	row->user = e->user;

@@ -282,7 +282,7 @@ cancel_ours(struct client_cancel *cancel, const struct owed *head)
 
 	if (cancel->retries++ < RETRIES_MAX && call_again(cancel, RETRY_US) == 0)
 		return;
-	if (head->to != OWED_TO_IMAGE) {
+	if (head->to != OWED_TO_GUCS) {
 		send_cancel(cancel, head);
 		return;
 	}

@@ -66,8 +66,8 @@ client_free_later(struct grave *g)
 	assert(c->x.state == CL_CLOSED && c->x.srv == NULL && !c->x.waiter.is_waiting);
 	assert(c->x.statements == NULL && c->x.session == NULL);
 	assert(rare == NULL || (rare->cancels == NULL && rare->doubt == NULL));
-	image_unref(c->x.image);
-	image_unref(c->x.startup);
+	gucs_unref(c->x.gucs);
+	gucs_unref(c->x.startup);
 	if (c->x.rare != NULL)
 		free(c->x.rare->user);
 	free(c->x.rare);

@@ -124,7 +124,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 static void
 give_up_server(struct server *srv)
 {
-	bool is_replaying = ledger_head(&srv->ledger)->to == OWED_TO_IMAGE;
+	bool is_replaying = ledger_head(&srv->ledger)->to == OWED_TO_GUCS;
 	uint64_t since_us;
 	struct fail why;
 

@@ -425,7 +425,7 @@ commit_check_setting(struct exchange *x)
 	struct loan_commit *c = commit_of(x);
 
 	if (c->before == NULL)
-		c->before = image_ref(x->image);
+		c->before = gucs_ref(x->gucs);
 }
 
 void
@@ -439,7 +439,7 @@ commit_check_request_done(struct exchange *x)
 	c->undone = UNDONE_NOTHING;
 	c->begun = BLOCK_AS_BEFORE;
 	if (srv->tx == 'I' && c->before != NULL) {
-		image_unref(c->before);
+		gucs_unref(c->before);
 		c->before = NULL;
 	}
 	/* Replies still owed are not the COMMIT's, but those to a Describe, say, that the client sent behind it. */

@@ -24,7 +24,7 @@ struct commit_doubt {
 	struct fate_question question; /* must be first */
 	struct exchange *x;
 	struct fail shown; /* unless its session stays */
-	struct image *before; /* what its settings are if it was not committed; NULL: what they are */
+	struct gucs *before; /* what its settings are if it was not committed; NULL: what they are */
 	uint64_t since_us;
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
@@ -173,7 +173,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 		put_replies(d, is_answered_already, tag, &b);
 	if (has_owed(d, OWED_QUERY) || has_owed(d, OWED_PARSE))
 		statements_forget_unnamed(x);
-	image_unref(d->before);
+	gucs_unref(d->before);
 	free(d);
 	x->rare->doubt = NULL;
 	x->requests_done++;
@@ -236,7 +236,7 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	d->undone = c->undone;
 	if (c->outlook == OUTLOOK_FAILED && c->undone == UNDONE_NOTHING)
 		d->undone = UNDONE_TRANSACTION;
-	d->before = c->before == NULL ? NULL : image_ref(c->before);
+	d->before = c->before == NULL ? NULL : gucs_ref(c->before);
 	/* The client would look in vain for a named COMMIT's statement, or find one that it has closed. */
 	is_lost = is_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) || has_owed(d, OWED_CLOSE) ||
 		  has_owed(d, OWED_LOCAL_CLOSE);
@@ -298,6 +298,6 @@ commit_check_free(struct exchange *x)
 	x->rare->doubt = NULL;
 	if (d->is_asked)
 		fate_cancel(x->pool, &d->question);
-	image_unref(d->before);
+	gucs_unref(d->before);
 	free(d);
 }

@@ -262,7 +262,7 @@ dedicated_env(struct server_env *env, const struct pool_set *set)
 
 int
 dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
-	       const struct image *settings, const struct upstream_host *host)
+	       const struct gucs *settings, const struct upstream_host *host)
 {
 	struct fail why;
 
@@ -378,7 +378,7 @@ dedicated_ask(struct dedicated *d, struct buf *sql)
 struct own {
 	struct policy_conn conn; /* must be first: server callbacks pass it; no policy knows it */
 	struct dedicated d; /* held, target and place; keys are a copy: the pool's may be another password's soon */
-	struct image *settings;
+	struct gucs *settings;
 	const struct dedicated_take_ops *ops; /* NULL: nobody waits for the login any more */
 	void *borrower;
 };
@@ -395,7 +395,7 @@ own_free(struct own *own, uint64_t now_us)
 	if (own == NULL)
 		return;
 	let_go(&own->d, now_us);
-	image_unref(own->settings);
+	gucs_unref(own->settings);
 	explicit_bzero(&own->d.keys, sizeof(own->d.keys));
 	free(own);
 }
@@ -446,14 +446,14 @@ const struct server_owner_ops dedicated_own_ops = {
 };
 
 static struct own *
-own_new(struct pool *pool, const char *replication, struct image *settings)
+own_new(struct pool *pool, const char *replication, struct gucs *settings)
 {
 	struct own *own = calloc(1, sizeof(*own));
 
 	if (own == NULL)
 		return NULL;
 	own->d.held = pool_target_ref(pool->target);
-	own->settings = image_ref(settings);
+	own->settings = gucs_ref(settings);
 	own->d.target = pool->target->server;
 	own->d.keys = pool->keys;
 	own->d.target.keys = &own->d.keys;
@@ -464,7 +464,7 @@ own_new(struct pool *pool, const char *replication, struct image *settings)
 }
 
 struct server *
-dedicated_take(struct pool *pool, const char *replication, struct image *settings, const struct dedicated_take_ops *ops,
+dedicated_take(struct pool *pool, const char *replication, struct gucs *settings, const struct dedicated_take_ops *ops,
 	       void *borrower, uint64_t now_us, struct fail *why)
 {
 	struct server *srv = NULL;

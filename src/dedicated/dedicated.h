@@ -77,7 +77,7 @@ void dedicated_env(struct server_env *env, const struct pool_set *set);
 /* Begins to dial target (takes a reference); settings (may be NULL) override the target's; host: its only host, NULL:
  * any. Returns 0, or -1: no memory, or no place in the budget of its hosts yet. Try again in 100 ms. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
-		   const struct image *settings, const struct upstream_host *host);
+		   const struct gucs *settings, const struct upstream_host *host);
 /* Closes it, after a Terminate if it is up; calls closed from within. Does nothing if it is closed. */
 void dedicated_close(struct dedicated *d);
 
@@ -118,7 +118,7 @@ struct dedicated_take_ops {
 };
 
 /* replication: the startup parameter's value. Takes a reference on settings. NULL with *why set: 53300, 53200. */
-struct server *dedicated_take(struct pool *pool, const char *replication, struct image *settings,
+struct server *dedicated_take(struct pool *pool, const char *replication, struct gucs *settings,
 			      const struct dedicated_take_ops *ops, void *borrower, uint64_t now_us, struct fail *why);
 /* Closes a server whose login is under way; no callback follows. */
 void dedicated_abandon(struct server *srv);

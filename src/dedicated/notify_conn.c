@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "net/loop.h"
 #include "pool/standby_pools.h"
-#include "session/image.h"
+#include "session/gucs.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -56,7 +56,7 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 	switch (kind) {
 	case NC_SETTING:
 		buf_printf(&sql, "SET client_encoding TO ");
-		image_put_identifier(&sql, listener->encoding, false);
+		guc_put_identifier(&sql, listener->encoding, false);
 		break;
 	case NC_LISTEN:
 	case NC_UNLISTEN:
@@ -64,7 +64,7 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 			if (count++ == NOTIFY_BATCH_MAX)
 				break;
 			buf_printf(&sql, "%s%s ", sql.len == 0 ? "" : "; ", kind == NC_LISTEN ? "LISTEN" : "UNLISTEN");
-			image_put_identifier(&sql, ch->name, false);
+			guc_put_identifier(&sql, ch->name, false);
 		}
 		break;
 	case NC_GAP_OVER:
@@ -211,7 +211,7 @@ static void
 on_up(struct dedicated *d)
 {
 	struct notify_listener *listener = listener_of(d);
-	const char *encoding = image_get(d->srv->image, "client_encoding");
+	const char *encoding = gucs_get(d->srv->gucs, "client_encoding");
 
 	if (notify_conn_is_astray(listener)) {
 		if (d->srv->history != 0 || notify_now(listener) - listener->turned_us < TRUST_AFTER_US) {

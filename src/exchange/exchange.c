@@ -94,7 +94,7 @@ exchange_user(const struct exchange *x)
 const char *
 exchange_application(const struct exchange *x)
 {
-	const char *name = x->image == NULL ? NULL : image_get(x->image, "application_name");
+	const char *name = x->gucs == NULL ? NULL : gucs_get(x->gucs, "application_name");
 
 	return name == NULL ? "" : name;
 }

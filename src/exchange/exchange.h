@@ -6,7 +6,7 @@
  *   exchange.c      the steps it takes, what is sent to it, and the way up
  *   pending_input.c bytes that were read and can't be handled yet
  *
- * Owns:    the client's socket, what was read but not handled, its settings (image).
+ * Owns:    the client's socket, what was read but not handled, its settings (gucs).
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
  * Always:  srv != NULL exactly while this exchange is that server's borrower; while its waiter waits, srv is NULL; an
  *          exchange that is_closing gets no further bytes and asks for no server; memory lives until the next turn.
@@ -24,7 +24,7 @@
 #include "net/outbox.h"
 #include "net/stream.h"
 #include "pool/pool_set.h"
-#include "session/image.h"
+#include "session/gucs.h"
 #include "session/statement_store.h"
 #include "sql/known.h"
 #include "sql/scan_memory.h"
@@ -134,7 +134,7 @@ struct exchange_env {
 	struct scan_memory scanned; /* simple Queries */
 	struct known_text known; /* of the SQL of known_of: request_known() */
 	const struct request *known_of; /* only compared */
-	struct image_store *images;
+	struct guc_store *guc_store;
 	struct audit *audit;
 	struct auth_queries *auth_queries;
 	struct process_counters *counters;
@@ -186,7 +186,7 @@ struct exchange {
 	const struct scope_settings *settings; /* those of its pool, or of the name it logged in as: the pool's */
 	struct server *srv;
 	struct policy_waiter waiter; /* has the client's id, too. is_wait_logged: for wait_notify */
-	struct image *image, *startup; /* startup: as it was after the login */
+	struct gucs *gucs, *startup; /* startup: as it was after the login */
 	struct client_statements *statements;
 	struct client_session *session;
 	struct client_listen *listen;

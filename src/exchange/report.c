@@ -16,7 +16,7 @@
 #include "exchange/report.h"
 
 #include "base/clock.h"
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 #include "telemetry/query_table.h"
 #include "wire/frame.h"
 
@@ -239,12 +239,12 @@ since(uint64_t later, uint64_t earlier)
 	return earlier != 0 && later > earlier ? later - earlier : 0;
 }
 
-/* The client's image may be of another transaction. */
+/* The client's GUC set may be of another transaction. */
 unsigned
 report_sql_options(const struct exchange *x)
 {
-	return (x->image == NULL ? 0 : image_scan_options(x->image)) |
-	       (x->srv == NULL ? 0 : image_scan_options(x->srv->image));
+	return (x->gucs == NULL ? 0 : gucs_scan_options(x->gucs)) |
+	       (x->srv == NULL ? 0 : gucs_scan_options(x->srv->gucs));
 }
 
 /* Fills in what the server knows about the request. */
@@ -347,7 +347,7 @@ report_config(struct exchange_env *env)
 {
 	uint64_t sampled_us = env->config->slow_sample_threshold_us;
 
-	env->looked_at_us = sampled_us < IMAGE_SHORT_LIMIT_US ? sampled_us : IMAGE_SHORT_LIMIT_US;
+	env->looked_at_us = sampled_us < GUC_SHORT_LIMIT_US ? sampled_us : GUC_SHORT_LIMIT_US;
 }
 
 /* How many requests this one stands for in the statistics of statements; 0: it is not counted there. */
@@ -388,7 +388,7 @@ tell_if_slow(struct exchange *x, struct server *srv, const struct done_request *
 {
 	uint64_t threshold_us = x->settings->slow_query_threshold_us;
 
-	if (srv->loan.clock.us[PHASE_SERVER] + srv->loan.clock.us[PHASE_STREAM] >= IMAGE_SHORT_LIMIT_US)
+	if (srv->loan.clock.us[PHASE_SERVER] + srv->loan.clock.us[PHASE_STREAM] >= GUC_SHORT_LIMIT_US)
 		srv->loan.risk |= WASH_LATE;
 	if (done->is_late && threshold_us != CONFIG_TIME_OFF)
 		tell_done(x, srv, done, duration_us, "query_timeout");

@@ -17,7 +17,7 @@ request_known(const struct exchange *x, struct request *m)
 
 	if (!m->is_taken_apart || env->known_of != m) {
 		sql = request_sql(m, &len);
-		known_parse(&env->known, image_scan_options(x->image), sql, sql == NULL ? 0 : len);
+		known_parse(&env->known, gucs_scan_options(x->gucs), sql, sql == NULL ? 0 : len);
 		env->known_of = m;
 		m->is_taken_apart = true;
 	}

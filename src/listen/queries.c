@@ -52,7 +52,7 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 
 	if (!may_be_listen(m) || m->sql_len > WHOLE_MAX || listen_is_in_savepoint(x))
 		return 0;
-	known_begin(r, image_scan_options(x->image), m->sql, m->sql_len);
+	known_begin(r, gucs_scan_options(x->gucs), m->sql, m->sql_len);
 	for (begin = *r; known_step(r, &k); count++) {
 		if (k.kind != KNOWN_LISTEN && k.kind != KNOWN_UNLISTEN && k.kind != KNOWN_UNLISTEN_ALL)
 			return 0;
@@ -242,7 +242,7 @@ expect_marks(struct exchange *x, const struct request *m)
 
 	if (!may_have_marks(x, m) || listen_is_not_ours(x))
 		return STEP_FORWARD;
-	for (known_begin(&r, image_scan_options(x->image), m->sql, m->sql_len); known_step(&r, &k);)
+	for (known_begin(&r, gucs_scan_options(x->gucs), m->sql, m->sql_len); known_step(&r, &k);)
 		if (mark_of(&k) != KNOWN_NOT && expect(x, mark_of(&k), k.name) == NULL)
 			return STEP_FAILED;
 	return STEP_FORWARD;
@@ -267,7 +267,7 @@ substitute(struct exchange *x, const struct request *m, struct known_reader *r, 
 			buf_printf(sql, "UNLISTEN *");
 		else {
 			buf_printf(sql, "UNLISTEN ");
-			image_put_identifier(sql, k.name, false);
+			guc_put_identifier(sql, k.name, false);
 		}
 		buf_printf(sql, "; ");
 	}
@@ -418,7 +418,7 @@ listen_before_sql(struct exchange *x, struct request *m)
 		if (!s->is_active)
 			continue;
 		buf_printf(&sql, "LISTEN ");
-		image_put_identifier(&sql, s->name, false);
+		guc_put_identifier(&sql, s->name, false);
 		buf_put_u8(&sql, ';');
 	}
 	buf_put_u8(&sql, 0);

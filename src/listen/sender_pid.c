@@ -32,7 +32,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 		l->sending = SENDING_MARKED;
 		return LISTEN_GO;
 	}
-	encoding = image_get(x->image, "client_encoding");
+	encoding = gucs_get(x->gucs, "client_encoding");
 	if (l->subscriber.listener == NULL &&
 	    !notify_visit(x->pool, encoding == NULL ? "" : encoding, &l->subscriber, &listen_subscriber_ops))
 		return LISTEN_GO;

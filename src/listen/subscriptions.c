@@ -70,7 +70,7 @@ static int
 join(struct exchange *x, struct subscription *m)
 {
 	struct client_listen *l = x->listen;
-	const char *encoding = image_get(x->image, "client_encoding");
+	const char *encoding = gucs_get(x->gucs, "client_encoding");
 	struct fail why;
 
 	if (HASH_COUNT(l->table) > LISTEN_CHANNELS_MAX) {

@@ -117,9 +117,9 @@ find_pool(struct client *c)
 }
 
 static int
-read_settings(struct client_login *l, struct image *empty)
+read_settings(struct client_login *l, struct gucs *empty)
 {
-	struct image_setting entries[STARTUP_SETTINGS_MAX + 1]; /* one may be of application_name_add_host */
+	struct guc entries[STARTUP_SETTINGS_MAX + 1]; /* one may be of application_name_add_host */
 	const char *at = (const char *)l->settings.bytes;
 
 	for (size_t i = 0; i < l->setting_count; i++) {
@@ -127,8 +127,8 @@ read_settings(struct client_login *l, struct image *empty)
 		entries[i].value = at + strlen(at) + 1;
 		at = entries[i].value + strlen(entries[i].value) + 1;
 	}
-	l->raw = empty == NULL ? NULL : image_replace(empty, IMAGE_OTHER, entries, l->setting_count);
-	image_unref(empty);
+	l->raw = empty == NULL ? NULL : gucs_replace(empty, GUC_OTHER, entries, l->setting_count);
+	gucs_unref(empty);
 	buf_fini(&l->settings);
 	return l->raw == NULL ? -1 : 0;
 }
@@ -154,7 +154,7 @@ enter_pool(struct client *c, struct pool *pool)
 		pool_learn_keys(pool, l->user, &l->keys);
 	if (l->secret_text != NULL && l->secret.kind != SECRET_SCRAM)
 		pool_learn_secret(c->x.pool, l->user, l->secret_text);
-	if (read_settings(l, image_empty(c->env->x.images)) < 0) {
+	if (read_settings(l, gucs_empty(c->env->x.guc_store)) < 0) {
 		login_out_of_memory(c);
 		return;
 	}

@@ -20,7 +20,7 @@
  *   login_replication.c  the same for replication clients
  *   login_refuse.c       a login that fails
  *
- * Owns:    struct client_login its buffers and texts, and a reference to each image, to hba, ident and users;
+ * Owns:    struct client_login its buffers and texts, and a reference to each GUC set, to hba, ident and users;
  *          login_free wipes it, as there are secrets in it.
  * Borrows: the strings of rule and secret, which hba, users or secret_text keep alive.
  * Always:  while the login waits, abandon is set, and the client is not read, or what it sends is kept.
@@ -51,8 +51,8 @@ enum login_recounting { RECOUNT_NOT_DUE, RECOUNT_UNDER_WAY, RECOUNTED };
 struct client_login {
 	struct buf out; /* messages to the client, sent together by login_flush() */
 	struct buf settings; /* the startup packet's names and values; not interpreted before authentication */
-	struct image *raw; /* the same settings as an image, once the client is authenticated */
-	struct image *valid; /* those of them that PostgreSQL knows; NULL: all, as far as we know */
+	struct gucs *raw; /* the same settings as a GUC set, once the client is authenticated */
+	struct gucs *valid; /* those of them that PostgreSQL knows; NULL: all, as far as we know */
 	char *user, *database; /* of a tenant: "user.tenant", "tenant/database" */
 	char *sent_user; /* as the client wrote it */
 	enum startup_replication replication;
@@ -133,8 +133,8 @@ void login_refuse_late(struct client *c, const struct fail *why, enum login_resu
 /* login_welcome.c */
 void login_welcome(struct client *c); /* call it once authenticated, with x.pool set */
 void login_log(struct client *c);
-/* Sends ParameterStatus, BackendKeyData and ReadyForQuery in one write. Takes image. */
-void login_finish(struct client *c, struct image *image, const struct image *welcome);
+/* Sends ParameterStatus, BackendKeyData and ReadyForQuery in one write. Takes gucs. */
+void login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome);
 
 /* login_replication.c */
 const char *replication_database(const struct client *c);

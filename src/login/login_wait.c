@@ -18,8 +18,8 @@ login_free(struct client_login *l)
 		dedicated_abandon(l->opening);
 	buf_fini(&l->out);
 	buf_fini(&l->settings);
-	image_unref(l->raw);
-	image_unref(l->valid);
+	gucs_unref(l->raw);
+	gucs_unref(l->valid);
 	free(l->user);
 	free(l->database);
 	free(l->sent_user);

@@ -20,15 +20,15 @@
 #include <string.h>
 #include <strings.h>
 
-/* own: what the client has set at startup; NULL: that is in img. */
+/* own: what the client has set at startup; NULL: that is in gucs. */
 static void
-put_reports(struct buf *b, const struct image *img, const struct image *own)
+put_reports(struct buf *b, const struct gucs *gucs, const struct gucs *own)
 {
-	for (size_t i = 0; i < image_count(img); i++) {
-		const struct image_setting *s = image_at(img, i);
-		const char *value = own == NULL ? NULL : image_get(own, s->name);
+	for (size_t i = 0; i < gucs_count(gucs); i++) {
+		const struct guc *s = gucs_at(gucs, i);
+		const char *value = own == NULL ? NULL : gucs_get(own, s->name);
 
-		if (s->kind == IMAGE_REPORTED)
+		if (s->kind == GUC_REPORTED)
 			message_parameter(b, s->name, value != NULL ? value : s->value);
 	}
 }
@@ -49,14 +49,14 @@ login_log(struct client *c)
 }
 
 static void
-put_greeting(struct client *c, const struct image *image, const struct image *welcome)
+put_greeting(struct client *c, const struct gucs *gucs, const struct gucs *welcome)
 {
 	struct buf *out = &c->login->out;
 	uint8_t key[CANCEL_SECRET_MAX];
 	size_t key_len = cancel_secret(c, key);
 
-	put_reports(out, welcome, image);
-	put_reports(out, image, NULL);
+	put_reports(out, welcome, gucs);
+	put_reports(out, gucs, NULL);
 	message_key(out, c->x.client_pid, key, key_len);
 	OPENSSL_cleanse(key, sizeof(key));
 	if (c->env->x.config->login_notify_message[0] != '\0')
@@ -65,20 +65,20 @@ put_greeting(struct client *c, const struct image *image, const struct image *we
 }
 
 void
-login_finish(struct client *c, struct image *image, const struct image *welcome)
+login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
 	struct process_counters *counters = c->env->x.counters;
 
-	c->x.image = image;
-	c->x.startup = image_ref(image);
+	c->x.gucs = gucs;
+	c->x.startup = gucs_ref(gucs);
 	if (cancel_register(c, c->x.srv != NULL ? c->x.srv->pid : 0, l->minor >= 2) < 0 ||
 	    (strcmp(l->user, c->x.pool->user) != 0 && exchange_set_user(&c->x, l->user) < 0)) {
 		login_out_of_memory(c);
 		return;
 	}
-	put_greeting(c, image, welcome);
+	put_greeting(c, gucs, welcome);
 	counters->logins[LR_OK][c->login->method]++;
 	histogram_observe_us(&counters->login_duration, &histogram_bounds_wait, *c->env->x.now_us - c->connected_us);
 	c->x.pool->counters.client_logins++;
@@ -109,15 +109,15 @@ tell_left_out(struct client *c, struct fail *why)
 
 /* Tells a client what PostgreSQL did not know when another client's equal settings were tried: known has the rest. */
 static void
-tell_what_was_left_out(struct client *c, const struct image *known)
+tell_what_was_left_out(struct client *c, const struct gucs *known)
 {
-	const struct image *raw = c->login->raw;
+	const struct gucs *raw = c->login->raw;
 
-	for (size_t i = 0; i < image_count(raw); i++) {
-		const char *name = image_at(raw, i)->name;
+	for (size_t i = 0; i < gucs_count(raw); i++) {
+		const char *name = gucs_at(raw, i)->name;
 		struct fail why;
 
-		if (image_get(known, name) != NULL || image_get(c->x.pool->baseline, name) != NULL)
+		if (gucs_get(known, name) != NULL || gucs_get(c->x.pool->baseline, name) != NULL)
 			continue;
 		fail_set(&why, "42704", "unrecognized configuration parameter \"%s\"", name);
 		tell_left_out(c, &why);
@@ -127,12 +127,12 @@ tell_what_was_left_out(struct client *c, const struct image *known)
 static bool
 finish_if_known(struct client *c)
 {
-	struct image *image = pool_find_startup(c->x.pool, c->login->raw);
+	struct gucs *gucs = pool_find_startup(c->x.pool, c->login->raw);
 
-	if (image == NULL)
+	if (gucs == NULL)
 		return false;
-	tell_what_was_left_out(c, image);
-	login_finish(c, image_ref(image), c->x.pool->welcome);
+	tell_what_was_left_out(c, gucs);
+	login_finish(c, gucs_ref(gucs), c->x.pool->welcome);
 	return true;
 }
 
@@ -163,9 +163,9 @@ is_printable(const char *s)
 /* Returns PostgreSQL's own spelling of a reported setting if it is known without asking a server: the values of a fresh
  * server, and application_name. Returns NULL if only a server knows. */
 static const char *
-known_spelling(const struct client *c, const struct image_setting *s)
+known_spelling(const struct client *c, const struct guc *s)
 {
-	const char *fresh = image_get(c->x.pool->baseline, s->name);
+	const char *fresh = gucs_get(c->x.pool->baseline, s->name);
 
 	if (strcmp(fresh, s->value) == 0 ||
 	    (strcasecmp(s->name, "client_encoding") == 0 && is_same_encoding(fresh, s->value)))
@@ -182,37 +182,37 @@ enum certainty {
 	GUESS_CERTAIN /* no server can refuse it */
 };
 
-/* Returns the client's image without asking a server, or NULL if a server must be asked. */
-static struct image *
-guess_image(const struct client *c, enum certainty *certainty)
+/* Returns the client's GUC set without asking a server, or NULL if a server must be asked. */
+static struct gucs *
+guess_gucs(const struct client *c, enum certainty *certainty)
 {
-	struct image *img = c->x.pool->baseline == NULL ? NULL : image_ref(c->x.pool->baseline);
-	const struct image *raw = c->login->raw;
+	struct gucs *gucs = c->x.pool->baseline == NULL ? NULL : gucs_ref(c->x.pool->baseline);
+	const struct gucs *raw = c->login->raw;
 
 	*certainty = GUESS_CERTAIN;
-	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
-		const struct image_setting *s = image_at(raw, i);
-		bool is_reported = image_get(c->x.pool->baseline, s->name) != NULL;
+	for (size_t i = 0; gucs != NULL && i < gucs_count(raw); i++) {
+		const struct guc *s = gucs_at(raw, i);
+		bool is_reported = gucs_get(c->x.pool->baseline, s->name) != NULL;
 		const char *value = is_reported ? known_spelling(c, s) : s->value;
 
 		if (!is_reported && strchr(s->name, '.') == NULL)
 			*certainty = GUESS_UNSURE;
 		else if (!is_reported && *certainty == GUESS_CERTAIN)
 			*certainty = GUESS_CUSTOM;
-		if (value == NULL || image_update(&img, s->name, value, is_reported) < 0) {
-			image_unref(img);
+		if (value == NULL || gucs_update(&gucs, s->name, value, is_reported) < 0) {
+			gucs_unref(gucs);
 			return NULL;
 		}
 	}
-	return img;
+	return gucs;
 }
 
 static void
-finish_guessed(struct client *c, struct image *img, bool is_certain)
+finish_guessed(struct client *c, struct gucs *gucs, bool is_certain)
 {
 	if (is_certain)
-		pool_startup_learn(&c->x.pool->startups, c->login->raw, img);
-	login_finish(c, img, c->x.pool->welcome);
+		pool_startup_learn(&c->x.pool->startups, c->login->raw, gucs);
+	login_finish(c, gucs, c->x.pool->welcome);
 }
 
 /* Settings that nobody had before are tried on a server, for which the client waits in line; so it is refused as
@@ -222,21 +222,21 @@ static void
 ask_server(struct client *c)
 {
 	enum certainty certainty = GUESS_UNSURE;
-	struct image *guess = c->x.is_session ? NULL : guess_image(c, &certainty);
+	struct gucs *guess = c->x.is_session ? NULL : guess_gucs(c, &certainty);
 	struct server *srv;
 
 	if (guess != NULL && certainty == GUESS_UNSURE) {
-		image_unref(guess);
+		gucs_unref(guess);
 		guess = NULL;
 	}
 	if (guess != NULL && certainty == GUESS_CERTAIN) {
 		finish_guessed(c, guess, true);
 		return;
 	}
-	c->x.waiter.image = pool_find_startup(c->x.pool, c->login->raw);
+	c->x.waiter.gucs = pool_find_startup(c->x.pool, c->login->raw);
 	srv = pool_borrow(c->x.pool, &c->x.waiter, c, *c->env->x.now_us);
 	if (srv != NULL) {
-		image_unref(guess);
+		gucs_unref(guess);
 		login_granted(&c->x, srv);
 	} else if (guess != NULL) {
 		policy_cancel(c->x.pool->policy, &c->x.waiter, *c->env->x.now_us);
@@ -260,7 +260,7 @@ welcome_give_back(struct client *c)
 		pool_return(srv, 0, *c->env->x.now_us);
 }
 
-static const struct image *
+static const struct gucs *
 settings_of(const struct client *c)
 {
 	return c->login->valid != NULL ? c->login->valid : c->login->raw;
@@ -268,31 +268,31 @@ settings_of(const struct client *c)
 
 /* Returns the server's settings with the client's over them. Reported settings stay reported, spelled as the server
  * does. */
-static struct image *
-wanted_image(const struct client *c)
+static struct gucs *
+wanted_gucs(const struct client *c)
 {
-	struct image *img = image_ref(c->x.pool->baseline);
-	const struct image *raw = settings_of(c);
+	struct gucs *gucs = gucs_ref(c->x.pool->baseline);
+	const struct gucs *raw = settings_of(c);
 
-	for (size_t i = 0; i < image_count(raw); i++) {
-		const struct image_setting *s = image_at(raw, i);
-		bool is_reported = image_get(c->x.pool->baseline, s->name) != NULL;
+	for (size_t i = 0; i < gucs_count(raw); i++) {
+		const struct guc *s = gucs_at(raw, i);
+		bool is_reported = gucs_get(c->x.pool->baseline, s->name) != NULL;
 
-		if (image_update(&img, s->name, s->value, is_reported) < 0) {
-			image_unref(img);
+		if (gucs_update(&gucs, s->name, s->value, is_reported) < 0) {
+			gucs_unref(gucs);
 			return NULL;
 		}
 	}
-	return img;
+	return gucs;
 }
 
 /* Who keeps the server gets a random() of its own, too: nothing goes ahead of its requests later. */
 static int
-apply_settings(const struct client *c, struct server *srv, const struct image *wanted, const struct image *always)
+apply_settings(const struct client *c, struct server *srv, const struct gucs *wanted, const struct gucs *always)
 {
 	struct buf b = { 0 };
 
-	server_put_image(srv, wanted, always, false, &b);
+	server_put_gucs(srv, wanted, always, false, &b);
 	if (c->x.is_session && srv->seed_of != 0)
 		server_put_seed(srv, pool_set_random(c->x.pool->set), &b);
 	return server_send(srv, &b);
@@ -302,11 +302,11 @@ apply_settings(const struct client *c, struct server *srv, const struct image *w
 static void
 try_settings(struct client *c, struct server *srv)
 {
-	struct image *known = pool_find_startup(c->x.pool, c->login->raw);
-	struct image *wanted = known != NULL ? image_ref(known) : wanted_image(c);
+	struct gucs *known = pool_find_startup(c->x.pool, c->login->raw);
+	struct gucs *wanted = known != NULL ? gucs_ref(known) : wanted_gucs(c);
 	int r = wanted == NULL ? -1 : apply_settings(c, srv, wanted, known != NULL ? NULL : settings_of(c));
 
-	image_unref(wanted);
+	gucs_unref(wanted);
 	if (r < 0) {
 		server_condemn(srv, SERVER_IN_DOUBT);
 		login_out_of_memory(c);
@@ -333,23 +333,23 @@ static bool
 leave_out_unknown(struct client *c)
 {
 	struct client_login *l = c->login;
-	const struct image *settings = settings_of(c);
+	const struct gucs *settings = settings_of(c);
 	const char *name = NULL;
-	struct image *rest;
+	struct gucs *rest;
 
 	if (strcmp(l->error.sqlstate, "42704") != 0)
 		return false;
-	for (size_t i = 0; i < image_count(settings) && name == NULL; i++) {
+	for (size_t i = 0; i < gucs_count(settings) && name == NULL; i++) {
 		char quoted[160];
 
-		snprintf(quoted, sizeof(quoted), "\"%s\"", image_at(settings, i)->name);
+		snprintf(quoted, sizeof(quoted), "\"%s\"", gucs_at(settings, i)->name);
 		if (strstr(l->error.text, quoted) != NULL)
-			name = image_at(settings, i)->name;
+			name = gucs_at(settings, i)->name;
 	}
-	if (name == NULL || (rest = image_with(settings, name, NULL, false)) == NULL)
+	if (name == NULL || (rest = gucs_with(settings, name, NULL, false)) == NULL)
 		return false;
 	tell_left_out(c, &l->error);
-	image_unref(l->valid);
+	gucs_unref(l->valid);
 	l->valid = rest;
 	l->has_error = false;
 	return true;
@@ -369,30 +369,30 @@ login_server_error(struct exchange *x, const struct error_fields *e)
 }
 
 /* Returns the settings that the server has now: the reported ones as it reported them, the others as we set them. */
-static struct image *
-resolved_image(const struct client *c, const struct server *srv)
+static struct gucs *
+resolved_gucs(const struct client *c, const struct server *srv)
 {
-	struct image *img = image_ref(srv->image);
-	const struct image *raw = settings_of(c);
+	struct gucs *gucs = gucs_ref(srv->gucs);
+	const struct gucs *raw = settings_of(c);
 
-	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
-		const struct image_setting *s = image_at(raw, i);
+	for (size_t i = 0; gucs != NULL && i < gucs_count(raw); i++) {
+		const struct guc *s = gucs_at(raw, i);
 
-		if (image_get(c->x.pool->baseline, s->name) == NULL &&
-		    image_update(&img, s->name, s->value, false) < 0) {
-			image_unref(img);
+		if (gucs_get(c->x.pool->baseline, s->name) == NULL &&
+		    gucs_update(&gucs, s->name, s->value, false) < 0) {
+			gucs_unref(gucs);
 			return NULL;
 		}
 	}
 	/* Settings of an earlier borrower that this one doesn't have were RESET. */
-	for (size_t i = img == NULL ? 0 : image_count(img); i-- > 0;) {
-		const struct image_setting *s = image_at(img, i);
+	for (size_t i = gucs == NULL ? 0 : gucs_count(gucs); i-- > 0;) {
+		const struct guc *s = gucs_at(gucs, i);
 
-		if (s->kind != IMAGE_REPORTED && image_get(raw, s->name) == NULL &&
-		    image_update(&img, s->name, NULL, IMAGE_OTHER) < 0)
+		if (s->kind != GUC_REPORTED && gucs_get(raw, s->name) == NULL &&
+		    gucs_update(&gucs, s->name, NULL, GUC_OTHER) < 0)
 			break;
 	}
-	return img;
+	return gucs;
 }
 
 void
@@ -401,7 +401,7 @@ login_server_done(struct exchange *x)
 	struct client *c = client_of(x);
 	struct client_login *l = c->login;
 	struct server *srv = c->x.srv;
-	struct image *img, *known = pool_find_startup(c->x.pool, l->raw);
+	struct gucs *gucs, *known = pool_find_startup(c->x.pool, l->raw);
 
 	if (l->has_error && leave_out_unknown(c)) {
 		try_settings(c, srv);
@@ -412,22 +412,22 @@ login_server_done(struct exchange *x)
 		login_refuse(c, &l->error, LR_ERROR);
 		return;
 	}
-	img = known != NULL ? image_ref(known) : resolved_image(c, srv);
-	if (img == NULL || (known == NULL && pool_startup_learn(&c->x.pool->startups, l->raw, img) < 0)) {
-		image_unref(img);
+	gucs = known != NULL ? gucs_ref(known) : resolved_gucs(c, srv);
+	if (gucs == NULL || (known == NULL && pool_startup_learn(&c->x.pool->startups, l->raw, gucs) < 0)) {
+		gucs_unref(gucs);
 		server_condemn(srv, SERVER_IN_DOUBT);
 		login_out_of_memory(c);
 		return;
 	}
 	if (known != NULL && l->valid == NULL)
 		tell_what_was_left_out(c, known);
-	image_unref(srv->image);
-	srv->image = image_ref(img);
+	gucs_unref(srv->gucs);
+	srv->gucs = gucs_ref(gucs);
 	if (c->x.is_session)
 		report_lent(&c->x, c->x.waiter.waited_us);
 	else
 		welcome_give_back(c);
-	login_finish(c, img, c->x.pool->welcome);
+	login_finish(c, gucs, c->x.pool->welcome);
 }
 
 void

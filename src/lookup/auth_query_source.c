@@ -117,7 +117,7 @@ source_free(struct auth_source *source)
 		auth_cache_forget(all->cache, source->id);
 	}
 	pool_target_unref(source->target);
-	image_unref(source->settings);
+	gucs_unref(source->settings);
 	free(source->query);
 	OPENSSL_cleanse(&source->keys, sizeof(source->keys));
 	free(source);
@@ -138,11 +138,11 @@ source_new(struct auth_queries *all, const char *database, const struct scope_se
 	source->query = strdup(source->is_builtin ? BUILTIN : s->auth_query);
 	source->target = source->query == NULL ? NULL : target_new(all, database, s, &source->keys, why);
 	/* A configured query runs with the role's own search_path and the settings of the upstream line. */
-	source->settings = source->target == NULL ? NULL : image_empty(all->env.images);
+	source->settings = source->target == NULL ? NULL : gucs_empty(all->env.guc_store);
 	if (source->settings == NULL ||
-	    (source->is_builtin && image_update(&source->settings, "search_path", "pg_catalog", IMAGE_OTHER) < 0) ||
+	    (source->is_builtin && gucs_update(&source->settings, "search_path", "pg_catalog", GUC_OTHER) < 0) ||
 	    (!has_setting(source->target->upstream, "application_name") &&
-	     image_update(&source->settings, "application_name", "pgweir auth_query", IMAGE_OTHER) < 0)) {
+	     gucs_update(&source->settings, "application_name", "pgweir auth_query", GUC_OTHER) < 0)) {
 		source_free(source);
 		return NULL;
 	}

@@ -38,7 +38,7 @@ struct auth_source {
 	uint64_t id; /* never reused */
 	char *query;
 	struct pool_target *target; /* from the present configuration */
-	struct image *settings;
+	struct gucs *settings;
 	struct scram_keys keys;
 	uint64_t answer_us; /* how long a lookup may take */
 	struct auth_conns conns;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define SOON_US (10 * 1000u)
-#define LOOK_FOR_IMAGE 8 /* how many idle ones are looked at for one that needs no replay of settings */
+#define LOOK_FOR_GUCS 8 /* how many idle ones are looked at for one that needs no replay of settings */
 
 static void
 policy_publish(struct policy *p)
@@ -339,11 +339,11 @@ choose_warmest(const struct policy *p, const struct policy_waiter *t, uint64_t n
 		return NULL; /* each must be pinged first */
 	for (int looked = 0; conn != NULL;
 	     conn = p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, policy_conns, link), looked++) {
-		if (first != NULL && looked >= LOOK_FOR_IMAGE)
+		if (first != NULL && looked >= LOOK_FOR_GUCS)
 			break;
 		if (policy_needs_ping(p, conn, now_us))
 			continue;
-		if (t->image == NULL || conn->image == t->image)
+		if (t->gucs == NULL || conn->gucs == t->gucs)
 			return conn;
 		if (first == NULL)
 			first = conn;
@@ -352,14 +352,15 @@ choose_warmest(const struct policy *p, const struct policy_waiter *t, uint64_t n
 }
 
 /* Returns a connection that may be lent as it is: the waiter's last one, if that was returned just now; else one of the
- * first few with the waiter's image, else the first. Who comes later gets the warmest, so that others can be closed. */
+ * first few with the waiter's GUC set, else the first. Who comes later gets the warmest, so that others can be closed.
+ */
 static inline struct policy_conn *
 choose_idle(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
 	struct policy_conn *own = p->last[t->id % POLICY_LAST];
 
 	if (own != NULL && own->borrower_id == t->id && p->settings.lifo && now_us - own->idle_since_us < SOON_US &&
-	    (t->image == NULL || own->image == t->image) && own->state == PC_IDLE && !policy_needs_ping(p, own, now_us))
+	    (t->gucs == NULL || own->gucs == t->gucs) && own->state == PC_IDLE && !policy_needs_ping(p, own, now_us))
 		return own;
 	return choose_warmest(p, t, now_us);
 }

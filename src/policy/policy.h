@@ -80,7 +80,7 @@ policy_is_coming(enum policy_conn_state state)
 /* Embedded, zeroed, in the owner's server object. The pool's own from policy_conn_opening to policy_conn_gone. */
 struct policy_conn {
 	enum policy_conn_state state;
-	const void *image; /* its settings, set by the owner before policy_return; compared by pointer */
+	const void *gucs; /* its settings, set by the owner before policy_return; compared by pointer */
 	uint64_t opened_us; /* when its login finished (before: when it was asked for) */
 	uint64_t heard_us; /* last sign of life */
 	uint64_t idle_since_us; /* when last returned; a ping does not change it */
@@ -115,7 +115,7 @@ struct policy_waiter_ops {
 
 /* Embed one in the borrower, zeroed. While the waiter waits, it belongs to the pool. */
 struct policy_waiter {
-	const void *image; /* prefers an idle connection with this image; may be NULL */
+	const void *gucs; /* prefers an idle connection with this GUC set; may be NULL */
 	uint64_t id; /* the borrower's, which never changes: to know its last connection; 0: none */
 	union {
 		uint64_t since_us; /* while it waits: when it began to */

@@ -103,8 +103,8 @@ pool_free(struct pool *pool)
 		free(u);
 	}
 	pool_startup_forget_all(&pool->startups);
-	image_unref(pool->baseline);
-	image_unref(pool->welcome);
+	gucs_unref(pool->baseline);
+	gucs_unref(pool->welcome);
 	cluster_put(pool->cluster);
 	explicit_bzero(&pool->keys, sizeof(pool->keys));
 	free(pool->timeouts);
@@ -537,16 +537,16 @@ pool_set_part(const struct pool_set *set, const struct pool *of)
 void
 pool_on_baseline(struct pool *pool)
 {
-	struct image *baseline, *welcome;
+	struct gucs *baseline, *welcome;
 	uint64_t since_us = pool->baseline_us;
 
 	if (pool->fresh == NULL ||
-	    !pool_fresh_hear(pool->fresh, pool->set->s.env->images, &baseline, &welcome, &since_us))
+	    !pool_fresh_hear(pool->fresh, pool->set->s.env->guc_store, &baseline, &welcome, &since_us))
 		return;
 	pool_take_baseline(pool, baseline, welcome, since_us);
 	pool->baseline_us = since_us; /* also if it is nothing new here: it is heard once */
-	image_unref(baseline);
-	image_unref(welcome);
+	gucs_unref(baseline);
+	gucs_unref(welcome);
 }
 
 struct pool *
@@ -569,12 +569,12 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 	return &box->e;
 }
 
-struct image *
-pool_find_startup(struct pool *pool, const struct image *raw)
+struct gucs *
+pool_find_startup(struct pool *pool, const struct gucs *raw)
 {
 	if (pool->baseline == NULL)
 		return NULL;
-	if (image_count(raw) == 0)
+	if (gucs_count(raw) == 0)
 		return pool->baseline;
 	return pool_startup_find(&pool->startups, raw);
 }

@@ -18,7 +18,7 @@
 #include "policy/cluster_view.h"
 #include "policy/policy.h"
 #include "server/server.h"
-#include "session/image.h"
+#include "session/gucs.h"
 #include "session/statement_store.h"
 
 struct pool_set; /* pool_set.h */
@@ -62,10 +62,10 @@ struct pool_backend {
 #define STARTUPS_MAX 256
 
 /* Remembers what clients' startup settings turned into on a server: of STARTUPS_MAX sets, as clients choose them (the
- * least recently used one goes). Zeroed, with a random seed, it is empty. Owns references on its images. */
+ * least recently used one goes). Zeroed, with a random seed, it is empty. Owns references on its GUC sets. */
 struct pool_startups {
 	uint64_t seed;
-	struct startup_image *table; /* pool_startup.c */
+	struct startup_gucs *table; /* pool_startup.c */
 };
 
 /* Whose turn it is on a server that is lent. */
@@ -98,8 +98,8 @@ struct pool {
 	bool is_sealed; /* pool_is_sealed() of any of its settings */
 	struct pool_counters counters;
 	struct scram_keys keys; /* learnt or derived; kept in memory only */
-	struct image *baseline; /* settings of a fresh server; NULL: none has logged in yet */
-	struct image *welcome; /* the read-only parameters that the last one reported */
+	struct gucs *baseline; /* settings of a fresh server; NULL: none has logged in yet */
+	struct gucs *welcome; /* the read-only parameters that the last one reported */
 	uint64_t baseline_us; /* since when these two are as they are; 0: never yet */
 	struct pool_fresh *fresh; /* pool_homes.h: the same of all parts; NULL: it has no others */
 	uint32_t clients; /* logged in, or logging in and past their password */
@@ -221,13 +221,13 @@ void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enu
 			  const struct fail *why, struct fail *shown);
 
 /* --- startup settings --- */
-/* Returns the image of a client with these startup settings (raw, as an image), or NULL if it is not known yet: then
+/* Returns the GUC set of a client with these startup settings (raw, as a GUC set), or NULL if it is not known yet: then
  * borrow a server, apply them, and call pool_startup_learn. */
-struct image *pool_find_startup(struct pool *pool, const struct image *raw);
-/* pool_startup.c. Returns the result of these settings, or NULL. Images are interned: raw is found by its address. */
-struct image *pool_startup_find(struct pool_startups *all, const struct image *raw);
-/* Takes references on both images. Returns 0, or -1 without memory. */
-int pool_startup_learn(struct pool_startups *all, struct image *raw, struct image *resolved);
+struct gucs *pool_find_startup(struct pool *pool, const struct gucs *raw);
+/* pool_startup.c. Returns the result of these settings, or NULL. GUC sets are interned: raw is found by its address. */
+struct gucs *pool_startup_find(struct pool_startups *all, const struct gucs *raw);
+/* Takes references on both GUC sets. Returns 0, or -1 without memory. */
+int pool_startup_learn(struct pool_startups *all, struct gucs *raw, struct gucs *resolved);
 void pool_startup_forget_all(struct pool_startups *all);
 
 /* A client proved these keys: servers of this user may log in with them. */

@@ -107,17 +107,17 @@ const struct policy_ops pool_policy_ops = {
 /* --- what servers report --- */
 
 void
-pool_take_baseline(struct pool *pool, struct image *baseline, struct image *welcome, uint64_t since_us)
+pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcome, uint64_t since_us)
 {
 	if (pool->baseline == baseline && pool->welcome == welcome)
 		return;
 	if (pool->baseline != baseline) {
 		pool_startup_forget_all(&pool->startups);
-		image_unref(pool->baseline);
-		pool->baseline = image_ref(baseline);
+		gucs_unref(pool->baseline);
+		pool->baseline = gucs_ref(baseline);
 	}
-	image_unref(pool->welcome);
-	pool->welcome = image_ref(welcome);
+	gucs_unref(pool->welcome);
+	pool->welcome = gucs_ref(welcome);
 	pool->baseline_us = since_us;
 }
 
@@ -139,7 +139,7 @@ on_ready(struct server *srv)
 	struct pool *pool = srv->owner;
 	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);
 	uint64_t now = pool_set_now(pool->set);
-	struct image *welcome;
+	struct gucs *welcome;
 	bool is_new;
 
 	if (b != NULL) {
@@ -152,15 +152,15 @@ on_ready(struct server *srv)
 	compat_log_open(pool, srv);
 	pool_note_reading(srv);
 	/* A server that has just logged in shows these. */
-	welcome = (struct image *)(uintptr_t)server_welcome(srv);
-	is_new = pool->baseline != srv->image || pool->welcome != welcome;
-	pool_take_baseline(pool, srv->image, welcome, now);
+	welcome = (struct gucs *)(uintptr_t)server_welcome(srv);
+	is_new = pool->baseline != srv->gucs || pool->welcome != welcome;
+	pool_take_baseline(pool, srv->gucs, welcome, now);
 	if (is_new && pool->fresh != NULL)
-		pool_fresh_tell(pool->fresh, srv->image, welcome, now);
+		pool_fresh_tell(pool->fresh, srv->gucs, welcome, now);
 	end_scouting(pooled_of(srv->conn));
 	srv->conn->is_recycle_due |=
 	    !pooled_of(srv->conn)->is_kept || pool_defaults_are_old(pool, pooled_of(srv->conn));
-	srv->conn->image = srv->image;
+	srv->conn->gucs = srv->gucs;
 	policy_conn_opened(pool->policy, srv->conn, now);
 }
 
@@ -221,14 +221,14 @@ on_pinged(struct server *srv, bool ok)
 		ping(srv, pool->set->config->ping_query);
 		return;
 	}
-	srv->conn->image = srv->image;
+	srv->conn->gucs = srv->gucs;
 	policy_ping_done(pool->policy, srv->conn, ok && !pooled_of(srv->conn)->is_code_late, now);
 }
 
 inline struct policy_conn *
 pool_returned(struct server *srv)
 {
-	srv->conn->image = srv->image;
+	srv->conn->gucs = srv->gucs;
 	return srv->conn;
 }
 
@@ -374,7 +374,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 
 	pool->last_used_us = now_us;
 	code_store_used(&pool->set->codes, code, pool, now_us);
-	parts |= (image_leaves(srv->image) & IMAGE_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
+	parts |= (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool_is_sealed(pool)) {
 		turn = pool_code_turn(srv, parts, code->made);
 		if (pool->main != NULL && code->failed_us == 0 && !database_code_has_heard(code, code->made))

@@ -1,4 +1,5 @@
-/* src/pool/pool_fresh.c - see pool_homes.h. The images are copies that are in no store, so any thread may copy them. */
+/* src/pool/pool_fresh.c - see pool_homes.h. The GUC sets are copies that are in no store, so any thread may copy them.
+ */
 #include "pool/pool_homes.h"
 
 #include "policy/policy_commons.h"
@@ -9,8 +10,8 @@
 
 struct pool_fresh {
 	struct policy_named named;
-	pthread_mutex_t lock; /* guards the two images */
-	struct image *baseline, *welcome;
+	pthread_mutex_t lock; /* guards the two GUC sets */
+	struct gucs *baseline, *welcome;
 	_Atomic uint64_t since_us; /* 0: nobody has told anything */
 };
 
@@ -34,28 +35,28 @@ pool_fresh_put(struct policy_commons *all, struct pool_fresh *f)
 {
 	if (f == NULL || !policy_named_put(all, &f->named))
 		return;
-	image_unref(f->baseline);
-	image_unref(f->welcome);
+	gucs_unref(f->baseline);
+	gucs_unref(f->welcome);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }
 
 /* Copies both, or none. */
 static bool
-copy_both(const struct image *baseline, const struct image *welcome, struct image *out[2])
+copy_both(const struct gucs *baseline, const struct gucs *welcome, struct gucs *out[2])
 {
-	out[0] = image_copy(baseline);
-	out[1] = out[0] == NULL ? NULL : image_copy(welcome);
+	out[0] = gucs_copy(baseline);
+	out[1] = out[0] == NULL ? NULL : gucs_copy(welcome);
 	if (out[1] != NULL)
 		return true;
-	image_unref(out[0]);
+	gucs_unref(out[0]);
 	return false;
 }
 
 void
-pool_fresh_tell(struct pool_fresh *f, const struct image *baseline, const struct image *welcome, uint64_t since_us)
+pool_fresh_tell(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *welcome, uint64_t since_us)
 {
-	struct image *copies[2], *old[2];
+	struct gucs *copies[2], *old[2];
 
 	if (!copy_both(baseline, welcome, copies))
 		return;
@@ -66,15 +67,15 @@ pool_fresh_tell(struct pool_fresh *f, const struct image *baseline, const struct
 	f->welcome = copies[1];
 	f->since_us = since_us;
 	pthread_mutex_unlock(&f->lock);
-	image_unref(old[0]);
-	image_unref(old[1]);
+	gucs_unref(old[0]);
+	gucs_unref(old[1]);
 }
 
 bool
-pool_fresh_hear(struct pool_fresh *f, struct image_store *store, struct image **baseline, struct image **welcome,
+pool_fresh_hear(struct pool_fresh *f, struct guc_store *store, struct gucs **baseline, struct gucs **welcome,
 		uint64_t *since_us)
 {
-	struct image *copies[2];
+	struct gucs *copies[2];
 	bool has_copies;
 
 	if (atomic_load_explicit(&f->since_us, memory_order_relaxed) <= *since_us)
@@ -85,11 +86,11 @@ pool_fresh_hear(struct pool_fresh *f, struct image_store *store, struct image **
 	pthread_mutex_unlock(&f->lock);
 	if (!has_copies)
 		return false;
-	*baseline = image_adopt(store, copies[0]);
-	*welcome = image_adopt(store, copies[1]);
+	*baseline = gucs_adopt(store, copies[0]);
+	*welcome = gucs_adopt(store, copies[1]);
 	if (*baseline != NULL && *welcome != NULL)
 		return true;
-	image_unref(*baseline);
-	image_unref(*welcome);
+	gucs_unref(*baseline);
+	gucs_unref(*welcome);
 	return false;
 }

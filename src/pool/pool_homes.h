@@ -9,7 +9,7 @@
 #pragma once
 
 #include "base/fail.h"
-#include "session/image.h"
+#include "session/gucs.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -54,11 +54,10 @@ struct pool_fresh; /* one pool's; opaque: pool_fresh.c */
 struct pool_fresh *pool_fresh_get(struct policy_commons *all, const void *key, size_t len);
 void pool_fresh_put(struct policy_commons *all, struct pool_fresh *f); /* NULL is fine */
 /* Servers have shown these settings since since_us; they are copied. Without memory nobody is told. */
-void pool_fresh_tell(struct pool_fresh *f, const struct image *baseline, const struct image *welcome,
-		     uint64_t since_us);
-/* Returns true if somebody has told what was seen after *since_us: sets that, and both images to ones of this store,
+void pool_fresh_tell(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *welcome, uint64_t since_us);
+/* Returns true if somebody has told what was seen after *since_us: sets that, and both GUC sets to ones of this store,
  * the caller's references. */
-bool pool_fresh_hear(struct pool_fresh *f, struct image_store *store, struct image **baseline, struct image **welcome,
+bool pool_fresh_hear(struct pool_fresh *f, struct guc_store *store, struct gucs **baseline, struct gucs **welcome,
 		     uint64_t *since_us);
 
 struct pool_set;

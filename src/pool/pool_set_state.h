@@ -158,7 +158,7 @@ extern const struct policy_ops pool_policy_ops;
 /* Returns the policy's part of an idle server, which tells it what there is to know. */
 struct policy_conn *pool_returned(struct server *srv);
 /* Servers have shown these defaults since since_us. If they changed, what was learnt from older servers is void. */
-void pool_take_baseline(struct pool *pool, struct image *baseline, struct image *welcome, uint64_t since_us);
+void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcome, uint64_t since_us);
 
 /* pool_cross.c */
 bool pool_give(void *owner, struct policy_conn *conn, struct policy_room *to); /* policy_ops.give */

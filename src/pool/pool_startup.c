@@ -2,40 +2,40 @@
 
 #include <stdlib.h>
 
-struct startup_image {
-	const struct image *key;
-	struct image *raw, *resolved;
+struct startup_gucs {
+	const struct gucs *key;
+	struct gucs *raw, *resolved;
 	UT_hash_handle hh; /* in order of use */
 };
 
-static struct startup_image *
-startup_find(const struct pool_startups *all, const struct image *raw)
+static struct startup_gucs *
+startup_find(const struct pool_startups *all, const struct gucs *raw)
 {
-	struct startup_image *s;
+	struct startup_gucs *s;
 
 	TABLE_FIND(all->seed, all->table, &raw, sizeof(void *), s);
 	return s;
 }
 
 static void
-startup_free(struct startup_image *s)
+startup_free(struct startup_gucs *s)
 {
-	image_unref(s->raw);
-	image_unref(s->resolved);
+	gucs_unref(s->raw);
+	gucs_unref(s->resolved);
 	free(s);
 }
 
 static void
-startup_drop(struct pool_startups *all, struct startup_image *s)
+startup_drop(struct pool_startups *all, struct startup_gucs *s)
 {
 	HASH_DELETE(hh, all->table, s);
 	startup_free(s);
 }
 
-struct image *
-pool_startup_find(struct pool_startups *all, const struct image *raw)
+struct gucs *
+pool_startup_find(struct pool_startups *all, const struct gucs *raw)
 {
-	struct startup_image *s = startup_find(all, raw);
+	struct startup_gucs *s = startup_find(all, raw);
 
 	if (s == NULL)
 		return NULL;
@@ -44,14 +44,14 @@ pool_startup_find(struct pool_startups *all, const struct image *raw)
 }
 
 int
-pool_startup_learn(struct pool_startups *all, struct image *raw, struct image *resolved)
+pool_startup_learn(struct pool_startups *all, struct gucs *raw, struct gucs *resolved)
 {
-	struct startup_image *s = calloc(1, sizeof(*s)), *old = startup_find(all, raw);
+	struct startup_gucs *s = calloc(1, sizeof(*s)), *old = startup_find(all, raw);
 
 	if (s == NULL)
 		return -1;
-	s->key = s->raw = image_ref(raw);
-	s->resolved = image_ref(resolved);
+	s->key = s->raw = gucs_ref(raw);
+	s->resolved = gucs_ref(resolved);
 	if (old != NULL)
 		startup_drop(all, old);
 	else if (HASH_COUNT(all->table) >= STARTUPS_MAX)

@@ -2,7 +2,7 @@
  * src/pool/standby_pools.c - the standby pools of a pool: a struct pool for each standby that its clients are lent
  * servers of, made when it is first used, and freed with it.
  *
- * A standby pool is a pool like any other for its servers (seal, washing, pings, images), but no client knows it:
+ * A standby pool is a pool like any other for its servers (seal, washing, pings, GUC sets), but no client knows it:
  * nobody waits in its line, it is found by no name, and its counters are its pool's. Statements have their names, and
  * code its answers, from the pool: the database is the same.
  */

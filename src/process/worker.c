@@ -27,7 +27,7 @@
 #define TOKEN_BITS 48 /* of a client's state: the rest is the number of its worker */
 
 /* Seeds of hash tables and the like, one for each. */
-enum seed { SEED_IMAGES, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
+enum seed { SEED_GUCS, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
 
 /* libevent's own structs are of few bytes, and it is all clients that would miss them: they may use the reserve. evhttp
  * can't do without (2.1.12): its thread, which no client depends on, waits. */
@@ -112,7 +112,7 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 	struct process_shared *shared = &k->weir->shared;
 	struct exchange_env *x = &k->clients.x;
 
-	k->servers.images = x->images = image_store_new(seeds[SEED_IMAGES], shared->sessions);
+	k->servers.guc_store = x->guc_store = guc_store_new(seeds[SEED_GUCS], shared->sessions);
 	x->statements = statement_store_new(seeds[SEED_STATEMENTS], shared->statement_tag, shared->sessions,
 					    worker_statement_cache(k));
 	x->last_token = (uint64_t)k->number << TOKEN_BITS;
@@ -270,7 +270,7 @@ worker_empty(struct worker *k)
 	hosts_free(k->servers.hosts);
 	query_reader_free(k->clients.x.queries);
 	statement_store_free(c->x.statements);
-	image_store_free(c->x.images);
+	guc_store_free(c->x.guc_store);
 	tls_scratch_free(c->tls_scratch);
 	free(c->read_buffer);
 }

@@ -2,7 +2,7 @@
 #include "relay/begin.h"
 
 #include "exchange/report.h"
-#include "session/image.h"
+#include "session/gucs.h"
 #include "sql/known.h"
 #include "statements/unnamed.h"
 #include "wire/messages.h"
@@ -28,7 +28,7 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 	*block = EXCHANGE_NO_BLOCK;
 	if (x->block == EXCHANGE_DUE || x->block == EXCHANGE_FAILED) {
 		enum known_kind kind = request_has(m, 0, SCAN_HINT_ENDS)
-					   ? known_only(&k, image_scan_options(x->image), m->sql, m->sql_len)
+					   ? known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len)
 					   : KNOWN_NOT;
 
 		/* A block of reads on standbys ends where it was begun; who listens is told of what was committed
@@ -39,10 +39,10 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 		return kind == KNOWN_COMMIT && x->block == EXCHANGE_DUE ? "COMMIT" : "ROLLBACK";
 	}
 	if (!(is_begin || is_start) || !is_deferring(x) ||
-	    known_only(&k, image_scan_options(x->image), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
+	    known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
 		return NULL;
 	if (x->settings->reads == READS_MARKED &&
-	    (k.is_read_only || image_is_on(x->image, "default_transaction_read_only")))
+	    (k.is_read_only || gucs_is_on(x->gucs, "default_transaction_read_only")))
 		return NULL; /* it chooses a standby */
 	x->begin = k.modes & 7u;
 	*block = EXCHANGE_DUE;
@@ -87,7 +87,7 @@ begin_there(struct exchange *x)
 	srv->tx = 'T'; /* for what is sent behind it */
 	/* As settings that are replayed: no cancel may hit it, and its client ends with it if it fails, as what follows
 	 * runs outside of the transaction then. */
-	server_owe_query(srv, OWED_TO_IMAGE);
+	server_owe_query(srv, OWED_TO_GUCS);
 	outbox_put(&x->env->to_server, &b);
 	exchange_set_block(x, srv->loan.standby != 0 && x->begin == 0 ? EXCHANGE_BEGUN : EXCHANGE_NO_BLOCK);
 }

@@ -98,7 +98,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 		break;
 	case TAG_RESET:
 		/* Startup settings are the client's defaults, and are undone: replayed before the next loan. */
-		if (!x->is_session && !exchange_is_followed(x) && image_doubt(&srv->image) < 0)
+		if (!x->is_session && !exchange_is_followed(x) && gucs_doubt(&srv->gucs) < 0)
 			server_condemn(srv, SERVER_IN_DOUBT);
 		break;
 	default:

@@ -25,7 +25,7 @@ is_open_server(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	return srv->image == x->image && srv->ledger.intake == INTAKE_ALL && !srv->loan.is_unsuited &&
+	return srv->gucs == x->gucs && srv->ledger.intake == INTAKE_ALL && !srv->loan.is_unsuited &&
 	       srv->loan.behind == NOTHING_BEHIND;
 }
 

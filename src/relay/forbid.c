@@ -55,7 +55,7 @@ enum forbidden
 forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len)
 {
 	uint32_t refuse = x->settings->forbidden & ~(is_query ? 0 : FORBIDDEN_BIT(FORBIDDEN_MULTI));
-	unsigned options = image_scan_options(x->image);
+	unsigned options = gucs_scan_options(x->gucs);
 	enum forbidden what;
 
 	if (len >= x->settings->max_statement_size) /* as if not all of it had come */

@@ -49,12 +49,12 @@ loss_of_primary(const struct exchange *x, const char *sqlstate)
 {
 	enum target_session_attrs target;
 
-	if (strcmp(sqlstate, "25006") != 0 || !exchange_is_ready(x) || x->image == NULL ||
+	if (strcmp(sqlstate, "25006") != 0 || !exchange_is_ready(x) || x->gucs == NULL ||
 	    (x->srv != NULL && x->srv->loan.standby != 0))
 		return false;
 	target = x->pool->target->upstream->target;
 	return (target == TARGET_READ_WRITE || target == TARGET_PRIMARY) &&
-	       !image_is_on(x->image, "default_transaction_read_only");
+	       !gucs_is_on(x->gucs, "default_transaction_read_only");
 }
 
 /* Returns true if the transaction that runs on srv is read-only as the client has begun it so (relay/begin.h): that it
@@ -318,7 +318,7 @@ error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 		return ERROR_OF_NOTHING;
 	if (to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT)
 		return ERROR_OF_CLIENT;
-	if (to != OWED_TO_IMAGE || is_of_server(e) ||
+	if (to != OWED_TO_GUCS || is_of_server(e) ||
 	    is_among(e->sqlstate, of_moment, sizeof(of_moment) / sizeof(of_moment[0])))
 		return ERROR_OF_OURS;
 	return ERROR_OF_SETTINGS;
@@ -389,7 +389,7 @@ is_of_end(struct server *srv, const struct error_fields *e, enum owed_to to, enu
 	if (to == OWED_TO_COMMIT)
 		return commit_check_failed(srv, e->sqlstate);
 	/* Settings that were not made end it if nothing of the client's was sent behind them. */
-	return of == ERROR_OF_NOTHING || (to == OWED_TO_IMAGE && !ledger_owes_client(&srv->ledger, &since_us));
+	return of == ERROR_OF_NOTHING || (to == OWED_TO_GUCS && !ledger_owes_client(&srv->ledger, &since_us));
 }
 
 /*

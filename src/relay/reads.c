@@ -40,8 +40,8 @@ know(struct exchange *x)
 		}
 		if (c != NULL)
 			reads_listen(x->env, c);
-		image_unref(r->image); /* what it says is looked at anew */
-		r->image = NULL;
+		gucs_unref(r->gucs); /* what it says is looked at anew */
+		r->gucs = NULL;
 		r->min_due = 0;
 	}
 	if ((x->has_seen_primary || r->requests_done != x->requests_done || listen_queued(x, &len) != NULL) &&
@@ -63,7 +63,7 @@ reads_free(struct exchange *x)
 	if (r->wait_until_us != 0)
 		TAILQ_REMOVE(&x->env->catching, r, link);
 	cluster_put(r->cluster);
-	image_unref(r->image);
+	gucs_unref(r->gucs);
 	free(r);
 	x->rare->reads = NULL;
 }

@@ -32,7 +32,7 @@
 struct client_reads {
 	struct read_token token;
 	struct cluster *cluster; /* a reference; that the token is of */
-	struct image *image; /* a reference; is_default is its */
+	struct gucs *gucs; /* a reference; is_default is its */
 	bool is_default; /* READ ONLY, and not SERIALIZABLE, is what its transactions are by default */
 	bool is_for_primary; /* the request is relayed again; set by reads_lost(), cleared by reads_request_done() */
 	uint8_t route; /* enum read_route, of its request or transaction */
@@ -89,7 +89,7 @@ reads_stay(const struct request_walk *w)
 	const struct exchange *x = w->x;
 	struct client_reads *r = reads_of(x);
 
-	if (r == NULL || r->token.history == 0 || r->cluster != x->pool->cluster || r->image != x->image ||
+	if (r == NULL || r->token.history == 0 || r->cluster != x->pool->cluster || r->gucs != x->gucs ||
 	    (r->is_default | r->is_for_primary | r->token.is_unsettled) ||
 	    r->token.history != cluster_history(r->cluster))
 		return NULL;

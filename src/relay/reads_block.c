@@ -5,7 +5,7 @@
 #include "listen/listen.h"
 #include "pool/standby_pools.h"
 #include "relay/resend.h"
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 #include "state/state.h"
 
 #include <string.h>
@@ -51,8 +51,8 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	bool is_behind;
 
 	if (reads_of(x)->cluster == NULL || !text_mentions(sql, len, READS_MIN_LSN) ||
-	    known_only(&k, image_scan_options(x->image), sql, len) != KNOWN_LOCAL ||
-	    strcmp(k.name, READS_MIN_LSN) != 0 || !causality_parse(k.value, position))
+	    known_only(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || strcmp(k.name, READS_MIN_LSN) != 0 ||
+	    !causality_parse(k.value, position))
 		return false;
 	v = cluster_lock(reads_of(x)->cluster);
 	is_behind = v->hosts[x->srv->loan.standby - 1u].last.position < *position;
@@ -102,7 +102,7 @@ goes_on_behind_end(const struct request_walk *w, const struct sql_verdict *v, co
 	    reads_of(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x, x->srv) ||
 	    (m->type != 'Q' && is_sync_next(w)))
 		return false;
-	kind = known_only(&k, image_scan_options(x->image), sql, len);
+	kind = known_only(&k, gucs_scan_options(x->gucs), sql, len);
 	if (m->type != 'Q')
 		return kind == KNOWN_COMMIT || kind == KNOWN_ROLLBACK;
 	return kind == KNOWN_NOT && memchr(sql, ';', len) != NULL &&
@@ -233,13 +233,12 @@ takes_local(const struct exchange *x, struct client_reads *r)
 {
 	size_t len, at = strlen(r->begin);
 	const char *sql = resend_sql(x->srv, &len);
-	const struct image_setting *now;
+	const struct guc *now;
 	struct known k;
 
 	if (sql == NULL || at + 2 + len >= sizeof(r->begin) || strcmp(x->srv->loan.tag_text, "SET") != 0 ||
-	    known_only(&k, image_scan_options(x->image), sql, len) != KNOWN_LOCAL || k.name[0] == '\0' ||
-	    image_is_of_context(k.name) ||
-	    ((now = image_find(x->image, k.name)) != NULL && now->kind == IMAGE_REPORTED))
+	    known_only(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || k.name[0] == '\0' ||
+	    guc_is_of_context(k.name) || ((now = gucs_find(x->gucs, k.name)) != NULL && now->kind == GUC_REPORTED))
 		return false;
 	memcpy(r->begin + at, "\n;", 2); /* behind a comment, too */
 	memcpy(r->begin + at + 2, sql, len);

@@ -15,14 +15,14 @@ reads_apply_settings(struct client_reads *r)
 {
 	const char *isolation, *min_lsn;
 
-	if (r->image == r->x->image)
+	if (r->gucs == r->x->gucs)
 		return;
-	image_unref(r->image);
-	r->image = image_ref(r->x->image);
-	isolation = image_get(r->image, "default_transaction_isolation");
-	r->is_default = image_is_on(r->image, "default_transaction_read_only") &&
+	gucs_unref(r->gucs);
+	r->gucs = gucs_ref(r->x->gucs);
+	isolation = gucs_get(r->gucs, "default_transaction_isolation");
+	r->is_default = gucs_is_on(r->gucs, "default_transaction_read_only") &&
 			(isolation == NULL || strcasecmp(isolation, "serializable") != 0);
-	min_lsn = image_get(r->image, READS_MIN_LSN);
+	min_lsn = gucs_get(r->gucs, READS_MIN_LSN);
 	r->min_due = 0;
 	if (min_lsn == NULL || !causality_parse(min_lsn, &r->min_lsn))
 		r->min_lsn = 0;
@@ -161,7 +161,7 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 	if ((sql = reads_sql_of(w, &len, &v)) == NULL || v == NULL)
 		return false;
 	if ((v->first == WORD_BEGIN || v->first == WORD_START_TRANSACTION) &&
-	    known_only(&k, image_scan_options(x->image), sql, len) == KNOWN_BEGIN) {
+	    known_only(&k, gucs_scan_options(x->gucs), sql, len) == KNOWN_BEGIN) {
 		if (k.has_other_mode || !(k.is_read_only || reads_is_default(r)) || len >= sizeof(r->begin))
 			return false;
 		memcpy(r->begin, sql, len); /* to be run again elsewhere */

@@ -111,7 +111,7 @@ end_of_nothing(const struct exchange *x)
 	if (x->block != EXCHANGE_DUE || x->begin == 0 || !frame_whole(x->pending, x->pending_len, &f) ||
 	    f.type != 'Q' || f.body_len == 0)
 		return NULL;
-	kind = known_only(&k, image_scan_options(x->image), (const char *)x->pending + FRAME_HEAD_LEN, f.body_len - 1);
+	kind = known_only(&k, gucs_scan_options(x->gucs), (const char *)x->pending + FRAME_HEAD_LEN, f.body_len - 1);
 	return kind == KNOWN_COMMIT ? "COMMIT" : kind == KNOWN_ROLLBACK ? "ROLLBACK" : NULL;
 }
 
@@ -245,7 +245,7 @@ is_rollback_alone(const struct exchange *x, const struct request *m, const uint8
 	struct known k;
 
 	return (m->type == 'Q' || (m->parse.name[0] == '\0' && is_run_unnamed(next, len))) &&
-	       known_only(&k, image_scan_options(x->image), m->sql, m->sql_len) == KNOWN_ROLLBACK;
+	       known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len) == KNOWN_ROLLBACK;
 }
 
 /* The transaction counts as failed until a request that begins with its end: what the client has sent before it could

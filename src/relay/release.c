@@ -80,7 +80,7 @@ is_replaying(const struct server *srv)
 	const struct owed *head = ledger_head(&srv->ledger);
 	uint64_t since_us;
 
-	return head != NULL && head->to == OWED_TO_IMAGE && ledger_owes_client(&srv->ledger, &since_us);
+	return head != NULL && head->to == OWED_TO_GUCS && ledger_owes_client(&srv->ledger, &since_us);
 }
 
 static void

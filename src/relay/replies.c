@@ -14,7 +14,7 @@
 #include "relay/resend.h"
 #include "state/linger.h"
 #include "base/text.h"
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 
 #include <string.h>
 #include <strings.h>
@@ -106,7 +106,7 @@ on_local(struct server *srv, const struct owed *o)
 /* The client's settings could not be replayed, or its block not be begun: the replies to the messages behind must not
  * be passed. */
 static void
-image_failed(struct exchange *x, struct server *srv, const struct error_fields *e)
+gucs_failed(struct exchange *x, struct server *srv, const struct error_fields *e)
 {
 	struct fail why;
 
@@ -126,8 +126,8 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 	struct exchange *x = srv->borrower;
 
 	switch (to) {
-	case OWED_TO_IMAGE:
-		image_failed(x, srv, e);
+	case OWED_TO_GUCS:
+		gucs_failed(x, srv, e);
 		return true;
 	case OWED_TO_PROBE:
 		state_probe_failed(x);
@@ -189,13 +189,13 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	}
 	if (x != NULL && x->session != NULL && is_passed && state_hides_parameter(x, name))
 		return true;
-	if (x == NULL || !is_passed || !exchange_is_ready(x) || image_is_read_only(name))
+	if (x == NULL || !is_passed || !exchange_is_ready(x) || guc_is_read_only(name))
 		return false;
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_encoding_changed(x, value);
 	if (srv->loan.commit.is_on)
 		commit_check_setting(x);
-	if (image_update(&x->image, name, value, IMAGE_REPORTED) < 0)
+	if (gucs_update(&x->gucs, name, value, GUC_REPORTED) < 0)
 		exchange_out_of_memory(x);
 	return false;
 }

@@ -110,7 +110,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x, w == NULL ? x->waiter.waited_us : 0);
-	if (srv->image != x->image && state_replay(x) < 0) {
+	if (srv->gucs != x->gucs && state_replay(x) < 0) {
 		walk_out_of_memory(x);
 		return -1;
 	}
@@ -236,7 +236,7 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 	}
 	if (x->block >= EXCHANGE_ROLLED_BACK && reject_is_of_block(w)) /* the transaction was lost */
 		return WALK_REJECT;
-	x->waiter.image = x->image;
+	x->waiter.gucs = x->gucs;
 	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
 		if ((r = reads_borrow(w, is_quiet)) == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
 			note_linked(x);

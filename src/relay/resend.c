@@ -149,7 +149,7 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
 
-	scan_text(&scan, image_scan_options(x->image), sql, len);
+	scan_text(&scan, gucs_scan_options(x->gucs), sql, len);
 	return is_of_one_commit(x, scan.first);
 }
 

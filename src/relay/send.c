@@ -517,7 +517,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 		loan->behind = NOTHING_BEHIND;
 	}
 	/* The client has kept its server since a RESET ran: the server's settings are not the client's any more. */
-	if (x->srv->image != x->image && catch_up(x) < 0)
+	if (x->srv->gucs != x->gucs && catch_up(x) < 0)
 		return walk_out_of_memory(x);
 	return send_frame(w, f);
 }

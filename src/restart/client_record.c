@@ -226,12 +226,12 @@ put_channel(const char *channel, void *arg)
 }
 
 static void
-put_image(struct buf *out, const struct image *img)
+put_gucs(struct buf *out, const struct gucs *gucs)
 {
 	size_t begun = client_record_begin(out);
 
-	for (size_t i = 0; img != NULL && i < image_count(img); i++) {
-		struct image_setting s = *image_at(img, i);
+	for (size_t i = 0; gucs != NULL && i < gucs_count(gucs); i++) {
+		struct guc s = *gucs_at(gucs, i);
 
 		client_record_put(out, client_record_setting, &s);
 	}
@@ -266,7 +266,7 @@ client_record_write(struct client_record_writer *o, struct client *c, uint64_t n
 				   .connected_us = c->connected_us,
 				   .idle_since_us = x->waiter.idle_since_us,
 				   .pid = x->client_pid,
-				   .is_startup_same = x->startup == x->image };
+				   .is_startup_same = x->startup == x->gucs };
 	size_t begun;
 
 	o->is_bad = false;
@@ -275,8 +275,8 @@ client_record_write(struct client_record_writer *o, struct client *c, uint64_t n
 	p.secret_len = cancel_secret(c, p.secret);
 	client_record_put(out, client_record_head, &p);
 	OPENSSL_cleanse(p.secret, sizeof(p.secret));
-	put_image(out, x->image);
-	put_image(out, p.is_startup_same ? NULL : x->startup);
+	put_gucs(out, x->gucs);
+	put_gucs(out, p.is_startup_same ? NULL : x->startup);
 	begun = client_record_begin(out);
 	o->is_bad |= statements_each(x, put_statement, &w) < 0;
 	client_record_end(out, begun);
@@ -395,25 +395,25 @@ client_record_reader_take(struct client_record_reader *s, bool is_pool, const ui
 	return s->lacks_one ? -1 : 0;
 }
 
-static struct image *
-read_image(struct image_store *store, struct client_record_part part)
+static struct gucs *
+read_gucs(struct guc_store *store, struct client_record_part part)
 {
-	struct image_setting of_kind[IMAGE_SETTINGS_MAX], s = { 0 };
-	struct image *img = image_empty(store);
+	struct guc of_kind[GUCS_MAX], s = { 0 };
+	struct gucs *gucs = gucs_empty(store);
 
-	for (enum image_kind kind = IMAGE_OTHER; kind <= IMAGE_REPORTED && img != NULL; kind++) {
+	for (enum guc_kind kind = GUC_OTHER; kind <= GUC_REPORTED && gucs != NULL; kind++) {
 		struct client_record_part rest = part;
 		size_t count = 0;
-		struct image *with;
+		struct gucs *with;
 
 		while (client_record_next(&rest, client_record_setting, &s))
 			if (s.kind == kind)
 				of_kind[count++] = s;
-		with = count == 0 ? image_ref(img) : image_replace(img, kind, of_kind, count);
-		image_unref(img);
-		img = with;
+		with = count == 0 ? gucs_ref(gucs) : gucs_replace(gucs, kind, of_kind, count);
+		gucs_unref(gucs);
+		gucs = with;
 	}
-	return img;
+	return gucs;
 }
 
 static int
@@ -422,13 +422,13 @@ take_statement(struct client_record_reader *reader, struct exchange *x, const st
 	struct statement_crossing s = {
 		.name = p->name, .shape = p->shape, .types = p->types, .is_proven = p->is_proven, .is_told = p->is_told
 	};
-	uint32_t context = p->is_of_session ? image_context(x->image) : 0;
+	uint32_t context = p->is_of_session ? gucs_context(x->gucs) : 0;
 	const struct client_record_text *t;
 
 	if (p->text >= reader->text_count)
 		return -1;
 	t = &reader->texts[p->text].text;
-	s.st = !p->is_shared || context == IMAGE_CONTEXT_NONE
+	s.st = !p->is_shared || context == GUCS_CONTEXT_NONE
 		   ? statement_new_unshared(x->pool->home, t->bytes, t->len, t->query_len)
 		   : statement_get(x->pool->home, t->bytes, t->len, t->query_len, context);
 	if (s.st != NULL && t->types_len > 0)
@@ -444,10 +444,10 @@ take_session(struct client_record_reader *s, struct client *c, const struct clie
 	struct client_record_statement st = { 0 };
 	const char *channel = NULL;
 
-	x->image = read_image(x->env->images, p->settings);
-	x->startup = x->image == NULL	  ? NULL
-		     : p->is_startup_same ? image_ref(x->image)
-					  : read_image(x->env->images, p->startup);
+	x->gucs = read_gucs(x->env->guc_store, p->settings);
+	x->startup = x->gucs == NULL	  ? NULL
+		     : p->is_startup_same ? gucs_ref(x->gucs)
+					  : read_gucs(x->env->guc_store, p->startup);
 	if (x->startup == NULL)
 		return fail_set(why, "53200", "no memory for its settings");
 	while (client_record_next(&statements, client_record_statement, &st))

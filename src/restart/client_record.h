@@ -4,7 +4,7 @@
  *   the process it leaves:     client_record_obstacle(), client_record_write(), later client_let_go()
  *   the process it comes to:   client_record_reader_...(), client_record_adopt(), later client_record_begin_reading()
  *
- * A client can move between two requests, if it has no server. Its session is then its image, its statements, what it
+ * A client can move between two requests, if it has no server. Its session is then its GUC set, its statements, what it
  * listens on, and its cancel key. The SQL of statements and the secrets of pools, which many clients share, are sent
  * once.
  */

@@ -91,13 +91,13 @@ form_part(struct client_record_form *f)
 void
 client_record_setting(struct client_record_form *f, void *of)
 {
-	struct image_setting *s = of;
+	struct guc *s = of;
 	uint64_t kind = form_number(f, (uint64_t)s->kind, 1);
 
-	s->kind = (enum image_kind)kind;
-	s->name = form_string(f, s->name, IMAGE_TEXT_MAX);
-	s->value = form_string(f, s->value, IMAGE_TEXT_MAX);
-	f->is_bad |= kind > IMAGE_REPORTED;
+	s->kind = (enum guc_kind)kind;
+	s->name = form_string(f, s->name, GUCS_TEXT_MAX);
+	s->value = form_string(f, s->value, GUCS_TEXT_MAX);
+	f->is_bad |= kind > GUC_REPORTED;
 }
 
 void
@@ -224,7 +224,7 @@ int
 client_record_parse(const uint8_t *bytes, size_t len, struct client_record *out)
 {
 	struct client_record_form f = { .left = { bytes, len } };
-	struct image_setting setting = { 0 };
+	struct guc setting = { 0 };
 	struct client_record_statement statement = { 0 };
 	const char *channel = NULL;
 
@@ -236,8 +236,8 @@ client_record_parse(const uint8_t *bytes, size_t len, struct client_record *out)
 	out->channels = form_part(&f);
 	out->input = form_part(&f);
 	if (f.is_bad || f.left.len > 0 || (out->is_startup_same && out->startup.len > 0) ||
-	    !are_all(out->settings, client_record_setting, &setting, IMAGE_SETTINGS_MAX) ||
-	    !are_all(out->startup, client_record_setting, &setting, IMAGE_SETTINGS_MAX) ||
+	    !are_all(out->settings, client_record_setting, &setting, GUCS_MAX) ||
+	    !are_all(out->startup, client_record_setting, &setting, GUCS_MAX) ||
 	    !are_all(out->statements, client_record_statement, &statement, SIZE_MAX) ||
 	    !are_all(out->channels, client_record_channel, &channel, SIZE_MAX))
 		return -1;

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "session/image.h"
+#include "session/gucs.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -65,7 +65,7 @@ struct client_record_pool {
 };
 
 /*
- * Items: how each of these structs, and a struct image_setting or the const char * of a channel, is written and read.
+ * Items: how each of these structs, and a struct guc or the const char * of a channel, is written and read.
  * When one is read, `of` is initialised, and is filled.
  */
 struct client_record_form; /* opaque: client_record_form.c */

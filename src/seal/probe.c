@@ -1,6 +1,6 @@
 #include "seal/probe.h"
 
-#include "session/image.h"
+#include "session/gucs.h"
 #include "wire/fields.h"
 #include "wire/messages.h"
 
@@ -82,13 +82,13 @@ put_names(struct buf *out, const char *const *names, size_t name_count)
 
 /* Returns true if the client's startup packet had own[n]. */
 static bool
-has_startup(const struct image *startup, size_t n)
+has_startup(const struct gucs *startup, size_t n)
 {
-	return startup != NULL && image_get(startup, own[n].name) != NULL;
+	return startup != NULL && gucs_get(startup, own[n].name) != NULL;
 }
 
 static void
-put_own(struct buf *out, bool is_shown, const struct image *startup)
+put_own(struct buf *out, bool is_shown, const struct gucs *startup)
 {
 	buf_printf(out, MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;");
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
@@ -107,7 +107,7 @@ put_own(struct buf *out, bool is_shown, const struct image *startup)
 }
 
 void
-probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count, const struct image *startup)
+probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count, const struct gucs *startup)
 {
 	bool has_settings = (parts & STATE_SETTINGS) != 0;
 	const char *before = MESSAGE_OURS;
@@ -129,7 +129,7 @@ probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name
 }
 
 const char *
-probe_own_setting(const struct image *startup, size_t n)
+probe_own_setting(const struct gucs *startup, size_t n)
 {
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		if (!has_startup(startup, i) && n-- == 0)

@@ -31,7 +31,7 @@ enum probe_kind {
 	PROBE_OWN = 'o' /* value of a setting that the probe has changed for itself */
 };
 
-struct image; /* session/image.h */
+struct gucs; /* session/gucs.h */
 
 struct probe_row {
 	uint8_t kind; /* enum probe_kind */
@@ -45,8 +45,8 @@ struct probe_row {
  * has not, brings two rows PROBE_OWN, ahead of all others: its value in the session, and its default.
  */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
-	       const struct image *startup);
+	       const struct gucs *startup);
 /* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OWN are about; NULL: there is none. */
-const char *probe_own_setting(const struct image *startup, size_t n);
+const char *probe_own_setting(const struct gucs *startup, size_t n);
 /* Reads a DataRow's body; copy has len + 2 bytes, row points into it. Returns false if it is no row of the probe. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);

@@ -101,9 +101,9 @@ seal_parts_of(uint32_t flags, unsigned risk)
 unsigned
 seal_parts_of_leavings(unsigned leaves)
 {
-	return ((leaves & IMAGE_LEAVES_TEMP) != 0 ? STATE_TEMP : 0u) |
-	       ((leaves & IMAGE_LEAVES_ANYTHING) != 0 ? STATE_WASHABLE : 0u) |
-	       ((leaves & IMAGE_LEAVES_LATE) != 0 ? WASH_LATE : 0u);
+	return ((leaves & GUCS_LEAVES_TEMP) != 0 ? STATE_TEMP : 0u) |
+	       ((leaves & GUCS_LEAVES_ANYTHING) != 0 ? STATE_WASHABLE : 0u) |
+	       ((leaves & GUCS_LEAVES_LATE) != 0 ? WASH_LATE : 0u);
 }
 
 void
@@ -193,7 +193,7 @@ seal_put_deallocate(struct buf *out, const struct buf *names)
 
 	for (size_t at = 0; at < names->len; at += strlen((const char *)names->bytes + at) + 1) {
 		buf_printf(out, MESSAGE_OURS "DEALLOCATE ");
-		image_put_identifier(out, (const char *)names->bytes + at, false);
+		guc_put_identifier(out, (const char *)names->bytes + at, false);
 		buf_put_u8(out, ';');
 	}
 	buf_put_u8(out, 0);

@@ -15,7 +15,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "session/image.h"
+#include "session/gucs.h"
 #include "wire/messages.h"
 
 #include <stdbool.h>
@@ -43,8 +43,7 @@ enum state_part {
 };
 /* Risks of SQL besides session state that it touches. */
 enum code_risk {
-	RISK_CONTEXT =
-	    1u << 10, /* makes plans, which depend on the settings that SQL is parsed under (image_context) */
+	RISK_CONTEXT = 1u << 10, /* makes plans, which depend on the settings that SQL is parsed under (gucs_context) */
 	RISK_CODE = 1u << 11, /* may change the code itself: DDL in a body, and SQL that a body makes */
 	RISK_EFFECTS = 1u << 12, /* may do more than read, so it is not run twice: VOLATILE functions, foreign tables */
 	RISK_UNREAD = 1u << 13, /* may run code that was not read yet; names of settings in it are not known */
@@ -61,10 +60,10 @@ enum code_risk {
 enum wash {
 	WASH_PLANS = 1u << 16, /* forgets plans */
 	WASH_STATEMENTS = 1u << 17, /* instead of STATE_PREPARED, where pgweir has prepared none */
-	WASH_TIMERS = 1u << 18, /* undoes timers of a client's own: image_is_timer() */
+	WASH_TIMERS = 1u << 18, /* undoes timers of a client's own: guc_is_timer() */
 	/*
 	 * Nothing: takes the error of a limit on time that PostgreSQL notices late, and fails. For requests that last
-	 * IMAGE_SHORT_LIMIT_US, and for sessions with a shorter limit.
+	 * GUC_SHORT_LIMIT_US, and for sessions with a shorter limit.
 	 */
 	WASH_LATE = 1u << 19
 };
@@ -86,9 +85,9 @@ seal_parts(uint32_t scan_flags, unsigned risk)
 /* Returns what any SQL of such a session may leave (enum state_part, WASH_LATE). */
 unsigned seal_parts_of_leavings(unsigned leaves);
 static inline unsigned
-seal_parts_of_image(const struct image *img)
+seal_parts_of_gucs(const struct gucs *gucs)
 {
-	unsigned leaves = image_leaves(img);
+	unsigned leaves = gucs_leaves(gucs);
 
 	return leaves == 0 ? 0 : seal_parts_of_leavings(leaves); /* nearly always */
 }

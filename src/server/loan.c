@@ -1,6 +1,6 @@
 #include "server/loan.h"
 
-#include "session/image.h"
+#include "session/gucs.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 inline void
 loan_begin(struct loan *l, uint64_t now_us)
 {
-	image_unref(l->commit.before);
+	gucs_unref(l->commit.before);
 	/* In parts of less than 96 bytes, each of which a few stores clear. */
 	static_assert(offsetof(struct loan, risk) < 96, "more is cleared by an instruction that is slow to begin");
 	memset(l, 0, offsetof(struct loan, risk));
@@ -44,7 +44,7 @@ loan_keep_request(struct loan *l)
 void
 loan_fini(struct loan *l)
 {
-	image_unref(l->commit.before);
+	gucs_unref(l->commit.before);
 	free(l->text);
 	free(l->bind);
 	free(l->kept.copy.bytes);

@@ -97,7 +97,7 @@ enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
 struct loan_commit {
 	struct commit_mark mark; /* of the open transaction */
 	/* The borrower's, before that changed a setting that is reported; NULL: it has not. */
-	struct image *before;
+	struct gucs *before;
 	uint8_t phase; /* enum commit_phase */
 	uint8_t question; /* enum mark_question: set_question() */
 	uint8_t outlook; /* enum commit_outlook */

@@ -33,8 +33,8 @@ server_free_later(struct grave *g)
 
 	assert(srv->state == SV_DEAD && srv->borrower == NULL && !srv->is_lingering);
 	assert(srv->ledger.count == 0 && srv->dial == NULL && srv->login == NULL && srv->cancel == NULL);
-	image_unref(srv->image);
-	image_unref(srv->plans_of);
+	gucs_unref(srv->gucs);
+	gucs_unref(srv->plans_of);
 	free(srv->carry);
 	free(srv->last_words);
 	loan_fini(&srv->loan);
@@ -237,13 +237,13 @@ server_new(const struct server_env *env, const struct server_target *target, str
 	srv->connected_us = now_us;
 	server_first_host(srv, turn, only);
 	ledger_init(&srv->ledger, NULL, srv);
-	srv->image = image_empty(env->images);
+	srv->gucs = gucs_empty(env->guc_store);
 	srv->login_timer = event_new(env->base, -1, 0, server_on_login_timer, srv);
-	if (srv->image == NULL || srv->login_timer == NULL || server_dial_host(srv) < 0) {
+	if (srv->gucs == NULL || srv->login_timer == NULL || server_dial_host(srv) < 0) {
 		if (srv->login_timer != NULL)
 			event_free(srv->login_timer);
 		server_forget_secret(srv);
-		image_unref(srv->image);
+		gucs_unref(srv->gucs);
 		free(srv);
 		return NULL;
 	}

@@ -6,7 +6,7 @@
  *             connection.
  *   Requests: whoever sends one enters it in srv->ledger first, then writes to srv->stream.
  *
- * Owns:   its socket, ledger, statements, image.
+ * Owns:   its socket, ledger, statements, GUC set.
  * Borrows: env; target (outlives it); owner (the pool's entry) and borrower, both opaque here.
  * Always: borrower is set exactly while LENT; a server that violated the protocol is never used again; after
  * server_close no callback comes, and the memory lives until the loop's next turn.
@@ -23,7 +23,7 @@
 #include "server/loan.h"
 #include "server/passwords.h"
 #include "server/server_statements.h"
-#include "session/image.h"
+#include "session/gucs.h"
 #include "seal/seal.h"
 #include "wire/fields.h"
 #include "wire/ledger.h"
@@ -154,7 +154,7 @@ struct server_env {
 	bool has_others;
 	struct tls_scratch *tls_scratch;
 	struct log *log;
-	struct image_store *images;
+	struct guc_store *guc_store;
 	uint8_t *read_buffer; /* the loop's own, read_cap + SERVER_CARRY_MAX bytes */
 	size_t read_cap; /* how many bytes are read at once */
 	uint64_t *now_us; /* the time of this turn of the loop; each callback from the loop sets it */
@@ -181,7 +181,7 @@ struct server_target {
 	struct tls_context *tls; /* NULL: no TLS is wanted */
 	bool is_tls_required, is_tls_direct;
 	enum channel_binding channel_binding;
-	const struct image *settings; /* sent in the startup packet, over the upstream's; may be NULL */
+	const struct gucs *settings; /* sent in the startup packet, over the upstream's; may be NULL */
 };
 
 /* Whether it may be lent again, or is closed instead of returned: server_condemn() is the only writer. */
@@ -308,7 +308,7 @@ struct server {
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby, or SERVER_CONSOLE */
 	struct loan loan;
 	struct ledger ledger;
-	struct image *image;
+	struct gucs *gucs;
 	struct server_statements statements;
 	struct cluster_mark cluster; /* where COMMITs are checked (commit_check/commit_check.c); else zeroed */
 	uint8_t cluster_state; /* enum cluster_state */
@@ -345,7 +345,7 @@ struct server {
 	struct event *login_timer;
 	struct server_reset reset;
 	/* A reference: whose settings its plans of the database's code were made under; NULL: it has none. */
-	struct image *plans_of;
+	struct gucs *plans_of;
 	/* Where clients read from standbys (pool/cluster.h), as it had logged in: of a standby, the last reading that
 	 * had begun; of the primary, the history, 0 while nobody knew who that is. */
 	uint64_t reading;
@@ -426,22 +426,23 @@ void server_reset_next(struct server *srv); /* nothing is owed any more while RE
 int server_forget_session(struct server *srv);
 /* Writes one complete batch. Returns 0, or -1 without memory: then the next read ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);
-/* server_image.c */
+/* server_gucs.c */
 /* Enters a simple Query of pgweir's own into the ledger: it drops the unnamed statement. */
 void server_owe_query(struct server *srv, enum owed_to to);
 /* Writes what was built in b and entered in the ledger, and frees b. Returns 0, or -1: no memory, as server_write(). */
 int server_send(struct server *srv, struct buf *b);
 
-/* Returns the read-only parameters that the login reported (server_version ...) as an image; the caller's reference. */
-const struct image *server_welcome(const struct server *srv);
+/* Returns the read-only parameters that the login reported (server_version ...) as a GUC set; the caller's reference.
+ */
+const struct gucs *server_welcome(const struct server *srv);
 
-/* --- server_image.c: settings of a server, and those that its plans were made under --- */
-/* Returns true if the plans there are as this image would have them made. */
-bool server_plans_suit(const struct server *srv, struct image *img);
+/* --- server_gucs.c: settings of a server, and those that its plans were made under --- */
+/* Returns true if the plans there are as this GUC set would have them made. */
+bool server_plans_suit(const struct server *srv, struct gucs *gucs);
 /* Turns the server's settings into these: appends the messages, with a Sync, to out, and enters them in the ledger. The
- * caller sends them, and sets srv->image if the server will have it. always, is_guarded: see image_put_changes. */
-void server_put_image(struct server *srv, const struct image *to, const struct image *always, bool is_guarded,
-		      struct buf *out);
+ * caller sends them, and sets srv->gucs if the server will have it. always, is_guarded: see gucs_put_changes. */
+void server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *always, bool is_guarded,
+		     struct buf *out);
 /* The same for random(), which begins anew: another borrower may know its next values. seed: a random number. */
 void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
 /* Enters a Sync of our own, which is sent now. */

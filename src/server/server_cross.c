@@ -8,7 +8,7 @@
  *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry, carry_len, carry_cap,
  * is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index, hosts_passed, address, connected_us, bytes_in,
  * bytes_out, is_there, connect_query, history, tls_phase, dialled_us, question, fitness (else it does not cross)
- *   copied      image, plans_of: by value, as images belong to a store
+ *   copied      gucs, plans_of: by value, as GUC sets belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
  *   nothing     borrower, grave, last_words, last_sqlstate, end_line, was_owing, is_owed_listed, owed, owed_count,
@@ -49,21 +49,21 @@ server_depart(struct server *srv)
 	return 0;
 }
 
-/* Makes *slot, if it has one, an image of no store. */
+/* Makes *slot, if it has one, a GUC set of no store. */
 static int
-take_out(struct image **slot)
+take_out(struct gucs **slot)
 {
-	return *slot == NULL ? 0 : image_move(slot, image_copy(*slot));
+	return *slot == NULL ? 0 : gucs_move(slot, gucs_copy(*slot));
 }
 
 static int
-take_in(struct image_store *store, struct image **slot)
+take_in(struct guc_store *store, struct gucs **slot)
 {
-	struct image *copy = *slot;
+	struct gucs *copy = *slot;
 
 	if (copy == NULL)
 		return 0;
-	*slot = image_adopt(store, copy);
+	*slot = gucs_adopt(store, copy);
 	return *slot == NULL ? -1 : 0;
 }
 
@@ -80,7 +80,7 @@ server_pack(struct server *srv)
 	buf_fini(&srv->reset.remote);
 	memset(&srv->reset, 0, sizeof(srv->reset));
 	srv->unnamed_owner = 0;
-	if (take_out(&srv->image) < 0 || take_out(&srv->plans_of) < 0)
+	if (take_out(&srv->gucs) < 0 || take_out(&srv->plans_of) < 0)
 		return -1;
 	srv->env = NULL;
 	srv->target = NULL;
@@ -91,8 +91,8 @@ int
 server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target)
 {
 	assert(srv->state == SV_CROSSING && srv->owner == NULL && srv->ledger.count == 0);
-	if (srv->fitness != SERVER_FIT || srv->stream.is_broken || take_in(env->images, &srv->image) < 0 ||
-	    take_in(env->images, &srv->plans_of) < 0)
+	if (srv->fitness != SERVER_FIT || srv->stream.is_broken || take_in(env->guc_store, &srv->gucs) < 0 ||
+	    take_in(env->guc_store, &srv->plans_of) < 0)
 		return -1;
 	srv->env = env;
 	srv->owner = owner;

@@ -18,7 +18,7 @@
 static int
 redial(struct server *srv)
 {
-	struct image *empty = image_empty(srv->env->images);
+	struct gucs *empty = gucs_empty(srv->env->guc_store);
 
 	stream_close(&srv->stream);
 	server_login_free(srv->login);
@@ -30,8 +30,8 @@ redial(struct server *srv)
 	if (empty == NULL)
 		return -1;
 	/* Forgets what the host has sent: its cancel key would hit somebody else's process on the next. */
-	image_unref(srv->image);
-	srv->image = empty;
+	gucs_unref(srv->gucs);
+	srv->gucs = empty;
 	srv->pid = 0;
 	srv->is_there = false;
 	OPENSSL_cleanse(srv->key, sizeof(srv->key));

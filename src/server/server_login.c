@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
@@ -44,7 +44,7 @@ struct server_login {
 	struct scram_client *scram;
 	struct server_keys *deriving;
 	struct server_tokens *tokens;
-	struct image *welcome; /* read-only reports */
+	struct gucs *welcome; /* read-only reports */
 };
 
 void
@@ -55,11 +55,11 @@ server_login_free(struct server_login *login)
 	server_keys_abandon(login->deriving);
 	server_tokens_free(login->tokens);
 	scram_client_free(login->scram);
-	image_unref(login->welcome);
+	gucs_unref(login->welcome);
 	free(login);
 }
 
-const struct image *
+const struct gucs *
 server_welcome(const struct server *srv)
 {
 	return srv->login == NULL ? NULL : srv->login->welcome;
@@ -84,9 +84,9 @@ put_startup(struct buf *b, const struct server_target *t)
 		buf_put_str(b, s[0]);
 		buf_put_str(b, s[1]);
 	}
-	for (size_t i = 0; t->settings != NULL && i < image_count(t->settings); i++) {
-		buf_put_str(b, image_at(t->settings, i)->name);
-		buf_put_str(b, image_at(t->settings, i)->value);
+	for (size_t i = 0; t->settings != NULL && i < gucs_count(t->settings); i++) {
+		buf_put_str(b, gucs_at(t->settings, i)->name);
+		buf_put_str(b, gucs_at(t->settings, i)->value);
 	}
 	buf_put_u8(b, 0);
 	if (buf_ok(b))
@@ -109,7 +109,7 @@ server_login_begin(struct server *srv, struct fail *why)
 	int r;
 
 	srv->login = calloc(1, sizeof(*srv->login));
-	if (srv->login == NULL || (srv->login->welcome = image_empty(srv->env->images)) == NULL)
+	if (srv->login == NULL || (srv->login->welcome = gucs_empty(srv->env->guc_store)) == NULL)
 		return fail_set(why, "53200", "no memory for a server login");
 	srv->login->minor = srv->target->upstream->max_minor;
 	put_startup(&b, srv->target);
@@ -441,12 +441,12 @@ static int
 parameter(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {
 	const char *name, *value;
-	struct image **slot;
+	struct gucs **slot;
 
 	if (srv->login->phase != LP_AUTHENTICATED || !fields_parameter(body, len, &name, &value))
 		return unexpected(srv, "ParameterStatus", why);
-	slot = image_is_read_only(name) ? &srv->login->welcome : &srv->image;
-	return image_update(slot, name, value, true) < 0 ? fail_set(why, "53200", "no memory for ParameterStatus") : 0;
+	slot = guc_is_read_only(name) ? &srv->login->welcome : &srv->gucs;
+	return gucs_update(slot, name, value, true) < 0 ? fail_set(why, "53200", "no memory for ParameterStatus") : 0;
 }
 
 static int

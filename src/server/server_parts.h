@@ -57,7 +57,7 @@ enum connect_failure server_login_late(const struct server *srv, struct fail *wh
 
 /* server_role.c */
 /* At the end of its login, which has reported welcome. Returns 0, or -1 with *why set. */
-int server_check_role(struct server *srv, const struct image *welcome, struct fail *why);
+int server_check_role(struct server *srv, const struct gucs *welcome, struct fail *why);
 /* Handles a setting reported after the login: a server that has lost the wanted role is closed when it is returned. */
 void server_role_reported(struct server *srv, const char *name, const char *value);
 void server_leave_host(struct server *srv); /* ends an idle server that has lost the wanted role */

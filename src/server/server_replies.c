@@ -9,7 +9,7 @@
 
 #include "wire/frame.h"
 #include "wire/messages.h"
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -100,7 +100,7 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 				e.message != NULL ? e.message : "(no message)");
 	/* The server's settings are unknown then; a missing statement (26000) doesn't matter. */
 	is_lost_setting =
-	    to == OWED_TO_IMAGE && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
+	    to == OWED_TO_GUCS && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
 	if (to == OWED_TO_RESET && srv->reset.sent == RESET_SENT_LAST_REMOTE && e.sqlstate != NULL &&
 	    strcmp(e.sqlstate, "08003") == 0)
 		return 0;
@@ -173,7 +173,7 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 
 	if (!fields_parameter(r->body, r->body_len, &name, &value))
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
-	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
+	if (!guc_is_read_only(name) && gucs_update(&srv->gucs, name, value, true) < 0)
 		return fail_set(why, "53200", "no memory for a setting");
 	server_role_reported(srv, name, value);
 	if (srv->env->ops->parameter(srv, name, value, r->is_passed))

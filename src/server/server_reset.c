@@ -9,7 +9,7 @@
 #include "server/server_parts.h"
 
 #include "seal/probe.h"
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -72,7 +72,7 @@ fail_copy(struct server *srv)
 int
 server_forget_session(struct server *srv)
 {
-	return image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0));
+	return gucs_move(&srv->gucs, gucs_replace(srv->gucs, GUC_OTHER, NULL, 0));
 }
 
 /* Settings are reset, and connect_query's with them. One that has failed would fail again. */
@@ -96,13 +96,13 @@ discard_all(struct server *srv)
 static int
 undo_timers(struct server *srv, struct buf *out)
 {
-	struct image *without = image_without_timers(srv->image);
+	struct gucs *without = gucs_without_timers(srv->gucs);
 
 	if (without == NULL)
 		return -1;
-	server_put_image(srv, without, NULL, false, out);
+	server_put_gucs(srv, without, NULL, false, out);
 	owe_connect_query(srv);
-	return image_move(&srv->image, without);
+	return gucs_move(&srv->gucs, without);
 }
 
 static int
@@ -121,7 +121,7 @@ seal(struct server *srv)
 	if (parts & STATE_SEED)
 		srv->seed_of = 0;
 	if (parts & WASH_PLANS) {
-		image_unref(srv->plans_of);
+		gucs_unref(srv->plans_of);
 		srv->plans_of = NULL;
 		/* PostgreSQL would read their literals anew, under the settings of the moment. */
 		server_statements_outdate(&srv->statements);

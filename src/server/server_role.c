@@ -36,22 +36,22 @@ not_right(const struct server *srv, struct fail *why)
 
 /* Returns true if it is PgBouncer's console, or pgweir's. */
 static bool
-is_console(const struct image *welcome)
+is_console(const struct gucs *welcome)
 {
-	const char *version = image_get(welcome, "server_version");
+	const char *version = gucs_get(welcome, "server_version");
 
 	return version != NULL && (strstr(version, "/bouncer") != NULL || strstr(version, "(pgweir)") != NULL);
 }
 
 int
-server_check_role(struct server *srv, const struct image *welcome, struct fail *why)
+server_check_role(struct server *srv, const struct gucs *welcome, struct fail *why)
 {
-	const char *standby = image_get(welcome, "in_hot_standby");
-	bool is_standby = image_is_on(welcome, "in_hot_standby");
+	const char *standby = gucs_get(welcome, "in_hot_standby");
+	bool is_standby = gucs_is_on(welcome, "in_hot_standby");
 
 	srv->role = is_console(welcome) ? SERVER_CONSOLE : standby == NULL ? 0 : is_standby ? 's' : 'p';
 	if (is_right(srv, standby != NULL, is_standby,
-		     is_standby || image_is_on(welcome, "default_transaction_read_only")))
+		     is_standby || gucs_is_on(welcome, "default_transaction_read_only")))
 		return 0;
 	return not_right(srv, why);
 }

@@ -2,7 +2,7 @@
  * src/session/session_commons.h - what the loops of one process know together of sessions: which name a text has on
  * servers, and the numbers of settings that texts are read under.
  *
- * Each loop has its own statements (statement_store.h) with all that it knows of them, and its own images (image.h). A
+ * Each loop has its own statements (statement_store.h) with all that it knows of them, and its own GUC sets (gucs.h). A
  * server goes from loop to loop with what is prepared there, so equal statements of two loops have one id, and so one
  * name: the first that meets the text is given an id, the others are told that one. What is true of a text under its
  * present id is here as well: the shape of its rows, and the parameter types that PostgreSQL has chosen.
@@ -11,7 +11,7 @@
  * find COMMONS_STALE in their epoch.
  *
  * Everything here is done under one lock, which is held for less than a microsecond. No loop asks for it but when it
- * meets a text, renews it or learns something of it first, and to make or drop a home, or an image that texts are read
+ * meets a text, renews it or learns something of it first, and to make or drop a home, or a GUC set that texts are read
  * under. A process with one loop has contexts alone.
  *
  * Owns:   texts, as long as one loop has a member there, and contexts. Homes and members are their stores'.
@@ -51,7 +51,7 @@ struct session_commons *session_commons_new(uint64_t seed); /* seed: random, as 
 void session_commons_free(struct session_commons *all); /* behind all stores; NULL is fine */
 
 /*
- * The values of the settings that literals are read under, in one string. It lives as long as images have it, and its
+ * The values of the settings that literals are read under, in one string. It lives as long as GUC sets have it, and its
  * number is never used again: so nothing that was stored under the number can be found by mistake.
  */
 struct commons_context; /* opaque */

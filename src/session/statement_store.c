@@ -192,7 +192,7 @@ static void
 take_id(struct statement *st, uint64_t id)
 {
 	st->id = id;
-	st->valid_pool = st->valid_image = NULL;
+	st->valid_pool = st->valid_gucs = NULL;
 	st->shape = 0;
 }
 

@@ -39,7 +39,7 @@ struct statement {
 	size_t query_len; /* of the query, without terminator */
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len; /* without terminator */
-	uint32_t context; /* image_context, or 0: it does not matter */
+	uint32_t context; /* gucs_context, or 0: it does not matter */
 	uint32_t
 	    shape; /* of its rows (fields_row_shape), as a client that used it under this id knows them; 0: none does */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
@@ -47,7 +47,7 @@ struct statement {
 	bool is_read;
 	struct sql_risk risk; /* of its SQL and its declared types, as last looked up */
 	/* Where it was last prepared without an error: only compared, never followed. */
-	const void *valid_pool, *valid_image;
+	const void *valid_pool, *valid_gucs;
 };
 
 /* tag: secret, random, the same for all stores of a process. commons: what these share, which lives longer; NULL: there

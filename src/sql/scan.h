@@ -62,7 +62,7 @@ enum scan_hint {
 	SCAN_HINT_ENDS = 1u << 5 /* COMMIT, END, ROLLBACK, ABORT, PREPARE: a transaction may end within the SQL */
 };
 
-/* How the client's session reads strings; both come from its image. */
+/* How the client's session reads strings; both come from its GUC set. */
 enum scan_option {
 	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings = off */
 	SCAN_ASCII_TRAIL = 1u << 1, /* client_encoding has trail bytes below 0x80 (scan_encoding_option) */

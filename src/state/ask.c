@@ -2,7 +2,7 @@
  * src/state/ask.c - asks a server what is left in the session, and acts on the answer; see state/state_state.h.
  *
  * The probe follows the client's replies, and what the client sends meanwhile waits until it is answered: if it takes
- * too long, it is cancelled, and the cancel must hit nothing else. The rows of the probe become the images of client
+ * too long, it is cancelled, and the cancel must hit nothing else. The rows of the probe become the GUC sets of client
  * and server; state that can't be moved pins.
  */
 #include "state/state.h"
@@ -35,7 +35,7 @@ state_parts_of(const struct exchange *x, uint32_t flags)
 
 	if (flags & SCAN_FUNCTION)
 		parts |= RISK_CALLED(x->srv->loan.risk);
-	if ((flags & SCAN_CREATE) && (image_leaves(x->image) & IMAGE_LEAVES_TEMP))
+	if ((flags & SCAN_CREATE) && (gucs_leaves(x->gucs) & GUCS_LEAVES_TEMP))
 		parts |= STATE_TEMP;
 	for (size_t i = 0; i < PINNING; i++)
 		if ((flags & pinning[i].flag) || ((flags & SCAN_UNDO) && (x->pins & 1u << pinning[i].reason)))
@@ -44,12 +44,12 @@ state_parts_of(const struct exchange *x, uint32_t flags)
 }
 
 static void
-add_custom(const struct image *img, const char **names, size_t *count, size_t cap)
+add_custom(const struct gucs *gucs, const char **names, size_t *count, size_t cap)
 {
-	for (size_t i = 0; i < image_count(img) && *count < cap; i++) {
-		const struct image_setting *s = image_at(img, i);
+	for (size_t i = 0; i < gucs_count(gucs) && *count < cap; i++) {
+		const struct guc *s = gucs_at(gucs, i);
 
-		if (s->kind == IMAGE_OTHER && strchr(s->name, '.') != NULL)
+		if (s->kind == GUC_OTHER && strchr(s->name, '.') != NULL)
 			names[(*count)++] = s->name;
 	}
 }
@@ -60,7 +60,7 @@ state_ask(struct exchange *x, unsigned parts)
 	struct server *srv = x->srv;
 	struct client_session *s = x->session;
 	const struct code_answer *code = x->pool->code->answer;
-	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
+	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * GUCS_MAX];
 	size_t count = 0;
 	struct buf b = { 0 };
 	int r;
@@ -69,9 +69,9 @@ state_ask(struct exchange *x, unsigned parts)
 		names[count++] = s->names[i];
 	for (unsigned i = 0; code != NULL && i < code->name_count; i++)
 		names[count++] = code->names[i];
-	add_custom(x->image, names, &count, sizeof(names) / sizeof(names[0]));
-	if (srv->image != x->image)
-		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
+	add_custom(x->gucs, names, &count, sizeof(names) / sizeof(names[0]));
+	if (srv->gucs != x->gucs)
+		add_custom(srv->gucs, names, &count, sizeof(names) / sizeof(names[0]));
 	probe_put(&b, parts | ((parts & STATE_SETTINGS) != 0 ? srv->loan.risk & RISK_UNREAD : 0u), names, count,
 		  x->startup);
 	server_owe_query(srv, OWED_TO_PROBE);
@@ -96,7 +96,7 @@ state_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_who
 	if (s == NULL || s->is_probe_lost)
 		return;
 	copy = malloc(len + 3);
-	if (copy == NULL || !is_whole || !probe_read_row(body, len, copy, &row) || s->row_count >= IMAGE_SETTINGS_MAX) {
+	if (copy == NULL || !is_whole || !probe_read_row(body, len, copy, &row) || s->row_count >= GUCS_MAX) {
 		s->is_probe_lost = true;
 	} else {
 		buf_put_u8(&s->rows, row.kind);
@@ -129,7 +129,7 @@ state_probe_cancelled(struct exchange *x)
 
 /* The result of all rows. */
 struct finding {
-	struct image_setting others[IMAGE_SETTINGS_MAX];
+	struct guc others[GUCS_MAX];
 	size_t other_count;
 	unsigned found; /* enum state_part: state that can't be moved */
 };
@@ -139,21 +139,20 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 {
 	switch (kind) {
 	case PROBE_SUPERUSERS: /* the user that logged in could not make it on another server */
-		f->found |= image_is_on(x->pool->welcome, "is_superuser") ? 0u : STATE_SETTINGS;
+		f->found |= gucs_is_on(x->pool->welcome, "is_superuser") ? 0u : STATE_SETTINGS;
 		/* fall through */
 	case PROBE_SETTING:
 	case PROBE_CUSTOM:
-		f->others[f->other_count++] = (struct image_setting){ name, value, IMAGE_OTHER };
+		f->others[f->other_count++] = (struct guc){ name, value, GUC_OTHER };
 		break;
 	case PROBE_ROLE:
 		/* A login may begin as another role (ALTER ROLE ... SET role): who left that one has set none. */
-		if (strcmp(value, "none") != 0 || image_get(x->image, "role") != NULL)
-			f->others[f->other_count++] = (struct image_setting){ "role", value, IMAGE_OTHER };
+		if (strcmp(value, "none") != 0 || gucs_get(x->gucs, "role") != NULL)
+			f->others[f->other_count++] = (struct guc){ "role", value, GUC_OTHER };
 		break;
 	case PROBE_USER:
 		if (strcmp(value, x->srv->target->user) != 0)
-			f->others[f->other_count++] =
-			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER };
+			f->others[f->other_count++] = (struct guc){ "session_authorization", value, GUC_OTHER };
 		break;
 	default:
 		for (size_t i = 0; i < PINNING; i++)
@@ -177,7 +176,7 @@ read_rows(const struct exchange *x, struct finding *f)
 			finding_judge(x, f, (uint8_t)*at, name, value);
 		else if (own_count++ % 2 != 0 && strcmp(was, value) != 0 &&
 			 (name = probe_own_setting(x->startup, own_count / 2 - 1)) != NULL)
-			f->others[f->other_count++] = (struct image_setting){ name, was, IMAGE_OTHER };
+			f->others[f->other_count++] = (struct guc){ name, was, GUC_OTHER };
 		was = value;
 		at = value + strlen(value) + 1;
 	}
@@ -195,50 +194,50 @@ is_found(const struct finding *f, const char *name)
 static bool
 has_changed(const struct exchange *x, const char *name)
 {
-	const struct image *before = x->session->before;
-	const char *was = before == NULL ? NULL : image_get(before, name), *now = image_get(x->image, name);
+	const struct gucs *before = x->session->before;
+	const char *was = before == NULL ? NULL : gucs_get(before, name), *now = gucs_get(x->gucs, name);
 
 	return was != NULL && now != NULL && strcmp(was, now) != 0;
 }
 
-/* Makes the image of the server's settings from the rows; reported settings are known anyway. */
+/* Makes the GUC set of the server's settings from the rows; reported settings are known anyway. */
 static int
 learn_settings(struct exchange *x, struct finding *f)
 {
 	struct server *srv = x->srv;
-	struct image *img = image_ref(x->image);
+	struct gucs *gucs = gucs_ref(x->gucs);
 	size_t kept = 0;
 	int r = 0;
 
 	/* A startup setting that has changed, and is not set here any more, was RESET: to the client's own value. */
-	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
-		const struct image_setting *s = image_at(x->startup, i);
+	for (size_t i = 0; i < gucs_count(x->startup) && r == 0; i++) {
+		const struct guc *s = gucs_at(x->startup, i);
 
-		if (s->kind == IMAGE_REPORTED && state_has_startup(x, s) && !is_found(f, s->name) &&
+		if (s->kind == GUC_REPORTED && state_has_startup(x, s) && !is_found(f, s->name) &&
 		    has_changed(x, s->name))
-			r = image_update(&img, s->name, s->value, IMAGE_REPORTED);
+			r = gucs_update(&gucs, s->name, s->value, GUC_REPORTED);
 	}
 	for (size_t i = 0; i < f->other_count; i++) {
-		const struct image_setting *s = image_find(srv->image, f->others[i].name);
+		const struct guc *s = gucs_find(srv->gucs, f->others[i].name);
 
-		if (s == NULL || s->kind != IMAGE_REPORTED)
+		if (s == NULL || s->kind != GUC_REPORTED)
 			f->others[kept++] = f->others[i];
 	}
 	f->other_count = kept;
-	if (r < 0 || image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, f->others, f->other_count)) < 0) {
-		image_unref(img);
+	if (r < 0 || gucs_move(&srv->gucs, gucs_replace(srv->gucs, GUC_OTHER, f->others, f->other_count)) < 0) {
+		gucs_unref(gucs);
 		return -1;
 	}
-	r = image_move(&img, image_replace(img, IMAGE_OTHER, f->others, f->other_count));
-	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
-		const struct image_setting *s = image_at(x->startup, i);
+	r = gucs_move(&gucs, gucs_replace(gucs, GUC_OTHER, f->others, f->other_count));
+	for (size_t i = 0; i < gucs_count(x->startup) && r == 0; i++) {
+		const struct guc *s = gucs_at(x->startup, i);
 
-		if (s->kind == IMAGE_OTHER && image_get(img, s->name) == NULL)
-			r = image_update(&img, s->name, s->value, IMAGE_OTHER);
+		if (s->kind == GUC_OTHER && gucs_get(gucs, s->name) == NULL)
+			r = gucs_update(&gucs, s->name, s->value, GUC_OTHER);
 	}
 	if (r == 0)
-		return state_become(x, img);
-	image_unref(img);
+		return state_become(x, gucs);
+	gucs_unref(gucs);
 	return -1;
 }
 
@@ -253,7 +252,7 @@ learn_prepared(struct client_session *s)
 		const char *name = at + 1, *value = name + strlen(name) + 1;
 		const char *next = value + strlen(value) + 1;
 
-		if (*at == PROBE_STATEMENT && s->prepared.len + (size_t)(next - name) <= IMAGE_TEXT_MAX)
+		if (*at == PROBE_STATEMENT && s->prepared.len + (size_t)(next - name) <= GUCS_TEXT_MAX)
 			buf_put(&s->prepared, name, (size_t)(next - name));
 		at = next;
 	}
@@ -282,10 +281,10 @@ state_prepared_text(const struct exchange *x, const char *name)
 static bool
 has_own_settings(const struct exchange *x)
 {
-	struct image *startup = state_startup_image(x);
-	bool is_same = startup == x->image;
+	struct gucs *startup = state_startup_gucs(x);
+	bool is_same = startup == x->gucs;
 
-	image_unref(startup);
+	gucs_unref(startup);
 	return !is_same;
 }
 

@@ -8,7 +8,7 @@
 #include "state/state_state.h"
 #include "state/compiled.h"
 #include "server/server.h"
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 
 #include <string.h>
 #include <strings.h>
@@ -19,11 +19,11 @@ state_replay(struct exchange *x)
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
 
-	server_put_image(srv, x->image, NULL, srv->tx == 'I', &b);
-	if (b.len > 0 && srv->tx == 'I' && image_limits_changes(srv->image, x->image))
+	server_put_gucs(srv, x->gucs, NULL, srv->tx == 'I', &b);
+	if (b.len > 0 && srv->tx == 'I' && gucs_limits_changes(srv->gucs, x->gucs))
 		srv->loan.behind = ALL_BEHIND_SETTINGS;
 	outbox_put(&x->env->to_server, &b);
-	return image_move(&srv->image, image_ref(x->image));
+	return gucs_move(&srv->gucs, gucs_ref(x->gucs));
 }
 
 bool
@@ -47,9 +47,9 @@ state_seal(struct exchange *x)
 	const struct loan *l = &x->srv->loan;
 	unsigned parts;
 
-	if (!exchange_is_followed(x) || x->image == NULL) /* it was not logged in yet */
+	if (!exchange_is_followed(x) || x->gucs == NULL) /* it was not logged in yet */
 		return l->risk & WASH_LATE;
-	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | seal_parts_of_image(x->image);
+	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | seal_parts_of_gucs(x->gucs);
 	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unread))
 		parts |= STATE_WASHABLE;
 	if ((l->risk & RISK_CONTEXT) != 0)
@@ -65,7 +65,7 @@ state_note_encoding(struct exchange *x, const char *encoding)
 {
 	struct client_session *s;
 
-	if (image_encoding_is_read(encoding))
+	if (guc_encoding_is_read(encoding))
 		return;
 	if ((s = state_own(x)) == NULL)
 		exchange_out_of_memory(x);
@@ -77,39 +77,39 @@ state_note_encoding(struct exchange *x, const char *encoding)
 void
 state_encoding_changed(struct exchange *x, const char *encoding)
 {
-	const char *before = image_get(x->image, "client_encoding");
+	const char *before = gucs_get(x->gucs, "client_encoding");
 	bool has_effects = x->session != NULL && x->session->effect_count > 0;
 
 	state_note_encoding(x, encoding);
 	if (before != NULL)
 		state_note_encoding(x, before);
-	if (exchange_is_followed(x) && (has_effects || !image_is_ascii(x->image)))
+	if (exchange_is_followed(x) && (has_effects || !gucs_is_ascii(x->gucs)))
 		x->srv->loan.suspected |= SCAN_SETTING;
 }
 
 /* --- effects --- */
 
 static int
-apply_one(struct exchange *x, struct image **img, const struct effect *e)
+apply_one(struct exchange *x, struct gucs **gucs, const struct effect *e)
 {
 	const char *startup;
 
 	switch (e->kind) {
 	case EFFECT_SET:
-		return image_update(img, e->name, e->value, IMAGE_OTHER);
+		return gucs_update(gucs, e->name, e->value, GUC_OTHER);
 	case EFFECT_RESET:
-		startup = image_get(x->startup, e->name); /* state/reset.c has set it there */
+		startup = gucs_get(x->startup, e->name); /* state/reset.c has set it there */
 		/* PostgreSQL keeps the name of a custom setting. */
-		return image_update(
-		    img, e->name, startup == NULL && strchr(e->name, '.') != NULL ? IMAGE_RESET : startup, IMAGE_OTHER);
+		return gucs_update(gucs, e->name, startup == NULL && strchr(e->name, '.') != NULL ? GUC_RESET : startup,
+				   GUC_OTHER);
 	case EFFECT_RESET_ALL:
-		for (size_t i = image_count(*img); i-- > 0;) {
-			const struct image_setting *s = image_at(*img, i);
+		for (size_t i = gucs_count(*gucs); i-- > 0;) {
+			const struct guc *s = gucs_at(*gucs, i);
 			struct effect each = { EFFECT_RESET, (char *)(uintptr_t)s->name, NULL };
-			struct image *kept = image_ref(*img);
-			int r = s->kind != IMAGE_OTHER || image_is_identity(s) ? 0 : apply_one(x, img, &each);
+			struct gucs *kept = gucs_ref(*gucs);
+			int r = s->kind != GUC_OTHER || guc_is_identity(s) ? 0 : apply_one(x, gucs, &each);
 
-			image_unref(kept);
+			gucs_unref(kept);
 			if (r < 0)
 				return -1;
 		}
@@ -118,18 +118,18 @@ apply_one(struct exchange *x, struct image **img, const struct effect *e)
 	return 0;
 }
 
-/* Returns 0, or -1: the image would be too large; the probe will find it on the server, where it stays. */
+/* Returns 0, or -1: the GUC set would be too large; the probe will find it on the server, where it stays. */
 static int
-apply_effects(struct exchange *x, struct image **slot)
+apply_effects(struct exchange *x, struct gucs **slot)
 {
-	struct image *img = image_ref(*slot);
+	struct gucs *gucs = gucs_ref(*slot);
 	int r = 0;
 
 	for (unsigned i = 0; i < x->session->effect_count && r == 0; i++)
-		r = apply_one(x, &img, &x->session->effects[i]);
+		r = apply_one(x, &gucs, &x->session->effects[i]);
 	if (r == 0)
-		return image_move(slot, img);
-	image_unref(img);
+		return gucs_move(slot, gucs);
+	gucs_unref(gucs);
 	return -1;
 }
 
@@ -141,8 +141,8 @@ static bool
 must_ask(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
-	bool is_role = x->srv->loan.local == LOCAL_CONTEXT || image_get(x->image, "role") != NULL ||
-		       image_get(x->image, "session_authorization") != NULL;
+	bool is_role = x->srv->loan.local == LOCAL_CONTEXT || gucs_get(x->gucs, "role") != NULL ||
+		       gucs_get(x->gucs, "session_authorization") != NULL;
 	bool is_doubtful = false;
 
 	for (unsigned i = 0; i < s->effect_count; i++) {
@@ -153,7 +153,7 @@ must_ask(const struct exchange *x)
 		if (s->effects[i].kind == EFFECT_SET && strcasecmp(name, "default_text_search_config") == 0)
 			return true;
 		is_role = is_role || strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
-		is_doubtful = is_doubtful || (!image_is_anybodys(name) && strchr(name, '.') == NULL);
+		is_doubtful = is_doubtful || (!guc_is_anybodys(name) && strchr(name, '.') == NULL);
 	}
 	return (is_role && is_doubtful) || (x->pins & 1u << PIN_SESSION_SET) != 0;
 }
@@ -181,7 +181,7 @@ settle_and_ask(struct exchange *x)
 	}
 	if (s->effect_count > 0) {
 		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || must_ask(x) ||
-		    apply_effects(x, &x->image) < 0 || apply_effects(x, &srv->image) < 0)
+		    apply_effects(x, &x->gucs) < 0 || apply_effects(x, &srv->gucs) < 0)
 			flags |= SCAN_SETTING;
 		state_drop_effects(s);
 		if (x->settings->session_state == SESSION_PIN)

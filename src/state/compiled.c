@@ -4,7 +4,7 @@
  *
  * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and for the role
  * of whoever came first. So a server on which SQL with the name of such code (RISK_CONTEXT) has run is noted with that
- * client's image, and its plans are discarded ahead of a client of another context (image_context) that runs such SQL,
+ * client's GUC set, and its plans are discarded ahead of a client of another context (gucs_context) that runs such SQL,
  * too. Where all clients agree, this costs nothing.
  */
 #include "state/compiled.h"
@@ -12,7 +12,7 @@
 #include "pool/pool_defaults.h"
 #include "wire/messages.h"
 #include "server/server.h"
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 
 #include <string.h>
 
@@ -49,7 +49,7 @@ state_query_repeats(const struct exchange *x, const char *sql, size_t len)
 
 	if (len == 0)
 		return false;
-	kept = scan_remembered(&x->env->scanned, &scan, image_scan_options(x->image), sql, len);
+	kept = scan_remembered(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
 	return database_code_is_repeatable(x->pool->code, *x->env->now_us, kept == NULL ? NULL : &kept->risk, sql, len,
 					   NULL, 0);
 }
@@ -65,7 +65,7 @@ state_statement_repeats(const struct exchange *x, struct statement *st)
 
 /* --- plans --- */
 
-/* Settings that are in no image (yet) may be in force. */
+/* Settings that are in no GUC set (yet) may be in force. */
 static bool
 is_another_context(const struct exchange *x)
 {
@@ -75,7 +75,7 @@ is_another_context(const struct exchange *x)
 	if (l->local == LOCAL_CONTEXT || l->has_local_settings || (l->suspected & SCAN_ANY_SETTING) != 0)
 		return true;
 	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
-		if (s->effects[i].name == NULL || image_is_of_context(s->effects[i].name))
+		if (s->effects[i].name == NULL || guc_is_of_context(s->effects[i].name))
 			return true;
 	return s != NULL && (s->parts & STATE_SETTINGS) != 0;
 }
@@ -91,12 +91,12 @@ note_risk(struct exchange *x, unsigned risk)
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
 	if ((risk & RISK_CONTEXT) == 0) /* it makes no plans */
 		return;
-	l->is_mixed = l->is_mixed || is_another_context(x) || !server_plans_suit(x->srv, x->image);
+	l->is_mixed = l->is_mixed || is_another_context(x) || !server_plans_suit(x->srv, x->gucs);
 	if (x->srv->plans_of != NULL)
 		return;
 	l->has_own_plans = true;
 	if (!l->is_mixed) /* else they are discarded when it is over */
-		x->srv->plans_of = image_ref(x->image);
+		x->srv->plans_of = gucs_ref(x->gucs);
 }
 
 inline void
@@ -233,7 +233,7 @@ state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigne
 	if (risk != 0)
 		return true;
 	/* Nor does SQL need them that only sets or resets, and leaves nothing that keeps the client there. */
-	for (known_begin(&r, image_scan_options(x->image), sql, len); known_step(&r, &k);)
+	for (known_begin(&r, gucs_scan_options(x->gucs), sql, len); known_step(&r, &k);)
 		if ((kinds & 1u << k.kind) == 0)
 			return true;
 	return !known_is_whole(&r);
@@ -248,7 +248,7 @@ state_must_run_elsewhere(const struct exchange *x)
 __attribute__((noinline)) static void
 renew_plans(struct exchange *x)
 {
-	image_unref(x->srv->plans_of);
+	gucs_unref(x->srv->plans_of);
 	x->srv->plans_of = NULL;
 	server_statements_outdate(&x->srv->statements); /* else PostgreSQL reads their literals anew */
 	state_run_ahead(x, MESSAGE_OURS "DISCARD PLANS", NULL);
@@ -268,14 +268,14 @@ sets_something(const struct exchange *x, const struct request *m)
 
 	if (m->verdict != NULL || m->type != 'Q')
 		return request_has(m, SCAN_SETTING, SCAN_HINT_LOCAL);
-	scan_init(&scan, image_scan_options(x->image));
+	scan_init(&scan, gucs_scan_options(x->gucs));
 	scan_feed(&scan, (const char *)m->message + FRAME_HEAD_LEN, request_body_len(m));
 	return (scan.flags & SCAN_SETTING) != 0 || (scan.hints & SCAN_HINT_LOCAL) != 0;
 }
 
 /*
- * Returns true if the SQL may meet plans that another client has made under the settings of x's image, while others are
- * in force, or will be: set by requests under way, by this transaction, or by this SQL itself.
+ * Returns true if the SQL may meet plans that another client has made under the settings of x's GUC set, while others
+ * are in force, or will be: set by requests under way, by this transaction, or by this SQL itself.
  */
 static bool
 meets_others_plans(const struct exchange *x, const struct request *m)
@@ -286,10 +286,10 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 	    !exchange_is_followed(x))
 		return false;
 	return (m->risk & RISK_CONTEXT) != 0 &&
-	       (is_another_context(x) || !server_plans_suit(srv, x->image) || sets_something(x, m));
+	       (is_another_context(x) || !server_plans_suit(srv, x->gucs) || sets_something(x, m));
 }
 
-/* Outside of a transaction the server is given back first, if it can be: then its image is known. */
+/* Outside of a transaction the server is given back first, if it can be: then its GUC set is known. */
 static enum feature_step
 forget_others_plans(struct exchange *x, struct request *m)
 {
@@ -336,7 +336,7 @@ state_fear(struct exchange *x, unsigned risk)
 {
 	if (risk == 0)
 		return;
-	if (exchange_is_followed(x) && !server_plans_suit(x->srv, x->image))
+	if (exchange_is_followed(x) && !server_plans_suit(x->srv, x->gucs))
 		renew_plans(x);
 	state_note_run(x, risk);
 }
@@ -344,7 +344,7 @@ state_fear(struct exchange *x, unsigned risk)
 bool
 state_differs_in_plans(const struct exchange *x)
 {
-	return exchange_is_followed(x) && pool_compiled(x->pool) != 0 && !server_plans_suit(x->srv, x->image);
+	return exchange_is_followed(x) && pool_compiled(x->pool) != 0 && !server_plans_suit(x->srv, x->gucs);
 }
 
 void

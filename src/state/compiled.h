@@ -8,8 +8,8 @@
 
 /*
  * Each returns true if this is one read that may be run twice, elsewhere too, without anybody seeing it
- * (database_code_is_repeatable), whatever is known of the session. SQL: of a Query, under x's image; st: as a Bind runs
- * it. Nothing that scan_remembered() has returned may be in use.
+ * (database_code_is_repeatable), whatever is known of the session. SQL: of a Query, under x's GUC set; st: as a Bind
+ * runs it. Nothing that scan_remembered() has returned may be in use.
  */
 bool state_query_repeats(const struct exchange *x, const char *sql, size_t len);
 bool state_statement_repeats(const struct exchange *x, struct statement *st);

@@ -5,7 +5,7 @@
  * standard_conforming_strings. SQL with literals is shared only by clients that agree in these settings. The Parse also
  * decides what 'now' or 'today' means, and which columns EXECUTE and FETCH have: such SQL is not shared. The role
  * (role, session_authorization) decides what may be looked up and computed at the Parse: it matters for all SQL, as do
- * settings that make other constants when PostgreSQL plans (image_plans_otherwise). Nothing is shared within a
+ * settings that make other constants when PostgreSQL plans (gucs_plans_otherwise). Nothing is shared within a
  * transaction that sets anything of this kind; nor is SQL with literals that follows anything that may have run the
  * database's code, if that may set settings: pgweir can't see what it sets. (PostgreSQL 15 crashes at a Describe of a
  * FETCH if its cursor existed at the Parse and does not exist any more.)
@@ -15,7 +15,7 @@
 #include "state/state.h"
 #include "state/state_state.h"
 
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 
 #include <strings.h>
 
@@ -30,7 +30,7 @@ state_has_uncommitted_effects(const struct exchange *x)
 }
 
 bool
-state_reads_as_image(const struct exchange *x)
+state_reads_as_gucs(const struct exchange *x)
 {
 	return !state_has_uncommitted_effects(x) && (x->srv == NULL || !x->srv->loan.has_run_code);
 }
@@ -40,27 +40,27 @@ static uint32_t
 context_of_path(struct exchange *x, const char *path)
 {
 	struct client_session *s = state_own(x);
-	struct image *img = image_ref(x->image);
+	struct gucs *gucs = gucs_ref(x->gucs);
 
-	if (s == NULL || image_update(&img, "search_path", path, IMAGE_OTHER) < 0) {
-		image_unref(img);
-		return IMAGE_CONTEXT_NONE;
+	if (s == NULL || gucs_update(&gucs, "search_path", path, GUC_OTHER) < 0) {
+		gucs_unref(gucs);
+		return GUCS_CONTEXT_NONE;
 	}
-	image_move(&s->local, img);
-	return image_context(img);
+	gucs_move(&s->local, gucs);
+	return gucs_context(gucs);
 }
 
 void
 state_note_local_name(struct exchange *x, const char *name, const char *value)
 {
 	struct loan *l = &x->srv->loan;
-	enum loan_local local = name[0] == '\0' || image_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING;
+	enum loan_local local = name[0] == '\0' || guc_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING;
 
-	if (strcasecmp(name, IMAGE_LIMIT) == 0 && image_is_short_limit(value))
+	if (strcasecmp(name, GUC_LIMIT) == 0 && guc_is_short_limit(value))
 		l->risk |= WASH_LATE;
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_note_encoding(x, value);
-	if (name[0] == '\0' || image_is_of_parsing(name)) {
+	if (name[0] == '\0' || guc_is_of_parsing(name)) {
 		l->has_local_settings = true;
 		l->local_context = 0;
 	} else if (strcasecmp(name, "search_path") == 0 && (!l->has_local_settings || l->local_context != 0)) {
@@ -84,7 +84,7 @@ state_note_local(struct exchange *x, struct request *m)
 
 	if (!request_has(m, 0, SCAN_HINT_LOCAL) || sql == NULL)
 		return STEP_FORWARD;
-	for (known_begin(&r, image_scan_options(x->image), sql, len); known_step(&r, &k);)
+	for (known_begin(&r, gucs_scan_options(x->gucs), sql, len); known_step(&r, &k);)
 		if (k.kind == KNOWN_LOCAL && k.is_local)
 			state_note_local_name(x, k.name, k.value);
 	if (!known_is_whole(&r))
@@ -104,8 +104,8 @@ state_statement_context(const struct exchange *x, const struct sql_verdict *v, u
 	    (srv != NULL && srv->loan.has_run_code && (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0) ||
 	    (local != 0 && (srv->tx != 'T' || srv->loan.has_savepoint))) /* it may not be in force */
 		return false;
-	if ((v->hints & VERDICT_LITERALS) == 0 && local == 0 && !image_plans_otherwise(x->image))
+	if ((v->hints & VERDICT_LITERALS) == 0 && local == 0 && !gucs_plans_otherwise(x->gucs))
 		return true;
-	*context = local != 0 ? local : image_context(x->image);
-	return *context != IMAGE_CONTEXT_NONE && (v->hints & VERDICT_MOMENT) == 0;
+	*context = local != 0 ? local : gucs_context(x->gucs);
+	return *context != GUCS_CONTEXT_NONE && (v->hints & VERDICT_MOMENT) == 0;
 }

@@ -9,7 +9,7 @@
 #include "state/state.h"
 #include "state/state_state.h"
 #include "wire/fields.h"
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 #include "sql/verdict.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@ static void
 keep_before(struct exchange *x)
 {
 	if (x->session->before == NULL)
-		x->session->before = image_ref(x->image);
+		x->session->before = gucs_ref(x->gucs);
 }
 
 /* --- suspicion --- */
@@ -79,7 +79,7 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 static bool
 is_reported(const struct exchange *x, const char *name)
 {
-	return x->pool->baseline != NULL && image_get(x->pool->baseline, name) != NULL;
+	return x->pool->baseline != NULL && gucs_get(x->pool->baseline, name) != NULL;
 }
 
 /* Notes the name of a custom setting: if the effect can't be believed, the probe must ask for it by name. */
@@ -112,17 +112,18 @@ state_note_execute(struct exchange *x, const char *name)
 
 	if (text == NULL)
 		return state_suspect(x, SCAN_EXECUTE, NULL);
-	scan_text(&scan, image_scan_options(x->image), text, strlen(text));
+	scan_text(&scan, gucs_scan_options(x->gucs), text, strlen(text));
 	scan_text_anyhow(&anyhow, text, strlen(text)); /* PostgreSQL read it when it was prepared */
 	return state_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
 }
 
-/* Returns true if PostgreSQL reads the next SQL in another way. A reported setting is in the image after the reply. */
+/* Returns true if PostgreSQL reads the next SQL in another way. A reported setting is in the GUC set after the reply.
+ */
 static bool
 changes_reading(const struct known *k)
 {
 	return k->kind == KNOWN_RESET_ALL || k->kind == KNOWN_RESET_USER ||
-	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && image_is_of_parsing(k->name));
+	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && guc_is_of_parsing(k->name));
 }
 
 static enum feature_step
@@ -151,7 +152,7 @@ note(struct exchange *x, const struct known *k)
 		return STEP_FORWARD;
 	case KNOWN_RESET_USER:
 		add_effect(x, EFFECT_RESET, "session_authorization", NULL);
-		add_effect(x, image_get(x->startup, "role") == NULL ? EFFECT_RESET : EFFECT_SET, "role", "none");
+		add_effect(x, gucs_get(x->startup, "role") == NULL ? EFFECT_RESET : EFFECT_SET, "role", "none");
 		return STEP_FORWARD;
 	case KNOWN_RESET_ALL:
 		add_effect(x, EFFECT_RESET_ALL, NULL, NULL);
@@ -251,7 +252,7 @@ state_is_known(const struct exchange *x, const struct known_text *text)
 		uint8_t kind = text->statements[i].kind;
 
 		if (kind == KNOWN_SET_PARAMS || (kind == KNOWN_DISCARD_ALL && text->count > 1) ||
-		    (kind == KNOWN_RESET_USER && image_get(x->startup, "session_authorization") != NULL))
+		    (kind == KNOWN_RESET_USER && gucs_get(x->startup, "session_authorization") != NULL))
 			return false;
 	}
 	return text->is_all;

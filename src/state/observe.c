@@ -41,7 +41,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 
 	if (s == NULL || (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL))
 		return STEP_FAILED;
-	scan_init(s->scan, image_scan_options(x->image));
+	scan_init(s->scan, gucs_scan_options(x->gucs));
 	s->scan->flags |= state_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
@@ -114,7 +114,7 @@ take_literal_names(struct exchange *x, const char *sql, size_t len)
 	char name[KNOWN_NAME_MAX];
 	struct known_reader r;
 
-	known_begin(&r, image_scan_options(x->image), sql, len);
+	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
 	while (known_next_custom(&r, name))
 		state_take_name(x->session, x->srv, name);
 }
@@ -137,7 +137,7 @@ suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct 
 		take_literal_names(x, sql, len);
 	if ((flags & SCAN_EXECUTE) == 0)
 		return step;
-	known_begin(&r, image_scan_options(x->image), sql, len);
+	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
 	while (step == STEP_FORWARD && known_step(&r, &k))
 		if (k.kind == KNOWN_EXECUTE || k.kind == KNOWN_EXECUTE_ANY)
 			step = state_note_execute(x, k.name);
@@ -411,7 +411,7 @@ state_bind(struct exchange *x, struct request *m)
 	state_audit(x, flags);
 	suspect_meanwhile(x, flags | ((flags & SCAN_SETTING) != 0 ? flags_of_values(body, len) : 0));
 	if ((flags & ~(uint32_t)SCAN_UNNAMED) != 0) {
-		scan_text(&scan, image_scan_options(x->image), (const char *)st->bytes, st->query_len);
+		scan_text(&scan, gucs_scan_options(x->gucs), (const char *)st->bytes, st->query_len);
 		if (portal[0] == '\0' && scan.flags == flags && bind_known(x, m, body, len))
 			return STEP_FORWARD;
 	}

@@ -15,34 +15,34 @@
 #include <strings.h>
 
 bool
-state_has_startup(const struct exchange *x, const struct image_setting *startup)
+state_has_startup(const struct exchange *x, const struct guc *startup)
 {
 	const char *own;
 
-	if (startup->kind == IMAGE_OTHER)
+	if (startup->kind == GUC_OTHER)
 		return true;
-	own = x->pool->baseline == NULL ? NULL : image_get(x->pool->baseline, startup->name);
-	return startup->kind == IMAGE_REPORTED && (own == NULL || strcmp(own, startup->value) != 0);
+	own = x->pool->baseline == NULL ? NULL : gucs_get(x->pool->baseline, startup->name);
+	return startup->kind == GUC_REPORTED && (own == NULL || strcmp(own, startup->value) != 0);
 }
 
 bool
 state_has_any_startup(const struct exchange *x)
 {
-	for (size_t i = 0; i < image_count(x->startup); i++)
-		if (state_has_startup(x, image_at(x->startup, i)))
+	for (size_t i = 0; i < gucs_count(x->startup); i++)
+		if (state_has_startup(x, gucs_at(x->startup, i)))
 			return true;
 	return false;
 }
 
 static bool
-is_reset_by(const struct known *k, const struct image_setting *s)
+is_reset_by(const struct known *k, const struct guc *s)
 {
-	return (k->kind == KNOWN_RESET_ALL && !image_is_identity(s)) ||
+	return (k->kind == KNOWN_RESET_ALL && !guc_is_identity(s)) ||
 	       (k->kind == KNOWN_RESET && strcasecmp(k->name, s->name) == 0);
 }
 
 static bool
-is_set_by(const struct known *k, const struct image_setting *s)
+is_set_by(const struct known *k, const struct guc *s)
 {
 	return (k->kind == KNOWN_SET && strcasecmp(k->name, s->name) == 0) ||
 	       (k->kind == KNOWN_RESET_USER && strcmp(s->name, "role") == 0);
@@ -50,7 +50,7 @@ is_set_by(const struct known *k, const struct image_setting *s)
 
 /* Returns true if the text resets s to its startup value, and does not set it again behind that. */
 static bool
-is_restored(const struct exchange *x, const struct known_text *text, const struct image_setting *s)
+is_restored(const struct exchange *x, const struct known_text *text, const struct guc *s)
 {
 	bool is_reset = false;
 
@@ -62,8 +62,8 @@ is_restored(const struct exchange *x, const struct known_text *text, const struc
 bool
 state_resets_startup(const struct exchange *x, const struct known_text *text)
 {
-	for (size_t i = 0; i < image_count(x->startup); i++)
-		if (is_restored(x, text, image_at(x->startup, i)))
+	for (size_t i = 0; i < gucs_count(x->startup); i++)
+		if (is_restored(x, text, gucs_at(x->startup, i)))
 			return true;
 	return false;
 }
@@ -83,7 +83,7 @@ put_literal(struct buf *to, const char *value)
 
 /* SET takes no snapshot, so that SET TRANSACTION may follow, but makes one element of what is quoted, even a list. */
 static void
-put_restored(struct buf *to, const struct image_setting *s)
+put_restored(struct buf *to, const struct guc *s)
 {
 	bool is_list = known_quotes_elements(s->name) &&
 		       s->value[strspn(s->value, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0';
@@ -97,7 +97,7 @@ put_restored(struct buf *to, const struct image_setting *s)
 		return;
 	}
 	buf_printf(to, "SET ");
-	image_put_identifier(to, s->name, false);
+	guc_put_identifier(to, s->name, false);
 	buf_printf(to, " TO ");
 	put_literal(to, s->value);
 }
@@ -105,10 +105,10 @@ put_restored(struct buf *to, const struct image_setting *s)
 void
 state_put_reset(struct exchange *x, const struct known_text *text, struct buf *to)
 {
-	for (size_t i = 0; i < image_count(x->startup); i++)
-		if (is_restored(x, text, image_at(x->startup, i))) {
+	for (size_t i = 0; i < gucs_count(x->startup); i++)
+		if (is_restored(x, text, gucs_at(x->startup, i))) {
 			buf_printf(to, "\n;"); /* the SQL may end in a comment */
-			put_restored(to, image_at(x->startup, i));
+			put_restored(to, gucs_at(x->startup, i));
 		}
 	buf_put_u8(to, 0);
 }
@@ -118,12 +118,12 @@ state_follow_reset(struct exchange *x, const struct known_text *text)
 {
 	struct buf b = { 0 };
 
-	for (size_t i = 0; i < image_count(x->startup); i++) {
+	for (size_t i = 0; i < gucs_count(x->startup); i++) {
 		struct buf sql = { 0 };
 
-		if (!is_restored(x, text, image_at(x->startup, i)))
+		if (!is_restored(x, text, gucs_at(x->startup, i)))
 			continue;
-		put_restored(&sql, image_at(x->startup, i));
+		put_restored(&sql, gucs_at(x->startup, i));
 		buf_put_u8(&sql, 0);
 		b.is_broken = b.is_broken || !buf_ok(&sql);
 		state_run(x, &b, buf_ok(&sql) ? (const char *)sql.bytes : "", OWED_TO_STATEMENT, NULL);
@@ -132,56 +132,56 @@ state_follow_reset(struct exchange *x, const struct known_text *text)
 	outbox_put(&x->env->to_server, &b);
 }
 
-struct image *
-state_startup_image(const struct exchange *x)
+struct gucs *
+state_startup_gucs(const struct exchange *x)
 {
-	struct image *img = image_ref(x->image);
-	int r = image_move(&img, image_replace(img, IMAGE_OTHER, NULL, 0));
+	struct gucs *gucs = gucs_ref(x->gucs);
+	int r = gucs_move(&gucs, gucs_replace(gucs, GUC_OTHER, NULL, 0));
 
-	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
-		const struct image_setting *s = image_at(x->startup, i);
+	for (size_t i = 0; i < gucs_count(x->startup) && r == 0; i++) {
+		const struct guc *s = gucs_at(x->startup, i);
 
 		if (state_has_startup(x, s))
-			r = image_update(&img, s->name, s->value, s->kind);
+			r = gucs_update(&gucs, s->name, s->value, s->kind);
 	}
 	if (r == 0)
-		return img;
-	image_unref(img);
+		return gucs;
+	gucs_unref(gucs);
 	return NULL;
 }
 
-/* Appends a report of each setting in which img differs from what the client was told. */
+/* Appends a report of each setting in which gucs differs from what the client was told. */
 static void
-put_differences(const struct exchange *x, const struct image *img, struct buf *b)
+put_differences(const struct exchange *x, const struct gucs *gucs, struct buf *b)
 {
-	for (size_t i = 0; i < image_count(img); i++) {
-		const struct image_setting *s = image_at(img, i);
-		const char *told = image_get(x->image, s->name);
+	for (size_t i = 0; i < gucs_count(gucs); i++) {
+		const struct guc *s = gucs_at(gucs, i);
+		const char *told = gucs_get(x->gucs, s->name);
 
-		if (s->kind == IMAGE_REPORTED && (told == NULL || strcmp(told, s->value) != 0))
+		if (s->kind == GUC_REPORTED && (told == NULL || strcmp(told, s->value) != 0))
 			message_parameter(b, s->name, s->value);
 	}
 }
 
 int
-state_become(struct exchange *x, struct image *img)
+state_become(struct exchange *x, struct gucs *gucs)
 {
 	struct buf b = { 0 };
 
-	if (img == NULL)
+	if (gucs == NULL)
 		return -1;
-	put_differences(x, img, &b);
+	put_differences(x, gucs, &b);
 	if (!buf_ok(&b)) {
-		image_unref(img);
-		img = NULL;
+		gucs_unref(gucs);
+		gucs = NULL;
 	} else if (b.len > 0)
 		exchange_answer(x, b.bytes, b.len);
 	buf_fini(&b);
-	return image_move(&x->image, img);
+	return gucs_move(&x->gucs, gucs);
 }
 
 void
-state_undo_reports(struct exchange *x, const struct image *before)
+state_undo_reports(struct exchange *x, const struct gucs *before)
 {
 	struct buf b = { 0 };
 	int r = 0;
@@ -189,11 +189,11 @@ state_undo_reports(struct exchange *x, const struct image *before)
 	if (before == NULL)
 		return;
 	put_differences(x, before, &b);
-	for (size_t i = 0; i < image_count(before) && r == 0; i++) {
-		const struct image_setting *s = image_at(before, i);
+	for (size_t i = 0; i < gucs_count(before) && r == 0; i++) {
+		const struct guc *s = gucs_at(before, i);
 
-		if (s->kind == IMAGE_REPORTED)
-			r = image_update(&x->image, s->name, s->value, IMAGE_REPORTED);
+		if (s->kind == GUC_REPORTED)
+			r = gucs_update(&x->gucs, s->name, s->value, GUC_REPORTED);
 	}
 	if (r < 0)
 		exchange_out_of_memory(x);
@@ -205,7 +205,7 @@ state_undo_reports(struct exchange *x, const struct image *before)
 bool
 state_hides_parameter(const struct exchange *x, const char *name)
 {
-	const struct image_setting *s = x->session->discard == DISCARD_NOT ? NULL : image_find(x->startup, name);
+	const struct guc *s = x->session->discard == DISCARD_NOT ? NULL : gucs_find(x->startup, name);
 
 	return s != NULL && state_has_startup(x, s);
 }
@@ -216,7 +216,7 @@ state_discarded(struct exchange *x)
 	struct server *srv = x->srv;
 	struct client_session *s = x->session;
 
-	if (state_become(x, state_startup_image(x)) < 0 || server_forget_session(srv) < 0) {
+	if (state_become(x, state_startup_gucs(x)) < 0 || server_forget_session(srv) < 0) {
 		exchange_spoil(x);
 		return;
 	}

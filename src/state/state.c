@@ -38,7 +38,7 @@ state_drop_names(struct client_session *s)
 void
 state_forget_before(struct client_session *s)
 {
-	image_unref(s->before);
+	gucs_unref(s->before);
 	s->before = NULL;
 }
 
@@ -58,7 +58,7 @@ state_free(struct exchange *x)
 	free(s->scan);
 	free(s->refusal);
 	buf_fini(&s->rows);
-	image_unref(s->local);
+	gucs_unref(s->local);
 	buf_fini(&s->prepared);
 	free(s);
 }
@@ -89,10 +89,10 @@ state_run_ahead(struct exchange *x, const char *sql, void *ref)
 	bool is_alone = x->srv->is_synced;
 	struct buf b = { 0 };
 
-	state_run(x, &b, sql, is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, ref);
+	state_run(x, &b, sql, is_alone ? OWED_TO_GUCS : OWED_TO_STATEMENT, ref);
 	if (is_alone) {
 		message_sync(&b);
-		server_owe_sync(x->srv, OWED_TO_IMAGE);
+		server_owe_sync(x->srv, OWED_TO_GUCS);
 	}
 	outbox_put(&x->env->to_server, &b);
 }

@@ -27,7 +27,7 @@ bool state_is_dirty(const struct exchange *x,
 		    const struct server *srv); /* srv must be cleaned before another gets it */
 bool state_is_tainted(const struct exchange *x); /* its server can't be cleaned (LOAD): it must be closed */
 unsigned state_seal(struct exchange *x); /* enum state_part: washed off its server before another gets it */
-/* Sends what turns the server's image into the client's, ahead of the next message. Returns 0, or -1: no memory. */
+/* Sends what turns the server's GUC set into the client's, ahead of the next message. Returns 0, or -1: no memory. */
 int state_replay(struct exchange *x);
 void state_encoding_changed(struct exchange *x, const char *encoding); /* the server has reported it */
 void state_note_encoding(struct exchange *x, const char *encoding); /* it may be in force for some SQL */
@@ -43,7 +43,7 @@ void state_probe_cancelled(struct exchange *x); /* what it was to tell pins the 
 /* --- pins.c: why a client keeps its server between transactions, and what the loss of that server means --- */
 bool state_is_refused(const struct exchange *x, struct fail *why); /* its next request is answered with why, FATAL */
 bool state_ties(const struct exchange *x,
-		enum feature_tie to); /* TIE_PROCESS: not all of its session is in its image */
+		enum feature_tie to); /* TIE_PROCESS: not all of its session is in its GUC set */
 /* The server is lost, and settings with it: the client's next request is answered with why, FATAL. -1: no memory. */
 int state_lose(struct exchange *x, const struct fail *why);
 void state_forget_request(struct exchange *x); /* its server is lost, and has not executed what is noted */
@@ -55,4 +55,4 @@ void state_request_failed(struct exchange *x); /* an error that is the client's 
 void state_request_done(struct exchange *x);
 bool state_hides_parameter(const struct exchange *x, const char *name);
 /* A transaction was rolled back that has changed reported settings: they are as before (NULL: it has not) again. */
-void state_undo_reports(struct exchange *x, const struct image *before);
+void state_undo_reports(struct exchange *x, const struct gucs *before);

@@ -5,7 +5,7 @@
  *   observe.c   scans SQL once (a prepared statement when it is first seen)
  *   notes.c     what that SQL does is either known (an effect, which counts if nothing goes wrong), or suspected (flags
  *               on the server)
- *   commit.c    the transaction is over and nothing is owed: effects change the images; if anything is suspected, the
+ *   commit.c    the transaction is over and nothing is owed: effects change the GUC sets; if anything is suspected, the
  *               server is asked. Then it is given back, or the client is pinned and keeps it
  *   ask.c       sends the probe, behind the client's replies, and acts on its rows
  *   pins.c      why a client keeps its server, shown and counted
@@ -18,8 +18,8 @@
  *
  * Owns:    struct client_session: effects that are not settled, names, the scan, the statement that the unnamed portal
  *          runs, the probe's rows, a kept error, a refusal.
- * Borrows: the exchange, its server, and both images, which it replaces and never changes.
- * Always:  a client that never does any of this has no struct client_session; an effect changes the images only when
+ * Borrows: the exchange, its server, and both GUC sets, which it replaces and never changes.
+ * Always:  a client that never does any of this has no struct client_session; an effect changes the GUC sets only when
  *          nothing is owed.
  */
 #pragma once
@@ -38,7 +38,7 @@
 
 enum effect_kind { EFFECT_SET, EFFECT_RESET, EFFECT_RESET_ALL };
 
-/* A change that a statement makes in the image. */
+/* A change that a statement makes in the GUC set. */
 struct effect {
 	enum effect_kind kind;
 	char *name, *value; /* owned; NULL if it has none */
@@ -57,8 +57,8 @@ struct client_session {
 	unsigned effect_count;
 	char **names; /* of custom settings: to be asked for by name; owned */
 	unsigned name_count;
-	struct image *local; /* its own with the search_path of its last SET LOCAL: keeps that context; a reference */
-	struct image *before; /* the client's image before the first change that was seen; a reference of its own */
+	struct gucs *local; /* its own with the search_path of its last SET LOCAL: keeps that context; a reference */
+	struct gucs *before; /* the client's GUC set before the first change that was seen; a reference of its own */
 	/* SQL that comes in pieces */
 	struct scan *scan; /* owned; NULL: there is none */
 	bool is_parse_scanned; /* scan is that of a Parse that is sent as it is; set and cleared by begin_pieces() */
@@ -101,7 +101,8 @@ void state_forget_before(struct client_session *s);
 void state_run_ahead(struct exchange *x, const char *sql, void *ref);
 
 /* state/context.c */
-/* Returns true if this transaction has made settings, or a probe is under way: no image has them yet, or ever will. */
+/* Returns true if this transaction has made settings, or a probe is under way: no GUC set has them yet, or ever will.
+ */
 bool state_has_uncommitted_effects(const struct exchange *x);
 
 /* SET LOCAL, or its like, of this setting ("": of any). */
@@ -129,18 +130,19 @@ enum feature_step state_note_all(struct exchange *x, const struct known_text *te
 
 /* state/reset.c */
 /* Returns true if the client's startup packet gives this setting another value than the server connection's own. */
-bool state_has_startup(const struct exchange *x, const struct image_setting *startup);
+bool state_has_startup(const struct exchange *x, const struct guc *startup);
 bool state_has_any_startup(const struct exchange *x);
 bool state_resets_startup(const struct exchange *x, const struct known_text *text);
 /* Appends to `to`, behind the SQL, statements that restore the client's startup values, and the terminator. */
 void state_put_reset(struct exchange *x, const struct known_text *text, struct buf *to);
 /* Sends the same behind an Execute, within its request. */
 void state_follow_reset(struct exchange *x, const struct known_text *text);
-/* Returns the client's image with its startup settings and no others of its own. NULL: no memory. */
-struct image *state_startup_image(const struct exchange *x);
+/* Returns the client's GUC set with its startup settings and no others of its own. NULL: no memory. */
+struct gucs *state_startup_gucs(const struct exchange *x);
 
-/* Gives the client this image (takes it), and reports what has changed. Returns 0, or -1: no memory (img is NULL). */
-int state_become(struct exchange *x, struct image *img);
+/* Gives the client this GUC set (takes it), and reports what has changed. Returns 0, or -1: no memory (gucs is NULL).
+ */
+int state_become(struct exchange *x, struct gucs *gucs);
 
 /* state/linger.c */
 /* Between transactions. Returns true if the client keeps its server a little longer. */

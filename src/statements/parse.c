@@ -249,7 +249,7 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	    !statements_have_room(x, f)) /* else it will be refused in its turn */
 		return false;
 	st = statement_of(x, f, m->verdict);
-	if (st == NULL || st->valid_pool != x->pool || st->valid_image != x->image) {
+	if (st == NULL || st->valid_pool != x->pool || st->valid_gucs != x->gucs) {
 		statement_unref(st);
 		return false;
 	}

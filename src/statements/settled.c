@@ -38,7 +38,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum
 		/* Else it depends on DDL that may be rolled back, and that others don't see yet. */
 		if (srv->loan.ddl == DDL_NONE) {
 			n->st->valid_pool = pool_main(pool_of(srv));
-			n->st->valid_image = srv->image;
+			n->st->valid_gucs = srv->gucs;
 		}
 	}
 	n->id = 0;

@@ -127,7 +127,7 @@ statement_is_read_otherwise(const struct exchange *x, const struct client_statem
 		return false;
 	if (x->srv->loan.has_local_settings)
 		return true;
-	return st->context == 0 ? image_plans_otherwise(x->image) : image_context(x->image) != st->context;
+	return st->context == 0 ? gucs_plans_otherwise(x->gucs) : gucs_context(x->gucs) != st->context;
 }
 
 /*

@@ -63,7 +63,7 @@ statements_each(const struct exchange *x, void (*row)(const struct statement_cro
 						  .st = n->st,
 						  .shape = n->shape,
 						  .types = n->types,
-						  .is_of_session = context != 0 && context == image_context(x->image),
+						  .is_of_session = context != 0 && context == gucs_context(x->gucs),
 						  .is_proven = n->is_proven,
 						  .is_told = n->rows != ROWS_UNTOLD },
 		    arg);

@@ -35,7 +35,7 @@ take_out_names(struct exchange *x, const struct request *m)
 	struct client_statement *n;
 	struct known k;
 
-	switch (known_only(&k, image_scan_options(x->image), m->sql, m->sql_len)) {
+	switch (known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len)) {
 	case KNOWN_DEALLOCATE:
 		n = client_statement_find(x, k.name);
 		/* PostgreSQL refuses some words without quotes. */
@@ -154,7 +154,7 @@ deallocate(struct exchange *x, const char *sql, size_t len)
 
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
-	known_begin(&r, image_scan_options(x->image), sql, len);
+	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
 	while (count < DEALLOCATING_MAX && known_step(&r, &k)) {
 		is_clearing = is_clearing || k.kind == KNOWN_DEALLOCATE_ALL || k.kind == KNOWN_DISCARD_ALL;
 		if (k.kind != KNOWN_DEALLOCATE)

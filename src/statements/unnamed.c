@@ -243,7 +243,7 @@ unnamed_close(struct exchange *x, enum owed_to to)
 static bool
 is_unreadable(const struct exchange *x, const char *sql, size_t len)
 {
-	const char *encoding = image_get(x->image, "client_encoding");
+	const char *encoding = gucs_get(x->gucs, "client_encoding");
 
 	return memchr(sql, 0, len) != NULL ||
 	       (encoding != NULL && strcmp(encoding, "UTF8") == 0 && !escape_is_utf8(sql, len));
@@ -294,7 +294,7 @@ was_misread(const struct server *srv, const struct statement *st)
 
 	if (!srv->is_misread || sql == NULL)
 		return srv->is_misread;
-	return !text_is_ascii(sql, st->query_len) && (!state_reads_as_image(x) || is_unreadable(x, sql, st->query_len));
+	return !text_is_ascii(sql, st->query_len) && (!state_reads_as_gucs(x) || is_unreadable(x, sql, st->query_len));
 }
 
 void

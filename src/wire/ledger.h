@@ -44,7 +44,7 @@ enum owed_kind {
 enum owed_to {
 	OWED_TO_CLIENT,
 	OWED_TO_STATEMENT, /* a Parse or Close injected for a prepared statement: its error is the client's */
-	OWED_TO_IMAGE, /* the client's settings replayed */
+	OWED_TO_GUCS, /* the client's settings replayed */
 	OWED_TO_PROBE, /* the query about session state */
 	OWED_TO_FEATURE, /* a feature's own messages (listen); errors do not matter */
 	OWED_TO_PING,

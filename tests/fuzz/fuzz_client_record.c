@@ -10,10 +10,10 @@
 static void
 walk_settings(struct client_record_part part)
 {
-	struct image_setting s = { 0 };
+	struct guc s = { 0 };
 
 	while (client_record_next(&part, client_record_setting, &s))
-		must(strlen(s.name) < SIZE_MAX && strlen(s.value) < SIZE_MAX && s.kind <= IMAGE_REPORTED);
+		must(strlen(s.name) < SIZE_MAX && strlen(s.value) < SIZE_MAX && s.kind <= GUC_REPORTED);
 	must(part.len == 0);
 }
 

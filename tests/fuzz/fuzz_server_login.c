@@ -120,7 +120,7 @@ on_ready(struct server *srv)
 	must(srv->state == SV_IDLE && srv->key_len <= sizeof(srv->key));
 	/* nothing is left of what another host has said */
 	must(s->has_told_key || srv->key_len == 0);
-	must(s->has_told_zone || image_get(srv->image, "TimeZone") == NULL);
+	must(s->has_told_zone || gucs_get(srv->gucs, "TimeZone") == NULL);
 }
 
 static void
@@ -424,7 +424,7 @@ set_stage(struct stage *s)
 				      .inbox = inbox_new(s->base, s, &why),
 				      .helpers = helpers_new(1, &why),
 				      .counters = &s->counters,
-				      .images = image_store_new(1, NULL),
+				      .guc_store = guc_store_new(1, NULL),
 				      .read_buffer = s->buffer,
 				      .read_cap = 4096,
 				      .now_us = &s->now_us,
@@ -432,7 +432,7 @@ set_stage(struct stage *s)
 				      .owner_ops = &owner_ops,
 				      .cancelling = &s->cancelling };
 	must(s->env.helpers != NULL && s->env.inbox != NULL && s->env.dialer != NULL && s->env.deferred_frees != NULL &&
-	     s->env.images != NULL);
+	     s->env.guc_store != NULL);
 }
 
 static void
@@ -447,7 +447,7 @@ clear_stage(struct stage *s)
 	helpers_free(s->env.helpers);
 	deferred_frees_free(s->env.deferred_frees);
 	dialer_free(s->env.dialer);
-	image_store_free(s->env.images);
+	guc_store_free(s->env.guc_store);
 	event_base_free(s->base);
 	upstream_free((struct upstream *)(uintptr_t)s->target.upstream);
 	buf_fini(&s->in);

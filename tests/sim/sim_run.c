@@ -473,27 +473,27 @@ check_workers(const struct sim *s)
 			sim_fail("worker %u is paused, or alone is not", k->number);
 }
 
-/* Of equal images there is one in a store: this one is of this store, as it is a worker's own. */
+/* Of equal GUC sets there is one in a store: this one is of this store, as it is a worker's own. */
 static void
-check_image(struct image_store *store, const struct image *img, const struct server *srv)
+check_gucs(struct guc_store *store, const struct gucs *gucs, const struct server *srv)
 {
-	struct image *own = img == NULL ? NULL : image_adopt(store, image_copy(img));
+	struct gucs *own = gucs == NULL ? NULL : gucs_adopt(store, gucs_copy(gucs));
 
-	if (own != img)
+	if (own != gucs)
 		sim_fail("server %u has an image of another worker", srv->pid);
-	image_unref(own);
+	gucs_unref(own);
 }
 
 static void
-check_images(const struct sim *s)
+check_all_gucs(const struct sim *s)
 {
 	const struct server *srv;
 
 	for (const struct worker *k = s->world.weir->main_worker; k != NULL; k = k->next)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
 			TAILQ_FOREACH(srv, &e->servers, all) {
-				check_image(k->servers.images, srv->image, srv);
-				check_image(k->servers.images, srv->plans_of, srv);
+				check_gucs(k->servers.guc_store, srv->gucs, srv);
+				check_gucs(k->servers.guc_store, srv->plans_of, srv);
 			}
 }
 
@@ -819,7 +819,7 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 			check_newcomers(s);
 			check_workers(s);
 			if (s->profile.is_crossing && (s->step & 63) == 0)
-				check_images(s);
+				check_all_gucs(s);
 		}
 	}
 	finish(s);

@@ -270,7 +270,7 @@ open_server(void)
 	fake->srv.tx = 'I';
 	fake->srv.is_synced = true;
 	fake->srv.borrower = &fake->x;
-	fake->srv.image = image_ref(fake->x.image);
+	fake->srv.gucs = gucs_ref(fake->x.gucs);
 	ledger_init(&fake->srv.ledger, &ledger_ops, &fake->srv);
 	loan_begin(&fake->srv.loan, fake->now_us);
 	fake->x.srv = &fake->srv;
@@ -281,7 +281,7 @@ close_server(void)
 {
 	ledger_fini(&fake->srv.ledger);
 	server_statements_clear(&fake->srv.statements);
-	image_unref(fake->srv.image);
+	gucs_unref(fake->srv.gucs);
 	loan_fini(&fake->srv.loan);
 }
 
@@ -294,7 +294,7 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	x = &fake->x;
 	fake->settled = settled;
 	fake->now_us = 1000000;
-	fake->images = image_store_new(1, NULL);
+	fake->guc_store = guc_store_new(1, NULL);
 	fake->store = statement_store_new(1, 2, NULL, (size_t)1 << 20);
 	fake->ops = (struct exchange_ops){ .close = on_close, .bytes = on_bytes, .try_release = on_try_release };
 	fake->env.ops = &fake->ops;
@@ -302,9 +302,9 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	fake->config.prepared_statements_memory = (size_t)1 << 20;
 	fake->env.now_us = &fake->now_us;
 	fake->env.statements = fake->store;
-	fake->env.images = fake->images;
+	fake->env.guc_store = fake->guc_store;
 	fake->server_env.now_us = &fake->now_us;
-	fake->server_env.images = fake->images;
+	fake->server_env.guc_store = fake->guc_store;
 	fake->pool.database = &fake->database;
 	fake->pool.code = &fake->code;
 	snprintf(fake->pool.user, sizeof(fake->pool.user), "u");
@@ -319,8 +319,8 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	x->waiter.id = 7;
 	x->client_pid = 77;
 	x->state = CL_READY;
-	x->image = image_empty(fake->images); /* the reference is new */
-	x->startup = image_ref(x->image);
+	x->gucs = gucs_empty(fake->guc_store); /* the reference is new */
+	x->startup = gucs_ref(x->gucs);
 	open_server();
 	outbox_begin(&fake->env.to_server, &fake->srv.stream);
 }
@@ -336,11 +336,11 @@ void
 fake_end(void)
 {
 	close_server();
-	image_unref(fake->x.image);
-	image_unref(fake->x.startup);
+	gucs_unref(fake->x.gucs);
+	gucs_unref(fake->x.startup);
 	statement_home_unref(fake->pool.home);
 	statement_store_free(fake->store);
-	image_store_free(fake->images);
+	guc_store_free(fake->guc_store);
 	buf_fini(&fake->message);
 	free(fake);
 	fake = NULL;
@@ -390,7 +390,7 @@ fake_query(const char *sql)
 	m = request_of_message();
 	m.sql = (const char *)m.message + FRAME_HEAD_LEN;
 	m.sql_len = strlen(sql);
-	scan_text(&fake->scan, image_scan_options(fake->x.image), m.sql, m.sql_len);
+	scan_text(&fake->scan, gucs_scan_options(fake->x.gucs), m.sql, m.sql_len);
 	verdict_of_scan(&fake->verdict, &fake->scan, m.sql, m.sql_len);
 	m.scan = &fake->scan;
 	m.verdict = &fake->verdict;

@@ -1,7 +1,7 @@
 /*
  * tests/unit/fake_exchange.h - a client with a server, for the unit tests of statements/, state/ and listen/.
  *
- * The exchange, the server and its pool are real structs; the ledger, the outboxes, the store and the images are the
+ * The exchange, the server and its pool are real structs; the ledger, the outboxes, the store and the GUC sets are the
  * real code. What would do I/O is a fake that writes down what it was asked: fake.sent has the messages that went to
  * the server, fake.told those that went to the client. Server replies are given by type (fake_reply).
  */
@@ -22,7 +22,7 @@ struct fake_exchange {
 	struct pool_database database;
 	struct database_code code;
 	struct config config;
-	struct image_store *images;
+	struct guc_store *guc_store;
 	struct statement_store *store;
 	uint64_t now_us;
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* as relay/replies.c has it */

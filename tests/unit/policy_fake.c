@@ -153,12 +153,12 @@ fake_fini(struct fake *f)
 }
 
 bool
-fake_borrow_image(struct fake *f, int i, const void *image)
+fake_borrow_gucs(struct fake *f, int i, const void *gucs)
 {
 	struct fake_client *c = &f->clients[i];
 
 	c->grants = c->refusals = 0;
-	c->waiter.image = image;
+	c->waiter.gucs = gucs;
 	c->conn = policy_borrow(f->p, &c->waiter, f->now);
 	return c->conn != NULL;
 }
@@ -166,7 +166,7 @@ fake_borrow_image(struct fake *f, int i, const void *image)
 bool
 fake_borrow(struct fake *f, int i)
 {
-	return fake_borrow_image(f, i, NULL);
+	return fake_borrow_gucs(f, i, NULL);
 }
 
 void

@@ -51,7 +51,7 @@ void fake_fini(struct fake *f); /* closes all; nothing may be left then */
 
 /* Client number i borrows; true: got one at once. */
 bool fake_borrow(struct fake *f, int i);
-bool fake_borrow_image(struct fake *f, int i, const void *image);
+bool fake_borrow_gucs(struct fake *f, int i, const void *gucs);
 void fake_return(struct fake *f, int i);
 int fake_holds(const struct fake *f, int i); /* number of its connection; -1: none */
 void fake_opened(struct fake *f, int conn); /* it logged in */

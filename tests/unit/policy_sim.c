@@ -13,7 +13,7 @@
 #define SILENT_US (2 * SECOND)
 #define MUTE_US (5 * SECOND) /* connect_timeout */
 
-static const char images[SIM_IMAGES]; /* their addresses are the images */
+static const char guc_store[SIM_GUCS]; /* their addresses are the GUC sets */
 
 static uint64_t
 rnd(struct sim *s)
@@ -50,9 +50,9 @@ static void __attribute__((format(printf, 2, 3))) tell(const struct sim *s, cons
 }
 
 static const void *
-random_image(struct sim *s)
+random_gucs(struct sim *s)
 {
-	return chance(s, 30) ? NULL : &images[below(s, SIM_IMAGES)];
+	return chance(s, 30) ? NULL : &guc_store[below(s, SIM_GUCS)];
 }
 
 static void play_surprise(struct sim *s);
@@ -379,7 +379,7 @@ do_borrow(struct sim *s)
 	if (c == NULL)
 		return;
 	c->waiter = (struct policy_waiter){ 0 };
-	c->waiter.image = random_image(s);
+	c->waiter.gucs = random_gucs(s);
 	c->waiter.id = (uint64_t)(c - s->clients) + 1;
 	c->sp = sp;
 	c->since_us = s->now_us;
@@ -454,7 +454,7 @@ do_return(struct sim *s)
 	sc = c->holds;
 	sp = sc->sp;
 	tell(s, "pool %u: client %d returns %p", sp->index, (int)(c - s->clients), (void *)sc);
-	sc->conn.image = sc->image = chance(s, 50) ? c->waiter.image : random_image(s);
+	sc->conn.gucs = sc->gucs = chance(s, 50) ? c->waiter.gucs : random_gucs(s);
 	if (chance(s, 2))
 		sc->conn.is_recycle_due = sc->is_recycle_due = true;
 	is_to_close = is_to_be_closed(sc);

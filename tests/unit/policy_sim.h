@@ -19,7 +19,7 @@
 #define SIM_ROOMS 3
 #define SIM_CLIENTS 40
 #define SIM_NEVER UINT64_MAX
-#define SIM_IMAGES 3
+#define SIM_GUCS 3
 
 /* M_LOOSE: nobody's for the moment, in the middle of a report about it (returned, opened, pinged). */
 enum model_state { M_OPENING, M_SCOUTING, M_IDLE, M_PINGING, M_LENT, M_CLOSING, M_LOOSE, M_STATES };
@@ -31,7 +31,7 @@ struct sim_conn {
 	struct sim_pool *sp;
 	enum model_state state;
 	struct sim_client *borrower;
-	const void *image;
+	const void *gucs;
 	uint64_t started_us, opened_us, heard_us, idle_since_us, pinged_us, epoch;
 	uint64_t recycle_seen_us; /* conn.recycle_at_us ahead of the last reload */
 	uint64_t of; /* its last borrower's id */

@@ -8,7 +8,7 @@
 
 #define TURN_US 100000u /* policy_budget: a passed-on place is kept this long */
 #define NEWCOMER_US 1500000u
-#define LOOKED_AT 8 /* so many idle ones are looked at for an image */
+#define LOOKED_AT 8 /* so many idle ones are looked at for a GUC set */
 
 void
 sim_broken(struct sim *s, const char *fmt, ...)
@@ -732,8 +732,8 @@ void
 check_lent_from_idle(struct sim_conn *sc, const struct sim_client *c)
 {
 	struct sim_pool *sp = sc->sp;
-	const void *wants = c->waiter.image;
-	bool is_match = wants != NULL && sc->image == wants;
+	const void *wants = c->waiter.gucs;
+	bool is_match = wants != NULL && sc->gucs == wants;
 	bool is_own = sp->settings.lifo && (wants == NULL || is_match) && sc->of == c->waiter.id &&
 		      sp->sim->now_us - sc->idle_since_us < 10000;
 	const struct sim_conn *o;
@@ -744,10 +744,10 @@ check_lent_from_idle(struct sim_conn *sc, const struct sim_client *c)
 	TAILQ_FOREACH(o, &sp->conns, link) {
 		if (o == sc || o->state != M_IDLE || model_needs_ping(o))
 			continue;
-		if (!is_match && wants != NULL && o->image == wants)
+		if (!is_match && wants != NULL && o->gucs == wants)
 			SIM_HOLDS(sp->sim, model_count(sp, M_IDLE) > LOOKED_AT,
 				  "pool %u lends another image although this one was idle", sp->index);
-		else if (!is_own && is_match == (wants != NULL && o->image == wants))
+		else if (!is_own && is_match == (wants != NULL && o->gucs == wants))
 			SIM_HOLDS(sp->sim, !goes_before(sp, o, sc), "pool %u lends out of order", sp->index);
 	}
 }

@@ -651,7 +651,7 @@ pick_client(struct wsim *s, enum client_kind kind)
 static void
 do_borrow(struct wsim *s)
 {
-	static const char images[2];
+	static const char guc_store[2];
 	struct wsim_client *c = pick_client(s, IS_OUT);
 	struct wsim_part *part = pick_part(s, false);
 	struct policy_conn *conn;
@@ -662,7 +662,7 @@ do_borrow(struct wsim *s)
 				   .at = part,
 				   .is_waiting = true,
 				   .since_us = s->now_us };
-	c->waiter.image = &images[below(s, 2)];
+	c->waiter.gucs = &guc_store[below(s, 2)];
 	tell(s, "part %u: client %d borrows", part->number, (int)(c - s->clients));
 	part->line[part->line_len++] = c;
 	part->on_stack++;
@@ -692,7 +692,7 @@ do_return(struct wsim *s)
 	c->holds = NULL;
 	conn->borrower = NULL;
 	conn->state = WS_LOOSE;
-	conn->conn.image = c->waiter.image;
+	conn->conn.gucs = c->waiter.gucs;
 	part->on_stack++;
 	s->depth++;
 	policy_return(part->p, &conn->conn, s->now_us);

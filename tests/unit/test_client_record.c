@@ -27,7 +27,7 @@ put_some(struct buf *b)
 				   .secret_len = 4,
 				   .is_startup_same = true };
 	struct client_record_statement statement = twice;
-	struct image_setting setting = { "work_mem", "7MB", IMAGE_OTHER };
+	struct guc setting = { "work_mem", "7MB", GUC_OTHER };
 	size_t begun;
 
 	client_record_put(b, client_record_head, &p);
@@ -50,7 +50,7 @@ Test(client_record, what_is_written_is_read)
 {
 	struct buf b = { 0 };
 	struct client_record p;
-	struct image_setting s = { 0 };
+	struct guc s = { 0 };
 	struct client_record_statement st = { 0 };
 	const char *channel = NULL;
 
@@ -66,7 +66,7 @@ Test(client_record, what_is_written_is_read)
 	cr_assert(client_record_next(&p.settings, client_record_setting, &s));
 	cr_expect_str_eq(s.name, "work_mem");
 	cr_expect_str_eq(s.value, "7MB");
-	cr_expect_eq(s.kind, IMAGE_OTHER);
+	cr_expect_eq(s.kind, GUC_OTHER);
 	cr_expect(!client_record_next(&p.settings, client_record_setting, &s));
 	cr_assert(client_record_next(&p.statements, client_record_statement, &st));
 	cr_expect_str_eq(st.name, "twice");
@@ -118,7 +118,7 @@ Test(client_record, a_bad_item_is_found_before_anything_is_used)
 
 	put_some(&b);
 	at = memmem(b.bytes, b.len, "work_mem", 8);
-	at[-1] = IMAGE_REPORTED + 1;
+	at[-1] = GUC_REPORTED + 1;
 	cr_expect_eq(client_record_parse(b.bytes, b.len, &p), -1);
 	buf_fini(&b);
 }

@@ -60,7 +60,7 @@ static void
 push(struct story *s, const char *word)
 {
 	enum owed_kind kind = (enum owed_kind)(strchr(kinds, word[0]) - kinds);
-	enum owed_to to = word[1] == '!' ? OWED_TO_IMAGE : word[1] == '^' ? OWED_TO_STATEMENT : OWED_TO_CLIENT;
+	enum owed_to to = word[1] == '!' ? OWED_TO_GUCS : word[1] == '^' ? OWED_TO_STATEMENT : OWED_TO_CLIENT;
 
 	cr_assert_lt(s->ref_count, sizeof(s->refs));
 	if (kind == OWED_QUERY || kind == OWED_FUNCTION || kind == OWED_SYNC) {

@@ -133,10 +133,10 @@ say_injected(struct talk *t)
 		say(t, "PC"[below(t, 2)], well_or_not(t), OWED_TO_STATEMENT);
 		return;
 	}
-	say(t, 'P', well_or_not(t), OWED_TO_IMAGE);
-	say(t, 'B', well_or_not(t), OWED_TO_IMAGE);
-	say(t, 'E', below(t, 8) == 0 ? "e" : "r", OWED_TO_IMAGE);
-	say(t, 'S', "k", OWED_TO_IMAGE);
+	say(t, 'P', well_or_not(t), OWED_TO_GUCS);
+	say(t, 'B', well_or_not(t), OWED_TO_GUCS);
+	say(t, 'E', below(t, 8) == 0 ? "e" : "r", OWED_TO_GUCS);
+	say(t, 'S', "k", OWED_TO_GUCS);
 }
 
 static void

@@ -1,16 +1,16 @@
 /* tests/unit/test_loan.c - a loan begins with nothing of the last one's. Links only server/loan.c. */
 #include "server/loan.h"
 
-#include "session/image.h"
+#include "session/gucs.h"
 
 #include <criterion/criterion.h>
 #include <stddef.h>
 #include <string.h>
 
 void
-image_unref(struct image *img)
+gucs_unref(struct gucs *gucs)
 {
-	cr_expect_null(img);
+	cr_expect_null(gucs);
 }
 
 /* The last borrower has left something in every byte but those of its buffers. */

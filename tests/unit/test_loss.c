@@ -60,7 +60,7 @@ NOTHING(resend_unexecuted, "again", struct exchange *x, struct server *srv)
 NOTHING(reject_kept, "refuse", struct exchange *x, enum rejection how)
 NOTHING(relay_batch, "go_on", struct exchange *x, const uint8_t *bytes, size_t len)
 NOTHING(relay_what_follows, "go on behind", struct exchange *x)
-NOTHING(state_undo_reports, "undo", struct exchange *x, const struct image *before)
+NOTHING(state_undo_reports, "undo", struct exchange *x, const struct gucs *before)
 NOTHING(reads_lost, "elsewhere", struct exchange *x, const struct server *srv)
 NOTHING(report_failure, "failed", struct exchange *x, const struct fail *why, enum request_failure kind,
 	const char *event)
@@ -258,10 +258,10 @@ Test(loss, who_gets_which_error)
 		{ "ERROR", "XX000", OWED_TO_CLIENT, false, true, "end elsewhere" },
 		/* Settings that PostgreSQL refuses are the client's; those that it could not make now end the server.
 		 */
-		{ "ERROR", "22023", OWED_TO_IMAGE, true, false, "" },
-		{ "FATAL", "22023", OWED_TO_IMAGE, true, false, "" },
-		{ "ERROR", "57014", OWED_TO_IMAGE, true, true, "end elsewhere" },
-		{ "FATAL", "57P01", OWED_TO_IMAGE, true, true, "end elsewhere" },
+		{ "ERROR", "22023", OWED_TO_GUCS, true, false, "" },
+		{ "FATAL", "22023", OWED_TO_GUCS, true, false, "" },
+		{ "ERROR", "57014", OWED_TO_GUCS, true, true, "end elsewhere" },
+		{ "FATAL", "57P01", OWED_TO_GUCS, true, true, "end elsewhere" },
 		{ "ERROR", "57014", OWED_TO_PROBE, true, false, "" },
 		{ "FATAL", "57P01", OWED_TO_PROBE, true, true, "end elsewhere" },
 		{ "ERROR", "57014", OWED_TO_COMMIT, true, true, "end elsewhere" },

@@ -5,7 +5,7 @@
 #include "dedicated/notify_state.h"
 
 #include "pool/standby_pools.h"
-#include "session/image.h"
+#include "session/gucs.h"
 #include "wire/frame.h"
 
 #include <criterion/criterion.h>
@@ -23,7 +23,7 @@ static struct pool_database database = { .name = "app" };
 static struct pool pool = { .database = &database };
 static struct server srv;
 static struct event_base *base;
-static struct image_store *images;
+static struct guc_store *guc_store;
 static uint64_t now_us;
 static struct buf sent; /* whole messages that are not answered yet */
 static const char *refused; /* LISTEN of this channel fails */
@@ -41,11 +41,11 @@ dedicated_env(struct server_env *env, const struct pool_set *set)
 
 int
 dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
-	       const struct image *settings, const struct upstream_host *host)
+	       const struct gucs *settings, const struct upstream_host *host)
 {
 	(void)set, (void)env, (void)target, (void)settings, (void)host;
 	d->srv = &srv;
-	srv.image = image_empty(images);
+	srv.gucs = gucs_empty(guc_store);
 	return 0;
 }
 
@@ -57,7 +57,7 @@ dedicated_close(struct dedicated *d)
 	d->srv = NULL;
 	buf_fini(&sent);
 	ledger_fini(&srv.ledger);
-	image_unref(srv.image);
+	gucs_unref(srv.gucs);
 	memset(&srv, 0, sizeof(srv));
 	d->ops->closed(d);
 }
@@ -267,7 +267,7 @@ static void
 setup(void)
 {
 	base = event_base_new();
-	images = image_store_new(0, NULL);
+	guc_store = guc_store_new(0, NULL);
 	now_us = 1000000;
 	client_begin(&neighbour, 200);
 	up();
@@ -282,7 +282,7 @@ teardown(void)
 	if (neighbour.count > 0)
 		client_leave(&neighbour);
 	dedicated_companions.end(&pool);
-	image_store_free(images);
+	guc_store_free(guc_store);
 	event_base_free(base);
 }
 

@@ -89,24 +89,24 @@ Test(policy, a_newcomer_does_not_overtake_even_while_others_are_being_served)
 	fake_fini(&f);
 }
 
-static const char image_a, image_b;
+static const char gucs_a, gucs_b;
 
 static const struct {
 	const char *rule;
 	bool lifo;
 	const void *wants;
-	int image_a_on; /* returned as number .. of 10, the last is the warmest; -1: on none */
+	int gucs_a_on; /* returned as number .. of 10, the last is the warmest; -1: on none */
 	int gets;
 } lending[] = {
 	{ "lifo: the warmest goes first", true, NULL, -1, 9 },
 	{ "fifo: the longest idle goes first", false, NULL, -1, 0 },
 	{ "no wish: the image does not matter", true, NULL, 5, 9 },
-	{ "the one with the image goes before warmer ones", true, &image_a, 5, 5 },
-	{ "nobody has the image: the first", true, &image_a, -1, 9 },
-	{ "eight are looked at", true, &image_a, 2, 2 },
-	{ "the ninth is not", true, &image_a, 1, 9 },
-	{ "fifo looks from the other end", false, &image_a, 7, 7 },
-	{ "fifo: the ninth is not looked at", false, &image_a, 8, 0 },
+	{ "the one with the image goes before warmer ones", true, &gucs_a, 5, 5 },
+	{ "nobody has the image: the first", true, &gucs_a, -1, 9 },
+	{ "eight are looked at", true, &gucs_a, 2, 2 },
+	{ "the ninth is not", true, &gucs_a, 1, 9 },
+	{ "fifo looks from the other end", false, &gucs_a, 7, 7 },
+	{ "fifo: the ninth is not looked at", false, &gucs_a, 8, 0 },
 };
 
 Test(policy, lending_order)
@@ -120,10 +120,10 @@ Test(policy, lending_order)
 		fake_fill(&f, 0, 10);
 		for (int k = 0; k < 10; k++) {
 			f.now++;
-			f.conns[k].image = k == lending[i].image_a_on ? &image_a : &image_b;
+			f.conns[k].gucs = k == lending[i].gucs_a_on ? &gucs_a : &gucs_b;
 			fake_return(&f, k);
 		}
-		cr_expect(fake_borrow_image(&f, 20, lending[i].wants));
+		cr_expect(fake_borrow_gucs(&f, 20, lending[i].wants));
 		cr_expect_eq(fake_holds(&f, 20), lending[i].gets, "%s", lending[i].rule);
 		fake_fini(&f);
 	}
@@ -139,8 +139,8 @@ Test(policy, who_comes_back_soon_gets_its_own)
 		int gets;
 	} cases[] = {
 		{ "its own, though another is warmer", true, NULL, 1000, 0 },
-		{ "with the image it wants", true, &image_a, 1000, 0 },
-		{ "not with another", true, &image_b, 1000, 1 },
+		{ "with the image it wants", true, &gucs_a, 1000, 0 },
+		{ "not with another", true, &gucs_b, 1000, 1 },
 		{ "the warmest, later", true, NULL, 10000, 1 },
 		{ "fifo", false, NULL, 1000, 2 },
 	};
@@ -155,14 +155,14 @@ Test(policy, who_comes_back_soon_gets_its_own)
 			f.clients[k].waiter.id = (uint64_t)k + 1;
 		fake_fill(&f, 0, 3);
 		for (int k = 0; k < 3; k++)
-			f.conns[k].image = k == 1 ? &image_b : &image_a;
+			f.conns[k].gucs = k == 1 ? &gucs_b : &gucs_a;
 		fake_return(&f, 2);
 		fake_at(&f, f.now + 1);
 		fake_return(&f, 0);
 		fake_at(&f, f.now + 1);
 		fake_return(&f, 1);
 		fake_at(&f, f.now + cases[i].later_us);
-		cr_expect(fake_borrow_image(&f, 0, cases[i].wants));
+		cr_expect(fake_borrow_gucs(&f, 0, cases[i].wants));
 		cr_expect_eq(fake_holds(&f, 0), cases[i].gets, "%s", cases[i].rule);
 		fake_fini(&f);
 	}

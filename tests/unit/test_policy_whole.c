@@ -649,7 +649,7 @@ static const struct policy_ops hand_ops = {
 static void
 on_hand_grant(struct policy_conn *conn, struct policy_waiter *t)
 {
-	struct hand *h = (struct hand *)(uintptr_t)t->image;
+	struct hand *h = (struct hand *)(uintptr_t)t->gucs;
 
 	h->holds[t - h->waiters] = (struct server *)conn;
 	h->served++;
@@ -659,7 +659,7 @@ static void
 on_hand_refuse(const struct fail *why, enum request_failure kind, struct policy_waiter *t)
 {
 	(void)why, (void)kind;
-	((struct hand *)(uintptr_t)t->image)->crew->wrong++; /* nobody has a limit */
+	((struct hand *)(uintptr_t)t->gucs)->crew->wrong++; /* nobody has a limit */
 }
 
 static const struct policy_waiter_ops hand_waiter_ops = { on_hand_grant, on_hand_refuse, NULL };
@@ -711,7 +711,7 @@ play_client(struct hand *h, unsigned i, bool is_over)
 		h->holds[i] = NULL;
 		policy_return(h->p, &srv->conn, h->now_us);
 	} else if (!t->is_waiting && !is_over) {
-		*t = (struct policy_waiter){ .id = i + 1, .image = h };
+		*t = (struct policy_waiter){ .id = i + 1, .gucs = h };
 		h->holds[i] = (struct server *)policy_borrow(h->p, t, h->now_us);
 	}
 }

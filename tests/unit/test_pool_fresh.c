@@ -10,31 +10,31 @@
 
 #define ROUNDS 3000u
 
-static struct image *
-image_of(struct image_store *store, const char *value)
+static struct gucs *
+gucs_of(struct guc_store *store, const char *value)
 {
-	struct image *img = image_empty(store);
+	struct gucs *gucs = gucs_empty(store);
 
-	cr_assert_eq(image_update(&img, "TimeZone", value, IMAGE_REPORTED), 0);
-	return img;
+	cr_assert_eq(gucs_update(&gucs, "TimeZone", value, GUC_REPORTED), 0);
+	return gucs;
 }
 
 static void
-tell(struct pool_fresh *f, struct image_store *store, const char *baseline, const char *welcome, uint64_t at_us)
+tell(struct pool_fresh *f, struct guc_store *store, const char *baseline, const char *welcome, uint64_t at_us)
 {
-	struct image *both[2] = { image_of(store, baseline), image_of(store, welcome) };
+	struct gucs *both[2] = { gucs_of(store, baseline), gucs_of(store, welcome) };
 
 	pool_fresh_tell(f, both[0], both[1], at_us);
-	image_unref(both[0]);
-	image_unref(both[1]);
+	gucs_unref(both[0]);
+	gucs_unref(both[1]);
 }
 
 Test(pool_fresh, what_is_newer_is_heard_once)
 {
 	struct policy_commons *all = policy_commons_new(1);
-	struct image_store *here = image_store_new(2, NULL), *there = image_store_new(3, NULL);
+	struct guc_store *here = guc_store_new(2, NULL), *there = guc_store_new(3, NULL);
 	struct pool_fresh *f = pool_fresh_get(all, "da", 2), *again = pool_fresh_get(all, "da", 2);
-	struct image *baseline, *welcome, *equal;
+	struct gucs *baseline, *welcome, *equal;
 	uint64_t since_us = 0;
 
 	cr_expect_eq(f, again);
@@ -42,20 +42,20 @@ Test(pool_fresh, what_is_newer_is_heard_once)
 	tell(f, here, "UTC", "17", 100);
 	cr_assert(pool_fresh_hear(f, there, &baseline, &welcome, &since_us));
 	cr_expect_eq(since_us, 100);
-	equal = image_of(there, "UTC");
+	equal = gucs_of(there, "UTC");
 	cr_expect_eq(baseline, equal, "it is one of the store there");
-	cr_expect_str_eq(image_get(welcome, "TimeZone"), "17");
+	cr_expect_str_eq(gucs_get(welcome, "TimeZone"), "17");
 	cr_expect_not(pool_fresh_hear(f, there, &equal, &welcome, &since_us));
-	image_unref(baseline);
-	image_unref(equal);
-	image_unref(welcome);
+	gucs_unref(baseline);
+	gucs_unref(equal);
+	gucs_unref(welcome);
 	pool_fresh_put(all, f);
 	pool_fresh_put(all, again);
-	cr_expect_eq(image_store_count(here), 0);
-	cr_expect_eq(image_store_count(there), 0);
+	cr_expect_eq(guc_store_count(here), 0);
+	cr_expect_eq(guc_store_count(there), 0);
 	policy_commons_free(all);
-	image_store_free(here);
-	image_store_free(there);
+	guc_store_free(here);
+	guc_store_free(there);
 }
 
 struct told {
@@ -63,13 +63,13 @@ struct told {
 	_Atomic unsigned wrong;
 };
 
-/* Each tells of two images that go together, and sees no others. */
+/* Each tells of two GUC sets that go together, and sees no others. */
 static void
 tell_and_hear(unsigned number, void *arg)
 {
 	struct told *t = arg;
-	struct image_store *store = image_store_new(number, NULL);
-	struct image *baseline, *welcome;
+	struct guc_store *store = guc_store_new(number, NULL);
+	struct gucs *baseline, *welcome;
 	uint64_t since_us = 0;
 	char value[32];
 
@@ -80,13 +80,13 @@ tell_and_hear(unsigned number, void *arg)
 		tell(f, store, value, value, (uint64_t)i * THREADS + number);
 		if (pool_fresh_hear(f, store, &baseline, &welcome, &since_us)) {
 			t->wrong += baseline != welcome;
-			image_unref(baseline);
-			image_unref(welcome);
+			gucs_unref(baseline);
+			gucs_unref(welcome);
 		}
 		pool_fresh_put(t->all, f);
 	}
-	t->wrong += image_store_count(store) != 0;
-	image_store_free(store);
+	t->wrong += guc_store_count(store) != 0;
+	guc_store_free(store);
 }
 
 Test(pool_fresh, threads_hear_what_belongs_together)

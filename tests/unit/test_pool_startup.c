@@ -1,19 +1,19 @@
 /*
  * tests/unit/test_pool_startup.c - what a pool remembers of startup settings, and of addresses (pool_database.h). Links
- * pool_startup.c, pool_backend.c and what images need.
+ * pool_startup.c, pool_backend.c and what GUC sets need.
  */
 #include "pool/pool_database.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-static struct image_store *store; /* of the test that runs: each has a process of its own */
+static struct guc_store *store; /* of the test that runs: each has a process of its own */
 static struct pool_startups startups = { .seed = 7 };
 
 static void
 set_up(void)
 {
-	store = image_store_new(11, NULL);
+	store = guc_store_new(11, NULL);
 	cr_assert_not_null(store);
 }
 
@@ -21,43 +21,43 @@ static void
 tear_down(void)
 {
 	pool_startup_forget_all(&startups);
-	cr_expect_eq(image_store_count(store), 0, "all images are released");
-	image_store_free(store);
+	cr_expect_eq(guc_store_count(store), 0, "all images are released");
+	guc_store_free(store);
 }
 
 TestSuite(pool_startup, .init = set_up, .fini = tear_down);
 
-static struct image *
-image_of(const char *kind, unsigned number)
+static struct gucs *
+gucs_of(const char *kind, unsigned number)
 {
-	struct image *img = image_empty(store);
+	struct gucs *gucs = gucs_empty(store);
 	char value[32];
 
 	snprintf(value, sizeof(value), "%s %u", kind, number);
-	cr_assert_eq(image_update(&img, "search_path", value, false), 0);
-	return img;
+	cr_assert_eq(gucs_update(&gucs, "search_path", value, false), 0);
+	return gucs;
 }
 
 static void
 learn(unsigned number)
 {
-	struct image *raw = image_of("raw", number), *resolved = image_of("resolved", number);
+	struct gucs *raw = gucs_of("raw", number), *resolved = gucs_of("resolved", number);
 
 	cr_assert_eq(pool_startup_learn(&startups, raw, resolved), 0);
-	image_unref(raw);
-	image_unref(resolved);
+	gucs_unref(raw);
+	gucs_unref(resolved);
 }
 
-/* An image that is interned: NULL or the right one. */
+/* A GUC set that is interned: NULL or the right one. */
 static bool
 knows(unsigned number)
 {
-	struct image *raw = image_of("raw", number), *resolved = image_of("resolved", number);
-	struct image *found = pool_startup_find(&startups, raw);
+	struct gucs *raw = gucs_of("raw", number), *resolved = gucs_of("resolved", number);
+	struct gucs *found = pool_startup_find(&startups, raw);
 
 	cr_expect(found == NULL || found == resolved);
-	image_unref(raw);
-	image_unref(resolved);
+	gucs_unref(raw);
+	gucs_unref(resolved);
 	return found != NULL;
 }
 
@@ -85,7 +85,7 @@ Test(pool_startup, the_one_not_asked_for_longest_makes_room)
 	cr_expect(knows(2));
 	for (unsigned i = 1000; i < 1000 + 10 * STARTUPS_MAX; i++)
 		learn(i);
-	cr_expect_eq(image_store_count(store), 2 * STARTUPS_MAX, "no more are kept");
+	cr_expect_eq(guc_store_count(store), 2 * STARTUPS_MAX, "no more are kept");
 }
 
 Test(pool_startup, an_address_is_counted_once_and_there_is_an_end)

@@ -1,5 +1,5 @@
 /*
- * tests/unit/test_seal.c - what is washed off after which SQL, and how. Links seal/seal.c, session/image.c,
+ * tests/unit/test_seal.c - what is washed off after which SQL, and how. Links seal/seal.c, session/gucs.c,
  * session/scan*.c, wire/messages.c, wire/frame.c, base/buf.c.
  */
 #include "seal/probe.h"

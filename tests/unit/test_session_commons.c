@@ -3,7 +3,7 @@
  * know; and no id has two texts, whatever several threads do at once.
  */
 #include "session/session_commons.h"
-#include "session/image.h"
+#include "session/gucs.h"
 #include "session/statement_store.h"
 #include "threads.h"
 
@@ -169,13 +169,13 @@ Test(session_commons, what_one_loop_renews_is_renewed_on_all)
 
 	for (int i = 0; i < LOOPS; i++)
 		st[i] = statement_get(all.homes[i], OPEN, 0);
-	st[1]->valid_pool = st[1]->valid_image = &all;
+	st[1]->valid_pool = st[1]->valid_gucs = &all;
 	id = st[0]->id;
 	statement_renew(st[0]);
 	cr_expect_gt(st[0]->id, id);
 	for (int i = 1; i < LOOPS; i++)
 		cr_expect_eq(used(st[i]), st[0]->id);
-	cr_expect(st[1]->valid_pool == NULL && st[1]->valid_image == NULL);
+	cr_expect(st[1]->valid_pool == NULL && st[1]->valid_gucs == NULL);
 	cr_expect_eq(used(other), other_id);
 	id = st[0]->id;
 	statement_renew(st[0]);
@@ -295,35 +295,35 @@ Test(session_commons, rows_that_one_loop_has_seen_are_compared_on_all)
 }
 
 static uint32_t
-context_of(struct image_store *store, const char *zone)
+context_of(struct guc_store *store, const char *zone)
 {
-	struct image *img = image_empty(store);
+	struct gucs *gucs = gucs_empty(store);
 	uint32_t context;
 
-	image_update(&img, "TimeZone", zone, IMAGE_REPORTED);
-	context = image_context(img);
-	image_unref(img);
+	gucs_update(&gucs, "TimeZone", zone, GUC_REPORTED);
+	context = gucs_context(gucs);
+	gucs_unref(gucs);
 	return context;
 }
 
 Test(session_commons, equal_settings_have_one_number_on_all_loops)
 {
 	struct session_commons *commons = session_commons_new(7);
-	struct image_store *stores[] = { image_store_new(1, commons), image_store_new(2, commons) };
-	struct image *held = image_empty(stores[0]);
+	struct guc_store *stores[] = { guc_store_new(1, commons), guc_store_new(2, commons) };
+	struct gucs *held = gucs_empty(stores[0]);
 	uint32_t context, gone;
 
-	image_update(&held, "TimeZone", "UTC", IMAGE_REPORTED);
-	context = image_context(held);
+	gucs_update(&held, "TimeZone", "UTC", GUC_REPORTED);
+	context = gucs_context(held);
 	cr_expect_eq(context_of(stores[1], "UTC"), context);
 	cr_expect_eq(context_of(stores[1], "UTC"), context, "the other loop has it");
 	gone = context_of(stores[1], "CET");
 	cr_expect_neq(gone, context);
 	cr_expect_gt(context_of(stores[0], "CET"), gone, "a number is never used again");
-	image_unref(held);
+	gucs_unref(held);
 	cr_expect_gt(context_of(stores[0], "UTC"), context);
 	for (int i = 0; i < 2; i++)
-		image_store_free(stores[i]);
+		guc_store_free(stores[i]);
 	session_commons_free(commons);
 }
 

@@ -105,7 +105,7 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 int
 server_forget_session(struct server *srv)
 {
-	return image_move(&srv->image, image_empty(fake->images));
+	return gucs_move(&srv->gucs, gucs_empty(fake->guc_store));
 }
 
 void
@@ -124,7 +124,7 @@ const char *const pin_reason_names[PIN_COUNT] = { "session_set", "temp_table", "
 static void
 on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
-	if (o->to == OWED_TO_IMAGE)
+	if (o->to == OWED_TO_GUCS)
 		state_discard_settled(srv, how);
 }
 
@@ -187,7 +187,7 @@ answer_probe(const char *const rows[][3])
 static const char *
 value(const char *name)
 {
-	const char *v = image_get(fake->x.image, name);
+	const char *v = gucs_get(fake->x.gucs, name);
 
 	return v == NULL ? "" : v;
 }
@@ -231,22 +231,22 @@ Test(state, a_set_is_followed_once_it_is_answered)
 	fake_reply("CZ");
 	cr_expect(is_released());
 	cr_expect_str_eq(value("a.b"), "c");
-	cr_expect_eq(fake->srv.image, fake->x.image);
+	cr_expect_eq(fake->srv.gucs, fake->x.gucs);
 }
 
 Test(state, the_next_server_gets_the_settings_ahead)
 {
-	struct image *img;
+	struct gucs *gucs;
 
 	run("SET a.b = 'c'");
-	img = fake->x.image;
+	gucs = fake->x.gucs;
 	fake_change_server();
-	image_move(&fake->srv.image, image_empty(fake->images));
+	gucs_move(&fake->srv.gucs, gucs_empty(fake->guc_store));
 	fake_sent();
 	cr_expect_eq(state_replay(&fake->x), 0);
 	cr_expect(strstr(fake_sent(), "set_config") != NULL);
 	fake_reply("12CZ");
-	cr_expect_eq(fake->srv.image, img);
+	cr_expect_eq(fake->srv.gucs, gucs);
 }
 
 Test(state, a_set_that_was_rolled_back_is_asked_about)
@@ -379,8 +379,8 @@ Test(state, reset_means_the_clients_startup_value)
 {
 	const char *sent;
 
-	cr_assert_eq(image_update(&fake->x.startup, "work_mem", "1MB", IMAGE_OTHER), 0);
-	cr_assert_eq(image_update(&fake->x.image, "work_mem", "1MB", IMAGE_OTHER), 0);
+	cr_assert_eq(gucs_update(&fake->x.startup, "work_mem", "1MB", GUC_OTHER), 0);
+	cr_assert_eq(gucs_update(&fake->x.gucs, "work_mem", "1MB", GUC_OTHER), 0);
 	cr_expect_eq(send_query("RESET work_mem"), STEP_SENT);
 	sent = fake_sent();
 	cr_expect(strncmp(sent, "Q(RESET work_mem", 16) == 0 && strstr(sent, "SET \"work_mem\" TO") != NULL, "%s",
@@ -401,7 +401,7 @@ Test(state, discard_all_waits_and_holds)
 	state_discarded(&fake->x);
 	fake_reply("Z");
 	cr_expect_not(state_holds(&fake->x));
-	cr_expect_eq(fake->x.image, fake->x.startup);
+	cr_expect_eq(fake->x.gucs, fake->x.startup);
 }
 
 Test(state, sequences_of_others_are_forgotten_ahead)

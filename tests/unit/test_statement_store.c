@@ -223,7 +223,7 @@ Test(statement_store, renewed_statements_have_new_names_and_stay_where_they_are)
 	struct statement *a = get(home, "SELECT 1"), *idle = get(home, "SELECT 2");
 	uint64_t a_id = a->id, idle_id = idle->id;
 
-	a->valid_pool = a->valid_image = store;
+	a->valid_pool = a->valid_gucs = store;
 	statement_unref(idle);
 	statement_home_renew(home);
 	cr_expect_eq(a->id, a_id, "not before it is used");
@@ -236,7 +236,7 @@ Test(statement_store, renewed_statements_have_new_names_and_stay_where_they_are)
 	expect_named(a);
 	expect_named(idle);
 	cr_expect_null(a->valid_pool, "it must be prepared anew to be known as good");
-	cr_expect_null(a->valid_image);
+	cr_expect_null(a->valid_gucs);
 	cr_expect_eq(get(home, "SELECT 1"), a, "the text is known as before");
 	cr_expect_eq(get(home, "SELECT 2"), idle);
 	cr_expect_eq(statement_store_count(store), 2);

@@ -36,7 +36,7 @@ state_plain_bind(struct exchange *x, uint32_t flags)
 }
 
 bool
-state_reads_as_image(const struct exchange *x)
+state_reads_as_gucs(const struct exchange *x)
 {
 	(void)x;
 	return true;

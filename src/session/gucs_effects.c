@@ -1,7 +1,7 @@
 /*
- * src/session/image_settings.c - which settings matter to what PostgreSQL does with SQL; see image_settings.h.
+ * src/session/gucs_effects.c - which settings matter to what PostgreSQL does with SQL; see gucs_effects.h.
  */
-#include "session/image_settings.h"
+#include "session/gucs_effects.h"
 
 #include "base/text.h"
 
@@ -12,7 +12,7 @@
 
 /* Settings under which PostgreSQL reads literals, then others that it parses SQL under. */
 bool
-image_is_of_parsing(const char *name)
+guc_is_of_parsing(const char *name)
 {
 	return text_is_one_of(name, "DateStyle IntervalStyle TimeZone timezone_abbreviations array_nulls "
 				    "backslash_quote lc_monetary lc_numeric lc_time standard_conforming_strings "
@@ -22,7 +22,7 @@ image_is_of_parsing(const char *name)
 
 /* All but those that nothing parsed, planned or compiled depends on. Custom ones are read when SQL runs. */
 bool
-image_is_of_context(const char *name)
+guc_is_of_context(const char *name)
 {
 	if (text_is_one_of(name, "application_name statement_timeout lock_timeout idle_in_transaction_session_timeout "
 				 "idle_session_timeout transaction_timeout deadlock_timeout client_min_messages "
@@ -34,7 +34,7 @@ image_is_of_context(const char *name)
 }
 
 bool
-image_is_anybodys(const char *name)
+guc_is_anybodys(const char *name)
 {
 	return strncasecmp(name, "enable_", sizeof("enable_") - 1) == 0 ||
 	       text_is_one_of(name, "search_path statement_timeout lock_timeout idle_in_transaction_session_timeout "
@@ -45,14 +45,14 @@ image_is_anybodys(const char *name)
 }
 
 bool
-image_is_read_only(const char *name)
+guc_is_read_only(const char *name)
 {
 	return text_is_one_of(name, "default_transaction_read_only in_hot_standby integer_datetimes is_superuser "
 				    "server_encoding server_version session_authorization");
 }
 
 bool
-image_encoding_is_read(const char *name)
+guc_encoding_is_read(const char *name)
 {
 	static const char *const beginnings[] = { "utf8",   "unicode", "sqlascii", "latin", "iso8859",
 						  "win125", "win866",  "win874",   "koi8",  "euc" };
@@ -70,7 +70,7 @@ image_encoding_is_read(const char *name)
 }
 
 bool
-image_is_short_limit(const char *value)
+guc_is_short_limit(const char *value)
 {
 	static const struct {
 		const char *name;
@@ -83,56 +83,56 @@ image_is_short_limit(const char *value)
 	unit += unit == value ? 0 : strspn(unit, " ");
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (unit != value && strcmp(unit, units[i].name) == 0)
-			return number > 0 && number * units[i].us < IMAGE_SHORT_LIMIT_US;
+			return number > 0 && number * units[i].us < GUC_SHORT_LIMIT_US;
 	return true;
 }
 
 /* Limits that may end a message of pgweir's. */
-static const char *const limits[] = { IMAGE_LIMIT, "lock_timeout", "transaction_timeout" };
+static const char *const limits[] = { GUC_LIMIT, "lock_timeout", "transaction_timeout" };
 #define LIMITS (sizeof(limits) / sizeof(limits[0]))
 
 bool
-image_is_timer(const struct image_setting *s)
+guc_is_timer(const struct guc *s)
 {
-	for (size_t i = 0; i < LIMITS && s->kind == IMAGE_OTHER; i++)
+	for (size_t i = 0; i < LIMITS && s->kind == GUC_OTHER; i++)
 		if (strcasecmp(s->name, limits[i]) == 0)
-			return image_is_short_limit(s->value);
-	return s->kind == IMAGE_OTHER && strcasecmp(s->name, "idle_session_timeout") == 0;
+			return guc_is_short_limit(s->value);
+	return s->kind == GUC_OTHER && strcasecmp(s->name, "idle_session_timeout") == 0;
 }
 
 bool
-image_limits_changes(const struct image *from, const struct image *to)
+gucs_limits_changes(const struct gucs *from, const struct gucs *to)
 {
 	for (size_t i = 0; i < LIMITS; i++) {
-		const struct image_setting *limit = image_find(from, limits[i]);
+		const struct guc *limit = gucs_find(from, limits[i]);
 
-		if (limit != NULL && !image_has(to, limit))
+		if (limit != NULL && !gucs_has(to, limit))
 			return true;
 	}
 	return false;
 }
 
-struct image *
-image_without_timers(struct image *img)
+struct gucs *
+gucs_without_timers(struct gucs *gucs)
 {
-	struct image *without = image_ref(img);
+	struct gucs *without = gucs_ref(gucs);
 
-	for (size_t i = 0; i < image_count(img) && without != NULL; i++)
-		if (image_is_timer(image_at(img, i)) &&
-		    image_update(&without, image_at(img, i)->name, NULL, IMAGE_OTHER) < 0) {
-			image_unref(without);
+	for (size_t i = 0; i < gucs_count(gucs) && without != NULL; i++)
+		if (guc_is_timer(gucs_at(gucs, i)) &&
+		    gucs_update(&without, gucs_at(gucs, i)->name, NULL, GUC_OTHER) < 0) {
+			gucs_unref(without);
 			without = NULL;
 		}
 	return without;
 }
 
-static const struct image_setting *
-next_of_plans(const struct image *img, size_t *at)
+static const struct guc *
+next_of_plans(const struct gucs *gucs, size_t *at)
 {
-	while (*at < image_count(img)) {
-		const struct image_setting *s = image_at(img, (*at)++);
+	while (*at < gucs_count(gucs)) {
+		const struct guc *s = gucs_at(gucs, (*at)++);
 
-		if (image_is_of_context(s->name) && strcasecmp(s->name, "search_path") != 0)
+		if (guc_is_of_context(s->name) && strcasecmp(s->name, "search_path") != 0)
 			return s;
 	}
 	return NULL;
@@ -140,9 +140,9 @@ next_of_plans(const struct image *img, size_t *at)
 
 /* Compares them one by one: they are in the same order, unless names are written otherwise. */
 bool
-image_plans_as(const struct image *a, const struct image *b)
+gucs_plans_as(const struct gucs *a, const struct gucs *b)
 {
-	const struct image_setting *one, *other;
+	const struct guc *one, *other;
 	size_t at = 0, other_at = 0;
 
 	do {
@@ -155,11 +155,11 @@ image_plans_as(const struct image *a, const struct image *b)
 }
 
 bool
-image_is_ascii(const struct image *img)
+gucs_is_ascii(const struct gucs *gucs)
 {
-	for (size_t i = 0; i < image_count(img); i++)
-		if (!text_is_ascii(image_at(img, i)->name, strlen(image_at(img, i)->name)) ||
-		    !text_is_ascii(image_at(img, i)->value, strlen(image_at(img, i)->value)))
+	for (size_t i = 0; i < gucs_count(gucs); i++)
+		if (!text_is_ascii(gucs_at(gucs, i)->name, strlen(gucs_at(gucs, i)->name)) ||
+		    !text_is_ascii(gucs_at(gucs, i)->value, strlen(gucs_at(gucs, i)->value)))
 			return false;
 	return true;
 }

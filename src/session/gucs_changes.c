@@ -1,18 +1,18 @@
 /*
- * src/session/image_changes.c - the messages that turn a server's image into another; see image.h.
+ * src/session/gucs_changes.c - the messages that turn a server's GUC set into another; see gucs.h.
  *
  * set_config() accepts a value as ParameterStatus reports it, lists too (SET would take a quoted list for one element).
  * All changes are made in one implicit transaction, so that an error leaves the server as it was.
  */
-#include "session/image.h"
-#include "session/image_settings.h"
+#include "session/gucs.h"
+#include "session/gucs_effects.h"
 
 #include "wire/messages.h"
 
 #include <string.h>
 
 void
-image_put_identifier(struct buf *out, const char *name, bool is_qualified)
+guc_put_identifier(struct buf *out, const char *name, bool is_qualified)
 {
 	buf_put_u8(out, '"');
 	for (; *name != '\0'; name++) {
@@ -53,7 +53,7 @@ put_reset(struct changes *ch, const char *name)
 	struct buf sql = { 0 };
 
 	buf_printf(&sql, "RESET ");
-	image_put_identifier(&sql, name, true);
+	guc_put_identifier(&sql, name, true);
 	buf_put_u8(&sql, 0);
 	if (buf_ok(&sql))
 		put_triple(ch, (const char *)sql.bytes, NULL, 0);
@@ -67,23 +67,23 @@ static const char *const identities[] = { "session_authorization", "role" };
 #define IDENTITIES (sizeof(identities) / sizeof(identities[0]))
 
 bool
-image_is_identity(const struct image_setting *s)
+guc_is_identity(const struct guc *s)
 {
-	return s->kind == IMAGE_OTHER &&
+	return s->kind == GUC_OTHER &&
 	       (strcasecmp(s->name, identities[0]) == 0 || strcasecmp(s->name, identities[1]) == 0);
 }
 
 static bool
-is_reset(const struct image_setting *s)
+is_reset(const struct guc *s)
 {
-	return strcmp(s->value, IMAGE_RESET) == 0;
+	return strcmp(s->value, GUC_RESET) == 0;
 }
 
 /* Returns true if s is to be undone. */
 static bool
-is_left(const struct image_setting *s, const struct image *to)
+is_left(const struct guc *s, const struct gucs *to)
 {
-	return s->kind == IMAGE_OTHER && !image_is_identity(s) && !is_reset(s) && image_find(to, s->name) == NULL;
+	return s->kind == GUC_OTHER && !guc_is_identity(s) && !is_reset(s) && gucs_find(to, s->name) == NULL;
 }
 
 /*
@@ -91,35 +91,35 @@ is_left(const struct image_setting *s, const struct image *to)
  * only superusers set, as whom the last client may have acted. has_more: it would take a connect_query's settings, too.
  */
 static bool
-must_reset_all(const struct image *from, const struct image *to, bool has_more)
+must_reset_all(const struct gucs *from, const struct gucs *to, bool has_more)
 {
-	for (size_t i = 0; i < image_count(from); i++) {
-		const struct image_setting *s = image_at(from, i);
+	for (size_t i = 0; i < gucs_count(from); i++) {
+		const struct guc *s = gucs_at(from, i);
 
-		if (is_left(s, to) && (strchr(s->name, '.') != NULL || (!has_more && !image_is_anybodys(s->name))))
+		if (is_left(s, to) && (strchr(s->name, '.') != NULL || (!has_more && !guc_is_anybodys(s->name))))
 			return true;
 	}
 	return false;
 }
 
 static void
-put_resets(struct changes *ch, const struct image *from, const struct image *to, bool is_all)
+put_resets(struct changes *ch, const struct gucs *from, const struct gucs *to, bool is_all)
 {
 	/* The role may not have the right to the next settings: back to the user that logged in. */
 	for (size_t i = 0; i < IDENTITIES; i++)
-		if (image_get(from, identities[i]) != NULL)
+		if (gucs_get(from, identities[i]) != NULL)
 			put_reset(ch, identities[i]);
 	if (is_all)
 		put_triple(ch, "RESET ALL", NULL, 0);
-	for (size_t i = 0; i < image_count(from) && !is_all; i++)
-		if (is_left(image_at(from, i), to))
-			put_reset(ch, image_at(from, i)->name);
+	for (size_t i = 0; i < gucs_count(from) && !is_all; i++)
+		if (is_left(gucs_at(from, i), to))
+			put_reset(ch, gucs_at(from, i)->name);
 }
 
 struct assignments {
 	struct buf sql;
 	size_t count; /* of values */
-	const char *values[2 * (IMAGE_SETTINGS_MAX + IDENTITIES)];
+	const char *values[2 * (GUCS_MAX + IDENTITIES)];
 };
 
 static void
@@ -133,17 +133,16 @@ assign(struct assignments *a, const char *name, const char *value)
 
 /* is_all: nothing of from is left on the server. */
 static bool
-is_due(const struct image *from, const struct image_setting *s, const struct image *always, bool is_all)
+is_due(const struct gucs *from, const struct guc *s, const struct gucs *always, bool is_all)
 {
-	return is_all || !image_has(from, s) || (always != NULL && image_find(always, s->name) != NULL);
+	return is_all || !gucs_has(from, s) || (always != NULL && gucs_find(always, s->name) != NULL);
 }
 
 /* Names and values are in the encoding of their client: it is set before the first of them is read. */
 static void
-put_encoding(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
-	     bool is_all)
+put_encoding(struct changes *ch, const struct gucs *from, const struct gucs *to, const struct gucs *always, bool is_all)
 {
-	const struct image_setting *s = image_find(to, "client_encoding");
+	const struct guc *s = gucs_find(to, "client_encoding");
 
 	if (s != NULL && is_due(from, s, always, is_all))
 		put_triple(ch, "SELECT pg_catalog.set_config($1, $2, false)",
@@ -151,26 +150,26 @@ put_encoding(struct changes *ch, const struct image *from, const struct image *t
 }
 
 static void
-put_settings(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
-	     bool is_all, bool is_guarded)
+put_settings(struct changes *ch, const struct gucs *from, const struct gucs *to, const struct gucs *always, bool is_all,
+	     bool is_guarded)
 {
-	const struct image_setting *path = image_find(to, "search_path");
+	const struct guc *path = gucs_find(to, "search_path");
 	struct assignments a = { .count = 0 };
 
 	buf_printf(&a.sql, "SELECT %s", is_guarded ? "pg_catalog.set_config('exit_on_error', 'on', true), " : "");
 	if (path != NULL && is_due(from, path, always, is_all)) /* others are found by it */
 		assign(&a, path->name, path->value);
-	for (size_t i = 0; i < image_count(to); i++) {
-		const struct image_setting *s = image_at(to, i);
+	for (size_t i = 0; i < gucs_count(to); i++) {
+		const struct guc *s = gucs_at(to, i);
 
-		if (s == path || image_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
+		if (s == path || guc_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
 			continue;
 		if (is_due(from, s, always, is_all))
 			assign(&a, s->name, is_reset(s) ? NULL : s->value); /* NULL: as RESET does */
 	}
 	for (size_t i = 0; i < IDENTITIES; i++)
-		if (image_get(to, identities[i]) != NULL)
-			assign(&a, identities[i], image_get(to, identities[i]));
+		if (gucs_get(to, identities[i]) != NULL)
+			assign(&a, identities[i], gucs_get(to, identities[i]));
 	buf_put_u8(&a.sql, 0);
 	if (!buf_ok(&a.sql))
 		ch->out->is_broken = true;
@@ -180,8 +179,8 @@ put_settings(struct changes *ch, const struct image *from, const struct image *t
 }
 
 size_t
-image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always,
-		  bool has_more, bool is_guarded)
+gucs_put_changes(struct buf *out, const struct gucs *from, const struct gucs *to, const struct gucs *always,
+		 bool has_more, bool is_guarded)
 {
 	struct changes ch = { out, 0 };
 	bool is_all;

@@ -1,9 +1,9 @@
 /*
- * tests/unit/test_image.c - settings as values, and the messages that turn one image into another, read back. Links
- * session/image.c, wire/messages.c, wire/fields.c and what they need of base.
+ * tests/unit/test_gucs.c - settings as values, and the messages that turn one GUC set into another, read back. Links
+ * session/gucs.c, wire/messages.c, wire/fields.c and what they need of base.
  */
-#include "session/image.h"
-#include "session/image_settings.h"
+#include "session/gucs.h"
+#include "session/gucs_effects.h"
 #include "session/session_commons.h"
 
 #include "wire/fields.h"
@@ -17,35 +17,35 @@
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
-static struct image_store *store; /* of the test that runs: each has a process of its own */
+static struct guc_store *store; /* of the test that runs: each has a process of its own */
 
 static void
 set_up(void)
 {
-	store = image_store_new(11, NULL);
+	store = guc_store_new(11, NULL);
 	cr_assert_not_null(store);
 }
 
 static void
 tear_down(void)
 {
-	cr_expect_eq(image_store_count(store), 0, "all images are released");
-	image_store_free(store);
+	cr_expect_eq(guc_store_count(store), 0, "all images are released");
+	guc_store_free(store);
 }
 
-TestSuite(image, .init = set_up, .fini = tear_down);
+TestSuite(gucs, .init = set_up, .fini = tear_down);
 
 static void
-set(struct image **slot, const char *name, const char *value, bool is_reported)
+set(struct gucs **slot, const char *name, const char *value, bool is_reported)
 {
-	cr_assert_eq(image_update(slot, name, value, is_reported), 0);
+	cr_assert_eq(gucs_update(slot, name, value, is_reported), 0);
 }
 
 /* "name=value" pairs with blanks between; a name that begins with ! is a reported one. */
-static struct image *
-image_of(const char *text)
+static struct gucs *
+gucs_of(const char *text)
 {
-	struct image *img = image_empty(store);
+	struct gucs *gucs = gucs_empty(store);
 	char copy[256], *save = NULL;
 
 	snprintf(copy, sizeof(copy), "%s", text);
@@ -54,9 +54,9 @@ image_of(const char *text)
 		bool is_reported = word[0] == '!';
 
 		*value++ = '\0';
-		set(&img, word + is_reported, value, is_reported);
+		set(&gucs, word + is_reported, value, is_reported);
 	}
-	return img;
+	return gucs;
 }
 
 static const struct {
@@ -80,151 +80,151 @@ static const struct {
 	{ "reported or not, once more", "!a=1 b=2", "a=1 b=2", false },
 };
 
-Test(image, equal_settings_are_one_pointer)
+Test(gucs, equal_settings_are_one_pointer)
 {
 	for (size_t i = 0; i < COUNT(equal_rows); i++) {
-		struct image *a = image_of(equal_rows[i].a), *b = image_of(equal_rows[i].b);
-		struct image *again = image_of(equal_rows[i].b);
+		struct gucs *a = gucs_of(equal_rows[i].a), *b = gucs_of(equal_rows[i].b);
+		struct gucs *again = gucs_of(equal_rows[i].b);
 
 		cr_expect_eq(a == b, equal_rows[i].is_same, "%s", equal_rows[i].rule);
 		cr_expect_eq(b, again, "%s: each is one", equal_rows[i].rule);
-		cr_expect_eq(image_store_count(store), equal_rows[i].is_same ? 1 : 2, "%s: %zu", equal_rows[i].rule,
-			     image_store_count(store));
-		image_unref(again);
-		image_unref(a);
-		image_unref(b);
-		cr_expect_eq(image_store_count(store), 0, "%s", equal_rows[i].rule);
+		cr_expect_eq(guc_store_count(store), equal_rows[i].is_same ? 1 : 2, "%s: %zu", equal_rows[i].rule,
+			     guc_store_count(store));
+		gucs_unref(again);
+		gucs_unref(a);
+		gucs_unref(b);
+		cr_expect_eq(guc_store_count(store), 0, "%s", equal_rows[i].rule);
 	}
 }
 
-Test(image, settings_are_sorted_and_found_in_any_case)
+Test(gucs, settings_are_sorted_and_found_in_any_case)
 {
-	struct image *img = image_of("b=2 !C=3 a=1");
+	struct gucs *gucs = gucs_of("b=2 !C=3 a=1");
 
-	cr_assert_eq(image_count(img), 3);
-	cr_expect_str_eq(image_at(img, 0)->name, "a");
-	cr_expect_str_eq(image_at(img, 1)->name, "b");
-	cr_expect_str_eq(image_at(img, 2)->name, "C");
-	cr_expect(image_at(img, 2)->kind == IMAGE_REPORTED);
-	cr_expect(image_at(img, 1)->kind == IMAGE_OTHER);
-	cr_expect_str_eq(image_get(img, "c"), "3");
-	cr_expect_str_eq(image_get(img, "A"), "1");
-	cr_expect_null(image_get(img, "d"));
-	cr_expect_null(image_get(img, ""));
-	image_unref(img);
+	cr_assert_eq(gucs_count(gucs), 3);
+	cr_expect_str_eq(gucs_at(gucs, 0)->name, "a");
+	cr_expect_str_eq(gucs_at(gucs, 1)->name, "b");
+	cr_expect_str_eq(gucs_at(gucs, 2)->name, "C");
+	cr_expect(gucs_at(gucs, 2)->kind == GUC_REPORTED);
+	cr_expect(gucs_at(gucs, 1)->kind == GUC_OTHER);
+	cr_expect_str_eq(gucs_get(gucs, "c"), "3");
+	cr_expect_str_eq(gucs_get(gucs, "A"), "1");
+	cr_expect_null(gucs_get(gucs, "d"));
+	cr_expect_null(gucs_get(gucs, ""));
+	gucs_unref(gucs);
 }
 
-Test(image, with_and_without)
+Test(gucs, with_and_without)
 {
-	struct image *img = image_of("a=1 b=2");
-	struct image *with = image_with(img, "B", "3", false), *without = image_with(img, "A", NULL, false);
-	struct image *same = image_with(img, "x", NULL, false);
+	struct gucs *gucs = gucs_of("a=1 b=2");
+	struct gucs *with = gucs_with(gucs, "B", "3", false), *without = gucs_with(gucs, "A", NULL, false);
+	struct gucs *same = gucs_with(gucs, "x", NULL, false);
 
-	cr_expect_str_eq(image_get(img, "b"), "2", "it is never changed itself");
-	cr_expect_eq(image_count(img), 2);
-	cr_expect_str_eq(image_get(with, "b"), "3");
-	cr_expect_eq(image_count(with), 2);
-	cr_expect_eq(image_count(without), 1);
-	cr_expect_null(image_get(without, "a"));
-	cr_expect_eq(same, img, "without what is not there");
-	image_unref(img);
-	cr_expect_str_eq(image_get(with, "a"), "1", "it owns its texts");
-	image_unref(same);
-	image_unref(with);
-	image_unref(without);
+	cr_expect_str_eq(gucs_get(gucs, "b"), "2", "it is never changed itself");
+	cr_expect_eq(gucs_count(gucs), 2);
+	cr_expect_str_eq(gucs_get(with, "b"), "3");
+	cr_expect_eq(gucs_count(with), 2);
+	cr_expect_eq(gucs_count(without), 1);
+	cr_expect_null(gucs_get(without, "a"));
+	cr_expect_eq(same, gucs, "without what is not there");
+	gucs_unref(gucs);
+	cr_expect_str_eq(gucs_get(with, "a"), "1", "it owns its texts");
+	gucs_unref(same);
+	gucs_unref(with);
+	gucs_unref(without);
 }
 
-Test(image, an_update_to_what_it_has_is_none)
+Test(gucs, an_update_to_what_it_has_is_none)
 {
-	struct image *img = image_of("a=1"), *was = img;
+	struct gucs *gucs = gucs_of("a=1"), *was = gucs;
 
-	set(&img, "A", "1", false);
-	cr_expect_eq(img, was);
-	set(&img, "a", NULL, false);
-	cr_expect_eq(image_count(img), 0);
-	image_unref(img);
-	image_unref(NULL);
+	set(&gucs, "A", "1", false);
+	cr_expect_eq(gucs, was);
+	set(&gucs, "a", NULL, false);
+	cr_expect_eq(gucs_count(gucs), 0);
+	gucs_unref(gucs);
+	gucs_unref(NULL);
 }
 
-Test(image, as_long_as_somebody_holds_it)
+Test(gucs, as_long_as_somebody_holds_it)
 {
-	struct image *img = image_of("a=1");
+	struct gucs *gucs = gucs_of("a=1");
 
-	image_ref(img);
-	image_unref(img);
-	cr_expect_eq(image_store_count(store), 1);
-	image_unref(img);
-	cr_expect_eq(image_store_count(store), 0);
+	gucs_ref(gucs);
+	gucs_unref(gucs);
+	cr_expect_eq(guc_store_count(store), 1);
+	gucs_unref(gucs);
+	cr_expect_eq(guc_store_count(store), 0);
 }
 
-Test(image, contexts_go_with_their_last_image)
+Test(gucs, contexts_go_with_their_last_gucs)
 {
-	struct image *german = image_of("!DateStyle=German a.b=1"), *too = image_of("!DateStyle=German a.b=2");
-	struct image *iso = image_of("!DateStyle=ISO");
+	struct gucs *german = gucs_of("!DateStyle=German a.b=1"), *too = gucs_of("!DateStyle=German a.b=2");
+	struct gucs *iso = gucs_of("!DateStyle=ISO");
 	uint32_t number;
 
-	number = image_context(german);
-	cr_expect_neq(number, IMAGE_CONTEXT_NONE);
-	cr_expect_eq(image_context(too), number, "what literals are read under is the same");
-	cr_expect_neq(image_context(iso), number);
-	image_unref(german);
-	cr_expect_eq(image_context(too), number);
-	image_unref(too);
-	german = image_of("!DateStyle=German");
-	cr_expect_neq(image_context(german), number, "what was kept under a number is nobody else's");
-	image_unref(german);
-	number = image_context(iso);
-	image_unref(iso);
-	iso = image_of("!DateStyle=ISO");
-	cr_expect_neq(image_context(iso), number);
-	image_unref(iso);
+	number = gucs_context(german);
+	cr_expect_neq(number, GUCS_CONTEXT_NONE);
+	cr_expect_eq(gucs_context(too), number, "what literals are read under is the same");
+	cr_expect_neq(gucs_context(iso), number);
+	gucs_unref(german);
+	cr_expect_eq(gucs_context(too), number);
+	gucs_unref(too);
+	german = gucs_of("!DateStyle=German");
+	cr_expect_neq(gucs_context(german), number, "what was kept under a number is nobody else's");
+	gucs_unref(german);
+	number = gucs_context(iso);
+	gucs_unref(iso);
+	iso = gucs_of("!DateStyle=ISO");
+	cr_expect_neq(gucs_context(iso), number);
+	gucs_unref(iso);
 }
 
-Test(image, more_contexts_than_there_may_be_at_once)
+Test(gucs, more_contexts_than_there_may_be_at_once)
 {
 	for (unsigned i = 0; i < 2 * COMMONS_CONTEXTS_MAX; i++) {
-		struct image *img = image_empty(store);
+		struct gucs *gucs = gucs_empty(store);
 		char value[32];
 
 		snprintf(value, sizeof(value), "zone %u", i);
-		set(&img, "TimeZone", value, true);
-		cr_assert_neq(image_context(img), IMAGE_CONTEXT_NONE, "%u", i);
-		image_unref(img);
+		set(&gucs, "TimeZone", value, true);
+		cr_assert_neq(gucs_context(gucs), GUCS_CONTEXT_NONE, "%u", i);
+		gucs_unref(gucs);
 	}
 }
 
-Test(image, a_full_image_takes_no_new_name_but_changes)
+Test(gucs, a_full_gucs_takes_no_new_name_but_changes)
 {
-	struct image *img = image_empty(store), *over;
+	struct gucs *gucs = gucs_empty(store), *over;
 	char name[16];
 
-	for (int i = 0; i < IMAGE_SETTINGS_MAX; i++) {
+	for (int i = 0; i < GUCS_MAX; i++) {
 		snprintf(name, sizeof(name), "n%d", i);
-		set(&img, name, "1", false);
+		set(&gucs, name, "1", false);
 	}
-	cr_assert_eq(image_count(img), IMAGE_SETTINGS_MAX);
-	cr_expect_null(image_with(img, "m", "1", false), "before all others");
-	cr_expect_null(image_with(img, "z", "1", false), "behind them");
-	cr_expect_eq(image_update(&img, "z", "1", false), -1);
-	cr_expect_eq(image_count(img), IMAGE_SETTINGS_MAX, "it stays");
-	over = image_with(img, "n77", "2", false);
+	cr_assert_eq(gucs_count(gucs), GUCS_MAX);
+	cr_expect_null(gucs_with(gucs, "m", "1", false), "before all others");
+	cr_expect_null(gucs_with(gucs, "z", "1", false), "behind them");
+	cr_expect_eq(gucs_update(&gucs, "z", "1", false), -1);
+	cr_expect_eq(gucs_count(gucs), GUCS_MAX, "it stays");
+	over = gucs_with(gucs, "n77", "2", false);
 	cr_assert_not_null(over, "a new value for an old name");
-	cr_expect_str_eq(image_get(over, "n77"), "2");
-	image_unref(over);
-	over = image_with(img, "n77", NULL, false);
+	cr_expect_str_eq(gucs_get(over, "n77"), "2");
+	gucs_unref(over);
+	over = gucs_with(gucs, "n77", NULL, false);
 	cr_assert_not_null(over, "one less");
-	cr_expect_eq(image_count(over), IMAGE_SETTINGS_MAX - 1);
-	image_unref(over);
-	image_unref(img);
+	cr_expect_eq(gucs_count(over), GUCS_MAX - 1);
+	gucs_unref(over);
+	gucs_unref(gucs);
 }
 
-Test(image, what_describes_the_server_is_no_setting)
+Test(gucs, what_describes_the_server_is_no_setting)
 {
-	cr_expect(image_is_read_only("server_version"));
-	cr_expect(image_is_read_only("IS_SUPERUSER"));
-	cr_expect(!image_is_read_only("TimeZone"));
-	cr_expect(!image_is_read_only("server_version_num"));
-	cr_expect(!image_is_read_only(""));
+	cr_expect(guc_is_read_only("server_version"));
+	cr_expect(guc_is_read_only("IS_SUPERUSER"));
+	cr_expect(!guc_is_read_only("TimeZone"));
+	cr_expect(!guc_is_read_only("server_version_num"));
+	cr_expect(!guc_is_read_only(""));
 }
 
 /* --- Messages. --- */
@@ -265,30 +265,30 @@ read_values(const uint8_t *body, size_t len, char *text, size_t cap)
 }
 
 static size_t
-put_changes(struct buf *b, const struct image *from, const struct image *to, const struct image *always)
+put_changes(struct buf *b, const struct gucs *from, const struct gucs *to, const struct gucs *always)
 {
-	size_t triples = image_put_changes(b, from, to, always, false, false);
+	size_t triples = gucs_put_changes(b, from, to, always, false, false);
 
 	if (triples > 0)
 		message_sync(b);
 	return triples;
 }
 
-Test(image, settings_that_are_refused_end_the_session)
+Test(gucs, settings_that_are_refused_end_the_session)
 {
-	struct image_store *images = image_store_new(1, NULL);
-	struct image *from = image_empty(images), *to = image_with(from, "role", "r", IMAGE_OTHER);
+	struct guc_store *guc_store = guc_store_new(1, NULL);
+	struct gucs *from = gucs_empty(guc_store), *to = gucs_with(from, "role", "r", GUC_OTHER);
 	struct buf b = { 0 };
 
-	cr_expect_eq(image_put_changes(&b, from, to, NULL, false, true), 1);
+	cr_expect_eq(gucs_put_changes(&b, from, to, NULL, false, true), 1);
 	cr_expect_not_null(memmem(b.bytes, b.len, "SELECT pg_catalog.set_config('exit_on_error', 'on', true), ", 58));
 	buf_fini(&b);
-	image_unref(from);
-	image_unref(to);
-	image_store_free(images);
+	gucs_unref(from);
+	gucs_unref(to);
+	guc_store_free(guc_store);
 }
 
-Test(image, timers_that_go_on_without_their_client)
+Test(gucs, timers_that_go_on_without_their_client)
 {
 	static const struct {
 		const char *name, *value;
@@ -302,39 +302,39 @@ Test(image, timers_that_go_on_without_their_client)
 		{ "idle_in_transaction_session_timeout", "1", false },
 		{ "work_mem", "1", false },
 	};
-	struct image_store *images = image_store_new(1, NULL);
+	struct guc_store *guc_store = guc_store_new(1, NULL);
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct image *none = image_empty(images),
-			     *img = image_with(none, rows[i].name, rows[i].value, IMAGE_OTHER);
-		struct image *without = image_without_timers(img);
+		struct gucs *none = gucs_empty(guc_store),
+			    *gucs = gucs_with(none, rows[i].name, rows[i].value, GUC_OTHER);
+		struct gucs *without = gucs_without_timers(gucs);
 
-		cr_expect_eq((image_leaves(img) & IMAGE_LEAVES_TIMERS) != 0, rows[i].is_timer, "%s", rows[i].name);
-		cr_expect_eq(without, rows[i].is_timer ? none : img, "%s", rows[i].name);
-		image_unref(without);
-		image_unref(img);
-		image_unref(none);
+		cr_expect_eq((gucs_leaves(gucs) & GUCS_LEAVES_TIMERS) != 0, rows[i].is_timer, "%s", rows[i].name);
+		cr_expect_eq(without, rows[i].is_timer ? none : gucs, "%s", rows[i].name);
+		gucs_unref(without);
+		gucs_unref(gucs);
+		gucs_unref(none);
 	}
-	image_store_free(images);
+	guc_store_free(guc_store);
 }
 
-Test(image, encodings_that_sql_is_read_in)
+Test(gucs, encodings_that_sql_is_read_in)
 {
 	static const char *const read[] = { "UTF8",   "utf-8",	 "SQL_ASCII", "LATIN1", "ISO_8859_5",	"WIN1252",
 					    "WIN866", "win_874", "KOI8R",     "EUC_JP", "EUC_JIS_2004", "Unicode" };
 	static const char *const unread[] = { "SJIS",  "Shift-Jis-2004", "BIG5",	  "GBK", "UHC",
 					      "JOHAB", "GB18030",	 "MULE_INTERNAL", "",	 "?" };
-	struct image_store *images = image_store_new(1, NULL);
-	struct image *none = image_empty(images), *img = image_with(none, "client_encoding", "SJIS", IMAGE_REPORTED);
+	struct guc_store *guc_store = guc_store_new(1, NULL);
+	struct gucs *none = gucs_empty(guc_store), *gucs = gucs_with(none, "client_encoding", "SJIS", GUC_REPORTED);
 
 	for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++)
-		cr_expect(image_encoding_is_read(read[i]), "%s", read[i]);
+		cr_expect(guc_encoding_is_read(read[i]), "%s", read[i]);
 	for (size_t i = 0; i < sizeof(unread) / sizeof(unread[0]); i++)
-		cr_expect_not(image_encoding_is_read(unread[i]), "%s", unread[i]);
-	cr_expect_eq(image_leaves(img), (unsigned)IMAGE_LEAVES_ANYTHING);
-	image_unref(img);
-	image_unref(none);
-	image_store_free(images);
+		cr_expect_not(guc_encoding_is_read(unread[i]), "%s", unread[i]);
+	cr_expect_eq(gucs_leaves(gucs), (unsigned)GUCS_LEAVES_ANYTHING);
+	gucs_unref(gucs);
+	gucs_unref(none);
+	guc_store_free(guc_store);
 }
 
 /* Each triple as "SQL|value|value", a newline behind it; then the Sync. */
@@ -403,8 +403,8 @@ static const struct {
 	{ "one that perhaps only superusers reset", "log_duration=1", "", NULL, "RESET ALL\n" },
 	{ "then all is set again", "my.var=1 a=1 !b=2", "a=1 !b=2", NULL,
 	  "RESET ALL\nSELECT " SET(1, 2) ", " SET(3, 4) "|a|1|b|2\n" },
-	{ "one that was reset", "my.var=1", "my.var=" IMAGE_RESET, NULL, "SELECT " SET(1, 2) "|my.var|NULL\n" },
-	{ "... has nothing to undo", "my.var=" IMAGE_RESET, "", NULL, "" },
+	{ "one that was reset", "my.var=1", "my.var=" GUC_RESET, NULL, "SELECT " SET(1, 2) "|my.var|NULL\n" },
+	{ "... has nothing to undo", "my.var=" GUC_RESET, "", NULL, "" },
 	{ "not if it is set again", "my.var=1", "my.var=2", NULL, "SELECT " SET(1, 2) "|my.var|2\n" },
 	{ "a name that wants out", "enable_\";DROP--=1", "", NULL, "RESET \"enable_\"\";DROP--\"\n" },
 	{ "always, though it is there", "a=1 b=2", "a=1 b=2", "a=9", "SELECT " SET(1, 2) "|a|1\n" },
@@ -413,11 +413,11 @@ static const struct {
 	{ "always and a difference", "a=1 b=2", "a=1 b=3", "a=1", "SELECT " SET(1, 2) ", " SET(3, 4) "|a|1|b|3\n" },
 };
 
-Test(image, changes)
+Test(gucs, changes)
 {
 	for (size_t i = 0; i < COUNT(change_rows); i++) {
-		struct image *from = image_of(change_rows[i].from), *to = image_of(change_rows[i].to);
-		struct image *always = change_rows[i].always != NULL ? image_of(change_rows[i].always) : NULL;
+		struct gucs *from = gucs_of(change_rows[i].from), *to = gucs_of(change_rows[i].to);
+		struct gucs *always = change_rows[i].always != NULL ? gucs_of(change_rows[i].always) : NULL;
 		struct buf b = { 0 };
 		char text[512];
 		size_t triples = put_changes(&b, from, to, always);
@@ -427,41 +427,41 @@ Test(image, changes)
 		cr_expect_str_eq(text, change_rows[i].want, "%s: %s", change_rows[i].rule, text);
 		cr_expect_eq(b.len == 0, triples == 0, "%s", change_rows[i].rule);
 		buf_fini(&b);
-		image_unref(from);
-		image_unref(to);
-		image_unref(always);
+		gucs_unref(from);
+		gucs_unref(to);
+		gucs_unref(always);
 	}
 }
 
-Test(image, in_doubt_each_setting_that_is_not_reported_is_sent_anew)
+Test(gucs, in_doubt_each_setting_that_is_not_reported_is_sent_anew)
 {
-	struct image *to = image_of("!b=2 jit=1 work_mem=3"), *from = image_ref(to);
+	struct gucs *to = gucs_of("!b=2 jit=1 work_mem=3"), *from = gucs_ref(to);
 	struct buf b = { 0 };
 	char text[256];
 
-	cr_assert_eq(image_doubt(&from), 0);
-	cr_expect_eq(image_count(from), 3);
+	cr_assert_eq(gucs_doubt(&from), 0);
+	cr_expect_eq(gucs_count(from), 3);
 	cr_expect_eq(put_changes(&b, from, to, NULL), 1);
 	read_changes(&b, text, sizeof(text));
 	cr_expect_str_eq(text, "SELECT " SET(1, 2) ", " SET(3, 4) "|jit|1|work_mem|3\n");
 	buf_fini(&b);
-	image_unref(to);
-	to = image_of("!b=2");
+	gucs_unref(to);
+	to = gucs_of("!b=2");
 	cr_expect_eq(put_changes(&b, from, to, NULL), 2, "or reset");
 	read_changes(&b, text, sizeof(text));
 	cr_expect_str_eq(text, "RESET \"jit\"\nRESET \"work_mem\"\n");
 	buf_fini(&b);
-	image_unref(to);
-	image_unref(from);
+	gucs_unref(to);
+	gucs_unref(from);
 }
 
-Test(image, as_many_settings_as_there_may_be)
+Test(gucs, as_many_settings_as_there_may_be)
 {
-	struct image *none = image_empty(store), *full = image_empty(store);
+	struct gucs *none = gucs_empty(store), *full = gucs_empty(store);
 	struct buf b = { 0 };
 	char name[16], *text = malloc(1 << 20);
 
-	for (int i = 0; i < IMAGE_SETTINGS_MAX; i++) {
+	for (int i = 0; i < GUCS_MAX; i++) {
 		snprintf(name, sizeof(name), "enable_%03d", i);
 		set(&full, name, "x", false);
 	}
@@ -470,16 +470,16 @@ Test(image, as_many_settings_as_there_may_be)
 	cr_expect(strstr(text, SET(1023, 1024) "|enable_000|x|") != NULL);
 	cr_expect(strstr(text, "|enable_511|x\n") != NULL);
 	buf_fini(&b);
-	cr_expect_eq(put_changes(&b, full, none, NULL), IMAGE_SETTINGS_MAX);
+	cr_expect_eq(put_changes(&b, full, none, NULL), GUCS_MAX);
 	buf_fini(&b);
 	free(text);
-	image_unref(none);
-	image_unref(full);
+	gucs_unref(none);
+	gucs_unref(full);
 }
 
-Test(image, changes_that_find_no_room_break_the_buffer)
+Test(gucs, changes_that_find_no_room_break_the_buffer)
 {
-	struct image *from = image_of("a=1"), *to = image_of("b=2");
+	struct gucs *from = gucs_of("a=1"), *to = gucs_of("b=2");
 	struct buf whole = { 0 };
 
 	put_changes(&whole, from, to, NULL);
@@ -491,11 +491,11 @@ Test(image, changes_that_find_no_room_break_the_buffer)
 		buf_fini(&b);
 	}
 	buf_fini(&whole);
-	image_unref(from);
-	image_unref(to);
+	gucs_unref(from);
+	gucs_unref(to);
 }
 
-Test(image, some_settings_make_other_constants)
+Test(gucs, some_settings_make_other_constants)
 {
 	static const struct {
 		const char *name, *value;
@@ -512,70 +512,70 @@ Test(image, some_settings_make_other_constants)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct image_store *own = image_store_new(1, NULL);
-		struct image *empty = image_empty(own);
-		struct image *img = image_with(empty, rows[i].name, rows[i].value, IMAGE_OTHER);
+		struct guc_store *own = guc_store_new(1, NULL);
+		struct gucs *empty = gucs_empty(own);
+		struct gucs *gucs = gucs_with(empty, rows[i].name, rows[i].value, GUC_OTHER);
 
-		cr_expect_not(image_plans_otherwise(empty));
-		cr_expect_eq(image_plans_otherwise(img), rows[i].is_it, "%s", rows[i].name);
-		image_unref(img);
-		image_unref(empty);
-		image_store_free(own);
+		cr_expect_not(gucs_plans_otherwise(empty));
+		cr_expect_eq(gucs_plans_otherwise(gucs), rows[i].is_it, "%s", rows[i].name);
+		gucs_unref(gucs);
+		gucs_unref(empty);
+		guc_store_free(own);
 	}
 }
 
-Test(image, has_the_context_of_another_that_sets_nothing_else)
+Test(gucs, has_the_context_of_another_that_sets_nothing_else)
 {
-	struct image_store *own = image_store_new(0, NULL);
-	struct image *a = image_empty(own), *b = image_empty(own);
+	struct guc_store *own = guc_store_new(0, NULL);
+	struct gucs *a = gucs_empty(own), *b = gucs_empty(own);
 
-	cr_assert_eq(image_update(&b, "application_name", "psql", IMAGE_REPORTED), 0);
-	cr_assert_eq(image_update(&b, "app.user_id", "7", IMAGE_OTHER), 0);
-	cr_expect_eq(image_context(a), image_context(b));
-	cr_assert_eq(image_update(&b, "work_mem", "8MB", IMAGE_OTHER), 0);
-	cr_expect_neq(image_context(a), image_context(b), "plans depend on it");
-	cr_assert_eq(image_update(&a, "Work_Mem", "8MB", IMAGE_OTHER), 0);
-	cr_expect_eq(image_context(a), image_context(b));
-	cr_expect(image_is_of_context("SEARCH_PATH"));
-	cr_expect(image_is_of_context("plpgsql.variable_conflict"));
-	cr_expect_not(image_is_of_context("Statement_timeout"));
-	cr_expect_not(image_is_of_parsing("search_path"));
-	cr_expect(image_is_of_parsing("datestyle"));
-	image_unref(a);
-	image_unref(b);
-	image_store_free(own);
+	cr_assert_eq(gucs_update(&b, "application_name", "psql", GUC_REPORTED), 0);
+	cr_assert_eq(gucs_update(&b, "app.user_id", "7", GUC_OTHER), 0);
+	cr_expect_eq(gucs_context(a), gucs_context(b));
+	cr_assert_eq(gucs_update(&b, "work_mem", "8MB", GUC_OTHER), 0);
+	cr_expect_neq(gucs_context(a), gucs_context(b), "plans depend on it");
+	cr_assert_eq(gucs_update(&a, "Work_Mem", "8MB", GUC_OTHER), 0);
+	cr_expect_eq(gucs_context(a), gucs_context(b));
+	cr_expect(guc_is_of_context("SEARCH_PATH"));
+	cr_expect(guc_is_of_context("plpgsql.variable_conflict"));
+	cr_expect_not(guc_is_of_context("Statement_timeout"));
+	cr_expect_not(guc_is_of_parsing("search_path"));
+	cr_expect(guc_is_of_parsing("datestyle"));
+	gucs_unref(a);
+	gucs_unref(b);
+	guc_store_free(own);
 }
 
-Test(image, identifiers_are_quoted)
+Test(gucs, identifiers_are_quoted)
 {
 	struct buf b = { 0 };
 
-	image_put_identifier(&b, "a\"b\"\"", false);
-	image_put_identifier(&b, "a.b", false);
-	image_put_identifier(&b, "a.b", true);
+	guc_put_identifier(&b, "a\"b\"\"", false);
+	guc_put_identifier(&b, "a.b", false);
+	guc_put_identifier(&b, "a.b", true);
 	buf_put_u8(&b, 0);
 	cr_expect_str_eq((char *)b.bytes, "\"a\"\"b\"\"\"\"\"\"a.b\"\"a\".\"b\"");
 	buf_fini(&b);
 }
 
-Test(image, a_limit_is_short_below_50_ms)
+Test(gucs, a_limit_is_short_below_50_ms)
 {
 	static const char *const shorts[] = { "49",   "49ms", " 1 ms", "0.04s",	     "49999 us",
 					      "0x10", "",     "soon",  "1 fortnight" };
 	static const char *const others[] = { "0", "50", "50ms", "1s", "1min", "1h", "1 d", "0s" };
 
 	for (size_t i = 0; i < sizeof(shorts) / sizeof(shorts[0]); i++)
-		cr_expect(image_is_short_limit(shorts[i]), "%s", shorts[i]);
+		cr_expect(guc_is_short_limit(shorts[i]), "%s", shorts[i]);
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		cr_expect_not(image_is_short_limit(others[i]), "%s", others[i]);
+		cr_expect_not(guc_is_short_limit(others[i]), "%s", others[i]);
 }
 
 static void
-expect_entries(const struct image *img, const struct image_setting wanted[static 3])
+expect_entries(const struct gucs *gucs, const struct guc wanted[static 3])
 {
-	cr_assert_eq(image_count(img), 3);
+	cr_assert_eq(gucs_count(gucs), 3);
 	for (size_t i = 0; i < 3; i++) {
-		const struct image_setting *s = image_at(img, i), *w = &wanted[i];
+		const struct guc *s = gucs_at(gucs, i), *w = &wanted[i];
 
 		cr_expect_str_eq(s->name, w->name);
 		cr_expect_str_eq(s->value, w->value);
@@ -583,32 +583,32 @@ expect_entries(const struct image *img, const struct image_setting wanted[static
 	}
 }
 
-Test(image, a_copy_becomes_the_equal_image_of_another_store)
+Test(gucs, a_copy_becomes_the_equal_gucs_of_another_store)
 {
-	struct image_store *other = image_store_new(12, NULL);
-	struct image *img = image_empty(store), *copy, *twice, *equal = image_empty(other), *adopted;
+	struct guc_store *other = guc_store_new(12, NULL);
+	struct gucs *gucs = gucs_empty(store), *copy, *twice, *equal = gucs_empty(other), *adopted;
 
-	set(&img, "work_mem", "5MB", false);
-	set(&img, "TimeZone", "UTC", true);
+	set(&gucs, "work_mem", "5MB", false);
+	set(&gucs, "TimeZone", "UTC", true);
 	set(&equal, "TimeZone", "UTC", true);
 	set(&equal, "work_mem", "5MB", false);
-	copy = image_copy(img);
-	adopted = image_adopt(other, copy);
+	copy = gucs_copy(gucs);
+	adopted = gucs_adopt(other, copy);
 	cr_expect_eq(adopted, equal);
-	image_unref(adopted);
-	set(&img, "role", "web", false);
-	copy = image_copy(img);
-	twice = image_copy(copy);
-	image_unref(img);
-	image_unref(copy);
-	adopted = image_adopt(other, twice);
-	expect_entries(adopted, (struct image_setting[]){ { "role", "web", IMAGE_OTHER },
-							  { "TimeZone", "UTC", IMAGE_REPORTED },
-							  { "work_mem", "5MB", IMAGE_OTHER } });
-	cr_expect(image_plans_otherwise(adopted), "and what is read off them is known");
+	gucs_unref(adopted);
+	set(&gucs, "role", "web", false);
+	copy = gucs_copy(gucs);
+	twice = gucs_copy(copy);
+	gucs_unref(gucs);
+	gucs_unref(copy);
+	adopted = gucs_adopt(other, twice);
+	expect_entries(adopted, (struct guc[]){ { "role", "web", GUC_OTHER },
+						{ "TimeZone", "UTC", GUC_REPORTED },
+						{ "work_mem", "5MB", GUC_OTHER } });
+	cr_expect(gucs_plans_otherwise(adopted), "and what is read off them is known");
 	cr_expect_neq(adopted, equal);
-	image_unref(adopted);
-	image_unref(equal);
-	cr_expect_eq(image_store_count(other), 0);
-	image_store_free(other);
+	gucs_unref(adopted);
+	gucs_unref(equal);
+	cr_expect_eq(guc_store_count(other), 0);
+	guc_store_free(other);
 }

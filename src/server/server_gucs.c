@@ -1,20 +1,20 @@
 /*
- * src/server/server_image.c - gives a server connection the settings of its borrower.
+ * src/server/server_gucs.c - gives a server connection the settings of its borrower.
  *
- * The messages go ahead of the borrower's first one; their answers are swallowed (OWED_TO_IMAGE).
+ * The messages go ahead of the borrower's first one; their answers are swallowed (OWED_TO_GUCS).
  */
 #include "server/server.h"
 
 #include "seal/seal.h"
-#include "session/image.h"
-#include "session/image_settings.h"
+#include "session/gucs.h"
+#include "session/gucs_effects.h"
 #include "wire/messages.h"
 
 static void
 owe_triples(struct server *srv, size_t triples)
 {
 	for (size_t i = 0; i < triples; i++)
-		ledger_push_run(&srv->ledger, OWED_TO_IMAGE, NULL);
+		ledger_push_run(&srv->ledger, OWED_TO_GUCS, NULL);
 	if (triples > 0)
 		srv->unnamed_owner = 0;
 }
@@ -46,8 +46,7 @@ server_send(struct server *srv, struct buf *b)
 }
 
 void
-server_put_image(struct server *srv, const struct image *to, const struct image *always, bool is_guarded,
-		 struct buf *out)
+server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *always, bool is_guarded, struct buf *out)
 {
 	size_t triples = 0;
 
@@ -55,17 +54,17 @@ server_put_image(struct server *srv, const struct image *to, const struct image 
 		return;
 	/* Else the statement that makes the settings would begin as the last client's DEFERRABLE transaction, and wait.
 	 */
-	if (srv->image != to && srv->tx == 'I' && image_get(srv->image, "default_transaction_deferrable") != NULL) {
+	if (srv->gucs != to && srv->tx == 'I' && gucs_get(srv->gucs, "default_transaction_deferrable") != NULL) {
 		message_run(out, "", "", MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
 		triples++;
 	}
-	triples += image_put_changes(out, srv->image, to, always,
-				     srv->target->upstream->words[UPSTREAM_CONNECT_QUERY] != NULL, is_guarded);
+	triples += gucs_put_changes(out, srv->gucs, to, always,
+				    srv->target->upstream->words[UPSTREAM_CONNECT_QUERY] != NULL, is_guarded);
 	if (triples == 0)
 		return;
 	owe_triples(srv, triples);
 	message_sync(out);
-	server_owe_sync(srv, OWED_TO_IMAGE);
+	server_owe_sync(srv, OWED_TO_GUCS);
 }
 
 void
@@ -78,15 +77,15 @@ server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 	message_run(out, "", "", SEAL_SEED_FORGET);
 	message_sync(out);
 	owe_triples(srv, 2);
-	server_owe_sync(srv, OWED_TO_IMAGE);
+	server_owe_sync(srv, OWED_TO_GUCS);
 }
 
 bool
-server_plans_suit(const struct server *srv, struct image *img)
+server_plans_suit(const struct server *srv, struct gucs *gucs)
 {
-	struct image *of = srv->plans_of;
+	struct gucs *of = srv->plans_of;
 
-	return of == NULL || of == img ||
-	       (image_context(of) != IMAGE_CONTEXT_NONE && image_context(of) == image_context(img)) ||
-	       image_plans_as(of, img);
+	return of == NULL || of == gucs ||
+	       (gucs_context(of) != GUCS_CONTEXT_NONE && gucs_context(of) == gucs_context(gucs)) ||
+	       gucs_plans_as(of, gucs);
 }
