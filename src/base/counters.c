@@ -58,7 +58,7 @@ const char *const read_target_names[RT_COUNT] = { READ_TARGETS(AS_NAME) };
 #define AS_WORD(value, name) name,
 const char *const forbidden_names[FORBIDDEN_COUNT - 1] = { FORBIDDEN_STATEMENTS(AS_WORD) "too_long" };
 const char *const cancel_result_names[CR_COUNT] = { CANCEL_RESULTS(AS_NAME) };
-const char *const crossing_names[CROSSING_COUNT] = { CROSSING_KINDS(AS_NAME) };
+const char *const transfer_names[TRANSFER_COUNT] = { TRANSFER_KINDS(AS_NAME) };
 const char *const auth_query_result_names[AQ_COUNT] = { AUTH_QUERY_RESULTS(AS_NAME) };
 const char *const net_side_names[NS_COUNT] = { [NS_CLIENT] = "client", [NS_SERVER] = "server" };
 

@@ -64,9 +64,9 @@
 #define CANCEL_RESULTS(X) \
 	X(CR_SENT, "sent") X(CR_NO_QUERY, "no_query") X(CR_WRONG_KEY, "wrong_key") X(CR_FAILED, "failed") \
 	X(CR_PASSED_ON, "passed_on")
-#define CROSSING_KINDS(X) \
-	X(CROSSING_CLIENT, "client") X(CROSSING_RETURNED_SERVER, "returned_server") \
-	X(CROSSING_IDLE_SERVER, "idle_server")
+#define TRANSFER_KINDS(X) \
+	X(TRANSFER_CLIENT, "client") X(TRANSFER_RETURNED_SERVER, "returned_server") \
+	X(TRANSFER_IDLE_SERVER, "idle_server")
 #define AUTH_QUERY_RESULTS(X) \
 	X(AQ_HIT, "hit") X(AQ_MISS, "miss") X(AQ_UNKNOWN, "unknown") X(AQ_STALE, "stale") X(AQ_FAILED, "failed")
 /* clang-format on */
@@ -96,7 +96,7 @@ enum forbidden { FORBIDDEN_NOTHING, FORBIDDEN_STATEMENTS(AS_ENUM) FORBIDDEN_SIZE
 enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
 /* Goes from one worker to another: a client behind its proof; a server, just returned or idle. */
-enum crossing_kind { CROSSING_KINDS(AS_ENUM) CROSSING_COUNT };
+enum transfer_kind { TRANSFER_KINDS(AS_ENUM) TRANSFER_COUNT };
 enum auth_query_result { AUTH_QUERY_RESULTS(AS_ENUM) AQ_COUNT };
 enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 
@@ -126,7 +126,7 @@ extern const char *const read_target_names[RT_COUNT];
 #define FORBIDDEN_BIT(what) (1u << ((unsigned)(what)-1)) /* in the setting refuse */
 extern const char *const forbidden_names[FORBIDDEN_COUNT - 1]; /* from the one behind FORBIDDEN_NOTHING on */
 extern const char *const cancel_result_names[CR_COUNT];
-extern const char *const crossing_names[CROSSING_COUNT];
+extern const char *const transfer_names[TRANSFER_COUNT];
 extern const char *const commit_result_names[CC_COUNT];
 extern const char *const auth_query_result_names[AQ_COUNT];
 extern const char *const net_side_names[NS_COUNT];
@@ -186,7 +186,7 @@ struct process_counters {
 	struct histogram tls_handshake_duration; /* clients' */
 	uint64_t tls_not_after_us; /* gauge; the end of our first certificate, since 1970; 0: there is none */
 	uint64_t cancels[CR_COUNT];
-	uint64_t crossings[CROSSING_COUNT]; /* counted where they come from */
+	uint64_t transfers[TRANSFER_COUNT]; /* counted where they come from */
 	uint64_t auth_queries[AQ_COUNT];
 	uint64_t reloads_ok, reloads_failed;
 	uint64_t console_commands;
@@ -195,6 +195,6 @@ struct process_counters {
 	uint64_t loop_iterations;
 	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* known elsewhere; filled in for a snapshot */
 	struct histogram login_duration, loop_lag, proxy_overhead;
-	struct histogram crossing_duration; /* of servers, counted where they come to */
+	struct histogram transfer_duration; /* of servers, counted where they come to */
 	struct histogram halt_duration; /* worker 0's: how long all others stood still, or were waited for in vain */
 };

@@ -36,7 +36,7 @@ enum cancel_phase {
 
 /* A request on its way from the main worker, where its connection is, to the worker that has the client, and back when
  * it is over. Whoever has it reads it; nobody else has a pointer to it. */
-struct crossing_cancel {
+struct transfer_cancel {
 	struct note note;
 	struct client_env *from, *to;
 	uint64_t asker; /* its id: it may go meanwhile; 0: it is in another process */
@@ -53,7 +53,7 @@ struct client_cancel {
 	struct client *target; /* NULL: it has gone */
 	struct client_cancel *next; /* the next one for the same target */
 	struct timer again; /* tries it again */
-	struct crossing_cancel *crossing; /* that has brought it; NULL: its connection is on this worker */
+	struct transfer_cancel *transfer; /* that has brought it; NULL: its connection is on this worker */
 	uint64_t far; /* its number in the other process that it came to; 0: it came to this one */
 	uint32_t meant; /* which request of the target is meant: the number of requests answered before it */
 	uint32_t retries;
@@ -99,7 +99,7 @@ close_asker(struct client *asker, enum cancel_result result)
 static void
 come_back(struct note *n, void *owner, bool is_over)
 {
-	struct crossing_cancel *x = (struct crossing_cancel *)((char *)n - offsetof(struct crossing_cancel, note));
+	struct transfer_cancel *x = (struct transfer_cancel *)((char *)n - offsetof(struct transfer_cancel, note));
 	struct client *asker = is_over ? NULL : client_find_id(x->from, x->asker);
 
 	(void)owner;
@@ -114,7 +114,7 @@ come_back(struct note *n, void *owner, bool is_over)
 }
 
 static void
-go_back(struct crossing_cancel *x, enum cancel_result result)
+go_back(struct transfer_cancel *x, enum cancel_result result)
 {
 	x->result = result;
 	x->note.read = come_back;
@@ -129,8 +129,8 @@ cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 	timer_stop(&cancel->again);
 	if (cancel->asker != NULL)
 		close_asker(cancel->asker, result);
-	else if (cancel->crossing != NULL)
-		go_back(cancel->crossing, result);
+	else if (cancel->transfer != NULL)
+		go_back(cancel->transfer, result);
 	else
 		cancel->env->x.counters->cancels[result]++;
 	if (cancel->far != 0)
@@ -346,7 +346,7 @@ has_enough(const struct client *target)
 static void
 arrive(struct note *n, void *owner, bool is_over)
 {
-	struct crossing_cancel *x = (struct crossing_cancel *)((char *)n - offsetof(struct crossing_cancel, note));
+	struct transfer_cancel *x = (struct transfer_cancel *)((char *)n - offsetof(struct transfer_cancel, note));
 	struct client *target = is_over ? NULL : cancel_find_key(x->to, x->pid, x->key, x->key_len);
 	struct client_cancel *cancel;
 
@@ -359,7 +359,7 @@ arrive(struct note *n, void *owner, bool is_over)
 	else if ((cancel = make(target, NULL)) == NULL)
 		go_back(x, CR_FAILED);
 	else {
-		cancel->crossing = x;
+		cancel->transfer = x;
 		if (first_of(target) == cancel)
 			try_cancel(cancel);
 	}
@@ -374,7 +374,7 @@ cancel_give_up(struct client_env *home)
 	inbox_take_back(home->inbox, note_reads, &(note_read *){ arrive }, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
-		((struct crossing_cancel *)((char *)n - offsetof(struct crossing_cancel, note)))->result = CR_FAILED;
+		((struct transfer_cancel *)((char *)n - offsetof(struct transfer_cancel, note)))->result = CR_FAILED;
 		come_back(n, NULL, false);
 	}
 }
@@ -384,7 +384,7 @@ static int
 begin_on(struct client_env *home, struct client_env *from, uint64_t asker, uint64_t far, uint32_t pid,
 	 const uint8_t *key, size_t key_len)
 {
-	struct crossing_cancel *x = calloc(1, sizeof(*x));
+	struct transfer_cancel *x = calloc(1, sizeof(*x));
 
 	if (x == NULL)
 		return -1;

@@ -76,7 +76,7 @@ clients_suspend(struct client_env *env, bool on)
 
 	env->x.is_suspended = on;
 	TAILQ_FOREACH(c, &env->clients, all) {
-		if (c->x.reading == EXCHANGE_CROSSES || (on && !exchange_is_ready(&c->x)))
+		if (c->x.reading == EXCHANGE_IN_TRANSFER || (on && !exchange_is_ready(&c->x)))
 			continue;
 		stream_suspend(&c->x.stream, on);
 		if (c->x.srv != NULL)

@@ -73,7 +73,7 @@ enum exchange_block {
 enum exchange_reading {
 	EXCHANGE_READS,
 	EXCHANGE_STALLED, /* not until what is on its way has become less: relay_unstall() */
-	EXCHANGE_CROSSES /* it moves between processes: not read here, nor sent to; client_record_begin_reading() */
+	EXCHANGE_IN_TRANSFER /* it moves between processes: not read here, nor sent to; client_record_begin_reading() */
 };
 
 #define DONE_MAX 64
@@ -113,8 +113,8 @@ struct exchange_ops {
 	void (*login_server_lost)(struct exchange *x, const struct fail *why);
 	void (*timed_out)(struct exchange *x, const struct fail *why); /* it has waited for pool_timeout in vain */
 	void (*released)(struct exchange *x); /* while env->is_moving: it has given its server back */
-	/* While EXCHANGE_CROSSES: the listener listens to a channel of it, or can't, or has caught up for it. */
-	void (*crossing_heard)(struct exchange *x);
+	/* While EXCHANGE_IN_TRANSFER: the listener listens to a channel of it, or can't, or has caught up for it. */
+	void (*transfer_progress)(struct exchange *x);
 };
 
 /* Shared by all exchanges of one loop; owned by struct client_env. */

@@ -32,8 +32,8 @@ listen_answered(struct notify_subscription *at_listener, const struct fail *why)
 		subscription_refuse(m, why);
 	else if (m->hearing == HEARING_ASKED)
 		m->hearing = HEARING;
-	if (x->reading == EXCHANGE_CROSSES) {
-		x->env->ops->crossing_heard(x);
+	if (x->reading == EXCHANGE_IN_TRANSFER) {
+		x->env->ops->transfer_progress(x);
 		return;
 	}
 	if (why != NULL && m->is_active)

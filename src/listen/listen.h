@@ -12,7 +12,7 @@
  *   subscriptions.c    subscriptions, and the end of transactions
  *   queue.c            notifications on their way to the client
  *   sender_pid.c       the PID in notifications
- *   listen_crossing.c  subscriptions and queue of a client that moves to another process
+ *   listen_transfer.c  subscriptions and queue of a client that moves to another process
  *
  * A LISTEN within a savepoint, in a function, or among other statements takes effect on the borrowed server:
  * the client keeps that server (PIN_LISTEN) until it has sent an UNLISTEN there.
@@ -74,7 +74,7 @@ void listen_unlinked(struct exchange *x, struct server *srv);
  * which drivers' pools reset it, is as if it never had. */
 void listen_rest(struct exchange *x);
 
-/* --- listen_crossing.c: between two requests, a client moves to another process --- */
+/* --- listen_transfer.c: between two requests, a client moves to another process --- */
 /* The listener listens in its server's place. It may move if all is committed that it listens on, and nothing waits to
  * be sent to it. */
 bool listen_ties(const struct exchange *x, enum feature_tie to);
@@ -95,11 +95,11 @@ int listen_take(struct exchange *x, const char *channel);
 /* Returns true if the listener listens on all of them; *is_refused: on one of them it can't. */
 bool listen_is_heard(const struct exchange *x, bool *is_refused);
 /*
- * Asks the listener to catch up for a client that crosses. While listen_crossing_waits() returns true, it has not;
- * exchange_ops.crossing_heard follows.
+ * Asks the listener to catch up for a client that is transferred. While listen_transfer_waits() returns true, it has
+ * not; exchange_ops.transfer_progress follows.
  */
-void listen_crossing_catch_up(struct exchange *x);
-bool listen_crossing_waits(const struct exchange *x);
+void listen_transfer_catch_up(struct exchange *x);
+bool listen_transfer_waits(const struct exchange *x);
 /* Returns the whole messages that wait to be sent to the client; borrowed. */
 const uint8_t *listen_queued(const struct exchange *x, size_t *len);
 /*

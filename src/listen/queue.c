@@ -182,8 +182,8 @@ may_send(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	if (x->is_closing || x->reading == EXCHANGE_CROSSES || !exchange_is_ready(x) || x->state == CL_READY_WITHHELD ||
-	    x->state == CL_CLOSE_AFTER_FLUSH)
+	if (x->is_closing || x->reading == EXCHANGE_IN_TRANSFER || !exchange_is_ready(x) ||
+	    x->state == CL_READY_WITHHELD || x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
 	return srv == NULL ? x->block != EXCHANGE_DUE
 			   : srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->ledger.body_left == 0;
@@ -274,7 +274,7 @@ listen_flush(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
-	if (l == NULL || x->is_closing || x->reading == EXCHANGE_CROSSES)
+	if (l == NULL || x->is_closing || x->reading == EXCHANGE_IN_TRANSFER)
 		return;
 	if (x->state == CL_REJECTING) /* what its request has waited for in vain is tried again for the next one */
 		listen_sweep(l);
@@ -329,8 +329,8 @@ on_caught_up(struct notify_subscriber *subscriber)
 	struct client_listen *l = listen_of(subscriber);
 	struct exchange *x = l->x;
 
-	if (x->reading == EXCHANGE_CROSSES) {
-		x->env->ops->crossing_heard(x);
+	if (x->reading == EXCHANGE_IN_TRANSFER) {
+		x->env->ops->transfer_progress(x);
 		return;
 	}
 	if (listen_pid_caught_up(x))

@@ -199,7 +199,7 @@ login_go_home(struct client *c, void *unused)
 	if (home == POOL_NO_HOME)
 		refuse_pool(c, &why);
 	else if (home != c->env->number)
-		login_cross(c, c->env->crew[home]);
+		login_transfer(c, c->env->crew[home]);
 	else if ((pool = find_pool(c)) != NULL)
 		enter_pool(c, pool);
 }

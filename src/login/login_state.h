@@ -15,7 +15,7 @@
  *   login_scram.c, login_password.c, login_peer.c, login_external.c  the authentication exchanges
  *   login_proof.c        what follows a proof: the console or a pool, or a late refusal
  *   login_recount.c      looks again who has gone, before a limit on clients refuses one
- *   login_cross.c        the way from the main worker to the worker of its pool
+ *   login_transfer.c     the way from the main worker to the worker of its pool
  *   login_welcome.c      WELCOME: the client's startup settings, and its first ReadyForQuery
  *   login_replication.c  the same for replication clients
  *   login_refuse.c       a login that fails
@@ -106,10 +106,11 @@ bool login_is_waiting(const struct client *c);
  * be closed afterwards. */
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
 
-/* login_cross.c: the client goes to the worker of its pool, and login_arrived() is called there. */
-void login_cross(struct client *c, struct client_env *to);
+/* login_transfer.c: the client goes to the worker of its pool, and login_arrived() is called there. */
+void login_transfer(struct client *c, struct client_env *to);
 /* login_proof.c */
-void login_go_home(struct client *c, void *unused); /* it is admitted: it enters its pool, or crosses to its home */
+void login_go_home(struct client *c,
+		   void *unused); /* it is admitted: it enters its pool, or is transferred to its home */
 void login_arrived(struct client *c, void *unused);
 /* login_recount.c: a client is to be refused at a limit on clients, for this reason. Returns true if others have gone
  * by then whose ends the main worker has yet to hear of: the login waits for that, and then the limit is asked again.

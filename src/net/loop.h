@@ -99,9 +99,9 @@ void deferred_free(struct deferred_frees *y, struct grave *g, void (*free_it)(st
 
 /*
  * --- What one of several workers does behind an event, before the next of the same turn of its loop. A turn has dozens
- * of events, and what crosses should wait for none of them on either side.
+ * of events, and what is transferred should wait for none of them on either side.
  */
-/* Empties the deferred frees, so that what crosses leaves, and reads the inbox. */
+/* Empties the deferred frees, so that what is transferred leaves, and reads the inbox. */
 void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __attribute__((cold));
 /* Called last in a callback of libevent's: none of our functions is running, as if libevent had called the deferred
  * frees and the inbox next. Whatever the callback was for may be freed. */

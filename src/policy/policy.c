@@ -218,7 +218,7 @@ tell_of_line(struct policy *p)
 		tell_now(p);
 }
 
-/* A connection that crosses keeps its place. */
+/* A connection that is transferred keeps its place. */
 static void
 move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {

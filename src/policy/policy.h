@@ -98,7 +98,7 @@ struct policy_conn {
 	TAILQ_ENTRY(policy_conn) all;
 	/* For policy_whole.h. */
 	uint64_t round; /* the whole's when it was opened */
-	struct policy_whole *whole; /* while it crosses to another part of it; else NULL */
+	struct policy_whole *whole; /* while it is transferred to another part of it; else NULL */
 	uint32_t to_part;
 };
 

@@ -186,7 +186,7 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 	g = m->group;
 	if (g->budget == NULL) {
 		g->budget = b;
-		change_group_used(g, g->crossing);
+		change_group_used(g, g->in_transfer);
 	}
 	g->member_count++;
 	set_group_claim(g, m->weight > 0 ? m->weight : 1, m->reserved);
@@ -247,7 +247,8 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 	assert(m->asked <= m->leaving);
 }
 
-/* A part that is in another budget than g, or came to it before the others, counts by itself: what crosses is g's. */
+/* A part that is in another budget than g, or came to it before the others, counts by itself: what is transferred is
+ * g's. */
 static bool
 is_of_group(const struct budget_member *m, const struct budget_group *g)
 {
@@ -264,7 +265,7 @@ change_alone(struct budget_member *m, uint32_t by)
 void
 budget_departed(struct budget_member *m, struct budget_group *g)
 {
-	budget_count(&g->crossing, 1);
+	budget_count(&g->in_transfer, 1);
 	if (is_of_group(m, g)) {
 		change_own_used(m, -1u);
 	} else {
@@ -279,7 +280,7 @@ budget_departed(struct budget_member *m, struct budget_group *g)
 void
 budget_arrived(struct budget_member *m, struct budget_group *g)
 {
-	budget_count(&g->crossing, -1u);
+	budget_count(&g->in_transfer, -1u);
 	if (is_of_group(m, g)) {
 		change_own_used(m, 1);
 		return;
@@ -839,7 +840,7 @@ end_group(struct budget_group *g)
 	assert(g->member_count == 0 && !is_in_use(g) && g->leaving == 0 && g->short_count == 0);
 	change_group_used(g, -g->used);
 	budget_count(&b->unequal_count, -(uint32_t)is_unequal(g));
-	*g = (struct budget_group){ .crossing = g->crossing };
+	*g = (struct budget_group){ .in_transfer = g->in_transfer };
 }
 
 void
@@ -847,11 +848,11 @@ budget_lost(struct budget_group *g)
 {
 	struct policy_budget *b = g->budget;
 
-	budget_count(&g->crossing, -1u);
+	budget_count(&g->in_transfer, -1u);
 	if (b == NULL)
 		return;
 	change_group_used(g, -1u);
-	if (g->member_count == 0 && g->crossing == 0)
+	if (g->member_count == 0 && g->in_transfer == 0)
 		end_group(g);
 	budget_tell_keeper(b);
 	budget_wake_best(b);
@@ -880,7 +881,7 @@ budget_leave(struct budget_member *m)
 	if (--g->member_count == 0)
 		change_use(g, 0, false);
 	/* Connections that cross still count, unless the cap is for pools of one name, and the last one may be gone. */
-	if (g->member_count == 0 && (g->crossing == 0 || b != m->room->commons->total))
+	if (g->member_count == 0 && (g->in_transfer == 0 || b != m->room->commons->total))
 		end_group(g);
 	if (b->used < before)
 		budget_wake_best(b);

@@ -15,11 +15,11 @@
  * second one is.
  *
  * The parts of one pool (policy_whole.h) are members of one group: a claim, a share and whether it is in use are the
- * group's; who is hungry, and who has idle ones to give up, is a member. A connection that crosses from one part to
- * another keeps its place, which is the group's meanwhile. A pool on one worker is a group by itself.
+ * group's; who is hungry, and who has idle ones to give up, is a member. A connection that is transferred from one part
+ * to another keeps its place, which is the group's meanwhile. A pool on one worker is a group by itself.
  *
  * Always: with a place free and somebody hungry, the one with the best claim has been woken and not ticked since; a
- *         group has as many places as its members together, and those that cross.
+ *         group has as many places as its members together, and those that are transferred.
  */
 #pragma once
 
@@ -64,8 +64,8 @@ struct budget_view {
 struct budget_group {
 	struct policy_budget *budget; /* its members'; NULL: it has none */
 	uint32_t member_count;
-	uint32_t used, leaving; /* of all members; used: and those that cross */
-	uint32_t crossing; /* from one part to another, whether there is a cap or not */
+	uint32_t used, leaving; /* of all members; used: and those that are transferred */
+	uint32_t in_transfer; /* from one part to another, whether there is a cap or not */
 	uint32_t short_count; /* of all members */
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
 	uint32_t demanding; /* members with demand */

@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-#define LOOK_AT_IDLE 8 /* how many idle ones are looked at for one that can cross */
+#define LOOK_AT_IDLE 8 /* how many idle ones are looked at for one that can be transferred */
 
 void
 policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us)
@@ -82,17 +82,18 @@ policy_is_split(const struct policy *p)
 /* --- Giving. --- */
 
 static bool
-can_cross(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
+can_be_transferred(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
 	return p->ops.give != NULL && !conn->is_recycle_due && !policy_is_aged(p, conn, now_us);
 }
 
 /* conn->epoch is 1 on the way if it is known to work, else 0. */
 static bool
-cross(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us)
+transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us)
 {
 	enum policy_conn_state from = conn->state;
-	struct policy_room *to = can_cross(p, conn, now_us) ? part_begin_crossing(&p->part, conn, number) : NULL;
+	struct policy_room *to =
+	    can_be_transferred(p, conn, now_us) ? part_begin_transfer(&p->part, conn, number) : NULL;
 
 	assert(from == PC_IDLE || from == PC_LENT);
 	if (to == NULL)
@@ -134,7 +135,7 @@ policy_give(struct policy *p, struct policy_conn *conn, const struct policy_wait
 		return false;
 	if (conn->state != PC_LENT)
 		policy_move(p, conn, PC_LENT); /* it was opened or pinged */
-	if (!cross(p, conn, number, now_us)) {
+	if (!transfer(p, conn, number, now_us)) {
 		if (t == NULL || now_us < later(p->part.made_us, 2 * WHOLE_MADE_US) ||
 		    !part_is_starved(&p->part, number, own_us) || !needs_place(p, now_us))
 			return false;
@@ -153,13 +154,13 @@ give_one(struct policy *p, int number, uint64_t now_us)
 
 	for (conn = TAILQ_FIRST(&p->in[PC_IDLE]); conn != NULL && looked < LOOK_AT_IDLE; conn = colder, looked++) {
 		colder = TAILQ_NEXT(conn, link);
-		if (cross(p, conn, number, now_us))
+		if (transfer(p, conn, number, now_us))
 			return true;
 	}
 	return false;
 }
 
-/* If none of them can cross, and the pool is full, the coldest is closed, and another one is opened there. */
+/* If none of them can be transferred, and the pool is full, the coldest is closed, and another one is opened there. */
 void
 policy_give_idle(struct policy *p, uint64_t now_us)
 {
@@ -180,7 +181,7 @@ policy_give_idle(struct policy *p, uint64_t now_us)
 
 /* --- Asking. --- */
 
-/* Asks once for each who comes, and again when no place is left: then others close those that can't cross. */
+/* Asks once for each who comes, and again when no place is left: then others close those that can't be transferred. */
 void
 policy_ask_parts(struct policy *p, uint64_t now_us)
 {

@@ -3,7 +3,7 @@
  * Only src/policy/ includes it. See policy_whole.h.
  *
  * Places, rounds and what is on its way change under the lock of the commons, when a connection is opened, closing or
- * gone, and when one crosses; anybody may read them. The row (bits, since_us, signs) is written by each part for
+ * gone, and when one is transferred; anybody may read them. The row (bits, since_us, signs) is written by each part for
  * itself, without the lock, and only when something changed.
  *
  * Always: used >= live >= verified; a part whose first idle connection or next waiter comes has told so before it looks
@@ -22,9 +22,10 @@
 
 #define WHOLE_LATE_US 1000u /* nobody is overtaken by one who came more than this later */
 #define WHOLE_ASK_US (5 * 1000u) /* a part that was asked for idle connections has this long to answer */
-#define WHOLE_STARVED_US (100 * 1000u) /* for one who waits longer by this a place is made, if none can cross */
+#define WHOLE_STARVED_US                                                                                               \
+	(100 * 1000u) /* for one who waits longer by this a place is made, if none can be transferred */
 #define WHOLE_MADE_US (100 * 1000u) /* a place that was made is left to others for so long, and then to those here */
-#define ROUND_NONE UINT64_MAX /* of a connection that never crosses */
+#define ROUND_NONE UINT64_MAX /* of a connection that is never transferred */
 
 #define IDLE_BIT(number) (UINT64_C(1) << (32 + (number)))
 #define WAITING_BIT(number) (UINT64_C(1) << (number))
@@ -43,20 +44,21 @@ struct policy_whole {
 	/* Changed under the lock. */
 	struct policy_orders *parts[WHOLE_PARTS_MAX]; /* by the number of their rooms; NULL: none is there */
 	_Atomic uint32_t part_count;
-	_Atomic uint32_t used; /* places: connections in any state, and those that cross */
+	_Atomic uint32_t used; /* places: connections in any state, and those that are transferred */
 	_Atomic uint32_t live; /* those of them that are neither CLOSING nor SCOUTING */
 	_Atomic uint32_t verified; /* those of them that are not OPENING either */
 	_Atomic uint32_t coming[WHOLE_PARTS_MAX]; /* on their way to that part */
 	_Atomic uint32_t lowered_limit; /* PostgreSQL refused with "too many": no more than this ... */
 	_Atomic uint64_t lowered_until_us; /* ... until then */
-	_Atomic uint64_t round; /* whose connections alone cross: policy_close_all and policy_pause begin another */
+	_Atomic uint64_t
+	    round; /* whose connections alone are transferred: policy_close_all and policy_pause begin another */
 	_Atomic uint32_t in_use; /* a bit for each part whose is_in_use is set */
 	uint32_t out; /* a bit for each part that is in an outage */
 	_Atomic uint64_t out_since_us; /* of the outage that was told; 0: there is none */
 	_Atomic uint64_t lost_us; /* when a lent connection of any part was last lost; written without the lock */
 	uint32_t held, refused; /* in it, by parts that are in it no longer */
 	struct budget_group caps[POLICY_CAPS]; /* its places under each */
-	bool is_orphan; /* put by its last user; freed when nothing of it crosses any more */
+	bool is_orphan; /* put by its last user; freed when nothing of it is transferred any more */
 
 	_Alignas(64) _Atomic uint64_t bits; /* IDLE_BIT and WAITING_BIT of each part */
 	_Alignas(64) _Atomic uint64_t since_us[WHOLE_PARTS_MAX]; /* of the first in the queue */
@@ -72,7 +74,7 @@ struct policy_part {
 	uint32_t live_asked; /* the part's connections when it looked last whether to ask */
 	uint32_t asked_of; /* a bit for each that was asked, and has not said that it has none */
 	uint64_t doubted_us; /* when a connection was last not trusted any more */
-	const struct policy_room *given_to; /* the last that crossed from here; NULL: none did */
+	const struct policy_room *given_to; /* the last that was transferred from here; NULL: none did */
 	uint32_t own_turns, its_turns; /* of the two rooms, when it left */
 	uint64_t made_us; /* when a place was last made for who waits in another part */
 	bool is_to_ask; /* more wait here than others know of */
@@ -198,7 +200,7 @@ part_report(struct policy_part *m, bool is_in_use, uint64_t now_us)
 		part_report_change(m, is_in_use, now_us);
 }
 
-/* Notes that one crosses to that room. */
+/* Notes that one is transferred to that room. */
 static inline void
 part_has_given(struct policy_part *m, const struct policy_room *to)
 {
@@ -252,11 +254,11 @@ uint32_t part_ahead(const struct policy_part *m, uint64_t since_us, uint64_t now
 /* Returns true if somebody in that part waits for so long that a place is made for him. */
 bool part_is_starved(const struct policy_part *m, int number, uint64_t own_us);
 /* conn will go to that part: returns its room, or NULL: it can't, or need not. part_stays: it can't after all. */
-struct policy_room *part_begin_crossing(struct policy_part *m, struct policy_conn *conn, int number);
+struct policy_room *part_begin_transfer(struct policy_part *m, struct policy_conn *conn, int number);
 void part_stays(struct policy_part *m, struct policy_conn *conn);
 /* Returns false if conn was not sent to this part. *is_of_round: it is as good as when it left. */
 bool part_arrived(struct policy_part *m, struct policy_conn *conn, bool *is_of_round);
-void part_next_round(struct policy_part *m); /* none of today's connections crosses any more */
+void part_next_round(struct policy_part *m); /* none of today's connections is transferred any more */
 /* Asks others for their idle connections. m->whole is not NULL. */
 void part_ask(struct policy_part *m, uint64_t now_us);
 /* Returns how many may come of that. */

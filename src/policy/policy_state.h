@@ -123,7 +123,7 @@ policy_own_live(const struct policy *p)
 	return p->total - p->count[PC_CLOSING] - p->count[PC_SCOUTING];
 }
 
-/* Returns how many come free here in a moment, apart from those that cross. */
+/* Returns how many come free here in a moment, apart from those that are transferred. */
 static inline uint32_t
 policy_own_coming(const struct policy *p)
 {

@@ -1,4 +1,4 @@
-/* src/policy/policy_whole.c - what the parts of one pool share: places, who waits where, what crosses. See
+/* src/policy/policy_whole.c - what the parts of one pool share: places, who waits where, what is transferred. See
  * policy_whole.h and policy_part.h. Calls nothing of a pool's: what another part is to do is an order. */
 #include "policy/policy_part.h"
 
@@ -443,10 +443,10 @@ part_ahead(const struct policy_part *m, uint64_t since_us, uint64_t now_us)
 	return (uint32_t)ahead;
 }
 
-/* --- Crossing. --- */
+/* --- Transfers. --- */
 
 struct policy_room *
-part_begin_crossing(struct policy_part *m, struct policy_conn *conn, int number)
+part_begin_transfer(struct policy_part *m, struct policy_conn *conn, int number)
 {
 	struct policy_whole *w = enter(m);
 	struct policy_orders *to = w->parts[number];
@@ -465,7 +465,7 @@ part_begin_crossing(struct policy_part *m, struct policy_conn *conn, int number)
 
 /* Under the lock. */
 static void
-end_crossing(struct policy_conn *conn)
+end_transfer(struct policy_conn *conn)
 {
 	assert(get(&conn->whole->coming[conn->to_part]) > 0);
 	add(&conn->whole->coming[conn->to_part], -1u);
@@ -477,7 +477,7 @@ part_stays(struct policy_part *m, struct policy_conn *conn)
 {
 	struct policy_whole *w = enter(m);
 
-	end_crossing(conn);
+	end_transfer(conn);
 	leave(w);
 }
 
@@ -487,7 +487,7 @@ part_arrived(struct policy_part *m, struct policy_conn *conn, bool *is_of_round)
 	if (m->whole == NULL || conn->whole != m->whole || conn->to_part != m->number)
 		return false;
 	enter(m);
-	end_crossing(conn);
+	end_transfer(conn);
 	*is_of_round = conn->round == get_us(&m->whole->round);
 	leave(m->whole);
 	return true;
@@ -501,7 +501,7 @@ policy_whole_lost(struct policy_conn *conn, struct policy_room *r, uint64_t now_
 
 	assert(conn->state == PC_NONE);
 	policy_room_lock(r);
-	end_crossing(conn);
+	end_transfer(conn);
 	add(&w->used, -1u);
 	add(&w->live, -1u);
 	add(&w->verified, -1u);

@@ -4,18 +4,19 @@
  * Each worker that serves the pool has a part: a struct policy with a line, idle connections and timers of its own,
  * used by that worker's thread alone. The whole counts the places of all, so that pool_size and max_overflow hold for
  * all parts together; it knows who waits where, and which part has idle connections. A connection that comes free goes
- * to the part in which somebody has waited for longest: it crosses.
+ * to the part in which somebody has waited for longest: it is transferred.
  *
  *   1. The part that has it gives it up and calls ops->give, which posts it to the other worker. Its place stays taken.
  *   2. There policy_arrive() takes it, or policy_whole_lost() gives its place back.
  *
  * A part in which somebody waits asks the parts that have idle ones, and opens one itself if none of them gives any
  * within ASK_US, or none has any. Nobody is overtaken by one who came more than LATE_US later, but for the time of one
- * crossing and of the turn of a loop on either side. A pool that lives on one worker has no whole, and nothing of this
+ * transfer and of the turn of a loop on either side. A pool that lives on one worker has no whole, and nothing of this
  * is done for it.
  *
- * Always: the connections of all parts, those that cross among them, are no more than pool_size + max_overflow (or,
- *         after that was lowered, their number only falls); no more are on their way to a part than wait there.
+ * Always: the connections of all parts, those that are transferred among them, are no more than pool_size +
+ * max_overflow (or, after that was lowered, their number only falls); no more are on their way to a part than wait
+ * there.
  */
 #pragma once
 
@@ -30,7 +31,7 @@ struct policy_whole; /* opaque: policy_whole.c */
 /* Returns the one of this key (len bytes), the caller's until policy_whole_put; NULL without memory, or if nobody has
  * it and may_make is false. On any thread. */
 struct policy_whole *policy_whole_get(struct policy_commons *all, const void *key, size_t len, bool may_make);
-/* After its part has left. It is kept for as long as one crosses. NULL is fine. */
+/* After its part has left. It is kept for as long as one is transferred. NULL is fine. */
 void policy_whole_put(struct policy_commons *all, struct policy_whole *w);
 const void *policy_whole_key(const struct policy_whole *w, size_t *len);
 

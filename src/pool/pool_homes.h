@@ -61,6 +61,6 @@ bool pool_fresh_hear(struct pool_fresh *f, struct guc_store *store, struct gucs 
 		     uint64_t *since_us);
 
 struct pool_set;
-/* pool_cross.c, on the thread of set. The worker of silent does not answer: closes the servers that were sent there and
- * have not arrived, and gives their places back. */
-void pool_cross_take_back(const struct pool_set *set, const struct pool_set *silent);
+/* pool_transfer.c, on the thread of set. The worker of silent does not answer: closes the servers that were sent there
+ * and have not arrived, and gives their places back. */
+void pool_transfer_take_back(const struct pool_set *set, const struct pool_set *silent);

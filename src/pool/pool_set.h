@@ -31,7 +31,7 @@ struct shared_lives {
 /* On how many workers a pool may have parts. */
 struct pool_split {
 	uint32_t workers; /* from 1 on; 0: as 1 */
-	uint32_t part_min; /* so many connections a part has at least, or they would cross all the time */
+	uint32_t part_min; /* so many connections a part has at least, or they would be transferred all the time */
 };
 #define POOL_PART_MIN 4
 

@@ -6,7 +6,7 @@
  *   pool_conns.c    the connections behind its policy
  *   pool_homes.c    on which workers each pool lives
  *   pool_fresh.c    what a fresh server of a pool shows, for all its parts
- *   pool_cross.c    servers that go to the part of a pool on another worker
+ *   pool_transfer.c  servers that go to the part of a pool on another worker
  *   standby_pools.c standby pools, which have the servers of standbys; whose servers are the primary's
  *   pool_code.c     what its database's code could touch; database_code_news.c: all databases' code
  *   pool_defaults.c ALTER ROLE and ALTER DATABASE ... SET: servers that began with other settings are replaced
@@ -56,7 +56,7 @@ struct pooled {
 		uint64_t host, read_us; /* who said so, and when it was asked; not of a standby pool's */
 		uint64_t due; /* the version for which it is to go; 0: it may stay */
 	} defaults; /* role_settings_version() when its login began: pool_defaults.c */
-	/* While it goes to the part of its pool on another worker: pool_cross.c. */
+	/* While it goes to the part of its pool on another worker: pool_transfer.c. */
 	struct note note;
 	struct policy_room *from_room, *to_room;
 	struct pool_set *to;
@@ -160,7 +160,7 @@ struct policy_conn *pool_returned(struct server *srv);
 /* Servers have shown these defaults since since_us. If they changed, what was learnt from older servers is void. */
 void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcome, uint64_t since_us);
 
-/* pool_cross.c */
+/* pool_transfer.c */
 bool pool_give(void *owner, struct policy_conn *conn, struct policy_room *to); /* policy_ops.give */
 
 /* pool_code.c */

@@ -105,11 +105,11 @@ on_released(struct exchange *x)
 }
 
 static void
-on_crossing_heard(struct exchange *x)
+on_transfer_progress(struct exchange *x)
 {
 	struct worker *k = x->env->owner;
 
-	restart_crossing_heard(k->weir->restart, x);
+	restart_transfer_progress(k->weir->restart, x);
 }
 
 static bool
@@ -232,7 +232,7 @@ static const struct exchange_ops exchange_ops = {
 	.bytes = relay_bytes,
 	.try_release = relay_try_release,
 	.released = on_released,
-	.crossing_heard = on_crossing_heard,
+	.transfer_progress = on_transfer_progress,
 };
 
 void

@@ -49,7 +49,7 @@ look_for_life(struct worker *k)
 		tell(k, !k->watch.is_silent);
 	if (k->watch.is_silent) {
 		cancel_give_up(&k->clients);
-		pool_cross_take_back(k->weir->main_worker->pools, k->pools);
+		pool_transfer_take_back(k->weir->main_worker->pools, k->pools);
 	}
 	login_look_after(&k->weir->main_worker->clients, &k->clients, has_changed && k->watch.is_silent);
 }

@@ -11,7 +11,7 @@
 #include "state/observe.h"
 #include "state/state.h"
 #include "statements/statements.h"
-#include "statements/statements_crossing.h"
+#include "statements/statements_transfer.h"
 
 #include <assert.h>
 

@@ -11,7 +11,7 @@
 #include "relay/walk.h"
 #include "sql/known.h"
 #include "statements/statements.h"
-#include "statements/statements_crossing.h"
+#include "statements/statements_transfer.h"
 #include "statements/unnamed.h"
 
 #include "config/compat.h"
@@ -72,7 +72,7 @@ answer_and_drop(struct exchange *x, struct buf *answer, struct statement *unname
 	buf_fini(answer);
 	if (first == 'Q' || (first == 'P' && x->pending_len > FRAME_HEAD_LEN && x->pending[FRAME_HEAD_LEN] == 0))
 		statements_forget_unnamed(x);
-	if (unnamed != NULL && statements_take(x, &(struct statement_crossing){ .name = "", .st = unnamed }) < 0)
+	if (unnamed != NULL && statements_take(x, &(struct statement_transfer){ .name = "", .st = unnamed }) < 0)
 		exchange_out_of_memory(x);
 	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
 }

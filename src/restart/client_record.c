@@ -4,7 +4,7 @@
 #include "listen/listen.h"
 #include "pool/pool_homes.h"
 #include "relay/features.h"
-#include "statements/statements_crossing.h"
+#include "statements/statements_transfer.h"
 
 #include "base/alloc.h"
 #include "base/table.h"
@@ -40,7 +40,7 @@ client_record_obstacle(const struct client *c)
 	if (x->state != CL_READY || x->is_closing || x->waiter.is_waiting || x->body_left > 0 ||
 	    x->reading == EXCHANGE_STALLED || x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken ||
 	    (x->rare != NULL && x->rare->cancels != NULL) || x->client_pid == 0 || c->is_starved ||
-	    c->x.reading == EXCHANGE_CROSSES)
+	    c->x.reading == EXCHANGE_IN_TRANSFER)
 		return CLIENT_RECORD_BUSY;
 	return features_tie(x, TIE_PROCESS) ? CLIENT_RECORD_BUSY : CLIENT_RECORD_NONE;
 }
@@ -202,7 +202,7 @@ struct writing {
 };
 
 static void
-put_statement(const struct statement_crossing *s, void *arg)
+put_statement(const struct statement_transfer *s, void *arg)
 {
 	struct writing *w = arg;
 	struct client_record_statement p = { .name = s->name,
@@ -419,7 +419,7 @@ read_gucs(struct guc_store *store, struct client_record_part part)
 static int
 take_statement(struct client_record_reader *reader, struct exchange *x, const struct client_record_statement *p)
 {
-	struct statement_crossing s = {
+	struct statement_transfer s = {
 		.name = p->name, .shape = p->shape, .types = p->types, .is_proven = p->is_proven, .is_told = p->is_told
 	};
 	uint32_t context = p->is_of_session ? gucs_context(x->gucs) : 0;
@@ -554,7 +554,7 @@ client_record_adopt(struct client_record_reader *s, const struct client_record *
 		return NULL;
 	now_us = *c->env->x.now_us;
 	stream_suspend(&c->x.stream, true);
-	c->x.reading = EXCHANGE_CROSSES;
+	c->x.reading = EXCHANGE_IN_TRANSFER;
 	c->connected_us = not_later(p->connected_us, now_us);
 	exchange_step(&c->x, CE_PROVED);
 	if (take_place(s, c, p, why) < 0 || take_session(s, c, p, why) < 0) {
@@ -572,7 +572,7 @@ client_record_adopt(struct client_record_reader *s, const struct client_record *
 void
 client_record_begin_reading(struct client *c)
 {
-	if (c->x.reading == EXCHANGE_CROSSES) /* one that was merely parked may be stalled */
+	if (c->x.reading == EXCHANGE_IN_TRANSFER) /* one that was merely parked may be stalled */
 		c->x.reading = EXCHANGE_READS;
 	stream_suspend(&c->x.stream, false);
 }

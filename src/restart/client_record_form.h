@@ -1,6 +1,6 @@
 /*
- * src/restart/client_record_form.h - how a client between two requests is written down, to cross to another process of
- * pgweir, and how that is read. Pure.
+ * src/restart/client_record_form.h - how a client between two requests is written down, to be transferred to another
+ * process of pgweir, and how that is read. Pure.
  *
  * Bytes are checked as if a stranger had written them: client_record_parse() looks at every item, so that the functions
  * that walk through them can't fail. Results point into the bytes.

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CROSSINGS PARKED_MAX /* at a time */
-#define CROSSING_MAX_US (3 * US_PER_S) /* how long one waits for the successor to take it, and is not read */
+#define TRANSFERS PARKED_MAX /* at a time */
+#define TRANSFER_MAX_US (3 * US_PER_S) /* how long one waits for the successor to take it, and is not read */
 #define PAUSE_US (10 * US_PER_S) /* after one has waited for so long in vain */
 #define SILENCE_US US_PER_S /* until a halt is asked for again that was not to be had: that may take as long */
 #define WALK_MAX 512 /* clients looked at in one turn */
@@ -31,7 +31,7 @@ enum stage {
 };
 
 /* A client on its way. */
-struct crossing {
+struct transfer {
 	uint64_t number; /* 0: free */
 	struct client *client; /* NULL: it was closed meanwhile */
 	uint64_t since_us;
@@ -48,7 +48,7 @@ struct moving {
 	struct timer pump;
 	struct client_env *const
 	    *at; /* the worker whose clients the round is at; what it points to is NULL: at its end */
-	struct crossing crossings[CROSSINGS];
+	struct transfer transfers[TRANSFERS];
 	uint64_t last_number;
 	uint64_t all_from_us, listeners_from_us; /* nobody, and no client that listens, is sent before this time */
 	uint64_t silent_until_us; /* no halt is asked for before this time */
@@ -62,20 +62,20 @@ send_shared(void *arg, bool is_pool, const struct buf *what)
 	link_send(m->link, is_pool ? HANDOVER_POOL : HANDOVER_TEXT, what->bytes, what->len, -1);
 }
 
-static struct crossing *
-find_crossing(struct moving *m, uint64_t number)
+static struct transfer *
+find_transfer(struct moving *m, uint64_t number)
 {
-	for (size_t i = 0; i < CROSSINGS; i++)
-		if (m->crossings[i].number == number)
-			return &m->crossings[i];
+	for (size_t i = 0; i < TRANSFERS; i++)
+		if (m->transfers[i].number == number)
+			return &m->transfers[i];
 	return NULL;
 }
 
 bool
-moving_has_crossings(const struct moving *m)
+moving_has_transfers(const struct moving *m)
 {
-	for (size_t i = 0; i < CROSSINGS; i++)
-		if (m->crossings[i].number != 0)
+	for (size_t i = 0; i < TRANSFERS; i++)
+		if (m->transfers[i].number != 0)
 			return true;
 	return false;
 }
@@ -103,7 +103,7 @@ tell_who_stays(struct moving *m)
 static bool
 may_send(struct moving *m)
 {
-	return link_is_drained(m->link) && restart_now_us(m->r) >= m->all_from_us && find_crossing(m, 0) != NULL;
+	return link_is_drained(m->link) && restart_now_us(m->r) >= m->all_from_us && find_transfer(m, 0) != NULL;
 }
 
 /* Sends the client, if it can move now. Returns false if it stays for now. */
@@ -118,16 +118,16 @@ try_client(struct moving *m, struct client *c)
 	if (client_record_write(m->writer, c, m->last_number + 1, &b) < 0 || b.len > LINK_BODY_MAX)
 		c->is_staying = true;
 	else {
-		*find_crossing(m, 0) = (struct crossing){
+		*find_transfer(m, 0) = (struct transfer){
 			.number = ++m->last_number, .client = c, .since_us = restart_now_us(m->r), .stage = STAGE_SENT
 		};
-		c->x.reading = EXCHANGE_CROSSES;
+		c->x.reading = EXCHANGE_IN_TRANSFER;
 		stream_suspend(&c->x.stream, true);
 		link_send(m->link, HANDOVER_CLIENT, b.bytes, b.len, c->x.stream.fd);
 		explicit_bzero(b.bytes, b.len); /* its cancel key */
 	}
 	buf_fini(&b);
-	return c->x.reading == EXCHANGE_CROSSES;
+	return c->x.reading == EXCHANGE_IN_TRANSFER;
 }
 
 /* Returns the next client of a round through all workers; NULL: it is over. */
@@ -167,12 +167,12 @@ let_go_of_released(struct moving *m)
 {
 	if (!link_is_drained(m->link))
 		return;
-	for (size_t i = 0; i < CROSSINGS; i++) {
-		struct client *c = m->crossings[i].client;
+	for (size_t i = 0; i < TRANSFERS; i++) {
+		struct client *c = m->transfers[i].client;
 
-		if (m->crossings[i].number == 0 || m->crossings[i].stage != STAGE_RELEASED)
+		if (m->transfers[i].number == 0 || m->transfers[i].stage != STAGE_RELEASED)
 			continue;
-		m->crossings[i] = (struct crossing){ 0 };
+		m->transfers[i] = (struct transfer){ 0 };
 		if (c == NULL)
 			continue;
 		m->r->moved++;
@@ -181,7 +181,7 @@ let_go_of_released(struct moving *m)
 }
 
 static void
-release(struct moving *m, struct crossing *at)
+release(struct moving *m, struct transfer *at)
 {
 	const struct client *c = restart_living(at->client);
 	size_t len = 0;
@@ -198,12 +198,12 @@ release(struct moving *m, struct crossing *at)
  * hangs. A TAKEN that comes later finds nobody.
  */
 static void
-take_back_late(struct moving *m, struct crossing *at)
+take_back_late(struct moving *m, struct transfer *at)
 {
 	struct client *c = restart_living(at->client);
 
 	link_send_number(m->link, HANDOVER_GONE, at->number, NULL, 0);
-	*at = (struct crossing){ 0 };
+	*at = (struct transfer){ 0 };
 	if (c == NULL)
 		return;
 	log_warning(restart_env(m->r)->log,
@@ -215,17 +215,17 @@ take_back_late(struct moving *m, struct crossing *at)
 
 /* Does what is due next with a client on its way. */
 static void
-advance(struct moving *m, struct crossing *at)
+advance(struct moving *m, struct transfer *at)
 {
 	struct client *c = restart_living(at->client);
 
 	switch (at->stage) {
 	case STAGE_SENT:
-		if (restart_now_us(m->r) - at->since_us >= CROSSING_MAX_US)
+		if (restart_now_us(m->r) - at->since_us >= TRANSFER_MAX_US)
 			take_back_late(m, at);
 		break;
 	case STAGE_REFUSED:
-		*at = (struct crossing){ 0 };
+		*at = (struct transfer){ 0 };
 		if (c != NULL) {
 			c->is_staying = true;
 			parked_let_go_on(c);
@@ -234,10 +234,10 @@ advance(struct moving *m, struct crossing *at)
 	case STAGE_TAKEN:
 		at->stage = STAGE_CATCHING_UP;
 		if (c != NULL)
-			listen_crossing_catch_up(&c->x);
+			listen_transfer_catch_up(&c->x);
 		/* fall through */
 	case STAGE_CATCHING_UP:
-		if (c == NULL || !listen_crossing_waits(&c->x))
+		if (c == NULL || !listen_transfer_waits(&c->x))
 			release(m, at);
 		break;
 	case STAGE_RELEASED:
@@ -255,8 +255,8 @@ stay_for_now(struct moving *m, const struct fail *why)
 		log_warning(restart_env(m->r)->log, "restart: nobody moves for now: %s", why->text);
 	m->silent_until_us = now_us + SILENCE_US;
 	parked_set_room(m->r->parked, 0, 0);
-	for (size_t i = 0; i < CROSSINGS; i++) {
-		struct crossing *at = &m->crossings[i];
+	for (size_t i = 0; i < TRANSFERS; i++) {
+		struct transfer *at = &m->transfers[i];
 
 		if (at->number == 0 || at->stage == STAGE_RELEASED)
 			continue;
@@ -264,7 +264,7 @@ stay_for_now(struct moving *m, const struct fail *why)
 			link_send_number(m->link, HANDOVER_GONE, at->number, NULL, 0);
 		if (at->client != NULL)
 			parked_put_back(m->r->parked, at->client);
-		*at = (struct crossing){ 0 };
+		*at = (struct transfer){ 0 };
 	}
 }
 
@@ -276,19 +276,20 @@ move_some(struct moving *m)
 	struct client *c;
 	bool is_end;
 
-	for (size_t i = 0; i < CROSSINGS; i++)
-		if (m->crossings[i].number != 0)
-			advance(m, &m->crossings[i]);
+	for (size_t i = 0; i < TRANSFERS; i++)
+		if (m->transfers[i].number != 0)
+			advance(m, &m->transfers[i]);
 	let_go_of_released(m);
 	/* Moves clients that have just given their server back, before their next bytes are read. */
 	while ((c = parked_take(m->r->parked, NULL)) != NULL)
-		if (c->x.reading == EXCHANGE_CROSSES || !try_client(m, c)) /* CROSSES: it is back from there */
+		if (c->x.reading == EXCHANGE_IN_TRANSFER ||
+		    !try_client(m, c)) /* it was in transfer, and is back from there */
 			parked_let_go_on(c);
 	is_end = walk(m);
-	for (size_t i = 0; i < CROSSINGS; i++)
-		free_count += m->crossings[i].number == 0;
+	for (size_t i = 0; i < TRANSFERS; i++)
+		free_count += m->transfers[i].number == 0;
 	parked_set_room(m->r->parked, may_send(m) ? free_count : 0, m->listeners_from_us);
-	if (is_end && !m->r->has_reported && !moving_has_crossings(m))
+	if (is_end && !m->r->has_reported && !moving_has_transfers(m))
 		tell_who_stays(m);
 	return is_end;
 }
@@ -332,9 +333,9 @@ on_pump(void *arg)
 void
 moving_client_gone(struct moving *m, const struct client *c)
 {
-	for (size_t i = 0; i < CROSSINGS; i++)
-		if (m->crossings[i].number != 0 && m->crossings[i].client == c) {
-			m->crossings[i].client = NULL;
+	for (size_t i = 0; i < TRANSFERS; i++)
+		if (m->transfers[i].number != 0 && m->transfers[i].client == c) {
+			m->transfers[i].client = NULL;
 			timer_start(&m->pump, 0);
 		}
 }
@@ -342,11 +343,11 @@ moving_client_gone(struct moving *m, const struct client *c)
 void
 moving_take_back(struct moving *m, bool is_dead)
 {
-	for (size_t i = 0; i < CROSSINGS; i++) {
-		struct client *c = restart_living(m->crossings[i].client);
-		bool is_released = m->crossings[i].stage == STAGE_RELEASED;
+	for (size_t i = 0; i < TRANSFERS; i++) {
+		struct client *c = restart_living(m->transfers[i].client);
+		bool is_released = m->transfers[i].stage == STAGE_RELEASED;
 
-		m->crossings[i] = (struct crossing){ 0 };
+		m->transfers[i] = (struct transfer){ 0 };
 		if (c != NULL && is_released && !is_dead)
 			client_let_go(c);
 		else if (c != NULL)
@@ -357,7 +358,7 @@ moving_take_back(struct moving *m, bool is_dead)
 void
 moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len)
 {
-	struct crossing *at = len < 8 || wire_u64(body) == 0 ? NULL : find_crossing(m, wire_u64(body));
+	struct transfer *at = len < 8 || wire_u64(body) == 0 ? NULL : find_transfer(m, wire_u64(body));
 
 	if (at == NULL || at->stage != STAGE_SENT)
 		return;

@@ -36,7 +36,7 @@ void moving_look(struct moving *m); /* clients are parked, or a listener has cau
 void moving_client_gone(struct moving *m, const struct client *c); /* worker 0 has heard of its end */
 /* In a halt: clients on their way are read on here, but for those that a successor which lives may be reading. */
 void moving_take_back(struct moving *m, bool is_dead);
-bool moving_has_crossings(const struct moving *m); /* returns true while a client is on its way */
+bool moving_has_transfers(const struct moving *m); /* returns true while a client is on its way */
 
 /*
  * --- parked.c: clients of all workers that are not read until worker 0 has looked at them, which it does in a

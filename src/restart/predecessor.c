@@ -189,10 +189,10 @@ advance(struct predecessor *p, struct arrival *n)
 	case STAGE_OURS:
 		n->stage = STAGE_CATCHING_UP;
 		if (c != NULL)
-			listen_crossing_catch_up(&c->x);
+			listen_transfer_catch_up(&c->x);
 		/* fall through */
 	case STAGE_CATCHING_UP:
-		if (c == NULL || !listen_crossing_waits(&c->x))
+		if (c == NULL || !listen_transfer_waits(&c->x))
 			begin_arrival(p, n);
 		break;
 	}

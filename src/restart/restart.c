@@ -94,7 +94,7 @@ restart_client_released(struct restart *r, struct exchange *x)
 
 /* The listener has answered for a client on its way, or has caught up: what was notified before is in its queue. */
 void
-restart_crossing_heard(struct restart *r, struct exchange *x)
+restart_transfer_progress(struct restart *r, struct exchange *x)
 {
 	(void)x;
 	wake_post(&r->looking);

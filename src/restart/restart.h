@@ -39,9 +39,9 @@ void restart_tick(struct restart *r); /* about every 100 ms */
 void restart_on_stop(struct restart *r, enum shutdown_how how);
 void restart_on_end(struct restart *r); /* the process has left its loop for good */
 void restart_client_gone(struct restart *r, const struct client *c); /* client_env.on_client_gone */
-/* On any worker: exchange_ops.released and crossing_heard; and its tick, about every 100 ms. */
+/* On any worker: exchange_ops.released and transfer_progress; and its tick, about every 100 ms. */
 void restart_client_released(struct restart *r, struct exchange *x);
-void restart_crossing_heard(struct restart *r, struct exchange *x);
+void restart_transfer_progress(struct restart *r, struct exchange *x);
 void restart_worker_tick(struct restart *r, struct client_env *env);
 /* Checks that clients can be held back: not while another process has some, too. Returns 0, or -1 with *why set. */
 int restart_may_hold(const struct restart *r, struct fail *why);

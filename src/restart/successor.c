@@ -73,7 +73,7 @@ restart_end_if_moved(struct restart *r)
 {
 	const struct successor *s = r->successor;
 
-	if (s == NULL || s->stage != STAGE_MOVING || r->is_ending || moving_has_crossings(s->moving) ||
+	if (s == NULL || s->stage != STAGE_MOVING || r->is_ending || moving_has_transfers(s->moving) ||
 	    clients_are_left(r->host.clients))
 		return;
 	log_info(restart_env(r)->log, "restart: %s moved to process %ld; this one ends",

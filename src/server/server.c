@@ -197,7 +197,7 @@ server_fail(struct server *srv, const struct fail *why)
 		server_close(srv);
 	if (srv->state == SV_DEAD)
 		return;
-	if (was == SV_CROSSING) { /* the other worker closes it */
+	if (was == SV_IN_TRANSFER) { /* the other worker closes it */
 		server_condemn(srv, SERVER_IN_DOUBT);
 		return;
 	}

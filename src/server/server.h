@@ -39,7 +39,7 @@ enum server_state {
 	SV_PINGING,
 	SV_LENT,
 	SV_RESET,
-	SV_CROSSING, /* on its way to another worker */
+	SV_IN_TRANSFER, /* on its way to another worker */
 	SV_ENDING,
 	SV_DEAD,
 	SV_STATES

@@ -9,7 +9,7 @@
  *   statements_deallocate.c SQL that deallocates statements
  *   settled.c               the results of messages; errors that contain pgweir's names
  *   row_shape.c             what a client knows of a statement's rows and parameters
- *   statements_crossing.c   statements of a client that moves to another process
+ *   statements_transfer.c   statements of a client that moves to another process
  *
  * Owns:   struct client_statements, its names, and a reference to each statement that they stand for.
  * Always: a named statement is freed when neither the table nor a ledger entry (as ref) holds it.
@@ -62,7 +62,7 @@ struct client_statement {
 	enum describing describing : 2;
 	bool is_in_table : 1; /* the table has a reference; set and cleared by names.c */
 	bool is_first : 1; /* its SQL counts as this client's; set by client_statement_new(), never cleared */
-	/* PostgreSQL has accepted it for this client. Set by settled.c and statements_crossing.c, never cleared. */
+	/* PostgreSQL has accepted it for this client. Set by settled.c and statements_transfer.c, never cleared. */
 	bool is_proven : 1;
 	char name[];
 };

@@ -91,7 +91,7 @@ sim_worst_server(const struct sim *s)
 	const struct server *srv;
 
 	if (strstr(s->profile.options, "parted") != NULL && has_broken_at_all(s))
-		return SIM_BROKEN; /* one that crosses to another worker is in no pool's list */
+		return SIM_BROKEN; /* one that is transferred to another worker is in no pool's list */
 	for (const struct worker *k = s->world.weir->main_worker; k != NULL; k = k->next)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
 			TAILQ_FOREACH(srv, &e->servers, all) {
@@ -159,7 +159,7 @@ lose(struct sim *s, struct fake_conn *c, uint32_t how)
 
 /* With several workers: then nobody could say what it may lose. */
 static bool
-is_any_client_crossing(const struct sim *s)
+is_any_client_in_transfer(const struct sim *s)
 {
 	for (unsigned i = 0; i < s->profile.clients && s->profile.workers > 1; i++)
 		if (s->clients[i].f->fd >= 0 && its_client(&s->clients[i]) == NULL)
@@ -176,7 +176,7 @@ time_out(struct sim *s, struct fake_conn *c)
 {
 	struct fail why;
 
-	if (!c->is_ready || c->tx != 'I' || c->is_over || c->cut != SIZE_MAX || is_any_client_crossing(s))
+	if (!c->is_ready || c->tx != 'I' || c->is_over || c->cut != SIZE_MAX || is_any_client_in_transfer(s))
 		return false;
 	sim_trace('s', c->pid, "times out", 0, 0);
 	fail_set(&why, "57P05", "terminating connection due to idle-session timeout");

@@ -186,9 +186,9 @@ weight_of(const struct sim_client *c, const struct text *t, bool is_in)
 
 	if (!suits(c, t, is_in))
 		return 0;
-	if (p->is_crossing && strstr(t->sql, "hidden_plan") != NULL)
+	if (p->has_transfers && strstr(t->sql, "hidden_plan") != NULL)
 		return t->weight * 40u;
-	for (size_t i = 0; i < COUNT(contexts) && p->is_crossing; i++)
+	for (size_t i = 0; i < COUNT(contexts) && p->has_transfers; i++)
 		if (strncmp(t->sql, contexts[i], strlen(contexts[i])) == 0)
 			return t->weight * 16u;
 	if (t->needs == HIDDEN || t->needs == CODE)

@@ -177,7 +177,7 @@ come(struct sim *s, struct sim_client *c)
 	static const char *const databases[] = { "app", "app", "shared" };
 	const char *user = sim_chance(s, 60) ? "v" : "u";
 
-	if (s->profile.is_crossing)
+	if (s->profile.has_transfers)
 		user = "u";
 	world_connect(&s->world, c->f);
 	if (c->f->fd < 0)
@@ -185,7 +185,7 @@ come(struct sim *s, struct sim_client *c)
 	oracle_begin(c);
 	c->f->piece = sim_chance(s, 60) ? 1 + sim_below(s, 30) : 0;
 	sim_trace('c', (unsigned)c->f->letter, "comes", (uint64_t)user[0], 0);
-	fclient_login(c->f, user, databases[s->profile.is_crossing ? 0 : sim_below(s, 3)], NULL, 0);
+	fclient_login(c->f, user, databases[s->profile.has_transfers ? 0 : sim_below(s, 3)], NULL, 0);
 	if (s->profile.workers > 1 && sim_chance(s, 60)) /* it does not wait for its proof */
 		sim_say(c, 'Q', "SELECT 'of all'", sizeof("SELECT 'of all'"));
 }
@@ -730,13 +730,13 @@ choose_begin(struct sim *s)
 
 /* What servers take with them from one worker to another counts. */
 static void
-choose_crossing(struct sim *s)
+choose_transfer(struct sim *s)
 {
 	struct sim_profile *p = &s->profile;
 
 	if (strstr(p->options, "parted") == NULL || !sim_chance(s, 128))
 		return;
-	p->is_crossing = p->has_hidden = true;
+	p->has_transfers = p->has_hidden = true;
 	p->has_roles = p->has_listen = p->makes_code = p->is_stormy = p->is_wide = p->is_sleepy = false;
 	p->clients = 4 + sim_below(s, TEXT_CLIENTS - 3);
 	p->losing = p->losing > 0;
@@ -770,7 +770,7 @@ begin(struct sim *s, uint64_t seed)
 		if (strstr(s->profile.options, "two") == NULL)
 			strcat(s->profile.options, " two");
 	}
-	choose_crossing(s);
+	choose_transfer(s);
 	choose_begin(s);
 	world_init(&s->world, s->profile.options, s->profile.workers);
 	if (s->profile.is_code_late) {
@@ -818,7 +818,7 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 			check_waits(s);
 			check_newcomers(s);
 			check_workers(s);
-			if (s->profile.is_crossing && (s->step & 63) == 0)
+			if (s->profile.has_transfers && (s->step & 63) == 0)
 				check_all_gucs(s);
 		}
 	}

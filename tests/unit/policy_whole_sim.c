@@ -78,7 +78,7 @@ is_rival(const struct wsim_part *part)
 	return part->number == part->s->part_count;
 }
 
-/* part NULL: of all parts. Those that cross to a part are counted there. */
+/* part NULL: of all parts. Those that are transferred to a part are counted there. */
 static uint32_t
 count(const struct wsim *s, const struct wsim_part *part, enum wsim_state state)
 {
@@ -154,9 +154,9 @@ is_backing_off(const struct wsim_part *part)
 }
 
 static bool
-can_cross(const struct wsim_conn *c)
+can_be_transferred(const struct wsim_conn *c)
 {
-	return !c->cannot_cross && !c->conn.is_recycle_due && c->conn.round == c->at->s->whole->round;
+	return !c->cannot_be_transferred && !c->conn.is_recycle_due && c->conn.round == c->at->s->whole->round;
 }
 
 /* Returns false until both workers' loops have gone round since one was given to it: it may not have been of use yet.
@@ -174,13 +174,13 @@ check_order(const struct wsim_conn *c, const struct wsim_client *client)
 {
 	struct wsim *s = client->at->s;
 
-	if (c->has_crossed || c->cannot_cross || !can_cross(c) || c->state == WS_IDLE)
+	if (c->was_transferred || c->cannot_be_transferred || !can_be_transferred(c) || c->state == WS_IDLE)
 		return;
 	for (unsigned i = 0; i < s->part_count; i++) {
 		const struct wsim_part *other = &s->parts[i];
 
 		if (other == client->at || other->line_len == 0 || other->p == NULL || s->is_paused ||
-		    other->is_silent || count(s, other, WS_CROSSING) > 0 || other->on_stack > 0 ||
+		    other->is_silent || count(s, other, WS_IN_TRANSFER) > 0 || other->on_stack > 0 ||
 		    !may_have_another(client->at, other))
 			continue;
 		HOLDS(s, other->line[0]->since_us + WHOLE_LATE_US >= client->since_us,
@@ -213,8 +213,8 @@ check_places(struct wsim *s)
 	for (unsigned i = 0; i < s->part_count; i++) {
 		const struct wsim_part *part = &s->parts[i];
 
-		HOLDS(s, w->coming[i] == count(s, part, WS_CROSSING), "%u are coming to part %u, there are %u",
-		      w->coming[i], i, count(s, part, WS_CROSSING));
+		HOLDS(s, w->coming[i] == count(s, part, WS_IN_TRANSFER), "%u are coming to part %u, there are %u",
+		      w->coming[i], i, count(s, part, WS_IN_TRANSFER));
 		waiting += part->is_silent && s->cap == 0 ? 0 : part->line_len;
 		if (part->p == NULL)
 			continue;
@@ -261,7 +261,7 @@ check_supply(const struct wsim_part *part)
 
 	if (!s->is_paused && !is_paced(part))
 		HOLDS(s,
-		      part->line_len <= idle + count(s, part, WS_PINGING) + count(s, part, WS_CROSSING) ||
+		      part->line_len <= idle + count(s, part, WS_PINGING) + count(s, part, WS_IN_TRANSFER) ||
 			  total(s) + leaves_a_place(part) >= limit(s) || s->cap > 0,
 		      "part %u: %u wait, %u are idle, and none is opening", part->number, part->line_len, idle);
 }
@@ -327,7 +327,7 @@ check_rival(struct wsim *s)
 	check_share(s, part);
 }
 
-/* Every tick that was due has been given, all orders were heard, and nothing crosses. */
+/* Every tick that was due has been given, all orders were heard, and nothing is transferred. */
 static void
 check_settled(struct wsim *s)
 {
@@ -345,7 +345,7 @@ check_settled(struct wsim *s)
 			bool is_expecting = part_expected(&part->p->part, s->now_us) > 0; /* of one that it has asked */
 			bool is_his = c->at == part || c->at->line_len > 0 || c->at->hangs || is_rival(c->at);
 
-			HOLDS(s, c->state != WS_IDLE || is_his || !can_cross(c),
+			HOLDS(s, c->state != WS_IDLE || is_his || !can_be_transferred(c),
 			      "somebody waits in part %u while one is idle in part %u", i, c->at->number);
 			HOLDS(s,
 			      c->state != WS_IDLE || is_his || coming > 0 || is_paced(part) ||
@@ -357,7 +357,7 @@ check_settled(struct wsim *s)
 		if (coming >= part->line_len || is_paced(part))
 			continue;
 		if (part->due_us <= s->now_us + WHOLE_ASK_US)
-			continue; /* it has asked for one that can't cross */
+			continue; /* it has asked for one that can't be transferred */
 		if (leaves_a_place(part) && part->due_us <= s->now_us + WHOLE_MADE_US)
 			continue;
 		HOLDS(s, total(s) >= limit(s) || is_cap_full(s) || may_be_left(s),
@@ -394,10 +394,10 @@ hand_over(struct wsim_conn *conn, struct wsim_client *c)
 {
 	HOLDS(c->at->s, conn->at == c->at && conn->conn.state == PC_LENT, "part %u lends what it has not",
 	      c->at->number);
-	HOLDS(c->at->s, !conn->has_crossed || conn->conn.round == c->at->s->whole->round,
+	HOLDS(c->at->s, !conn->was_transferred || conn->conn.round == c->at->s->whole->round,
 	      "part %u lends one that came from before a reload", c->at->number);
 	conn->state = WS_LENT;
-	conn->has_crossed = false;
+	conn->was_transferred = false;
 	conn->borrower = c;
 	c->holds = conn;
 }
@@ -411,7 +411,7 @@ on_grant(struct policy_conn *pc, struct policy_waiter *t)
 
 	tell(part->s, "part %u: client %d is granted %p", part->number, (int)(c - part->s->clients), (void *)conn);
 	HOLDS(part->s, c->is_waiting && part->line[0] == c, "part %u: one was overtaken", part->number);
-	HOLDS(part->s, !part->s->is_paused || (conn->conn.opened_us == part->s->now_us && !conn->has_crossed),
+	HOLDS(part->s, !part->s->is_paused || (conn->conn.opened_us == part->s->now_us && !conn->was_transferred),
 	      "part %u grants while paused", part->number);
 	HOLDS(part->s, conn->state == WS_LOOSE || conn->state == WS_IDLE, "part %u grants one in state %d",
 	      part->number, conn->state);
@@ -455,7 +455,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	c = calloc(1, sizeof(*c));
 	c->at = part;
 	c->round = s->round;
-	c->cannot_cross = is_rival(part) || chance(s, s->stuck);
+	c->cannot_be_transferred = is_rival(part) || chance(s, s->stuck);
 	TAILQ_INSERT_TAIL(&s->conns, c, link);
 	if (s->previous_total < total(s))
 		s->previous_total = total(s);
@@ -496,7 +496,7 @@ op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 	struct wsim *s = c->at->s;
 
 	tell(s, "part %u: close %p, %d", c->at->number, (void *)c, reason);
-	HOLDS(s, c->at == owner && c->state != WS_LENT && c->state != WS_CROSSING, "part %u closes one in state %d",
+	HOLDS(s, c->at == owner && c->state != WS_LENT && c->state != WS_IN_TRANSFER, "part %u closes one in state %d",
 	      c->at->number, c->state);
 	c->state = WS_CLOSING;
 	if (!chance(s, s->closes_late))
@@ -512,7 +512,7 @@ op_ping(void *owner, struct policy_conn *conn)
 	      c->state);
 	tell(c->at->s, "part %u: ping %p", c->at->number, (void *)c);
 	c->state = WS_PINGING;
-	c->has_crossed = false;
+	c->was_transferred = false;
 }
 
 static void
@@ -546,20 +546,21 @@ op_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	      from->number, c->state);
 	HOLDS(s, conn->state == PC_NONE && part != from && part->p != NULL, "part %u gives one to nobody",
 	      from->number);
-	HOLDS(s, can_cross(c) || c->cannot_cross, "part %u gives one that must not cross", from->number);
+	HOLDS(s, can_be_transferred(c) || c->cannot_be_transferred, "part %u gives one that must not cross",
+	      from->number);
 	HOLDS(s, !part->is_silent, "part %u gives one to part %u, which does not answer", from->number, part->number);
-	if (c->cannot_cross)
+	if (c->cannot_be_transferred)
 		return false;
 	tell(s, "%p crosses from part %u to part %u", (void *)c, from->number, part->number);
 	c->at = part;
-	c->state = WS_CROSSING;
-	c->has_crossed = true;
+	c->state = WS_IN_TRANSFER;
+	c->was_transferred = true;
 	from->given[part->number].own_turns = from->turns;
 	from->given[part->number].its_turns = part->turns;
 	from->given[part->number].is_any = true;
-	s->crossings++;
-	HOLDS(s, count(s, part, WS_CROSSING) <= part->line_len, "%u are on their way to part %u, where %u wait",
-	      count(s, part, WS_CROSSING), part->number, part->line_len);
+	s->transfers++;
+	HOLDS(s, count(s, part, WS_IN_TRANSFER) <= part->line_len, "%u are on their way to part %u, where %u wait",
+	      count(s, part, WS_IN_TRANSFER), part->number, part->line_len);
 	return true;
 }
 
@@ -714,7 +715,7 @@ settle_loose(struct wsim *s)
 			continue;
 		HOLDS(s, c->conn.state == PC_IDLE, "part %u leaves one in state %d", c->at->number, c->conn.state);
 		c->state = WS_IDLE;
-		c->has_crossed = false;
+		c->was_transferred = false;
 	}
 }
 
@@ -836,7 +837,7 @@ lose(struct wsim_conn *c, struct wsim_part *part)
 static void
 do_arrive(struct wsim *s)
 {
-	struct wsim_conn *c = pick_conn(s, WS_CROSSING);
+	struct wsim_conn *c = pick_conn(s, WS_IN_TRANSFER);
 	struct wsim_part *part = c != NULL ? c->at : NULL;
 	bool is_there;
 
@@ -1045,7 +1046,7 @@ drop_part(struct wsim_part *part)
 	policy_close_all(part->p, RR_SHUTDOWN, s->now_us);
 	part->on_stack--;
 	TAILQ_FOREACH(c, &s->conns, link)
-		left += c->at == part && c->state != WS_CROSSING;
+		left += c->at == part && c->state != WS_IN_TRANSFER;
 	if (left > 0)
 		return;
 	tell(s, "part %u goes", part->number);
@@ -1093,7 +1094,7 @@ take_back(struct wsim_part *part)
 	struct wsim_conn *c = TAILQ_FIRST(&s->conns);
 
 	while (c != NULL) {
-		if (c->at == part && c->state == WS_CROSSING) {
+		if (c->at == part && c->state == WS_IN_TRANSFER) {
 			lose(c, &s->parts[0]);
 			c = TAILQ_FIRST(&s->conns);
 		} else
@@ -1167,12 +1168,12 @@ is_anybody_told(const struct wsim *s)
 	return false;
 }
 
-/* Returns true if one crosses whose arrival is to be expected. */
+/* Returns true if one is transferred whose arrival is to be expected. */
 static bool
 does_any_cross(const struct wsim *s)
 {
 	for (unsigned i = 0; i < s->part_count; i++)
-		if (!s->parts[i].hangs && count(s, &s->parts[i], WS_CROSSING) > 0)
+		if (!s->parts[i].hangs && count(s, &s->parts[i], WS_IN_TRANSFER) > 0)
 			return true;
 	return false;
 }
@@ -1330,7 +1331,7 @@ static bool
 is_moving(struct wsim *s)
 {
 	return pick_conn(s, WS_OPENING) != NULL || pick_conn(s, WS_PINGING) != NULL ||
-	       pick_conn(s, WS_CLOSING) != NULL || pick_conn(s, WS_CROSSING) != NULL ||
+	       pick_conn(s, WS_CLOSING) != NULL || pick_conn(s, WS_IN_TRANSFER) != NULL ||
 	       pick_client(s, IS_HOLDING) != NULL || is_anybody_told(s);
 }
 

@@ -2,11 +2,11 @@
  * tests/unit/policy_whole_sim.h - a pool on up to five workers, without threads, sockets or a real clock.
  *
  * Each worker has a part. A random schedule of what policy_sim.h plays to one pool is played to all of them; orders are
- * heard late, and connections that cross arrive late and in any order; a worker hangs, is found silent, and comes back.
- * It may be under a cap, with a rival: a pool on one of these workers.
- * The books are kept here once more: places at each step, who was overtaken at each grant, whether anybody waits while
- * a connection that could cross is idle, and that all places come back. One seed is one schedule. What does not hold
- * ends it, with a sentence in report.
+ * heard late, and connections that are transferred arrive late and in any order; a worker hangs, is found silent, and
+ * comes back. It may be under a cap, with a rival: a pool on one of these workers. The books are kept here once more:
+ * places at each step, who was overtaken at each grant, whether anybody waits while a connection that could be
+ * transferred is idle, and that all places come back. One seed is one schedule. What does not hold ends it, with a
+ * sentence in report.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 #define WSIM_PARTS 5
 #define WSIM_CLIENTS 40
 
-enum wsim_state { WS_OPENING, WS_IDLE, WS_PINGING, WS_LENT, WS_CLOSING, WS_LOOSE, WS_CROSSING };
+enum wsim_state { WS_OPENING, WS_IDLE, WS_PINGING, WS_LENT, WS_CLOSING, WS_LOOSE, WS_IN_TRANSFER };
 
 struct wsim_part;
 
@@ -25,8 +25,8 @@ struct wsim_conn {
 	enum wsim_state state;
 	struct wsim_client *borrower;
 	uint64_t round; /* the world's when it was opened */
-	bool cannot_cross; /* the owner does not give it */
-	bool has_crossed; /* ... and is not lent yet: to whom it goes was decided where it left */
+	bool cannot_be_transferred; /* the owner does not give it */
+	bool was_transferred; /* ... and is not lent yet: to whom it goes was decided where it left */
 	TAILQ_ENTRY(wsim_conn) link;
 };
 
@@ -75,7 +75,7 @@ struct wsim {
 	unsigned open_fails, closes_late, ping_fails, stuck; /* per cent */
 	bool is_calm, is_paused, is_verbose;
 	bool is_failing; /* the last attempt to open did not succeed */
-	uint64_t crossings, asked; /* what the schedules reach, for the test to see that they do */
+	uint64_t transfers, asked; /* what the schedules reach, for the test to see that they do */
 	char report[512];
 };
 

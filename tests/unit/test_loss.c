@@ -16,7 +16,7 @@
 #include "state/linger.h"
 #include "state/state.h"
 #include "statements/statements.h"
-#include "statements/statements_crossing.h"
+#include "statements/statements_transfer.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -116,7 +116,7 @@ next_coming(struct two *t)
 
 /* Without the times of a step. Returns false if it is none of these. */
 static bool
-cross(struct two *t, struct fake *f, char *const *words)
+transfer(struct two *t, struct fake *f, char *const *words)
 {
 	int i = (int)(f - t->parts);
 
@@ -153,7 +153,7 @@ act(const struct play *play, void *world, struct fake *f, char *const *words)
 	else if (strcmp(words[0], "cap") == 0)
 		cap(t, (uint32_t)play_number(play, words[1]));
 	else
-		return cross(t, f, words);
+		return transfer(t, f, words);
 	return true;
 }
 

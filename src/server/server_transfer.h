@@ -1,6 +1,6 @@
 /*
- * src/server/server_cross.h - an idle server goes to another worker, with its socket, its TLS session and all that its
- * backend has.
+ * src/server/server_transfer.h - an idle server goes to another worker, with its socket, its TLS session and all that
+ * its backend has.
  *
  * Always: from server_pack() until server_arrive() or server_discard() it belongs to nobody's loop, and nothing of it
  *         to any worker.
@@ -10,7 +10,7 @@
 #include "server/server.h"
 
 /* Returns true if nothing ties an idle server to its worker. */
-bool server_may_cross(const struct server *srv);
+bool server_may_be_transferred(const struct server *srv);
 /* The first of three steps. It leaves its loop, and its owner forgets it: no callback comes from now on. Functions up
  * the stack may still use it, so the second step is for the deferred frees. Returns 0, or -1 for a bug of pgweir's. */
 int server_depart(struct server *srv);

@@ -1,17 +1,17 @@
 /*
- * src/statements/statements_crossing.c - a client's statements move with it to another process of pgweir; see
+ * src/statements/statements_transfer.c - a client's statements move with it to another process of pgweir; see
  * statements.h.
  *
  * Which servers have them is found out there as ever. The rows that the client was told of hold only for the SQL, not
  * for the ids of the process it comes from: they are compared anew before its first Bind (row_shape.c).
  */
-#include "statements/statements_crossing.h"
+#include "statements/statements_transfer.h"
 #include "statements/statements_state.h"
 
 #include <stdlib.h>
 
 static bool
-may_cross(const struct client_statements *s)
+may_be_transferred(const struct client_statements *s)
 {
 	if (s->unnamed_under_way > 0 || s->unnamed != s->confirmed || s->is_clearing || s->oversize_count > 0)
 		return false;
@@ -28,7 +28,7 @@ bool
 statements_ties(const struct exchange *x, enum feature_tie to)
 {
 	return (to == TIE_SERVER && statements_hold_server(x)) ||
-	       (to == TIE_PROCESS && x->statements != NULL && !may_cross(x->statements));
+	       (to == TIE_PROCESS && x->statements != NULL && !may_be_transferred(x->statements));
 }
 
 static int
@@ -40,7 +40,7 @@ by_order(const void *a, const void *b)
 }
 
 int
-statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg)
+statements_each(const struct exchange *x, void (*row)(const struct statement_transfer *s, void *arg), void *arg)
 {
 	struct client_statements *s = x->statements;
 	struct client_statement **all = NULL;
@@ -59,7 +59,7 @@ statements_each(const struct exchange *x, void (*row)(const struct statement_cro
 		const struct client_statement *n = all[i];
 		uint32_t context = n->st->context;
 
-		row(&(struct statement_crossing){ .name = n->name,
+		row(&(struct statement_transfer){ .name = n->name,
 						  .st = n->st,
 						  .shape = n->shape,
 						  .types = n->types,
@@ -70,12 +70,12 @@ statements_each(const struct exchange *x, void (*row)(const struct statement_cro
 	}
 	free(all);
 	if (s->unnamed != NULL)
-		row(&(struct statement_crossing){ .name = "", .st = s->unnamed }, arg);
+		row(&(struct statement_transfer){ .name = "", .st = s->unnamed }, arg);
 	return 0;
 }
 
 int
-statements_take(struct exchange *x, const struct statement_crossing *s)
+statements_take(struct exchange *x, const struct statement_transfer *s)
 {
 	struct client_statement *n = NULL;
 	bool is_unnamed = s->name[0] == '\0';

@@ -1,5 +1,5 @@
 /*
- * src/pool/pool_cross.c - servers that go from one part of a pool to the part on another worker (policy_whole.h).
+ * src/pool/pool_transfer.c - servers that go from one part of a pool to the part on another worker (policy_whole.h).
  *
  * A server leaves its part when the policy gives it up, but callers up the stack may still use it; so it is posted from
  * the deferred frees. The note is in its struct pooled, which is the same on both sides. On the other side its pool is
@@ -14,7 +14,7 @@
 #include "pool/pool_set_state.h"
 
 #include "base/histogram.h"
-#include "server/server_cross.h"
+#include "server/server_transfer.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ may_give(struct pool *pool, struct pooled *p)
 {
 	const struct database_code *code = pool->code;
 
-	return server_may_cross(p->srv) && p->scouted == NULL && !p->is_code_late && !pool->is_orphan &&
+	return server_may_be_transferred(p->srv) && p->scouted == NULL && !p->is_code_late && !pool->is_orphan &&
 	       (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
 }
 
@@ -90,7 +90,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 
 	(void)owner;
 	*env->now_us = clock_now_us();
-	histogram_observe_us(&env->counters->crossing_duration, &histogram_bounds_proxy, *env->now_us - p->left_us);
+	histogram_observe_us(&env->counters->transfer_duration, &histogram_bounds_proxy, *env->now_us - p->left_us);
 	if (!is_over) {
 		key = policy_whole_key(p->conn.whole, &len);
 		pool = pool_set_at(p->to, key, len);
@@ -108,7 +108,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 }
 
 void
-pool_cross_take_back(const struct pool_set *set, const struct pool_set *silent)
+pool_transfer_take_back(const struct pool_set *set, const struct pool_set *silent)
 {
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
 	struct note *n;
@@ -163,7 +163,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	p->left_us = clock_now_us();
 	p->pool = NULL;
 	set->s.env->counters
-	    ->crossings[conn->idle_since_us == pool_set_now(set) ? CROSSING_RETURNED_SERVER : CROSSING_IDLE_SERVER]++;
+	    ->transfers[conn->idle_since_us == pool_set_now(set) ? TRANSFER_RETURNED_SERVER : TRANSFER_IDLE_SERVER]++;
 	deferred_free(set->s.env->deferred_frees, &p->srv->grave, depart);
 	return true;
 }

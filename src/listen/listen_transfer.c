@@ -1,4 +1,4 @@
-/* src/listen/listen_crossing.c - what a client listens on moves with it to another process of pgweir; see listen.h. */
+/* src/listen/listen_transfer.c - what a client listens on moves with it to another process of pgweir; see listen.h. */
 #include "listen/listen_state.h"
 
 #include "wire/frame.h"
@@ -6,7 +6,7 @@
 #include <string.h>
 
 static bool
-may_cross(struct client_listen *l)
+may_be_transferred(struct client_listen *l)
 {
 	listen_sweep(l);
 	listen_settle_early(l);
@@ -23,7 +23,7 @@ may_cross(struct client_listen *l)
 bool
 listen_ties(const struct exchange *x, enum feature_tie to)
 {
-	return x->listen != NULL && (to == TIE_REQUEST || (to == TIE_PROCESS && !may_cross(x->listen)));
+	return x->listen != NULL && (to == TIE_REQUEST || (to == TIE_PROCESS && !may_be_transferred(x->listen)));
 }
 
 void
@@ -60,14 +60,14 @@ listen_is_heard(const struct exchange *x, bool *is_refused)
 }
 
 void
-listen_crossing_catch_up(struct exchange *x)
+listen_transfer_catch_up(struct exchange *x)
 {
 	if (x->listen != NULL && x->listen->table != NULL)
 		notify_catch_up(&x->listen->subscriber);
 }
 
 bool
-listen_crossing_waits(const struct exchange *x)
+listen_transfer_waits(const struct exchange *x)
 {
 	return x->listen != NULL && x->listen->subscriber.waits != NULL;
 }

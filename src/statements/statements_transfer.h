@@ -1,12 +1,12 @@
 /*
- * src/statements/statements_crossing.h - statements of a client that moves to another process, between two requests.
+ * src/statements/statements_transfer.h - statements of a client that moves to another process, between two requests.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 
 /* A named statement, or the unnamed one (name ""), as its client knows it. */
-struct statement_crossing {
+struct statement_transfer {
 	const char *name;
 	struct statement *st; /* borrowed */
 	uint32_t shape, types; /* of its rows and parameters, as the client was told */
@@ -16,6 +16,6 @@ struct statement_crossing {
 /* TIE_PROCESS: a reply about a statement is due, or not all are known here. */
 bool statements_ties(const struct exchange *x, enum feature_tie to);
 /* Calls row for each, in the order in which they came. Returns 0, or -1 without memory: not for all of them. */
-int statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);
+int statements_each(const struct exchange *x, void (*row)(const struct statement_transfer *s, void *arg), void *arg);
 /* Gives one to a client that has none of this name; takes s->st. Returns 0, or -1: no memory, or it has one. */
-int statements_take(struct exchange *x, const struct statement_crossing *s);
+int statements_take(struct exchange *x, const struct statement_transfer *s);

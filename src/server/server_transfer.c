@@ -1,5 +1,5 @@
 /*
- * src/server/server_cross.c - see server_cross.h.
+ * src/server/server_transfer.c - see server_transfer.h.
  *
  * Who adds a field to one of these structs decides what it means on another worker, and adds it here.
  *
@@ -7,7 +7,7 @@
  *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
  *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry, carry_len, carry_cap,
  * is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index, hosts_passed, address, connected_us, bytes_in,
- * bytes_out, is_there, connect_query, history, tls_phase, dialled_us, question, fitness (else it does not cross)
+ * bytes_out, is_there, connect_query, history, tls_phase, dialled_us, question, fitness (else it is not transferred)
  *   copied      gucs, plans_of: by value, as GUC sets belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
@@ -19,7 +19,7 @@
  *   kept        the buffers: text, bind, kept.copy, sent.copy
  *   reset       all else: nothing outlives a loan; what ddl says is done first, as server_lend() would
  */
-#include "server/server_cross.h"
+#include "server/server_transfer.h"
 
 #include "server/server_parts.h"
 
@@ -32,7 +32,7 @@ _Static_assert(sizeof(struct server) - sizeof(struct stream) == 1912 && sizeof(s
 #endif
 
 bool
-server_may_cross(const struct server *srv)
+server_may_be_transferred(const struct server *srv)
 {
 	return srv->state == SV_IDLE && srv->fitness == SERVER_FIT && !srv->stream.is_broken && srv->cancel == NULL &&
 	       srv->ledger.count == 0 && srv->ledger.trust == LEDGER_SYNCHRONISED &&
@@ -90,7 +90,7 @@ server_pack(struct server *srv)
 int
 server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target)
 {
-	assert(srv->state == SV_CROSSING && srv->owner == NULL && srv->ledger.count == 0);
+	assert(srv->state == SV_IN_TRANSFER && srv->owner == NULL && srv->ledger.count == 0);
 	if (srv->fitness != SERVER_FIT || srv->stream.is_broken || take_in(env->guc_store, &srv->gucs) < 0 ||
 	    take_in(env->guc_store, &srv->plans_of) < 0)
 		return -1;

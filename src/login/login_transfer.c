@@ -1,5 +1,5 @@
 /*
- * src/login/login_cross.c - a client that has proved who it is goes from the main worker to the worker of its pool,
+ * src/login/login_transfer.c - a client that has proved who it is goes from the main worker to the worker of its pool,
  * whose home is asked for once more as it leaves: the pool may be another one by then, after a reload. What is posted
  * behind that finds it there.
  *
@@ -15,28 +15,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct crossing {
+struct transfer {
 	struct grave grave;
 	struct note note;
 	struct client *client; /* NULL: it was closed before it left */
 	struct client_env *to;
 };
 
-static struct crossing *
-crossing_of(const struct note *n)
+static struct transfer *
+transfer_of(const struct note *n)
 {
-	return (struct crossing *)((uintptr_t)n - offsetof(struct crossing, note));
+	return (struct transfer *)((uintptr_t)n - offsetof(struct transfer, note));
 }
 
 static void
 arrive(struct note *n, void *owner, bool is_over)
 {
-	struct crossing *crossing = crossing_of(n);
-	struct client *c = crossing->client;
+	struct transfer *transfer = transfer_of(n);
+	struct client *c = transfer->client;
 	struct fail why;
 
 	(void)owner;
-	free(crossing);
+	free(transfer);
 	client_arrive(c);
 	c->login->abandon = NULL;
 	if (is_over) {
@@ -49,23 +49,23 @@ arrive(struct note *n, void *owner, bool is_over)
 static void
 depart(struct grave *g)
 {
-	struct crossing *crossing = (struct crossing *)((char *)g - offsetof(struct crossing, grave));
-	struct client *c = crossing->client;
+	struct transfer *transfer = (struct transfer *)((char *)g - offsetof(struct transfer, grave));
+	struct client *c = transfer->client;
 	struct client_login *l;
 
 	if (c == NULL) {
-		free(crossing);
+		free(transfer);
 		return;
 	}
 	l = c->login;
 	if (!pool_homes_has(c->env->homes, c->env->x.config, replication_database(c), c->login->user,
-			    crossing->to->number)) {
-		pool_homes_ended(c->env->homes, crossing->to->number);
-		free(crossing);
+			    transfer->to->number)) {
+		pool_homes_ended(c->env->homes, transfer->to->number);
+		free(transfer);
 		login_conclude(c, login_go_home, NULL);
 		return;
 	}
-	c->env->x.counters->crossings[CROSSING_CLIENT]++;
+	c->env->x.counters->transfers[TRANSFER_CLIENT]++;
 	/* References to what only a proof needs. The secret stays if its server logs in with it: pool_learn_secret().
 	 */
 	users_unref(l->users);
@@ -79,18 +79,18 @@ depart(struct grave *g)
 	l->scram = NULL;
 	l->secret.text = l->secret_text;
 	memset(&l->rule, 0, sizeof(l->rule));
-	client_depart(c, crossing->to);
-	crossing->note.read = arrive;
-	inbox_post(crossing->to->inbox, &crossing->note);
+	client_depart(c, transfer->to);
+	transfer->note.read = arrive;
+	inbox_post(transfer->to->inbox, &transfer->note);
 }
 
 static void
 on_abandon(void *arg)
 {
-	struct crossing *crossing = arg;
+	struct transfer *transfer = arg;
 
-	pool_homes_ended(crossing->client->env->homes, crossing->to->number);
-	crossing->client = NULL;
+	pool_homes_ended(transfer->client->env->homes, transfer->to->number);
+	transfer->client = NULL;
 }
 
 /* Returns until when the client waits for a worker that does not answer; UINT64_MAX: it has no limit. A worker may be
@@ -111,21 +111,21 @@ waits_until(const struct client *c)
 }
 
 void
-login_cross(struct client *c, struct client_env *to)
+login_transfer(struct client *c, struct client_env *to)
 {
-	struct crossing *crossing = calloc(1, sizeof(*crossing));
+	struct transfer *transfer = calloc(1, sizeof(*transfer));
 
-	if (crossing == NULL) {
+	if (transfer == NULL) {
 		login_out_of_memory(c);
 		return;
 	}
-	crossing->client = c;
-	crossing->to = to;
+	transfer->client = c;
+	transfer->to = to;
 	if (c->login->home_until_us == 0)
 		c->login->home_until_us = waits_until(c);
 	pool_homes_left(c->env->homes, to->number); /* others whose proof comes in this turn find it counted */
-	login_wait(c, on_abandon, crossing);
-	deferred_free(c->env->x.deferred_frees, &crossing->grave, depart);
+	login_wait(c, on_abandon, transfer);
+	deferred_free(c->env->x.deferred_frees, &transfer->grave, depart);
 }
 
 /* --- the way back --- */
@@ -133,7 +133,7 @@ login_cross(struct client *c, struct client_env *to)
 static bool
 is_late(const struct note *n, void *until_us)
 {
-	return n->read == arrive && crossing_of(n)->client->login->home_until_us <= *(const uint64_t *)until_us;
+	return n->read == arrive && transfer_of(n)->client->login->home_until_us <= *(const uint64_t *)until_us;
 }
 
 static void
@@ -158,11 +158,11 @@ login_look_after(struct client_env *main_worker, struct client_env *sent_to, boo
 
 	inbox_take_back(sent_to->inbox, is_late, &until_us, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
-		struct crossing *crossing = crossing_of(n);
-		struct client *c = crossing->client;
+		struct transfer *transfer = transfer_of(n);
+		struct client *c = transfer->client;
 
 		STAILQ_REMOVE_HEAD(&back, next);
-		free(crossing);
+		free(transfer);
 		pool_homes_ended(main_worker->homes, sent_to->number);
 		client_come_back(c, main_worker);
 		c->login->abandon = NULL;
