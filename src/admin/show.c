@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "config/compat.h"
 #include "client/clients.h"
-#include "policy/policy_whole.h"
+#include "policy/policy_shared.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -43,16 +43,16 @@ show_next_pool(const struct show_env *env, const struct pool *before)
 }
 
 struct pool *
-show_next_part(const struct show_env *env, const struct pool *of, const struct pool *before)
+show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before)
 {
 	struct client_env *const *at = env->host->crew;
-	struct pool *part = NULL;
+	struct pool *shard = NULL;
 
 	while (before != NULL && (*at)->x.pools != before->set)
 		at++;
-	for (at += before != NULL; *at != NULL && part == NULL; at++)
-		part = pool_set_part((*at)->x.pools, of);
-	return part;
+	for (at += before != NULL; *at != NULL && shard == NULL; at++)
+		shard = pool_set_shard((*at)->x.pools, of);
+	return shard;
 }
 
 uint32_t
@@ -66,10 +66,10 @@ show_worker_of(const struct show_env *env, const struct pool *e)
 }
 
 void
-show_count_parts(const struct show_env *env, const struct pool *of, struct policy_counts *out)
+show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out)
 {
 	memset(out, 0, sizeof(*out));
-	for (const struct pool *e = show_next_part(env, of, NULL); e != NULL; e = show_next_part(env, of, e))
+	for (const struct pool *e = show_next_shard(env, of, NULL); e != NULL; e = show_next_shard(env, of, e))
 		policy_add_counts(e->policy, out);
 }
 

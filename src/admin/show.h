@@ -53,12 +53,12 @@ struct show {
 /* Walks through all pools, whichever worker has them: begins with NULL, ends with NULL. As clients_walk() does. */
 struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
 uint32_t show_count_servers(const struct show_env *env);
-/* The same for the parts of one pool, of which `of` is one: each is of another worker. */
-struct pool *show_next_part(const struct show_env *env, const struct pool *of, const struct pool *before);
-/* Returns the number of the worker that has this part. */
+/* The same for the shards of one pool, of which `of` is one: each is of another worker. */
+struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before);
+/* Returns the number of the worker that has this shard. */
 uint32_t show_worker_of(const struct show_env *env, const struct pool *e);
-/* Adds up policy_get_counts() of all parts. */
-void show_count_parts(const struct show_env *env, const struct pool *of, struct policy_counts *out);
+/* Adds up policy_get_counts() of all shards. */
+void show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
 /* Returns how many columns the rows have: with one worker they are as wide as PgBouncer's. crew: console_host's. */
 size_t show_column_count(const struct show *show, struct client_env *const *crew);

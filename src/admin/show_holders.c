@@ -173,7 +173,7 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 	struct policy_counts counts;
 	bool has_text;
 
-	show_count_parts(env, pool_main(h->pool), &counts);
+	show_count_shards(env, pool_main(h->pool), &counts);
 	row.user = exchange_user(&c->x);
 	row.application_name = exchange_application(&c->x);
 	row.client_id = c->x.waiter.id;
@@ -221,7 +221,7 @@ SHOW(show_blockers, holder_columns, OF_LOCKS)
 	size_t n = 0;
 
 	for (struct holding *h = list; h != NULL && sorted != NULL && h->srv != NULL; h++) {
-		show_count_parts(env, h->pool, &counts);
+		show_count_shards(env, h->pool, &counts);
 		if (h->blocks > 0 || counts.waiting > 0)
 			sorted[n++] = h;
 	}

@@ -42,7 +42,7 @@ SHOW(show_lists, list_columns, OF_ALL)
 
 	count_clients(env, &used, &login);
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		pools += e->main == NULL && show_next_part(env, e, NULL) == e;
+		pools += e->main == NULL && show_next_shard(env, e, NULL) == e;
 	const struct list_row lists[] = {
 		{ "databases", count_rows(env, &show_databases) },
 		{ "users", count_rows(env, &show_users) },

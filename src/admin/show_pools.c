@@ -51,15 +51,15 @@ SHOW(show_pools, pool_columns, OF_ALL)
 		uint64_t wait_us;
 		uint32_t clients = 0;
 
-		if (show_next_part(env, e, NULL) != e)
+		if (show_next_shard(env, e, NULL) != e)
 			continue;
-		show_count_parts(env, e, &n);
-		for (const struct pool *part = e; part != NULL; part = show_next_part(env, e, part)) {
-			clients += part->clients;
-			count_servers(part, &row);
+		show_count_shards(env, e, &n);
+		for (const struct pool *shard = e; shard != NULL; shard = show_next_shard(env, e, shard)) {
+			clients += shard->clients;
+			count_servers(shard, &row);
 			for (uint32_t host = 0; host < CLUSTER_HOSTS; host++)
-				if (part->standby_pools[host] != NULL)
-					count_servers(part->standby_pools[host], &row);
+				if (shard->standby_pools[host] != NULL)
+					count_servers(shard->standby_pools[host], &row);
 		}
 		wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
 		row.pool_mode = pool_mode_name(e->settings.pool_mode);

@@ -23,23 +23,24 @@ struct use {
 	uint32_t peak, limit;
 };
 
-/* The peaks of parts are not of one moment: together they are what there was at most. */
+/* The peaks of shards are not of one moment: together they are what there was at most. */
 static struct use
 use_of(const struct show_env *env, const struct pool *e)
 {
 	struct use u = { 0 };
 
-	for (const struct pool *part = e; part != NULL; part = show_next_part(env, e, part)) {
-		const struct pool_use *last = &part->use[0], *first = part->use[1].since_us != 0 ? &part->use[1] : last;
+	for (const struct pool *shard = e; shard != NULL; shard = show_next_shard(env, e, shard)) {
+		const struct pool_use *last = &shard->use[0],
+				      *first = shard->use[1].since_us != 0 ? &shard->use[1] : last;
 		uint64_t looks = last->looks + (first != last ? first->looks : 0);
 		uint64_t span_us = show_age_us(env->now_us, first->since_us);
 
 		u.span_us = span_us > u.span_us ? span_us : u.span_us;
 		u.limit = last->limit > u.limit ? last->limit : u.limit;
 		u.peak += last->peak > first->peak ? last->peak : first->peak;
-		u.loans += pool_checkouts(part) - first->checkouts;
-		u.waits += part->counters.waits - first->waits;
-		u.timeouts += part->counters.pool_timeouts - first->timeouts;
+		u.loans += pool_checkouts(shard) - first->checkouts;
+		u.waits += shard->counters.waits - first->waits;
+		u.timeouts += shard->counters.pool_timeouts - first->timeouts;
 		for (int i = 0; i < SERVER_USES && looks > 0; i++)
 			u.by[i] += (double)(last->uses[i] + (first != last ? first->uses[i] : 0)) / (double)looks;
 	}
@@ -164,7 +165,7 @@ SHOW(answer_pool, show_sentence_columns, OF_LOCKS)
 	bool is_found = list == NULL;
 
 	for (const struct pool *e = show_next_pool(env, NULL); e != NULL && list != NULL; e = show_next_pool(env, e))
-		if (e->main == NULL && strcmp(e->database->name, name) == 0 && show_next_part(env, e, NULL) == e) {
+		if (e->main == NULL && strcmp(e->database->name, name) == 0 && show_next_shard(env, e, NULL) == e) {
 			is_found = true;
 			say_pool(env, e, list, rows);
 		}

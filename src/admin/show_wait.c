@@ -10,7 +10,7 @@
 #include "base/escape.h"
 #include "config/compat.h"
 #include "config/config_state.h"
-#include "policy/policy_whole.h"
+#include "policy/policy_shared.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -185,7 +185,7 @@ show_say_in_line(const struct show_env *env, const struct client *c, const struc
 
 	policy_explain_wait(e->policy, &c->x.waiter, env->now_us, &ours);
 	compat_tell(env->clients->x.config, &ours, &why);
-	show_count_parts(env, e, &counts);
+	show_count_shards(env, e, &counts);
 	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c, name), waited.text,
 		 e->database->name, e->user,
 		 e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",

@@ -5,7 +5,7 @@
 #include "base/escape.h"
 #include "exchange/holder.h"
 #include "exchange/report.h"
-#include "policy/policy_whole.h"
+#include "policy/policy_shared.h"
 #include "pool/pool.h"
 #include "server/server.h"
 #include "telemetry/fingerprint.h"
@@ -21,7 +21,7 @@
 
 #define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + QUERY_TOLD_MAX))
 
-/* Requests that got no connection within pool_timeout since the log last told of them; of one part of a pool. */
+/* Requests that got no connection within pool_timeout since the log last told of them; of one shard of a pool. */
 struct timeouts {
 	uint64_t count, told_us;
 	/* At the last of them: */

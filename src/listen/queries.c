@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WHOLE_MAX 4096u /* bytes of a LISTEN; a longer one is not replaced, and found by the probe */
+#define SHARD_MAX 4096u /* bytes of a LISTEN; a longer one is not replaced, and found by the probe */
 
 /* A message that the server will ignore, or take for a part of a COPY, has no effect. */
 bool
@@ -50,7 +50,7 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 	struct known_reader begin;
 	struct known k;
 
-	if (!may_be_listen(m) || m->sql_len > WHOLE_MAX || listen_is_in_savepoint(x))
+	if (!may_be_listen(m) || m->sql_len > SHARD_MAX || listen_is_in_savepoint(x))
 		return 0;
 	known_begin(r, gucs_scan_options(x->gucs), m->sql, m->sql_len);
 	for (begin = *r; known_step(r, &k); count++) {
@@ -182,7 +182,7 @@ listen_gate(struct exchange *x, struct request *m)
 	struct known_reader r;
 	unsigned count;
 
-	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > WHOLE_MAX) || (m->type == 'P' && x->srv != NULL))
+	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > SHARD_MAX) || (m->type == 'P' && x->srv != NULL))
 		return LISTEN_GO;
 	if (m->type == 'E' &&
 	    (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_pending_change)))
@@ -318,7 +318,7 @@ listen_parse(struct exchange *x, struct request *m)
 	struct buf rest = { 0 };
 	enum feature_step step = STEP_FAILED;
 
-	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) || m->sql_len > WHOLE_MAX ||
+	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) || m->sql_len > SHARD_MAX ||
 	    listen_is_in_savepoint(x) || request_only(x, m)->kind != KNOWN_LISTEN ||
 	    !listen_text_substitute(m->sql, m->sql_len, &rest))
 		return STEP_FORWARD;

@@ -8,7 +8,7 @@ extern const struct admission_ops login_admission_ops;
 
 /* login_transfer.c, on the main worker: looks after clients that were sent to this worker, and that it has not read of.
  * Those that have waited for pool_timeout, or are over login_timeout, come back and are refused; if all is true, the
- * others come back as well, and go where their pool has another part, or there once more. */
+ * others come back as well, and go where their pool has another shard, or there once more. */
 void login_look_after(struct client_env *main_worker, struct client_env *sent_to, bool all);
 
 /* login_welcome.c: called while CL_WELCOME; see exchange_ops. */

@@ -75,7 +75,7 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 	}
 	if ((o->what & ORDER_ABANDON) != 0)
 		abandon_logins(p, now_us);
-	policy_obey_parts(p, o, now_us);
+	policy_obey_shards(p, o, now_us);
 	if ((o->what & ORDER_STIR) != 0 || ((o->what & ORDER_NEWS) != 0 && p->waiting > 0))
 		policy_stir(p, now_us);
 	policy_arm(p, later_of(o->arm_at_us, now_us));
@@ -102,7 +102,7 @@ policy_new(const struct policy_settings *settings, const struct policy_ops *ops,
 	TAILQ_INIT(&p->all);
 	TAILQ_INIT(&p->line);
 	p->orders = (struct policy_orders){ .ops = &order_ops, .pool = p, .room = room, .arm_at_us = NEVER_US };
-	p->caps.orders = p->part.orders = &p->orders;
+	p->caps.orders = p->shard.orders = &p->orders;
 	caps_set(&p->caps, CAP_ALL, policy_room_total(room), p->count, now_us);
 	policy_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
 	return p;
@@ -122,8 +122,8 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
-	part_outage_ends(&p->part, &p->outage, false, 0); /* who opens one in another part tells */
-	part_leave(&p->part, 0, 0, 0, 0);
+	shard_outage_ends(&p->shard, &p->outage, false, 0); /* who opens one in another shard tells */
+	shard_leave(&p->shard, 0, 0, 0, 0);
 	policy_room_forget(&p->orders);
 	free(p);
 }
@@ -200,7 +200,7 @@ has_list(enum policy_conn_state state)
 __attribute__((noinline)) static void
 tell_now(struct policy *p)
 {
-	policy_tell_parts(p);
+	policy_tell_shards(p);
 	if (p->caps.is_watched)
 		publish_now(p);
 }
@@ -214,7 +214,7 @@ tell_of_line(struct policy *p)
 	if (!p->is_observed)
 		return;
 	if (p->caps.is_watched || first == NULL ||
-	    !part_tell_line(&p->part, p->waiting, policy_own_coming(p), first->since_us))
+	    !shard_tell_line(&p->shard, p->waiting, policy_own_coming(p), first->since_us))
 		tell_now(p);
 }
 
@@ -223,9 +223,9 @@ static void
 move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
 	p->heard_us = later_of(p->heard_us, conn->heard_us);
-	if (conn->whole != NULL)
+	if (conn->shared != NULL)
 		return;
-	part_moved(&p->part, from, to);
+	shard_moved(&p->shard, from, to);
 	if (to == PC_NONE || to == PC_CLOSING || (policy_is_coming(from) && caps_count_logins(&p->caps)))
 		caps_moved(&p->caps, from, to);
 }
@@ -264,7 +264,7 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 static inline void
 tell_moved(struct policy *p)
 {
-	if (p->is_observed && (p->caps.is_watched || !part_tell_idle(&p->part, p->count[PC_IDLE])))
+	if (p->is_observed && (p->caps.is_watched || !shard_tell_idle(&p->shard, p->count[PC_IDLE])))
 		tell_now(p);
 }
 
@@ -289,7 +289,7 @@ join_queue(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	TAILQ_INSERT_TAIL(&p->line, t, link);
 	p->waiting++;
 	p->counters->waits++;
-	p->part.is_to_ask = true;
+	p->shard.is_to_ask = true;
 	policy_is_asked(p, now_us);
 	if (p->outage.since_us > 0 && p->settings.on_outage == OUTAGE_HOLD) {
 		p->outage.held++;
@@ -382,12 +382,12 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 }
 
 /* Returns true if nothing can be done for one more in the queue that was not done for those ahead: the pool is full,
- * all that this part has is lent, and nobody has an idle one. */
+ * all that this shard has is lent, and nobody has an idle one. */
 static inline bool
 is_all_done(const struct policy *p)
 {
 	return p->waiting > 1 && p->count[PC_LENT] == p->total && policy_total(p) >= p->limit && p->failed_count == 0 &&
-	       !p->caps.is_watched && (p->part.whole == NULL || part_is_drained(&p->part));
+	       !p->caps.is_watched && (p->shard.shared == NULL || shard_is_drained(&p->shard));
 }
 
 struct policy_conn *
@@ -523,14 +523,14 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		arm_for_idle(p, now_us);
 }
 
-/* t: the first in the queue, or NULL. Nearly always nobody in another part waits for much longer. */
+/* t: the first in the queue, or NULL. Nearly always nobody in another shard waits for much longer. */
 static inline bool
 may_give(const struct policy *p, const struct policy_waiter *t)
 {
-	return p->part.whole != NULL && part_may_choose(&p->part, t != NULL ? t->since_us : NEVER_US);
+	return p->shard.shared != NULL && shard_may_choose(&p->shard, t != NULL ? t->since_us : NEVER_US);
 }
 
-/* Closes it, or lends it to the first in the queue, here or in another part; if there is none, it becomes idle. */
+/* Closes it, or lends it to the first in the queue, here or in another shard; if there is none, it becomes idle. */
 __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
@@ -555,28 +555,28 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		lend(p, conn, t);
 		if (caps_is_short(&p->caps))
 			policy_reinforce(p, now_us);
-		if (p->part.whole != NULL)
+		if (p->shard.shared != NULL)
 			policy_give_idle(p, now_us);
 		grant(p, conn, t, now_us);
 	}
 }
 
-/* Returns true if all of the pool's connections may stay, and nobody in another pool or part waits for one. */
+/* Returns true if all of the pool's connections may stay, and nobody in another pool or shard waits for one. */
 static inline bool
 is_wanted_here(const struct policy *p, bool is_observed)
 {
 	if (!is_observed)
 		return policy_own_live(p) <= p->settings.pool_size;
-	return !p->caps.is_watched && p->part.whole != NULL && !part_anybody_waits(&p->part) &&
-	       policy_of_whole(&p->part.whole->live) <= p->settings.pool_size;
+	return !p->caps.is_watched && p->shard.shared != NULL && !shard_anybody_waits(&p->shard) &&
+	       policy_of_shared(&p->shard.shared->live) <= p->settings.pool_size;
 }
 
-/* Another part may have begun to wait before it was told of what became idle here. */
+/* Another shard may have begun to wait before it was told of what became idle here. */
 __attribute__((noinline)) static void
 tell_idle(struct policy *p, bool is_nearer, uint64_t now_us)
 {
 	tell_now(p);
-	if (part_others_wait(&p->part) != 0)
+	if (shard_others_wait(&p->shard) != 0)
 		policy_give_idle(p, now_us);
 	if (is_nearer)
 		arm_for_idle(p, now_us);
@@ -595,7 +595,7 @@ settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t no
 	}
 	move_conn(p, conn, PC_LENT, PC_IDLE);
 	is_nearer = policy_expect_idle(p, conn);
-	if (is_observed && !part_tell_idle(&p->part, p->count[PC_IDLE]))
+	if (is_observed && !shard_tell_idle(&p->shard, p->count[PC_IDLE]))
 		tell_idle(p, is_nearer, now_us); /* conn may be gone */
 	else if (is_nearer)
 		arm_for_idle(p, now_us);
@@ -684,12 +684,12 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	bool is_of_round, is_trusted;
 
 	assert(conn->state == PC_NONE);
-	if (!part_arrived(&p->part, conn, &is_of_round))
+	if (!shard_arrived(&p->shard, conn, &is_of_round))
 		return false;
 	caps_arrived(&p->caps);
 	conn->borrower_id = 0; /* not known here */
 	/* If an attempt has failed since anything was heard of it, it may be dead: a ping tells. */
-	is_trusted = conn->epoch != 0 && conn->heard_us > p->part.doubted_us &&
+	is_trusted = conn->epoch != 0 && conn->heard_us > p->shard.doubted_us &&
 		     (p->failed_count == 0 || conn->heard_us >= p->last_fail_us);
 	conn->epoch = is_trusted ? p->epoch : p->epoch - 1;
 	if (is_trusted && (p->failed_count > 0 || p->outage.since_us > 0))
@@ -704,7 +704,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		policy_leave_queue(p, t);
 		lend(p, conn, t);
 	}
-	p->part.is_to_ask |= t == NULL;
+	p->shard.is_to_ask |= t == NULL;
 	policy_reinforce(p, now_us);
 	if (t != NULL)
 		grant(p, conn, t, now_us);
@@ -716,12 +716,12 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 void
 policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	assert(conn->state == PC_NONE && conn->whole == NULL && !conn->is_washed);
-	assert(p->part.whole != NULL || p->total < p->limit);
+	assert(conn->state == PC_NONE && conn->shared == NULL && !conn->is_washed);
+	assert(p->shard.shared != NULL || p->total < p->limit);
 	conn->opened_us = now_us;
 	conn->source =
-	    (p->part.whole == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size ? CS_OVERFLOW : CS_NEW;
-	conn->round = part_round(&p->part);
+	    (p->shard.shared == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size ? CS_OVERFLOW : CS_NEW;
+	conn->round = shard_round(&p->shard);
 	policy_move(p, conn, p->opens == OPENS_SCOUT ? PC_SCOUTING : PC_OPENING);
 	conn->is_trial = p->opens == OPENS_TRIAL;
 	p->opens = OPENS_ANY;
@@ -749,7 +749,7 @@ static void
 policy_raise_epoch(struct policy *p, uint64_t now_us)
 {
 	p->epoch++;
-	p->part.doubted_us = now_us;
+	p->shard.doubted_us = now_us;
 	p->sweep_us = clock_lesser_us(p->sweep_us, now_us);
 }
 
@@ -778,7 +778,7 @@ policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t n
 	if (ok) {
 		p->counters->pings_ok++;
 		if (p->outage.since_us > 0)
-			recover(p, now_us); /* it came from another part */
+			recover(p, now_us); /* it came from another shard */
 		deliver(p, conn, conn->pinged_us, now_us);
 	} else {
 		policy_ping_failed(p, conn, now_us);
@@ -794,7 +794,7 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 	if (was == PC_NONE)
 		return;
 	if (was == PC_LENT)
-		part_lost(&p->part, now_us);
+		shard_lost(&p->shard, now_us);
 	policy_move(p, conn, PC_NONE);
 	policy_end_trial(p, conn, now_us);
 	if (was == PC_PINGING)
@@ -816,7 +816,7 @@ policy_conn_washing(struct policy *p, struct policy_conn *conn)
 	conn->is_washed = true;
 	assert(p->washing <= p->count[PC_LENT]);
 	if (p->waiting > 0)
-		policy_tell_parts(p);
+		policy_tell_shards(p);
 }
 
 void
@@ -831,7 +831,7 @@ policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t
 			t->connect_us += now_us - later_of(asked_us, t->since_us);
 	assert(p->washing > 0);
 	end_washing(p, conn);
-	policy_tell_parts(p);
+	policy_tell_shards(p);
 	policy_reinforce(p, now_us);
 }
 
@@ -860,7 +860,7 @@ bool
 policy_is_wanted(const struct policy *p)
 {
 	return policy_unserved(p) > 0 || caps_are_wanted(&p->caps) ||
-	       (p->part.whole != NULL && part_others_lack(&p->part));
+	       (p->shard.shared != NULL && shard_others_lack(&p->shard));
 }
 
 uint64_t
@@ -895,17 +895,17 @@ void
 policy_add_counts(const struct policy *p, struct policy_counts *to)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
-	uint32_t live = part_is_first(&p->part) ? policy_live(p) : 0, size = p->settings.pool_size;
+	uint32_t live = shard_is_first(&p->shard) ? policy_live(p) : 0, size = p->settings.pool_size;
 
 	to->opening += p->count[PC_OPENING] + p->count[PC_SCOUTING];
 	to->idle += p->count[PC_IDLE];
 	to->pinging += p->count[PC_PINGING];
 	to->washing += p->washing;
-	to->coming += part_coming(&p->part);
+	to->coming += shard_coming(&p->shard);
 	to->lent += p->count[PC_LENT];
 	to->closing += p->count[PC_CLOSING];
 	to->waiting += p->waiting;
-	to->overflow += live > size ? live - size : 0; /* one part tells that of all */
+	to->overflow += live > size ? live - size : 0; /* one shard tells that of all */
 	if (first != NULL && (to->oldest_waiter_us == 0 || first->since_us < to->oldest_waiter_us))
 		to->oldest_waiter_us = first->since_us;
 }

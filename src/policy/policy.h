@@ -46,7 +46,7 @@
 
 struct policy; /* opaque: policy.c */
 struct policy_room; /* policy_commons.h: caps and circuits, which pools share */
-struct policy_whole; /* policy_whole.h: one pool on several workers */
+struct policy_shared; /* policy_shared.h: one pool on several workers */
 
 struct policy_settings {
 	uint32_t pool_size; /* connections that may stay; at least 1 */
@@ -96,10 +96,10 @@ struct policy_conn {
 	TAILQ_ENTRY(policy_conn)
 	link; /* of those in its state; unused while it is LENT, as most often it soon is not */
 	TAILQ_ENTRY(policy_conn) all;
-	/* For policy_whole.h. */
-	uint64_t round; /* the whole's when it was opened */
-	struct policy_whole *whole; /* while it is transferred to another part of it; else NULL */
-	uint32_t to_part;
+	/* For policy_shared.h. */
+	uint64_t round; /* the shared policy's when it was opened */
+	struct policy_shared *shared; /* while it is transferred to another shard of it; else NULL */
+	uint32_t to_shard;
 };
 
 struct policy_waiter;
@@ -157,9 +157,9 @@ struct policy_ops {
 	const char *(*address)(void *owner, const struct policy_conn *conn);
 	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
-	/* Sends conn, which is idle, to the part of its pool that lives in this room, whose thread is another one:
-	 * there policy_arrive() is to be called, or policy_whole_lost(). It is in no state of this policy any more.
-	 * Returns false if it can't go there now; the policy keeps it then. May be NULL: never. See policy_whole.h. */
+	/* Sends conn, which is idle, to the shard of its pool that lives in this room, whose thread is another one:
+	 * there policy_arrive() is to be called, or policy_shared_lost(). It is in no state of this policy any more.
+	 * Returns false if it can't go there now; the policy keeps it then. May be NULL: never. See policy_shared.h. */
 	bool (*give)(void *owner, struct policy_conn *conn, struct policy_room *to);
 };
 
@@ -199,7 +199,7 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  *
  * Those in the queue are refused with *why at once if no other connection lives or is being opened, and while the pool
  * backs off newcomers are, too, through on_refuse from policy_tick (ops->wake with now). In an outage the next attempt,
- * or one of another part or pool, is waited for no longer than half a second, and not at all if the last one got no
+ * or one of another shard or pool, is waited for no longer than half a second, and not at all if the last one got no
  * answer: it may take as long to fail. These wait on:
  *   - everybody, for hold_us, with OUTAGE_HOLD: counted from when they came or the outage began, whichever was
  *     later; when the outage is over, timeout_us begins for them;
@@ -252,17 +252,17 @@ struct policy_counts {
 	bool is_paused;
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: how many above pool_size */
 	uint32_t washing; /* those of lent that are cleaned, or asked a question of pgweir's own */
-	uint32_t coming; /* from other parts of the pool (policy_whole.h); none of the others counts them */
+	uint32_t coming; /* from other shards of the pool (policy_shared.h); none of the others counts them */
 	uint64_t oldest_waiter_us; /* since_us of the first in the queue; 0: nobody waits */
 	uint64_t backoff_until_us; /* 0: not backing off */
 	struct policy_outage outage;
 };
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
 /* policy_obstacle.c: for one that is in the queue, the cause in why's detail, and what helps in its hint.
- * policy_part.c: its place (1: the first; an estimate if the pool is split). */
+ * policy_shard.c: its place (1: the first; an estimate if the pool is split). */
 void policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 uint32_t policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
-/* Returns true if somebody waits, here, in another part or for a place in the budget, for whom no connection is being
+/* Returns true if somebody waits, here, in another shard or for a place in the budget, for whom no connection is being
  * opened, pinged or washed. Borrowers that can return one should then. */
 bool policy_is_wanted(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while nobody waits; 0: it is to be closed. */

@@ -170,7 +170,7 @@ change_leaving(struct budget_member *m, uint32_t by)
 	budget_count(&m->budget->leaving, by);
 }
 
-/* All parts of a pool are under the same caps, but that one may be told of it before the others: while some are under
+/* All shards of a pool are under the same caps, but that one may be told of it before the others: while some are under
  * another one, it is a group by itself. */
 void
 budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
@@ -247,7 +247,7 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 	assert(m->asked <= m->leaving);
 }
 
-/* A part that is in another budget than g, or came to it before the others, counts by itself: what is transferred is
+/* A shard that is in another budget than g, or came to it before the others, counts by itself: what is transferred is
  * g's. */
 static bool
 is_of_group(const struct budget_member *m, const struct budget_group *g)

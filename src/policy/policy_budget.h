@@ -1,5 +1,5 @@
 /*
- * src/policy/policy_budget.h - a cap over several pools, and a pool's part in it.
+ * src/policy/policy_budget.h - a cap over several pools, and a pool's side of it.
  *
  * An example, with max_server_connections = 10: pool a has all ten connections, two of them idle, when at 0 ms clients
  * come to pool b, which has none. Two pools are in use, so the share of each is five. Pool a gives up an idle
@@ -14,9 +14,9 @@
  * asked and woken by orders (policy_commons.h); a connection that was asked for counts as leaving at once, so that no
  * second one is.
  *
- * The parts of one pool (policy_whole.h) are members of one group: a claim, a share and whether it is in use are the
- * group's; who is hungry, and who has idle ones to give up, is a member. A connection that is transferred from one part
- * to another keeps its place, which is the group's meanwhile. A pool on one worker is a group by itself.
+ * The shards of one pool (policy_shared.h) are members of one group: a claim, a share and whether it is in use are the
+ * group's; who is hungry, and who has idle ones to give up, is a member. A connection that is transferred from one
+ * shard to another keeps its place, which is the group's meanwhile. A pool on one worker is a group by itself.
  *
  * Always: with a place free and somebody hungry, the one with the best claim has been woken and not ticked since; a
  *         group has as many places as its members together, and those that are transferred.
@@ -65,7 +65,7 @@ struct budget_group {
 	struct policy_budget *budget; /* its members'; NULL: it has none */
 	uint32_t member_count;
 	uint32_t used, leaving; /* of all members; used: and those that are transferred */
-	uint32_t in_transfer; /* from one part to another, whether there is a cap or not */
+	uint32_t in_transfer; /* from one shard to another, whether there is a cap or not */
 	uint32_t short_count; /* of all members */
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
 	uint32_t demanding; /* members with demand */
@@ -80,7 +80,7 @@ struct budget_group {
  * without the lock. */
 struct budget_member {
 	struct policy_budget *budget; /* NULL: there is no cap, and the fields below are unused */
-	struct budget_group *group, own; /* own: of a pool without parts */
+	struct budget_group *group, own; /* own: of a pool without shards */
 	struct policy_room *room;
 	struct policy_orders *orders; /* its pool's; NULL: it has no pool */
 	uint32_t used, leaving; /* connections in any state, and how many of them are CLOSING or asked for */
@@ -109,9 +109,9 @@ void policy_places_give(struct budget_member *m, uint64_t now_us);
 /* Returns true if all places are taken while some pool would open a connection. */
 bool policy_places_are_wanted(const struct budget_member *m);
 
-/* --- A member's part: for policy_caps.c, which holds the lock, but for budget_review() and budget_report(). --- */
+/* --- A member's side: for policy_caps.c, which holds the lock, but for budget_review() and budget_report(). --- */
 
-/* g: of its pool's parts; NULL: it has none. counts: its connections by state. The member has its claim, and all else
+/* g: of its pool's shards; NULL: it has none. counts: its connections by state. The member has its claim, and all else
  * zeroed. */
 void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 		 const uint32_t counts[static PC_COUNT]);
@@ -129,7 +129,7 @@ void budget_tell_news(struct policy_budget *b);
 void budget_take(struct budget_member *m); /* a place: the connection will be opened */
 /* A connection that has a place is gone (PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
-/* A connection of m's (m->budget may be NULL) goes to another part; has come from there; or, with g alone, is lost.
+/* A connection of m's (m->budget may be NULL) goes to another shard; has come from there; or, with g alone, is lost.
  */
 void budget_departed(struct budget_member *m, struct budget_group *g);
 void budget_arrived(struct budget_member *m, struct budget_group *g);

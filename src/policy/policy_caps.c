@@ -53,7 +53,7 @@ caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uin
 		caps_set(caps, i, caps->by_kind[i].budget, counts, now_us);
 }
 
-/* Under a lock of its own. Returns true if all parts of the pool may be one group by now. */
+/* Under a lock of its own. Returns true if all shards of the pool may be one group by now. */
 static bool
 may_regroup(const struct policy_caps *caps, unsigned which)
 {

@@ -8,7 +8,7 @@
 struct policy_caps {
 	struct budget_member by_kind[POLICY_CAPS];
 	struct policy_orders *orders; /* the pool's */
-	struct budget_group *groups; /* of all parts of the pool, by kind; NULL: it has none */
+	struct budget_group *groups; /* of all shards of the pool, by kind; NULL: it has none */
 	bool is_watched; /* by any of them: caps_publish() is due after each change of the view */
 	uint64_t rest_end_us, turn_end_us; /* of its view */
 };
@@ -19,7 +19,7 @@ void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_bud
 /* The same for groups, which stay as they are until this is called again, or caps_leave(). */
 void caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uint32_t counts[static PC_COUNT],
 		     uint64_t now_us);
-/* A part that came to a cap before the others is of their group again. */
+/* A shard that came to a cap before the others is of their group again. */
 void caps_regroup(struct policy_caps *caps, const uint32_t counts[static PC_COUNT], uint64_t now_us);
 void caps_leave(struct policy_caps *caps); /* no connection may be left */
 void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
@@ -27,7 +27,7 @@ void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* und
 /* Under the lock: takes a place in each, for one to be opened for a waiter, or to be kept ready; or none, and returns
  * false. */
 bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
-/* A connection goes to another part of the pool, or has come from there: with its places. */
+/* A connection goes to another shard of the pool, or has come from there: with its places. */
 void caps_departed(struct policy_caps *caps);
 void caps_arrived(struct policy_caps *caps);
 void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
@@ -42,7 +42,7 @@ bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us
 bool caps_begin_giving_up(struct policy_caps *caps);
 void caps_withdraw(struct policy_caps *caps); /* none is idle any more; the caller reviews */
 bool caps_are_wanted(const struct policy_caps *caps);
-/* Returns true if a part of the pool is short of a place under some cap, and none of its own is coming back. */
+/* Returns true if a shard of the pool is short of a place under some cap, and none of its own is coming back. */
 bool caps_are_lacking(const struct policy_caps *caps);
 void caps_review(struct policy_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);

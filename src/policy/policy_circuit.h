@@ -71,7 +71,7 @@ void circuit_hurry(const struct circuit_member *m);
 /* Returns true with news that m has not heeded; of a failure only if it is_waiting. */
 bool circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news);
 
-/* --- The pool's part: policy.c. --- */
+/* --- The pool's side: policy.c. --- */
 /* Returns true if anybody waits in the queue. */
 bool policy_has_waiters(const struct policy *p);
 

@@ -2,7 +2,7 @@
  * src/policy/policy_commons.h - what the pools of all workers share: the caps over several pools, the circuits of
  * upstreams, and the one lock over them.
  *
- * A room is a worker's part in it: the pools of a room are used by one thread. A pool never touches one of another
+ * A room is a worker's side of it: the pools of a room are used by one thread. A pool never touches one of another
  * room. What it wants of that one (to look again, to give up an idle connection) is an order, which is noted under the
  * lock, and carried out by policy_room_hear() on the other thread. Orders to pools of the own room are carried out at
  * once, when the lock is free again.
@@ -26,7 +26,8 @@ struct policy_circuit; /* policy_circuit.h */
 TAILQ_HEAD(policy_order_list, policy_orders);
 TAILQ_HEAD(policy_room_list, policy_room);
 
-#define POLICY_KINDS ('z' - 'a' + 1) /* c: circuits. d, h, t, u: budgets. f: pool_fresh. k: clusters. w: wholes */
+#define POLICY_KINDS                                                                                                   \
+	('z' - 'a' + 1) /* c: circuits. d, h, t, u: budgets. f: pool_fresh. k: clusters. w: shared policies */
 
 /* Others call the functions below; only src/policy/ looks inside. */
 struct policy_commons {
@@ -60,7 +61,7 @@ struct policy_room {
 /* Returns NULL without memory. */
 struct policy_commons *policy_commons_new(uint64_t seed);
 void policy_commons_free(struct policy_commons *c); /* after its rooms and pools; NULL is fine */
-/* number: its worker's, below WHOLE_PARTS_MAX, another one for each room. tell(owner) is called on any thread, without
+/* number: its worker's, below SHARDS_MAX, another one for each room. tell(owner) is called on any thread, without
  * the lock, when policy_room_hear() is due. borrowers: NULL if nobody borrows there. Returns NULL without memory. */
 struct policy_room *policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner,
 				    const struct policy_waiter_ops *borrowers);
@@ -130,7 +131,7 @@ enum policy_order {
 	ORDER_STIR = 4, /* policy_stir() is due ... */
 	ORDER_NEWS = 8, /* ... or is if somebody waits */
 	ORDER_ABANDON = 16, /* its connections whose login has not ended */
-	ORDER_SEEK = 32, /* another part of its pool wants its idle connections (policy_whole.h) */
+	ORDER_SEEK = 32, /* another shard of its pool wants its idle connections (policy_shared.h) */
 	ORDER_ANSWER = 64, /* answered_by has more */
 	ORDER_ARM = 128 /* policy_arm() is due with arm_at_us */
 };
@@ -141,7 +142,7 @@ struct policy_orders {
 	struct policy *pool;
 	struct policy_room *room;
 	unsigned what; /* enum policy_order; 0: nothing, and it is not in the room's list */
-	uint32_t answered_by; /* a bit for each part that has none for this one */
+	uint32_t answered_by; /* a bit for each shard that has none for this one */
 	uint64_t arm_at_us; /* UINT64_MAX: nothing */
 	TAILQ_ENTRY(policy_orders) link;
 };

@@ -29,7 +29,7 @@ until(uint64_t *until_us, uint64_t at_us, uint64_t now_us)
 static inline uint32_t
 coming_count(const struct policy *p)
 {
-	return policy_own_coming(p) + part_coming(&p->part);
+	return policy_own_coming(p) + shard_coming(&p->shard);
 }
 
 uint32_t
@@ -115,7 +115,7 @@ static uint32_t
 pace_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	uint32_t pace =
-	    part_share_of_pace(&p->part, p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE);
+	    shard_share_of_pace(&p->shard, p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE);
 	uint32_t most = UINT32_MAX, opening = p->count[PC_OPENING];
 
 	if (p->failed_count > 0)
@@ -195,31 +195,31 @@ cap_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, 
 	return true;
 }
 
-/* --- Another part of the pool was asked for those that are idle there. --- */
+/* --- Another shard of the pool was asked for those that are idle there. --- */
 
 static uint32_t
-parts_leave(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+shards_leave(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
-	uint32_t expected = part_expected(&p->part, now_us), unserved = policy_unserved(p);
+	uint32_t expected = shard_expected(&p->shard, now_us), unserved = policy_unserved(p);
 
 	if (expected == 0 || unserved == 0)
 		return UINT32_MAX;
-	until(until_us, p->part.asked_us + WHOLE_ASK_US, now_us);
+	until(until_us, p->shard.asked_us + SHARD_ASK_US, now_us);
 	return unserved > expected ? unserved - expected : 0;
 }
 
 static bool
-parts_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
+shards_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
-	const struct policy_whole *w = p->part.whole;
-	uint32_t silent = w == NULL ? 0 : policy_of_whole(&w->in_use) & policy_of_whole(&w->commons->silent);
+	const struct policy_shared *w = p->shard.shared;
+	uint32_t silent = w == NULL ? 0 : policy_of_shared(&w->in_use) & policy_of_shared(&w->commons->silent);
 
 	(void)t, (void)now_us;
 	if (silent == 0)
 		return false;
 	fail_detail(why,
 		    "Worker %u does not answer, and keeps its part of the pool's %" PRIu32 " connections; %s waiting.",
-		    part_first_of(silent), p->limit, counted(policy_queue_length(p), "client is", "clients are").text);
+		    shard_first_of(silent), p->limit, counted(policy_queue_length(p), "client is", "clients are").text);
 	fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart pgweir.");
 	return true;
 }
@@ -251,7 +251,7 @@ limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us, uint6
 static uint32_t
 full_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
-	uint64_t left_until_us = part_left_until_us(&p->part);
+	uint64_t left_until_us = shard_left_until_us(&p->shard);
 	uint32_t limit = limit_for_the_old(p, policy_limit_now(p, now_us), now_us, until_us);
 	uint32_t total = policy_total(p) + (now_us < left_until_us);
 
@@ -278,7 +278,7 @@ full_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 /* Which explains a wait best comes first, and the most common one last. */
 static const struct obstacle obstacles[] = {
 	{ paused_leaves, paused_say }, { failed_leaves, failed_say }, { pace_leaves, pace_say },
-	{ cap_leaves, cap_say },       { parts_leave, parts_say },    { full_leaves, full_say },
+	{ cap_leaves, cap_say },       { shards_leave, shards_say },  { full_leaves, full_say },
 };
 #define OBSTACLES (sizeof(obstacles) / sizeof(obstacles[0]))
 

@@ -21,12 +21,13 @@ policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 		return false;
 	return p->settings.on_outage != OUTAGE_FAIL || p->last_fail_kind == CF_TOO_MANY ||
 	       strcmp(p->last_fail.sqlstate, "57P01") == 0 || lacks_memory(p) ||
-	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) || part_was_in_line(&p->part, t->since_us);
+	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) ||
+	       shard_was_in_line(&p->shard, t->since_us);
 }
 
 /* An attempt under way is no hope where the last one got no answer: it may hang as long. Else it has half a second,
- * also if another part or pool makes it; but nobody waits for more than a second: beside one that hangs others may fail
- * again and again. Where the host has answered another pool since, only places are missing. */
+ * also if another shard or pool makes it; but nobody waits for more than a second: beside one that hangs others may
+ * fail again and again. Where the host has answered another pool since, only places are missing. */
 static uint64_t
 hope_ends_us(const struct policy *p)
 {
@@ -87,7 +88,7 @@ policy_look_for_outage(struct policy *p, uint64_t now_us)
 	const struct policy_waiter *t;
 
 	policy_forget_outdated(p, now_us);
-	/* Another part has a connection, and nobody here waits for one, which would tell. */
+	/* Another shard has a connection, and nobody here waits for one, which would tell. */
 	if (p->outage.since_us > 0 && p->waiting == 0 && policy_has_any(p)) {
 		policy_forget_failures(p);
 		policy_end_outage(p, now_us);
@@ -99,7 +100,7 @@ policy_look_for_outage(struct policy *p, uint64_t now_us)
 	TAILQ_FOREACH(t, &p->line, link)
 		p->outage.held += policy_is_patient(p, t);
 	p->counters->held += p->outage.held;
-	if (!part_outage_begins(&p->part, now_us))
+	if (!shard_outage_begins(&p->shard, now_us))
 		return;
 	p->counters->outages++;
 	if (p->ops.outage != NULL)
@@ -112,7 +113,7 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 	struct policy_outage ended = p->outage;
 
 	p->has_patient = false;
-	if (ended.since_us == 0 && !part_is_out(&p->part))
+	if (ended.since_us == 0 && !shard_is_out(&p->shard))
 		return;
 	if (ended.since_us != 0) {
 		p->outage = (struct policy_outage){ 0 };
@@ -120,7 +121,7 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 			p->outage_over_us = now_us;
 		p->ramp = 1;
 	}
-	if (!part_outage_ends(&p->part, &ended, true, now_us))
+	if (!shard_outage_ends(&p->shard, &ended, true, now_us))
 		return;
 	ended.since_us = clock_lesser_us(ended.since_us, now_us); /* another worker's clock */
 	p->counters->outage_us += now_us - ended.since_us;

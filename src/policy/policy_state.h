@@ -4,8 +4,8 @@
  *   policy.c         borrow, return, cancel, and the owner's reports about connections
  *   policy_supply.c  connections for those in the queue: which are pinged, how many are opened, and what prevents that
  *   policy_upkeep.c  limits on time (in the queue, idle, age); settings, pause, close
- *   policy_part.c    one part of a pool that lives on several workers
- *   policy_whole.c   what these parts share
+ *   policy_shard.c   one shard of a pool that lives on several workers
+ *   policy_shared.c  what these shards share
  *   policy_outage.c  when nothing can be opened: who waits on, and for how long
  *   policy_refuse.c  refuses those in the queue
  *   policy_obstacle.c what keeps another one from being opened: how many may be, when, and the words for it
@@ -27,7 +27,7 @@
 #include "base/clock.h"
 #include "policy/policy_caps.h"
 #include "policy/policy_circuit.h"
-#include "policy/policy_part.h"
+#include "policy/policy_shard.h"
 
 #define NEVER_US UINT64_MAX
 #define SECOND_US 1000000u
@@ -47,7 +47,7 @@ struct policy {
 	struct policy_orders orders; /* what others want of it */
 	struct policy_caps caps;
 	struct circuit_member circuit;
-	struct policy_part part;
+	struct policy_shard shard;
 	uint64_t random;
 
 	struct policy_conns all;
@@ -62,7 +62,7 @@ struct policy {
 
 	bool is_paused;
 	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
-	bool is_observed; /* by caps that are watched, or by other parts: they are told of each change */
+	bool is_observed; /* by caps that are watched, or by other shards: they are told of each change */
 	bool cap_has_room; /* the shared cap has room for us */
 	enum policy_opens opens; /* while ops->open runs */
 	enum recycle_reason close_reason; /* for connections with is_recycle_due */
@@ -100,7 +100,7 @@ struct policy {
 static inline void
 policy_observe(struct policy *p)
 {
-	p->is_observed = p->caps.is_watched || p->part.whole != NULL;
+	p->is_observed = p->caps.is_watched || p->shard.shared != NULL;
 }
 
 static inline uint64_t
@@ -115,7 +115,7 @@ later_of(uint64_t a_us, uint64_t b_us)
 	return a_us > b_us ? a_us : b_us;
 }
 
-/* --- Connections of this part, and of the whole pool: the same unless it lives on several workers. --- */
+/* --- Connections of this shard, and of the whole pool: the same unless it lives on several workers. --- */
 
 static inline uint32_t
 policy_own_live(const struct policy *p)
@@ -137,7 +137,7 @@ policy_own_verified(const struct policy *p)
 }
 
 static inline uint32_t
-policy_of_whole(const _Atomic uint32_t *count)
+policy_of_shared(const _Atomic uint32_t *count)
 {
 	return atomic_load_explicit(count, memory_order_relaxed);
 }
@@ -146,20 +146,20 @@ policy_of_whole(const _Atomic uint32_t *count)
 static inline uint32_t
 policy_total(const struct policy *p)
 {
-	return p->part.whole == NULL ? p->total : policy_of_whole(&p->part.whole->used);
+	return p->shard.shared == NULL ? p->total : policy_of_shared(&p->shard.shared->used);
 }
 
 /* Returns the number of connections that are there or coming: all but the CLOSING and SCOUTING ones. */
 static inline uint32_t
 policy_live(const struct policy *p)
 {
-	return p->part.whole == NULL ? policy_own_live(p) : policy_of_whole(&p->part.whole->live);
+	return p->shard.shared == NULL ? policy_own_live(p) : policy_of_shared(&p->shard.shared->live);
 }
 
 static inline uint64_t
 policy_lowered_until_us(const struct policy *p)
 {
-	const struct policy_whole *w = p->part.whole;
+	const struct policy_shared *w = p->shard.shared;
 
 	return w == NULL ? p->lowered_until_us : atomic_load_explicit(&w->lowered_until_us, memory_order_relaxed);
 }
@@ -172,7 +172,7 @@ policy_limit_now(const struct policy *p, uint64_t now_us)
 
 	if (now_us >= policy_lowered_until_us(p))
 		return p->limit;
-	lowered = p->part.whole == NULL ? p->lowered_limit : policy_of_whole(&p->part.whole->lowered_limit);
+	lowered = p->shard.shared == NULL ? p->lowered_limit : policy_of_shared(&p->shard.shared->lowered_limit);
 	return lowered < p->limit ? lowered : p->limit;
 }
 
@@ -180,7 +180,7 @@ policy_limit_now(const struct policy *p, uint64_t now_us)
 static inline bool
 policy_has_any(const struct policy *p)
 {
-	return (p->part.whole == NULL ? policy_own_verified(p) : policy_of_whole(&p->part.whole->verified)) > 0;
+	return (p->shard.shared == NULL ? policy_own_verified(p) : policy_of_shared(&p->shard.shared->verified)) > 0;
 }
 
 /* policy.c */
@@ -193,15 +193,15 @@ void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now
 void policy_serve(struct policy *p, uint64_t now_us);
 void policy_stir(struct policy *p, uint64_t now_us); /* a cap has room for the pool: policy_tick is due now */
 
-/* policy_part.c */
-/* There is a whole: gives conn, which could be lent here to t (NULL: nobody waits), to another part. Returns true if it
- * did, or has closed it for one there who waits in vain. */
+/* policy_shard.c */
+/* There is a shared policy: gives conn, which could be lent here to t (NULL: nobody waits), to another shard. Returns
+ * true if it did, or has closed it for one there who waits in vain. */
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
-void policy_give_idle(struct policy *p, uint64_t now_us); /* to parts where somebody waits, if nobody does here */
-void policy_tell_parts(struct policy *p); /* after a change of what others look at */
-void policy_ask_parts(struct policy *p, uint64_t now_us); /* for those in the queue; there is a whole */
-void policy_end_parts(struct policy *p, uint64_t now_us); /* after any change; there is a whole */
-void policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_us);
+void policy_give_idle(struct policy *p, uint64_t now_us); /* to shards where somebody waits, if nobody does here */
+void policy_tell_shards(struct policy *p); /* after a change of what others look at */
+void policy_ask_shards(struct policy *p, uint64_t now_us); /* for those in the queue; there is a shared policy */
+void policy_end_shards(struct policy *p, uint64_t now_us); /* after any change; there is a shared policy */
+void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
 /* policy_supply.c */
 void policy_reinforce(struct policy *p, uint64_t now_us); /* after any change: pings and opens for all in the queue */

@@ -95,7 +95,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 	if (kind == CF_TOO_MANY) {
 		p->lowered_limit = policy_live(p) > 0 ? policy_live(p) : 1;
 		p->lowered_until_us = later(now_us, LOWERED_FOR_US);
-		part_lower_limit(&p->part, p->lowered_limit, p->lowered_until_us);
+		shard_lower_limit(&p->shard, p->lowered_limit, p->lowered_until_us);
 		if (policy_live(p) > 0)
 			return;
 	}
@@ -143,10 +143,10 @@ static void
 give_place_back(struct policy *p, enum open_for what_for)
 {
 	caps_moved(&p->caps, state_of(what_for), PC_NONE);
-	part_moved(&p->part, state_of(what_for), PC_NONE);
+	shard_moved(&p->shard, state_of(what_for), PC_NONE);
 }
 
-/* Takes a place in the whole and under each cap, or none, and returns false. */
+/* Takes a place in the shared policy and under each cap, or none, and returns false. */
 static bool
 take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
@@ -154,10 +154,10 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 	bool is_taken;
 
 	policy_room_lock(r);
-	is_taken = part_has_place(&p->part, policy_limit_now(p, now_us)) &&
+	is_taken = shard_has_place(&p->shard, policy_limit_now(p, now_us)) &&
 		   caps_take(&p->caps, what_for == FOR_WAITER, now_us);
 	if (is_taken)
-		part_take(&p->part, state_of(what_for));
+		shard_take(&p->shard, state_of(what_for));
 	policy_room_tell(r);
 	policy_room_unlock(r);
 	return is_taken;
@@ -205,7 +205,7 @@ open_for_nobody(struct policy *p, enum open_for what_for, uint64_t now_us)
 	if (open_one(p, what_for, now_us))
 		return;
 	caps_review(&p->caps, now_us); /* others may have gone without the place meanwhile */
-	part_report(&p->part, p->part.is_in_use, now_us);
+	shard_report(&p->shard, p->shard.is_in_use, now_us);
 }
 
 void
@@ -298,7 +298,7 @@ policy_min_idle(const struct policy *p)
 
 	if (s->min_idle == 0 || !p->is_in_use || p->is_paused)
 		return 0;
-	return part_share(&p->part, s->min_idle < s->pool_size ? s->min_idle : s->pool_size);
+	return shard_share(&p->shard, s->min_idle < s->pool_size ? s->min_idle : s->pool_size);
 }
 
 static bool
@@ -335,21 +335,21 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	p->cap_has_room = false;
 	policy_forget_outdated(p, now_us);
 	apply_circuit(p, now_us);
-	if (p->part.whole != NULL)
-		policy_ask_parts(p, now_us);
+	if (p->shard.shared != NULL)
+		policy_ask_shards(p, now_us);
 	help_waiters(p, now_us);
-	/* For min_idle no place is taken for which somebody waits in another part: it may have been made now. */
+	/* For min_idle no place is taken for which somebody waits in another shard: it may have been made now. */
 	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
 	       policy_total(p) + policy_queue_length(p) - p->waiting < p->settings.pool_size &&
 	       policy_openable(p, now_us, NULL) > 0 && open_one(p, FOR_STOCK, now_us))
 		continue;
-	if (p->part.whole != NULL)
-		policy_end_parts(p, now_us);
+	if (p->shard.shared != NULL)
+		policy_end_shards(p, now_us);
 	unserved = policy_unserved(p);
 	openable = policy_openable(p, now_us, NULL);
 	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us); /* only shared caps prevent these */
-	if (p->part.whole != NULL && caps_is_short(&p->caps) && !p->part.is_full)
-		policy_ask_parts(p, now_us); /* now that they know of a cap that is full */
+	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.is_full)
+		policy_ask_shards(p, now_us); /* now that they know of a cap that is full */
 	policy_look_for_outage(p, now_us);
 	p->is_held = false;
 	policy_arm(p, policy_next_due(p, now_us));

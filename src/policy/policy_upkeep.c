@@ -214,7 +214,7 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 			policy_set_recycle_time(p, conn);
 	p->sweep_us = now_us;
 	p->lowered_until_us = 0;
-	part_lower_limit(&p->part, 0, 0);
+	shard_lower_limit(&p->shard, 0, 0);
 	/* An attempt begins at once; but who comes meanwhile does not wait for a silent host. */
 	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, now_us);
 	circuit_hurry(&p->circuit);
@@ -257,8 +257,8 @@ void
 policy_pause(struct policy *p, uint64_t now_us)
 {
 	p->is_paused = true;
-	part_next_round(&p->part);
-	policy_tell_parts(p);
+	shard_next_round(&p->shard);
+	policy_tell_shards(p);
 	shed(p, has_promised(p), RR_KILL);
 	policy_reinforce(p, now_us);
 }
@@ -267,8 +267,8 @@ void
 policy_resume(struct policy *p, uint64_t now_us)
 {
 	p->is_paused = false;
-	p->part.is_to_ask = true;
-	policy_tell_parts(p);
+	p->shard.is_to_ask = true;
+	policy_tell_shards(p);
 	policy_forget_failures(p);
 	policy_reinforce(p, now_us);
 }
@@ -279,7 +279,7 @@ renew(struct policy *p, bool has_promised_logins, enum recycle_reason why, uint6
 	struct policy_conn *conn;
 
 	p->close_reason = why;
-	part_next_round(&p->part);
+	shard_next_round(&p->shard);
 	TAILQ_FOREACH(conn, &p->all, all)
 		conn->is_recycle_due |= conn->state == PC_LENT || conn->state == PC_OPENING;
 	if (why == RR_RELOAD)

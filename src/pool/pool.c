@@ -18,7 +18,7 @@ struct parts {
 	struct database_code *code;
 	struct policy_budget *limits[POLICY_CAPS];
 	struct policy_circuit *circuit;
-	struct policy_whole *whole;
+	struct policy_shared *shared;
 	struct pool_fresh *fresh; /* with whole */
 };
 
@@ -41,7 +41,7 @@ put_parts(struct pool_set *set, const struct parts *p)
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		policy_budget_put(set->s.room->commons, p->limits[i]);
 	policy_circuit_put(set->s.room->commons, p->circuit);
-	policy_whole_put(set->s.room->commons, p->whole);
+	policy_shared_put(set->s.room->commons, p->shared);
 	pool_fresh_put(set->s.room->commons, p->fresh);
 }
 
@@ -53,7 +53,7 @@ swap_parts(struct pool *pool, const struct parts *new)
 			     .home = pool->home,
 			     .code = pool->code,
 			     .circuit = pool->circuit,
-			     .whole = pool->whole,
+			     .shared = pool->shared,
 			     .fresh = pool->fresh };
 
 	memcpy(old.limits, pool->limits, sizeof(old.limits));
@@ -61,7 +61,7 @@ swap_parts(struct pool *pool, const struct parts *new)
 	pool->home = new->home;
 	pool->code = new->code;
 	pool->circuit = new->circuit;
-	pool->whole = new->whole;
+	pool->shared = new->shared;
 	pool->fresh = new->fresh;
 	memcpy(pool->limits, new->limits, sizeof(old.limits));
 	return old;
@@ -165,7 +165,7 @@ most_connections(const struct scope_settings *s, uint32_t max_server_connections
 }
 
 uint32_t
-pool_parts(const struct config *config, const char *database, const char *user, const struct pool_split *split)
+pool_shards(const struct config *config, const char *database, const char *user, const struct pool_split *split)
 {
 	const struct config_scope *db = config_find_database(config, database);
 	char own[CONFIG_DATABASE_MAX + 1];
@@ -176,7 +176,7 @@ pool_parts(const struct config *config, const char *database, const char *user, 
 		return 1;
 	user = name_user(user, database, db->upstream->is_of_tenant, own);
 	config_effective(config, db, config_find_user(config, user), &s);
-	parts = most_connections(&s, config->max_server_connections) / split->part_min;
+	parts = most_connections(&s, config->max_server_connections) / split->shard_min;
 	parts = parts < split->workers ? parts : split->workers;
 	return parts > 1 ? (uint32_t)parts : 1;
 }
@@ -275,18 +275,18 @@ get_shared(struct pool *pool, bool has_budget, struct parts *out)
 		   : 0;
 }
 
-/* A pool that was once on several workers stays so while there are parts of it: they may have clients. */
+/* A pool that was once on several workers stays so while there are shards of it: they may have clients. */
 static int
-get_whole(struct pool *pool, struct parts *out)
+get_shared_policy(struct pool *pool, struct parts *out)
 {
 	const struct pool_box *box = (const struct pool_box *)pool;
 	struct pool_set *set = pool->set;
 
 	bool is_split =
-	    pool->whole != NULL || pool_parts(set->config, pool->database->name, pool->user, &set->s.split) > 1;
+	    pool->shared != NULL || pool_shards(set->config, pool->database->name, pool->user, &set->s.split) > 1;
 
-	out->whole = policy_whole_get(set->s.room->commons, box->key, box->key_len, is_split);
-	if (out->whole == NULL)
+	out->shared = policy_shared_get(set->s.room->commons, box->key, box->key_len, is_split);
+	if (out->shared == NULL)
 		return is_split ? -1 : 0;
 	out->fresh = pool_fresh_get(set->s.room->commons, box->key, box->key_len);
 	return out->fresh == NULL ? -1 : 0;
@@ -310,7 +310,7 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 	if (out->target == NULL)
 		return -1;
 	if ((learnt != NULL && pool_target_inherit(out->target, learnt) < 0) || get_shared(pool, has_budget, out) < 0 ||
-	    get_limits(pool, out->limits) < 0 || (pool->main == NULL && get_whole(pool, out) < 0))
+	    get_limits(pool, out->limits) < 0 || (pool->main == NULL && get_shared_policy(pool, out) < 0))
 		return fail_set(why, "53200", "no memory for a pool");
 	return 0;
 }
@@ -385,7 +385,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	code_store_put(&set->codes, pool->database->code);
 	pool->database->code = code_store_ref(pool->code);
 	policy_set_circuit(pool->policy, pool->circuit, now_us);
-	policy_set_whole(pool->policy, pool->whole, now_us);
+	policy_set_shared(pool->policy, pool->shared, now_us);
 	if (pool->fresh != NULL && parts.fresh == NULL && pool->baseline != NULL)
 		pool_fresh_tell(pool->fresh, pool->baseline, pool->welcome, pool->baseline_us);
 	put_parts(set, &parts);
@@ -521,16 +521,16 @@ pool_set_at(const struct pool_set *set, const void *key, size_t len)
 }
 
 struct pool *
-pool_set_part(const struct pool_set *set, const struct pool *of)
+pool_set_shard(const struct pool_set *set, const struct pool *of)
 {
 	const void *key;
 	size_t len;
 
 	if (of->set == set)
 		return (struct pool *)(uintptr_t)of;
-	if (of->whole == NULL)
+	if (of->shared == NULL)
 		return NULL;
-	key = policy_whole_key(of->whole, &len);
+	key = policy_shared_key(of->shared, &len);
 	return pool_set_at(set, key, len);
 }
 

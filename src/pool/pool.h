@@ -101,7 +101,7 @@ struct pool {
 	struct gucs *baseline; /* settings of a fresh server; NULL: none has logged in yet */
 	struct gucs *welcome; /* the read-only parameters that the last one reported */
 	uint64_t baseline_us; /* since when these two are as they are; 0: never yet */
-	struct pool_fresh *fresh; /* pool_homes.h: the same of all parts; NULL: it has no others */
+	struct pool_fresh *fresh; /* pool_homes.h: the same of all shards; NULL: it has no others */
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us;
@@ -123,7 +123,7 @@ struct pool {
 	struct statement_home *home; /* the home of its target's statements; a reference */
 	struct pool_startups startups; /* startup settings that were tried, and their results */
 	struct policy_circuit *circuit; /* of its upstream */
-	struct policy_whole *whole; /* policy_whole.h; NULL: it lives on one worker */
+	struct policy_shared *shared; /* policy_shared.h; NULL: it lives on one worker */
 	struct policy_budget
 	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL: none. That of CAP_ALL is its room's */
 	struct dedicated *asker; /* dedicated.h: asks what became of transactions; NULL: nobody has asked yet */
@@ -155,11 +155,11 @@ struct pool {
  * another one (clients_configured). Returns NULL without memory.
  */
 const struct scope_settings *pool_settings(struct pool *pool, const char *user, uint64_t now_us);
-/* Returns true if both are parts of one pool, or the same. */
+/* Returns true if both are shards of one pool, or the same. */
 static inline bool
 pool_is_same(const struct pool *a, const struct pool *b)
 {
-	return a == b || (a->whole != NULL && a->whole == b->whole);
+	return a == b || (a->shared != NULL && a->shared == b->shared);
 }
 /* Returns the pool that clients know, of which this is a standby pool, or the same. */
 static inline struct pool *
@@ -173,7 +173,7 @@ pool_of(const struct server *srv)
 {
 	return srv->owner;
 }
-struct pool *pool_set_part(const struct pool_set *set, const struct pool *of); /* the part of it there, or NULL */
+struct pool *pool_set_shard(const struct pool_set *set, const struct pool *of); /* the shard of it there, or NULL */
 
 /* --- pool_conns.c: borrowing; the policy's functions, for servers instead of policy_conns --- */
 /* Returns how many connections the pool has lent so far. */

@@ -10,7 +10,7 @@
 struct home {
 	UT_hash_handle hh;
 	uint32_t first; /* the worker that had it first */
-	uint32_t parts; /* a bit for each that has a part */
+	uint32_t shards; /* a bit for each that has a shard */
 	char key[];
 };
 
@@ -70,9 +70,9 @@ least_loaded(const struct pool_homes *h)
 }
 
 static void
-add_part(struct pool_homes *h, struct home *one, uint32_t number)
+add_shard(struct pool_homes *h, struct home *one, uint32_t number)
 {
-	one->parts |= 1u << number;
+	one->shards |= 1u << number;
 	h->loads[number].pools++;
 }
 
@@ -84,12 +84,12 @@ add(struct pool_homes *h, const char *key, size_t len, uint32_t first)
 	if (one == NULL)
 		return NULL;
 	one->first = first;
-	add_part(h, one, first);
+	add_shard(h, one, first);
 	return one;
 }
 
-/* Returns the pool; where it is not known yet, its first part is on the worker with the fewest clients. A pool that was
- * not added once, for want of memory or room, never is: its hash must decide each time. *out is it then. */
+/* Returns the pool; where it is not known yet, its first shard is on the worker with the fewest clients. A pool that
+ * was not added once, for want of memory or room, never is: its hash must decide each time. *out is it then. */
 static struct home *
 find(struct pool_homes *h, const char *key, size_t len, struct home *out)
 {
@@ -102,29 +102,29 @@ find(struct pool_homes *h, const char *key, size_t len, struct home *out)
 		return one;
 	h->is_full = true;
 	out->first = table_hash(h->seed, key, len) % h->split.workers;
-	out->parts = 1u << out->first;
+	out->shards = 1u << out->first;
 	return out;
 }
 
 static bool
-has_part(const struct home *one, uint32_t number)
+has_shard(const struct home *one, uint32_t number)
 {
-	return (one->parts & 1u << number) != 0;
+	return (one->shards & 1u << number) != 0;
 }
 
 /* The first of equal ones, so that a few clients, one after another, find the same servers. */
 static uint32_t
-best_part(const struct pool_homes *h, const struct home *one)
+best_shard(const struct pool_homes *h, const struct home *one)
 {
 	uint32_t best = one->first;
 
 	for (uint32_t i = 0; i < h->split.workers; i++)
-		if (has_part(one, i) && clients_of(h, i) < clients_of(h, best))
+		if (has_shard(one, i) && clients_of(h, i) < clients_of(h, best))
 			best = i;
 	return best;
 }
 
-/* As find(), or NULL with *why set. *most: how many parts it may have (since an older reload it may have more). */
+/* As find(), or NULL with *why set. *most: how many shards it may have (since an older reload it may have more). */
 static struct home *
 look_up(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t *most,
 	struct home *out, struct fail *why)
@@ -134,7 +134,7 @@ look_up(struct pool_homes *h, const struct config *config, const char *database,
 	struct home *one = len == 0 ? NULL : find(h, key, len, out);
 
 	if (one != NULL)
-		*most = one == out ? 1 : pool_parts(config, database, server_user, &h->split);
+		*most = one == out ? 1 : pool_shards(config, database, server_user, &h->split);
 	return one;
 }
 
@@ -151,12 +151,12 @@ pool_homes_find(struct pool_homes *h, const struct config *config, const char *d
 	one = look_up(h, config, database, user, &most, &unknown, why);
 	if (one == NULL || most <= 1)
 		return one == NULL ? POOL_NO_HOME : one->first;
-	best = best_part(h, one);
+	best = best_shard(h, one);
 	least = least_loaded(h);
-	if ((uint32_t)__builtin_popcount(one->parts) >= most || has_part(one, least) ||
+	if ((uint32_t)__builtin_popcount(one->shards) >= most || has_shard(one, least) ||
 	    clients_of(h, least) >= clients_of(h, best))
 		return best;
-	add_part(h, one, least);
+	add_shard(h, one, least);
 	return least;
 }
 
@@ -184,7 +184,7 @@ pool_homes_has(struct pool_homes *h, const struct config *config, const char *da
 	if (h->split.workers == 1)
 		return number == 0;
 	one = look_up(h, config, database, user, &most, &unknown, &why);
-	return one != NULL && (most <= 1 ? one->first == number : has_part(one, number));
+	return one != NULL && (most <= 1 ? one->first == number : has_shard(one, number));
 }
 
 void

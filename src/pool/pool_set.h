@@ -28,12 +28,12 @@ struct shared_lives {
 	struct cluster_lives seen;
 };
 
-/* On how many workers a pool may have parts. */
+/* On how many workers a pool may have shards. */
 struct pool_split {
 	uint32_t workers; /* from 1 on; 0: as 1 */
-	uint32_t part_min; /* so many connections a part has at least, or they would be transferred all the time */
+	uint32_t shard_min; /* so many connections a shard has at least, or they would be transferred all the time */
 };
-#define POOL_PART_MIN 4
+#define POOL_SHARD_MIN 4
 
 struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */

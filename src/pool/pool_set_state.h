@@ -5,8 +5,8 @@
  *   pool.c          one pool: finding, making, configuring and freeing it
  *   pool_conns.c    the connections behind its policy
  *   pool_homes.c    on which workers each pool lives
- *   pool_fresh.c    what a fresh server of a pool shows, for all its parts
- *   pool_transfer.c  servers that go to the part of a pool on another worker
+ *   pool_fresh.c    what a fresh server of a pool shows, for all its shards
+ *   pool_transfer.c  servers that go to the shard of a pool on another worker
  *   standby_pools.c standby pools, which have the servers of standbys; whose servers are the primary's
  *   pool_code.c     what its database's code could touch; database_code_news.c: all databases' code
  *   pool_defaults.c ALTER ROLE and ALTER DATABASE ... SET: servers that began with other settings are replaced
@@ -28,7 +28,7 @@
 #include "pool/pool_database.h"
 #include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"
-#include "policy/policy_whole.h"
+#include "policy/policy_shared.h"
 #include "pool/standby_pools.h"
 #include "pool/pool_target.h"
 
@@ -56,7 +56,7 @@ struct pooled {
 		uint64_t host, read_us; /* who said so, and when it was asked; not of a standby pool's */
 		uint64_t due; /* the version for which it is to go; 0: it may stay */
 	} defaults; /* role_settings_version() when its login began: pool_defaults.c */
-	/* While it goes to the part of its pool on another worker: pool_transfer.c. */
+	/* While it goes to the shard of its pool on another worker: pool_transfer.c. */
 	struct note note;
 	struct policy_room *from_room, *to_room;
 	struct pool_set *to;
@@ -144,12 +144,12 @@ void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /*
  * Returns its length, or 0 with *why set: 3D000 for an unknown database. */
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
-/* Returns on how many workers a pool of this database and user (of its servers) may have a part. */
-uint32_t pool_parts(const struct config *config, const char *database, const char *user,
-		    const struct pool_split *split);
+/* Returns on how many workers a pool of this database and user (of its servers) may have a shard. */
+uint32_t pool_shards(const struct config *config, const char *database, const char *user,
+		     const struct pool_split *split);
 /* Applies limits, upstream and secrets. Returns 0, or -1 with *why set: the database is configured no longer. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
-void pool_on_baseline(struct pool *pool); /* takes over what other parts have seen of fresh servers */
+void pool_on_baseline(struct pool *pool); /* takes over what other shards have seen of fresh servers */
 void pool_free(struct pool *pool);
 struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len); /* of this pool_key(); or NULL */
 

@@ -1,12 +1,12 @@
 /*
- * src/pool/pool_transfer.c - servers that go from one part of a pool to the part on another worker (policy_whole.h).
+ * src/pool/pool_transfer.c - servers that go from one shard of a pool to the shard on another worker (policy_shared.h).
  *
- * A server leaves its part when the policy gives it up, but callers up the stack may still use it; so it is posted from
- * the deferred frees. The note is in its struct pooled, which is the same on both sides. On the other side its pool is
- * found by the name that pools have in all sets, as the one that it left may be gone by then.
+ * A server leaves its shard when the policy gives it up, but callers up the stack may still use it; so it is posted
+ * from the deferred frees. The note is in its struct pooled, which is the same on both sides. On the other side its
+ * pool is found by the name that pools have in all sets, as the one that it left may be gone by then.
  *
  *   struct pooled
- *   kept        conn (the policy's: policy_part.c), srv, is_kept, heeded, defaults
+ *   kept        conn (the policy's: policy_shard.c), srv, is_kept, heeded, defaults
  *   re-pointed  pool, target, code
  *   reset       code_round, code_made: it has not been asked there
  *   nothing     policy_knows, is_logged: of the end; scouted, is_code_late: then it stays
@@ -25,7 +25,7 @@ _Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 160,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
-/* A part whose database's code is not known may yet find that it has left something in a server that nothing resets,
+/* A shard whose database's code is not known may yet find that it has left something in a server that nothing resets,
  * and closes its servers then (pool_code.c): none of them may be elsewhere. */
 static bool
 may_give(struct pool *pool, struct pooled *p)
@@ -44,7 +44,7 @@ lose(struct pooled *p, const struct server_env *env, struct policy_room *room)
 {
 	assert(p->pool == NULL && p->code == NULL && p->conn.state == PC_NONE);
 	server_discard(p->srv, env);
-	policy_whole_lost(&p->conn, room, *env->now_us);
+	policy_shared_lost(&p->conn, room, *env->now_us);
 	pool_target_unref(p->target);
 	free(p);
 }
@@ -92,7 +92,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 	*env->now_us = clock_now_us();
 	histogram_observe_us(&env->counters->transfer_duration, &histogram_bounds_proxy, *env->now_us - p->left_us);
 	if (!is_over) {
-		key = policy_whole_key(p->conn.whole, &len);
+		key = policy_shared_key(p->conn.shared, &len);
 		pool = pool_set_at(p->to, key, len);
 	}
 	if (pool == NULL || !join(pool, p)) {
@@ -103,7 +103,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 		p->conn.epoch = 0;
 	if (policy_arrive(pool->policy, pool_returned(p->srv), *env->now_us))
 		return; /* it may be gone already */
-	policy_whole_lost(&p->conn, p->to_room, *env->now_us);
+	policy_shared_lost(&p->conn, p->to_room, *env->now_us);
 	server_close(p->srv);
 }
 
@@ -145,7 +145,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	struct pool_set *set = pool->set;
 	struct pool_set *const *of;
 
-	assert(conn->whole != NULL && conn->state == PC_NONE);
+	assert(conn->shared != NULL && conn->state == PC_NONE);
 	if (!may_give(pool, p) || server_depart(p->srv) < 0)
 		return false;
 	TAILQ_REMOVE(&pool->servers, p->srv, all);

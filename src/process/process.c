@@ -143,7 +143,7 @@ process_new(struct config *config, const struct process_start *start, struct fai
 	if (w->worker_count > WORKERS_MAX)
 		w->worker_count = WORKERS_MAX;
 	w->split = (struct pool_split){ .workers = w->worker_count,
-					.part_min = start->part_min > 0 ? start->part_min : POOL_PART_MIN };
+					.shard_min = start->shard_min > 0 ? start->shard_min : POOL_SHARD_MIN };
 	w->start_wall_us = w->last_reload.wall_us = clock_wall_us();
 	w->last_reload.is_ok = true;
 	if (w->worker_count > 1)

@@ -19,7 +19,7 @@ struct process_start {
 	char *const *argv; /* the next one's, too; borrowed */
 	int predecessor; /* restart_find_predecessor(), taken */
 	unsigned workers; /* 1 to WORKERS_MAX; 0: as the configuration says */
-	unsigned part_min; /* as in struct pool_split; 0: POOL_PART_MIN */
+	unsigned shard_min; /* as in struct pool_split; 0: POOL_SHARD_MIN */
 };
 
 /* Takes a reference on config. Returns NULL with *why set: an address is in use, users_file is unreadable, ... The

@@ -7,7 +7,7 @@
  */
 #include "relay/reads_state.h"
 
-#include "policy/policy_whole.h"
+#include "policy/policy_shared.h"
 #include "pool/standby_pools.h"
 
 static uint32_t

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#define WHOLE_MAX 4096u /* bytes; all of a shorter message is awaited */
+#define SHARD_MAX 4096u /* bytes; all of a shorter message is awaited */
 
 /* Sends the message as it lies, from that byte on: what is before was sent otherwise. More of it may follow. */
 static enum walk_result
@@ -122,7 +122,7 @@ must_be_whole(const struct exchange *x, const struct frame *f)
 			return f->body_len <= x->settings->max_statement_size;
 		/* fall through */
 	case 'B':
-		return f->body_len <= WHOLE_MAX;
+		return f->body_len <= SHARD_MAX;
 	case 'P':
 		return !is_oversize(x, f);
 	case 'C':

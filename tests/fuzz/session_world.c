@@ -330,7 +330,7 @@ world_init(struct world *w, const char *options, unsigned workers)
 	w->fake.reports_at_once = has_word(options, "old");
 	w->fake.is_code_unknown = has_word(options, "session"); /* where nobody asks */
 	config = make_config(options);
-	start.part_min = has_word(options, "parted") ? 1 : 0;
+	start.shard_min = has_word(options, "parted") ? 1 : 0;
 	w->weir = process_new(config, &start, &why);
 	if (w->weir == NULL)
 		fprintf(stderr, "%s\n", why.text);

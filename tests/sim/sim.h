@@ -67,7 +67,7 @@ struct sim_profile {
 	bool is_sleepy; /* requests last, and are cancelled often */
 	bool is_bulky; /* much is copied and sent, and fails on its way */
 	bool is_wide; /* answers have many rows, and servers are lost often */
-	bool has_transfers; /* all use one pool, which has parts, and code whose plans are kept, under many settings */
+	bool has_transfers; /* all use one pool, which has shards, and code whose plans are kept, under many settings */
 	bool is_code_late; /* ... that another program makes in the course of the run */
 	uint64_t left_out[2]; /* bits: what clients never send in this run, so that the rest comes more often */
 };

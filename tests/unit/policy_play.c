@@ -467,7 +467,7 @@ listed_value(struct play *play, const char *name, const char *index)
 	return value;
 }
 
-/* What a client was told: "detail[1]='the pool is paused'", or a part of it behind ~. */
+/* What a client was told: "detail[1]='the pool is paused'", or a shard of it behind ~. */
 static void
 check_text(struct play *play, const char *name, unsigned client, char sign, const char *want)
 {

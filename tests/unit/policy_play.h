@@ -17,7 +17,7 @@
  *   pause, resume, reconnect, distrust, scout, tick, reload SETTING..., close_all WHY, refuse_all
  *   cannot_open [off], cannot_give, slow_to_close
  *   NAME=VALUE, NAME[N]=VALUE, NAME[1-3]=VALUE (each of them), also with !=, <= and >=; in quotes what a client was
- *   told: detail[N]='...', or with ~ a part of it
+ *   told: detail[N]='...', or with ~ a shard of it
  */
 #pragma once
 

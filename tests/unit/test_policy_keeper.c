@@ -4,7 +4,7 @@
  */
 #include "policy/policy_circuit.h"
 #include "policy/policy_keeper.h"
-#include "policy/policy_part.h"
+#include "policy/policy_shard.h"
 #include "policy_play.h"
 
 #include <criterion/criterion.h>
@@ -588,16 +588,16 @@ Test(policy_keeper, pools_of_another_worker_are_told)
 	kept_fini(&k);
 }
 
-Test(policy_keeper, parts_of_one_pool_share_what_is_granted)
+Test(policy_keeper, shards_of_one_pool_share_what_is_granted)
 {
 	struct kept k;
 	struct fake *near = &k.pools[0], *far = &k.pools[2];
-	struct policy_whole *whole;
+	struct policy_shared *shared;
 
 	kept_init(&k, 1);
-	whole = policy_whole_get(k.commons, "app", 3, true);
-	policy_set_whole(near->p, whole, near->now);
-	policy_set_whole(far->p, whole, far->now);
+	shared = policy_shared_get(k.commons, "app", 3, true);
+	policy_set_shared(near->p, shared, near->now);
+	policy_set_shared(far->p, shared, far->now);
 	for (int i = 0; i < 2; i++) {
 		fake_borrow(near, i);
 		fake_borrow(far, i);
@@ -608,9 +608,9 @@ Test(policy_keeper, parts_of_one_pool_share_what_is_granted)
 	cr_expect_gt(far->opened, 0);
 	expect_count(&k, "of both parts",
 		     (struct budget_count){ .used = 3, .opening = 3, .short_count = 1, .is_in_use = true });
-	policy_set_whole(near->p, NULL, near->now);
-	policy_set_whole(far->p, NULL, far->now);
-	policy_whole_put(k.commons, whole);
+	policy_set_shared(near->p, NULL, near->now);
+	policy_set_shared(far->p, NULL, far->now);
+	policy_shared_put(k.commons, shared);
 	kept_fini(&k);
 }
 

@@ -1,4 +1,4 @@
-/* tests/unit/test_pool_fresh.c - what one part of a pool has seen of a fresh server, all parts hear of. */
+/* tests/unit/test_pool_fresh.c - what one shard of a pool has seen of a fresh server, all shards hear of. */
 #include "pool/pool_homes.h"
 
 #include "policy/policy_commons.h"

@@ -12,7 +12,7 @@
 #define WORKERS 3
 #define MANY 5000
 
-static const struct pool_split split = { .workers = WORKERS, .part_min = POOL_PART_MIN };
+static const struct pool_split split = { .workers = WORKERS, .shard_min = POOL_SHARD_MIN };
 
 static struct config *
 make_config(void)
@@ -111,7 +111,7 @@ come(struct pool_homes *h, const struct config *config, const char *database, ui
 	return home;
 }
 
-Test(pool_homes, a_large_pool_has_a_part_for_each_four_connections_where_the_fewest_clients_are)
+Test(pool_homes, a_large_pool_has_a_shard_for_each_four_connections_where_the_fewest_clients_are)
 {
 	struct config *config = make_config();
 	struct pool_homes *h = pool_homes_new(&split, 1);
@@ -133,7 +133,7 @@ Test(pool_homes, a_large_pool_has_a_part_for_each_four_connections_where_the_few
 	config_unref(config);
 }
 
-Test(pool_homes, a_client_that_comes_alone_finds_the_part_of_the_one_before)
+Test(pool_homes, a_client_that_comes_alone_finds_the_shard_of_the_one_before)
 {
 	struct config *config = make_config();
 	struct pool_homes *h = pool_homes_new(&split, 1);
@@ -149,7 +149,7 @@ Test(pool_homes, a_client_that_comes_alone_finds_the_part_of_the_one_before)
 }
 
 static uint32_t
-parts_of(const struct config *config, const char *database)
+shards_of(const struct config *config, const char *database)
 {
 	struct pool_homes *h = pool_homes_new(&split, 1);
 	uint32_t at_main_worker = 0, count = 0;
@@ -162,14 +162,14 @@ parts_of(const struct config *config, const char *database)
 	return count;
 }
 
-Test(pool_homes, a_pool_has_no_more_parts_than_its_caps_have_places_for)
+Test(pool_homes, a_pool_has_no_more_shards_than_its_caps_have_places_for)
 {
 	struct config *config = make_config();
 
-	cr_expect_eq(parts_of(config, "small"), 1);
-	cr_expect_eq(parts_of(config, "many"), WORKERS);
-	cr_expect_eq(parts_of(config, "capped"), 2);
-	cr_expect_eq(parts_of(config, "few"), 1);
+	cr_expect_eq(shards_of(config, "small"), 1);
+	cr_expect_eq(shards_of(config, "many"), WORKERS);
+	cr_expect_eq(shards_of(config, "capped"), 2);
+	cr_expect_eq(shards_of(config, "few"), 1);
 	config_unref(config);
 }
 

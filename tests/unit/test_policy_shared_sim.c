@@ -1,15 +1,15 @@
 /*
- * tests/unit/test_policy_whole_sim.c - 5,000 random schedules for a pool on several workers: see policy_whole_sim.h. A
- * failure names its seed; PGWEIR_SIM_SEED=<seed> plays that one again, with every event on stderr.
+ * tests/unit/test_policy_shared_sim.c - 5,000 random schedules for a pool on several workers: see policy_shared_sim.h.
+ * A failure names its seed; PGWEIR_SIM_SEED=<seed> plays that one again, with every event on stderr.
  */
-#include "policy_whole_sim.h"
+#include "policy_shared_sim.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
 #define SCHEDULES 5000
 
-Test(policy_whole_sim, all_that_parts_promise_holds_at_every_step)
+Test(policy_shared_sim, all_that_shards_promise_holds_at_every_step)
 {
 	struct wsim *s = calloc(1, sizeof(*s));
 	const char *seed = getenv("PGWEIR_SIM_SEED");

@@ -1,27 +1,27 @@
 /*
- * tests/unit/policy_whole_sim.h - a pool on up to five workers, without threads, sockets or a real clock.
+ * tests/unit/policy_shared_sim.h - a pool on up to five workers, without threads, sockets or a real clock.
  *
- * Each worker has a part. A random schedule of what policy_sim.h plays to one pool is played to all of them; orders are
- * heard late, and connections that are transferred arrive late and in any order; a worker hangs, is found silent, and
- * comes back. It may be under a cap, with a rival: a pool on one of these workers. The books are kept here once more:
- * places at each step, who was overtaken at each grant, whether anybody waits while a connection that could be
+ * Each worker has a shard. A random schedule of what policy_sim.h plays to one pool is played to all of them; orders
+ * are heard late, and connections that are transferred arrive late and in any order; a worker hangs, is found silent,
+ * and comes back. It may be under a cap, with a rival: a pool on one of these workers. The books are kept here once
+ * more: places at each step, who was overtaken at each grant, whether anybody waits while a connection that could be
  * transferred is idle, and that all places come back. One seed is one schedule. What does not hold ends it, with a
  * sentence in report.
  */
 #pragma once
 
-#include "policy/policy_part.h"
+#include "policy/policy_shard.h"
 
 #define WSIM_PARTS 5
 #define WSIM_CLIENTS 40
 
 enum wsim_state { WS_OPENING, WS_IDLE, WS_PINGING, WS_LENT, WS_CLOSING, WS_LOOSE, WS_IN_TRANSFER };
 
-struct wsim_part;
+struct wsim_shard;
 
 struct wsim_conn {
 	struct policy_conn conn; /* first */
-	struct wsim_part *at; /* where it is, or goes */
+	struct wsim_shard *at; /* where it is, or goes */
 	enum wsim_state state;
 	struct wsim_client *borrower;
 	uint64_t round; /* the world's when it was opened */
@@ -32,20 +32,20 @@ struct wsim_conn {
 
 struct wsim_client {
 	struct policy_waiter waiter; /* first */
-	struct wsim_part *at;
+	struct wsim_shard *at;
 	struct wsim_conn *holds;
 	bool is_waiting;
 	uint64_t since_us;
 };
 
-struct wsim_part {
+struct wsim_shard {
 	struct wsim *s;
 	struct policy_room *room;
 	struct policy *p; /* NULL: it is gone */
 	struct pool_counters counters;
 	struct wsim_client *line[WSIM_CLIENTS];
 	unsigned line_len, number, on_stack;
-	struct wsim_part *worker; /* itself, or, of the rival, the part on whose worker it is */
+	struct wsim_shard *worker; /* itself, or, of the rival, the shard on whose worker it is */
 	bool is_told;
 	bool hangs; /* its worker: nothing happens there ... */
 	bool is_silent; /* ... and that was noticed: SILENT_US later */
@@ -55,17 +55,17 @@ struct wsim_part {
 	struct {
 		unsigned own_turns, its_turns; /* when the last one left */
 		bool is_any;
-	} given[WSIM_PARTS]; /* to each other part */
+	} given[WSIM_PARTS]; /* to each other shard */
 };
 
 struct wsim {
 	uint64_t seed, random, now_us, step, round;
-	unsigned part_count, depth;
+	unsigned shard_count, depth;
 	struct policy_commons *commons;
-	struct policy_whole *whole;
+	struct policy_shared *shared;
 	struct policy_circuit *circuit;
 	struct policy_settings settings, rival_settings;
-	struct wsim_part parts[WSIM_PARTS + 1]; /* behind those of the whole: the rival */
+	struct wsim_shard shards[WSIM_PARTS + 1]; /* behind those of the shared policy: the rival */
 	struct wsim_client clients[WSIM_CLIENTS];
 	TAILQ_HEAD(, wsim_conn) conns;
 	uint32_t lowered_limit, previous_total, outages;

@@ -1,5 +1,5 @@
-/* tests/unit/policy_whole_sim.c - plays owners, workers and borrowers to a pool of several parts. See its header. */
-#include "policy_whole_sim.h"
+/* tests/unit/policy_shared_sim.c - plays owners, workers and borrowers to a pool of several shards. See its header. */
+#include "policy_shared_sim.h"
 
 #include "policy/policy_circuit.h"
 #include "policy/policy_state.h"
@@ -73,20 +73,20 @@ static void __attribute__((format(printf, 2, 3))) tell(const struct wsim *s, con
 /* --- The books. --- */
 
 static bool
-is_rival(const struct wsim_part *part)
+is_rival(const struct wsim_shard *shard)
 {
-	return part->number == part->s->part_count;
+	return shard->number == shard->s->shard_count;
 }
 
-/* part NULL: of all parts. Those that are transferred to a part are counted there. */
+/* shard NULL: of all shards. Those that are transferred to a shard are counted there. */
 static uint32_t
-count(const struct wsim *s, const struct wsim_part *part, enum wsim_state state)
+count(const struct wsim *s, const struct wsim_shard *shard, enum wsim_state state)
 {
 	const struct wsim_conn *c;
 	uint32_t n = 0;
 
 	TAILQ_FOREACH(c, &s->conns, link)
-		n += (part == NULL ? !is_rival(c->at) : c->at == part) && c->state == state;
+		n += (shard == NULL ? !is_rival(c->at) : c->at == shard) && c->state == state;
 	return n;
 }
 
@@ -116,7 +116,7 @@ is_cap_full(const struct wsim *s)
 static bool
 is_any_closing(const struct wsim *s)
 {
-	return count(s, NULL, WS_CLOSING) + count(s, &s->parts[s->part_count], WS_CLOSING) > 0;
+	return count(s, NULL, WS_CLOSING) + count(s, &s->shards[s->shard_count], WS_CLOSING) > 0;
 }
 
 /* Returns true if a place may be left to a worker that hangs, as nobody knows that it does. */
@@ -125,8 +125,8 @@ may_be_left(const struct wsim *s)
 {
 	bool hangs = false;
 
-	for (unsigned i = 0; i < s->part_count; i++)
-		hangs |= s->parts[i].hangs && !s->parts[i].is_silent;
+	for (unsigned i = 0; i < s->shard_count; i++)
+		hangs |= s->shards[i].hangs && !s->shards[i].is_silent;
 	return hangs && s->cap > 0;
 }
 
@@ -145,24 +145,24 @@ limit(const struct wsim *s)
 }
 
 static bool
-is_backing_off(const struct wsim_part *part)
+is_backing_off(const struct wsim_shard *shard)
 {
 	struct policy_counts counts;
 
-	policy_get_counts(part->p, &counts);
-	return part->s->now_us < counts.backoff_until_us;
+	policy_get_counts(shard->p, &counts);
+	return shard->s->now_us < counts.backoff_until_us;
 }
 
 static bool
 can_be_transferred(const struct wsim_conn *c)
 {
-	return !c->cannot_be_transferred && !c->conn.is_recycle_due && c->conn.round == c->at->s->whole->round;
+	return !c->cannot_be_transferred && !c->conn.is_recycle_due && c->conn.round == c->at->s->shared->round;
 }
 
 /* Returns false until both workers' loops have gone round since one was given to it: it may not have been of use yet.
  */
 static bool
-may_have_another(const struct wsim_part *from, const struct wsim_part *to)
+may_have_another(const struct wsim_shard *from, const struct wsim_shard *to)
 {
 	return !from->given[to->number].is_any ||
 	       (from->turns != from->given[to->number].own_turns && to->turns != from->given[to->number].its_turns);
@@ -176,14 +176,14 @@ check_order(const struct wsim_conn *c, const struct wsim_client *client)
 
 	if (c->was_transferred || c->cannot_be_transferred || !can_be_transferred(c) || c->state == WS_IDLE)
 		return;
-	for (unsigned i = 0; i < s->part_count; i++) {
-		const struct wsim_part *other = &s->parts[i];
+	for (unsigned i = 0; i < s->shard_count; i++) {
+		const struct wsim_shard *other = &s->shards[i];
 
 		if (other == client->at || other->line_len == 0 || other->p == NULL || s->is_paused ||
 		    other->is_silent || count(s, other, WS_IN_TRANSFER) > 0 || other->on_stack > 0 ||
 		    !may_have_another(client->at, other))
 			continue;
-		HOLDS(s, other->line[0]->since_us + WHOLE_LATE_US >= client->since_us,
+		HOLDS(s, other->line[0]->since_us + SHARD_LATE_US >= client->since_us,
 		      "part %u: one who came at %llu was overtaken by one of part %u who came at %llu", i,
 		      (unsigned long long)other->line[0]->since_us, client->at->number,
 		      (unsigned long long)client->since_us);
@@ -197,7 +197,7 @@ check_places(struct wsim *s)
 {
 	uint32_t n = total(s), l = live(s), opening = count(s, NULL, WS_OPENING), waiting = 0;
 	uint32_t most = s->settings.pool_size + s->settings.max_overflow;
-	const struct policy_whole *w = s->whole;
+	const struct policy_shared *w = s->shared;
 
 	settle_loose(s);
 	HOLDS(s, n <= most || n <= s->previous_total, "%u connections, limit %u", n, most);
@@ -205,65 +205,65 @@ check_places(struct wsim *s)
 	HOLDS(s, s->cap == 0 || n + total_of(s, true) <= s->cap || n + total_of(s, true) <= s->previous_all,
 	      "%u connections and %u of the rival, the cap is %u", n, total_of(s, true), s->cap);
 	s->previous_all = n + total_of(s, true);
-	HOLDS(s, policy_budget_used(policy_room_total(s->parts[0].room)) == s->previous_all,
-	      "the cap counts %u, there are %u", policy_budget_used(policy_room_total(s->parts[0].room)),
+	HOLDS(s, policy_budget_used(policy_room_total(s->shards[0].room)) == s->previous_all,
+	      "the cap counts %u, there are %u", policy_budget_used(policy_room_total(s->shards[0].room)),
 	      s->previous_all);
 	HOLDS(s, w->used == n && w->live == l && w->verified == l - opening,
 	      "the whole counts %u, %u, %u; there are %u, %u, %u", w->used, w->live, w->verified, n, l, l - opening);
-	for (unsigned i = 0; i < s->part_count; i++) {
-		const struct wsim_part *part = &s->parts[i];
+	for (unsigned i = 0; i < s->shard_count; i++) {
+		const struct wsim_shard *shard = &s->shards[i];
 
-		HOLDS(s, w->coming[i] == count(s, part, WS_IN_TRANSFER), "%u are coming to part %u, there are %u",
-		      w->coming[i], i, count(s, part, WS_IN_TRANSFER));
-		waiting += part->is_silent && s->cap == 0 ? 0 : part->line_len;
-		if (part->p == NULL)
+		HOLDS(s, w->coming[i] == count(s, shard, WS_IN_TRANSFER), "%u are coming to part %u, there are %u",
+		      w->coming[i], i, count(s, shard, WS_IN_TRANSFER));
+		waiting += shard->is_silent && s->cap == 0 ? 0 : shard->line_len;
+		if (shard->p == NULL)
 			continue;
 		struct policy_counts counts;
 
-		policy_get_counts(part->p, &counts);
+		policy_get_counts(shard->p, &counts);
 		HOLDS(s,
-		      counts.opening == count(s, part, WS_OPENING) && counts.idle == count(s, part, WS_IDLE) &&
-			  counts.pinging == count(s, part, WS_PINGING) && counts.lent == count(s, part, WS_LENT) &&
-			  counts.closing == count(s, part, WS_CLOSING) && counts.waiting == part->line_len,
+		      counts.opening == count(s, shard, WS_OPENING) && counts.idle == count(s, shard, WS_IDLE) &&
+			  counts.pinging == count(s, shard, WS_PINGING) && counts.lent == count(s, shard, WS_LENT) &&
+			  counts.closing == count(s, shard, WS_CLOSING) && counts.waiting == shard->line_len,
 		      "part %u counts otherwise", i);
 	}
-	waiting += s->parts[s->part_count].line_len;
-	for (unsigned i = 0; i < s->part_count && waiting == 0; i++)
-		HOLDS(s, s->parts[i].p == NULL || s->parts[i].is_silent || !policy_is_wanted(s->parts[i].p),
+	waiting += s->shards[s->shard_count].line_len;
+	for (unsigned i = 0; i < s->shard_count && waiting == 0; i++)
+		HOLDS(s, s->shards[i].p == NULL || s->shards[i].is_silent || !policy_is_wanted(s->shards[i].p),
 		      "part %u believes that somebody waits", i);
 }
 
-/* Returns true if a place may be left to other parts for a moment, which was made for them. */
+/* Returns true if a place may be left to other shards for a moment, which was made for them. */
 static bool
-leaves_a_place(const struct wsim_part *part)
+leaves_a_place(const struct wsim_shard *shard)
 {
-	uint64_t made_us = part->p->part.made_us;
+	uint64_t made_us = shard->p->shard.made_us;
 
-	return made_us != 0 && part->s->now_us <= made_us + WHOLE_MADE_US;
+	return made_us != 0 && shard->s->now_us <= made_us + SHARD_MADE_US;
 }
 
 /* Returns true if there is a reason not to open one now: it is paced, or the next attempt has its time. */
 static bool
-is_paced(const struct wsim_part *part)
+is_paced(const struct wsim_shard *shard)
 {
-	const struct wsim *s = part->s;
+	const struct wsim *s = shard->s;
 
-	return is_backing_off(part) || count(s, part, WS_OPENING) > 0 || s->is_failing ||
-	       (s->settings.overflow_delay_us > 0 && total(s) + leaves_a_place(part) >= s->settings.pool_size);
+	return is_backing_off(shard) || count(s, shard, WS_OPENING) > 0 || s->is_failing ||
+	       (s->settings.overflow_delay_us > 0 && total(s) + leaves_a_place(shard) >= s->settings.pool_size);
 }
 
 /* Somebody has just begun to wait there: nobody waits for more idle ones than there are. */
 static void
-check_supply(const struct wsim_part *part)
+check_supply(const struct wsim_shard *shard)
 {
-	struct wsim *s = part->s;
+	struct wsim *s = shard->s;
 	uint32_t idle = count(s, NULL, WS_IDLE);
 
-	if (!s->is_paused && !is_paced(part))
+	if (!s->is_paused && !is_paced(shard))
 		HOLDS(s,
-		      part->line_len <= idle + count(s, part, WS_PINGING) + count(s, part, WS_IN_TRANSFER) ||
-			  total(s) + leaves_a_place(part) >= limit(s) || s->cap > 0,
-		      "part %u: %u wait, %u are idle, and none is opening", part->number, part->line_len, idle);
+		      shard->line_len <= idle + count(s, shard, WS_PINGING) + count(s, shard, WS_IN_TRANSFER) ||
+			  total(s) + leaves_a_place(shard) >= limit(s) || s->cap > 0,
+		      "part %u: %u wait, %u are idle, and none is opening", shard->number, shard->line_len, idle);
 }
 
 /* --- Under the cap: shares by weight of those in use, which have demand or rest for a while. --- */
@@ -271,10 +271,10 @@ check_supply(const struct wsim_part *part)
 static bool
 has_demand(const struct wsim *s, bool is_of_rival)
 {
-	unsigned from = is_of_rival ? s->part_count : 0, to = is_of_rival ? from + 1 : s->part_count;
+	unsigned from = is_of_rival ? s->shard_count : 0, to = is_of_rival ? from + 1 : s->shard_count;
 
 	for (unsigned i = from; i < to; i++)
-		if (s->parts[i].line_len > 0 || count(s, &s->parts[i], WS_LENT) > 0)
+		if (s->shards[i].line_len > 0 || count(s, &s->shards[i], WS_LENT) > 0)
 			return true;
 	return false;
 }
@@ -295,36 +295,37 @@ share(const struct wsim *s, bool is_of_rival)
 	return s->cap * own / sum > 0 ? s->cap * own / sum : 1;
 }
 
-/* part waits, and only the cap is in its way: the other pool has no idle ones above its share, if this is below its. */
+/* shard waits, and only the cap is in its way: the other pool has no idle ones above its share, if this is below its.
+ */
 static void
-check_share(struct wsim *s, const struct wsim_part *part)
+check_share(struct wsim *s, const struct wsim_shard *shard)
 {
-	bool is_his = is_rival(part);
+	bool is_his = is_rival(shard);
 	uint32_t own = total_of(s, is_his), others = total_of(s, !is_his), idle = 0;
 	uint32_t kept = is_in_use(s, !is_his) ? share(s, !is_his) : 0;
 
-	for (unsigned i = 0; i < s->part_count; i++)
-		if (s->parts[i].hangs)
+	for (unsigned i = 0; i < s->shard_count; i++)
+		if (s->shards[i].hangs)
 			return;
 	if (own >= share(s, is_his) || is_any_closing(s))
 		return;
-	idle = is_his ? count(s, NULL, WS_IDLE) : count(s, &s->parts[s->part_count], WS_IDLE);
+	idle = is_his ? count(s, NULL, WS_IDLE) : count(s, &s->shards[s->shard_count], WS_IDLE);
 	HOLDS(s, idle == 0 || others <= kept || own + others > s->cap,
-	      "part %u waits below its share of %u, and %u of %u others are idle, whose share is %u", part->number,
+	      "part %u waits below its share of %u, and %u of %u others are idle, whose share is %u", shard->number,
 	      share(s, is_his), idle, others, kept);
 }
 
 static void
 check_rival(struct wsim *s)
 {
-	const struct wsim_part *part = &s->parts[s->part_count];
-	uint32_t opening = count(s, part, WS_OPENING), most = s->rival_settings.pool_size;
+	const struct wsim_shard *shard = &s->shards[s->shard_count];
+	uint32_t opening = count(s, shard, WS_OPENING), most = s->rival_settings.pool_size;
 
-	if (s->is_paused || part->worker->hangs || part->line_len <= count(s, part, WS_PINGING) ||
-	    is_backing_off(part) || opening > 0 || total_of(s, true) >= most)
+	if (s->is_paused || shard->worker->hangs || shard->line_len <= count(s, shard, WS_PINGING) ||
+	    is_backing_off(shard) || opening > 0 || total_of(s, true) >= most)
 		return;
-	HOLDS(s, is_cap_full(s) || may_be_left(s), "the rival: %u wait, and the cap has a free place", part->line_len);
-	check_share(s, part);
+	HOLDS(s, is_cap_full(s) || may_be_left(s), "the rival: %u wait, and the cap has a free place", shard->line_len);
+	check_share(s, shard);
 }
 
 /* Every tick that was due has been given, all orders were heard, and nothing is transferred. */
@@ -335,36 +336,37 @@ check_settled(struct wsim *s)
 
 	if (s->is_paused)
 		return;
-	for (unsigned i = 0; i < s->part_count; i++) {
-		const struct wsim_part *part = &s->parts[i];
-		uint32_t coming = count(s, part, WS_OPENING) + count(s, part, WS_PINGING);
+	for (unsigned i = 0; i < s->shard_count; i++) {
+		const struct wsim_shard *shard = &s->shards[i];
+		uint32_t coming = count(s, shard, WS_OPENING) + count(s, shard, WS_PINGING);
 
-		if (part->p == NULL || part->line_len == 0 || part->hangs)
+		if (shard->p == NULL || shard->line_len == 0 || shard->hangs)
 			continue;
 		TAILQ_FOREACH(c, &s->conns, link) {
-			bool is_expecting = part_expected(&part->p->part, s->now_us) > 0; /* of one that it has asked */
-			bool is_his = c->at == part || c->at->line_len > 0 || c->at->hangs || is_rival(c->at);
+			bool is_expecting =
+			    shard_expected(&shard->p->shard, s->now_us) > 0; /* of one that it has asked */
+			bool is_his = c->at == shard || c->at->line_len > 0 || c->at->hangs || is_rival(c->at);
 
 			HOLDS(s, c->state != WS_IDLE || is_his || !can_be_transferred(c),
 			      "somebody waits in part %u while one is idle in part %u", i, c->at->number);
 			HOLDS(s,
-			      c->state != WS_IDLE || is_his || coming > 0 || is_paced(part) ||
+			      c->state != WS_IDLE || is_his || coming > 0 || is_paced(shard) ||
 				  (live(s) < limit(s) && (!is_cap_full(s) || is_any_closing(s) || is_expecting ||
-							  may_be_left(s) || leaves_a_place(part))),
+							  may_be_left(s) || leaves_a_place(shard))),
 			      "somebody waits in part %u while one that can't cross keeps its place in part %u", i,
 			      c->at->number);
 		}
-		if (coming >= part->line_len || is_paced(part))
+		if (coming >= shard->line_len || is_paced(shard))
 			continue;
-		if (part->due_us <= s->now_us + WHOLE_ASK_US)
+		if (shard->due_us <= s->now_us + SHARD_ASK_US)
 			continue; /* it has asked for one that can't be transferred */
-		if (leaves_a_place(part) && part->due_us <= s->now_us + WHOLE_MADE_US)
+		if (leaves_a_place(shard) && shard->due_us <= s->now_us + SHARD_MADE_US)
 			continue;
 		HOLDS(s, total(s) >= limit(s) || is_cap_full(s) || may_be_left(s),
-		      "part %u: %u wait, %u of %u places are taken, and none is opening", i, part->line_len, total(s),
+		      "part %u: %u wait, %u of %u places are taken, and none is opening", i, shard->line_len, total(s),
 		      limit(s));
 		if (total(s) < limit(s))
-			check_share(s, part);
+			check_share(s, shard);
 	}
 	check_rival(s);
 }
@@ -376,16 +378,16 @@ static void surprise(struct wsim *s);
 static void
 leave_line(struct wsim_client *c)
 {
-	struct wsim_part *part = c->at;
+	struct wsim_shard *shard = c->at;
 	unsigned i = 0;
 
-	while (i < part->line_len && part->line[i] != c)
+	while (i < shard->line_len && shard->line[i] != c)
 		i++;
-	HOLDS(part->s, i < part->line_len, "somebody leaves a line he is not in");
-	if (i == part->line_len)
+	HOLDS(shard->s, i < shard->line_len, "somebody leaves a line he is not in");
+	if (i == shard->line_len)
 		return;
-	memmove(&part->line[i], &part->line[i + 1], (part->line_len - i - 1) * sizeof(part->line[0]));
-	part->line_len--;
+	memmove(&shard->line[i], &shard->line[i + 1], (shard->line_len - i - 1) * sizeof(shard->line[0]));
+	shard->line_len--;
 	c->is_waiting = false;
 }
 
@@ -394,7 +396,7 @@ hand_over(struct wsim_conn *conn, struct wsim_client *c)
 {
 	HOLDS(c->at->s, conn->at == c->at && conn->conn.state == PC_LENT, "part %u lends what it has not",
 	      c->at->number);
-	HOLDS(c->at->s, !conn->was_transferred || conn->conn.round == c->at->s->whole->round,
+	HOLDS(c->at->s, !conn->was_transferred || conn->conn.round == c->at->s->shared->round,
 	      "part %u lends one that came from before a reload", c->at->number);
 	conn->state = WS_LENT;
 	conn->was_transferred = false;
@@ -407,18 +409,18 @@ on_grant(struct policy_conn *pc, struct policy_waiter *t)
 {
 	struct wsim_client *c = (struct wsim_client *)t;
 	struct wsim_conn *conn = (struct wsim_conn *)pc;
-	struct wsim_part *part = c->at;
+	struct wsim_shard *shard = c->at;
 
-	tell(part->s, "part %u: client %d is granted %p", part->number, (int)(c - part->s->clients), (void *)conn);
-	HOLDS(part->s, c->is_waiting && part->line[0] == c, "part %u: one was overtaken", part->number);
-	HOLDS(part->s, !part->s->is_paused || (conn->conn.opened_us == part->s->now_us && !conn->was_transferred),
-	      "part %u grants while paused", part->number);
-	HOLDS(part->s, conn->state == WS_LOOSE || conn->state == WS_IDLE, "part %u grants one in state %d",
-	      part->number, conn->state);
+	tell(shard->s, "part %u: client %d is granted %p", shard->number, (int)(c - shard->s->clients), (void *)conn);
+	HOLDS(shard->s, c->is_waiting && shard->line[0] == c, "part %u: one was overtaken", shard->number);
+	HOLDS(shard->s, !shard->s->is_paused || (conn->conn.opened_us == shard->s->now_us && !conn->was_transferred),
+	      "part %u grants while paused", shard->number);
+	HOLDS(shard->s, conn->state == WS_LOOSE || conn->state == WS_IDLE, "part %u grants one in state %d",
+	      shard->number, conn->state);
 	check_order(conn, c);
 	leave_line(c);
 	hand_over(conn, c);
-	surprise(part->s);
+	surprise(shard->s);
 }
 
 static void
@@ -439,29 +441,29 @@ static const struct policy_waiter_ops waiter_ops = { on_grant, on_refuse, NULL }
 static int
 op_open(void *owner, uint64_t now_us, struct fail *why)
 {
-	struct wsim_part *part = owner;
-	struct wsim *s = part->s;
+	struct wsim_shard *shard = owner;
+	struct wsim *s = shard->s;
 	struct wsim_conn *c;
 
-	tell(s, "part %u: open", part->number);
-	HOLDS(s, is_rival(part) || total(s) < limit(s), "part %u opens one, and there are %u of %u", part->number,
+	tell(s, "part %u: open", shard->number);
+	HOLDS(s, is_rival(shard) || total(s) < limit(s), "part %u opens one, and there are %u of %u", shard->number,
 	      total(s), limit(s));
-	HOLDS(s, !is_cap_full(s), "part %u opens one above the cap of %u", part->number, s->cap);
-	HOLDS(s, !s->is_paused || is_rival(part), "part %u opens while paused", part->number);
+	HOLDS(s, !is_cap_full(s), "part %u opens one above the cap of %u", shard->number, s->cap);
+	HOLDS(s, !s->is_paused || is_rival(shard), "part %u opens while paused", shard->number);
 	if (!s->is_calm && chance(s, 2)) {
-		s->is_failing = s->is_failing || !is_rival(part);
+		s->is_failing = s->is_failing || !is_rival(shard);
 		return fail_set(why, "08001", "cannot even begin");
 	}
 	c = calloc(1, sizeof(*c));
-	c->at = part;
+	c->at = shard;
 	c->round = s->round;
-	c->cannot_be_transferred = is_rival(part) || chance(s, s->stuck);
+	c->cannot_be_transferred = is_rival(shard) || chance(s, s->stuck);
 	TAILQ_INSERT_TAIL(&s->conns, c, link);
 	if (s->previous_total < total(s))
 		s->previous_total = total(s);
 	if (s->previous_all < total(s) + total_of(s, true))
 		s->previous_all = total(s) + total_of(s, true);
-	policy_conn_opening(part->p, &c->conn, now_us);
+	policy_conn_opening(shard->p, &c->conn, now_us);
 	return 0;
 }
 
@@ -470,7 +472,7 @@ forget(struct wsim_conn *c)
 {
 	struct wsim *s = c->at->s;
 
-	HOLDS(s, c->conn.state == PC_NONE && c->conn.whole == NULL, "one that is gone is kept");
+	HOLDS(s, c->conn.state == PC_NONE && c->conn.shared == NULL, "one that is gone is kept");
 	if (c->borrower != NULL)
 		c->borrower->holds = NULL;
 	free(c);
@@ -518,16 +520,16 @@ op_ping(void *owner, struct policy_conn *conn)
 static void
 op_wake(void *owner, uint64_t at_us)
 {
-	struct wsim_part *part = owner;
+	struct wsim_shard *shard = owner;
 
-	if (at_us < part->due_us)
-		part->due_us = at_us;
+	if (at_us < shard->due_us)
+		shard->due_us = at_us;
 }
 
 static void
 op_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us)
 {
-	struct wsim *s = ((struct wsim_part *)owner)->s;
+	struct wsim *s = ((struct wsim_shard *)owner)->s;
 
 	(void)outage, (void)now_us;
 	HOLDS(s, s->outages == (why == NULL), "an outage %s, and %u are known", why != NULL ? "begins" : "ends",
@@ -538,29 +540,29 @@ op_outage(void *owner, const struct policy_outage *outage, const struct fail *wh
 static bool
 op_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 {
-	struct wsim_part *from = owner, *part = to->owner;
+	struct wsim_shard *from = owner, *shard = to->owner;
 	struct wsim_conn *c = (struct wsim_conn *)conn;
 	struct wsim *s = from->s;
 
 	HOLDS(s, c->at == from && (c->state == WS_IDLE || c->state == WS_LOOSE), "part %u gives one in state %d",
 	      from->number, c->state);
-	HOLDS(s, conn->state == PC_NONE && part != from && part->p != NULL, "part %u gives one to nobody",
+	HOLDS(s, conn->state == PC_NONE && shard != from && shard->p != NULL, "part %u gives one to nobody",
 	      from->number);
 	HOLDS(s, can_be_transferred(c) || c->cannot_be_transferred, "part %u gives one that must not cross",
 	      from->number);
-	HOLDS(s, !part->is_silent, "part %u gives one to part %u, which does not answer", from->number, part->number);
+	HOLDS(s, !shard->is_silent, "part %u gives one to part %u, which does not answer", from->number, shard->number);
 	if (c->cannot_be_transferred)
 		return false;
-	tell(s, "%p crosses from part %u to part %u", (void *)c, from->number, part->number);
-	c->at = part;
+	tell(s, "%p crosses from part %u to part %u", (void *)c, from->number, shard->number);
+	c->at = shard;
 	c->state = WS_IN_TRANSFER;
 	c->was_transferred = true;
-	from->given[part->number].own_turns = from->turns;
-	from->given[part->number].its_turns = part->turns;
-	from->given[part->number].is_any = true;
+	from->given[shard->number].own_turns = from->turns;
+	from->given[shard->number].its_turns = shard->turns;
+	from->given[shard->number].is_any = true;
 	s->transfers++;
-	HOLDS(s, count(s, part, WS_IN_TRANSFER) <= part->line_len, "%u are on their way to part %u, where %u wait",
-	      count(s, part, WS_IN_TRANSFER), part->number, part->line_len);
+	HOLDS(s, count(s, shard, WS_IN_TRANSFER) <= shard->line_len, "%u are on their way to part %u, where %u wait",
+	      count(s, shard, WS_IN_TRANSFER), shard->number, shard->line_len);
 	return true;
 }
 
@@ -568,47 +570,47 @@ static const struct policy_ops ops = { op_open, op_close, op_ping, op_wake, NULL
 			       rival_ops = { op_open, op_close, op_ping, op_wake, NULL, NULL, NULL };
 
 static void
-hear(struct wsim_part *part)
+hear(struct wsim_shard *shard)
 {
-	tell(part->s, "worker %u hears", part->number);
-	part->is_told = false;
-	part->s->asked++;
-	policy_room_hear(part->room, part->s->now_us);
+	tell(shard->s, "worker %u hears", shard->number);
+	shard->is_told = false;
+	shard->s->asked++;
+	policy_room_hear(shard->room, shard->s->now_us);
 }
 
 static void
 on_tell(void *owner)
 {
-	struct wsim_part *part = owner;
+	struct wsim_shard *shard = owner;
 
-	HOLDS(part->s, !part->is_told, "worker %u is told twice", part->number);
-	part->is_told = true;
+	HOLDS(shard->s, !shard->is_told, "worker %u is told twice", shard->number);
+	shard->is_told = true;
 }
 
 /* Between two steps, now and then. */
 static void
 count_turns(struct wsim *s)
 {
-	for (unsigned i = 0; i < s->part_count; i++) {
-		if (s->parts[i].hangs || s->parts[i].on_stack > 0 || !chance(s, 50))
+	for (unsigned i = 0; i < s->shard_count; i++) {
+		if (s->shards[i].hangs || s->shards[i].on_stack > 0 || !chance(s, 50))
 			continue;
-		s->parts[i].turns++;
-		policy_room_count_turn(s->parts[i].room);
+		s->shards[i].turns++;
+		policy_room_count_turn(s->shards[i].room);
 	}
 }
 
 /* --- Picking. --- */
 
-static struct wsim_part *
-pick_part(struct wsim *s, bool is_told)
+static struct wsim_shard *
+pick_shard(struct wsim *s, bool is_told)
 {
-	unsigned n = s->part_count + !is_told, from = below(s, n);
+	unsigned n = s->shard_count + !is_told, from = below(s, n);
 
 	for (unsigned i = 0; i < n; i++) {
-		struct wsim_part *part = &s->parts[(from + i) % n];
+		struct wsim_shard *shard = &s->shards[(from + i) % n];
 
-		if (!part->worker->hangs && (is_told ? part->is_told && part->on_stack == 0 : part->p != NULL))
-			return part;
+		if (!shard->worker->hangs && (is_told ? shard->is_told && shard->on_stack == 0 : shard->p != NULL))
+			return shard;
 	}
 	return NULL;
 }
@@ -654,27 +656,27 @@ do_borrow(struct wsim *s)
 {
 	static const char guc_store[2];
 	struct wsim_client *c = pick_client(s, IS_OUT);
-	struct wsim_part *part = pick_part(s, false);
+	struct wsim_shard *shard = pick_shard(s, false);
 	struct policy_conn *conn;
 
-	if (c == NULL || part == NULL || s->is_calm)
+	if (c == NULL || shard == NULL || s->is_calm)
 		return;
 	*c = (struct wsim_client){ .waiter = { .id = 1 + (uint64_t)(c - s->clients) },
-				   .at = part,
+				   .at = shard,
 				   .is_waiting = true,
 				   .since_us = s->now_us };
 	c->waiter.gucs = &guc_store[below(s, 2)];
-	tell(s, "part %u: client %d borrows", part->number, (int)(c - s->clients));
-	part->line[part->line_len++] = c;
-	part->on_stack++;
-	conn = policy_borrow(part->p, &c->waiter, s->now_us);
-	part->on_stack--;
+	tell(s, "part %u: client %d borrows", shard->number, (int)(c - s->clients));
+	shard->line[shard->line_len++] = c;
+	shard->on_stack++;
+	conn = policy_borrow(shard->p, &c->waiter, s->now_us);
+	shard->on_stack--;
 	if (conn != NULL) {
 		leave_line(c);
 		hand_over((struct wsim_conn *)conn, c);
 	}
-	if (s->depth == 0 && !is_rival(part))
-		check_supply(part);
+	if (s->depth == 0 && !is_rival(shard))
+		check_supply(shard);
 }
 
 static void
@@ -682,23 +684,23 @@ do_return(struct wsim *s)
 {
 	struct wsim_client *c = pick_client(s, IS_HOLDING);
 	struct wsim_conn *conn;
-	struct wsim_part *part;
+	struct wsim_shard *shard;
 
 	if (c == NULL)
 		return;
 	conn = c->holds;
-	part = c->at;
-	tell(s, "part %u: client %d returns %p", part->number, (int)(c - s->clients), (void *)conn);
-	*(is_rival(part) ? &s->rival_rests_us : &s->whole_rests_us) = s->now_us + BUDGET_TURN_US;
+	shard = c->at;
+	tell(s, "part %u: client %d returns %p", shard->number, (int)(c - s->clients), (void *)conn);
+	*(is_rival(shard) ? &s->rival_rests_us : &s->whole_rests_us) = s->now_us + BUDGET_TURN_US;
 	c->holds = NULL;
 	conn->borrower = NULL;
 	conn->state = WS_LOOSE;
 	conn->conn.gucs = c->waiter.gucs;
-	part->on_stack++;
+	shard->on_stack++;
 	s->depth++;
-	policy_return(part->p, &conn->conn, s->now_us);
+	policy_return(shard->p, &conn->conn, s->now_us);
 	s->depth--;
-	part->on_stack--;
+	shard->on_stack--;
 	settle_loose(s);
 }
 
@@ -736,23 +738,23 @@ do_cancel(struct wsim *s)
 static void
 fail_open(struct wsim_conn *c, enum connect_failure kind)
 {
-	struct wsim_part *part = c->at;
-	struct wsim *s = part->s;
+	struct wsim_shard *shard = c->at;
+	struct wsim *s = shard->s;
 	struct fail why;
 
-	tell(s, "part %u: %p failed, %d", part->number, (void *)c, kind);
-	s->is_failing = s->is_failing || !is_rival(part);
+	tell(s, "part %u: %p failed, %d", shard->number, (void *)c, kind);
+	s->is_failing = s->is_failing || !is_rival(shard);
 	fail_set(&why, kind == CF_TOO_MANY ? "53300" : "08001", "failure %d", kind);
 	TAILQ_REMOVE(&s->conns, c, link);
 	if (kind == CF_TOO_MANY) {
 		s->lowered_limit = live(s) > 0 ? live(s) : 1;
 		s->lowered_until_us = s->now_us + 30 * SECOND;
 	}
-	part->on_stack++;
+	shard->on_stack++;
 	s->depth++;
-	policy_conn_failed(part->p, &c->conn, kind, kind == CF_AUTH, &why, s->now_us);
+	policy_conn_failed(shard->p, &c->conn, kind, kind == CF_AUTH, &why, s->now_us);
 	s->depth--;
-	part->on_stack--;
+	shard->on_stack--;
 	forget(c);
 }
 
@@ -761,7 +763,7 @@ do_open_result(struct wsim *s)
 {
 	static const enum connect_failure kinds[] = { CF_REFUSED, CF_TIMEOUT, CF_TOO_MANY, CF_AUTH };
 	struct wsim_conn *c = pick_conn(s, WS_OPENING);
-	struct wsim_part *part;
+	struct wsim_shard *shard;
 
 	if (c == NULL)
 		return;
@@ -769,15 +771,15 @@ do_open_result(struct wsim *s)
 		fail_open(c, is_rival(c->at) ? CF_REFUSED : kinds[below(s, 4)]);
 		return;
 	}
-	part = c->at;
-	tell(s, "part %u: %p opened", part->number, (void *)c);
-	s->is_failing = s->is_failing && is_rival(part);
+	shard = c->at;
+	tell(s, "part %u: %p opened", shard->number, (void *)c);
+	s->is_failing = s->is_failing && is_rival(shard);
 	c->state = WS_LOOSE;
-	part->on_stack++;
+	shard->on_stack++;
 	s->depth++;
-	policy_conn_opened(part->p, &c->conn, s->now_us);
+	policy_conn_opened(shard->p, &c->conn, s->now_us);
 	s->depth--;
-	part->on_stack--;
+	shard->on_stack--;
 	settle_loose(s);
 }
 
@@ -786,19 +788,19 @@ do_ping_result(struct wsim *s)
 {
 	struct wsim_conn *c = pick_conn(s, WS_PINGING);
 	bool ok = !chance(s, s->ping_fails);
-	struct wsim_part *part;
+	struct wsim_shard *shard;
 
 	if (c == NULL)
 		return;
-	part = c->at;
-	tell(s, "part %u: ping of %p %s", part->number, (void *)c, ok ? "ok" : "failed");
+	shard = c->at;
+	tell(s, "part %u: ping of %p %s", shard->number, (void *)c, ok ? "ok" : "failed");
 	if (ok)
 		c->state = WS_LOOSE;
-	part->on_stack++;
+	shard->on_stack++;
 	s->depth++;
-	policy_ping_done(part->p, &c->conn, ok, s->now_us);
+	policy_ping_done(shard->p, &c->conn, ok, s->now_us);
 	s->depth--;
-	part->on_stack--;
+	shard->on_stack--;
 	settle_loose(s);
 }
 
@@ -821,50 +823,50 @@ do_loss(struct wsim *s)
 		gone(c, chance(s, 50));
 }
 
-/* On the thread of that part. */
+/* On the thread of that shard. */
 static void
-lose(struct wsim_conn *c, struct wsim_part *part)
+lose(struct wsim_conn *c, struct wsim_shard *shard)
 {
-	struct wsim *s = part->s;
+	struct wsim *s = shard->s;
 
-	tell(s, "part %u: %p is lost", part->number, (void *)c);
+	tell(s, "part %u: %p is lost", shard->number, (void *)c);
 	TAILQ_REMOVE(&s->conns, c, link);
-	policy_whole_lost(&c->conn, part->room, s->now_us);
+	policy_shared_lost(&c->conn, shard->room, s->now_us);
 	forget(c);
 }
 
-/* A note is read: the connection is there, or was lost, or its part is gone. */
+/* A note is read: the connection is there, or was lost, or its shard is gone. */
 static void
 do_arrive(struct wsim *s)
 {
 	struct wsim_conn *c = pick_conn(s, WS_IN_TRANSFER);
-	struct wsim_part *part = c != NULL ? c->at : NULL;
+	struct wsim_shard *shard = c != NULL ? c->at : NULL;
 	bool is_there;
 
-	if (c == NULL || part->on_stack > 0)
+	if (c == NULL || shard->on_stack > 0)
 		return;
-	tell(s, "part %u: %p arrives", part->number, (void *)c);
+	tell(s, "part %u: %p arrives", shard->number, (void *)c);
 	c->state = WS_LOOSE;
-	part->on_stack++;
+	shard->on_stack++;
 	s->depth++;
-	is_there = part->p != NULL && (s->is_calm || !chance(s, 3)) && policy_arrive(part->p, &c->conn, s->now_us);
+	is_there = shard->p != NULL && (s->is_calm || !chance(s, 3)) && policy_arrive(shard->p, &c->conn, s->now_us);
 	s->depth--;
-	part->on_stack--;
+	shard->on_stack--;
 	if (!is_there)
-		lose(c, part);
+		lose(c, shard);
 	settle_loose(s);
 }
 
 static void
 do_hear(struct wsim *s)
 {
-	struct wsim_part *part = pick_part(s, true);
+	struct wsim_shard *shard = pick_shard(s, true);
 
-	if (part != NULL)
-		hear(part);
+	if (shard != NULL)
+		hear(shard);
 }
 
-/* --- What the operator does: to all parts, in a halt. --- */
+/* --- What the operator does: to all shards, in a halt. --- */
 
 static struct policy_settings
 random_settings(struct wsim *s)
@@ -905,31 +907,32 @@ random_rival(struct wsim *s)
 static bool
 does_any_hang(const struct wsim *s)
 {
-	for (unsigned i = 0; i < s->part_count; i++)
-		if (s->parts[i].hangs)
+	for (unsigned i = 0; i < s->shard_count; i++)
+		if (s->shards[i].hangs)
 			return true;
 	return false;
 }
 
 static void
-for_all_parts(struct wsim *s, void (*act)(struct wsim_part *part))
+for_all_shards(struct wsim *s, void (*act)(struct wsim_shard *shard))
 {
-	for (unsigned i = 0; i <= s->part_count; i++) {
-		if (s->parts[i].p == NULL)
+	for (unsigned i = 0; i <= s->shard_count; i++) {
+		if (s->shards[i].p == NULL)
 			continue;
-		s->parts[i].on_stack++;
+		s->shards[i].on_stack++;
 		s->depth++;
-		act(&s->parts[i]);
+		act(&s->shards[i]);
 		s->depth--;
-		s->parts[i].on_stack--;
+		s->shards[i].on_stack--;
 	}
 	settle_loose(s);
 }
 
 static void
-reload_one(struct wsim_part *part)
+reload_one(struct wsim_shard *shard)
 {
-	policy_reconfigure(part->p, is_rival(part) ? &part->s->rival_settings : &part->s->settings, part->s->now_us);
+	policy_reconfigure(shard->p, is_rival(shard) ? &shard->s->rival_settings : &shard->s->settings,
+			   shard->s->now_us);
 }
 
 static void
@@ -937,7 +940,7 @@ set_cap(struct wsim *s)
 {
 	s->cap = chance(s, 40) ? 0 : 1 + below(s, 14);
 	tell(s, "the cap is %u", s->cap);
-	policy_budget_set_limit(policy_room_total(s->parts[0].room), s->parts[0].room, s->cap, s->now_us);
+	policy_budget_set_limit(policy_room_total(s->shards[0].room), s->shards[0].room, s->cap, s->now_us);
 }
 
 static void
@@ -951,19 +954,19 @@ do_reload(struct wsim *s)
 	s->rival_settings = random_rival(s);
 	if (chance(s, 50))
 		set_cap(s);
-	for_all_parts(s, reload_one);
+	for_all_shards(s, reload_one);
 }
 
 static void
-pause_one(struct wsim_part *part)
+pause_one(struct wsim_shard *shard)
 {
-	policy_pause(part->p, part->s->now_us);
+	policy_pause(shard->p, shard->s->now_us);
 }
 
 static void
-resume_one(struct wsim_part *part)
+resume_one(struct wsim_shard *shard)
 {
-	policy_resume(part->p, part->s->now_us);
+	policy_resume(shard->p, shard->s->now_us);
 }
 
 static void
@@ -973,34 +976,35 @@ do_pause(struct wsim *s)
 		return;
 	tell(s, s->is_paused ? "resume" : "pause");
 	s->is_paused = !s->is_paused;
-	for_all_parts(s, s->is_paused ? pause_one : resume_one);
+	for_all_shards(s, s->is_paused ? pause_one : resume_one);
 }
 
 static void
-close_one(struct wsim_part *part)
+close_one(struct wsim_shard *shard)
 {
-	uint64_t before = part->s->whole->round;
+	uint64_t before = shard->s->shared->round;
 
-	if (chance(part->s, 50))
-		policy_reconnect(part->p, part->s->now_us);
+	if (chance(shard->s, 50))
+		policy_reconnect(shard->p, shard->s->now_us);
 	else
-		policy_close_all(part->p, RR_RELOAD, part->s->now_us);
-	HOLDS(part->s, is_rival(part) || part->s->whole->round > before, "all were closed, and what crosses is not");
+		policy_close_all(shard->p, RR_RELOAD, shard->s->now_us);
+	HOLDS(shard->s, is_rival(shard) || shard->s->shared->round > before,
+	      "all were closed, and what crosses is not");
 }
 
-/* RECONNECT; or one part alone, whose database's code is no longer trusted. Each part begins a round. */
+/* RECONNECT; or one shard alone, whose database's code is no longer trusted. Each shard begins a round. */
 static void
 do_close_all(struct wsim *s)
 {
-	struct wsim_part *part = pick_part(s, false);
+	struct wsim_shard *shard = pick_shard(s, false);
 
-	if (s->depth > 0 || s->is_calm || part == NULL)
+	if (s->depth > 0 || s->is_calm || shard == NULL)
 		return;
 	tell(s, "close all");
 	if (chance(s, 50) && !does_any_hang(s))
-		for_all_parts(s, close_one);
+		for_all_shards(s, close_one);
 	else
-		close_one(part);
+		close_one(shard);
 }
 
 static void
@@ -1012,60 +1016,61 @@ do_mood(struct wsim *s)
 	s->stuck = chance(s, 60) ? 0 : 30;
 }
 
-/* --- Parts come and go. --- */
+/* --- Shards come and go. --- */
 
 static void
-make_part(struct wsim_part *part)
+make_shard(struct wsim_shard *shard)
 {
-	struct wsim *s = part->s;
+	struct wsim *s = shard->s;
 
-	tell(s, "part %u comes", part->number);
-	part->due_us = NEVER;
-	part->counters = (struct pool_counters){ 0 };
-	part->p = is_rival(part)
-		      ? policy_new(&s->rival_settings, &rival_ops, part, part->room, &part->counters, rnd(s), s->now_us)
-		      : policy_new(&s->settings, &ops, part, part->room, &part->counters, rnd(s), s->now_us);
-	if (is_rival(part))
+	tell(s, "part %u comes", shard->number);
+	shard->due_us = NEVER;
+	shard->counters = (struct pool_counters){ 0 };
+	shard->p =
+	    is_rival(shard)
+		? policy_new(&s->rival_settings, &rival_ops, shard, shard->room, &shard->counters, rnd(s), s->now_us)
+		: policy_new(&s->settings, &ops, shard, shard->room, &shard->counters, rnd(s), s->now_us);
+	if (is_rival(shard))
 		return;
-	policy_set_circuit(part->p, s->circuit, s->now_us);
-	if (s->whole->part_count == 0)
+	policy_set_circuit(shard->p, s->circuit, s->now_us);
+	if (s->shared->shard_count == 0)
 		s->lowered_until_us = 0;
-	policy_set_whole(part->p, s->whole, s->now_us);
+	policy_set_shared(shard->p, s->shared, s->now_us);
 	if (s->is_paused)
-		policy_pause(part->p, s->now_us);
+		policy_pause(shard->p, s->now_us);
 }
 
 static void
-drop_part(struct wsim_part *part)
+drop_shard(struct wsim_shard *shard)
 {
-	struct wsim *s = part->s;
+	struct wsim *s = shard->s;
 	struct wsim_conn *c;
 	unsigned left = 0;
 
-	part->on_stack++;
-	policy_close_all(part->p, RR_SHUTDOWN, s->now_us);
-	part->on_stack--;
+	shard->on_stack++;
+	policy_close_all(shard->p, RR_SHUTDOWN, s->now_us);
+	shard->on_stack--;
 	TAILQ_FOREACH(c, &s->conns, link)
-		left += c->at == part && c->state != WS_IN_TRANSFER;
+		left += c->at == shard && c->state != WS_IN_TRANSFER;
 	if (left > 0)
 		return;
-	tell(s, "part %u goes", part->number);
-	policy_free(part->p);
-	part->p = NULL;
-	part->due_us = NEVER;
+	tell(s, "part %u goes", shard->number);
+	policy_free(shard->p);
+	shard->p = NULL;
+	shard->due_us = NEVER;
 }
 
 static void
-do_part(struct wsim *s)
+do_shard(struct wsim *s)
 {
-	struct wsim_part *part = &s->parts[below(s, s->part_count)];
+	struct wsim_shard *shard = &s->shards[below(s, s->shard_count)];
 
-	if (s->depth > 0 || part->hangs)
+	if (s->depth > 0 || shard->hangs)
 		return;
-	if (part->p == NULL)
-		make_part(part);
-	else if (part->line_len == 0 && count(s, part, WS_LENT) == 0 && !s->is_calm)
-		drop_part(part);
+	if (shard->p == NULL)
+		make_shard(shard);
+	else if (shard->line_len == 0 && count(s, shard, WS_LENT) == 0 && !s->is_calm)
+		drop_shard(shard);
 }
 
 /* --- A worker hangs; the first, which looks at the others, does not. --- */
@@ -1075,27 +1080,27 @@ static void pass_time(struct wsim *s, uint64_t us);
 static void
 do_hang(struct wsim *s)
 {
-	struct wsim_part *part = &s->parts[1 + below(s, s->part_count - 1)];
+	struct wsim_shard *shard = &s->shards[1 + below(s, s->shard_count - 1)];
 
-	if (s->depth > 0 || s->is_calm || part->hangs)
+	if (s->depth > 0 || s->is_calm || shard->hangs)
 		return;
-	tell(s, "worker %u hangs", part->number);
-	part->hangs = true;
-	part->hangs_since_us = s->now_us;
+	tell(s, "worker %u hangs", shard->number);
+	shard->hangs = true;
+	shard->hangs_since_us = s->now_us;
 	if (chance(s, 50))
 		pass_time(s, SILENT_US + below(s, SECOND));
 }
 
 /* Takes back what has not arrived there. */
 static void
-take_back(struct wsim_part *part)
+take_back(struct wsim_shard *shard)
 {
-	struct wsim *s = part->s;
+	struct wsim *s = shard->s;
 	struct wsim_conn *c = TAILQ_FIRST(&s->conns);
 
 	while (c != NULL) {
-		if (c->at == part && c->state == WS_IN_TRANSFER) {
-			lose(c, &s->parts[0]);
+		if (c->at == shard && c->state == WS_IN_TRANSFER) {
+			lose(c, &s->shards[0]);
 			c = TAILQ_FIRST(&s->conns);
 		} else
 			c = TAILQ_NEXT(c, link);
@@ -1105,65 +1110,65 @@ take_back(struct wsim_part *part)
 static void
 watch(struct wsim *s)
 {
-	for (unsigned i = 0; i < s->part_count; i++) {
-		struct wsim_part *part = &s->parts[i];
+	for (unsigned i = 0; i < s->shard_count; i++) {
+		struct wsim_shard *shard = &s->shards[i];
 
-		if (!part->hangs || s->now_us < part->hangs_since_us + SILENT_US)
+		if (!shard->hangs || s->now_us < shard->hangs_since_us + SILENT_US)
 			continue;
-		if (!part->is_silent) {
-			tell(s, "worker %u is silent", part->number);
-			part->is_silent = true;
-			policy_room_set_silent(part->room, s->parts[0].room, true, s->now_us);
+		if (!shard->is_silent) {
+			tell(s, "worker %u is silent", shard->number);
+			shard->is_silent = true;
+			policy_room_set_silent(shard->room, s->shards[0].room, true, s->now_us);
 		}
-		take_back(part);
+		take_back(shard);
 	}
 }
 
 static void
-come_back(struct wsim_part *part)
+come_back(struct wsim_shard *shard)
 {
-	struct wsim *s = part->s;
-	bool was_silent = part->is_silent;
+	struct wsim *s = shard->s;
+	bool was_silent = shard->is_silent;
 
-	tell(s, "worker %u is back", part->number);
-	part->hangs = part->is_silent = false;
+	tell(s, "worker %u is back", shard->number);
+	shard->hangs = shard->is_silent = false;
 	if (was_silent)
-		policy_room_set_silent(part->room, s->parts[0].room, false, s->now_us);
+		policy_room_set_silent(shard->room, s->shards[0].room, false, s->now_us);
 }
 
 static void
 do_come_back(struct wsim *s)
 {
-	for (unsigned i = 1; i < s->part_count && s->depth == 0; i++)
-		if (s->parts[i].hangs)
-			come_back(&s->parts[i]);
+	for (unsigned i = 1; i < s->shard_count && s->depth == 0; i++)
+		if (s->shards[i].hangs)
+			come_back(&s->shards[i]);
 }
 
 /* --- Time. --- */
 
 static void
-tick(struct wsim_part *part)
+tick(struct wsim_shard *shard)
 {
 	uint64_t due_us;
 
-	tell(part->s, "part %u: tick", part->number);
-	part->due_us = 0;
-	part->on_stack++;
-	part->s->depth++;
-	due_us = policy_tick(part->p, part->s->now_us);
-	part->s->depth--;
-	part->on_stack--;
-	HOLDS(part->s, due_us == 0 || due_us >= part->s->now_us, "part %u: the next tick is due in the past",
-	      part->number);
-	part->due_us = due_us == 0 ? NEVER : due_us;
-	settle_loose(part->s);
+	tell(shard->s, "part %u: tick", shard->number);
+	shard->due_us = 0;
+	shard->on_stack++;
+	shard->s->depth++;
+	due_us = policy_tick(shard->p, shard->s->now_us);
+	shard->s->depth--;
+	shard->on_stack--;
+	HOLDS(shard->s, due_us == 0 || due_us >= shard->s->now_us, "part %u: the next tick is due in the past",
+	      shard->number);
+	shard->due_us = due_us == 0 ? NEVER : due_us;
+	settle_loose(shard->s);
 }
 
 static bool
 is_anybody_told(const struct wsim *s)
 {
-	for (unsigned i = 0; i < s->part_count; i++)
-		if (s->parts[i].is_told && !s->parts[i].hangs)
+	for (unsigned i = 0; i < s->shard_count; i++)
+		if (s->shards[i].is_told && !s->shards[i].hangs)
 			return true;
 	return false;
 }
@@ -1172,8 +1177,8 @@ is_anybody_told(const struct wsim *s)
 static bool
 does_any_cross(const struct wsim *s)
 {
-	for (unsigned i = 0; i < s->part_count; i++)
-		if (!s->parts[i].hangs && count(s, &s->parts[i], WS_IN_TRANSFER) > 0)
+	for (unsigned i = 0; i < s->shard_count; i++)
+		if (!s->shards[i].hangs && count(s, &s->shards[i], WS_IN_TRANSFER) > 0)
 			return true;
 	return false;
 }
@@ -1185,20 +1190,20 @@ run_due(struct wsim *s)
 
 	watch(s);
 	for (unsigned turns = 0; ticked > 0 && s->report[0] == '\0'; turns++) {
-		unsigned n = s->part_count + 1, from = below(s, n);
+		unsigned n = s->shard_count + 1, from = below(s, n);
 
 		ticked = 0;
 		for (unsigned i = 0; i < n; i++) {
-			struct wsim_part *part = &s->parts[(from + i) % n];
+			struct wsim_shard *shard = &s->shards[(from + i) % n];
 
-			if (part->worker->hangs)
+			if (shard->worker->hangs)
 				continue;
-			if (part->p != NULL && part->due_us <= s->now_us) {
-				tick(part);
+			if (shard->p != NULL && shard->due_us <= s->now_us) {
+				tick(shard);
 				ticked++;
 			}
-			if (part->is_told && (s->is_calm || chance(s, 30))) {
-				hear(part);
+			if (shard->is_told && (s->is_calm || chance(s, 30))) {
+				hear(shard);
 				ticked++;
 			}
 		}
@@ -1216,11 +1221,11 @@ next_due(const struct wsim *s)
 {
 	uint64_t at_us = NEVER;
 
-	for (unsigned i = 0; i <= s->part_count; i++) {
-		const struct wsim_part *part = &s->parts[i];
-		uint64_t due_us = part->worker->hangs ? part->worker->hangs_since_us + SILENT_US : part->due_us;
+	for (unsigned i = 0; i <= s->shard_count; i++) {
+		const struct wsim_shard *shard = &s->shards[i];
+		uint64_t due_us = shard->worker->hangs ? shard->worker->hangs_since_us + SILENT_US : shard->due_us;
 
-		if (!part->worker->is_silent && due_us < at_us)
+		if (!shard->worker->is_silent && due_us < at_us)
 			at_us = due_us;
 	}
 	return at_us;
@@ -1260,7 +1265,7 @@ static const struct {
 } acts[] = { { do_borrow, 250 },     { do_return, 200 }, { do_cancel, 30 }, { do_open_result, 150 },
 	     { do_ping_result, 60 }, { do_gone, 60 },	 { do_loss, 20 },   { do_arrive, 200 },
 	     { do_hear, 150 },	     { do_reload, 6 },	 { do_pause, 6 },   { do_close_all, 5 },
-	     { do_mood, 8 },	     { do_part, 20 },	 { do_time, 150 },  { do_hang, 3 },
+	     { do_mood, 8 },	     { do_shard, 20 },	 { do_time, 150 },  { do_hang, 3 },
 	     { do_come_back, 6 } };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
 
@@ -1291,13 +1296,14 @@ surprise(struct wsim *s)
 static void
 start_rival(struct wsim *s)
 {
-	struct wsim_part *part = &s->parts[s->part_count];
+	struct wsim_shard *shard = &s->shards[s->shard_count];
 
-	*part = (struct wsim_part){ .s = s, .number = s->part_count, .worker = &s->parts[below(s, s->part_count)] };
-	part->room = part->worker->room;
+	*shard =
+	    (struct wsim_shard){ .s = s, .number = s->shard_count, .worker = &s->shards[below(s, s->shard_count)] };
+	shard->room = shard->worker->room;
 	s->rival_settings = random_rival(s);
 	set_cap(s);
-	make_part(part);
+	make_shard(shard);
 }
 
 static void
@@ -1306,25 +1312,25 @@ start(struct wsim *s, uint64_t seed)
 	*s = (struct wsim){ .seed = seed, .random = (seed + 1) * 0x9e3779b97f4a7c15u, .is_verbose = s->is_verbose };
 	s->now_us = 1000000 + rnd(s) % 1000000000;
 	TAILQ_INIT(&s->conns);
-	s->part_count = 2 + below(s, WSIM_PARTS - 1);
+	s->shard_count = 2 + below(s, WSIM_PARTS - 1);
 	s->settings = random_settings(s);
 	do_mood(s);
 	s->commons = policy_commons_new(seed);
-	s->whole = policy_whole_get(s->commons, "p", 1, true);
+	s->shared = policy_shared_get(s->commons, "p", 1, true);
 	s->circuit = policy_circuit_get(s->commons, "db1:5432,any");
-	for (unsigned i = 0; i < s->part_count; i++) {
-		struct wsim_part *part = &s->parts[i];
+	for (unsigned i = 0; i < s->shard_count; i++) {
+		struct wsim_shard *shard = &s->shards[i];
 
-		part->s = s;
-		part->number = i;
-		part->due_us = NEVER;
-		part->worker = part;
-		part->room = policy_room_new(s->commons, i, on_tell, part, &waiter_ops);
+		shard->s = s;
+		shard->number = i;
+		shard->due_us = NEVER;
+		shard->worker = shard;
+		shard->room = policy_room_new(s->commons, i, on_tell, shard, &waiter_ops);
 		if (i < 2 || chance(s, 70))
-			make_part(part);
+			make_shard(shard);
 	}
 	start_rival(s);
-	tell(s, "%u parts, %u + %u", s->part_count, s->settings.pool_size, s->settings.max_overflow);
+	tell(s, "%u parts, %u + %u", s->shard_count, s->settings.pool_size, s->settings.max_overflow);
 }
 
 static bool
@@ -1368,23 +1374,23 @@ check_rest(struct wsim *s)
 		calm_down(s);
 	}
 	HOLDS(s, live(s) <= s->settings.pool_size, "%u stay of %u", live(s), s->settings.pool_size);
-	HOLDS(s, s->outages == 0 || s->whole->verified == 0, "an outage does not end");
+	HOLDS(s, s->outages == 0 || s->shared->verified == 0, "an outage does not end");
 }
 
 static void
 finish(struct wsim *s)
 {
-	for (unsigned i = 0; i <= s->part_count && s->report[0] == '\0'; i++)
-		if (s->parts[i].p != NULL)
-			drop_part(&s->parts[i]);
+	for (unsigned i = 0; i <= s->shard_count && s->report[0] == '\0'; i++)
+		if (s->shards[i].p != NULL)
+			drop_shard(&s->shards[i]);
 	HOLDS(s, total(s) + total_of(s, true) == 0, "%u are left after all were closed", total(s));
-	HOLDS(s, s->report[0] != '\0' || s->whole->used == 0, "%u places are left", s->whole->used);
+	HOLDS(s, s->report[0] != '\0' || s->shared->used == 0, "%u places are left", s->shared->used);
 	if (s->report[0] != '\0')
 		return; /* left as it is: it may not be in a state to be freed */
-	policy_whole_put(s->commons, s->whole);
+	policy_shared_put(s->commons, s->shared);
 	policy_circuit_put(s->commons, s->circuit);
-	for (unsigned i = 0; i < s->part_count; i++)
-		policy_room_free(s->parts[i].room);
+	for (unsigned i = 0; i < s->shard_count; i++)
+		policy_room_free(s->shards[i].room);
 	policy_commons_free(s->commons);
 }
 

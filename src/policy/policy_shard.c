@@ -1,5 +1,5 @@
-/* src/policy/policy_part.c - one part of a pool that lives on several workers: gives connections to other parts, and
- * asks them for theirs. See policy_whole.h. */
+/* src/policy/policy_shard.c - one shard of a pool that lives on several workers: gives connections to other shards, and
+ * asks them for theirs. See policy_shared.h. */
 #include "policy/policy_state.h"
 
 #include <assert.h>
@@ -7,44 +7,44 @@
 #define LOOK_AT_IDLE 8 /* how many idle ones are looked at for one that can be transferred */
 
 void
-policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us)
+policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 {
 	struct policy_conn *conn;
 
-	if (p->part.whole == w)
+	if (p->shard.shared == w)
 		return;
-	part_outage_ends(&p->part, &p->outage, false, now_us);
-	part_leave(&p->part, p->total, policy_own_live(p), policy_own_verified(p), now_us);
+	shard_outage_ends(&p->shard, &p->outage, false, now_us);
+	shard_leave(&p->shard, p->total, policy_own_live(p), policy_own_verified(p), now_us);
 	if (w != NULL)
-		part_join(&p->part, w, p->total, policy_own_live(p), policy_own_verified(p));
+		shard_join(&p->shard, w, p->total, policy_own_live(p), policy_own_verified(p));
 	caps_set_groups(&p->caps, w == NULL ? NULL : w->caps, p->count, now_us);
 	if (w != NULL && p->outage.since_us > 0)
-		part_outage_begins(&p->part, p->outage.since_us); /* it was told */
+		shard_outage_begins(&p->shard, p->outage.since_us); /* it was told */
 	TAILQ_FOREACH(conn, &p->all, all)
 		conn->round = ROUND_NONE; /* others may have been closed since it was opened */
 	policy_observe(p);
-	policy_tell_parts(p);
+	policy_tell_shards(p);
 	policy_reinforce(p, now_us);
 }
 
 void
-policy_tell_parts(struct policy *p)
+policy_tell_shards(struct policy *p)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 
-	if (p->part.whole == NULL)
+	if (p->shard.shared == NULL)
 		return;
 	if (p->is_paused)
-		part_tell(&p->part, 0, 0, 0, NEVER_US);
+		shard_tell(&p->shard, 0, 0, 0, NEVER_US);
 	else
-		part_tell(&p->part, p->count[PC_IDLE], p->waiting, p->waiting > 0 ? policy_own_coming(p) : 0,
-			  first != NULL ? first->since_us : NEVER_US);
+		shard_tell(&p->shard, p->count[PC_IDLE], p->waiting, p->waiting > 0 ? policy_own_coming(p) : 0,
+			   first != NULL ? first->since_us : NEVER_US);
 }
 
 uint32_t
 policy_queue_length(const struct policy *p)
 {
-	return p->part.whole == NULL || p->is_paused ? p->waiting : part_sum(&p->part).waiting;
+	return p->shard.shared == NULL || p->is_paused ? p->waiting : shard_sum(&p->shard).waiting;
 }
 
 uint32_t
@@ -52,10 +52,10 @@ policy_busy(const struct policy *p)
 {
 	uint32_t verified, idle;
 
-	if (p->part.whole == NULL)
+	if (p->shard.shared == NULL)
 		return p->count[PC_LENT];
-	verified = policy_of_whole(&p->part.whole->verified);
-	idle = part_sum(&p->part).idle;
+	verified = policy_of_shared(&p->shard.shared->verified);
+	idle = shard_sum(&p->shard).idle;
 	return verified > idle ? verified - idle : 0;
 }
 
@@ -70,13 +70,13 @@ policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now
 			break;
 		place++;
 	}
-	return place + part_ahead(&p->part, t->since_us, now_us);
+	return place + shard_ahead(&p->shard, t->since_us, now_us);
 }
 
 bool
 policy_is_split(const struct policy *p)
 {
-	return p->part.whole != NULL;
+	return p->shard.shared != NULL;
 }
 
 /* --- Giving. --- */
@@ -93,7 +93,7 @@ transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us
 {
 	enum policy_conn_state from = conn->state;
 	struct policy_room *to =
-	    can_be_transferred(p, conn, now_us) ? part_begin_transfer(&p->part, conn, number) : NULL;
+	    can_be_transferred(p, conn, now_us) ? shard_begin_transfer(&p->shard, conn, number) : NULL;
 
 	assert(from == PC_IDLE || from == PC_LENT);
 	if (to == NULL)
@@ -102,13 +102,13 @@ transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us
 	conn->epoch = conn->epoch == p->epoch;
 	caps_departed(&p->caps); /* before it is given: it may be there at once */
 	if (p->ops.give(p->owner, conn, to)) {
-		part_has_given(&p->part, to);
+		shard_has_given(&p->shard, to);
 		return true;
 	}
 	caps_arrived(&p->caps);
 	conn->epoch = conn->epoch != 0 ? p->epoch : p->epoch - 1;
 	policy_move(p, conn, from);
-	part_stays(&p->part, conn);
+	shard_stays(&p->shard, conn);
 	return false;
 }
 
@@ -118,7 +118,7 @@ is_full(const struct policy *p, uint64_t now_us)
 	return policy_live(p) >= policy_limit_now(p, now_us);
 }
 
-/* Returns true if no other can be opened for those who wait in another part. */
+/* Returns true if no other can be opened for those who wait in another shard. */
 static bool
 needs_place(const struct policy *p, uint64_t now_us)
 {
@@ -129,17 +129,17 @@ bool
 policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us)
 {
 	uint64_t own_us = t != NULL ? t->since_us : NEVER_US;
-	int number = part_choose(&p->part, own_us);
+	int number = shard_choose(&p->shard, own_us);
 
 	if (number < 0)
 		return false;
 	if (conn->state != PC_LENT)
 		policy_move(p, conn, PC_LENT); /* it was opened or pinged */
 	if (!transfer(p, conn, number, now_us)) {
-		if (t == NULL || now_us < later(p->part.made_us, 2 * WHOLE_MADE_US) ||
-		    !part_is_starved(&p->part, number, own_us) || !needs_place(p, now_us))
+		if (t == NULL || now_us < later(p->shard.made_us, 2 * SHARD_MADE_US) ||
+		    !shard_is_starved(&p->shard, number, own_us) || !needs_place(p, now_us))
 			return false;
-		p->part.made_us = now_us;
+		p->shard.made_us = now_us;
 		policy_close_conn(p, conn, RR_DIRTY);
 	}
 	policy_reinforce(p, now_us);
@@ -167,10 +167,10 @@ policy_give_idle(struct policy *p, uint64_t now_us)
 	struct policy_conn *coldest;
 	int number;
 
-	if (p->part.whole == NULL || p->waiting > 0)
+	if (p->shard.shared == NULL || p->waiting > 0)
 		return;
 	while ((coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL &&
-	       (number = part_choose(&p->part, NEVER_US)) >= 0) {
+	       (number = shard_choose(&p->shard, NEVER_US)) >= 0) {
 		if (give_one(p, number, now_us))
 			continue;
 		if (needs_place(p, now_us))
@@ -183,47 +183,47 @@ policy_give_idle(struct policy *p, uint64_t now_us)
 
 /* Asks once for each who comes, and again when no place is left: then others close those that can't be transferred. */
 void
-policy_ask_parts(struct policy *p, uint64_t now_us)
+policy_ask_shards(struct policy *p, uint64_t now_us)
 {
-	struct policy_part *m = &p->part;
+	struct policy_shard *m = &p->shard;
 	bool was_full = m->is_full;
 
 	m->is_full = is_full(p, now_us) || caps_is_short(&p->caps);
 	m->live_asked = policy_own_live(p);
-	if (p->waiting <= part_coming(m))
+	if (p->waiting <= shard_coming(m))
 		m->asked_us = 0;
 	else if (m->is_to_ask || (m->is_full && !was_full))
-		part_ask(m, now_us);
+		shard_ask(m, now_us);
 }
 
 void
-policy_end_parts(struct policy *p, uint64_t now_us)
+policy_end_shards(struct policy *p, uint64_t now_us)
 {
-	if (p->part.is_to_ask || p->part.live_asked != policy_own_live(p))
-		policy_ask_parts(p, now_us); /* again: one more may have filled the pool */
+	if (p->shard.is_to_ask || p->shard.live_asked != policy_own_live(p))
+		policy_ask_shards(p, now_us); /* again: one more may have filled the pool */
 	policy_give_idle(p, now_us);
-	part_report(&p->part, p->is_in_use && !p->is_paused, now_us);
+	shard_report(&p->shard, p->is_in_use && !p->is_paused, now_us);
 }
 
 void
-policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_us)
+policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 {
 	uint32_t before = p->total;
 	bool was_held = p->is_held;
 
-	if (p->part.whole == NULL)
+	if (p->shard.shared == NULL)
 		return;
 	if ((o->what & ORDER_SEEK) != 0) {
-		/* The part may be in the middle of a report of its own, so all else is left to the next tick. */
+		/* The shard may be in the middle of a report of its own, so all else is left to the next tick. */
 		p->is_held = true;
 		policy_give_idle(p, now_us);
 		p->is_held = was_held;
 		if (p->total != before)
 			policy_arm(p, now_us);
-		part_answer(&p->part, now_us);
+		shard_answer(&p->shard, now_us);
 	}
-	p->part.is_to_ask |= (o->what & ORDER_NEWS) != 0;
-	p->part.asked_of &= ~o->answered_by;
+	p->shard.is_to_ask |= (o->what & ORDER_NEWS) != 0;
+	p->shard.asked_of &= ~o->answered_by;
 	if ((o->what & ORDER_ANSWER) != 0 && p->waiting > 0)
 		policy_stir(p, now_us);
 }

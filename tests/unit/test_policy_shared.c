@@ -1,9 +1,9 @@
 /*
- * tests/unit/test_policy_whole.c - a pool on several workers: which part gets what, one step at a time; and real
- * threads, none of which may miss what another one tells. Everything at random on one thread: test_policy_whole_sim.c.
+ * tests/unit/test_policy_shared.c - a pool on several workers: which shard gets what, one step at a time; and real
+ * threads, none of which may miss what another one tells. Everything at random on one thread: test_policy_shared_sim.c.
  */
 #include "policy/policy_circuit.h"
-#include "policy/policy_part.h"
+#include "policy/policy_shard.h"
 #include "policy_play.h"
 #include "threads.h"
 
@@ -22,8 +22,8 @@ struct two {
 	struct policy_commons *commons;
 	struct policy_room *rooms[PARTS];
 	int told[PARTS];
-	struct policy_whole *whole;
-	struct fake parts[PARTS];
+	struct policy_shared *shared;
+	struct fake shards[PARTS];
 	struct policy_conn *coming[4], *came; /* on their way, the first on top; and the one that has arrived last */
 	unsigned coming_count;
 };
@@ -41,11 +41,11 @@ two_init(struct two *t, uint32_t size, uint32_t overflow)
 
 	memset(t, 0, sizeof(*t));
 	t->commons = policy_commons_new(1);
-	t->whole = policy_whole_get(t->commons, "app", 3, true);
+	t->shared = policy_shared_get(t->commons, "app", 3, true);
 	for (int i = 0; i < PARTS; i++) {
 		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_waiters);
-		fake_init(&t->parts[i], &set, t->rooms[i]);
-		policy_set_whole(t->parts[i].p, t->whole, t->parts[i].now);
+		fake_init(&t->shards[i], &set, t->rooms[i]);
+		policy_set_shared(t->shards[i].p, t->shared, t->shards[i].now);
 	}
 }
 
@@ -54,15 +54,15 @@ hear(struct two *t, int i)
 {
 	cr_expect_eq(t->told[i], 1, "worker %d was told %d times", i, t->told[i]);
 	t->told[i] = 0;
-	policy_room_hear(t->rooms[i], t->parts[i].now);
-	fake_at(&t->parts[i], t->parts[i].now);
+	policy_room_hear(t->rooms[i], t->shards[i].now);
+	fake_at(&t->shards[i], t->shards[i].now);
 }
 
 /* Returns the one that from gave last, to the worker with this number. */
 static struct policy_conn *
 given(struct two *t, int from, int to)
 {
-	struct fake *f = &t->parts[from];
+	struct fake *f = &t->shards[from];
 
 	cr_assert_gt(f->given, 0, "worker %d gave nothing", from);
 	cr_expect_eq(f->given_to, t->rooms[to]);
@@ -74,7 +74,7 @@ static void
 pass_time(struct two *t, uint64_t us)
 {
 	for (int i = 0; i < PARTS; i++)
-		fake_at(&t->parts[i], t->parts[i].now + us);
+		fake_at(&t->shards[i], t->shards[i].now + us);
 }
 
 /* own: connections that were opened by another worker and are here. */
@@ -82,11 +82,11 @@ static void
 two_fini(struct two *t)
 {
 	for (int i = 0; i < PARTS; i++)
-		policy_pause(t->parts[i].p, t->parts[i].now);
+		policy_pause(t->shards[i].p, t->shards[i].now);
 	for (int i = 0; i < PARTS; i++)
-		fake_fini(&t->parts[i]);
-	cr_expect_eq(t->whole->used, 0);
-	policy_whole_put(t->commons, t->whole);
+		fake_fini(&t->shards[i]);
+	cr_expect_eq(t->shared->used, 0);
+	policy_shared_put(t->commons, t->shared);
 	for (int i = 0; i < PARTS; i++)
 		policy_room_free(t->rooms[i]);
 	policy_commons_free(t->commons);
@@ -95,7 +95,7 @@ two_fini(struct two *t)
 static void
 cap(struct two *t, uint32_t limit)
 {
-	policy_budget_set_limit(policy_room_total(t->rooms[0]), t->rooms[0], limit, t->parts[0].now);
+	policy_budget_set_limit(policy_room_total(t->rooms[0]), t->rooms[0], limit, t->shards[0].now);
 }
 
 /* Returns how many places are taken under it. */
@@ -118,7 +118,7 @@ next_coming(struct two *t)
 static bool
 transfer(struct two *t, struct fake *f, char *const *words)
 {
-	int i = (int)(f - t->parts);
+	int i = (int)(f - t->shards);
 
 	if (strcmp(words[0], "gives") == 0)
 		t->coming[t->coming_count++] = given(t, i, *words[1] - 'a');
@@ -126,7 +126,7 @@ transfer(struct two *t, struct fake *f, char *const *words)
 		cr_assert_eq(policy_arrive(f->p, *words[1] == '\0' ? next_coming(t) : t->coming[0], f->now),
 			     *words[1] == '\0');
 	else if (strcmp(words[0], "lost") == 0)
-		policy_whole_lost(next_coming(t), t->rooms[i], f->now);
+		policy_shared_lost(next_coming(t), t->rooms[i], f->now);
 	else if (strcmp(words[0], "ping_it") == 0)
 		policy_ping_done(f->p, t->came, strcmp(words[1], "ok") == 0, f->now);
 	else
@@ -138,7 +138,7 @@ static bool
 act(const struct play *play, void *world, struct fake *f, char *const *words)
 {
 	struct two *t = world;
-	int i = (int)(f - t->parts);
+	int i = (int)(f - t->shards);
 
 	if (strcmp(words[0], "hear") == 0)
 		hear(t, i);
@@ -147,7 +147,7 @@ act(const struct play *play, void *world, struct fake *f, char *const *words)
 	else if (strcmp(words[0], "silent") == 0)
 		policy_room_set_silent(t->rooms[i], t->rooms[1 - i], *words[1] == '\0', f->now);
 	else if (strcmp(words[0], "part") == 0)
-		policy_set_whole(f->p, NULL, f->now);
+		policy_set_shared(f->p, NULL, f->now);
 	else if (strcmp(words[0], "warm") == 0)
 		policy_warm(f->p, f->now);
 	else if (strcmp(words[0], "cap") == 0)
@@ -161,16 +161,16 @@ static bool
 read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *value)
 {
 	struct two *t = world;
-	const struct pool_counters *a = &t->parts[0].counters, *b = &t->parts[1].counters;
+	const struct pool_counters *a = &t->shards[0].counters, *b = &t->shards[1].counters;
 
 	if (strcmp(name, "used") == 0)
-		*value = t->whole->used;
+		*value = t->shared->used;
 	else if (strcmp(name, "capped") == 0)
 		*value = capped(t);
 	else if (strcmp(name, "wanted") == 0)
 		*value = policy_is_wanted(f->p);
 	else if (strcmp(name, "told") == 0)
-		*value = (uint64_t)t->told[f - t->parts];
+		*value = (uint64_t)t->told[f - t->shards];
 	else if (strcmp(name, "has_it") == 0)
 		*value = f->clients[i].conn == t->came;
 	else if (strcmp(name, "all_outages") == 0)
@@ -251,12 +251,12 @@ static const struct rule rules[] = {
 	  "holds[1]=1" },
 };
 
-Test(policy_whole, rules)
+Test(policy_shared, rules)
 {
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
 		struct policy_settings set = play_settings(rules[i].pool);
 		struct two t;
-		struct stage stage = { .pools = t.parts, .count = PARTS, .act = act, .read = read_value, .world = &t };
+		struct stage stage = { .pools = t.shards, .count = PARTS, .act = act, .read = read_value, .world = &t };
 
 		two_init(&t, set.pool_size, set.max_overflow);
 		play_steps(&stage, rules[i].rule, rules[i].steps);
@@ -265,11 +265,11 @@ Test(policy_whole, rules)
 }
 
 /* Returns how many were given by the return of one by this client, behind whom the next waits who came later than all
- * in the other part. What is given arrives at once. */
+ * in the other shard. What is given arrives at once. */
 static int
 given_on_return(struct two *t, int client)
 {
-	struct fake *a = &t->parts[0], *b = &t->parts[1];
+	struct fake *a = &t->shards[0], *b = &t->shards[1];
 	int before = a->given;
 
 	fake_return(a, client);
@@ -278,10 +278,10 @@ given_on_return(struct two *t, int client)
 	return a->given - before;
 }
 
-Test(policy_whole, the_next_is_given_when_both_loops_have_gone_round)
+Test(policy_shared, the_next_is_given_when_both_loops_have_gone_round)
 {
 	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
+	struct fake *a = &t.shards[0], *b = &t.shards[1];
 
 	two_init(&t, 5, 0);
 	fake_fill(a, 0, 5);
@@ -309,10 +309,10 @@ Test(policy_whole, the_next_is_given_when_both_loops_have_gone_round)
 	two_fini(&t);
 }
 
-Test(policy_whole, who_gets_one_of_its_own_part_wants_none_of_others)
+Test(policy_shared, who_gets_one_of_its_own_shard_wants_none_of_others)
 {
 	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
+	struct fake *a = &t.shards[0], *b = &t.shards[1];
 
 	two_init(&t, 3, 0);
 	fake_fill(a, 0, 1);
@@ -332,18 +332,18 @@ Test(policy_whole, who_gets_one_of_its_own_part_wants_none_of_others)
 	policy_conn_washing_is_slow(b->p, b->clients[0].conn, 0, b->now);
 	cr_expect(policy_is_wanted(a->p), "but not in a moment");
 	fake_return(a, 0);
-	policy_whole_lost(given(&t, 0, 1), t.rooms[1], b->now);
+	policy_shared_lost(given(&t, 0, 1), t.rooms[1], b->now);
 	two_fini(&t);
 }
 
-Test(policy_whole, a_newcomer_does_not_wait_for_what_another_part_opens_at_a_silent_host)
+Test(policy_shared, a_newcomer_does_not_wait_for_what_another_shard_opens_at_a_silent_host)
 {
 	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
+	struct fake *a = &t.shards[0], *b = &t.shards[1];
 
 	two_init(&t, 1, 0);
 	for (int i = 0; i < PARTS; i++)
-		policy_set_circuit(t.parts[i].p, policy_circuit_get(t.commons, "db1:5432,any"), t.parts[i].now);
+		policy_set_circuit(t.shards[i].p, policy_circuit_get(t.commons, "db1:5432,any"), t.shards[i].now);
 	fake_borrow(a, 0);
 	pass_time(&t, 5 * S);
 	fake_failed(a, 0, CF_TIMEOUT, false);
@@ -358,18 +358,18 @@ Test(policy_whole, a_newcomer_does_not_wait_for_what_another_part_opens_at_a_sil
 	cr_expect_eq(a->clients[1].refusals, 1);
 	struct policy_circuit *c = policy_circuit_get(t.commons, "db1:5432,any");
 	for (int i = 0; i < PARTS; i++) {
-		policy_set_circuit(t.parts[i].p, NULL, t.parts[i].now);
+		policy_set_circuit(t.shards[i].p, NULL, t.shards[i].now);
 		policy_circuit_put(t.commons, c);
 	}
 	policy_circuit_put(t.commons, c);
 	two_fini(&t);
 }
 
-Test(policy_whole, what_is_lost_on_its_way_gives_its_place_to_whoever_waits_under_the_cap)
+Test(policy_shared, what_is_lost_on_its_way_gives_its_place_to_whoever_waits_under_the_cap)
 {
 	struct policy_settings set = fake_settings(2, 0);
 	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1], other;
+	struct fake *a = &t.shards[0], *b = &t.shards[1], other;
 
 	two_init(&t, 3, 0);
 	fake_init(&other, &set, t.rooms[0]);
@@ -380,7 +380,7 @@ Test(policy_whole, what_is_lost_on_its_way_gives_its_place_to_whoever_waits_unde
 	fake_borrow(&other, 0);
 	cr_expect_eq(other.opened, 0);
 	policy_cancel(b->p, &b->clients[0].waiter, b->now);
-	policy_whole_lost(given(&t, 0, 1), t.rooms[1], b->now);
+	policy_shared_lost(given(&t, 0, 1), t.rooms[1], b->now);
 	cr_expect_eq(capped(&t), 0);
 	policy_room_hear(t.rooms[0], other.now);
 	fake_at(&other, other.now);
@@ -390,10 +390,10 @@ Test(policy_whole, what_is_lost_on_its_way_gives_its_place_to_whoever_waits_unde
 	two_fini(&t);
 }
 
-Test(policy_whole, a_cap_of_all_parts_counts_what_was_on_its_way_when_it_came)
+Test(policy_shared, a_cap_of_all_shards_counts_what_was_on_its_way_when_it_came)
 {
 	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
+	struct fake *a = &t.shards[0], *b = &t.shards[1];
 	struct policy_budget *budget;
 
 	two_init(&t, 2, 0);
@@ -417,11 +417,11 @@ Test(policy_whole, a_cap_of_all_parts_counts_what_was_on_its_way_when_it_came)
 	two_fini(&t);
 }
 
-Test(policy_whole, its_parts_have_one_share)
+Test(policy_shared, its_shards_have_one_share)
 {
 	struct policy_settings set = fake_settings(9, 0);
 	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1], other;
+	struct fake *a = &t.shards[0], *b = &t.shards[1], other;
 
 	two_init(&t, 9, 0);
 	fake_init(&other, &set, t.rooms[0]);
@@ -434,24 +434,24 @@ Test(policy_whole, its_parts_have_one_share)
 		fake_borrow(&other, i);
 	}
 	for (int i = 0; i < 3; i++) { /* each is given up, or kept by the one behind */
-		for (int part = 0; part < PARTS; part++) {
-			policy_room_hear(t.rooms[part], a->now);
-			if (t.parts[part].clients[i].conn != NULL)
-				fake_return(&t.parts[part], i);
+		for (int shard = 0; shard < PARTS; shard++) {
+			policy_room_hear(t.rooms[shard], a->now);
+			if (t.shards[shard].clients[i].conn != NULL)
+				fake_return(&t.shards[shard], i);
 		}
 		fake_at(&other, other.now);
 	}
 	cr_expect_eq(other.opened, 3, "a half of six, not a third");
-	cr_expect_eq(t.whole->used, 3);
+	cr_expect_eq(t.shared->used, 3);
 	policy_pause(other.p, other.now);
 	fake_fini(&other);
 	two_fini(&t);
 }
 
-Test(policy_whole, the_place_in_line_counts_those_of_other_parts)
+Test(policy_shared, the_place_in_line_counts_those_of_other_shards)
 {
 	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
+	struct fake *a = &t.shards[0], *b = &t.shards[1];
 	struct fail why;
 
 	two_init(&t, 1, 0);
@@ -479,8 +479,8 @@ struct litmus {
 	struct policy_commons *commons;
 	struct policy_room *rooms[2];
 	struct policy_orders orders[2];
-	struct policy_whole *whole;
-	struct policy_part parts[2];
+	struct policy_shared *shared;
+	struct policy_shard shards[2];
 	_Atomic unsigned arrived;
 	unsigned missed;
 	bool has_seen[2];
@@ -498,27 +498,27 @@ meet(struct litmus *l, unsigned *nth)
 			sched_yield();
 }
 
-/* One part gets its first idle connection while one more begins to wait in the other: one of them sees it. */
+/* One shard gets its first idle connection while one more begins to wait in the other: one of them sees it. */
 static void
 run_litmus(unsigned number, void *arg)
 {
 	struct litmus *l = arg;
-	struct policy_part *m;
+	struct policy_shard *m;
 	unsigned nth = 0;
 
 	if (number > 1)
 		return;
-	m = &l->parts[number];
+	m = &l->shards[number];
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		part_tell(m, 0, number, 0, number == 1 ? 1 : UINT64_MAX);
+		shard_tell(m, 0, number, 0, number == 1 ? 1 : UINT64_MAX);
 		meet(l, &nth);
 		if (number == 0) {
-			part_tell(m, 1, 0, 0, UINT64_MAX);
-			l->has_seen[0] = atomic_load_explicit(&l->whole->signs[1].waiting, memory_order_relaxed) == 2;
+			shard_tell(m, 1, 0, 0, UINT64_MAX);
+			l->has_seen[0] = atomic_load_explicit(&l->shared->signs[1].waiting, memory_order_relaxed) == 2;
 		} else {
-			part_tell(m, 0, 2, 0, 1);
+			shard_tell(m, 0, 2, 0, 1);
 			l->has_seen[1] =
-			    (atomic_load_explicit(&l->whole->bits, memory_order_relaxed) & IDLE_BIT(0)) != 0;
+			    (atomic_load_explicit(&l->shared->bits, memory_order_relaxed) & IDLE_BIT(0)) != 0;
 		}
 		meet(l, &nth);
 		if (number == 0)
@@ -527,23 +527,23 @@ run_litmus(unsigned number, void *arg)
 	}
 }
 
-Test(policy_whole, who_begins_to_wait_and_who_becomes_idle_do_not_miss_each_other)
+Test(policy_shared, who_begins_to_wait_and_who_becomes_idle_do_not_miss_each_other)
 {
 	struct litmus *l = calloc(1, sizeof(*l));
 
 	l->commons = policy_commons_new(1);
-	l->whole = policy_whole_get(l->commons, "app", 3, true);
+	l->shared = policy_shared_get(l->commons, "app", 3, true);
 	for (unsigned i = 0; i < 2; i++) {
 		l->rooms[i] = policy_room_new(l->commons, i, NULL, NULL, &fake_waiters);
 		l->orders[i].room = l->rooms[i];
-		l->parts[i].orders = &l->orders[i];
-		part_join(&l->parts[i], l->whole, 0, 0, 0);
+		l->shards[i].orders = &l->orders[i];
+		shard_join(&l->shards[i], l->shared, 0, 0, 0);
 	}
 	in_threads(run_litmus, l);
 	cr_expect_eq(l->missed, 0, "%u of %u", l->missed, ROUNDS);
 	for (unsigned i = 0; i < 2; i++)
-		part_leave(&l->parts[i], 0, 0, 0, 0);
-	policy_whole_put(l->commons, l->whole);
+		shard_leave(&l->shards[i], 0, 0, 0, 0);
+	policy_shared_put(l->commons, l->shared);
 	for (unsigned i = 0; i < 2; i++)
 		policy_room_free(l->rooms[i]);
 	policy_commons_free(l->commons);
@@ -569,7 +569,7 @@ TAILQ_HEAD(servers, server);
 
 struct crew;
 
-/* A worker, its part, and who borrows there. */
+/* A worker, its shard, and who borrows there. */
 struct hand {
 	struct crew *crew;
 	struct policy_room *room;
@@ -589,7 +589,7 @@ struct hand {
 struct crew {
 	struct policy_commons *commons;
 	unsigned most; /* connections of all */
-	struct policy_whole *whole;
+	struct policy_shared *shared;
 	struct hand hands[THREADS];
 	_Atomic uint64_t clock_us;
 	_Atomic unsigned open, wrong, busy_hands;
@@ -770,7 +770,7 @@ play_crew(uint32_t cap)
 	c->busy_hands = THREADS;
 	c->most = cap > 0 ? cap : SIZE + OVERFLOW;
 	c->commons = policy_commons_new(1);
-	c->whole = policy_whole_get(c->commons, "app", 3, true);
+	c->shared = policy_shared_get(c->commons, "app", 3, true);
 	for (unsigned i = 0; i < THREADS; i++) {
 		struct hand *h = &c->hands[i];
 
@@ -780,7 +780,7 @@ play_crew(uint32_t cap)
 		pthread_mutex_init(&h->lock, NULL);
 		h->room = policy_room_new(c->commons, i, tell_hand, h, &hand_waiter_ops);
 		h->p = policy_new(&set, &hand_ops, h, h->room, &h->counters, i + 1, 1);
-		policy_set_whole(h->p, c->whole, 1);
+		policy_set_shared(h->p, c->shared, 1);
 		policy_budget_set_limit(c->commons->total, h->room, cap, 1);
 	}
 	in_threads(run_hand, c);
@@ -793,19 +793,19 @@ play_crew(uint32_t cap)
 	cr_expect_gt(given, 0);
 	cr_expect_eq(c->wrong, 0);
 	cr_expect_eq(c->open, 0);
-	cr_expect_eq(c->whole->used, 0);
+	cr_expect_eq(c->shared->used, 0);
 	cr_expect_eq(policy_budget_used(c->commons->total), 0);
-	policy_whole_put(c->commons, c->whole);
+	policy_shared_put(c->commons, c->shared);
 	policy_commons_free(c->commons);
 	free(c);
 }
 
-Test(policy_whole, threads_keep_to_the_limit_and_nobody_is_forgotten)
+Test(policy_shared, threads_keep_to_the_limit_and_nobody_is_forgotten)
 {
 	play_crew(0);
 }
 
-Test(policy_whole, threads_keep_to_a_cap_and_nobody_is_forgotten)
+Test(policy_shared, threads_keep_to_a_cap_and_nobody_is_forgotten)
 {
 	play_crew(SIZE - 1);
 }

@@ -1,0 +1,578 @@
+/* src/policy/policy_shared.c - what the shards of one pool share: places, who waits where, what is transferred. See
+ * policy_shared.h and policy_shard.h. Calls nothing of a pool's: what another shard is to do is an order. */
+#include "policy/policy_shard.h"
+
+#include <assert.h>
+#include <string.h>
+
+static uint32_t
+get(const _Atomic uint32_t *n)
+{
+	return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+static uint64_t
+get_us(const _Atomic uint64_t *us)
+{
+	return atomic_load_explicit(us, memory_order_relaxed);
+}
+
+/* Under the lock: nobody else writes it. */
+static void
+add(_Atomic uint32_t *n, uint32_t by)
+{
+	atomic_store_explicit(n, get(n) + by, memory_order_relaxed);
+	assert(get(n) <= INT32_MAX); /* nothing is taken away that was not added */
+}
+
+static void
+set_us(_Atomic uint64_t *us, uint64_t to_us)
+{
+	atomic_store_explicit(us, to_us, memory_order_relaxed);
+}
+
+/* --- All shared policies. --- */
+
+static void
+init_whole(struct policy_commons *all, void *made)
+{
+	struct policy_shared *w = made;
+
+	w->commons = all;
+	for (unsigned i = 0; i < SHARDS_MAX; i++)
+		set_us(&w->since_us[i], UINT64_MAX);
+}
+
+struct policy_shared *
+policy_shared_get(struct policy_commons *all, const void *key, size_t len, bool may_make)
+{
+	return policy_named_get(all, 'w', key, len, may_make ? sizeof(struct policy_shared) : 0, init_whole);
+}
+
+/* Under the lock. */
+static bool
+is_over(const struct policy_shared *w)
+{
+	return w->is_orphan && get(&w->used) == 0;
+}
+
+void
+policy_shared_put(struct policy_commons *all, struct policy_shared *w)
+{
+	bool is_unused;
+
+	if (w == NULL || !policy_named_put(all, &w->named))
+		return;
+	pthread_mutex_lock(&all->lock);
+	assert(get(&w->shard_count) == 0);
+	w->is_orphan = true;
+	is_unused = is_over(w);
+	pthread_mutex_unlock(&all->lock);
+	if (is_unused)
+		free(w);
+}
+
+const void *
+policy_shared_key(const struct policy_shared *w, size_t *len)
+{
+	*len = w->named.key_len;
+	return w->named.key;
+}
+
+/* --- The lock, and orders. --- */
+
+static struct policy_shared *
+enter(const struct policy_shard *m)
+{
+	if (m->shared != NULL)
+		pthread_mutex_lock(&m->shared->commons->lock);
+	return m->shared;
+}
+
+static void
+leave(const struct policy_shared *w)
+{
+	pthread_mutex_unlock(&w->commons->lock);
+}
+
+/* Under the lock; policy_room_act() must follow. ORDER_NEWS: a place is free; with ORDER_STIR others keep what they
+ * had. */
+static void
+order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
+{
+	for (; shards != 0; shards &= shards - 1) {
+		struct policy_orders *o = w->shards[shard_first_of(shards)];
+
+		assert(o == NULL || o->room->commons == w->commons);
+		if (o != NULL)
+			policy_room_order(o, what);
+	}
+}
+
+/* --- Shards come and go. --- */
+
+void
+shard_join(struct policy_shard *m, struct policy_shared *w, uint32_t total, uint32_t live, uint32_t verified)
+{
+	*m = (struct policy_shard){ .shared = w, .orders = m->orders, .number = m->orders->room->number };
+	m->since_us = UINT64_MAX;
+	assert(total >= live && live >= verified);
+	enter(m);
+	assert(w->shards[m->number] == NULL);
+	w->shards[m->number] = m->orders;
+	if (get(&w->shard_count) == 0)
+		set_us(&w->lowered_until_us, 0);
+	add(&w->shard_count, 1);
+	add(&w->used, total);
+	add(&w->live, live);
+	add(&w->verified, verified);
+	leave(w);
+}
+
+void
+shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t verified, uint64_t now_us)
+{
+	struct policy_shared *w = m->shared;
+
+	if (w == NULL)
+		return;
+	shard_tell(m, 0, 0, 0, UINT64_MAX);
+	enter(m);
+	assert(w->shards[m->number] == m->orders && get(&w->used) >= total);
+	w->shards[m->number] = NULL;
+	atomic_store_explicit(&w->in_use, get(&w->in_use) & ~(1u << m->number), memory_order_relaxed);
+	add(&w->shard_count, -1u);
+	add(&w->used, -total);
+	add(&w->live, -live);
+	add(&w->verified, -verified);
+	if (total > 0) {
+		order_shards(w, shard_others_wait(m), ORDER_NEWS);
+		policy_room_act(m->orders->room, now_us);
+	} else
+		leave(w);
+	m->shared = NULL;
+	m->asked_us = m->made_us = 0;
+}
+
+/* --- Places. --- */
+
+/* PC_NONE is one that has come from another shard. */
+static bool
+is_verified(enum policy_conn_state state)
+{
+	return !policy_is_coming(state) && state != PC_CLOSING;
+}
+
+static bool
+is_live(enum policy_conn_state state)
+{
+	return is_verified(state) || state == PC_OPENING;
+}
+
+bool
+shard_has_place(const struct policy_shard *m, uint32_t limit)
+{
+	return m->shared == NULL || get(&m->shared->used) < limit;
+}
+
+void
+shard_take(struct policy_shard *m, enum policy_conn_state state)
+{
+	if (m->shared == NULL)
+		return;
+	add(&m->shared->used, 1);
+	add(&m->shared->live, is_live(state));
+}
+
+void
+shard_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to)
+{
+	bool is_there = to != PC_NONE && to != PC_CLOSING;
+	struct policy_shared *w = enter(m);
+
+	if (w == NULL)
+		return;
+	if (to == PC_NONE) {
+		add(&w->used, -1u);
+		m->has_freed = true;
+		m->is_full = false;
+	}
+	add(&w->live, (uint32_t)is_there - is_live(from));
+	add(&w->verified, (uint32_t)is_there - is_verified(from));
+	assert(get(&w->used) >= get(&w->live) && get(&w->live) >= get(&w->verified));
+	leave(w);
+}
+
+void
+shard_lower_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us)
+{
+	struct policy_shared *w = enter(m);
+
+	if (w == NULL)
+		return;
+	atomic_store_explicit(&w->lowered_limit, limit, memory_order_relaxed);
+	set_us(&w->lowered_until_us, until_us);
+	leave(w);
+}
+
+void
+shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us)
+{
+	struct policy_shared *w = enter(m);
+	uint32_t me = 1u << m->number;
+
+	if (is_in_use != m->is_in_use) {
+		atomic_store_explicit(&w->in_use, get(&w->in_use) ^ me, memory_order_relaxed);
+		order_shards(w, get(&w->in_use) & ~me, ORDER_NEWS | ORDER_STIR);
+	}
+	if (m->has_freed)
+		order_shards(w, shard_others_wait(m), ORDER_NEWS);
+	m->is_in_use = is_in_use;
+	m->has_freed = false;
+	policy_room_act(m->orders->room, now_us);
+}
+
+uint32_t
+shard_share(const struct policy_shard *m, uint32_t of)
+{
+	uint32_t shards, me = 1u << m->number, count, rank;
+
+	if (m->shared == NULL)
+		return of;
+	shards = get(&m->shared->in_use) | me;
+	count = (uint32_t)__builtin_popcount(shards);
+	rank = (uint32_t)__builtin_popcount(shards & (me - 1));
+	return of / count + (rank < of % count);
+}
+
+bool
+shard_is_first(const struct policy_shard *m)
+{
+	const struct policy_shared *w = enter(m);
+	unsigned i = 0;
+
+	if (w == NULL)
+		return true;
+	while (w->shards[i] == NULL)
+		i++;
+	leave(w);
+	return i == m->number;
+}
+
+/* --- Outages. --- */
+
+bool
+shard_outage_begins(struct policy_shard *m, uint64_t since_us)
+{
+	struct policy_shared *w = enter(m);
+	bool is_first;
+
+	if (w == NULL)
+		return true;
+	is_first = get_us(&w->out_since_us) == 0;
+	if (is_first)
+		set_us(&w->out_since_us, since_us);
+	w->out |= 1u << m->number;
+	leave(w);
+	return is_first;
+}
+
+bool
+shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us)
+{
+	struct policy_shared *w = enter(m);
+	uint64_t since_us;
+
+	if (w == NULL)
+		return true;
+	assert(is_over || o->since_us == 0 || (w->out & 1u << m->number) != 0);
+	w->out &= ~(1u << m->number);
+	w->held += o->held;
+	w->refused += o->refused;
+	since_us = is_over && w->out == 0 ? get_us(&w->out_since_us) : 0;
+	if (since_us != 0) {
+		*o = (struct policy_outage){ since_us, w->held, w->refused };
+		set_us(&w->out_since_us, 0);
+		w->held = w->refused = 0;
+	}
+	if (!is_over) {
+		leave(w);
+		return false;
+	}
+	order_shards(w, w->out, ORDER_NEWS | ORDER_STIR);
+	policy_room_act(m->orders->room, now_us);
+	return since_us != 0;
+}
+
+/* No lock, as each request that waits asks: who sees that there are fewer connections sees this, too. */
+void
+shard_lost(struct policy_shard *m, uint64_t now_us)
+{
+	if (m->shared == NULL)
+		return;
+	set_us(&m->shared->lost_us, now_us);
+	atomic_thread_fence(memory_order_release);
+}
+
+bool
+shard_was_in_line(const struct policy_shard *m, uint64_t since_us)
+{
+	if (m->shared == NULL)
+		return false;
+	atomic_thread_fence(memory_order_acquire);
+	return since_us <= get_us(&m->shared->lost_us);
+}
+
+/* --- The row. --- */
+
+void
+shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us)
+{
+	struct policy_shared *w = m->shared;
+	struct shard_sign *own = &w->signs[m->number];
+	uint64_t bits = (idle > 0 ? IDLE_BIT(m->number) : 0) | (waiting > 0 ? WAITING_BIT(m->number) : 0);
+
+	if (since_us != m->since_us)
+		set_us(&w->since_us[m->number], since_us);
+	atomic_store_explicit(&own->idle, idle, memory_order_relaxed);
+	atomic_store_explicit(&own->waiting, waiting, memory_order_relaxed);
+	atomic_store_explicit(&own->served, served, memory_order_relaxed);
+	if (bits != m->bits)
+		atomic_fetch_xor(&w->bits, bits ^ m->bits);
+	if (bits != m->bits || waiting > m->waiting)
+		atomic_thread_fence(memory_order_seq_cst); /* what is looked at next is no older than this */
+	m->since_us = since_us;
+	m->waiting = waiting;
+	m->bits = bits;
+	m->calm = idle > 0 && waiting == 0 ? own : NULL;
+	m->in_need = idle == 0 && waiting > 0 ? own : NULL;
+}
+
+/* Returns how many in that shard wait for whom nothing is on its way from another. */
+static uint32_t
+unserved(const struct policy_shared *w, unsigned number)
+{
+	uint32_t waiting = get(&w->signs[number].waiting), coming = get(&w->coming[number]);
+
+	return waiting > coming ? waiting - coming : 0;
+}
+
+/* Who has waiters of his own gives to others only what their first in the queue is to have: one at a time. */
+static bool
+is_due(const struct policy_shard *m, unsigned number, uint64_t own_us)
+{
+	const struct policy_shared *w = m->shared;
+
+	if (own_us == UINT64_MAX)
+		return unserved(w, number) > 0;
+	return get(&w->coming[number]) == 0 && get(&w->signs[number].waiting) > 0 && shard_is_ahead(m, number, own_us);
+}
+
+/* Returns a bit for each shard whose worker does not answer. */
+static uint32_t
+silent(const struct policy_shared *w)
+{
+	return get(&w->commons->silent);
+}
+
+int
+shard_choose(const struct policy_shard *m, uint64_t own_us)
+{
+	const struct policy_shared *w = m->shared;
+	uint64_t oldest_us = UINT64_MAX;
+	int chosen = -1;
+
+	for (uint32_t shards = shard_others_wait(m) & ~silent(w); shards != 0; shards &= shards - 1) {
+		unsigned number = shard_first_of(shards);
+		uint64_t since_us = get_us(&w->since_us[number]);
+
+		if (!is_due(m, number, own_us) || (chosen >= 0 && since_us >= oldest_us))
+			continue;
+		chosen = (int)number;
+		oldest_us = since_us;
+	}
+	return chosen;
+}
+
+bool
+shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us)
+{
+	uint64_t since_us = get_us(&m->shared->since_us[number]);
+
+	return since_us < own_us && own_us - since_us > SHARD_STARVED_US;
+}
+
+struct shard_sum
+shard_sum(const struct policy_shard *m)
+{
+	const struct policy_shared *w = m->shared;
+	struct shard_sum sum = { 0 };
+
+	for (unsigned i = 0; i < SHARDS_MAX; i++) {
+		sum.idle += get(&w->signs[i].idle);
+		sum.waiting += get(&w->signs[i].waiting);
+	}
+	return sum;
+}
+
+bool
+shard_others_lack(const struct policy_shard *m)
+{
+	const struct policy_shared *w = m->shared;
+	uint32_t shards = shard_others_wait(m) & ~silent(w);
+
+	while (shards != 0 && unserved(w, shard_first_of(shards)) <= get(&w->signs[shard_first_of(shards)].served))
+		shards &= shards - 1;
+	return shards != 0;
+}
+
+/* Who waits elsewhere is taken to have come evenly since the first in the queue there. */
+uint32_t
+shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us)
+{
+	const struct policy_shared *w = m->shared;
+	uint64_t ahead = 0;
+
+	for (uint32_t shards = w == NULL ? 0 : shard_others_wait(m); shards != 0; shards &= shards - 1) {
+		uint64_t first_us = get_us(&w->since_us[shard_first_of(shards)]);
+
+		if (first_us < since_us && first_us < now_us)
+			ahead += get(&w->signs[shard_first_of(shards)].waiting) * (since_us - first_us) /
+				 (now_us - first_us);
+	}
+	return (uint32_t)ahead;
+}
+
+/* --- Transfers. --- */
+
+struct policy_room *
+shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number)
+{
+	struct policy_shared *w = enter(m);
+	struct policy_orders *to = w->shards[number];
+
+	if (conn->round != get_us(&w->round) || unserved(w, (unsigned)number) == 0)
+		to = NULL;
+	if (to != NULL) {
+		assert(conn->shared == NULL && to != m->orders);
+		add(&w->coming[number], 1);
+		conn->shared = w;
+		conn->to_shard = (uint32_t)number;
+	}
+	leave(w);
+	return to != NULL ? to->room : NULL;
+}
+
+/* Under the lock. */
+static void
+end_transfer(struct policy_conn *conn)
+{
+	assert(get(&conn->shared->coming[conn->to_shard]) > 0);
+	add(&conn->shared->coming[conn->to_shard], -1u);
+	conn->shared = NULL;
+}
+
+void
+shard_stays(struct policy_shard *m, struct policy_conn *conn)
+{
+	struct policy_shared *w = enter(m);
+
+	end_transfer(conn);
+	leave(w);
+}
+
+bool
+shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round)
+{
+	if (m->shared == NULL || conn->shared != m->shared || conn->to_shard != m->number)
+		return false;
+	enter(m);
+	end_transfer(conn);
+	*is_of_round = conn->round == get_us(&m->shared->round);
+	leave(m->shared);
+	return true;
+}
+
+void
+policy_shared_lost(struct policy_conn *conn, struct policy_room *r, uint64_t now_us)
+{
+	struct policy_shared *w = conn->shared;
+	bool is_unused;
+
+	assert(conn->state == PC_NONE);
+	policy_room_lock(r);
+	end_transfer(conn);
+	add(&w->used, -1u);
+	add(&w->live, -1u);
+	add(&w->verified, -1u);
+	for (unsigned i = 0; i < POLICY_CAPS; i++)
+		budget_lost(&w->caps[i]);
+	order_shards(w, (uint32_t)get_us(&w->bits), ORDER_NEWS);
+	is_unused = is_over(w);
+	policy_room_act(r, now_us);
+	if (is_unused)
+		free(w);
+}
+
+void
+shard_next_round(struct policy_shard *m)
+{
+	struct policy_shared *w = enter(m);
+
+	if (w == NULL)
+		return;
+	set_us(&w->round, get_us(&w->round) + 1);
+	leave(w);
+}
+
+/* --- Asking. --- */
+
+void
+shard_ask(struct policy_shard *m, uint64_t now_us)
+{
+	struct policy_shared *w = m->shared;
+	uint32_t shards =
+	    (uint32_t)(get_us(&w->bits) >> 32) & ~(1u << m->number) & ~silent(w); /* that have idle ones */
+
+	m->is_to_ask = false;
+	if (shards == 0)
+		return;
+	if (m->asked_us == 0) {
+		m->asked_us = now_us;
+		m->asked_of = 0;
+	}
+	m->asked_of |= shards;
+	enter(m);
+	order_shards(w, shards, ORDER_SEEK);
+	policy_room_act(m->orders->room, now_us);
+}
+
+uint32_t
+shard_count_expected(const struct policy_shard *m)
+{
+	uint32_t count = 0;
+
+	for (uint32_t shards = m->asked_of; shards != 0; shards &= shards - 1)
+		count += get(&m->shared->signs[shard_first_of(shards)].idle);
+	return count;
+}
+
+void
+shard_answer(struct policy_shard *m, uint64_t now_us)
+{
+	struct policy_shared *w = m->shared;
+	uint32_t shards = shard_others_wait(m);
+
+	if (shards == 0)
+		return;
+	enter(m);
+	for (; shards != 0; shards &= shards - 1) {
+		struct policy_orders *o = w->shards[shard_first_of(shards)];
+
+		if (o == NULL || unserved(w, shard_first_of(shards)) == 0)
+			continue;
+		o->answered_by |= 1u << m->number;
+		policy_room_order(o, ORDER_ANSWER);
+	}
+	policy_room_act(m->orders->room, now_us);
+}
