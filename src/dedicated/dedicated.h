@@ -4,7 +4,7 @@
  *
  *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', who blocks whom; and those
  *                     that ask as long as there is a keeper, one simple Query at a time: fate_asker.c, watch_host.c,
- *                     fleet_steward.c. What is asked, and when, is the keeper's, and so is the timer
+ *                     fleet_conn.c. What is asked, and when, is the keeper's, and so is the timer
  *   dedicated_take    for a replication client: another kind of session, with its settings in the startup packet
  *
  * None counts in pool_size. All but the listeners' and those that ask count in max_server_connections (an idle server

@@ -33,7 +33,7 @@ fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 
 	if (f == NULL)
 		return NULL;
-	TAILQ_INIT(&f->stewards);
+	TAILQ_INIT(&f->conns);
 	f->pools = pools;
 	f->main_worker = pool_set_room(pools);
 	dedicated_env(&f->env, pools);
@@ -51,8 +51,8 @@ fleet_free(struct fleet *f)
 {
 	if (f == NULL)
 		return;
-	while (!TAILQ_EMPTY(&f->stewards))
-		steward_free(TAILQ_FIRST(&f->stewards));
+	while (!TAILQ_EMPTY(&f->conns))
+		fleet_conn_free(TAILQ_FIRST(&f->conns));
 	policy_room_free(f->room);
 	free(f);
 }
@@ -60,22 +60,22 @@ fleet_free(struct fleet *f)
 /* --- The configuration. --- */
 
 /* Takes hosts. Returns NULL without memory. */
-static struct steward *
+static struct fleet_conn *
 find_or_add(struct fleet *f, char *hosts)
 {
-	struct steward *s;
+	struct fleet_conn *s;
 
-	TAILQ_FOREACH(s, &f->stewards, link)
+	TAILQ_FOREACH(s, &f->conns, link)
 		if (strcmp(s->hosts, hosts) == 0) {
 			free(hosts);
 			return s;
 		}
-	return steward_new(f, hosts);
+	return fleet_conn_new(f, hosts);
 }
 
 /* A connection that does not fit any more is closed, and another one opened. Takes target. */
 static void
-aim(struct steward *s, struct pool_target *target, const char *users)
+aim(struct fleet_conn *s, struct pool_target *target, const char *users)
 {
 	bool is_same = s->users != NULL && strcmp(s->users, users) == 0;
 	char *copy = strdup(users);
@@ -100,7 +100,7 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	struct upstream up = *db->upstream;
 	struct pool_target *target;
 	struct scram_keys keys = { 0 };
-	struct steward *s = NULL;
+	struct fleet_conn *s = NULL;
 	struct fail why = { .text = "no memory" };
 	char *hosts;
 
@@ -132,9 +132,9 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 void
 fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls)
 {
-	struct steward *s, *next;
+	struct fleet_conn *s, *next;
 
-	TAILQ_FOREACH(s, &f->stewards, link) {
+	TAILQ_FOREACH(s, &f->conns, link) {
 		s->set_mode = BUDGET_OFF;
 		s->set_limit = CONFIG_COUNT_AUTO;
 	}
@@ -145,13 +145,13 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 		if (config_has_budget(db.scope->upstream, &set))
 			add_database(f, db.scope, &set, users, tls);
 	}
-	for (s = TAILQ_FIRST(&f->stewards); s != NULL; s = next) {
+	for (s = TAILQ_FIRST(&f->conns); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (s->set_mode == BUDGET_OFF) {
-			steward_free(s);
+			fleet_conn_free(s);
 		} else {
-			steward_keep(s, s->set_mode);
-			steward_kick(s);
+			fleet_conn_keep(s, s->set_mode);
+			fleet_conn_kick(s);
 		}
 	}
 }
@@ -166,17 +166,17 @@ fleet_hear(struct fleet *f, uint64_t now_us)
 void
 fleet_tick(struct fleet *f)
 {
-	struct steward *s;
+	struct fleet_conn *s;
 
-	TAILQ_FOREACH(s, &f->stewards, link)
-		steward_kick(s);
+	TAILQ_FOREACH(s, &f->conns, link)
+		fleet_conn_kick(s);
 }
 
 void
 fleet_each(const struct fleet *f, void (*row)(const struct fleet_budget *b, void *arg), void *arg)
 {
-	const struct steward *s;
+	const struct fleet_conn *s;
 
-	TAILQ_FOREACH(s, &f->stewards, link)
+	TAILQ_FOREACH(s, &f->conns, link)
 		row(&s->shown, arg);
 }

@@ -1,23 +1,24 @@
 /*
  * src/dedicated/fleet.h - one number for all pgweir processes before a PostgreSQL (budget, budget_connections).
  *
- * For each list of hosts with a budget there is a *steward*: a connection to budget_database there, which looks at the
- * list of PostgreSQL's backends. With `on`, the pools of these hosts are under a cap (CAP_HOST) that has no place but
- * those which the steward was granted: under an advisory lock, which one process has at a time, it counts the backends
- * that PostgreSQL lists and those that were granted anywhere and have not logged in yet, and takes what is left. A
- * connection counts as long as PostgreSQL lists it; there are no leases, and nothing rests on clocks or on what other
- * processes say. What they say is in the same list (application_name of their stewards: what they have, and whether
- * somebody waits), and only decides who should give connections up for whom.
+ * For each list of hosts with a budget there is a *fleet connection*: a connection to budget_database there, which
+ * looks at the list of PostgreSQL's backends. With `on`, the pools of these hosts are under a cap (CAP_HOST) that has
+ * no place but those which the fleet connection was granted: under an advisory lock, which one process has at a time,
+ * it counts the backends that PostgreSQL lists and those that were granted anywhere and have not logged in yet, and
+ * takes what is left. A connection counts as long as PostgreSQL lists it; there are no leases, and nothing rests on
+ * clocks or on what other processes say. What they say is in the same list (application_name of their fleet
+ * connections: what they have, and whether somebody waits), and only decides who should give connections up for whom.
  *
  * An example, with budget = 100: PostgreSQL lists 95 connections of the fleet, and two were granted to process P that
- * have not logged in yet. Process Q is short of five. Its steward takes the lock, counts 100 - 95 - 2, takes three, and
- * marks them in PostgreSQL. Should Q die now, its marks go with its steward's connection, and the three are free again.
+ * have not logged in yet. Process Q is short of five. Its fleet connection takes the lock, counts 100 - 95 - 2, takes
+ * three, and marks them in PostgreSQL. Should Q die now, its marks go with its fleet connection's connection, and the
+ * three are free again.
  *
- * Owns:    the stewards, and the room (policy_commons.h) in which they hear of pools.
+ * Owns:    the fleet connections, and the room (policy_commons.h) in which they hear of pools.
  * Borrows: the pools of worker 0, for their environment.
  * Always:  on worker 0's thread. Nothing is opened without a grant. A grant is marked in PostgreSQL until its
- *          connection has logged in or failed; if the mark may be gone, because the steward's connection is, so are the
- *          logins under way.
+ *          connection has logged in or failed; if the mark may be gone, because the fleet connection's connection is,
+ * so are the logins under way.
  */
 #pragma once
 
@@ -44,7 +45,7 @@ void fleet_tick(struct fleet *f); /* about every 100 ms */
 /* --- For SHOW BUDGET, SHOW FLEET and metrics. --- */
 
 enum fleet_state {
-	FLEET_CONNECTING, /* the steward is not logged in; with `on`, nothing is opened meanwhile */
+	FLEET_CONNECTING, /* the fleet connection is not logged in; with `on`, nothing is opened meanwhile */
 	FLEET_JOINED,
 	FLEET_LOCK_HELD, /* somebody holds the lock, for a second or more, or keeps marks from being taken: lock_pid */
 	FLEET_POOLED /* a pooler stands between, so the list is not that of these hosts: there is no budget */
@@ -53,9 +54,9 @@ enum fleet_state {
 /* result of a check */
 enum fleet_check { FC_GRANTED, FC_NONE, FC_FAILED, FLEET_CHECKS };
 
-/* Another process, or this one, as its steward's application_name says. */
+/* Another process, or this one, as its fleet connection's application_name says. */
 struct fleet_member {
-	uint32_t pid; /* of its steward's backend */
+	uint32_t pid; /* of its fleet connection's backend */
 	char name[FLEET_NAME_MAX]; /* its host's name and process ID */
 	uint32_t budget, used; /* the budget it was given; connections of its pools there */
 	uint32_t waiting; /* connections that it would open now */
@@ -80,7 +81,7 @@ struct fleet_budget {
 	uint32_t limit; /* the smallest of all members'; 0: not known yet (auto) */
 	uint32_t own_limit; /* of this process's file; 0: not known yet */
 	char limit_of[FLEET_NAME_MAX]; /* the process whose file has the smallest; empty: this one's has */
-	uint32_t listed; /* that PostgreSQL counts, the stewards' included */
+	uint32_t listed; /* that PostgreSQL counts, the fleet connections' included */
 	uint32_t others; /* of these, beyond what members say they have */
 	uint32_t used, granted, waiting; /* of this process: open or opening; may be opened; would be opened now */
 	uint32_t share; /* UINT32_MAX: there is none now */
@@ -95,7 +96,7 @@ struct fleet_budget {
 	const struct fleet_member *members;
 	uint32_t stranger_count;
 	const struct fleet_stranger *strangers;
-	const char *last_error; /* why the steward could not log in, or be asked; empty: nothing */
+	const char *last_error; /* why the fleet connection could not log in, or be asked; empty: nothing */
 };
 
 /* Calls row for each budget, in the order of the file. What it points to is good until row returns. */

@@ -1,17 +1,18 @@
 /*
- * src/dedicated/fleet_sql.c - what a steward asks PostgreSQL; see fleet_state.h.
+ * src/dedicated/fleet_sql.c - what a fleet connection asks PostgreSQL; see fleet_state.h.
  *
  * Two kinds of advisory locks are used, of two numbers each: (LOCK, 0) is held while the list is looked at and places
- * are taken; a shared one of (MARK, n) is a steward's mark for n connections that were granted and have not logged in,
- * and of (MARK, 0) for itself, so that it is missed when it ends. Each question is one Query, so it arrives whole, and
- * is a transaction: no lock is ever held while anybody waits for bytes. Marks are read before the list, as a connection
- * is listed before its mark goes, and PostgreSQL keeps the list as it is first read until the transaction ends.
+ * are taken; a shared one of (MARK, n) is a fleet connection's mark for n connections that were granted and have not
+ * logged in, and of (MARK, 0) for itself, so that it is missed when it ends. Each question is one Query, so it arrives
+ * whole, and is a transaction: no lock is ever held while anybody waits for bytes. Marks are read before the list, as a
+ * connection is listed before its mark goes, and PostgreSQL keeps the list as it is first read until the transaction
+ * ends.
  *
- * Whoever may connect there can take such locks. Only those of backends that have logged in as the steward's role
- * count; a lock of anybody else that keeps a mark from being taken leaves everything as it is (is_marked).
+ * Whoever may connect there can take such locks. Only those of backends that have logged in as the fleet connection's
+ * role count; a lock of anybody else that keeps a mark from being taken leaves everything as it is (is_marked).
  *
- * A parallel worker is listed, too, but has no client_port, which may be seen of roles that the steward's has the
- * privileges of: of others, all count. The rest that is read here everybody may see.
+ * A parallel worker is listed, too, but has no client_port, which may be seen of roles that the fleet connection's has
+ * the privileges of: of others, all count. The rest that is read here everybody may see.
  */
 #include "dedicated/fleet_state.h"
 
@@ -152,7 +153,7 @@ take_bool(struct bind_values *r)
 	return fields_row_text(r, text, TEXT_MAX)[0] == 't';
 }
 
-/* Whoever logs in as the stewards do may call himself so: see fleet.h. */
+/* Whoever logs in as the fleet connections do may call himself so: see fleet.h. */
 static void
 take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 {
@@ -206,7 +207,7 @@ fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len)
 		return;
 	if (kind[0] == 'g') {
 		a->listed = take_number(&r);
-		a->stewards = take_number(&r);
+		a->conns = take_number(&r);
 		a->granted = take_number(&r);
 		a->is_marked = take_bool(&r);
 		a->is_counted = true;

@@ -2,10 +2,10 @@
  * src/dedicated/fleet_state.h - what fleet*.c share; see fleet.h.
  *
  *   fleet.c          which budgets there are
- *   fleet_steward.c  one of them: its connection, when it asks, what follows from an answer
+ *   fleet_conn.c     one of them: its connection, when it asks, what follows from an answer
  *   fleet_sql.c      what it asks, and reads of the answer. Pure
  *
- * Owns:   the fleet its stewards and its room; a steward its connection and a reference to the budget of its pools.
+ * Owns:   the fleet its fleet connections and its room; a fleet connection its connection and a reference to the budget of its pools.
  * Always: one question is under way at a time; marked is never below what is granted and has not logged in.
  */
 #pragma once
@@ -16,9 +16,9 @@
 #include "policy/policy_circuit.h"
 #include "policy/policy_keeper.h"
 
-#define FLEET_RESERVED 2 /* places that nobody is granted: stewards of newcomers log in unasked */
+#define FLEET_RESERVED 2 /* places that nobody is granted: fleet connections of newcomers log in unasked */
 
-TAILQ_HEAD(stewards, steward);
+TAILQ_HEAD(fleet_conns, fleet_conn);
 
 struct fleet {
 	struct pool_set *pools;
@@ -26,7 +26,7 @@ struct fleet {
 	struct policy_room *room; /* the keeper of all budgets */
 	struct policy_room *main_worker; /* of worker 0's pools */
 	char name[FLEET_NAME_MAX];
-	struct stewards stewards;
+	struct fleet_conns conns;
 };
 
 /* --- fleet_sql.c --- */
@@ -37,15 +37,15 @@ struct fleet_question {
 	enum fleet_ask what;
 	struct fleet_member self; /* as others are to see it */
 	uint32_t want, limit; /* ASK_GRANT: so many, if they stay below it */
-	uint32_t expected; /* stewards: for each that is missing a place is kept */
+	uint32_t expected; /* fleet connections: for each that is missing a place is kept */
 	uint32_t flying, marked; /* granted and not logged in yet; as PostgreSQL was told last */
-	bool is_bell; /* wakes all stewards: somebody is short, and there is nothing left */
+	bool is_bell; /* wakes all fleet connections: somebody is short, and there is nothing left */
 	bool is_first; /* to hear of that from now on */
 };
 
 struct fleet_answer {
 	bool is_counted; /* the next four are known */
-	uint32_t listed, stewards, granted;
+	uint32_t listed, conns, granted;
 	bool is_marked; /* the mark for these stands; else the one before, and nothing is granted */
 	bool is_who; /* the next three are */
 	uint32_t pid, most; /* the backend asked; what budget_connections = auto is */
@@ -57,16 +57,16 @@ struct fleet_answer {
 	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];
 };
 
-/* Puts what a steward sends first: ASK_WHO. users: as in budget_users. */
+/* Puts what a fleet connection sends first: ASK_WHO. users: as in budget_users. */
 void fleet_put_first(struct buf *b, const char *users);
 void fleet_put_question(struct buf *b, const struct fleet_question *q);
 void fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len); /* adds to *a what a DataRow says */
 
-/* --- fleet_steward.c --- */
+/* --- fleet_conn.c --- */
 
-struct steward {
+struct fleet_conn {
 	struct dedicated conn; /* must be first. With shown.state FLEET_JOINED, what ASK_WHO prepares is there */
-	TAILQ_ENTRY(steward) link;
+	TAILQ_ENTRY(fleet_conn) link;
 	struct fleet *fleet;
 	struct fleet_budget shown; /* hosts and database are its own */
 	char database[CONFIG_NAME_MAX + 1];
@@ -89,7 +89,7 @@ struct steward {
 	uint64_t taken; /* of the budget, at the last answer */
 	uint32_t refusals; /* checks in a row that granted less than was asked for */
 	uint32_t found_others; /* at the last look */
-	uint32_t stewards, expected; /* that were there at the last answer, and that were lately */
+	uint32_t conns, expected; /* that were there at the last answer, and that were lately */
 	uint64_t missed_us; /* when there were fewer than before */
 	uint32_t marked; /* as PostgreSQL was told */
 	uint32_t auto_limit; /* of budget_connections = auto; 0: not known */
@@ -100,7 +100,7 @@ struct steward {
 };
 
 /* Takes hosts. NULL without memory; hosts is then freed. */
-struct steward *steward_new(struct fleet *f, char *hosts);
-void steward_free(struct steward *s); /* its pools open nothing until they are told of another budget, or none */
-void steward_keep(struct steward *s, enum budget_mode mode); /* not BUDGET_OFF */
-void steward_kick(void *steward); /* does what is due, and sets the timer, which calls it */
+struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts);
+void fleet_conn_free(struct fleet_conn *s); /* its pools open nothing until they are told of another budget, or none */
+void fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode); /* not BUDGET_OFF */
+void fleet_conn_kick(void *fleet_conn); /* does what is due, and sets the timer, which calls it */

@@ -18,8 +18,8 @@
  */
 struct config *load_config(const char *path, const struct config_override *overrides, size_t count,
 			   struct config_problems *problems);
-/* load_check_budget.c: returns whom the steward of this section's budget logs in as ("": nobody is named), NULL if it
- * has none; fills out with its settings. */
+/* load_check_budget.c: returns whom the fleet connection of this section's budget logs in as ("": nobody is named),
+ * NULL if it has none; fills out with its settings. */
 struct config_section;
 const char *load_budget_user(const struct config *config, const struct config_section *s, struct scope_settings *out);
 

@@ -15,7 +15,7 @@ load_budget_user(const struct config *config, const struct config_section *s, st
 	return config_has_budget(up, out) ? config_cluster_user(up, out) : NULL;
 }
 
-/* Returns true if all connections, the steward's among them, are on the same one of the hosts. */
+/* Returns true if all connections, the fleet connection's among them, are on the same one of the hosts. */
 static bool
 is_of_one(const struct upstream *up)
 {

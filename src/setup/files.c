@@ -125,9 +125,9 @@ check_names(const struct config *config, const struct users *users, struct confi
 	}
 }
 
-/* A steward has to log in by itself: no client's proof helps it. */
+/* A fleet connection has to log in by itself: no client's proof helps it. */
 static void
-check_stewards(const struct config *config, const struct users *users, struct config_problems *problems)
+check_budget_logins(const struct config *config, const struct users *users, struct config_problems *problems)
 {
 	const struct problem_sink sink = { .problems = problems,
 					   .file = config->path,
@@ -207,7 +207,7 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 	struct fail why;
 
 	*out = (struct setup_files){ .users = load_users(config, problems) };
-	check_stewards(config, out->users, problems);
+	check_budget_logins(config, out->users, problems);
 	/* The metrics thread reads the file when it starts; all that matters here are its problems. */
 	if (config->http_enabled && config->http_auth_file[0] != '\0')
 		users_unref(load_users_file(config, config->http_auth_file, true, problems));

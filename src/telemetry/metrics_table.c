@@ -207,7 +207,7 @@ const struct metric_family metric_families[] = {
 	    .help = "How many this process may have while somebody waits; absent while nobody does." },
 	{ GAUGE("pgweir_budget_members"), BUDGET(members), .help = "Processes of pgweir that are seen there." },
 	{ GAUGE("pgweir_budget_joined"), BUDGET(is_joined),
-	    .help = "1 while the steward does its work; at 0, budget = on opens nothing." },
+	    .help = "1 while the fleet connection does its work; at 0, budget = on opens nothing." },
 	{ COUNTER("pgweir_budget_checks_total"), BUDGET(checks_granted), .words = LABEL("result", "granted", "none", "failed"),
 	    .help = "Looks at PostgreSQL's list under the lock; none: there was no place." },
 	{ COUNTER("pgweir_budget_check_seconds_total"), BUDGET(check_us), .decimals = 6,

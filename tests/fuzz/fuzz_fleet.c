@@ -1,6 +1,6 @@
 /*
- * tests/fuzz/fuzz_fleet.c - any bytes as the rows that a steward gets (dedicated/fleet_sql.c): each with its length in
- * front, two bytes. Anybody who may log in to budget_database says what he likes in a member's row.
+ * tests/fuzz/fuzz_fleet.c - any bytes as the rows that a fleet connection gets (dedicated/fleet_sql.c): each with its
+ * length in front, two bytes. Anybody who may log in to budget_database says what he likes in a member's row.
  *
  * Besides memory safety it checks: each name ends, the numbers of all members add up to one, and a row changes nothing
  * of the members before it.

@@ -2,11 +2,11 @@
  * tests/sim/fleet_oracle.c - see fleet_sim.h. Never more than the budget less the two places that nobody is granted is
  * listed, but for
  *
- * - stewards that have come since places were last granted: two of them are in the budget still, and so is each that
- *   comes again within MISSED_US, where whoever grants had seen it;
+ * - fleet connections that have come since places were last granted: two of them are in the budget still, and so is
+ * each that comes again within MISSED_US, where whoever grants had seen it;
  * - strangers that came when nothing was left, or while somebody had counted and not taken yet;
- * - connections that were logging in when their process or its steward ended, which PostgreSQL has no mark for any
- *   more: until the process has run for UNMARKED_US, in which it must have noticed, and closed them.
+ * - connections that were logging in when their process or its fleet connection ended, which PostgreSQL has no mark for
+ * any more: until the process has run for UNMARKED_US, in which it must have noticed, and closed them.
  */
 #include "fleet_sim.h"
 
@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define UNMARKED_US (150 * US_PER_MS)
-#define MISSED_US (300 * US_PER_MS) /* a steward that has ended is surely expected back ... */
+#define MISSED_US (300 * US_PER_MS) /* a fleet connection that has ended is surely expected back ... */
 #define FORGOTTEN_US (800 * US_PER_MS) /* ... and is not */
 #define ALONE_US (200 * US_PER_MS) /* nobody may wait longer while there is a place, alone ... */
 #define WAIT_US (1 * US_PER_S) /* ... or together with others */
@@ -44,7 +44,7 @@ oracle_check_list(struct fleet_sim *s)
 		sim_fail("%u connections are listed, not %u, and %u that are excused", listed - excused, most, excused);
 }
 
-/* Returns how many stewards `by` must have missed, less those that have come meanwhile. */
+/* Returns how many fleet connections `by` must have missed, less those that have come meanwhile. */
 static unsigned
 missing(const struct fleet_sim *s, const struct backend *by)
 {
@@ -143,8 +143,8 @@ watch_places(struct fleet_sim *s)
 {
 	for (unsigned i = 0; i < PROCESSES; i++) {
 		struct fleet_process *p = &s->processes[i];
-		const struct backend *steward = postgres_steward(s, p->number), *b;
-		bool is_kept = steward != NULL && backend_marks(steward) > 0 && p->short_since_us == 0;
+		const struct backend *fleet_conn = postgres_fleet_conn(s, p->number), *b;
+		bool is_kept = fleet_conn != NULL && backend_marks(fleet_conn) > 0 && p->short_since_us == 0;
 
 		TAILQ_FOREACH(b, &s->pg.backends, link)
 			is_kept &= b->process != p->number || (b->state != BE_STARTING && b->state != BE_LISTED);
@@ -190,7 +190,7 @@ held_by(const struct fleet_sim *s, unsigned process)
 	unsigned count = 0;
 
 	TAILQ_FOREACH(b, &s->pg.backends, link)
-		count += b->process == process && b->is_listed && !b->is_steward;
+		count += b->process == process && b->is_listed && !b->is_fleet_conn;
 	return count;
 }
 

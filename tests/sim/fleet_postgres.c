@@ -52,7 +52,7 @@ postgres_marks(const struct postgres *pg)
 }
 
 uint32_t
-postgres_stewards(const struct postgres *pg)
+postgres_fleet_conns(const struct postgres *pg)
 {
 	const struct backend *b;
 	uint32_t count = 0;
@@ -63,12 +63,12 @@ postgres_stewards(const struct postgres *pg)
 }
 
 struct backend *
-postgres_steward(struct fleet_sim *s, unsigned process)
+postgres_fleet_conn(struct fleet_sim *s, unsigned process)
 {
 	struct backend *b;
 
 	TAILQ_FOREACH_REVERSE(b, &s->pg.backends, backends, link)
-	if (b->is_steward && b->process == process && b->state != BE_LEAVING)
+	if (b->is_fleet_conn && b->process == process && b->state != BE_LEAVING)
 		return b;
 	return NULL;
 }
@@ -80,10 +80,10 @@ postgres_any(struct fleet_sim *s)
 	uint32_t at = 0;
 
 	TAILQ_FOREACH(b, &s->pg.backends, link)
-		at += !b->is_steward && b->is_listed && b->process > 0;
+		at += !b->is_fleet_conn && b->is_listed && b->process > 0;
 	at = fleet_below(s, at);
 	TAILQ_FOREACH(b, &s->pg.backends, link)
-		if (!b->is_steward && b->is_listed && b->process > 0 && at-- == 0)
+		if (!b->is_fleet_conn && b->is_listed && b->process > 0 && at-- == 0)
 			return b;
 	return NULL;
 }
@@ -128,7 +128,7 @@ backend_leave(struct backend *b, const char *why)
 	}
 	trace_line("backend %u (%u) leaves%s%s", b->pid, b->process, why != NULL ? ": " : "", why != NULL ? why : "");
 	backend_forget(b);
-	if (b->is_steward)
+	if (b->is_fleet_conn)
 		oracle_unmarked(b->sim, b->process);
 	b->state = BE_LEAVING;
 	b->due_us = clock_now_us() + fleet_pause_us(b->sim, LEAVE_US);
@@ -151,12 +151,12 @@ take_startup(struct backend *b, const uint8_t *body, size_t len)
 		const char *value = at + strlen(at) + 1;
 
 		if (strcmp(at, "database") == 0)
-			b->is_steward = strcmp(value, "postgres") == 0;
+			b->is_fleet_conn = strcmp(value, "postgres") == 0;
 		at = value + strlen(value) + 1;
 	}
-	if (!b->is_steward)
+	if (!b->is_fleet_conn)
 		b->due_us += b->sim->profile.unlisted_us;
-	trace_line("backend %u (%u)%s starts", b->pid, b->process, b->is_steward ? ", a steward," : "");
+	trace_line("backend %u (%u)%s starts", b->pid, b->process, b->is_fleet_conn ? ", a steward," : "");
 }
 
 static void
@@ -181,7 +181,7 @@ is_refused(const struct backend *b)
 {
 	const struct postgres *pg = &b->sim->pg;
 
-	return pg->refuses_until_us > clock_now_us() && pg->refused == b->process && !b->is_steward;
+	return pg->refuses_until_us > clock_now_us() && pg->refused == b->process && !b->is_fleet_conn;
 }
 
 static void
@@ -194,7 +194,7 @@ enter_list(struct backend *b)
 	b->is_listed = true;
 	b->state = BE_LISTED;
 	b->due_us = clock_now_us() + fleet_pause_us(b->sim, b->sim->profile.login_us);
-	b->sim->pg.newcomers += b->is_steward;
+	b->sim->pg.newcomers += b->is_fleet_conn;
 	trace_line("backend %u (%u) is listed: %u, and marks of %u", b->pid, b->process, postgres_listed(&b->sim->pg),
 		   postgres_marks(&b->sim->pg));
 	oracle_check_list(b->sim);

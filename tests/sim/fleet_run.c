@@ -22,7 +22,7 @@
 #define CALM_US (1 * US_PER_S)
 #define FAIR_US (2 * US_PER_S)
 #define SERVED_US (400 * US_PER_MS) /* more than any request lasts */
-#define ENOUGH (2 + 2 * PROCESSES) /* for those that are kept, stewards, and a place for each process */
+#define ENOUGH (2 + 2 * PROCESSES) /* for those that are kept, fleet connections, and a place for each process */
 #define TURNS_US (2 * US_PER_S) /* of all processes, where there are fewer places */
 #define QUIET_US (3 * US_PER_S)
 
@@ -73,7 +73,7 @@ hold_lock(struct fleet_sim *s)
 	trace_line("somebody holds the lock");
 }
 
-/* Somebody has, or waits for, an exclusive lock that a steward may want a share of. */
+/* Somebody has, or waits for, an exclusive lock that a fleet connection may want a share of. */
 static void
 hold_mark(struct fleet_sim *s)
 {
@@ -95,7 +95,7 @@ break_something(struct fleet_sim *s)
 {
 	const struct fleet_profile *f = &s->profile;
 	struct fleet_process *p = any_process(s);
-	struct backend *b = postgres_steward(s, p->number);
+	struct backend *b = postgres_fleet_conn(s, p->number);
 
 	if (fleet_chance(s, 64))
 		set_weather(s);
@@ -294,7 +294,7 @@ choose_profile(struct fleet_sim *s)
 	f->slow_us = 1000u << fleet_below(s, 8);
 	f->login_us = 2000u << fleet_below(s, 5);
 	f->has_idle = fleet_chance(s, 1000);
-	if (fleet_chance(s, 1400)) { /* stewards end while many log in */
+	if (fleet_chance(s, 1400)) { /* fleet connections end while many log in */
 		f->ending = 60;
 		f->losing = 120;
 		f->login_us = SLOW_LOGIN_US << fleet_below(s, 5);

@@ -45,11 +45,11 @@ struct backend {
 	uint32_t pid;
 	uint64_t due_us; /* nothing happens before */
 	bool has_started; /* its startup packet is there */
-	bool is_steward, is_listed, is_listening;
+	bool is_fleet_conn, is_listed, is_listening;
 	bool has_own_mark; /* (FLYING, 0) */
 	uint64_t read_us, seen_us; /* when it looked at marks last, and before the last answer */
 	bool is_lost; /* the other end is gone */
-	bool is_unmarked; /* logging in, and its steward's mark is gone: see fleet_oracle.c */
+	bool is_unmarked; /* logging in, and its fleet connection's mark is gone: see fleet_oracle.c */
 	bool is_beyond; /* a stranger that came when nothing was left */
 	bool is_load; /* what runs is a client's */
 	char name[64]; /* application_name */
@@ -59,7 +59,7 @@ struct backend {
 	char *sql, *at; /* at: the next statement */
 	bool is_counted; /* of pgweir_grant: its list is read, and marks are not */
 	bool is_bell;
-	uint32_t listed, flying, stewards;
+	uint32_t listed, flying, conns;
 	uint64_t queue; /* its place in the line for the lock; 0: it does not wait */
 	uint64_t lock_until_us; /* lock_timeout */
 	/* Of PREPAREs. */
@@ -75,12 +75,13 @@ struct postgres {
 	const struct backend *lock_holder;
 	uint64_t lock_dba_until_us; /* somebody else has the lock until then */
 	uint64_t lock_queue;
-	uint64_t mark_dba_until_us; /* ... or, of marks, that of so many (0: of stewards themselves) until then */
+	uint64_t
+	    mark_dba_until_us; /* ... or, of marks, that of so many (0: of fleet connections themselves) until then */
 	uint32_t mark_dba;
 	uint64_t down_until_us;
-	uint64_t refuses_until_us; /* ... the logins of one process, but its steward's */
+	uint64_t refuses_until_us; /* ... the logins of one process, but its fleet connection's */
 	unsigned refused;
-	unsigned newcomers; /* stewards that were listed since places were last granted */
+	unsigned newcomers; /* fleet connections that were listed since places were last granted */
 	unsigned granted; /* places, ever */
 };
 
@@ -99,7 +100,7 @@ struct fleet_process {
 	struct weir *weir; /* NULL: it is not there */
 	uint64_t down_until_us, stopped_until_us;
 	uint64_t unmarked_us; /* so much longer may logins be unmarked, of time in which it runs */
-	uint64_t marked_us, missing_since_us; /* when its steward marked itself, and ended; 0: it is there */
+	uint64_t marked_us, missing_since_us; /* when its fleet connection marked itself, and ended; 0: it is there */
 	uint64_t short_since_us; /* a client has waited for a server since; 0: none does */
 	uint64_t alone_since_us; /* the same, and none of another process has */
 	uint64_t kept_since_us; /* it has had a mark for no connection since, and nobody waits; 0: it has none */
@@ -115,7 +116,8 @@ struct fleet_profile {
 	    refusing; /* in 4096ths of all steps */
 	uint32_t slow_us; /* what a client asks for lasts so long at most */
 	uint32_t login_us; /* the same for a login */
-	uint32_t unlisted_us; /* so long at least a pool's login is not listed: longer than its steward is away */
+	uint32_t
+	    unlisted_us; /* so long at least a pool's login is not listed: longer than its fleet connection is away */
 	bool has_idle; /* min_idle = 1 */
 	bool has_liar; /* somebody of another role has a mark of many, and calls himself a member with a tiny budget */
 };
@@ -150,8 +152,8 @@ void backend_leave(struct backend *b, const char *why); /* an error's text; NULL
 uint32_t postgres_listed(const struct postgres *pg);
 uint32_t backend_marks(const struct backend *b);
 uint32_t postgres_marks(const struct postgres *pg);
-uint32_t postgres_stewards(const struct postgres *pg); /* that have a mark of their own */
-struct backend *postgres_steward(struct fleet_sim *s, unsigned process); /* the newest; NULL: there is none */
+uint32_t postgres_fleet_conns(const struct postgres *pg); /* that have a mark of their own */
+struct backend *postgres_fleet_conn(struct fleet_sim *s, unsigned process); /* the newest; NULL: there is none */
 struct backend *postgres_any(struct fleet_sim *s); /* a pool's; NULL: there is none */
 
 /* fleet_sql.c */
@@ -172,7 +174,7 @@ const struct fleet_budget *process_budget(const struct fleet_process *p); /* NUL
 /* fleet_oracle.c */
 void oracle_check_list(struct fleet_sim *s);
 void oracle_granted(struct fleet_sim *s, const struct backend *by);
-void oracle_unmarked(struct fleet_sim *s, unsigned process); /* its marks are gone with its steward */
+void oracle_unmarked(struct fleet_sim *s, unsigned process); /* its marks are gone with its fleet connection */
 void oracle_tell(const struct fleet_sim *s); /* to the trace: how things are */
 void oracle_step(struct fleet_sim *s, uint64_t passed_us);
 bool oracle_is_recovered(const struct fleet_sim *s);

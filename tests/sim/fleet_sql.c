@@ -14,7 +14,7 @@
 #define STATEMENT_US 6000
 #define LOCK_TIMEOUT_US US_PER_S
 #define IS_OURS "usesysid = (SELECT oid FROM pg_roles WHERE rolname = session_user)"
-#define LIE 1000 /* the mark of somebody who is no steward */
+#define LIE 1000 /* the mark of somebody who is no fleet connection */
 
 /* A row of text columns; NULL ends them. */
 static void
@@ -96,7 +96,7 @@ mark(struct backend *b, uint32_t n)
 	return false;
 }
 
-/* Marks the steward itself. Returns false as mark() does. */
+/* Marks the fleet connection itself. Returns false as mark() does. */
 static bool
 mark_itself(struct backend *b)
 {
@@ -171,7 +171,7 @@ run_grant(struct backend *b, const char *text)
 {
 	struct postgres *pg = &b->sim->pg;
 	unsigned want, flying, marked, budget, expected;
-	char listed_text[16], stewards_text[16], granted_text[16];
+	char listed_text[16], conns_text[16], granted_text[16];
 	long left;
 	uint32_t granted;
 	bool is_marked;
@@ -187,7 +187,7 @@ run_grant(struct backend *b, const char *text)
 	if (b->reads_marks_late)
 		b->flying = all_marks(b);
 	b->is_counted = false;
-	left = (long)budget - (expected > b->stewards ? (long)(expected - b->stewards) : 0) - (long)b->listed -
+	left = (long)budget - (expected > b->conns ? (long)(expected - b->conns) : 0) - (long)b->listed -
 	       ((long)b->flying - (long)marked + (long)flying);
 	granted = left <= 0 ? 0 : left < (long)want ? (uint32_t)left : want;
 	is_marked =
@@ -203,8 +203,8 @@ run_grant(struct backend *b, const char *text)
 		oracle_granted(b->sim, b);
 	}
 	b->seen_us = b->read_us;
-	put_row(b, "g", text_of(b->listed, listed_text), text_of(b->stewards, stewards_text),
-		text_of(granted, granted_text), is_marked ? "t" : "f", NULL);
+	put_row(b, "g", text_of(b->listed, listed_text), text_of(b->conns, conns_text), text_of(granted, granted_text),
+		is_marked ? "t" : "f", NULL);
 	return true;
 }
 
@@ -235,7 +235,7 @@ run_execute(struct backend *b, const char *text)
 		return run_grant(b, text + strlen("pgweir_grant"));
 	if (is_text(text, "pgweir_marks")) {
 		b->flying = all_marks(b);
-		b->stewards = postgres_stewards(&b->sim->pg);
+		b->conns = postgres_fleet_conns(&b->sim->pg);
 		b->read_us = clock_now_us();
 	} else if (is_text(text, "pgweir_members"))
 		run_members(b);
@@ -334,7 +334,7 @@ backend_go_on(struct backend *b)
 		end_query(b, NULL);
 		return;
 	}
-	if (b->is_steward && !s->is_calm && b->queue == 0 && fleet_chance(s, s->profile.ending)) {
+	if (b->is_fleet_conn && !s->is_calm && b->queue == 0 && fleet_chance(s, s->profile.ending)) {
 		s->ends++;
 		backend_leave(b, fleet_chance(s, 2048) ? "terminating connection" : NULL);
 		return;

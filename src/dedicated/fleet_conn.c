@@ -1,5 +1,5 @@
 /*
- * src/dedicated/fleet_steward.c - the steward of one budget; see fleet.h.
+ * src/dedicated/fleet_conn.c - the fleet connection of one budget; see fleet.h.
  *
  * It asks one question at a time. A question that grants is due when pools are short of places, unless others are
  * below their share; others each second, and soon after what the others should know has changed, or what PostgreSQL
@@ -26,30 +26,30 @@
 #define TURN_US (500 * US_PER_MS)
 #define UNUSED_US (50 * US_PER_MS) /* then a place that nobody takes is given back */
 #define ANSWER_US (5 * US_PER_S)
-#define MISSED_US (600 * US_PER_MS) /* then a steward that has ended is not expected back */
+#define MISSED_US (600 * US_PER_MS) /* then a fleet connection that has ended is not expected back */
 #define LOCK_HELD_US (200 * US_PER_MS)
 #define BACKOFF_FIRST_US (50 * US_PER_MS)
 #define BACKOFF_MOST_US (500 * US_PER_MS)
 
 static uint64_t
-now_of(const struct steward *s)
+now_of(const struct fleet_conn *s)
 {
 	return *s->fleet->env.now_us;
 }
 
 static bool
-is_binding(const struct steward *s)
+is_binding(const struct fleet_conn *s)
 {
 	return s->shown.mode == BUDGET_ON && s->shown.state != FLEET_POOLED;
 }
 
 /* --- What follows from what is known. --- */
 
-/* Returns the part that the process whose steward has this PID has of the places, which those in use have equal parts
- * of: those with the lowest PIDs have what can't be divided. Where there are fewer places than processes they take
- * turns, by their clocks. */
+/* Returns the part that the process whose fleet connection has this PID has of the places, which those in use have
+ * equal parts of: those with the lowest PIDs have what can't be divided. Where there are fewer places than processes
+ * they take turns, by their clocks. */
 static uint32_t
-part_of(const struct steward *s, uint32_t pid)
+part_of(const struct fleet_conn *s, uint32_t pid)
 {
 	uint32_t taken = s->shown.others + FLEET_RESERVED + s->shown.member_count, in_use = 0, before = 0;
 	uint32_t places = s->shown.limit > taken ? s->shown.limit - taken : 0;
@@ -69,7 +69,7 @@ part_of(const struct steward *s, uint32_t pid)
 
 /* Returns how many connections others wait for; with to_parts: for how many below their parts. */
 static uint32_t
-lacking(const struct steward *s, bool to_parts)
+lacking(const struct fleet_conn *s, bool to_parts)
 {
 	uint32_t sum = 0;
 
@@ -86,11 +86,11 @@ lacking(const struct steward *s, bool to_parts)
 
 /*
  * The share is the most that leaves nobody lacking: what others wait for below their parts, and what is listed beyond
- * what is granted (strangers or stewards have come, or the limit is a new one), a process gives up, but none of its
- * own part if it is in use. For a connection that no policy lends, pools give one up if there is no other place.
+ * what is granted (strangers or fleet connections have come, or the limit is a new one), a process gives up, but none
+ * of its own part if it is in use. For a connection that no policy lends, pools give one up if there is no other place.
  */
 static void
-note_share(struct steward *s, const struct budget_count *count)
+note_share(struct fleet_conn *s, const struct budget_count *count)
 {
 	const struct fleet_budget *b = &s->shown;
 	uint32_t part = part_of(s, s->conn.srv->pid), lack = lacking(s, true), share = UINT32_MAX, kept;
@@ -111,7 +111,7 @@ note_share(struct steward *s, const struct budget_count *count)
 
 /* The smallest that any member was given: 0: not known. What this one has said is older than its file. */
 static void
-find_limit(struct steward *s)
+find_limit(struct fleet_conn *s)
 {
 	struct fleet_budget *b = &s->shown;
 	uint32_t before = b->limit;
@@ -140,7 +140,7 @@ find_limit(struct steward *s)
 
 /* Tells the pools what they may have. */
 static struct budget_count
-apply(struct steward *s, uint32_t granted)
+apply(struct fleet_conn *s, uint32_t granted)
 {
 	struct budget_count count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
 	struct budget_news *n = &s->news, *told = &s->told;
@@ -170,7 +170,7 @@ apply(struct steward *s, uint32_t granted)
 
 /* Returns how many more places the pools should have now. */
 static uint32_t
-wanted(const struct steward *s, const struct budget_count *count)
+wanted(const struct fleet_conn *s, const struct budget_count *count)
 {
 	uint32_t has = count->used + count->granted, want = s->shown.waiting;
 	uint32_t left = s->shown.share > has ? s->shown.share - has : 0;
@@ -186,14 +186,14 @@ wanted(const struct steward *s, const struct budget_count *count)
 /* --- Asking. --- */
 
 static void
-send_sql(struct steward *s, struct buf *sql)
+send_sql(struct fleet_conn *s, struct buf *sql)
 {
 	memset(&s->answer, 0, offsetof(struct fleet_answer, members));
 	dedicated_ask(&s->conn, sql);
 }
 
 static void
-ask_who(struct steward *s)
+ask_who(struct fleet_conn *s)
 {
 	struct buf sql = { 0 };
 
@@ -204,13 +204,13 @@ ask_who(struct steward *s)
 
 /* Returns true if the others do not know what its file says. */
 static bool
-is_limit_news(const struct steward *s)
+is_limit_news(const struct fleet_conn *s)
 {
 	return s->shown.own_limit != s->last_asked.self.budget;
 }
 
 static void
-ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_count *count)
+ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budget_count *count)
 {
 	bool is_bell =
 	    is_binding(s) && !s->is_standby &&
@@ -248,7 +248,7 @@ ask(struct steward *s, enum fleet_ask what, uint32_t want, const struct budget_c
 
 /* Returns when the next question without a grant is due. */
 static uint64_t
-look_due(const struct steward *s, const struct budget_count *count)
+look_due(const struct fleet_conn *s, const struct budget_count *count)
 {
 	const struct fleet_member *said = &s->last_asked.self;
 	uint32_t members = (uint32_t)s->shown.member_count;
@@ -263,7 +263,7 @@ look_due(const struct steward *s, const struct budget_count *count)
 
 /* Places that nobody wants any more, or that are beyond the share, are PostgreSQL's again. */
 static void
-give_back_unused(struct steward *s, struct budget_count *count)
+give_back_unused(struct fleet_conn *s, struct budget_count *count)
 {
 	uint32_t kept = s->shown.share > count->used ? s->shown.share - count->used : 0;
 	bool is_unused = count->granted > 0 && count->short_count == 0;
@@ -282,7 +282,7 @@ give_back_unused(struct steward *s, struct budget_count *count)
 
 /* Asks what is due; returns when something will be. */
 static uint64_t
-ask_due(struct steward *s)
+ask_due(struct fleet_conn *s)
 {
 	struct budget_count count;
 	uint32_t want;
@@ -305,9 +305,9 @@ ask_due(struct steward *s)
 }
 
 void
-steward_kick(void *steward)
+fleet_conn_kick(void *fleet_conn)
 {
-	struct steward *s = steward;
+	struct fleet_conn *s = fleet_conn;
 	uint64_t due_us;
 
 	if (s->is_lost) {
@@ -325,7 +325,7 @@ steward_kick(void *steward)
 
 /* A member is the same one as long as its backend is. */
 static const struct fleet_member *
-find_member(const struct steward *s, uint32_t pid)
+find_member(const struct fleet_conn *s, uint32_t pid)
 {
 	for (size_t i = 0; i < s->shown.member_count; i++)
 		if (s->members[i].pid == pid)
@@ -334,7 +334,7 @@ find_member(const struct steward *s, uint32_t pid)
 }
 
 static void
-take_members(struct steward *s)
+take_members(struct fleet_conn *s)
 {
 	for (size_t i = 0; i < s->answer.member_count; i++) {
 		struct fleet_member *m = &s->answer.members[i];
@@ -350,7 +350,7 @@ take_members(struct steward *s)
 
 /* Each is told once. */
 static void
-take_strangers(struct steward *s)
+take_strangers(struct fleet_conn *s)
 {
 	const struct fleet_answer *a = &s->answer;
 
@@ -374,7 +374,7 @@ take_strangers(struct steward *s)
 /* Others are what two looks in a row have found beyond what members say: connections end a moment after they say so.
  */
 static void
-note_others(struct steward *s)
+note_others(struct fleet_conn *s)
 {
 	uint32_t known = s->asked.self.used + s->shown.member_count, found;
 
@@ -386,7 +386,7 @@ note_others(struct steward *s)
 }
 
 static void
-note_peak(struct steward *s)
+note_peak(struct fleet_conn *s)
 {
 	struct fleet_budget *b = &s->shown;
 
@@ -402,7 +402,7 @@ note_peak(struct steward *s)
 
 /* With `advise`: those that were opened while nothing was left. Counted when all have logged in, and so are listed. */
 static void
-note_advice(struct steward *s, uint64_t taken, uint32_t opening)
+note_advice(struct fleet_conn *s, uint64_t taken, uint32_t opening)
 {
 	uint32_t most = s->shown.limit > FLEET_RESERVED ? s->shown.limit - FLEET_RESERVED : 0;
 	uint64_t over = s->shown.listed > most ? s->shown.listed - most : 0, opened = taken - s->taken;
@@ -414,19 +414,19 @@ note_advice(struct steward *s, uint64_t taken, uint32_t opening)
 	s->taken = taken;
 }
 
-/* A steward that has ended mostly comes again at once, unasked. */
+/* A fleet connection that has ended mostly comes again at once, unasked. */
 static void
-note_missing(struct steward *s)
+note_missing(struct fleet_conn *s)
 {
-	if (s->answer.stewards < s->stewards)
+	if (s->answer.conns < s->conns)
 		s->missed_us = now_of(s);
-	s->stewards = s->answer.stewards;
-	if (s->stewards >= s->expected || now_of(s) >= s->missed_us + MISSED_US)
-		s->expected = s->stewards;
+	s->conns = s->answer.conns;
+	if (s->conns >= s->expected || now_of(s) >= s->missed_us + MISSED_US)
+		s->expected = s->conns;
 }
 
 static void
-note_check(struct steward *s)
+note_check(struct fleet_conn *s)
 {
 	uint32_t granted = s->answer.granted;
 
@@ -442,7 +442,7 @@ note_check(struct steward *s)
 
 /* Returns false if the connection is of no use. */
 static bool
-take_who(struct steward *s)
+take_who(struct fleet_conn *s)
 {
 	const struct fleet_answer *a = &s->answer;
 
@@ -468,7 +468,7 @@ take_who(struct steward *s)
 
 /* Somebody has held the lock for a second, or holds one that keeps a mark from being taken: nothing has been done. */
 static void
-note_lock(struct steward *s)
+note_lock(struct fleet_conn *s)
 {
 	if (s->shown.state != FLEET_LOCK_HELD)
 		log_warning(s->fleet->env.log,
@@ -482,7 +482,7 @@ note_lock(struct steward *s)
 
 /* Notes whether locks can be taken. */
 static void
-note_locks(struct steward *s)
+note_locks(struct fleet_conn *s)
 {
 	const struct fleet_answer *a = &s->answer;
 
@@ -500,7 +500,7 @@ note_locks(struct steward *s)
 }
 
 static bool
-take_look(struct steward *s)
+take_look(struct fleet_conn *s)
 {
 	struct budget_count count;
 
@@ -529,7 +529,7 @@ take_look(struct steward *s)
 /* --- What the connection reports. --- */
 
 static void
-keep(struct steward *s)
+keep(struct fleet_conn *s)
 {
 	policy_budget_keep(s->budget, s->fleet->main_worker, s->fleet->room, s->shown.mode == BUDGET_ON, now_of(s));
 	s->news = s->told = (struct budget_news){ .share = UINT32_MAX };
@@ -538,7 +538,7 @@ keep(struct steward *s)
 static void
 on_up(struct dedicated *d)
 {
-	struct steward *s = (struct steward *)d;
+	struct fleet_conn *s = (struct fleet_conn *)d;
 
 	s->refusals = 0;
 	circuit_answered(&s->circuit, now_of(s));
@@ -549,7 +549,7 @@ on_up(struct dedicated *d)
 static void
 on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
-	struct steward *s = (struct steward *)d;
+	struct fleet_conn *s = (struct fleet_conn *)d;
 
 	circuit_failed(&s->circuit, kind, is_fatal, why, d->opened_us, now_of(s));
 }
@@ -557,7 +557,7 @@ on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const s
 static bool
 on_error(struct dedicated *d, const struct fail *why)
 {
-	struct steward *s = (struct steward *)d;
+	struct fleet_conn *s = (struct fleet_conn *)d;
 	bool is_locked = s->asked.what == ASK_GRANT && strcmp(why->sqlstate, "55P03") == 0;
 
 	s->shown.checks[FC_FAILED]++;
@@ -570,13 +570,13 @@ static void
 on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
 	if (is_whole)
-		fleet_read_row(&((struct steward *)d)->answer, body, len);
+		fleet_read_row(&((struct fleet_conn *)d)->answer, body, len);
 }
 
 static void
 on_done(struct dedicated *d)
 {
-	struct steward *s = (struct steward *)d;
+	struct fleet_conn *s = (struct fleet_conn *)d;
 	bool is_good = d->state == DEDICATED_REFUSED ? s->shown.state == FLEET_LOCK_HELD
 		       : s->asked.what == ASK_WHO    ? take_who(s)
 						     : take_look(s);
@@ -589,20 +589,20 @@ on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 {
 	bool is_own = len >= 9 && wire_u32(message + 5) == d->srv->pid;
 
-	((struct steward *)d)->is_rung |= !is_own;
+	((struct fleet_conn *)d)->is_rung |= !is_own;
 }
 
 static void
 on_batch_end(struct dedicated *d)
 {
-	steward_kick(d);
+	fleet_conn_kick(d);
 }
 
 /* With its connection, PostgreSQL has lost the mark for logins under way. */
 static void
 on_closed(struct dedicated *d)
 {
-	struct steward *s = (struct steward *)d;
+	struct fleet_conn *s = (struct fleet_conn *)d;
 
 	if (d->state != DEDICATED_AWAY && s->shown.mode == BUDGET_ON)
 		s->is_lost = true;
@@ -633,10 +633,10 @@ static const struct dedicated_ops conn_ops = {
 
 /* --- Its life. --- */
 
-struct steward *
-steward_new(struct fleet *f, char *hosts)
+struct fleet_conn *
+fleet_conn_new(struct fleet *f, char *hosts)
 {
-	struct steward *s = calloc(1, sizeof(*s));
+	struct fleet_conn *s = calloc(1, sizeof(*s));
 
 	if (s == NULL || (s->budget = policy_budget_get(f->main_worker->commons, 'h', hosts, strlen(hosts))) == NULL ||
 	    (s->shared = policy_circuit_get(f->main_worker->commons, hosts)) == NULL) {
@@ -657,13 +657,13 @@ steward_new(struct fleet *f, char *hosts)
 	s->shown.members = s->members;
 	s->shown.strangers = s->strangers;
 	s->shown.share = UINT32_MAX;
-	timer_init(&s->timer, f->env.base, f->env.now_us, steward_kick, s);
-	TAILQ_INSERT_TAIL(&f->stewards, s, link);
+	timer_init(&s->timer, f->env.base, f->env.now_us, fleet_conn_kick, s);
+	TAILQ_INSERT_TAIL(&f->conns, s, link);
 	return s;
 }
 
 void
-steward_keep(struct steward *s, enum budget_mode mode)
+fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode)
 {
 	if (s->shown.mode == mode)
 		return;
@@ -673,9 +673,9 @@ steward_keep(struct steward *s, enum budget_mode mode)
 }
 
 void
-steward_free(struct steward *s)
+fleet_conn_free(struct fleet_conn *s)
 {
-	TAILQ_REMOVE(&s->fleet->stewards, s, link);
+	TAILQ_REMOVE(&s->fleet->conns, s, link);
 	dedicated_fini(&s->conn);
 	timer_stop(&s->timer);
 	policy_budget_keep(s->budget, s->fleet->main_worker, NULL, is_binding(s), now_of(s));
