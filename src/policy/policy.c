@@ -42,7 +42,7 @@ find_login(const struct policy *p)
 {
 	struct policy_conn *conn;
 
-	for (enum policy_conn_state state = PC_OPENING; state <= PC_SCOUTING; state++)
+	for (enum policy_conn_state state = PC_OPENING; state <= PC_CHECKING; state++)
 		TAILQ_FOREACH(conn, &p->in[state], link)
 			if (conn != p->arriving)
 				return conn;
@@ -722,7 +722,7 @@ policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->source =
 	    (p->shard.shared == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size ? CS_OVERFLOW : CS_NEW;
 	conn->round = shard_round(&p->shard);
-	policy_move(p, conn, p->opens == OPENS_SCOUT ? PC_SCOUTING : PC_OPENING);
+	policy_move(p, conn, p->opens == OPENS_HEALTH_CHECK ? PC_CHECKING : PC_OPENING);
 	conn->is_trial = p->opens == OPENS_TRIAL;
 	p->opens = OPENS_ANY;
 }
@@ -897,7 +897,7 @@ policy_add_counts(const struct policy *p, struct policy_counts *to)
 	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 	uint32_t live = shard_is_first(&p->shard) ? policy_live(p) : 0, size = p->settings.pool_size;
 
-	to->opening += p->count[PC_OPENING] + p->count[PC_SCOUTING];
+	to->opening += p->count[PC_OPENING] + p->count[PC_CHECKING];
 	to->idle += p->count[PC_IDLE];
 	to->pinging += p->count[PC_PINGING];
 	to->washing += p->washing;

@@ -17,11 +17,11 @@
  * pool function calls them last, and does not use the object afterwards).
  *
  * Connections (struct policy_conn, embedded in the owner's object) are in one of:
- *   OPENING (asked for, not there yet)  SCOUTING (likewise, and for nobody: policy_scout)  IDLE  PINGING  LENT  CLOSING
- * (asked to close; counts until policy_conn_gone)
+ *   OPENING (asked for, not there yet)  CHECKING (likewise, and for nobody: policy_health_check)  IDLE  PINGING  LENT
+ * CLOSING (asked to close; counts until policy_conn_gone)
  *
  * Always:
- *   - opening + scouting + idle + pinging + lent + closing <= pool_size + max_overflow, whatever is reported in
+ *   - opening + checking + idle + pinging + lent + closing <= pool_size + max_overflow, whatever is reported in
  * whatever order (after a reconfiguration that lowers the limits: the number only falls until it holds again);
  *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after policy_cancel; strictly first come, first
  *     served;
@@ -69,12 +69,12 @@ struct policy_settings {
 	bool is_spare; /* only policy_borrow_idle() lends: that none can be opened is no outage, as nobody waits */
 };
 
-enum policy_conn_state { PC_NONE, PC_OPENING, PC_SCOUTING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
+enum policy_conn_state { PC_NONE, PC_OPENING, PC_CHECKING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
 
 static inline bool
 policy_is_coming(enum policy_conn_state state)
 {
-	return state == PC_OPENING || state == PC_SCOUTING;
+	return state == PC_OPENING || state == PC_CHECKING;
 }
 
 /* Embedded, zeroed, in the owner's server object. The pool's own from policy_conn_opening to policy_conn_gone. */
@@ -192,7 +192,7 @@ void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* from ops->open only */
 void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* it logged in */
 /*
- * An OPENING or SCOUTING one failed; conn no longer belongs to the pool. The pool backs off before the next attempt,
+ * An OPENING or CHECKING one failed; conn no longer belongs to the pool. The pool backs off before the next attempt,
  * which is one connection alone (and, if all in the queue wait on, one more for each half second in which nobody
  * answers it): 50 ms doubled up to 15 s, but up to 400 ms while somebody asks; +-20 % jitter. As long as opening fails,
  * nothing is closed for its age.

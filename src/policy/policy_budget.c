@@ -193,7 +193,7 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 	m->used = m->leaving = m->opening = 0;
 	change_used(m, used);
 	change_leaving(m, counts[PC_CLOSING]);
-	budget_change_opening(m, counts[PC_OPENING] + counts[PC_SCOUTING]);
+	budget_change_opening(m, counts[PC_OPENING] + counts[PC_CHECKING]);
 	m->calm_count = CALM_AFTER;
 	TAILQ_INSERT_TAIL(&b->members, m, link);
 }
@@ -227,7 +227,7 @@ budget_withdraw(struct budget_member *m)
 void
 budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to)
 {
-	if (from == PC_OPENING || from == PC_SCOUTING)
+	if (from == PC_OPENING || from == PC_CHECKING)
 		budget_change_opening(m, -1u);
 	budget_tell_keeper(m->budget);
 	if (to == PC_CLOSING && m->is_giving_up) {

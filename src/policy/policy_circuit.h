@@ -79,16 +79,16 @@ bool policy_has_waiters(const struct policy *p);
  * c may be NULL, as at first; it must be there until it is replaced, or p freed. */
 void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us);
 
-/* --- Scouts: policy_supply.c. --- */
+/* --- Health checks: policy_supply.c. --- */
 /*
  * Opens one connection that nobody waits for, back-off and circuit or not, to find out whether PostgreSQL is there. If
- * it fails and nobody waits in the queue, report policy_scout_failed and policy_conn_gone. Does nothing while paused,
- * at the limit, or where others wait for places in the budget.
+ * it fails and nobody waits in the queue, report policy_health_check_failed and policy_conn_gone. Does nothing while
+ * paused, at the limit, or where others wait for places in the budget.
  */
-void policy_scout(struct policy *p, uint64_t now_us);
-/* Nobody waits for this one, which is SCOUTING still: in an outage who comes next is told of its failure. */
-void policy_scout_failed(struct policy *p, const struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
-			 const struct fail *why, uint64_t now_us);
+void policy_health_check(struct policy *p, uint64_t now_us);
+/* Nobody waits for this one, which is CHECKING still: in an outage who comes next is told of its failure. */
+void policy_health_check_failed(struct policy *p, const struct policy_conn *conn, enum connect_failure kind,
+				bool is_fatal, const struct fail *why, uint64_t now_us);
 
 /* --- All circuits. --- */
 

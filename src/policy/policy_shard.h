@@ -45,7 +45,7 @@ struct policy_shared {
 	struct policy_orders *shards[SHARDS_MAX]; /* by the number of their rooms; NULL: none is there */
 	_Atomic uint32_t shard_count;
 	_Atomic uint32_t used; /* places: connections in any state, and those that are transferred */
-	_Atomic uint32_t live; /* those of them that are neither CLOSING nor SCOUTING */
+	_Atomic uint32_t live; /* those of them that are neither CLOSING nor CHECKING */
 	_Atomic uint32_t verified; /* those of them that are not OPENING either */
 	_Atomic uint32_t coming[SHARDS_MAX]; /* on their way to that shard */
 	_Atomic uint32_t lowered_limit; /* PostgreSQL refused with "too many": no more than this ... */
@@ -161,7 +161,7 @@ void shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t
 bool shard_has_place(const struct policy_shard *m, uint32_t limit);
 /* Under the lock: takes the place of one to be opened, which will be in that state. */
 void shard_take(struct policy_shard *m, enum policy_conn_state state);
-/* A connection that has a place moves to CLOSING or NONE, or is OPENING or SCOUTING no longer. */
+/* A connection that has a place moves to CLOSING or NONE, or is OPENING or CHECKING no longer. */
 void shard_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Tells the others. m->shared is not NULL. */
 void shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);

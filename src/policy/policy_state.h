@@ -37,7 +37,7 @@
 TAILQ_HEAD(policy_conns, policy_conn);
 TAILQ_HEAD(policy_queue, policy_waiter);
 
-enum policy_opens { OPENS_ANY, OPENS_TRIAL /* of the circuit's */, OPENS_SCOUT };
+enum policy_opens { OPENS_ANY, OPENS_TRIAL /* of the circuit's */, OPENS_HEALTH_CHECK };
 
 struct policy {
 	struct policy_settings settings;
@@ -120,7 +120,7 @@ later_of(uint64_t a_us, uint64_t b_us)
 static inline uint32_t
 policy_own_live(const struct policy *p)
 {
-	return p->total - p->count[PC_CLOSING] - p->count[PC_SCOUTING];
+	return p->total - p->count[PC_CLOSING] - p->count[PC_CHECKING];
 }
 
 /* Returns how many come free here in a moment, apart from those that are transferred. */
@@ -149,7 +149,7 @@ policy_total(const struct policy *p)
 	return p->shard.shared == NULL ? p->total : policy_of_shared(&p->shard.shared->used);
 }
 
-/* Returns the number of connections that are there or coming: all but the CLOSING and SCOUTING ones. */
+/* Returns the number of connections that are there or coming: all but the CLOSING and CHECKING ones. */
 static inline uint32_t
 policy_live(const struct policy *p)
 {

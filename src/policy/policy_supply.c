@@ -131,12 +131,12 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 
 /* --- For those in the queue. --- */
 
-enum open_for { FOR_WAITER, FOR_STOCK, AS_SCOUT };
+enum open_for { FOR_WAITER, FOR_STOCK, AS_HEALTH_CHECK };
 
 static enum policy_conn_state
 state_of(enum open_for what_for)
 {
-	return what_for == AS_SCOUT ? PC_SCOUTING : PC_OPENING;
+	return what_for == AS_HEALTH_CHECK ? PC_CHECKING : PC_OPENING;
 }
 
 static void
@@ -171,8 +171,8 @@ begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 
 	if (!take_places(p, what_for, now_us))
 		return false;
-	if (what_for == AS_SCOUT || circuit_begin(&p->circuit, &is_trial, now_us)) {
-		p->opens = what_for == AS_SCOUT ? OPENS_SCOUT : is_trial ? OPENS_TRIAL : OPENS_ANY;
+	if (what_for == AS_HEALTH_CHECK || circuit_begin(&p->circuit, &is_trial, now_us)) {
+		p->opens = what_for == AS_HEALTH_CHECK ? OPENS_HEALTH_CHECK : is_trial ? OPENS_TRIAL : OPENS_ANY;
 		return true;
 	}
 	give_place_back(p, what_for);
@@ -209,17 +209,17 @@ open_for_nobody(struct policy *p, enum open_for what_for, uint64_t now_us)
 }
 
 void
-policy_scout(struct policy *p, uint64_t now_us)
+policy_health_check(struct policy *p, uint64_t now_us)
 {
 	if (p->is_paused || policy_total(p) >= policy_limit_now(p, now_us))
 		return;
-	open_for_nobody(p, AS_SCOUT, now_us);
+	open_for_nobody(p, AS_HEALTH_CHECK, now_us);
 	policy_arm(p, policy_next_due(p, now_us));
 }
 
 void
-policy_scout_failed(struct policy *p, const struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
-		    const struct fail *why, uint64_t now_us)
+policy_health_check_failed(struct policy *p, const struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
+			   const struct fail *why, uint64_t now_us)
 {
 	if (p->outage.since_us == 0 || p->failed_count == 0)
 		return;

@@ -241,7 +241,7 @@ has_promised(const struct policy *p)
 static void
 shed(struct policy *p, bool has_promised_logins, enum recycle_reason reason)
 {
-	static const enum policy_conn_state unlent[] = { PC_IDLE, PC_PINGING, PC_SCOUTING, PC_OPENING };
+	static const enum policy_conn_state unlent[] = { PC_IDLE, PC_PINGING, PC_CHECKING, PC_OPENING };
 	size_t states = sizeof(unlent) / sizeof(unlent[0]) - has_promised_logins;
 	struct policy_conn *conn;
 

@@ -39,8 +39,8 @@ struct pool_database {
 	struct pool_database *next, *before;
 };
 
-/* An order to a pool to find out whether a host is there again: pool_scout.c. Good for one call. */
-struct pool_scout {
+/* An order to a pool to find out whether a host is there again: pool_health_check.c. Good for one call. */
+struct pool_health_check {
 	struct pool_backend *to;
 	struct pool *from;
 	const struct upstream_host *host;
@@ -52,9 +52,9 @@ struct pool_backend {
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
 	uint64_t told_us; /* when the log was last told that it had not wanted us */
-	uint64_t asked_us; /* when it last failed, or was scouted */
-	uint32_t scouts; /* under way */
-	struct pool_scout scout;
+	uint64_t asked_us; /* when it last failed, or was checked */
+	uint32_t health_checks; /* under way */
+	struct pool_health_check health_check;
 	bool is_led_to; /* a pool has it among its hosts */
 	struct pool_backend *next;
 };

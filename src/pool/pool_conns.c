@@ -14,8 +14,8 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 {
 	struct pool *pool = owner;
 	/* Another pool may have to open one meanwhile. */
-	const struct pool_scout *scout =
-	    pool->set->scout != NULL && pool->set->scout->from == pool ? pool->set->scout : NULL;
+	const struct pool_health_check *health_check =
+	    pool->set->health_check != NULL && pool->set->health_check->from == pool ? pool->set->health_check : NULL;
 	struct pooled *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
@@ -24,19 +24,19 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->target = pool_target_ref(pool->target);
 	p->code = code_store_ref(pool->code);
 	pool_defaults_note(pool, p);
-	p->srv =
-	    server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
-		       pool_set_next_turn(pool->set), scout != NULL ? scout->host : pool_primary_host(pool), now_us);
+	p->srv = server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
+			    pool_set_next_turn(pool->set),
+			    health_check != NULL ? health_check->host : pool_primary_host(pool), now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
 		code_store_put(&pool->set->codes, p->code);
 		free(p);
 		return fail_set(why, "53200", "no memory for a server connection");
 	}
-	p->is_kept = scout == NULL || pool->target->upstream->host_count == 1;
-	if (scout != NULL) {
-		p->scouted = scout->to;
-		p->scouted->scouts++;
+	p->is_kept = health_check == NULL || pool->target->upstream->host_count == 1;
+	if (health_check != NULL) {
+		p->checked = health_check->to;
+		p->checked->health_checks++;
 	}
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
@@ -121,15 +121,15 @@ pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcom
 	pool->baseline_us = since_us;
 }
 
-/* Returns true if it was a scout until now. */
+/* Returns true if it was a health check until now. */
 static bool
-end_scouting(struct pooled *p)
+end_health_check(struct pooled *p)
 {
-	if (p->scouted == NULL)
+	if (p->checked == NULL)
 		return false;
-	assert(p->scouted->scouts > 0);
-	p->scouted->scouts--;
-	p->scouted = NULL;
+	assert(p->checked->health_checks > 0);
+	p->checked->health_checks--;
+	p->checked = NULL;
 	return true;
 }
 
@@ -157,7 +157,7 @@ on_ready(struct server *srv)
 	pool_take_baseline(pool, srv->gucs, welcome, now);
 	if (is_new && pool->fresh != NULL)
 		pool_fresh_tell(pool->fresh, srv->gucs, welcome, now);
-	end_scouting(pooled_of(srv->conn));
+	end_health_check(pooled_of(srv->conn));
 	srv->conn->is_recycle_due |=
 	    !pooled_of(srv->conn)->is_kept || pool_defaults_are_old(pool, pooled_of(srv->conn));
 	srv->conn->gucs = srv->gucs;
@@ -194,10 +194,11 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 
 	count_failure(pool, srv, kind);
 	policy_get_counts(pool->policy, &counts);
-	if (end_scouting(pooled_of(srv->conn)) && (counts.waiting == 0 || !pooled_of(srv->conn)->is_kept)) {
+	if (end_health_check(pooled_of(srv->conn)) && (counts.waiting == 0 || !pooled_of(srv->conn)->is_kept)) {
 		log_debug(pool->set->log, "server %" PRIu64 ": %s", srv->id, why->text);
 		if (pooled_of(srv->conn)->is_kept)
-			policy_scout_failed(pool->policy, srv->conn, kind, is_fatal, why, pool_set_now(pool->set));
+			policy_health_check_failed(pool->policy, srv->conn, kind, is_fatal, why,
+						   pool_set_now(pool->set));
 		log_close(srv, server_failure_word(kind));
 		return; /* on_closed tells the policy that it has gone */
 	}
@@ -289,7 +290,7 @@ on_closed(struct server *srv)
 	struct pool *pool = srv->owner;
 	struct pooled *p = pooled_of(srv->conn);
 
-	end_scouting(p);
+	end_health_check(p);
 	pool_code_gone(srv);
 	note_code_unseen(srv);
 	if (!p->is_logged)

@@ -10,7 +10,7 @@
  *   standby_pools.c standby pools, which have the servers of standbys; whose servers are the primary's
  *   pool_code.c     what its database's code could touch; database_code_news.c: all databases' code
  *   pool_defaults.c ALTER ROLE and ALTER DATABASE ... SET: servers that began with other settings are replaced
- *   pool_scout.c    finds out whether hosts that could not be reached are there again
+ *   pool_health_check.c  finds out whether hosts that could not be reached are there again
  *   pool_use.c      which pools are looked at how often, and how much is in use
  *   pool_log.c      its lines in the log; pool_compat_log.c: in PgBouncer's format
  *
@@ -45,7 +45,7 @@ struct pooled {
 	struct database_code *code; /* of the database that it is connected to; a reference */
 	bool policy_knows; /* that it is gone */
 	bool is_logged; /* that it is closed: see pool_compat_log.c */
-	struct pool_backend *scouted; /* it was opened to find out about this one; NULL once that is known */
+	struct pool_backend *checked; /* it was opened to find out about this one; NULL once that is known */
 	bool is_kept; /* ... and is lent like any other then */
 	uint32_t code_round; /* database_code.round, of the answer that is to come from it; 0: none is */
 	uint64_t code_made; /* database_code.made when it was washed */
@@ -89,7 +89,7 @@ struct pool_set {
 	uint64_t wake_at_us; /* 0: the waker is not set */
 	uint32_t last_code_number; /* of answers about databases' code: database_code.number */
 	uint32_t server_count, last_turn;
-	const struct pool_scout *scout; /* what is opened now is that; NULL: for those in the queue */
+	const struct pool_health_check *health_check; /* what is opened now is that; NULL: for those in the queue */
 	bool is_paused, is_suspended;
 };
 

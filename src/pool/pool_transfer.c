@@ -9,7 +9,7 @@
  *   kept        conn (the policy's: policy_shard.c), srv, is_kept, heeded, defaults
  *   re-pointed  pool, target, code
  *   reset       code_round, code_made: it has not been asked there
- *   nothing     policy_knows, is_logged: of the end; scouted, is_code_late: then it stays
+ *   nothing     policy_knows, is_logged: of the end; checked, is_code_late: then it stays
  */
 #include "pool/pool_set_state.h"
 
@@ -32,7 +32,7 @@ may_give(struct pool *pool, struct pooled *p)
 {
 	const struct database_code *code = pool->code;
 
-	return server_may_be_transferred(p->srv) && p->scouted == NULL && !p->is_code_late && !pool->is_orphan &&
+	return server_may_be_transferred(p->srv) && p->checked == NULL && !p->is_code_late && !pool->is_orphan &&
 	       (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
 }
 

@@ -209,7 +209,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	blocking_tick(k->clients.blocking, now);
 	server_losses_tell(&k->servers, now);
 	if (!k->weir->stopping.is_stopping)
-		pool_set_scout(k->pools, now);
+		pool_set_health_check(k->pools, now);
 	passwords_tick(k->servers.passwords);
 	restart_worker_tick(k->weir->restart, &k->clients);
 	/* Told for worker_pulse.c. */

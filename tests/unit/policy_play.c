@@ -204,12 +204,13 @@ fail_open(struct play *play, int i)
 }
 
 static void
-scout_fails(struct play *play, int i)
+health_check_fails(struct play *play, int i)
 {
 	struct fail why;
 
 	fail_set(&why, "08001", "timed out");
-	policy_scout_failed(play->f->p, &play->f->conns[i], failure(play, play->words[2]), false, &why, play->f->now);
+	policy_health_check_failed(play->f->p, &play->f->conns[i], failure(play, play->words[2]), false, &why,
+				   play->f->now);
 }
 
 static void
@@ -255,7 +256,7 @@ static const struct {
 } acts[] = { { "borrow", borrow },    { "borrow_idle", borrow_idle },
 	     { "return", give_back }, { "cancel", cancel },
 	     { "lose", lose },	      { "login", log_in },
-	     { "fail", fail_open },   { "scout_fails", scout_fails },
+	     { "fail", fail_open },   { "health_check_fails", health_check_fails },
 	     { "ping", pinged },      { "gone", gone },
 	     { "due", due },	      { "alive", alive },
 	     { "explain", explain },  { "age", age } };
@@ -341,7 +342,7 @@ slow_to_close(struct play *play)
 	play->f->is_slow_to_close = true;
 }
 
-#define CALLS(X) X(pause) X(resume) X(reconnect) X(distrust) X(scout)
+#define CALLS(X) X(pause) X(resume) X(reconnect) X(distrust) X(health_check)
 #define CALL(name)                                                                                                     \
 	static void call_##name(struct play *play)                                                                     \
 	{                                                                                                              \

@@ -176,7 +176,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	sc->sp = sp;
 	sc->started_us = now_us;
 	sc->is_overflow = total >= sp->settings.pool_size;
-	sc->state = sp->sim->is_scouting ? M_SCOUTING : M_OPENING;
+	sc->state = sp->sim->is_health_check ? M_CHECKING : M_OPENING;
 	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
 	policy_conn_opening(sp->pool, &sc->conn, now_us);
 	return 0;
@@ -199,7 +199,7 @@ report_gone(struct sim_conn *sc, bool may_be_down)
 	tell(sp->sim, "pool %u: %p is gone from state %d%s", sp->index, (void *)sc, sc->state,
 	     may_be_down ? ", down?" : "");
 	sp->pings_failed += sc->state == M_PINGING;
-	if (may_be_down && sc->state != M_OPENING && sc->state != M_SCOUTING && sc->state != M_CLOSING)
+	if (may_be_down && sc->state != M_OPENING && sc->state != M_CHECKING && sc->state != M_CLOSING)
 		sp->epoch++;
 	model_lost(sp, sc);
 	TAILQ_REMOVE(&sp->conns, sc, link);
@@ -566,9 +566,9 @@ report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 
 	tell(s, "pool %u: %p failed, %d%s", sp->index, (void *)sc, kind, is_fatal ? ", fatal" : "");
 	fail_set(&why, kind == CF_TOO_MANY ? "53300" : "08001", "failure %d", kind);
-	if (sc->state == M_SCOUTING && sp->line_len == 0) {
-		model_scout_failed(sp, kind, is_fatal, sc->started_us);
-		policy_scout_failed(sp->pool, &sc->conn, kind, is_fatal, &why, s->now_us);
+	if (sc->state == M_CHECKING && sp->line_len == 0) {
+		model_health_check_failed(sp, kind, is_fatal, sc->started_us);
+		policy_health_check_failed(sp->pool, &sc->conn, kind, is_fatal, &why, s->now_us);
 		report_gone(sc, false);
 		return;
 	}
@@ -600,7 +600,7 @@ report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 static void
 do_open_result(struct sim *s)
 {
-	struct sim_conn *sc = pick_conn(s, chance(s, 80) ? M_OPENING : M_SCOUTING);
+	struct sim_conn *sc = pick_conn(s, chance(s, 80) ? M_OPENING : M_CHECKING);
 
 	if (sc == NULL)
 		return;
@@ -660,7 +660,7 @@ do_gone(struct sim *s)
 static void
 do_loss(struct sim *s)
 {
-	static const enum model_state states[] = { M_IDLE, M_LENT, M_PINGING, M_OPENING, M_SCOUTING };
+	static const enum model_state states[] = { M_IDLE, M_LENT, M_PINGING, M_OPENING, M_CHECKING };
 	struct sim_conn *sc = pick_conn(s, states[below(s, 5)]);
 
 	if (sc == NULL)
@@ -674,18 +674,18 @@ do_loss(struct sim *s)
 
 /* Nobody waits for what it opens. */
 static void
-do_scout(struct sim *s)
+do_health_check(struct sim *s)
 {
 	struct sim_pool *sp = pick_pool(s);
 
 	if (s->depth > 0 || s->budget != NULL) /* which counts their places */
 		return;
 	tell(s, "pool %u: scout", sp->index);
-	s->is_scouting = true;
+	s->is_health_check = true;
 	sp->on_stack++;
-	policy_scout(sp->pool, s->now_us);
+	policy_health_check(sp->pool, s->now_us);
 	sp->on_stack--;
-	s->is_scouting = false;
+	s->is_health_check = false;
 }
 
 /* What a closing one was doing before ends somehow; nobody wants to know. */
@@ -1097,7 +1097,7 @@ static const struct {
 	{ do_pause_or_resume, 6, true }, { do_close_all, 5, true },	{ do_refuse_all, 3, true },
 	{ do_budget, 6, true },		 { do_give_up, 3, true },	{ do_mood, 8, false },
 	{ do_time, 120, false },	 { do_hear, 120, true },	{ do_place, 10, true },
-	{ do_hang, 12, false },		 { do_come_back, 6, false },	{ do_scout, 12, false },
+	{ do_hang, 12, false },		 { do_come_back, 6, false },	{ do_health_check, 12, false },
 };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
 
@@ -1183,7 +1183,7 @@ is_busy(struct sim *s)
 			return true;
 	}
 	return are_places_taken(s) || is_anybody_told(s) || pick_conn(s, M_OPENING) != NULL ||
-	       pick_conn(s, M_SCOUTING) != NULL || pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL;
+	       pick_conn(s, M_CHECKING) != NULL || pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL;
 }
 
 static void
@@ -1198,7 +1198,7 @@ calm_down(struct sim *s)
 			pause_or_resume(&s->pools[i]);
 	}
 	for (unsigned turn = 0; is_busy(s) && s->report[0] == '\0'; turn++) {
-		bool is_moving = pick_conn(s, M_OPENING) != NULL || pick_conn(s, M_SCOUTING) != NULL ||
+		bool is_moving = pick_conn(s, M_OPENING) != NULL || pick_conn(s, M_CHECKING) != NULL ||
 				 pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL ||
 				 pick_client(s, CL_HOLDING) != NULL || are_places_taken(s) || is_anybody_told(s);
 

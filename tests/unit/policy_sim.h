@@ -22,7 +22,7 @@
 #define SIM_GUCS 3
 
 /* M_LOOSE: nobody's for the moment, in the middle of a report about it (returned, opened, pinged). */
-enum model_state { M_OPENING, M_SCOUTING, M_IDLE, M_PINGING, M_LENT, M_CLOSING, M_LOOSE, M_STATES };
+enum model_state { M_OPENING, M_CHECKING, M_IDLE, M_PINGING, M_LENT, M_CLOSING, M_LOOSE, M_STATES };
 
 struct sim_pool;
 
@@ -85,7 +85,7 @@ struct sim_pool {
 	bool is_last_fatal;
 	uint64_t failed_us, fail_began_us;
 	uint64_t heard_us; /* the last sign of life of those that have gone */
-	bool answers; /* it has answered a scout since */
+	bool answers; /* it has answered a health check since */
 	bool is_silent; /* the last attempt got no answer */
 	uint64_t down_since_us; /* nothing is there, and the last attempt has failed; 0: else */
 	uint32_t ramp; /* after an outage: so many may be opened at once; 0: all */
@@ -107,7 +107,7 @@ struct sim {
 	unsigned open_fails, open_too_many, cannot_begin, closes_late,
 	    ping_fails; /* per cent: how the upstream feels */
 	bool is_mute; /* the upstream accepts, and answers nothing for MUTE_US */
-	bool is_scouting; /* what is opened now is for nobody */
+	bool is_health_check; /* what is opened now is for nobody */
 	bool is_calm; /* no surprises: the end of a schedule */
 	bool in_borrow; /* no callbacks now */
 	bool is_verbose;
@@ -145,7 +145,7 @@ void model_outage_ends(struct sim_pool *sp); /* if there is one */
 bool model_doom(struct sim_pool *sp); /* all in the queue, if there is nothing to hope for */
 void model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);
 void model_is_asked(struct sim_pool *sp);
-void model_scout_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);
+void model_health_check_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);
 void model_worked(struct sim_pool *sp);
 bool model_asks_back(const struct sim_conn *sc);
 

@@ -64,7 +64,7 @@ sim_total(const struct sim *s)
 uint32_t
 model_live(const struct sim_pool *sp)
 {
-	return model_total(sp) - model_count(sp, M_CLOSING) - model_count(sp, M_SCOUTING);
+	return model_total(sp) - model_count(sp, M_CLOSING) - model_count(sp, M_CHECKING);
 }
 
 uint32_t
@@ -301,7 +301,7 @@ model_is_asked(struct sim_pool *sp)
 }
 
 void
-model_scout_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us)
+model_health_check_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us)
 {
 	if (outage_of(sp).since_us == 0 || sp->failed_rounds == 0)
 		return;
@@ -579,7 +579,7 @@ check_open(struct sim_pool *sp)
 
 	SIM_HOLDS(s, !sp->is_paused, "pool %u opens while paused", sp->index);
 	SIM_HOLDS(s, total < limit_now(sp), "pool %u opens one above its limit of %u", sp->index, limit_now(sp));
-	check_budget_place(sp, !s->is_scouting && check_need(sp));
+	check_budget_place(sp, !s->is_health_check && check_need(sp));
 	/* From here on there may be as many: limits may be lowered before anybody counts again. */
 	if (sp->previous_total <= total)
 		sp->previous_total = total + 1;
@@ -761,7 +761,7 @@ check_recycle_times(struct sim_pool *sp)
 	TAILQ_FOREACH(sc, &sp->conns, link) {
 		uint64_t at_us = sc->conn.recycle_at_us;
 
-		if (sc->state == M_OPENING || sc->state == M_SCOUTING || sc->state == M_CLOSING)
+		if (sc->state == M_OPENING || sc->state == M_CHECKING || sc->state == M_CLOSING)
 			continue;
 		if (at_us != 0 && at_us == sc->recycle_seen_us && at_us <= sp->sim->now_us) /* due: it stays so */
 			continue;
@@ -783,7 +783,7 @@ check_counts(struct sim_pool *sp)
 
 	policy_get_counts(sp->pool, &counts);
 	SIM_HOLDS(s,
-		  counts.opening == model_count(sp, M_OPENING) + model_count(sp, M_SCOUTING) &&
+		  counts.opening == model_count(sp, M_OPENING) + model_count(sp, M_CHECKING) &&
 		      counts.idle == model_count(sp, M_IDLE) && counts.pinging == model_count(sp, M_PINGING) &&
 		      counts.lent == model_count(sp, M_LENT) && counts.closing == model_count(sp, M_CLOSING),
 		  "pool %u: counts %u %u %u %u %u, there are %u %u %u %u %u", sp->index, counts.opening, counts.idle,

@@ -461,19 +461,20 @@ static const struct rule an_outage_opening_fails_and_no_connection_is_there[] = 
 	  "borrow 0; fail 0 too_many_connections; refusals[0]=0; borrow 1-3; at +1s; refusals[3]=0; "
 	  "opened=2 (one is tried); login 1; holds[0]=1; opened=2 (and no more for 30 s); outages=0; at +29s; "
 	  "refusals[1]=1; kind[1]=pool_timeout; sqlstate[1]='53300'" },
-	{ "a newcomer does not wait for a scout of a silent host", "5+0",
-	  "borrow 0; at +5s; fail 0 timeout; refusals[0]=1; outage!=0; at +800ms; scout; opened=2; borrow 1; "
-	  "opened=3 (and one for those who come); at +0; refusals[1]=1; at +800ms; scout; opened=4; borrow 2; "
-	  "opened=4; at +0; refusals[2]=1; at +800ms; scout; opened=5; borrow 3; opened=5; at +0; refusals[3]=1; "
-	  "sqlstate[1-3]='08001'; login 2; outage=0; borrow 4 lent (a scout has found it)" },
+	{ "a newcomer does not wait for a health check of a silent host", "5+0",
+	  "borrow 0; at +5s; fail 0 timeout; refusals[0]=1; outage!=0; at +800ms; health_check; opened=2; borrow 1; "
+	  "opened=3 (and one for those who come); at +0; refusals[1]=1; at +800ms; health_check; opened=4; borrow 2; "
+	  "opened=4; at +0; refusals[2]=1; at +800ms; health_check; opened=5; borrow 3; opened=5; at +0; "
+	  "refusals[3]=1; "
+	  "sqlstate[1-3]='08001'; login 2; outage=0; borrow 4 lent (a health check has found it)" },
 	{ "a newcomer does not wait for the attempt that it begins at a silent host", "5+0",
 	  "borrow 0; at +5s; fail 0 timeout; refusals[0]=1; outage!=0; at +1s; borrow 1; opened=2 (one is tried); "
 	  "at +0; refusals[1]=1; borrow 2; opened=2; at +0; refusals[2]=1; borrow 3; opened=2; at +0; refusals[3]=1; "
 	  "detail[1-3]~'the next one has no answer yet.'; login 1; borrow 4 lent (what nobody waited for is there)" },
-	{ "a scout that fails says what newcomers are told", "5+0",
-	  "borrow 0; at +1ms; fail 0 refused; refusals[0]=1; outage!=0; at +60s; scout; at +5s; "
-	  "scout_fails 1 timeout; gone 1; scout; borrow 1; at +0; refusals[1]=1; text[1]='timed out'; "
-	  "scout_fails 2 too_many_connections; gone 2; borrow 2; at +2s; "
+	{ "a health check that fails says what newcomers are told", "5+0",
+	  "borrow 0; at +1ms; fail 0 refused; refusals[0]=1; outage!=0; at +60s; health_check; at +5s; "
+	  "health_check_fails 1 timeout; gone 1; health_check; borrow 1; at +0; refusals[1]=1; text[1]='timed out'; "
+	  "health_check_fails 2 too_many_connections; gone 2; borrow 2; at +2s; "
 	  "refusals[2]=0 (PostgreSQL has answered since)" },
 	{ "after an outage connections are opened at a rising pace", "20+0 is_holding hold_us=10s",
 	  "borrow 0-9; fail 0-9 refused; at +60ms; opened=11 (one is tried); login 10; "

@@ -237,7 +237,7 @@ Test(policy_circuit, an_outage_is_over_for_those_in_which_nobody_waits_too)
 	for (int i = 0; i < POOLS; i++)
 		cr_assert_gt(fake_counts(&u.pools[i]).outage.since_us, 0);
 	before = opened_count(&u);
-	policy_scout(u.pools[2].p, now);
+	policy_health_check(u.pools[2].p, now);
 	up_at(&u, now);
 	cr_assert_eq(opened_count(&u), before + 1);
 	fake_opened(&u.pools[2], u.pools[2].opened - 1);
@@ -252,24 +252,24 @@ Test(policy_circuit, an_outage_is_over_for_those_in_which_nobody_waits_too)
 	up_fini(&u);
 }
 
-Test(policy_circuit, a_scout_neither_keeps_others_from_trying_nor_is_news_if_it_fails)
+Test(policy_circuit, a_health_check_neither_keeps_others_from_trying_nor_is_news_if_it_fails)
 {
 	struct upstream u;
 	uint64_t now;
-	int before, scout;
+	int before, health_check;
 
 	up_init(&u, true);
 	now = begin_outage(&u);
-	policy_scout(u.pools[2].p, now); /* whatever the back-off is */
-	scout = u.pools[2].opened - 1;
+	policy_health_check(u.pools[2].p, now); /* whatever the back-off is */
+	health_check = u.pools[2].opened - 1;
 	before = opened_count(&u);
 	up_at(&u, now += 490 * MS);
 	cr_expect_eq(opened_count(&u), before + 1, "it is no trial");
-	policy_conn_gone(u.pools[2].p, &u.pools[2].conns[scout], false, now);
+	policy_conn_gone(u.pools[2].p, &u.pools[2].conns[health_check], false, now);
 	up_at(&u, now);
 	cr_expect_eq(opened_count(&u), before + 1);
 	policy_pause(u.pools[2].p, now);
-	policy_scout(u.pools[2].p, now);
+	policy_health_check(u.pools[2].p, now);
 	cr_expect_eq(opened_count(&u), before + 1 + (find_trying(&u) == 2));
 	up_fini(&u);
 }
@@ -405,7 +405,7 @@ Test(policy_circuit, what_a_pool_has_found_is_forgotten_when_another_one_gets_an
 	fake_return(&u.pools[0], 0);
 	up_at(&u, now += 5 * S);
 	fail_last(&u.pools[0], CF_TIMEOUT, false);
-	policy_scout(u.pools[1].p, now += S);
+	policy_health_check(u.pools[1].p, now += S);
 	fake_opened(&u.pools[1], 0);
 	up_at(&u, now);
 	come_an_hour_later(&u, now);

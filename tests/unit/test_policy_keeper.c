@@ -107,7 +107,7 @@ static void
 login_all(struct fake *f)
 {
 	for (int c = 0; c < f->opened; c++)
-		if (f->conns[c].state == PC_OPENING || f->conns[c].state == PC_SCOUTING)
+		if (f->conns[c].state == PC_OPENING || f->conns[c].state == PC_CHECKING)
 			fake_opened(f, c);
 }
 
@@ -778,7 +778,7 @@ ask_or_return(struct schedule *s, struct fake *f)
 static void
 report_login(struct schedule *s, struct fake *f)
 {
-	int c = any_conn(s, f, below(s, 4) > 0 ? PC_OPENING : PC_SCOUTING);
+	int c = any_conn(s, f, below(s, 4) > 0 ? PC_OPENING : PC_CHECKING);
 
 	if (c >= 0 && below(s, 4) > 0)
 		fake_opened(f, c);
@@ -846,7 +846,7 @@ check(struct schedule *s, const char *when)
 
 		for (int c = 0; c < f->opened; c++) {
 			used += f->conns[c].state != PC_NONE;
-			opening += f->conns[c].state == PC_OPENING || f->conns[c].state == PC_SCOUTING;
+			opening += f->conns[c].state == PC_OPENING || f->conns[c].state == PC_CHECKING;
 			lent += f->conns[c].state == PC_LENT;
 		}
 		for (int c = 0; c < CLIENTS; c++)

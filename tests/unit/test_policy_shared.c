@@ -348,7 +348,7 @@ Test(policy_shared, a_newcomer_does_not_wait_for_what_another_shard_opens_at_a_s
 	pass_time(&t, 5 * S);
 	fake_failed(a, 0, CF_TIMEOUT, false);
 	pass_time(&t, S);
-	policy_scout(a->p, a->now); /* it has the only place */
+	policy_health_check(a->p, a->now); /* it has the only place */
 	fake_borrow(b, 1);
 	fake_at(b, b->now);
 	cr_expect_eq(b->opened, 0);

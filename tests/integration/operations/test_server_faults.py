@@ -259,7 +259,7 @@ def test_a_name_that_does_not_resolve_is_08001(weir):
 ])
 def test_a_silent_name_server_costs_connections_only(weir, tmp_path, options, connect_timeout):
     """A lookup that outlasts connect_timeout: pgweir was killed by a timer of the attempt that had ended. And where
-    connect_timeout is longer than the 0.8 s between scouts, one was always under way: the second client waited for
+    connect_timeout is longer than the 0.8 s between health checks, one was always under way: the second client waited for
     pool_timeout."""
     names = NameServer(tmp_path, options)
     weir.start(upstream=f"host=postgres.example port={weir.postgres.port}", connect_timeout=connect_timeout,

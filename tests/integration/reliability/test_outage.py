@@ -348,7 +348,7 @@ def come_for(weir, wires, seconds):
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("how", ["drops", "stopped", "startup", "tls"])
 def test_newcomers_to_a_silent_host_are_told_at_once(weir, tap, how, workers):
-    """The first wait for connect_timeout. Before, all who came later waited for pool_timeout, as scouts were under way; and
+    """The first wait for connect_timeout. Before, all who came later waited for pool_timeout, as health checks were under way; and
     behind each reload all waited for connect_timeout again."""
     upstream = f"host=127.0.0.1 port={tap.port} sslmode={'prefer' if how == 'tls' else 'disable'}"
     settings = {"sections": {f"database {name}": {"upstream": upstream + " dbname=app"} for name in DATABASES},

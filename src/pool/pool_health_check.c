@@ -1,6 +1,6 @@
 /*
- * src/pool/pool_scout.c - finds out by itself that a host which could not be reached is there again: while nobody is
- * sent here, nobody asks, and while it is said to be down, a load balancer sends nobody.
+ * src/pool/pool_health_check.c - finds out by itself that a host which could not be reached is there again: while
+ * nobody is sent here, nobody asks, and while it is said to be down, a load balancer sends nobody.
  *
  * To each such host one of the pools that lead there opens a connection every second, whoever else has tried or not.
  * The result concerns that pool only if it is a success: a host of several may be down for days. A connection to the
@@ -8,13 +8,13 @@
  */
 #include "pool/pool_set_state.h"
 
-#define SCOUT_EVERY_US (800 * US_PER_MS) /* the set is asked ten times a second */
-#define SCOUTS_MOST 8 /* to one host that is silent */
+#define HEALTH_CHECK_EVERY_US (800 * US_PER_MS) /* the set is asked ten times a second */
+#define HEALTH_CHECKS_MOST 8 /* to one host that is silent */
 
 static bool
 is_due(const struct pool_backend *b, uint64_t now_us)
 {
-	return b->counters.is_up == 0 && now_us - b->asked_us >= SCOUT_EVERY_US;
+	return b->counters.is_up == 0 && now_us - b->asked_us >= HEALTH_CHECK_EVERY_US;
 }
 
 /* Pools that are in an outage already go first, as theirs then ends. */
@@ -27,19 +27,19 @@ offer(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
 	policy_get_counts(e->policy, &counts);
 	if (e->is_orphan || e->main != NULL || counts.is_paused || e->database->is_disabled)
 		return;
-	if (b->scout.from == NULL || (counts.outage.since_us > 0 && !b->scout.is_in_outage))
-		b->scout = (struct pool_scout){ b, e, host, counts.outage.since_us > 0 };
+	if (b->health_check.from == NULL || (counts.outage.since_us > 0 && !b->health_check.is_in_outage))
+		b->health_check = (struct pool_health_check){ b, e, host, counts.outage.since_us > 0 };
 }
 
 void
-pool_set_scout(struct pool_set *set, uint64_t now_us)
+pool_set_health_check(struct pool_set *set, uint64_t now_us)
 {
 	char address[SERVER_ADDRESS_MAX];
 	bool is_any = false;
 
 	for (struct pool_backend *b = set->backends.first; b != NULL; b = b->next) {
 		b->is_led_to = false;
-		b->scout = (struct pool_scout){ 0 };
+		b->health_check = (struct pool_health_check){ 0 };
 		is_any |= is_due(b, now_us);
 	}
 	if (!is_any || set->is_suspended)
@@ -62,10 +62,10 @@ pool_set_scout(struct pool_set *set, uint64_t now_us)
 		b->asked_us = now_us;
 		if (!b->is_led_to)
 			b->counters.is_up = -1; /* nobody would ever find out */
-		if (b->scout.from == NULL || b->scouts >= SCOUTS_MOST)
+		if (b->health_check.from == NULL || b->health_checks >= HEALTH_CHECKS_MOST)
 			continue;
-		set->scout = &b->scout;
-		policy_scout(b->scout.from->policy, now_us);
-		set->scout = NULL;
+		set->health_check = &b->health_check;
+		policy_health_check(b->health_check.from->policy, now_us);
+		set->health_check = NULL;
 	}
 }
