@@ -157,9 +157,9 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 }
 
 void
-fleet_hear(struct fleet *f, uint64_t now_us)
+fleet_run_orders(struct fleet *f, uint64_t now_us)
 {
-	policy_room_hear(f->room, now_us);
+	policy_room_run_orders(f->room, now_us);
 	fleet_tick(f);
 }
 

@@ -14,7 +14,7 @@
  * three, and marks them in PostgreSQL. Should Q die now, its marks go with its fleet connection's connection, and the
  * three are free again.
  *
- * Owns:    the fleet connections, and the room (policy_commons.h) in which they hear of pools.
+ * Owns:    the fleet connections, and the room (policy_commons.h) in which they are told of pools.
  * Borrows: the pools of worker 0, for their environment.
  * Always:  on worker 0's thread. Nothing is opened without a grant. A grant is marked in PostgreSQL until its
  *          connection has logged in or failed; if the mark may be gone, because the fleet connection's connection is,
@@ -33,13 +33,13 @@
 
 struct fleet; /* opaque: fleet.c */
 
-/* wake(owner) is called on any thread: fleet_hear() is due on worker 0's. Returns NULL without memory. */
+/* wake(owner) is called on any thread: fleet_run_orders() is due on worker 0's. Returns NULL without memory. */
 struct fleet *fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner);
 void fleet_free(struct fleet *f); /* before the pools; NULL is fine */
 /* At start and at each reload, before the pools are configured: a pool that finds a budget is under it from its first
  * connection on. */
 void fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls);
-void fleet_hear(struct fleet *f, uint64_t now_us);
+void fleet_run_orders(struct fleet *f, uint64_t now_us);
 void fleet_tick(struct fleet *f); /* about every 100 ms */
 
 /* --- For SHOW BUDGET, SHOW FLEET and metrics. --- */

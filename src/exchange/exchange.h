@@ -142,7 +142,7 @@ struct exchange_env {
 	struct timer linger_timer;
 	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: they are CL_CATCHING */
 	struct timer catch_timer;
-	struct reads_ear *ears;
+	struct reads_subscriber *subscribers;
 	size_t name_bytes; /* of the statement names of all clients */
 	uint64_t last_token; /* the highest bits are the number of the worker: no two workers give the same */
 	uint64_t sample_state;
@@ -162,7 +162,7 @@ struct exchange_env {
 	void *owner;
 	/* A statement needs a database for itself: pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
-	/* On any thread: reads_heard() is due on this loop. */
+	/* On any thread: reads_on_reading() is due on this loop. */
 	void (*on_reading)(void *owner);
 	struct query_reader *queries; /* telemetry/query_table.h: of requests that ended, however they did */
 	void (*on_report)(void *owner, const struct request_report *report); /* slow, refused, lost or given up */

@@ -93,7 +93,7 @@ void listen_each(const struct exchange *x, void (*row)(const char *channel, void
  */
 int listen_take(struct exchange *x, const char *channel);
 /* Returns true if the listener listens on all of them; *is_refused: on one of them it can't. */
-bool listen_is_heard(const struct exchange *x, bool *is_refused);
+bool listen_is_confirmed(const struct exchange *x, bool *is_refused);
 /*
  * Asks the listener to catch up for a client that is transferred. While listen_transfer_waits() returns true, it has
  * not; exchange_ops.transfer_progress follows.

@@ -47,16 +47,16 @@ listen_take(struct exchange *x, const char *channel)
 }
 
 bool
-listen_is_heard(const struct exchange *x, bool *is_refused)
+listen_is_confirmed(const struct exchange *x, bool *is_refused)
 {
-	bool is_heard = true;
+	bool is_confirmed = true;
 
 	*is_refused = false;
 	for (const struct subscription *m = x->listen == NULL ? NULL : x->listen->table; m != NULL; m = m->hh.next) {
 		*is_refused |= m->hearing == HEARING_REFUSED;
-		is_heard &= m->hearing == HEARING;
+		is_confirmed &= m->hearing == HEARING;
 	}
-	return is_heard;
+	return is_confirmed;
 }
 
 void

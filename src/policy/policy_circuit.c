@@ -158,7 +158,7 @@ circuit_answered(const struct circuit_member *m, uint64_t now_us)
 }
 
 void
-circuit_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us)
+circuit_on_life(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us)
 {
 	const struct policy_circuit *c = enter(m);
 	bool is_later;

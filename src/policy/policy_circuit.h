@@ -58,7 +58,7 @@ void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
 void circuit_answered(const struct circuit_member *m, uint64_t now_us);
 /* The same, if that is later than the last failure. */
-void circuit_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us);
+void circuit_on_life(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us);
 /* Returns true if such a failure says that the host can't be reached. CF_OTHER may be anything, such as a
  * password_command that has failed. */
 bool circuit_is_of_host(enum connect_failure kind, const struct fail *why);

@@ -227,7 +227,7 @@ policy_room_act(struct policy_room *r, uint64_t now_us)
 }
 
 void
-policy_room_hear(struct policy_room *r, uint64_t now_us)
+policy_room_run_orders(struct policy_room *r, uint64_t now_us)
 {
 	policy_room_lock(r);
 	if (r->state == ROOM_TOLD)

@@ -4,8 +4,8 @@
  *
  * A room is a worker's side of it: the pools of a room are used by one thread. A pool never touches one of another
  * room. What it wants of that one (to look again, to give up an idle connection) is an order, which is noted under the
- * lock, and carried out by policy_room_hear() on the other thread. Orders to pools of the own room are carried out at
- * once, when the lock is free again.
+ * lock, and carried out by policy_room_run_orders() on the other thread. Orders to pools of the own room are carried
+ * out at once, when the lock is free again.
  *
  * Always: the lock is held for loops over pools at most, without a system call, an allocation, or a call out of
  *         src/policy/; and only when a connection is opened, closing or gone, when one for which somebody waits can't
@@ -62,7 +62,8 @@ struct policy_room {
 struct policy_commons *policy_commons_new(uint64_t seed);
 void policy_commons_free(struct policy_commons *c); /* after its rooms and pools; NULL is fine */
 /* number: its worker's, below SHARDS_MAX, another one for each room. tell(owner) is called on any thread, without
- * the lock, when policy_room_hear() is due. borrowers: NULL if nobody borrows there. Returns NULL without memory. */
+ * the lock, when policy_room_run_orders() is due. borrowers: NULL if nobody borrows there. Returns NULL without memory.
+ */
 struct policy_room *policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner,
 				    const struct policy_waiter_ops *borrowers);
 /* r's thread does not answer, or does again: while it does not, nothing is sent there, asked of it, or left to it. Call
@@ -71,7 +72,7 @@ void policy_room_set_silent(struct policy_room *r, struct policy_room *own, bool
 /* After its pools, when nobody can tell it anything any more: its orders are gone with their pools. NULL is fine. */
 void policy_room_free(struct policy_room *r);
 /* Carries out what others want of the pools of this room; call it on their thread. */
-void policy_room_hear(struct policy_room *r, uint64_t now_us);
+void policy_room_run_orders(struct policy_room *r, uint64_t now_us);
 /* A turn of that thread's loop is over: what has come to its pools meanwhile has had its effect. */
 static inline void
 policy_room_count_turn(struct policy_room *r)

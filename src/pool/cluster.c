@@ -171,7 +171,7 @@ tell_and_unlock(struct cluster *c, bool is_everybody)
 
 	TAILQ_FOREACH(l, &c->listeners, link)
 		if (is_everybody || atomic_load(&l->is_waiting))
-			l->heard(l->owner);
+			l->notify(l->owner);
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -541,7 +541,7 @@ pool_on_baseline(struct pool *pool)
 	uint64_t since_us = pool->baseline_us;
 
 	if (pool->fresh == NULL ||
-	    !pool_fresh_hear(pool->fresh, pool->set->s.env->guc_store, &baseline, &welcome, &since_us))
+	    !pool_fresh_take(pool->fresh, pool->set->s.env->guc_store, &baseline, &welcome, &since_us))
 		return;
 	pool_take_baseline(pool, baseline, welcome, since_us);
 	pool->baseline_us = since_us; /* also if it is nothing new here: it is heard once */

@@ -48,7 +48,7 @@ pool_code_holds(struct server *srv, const char **question)
 		*question = pool_code_ask(srv);
 	if (turn != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
-	else if (srv->reset.asked_us != 0 && !database_code_has_heard(p->code, p->code_made))
+	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->code_made))
 		srv->reset.todo.parts |= STATE_BACKEND; /* the answer has failed: nobody knows what it has run */
 	return turn != CODE_GO;
 }
@@ -174,7 +174,7 @@ pool_code_answered(struct server *srv, bool ok)
 	wake_held(pool);
 	if (!database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set))) {
 		if (ok && code->failed_us == 0 && !code->is_outdated)
-			pool_defaults_heard(srv, false);
+			pool_defaults_on_answer(srv, false);
 		if (!ok || p->is_code_late || srv->fitness != SERVER_FIT || !database_code_is_unread(code))
 			return NULL;
 		srv->conn->ping_more_us += CODE_ANSWER_US;
@@ -192,7 +192,7 @@ pool_code_answered(struct server *srv, bool ok)
 		if ((pool_code_heeded(pool) & ~before) != 0 && pool_is_sealed(e))
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 	}
-	pool_defaults_heard(srv, true);
+	pool_defaults_on_answer(srv, true);
 	return NULL;
 }
 

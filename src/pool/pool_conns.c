@@ -378,7 +378,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	parts |= (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool_is_sealed(pool)) {
 		turn = pool_code_turn(srv, parts, code->made);
-		if (pool->main != NULL && code->failed_us == 0 && !database_code_has_heard(code, code->made))
+		if (pool->main != NULL && code->failed_us == 0 && !database_code_has_answer(code, code->made))
 			parts |= STATE_BACKEND; /* it is not asked: see ask_about_code() */
 	}
 	if (parts != 0 || turn != CODE_GO) {

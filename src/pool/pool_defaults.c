@@ -119,7 +119,7 @@ report(const struct pool *pool, unsigned count)
 }
 
 void
-pool_defaults_heard(const struct server *srv, bool is_new)
+pool_defaults_on_answer(const struct server *srv, bool is_new)
 {
 	const struct pool *asked = srv->owner;
 	struct database_code *code = asked->code;

@@ -23,6 +23,6 @@ void pool_defaults_note(const struct pool *pool, struct pooled *p); /* the login
 /* Returns true if the server of p, which has logged in, or comes from another worker, is to be replaced. */
 bool pool_defaults_are_old(const struct pool *pool, struct pooled *p);
 /* An answer about the code of srv's database has come from there; is_new: it is another one than the last. */
-void pool_defaults_heard(const struct server *srv, bool is_new);
+void pool_defaults_on_answer(const struct server *srv, bool is_new);
 void pool_defaults_follow(struct pool *standby_pool, uint64_t now_us); /* call it about every 100 ms */
 void pool_defaults_altered(struct pool *pool); /* a server of it has run ALTER ROLE or ALTER DATABASE */

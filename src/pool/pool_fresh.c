@@ -72,7 +72,7 @@ pool_fresh_tell(struct pool_fresh *f, const struct gucs *baseline, const struct 
 }
 
 bool
-pool_fresh_hear(struct pool_fresh *f, struct guc_store *store, struct gucs **baseline, struct gucs **welcome,
+pool_fresh_take(struct pool_fresh *f, struct guc_store *store, struct gucs **baseline, struct gucs **welcome,
 		uint64_t *since_us)
 {
 	struct gucs *copies[2];

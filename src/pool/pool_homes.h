@@ -57,7 +57,7 @@ void pool_fresh_put(struct policy_commons *all, struct pool_fresh *f); /* NULL i
 void pool_fresh_tell(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *welcome, uint64_t since_us);
 /* Returns true if somebody has told what was seen after *since_us: sets that, and both GUC sets to ones of this store,
  * the caller's references. */
-bool pool_fresh_hear(struct pool_fresh *f, struct guc_store *store, struct gucs **baseline, struct gucs **welcome,
+bool pool_fresh_take(struct pool_fresh *f, struct guc_store *store, struct gucs **baseline, struct gucs **welcome,
 		     uint64_t *since_us);
 
 struct pool_set;

@@ -81,7 +81,7 @@ finish_if_ready(void *arg)
 
 /* On worker 0. */
 static void
-hear(struct note *n, void *owner, bool is_over)
+on_snapshot(struct note *n, void *owner, bool is_over)
 {
 	struct gathered *of = (struct gathered *)((char *)n - offsetof(struct gathered, note));
 	struct weir *w = of->worker->weir;
@@ -109,7 +109,7 @@ take(struct note *n, void *owner, bool is_over)
 
 	k->now_us = clock_now_us();
 	of->fresh = is_over ? NULL : process_snapshot_of(k);
-	of->note.read = hear;
+	of->note.read = on_snapshot;
 	inbox_post(k->weir->main_worker->inbox, &of->note);
 }
 

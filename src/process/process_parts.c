@@ -202,7 +202,7 @@ on_reading(void *worker)
 	struct worker *k = worker;
 
 	k->now_us = clock_now_us();
-	if (reads_heard(&k->clients.x))
+	if (reads_on_reading(&k->clients.x))
 		clients_end_late(&k->clients, k->now_us);
 }
 
@@ -312,7 +312,7 @@ on_fleet(void *worker)
 	struct worker *main_worker = worker;
 
 	main_worker->now_us = clock_now_us();
-	fleet_hear(main_worker->weir->shared.fleet, main_worker->now_us);
+	fleet_run_orders(main_worker->weir->shared.fleet, main_worker->now_us);
 }
 
 static void

@@ -17,14 +17,14 @@ static void
 add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, uint64_t now_us)
 {
 	struct policy_counts n;
-	struct notify_counts heard;
+	struct notify_counts listening;
 	struct server *srv;
 
 	policy_get_counts(e->policy, &n);
-	notify_listeners_count(e, &heard);
-	p->listen_connections += heard.connections;
-	p->listening_clients += heard.subscribers;
-	p->listen_channels += heard.channels;
+	notify_listeners_count(e, &listening);
+	p->listen_connections += listening.connections;
+	p->listening_clients += listening.subscribers;
+	p->listen_channels += listening.channels;
 	p->servers[SERVERS_IDLE] += n.idle;
 	p->servers[SERVERS_LOGIN] += n.opening;
 	p->servers[SERVERS_PING] += n.pinging;

@@ -81,7 +81,7 @@ struct process_shared {
 	struct policy_commons *commons; /* policy/policy_commons.h: caps and circuits */
 	struct auth_queries *auth_queries;
 	struct fleet *fleet; /* dedicated/fleet.h; worker 0's */
-	struct wake fleet_wake; /* fleet_hear() is due */
+	struct wake fleet_wake; /* fleet_run_orders() is due */
 	struct watch *watch; /* dedicated/watch.h; worker 0's */
 	struct wake watch_wake; /* watch_tick() is due */
 	struct code_news *news; /* seal/database_code.h */

@@ -128,7 +128,7 @@ on_orders(void *worker)
 	struct worker *k = worker;
 
 	k->now_us = clock_now_us();
-	policy_room_hear(k->room, k->now_us);
+	policy_room_run_orders(k->room, k->now_us);
 }
 
 int

@@ -48,8 +48,8 @@ struct worker {
 	struct inbox *inbox; /* net/inbox.h: its owner is this worker */
 	uint64_t now_us; /* the time of this turn of the loop */
 	struct policy_room *room; /* its part in the caps and circuits of all workers */
-	struct wake reading; /* a host has answered, or fallen silent: reads_heard() is due */
-	struct wake orders; /* policy_room_hear() is due */
+	struct wake reading; /* a host has answered, or fallen silent: reads_on_reading() is due */
+	struct wake orders; /* policy_room_run_orders() is due */
 	struct pool_set *pools;
 	struct client_env clients;
 	struct server_env servers;

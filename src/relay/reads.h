@@ -155,7 +155,7 @@ void reads_fini(struct exchange_env *env); /* no client may wait */
 void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING is about to be rejected */
 /* A host has answered: who is CL_CATCHING may go on. Returns true, once, if a standby has fallen silent: clients are to
  * leave it for whom reads_is_left() is true. */
-bool reads_heard(struct exchange_env *env);
+bool reads_on_reading(struct exchange_env *env);
 
 /* --- reads_block.c: a transaction on a standby --- */
 /* For the next message of a client with a server of a standby. WALK_ON: it may be sent, or the client has no server any

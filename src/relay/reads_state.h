@@ -47,7 +47,7 @@ bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
 bool reads_leaves(const struct sql_verdict *v);
 
 /* --- reads_wait.c --- */
-/* The loop hears of this cluster from now on. Without memory its timers do, if later. */
+/* The loop is notified of this cluster from now on. Without memory its timers do, if later. */
 void reads_listen(struct exchange_env *env, struct cluster *c);
 /* Returns false if the time for it is over. *until_us: 0 when the wait begins. */
 bool reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);

@@ -5,9 +5,10 @@
 
 #define CATCH_LOOK_US (1 * US_PER_MS) /* who waits is looked at so often, if no host answers */
 
-/* Hears of one cluster: of its readings while somebody of this loop waits for one, and of standbys that fall silent. */
-struct reads_ear {
-	struct reads_ear *next;
+/* Is notified of one cluster: of its readings while somebody of this loop waits for one, and of standbys that fall
+ * silent. */
+struct reads_subscriber {
+	struct reads_subscriber *next;
 	struct cluster *cluster; /* a reference */
 	unsigned silences; /* that were heeded */
 	struct cluster_listener listener;
@@ -22,10 +23,10 @@ on_answer(void *owner)
 	env->on_reading(env->owner);
 }
 
-static struct reads_ear *
-find_ear(const struct exchange_env *env, const struct cluster *c)
+static struct reads_subscriber *
+find_subscriber(const struct exchange_env *env, const struct cluster *c)
 {
-	struct reads_ear *e = env->ears;
+	struct reads_subscriber *e = env->subscribers;
 
 	while (e != NULL && e->cluster != c)
 		e = e->next;
@@ -35,15 +36,15 @@ find_ear(const struct exchange_env *env, const struct cluster *c)
 void
 reads_listen(struct exchange_env *env, struct cluster *c)
 {
-	struct reads_ear *e = find_ear(env, c);
+	struct reads_subscriber *e = find_subscriber(env, c);
 
 	if (e == NULL && (e = calloc(1, sizeof(*e))) != NULL) {
 		e->cluster = cluster_ref(c);
-		e->listener.heard = on_answer;
+		e->listener.notify = on_answer;
 		e->listener.owner = env;
 		e->silences = cluster_silences(c);
-		e->next = env->ears;
-		env->ears = e;
+		e->next = env->subscribers;
+		env->subscribers = e;
 		cluster_listen(c, &e->listener);
 	}
 }
@@ -65,7 +66,7 @@ look_again(void *arg)
 	struct client_reads *r;
 	size_t count = 0;
 
-	for (struct reads_ear *e = env->ears; e != NULL; e = e->next)
+	for (struct reads_subscriber *e = env->subscribers; e != NULL; e = e->next)
 		cluster_await(&e->listener, false);
 	TAILQ_FOREACH(r, &env->catching, link)
 		count++;
@@ -83,12 +84,12 @@ look_again(void *arg)
 }
 
 bool
-reads_heard(struct exchange_env *env)
+reads_on_reading(struct exchange_env *env)
 {
 	bool is_silent = false;
 
 	look_again(env);
-	for (struct reads_ear *e = env->ears; e != NULL; e = e->next) {
+	for (struct reads_subscriber *e = env->subscribers; e != NULL; e = e->next) {
 		unsigned silences = cluster_silences(e->cluster);
 
 		is_silent |= silences != e->silences;
@@ -107,13 +108,13 @@ reads_init(struct exchange_env *env)
 void
 reads_fini(struct exchange_env *env)
 {
-	for (struct reads_ear *e = env->ears, *next; e != NULL; e = next) {
+	for (struct reads_subscriber *e = env->subscribers, *next; e != NULL; e = next) {
 		next = e->next;
 		cluster_unlisten(e->cluster, &e->listener);
 		cluster_put(e->cluster);
 		free(e);
 	}
-	env->ears = NULL;
+	env->subscribers = NULL;
 	timer_stop(&env->catch_timer);
 }
 
@@ -148,14 +149,14 @@ enum walk_result
 reads_wait_until(struct client_reads *r, uint64_t until_us)
 {
 	struct exchange_env *env = r->x->env;
-	struct reads_ear *e;
+	struct reads_subscriber *e;
 
 	exchange_step(r->x, CE_CATCH);
 	if (TAILQ_EMPTY(&env->catching))
 		timer_start(&env->catch_timer, CATCH_LOOK_US);
 	TAILQ_INSERT_TAIL(&env->catching, r, link);
 	r->wait_until_us = until_us;
-	if ((e = find_ear(env, r->cluster)) != NULL)
+	if ((e = find_subscriber(env, r->cluster)) != NULL)
 		cluster_await(&e->listener, true);
 	cluster_want(r->cluster, needs_primary(r) ? CLUSTER_ALL : CLUSTER_STANDBYS);
 	return WALK_WAIT;

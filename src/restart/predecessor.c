@@ -137,14 +137,14 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 
 /* Tells the old process that the client is taken, once its listener, if any, listens on all its channels here. */
 static void
-take_if_heard(struct predecessor *p, struct arrival *n)
+take_if_confirmed(struct predecessor *p, struct arrival *n)
 {
 	const struct client *c = restart_living(n->client);
-	bool is_refused = false, is_heard = c != NULL && listen_is_heard(&c->x, &is_refused);
+	bool is_refused = false, is_confirmed = c != NULL && listen_is_confirmed(&c->x, &is_refused);
 
 	if (c == NULL || is_refused)
 		refuse_arrival(p, n);
-	else if (is_heard) {
+	else if (is_confirmed) {
 		n->stage = STAGE_TAKEN;
 		send_number(p, HANDOVER_TAKEN, n->number, NULL, 0);
 	}
@@ -177,7 +177,7 @@ advance(struct predecessor *p, struct arrival *n)
 
 	switch (n->stage) {
 	case STAGE_MADE:
-		take_if_heard(p, n);
+		take_if_confirmed(p, n);
 		break;
 	case STAGE_TAKEN:
 		break;
@@ -341,7 +341,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
 		on_number(p, type, body, len);
 	else if (type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED)
-		restart_heard_cancel(p->r, type, body, len);
+		restart_on_cancel(p->r, type, body, len);
 	else if (type == HANDOVER_STOP && len == 1 && body[0] <= SHUTDOWN_NOW)
 		p->r->host.stop(p->r->host.w, (enum shutdown_how)body[0]);
 }

@@ -140,7 +140,7 @@ restart_cancel_over(struct restart *r, uint64_t number)
 }
 
 void
-restart_heard_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len)
+restart_on_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len)
 {
 	struct client *asker;
 

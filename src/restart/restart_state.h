@@ -54,5 +54,5 @@ void restart_look_at_arrivals(struct restart *r); /* a listener listens on all c
 void restart_arrival_gone(struct restart *r, const struct client *c); /* worker 0 has heard of its end */
 
 /* restart.c */
-void restart_heard_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len); /* HANDOVER_CANCEL... */
+void restart_on_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len); /* HANDOVER_CANCEL... */
 void restart_end_far_cancels(struct restart *r); /* the other process is gone: nobody will answer */

@@ -173,7 +173,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	} else if ((type == HANDOVER_TAKEN || type == HANDOVER_REFUSED) && s->stage == STAGE_MOVING)
 		moving_on_message(s->moving, type, body, len);
 	else if ((type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED) && s->stage == STAGE_MOVING)
-		restart_heard_cancel(s->r, type, body, len);
+		restart_on_cancel(s->r, type, body, len);
 	else if (type == HANDOVER_STOP && len == 1 && body[0] <= SHUTDOWN_NOW)
 		s->r->host.stop(s->r->host.w, (enum shutdown_how)body[0]);
 }

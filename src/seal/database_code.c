@@ -72,7 +72,7 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 enum code_turn
 database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us)
 {
-	if (code->failed_us == 0 && !database_code_has_heard(code, made)) {
+	if (code->failed_us == 0 && !database_code_has_answer(code, made)) {
 		if (code->coming == NULL && now_us - code->read_asked_us >= pause_us(code, !is_free))
 			return CODE_ASK;
 		return is_free ? CODE_GO : CODE_WAIT;

@@ -151,7 +151,7 @@ database_code_compiled(const struct database_code *code)
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
 /* Returns true if the answer tells of what was made until then (a value of code->made). */
 static inline bool
-database_code_has_heard(const struct database_code *code, uint64_t made)
+database_code_has_answer(const struct database_code *code, uint64_t made)
 {
 	return code->answer != NULL && code->changed_answered >= made;
 }

@@ -575,7 +575,7 @@ hear(struct wsim_shard *shard)
 	tell(shard->s, "worker %u hears", shard->number);
 	shard->is_told = false;
 	shard->s->asked++;
-	policy_room_hear(shard->room, shard->s->now_us);
+	policy_room_run_orders(shard->room, shard->s->now_us);
 }
 
 static void

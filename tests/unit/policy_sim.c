@@ -278,7 +278,7 @@ hear(struct sim_room *r)
 {
 	tell(r->sim, "room %u hears", (unsigned)(r - r->sim->rooms));
 	r->is_told = false;
-	policy_room_hear(r->room, r->sim->now_us);
+	policy_room_run_orders(r->room, r->sim->now_us);
 }
 
 static void

@@ -132,7 +132,7 @@ count(void *owner)
 Test(cluster, everybody_hears_of_a_standby_that_falls_silent)
 {
 	int heard = 0;
-	struct cluster_listener l = { .heard = count, .owner = &heard };
+	struct cluster_listener l = { .notify = count, .owner = &heard };
 	unsigned before = cluster_silences(c);
 
 	meet_all();
@@ -327,7 +327,7 @@ heard(void *owner)
 
 Test(cluster, tells_those_who_wait)
 {
-	struct cluster_listener a = { .heard = heard }, b = { .heard = heard };
+	struct cluster_listener a = { .notify = heard }, b = { .notify = heard };
 
 	cluster_listen(c, &a);
 	cluster_listen(c, &b);

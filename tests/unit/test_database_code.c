@@ -607,7 +607,7 @@ Test(database_code, who_waits_is_not_told_by_an_answer_that_failed)
 	cr_expect_eq(h.turns[CODE_WAIT], 28);
 	database_code_answered(&db, false, ++numbers, T0 + 4000);
 	cr_expect_eq(count_turn(&db, &h, CODE_GO, T0 + 4000), 28, "nobody waits for ever");
-	cr_expect_not(database_code_has_heard(&db, h.made[0]), "... and is closed, not lent");
+	cr_expect_not(database_code_has_answer(&db, h.made[0]), "... and is closed, not lent");
 }
 
 Test(database_code, who_is_free_waits_for_nothing_and_asks_only_now_and_then)

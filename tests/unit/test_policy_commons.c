@@ -51,7 +51,7 @@ hear(struct two *t, int i)
 {
 	cr_expect_eq(t->told[i], 1, "worker %d was told %d times", i, t->told[i]);
 	t->told[i] = 0;
-	policy_room_hear(t->rooms[i], t->pools[i].now);
+	policy_room_run_orders(t->rooms[i], t->pools[i].now);
 	fake_at(&t->pools[i], t->pools[i].now);
 }
 
@@ -460,7 +460,7 @@ turn(struct hand *h)
 {
 	h->now_us = atomic_fetch_add(&h->pools[0].crew->clock_us, TURN_US) + TURN_US;
 	if (atomic_exchange(&h->is_told, false))
-		policy_room_hear(h->room, h->now_us);
+		policy_room_run_orders(h->room, h->now_us);
 	for (unsigned i = 0; i < POOLS; i++) {
 		struct one *o = &h->pools[i];
 

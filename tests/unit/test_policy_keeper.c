@@ -89,7 +89,7 @@ all_at(struct kept *k, uint64_t now)
 {
 	for (int turn = 0; turn < POOLS; turn++) /* one may wake another */
 		for (int i = 0; i < POOLS; i++) {
-			policy_room_hear(k->pools[i].room, k->pools[i].now);
+			policy_room_run_orders(k->pools[i].room, k->pools[i].now);
 			fake_at(&k->pools[i], now);
 		}
 }
@@ -372,7 +372,7 @@ Test(policy_keeper, what_is_abandoned_are_logins_alone)
 	policy_budget_abandon(k.budget, k.main_worker, now_of(&k));
 	cr_expect_eq(fake_counts(near).opening, 0);
 	cr_expect_gt(fake_counts(far).opening, 0, "not on this thread");
-	policy_room_hear(k.far, now_of(&k));
+	policy_room_run_orders(k.far, now_of(&k));
 	cr_expect_eq(fake_counts(far).opening, 0);
 	cr_expect_eq(near->closed + far->closed, 5);
 	cr_expect_eq(fake_counts(near).idle + fake_counts(near).lent, 3);
@@ -569,11 +569,11 @@ Test(policy_keeper, pools_of_another_worker_are_told)
 	kept_init(&k, 1);
 	fake_borrow(far, 0);
 	k.far_told = 0;
-	policy_room_hear(k.far, now_of(&k));
+	policy_room_run_orders(k.far, now_of(&k));
 	policy_budget_grant(k.budget, k.main_worker, 1, &news, now_of(&k));
 	cr_expect_eq(k.far_told, 1);
 	cr_expect_eq(far->opened, 0, "not on this thread");
-	policy_room_hear(k.far, now_of(&k));
+	policy_room_run_orders(k.far, now_of(&k));
 	fake_at(far, far->now);
 	cr_expect_eq(far->opened, 1);
 	login_all(far);
@@ -583,7 +583,7 @@ Test(policy_keeper, pools_of_another_worker_are_told)
 	policy_budget_grant(k.budget, k.main_worker, 0, &news, now_of(&k));
 	cr_expect_eq(k.far_told, 1);
 	cr_expect_eq(far->closed, 0);
-	policy_room_hear(k.far, now_of(&k));
+	policy_room_run_orders(k.far, now_of(&k));
 	cr_expect_eq(far->closed, 1);
 	kept_fini(&k);
 }
@@ -668,7 +668,7 @@ told(struct kept *k)
 	int n = k->told;
 
 	k->told = 0;
-	policy_room_hear(k->keeper, now_of(k));
+	policy_room_run_orders(k->keeper, now_of(k));
 	cr_expect_eq(k->told, 0, "nothing is ordered there");
 	return n;
 }
@@ -830,7 +830,7 @@ any_step(struct schedule *s)
 	else if (what < 54)
 		keep(k, true);
 	else if (what < 58)
-		policy_room_hear(f->room, f->now);
+		policy_room_run_orders(f->room, f->now);
 	else
 		all_at(k, now_of(k) + below(s, 200 * MS));
 }

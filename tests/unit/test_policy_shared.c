@@ -54,7 +54,7 @@ hear(struct two *t, int i)
 {
 	cr_expect_eq(t->told[i], 1, "worker %d was told %d times", i, t->told[i]);
 	t->told[i] = 0;
-	policy_room_hear(t->rooms[i], t->shards[i].now);
+	policy_room_run_orders(t->rooms[i], t->shards[i].now);
 	fake_at(&t->shards[i], t->shards[i].now);
 }
 
@@ -382,7 +382,7 @@ Test(policy_shared, what_is_lost_on_its_way_gives_its_place_to_whoever_waits_und
 	policy_cancel(b->p, &b->clients[0].waiter, b->now);
 	policy_shared_lost(given(&t, 0, 1), t.rooms[1], b->now);
 	cr_expect_eq(capped(&t), 0);
-	policy_room_hear(t.rooms[0], other.now);
+	policy_room_run_orders(t.rooms[0], other.now);
 	fake_at(&other, other.now);
 	cr_expect_eq(other.opened, 1);
 	policy_pause(other.p, other.now);
@@ -435,7 +435,7 @@ Test(policy_shared, its_shards_have_one_share)
 	}
 	for (int i = 0; i < 3; i++) { /* each is given up, or kept by the one behind */
 		for (int shard = 0; shard < PARTS; shard++) {
-			policy_room_hear(t.rooms[shard], a->now);
+			policy_room_run_orders(t.rooms[shard], a->now);
 			if (t.shards[shard].clients[i].conn != NULL)
 				fake_return(&t.shards[shard], i);
 		}
@@ -690,7 +690,7 @@ turn(struct hand *h)
 
 	h->now_us = atomic_fetch_add(&h->crew->clock_us, TURN_US) + TURN_US;
 	if (atomic_exchange(&h->is_told, false))
-		policy_room_hear(h->room, h->now_us);
+		policy_room_run_orders(h->room, h->now_us);
 	while ((srv = take_note(h)) != NULL)
 		h->crew->wrong += !policy_arrive(h->p, &srv->conn, h->now_us);
 	while (h->opening_count > 0) {

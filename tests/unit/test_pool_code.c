@@ -105,7 +105,7 @@ policy_close_all(struct policy *p, enum recycle_reason why, uint64_t at_us)
 }
 
 void
-pool_defaults_heard(const struct server *srv, bool is_new)
+pool_defaults_on_answer(const struct server *srv, bool is_new)
 {
 	(void)srv, (void)is_new;
 }

@@ -38,14 +38,14 @@ Test(pool_fresh, what_is_newer_is_heard_once)
 	uint64_t since_us = 0;
 
 	cr_expect_eq(f, again);
-	cr_expect_not(pool_fresh_hear(f, there, &baseline, &welcome, &since_us), "nobody has told anything");
+	cr_expect_not(pool_fresh_take(f, there, &baseline, &welcome, &since_us), "nobody has told anything");
 	tell(f, here, "UTC", "17", 100);
-	cr_assert(pool_fresh_hear(f, there, &baseline, &welcome, &since_us));
+	cr_assert(pool_fresh_take(f, there, &baseline, &welcome, &since_us));
 	cr_expect_eq(since_us, 100);
 	equal = gucs_of(there, "UTC");
 	cr_expect_eq(baseline, equal, "it is one of the store there");
 	cr_expect_str_eq(gucs_get(welcome, "TimeZone"), "17");
-	cr_expect_not(pool_fresh_hear(f, there, &equal, &welcome, &since_us));
+	cr_expect_not(pool_fresh_take(f, there, &equal, &welcome, &since_us));
 	gucs_unref(baseline);
 	gucs_unref(equal);
 	gucs_unref(welcome);
@@ -78,7 +78,7 @@ tell_and_hear(unsigned number, void *arg)
 
 		snprintf(value, sizeof(value), "%u of %u", i, number);
 		tell(f, store, value, value, (uint64_t)i * THREADS + number);
-		if (pool_fresh_hear(f, store, &baseline, &welcome, &since_us)) {
+		if (pool_fresh_take(f, store, &baseline, &welcome, &since_us)) {
 			t->wrong += baseline != welcome;
 			gucs_unref(baseline);
 			gucs_unref(welcome);
