@@ -143,7 +143,7 @@ on_lost(struct server *srv, const struct fail *why)
 static void
 leave_budget(struct hosts_place *p, bool has_place, uint64_t now_us)
 {
-	struct policy_room *r = p->member.room;
+	struct policy_worker *r = p->member.worker;
 
 	if (p->hosts == NULL)
 		return;
@@ -178,7 +178,7 @@ settle(struct server *srv, struct hosts_place *p)
 
 /* Returns false with *why set: there is no place, or no memory. */
 static bool
-take_place(struct hosts_place *p, struct policy_room *r, const struct pool_target *target, uint64_t now_us,
+take_place(struct hosts_place *p, struct policy_worker *r, const struct pool_target *target, uint64_t now_us,
 	   struct fail *why)
 {
 	char *hosts = pool_target_hosts(target);
@@ -267,7 +267,7 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 	struct fail why;
 
 	assert(d->srv == NULL && d->held == NULL);
-	if (d->ops->answer_us == 0 && !take_place(&d->place, pool_set_room(set), target, *env->now_us, &why))
+	if (d->ops->answer_us == 0 && !take_place(&d->place, pool_set_policy_worker(set), target, *env->now_us, &why))
 		return -1;
 	d->held = pool_target_ref(target);
 	d->target = target->server;
@@ -477,7 +477,7 @@ dedicated_take(struct pool *pool, const char *replication, struct gucs *settings
 	}
 	fail_set(why, "53200", "no memory for a server connection");
 	own = own_new(pool, replication, settings);
-	if (own != NULL && take_place(&own->d.place, pool_set_room(pool->set), own->d.held, now_us, why))
+	if (own != NULL && take_place(&own->d.place, pool_set_policy_worker(pool->set), own->d.held, now_us, why))
 		srv = server_new(pool_set_own_env(pool->set), &own->d.target, &own->conn, pool,
 				 pool_set_next_id(pool->set), pool_set_next_turn(pool->set), NULL, now_us);
 	if (srv == NULL) {

@@ -35,11 +35,11 @@ fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 		return NULL;
 	TAILQ_INIT(&f->conns);
 	f->pools = pools;
-	f->main_worker = pool_set_room(pools);
+	f->main_worker = pool_set_policy_worker(pools);
 	dedicated_env(&f->env, pools);
 	name_process(f->name);
-	f->room = policy_room_new(f->main_worker->commons, ROOM_NUMBER, wake, owner, NULL);
-	if (f->room == NULL) {
+	f->worker = policy_worker_new(f->main_worker->commons, ROOM_NUMBER, wake, owner, NULL);
+	if (f->worker == NULL) {
 		free(f);
 		return NULL;
 	}
@@ -53,7 +53,7 @@ fleet_free(struct fleet *f)
 		return;
 	while (!TAILQ_EMPTY(&f->conns))
 		fleet_conn_free(TAILQ_FIRST(&f->conns));
-	policy_room_free(f->room);
+	policy_worker_free(f->worker);
 	free(f);
 }
 
@@ -159,7 +159,7 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 void
 fleet_run_orders(struct fleet *f, uint64_t now_us)
 {
-	policy_room_run_orders(f->room, now_us);
+	policy_worker_run_orders(f->worker, now_us);
 	fleet_tick(f);
 }
 

@@ -14,7 +14,7 @@
  * three, and marks them in PostgreSQL. Should Q die now, its marks go with its fleet connection's connection, and the
  * three are free again.
  *
- * Owns:    the fleet connections, and the room (policy_commons.h) in which they are told of pools.
+ * Owns:    the fleet connections, and the policy worker (policy_commons.h) in which they are told of pools.
  * Borrows: the pools of worker 0, for their environment.
  * Always:  on worker 0's thread. Nothing is opened without a grant. A grant is marked in PostgreSQL until its
  *          connection has logged in or failed; if the mark may be gone, because the fleet connection's connection is,

@@ -462,7 +462,7 @@ take_who(struct fleet_conn *s)
 	    "there is no budget",
 	    s->hosts);
 	s->shown.state = FLEET_POOLED;
-	policy_budget_keep(s->budget, s->fleet->main_worker, s->fleet->room, false, now_of(s));
+	policy_budget_keep(s->budget, s->fleet->main_worker, s->fleet->worker, false, now_of(s));
 	return true;
 }
 
@@ -531,7 +531,7 @@ take_look(struct fleet_conn *s)
 static void
 keep(struct fleet_conn *s)
 {
-	policy_budget_keep(s->budget, s->fleet->main_worker, s->fleet->room, s->shown.mode == BUDGET_ON, now_of(s));
+	policy_budget_keep(s->budget, s->fleet->main_worker, s->fleet->worker, s->shown.mode == BUDGET_ON, now_of(s));
 	s->news = s->told = (struct budget_news){ .share = UINT32_MAX };
 }
 
@@ -647,7 +647,7 @@ fleet_conn_new(struct fleet *f, char *hosts)
 		return NULL;
 	}
 	s->fleet = f;
-	s->orders = (struct policy_orders){ .room = f->room, .arm_at_us = UINT64_MAX };
+	s->orders = (struct policy_orders){ .worker = f->worker, .arm_at_us = UINT64_MAX };
 	circuit_join(s->shared, &s->circuit, &s->orders);
 	s->hosts = hosts;
 	dedicated_init(&s->conn, &conn_ops, f->pools, &f->env);
@@ -681,7 +681,7 @@ fleet_conn_free(struct fleet_conn *s)
 	policy_budget_keep(s->budget, s->fleet->main_worker, NULL, is_binding(s), now_of(s));
 	policy_budget_put(s->fleet->main_worker->commons, s->budget);
 	circuit_leave(&s->circuit);
-	policy_room_forget(&s->orders);
+	policy_worker_forget(&s->orders);
 	policy_circuit_put(s->fleet->main_worker->commons, s->shared);
 	free(s->users);
 	free(s->hosts);

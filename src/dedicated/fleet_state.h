@@ -5,7 +5,7 @@
  *   fleet_conn.c     one of them: its connection, when it asks, what follows from an answer
  *   fleet_sql.c      what it asks, and reads of the answer. Pure
  *
- * Owns:   the fleet its fleet connections and its room; a fleet connection its connection and a reference to the budget of its pools.
+ * Owns:   the fleet its fleet connections and its policy worker; a fleet connection its connection and a reference to the budget of its pools.
  * Always: one question is under way at a time; marked is never below what is granted and has not logged in.
  */
 #pragma once
@@ -23,8 +23,8 @@ TAILQ_HEAD(fleet_conns, fleet_conn);
 struct fleet {
 	struct pool_set *pools;
 	struct server_env env; /* dedicated_env */
-	struct policy_room *room; /* the keeper of all budgets */
-	struct policy_room *main_worker; /* of worker 0's pools */
+	struct policy_worker *worker; /* the keeper of all budgets */
+	struct policy_worker *main_worker; /* of worker 0's pools */
 	char name[FLEET_NAME_MAX];
 	struct fleet_conns conns;
 };

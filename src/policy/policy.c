@@ -31,9 +31,9 @@ policy_publish(struct policy *p)
 __attribute__((noinline)) static void
 publish_now(struct policy *p)
 {
-	policy_room_lock(p->orders.room);
+	policy_worker_lock(p->orders.worker);
 	policy_publish(p);
-	policy_room_unlock(p->orders.room);
+	policy_worker_unlock(p->orders.worker);
 }
 
 /* Returns one whose login has not ended, if there is one. */
@@ -84,8 +84,8 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 static const struct policy_order_ops order_ops = { policy_publish, obey };
 
 struct policy *
-policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner, struct policy_room *room,
-	   struct pool_counters *counters, uint64_t random_seed, uint64_t now_us)
+policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
+	   struct policy_worker *worker, struct pool_counters *counters, uint64_t random_seed, uint64_t now_us)
 {
 	struct policy *p = calloc(1, sizeof(*p));
 
@@ -101,9 +101,9 @@ policy_new(const struct policy_settings *settings, const struct policy_ops *ops,
 		TAILQ_INIT(&p->in[state]);
 	TAILQ_INIT(&p->all);
 	TAILQ_INIT(&p->line);
-	p->orders = (struct policy_orders){ .ops = &order_ops, .pool = p, .room = room, .arm_at_us = NEVER_US };
+	p->orders = (struct policy_orders){ .ops = &order_ops, .pool = p, .worker = worker, .arm_at_us = NEVER_US };
 	p->caps.orders = p->shard.orders = &p->orders;
-	caps_set(&p->caps, CAP_ALL, policy_room_total(room), p->count, now_us);
+	caps_set(&p->caps, CAP_ALL, policy_worker_total(worker), p->count, now_us);
 	policy_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
 	return p;
 }
@@ -124,7 +124,7 @@ policy_free(struct policy *p)
 	circuit_leave(&p->circuit);
 	shard_outage_ends(&p->shard, &p->outage, false, 0); /* who opens one in another shard tells */
 	shard_leave(&p->shard, 0, 0, 0, 0);
-	policy_room_forget(&p->orders);
+	policy_worker_forget(&p->orders);
 	free(p);
 }
 
@@ -445,7 +445,7 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint6
 
 	assert(conn->state == PC_LENT && !t->is_waiting);
 	p->is_granting = true;
-	p->orders.room->borrowers->on_grant(conn, t);
+	p->orders.worker->borrowers->on_grant(conn, t);
 	if (is_within)
 		return;
 	while ((conn = p->returned) != NULL) {

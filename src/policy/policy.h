@@ -45,7 +45,7 @@
 #include <sys/queue.h>
 
 struct policy; /* opaque: policy.c */
-struct policy_room; /* policy_commons.h: caps and circuits, which pools share */
+struct policy_worker; /* policy_commons.h: caps and circuits, which pools share */
 struct policy_shared; /* policy_shared.h: one pool on several workers */
 
 struct policy_settings {
@@ -104,7 +104,7 @@ struct policy_conn {
 
 struct policy_waiter;
 
-/* The end of a wait, for all borrowers of a room: t does not wait any more. */
+/* The end of a wait, for all borrowers of a policy worker: t does not wait any more. */
 struct policy_waiter_ops {
 	void (*on_grant)(struct policy_conn *conn, struct policy_waiter *t); /* conn is LENT to the borrower now */
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_waiter *t);
@@ -157,16 +157,17 @@ struct policy_ops {
 	const char *(*address)(void *owner, const struct policy_conn *conn);
 	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
-	/* Sends conn, which is idle, to the shard of its pool that lives in this room, whose thread is another one:
-	 * there policy_arrive() is to be called, or policy_shared_lost(). It is in no state of this policy any more.
-	 * Returns false if it can't go there now; the policy keeps it then. May be NULL: never. See policy_shared.h. */
-	bool (*give)(void *owner, struct policy_conn *conn, struct policy_room *to);
+	/* Sends conn, which is idle, to the shard of its pool that lives in this policy worker, whose thread is another
+	 * one: there policy_arrive() is to be called, or policy_shared_lost(). It is in no state of this policy any
+	 * more. Returns false if it can't go there now; the policy keeps it then. May be NULL: never. See
+	 * policy_shared.h. */
+	bool (*give)(void *owner, struct policy_conn *conn, struct policy_worker *to);
 };
 
 /* random_seed is for jitter; counters belong to the owner
  * and are updated here. Returns NULL without memory. */
 struct policy *policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
-			  struct policy_room *room, struct pool_counters *counters, uint64_t random_seed,
+			  struct policy_worker *worker, struct pool_counters *counters, uint64_t random_seed,
 			  uint64_t now_us);
 /* Refuses all who wait. No connection may be left (call policy_close_all first and wait until they are gone). */
 void policy_free(struct policy *p);

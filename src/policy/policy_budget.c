@@ -343,7 +343,7 @@ budget_end_rests(struct policy_budget *b, uint64_t now_us)
 static struct budget_member *
 hungry_from(struct budget_member *m)
 {
-	while (m != NULL && policy_room_is_silent(m->room))
+	while (m != NULL && policy_worker_is_silent(m->worker))
 		m = TAILQ_NEXT(m, hungry_link);
 	return m;
 }
@@ -367,10 +367,10 @@ coming_back(const struct policy_budget *b, const struct budget_group *g)
 	const struct budget_member *m = TAILQ_FIRST(&b->members);
 	uint32_t count = g != NULL ? g->leaving : b->leaving;
 
-	if (m == NULL || m->room->commons->silent == 0)
+	if (m == NULL || m->worker->commons->silent == 0)
 		return count;
 	TAILQ_FOREACH(m, &b->members, link)
-		count -= (g == NULL || m->group == g) && policy_room_is_silent(m->room) ? m->leaving : 0;
+		count -= (g == NULL || m->group == g) && policy_worker_is_silent(m->worker) ? m->leaving : 0;
 	return count;
 }
 
@@ -476,7 +476,7 @@ is_tight(const struct policy_budget *b)
 }
 
 void
-budget_watch(struct policy_budget *b, const struct policy_room *r)
+budget_watch(struct policy_budget *b, const struct policy_worker *r)
 {
 	bool was_watched = b->is_watched;
 	struct budget_member *m;
@@ -487,10 +487,10 @@ budget_watch(struct policy_budget *b, const struct policy_room *r)
 	TAILQ_FOREACH(m, &b->members, link) {
 		if (m->is_watched || m->orders == NULL)
 			continue;
-		if (m->room == r)
+		if (m->worker == r)
 			m->orders->ops->publish(m->orders->pool);
 		else
-			policy_room_order(m->orders, ORDER_PUBLISH);
+			policy_worker_order(m->orders, ORDER_PUBLISH);
 	}
 }
 
@@ -501,7 +501,7 @@ budget_tell_news(struct policy_budget *b)
 
 	TAILQ_FOREACH(m, &b->members, link)
 		if (m->orders != NULL)
-			policy_room_order(m->orders, ORDER_NEWS);
+			policy_worker_order(m->orders, ORDER_NEWS);
 }
 
 /* Returns true if connections must close so that pools below their share (other than except) get it. Places of a
@@ -664,9 +664,10 @@ budget_is_wanted(const struct policy_budget *b)
 
 enum surplus { ABOVE_SHARE, ANY, ANY_HERE };
 
-/* Returns the pool with the most idle connections above its own share; or the one with the most idle, in this room. */
+/* Returns the pool with the most idle connections above its own share; or the one with the most idle, in this policy
+ * worker. */
 static struct budget_member *
-find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_room *r, uint64_t now_us)
+find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_worker *r, uint64_t now_us)
 {
 	struct budget_member *m, *idlest = NULL;
 	uint32_t most = 0;
@@ -677,7 +678,7 @@ find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_
 		uint32_t idle = m->view.idle > m->asked ? m->view.idle - m->asked : 0;
 		uint32_t surplus = idle < above ? idle : above;
 
-		if (surplus > most && (of != ANY_HERE || m->room == r) && !policy_room_is_silent(m->room)) {
+		if (surplus > most && (of != ANY_HERE || m->worker == r) && !policy_worker_is_silent(m->worker)) {
 			most = surplus;
 			idlest = m;
 		}
@@ -685,21 +686,21 @@ find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_
 	return idlest;
 }
 
-/* Gives the lock up meanwhile: a pool of this room has done it then. */
+/* Gives the lock up meanwhile: a pool of this policy worker has done it then. */
 static void
-ask_for_idle(struct budget_member *m, struct policy_room *r, uint64_t now_us)
+ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
 {
 	assert(m->orders != NULL);
 	ask(m);
-	policy_room_order(m->orders, ORDER_GIVE_UP);
-	if (m->room == r) {
-		policy_room_act(r, now_us);
-		policy_room_lock(r);
+	policy_worker_order(m->orders, ORDER_GIVE_UP);
+	if (m->worker == r) {
+		policy_worker_act(r, now_us);
+		policy_worker_lock(r);
 	}
 }
 
 static void
-reclaim(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+reclaim(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
 	while (budget_end_rests(b, now_us), is_any_missing(b, NULL)) {
 		bool is_over = b->used - coming_back(b, NULL) > b->limit;
@@ -713,19 +714,19 @@ reclaim(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 	}
 }
 
-/* The place is counted first: otherwise the pool that makes room could take it again for min_idle. Of another room none
- * is asked for while one that has to go anyway is on its way out. */
+/* The place is counted first: otherwise the pool that makes room could take it again for min_idle. Of another policy
+ * worker none is asked for while one that has to go anyway is on its way out. */
 static bool
 take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 {
 	struct budget_member *idlest;
 
 	budget_take(m);
-	budget_watch(b, m->room);
+	budget_watch(b, m->worker);
 	if (!has_place_for_all(b) &&
-	    ((idlest = find_idlest(b, ANY_HERE, m->room, now_us)) != NULL ||
-	     (b->used - coming_back(b, NULL) > b->limit && (idlest = find_idlest(b, ANY, m->room, now_us)) != NULL)))
-		ask_for_idle(idlest, m->room, now_us);
+	    ((idlest = find_idlest(b, ANY_HERE, m->worker, now_us)) != NULL ||
+	     (b->used - coming_back(b, NULL) > b->limit && (idlest = find_idlest(b, ANY, m->worker, now_us)) != NULL)))
+		ask_for_idle(idlest, m->worker, now_us);
 	if (has_place_for_all(b))
 		return true;
 	budget_moved(m, PC_LENT, PC_NONE);
@@ -738,23 +739,23 @@ policy_places_take(struct budget_member *m, uint64_t now_us)
 	struct policy_budget *b = m->budget;
 	bool is_taken;
 
-	policy_room_lock(m->room);
+	policy_worker_lock(m->worker);
 	if (b->kept.keeper == NULL || !b->kept.is_binding)
 		is_taken = take_or_ask(b, m, now_us);
 	else if ((is_taken = budget_take_held(b, now_us)))
 		budget_take(m);
-	budget_watch(b, m->room);
-	policy_room_act(m->room, now_us);
+	budget_watch(b, m->worker);
+	policy_worker_act(m->worker, now_us);
 	return is_taken;
 }
 
 void
 policy_places_give(struct budget_member *m, uint64_t now_us)
 {
-	policy_room_lock(m->room);
+	policy_worker_lock(m->worker);
 	budget_change_opening(m, -m->opening);
 	budget_moved(m, PC_LENT, PC_NONE);
-	policy_room_unlock(m->room);
+	policy_worker_unlock(m->worker);
 	budget_review(m, now_us);
 }
 
@@ -763,30 +764,30 @@ policy_places_are_wanted(const struct budget_member *m)
 {
 	bool is_wanted;
 
-	policy_room_lock(m->room);
+	policy_worker_lock(m->worker);
 	is_wanted = budget_is_wanted(m->budget);
-	policy_room_unlock(m->room);
+	policy_worker_unlock(m->worker);
 	return is_wanted;
 }
 
 void
-policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_room *r)
+policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_worker *r)
 {
 	static const uint32_t none[PC_COUNT];
 
-	m->room = r;
-	policy_room_lock(r);
+	m->worker = r;
+	policy_worker_lock(r);
 	budget_join(b, m, NULL, none);
-	policy_room_unlock(r);
+	policy_worker_unlock(r);
 }
 
 void
 policy_places_leave(struct budget_member *m)
 {
-	policy_room_lock(m->room);
+	policy_worker_lock(m->worker);
 	assert(m->used == 0);
 	budget_leave(m);
-	policy_room_unlock(m->room);
+	policy_worker_unlock(m->worker);
 }
 
 /* The first would do, which reviews for all, but it may leave the list, or its worker may fall silent. */
@@ -828,7 +829,7 @@ budget_wake_best(struct policy_budget *b)
 		if (places_before(m, best) > 0) /* its claim is better */
 			best = m;
 	}
-	policy_room_order(best->orders, ORDER_STIR);
+	policy_worker_order(best->orders, ORDER_STIR);
 }
 
 /* Without members. */
@@ -881,7 +882,7 @@ budget_leave(struct budget_member *m)
 	if (--g->member_count == 0)
 		change_use(g, 0, false);
 	/* Connections that cross still count, unless the cap is for pools of one name, and the last one may be gone. */
-	if (g->member_count == 0 && (g->in_transfer == 0 || b != m->room->commons->total))
+	if (g->member_count == 0 && (g->in_transfer == 0 || b != m->worker->commons->total))
 		end_group(g);
 	if (b->used < before)
 		budget_wake_best(b);
@@ -889,25 +890,25 @@ budget_leave(struct budget_member *m)
 
 /* Arms the first hungry one, for all of them. */
 static void
-arm_first(struct policy_budget *b, const struct policy_room *r, uint64_t now_us)
+arm_first(struct policy_budget *b, const struct policy_worker *r, uint64_t now_us)
 {
 	struct budget_member *first = first_hungry(b);
 	uint64_t at_us = first != NULL ? budget_due(first, now_us) : UINT64_MAX;
 
 	if (first == NULL || at_us >= first->orders->arm_at_us)
 		return;
-	if (first->room != r) {
+	if (first->worker != r) {
 		if (at_us == first->armed_us)
 			return;
 		first->armed_us = at_us;
 	}
 	first->orders->arm_at_us = at_us;
-	policy_room_order(first->orders, ORDER_ARM);
+	policy_worker_order(first->orders, ORDER_ARM);
 }
 
-/* Under the lock, which it gives up meanwhile. policy_room_act() must follow. */
+/* Under the lock, which it gives up meanwhile. policy_worker_act() must follow. */
 static void
-review(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+review(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
 	if (!is_tight(b))
 		return;
@@ -928,19 +929,19 @@ review(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 }
 
 void
-budget_look_again(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+budget_look_again(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
 	budget_fit(b);
 	budget_watch(b, r);
 	review(b, r, now_us);
-	policy_room_act(r, now_us);
+	policy_worker_act(r, now_us);
 }
 
 void
 budget_review(struct budget_member *m, uint64_t now_us)
 {
-	policy_room_lock(m->room);
-	budget_look_again(m->budget, m->room, now_us);
+	policy_worker_lock(m->worker);
+	budget_look_again(m->budget, m->worker, now_us);
 }
 
 void
@@ -948,7 +949,7 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
 
-	policy_room_lock(m->room);
+	policy_worker_lock(m->worker);
 	if (m->short_count == 0 && short_count > 0)
 		insert_hungry(b, m);
 	if (m->short_count > 0 && short_count == 0)
@@ -958,13 +959,13 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 	budget_count(&m->group->short_count, short_count - m->short_count);
 	budget_count(&b->short_count, short_count - m->short_count);
 	m->short_count = short_count;
-	budget_look_again(b, m->room, now_us);
+	budget_look_again(b, m->worker, now_us);
 }
 
 void
-policy_budget_set_limit(struct policy_budget *b, struct policy_room *r, uint32_t limit, uint64_t now_us)
+policy_budget_set_limit(struct policy_budget *b, struct policy_worker *r, uint32_t limit, uint64_t now_us)
 {
-	policy_room_lock(r);
+	policy_worker_lock(r);
 	b->limit = limit;
 	budget_look_again(b, r, now_us);
 }

@@ -10,9 +10,9 @@
  * connections; hungry members are on a list. Whatever changes what the cap allows (a connection is gone or idle, a pool
  * needs no more) ends in budget_review. That makes pools give up idle connections for those below their share, and
  * wakes the member with the best claim to a free place: the fewest connections for its weight first, then the longest
- * wait. The member opens from its own policy_tick; its budget_report then wakes the next. Pools of other rooms are
- * asked and woken by orders (policy_commons.h); a connection that was asked for counts as leaving at once, so that no
- * second one is.
+ * wait. The member opens from its own policy_tick; its budget_report then wakes the next. Pools of other policy workers
+ * are asked and woken by orders (policy_commons.h); a connection that was asked for counts as leaving at once, so that
+ * no second one is.
  *
  * The shards of one pool (policy_shared.h) are members of one group: a claim, a share and whether it is in use are the
  * group's; who is hungry, and who has idle ones to give up, is a member. A connection that is transferred from one
@@ -44,8 +44,8 @@ bool policy_give_up_idle(struct policy *p, uint64_t now_us);
  */
 struct policy_budget *policy_budget_new(uint32_t limit); /* 0: no limit. Returns NULL without memory */
 void policy_budget_free(struct policy_budget *b); /* after all its pools */
-/* r: the room of the caller's thread. */
-void policy_budget_set_limit(struct policy_budget *b, struct policy_room *r, uint32_t limit, uint64_t now_us);
+/* r: the policy worker of the caller's thread. */
+void policy_budget_set_limit(struct policy_budget *b, struct policy_worker *r, uint32_t limit, uint64_t now_us);
 uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 
 /* Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for so long after
@@ -81,7 +81,7 @@ struct budget_group {
 struct budget_member {
 	struct policy_budget *budget; /* NULL: there is no cap, and the fields below are unused */
 	struct budget_group *group, own; /* own: of a pool without shards */
-	struct policy_room *room;
+	struct policy_worker *worker;
 	struct policy_orders *orders; /* its pool's; NULL: it has no pool */
 	uint32_t used, leaving; /* connections in any state, and how many of them are CLOSING or asked for */
 	uint32_t asked; /* idle ones that the pool was asked to close, and has not closed yet */
@@ -90,7 +90,7 @@ struct budget_member {
 	bool is_understocked; /* it would open one for min_idle, if its keeper had a place for that */
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
 	struct budget_view view; /* as it was published */
-	uint64_t armed_us; /* a pool of another room, for all that are hungry: when its tick is due for that */
+	uint64_t armed_us; /* a pool of another policy worker, for all that are hungry: when its tick is due for that */
 	uint32_t calm_count; /* how often it was published since the cap was tight last */
 	bool is_watched; /* each change of the view is published */
 	bool is_giving_up; /* the next one that begins to leave is one that was asked for */
@@ -99,11 +99,11 @@ struct budget_member {
 
 /* --- Places for connections that no policy lends; for others than src/policy/. They take the lock. --- */
 
-void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_room *r);
+void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_worker *r);
 void policy_places_leave(struct budget_member *m); /* none may be taken */
-/* Takes one place at once, if need be from the pool of this room with the most idle connections. Returns false if there
- * is none; then a pool of another room was asked for one, if it has any idle. Where a keeper grants places
- * (policy_keeper.h), it is asked for one instead, which is kept for two seconds for the next who tries. */
+/* Takes one place at once, if need be from the pool of this policy worker with the most idle connections. Returns false
+ * if there is none; then a pool of another policy worker was asked for one, if it has any idle. Where a keeper grants
+ * places (policy_keeper.h), it is asked for one instead, which is kept for two seconds for the next who tries. */
 bool policy_places_take(struct budget_member *m, uint64_t now_us);
 void policy_places_give(struct budget_member *m, uint64_t now_us);
 /* Returns true if all places are taken while some pool would open a connection. */
@@ -115,15 +115,16 @@ bool policy_places_are_wanted(const struct budget_member *m);
  * zeroed. */
 void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 		 const uint32_t counts[static PC_COUNT]);
-/* The connections of m don't count any more. If it has any, others may open some: policy_room_act() must follow. */
+/* The connections of m don't count any more. If it has any, others may open some: policy_worker_act() must follow. */
 void budget_leave(struct budget_member *m);
 /* weight: 0 counts as 1. Also before budget_join. The caller reviews. */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
 void budget_publish(struct budget_member *m, const struct budget_view *v);
-/* After what may make it tight: all publish from now on. r: this thread's room; policy_room_act() must follow. */
-void budget_watch(struct policy_budget *b, const struct policy_room *r);
+/* After what may make it tight: all publish from now on. r: this thread's policy worker; policy_worker_act() must
+ * follow. */
+void budget_watch(struct policy_budget *b, const struct policy_worker *r);
 
-/* All pools in which somebody waits are to look again; policy_room_act() must follow. */
+/* All pools in which somebody waits are to look again; policy_worker_act() must follow. */
 void budget_tell_news(struct policy_budget *b);
 
 void budget_take(struct budget_member *m); /* a place: the connection will be opened */
@@ -133,7 +134,7 @@ void budget_moved(struct budget_member *m, enum policy_conn_state from, enum pol
  */
 void budget_departed(struct budget_member *m, struct budget_group *g);
 void budget_arrived(struct budget_member *m, struct budget_group *g);
-void budget_lost(struct budget_group *g); /* policy_room_act() must follow */
+void budget_lost(struct budget_group *g); /* policy_worker_act() must follow */
 /* Call it at the end of each change, with the number of connections that only the cap prevents. Then reviews. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 

@@ -12,7 +12,7 @@ TAILQ_HEAD(budget_groups, budget_group);
 
 /* Zeroed, as in most: the budget is a cap, and its limit a setting. */
 struct budget_kept {
-	struct policy_room *keeper; /* NULL: none, or it has gone */
+	struct policy_worker *keeper; /* NULL: none, or it has gone */
 	bool is_binding; /* the limit is what is granted, which may be 0 */
 	uint32_t granted;
 	uint32_t returned; /* places of connections that are gone since the keeper asked for some last */
@@ -68,12 +68,12 @@ budget_fit(struct policy_budget *b)
 		b->limit = most < b->kept.news.share ? most : b->kept.news.share;
 }
 
-/* Tells the keeper that counts have changed: policy_room_act() or policy_room_tell() must follow. */
+/* Tells the keeper that counts have changed: policy_worker_act() or policy_worker_tell() must follow. */
 static inline void
 budget_tell_keeper(const struct policy_budget *b)
 {
 	if (b->kept.keeper != NULL)
-		policy_room_wake(b->kept.keeper);
+		policy_worker_wake(b->kept.keeper);
 }
 
 static inline void
@@ -86,9 +86,9 @@ budget_change_opening(struct budget_member *m, uint32_t by)
 /* policy_budget.c */
 bool budget_has_free_place(const struct policy_budget *b);
 void budget_end_rests(struct policy_budget *b, uint64_t now_us); /* who has rested long enough is not in use any more */
-void budget_wake_best(struct policy_budget *b); /* who is hungry, if a place is free; policy_room_act() must follow */
+void budget_wake_best(struct policy_budget *b); /* who is hungry, if a place is free; policy_worker_act() must follow */
 /* Called with the lock, returns without it: after any change of the limit, or of what members want. */
-void budget_look_again(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
+void budget_look_again(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* policy_keeper.c */
 /* Has the keeper ask for a place for m's min_idle, if nobody else wants one. */

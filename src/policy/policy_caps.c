@@ -18,9 +18,9 @@ allows(struct budget_member *m, uint64_t now_us)
 
 	if (m->budget == NULL)
 		return true;
-	policy_room_lock(m->room);
+	policy_worker_lock(m->worker);
 	is_allowed = budget_allows(m, true, now_us);
-	policy_room_unlock(m->room);
+	policy_worker_unlock(m->worker);
 	return is_allowed;
 }
 
@@ -30,18 +30,18 @@ caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *
 {
 	struct budget_member *m = &caps->by_kind[which];
 
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	if (m->budget != NULL)
 		budget_leave(m);
 	*m = (struct budget_member){
-		.weight = m->weight, .reserved = m->reserved, .orders = caps->orders, .room = caps->orders->room
+		.weight = m->weight, .reserved = m->reserved, .orders = caps->orders, .worker = caps->orders->worker
 	};
 	if (b != NULL) {
 		budget_join(b, m, caps->groups == NULL ? NULL : &caps->groups[which], counts);
-		budget_watch(b, m->room);
+		budget_watch(b, m->worker);
 	}
 	caps->orders->ops->publish(caps->orders->pool);
-	policy_room_act(m->room, now_us);
+	policy_worker_act(m->worker, now_us);
 }
 
 void
@@ -64,9 +64,9 @@ may_regroup(const struct policy_caps *caps, unsigned which)
 	if (caps->groups == NULL || m->budget == NULL || m->group != &m->own)
 		return false;
 	g = &caps->groups[which];
-	policy_room_lock(m->room);
+	policy_worker_lock(m->worker);
 	may = g->budget == NULL || g->budget == m->budget;
-	policy_room_unlock(m->room);
+	policy_worker_unlock(m->worker);
 	return may;
 }
 
@@ -81,7 +81,7 @@ caps_regroup(struct policy_caps *caps, const uint32_t counts[static PC_COUNT], u
 void
 caps_leave(struct policy_caps *caps)
 {
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
 		struct budget_member *m = &caps->by_kind[i];
 
@@ -89,17 +89,17 @@ caps_leave(struct policy_caps *caps)
 		if (m->budget != NULL)
 			budget_leave(m);
 	}
-	policy_room_tell(caps->orders->room);
-	policy_room_unlock(caps->orders->room);
+	policy_worker_tell(caps->orders->worker);
+	policy_worker_unlock(caps->orders->worker);
 }
 
 void
 caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved)
 {
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_set_claim(&caps->by_kind[i], weight, reserved);
-	policy_room_unlock(caps->orders->room);
+	policy_worker_unlock(caps->orders->worker);
 }
 
 void
@@ -136,31 +136,31 @@ void
 caps_departed(struct policy_caps *caps)
 {
 	assert(caps->groups != NULL);
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_departed(&caps->by_kind[i], &caps->groups[i]);
-	policy_room_unlock(caps->orders->room);
+	policy_worker_unlock(caps->orders->worker);
 }
 
 void
 caps_arrived(struct policy_caps *caps)
 {
 	assert(caps->groups != NULL);
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_arrived(&caps->by_kind[i], &caps->groups[i]);
-	policy_room_unlock(caps->orders->room);
+	policy_worker_unlock(caps->orders->worker);
 }
 
 void
 caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to)
 {
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].budget != NULL)
 			budget_moved(&caps->by_kind[i], from, to);
-	policy_room_tell(caps->orders->room);
-	policy_room_unlock(caps->orders->room);
+	policy_worker_tell(caps->orders->worker);
+	policy_worker_unlock(caps->orders->worker);
 }
 
 /* Who is short of nothing is of interest only where others are. */
@@ -189,11 +189,11 @@ caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 
 	if (!caps->is_watched)
 		return false;
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	caps->orders->ops->publish(caps->orders->pool);
 	for (unsigned i = 0; i < POLICY_CAPS && !is_asked; i++)
 		is_asked = caps->by_kind[i].budget != NULL && budget_asks_back(&caps->by_kind[i], opened_us, now_us);
-	policy_room_unlock(caps->orders->room);
+	policy_worker_unlock(caps->orders->worker);
 	return is_asked;
 }
 
@@ -202,26 +202,26 @@ caps_begin_giving_up(struct policy_caps *caps)
 {
 	bool is_asked = false;
 
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
 		struct budget_member *m = &caps->by_kind[i];
 
 		m->is_giving_up = m->asked > 0;
 		is_asked |= m->is_giving_up;
 	}
-	policy_room_unlock(caps->orders->room);
+	policy_worker_unlock(caps->orders->worker);
 	return is_asked;
 }
 
 void
 caps_withdraw(struct policy_caps *caps)
 {
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	caps->orders->ops->publish(caps->orders->pool); /* first: none is to be asked for once more */
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].is_giving_up)
 			budget_withdraw(&caps->by_kind[i]);
-	policy_room_unlock(caps->orders->room);
+	policy_worker_unlock(caps->orders->worker);
 }
 
 bool
@@ -231,10 +231,10 @@ caps_are_wanted(const struct policy_caps *caps)
 
 	if (!caps->is_watched)
 		return false;
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		are_wanted |= caps->by_kind[i].budget != NULL && budget_is_wanted(caps->by_kind[i].budget);
-	policy_room_unlock(caps->orders->room);
+	policy_worker_unlock(caps->orders->worker);
 	return are_wanted;
 }
 
@@ -243,10 +243,10 @@ caps_are_lacking(const struct policy_caps *caps)
 {
 	bool are_lacking = false;
 
-	policy_room_lock(caps->orders->room);
+	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		are_lacking |= budget_lacks(&caps->by_kind[i]);
-	policy_room_unlock(caps->orders->room);
+	policy_worker_unlock(caps->orders->worker);
 	return are_lacking;
 }
 
@@ -269,9 +269,9 @@ caps_due(const struct policy_caps *caps, uint64_t now_us)
 
 		if (m->short_count == 0)
 			continue;
-		policy_room_lock(m->room);
+		policy_worker_lock(m->worker);
 		at_us = budget_due(m, now_us);
-		policy_room_unlock(m->room);
+		policy_worker_unlock(m->worker);
 		due_us = at_us < due_us ? at_us : due_us;
 	}
 	return due_us;

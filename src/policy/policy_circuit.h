@@ -8,8 +8,8 @@
  * half a second: whoever began the first may hang. Each failure counts for all pools in which somebody waits. The first
  * answer closes the circuit, whatever it says: a wrong password is that pool's own matter.
  *
- * Pools of several rooms share it, so each function takes the lock (policy_commons.h); while the circuit is closed,
- * only what opens a connection does. Each pool embeds a circuit_member, whose fields are its own.
+ * Pools of several policy workers share it, so each function takes the lock (policy_commons.h); while the circuit is
+ * closed, only what opens a connection does. Each pool embeds a circuit_member, whose fields are its own.
  */
 #pragma once
 
@@ -52,7 +52,7 @@ void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct pol
 void circuit_leave(struct circuit_member *m);
 /* Returns when the next attempt may begin; UINT64_MAX: when news comes. 0 while the circuit is closed. */
 uint64_t circuit_due(const struct circuit_member *m);
-/* Begins an attempt; false: one of another room has just begun. *is_trial: circuit_ended() must follow. */
+/* Begins an attempt; false: one of another policy worker has just begun. *is_trial: circuit_ended() must follow. */
 bool circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */

@@ -36,33 +36,33 @@ policy_commons_free(struct policy_commons *c)
 	free(c);
 }
 
-struct policy_room *
-policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner,
-		const struct policy_waiter_ops *borrowers)
+struct policy_worker *
+policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner,
+		  const struct policy_waiter_ops *borrowers)
 {
-	struct policy_room *r = calloc(1, sizeof(*r));
+	struct policy_worker *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
 		return NULL;
-	*r = (struct policy_room){ .commons = c, .number = number, .tell = tell, .owner = owner };
+	*r = (struct policy_worker){ .commons = c, .number = number, .tell = tell, .owner = owner };
 	r->borrowers = borrowers;
 	TAILQ_INIT(&r->orders);
 	return r;
 }
 
 void
-policy_room_free(struct policy_room *r)
+policy_worker_free(struct policy_worker *r)
 {
 	if (r == NULL)
 		return;
 	assert(TAILQ_EMPTY(&r->orders));
-	if (r->state == ROOM_UNTOLD)
+	if (r->state == WORKER_UNTOLD)
 		TAILQ_REMOVE(&r->commons->untold, r, link);
 	free(r);
 }
 
 void
-policy_room_set_silent(struct policy_room *r, struct policy_room *own, bool is_silent, uint64_t now_us)
+policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, bool is_silent, uint64_t now_us)
 {
 	uint32_t bit = 1u << r->number;
 
@@ -70,13 +70,13 @@ policy_room_set_silent(struct policy_room *r, struct policy_room *own, bool is_s
 		atomic_fetch_or_explicit(&r->commons->silent, bit, memory_order_relaxed);
 	else
 		atomic_fetch_and_explicit(&r->commons->silent, ~bit, memory_order_relaxed);
-	policy_room_lock(own);
+	policy_worker_lock(own);
 	budget_tell_news(r->commons->total);
-	policy_room_act(own, now_us);
+	policy_worker_act(own, now_us);
 }
 
 struct policy_budget *
-policy_room_total(const struct policy_room *r)
+policy_worker_total(const struct policy_worker *r)
 {
 	return r->commons->total;
 }
@@ -142,33 +142,33 @@ policy_named_put(struct policy_commons *all, struct policy_named *n)
 /* --- Orders. --- */
 
 void
-policy_room_lock(const struct policy_room *r)
+policy_worker_lock(const struct policy_worker *r)
 {
 	pthread_mutex_lock(&r->commons->lock);
 }
 
 void
-policy_room_unlock(const struct policy_room *r)
+policy_worker_unlock(const struct policy_worker *r)
 {
 	pthread_mutex_unlock(&r->commons->lock);
 }
 
 void
-policy_room_wake(struct policy_room *r)
+policy_worker_wake(struct policy_worker *r)
 {
-	if (r->state != ROOM_AT_REST)
+	if (r->state != WORKER_AT_REST)
 		return;
 	TAILQ_INSERT_TAIL(&r->commons->untold, r, link);
-	r->state = ROOM_UNTOLD;
+	r->state = WORKER_UNTOLD;
 }
 
 void
-policy_room_order(struct policy_orders *o, unsigned what)
+policy_worker_order(struct policy_orders *o, unsigned what)
 {
 	if (o->what == 0)
-		TAILQ_INSERT_TAIL(&o->room->orders, o, link);
+		TAILQ_INSERT_TAIL(&o->worker->orders, o, link);
 	o->what |= what;
-	policy_room_wake(o->room);
+	policy_worker_wake(o->worker);
 }
 
 /* Takes what is ordered of the first pool out of o; *o is as new then. */
@@ -178,68 +178,68 @@ take_orders(struct policy_orders *o)
 	struct policy_orders taken = *o;
 
 	assert(o->what != 0);
-	TAILQ_REMOVE(&o->room->orders, o, link);
+	TAILQ_REMOVE(&o->worker->orders, o, link);
 	o->what = o->answered_by = 0;
 	o->arm_at_us = UINT64_MAX;
 	return taken;
 }
 
 static void
-tell_one(struct policy_room *to)
+tell_one(struct policy_worker *to)
 {
-	assert(to->state == ROOM_UNTOLD);
+	assert(to->state == WORKER_UNTOLD);
 	TAILQ_REMOVE(&to->commons->untold, to, link);
-	to->state = ROOM_TOLD;
-	policy_room_unlock(to);
+	to->state = WORKER_TOLD;
+	policy_worker_unlock(to);
 	to->tell(to->owner);
-	policy_room_lock(to);
+	policy_worker_lock(to);
 }
 
 void
-policy_room_tell(struct policy_room *r)
+policy_worker_tell(struct policy_worker *r)
 {
-	struct policy_room *next;
+	struct policy_worker *next;
 
 	while ((next = TAILQ_FIRST(&r->commons->untold)) != NULL && (next != r || (next = TAILQ_NEXT(r, link)) != NULL))
 		tell_one(next);
 }
 
 void
-policy_room_act(struct policy_room *r, uint64_t now_us)
+policy_worker_act(struct policy_worker *r, uint64_t now_us)
 {
 	struct policy_orders *first;
 
-	if (r->state == ROOM_UNTOLD) { /* no need: they are carried out here */
+	if (r->state == WORKER_UNTOLD) { /* no need: they are carried out here */
 		TAILQ_REMOVE(&r->commons->untold, r, link);
-		r->state = ROOM_AT_REST;
+		r->state = WORKER_AT_REST;
 	}
 	while ((first = TAILQ_FIRST(&r->orders)) != NULL) {
 		struct policy_orders orders = take_orders(first);
 
-		policy_room_unlock(r);
+		policy_worker_unlock(r);
 		if (orders.ops != NULL)
 			orders.ops->obey(orders.pool, &orders, now_us);
-		policy_room_lock(r);
+		policy_worker_lock(r);
 	}
 	while (!TAILQ_EMPTY(&r->commons->untold))
 		tell_one(TAILQ_FIRST(&r->commons->untold));
-	policy_room_unlock(r);
+	policy_worker_unlock(r);
 }
 
 void
-policy_room_run_orders(struct policy_room *r, uint64_t now_us)
+policy_worker_run_orders(struct policy_worker *r, uint64_t now_us)
 {
-	policy_room_lock(r);
-	if (r->state == ROOM_TOLD)
-		r->state = ROOM_AT_REST;
-	policy_room_act(r, now_us);
+	policy_worker_lock(r);
+	if (r->state == WORKER_TOLD)
+		r->state = WORKER_AT_REST;
+	policy_worker_act(r, now_us);
 }
 
 void
-policy_room_forget(struct policy_orders *o)
+policy_worker_forget(struct policy_orders *o)
 {
-	policy_room_lock(o->room);
+	policy_worker_lock(o->worker);
 	if (o->what != 0)
 		take_orders(o);
-	policy_room_unlock(o->room);
+	policy_worker_unlock(o->worker);
 }

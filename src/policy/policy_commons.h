@@ -2,10 +2,10 @@
  * src/policy/policy_commons.h - what the pools of all workers share: the caps over several pools, the circuits of
  * upstreams, and the one lock over them.
  *
- * A room is a worker's side of it: the pools of a room are used by one thread. A pool never touches one of another
- * room. What it wants of that one (to look again, to give up an idle connection) is an order, which is noted under the
- * lock, and carried out by policy_room_run_orders() on the other thread. Orders to pools of the own room are carried
- * out at once, when the lock is free again.
+ * A policy worker is a worker's side of it: its pools are used by one thread. A pool never touches one of another one.
+ * What it wants of that one (to look again, to give up an idle connection) is an order, which is noted under the lock,
+ * and carried out by policy_worker_run_orders() on the other thread. Orders to its own pools are carried out at once,
+ * when the lock is free again.
  *
  * Always: the lock is held for loops over pools at most, without a system call, an allocation, or a call out of
  *         src/policy/; and only when a connection is opened, closing or gone, when one for which somebody waits can't
@@ -24,7 +24,7 @@ struct policy_budget; /* policy_budget.h */
 struct policy_circuit; /* policy_circuit.h */
 
 TAILQ_HEAD(policy_order_list, policy_orders);
-TAILQ_HEAD(policy_room_list, policy_room);
+TAILQ_HEAD(policy_worker_list, policy_worker);
 
 #define POLICY_KINDS                                                                                                   \
 	('z' - 'a' + 1) /* c: circuits. d, h, t, u: budgets. f: pool_fresh. k: clusters. w: shared policies */
@@ -32,21 +32,21 @@ TAILQ_HEAD(policy_room_list, policy_room);
 /* Others call the functions below; only src/policy/ looks inside. */
 struct policy_commons {
 	pthread_mutex_t lock; /* guards budgets, circuits, orders, and what members have in them */
-	struct policy_room_list untold; /* rooms with new orders */
+	struct policy_worker_list untold; /* policy workers with new orders */
 	struct policy_budget *total;
 	pthread_mutex_t names_lock; /* guards the tables; taken when a pool is configured or freed, and by reads */
 	uint64_t seed; /* of the tables' hashes, and of jitter */
 	struct policy_named *named[POLICY_KINDS]; /* a table for each kind */
-	_Atomic uint32_t silent; /* a bit for each room whose thread does not answer; written by one thread */
+	_Atomic uint32_t silent; /* a bit for each policy worker whose thread does not answer; written by one thread */
 };
 
-enum room_state {
-	ROOM_AT_REST,
-	ROOM_UNTOLD, /* there are orders: it is in commons->untold */
-	ROOM_TOLD /* ... it was told so, and has not begun to hear them */
+enum policy_worker_state {
+	WORKER_AT_REST,
+	WORKER_UNTOLD, /* there are orders: it is in commons->untold */
+	WORKER_TOLD /* ... it was told so, and has not begun to hear them */
 };
 
-struct policy_room {
+struct policy_worker {
 	struct policy_commons *commons;
 	uint32_t number;
 	void (*tell)(void *owner);
@@ -54,38 +54,39 @@ struct policy_room {
 	const struct policy_waiter_ops *borrowers;
 	_Atomic uint32_t turns; /* of the loop of its thread, which alone counts them */
 	struct policy_order_list orders; /* not carried out yet */
-	enum room_state state;
-	TAILQ_ENTRY(policy_room) link;
+	enum policy_worker_state state;
+	TAILQ_ENTRY(policy_worker) link;
 };
 
 /* Returns NULL without memory. */
 struct policy_commons *policy_commons_new(uint64_t seed);
-void policy_commons_free(struct policy_commons *c); /* after its rooms and pools; NULL is fine */
-/* number: its worker's, below SHARDS_MAX, another one for each room. tell(owner) is called on any thread, without
- * the lock, when policy_room_run_orders() is due. borrowers: NULL if nobody borrows there. Returns NULL without memory.
+void policy_commons_free(struct policy_commons *c); /* after its policy workers and pools; NULL is fine */
+/* number: its worker's, below SHARDS_MAX, another one for each policy worker. tell(owner) is called on any thread,
+ * without the lock, when policy_worker_run_orders() is due. borrowers: NULL if nobody borrows there. Returns NULL
+ * without memory.
  */
-struct policy_room *policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner,
-				    const struct policy_waiter_ops *borrowers);
+struct policy_worker *policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner),
+					void *owner, const struct policy_waiter_ops *borrowers);
 /* r's thread does not answer, or does again: while it does not, nothing is sent there, asked of it, or left to it. Call
- * it on one thread, always the same: own is its room. */
-void policy_room_set_silent(struct policy_room *r, struct policy_room *own, bool is_silent, uint64_t now_us);
+ * it on one thread, always the same: own is its policy worker. */
+void policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, bool is_silent, uint64_t now_us);
 /* After its pools, when nobody can tell it anything any more: its orders are gone with their pools. NULL is fine. */
-void policy_room_free(struct policy_room *r);
-/* Carries out what others want of the pools of this room; call it on their thread. */
-void policy_room_run_orders(struct policy_room *r, uint64_t now_us);
+void policy_worker_free(struct policy_worker *r);
+/* Carries out what others want of the pools of this policy worker; call it on their thread. */
+void policy_worker_run_orders(struct policy_worker *r, uint64_t now_us);
 /* A turn of that thread's loop is over: what has come to its pools meanwhile has had its effect. */
 static inline void
-policy_room_count_turn(struct policy_room *r)
+policy_worker_count_turn(struct policy_worker *r)
 {
 	atomic_store_explicit(&r->turns, atomic_load_explicit(&r->turns, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 }
 
 /* The cap over all pools: max_server_connections. */
-struct policy_budget *policy_room_total(const struct policy_room *r);
+struct policy_budget *policy_worker_total(const struct policy_worker *r);
 
 static inline bool
-policy_room_is_silent(const struct policy_room *r)
+policy_worker_is_silent(const struct policy_worker *r)
 {
 	return (atomic_load_explicit(&r->commons->silent, memory_order_relaxed) & 1u << r->number) != 0;
 }
@@ -139,24 +140,26 @@ enum policy_order {
 
 /* Orders to a pool, which embeds it. All but the first three are guarded by the lock. */
 struct policy_orders {
-	const struct policy_order_ops *ops; /* NULL: nobody obeys, as with a keeper's: its room is told of them */
+	const struct policy_order_ops
+	    *ops; /* NULL: nobody obeys, as with a keeper's: its policy worker is told of them */
 	struct policy *pool;
-	struct policy_room *room;
-	unsigned what; /* enum policy_order; 0: nothing, and it is not in the room's list */
+	struct policy_worker *worker;
+	unsigned what; /* enum policy_order; 0: nothing, and it is not in the policy worker's list */
 	uint32_t answered_by; /* a bit for each shard that has none for this one */
 	uint64_t arm_at_us; /* UINT64_MAX: nothing */
 	TAILQ_ENTRY(policy_orders) link;
 };
 
-void policy_room_lock(const struct policy_room *r);
-void policy_room_unlock(const struct policy_room *r);
-/* Under the lock. what: enum policy_order. policy_room_act() must follow. */
-void policy_room_order(struct policy_orders *o, unsigned what);
-/* Under the lock: r->tell() is due, which policy_room_act() or policy_room_tell() calls. */
-void policy_room_wake(struct policy_room *r);
-/* Called with r's lock, which it gives up meanwhile: tells all other rooms that have been woken, or have orders. Those
- * of r wait for policy_room_act(). */
-void policy_room_tell(struct policy_room *r);
-/* Called with the lock, returns without it: carries out the orders to this room, and tells others of theirs. */
-void policy_room_act(struct policy_room *r, uint64_t now_us);
-void policy_room_forget(struct policy_orders *o); /* the pool goes */
+void policy_worker_lock(const struct policy_worker *r);
+void policy_worker_unlock(const struct policy_worker *r);
+/* Under the lock. what: enum policy_order. policy_worker_act() must follow. */
+void policy_worker_order(struct policy_orders *o, unsigned what);
+/* Under the lock: r->tell() is due, which policy_worker_act() or policy_worker_tell() calls. */
+void policy_worker_wake(struct policy_worker *r);
+/* Called with r's lock, which it gives up meanwhile: tells all other policy workers that have been woken, or have
+ * orders. Those of r wait for policy_worker_act(). */
+void policy_worker_tell(struct policy_worker *r);
+/* Called with the lock, returns without it: carries out the orders to this policy worker, and tells others of theirs.
+ */
+void policy_worker_act(struct policy_worker *r, uint64_t now_us);
+void policy_worker_forget(struct policy_orders *o); /* the pool goes */

@@ -32,16 +32,16 @@ stock_up(struct policy_budget *b)
 			continue;
 		assert(m->orders != NULL && b->kept.understocked_count > 0);
 		m->is_understocked = false;
-		policy_room_order(m->orders, ORDER_STIR);
+		policy_worker_order(m->orders, ORDER_STIR);
 	}
 	b->kept.understocked_count = 0;
 }
 
 void
-policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy_room *keeper, bool is_binding,
+policy_budget_keep(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper, bool is_binding,
 		   uint64_t now_us)
 {
-	policy_room_lock(r);
+	policy_worker_lock(r);
 	b->kept.keeper = keeper;
 	b->kept.is_binding = is_binding;
 	b->limit = b->kept.granted = b->kept.held = 0;
@@ -50,10 +50,10 @@ policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy
 }
 
 void
-policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, const struct budget_news *news,
+policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t more, const struct budget_news *news,
 		    uint64_t now_us)
 {
-	policy_room_lock(r);
+	policy_worker_lock(r);
 	b->kept.granted += more;
 	if (news->checks != b->kept.news.checks)
 		b->kept.returned = 0;
@@ -69,38 +69,38 @@ policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t mor
 }
 
 void
-policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint32_t kept)
+policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t kept)
 {
-	policy_room_lock(r);
+	policy_worker_lock(r);
 	if (b->kept.granted > kept)
 		b->kept.granted = kept;
 	if (b->kept.held > b->kept.granted)
 		b->kept.held = b->kept.granted;
 	budget_fit(b);
-	policy_room_unlock(r);
+	policy_worker_unlock(r);
 }
 
 void
-policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
 	struct budget_member *m;
 
-	policy_room_lock(r);
+	policy_worker_lock(r);
 	TAILQ_FOREACH(m, &b->members, link) {
 		if (m->orders == NULL)
 			budget_change_opening(m, -m->opening);
 		if (m->opening != 0)
-			policy_room_order(m->orders, ORDER_ABANDON);
+			policy_worker_order(m->orders, ORDER_ABANDON);
 	}
-	policy_room_act(r, now_us);
+	policy_worker_act(r, now_us);
 }
 
 struct budget_count
-policy_budget_count(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
 	struct budget_count count;
 
-	policy_room_lock(r);
+	policy_worker_lock(r);
 	budget_end_rests(b, now_us);
 	if (now_us >= b->kept.held_until_us && b->kept.held + b->kept.asked_for > 0) {
 		b->kept.held = b->kept.asked_for = 0;
@@ -115,8 +115,8 @@ policy_budget_count(struct policy_budget *b, struct policy_room *r, uint64_t now
 		.taken = b->kept.taken,
 		.is_in_use = b->kept.asked_for > 0 || (b->is_watched ? b->in_use_count > 0 : b->used > 0)
 	};
-	policy_room_tell(r);
-	policy_room_unlock(r);
+	policy_worker_tell(r);
+	policy_worker_unlock(r);
 	return count;
 }
 
@@ -138,12 +138,12 @@ policy_budget_settled(struct budget_member *m)
 {
 	bool was_opening;
 
-	policy_room_lock(m->room);
+	policy_worker_lock(m->worker);
 	was_opening = m->opening > 0;
 	budget_change_opening(m, -m->opening);
 	budget_tell_keeper(m->budget);
-	policy_room_tell(m->room);
-	policy_room_unlock(m->room);
+	policy_worker_tell(m->worker);
+	policy_worker_unlock(m->worker);
 	return was_opening;
 }
 
@@ -153,9 +153,9 @@ policy_budget_say(const struct budget_member *m, struct fail *why)
 	struct budget_news news;
 	char share[64] = "";
 
-	policy_room_lock(m->room);
+	policy_worker_lock(m->worker);
 	news = m->budget->kept.news;
-	policy_room_unlock(m->room);
+	policy_worker_unlock(m->worker);
 	fail_set(why, "53300", "all connections that may be opened there are in use");
 	if (news.limit == 0) {
 		fail_detail(why, "None can be opened under the budget: pgweir's own connection for it is not there, or "

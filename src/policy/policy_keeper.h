@@ -16,10 +16,10 @@ struct budget_count {
 	uint64_t taken; /* places, since it is there */
 	bool is_in_use;
 };
-/* r: the room of the caller's thread. keeper: the room that is told of each change of the count; it has no pools. NULL:
- * it has gone, and is_binding keeps pools that have not been told yet from opening any. is_binding: false if it only
- * counts. */
-void policy_budget_keep(struct policy_budget *b, struct policy_room *r, struct policy_room *keeper, bool is_binding,
+/* r: the policy worker of the caller's thread. keeper: the policy worker that is told of each change of the count; it
+ * has no pools. NULL: it has gone, and is_binding keeps pools that have not been told yet from opening any. is_binding:
+ * false if it only counts. */
+void policy_budget_keep(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper, bool is_binding,
 			uint64_t now_us);
 struct budget_news {
 	uint32_t share; /* UINT32_MAX: it may have any number */
@@ -31,12 +31,12 @@ struct budget_news {
 	uint32_t limit, listed, others, reserved;
 };
 /* more: places that were granted now. */
-void policy_budget_grant(struct policy_budget *b, struct policy_room *r, uint32_t more, const struct budget_news *news,
-			 uint64_t now_us);
-void policy_budget_ungrant(struct policy_budget *b, struct policy_room *r, uint32_t kept); /* more than so many */
+void policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t more,
+			 const struct budget_news *news, uint64_t now_us);
+void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t kept); /* more than so many */
 /* Closes all connections whose login has not ended; those that no policy lends when it ends. */
-void policy_budget_abandon(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
-struct budget_count policy_budget_count(struct policy_budget *b, struct policy_room *r, uint64_t now_us);
+void policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
+struct budget_count policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* Sets why, with detail and hint: nobody has a place for m, which has joined a keeper's budget. */
 void policy_budget_say(const struct budget_member *m, struct fail *why);

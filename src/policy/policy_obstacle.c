@@ -266,7 +266,7 @@ full_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 	if (find_hanging(p, t, now_us) != NULL) {
 		say_busy(p, "One more is being opened.", why);
 		fail_hint(why, "It is lent once it has logged in; min_idle keeps some ready.");
-	} else if (p->orders.room->borrowers->blame == NULL || !p->orders.room->borrowers->blame(t, now_us, why)) {
+	} else if (p->orders.worker->borrowers->blame == NULL || !p->orders.worker->borrowers->blame(t, now_us, why)) {
 		fail_hint(why, "Raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
 			       "in the pgweir console.");
 	}

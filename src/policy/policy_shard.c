@@ -92,7 +92,7 @@ static bool
 transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us)
 {
 	enum policy_conn_state from = conn->state;
-	struct policy_room *to =
+	struct policy_worker *to =
 	    can_be_transferred(p, conn, now_us) ? shard_begin_transfer(&p->shard, conn, number) : NULL;
 
 	assert(from == PC_IDLE || from == PC_LENT);

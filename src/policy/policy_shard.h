@@ -42,7 +42,7 @@ struct policy_shared {
 	struct policy_commons *commons;
 
 	/* Changed under the lock. */
-	struct policy_orders *shards[SHARDS_MAX]; /* by the number of their rooms; NULL: none is there */
+	struct policy_orders *shards[SHARDS_MAX]; /* by the number of their workers; NULL: none is there */
 	_Atomic uint32_t shard_count;
 	_Atomic uint32_t used; /* places: connections in any state, and those that are transferred */
 	_Atomic uint32_t live; /* those of them that are neither CLOSING nor CHECKING */
@@ -69,13 +69,13 @@ struct policy_shared {
 struct policy_shard {
 	struct policy_shared *shared;
 	struct policy_orders *orders; /* the pool's */
-	uint32_t number; /* its room's */
+	uint32_t number; /* its policy worker's */
 	uint64_t asked_us; /* when others were asked for idle ones, for those who wait here; 0: they were not */
 	uint32_t live_asked; /* the shard's connections when it looked last whether to ask */
 	uint32_t asked_of; /* a bit for each that was asked, and has not said that it has none */
 	uint64_t doubted_us; /* when a connection was last not trusted any more */
-	const struct policy_room *given_to; /* the last that was transferred from here; NULL: none did */
-	uint32_t own_turns, its_turns; /* of the two rooms, when it left */
+	const struct policy_worker *given_to; /* the last that was transferred from here; NULL: none did */
+	uint32_t own_turns, its_turns; /* of the two workers, when it left */
 	uint64_t made_us; /* when a place was last made for who waits in another shard */
 	bool is_to_ask; /* more wait here than others know of */
 	bool is_full; /* no place was left when it looked last */
@@ -200,13 +200,13 @@ shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 		shard_report_change(m, is_in_use, now_us);
 }
 
-/* Notes that one is transferred to that room. */
+/* Notes that one is transferred to that policy worker. */
 static inline void
-shard_has_given(struct policy_shard *m, const struct policy_room *to)
+shard_has_given(struct policy_shard *m, const struct policy_worker *to)
 {
 	m->given_to = to;
 	m->its_turns = atomic_load_explicit(&to->turns, memory_order_relaxed);
-	m->own_turns = atomic_load_explicit(&m->orders->room->turns, memory_order_relaxed);
+	m->own_turns = atomic_load_explicit(&m->orders->worker->turns, memory_order_relaxed);
 }
 
 /*
@@ -218,14 +218,14 @@ shard_has_given(struct policy_shard *m, const struct policy_room *to)
 static inline bool
 shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
 {
-	const struct policy_room *to = m->given_to;
+	const struct policy_worker *to = m->given_to;
 	uint64_t late_us = own_us < SHARD_LATE_US ? own_us : SHARD_LATE_US;
 
 	if (atomic_load_explicit(&m->shared->since_us[number], memory_order_relaxed) >= own_us - late_us)
 		return false;
 	return own_us == UINT64_MAX || to == NULL || to->number != number ||
 	       (atomic_load_explicit(&to->turns, memory_order_relaxed) != m->its_turns &&
-		atomic_load_explicit(&m->orders->room->turns, memory_order_relaxed) != m->own_turns);
+		atomic_load_explicit(&m->orders->worker->turns, memory_order_relaxed) != m->own_turns);
 }
 
 /* Returns false if shard_choose() would find none, since nobody elsewhere is ahead. m->shared is not NULL. */
@@ -253,8 +253,9 @@ bool shard_others_lack(const struct policy_shard *m);
 uint32_t shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
 /* Returns true if somebody in that shard waits for so long that a place is made for him. */
 bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us);
-/* conn will go to that shard: returns its room, or NULL: it can't, or need not. shard_stays: it can't after all. */
-struct policy_room *shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number);
+/* conn will go to that shard: returns its policy worker, or NULL: it can't, or need not. shard_stays: it can't after
+ * all. */
+struct policy_worker *shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number);
 void shard_stays(struct policy_shard *m, struct policy_conn *conn);
 /* Returns false if conn was not sent to this shard. *is_of_round: it is as good as when it left. */
 bool shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round);

@@ -95,7 +95,7 @@ leave(const struct policy_shared *w)
 	pthread_mutex_unlock(&w->commons->lock);
 }
 
-/* Under the lock; policy_room_act() must follow. ORDER_NEWS: a place is free; with ORDER_STIR others keep what they
+/* Under the lock; policy_worker_act() must follow. ORDER_NEWS: a place is free; with ORDER_STIR others keep what they
  * had. */
 static void
 order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
@@ -103,9 +103,9 @@ order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
 	for (; shards != 0; shards &= shards - 1) {
 		struct policy_orders *o = w->shards[shard_first_of(shards)];
 
-		assert(o == NULL || o->room->commons == w->commons);
+		assert(o == NULL || o->worker->commons == w->commons);
 		if (o != NULL)
-			policy_room_order(o, what);
+			policy_worker_order(o, what);
 	}
 }
 
@@ -114,7 +114,7 @@ order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
 void
 shard_join(struct policy_shard *m, struct policy_shared *w, uint32_t total, uint32_t live, uint32_t verified)
 {
-	*m = (struct policy_shard){ .shared = w, .orders = m->orders, .number = m->orders->room->number };
+	*m = (struct policy_shard){ .shared = w, .orders = m->orders, .number = m->orders->worker->number };
 	m->since_us = UINT64_MAX;
 	assert(total >= live && live >= verified);
 	enter(m);
@@ -147,7 +147,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 	add(&w->verified, -verified);
 	if (total > 0) {
 		order_shards(w, shard_others_wait(m), ORDER_NEWS);
-		policy_room_act(m->orders->room, now_us);
+		policy_worker_act(m->orders->worker, now_us);
 	} else
 		leave(w);
 	m->shared = NULL;
@@ -229,7 +229,7 @@ shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 		order_shards(w, shard_others_wait(m), ORDER_NEWS);
 	m->is_in_use = is_in_use;
 	m->has_freed = false;
-	policy_room_act(m->orders->room, now_us);
+	policy_worker_act(m->orders->worker, now_us);
 }
 
 uint32_t
@@ -300,7 +300,7 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 		return false;
 	}
 	order_shards(w, w->out, ORDER_NEWS | ORDER_STIR);
-	policy_room_act(m->orders->room, now_us);
+	policy_worker_act(m->orders->worker, now_us);
 	return since_us != 0;
 }
 
@@ -445,7 +445,7 @@ shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us)
 
 /* --- Transfers. --- */
 
-struct policy_room *
+struct policy_worker *
 shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number)
 {
 	struct policy_shared *w = enter(m);
@@ -460,7 +460,7 @@ shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int numbe
 		conn->to_shard = (uint32_t)number;
 	}
 	leave(w);
-	return to != NULL ? to->room : NULL;
+	return to != NULL ? to->worker : NULL;
 }
 
 /* Under the lock. */
@@ -494,13 +494,13 @@ shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of_roun
 }
 
 void
-policy_shared_lost(struct policy_conn *conn, struct policy_room *r, uint64_t now_us)
+policy_shared_lost(struct policy_conn *conn, struct policy_worker *r, uint64_t now_us)
 {
 	struct policy_shared *w = conn->shared;
 	bool is_unused;
 
 	assert(conn->state == PC_NONE);
-	policy_room_lock(r);
+	policy_worker_lock(r);
 	end_transfer(conn);
 	add(&w->used, -1u);
 	add(&w->live, -1u);
@@ -509,7 +509,7 @@ policy_shared_lost(struct policy_conn *conn, struct policy_room *r, uint64_t now
 		budget_lost(&w->caps[i]);
 	order_shards(w, (uint32_t)get_us(&w->bits), ORDER_NEWS);
 	is_unused = is_over(w);
-	policy_room_act(r, now_us);
+	policy_worker_act(r, now_us);
 	if (is_unused)
 		free(w);
 }
@@ -544,7 +544,7 @@ shard_ask(struct policy_shard *m, uint64_t now_us)
 	m->asked_of |= shards;
 	enter(m);
 	order_shards(w, shards, ORDER_SEEK);
-	policy_room_act(m->orders->room, now_us);
+	policy_worker_act(m->orders->worker, now_us);
 }
 
 uint32_t
@@ -572,7 +572,7 @@ shard_answer(struct policy_shard *m, uint64_t now_us)
 		if (o == NULL || unserved(w, shard_first_of(shards)) == 0)
 			continue;
 		o->answered_by |= 1u << m->number;
-		policy_room_order(o, ORDER_ANSWER);
+		policy_worker_order(o, ORDER_ANSWER);
 	}
-	policy_room_act(m->orders->room, now_us);
+	policy_worker_act(m->orders->worker, now_us);
 }

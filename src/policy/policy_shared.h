@@ -52,6 +52,6 @@ uint32_t policy_queue_length(const struct policy *p); /* how many wait in all sh
 void policy_add_counts(const struct policy *p, struct policy_counts *to); /* policy.c; but back-off and outage */
 uint32_t policy_busy(const struct policy *p); /* how many are lent; if split, not idle, in all */
 
-/* A connection that was given can't be used where it came: it is closed, and its place given back. r: the room of this
- * thread. Also if all shards are gone. */
-void policy_shared_lost(struct policy_conn *conn, struct policy_room *r, uint64_t now_us);
+/* A connection that was given can't be used where it came: it is closed, and its place given back. r: the policy worker
+ * of this thread. Also if all shards are gone. */
+void policy_shared_lost(struct policy_conn *conn, struct policy_worker *r, uint64_t now_us);

@@ -150,16 +150,16 @@ give_place_back(struct policy *p, enum open_for what_for)
 static bool
 take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
-	struct policy_room *r = p->orders.room;
+	struct policy_worker *r = p->orders.worker;
 	bool is_taken;
 
-	policy_room_lock(r);
+	policy_worker_lock(r);
 	is_taken = shard_has_place(&p->shard, policy_limit_now(p, now_us)) &&
 		   caps_take(&p->caps, what_for == FOR_WAITER, now_us);
 	if (is_taken)
 		shard_take(&p->shard, state_of(what_for));
-	policy_room_tell(r);
-	policy_room_unlock(r);
+	policy_worker_tell(r);
+	policy_worker_unlock(r);
 	return is_taken;
 }
 

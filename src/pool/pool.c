@@ -39,10 +39,10 @@ put_parts(struct pool_set *set, const struct parts *p)
 	statement_home_unref(p->home);
 	code_store_put(&set->codes, p->code);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		policy_budget_put(set->s.room->commons, p->limits[i]);
-	policy_circuit_put(set->s.room->commons, p->circuit);
-	policy_shared_put(set->s.room->commons, p->shared);
-	pool_fresh_put(set->s.room->commons, p->fresh);
+		policy_budget_put(set->s.worker->commons, p->limits[i]);
+	policy_circuit_put(set->s.worker->commons, p->circuit);
+	policy_shared_put(set->s.worker->commons, p->shared);
+	pool_fresh_put(set->s.worker->commons, p->fresh);
 }
 
 /* Gives the pool others; the caller gets the ones it had. */
@@ -233,7 +233,7 @@ static int
 get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_t limit, struct policy_budget **out)
 {
 	if (limit > 0)
-		*out = policy_budget_get(set->s.room->commons, kind, name, len);
+		*out = policy_budget_get(set->s.worker->commons, kind, name, len);
 	return limit > 0 && *out == NULL ? -1 : 0;
 }
 
@@ -264,9 +264,9 @@ get_shared(struct pool *pool, bool has_budget, struct parts *out)
 
 	out->home = home == NULL ? NULL : statement_home_get(set->s.statements, home);
 	out->code = home == NULL ? NULL : code_store_get(&set->codes, home, out->target->database);
-	out->circuit = hosts == NULL ? NULL : policy_circuit_get(set->s.room->commons, hosts);
+	out->circuit = hosts == NULL ? NULL : policy_circuit_get(set->s.worker->commons, hosts);
 	if (has_budget && hosts != NULL)
-		out->limits[CAP_HOST] = policy_budget_get(set->s.room->commons, 'h', hosts, strlen(hosts));
+		out->limits[CAP_HOST] = policy_budget_get(set->s.worker->commons, 'h', hosts, strlen(hosts));
 	free(home);
 	free(hosts);
 	return out->home == NULL || out->code == NULL || out->circuit == NULL ||
@@ -285,10 +285,10 @@ get_shared_policy(struct pool *pool, struct parts *out)
 	bool is_split =
 	    pool->shared != NULL || pool_shards(set->config, pool->database->name, pool->user, &set->s.split) > 1;
 
-	out->shared = policy_shared_get(set->s.room->commons, box->key, box->key_len, is_split);
+	out->shared = policy_shared_get(set->s.worker->commons, box->key, box->key_len, is_split);
 	if (out->shared == NULL)
 		return is_split ? -1 : 0;
-	out->fresh = pool_fresh_get(set->s.room->commons, box->key, box->key_len);
+	out->fresh = pool_fresh_get(set->s.worker->commons, box->key, box->key_len);
 	return out->fresh == NULL ? -1 : 0;
 }
 
@@ -322,7 +322,7 @@ apply_limit(struct pool *pool, enum policy_cap which, uint32_t limit, uint64_t n
 	struct policy_budget *budget = pool->limits[which];
 
 	if (budget != NULL)
-		policy_budget_set_limit(budget, pool->set->s.room, limit, now_us);
+		policy_budget_set_limit(budget, pool->set->s.worker, limit, now_us);
 	policy_set_cap(pool->policy, which, budget, now_us);
 }
 
@@ -331,7 +331,7 @@ make_policy(struct pool *pool, const struct policy_settings *ps, uint64_t now_us
 {
 	struct pool_set *set = pool->set;
 
-	pool->policy = policy_new(ps, &pool_policy_ops, pool, set->s.room, &pool_main(pool)->counters,
+	pool->policy = policy_new(ps, &pool_policy_ops, pool, set->s.worker, &pool_main(pool)->counters,
 				  random_next(&set->random), now_us);
 	return pool->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
 }

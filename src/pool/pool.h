@@ -125,7 +125,7 @@ struct pool {
 	struct policy_circuit *circuit; /* of its upstream */
 	struct policy_shared *shared; /* policy_shared.h; NULL: it lives on one worker */
 	struct policy_budget
-	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL: none. That of CAP_ALL is its room's */
+	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL: none. That of CAP_ALL is its policy worker's */
 	struct dedicated *asker; /* dedicated.h: asks what became of transactions; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
 	/* standby_pools.c: by the place of their host in its upstream; NULL: not used yet. */

@@ -52,7 +52,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->databases.codes = &set->codes;
 	set->log = log;
 	set->random = set->databases.seed = set->backends.seed = set->s.seed;
-	policy_places_join(policy_room_total(set->s.room), &set->places, set->s.room);
+	policy_places_join(policy_worker_total(set->s.worker), &set->places, set->s.worker);
 	TAILQ_INIT(&set->active);
 	TAILQ_INIT(&set->bare);
 	timer_init(&set->waker, base, set->s.env->now_us, on_waker, set);
@@ -127,7 +127,8 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 	set->tls = tls_store_ref(tls);
 	users_unref(set->users);
 	set->users = users_ref(users);
-	policy_budget_set_limit(policy_room_total(set->s.room), set->s.room, config->max_server_connections, now_us);
+	policy_budget_set_limit(policy_worker_total(set->s.worker), set->s.worker, config->max_server_connections,
+				now_us);
 	for (struct pool *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
 		if (e->main != NULL)
@@ -180,10 +181,10 @@ pool_set_next_id(struct pool_set *set)
 	return atomic_fetch_add_explicit(set->s.last_id, 1, memory_order_relaxed) + 1;
 }
 
-struct policy_room *
-pool_set_room(const struct pool_set *set)
+struct policy_worker *
+pool_set_policy_worker(const struct pool_set *set)
 {
-	return set->s.room;
+	return set->s.worker;
 }
 
 uint64_t

@@ -44,7 +44,7 @@ struct pool_set_settings {
 	struct pool_split split; /* of the pools of all workers; zeroed: this set is alone */
 	uint32_t number; /* of its worker: as in homes */
 	struct statement_store *statements;
-	struct policy_room *room; /* of its worker: policy_commons.h */
+	struct policy_worker *worker; /* of its worker: policy_commons.h */
 	_Atomic uint64_t *last_id; /* of clients and servers, in the whole process */
 	struct shared_lives *lives; /* the same */
 	uint64_t seed;
@@ -72,7 +72,7 @@ struct pool_database *pool_set_find_database(const struct pool_set *set, const c
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers of all sets are numbered together, from 1 */
-struct policy_room *pool_set_room(const struct pool_set *set);
+struct policy_worker *pool_set_policy_worker(const struct pool_set *set);
 uint64_t pool_set_random(struct pool_set *set); /* no client can foretell it from others */
 uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
 /* Adds a life of a database cluster that was seen, and copies all that any worker has seen; either may be NULL. */

@@ -15,7 +15,7 @@
  *   pool_log.c      its lines in the log; pool_compat_log.c: in PgBouncer's format
  *
  * Owns:    pools, their servers (struct pooled), databases and backends.
- * Borrows: room, env, companions, statements and log, which outlive it; holds references to config, users and tls.
+ * Borrows: worker, env, companions, statements and log, which outlive it; holds references to config, users and tls.
  * Always:  the policy hears once of the end of each struct pooled (policy_knows), before that is freed.
  *
  * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, everybody
@@ -58,7 +58,7 @@ struct pooled {
 	} defaults; /* role_settings_version() when its login began: pool_defaults.c */
 	/* While it goes to the shard of its pool on another worker: pool_transfer.c. */
 	struct note note;
-	struct policy_room *from_room, *to_room;
+	struct policy_worker *from_worker, *to_worker;
 	struct pool_set *to;
 	const struct server_env *to_env;
 	uint64_t left_us; /* when the policy gave it up */
@@ -161,7 +161,7 @@ struct policy_conn *pool_returned(struct server *srv);
 void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcome, uint64_t since_us);
 
 /* pool_transfer.c */
-bool pool_give(void *owner, struct policy_conn *conn, struct policy_room *to); /* policy_ops.give */
+bool pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to); /* policy_ops.give */
 
 /* pool_code.c */
 const char *pool_code_ask(struct server *srv); /* returns the query for srv */

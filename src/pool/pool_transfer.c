@@ -38,13 +38,13 @@ may_give(struct pool *pool, struct pooled *p)
 
 /* --- there --- */
 
-/* Neither side's pool set need be there any more. env and room: of the worker that runs. */
+/* Neither side's pool set need be there any more. env and worker: of the worker that runs. */
 static void
-lose(struct pooled *p, const struct server_env *env, struct policy_room *room)
+lose(struct pooled *p, const struct server_env *env, struct policy_worker *worker)
 {
 	assert(p->pool == NULL && p->code == NULL && p->conn.state == PC_NONE);
 	server_discard(p->srv, env);
-	policy_shared_lost(&p->conn, room, *env->now_us);
+	policy_shared_lost(&p->conn, worker, *env->now_us);
 	pool_target_unref(p->target);
 	free(p);
 }
@@ -96,14 +96,14 @@ on_arrival(struct note *n, void *owner, bool is_over)
 		pool = pool_set_at(p->to, key, len);
 	}
 	if (pool == NULL || !join(pool, p)) {
-		lose(p, env, p->to_room);
+		lose(p, env, p->to_worker);
 		return;
 	}
 	if (stream_is_readable(&p->srv->stream)) /* PostgreSQL may have ended the session: it is pinged first */
 		p->conn.epoch = 0;
 	if (policy_arrive(pool->policy, pool_returned(p->srv), *env->now_us))
 		return; /* it may be gone already */
-	policy_shared_lost(&p->conn, p->to_room, *env->now_us);
+	policy_shared_lost(&p->conn, p->to_worker, *env->now_us);
 	server_close(p->srv);
 }
 
@@ -116,7 +116,7 @@ pool_transfer_take_back(const struct pool_set *set, const struct pool_set *silen
 	inbox_take_back(silent->s.env->inbox, note_reads, &(note_read *){ on_arrival }, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
-		lose(pooled_in(n), set->s.env, set->s.room);
+		lose(pooled_in(n), set->s.env, set->s.worker);
 	}
 }
 
@@ -130,7 +130,7 @@ depart(struct grave *g)
 	const struct server_env *env = srv->env;
 
 	if (server_pack(srv) < 0) {
-		lose(p, env, p->from_room);
+		lose(p, env, p->from_worker);
 		return;
 	}
 	p->note.read = on_arrival;
@@ -138,7 +138,7 @@ depart(struct grave *g)
 }
 
 bool
-pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
+pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 {
 	struct pool *pool = owner;
 	struct pooled *p = pooled_of(conn);
@@ -153,13 +153,13 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	p->heeded = pool_code_heeded(pool);
 	code_store_put(&set->codes, p->code);
 	p->code = NULL;
-	p->from_room = set->s.room;
+	p->from_worker = set->s.worker;
 	of = set->s.crew;
-	while ((*of)->s.room != to)
+	while ((*of)->s.worker != to)
 		of++;
 	p->to = *of;
 	p->to_env = p->to->s.env;
-	p->to_room = to;
+	p->to_worker = to;
 	p->left_us = clock_now_us();
 	p->pool = NULL;
 	set->s.env->counters

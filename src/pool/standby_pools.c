@@ -44,7 +44,7 @@ find_cluster(const struct pool *pool)
 	uint32_t count = (uint32_t)pool->target->upstream->host_count;
 	bool has_any = pool->main == NULL && count > 1 && !pool->is_orphan && is_reading(pool);
 	char *hosts = has_any ? pool_target_cluster(pool->target) : NULL;
-	struct cluster *c = hosts == NULL ? NULL : cluster_get(pool->set->s.room->commons, hosts, count);
+	struct cluster *c = hosts == NULL ? NULL : cluster_get(pool->set->s.worker->commons, hosts, count);
 
 	free(hosts);
 	return c;

@@ -128,7 +128,7 @@ on_orders(void *worker)
 	struct worker *k = worker;
 
 	k->now_us = clock_now_us();
-	policy_room_run_orders(k->room, k->now_us);
+	policy_worker_run_orders(k->worker, k->now_us);
 }
 
 int
@@ -142,8 +142,8 @@ worker_make(struct worker *k, struct fail *why)
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
 		return fail_set(why, "58000", "could not get random bytes");
 	wake_init(&k->orders, k->inbox, on_orders, k);
-	k->room = policy_room_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_waiters);
-	if (k->room == NULL)
+	k->worker = policy_worker_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_waiters);
+	if (k->worker == NULL)
 		return fail_set(why, "53200", "no memory for a worker");
 	if (k != k->weir->main_worker && (k->refusals = admission_new(&refusals, why)) == NULL)
 		return -1;
@@ -151,7 +151,7 @@ worker_make(struct worker *k, struct fail *why)
 	make_network(k, seeds);
 	make_stores(k, seeds);
 	ps.statements = k->clients.x.statements;
-	ps.room = k->room;
+	ps.worker = k->worker;
 	ps.last_id = &k->weir->shared.last_id;
 	ps.lives = &k->weir->shared.lives;
 	ps.seed = seeds[SEED_POOLS];
@@ -261,7 +261,7 @@ worker_empty(struct worker *k)
 {
 	struct client_env *c = &k->clients;
 
-	policy_room_free(k->room);
+	policy_worker_free(k->worker);
 	deferred_frees_free(c->x.deferred_frees);
 	admission_free(k->refusals);
 	state_linger_fini(&c->x);

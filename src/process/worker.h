@@ -5,7 +5,7 @@
  * Owns:    its clients, servers and pools, and what only they use: the envs have most of that.
  * Borrows: what all workers share (struct process_shared), its configuration and log.
  * Always:  only what runs on its loop touches what is its own, or worker 0 in a halt (worker_threads.c). What others
- *          touch at any time is atomic (pulse) or has a lock (inbox, room).
+ *          touch at any time is atomic (pulse) or has a lock (inbox, policy worker).
  */
 #pragma once
 
@@ -47,9 +47,9 @@ struct worker {
 	struct event_base *base;
 	struct inbox *inbox; /* net/inbox.h: its owner is this worker */
 	uint64_t now_us; /* the time of this turn of the loop */
-	struct policy_room *room; /* its part in the caps and circuits of all workers */
+	struct policy_worker *worker; /* its part in the caps and circuits of all workers */
 	struct wake reading; /* a host has answered, or fallen silent: reads_on_reading() is due */
-	struct wake orders; /* policy_room_run_orders() is due */
+	struct wake orders; /* policy_worker_run_orders() is due */
 	struct pool_set *pools;
 	struct client_env clients;
 	struct server_env servers;

@@ -13,7 +13,7 @@ worker_turn(struct worker *k)
 
 	event_base_loop(k->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 	k->counters.loop_iterations++;
-	policy_room_count_turn(k->room);
+	policy_worker_count_turn(k->worker);
 	/*
 	 * Helpers work for milliseconds at a time: a loop that wakes must not wait for them. Anybody else should not be
 	 * preempted by it: a lone client's process would be, each time it sends a query, before it has gone to sleep.

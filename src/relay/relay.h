@@ -35,7 +35,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 }
 
 void relay_cancel_wait(struct exchange *x); /* a cancel request came; its request may wait for a server */
-extern const struct policy_waiter_ops relay_waiters; /* of clients, for policy_room_new() */
+extern const struct policy_waiter_ops relay_waiters; /* of clients, for policy_worker_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */

@@ -78,7 +78,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_waite
 const struct policy_waiter_ops fake_waiters = { on_grant, on_refuse, NULL };
 
 static bool
-on_give(void *owner, struct policy_conn *conn, struct policy_room *to)
+on_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 {
 	struct fake *f = owner;
 
@@ -114,7 +114,7 @@ on_tell(void *owner)
 }
 
 void
-fake_init(struct fake *f, const struct policy_settings *settings, struct policy_room *room)
+fake_init(struct fake *f, const struct policy_settings *settings, struct policy_worker *worker)
 {
 	memset(f, 0, sizeof(*f));
 	f->now = 1000 * S;
@@ -125,12 +125,12 @@ fake_init(struct fake *f, const struct policy_settings *settings, struct policy_
 		c->fake = f;
 		c->waiter = (struct policy_waiter){ 0 };
 	}
-	if (room == NULL) {
+	if (worker == NULL) {
 		f->own = policy_commons_new(1);
-		room = policy_room_new(f->own, 0, on_tell, NULL, &fake_waiters);
+		worker = policy_worker_new(f->own, 0, on_tell, NULL, &fake_waiters);
 	}
-	f->room = room;
-	f->p = policy_new(settings, &ops, f, room, &f->counters, 42, f->now);
+	f->worker = worker;
+	f->p = policy_new(settings, &ops, f, worker, &f->counters, 42, f->now);
 	cr_assert_not_null(f->p);
 }
 
@@ -148,7 +148,7 @@ fake_fini(struct fake *f)
 	policy_free(f->p);
 	if (f->own == NULL)
 		return;
-	policy_room_free(f->room);
+	policy_worker_free(f->worker);
 	policy_commons_free(f->own);
 }
 

@@ -28,7 +28,7 @@ struct fake_client {
 struct fake {
 	struct policy *p;
 	struct policy_settings settings;
-	struct policy_room *room;
+	struct policy_worker *worker;
 	struct policy_commons *own; /* of a pool that shares nothing; else NULL */
 	struct pool_counters counters;
 	uint64_t now, due; /* due: when policy_tick is to be called; 0: never */
@@ -38,15 +38,15 @@ struct fake {
 	bool cannot_open, is_slow_to_close, cannot_give;
 	int given; /* to other workers; the last one, and where it goes: */
 	struct policy_conn *given_last;
-	struct policy_room *given_to;
+	struct policy_worker *given_to;
 	int granting, deepest; /* on_grants one within another: now, and at most */
 	struct fake_client clients[FAKE_CLIENTS];
 };
 
 struct policy_settings fake_settings(uint32_t size, uint32_t overflow); /* 30 s timeout, all else off */
-extern const struct policy_waiter_ops fake_waiters; /* for a room that is given to fake_init() */
+extern const struct policy_waiter_ops fake_waiters; /* for a policy worker that is given to fake_init() */
 void fake_init(struct fake *f, const struct policy_settings *settings,
-	       struct policy_room *room); /* NULL: one of its own */
+	       struct policy_worker *worker); /* NULL: one of its own */
 void fake_fini(struct fake *f); /* closes all; nothing may be left then */
 
 /* Client number i borrows; true: got one at once. */

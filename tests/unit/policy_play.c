@@ -283,7 +283,7 @@ all(struct play *play)
 			struct fake *f = &play->stage->pools[i];
 
 			if (play->stage->hears)
-				policy_room_run_orders(f->room, f->now);
+				policy_worker_run_orders(f->worker, f->now);
 			fake_at(f, now_us);
 		}
 }

@@ -34,7 +34,7 @@ struct play;
 struct stage {
 	struct fake *pools;
 	int count;
-	bool hears; /* "all" lets rooms read what they were told */
+	bool hears; /* "all" lets policy workers read what they were told */
 	bool (*act)(const struct play *play, void *world, struct fake *f, char *const *words); /* behind the last: "" */
 	bool (*read)(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *value);
 	void *world;

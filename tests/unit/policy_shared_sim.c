@@ -205,8 +205,8 @@ check_places(struct wsim *s)
 	HOLDS(s, s->cap == 0 || n + total_of(s, true) <= s->cap || n + total_of(s, true) <= s->previous_all,
 	      "%u connections and %u of the rival, the cap is %u", n, total_of(s, true), s->cap);
 	s->previous_all = n + total_of(s, true);
-	HOLDS(s, policy_budget_used(policy_room_total(s->shards[0].room)) == s->previous_all,
-	      "the cap counts %u, there are %u", policy_budget_used(policy_room_total(s->shards[0].room)),
+	HOLDS(s, policy_budget_used(policy_worker_total(s->shards[0].policy_worker)) == s->previous_all,
+	      "the cap counts %u, there are %u", policy_budget_used(policy_worker_total(s->shards[0].policy_worker)),
 	      s->previous_all);
 	HOLDS(s, w->used == n && w->live == l && w->verified == l - opening,
 	      "the whole counts %u, %u, %u; there are %u, %u, %u", w->used, w->live, w->verified, n, l, l - opening);
@@ -538,7 +538,7 @@ op_outage(void *owner, const struct policy_outage *outage, const struct fail *wh
 }
 
 static bool
-op_give(void *owner, struct policy_conn *conn, struct policy_room *to)
+op_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 {
 	struct wsim_shard *from = owner, *shard = to->owner;
 	struct wsim_conn *c = (struct wsim_conn *)conn;
@@ -575,7 +575,7 @@ hear(struct wsim_shard *shard)
 	tell(shard->s, "worker %u hears", shard->number);
 	shard->is_told = false;
 	shard->s->asked++;
-	policy_room_run_orders(shard->room, shard->s->now_us);
+	policy_worker_run_orders(shard->policy_worker, shard->s->now_us);
 }
 
 static void
@@ -595,7 +595,7 @@ count_turns(struct wsim *s)
 		if (s->shards[i].hangs || s->shards[i].on_stack > 0 || !chance(s, 50))
 			continue;
 		s->shards[i].turns++;
-		policy_room_count_turn(s->shards[i].room);
+		policy_worker_count_turn(s->shards[i].policy_worker);
 	}
 }
 
@@ -831,7 +831,7 @@ lose(struct wsim_conn *c, struct wsim_shard *shard)
 
 	tell(s, "part %u: %p is lost", shard->number, (void *)c);
 	TAILQ_REMOVE(&s->conns, c, link);
-	policy_shared_lost(&c->conn, shard->room, s->now_us);
+	policy_shared_lost(&c->conn, shard->policy_worker, s->now_us);
 	forget(c);
 }
 
@@ -940,7 +940,8 @@ set_cap(struct wsim *s)
 {
 	s->cap = chance(s, 40) ? 0 : 1 + below(s, 14);
 	tell(s, "the cap is %u", s->cap);
-	policy_budget_set_limit(policy_room_total(s->shards[0].room), s->shards[0].room, s->cap, s->now_us);
+	policy_budget_set_limit(policy_worker_total(s->shards[0].policy_worker), s->shards[0].policy_worker, s->cap,
+				s->now_us);
 }
 
 static void
@@ -1026,10 +1027,10 @@ make_shard(struct wsim_shard *shard)
 	tell(s, "part %u comes", shard->number);
 	shard->due_us = NEVER;
 	shard->counters = (struct pool_counters){ 0 };
-	shard->p =
-	    is_rival(shard)
-		? policy_new(&s->rival_settings, &rival_ops, shard, shard->room, &shard->counters, rnd(s), s->now_us)
-		: policy_new(&s->settings, &ops, shard, shard->room, &shard->counters, rnd(s), s->now_us);
+	shard->p = is_rival(shard) ? policy_new(&s->rival_settings, &rival_ops, shard, shard->policy_worker,
+						&shard->counters, rnd(s), s->now_us)
+				   : policy_new(&s->settings, &ops, shard, shard->policy_worker, &shard->counters,
+						rnd(s), s->now_us);
 	if (is_rival(shard))
 		return;
 	policy_set_circuit(shard->p, s->circuit, s->now_us);
@@ -1118,7 +1119,7 @@ watch(struct wsim *s)
 		if (!shard->is_silent) {
 			tell(s, "worker %u is silent", shard->number);
 			shard->is_silent = true;
-			policy_room_set_silent(shard->room, s->shards[0].room, true, s->now_us);
+			policy_worker_set_silent(shard->policy_worker, s->shards[0].policy_worker, true, s->now_us);
 		}
 		take_back(shard);
 	}
@@ -1133,7 +1134,7 @@ come_back(struct wsim_shard *shard)
 	tell(s, "worker %u is back", shard->number);
 	shard->hangs = shard->is_silent = false;
 	if (was_silent)
-		policy_room_set_silent(shard->room, s->shards[0].room, false, s->now_us);
+		policy_worker_set_silent(shard->policy_worker, s->shards[0].policy_worker, false, s->now_us);
 }
 
 static void
@@ -1300,7 +1301,7 @@ start_rival(struct wsim *s)
 
 	*shard =
 	    (struct wsim_shard){ .s = s, .number = s->shard_count, .worker = &s->shards[below(s, s->shard_count)] };
-	shard->room = shard->worker->room;
+	shard->policy_worker = shard->worker->policy_worker;
 	s->rival_settings = random_rival(s);
 	set_cap(s);
 	make_shard(shard);
@@ -1325,7 +1326,7 @@ start(struct wsim *s, uint64_t seed)
 		shard->number = i;
 		shard->due_us = NEVER;
 		shard->worker = shard;
-		shard->room = policy_room_new(s->commons, i, on_tell, shard, &waiter_ops);
+		shard->policy_worker = policy_worker_new(s->commons, i, on_tell, shard, &waiter_ops);
 		if (i < 2 || chance(s, 70))
 			make_shard(shard);
 	}
@@ -1390,7 +1391,7 @@ finish(struct wsim *s)
 	policy_shared_put(s->commons, s->shared);
 	policy_circuit_put(s->commons, s->circuit);
 	for (unsigned i = 0; i < s->shard_count; i++)
-		policy_room_free(s->shards[i].room);
+		policy_worker_free(s->shards[i].policy_worker);
 	policy_commons_free(s->commons);
 }
 

@@ -40,7 +40,7 @@ struct wsim_client {
 
 struct wsim_shard {
 	struct wsim *s;
-	struct policy_room *room;
+	struct policy_worker *policy_worker;
 	struct policy *p; /* NULL: it is gone */
 	struct pool_counters counters;
 	struct wsim_client *line[WSIM_CLIENTS];

@@ -264,44 +264,44 @@ static const struct policy_ops ops = { .open = op_open, .close = op_close, .ping
 /* --- Workers. --- */
 
 static bool
-is_busy_room(const struct sim_room *r)
+is_busy_worker(const struct sim_worker *r)
 {
 	for (unsigned i = 0; i < r->sim->pool_count; i++)
-		if (r->sim->pools[i].room == r && r->sim->pools[i].on_stack > 0)
+		if (r->sim->pools[i].worker == r && r->sim->pools[i].on_stack > 0)
 			return true;
 	return false;
 }
 
 /* Its pools are on the stack: its thread has no time to read notes. */
 static void
-hear(struct sim_room *r)
+hear(struct sim_worker *r)
 {
-	tell(r->sim, "room %u hears", (unsigned)(r - r->sim->rooms));
+	tell(r->sim, "room %u hears", (unsigned)(r - r->sim->workers));
 	r->is_told = false;
-	policy_room_run_orders(r->room, r->sim->now_us);
+	policy_worker_run_orders(r->worker, r->sim->now_us);
 }
 
 static void
 on_tell(void *owner)
 {
-	struct sim_room *r = owner;
+	struct sim_worker *r = owner;
 
-	tell(r->sim, "room %u is told", (unsigned)(r - r->sim->rooms));
-	SIM_HOLDS(r->sim, !r->is_told, "room %u is told again before it has heard", (unsigned)(r - r->sim->rooms));
+	tell(r->sim, "room %u is told", (unsigned)(r - r->sim->workers));
+	SIM_HOLDS(r->sim, !r->is_told, "room %u is told again before it has heard", (unsigned)(r - r->sim->workers));
 	r->is_told = true;
-	if (!is_busy_room(r) && !r->hangs && chance(r->sim, 20))
+	if (!is_busy_worker(r) && !r->hangs && chance(r->sim, 20))
 		hear(r);
 }
 
-static struct sim_room *
-pick_room(struct sim *s, bool is_told)
+static struct sim_worker *
+pick_worker(struct sim *s, bool is_told)
 {
-	unsigned from = s->room_count > 0 ? below(s, s->room_count) : 0;
+	unsigned from = s->worker_count > 0 ? below(s, s->worker_count) : 0;
 
-	for (unsigned i = 0; i < s->room_count; i++) {
-		struct sim_room *r = &s->rooms[(from + i) % s->room_count];
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		struct sim_worker *r = &s->workers[(from + i) % s->worker_count];
 
-		if (!r->hangs && (!is_told || (r->is_told && !is_busy_room(r))))
+		if (!r->hangs && (!is_told || (r->is_told && !is_busy_worker(r))))
 			return r;
 	}
 	return NULL;
@@ -310,7 +310,7 @@ pick_room(struct sim *s, bool is_told)
 static void
 do_hear(struct sim *s)
 {
-	struct sim_room *r = pick_room(s, true);
+	struct sim_worker *r = pick_worker(s, true);
 
 	if (r != NULL)
 		hear(r);
@@ -320,10 +320,10 @@ do_hear(struct sim *s)
 static void
 do_place(struct sim *s)
 {
-	struct sim_room *r = pick_room(s, false);
+	struct sim_worker *r = pick_worker(s, false);
 	uint32_t others;
 
-	if (r == NULL || s->budget == NULL || is_busy_room(r))
+	if (r == NULL || s->budget == NULL || is_busy_worker(r))
 		return;
 	if (r->places.used > 0 && (s->is_calm || chance(s, 60))) {
 		policy_places_give(&r->places, s->now_us);
@@ -476,7 +476,7 @@ do_return(struct sim *s)
 	sp->on_stack--;
 	for (int i = 0; i < RR_COUNT; i++)
 		closed += sp->counters.recycles[i];
-	is_closed = is_to_close || (s->room_count > 1 && closed > 0); /* for a pool that was short when it told us */
+	is_closed = is_to_close || (s->worker_count > 1 && closed > 0); /* for a pool that was short when it told us */
 	if (s->depth == 0) {
 		SIM_HOLDS(s, !is_to_close || closed > 0, "pool %u keeps one it should close", sp->index);
 		SIM_HOLDS(
@@ -884,7 +884,7 @@ do_budget(struct sim *s)
 		return;
 	s->budget_limit = below(s, 12);
 	tell(s, "budget %u", s->budget_limit);
-	policy_budget_set_limit(s->budget, pick_room(s, false)->room, s->budget_limit, s->now_us);
+	policy_budget_set_limit(s->budget, pick_worker(s, false)->worker, s->budget_limit, s->now_us);
 }
 
 static void
@@ -938,8 +938,8 @@ tick(struct sim_pool *sp)
 static bool
 are_places_taken(const struct sim *s)
 {
-	for (unsigned i = 0; i < s->room_count; i++)
-		if (s->rooms[i].places.used > 0)
+	for (unsigned i = 0; i < s->worker_count; i++)
+		if (s->workers[i].places.used > 0)
 			return true;
 	return false;
 }
@@ -947,8 +947,8 @@ are_places_taken(const struct sim *s)
 static bool
 is_anybody_told(const struct sim *s)
 {
-	for (unsigned i = 0; i < s->room_count; i++)
-		if (s->rooms[i].is_told && !s->rooms[i].hangs)
+	for (unsigned i = 0; i < s->worker_count; i++)
+		if (s->workers[i].is_told && !s->workers[i].hangs)
 			return true;
 	return false;
 }
@@ -958,44 +958,44 @@ is_anybody_told(const struct sim *s)
 static void
 watch(struct sim *s)
 {
-	for (unsigned i = 1; i < s->room_count; i++) {
-		struct sim_room *r = &s->rooms[i];
+	for (unsigned i = 1; i < s->worker_count; i++) {
+		struct sim_worker *r = &s->workers[i];
 
-		if (!r->hangs || r->is_silent || is_busy_room(&s->rooms[0]) ||
+		if (!r->hangs || r->is_silent || is_busy_worker(&s->workers[0]) ||
 		    s->now_us < r->hangs_since_us + SILENT_US)
 			continue;
 		tell(s, "room %u is silent", i);
 		r->is_silent = true;
-		policy_room_set_silent(r->room, s->rooms[0].room, true, s->now_us);
+		policy_worker_set_silent(r->worker, s->workers[0].worker, true, s->now_us);
 	}
 }
 
 static void
-come_back(struct sim_room *r)
+come_back(struct sim_worker *r)
 {
 	struct sim *s = r->sim;
 	bool was_silent = r->is_silent;
 
-	tell(s, "room %u is back", (unsigned)(r - s->rooms));
+	tell(s, "room %u is back", (unsigned)(r - s->workers));
 	r->hangs = r->is_silent = false;
 	if (was_silent)
-		policy_room_set_silent(r->room, s->rooms[0].room, false, s->now_us);
+		policy_worker_set_silent(r->worker, s->workers[0].worker, false, s->now_us);
 }
 
 static void
 do_come_back(struct sim *s)
 {
-	for (unsigned i = 1; i < s->room_count && !is_busy_room(&s->rooms[0]); i++)
-		if (s->rooms[i].hangs)
-			come_back(&s->rooms[i]);
+	for (unsigned i = 1; i < s->worker_count && !is_busy_worker(&s->workers[0]); i++)
+		if (s->workers[i].hangs)
+			come_back(&s->workers[i]);
 }
 
 /* Returns true if a worker hangs, and was not found silent yet: what is asked of it is expected to come. */
 static bool
 does_any_hang(const struct sim *s)
 {
-	for (unsigned i = 1; i < s->room_count; i++)
-		if (s->rooms[i].hangs && !s->rooms[i].is_silent)
+	for (unsigned i = 1; i < s->worker_count; i++)
+		if (s->workers[i].hangs && !s->workers[i].is_silent)
 			return true;
 	return false;
 }
@@ -1017,9 +1017,9 @@ run_due(struct sim *s)
 			}
 		}
 		if (s->is_calm || chance(s, 50))
-			for (unsigned i = 0; i < s->room_count; i++)
-				if (s->rooms[i].is_told && !s->rooms[i].hangs && !is_busy_room(&s->rooms[i])) {
-					hear(&s->rooms[i]);
+			for (unsigned i = 0; i < s->worker_count; i++)
+				if (s->workers[i].is_told && !s->workers[i].hangs && !is_busy_worker(&s->workers[i])) {
+					hear(&s->workers[i]);
 					ticked++;
 				}
 		if (ticked == 0)
@@ -1039,9 +1039,9 @@ next_due(const struct sim *s)
 	for (unsigned i = 0; i < s->pool_count; i++)
 		if (!model_hangs(&s->pools[i]) && s->pools[i].due_us < at_us)
 			at_us = s->pools[i].due_us;
-	for (unsigned i = 0; i < s->room_count; i++)
-		if (s->rooms[i].hangs && !s->rooms[i].is_silent && s->rooms[i].hangs_since_us + SILENT_US < at_us)
-			at_us = s->rooms[i].hangs_since_us + SILENT_US;
+	for (unsigned i = 0; i < s->worker_count; i++)
+		if (s->workers[i].hangs && !s->workers[i].is_silent && s->workers[i].hangs_since_us + SILENT_US < at_us)
+			at_us = s->workers[i].hangs_since_us + SILENT_US;
 	return at_us;
 }
 
@@ -1071,11 +1071,12 @@ do_time(struct sim *s)
 static void
 do_hang(struct sim *s)
 {
-	struct sim_room *r = s->room_count > 1 ? &s->rooms[1 + below(s, s->room_count - 1)] : NULL;
+	struct sim_worker *r = s->worker_count > 1 ? &s->workers[1 + below(s, s->worker_count - 1)] : NULL;
 
-	if (r == NULL || r->hangs || (!r->is_told && chance(s, 70)) || is_busy_room(r) || is_busy_room(&s->rooms[0]))
+	if (r == NULL || r->hangs || (!r->is_told && chance(s, 70)) || is_busy_worker(r) ||
+	    is_busy_worker(&s->workers[0]))
 		return;
-	tell(s, "room %u hangs", (unsigned)(r - s->rooms));
+	tell(s, "room %u hangs", (unsigned)(r - s->workers));
 	r->hangs = true;
 	r->hangs_since_us = s->now_us;
 	if (pick_pool(s) == NULL) /* the others are to go on */
@@ -1128,22 +1129,22 @@ play_surprise(struct sim *s)
 }
 
 static void
-make_rooms(struct sim *s, bool is_limited)
+make_workers(struct sim *s, bool is_limited)
 {
 	s->commons = policy_commons_new(s->seed);
-	s->room_count = !is_limited || chance(s, 50) ? 1 : 2 + below(s, SIM_ROOMS - 1);
-	for (unsigned i = 0; i < s->room_count; i++) {
-		struct sim_room *r = &s->rooms[i];
+	s->worker_count = !is_limited || chance(s, 50) ? 1 : 2 + below(s, SIM_ROOMS - 1);
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		struct sim_worker *r = &s->workers[i];
 
 		r->sim = s;
-		r->room = policy_room_new(s->commons, i, on_tell, r, &waiter_ops);
+		r->worker = policy_worker_new(s->commons, i, on_tell, r, &waiter_ops);
 		if (!is_limited)
 			continue;
-		s->budget = policy_room_total(r->room);
-		policy_places_join(s->budget, &r->places, r->room);
+		s->budget = policy_worker_total(r->worker);
+		policy_places_join(s->budget, &r->places, r->worker);
 	}
 	if (is_limited)
-		policy_budget_set_limit(s->budget, s->rooms[0].room, s->budget_limit, s->now_us);
+		policy_budget_set_limit(s->budget, s->workers[0].worker, s->budget_limit, s->now_us);
 }
 
 static void
@@ -1157,7 +1158,7 @@ start(struct sim *s, uint64_t seed)
 	do_mood(s);
 	is_limited = chance(s, 60);
 	s->budget_limit = is_limited ? below(s, 10) : 0;
-	make_rooms(s, is_limited);
+	make_workers(s, is_limited);
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		struct sim_pool *sp = &s->pools[i];
 
@@ -1167,10 +1168,10 @@ start(struct sim *s, uint64_t seed)
 		sp->closing_all = RR_COUNT;
 		sp->due_us = SIM_NEVER;
 		TAILQ_INIT(&sp->conns);
-		sp->room = pick_room(s, false);
-		sp->pool = policy_new(&sp->settings, &ops, sp, sp->room->room, &sp->counters, rnd(s), s->now_us);
+		sp->worker = pick_worker(s, false);
+		sp->pool = policy_new(&sp->settings, &ops, sp, sp->worker->worker, &sp->counters, rnd(s), s->now_us);
 		tell(s, "pool %u: size %u + %u, room %d", i, sp->settings.pool_size, sp->settings.max_overflow,
-		     (int)(sp->room - s->rooms));
+		     (int)(sp->worker - s->workers));
 	}
 }
 
@@ -1253,10 +1254,10 @@ finish(struct sim *s)
 	SIM_HOLDS(s, s->budget == NULL || policy_budget_used(s->budget) == 0, "the budget is not empty at the end");
 	for (unsigned i = 0; i < s->pool_count; i++)
 		policy_free(s->pools[i].pool);
-	for (unsigned i = 0; i < s->room_count; i++) {
+	for (unsigned i = 0; i < s->worker_count; i++) {
 		if (s->budget != NULL)
-			policy_places_leave(&s->rooms[i].places);
-		policy_room_free(s->rooms[i].room);
+			policy_places_leave(&s->workers[i].places);
+		policy_worker_free(s->workers[i].worker);
 	}
 	policy_commons_free(s->commons);
 }

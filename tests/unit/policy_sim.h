@@ -53,9 +53,9 @@ struct sim_client {
 };
 
 /* A worker: its pools, and the servers that no policy lends. */
-struct sim_room {
+struct sim_worker {
 	struct sim *sim;
-	struct policy_room *room;
+	struct policy_worker *worker;
 	struct budget_member places;
 	bool is_told; /* a note is under way to it */
 	bool hangs; /* nothing happens there ... */
@@ -65,7 +65,7 @@ struct sim_room {
 
 struct sim_pool {
 	struct sim *sim;
-	struct sim_room *room;
+	struct sim_worker *worker;
 	struct policy *pool;
 	unsigned index;
 	struct policy_settings settings;
@@ -100,8 +100,8 @@ struct sim {
 	unsigned pool_count, depth, step;
 	struct sim_client clients[SIM_CLIENTS];
 	struct policy_commons *commons;
-	struct sim_room rooms[SIM_ROOMS];
-	unsigned room_count;
+	struct sim_worker workers[SIM_ROOMS];
+	unsigned worker_count;
 	struct policy_budget *budget; /* NULL: no cap */
 	uint32_t budget_limit, previous_used;
 	unsigned open_fails, open_too_many, cannot_begin, closes_late,

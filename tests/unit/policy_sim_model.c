@@ -56,8 +56,8 @@ sim_total(const struct sim *s)
 
 	for (unsigned i = 0; i < s->pool_count; i++)
 		n += model_total(&s->pools[i]);
-	for (unsigned i = 0; i < s->room_count; i++)
-		n += s->rooms[i].places.used;
+	for (unsigned i = 0; i < s->worker_count; i++)
+		n += s->workers[i].places.used;
 	return n;
 }
 
@@ -235,7 +235,7 @@ model_doom(struct sim_pool *sp)
 bool
 model_hangs(const struct sim_pool *sp)
 {
-	return sp->room->hangs;
+	return sp->worker->hangs;
 }
 
 static uint32_t
@@ -469,7 +469,7 @@ model_asks_back(const struct sim_conn *sc)
 	uint32_t share, live = model_live(sc->sp);
 	bool is_anyones_turn = false;
 
-	if (s->budget == NULL || s->budget_limit == 0 || s->room_count > 1)
+	if (s->budget == NULL || s->budget_limit == 0 || s->worker_count > 1)
 		return false;
 	share = fair_share(sc->sp);
 	for (unsigned i = 0; i < s->pool_count; i++) {
@@ -542,7 +542,7 @@ check_budget_place(struct sim_pool *sp, bool is_for_waiter)
 		  s->budget_limit);
 	SIM_HOLDS(s, sim_total(s) < s->budget_limit, "pool %u opens one, and there are %u of %u", sp->index,
 		  sim_total(s), s->budget_limit);
-	SIM_HOLDS(s, !is_for_waiter || s->room_count > 1 || s->budget_limit - used > places_before(sp),
+	SIM_HOLDS(s, !is_for_waiter || s->worker_count > 1 || s->budget_limit - used > places_before(sp),
 		  "pool %u takes a place although others have a better claim", sp->index);
 }
 
@@ -648,7 +648,7 @@ may_evict(const struct sim_pool *sp)
 
 	for (unsigned i = 0; i < s->pool_count; i++)
 		leaving += model_hangs(&s->pools[i]) ? 0 : model_count(&s->pools[i], M_CLOSING);
-	return s->room_count > 1 || sp->is_giving_up || model_live(sp) > keeps(sp) ||
+	return s->worker_count > 1 || sp->is_giving_up || model_live(sp) > keeps(sp) ||
 	       policy_budget_used(s->budget) - leaving > s->budget_limit;
 }
 
@@ -920,8 +920,8 @@ latest_tick(const struct sim_pool *sp)
 static uint32_t
 keeps_at_most(const struct sim_pool *sp)
 {
-	for (unsigned i = 0; i < sp->sim->room_count; i++)
-		if (sp->sim->rooms[i].hangs)
+	for (unsigned i = 0; i < sp->sim->worker_count; i++)
+		if (sp->sim->workers[i].hangs)
 			return has_demand(sp) || is_resting(sp) ? model_live(sp) : 0;
 	return keeps(sp);
 }

@@ -16,7 +16,7 @@
 struct crew {
 	struct policy_commons *commons;
 	struct code_news *news;
-	struct policy_room *rooms[CREW];
+	struct policy_worker *workers[CREW];
 	struct client_env envs[CREW], *all[CREW + 1];
 	struct client clients[CREW][HAS_MAX];
 	struct server_env servers;
@@ -76,8 +76,8 @@ crew_init(struct crew *crew, const unsigned has[static CREW])
 		struct client_env *env = crew->all[i] = &crew->envs[i];
 		const struct pool_set_settings settings = { .env = &crew->servers,
 							    .companions = &dedicated_companions,
-							    .room = crew->rooms[i] =
-								policy_room_new(crew->commons, i, NULL, NULL, NULL),
+							    .worker = crew->workers[i] =
+								policy_worker_new(crew->commons, i, NULL, NULL, NULL),
 							    .news = crew->news,
 							    .statements = crew->statements,
 							    .last_id = &crew->last_id };
@@ -97,7 +97,7 @@ crew_fini(struct crew *crew)
 {
 	for (unsigned i = 0; i < CREW; i++) {
 		pool_set_free(crew->envs[i].x.pools);
-		policy_room_free(crew->rooms[i]);
+		policy_worker_free(crew->workers[i]);
 	}
 	policy_commons_free(crew->commons);
 	code_news_free(crew->news);

@@ -853,7 +853,7 @@ Test(policy, pool_free_refuses_those_in_line)
 	cr_expect_eq(f.clients[0].refusals, 1);
 	cr_expect_eq(f.clients[0].kind, RF_SHUTDOWN);
 	policy_free(NULL);
-	policy_room_free(f.room);
+	policy_worker_free(f.worker);
 	policy_commons_free(f.own);
 }
 

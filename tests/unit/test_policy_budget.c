@@ -10,7 +10,7 @@
 
 struct several {
 	struct policy_commons *commons;
-	struct policy_room *room;
+	struct policy_worker *worker;
 	struct policy_budget *budget;
 	struct fake pools[POOLS];
 	int count;
@@ -22,12 +22,12 @@ several_init(struct several *v, int count, uint32_t limit)
 	struct policy_settings set = fake_settings(20, 10);
 
 	v->commons = policy_commons_new(1);
-	v->room = policy_room_new(v->commons, 0, NULL, NULL, &fake_waiters);
-	v->budget = policy_room_total(v->room);
-	policy_budget_set_limit(v->budget, v->room, limit, 0);
+	v->worker = policy_worker_new(v->commons, 0, NULL, NULL, &fake_waiters);
+	v->budget = policy_worker_total(v->worker);
+	policy_budget_set_limit(v->budget, v->worker, limit, 0);
 	v->count = count;
 	for (int i = 0; i < count; i++)
-		fake_init(&v->pools[i], &set, v->room);
+		fake_init(&v->pools[i], &set, v->worker);
 }
 
 static void
@@ -38,7 +38,7 @@ several_fini(struct several *v)
 	for (int i = 0; i < v->count; i++)
 		fake_fini(&v->pools[i]);
 	cr_expect_eq(policy_budget_used(v->budget), 0);
-	policy_room_free(v->room);
+	policy_worker_free(v->worker);
 	policy_commons_free(v->commons);
 }
 
@@ -58,7 +58,7 @@ act(const struct play *play, void *world, struct fake *f, char *const *words)
 	struct several *v = world;
 
 	if (strcmp(words[0], "cap") == 0)
-		policy_budget_set_limit(v->budget, v->room, (uint32_t)play_number(play, words[1]), f->now);
+		policy_budget_set_limit(v->budget, v->worker, (uint32_t)play_number(play, words[1]), f->now);
 	else if (strcmp(words[0], "all_now") == 0)
 		for (int i = 0; i < v->count; i++)
 			v->pools[i].now += play_number(play, words[1] + 1);
@@ -246,10 +246,10 @@ Test(policy_budget, a_pool_that_is_made_leaves_the_deadlines_of_others_alone)
 	fake_borrow(&v.pools[0], 0);
 	fake_opened(&v.pools[0], 0);
 	fake_borrow(&v.pools[1], 0); /* waits for the only place */
-	policy_budget_set_limit(v.budget, v.room, 2, v.pools[0].now); /* it is to be looked at now, and is not yet */
+	policy_budget_set_limit(v.budget, v.worker, 2, v.pools[0].now); /* it is to be looked at now, and is not yet */
 	cr_expect_eq(v.pools[1].due, v.pools[1].now);
 	v.count = 3;
-	fake_init(&v.pools[2], &(struct policy_settings){ .pool_size = 1 }, v.room);
+	fake_init(&v.pools[2], &(struct policy_settings){ .pool_size = 1 }, v.worker);
 	cr_expect_eq(v.pools[1].due, v.pools[1].now);
 	all_at(&v, v.pools[0].now + 1);
 	cr_expect_eq(v.pools[1].opened, 1);

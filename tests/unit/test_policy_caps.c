@@ -12,7 +12,7 @@
 
 struct grid {
 	struct policy_commons *commons;
-	struct policy_room *room;
+	struct policy_worker *worker;
 	struct policy_budget *users[SIDE], *databases[SIDE], *all;
 	uint32_t user_limit, database_limit;
 	struct fake pools[SIDE * SIDE]; /* user * SIDE + database */
@@ -26,9 +26,9 @@ grid_init(struct grid *g, uint32_t user_limit, uint32_t database_limit, uint32_t
 	set.timeout_us = 0;
 	*g = (struct grid){ .user_limit = user_limit, .database_limit = database_limit };
 	g->commons = policy_commons_new(1);
-	g->room = policy_room_new(g->commons, 0, NULL, NULL, &fake_waiters);
-	g->all = policy_room_total(g->room);
-	policy_budget_set_limit(g->all, g->room, limit, 0);
+	g->worker = policy_worker_new(g->commons, 0, NULL, NULL, &fake_waiters);
+	g->all = policy_worker_total(g->worker);
+	policy_budget_set_limit(g->all, g->worker, limit, 0);
 	for (int i = 0; i < SIDE; i++) {
 		g->users[i] = policy_budget_new(user_limit);
 		g->databases[i] = policy_budget_new(database_limit);
@@ -36,7 +36,7 @@ grid_init(struct grid *g, uint32_t user_limit, uint32_t database_limit, uint32_t
 	for (int i = 0; i < SIDE * SIDE; i++) {
 		struct fake *f = &g->pools[i];
 
-		fake_init(f, &set, g->room);
+		fake_init(f, &set, g->worker);
 		policy_set_cap(f->p, CAP_USER, g->users[i / SIDE], f->now);
 		policy_set_cap(f->p, CAP_DATABASE, g->databases[i % SIDE], f->now);
 	}
@@ -56,7 +56,7 @@ grid_fini(struct grid *g)
 		policy_budget_free(g->databases[i]);
 	}
 	cr_expect_eq(policy_budget_used(g->all), 0);
-	policy_room_free(g->room);
+	policy_worker_free(g->worker);
 	policy_commons_free(g->commons);
 }
 

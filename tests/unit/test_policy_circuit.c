@@ -9,7 +9,7 @@
 
 struct upstream {
 	struct policy_commons *commons;
-	struct policy_room *room;
+	struct policy_worker *worker;
 	struct policy_circuit *circuit;
 	struct fake pools[POOLS];
 };
@@ -23,10 +23,10 @@ up_init(struct upstream *u, bool is_holding)
 	set.on_outage = is_holding ? OUTAGE_HOLD : OUTAGE_FAIL;
 	set.hold_us = 60 * S;
 	u->commons = policy_commons_new(1);
-	u->room = policy_room_new(u->commons, 0, NULL, NULL, &fake_waiters);
+	u->worker = policy_worker_new(u->commons, 0, NULL, NULL, &fake_waiters);
 	u->circuit = policy_circuit_get(u->commons, "db1:5432,any");
 	for (int i = 0; i < POOLS; i++) {
-		fake_init(&u->pools[i], &set, u->room);
+		fake_init(&u->pools[i], &set, u->worker);
 		policy_set_circuit(u->pools[i].p, policy_circuit_get(u->commons, "db1:5432,any"), u->pools[i].now);
 	}
 }
@@ -41,7 +41,7 @@ up_fini(struct upstream *u)
 		policy_circuit_put(u->commons, u->circuit);
 	}
 	policy_circuit_put(u->commons, u->circuit);
-	policy_room_free(u->room);
+	policy_worker_free(u->worker);
 	policy_commons_free(u->commons); /* which is empty */
 }
 

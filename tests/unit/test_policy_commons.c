@@ -18,7 +18,7 @@
 
 struct two {
 	struct policy_commons *commons;
-	struct policy_room *rooms[ROOMS];
+	struct policy_worker *workers[ROOMS];
 	int told[ROOMS];
 	struct policy_circuit *circuit;
 	struct fake pools[ROOMS];
@@ -39,9 +39,9 @@ two_init(struct two *t, uint32_t limit)
 	t->circuit = policy_circuit_get(t->commons, "db1:5432,any");
 	for (int i = 0; i < ROOMS; i++) {
 		t->told[i] = 0;
-		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_waiters);
-		policy_budget_set_limit(policy_room_total(t->rooms[i]), t->rooms[i], limit, 0);
-		fake_init(&t->pools[i], &set, t->rooms[i]);
+		t->workers[i] = policy_worker_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_waiters);
+		policy_budget_set_limit(policy_worker_total(t->workers[i]), t->workers[i], limit, 0);
+		fake_init(&t->pools[i], &set, t->workers[i]);
 		policy_set_circuit(t->pools[i].p, t->circuit, t->pools[i].now);
 	}
 }
@@ -51,7 +51,7 @@ hear(struct two *t, int i)
 {
 	cr_expect_eq(t->told[i], 1, "worker %d was told %d times", i, t->told[i]);
 	t->told[i] = 0;
-	policy_room_run_orders(t->rooms[i], t->pools[i].now);
+	policy_worker_run_orders(t->workers[i], t->pools[i].now);
 	fake_at(&t->pools[i], t->pools[i].now);
 }
 
@@ -63,9 +63,9 @@ two_fini(struct two *t)
 	for (int i = 0; i < ROOMS; i++)
 		fake_fini(&t->pools[i]);
 	policy_circuit_put(t->commons, t->circuit);
-	cr_expect_eq(policy_budget_used(policy_room_total(t->rooms[0])), 0);
+	cr_expect_eq(policy_budget_used(policy_worker_total(t->workers[0])), 0);
 	for (int i = 0; i < ROOMS; i++)
-		policy_room_free(t->rooms[i]);
+		policy_worker_free(t->workers[i]);
 	policy_commons_free(t->commons);
 }
 
@@ -109,12 +109,12 @@ Test(policy_commons, no_place_is_left_to_a_worker_that_does_not_answer)
 	fake_borrow(b, 0);
 	hear(&t, 0); /* it tells how it uses its connection */
 	fake_borrow(a, 1);
-	policy_room_set_silent(t.rooms[1], t.rooms[0], true, a->now);
+	policy_worker_set_silent(t.workers[1], t.workers[0], true, a->now);
 	a->clients[0].conn = NULL;
 	policy_conn_gone(a->p, &a->conns[0], false, a->now);
 	fake_at(a, a->now);
 	cr_expect_eq(a->opened, 2, "though b has waited longer, and has none");
-	policy_room_set_silent(t.rooms[1], t.rooms[0], false, a->now);
+	policy_worker_set_silent(t.workers[1], t.workers[0], false, a->now);
 	fake_opened(a, 1);
 	a->now += 200 * MS; /* its turn is over */
 	b->now = a->now;
@@ -184,7 +184,7 @@ Test(policy_commons, a_place_without_a_pool_is_asked_of_another_worker)
 	struct budget_member mine = { 0 };
 
 	two_init(&t, 2);
-	policy_places_join(policy_room_total(t.rooms[1]), &mine, t.rooms[1]);
+	policy_places_join(policy_worker_total(t.workers[1]), &mine, t.workers[1]);
 	cr_expect(policy_places_take(&mine, a->now));
 	fake_fill(a, 0, 1);
 	fake_return(a, 0);
@@ -261,7 +261,7 @@ struct one {
 
 /* A thread with its pools. */
 struct hand {
-	struct policy_room *room;
+	struct policy_worker *worker;
 	_Atomic bool is_told;
 	uint64_t now_us, random;
 	struct one pools[POOLS];
@@ -460,7 +460,7 @@ turn(struct hand *h)
 {
 	h->now_us = atomic_fetch_add(&h->pools[0].crew->clock_us, TURN_US) + TURN_US;
 	if (atomic_exchange(&h->is_told, false))
-		policy_room_run_orders(h->room, h->now_us);
+		policy_worker_run_orders(h->worker, h->now_us);
 	for (unsigned i = 0; i < POOLS; i++) {
 		struct one *o = &h->pools[i];
 
@@ -570,8 +570,8 @@ make_hand(struct crew *c, struct hand *h, unsigned number, uint64_t seed)
 	set.opens_at_once = 1 + number;
 	h->random = seed * THREADS + number;
 	h->now_us = 1;
-	h->room = policy_room_new(c->commons, number, tell_hand, h, &waiter_ops);
-	policy_places_join(policy_room_total(h->room), &h->places, h->room);
+	h->worker = policy_worker_new(c->commons, number, tell_hand, h, &waiter_ops);
+	policy_places_join(policy_worker_total(h->worker), &h->places, h->worker);
 	for (unsigned i = 0; i < POOLS; i++) {
 		struct one *o = &h->pools[i];
 
@@ -579,7 +579,7 @@ make_hand(struct crew *c, struct hand *h, unsigned number, uint64_t seed)
 		o->hand = h;
 		o->kind = i % 2;
 		set.min_idle = i;
-		o->p = policy_new(&set, &ops, o, h->room, &o->counters, number * POOLS + i + 1, 1);
+		o->p = policy_new(&set, &ops, o, h->worker, &o->counters, number * POOLS + i + 1, 1);
 		policy_set_cap(o->p, number % 2 ? CAP_USER : CAP_DATABASE, c->kinds[o->kind], 1);
 		if (i > 0)
 			policy_set_circuit(o->p, c->circuit, 1);
@@ -599,7 +599,7 @@ crew_new(uint64_t seed)
 	c->kinds[1] = policy_budget_new(LIMIT_OF_ONE);
 	for (unsigned i = 0; i < THREADS; i++)
 		make_hand(c, &c->hands[i], i, seed);
-	policy_budget_set_limit(policy_room_total(c->hands[0].room), c->hands[0].room, LIMIT, 1);
+	policy_budget_set_limit(policy_worker_total(c->hands[0].worker), c->hands[0].worker, LIMIT, 1);
 	return c;
 }
 
@@ -608,7 +608,7 @@ crew_free(struct crew *c)
 {
 	cr_expect_eq(c->open, 0);
 	for (unsigned i = 0; i < THREADS; i++)
-		policy_room_free(c->hands[i].room);
+		policy_worker_free(c->hands[i].worker);
 	policy_circuit_put(c->commons, c->circuit);
 	policy_budget_free(c->kinds[0]);
 	policy_budget_free(c->kinds[1]);

@@ -12,13 +12,13 @@
 #include <string.h>
 
 #define POOLS 3
-#define KEEPER 31 /* the number of its room */
+#define KEEPER 31 /* the number of its policy worker */
 #define NOBODY UINT32_MAX /* no share: it may have any number */
 
-/* Pools on one worker, whose room is the main worker; pool 2 may be on another one. */
+/* Pools on one worker, whose policy worker is the main worker; pool 2 may be on another one. */
 struct kept {
 	struct policy_commons *commons;
-	struct policy_room *main_worker, *far, *keeper;
+	struct policy_worker *main_worker, *far, *keeper;
 	int told, far_told;
 	uint32_t checks;
 	struct policy_budget *budget;
@@ -57,9 +57,9 @@ kept_init(struct kept *k, int far_pools)
 
 	memset(k, 0, sizeof(*k));
 	k->commons = policy_commons_new(1);
-	k->main_worker = policy_room_new(k->commons, 0, ignore, NULL, &fake_waiters);
-	k->far = policy_room_new(k->commons, 1, on_told, &k->far_told, &fake_waiters);
-	k->keeper = policy_room_new(k->commons, KEEPER, on_told, &k->told, &fake_waiters);
+	k->main_worker = policy_worker_new(k->commons, 0, ignore, NULL, &fake_waiters);
+	k->far = policy_worker_new(k->commons, 1, on_told, &k->far_told, &fake_waiters);
+	k->keeper = policy_worker_new(k->commons, KEEPER, on_told, &k->told, &fake_waiters);
 	k->budget = policy_budget_new(0);
 	for (int i = 0; i < POOLS; i++) {
 		fake_init(&k->pools[i], &set, i < POOLS - far_pools ? k->main_worker : k->far);
@@ -77,9 +77,9 @@ kept_fini(struct kept *k)
 		fake_fini(&k->pools[i]);
 	cr_expect_eq(policy_budget_used(k->budget), 0);
 	policy_budget_free(k->budget);
-	policy_room_free(k->main_worker);
-	policy_room_free(k->far);
-	policy_room_free(k->keeper);
+	policy_worker_free(k->main_worker);
+	policy_worker_free(k->far);
+	policy_worker_free(k->keeper);
 	policy_commons_free(k->commons);
 }
 
@@ -89,7 +89,7 @@ all_at(struct kept *k, uint64_t now)
 {
 	for (int turn = 0; turn < POOLS; turn++) /* one may wake another */
 		for (int i = 0; i < POOLS; i++) {
-			policy_room_run_orders(k->pools[i].room, k->pools[i].now);
+			policy_worker_run_orders(k->pools[i].worker, k->pools[i].now);
 			fake_at(&k->pools[i], now);
 		}
 }
@@ -372,7 +372,7 @@ Test(policy_keeper, what_is_abandoned_are_logins_alone)
 	policy_budget_abandon(k.budget, k.main_worker, now_of(&k));
 	cr_expect_eq(fake_counts(near).opening, 0);
 	cr_expect_gt(fake_counts(far).opening, 0, "not on this thread");
-	policy_room_run_orders(k.far, now_of(&k));
+	policy_worker_run_orders(k.far, now_of(&k));
 	cr_expect_eq(fake_counts(far).opening, 0);
 	cr_expect_eq(near->closed + far->closed, 5);
 	cr_expect_eq(fake_counts(near).idle + fake_counts(near).lent, 3);
@@ -569,11 +569,11 @@ Test(policy_keeper, pools_of_another_worker_are_told)
 	kept_init(&k, 1);
 	fake_borrow(far, 0);
 	k.far_told = 0;
-	policy_room_run_orders(k.far, now_of(&k));
+	policy_worker_run_orders(k.far, now_of(&k));
 	policy_budget_grant(k.budget, k.main_worker, 1, &news, now_of(&k));
 	cr_expect_eq(k.far_told, 1);
 	cr_expect_eq(far->opened, 0, "not on this thread");
-	policy_room_run_orders(k.far, now_of(&k));
+	policy_worker_run_orders(k.far, now_of(&k));
 	fake_at(far, far->now);
 	cr_expect_eq(far->opened, 1);
 	login_all(far);
@@ -583,7 +583,7 @@ Test(policy_keeper, pools_of_another_worker_are_told)
 	policy_budget_grant(k.budget, k.main_worker, 0, &news, now_of(&k));
 	cr_expect_eq(k.far_told, 1);
 	cr_expect_eq(far->closed, 0);
-	policy_room_run_orders(k.far, now_of(&k));
+	policy_worker_run_orders(k.far, now_of(&k));
 	cr_expect_eq(far->closed, 1);
 	kept_fini(&k);
 }
@@ -668,7 +668,7 @@ told(struct kept *k)
 	int n = k->told;
 
 	k->told = 0;
-	policy_room_run_orders(k->keeper, now_of(k));
+	policy_worker_run_orders(k->keeper, now_of(k));
 	cr_expect_eq(k->told, 0, "nothing is ordered there");
 	return n;
 }
@@ -830,7 +830,7 @@ any_step(struct schedule *s)
 	else if (what < 54)
 		keep(k, true);
 	else if (what < 58)
-		policy_room_run_orders(f->room, f->now);
+		policy_worker_run_orders(f->worker, f->now);
 	else
 		all_at(k, now_of(k) + below(s, 200 * MS));
 }

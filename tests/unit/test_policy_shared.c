@@ -20,7 +20,7 @@
 
 struct two {
 	struct policy_commons *commons;
-	struct policy_room *rooms[PARTS];
+	struct policy_worker *workers[PARTS];
 	int told[PARTS];
 	struct policy_shared *shared;
 	struct fake shards[PARTS];
@@ -43,8 +43,8 @@ two_init(struct two *t, uint32_t size, uint32_t overflow)
 	t->commons = policy_commons_new(1);
 	t->shared = policy_shared_get(t->commons, "app", 3, true);
 	for (int i = 0; i < PARTS; i++) {
-		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_waiters);
-		fake_init(&t->shards[i], &set, t->rooms[i]);
+		t->workers[i] = policy_worker_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_waiters);
+		fake_init(&t->shards[i], &set, t->workers[i]);
 		policy_set_shared(t->shards[i].p, t->shared, t->shards[i].now);
 	}
 }
@@ -54,7 +54,7 @@ hear(struct two *t, int i)
 {
 	cr_expect_eq(t->told[i], 1, "worker %d was told %d times", i, t->told[i]);
 	t->told[i] = 0;
-	policy_room_run_orders(t->rooms[i], t->shards[i].now);
+	policy_worker_run_orders(t->workers[i], t->shards[i].now);
 	fake_at(&t->shards[i], t->shards[i].now);
 }
 
@@ -65,7 +65,7 @@ given(struct two *t, int from, int to)
 	struct fake *f = &t->shards[from];
 
 	cr_assert_gt(f->given, 0, "worker %d gave nothing", from);
-	cr_expect_eq(f->given_to, t->rooms[to]);
+	cr_expect_eq(f->given_to, t->workers[to]);
 	cr_expect_eq(f->given_last->state, PC_NONE);
 	return f->given_last;
 }
@@ -88,21 +88,21 @@ two_fini(struct two *t)
 	cr_expect_eq(t->shared->used, 0);
 	policy_shared_put(t->commons, t->shared);
 	for (int i = 0; i < PARTS; i++)
-		policy_room_free(t->rooms[i]);
+		policy_worker_free(t->workers[i]);
 	policy_commons_free(t->commons);
 }
 
 static void
 cap(struct two *t, uint32_t limit)
 {
-	policy_budget_set_limit(policy_room_total(t->rooms[0]), t->rooms[0], limit, t->shards[0].now);
+	policy_budget_set_limit(policy_worker_total(t->workers[0]), t->workers[0], limit, t->shards[0].now);
 }
 
 /* Returns how many places are taken under it. */
 static uint32_t
 capped(const struct two *t)
 {
-	return policy_budget_used(policy_room_total(t->rooms[0]));
+	return policy_budget_used(policy_worker_total(t->workers[0]));
 }
 
 static struct policy_conn *
@@ -126,7 +126,7 @@ transfer(struct two *t, struct fake *f, char *const *words)
 		cr_assert_eq(policy_arrive(f->p, *words[1] == '\0' ? next_coming(t) : t->coming[0], f->now),
 			     *words[1] == '\0');
 	else if (strcmp(words[0], "lost") == 0)
-		policy_shared_lost(next_coming(t), t->rooms[i], f->now);
+		policy_shared_lost(next_coming(t), t->workers[i], f->now);
 	else if (strcmp(words[0], "ping_it") == 0)
 		policy_ping_done(f->p, t->came, strcmp(words[1], "ok") == 0, f->now);
 	else
@@ -145,7 +145,7 @@ act(const struct play *play, void *world, struct fake *f, char *const *words)
 	else if (strcmp(words[0], "quiet") == 0)
 		t->told[i] = 0;
 	else if (strcmp(words[0], "silent") == 0)
-		policy_room_set_silent(t->rooms[i], t->rooms[1 - i], *words[1] == '\0', f->now);
+		policy_worker_set_silent(t->workers[i], t->workers[1 - i], *words[1] == '\0', f->now);
 	else if (strcmp(words[0], "part") == 0)
 		policy_set_shared(f->p, NULL, f->now);
 	else if (strcmp(words[0], "warm") == 0)
@@ -293,11 +293,11 @@ Test(policy_shared, the_next_is_given_when_both_loops_have_gone_round)
 	cr_expect_eq(given_on_return(&t, 0), 1);
 	cr_expect_eq(given_on_return(&t, 1), 0, "neither loop has gone round");
 	cr_expect_eq(fake_holds(a, 5), 1, "it goes to the first in line here");
-	policy_room_count_turn(t.rooms[1]);
+	policy_worker_count_turn(t.workers[1]);
 	cr_expect_eq(given_on_return(&t, 2), 0, "this one has not");
-	policy_room_count_turn(t.rooms[0]);
+	policy_worker_count_turn(t.workers[0]);
 	cr_expect_eq(given_on_return(&t, 3), 1);
-	policy_room_count_turn(t.rooms[0]);
+	policy_worker_count_turn(t.workers[0]);
 	cr_expect_eq(given_on_return(&t, 4), 0, "that one has not");
 	for (int i = 8; i < 10; i++)
 		policy_cancel(a->p, &a->clients[i].waiter, a->now);
@@ -332,7 +332,7 @@ Test(policy_shared, who_gets_one_of_its_own_shard_wants_none_of_others)
 	policy_conn_washing_is_slow(b->p, b->clients[0].conn, 0, b->now);
 	cr_expect(policy_is_wanted(a->p), "but not in a moment");
 	fake_return(a, 0);
-	policy_shared_lost(given(&t, 0, 1), t.rooms[1], b->now);
+	policy_shared_lost(given(&t, 0, 1), t.workers[1], b->now);
 	two_fini(&t);
 }
 
@@ -372,7 +372,7 @@ Test(policy_shared, what_is_lost_on_its_way_gives_its_place_to_whoever_waits_und
 	struct fake *a = &t.shards[0], *b = &t.shards[1], other;
 
 	two_init(&t, 3, 0);
-	fake_init(&other, &set, t.rooms[0]);
+	fake_init(&other, &set, t.workers[0]);
 	cap(&t, 1);
 	fake_fill(a, 0, 1);
 	fake_borrow(b, 0);
@@ -380,9 +380,9 @@ Test(policy_shared, what_is_lost_on_its_way_gives_its_place_to_whoever_waits_und
 	fake_borrow(&other, 0);
 	cr_expect_eq(other.opened, 0);
 	policy_cancel(b->p, &b->clients[0].waiter, b->now);
-	policy_shared_lost(given(&t, 0, 1), t.rooms[1], b->now);
+	policy_shared_lost(given(&t, 0, 1), t.workers[1], b->now);
 	cr_expect_eq(capped(&t), 0);
-	policy_room_run_orders(t.rooms[0], other.now);
+	policy_worker_run_orders(t.workers[0], other.now);
 	fake_at(&other, other.now);
 	cr_expect_eq(other.opened, 1);
 	policy_pause(other.p, other.now);
@@ -401,7 +401,7 @@ Test(policy_shared, a_cap_of_all_shards_counts_what_was_on_its_way_when_it_came)
 	fake_fill(a, 0, 2);
 	fake_borrow(b, 0);
 	fake_return(a, 0);
-	policy_budget_set_limit(budget, t.rooms[0], 2, a->now);
+	policy_budget_set_limit(budget, t.workers[0], 2, a->now);
 	policy_set_cap(a->p, CAP_DATABASE, budget, a->now);
 	cr_expect_eq(policy_budget_used(budget), 2);
 	cr_assert(policy_arrive(b->p, given(&t, 0, 1), b->now)); /* which has not heard of it */
@@ -424,7 +424,7 @@ Test(policy_shared, its_shards_have_one_share)
 	struct fake *a = &t.shards[0], *b = &t.shards[1], other;
 
 	two_init(&t, 9, 0);
-	fake_init(&other, &set, t.rooms[0]);
+	fake_init(&other, &set, t.workers[0]);
 	cap(&t, 6);
 	fake_fill(a, 0, 3);
 	fake_fill(b, 0, 3);
@@ -435,7 +435,7 @@ Test(policy_shared, its_shards_have_one_share)
 	}
 	for (int i = 0; i < 3; i++) { /* each is given up, or kept by the one behind */
 		for (int shard = 0; shard < PARTS; shard++) {
-			policy_room_run_orders(t.rooms[shard], a->now);
+			policy_worker_run_orders(t.workers[shard], a->now);
 			if (t.shards[shard].clients[i].conn != NULL)
 				fake_return(&t.shards[shard], i);
 		}
@@ -477,7 +477,7 @@ Test(policy_shared, the_place_in_line_counts_those_of_other_shards)
 
 struct litmus {
 	struct policy_commons *commons;
-	struct policy_room *rooms[2];
+	struct policy_worker *workers[2];
 	struct policy_orders orders[2];
 	struct policy_shared *shared;
 	struct policy_shard shards[2];
@@ -534,8 +534,8 @@ Test(policy_shared, who_begins_to_wait_and_who_becomes_idle_do_not_miss_each_oth
 	l->commons = policy_commons_new(1);
 	l->shared = policy_shared_get(l->commons, "app", 3, true);
 	for (unsigned i = 0; i < 2; i++) {
-		l->rooms[i] = policy_room_new(l->commons, i, NULL, NULL, &fake_waiters);
-		l->orders[i].room = l->rooms[i];
+		l->workers[i] = policy_worker_new(l->commons, i, NULL, NULL, &fake_waiters);
+		l->orders[i].worker = l->workers[i];
 		l->shards[i].orders = &l->orders[i];
 		shard_join(&l->shards[i], l->shared, 0, 0, 0);
 	}
@@ -545,7 +545,7 @@ Test(policy_shared, who_begins_to_wait_and_who_becomes_idle_do_not_miss_each_oth
 		shard_leave(&l->shards[i], 0, 0, 0, 0);
 	policy_shared_put(l->commons, l->shared);
 	for (unsigned i = 0; i < 2; i++)
-		policy_room_free(l->rooms[i]);
+		policy_worker_free(l->workers[i]);
 	policy_commons_free(l->commons);
 	free(l);
 }
@@ -572,7 +572,7 @@ struct crew;
 /* A worker, its shard, and who borrows there. */
 struct hand {
 	struct crew *crew;
-	struct policy_room *room;
+	struct policy_worker *worker;
 	struct policy *p;
 	struct pool_counters counters;
 	uint64_t random, now_us, due_us;
@@ -631,7 +631,7 @@ hand_wake(void *owner, uint64_t at_us)
 }
 
 static bool
-hand_give(void *owner, struct policy_conn *conn, struct policy_room *to)
+hand_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 {
 	struct hand *from = owner, *h = to->owner;
 
@@ -690,7 +690,7 @@ turn(struct hand *h)
 
 	h->now_us = atomic_fetch_add(&h->crew->clock_us, TURN_US) + TURN_US;
 	if (atomic_exchange(&h->is_told, false))
-		policy_room_run_orders(h->room, h->now_us);
+		policy_worker_run_orders(h->worker, h->now_us);
 	while ((srv = take_note(h)) != NULL)
 		h->crew->wrong += !policy_arrive(h->p, &srv->conn, h->now_us);
 	while (h->opening_count > 0) {
@@ -753,7 +753,7 @@ end_hand(struct hand *h)
 	turn(h);
 	policy_close_all(h->p, RR_SHUTDOWN, h->now_us);
 	policy_free(h->p);
-	policy_room_free(h->room);
+	policy_worker_free(h->worker);
 	pthread_mutex_destroy(&h->lock);
 }
 
@@ -778,10 +778,10 @@ play_crew(uint32_t cap)
 		h->random = i;
 		TAILQ_INIT(&h->inbox);
 		pthread_mutex_init(&h->lock, NULL);
-		h->room = policy_room_new(c->commons, i, tell_hand, h, &hand_waiter_ops);
-		h->p = policy_new(&set, &hand_ops, h, h->room, &h->counters, i + 1, 1);
+		h->worker = policy_worker_new(c->commons, i, tell_hand, h, &hand_waiter_ops);
+		h->p = policy_new(&set, &hand_ops, h, h->worker, &h->counters, i + 1, 1);
 		policy_set_shared(h->p, c->shared, 1);
-		policy_budget_set_limit(c->commons->total, h->room, cap, 1);
+		policy_budget_set_limit(c->commons->total, h->worker, cap, 1);
 	}
 	in_threads(run_hand, c);
 	for (unsigned i = 0; i < THREADS; i++)
