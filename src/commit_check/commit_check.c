@@ -206,7 +206,7 @@ is_worth_asking(const struct server *srv)
 }
 
 static bool
-is_begin(const struct sql_verdict *v)
+is_begin(const struct sql_traits *v)
 {
 	return v->first == WORD_BEGIN || v->first == WORD_START_TRANSACTION;
 }
@@ -216,7 +216,7 @@ static void
 note_commit_sql(struct exchange *x, const struct request *m)
 {
 	struct loan_commit *c = commit_of(x);
-	const struct sql_verdict *v = m->verdict;
+	const struct sql_traits *v = m->traits;
 
 	if (v == NULL || (v->flags & (SCAN_FUNCTION | SCAN_CODE | SCAN_EXECUTE)) != 0 ||
 	    (v->hints & SCAN_HINT_NOTIFY) != 0)
@@ -331,8 +331,8 @@ commit_check_execute(struct exchange *x, struct request *m)
 bool
 commit_check_may_be(struct exchange *x, struct request *m)
 {
-	return statements_find_bound(x, m) == STEP_FORWARD && m->verdict != NULL &&
-	       ((m->verdict->hints & COMMIT_CHECK_HINTS) != 0 || is_begin(m->verdict));
+	return statements_find_bound(x, m) == STEP_FORWARD && m->traits != NULL &&
+	       ((m->traits->hints & COMMIT_CHECK_HINTS) != 0 || is_begin(m->traits));
 }
 
 bool

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/counters.h"
 #include "sql/known.h"
-#include "sql/verdict.h"
+#include "sql/traits.h"
 #include "wire/fields.h"
 
 struct client_statement; /* statements/statements_state.h */
@@ -19,7 +19,7 @@ struct bind_names {
 	size_t len; /* bytes, with terminators */
 };
 
-/* All pointers except named, statement, verdict, scan and instead point into the message. */
+/* All pointers except named, statement, traits, scan and instead point into the message. */
 struct request {
 	uint8_t type;
 	const uint8_t *message;
@@ -35,14 +35,14 @@ struct request {
 	struct client_statement
 	    *named; /* Bind, Describe of a statement: what the client calls so; NULL: the unnamed one, or none */
 	struct statement *statement; /* the same; NULL: pgweir does not know it */
-	const struct sql_verdict *verdict; /* on its SQL: of a Query under the client's settings or, if earlier SQL may
-					    * change these, whichever they are; of others, whichever they are. NULL: the
-					    * SQL comes in pieces, or is unknown */
-	const struct scan *scan; /* Query: of its SQL under the client's settings; NULL if verdict is */
+	const struct sql_traits *traits; /* of its SQL: of a Query under the client's settings or, if earlier SQL may
+					  * change these, whichever they are; of others, whichever they are. NULL: the
+					  * SQL comes in pieces, or is unknown */
+	const struct scan *scan; /* Query: of its SQL under the client's settings; NULL if traits is */
 	unsigned risk; /* enum state_part: what code of the database its SQL could touch unseen. Query, Bind */
-	struct sql_verdict own; /* Parse: that verdict */
+	struct sql_traits own; /* Parse: those */
 	bool is_taken_apart; /* request_known() has read its SQL */
-	bool is_found; /* Bind, Describe: named, statement and verdict are what they will be */
+	bool is_found; /* Bind, Describe: named, statement and traits are what they will be */
 	enum forbidden forbidden; /* Query, Parse: why it is not sent as it is; see relay/forbid.h */
 	struct buf instead; /* Query, Parse that was replaced: the message to send in its place */
 	unsigned shown; /* Query that was replaced: see struct owed_request */
@@ -53,21 +53,21 @@ struct request {
 static inline bool
 request_begins_with(const struct request *m, enum sql_word word)
 {
-	return m->verdict != NULL && m->verdict->first == (uint8_t)word;
+	return m->traits != NULL && m->traits->first == (uint8_t)word;
 }
 
 /* Returns true if its SQL has one of these flags (enum scan_flag) or hints (enum scan_hint). */
 static inline bool
 request_has(const struct request *m, uint32_t flags, uint32_t hints)
 {
-	return m->verdict != NULL && ((m->verdict->flags & flags) != 0 || (m->verdict->hints & hints) != 0);
+	return m->traits != NULL && ((m->traits->flags & flags) != 0 || (m->traits->hints & hints) != 0);
 }
 
 /* Returns the SQL that it has, or its statement, and writes its length in bytes; NULL: it is not known. */
 const char *request_sql(const struct request *m, size_t *len);
 /*
  * Returns the statements of its SQL as the client's session reads them, valid until another request is asked about. It
- * is taken apart at the first call: a feature asks only if the verdict concerns it.
+ * is taken apart at the first call: a feature asks only if the traits concern it.
  */
 const struct known_text *request_known(const struct exchange *x, struct request *m);
 /* Returns the only statement of its SQL; KNOWN_NOT: there are several, or it is another one. Valid as above. */

@@ -2,7 +2,7 @@
  * src/listen/listen.h - LISTEN, UNLISTEN and notifications of a client that has no server of its own.
  *
  * The listener of its pool listens for it (dedicated/notify_listener.h). A LISTEN waits until the listener listens,
- * then runs on the borrowed server as an UNLISTEN (sql/verdict.h); the client gets the tag LISTEN. So it fails
+ * then runs on the borrowed server as an UNLISTEN (sql/traits.h); the client gets the tag LISTEN. So it fails
  * where PostgreSQL would refuse it, and counts when its transaction commits. UNLISTEN runs as it is. A committed LISTEN
  * is a subscription; its notifications are sent at once if the client is between transactions, else when its
  * transaction is over.

@@ -8,7 +8,7 @@
  */
 #include "listen/listen_state.h"
 
-#include "sql/verdict.h"
+#include "sql/traits.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -304,9 +304,9 @@ become_instead(struct request *m)
 		return false;
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
-	verdict_anyhow(&m->own, m->sql, m->sql_len);
-	verdict_of_parse(&m->own, m->sql, m->sql_len);
-	m->verdict = &m->own;
+	traits_anyhow(&m->own, m->sql, m->sql_len);
+	traits_of_parse(&m->own, m->sql, m->sql_len);
+	m->traits = &m->own;
 	m->is_taken_apart = false;
 	return true;
 }

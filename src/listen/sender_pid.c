@@ -24,7 +24,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	struct client_listen *l;
 
 	/* SQL that comes in pieces may notify. */
-	if (listen_is_not_ours(x) || !(m->verdict == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY)))
+	if (listen_is_not_ours(x) || !(m->traits == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY)))
 		return LISTEN_GO;
 	if ((l = listen_own(x)) == NULL)
 		return LISTEN_FAILED;

@@ -126,7 +126,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	if (f->body_len == 0 || (x->srv != NULL && state_reads_anyhow(x)))
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
-	if (!verdict_is_plain(w->scan.flags, w->scan.hints) || (w->risk & STATE_SEQUENCES) != 0 ||
+	if (!traits_are_plain(w->scan.flags, w->scan.hints) || (w->risk & STATE_SEQUENCES) != 0 ||
 	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->settings->commit_check))
 		return WALK_SLOWLY;
 	if (x->settings->forbidden != 0 &&
@@ -154,7 +154,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 
 	if (st == NULL)
 		return WALK_SLOWLY;
-	if (((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) ||
+	if (((statement_traits(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) ||
 	    (x->settings->forbidden != 0 &&
 	     forbid_find(x, false, (const char *)st->bytes, st->query_len) != FORBIDDEN_NOTHING)) {
 		statement_unref(st);

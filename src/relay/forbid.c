@@ -74,8 +74,8 @@ forbid_replace(struct request *m)
 
 	m->sql = refusals[m->forbidden].word;
 	m->sql_len = strlen(m->sql);
-	m->own = (struct sql_verdict){ .is_plain = true };
-	m->verdict = &m->own;
+	m->own = (struct sql_traits){ .is_plain = true };
+	m->traits = &m->own;
 	m->scan = NULL;
 	m->risk = 0;
 	m->is_taken_apart = false;

@@ -91,7 +91,7 @@ is_sync_next(const struct request_walk *w)
 /* Returns true if the SQL ends the block, and the request goes on: what follows may write. Nothing of the session hangs
  * on that end, so the primary may have it. */
 static bool
-goes_on_behind_end(const struct request_walk *w, const struct sql_verdict *v, const char *sql, size_t len)
+goes_on_behind_end(const struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
 	const struct exchange *x = w->x;
 	const struct request *m = &w->m;
@@ -132,7 +132,7 @@ refuse(struct request_walk *w, const char *why, const char *hint)
 
 /* The message has this SQL. */
 static enum walk_result
-look_at_sql(struct request_walk *w, const struct sql_verdict *v, const char *sql, size_t len)
+look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
 	struct exchange *x = w->x;
 	bool leaves = reads_leaves(v), moves = goes_on_behind_end(w, v, sql, len);
@@ -168,7 +168,7 @@ enum walk_result
 reads_look(struct request_walk *w)
 {
 	struct exchange *x = w->x;
-	const struct sql_verdict *v = NULL;
+	const struct sql_traits *v = NULL;
 	size_t len = 0;
 	const char *sql = reads_sql_of(w, &len, &v);
 

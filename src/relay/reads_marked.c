@@ -74,12 +74,12 @@ reads_is_for_primary(const char *sql, size_t len)
 }
 
 bool
-reads_leaves(const struct sql_verdict *v)
+reads_leaves(const struct sql_traits *v)
 {
 	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD)) != 0;
 }
 
-/* The same for SQL that has no verdict yet, or is a part of one; and for what reads_leaves() knows. */
+/* The same for SQL that has no traits yet, or is a part of one; and for what reads_leaves() knows. */
 static bool
 may_be_for_primary(const char *sql, size_t len)
 {
@@ -132,7 +132,7 @@ reads_mentions_primary(const struct request_walk *w, bool is_one_request)
 }
 
 const char *
-reads_sql_of(struct request_walk *w, size_t *len, const struct sql_verdict **v)
+reads_sql_of(struct request_walk *w, size_t *len, const struct sql_traits **v)
 {
 	const struct request *m = &w->m;
 	struct statement *st;
@@ -140,12 +140,12 @@ reads_sql_of(struct request_walk *w, size_t *len, const struct sql_verdict **v)
 
 	if (m->type != 'B') {
 		*len = m->sql_len;
-		*v = m->verdict;
+		*v = m->traits;
 		return m->type == 'Q' || m->type == 'P' ? m->sql : NULL;
 	}
 	sql = reads_sql_of_message(w->x, &(struct frame){ .type = 'B' }, m->message + FRAME_HEAD_LEN,
 				   (m->have < m->total ? m->have : m->total) - FRAME_HEAD_LEN, len, &st);
-	*v = sql == NULL ? NULL : statement_verdict(st);
+	*v = sql == NULL ? NULL : statement_traits(st);
 	return sql;
 }
 
@@ -153,7 +153,7 @@ bool
 reads_is_marked(struct request_walk *w, struct client_reads *r)
 {
 	struct exchange *x = w->x;
-	const struct sql_verdict *v;
+	const struct sql_traits *v;
 	size_t len;
 	const char *sql;
 	struct known k;

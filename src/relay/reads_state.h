@@ -26,9 +26,9 @@ bool reads_is_default(struct client_reads *r); /* the same, and returns that */
 /* Returns true if the message, of a client without a server, is marked and may go to a standby, and writes its BEGIN to
  * r->begin. Else r->route says why not, if it is marked. */
 bool reads_is_marked(struct request_walk *w, struct client_reads *r);
-/* Returns the SQL that the message has, or its statement, and writes its length in bytes and the verdict on it; NULL:
+/* Returns the SQL that the message has, or its statement, and writes its length in bytes and the traits of it; NULL:
  * it has none. */
-const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_verdict **v);
+const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_traits **v);
 /* Returns the SQL that a message with this frame has, or runs, and writes its length in bytes, and a Bind's statement;
  * NULL: it has none, or a Bind is of no statement that the client has. have: how much of the body has come. */
 const char *reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have,
@@ -44,7 +44,7 @@ bool reads_is_for_primary(const char *sql, size_t len);
 bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
 /* Returns true if the SQL leaves what only the server that ran it has. The client keeps that server, which has to be
  * the primary's: it may write later. */
-bool reads_leaves(const struct sql_verdict *v);
+bool reads_leaves(const struct sql_traits *v);
 
 /* --- reads_wait.c --- */
 /* The loop is notified of this cluster from now on. Without memory its timers do, if later. */

@@ -163,7 +163,7 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 
 /* Returns true if the SQL of this statement is one that ends a transaction, or begins so. */
 static bool
-is_end(const struct sql_verdict *v, const char *sql, size_t len)
+is_end(const struct sql_traits *v, const char *sql, size_t len)
 {
 	return v != NULL && sql != NULL &&
 	       (v->first == WORD_COMMIT || v->first == WORD_END || v->first == WORD_ROLLBACK ||
@@ -187,7 +187,7 @@ is_bound_next(const struct request *m, const uint8_t *next, size_t len)
 static bool
 rolls_back(const struct exchange *x, const struct request *m, const uint8_t *next, size_t len)
 {
-	if (!is_end(m->verdict, m->sql, m->sql_len) || /* so it has SQL that was not too long to be read */
+	if (!is_end(m->traits, m->sql, m->sql_len) || /* so it has SQL that was not too long to be read */
 	    !(request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)))
 		return false;
 	return m->type == 'Q' ||
@@ -203,11 +203,11 @@ is_meant_to_end(const struct exchange *x, const struct request *m)
 	size_t names_len;
 
 	if (m->type != 'B')
-		return is_end(m->verdict, m->sql, m->sql_len);
+		return is_end(m->traits, m->sql, m->sql_len);
 	if (!fields_bind(m->message + FRAME_HEAD_LEN, request_body_len(m), &portal, &name, &names_len))
 		return false;
 	st = statements_called(x, name);
-	return st != NULL && is_end(statement_verdict(st), (const char *)st->bytes, st->query_len);
+	return st != NULL && is_end(statement_traits(st), (const char *)st->bytes, st->query_len);
 }
 
 /* Returns true if the messages behind a Parse of the unnamed statement run it once, up to a Sync. */

@@ -194,7 +194,7 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 		if (!fields_bind(body, f->body_len, &portal, &statement, &names_len))
 			return false;
 		st = statements_called(x, statement);
-		return st != NULL ? is_of_one_commit(x, statement_verdict(st)->first)
+		return st != NULL ? is_of_one_commit(x, statement_traits(st)->first)
 				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
 	case 'D':
 	case 'E':

@@ -50,7 +50,7 @@ begin_request(struct request_walk *w, const struct frame *f)
 		m.names = w->m.names;
 		m.named = w->m.named;
 		m.statement = w->m.statement;
-		m.verdict = w->m.verdict;
+		m.traits = w->m.traits;
 		m.risk = w->m.risk;
 		m.is_found = true;
 	}
@@ -60,7 +60,7 @@ begin_request(struct request_walk *w, const struct frame *f)
 	w->m = m;
 }
 
-/* Reads the SQL of a Query. Partial and malformed queries have no verdict. */
+/* Reads the SQL of a Query. Partial and malformed queries have no traits. */
 static void
 read_query(struct request_walk *w, const struct frame *f)
 {
@@ -76,9 +76,9 @@ read_query(struct request_walk *w, const struct frame *f)
 	m->sql = (const char *)m->message + FRAME_HEAD_LEN;
 	m->sql_len = f->body_len - 1;
 	m->risk = w->risk;
-	m->verdict = &w->verdict;
+	m->traits = &w->traits;
 	m->scan = &w->scan;
-	verdict_of_scan(&w->verdict, &w->scan, m->sql, m->sql_len);
+	traits_of_scan(&w->traits, &w->scan, m->sql, m->sql_len);
 	if (w->x->settings->forbidden != 0)
 		m->forbidden = forbid_find(w->x, true, m->sql, m->sql_len);
 }
@@ -93,17 +93,17 @@ read_parse(struct exchange *x, struct request *m)
 		return;
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
-	m->verdict = &m->own;
+	m->traits = &m->own;
 	if (x->settings->forbidden != 0)
 		m->forbidden = forbid_find(x, false, m->sql, m->sql_len);
 	st = statement_peek(x->pool->home, m->parse.rest, m->parse.rest_len);
 	if (st != NULL) {
-		m->own = *(m->parse.name[0] == '\0' ? statement_verdict(st) : statement_parse_verdict(st));
+		m->own = *(m->parse.name[0] == '\0' ? statement_traits(st) : statement_parse_traits(st));
 		return;
 	}
-	verdict_anyhow(&m->own, m->sql, m->sql_len);
+	traits_anyhow(&m->own, m->sql, m->sql_len);
 	if (m->parse.name[0] != '\0')
-		verdict_of_parse(&m->own, m->sql, m->sql_len);
+		traits_of_parse(&m->own, m->sql, m->sql_len);
 }
 
 static bool
@@ -149,19 +149,19 @@ walk_read_request(struct request_walk *w, const struct frame *f)
 	return WALK_ON;
 }
 
-/* If earlier SQL may change how PostgreSQL reads this, the verdict counts all ways. */
+/* If earlier SQL may change how PostgreSQL reads this, the traits count all ways. */
 static void
-widen_verdict(struct request_walk *w)
+widen_traits(struct request_walk *w)
 {
 	struct request *m = &w->m;
-	struct sql_verdict anyhow;
+	struct sql_traits anyhow;
 
-	if (m->verdict == NULL || !state_reads_anyhow(w->x))
+	if (m->traits == NULL || !state_reads_anyhow(w->x))
 		return;
-	verdict_anyhow(&anyhow, m->sql, m->sql_len);
-	w->verdict.flags |= anyhow.flags;
-	w->verdict.hints |= anyhow.hints;
-	w->verdict.is_plain = w->verdict.is_plain && anyhow.is_plain;
+	traits_anyhow(&anyhow, m->sql, m->sql_len);
+	w->traits.flags |= anyhow.flags;
+	w->traits.hints |= anyhow.hints;
+	w->traits.is_plain = w->traits.is_plain && anyhow.is_plain;
 }
 
 static enum feature_step
@@ -223,7 +223,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		return send_unless_sent(w, step, total);
 	if (step == STEP_FORWARD) {
 		if (kind == OWED_QUERY)
-			widen_verdict(w);
+			widen_traits(w);
 		step = kind == OWED_QUERY ? features_request(x, m) : see_function_call(x);
 	}
 	if (step == STEP_HOLD)
@@ -348,7 +348,7 @@ see_named(struct exchange *x, struct request *m)
 		return fields_target(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->target, &m->name)
 			   ? features_request(x, m)
 			   : STEP_FORWARD;
-	if (m->verdict == NULL)
+	if (m->traits == NULL)
 		return STEP_FORWARD;
 	report_text(x->srv, m->parse.rest, m->sql_len + 1, m->sql_len + 1, false);
 	return features_request(x, m);

@@ -40,7 +40,7 @@ struct request_walk {
 	struct fail why; /* from here on nothing is set as the walk begins: each is set by what has_why, scanned or
 			    m.message vouch for */
 	struct scan scan;
-	struct sql_verdict verdict; /* m's, of a Query */
+	struct sql_traits traits; /* m's, of a Query */
 	enum rejection rejection; /* of WALK_REJECT */
 	unsigned risk; /* of the SQL in scan: enum state_part */
 	struct request m; /* the message at w->at, if m.message is that; of a fast Bind, only what that needs is set */

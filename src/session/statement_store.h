@@ -20,7 +20,7 @@
  */
 #pragma once
 
-#include "sql/verdict.h"
+#include "sql/traits.h"
 
 #define STATEMENT_PREFIX "pgweir_"
 #define STATEMENT_OVERHEAD 256u /* bytes of a statement, about, besides its text */
@@ -43,7 +43,7 @@ struct statement {
 	uint32_t
 	    shape; /* of its rows (fields_row_shape), as a client that used it under this id knows them; 0: none does */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
-	struct sql_verdict verdict; /* on its SQL; if is_read: see statement_verdict() */
+	struct sql_traits traits; /* of its SQL; if is_read: see statement_traits() */
 	bool is_read;
 	struct sql_risk risk; /* of its SQL and its declared types, as last looked up */
 	/* Where it was last prepared without an error: only compared, never followed. */
@@ -96,34 +96,34 @@ void statement_special_name(const struct statement_store *store, const char *wha
 const char *statement_store_prefix(const struct statement_store *store); /* what all these names begin with */
 bool statement_is_shared(const struct statement *st);
 bool statement_is_alone(const struct statement *st); /* there is one reference to it */
-/* Returns the verdict on its SQL, whichever settings PostgreSQL reads that under; made at the first call. */
-static inline const struct sql_verdict *
-statement_verdict(struct statement *st)
+/* Returns the traits of its SQL, whichever settings PostgreSQL reads that under; made at the first call. */
+static inline const struct sql_traits *
+statement_traits(struct statement *st)
 {
 	if (!st->is_read) {
-		verdict_anyhow(&st->verdict, (const char *)st->bytes, st->query_len);
+		traits_anyhow(&st->traits, (const char *)st->bytes, st->query_len);
 		st->is_read = true;
 	}
-	return &st->verdict;
+	return &st->traits;
 }
 
-/* Gives it the verdict on this SQL of its, which somebody has made. */
+/* Gives it the traits of this SQL of its, which somebody has made. */
 static inline void
-statement_take_verdict(struct statement *st, const struct sql_verdict *v)
+statement_take_traits(struct statement *st, const struct sql_traits *v)
 {
 	if (st->is_read)
 		return;
-	st->verdict = *v;
+	st->traits = *v;
 	st->is_read = true;
 }
 
-/* The same as statement_verdict(), with the hints of a Parse. */
-static inline const struct sql_verdict *
-statement_parse_verdict(struct statement *st)
+/* The same as statement_traits(), with the hints of a Parse. */
+static inline const struct sql_traits *
+statement_parse_traits(struct statement *st)
 {
-	statement_verdict(st);
-	verdict_of_parse(&st->verdict, (const char *)st->bytes, st->query_len);
-	return &st->verdict;
+	statement_traits(st);
+	traits_of_parse(&st->traits, (const char *)st->bytes, st->query_len);
+	return &st->traits;
 }
 
 size_t statement_store_count(const struct statement_store *store);

@@ -1,4 +1,4 @@
-/* src/sql/sql_words.h - the words for which scan_rules.c and verdict.h have rules, and all that PostgreSQL has. */
+/* src/sql/sql_words.h - the words for which scan_rules.c and traits.h have rules, and all that PostgreSQL has. */
 #pragma once
 
 #include <stddef.h>

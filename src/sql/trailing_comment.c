@@ -1,11 +1,11 @@
 /*
- * src/sql/trailing_comment.c - see verdict.h.
+ * src/sql/trailing_comment.c - see traits.h.
  *
  * The SQL is read backwards. Values are URL-encoded, so they contain neither quotes nor asterisks. If what looks like
  * such a comment were inside a string or another comment, that would not end within the SQL, and PostgreSQL refuses
  * such SQL with or without it.
  */
-#include "sql/verdict.h"
+#include "sql/traits.h"
 
 #include "base/text.h"
 

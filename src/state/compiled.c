@@ -210,11 +210,11 @@ state_code_is_over(struct exchange *x)
 
 /* Nothing may follow it in a transaction, and nothing it leaves may keep the client there. */
 static bool
-is_alone(const struct sql_verdict *v, const char *sql, size_t len)
+is_alone(const struct sql_traits *v, const char *sql, size_t len)
 {
 	const char *semicolon = memchr(sql, ';', len);
 
-	return verdict_is_plain(v->flags & ~(uint32_t)SCAN_FUNCTION, v->hints) && v->first != WORD_BEGIN &&
+	return traits_are_plain(v->flags & ~(uint32_t)SCAN_FUNCTION, v->hints) && v->first != WORD_BEGIN &&
 	       v->first != WORD_START_TRANSACTION && (semicolon == NULL || semicolon == sql + len - 1);
 }
 
@@ -223,11 +223,11 @@ state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigne
 {
 	const unsigned kinds = 1u << KNOWN_SET | 1u << KNOWN_RESET | 1u << KNOWN_RESET_ALL | 1u << KNOWN_RESET_USER |
 			       1u << KNOWN_DISCARD_ALL;
-	struct sql_verdict v;
+	struct sql_traits v;
 	struct known_reader r;
 	struct known k;
 
-	verdict_anyhow(&v, sql, len);
+	traits_anyhow(&v, sql, len);
 	if ((risk & ~(unsigned)(RISK_CONTEXT | STATE_SEQUENCES)) == 0 && is_alone(&v, sql, len))
 		return (risk & RISK_CONTEXT) != 0;
 	if (risk != 0)
@@ -266,7 +266,7 @@ sets_something(const struct exchange *x, const struct request *m)
 {
 	struct scan scan;
 
-	if (m->verdict != NULL || m->type != 'Q')
+	if (m->traits != NULL || m->type != 'Q')
 		return request_has(m, SCAN_SETTING, SCAN_HINT_LOCAL);
 	scan_init(&scan, gucs_scan_options(x->gucs));
 	scan_feed(&scan, (const char *)m->message + FRAME_HEAD_LEN, request_body_len(m));
@@ -299,7 +299,7 @@ forget_others_plans(struct exchange *x, struct request *m)
 					 WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
 
 	if (!meets_others_plans(x, m) ||
-	    (!x->srv->is_synced && (m->verdict == NULL || memchr(words, m->verdict->first, sizeof(words)) == NULL)))
+	    (!x->srv->is_synced && (m->traits == NULL || memchr(words, m->traits->first, sizeof(words)) == NULL)))
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0) {
 		x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->tx == 'I';

@@ -93,7 +93,7 @@ state_note_local(struct exchange *x, struct request *m)
 }
 
 bool
-state_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context)
+state_statement_context(const struct exchange *x, const struct sql_traits *v, uint32_t *context)
 {
 	const struct server *srv = x->srv;
 	uint32_t local = srv == NULL ? 0 : srv->loan.local_context;
@@ -101,11 +101,11 @@ state_statement_context(const struct exchange *x, const struct sql_verdict *v, u
 	*context = 0;
 	/* EXECUTE and FETCH: which columns they have is decided when they are parsed. */
 	if (state_has_uncommitted_effects(x) || (v->flags & SCAN_EXECUTE) != 0 || v->first == WORD_FETCH ||
-	    (srv != NULL && srv->loan.has_run_code && (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0) ||
+	    (srv != NULL && srv->loan.has_run_code && (v->hints & (TRAITS_LITERALS | TRAITS_NULL)) != 0) ||
 	    (local != 0 && (srv->tx != 'T' || srv->loan.has_savepoint))) /* it may not be in force */
 		return false;
-	if ((v->hints & VERDICT_LITERALS) == 0 && local == 0 && !gucs_plans_otherwise(x->gucs))
+	if ((v->hints & TRAITS_LITERALS) == 0 && local == 0 && !gucs_plans_otherwise(x->gucs))
 		return true;
 	*context = local != 0 ? local : gucs_context(x->gucs);
-	return *context != GUCS_CONTEXT_NONE && (v->hints & VERDICT_MOMENT) == 0;
+	return *context != GUCS_CONTEXT_NONE && (v->hints & TRAITS_MOMENT) == 0;
 }

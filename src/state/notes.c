@@ -10,7 +10,7 @@
 #include "state/state_state.h"
 #include "wire/fields.h"
 #include "session/gucs_effects.h"
-#include "sql/verdict.h"
+#include "sql/traits.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -150,7 +150,7 @@ flagged_query(struct exchange *x, struct request *m)
 {
 	const struct known_text *text;
 	enum feature_step step;
-	uint32_t flags = m->verdict->flags;
+	uint32_t flags = m->traits->flags;
 	struct buf sql = { 0 };
 
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
@@ -159,7 +159,7 @@ flagged_query(struct exchange *x, struct request *m)
 		return STEP_FAILED;
 	text = request_known(x, m);
 	if (!state_is_known(x, text) || (bears_nothing_behind(x, text) && state_resets_startup(x, text)))
-		return suspect_all(x, m, m->verdict->flags, m->scan);
+		return suspect_all(x, m, m->traits->flags, m->scan);
 	suspect_meanwhile(x, flags);
 	step = state_note_all(x, text);
 	if (step != STEP_FORWARD || !state_resets_startup(x, text))
@@ -182,8 +182,8 @@ reads_sequences_unseen(const struct exchange *x, const struct request *m)
 					 WORD_WITH,   WORD_VALUES,  WORD_TABLE,	 WORD_COPY,   WORD_CALL,
 					 WORD_FETCH,  WORD_EXPLAIN, WORD_DECLARE };
 
-	return (m->risk & STATE_SEQUENCES) != 0 && exchange_is_followed(x) && m->verdict != NULL &&
-	       memchr(words, m->verdict->first, sizeof(words)) != NULL;
+	return (m->risk & STATE_SEQUENCES) != 0 && exchange_is_followed(x) && m->traits != NULL &&
+	       memchr(words, m->traits->first, sizeof(words)) != NULL;
 }
 
 static enum feature_step
@@ -207,7 +207,7 @@ state_query_of_sequences(struct exchange *x, struct request *m)
 
 	if (of == 0 || (of == x->waiter.id && !x->srv->is_discarding) || !exchange_is_followed(x))
 		return use_sequences_unseen(x, m);
-	flags = m->verdict == NULL ? SCAN_CODE : m->verdict->flags; /* SQL that comes in pieces may do anything */
+	flags = m->traits == NULL ? SCAN_CODE : m->traits->flags; /* SQL that comes in pieces may do anything */
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
 	if (state_waits_for_sequences(x, flags))
 		return STEP_HOLD;
@@ -224,16 +224,16 @@ state_query(struct exchange *x, struct request *m)
 	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
 	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
 
-	/* Without a verdict it is malformed: PostgreSQL refuses it. */
-	if (!is_looked_at(x) || len == 0 || (have == len && (m->verdict == NULL || m->verdict->flags == 0)))
+	/* Without traits it is malformed: PostgreSQL refuses it. */
+	if (!is_looked_at(x) || len == 0 || (have == len && (m->traits == NULL || m->traits->flags == 0)))
 		return STEP_FORWARD;
 	if (have < len)
 		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
-	state_audit(x, m->verdict->flags);
-	if (m->verdict->flags & SCAN_FOLLOWABLE)
-		state_may_be_followed(x, m->verdict->flags);
-	if (m->verdict->flags != m->scan->flags) /* it may be read in another way */
-		return suspect_all(x, m, m->verdict->flags, m->scan);
+	state_audit(x, m->traits->flags);
+	if (m->traits->flags & SCAN_FOLLOWABLE)
+		state_may_be_followed(x, m->traits->flags);
+	if (m->traits->flags != m->scan->flags) /* it may be read in another way */
+		return suspect_all(x, m, m->traits->flags, m->scan);
 	return flagged_query(x, m);
 }
 
@@ -259,7 +259,7 @@ enum feature_step
 state_audit_parse(struct exchange *x, struct request *m)
 {
 	if (x->is_session) {
-		state_audit(x, m->verdict->flags);
+		state_audit(x, m->traits->flags);
 		x->srv->loan.has_run = true; /* to read a constant may run the check of a domain */
 	}
 	return STEP_FORWARD;
@@ -372,7 +372,7 @@ bind_unknown(struct exchange *x, const char *name)
 enum feature_step
 state_bind_of_sequences(struct exchange *x, struct request *m)
 {
-	uint32_t flags = m->verdict != NULL ? m->verdict->flags : SCAN_CODE;
+	uint32_t flags = m->traits != NULL ? m->traits->flags : SCAN_CODE;
 
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
 	return state_waits_for_sequences(x, flags) ? STEP_HOLD : use_sequences_unseen(x, m);
@@ -398,7 +398,7 @@ state_bind(struct exchange *x, struct request *m)
 		unbind(x->session);
 	if (st == NULL)
 		return exchange_is_followed(x) ? bind_unknown(x, name) : STEP_FORWARD;
-	flags = m->verdict->flags;
+	flags = m->traits->flags;
 	if (flags & SCAN_FOLLOWABLE)
 		state_may_be_followed(x, flags);
 	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. */

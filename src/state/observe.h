@@ -41,7 +41,7 @@ bool state_must_ask_first(const struct exchange *x);
  * Writes to *context which settings PostgreSQL reads this SQL under, if any matter; v has the hints of
  * a Parse. Returns false if the SQL must not be shared with other clients at all.
  */
-bool state_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context);
+bool state_statement_context(const struct exchange *x, const struct sql_traits *v, uint32_t *context);
 /* Returns true if what is sent now is surely read under the settings in the client's GUC set. */
 bool state_reads_as_gucs(const struct exchange *x);
 /* A Query or Bind. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. FORWARD. */

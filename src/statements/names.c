@@ -118,7 +118,7 @@ statements_called(const struct exchange *x, const char *name)
 static bool
 may_begin(struct statement *st)
 {
-	const struct sql_verdict *v = st == NULL ? NULL : statement_verdict(st);
+	const struct sql_traits *v = st == NULL ? NULL : statement_traits(st);
 
 	return v == NULL ||
 	       ((v->first == WORD_BEGIN || v->first == WORD_START_TRANSACTION) && st->query_len > strlen("BEGIN;"));

@@ -10,7 +10,7 @@
 #include "state/observe.h"
 #include "statements/statements_state.h"
 
-#include "sql/verdict.h"
+#include "sql/traits.h"
 #include "wire/messages.h"
 
 #define REPLIES_SEEN 32u /* how many owed replies a Parse looks back over */
@@ -53,10 +53,10 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 
 /*
  * Returns the statement that a Parse means; a trailing comment that names the caller may be left out of it. v: the
- * verdict on its SQL.
+ * traits of its SQL.
  */
 static struct statement *
-statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v)
+statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_traits *v)
 {
 	struct buf b = { 0 };
 	struct statement *st = NULL;
@@ -70,7 +70,7 @@ statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_
 	if (query_len == f->query_len) {
 		st = statement_get(x->pool->home, f->rest, f->rest_len, query_len, context);
 		if (st != NULL)
-			statement_take_verdict(st, v);
+			statement_take_traits(st, v);
 		return st;
 	}
 	buf_put(&b, f->rest, query_len);
@@ -150,7 +150,7 @@ parse_there(struct exchange *x, struct client_statement *n)
 
 /* closed: the statement that had the name, whose Close was sent. */
 static enum feature_step
-parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v,
+parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_traits *v,
 	    struct client_statement *closed)
 {
 	enum statement_presence there;
@@ -198,7 +198,7 @@ statements_parse(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	if (n != NULL && !statement_is_closing(n))
 		return parse_duplicate(x, n, f);
-	return parse_named(x, f, m->verdict, n);
+	return parse_named(x, f, m->traits, n);
 }
 
 enum feature_step
@@ -244,11 +244,11 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	struct statement *st;
 	struct client_statement *n;
 
-	if (statements_pass_through(x) || x->pool->settings.prepared_statements == 0 || m->verdict == NULL ||
+	if (statements_pass_through(x) || x->pool->settings.prepared_statements == 0 || m->traits == NULL ||
 	    f->name[0] == '\0' || client_statement_find(x, f->name) != NULL || statements_own(x) == NULL ||
 	    !statements_have_room(x, f)) /* else it will be refused in its turn */
 		return false;
-	st = statement_of(x, f, m->verdict);
+	st = statement_of(x, f, m->traits);
 	if (st == NULL || st->valid_pool != x->pool || st->valid_gucs != x->gucs) {
 		statement_unref(st);
 		return false;

@@ -138,7 +138,7 @@ static int
 fit_context(struct exchange *x, struct client_statement *n)
 {
 	struct statement *st = n->st;
-	const struct sql_verdict *v = statement_parse_verdict(st);
+	const struct sql_traits *v = statement_parse_traits(st);
 	uint32_t context;
 	bool is_shared;
 
@@ -153,7 +153,7 @@ fit_context(struct exchange *x, struct client_statement *n)
 		n->st = st;
 		return -1;
 	}
-	statement_take_verdict(n->st, v);
+	statement_take_traits(n->st, v);
 	statement_unref(st);
 	return 0;
 }
@@ -249,7 +249,7 @@ bind_named(struct exchange *x, struct request *m)
 	if (step != STEP_SENT)
 		return step;
 	m->statement = n->st; /* it may have become another one, with the same SQL */
-	m->verdict = statement_verdict(n->st);
+	m->traits = statement_traits(n->st);
 	push_bind(x, n);
 	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, n->st->name);
 	return STEP_SENT;
@@ -284,7 +284,7 @@ find_named(struct exchange *x, const char *name, struct request *m)
 	return STEP_FORWARD;
 }
 
-/* Finds the statement of a Bind or Describe. FORWARD: it is in m->named, m->statement and m->verdict; HOLD; FAILED. */
+/* Finds the statement of a Bind or Describe. FORWARD: it is in m->named, m->statement and m->traits; HOLD; FAILED. */
 __attribute__((always_inline)) static inline enum feature_step
 find_bound(struct exchange *x, const char *name, struct request *m)
 {
@@ -298,7 +298,7 @@ find_bound(struct exchange *x, const char *name, struct request *m)
 	if (name[0] != '\0' && (step = find_named(x, name, m)) != STEP_FORWARD)
 		return step;
 	st = m->statement;
-	m->verdict = st == NULL ? NULL : statement_verdict(st);
+	m->traits = st == NULL ? NULL : statement_traits(st);
 	m->risk = st == NULL ? state_risk_of_all(x) : state_risk_of(x, st);
 	m->is_found = true;
 	return STEP_FORWARD;
@@ -343,10 +343,10 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	if (step != STEP_FORWARD)
 		return step;
 	n = m->named;
-	if (m->verdict == NULL || !m->verdict->is_plain || (m->risk & STATE_SEQUENCES) != 0 ||
+	if (m->traits == NULL || !m->traits->is_plain || (m->risk & STATE_SEQUENCES) != 0 ||
 	    (n != NULL && statement_is_closing(n)))
 		return STEP_FORWARD;
-	flags = m->verdict->flags;
+	flags = m->traits->flags;
 	if (flags != 0 && state_waits_for_sequences(x, flags))
 		return STEP_HOLD;
 	if (x->srv->is_synced)

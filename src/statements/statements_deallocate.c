@@ -181,9 +181,8 @@ statements_deallocate_bind(struct exchange *x, struct request *m)
 {
 	const struct statement *st = m->statement;
 
-	return st != NULL && m->verdict->first == WORD_DEALLOCATE
-		   ? deallocate(x, (const char *)st->bytes, st->query_len)
-		   : STEP_FORWARD;
+	return st != NULL && m->traits->first == WORD_DEALLOCATE ? deallocate(x, (const char *)st->bytes, st->query_len)
+								 : STEP_FORWARD;
 }
 
 /* Returns how many names a DROP ... IF EXISTS has if it is the only statement; else 0. */

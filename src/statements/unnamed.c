@@ -208,7 +208,7 @@ statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 	st = get_again(x, body, len);
 	if (st == NULL)
 		st = get_unnamed(x, body, len);
-	if (st != NULL && statement_verdict(st)->is_plain)
+	if (st != NULL && statement_traits(st)->is_plain)
 		return st;
 	statement_unref(st);
 	return NULL;

@@ -391,9 +391,9 @@ fake_query(const char *sql)
 	m.sql = (const char *)m.message + FRAME_HEAD_LEN;
 	m.sql_len = strlen(sql);
 	scan_text(&fake->scan, gucs_scan_options(fake->x.gucs), m.sql, m.sql_len);
-	verdict_of_scan(&fake->verdict, &fake->scan, m.sql, m.sql_len);
+	traits_of_scan(&fake->traits, &fake->scan, m.sql, m.sql_len);
 	m.scan = &fake->scan;
-	m.verdict = &fake->verdict;
+	m.traits = &fake->traits;
 	return m;
 }
 
@@ -412,9 +412,9 @@ fake_parse(const char *name, const char *sql)
 	cr_assert(fields_parse(m.message + FRAME_HEAD_LEN, m.total - FRAME_HEAD_LEN, &m.parse));
 	m.sql = (const char *)m.parse.rest;
 	m.sql_len = m.parse.query_len;
-	verdict_anyhow(&fake->verdict, m.sql, m.sql_len);
-	verdict_of_parse(&fake->verdict, m.sql, m.sql_len);
-	m.verdict = &fake->verdict;
+	traits_anyhow(&fake->traits, m.sql, m.sql_len);
+	traits_of_parse(&fake->traits, m.sql, m.sql_len);
+	m.traits = &fake->traits;
 	return m;
 }
 

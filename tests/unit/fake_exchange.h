@@ -26,7 +26,7 @@ struct fake_exchange {
 	struct statement_store *store;
 	uint64_t now_us;
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* as relay/replies.c has it */
-	struct sql_verdict verdict; /* of the last request, if that was a Query */
+	struct sql_traits traits; /* of the last request, if that was a Query */
 	struct scan scan;
 	struct buf message; /* the last request */
 	char sent[2048], told[2048]; /* "P(s1|SELECT 1) S" */

@@ -431,7 +431,7 @@ Test(listen, in_the_extended_protocol)
 	buf_fini(&m.instead);
 	m = fake_bind("", "s");
 	m.statement = st;
-	m.verdict = statement_verdict(st);
+	m.traits = statement_traits(st);
 	cr_expect_eq(listen_bind(&fake->x, &m), STEP_FORWARD);
 	fake_forward(&m, OWED_BIND);
 	m = fake_execute();

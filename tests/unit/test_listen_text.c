@@ -2,7 +2,7 @@
  * tests/unit/test_listen_text.c - a LISTEN becomes an UNLISTEN that is known again. Links only sql/listen_text.c
  * and base/buf.c. Texts are copied to memory of exactly their size.
  */
-#include "sql/verdict.h"
+#include "sql/traits.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

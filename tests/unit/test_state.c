@@ -344,7 +344,7 @@ Test(state, of_a_bound_set_the_execute_counts)
 	struct request m = fake_bind("", "s"), e;
 
 	m.statement = st;
-	m.verdict = statement_verdict(st);
+	m.traits = statement_traits(st);
 	cr_expect_eq(state_bind(&fake->x, &m), STEP_FORWARD);
 	fake_forward(&m, OWED_BIND);
 	cr_expect(fake->x.session != NULL);
@@ -365,7 +365,7 @@ Test(state, a_bound_set_that_is_not_executed_does_not_count)
 	struct request m = fake_bind("", "s");
 
 	m.statement = st;
-	m.verdict = statement_verdict(st);
+	m.traits = statement_traits(st);
 	state_bind(&fake->x, &m);
 	fake_forward(&m, OWED_BIND);
 	fake_sync();

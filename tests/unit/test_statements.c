@@ -43,7 +43,7 @@ state_reads_as_gucs(const struct exchange *x)
 }
 
 bool
-state_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context)
+state_statement_context(const struct exchange *x, const struct sql_traits *v, uint32_t *context)
 {
 	(void)x;
 	(void)v;

@@ -2,7 +2,7 @@
  * tests/unit/test_trailing_comment.c - which comments at the end of a query are left out of it. Links only
  * sql/trailing_comment.c.
  */
-#include "sql/verdict.h"
+#include "sql/traits.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

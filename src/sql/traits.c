@@ -1,4 +1,4 @@
-#include "sql/verdict.h"
+#include "sql/traits.h"
 
 #include "base/text.h"
 #include "sql/sql_token.h"
@@ -9,7 +9,7 @@
 #define SEARCHED_MAX ((size_t)64 << 10) /* bytes of SQL that are searched for what strings hold */
 
 void
-verdict_of_scan(struct sql_verdict *v, const struct scan *s, const char *sql, size_t len)
+traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len)
 {
 	uint32_t hints = s->hints;
 
@@ -27,16 +27,16 @@ verdict_of_scan(struct sql_verdict *v, const struct scan *s, const char *sql, si
 	v->flags = s->flags;
 	v->hints = (uint16_t)hints;
 	v->first = (uint8_t)s->first;
-	v->is_plain = verdict_is_plain(s->flags, hints);
+	v->is_plain = traits_are_plain(s->flags, hints);
 }
 
 void
-verdict_anyhow(struct sql_verdict *v, const char *sql, size_t len)
+traits_anyhow(struct sql_traits *v, const char *sql, size_t len)
 {
 	struct scan s;
 
 	scan_text_anyhow(&s, sql, len);
-	verdict_of_scan(v, &s, sql, len);
+	traits_of_scan(v, &s, sql, len);
 }
 
 /* --- what a Parse depends on -------------------------------------------------------------------------------------- */
@@ -66,8 +66,8 @@ mentions_moment(const char *sql, size_t len)
 }
 
 /*
- * Looks for VERDICT_MOMENT, input of date and time types that stands for the time at which it is read: 'now', '12:00
- * today', '{now}'; and VERDICT_NULL, x = NULL, with or without parentheses: transform_null_equals turns it into IS
+ * Looks for TRAITS_MOMENT, input of date and time types that stands for the time at which it is read: 'now', '12:00
+ * today', '{now}'; and TRAITS_NULL, x = NULL, with or without parentheses: transform_null_equals turns it into IS
  * NULL.
  */
 static uint32_t
@@ -84,9 +84,9 @@ look_into(const char *sql, size_t len)
 										  : NULL;
 
 		if (t.kind == SQL_STRING && mentions_moment(t.at, t.len))
-			found |= VERDICT_MOMENT;
+			found |= TRAITS_MOMENT;
 		if (other != NULL && other->kind == SQL_OPERATOR && other->len == 1 && *other->at == '=')
-			found |= VERDICT_NULL;
+			found |= TRAITS_NULL;
 		if (t.kind != SQL_PUNCT || (*t.at != '(' && *t.at != ')'))
 			before = t;
 	}
@@ -94,18 +94,18 @@ look_into(const char *sql, size_t len)
 }
 
 void
-verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len)
+traits_of_parse(struct sql_traits *v, const char *sql, size_t len)
 {
-	uint32_t hints = VERDICT_OF_PARSE;
+	uint32_t hints = TRAITS_OF_PARSE;
 	bool may_name_moment;
 
-	if ((v->hints & VERDICT_OF_PARSE) != 0)
+	if ((v->hints & TRAITS_OF_PARSE) != 0)
 		return;
 	if (has_literal(sql, len))
-		hints |= VERDICT_LITERALS;
-	may_name_moment = (hints & VERDICT_LITERALS) != 0 && mentions_moment(sql, len);
+		hints |= TRAITS_LITERALS;
+	may_name_moment = (hints & TRAITS_LITERALS) != 0 && mentions_moment(sql, len);
 	if (may_name_moment && memchr(sql, '\\', len) != NULL) /* it depends on the session what is a literal */
-		hints |= VERDICT_MOMENT;
+		hints |= TRAITS_MOMENT;
 	if (may_name_moment || (memchr(sql, '=', len) != NULL && text_mentions(sql, len, "null")))
 		hints |= look_into(sql, len);
 	v->hints = (uint16_t)(v->hints | hints);

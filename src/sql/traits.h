@@ -1,8 +1,8 @@
 /*
- * src/sql/verdict.h - one reading of SQL: all that a feature must know to tell whether it is concerned.
+ * src/sql/traits.h - one reading of SQL: all that a feature must know to tell whether it is concerned.
  *
- * Each SQL is read once: a simple Query's when it comes, a statement's when it is first seen (statement_verdict()). No
- * other code looks into SQL on the way of a query, except a feature that the verdict concerns: that may take the SQL
+ * Each SQL is read once: a simple Query's when it comes, a statement's when it is first seen (statement_traits()). No
+ * other code looks into SQL on the way of a query, except a feature that the traits concern: that may take the SQL
  * apart (known.h, sql_token.h). Pure.
  */
 #pragma once
@@ -14,19 +14,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct sql_verdict {
+struct sql_traits {
 	uint32_t flags; /* enum scan_flag: what it may leave in the session */
-	uint16_t hints; /* enum scan_hint and enum verdict_hint */
+	uint16_t hints; /* enum scan_hint and enum traits_hint */
 	uint8_t first; /* enum sql_word: the first one that a statement in it begins with */
-	bool is_plain; /* verdict_is_plain() */
+	bool is_plain; /* traits_are_plain() */
 };
 
 /* For SQL of a Parse: what decides whether clients with other settings may share the statement. */
-enum verdict_hint {
-	VERDICT_LITERALS = 1u << 8, /* it may have literals, or is not ASCII */
-	VERDICT_MOMENT = 1u << 9, /* literals like 'now': they mean the time of the Parse */
-	VERDICT_NULL = 1u << 10, /* it compares something with NULL: see transform_null_equals */
-	VERDICT_OF_PARSE = 1u << 11 /* these hints were looked for */
+enum traits_hint {
+	TRAITS_LITERALS = 1u << 8, /* it may have literals, or is not ASCII */
+	TRAITS_MOMENT = 1u << 9, /* literals like 'now': they mean the time of the Parse */
+	TRAITS_NULL = 1u << 10, /* it compares something with NULL: see transform_null_equals */
+	TRAITS_OF_PARSE = 1u << 11 /* these hints were looked for */
 };
 
 /* The flags of SQL that may use sequences; and all that need no probe: a savepoint leaves nothing in the session. */
@@ -35,17 +35,17 @@ enum verdict_hint {
 
 /* Returns true for SQL that leaves nothing but, perhaps, the backend's memory of sequences. */
 static inline bool
-verdict_is_plain(uint32_t flags, uint32_t hints)
+traits_are_plain(uint32_t flags, uint32_t hints)
 {
 	return (flags & ~(uint32_t)SCAN_PLAIN) == 0 && (hints & ~(uint32_t)(SCAN_HINT_NOTIFY | SCAN_HINT_ENDS)) == 0;
 }
 
 /* s: the scan of this SQL, which lies in one piece. */
-void verdict_of_scan(struct sql_verdict *v, const struct scan *s, const char *sql, size_t len);
-/* The verdict whichever settings PostgreSQL reads this SQL under (scan_text_anyhow). */
-void verdict_anyhow(struct sql_verdict *v, const char *sql, size_t len);
+void traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len);
+/* The traits whichever settings PostgreSQL reads this SQL under (scan_text_anyhow). */
+void traits_anyhow(struct sql_traits *v, const char *sql, size_t len);
 /* Adds the hints of a Parse, unless v has them. */
-void verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len);
+void traits_of_parse(struct sql_traits *v, const char *sql, size_t len);
 
 /* --- texts that are replaced or cut: a LISTEN, a comment at the end. Pure --- */
 

@@ -1,31 +1,31 @@
-/* tests/unit/test_verdict.c - one reading of SQL: see sql/verdict.h. */
-#include "sql/verdict.h"
+/* tests/unit/test_traits.c - one reading of SQL: see sql/traits.h. */
+#include "sql/traits.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-static struct sql_verdict
+static struct sql_traits
 read(const char *sql)
 {
-	struct sql_verdict v;
+	struct sql_traits v;
 	struct scan s;
 
 	scan_text(&s, 0, sql, strlen(sql));
-	verdict_of_scan(&v, &s, sql, strlen(sql));
+	traits_of_scan(&v, &s, sql, strlen(sql));
 	return v;
 }
 
-static struct sql_verdict
+static struct sql_traits
 read_parse(const char *sql)
 {
-	struct sql_verdict v;
+	struct sql_traits v;
 
-	verdict_anyhow(&v, sql, strlen(sql));
-	verdict_of_parse(&v, sql, strlen(sql));
+	traits_anyhow(&v, sql, strlen(sql));
+	traits_of_parse(&v, sql, strlen(sql));
 	return v;
 }
 
-Test(verdict, plain_sql_concerns_nobody)
+Test(traits, plain_sql_concerns_nobody)
 {
 	static const char *const plain[] = { "SELECT 1",
 					     "SELECT count(*) FROM t WHERE a = $1",
@@ -47,7 +47,7 @@ Test(verdict, plain_sql_concerns_nobody)
 		cr_expect(!read(others[i]).is_plain, "%s", others[i]);
 }
 
-Test(verdict, the_first_word)
+Test(traits, the_first_word)
 {
 	static const struct {
 		const char *sql;
@@ -72,7 +72,7 @@ Test(verdict, the_first_word)
 		cr_expect_eq(read(rows[i].sql).first, (uint8_t)rows[i].first, "%s", rows[i].sql);
 }
 
-Test(verdict, hints)
+Test(traits, hints)
 {
 	static const struct {
 		const char *sql;
@@ -103,15 +103,15 @@ Test(verdict, hints)
 		cr_expect_eq(read(rows[i].sql).hints, rows[i].hints, "%s: %x", rows[i].sql, read(rows[i].sql).hints);
 }
 
-Test(verdict, sql_without_an_end_may_do_anything)
+Test(traits, sql_without_an_end_may_do_anything)
 {
-	struct sql_verdict v = read("SELECT pg_listening_channels(), 'no end");
+	struct sql_traits v = read("SELECT pg_listening_channels(), 'no end");
 
 	cr_expect_eq(v.flags, SCAN_ALL);
 	cr_expect((v.hints & SCAN_HINT_LOCAL) != 0);
 }
 
-Test(verdict, what_a_parse_depends_on)
+Test(traits, what_a_parse_depends_on)
 {
 	static const struct {
 		const char *sql;
@@ -121,31 +121,31 @@ Test(verdict, what_a_parse_depends_on)
 		{ "VACUUM t", 0 },
 		{ "SELECT $1", 0 },
 		{ "(SELECT 1)", 0 },
-		{ "SELECT '01/02/2020'::date", VERDICT_LITERALS },
-		{ "SELECT $$a$$", VERDICT_LITERALS },
-		{ "SELECT ' Now'::timestamp", VERDICT_LITERALS | VERDICT_MOMENT },
-		{ "SELECT a = NULL", VERDICT_NULL },
-		{ "SELECT (NULL) = a", VERDICT_NULL },
+		{ "SELECT '01/02/2020'::date", TRAITS_LITERALS },
+		{ "SELECT $$a$$", TRAITS_LITERALS },
+		{ "SELECT ' Now'::timestamp", TRAITS_LITERALS | TRAITS_MOMENT },
+		{ "SELECT a = NULL", TRAITS_NULL },
+		{ "SELECT (NULL) = a", TRAITS_NULL },
 		{ "SELECT a IS NULL", 0 },
 		{ "CREATE TABLE t AS SELECT 1", 0 },
 		{ "CREATE TABLE t (a int)", 0 },
-		{ "COMMENT ON TABLE t IS E'\\\\'", VERDICT_LITERALS },
+		{ "COMMENT ON TABLE t IS E'\\\\'", TRAITS_LITERALS },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		uint32_t hints = read_parse(rows[i].sql).hints & ~0xffu;
 
-		cr_expect_eq(hints, rows[i].hints | VERDICT_OF_PARSE, "%s: %x", rows[i].sql, hints);
+		cr_expect_eq(hints, rows[i].hints | TRAITS_OF_PARSE, "%s: %x", rows[i].sql, hints);
 	}
 }
 
-Test(verdict, sql_that_may_be_read_in_several_ways)
+Test(traits, sql_that_may_be_read_in_several_ways)
 {
 	static const char sql[] = "SELECT '\\'; LISTEN a; --'";
-	struct sql_verdict v;
+	struct sql_traits v;
 
 	cr_expect_eq(read(sql).flags & SCAN_LISTEN, SCAN_LISTEN, "the backslash is one");
-	verdict_anyhow(&v, sql, strlen(sql));
+	traits_anyhow(&v, sql, strlen(sql));
 	cr_expect((v.flags & SCAN_LISTEN) != 0);
 	cr_expect(!v.is_plain);
 }
