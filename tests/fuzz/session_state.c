@@ -427,6 +427,26 @@ state_tell_code(struct fake *f)
 		}
 }
 
+/* The names that there are, and which of them may do more than read: without them, no SQL may be run twice. */
+static void
+put_names(struct fake_conn *c)
+{
+	static const char known[] =
+	    "select from where values insert into update set delete begin commit rollback savepoint release to show "
+	    "reset "
+	    "local discard all execute prepare as deallocate create temp table drop declare cursor with hold for fetch "
+	    "close copy stdin stdout listen unlisten notify sleep rows wide failing wrong function role int tmp t s "
+	    "nextval currval set_config pg_advisory_lock pg_advisory_unlock";
+	static const char effects[] = "nextval currval set_config pg_advisory_lock pg_advisory_unlock";
+	char word[32];
+	int n;
+
+	for (const char *at = known; sscanf(at, " %31s%n", word, &n) == 1; at += n)
+		text_data_row(&c->out, (const char *const[]){ "k", word, "" }, 3);
+	for (const char *at = effects; sscanf(at, " %31s%n", word, &n) == 1; at += n)
+		text_data_row(&c->out, (const char *const[]){ "e", word, "f" }, 3);
+}
+
 void
 state_put_code(struct fake_conn *c)
 {
@@ -441,7 +461,9 @@ state_put_code(struct fake_conn *c)
 	for (int i = 0; i < 3; i++)
 		message_complete(&c->out, "SET");
 	text_row_description(&c->out, (const char *const[]){ "a", "b", "c" }, (const uint32_t[]){ 25, 25, 25 }, 3);
+	put_names(c);
 	for (size_t i = 0; i < HIDDEN; i++) {
+		text_data_row(&c->out, (const char *const[]){ "k", hidden[i].word, "" }, 3);
 		snprintf(number, sizeof(number), "r %u 0", hidden[i].part);
 		if (parts & hidden[i].part)
 			text_data_row(&c->out, (const char *const[]){ "r", hidden[i].word, number }, 3);
