@@ -337,6 +337,7 @@ def test_the_import_runs_too(bouncer):
     done = run(bouncer, "--import-pgbouncer", bouncer.ini)
     assert done.returncode == 0 and done.stderr == ""
     assert "pgbouncer.ini:13: default_pool_size = 7\npool_size = 7\n" in done.stdout
+    assert ": pkt_buf = 4096: pgweir sizes its buffers itself\n" in done.stdout.partition("what has no setting here, and why")[2]
     bouncer.ini.write_text(done.stdout)
     assert run(bouncer, "--check-config", bouncer.ini).returncode == 0
     bouncer.weir.config = {"pgweir": {"listen": []}}
