@@ -47,6 +47,7 @@ struct auth_server {
 
 struct auth_module {
 	const char *title; /* in messages */
+	const char *wrong; /* PROOF_WRONG, as the log's reason; NULL: a wrong password */
 	const char *rule; /* the method and options of the rule that method = NAME is; %s: the setting's value */
 	/* The code of the AuthenticationRequest that asks for tokens: the client's name is found by them, and its rules
 	 * may have map=. 0: it is asked for its password. */

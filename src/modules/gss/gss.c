@@ -112,6 +112,7 @@ gss_name(const struct gss_options *o, char *principal, struct fail *why)
 }
 
 const struct auth_module auth_module_gss = { .title = "GSSAPI",
+					     .wrong = "ticket refused",
 					     .rule = "gss %s",
 					     .token_request = AUTHENTICATION_GSS,
 					     .options_new = options_new,
