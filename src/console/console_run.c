@@ -489,7 +489,8 @@ run_reload(struct run *r)
 			count++;
 		}
 		if (count == 0)
-			message_notice_text(&r->cc->out, "nothing has changed");
+			message_notice_text(&r->cc->out,
+					    "no setting has changed; the files that settings name were read again");
 		else if (host->config_change(host->w, count) != NULL)
 			message_notice_text(&r->cc->out, "there are more changes; the log has all of them");
 		return RUN_DONE;

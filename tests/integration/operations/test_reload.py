@@ -49,7 +49,7 @@ def test_the_answer_and_the_log_say_what_changed(weir):
     assert len(told) == 5                              # and the upstream of both
     for line in told:
         wait_until(lambda line=line: f"configuration: {line}" in weir.log())
-    assert reload(weir) == ["nothing has changed"]
+    assert reload(weir) == ["no setting has changed; the files that settings name were read again"]
 
 
 def test_a_password_is_said_to_have_changed_and_not_shown(weir):
@@ -78,7 +78,7 @@ def test_what_needs_a_restart_is_pending(weir):
     assert reload(weir) == ["pgweir.listen_backlog: 100 -> 200 (pending restart)"]
     row = shown(weir, "pgweir.listen_backlog")
     assert (row["value"], row["changeable"]) == ("100", "no; pending restart: 200")
-    assert reload(weir) == ["nothing has changed"]     # it is still pending
+    assert reload(weir) == ["no setting has changed; the files that settings name were read again"]     # it is still pending
     assert shown(weir, "pgweir.listen_backlog")["value"] == "100"
     change(weir, "pgweir", listen_backlog=100)
     assert reload(weir) == ["pgweir.listen_backlog: back to 100; no restart needed"]
