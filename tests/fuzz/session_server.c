@@ -195,7 +195,8 @@ begin_login(struct fake_conn *c)
 		break;
 	case LOGIN_ERROR:
 		fail_set(&why, "", "no");
-		memcpy(why.sqlstate, raw->bytes, raw->len < 5 ? raw->len : 5);
+		if (raw->len > 0)
+			memcpy(why.sqlstate, raw->bytes, raw->len < 5 ? raw->len : 5);
 		message_error(&c->out, "FATAL", &why);
 		c->is_over = true;
 		break;

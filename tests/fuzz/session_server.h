@@ -236,5 +236,6 @@ void state_commit_code(struct fake_conn *c);
 void state_tell_code(struct fake *f); /* what pgweir has read since is everybody's now */
 void state_put_code(struct fake_conn *c); /* the answer */
 void state_forget_code(struct fake *f); /* there is none */
-void state_probe(struct fake_conn *c, const char *sql); /* its rows, but those of reported settings */
+/* Puts its rows, but those of reported settings. Returns false if one has a letter that the client's encoding lacks. */
+bool state_probe(struct fake_conn *c, const char *sql);
 void state_put_prepared(struct fake_conn *c); /* the seal's question */

@@ -287,8 +287,8 @@ number_after(const char *sql, const char *word, size_t max)
 	return n > max ? max : n;
 }
 
-/* pgweir's own question: what state is there? See seal/probe.c. */
-static void
+/* pgweir's own question: what state is there? See seal/probe.c. Returns false if it fails. */
+static bool
 probe(struct fake_conn *c, const char *sql)
 {
 	const struct {
@@ -298,10 +298,11 @@ probe(struct fake_conn *c, const char *sql)
 		      { c->has_lock, "SELECT 'l'", "l", "", "" },
 		      { c->v.has_cursor, "SELECT 'c'", "c", "held", "" } };
 	struct named *n;
+	bool is_put;
 
 	text_row_description(&c->out, (const char *const[]){ "kind", "name", "value" },
 			     (const uint32_t[]){ 25, 25, 25 }, 3);
-	state_probe(c, sql);
+	is_put = state_probe(c, sql);
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
 		if (facts[i].is_so && strstr(sql, facts[i].mark) != NULL)
 			text_data_row(&c->out, (const char *const[]){ facts[i].kind, facts[i].name, facts[i].value },
@@ -316,6 +317,7 @@ probe(struct fake_conn *c, const char *sql)
 	for (size_t i = 0; i < CHANNELS_MAX && strstr(sql, "SELECT 'n'") != NULL; i++)
 		if (c->channels[i][0] != '\0')
 			text_data_row(&c->out, (const char *const[]){ "n", c->channels[i], "" }, 3);
+	return is_put;
 }
 
 static bool
@@ -819,9 +821,10 @@ sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named 
 		return put_value(c, had_lock ? "t" : "f", portal);
 	if (portal == NULL && strstr(sql, "pg_catalog.") != NULL &&
 	    (strncmp(sql, "SELECT '", 8) == 0 || strncmp(sql, "SELECT CASE ", 12) == 0 ||
-	     strncmp(sql, "SELECT pg_catalog.concat('k'", 28) == 0))
-		probe(c, sql);
-	else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL) {
+	     strncmp(sql, "SELECT pg_catalog.concat('k'", 28) == 0)) {
+		if (!probe(c, sql)) /* as PostgreSQL does behind the rows ahead of that one */
+			return refuse(c, "22P05", "character has no equivalent in encoding \"LATIN1\"", tokens);
+	} else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL) {
 		if (!set_config(c, portal->values))
 			return SQL_FAILED;
 	} else if (strstr(sql, "count(*) FROM pg_catalog.pg_prepared_statements") != NULL) {

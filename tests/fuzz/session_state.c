@@ -164,8 +164,8 @@ state_to_server(const struct fake_conn *c, const char *text)
 	return (char *)b.bytes;
 }
 
-/* Appends value, terminated, as the session's client reads it. */
-static void
+/* Appends value, terminated, as the session's client reads it. Returns false if its encoding lacks a letter of that. */
+static bool
 put_for_client(const struct fake_conn *c, struct buf *b, const char *value)
 {
 	for (const uint8_t *at = (const uint8_t *)value; *at != 0; at++) {
@@ -175,9 +175,10 @@ put_for_client(const struct fake_conn *c, struct buf *b, const char *value)
 			buf_put_u8(b, (uint8_t)(*at << 6 | (at[1] & 0x3f)));
 			at++;
 		} else
-			buf_put_u8(b, '?');
+			return false;
 	}
 	buf_put_u8(b, 0);
+	return true;
 }
 
 /*
@@ -488,20 +489,23 @@ state_forget_code(struct fake *f)
 
 /* --- questions about it --- */
 
-static void
+static bool
 put_row(struct fake_conn *c, const char *kind, const char *name, const char *value)
 {
 	struct buf b = { 0 };
+	bool is_put = put_for_client(c, &b, value);
 
-	put_for_client(c, &b, value);
 	must(buf_ok(&b));
-	text_data_row(&c->out, (const char *const[]){ kind, name, (const char *)b.bytes }, 3);
+	if (is_put)
+		text_data_row(&c->out, (const char *const[]){ kind, name, (const char *)b.bytes }, 3);
 	buf_fini(&b);
+	return is_put;
 }
 
-void
+bool
 state_probe(struct fake_conn *c, const char *sql)
 {
+	bool is_put = true;
 	const char *role = state_get(c, "role"), *user = state_get(c, "session_authorization");
 	const struct {
 		enum trace trace;
@@ -514,22 +518,23 @@ state_probe(struct fake_conn *c, const char *sql)
 	const struct named *n;
 
 	if (strstr(sql, "SELECT 'r'") != NULL)
-		put_row(c, "r", "", role == NULL ? "none" : role);
+		is_put &= put_row(c, "r", "", role == NULL ? "none" : role);
 	if (strstr(sql, "SELECT 'u'") != NULL)
-		put_row(c, "u", "", user == NULL ? c->user : user);
+		is_put &= put_row(c, "u", "", user == NULL ? c->user : user);
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
 		if (c->traces[facts[i].trace] != 0 && strstr(sql, facts[i].mark) != NULL)
-			put_row(c, facts[i].kind, facts[i].name, facts[i].value);
+			is_put &= put_row(c, facts[i].kind, facts[i].name, facts[i].value);
 	TAILQ_FOREACH(n, &c->statements, link)
 		if (n->is_sql && strstr(sql, "SELECT 'p'") != NULL)
-			put_row(c, "p", n->name, n->text);
+			is_put &= put_row(c, "p", n->name, n->text);
 	for (size_t i = 0; i < c->v.setting_count && strstr(sql, "SELECT 'x'") != NULL; i++) {
 		char quoted[140];
 
 		snprintf(quoted, sizeof(quoted), "$%s$p", c->v.settings[i].name);
 		if (strcasestr(sql, quoted) != NULL)
-			put_row(c, "x", c->v.settings[i].name, c->v.settings[i].value);
+			is_put &= put_row(c, "x", c->v.settings[i].name, c->v.settings[i].value);
 	}
+	return is_put;
 }
 
 void
