@@ -214,7 +214,7 @@ struct exchange {
 	bool is_body_dropped : 1;
 	bool is_body_data : 1; /* ... is of a CopyData, for which nothing is owed. Set and cleared by send.c. */
 	bool is_closing : 1; /* no more is read, or sent to it; set by client_close_as(), never cleared */
-	/* Within relay_bytes(): the server must not be given back. Set and cleared by walk_batch(). */
+	/* While its bytes are walked: the server must not be given back. Set and cleared by walk_batch(). */
 	bool is_in_relay : 1;
 	/* Settings were replayed for the message at hand. Set by catch_up(), cleared by requests.c and fast.c. */
 	bool has_caught_up : 1;

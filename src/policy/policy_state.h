@@ -19,8 +19,9 @@
  * Always:  every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
  *          state.
  *
- * Only policy_serve and the policy_refuse_* call borrowers back, which may do anything with the pool: after such a
- * call, nothing seen before it may be relied on. Everything else may be called anywhere, as ops do not call back.
+ * Of what is declared here, only policy_serve and the policy_refuse_* call borrowers back, which may do anything with
+ * the pool: after such a call, nothing seen before it may be relied on. All else may be called anywhere, as ops do not
+ * call back. In policy.h, policy_return and the reports of a connection that has come do so, too, and last.
  */
 #pragma once
 

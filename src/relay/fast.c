@@ -298,7 +298,7 @@ walk_fast(struct request_walk *w)
 		return WALK_SLOWLY;
 	r = x->is_session || !features_are_quiet(x) || (x->srv != NULL && !is_open_server(x)) ? WALK_SLOWLY
 											      : walk_messages(w);
-	w->len = len;
+	w->len = len; /* reads_is_free() may have made it less */
 	if (w->at > begun) {
 		x->has_run = true;
 		x->has_caught_up = false;

@@ -100,7 +100,8 @@ needs_plans(struct request_walk *w)
 	return state_needs_plans(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
 }
 
-/* w: at the message that it is for; NULL: that waits. */
+/* srv was lent to the client. w: at the message that it is for; NULL: that message has waited, and is replayed behind
+ * this. Returns 0, or -1: no memory, and the client is closed. */
 static inline int
 link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 {

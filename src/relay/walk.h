@@ -37,8 +37,9 @@ struct request_walk {
 	const uint8_t *scanned; /* the Query that scan is of, so that its SQL is read once; or NULL */
 	struct server *lent; /* by reads_borrow(); NULL: that was not asked */
 	bool has_why;
-	struct fail why; /* from here on nothing is set as the walk begins: each is set by what has_why, scanned or
-			    m.message vouch for */
+	/* walk_begin() clears nothing from here on but m.message: why is set if has_why is, scan and risk if scanned is
+	 * the message at hand, m if m.message is. */
+	struct fail why;
 	struct scan scan;
 	struct sql_traits traits; /* m's, of a Query */
 	enum rejection rejection; /* of WALK_REJECT */
