@@ -249,16 +249,19 @@ idle_since(const struct client *c)
 	return srv->loan.last_done_us > c->x.waiter.idle_since_us ? srv->loan.last_done_us : c->x.waiter.idle_since_us;
 }
 
-/* Returns true if any client has waited longer than wait_notify. */
+/* Returns true if any client has waited longer than wait_notify, or may have waited longer than query_timeout. */
 static bool
 is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 {
 	uint64_t limit_us = env->x.config->wait_notify_us;
+	bool is_query_limited = compat_does(env->x.config, COMPAT_ENDS_LATE_QUERIES);
 	struct policy_counts counts;
 
-	for (struct pool *e = pool_set_first(env->x.pools); e != NULL && limit_us > 0; e = e->next) {
+	for (struct pool *e = pool_set_first(env->x.pools); e != NULL && (limit_us > 0 || is_query_limited);
+	     e = e->next) {
 		policy_get_counts(e->policy, &counts);
-		if (is_late(now_us, counts.oldest_waiter_us, limit_us))
+		if (is_late(now_us, counts.oldest_waiter_us, limit_us) ||
+		    (is_query_limited && is_late(now_us, counts.oldest_waiter_us, e->settings.query_timeout_us)))
 			return true;
 	}
 	return false;
@@ -289,6 +292,11 @@ check_ready(struct client *c, uint64_t now_us)
 	if (c->x.state == CL_IN_LINE && !c->x.waiter.is_wait_logged &&
 	    is_late(now_us, c->x.waiter.since_us, c->env->x.config->wait_notify_us))
 		tell_that_it_waits(c, now_us);
+	if (c->x.state == CL_IN_LINE && query_timeout_ends_wait(&c->x, &why)) {
+		report_failure(&c->x, &why, RF_LIMIT, late_setting(LATE_QUERY));
+		client_close(c, &why);
+		return;
+	}
 	if (c->x.srv == NULL && exchange_is_in_block(&c->x)) {
 		c->env->x.blocks_without_server++;
 		client_watch(c, now_us);

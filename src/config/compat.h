@@ -12,10 +12,12 @@
 /* clang-format off */
 #define COMPAT_WAY_LIST(ROW) /* a way's name, what is done as PgBouncer does it, and otherwise */ \
 	ROW(WORDS_FAILURES, "errors and log lines are in PgBouncer's words", "in pgweir's") \
-	ROW(ENDS_LATE_QUERIES, "`query_timeout` disconnects the client, and the query is cancelled", \
+	ROW(ENDS_LATE_QUERIES, "`query_timeout` holds for the wait for a server connection, too, and disconnects the client; the query is cancelled", \
 	    "the query is cancelled, and the client goes on") \
 	ROW(ENDS_THE_UNSERVED, "when PostgreSQL refuses pgweir's login, waiting clients are disconnected, unless PostgreSQL is just starting", \
 	    "their requests fail, and they stay connected") \
+	ROW(COUNTS_REPLICATION, "replication clients wait while their pool has `pool_size` and `reserve_pool_size` connections, theirs too; an idle one is closed for them", \
+	    "they count in `max_server_connections` and `budget` only") \
 	ROW(ANSWERS_FAILED_LOOKUPS, "if `auth_query` fails, the client is refused at once", "as if the password was wrong") \
 	ROW(TRUSTS_KNOWN_USERS, "`trust` admits only users that `auth_file` or `auth_query` knows", "it admits every name") \
 	ROW(TAKES_CLEARTEXT, "`ldap` and `pam` take passwords without TLS from everywhere, with a warning at start", \

@@ -8,6 +8,7 @@
  */
 #include "login/login_asked.h"
 #include "login/login_external.h"
+#include "relay/query_timeout.h"
 #include "relay/relay.h"
 
 #include "base/clock.h"
@@ -47,7 +48,10 @@ check_time(struct client *c, uint64_t now_us)
 		return;
 	/* While it waits for a server it is under pool_timeout instead. */
 	if (c->x.state >= CL_WELCOME && c->x.srv == NULL) {
-		replication_tick(c, now_us);
+		if (c->x.state == CL_WELCOME_IN_LINE && query_timeout_ends_wait(&c->x, &why))
+			login_refuse(c, &why, LR_ERROR);
+		else
+			replication_tick(c, now_us);
 		return;
 	}
 	login_external_tick(c, now_us);

@@ -7,6 +7,7 @@
  */
 #include "login/login_state.h"
 #include "base/clock.h"
+#include "config/compat.h"
 #include "exchange/report.h"
 
 #include "dedicated/dedicated.h"
@@ -65,14 +66,37 @@ may_wait(const struct client *c, uint64_t now_us, struct fail *why)
 	return limit_us == 0 || now_us - c->login->place_since_us < limit_us;
 }
 
+/* Counts as PgBouncer does. An idle connection is closed for the client, which tries again when that has ended. */
+static bool
+has_place(const struct client *c, uint64_t now_us, struct fail *why)
+{
+	struct pool *pool = c->x.pool;
+	struct policy_counts n;
+	const struct server *srv;
+
+	policy_get_counts(pool->policy, &n);
+	n.lent += n.opening + n.idle + n.pinging + n.closing;
+	TAILQ_FOREACH(srv, &pool->servers, all)
+		n.lent += srv->target->replication != NULL;
+	if (!compat_does(c->env->x.config, COMPAT_COUNTS_REPLICATION) ||
+	    n.lent < pool->settings.pool_size + pool->settings.max_overflow)
+		return true;
+	if (n.closing == 0)
+		policy_give_up_idle(pool->policy, now_us);
+	fail_set(why, "53300", "no server connection is free for replication");
+	fail_pgbouncer_text(why, "query_wait_timeout");
+	return false;
+}
+
 static void
 open_server(struct client *c, uint64_t now_us)
 {
 	struct client_login *l = c->login;
 	struct fail why;
 
-	l->opening = dedicated_take(c->x.pool, l->replication == REPLICATION_LOGICAL ? "database" : "true", l->raw,
-				    &own_ops, c, now_us, &why);
+	if (has_place(c, now_us, &why))
+		l->opening = dedicated_take(c->x.pool, l->replication == REPLICATION_LOGICAL ? "database" : "true",
+					    l->raw, &own_ops, c, now_us, &why);
 	if (l->opening == NULL && may_wait(c, now_us, &why))
 		return;
 	l->place_since_us = 0;

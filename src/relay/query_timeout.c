@@ -49,6 +49,19 @@ late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct 
 	fail_pgbouncer_text(why, "%s", words[late].theirs);
 }
 
+bool
+query_timeout_ends_wait(const struct exchange *x, struct fail *why)
+{
+	uint64_t limit_us = x->settings->query_timeout_us, waited_us = *x->env->now_us - x->waiter.since_us;
+
+	if (limit_us == 0 || waited_us < limit_us || !compat_does(x->env->config, COMPAT_ENDS_LATE_QUERIES))
+		return false;
+	fail_set(why, "57014", "no server connection within %s (query_timeout = %s)", duration_of(waited_us).text,
+		 duration_of(limit_us).text);
+	fail_pgbouncer_text(why, "query_timeout");
+	return true;
+}
+
 void
 query_timeout_begin(struct exchange *x, uint64_t since_us)
 {

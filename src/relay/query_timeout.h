@@ -28,6 +28,9 @@ query_timeout_may_hold(const struct exchange *x)
 bool query_timeout_holds(const struct exchange *x, uint8_t type);
 /* Fills *why: which limit (`late`) was passed, after lasted_us. */
 void late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
+/* Returns true with *why set if the client, which waits for a server, is over query_timeout by that: as in PgBouncer.
+ */
+bool query_timeout_ends_wait(const struct exchange *x, struct fail *why);
 /* Notes that the client's query, which began at since_us, is being cancelled; 0: a late probe of its session is. */
 void query_timeout_begin(struct exchange *x, uint64_t since_us);
 /*

@@ -823,6 +823,26 @@ def test_a_query_timeout_disconnects_and_cancels(bouncer):
     wait_until(lambda: re.search(r"app/web@\S+ closing because: query timeout \(age=", bouncer.log()))
 
 
+def test_query_timeout_ends_the_wait_for_a_server_connection_too(bouncer):
+    """Of a request, and of a login whose settings PostgreSQL has to be asked for; who holds the connection runs nothing."""
+    settings = "pool_mode = transaction\ndefault_pool_size = 1\nquery_wait_notify = 0\n"
+    bouncer.start(settings=settings)
+    holder = bouncer.connect()
+    holder.autocommit = False
+    waiter = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        bouncer.reload(settings=settings + "query_timeout = 1")
+        waiter.send(rawwire.query("SELECT 2"))
+        error, = rawwire.errors(waiter.read_to_end())
+        assert (error.severity, error.sqlstate, error.error["M"]) == ("FATAL", "08P01", "query_timeout")
+        assert "FATAL:  query_timeout" in refusal(bouncer, options="-c work_mem=5MB")
+        wait_until(lambda: len(re.findall(r"app/web@\S+ closing because: query_timeout \(age=", bouncer.log())) == 2)
+        bouncer.reload(settings=settings)
+        cursor.execute("SELECT 3")
+        assert cursor.fetchone() == (3,)
+
+
 def test_clients_wait_for_a_postgresql_that_is_not_there_yet(bouncer):
     tap = Tap((bouncer.weir.postgres.host, bouncer.weir.postgres.port), listening=False)
     bouncer.start(databases=f"app = host={tap.host} port={tap.port}")

@@ -282,6 +282,30 @@ def test_a_place_is_waited_for(weir):
 
 
 @pytest.mark.weir_only
+@pytest.mark.one_worker("each worker's part of a pool counts its own")
+def test_with_compat_they_count_in_the_size_of_their_pool(weir):
+    """As in PgBouncer: an idle connection is closed for one, and beyond the size they wait. Without, none of it."""
+    limits = {"pool_size": 2, "max_overflow": 0, "pool_timeout": "30s"}
+    weir.start(compat="pgbouncer", **limits)
+    with weir.raw() as plain:
+        idle = int(plain.value("SELECT pg_backend_pid()"))
+        first, second = replicate(weir), replicate(weir)
+        wait_until(lambda: (idle,) not in weir.postgres.query("SELECT pid FROM pg_stat_activity"), what="the idle one to be closed")
+        third = weir.in_background(replicate, weir)
+        wait_until(lambda: len([row for row in weir.console("SHOW CLIENTS") if row["replication"] == "logical"]) == 3)
+        assert not third.done() and sorted(walsenders(weir.postgres)) == sorted(map(key_pid, (first, second)))
+        first.leave()
+        with third.result() as wire:
+            assert key_pid(wire) in walsenders(weir.postgres)
+            weir.reload(compat="pgbouncer", **{**limits, "pool_timeout": "500ms"})
+            with pytest.raises(rawwire.LoginRefused, match="query_wait_timeout"):
+                replicate(weir)
+            weir.reload(**limits)
+            replicate(weir).leave()
+        second.leave()
+
+
+@pytest.mark.weir_only
 def test_the_console_shows_kills_and_pauses(weir):
     weir.start(pool_size=1)
     streaming, plain = replicate(weir), weir.raw()
