@@ -214,7 +214,7 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	} else if (row.kind == 'k') {
 		code->is_broken = risk_names_add_known(a->risks, row.name) < 0;
 	} else if (row.kind == 'e') {
-		risk_names_add_effects(a->risks, row.name, row.value[0] == 'f');
+		code->is_broken = risk_names_add_effects(a->risks, row.name, row.value[0] == 'f') < 0;
 	} else if (row.kind == 't') {
 		code->is_broken = risk_names_add_type(a->risks, (uint32_t)strtoul(row.name, NULL, 10),
 						      read_risk(row.value, &end)) < 0;

@@ -97,7 +97,7 @@ effect(class, oid, name) AS (
 		)
 	UNION ALL SELECT 1259, oid, relname
 	FROM pg_class
-	WHERE relkind = 'f'
+	WHERE relkind = 'f' AND relpersistence <> 't'
 		OR relkind = 'v' AND oid IN (SELECT objid FROM pg_depend WHERE classid = 1259 AND refclassid = 3079 AND deptype = 'e')
 ),
 stored(class, oid) AS (

@@ -250,15 +250,17 @@ risk_names_add_known(struct risk_names *names, const char *name)
 	return 0;
 }
 
-void
+int
 risk_names_add_effects(struct risk_names *names, const char *name, bool is_function)
 {
 	uint64_t hash = known_hash(hash_of(name, strlen(name)));
+	bool is_known = names->known_cap > 0 && *known_place(names, hash) != 0;
 
-	if (names->known_cap > 0 && *known_place(names, hash) != 0)
+	if (!is_known && risk_names_add_known(names, name) < 0) /* it is younger than the list */
+		return -1;
+	if (!names->has_unknown) /* else all names have effects */
 		*known_place(names, hash) |= is_function ? HAS_EFFECTS_CALLED : HAS_EFFECTS;
-	else
-		names->has_unknown = true; /* it came too late for the list */
+	return 0;
 }
 
 unsigned

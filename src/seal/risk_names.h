@@ -54,8 +54,9 @@ int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *na
 /* name: of a function, relation, type or keyword, risky or not; more than these: no name is new. The same. */
 #define RISK_KNOWN_MAX 200000u
 int risk_names_add_known(struct risk_names *names, const char *name);
-/* name: of a function, or of a relation, that is known already and may do more than read (RISK_EFFECTS). */
-void risk_names_add_effects(struct risk_names *names, const char *name, bool is_function);
+/* name: of a function, or of a relation, that may do more than read (RISK_EFFECTS), after all that are known. The same.
+ */
+int risk_names_add_effects(struct risk_names *names, const char *name, bool is_function);
 int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk); /* of parameters; the same */
 /* all: of opaque SQL, besides that of the names; ever: of any SQL, even if it has none of the names; ddl: of DDL. */
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl);

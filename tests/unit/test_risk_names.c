@@ -534,11 +534,21 @@ Test(risk_names, reads_that_may_be_run_twice)
 Test(risk_names, nothing_is_run_twice_where_not_all_names_are_known)
 {
 	struct risk_names *names = risk_names_new();
+	char name[16];
 
 	cr_expect_not(repeats(names, "SELECT 1"));
 	risk_names_add_known(names, "select");
 	cr_expect(repeats(names, "SELECT 1"));
-	risk_names_add_effects(names, "not among them", true);
+	risk_names_add_effects(names, "younger", true);
+	cr_expect(repeats(names, "SELECT 1"));
+	cr_expect_not(repeats(names, "SELECT younger()"));
+	cr_expect_neq(of_sql(names, "SELECT fresh()"), 0, "a name is still new");
+	for (unsigned i = 0; i <= RISK_KNOWN_MAX; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		cr_assert_eq(risk_names_add_known(names, name), 0);
+	}
+	cr_expect_not(repeats(names, "SELECT 1"));
+	cr_expect_eq(risk_names_add_effects(names, "one more", true), 0);
 	cr_expect_not(repeats(names, "SELECT 1"));
 	risk_names_free(names);
 }
