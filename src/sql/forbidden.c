@@ -218,11 +218,11 @@ read_with(struct reader *r)
 	}
 }
 
-/* Returns true if the value of an option is false: a word, a number or a string. */
+/* Returns true if the value of an option is false: a word, quoted or not, a number or a string. */
 static bool
 is_off(struct sql_token value)
 {
-	if (value.kind == SQL_STRING && value.len > 2 && value.at[0] == '\'') {
+	if (value.len > 2 && (value.at[0] == '\'' || value.at[0] == '"')) {
 		value.at++;
 		value.len -= 2;
 	}
