@@ -241,8 +241,7 @@ process_free(struct weir *w)
 
 	if (w == NULL)
 		return true;
-	w->stopping.is_ending = true;
-	w->stopping.is_stopping = true;
+	w->stopping.stage = STOP_ENDING;
 	end_threads(w);
 	restart_forget_predecessor(w->restart);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)

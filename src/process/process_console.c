@@ -86,7 +86,7 @@ host_config_change(struct weir *w, size_t i)
 static bool
 host_is_shutting_down(struct weir *w)
 {
-	return w->stopping.is_stopping;
+	return w->stopping.stage != STOP_NONE;
 }
 
 struct console *

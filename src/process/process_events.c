@@ -19,7 +19,7 @@ on_sigusr2(struct weir *w)
 	bool is_theirs = compat_does(w->config, COMPAT_RESUMES_ALONE);
 	struct fail why;
 
-	if (is_theirs && w->stopping.is_stopping)
+	if (is_theirs && w->stopping.stage != STOP_NONE)
 		log_info(w->log, "got SIGUSR2 while shutting down, ignoring");
 	else if (is_theirs || pool_set_is_paused(w->main_worker->pools) || w->main_worker->clients.x.is_suspended) {
 		if (process_resume(w, NULL, &why) == 0)
@@ -38,7 +38,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 
 	(void)what;
 	w->main_worker->now_us = clock_now_us();
-	if (w->stopping.is_ending) /* a reload would find its listeners given away, say */
+	if (w->stopping.stage == STOP_ENDING) /* a reload would find its listeners given away, say */
 		return;
 	switch (number) {
 	case SIGHUP:

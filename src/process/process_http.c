@@ -25,7 +25,7 @@ part_of(const struct gathered *of)
 	struct snapshot *s = of->last != NULL ? snapshot_copy(of->last) : snapshot_new(k->number);
 
 	if (s != NULL) {
-		s->workers[0].is_up = of->has_answered && !k->watch.is_silent;
+		s->workers[0].is_up = !of->is_out && !k->watch.is_silent;
 		s->workers[0].is_silent = k->watch.is_silent;
 	}
 	return s;
@@ -72,7 +72,7 @@ finish_if_ready(void *arg)
 	bool is_ready = fill_tables(w, waited_us >= LOCKS_MAX_US);
 
 	for (const struct worker *k = w->main_worker->next; k != NULL; k = k->next)
-		is_ready &= g->of[k->number].has_answered || waited_us >= GATHER_MAX_US;
+		is_ready &= !g->of[k->number].is_out || waited_us >= GATHER_MAX_US;
 	if (!is_ready && timer_try(&g->late, LOOK_US) == 0)
 		return;
 	timer_stop(&g->late);
@@ -90,7 +90,6 @@ on_snapshot(struct note *n, void *owner, bool is_over)
 	(void)owner;
 	(void)is_over;
 	of->is_out = false;
-	of->has_answered = true;
 	if (of->fresh != NULL) {
 		snapshot_free(of->last);
 		of->last = of->fresh;
@@ -118,7 +117,6 @@ ask(struct gathering *g, struct worker *k)
 {
 	struct gathered *of = &g->of[k->number];
 
-	of->has_answered = false;
 	if (of->is_out) /* it has yet to read the last one */
 		return;
 	of->is_out = true;

@@ -33,9 +33,8 @@ process_make_room(struct weir *w, struct fail *why)
 static void
 set_full(struct weir *w, bool is_full)
 {
-	if (w->memory.is_full == is_full)
+	if ((w->memory.state == MEMORY_FULL) == is_full)
 		return;
-	w->memory.is_full = is_full;
 	w->memory.full_us = w->main_worker->now_us;
 	admission_set_memory(w->shared.admission, is_full);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
@@ -50,9 +49,8 @@ set_full(struct weir *w, bool is_full)
 static void
 set_short(struct weir *w, bool is_short)
 {
-	if (w->memory.is_short == is_short)
+	if ((w->memory.state != MEMORY_AMPLE) == is_short)
 		return;
-	w->memory.is_short = is_short;
 	w->memory.short_us = w->main_worker->now_us;
 	if (is_short)
 		log_event(w->log, LOG_LEVEL_WARNING, &(struct log_about){ .event = "memory", .reason = "max_memory" },
@@ -67,17 +65,17 @@ set_short(struct weir *w, bool is_short)
 
 /* Does what is to be done with all workers' clients; at the next tick, if one of them does not answer. */
 static void
-act(struct weir *w, bool is_short, bool is_full)
+act(struct weir *w, int state)
 {
-	bool is_relief =
-	    is_full || (is_short && w->memory.is_short && w->main_worker->now_us - w->memory.short_us > SHORT_MAX_US);
+	bool is_relief = state == MEMORY_FULL || (state == MEMORY_SHORT && w->memory.state != MEMORY_AMPLE &&
+						  w->main_worker->now_us - w->memory.short_us > SHORT_MAX_US);
 	struct fail why;
 
-	if ((is_short == w->memory.is_short && is_full == w->memory.is_full && !is_relief) ||
-	    worker_threads_halt(w, &why) < 0)
+	if ((state == (int)w->memory.state && !is_relief) || worker_threads_halt(w, &why) < 0)
 		return;
-	set_short(w, is_short);
-	set_full(w, is_full);
+	set_short(w, state != MEMORY_AMPLE);
+	set_full(w, state == MEMORY_FULL);
+	w->memory.state = state;
 	if (is_relief) {
 		size_t freed = 0, more = 1;
 
@@ -98,10 +96,10 @@ process_watch_memory(struct weir *w)
 		w->memory.limit = memory_limit(w->config->max_memory);
 	w->memory.is_limited = true;
 	/* Newcomers are refused for the sake of those who are here: if nobody is, pgweir itself has the memory. */
-	is_full =
-	    w->memory.limit > 0 && ((w->memory.is_full && w->main_worker->now_us - w->memory.full_us < FULL_MIN_US) ||
-				    (clients_count(&w->main_worker->clients) > 0 && !memory_has_room(FULL_BELOW)));
+	is_full = w->memory.limit > 0 &&
+		  ((w->memory.state == MEMORY_FULL && w->main_worker->now_us - w->memory.full_us < FULL_MIN_US) ||
+		   (clients_count(&w->main_worker->clients) > 0 && !memory_has_room(FULL_BELOW)));
 	is_short = w->memory.limit > 0 &&
 		   (is_full || !memory_has_room(4 * FULL_BELOW) || !memory_has_room(w->memory.limit / 10));
-	act(w, is_short, is_full);
+	act(w, is_full ? MEMORY_FULL : is_short ? MEMORY_SHORT : MEMORY_AMPLE);
 }

@@ -70,7 +70,7 @@ on_client_gone(void *owner, struct client *c)
 	struct worker *k = owner;
 
 	restart_client_gone(k->weir->restart, c);
-	if (k->weir->stopping.is_stopping)
+	if (k->weir->stopping.stage != STOP_NONE)
 		process_stop_if_empty(k->weir);
 }
 

@@ -52,7 +52,7 @@ open_all(struct weir *w, struct fresh *f, struct config_problems *problems, stru
 					   .words = config_words(f->config) };
 
 	/* None is opened or closed while they are being closed, or while clients move to the next process. */
-	bool is_fixed = w->stopping.is_stopping || w->main_worker->clients.x.is_moving;
+	bool is_fixed = w->stopping.stage != STOP_NONE || w->main_worker->clients.x.is_moving;
 
 	if ((is_fixed || listeners_open(w->listeners, f->config, &f->listeners, why) == 0) &&
 	    setup_change_logs(w->log, w->modules, w->config, f->config, why) == 0) {

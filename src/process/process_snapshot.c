@@ -291,8 +291,8 @@ add_process(const struct weir *w, struct snapshot *s)
 	bool has_up = s->backend_count == 0;
 	char reason[sizeof(s->not_ready[0])];
 
-	s->state = w->stopping.is_ending		       ? STATE_STOPPING
-		   : w->stopping.is_stopping		       ? STATE_DRAINING
+	s->state = w->stopping.stage == STOP_ENDING	       ? STATE_STOPPING
+		   : w->stopping.stage != STOP_NONE	       ? STATE_DRAINING
 		   : pool_set_is_paused(w->main_worker->pools) ? STATE_PAUSED
 							       : STATE_RUNNING;
 	s->start_wall_us = w->start_wall_us;
@@ -316,7 +316,7 @@ add_process(const struct weir *w, struct snapshot *s)
 			snprintf(reason, sizeof(reason), "worker %u does not answer", k->number);
 			not_ready(s, reason);
 		}
-	if (w->stopping.is_stopping)
+	if (w->stopping.stage != STOP_NONE)
 		not_ready(s, "draining: pgweir is shutting down");
 	if (pool_set_is_paused(w->main_worker->pools))
 		not_ready(s, "paused");

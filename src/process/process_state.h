@@ -48,19 +48,19 @@ struct last_reload {
 
 /* process_stop.c */
 struct stopping {
-	_Atomic bool is_stopping; /* other workers read it */
-	bool is_ending;
-	bool is_main_worker_due; /* the main worker is to be closed: clients of all workers are told */
+	/* DELAYED: the listeners close at close_listeners_at_us. CLOSING: the main worker is to be closed, which
+	 * clients of all workers are told. ENDING: the loop ends. Other workers read it. */
+	_Atomic enum { STOP_NONE, STOP_DELAYED, STOP_CLOSING, STOP_DRAINING, STOP_ENDING } stage;
 	enum shutdown_how how;
-	uint64_t end_at_us, close_listeners_at_us; /* close_listeners_at_us: 0: they are closed */
+	uint64_t end_at_us, close_listeners_at_us;
 };
 
 /* process_memory.c */
 struct memory_watch {
 	size_t limit; /* bytes; 0: none */
 	bool is_limited; /* by the present configuration: memory_limit() */
-	bool is_short, is_full;
-	uint64_t short_us, full_us; /* since when it is so, or not so */
+	enum { MEMORY_AMPLE, MEMORY_SHORT, MEMORY_FULL } state;
+	uint64_t short_us, full_us; /* since when it is so (full is short, too), or not so */
 };
 
 /* process_http.c */

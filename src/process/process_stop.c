@@ -42,9 +42,9 @@ is_idle(struct weir *w)
 void
 process_end(struct weir *w)
 {
-	if (w->stopping.is_ending)
+	if (w->stopping.stage == STOP_ENDING)
 		return;
-	w->stopping.is_ending = true;
+	w->stopping.stage = STOP_ENDING;
 	restart_on_end(w->restart);
 	event_base_loopbreak(w->main_worker->base);
 }
@@ -52,7 +52,7 @@ process_end(struct weir *w)
 void
 process_stop_if_empty(struct weir *w)
 {
-	if (!w->stopping.is_stopping || w->stopping.close_listeners_at_us != 0 || w->stopping.is_main_worker_due)
+	if (w->stopping.stage != STOP_DRAINING)
 		return;
 	if (!clients_are_left(&w->main_worker->clients) || (w->main_worker->clients.x.is_gentle && is_idle(w)))
 		process_end(w);
@@ -77,14 +77,15 @@ begin_stop(struct weir *w, enum shutdown_how how)
 	else
 		log_info(w->log, "stopping: no new clients; open transactions may finish within %llu s",
 			 (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
-	if (!w->stopping.is_stopping) {
+	if (w->stopping.stage == STOP_NONE) {
 		if (!restart_has_successor(w->restart)) /* else that is the service now */
 			os_notify("STOPPING=1");
 		w->stopping.close_listeners_at_us = w->main_worker->now_us + w->config->shutdown_delay_us;
-	} else if (w->stopping.close_listeners_at_us == 0)
+	} else if (w->stopping.stage != STOP_DELAYED)
 		w->stopping.close_listeners_at_us = w->main_worker->now_us;
 	restart_on_stop(w->restart, how);
-	w->stopping.is_stopping = true;
+	if (w->stopping.stage != STOP_ENDING)
+		w->stopping.stage = STOP_DELAYED;
 	w->stopping.how = how;
 	w->stopping.end_at_us =
 	    is_patient ? UINT64_MAX : w->stopping.close_listeners_at_us + w->config->shutdown_timeout_us;
@@ -97,17 +98,16 @@ void
 process_stop(struct weir *w, enum shutdown_how how)
 {
 	/* A second request waits in neither of PgBouncer's two ways. */
-	bool may_wait =
-	    !w->stopping.is_stopping || (how > w->stopping.how && !compat_does(w->config, COMPAT_STOPS_PATIENTLY));
+	bool may_wait = w->stopping.stage == STOP_NONE ||
+			(how > w->stopping.how && !compat_does(w->config, COMPAT_STOPS_PATIENTLY));
 
 	if (how != SHUTDOWN_NOW && may_wait) {
 		begin_stop(w, how);
 		return;
 	}
-	if (!w->stopping.is_stopping) /* else it was asked twice */
+	if (w->stopping.stage == STOP_NONE) /* else it was asked twice */
 		log_info(w->log, "stopping at once");
 	restart_on_stop(w->restart, SHUTDOWN_NOW);
-	w->stopping.is_stopping = true;
 	process_end(w);
 }
 
@@ -120,7 +120,7 @@ close_main_worker(struct weir *w)
 	w->main_worker->clients.x.is_closed = true;
 	if (worker_threads_halt(w, &why) < 0)
 		return;
-	w->stopping.is_main_worker_due = false;
+	w->stopping.stage = STOP_DRAINING;
 	process_suspend(w, false, &why);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
@@ -133,14 +133,13 @@ close_main_worker(struct weir *w)
 void
 process_stop_tick(struct weir *w)
 {
-	if (!w->stopping.is_stopping)
+	if (w->stopping.stage == STOP_NONE)
 		return;
-	if (w->stopping.close_listeners_at_us != 0 && w->main_worker->now_us >= w->stopping.close_listeners_at_us) {
-		w->stopping.close_listeners_at_us = 0;
+	if (w->stopping.stage == STOP_DELAYED && w->main_worker->now_us >= w->stopping.close_listeners_at_us) {
 		listeners_close_tcp(w->listeners);
-		w->stopping.is_main_worker_due = true;
+		w->stopping.stage = STOP_CLOSING;
 	}
-	if (w->stopping.is_main_worker_due)
+	if (w->stopping.stage == STOP_CLOSING)
 		close_main_worker(w);
 	if (w->main_worker->now_us >= w->stopping.end_at_us) {
 		size_t left = clients_count(&w->main_worker->clients);

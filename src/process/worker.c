@@ -208,7 +208,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	pool_set_tick(k->pools, now);
 	blocking_tick(k->clients.blocking, now);
 	server_losses_tell(&k->servers, now);
-	if (!k->weir->stopping.is_stopping)
+	if (k->weir->stopping.stage == STOP_NONE)
 		pool_set_health_check(k->pools, now);
 	passwords_tick(k->servers.passwords);
 	restart_worker_tick(k->weir->restart, &k->clients);

@@ -97,8 +97,7 @@ struct gathered {
 	struct note note;
 	struct worker *worker;
 	struct snapshot *last, *fresh; /* fresh: on its way */
-	bool is_out; /* the note is not worker 0's now */
-	bool has_answered; /* since the metrics thread has asked */
+	bool is_out; /* the note is not worker 0's now: it has not answered since it was asked */
 };
 struct gathering {
 	struct gathered of[WORKERS_MAX]; /* by the worker's number */

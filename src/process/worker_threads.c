@@ -19,9 +19,8 @@ struct member {
 	struct worker *worker;
 	pthread_t thread;
 	struct note halt, end;
-	bool is_halt_posted; /* guarded by the lock: halt is in the worker's inbox */
-	bool stands; /* guarded by the lock: it has come to a stop in this round */
-	bool has_ended; /* guarded by the lock: there is nothing left of it but to join it */
+	/* Guarded by the lock. POSTED: halt is in its inbox. STANDS: in this round. */
+	enum { RUNS, HALT_POSTED, STANDS, ENDED } state;
 	bool is_over; /* its own: the thread ends behind this turn */
 };
 
@@ -49,8 +48,7 @@ stand_still(struct note *n, void *owner, bool is_over)
 	(void)owner;
 	(void)is_over;
 	pthread_mutex_lock(&t->lock);
-	m->is_halt_posted = false;
-	m->stands = t->is_halt;
+	m->state = t->is_halt ? STANDS : RUNS;
 	pthread_cond_broadcast(&t->changed);
 	for (round = t->round; t->is_halt && t->round == round;)
 		pthread_cond_wait(&t->changed, &t->lock);
@@ -79,7 +77,7 @@ thread_main(void *arg)
 	while (!m->is_over)
 		worker_turn(m->worker);
 	pthread_mutex_lock(&m->threads->lock);
-	m->has_ended = true;
+	m->state = ENDED;
 	pthread_cond_broadcast(&m->threads->changed);
 	pthread_mutex_unlock(&m->threads->lock);
 	return NULL;
@@ -135,12 +133,12 @@ worker_threads_new(struct weir *w, struct fail *why)
 	return t;
 }
 
-/* Returns the first worker whose flag, at that offset in its struct member, has this value; NULL: none. */
+/* Returns the first worker that is in this state, or (is false) in another one; NULL: none. */
 static struct worker *
-find(const struct worker_threads *t, size_t flag, bool value)
+find(const struct worker_threads *t, int state, bool is)
 {
 	for (const struct member *m = t->members; m < t->members + t->count; m++)
-		if (*(const bool *)((const char *)m + flag) == value)
+		if (((int)m->state == state) == is)
 			return m->worker;
 	return NULL;
 }
@@ -157,7 +155,7 @@ worker_threads_free(struct worker_threads *t, struct fail *why)
 	for (struct member *m = t->members; m < t->members + t->count; m++)
 		inbox_post(m->worker->inbox, &m->end);
 	pthread_mutex_lock(&t->lock);
-	while ((late = find(t, offsetof(struct member, has_ended), false)) != NULL && r != ETIMEDOUT)
+	while ((late = find(t, ENDED, false)) != NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
 	pthread_mutex_unlock(&t->lock);
 	if (late != NULL)
@@ -183,7 +181,7 @@ static struct worker *
 stop_all(struct worker_threads *t, uint64_t until_us)
 {
 	const struct timespec until = clock_timespec(until_us);
-	struct worker *mover = find(t, offsetof(struct member, is_halt_posted), true);
+	struct worker *mover = find(t, HALT_POSTED, true);
 	int r = 0;
 
 	if (mover != NULL) /* it has yet to read of a halt that was given up, and would be awaited in vain again */
@@ -191,14 +189,11 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 	t->is_halt = true;
 	t->round++;
 	for (struct member *m = t->members; m < t->members + t->count; m++) {
-		m->stands = false;
-		if (!m->is_halt_posted) { /* else a halt that was given up is still to be read there */
-			m->is_halt_posted = true;
-			inbox_post(m->worker->inbox, &m->halt);
-		}
+		m->state = HALT_POSTED;
+		inbox_post(m->worker->inbox, &m->halt);
 	}
 	pthread_cond_broadcast(&t->changed); /* whoever still sleeps in the round before */
-	while ((mover = find(t, offsetof(struct member, stands), false)) != NULL && r != ETIMEDOUT)
+	while ((mover = find(t, STANDS, false)) != NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
 	if (mover != NULL)
 		let_go(t);

@@ -339,7 +339,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	at = text;
 	line = strsep(&at, "\n");
 	world_init(&w, line, 1);
-	for (int i = 0; i < STEPS_MAX && !w.weir->stopping.is_ending && (line = strsep(&at, "\n")) != NULL; i++)
+	for (int i = 0; i < STEPS_MAX && w.weir->stopping.stage != STOP_ENDING && (line = strsep(&at, "\n")) != NULL;
+	     i++)
 		step(&w, line);
 	world_fini(&w);
 	free(text);

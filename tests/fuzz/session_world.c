@@ -359,7 +359,7 @@ turn(struct world *w)
 void
 world_settle(struct world *w)
 {
-	for (int i = 0, quiet = 0; i < TURNS_MAX && quiet < 3 && !w->weir->stopping.is_ending; i++)
+	for (int i = 0, quiet = 0; i < TURNS_MAX && quiet < 3 && w->weir->stopping.stage != STOP_ENDING; i++)
 		quiet = turn(w) ? 0 : quiet + 1;
 }
 
@@ -389,7 +389,7 @@ world_connect(struct world *w, struct fake_client *c)
 	uint64_t before, newest;
 	int pair[2];
 
-	if (w->weir->stopping.is_stopping)
+	if (w->weir->stopping.stage != STOP_NONE)
 		return;
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
 	w->weir->main_worker->now_us = clock_now_us();
@@ -420,25 +420,25 @@ check_counts(const struct weir *w, const struct worker *k)
 
 	must(TAILQ_EMPTY(&env->clients) && env->client_count == 0 && env->login_count == 0 && env->cancel_count == 0);
 	must(env->x.name_bytes == 0);
-	must(w->stopping.is_ending || pool_homes_away(w->shared.homes) == 0);
-	must(w->stopping.is_ending || admission_user_clients(w->shared.admission, "u") == 0);
-	must(w->stopping.is_ending || pool_set_is_quiet(k->pools, NULL));
+	must(w->stopping.stage == STOP_ENDING || pool_homes_away(w->shared.homes) == 0);
+	must(w->stopping.stage == STOP_ENDING || admission_user_clients(w->shared.admission, "u") == 0);
+	must(w->stopping.stage == STOP_ENDING || pool_set_is_quiet(k->pools, NULL));
 	for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 		struct policy_counts counts;
 
 		policy_get_counts(e->policy, &counts);
 		must(e->clients == 0 && counts.waiting == 0);
-		must(w->stopping.is_ending || counts.lent == 0);
+		must(w->stopping.stage == STOP_ENDING || counts.lent == 0);
 	}
 }
 
 static bool
 is_over(const struct weir *w)
 {
-	for (const struct worker *k = w->main_worker; k != NULL && !w->stopping.is_ending; k = k->next)
+	for (const struct worker *k = w->main_worker; k != NULL && w->stopping.stage != STOP_ENDING; k = k->next)
 		if (!TAILQ_EMPTY(&k->clients.clients) || !pool_set_is_quiet(k->pools, NULL))
 			return false;
-	return w->stopping.is_ending ||
+	return w->stopping.stage == STOP_ENDING ||
 	       pool_homes_away(w->shared.homes) == 0; /* the main worker has heard of all ends */
 }
 
@@ -466,7 +466,8 @@ world_leave(struct world *w)
 		fake_behave(&w->fake);
 		world_pass(w, 6 * US_PER_S);
 	}
-	for (const struct worker *k = w->weir->main_worker; k != NULL && !w->weir->stopping.is_ending; k = k->next)
+	for (const struct worker *k = w->weir->main_worker; k != NULL && w->weir->stopping.stage != STOP_ENDING;
+	     k = k->next)
 		check_counts(w->weir, k);
 }
 
