@@ -40,8 +40,12 @@ struct link {
 	size_t in_len, in_cap;
 	int fds[FDS_MAX];
 	unsigned fd_count;
-	bool is_over; /* on_closed is due, or was called */
-	bool is_inside, is_freed; /* a callback runs; it has freed the link */
+	enum {
+		LINK_OPEN,
+		LINK_OVER /* on_closed is due, or was called */,
+		LINK_FREED /* by a callback that runs */
+	} life;
+	bool is_inside; /* a callback runs */
 };
 
 static void
@@ -91,8 +95,7 @@ link_free(struct link *l)
 {
 	if (l == NULL)
 		return;
-	l->is_over = true;
-	l->is_freed = true;
+	l->life = LINK_FREED;
 	if (!l->is_inside)
 		destroy(l);
 }
@@ -101,9 +104,9 @@ link_free(struct link *l)
 static void
 break_off(struct link *l)
 {
-	if (l->is_over)
+	if (l->life != LINK_OPEN)
 		return;
-	l->is_over = true;
+	l->life = LINK_OVER;
 	event_del(l->writable);
 	event_active(l->readable, EV_READ, 0);
 }
@@ -159,7 +162,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (l->is_over)
+	if (l->life != LINK_OPEN)
 		return;
 	while ((o = STAILQ_FIRST(&l->queue)) != NULL) {
 		if (send_some(l, o, o->fd) < 0 || o->off < o->len)
@@ -178,7 +181,7 @@ link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 	size_t size = sizeof(struct out) + HEAD_LEN + len;
 	struct out *o = NULL;
 
-	if (l->is_over)
+	if (l->life != LINK_OPEN)
 		return;
 	if (len <= LINK_BODY_MAX)
 		o = size <= SMALL_MAX ? memory_realloc(NULL, size) : malloc(size);
@@ -354,7 +357,7 @@ dispatch(struct link *l)
 	size_t at = 0;
 	ssize_t n = 1;
 
-	while (n > 0 && !l->is_freed) {
+	while (n > 0 && l->life != LINK_FREED) {
 		n = one_message(l, l->in + at, l->in_len - at);
 		at += n > 0 ? (size_t)n : 0;
 	}
@@ -374,19 +377,19 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	l->is_inside = true;
 	/* Also after a write that failed: what came before is still to be read. */
-	for (int i = 0; i < 4 && r > 0 && !l->is_freed; i++)
+	for (int i = 0; i < 4 && r > 0 && l->life != LINK_FREED; i++)
 		if ((r = receive(l)) > 0 && dispatch(l) < 0)
 			r = -1;
-	if (!l->is_freed)
+	if (l->life != LINK_FREED)
 		l->ops->on_rest(l->arg);
-	if (!l->is_freed && (r < 0 || (l->is_over && r == 0))) {
-		l->is_over = true;
+	if (l->life != LINK_FREED && (r < 0 || (l->life == LINK_OVER && r == 0))) {
+		l->life = LINK_OVER;
 		event_del(l->readable);
 		event_del(l->writable);
 		l->ops->on_closed(l->arg);
 	}
 	l->is_inside = false;
-	if (l->is_freed)
+	if (l->life == LINK_FREED)
 		destroy(l);
 }
 

@@ -49,9 +49,9 @@ struct predecessor {
 	struct restart *r;
 	struct link *link; /* NULL: it is gone */
 	pid_t pid;
-	bool has_all; /* all listening sockets have come */
-	bool is_ready; /* this process is: from here on its loop runs */
-	bool is_waiting; /* for its GO */
+	/* MET: its listening sockets are to come. READY: this process is, and waits for GO. OLD: this process serves.
+	 */
+	enum { PREDECESSOR_IS_MET, PREDECESSOR_HAS_ALL, PREDECESSOR_IS_READY, PREDECESSOR_IS_OLD } now;
 	bool is_holding; /* all workers are halted, as long as messages come */
 	struct client_record_reader *reader;
 	struct arrival arrivals[ARRIVALS_MAX];
@@ -309,7 +309,7 @@ on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 static void
 begin_to_serve(struct predecessor *p)
 {
-	p->is_waiting = false;
+	p->now = PREDECESSOR_IS_OLD;
 	listeners_close_inherited(p->r->host.listeners, true);
 	p->r->host.serve(p->r->host.w);
 }
@@ -320,7 +320,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	struct predecessor *p = arg;
 
 	*restart_env(p->r)->now_us = clock_now_us();
-	if (type == HANDOVER_LISTENER && fd >= 0 && len >= 4 && body[len - 1] == '\0' && !p->has_all)
+	if (type == HANDOVER_LISTENER && fd >= 0 && len >= 4 && body[len - 1] == '\0' && p->now == PREDECESSOR_IS_MET)
 		listeners_inherit(p->r->host.listeners, (char)body[0], (const char *)body + 3, wire_u16(body + 1), fd);
 	else if (type == HANDOVER_CLIENT)
 		on_client(p, body, len, fd);
@@ -331,8 +331,8 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 		restart_env(p->r)->counters->restarts = wire_u64(body + 4) + 1;
 		listeners_set_passed(p->r->host.listeners, body[12] != 0);
 	} else if (type == HANDOVER_LISTENERS_END)
-		p->has_all = true;
-	else if (type == HANDOVER_GO && p->is_waiting)
+		p->now = PREDECESSOR_HAS_ALL;
+	else if (type == HANDOVER_GO && p->now != PREDECESSOR_IS_OLD)
 		begin_to_serve(p);
 	else if ((type == HANDOVER_POOL || type == HANDOVER_TEXT) &&
 		 client_record_reader_take(p->reader, type == HANDOVER_POOL, body, len) < 0)
@@ -423,18 +423,18 @@ restart_predecessor_tick(struct restart *r)
 
 	if (p != NULL && has_arrivals(p, 1u << STAGE_OURS | 1u << STAGE_BACK)) /* no halt was to be had for them */
 		advance_all(p);
-	if (p == NULL || p->lost_us == 0 || !p->is_ready)
+	if (p == NULL || p->lost_us == 0 || p->now < PREDECESSOR_IS_READY)
 		return;
 	/* A process closes its sockets a moment before it is dead. */
 	is_sure = is_dead(p) || restart_now_us(r) - p->lost_us >= LOST_MAX_US;
-	if (!is_sure && (p->is_waiting || has_arrivals(p, ~STAGES_OURS)))
+	if (!is_sure && (p->now != PREDECESSOR_IS_OLD || has_arrivals(p, ~STAGES_OURS)))
 		return;
-	if (p->is_waiting && !is_dead(p)) {
+	if (p->now != PREDECESSOR_IS_OLD && !is_dead(p)) {
 		log_error(log, "restart: process %ld goes on without this one", (long)p->pid);
 		r->host.stop(r->host.w, SHUTDOWN_NOW);
 		return;
 	}
-	if (p->is_waiting) {
+	if (p->now != PREDECESSOR_IS_OLD) {
 		log_warning(log, "restart: process %ld has died; this one takes its place", (long)p->pid);
 		begin_to_serve(p);
 	}
@@ -465,14 +465,13 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	p->pid = peer.pid;
 	p->since_us = restart_now_us(r);
-	p->is_waiting = true;
 	listeners_expect(r->host.listeners);
 	p->reader = client_record_reader_new(r->host.clients);
 	p->link = link_new(restart_env(r)->base, fd, &link_ops, p);
 	/* The tick of the loop, ten times a second, ends each turn. */
-	while (!p->has_all && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)
+	while (p->now == PREDECESSOR_IS_MET && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)
 		event_base_loop(restart_env(r)->base, EVLOOP_ONCE);
-	if (!p->has_all)
+	if (p->now == PREDECESSOR_IS_MET)
 		return fail_set(why, "08006", "the process before this one has not passed its listening sockets");
 	return 0;
 }
@@ -487,13 +486,13 @@ restart_tell_failure(const struct restart *r, int fd, const struct fail *why)
 bool
 restart_predecessor_lives(const struct restart *r)
 {
-	return r->predecessor != NULL && (r->predecessor->is_waiting || !is_dead(r->predecessor));
+	return r->predecessor != NULL && (r->predecessor->now != PREDECESSOR_IS_OLD || !is_dead(r->predecessor));
 }
 
 bool
 restart_is_waiting_for_go(const struct restart *r)
 {
-	return r->predecessor != NULL && r->predecessor->is_waiting;
+	return r->predecessor != NULL && r->predecessor->now != PREDECESSOR_IS_OLD;
 }
 
 void
@@ -501,7 +500,7 @@ restart_tell_ready(struct restart *r)
 {
 	const uint8_t version[4] = { 0, 0, 0, HANDOVER_VERSION };
 
-	r->predecessor->is_ready = true;
+	r->predecessor->now = PREDECESSOR_IS_READY;
 	if (r->predecessor->link != NULL)
 		link_send(r->predecessor->link, HANDOVER_READY, version, sizeof(version), -1);
 }
@@ -509,7 +508,7 @@ restart_tell_ready(struct restart *r)
 bool
 restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len)
 {
-	if (r->predecessor == NULL || r->predecessor->link == NULL || r->predecessor->is_waiting)
+	if (r->predecessor == NULL || r->predecessor->link == NULL || r->predecessor->now != PREDECESSOR_IS_OLD)
 		return false;
 	link_send(r->predecessor->link, type, body, len, -1);
 	return true;

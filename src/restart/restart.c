@@ -54,14 +54,14 @@ restart_on_stop(struct restart *r, enum shutdown_how how)
 	const uint8_t byte = (uint8_t)how;
 
 	restart_abandon_successor(r);
-	r->is_stopping = true;
+	r->end = RESTART_STOPS;
 	restart_send_predecessor(r, HANDOVER_STOP, &byte, 1);
 }
 
 void
 restart_on_end(struct restart *r)
 {
-	r->is_ending = true;
+	r->end = RESTART_ENDS;
 }
 
 bool

@@ -14,7 +14,7 @@ struct restart {
 	struct predecessor *predecessor; /* while clients come from there; or NULL */
 	struct parked *parked;
 	struct wake looking; /* worker 0 is to look at what is parked, or has come */
-	bool is_stopping, is_ending;
+	enum { RESTART_GOES_ON, RESTART_STOPS, RESTART_ENDS } end; /* of this process */
 	bool has_reported; /* the first round is over: who stays for now is in the log */
 	uint32_t moved; /* how many clients have moved to the successor */
 };

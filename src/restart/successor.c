@@ -73,7 +73,7 @@ restart_end_if_moved(struct restart *r)
 {
 	const struct successor *s = r->successor;
 
-	if (s == NULL || s->stage != STAGE_MOVING || r->is_ending || moving_has_transfers(s->moving) ||
+	if (s == NULL || s->stage != STAGE_MOVING || r->end == RESTART_ENDS || moving_has_transfers(s->moving) ||
 	    clients_are_left(r->host.clients))
 		return;
 	log_info(restart_env(r)->log, "restart: %s moved to process %ld; this one ends",
@@ -210,7 +210,7 @@ lose_successor(struct successor *s)
 	restart_env(r)->counters->restarts_failed++;
 	s->stage = STAGE_OVER;
 	restart_end_far_cancels(r);
-	if (!s->is_dead || r->is_stopping)
+	if (!s->is_dead || r->end != RESTART_GOES_ON)
 		return;
 	/* The successor was ready, and has died: this process listens again, if it can. */
 	if (host->listen_again(host->w, &why) < 0) {
@@ -271,7 +271,7 @@ restart_successor_tick(struct restart *r)
 			lose_successor(s);
 		if (s->stage == STAGE_OVER)
 			end_lost(s);
-	} else if (s->stage == STAGE_MOVING && !r->is_stopping && max_us > 0 && since_us >= max_us) {
+	} else if (s->stage == STAGE_MOVING && r->end == RESTART_GOES_ON && max_us > 0 && since_us >= max_us) {
 		log_warning(restart_env(r)->log, "restart_timeout is over: disconnecting %s that could not move",
 			    counted(clients_count(r->host.clients), "client", "clients").text);
 		r->host.stop(r->host.w, SHUTDOWN_SERVERS);
@@ -335,7 +335,7 @@ may_restart(const struct restart *r, struct fail *why)
 		fail_set(why, "55000", "the last restart is not over: the process before this one still has clients");
 		return fail_hint(why, "It ends when they have left, or after restart_timeout.");
 	}
-	if (r->is_stopping)
+	if (r->end != RESTART_GOES_ON)
 		return fail_set(why, "55000", "pgweir is stopping");
 	if (env->is_suspended || pool_set_is_paused(env->pools))
 		return fail_set(why, "55000", "no restart while pgweir is paused or suspended: RESUME first");
