@@ -48,7 +48,8 @@ set_fd(struct log_file *f, int fd)
 
 	f->fd = fd;
 	f->is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-	f->is_mid_line = f->is_torn = f->is_skipping = false;
+	f->last = LINE_ENDED;
+	f->is_skipping = false;
 }
 
 int
@@ -123,10 +124,10 @@ write_some(struct log_file *f, const char *bytes, size_t len)
 {
 	ssize_t n;
 
-	if (f->is_torn) {
+	if (f->last == LINE_TORN) {
 		if (write(f->fd, "\n", 1) != 1)
 			return -1;
-		f->is_torn = false;
+		f->last = LINE_ENDED;
 	}
 	/* A ready pipe takes PIPE_BUF without blocking, best in whole lines. */
 	if (!f->is_regular && len > PIPE_BUF) {
@@ -136,7 +137,7 @@ write_some(struct log_file *f, const char *bytes, size_t len)
 	}
 	n = write(f->fd, bytes, len);
 	if (n > 0)
-		f->is_mid_line = bytes[n - 1] != '\n';
+		f->last = bytes[n - 1] != '\n' ? LINE_GOES_ON : LINE_ENDED;
 	return n;
 }
 
@@ -146,8 +147,8 @@ skip_line(struct log_file *f, const char *bytes, size_t len)
 {
 	const char *end = memchr(bytes, '\n', len);
 
-	f->is_torn = f->is_torn || f->is_mid_line;
-	f->is_mid_line = false;
+	if (f->last == LINE_GOES_ON)
+		f->last = LINE_TORN;
 	f->is_skipping = end == NULL;
 	if (end == NULL)
 		return len;

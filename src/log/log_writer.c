@@ -33,7 +33,8 @@ struct log_writer {
 	/* under the lock */
 	enum thread_state state;
 	size_t first, queued_len; /* the ring's oldest byte, and the number of bytes */
-	bool is_stopping, is_retired, want_reopen, is_prompt;
+	enum { RUNS, STOPS, STOPS_ALONE /* and frees everything itself */ } life;
+	bool want_reopen, is_prompt;
 
 	char *ring;
 	size_t ring_len;
@@ -59,7 +60,7 @@ nap(struct log_writer *w)
 	struct timespec until = clock_timespec(clock_now_us() + NAP_US);
 
 	w->state = THREAD_NAPPING;
-	while (w->state == THREAD_NAPPING && !w->is_stopping)
+	while (w->state == THREAD_NAPPING && w->life == RUNS)
 		if (pthread_cond_timedwait(&w->wake, &w->lock, &until) != 0)
 			break;
 	w->state = THREAD_AWAKE;
@@ -69,14 +70,14 @@ static void *
 writer_run(void *arg)
 {
 	struct log_writer *w = arg;
-	bool is_retired;
+	bool is_alone;
 
 	pthread_setname_np(pthread_self(), "pgweir-log");
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		size_t first, len;
 
-		while (w->queued_len == 0 && !w->is_stopping && !w->want_reopen) {
+		while (w->queued_len == 0 && w->life == RUNS && !w->want_reopen) {
 			w->state = THREAD_ASLEEP;
 			pthread_cond_wait(&w->wake, &w->lock);
 		}
@@ -105,10 +106,10 @@ writer_run(void *arg)
 			nap(w);
 	}
 	w->state = THREAD_ENDED;
-	is_retired = w->is_retired;
+	is_alone = w->life == STOPS_ALONE;
 	pthread_cond_signal(&w->ended);
 	pthread_mutex_unlock(&w->lock);
-	if (is_retired)
+	if (is_alone)
 		destroy(w);
 	return NULL;
 }
@@ -148,7 +149,7 @@ fail:
 
 /*
  * Ends the thread, and waits so long for that. If it has not ended by then, it frees everything itself. With wait_us 0
- * it always does: the lock is not released before is_retired is set, and nothing is closed or joined here.
+ * it always does: the lock is not released before that is noted, and nothing is closed or joined here.
  */
 static void
 end(struct log_writer *w, uint64_t wait_us)
@@ -162,14 +163,14 @@ end(struct log_writer *w, uint64_t wait_us)
 		return;
 	thread = w->thread;
 	pthread_mutex_lock(&w->lock);
-	w->is_stopping = true;
+	w->life = STOPS;
 	atomic_store(&w->file.give_up_us, now_us + FLUSH_US);
 	pthread_cond_signal(&w->wake);
 	while (wait_us > 0 && w->state != THREAD_ENDED)
 		if (pthread_cond_timedwait(&w->ended, &w->lock, &until) != 0)
 			break;
 	has_ended = wait_us > 0 && w->state == THREAD_ENDED;
-	w->is_retired = !has_ended; /* it may be stuck in the kernel */
+	w->life = has_ended ? STOPS : STOPS_ALONE; /* it may be stuck in the kernel */
 	pthread_mutex_unlock(&w->lock);
 	if (!has_ended) {
 		pthread_detach(thread);

@@ -45,8 +45,7 @@ struct log_file {
 	char *path; /* NULL: stderr */
 	int fd;
 	bool is_regular;
-	bool is_mid_line; /* the last byte written was not the end of a line */
-	bool is_torn; /* the file ends in a part of a line whose rest is lost */
+	enum { LINE_ENDED, LINE_GOES_ON, LINE_TORN /* its rest is lost */ } last; /* in the file */
 	bool is_skipping; /* that rest continues in the next piece */
 };
 
