@@ -155,14 +155,14 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q, bool may
 static bool
 fits_type(const struct hba_rule *rule, const struct hba_question *q)
 {
-	/* A Unix socket, a connection without TLS, one with TLS. hostgssenc fits nobody. */
+	/* By q->over. hostgssenc fits nobody. */
 	static const bool fits[][3] = {
 		[HBA_LOCAL] = { true, false, false },	    [HBA_HOST] = { false, true, true },
 		[HBA_HOSTSSL] = { false, false, true },	    [HBA_HOSTNOSSL] = { false, true, false },
 		[HBA_HOSTGSSENC] = { false, false, false }, [HBA_HOSTNOGSSENC] = { false, true, true },
 	};
 
-	return fits[rule->type][q->is_local ? 0 : q->is_tls ? 2 : 1];
+	return fits[rule->type][q->over];
 }
 
 /* With may_ask, returns HBA_LATER at the first thing that has to be asked. */

@@ -34,9 +34,9 @@ enum hba_fit { HBA_NO, HBA_YES, HBA_LATER };
 typedef enum hba_fit hba_ask(const char *name, void *arg);
 
 struct hba_question {
-	bool is_local, is_tls; /* is_local: it uses a Unix socket */
+	enum { HBA_OVER_UNIX, HBA_OVER_TCP, HBA_OVER_TLS } over;
 	bool is_physical; /* physical replication: only the keyword "replication" fits it */
-	const struct sockaddr *address; /* the client's, IPv4 or IPv6; unused if is_local */
+	const struct sockaddr *address; /* the client's, IPv4 or IPv6; unused if HBA_OVER_UNIX */
 	const char *database, *user;
 	/* Returns true if address is one of this machine's (samehost) or, if is_net, in one of its networks (samenet).
 	 * If it is NULL, neither word fits. */

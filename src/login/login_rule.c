@@ -73,8 +73,9 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 	struct client_login *l = c->login;
 	struct client_env *env = c->env;
 	char database[CONFIG_DATABASE_MAX + 1], user[CONFIG_DATABASE_MAX + 1];
-	const struct hba_question question = { .is_local = c->is_unix,
-					       .is_tls = stream_tls(&c->x.stream) != NULL,
+	const struct hba_question question = { .over = c->is_unix			  ? HBA_OVER_UNIX
+						       : stream_tls(&c->x.stream) != NULL ? HBA_OVER_TLS
+											  : HBA_OVER_TCP,
 					       .is_physical = l->replication == REPLICATION_PHYSICAL,
 					       .address = &c->peer.any,
 					       .database = database,

@@ -91,9 +91,9 @@ question(const struct hba *hba, const struct hba_question *q, unsigned line_coun
 		return;
 	must(hba_match(hba, q, &again) == HBA_YES && again.line == a.line && again.method == a.method);
 	must(strcmp(a.path, "f") == 0 && a.line >= 1 && a.line <= line_count);
-	must(a.method != HBA_PEER || q->is_local);
-	must(a.method != HBA_CERT || (q->is_tls && a.clientcert == HBA_CLIENTCERT_FULL));
-	must(a.clientcert == HBA_CLIENTCERT_NONE || q->is_tls);
+	must(a.method != HBA_PEER || q->over == HBA_OVER_UNIX);
+	must(a.method != HBA_CERT || (q->over == HBA_OVER_TLS && a.clientcert == HBA_CLIENTCERT_FULL));
+	must(a.clientcert == HBA_CLIENTCERT_NONE || q->over == HBA_OVER_TLS);
 	must(a.map == NULL || a.method == HBA_PEER || a.method == HBA_CERT);
 	must((a.options != NULL) == (a.method >= HBA_MODULES));
 	if (a.options != NULL)
@@ -113,8 +113,9 @@ questions(const struct hba *hba, const char *database, const char *user, unsigne
 	memcpy(&v4.sin_addr, "\x0a\x01\x02\x03", 4);
 	v6.sin6_addr = in6addr_loopback;
 	for (unsigned i = 0; i < 12; i++) {
-		const struct hba_question q = { .is_local = i / 2 % 3 == 0,
-						.is_tls = i / 2 % 3 != 0 && i / 6 == 1,
+		const struct hba_question q = { .over = i / 2 % 3 == 0 ? HBA_OVER_UNIX
+							: i / 6 == 1   ? HBA_OVER_TLS
+								       : HBA_OVER_TCP,
 						.is_physical = i % 2 == 1,
 						.address =
 						    i / 2 % 3 == 1 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,

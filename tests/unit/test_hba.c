@@ -109,14 +109,15 @@ ask(const char *from, const char *database, const char *user, struct hba_questio
 	q->is_member = is_member;
 	q->arg = &asked;
 	q->address = (struct sockaddr *)room;
-	q->is_tls = strncmp(from, "tls ", 4) == 0;
-	from += q->is_tls ? 4 : 0;
+	q->over = strncmp(from, "tls ", 4) == 0 ? HBA_OVER_TLS : HBA_OVER_TCP;
+	from += q->over == HBA_OVER_TLS ? 4 : 0;
 	blank = strchr(from, ' ');
 	q->is_physical = blank != NULL;
 	snprintf(address, sizeof(address), "%.*s", blank != NULL ? (int)(blank - from) : (int)strlen(from), from);
-	q->is_local = strcmp(address, "unix") == 0;
+	if (strcmp(address, "unix") == 0)
+		q->over = HBA_OVER_UNIX;
 	in->sin_family = AF_INET;
-	if (q->is_local || inet_pton(AF_INET, address, &in->sin_addr) == 1)
+	if (q->over == HBA_OVER_UNIX || inet_pton(AF_INET, address, &in->sin_addr) == 1)
 		return;
 	in6->sin6_family = AF_INET6;
 	cr_assert_eq(inet_pton(AF_INET6, address, &in6->sin6_addr), 1, "%s", address);
@@ -457,7 +458,7 @@ Test(hba, options_of_ldap_and_pam)
 			   "ldapbindpasswd=\"a \"\"b\"\" # c\"\n"
 			   "local b all pam pamservice=\"a \"\"b\"\" # c\"\nlocal c all pam\n";
 	struct hba *hba = parse(text, strlen(text), &p);
-	struct hba_question q = { .is_local = true, .database = "a", .user = "u" };
+	struct hba_question q = { .over = HBA_OVER_UNIX, .database = "a", .user = "u" };
 	struct hba_answer a;
 
 	cr_assert_not_null(hba, "%s", p.first);
