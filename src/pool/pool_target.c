@@ -42,8 +42,9 @@ choose_tls(struct pool_target *t, const struct scope_settings *settings, const s
 	t->tls = tls_store_get(store, &tls);
 	t->tls_text = server_tls_text(&tls);
 	t->server.tls = t->tls;
-	t->server.is_tls_required = tls.mode >= TLS_REQUIRE;
-	t->server.is_tls_direct = tls.is_direct;
+	t->server.tls_use = tls.is_direct	      ? SERVER_TLS_DIRECT
+			    : tls.mode >= TLS_REQUIRE ? SERVER_TLS_REQUIRED
+						      : SERVER_TLS_OPTIONAL;
 	t->server.channel_binding = tls.channel_binding;
 	if (t->tls_text == NULL || (t->tls == NULL && tls.mode != TLS_OFF))
 		return fail_set(why, "53200", "no memory for TLS");

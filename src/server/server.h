@@ -179,7 +179,7 @@ struct server_target {
 	uint64_t connect_timeout_us; /* for dialling and login together */
 	const char *replication; /* the value of the startup parameter, or NULL */
 	struct tls_context *tls; /* NULL: no TLS is wanted */
-	bool is_tls_required, is_tls_direct;
+	enum { SERVER_TLS_OPTIONAL, SERVER_TLS_REQUIRED, SERVER_TLS_DIRECT /* without an SSLRequest */ } tls_use;
 	enum channel_binding channel_binding;
 	const struct gucs *settings; /* sent in the startup packet, over the upstream's; may be NULL */
 };

@@ -236,7 +236,7 @@ server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, 
 	    (c = new_cancelling(srv->env, srv->pid, srv->key, srv->key_len)) == NULL)
 		return -1; /* servers without BackendKeyData can't be cancelled */
 	if (is_tls) {
-		c->is_direct = srv->target->is_tls_direct;
+		c->is_direct = srv->target->tls_use == SERVER_TLS_DIRECT;
 		c->tls = tls_session_new(srv->target->tls, srv->target->upstream->hosts[srv->host_index].host);
 	}
 	if (!is_tls || c->tls != NULL)

@@ -196,7 +196,7 @@ server_tls_done(struct server *srv, const struct fail *failed)
 		begin_login(srv);
 		return;
 	}
-	if (!srv->target->is_tls_required) { /* like libpq: tries again without TLS */
+	if (srv->target->tls_use == SERVER_TLS_OPTIONAL) { /* like libpq: tries again without TLS */
 		log_info(srv->env->log, "server %" PRIu64 " (%s): %s; trying without TLS", srv->id, srv->address,
 			 failed->text);
 		srv->tls_phase = STP_GIVEN_UP;

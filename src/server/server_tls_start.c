@@ -19,7 +19,7 @@ on_done(struct stream *s, const struct fail *failed, void *arg)
 	struct fail why;
 
 	srv->env->counters->tls_handshakes[TLS_SIDE_SERVER][result]++;
-	if (failed == NULL && srv->target->is_tls_direct && !tls_has_alpn(stream_tls(s))) {
+	if (failed == NULL && srv->target->tls_use == SERVER_TLS_DIRECT && !tls_has_alpn(stream_tls(s))) {
 		fail_set(&why, "08P01", "it did not confirm by ALPN that it speaks PostgreSQL's protocol");
 		failed = &why;
 	}
@@ -50,7 +50,7 @@ server_tls_begin(struct server *srv, struct fail *why)
 	if (srv->target->tls == NULL || srv->tls_phase == STP_GIVEN_UP ||
 	    srv->target->upstream->hosts[srv->host_index].host[0] == '/')
 		return 0;
-	if (srv->target->is_tls_direct)
+	if (srv->target->tls_use == SERVER_TLS_DIRECT)
 		return shake_hands(srv, why) < 0 ? -1 : 1;
 	srv->tls_phase = STP_ASKED;
 	if (server_write(srv, startup_ssl_request, sizeof(startup_ssl_request)) < 0)
@@ -72,12 +72,12 @@ server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct f
 		if (len > 1)
 			return fail_set(why, "08P01", "PostgreSQL at %s sent bytes before pgweir's startup packet",
 					srv->address);
-		if (!srv->target->is_tls_required)
+		if (srv->target->tls_use == SERVER_TLS_OPTIONAL)
 			return 1;
 		fail_set(why, "08006", "PostgreSQL at %s does not speak TLS, but it is required", srv->address);
 		return fail_hint(why, "Enable ssl there, or set a lower sslmode (mode in [tls_server]).");
 	case 'E':
-		if (!srv->target->is_tls_required) {
+		if (srv->target->tls_use == SERVER_TLS_OPTIONAL) {
 			srv->tls_phase = STP_REFUSED_WITH_ERROR;
 			return 0;
 		}
