@@ -110,6 +110,7 @@ void
 console_client_closed(struct console *k, struct client *c)
 {
 	struct console_client *cc = c->console;
+	bool was_busy;
 
 	if (cc == NULL)
 		return;
@@ -117,15 +118,16 @@ console_client_closed(struct console *k, struct client *c)
 	if (k->tick_next == cc)
 		k->tick_next = TAILQ_NEXT(cc, all);
 	TAILQ_REMOVE(&k->clients, cc, all);
-	cc->is_gone = true;
-	if (!cc->is_busy)
+	was_busy = cc->life == CONSOLE_BUSY;
+	cc->life = CONSOLE_GONE;
+	if (!was_busy)
 		let_go(cc);
 }
 
 static bool
 is_held(const struct console_client *cc)
 {
-	return cc->is_gone || cc->wait != WAIT_NONE || stream_is_full(&cc->c->x.stream);
+	return cc->life == CONSOLE_GONE || cc->wait != WAIT_NONE || stream_is_full(&cc->c->x.stream);
 }
 
 static void
@@ -147,11 +149,12 @@ console_finish(struct console_client *cc)
 
 	console_flush(cc);
 	cc->ending = ENDING_NONE;
-	if (ending == ENDING_SELF && !cc->is_gone)
+	if (ending == ENDING_SELF && cc->life != CONSOLE_GONE)
 		close_after(cc->c, "57P01", "terminating connection due to administrator command");
-	cc->is_busy = false;
-	if (cc->is_gone)
+	if (cc->life == CONSOLE_GONE)
 		let_go(cc);
+	else
+		cc->life = CONSOLE_IDLE;
 	if (ending == ENDING_SHUTDOWN)
 		host->shutdown(host->w, how);
 }
@@ -205,7 +208,7 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 		return;
 	}
 	begin_turn(k);
-	cc->is_busy = true;
+	cc->life = CONSOLE_BUSY;
 	handle(cc, type, body, len);
 	console_finish(cc);
 }
@@ -220,7 +223,7 @@ pump(struct console_client *cc)
 	if (result == 0 || (cc->wait == WAIT_NONE && cc->queue.len == 0 && !cc->is_reading_off))
 		return;
 	begin_turn(cc->console);
-	cc->is_busy = true;
+	cc->life = CONSOLE_BUSY;
 	if (cc->wait != WAIT_NONE)
 		console_go_on(cc, result, &why);
 	console_flush(cc);

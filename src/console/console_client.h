@@ -7,8 +7,8 @@
  *   console_session.c   those that concern its own session only
  *
  * Always: a client's messages are handled in order: they are queued after a command that waits, while the client does
- * not read its answers, and when the console's time in this turn of the loop is over. Once is_gone is set, cc->c may
- * only be compared.
+ * not read its answers, and when the console's time in this turn of the loop is over. Once it is CONSOLE_GONE, cc->c
+ * may only be compared.
  */
 #pragma once
 
@@ -39,8 +39,7 @@ struct console_client {
 	struct console_settings settings;
 	uint8_t tx; /* as in ReadyForQuery: I, T, E */
 	bool is_skipping; /* behind a message of the extended protocol: to the next Sync */
-	bool is_busy; /* its messages are being handled: it must not be freed */
-	bool is_gone; /* the client was closed meanwhile */
+	enum { CONSOLE_IDLE, CONSOLE_BUSY /* not to be freed */, CONSOLE_GONE /* the client was closed */ } life;
 	bool is_reading_off; /* the console has switched reading off */
 	enum ending ending; /* what is to be done once the answer is sent */
 	enum shutdown_how shutdown_how;

@@ -18,7 +18,7 @@
 void
 console_flush(struct console_client *cc)
 {
-	if (!cc->is_gone && (cc->out.len > 0 || !buf_ok(&cc->out)))
+	if (cc->life != CONSOLE_GONE && (cc->out.len > 0 || !buf_ok(&cc->out)))
 		exchange_send(&cc->c->x, &cc->out);
 	cc->out.len = 0;
 	if (cc->out.cap > OUT_KEEP || !buf_ok(&cc->out))
@@ -56,7 +56,7 @@ show_simply(struct console_client *cc, const struct command *command, struct fai
 	rows_describe(&cc->out, columns, column_count);
 	/* Rows are sent without copying them to cc->out; the content of cc->out goes first. */
 	console_flush(cc);
-	if (!cc->is_gone && rows.len > 0)
+	if (cc->life != CONSOLE_GONE && rows.len > 0)
 		exchange_send(&cc->c->x, &rows);
 	buf_fini(&rows);
 	snprintf(tag, sizeof(tag), "SELECT %llu", (unsigned long long)count);
@@ -117,7 +117,7 @@ keep_script(struct console_client *cc, const char *text, size_t len)
 static void
 run_script(struct console_client *cc, const char *text, size_t len, bool has_any)
 {
-	while (!cc->is_gone) {
+	while (cc->life != CONSOLE_GONE) {
 		enum run_result r = RUN_FAILED;
 		struct command command;
 		struct fail why;
