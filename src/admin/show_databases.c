@@ -169,7 +169,7 @@ SHOW(show_databases, database_columns, OF_ALL)
 			/* PgBouncer has its console among them, forced to a user of that name, with an unused pool
 			 * of 2. */
 			for (size_t at = 0; at < config->listen_count; at++)
-				if (!config->listens[at].is_unix)
+				if (!config_listen_is_unix(&config->listens[at]))
 					row.port = config->listens[at].port;
 			row.pool_mode = pool_mode_name(POOL_MODE_STATEMENT);
 			row.pool_size = 2;

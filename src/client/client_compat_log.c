@@ -18,7 +18,7 @@ static uint16_t
 port_of(const struct config *config)
 {
 	for (size_t i = 0; i < config->listen_count; i++)
-		if (!config->listens[i].is_unix)
+		if (!config_listen_is_unix(&config->listens[i]))
 			return config->listens[i].port;
 	return 0;
 }

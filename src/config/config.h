@@ -110,8 +110,13 @@ struct config_listen {
 	char text[128]; /* as written: "127.0.0.1:6432", "[::]:6432", "unix:/run/pgweir/.s.PGSQL.6432" */
 	char host[112]; /* numeric IPv4/IPv6 address, or the socket's path */
 	uint16_t port; /* 0 for a Unix socket */
-	bool is_unix;
 };
+
+static inline bool
+config_listen_is_unix(const struct config_listen *listen)
+{
+	return listen->host[0] == '/';
+}
 
 struct config {
 	/* [pgweir] */

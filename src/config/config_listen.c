@@ -17,7 +17,6 @@ listen_unix(const char *path, struct config_listen *out, struct fail *why)
 		return fail_set(why, "F0000", "a Unix socket is unix: and a path that begins with /");
 	if (strlen(path) > most || strlen(path) >= sizeof(out->host))
 		return fail_set(why, "F0000", "the path of a Unix socket must have at most %zu bytes", most);
-	out->is_unix = true;
 	snprintf(out->host, sizeof(out->host), "%s", path);
 	return 0;
 }
@@ -82,7 +81,7 @@ listen_is_local(const struct config_listen *listen)
 {
 	struct in6_addr v6;
 
-	if (listen->is_unix || strncmp(listen->host, "127.", 4) == 0)
+	if (config_listen_is_unix(listen) || strncmp(listen->host, "127.", 4) == 0)
 		return true;
 	if (inet_pton(AF_INET6, listen->host, &v6) != 1)
 		return false;

@@ -475,9 +475,9 @@ is_same_place(const struct config_listen *listen, const struct upstream_host *ho
 
 	if (*host->host == '/') {
 		snprintf(path, sizeof(path), "%s/.s.PGSQL.%u", host->host, host->port);
-		return listen->is_unix && strcmp(listen->host, path) == 0;
+		return config_listen_is_unix(listen) && strcmp(listen->host, path) == 0;
 	}
-	if (listen->is_unix || listen->port != host->port)
+	if (config_listen_is_unix(listen) || listen->port != host->port)
 		return false;
 	return strcmp(listen->host, host->host) == 0 ||
 	       (text_is_loopback(host->host, strlen(host->host)) &&

@@ -132,7 +132,7 @@ os_become_user(const struct config *config, struct log *log, struct fail *why)
 		return 0;
 	give(config->pid_file, O_PATH, to->pw_uid, to->pw_gid);
 	for (size_t i = 0; i < config->listen_count; i++)
-		if (config->listens[i].is_unix)
+		if (config_listen_is_unix(&config->listens[i]))
 			give(config->listens[i].host, O_PATH, to->pw_uid, to->pw_gid);
 	if (drop_rights(to, why) < 0)
 		return -1;

@@ -149,8 +149,7 @@ static struct listener *
 find_listener(const struct listeners *l, const struct config_listen *at)
 {
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
-		if (l->list[i] != NULL && l->at[i].is_unix == at->is_unix && l->at[i].port == at->port &&
-		    strcmp(l->at[i].host, at->host) == 0)
+		if (l->list[i] != NULL && l->at[i].port == at->port && strcmp(l->at[i].host, at->host) == 0)
 			return l->list[i];
 	return NULL;
 }
@@ -173,7 +172,7 @@ listeners_open(struct listeners *l, const struct config *config, struct listener
 		s = settings_of(l, config);
 		s.host = config->listens[i].host;
 		s.port = config->listens[i].port;
-		s.is_unix = config->listens[i].is_unix;
+		s.is_unix = config_listen_is_unix(&config->listens[i]);
 		s.adopted_fd = listeners_take_inherited(l, 'S', config->listens[i].host, config->listens[i].port);
 		s.is_inherited = s.adopted_fd != 0;
 		fresh->list[i] = listener_new(l->s.base, &s, why);
@@ -248,7 +247,7 @@ void
 listeners_close_tcp(struct listeners *l)
 {
 	for (size_t i = 0; i < LISTENERS_MAX; i++) {
-		if (l->at[i].is_unix)
+		if (config_listen_is_unix(&l->at[i]))
 			continue;
 		listener_free(l->list[i]);
 		l->list[i] = NULL;

@@ -59,6 +59,6 @@ setup_warn_as_user(const struct config *c, struct log *log)
 			warn_if_closed(c, log, key_path(key, c), W_OK, "it cannot be opened again after a rotation");
 	warn_if_stuck(c, log, c->pid_file);
 	for (size_t i = 0; i < c->listen_count; i++)
-		if (c->listens[i].is_unix)
+		if (config_listen_is_unix(&c->listens[i]))
 			warn_if_stuck(c, log, c->listens[i].host);
 }

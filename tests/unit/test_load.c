@@ -1104,7 +1104,7 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_str_eq(c->listens[1].host, "::1");
 	cr_expect_eq(c->listens[1].port, 7002);
 	cr_expect_str_eq(c->listens[2].host, "/run/x/.s.PGSQL.7003");
-	cr_expect(c->listens[2].is_unix && !c->listens[1].is_unix);
+	cr_expect(config_listen_is_unix(&c->listens[2]) && !config_listen_is_unix(&c->listens[1]));
 	cr_expect_eq(c->listens[2].port, 0);
 	cr_expect_str_eq(c->listens[3].host, "127.0.0.1");
 	cr_expect_eq(c->max_client_connections, 11);

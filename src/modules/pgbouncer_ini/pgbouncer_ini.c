@@ -130,7 +130,7 @@ add_listen(const struct lines *lines, const struct config *config)
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct config_listen *at = &config->listens[i];
 
-		if (at->is_unix)
+		if (config_listen_is_unix(at))
 			continue;
 		buf_printf(&hosts, "%s%s", hosts.len > 0 ? "," : "", at->host);
 		if (strcmp(port, "0") == 0)
