@@ -27,7 +27,7 @@ struct question {
 	struct blocking *all;
 	char address[SERVER_ADDRESS_MAX]; /* the host that servers are busy on, and that may hold another's place */
 	uint64_t deadline_us; /* 0: it is answered */
-	bool is_open, is_answered; /* open without a server: it waits for a place */
+	bool is_open; /* without a server: it waits for a place */
 	size_t count;
 	struct blocked servers[BLOCKING_SERVERS_MAX];
 };
@@ -265,7 +265,8 @@ on_done(struct dedicated *d)
 {
 	struct question *q = (struct question *)d;
 
-	q->is_answered = d->state != DEDICATED_REFUSED;
+	if (d->state == DEDICATED_REFUSED)
+		q->count = 0; /* nothing is known then, either */
 	q->deadline_us = 0;
 }
 
@@ -301,7 +302,7 @@ blocking_of(const struct blocking *b, const struct server *srv, uint32_t pids[BL
 	if (!is_fresh(b, now_us))
 		return -1;
 	for (size_t i = 0; i < b->question_count; i++)
-		for (size_t k = 0; b->questions[i]->is_answered && k < b->questions[i]->count; k++) {
+		for (size_t k = 0; b->questions[i]->deadline_us == 0 && k < b->questions[i]->count; k++) {
 			const struct blocked *s = &b->questions[i]->servers[k];
 
 			if (s->server_id != srv->id)

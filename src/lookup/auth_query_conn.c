@@ -28,12 +28,11 @@ struct auth_conn {
 	struct auth_source *source;
 	TAILQ_ENTRY(auth_conn) list;
 	struct auth_lookup *lookup; /* the one whose answer is due, or NULL */
-	bool is_up; /* logged in, takes questions */
+	enum { CONN_DOWN, CONN_UP /* logged in, takes questions */, CONN_DONE /* ReadyForQuery has come */ } state;
 	bool has_answered; /* at least once: a question that is lost with it may be asked again */
 	uint64_t idle_since_us;
 	/* the answer so far */
 	unsigned rows;
-	bool is_ended; /* ReadyForQuery has come */
 	bool is_wrong; /* see why */
 	struct fail why;
 	struct auth_answer answer;
@@ -54,7 +53,9 @@ forget_answer(struct auth_conn *conn)
 	OPENSSL_cleanse(conn->secret, sizeof(conn->secret));
 	conn->answer = (struct auth_answer){ .valid_until_us = AUTH_VALID_FOR_EVER };
 	conn->rows = 0;
-	conn->is_ended = conn->is_wrong = false;
+	conn->is_wrong = false;
+	if (conn->state == CONN_DONE)
+		conn->state = CONN_UP;
 }
 
 /* --- opening and closing --- */
@@ -62,7 +63,7 @@ forget_answer(struct auth_conn *conn)
 static void
 close_conn(struct auth_conn *conn)
 {
-	conn->is_up = false;
+	conn->state = CONN_DOWN;
 	dedicated_close(&conn->dedicated); /* calls on_closed */
 }
 
@@ -77,7 +78,7 @@ has_room(struct auth_queries *all)
 		return true;
 	TAILQ_FOREACH(source, &all->sources, list)
 		TAILQ_FOREACH(conn, &source->conns, list)
-			if (conn->is_up && conn->lookup == NULL) {
+			if (conn->state != CONN_DOWN && conn->lookup == NULL) {
 				close_conn(conn);
 				return true;
 			}
@@ -116,7 +117,7 @@ close_idle(struct auth_source *source, bool all, uint64_t now_us)
 {
 	for (struct auth_conn *conn = TAILQ_FIRST(&source->conns), *next; conn != NULL; conn = next) {
 		next = TAILQ_NEXT(conn, list);
-		if (conn->is_up && conn->lookup == NULL &&
+		if (conn->state != CONN_DOWN && conn->lookup == NULL &&
 		    (all || source->is_retired || pool_set_is_place_wanted(source->all->pools) ||
 		     now_us - conn->idle_since_us >= IDLE_US || now_us - conn->dedicated.srv->connected_us >= LIFE_US))
 			close_conn(conn);
@@ -207,7 +208,7 @@ find_up(const struct auth_source *source, bool is_free)
 	struct auth_conn *conn;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-		if (conn->is_up && (!is_free || conn->lookup == NULL))
+		if (conn->state != CONN_DOWN && (!is_free || conn->lookup == NULL))
 			return conn;
 	return NULL;
 }
@@ -221,7 +222,7 @@ lacks_conns(const struct auth_source *source)
 	uint32_t waiting = 0, opening = 0;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-		opening += !conn->is_up;
+		opening += conn->state == CONN_DOWN;
 	TAILQ_FOREACH(lookup, &source->waiting, line)
 		if (++waiting == AUTH_CONNS_MAX)
 			break;
@@ -282,7 +283,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 static void
 on_done(struct dedicated *d)
 {
-	((struct auth_conn *)d)->is_ended = true;
+	((struct auth_conn *)d)->state = CONN_DONE;
 }
 
 /* The callbacks of those who asked may do anything, so the conn takes no questions meanwhile. */
@@ -293,9 +294,9 @@ on_batch_end(struct dedicated *d)
 	struct auth_source *source = conn->source;
 	struct auth_lookup *lookup = conn->lookup;
 
-	if (!conn->is_ended || lookup == NULL)
+	if (conn->state != CONN_DONE || lookup == NULL)
 		return;
-	conn->is_up = false;
+	conn->state = CONN_DOWN;
 	conn->lookup = NULL;
 	lookup->conn = NULL;
 	conn->has_answered = true;
@@ -306,7 +307,7 @@ on_batch_end(struct dedicated *d)
 		auth_lookup_end(lookup, AUTH_END_ROW, &conn->answer, NULL);
 	forget_answer(conn);
 	if (d->srv->tx == 'I' && !source->is_retired)
-		conn->is_up = true;
+		conn->state = CONN_UP;
 	else
 		close_conn(conn); /* also if the query left a transaction open */
 	auth_conns_feed(source, *source->all->env.now_us);
@@ -320,7 +321,7 @@ on_lost(struct dedicated *d, const struct fail *why)
 	struct auth_lookup *lookup = conn->lookup;
 	bool is_violation = strcmp(why->sqlstate, "08P01") == 0;
 
-	conn->is_up = false;
+	conn->state = CONN_DOWN;
 	conn->lookup = NULL;
 	if (lookup == NULL)
 		return;
@@ -339,7 +340,7 @@ on_up(struct dedicated *d)
 	struct auth_conn *conn = (struct auth_conn *)d;
 	struct auth_source *source = conn->source;
 
-	conn->is_up = true;
+	conn->state = CONN_UP;
 	conn->idle_since_us = conn_now(conn);
 	source->failures = 0;
 	source->retry_us = 0;

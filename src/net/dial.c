@@ -38,7 +38,7 @@ struct dial {
 	uint64_t timeout_us; /* for all of it; 0: none */
 	struct timeval share; /* of it, that each address has but for the last; zero: no limit */
 	char where[300];
-	bool is_starting, is_over;
+	enum { DIAL_STARTS, DIAL_GOES_ON, DIAL_OVER /* before it had begun: the timer makes the callback */ } state;
 	struct dial_result result;
 };
 
@@ -106,8 +106,8 @@ dial_finish(struct dial *d)
 	dial_done done = d->done;
 	void *arg = d->arg;
 
-	d->is_over = true;
-	if (d->is_starting) {
+	if (d->state == DIAL_STARTS) {
+		d->state = DIAL_OVER;
 		timer_fire(&d->timer);
 		return;
 	}
@@ -248,10 +248,10 @@ on_timer(void *arg)
 {
 	struct dial *d = arg;
 
-	if (!d->is_over && d->lookup != NULL) {
+	if (d->state != DIAL_OVER && d->lookup != NULL) {
 		d->dialer->lookups_failed++;
 		fail_with(d, CF_DNS, "no name server answered in time (connect_timeout)");
-	} else if (!d->is_over)
+	} else if (d->state != DIAL_OVER)
 		fail_with(d, CF_TIMEOUT, "timed out (connect_timeout)");
 	dial_finish(d);
 }
@@ -273,7 +273,14 @@ dial_new(struct dialer *dialer, uint64_t timeout_us, dial_done done, void *arg)
 		dial_free(d);
 		return NULL;
 	}
-	d->is_starting = true;
+	return d;
+}
+
+static struct dial *
+began(struct dial *d)
+{
+	if (d->state == DIAL_STARTS)
+		d->state = DIAL_GOES_ON;
 	return d;
 }
 
@@ -288,8 +295,7 @@ dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_
 	snprintf(d->where, sizeof(d->where), "its address");
 	if (addr_len > sizeof(d->result.peer) || try_address(d, addr, addr_len) < 0)
 		dial_finish(d);
-	d->is_starting = false;
-	return d;
+	return began(d);
 }
 
 void
@@ -341,6 +347,5 @@ dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t time
 		return NULL;
 	if ((host[0] == '/' ? start_unix(d, host, port) : start_inet(d, host, port)) < 0)
 		dial_finish(d);
-	d->is_starting = false;
-	return d;
+	return began(d);
 }
