@@ -49,18 +49,10 @@ load_users_file(const struct config *config, const char *path, bool needs_secret
 
 /* --- names that are nowhere --- */
 
-struct near_user {
-	struct nearest nearest;
-	bool is_there;
-};
-
 static void
 on_user(const char *name, void *arg)
 {
-	struct near_user *near = arg;
-
-	near->is_there = near->is_there || strcmp(name, near->nearest.word) == 0;
-	nearest_try(&near->nearest, name, NULL);
+	nearest_try(arg, name, NULL);
 }
 
 static bool
@@ -76,14 +68,15 @@ static void
 warn_of_stranger(const struct problem_sink *sink, const struct users *users, unsigned line, const char *what,
 		 const char *name)
 {
-	struct near_user near = { .nearest = nearest_to(name) };
+	struct nearest near = nearest_to(name);
+	struct user_secret secret;
 
-	users_each(users, on_user, &near);
-	if (near.is_there)
+	if (users_find(users, name, &secret))
 		return;
+	users_each(users, on_user, &near);
 	problem_warning(sink, line, "%s: users_file has no \"%.63s\"%s%s%s", what, name,
-			near.nearest.name != NULL ? "; did you mean \"" : "",
-			near.nearest.name != NULL ? near.nearest.name : "", near.nearest.name != NULL ? "\"?" : "");
+			near.name != NULL ? "; did you mean \"" : "", near.name != NULL ? near.name : "",
+			near.name != NULL ? "\"?" : "");
 }
 
 static void
