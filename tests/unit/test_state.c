@@ -5,6 +5,7 @@
 #include "fake_exchange.h"
 
 #include "session/audit.h"
+#include "pool/pool_defaults.h"
 #include "state/state.h"
 #include "state/observe.h"
 #include "policy/policy_circuit.h"
