@@ -106,7 +106,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 		if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_PROBE)
 			return LATE_QUERY;
 	}
-	if (is_ready && may_be_gone(c, srv, now_us))
+	if (exchange_is_ready(&c->x) && may_be_gone(c, srv, now_us))
 		return LATE_ENDED;
 	if (is_ready && (late = lateness_of_transaction(c, now_us)) != LATE_NOT)
 		return late;

@@ -488,6 +488,7 @@ dedicated_take(struct pool *pool, const char *replication, struct gucs *settings
 	own->ops = ops;
 	own->borrower = borrower;
 	TAILQ_INSERT_TAIL(&pool->servers, srv, all);
+	pool_is_active(pool);
 	return srv;
 }
 

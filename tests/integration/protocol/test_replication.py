@@ -169,7 +169,7 @@ def test_its_server_goes_with_it(weir, how, doing):
     elif doing == "in a transaction":
         wire.query(BEGIN_NOW)
     elif doing == "a query":
-        wire.send(query("SELECT pg_sleep(60)"))
+        wire.send(query("SELECT pg_sleep(600)"))
         wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
     getattr(wire, how)()
     if doing != "a query" or not weir.direct:
