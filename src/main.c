@@ -226,7 +226,7 @@ struct asked {
 static bool
 begin_openssl(int predecessor)
 {
-	static const char text[] = "no memory for OpenSSL";
+	static const char text[] = "out of memory";
 
 	if (OSSL_LIB_CTX_get0_global_default() != NULL)
 		return true;

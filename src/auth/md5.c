@@ -24,7 +24,7 @@ md5_text(const void *first, size_t first_len, const void *second, size_t second_
 	EVP_MD_CTX_free(ctx);
 	out[0] = '\0';
 	if (!is_done && (ctx == NULL || ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE))
-		return fail_set(why, "53200", "no memory for MD5");
+		return fail_memory(why, "an MD5 hash");
 	if (!is_done)
 		return fail_set(why, "XX000", "could not compute MD5: OpenSSL refuses it, as in FIPS mode");
 	memcpy(out, "md5", 3);

@@ -27,7 +27,7 @@ scram_hmac(const uint8_t key[static SCRAM_KEY_LEN], const void *text, size_t tex
 	unsigned out_len = 0;
 
 	if (HMAC(EVP_sha256(), key, SCRAM_KEY_LEN, text, text_len, out, &out_len) == NULL || out_len != SCRAM_KEY_LEN)
-		return fail_set(why, "53200", "no memory for HMAC-SHA-256");
+		return fail_memory(why, "an HMAC");
 	return 0;
 }
 
@@ -35,7 +35,7 @@ int
 scram_hash(const uint8_t key[static SCRAM_KEY_LEN], uint8_t out[static SCRAM_KEY_LEN], struct fail *why)
 {
 	if (SHA256(key, SCRAM_KEY_LEN, out) == NULL)
-		return fail_set(why, "53200", "no memory for SHA-256");
+		return fail_memory(why, "a SHA-256 hash");
 	return 0;
 }
 
@@ -68,7 +68,7 @@ salted_password(const char *password, const uint8_t *salt, size_t salt_len, uint
 		password = prepared;
 	if (PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, (int)salt_len, (int)iterations, EVP_sha256(),
 			      SCRAM_KEY_LEN, out) != 1)
-		result = fail_set(why, "53200", "no memory for PBKDF2");
+		result = fail_memory(why, "PBKDF2");
 	secret_free(prepared);
 	return result;
 }

@@ -18,7 +18,7 @@ scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why)
 int
 scram_no_memory(struct fail *why)
 {
-	return fail_set(why, "53200", "no memory for a SCRAM login");
+	return fail_memory(why, "a SCRAM login");
 }
 
 int

@@ -357,7 +357,7 @@ take_line(struct reader *r, struct users *users, struct fail *why)
 	if (*r->at != '"') {
 		bad_line(r, &bad, "a line must begin with a name in quotes");
 	} else if ((u = add_entry(users)) == NULL) {
-		return fail_set(why, "53200", "%.150s: no memory for its users", r->path);
+		return fail_set(why, "53200", "could not read %.150s: out of memory", r->path);
 	} else if (take_user(r, u, &bad) == 0) {
 		return 0;
 	} else {
@@ -414,7 +414,7 @@ users_parse(const char *text, size_t text_len, const char *path, bool is_lenient
 		if (hash_entries(users, path, tell, arg) == 0)
 			return users;
 	}
-	fail_set(why, "53200", "%.150s: no memory for its users", path);
+	fail_set(why, "53200", "could not read %.150s: out of memory", path);
 	users_unref(users);
 	return NULL;
 }

@@ -30,6 +30,9 @@ int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __att
 #define fail_detail(why, ...) fail_add((why), offsetof(struct fail, detail), __VA_ARGS__)
 #define fail_hint(why, ...) fail_add((why), offsetof(struct fail, hint), __VA_ARGS__)
 #define fail_pgbouncer_text(why, ...) fail_add((why), offsetof(struct fail, pgbouncer_text), __VA_ARGS__)
+/* A failure of its own; what: such as "a pool". */
+#define fail_memory(why, what)                                                                                         \
+	(fail_set((why), "53200", "out of memory"), fail_detail((why), "Failed while allocating %s.", (what)))
 /* at: where the text is in the struct. */
 int fail_add(struct fail *why, size_t at, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 /* Copies a failure, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01, but those of

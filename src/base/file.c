@@ -25,7 +25,7 @@ read_open(int fd, const char *path, size_t max_len, struct file_content *out, st
 	room = out->st.st_size > 0 ? (size_t)out->st.st_size : UNKNOWN_LEN;
 	room = room < max_len ? room : max_len;
 	if ((out->text = malloc(room + 1)) == NULL)
-		return fail_set(why, "53200", "no memory for %.150s", path);
+		return fail_set(why, "53200", "could not read %.150s: out of memory", path);
 	while (got > 0 && out->len <= room) {
 		got = read(fd, out->text + out->len, room + 1 - out->len);
 		if (got < 0 && errno == EINTR)

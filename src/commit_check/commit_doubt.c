@@ -284,7 +284,7 @@ commit_check_lost(struct exchange *x, struct server *srv, const struct fail *sho
 	else if (c->mark.xid == 0 || srv->cluster_state != CLUSTER_KNOWN)
 		decide_fate(d, FATE_UNKNOWN, "its number was not known");
 	else if (!(d->is_asked = fate_ask(x->pool, &d->question) == 0))
-		decide_fate(d, FATE_UNKNOWN, "there was no memory to ask");
+		decide_fate(d, FATE_UNKNOWN, "out of memory");
 	return true;
 }
 

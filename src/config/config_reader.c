@@ -240,7 +240,7 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 	errors_before = sink->problems->error_count;
 	rc = parse_lines(&r);
 	if (rc < 0) {
-		problem_error(sink, 0, "no memory");
+		problem_error(sink, 0, "out of memory");
 		return -1;
 	}
 	/* A line that we let through and inih did not take: none is known, but it must not be lost. */

@@ -104,7 +104,7 @@ replace(char **text, const char *by, struct fail *why)
 	char *copy = strdup(by);
 
 	if (copy == NULL)
-		return fail_set(why, "53200", "no memory for an upstream");
+		return fail_memory(why, "an upstream");
 	free(*text);
 	*text = copy;
 	return 0;
@@ -156,7 +156,7 @@ upstream_check_template(const struct upstream *up, struct fail *why)
 {
 	const struct names shortest = { { "t", "d", "u" } };
 	struct upstream *copy = upstream_copy(up);
-	int r = copy == NULL ? fail_set(why, "53200", "no memory for an upstream") : fill(copy, &shortest, why);
+	int r = copy == NULL ? fail_memory(why, "an upstream") : fill(copy, &shortest, why);
 
 	upstream_free(copy);
 	return r;
@@ -195,7 +195,7 @@ upstream_for(const struct upstream *up, const char *database, const char *user, 
 		return NULL;
 	made = upstream_copy(up);
 	if (made == NULL) {
-		fail_set(why, "53200", "no memory for an upstream");
+		fail_memory(why, "an upstream");
 		return NULL;
 	}
 	if (up->is_of_tenant && fill(made, &names, why) < 0) {

@@ -186,7 +186,7 @@ take_place(struct hosts_place *p, struct policy_worker *r, const struct pool_tar
 	assert(p->hosts == NULL);
 	p->hosts = hosts == NULL ? NULL : policy_budget_get(r->commons, 'h', hosts, strlen(hosts));
 	free(hosts);
-	fail_set(why, "53200", "no memory for a server connection");
+	fail_memory(why, "a server connection");
 	if (p->hosts == NULL)
 		return false;
 	memset(&p->member, 0, sizeof(p->member));
@@ -475,7 +475,7 @@ dedicated_take(struct pool *pool, const char *replication, struct gucs *settings
 		fail_hint(why, "Raise it, or lower the pool_size of pools.");
 		return NULL;
 	}
-	fail_set(why, "53200", "no memory for a server connection");
+	fail_memory(why, "a server connection");
 	own = own_new(pool, replication, settings);
 	if (own != NULL && take_place(&own->d.place, pool_set_policy_worker(pool->set), own->d.held, now_us, why))
 		srv = server_new(pool_set_own_env(pool->set), &own->d.target, &own->conn, pool,

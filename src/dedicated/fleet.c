@@ -101,7 +101,7 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	struct pool_target *target;
 	struct scram_keys keys = { 0 };
 	struct fleet_conn *s = NULL;
-	struct fail why = { .text = "no memory" };
+	struct fail why = { .text = "out of memory" };
 	char *hosts;
 
 	up.is_of_tenant = false; /* no tenant's name is in its hosts, and what else may have one is replaced */

@@ -100,7 +100,7 @@ static void
 add_database(struct watch *w, const struct source *s)
 {
 	struct scram_keys none = { 0 };
-	struct fail why = { .text = "no memory" };
+	struct fail why = { .text = "out of memory" };
 	struct pool_target *all = target_of(s, *s->db->upstream, &none, &why);
 	char *hosts = all == NULL ? NULL : pool_target_cluster(all);
 	uint32_t count = (uint32_t)s->db->upstream->host_count;

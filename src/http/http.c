@@ -343,7 +343,7 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 			evconnlistener_free(listener); /* it closes fd */
 		else
 			close(fd);
-		return fail_set(why, "53200", "no memory for the HTTP listener");
+		return fail_memory(why, "the HTTP listener");
 	}
 	evconnlistener_set_error_cb(listener, on_accept_error);
 	evhttp_set_max_headers_size(h->evhttp, HEADERS_MAX);
@@ -368,7 +368,7 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 	int error;
 
 	if (http_pages_init(&h->pages, settings) < 0)
-		return fail_set(why, "53200", "no memory for the HTTP thread");
+		return fail_memory(why, "the HTTP thread");
 	h->ask_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->ask_fd < 0 || h->wake_fd < 0)
@@ -379,7 +379,7 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 	h->every_second = h->base != NULL ? event_new(h->base, -1, EV_PERSIST, on_second, h) : NULL;
 	if (h->evhttp == NULL || h->wake == NULL || h->every_second == NULL || event_add(h->wake, NULL) < 0 ||
 	    event_add(h->every_second, &second) < 0)
-		return fail_set(why, "53200", "no memory for the HTTP thread");
+		return fail_memory(why, "the HTTP thread");
 	if (start_server(h, settings, why) < 0)
 		return -1;
 	/* Signals belong to the loop's thread. */

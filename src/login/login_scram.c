@@ -27,7 +27,7 @@ offer(struct client *c, const struct scram_verifier *v, struct fail *why)
 		channel.end_point_len = tls_end_point(stream_tls(&c->x.stream), channel.end_point);
 	l->scram = scram_server_new(v, l->found != USER_KNOWN, &channel, NULL);
 	if (l->scram == NULL)
-		return fail_set(why, "53200", "no memory for a login");
+		return fail_memory(why, "a login");
 	message_authentication(&l->out, 10, mechanisms, scram_server_offer(l->scram, mechanisms));
 	return 0;
 }

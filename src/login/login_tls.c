@@ -52,7 +52,7 @@ login_tls_begin(struct client *c, const uint8_t *first, size_t first_len)
 
 	c->login->tls_begun_us = *c->env->x.now_us;
 	if (set.tls == NULL)
-		fail_set(&why, "53200", "no memory for TLS");
+		fail_memory(&why, "a TLS session");
 	else if (handshake_begin(&c->x.stream, &set, first, first_len, &why) == 0)
 		return;
 	c->env->x.counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;

@@ -256,7 +256,7 @@ ask_for(struct auth_source *source, const struct auth_key *key, struct auth_ask 
 	if (lookup == NULL)
 		lookup = lookup_new(source, key, now_us);
 	if (lookup == NULL) {
-		fail_set(why, "53200", "no memory for a login");
+		fail_memory(why, "a login");
 		return AUTH_REFUSED;
 	}
 	ask->lookup = lookup;

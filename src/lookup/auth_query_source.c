@@ -128,7 +128,7 @@ source_new(struct auth_queries *all, const char *database, const struct scope_se
 {
 	struct auth_source *source = calloc(1, sizeof(*source));
 
-	fail_set(why, "53200", "no memory for a login");
+	fail_memory(why, "a login");
 	if (source == NULL)
 		return NULL;
 	source->all = all;

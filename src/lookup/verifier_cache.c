@@ -219,7 +219,7 @@ derivation_begin(struct verifier_cache *cache, const char *user, const char *pas
 	struct verifier_derivation *d = new_derivation(password, iterations);
 
 	if (k == NULL || d == NULL)
-		fail_set(why, "53200", "no memory for a login");
+		fail_memory(why, "a login");
 	else if (helpers_submit(cache->helpers, cache->inbox, &d->work, WORK_BEGUN) < 0)
 		fail_set(why, "53300", "too many logins at once");
 	else {

@@ -126,7 +126,7 @@ fail_with(struct dial *d, enum connect_failure kind, const char *what)
 static void
 fail_without_memory(struct dial *d)
 {
-	fail_with(d, CF_OTHER, "no memory");
+	fail_with(d, CF_OTHER, "out of memory");
 	memcpy(d->result.why.sqlstate, "53200", sizeof("53200"));
 }
 

@@ -52,7 +52,7 @@ handshake_run(struct work *w)
 	h->step = tls_shake_hands(tls, &h->why);
 	if (!buf_ok(&h->out) && h->step != TLS_FAILED) {
 		h->step = TLS_FAILED;
-		fail_set(&h->why, "53200", "no memory for a TLS handshake");
+		fail_memory(&h->why, "a TLS handshake");
 	}
 }
 
@@ -112,7 +112,7 @@ established(struct handshake *h)
 	struct fail why;
 
 	if (keep_rest(h) < 0) {
-		fail_set(&why, "53200", "no memory for a TLS handshake");
+		fail_memory(&why, "a TLS handshake");
 		failed(h, &why);
 		return;
 	}
@@ -159,7 +159,7 @@ step_done(struct work *w)
 		return;
 	}
 	if (h->out.len > 0 && stream_write_raw(h->stream, &piece, 1) < 0) {
-		fail_set(&why, "53200", "no memory for a TLS handshake");
+		fail_memory(&why, "a TLS handshake");
 		failed(h, &why);
 		return;
 	}
@@ -232,7 +232,7 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 
 	if (h == NULL) {
 		tls_session_free(settings->tls);
-		return fail_set(why, "53200", "no memory for a TLS handshake");
+		return fail_memory(why, "a TLS handshake");
 	}
 	h->set = *settings;
 	h->set.tls->helpers = settings->helpers;
@@ -242,7 +242,7 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 	buf_put(&h->in, first, first_len);
 	if (buf_room(&h->out, OUT_RESERVED) == NULL || !buf_ok(&h->in)) {
 		handshake_free(h);
-		return fail_set(why, "53200", "no memory for a TLS handshake");
+		return fail_memory(why, "a TLS handshake");
 	}
 	/* The client's side sends first. */
 	if ((first_len > 0 || !settings->tls->ctx->is_accepting) && submit(h, why) < 0) {

@@ -130,7 +130,7 @@ inbox_new(struct event_base *base, void *owner, struct fail *why)
 		 event_add(in->event, NULL) == 0)
 		return in;
 	else
-		fail_set(why, "53200", "no memory for an inbox");
+		fail_memory(why, "an inbox");
 	inbox_free(in);
 	return NULL;
 }

@@ -236,7 +236,7 @@ jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why)
 	line = line_find(es, place);
 	if (line == NULL)
 		line = line_add(es, place);
-	result = line == NULL ? fail_set(why, "53200", "no memory for a call") : line_take(line, e, why);
+	result = line == NULL ? fail_memory(why, "a call") : line_take(line, e, why);
 	if (line != NULL && line->threads == 0) {
 		STAILQ_REMOVE(&es->lines, line, job_queue, next);
 		free(line);

@@ -102,7 +102,7 @@ context_new(struct fail *why)
 	    BIO_meth_set_write_ex(m, bio_write) != 1 || BIO_meth_set_ctrl(m, bio_ctrl) != 1) {
 		BIO_meth_free(m);
 		free(ctx);
-		fail_set(why, "53200", "no memory for TLS");
+		fail_memory(why, "a TLS context");
 		return NULL;
 	}
 	ctx->bio = m;
@@ -117,7 +117,7 @@ ssl_ctx_new(struct tls_context *ctx, const SSL_METHOD *method, struct fail *why)
 	SSL_CTX *c = SSL_CTX_new(method);
 
 	if (c == NULL) {
-		fail_set(why, "53200", "no memory for TLS");
+		fail_memory(why, "a TLS context");
 		return NULL;
 	}
 	assert(ctx->count < TLS_CERTIFICATES_MAX);
@@ -359,7 +359,7 @@ tls_connect_context(const struct tls_connect_settings *s, struct fail *why)
 		goto bad;
 	set_oldest(c, s->min_version);
 	if (SSL_CTX_set_alpn_protos(c, (const unsigned char *)TLS_ALPN, sizeof(TLS_ALPN) - 1) != 0) {
-		fail_set(why, "53200", "no memory for TLS");
+		fail_memory(why, "a TLS context");
 		goto bad;
 	}
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);

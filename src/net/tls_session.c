@@ -155,7 +155,7 @@ tls_shake_hands(struct tls_session *s, struct fail *why)
 	ERR_clear_error();
 	if (s->ssl == NULL && session_begin(s) < 0) {
 		ERR_clear_error();
-		fail_set(why, "53200", "no memory for TLS");
+		fail_memory(why, "a TLS session");
 		s->is_broken = true;
 		return TLS_FAILED;
 	}

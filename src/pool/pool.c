@@ -311,7 +311,7 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 		return -1;
 	if ((learnt != NULL && pool_target_inherit(out->target, learnt) < 0) || get_shared(pool, has_budget, out) < 0 ||
 	    get_limits(pool, out->limits) < 0 || (pool->main == NULL && get_shared_policy(pool, out) < 0))
-		return fail_set(why, "53200", "no memory for a pool");
+		return fail_memory(why, "a pool");
 	return 0;
 }
 
@@ -333,7 +333,7 @@ make_policy(struct pool *pool, const struct policy_settings *ps, uint64_t now_us
 
 	pool->policy = policy_new(ps, &pool_policy_ops, pool, set->s.worker, &pool_main(pool)->counters,
 				  random_next(&set->random), now_us);
-	return pool->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
+	return pool->policy == NULL ? fail_memory(why, "a pool") : 0;
 }
 
 int
@@ -426,7 +426,7 @@ box_enter(struct pool_box *box, uint64_t now_us, struct fail *why)
 {
 	struct pool_set *set = box == NULL ? NULL : box->e.set;
 
-	fail_set(why, "53200", "no memory for a pool");
+	fail_memory(why, "a pool");
 	if (box == NULL)
 		return NULL;
 	if (!due_reserve(&set->due, set->pool_count + 1) ||

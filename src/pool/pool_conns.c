@@ -19,7 +19,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	struct pooled *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
-		return fail_set(why, "53200", "no memory for a server connection");
+		return fail_memory(why, "a server connection");
 	p->pool = pool;
 	p->target = pool_target_ref(pool->target);
 	p->code = code_store_ref(pool->code);
@@ -31,7 +31,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 		pool_target_unref(p->target);
 		code_store_put(&pool->set->codes, p->code);
 		free(p);
-		return fail_set(why, "53200", "no memory for a server connection");
+		return fail_memory(why, "a server connection");
 	}
 	p->is_kept = health_check == NULL || pool->target->upstream->host_count == 1;
 	if (health_check != NULL) {

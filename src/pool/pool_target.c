@@ -47,7 +47,7 @@ choose_tls(struct pool_target *t, const struct scope_settings *settings, const s
 						      : SERVER_TLS_OPTIONAL;
 	t->server.channel_binding = tls.channel_binding;
 	if (t->tls_text == NULL || (t->tls == NULL && tls.mode != TLS_OFF))
-		return fail_set(why, "53200", "no memory for TLS");
+		return fail_memory(why, "a TLS context");
 	return 0;
 }
 
@@ -96,14 +96,14 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 
 	if (t == NULL) {
 		if (own != NULL)
-			fail_set(why, "53200", "no memory for a pool");
+			fail_memory(why, "a pool");
 		upstream_free(own);
 		return NULL;
 	}
 	atomic_init(&t->refs, 1);
 	t->upstream = own;
 	t->users = users_ref(users);
-	fail_set(why, "53200", "no memory for a pool");
+	fail_memory(why, "a pool");
 	if (take_texts(t, user, own->dbname[0] != '\0' ? own->dbname : upstream_database(upstream, database), command) <
 		0 ||
 	    choose_tls(t, settings, tls, why) < 0) {
@@ -145,7 +145,7 @@ pool_target_of_ours(const struct upstream *upstream, const struct scope_settings
 	up.password = strcmp(up.user, user) == 0 ? up.password : none;
 	up.user = own_user;
 	up.dbname = dbname[0] == '\0' ? up.dbname : own_dbname;
-	fail_set(why, "53200", "no memory for a connection");
+	fail_memory(why, "a connection");
 	if (own_user != NULL && own_dbname != NULL)
 		target = pool_target_new(&up, settings, tls, users, database, user, keys, why);
 	free(own_user);

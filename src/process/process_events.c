@@ -91,12 +91,12 @@ process_watch_events(struct weir *w, struct fail *why)
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++) {
 		w->signals[i] = evsignal_new(w->main_worker->base, numbers[i], on_signal, w);
 		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)
-			return fail_set(why, "53200", "no memory to start");
+			return fail_memory(why, "signal handlers");
 	}
 	os_admit_signals();
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		if (worker_begin(k) < 0)
-			return fail_set(why, "53200", "no memory to start");
+			return fail_memory(why, "timers");
 	return 0;
 }
 

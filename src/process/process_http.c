@@ -167,7 +167,7 @@ process_start_http(struct weir *w, struct fail *why)
 	w->metrics.asks =
 	    event_new(w->main_worker->base, http_request_fd(w->metrics.http), EV_READ | EV_PERSIST, on_http_asks, w);
 	if (w->metrics.asks == NULL || event_add(w->metrics.asks, NULL) < 0)
-		return fail_set(why, "53200", "no memory to start");
+		return fail_memory(why, "an event");
 	return 0;
 }
 

@@ -296,7 +296,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->keys = cancel_keys_new();
 	shared->commons = policy_commons_new(seeds[SEED_COMMONS]);
 	if (shared->commons == NULL)
-		return fail_set(why, "53200", "no memory for limits");
+		return fail_memory(why, "the limits on logins");
 	shared->news = code_news_new();
 	if (w->worker_count > 1)
 		shared->sessions = session_commons_new(seeds[SEED_SESSIONS]);
@@ -343,7 +343,7 @@ make_main_worker(struct weir *w, const uint64_t seeds[static SEEDS], struct fail
 	wake_init(&w->shared.watch_wake, main_worker->inbox, on_watch, main_worker);
 	w->shared.watch = watch_new(main_worker->pools, w->shared.commons, wake_post, &w->shared.watch_wake);
 	if (w->shared.fleet == NULL || w->shared.watch == NULL)
-		return fail_set(why, "53200", "no memory to start");
+		return fail_memory(why, "budgets and hosts");
 	w->console = process_console_new(w);
 	return 0;
 }

@@ -144,7 +144,7 @@ worker_make(struct worker *k, struct fail *why)
 	wake_init(&k->orders, k->inbox, on_orders, k);
 	k->worker = policy_worker_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_waiters);
 	if (k->worker == NULL)
-		return fail_set(why, "53200", "no memory for a worker");
+		return fail_memory(why, "a worker");
 	if (k != k->weir->main_worker && (k->refusals = admission_new(&refusals, why)) == NULL)
 		return -1;
 	worker_fill_envs(k);

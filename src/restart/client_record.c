@@ -449,17 +449,17 @@ take_session(struct client_record_reader *s, struct client *c, const struct clie
 		     : p->is_startup_same ? gucs_ref(x->gucs)
 					  : read_gucs(x->env->guc_store, p->startup);
 	if (x->startup == NULL)
-		return fail_set(why, "53200", "no memory for its settings");
+		return fail_memory(why, "the client's settings");
 	while (client_record_next(&statements, client_record_statement, &st))
 		if (take_statement(s, x, &st) < 0)
-			return fail_set(why, "53200", "a prepared statement is missing, or there is no memory for it");
+			return fail_set(why, "53200", "a prepared statement is missing, or pgweir is out of memory");
 	while (client_record_next(&channels, client_record_channel, &channel))
 		if (listen_take(x, channel) < 0)
-			return fail_set(why, "53200", "no memory for its LISTEN");
+			return fail_memory(why, "the client's channels");
 	if (cancel_restore(c, p->pid, p->secret, p->secret_len) < 0)
 		return fail_set(why, "53200", "its cancel key is taken");
 	if (exchange_keep(x, p->input.at, p->input.len) < 0)
-		return fail_set(why, "53200", "no memory for its input");
+		return fail_memory(why, "the client's input");
 	return 0;
 }
 
@@ -475,10 +475,10 @@ take_place(struct client_record_reader *s, struct client *c, const struct client
 		return -1;
 	if (admission_restore(s->main_worker->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user,
 			      p->database) < 0)
-		return fail_set(why, "53200", "no memory for its place in the limits");
+		return fail_memory(why, "the client's place in the limits");
 	c->x.settings = pool_settings(pool, p->user, *env->x.now_us);
 	if (c->x.settings == NULL)
-		return fail_set(why, "53200", "no memory for its settings");
+		return fail_memory(why, "the client's settings");
 	if (c->x.settings->pool_mode == POOL_MODE_SESSION)
 		return fail_set(why, "0A000", "its pool has pool_mode = session now");
 	pool_take_secrets(pool, learnt->keys.is_set ? &learnt->keys : NULL,
@@ -488,7 +488,7 @@ take_place(struct client_record_reader *s, struct client *c, const struct client
 	env->client_count++;
 	c->is_counted = true;
 	if (strcmp(p->user, pool->user) != 0 && exchange_set_user(&c->x, p->user) < 0)
-		return fail_set(why, "53200", "no memory for its user");
+		return fail_memory(why, "the client's user");
 	return 0;
 }
 
@@ -533,7 +533,7 @@ make_client(struct client_env *main_worker, const struct client_record *p, int f
 	}
 	c = client_new(main_worker->crew[home], fd, (struct sockaddr *)&at, p->family == 0);
 	if (c == NULL)
-		fail_set(why, "53200", "no memory for a client");
+		fail_memory(why, "a client");
 	else if (home != main_worker->number)
 		pool_homes_left(main_worker->homes, home);
 	return c;

@@ -373,7 +373,7 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 		return -1;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
-		return fail_set(why, "53200", "no memory for a restart");
+		return fail_memory(why, "a restart");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
 		free(s);
 		return fail_set(why, "53000", "could not create a socket pair: %s", strerror(errno));
@@ -394,7 +394,7 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 		waitpid(s->pid, NULL, 0);
 		link_free(s->link);
 		free(s);
-		return fail_set(why, "53200", "no memory for a restart");
+		return fail_memory(why, "a restart");
 	}
 	r->moving = s->moving;
 	r->successor = s;

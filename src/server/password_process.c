@@ -196,7 +196,7 @@ conclude(struct password_process *process, int status, char **password, struct f
 	if (strlen(line) != process->out_len)
 		return fail_set(why, "08001", "it printed a zero byte");
 	*password = strndup(line, len);
-	return *password != NULL ? 1 : fail_set(why, "53200", "no memory for the password");
+	return *password != NULL ? 1 : fail_memory(why, "the password");
 }
 
 int

@@ -174,7 +174,7 @@ on_dialled(const struct dial_result *result, void *arg)
 	srv->peer_len = result->peer_len;
 	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops[srv->env->has_others]) < 0 ||
 	    (us > 0 && event_add(srv->login_timer, &tv) < 0)) {
-		fail_set(&why, "53200", "no memory for a server connection");
+		fail_memory(&why, "a server connection");
 		server_login_failed(srv, CF_OTHER, false, &why);
 		return;
 	}
@@ -278,7 +278,7 @@ on_password(const char *password, const struct fail *failed, void *arg)
 	if (password == NULL) {
 		server_login_failed(srv, CF_OTHER, false, failed);
 	} else if (take_password(srv, password) < 0 || dial_now(srv) < 0) {
-		fail_set(&why, "53200", "no memory for a server connection");
+		fail_memory(&why, "a server connection");
 		server_login_failed(srv, CF_OTHER, false, &why);
 	}
 }

@@ -62,7 +62,7 @@ server_keys_derive(const struct server_env *env, const char *password, const uin
 	if (k == NULL || (k->password = strdup(password)) == NULL || salt_len > sizeof(k->salt)) {
 		if (k != NULL)
 			free_keys(k);
-		fail_set(why, "53200", "no memory for a server login");
+		fail_memory(why, "a server login");
 		return NULL;
 	}
 	memcpy(k->salt, salt, salt_len);

@@ -99,7 +99,7 @@ send_all(struct server *srv, const struct buf *b, struct fail *why)
 {
 	if (buf_ok(b) && server_write(srv, b->bytes, b->len) == 0)
 		return 0;
-	return fail_set(why, "53200", "no memory for a server login");
+	return fail_memory(why, "a server login");
 }
 
 int
@@ -110,7 +110,7 @@ server_login_begin(struct server *srv, struct fail *why)
 
 	srv->login = calloc(1, sizeof(*srv->login));
 	if (srv->login == NULL || (srv->login->welcome = gucs_empty(srv->env->guc_store)) == NULL)
-		return fail_set(why, "53200", "no memory for a server login");
+		return fail_memory(why, "a server login");
 	srv->login->minor = srv->target->upstream->max_minor;
 	put_startup(&b, srv->target);
 	r = send_all(srv, &b, why);
@@ -228,7 +228,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 		channel.end_point_len = tls_end_point(stream_tls(&srv->stream), channel.end_point);
 	l->scram = scram_client_new(&channel, bindings[srv->target->channel_binding], "", NULL);
 	if (l->scram == NULL)
-		return fail_set(why, "53200", "no memory for a SCRAM exchange");
+		return fail_memory(why, "a SCRAM exchange");
 	mechanism = scram_client_select(l->scram, list, len, why);
 	if (mechanism == NULL || scram_client_first(l->scram, text, why) < 0)
 		return method_failed(srv, why);
@@ -446,7 +446,7 @@ parameter(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 	if (srv->login->phase != LP_AUTHENTICATED || !fields_parameter(body, len, &name, &value))
 		return unexpected(srv, "ParameterStatus", why);
 	slot = guc_is_read_only(name) ? &srv->login->welcome : &srv->gucs;
-	return gucs_update(slot, name, value, true) < 0 ? fail_set(why, "53200", "no memory for ParameterStatus") : 0;
+	return gucs_update(slot, name, value, true) < 0 ? fail_memory(why, "a reported setting") : 0;
 }
 
 static int

@@ -174,7 +174,7 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 	if (!fields_parameter(r->body, r->body_len, &name, &value))
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
 	if (!guc_is_read_only(name) && gucs_update(&srv->gucs, name, value, true) < 0)
-		return fail_set(why, "53200", "no memory for a setting");
+		return fail_memory(why, "a setting");
 	server_role_reported(srv, name, value);
 	if (srv->env->ops->parameter(srv, name, value, r->is_passed))
 		r->is_passed = false;
@@ -397,7 +397,7 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (!r.is_passed)
 		w->run = w->at;
 	if (is_end && srv->ledger.copy == COPY_FAILED && srv->ledger.count == 0 && ask_for_late_ready(srv) < 0)
-		return fail_set(why, "53200", "no memory to ask PostgreSQL at %s whether it is ready", srv->address);
+		return fail_memory(why, "a question to PostgreSQL");
 	if (is_end)
 		end_request(w, &ended, r.body[0]);
 	advance(w);
@@ -544,7 +544,7 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 	}
 	kept = malloc(len);
 	if (kept == NULL)
-		return fail_set(why, "53200", "no memory for an unfinished message");
+		return fail_memory(why, "an unfinished message");
 	memcpy(kept, rest, len);
 	free(srv->carry);
 	srv->carry = kept;
@@ -574,7 +574,7 @@ carry_more(struct server *srv, const uint8_t *bytes, size_t len)
 		size_t cap = whole > 2 * (size_t)srv->carry_cap ? whole : 2 * (size_t)srv->carry_cap;
 
 		if ((grown = realloc(srv->carry, cap)) == NULL) {
-			fail_set(&why, "53200", "no memory for an unfinished message");
+			fail_memory(&why, "an unfinished message");
 			server_fail(srv, &why);
 			return;
 		}

@@ -252,7 +252,7 @@ server_reset_next(struct server *srv)
 		return;
 	}
 	if (next_step(srv) < 0) {
-		fail_set(&why, "53200", "no memory to clean a server connection");
+		fail_memory(&why, "the clean-up of a server connection");
 		server_fail(srv, &why);
 	}
 }

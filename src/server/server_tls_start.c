@@ -39,7 +39,7 @@ shake_hands(struct server *srv, struct fail *why)
 
 	set.tls = tls_session_new(srv->target->tls, srv->target->upstream->hosts[srv->host_index].host);
 	if (set.tls == NULL)
-		return fail_set(why, "53200", "no memory for TLS");
+		return fail_memory(why, "a TLS session");
 	srv->tls_phase = STP_SHAKING_HANDS;
 	return handshake_begin(&srv->stream, &set, NULL, 0, why);
 }
@@ -54,7 +54,7 @@ server_tls_begin(struct server *srv, struct fail *why)
 		return shake_hands(srv, why) < 0 ? -1 : 1;
 	srv->tls_phase = STP_ASKED;
 	if (server_write(srv, startup_ssl_request, sizeof(startup_ssl_request)) < 0)
-		return fail_set(why, "53200", "no memory for TLS");
+		return fail_memory(why, "a TLS session");
 	return 1;
 }
 

@@ -112,7 +112,7 @@ server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, 
 	struct fail refused;
 
 	if (t == NULL) {
-		fail_set(why, "53200", "no memory for a server login");
+		fail_memory(why, "a server login");
 		return NULL;
 	}
 	t->job.run = run;

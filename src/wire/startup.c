@@ -181,7 +181,7 @@ take_options(struct startup *s, const char *options, struct fail *why)
 
 	/* A word with its terminator takes no more than the word and the blank after it. */
 	if ((to = s->arena = malloc(strlen(options) + 1)) == NULL)
-		return fail_set(why, "53200", "no memory for a startup packet");
+		return fail_memory(why, "a startup packet");
 	while (result == 0 && (word = next_word(&at, &to)) != NULL) {
 		if (word[0] == '-' && word[1] != '\0')
 			result = take_switches(s, word, &at, &to, why);
