@@ -353,7 +353,7 @@ read_options(struct asked *asked, int argc, char **argv)
 	if (asked->path == NULL && asked->uri == NULL)
 		return refuse("name a configuration file, or use --upstream");
 	if (optind + 1 < argc)
-		return refuse("one configuration file is enough: \"%s\" is one too many", argv[optind + 1]);
+		return refuse("more than one configuration file: \"%s\"", argv[optind + 1]);
 	if (asked->path != NULL && asked->uri != NULL)
 		return refuse("--upstream takes the place of a file: leave \"%s\" out", asked->path);
 	if (asked->is_import && asked->uri != NULL)

@@ -65,7 +65,7 @@
 	ROW(MEM, mem, ANYBODY, "memory of clients, servers, statements and settings", "SHOW MEM") \
 	ROW(VERSION, version, ANYBODY, "the PgBouncer that this console is compatible with; SELECT version() has pgweir's own version", "SHOW VERSION") \
 	ROW(HELP, help, ANYBODY, "this list", "SHOW HELP LIKE 'SHOW%'") \
-	ROW(DNS_HOSTS, dns_hosts, ANYBODY, "nothing: pgweir keeps no names; for tools that ask", "SHOW DNS_HOSTS") \
+	ROW(DNS_HOSTS, dns_hosts, ANYBODY, "nothing: pgweir keeps no host names; for tools that ask", "SHOW DNS_HOSTS") \
 	ROW(DNS_ZONES, dns_zones, ANYBODY, "nothing, likewise", "SHOW DNS_ZONES") \
 	ROW(PEERS, peers, ANYBODY, "the processes that cancel requests are passed on to", "SHOW PEERS") \
 	ROW(PEER_POOLS, peer_pools, ANYBODY, "cancel requests that are under way to each of them", "SHOW PEER_POOLS")

@@ -77,7 +77,7 @@ advise(const struct show_env *env, const struct pool *e, const struct use *u, st
 			 "Advice: in session mode each client keeps a connection; pool_size + max_overflow must be as "
 			 "many as are connected at once, or choose pool_mode = transaction.");
 	else if (u->peak == 0 && u->loans == 0 && u->timeouts == 0)
-		show_say(env, rows, "Advice: none; nobody has used it in this time.");
+		show_say(env, rows, "Advice: none; it was not used in this time.");
 	else if (is_short && u->by[USE_RUNNING] <= u->in_use * (1 - MUCH))
 		show_say(
 		    env, rows,

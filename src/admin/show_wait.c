@@ -190,7 +190,7 @@ show_say_in_line(const struct show_env *env, const struct client *c, const struc
 		 e->database->name, e->user,
 		 e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",
 		 e->settings.pool_timeout_us > 0 ? limit.text : "");
-	show_say(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in line.",
+	show_say(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in the queue.",
 		 policy_is_split(e->policy) ? "about " : "", policy_place(e->policy, &c->x.waiter, env->now_us),
 		 counts.waiting);
 	show_say(env, rows, "The cause: %s", why.detail);

@@ -93,7 +93,7 @@ take_type(struct line *l)
 				word->text);
 	l->rule->type = (enum hba_type)type;
 	if (l->rule->type == HBA_HOSTGSSENC)
-		doubt(l, "pgweir has no GSSAPI encryption: a hostgssenc rule matches nobody");
+		doubt(l, "pgweir has no GSSAPI encryption: a hostgssenc rule never matches");
 	return true;
 }
 
@@ -437,9 +437,7 @@ look_at(struct line *l)
 		doubt(l, "password is refused to clients without TLS that are not on this machine: use hostssl, or "
 			 "scram-sha-256");
 	if (rule->method == HBA_REJECT && rule->reach == HBA_REACH_NAME)
-		doubt(
-		    l,
-		    "clients whose addresses no name server knows, or tells in time, are not rejected by a host name");
+		doubt(l, "a client whose address could not be looked up in time is not rejected by a host name");
 	if (rule->module != NULL && rule->module->token_request == 0 && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
 		doubt(l, "ldap and pam are refused to clients without TLS that are not on this machine, or with a file "
 			 "of PgBouncer's let them send their passwords in clear text: use hostssl");

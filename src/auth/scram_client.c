@@ -92,13 +92,13 @@ scram_client_select(struct scram_client *c, const uint8_t *offer, size_t offer_l
 		return SCRAM_PLUS;
 	} else if (has_plus && !c->channel.is_tls) {
 		fail_set(why, "28000", "the server offers SCRAM-SHA-256-PLUS over a connection without TLS");
-		fail_detail(why, "It may not be the server that is meant, or something in between ends TLS.");
+		fail_detail(why, "It may not be the intended server, or something in between terminates TLS.");
 	} else if (c->policy == SCRAM_BINDING_REQUIRE) {
 		fail_set(why, "28000", "channel binding is required, but %s",
 			 !c->channel.is_tls ? "the connection has no TLS"
 			 : has_plus	    ? "the server's certificate has no hash to bind to"
 					    : "the server does not offer it");
-		fail_hint(why, "Set channel_binding=prefer, or see to it that the server has TLS, an RSA or ECDSA "
+		fail_hint(why, "Set channel_binding=prefer, or make sure that the server has TLS, an RSA or ECDSA "
 			       "certificate, and scram-sha-256 in its pg_hba.conf.");
 	} else if (has_plain) {
 		/* Sending 'y' after PLUS was offered would look to the server like a man in the middle. */
@@ -244,7 +244,7 @@ scram_client_verify(struct scram_client *c, const char *in, size_t in_len, struc
 		return -1;
 	if (is_refused) {
 		scram_quote(value, ' ', reason, sizeof(reason));
-		return fail_set(why, "28P01", "server refused the SCRAM login: %s", reason);
+		return fail_set(why, "28P01", "the server refused the SCRAM login: %s", reason);
 	}
 	if (scram_decode_key(value.text, value.len, signature) < 0)
 		return scram_malformed(why, "Invalid server signature.");

@@ -54,7 +54,7 @@ on_passed(bool is_confirmed, const char *why, void *arg)
 	struct client *asker = client_find_id(p->env, p->asker_id);
 
 	if (why != NULL)
-		log_warning(p->env->x.log, "a cancel request cannot be passed on to peer %u: %s", p->peer_id, why);
+		log_warning(p->env->x.log, "could not pass a cancel request on to peer %u: %s", p->peer_id, why);
 	p->env->passed_cancel_count--;
 	*p->to_here = p->next;
 	if (p->next != NULL)

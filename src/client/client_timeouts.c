@@ -171,7 +171,7 @@ end_late(struct client *c, enum late late)
 	if (late == LATE_ENDED) {
 		/* A client that has gone resets its connection, and is left like any other: what runs is cancelled. */
 		c->x.srv->loan.told_us = *c->env->x.now_us;
-		fail_set(&why, "00000", "the request that was sent before the end of the connection still runs");
+		fail_set(&why, "00000", "the request that was sent before the end of the connection is still running");
 		send_notice(c, &why);
 		return;
 	}

@@ -79,8 +79,8 @@ static void
 note_trouble(struct dedicated *d, const struct fail *why)
 {
 	if (d->ops->topic != NULL && strcmp(d->last_error, why->text) != 0)
-		log_warning(d->env->log, "%s: PostgreSQL at %s cannot be asked%s: %s", d->ops->topic, d->name,
-			    d->trouble, why->text);
+		log_warning(d->env->log, "%s: could not ask PostgreSQL at %s%s: %s", d->ops->topic, d->name, d->trouble,
+			    why->text);
 	snprintf(d->last_error, sizeof(d->last_error), "%s", why->text);
 }
 

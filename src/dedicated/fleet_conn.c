@@ -131,9 +131,10 @@ find_limit(struct fleet_conn *s)
 	is_other = strcmp(b->limit_of, of) != 0;
 	snprintf(b->limit_of, sizeof(b->limit_of), "%s", of);
 	if (is_other && *of != '\0')
-		log_info(s->fleet->env.log,
-			 "budget: %u connections at %s, as process %s has it: the smallest counts, and here it is %u",
-			 b->limit, s->hosts, of, b->own_limit);
+		log_info(
+		    s->fleet->env.log,
+		    "budget: %u connections at %s, set by process %s: the smallest of all counts, and here it is %u",
+		    b->limit, s->hosts, of, b->own_limit);
 	else if (is_other || (before != b->limit && before != 0))
 		log_info(s->fleet->env.log, "budget: %u connections at %s", b->limit, s->hosts);
 }
@@ -607,7 +608,7 @@ on_closed(struct dedicated *d)
 	if (d->state != DEDICATED_AWAY && s->shown.mode == BUDGET_ON)
 		s->is_lost = true;
 	if (s->shown.state != FLEET_CONNECTING)
-		log_info(s->fleet->env.log, "budget: the connection to %s is gone", s->hosts);
+		log_info(s->fleet->env.log, "budget: the connection to %s was lost", s->hosts);
 	s->marked = 0;
 	s->shown.looked_us = 0;
 	s->shown.member_count = 0;

@@ -42,7 +42,7 @@ check_section(const struct config *config, const struct config_section *s, const
 		return;
 	if (up->target != TARGET_PRIMARY && up->target != TARGET_READ_WRITE)
 		problem_note(sink, reads == READS_MARKED, line,
-			     "reads = %s needs to know where all else goes: write target_session_attrs=primary",
+			     "reads = %s needs target_session_attrs=primary, which says where everything else goes",
 			     words[reads]);
 	if (*config_cluster_user(up, &own) == '\0')
 		problem_note(sink, own.reads != READS_PRIMARY, line,

@@ -82,7 +82,7 @@ has_no_name(struct client *c, const char *why)
 {
 	struct login_asked *a = c->login->asked;
 
-	log_debug(c->env->x.log, "client %llu fits no rule with a host name: %s: %s",
+	log_debug(c->env->x.log, "client %llu matches no rule with a host name: %s: %s",
 		  (unsigned long long)c->x.waiter.id, a->name != NULL ? a->name : "its address", why);
 	a->host = HOST_NONE;
 	free(a->name);
@@ -173,7 +173,7 @@ role_is(struct client *c, enum auth_verdict verdict, const struct fail *why)
 	else if (verdict == AUTH_REFUSED)
 		a->why = *why;
 	else
-		fail_set(&a->why, "08006", "could not look up the user's roles: PostgreSQL cannot be asked");
+		fail_set(&a->why, "08006", "could not look up the user's roles: PostgreSQL could not be asked");
 }
 
 static void

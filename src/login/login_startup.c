@@ -79,7 +79,7 @@ may_ask(struct client *c, bool *has_asked)
 	struct fail why;
 
 	if (*has_asked || stream_tls(&c->x.stream) != NULL) {
-		fail_set(&why, "08P01", "a second encryption request");
+		fail_set(&why, "08P01", "received a second encryption request");
 		login_refuse(c, &why, LR_ERROR);
 		return false;
 	}

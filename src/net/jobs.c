@@ -218,7 +218,7 @@ line_take(struct job_queue *line, struct job *e, struct fail *why)
 	if (line->threads < JOB_THREADS && es->threads < JOB_THREADS_ALL)
 		start_thread(line);
 	if (line->threads == 0)
-		return fail_set(why, "53300", "no thread could be started for it");
+		return fail_set(why, "53300", "could not start a thread for it");
 	e->line = line;
 	e->state = JOB_WAITS;
 	STAILQ_INSERT_TAIL(&line->waiting, &e->note, next);

@@ -94,7 +94,7 @@ drop_rights(const struct passwd *to, struct fail *why)
 		return fail_set(why, "58000", "could not become run_as = %s: %s", to->pw_name, strerror(errno));
 	/* A capability that was kept would give root's rights back. */
 	if (setuid(0) == 0 || seteuid(0) == 0 || (to->pw_gid != 0 && setegid(0) == 0))
-		return fail_set(why, "58000", "run_as = %s: root's rights could be taken back", to->pw_name);
+		return fail_set(why, "58000", "run_as = %s: root's privileges could be regained", to->pw_name);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	return 0;
 }

@@ -303,7 +303,7 @@ caps_say_short(const struct policy_caps *caps, struct fail *why)
 		policy_budget_say(m, why);
 		return;
 	}
-	fail_set(why, "53300", "no place");
+	fail_set(why, "53300", "a limit on server connections is reached");
 	fail_detail(why, "%s is used up, by this and other pools.", settings[m - caps->by_kind]);
 	fail_hint(why, "Raise %s, or lower the pool_size of these pools.", settings[m - caps->by_kind]);
 }

@@ -158,8 +158,8 @@ policy_budget_say(const struct budget_member *m, struct fail *why)
 	policy_worker_unlock(m->worker);
 	fail_set(why, "53300", "all connections that may be opened there are in use");
 	if (news.limit == 0) {
-		fail_detail(why, "None can be opened under the budget: pgweir's own connection for it is not there, or "
-				 "somebody holds its lock.");
+		fail_detail(why, "None can be opened under the budget: pgweir's own connection for it does not work, "
+				 "or another session holds its lock.");
 		fail_hint(why, "pgweir's log and SHOW BUDGET in its console say why.");
 		return;
 	}
@@ -167,8 +167,8 @@ policy_budget_say(const struct budget_member *m, struct fail *why)
 		snprintf(share, sizeof(share), ", the share here is %" PRIu32, news.share);
 	fail_detail(why,
 		    "The budget of %" PRIu32 " is used up: PostgreSQL lists %" PRIu32 " (%" PRIu32
-		    " no pgweir's), %" PRIu32 " are kept for newcomers%s.",
+		    " not pgweir's), %" PRIu32 " are kept for new processes%s.",
 		    news.limit, news.listed, news.others, news.reserved, share);
 	fail_hint(why, "Raise budget_connections, or see who has them: SHOW FLEET in pgweir's console, and "
-		       "pg_stat_activity for those that are no pgweir's.");
+		       "pg_stat_activity for those that are not pgweir's.");
 }

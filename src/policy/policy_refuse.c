@@ -59,7 +59,7 @@ static void
 say_held(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	*why = p->last_fail;
-	fail_detail(why, "The request waited for %s; nothing could be opened for %s (%s).",
+	fail_detail(why, "The request waited for %s; no connection could be opened for %s (%s).",
 		    duration_of(now_us - t->since_us).text, duration_of(now_us - p->outage.since_us).text,
 		    p->settings.on_outage == OUTAGE_HOLD ? "outage_hold" : "pool_timeout");
 }
@@ -97,10 +97,10 @@ policy_refuse_hopeless(struct policy *p, uint64_t now_us)
 		struct duration ago = duration_of(now_us - p->last_fail_us);
 
 		if (now_us < p->backoff_until_us)
-			fail_detail(&why, "The last try was %s ago, the next one is in %s.", ago.text,
+			fail_detail(&why, "The last attempt was %s ago, the next one is in %s.", ago.text,
 				    duration_of(p->backoff_until_us - now_us).text);
 		else
-			fail_detail(&why, "The last try was %s ago, and the next one has no answer yet.", ago.text);
+			fail_detail(&why, "The last attempt was %s ago, and the next one has no answer yet.", ago.text);
 	}
 	if (now_us > p->last_fail_us) {
 		const char *cached = why.pgbouncer_text[0] != '\0' ? p->last_fail.pgbouncer_text : p->last_fail.text;

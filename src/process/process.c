@@ -198,7 +198,7 @@ end_threads(struct weir *w)
 
 	if (worker_threads_free(w->threads, &why) < 0) {
 		log_event(w->log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "stopped", .why = &why },
-			  "stopped without telling the clients: %s", why.text);
+			  "stopped without a message to the clients: %s", why.text);
 		if (w->has_pid_file)
 			os_remove_pid_file(w->config, w->log);
 		log_free(w->log);

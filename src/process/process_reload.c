@@ -106,7 +106,7 @@ load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct 
 	if (f->files.users == NULL && w->files.users != NULL && f->config->users_file[0] != '\0' &&
 	    compat_does(f->config, COMPAT_STARTS_WITH_MISTAKES)) {
 		f->files.users = users_ref(w->files.users);
-		log_write(w->log, LOG_LEVEL_WARNING, "the users that auth_file had before stay");
+		log_write(w->log, LOG_LEVEL_WARNING, "keeping the users that auth_file had before");
 	}
 	return 0;
 }

@@ -145,7 +145,7 @@ process_stop_tick(struct weir *w)
 		size_t left = clients_count(&w->main_worker->clients);
 
 		if (left > 0) /* else the end waits for cancels that are under way */
-			log_warning(w->log, "shutdown_timeout is over: %s closed in mid-transaction",
+			log_warning(w->log, "shutdown_timeout is over: %s closed in the middle of a transaction",
 				    counted(left, "client is", "clients are").text);
 		process_end(w);
 		return;

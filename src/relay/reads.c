@@ -260,8 +260,7 @@ reads_route(struct request_walk *w, bool is_fast)
 		if (reads_may_wait(r, &r->settle_until_us, SETTLE_US))
 			return reads_wait_until(r, r->settle_until_us);
 		log_debug(x->env->log,
-			  "client %" PRIu64
-			  ": the primary may not show yet what a standby has shown; it is asked all the same",
+			  "client %" PRIu64 ": the primary may not show yet what a standby has shown; asking it anyway",
 			  x->waiter.id);
 	}
 	r->catch_until_us = 0;

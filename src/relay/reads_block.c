@@ -154,7 +154,7 @@ look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql,
 				      "primary's",
 				      "Begin it without READ ONLY, or set reads = primary for this user.");
 		return refuse(w, " that has not reached " READS_MIN_LSN,
-			      "Set it as the first statement behind BEGIN, or for the session, ahead of that.");
+			      "Set it as the first statement after BEGIN, or for the session, before that.");
 	}
 	if (is_bound)
 		leave_standby(x);

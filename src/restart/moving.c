@@ -252,7 +252,7 @@ stay_for_now(struct moving *m, const struct fail *why)
 	uint64_t now_us = restart_now_us(m->r);
 
 	if (now_us >= m->silent_until_us + SILENCE_US) /* else this is in the log already */
-		log_warning(restart_env(m->r)->log, "restart: nobody moves for now: %s", why->text);
+		log_warning(restart_env(m->r)->log, "restart: no client moves for now: %s", why->text);
 	m->silent_until_us = now_us + SILENCE_US;
 	parked_set_room(m->r->parked, 0, 0);
 	for (size_t i = 0; i < TRANSFERS; i++) {

@@ -430,7 +430,7 @@ restart_predecessor_tick(struct restart *r)
 	if (!is_sure && (p->now != PREDECESSOR_IS_OLD || has_arrivals(p, ~STAGES_OURS)))
 		return;
 	if (p->now != PREDECESSOR_IS_OLD && !is_dead(p)) {
-		log_error(log, "restart: process %ld goes on without this one", (long)p->pid);
+		log_error(log, "restart: process %ld continues without this one", (long)p->pid);
 		r->host.stop(r->host.w, SHUTDOWN_NOW);
 		return;
 	}

@@ -106,7 +106,7 @@ give_up(struct successor *s, const char *why, int why_len)
 	kill(s->pid, SIGKILL);
 	waitpid(s->pid, NULL, 0);
 	restart_env(r)->counters->restarts_failed++;
-	log_error(restart_env(r)->log, "restart: process %ld is given up: %.*s; this process goes on", (long)s->pid,
+	log_error(restart_env(r)->log, "restart: gave up on process %ld: %.*s; this process continues", (long)s->pid,
 		  why_len, why);
 	restart_forget_successor(r);
 }

@@ -485,8 +485,8 @@ refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failur
 		*is_fatal = true;
 		fail_hint(
 		    why,
-		    "The client's login to pgweir was right; PostgreSQL itself refused it: check that users_file and "
-		    "upstream have the password that PostgreSQL expects, and check its pg_hba.conf.");
+		    "The client's login to pgweir succeeded, but PostgreSQL refused pgweir's: check that users_file "
+		    "and upstream have the password that PostgreSQL expects, and check its pg_hba.conf.");
 	} else if (strncmp(e.sqlstate, "3D", 2) == 0 || strncmp(e.sqlstate, "22", 2) == 0 ||
 		   strncmp(e.sqlstate, "42", 2) == 0)
 		*is_fatal = true;

@@ -58,7 +58,7 @@ end_request(struct server *srv)
 static int
 fail_copy(struct server *srv)
 {
-	static const char text[] = "the client has gone";
+	static const char text[] = "the client has left";
 	bool is_execute = ledger_head(&srv->ledger)->kind == OWED_EXECUTE;
 	struct buf b = { 0 };
 	int r;

@@ -83,7 +83,7 @@ server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct f
 		}
 		/* Like libpq since CVE-2024-10977: anybody could have sent its text. */
 		fail_set(why, "08006", "PostgreSQL at %s answered the request for TLS with an error", srv->address);
-		return fail_hint(why, "Its message is left out, as it had not proved who it is. See its log.");
+		return fail_hint(why, "Its message is not shown, as it had not proved its identity. See its log.");
 	default:
 		return fail_set(why, "08P01", "PostgreSQL at %s sent an unknown answer to SSLRequest", srv->address);
 	}

@@ -102,7 +102,7 @@ check_names(const struct config *config, const struct users *users, struct confi
 	if (config_has_auth_query(config) || !needs_passwords(config))
 		return;
 	if (users_count(users) == 0) {
-		problem_warning(&sink, 0, "users_file = %.256s: nobody is in it, so no client can log in",
+		problem_warning(&sink, 0, "users_file = %.256s: it is empty, so no client can log in",
 				config->users_file);
 		return;
 	}
@@ -140,7 +140,7 @@ check_budget_logins(const struct config *config, const struct users *users, stru
 		if (secret.kind == SECRET_SCRAM || secret.kind == SECRET_NONE)
 			problem_warning(
 			    &sink, s.origin->upstream_line,
-			    "budget: users_file has %s of \"%.63s\", whom pgweir's own connection logs in as%s",
+			    "budget: users_file has %s for \"%.63s\", the user of pgweir's own connection%s",
 			    secret.kind == SECRET_NONE ? "no secret" : "a SCRAM verifier", user,
 			    secret.kind == SECRET_NONE ? "" : ": it needs the password, plain or md5");
 	}

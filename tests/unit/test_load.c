@@ -475,10 +475,12 @@ static const struct {
 	  "pgweir.ini:6: error: budget counts on one host, and connections could be on any of these: write "
 	  "target_session_attrs=primary, or give each host a section of its own" },
 	{ "marked reads without a primary", BASE "[database x]\nupstream = host=h,i user=u\nreads = marked\n",
-	  "pgweir.ini:6: error: reads = marked needs to know where all else goes: write target_session_attrs=primary" },
+	  "pgweir.ini:6: error: reads = marked needs target_session_attrs=primary, which says where everything else "
+	  "goes" },
 	{ "marked reads of a user, of standbys alone",
 	  BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=standby\n[user r]\nreads = marked\n",
-	  "pgweir.ini:6: error: reads = marked needs to know where all else goes: write target_session_attrs=primary" },
+	  "pgweir.ini:6: error: reads = marked needs target_session_attrs=primary, which says where everything else "
+	  "goes" },
 	{ "reads by nobody",
 	  BASE "[database x]\nupstream = host=h,i target_session_attrs=primary\nreads = prefer_standby\n",
 	  "pgweir.ini:6: error: reads = prefer_standby needs a cluster_user for pgweir's own connections: set it in "
@@ -647,8 +649,8 @@ static const struct {
 	  "zone "
 	  "of each host" },
 	{ "reads on standbys, else anywhere", BASE "[database x]\nupstream = host=h,i user=u\nreads = prefer_standby\n",
-	  "pgweir.ini:6: warning: reads = prefer_standby needs to know where all else goes: write "
-	  "target_session_attrs=primary" },
+	  "pgweir.ini:6: warning: reads = prefer_standby needs target_session_attrs=primary, which says where "
+	  "everything else goes" },
 	{ "a user's reads by nobody, as another database may have the hosts, too",
 	  BASE "[database x]\nupstream = host=h,i target_session_attrs=primary\n[user r]\nreads = marked\n",
 	  "pgweir.ini:6: warning: reads = marked needs a cluster_user for pgweir's own connections: set it in "

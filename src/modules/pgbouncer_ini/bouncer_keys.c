@@ -165,7 +165,7 @@ static const struct bouncer_key keys[] = {
 };
 
 #define IN_UPSTREAM "a word of upstream"
-#define OURS "a word of upstream; libpq's, PgBouncer has no such one"
+#define OURS "a word of upstream; libpq's, which PgBouncer does not have"
 #define ANY_DATABASE "of a file with compat = pgbouncer: the name of a database of the file"
 
 static const struct bouncer_word words[] = {

@@ -80,7 +80,7 @@ const CHARTS = [
 	  seriesOf: samples => Object.keys((samples[0] || { phases: {} }).phases).map(key => ({ name: phases[key] || key,
 											     of: s => s.phases[key] || 0 })) },
 	{ id: "qps", title: "Requests per second", series: [{ name: "requests", of: of("qps") }] },
-	{ id: "servers", title: "Servers and clients in line", series: [
+	{ id: "servers", title: "Servers and waiting clients", series: [
 		{ name: "in use", of: of("lent") }, { name: "open", of: of("servers") }, { name: "clients waiting", of: of("waiting") },
 		{ name: "overflow", of: of("overflow") }] },
 	{ id: "errors", title: "Errors and slow queries per second", series: [
@@ -129,7 +129,7 @@ const TABLES = [
 	{ id: "pools", title: "Pools", columns: ["database", "user", "use", "pool_size", "max_overflow",
 		"overflow_now", "active", "idle", "waiting", "oldest_wait_us", "pool_timeouts", "worker"], empty: "no pool yet: nobody has logged in" },
 	{ id: "backends", title: "PostgreSQL servers", columns: ["backend", "role", "state", "connects", "failures", "last_failure",
-		"connect_p50_ms", "connect_p95_ms"], empty: "no connection was tried yet" },
+		"connect_p50_ms", "connect_p95_ms"], empty: "no connection has been attempted yet" },
 	{ id: "budget", title: "Budgets of all pgweir processes", columns: ["hosts", "mode", "state", "budget", "connections", "others",
 		"used", "waiting", "share", "members", "peak", "last_error"] }, // without empty: not there without rows
 	{ id: "workers", title: "Workers", columns: ["worker", "state", "cpu_percent", "clients", "servers", "tick_age_us",
@@ -137,7 +137,7 @@ const TABLES = [
 	{ id: "holders", title: "Who holds the servers", columns: ["database", "user", "application_name", "client_id", "state", "state_ms",
 		"xact_ms", "held_ms", "waiting", "server_pid", "blocked_by", "blocks", "query"], empty: "no client holds a server" },
 	{ id: "queries", title: "Top statements", columns: ["database", "application_name", "calls", "errors", "total_ms", "mean_ms", "p95_ms",
-		"wait_ms", "rows", "query"], empty: "no statement was counted yet" },
+		"wait_ms", "rows", "query"], empty: "no statement has been counted yet" },
 	{ id: "slow", title: "Slow queries", columns: ["time", "event", "duration_ms", "cause", "database", "user", "application_name",
 		"sqlstate", "query"], empty: "no request was slow or failed" },
 	{ id: "events", title: "Events", columns: ["time", "level", "event"], empty: "nothing was logged" },

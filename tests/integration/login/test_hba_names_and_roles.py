@@ -79,8 +79,8 @@ def test_a_name_counts_if_it_leads_back_to_the_address(weir, names, known, why):
     begin(weir, "host all all web1.example.com trust\nhost all all .example.com trust\n"
                 "host all reporting all trust\n", names)
     assert refused_here(weir)[0] == "28000"
-    log = weir.wait_log("fits no rule with a host name: " + why)
-    assert log.count("fits no rule with a host name") == 1
+    log = weir.wait_log("matches no rule with a host name: " + why)
+    assert log.count("matches no rule with a host name") == 1
     assert from_here(weir, user="reporting") == "reporting"
 
 
@@ -135,7 +135,7 @@ def test_a_silent_name_server_costs_those_whose_rule_needs_it(weir, names, silen
         assert time.monotonic() - begun < 15
         assert {one.result()[1].split(" for ")[0] for one in waiting} == {"no pg_hba.conf entry"}
         assert falls.result() == "scramuser"
-    weir.wait_log("fits no rule with a host name: ")
+    weir.wait_log("matches no rule with a host name: ")
 
 
 def test_the_login_s_own_time_comes_first(weir, names):

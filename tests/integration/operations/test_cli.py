@@ -81,7 +81,7 @@ def test_names_that_are_nowhere_and_an_upstream_that_is_pgweir_are_warned_of(wei
         "not PostgreSQL",
         'checked.ini:5: warning: admin_users: users_file has no "opps"; did you mean "ops"?',
         'checked.ini:10: warning: [user reportt]: users_file has no "reportt"; did you mean "report"?']
-    assert "nobody is in it, so no client can log in" in checked(weir, STRANGERS, users="")[1]
+    assert "it is empty, so no client can log in" in checked(weir, STRANGERS, users="")[1]
     assert "users_file has no" not in checked(weir, STRANGERS.replace("[auth]", "[auth]\nmethod = trust"))[1]
 
 
@@ -128,7 +128,7 @@ def test_the_command_line_says_what_is_wrong_with_it(weir):
         done = subprocess.run([weir.binary, *arguments], capture_output=True, text=True, timeout=10, check=False)
         return done.returncode, done.stdout + done.stderr
     for arguments, words in (((), "name a configuration file, or use --upstream"),
-                             (("a.ini", "b.ini"), 'one configuration file is enough: "b.ini" is one too many'),
+                             (("a.ini", "b.ini"), 'more than one configuration file: "b.ini"'),
                              (("--upstream", "postgres://h/d", "a.ini"), 'leave "a.ini" out'),
                              (("--help-config", "pool_sice"), 'there is no setting "pool_sice"')):
         code, said = run(*arguments)

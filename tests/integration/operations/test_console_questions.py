@@ -235,7 +235,7 @@ def test_explain_wait_names_the_cause_and_those_in_the_way(weir, table):
         said = waiting(weir, "web 2")
         assert re.fullmatch(r'Client \d+ \(127\.0\.0\.1:\d+, user "web", database "app", application "web 2"\) has waited \S+ m?s for a server '
                             r'of pool app/web; it gets an error after 30 s\.', said[0]), said
-        assert said[1] == "It is number 2 of 2 in line."
+        assert said[1] == "It is number 2 of 2 in the queue."
         assert said[2] == "The cause: The pool has 2 of 2 connections busy (2 + 0 overflow), and 2 clients are waiting."
         assert said[3] == "Of 2 connections in use 1 is running, 1 is idle in transaction."
         assert re.fullmatch(r"What helps: end client \d+'s transaction, idle for \S+ m?s \(KILL_CLIENT \d+ in the pgweir console\), "

@@ -121,11 +121,11 @@ def test_a_budget_that_is_used_up_is_told_in_one_voice(weir, postgres):
         wait_until(lambda: budget_of(weir)["others"] == 3)
         early.send(query("SELECT 1"))
         cause = ("The pool has 0 of 5 connections busy (5 + 0 overflow), and 1 client is waiting. The budget of 6 is used up: PostgreSQL "
-                 "lists 4 (3 no pgweir's), 2 are kept for newcomers.")
+                 "lists 4 (3 not pgweir's), 2 are kept for new processes.")
         # at first it may list the connection, too, that the login was for, and that is closed for those of the others
         waiter = wait_until(lambda: [row for row in weir.console("SHOW WAITERS") if row["reason"] == cause])[0]
         helps = ("Raise budget_connections, or see who has them: SHOW FLEET in pgweir's console, and pg_stat_activity for those "
-                 "that are no pgweir's.")
+                 "that are not pgweir's.")
         for command in (f"EXPLAIN WAIT {waiter['id']}", "EXPLAIN POOL app"):
             said = [row["explanation"] for row in weir.console(command)]
             assert f"The cause: {cause}" in said and f"What helps: {helps}" in said, said
@@ -280,7 +280,7 @@ def test_a_larger_budget_holds_when_the_last_one_has_reloaded(weir, tmp_path):
         weir.reload(budget_connections=30, **settings)
         row = wait_until(lambda: row if (row := budget_of(weir))["own_budget"] else None)
         assert (row["budget"], row["own_budget"], row["budget_of"].endswith(f".{other.process.pid}")) == (12, 30, True)
-        weir.wait_log("the smallest counts, and here it is 30")
+        weir.wait_log("the smallest of all counts, and here it is 30")
         wait_until(lambda: [one for one in other.console("SHOW FLEET") if one["budget"] == 30])
         other.reload(budget_connections=30, **settings)
         wait_until(lambda: ((row := budget_of(other))["budget"], row["own_budget"], row["budget_of"]) == (30, None, ""))
@@ -309,8 +309,8 @@ def test_a_pooler_in_between_is_told(weir, tmp_path):
         assert other.metric("pgweir_budget_joined") == 0
 
 
-@pytest.mark.parametrize("secret, told", [(None, "has no secret of"), ("", "has no secret of"), ("word", None),
-                                          ("SCRAM-SHA-256$4096:c2FsdA==$" + 43 * "A" + "=:" + 43 * "A" + "=", "has a SCRAM verifier of")])
+@pytest.mark.parametrize("secret, told", [(None, "has no secret for"), ("", "has no secret for"), ("word", None),
+                                          ("SCRAM-SHA-256$4096:c2FsdA==$" + 43 * "A" + "=:" + 43 * "A" + "=", "has a SCRAM verifier for")])
 def test_a_secret_that_a_steward_can_not_use(tmp_path, secret, told):
     users, ini = tmp_path / "users.txt", tmp_path / "pgweir.ini"
     users.write_text('"web" "x"\n' + ("" if secret is None else f'"steward" "{secret}"\n'), encoding="utf-8")

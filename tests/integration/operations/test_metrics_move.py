@@ -204,7 +204,7 @@ def restarts(weir, look):
         weir.configure(pool_size=0)
         weir.write_config()
         weir.signal(SIGUSR2)
-        weir.wait_log("is given up")
+        weir.wait_log("gave up on process")
         look()
 
 

@@ -248,7 +248,7 @@ def test_who_may_not_log_in_is_said(weir, trio):
     start(weir, trio, cluster_user="nobody_like_that")
     row = wait_until(lambda: (row := shown(weir, trio.primary))["last_error"] and row)
     assert row["state"] == "away" and "nobody_like_that" in row["last_error"]
-    weir.wait_log("cannot be asked how far it is")
+    weir.wait_log("could not ask PostgreSQL", "how far it is")
     weir.is_loud = True
 
 

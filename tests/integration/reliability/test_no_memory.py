@@ -394,7 +394,7 @@ def test_restarts(weir, memory, span_ms):
         memory.arm(rng.randrange(rng.choice([1, count - 200]), count) if count > 0 else ALL, span_ms)
         with contextlib.suppress(rawwire.WireError, ConnectionError), logged_in(weir, "admin", "pgweir") as wire:
             wire.query("RESTART")
-            wait_until(lambda: re.search(r"is ready|is given up", weir.log()[log:]))  # pylint: disable=cell-var-from-loop
+            wait_until(lambda: re.search(r"is ready|gave up on process", weir.log()[log:]))  # pylint: disable=cell-var-from-loop
         count = max(count, memory.disarm())
         if "is ready" in weir.log()[log:]:
             weir.restart_was_asked(wait=False)

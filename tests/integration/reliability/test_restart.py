@@ -590,7 +590,7 @@ def test_another_program_in_its_place(weir, wrapped, what):
     with weir.raw() as wire:
         wrapped.write_text(what + "\n", encoding="ascii")
         weir.signal(signal.SIGUSR2)
-        weir.wait_log("it ended before it was ready; this process goes on")
+        weir.wait_log("it ended before it was ready; this process continues")
         assert_it_goes_on(weir, weir.process.pid, wire)
         wrapped.unlink()
         weir.restart()
@@ -606,7 +606,7 @@ def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
         weir.signal(signal.SIGUSR2)
         weir.wait_log("a restart is under way already")
         os.kill(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)), signal.SIGKILL)
-        weir.wait_log("this process goes on")
+        weir.wait_log("this process continues")
         assert_it_goes_on(weir, weir.process.pid, wire)
 
 
@@ -683,7 +683,7 @@ def test_a_broken_configuration(weir):
         with open(weir.ini, "a", encoding="utf-8") as ini:
             ini.write("[pool]\npool_sice = 3\n")
         weir.signal(signal.SIGUSR2)
-        weir.wait_log("is given up: ", "pool_sice")
+        weir.wait_log("gave up on process", "pool_sice")
         assert_it_goes_on(weir, weir.process.pid, wire)
 
 
@@ -694,7 +694,7 @@ def test_a_port_that_it_cannot_open(weir):
             weir.configure({"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"127.0.0.1:{other.getsockname()[1]}"]}})
             weir.write_config()
             weir.signal(signal.SIGUSR2)
-            weir.wait_log("is given up: could not listen on")
+            weir.wait_log("gave up on process", "could not listen on")
             assert_it_goes_on(weir, weir.process.pid, wire)
 
 
@@ -816,7 +816,7 @@ def homes_of(weir):
 @pytest.mark.long
 def test_a_worker_that_hangs_when_the_successor_is_ready(spread):
     weir, wires, homes = spread
-    words = f"is given up: worker {homes['other']} does not answer; this process goes on"
+    words = f"worker {homes['other']} does not answer; this process continues"
     with Stall(weir.process.pid, f"pgweir-{homes['other']}"):
         weir.signal(signal.SIGUSR2)
         weir.wait_log(words)
@@ -840,7 +840,7 @@ def test_a_worker_that_hangs_while_clients_move(spread):
             wires["app"].query("COMMIT")
             assert wires["app"].query("BEGIN; SELECT 1") == [["1"]]
         assert weir.raw(database="other").query("SELECT 2") == [["2"]]
-        weir.wait_log(f"nobody moves for now: worker {homes['other']} does not answer")
+        weir.wait_log(f"no client moves for now: worker {homes['other']} does not answer")
     for wire in wires.values():
         wire.query("COMMIT")
     wait_until(lambda: old.poll() == 0, what="the old process to end")
