@@ -111,8 +111,9 @@ upstream_equal(const struct upstream *a, const struct upstream *b)
 		if (strcmp(a->hosts[i].host, b->hosts[i].host) != 0 || a->hosts[i].port != b->hosts[i].port)
 			return false;
 	for (i = 0; i < UPSTREAM_WORDS; i++)
-		if (a->words[i] == NULL || b->words[i] == NULL ? a->words[i] != b->words[i]
-							       : strcmp(a->words[i], b->words[i]) != 0)
+		if (i != UPSTREAM_ZONES &&
+		    (a->words[i] == NULL || b->words[i] == NULL ? a->words[i] != b->words[i]
+								: strcmp(a->words[i], b->words[i]) != 0))
 			return false;
 	for (i = 0; a->settings[i] != NULL && b->settings[i] != NULL; i++)
 		if (strcmp(a->settings[i], b->settings[i]) != 0)

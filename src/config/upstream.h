@@ -81,7 +81,8 @@ const char *upstream_zone(const struct upstream *up, size_t host, size_t *len);
 bool upstream_is_in_zone(const struct upstream *up, size_t host, const char *zone); /* zone: empty is no zone */
 /* Returns the same with this one of its hosts, whatever its role and zone. It points into *up, and is not freed. */
 struct upstream upstream_of_host(const struct upstream *up, size_t host);
-bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
+/* Returns true if the same connections come of both: the password counts, zones don't. */
+bool upstream_equal(const struct upstream *a, const struct upstream *b);
 /*
  * Returns true if both name a host that the other names, too: then it is one cluster. Different names of one host are
  * not recognised.

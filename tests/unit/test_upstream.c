@@ -304,6 +304,9 @@ Test(upstream, a_copy_is_equal_until_something_differs)
 		cr_expect(!upstream_equal(copy, up), "%s", others[i]);
 		upstream_free(up);
 	}
+	up = upstream_parse("host=a,b port=1,2 dbname=d user=u password=p options=o zones=,eu", false, NULL);
+	cr_expect(upstream_equal(up, copy), "a host's connections stay when its zone changes");
+	upstream_free(up);
 	upstream_free(copy);
 	upstream_free(NULL);
 }

@@ -102,3 +102,16 @@ def test_a_marked_read_leaves_the_zone_for_what_its_client_has_written(weir, tri
     trio.resume(eu)
     begin_at(eu)
     assert where(wire) == eu.port and wire.query("SELECT n FROM told") == [["1"]]
+
+
+def test_connections_stay_when_their_host_is_in_another_zone(weir, trio, zoned):
+    """Those to the primary, too: else all would be opened again at once."""
+    eu, us = trio.standbys
+    settings = zoned(zone="eu", reads="marked")
+    weir.start(**settings)
+    wait_used(weir, eu, us)
+    wire = weir.raw()
+    pid = wire.value("SELECT pg_backend_pid()")
+    weir.reload(**{**settings, "upstream": settings["upstream"].replace("zones=,eu,us", "zones=eu,us,eu")})
+    wait_until(lambda: [shown(weir, host)["zone"] for host in (trio.primary, eu, us)] == ["eu", "us", "eu"])
+    assert wire.value("SELECT pg_backend_pid()") == pid
