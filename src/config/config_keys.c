@@ -134,7 +134,7 @@ static const struct config_key keys[] = {
 	{ "pool", "ping_interval", "ping_interval", KEY_TIME, "30s", 0, 1 * D, "", RELOADS, SHARED(ping_interval_us), NULL,
 	  "idle server connections are pinged this often; 0s: not at all" },
 	{ "pool", "ping_query", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(ping_query), NULL,
-	  "SQL of each ping, with names in full, as settings are the last client's: an error closes the connection, rows are ignored; empty: an empty query" },
+	  "SQL of each ping, with names in full, as settings are the last client's, and what it sets is the next one's: an error closes the connection, rows are ignored; empty: an empty query" },
 	{ "pool", "pool_lifo", "pool_lifo", KEY_SWITCH, "on", NO_BOUNDS, RELOADS, SHARED(pool_lifo), NULL,
 	  "on: the most recently used connection is lent; off: the one idle longest" },
 	{ "pool", "min_idle", "min_idle", KEY_COUNT, "0", 0, 100000, "connections", RELOADS, SHARED(min_idle), NULL,
