@@ -265,7 +265,7 @@ def budgeted(weir, look, tmp_path):
         locker = held.enter_context(contextlib.closing(weir.postgres.connect("postgres")))
         locker.cursor().execute("SELECT pg_advisory_lock(1885828466, 0)")      # as in fleet_sql.c
         for wire in holders:
-            wire.send(query("BEGIN"))
+            wire.send(query(BEGIN_NOW))
         wait_until(lambda: weir.metric("pgweir_budget_joined") == 0)
         look()
         for stranger in [locker, *strangers]:
@@ -273,7 +273,7 @@ def budgeted(weir, look, tmp_path):
         for wire in holders:
             wire.read_until("Z")
         for wire in waiters:
-            wire.send(query("BEGIN"))
+            wire.send(query(BEGIN_NOW))
         wait_until(lambda: any(name == "pgweir_budget_share" for name, _ in look()))
     weir.reload(**settings | {"budget_connections": 13})
     wait_until(lambda: weir.metric("pgweir_budget_own_connections") == 13)
