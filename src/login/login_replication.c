@@ -74,12 +74,13 @@ has_place(const struct client *c, uint64_t now_us, struct fail *why)
 	struct policy_counts n;
 	const struct server *srv;
 
+	if (!compat_does(c->env->x.config, COMPAT_COUNTS_REPLICATION))
+		return true;
 	policy_get_counts(pool->policy, &n);
 	n.lent += n.opening + n.idle + n.pinging + n.closing;
 	TAILQ_FOREACH(srv, &pool->servers, all)
 		n.lent += srv->target->replication != NULL;
-	if (!compat_does(c->env->x.config, COMPAT_COUNTS_REPLICATION) ||
-	    n.lent < pool->settings.pool_size + pool->settings.max_overflow)
+	if (n.lent < pool->settings.pool_size + pool->settings.max_overflow)
 		return true;
 	if (n.closing == 0)
 		policy_give_up_idle(pool->policy, now_us);

@@ -75,6 +75,13 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 		sent->state = SENT_CUT;
 }
 
+/* Reads the message that begins there. Returns false at the end of the copy, which may be without any bytes. */
+static bool
+frame_at(const struct request_copy *copy, size_t at, struct frame *f)
+{
+	return at < copy->len && frame_whole(copy->bytes + at, copy->len - at, f);
+}
+
 bool
 resend_is_of_statements(const struct server *srv)
 {
@@ -82,7 +89,7 @@ resend_is_of_statements(const struct server *srv)
 	struct frame f;
 	size_t at = 0;
 
-	while (at < copy->len && frame_whole(copy->bytes + at, copy->len - at, &f) && strchr("PDCHS", f.type) != NULL)
+	while (frame_at(copy, at, &f) && strchr("PDCHS", f.type) != NULL)
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 	return at == copy->len && srv->loan.sent.state != SENT_CUT;
 }
@@ -95,8 +102,7 @@ runs_what_it_parses(const struct request_copy *copy, const char *name)
 	size_t at = 0, names_len, parses = 0, binds = 0;
 	struct frame f;
 
-	for (; at < copy->len && frame_whole(copy->bytes + at, copy->len - at, &f);
-	     at += FRAME_HEAD_LEN + (size_t)f.body_len) {
+	for (; frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len) {
 		parses += f.type == 'P';
 		if (f.type != 'B')
 			continue;
@@ -216,8 +222,7 @@ is_copy_harmless(struct exchange *x, const struct request_copy *copy)
 	bool has_bound = false, has_closed = false;
 	struct frame f;
 
-	for (; at < copy->len && frame_whole(copy->bytes + at, copy->len - at, &f);
-	     at += FRAME_HEAD_LEN + (size_t)f.body_len) {
+	for (; frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len) {
 		const uint8_t *body = copy->bytes + at + FRAME_HEAD_LEN;
 
 		has_bound |= f.type == 'B';

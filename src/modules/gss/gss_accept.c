@@ -22,6 +22,15 @@ gss_context_free(void *context)
 	free(x);
 }
 
+bool
+gss_begin(struct auth_tokens *t, struct fail *why)
+{
+	t->context = calloc(1, sizeof(struct gss_context));
+	if (t->context == NULL)
+		fail_set(why, "53200", "out of memory");
+	return t->context != NULL;
+}
+
 /* --- Failures. --- */
 
 static void
@@ -131,11 +140,8 @@ gss_prove(const struct auth_question *q, struct fail *why)
 	const char *name;
 
 	if (t->context == NULL) {
-		t->context = calloc(1, sizeof(struct gss_context));
-		if (t->context == NULL) {
-			fail_set(why, "53200", "out of memory");
+		if (!gss_begin(t, why))
 			return PROOF_FAILED;
-		}
 		proof = take_key(q->options, t->context, why);
 	}
 	if (proof == PROOF_RIGHT)

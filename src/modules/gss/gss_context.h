@@ -16,6 +16,8 @@ struct gss_context {
 };
 
 /* --- gss_accept.c --- */
+/* At the first token, makes t's context. Returns false with *why set: no memory. */
+bool gss_begin(struct auth_tokens *t, struct fail *why);
 /* Says in *why what could not be done. Returns proof. On the thread that had the two from the library. */
 enum proof gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, struct fail *why);
 /* Returns true if the other side is not to blame: the system, the KDC, or the cache of what was shown already. */

@@ -3,7 +3,6 @@
 
 #include <gssapi/gssapi_krb5.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* As Kerberos has it at once: later, the library would look the host's name up each time. */
 static enum proof
@@ -70,11 +69,8 @@ gss_show(const struct auth_server *to, struct auth_tokens *t, struct fail *why)
 	enum proof proof = PROOF_MORE;
 
 	if (t->context == NULL) {
-		t->context = calloc(1, sizeof(struct gss_context));
-		if (t->context == NULL) {
-			fail_set(why, "53200", "out of memory");
+		if (!gss_begin(t, why))
 			return PROOF_FAILED;
-		}
 		proof = take_service(to, t->context, why);
 	}
 	return proof == PROOF_MORE ? show(to, t->context, t, why) : proof;
