@@ -18,10 +18,8 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { OPT_UPSTREAM = 256, OPT_FOREIGN, OPT_SCHEMA, OPT_CERTIFICATE };

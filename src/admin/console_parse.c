@@ -5,9 +5,6 @@
 #include "sql/sql_token.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
 #define TOKEN_TEXT_MAX 255
 #define TOKENS_MAX 24 /* of one statement are looked at */

@@ -5,9 +5,6 @@
 #include "base/table.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct minute {
 	bool is_seen; /* in this minute */

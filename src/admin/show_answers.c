@@ -4,7 +4,6 @@
 #include "base/text.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* An answer that is always the same. */
 #define ANSWER(of, type, title, value)                                                                                 \

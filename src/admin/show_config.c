@@ -11,7 +11,6 @@
 #include "load/file_format.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define TEXT_ROOM ((size_t)1 << 20) /* the configuration as text ends the process without memory (base/alloc.h) */
 

@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <arpa/inet.h>
 #include <openssl/rand.h>
-#include <stdio.h>
 
 /* Accept this many connections beyond the limit before refusing: one may be a CancelRequest from that very address, and
  * most drivers report an error only after they have sent their startup packet. */

@@ -17,8 +17,6 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define TRIES_MAX 100u /* for a PID that nobody has: with peers there are but 16384 */
 #define REST_LEN (CANCEL_SECRET_MAX - CANCEL_SECRET_SHORT)

@@ -18,7 +18,6 @@
 #include "relay/reads.h"
 #include "relay/resend.h"
 #include "exchange/report.h"
-#include "policy/policy_shared.h"
 #include "pool/pool.h"
 #include "state/state.h"
 #include "state/linger.h"

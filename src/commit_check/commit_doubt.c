@@ -4,7 +4,6 @@
 #include "exchange/report.h"
 #include "commit_check/fate_asker.h"
 #include "state/state.h"
-#include "statements/statements.h"
 #include "statements/unnamed.h"
 #include "wire/messages.h"
 

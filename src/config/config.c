@@ -5,12 +5,8 @@
 #include "config/config_keys.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
-#include "config/upstream.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
 struct config *
 config_new(const char *path)

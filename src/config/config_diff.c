@@ -1,11 +1,7 @@
 /* src/config/config_diff.c - what a reload changes, and what it can't: see config_keep_fixed() and config_diff(). */
 #include "base/alloc.h"
-#include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_value.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #define VALUE_MAX 160 /* bytes of a value in a line */
 

@@ -4,8 +4,6 @@
  * A value that came out of a ${...} may be more than a line can hold (too long, with a newline, with " ;" in it): then
  * what was written is printed instead. Sections without a setting of their own are printed too: they count.
  */
-#include "config/config_keys.h"
-#include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
 

@@ -1,5 +1,4 @@
 /* src/config/config_each.c - all settings with their values and where each came from, one after the other. */
-#include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_value.h"
 

@@ -4,8 +4,6 @@
 #include "config/config_value.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* KEY_WORD writes all of them as an unsigned. */
 static_assert(sizeof(enum pool_mode) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&

@@ -1,10 +1,6 @@
 /* src/config/config_peers.c - peers: the processes that share our port, and where each is reached. */
 #include "base/text.h"
-#include "config/config.h"
 #include "config/config_value.h"
-
-#include <stdio.h>
-#include <string.h>
 
 #define ID_MAX 65535
 #define PORT_MAX 65535

@@ -3,10 +3,6 @@
 
 #include "base/alloc.h"
 
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
 /*
  * The body of a problem behind name, which a file of another kind has there, without our own name for the same:
  * "logfile: destination = /x: ..." is "logfile: /x: ...".

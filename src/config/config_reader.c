@@ -3,9 +3,6 @@
 #include "config/config_state.h"
 
 #include <ini.h>
-#include <openssl/crypto.h>
-#include <stdbool.h>
-#include <string.h>
 
 struct reader {
 	const char *at, *end;

@@ -2,9 +2,6 @@
 
 #include "base/alloc.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #define LINE_BITS 20 /* a file has at most 1 MiB */
 #define LINE_MASK ((1u << LINE_BITS) - 1)
 

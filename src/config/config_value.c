@@ -4,9 +4,6 @@
 #include "base/text.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
 struct unit {
 	const char *name;

@@ -2,9 +2,6 @@
 #include "base/alloc.h"
 #include "config/config_state.h"
 
-#include <string.h>
-#include <unistd.h>
-
 #define PASSFILE_LEN_MAX ((size_t)1 << 20)
 
 /* Returns the position after the field and its colon if the field is token or *, else NULL. \ quotes the next byte. */

@@ -5,9 +5,6 @@
 #include "base/text.h"
 #include "config/config_value.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 const char *const upstream_target_names[] = { "any",	 "read-write",	   "read-only", "primary",
 					      "standby", "prefer-standby", NULL };
 

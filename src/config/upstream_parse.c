@@ -9,9 +9,6 @@
 #include "config/config_value.h"
 #include "config/upstream.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/un.h>
 
 #define TEXT_LEN_MAX ((size_t)64 << 10)

@@ -4,10 +4,6 @@
 #include "base/alloc.h"
 #include "base/text.h"
 
-#include <openssl/crypto.h>
-#include <stdlib.h>
-#include <string.h>
-
 static const char *
 upstream_skip_blanks(const char *at)
 {

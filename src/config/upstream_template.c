@@ -1,12 +1,9 @@
 /* src/config/upstream_template.c - see upstream.h, and upstream.h for what is made of it. */
-#include "config/upstream.h"
 
 #include "base/text.h"
 #include "config/config.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define TENANT_ONLY 1u /* the first of the names below */
 #define TENANT_AND_DATABASE 2u

@@ -1,6 +1,5 @@
 #include "config/config.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const char *

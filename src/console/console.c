@@ -11,8 +11,6 @@
 #include "net/loop.h"
 #include "wire/frame.h"
 
-#include <stdlib.h>
-
 #define QUEUE_MAX ((size_t)256 << 10) /* bytes sent ahead of an answer; more than one read and one message */
 #define TURN_US 500 /* the console's share of a turn of the loop; one command may take longer */
 

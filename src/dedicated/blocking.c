@@ -9,8 +9,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define LIMIT_US (1 * US_PER_S)
 #define PLACE_US (200 * US_PER_MS) /* to wait for a place: an idle connection closes for it, or all are in use */

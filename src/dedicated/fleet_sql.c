@@ -21,8 +21,6 @@
 #include "wire/messages.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define LOCK "1885828466" /* "pgwr" */
 #define MARK "1885828467"

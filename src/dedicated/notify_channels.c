@@ -2,7 +2,6 @@
 #include "dedicated/notify_state.h"
 
 #include "base/clock.h"
-#include "base/table.h"
 #include "wire/frame.h"
 
 #include <assert.h>

@@ -10,16 +10,13 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "http/http_state.h"
-#include "net/loop.h"
 
 #include <errno.h>
 #include <event2/listener.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #define WAIT_US (1 * US_PER_S)
 #define HEADERS_MAX 8192

@@ -12,7 +12,6 @@
 #include "base/text.h"
 
 #include <arpa/inet.h>
-#include <openssl/crypto.h>
 
 #define CREDENTIALS_MAX 512
 #define NOBODYS_SECRET                                                                                                 \

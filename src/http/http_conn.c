@@ -7,7 +7,6 @@
 #include "http/http_state.h"
 
 #include "base/clock.h"
-#include "net/loop.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -5,7 +5,6 @@
 #include "base/escape.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define FRESH_US (250 * US_PER_MS)
 #define TEXT_TYPE "text/plain; charset=utf-8"

@@ -5,7 +5,6 @@
 
 #include <event2/buffer.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <zlib.h>
 
 /* A page has its script and style beside it; nothing comes from elsewhere, and nothing is inline. */

@@ -9,8 +9,6 @@
 #include "base/text.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct client_listen *
 listen_own(struct exchange *x)

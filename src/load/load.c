@@ -10,16 +10,10 @@
 #include "base/text.h"
 #include "config/compat.h"
 #include "config/config.h"
-#include "config/config_state.h"
 #include "config/config_keys.h"
-#include "config/config_origin.h"
 #include "load/file_format.h"
 #include "load/load_state.h"
-#include "config/config_value.h"
 #include "config/upstream.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 /* A [database NAME], [tenant NAME] or [user NAME] as it is read. */
 struct scope_draft {

@@ -7,7 +7,6 @@
 #include "config/compat.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/config_state.h"
 #include "config/config_value.h"
 #include "config/config.h"
 #include "load/load_state.h"
@@ -15,10 +14,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 struct check {
 	const struct config *config;

@@ -1,5 +1,4 @@
 /* src/load/load_check_budget.c - checks of budget, the common limit of several processes. */
-#include "config/config_state.h"
 #include "load/load_state.h"
 
 #include <string.h>

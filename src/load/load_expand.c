@@ -1,14 +1,8 @@
 /* src/load/load_expand.c - see load_state.h. */
-#include "config/config_state.h"
 
 #include "base/alloc.h"
 #include "base/text.h"
 #include "load/load_state.h"
-
-#include <openssl/crypto.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define NAME_MAX_LEN 128
 

@@ -1,8 +1,6 @@
 /* src/load/load_help.c - the table of settings as Markdown: for --help-config, and the reference in docs. */
 #include "config/config_keys.h"
-#include "config/config_value.h"
 #include "load/file_format.h"
-#include "load/load_state.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -9,8 +9,6 @@
 #include "base/alloc.h"
 #include "base/text.h"
 
-#include <string.h>
-
 #define PLACEHOLDER "1" /* may be a host, a port and a name */
 #define FILE_REFERENCE "${file:"
 

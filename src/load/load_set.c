@@ -1,8 +1,6 @@
 /* src/load/load_set.c - see load.h. */
-#include "load/load.h"
 
 #include "config/config_keys.h"
-#include "config/config_value.h"
 #include "load/file_format.h"
 
 #include <stdio.h>

@@ -7,12 +7,9 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "config/config_keys.h"
-#include "config/config_value.h"
 #include "load/load_state.h"
 
-#include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 
 /* Returns the name of a key in the section at hand; NULL if it isn't there. */
 static const char *

@@ -8,15 +8,11 @@
 #include "base/text.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/config_state.h"
 #include "config/config_value.h"
 #include "config/upstream.h"
 #include "load/load_state.h"
 
 #include <pwd.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 static bool
 is_set(const char *text)

@@ -12,12 +12,8 @@
 #include "log/log_writer.h"
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <syslog.h>
-#include <unistd.h>
 
 #define RING_LEN (256 * 1024)
 #define MESSAGE_MAX 2048

@@ -9,9 +9,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define POLL_MS 50
 

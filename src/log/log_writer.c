@@ -16,7 +16,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #define NAP_US (5 * US_PER_MS)
 #define FLUSH_US (1 * US_PER_S)

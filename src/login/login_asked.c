@@ -4,9 +4,6 @@
 #include "base/text.h"
 #include "net/dial.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define NAMES_US (5 * US_PER_S)
 #define ANY_PORT 1 /* c-ares takes 0 for none */
 

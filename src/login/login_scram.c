@@ -9,7 +9,6 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <assert.h>
 #include <openssl/crypto.h>
 #include <string.h>
 

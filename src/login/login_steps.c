@@ -4,7 +4,6 @@
  * as known ones.
  */
 #include "login/login_steps.h"
-#include "login/login_state.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "config/compat.h"

@@ -4,9 +4,6 @@
 #include "dedicated/dedicated.h"
 #include "base/text.h"
 
-#include <openssl/crypto.h>
-#include <stdlib.h>
-
 void
 login_free(struct client_login *l)
 {

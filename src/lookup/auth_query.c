@@ -5,9 +5,6 @@
 #include "base/clock.h"
 #include "server/server.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define CACHE_ENTRIES 4096
 #define SWEEP_US (5 * US_PER_S)
 

@@ -3,7 +3,6 @@
 #include "base/table.h"
 
 #include <openssl/crypto.h>
-#include <string.h>
 
 struct entry {
 	UT_hash_handle hh; /* in order of use */

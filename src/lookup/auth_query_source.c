@@ -8,9 +8,7 @@
 #include "base/text.h"
 #include "config/compat.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* Where databases are not listed, clients choose the names in the hash of routes. */
 

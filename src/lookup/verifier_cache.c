@@ -6,7 +6,6 @@
 #include "base/table.h"
 #include "base/text.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>

@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 struct deferred_frees {
 	struct timer timer;

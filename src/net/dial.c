@@ -12,12 +12,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <netdb.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 struct dialer {
 	struct event_base *base;

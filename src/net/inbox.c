@@ -5,11 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 struct inbox {
 	struct inbox_sign sign; /* first. Under the lock it is set to what is true of notes */

@@ -3,8 +3,6 @@
 
 #include <ifaddrs.h>
 #include <netinet/in.h>
-#include <stddef.h>
-#include <stdint.h>
 
 static bool
 is_within(const struct ifaddrs *own, const uint8_t *bytes, int family, bool is_net)

@@ -5,8 +5,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define STACK_WIPED ((size_t)64 << 10) /* bytes */
 

@@ -8,11 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #define ACCEPTS_PER_TURN 32
 #define PAUSE_US (200 * US_PER_MS)

@@ -14,12 +14,8 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define FILE_OF_SYSTEM "/etc/resolv.conf"
 #define FORGOTTEN_MAX 64

@@ -10,8 +10,6 @@
 
 #include <errno.h>
 #include <openssl/err.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #define TLS_SCRATCH_IN ((size_t)64 << 10)

@@ -6,7 +6,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
 
 struct pool_fresh {
 	struct policy_named named;

@@ -2,8 +2,6 @@
 #include "pool/pool_set_state.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define HOMES_MAX 4096u
 

@@ -5,8 +5,6 @@
 #include "base/text.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* A tenant's users are "user.tenant" in users_file: its servers never get any other secret. */
 static void

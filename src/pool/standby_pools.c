@@ -11,7 +11,6 @@
 #include "pool/cluster.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* Each part of a pool has standby pools of its own, with their share of the connections. */
 void

@@ -1,10 +1,6 @@
 #include "pool/pool_target.h"
 #include "base/alloc.h"
 
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-
 struct stored {
 	struct tls_context *ctx;
 	char *ca_file, *certificate_file, *key_file, *min_version;

@@ -10,9 +10,7 @@
 #include "os/os.h"
 
 #include <event2/event.h>
-#include <stdlib.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #define STATE_DESCRIPTORS 64
 

@@ -24,8 +24,6 @@
 #include "telemetry/fingerprint.h"
 
 #include <openssl/rand.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* Seeds of hash tables and the like, one for each. */
 enum seed {

@@ -13,9 +13,6 @@
 #include "os/os.h"
 #include "load/load.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 int
 process_listen_again(struct weir *w, struct fail *why)
 {

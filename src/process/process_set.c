@@ -5,9 +5,6 @@
 #include "base/alloc.h"
 #include "load/load.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 /* Returns a copy of the earlier overrides with this value for name; NULL: without name. */
 static struct process_overrides
 overrides_with(const struct process_overrides *before, const char *name, const char *value)

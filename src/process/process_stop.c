@@ -10,8 +10,6 @@
 #include "client/clients.h"
 #include "os/os.h"
 
-#include <string.h>
-
 #define A_DAY (UINT64_C(86400) * US_PER_S) /* of a pgbouncer.ini that says nothing about it: bouncer_combine.c */
 
 /* A transaction of relay/begin.h may have no server yet. */

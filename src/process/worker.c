@@ -19,8 +19,6 @@
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #define READ_CAP ((size_t)64 << 10)

@@ -7,9 +7,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define HALT_MAX_US US_PER_S
 #define END_MAX_US (5 * US_PER_S)

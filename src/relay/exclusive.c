@@ -9,7 +9,6 @@
 #include "relay/relay.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* Writes the database that the SQL needs for itself. Returns false if it is none of these, or not alone in its text. */
 static bool

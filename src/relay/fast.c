@@ -17,8 +17,6 @@
 
 #include "wire/fields.h"
 
-#include <string.h>
-
 /* The part of what opens the lane that depends on the server. */
 static bool
 is_open_server(const struct exchange *x)

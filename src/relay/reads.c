@@ -8,7 +8,6 @@
 #include "wire/messages.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 #define SETTLE_US US_PER_S
 

@@ -3,12 +3,9 @@
 
 #include "base/text.h"
 #include "listen/listen.h"
-#include "pool/standby_pools.h"
 #include "relay/resend.h"
 #include "session/gucs_effects.h"
 #include "state/state.h"
-
-#include <string.h>
 
 #define REFUSED_MAX 3
 #define LEFT_IN_US (250 * US_PER_MS) /* what has run for longer waits until the life of a silent standby is over */

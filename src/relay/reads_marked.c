@@ -2,11 +2,8 @@
 #include "relay/reads_state.h"
 
 #include "base/text.h"
-#include "state/state.h"
 #include "statements/statements.h"
 #include "wire/fields.h"
-
-#include <string.h>
 
 #define FORBIDDEN_LOOK_MAX 16384u /* bytes of what follows a BEGIN that are looked into */
 

@@ -2,10 +2,7 @@
 #include "relay/reads.h"
 
 #include "base/text.h"
-#include "pool/cluster.h"
 #include "wire/messages.h"
-
-#include <string.h>
 
 /* On a standby that is what it shows. A page's header is taken off: no standby ever reports a position behind one. */
 static const char ask[] = MESSAGE_OURS

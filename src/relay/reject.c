@@ -3,7 +3,6 @@
  * ReadyForQuery follows where it would have (protocol chapter, "Extended Query": after an error everything up to Sync
  * is ignored). The client's connection stays open.
  */
-#include "relay/relay.h"
 #include "base/text.h"
 #include "exchange/holder.h"
 #include "exchange/report.h"
@@ -16,12 +15,9 @@
 
 #include "config/compat.h"
 #include "wire/fields.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <ctype.h>
-#include <inttypes.h>
-#include <string.h>
 
 bool
 reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)

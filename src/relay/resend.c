@@ -5,7 +5,6 @@
 #include "relay/reads.h"
 #include "relay/relay.h"
 #include "state/state.h"
-#include "statements/statements.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 

@@ -10,8 +10,6 @@
 #include "state/linger.h"
 #include "statements/unnamed.h"
 
-#include <string.h>
-
 #define SHARD_MAX 4096u /* bytes; all of a shorter message is awaited */
 
 /* Sends the message as it lies, from that byte on: what is before was sent otherwise. More of it may follow. */

@@ -11,10 +11,6 @@
 #include "base/text.h"
 
 #include <assert.h>
-#include <openssl/crypto.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define SHELF_MAX ((uint32_t)1 << 20) /* pools, and texts */
 

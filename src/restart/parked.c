@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <stdlib.h>
 
 struct parked {
 	struct wake *look;

@@ -17,11 +17,7 @@
 #include "wire/frame.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define LISTENERS_US (10 * US_PER_S) /* until all of them must have come */
 #define LOST_MAX_US (2 * US_PER_S) /* how long an old process may live on without its link */

@@ -7,8 +7,6 @@
 #include "restart/handover.h"
 #include "wire/frame.h"
 
-#include <stdlib.h>
-
 /* On worker 0: others have called. */
 static void
 look(void *arg)

@@ -13,9 +13,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct code_news {
 	pthread_mutex_t lock;

@@ -6,9 +6,6 @@
 #include "sql/sql_token.h"
 #include "wire/frame.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

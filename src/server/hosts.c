@@ -4,8 +4,6 @@
 #include "base/clock.h"
 #include "base/table.h"
 
-#include <string.h>
-
 #define SILENT_FIRST_US UINT64_C(1000000)
 #define SILENT_MOST_US (15 * SILENT_FIRST_US)
 

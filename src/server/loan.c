@@ -2,7 +2,6 @@
 
 #include "session/gucs.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 inline void

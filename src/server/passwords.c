@@ -6,9 +6,6 @@
 #include "net/loop.h"
 
 #include <assert.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define RUNNING_MAX 16
 #define FORGET_US (3600 * US_PER_S) /* an entry nobody asks for is dropped after this */

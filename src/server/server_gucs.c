@@ -5,8 +5,6 @@
  */
 #include "server/server.h"
 
-#include "seal/seal.h"
-#include "session/gucs.h"
 #include "session/gucs_effects.h"
 #include "wire/messages.h"
 

@@ -3,10 +3,6 @@
 
 #include "base/text.h"
 
-#include <openssl/crypto.h>
-#include <stdlib.h>
-#include <string.h>
-
 struct server_keys {
 	struct work work;
 	char *password;

@@ -16,9 +16,6 @@
 #include "session/gucs_effects.h"
 
 #include <inttypes.h>
-#include <openssl/crypto.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define PROTOCOL_3 0x30000u
 #define KEY_MIN 4 /* bytes: of all keys; in protocol 3.0 they have no more */

@@ -5,8 +5,6 @@
 #include "base/table.h"
 
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 struct entry {
 	UT_hash_handle hh;

@@ -4,7 +4,6 @@
  * set_config() accepts a value as ParameterStatus reports it, lists too (SET would take a quoted list for one element).
  * All changes are made in one implicit transaction, so that an error leaves the server as it was.
  */
-#include "session/gucs.h"
 #include "session/gucs_effects.h"
 
 #include "wire/messages.h"

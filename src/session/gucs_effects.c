@@ -6,9 +6,6 @@
 #include "base/text.h"
 
 #include <ctype.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
 /* Settings under which PostgreSQL reads literals, then others that it parses SQL under. */
 bool

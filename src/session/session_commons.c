@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>

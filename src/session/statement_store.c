@@ -12,8 +12,6 @@
 #include "wire/frame.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <string.h>
 
 struct statement_home {
 	struct statement_store *store;

@@ -7,10 +7,7 @@
 
 #include <grp.h>
 #include <limits.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #define SERVER_DESCRIPTORS 256 /* that clients can't take up */
 #define INHERITED_MAX (LISTENERS_MAX + 1)

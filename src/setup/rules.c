@@ -11,8 +11,6 @@
 #include "config/config_value.h"
 
 #include <errno.h>
-#include <string.h>
-#include <unistd.h>
 
 static void
 rules_on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)

@@ -6,7 +6,6 @@
 
 #include "base/file.h"
 #include "config/config_state.h"
-#include "config/config.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -6,8 +6,6 @@
 #include "sql/scan.h"
 #include "sql/sql_class.h"
 
-#include <string.h>
-
 void
 known_next(struct known_reader *r)
 {

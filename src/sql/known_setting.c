@@ -8,11 +8,6 @@
 
 #include "base/text.h"
 
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <strings.h>
-
 /* A value while it is built; if it does not fit, the statement is unknown. */
 struct value {
 	char *text;

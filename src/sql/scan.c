@@ -11,8 +11,6 @@
 
 #include "base/text.h"
 
-#include <string.h>
-
 enum lex {
 	LEX_BETWEEN, /* tokens */
 	LEX_WORD, /* begun in an earlier chunk */

@@ -10,8 +10,6 @@
 
 #include "base/text.h"
 
-#include <string.h>
-
 #define TEMP_SCHEMA "pg_temp"
 
 enum body_expect { BODY_ANYTHING, BODY_SETTING, BODY_CONFIG };

@@ -7,11 +7,6 @@
 #include "sql/scan_rules.h"
 #include "base/text.h"
 
-#include "sql/sql_words.h"
-
-#include <string.h>
-#include <strings.h>
-
 /* The construct that the next token decides on. */
 enum expect {
 	EXPECT_NOTHING,

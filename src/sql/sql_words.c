@@ -3,8 +3,6 @@
 #include "sql/sql_class.h"
 
 #include <endian.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 enum { LONGEST = sizeof("transaction") - 1 };

@@ -9,8 +9,6 @@
 
 #include "base/text.h"
 
-#include <stdbool.h>
-
 static bool
 comment_is_word(char c)
 {

@@ -4,7 +4,6 @@
 #include "sql/sql_token.h"
 
 #include <ctype.h>
-#include <string.h>
 
 #define SEARCHED_MAX ((size_t)64 << 10) /* bytes of SQL that are searched for what strings hold */
 

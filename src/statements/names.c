@@ -10,9 +10,6 @@
 #include "base/text.h"
 
 #include <assert.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define SLOTS_MIN 8u
 #define NAME_BYTES_MAX 63u /* NAMEDATALEN - 1 */

@@ -10,8 +10,6 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <string.h>
-
 /* Returns NULL if the client has gone, or is closing. */
 static struct client_statements *
 statements_of(const struct server *srv)

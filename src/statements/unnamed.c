@@ -16,7 +16,6 @@
 #include "base/text.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define SHORT_TEXT 1024u /* bytes of a statement that is stored in any case */
 

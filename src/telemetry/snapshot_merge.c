@@ -4,8 +4,6 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
-#include <string.h>
-
 /* A kind of rows. A row begins with its names, padded with zeros, or its number: its key. */
 struct kind {
 	size_t key_len;

@@ -12,10 +12,6 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
-
 #define CODE_CANCEL 0x04d2162eu /* 1234.5678 and on: a major version no protocol will have */
 #define CODE_SSL 0x04d2162fu
 #define CODE_GSSENC 0x04d21630u

@@ -6,12 +6,8 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "config/config_keys.h"
-#include "config/config_value.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* Emits a setting made of the one called name; nothing if this version doesn't have it. */
 static void

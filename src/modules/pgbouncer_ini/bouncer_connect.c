@@ -8,12 +8,9 @@
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
 #include "base/alloc.h"
-#include "config/config_value.h"
 #include "config/upstream.h"
 
 #include <openssl/crypto.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* A line taken apart: the values by the row of their word. */
 struct connect {

@@ -6,8 +6,6 @@
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "config/compat.h"
 
-#include "config/config_keys.h"
-
 #include <string.h>
 
 /* "pgbouncer.ini:14: default_pool_size = 30", or that it is PgBouncer's default. */

@@ -8,8 +8,6 @@
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
-#include "config/config_value.h"
-
 #include <assert.h>
 #include <string.h>
 

@@ -9,11 +9,6 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "config/config_value.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define INCLUDE_DEPTH_MAX 10 /* as in PgBouncer */
 #define FILES_MAX 64

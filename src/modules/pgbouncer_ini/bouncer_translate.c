@@ -4,15 +4,10 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "base/clock.h"
-#include "config/config_keys.h"
-#include "config/config_value.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* --- what is in the file -------------------------------------------------------------------------------------- */
 

@@ -6,7 +6,6 @@
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyz_0123456789"

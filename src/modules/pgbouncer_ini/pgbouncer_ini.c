@@ -9,11 +9,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "config/config.h"
-#include "config/config_value.h"
 #include "load/file_format.h"
-
-#include <stdio.h>
-#include <string.h>
 
 /* --- in the console -------------------------------------------------------------------------------------------- */
 

@@ -10,8 +10,6 @@
 #include "telemetry/metrics_state.h"
 
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 #include <xxhash.h>
 
 /* --- the last requests, those that the limit held back included: SHOW SLOW --- */

@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 /* --- the values bound to $1, $2, ... as PostgreSQL's log writes them --- */
 

@@ -7,7 +7,6 @@
  * as 0.
  */
 #include "base/clock.h"
-#include "base/escape.h"
 #include "build.h"
 #include "config/config.h"
 #include "http/http_module.h"
