@@ -102,7 +102,6 @@ come_back(struct note *n, void *owner, bool is_over)
 	struct transfer_cancel *x = (struct transfer_cancel *)((char *)n - offsetof(struct transfer_cancel, note));
 	struct client *asker = is_over ? NULL : client_find_id(x->from, x->asker);
 
-	(void)owner;
 	if (asker != NULL && asker->x.state == CL_CANCEL)
 		close_asker(asker, x->result);
 	else
@@ -230,7 +229,6 @@ on_sent(bool is_confirmed, const char *why, void *arg)
 {
 	struct client_cancel *cancel = arg;
 
-	(void)why;
 	assert(is_sending(cancel));
 	cancel->phase = cancel->phase == CANCEL_SENDING_FOR_OURS ? CANCEL_OF_OURS_SENT : CANCEL_WAITING;
 	if (cancel->target != NULL && is_confirmed && cancel->phase == CANCEL_OF_OURS_SENT)
@@ -350,7 +348,6 @@ arrive(struct note *n, void *owner, bool is_over)
 	struct client *target = is_over ? NULL : cancel_find_key(x->to, x->pid, x->key, x->key_len);
 	struct client_cancel *cancel;
 
-	(void)owner;
 	*x->to->x.now_us = clock_now_us();
 	if (target == NULL)
 		go_back(x, CR_WRONG_KEY); /* it has just gone */

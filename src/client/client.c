@@ -49,8 +49,6 @@ read_last_note(struct note *n, void *owner, bool is_over)
 	struct client *c = (struct client *)((char *)n - offsetof(struct client, last));
 	struct client_env *env = c->env, *main_worker = main_worker_of(env);
 
-	(void)owner;
-	(void)is_over;
 	*main_worker->x.now_us = clock_now_us();
 	pool_homes_ended(main_worker->homes, env->number);
 	give_back_waiter(main_worker, c);

@@ -158,12 +158,12 @@ next_line(char *to, int size, void *stream)
 	return to;
 }
 
+/* section is cut at 49 bytes: on_section had the whole. */
 static int
 on_inih_setting(void *user, const char *section, const char *name, const char *value)
 {
 	struct reader *r = user;
 
-	(void)section; /* cut at 49 bytes: on_section had the whole */
 	r->calls->on_setting(r->calls->arg, r->line, name, value);
 	return 1;
 }

@@ -530,7 +530,6 @@ run_reset_queries(struct run *r)
 static enum run_result
 run_nothing(struct run *r)
 {
-	(void)r;
 	return RUN_DONE;
 }
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#pragma GCC diagnostic ignored "-Wunused-parameter" /* callbacks: few of them need all they are given */
-
 /* --- server callbacks that do nothing here --- */
 
 static void

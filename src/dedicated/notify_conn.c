@@ -233,7 +233,6 @@ on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const s
 {
 	bool is_known = strcmp(listener_of(d)->why_down.text, why->text) == 0;
 
-	(void)kind;
 	listener_of(d)->why_down = *why;
 	notify_listener_failed(listener_of(d), is_fatal, is_known, why);
 }

@@ -349,7 +349,6 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	struct watched *d = arg;
 	uint64_t count;
 
-	(void)what;
 	if (read(fd, &count, sizeof(count)) < 0)
 		return; /* it was set once more */
 	*d->watch->env.now_us = clock_now_us();

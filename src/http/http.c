@@ -174,8 +174,6 @@ on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
 
-	(void)fd;
-	(void)what;
 	timer_keep(h->every_second, HTTP_EVERY_US);
 	if (clock_now_us() + HTTP_EVERY_US / 2 >= h->pages.due_us)
 		ask_loop(h, 0);
@@ -216,7 +214,6 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	struct snapshot *snapshot;
 	bool has_answered;
 
-	(void)what;
 	silence(fd);
 	if (atomic_load(&h->is_stopping)) {
 		event_base_loopbreak(h->base);
@@ -295,8 +292,6 @@ http_answer(struct http *h, struct snapshot *snapshot)
 static void
 on_pause_over(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;
-	(void)what;
 	evconnlistener_enable(arg);
 }
 
@@ -306,7 +301,6 @@ on_accept_error(struct evconnlistener *listener, void *arg)
 {
 	struct timeval pause = { .tv_usec = NO_DESCRIPTORS_PAUSE_US };
 
-	(void)arg;
 	evconnlistener_disable(listener);
 	if (event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, on_pause_over, listener, &pause) < 0)
 		evconnlistener_enable(listener);

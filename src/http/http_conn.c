@@ -39,7 +39,6 @@ on_close(struct evhttp_connection *evcon, void *arg)
 {
 	struct http_conn *c = arg;
 
-	(void)evcon;
 	if (c->state == HTTP_CONN_WAITING && evhttp_request_get_connection(c->request) == NULL)
 		evhttp_request_free(c->request);
 	forget(c);
@@ -152,7 +151,6 @@ http_conn_ask(struct http_conns *all, struct evhttp_request *request, uint64_t w
 static void
 on_answered(struct evhttp_request *request, void *arg)
 {
-	(void)request;
 	set_timer(arg, HTTP_CONN_READING, READ_US);
 }
 

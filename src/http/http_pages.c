@@ -142,7 +142,6 @@ fill_metrics(const struct http_ask *ask, struct buf *body, struct http_reply *r)
 	const struct http_rendered *rendered = &p->rendered[format];
 	bool wants_gzip = !p->is_local && http_accepts_gzip(ask->accept_encoding);
 
-	(void)body;
 	r->is_scrape = true;
 	if (p->last == NULL) {
 		set_text(r, HTTP_SERVUNAVAIL, "the event loop does not answer, and never has\n");

@@ -106,8 +106,6 @@ is_of_channel(struct client_listen *l, const uint8_t *message, size_t len, void 
 {
 	const char *name = channel_of(message);
 
-	(void)l;
-	(void)len;
 	return name != NULL && strcmp(name, channel) == 0;
 }
 
@@ -123,8 +121,6 @@ is_not_come_to(struct client_listen *l, const uint8_t *message, size_t len, void
 {
 	const struct subscription *m = subscription_find(l, channel_of(message));
 
-	(void)len;
-	(void)arg;
 	return m == NULL || !m->is_active;
 }
 
@@ -216,8 +212,6 @@ on_flush_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct exchange *x = arg;
 
-	(void)fd;
-	(void)what;
 	*x->env->now_us = clock_now_us();
 	exchange_close(x, NULL);
 }

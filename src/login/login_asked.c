@@ -176,7 +176,6 @@ role_is(struct client *c, enum auth_verdict verdict, const struct fail *why)
 static void
 on_role(enum auth_verdict verdict, const char *unused, const struct fail *why, void *arg)
 {
-	(void)unused;
 	role_is(arg, verdict, why);
 	asked_go_on(arg);
 }

@@ -182,7 +182,6 @@ take_name(struct client *c, void *unused)
 	enum hba_fit fit = ident_allows(l->ident, l->rule.map, l->system_user, l->user, login_is_member, c);
 	struct fail why;
 
-	(void)unused;
 	if (fit == HBA_YES)
 		login_authenticated(c);
 	else if (fit == HBA_NO) {

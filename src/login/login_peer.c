@@ -51,7 +51,6 @@ decide(struct client *c, void *unused)
 	    name == NULL ? HBA_NO : ident_allows(l->ident, l->rule.map, name, l->user, login_is_member, c);
 	struct fail why;
 
-	(void)unused;
 	if (fit == HBA_YES) {
 		login_authenticated(c);
 		return;

@@ -166,7 +166,6 @@ enter_pool(struct client *c, struct pool *pool)
 void
 login_arrived(struct client *c, void *unused)
 {
-	(void)unused;
 	struct pool *pool;
 	struct fail why;
 
@@ -195,7 +194,6 @@ login_go_home(struct client *c, void *unused)
 	struct fail why;
 	uint32_t home = find_home(c, &why);
 
-	(void)unused;
 	if (home == POOL_NO_HOME)
 		refuse_pool(c, &why);
 	else if (home != c->env->number)

@@ -35,8 +35,6 @@ come_back(struct note *n, void *owner, bool is_over)
 {
 	struct recount *r = (struct recount *)((char *)n - offsetof(struct recount, note));
 
-	(void)owner;
-	(void)is_over;
 	if (r->client != NULL)
 		login_conclude(r->client, ask_again, r);
 	free(r);
@@ -49,8 +47,6 @@ visit(struct note *n, void *owner, bool is_over)
 	struct recount *r = (struct recount *)((char *)n - offsetof(struct recount, note));
 	struct client_env *main_worker = (*r->at)->crew[0];
 
-	(void)owner;
-	(void)is_over;
 	r->has_turned = !r->has_turned;
 	if (!r->has_turned) {
 		deferred_frees_run((*r->at)->x.deferred_frees);

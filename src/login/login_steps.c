@@ -57,7 +57,6 @@ prove(struct client *c, void *unused)
 	struct fail why;
 	int certificate = login_certificate(c, prove, &why);
 
-	(void)unused;
 	if (certificate < 0)
 		login_refuse_late(c, &why, LR_ERROR); /* as after a wrong password */
 	else if (certificate > 0)
@@ -83,7 +82,6 @@ find_rule(struct client *c, void *unused)
 	struct fail why;
 	int rule = login_rule(c, find_rule, &why);
 
-	(void)unused;
 	if (rule < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (rule == 0)

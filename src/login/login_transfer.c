@@ -35,7 +35,6 @@ arrive(struct note *n, void *owner, bool is_over)
 	struct client *c = transfer->client;
 	struct fail why;
 
-	(void)owner;
 	free(transfer);
 	client_arrive(c);
 	c->login->abandon = NULL;

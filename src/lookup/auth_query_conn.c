@@ -354,7 +354,6 @@ on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const s
 	struct auth_conn *conn = (struct auth_conn *)d;
 	struct auth_source *source = conn->source;
 
-	(void)kind;
 	source->retry_us =
 	    conn_now(conn) + backoff_us(source->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &source->all->random);
 	source->is_refused = is_fatal;

@@ -47,8 +47,6 @@ read_back(struct note *n, void *owner, bool is_over)
 {
 	struct work *w = (struct work *)n;
 
-	(void)owner;
-	(void)is_over;
 	w->done(w);
 }
 

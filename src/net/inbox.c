@@ -92,7 +92,6 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	struct inbox *in = arg;
 	uint64_t count;
 
-	(void)what;
 	if (read(fd, &count, sizeof(count)) != (ssize_t)sizeof(count))
 		return;
 	pthread_mutex_lock(&in->lock);

@@ -41,8 +41,6 @@ read_back(struct note *n, void *owner, bool is_over)
 {
 	struct job *e = (struct job *)n;
 
-	(void)owner;
-	(void)is_over;
 	e->done(e);
 }
 

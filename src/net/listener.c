@@ -81,7 +81,6 @@ on_connection(evutil_socket_t lfd, short what, void *arg)
 {
 	struct listener *l = arg;
 
-	(void)what;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		struct sockaddr_storage peer;
 		socklen_t len = sizeof(peer);

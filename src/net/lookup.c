@@ -262,7 +262,6 @@ on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
 	struct lookup l;
 
-	(void)timeouts;
 	if (is_over(arg, status, &l))
 		l.done(status, found, l.arg);
 	else
@@ -274,8 +273,6 @@ on_name(void *arg, int status, int timeouts, char *name, char *service)
 {
 	struct lookup l;
 
-	(void)timeouts;
-	(void)service;
 	if (is_over(arg, status, &l))
 		l.named(status, name, l.arg);
 }

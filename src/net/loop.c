@@ -5,8 +5,6 @@ on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct timer *t = arg;
 
-	(void)fd;
-	(void)what;
 	if (t->now_us != NULL)
 		*t->now_us = clock_now_us();
 	t->fire(t->arg);

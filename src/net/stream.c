@@ -252,7 +252,6 @@ on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *s = arg;
 
-	(void)fd;
 	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_shaking) /* nearly always */
 		s->ops->on_readable(s);
 	else

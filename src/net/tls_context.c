@@ -41,10 +41,6 @@ is_set(const char *text)
 static int
 no_passphrase(char *buf, int size, int is_writing, void *arg)
 {
-	(void)buf;
-	(void)size;
-	(void)is_writing;
-	(void)arg;
 	return -1;
 }
 
@@ -84,9 +80,6 @@ bio_write(BIO *bio, const char *bytes, size_t len, size_t *written)
 static long
 bio_ctrl(BIO *bio, int command, long number, void *arg)
 {
-	(void)bio;
-	(void)number;
-	(void)arg;
 	return command == BIO_CTRL_FLUSH || command == BIO_CTRL_PUSH || command == BIO_CTRL_POP;
 }
 
@@ -164,8 +157,6 @@ choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const u
 {
 	static const unsigned char ours[] = TLS_ALPN;
 
-	(void)ssl;
-	(void)arg;
 	for (unsigned at = 0; at < in_len && in_len - at > in[at]; at += 1u + in[at])
 		if (in[at] == ours[0] && memcmp(in + at + 1, ours + 1, ours[0]) == 0) {
 			*out = in + at + 1;
@@ -182,7 +173,6 @@ choose_certificate(SSL *ssl, int *alert, void *arg)
 	const struct tls_context *ctx = arg;
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 
-	(void)alert;
 	for (size_t i = 0; name != NULL && i < ctx->count; i++)
 		if (X509_check_host(SSL_CTX_get0_certificate(ctx->ctxs[i]), name, 0, 0, NULL) == 1) {
 			if (i > 0)

@@ -5,7 +5,6 @@ read_wake(struct note *n, void *owner, bool is_over)
 {
 	struct wake *w = (struct wake *)n;
 
-	(void)owner;
 	atomic_store(&w->is_posted, false);
 	if (!is_over)
 		w->woken(w->arg);

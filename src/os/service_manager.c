@@ -19,7 +19,6 @@ os_notify(const char *state)
 #ifdef HAVE_LIBSYSTEMD
 	sd_notify(0, state);
 #else
-	(void)state;
 #endif
 }
 

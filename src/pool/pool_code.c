@@ -100,9 +100,6 @@ count_name(const char *name, enum risk_kind kind, struct risk risk, const char *
 {
 	unsigned *count = arg;
 
-	(void)name;
-	(void)kind;
-	(void)reason;
 	*count += ((risk.always | risk.in_writes) & (STATE_WASHABLE | STATE_BACKEND)) != 0;
 }
 

@@ -19,7 +19,6 @@ init_fresh(struct policy_commons *all, void *made)
 {
 	struct pool_fresh *f = made;
 
-	(void)all;
 	pthread_mutex_init(&f->lock, NULL);
 }
 

@@ -88,7 +88,6 @@ on_arrival(struct note *n, void *owner, bool is_over)
 	const void *key;
 	size_t len;
 
-	(void)owner;
 	*env->now_us = clock_now_us();
 	histogram_observe_us(&env->counters->transfer_duration, &histogram_bounds_proxy, *env->now_us - p->left_us);
 	if (!is_over) {

@@ -36,7 +36,6 @@ on_signal(evutil_socket_t number, short what, void *arg)
 	struct weir *w = arg;
 	struct fail why;
 
-	(void)what;
 	w->main_worker->now_us = clock_now_us();
 	if (w->stopping.stage == STOP_ENDING) /* a reload would find its listeners given away, say */
 		return;

@@ -87,8 +87,6 @@ on_snapshot(struct note *n, void *owner, bool is_over)
 	struct weir *w = of->worker->weir;
 	struct gathering *g = &w->metrics.gathering;
 
-	(void)owner;
-	(void)is_over;
 	of->is_out = false;
 	if (of->fresh != NULL) {
 		snapshot_free(of->last);
@@ -131,8 +129,6 @@ on_http_asks(evutil_socket_t fd, short what, void *arg)
 	struct weir *w = arg;
 	struct gathering *g = &w->metrics.gathering;
 
-	(void)fd;
-	(void)what;
 	w->main_worker->now_us = clock_now_us();
 	g->wanted |= http_wanted_tables(w->metrics.http);
 	if (!timer_is_set(&g->late)) {

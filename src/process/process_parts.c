@@ -107,7 +107,7 @@ on_transfer_progress(struct exchange *x)
 {
 	struct worker *k = x->env->owner;
 
-	restart_transfer_progress(k->weir->restart, x);
+	restart_transfer_progress(k->weir->restart);
 }
 
 static bool

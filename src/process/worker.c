@@ -194,8 +194,6 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	struct worker *k = arg;
 	uint64_t now = clock_now_us(), lag = now - k->last_tick_us;
 
-	(void)fd;
-	(void)what;
 	timer_keep(k->tick, TICK_US);
 	k->now_us = now;
 	if (k->last_tick_us != 0)

@@ -42,8 +42,6 @@ stand_still(struct note *n, void *owner, bool is_over)
 	struct worker_threads *t = m->threads;
 	uint64_t round;
 
-	(void)owner;
-	(void)is_over;
 	pthread_mutex_lock(&t->lock);
 	m->state = t->is_halt ? STANDS : RUNS;
 	pthread_cond_broadcast(&t->changed);
@@ -57,8 +55,6 @@ end_thread(struct note *n, void *owner, bool is_over)
 {
 	struct member *m = (struct member *)((char *)n - offsetof(struct member, end));
 
-	(void)owner;
-	(void)is_over;
 	m->is_over = true;
 }
 

@@ -145,7 +145,6 @@ loss_of(struct server *srv, const char *sqlstate, bool is_owing, bool is_unbegun
 static bool
 get_another(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
-	(void)is_bound;
 	if (state_is_dirty(x, srv) && (x->state == CL_HELD || state_lose(x, shown) < 0))
 		return false;
 	reads_lost(x, srv);
@@ -158,7 +157,6 @@ get_another(struct exchange *x, struct server *srv, const struct fail *shown, bo
 static bool
 relay_again(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
-	(void)shown, (void)is_bound;
 	resend_unexecuted(x, srv);
 	return true;
 }
@@ -168,7 +166,6 @@ relay_again(struct exchange *x, struct server *srv, const struct fail *shown, bo
 static bool
 fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
-	(void)shown;
 	if (is_bound)
 		return false;
 	state_undo_reports(x, srv->loan.commit.before);

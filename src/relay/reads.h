@@ -205,7 +205,6 @@ enum feature_step reads_position(struct exchange *x, struct request *m);
 static inline bool
 reads_is_quiet(const struct exchange *x)
 {
-	(void)x;
 	return true;
 }
 

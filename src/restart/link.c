@@ -160,8 +160,6 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	struct link *l = arg;
 	struct out *o;
 
-	(void)fd;
-	(void)what;
 	if (l->life != LINK_OPEN)
 		return;
 	while ((o = STAILQ_FIRST(&l->queue)) != NULL) {
@@ -373,8 +371,6 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	struct link *l = arg;
 	int r = 1;
 
-	(void)fd;
-	(void)what;
 	l->is_inside = true;
 	/* Also after a write that failed: what came before is still to be read. */
 	for (int i = 0; i < 4 && r > 0 && l->life != LINK_FREED; i++)

@@ -92,9 +92,8 @@ restart_client_released(struct restart *r, struct exchange *x)
 
 /* The listener has answered for a client on its way, or has caught up: what was notified before is in its queue. */
 void
-restart_transfer_progress(struct restart *r, struct exchange *x)
+restart_transfer_progress(struct restart *r)
 {
-	(void)x;
 	wake_post(&r->looking);
 }
 

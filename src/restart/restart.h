@@ -41,7 +41,7 @@ void restart_on_end(struct restart *r); /* the process has left its loop for goo
 void restart_client_gone(struct restart *r, const struct client *c); /* client_env.on_client_gone */
 /* On any worker: exchange_ops.released and transfer_progress; and its tick, about every 100 ms. */
 void restart_client_released(struct restart *r, struct exchange *x);
-void restart_transfer_progress(struct restart *r, struct exchange *x);
+void restart_transfer_progress(struct restart *r);
 void restart_worker_tick(struct restart *r, struct client_env *env);
 /* Checks that clients can be held back: not while another process has some, too. Returns 0, or -1 with *why set. */
 int restart_may_hold(const struct restart *r, struct fail *why);

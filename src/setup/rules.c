@@ -88,7 +88,6 @@ on_setting_problem(bool is_error, const char *path, unsigned line, const char *t
 	const char *key = keys[r->config->auth_method - AUTH_MODULES_FIRST];
 	const struct problem_sink sink = sink_of_setting(r);
 
-	(void)path; /* the configuration's own */
 	if (line == 1)
 		problem_note(&sink, is_error, config_line_of(r->config, "auth", key), "%s: %s", key, text);
 }
@@ -96,7 +95,6 @@ on_setting_problem(bool is_error, const char *path, unsigned line, const char *t
 static void
 refuse_map(const char *name, const char *path, unsigned line, void *arg)
 {
-	(void)name;
 	on_setting_problem(true, path, line,
 			   "map= is for rules of hba_file: set method = hba, and write the rule there", arg);
 }

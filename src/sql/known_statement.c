@@ -84,14 +84,12 @@ skip_any(struct known_reader *r, struct known *k)
 {
 	char name[KNOWN_NAME_MAX];
 
-	(void)k;
 	return known_take_identifier(r, name);
 }
 
 static bool
 skip_rest(struct known_reader *r, struct known *k)
 {
-	(void)k;
 	known_skip_to(r, "");
 	return true;
 }
@@ -102,7 +100,6 @@ skip_group(struct known_reader *r, struct known *k)
 {
 	unsigned depth = 0;
 
-	(void)k;
 	for (; r->token.kind != SQL_END && r->token.kind != SQL_UNTERMINATED; known_next(r)) {
 		depth += known_is_char(r, '(');
 		if (depth == 0)
@@ -151,7 +148,6 @@ take_modes(struct known_reader *r, struct known *k)
 static bool
 skip_arguments(struct known_reader *r, struct known *k)
 {
-	(void)k;
 	while (!known_is_char(r, ')')) {
 		bool is_value =
 		    r->token.kind == SQL_STRING || r->token.kind == SQL_NUMBER || r->token.kind == SQL_PARAM;

@@ -88,7 +88,6 @@ size_t statements_count(const struct exchange *x);
 static inline bool
 statements_is_quiet(const struct exchange *x)
 {
-	(void)x;
 	return true;
 }
 void statements_free(struct exchange *x);

@@ -68,7 +68,6 @@ ares_process_fd(ares_channel channel, ares_socket_t fd, ares_socket_t written)
 {
 	uint64_t count;
 
-	(void)written;
 	if (fd == channel->wake)
 		(void)!read(fd, &count, sizeof(count));
 	call_back_all(channel, false);
@@ -77,8 +76,6 @@ ares_process_fd(ares_channel channel, ares_socket_t fd, ares_socket_t written)
 IN_PLACE_OF_LIBRARY struct timeval *
 ares_timeout(ares_channel channel, struct timeval *most, struct timeval *tv)
 {
-	(void)channel;
-	(void)tv;
 	return most;
 }
 
@@ -87,7 +84,6 @@ ares_init_options(ares_channel *channel, struct ares_options *options, int mask)
 {
 	ares_channel made = malloc(sizeof(*made));
 
-	(void)mask;
 	if (made == NULL)
 		abort();
 	*made =

@@ -40,7 +40,6 @@ exchange_answer(struct exchange *x, const void *bytes, size_t len)
 {
 	const char *at = bytes;
 
-	(void)x;
 	for (size_t n; len > 0; at += n, len -= n) {
 		char words[128];
 
@@ -62,22 +61,18 @@ exchange_send(struct exchange *x, const struct buf *b)
 void
 exchange_out_of_memory(struct exchange *x)
 {
-	(void)x;
 	cr_assert_fail("out of memory");
 }
 
 void
 stream_broke(struct stream *s)
 {
-	(void)s;
 	cr_assert_fail("out of memory");
 }
 
 void
 exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len))
 {
-	(void)x;
-	(void)handle;
 	fake->resumed++;
 }
 
@@ -90,49 +85,32 @@ exchange_user(const struct exchange *x)
 const char *
 exchange_application(const struct exchange *x)
 {
-	(void)x;
 	return "test";
 }
 
 void
 report_first_text(struct server *srv, const uint8_t *text, size_t len, size_t total, bool is_simple)
 {
-	(void)srv;
-	(void)text;
-	(void)len;
-	(void)total;
-	(void)is_simple;
 }
 
 void
 report_request_begins(struct exchange *x, struct server *srv)
 {
-	(void)x;
-	(void)srv;
 }
 
 void
 report_error(struct pool *pool, enum error_origin origin, const char *sqlstate)
 {
-	(void)pool;
-	(void)origin;
-	(void)sqlstate;
 }
 
 void
 report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event)
 {
-	(void)x;
-	(void)why;
-	(void)kind;
-	(void)event;
 }
 
 void
 stream_change_reading(struct stream *s, bool is_on)
 {
-	(void)s;
-	(void)is_on;
 }
 
 /* A name of pgweir's, pgweir_<tag>_<id>, becomes #id. */
@@ -188,7 +166,6 @@ stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
 {
 	struct buf all = { 0 };
 
-	(void)s;
 	for (int i = 0; i < count; i++)
 		buf_put(&all, pieces[i].iov_base, pieces[i].iov_len);
 	note_messages(all.bytes, all.len);
@@ -200,10 +177,6 @@ stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
 int
 stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent)
 {
-	(void)s;
-	(void)pieces;
-	(void)count;
-	(void)sent;
 	return -1;
 }
 
@@ -221,8 +194,6 @@ server_write(struct server *srv, const void *bytes, size_t len)
 static void
 on_close(struct exchange *x, const struct fail *why, const struct fail *logged)
 {
-	(void)why;
-	(void)logged;
 	x->is_closing = true;
 	fake->closed++;
 }
@@ -230,15 +201,11 @@ on_close(struct exchange *x, const struct fail *why, const struct fail *logged)
 static void
 on_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
-	(void)x;
-	(void)bytes;
-	(void)len;
 }
 
 static void
 on_try_release(struct exchange *x)
 {
-	(void)x;
 	fake->released++;
 }
 
@@ -252,7 +219,6 @@ on_settled(void *arg, const struct owed *o, enum owed_end how)
 static void
 on_local(void *arg, const struct owed *o)
 {
-	(void)arg;
 	write_down(fake->told, sizeof(fake->told), o->kind == OWED_LOCAL_PARSE ? "1" : "3");
 }
 

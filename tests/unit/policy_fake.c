@@ -27,7 +27,6 @@ on_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 {
 	struct fake *f = owner;
 
-	(void)reason;
 	f->closed_which[f->closed++] = number_of(f, conn);
 	if (!f->is_slow_to_close)
 		policy_conn_gone(f->p, conn, false, f->now);
@@ -110,7 +109,6 @@ fake_settings(uint32_t size, uint32_t overflow)
 static void
 on_tell(void *owner)
 {
-	(void)owner;
 }
 
 void

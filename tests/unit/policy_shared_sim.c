@@ -531,7 +531,6 @@ op_outage(void *owner, const struct policy_outage *outage, const struct fail *wh
 {
 	struct wsim *s = ((struct wsim_shard *)owner)->s;
 
-	(void)outage, (void)now_us;
 	HOLDS(s, s->outages == (why == NULL), "an outage %s, and %u are known", why != NULL ? "begins" : "ends",
 	      s->outages);
 	s->outages = why != NULL;

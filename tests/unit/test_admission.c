@@ -23,7 +23,6 @@ struct main_worker {
 static void
 on_refuse(struct admission_place *t, const struct fail *why, enum reject_reason reason)
 {
-	(void)t;
 	cr_expect_str_eq(why->sqlstate, "53300");
 	cr_expect_eq(reason, RJ_MAX_DATABASE);
 }
@@ -31,7 +30,6 @@ on_refuse(struct admission_place *t, const struct fail *why, enum reject_reason 
 static void
 on_out_of_memory(struct admission_place *t)
 {
-	(void)t;
 	cr_assert_fail("out of memory");
 }
 

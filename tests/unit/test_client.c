@@ -42,8 +42,6 @@ see(struct place *p, char what)
 static void
 read_note(struct note *n, void *owner, bool is_over)
 {
-	(void)n;
-	(void)is_over;
 	see(owner, 'n');
 }
 
@@ -59,8 +57,6 @@ on_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	struct place *p = c->env->x.owner;
 
-	(void)bytes;
-	(void)len;
 	see(p, 'c');
 	if (p->seen[1] != '\0')
 		return;

@@ -321,7 +321,6 @@ Test(cluster, two_primaries_are_none)
 static void
 heard(void *owner)
 {
-	(void)owner;
 	told++;
 }
 

@@ -81,8 +81,6 @@ IN_PLACE_OF_LIBRARY void
 ares_getaddrinfo(ares_channel channel, const char *host, const char *service, const struct ares_addrinfo_hints *hints,
 		 ares_addrinfo_callback cb, void *arg)
 {
-	(void)host;
-	(void)hints;
 	for (size_t i = 0; i < meant_count; i++) {
 		meant[i].sin_family = AF_INET;
 		meant[i].sin_port = htons((uint16_t)atoi(service));
@@ -265,8 +263,6 @@ cancel(struct attempt *a)
 static void
 on_owners_timer(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;
-	(void)what;
 	cancel(arg);
 }
 

@@ -60,7 +60,6 @@ step(const char *name)
 	{                                                                                                              \
 		call(name);                                                                                            \
 	}
-#pragma GCC diagnostic ignored "-Wunused-parameter"
 
 STEP(commit_check_before_query, "mark", struct exchange *x, struct request *m)
 STEP(commit_check_before_parse, "mark", struct exchange *x, struct request *m)

@@ -90,7 +90,6 @@ static const struct {
 static enum hba_fit
 is_member(const char *role, void *unused)
 {
-	(void)unused;
 	cr_expect_neq(role[0], '+');
 	return strcmp(role, "staff") == 0 ? HBA_YES : strcmp(role, "later") == 0 ? HBA_LATER : HBA_NO;
 }

@@ -123,8 +123,6 @@ on_busy(evutil_socket_t fd, short what, void *arg)
 {
 	struct reader *r = arg;
 
-	(void)fd;
-	(void)what;
 	if (r->read < r->wanted)
 		event_active(r->busy, EV_TIMEOUT, 0);
 	between_events(r->deferred_frees, r->inbox);
@@ -165,7 +163,6 @@ struct taken {
 static bool
 is_even(const struct note *n, void *arg)
 {
-	(void)arg;
 	return ((const struct letter *)n)->number % 2 == 0;
 }
 
@@ -287,8 +284,6 @@ on_prepared(evutil_socket_t fd, short what, void *arg)
 {
 	struct reader *r = arg;
 
-	(void)fd;
-	(void)what;
 	r->turns++;
 }
 

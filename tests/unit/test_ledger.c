@@ -439,13 +439,11 @@ count_settled(void *arg, const struct owed *o, enum owed_end how)
 	struct numbers *n = arg;
 
 	cr_assert_eq((uintptr_t)o->ref, ++n->settled, "in order");
-	(void)how;
 }
 
 static void
 count_made(void *arg, const struct owed *o)
 {
-	(void)o;
 	((struct numbers *)arg)->local++;
 }
 

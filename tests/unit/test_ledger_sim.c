@@ -337,7 +337,6 @@ on_settled(void *arg, const struct owed *o, enum owed_end how)
 
 	m->got_end = (int)how;
 	m->ends++;
-	(void)arg;
 }
 
 static void

@@ -31,8 +31,6 @@ int
 notify_attach(struct pool *entry, const char *encoding, struct notify_subscriber *subscriber,
 	      const struct notify_subscriber_ops *ops)
 {
-	(void)entry;
-	(void)encoding;
 	subscriber->listener = (struct notify_listener *)(void *)&listener;
 	subscriber->ops = ops;
 	listener.subscriber = subscriber;
@@ -77,7 +75,6 @@ notify_leave(struct notify_subscription *m)
 bool
 notify_catch_up(struct notify_subscriber *subscriber)
 {
-	(void)subscriber;
 	listener.catch_ups++;
 	return !listener.is_down;
 }
@@ -85,10 +82,6 @@ notify_catch_up(struct notify_subscriber *subscriber)
 void
 log_event(struct log *log, enum log_level level, const struct log_about *about, const char *format, ...)
 {
-	(void)log;
-	(void)level;
-	(void)about;
-	(void)format;
 }
 
 static struct notify_subscription *

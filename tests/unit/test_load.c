@@ -1602,7 +1602,6 @@ read_source(const char *path)
 static void
 expect_default(const struct config_row *row, void *arg)
 {
-	(void)arg;
 	if (strcmp(row->key, "users_file") == 0 || strcmp(row->key, "upstream") == 0)
 		return;
 	cr_expect_str_eq(row->value, row->default_value, "[%s] %s", row->section, row->key);

@@ -45,7 +45,6 @@ call(const char *name)
 	{                                                                                                              \
 		return answer;                                                                                         \
 	}
-#pragma GCC diagnostic ignored "-Wunused-parameter"
 
 TRUTH(resend_is_possible, fake.is_possible, struct exchange *x, const struct server *srv)
 TRUTH(resend_is_of_statements, false, const struct server *srv)

@@ -34,7 +34,6 @@ const struct server_owner_ops dedicated_own_ops;
 void
 dedicated_env(struct server_env *env, const struct pool_set *set)
 {
-	(void)set;
 	env->base = base;
 	env->now_us = &now_us;
 }
@@ -43,7 +42,6 @@ int
 dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 	       const struct gucs *settings, const struct upstream_host *host)
 {
-	(void)set, (void)env, (void)target, (void)settings, (void)host;
 	d->srv = &srv;
 	srv.gucs = gucs_empty(guc_store);
 	return 0;
@@ -65,7 +63,6 @@ dedicated_close(struct dedicated *d)
 int
 server_write(struct server *s, const void *bytes, size_t len)
 {
-	(void)s;
 	buf_put(&sent, bytes, len);
 	return 0;
 }
@@ -73,41 +70,35 @@ server_write(struct server *s, const void *bytes, size_t len)
 void
 server_fail(struct server *s, const struct fail *why)
 {
-	(void)s, (void)why;
 }
 
 void
 policy_get_counts(const struct policy *p, struct policy_counts *out)
 {
-	(void)p;
 	memset(out, 0, sizeof(*out));
 }
 
 uint64_t
 pool_set_random(struct pool_set *set)
 {
-	(void)set;
 	return 1;
 }
 
 bool
 pool_is_of_primary(const struct pool *p, struct server *s)
 {
-	(void)p, (void)s;
 	return true;
 }
 
 const struct upstream_host *
 pool_primary_host(const struct pool *p)
 {
-	(void)p;
 	return NULL;
 }
 
 void
 log_event(struct log *log, enum log_level level, const struct log_about *about, const char *format, ...)
 {
-	(void)log, (void)level, (void)about, (void)format;
 }
 
 /* --- clients --- */
@@ -151,7 +142,6 @@ on_gap(struct notify_subscriber *subscriber)
 static void
 on_flush(struct notify_subscriber *subscriber)
 {
-	(void)subscriber;
 }
 
 static const struct notify_subscriber_ops ops = { .listening = on_listening, .gap = on_gap, .flush = on_flush };

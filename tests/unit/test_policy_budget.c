@@ -72,7 +72,6 @@ read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *
 {
 	const struct several *v = world;
 
-	(void)f, (void)i;
 	*value = 0;
 	if (strcmp(name, "used") == 0)
 		*value = policy_budget_used(v->budget);

@@ -350,7 +350,6 @@ on_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 {
 	struct one *o = owner;
 
-	(void)reason;
 	if (draw(o->hand, 2) == 0)
 		gone(o, conn);
 }
@@ -358,8 +357,6 @@ on_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 static void
 on_ping(void *owner, struct policy_conn *conn)
 {
-	(void)owner;
-	(void)conn;
 }
 
 static void
@@ -383,9 +380,6 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 static void
 on_refuse(const struct fail *why, enum request_failure kind, struct policy_waiter *t)
 {
-	(void)why;
-	(void)kind;
-	(void)t;
 }
 
 static const struct policy_ops ops = { .open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake };

@@ -34,7 +34,6 @@ on_told(void *owner)
 static void
 ignore(void *owner)
 {
-	(void)owner;
 }
 
 static uint64_t
@@ -193,7 +192,6 @@ read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *
 {
 	struct kept *k = world;
 
-	(void)f, (void)i;
 	if (strcmp(name, "used") == 0)
 		*value = policy_budget_used(k->budget);
 	else if (strcmp(name, "taken") == 0)

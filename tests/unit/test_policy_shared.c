@@ -601,7 +601,6 @@ hand_open(void *owner, uint64_t now_us, struct fail *why)
 	struct hand *h = owner;
 	struct server *srv = calloc(1, sizeof(*srv));
 
-	(void)why;
 	h->crew->wrong += atomic_fetch_add(&h->crew->open, 1) >= h->crew->most;
 	h->opening[h->opening_count++] = srv;
 	policy_conn_opening(h->p, &srv->conn, now_us);
@@ -613,7 +612,6 @@ hand_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 {
 	struct hand *h = owner;
 
-	(void)reason;
 	for (unsigned i = 0; i < h->opening_count; i++)
 		if (&h->opening[i]->conn == conn)
 			h->opening[i--] = h->opening[--h->opening_count];
@@ -658,7 +656,6 @@ on_hand_grant(struct policy_conn *conn, struct policy_waiter *t)
 static void
 on_hand_refuse(const struct fail *why, enum request_failure kind, struct policy_waiter *t)
 {
-	(void)why, (void)kind;
 	((struct hand *)(uintptr_t)t->gucs)->crew->wrong++; /* nobody has a limit */
 }
 

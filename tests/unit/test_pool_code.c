@@ -46,7 +46,6 @@ server_ask(struct server *srv, const char *question)
 int
 server_write(struct server *srv, const void *bytes, size_t len)
 {
-	(void)srv, (void)bytes, (void)len;
 	return 0;
 }
 
@@ -59,7 +58,6 @@ server_fail(struct server *srv, const struct fail *why)
 int
 server_step_aloud(struct server *srv, enum server_event ev, enum server_state to)
 {
-	(void)ev;
 	cr_assert_neq(to, SV_NONE);
 	srv->state = to;
 	return 0;
@@ -74,21 +72,18 @@ server_is_late(const struct server *srv, uint64_t at_us)
 int
 server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, void *arg)
 {
-	(void)srv, (void)timeout_us, (void)done, (void)arg;
 	return 0;
 }
 
 int
 event_add(struct event *ev, const struct timeval *timeout)
 {
-	(void)ev, (void)timeout;
 	return 0;
 }
 
 int
 event_del(struct event *ev)
 {
-	(void)ev;
 	return 0;
 }
 
@@ -101,19 +96,16 @@ pool_set_due(struct pool *p, uint64_t at_us)
 void
 policy_close_all(struct policy *p, enum recycle_reason why, uint64_t at_us)
 {
-	(void)p, (void)why, (void)at_us;
 }
 
 void
 pool_defaults_on_answer(const struct server *srv, bool is_new)
 {
-	(void)srv, (void)is_new;
 }
 
 void
 standby_pools_code_is_new(struct pool *p)
 {
-	(void)p;
 }
 
 static void

@@ -36,9 +36,6 @@ struct place {
 static void
 on_settled(void *arg, const struct owed *o, enum owed_end how)
 {
-	(void)arg;
-	(void)o;
-	(void)how;
 }
 
 static const struct ledger_ops ledger_ops = { on_settled, NULL };

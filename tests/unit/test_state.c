@@ -27,12 +27,6 @@ void
 audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
 	   uint64_t now_us)
 {
-	(void)a;
-	(void)database;
-	(void)user;
-	(void)application;
-	(void)flags;
-	(void)now_us;
 	audited++;
 }
 
@@ -45,61 +39,46 @@ policy_has_waiters(const struct policy *p)
 bool
 policy_is_wanted(const struct policy *p)
 {
-	(void)p;
 	return is_wanted;
 }
 
 void
 policy_get_counts(const struct policy *p, struct policy_counts *out)
 {
-	(void)p;
 	*out = (struct policy_counts){ .lent = 2 };
 }
 
 uint64_t
 policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
-	(void)p;
-	(void)conn;
-	(void)now_us;
 	return keep_us;
 }
 
 uint64_t
 pool_set_random(struct pool_set *set)
 {
-	(void)set;
 	return 7;
 }
 
 bool
 pool_has_sequences(const struct pool *entry, uint64_t now_us)
 {
-	(void)entry;
-	(void)now_us;
 	return true;
 }
 
 void
 pool_defaults_altered(struct pool *entry)
 {
-	(void)entry;
 }
 
 void
 pool_code_changed(struct pool *entry, bool is_made)
 {
-	(void)entry;
-	(void)is_made;
 }
 
 void
 pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us)
 {
-	(void)srv;
-	(void)discard_all;
-	(void)parts;
-	(void)now_us;
 	cleaned++;
 }
 
@@ -112,10 +91,6 @@ server_forget_session(struct server *srv)
 void
 log_event(struct log *log, enum log_level level, const struct log_about *about, const char *format, ...)
 {
-	(void)log;
-	(void)level;
-	(void)about;
-	(void)format;
 }
 
 const char *const pin_reason_names[PIN_COUNT] = { "session_set", "temp_table", "listen", "advisory_lock", "cursor" };

@@ -21,32 +21,23 @@ static bool is_unshared, waits;
 enum feature_step
 state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
-	(void)x;
-	(void)sql;
-	(void)have;
-	(void)len;
 	return STEP_FORWARD;
 }
 
 void
 state_plain_bind(struct exchange *x, uint32_t flags)
 {
-	(void)x;
-	(void)flags;
 }
 
 bool
 state_reads_as_gucs(const struct exchange *x)
 {
-	(void)x;
 	return true;
 }
 
 bool
 state_statement_context(const struct exchange *x, const struct sql_traits *v, uint32_t *context)
 {
-	(void)x;
-	(void)v;
 	*context = 0;
 	return !is_unshared;
 }
@@ -54,40 +45,28 @@ state_statement_context(const struct exchange *x, const struct sql_traits *v, ui
 void
 state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {
-	(void)x;
-	(void)b;
-	(void)sql;
-	(void)to;
-	(void)ref;
 }
 
 unsigned
 state_risk_of(const struct exchange *x, struct statement *st)
 {
-	(void)x;
-	(void)st;
 	return 0;
 }
 
 void
 state_note_run(struct exchange *x, unsigned risk)
 {
-	(void)x;
-	(void)risk;
 }
 
 unsigned
 state_risk_of_all(const struct exchange *x)
 {
-	(void)x;
 	return 0;
 }
 
 bool
 state_waits_for_sequences(const struct exchange *x, uint32_t flags)
 {
-	(void)x;
-	(void)flags;
 	return waits;
 }
 

@@ -127,7 +127,6 @@ on_done(struct stream *s, const struct fail *why, void *arg)
 {
 	struct end *e = arg;
 
-	(void)s;
 	e->is_done = true;
 	e->is_failed = why != NULL;
 	if (why != NULL)

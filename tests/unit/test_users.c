@@ -26,7 +26,6 @@ note_warning(bool is_error, const char *text, void *arg)
 {
 	struct warnings *w = arg;
 
-	(void)is_error;
 	w->count++;
 	snprintf(w->last, sizeof(w->last), "%s", text);
 	snprintf(w->all + strlen(w->all), sizeof(w->all) - strlen(w->all), "%s\n", text);

@@ -183,8 +183,6 @@ read_long(struct note *n, void *owner, bool is_over)
 {
 	struct long_one *l = (struct long_one *)n;
 
-	(void)owner;
-	(void)is_over;
 	sem_post(&l->begun);
 	while (sem_wait(&l->may_end) != 0)
 		continue;
@@ -201,8 +199,6 @@ read_question(struct note *n, void *owner, bool is_over)
 {
 	struct question *q = (struct question *)n;
 
-	(void)owner;
-	(void)is_over;
 	sem_post(q->answer);
 	free(q);
 }
@@ -275,8 +271,6 @@ read_letter(struct note *n, void *owner, bool is_over)
 {
 	struct letter *l = (struct letter *)n;
 
-	(void)owner;
-	(void)is_over;
 	l->place->others[l->to].heard++;
 	free(l);
 }

@@ -275,7 +275,6 @@ place(const void *options, const char *setting)
 {
 	const struct ldap_settings *s = options;
 
-	(void)setting;
 	return s->uris;
 }
 

@@ -36,9 +36,6 @@ converse(int count, const struct pam_message **asked, struct pam_response **out,
 static void
 do_not_pause(int result, unsigned us, void *password)
 {
-	(void)result;
-	(void)us;
-	(void)password;
 }
 
 /* Returns true if PAM has not judged the password at all. Modules say PAM_SYSTEM_ERR of wrong ones, too (pam_exec). */
