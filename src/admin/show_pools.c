@@ -3,6 +3,7 @@
 #include "client/clients.h"
 #include "exchange/report.h"
 
+#include "auth/delegation.h"
 #include "base/clock.h"
 #include "pool/standby_pools.h"
 #include "pool/pool_target.h"
@@ -77,7 +78,8 @@ SHOW(show_pools, pool_columns, OF_ALL)
 SHOW_ROW(pool_more, (TEXT, database) (TEXT, user) (INT4, pool_size) (INT4, max_overflow) (INT4, overflow_now)
 	(INT4, active) (INT4, idle) (INT4, waiting) (INT8, oldest_wait_us) (INT8, checkouts_idle)
 	(INT8, checkouts_new) (INT8, checkouts_overflow) (INT8, pool_timeouts) (INT8, pings_ok) (INT8, pings_failed)
-	(INT8, recycles) (INT8, outage_us) (INT8, held) (INT8, replays) (INT4, worker));
+	(INT8, recycles) (INT8, outage_us) (INT8, held) (INT8, replays) (INT4, worker)
+	(TEXT, principal) (INT8_OR_NULL, ticket_left_s));
 
 SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 {
@@ -86,6 +88,8 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 	for (size_t p = 0; pools != NULL && pools[p] != NULL; p++) {
 		const struct pool *e = pools[p];
 		const struct pool_counters *c = &e->counters;
+		const struct delegation *owner = e->target->server.delegation;
+		const struct delegated *by = owner != NULL ? owner->by : NULL;
 		struct pool_more_row row = { .database = e->database->name, .user = e->user };
 		struct policy_counts n;
 
@@ -108,6 +112,11 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 		row.held = c->held;
 		row.replays = c->replays;
 		row.worker = show_worker_of(env, e);
+		row.ticket_left_s = ROWS_NULL;
+		if (by != NULL) {
+			row.principal = by->principal;
+			row.ticket_left_s = by->until_us > env->now_us ? (by->until_us - env->now_us) / US_PER_S : 0;
+		}
 		for (size_t i = 0; i < RR_COUNT; i++)
 			row.recycles += c->recycles[i];
 		rows_add(rows, &row);

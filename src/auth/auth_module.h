@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "auth/delegation.h"
 #include "base/buf.h"
 #include "base/fail.h"
 #include "modules/modules.h"
@@ -15,8 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define AUTH_NAME_MAX 1023
 
 /* FAILED: nobody could tell. MORE: another token is to come. */
 enum proof { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED, PROOF_MORE };
@@ -27,6 +26,8 @@ struct auth_tokens {
 	size_t token_len;
 	struct buf reply; /* to the other side, unless it is empty; also where the token is refused */
 	void *context; /* the module's, from one token to the next; NULL at first */
+	/* PROOF_RIGHT: where what the client delegates is put, a reference; NULL: it is not taken. */
+	struct delegated **delegated;
 	char name[AUTH_NAME_MAX + 1]; /* PROOF_RIGHT: who the client is, for map= */
 };
 
@@ -43,6 +44,7 @@ struct auth_question {
 struct auth_server {
 	const char *host; /* as in upstream */
 	const char *service; /* krbsrvname of upstream; NULL: postgres */
+	const struct delegated *delegated; /* by whose credentials, which are there; NULL: by pgweir's own */
 };
 
 struct auth_module {

@@ -53,6 +53,7 @@ enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
 enum tls_mode { TLS_OFF, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 
 enum budget_mode { BUDGET_OFF, BUDGET_ADVISE, BUDGET_ON };
+enum delegation_mode { DELEGATION_OFF, DELEGATION_ON };
 enum begin_mode { BEGIN_SENT, BEGIN_DEFERRED };
 enum reads_mode { READS_PRIMARY, READS_PREFER_STANDBY, READS_MARKED };
 
@@ -94,6 +95,7 @@ struct scope_settings {
 	    *server_tls_min_version;
 	char *password_command; /* prints the password for PostgreSQL; empty: none. Databases and users */
 	uint64_t password_lifetime_us;
+	enum delegation_mode delegation; /* auth/delegation.h */
 	char *auth_query, *auth_user, *auth_database; /* auth_query: "off", "builtin" or SQL with $1 */
 };
 

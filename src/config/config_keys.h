@@ -49,7 +49,7 @@ struct config_key {
 };
 
 #define CONFIG_KEYS_MAX 144 /* room for the rows' origins */
-#define CONFIG_SCOPE_MAX 56 /* room for those with a scope_name; scope.set has 64 bits */
+#define CONFIG_SCOPE_MAX 64 /* room for those with a scope_name: scope.set has so many bits */
 #define CONFIG_LISTENS_MAX 64
 
 /* Row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */

@@ -93,7 +93,9 @@ is_busy(const struct server *srv)
 {
 	uint64_t since_us;
 
-	return srv->state == SV_LENT && srv->borrower != NULL && ledger_owes_client(&srv->ledger, &since_us);
+	/* Where servers log in by a client's ticket, it is not used to ask for others. */
+	return srv->state == SV_LENT && srv->borrower != NULL && srv->target->delegation == NULL &&
+	       ledger_owes_client(&srv->ledger, &since_us);
 }
 
 static bool

@@ -231,6 +231,24 @@ warn_passed_through(const struct check *check, const struct scope_settings *sett
 				"other's prepared statements");
 }
 
+static void
+check_delegation(const struct check *check)
+{
+	for (struct config_section s = { 0 }; config_next_section(check->config, &s);) {
+		struct scope_settings settings;
+
+		config_effective(check->config, s.scope, NULL, &settings);
+		if (s.scope->upstream == NULL || settings.delegation == DELEGATION_OFF)
+			continue;
+		problem_warning(check->sink, s.origin->upstream_line,
+				"gss_accept_delegation = on: pgweir can act as clients of [%s %s] wherever their "
+				"tickets are good; PostgreSQL sees their principals, and %s",
+				s.word, s.scope->name,
+				*s.scope->upstream->user == '\0' ? "each user is for one alone"
+								 : "with user= in upstream one alone can come in");
+	}
+}
+
 /* Checks the resulting settings of each section that sets the key itself. */
 static void
 check_scopes(const struct check *check, const char *name,
@@ -526,6 +544,7 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	check_exempt_addresses(&check);
 	check_peers(&check);
 	check_scopes(&check, "min_idle", warn_min_idle);
+	check_delegation(&check);
 	check_scopes(&check, "prepared_statements", warn_passed_through);
 	check_scopes(&check, "transaction_timeout", warn_timeout_order);
 	check_caps(&check);

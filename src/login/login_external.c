@@ -39,6 +39,7 @@ struct external {
 	char *said; /* the password, terminated, or the token; wiped. NULL: it is the client's turn to send one */
 	size_t said_len;
 	struct auth_tokens tokens; /* if there is no password */
+	struct delegated *delegated; /* by them; NULL: nothing yet */
 };
 
 static unsigned
@@ -71,6 +72,7 @@ external_free(struct external *e)
 	if (e->module->context_free != NULL)
 		e->module->context_free(e->tokens.context);
 	buf_fini(&e->tokens.reply);
+	delegated_unref(e->delegated);
 	forget_what_was_said(e);
 	hba_unref(e->hba);
 	secret_free(e->setting);
@@ -201,8 +203,11 @@ put_reply(struct client *c, struct external *e)
 
 	if (buf_ok(reply) && reply->len > 0)
 		message_authentication(&c->login->out, TOKEN_REPLY, reply->bytes, reply->len);
-	if (e->proof == PROOF_RIGHT && e->question.tokens != NULL)
+	if (e->proof == PROOF_RIGHT && e->question.tokens != NULL) {
 		c->login->system_user = strdup(e->tokens.name);
+		c->login->delegated = e->delegated;
+		e->delegated = NULL;
+	}
 	if (buf_ok(reply) && (c->login->system_user != NULL || e->proof != PROOF_RIGHT || e->question.tokens == NULL))
 		return true;
 	login_out_of_memory(c);
@@ -336,6 +341,8 @@ void
 login_external_begin(struct client *c)
 {
 	const struct auth_module *module = auth_modules[module_number(c->login)];
+	const struct config *config = c->env->x.config;
+	struct scope_settings settings;
 	struct external *e;
 
 	c->login->method = LM_MODULES + module_number(c->login);
@@ -349,6 +356,9 @@ login_external_begin(struct client *c)
 		return;
 	}
 	e->question.tokens = &e->tokens;
+	config_effective(config, config_find_database(config, replication_database(c)), NULL, &settings);
+	if (settings.delegation == DELEGATION_ON)
+		e->tokens.delegated = &e->delegated;
 	external_wait(c, e);
 }
 

@@ -113,6 +113,10 @@ find_pool(struct client *c)
 		login_refuse(c, &why, LR_ERROR);
 		return NULL;
 	}
+	if (pool_take_delegated(pool, l->delegated, *env->x.now_us, &why) < 0) {
+		login_refuse(c, &why, LR_ERROR);
+		return NULL;
+	}
 	return pool;
 }
 

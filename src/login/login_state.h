@@ -69,6 +69,7 @@ struct client_login {
 	struct login_asked *asked; /* login_asked.c; NULL: nothing was */
 	char *system_user; /* peer: its name; NULL: not found yet, or none */
 	uid_t system_uid;
+	struct delegated *delegated; /* by its tokens, a reference; NULL: it has shown none, or nothing is taken */
 	struct user_secret secret;
 	/* Set by login_wait: called if the client leaves before login_conclude. */
 	void (*abandon)(void *arg);

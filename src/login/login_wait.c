@@ -1,4 +1,5 @@
 /* src/login/login_wait.c - a login that waits for a thread or a lookup, and what a login owns. */
+#include "auth/delegation.h"
 #include "login/login_asked.h"
 
 #include "dedicated/dedicated.h"
@@ -25,6 +26,7 @@ login_free(struct client_login *l)
 	users_unref(l->users);
 	login_asked_free(l);
 	free(l->system_user);
+	delegated_unref(l->delegated);
 	hba_unref(l->hba);
 	ident_unref(l->ident);
 	OPENSSL_cleanse(l, sizeof(*l));

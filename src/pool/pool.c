@@ -2,6 +2,7 @@
  * the secrets that its clients have proved. */
 #include "pool/pool_set_state.h"
 
+#include "auth/delegation.h"
 #include "pool/cluster.h"
 
 #include <assert.h>
@@ -176,6 +177,8 @@ pool_shards(const struct config *config, const char *database, const char *user,
 		return 1;
 	user = name_user(user, database, db->upstream->is_of_tenant, own);
 	config_effective(config, db, config_find_user(config, user), &s);
+	if (s.delegation == DELEGATION_ON) /* its owner is one worker's */
+		return 1;
 	parts = most_connections(&s, config->max_server_connections) / split->shard_min;
 	parts = parts < split->workers ? parts : split->workers;
 	return parts > 1 ? (uint32_t)parts : 1;
@@ -610,6 +613,29 @@ pool_learn_secret(struct pool *pool, const char *user, const char *secret)
 
 	if (strcmp(whole_user(pool, whole), user) == 0)
 		take_secret(pool, secret);
+}
+
+int
+pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why)
+{
+	struct delegation *of = pool->target->server.delegation;
+	struct policy_settings ps;
+	bool is_new, was_good;
+
+	if (of == NULL)
+		return 0;
+	is_new = of->by == NULL;
+	was_good = !is_new && of->by->until_us > now_us;
+	if (delegation_take(of, d, pool->clients == 0 && pool->shared == NULL, now_us, why) < 0)
+		return -1;
+	if (is_new)
+		log_info(pool->set->log, "pool %s/%s belongs to \"%s\", whose tickets open its connections",
+			 pool->database->name, pool->user, of->by->principal);
+	if (!was_good) { /* what has failed may be possible now */
+		fill_policy(&pool->settings, &ps);
+		policy_reconfigure(pool->policy, &ps, now_us);
+	}
+	return 0;
 }
 
 const struct scram_keys *

@@ -22,6 +22,7 @@
 #include "session/statement_store.h"
 
 struct pool_set; /* pool_set.h */
+struct delegated; /* auth/delegation.h */
 struct notify_listener;
 struct dedicated;
 struct cluster;
@@ -234,6 +235,9 @@ void pool_startup_forget_all(struct pool_startups *all);
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
 /* A client proved this secret (plain or MD5), not in users_file: servers use it if there is no other. It is copied. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
+/* A client that has logged in by d (NULL: not by a ticket) is to use the pool. Returns 0, or -1 with *why set: with
+ * gss_accept_delegation it must not, see delegation_take(). */
+int pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why);
 
 /* Returns how this pool's servers log in, for the next process. Borrowed; *secret may be NULL. */
 const struct scram_keys *pool_secrets(const struct pool *pool, const char **secret);

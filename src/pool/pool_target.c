@@ -1,5 +1,6 @@
 #include "pool/pool_target.h"
 
+#include "auth/delegation.h"
 #include "base/buf.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -108,6 +109,10 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 		pool_target_unref(t);
 		return NULL;
 	}
+	if (settings->delegation == DELEGATION_ON && (t->server.delegation = delegation_new()) == NULL) {
+		pool_target_unref(t);
+		return NULL;
+	}
 	t->server.keys = keys;
 	t->server.connect_timeout_us = settings->connect_timeout_us;
 	t->server.password_lifetime_us = settings->password_lifetime_us;
@@ -136,16 +141,18 @@ pool_target_of_ours(const struct upstream *upstream, const struct scope_settings
 		    struct users *users, const char *database, const char *user, const char *dbname,
 		    struct scram_keys *keys, struct fail *why)
 {
+	struct scope_settings own = *settings;
 	char none[] = "", *own_user = copy_name(upstream, user), *own_dbname = copy_name(upstream, dbname);
 	struct pool_target *target = NULL;
 	struct upstream up = *upstream; /* pool_target_new() makes its copy */
 
+	own.delegation = DELEGATION_OFF;
 	up.password = strcmp(up.user, user) == 0 ? up.password : none;
 	up.user = own_user;
 	up.dbname = dbname[0] == '\0' ? up.dbname : own_dbname;
 	fail_memory(why, "a connection");
 	if (own_user != NULL && own_dbname != NULL)
-		target = pool_target_new(&up, settings, tls, users, database, user, keys, why);
+		target = pool_target_new(&up, &own, tls, users, database, user, keys, why);
 	free(own_user);
 	free(own_dbname);
 	return target;
@@ -166,6 +173,7 @@ pool_target_unref(struct pool_target *t)
 	upstream_free(t->upstream);
 	users_unref(t->users);
 	tls_context_unref(t->tls);
+	delegation_unref(t->server.delegation);
 	free(t->tls_text);
 	if (t->learnt != NULL)
 		explicit_bzero(t->learnt, strlen(t->learnt));
@@ -194,6 +202,8 @@ pool_target_with_secret(const struct pool_target *t, const char *secret)
 	made->upstream = upstream_copy(t->upstream);
 	made->users = users_ref(t->users);
 	made->tls = t->tls == NULL ? NULL : tls_context_ref(t->tls);
+	if (made->server.delegation != NULL)
+		delegation_ref(made->server.delegation);
 	/* At most a secret that t has learnt, which the caller replaces. */
 	made->server.password = made->server.md5_secret = NULL;
 	if (made->upstream == NULL || (made->tls_text = strdup(t->tls_text)) == NULL ||
@@ -207,6 +217,10 @@ pool_target_with_secret(const struct pool_target *t, const char *secret)
 int
 pool_target_inherit(struct pool_target *t, const struct pool_target *from)
 {
+	if (t->server.delegation != NULL && from->server.delegation != NULL) {
+		delegation_unref(t->server.delegation);
+		t->server.delegation = delegation_ref(from->server.delegation);
+	}
 	return from->learnt == NULL ? 0 : learn(t, from->learnt);
 }
 
@@ -219,9 +233,10 @@ is_same_text(const char *a, const char *b)
 bool
 pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 {
-	return upstream_equal(a->upstream, b->upstream) && strcmp(a->tls_text, b->tls_text) == 0 &&
-	       strcmp(a->user, b->user) == 0 && strcmp(a->database, b->database) == 0 &&
-	       is_same_text(a->command, b->command) && is_same_text(a->server.password, b->server.password) &&
+	return a->server.delegation == b->server.delegation && upstream_equal(a->upstream, b->upstream) &&
+	       strcmp(a->tls_text, b->tls_text) == 0 && strcmp(a->user, b->user) == 0 &&
+	       strcmp(a->database, b->database) == 0 && is_same_text(a->command, b->command) &&
+	       is_same_text(a->server.password, b->server.password) &&
 	       is_same_text(a->server.md5_secret, b->server.md5_secret);
 }
 

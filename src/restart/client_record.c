@@ -38,6 +38,8 @@ client_record_obstacle(const struct client *c)
 	    (x->rare != NULL && x->rare->cancels != NULL) || x->client_pid == 0 || c->is_starved ||
 	    c->x.reading == EXCHANGE_IN_TRANSFER)
 		return CLIENT_RECORD_BUSY;
+	if (x->pool->settings.delegation == DELEGATION_ON)
+		return CLIENT_RECORD_TICKET;
 	return features_tie(x, TIE_PROCESS) ? CLIENT_RECORD_BUSY : CLIENT_RECORD_NONE;
 }
 
@@ -51,6 +53,7 @@ client_record_obstacle_name(enum client_record_obstacle o)
 		[CLIENT_RECORD_SESSION] = "in session mode",
 		[CLIENT_RECORD_TLS] = "with TLS",
 		[CLIENT_RECORD_CONSOLE] = "in the console",
+		[CLIENT_RECORD_TICKET] = "with a delegated ticket",
 		[CLIENT_RECORD_REFUSED] = "that the successor could not take",
 	};
 
@@ -477,6 +480,8 @@ take_place(struct client_record_reader *s, struct client *c, const struct client
 		return fail_memory(why, "the client's settings");
 	if (c->x.settings->pool_mode == POOL_MODE_SESSION)
 		return fail_set(why, "0A000", "its pool has pool_mode = session now");
+	if (pool->settings.delegation == DELEGATION_ON)
+		return fail_set(why, "0A000", "its pool has gss_accept_delegation = on now");
 	pool_take_secrets(pool, learnt->keys.is_set ? &learnt->keys : NULL,
 			  learnt->secret[0] != '\0' ? learnt->secret : NULL);
 	c->x.pool = pool;

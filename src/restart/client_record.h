@@ -21,6 +21,7 @@ enum client_record_obstacle {
 	CLIENT_RECORD_SESSION, /* the same, by pool_mode = session or for replication */
 	CLIENT_RECORD_TLS,
 	CLIENT_RECORD_CONSOLE,
+	CLIENT_RECORD_TICKET, /* its pool logs in by what it has delegated, which can't move */
 	CLIENT_RECORD_REFUSED, /* the other process could not take it */
 	CLIENT_RECORD_OBSTACLES
 };

@@ -66,6 +66,7 @@ const char *server_state_name(enum server_state s);
 
 struct server;
 struct hosts; /* server/hosts.h */
+struct delegation; /* auth/delegation.h */
 
 /* The callbacks to the borrower, which may be NULL (it has gone) in all but pass and request_done. */
 struct server_ops {
@@ -176,6 +177,7 @@ struct server_target {
 	const char *password_command; /* prints the password, instead of these; or NULL */
 	uint64_t password_lifetime_us;
 	struct scram_keys *keys; /* learnt from a client or derived from the password; may be filled in here */
+	struct delegation *delegation; /* tokens are made by what is there; NULL: by what is pgweir's own */
 	uint64_t connect_timeout_us; /* for dialling and login together */
 	const char *replication; /* the value of the startup parameter, or NULL */
 	struct tls_context *tls; /* NULL: no TLS is wanted */

@@ -15,6 +15,7 @@ struct server_tokens {
 	server_tokens_done done;
 	const struct auth_module *module;
 	struct auth_server to;
+	struct delegated *by; /* a reference for to */
 	struct auth_tokens tokens;
 	enum proof proof;
 	struct fail why;
@@ -25,6 +26,7 @@ static void
 tokens_free(struct server_tokens *t)
 {
 	t->module->context_free(t->tokens.context);
+	delegated_unref(t->by);
 	buf_fini(&t->tokens.reply);
 	free(t);
 }
@@ -106,15 +108,20 @@ struct server_tokens *
 server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why)
 {
 	const struct upstream *up = srv->target->upstream;
-	struct server_tokens *t = tokens_new(&(struct auth_server){ .host = up->hosts[srv->host_index].host,
-								    .service = up->words[UPSTREAM_KRBSRVNAME] });
+	const struct delegation *delegation = srv->target->delegation;
+	struct server_tokens *t;
 	char place[SERVER_ADDRESS_MAX + 64];
 	struct fail refused;
 
+	if (delegation != NULL && delegated_check(delegation->by, *srv->env->now_us, why) < 0)
+		return NULL;
+	t = tokens_new(&(struct auth_server){ .host = up->hosts[srv->host_index].host,
+					      .service = up->words[UPSTREAM_KRBSRVNAME] });
 	if (t == NULL) {
 		fail_memory(why, "a server login");
 		return NULL;
 	}
+	t->to.delegated = t->by = delegation != NULL ? delegated_ref(delegation->by) : NULL;
 	t->job.run = run;
 	t->job.done = on_back;
 	t->job.discard = discard;

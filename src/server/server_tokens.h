@@ -16,7 +16,8 @@ typedef void (*server_tokens_done)(struct server *srv, enum proof proof, struct 
 
 /* Returns true if PostgreSQL asks for tokens of a module by this code. */
 bool server_tokens_know(const struct server_env *env, uint32_t code);
-/* Calls done later, unless freed. Returns NULL with *why set if too much work waits. */
+/* Calls done later, unless freed. Returns NULL with *why set if too much work waits, or what was delegated is no good.
+ */
 struct server_tokens *server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why);
 /* PostgreSQL has replied. At once; the next one is made unless PROOF_WRONG or PROOF_FAILED is returned, with *why set.
  */

@@ -1065,7 +1065,7 @@ static const char everything[] =
     "idle_transaction_timeout = 35h\nclient_idle_timeout = 36d\nshutdown_timeout = 37s\nshutdown_delay = "
     "38s\nrestart_timeout = 39s\n"
     "[auth]\nmethod = md5\nusers_file = users.txt\nhba_file =\nident_file =\nauth_query = off\nauth_user =\n"
-    "auth_database =\nadmin_users = root, \"a,b\" ,c\nstats_users = monitor\n"
+    "auth_database =\ngss_accept_delegation = off\nadmin_users = root, \"a,b\" ,c\nstats_users = monitor\n"
     "[tls_client]\nmode = off\ncertificate_file =\nkey_file =\nca_file = ca.pem\nmin_version = 1.3\n"
     "[tls_server]\nmode = off\nca_file = /ca\ncertificate_file =\nkey_file =\nmin_version = 1.3\nnegotiation = "
     "postgres\n"
@@ -1125,6 +1125,7 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_str_eq(c->defaults.auth_query, "off");
 	cr_expect_str_eq(c->defaults.auth_user, "");
 	cr_expect_str_eq(c->defaults.auth_database, "");
+	cr_expect_eq(c->defaults.delegation, DELEGATION_OFF);
 	cr_expect_str_eq(c->admin_users[0], "root");
 	cr_expect_str_eq(c->admin_users[1], "a,b");
 	cr_expect_str_eq(c->admin_users[2], "c");

@@ -5,9 +5,10 @@
  *   gss.c         PostgreSQL's options, and what the core knows of the method
  *   gss_accept.c  takes the clients' tokens
  *   gss_show.c    makes pgweir's own, as libpq does; PostgreSQL must prove who it is, too
+ *   gss_delegate.c  what clients delegate, for gss_show.c: README.md
  *
  * The client shows a ticket for the service whose key is in the keytab: no KDC is asked. Kerberos alone is taken, also
- * within SPNEGO. What the client delegates is not.
+ * within SPNEGO. What the client delegates is, too, where gss_accept_delegation is on.
  *
  * Owns: a struct gss_options its texts. Immutable once the rule was read.
  */

@@ -86,9 +86,8 @@ take_key(const struct gss_options *o, struct gss_context *x, struct fail *why)
 	return major == GSS_S_COMPLETE ? PROOF_RIGHT : gss_failed(PROOF_FAILED, "use the keytab", major, minor, why);
 }
 
-/* Writes who the client is. An anonymous one has a name of another type. */
-static enum proof
-take_name(gss_name_t client, char *name, struct fail *why)
+enum proof
+gss_take_name(gss_name_t client, char *name, struct fail *why)
 {
 	gss_buffer_desc text = GSS_C_EMPTY_BUFFER;
 	gss_OID type = GSS_C_NO_OID;
@@ -113,22 +112,26 @@ static enum proof
 take_token(struct gss_context *x, struct auth_tokens *t, struct fail *why)
 {
 	gss_buffer_desc in = { t->token_len, (void *)(uintptr_t)t->token }, out = GSS_C_EMPTY_BUFFER;
+	gss_cred_id_t delegated = GSS_C_NO_CREDENTIAL;
 	gss_name_t client = GSS_C_NO_NAME;
 	enum proof proof;
 	OM_uint32 ignored, minor, major;
 
 	major = gss_accept_sec_context(&minor, &x->security, x->key, &in, GSS_C_NO_CHANNEL_BINDINGS, &client, NULL,
-				       &out, NULL, NULL, NULL);
+				       &out, NULL, NULL, t->delegated != NULL ? &delegated : NULL);
 	buf_put(&t->reply, out.value, out.length);
 	gss_release_buffer(&ignored, &out);
 	if (major == GSS_S_COMPLETE)
-		proof = take_name(client, t->name, why);
+		proof = gss_take_name(client, t->name, why);
 	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* without, it is no token of this mechanism's */
 		proof = PROOF_MORE;
 	else
 		proof = gss_failed(gss_is_failure(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token",
 				   major, minor, why);
 	gss_release_name(&ignored, &client);
+	if (proof == PROOF_RIGHT && t->delegated != NULL)
+		proof = gss_take_delegated(&delegated, t, why);
+	gss_release_cred(&ignored, &delegated);
 	return proof;
 }
 

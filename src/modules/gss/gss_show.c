@@ -1,4 +1,5 @@
-/* src/modules/gss/gss_show.c - shows PostgreSQL who pgweir is, by a ticket of the process's own. See gss.h. */
+/* src/modules/gss/gss_show.c - shows PostgreSQL who pgweir is, by a ticket of the process's own, or who its client is,
+ * by what that has delegated. See gss.h. */
 #include "modules/gss/gss_context.h"
 
 #include <gssapi/gssapi_krb5.h>
@@ -35,7 +36,10 @@ no_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, struct
 	snprintf(doing, sizeof(doing), "get a ticket for %.40s@%.60s", to->service != NULL ? to->service : "postgres",
 		 to->host);
 	gss_failed(proof, doing, major, minor, why);
-	if (proof == PROOF_WRONG)
+	if (to->delegated != NULL)
+		fail_detail(why, "It is asked for by the ticket that \"%.100s\" has delegated.",
+			    to->delegated->principal);
+	else if (proof == PROOF_WRONG)
 		fail_hint(
 		    why,
 		    "pgweir needs a key of its own (KRB5_CLIENT_KTNAME) or tickets (KRB5CCNAME) in its environment; "
@@ -43,14 +47,16 @@ no_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, struct
 	return proof;
 }
 
-/* Only the ticket is asked for on the way; PostgreSQL's reply is judged without asking anybody. */
+/* Only the ticket is asked for on the way; PostgreSQL's reply is judged without asking anybody: the credentials, which
+ * another thread may hold while a KDC hangs, are not looked at. */
 static enum proof
 show(const struct auth_server *to, struct gss_context *x, struct auth_tokens *t, struct fail *why)
 {
 	gss_buffer_desc in = { t->token_len, (void *)(uintptr_t)t->token }, out = GSS_C_EMPTY_BUFFER;
+	gss_cred_id_t credentials = t->token == NULL ? gss_credentials(to->delegated) : GSS_C_NO_CREDENTIAL;
 	OM_uint32 ignored, minor, major, flags = 0;
 
-	major = gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &x->security, x->service, (gss_OID)gss_mech_krb5,
+	major = gss_init_sec_context(&minor, credentials, &x->security, x->service, (gss_OID)gss_mech_krb5,
 				     GSS_C_MUTUAL_FLAG, 0, GSS_C_NO_CHANNEL_BINDINGS, t->token != NULL ? &in : NULL,
 				     NULL, &out, &flags, NULL);
 	buf_put(&t->reply, out.value, out.length);

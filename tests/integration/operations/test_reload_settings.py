@@ -646,6 +646,7 @@ ROWS = [
     one("auth.password_command", None, "echo wrong", asks("SELECT 1", "scramuser"), "1", "28P01"),
     one("auth.password_lifetime", None, "1s", runs_of_the_command, False, True,
         lambda scene: {"auth.password_command": f"echo >>{scene.directory}/runs; echo scram-secret"}),
+    one("auth.gss_accept_delegation", None, "on", login, True, "28000"),
     one("auth.scram_iterations", None, 8192, iterations, "4096", "8192", SCRAM),
 
     # --- [tls_client] ---
