@@ -363,12 +363,12 @@ arrive(struct note *n, void *owner, bool is_over)
 }
 
 void
-cancel_give_up(struct client_env *home)
+cancel_give_up(struct client_env *worker)
 {
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
 	struct note *n;
 
-	inbox_take_back(home->inbox, note_reads, &(note_read *){ arrive }, &back);
+	inbox_take_back(worker->inbox, note_reads, &(note_read *){ arrive }, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
 		((struct transfer_cancel *)((char *)n - offsetof(struct transfer_cancel, note)))->result = CR_FAILED;
@@ -378,7 +378,7 @@ cancel_give_up(struct client_env *home)
 
 /* Either asker or far is 0. Returns 0, or -1 without memory. */
 static int
-begin_on(struct client_env *home, struct client_env *from, uint64_t asker, uint64_t far, uint32_t pid,
+begin_on(struct client_env *worker, struct client_env *from, uint64_t asker, uint64_t far, uint32_t pid,
 	 const uint8_t *key, size_t key_len)
 {
 	struct transfer_cancel *x = calloc(1, sizeof(*x));
@@ -387,28 +387,28 @@ begin_on(struct client_env *home, struct client_env *from, uint64_t asker, uint6
 		return -1;
 	x->note.read = arrive;
 	x->from = from;
-	x->to = home;
+	x->to = worker;
 	x->asker = asker;
 	x->far = far;
 	x->pid = pid;
 	x->key_len = key_len;
 	memcpy(x->key, key, key_len);
-	inbox_post(home->inbox, &x->note);
+	inbox_post(worker->inbox, &x->note);
 	return 0;
 }
 
 static void
 begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	struct client_env *home = cancel_find_home(c->env, pid, key, key_len);
-	struct client *target = home == c->env ? cancel_find_key(home, pid, key, key_len) : NULL;
+	struct client_env *worker = cancel_find_worker(c->env, pid, key, key_len);
+	struct client *target = worker == c->env ? cancel_find_key(worker, pid, key, key_len) : NULL;
 
-	if (home == NULL && c->env->on_strange_cancel(c->env->x.owner, c, pid, key, key_len))
+	if (worker == NULL && c->env->on_strange_cancel(c->env->x.owner, c, pid, key, key_len))
 		return;
-	if (home == NULL)
+	if (worker == NULL)
 		close_asker(c, CR_WRONG_KEY);
-	else if (home != c->env) {
-		if (begin_on(home, c->env, c->x.waiter.id, 0, pid, key, key_len) < 0)
+	else if (worker != c->env) {
+		if (begin_on(worker, c->env, c->x.waiter.id, 0, pid, key, key_len) < 0)
 			close_asker(c, CR_FAILED);
 	} else if (has_enough(target))
 		close_asker(c, CR_SENT);
@@ -422,11 +422,11 @@ void
 cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len)
 {
 	bool is_key = key_len == CANCEL_SECRET_SHORT || key_len == CANCEL_SECRET_MAX;
-	struct client_env *home = is_key ? cancel_find_home(env, pid, key, key_len) : NULL;
-	struct client *target = home == env ? cancel_find_key(env, pid, key, key_len) : NULL;
+	struct client_env *worker = is_key ? cancel_find_worker(env, pid, key, key_len) : NULL;
+	struct client *target = worker == env ? cancel_find_key(env, pid, key, key_len) : NULL;
 	struct client_cancel *cancel = target == NULL || has_enough(target) ? NULL : make(target, NULL);
 
-	if (home != NULL && home != env && begin_on(home, env, 0, number, pid, key, key_len) == 0)
+	if (worker != NULL && worker != env && begin_on(worker, env, 0, number, pid, key, key_len) == 0)
 		return;
 	if (cancel == NULL) {
 		env->on_far_cancel_over(env->x.owner, number);
@@ -499,10 +499,10 @@ cancel_by_pid(struct exchange *asker, uint32_t pid)
 	const struct client *c = client_of(asker);
 	uint8_t key[CANCEL_SECRET_MAX];
 	size_t len = cancel_secret_of_pid(c, pid, key);
-	struct client_env *home = len == 0 ? NULL : cancel_find_home(c->env, pid, key, len);
-	int result = home == NULL     ? -1
-		     : home == c->env ? cancel_later(cancel_find_key(home, pid, key, len))
-				      : begin_on(home, c->env, 0, 0, pid, key, len);
+	struct client_env *worker = len == 0 ? NULL : cancel_find_worker(c->env, pid, key, len);
+	int result = worker == NULL	? -1
+		     : worker == c->env ? cancel_later(cancel_find_key(worker, pid, key, len))
+					: begin_on(worker, c->env, 0, 0, pid, key, len);
 
 	OPENSSL_cleanse(key, sizeof(key));
 	return result == 0;

@@ -9,7 +9,7 @@ void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key
  * over, from within or later. Only a number other than 0. */
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
 /* On the main worker: this worker does not answer. Requests on their way there that it has not read of are given up. */
-void cancel_give_up(struct client_env *home);
+void cancel_give_up(struct client_env *worker);
 void cancel_over(struct client *asker, bool is_known); /* the answer from another process has come */
 void cancel_free(struct client *c);
 void cancel_unregister(struct client *c); /* it goes: its key is forgotten, and what was to cancel it ends */
@@ -38,7 +38,7 @@ size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MA
 /* Returns this loop's client with this key, or NULL. len: CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX. */
 struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Returns the env of the client with this key, on whatever worker; NULL: nobody has it. */
-struct client_env *cancel_find_home(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
+struct client_env *cancel_find_worker(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Copies the secret of the one client of the asker's pool, on whatever worker, that was sent this made-up PID. Returns
  * its length, or 0. */
 size_t cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX]);

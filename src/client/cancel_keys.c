@@ -187,16 +187,16 @@ cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, siz
 }
 
 struct client_env *
-cancel_find_home(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
+cancel_find_worker(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
 {
-	struct client_env *home;
+	struct client_env *worker;
 	const struct client *c;
 
 	pthread_mutex_lock(&env->keys->lock);
 	c = find_key(env->keys, pid, secret, len);
-	home = c != NULL ? c->env : NULL;
+	worker = c != NULL ? c->env : NULL;
 	pthread_mutex_unlock(&env->keys->lock);
-	return home;
+	return worker;
 }
 
 size_t

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "listen/listen.h"
 #include "net/loop.h"
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 #include "relay/features.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
@@ -50,7 +50,7 @@ read_last_note(struct note *n, void *owner, bool is_over)
 	struct client_env *env = c->env, *main_worker = main_worker_of(env);
 
 	*main_worker->x.now_us = clock_now_us();
-	pool_homes_ended(main_worker->homes, env->number);
+	pool_workers_ended(main_worker->pool_workers, env->number);
 	give_back_waiter(main_worker, c);
 	free(c);
 }

@@ -35,7 +35,7 @@ struct dialer; /* net/dial.h */
 struct ident; /* auth/hba.h */
 struct cancel_keys; /* cancel.h */
 struct long_key; /* cancel_keys.c */
-struct pool_homes; /* pool/pool_homes.h */
+struct pool_workers; /* pool/pool_workers.h */
 
 /* The functions of login/ for a client that logs in, and for one that goes. */
 struct client_front {
@@ -66,7 +66,7 @@ struct client_env {
 	struct admission *admission;
 	uint32_t number; /* of its worker: 0 is the main worker */
 	struct client_env *const *crew; /* of all workers, the main worker's first; NULL ends them */
-	struct pool_homes *homes; /* pool/pool_homes.h; the main worker's */
+	struct pool_workers *pool_workers; /* pool/pool_workers.h; the main worker's */
 	struct blocking *blocking; /* its worker's question who blocks whom */
 	struct users *users; /* a reload replaces users, hba and ident */
 	struct hba *hba; /* NULL unless method is hba or a module's */

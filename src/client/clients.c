@@ -2,7 +2,7 @@
 #include "client/clients.h"
 
 #include "client/client.h"
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 #include "relay/relay.h"
 
 struct client *
@@ -110,7 +110,7 @@ clients_are_left(const struct client_env *main_worker)
 {
 	const struct client *c;
 
-	if (pool_homes_away(main_worker->homes) > 0)
+	if (pool_workers_away(main_worker->pool_workers) > 0)
 		return true;
 	TAILQ_FOREACH(c, &main_worker->clients, all)
 		if (c->x.state != CL_CONSOLE)
@@ -121,7 +121,7 @@ clients_are_left(const struct client_env *main_worker)
 uint32_t
 clients_count(const struct client_env *main_worker)
 {
-	return main_worker->client_count + pool_homes_away(main_worker->homes);
+	return main_worker->client_count + pool_workers_away(main_worker->pool_workers);
 }
 
 bool

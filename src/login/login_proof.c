@@ -4,7 +4,7 @@
  */
 #include "login/login_steps.h"
 #include "client/clients.h"
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 #include "config/compat.h"
 #include "wire/messages.h"
 
@@ -181,27 +181,27 @@ login_arrived(struct client *c, void *unused)
 		enter_pool(c, pool);
 }
 
-/* As pool_homes_find(). */
+/* As pool_workers_find(). */
 static uint32_t
-find_home(struct client *c, struct fail *why)
+find_worker(struct client *c, struct fail *why)
 {
 	struct client_env *env = c->env;
 
-	return pool_homes_find(env->homes, env->x.config, replication_database(c), c->login->user, env->client_count,
-			       why);
+	return pool_workers_find(env->pool_workers, env->x.config, replication_database(c), c->login->user,
+				 env->client_count, why);
 }
 
 void
-login_go_home(struct client *c, void *unused)
+login_go_to_worker(struct client *c, void *unused)
 {
 	struct pool *pool;
 	struct fail why;
-	uint32_t home = find_home(c, &why);
+	uint32_t worker = find_worker(c, &why);
 
-	if (home == POOL_NO_HOME)
+	if (worker == POOL_NO_WORKER)
 		refuse_pool(c, &why);
-	else if (home != c->env->number)
-		login_transfer(c, c->env->crew[home]);
+	else if (worker != c->env->number)
+		login_transfer(c, c->env->crew[worker]);
 	else if ((pool = find_pool(c)) != NULL)
 		enter_pool(c, pool);
 }
@@ -231,10 +231,10 @@ login_authenticated(struct client *c)
 		}
 		if (is_over_limit(c))
 			return;
-		if (find_home(c, &why) == POOL_NO_HOME)
+		if (find_worker(c, &why) == POOL_NO_WORKER)
 			refuse_pool(c, &why);
 		else if (admission_admit(c->env->admission, &c->admission, c->login->user, replication_database(c)))
-			login_go_home(c, NULL);
+			login_go_to_worker(c, NULL);
 	}
 }
 

@@ -8,7 +8,7 @@
 #include "login/login_steps.h"
 #include "net/loop.h"
 #include "net/inbox.h"
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 
 #include <stdlib.h>
 
@@ -65,7 +65,7 @@ login_recount(struct client *c, enum reject_reason reason)
 
 	/* Without a user it has just been accepted: it may still be at its packet. */
 	if (c->login->recount != RECOUNT_NOT_DUE || c->login->user == NULL ||
-	    (!is_proved && reason != RJ_MAX_ADDRESS) || pool_homes_away(c->env->homes) == 0 ||
+	    (!is_proved && reason != RJ_MAX_ADDRESS) || pool_workers_away(c->env->pool_workers) == 0 ||
 	    (r = calloc(1, sizeof(*r))) == NULL)
 		return false;
 	c->login->recount = RECOUNT_UNDER_WAY;

@@ -82,7 +82,7 @@ struct client_login {
 	uint16_t setting_count;
 	uint8_t minor; /* the minor version of protocol 3 */
 	uint64_t tls_begun_us;
-	uint64_t home_until_us; /* how long it waits for the worker of its pool to answer; 0: it was not sent there */
+	uint64_t worker_until_us; /* how long it waits for the worker of its pool to answer; 0: it was not sent there */
 	struct admission_hold *hold; /* CL_DELAYED: the answer to a wrong proof */
 	uint8_t found; /* enum login_user; USER_KNOWN: secret is the user's */
 	uint8_t sasl_due; /* enum sasl_due */
@@ -110,8 +110,8 @@ void login_conclude(struct client *c, void (*verdict)(struct client *c, void *ar
 /* login_transfer.c: the client goes to the worker of its pool, and login_arrived() is called there. */
 void login_transfer(struct client *c, struct client_env *to);
 /* login_proof.c */
-void login_go_home(struct client *c,
-		   void *unused); /* it is admitted: it enters its pool, or is transferred to its home */
+void login_go_to_worker(struct client *c,
+			void *unused); /* it is admitted: it enters its pool, or is transferred to its worker */
 void login_arrived(struct client *c, void *unused);
 /* login_recount.c: a client is to be refused at a limit on clients, for this reason. Returns true if others have gone
  * by then whose ends the main worker has yet to hear of: the login waits for that, and then the limit is asked again.

@@ -1,6 +1,6 @@
 /*
  * src/login/login_transfer.c - a client that has proved who it is goes from the main worker to the worker of its pool,
- * whose home is asked for once more as it leaves: the pool may be another one by then, after a reload. What is posted
+ * whose worker is looked up once more as it leaves: the pool may be another one by then, after a reload. What is posted
  * behind that finds it there.
  *
  * The login waits for that as for a lookup: its bytes are kept. Callers up the stack may still use the client, so it
@@ -9,7 +9,7 @@
  */
 #include "login/login_asked.h"
 #include "base/clock.h"
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -57,11 +57,11 @@ depart(struct grave *g)
 		return;
 	}
 	l = c->login;
-	if (!pool_homes_has(c->env->homes, c->env->x.config, replication_database(c), c->login->user,
-			    transfer->to->number)) {
-		pool_homes_ended(c->env->homes, transfer->to->number);
+	if (!pool_workers_has(c->env->pool_workers, c->env->x.config, replication_database(c), c->login->user,
+			      transfer->to->number)) {
+		pool_workers_ended(c->env->pool_workers, transfer->to->number);
 		free(transfer);
-		login_conclude(c, login_go_home, NULL);
+		login_conclude(c, login_go_to_worker, NULL);
 		return;
 	}
 	c->env->x.counters->transfers[TRANSFER_CLIENT]++;
@@ -88,7 +88,7 @@ on_abandon(void *arg)
 {
 	struct transfer *transfer = arg;
 
-	pool_homes_ended(transfer->client->env->homes, transfer->to->number);
+	pool_workers_ended(transfer->client->env->pool_workers, transfer->to->number);
 	transfer->client = NULL;
 }
 
@@ -120,9 +120,9 @@ login_transfer(struct client *c, struct client_env *to)
 	}
 	transfer->client = c;
 	transfer->to = to;
-	if (c->login->home_until_us == 0)
-		c->login->home_until_us = waits_until(c);
-	pool_homes_left(c->env->homes, to->number); /* others whose proof comes in this turn find it counted */
+	if (c->login->worker_until_us == 0)
+		c->login->worker_until_us = waits_until(c);
+	pool_workers_left(c->env->pool_workers, to->number); /* others whose proof comes in this turn find it counted */
 	login_wait(c, on_abandon, transfer);
 	deferred_free(c->env->x.deferred_frees, &transfer->grave, depart);
 }
@@ -132,7 +132,7 @@ login_transfer(struct client *c, struct client_env *to)
 static bool
 is_late(const struct note *n, void *until_us)
 {
-	return n->read == arrive && transfer_of(n)->client->login->home_until_us <= *(const uint64_t *)until_us;
+	return n->read == arrive && transfer_of(n)->client->login->worker_until_us <= *(const uint64_t *)until_us;
 }
 
 static void
@@ -162,12 +162,12 @@ login_look_after(struct client_env *main_worker, struct client_env *sent_to, boo
 
 		STAILQ_REMOVE_HEAD(&back, next);
 		free(transfer);
-		pool_homes_ended(main_worker->homes, sent_to->number);
+		pool_workers_ended(main_worker->pool_workers, sent_to->number);
 		client_come_back(c, main_worker);
 		c->login->abandon = NULL;
-		if (c->login->home_until_us <= now_us)
+		if (c->login->worker_until_us <= now_us)
 			login_conclude(c, refuse_silence, sent_to);
 		else
-			login_conclude(c, login_go_home, NULL);
+			login_conclude(c, login_go_to_worker, NULL);
 	}
 }

@@ -102,7 +102,7 @@ struct pool {
 	struct gucs *baseline; /* settings of a fresh server; NULL: none has logged in yet */
 	struct gucs *welcome; /* the read-only parameters that the last one reported */
 	uint64_t baseline_us; /* since when these two are as they are; 0: never yet */
-	struct pool_fresh *fresh; /* pool_homes.h: the same of all shards; NULL: it has no others */
+	struct pool_fresh *fresh; /* pool_workers.h: the same of all shards; NULL: it has no others */
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us;

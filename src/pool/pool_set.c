@@ -87,12 +87,12 @@ pool_set_free(struct pool_set *set)
 
 /* Called for all sets while the others' workers stand still. */
 static bool
-is_home_of(const struct pool_set *set, const char *database, const char *user)
+is_first_worker_of(const struct pool_set *set, const char *database, const char *user)
 {
 	struct fail why;
 
-	return set->s.homes == NULL ||
-	       pool_homes_first(set->s.homes, set->config, database, user, &why) == set->s.number;
+	return set->s.pool_workers == NULL ||
+	       pool_workers_first(set->s.pool_workers, set->config, database, user, &why) == set->s.number;
 }
 
 /* Where the servers' user is known beforehand, min_idle need not wait for the first client. */
@@ -107,7 +107,7 @@ warm_pools(struct pool_set *set, uint64_t now_us)
 
 		config_effective(set->config, db, NULL, &s);
 		if (s.min_idle == 0 || db->upstream->user[0] == '\0' || strcmp(db->name, "*") == 0 ||
-		    !is_home_of(set, db->name, db->upstream->user))
+		    !is_first_worker_of(set, db->name, db->upstream->user))
 			continue;
 		e = pool_set_find(set, db->name, db->upstream->user, now_us, &why);
 		if (e != NULL)

@@ -39,10 +39,10 @@ struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
 	struct code_news *news; /* database_code.h; shared by all sets */
-	struct pool_homes *homes; /* pool_homes.h; NULL: all pools live here */
+	struct pool_workers *pool_workers; /* pool_workers.h; NULL: all pools live here */
 	struct pool_set *const *crew; /* of all workers, by number; read when all are there */
 	struct pool_split split; /* of the pools of all workers; zeroed: this set is alone */
-	uint32_t number; /* of its worker: as in homes */
+	uint32_t number; /* of its worker: as in pool_workers */
 	struct statement_store *statements;
 	struct policy_worker *worker; /* of its worker: policy_commons.h */
 	_Atomic uint64_t *last_id; /* of clients and servers, in the whole process */

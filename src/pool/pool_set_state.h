@@ -4,7 +4,7 @@
  *   pool_set.c      all pools: configuration, lists, time, operations
  *   pool.c          one pool: finding, making, configuring and freeing it
  *   pool_conns.c    the connections behind its policy
- *   pool_homes.c    on which workers each pool lives
+ *   pool_workers.c    on which workers each pool lives
  *   pool_fresh.c    what a fresh server of a pool shows, for all its shards
  *   pool_transfer.c  servers that go to the shard of a pool on another worker
  *   standby_pools.c standby pools, which have the servers of standbys; whose servers are the primary's
@@ -24,7 +24,7 @@
 #pragma once
 
 #include "pool/pool_defaults.h"
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 #include "pool/pool_database.h"
 #include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"

@@ -14,7 +14,7 @@
 #include "dedicated/watch.h"
 #include "policy/policy_commons.h"
 #include "pool/cluster.h"
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 #include "pool/pool_target.h"
 #include "relay/reads.h"
 #include "relay/relay.h"
@@ -34,7 +34,7 @@ enum seed {
 	SEED_QUERIES,
 	SEED_SNAPSHOTS,
 	SEED_COMMONS,
-	SEED_HOMES,
+	SEED_POOL_WORKERS,
 	SEEDS
 };
 
@@ -258,7 +258,7 @@ worker_fill_envs(struct worker *k)
 	c->admission = k == k->weir->main_worker ? shared->admission : k->refusals;
 	c->number = k->number;
 	c->crew = k->weir->crew;
-	c->homes = shared->homes;
+	c->pool_workers = shared->pool_workers;
 	c->x.owner = k;
 	c->x.on_exclusive = on_exclusive;
 	wake_init(&k->reading, k->inbox, on_reading, k);
@@ -298,7 +298,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->news = code_news_new();
 	if (w->worker_count > 1)
 		shared->sessions = session_commons_new(seeds[SEED_SESSIONS]);
-	shared->homes = pool_homes_new(&w->split, seeds[SEED_HOMES]);
+	shared->pool_workers = pool_workers_new(&w->split, seeds[SEED_POOL_WORKERS]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
 	shared->admission = admission_new(&admission, why);
 	return shared->admission == NULL ? -1 : 0;
@@ -394,7 +394,7 @@ process_free_parts(struct weir *w)
 	cancel_keys_free(w->shared.keys);
 	code_news_free(w->shared.news);
 	session_commons_free(w->shared.sessions);
-	pool_homes_free(w->shared.homes);
+	pool_workers_free(w->shared.pool_workers);
 	admission_free(w->shared.admission);
 	policy_commons_free(w->shared.commons);
 	pthread_mutex_destroy(&w->shared.lives.lock);

@@ -86,7 +86,7 @@ struct process_shared {
 	struct wake watch_wake; /* watch_tick() is due */
 	struct code_news *news; /* seal/database_code.h */
 	struct session_commons *sessions; /* session/session_commons.h; NULL: there is one worker */
-	struct pool_homes *homes; /* pool/pool_homes.h */
+	struct pool_workers *pool_workers; /* pool/pool_workers.h */
 	struct pool_set *pools[WORKERS_MAX]; /* of all workers, by number */
 	_Atomic uint64_t last_id; /* of clients and servers */
 	struct shared_lives lives; /* pool/pool_set.h */

@@ -154,7 +154,7 @@ worker_make(struct worker *k, struct fail *why)
 	ps.lives = &k->weir->shared.lives;
 	ps.seed = seeds[SEED_POOLS];
 	ps.news = k->weir->shared.news;
-	ps.homes = k->weir->shared.homes;
+	ps.pool_workers = k->weir->shared.pool_workers;
 	ps.crew = k->weir->shared.pools;
 	ps.split = k->weir->split;
 	ps.number = k->number;

@@ -6,7 +6,7 @@
 #include "login/login.h"
 #include "os/os.h"
 #include "policy/policy_commons.h"
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 
 #include <stdatomic.h>
 
@@ -26,7 +26,7 @@ static void
 tell(struct worker *k, bool is_silent)
 {
 	k->watch.is_silent = is_silent;
-	pool_homes_set_silent(k->weir->shared.homes, k->number, is_silent);
+	pool_workers_set_silent(k->weir->shared.pool_workers, k->number, is_silent);
 	policy_worker_set_silent(k->worker, k->weir->main_worker->worker, is_silent, k->weir->main_worker->now_us);
 	log_event(k->weir->log, is_silent ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 		  &(struct log_about){ .event = is_silent ? "worker_silent" : "worker_back" },

@@ -2,7 +2,7 @@
 
 #include "client/cancel.h"
 #include "listen/listen.h"
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 #include "relay/features.h"
 #include "statements/statements_transfer.h"
 
@@ -524,19 +524,19 @@ static struct client *
 make_client(struct client_env *main_worker, const struct client_record *p, int fd, struct fail *why)
 {
 	struct sockaddr_storage at = read_address(p);
-	uint32_t home = pool_homes_find(main_worker->homes, main_worker->x.config, p->database, p->user,
-					main_worker->client_count, why);
+	uint32_t worker = pool_workers_find(main_worker->pool_workers, main_worker->x.config, p->database, p->user,
+					    main_worker->client_count, why);
 	struct client *c;
 
-	if (home == POOL_NO_HOME) {
+	if (worker == POOL_NO_WORKER) {
 		close(fd);
 		return NULL;
 	}
-	c = client_new(main_worker->crew[home], fd, (struct sockaddr *)&at, p->family == 0);
+	c = client_new(main_worker->crew[worker], fd, (struct sockaddr *)&at, p->family == 0);
 	if (c == NULL)
 		fail_memory(why, "a client");
-	else if (home != main_worker->number)
-		pool_homes_left(main_worker->homes, home);
+	else if (worker != main_worker->number)
+		pool_workers_left(main_worker->pool_workers, worker);
 	return c;
 }
 

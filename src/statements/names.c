@@ -53,7 +53,7 @@ names_are_equal(const char *a, const char *b)
 }
 
 static uint32_t
-home(const struct client_statements *s, uint32_t hash)
+slot_at(const struct client_statements *s, uint32_t hash)
 {
 	return hash & (s->slot_count - 1);
 }
@@ -64,7 +64,7 @@ find_by_hash(const struct exchange *x, const char *name)
 	struct client_statements *s = x->statements;
 	uint32_t hash = names_hash_of(x->env, name);
 
-	for (uint32_t at = home(s, hash); s->slots[at] != NULL; at = home(s, at + 1))
+	for (uint32_t at = slot_at(s, hash); s->slots[at] != NULL; at = slot_at(s, at + 1))
 		if (s->slots[at]->hash == hash && names_are_equal(s->slots[at]->name, name)) {
 			s->found_at = at;
 			return s->slots[at];
@@ -80,7 +80,7 @@ client_statement_find(const struct exchange *x, const char *name)
 
 	if (s == NULL || s->count == 0)
 		return NULL;
-	last = s->slots[home(s, s->found_at)];
+	last = s->slots[slot_at(s, s->found_at)];
 	return last != NULL && strcmp(last->name, name) == 0 ? last : find_by_hash(x, name);
 }
 
@@ -228,11 +228,11 @@ client_statement_step(struct client_statement *n, enum name_event ev)
 static void
 names_insert(struct client_statements *s, struct client_statement *n)
 {
-	uint32_t at = home(s, n->hash);
+	uint32_t at = slot_at(s, n->hash);
 
 	assert(s->count < s->slot_count); /* a search ends at a free slot */
 	while (s->slots[at] != NULL)
-		at = home(s, at + 1);
+		at = slot_at(s, at + 1);
 	s->slots[at] = n;
 }
 
@@ -270,20 +270,20 @@ client_statement_enter(struct client_statements *own, struct client_statement *n
 	return 0;
 }
 
-/* Linear probing: an entry behind the free slot moves up if the slot lies between the entry's home and its place. */
+/* Linear probing: an entry behind the free slot moves up if the slot lies between its own slot and its place. */
 static void
 take_out(struct client_statements *s, const struct client_statement *n)
 {
-	uint32_t hole = home(s, n->hash), at;
+	uint32_t hole = slot_at(s, n->hash), at;
 
 	while (s->slots[hole] != n) {
 		assert(s->slots[hole] != NULL);
-		hole = home(s, hole + 1);
+		hole = slot_at(s, hole + 1);
 	}
-	for (at = home(s, hole + 1); s->slots[at] != NULL; at = home(s, at + 1)) {
-		uint32_t distance = home(s, at - home(s, s->slots[at]->hash));
+	for (at = slot_at(s, hole + 1); s->slots[at] != NULL; at = slot_at(s, at + 1)) {
+		uint32_t distance = slot_at(s, at - slot_at(s, s->slots[at]->hash));
 
-		if (distance < home(s, at - hole))
+		if (distance < slot_at(s, at - hole))
 			continue;
 		s->slots[hole] = s->slots[at];
 		hole = at;

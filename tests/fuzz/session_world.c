@@ -5,7 +5,7 @@
 #include "client/clients.h"
 #include "base/clock.h"
 #include "listen/listen.h"
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 #include "config/config_origin.h"
 #include "session_quiet.h"
 #include "load/load_state.h"
@@ -420,7 +420,7 @@ check_counts(const struct weir *w, const struct worker *k)
 
 	must(TAILQ_EMPTY(&env->clients) && env->client_count == 0 && env->login_count == 0 && env->cancel_count == 0);
 	must(env->x.name_bytes == 0);
-	must(w->stopping.stage == STOP_ENDING || pool_homes_away(w->shared.homes) == 0);
+	must(w->stopping.stage == STOP_ENDING || pool_workers_away(w->shared.pool_workers) == 0);
 	must(w->stopping.stage == STOP_ENDING || admission_user_clients(w->shared.admission, "u") == 0);
 	must(w->stopping.stage == STOP_ENDING || pool_set_is_quiet(k->pools, NULL));
 	for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
@@ -439,7 +439,7 @@ is_over(const struct weir *w)
 		if (!TAILQ_EMPTY(&k->clients.clients) || !pool_set_is_quiet(k->pools, NULL))
 			return false;
 	return w->stopping.stage == STOP_ENDING ||
-	       pool_homes_away(w->shared.homes) == 0; /* the main worker has heard of all ends */
+	       pool_workers_away(w->shared.pool_workers) == 0; /* the main worker has heard of all ends */
 }
 
 void

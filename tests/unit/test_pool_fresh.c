@@ -1,5 +1,5 @@
 /* tests/unit/test_pool_fresh.c - what one shard of a pool has seen of a fresh server, all shards hear of. */
-#include "pool/pool_homes.h"
+#include "pool/pool_workers.h"
 
 #include "policy/policy_commons.h"
 

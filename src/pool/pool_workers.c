@@ -3,9 +3,9 @@
 
 #include <assert.h>
 
-#define HOMES_MAX 4096u
+#define KNOWN_POOLS_MAX 4096u
 
-struct home {
+struct known_pool {
 	UT_hash_handle hh;
 	uint32_t first; /* the worker that had it first */
 	uint32_t shards; /* a bit for each that has a shard */
@@ -16,9 +16,9 @@ struct load {
 	uint32_t clients, pools;
 };
 
-struct pool_homes {
+struct pool_workers {
 	uint64_t seed;
-	struct home *table;
+	struct known_pool *table;
 	struct pool_split split;
 	uint32_t away;
 	uint32_t silent; /* a bit for each worker that does not answer */
@@ -26,10 +26,10 @@ struct pool_homes {
 	struct load loads[]; /* of each worker; worker 0's clients are not counted here */
 };
 
-struct pool_homes *
-pool_homes_new(const struct pool_split *split, uint64_t seed)
+struct pool_workers *
+pool_workers_new(const struct pool_split *split, uint64_t seed)
 {
-	struct pool_homes *h = xcalloc(1, sizeof(*h) + split->workers * sizeof(h->loads[0]));
+	struct pool_workers *h = xcalloc(1, sizeof(*h) + split->workers * sizeof(h->loads[0]));
 
 	h->split = *split;
 	h->seed = seed;
@@ -37,7 +37,7 @@ pool_homes_new(const struct pool_split *split, uint64_t seed)
 }
 
 void
-pool_homes_free(struct pool_homes *h)
+pool_workers_free(struct pool_workers *h)
 {
 	if (h == NULL)
 		return;
@@ -47,14 +47,14 @@ pool_homes_free(struct pool_homes *h)
 
 /* Counts a worker that does not answer as fuller than any other. */
 static uint32_t
-clients_of(const struct pool_homes *h, uint32_t number)
+clients_of(const struct pool_workers *h, uint32_t number)
 {
 	return (h->silent & 1u << number) != 0 ? UINT32_MAX : h->loads[number].clients;
 }
 
 /* The main worker is the last of equal ones: it has all else to do. */
 static uint32_t
-least_loaded(const struct pool_homes *h)
+least_loaded(const struct pool_workers *h)
 {
 	uint32_t best = 1;
 
@@ -68,16 +68,16 @@ least_loaded(const struct pool_homes *h)
 }
 
 static void
-add_shard(struct pool_homes *h, struct home *one, uint32_t number)
+add_shard(struct pool_workers *h, struct known_pool *one, uint32_t number)
 {
 	one->shards |= 1u << number;
 	h->loads[number].pools++;
 }
 
-static struct home *
-add(struct pool_homes *h, const char *key, size_t len, uint32_t first)
+static struct known_pool *
+add(struct pool_workers *h, const char *key, size_t len, uint32_t first)
 {
-	struct home *one = TABLE_MAKE(h->seed, h->table, key, key, len);
+	struct known_pool *one = TABLE_MAKE(h->seed, h->table, key, key, len);
 
 	if (one == NULL)
 		return NULL;
@@ -88,13 +88,13 @@ add(struct pool_homes *h, const char *key, size_t len, uint32_t first)
 
 /* Returns the pool; where it is not known yet, its first shard is on the worker with the fewest clients. A pool that
  * was not added once, for want of memory or room, never is: its hash must decide each time. *out is it then. */
-static struct home *
-find(struct pool_homes *h, const char *key, size_t len, struct home *out)
+static struct known_pool *
+find(struct pool_workers *h, const char *key, size_t len, struct known_pool *out)
 {
-	struct home *one;
+	struct known_pool *one;
 
 	TABLE_FIND(h->seed, h->table, key, len, one);
-	if (one == NULL && !h->is_full && HASH_COUNT(h->table) < HOMES_MAX)
+	if (one == NULL && !h->is_full && HASH_COUNT(h->table) < KNOWN_POOLS_MAX)
 		one = add(h, key, len, least_loaded(h));
 	if (one != NULL)
 		return one;
@@ -105,14 +105,14 @@ find(struct pool_homes *h, const char *key, size_t len, struct home *out)
 }
 
 static bool
-has_shard(const struct home *one, uint32_t number)
+has_shard(const struct known_pool *one, uint32_t number)
 {
 	return (one->shards & 1u << number) != 0;
 }
 
 /* The first of equal ones, so that a few clients, one after another, find the same servers. */
 static uint32_t
-best_shard(const struct pool_homes *h, const struct home *one)
+best_shard(const struct pool_workers *h, const struct known_pool *one)
 {
 	uint32_t best = one->first;
 
@@ -123,13 +123,13 @@ best_shard(const struct pool_homes *h, const struct home *one)
 }
 
 /* As find(), or NULL with *why set. *most: how many shards it may have (since an older reload it may have more). */
-static struct home *
-look_up(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t *most,
-	struct home *out, struct fail *why)
+static struct known_pool *
+look_up(struct pool_workers *h, const struct config *config, const char *database, const char *user, uint32_t *most,
+	struct known_pool *out, struct fail *why)
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
 	size_t len = pool_key(config, database, user, key, server_user, why);
-	struct home *one = len == 0 ? NULL : find(h, key, len, out);
+	struct known_pool *one = len == 0 ? NULL : find(h, key, len, out);
 
 	if (one != NULL)
 		*most = one == out ? 1 : pool_shards(config, database, server_user, &h->split);
@@ -137,10 +137,10 @@ look_up(struct pool_homes *h, const struct config *config, const char *database,
 }
 
 uint32_t
-pool_homes_find(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-		uint32_t clients, struct fail *why)
+pool_workers_find(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+		  uint32_t clients, struct fail *why)
 {
-	struct home unknown, *one;
+	struct known_pool unknown, *one;
 	uint32_t most, best, least;
 
 	if (h->split.workers == 1)
@@ -148,7 +148,7 @@ pool_homes_find(struct pool_homes *h, const struct config *config, const char *d
 	h->loads[0].clients = clients;
 	one = look_up(h, config, database, user, &most, &unknown, why);
 	if (one == NULL || most <= 1)
-		return one == NULL ? POOL_NO_HOME : one->first;
+		return one == NULL ? POOL_NO_WORKER : one->first;
 	best = best_shard(h, one);
 	least = least_loaded(h);
 	if ((uint32_t)__builtin_popcount(one->shards) >= most || has_shard(one, least) ||
@@ -159,23 +159,23 @@ pool_homes_find(struct pool_homes *h, const struct config *config, const char *d
 }
 
 uint32_t
-pool_homes_first(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-		 struct fail *why)
+pool_workers_first(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+		   struct fail *why)
 {
-	struct home unknown, *one;
+	struct known_pool unknown, *one;
 	uint32_t most;
 
 	if (h->split.workers == 1)
 		return 0;
 	one = look_up(h, config, database, user, &most, &unknown, why);
-	return one == NULL ? POOL_NO_HOME : one->first;
+	return one == NULL ? POOL_NO_WORKER : one->first;
 }
 
 bool
-pool_homes_has(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-	       uint32_t number)
+pool_workers_has(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+		 uint32_t number)
 {
-	struct home unknown, *one;
+	struct known_pool unknown, *one;
 	struct fail why;
 	uint32_t most;
 
@@ -186,7 +186,7 @@ pool_homes_has(struct pool_homes *h, const struct config *config, const char *da
 }
 
 void
-pool_homes_left(struct pool_homes *h, uint32_t number)
+pool_workers_left(struct pool_workers *h, uint32_t number)
 {
 	assert(number < h->split.workers);
 	h->loads[number].clients++;
@@ -194,7 +194,7 @@ pool_homes_left(struct pool_homes *h, uint32_t number)
 }
 
 void
-pool_homes_ended(struct pool_homes *h, uint32_t number)
+pool_workers_ended(struct pool_workers *h, uint32_t number)
 {
 	assert(h->away > 0 && h->loads[number].clients > 0);
 	h->loads[number].clients--;
@@ -202,13 +202,13 @@ pool_homes_ended(struct pool_homes *h, uint32_t number)
 }
 
 uint32_t
-pool_homes_away(const struct pool_homes *h)
+pool_workers_away(const struct pool_workers *h)
 {
 	return h->away;
 }
 
 void
-pool_homes_set_silent(struct pool_homes *h, uint32_t number, bool is_silent)
+pool_workers_set_silent(struct pool_workers *h, uint32_t number, bool is_silent)
 {
 	h->silent = (h->silent & ~(1u << number)) | (uint32_t)is_silent << number;
 }

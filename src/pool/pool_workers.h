@@ -1,10 +1,10 @@
 /*
- * src/pool/pool_homes.h - on which workers each pool lives: all of it on one, and always on the same, or shards of it
+ * src/pool/pool_workers.h - on which workers each pool lives: all of it on one, and always on the same, or shards of it
  * on several (pool_shards()). src/process/README.md.
  *
  * Only worker 0 uses it. A pool that comes into being gets the worker with the fewest clients, and of equal ones not
  * worker 0. Further shards come into being as clients do, each for the worker that has the fewest. The choice is kept,
- * as servers may be left there; once HOMES_MAX are known, the hash of further ones decides, and nothing is remembered.
+ * as servers may be left there; beyond KNOWN_POOLS_MAX the hash of a pool decides, and nothing is remembered.
  */
 #pragma once
 
@@ -14,35 +14,35 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define POOL_NO_HOME UINT32_MAX
+#define POOL_NO_WORKER UINT32_MAX
 
 struct config;
 struct pool_split; /* pool_set.h */
-struct pool_homes; /* opaque: pool_homes.c */
+struct pool_workers; /* opaque: pool_workers.c */
 
 /* *split is copied. seed: random. */
-struct pool_homes *pool_homes_new(const struct pool_split *split, uint64_t seed);
-void pool_homes_free(struct pool_homes *h); /* NULL is fine */
+struct pool_workers *pool_workers_new(const struct pool_split *split, uint64_t seed);
+void pool_workers_free(struct pool_workers *h); /* NULL is fine */
 /*
  * Returns the number of the worker that a client of this pool is for: of those that have a shard, the one with the
- * fewest clients. pool_set_find() has database and user; clients: those on worker 0. Returns POOL_NO_HOME with *why
+ * fewest clients. pool_set_find() has database and user; clients: those on worker 0. Returns POOL_NO_WORKER with *why
  * set: 3D000 for an unknown database. With one worker it is always 0.
  */
-uint32_t pool_homes_find(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-			 uint32_t clients, struct fail *why);
+uint32_t pool_workers_find(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+			   uint32_t clients, struct fail *why);
 /* Returns the worker that had the pool first; it has one then. As above. */
-uint32_t pool_homes_first(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-			  struct fail *why);
+uint32_t pool_workers_first(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+			    struct fail *why);
 /* Returns true if that worker has, or is to have, a shard of this pool. */
-bool pool_homes_has(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-		    uint32_t number);
+bool pool_workers_has(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+		      uint32_t number);
 /* A client is to leave worker 0 for another, or is made there; and its end there has come, or been heard of. */
-void pool_homes_left(struct pool_homes *h, uint32_t number);
-void pool_homes_ended(struct pool_homes *h, uint32_t number);
-/* That worker does not answer, or does again: until then nobody is sent there who has, or could have, another home. */
-void pool_homes_set_silent(struct pool_homes *h, uint32_t number, bool is_silent);
+void pool_workers_left(struct pool_workers *h, uint32_t number);
+void pool_workers_ended(struct pool_workers *h, uint32_t number);
+/* That worker does not answer, or does again: until then nobody is sent there who could have another worker. */
+void pool_workers_set_silent(struct pool_workers *h, uint32_t number, bool is_silent);
 /* Returns how many clients have left worker 0, and have not ended. */
-uint32_t pool_homes_away(const struct pool_homes *h);
+uint32_t pool_workers_away(const struct pool_workers *h);
 
 /* --- pool_fresh.c: what a fresh server of a pool shows, for all shards of the pool: a shard may never have had a fresh
  * one of its own, and its clients are to be greeted all the same. --- */
