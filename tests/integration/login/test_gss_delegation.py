@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -285,6 +286,40 @@ def test_a_ticket_expires(weir, own_realm, own_cluster):
     reply = wire.read_until("EZ")[-1]
     assert reply.sqlstate == "28000" and reply.error["M"].endswith(EXPIRED[1]) and "kinit" in reply.error["H"]
     assert principal(enter(weir, own_realm, own_realm.tickets("web", options=FORWARDABLE))) == "web@EXAMPLE.NET"
+
+
+# --- a KDC that is not there, when pgweir needs the ticket for PostgreSQL ---
+
+def test_a_dead_kdc(weir, own_realm, own_cluster):
+    start(weir, own_realm, own_cluster, connect_timeout="1h", pool_timeout="1h", login_timeout="1h")
+    token, = own_realm.tokens(own_realm.tickets("web", options=FORWARDABLE), flags="one_way,delegate")
+    own_realm.stop()
+    wire = asked_for_token(weir, database="tickets")
+    wire.send(message("p", token))
+    reply = wire.read_until("EZ")[-1]
+    assert reply.sqlstate == "57P03" and "Cannot contact any KDC" in reply.error["M"] and '"web@EXAMPLE.NET"' in reply.error["D"]
+    own_realm.start()
+    wait_until(lambda: refusal(weir, own_realm, own_realm.tickets("web", options=FORWARDABLE)) is None, what="another attempt")
+
+
+def waiting(weir):
+    return sum(row["waiting"] for row in weir.console("SHOW POOLS_EXTENDED") if row["database"] == "tickets")
+
+
+def test_a_kdc_that_hangs(weir, own_realm, own_cluster):
+    """A thread has the credentials meanwhile, and the loop goes on: it looks into none, also when others take their place."""
+    start(weir, own_realm, own_cluster, connect_timeout="1h", pool_timeout="1h", login_timeout="1h")
+    tokens = own_realm.tokens(own_realm.tickets("web", options=FORWARDABLE), 3, "one_way,delegate")
+    wires = [asked_for_token(weir, database="tickets") for _ in tokens]
+    os.kill(own_realm.process.pid, signal.SIGSTOP)
+    for wire, token in zip(wires, tokens):
+        wire.send(message("p", token))
+    wait_until(lambda: waiting(weir) == len(wires))
+    wires.pop().close()
+    wait_until(lambda: waiting(weir) == len(wires))
+    os.kill(own_realm.process.pid, signal.SIGCONT)      # the library would give up after half a minute
+    assert [end_of(wire) for wire in wires] == ["in"] * len(wires)
+    assert {principal(wire) for wire in wires} == {"web@EXAMPLE.NET"}
 
 
 # --- a restart ---
