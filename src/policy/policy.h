@@ -222,8 +222,8 @@ void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint6
  * are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that nobody waits for. --- */
-/* Pings the coldest idle connection now. Returns false if none is idle. */
-bool policy_ping_idle(struct policy *p, uint64_t now_us);
+/* Pings conn, which is idle, now; NULL: the coldest idle connection. Returns false if none is idle. */
+bool policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 /* Pings an idle connection or opens one, up to pool_size, unless one is coming. */
 void policy_stock_up(struct policy *p, uint64_t now_us);
 /* The upstream may be down: idle connections are pinged before they are lent. */

@@ -132,11 +132,9 @@ sweep(struct policy *p, uint64_t now_us)
 }
 
 bool
-policy_ping_idle(struct policy *p, uint64_t now_us)
+policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	struct policy_conn *conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
-
-	if (conn == NULL)
+	if (conn == NULL && (conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) == NULL)
 		return false;
 	policy_start_ping(p, conn, now_us);
 	policy_arm(p, policy_next_due(p, now_us));

@@ -134,7 +134,6 @@ struct pool {
 	struct pool *main; /* of a standby pool: whose it is; its counters are that one's. NULL: it is none */
 	uint32_t host; /* of a standby pool */
 	unsigned code_gone; /* of a standby pool: what code may leave there that no answer has told of */
-	uint64_t standby_defaults; /* of a standby pool: the version of pool_defaults.c that its host has; 0: unknown */
 	uint32_t history; /* cluster_view.history of the primary that its servers are on, where somebody reads from
 			     standbys */
 	struct cluster *cluster; /* cluster.h; a reference; NULL: nobody reads from standbys */

@@ -23,7 +23,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->pool = pool;
 	p->target = pool_target_ref(pool->target);
 	p->code = code_store_ref(pool->code);
-	pool_defaults_note(pool, p);
+	p->defaults.since_us = now_us;
 	p->srv = server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
 			    pool_set_next_turn(pool->set),
 			    health_check != NULL ? health_check->host : pool_primary_host(pool), now_us);

@@ -4,15 +4,14 @@
 #include "policy/policy_upkeep.h"
 #include "pool/pool_set_state.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Servers that have been there for longer when the first answer is asked for are not taken for as old as that. */
+/* Servers that have been there for longer when their host first answers are not taken for as new as that. */
 #define FIRST_ANSWER_US (10 * US_PER_S)
-
-#define OUTDATED 1u /* no version */
 
 static uint64_t
 host_of(const struct server *srv)
@@ -27,21 +26,40 @@ is_pooled(const struct server *srv)
 	return srv->target->replication == NULL;
 }
 
-/* Returns the version of the last answer, or 0: there is none. */
+static struct code_host *
+find_host(const struct database_code *code, uint64_t host)
+{
+	for (unsigned i = 0; i < code->host_count; i++)
+		if (code->hosts[i].host == host)
+			return &code->hosts[i];
+	return NULL;
+}
+
+/* Returns the host, or NULL without memory: its servers stay. */
+static struct code_host *
+get_host(struct database_code *code, uint64_t host)
+{
+	struct code_host *h = find_host(code, host), *more;
+
+	if (h != NULL)
+		return h;
+	more = realloc(code->hosts, (code->host_count + 1) * sizeof(*more));
+	if (more == NULL)
+		return NULL;
+	code->hosts = more;
+	more[code->host_count] = (struct code_host){ .host = host };
+	return &more[code->host_count++];
+}
+
+/* Returns the version for the pool's role on this host, which may be NULL; 0: it is unknown. */
 static uint64_t
-version_of(const struct pool *pool)
+version_at(const struct pool *pool, const struct code_host *h)
 {
 	const struct code_answer *answer = pool->code->answer;
 
-	return answer == NULL ? 0 : role_settings_version(&answer->roles, pool_main(pool)->target->server.user);
-}
-
-void
-pool_defaults_note(const struct pool *pool, struct pooled *p)
-{
-	p->defaults.version = pool->main != NULL ? pool->standby_defaults : version_of(pool);
-	p->defaults.host = pool->code->answered_by;
-	p->defaults.read_us = pool->code->read_asked_us;
+	if (h == NULL || answer == NULL || h->settings != role_settings_hash(&answer->roles))
+		return 0; /* the last answer is another host's, which has other ones */
+	return role_settings_version(&answer->roles, pool_main(pool)->target->server.user);
 }
 
 void
@@ -49,48 +67,35 @@ pool_defaults_altered(struct pool *pool)
 {
 	struct server *srv;
 
-	if (pool->code->answer != NULL)
-		return;
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
 		if (e->code == pool->code)
 			TAILQ_FOREACH(srv, &e->servers, all)
-				if (is_pooled(srv))
-					pooled_of(srv->conn)->defaults.version = OUTDATED;
-}
-
-/* Returns true if the server of p, which has logged in, began with older settings than version. */
-static bool
-is_older(const struct pool *pool, struct pooled *p, uint64_t version)
-{
-	const struct database_code *code = pool->code;
-	bool is_first = pool->main == NULL && p->defaults.host == 0;
-
-	if (p->defaults.version == version || version == 0)
-		return false;
-	if (p->defaults.version != 0) /* another worker may know more than this one */
-		return pool->main != NULL || p->defaults.read_us < code->replaced_us;
-	p->defaults.version = version;
-	p->defaults.host = code->answered_by;
-	p->defaults.read_us = code->read_asked_us;
-	return is_first && p->conn.opened_us + FIRST_ANSWER_US < code->read_asked_us;
+				if (is_pooled(srv) && pooled_of(srv->conn)->defaults.version == 0)
+					pooled_of(srv->conn)->defaults.since_us = 0;
 }
 
 bool
 pool_defaults_are_old(const struct pool *pool, struct pooled *p)
 {
-	if (!pool_is_sealed(pool))
+	const struct code_host *h = find_host(pool->code, host_of(p->srv));
+	uint64_t version = version_at(pool, h);
+
+	if (!pool_is_sealed(pool) || version == 0 || p->defaults.version == version)
 		return false;
-	if (pool->main != NULL)
-		return is_older(pool, p, pool->standby_defaults);
-	if (p->defaults.version != 0 && p->defaults.host != host_of(p->srv))
-		p->defaults.version = 0; /* its own host will say */
-	return pool->code->answered_by == host_of(p->srv) && is_older(pool, p, version_of(pool));
+	if (p->defaults.since_us + (p->defaults.version == 0 ? h->grace_us : 0) < h->changed_us)
+		return true;
+	if (p->defaults.version == 0) { /* else another worker knows more than this one */
+		p->defaults.version = version;
+		p->defaults.since_us = h->answered_us;
+	}
+	return false;
 }
 
-/* Returns how many servers are to go because of an ALTER. host: of the servers that are meant; 0: all. */
+/* Returns how many servers of this host are to go because of an ALTER. */
 static unsigned
-replace_older(struct pool *pool, uint64_t version, uint64_t host, uint64_t now_us)
+replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
 {
+	uint64_t version = version_at(pool, h);
 	struct server *srv, *next;
 	unsigned count = 0;
 
@@ -99,10 +104,11 @@ replace_older(struct pool *pool, uint64_t version, uint64_t host, uint64_t now_u
 
 		next = TAILQ_NEXT(srv, all);
 		if (p == NULL || policy_is_coming(p->conn.state) || p->conn.state == PC_CLOSING ||
-		    (host != 0 && host != host_of(srv)) || !is_older(pool, p, version) || p->defaults.due == version)
+		    host_of(srv) != h->host || !pool_defaults_are_old(pool, p) || p->defaults.due == version)
 			continue;
 		p->defaults.due = version;
-		count += p->defaults.version != version; /* else nobody has altered anything, as far as is known */
+		/* Else nobody has altered anything, as far as is known. */
+		count += p->defaults.version != 0 || p->defaults.since_us == 0;
 		policy_age(pool->policy, &p->conn, now_us); /* srv may be gone */
 	}
 	return count;
@@ -118,31 +124,80 @@ report(const struct pool *pool, unsigned count)
 			 pool->database->name, counted(count, "server connection is", "server connections are").text);
 }
 
-void
-pool_defaults_on_answer(const struct server *srv, bool is_new)
+/* Returns true if other hosts have answered, and none of them has these. */
+static bool
+is_other_than_elsewhere(const struct database_code *code, uint64_t settings)
+{
+	for (unsigned i = 0; i < code->host_count; i++)
+		if (code->hosts[i].settings == settings)
+			return false;
+	return code->host_count > 1;
+}
+
+/* The host of srv has the settings of the last answer. */
+static void
+note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 {
 	const struct pool *asked = srv->owner;
 	struct database_code *code = asked->code;
-	uint64_t host = host_of(srv);
+	struct code_host *h = get_host(code, host_of(srv));
+	uint64_t settings = role_settings_hash(&code->answer->roles);
 	unsigned count = 0;
 
-	if (!is_new && host == code->answered_by)
+	if (h == NULL)
 		return;
-	code->answered_by = host;
-	for (struct pool *e = asked->set->first; e != NULL; e = e->next)
-		if (e->code == code && e->main == NULL && pool_is_sealed(e))
-			count += replace_older(e, version_of(e), host, pool_set_now(e->set));
+	if (h->settings != settings) {
+		h->grace_us = h->settings != 0 || is_other_than_elsewhere(code, settings) ? 0 : FIRST_ANSWER_US;
+		h->changed_us = now_us;
+	}
+	h->settings = settings;
+	h->answered_us = now_us;
+	for (struct pool *e = asked->set->first; is_news && e != NULL; e = e->next)
+		if (e->code == code)
+			count += replace_old(e, h, now_us);
 	report(asked, count);
+}
+
+void
+pool_defaults_on_answer(const struct server *srv, bool is_new)
+{
+	struct database_code *code = ((const struct pool *)srv->owner)->code;
+	bool is_same_host = host_of(srv) == code->answered_by;
+
+	code->answered_by = host_of(srv);
+	note_answer(srv, is_new || !is_same_host, pool_set_now(((const struct pool *)srv->owner)->set));
 }
 
 void
 pool_defaults_follow(struct pool *standby_pool, uint64_t now_us)
 {
-	uint64_t version = version_of(standby_pool);
+	const struct server *srv = TAILQ_FIRST(&standby_pool->servers);
+	const struct code_answer *answer = standby_pool->code->answer;
+	const struct code_host *h = srv == NULL ? NULL : find_host(standby_pool->code, host_of(srv));
 
-	if (standby_pool->standby_defaults == version || !standby_pool_shows_code(standby_pool))
+	if (srv == NULL || answer == NULL || (h != NULL && h->settings == role_settings_hash(&answer->roles)))
 		return;
-	standby_pool->standby_defaults = version;
-	if (pool_is_sealed(standby_pool))
-		report(standby_pool, replace_older(standby_pool, version, 0, now_us));
+	if (standby_pool_shows_code(standby_pool))
+		note_answer(srv, true, now_us);
+}
+
+struct policy_conn *
+pool_defaults_next(const struct pool *pool)
+{
+	struct policy_conn *found = NULL;
+	uint64_t found_us = 0;
+	struct server *srv;
+
+	if (pool->target->upstream->host_count == 1)
+		return NULL;
+	TAILQ_FOREACH(srv, &pool->servers, all) {
+		const struct code_host *h = find_host(pool->code, host_of(srv));
+		uint64_t at_us = h == NULL ? 0 : h->answered_us;
+
+		if (is_pooled(srv) && srv->conn->state == PC_IDLE && (found == NULL || at_us < found_us)) {
+			found = srv->conn;
+			found_us = at_us;
+		}
+	}
+	return found;
 }

@@ -316,7 +316,8 @@ ask_about_code(struct pool *pool, uint64_t now_us)
 {
 	struct pool *asked = pool_main(pool);
 
-	if (!pool_is_sealed(pool) || policy_ping_idle(asked->policy, now_us)) /* the ping carries the question */
+	/* The ping carries the question. */
+	if (!pool_is_sealed(pool) || policy_ping_idle(asked->policy, pool_defaults_next(asked), now_us))
 		return;
 	if (pool->main != NULL && TAILQ_EMPTY(&asked->servers))
 		policy_stock_up(asked->policy, now_us);

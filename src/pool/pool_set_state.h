@@ -52,10 +52,11 @@ struct pooled {
 	bool is_code_late; /* the answer took as long as it may */
 	unsigned heeded; /* pool_code_heeded() where it comes from */
 	struct {
-		uint64_t version; /* 0: unknown */
-		uint64_t host, read_us; /* who said so, and when it was asked; not of a standby pool's */
+		uint64_t version; /* role_settings_version() that its session began with, or an older one; 0: unknown */
+		uint64_t since_us; /* when its host said so, or while that is unknown, when its login began (0: before
+				      an ALTER) */
 		uint64_t due; /* the version for which it is to go; 0: it may stay */
-	} defaults; /* role_settings_version() when its login began: pool_defaults.c */
+	} defaults; /* pool_defaults.c */
 	/* While it goes to the shard of its pool on another worker: pool_transfer.c. */
 	struct note note;
 	struct policy_worker *from_worker, *to_worker;

@@ -272,5 +272,5 @@ pool_target_cluster(const struct pool_target *t)
 char *
 pool_target_home(const struct pool_target *t)
 {
-	return hosts_and(t, "/", t->database);
+	return hosts_and(t, upstream_target_names[t->upstream->target], t->database);
 }

@@ -56,7 +56,8 @@ struct pool_target *pool_target_with_secret(const struct pool_target *t, const c
 int pool_target_inherit(struct pool_target *t, const struct pool_target *from);
 /* Returns true if servers of one may be used as servers of the other. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
-/* Returns a string that is equal for the same database on the same hosts. The caller frees it; NULL without memory. */
+/* Returns a string that is equal for the same database on the same hosts, for the same target_session_attrs. The caller
+ * frees it; NULL without memory. */
 char *pool_target_home(const struct pool_target *t);
 /* Returns a string that is equal for targets of the same hosts in the same order, and the same target_session_attrs.
  * The caller frees it; NULL without memory. */

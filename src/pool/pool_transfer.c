@@ -21,7 +21,7 @@
 #include <stdlib.h>
 
 #ifdef __x86_64__
-_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 160,
+_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 152,
 	       "a field was added: what does it mean on another worker?");
 #endif
 

@@ -32,6 +32,7 @@ database_code_fini(struct database_code *code)
 	database_code_leave(code);
 	answer_free(code->answer);
 	answer_free(code->coming);
+	free(code->hosts);
 	memset(code, 0, sizeof(*code));
 }
 

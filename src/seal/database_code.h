@@ -51,6 +51,15 @@ struct code_answer {
 	struct role_settings roles; /* owned */
 };
 
+/* A host's last word on the settings that sessions begin with there. */
+struct code_host {
+	uint64_t host; /* a hash of its address */
+	uint64_t settings; /* role_settings_hash(); 0: unknown */
+	uint64_t answered_us; /* the last time */
+	uint64_t changed_us,
+	    grace_us; /* when it first said these; it has had them for so long, if nothing else is known */
+};
+
 enum code_question {
 	CODE_ANY, /* is there any? If not, that is the answer */
 	CODE_VERSION, /* is it that of the last answer? */
@@ -74,7 +83,9 @@ struct database_code {
 	_Atomic uint64_t changed; /* how often DDL was seen */
 	_Atomic uint64_t made; /* the value of changed when DDL last made functions */
 	uint64_t replaced_us; /* when there was another answer than before */
-	uint64_t answered_by; /* a hash of the host that last said it: pool_defaults.c; 0: there is no answer */
+	struct code_host *hosts; /* owned: pool_defaults.c */
+	unsigned host_count;
+	uint64_t answered_by; /* code_host.host of the last answer; 0: there is none */
 	struct code_news *news; /* NULL: it is of no other loop's concern */
 	LIST_ENTRY(database_code) in_news; /* guarded */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; what is longer than any name can be is cut */

@@ -32,7 +32,8 @@ role_settings_add(struct role_settings *all, const char *role_hex, const char *v
 		all->of = more;
 		all->room = 2 * all->room + 16;
 	}
-	all->of[all->count++] = (struct role_version){ XXH3_64bits(role_hex, strlen(role_hex)), number };
+	all->of[all->count] = (struct role_version){ XXH3_64bits(role_hex, strlen(role_hex)), number };
+	all->of_each += XXH3_64bits(&all->of[all->count++], sizeof(*all->of)); /* in any order */
 	return 0;
 }
 
@@ -71,6 +72,14 @@ role_settings_version(const struct role_settings *all, const char *role)
 	both[1] = found == NULL ? 0 : found->version;
 	version = XXH3_64bits(both, sizeof(both));
 	return version < 2 ? 2 : version;
+}
+
+uint64_t
+role_settings_hash(const struct role_settings *all)
+{
+	uint64_t both[2] = { all->of_all, all->of_each };
+
+	return XXH3_64bits(both, sizeof(both)) | 1;
 }
 
 void

@@ -16,6 +16,7 @@
 
 struct role_settings { /* zeroed: no role has any */
 	uint64_t of_all; /* the version of those of all roles */
+	uint64_t of_each; /* a hash of those of every role */
 	struct role_version *of; /* by hash, once they are sorted */
 	uint32_t count, room;
 };
@@ -25,4 +26,5 @@ int role_settings_add(struct role_settings *all, const char *role_hex, const cha
 void role_settings_sort(struct role_settings *all); /* after the last of them */
 /* Returns the version of what sessions begin with that log in as this role; never 0 or 1. */
 uint64_t role_settings_version(const struct role_settings *all, const char *role);
+uint64_t role_settings_hash(const struct role_settings *all); /* equal where all of them are; never 0 */
 void role_settings_fini(struct role_settings *all);

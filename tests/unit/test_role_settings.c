@@ -52,6 +52,7 @@ Test(role_settings, another_roles_change_nothing)
 	add(&other, "c3a9", "-9223372036854775808");
 	add(&other, WEB, "7");
 	role_settings_sort(&other);
+	cr_expect_neq(role_settings_hash(&all), role_settings_hash(&other));
 	cr_expect_eq(role_settings_version(&all, "web"), role_settings_version(&other, "web"));
 	cr_expect_neq(role_settings_version(&all, "\xc3\xa9"), role_settings_version(&other, "\xc3\xa9"));
 	add(&other, "", "0");
