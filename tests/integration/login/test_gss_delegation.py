@@ -84,15 +84,15 @@ def sections(where, upstream="", **words):
             "limits": {"login_failure_delay": "0s"}}
 
 
-def start(weir, realm, where, upstream="", delegation="on", run=None, environment=None, **settings):
+def start(weir, realm, where, upstream="", delegation="on", run=None, environment=None, ident=IDENT, **settings):
     """pgweir has a key of its own, which nobody is served by where delegation is on."""
-    ident, hba = weir.directory / "ident.conf", weir.directory / "hba.conf"
-    ident.write_text(IDENT, encoding="utf-8")
+    ident_file, hba = weir.directory / "ident.conf", weir.directory / "hba.conf"
+    ident_file.write_text(ident, encoding="utf-8")
     hba.write_text("host pgweir admin 127.0.0.1/32 trust\nhost tickets plainuser 127.0.0.1/32 trust\n"
                    f"host all all 127.0.0.1/32 gss map=people krb_server_keyfile={realm.keytab}\n", encoding="utf-8")
     own = {"KRB5_CLIENT_KTNAME": f"{realm.directory}/client.keytab", "KRB5CCNAME": "MEMORY:pgweir"}
     words = {"gss_accept_delegation": delegation} if delegation else {}
-    (run or weir.start)(method="hba", hba_file=hba, ident_file=ident, sections=sections(where, upstream, **words),
+    (run or weir.start)(method="hba", hba_file=hba, ident_file=ident_file, sections=sections(where, upstream, **words),
                         environment={**realm.environment(), **own, **(environment or {})}, **settings)
 
 
@@ -183,6 +183,18 @@ def test_a_login_without_a_ticket(weir, realm, cluster):
         weir.raw("plainuser", database="tickets")
     assert refused.value.reply.sqlstate == "28000" and refused.value.reply.error["M"] == "the client has logged in without a ticket"
     assert "hba_file" in refused.value.reply.error["H"]
+
+
+def test_pgweir_s_own_questions(weir, realm, cluster, webs):
+    """auth_query's connection, which finds out who is a member of a role, is opened by pgweir's own ticket: it is asked before
+    anybody has delegated one."""
+    cluster.query("GRANT pg_monitor TO web")
+    try:
+        start(weir, realm, cluster, ident=IDENT.replace("people /", "people web@EXAMPLE.NET +pg_monitor\nnobody /"), auth_query="builtin",
+              auth_user="reporting")
+        assert principal(enter(weir, realm, webs)) == "web@EXAMPLE.NET"
+    finally:
+        cluster.query("REVOKE pg_monitor FROM web")
 
 
 # --- two principals, one user ---
