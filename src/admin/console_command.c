@@ -1,4 +1,3 @@
-/* src/admin/console_command.c - the table of commands. See console_command.h; console_parse.c reads them. */
 #include "admin/console_command.h"
 
 #define ANYBODY false

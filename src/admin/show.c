@@ -1,4 +1,3 @@
-/* src/admin/show.c - see show.h: which command is which, and how addresses and times look. */
 #include "admin/show.h"
 
 #include "base/clock.h"

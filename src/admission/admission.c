@@ -1,4 +1,3 @@
-/* src/admission/admission.c - connections counted by address and user, and rates of logins. See admission.h. */
 #include "admission/admission_state.h"
 #include "base/alloc.h"
 

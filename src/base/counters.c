@@ -1,4 +1,3 @@
-/* src/base/counters.c - the names of what is counted, and sums (see counters.h). */
 #include "base/counters.h"
 #include "base/request_report.h"
 

@@ -1,4 +1,3 @@
-/* src/client/client.c - a client connection's life: accepted, read, closed. See client.h. */
 #include "client/cancel.h"
 #include "client/clients.h"
 
@@ -217,6 +216,20 @@ client_log_close(struct client *c, const struct fail *why)
 	compat_log_close(c, why);
 }
 
+static void
+send_fatal(struct client *c, const struct fail *why)
+{
+	struct buf b = { 0 };
+	struct fail shown;
+
+	if (c->x.pool != NULL)
+		report_error(c->x.pool, EO_PROXY, why->sqlstate);
+	compat_tell(c->env->x.config, why, &shown);
+	message_error(&b, "FATAL", &shown);
+	exchange_send(&c->x, &b);
+	buf_fini(&b);
+}
+
 void
 client_close_as(struct exchange *x, const struct fail *why, const struct fail *logged)
 {
@@ -233,19 +246,10 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	/* Part of a message has been sent: the client would take anything after it for the rest of it. */
 	if (c->x.srv != NULL && c->x.srv->ledger.body_left > 0 && !c->x.srv->is_body_swallowed)
 		why = NULL;
-	if (why != NULL) {
-		struct buf b = { 0 };
-		struct fail shown;
-
-		if (c->x.pool != NULL)
-			report_error(c->x.pool, EO_PROXY, why->sqlstate);
-		compat_tell(env->x.config, why, &shown);
-		message_error(&b, "FATAL", &shown);
-		exchange_send(&c->x, &b);
-		buf_fini(&b);
-		if (c->x.is_closing)
-			return;
-	}
+	if (why != NULL)
+		send_fatal(c, why);
+	if (c->x.is_closing)
+		return;
 	c->x.is_closing = true;
 	if (env->x.to_client.to == &c->x.stream)
 		outbox_flush(&env->x.to_client);

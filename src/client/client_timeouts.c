@@ -86,11 +86,28 @@ lateness_of_transaction(const struct client *c, uint64_t now_us)
 	return is_late(now_us, c->x.tx_started_us, s->transaction_timeout_us) ? LATE_TRANSACTION : LATE_NOT;
 }
 
+/* Looks at the answer that PostgreSQL owes to pgweir itself. */
+static enum late
+lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_us)
+{
+	uint64_t ours_us;
+
+	if (srv->ledger.count == 0 || !ledger_owes_us(&srv->ledger, &ours_us))
+		return LATE_NOT;
+	if (ours_us < srv->loan.last_done_us)
+		ours_us = srv->loan.last_done_us;
+	if (ours_us < srv->loan.unread_us)
+		ours_us = srv->loan.unread_us;
+	if (state_may_cancel_probe(&c->x) && is_late(now_us, ours_us, OURS_US / 2))
+		return LATE_PROBE;
+	return is_late(now_us, ours_us, OURS_US) ? LATE_OURS : LATE_NOT;
+}
+
 static enum late
 lateness(struct client *c, const struct server *srv, uint64_t now_us)
 {
 	bool is_ready = exchange_is_ready(&c->x) && c->x.replication == 0, is_served;
-	uint64_t since_us, ours_us;
+	uint64_t since_us;
 	enum late late;
 
 	if (srv->loan.standby != 0 && reads_is_left(&c->x) &&
@@ -109,15 +126,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 		return LATE_ENDED;
 	if (is_ready && (late = lateness_of_transaction(c, now_us)) != LATE_NOT)
 		return late;
-	if (srv->ledger.count == 0 || !ledger_owes_us(&srv->ledger, &ours_us))
-		return LATE_NOT;
-	if (ours_us < srv->loan.last_done_us)
-		ours_us = srv->loan.last_done_us;
-	if (ours_us < srv->loan.unread_us)
-		ours_us = srv->loan.unread_us;
-	if (state_may_cancel_probe(&c->x) && is_late(now_us, ours_us, OURS_US / 2))
-		return LATE_PROBE;
-	return is_late(now_us, ours_us, OURS_US) ? LATE_OURS : LATE_NOT;
+	return lateness_of_ours(c, srv, now_us);
 }
 
 static void

@@ -1,4 +1,3 @@
-/* src/client/clients.c - what is done to all clients: a drain, a suspension, a search. */
 #include "client/clients.h"
 
 #include "client/client.h"

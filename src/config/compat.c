@@ -1,4 +1,3 @@
-/* src/config/compat.c - see compat.h. */
 #include "config/compat.h"
 
 #include "config/config_state.h"

@@ -1,4 +1,3 @@
-/* src/config/config.c - the life of a configuration value, and looking things up in it. */
 #include "config/config.h"
 #include "base/alloc.h"
 #include "base/text.h"

@@ -1,4 +1,3 @@
-/* src/dedicated/notify_listener.c - the listeners of a pool, their subscribers, and time. See notify_listener.h. */
 #include "dedicated/notify_state.h"
 
 #include "base/clock.h"

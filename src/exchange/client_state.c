@@ -1,4 +1,3 @@
-/* src/exchange/client_state.c - which step may follow which in the life of a client. */
 #include "exchange/client_state.h"
 
 static const unsigned char next[CL_STATES][CE_EVENTS] = {
@@ -87,33 +86,11 @@ client_state_name(enum client_state s, bool has_server)
 	return s == CL_READY && has_server ? "active" : names[s];
 }
 
+#define CLIENT_EVENT_NAME(value, name) [value] = name,
 const char *
 client_event_name(enum client_event ev)
 {
-	static const char *const names[CE_EVENTS] = {
-		[CE_ACCEPT] = "accept",
-		[CE_ASK_PROOF] = "ask proof",
-		[CE_WRONG_PROOF] = "wrong proof",
-		[CE_PROVED] = "proved",
-		[CE_ENTER_CONSOLE] = "enter console",
-		[CE_CANCEL] = "cancel",
-		[CE_GREETED] = "greeted",
-		[CE_NEED_SERVER] = "need server",
-		[CE_GRANTED] = "granted",
-		[CE_REFUSED] = "refused",
-		[CE_REJECTED] = "rejected",
-		[CE_HOLD] = "hold",
-		[CE_RETRY] = "retry",
-		[CE_ANSWERED] = "answered",
-		[CE_DOUBT] = "doubt",
-		[CE_CATCH] = "catch",
-		[CE_CAUGHT] = "caught",
-		[CE_AWAIT] = "await",
-		[CE_KEEP_READY] = "keep ready",
-		[CE_LISTENER_ANSWERED] = "listener answered",
-		[CE_CLOSE_AFTER_FLUSH] = "close after flush",
-		[CE_CLOSE] = "close",
-	};
+	static const char *const names[CE_EVENTS] = { CLIENT_EVENTS(CLIENT_EVENT_NAME) };
 
 	return names[ev];
 }

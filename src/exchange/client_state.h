@@ -32,31 +32,21 @@ enum client_state {
 	CL_CLOSE_AFTER_FLUSH, /* it was told why it is closed, and is closed when it has read that */
 	CL_STATES
 };
-enum client_event {
-	CE_ACCEPT,
-	CE_ASK_PROOF, /* its startup packet was good; an exchange begins */
-	CE_WRONG_PROOF,
-	CE_PROVED,
-	CE_ENTER_CONSOLE,
-	CE_CANCEL,
-	CE_GREETED, /* its first ReadyForQuery */
-	CE_NEED_SERVER,
-	CE_GRANTED,
-	CE_REFUSED,
-	CE_REJECTED, /* the end of the refused request was seen */
-	CE_HOLD,
-	CE_RETRY,
-	CE_ANSWERED,
-	CE_DOUBT,
-	CE_CATCH,
-	CE_CAUGHT,
-	CE_AWAIT,
-	CE_KEEP_READY,
-	CE_LISTENER_ANSWERED, /* what listens has caught up, or has answered */
-	CE_CLOSE_AFTER_FLUSH,
-	CE_CLOSE,
-	CE_EVENTS
-};
+/* Events of its life: X(value, its name in the log). */
+/* clang-format off */
+#define CLIENT_EVENTS(X) \
+	X(CE_ACCEPT, "accept") X(CE_ASK_PROOF, "ask proof") /* its startup packet was good; an exchange begins */ \
+	X(CE_WRONG_PROOF, "wrong proof") X(CE_PROVED, "proved") X(CE_ENTER_CONSOLE, "enter console") \
+	X(CE_CANCEL, "cancel") X(CE_GREETED, "greeted") /* its first ReadyForQuery */ \
+	X(CE_NEED_SERVER, "need server") X(CE_GRANTED, "granted") X(CE_REFUSED, "refused") \
+	X(CE_REJECTED, "rejected") /* the end of the refused request was seen */ X(CE_HOLD, "hold") \
+	X(CE_RETRY, "retry") X(CE_ANSWERED, "answered") X(CE_DOUBT, "doubt") X(CE_CATCH, "catch") \
+	X(CE_CAUGHT, "caught") X(CE_AWAIT, "await") X(CE_KEEP_READY, "keep ready") \
+	X(CE_LISTENER_ANSWERED, "listener answered") /* what listens has caught up, or has answered */ \
+	X(CE_CLOSE_AFTER_FLUSH, "close after flush") X(CE_CLOSE, "close")
+/* clang-format on */
+#define CLIENT_EVENT(value, name) value,
+enum client_event { CLIENT_EVENTS(CLIENT_EVENT) CE_EVENTS };
 
 /* The state that follows, or CL_NONE: that must not happen in this state. */
 enum client_state client_state_next(enum client_state from, enum client_event ev);

@@ -1,4 +1,3 @@
-/* src/exchange/exchange.c - the steps of the client of an exchange, and what is sent to it: see exchange.h. */
 #include "exchange/exchange.h"
 
 #include <assert.h>

@@ -1,4 +1,3 @@
-/* src/listen/listen.c - waits for the listener, and interprets the replies of servers: see listen.h. */
 #include "listen/listen_state.h"
 #include "exchange/report.h"
 

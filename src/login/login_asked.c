@@ -1,4 +1,3 @@
-/* src/login/login_asked.c - see login_asked.h. */
 #include "login/login_asked.h"
 #include "base/clock.h"
 #include "base/text.h"

@@ -1,4 +1,3 @@
-/* src/modules/modules.c - all modules of this build. See modules.h. */
 #include "modules/modules.h"
 
 #include "auth/auth_module.h"

@@ -18,7 +18,6 @@ os_notify(const char *state)
 {
 #ifdef HAVE_LIBSYSTEMD
 	sd_notify(0, state);
-#else
 #endif
 }
 

@@ -1,4 +1,3 @@
-/* src/relay/begin.c - see begin.h. */
 #include "relay/begin.h"
 
 #include "exchange/report.h"

@@ -18,6 +18,18 @@ _Static_assert(CLIENT_RECORD_SECRET_MAX == CANCEL_SECRET_MAX, "a cancel key fits
 
 /* --- whether --- */
 
+/* Returns true while it is logged in, and nothing is under way between it and pgweir. */
+static bool
+is_at_rest(const struct client *c)
+{
+	const struct exchange *x = &c->x;
+
+	return x->state == CL_READY && !x->is_closing && !x->waiter.is_waiting && x->body_left == 0 &&
+	       x->reading != EXCHANGE_STALLED && x->reading != EXCHANGE_IN_TRANSFER && !x->is_in_relay &&
+	       stream_queued(&x->stream) == 0 && !x->stream.is_broken &&
+	       (x->rare == NULL || x->rare->cancels == NULL) && x->client_pid != 0 && !c->is_starved;
+}
+
 enum client_record_obstacle
 client_record_obstacle(const struct client *c)
 {
@@ -33,10 +45,7 @@ client_record_obstacle(const struct client *c)
 		return CLIENT_RECORD_SESSION;
 	if (x->srv != NULL)
 		return x->pins != 0 ? CLIENT_RECORD_PINNED : CLIENT_RECORD_BUSY;
-	if (x->state != CL_READY || x->is_closing || x->waiter.is_waiting || x->body_left > 0 ||
-	    x->reading == EXCHANGE_STALLED || x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken ||
-	    (x->rare != NULL && x->rare->cancels != NULL) || x->client_pid == 0 || c->is_starved ||
-	    c->x.reading == EXCHANGE_IN_TRANSFER)
+	if (!is_at_rest(c))
 		return CLIENT_RECORD_BUSY;
 	if (x->pool->settings.delegation == DELEGATION_ON)
 		return CLIENT_RECORD_TICKET;

@@ -310,18 +310,25 @@ begin_to_serve(struct predecessor *p)
 	p->r->host.serve(p->r->host.w);
 }
 
+/* A message may bring a descriptor: a listener or a client. Any other is closed. */
 static void
-on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
+take_descriptor(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len, int fd)
 {
-	struct predecessor *p = arg;
-
-	*restart_env(p->r)->now_us = clock_now_us();
 	if (type == HANDOVER_LISTENER && fd >= 0 && len >= 4 && body[len - 1] == '\0' && p->now == PREDECESSOR_IS_MET)
 		listeners_inherit(p->r->host.listeners, (char)body[0], (const char *)body + 3, wire_u16(body + 1), fd);
 	else if (type == HANDOVER_CLIENT)
 		on_client(p, body, len, fd);
 	else if (fd >= 0)
 		close(fd);
+}
+
+static void
+on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
+{
+	struct predecessor *p = arg;
+
+	*restart_env(p->r)->now_us = clock_now_us();
+	take_descriptor(p, type, body, len, fd);
 	/* If the versions differ, the old process finds out by our READY. */
 	if (type == HANDOVER_HELLO && len == 13 && wire_u32(body) == HANDOVER_VERSION) {
 		restart_env(p->r)->counters->restarts = wire_u64(body + 4) + 1;

@@ -1,4 +1,3 @@
-/* src/restart/restart.c - see restart.h: what concerns either side of a restart. */
 #include "restart/restart_state.h"
 
 #include "base/alloc.h"
