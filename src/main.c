@@ -8,7 +8,6 @@
 #include "process/process.h"
 #include "restart/restart.h"
 #include "setup/setup.h"
-
 #include "build.h"
 #include "load/file_format.h"
 #include "load/load.h"

@@ -1,5 +1,4 @@
 #include "admin/console_rows.h"
-
 #include "base/escape.h"
 #include "wire/messages.h"
 

@@ -1,5 +1,4 @@
 #include "admin/console_stats.h"
-
 #include "base/clock.h"
 #include "base/alloc.h"
 #include "base/table.h"

@@ -1,5 +1,4 @@
 #include "admin/console_stats.h"
-
 #include "client/client.h"
 
 #include <stdlib.h>

@@ -1,5 +1,4 @@
 #include "admin/show.h"
-
 #include "base/clock.h"
 #include "config/compat.h"
 #include "client/clients.h"

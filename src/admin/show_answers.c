@@ -1,6 +1,5 @@
 /* src/admin/show_answers.c - what drivers and health checks SELECT on their own: one row of one column each. */
 #include "admin/show.h"
-
 #include "base/text.h"
 
 #include <stdio.h>

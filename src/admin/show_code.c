@@ -4,7 +4,6 @@
  * (seal/risk_names.h).
  */
 #include "admin/show.h"
-
 #include "seal/risk_names.h"
 #include "seal/seal.h"
 

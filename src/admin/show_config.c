@@ -5,7 +5,6 @@
  * as section.name, with our units.
  */
 #include "admin/show.h"
-
 #include "base/resources.h"
 #include "config/config.h"
 #include "load/file_format.h"

@@ -5,7 +5,6 @@
  */
 #include "admin/show.h"
 #include "client/clients.h"
-
 #include "base/clock.h"
 #include "admission/admission.h"
 #include "config/config_keys.h"

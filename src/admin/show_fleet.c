@@ -1,6 +1,5 @@
 /* src/admin/show_fleet.c - SHOW BUDGET: what pgweir processes have of a common limit; SHOW FLEET: who they are. */
 #include "admin/show.h"
-
 #include "base/clock.h"
 #include "dedicated/fleet.h"
 

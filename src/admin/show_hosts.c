@@ -1,6 +1,5 @@
 /* src/admin/show_hosts.c - SHOW HOSTS: those from whose standbys is read. */
 #include "admin/show.h"
-
 #include "dedicated/watch.h"
 
 #include <stdio.h>

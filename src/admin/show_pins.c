@@ -5,7 +5,6 @@
 #include "admin/show.h"
 #include "client/clients.h"
 #include "state/state.h"
-
 #include "session/audit.h"
 
 SHOW_ROW(pin, (TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, reasons) (INT8, pinned_us) (INT8, idle_us)

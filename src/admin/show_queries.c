@@ -3,7 +3,6 @@
  * SHOW READS: where they went; SHOW EVENTS: the last lines of the log.
  */
 #include "admin/show.h"
-
 #include "log/log.h"
 
 #include <inttypes.h>

@@ -4,7 +4,6 @@
  */
 #include "admin/show.h"
 #include "client/clients.h"
-
 #include "base/clock.h"
 
 #include <inttypes.h>

@@ -2,7 +2,6 @@
 #include "admin/show.h"
 #include "client/clients.h"
 #include "statements/statements.h"
-
 #include "base/clock.h"
 #include "net/tls.h"
 #include "dedicated/notify_listener.h"

@@ -5,7 +5,6 @@
 #include "admin/show.h"
 #include "client/clients.h"
 #include "exchange/holder.h"
-
 #include "base/clock.h"
 #include "base/escape.h"
 #include "config/compat.h"

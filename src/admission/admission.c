@@ -1,6 +1,5 @@
 #include "admission/admission_state.h"
 #include "base/alloc.h"
-
 #include "base/text.h"
 
 #include <assert.h>

@@ -3,7 +3,6 @@
  * Refusals without a line are counted, and reported together a second later.
  */
 #include "admission/admission_state.h"
-
 #include "base/clock.h"
 
 #define QUIET_US US_PER_S

@@ -1,5 +1,4 @@
 #include "base/buf.h"
-
 #include "base/resources.h"
 
 #include <assert.h>

@@ -12,7 +12,6 @@
 #include "client/clients.h"
 #include "listen/listen.h"
 #include "relay/relay.h"
-
 #include "base/clock.h"
 #include "server/server.h"
 

@@ -10,7 +10,6 @@
  * change while it is there.
  */
 #include "client/cancel.h"
-
 #include "base/alloc.h"
 #include "wire/frame.h"
 

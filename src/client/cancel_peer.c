@@ -8,7 +8,6 @@
  */
 #include "client/cancel.h"
 #include "client/clients.h"
-
 #include "server/server.h"
 
 #include <openssl/crypto.h>

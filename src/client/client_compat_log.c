@@ -7,7 +7,6 @@
  *   C-0x5581…: app/web@10.0.0.7:51514 pooler error: query_wait_timeout
  */
 #include "client/client.h"
-
 #include "base/clock.h"
 #include "net/tls.h"
 

@@ -1,6 +1,5 @@
 /* src/client/client_log.c - a client's lines in the log: who it is, and why it was disconnected. */
 #include "client/client.h"
-
 #include "base/clock.h"
 
 #include <stdio.h>

@@ -21,7 +21,6 @@
 #include "pool/pool.h"
 #include "state/state.h"
 #include "state/linger.h"
-
 #include "base/clock.h"
 #include "wire/messages.h"
 #include "config/compat.h"

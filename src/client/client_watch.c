@@ -1,6 +1,5 @@
 /* src/client/client_watch.c - see client.h: what an operator should read in the log before users call. */
 #include "client/client.h"
-
 #include "base/clock.h"
 #include "base/escape.h"
 #include "exchange/holder.h"

@@ -1,5 +1,4 @@
 #include "client/clients.h"
-
 #include "client/client.h"
 #include "pool/pool_workers.h"
 #include "relay/relay.h"

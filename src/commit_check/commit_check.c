@@ -11,7 +11,6 @@
  * are replies to the COMMIT's own messages, which pgweir can make itself.
  */
 #include "commit_check/commit_check.h"
-
 #include "sql/known.h"
 #include "statements/statements.h"
 #include "wire/messages.h"

@@ -1,6 +1,5 @@
 /* src/commit_check/commit_doubt.c - a COMMIT was sent, and its server lost before the answer; see commit_check.h. */
 #include "commit_check/commit_check.h"
-
 #include "exchange/report.h"
 #include "commit_check/fate_asker.h"
 #include "state/state.h"

@@ -1,5 +1,4 @@
 #include "config/compat.h"
-
 #include "config/config_state.h"
 
 void

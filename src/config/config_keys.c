@@ -6,7 +6,6 @@
  * docs/config.md, too: scripts/settings writes it there.
  */
 #include "config/config_keys.h"
-
 #include "base/counters.h"
 
 #include <assert.h>

@@ -1,6 +1,5 @@
 /* src/config/config_problems.c - see config_state.h. */
 #include "config/config_state.h"
-
 #include "base/alloc.h"
 
 /*

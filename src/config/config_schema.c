@@ -3,7 +3,6 @@
  * programs that write the file. Sections are objects, settings their properties; values are strings as in the file.
  */
 #include "config/config_keys.h"
-
 #include "base/escape.h"
 
 #include <string.h>

@@ -1,5 +1,4 @@
 #include "config/config_origin.h"
-
 #include "base/alloc.h"
 
 #define LINE_BITS 20 /* a file has at most 1 MiB */

@@ -1,5 +1,4 @@
 #include "config/config_value.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 

@@ -1,6 +1,5 @@
 /* src/config/upstream.c - the life of an upstream, and its text. How one is read: upstream_parse.c. */
 #include "config/upstream.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 #include "config/config_value.h"

@@ -1,6 +1,5 @@
 /* src/config/upstream_scan.c - see upstream.h. Complaints say where, not what: it may be part of a password. */
 #include "config/upstream.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 

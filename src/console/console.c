@@ -4,7 +4,6 @@
  * script holds up other clients. See console.h and console_client.h.
  */
 #include "console/console_client.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "config/compat.h"

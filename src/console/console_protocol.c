@@ -5,7 +5,6 @@
  * Where PostgreSQL would skip to the next Sync, or refuse all but ROLLBACK, so does this: drivers rely on it.
  */
 #include "console/console_client.h"
-
 #include "wire/messages.h"
 #include "config/compat.h"
 

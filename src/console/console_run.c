@@ -2,7 +2,6 @@
 #include "console/console_client.h"
 #include "client/client.h"
 #include "client/clients.h"
-
 #include "admin/show.h"
 #include "base/clock.h"
 #include "base/text.h"

@@ -3,7 +3,6 @@
  * them on their own and look at the answers. See console_client.h.
  */
 #include "console/console_client.h"
-
 #include "wire/messages.h"
 
 static int

@@ -1,5 +1,4 @@
 #include "dedicated/blocking.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "dedicated/dedicated.h"

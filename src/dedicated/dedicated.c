@@ -1,5 +1,4 @@
 #include "dedicated/dedicated.h"
-
 #include "base/clock.h"
 #include "wire/messages.h"
 

@@ -15,7 +15,6 @@
  * the privileges of: of others, all count. The rest that is read here everybody may see.
  */
 #include "dedicated/fleet_state.h"
-
 #include "base/text.h"
 #include "wire/fields.h"
 #include "wire/messages.h"

@@ -6,7 +6,6 @@
  * under way; clients that come meanwhile share the next.
  */
 #include "dedicated/notify_state.h"
-
 #include "base/clock.h"
 
 #define CATCH_UP_MAX_US US_PER_S

@@ -1,6 +1,5 @@
 /* src/dedicated/notify_channels.c - channels: LISTEN, its confirmation, notifications. See notify_listener.h. */
 #include "dedicated/notify_state.h"
-
 #include "base/clock.h"
 #include "wire/frame.h"
 

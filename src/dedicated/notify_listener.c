@@ -1,5 +1,4 @@
 #include "dedicated/notify_state.h"
-
 #include "base/clock.h"
 
 #include <assert.h>

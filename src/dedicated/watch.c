@@ -1,6 +1,5 @@
 /* src/dedicated/watch.c - which hosts there are; see watch.h. */
 #include "dedicated/watch_state.h"
-
 #include "base/clock.h"
 #include "config/config_origin.h"
 

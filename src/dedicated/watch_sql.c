@@ -1,5 +1,4 @@
 #include "dedicated/watch_state.h"
-
 #include "base/table.h"
 #include "wire/fields.h"
 #include "wire/messages.h"

@@ -1,5 +1,4 @@
 #include "exchange/holder.h"
-
 #include "base/clock.h"
 #include "server/server.h"
 

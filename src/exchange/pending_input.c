@@ -1,6 +1,5 @@
 /* src/exchange/pending_input.c - bytes of a client that were read and can't be handled yet: see exchange.h. */
 #include "exchange/exchange.h"
-
 #include "wire/frame.h"
 
 #include <assert.h>

@@ -14,7 +14,6 @@
  * from the end of the one before it. The clock is read when a turn of the loop reads, and again when replies were sent.
  */
 #include "exchange/report.h"
-
 #include "base/clock.h"
 #include "session/gucs_effects.h"
 #include "telemetry/query_table.h"

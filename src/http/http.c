@@ -6,7 +6,6 @@
  * its connection; one snapshot serves all that wait.
  */
 #include "http/http.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "http/http_state.h"

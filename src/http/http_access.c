@@ -6,7 +6,6 @@
  * not a name from elsewhere: a page in a browser could have its own name resolve to 127.0.0.1 (DNS rebinding).
  */
 #include "http/http_state.h"
-
 #include "auth/encoding.h"
 #include "auth/scram.h"
 #include "base/text.h"

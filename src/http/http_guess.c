@@ -6,7 +6,6 @@
  * waits, longer each time; and whoever sends them, wrong ones together get a tenth of the thread.
  */
 #include "http/http_state.h"
-
 #include "admission/admission_table.h"
 #include "base/clock.h"
 

@@ -3,7 +3,6 @@
  * Unix socket here is only for the owner and the owner's group: nobody logs in.
  */
 #include "http/http_state.h"
-
 #include "base/text.h"
 #include "net/listener.h"
 

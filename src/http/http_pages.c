@@ -1,6 +1,5 @@
 /* src/http/http_pages.c - see http_state.h. */
 #include "http/http_state.h"
-
 #include "base/alloc.h"
 #include "base/escape.h"
 

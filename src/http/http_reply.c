@@ -1,6 +1,5 @@
 /* src/http/http_reply.c - see http_state.h. */
 #include "http/http_state.h"
-
 #include "base/text.h"
 
 #include <event2/buffer.h>

@@ -1,6 +1,5 @@
 #include "listen/listen_state.h"
 #include "exchange/report.h"
-
 #include "wire/frame.h"
 #include "wire/messages.h"
 

@@ -1,6 +1,5 @@
 /* src/listen/listen_transfer.c - what a client listens on moves with it to another process of pgweir; see listen.h. */
 #include "listen/listen_state.h"
-
 #include "wire/frame.h"
 
 #include <string.h>

@@ -7,7 +7,6 @@
  * Within a savepoint, a LISTEN runs on the borrowed server, which the client keeps: PostgreSQL knows what is undone.
  */
 #include "listen/listen_state.h"
-
 #include "sql/traits.h"
 #include "wire/fields.h"
 #include "wire/frame.h"

@@ -10,7 +10,6 @@
  */
 #include "listen/listen_state.h"
 #include "exchange/report.h"
-
 #include "base/clock.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

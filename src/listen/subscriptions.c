@@ -5,7 +5,6 @@
  * LISTEN is a pending change, until the end of the transaction makes it true or drops it.
  */
 #include "listen/listen_state.h"
-
 #include "base/text.h"
 
 #include <assert.h>

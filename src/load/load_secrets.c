@@ -5,7 +5,6 @@
  * escapes and URIs can write a password in many ways.
  */
 #include "load/load_state.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 

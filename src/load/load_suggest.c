@@ -3,7 +3,6 @@
  * what a name of another program's file (file_format.h) is here. Other poolers' names are in docs/migrating.md.
  */
 #include "load/file_format.h"
-
 #include "base/buf.h"
 #include "base/text.h"
 #include "config/config_keys.h"

@@ -6,7 +6,6 @@
 
 #include "base/alloc.h"
 #include "log/log.h"
-
 #include "base/clock.h"
 #include "base/escape.h"
 #include "log/log_writer.h"

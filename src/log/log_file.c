@@ -1,6 +1,5 @@
 /* src/log/log_file.c - see log_writer.h. */
 #include "log/log_writer.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 

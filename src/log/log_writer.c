@@ -9,7 +9,6 @@
  * writer is to be prompt.
  */
 #include "log/log_writer.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 

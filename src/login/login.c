@@ -10,7 +10,6 @@
 #include "login/login_external.h"
 #include "relay/query_timeout.h"
 #include "relay/relay.h"
-
 #include "base/clock.h"
 
 #include <openssl/crypto.h>

@@ -7,7 +7,6 @@
  * address.
  */
 #include "login/login_steps.h"
-
 #include "base/text.h"
 #include "wire/proxy.h"
 

@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "config/compat.h"
 #include "exchange/report.h"
-
 #include "dedicated/dedicated.h"
 
 #include <string.h>

@@ -5,7 +5,6 @@
  * Bounded: one packet of at most STARTUP_MAX bytes. Settings are not interpreted before the client is authenticated.
  */
 #include "login/login_steps.h"
-
 #include "base/text.h"
 
 static void

@@ -1,7 +1,6 @@
 /* src/login/login_wait.c - a login that waits for a thread or a lookup, and what a login owns. */
 #include "auth/delegation.h"
 #include "login/login_asked.h"
-
 #include "dedicated/dedicated.h"
 #include "base/text.h"
 

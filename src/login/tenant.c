@@ -1,5 +1,4 @@
 #include "login/login_steps.h"
-
 #include "config/upstream.h"
 
 #include <ctype.h>

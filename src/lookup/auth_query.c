@@ -1,6 +1,5 @@
 /* src/lookup/auth_query.c - lookups: who asks, and what the answer is; see auth_query.h. */
 #include "lookup/auth_query_state.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "server/server.h"

@@ -1,6 +1,5 @@
 /* src/lookup/auth_query_answer.c - see auth_query_cache.h. */
 #include "lookup/auth_query_cache.h"
-
 #include "base/clock.h"
 #include "wire/fields.h"
 

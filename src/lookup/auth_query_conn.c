@@ -7,7 +7,6 @@
  * large. The lookup ends at the end of the batch that has its ReadyForQuery.
  */
 #include "lookup/auth_query_state.h"
-
 #include "base/clock.h"
 #include "wire/messages.h"
 #include "server/server.h"

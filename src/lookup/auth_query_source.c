@@ -3,7 +3,6 @@
  * three are the same share its connections and answers.
  */
 #include "lookup/auth_query_state.h"
-
 #include "base/clock.h"
 #include "base/text.h"
 #include "config/compat.h"

@@ -1,6 +1,5 @@
 /* src/lookup/verifier_cache.c - see verifier_cache.h. The keys are names of known users, which no peer chooses. */
 #include "lookup/verifier_cache.h"
-
 #include "net/helpers.h"
 #include "base/alloc.h"
 #include "base/table.h"

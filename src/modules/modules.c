@@ -1,5 +1,4 @@
 #include "modules/modules.h"
-
 #include "auth/auth_module.h"
 #include "config/module.h"
 #include "http/http_module.h"

@@ -1,5 +1,4 @@
 #include "net/loop.h"
-
 #include "base/alloc.h"
 
 #include <assert.h>

@@ -5,7 +5,6 @@
  * (a full backlog refuses at once).
  */
 #include "net/dial.h"
-
 #include "base/alloc.h"
 #include "net/loop.h"
 

@@ -1,5 +1,4 @@
 #include "net/helpers.h"
-
 #include "base/alloc.h"
 #include "base/resources.h"
 

@@ -1,5 +1,4 @@
 #include "net/inbox.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 

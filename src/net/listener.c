@@ -1,5 +1,4 @@
 #include "net/listener.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 #include "net/loop.h"

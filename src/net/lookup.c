@@ -7,7 +7,6 @@
  * one.
  */
 #include "net/dial.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 #include "net/loop.h"

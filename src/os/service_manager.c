@@ -4,7 +4,6 @@
  * neither.
  */
 #include "os/os.h"
-
 #include "build.h"
 
 #include <stdlib.h>

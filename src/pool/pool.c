@@ -1,7 +1,6 @@
 /* src/pool/pool.c - one pool: finds it by database and user, makes it at first use, configures and frees it, and keeps
  * the secrets that its clients have proved. */
 #include "pool/pool_set_state.h"
-
 #include "auth/delegation.h"
 #include "pool/cluster.h"
 

@@ -6,7 +6,6 @@
  *   S-0x5581…: app/web@10.0.0.9:5432 closing because: server lifetime over (age=3600s)
  */
 #include "pool/pool_set_state.h"
-
 #include "config/compat.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,5 @@
 /* src/pool/pool_fresh.c - see pool_workers.h. The GUC sets are copies, in no store, so any thread may copy them. */
 #include "pool/pool_workers.h"
-
 #include "policy/policy_commons.h"
 
 #include <pthread.h>

@@ -1,5 +1,4 @@
 #include "pool/pool_target.h"
-
 #include "auth/delegation.h"
 #include "base/buf.h"
 #include "base/table.h"

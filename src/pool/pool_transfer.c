@@ -12,7 +12,6 @@
  *   nothing     policy_knows, is_logged: of the end; checked, is_code_late: then it stays
  */
 #include "pool/pool_set_state.h"
-
 #include "base/histogram.h"
 #include "server/server_transfer.h"
 

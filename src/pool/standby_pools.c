@@ -7,7 +7,6 @@
  * code its answers, from the pool: the database is the same.
  */
 #include "pool/pool_set_state.h"
-
 #include "pool/cluster.h"
 
 #include <stdlib.h>

@@ -1,6 +1,5 @@
 /* src/process/process.c - builds the process from its parts, runs worker 0's loop, and takes everything down again. */
 #include "process/process_state.h"
-
 #include "base/alloc.h"
 #include "base/resources.h"
 #include "config/compat.h"

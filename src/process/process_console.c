@@ -1,6 +1,5 @@
 /* src/process/process_console.c - what the console's commands ask of the process. */
 #include "process/process_state.h"
-
 #include "build.h"
 
 void

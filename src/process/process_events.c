@@ -1,6 +1,5 @@
 /* src/process/process_events.c - signals, and what the process does about every 100 ms. */
 #include "process/process_state.h"
-
 #include "config/compat.h"
 #include "dedicated/fleet.h"
 #include "dedicated/watch.h"

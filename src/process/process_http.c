@@ -6,7 +6,6 @@
  * back. For who blocks whom, which a table tells, PostgreSQL has LOCKS_MAX_US.
  */
 #include "process/process_state.h"
-
 #include "config/compat.h"
 #include "config/config_value.h"
 #include "http/http_module.h"

@@ -8,7 +8,6 @@
  *          left. The same if memory stays short for long, as it may be those who are not read that hold it.
  */
 #include "process/process_state.h"
-
 #include "client/clients.h"
 #include "base/resources.h"
 

@@ -1,7 +1,6 @@
 /* src/process/process_parts.c - makes what all workers share, and connects them: struct client_env and struct
  * server_env, and what the parts report to the process. */
 #include "process/process_state.h"
-
 #include "base/alloc.h"
 #include "client/cancel.h"
 #include "client/clients.h"

@@ -1,9 +1,7 @@
 /* src/process/process_reload.c - loads a new configuration: everything that can fail is done first, beside the old one;
  * then all of it is swapped at once, or the old one stays as it is. */
 #include "process/process_state.h"
-
 #include "base/alloc.h"
-
 #include "config/compat.h"
 #include "config/config_state.h"
 #include "dedicated/fleet.h"

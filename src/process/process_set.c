@@ -1,7 +1,6 @@
 /* src/process/process_set.c - the console's SET: the configuration is loaded again with other values for some settings,
  * by the same checks as a reload, all or nothing. They hold until the next RELOAD. */
 #include "process/process_state.h"
-
 #include "base/alloc.h"
 #include "load/load.h"
 

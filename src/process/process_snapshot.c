@@ -1,9 +1,7 @@
 /* src/process/process_snapshot.c - copies each worker's counters, and merges them. See telemetry/snapshot.h. */
 #include "process/process_state.h"
-
 #include "config/module.h"
 #include "statements/statements.h"
-
 #include "dedicated/fleet.h"
 #include "dedicated/watch.h"
 #include "dedicated/notify_listener.h"

@@ -5,7 +5,6 @@
  * and waits as long as there are clients.
  */
 #include "process/process_state.h"
-
 #include "config/compat.h"
 #include "client/clients.h"
 #include "os/os.h"

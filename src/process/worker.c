@@ -1,5 +1,4 @@
 #include "process/process_state.h"
-
 #include "base/alloc.h"
 #include "base/resources.h"
 #include "client/clients.h"

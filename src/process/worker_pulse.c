@@ -1,7 +1,6 @@
 /* src/process/worker_pulse.c - whether each worker moves, and how busy it is. A worker tells of itself at its ticks;
  * worker 0 reads that at its own, without a halt. See worker.h. */
 #include "process/process_state.h"
-
 #include "client/cancel.h"
 #include "login/login.h"
 #include "os/os.h"

@@ -1,6 +1,5 @@
 /* src/process/worker_turn.c - see worker.h. */
 #include "process/process_state.h"
-
 #include "base/resources.h"
 #include "policy/policy_commons.h"
 

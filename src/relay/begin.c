@@ -1,5 +1,4 @@
 #include "relay/begin.h"
-
 #include "exchange/report.h"
 #include "session/gucs.h"
 #include "sql/known.h"

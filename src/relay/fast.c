@@ -14,7 +14,6 @@
 #include "state/compiled.h"
 #include "state/linger.h"
 #include "statements/unnamed.h"
-
 #include "wire/fields.h"
 
 /* The part of what opens the lane that depends on the server. */

@@ -7,7 +7,6 @@
 #include "relay/features.h"
 #include "relay/query_timeout.h"
 #include "relay/forbid.h"
-
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/resend.h"

@@ -1,5 +1,4 @@
 #include "relay/forbid.h"
-
 #include "sql/forbidden.h"
 #include "state/observe.h"
 #include "wire/frame.h"

@@ -17,7 +17,6 @@
  * again until a server is found that is none of the old primary's, as each costs one of those.
  */
 #include "relay/relay.h"
-
 #include "base/clock.h"
 #include "exchange/report.h"
 #include "pool/pool_target.h"

@@ -1,5 +1,4 @@
 #include "relay/query_timeout.h"
-
 #include "base/clock.h"
 #include "config/compat.h"
 #include "wire/messages.h"

@@ -1,6 +1,5 @@
 /* src/relay/reads.c - which host answers a client with reads = marked; see reads.h. */
 #include "relay/reads_state.h"
-
 #include "base/text.h"
 #include "listen/listen.h"
 #include "pool/standby_pools.h"

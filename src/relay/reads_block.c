@@ -1,6 +1,5 @@
 /* src/relay/reads_block.c - a client's transaction on a standby, and how it leaves; see reads.h. */
 #include "relay/reads_state.h"
-
 #include "base/text.h"
 #include "listen/listen.h"
 #include "relay/resend.h"

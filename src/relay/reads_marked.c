@@ -1,6 +1,5 @@
 /* src/relay/reads_marked.c - which requests are marked: they may go to a standby; see reads.h. */
 #include "relay/reads_state.h"
-
 #include "base/text.h"
 #include "statements/statements.h"
 #include "wire/fields.h"

@@ -1,6 +1,5 @@
 /* src/relay/reads_position.c - SHOW pgweir.lsn and SET pgweir.min_lsn; see reads.h. */
 #include "relay/reads.h"
-
 #include "base/text.h"
 #include "wire/messages.h"
 

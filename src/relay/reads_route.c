@@ -6,7 +6,6 @@
  * line is the only one. Nothing is promised but the lag, and what writes is refused by PostgreSQL.
  */
 #include "relay/reads_state.h"
-
 #include "policy/policy_shared.h"
 #include "pool/standby_pools.h"
 

@@ -12,7 +12,6 @@
 #include "statements/statements.h"
 #include "statements/statements_transfer.h"
 #include "statements/unnamed.h"
-
 #include "config/compat.h"
 #include "wire/fields.h"
 #include "wire/messages.h"

@@ -1,6 +1,5 @@
 /* src/relay/replication.c - closes the server of a replication client when the client leaves: see relay.h. */
 #include "relay/relay.h"
-
 #include "wire/startup.h"
 #include "server/server.h"
 

@@ -1,6 +1,5 @@
 /* src/relay/resend.c - what a server was sent since nothing was owed is copied, and relayed again: see resend.h. */
 #include "relay/resend.h"
-
 #include "relay/begin.h"
 #include "relay/reads.h"
 #include "relay/relay.h"

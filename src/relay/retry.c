@@ -17,7 +17,6 @@
  */
 #include "statements/statements_state.h"
 #include "relay/resend.h"
-
 #include "wire/frame.h"
 
 #include <stdlib.h>

@@ -1,11 +1,9 @@
 #include "restart/client_record.h"
-
 #include "client/cancel.h"
 #include "listen/listen.h"
 #include "pool/pool_workers.h"
 #include "relay/features.h"
 #include "statements/statements_transfer.h"
-
 #include "base/alloc.h"
 #include "base/table.h"
 #include "base/text.h"

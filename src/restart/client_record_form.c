@@ -1,5 +1,4 @@
 #include "restart/client_record_form.h"
-
 #include "wire/frame.h"
 
 #include <string.h>

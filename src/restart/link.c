@@ -1,6 +1,5 @@
 /* src/restart/link.c - see link.h. A message: 8 bytes (length of the body, type, descriptors, a mark), the body. */
 #include "restart/link.h"
-
 #include "base/resources.h"
 #include "wire/frame.h"
 

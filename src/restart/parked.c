@@ -1,6 +1,5 @@
 /* src/restart/parked.c - see moving.h. */
 #include "restart/moving.h"
-
 #include "base/alloc.h"
 #include "listen/listen.h"
 #include "restart/client_record.h"

@@ -6,12 +6,10 @@
  * process has let go of it, or has died.
  */
 #include "restart/restart_state.h"
-
 #include "listen/listen.h"
 #include "restart/handover.h"
 #include "restart/link.h"
 #include "restart/client_record.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "wire/frame.h"

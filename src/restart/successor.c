@@ -6,11 +6,9 @@
  * is over; then this process stops as it does at SIGTERM.
  */
 #include "restart/restart_state.h"
-
 #include "os/os.h"
 #include "restart/link.h"
 #include "restart/handover.h"
-
 #include "base/clock.h"
 #include "client/clients.h"
 #include "wire/frame.h"

@@ -1,5 +1,4 @@
 #include "seal/database_code.h"
-
 #include "base/clock.h"
 #include "database_code_sql.h" /* made of database_code*.sql */
 #include "seal/probe.h"

@@ -7,7 +7,6 @@
  * rare, and done under one lock; whoever reads what it writes does so without.
  */
 #include "seal/database_code.h"
-
 #include "base/alloc.h"
 #include "base/table.h"
 

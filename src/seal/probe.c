@@ -1,5 +1,4 @@
 #include "seal/probe.h"
-
 #include "session/gucs.h"
 #include "wire/fields.h"
 #include "wire/messages.h"

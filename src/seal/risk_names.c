@@ -1,5 +1,4 @@
 #include "seal/risk_names.h"
-
 #include "base/text.h"
 #include "base/table.h"
 #include "sql/sql_class.h"

@@ -1,5 +1,4 @@
 #include "seal/seal.h"
-
 #include "seal/probe.h"
 #include "session/statement_store.h"
 #include "sql/scan.h"

@@ -1,5 +1,4 @@
 #include "server/hosts.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/table.h"

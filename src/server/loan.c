@@ -1,5 +1,4 @@
 #include "server/loan.h"
-
 #include "session/gucs.h"
 
 #include <stdlib.h>

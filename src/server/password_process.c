@@ -1,6 +1,5 @@
 /* src/server/password_process.c - see passwords.h. */
 #include "server/passwords.h"
-
 #include "base/clock.h"
 
 #include <errno.h>

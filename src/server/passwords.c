@@ -1,5 +1,4 @@
 #include "server/passwords.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/text.h"

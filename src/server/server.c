@@ -1,7 +1,6 @@
 /* src/server/server.c - a server connection's life: opening, lending, pinging, closing. See server.h. */
 #include "server/server_parts.h"
 #include "server/server.h"
-
 #include "wire/messages.h"
 
 #include <assert.h>

@@ -4,7 +4,6 @@
  * The messages go ahead of the borrower's first one; their answers are swallowed (OWED_TO_GUCS).
  */
 #include "server/server.h"
-
 #include "session/gucs_effects.h"
 #include "wire/messages.h"
 

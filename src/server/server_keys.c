@@ -1,6 +1,5 @@
 /* src/server/server_keys.c - see server_parts.h. */
 #include "server/server_parts.h"
-
 #include "base/text.h"
 
 struct server_keys {

@@ -8,7 +8,6 @@
  */
 #include "server/server_parts.h"
 #include "server/server_tokens.h"
-
 #include "auth/encoding.h"
 #include "base/text.h"
 #include "wire/frame.h"

@@ -6,7 +6,6 @@
  * (CVE-2021-23222).
  */
 #include "server/server_parts.h"
-
 #include "wire/startup.h"
 
 static void

@@ -1,5 +1,4 @@
 #include "session/audit.h"
-
 #include "sql/scan.h"
 #include "base/alloc.h"
 #include "base/table.h"

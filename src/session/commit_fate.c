@@ -1,5 +1,4 @@
 #include "session/commit_fate.h"
-
 #include "wire/fields.h"
 #include "wire/messages.h"
 

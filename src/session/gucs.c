@@ -7,9 +7,7 @@
 #include "session/gucs.h"
 #include "session/gucs_effects.h"
 #include "session/session_commons.h"
-
 #include "sql/scan.h"
-
 #include "base/alloc.h"
 #include "base/table.h"
 

@@ -5,7 +5,6 @@
  * All changes are made in one implicit transaction, so that an error leaves the server as it was.
  */
 #include "session/gucs_effects.h"
-
 #include "wire/messages.h"
 
 #include <string.h>

@@ -2,7 +2,6 @@
  * src/session/gucs_effects.c - which settings matter to what PostgreSQL does with SQL; see gucs_effects.h.
  */
 #include "session/gucs_effects.h"
-
 #include "base/text.h"
 
 #include <ctype.h>

@@ -3,7 +3,6 @@
  * (setup/rules.c). Mistakes in them are told in the same list as those in the configuration itself.
  */
 #include "setup/setup.h"
-
 #include "config/compat.h"
 #include "config/config_state.h"
 #include "config/config_value.h"

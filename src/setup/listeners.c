@@ -1,5 +1,4 @@
 #include "setup/listeners.h"
-
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "config/compat.h"

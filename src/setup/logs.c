@@ -1,6 +1,5 @@
 /* src/setup/logs.c - the log, and the modules, which may have logs of their own. */
 #include "setup/setup.h"
-
 #include "config/config_state.h"
 #include "config/module.h"
 #include "os/os.h"

@@ -3,7 +3,6 @@
  * say.
  */
 #include "setup/setup.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 #include "config/compat.h"

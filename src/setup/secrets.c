@@ -3,7 +3,6 @@
  * with an upstream's password, which may be pgweir.ini itself.
  */
 #include "setup/setup.h"
-
 #include "base/file.h"
 #include "config/config_state.h"
 

@@ -1,5 +1,4 @@
 #include "sql/forbidden.h"
-
 #include "sql/scan.h"
 #include "sql/sql_token.h"
 

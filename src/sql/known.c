@@ -1,8 +1,6 @@
 /* src/sql/known.c - see known.h. Statements end at semicolons outside of parentheses. */
 #include "sql/known_rules.h"
-
 #include "base/text.h"
-
 #include "sql/scan.h"
 #include "sql/sql_class.h"
 

@@ -5,7 +5,6 @@
 #include "sql/known_rules.h"
 #include "sql/sql_class.h"
 #include "sql/sql_words.h"
-
 #include "base/text.h"
 
 /* A value while it is built; if it does not fit, the statement is unknown. */

@@ -1,6 +1,5 @@
 /* src/sql/listen_text.c - see traits.h. */
 #include "sql/traits.h"
-
 #include "sql/sql_token.h"
 
 #include <string.h>

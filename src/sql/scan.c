@@ -6,9 +6,7 @@
  * quoted identifiers.
  */
 #include "sql/scan_rules.h"
-
 #include "sql/sql_class.h"
-
 #include "base/text.h"
 
 enum lex {

@@ -5,9 +5,7 @@
  * without such a word counts as a name that got lost.
  */
 #include "sql/scan_rules.h"
-
 #include "sql/sql_class.h"
-
 #include "base/text.h"
 
 #define TEMP_SCHEMA "pg_temp"

@@ -1,5 +1,4 @@
 #include "sql/scan_memory.h"
-
 #include "sql/sql_class.h"
 
 #include <string.h>

@@ -1,5 +1,4 @@
 #include "sql/sql_token.h"
-
 #include "sql/scan.h"
 #include "sql/sql_class.h"
 

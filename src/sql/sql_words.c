@@ -1,5 +1,4 @@
 #include "sql/sql_words.h"
-
 #include "sql/sql_class.h"
 
 #include <endian.h>

@@ -6,7 +6,6 @@
  * such SQL with or without it.
  */
 #include "sql/traits.h"
-
 #include "base/text.h"
 
 static bool

@@ -1,5 +1,4 @@
 #include "sql/traits.h"
-
 #include "base/text.h"
 #include "sql/sql_token.h"
 

@@ -14,7 +14,6 @@
 #include "state/compiled.h"
 #include "state/state.h"
 #include "state/state_state.h"
-
 #include "session/gucs_effects.h"
 
 #include <strings.h>

@@ -4,7 +4,6 @@
 #include "state/state.h"
 #include "state/state_state.h"
 #include "state/linger.h"
-
 #include "base/clock.h"
 
 #include <inttypes.h>

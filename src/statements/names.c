@@ -5,7 +5,6 @@
  * addressing. The hash is seeded, since clients choose the names and collisions would slow the loop for everybody.
  */
 #include "statements/statements_state.h"
-
 #include "base/table.h"
 #include "base/text.h"
 

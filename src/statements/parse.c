@@ -9,7 +9,6 @@
 #include "state/compiled.h"
 #include "state/observe.h"
 #include "statements/statements_state.h"
-
 #include "sql/traits.h"
 #include "wire/messages.h"
 

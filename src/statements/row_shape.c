@@ -11,7 +11,6 @@
  * noticing: the statement gets a new id, so that all who rely on the old rows are checked again.
  */
 #include "statements/statements_state.h"
-
 #include "wire/frame.h"
 
 #include <assert.h>

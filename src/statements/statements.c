@@ -15,7 +15,6 @@
 #include "state/linger.h"
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
-
 #include "wire/frame.h"
 #include "wire/messages.h"
 

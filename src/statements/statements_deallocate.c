@@ -9,7 +9,6 @@
  */
 #include "statements/statements_state.h"
 #include "statements/unnamed.h"
-
 #include "sql/known.h"
 #include "sql/sql_token.h"
 #include "sql/sql_words.h"

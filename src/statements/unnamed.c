@@ -11,7 +11,6 @@
 #include "statements/statements_state.h"
 #include "state/compiled.h"
 #include "state/observe.h"
-
 #include "base/escape.h"
 #include "base/text.h"
 

@@ -1,6 +1,5 @@
 /* src/telemetry/exposition.c - see metrics_state.h. Whole numbers throughout: no rounding, no locale. */
 #include "telemetry/metrics_state.h"
-
 #include "base/escape.h"
 
 #include <string.h>

@@ -5,7 +5,6 @@
  * a level that remembers that place, and whether everything in it was literal so far.
  */
 #include "telemetry/fingerprint.h"
-
 #include "base/escape.h"
 #include "base/text.h"
 #include "sql/scan.h"

@@ -1,6 +1,5 @@
 /* src/telemetry/snapshot_merge.c - makes one snapshot of those of all workers. See snapshot.h. */
 #include "telemetry/snapshot.h"
-
 #include "base/alloc.h"
 #include "base/table.h"
 

@@ -1,5 +1,4 @@
 #include "wire/fields.h"
-
 #include "wire/frame.h"
 
 #include <assert.h>

@@ -1,5 +1,4 @@
 #include "wire/messages.h"
-
 #include "wire/frame.h"
 
 #include <string.h>

@@ -7,7 +7,6 @@
  *   then           names and values, each terminated, and a zero byte, which is the packet's last byte
  */
 #include "wire/startup.h"
-
 #include "base/text.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

@@ -1,6 +1,5 @@
 /* src/modules/ldap/ldap.c - the options of LDAP authentication, and what the core knows of it. See ldap.h. */
 #include "modules/ldap/ldap.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 

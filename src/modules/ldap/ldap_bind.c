@@ -1,6 +1,5 @@
 /* src/modules/ldap/ldap_bind.c - asks an LDAP server whether a password is right. See ldap.h. */
 #include "modules/ldap/ldap.h"
-
 #include "base/clock.h"
 #include "base/text.h"
 

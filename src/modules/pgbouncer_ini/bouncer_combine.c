@@ -3,7 +3,6 @@
  * holds for each PgBouncer though no setting says so.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 

@@ -6,7 +6,6 @@
  * quotes stand for one; an empty value is an error; the last of several counts.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
-
 #include "base/alloc.h"
 #include "config/upstream.h"
 

@@ -6,7 +6,6 @@
  * reading goes on, so that all of them are seen at once.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 

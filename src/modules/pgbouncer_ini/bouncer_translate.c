@@ -1,6 +1,5 @@
 /* src/modules/pgbouncer_ini/bouncer_translate.c - what was read of a pgbouncer.ini becomes settings of pgweir. */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
-
 #include "base/alloc.h"
 #include "base/text.h"
 #include "base/clock.h"

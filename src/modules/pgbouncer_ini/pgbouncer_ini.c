@@ -5,7 +5,6 @@
  * Tools look for PgBouncer's settings by its names, in its units (seconds, 0 and 1), whichever file is at hand.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
-
 #include "base/clock.h"
 #include "base/text.h"
 #include "config/config.h"

@@ -3,7 +3,6 @@
  * (slowlog_limit.c), formats the line (slowlog_line.c) without the lock, and passes it to the writer's thread.
  */
 #include "modules/slowlog/slowlog.h"
-
 #include "base/alloc.h"
 #include "config/config.h"
 #include "log/log_writer.h"

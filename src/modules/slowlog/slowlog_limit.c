@@ -1,6 +1,5 @@
 /* src/modules/slowlog/slowlog_limit.c - see slowlog.h. */
 #include "modules/slowlog/slowlog.h"
-
 #include "base/clock.h"
 
 #define BURST_US (5 * US_PER_S)

@@ -1,6 +1,5 @@
 /* src/modules/slowlog/slowlog_show.c - SHOW SLOW: the last slow requests. */
 #include "modules/slowlog/slowlog.h"
-
 #include "admin/show.h"
 
 #include <inttypes.h>

@@ -10,7 +10,6 @@
 #include "build.h"
 #include "config/config.h"
 #include "http/http_module.h"
-
 #include "status_page_files.h" /* made of status.{html,js,css} */
 
 #include <inttypes.h>
