@@ -502,8 +502,10 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	struct loan *loan = &x->srv->loan;
 
 	x->has_run = true;
-	/* PostgreSQL ends a connection that sends it within COPY IN, but runs it if the COPY has failed meanwhile. */
-	if (x->srv->ledger.intake == INTAKE_COPY && strchr("dcfHS", f->type) == NULL) {
+	/* PostgreSQL ends a connection that sends others within COPY IN, but runs them if that has failed meanwhile. */
+	if (x->srv->ledger.intake == INTAKE_COPY && strchr("dcfHS", f->type) != NULL)
+		return send_frame(w, f);
+	if (x->srv->ledger.intake == INTAKE_COPY) {
 		server_condemn(x->srv, SERVER_IN_DOUBT);
 		return walk_violated(w, "unexpected message type during COPY from stdin", f->type);
 	}
