@@ -114,7 +114,7 @@ advise(const struct show_env *env, const struct pool *e, const struct use *u, st
 		    "time: raise pool_size to about %" PRIu32 ".",
 		    needed > size ? needed : round_up(u->in_use * HEADROOM));
 	else
-		show_say(env, rows, "Advice: it fits.");
+		show_say(env, rows, "Advice: none; the size is right.");
 }
 
 /* Returns who has waited longest for a connection of that pool; NULL: nobody waits. */
@@ -170,7 +170,7 @@ SHOW(answer_pool, show_sentence_columns, OF_LOCKS)
 		}
 	if (!is_found)
 		show_say(env, rows,
-			 "Database %s has no pool: nobody has used it since pgweir was started, or not for long. "
+			 "Database %s has no pool: nobody has used it since pgweir was started, or for a while. "
 			 "SHOW POOLS lists those there are.",
 			 name);
 	free(list);

@@ -88,7 +88,7 @@ remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_R
 	else if (h->root_pid != 0)
 		snprintf(out, HOLDER_REMEDY_MAX,
 			 "pg_stat_activity says whose process %" PRIu32
-			 " is, which is no client of pgweir's; pg_terminate_backend(%" PRIu32 ") ends it",
+			 " is (no client of pgweir's); pg_terminate_backend(%" PRIu32 ") ends it",
 			 h->root_pid, h->root_pid);
 	else
 		snprintf(out, HOLDER_REMEDY_MAX,

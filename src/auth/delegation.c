@@ -72,8 +72,8 @@ delegation_take(struct delegation *of, struct delegated *d, bool is_free, uint64
 		return refuse(why, "the client has logged in without a ticket",
 			      "Let its rule in hba_file ask for gss, or set gss_accept_delegation = off.");
 	if (of->by == NULL && !is_free)
-		return refuse(why, "the pool still has clients of before gss_accept_delegation was switched on",
-			      "It takes delegated tickets when they have left, or after a restart of pgweir.");
+		return refuse(why, "the pool still has clients from before gss_accept_delegation was switched on",
+			      "It takes delegated tickets once they have left, or after a restart of pgweir.");
 	if (of->by != NULL && strcmp(of->by->principal, d->principal) != 0) {
 		fail_set(why, "28000", "the server connections of this user belong to another principal");
 		fail_detail(why, "They were opened with the ticket of \"%.60s\", and this client is \"%.60s\".",

@@ -439,8 +439,8 @@ look_at(struct line *l)
 	if (rule->method == HBA_REJECT && rule->reach == HBA_REACH_NAME)
 		doubt(l, "a client whose address could not be looked up in time is not rejected by a host name");
 	if (rule->module != NULL && rule->module->token_request == 0 && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
-		doubt(l, "ldap and pam are refused to clients without TLS that are not on this machine, or with a file "
-			 "of PgBouncer's let them send their passwords in clear text: use hostssl");
+		doubt(l, "ldap and pam refuse clients without TLS that are not on this machine (with PgBouncer's file "
+			 "they take their passwords in clear text): use hostssl");
 	if (rule->module != NULL && rule->module->doubt != NULL)
 		rule->module->doubt(rule->options, doubt_options, l);
 }

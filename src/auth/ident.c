@@ -64,7 +64,7 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 
 	if (line->count != 3 || f[0].count != 1 || f[1].count != 1 || f[2].count != 1)
 		return rule_bad(&b->reading, line,
-				"a line has three fields: a map name, a system user name and a database user name");
+				"a line must have three fields: map name, system user name and database user name");
 	e->map = xstrdup(f[0].words->text);
 	e->name = xstrdup(f[1].words->text);
 	e->user = xstrdup(f[2].words->text);

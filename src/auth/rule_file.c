@@ -192,7 +192,7 @@ may_open(struct source *s, const char *name)
 	if (!s->opens_files)
 		complain(s, "other files are not read here: \"%.200s\"", name);
 	else if (s->depth + 1 >= RULE_DEPTH_MAX)
-		complain(s, "\"%.200s\" is more than %d files deep; does a file name itself?", name, RULE_DEPTH_MAX);
+		complain(s, "\"%.200s\" is more than %d files deep; does a file include itself?", name, RULE_DEPTH_MAX);
 	else
 		return true;
 	return false;

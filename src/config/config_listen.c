@@ -41,7 +41,7 @@ listen_numeric(const char *text, size_t len, bool is_v6, struct config_listen *o
 	}
 	if (is_v6)
 		return fail_set(why, "F0000",
-				"between [ and ] a numeric IPv6 address is needed, for example [::1]:6432");
+				"a numeric IPv6 address must stand between [ and ], for example [::1]:6432");
 	return fail_set(why, "F0000",
 			"\"%.*s\" is not a numeric address; use one such as 127.0.0.1 or [::1], or * for all of IPv4",
 			(int)(len < 64 ? len : 64), text);
@@ -61,7 +61,7 @@ value_listen(const char *text, struct config_listen *out, struct fail *why)
 	if (strncmp(text, "unix:", 5) == 0)
 		rc = listen_unix(text + 5, &listen, why);
 	else if (colon == NULL || colon == text || (text[0] == '[' && colon[-1] != ']'))
-		rc = fail_set(why, "F0000", "an address and a port are needed, for example 127.0.0.1:6432");
+		rc = fail_set(why, "F0000", "must be an address and a port, for example 127.0.0.1:6432");
 	else if (value_count(colon + 1, 1, PORT_MAX, &port, why) < 0)
 		rc = fail_set(why, "F0000", "the port must be a number from 1 to %d", PORT_MAX);
 	else if (text[0] == '[')

@@ -14,7 +14,7 @@ read_peer(const char *text, struct config_peer *out, struct fail *why)
 	size_t len;
 
 	if (equals == NULL || colon == NULL || colon <= equals + 1 || (size_t)(equals - text) >= sizeof(id))
-		return fail_set(why, "F0000", "a peer is written as peer_id=host:port, for example 2=10.0.0.7:6432");
+		return fail_set(why, "F0000", "a peer must be peer_id=host:port, for example 2=10.0.0.7:6432");
 	snprintf(id, sizeof(id), "%.*s", (int)(equals - text), text);
 	if (value_count(id, 1, ID_MAX, &number, why) < 0)
 		return fail_set(why, "F0000", "a peer_id must be a number from 1 to %d", ID_MAX);

@@ -50,7 +50,7 @@ value_count(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct 
 	const char *rest = read_digits(text, &n);
 
 	if (rest == NULL || *rest != '\0' || n < min || n > max)
-		return fail_set(why, "F0000", "a whole number from %" PRIu64 " to %" PRIu64 " is needed", min, max);
+		return fail_set(why, "F0000", "must be a whole number from %" PRIu64 " to %" PRIu64, min, max);
 	*out = n;
 	return 0;
 }
@@ -73,7 +73,7 @@ value_with_unit(const char *text, const struct unit *units, const char *kind, co
 	const char *rest = read_digits(text, &n);
 
 	if (rest == NULL)
-		return fail_set(why, "F0000", "a %s is a whole number and a unit, for example %s", kind, example);
+		return fail_set(why, "F0000", "a %s must be a whole number with a unit, for example %s", kind, example);
 	while (*rest == ' ' || *rest == '\t')
 		rest++;
 	if (*rest == '\0')
@@ -143,7 +143,7 @@ value_fraction(const char *text, double *out, struct fail *why)
 		for (rest++; is_digit(*rest) && step > 0; rest++, step /= 10)
 			billionths += step * (uint64_t)(*rest - '0');
 	if (rest == NULL || *rest != '\0' || whole > 1 || (whole == 1 && billionths > 0))
-		return fail_set(why, "F0000", "a number from 0 to 1 is needed, for example 0.01");
+		return fail_set(why, "F0000", "must be a number from 0 to 1, for example 0.01");
 	*out = (double)(whole * 1000000000 + billionths) / 1e9;
 	return 0;
 }

@@ -135,7 +135,7 @@ put_upstream_setting(struct draft *draft, const char *name, const char *value, s
 		if (strcasecmp(draft->up->settings[2 * i], name) == 0)
 			return fail_set(why, "08001", "\"%s\" is given twice", name);
 	if (!value_is_plain(name) || !value_is_plain(value))
-		return fail_set(why, "08001", "the value of \"%s\" holds a control character", name);
+		return fail_set(why, "08001", "the value of \"%s\" contains a control character", name);
 	draft->settings_len += strlen(name) + strlen(value) + 2;
 	if (draft->settings_len > SETTINGS_LEN_MAX)
 		return fail_set(why, "08001", "all settings together must have at most %d bytes", SETTINGS_LEN_MAX);
@@ -341,7 +341,7 @@ read_protocol(const char *word, const char *text, uint16_t *minor, struct fail *
 	*minor = is_newest ? 2 : 0;
 	if (text == NULL || *text == '\0' || strcmp(text, "3.0") == 0 || is_newest)
 		return 0;
-	return fail_set(why, "08001", "%s is 3.0, 3.2 or latest", word);
+	return fail_set(why, "08001", "%s must be 3.0, 3.2 or latest", word);
 }
 
 static int

@@ -107,7 +107,7 @@ decode(const struct uri *uri, const char *from, size_t len, char *out, struct fa
 			int low = i + 2 < len ? hex_digit(from[i + 2]) : -1;
 
 			if (high < 0 || low < 0) {
-				fail_set(why, "08001", "after a %% two hexadecimal digits are needed");
+				fail_set(why, "08001", "a %% must be followed by two hexadecimal digits");
 				return fail_hint(why, "Write %%25 for a percent sign itself.");
 			}
 			c = (char)(high << 4 | low);
@@ -157,7 +157,7 @@ scan_host(const char **at, char **hosts, char **ports, struct fail *why)
 	if (*p == '[') {
 		len = strcspn(++p, "]/?");
 		if (len == 0 || p[len] != ']')
-			return fail_set(why, "08001", "an IPv6 address needs to end with ]");
+			return fail_set(why, "08001", "an IPv6 address must end with ]");
 	} else
 		len = strcspn(p, ":/?,");
 	memcpy(*hosts, p, len);

@@ -265,7 +265,7 @@ http_page_may_see(const struct http_page *page, const struct http_ask *ask, uint
 			 "this page shows SQL and users: beyond loopback it needs [http] auth_file; "
 			 "/metrics, /healthz and /readyz are open\n");
 	else if (!http_is_own_host(ask->host))
-		set_text(r, 403, "ask by address or as localhost\n");
+		set_text(r, 403, "ask for this page by IP address or as localhost\n");
 	else
 		return true;
 	return false;

@@ -70,7 +70,7 @@ read_scope_name(const struct loader *l, const char *text, char *out, struct fail
 		if (strcmp(out, consoles[i]) == 0)
 			return fail_set(why, "F0000", "this name is reserved for the console");
 	if (l->place == IN_TENANT && strcmp(out, "*") != 0 && !upstream_is_tenant_name(out, strlen(out)))
-		return fail_set(why, "F0000", "the name of a tenant has letters, digits, _ and - only");
+		return fail_set(why, "F0000", "the name of a tenant may only have letters, digits, _ and -");
 	if (l->place == IN_USER && strcmp(out, "*") == 0)
 		return fail_set(why, "F0000", "settings for all users belong in [pool], [timeouts] and so on");
 	return 0;

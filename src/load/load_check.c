@@ -227,7 +227,7 @@ warn_passed_through(const struct check *check, const struct scope_settings *sett
 {
 	if (settings->prepared_statements == 0 && settings->pool_mode != POOL_MODE_SESSION)
 		problem_warning(check->sink, line,
-				"prepared_statements = 0: unless pool_mode = session, clients meet and run each "
+				"prepared_statements = 0: unless pool_mode = session, clients may run each "
 				"other's prepared statements");
 }
 

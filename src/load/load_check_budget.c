@@ -81,7 +81,7 @@ load_check_budget(const struct config *config, const struct problem_sink *sink)
 			check_user(config, &s, &settings, user, sink);
 		if (!is_of_one(s.scope->upstream))
 			problem_note(sink, settings.budget == BUDGET_ON, s.origin->upstream_line,
-				     "budget counts on one host, and connections could be on any of these: write "
+				     "budget counts the connections on one host, but upstream has several: write "
 				     "target_session_attrs=primary, or give each host a section of its own");
 		if (!is_told && limit != CONFIG_COUNT_AUTO && settings.min_idle > 0 &&
 		    sum_min_idle(config, s, limit) > limit) {

@@ -46,7 +46,7 @@ add_file(struct value *value, const char *path, struct fail *why)
 		return -1;
 	if (memchr(file.text, '\0', file.len) != NULL) {
 		file_free(&file);
-		return fail_set(why, "F0000", "%.128s holds a zero byte", path);
+		return fail_set(why, "F0000", "%.128s contains a zero byte", path);
 	}
 	if (file.len > 0 && file.text[file.len - 1] == '\n')
 		file.len--;
@@ -76,7 +76,7 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 	bool is_file;
 
 	if (len >= sizeof(inside))
-		return fail_set(why, "F0000", "what is in ${...} is longer than %zu bytes", sizeof(inside) - 1);
+		return fail_set(why, "F0000", "the text in ${...} is longer than %zu bytes", sizeof(inside) - 1);
 	memcpy(inside, from, len);
 	inside[len] = '\0';
 	is_file = strncmp(inside, "file:", 5) == 0;
@@ -89,7 +89,7 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 		*fallback = '\0';
 	if (!is_name(inside) || strlen(inside) > NAME_MAX_LEN)
 		return fail_set(why, "F0000",
-				"in ${...} the name of a variable is needed, or file:/path; $$ is a dollar");
+				"${...} must have the name of a variable, or file:/path; $$ is a dollar sign");
 	found = value->which == EXPAND_NONE ? (fallback != NULL ? NULL : value->placeholder) : getenv(inside);
 	if (fallback != NULL && (found == NULL || *found == '\0'))
 		found = fallback + 2;
@@ -113,7 +113,7 @@ expand_into(struct value *value, const char *raw, struct fail *why)
 		if (raw[0] == '$' && raw[1] == '{') {
 			end = strchr(raw, '}');
 			if (end == NULL)
-				return fail_set(why, "F0000", "${ without }; $$ is a dollar");
+				return fail_set(why, "F0000", "${ without }; $$ is a dollar sign");
 			if (add_reference(value, raw + 2, (size_t)(end - raw) - 2, why) < 0)
 				return -1;
 			raw = end + 1;

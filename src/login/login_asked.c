@@ -169,7 +169,7 @@ role_is(struct client *c, enum auth_verdict verdict, const struct fail *why)
 	else if (verdict == AUTH_REFUSED)
 		a->why = *why;
 	else
-		fail_set(&a->why, "08006", "could not look up the user's roles: PostgreSQL could not be asked");
+		fail_set(&a->why, "08006", "could not look up the user's roles in PostgreSQL");
 }
 
 static void

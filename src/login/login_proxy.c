@@ -68,7 +68,7 @@ login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len)
 
 	if (stream_tls(&c->x.stream) != NULL || c->login->has_ssl_asked || !proxy_is_header(bytes, len))
 		return false;
-	fail_set(&why, "08P01", "a PROXY protocol header from an address that is not in proxy_protocol");
+	fail_set(&why, "08P01", "received a PROXY protocol header from an address that is not in proxy_protocol");
 	fail_hint(&why, "Add the load balancer's network to proxy_protocol in section [pgweir].");
 	refuse_proxy(c, &why);
 	return true;

@@ -54,7 +54,7 @@ check_password_is_safe(const struct client *c, struct fail *why)
 		return 0;
 	if (is_for_module(demand) && compat_does(c->env->x.config, COMPAT_TAKES_CLEARTEXT))
 		return 0;
-	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
+	fail_set(why, "28000", "clear-text passwords are only accepted over TLS, Unix sockets and loopback");
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
 }
 

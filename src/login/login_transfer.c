@@ -144,7 +144,7 @@ refuse_silence(struct client *c, void *silent)
 	fail_set(&why, "57P03", "worker %" PRIu32 ", which has the pool, does not answer", worker->number);
 	fail_detail(&why, "The client has waited for %s (pool_timeout, login_timeout).",
 		    duration_of(*c->env->x.now_us - c->connected_us).text);
-	fail_hint(&why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart pgweir.");
+	fail_hint(&why, "pgweir's log and SHOW WORKERS in its console say since when; if it persists, restart pgweir.");
 	login_refuse(c, &why, LR_ERROR);
 }
 

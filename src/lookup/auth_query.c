@@ -142,7 +142,7 @@ fall_back(struct auth_queries *all, const struct auth_key *key, const char **sec
 		all->counters->auth_queries[AQ_STALE]++;
 		return kept_verdict(kept, secret);
 	}
-	fail_set(why, "08006", "could not look up the user: PostgreSQL could not be asked");
+	fail_set(why, "08006", "could not look up the user in PostgreSQL");
 	fail_hint(why, "pgweir's log has the reason (auth_query).");
 	return AUTH_REFUSED;
 }

@@ -133,7 +133,7 @@ load_pair(SSL_CTX *c, const char *certificate, const char *key, struct fail *why
 		return file_fail(why, "the private key", key);
 	if (SSL_CTX_check_private_key(c) != 1) {
 		file_fail(why, "the private key", key);
-		return fail_hint(why, "It must be the one of %.128s.", certificate);
+		return fail_hint(why, "It must belong to the certificate in %.128s.", certificate);
 	}
 	return 0;
 }

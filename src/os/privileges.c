@@ -50,7 +50,7 @@ os_act_as_user(const struct config *config, struct fail *why)
 
 	if (to != NULL &&
 	    (initgroups(to->pw_name, to->pw_gid) < 0 || setegid(to->pw_gid) < 0 || seteuid(to->pw_uid) < 0))
-		return fail_set(why, "58000", "could not become run_as = %s: %s", to->pw_name, strerror(errno));
+		return fail_set(why, "58000", "could not switch to run_as = %s: %s", to->pw_name, strerror(errno));
 	return 0;
 }
 
@@ -91,7 +91,7 @@ drop_rights(const struct passwd *to, struct fail *why)
 {
 	if (initgroups(to->pw_name, to->pw_gid) < 0 || setresgid(to->pw_gid, to->pw_gid, to->pw_gid) < 0 ||
 	    setresuid(to->pw_uid, to->pw_uid, to->pw_uid) < 0)
-		return fail_set(why, "58000", "could not become run_as = %s: %s", to->pw_name, strerror(errno));
+		return fail_set(why, "58000", "could not switch to run_as = %s: %s", to->pw_name, strerror(errno));
 	/* A capability that was kept would give root's rights back. */
 	if (setuid(0) == 0 || seteuid(0) == 0 || (to->pw_gid != 0 && setegid(0) == 0))
 		return fail_set(why, "58000", "run_as = %s: root's privileges could be regained", to->pw_name);

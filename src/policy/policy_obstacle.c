@@ -220,7 +220,7 @@ shards_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 	fail_detail(why,
 		    "Worker %u does not answer, and keeps its part of the pool's %" PRIu32 " connections; %s waiting.",
 		    shard_first_of(silent), p->limit, counted(policy_queue_length(p), "client is", "clients are").text);
-	fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart pgweir.");
+	fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it persists, restart pgweir.");
 	return true;
 }
 

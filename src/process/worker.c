@@ -73,7 +73,7 @@ worker_new(struct weir *w, unsigned number, struct fail *why)
 	k->pulse.cpu_clock = CLOCK_THREAD_CPUTIME_ID; /* until it has a thread */
 	k->base = new_base(number);
 	if (k->base == NULL)
-		fail_set(why, "53200", "no event loop");
+		fail_set(why, "53200", "could not create an event loop");
 	else if ((k->inbox = inbox_new(k->base, k, why)) != NULL)
 		return k;
 	worker_free(k);

@@ -444,7 +444,7 @@ restart_predecessor_tick(struct restart *r)
 		return; /* the listener catches up for them, or gives it up in a moment */
 	restart_end_far_cancels(r);
 	log_info(log,
-		 "restart: process %ld, the one before this, has ended: %s came from there in %" PRIu64 " ms, %" PRIu32
+		 "restart: the previous process, %ld, has ended: %s came from there in %" PRIu64 " ms, %" PRIu32
 		 " could not be taken",
 		 (long)p->pid, counted(p->moved, "client", "clients").text, (restart_now_us(r) - p->since_us) / 1000,
 		 p->refused);
@@ -473,7 +473,7 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 	while (p->now == PREDECESSOR_IS_MET && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)
 		event_base_loop(restart_env(r)->base, EVLOOP_ONCE);
 	if (p->now == PREDECESSOR_IS_MET)
-		return fail_set(why, "08006", "the process before this one has not passed its listening sockets");
+		return fail_set(why, "08006", "the previous process has not passed its listening sockets");
 	return 0;
 }
 

@@ -330,7 +330,7 @@ may_restart(const struct restart *r, struct fail *why)
 	if (r->successor != NULL)
 		return fail_set(why, "55000", "a restart is under way already (process %ld)", (long)r->successor->pid);
 	if (restart_predecessor_lives(r)) { /* else its last clients may still be on their way, and can move again */
-		fail_set(why, "55000", "the last restart is not over: the process before this one still has clients");
+		fail_set(why, "55000", "the last restart is not over: the previous process still has clients");
 		return fail_hint(why, "It ends when they have left, or after restart_timeout.");
 	}
 	if (r->end != RESTART_GOES_ON)
@@ -344,7 +344,7 @@ may_restart(const struct restart *r, struct fail *why)
 	if (r->host.program == NULL || env->config->path[0] == '\0')
 		return fail_set(why, "0A000", "a restart needs a configuration file");
 	if (getpid() == 1)
-		return fail_set(why, "0A000", "as process 1 of a container pgweir cannot have a successor");
+		return fail_set(why, "0A000", "pgweir cannot restart as process 1 of a container");
 	return 0;
 }
 
@@ -356,7 +356,7 @@ restart_may_hold(const struct restart *r, struct fail *why)
 				(long)r->successor->pid);
 	if (r->predecessor == NULL)
 		return 0;
-	fail_set(why, "55000", "the last restart is not over: clients in the process before this one would go on");
+	fail_set(why, "55000", "the last restart is not over: clients in the previous process would go on");
 	return fail_hint(why, "It ends when they have left, or after restart_timeout; SIGTERM ends it sooner.");
 }
 

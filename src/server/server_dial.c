@@ -204,7 +204,7 @@ server_tls_done(struct server *srv, const struct fail *failed)
 			return;
 	}
 	fail_set(&why, failed->sqlstate, "TLS with PostgreSQL at %s: %s", srv->address, failed->text);
-	fail_hint(&why, "It is asked for by sslmode in upstream, or by mode in section [tls_server] of pgweir.ini.");
+	fail_hint(&why, "The mode is that of sslmode in upstream, or of section [tls_server] of pgweir.ini.");
 	server_login_failed(srv, CF_TLS, true, &why);
 }
 

@@ -701,7 +701,8 @@ Test(hba, files_are_ten_deep_and_no_more)
 	hba_unref(hba);
 	put_file(t.folder, "10", "include 11\n");
 	cr_expect_null(hba_load(NULL, 0, t.main, note, &t.p));
-	snprintf(want, sizeof(want), "%s/10:1: \"11\" is more than 10 files deep; does a file name itself?", t.folder);
+	snprintf(want, sizeof(want), "%s/10:1: \"11\" is more than 10 files deep; does a file include itself?",
+		 t.folder);
 	cr_expect_str_eq(t.p.first, want);
 	tree_fini(&t);
 }
@@ -778,7 +779,7 @@ Test(hba, problems_of_files)
 	snprintf(text, sizeof(text), "%s is a directory", t.more);
 	expect_problem(&t, "hba.conf", 2, text);
 	put_file(t.folder, "hba.conf", "local all all trust\ninclude hba.conf\n");
-	expect_problem(&t, "hba.conf", 2, "\"hba.conf\" is more than 10 files deep; does a file name itself?");
+	expect_problem(&t, "hba.conf", 2, "\"hba.conf\" is more than 10 files deep; does a file include itself?");
 	put_file(t.folder, "hba.conf", "local all @users.txt trust\n");
 	put_file(t.folder, "users.txt", "a\n\"b\n");
 	expect_problem(&t, "users.txt", 2, "a quote is not closed on its line");

@@ -138,9 +138,9 @@ static const struct {
 	const char *rule, *text, *problem;
 } bad[] = {
 	{ "two words", "m alice\n",
-	  "ident:1: a line has three fields: a map name, a system user name and a database user name" },
-	{ "four words", "\nm alice web app\n", "ident:2: a line has three fields" },
-	{ "a list", "m alice,bob web\n", "ident:1: a line has three fields" },
+	  "ident:1: a line must have three fields: map name, system user name and database user name" },
+	{ "four words", "\nm alice web app\n", "ident:2: a line must have three fields" },
+	{ "a list", "m alice,bob web\n", "ident:1: a line must have three fields" },
 	{ "a plus alone", "m alice +\n", "ident:1: \"+\" names no role" },
 	{ "nothing to replace with", "m /^a \\1\n",
 	  "ident:1: \"/^a\" has no parentheses that the \\1 in \"\\1\" could" },

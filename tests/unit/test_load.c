@@ -164,16 +164,16 @@ static const struct {
 	  "host=db1 port=5432 dbname=app user=web connect_query=..." },
 #endif
 	{ "more workers than there may be", BASE "[pgweir]\nworkers = 17\n",
-	  "pgweir.ini:6: error: workers = 17: a whole number from 1 to 16 is needed. The word auto is allowed, too." },
+	  "pgweir.ini:6: error: workers = 17: must be a whole number from 1 to 16. The word auto is allowed, too." },
 	{ "a number of workers that is none", BASE "[pgweir]\nworkers = many\n",
-	  "pgweir.ini:6: error: workers = many: a whole number from 1 to 16 is needed. The word auto is allowed, "
+	  "pgweir.ini:6: error: workers = many: must be a whole number from 1 to 16. The word auto is allowed, "
 	  "too." },
 	{ "set twice", BASE "[pool]\npool_size = 5\nmax_overflow = 1\npool_size = 5\n",
 	  "pgweir.ini:8: error: \"pool_size\" was already set on line 6; remove one" },
 	{ "set twice for a database", TRUST DATABASE "pool_size = 5\npool_size = 5\n",
 	  "pgweir.ini:6: error: \"pool_size\" was already set on line 5; remove one" },
 	{ "the first value was bad, it counts all the same", BASE "[pool]\npool_size = x\npool_size = 5\n",
-	  "pgweir.ini:6: error: pool_size = x: a whole number from 1 to 100000 is needed" },
+	  "pgweir.ini:6: error: pool_size = x: must be a whole number from 1 to 100000" },
 
 	/* values */
 	{ "a time without a unit", BASE "[pool]\npool_timeout = 30\n",
@@ -181,9 +181,11 @@ static const struct {
 	{ "a time with another unit", BASE "[pool]\npool_timeout = 30 sec\n",
 	  "pgweir.ini:6: error: pool_timeout = 30 sec: \"sec\" is not a unit of time; use us, ms, s, min, h or d" },
 	{ "no time", BASE "[pool]\npool_timeout = soon\n",
-	  "pgweir.ini:6: error: pool_timeout = soon: a time is a whole number and a unit, for example 30s or 500ms" },
+	  "pgweir.ini:6: error: pool_timeout = soon: a time must be a whole number with a unit, for example 30s or "
+	  "500ms" },
 	{ "SQLAlchemy's -1 for never", BASE "[pool]\npool_recycle = -1\n",
-	  "pgweir.ini:6: error: pool_recycle = -1: a time is a whole number and a unit, for example 30s or 500ms. "
+	  "pgweir.ini:6: error: pool_recycle = -1: a time must be a whole number with a unit, for example 30s or "
+	  "500ms. "
 	  "Use 0s for none." },
 	{ "a time with a fraction", BASE "[pool]\npool_timeout = 1.5s\n",
 	  "pgweir.ini:6: error: pool_timeout = 1.5s: \".5s\" is not a unit of time; use us, ms, s, min, h or d" },
@@ -194,7 +196,8 @@ static const struct {
 	{ "a time beyond 64 bits", BASE "[pool]\npool_timeout = 99999999999999d\n",
 	  "pgweir.ini:6: error: pool_timeout = 99999999999999d: this time is too large" },
 	{ "a time with off where it has no meaning", BASE "[pool]\npool_timeout = off\n",
-	  "pgweir.ini:6: error: pool_timeout = off: a time is a whole number and a unit, for example 30s or 500ms" },
+	  "pgweir.ini:6: error: pool_timeout = off: a time must be a whole number with a unit, for example 30s or "
+	  "500ms" },
 	{ "a time that may be off", BASE "[slow_query]\nthreshold = 100\n",
 	  "pgweir.ini:6: error: threshold = 100: a time needs a unit, for example 30s or 500ms. The word off is "
 	  "allowed, too." },
@@ -205,13 +208,13 @@ static const struct {
 	{ "a size of nothing", BASE "[pool]\nmax_statement_size = 0B\n",
 	  "pgweir.ini:6: error: max_statement_size = 0B: must be in the range 1B to 1GiB" },
 	{ "a number below", BASE "[pool]\npool_size = 0\n",
-	  "pgweir.ini:6: error: pool_size = 0: a whole number from 1 to 100000 is needed" },
+	  "pgweir.ini:6: error: pool_size = 0: must be a whole number from 1 to 100000" },
 	{ "SQLAlchemy's -1 for no limit", BASE "[pool]\nmax_overflow = -1\n",
-	  "pgweir.ini:6: error: max_overflow = -1: a whole number from 0 to 100000 is needed" },
+	  "pgweir.ini:6: error: max_overflow = -1: must be a whole number from 0 to 100000" },
 	{ "a number beyond 64 bits", BASE "[pool]\npool_size = 18446744073709551617\n",
-	  "pgweir.ini:6: error: pool_size = 18446744073709551617: a whole number from 1 to 100000 is needed" },
+	  "pgweir.ini:6: error: pool_size = 18446744073709551617: must be a whole number from 1 to 100000" },
 	{ "an empty number", BASE "[pool]\npool_size =\n",
-	  "pgweir.ini:6: error: pool_size = : a whole number from 1 to 100000 is needed" },
+	  "pgweir.ini:6: error: pool_size = : must be a whole number from 1 to 100000" },
 	{ "a switch with a number", BASE "[pool]\npool_pre_ping = 2\n",
 	  "pgweir.ini:6: error: pool_pre_ping = 2: use on or off" },
 	{ "a mistyped switch", BASE "[pool]\npool_pre_ping = flase\n",
@@ -230,11 +233,11 @@ static const struct {
 	{ "an unknown version", BASE "[tls_client]\nmin_version = 1.0\n",
 	  "pgweir.ini:6: error: min_version = 1.0: use 1.2 or 1.3" },
 	{ "a share above all", BASE "[slow_query]\nsample_rate = 1.5\n",
-	  "pgweir.ini:6: error: sample_rate = 1.5: a number from 0 to 1 is needed, for example 0.01" },
+	  "pgweir.ini:6: error: sample_rate = 1.5: must be a number from 0 to 1, for example 0.01" },
 	{ "a share with a comma", BASE "[slow_query]\nsample_rate = 0,5\n",
-	  "pgweir.ini:6: error: sample_rate = 0,5: a number from 0 to 1 is needed, for example 0.01" },
+	  "pgweir.ini:6: error: sample_rate = 0,5: must be a number from 0 to 1, for example 0.01" },
 	{ "a share of infinity", BASE "[slow_query]\nsample_rate = inf\n",
-	  "pgweir.ini:6: error: sample_rate = inf: a number from 0 to 1 is needed, for example 0.01" },
+	  "pgweir.ini:6: error: sample_rate = inf: must be a number from 0 to 1, for example 0.01" },
 	{ "a short word", BASE "[log]\nlevel = warn\n",
 	  "pgweir.ini:6: error: level = warn: use error, warning, info or debug. Did you mean warning?" },
 	{ "a word in capitals", BASE "[log]\nlevel = INFO\n",
@@ -253,7 +256,7 @@ static const struct {
 
 	/* addresses */
 	{ "no port", BASE "[pgweir]\nlisten = 127.0.0.1\n",
-	  "pgweir.ini:6: error: listen = 127.0.0.1: an address and a port are needed, for example 127.0.0.1:6432" },
+	  "pgweir.ini:6: error: listen = 127.0.0.1: must be an address and a port, for example 127.0.0.1:6432" },
 	{ "port 0", BASE "[pgweir]\nlisten = 127.0.0.1:0\n",
 	  "pgweir.ini:6: error: listen = 127.0.0.1:0: the port must be a number from 1 to 65535" },
 	{ "port 65536", BASE "[pgweir]\nlisten = 127.0.0.1:65536\n",
@@ -265,7 +268,7 @@ static const struct {
 	{ "IPv6 without brackets", BASE "[pgweir]\nlisten = ::1:6432\n",
 	  "pgweir.ini:6: error: listen = ::1:6432: put brackets around an IPv6 address, for example [::1]:6432" },
 	{ "no IPv6 in the brackets", BASE "[pgweir]\nlisten = [127.0.0.1]:6432\n",
-	  "pgweir.ini:6: error: listen = [127.0.0.1]:6432: between [ and ] a numeric IPv6 address is needed, for "
+	  "pgweir.ini:6: error: listen = [127.0.0.1]:6432: a numeric IPv6 address must stand between [ and ], for "
 	  "example "
 	  "[::1]:6432" },
 	{ "a relative socket", BASE "[pgweir]\nlisten = unix:x\n",
@@ -297,11 +300,11 @@ static const struct {
 	  BASE "[log]\ndestination = /${PGWEIR_TEST_NONE}/${PGWEIR_TEST_SECRET}/${PGWEIR_TEST_NIL}\n",
 	  "pgweir.ini:6: error: ${PGWEIR_TEST_NONE}, ${PGWEIR_TEST_NIL} are not set in the environment" },
 	{ "a variable without an end", BASE "[pool]\npool_size = ${X\n",
-	  "pgweir.ini:6: error: ${ without }; $$ is a dollar" },
+	  "pgweir.ini:6: error: ${ without }; $$ is a dollar sign" },
 	{ "a variable of no name", BASE "[pool]\npool_size = ${}\n",
-	  "pgweir.ini:6: error: in ${...} the name of a variable is needed, or file:/path; $$ is a dollar" },
+	  "pgweir.ini:6: error: ${...} must have the name of a variable, or file:/path; $$ is a dollar sign" },
 	{ "the value of a variable is not repeated", BASE "[pool]\npool_size = ${PGWEIR_TEST_SECRET}\n",
-	  "pgweir.ini:6: error: pool_size = ${PGWEIR_TEST_SECRET}: a whole number from 1 to 100000 is needed" },
+	  "pgweir.ini:6: error: pool_size = ${PGWEIR_TEST_SECRET}: must be a whole number from 1 to 100000" },
 	{ "a relative file", BASE "[pool]\npool_size = ${file:x}\n",
 	  "pgweir.ini:6: error: ${file:...} needs a path that begins with /" },
 	{ "a file that is not there", BASE "[pool]\npool_size = ${file:/nonexistent/x}\n",
@@ -395,7 +398,7 @@ static const struct {
 	  "pgweir.ini:5: error: [tenant] needs a name, for example [tenant app], or [tenant *] for all that are not "
 	  "listed" },
 	{ "a tenant that can't be", BASE "[tenant a.b]\nupstream = host=a\n",
-	  "pgweir.ini:5: error: [tenant a.b]: the name of a tenant has letters, digits, _ and - only" },
+	  "pgweir.ini:5: error: [tenant a.b]: the name of a tenant may only have letters, digits, _ and -" },
 	{ "a tenant of nowhere", BASE "[pgweir]\ntenants = user\n[tenant a]\npool_size = 5\n",
 	  "pgweir.ini:7: error: [tenant a] has no upstream; say where it is, for example upstream = host=127.0.0.1 "
 	  "port=5432" },
@@ -468,11 +471,11 @@ static const struct {
 	  "log in as \"w\": CREATE ROLE pgweir LOGIN PASSWORD '...' in PostgreSQL, cluster_user = pgweir in [limits], "
 	  "and the same password in users_file" },
 	{ "a budget of several hosts", BASE "[database x]\nupstream = host=h,i user=u\nbudget = on\ncluster_user = w\n",
-	  "pgweir.ini:6: error: budget counts on one host, and connections could be on any of these: write "
+	  "pgweir.ini:6: error: budget counts the connections on one host, but upstream has several: write "
 	  "target_session_attrs=primary, or give each host a section of its own" },
 	{ "a budget of any standby",
 	  BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=standby\nbudget = on\ncluster_user = w\n",
-	  "pgweir.ini:6: error: budget counts on one host, and connections could be on any of these: write "
+	  "pgweir.ini:6: error: budget counts the connections on one host, but upstream has several: write "
 	  "target_session_attrs=primary, or give each host a section of its own" },
 	{ "marked reads without a primary", BASE "[database x]\nupstream = host=h,i user=u\nreads = marked\n",
 	  "pgweir.ini:6: error: reads = marked needs target_session_attrs=primary, which says where everything else "
@@ -495,7 +498,7 @@ static const struct {
 	  "pgweir.ini:6: error: exempt_addresses = unix: must be a list of networks, such as 10.0.0.0/8 or "
 	  "2001:db8::/32" },
 	{ "no peer", BASE "[pgweir]\npeer_id = 1\npeers = 2=10.0.0.2:6432, 10.0.0.3:6432\n",
-	  "pgweir.ini:7: error: peers: a peer is written as peer_id=host:port, for example 2=10.0.0.7:6432" },
+	  "pgweir.ini:7: error: peers: a peer must be peer_id=host:port, for example 2=10.0.0.7:6432" },
 	{ "no peer_id", BASE "[pgweir]\npeer_id = 1\npeers = 65536=h:1\n",
 	  "pgweir.ini:7: error: peers: a peer_id must be a number from 1 to 65535" },
 	{ "no port of a peer", BASE "[pgweir]\npeer_id = 1\npeers = 2=[::1]:0\n",
@@ -602,7 +605,7 @@ static const struct {
 	{ "more idle than there can be", BASE "[pool]\nmin_idle = 30\n",
 	  "pgweir.ini:6: warning: min_idle = 30 is more than pool_size = 20; no more than pool_size are kept" },
 	{ "statements passed through to servers of others", BASE "[pool]\nprepared_statements = 0\n",
-	  "pgweir.ini:6: warning: prepared_statements = 0: unless pool_mode = session, clients meet and run each "
+	  "pgweir.ini:6: warning: prepared_statements = 0: unless pool_mode = session, clients may run each "
 	  "other's "
 	  "prepared statements" },
 	{ "a cap above another", BASE "[limits]\nmax_user_client_connections = 2000\n",
@@ -667,7 +670,7 @@ static const struct {
 	  "and the same password in users_file" },
 	{ "a budget of several hosts, advised",
 	  BASE "[database x]\nupstream = host=h,i user=u\nbudget = advise\ncluster_user = w\n",
-	  "pgweir.ini:6: warning: budget counts on one host, and connections could be on any of these: write "
+	  "pgweir.ini:6: warning: budget counts the connections on one host, but upstream has several: write "
 	  "target_session_attrs=primary, or give each host a section of its own" },
 	{ "users nobody needs, but named", BASE "users_file = /nonexistent/x\n",
 	  "pgweir.ini:5: warning: users_file = /nonexistent/x: No such file or directory" },
@@ -812,7 +815,7 @@ Test(config, all_problems_of_a_file_come_in_one_run_in_order_of_line)
 					     "pgweir.ini:6: error: unknown setting \"pool_sise\"",
 					     "pgweir.ini:8: error: \"pool_size\" was already set",
 					     "pgweir.ini:11: error: [database app] has no upstream",
-					     "pgweir.ini:12: error: pool_size = 0: a whole number",
+					     "pgweir.ini:12: error: pool_size = 0: must be a whole number",
 					     "pgweir.ini:13: error: unknown section [nonsense]",
 					     "pgweir.ini:16: warning: listen = *:1: the metrics" };
 	struct config_problems problems = { 0 };

@@ -135,9 +135,9 @@ static const struct {
 	{ MAIN "pool_mode = sometimes\n" DATABASES, "/nonexistent/pgbouncer.ini:3: error: pool_mode: \"sometimes\" is "
 						    "not one of session, transaction, statement" },
 	{ MAIN "max_client_conn = many\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: max_client_conn: a whole number is needed" },
+	  "/nonexistent/pgbouncer.ini:3: error: max_client_conn: must be a whole number" },
 	{ MAIN "query_timeout = soon\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: query_timeout: a number of seconds is needed" },
+	  "/nonexistent/pgbouncer.ini:3: error: query_timeout: must be a number of seconds" },
 	{ MAIN "default_pool_sise = 3\n" DATABASES, "/nonexistent/pgbouncer.ini:3: error: PgBouncer has no setting "
 						    "\"default_pool_sise\"; did you mean \"default_pool_size\"?" },
 	{ MAIN "auth_dbname = pgbouncer\n" DATABASES,
@@ -149,9 +149,9 @@ static const struct {
 	  "/nonexistent/pgbouncer.ini:2: error: auth_type: \"gss\" is not one of any, trust, plain, md5, cert, hba, "
 	  "scram-sha-256, ldap, pam" },
 	{ MAIN "stats_period = often\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: stats_period: a whole number is needed" },
+	  "/nonexistent/pgbouncer.ini:3: error: stats_period: must be a whole number" },
 	{ MAIN "dns_max_ttl = long\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: dns_max_ttl: a number of seconds is needed" },
+	  "/nonexistent/pgbouncer.ini:3: error: dns_max_ttl: must be a number of seconds" },
 	{ MAIN "on_outage = hold\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: PgBouncer has no setting \"on_outage\"; it is pgweir's, in section "
 	  "[pool], which this file may have, too" },
@@ -180,11 +180,11 @@ static const struct {
 	  "/nonexistent/pgbouncer.ini:4: error: a: host has no value, or its quote has no "
 	  "end" },
 	{ MAIN "[databases]\na = pool_size=x\n",
-	  "/nonexistent/pgbouncer.ini:4: error: a: pool_size=x: a whole number is needed" },
+	  "/nonexistent/pgbouncer.ini:4: error: a: pool_size=x: must be a whole number" },
 	{ MAIN "[databases]\npgbouncer = host=x\n", "/nonexistent/pgbouncer.ini:4: error: pgbouncer: [database "
 						    "pgbouncer]: this name is reserved for the console" },
 	{ MAIN "[other]\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: [other] is no section of PgBouncer's; it has "
+	  "/nonexistent/pgbouncer.ini:3: error: PgBouncer has no section [other], only "
 	  "[pgbouncer], [databases], [users] and [peers]; pgweir's own, such as [http] and [slow_query], may stand "
 	  "beside them" },
 	{ MAIN "%include /nonexistent/more.ini\n" DATABASES,
@@ -343,12 +343,12 @@ Test(bouncer, what_is_set_wins_over_the_file)
 	} rows[] = {
 		{ theirs, "default_pool_size", "9", 9, NULL },
 		{ theirs, "default_pool_size", "x", 0,
-		  "/nonexistent/x.ini: error: default_pool_size: a whole number is needed" },
+		  "/nonexistent/x.ini: error: default_pool_size: must be a whole number" },
 		{ theirs, "nothing", "1", 0, "/nonexistent/x.ini: error: PgBouncer has no setting \"nothing\"" },
 		{ ours, "pool.pool_size", "9", 9, NULL },
 		{ ours, "default_pool_size", "9", 9, NULL },
 		{ ours, "pool.pool_size", "0", 0,
-		  "/nonexistent/x.ini: error: pool.pool_size: a whole number from 1 to 100000 is needed" },
+		  "/nonexistent/x.ini: error: pool.pool_size: must be a whole number from 1 to 100000" },
 		{ ours, "pgweir.listen", "*:1", 0,
 		  "/nonexistent/x.ini: error: pgweir.listen cannot be set while pgweir runs" },
 		{ ours, "nothing", "9", 0, "/nonexistent/x.ini: error: nothing cannot be set while pgweir runs" },

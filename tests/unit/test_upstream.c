@@ -167,12 +167,14 @@ static const struct {
 	  "target_session_attrs cannot be \"leader\": use any, read-write", "" },
 	{ "nearly a target", "host=a target_session_attrs=readwrite", "target_session_attrs cannot be \"readwrite\"",
 	  "Did you mean read-write?" },
-	{ "protocol 3.1 never existed", "host=a max_protocol_version=3.1", "max_protocol_version is 3.0, 3.2 or", "" },
-	{ "a protocol of the future", "host=a min_protocol_version=3.3", "min_protocol_version is 3.0, 3.2 or", "" },
+	{ "protocol 3.1 never existed", "host=a max_protocol_version=3.1", "max_protocol_version must be 3.0, 3.2 or",
+	  "" },
+	{ "a protocol of the future", "host=a min_protocol_version=3.3", "min_protocol_version must be 3.0, 3.2 or",
+	  "" },
 	{ "a least protocol beyond the newest", "host=a min_protocol_version=3.2",
 	  "min_protocol_version is greater than max_protocol_version", "add max_protocol_version=3.2" },
-	{ "IPv6 without its end", "postgres://[::1/app", "needs to end with ]", "" },
-	{ "IPv6 of nothing", "postgres://[]/app", "needs to end with ]", "" },
+	{ "IPv6 without its end", "postgres://[::1/app", "must end with ]", "" },
+	{ "IPv6 of nothing", "postgres://[]/app", "must end with ]", "" },
 	{ "text after IPv6", "postgres://[::1]x/app", "only :port may follow", "" },
 	{ "percent without digits", "postgres://a/%zz", "two hexadecimal digits", "%25" },
 	{ "percent at the end", "postgres://a/b%4", "two hexadecimal digits", "" },
@@ -182,7 +184,7 @@ static const struct {
 	{ "a parameter without a name", "postgres://a?=b", "has no valid name", "" },
 	{ "host as a parameter, too", "postgres://a?host=b", "\"host\" is given twice", "" },
 	{ "a control character in a name", "host=a user='a\tb'", "must not contain control characters", "" },
-	{ "a control character in a setting", "host=a options='a\nb'", "holds a control character", "" },
+	{ "a control character in a setting", "host=a options='a\nb'", "contains a control character", "" },
 };
 
 Test(upstream, what_is_refused_and_why)

@@ -37,7 +37,7 @@ no_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, struct
 		 to->host);
 	gss_failed(proof, doing, major, minor, why);
 	if (to->delegated != NULL)
-		fail_detail(why, "It is asked for by the ticket that \"%.100s\" has delegated.",
+		fail_detail(why, "It was requested with the ticket that \"%.100s\" has delegated.",
 			    to->delegated->principal);
 	else if (proof == PROOF_WRONG)
 		fail_hint(

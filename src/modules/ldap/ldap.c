@@ -260,7 +260,7 @@ doubt(const void *options, void (*say)(void *arg, const char *text), void *arg)
 		say(arg, "passwords travel to the LDAP server in clear text: use ldaptls=1 or ldapscheme=ldaps");
 	if (s->filter != NULL && strstr(s->filter, LDAP_PLACEHOLDER) == NULL)
 		say(arg, "ldapsearchfilter has no " LDAP_PLACEHOLDER
-			 ": with the password of the entry that it finds one logs in as anybody");
+			 ": the password of the entry that it finds lets clients log in as anybody");
 }
 
 static bool

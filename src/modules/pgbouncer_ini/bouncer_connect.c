@@ -171,7 +171,7 @@ put_hosts(const struct connect *c, struct buf *to)
 	if (host == NULL || strchr(host, ',') == NULL)
 		return;
 	if (balance != NULL && strcmp(balance, "disable") != 0 && strcmp(balance, "round-robin") != 0)
-		problem_error(c->b->sink, c->entry->line, "load_balance_hosts is disable or round-robin");
+		problem_error(c->b->sink, c->entry->line, "load_balance_hosts must be disable or round-robin");
 	put_bouncer_word(to, "load_balance_hosts", balance != NULL ? balance : "round-robin");
 }
 
@@ -266,7 +266,7 @@ section_name(const struct bouncer *b, const struct bouncer_entry *entry, const c
 	char *section;
 
 	if (strlen(entry->name) > CONFIG_NAME_MAX) {
-		problem_error(b->sink, entry->line, "a name has at most %d bytes", CONFIG_NAME_MAX);
+		problem_error(b->sink, entry->line, "a name must have at most %d bytes", CONFIG_NAME_MAX);
 		return NULL;
 	}
 	value_put_name(&name, entry->name);

@@ -40,11 +40,10 @@ begin_section(struct reader *r, unsigned line, const char *name)
 		snprintf(r->section, sizeof(r->section), "%s", name);
 	}
 	if (r->where == IN_OTHER)
-		problem_error(
-		    r->b->sink, line,
-		    "[%s] is no section of PgBouncer's; it has [pgbouncer], [databases], [users] and [peers]; "
-		    "pgweir's own, such as [http] and [slow_query], may stand beside them",
-		    name);
+		problem_error(r->b->sink, line,
+			      "PgBouncer has no section [%s], only [pgbouncer], [databases], [users] and [peers]; "
+			      "pgweir's own, such as [http] and [slow_query], may stand beside them",
+			      name);
 	if (r->where != IN_PGBOUNCER)
 		return;
 	r->b->is_main = true;

@@ -118,7 +118,7 @@ read_number(const char *value, long long *out, struct fail *why)
 	errno = 0;
 	*out = strtoll(value, &end, 0);
 	if (end == value || *end != '\0' || errno != 0 || *out > INT_MAX || *out < INT_MIN)
-		return fail_set(why, "F0000", "a whole number is needed");
+		return fail_set(why, "F0000", "must be a whole number");
 	return 0;
 }
 
@@ -137,7 +137,7 @@ read_time(const struct bouncer_key *key, const char *value, double *us, struct f
 
 	*us = strtod(value, &end) * (key->type == BOUNCER_MS ? US_PER_MS : US_PER_S);
 	if (end == value || *end != '\0' || !(*us >= 0) || !isfinite(*us))
-		return fail_set(why, "F0000", "a number of %s is needed",
+		return fail_set(why, "F0000", "must be a number of %s",
 				key->type == BOUNCER_MS ? "milliseconds" : "seconds");
 	return 0;
 }

@@ -29,7 +29,7 @@ FORWARDABLE = ("-f",)
 NO_TICKET = ("28000", "the client has not delegated its ticket")
 EXPIRED = ("28000", "the delegated ticket has expired")
 OTHERS = ("28000", "the server connections of this user belong to another principal")
-OLD_CLIENTS = ("28000", "the pool still has clients of before gss_accept_delegation was switched on")
+OLD_CLIENTS = ("28000", "the pool still has clients from before gss_accept_delegation was switched on")
 
 
 @pytest.fixture(scope="module")
@@ -377,7 +377,7 @@ def test_a_reload_switches_it_off_and_on(weir, realm, cluster, webs, reportings)
     assert principal(other) == "pgweir@EXAMPLE.NET"
     reload(weir, cluster, "on")
     error, _, hint = refusal(weir, realm, reportings)
-    assert error == OLD_CLIENTS and "when they have left" in hint
+    assert error == OLD_CLIENTS and "once they have left" in hint
     other.send(query("SELECT 1"))
     assert other.read_until("EZ")[-1].error["M"].endswith("no client has delegated a ticket")
     wire.close()

@@ -281,8 +281,8 @@ def test_a_password_in_the_clear_needs_tls(weir, directory, authority):
     wire = weir.keep(Wire((own_address(), weir.port)))
     with pytest.raises(rawwire.LoginRefused) as caught:
         wire.login("web", "app", "in-the-directory")
-    assert caught.value.reply.error["M"] == "a password in clear text is only taken over TLS, Unix sockets and loopback"
-    weir.wait_log("let them send their passwords in clear text: use hostssl")
+    assert caught.value.reply.error["M"] == "clear-text passwords are only accepted over TLS, Unix sockets and loopback"
+    weir.wait_log("take their passwords in clear text): use hostssl")
     hba.write_text(f"local all all ldap {simple(directory, server='192.0.2.1')}\n", encoding="utf-8")
     told = subprocess.run([weir.binary, "--check-config", weir.ini], capture_output=True, text=True, check=False)
     assert "passwords travel to the LDAP server in clear text: use ldaptls=1 or ldapscheme=ldaps" in told.stderr + told.stdout
@@ -481,7 +481,7 @@ def test_500_logins_at_once(weir, directory):
 @pytest.mark.parametrize("search, is_warned", [("(uid=web)", True), ("(&(uid=$username)(sn=same))", False), ("(uid=$user)", True)])
 def test_a_filter_without_the_user_is_warned_of(weir, directory, search, is_warned):
     start(weir, searched(directory, f'ldapsearchfilter="{search}"'))
-    warning = "hba.conf:2: warning: ldapsearchfilter has no $username: with the password of the entry that it finds one logs in as anybody"
+    warning = "hba.conf:2: warning: ldapsearchfilter has no $username: the password of the entry that it finds lets clients log in as anybody"
     told = subprocess.run([weir.binary, "--check-config", weir.ini], capture_output=True, text=True, check=False)
     assert (warning in told.stdout + told.stderr) == is_warned
 

@@ -127,7 +127,7 @@ def test_a_header_where_none_is_due(weir, behind):
     wire = plain_wire(weir, v1())
     with pytest.raises((WireError, WireClosed)):
         wire.login()
-    wait_until(lambda: "a PROXY protocol header from an address that is not in proxy_protocol" in weir.log())
+    wait_until(lambda: "received a PROXY protocol header from an address that is not in proxy_protocol" in weir.log())
     with weir.raw() as other:
         assert other.value("SELECT 1") == "1"
 

@@ -235,7 +235,7 @@ def test_a_bad_reload_changes_nothing_and_names_the_line(bouncer):
     bouncer.start()
     bouncer.write(settings="default_pool_size = lots")
     bouncer.weir.signal(SIGHUP)
-    wait_until(lambda: "pgbouncer.ini:13: default_pool_size: a whole number is needed" in bouncer.log())
+    wait_until(lambda: "pgbouncer.ini:13: default_pool_size: must be a whole number" in bouncer.log())
     assert bouncer.settings()["default_pool_size"] == "20"
 
 

@@ -534,10 +534,10 @@ def test_the_restart_is_over_when_the_old_process_has_no_clients(weir, tap):
         stays.close()
         weir.wait_log("moved to process", "this one ends")
         old.send_signal(signal.SIGHUP)                               # logrotate's, say, to all processes of that name
-        log = weir.wait_log("the one before this, has ended", f"[{old.pid}] INFO: stopped")
+        log = weir.wait_log(f"the previous process, {old.pid}, has ended", f"[{old.pid}] INFO: stopped")
         assert "was not reloaded" not in log
         times = [re.search(rf"(?m)^\S+ (\S+) .*{text}", log).group(1)
-                 for text in ("the one before this, has ended", rf"\[{old.pid}\] INFO: stopped")]
+                 for text in (f"the previous process, {old.pid}, has ended", rf"\[{old.pid}\] INFO: stopped")]
         assert times[0] < times[1]
         tap.unstall()
         tap.cut()
