@@ -160,7 +160,7 @@ show_root(const struct holding *h, char out[SHOW_ROOT_MAX])
 SHOW_ROW(holder, (TEXT, database) (TEXT, user) (TEXT, application_name) (INT8, client_id) (TEXT, addr) (INT4, port)
 	(TEXT, state) (INT8, state_ms) (INT8, xact_ms) (INT8, held_ms) (INT8, waiting) (INT4, server_pid)
 	(INT8, server_id) (TEXT, backend) (TEXT, fingerprint) (TEXT, query) (TEXT, blocked_by) (TEXT, root)
-	(INT8, blocks));
+	(INT8, blocks) (INT4, ahead));
 
 static void
 add_holder(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
@@ -192,6 +192,7 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 	row.blocked_by = show_blocked_by(list, h, blocked);
 	row.root = show_root(h, root);
 	row.blocks = h->blocks;
+	row.ahead = srv->conn->ahead_count;
 	rows_add(rows, &row);
 }
 

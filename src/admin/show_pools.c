@@ -5,6 +5,7 @@
 
 #include "auth/delegation.h"
 #include "base/clock.h"
+#include "policy/policy_ahead.h"
 #include "pool/standby_pools.h"
 #include "pool/pool_target.h"
 
@@ -78,7 +79,7 @@ SHOW(show_pools, pool_columns, OF_ALL)
 SHOW_ROW(pool_more, (TEXT, database) (TEXT, user) (INT4, pool_size) (INT4, max_overflow) (INT4, overflow_now)
 	(INT4, active) (INT4, idle) (INT4, waiting) (INT8, oldest_wait_us) (INT8, checkouts_idle)
 	(INT8, checkouts_new) (INT8, checkouts_overflow) (INT8, pool_timeouts) (INT8, pings_ok) (INT8, pings_failed)
-	(INT8, recycles) (INT8, outage_us) (INT8, held) (INT8, replays) (INT4, worker)
+	(INT8, recycles) (INT8, outage_us) (INT8, held) (INT8, replays) (INT4, worker) (INT4, ahead)
 	(TEXT, principal) (INT8_OR_NULL, ticket_left_s));
 
 SHOW(show_pools_extended, pool_more_columns, OF_ALL)
@@ -111,6 +112,7 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 		row.outage_us = show_age_us(env->now_us, n.outage.since_us);
 		row.held = c->held;
 		row.replays = c->replays;
+		row.ahead = policy_count_ahead(e->policy);
 		row.worker = show_worker_of(env, e);
 		row.ticket_left_s = ROWS_NULL;
 		if (by != NULL) {

@@ -53,6 +53,7 @@ const char *const tls_result_names[TLS_RESULTS] = { TLS_HANDSHAKES(AS_NAME) };
 const char *const login_method_names[LM_COUNT] = { LOGIN_METHODS(AS_NAME) AUTH_MODULES(MODULE_WORD) };
 const char *const reject_reason_names[RJ_COUNT] = { REJECT_REASONS(AS_NAME) };
 const char *const connect_failure_names[CF_COUNT] = { CONNECT_FAILURES(AS_NAME) };
+const char *const pipeline_result_names[PL_COUNT] = { PIPELINE_RESULTS(AS_NAME) };
 const char *const read_target_names[RT_COUNT] = { READ_TARGETS(AS_NAME) };
 #define AS_WORD(value, name) name,
 const char *const forbidden_names[FORBIDDEN_COUNT - 1] = { FORBIDDEN_STATEMENTS(AS_WORD) "too_long" };

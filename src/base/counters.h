@@ -67,6 +67,7 @@
 #define TRANSFER_KINDS(X) \
 	X(TRANSFER_CLIENT, "client") X(TRANSFER_RETURNED_SERVER, "returned_server") \
 	X(TRANSFER_IDLE_SERVER, "idle_server")
+#define PIPELINE_RESULTS(X) X(PL_FIRST, "first") X(PL_SECOND, "second") X(PL_AGAIN, "again")
 #define AUTH_QUERY_RESULTS(X) \
 	X(AQ_HIT, "hit") X(AQ_MISS, "miss") X(AQ_UNKNOWN, "unknown") X(AQ_STALE, "stale") X(AQ_FAILED, "failed")
 /* clang-format on */
@@ -93,6 +94,9 @@ enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
 /* Where clients read from standbys: to one, or why to the primary (docs/admin.md, SHOW READS). */
 enum read_route { ROUTE_OFF, READ_ROUTES(AS_ENUM) ROUTE_COUNT };
 enum forbidden { FORBIDDEN_NOTHING, FORBIDDEN_STATEMENTS(AS_ENUM) FORBIDDEN_SIZE, FORBIDDEN_COUNT };
+/* Results of a request that went ahead: it was the first to be answered, or was answered elsewhere; or is sent
+ * again. */
+enum pipeline_result { PIPELINE_RESULTS(AS_ENUM) PL_COUNT };
 enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
 /* Goes from one worker to another: a client behind its proof; a server, just returned or idle. */
@@ -122,6 +126,7 @@ extern const char *const tls_result_names[TLS_RESULTS];
 extern const char *const login_method_names[LM_COUNT];
 extern const char *const reject_reason_names[RJ_COUNT];
 extern const char *const connect_failure_names[CF_COUNT];
+extern const char *const pipeline_result_names[PL_COUNT];
 extern const char *const read_target_names[RT_COUNT];
 #define FORBIDDEN_BIT(what) (1u << ((unsigned)(what)-1)) /* in the setting refuse */
 extern const char *const forbidden_names[FORBIDDEN_COUNT - 1]; /* from the one behind FORBIDDEN_NOTHING on */
@@ -137,6 +142,7 @@ struct pool_counters {
 	uint64_t pool_timeouts;
 	uint64_t outages, outage_us; /* times when nothing could be opened and none was there; those that are over */
 	uint64_t held; /* requests that have waited in an outage */
+	uint64_t pipelined[PL_COUNT]; /* requests that were sent ahead of their turn */
 	uint64_t replays; /* requests that were relayed again to another server */
 	uint64_t checkouts[CS_COUNT];
 	uint64_t recycles[RR_COUNT];

@@ -91,7 +91,8 @@ lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_
 {
 	uint64_t ours_us;
 
-	if (srv->ledger.count == 0 || !ledger_owes_us(&srv->ledger, &ours_us))
+	if (srv->ledger.count == 0 || !ledger_owes_us(&srv->ledger, &ours_us) ||
+	    ledger_head(&srv->ledger)->to == OWED_TO_NOBODY)
 		return LATE_NOT;
 	if (ours_us < srv->loan.last_done_us)
 		ours_us = srv->loan.last_done_us;
@@ -150,7 +151,7 @@ cancel_query(struct client *c, uint64_t lasted)
 	struct server *srv = c->x.srv;
 	const struct owed *head = ledger_head(&srv->ledger);
 
-	if (head != NULL && head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT)
+	if (head != NULL && head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT && head->to != OWED_TO_NOBODY)
 		return false;
 	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) || cancel_later(c) < 0)
 		return false;

@@ -20,6 +20,7 @@ config_new(const char *path)
 	config->single_password = xstrdup("");
 	config->origins = xcalloc(1, sizeof(*config->origins));
 	config->origins->file = xstrdup(path);
+	assert(config_scope_key(CONFIG_SCOPE_MAX) == NULL);
 	/* A default that its own row refuses is a bug of pgweir's. */
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
 		if (key_store(key, key_base(key, config), key->default_value, "/", &why) < 0)

@@ -64,6 +64,8 @@ struct scope_settings {
 	enum begin_mode begin; /* relay/begin.h */
 	uint32_t forbidden; /* refuse: FORBIDDEN_BIT() of each: sql/forbidden.h */
 	uint32_t pool_size, max_overflow, min_idle; /* connections */
+	uint32_t max_pipeline; /* pipeline/pipeline.h; 1: off */
+	uint64_t max_pipeline_wait_us;
 	uint64_t overflow_delay_us, overflow_linger_us, pool_timeout_us, pool_recycle_us;
 	enum outage_mode on_outage;
 	uint64_t outage_hold_us; /* 0: forever */

@@ -362,6 +362,21 @@ warn_timeout_order(const struct check *check, const struct scope_settings *s, un
 }
 
 static void
+warn_pipeline(const struct check *check, const struct scope_settings *s, unsigned line)
+{
+	const char *with = s->pool_mode == POOL_MODE_SESSION	 ? "pool_mode = session"
+			   : s->session_state == SESSION_ALLOW	 ? "session_state = allow"
+			   : s->session_state == SESSION_ISOLATE ? "session_state = isolate"
+			   : s->reads != READS_PRIMARY		 ? "reads on standbys"
+			   : s->commit_check			 ? "commit_check = on"
+			   : s->forbidden != 0			 ? "refuse"
+								 : NULL;
+
+	if (s->max_pipeline > 1 && with != NULL)
+		problem_warning(check->sink, line, "max_pipeline has no effect with %s", with);
+}
+
+static void
 warn_no_effect(const struct check *check, const char *section, const char *name, bool has_effect, const char *because)
 {
 	unsigned line = config_line_of(check->config, section, name);
@@ -547,6 +562,7 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	check_delegation(&check);
 	check_scopes(&check, "prepared_statements", warn_passed_through);
 	check_scopes(&check, "transaction_timeout", warn_timeout_order);
+	check_scopes(&check, "max_pipeline", warn_pipeline);
 	check_caps(&check);
 	check_auth_query(&check);
 	load_check_budget(config, sink);

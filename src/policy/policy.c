@@ -7,6 +7,7 @@
  * nobody is in the queue.
  */
 #include "policy/policy_queue.h"
+#include "policy/policy_ahead.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -273,6 +274,8 @@ policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state t
 {
 	assert(conn->state != to && (conn->state != PC_CLOSING || to == PC_NONE));
 	assert(conn->state == PC_NONE || p->count[conn->state] > 0);
+	if (conn->ahead_count > 0)
+		policy_forget_ahead(conn);
 	move_conn(p, conn, conn->state, to);
 	tell_moved(p);
 }
@@ -303,6 +306,8 @@ void
 policy_leave_queue(struct policy *p, struct policy_waiter *t)
 {
 	assert(t->is_waiting && p->waiting > 0);
+	if (t->is_ahead)
+		policy_leave_ahead(p, t);
 	TAILQ_REMOVE(&p->line, t, link);
 	t->is_waiting = false;
 	p->waiting--;
@@ -450,7 +455,11 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint6
 		return;
 	while ((conn = p->returned) != NULL) {
 		p->returned = NULL;
-		take_back(p, conn, now_us);
+		if (policy_next_is_nobodys(conn)) { /* who was to get it has left meanwhile */
+			policy_close_conn(p, conn, RR_DIRTY);
+			policy_reinforce(p, now_us);
+		} else
+			take_back(p, conn, now_us);
 	}
 	p->is_granting = false;
 }
@@ -534,23 +543,29 @@ may_give(const struct policy *p, const struct policy_waiter *t)
 __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	struct policy_waiter *t = TAILQ_FIRST(&p->line);
+	uint32_t ahead = conn->ahead_count;
+	struct policy_waiter *first = TAILQ_FIRST(&p->line), *t = ahead > 0 ? conn->ahead[0].t : first;
 	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
 	uint64_t asked_us = p->question_us;
 
 	p->question_us = 0;
 	end_washing(p, conn);
-	if (is_to_close(p, conn, now_us, &reason) || is_asked_back) {
+	if (ahead == 0 && first != NULL && first->is_ahead && (t = policy_first_behind(p, now_us)) == NULL)
+		t = first; /* all were: the first one is served here as well */
+	if (is_to_close(p, conn, now_us, &reason) || is_asked_back || (ahead > 0 && t == NULL)) {
 		policy_close_conn(p, conn, reason);
 		policy_reinforce(p, now_us);
-	} else if (may_give(p, t) && policy_give(p, conn, t, now_us)) {
+	} else if (ahead == 0 && may_give(p, t) && policy_give(p, conn, t, now_us)) {
 		return;
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
 	} else {
 		if (asked_us != 0)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
+		if (ahead > 0)
+			t->is_ahead = false;
+		p->counters->pipelined[PL_SECOND] += t->is_ahead;
 		policy_leave_queue(p, t);
 		lend(p, conn, t);
 		if (caps_is_short(&p->caps))

@@ -24,7 +24,7 @@
  *   - opening + checking + idle + pinging + lent + closing <= pool_size + max_overflow, whatever is reported in
  * whatever order (after a reconfiguration that lowers the limits: the number only falls until it holds again);
  *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after policy_cancel; strictly first come, first
- *     served;
+ *     served, but whose request was sent ahead to a connection gets that one when it is returned;
  *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first, or it
  *     does not suit the first in the queue: then it is closed, unless there is room for another one);
  *   - with waiters and room, as many connections are opening (and pinging) as there are waiters, up to the pacing limit
@@ -77,6 +77,16 @@ policy_is_coming(enum policy_conn_state state)
 	return state == PC_OPENING || state == PC_CHECKING;
 }
 
+#define POLICY_AHEAD_MAX 7u
+
+/* A request that was sent to a connection behind what runs there, for one in the queue: policy_ahead.c. */
+struct policy_ahead {
+	struct policy_waiter *t; /* NULL: it has got another connection, or does not wait any more */
+	uint64_t hash; /* this and the rest are the owner's: of the bytes that were sent, ... */
+	uint16_t len, from_len; /* ... how many, and how many of the borrower's these are */
+	uint32_t kinds; /* of the replies */
+};
+
 /* Embedded, zeroed, in the owner's server object. The pool's own from policy_conn_opening to policy_conn_gone. */
 struct policy_conn {
 	enum policy_conn_state state;
@@ -100,6 +110,12 @@ struct policy_conn {
 	uint64_t round; /* the shared policy's when it was opened */
 	struct policy_shared *shared; /* while it is transferred to another shard of it; else NULL */
 	uint32_t to_shard;
+	/* While LENT: what was sent there ahead of its turn, in order. */
+	struct policy_ahead ahead[POLICY_AHEAD_MAX];
+	uint32_t ahead_count;
+	uint64_t ahead_since_us,
+	    ahead_wait_us; /* since when the first of these is the next one; how long that may take */
+	struct policy *ahead_in; /* while there are any */
 };
 
 struct policy_waiter;
@@ -125,6 +141,7 @@ struct policy_waiter {
 			      * what was opened or pinged */
 	bool is_waiting;
 	bool is_wait_logged; /* the borrower's own, false when the wait begins */
+	bool is_ahead; /* its request was sent ahead, and not in vain. Set and cleared by policy_ahead.c */
 	uint32_t number; /* its place in the queue */
 	union {
 		TAILQ_ENTRY(policy_waiter) link; /* while it waits */

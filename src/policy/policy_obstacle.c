@@ -4,6 +4,7 @@
  * leaves, and looks again when it says so; errors, NOTICEs and the console explain a wait by the same list.
  */
 #include "policy/policy_queue.h"
+#include "policy/policy_ahead.h"
 
 #include <inttypes.h>
 #include <strings.h>
@@ -312,4 +313,24 @@ policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *
 	if (has_failed_for(p, t) && p->count[PC_LENT] == 0 && !p->is_paused)
 		return now_us - t->since_us;
 	return hanging == NULL ? 0 : now_us - later_of(hanging->opened_us, t->since_us);
+}
+
+/* All connections are there and lent, and there may be no more of them. */
+static bool
+is_full(const struct policy *p, uint64_t now_us)
+{
+	return !p->is_paused && p->failed_count == 0 && p->count[PC_LENT] == p->total && policy_unserved(p) > 0 &&
+	       policy_total(p) >= policy_limit_now(p, now_us);
+}
+
+struct policy_waiter *
+policy_next_ahead(const struct policy *p, uint64_t now_us)
+{
+	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
+
+	/* A connection that comes back goes to whoever has waited longest in any shard, unless something is ahead
+	 * there. */
+	if (!is_full(p, now_us) || (p->shard.shared != NULL && shard_may_choose(&p->shard, first->since_us)))
+		return NULL;
+	return policy_first_behind(p, now_us);
 }

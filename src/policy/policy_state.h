@@ -8,6 +8,7 @@
  *   policy_shared.c  what these shards share
  *   policy_outage.c  when nothing can be opened: who waits on, and for how long
  *   policy_refuse.c  refuses those in the queue
+ *   policy_ahead.c   requests that are sent ahead of their turn
  *   policy_obstacle.c what keeps another one from being opened: how many may be, when, and the words for it
  *   policy_budget.c  a cap over several pools, with fair shares
  *   policy_keeper.c  ... whose places a keeper is granted

@@ -1,6 +1,7 @@
 /* src/pool/pool_conns.c - the connections behind a policy: opens, pings and closes them as it asks, lends them to
  * clients, washes and returns them, and passes on their reports. */
 #include "pool/pool_set_state.h"
+#include "policy/policy_ahead.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -366,6 +367,13 @@ seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 	server_reset(srv, &order, now_us);
 }
 
+/* Returns true if what is next there was sent ahead, and is nobody's: it is swallowed as what a client leaves is. */
+static inline bool
+is_next_of_nobody(const struct server *srv)
+{
+	return srv->ledger.count > 0 || policy_next_is_nobodys(srv->conn);
+}
+
 __attribute__((always_inline)) inline void
 pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 {
@@ -381,7 +389,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 		if (pool->main != NULL && code->failed_us == 0 && !database_code_has_answer(code, code->made))
 			parts |= STATE_BACKEND; /* it is not asked: see ask_about_code() */
 	}
-	if (parts != 0 || turn != CODE_GO) {
+	if (parts != 0 || turn != CODE_GO || is_next_of_nobody(srv)) {
 		seal(srv, parts, turn, now_us);
 		return;
 	}

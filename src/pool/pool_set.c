@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 
 #include "config/compat.h"
+#include "server/server_ahead.h"
 
 #include <assert.h>
 #include <openssl/rand.h>
@@ -260,11 +261,14 @@ end_resets(struct pool *pool, uint64_t now_us)
 	do {
 		count = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
-			if ((server_is_late(srv, now_us) || pool_code_frees(srv)) && count < FOUND_AT_ONCE)
+			if ((server_is_late(srv, now_us) || pool_code_frees(srv) || server_runs_nobodys(srv, now_us)) &&
+			    count < FOUND_AT_ONCE)
 				found[count++] = srv;
 		for (size_t i = 0; i < count; i++)
 			if (server_is_late(found[i], now_us))
 				server_fail(found[i], &why);
+			else if (server_runs_nobodys(found[i], now_us))
+				server_cancel_nobodys(found[i]);
 			else if (pool_code_frees(found[i]))
 				server_reset_next(found[i]);
 	} while (count == FOUND_AT_ONCE);

@@ -10,9 +10,10 @@
 static inline bool
 may_return(const struct exchange *x, const struct server *srv)
 {
-	return x->state != CL_HELD && x->state != CL_RETRYING && srv->ledger.count == 0 &&
-	       srv->ledger.intake != INTAKE_SYNC && srv->is_synced && srv->tx == 'I' &&
-	       (x->body_left == 0 || x->is_body_dropped) && srv->cancel == NULL && srv->state == SV_LENT;
+	return x->state != CL_HELD && x->state != CL_RETRYING &&
+	       (srv->ledger.count == 0 || ledger_owes_nobody(&srv->ledger)) && srv->ledger.intake != INTAKE_SYNC &&
+	       srv->is_synced && srv->tx == 'I' && (x->body_left == 0 || x->is_body_dropped) && srv->cancel == NULL &&
+	       srv->state == SV_LENT;
 }
 
 __attribute__((noinline)) static void

@@ -134,6 +134,7 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 		return true;
 	case OWED_TO_COMMIT:
 	case OWED_TO_FEATURE:
+	case OWED_TO_NOBODY:
 		return true;
 	default: /* OWED_TO_PING, RESET and OWNER are never a borrower's */
 		return false;
@@ -207,7 +208,8 @@ relay_resume_held(struct exchange *x)
 		return;
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
-	if (x->srv != NULL && (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x)))
+	if (x->srv != NULL && (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
+			       ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger)))
 		relay_try_release(x); /* what was held is run on another server, or behind a question */
 	exchange_replay(x, relay_bytes);
 }

@@ -11,6 +11,7 @@
 #include "relay/reads.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
+#include "pipeline/pipeline.h"
 #include "relay/resend.h"
 #include "state/state.h"
 #include "state/compiled.h"
@@ -147,6 +148,8 @@ note_linked(struct exchange *x)
 	reads_linked(x);
 }
 
+static void relay_taken(struct exchange *x, const uint8_t *bytes, size_t len);
+
 static void
 on_grant(struct policy_conn *conn, struct policy_waiter *t)
 {
@@ -156,6 +159,8 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 	assert(x->srv == NULL && !x->is_closing);
 	note_wait(x, x->waiter.connect_us);
 	exchange_step(x, CE_GRANTED);
+	if (conn->ahead_count > 0)
+		pipeline_lent(x, srv);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_granted(x, srv);
 		return;
@@ -163,7 +168,9 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 	if (reads_must_wait(x, srv) || link_server(x, srv, NULL) < 0)
 		return;
 	note_linked(x);
-	exchange_replay(x, relay_bytes);
+	exchange_replay(x, pipeline_begin_taking(srv) ? relay_taken : relay_bytes);
+	if (x->settings->max_pipeline > 1)
+		pipeline_fill(srv);
 }
 
 static void
@@ -469,12 +476,14 @@ note_unsent(struct exchange *x, size_t total, size_t walked)
 
 /* Returns true if bytes were lost, or what is owed for them: then nothing is sent. */
 static bool
-flush_to_server(struct exchange *x, size_t walked)
+flush_to_server(struct exchange *x, size_t walked, bool is_taken)
 {
 	struct outbox *o = &x->env->to_server;
 	size_t total = o->total;
 	bool is_lost;
 
+	if (is_taken && x->srv != NULL)
+		pipeline_take(x, x->srv);
 	if (o->to == NULL)
 		return false;
 	if (x->srv != NULL && x->srv->ledger.trust == LEDGER_SHORT)
@@ -493,6 +502,8 @@ walk_batch(struct request_walk *w)
 	enum walk_result r;
 
 	if (x->srv != NULL) {
+		if (ledger_has_ahead(&x->srv->ledger) && pipeline_holds(x))
+			return WALK_HOLD;
 		exchange_begin_batch(x->env, &x->env->to_server, &x->srv->stream);
 		resend_begin(x);
 	}
@@ -508,7 +519,7 @@ walk_batch(struct request_walk *w)
 
 /* Sends what the walk has put in the outboxes. Returns false if bytes were lost: no memory. */
 static inline bool
-flush_batch(struct exchange *x, bool is_held, size_t walked)
+flush_batch(struct exchange *x, bool is_held, size_t walked, bool is_taken)
 {
 	struct exchange_env *env = x->env;
 	bool is_lost;
@@ -518,7 +529,7 @@ flush_batch(struct exchange *x, bool is_held, size_t walked)
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
 		ledger_flush(&x->srv->ledger);
 	}
-	is_lost = flush_to_server(x, walked);
+	is_lost = flush_to_server(x, walked, is_taken);
 	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)
 		is_lost = true;
 	return !is_lost;
@@ -551,8 +562,9 @@ leave(struct exchange *x, const struct fail *why)
 	stream_set_reading(&x->stream, false);
 }
 
-void
-relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
+/* is_taken: its server has the request that comes first already: see pipeline_take(). */
+static void
+batch(struct exchange *x, const uint8_t *bytes, size_t len, bool is_taken)
 {
 	struct request_walk w;
 	struct server *srv;
@@ -565,7 +577,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 		outbox_drop(&x->env->to_server);
 		return;
 	}
-	is_sent = flush_batch(x, r == WALK_HOLD, w.at - w.linked_at);
+	is_sent = flush_batch(x, r == WALK_HOLD, w.at - w.linked_at, is_taken);
 	if (x->pool != NULL)
 		x->pool->database->counters.bytes_in[NS_CLIENT] += len;
 	if (r == WALK_LEAVE) {
@@ -589,12 +601,28 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 			x->waiter.idle_since_us = *x->env->now_us;
 		else
 			relay_try_release(x);
+		if (r == WALK_WAIT && x->settings->max_pipeline > 1)
+			pipeline_wait(x);
 		return;
 	}
 	report_sent(x, srv, len);
 	stall_if_full(x);
 	if (srv->ledger.count == 0 || x->replication != 0)
 		relay_try_release(x);
+}
+
+void
+relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
+{
+	batch(x, bytes, len, false);
+}
+
+static void
+relay_taken(struct exchange *x, const uint8_t *bytes, size_t len)
+{
+	batch(x, bytes, len, true);
+	if (x->state == CL_REJECTING)
+		relay_what_follows(x);
 }
 
 void

@@ -3,6 +3,7 @@
 #include "server/server_parts.h"
 
 #include "server/hosts.h"
+#include "server/server_ahead.h"
 #include "wire/frame.h"
 
 #include <assert.h>
@@ -319,7 +320,13 @@ local(void *arg, const struct owed *o)
 	srv->env->ops->local(srv, o);
 }
 
-static const struct ledger_ops ledger_ops = { settled, local };
+static void
+overtaken(void *arg)
+{
+	server_disown(arg);
+}
+
+static const struct ledger_ops ledger_ops = { settled, local, overtaken };
 
 static void
 login_done(struct server *srv)

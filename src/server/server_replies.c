@@ -6,6 +6,7 @@
  * no memory but the count of bytes still to come.
  */
 #include "server/server_parts.h"
+#include "server/server_ahead.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -13,6 +14,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -504,7 +506,7 @@ walk_replies(struct walk *w, struct fail *why)
 			continue;
 		}
 		walk_plain(w);
-		if (w->at == w->len)
+		if (w->at == w->len || ledger_is_border(&srv->ledger))
 			break;
 		r = frame_parse(w->p + w->at, w->len - w->at, &f);
 		if (r == FRAME_PARTIAL || srv->state == SV_DEAD)
@@ -601,6 +603,29 @@ after_batch(struct server *srv)
 		server_reset_next(srv);
 }
 
+/*
+ * The borrower has all of its replies, and what comes next answers what was sent ahead: it gives the server back now,
+ * and gets no more of it. If it does not, that is nobody's. The server may end.
+ */
+__attribute__((noinline)) static void
+cross_border(struct server *srv)
+{
+	struct fail why;
+
+	if (srv->tx != 'I') {
+		log_error(srv->env->log,
+			  "BUG: server %" PRIu64 ": a request went ahead behind one that has left a transaction open",
+			  srv->id);
+		fail_set(&why, "08006", "the connection to PostgreSQL at %s was closed for an internal error",
+			 srv->address);
+		server_fail(srv, &why);
+		return;
+	}
+	after_batch(srv);
+	if (srv->state != SV_DEAD && ledger_is_border(&srv->ledger))
+		server_disown(srv);
+}
+
 __attribute__((always_inline)) static inline void
 process(struct server *srv, const uint8_t *p, size_t len)
 {
@@ -616,10 +641,19 @@ process(struct server *srv, const uint8_t *p, size_t len)
 		if (used < 0)
 			return;
 		w.at = (size_t)used;
-	} else if (walk_replies(&w, &why) < 0) {
-		pass_run(&w); /* replies before the violation still reach the borrower */
-		server_fail(srv, &why);
-		return;
+	} else {
+		int r;
+
+		while ((r = walk_replies(&w, &why)) == 0 && srv->state == SV_LENT && ledger_is_border(&srv->ledger)) {
+			cross_border(srv);
+			if (srv->state == SV_DEAD)
+				return;
+		}
+		if (r < 0) {
+			pass_run(&w); /* replies before the violation still reach the borrower */
+			server_fail(srv, &why);
+			return;
+		}
 	}
 	if (srv->state == SV_DEAD)
 		return;

@@ -7,6 +7,7 @@
  * then the owner may hold it, and send a query. An error in any step but the last ends the connection.
  */
 #include "server/server_parts.h"
+#include "server/server_ahead.h"
 
 #include "seal/probe.h"
 #include "session/gucs_effects.h"
@@ -19,6 +20,7 @@
 
 #define RESET_TIMEOUT_US (5 * US_PER_S)
 #define CANCEL_TIMEOUT_US (5 * US_PER_S)
+#define NOBODYS_US (100 * US_PER_MS) /* so long nobody's request may take before it is cancelled */
 
 /* Takes b. */
 static int
@@ -257,6 +259,21 @@ server_reset_next(struct server *srv)
 	}
 }
 
+bool
+server_runs_nobodys(const struct server *srv, uint64_t now_us)
+{
+	return srv->state == SV_RESET && srv->reset.is_seal && srv->cancel == NULL &&
+	       srv->reset.cancel == RESET_CANCEL_NOT_DUE && now_us - srv->reset.since_us >= NOBODYS_US &&
+	       ledger_owes_nobody(&srv->ledger);
+}
+
+void
+server_cancel_nobodys(struct server *srv)
+{
+	srv->reset.cancel = RESET_CANCEL_DUE;
+	server_reset_next(srv);
+}
+
 void
 server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us)
 {
@@ -265,11 +282,13 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	assert(!srv->is_lingering); /* who gives it back has left that list */
 	srv->borrower = NULL;
 	srv->reset.todo = srv->role == SERVER_CONSOLE ? (struct reset_order){ 0 } : *order;
-	srv->reset.is_seal = srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && !order->is_discarding;
+	srv->reset.is_seal = (srv->ledger.count == 0 || ledger_owes_nobody(&srv->ledger)) && srv->tx == 'I' &&
+			     srv->is_synced && !order->is_discarding;
+	server_disown(srv);
 	srv->reset.since_us = now_us;
 	srv->reset.asked_us = 0;
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
-	srv->reset.cancel = RESET_CANCEL_DUE;
+	srv->reset.cancel = srv->reset.is_seal ? RESET_CANCEL_NOT_DUE : RESET_CANCEL_DUE;
 	srv->reset.sent = RESET_SENT_OTHER;
 	stream_set_reading(&srv->stream, true);
 	server_reset_next(srv);

@@ -103,6 +103,8 @@ const struct metric_family metric_families[] = {
 	    .help = "Requests that a server did not execute, relayed again to another one." },
 	{ HISTOGRAM("pgweir_pool_wait_seconds", wait), DATABASE(counters.pool_wait),
 	    .help = "How long requests waited for a server connection, opening one included; 0 for most." },
+	{ COUNTER("pgweir_pipelined_total"), POOL(counters.pipelined), .words = WORDS("result", pipeline_result_names),
+	  .help = "Requests sent ahead of their turn: answered there (first), elsewhere (second), or sent again." },
 	{ COUNTER("pgweir_pool_checkouts_total"), POOL(counters.checkouts), .words = WORDS("source", checkout_source_names),
 	    .help = "Server connections lent to clients; overflow: a new one above pool_size." },
 	{ COUNTER("pgweir_pool_recycles_total"), POOL(counters.recycles), .words = WORDS("reason", recycle_reason_names),

@@ -281,6 +281,32 @@ make(uint64_t key, const struct request_report *r, uint64_t fingerprint, char *t
 	return e;
 }
 
+static uint64_t
+key_of(const struct query_table *t, const struct request_report *report, uint64_t fingerprint)
+{
+	return hash_name(report->application,
+			 hash_name(report->user, hash_name(report->database, fingerprint ^ t->seed)));
+}
+
+uint64_t
+query_reader_mean_us(struct query_reader *r, const struct request_report *report)
+{
+	struct query_table *t = r->table;
+	char text[QUERY_TEXT_MAX];
+	uint64_t key, mean_us = 0;
+	const struct entry *e;
+
+	if (report->query == NULL || t->rows_max == 0)
+		return 0;
+	key = key_of(t, report, find_fingerprint(r, report, text));
+	pthread_mutex_lock(&t->lock);
+	TABLE_FIND(0, t->entries, &key, sizeof(key), e);
+	if (e != NULL && e->row.calls > 0)
+		mean_us = (e->row.total_us - e->row.wait_us) / e->row.calls;
+	pthread_mutex_unlock(&t->lock);
+	return mean_us;
+}
+
 void
 query_reader_add(struct query_reader *r, const struct request_report *report, uint32_t weight)
 {
@@ -292,8 +318,7 @@ query_reader_add(struct query_reader *r, const struct request_report *report, ui
 	if (report->query == NULL || t->rows_max == 0)
 		return;
 	fingerprint = find_fingerprint(r, report, text);
-	key =
-	    hash_name(report->application, hash_name(report->user, hash_name(report->database, fingerprint ^ t->seed)));
+	key = key_of(t, report, fingerprint);
 	pthread_mutex_lock(&t->lock);
 	e = find(t, key);
 	if (e == NULL) {

@@ -28,6 +28,8 @@ struct query_reader *query_reader_new(struct query_table *t);
 void query_reader_free(struct query_reader *r);
 /* Counts a request that stands for weight of its like. Does nothing if its SQL is not known. */
 void query_reader_add(struct query_reader *r, const struct request_report *report, uint32_t weight);
+/* Returns how long its like took on the average, apart from waiting for a server; 0: that is not known. */
+uint64_t query_reader_mean_us(struct query_reader *r, const struct request_report *report);
 
 /* Calls read once, with a copy of all rows, the one that was used last first; read may change their order.
  * Returns 0, or -1 without memory. */

@@ -70,14 +70,14 @@ ledger_grow(struct ledger *l)
 	uint32_t cap = l->cap == 0 ? 16 : l->cap * 2;
 	struct owed *ring;
 
-	assert(l->count == l->cap && (l->cap & (l->cap - 1)) == 0);
+	assert(l->count == l->cap && l->room == l->cap && (l->cap & (l->cap - 1)) == 0);
 	if (cap > LEDGER_MAX || (ring = calloc(cap, sizeof(*ring))) == NULL)
 		return -1;
 	for (uint32_t i = 0; i < l->count; i++)
 		ring[i] = *entry_at(l, i);
 	free(l->ring);
 	l->ring = ring;
-	l->cap = cap;
+	l->cap = l->room = cap;
 	l->head = 0;
 	return 0;
 }
@@ -160,6 +160,8 @@ void
 ledger_enter(struct ledger *l, struct owed o)
 {
 	assert(l->intake != INTAKE_SYNC || l->count == 0); /* what the server ignores is not entered */
+	if (ledger_has_ahead(l))
+		l->ops->overtaken(l->arg);
 	if (l->intake != INTAKE_ALL && !is_entered(l, &o))
 		return;
 	if (l->count == l->cap && ledger_grow(l) < 0) {
@@ -172,6 +174,26 @@ ledger_enter(struct ledger *l, struct owed o)
 	l->marks += o.kind >= OWED_COPY_END;
 	if (l->count == 1)
 		ledger_advance(l);
+}
+
+void
+ledger_begin_ahead(struct ledger *l)
+{
+	assert(l->count > 0 && l->intake == INTAKE_ALL && l->trust == LEDGER_SYNCHRONISED);
+	l->room = 0;
+}
+
+void
+ledger_enter_first(struct ledger *l, struct owed o)
+{
+	assert(!ledger_has_ahead(l) && o.kind < OWED_COPY_END);
+	if (l->count == l->cap && ledger_grow(l) < 0) {
+		l->trust = LEDGER_SHORT;
+		return;
+	}
+	l->head = (l->head - 1) & (l->cap - 1);
+	l->count++;
+	*entry_at(l, 0) = o;
 }
 
 void
@@ -326,6 +348,15 @@ ledger_owes_us(const struct ledger *l, uint64_t *since_us)
 			return true;
 	}
 	return false;
+}
+
+bool
+ledger_owes_nobody(const struct ledger *l)
+{
+	for (uint32_t i = 0; i < l->count; i++)
+		if (ledger_at(l, i)->to != OWED_TO_NOBODY)
+			return false;
+	return l->count > 0;
 }
 
 bool

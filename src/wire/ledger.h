@@ -50,7 +50,8 @@ enum owed_to {
 	OWED_TO_PING,
 	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL, the seal, after the client has gone */
 	OWED_TO_OWNER, /* a query of the pool's; errors do not matter */
-	OWED_TO_COMMIT /* a question that a COMMIT is checked by; statements: which */
+	OWED_TO_COMMIT, /* a question that a COMMIT is checked by; statements: which */
+	OWED_TO_NOBODY /* a request that went ahead (policy/policy.h) of a client that is served otherwise */
 };
 
 struct owed {
@@ -78,6 +79,9 @@ struct ledger_ops {
 	void (*settled)(void *arg, const struct owed *o, enum owed_end how);
 	/* A local entry's turn has come: sends its reply to the client (settled follows). */
 	void (*local)(void *arg, const struct owed *o);
+	/* While ledger_has_ahead(): what is about to be entered comes behind that. Calls ledger_end_ahead(), then
+	 * enters what was sent. */
+	void (*overtaken)(void *arg);
 };
 
 /* Whether it is known who owes what; a server whose ledger is not synchronised is closed. */
@@ -106,6 +110,7 @@ enum ledger_copy {
 struct ledger {
 	struct owed *ring;
 	uint32_t cap, head, count; /* cap: 0 or a power of two */
+	uint32_t room; /* cap; 0: something was sent behind all of this and is not entered yet: ledger_has_ahead() */
 	enum ledger_copy copy; /* the head's, but COPY_FAILED */
 	enum ledger_intake intake;
 	/* CopyBothResponse may come; results may follow CopyDone. Set by own_ready(), never cleared. */
@@ -158,6 +163,32 @@ void ledger_swallow_types(struct ledger *l);
 /* Call it after the received message was passed on: sends the local replies whose turn has come. */
 void ledger_advance(struct ledger *l);
 
+/* Something is sent ahead of its turn, and entered later: at the latest when something else is. The ledger isn't empty.
+ */
+void ledger_begin_ahead(struct ledger *l);
+static inline bool
+ledger_has_ahead(const struct ledger *l)
+{
+	return l->room < l->cap;
+}
+
+/* All that is left in the ledger was answered, and what is received next answers what was sent ahead. */
+static inline bool
+ledger_is_border(const struct ledger *l)
+{
+	return l->count == 0 && ledger_has_ahead(l);
+}
+
+/* From now on all is entered in its turn again. */
+static inline void
+ledger_end_ahead(struct ledger *l)
+{
+	l->room = l->cap;
+}
+
+/* Enters a message that was sent before the one at the head, of which nothing was received yet. Nothing is ahead. */
+void ledger_enter_first(struct ledger *l, struct owed o);
+
 static inline const struct owed *
 ledger_head(const struct ledger *l)
 {
@@ -190,7 +221,7 @@ owed_ends_client_request(const struct owed *o)
 __attribute__((always_inline)) static inline void
 ledger_enter_next(struct ledger *l, struct owed o)
 {
-	if (l->intake != INTAKE_ALL || l->count == l->cap || o.kind >= OWED_COPY_END)
+	if (l->intake != INTAKE_ALL || l->count >= l->room || o.kind >= OWED_COPY_END)
 		ledger_enter(l, o);
 	else
 		l->ring[(l->head + l->count++) & (l->cap - 1)] = o;
@@ -202,7 +233,7 @@ ledger_push_both(struct ledger *l, enum owed_kind kind, enum owed_kind next)
 {
 	const struct owed first = { .kind = (uint8_t)kind }, second = { .kind = (uint8_t)next };
 
-	if (l->intake != INTAKE_ALL || l->cap - l->count < 2) {
+	if (l->intake != INTAKE_ALL || l->count + 2 > l->room) {
 		ledger_enter(l, first);
 		ledger_enter(l, second);
 		return;
@@ -351,6 +382,9 @@ uint32_t ledger_requests_sent(const struct ledger *l);
 bool ledger_may_change_block(const struct ledger *l);
 /* Returns true if a request of our own, with its own Sync, is answered next. *since_us: when it was sent. */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
+
+/* Returns true if all that is owed is what went ahead, and is swallowed. */
+bool ledger_owes_nobody(const struct ledger *l);
 
 /* Writes the kinds of what is owed to the client, in order, local replies too; at most cap. Returns how many there are.
  */

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What a hop to the pooler, and one to PostgreSQL, leave of its throughput: begin = sent and deferred, and other poolers.
+"""What a hop to the pooler, and one to PostgreSQL, leave of its throughput: begin = sent and deferred, max_pipeline, and other poolers.
 
 Many clients over few connections. Each hop is bench_hop, which delays each direction by --delay microseconds; begin is
 BEGIN, one SELECT and COMMIT as three simple requests, the others are pgbench -S. Interleaved rounds; medians of
@@ -9,7 +9,8 @@ of PostgreSQL, both of 127.0.0.1, with trust for the user web.
 
     make -C build-lto tests/bench/bench_hop
     PGWEIR_BIN=build-lto/pgweir PGBOUNCER_BIN=... tests/bench/hops.py [--hops none,server,both] [--delay 250]
-        [--workloads begin,simple,extended,prepared] [--clients 32] [--servers 4] [--rounds 3] [--seconds 5]
+        [--workloads begin,simple,extended,prepared] [--begin sent,deferred] [--pipeline 2,4] [--clients 32] [--servers 4]
+        [--rounds 3] [--seconds 5]
         [--other 'NAME=command --listen {port} --server {upstream}']
 """
 
@@ -59,8 +60,9 @@ class Hops:
             process.wait(20)
 
 
-def start_weir(begin):
-    return lambda upstream, servers: seal_cost.start_weir(upstream, servers, "app", "track", f"begin = {begin}\n")
+def start_weir(begin, pipeline=1):
+    return lambda upstream, servers: seal_cost.start_weir(upstream, servers, "app", "track", f"begin = {begin}\n",
+                                                          f"max_pipeline = {pipeline}\n")
 
 
 def start_other(command):
@@ -131,6 +133,8 @@ def main():
     parser.add_argument("--hops", type=words, default=["none", "server", "both"])
     parser.add_argument("--delay", type=int, default=250, help="microseconds, for each direction of a hop")
     parser.add_argument("--workloads", type=words, default=["begin", "simple", "extended", "prepared"])
+    parser.add_argument("--begin", type=words, default=["sent", "deferred"])
+    parser.add_argument("--pipeline", type=words, default=[], help="values of max_pipeline")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--servers", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
@@ -139,7 +143,8 @@ def main():
     options = parser.parse_args()
     seal_cost.PG_BIN = find_bin()
     seal_cost.BOUNCER = os.environ.get("PGBOUNCER_BIN")
-    starts = {f"pgweir, {begin}": start_weir(begin) for begin in ("sent", "deferred")}
+    starts = {f"pgweir, {begin}": start_weir(begin) for begin in options.begin}
+    starts.update({f"pgweir, max_pipeline = {n}": start_weir("deferred", n) for n in options.pipeline})
     if seal_cost.BOUNCER:
         starts["PgBouncer"] = lambda upstream, servers: seal_cost.start_bouncer(upstream, servers, "app", "")
     for name, command in (word.split("=", 1) for word in options.other):

@@ -448,8 +448,10 @@ copy_data(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 static void
 on_call(struct fake_conn *c, const char *first, const uint8_t *body, size_t len, const char *tokens)
 {
-	state_check(c, tokens);
-	if (c->tx == 'E' || (len >= 4 && wire_u32(body) == 1)) {
+	if (!state_check(c, tokens)) {
+		sql_error(c, "XX001", "there is something of another client's", tokens);
+		statement_failed(c);
+	} else if (c->tx == 'E' || (len >= 4 && wire_u32(body) == 1)) {
 		sql_error(c, c->tx == 'E' ? "25P02" : "22012", "the function was not called", tokens);
 		statement_failed(c);
 	} else {

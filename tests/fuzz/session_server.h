@@ -139,6 +139,7 @@ struct fake {
 	bool has_lied; /* pgweir may believe what is not so */
 	bool has_parsed; /* non-ASCII bytes of a Parse, which pgweir may repeat under another encoding */
 	bool is_leaky; /* session state may follow others */
+	bool tells_transfer; /* who finds something of another's there gets an error that nobody else gets */
 	bool reports_at_once; /* settings, as before version 14; else ahead of ReadyForQuery */
 	struct buf characters; /* session_state.c: tokens, with the bytes behind each */
 	/* Returns true if pgweir has read all that c has answered; NULL: at once. */
@@ -221,7 +222,8 @@ char *state_to_server(const struct fake_conn *c, const char *text); /* owned; NU
 void state_check_characters(struct fake *f, const char *value); /* of a setting: aborts if they have changed */
 void state_check_refused(struct fake *f, const char *value); /* the same, of what is not in the encoding */
 /* A statement with these tokens runs; aborts if it meets what another client has left. */
-void state_check(const struct fake_conn *c, const char *tokens);
+bool state_check(const struct fake_conn *c,
+		 const char *tokens); /* false, if tells_transfer: there is something of another's */
 void state_trace(struct fake_conn *c, enum trace trace, const char *tokens);
 void state_read_sequence(const struct fake_conn *c, const char *tokens);
 void state_next_sequence(struct fake_conn *c, const char *tokens);

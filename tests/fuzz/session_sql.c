@@ -758,6 +758,7 @@ sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named 
 	const char *sql = portal == NULL ? text_without_mark(text) : text;
 	char word[32];
 	const char *rest = take_upper(sql, word), *missing;
+	bool is_own = true;
 	bool is_end = strcmp(word, "COMMIT") == 0 || strcmp(word, "END") == 0, is_back = strcmp(word, "ROLLBACK") == 0;
 	bool had_lock = c->has_lock;
 
@@ -796,7 +797,9 @@ sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named 
 	}
 	if (strcmp(word, "SET") != 0 && strcmp(word, "RESET") != 0 && strcmp(word, "DEALLOCATE") != 0 &&
 	    strcmp(word, "DISCARD") != 0 && strstr(sql, "pg_catalog.") == NULL) /* not pgweir's own */
-		state_check(c, tokens);
+		is_own = state_check(c, tokens);
+	if (!is_own)
+		return refuse(c, "XX001", "there is something of another client's", tokens);
 	missing = lacks(c, sql, word);
 	if (missing != NULL)
 		return refuse(c, missing, "there is no such thing here", tokens);

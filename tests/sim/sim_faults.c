@@ -12,6 +12,7 @@
 #include "relay/features.h"
 #include "session_quiet.h"
 #include "state/state.h"
+#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -48,6 +49,21 @@ is_timed_out(const struct sim *s, const struct server *srv)
 	return false;
 }
 
+/* Where clients share, many have sent a second request behind one that is answered meanwhile: pgweir relays none again
+ * whose loan has shown something. */
+static bool
+has_sent_two(const struct sim_client *c, const struct server *srv)
+{
+	const struct request_copy *copy = &srv->loan.sent.copy;
+	unsigned count = 0;
+	struct frame f;
+
+	for (size_t at = 0; frame_whole(copy->bytes + at, copy->len - at, &f);
+	     at += FRAME_HEAD_LEN + (size_t)f.body_len)
+		count += f.type == 'Q' || f.type == 'S';
+	return c->sim->profile.is_sharing && count > 1;
+}
+
 /*
  * Its server has timed out. PostgreSQL says that it has begun nothing, so this costs nobody anything who has nothing
  * there that no other server can have, nor may have (it is held while the server is asked), and has sent what pgweir
@@ -56,8 +72,9 @@ is_timed_out(const struct sim *s, const struct server *srv)
 static bool
 may_time_out(struct sim_client *c, const struct exchange *x)
 {
-	return is_timed_out(c->sim, x->srv) && (x->is_session || x->state == CL_HELD || state_is_dirty(x, x->srv) ||
-						features_tie(x, TIE_SERVER) || !oracle_waits_for_query(c));
+	return is_timed_out(c->sim, x->srv) &&
+	       (x->is_session || x->state == CL_HELD || state_is_dirty(x, x->srv) || features_tie(x, TIE_SERVER) ||
+		!oracle_waits_for_query(c) || has_sent_two(c, x->srv));
 }
 
 static bool
@@ -132,6 +149,9 @@ lose(struct sim *s, struct fake_conn *c, uint32_t how)
 {
 	struct fail why;
 
+	for (unsigned i = 0; i < SIM_TIMED_OUT_MAX; i++)
+		if (s->timed_out[i] == c->pid)
+			s->timed_out[i] = 0; /* nobody may be told of that any more */
 	how = c->is_over ? 0 : how; /* it ends once */
 	sim_trace('s', c->pid, "breaks", how, 0);
 	sim_excuse_borrowers(s, c->pid);

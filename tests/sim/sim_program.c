@@ -199,6 +199,8 @@ weight_of(const struct sim_client *c, const struct text *t, bool is_in)
 		return t->weight * 60u;
 	if (p->is_wide && strstr(t->sql, " rows ") != NULL)
 		return t->weight * 12u;
+	if (p->is_sharing && strncmp(t->sql, "SELECT '~'", 10) == 0 && t->needs == NOTHING)
+		return t->weight * 20u;
 	for (size_t i = 0; i < COUNT(often) && p->is_stormy; i++)
 		if (strncmp(t->sql, often[i], strlen(often[i])) == 0)
 			return t->weight * 8u;
@@ -213,6 +215,20 @@ sim_leave_out(struct sim *s)
 		if (texts[i].when == ANY && texts[i].needs != BULK && sim_chance(s, 128))
 			s->profile.left_out[i / 64] |= UINT64_C(1) << (i % 64);
 	s->profile.left_out[0] &= ~UINT64_C(1); /* something is left */
+}
+
+void
+sim_leave_out_sessions(struct sim *s)
+{
+	static const char *const words[] = {
+		"SET",	  "RESET",   "SELECT set_config",  "DISCARD",	     "PREPARE",	       "CREATE TEMP",
+		"LISTEN", "DECLARE", "SELECT pg_advisory", "SELECT nextval", "SELECT currval", "INSERT"
+	};
+
+	for (size_t i = 0; i < COUNT(texts); i++)
+		for (size_t k = 0; k < COUNT(words); k++)
+			if (strncmp(texts[i].sql, words[k], strlen(words[k])) == 0 && sim_chance(s, 220))
+				s->profile.left_out[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
 static const char *
@@ -528,6 +544,29 @@ say_extended(struct sim_client *c)
 		sim_say(c, 'S', "", 0);
 }
 
+/* What drivers send to run one statement, which all prepare under one name, or none does. */
+static void
+say_read(struct sim_client *c)
+{
+	static const char *const reads[] = { "SELECT '~', $1", "SELECT 'of all', $1", "SELECT $1 sleep",
+					     "SELECT wrong" };
+	struct sim *s = c->sim;
+	bool is_named = sim_chance(s, 128);
+	struct buf b = { 0 };
+
+	if (!is_named || (may_parse(c, "read") && sim_chance(s, 50))) {
+		buf_put_str(&b, is_named ? "read" : "");
+		put_sql(c, &b, is_named ? reads[1] : reads[sim_below(s, COUNT(reads))]);
+		buf_put_u16(&b, 0);
+		say_buf(c, 'P', &b);
+	}
+	say_bind(c, "", is_named ? "read" : "");
+	if (sim_chance(s, 200))
+		say_of(c, 'D', 'P', "");
+	sim_say(c, 'E', "\0\0\0\0", 5);
+	sim_say(c, 'S', "", 0);
+}
+
 static void
 say_simple(struct sim_client *c)
 {
@@ -554,9 +593,11 @@ sim_say_something(struct sim_client *c)
 	} else if (c->is_mid_request && c->sim->profile.is_bulky &&
 		   sim_chance(c->sim, 60)) { /* it does not wait for a Sync */
 		say_simple(c);
-	} else if (c->is_mid_request || sim_chance(c->sim, 100)) {
+	} else if (c->is_mid_request || sim_chance(c->sim, c->sim->profile.is_sharing ? 20 : 100)) {
 		say_extended(c);
-	} else
+	} else if (c->sim->profile.is_sharing && !c->is_in && sim_chance(c->sim, 100))
+		say_read(c);
+	else
 		say_simple(c);
 	c->sim->requests++;
 }

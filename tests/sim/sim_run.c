@@ -177,7 +177,7 @@ come(struct sim *s, struct sim_client *c)
 	static const char *const databases[] = { "app", "app", "shared" };
 	const char *user = sim_chance(s, 60) ? "v" : "u";
 
-	if (s->profile.has_transfers)
+	if (s->profile.has_transfers || s->profile.is_sharing)
 		user = "u";
 	world_connect(&s->world, c->f);
 	if (c->f->fd < 0)
@@ -185,7 +185,8 @@ come(struct sim *s, struct sim_client *c)
 	oracle_begin(c);
 	c->f->piece = sim_chance(s, 60) ? 1 + sim_below(s, 30) : 0;
 	sim_trace('c', (unsigned)c->f->letter, "comes", (uint64_t)user[0], 0);
-	fclient_login(c->f, user, databases[s->profile.has_transfers ? 0 : sim_below(s, 3)], NULL, 0);
+	fclient_login(c->f, user, databases[s->profile.has_transfers || s->profile.is_sharing ? 0 : sim_below(s, 3)],
+		      NULL, 0);
 	if (s->profile.workers > 1 && sim_chance(s, 60)) /* it does not wait for its proof */
 		sim_say(c, 'Q', "SELECT 'of all'", sizeof("SELECT 'of all'"));
 }
@@ -513,7 +514,8 @@ check_waits(struct sim *s)
 
 		from_us = from_us > s->lost_us ? from_us : s->lost_us; /* each outage counts anew */
 		from_us = from_us > s->nameless_us ? from_us : s->nameless_us;
-		if (of != NULL && of->x.waiter.is_waiting && sim_now() - from_us > limit_us + SLACK_US)
+		from_us = from_us > s->hangs_until_us ? from_us : s->hangs_until_us;
+		if (of != NULL && of->x.waiter.is_waiting && sim_now() > from_us + limit_us + SLACK_US)
 			sim_fail("client %c waits in line for %llu us", c->f->letter,
 				 (unsigned long long)(sim_now() - from_us));
 	}
@@ -728,6 +730,51 @@ choose_begin(struct sim *s)
 	strcat(s->profile.options, drawn % 3 == 0 ? " sent" : " deferred");
 }
 
+/* Most that clients send may go ahead of its turn, if so: their sessions are alike, and many share few servers. */
+static void
+choose_sharing(struct sim *s, uint64_t drawn)
+{
+	struct sim_profile *p = &s->profile;
+
+	p->is_sharing = true;
+	p->clients = 5 + sim_below(s, TEXT_CLIENTS - 4);
+	p->pipeline = sim_chance(s, 200) ? 1 : 2;
+	p->has_listen = p->has_roles = p->is_wide = false;
+	p->has_hidden &= sim_chance(s, 60);
+	p->stalling = p->stalling > 0 && sim_chance(s, 60);
+	if (sim_chance(s, 200))
+		sim_leave_out_sessions(s);
+	snprintf(p->options, sizeof(p->options), "trust %s", (drawn & 2) == 0 ? "deeply" : "sharing");
+	add_word(s, 200, "patiently");
+	add_word(s, 60, "two");
+	add_word(s, 40, "overflow");
+	add_word(s, 30, "ping");
+	add_word(s, 30, "recycle");
+	add_word(s, 30, "hidden_seed");
+	add_word(s, 30, "lru");
+	add_word(s, 60, sim_chance(s, 160) ? "hold" : "wait");
+	add_word(s, p->unnaming > 0 ? 256 : 0, "named");
+	add_word(s, p->jumping > 0 ? 80 : 0, "impatient");
+	add_word(s, p->jumping > 0 ? 80 : 0, "query");
+	add_word(s, p->jumping > 0 ? 80 : 0, "silent");
+	if (p->workers > 1)
+		add_word(s, 128, "parted two");
+}
+
+/* Draws nothing of the run's, either, unless clients share. */
+static void
+choose_pipeline(struct sim *s)
+{
+	uint64_t drawn = (s->seed + 1) * 0xd1342543de82ef95u >> 29;
+
+	if ((drawn & 1) == 0)
+		return;
+	if ((drawn & 4) != 0 && !s->profile.has_transfers && !s->profile.makes_code)
+		choose_sharing(s, drawn);
+	else
+		strcat(s->profile.options, (drawn & 2) == 0 ? " deeply" : " sharing");
+}
+
 /* What servers take with them from one worker to another counts. */
 static void
 choose_transfer(struct sim *s)
@@ -771,12 +818,15 @@ begin(struct sim *s, uint64_t seed)
 			strcat(s->profile.options, " two");
 	}
 	choose_transfer(s);
+	choose_pipeline(s);
 	choose_begin(s);
 	world_init(&s->world, s->profile.options, s->profile.workers);
 	if (s->profile.is_code_late) {
 		s->world.fake.code = 0;
 		s->world.fake.is_code_known = is_code_known;
 	}
+	s->world.fake.tells_transfer =
+	    strstr(s->profile.options, "sharing") != NULL || strstr(s->profile.options, "deeply") != NULL;
 	s->world.fake.on_message = on_server_message;
 	s->world.fake.on_notify = on_notify;
 	s->world.fake.sent_max = SIZE_MAX; /* as of each client's mirror */
@@ -797,7 +847,7 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 	unsigned open_before = kernel_open_count();
 
 	begin(s, seed);
-	steps *= s->profile.is_stormy ? STORM_STEPS : 1;
+	steps *= s->profile.is_stormy || s->profile.is_sharing ? STORM_STEPS : 1;
 	for (s->step = 0; s->step < steps; s->step++) {
 		uint32_t kind = sim_draw(s) & 15;
 

@@ -222,7 +222,7 @@ on_local(void *arg, const struct owed *o)
 	write_down(fake->told, sizeof(fake->told), o->kind == OWED_LOCAL_PARSE ? "1" : "3");
 }
 
-static const struct ledger_ops ledger_ops = { on_settled, on_local };
+static const struct ledger_ops ledger_ops = { on_settled, on_local, NULL };
 
 static void
 open_server(void)

@@ -1,6 +1,7 @@
 /* tests/unit/policy_play.c - plays rules that are written down as steps. See policy_play.h. */
 #include "policy_play.h"
 
+#include "policy/policy_ahead.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_upkeep.h"
 
@@ -249,6 +250,27 @@ age(struct play *play, int i)
 	policy_age(play->f->p, &play->f->conns[i], play->f->now);
 }
 
+static void
+go_ahead(struct play *play, int i)
+{
+	const struct policy_ahead what = { .t = &play->f->clients[i].waiter };
+
+	policy_go_ahead(play->f->p, play->f->clients[play_number(play, play->words[2])].conn, &what, 5 * MS,
+			play->f->now);
+}
+
+static void
+take(struct play *play, int i)
+{
+	policy_ahead_came(play->f->clients[i].conn, play->f->now);
+}
+
+static void
+disown(struct play *play, int i)
+{
+	policy_forget_ahead(play->f->clients[i].conn);
+}
+
 /* For each of a range of clients or connections: "borrow 1-3 waits". */
 static const struct {
 	const char *word;
@@ -259,7 +281,9 @@ static const struct {
 	     { "fail", fail_open },   { "health_check_fails", health_check_fails },
 	     { "ping", pinged },      { "gone", gone },
 	     { "due", due },	      { "alive", alive },
-	     { "explain", explain },  { "age", age } };
+	     { "explain", explain },  { "age", age },
+	     { "ahead", go_ahead },   { "take", take },
+	     { "disown", disown } };
 
 static void
 at(struct play *play)
@@ -437,6 +461,10 @@ plain_value(struct play *play, const char *name)
 	VALUE("outages", f->counters.outages);
 	VALUE("outage_us", f->counters.outage_us);
 	VALUE("held", f->counters.held);
+	VALUE("ahead", policy_count_ahead(f->p));
+	VALUE("first", f->counters.pipelined[PL_FIRST]);
+	VALUE("second", f->counters.pipelined[PL_SECOND]);
+	VALUE("again", f->counters.pipelined[PL_AGAIN]);
 	VALUE("pings_ok", f->counters.pings_ok);
 	VALUE("pings_failed", f->counters.pings_failed);
 	if (play->stage->read == NULL || !play->stage->read(play->stage->world, f, name, 0, &value))
@@ -463,6 +491,8 @@ listed_value(struct play *play, const char *name, const char *index)
 	VALUE("grants", f->clients[i].grants);
 	VALUE("waits", f->clients[i].waiter.is_waiting);
 	VALUE("kind", f->clients[i].kind);
+	VALUE("may_go_ahead", policy_next_ahead(f->p, f->now) == &f->clients[i].waiter);
+	VALUE("lost_ahead", policy_next_is_nobodys(f->clients[i].conn));
 	if (play->stage->read == NULL || !play->stage->read(play->stage->world, f, name, i, &value))
 		fail_step(play, "no such value");
 	return value;

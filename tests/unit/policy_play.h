@@ -13,11 +13,11 @@
  *   borrow N [lent|waits], borrow_idle N [lent|none], return N, cancel N, fill FROM COUNT
  *   login N, fail N KIND [fatal], health_check_fails N KIND, ping N ok|failed, gone N [down], lose CLIENT [down]
  *   due N (is to be recycled), alive N (a sign of life), explain N (fills what a client would be told)
- *   at TIME (with all ticks up to then), now TIME (without), all TIME (in all pools), mark [TIME]
- *   pause, resume, reconnect, distrust, health_check, tick, reload SETTING..., close_all WHY, refuse_all
- *   cannot_open [off], cannot_give, slow_to_close
- *   NAME=VALUE, NAME[N]=VALUE, NAME[1-3]=VALUE (each of them), also with !=, <= and >=; in quotes what a client was
- *   told: detail[N]='...', or with ~ a shard of it
+ *   ahead N CLIENT (N's request is sent to what CLIENT has), take N (it was his), disown N (what was sent to what N
+ * has) at TIME (with all ticks up to then), now TIME (without), all TIME (in all pools), mark [TIME] pause, resume,
+ * reconnect, distrust, health_check, tick, reload SETTING..., close_all WHY, refuse_all cannot_open [off], cannot_give,
+ * slow_to_close NAME=VALUE, NAME[N]=VALUE, NAME[1-3]=VALUE (each of them), also with !=, <= and >=; in quotes what a
+ * client was told: detail[N]='...', or with ~ a shard of it
  */
 #pragma once
 

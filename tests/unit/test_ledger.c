@@ -54,7 +54,7 @@ on_local(void *arg, const struct owed *o)
 	note(arg, '*', o);
 }
 
-static const struct ledger_ops ops = { on_settled, on_local };
+static const struct ledger_ops ops = { on_settled, on_local, NULL };
 
 static void
 push(struct story *s, const char *word)
@@ -447,7 +447,7 @@ count_made(void *arg, const struct owed *o)
 	((struct numbers *)arg)->local++;
 }
 
-static const struct ledger_ops counting_ops = { count_settled, count_made };
+static const struct ledger_ops counting_ops = { count_settled, count_made, NULL };
 
 Test(ledger, it_grows_when_its_ring_goes_over_the_end)
 {

@@ -345,7 +345,7 @@ on_local(void *arg, const struct owed *o)
 	see(arg, o->kind == OWED_LOCAL_PARSE ? '1' : '3');
 }
 
-static const struct ledger_ops ops = { on_settled, on_local };
+static const struct ledger_ops ops = { on_settled, on_local, NULL };
 
 static void
 send_message(struct talk *t, struct message *m)

@@ -29,6 +29,41 @@ Test(policy, who_gets_which)
 	PLAY_RULES(who_gets_which);
 }
 
+/* --- Requests that are sent ahead of their turn. --- */
+
+static const struct rule who_goes_ahead[] = {
+	{ "the first in the queue, then the next, while all connections are lent", "1+0",
+	  "fill 0 1; borrow 1-2 waits; may_go_ahead[1]=1; ahead 1 0; may_go_ahead[2]=1; ahead 2 0; "
+	  "may_go_ahead[1-2]=0; "
+	  "ahead=2" },
+	{ "nobody while another connection may be opened", "1+1", "fill 0 1; borrow 1 waits; may_go_ahead[1]=0" },
+	{ "nobody while the pool is paused", "1+0", "fill 0 1; borrow 1 waits; pause; may_go_ahead[1]=0" },
+	{ "whose request was sent gets that connection, in the order in which they were sent", "1+0",
+	  "fill 0 1; borrow 1-3 waits; ahead 1 0; ahead 2 0; return 0; holds[1]=0; take 1; first=1; return 1; "
+	  "holds[2]=0; "
+	  "take 2; first=2; return 2; holds[3]=0; first=2; second=0; again=0" },
+	{ "another connection goes to the first whose request was not sent", "2+0",
+	  "fill 0 2; borrow 2-3 waits; ahead 2 0; return 1; holds[3]=1; return 0; holds[2]=0; second=0" },
+	{ "or to the first of all if all were: what was sent for him is nobody's", "2+0",
+	  "fill 0 2; borrow 2 waits; ahead 2 0; return 1; holds[2]=1; second=1; lost_ahead[0]=1; ahead=0" },
+	{ "or if where it was sent takes too long", "2+0",
+	  "fill 0 2; borrow 2-3 waits; ahead 2 0; now +6ms; may_go_ahead[2]=1; return 1; holds[2]=1; waits[3]=1" },
+	{ "who is sent twice has his place where he was sent last", "2+0",
+	  "fill 0 2; borrow 2 waits; ahead 2 0; now +6ms; ahead 2 1; lost_ahead[0]=1; lost_ahead[1]=0; return 1; "
+	  "holds[2]=1; take 2; first=1; second=0" },
+	{ "who leaves takes nothing", "1+0",
+	  "fill 0 1; borrow 1 waits; ahead 1 0; cancel 1; lost_ahead[0]=1; ahead=0" },
+	{ "who was sent to a connection that is lost waits on, and is first again", "2+0",
+	  "fill 0 2; borrow 2-3 waits; ahead 2 0; lose 0; again=1; return 1; holds[2]=1; waits[3]=1" },
+	{ "as is whose request is nobody's by the owner's word", "1+0",
+	  "fill 0 1; borrow 1-2 waits; ahead 1-2 0; disown 0; again=2; ahead=0; return 0; holds[1]=0" },
+};
+
+Test(policy, who_goes_ahead)
+{
+	PLAY_RULES(who_goes_ahead);
+}
+
 static void
 give_back(struct fake_client *c)
 {

@@ -38,7 +38,7 @@ on_settled(void *arg, const struct owed *o, enum owed_end how)
 {
 }
 
-static const struct ledger_ops ledger_ops = { on_settled, NULL };
+static const struct ledger_ops ledger_ops = { on_settled, NULL, NULL };
 
 static void
 place_init(struct place *p)

@@ -108,6 +108,22 @@ def outage(weir, look):
             look()
 
 
+def pipelined(weir, look):
+    """A read is sent behind what another client runs."""
+    weir.start(workers=1, pool_size=1, max_pipeline=2, max_pipeline_wait="60s")
+    look()
+    with weir.raw() as holder, weir.raw() as reader:
+        def attempt():
+            holder.send(query("SELECT pg_sleep(0.1)"))
+            reader.send(query("SELECT 1"))
+            holder.read_until("Z")
+            reader.read_until("Z")
+            return weir.metric("pgweir_pipelined_total") > 0
+
+        wait_until(attempt, what="a read to be sent ahead: not while it is not known what code the database has")
+    look()
+
+
 def upkeep(weir, look):
     """Pings, connections replaced, one that is pinned, one that is reset, one that is washed."""
     weir.start(pool_size=2, ping_interval="100ms")
@@ -322,6 +338,7 @@ MOVED_BY = {
     line: """pool_overflow_connections pool_waiting_clients pool_oldest_waiter_seconds pool_waits_total
         pool_timeouts_total client_requests_failed_total""",
     outage: """pool_outages_total pool_outage_seconds_total pool_held_requests_total pool_replays_total""",
+    pipelined: "pipelined_total",
     upkeep: """pool_recycles_total pool_pings_total pool_ping_duration_seconds pool_pins_total pool_resets_total
         pool_seals_total session_probes_total""",
     listening: """pool_listen_connections pool_listening_clients pool_listen_channels pool_notifications_total""",

@@ -1000,6 +1000,8 @@ ELSEWHERE = {
     "operations/test_reloaded_values.py::test_max_server_connections": ["pgweir.max_server_connections"],
     "operations/test_reloaded_values.py::test_compat": ["pgweir.compat"],
     "operations/test_reloaded_values.py::test_application_name_add_host": ["pgweir.application_name_add_host"],
+    "protocol/test_pipeline_reads.py::test_a_reload_changes_how_many_go_ahead_and_behind_what": [
+        "pool.max_pipeline", "pool.max_pipeline_wait"],
     "operations/test_reloaded_values.py::test_overflow_linger_of_what_lingers": ["pool.overflow_linger"],
     "operations/test_reloaded_values.py::test_pool_timeout_for_who_waits": ["pool.pool_timeout"],
     "operations/test_reloaded_values.py::test_wait_notify_for_who_waits": ["pool.wait_notify"],

@@ -1,0 +1,370 @@
+/* src/pipeline/pipeline.c - see pipeline.h. */
+#include "pipeline/pipeline.h"
+
+#include "pipeline/batch.h"
+#include "commit_check/commit_check.h"
+#include "exchange/report.h"
+#include "policy/policy_ahead.h"
+#include "server/server_ahead.h"
+#include "session/gucs_effects.h"
+#include "sql/traits.h"
+#include "state/compiled.h"
+#include "state/observe.h"
+#include "statements/bind_ahead.h"
+#include "statements/statements.h"
+#include "statements/unnamed.h"
+#include "telemetry/query_table.h"
+#include "wire/frame.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#define REQUEST_MAX 4096u /* bytes */
+
+/* --- SQL --- */
+
+/* Nothing but white space and semicolons is behind the first semicolon. One within a string counts, too. */
+static bool
+is_one_statement(const char *sql, size_t len)
+{
+	const char *at = memchr(sql, ';', len), *end = sql + len;
+
+	if (memchr(sql, 0, len) != NULL)
+		return false;
+	while (at != NULL && at < end && strchr("; \t\r\n", *at) != NULL)
+		at++;
+	return at == NULL || at == end;
+}
+
+/* Returns true if SQL that begins so is done, and outside of a transaction, when its ReadyForQuery comes. */
+static bool
+ends_alone(const struct exchange *x, const char *sql, size_t len)
+{
+	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE,
+					 WORD_MERGE,  WORD_WITH,   WORD_VALUES, WORD_TABLE };
+	struct scan scan;
+
+	scan_remembered(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
+	return memchr(words, (int)scan.first, sizeof(words)) != NULL && (scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0 &&
+	       scan.hints == 0 && is_one_statement(sql, len);
+}
+
+/* Returns true if SQL like this is not known to take longer than max_pipeline_wait. */
+static bool
+is_expected_short(const struct exchange *x, const char *sql, size_t len)
+{
+	const struct request_report like = { .query = sql,
+					     .query_len = len,
+					     .sql_options = report_sql_options(x),
+					     .database = x->pool->database->name,
+					     .user = exchange_user(x),
+					     .application = exchange_application(x) };
+
+	return x->env->queries_each == 0 ||
+	       query_reader_mean_us(x->env->queries, &like) <= x->settings->max_pipeline_wait_us;
+}
+
+/* Returns true if SQL that was found to have these flags, hints and risk leaves nothing at all. */
+static bool
+leaves_nothing(uint32_t flags, uint32_t hints, unsigned risk)
+{
+	return flags == 0 && hints == 0 && risk == 0;
+}
+
+static bool
+may_query_go(const struct exchange *x, const char *sql, size_t len)
+{
+	struct scan scan;
+	struct scanned_sql *kept = scan_remembered(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
+
+	return leaves_nothing(scan.flags, scan.hints,
+			      database_code_risk(x->pool->code, *x->env->now_us, kept == NULL ? NULL : &kept->risk, sql,
+						 len, NULL, 0)) &&
+	       state_query_repeats(x, sql, len) && is_expected_short(x, sql, len);
+}
+
+static bool
+may_statement_go(const struct exchange *x, struct statement *st)
+{
+	const struct sql_traits *v = statement_traits(st);
+
+	return leaves_nothing(v->flags, v->hints & ~(uint32_t)TRAITS_OF_PARSE, state_risk_of(x, st)) &&
+	       state_statement_repeats(x, st) && is_expected_short(x, (const char *)st->bytes, st->query_len);
+}
+
+/* --- behind whom --- */
+
+/* Returns true if one whole request of the borrower's, and nothing else, is under way there. */
+static bool
+has_one_request(const struct ledger *l)
+{
+	if (l->count == 0 || l->copy != COPY_NONE || l->intake != INTAKE_ALL || l->trust != LEDGER_SYNCHRONISED ||
+	    !owed_ends_request(ledger_at(l, l->count - 1)))
+		return false;
+	for (uint32_t i = 0; i < l->count; i++)
+		if (ledger_at(l, i)->to != OWED_TO_CLIENT || (i + 1 < l->count && owed_ends_request(ledger_at(l, i))))
+			return false;
+	return true;
+}
+
+/* Returns true if nothing keeps a server with x when its request is over. */
+static bool
+is_plain_borrower(const struct exchange *x)
+{
+	return x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK && !x->is_session &&
+	       x->settings->session_state != SESSION_ISOLATE && x->replication == 0 && x->pins == 0 &&
+	       x->listen == NULL && x->body_left == 0 && x->pending_len == 0 && !x->is_closing && state_is_quiet(x);
+}
+
+/* Returns true if nothing is to be done, and nothing to be washed, when this loan is over. */
+static bool
+is_plain_loan(const struct loan *l)
+{
+	return l->end == LOAN_GOES_ON && l->standby == 0 && l->begun_for == 0 && l->risk == 0 && l->suspected == 0 &&
+	       l->settled == 0 && l->followed.by == FOLLOWED_BY_NOTHING && l->behind == NOTHING_BEHIND &&
+	       !l->is_unsuited && !l->announces_ready && !l->watches_tags && !l->commit.is_on && l->ddl == DDL_NONE &&
+	       l->code == CODE_AS_BEFORE && l->sqlstate[0] == '\0' && l->late_since_us == 0;
+}
+
+/* Returns true if srv's session is the one that x's settings make. */
+static bool
+has_plain_session(const struct exchange *x, const struct server *srv)
+{
+	return srv->gucs == x->gucs && srv->plans_of == NULL && srv->seed_of == 0 &&
+	       (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) == 0;
+}
+
+/* Returns true if what the borrower runs certainly leaves no transaction open, and is not expected to take long. */
+static bool
+is_short_request(const struct exchange *x, const struct server *srv)
+{
+	const struct sent_copy *sent = &srv->loan.sent;
+	const struct statement *st = NULL;
+	struct batch b;
+
+	if (sent->state != SENT_WHOLE || !batch_read(sent->copy.bytes, sent->copy.len, &b))
+		return false;
+	if (b.sql == NULL && (st = statements_called(x, b.statement)) == NULL)
+		return false;
+	if (st != NULL) {
+		b.sql = (const char *)st->bytes;
+		b.sql_len = st->query_len;
+	}
+	return ends_alone(x, b.sql, b.sql_len) && is_expected_short(x, b.sql, b.sql_len);
+}
+
+static bool
+may_be_followed(const struct server *srv, uint64_t now_us)
+{
+	const struct exchange *x = srv->borrower;
+
+	return srv->state == SV_LENT && x != NULL && srv->fitness == SERVER_FIT && srv->role != SERVER_CONSOLE &&
+	       srv->tx == 'I' && srv->is_synced && srv->cancel == NULL && !srv->is_lingering && !srv->is_discarding &&
+	       srv->conn->ahead_count < POLICY_AHEAD_MAX && srv->conn->ahead_count + 1 < x->settings->max_pipeline &&
+	       !srv->stream.is_broken && stream_queued(&srv->stream) == 0 &&
+	       now_us - srv->loan.lent_us <= x->settings->max_pipeline_wait_us && has_one_request(&srv->ledger) &&
+	       is_plain_borrower(x) && is_plain_loan(&srv->loan) && has_plain_session(x, srv) &&
+	       is_short_request(x, srv);
+}
+
+/* --- who --- */
+
+static struct exchange *
+exchange_of(struct policy_waiter *t)
+{
+	return (struct exchange *)((char *)t - offsetof(struct exchange, waiter));
+}
+
+/* Returns true if x, which waits, has nothing that another server than any would have to have. */
+static bool
+is_plain_client(const struct exchange *x)
+{
+	const struct scope_settings *s = x->settings;
+
+	return x->state == CL_IN_LINE && x->block == EXCHANGE_NO_BLOCK && !x->is_session && x->replication == 0 &&
+	       x->pins == 0 && x->listen == NULL && x->body_left == 0 && !x->is_closing && state_is_quiet(x) &&
+	       commit_check_is_quiet(x) && exchange_is_followed(x) && !x->pool->is_orphan &&
+	       s->reads == READS_PRIMARY && !s->commit_check && s->forbidden == 0 && s->max_pipeline > 1;
+}
+
+/* Returns false if it is NULL, too. Takes a reference to it. */
+static bool
+may_unnamed_go(const struct exchange *x, struct statement *st)
+{
+	bool may = st != NULL && may_statement_go(x, st);
+
+	statement_unref(st);
+	return may;
+}
+
+/* Puts what srv would be sent for this request to out. Returns false if that can't be told, or is not to go ahead. */
+static bool
+put_request(struct exchange *x, struct server *srv, const struct batch *b, struct buf *out)
+{
+	struct statement *st;
+
+	if (b->bind != NULL && b->sql == NULL) {
+		st = statements_put_bind_ahead(x, srv, b->bind, b->bind_len, out);
+		buf_put(out, b->bind + b->bind_len, x->pending_len - b->bind_len);
+		return st != NULL && may_statement_go(x, st);
+	}
+	buf_put(out, x->pending, x->pending_len);
+	if (b->bind == NULL)
+		return may_query_go(x, b->sql, b->sql_len);
+	return may_unnamed_go(x,
+			      statements_plain_unnamed(x, x->pending + FRAME_HEAD_LEN, b->first_len - FRAME_HEAD_LEN));
+}
+
+/* Returns true if all that x waits with is one request that may go ahead to srv: appends it to out, and writes a. */
+static bool
+may_go(struct exchange *x, struct server *srv, struct buf *out, struct policy_ahead *a)
+{
+	struct batch b;
+
+	if (!is_plain_client(x) || x->gucs != srv->gucs || x->pending_len > REQUEST_MAX ||
+	    !batch_read(x->pending, x->pending_len, &b) || !put_request(x, srv, &b, out) || !buf_ok(out) ||
+	    out->len > REQUEST_MAX)
+		return false;
+	*a = (struct policy_ahead){ .t = &x->waiter,
+				    .hash = XXH3_64bits(out->bytes, out->len),
+				    .len = (uint16_t)out->len,
+				    .from_len = (uint16_t)x->pending_len,
+				    .kinds = b.kinds };
+	return true;
+}
+
+/* --- it is sent --- */
+
+static void
+send_ahead(struct server *srv, const struct exchange *x, const struct policy_ahead *a, const struct buf *out)
+{
+	struct pool *pool = pool_of(srv);
+
+	if (!ledger_has_ahead(&srv->ledger))
+		ledger_begin_ahead(&srv->ledger);
+	policy_go_ahead(pool->policy, srv->conn, a, x->settings->max_pipeline_wait_us, *srv->env->now_us);
+	srv->unnamed_owner = 0; /* it may drop the unnamed statement */
+	pool->database->counters.bytes_out[NS_SERVER] += a->len;
+	(void)server_write(srv, out->bytes, out->len);
+}
+
+/* Sends the next one ahead, to srv. Returns false if that can't be. */
+static bool
+fill_one(struct server *srv)
+{
+	uint32_t before = srv->conn->ahead_count;
+	struct policy_waiter *t;
+	struct policy_ahead a;
+	struct buf out = { 0 };
+
+	if (!may_be_followed(srv, *srv->env->now_us))
+		return false;
+	t = policy_next_ahead(pool_of(srv)->policy, *srv->env->now_us);
+	if (t == NULL || policy_is_ahead(srv->conn, t))
+		return false;
+	if (may_go(exchange_of(t), srv, &out, &a))
+		send_ahead(srv, exchange_of(t), &a, &out);
+	buf_fini(&out);
+	return srv->conn->ahead_count > before;
+}
+
+void
+pipeline_fill(struct server *srv)
+{
+	const struct exchange *x = srv->borrower;
+
+	if (srv->state != SV_LENT || x == NULL || x->env->is_draining || x->env->is_moving)
+		return;
+	while (fill_one(srv))
+		continue;
+}
+
+void
+pipeline_wait(struct exchange *x)
+{
+	struct server *srv, *best = NULL;
+
+	if (x->state != CL_IN_LINE || x->env->is_draining || x->env->is_moving)
+		return;
+	TAILQ_FOREACH(srv, &x->pool->servers, all)
+		if (srv->state == SV_LENT && srv->conn->ahead_count + 1 < x->settings->max_pipeline &&
+		    (best == NULL || srv->conn->ahead_count < best->conn->ahead_count) &&
+		    may_be_followed(srv, *x->env->now_us))
+			best = srv;
+	if (best != NULL)
+		(void)fill_one(best);
+}
+
+/* --- the border --- */
+
+bool
+pipeline_holds(struct exchange *x)
+{
+	if (x->srv->ledger.count > 0 && x->state == CL_READY)
+		return true;
+	server_disown(x->srv);
+	return false;
+}
+
+void
+pipeline_lent(struct exchange *x, struct server *srv)
+{
+	const struct policy_ahead *a = &srv->conn->ahead[0];
+
+	if (a->t != &x->waiter || x->state != CL_READY || x->pending_len != a->from_len || x->gucs != srv->gucs ||
+	    srv->plans_of != NULL || srv->seed_of != 0 || x->settings->reads != READS_PRIMARY ||
+	    x->settings->commit_check || x->is_session)
+		server_disown(srv);
+}
+
+bool
+pipeline_begin_taking(struct server *srv)
+{
+	if (!ledger_has_ahead(&srv->ledger))
+		return false;
+	ledger_end_ahead(&srv->ledger);
+	return true;
+}
+
+static bool
+is_as_sent(const struct exchange *x, const struct server *srv, const struct policy_ahead *a)
+{
+	const struct outbox *o = &x->env->to_server;
+	uint32_t kinds = a->kinds;
+	uint8_t all[REQUEST_MAX];
+	size_t len = 0;
+
+	if (o->to != &srv->stream || o->is_broken || o->total != a->len || srv->ledger.trust != LEDGER_SYNCHRONISED ||
+	    x->body_left > 0)
+		return false;
+	for (uint32_t i = 0; i < srv->ledger.count; i++, kinds >>= 4)
+		if (ledger_at(&srv->ledger, i)->kind + 1u != (kinds & 15) ||
+		    ledger_at(&srv->ledger, i)->to != OWED_TO_CLIENT)
+			return false;
+	if (kinds != 0)
+		return false;
+	for (int i = 0; i < o->count && len + o->pieces[i].iov_len <= sizeof(all); i++) {
+		memcpy(all + len, o->pieces[i].iov_base, o->pieces[i].iov_len);
+		len += o->pieces[i].iov_len;
+	}
+	return len == a->len && XXH3_64bits(all, len) == a->hash;
+}
+
+void
+pipeline_take(struct exchange *x, struct server *srv)
+{
+	struct policy_conn *conn = srv->conn;
+
+	if (conn->ahead_count == 0)
+		return;
+	if (!is_as_sent(x, srv, &conn->ahead[0])) {
+		server_disown_before(srv);
+		return;
+	}
+	outbox_drop(&x->env->to_server);
+	policy_ahead_came(conn, *x->env->now_us);
+	if (conn->ahead_count == 0)
+		return;
+	ledger_begin_ahead(&srv->ledger);
+	srv->unnamed_owner = 0; /* those behind this one may have dropped what it has made */
+}

@@ -1,0 +1,102 @@
+/* src/policy/policy_ahead.c - see policy_ahead.h. */
+#include "policy/policy_ahead.h"
+
+#include "policy/policy_state.h"
+
+#include <assert.h>
+
+/* Returns the place of what was sent ahead for t, and sets *at to its connection. */
+static struct policy_ahead *
+find(const struct policy *p, const struct policy_waiter *t, struct policy_conn **at)
+{
+	struct policy_conn *conn;
+
+	TAILQ_FOREACH(conn, &p->all, all)
+		for (uint32_t i = 0; i < conn->ahead_count; i++)
+			if (conn->ahead[i].t == t) {
+				*at = conn;
+				return &conn->ahead[i];
+			}
+	return NULL;
+}
+
+/* Returns true if where it was sent has not come to it for longer than it may take. */
+static bool
+is_stuck(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
+{
+	struct policy_conn *conn;
+
+	return find(p, t, &conn) != NULL && now_us - conn->ahead_since_us > conn->ahead_wait_us;
+}
+
+struct policy_waiter *
+policy_first_behind(const struct policy *p, uint64_t now_us)
+{
+	struct policy_waiter *t = TAILQ_FIRST(&p->line);
+
+	if (t != NULL && t->is_ahead && is_stuck(p, t, now_us))
+		return t;
+	while (t != NULL && t->is_ahead)
+		t = TAILQ_NEXT(t, link);
+	return t;
+}
+
+bool
+policy_is_ahead(const struct policy_conn *conn, const struct policy_waiter *t)
+{
+	for (uint32_t i = 0; i < conn->ahead_count; i++)
+		if (conn->ahead[i].t == t)
+			return true;
+	return false;
+}
+
+void
+policy_leave_ahead(struct policy *p, struct policy_waiter *t)
+{
+	struct policy_conn *conn;
+	struct policy_ahead *a = find(p, t, &conn);
+
+	assert(a != NULL && t->is_ahead);
+	a->t = NULL;
+	t->is_ahead = false;
+}
+
+void
+policy_go_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what, uint64_t wait_us,
+		uint64_t now_us)
+{
+	struct policy_waiter *t = what->t;
+
+	assert(conn->state == PC_LENT && t->is_waiting && conn->ahead_count < POLICY_AHEAD_MAX);
+	if (t->is_ahead)
+		policy_leave_ahead(p, t);
+	if (conn->ahead_count == 0)
+		conn->ahead_since_us = now_us;
+	conn->ahead[conn->ahead_count++] = *what;
+	conn->ahead_in = p;
+	conn->ahead_wait_us = wait_us;
+	t->is_ahead = true;
+}
+
+uint32_t
+policy_count_ahead(const struct policy *p)
+{
+	const struct policy_conn *conn;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH(conn, &p->all, all)
+		for (uint32_t i = 0; i < conn->ahead_count; i++)
+			count += conn->ahead[i].t != NULL;
+	return count;
+}
+
+void
+policy_ahead_came(struct policy_conn *conn, uint64_t now_us)
+{
+	assert(conn->ahead_count > 0);
+	conn->ahead_in->counters->pipelined[PL_FIRST]++;
+	conn->ahead_count--;
+	for (uint32_t i = 0; i < conn->ahead_count; i++)
+		conn->ahead[i] = conn->ahead[i + 1];
+	conn->ahead_since_us = now_us;
+}

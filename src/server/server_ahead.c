@@ -1,0 +1,47 @@
+/* src/server/server_ahead.c - requests that were sent ahead of their turn (policy/policy.h), and are nobody's now. */
+#include "server/server_ahead.h"
+
+#include "policy/policy_ahead.h"
+
+/* Returns true if there is another one; *kinds: the rest of them. */
+static bool
+next_kind(const struct server *srv, uint32_t *kinds, struct owed *o)
+{
+	*o = (struct owed){ .kind = (uint8_t)((*kinds & 15) - 1), .to = OWED_TO_NOBODY };
+	*kinds >>= 4;
+	if (o->kind == UINT8_MAX)
+		return false;
+	if (owed_ends_request(o))
+		o->started_us = *srv->env->now_us;
+	return true;
+}
+
+void
+server_disown(struct server *srv)
+{
+	struct policy_conn *conn = srv->conn;
+	struct owed o;
+
+	if (!ledger_has_ahead(&srv->ledger))
+		return;
+	ledger_end_ahead(&srv->ledger);
+	for (uint32_t i = 0; i < conn->ahead_count; i++)
+		for (uint32_t kinds = conn->ahead[i].kinds; next_kind(srv, &kinds, &o);)
+			ledger_enter(&srv->ledger, o);
+	policy_forget_ahead(conn);
+}
+
+void
+server_disown_before(struct server *srv)
+{
+	struct policy_conn *conn = srv->conn;
+	struct owed all[POLICY_AHEAD_MAX * 8], o;
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < conn->ahead_count; i++)
+		for (uint32_t kinds = conn->ahead[i].kinds; next_kind(srv, &kinds, &o);)
+			all[count++] = o;
+	while (count > 0)
+		ledger_enter_first(&srv->ledger, all[--count]);
+	policy_forget_ahead(conn);
+}

@@ -1,0 +1,56 @@
+/* src/statements/bind_ahead.c - see bind_ahead.h. */
+#include "statements/bind_ahead.h"
+
+#include "statements/statements_state.h"
+#include "state/state.h"
+
+#include "server/server.h"
+#include "session/gucs_effects.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <string.h>
+
+/* Returns the statement that x calls so, if nothing is under way for it, and it is shared under x's settings; or NULL.
+ */
+static struct statement *
+find_settled(const struct exchange *x, const char *name)
+{
+	const struct client_statements *s = x->statements;
+	const struct client_statement *n;
+	struct statement *st;
+
+	if (s == NULL || s->deallocating_count > 0 || s->is_clearing || s->describing != NULL || name[0] == '\0')
+		return NULL;
+	n = client_statement_find(x, name);
+	if (n == NULL || n->state != NAME_THERE || n->describing != DESCRIBING_NOT || statement_is_oversize(n))
+		return NULL;
+	st = n->st;
+	if (st->home != x->pool->home || !statement_is_shared(st) ||
+	    (st->context == 0 ? gucs_plans_otherwise(x->gucs) : gucs_context(x->gucs) != st->context))
+		return NULL;
+	return st;
+}
+
+struct statement *
+statements_put_bind_ahead(const struct exchange *x, struct server *srv, const uint8_t *bind, size_t len,
+			  struct buf *out)
+{
+	const uint8_t *body = bind + FRAME_HEAD_LEN;
+	const char *portal, *name;
+	struct statement *st;
+	size_t names_len;
+	uint8_t head[FRAME_HEAD_LEN + 1] = { 'B' };
+
+	if (!fields_bind(body, len - FRAME_HEAD_LEN, &portal, &name, &names_len) || portal[0] != '\0' ||
+	    (st = find_settled(x, name)) == NULL)
+		return NULL;
+	statement_refresh(st);
+	if (server_statements_use(&srv->statements, st->id, UINT32_MAX) != STATEMENT_THERE)
+		return NULL;
+	wire_set_u32(head + 1, (uint32_t)(len - names_len + 1 + st->name_len));
+	buf_put(out, head, sizeof(head));
+	buf_put(out, st->name, (size_t)st->name_len + 1);
+	buf_put(out, body + names_len, len - FRAME_HEAD_LEN - names_len);
+	return st;
+}
