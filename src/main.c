@@ -10,7 +10,6 @@
 #include "setup/setup.h"
 #include "build.h"
 #include "load/file_format.h"
-#include "load/load.h"
 #include "base/text.h"
 
 #include <event2/event.h>

@@ -5,7 +5,6 @@
  */
 #include "admin/show.h"
 #include "seal/risk_names.h"
-#include "seal/seal.h"
 
 #include <stdlib.h>
 #include <string.h>

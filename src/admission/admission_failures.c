@@ -10,7 +10,6 @@
  * can try a password.
  */
 #include "admission/admission_state.h"
-#include "base/clock.h"
 #include "net/loop.h"
 
 #include <assert.h>

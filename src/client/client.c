@@ -1,6 +1,5 @@
 #include "client/cancel.h"
 #include "client/clients.h"
-#include "base/clock.h"
 #include "listen/listen.h"
 #include "net/loop.h"
 #include "pool/pool_workers.h"

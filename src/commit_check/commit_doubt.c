@@ -256,19 +256,12 @@ is_in_block(const struct server *srv)
 	return srv->tx != 'I' || srv->loan.commit.begun == BLOCK_BEGUN;
 }
 
-bool
-commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost)
+/* Answers at once if it is known what has become of the COMMIT. If not, the primary is asked. */
+static void
+resolve(struct exchange *x, const struct server *srv, struct commit_doubt *d)
 {
 	const struct loan_commit *c = &srv->loan.commit;
-	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_lost);
 
-	exchange_set_block(x,
-			   c->phase == COMMIT_SKIPPED && is_in_block(srv) ? EXCHANGE_ROLLED_BACK : EXCHANGE_NO_BLOCK);
-	if (d == NULL)
-		return false;
-	assert(x->srv == NULL && exchange_doubt(x) == NULL);
-	x->rare->doubt = d;
-	exchange_step(x, CE_DOUBT);
 	if ((c->phase == COMMIT_ANSWERED || c->phase == COMMIT_SKIPPED) && !d->is_partial)
 		answer_commit(x, d, true, c->phase == COMMIT_ANSWERED ? "" : NULL, NULL);
 	else if (c->outlook == OUTLOOK_FAILED && !d->is_partial)
@@ -283,6 +276,22 @@ commit_check_lost(struct exchange *x, struct server *srv, const struct fail *sho
 		decide_fate(d, FATE_UNKNOWN, "its number was not known");
 	else if (!(d->is_asked = fate_ask(x->pool, &d->question) == 0))
 		decide_fate(d, FATE_UNKNOWN, "out of memory");
+}
+
+bool
+commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost)
+{
+	const struct loan_commit *c = &srv->loan.commit;
+	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_lost);
+
+	exchange_set_block(x,
+			   c->phase == COMMIT_SKIPPED && is_in_block(srv) ? EXCHANGE_ROLLED_BACK : EXCHANGE_NO_BLOCK);
+	if (d == NULL)
+		return false;
+	assert(x->srv == NULL && exchange_doubt(x) == NULL);
+	x->rare->doubt = d;
+	exchange_step(x, CE_DOUBT);
+	resolve(x, srv, d);
 	return true;
 }
 

@@ -1,5 +1,4 @@
 #include "commit_check/fate_asker.h"
-#include "base/clock.h"
 #include "dedicated/dedicated.h"
 #include "net/loop.h"
 

@@ -5,7 +5,6 @@
  */
 #include "console/console_client.h"
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "config/compat.h"
 #include "net/loop.h"
 #include "wire/frame.h"

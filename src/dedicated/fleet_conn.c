@@ -7,7 +7,6 @@
  * that wait.
  */
 #include "dedicated/fleet_state.h"
-#include "base/clock.h"
 #include "net/loop.h"
 #include "wire/frame.h"
 

@@ -6,7 +6,6 @@
  * LISTEN for every channel.
  */
 #include "dedicated/notify_state.h"
-#include "base/clock.h"
 #include "net/loop.h"
 #include "pool/standby_pools.h"
 #include "session/gucs.h"

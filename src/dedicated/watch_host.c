@@ -1,6 +1,5 @@
 /* src/dedicated/watch_host.c - the hosts of one upstream; see watch.h. */
 #include "dedicated/watch_state.h"
-#include "base/clock.h"
 #include "net/loop.h"
 
 #include <stdlib.h>

@@ -7,7 +7,6 @@
  */
 #include "http/http.h"
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "http/http_state.h"
 
 #include <errno.h>

@@ -5,7 +5,6 @@
  * again right after the accept: by then evhttp's object is the argument of the bufferevent's callbacks.
  */
 #include "http/http_state.h"
-#include "base/clock.h"
 
 #include <assert.h>
 #include <stdlib.h>

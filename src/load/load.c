@@ -9,11 +9,8 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "config/compat.h"
-#include "config/config.h"
-#include "config/config_keys.h"
 #include "load/file_format.h"
 #include "load/load_state.h"
-#include "config/upstream.h"
 
 /* A [database NAME], [tenant NAME] or [user NAME] as it is read. */
 struct scope_draft {

@@ -5,10 +5,7 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "config/compat.h"
-#include "config/config_keys.h"
-#include "config/config_origin.h"
 #include "config/config_value.h"
-#include "config/config.h"
 #include "load/load_state.h"
 
 #include <errno.h>

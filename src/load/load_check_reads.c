@@ -1,5 +1,4 @@
 /* src/load/load_check_reads.c - checks of reads on standbys. */
-#include "config/config_origin.h"
 #include "load/load_state.h"
 
 /* Returns what somebody has for this database, or READS_PRIMARY; *out: the database's own settings. */

@@ -6,8 +6,6 @@
  */
 #include "base/alloc.h"
 #include "base/text.h"
-#include "config/config_keys.h"
-#include "config/config_origin.h"
 #include "config/config_value.h"
 #include "config/upstream.h"
 #include "load/load_state.h"

@@ -7,7 +7,6 @@
  */
 #include "login/login_steps.h"
 #include "net/loop.h"
-#include "net/inbox.h"
 #include "pool/pool_workers.h"
 
 #include <stdlib.h>

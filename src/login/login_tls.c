@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "login/login_steps.h"
 #include "net/stream.h"
-#include "net/tls.h"
 
 bool
 login_has_tls(const struct client *c)

@@ -126,10 +126,21 @@ take_sync(struct exchange *x)
 	return true;
 }
 
+/* Returns true if the request is to be sent once more: no reply to it was shown, and the Sync behind the error is
+ * pgweir's now. is_gone: the server lacks the statement, so that the client knows its rows by an earlier server. */
+static bool
+begin_retry(struct exchange *x, const struct client_statement *n, bool is_gone)
+{
+	const struct kept_request *kept = &x->srv->loan.kept;
+
+	return (kept->state == KEPT_WHOLE || kept->state == KEPT_SO_FAR) && x->srv->tx == 'I' &&
+	       x->srv->ledger.answered == 0 && x->body_left == 0 &&
+	       (is_gone || n->rows == ROWS_UNTOLD || tells_rows(&kept->copy)) && take_sync(x);
+}
+
 bool
 retry_wanted(struct exchange *x, const struct error_fields *e)
 {
-	const struct kept_request *kept = &x->srv->loan.kept;
 	struct client_statements *s = x->statements;
 	bool is_old = is_outdated(e), is_again, is_describe;
 	uint64_t gone = gone_id(x, e);
@@ -146,9 +157,7 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 	if (n->st == NULL ||
 	    (gone == 0 && !is_old && (n->is_proven || e->sqlstate == NULL || strncmp(e->sqlstate, "42", 2) != 0)))
 		return false;
-	is_again = (kept->state == KEPT_WHOLE || kept->state == KEPT_SO_FAR) && x->srv->tx == 'I' &&
-		   x->srv->ledger.answered == 0 && x->body_left == 0 &&
-		   (gone != 0 || n->rows == ROWS_UNTOLD || tells_rows(&kept->copy)) && take_sync(x);
+	is_again = begin_retry(x, n, gone != 0);
 	if (gone == 0 && (is_old || is_again))
 		client_statement_renew(x, n, n->rows == ROWS_UNTOLD && !is_describe);
 	if (!is_again)

@@ -1,5 +1,4 @@
 #include "restart/moving.h"
-#include "base/clock.h"
 #include "client/clients.h"
 #include "listen/listen.h"
 #include "net/loop.h"

@@ -1,6 +1,5 @@
 #include "server/passwords.h"
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/text.h"
 #include "net/loop.h"
 

@@ -25,7 +25,6 @@
  */
 #include "state/linger.h"
 #include "state/state_state.h"
-#include "base/clock.h"
 #include "net/loop.h"
 #include "wire/messages.h"
 #include "server/server.h"

@@ -126,6 +126,17 @@ changes_reading(const struct known *k)
 	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && guc_is_of_parsing(k->name));
 }
 
+static void
+note_set(struct exchange *x, const struct known *k)
+{
+	if (strcasecmp(k->name, "client_encoding") == 0)
+		state_note_encoding(x, k->value);
+	if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */
+		x->srv->loan.suspected |= SCAN_SEED;
+	else if (!is_reported(x, k->name))
+		add_effect(x, EFFECT_SET, k->name, k->value);
+}
+
 static enum feature_step
 note(struct exchange *x, const struct known *k)
 {
@@ -139,12 +150,7 @@ note(struct exchange *x, const struct known *k)
 	}
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
-		if (strcasecmp(k->name, "client_encoding") == 0)
-			state_note_encoding(x, k->value);
-		if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */
-			srv->loan.suspected |= SCAN_SEED;
-		else if (!is_reported(x, k->name))
-			add_effect(x, EFFECT_SET, k->name, k->value);
+		note_set(x, k);
 		return STEP_FORWARD;
 	case KNOWN_RESET:
 		if (!is_reported(x, k->name))

@@ -7,7 +7,6 @@
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "config/config.h"
 #include "load/file_format.h"
 
 /* --- in the console -------------------------------------------------------------------------------------------- */
