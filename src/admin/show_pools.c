@@ -2,7 +2,6 @@
 #include "admin/show.h"
 #include "client/clients.h"
 #include "exchange/report.h"
-
 #include "auth/delegation.h"
 #include "base/clock.h"
 #include "policy/policy_ahead.h"

@@ -1,12 +1,9 @@
 /* src/auth/hba_rule.c - one line of an HBA file becomes a rule. See hba_rule.h. */
 #include "auth/hba_rule.h"
-
 #include "base/alloc.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <stdio.h>
-#include <string.h>
 
 /* A line being read: which of its fields is next, and where problems are reported. */
 struct line {
@@ -102,7 +99,6 @@ take_type(struct line *l)
 static bool
 take_database(struct line *l, const struct rule_word *word, struct hba_name *name)
 {
-	(void)l;
 	if (rule_word_is(word, "sameuser"))
 		name->kind = HBA_NAME_SAMEUSER;
 	else if (rule_word_is(word, "replication"))

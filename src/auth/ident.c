@@ -1,10 +1,8 @@
 #include "auth/hba.h"
-
 #include "base/alloc.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <string.h>
 
 /* A line of the file. */
 struct entry {

@@ -5,16 +5,11 @@
  * files are the same walk, one step deeper; a list in a file (@NAME) is a walk whose lines all go into one field.
  */
 #include "auth/rule_file.h"
-
 #include "base/alloc.h"
 #include "base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #define DIR_FILES_MAX 1000
 

@@ -1,12 +1,10 @@
 /* src/auth/rule_regex.c - see rule_file.h. */
 #include "auth/rule_file.h"
-
 #include "base/alloc.h"
 
 #include <ctype.h>
 #include <regex.h>
 #include <stdint.h>
-#include <string.h>
 
 #define BAD_REGEX "2201B" /* invalid_regular_expression */
 #define REPEAT_MAX 255u /* PostgreSQL's, of one {...} */

@@ -1,11 +1,7 @@
 /* src/auth/saslprep.c - see encoding.h. */
 #include "auth/encoding.h"
-
 #include "build.h"
 #include "base/text.h"
-
-#include <openssl/crypto.h>
-#include <stdlib.h>
 
 #ifdef HAVE_LIBIDN
 #include <stringprep.h>

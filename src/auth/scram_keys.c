@@ -12,7 +12,6 @@
 #include "auth/scram_state.h"
 #include "base/text.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>

@@ -5,19 +5,16 @@
  * The entries are hashed after all lines are read: until then their array may move.
  */
 #include "auth/users.h"
-
 #include "auth/scram.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "base/table.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define FILE_LEN_MAX ((size_t)64 << 20)
 #define SECRET_LEN_MAX ((size_t)65535)

@@ -1,6 +1,5 @@
 /* src/pipeline/batch.c - see batch.h. */
 #include "pipeline/batch.h"
-
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/ledger.h"

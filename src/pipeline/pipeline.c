@@ -1,12 +1,10 @@
 /* src/pipeline/pipeline.c - see pipeline.h. */
 #include "pipeline/pipeline.h"
-
 #include "pipeline/batch.h"
 #include "commit_check/commit_check.h"
 #include "exchange/report.h"
 #include "policy/policy_ahead.h"
 #include "server/server_ahead.h"
-#include "session/gucs_effects.h"
 #include "sql/traits.h"
 #include "state/compiled.h"
 #include "state/observe.h"

@@ -1,6 +1,5 @@
 /* src/policy/policy_ahead.c - see policy_ahead.h. */
 #include "policy/policy_ahead.h"
-
 #include "policy/policy_state.h"
 
 #include <assert.h>

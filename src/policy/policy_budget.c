@@ -13,7 +13,6 @@ init_budget(struct policy_commons *all, void *made)
 {
 	struct policy_budget *b = made;
 
-	(void)all;
 	TAILQ_INIT(&b->members);
 	TAILQ_INIT(&b->hungry);
 	TAILQ_INIT(&b->resting);

@@ -6,7 +6,6 @@
  * When that cap has a place, the pool looks again, and may then be hungry at the next.
  */
 #include "policy/policy_caps.h"
-
 #include "policy/policy_keeper.h"
 
 #include <assert.h>

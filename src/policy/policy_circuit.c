@@ -1,5 +1,4 @@
 #include "policy/policy_circuit.h"
-
 #include "base/clock.h"
 
 #include <assert.h>

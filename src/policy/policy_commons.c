@@ -1,5 +1,4 @@
 #include "policy/policy_commons.h"
-
 #include "policy/policy_budget.h"
 
 #include <assert.h>

@@ -1,6 +1,5 @@
 /* src/policy/policy_forget_ahead.c - what was sent ahead of its turn is nobody's: see policy_ahead.h. */
 #include "policy/policy_ahead.h"
-
 #include "policy/policy_state.h"
 
 void

@@ -1,5 +1,4 @@
 #include "policy/policy_keeper.h"
-
 #include "policy/policy_budget_state.h"
 
 #include <assert.h>

@@ -7,7 +7,6 @@
 #include "policy/policy_ahead.h"
 
 #include <inttypes.h>
-#include <strings.h>
 
 #define OPENS_AT_ONCE 16
 
@@ -46,14 +45,12 @@ policy_unserved(const struct policy *p)
 static uint32_t
 paused_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
-	(void)now_us, (void)until_us;
 	return p->is_paused ? 0 : UINT32_MAX;
 }
 
 static bool
 paused_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
-	(void)t, (void)now_us;
 	if (!p->is_paused)
 		return false;
 	fail_detail(why, "The pool is paused, and %s waiting.",
@@ -83,7 +80,6 @@ has_failed_for(const struct policy *p, const struct policy_waiter *t)
 static bool
 failed_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
-	(void)now_us;
 	if (!has_failed_for(p, t))
 		return false;
 	if (p->last_fail_kind == CF_TOO_MANY)
@@ -187,7 +183,6 @@ cap_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, 
 {
 	struct fail cap;
 
-	(void)t, (void)now_us;
 	if (!caps_is_short(&p->caps))
 		return false;
 	caps_say_short(&p->caps, &cap);
@@ -215,7 +210,6 @@ shards_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 	const struct policy_shared *w = p->shard.shared;
 	uint32_t silent = w == NULL ? 0 : policy_of_shared(&w->in_use) & policy_of_shared(&w->commons->silent);
 
-	(void)t, (void)now_us;
 	if (silent == 0)
 		return false;
 	fail_detail(why,

@@ -3,7 +3,6 @@
 #include "policy/policy_shard.h"
 
 #include <assert.h>
-#include <string.h>
 
 static uint32_t
 get(const _Atomic uint32_t *n)

@@ -7,7 +7,6 @@
  * connections are checked, at most once per second and not before one of them is due.
  */
 #include "policy/policy_upkeep.h"
-
 #include "policy/policy_queue.h"
 
 #define SWEEP_AT_MOST_EVERY_US SECOND_US

@@ -97,7 +97,6 @@ op_wake(void *owner, uint64_t at_us)
 static const char *
 op_address(void *owner, const struct policy_conn *conn)
 {
-	(void)owner;
 	return ((const struct pooled *)conn)->srv->address;
 }
 

@@ -1,5 +1,4 @@
 #include "pool/pool_defaults.h"
-
 #include "base/clock.h"
 #include "policy/policy_upkeep.h"
 #include "pool/pool_set_state.h"

@@ -1,7 +1,6 @@
 /* src/pool/pool_set.c - all pools: configuration, lists, time, and operations on many at once. See pool_set.h. */
 #include "pool/pool_set_state.h"
 #include "base/alloc.h"
-
 #include "config/compat.h"
 #include "server/server_ahead.h"
 
@@ -9,8 +8,6 @@
 #include <openssl/rand.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define SLOW_RESET_US (50 * US_PER_MS)
 #define SLOW_FIRST_RESET_US (250 * US_PER_MS)

@@ -5,7 +5,6 @@
  * returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
  * and nothing pins it (relay_try_release). completed.c acts upon commands that are done, loss.c upon a lost server.
  */
-#include "exchange/exchange.h"
 #include "policy/policy_circuit.h"
 #include "relay/features.h"
 #include "relay/query_timeout.h"
@@ -15,9 +14,6 @@
 #include "state/linger.h"
 #include "base/text.h"
 #include "session/gucs_effects.h"
-
-#include <string.h>
-#include <strings.h>
 
 #define FIRST_MAX 16384u /* bytes of replies that are sent after the server was given back */
 

@@ -4,12 +4,10 @@
  * Each message that the server will answer is entered in its ledger; the bytes of a batch are sent by one call. The
  * first message that needs a server borrows one; if none is free, the bytes wait in the exchange.
  */
-#include "relay/walk.h"
 #include "relay/begin.h"
 #include "commit_check/commit_check.h"
 #include "relay/query_timeout.h"
 #include "relay/reads.h"
-#include "relay/relay.h"
 #include "exchange/report.h"
 #include "pipeline/pipeline.h"
 #include "relay/resend.h"
@@ -17,11 +15,9 @@
 #include "state/compiled.h"
 #include "state/linger.h"
 #include "state/observe.h"
-#include "statements/statements.h"
 #include "listen/listen.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define LEDGER_HIGH 32768u /* replies owed above which a client is not read any more */
 

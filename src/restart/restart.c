@@ -1,5 +1,4 @@
 #include "restart/restart_state.h"
-
 #include "base/alloc.h"
 #include "client/cancel.h"
 #include "client/clients.h"

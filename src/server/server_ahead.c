@@ -1,6 +1,5 @@
 /* src/server/server_ahead.c - requests that were sent ahead of their turn (policy/policy.h), and are nobody's now. */
 #include "server/server_ahead.h"
-
 #include "policy/policy_ahead.h"
 
 /* Returns true if there is another one; *kinds: the rest of them. */

@@ -10,7 +10,6 @@
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
-
 #include "wire/frame.h"
 #include "wire/startup.h"
 
@@ -97,7 +96,6 @@ on_shaken_hands(struct stream *s, const struct fail *failed, void *arg)
 {
 	struct server_cancelling *c = arg;
 
-	(void)s;
 	*c->env->now_us = clock_now_us();
 	if (failed != NULL)
 		end_cancelling(c, false);
@@ -148,7 +146,6 @@ on_readable(struct stream *s)
 static void
 on_drained(struct stream *s)
 {
-	(void)s;
 }
 
 static const struct stream_ops stream_ops = { on_readable, on_drained };

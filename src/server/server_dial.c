@@ -1,7 +1,6 @@
 /* src/server/server_dial.c - a server connection until it is ready: dials each host of its upstream in turn, asks it
  * for TLS and logs in (server_login.c); and handles the failure of all of them. */
 #include "server/server_parts.h"
-
 #include "server/hosts.h"
 #include "server/server_ahead.h"
 #include "wire/frame.h"
@@ -230,8 +229,6 @@ server_on_login_timer(evutil_socket_t fd, short what, void *arg)
 	enum connect_failure kind;
 	struct fail why;
 
-	(void)fd;
-	(void)what;
 	*srv->env->now_us = clock_now_us();
 	kind = server_login_late(srv, &why);
 	server_login_failed(srv, kind, false, &why);

@@ -7,7 +7,6 @@
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
-
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "session/gucs_effects.h"

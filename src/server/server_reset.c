@@ -8,7 +8,6 @@
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
-
 #include "seal/probe.h"
 #include "session/gucs_effects.h"
 #include "wire/frame.h"

@@ -1,5 +1,4 @@
 #include "server/server_tokens.h"
-
 #include "base/clock.h"
 #include "net/jobs.h"
 
@@ -67,8 +66,6 @@ on_made(struct note *n, void *owner, bool is_over)
 {
 	struct server_tokens *t = (struct server_tokens *)n;
 
-	(void)owner;
-	(void)is_over;
 	t->jobs = NULL;
 	if (t->srv == NULL) {
 		tokens_free(t);

@@ -20,7 +20,6 @@
  *   reset       all else: nothing outlives a loan; what ddl says is done first, as server_lend() would
  */
 #include "server/server_transfer.h"
-
 #include "server/server_parts.h"
 
 #include <assert.h>

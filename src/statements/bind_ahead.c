@@ -1,15 +1,8 @@
 /* src/statements/bind_ahead.c - see bind_ahead.h. */
 #include "statements/bind_ahead.h"
-
 #include "statements/statements_state.h"
-#include "state/state.h"
-
 #include "server/server.h"
-#include "session/gucs_effects.h"
 #include "wire/frame.h"
-#include "wire/messages.h"
-
-#include <string.h>
 
 /* Returns the statement that x calls so, if nothing is under way for it, and it is shared under x's settings; or NULL.
  */

@@ -1,5 +1,4 @@
 #include "telemetry/query_table.h"
-
 #include "sql/scan_memory.h"
 #include "telemetry/fingerprint.h"
 #include "base/alloc.h"
@@ -8,7 +7,6 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <xxhash.h>
 
 #define NAME_MAX_LEN 128

@@ -1,11 +1,8 @@
 /* src/modules/gss/gss.c - the options of GSSAPI authentication, and what the core knows of it. See gss.h. */
 #include "modules/gss/gss.h"
-
 #include "base/alloc.h"
 
 #include <errno.h>
-#include <string.h>
-#include <unistd.h>
 
 #define AUTHENTICATION_GSS 7u
 
@@ -89,7 +86,6 @@ place(const void *options, const char *setting)
 {
 	const struct gss_options *o = options;
 
-	(void)setting;
 	return o->keytab != NULL ? o->keytab : "the default keytab";
 }
 

@@ -1,7 +1,6 @@
 /* src/modules/gss/gss_delegate.c - what a client has delegated: the ticket that gets others in its name. It is in the
  * memory of the library alone. See gss.h, and README.md. */
 #include "modules/gss/gss_context.h"
-
 #include "base/clock.h"
 
 #include <stdlib.h>
