@@ -64,13 +64,13 @@ set_short(struct weir *w, bool is_short)
 
 /* Does what is to be done with all workers' clients; at the next tick, if one of them does not answer. */
 static void
-act(struct weir *w, int state)
+act(struct weir *w, enum memory_state state)
 {
 	bool is_relief = state == MEMORY_FULL || (state == MEMORY_SHORT && w->memory.state != MEMORY_AMPLE &&
 						  w->main_worker->now_us - w->memory.short_us > SHORT_MAX_US);
 	struct fail why;
 
-	if ((state == (int)w->memory.state && !is_relief) || worker_threads_halt(w, &why) < 0)
+	if ((state == w->memory.state && !is_relief) || worker_threads_halt(w, &why) < 0)
 		return;
 	set_short(w, state != MEMORY_AMPLE);
 	set_full(w, state == MEMORY_FULL);

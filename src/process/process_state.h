@@ -59,7 +59,7 @@ struct stopping {
 struct memory_watch {
 	size_t limit; /* bytes; 0: none */
 	bool is_limited; /* by the present configuration: memory_limit() */
-	enum { MEMORY_AMPLE, MEMORY_SHORT, MEMORY_FULL } state;
+	enum memory_state { MEMORY_AMPLE, MEMORY_SHORT, MEMORY_FULL } state;
 	uint64_t short_us, full_us; /* since when it is so (full is short, too), or not so */
 };
 

@@ -88,8 +88,8 @@ static const struct kind kinds[SNAPSHOT_KINDS] = {
 	[SNAPSHOT_POOLS] = { 2 * (size_t)SNAPSHOT_NAME_MAX, snapshot_pool_add, add_pool_part },
 	[SNAPSHOT_DATABASES] = { SNAPSHOT_NAME_MAX, add_database, add_database_part },
 	[SNAPSHOT_BACKENDS] = { sizeof(((struct snapshot_backend *)0)->name), NULL, add_backend_part },
-	[SNAPSHOT_BUDGETS] = { sizeof(((struct snapshot_budget *)0)->name) },
-	[SNAPSHOT_WORKERS] = { sizeof(((struct snapshot_worker *)0)->number) },
+	[SNAPSHOT_BUDGETS] = { sizeof(((struct snapshot_budget *)0)->name), NULL, NULL },
+	[SNAPSHOT_WORKERS] = { sizeof(((struct snapshot_worker *)0)->number), NULL, NULL },
 };
 _Static_assert(offsetof(struct snapshot_pool, user) == SNAPSHOT_NAME_MAX, "a key in one piece");
 
