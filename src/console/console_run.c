@@ -320,8 +320,6 @@ refused_by_pgbouncer(const struct console_client *cc, const struct command *comm
 		return is_held ? "already suspended/paused" : NULL;
 	if (database != NULL)
 		return is_paused(env->x.pools, database) ? NULL : "database is not paused";
-	if (cc->console->host.is_shutting_down(cc->console->host.w))
-		return "pooler is shutting down";
 	return is_held ? NULL : "pooler is not paused/suspended";
 }
 

@@ -1,6 +1,7 @@
 /* src/process/process_console.c - what the console's commands ask of the process. */
 #include "process/process_state.h"
 #include "build.h"
+#include "config/compat.h"
 
 void
 process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
@@ -40,6 +41,9 @@ process_pause(struct weir *w, const char *database, struct fail *why)
 int
 process_resume(struct weir *w, const char *database, struct fail *why)
 {
+	if (database == NULL && compat_does(w->config, COMPAT_REFUSES_TWICE) && w->stopping.stage != STOP_NONE &&
+	    w->stopping.how != SHUTDOWN_CLIENTS)
+		return fail_set(why, "08P01", "pooler is shutting down");
 	if (worker_threads_halt(w, why) < 0)
 		return -1;
 	if (database == NULL)

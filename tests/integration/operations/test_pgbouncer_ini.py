@@ -16,7 +16,7 @@ import pytest
 
 import rawwire
 import transport
-from rawwire import BEGIN_NOW, QueryFailed, shape
+from rawwire import BEGIN_NOW, QueryFailed, query, shape, texts
 from tap import Tap
 from waiting import wait_until
 from weir import REPOSITORY, become_reaper, needs_slow_log
@@ -442,6 +442,22 @@ def test_sigusr2_only_resumes(bouncer, weir):
     weir.signal(SIGUSR2)
     wait_until(lambda: "resumed" in bouncer.log())
     assert "restart" not in bouncer.log() and weir.is_alive()
+
+
+@pytest.mark.parametrize("by", ["RESUME", SIGUSR2])
+def test_a_shutdown_that_waits_for_clients_lets_them_resume(bouncer, weir, by):
+    bouncer.start(settings="pool_mode = transaction")
+    client, console = weir.raw(), weir.raw("root", "pgbouncer")
+    console.query("PAUSE")
+    client.send(query("SELECT 'served'"))
+    wait_until(lambda: sum(int(row["cl_waiting"]) for row in bouncer.console("SHOW POOLS")) == 1)
+    console.send(query("SHUTDOWN WAIT_FOR_CLIENTS"))
+    wait_until(lambda: "no new clients" in bouncer.log())
+    if by == SIGUSR2:
+        weir.signal(SIGUSR2)
+    else:
+        weir.keep(rawwire.Wire(f"{weir.directory}/.s.PGSQL.{weir.port}")).login("root", "pgbouncer").send(query("RESUME"))
+    assert texts(client.read_until("Z")) == [["served"]]
 
 
 # --- the words ---
