@@ -298,9 +298,14 @@ pipeline_wait(struct exchange *x)
 bool
 pipeline_holds(struct exchange *x)
 {
-	if (x->srv->ledger.count > 0 && x->state == CL_READY)
+	struct server *srv = x->srv;
+
+	if (srv->ledger.count > 0 && x->state == CL_READY)
 		return true;
-	server_disown(x->srv);
+	if (srv->ledger.count == 0 && srv->conn->ahead[0].t == &x->waiter)
+		ledger_end_ahead(&srv->ledger); /* pipeline_take() follows */
+	else
+		server_disown(srv);
 	return false;
 }
 
@@ -313,15 +318,6 @@ pipeline_lent(struct exchange *x, struct server *srv)
 	    srv->plans_of != NULL || srv->seed_of != 0 || x->settings->reads != READS_PRIMARY ||
 	    x->settings->commit_check || x->is_session)
 		server_disown(srv);
-}
-
-bool
-pipeline_begin_taking(struct server *srv)
-{
-	if (!ledger_has_ahead(&srv->ledger))
-		return false;
-	ledger_end_ahead(&srv->ledger);
-	return true;
 }
 
 static bool
@@ -353,7 +349,7 @@ pipeline_take(struct exchange *x, struct server *srv)
 {
 	struct policy_conn *conn = srv->conn;
 
-	if (conn->ahead_count == 0)
+	if (ledger_has_ahead(&srv->ledger)) /* x waits for the border */
 		return;
 	if (!is_as_sent(x, srv, &conn->ahead[0])) {
 		server_disown_before(srv);

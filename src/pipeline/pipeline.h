@@ -13,13 +13,12 @@ void pipeline_wait(struct exchange *x);
 /* Sends others ahead, behind what srv was lent for, which was sent. srv may have ended. */
 void pipeline_fill(struct server *srv);
 
-/* x sends more to its server, where others' requests were sent ahead. Returns true if it has to wait: it gives the
- * server back before. False: what was sent is nobody's. */
+/* x sends to its server, where requests were sent ahead. Returns true if it has to wait: it gives the server back
+ * before. False: the first of them is what it sends now, and pipeline_take() is to be called; or what was sent is
+ * nobody's. */
 bool pipeline_holds(struct exchange *x);
 /* x was lent srv, where its request was sent ahead: if that can't be its answer any more, that is nobody's. */
 void pipeline_lent(struct exchange *x, struct server *srv);
-/* The next batch of srv's borrower is what was sent ahead there first. Returns false if there is nothing. */
-bool pipeline_begin_taking(struct server *srv);
-/* That batch was walked, and is in the outbox and the ledger: if it is what was sent ahead, it is not sent again; else
- * that is nobody's, and this is sent behind it. */
+/* Call it when what x sends was walked, and is in the outbox and the ledger: if it is what was sent ahead, it is not
+ * sent again; else that is nobody's, and this is sent behind it. */
 void pipeline_take(struct exchange *x, struct server *srv);

@@ -274,8 +274,6 @@ policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state t
 {
 	assert(conn->state != to && (conn->state != PC_CLOSING || to == PC_NONE));
 	assert(conn->state == PC_NONE || p->count[conn->state] > 0);
-	if (conn->ahead_count > 0)
-		policy_forget_ahead(conn);
 	move_conn(p, conn, conn->state, to);
 	tell_moved(p);
 }
@@ -319,6 +317,7 @@ void
 policy_close_conn(struct policy *p, struct policy_conn *conn, enum recycle_reason reason)
 {
 	p->counters->recycles[reason]++;
+	policy_forget_ahead(conn);
 	policy_move(p, conn, PC_CLOSING);
 	p->ops.close(p->owner, conn, reason);
 }
@@ -810,6 +809,7 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 		return;
 	if (was == PC_LENT)
 		shard_lost(&p->shard, now_us);
+	policy_forget_ahead(conn);
 	policy_move(p, conn, PC_NONE);
 	policy_end_trial(p, conn, now_us);
 	if (was == PC_PINGING)

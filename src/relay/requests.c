@@ -144,8 +144,6 @@ note_linked(struct exchange *x)
 	reads_linked(x);
 }
 
-static void relay_taken(struct exchange *x, const uint8_t *bytes, size_t len);
-
 static void
 on_grant(struct policy_conn *conn, struct policy_waiter *t)
 {
@@ -164,7 +162,7 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 	if (reads_must_wait(x, srv) || link_server(x, srv, NULL) < 0)
 		return;
 	note_linked(x);
-	exchange_replay(x, pipeline_begin_taking(srv) ? relay_taken : relay_bytes);
+	exchange_replay(x, relay_bytes);
 	if (x->settings->max_pipeline > 1)
 		pipeline_fill(srv);
 }
@@ -472,13 +470,13 @@ note_unsent(struct exchange *x, size_t total, size_t walked)
 
 /* Returns true if bytes were lost, or what is owed for them: then nothing is sent. */
 static bool
-flush_to_server(struct exchange *x, size_t walked, bool is_taken)
+flush_to_server(struct exchange *x, size_t walked)
 {
 	struct outbox *o = &x->env->to_server;
 	size_t total = o->total;
 	bool is_lost;
 
-	if (is_taken && x->srv != NULL)
+	if (x->srv != NULL && x->srv->conn->ahead_count > 0)
 		pipeline_take(x, x->srv);
 	if (o->to == NULL)
 		return false;
@@ -515,7 +513,7 @@ walk_batch(struct request_walk *w)
 
 /* Sends what the walk has put in the outboxes. Returns false if bytes were lost: no memory. */
 static inline bool
-flush_batch(struct exchange *x, bool is_held, size_t walked, bool is_taken)
+flush_batch(struct exchange *x, bool is_held, size_t walked)
 {
 	struct exchange_env *env = x->env;
 	bool is_lost;
@@ -525,7 +523,7 @@ flush_batch(struct exchange *x, bool is_held, size_t walked, bool is_taken)
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
 		ledger_flush(&x->srv->ledger);
 	}
-	is_lost = flush_to_server(x, walked, is_taken);
+	is_lost = flush_to_server(x, walked);
 	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)
 		is_lost = true;
 	return !is_lost;
@@ -558,9 +556,8 @@ leave(struct exchange *x, const struct fail *why)
 	stream_set_reading(&x->stream, false);
 }
 
-/* is_taken: its server has the request that comes first already: see pipeline_take(). */
-static void
-batch(struct exchange *x, const uint8_t *bytes, size_t len, bool is_taken)
+void
+relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	struct request_walk w;
 	struct server *srv;
@@ -573,7 +570,7 @@ batch(struct exchange *x, const uint8_t *bytes, size_t len, bool is_taken)
 		outbox_drop(&x->env->to_server);
 		return;
 	}
-	is_sent = flush_batch(x, r == WALK_HOLD, w.at - w.linked_at, is_taken);
+	is_sent = flush_batch(x, r == WALK_HOLD, w.at - w.linked_at);
 	if (x->pool != NULL)
 		x->pool->database->counters.bytes_in[NS_CLIENT] += len;
 	if (r == WALK_LEAVE) {
@@ -605,20 +602,6 @@ batch(struct exchange *x, const uint8_t *bytes, size_t len, bool is_taken)
 	stall_if_full(x);
 	if (srv->ledger.count == 0 || x->replication != 0)
 		relay_try_release(x);
-}
-
-void
-relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
-{
-	batch(x, bytes, len, false);
-}
-
-static void
-relay_taken(struct exchange *x, const uint8_t *bytes, size_t len)
-{
-	batch(x, bytes, len, true);
-	if (x->state == CL_REJECTING)
-		relay_what_follows(x);
 }
 
 void

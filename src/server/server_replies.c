@@ -603,26 +603,30 @@ after_batch(struct server *srv)
 }
 
 /*
- * The borrower has all of its replies, and what comes next answers what was sent ahead: it gives the server back now,
- * and gets no more of it. If it does not, that is nobody's. The server may end.
+ * Returns false if this is no border. Else the borrower has all of its replies, and what comes next answers what was
+ * sent ahead: it gives the server back now, and gets no more of it. If it does not, that is nobody's. The server may
+ * end.
  */
-__attribute__((noinline)) static void
+__attribute__((noinline)) static bool
 cross_border(struct server *srv)
 {
 	struct fail why;
 
+	if (srv->state != SV_LENT || !ledger_is_border(&srv->ledger))
+		return false;
 	if (srv->tx != 'I') {
 		log_error(srv->env->log,
 			  "BUG: server %" PRIu64 ": a request went ahead behind one that has left a transaction open",
 			  srv->id);
-		fail_set(&why, "08006", "the connection to PostgreSQL at %s was closed for an internal error",
+		fail_set(&why, "08006", "the connection to PostgreSQL at %s was closed because of an internal error",
 			 srv->address);
 		server_fail(srv, &why);
-		return;
+		return false;
 	}
 	after_batch(srv);
 	if (srv->state != SV_DEAD && ledger_is_border(&srv->ledger))
 		server_disown(srv);
+	return srv->state != SV_DEAD;
 }
 
 __attribute__((always_inline)) static inline void
@@ -643,11 +647,9 @@ process(struct server *srv, const uint8_t *p, size_t len)
 	} else {
 		int r;
 
-		while ((r = walk_replies(&w, &why)) == 0 && srv->state == SV_LENT && ledger_is_border(&srv->ledger)) {
-			cross_border(srv);
-			if (srv->state == SV_DEAD)
-				return;
-		}
+		do
+			r = walk_replies(&w, &why);
+		while (r == 0 && ledger_has_ahead(&srv->ledger) && cross_border(srv));
 		if (r < 0) {
 			pass_run(&w); /* replies before the violation still reach the borrower */
 			server_fail(srv, &why);

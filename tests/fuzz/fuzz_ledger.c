@@ -42,7 +42,7 @@ on_local(void *arg, const struct owed *o)
 	must(r->settled[(uintptr_t)o->ref] == 0);
 }
 
-static const struct ledger_ops ops = { on_settled, on_local };
+static const struct ledger_ops ops = { on_settled, on_local, NULL };
 
 static void
 check(const struct run *r)
@@ -99,7 +99,7 @@ ignore_settled(void *arg, const struct owed *o, enum owed_end how)
 static bool
 take_short_way(struct ledger *copy, const struct ledger *l, uint8_t type, struct owed *ended)
 {
-	static const struct ledger_ops no_ops = { ignore_settled, NULL };
+	static const struct ledger_ops no_ops = { ignore_settled, NULL, NULL };
 	uint32_t kind;
 
 	*copy = *l;
