@@ -123,14 +123,20 @@ report(const struct pool *pool, unsigned count)
 			 pool->database->name, counted(count, "server connection is", "server connections are").text);
 }
 
-/* Returns true if other hosts have answered, and none of them has these. */
-static bool
-is_other_than_elsewhere(const struct database_code *code, uint64_t settings)
+/* Returns for how long a host may have had these, which it says for the first time: not since before another's changed.
+ */
+static uint64_t
+grace_for(const struct database_code *code, uint64_t settings, uint64_t now_us)
 {
-	for (unsigned i = 0; i < code->host_count; i++)
-		if (code->hosts[i].settings == settings)
-			return false;
-	return code->host_count > 1;
+	uint64_t grace_us = FIRST_ANSWER_US;
+	unsigned others = 0;
+
+	for (const struct code_host *h = code->hosts; h < code->hosts + code->host_count; h++) {
+		others += h->settings != settings;
+		if (h->grace_us == 0 && now_us - h->changed_us < grace_us)
+			grace_us = now_us - h->changed_us;
+	}
+	return code->host_count > 1 && others == code->host_count ? 0 : grace_us;
 }
 
 /* The host of srv has the settings of the last answer. */
@@ -146,7 +152,7 @@ note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 	if (h == NULL)
 		return;
 	if (h->settings != settings) {
-		h->grace_us = h->settings != 0 || is_other_than_elsewhere(code, settings) ? 0 : FIRST_ANSWER_US;
+		h->grace_us = h->settings != 0 ? 0 : grace_for(code, settings, now_us);
 		h->changed_us = now_us;
 	}
 	h->settings = settings;
@@ -183,19 +189,24 @@ pool_defaults_follow(struct pool *standby_pool, uint64_t now_us)
 struct policy_conn *
 pool_defaults_next(const struct pool *pool)
 {
+	const struct upstream *up = pool->target->upstream;
 	struct policy_conn *found = NULL;
 	uint64_t found_us = 0;
 	struct server *srv;
 
-	if (pool->target->upstream->host_count == 1)
+	if (up->host_count == 1 || up->target == TARGET_PRIMARY || up->target == TARGET_READ_WRITE)
 		return NULL;
-	TAILQ_FOREACH(srv, &pool->servers, all) {
-		const struct code_host *h = find_host(pool->code, host_of(srv));
-		uint64_t at_us = h == NULL ? 0 : h->answered_us;
+	for (struct pool *e = pool->set->first; e != NULL; e = e->next) {
+		if (e->code != pool->code || e->main != NULL || !pool_is_sealed(e))
+			continue;
+		TAILQ_FOREACH(srv, &e->servers, all) {
+			const struct code_host *h = find_host(pool->code, host_of(srv));
+			uint64_t at_us = h == NULL ? 0 : h->answered_us;
 
-		if (is_pooled(srv) && srv->conn->state == PC_IDLE && (found == NULL || at_us < found_us)) {
-			found = srv->conn;
-			found_us = at_us;
+			if (is_pooled(srv) && srv->conn->state == PC_IDLE && (found == NULL || at_us < found_us)) {
+				found = srv->conn;
+				found_us = at_us;
+			}
 		}
 	}
 	return found;

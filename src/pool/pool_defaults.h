@@ -8,9 +8,10 @@
  * (code_host.changed_us): a server that began to log in before that, and is not known to have begun with the same, is
  * old. It may have seen these settings, but a server is never taken for newer than it is, and at worst it is replaced
  * once more than needed. One that logged in shortly before its host first answered counts as of that answer, unless
- * pgweir has seen an ALTER meanwhile, or another host has answered otherwise.
+ * pgweir has seen an ALTER meanwhile, or another host has answered otherwise, or has changed since.
  *
- * Where connections go to several hosts, that host is asked next whose last answer is the oldest.
+ * Where connections go to several hosts, that host is asked next whose last answer is the oldest, in whichever pool has
+ * a free connection there.
  */
 #pragma once
 
@@ -28,5 +29,5 @@ bool pool_defaults_are_old(const struct pool *pool, struct pooled *p);
 void pool_defaults_on_answer(const struct server *srv, bool is_new);
 void pool_defaults_follow(struct pool *standby_pool, uint64_t now_us); /* call it about every 100 ms */
 void pool_defaults_altered(struct pool *pool); /* a server of it has run ALTER ROLE or ALTER DATABASE */
-/* Returns the idle server that is to be asked next about the code; NULL: any. */
+/* Returns the idle server that is to be asked next about the code, in any pool of it; NULL: any of this one. */
 struct policy_conn *pool_defaults_next(const struct pool *pool);

@@ -316,9 +316,13 @@ static void
 ask_about_code(struct pool *pool, uint64_t now_us)
 {
 	struct pool *asked = pool_main(pool);
+	struct policy_conn *next;
 
+	if (!pool_is_sealed(pool))
+		return;
+	next = pool_defaults_next(asked);
 	/* The ping carries the question. */
-	if (!pool_is_sealed(pool) || policy_ping_idle(asked->policy, pool_defaults_next(asked), now_us))
+	if (policy_ping_idle(next != NULL ? pooled_of(next)->pool->policy : asked->policy, next, now_us))
 		return;
 	if (pool->main != NULL && TAILQ_EMPTY(&asked->servers))
 		policy_stock_up(asked->policy, now_us);

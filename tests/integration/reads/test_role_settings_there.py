@@ -118,3 +118,39 @@ def test_a_failover_replaces_nothing_on_the_new_primary(weir, trio):
         standby.query(f"ALTER ROLE reporting SET work_mem = '{wanted}'", dbname="postgres")
         wait_until(lambda wanted=wanted: witness.value(WORK_MEM) == wanted)
         assert (wire.value(PID), wire.value(WORK_MEM)) == (pid, NEW)
+
+
+def on_two_hosts(weir, trio):
+    """A client of a pool on the primary; one of another pool on the standby, whose connection is in use; and what alters its role."""
+    weir.start(upstream=trio.upstream("any", [trio.standbys[0], trio.primary]) + " load_balance_hosts=round-robin", pool_size=1,
+               max_overflow=0)
+    wires = {}
+    for user in ("web", "reporting"):
+        wire = weir.raw(user)
+        wire.query(BEGIN_NOW)
+        wires[int(wire.value("SELECT current_setting('port')"))] = wire, ALTER.replace("web", user)
+    (here, _), (there, alter) = wires[trio.primary.port], wires[trio.standbys[0].port]
+    here.query("COMMIT")
+    assert (here.value(WORK_MEM), there.value(WORK_MEM)) == (OLD, OLD)
+    weir.settle()
+    return here, there, alter
+
+
+def test_a_host_is_asked_where_only_an_idle_pool_is(weir, trio):
+    here, there, alter = on_two_hosts(weir, trio)
+    pid = int(there.value(PID))
+    there.query("COMMIT")
+    trio.primary.query(alter, dbname="postgres")
+    wait_until(lambda: (here.value("SELECT 1"), trio.standbys[0].count(pid=pid) == 0)[1])
+    assert there.value(WORK_MEM) == NEW
+
+
+def test_what_changed_elsewhere_was_old_on_a_host_that_had_not_answered(weir, trio):
+    """Its connection is in use from the start, so it says for the first time what the other one has said meanwhile."""
+    here, there, _ = on_two_hosts(weir, trio)
+    before = here.value(PID)
+    trio.primary.query("; ".join(ALTER.replace("web", user) for user in ("web", "reporting")), dbname="postgres")
+    trio.wait_replayed(trio.standbys[0])
+    wait_until(lambda: here.value(PID) != before)
+    there.query("COMMIT")
+    wait_until(lambda: (here.value("SELECT 1"), there.value(WORK_MEM))[1] == NEW)
