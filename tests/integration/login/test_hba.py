@@ -230,7 +230,7 @@ def test_the_check_of_a_configuration_reads_the_files(weir):
     hba.write_text("host all all 10.0.0.0/8 trust\nlocal all all peer map=m\n")
     ident.write_text("m a\n")
     code, told = check(weir)
-    assert code == 1 and f"{hba}:1: warning: trust lets in" in told and f"{ident}:1: error: a line has" in told
+    assert code == 1 and f"{hba}:1: warning: trust lets in" in told and f"{ident}:1: error: a line must have" in told
     ident.write_text("other a b\n")
     code, told = check(weir)
     assert code == 0 and f"{hba}:2: warning: map=m is not in ident_file" in told
