@@ -30,6 +30,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DIRECT = os.environ.get("PGWEIR_DIRECT", "") not in ("", "0")
 WORKERS = int(os.environ.get("PGWEIR_WORKERS") or 1)
 BEGIN = os.environ.get("PGWEIR_BEGIN", "")
+PIPELINE = os.environ.get("PGWEIR_PIPELINE", "")
 
 # Names of settings that more than one section has, and the section that weir.start(name=...) means.
 AMBIGUOUS = {"mode": "tls_client", "min_version": "tls_client", "certificate_file": "tls_client",
@@ -139,6 +140,8 @@ class Weir:
         config = self.default_config()
         if BEGIN:
             config["pgweir"]["begin"] = BEGIN
+        if PIPELINE:
+            config.setdefault("pool", {})["max_pipeline"] = PIPELINE
         if upstream is not None:
             config["database app"]["upstream"] = upstream
             config["database app2"]["upstream"] = upstream
