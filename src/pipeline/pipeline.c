@@ -128,7 +128,7 @@ is_plain_loan(const struct loan *l)
 static bool
 has_plain_session(const struct exchange *x, const struct server *srv)
 {
-	return srv->gucs == x->gucs && srv->plans_of == NULL && srv->seed_of == 0 &&
+	return srv->gucs == x->gucs && server_plans_suit(srv, x->gucs) && srv->seed_of == 0 &&
 	       (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) == 0;
 }
 
@@ -315,7 +315,7 @@ pipeline_lent(struct exchange *x, struct server *srv)
 	const struct policy_ahead *a = &srv->conn->ahead[0];
 
 	if (a->t != &x->waiter || x->state != CL_READY || x->pending_len != a->from_len || x->gucs != srv->gucs ||
-	    srv->plans_of != NULL || srv->seed_of != 0 || x->settings->reads != READS_PRIMARY ||
+	    !server_plans_suit(srv, x->gucs) || srv->seed_of != 0 || x->settings->reads != READS_PRIMARY ||
 	    x->settings->commit_check || x->is_session)
 		server_disown(srv);
 }

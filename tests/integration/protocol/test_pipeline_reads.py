@@ -334,6 +334,25 @@ def test_prepared_statements_go_ahead_where_they_are_prepared(shared):
     shared.wait_results(1, 0, 0)
 
 
+@attempted
+def test_reads_go_ahead_on_a_connection_that_has_plans_of_functions(shared):
+    """Of clients with the same settings: what one of them ran leaves plans there that suit the others."""
+    if shared.postgres.value("SELECT to_regproc('planned')") is None:
+        shared.postgres.query("CREATE FUNCTION planned() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 7; END'")
+    shared.start()
+    with shared.locked() as unlock, shared.weir.raw() as holder, shared.weir.raw() as reader:
+        assert holder.query("SELECT planned()") == [["7"]]
+        shared.weir.settle()
+        holder.send(query(BLOCKED))
+        shared.wait_locked()
+        reader.send(query("SELECT 'mine'"))
+        shared.wait_ahead(1)
+        unlock()
+        assert texts(holder.read_until("Z")) == [["1"]]
+        assert texts(reader.read_until("Z")) == [["mine"]]
+    shared.wait_results(1, 0, 0)
+
+
 @pytest.mark.parametrize("settings", [{"max_pipeline": 1}, {"commit_check": "on"}, {"refuse": "ddl"}],
                          ids=["off", "commit_check", "refuse"])
 @attempted
