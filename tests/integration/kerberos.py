@@ -2,12 +2,14 @@
 
 import base64
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from postgres import Postgres
 from waiting import free_port, wait_until
 
 REALM = "EXAMPLE.NET"
@@ -201,3 +203,31 @@ class Client:
         line = self.process.stdout.readline().strip()
         assert line, self.process.stderr.read()
         return None if line == "done" else base64.b64decode(line)
+
+
+def run_realm(directory, principals, commands=(), **more):
+    """For a fixture. commands of kadmin may name the directory and the service's keytab."""
+    made = Realm(directory / "realm", principals, **more)
+    try:
+        if commands:
+            made.kadmin(*(command.format(directory=made.directory, keytab=made.keytab) for command in commands))
+        yield made
+    finally:
+        made.stop()
+
+
+def run_cluster(realm, hba, ident):
+    """For a fixture: a PostgreSQL that asks for tickets."""
+    made = Postgres()
+    try:
+        owner = os.stat(made.data)
+        shutil.copy(realm.keytab, made.data / "krb5.keytab")
+        os.chown(made.data / "krb5.keytab", owner.st_uid, owner.st_gid)
+        (made.data / "pg_hba.conf").write_text(hba, encoding="utf-8")
+        (made.data / "pg_ident.conf").write_text(ident, encoding="utf-8")
+        made.query(f"ALTER SYSTEM SET krb_server_keyfile = '{made.data}/krb5.keytab'", dbname="postgres")
+        made.stop()
+        made.start()
+        yield made
+    finally:
+        made.destroy()

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 import rawwire
-from kerberos import Realm
+from kerberos import Realm, run_realm
 from rawwire import Wire, message, query, startup
 from waiting import wait_until
 from weir import is_built_with
@@ -24,25 +24,18 @@ OTHER_MECHANISM_FIRST = bytes.fromhex(
     " a2 0e 04 0c 4e 54 4c 4d 53 53 50 00 01 00 00 00")
 BARE = "include_realm=0 krb_realm=EXAMPLE.NET"
 NO_DELAY = {"limits": {"login_failure_delay": "0s"}}
+PRINCIPALS = ("web", "reporting", "web/admin", "odd\\@name")
 
 
 @pytest.fixture(scope="module")
 def realm(tmp_path_factory):
-    yield from run_realm(tmp_path_factory.mktemp("kdc"))
+    yield from run_realm(tmp_path_factory.mktemp("kdc"), PRINCIPALS)
 
 
 @pytest.fixture
 def own_realm(tmp_path):
     """For tests that stop it, or change what is in it."""
-    yield from run_realm(tmp_path)
-
-
-def run_realm(directory, **more):
-    made = Realm(directory / "realm", ("web", "reporting", "web/admin", "odd\\@name"), **more)
-    try:
-        yield made
-    finally:
-        made.stop()
+    yield from run_realm(tmp_path, PRINCIPALS)
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,12 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 
 import pytest
 
-from kerberos import Realm
-from postgres import Postgres
+from kerberos import run_cluster, run_realm
 from rawwire import LoginRefused, message, query
 from test_gss import asked_for_token, end_of, log_in, tried
 from waiting import wait_until
@@ -30,52 +28,28 @@ NO_TICKET = ("28000", "the client has not delegated its ticket")
 EXPIRED = ("28000", "the delegated ticket has expired")
 OTHERS = ("28000", "the server connections of this user belong to another principal")
 OLD_CLIENTS = ("28000", "the pool still has clients from before gss_accept_delegation was switched on")
+PRINCIPALS = ("web", "reporting", "pgweir")
+COMMANDS = ["ktadd -norandkey -k {directory}/client.keytab pgweir"]
 
 
 @pytest.fixture(scope="module")
 def realm(tmp_path_factory):
-    yield from run_realm(tmp_path_factory.mktemp("kdc"))
+    yield from run_realm(tmp_path_factory.mktemp("kdc"), PRINCIPALS, COMMANDS)
 
 
 @pytest.fixture
 def own_realm(tmp_path):
-    yield from run_realm(tmp_path)
-
-
-def run_realm(directory):
-    made = Realm(directory / "realm", ("web", "reporting", "pgweir"))
-    made.kadmin(f"ktadd -norandkey -k {made.directory}/client.keytab pgweir")
-    try:
-        yield made
-    finally:
-        made.stop()
+    yield from run_realm(tmp_path, PRINCIPALS, COMMANDS)
 
 
 @pytest.fixture(scope="module")
 def cluster(realm):
-    yield from run_cluster(realm)
+    yield from run_cluster(realm, HBA, IDENT)
 
 
 @pytest.fixture
 def own_cluster(own_realm):
-    yield from run_cluster(own_realm)
-
-
-def run_cluster(realm):
-    """A PostgreSQL that asks for tickets."""
-    made = Postgres()
-    try:
-        owner = os.stat(made.data)
-        shutil.copy(realm.keytab, made.data / "krb5.keytab")
-        os.chown(made.data / "krb5.keytab", owner.st_uid, owner.st_gid)
-        (made.data / "pg_hba.conf").write_text(HBA, encoding="utf-8")
-        (made.data / "pg_ident.conf").write_text(IDENT, encoding="utf-8")
-        made.query(f"ALTER SYSTEM SET krb_server_keyfile = '{made.data}/krb5.keytab'", dbname="postgres")
-        made.stop()
-        made.start()
-        yield made
-    finally:
-        made.destroy()
+    yield from run_cluster(own_realm, HBA, IDENT)
 
 
 def sections(where, upstream="", **words):

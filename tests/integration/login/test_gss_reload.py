@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerberos import Realm
+from kerberos import run_realm
 from test_gss import psql
 from weir import is_built_with
 
@@ -12,11 +12,7 @@ pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.need
 
 @pytest.fixture(name="realm", scope="module")
 def _realm(tmp_path_factory):
-    made = Realm(tmp_path_factory.mktemp("kdc") / "realm", ("web",))
-    try:
-        yield made
-    finally:
-        made.stop()
+    yield from run_realm(tmp_path_factory.mktemp("kdc"), ("web",))
 
 
 def test_a_reload_changes_the_options(weir, realm):

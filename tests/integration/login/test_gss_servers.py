@@ -7,8 +7,7 @@ import signal
 import pytest
 
 from fakeserver import auth, ready
-from kerberos import Realm
-from postgres import Postgres
+from kerberos import run_cluster, run_realm
 from rawwire import Wire, message, query, startup
 from waiting import wait_until
 from weir import is_built_with
@@ -20,54 +19,29 @@ pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.need
 HBA = "local all all trust\nhost all all 127.0.0.1/32 gss map=pooler\nhost all all ::1/128 gss map=pooler\n"
 IDENT = "pooler pgweir@EXAMPLE.NET web\npooler pgweir@EXAMPLE.NET reporting\n"
 NO_TICKET = "GSSAPI: could not get a ticket for "
+PRINCIPALS = ("pgweir", "web")
+COMMANDS = ["addprinc -randkey db/localhost", "ktadd -k {keytab} db/localhost", "ktadd -k {directory}/client.keytab pgweir"]
 
 
 @pytest.fixture(scope="module")
 def realm(tmp_path_factory):
-    yield from run_realm(tmp_path_factory.mktemp("kdc"))
+    yield from run_realm(tmp_path_factory.mktemp("kdc"), PRINCIPALS, COMMANDS)
 
 
 @pytest.fixture
 def own_realm(tmp_path):
     """For tests that stop it."""
-    yield from run_realm(tmp_path)
-
-
-def run_realm(directory):
-    made = Realm(directory / "realm", ("pgweir", "web"))
-    made.kadmin("addprinc -randkey db/localhost", f"ktadd -k {made.keytab} db/localhost",
-                f"ktadd -k {made.directory}/client.keytab pgweir")
-    try:
-        yield made
-    finally:
-        made.stop()
+    yield from run_realm(tmp_path, PRINCIPALS, COMMANDS)
 
 
 @pytest.fixture(scope="module")
 def cluster(realm):
-    yield from run_cluster(realm)
+    yield from run_cluster(realm, HBA, IDENT)
 
 
 @pytest.fixture
 def own_cluster(own_realm):
-    yield from run_cluster(own_realm)
-
-
-def run_cluster(realm):
-    """A PostgreSQL that asks for tickets."""
-    made = Postgres()
-    try:
-        owner = os.stat(made.data)
-        shutil.copy(realm.keytab, made.data / "krb5.keytab")
-        os.chown(made.data / "krb5.keytab", owner.st_uid, owner.st_gid)
-        (made.data / "pg_hba.conf").write_text(HBA, encoding="utf-8")
-        (made.data / "pg_ident.conf").write_text(IDENT, encoding="utf-8")
-        made.query(f"ALTER SYSTEM SET krb_server_keyfile = '{made.data}/krb5.keytab'", dbname="postgres")
-        made.stop()
-        made.start()
-        yield made
-    finally:
-        made.destroy()
+    yield from run_cluster(own_realm, HBA, IDENT)
 
 
 def start(weir, realm, where, upstream="", environment=None, cache=None, timeout="1h", **settings):
