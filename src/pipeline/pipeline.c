@@ -74,20 +74,26 @@ may_query_go(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
 	struct scanned_sql *kept = scan_remembered(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
+	struct sql_risk *risk = kept == NULL ? NULL : &kept->risk;
 
-	return leaves_nothing(scan.flags, scan.hints,
-			      database_code_risk(x->pool->code, *x->env->now_us, kept == NULL ? NULL : &kept->risk, sql,
-						 len, NULL, 0)) &&
-	       state_query_repeats(x, sql, len) && is_expected_short(x, sql, len);
+	return len > 0 &&
+	       leaves_nothing(scan.flags, scan.hints,
+			      database_code_risk(x->pool->code, *x->env->now_us, risk, sql, len, NULL, 0)) &&
+	       database_code_is_repeatable(x->pool->code, *x->env->now_us, risk, sql, len, NULL, 0) &&
+	       is_expected_short(x, sql, len);
 }
 
 static bool
 may_statement_go(const struct exchange *x, struct statement *st)
 {
 	const struct sql_traits *v = statement_traits(st);
+	const char *sql = (const char *)st->bytes;
+	size_t text_len = st->query_len + 1;
 
 	return leaves_nothing(v->flags, v->hints & ~(uint32_t)TRAITS_OF_PARSE, state_risk_of(x, st)) &&
-	       state_statement_repeats(x, st) && is_expected_short(x, (const char *)st->bytes, st->query_len);
+	       database_code_is_repeatable(x->pool->code, *x->env->now_us, &st->risk, sql, st->query_len,
+					   st->bytes + text_len, st->len - text_len) &&
+	       is_expected_short(x, sql, st->query_len);
 }
 
 /* --- behind whom --- */
@@ -246,7 +252,7 @@ send_ahead(struct server *srv, const struct exchange *x, const struct policy_ahe
 	(void)server_write(srv, out->bytes, out->len);
 }
 
-/* Sends the next one ahead, to srv. Returns false if that can't be. */
+/* Sends the next one ahead, to srv, which may be followed. Returns false if that can't be. */
 static bool
 fill_one(struct server *srv)
 {
@@ -255,8 +261,6 @@ fill_one(struct server *srv)
 	struct policy_ahead a;
 	struct buf out = { 0 };
 
-	if (!may_be_followed(srv, *srv->env->now_us))
-		return false;
 	t = policy_next_ahead(pool_of(srv)->policy, *srv->env->now_us);
 	if (t == NULL || policy_is_ahead(srv->conn, t))
 		return false;
@@ -273,7 +277,7 @@ pipeline_fill(struct server *srv)
 
 	if (srv->state != SV_LENT || x == NULL || x->env->is_draining || x->env->is_moving)
 		return;
-	while (fill_one(srv))
+	while (may_be_followed(srv, *x->env->now_us) && fill_one(srv))
 		continue;
 }
 
@@ -282,7 +286,8 @@ pipeline_wait(struct exchange *x)
 {
 	struct server *srv, *best = NULL;
 
-	if (x->state != CL_IN_LINE || x->env->is_draining || x->env->is_moving)
+	if (x->state != CL_IN_LINE || x->env->is_draining || x->env->is_moving ||
+	    policy_next_ahead(x->pool->policy, *x->env->now_us) == NULL)
 		return;
 	TAILQ_FOREACH(srv, &x->pool->servers, all)
 		if (srv->state == SV_LENT && srv->conn->ahead_count + 1 < x->settings->max_pipeline &&

@@ -41,28 +41,6 @@ state_risk_of_all(const struct exchange *x)
 	return database_code_risk(x->pool->code, *x->env->now_us, NULL, NULL, 0, NULL, 0) | RISK_OPAQUE;
 }
 
-bool
-state_query_repeats(const struct exchange *x, const char *sql, size_t len)
-{
-	struct scanned_sql *kept;
-	struct scan scan;
-
-	if (len == 0)
-		return false;
-	kept = scan_remembered(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
-	return database_code_is_repeatable(x->pool->code, *x->env->now_us, kept == NULL ? NULL : &kept->risk, sql, len,
-					   NULL, 0);
-}
-
-bool
-state_statement_repeats(const struct exchange *x, struct statement *st)
-{
-	size_t text_len = st->query_len + 1;
-
-	return database_code_is_repeatable(x->pool->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
-					   st->query_len, st->bytes + text_len, st->len - text_len);
-}
-
 /* --- plans --- */
 
 /* Settings that are in no GUC set (yet) may be in force. */

@@ -6,13 +6,6 @@
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/*
- * Each returns true if this is one read that may be run twice, elsewhere too, without anybody seeing it
- * (database_code_is_repeatable), whatever is known of the session. SQL: of a Query, under x's GUC set; st: as a Bind
- * runs it. Nothing that scan_remembered() has returned may be in use.
- */
-bool state_query_repeats(const struct exchange *x, const char *sql, size_t len);
-bool state_statement_repeats(const struct exchange *x, struct statement *st);
 /* Each returns the parts of the session (enum state_part) that code of the database could touch unseen. */
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_all(const struct exchange *x); /* SQL that is unknown */
