@@ -312,6 +312,14 @@ policy_leave_queue(struct policy *p, struct policy_waiter *t)
 	tell_of_line(p);
 }
 
+/* t is about to be granted a connection. What was sent ahead for it elsewhere was sent in vain. */
+static void
+leave_served(struct policy *p, struct policy_waiter *t)
+{
+	p->counters->pipelined[PL_SECOND] += t->is_ahead;
+	policy_leave_queue(p, t);
+}
+
 /* Conn may have been freed when this returns. */
 void
 policy_close_conn(struct policy *p, struct policy_conn *conn, enum recycle_reason reason)
@@ -400,7 +408,7 @@ policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	struct policy_conn *conn = NULL;
 
 	p->is_in_use = true;
-	if (p->waiting == 0 && p->count[PC_IDLE] > 0)
+	if (p->waiting == p->sent_ahead && p->count[PC_IDLE] > 0)
 		conn = choose_idle(p, t, now_us);
 	if (conn == NULL) {
 		join_queue(p, t, now_us);
@@ -417,7 +425,8 @@ policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 struct policy_conn *
 policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 {
-	struct policy_conn *conn = p->waiting == 0 && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
+	struct policy_conn *conn =
+	    p->waiting == p->sent_ahead && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
 
 	if (conn == NULL) {
 		if (!p->is_fail_fatal) /* else it backs off for long: nobody is kept waiting by that */
@@ -470,8 +479,8 @@ policy_serve(struct policy *p, uint64_t now_us)
 	struct policy_waiter *t;
 	struct policy_conn *conn;
 
-	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
-		policy_leave_queue(p, t);
+	while ((t = policy_next(p, now_us)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
+		leave_served(p, t);
 		lend(p, conn, t);
 		grant(p, conn, t, now_us);
 	}
@@ -513,7 +522,7 @@ is_to_close(const struct policy *p, const struct policy_conn *conn, uint64_t now
 __attribute__((noinline)) static void
 arm_for_idle(struct policy *p, uint64_t now_us)
 {
-	policy_arm(p, policy_idle_due(p, now_us));
+	policy_arm(p, clock_lesser_us(policy_idle_due(p, now_us), policy_stuck_at(p)));
 }
 
 static void
@@ -523,6 +532,7 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 
 	policy_move(p, conn, PC_IDLE);
 	is_nearer = policy_expect_idle(p, conn) || is_crowded; /* conn may be gone after what follows */
+	is_nearer |= p->sent_ahead > 0;
 	if (is_crowded)
 		policy_trim(p, now_us);
 	caps_review(&p->caps, now_us);
@@ -543,15 +553,13 @@ __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	uint32_t ahead = conn->ahead_count;
-	struct policy_waiter *first = TAILQ_FIRST(&p->line), *t = ahead > 0 ? conn->ahead[0].t : first;
+	struct policy_waiter *t = ahead > 0 ? conn->ahead[0].t : policy_next(p, now_us);
 	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
 	uint64_t asked_us = p->question_us;
 
 	p->question_us = 0;
 	end_washing(p, conn);
-	if (ahead == 0 && first != NULL && first->is_ahead && (t = policy_first_behind(p, now_us)) == NULL)
-		t = first; /* all were: the first one is served here as well */
 	if (is_to_close(p, conn, now_us, &reason) || is_asked_back || (ahead > 0 && t == NULL)) {
 		policy_close_conn(p, conn, reason);
 		policy_reinforce(p, now_us);
@@ -562,10 +570,11 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	} else {
 		if (asked_us != 0)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
-		if (ahead > 0)
+		if (ahead > 0) {
 			t->is_ahead = false;
-		p->counters->pipelined[PL_SECOND] += t->is_ahead;
-		policy_leave_queue(p, t);
+			p->sent_ahead--;
+		}
+		leave_served(p, t);
 		lend(p, conn, t);
 		if (caps_is_short(&p->caps))
 			policy_reinforce(p, now_us);
@@ -658,7 +667,7 @@ policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_u
 static void
 deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
-	struct policy_waiter *t = TAILQ_FIRST(&p->line);
+	struct policy_waiter *t = policy_next(p, now_us);
 	enum recycle_reason reason;
 	bool is_to_end = is_to_close(p, conn, now_us, &reason);
 
@@ -674,7 +683,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 		t = NULL;
 	} else {
 		t->connect_us += now_us - later_of(asked_us, t->since_us);
-		policy_leave_queue(p, t);
+		leave_served(p, t);
 		lend(p, conn, t);
 	}
 	policy_reinforce(p, now_us);
@@ -693,7 +702,7 @@ recover(struct policy *p, uint64_t now_us)
 bool
 policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	struct policy_waiter *t = TAILQ_FIRST(&p->line);
+	struct policy_waiter *t = policy_next(p, now_us);
 	enum recycle_reason reason = p->close_reason;
 	bool is_of_round, is_trusted;
 
@@ -715,7 +724,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		go_idle(p, conn, now_us);
 		t = NULL;
 	} else {
-		policy_leave_queue(p, t);
+		leave_served(p, t);
 		lend(p, conn, t);
 	}
 	p->shard.is_to_ask |= t == NULL;

@@ -40,6 +40,28 @@ policy_first_behind(const struct policy *p, uint64_t now_us)
 	return t;
 }
 
+struct policy_waiter *
+policy_next(const struct policy *p, uint64_t now_us)
+{
+	struct policy_waiter *first = TAILQ_FIRST(&p->line), *t;
+
+	if (first == NULL || !first->is_ahead)
+		return first;
+	t = policy_first_behind(p, now_us);
+	return t == NULL && p->shard.shared != NULL ? first : t;
+}
+
+uint64_t
+policy_stuck_at(const struct policy *p)
+{
+	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
+	struct policy_conn *conn;
+
+	if (p->sent_ahead == 0 || p->count[PC_IDLE] == 0 || !first->is_ahead || find(p, first, &conn) == NULL)
+		return NEVER_US;
+	return later(later(conn->ahead_since_us, conn->ahead_wait_us), 1);
+}
+
 bool
 policy_is_ahead(const struct policy_conn *conn, const struct policy_waiter *t)
 {
@@ -58,6 +80,7 @@ policy_leave_ahead(struct policy *p, struct policy_waiter *t)
 	assert(a != NULL && t->is_ahead);
 	a->t = NULL;
 	t->is_ahead = false;
+	p->sent_ahead--;
 }
 
 void
@@ -75,6 +98,7 @@ policy_go_ahead(struct policy *p, struct policy_conn *conn, const struct policy_
 	conn->ahead_in = p;
 	conn->ahead_wait_us = wait_us;
 	t->is_ahead = true;
+	p->sent_ahead++;
 }
 
 uint32_t

@@ -11,7 +11,10 @@ policy_forget_ahead(struct policy_conn *conn)
 		if (t == NULL)
 			continue;
 		conn->ahead_in->counters->pipelined[PL_AGAIN]++;
+		conn->ahead_in->sent_ahead -= t->is_ahead; /* false of the one that was just granted conn */
 		t->is_ahead = false;
+		if (conn->ahead_in->count[PC_IDLE] > 0)
+			policy_arm(conn->ahead_in, conn->ahead_since_us); /* it is served by an idle one now */
 	}
 	conn->ahead_count = 0;
 }

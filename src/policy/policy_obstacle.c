@@ -35,9 +35,9 @@ coming_count(const struct policy *p)
 uint32_t
 policy_unserved(const struct policy *p)
 {
-	uint32_t coming = coming_count(p);
+	uint32_t coming = coming_count(p), waiting = p->waiting - p->sent_ahead;
 
-	return p->waiting > coming ? p->waiting - coming : 0;
+	return waiting > coming ? waiting - coming : 0;
 }
 
 /* --- It is paused. --- */

@@ -60,7 +60,7 @@ struct policy {
 	uint32_t washing; /* how many of the LENT will be returned in a moment */
 	struct policy_conn *last[POLICY_LAST]; /* by the id of its last borrower, if borrower_id still says so */
 	struct policy_queue line; /* the longest waiter is first */
-	uint32_t waiting, last_number;
+	uint32_t waiting, sent_ahead /* of these: t->is_ahead */, last_number;
 
 	bool is_paused;
 	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
@@ -215,7 +215,17 @@ uint32_t policy_min_idle(const struct policy *p); /* how many idle ones to keep 
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
-void policy_arm(struct policy *p, uint64_t at_us); /* policy_tick is due at this time */
+/* policy_tick is due at this time */
+static inline void
+policy_arm(struct policy *p, uint64_t at_us)
+{
+	if (at_us >= p->due_us)
+		return;
+	p->due_us = at_us;
+	if (p->ops.wake != NULL)
+		p->ops.wake(p->owner, at_us);
+}
+
 void policy_trim(struct policy *p, uint64_t now_us); /* closes those idle for too long */
 void policy_set_recycle_time(struct policy *p, struct policy_conn *conn);
 /* Returns when a sweep will have something to do for this idle connection. */

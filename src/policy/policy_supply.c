@@ -319,7 +319,7 @@ check_counts(const struct policy *p)
 		total += p->count[state];
 		assert(state == PC_LENT || TAILQ_EMPTY(&p->in[state]) == (p->count[state] == 0));
 	}
-	assert(total == p->total && TAILQ_EMPTY(&p->line) == (p->waiting == 0));
+	assert(total == p->total && TAILQ_EMPTY(&p->line) == (p->waiting == 0) && p->sent_ahead <= p->waiting);
 	assert(p->washing <= p->count[PC_LENT]);
 }
 

@@ -7,21 +7,12 @@
  * connections are checked, at most once per second and not before one of them is due.
  */
 #include "policy/policy_upkeep.h"
+#include "policy/policy_ahead.h"
 #include "policy/policy_queue.h"
 
 #define SWEEP_AT_MOST_EVERY_US SECOND_US
 
 /* --- Deadlines. --- */
-
-void
-policy_arm(struct policy *p, uint64_t at_us)
-{
-	if (at_us >= p->due_us)
-		return;
-	p->due_us = at_us;
-	if (p->ops.wake != NULL)
-		p->ops.wake(p->owner, at_us);
-}
 
 /* Returns when the coldest idle connection will have been idle for too long, and why. */
 static uint64_t
@@ -73,7 +64,7 @@ policy_next_due(const struct policy *p, uint64_t now_us)
 		due_us = clock_lesser_us(due_us, policy_deadline(p, first));
 	if (pinging != NULL && p->settings.ping_timeout_us > 0)
 		due_us = clock_lesser_us(due_us, ping_limit(p, pinging));
-	due_us = clock_lesser_us(due_us, policy_idle_due(p, now_us));
+	due_us = clock_lesser_us(due_us, clock_lesser_us(policy_idle_due(p, now_us), policy_stuck_at(p)));
 	return due_us > now_us ? due_us : now_us;
 }
 
@@ -157,6 +148,12 @@ policy_tick(struct policy *p, uint64_t now_us)
 	policy_trim(p, now_us);
 	sweep(p, now_us);
 	p->is_held = false;
+	while (now_us >= policy_stuck_at(p)) {
+		p->counters->pipelined[PL_SECOND]++;
+		policy_leave_ahead(p, TAILQ_FIRST(&p->line));
+	}
+	if (p->waiting > p->sent_ahead && p->count[PC_IDLE] > 0)
+		policy_serve(p, now_us);
 	policy_reinforce(p, now_us);
 	p->due_us = policy_next_due(p, now_us);
 	return p->due_us == NEVER_US ? 0 : p->due_us;

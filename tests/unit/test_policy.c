@@ -44,8 +44,18 @@ static const struct rule who_goes_ahead[] = {
 	  "take 2; first=2; return 2; holds[3]=0; first=2; second=0; again=0" },
 	{ "another connection goes to the first whose request was not sent", "2+0",
 	  "fill 0 2; borrow 2-3 waits; ahead 2 0; return 1; holds[3]=1; return 0; holds[2]=0; second=0" },
-	{ "or to the first of all if all were: what was sent for him is nobody's", "2+0",
-	  "fill 0 2; borrow 2 waits; ahead 2 0; return 1; holds[2]=1; second=1; lost_ahead[0]=1; ahead=0" },
+	{ "or becomes idle if all were, and goes to the next who comes", "2+0",
+	  "fill 0 2; borrow 2 waits; ahead 2 0; return 1; idle=1; waits[2]=1; second=0; borrow 3; holds[3]=1; return "
+	  "0; holds[2]=0" },
+	{ "but if where it was sent takes too long, it goes to the first: what was sent for him is nobody's", "2+0",
+	  "fill 0 2; borrow 2 waits; ahead 2 0; now +3ms; return 1; waits[2]=1; idle=1; at +2ms; waits[2]=1; at +1ms; "
+	  "holds[2]=1; "
+	  "second=1; "
+	  "lost_ahead[0]=1; ahead=0" },
+	{ "or if that is lost", "2+0",
+	  "fill 0 2; borrow 2 waits; ahead 2 0; return 1; lose 0; ping 1 ok; holds[2]=1; again=1" },
+	{ "or if it is nobody's by the owner's word", "2+0",
+	  "fill 0 2; borrow 2 waits; ahead 2 0; return 1; disown 0; tick; holds[2]=1; again=1" },
 	{ "or if where it was sent takes too long", "2+0",
 	  "fill 0 2; borrow 2-3 waits; ahead 2 0; now +6ms; may_go_ahead[2]=1; return 1; holds[2]=1; waits[3]=1" },
 	{ "who is sent twice has his place where he was sent last", "2+0",
