@@ -5,11 +5,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "server/server.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 struct fake_exchange *fake;
 

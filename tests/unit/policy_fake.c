@@ -1,8 +1,6 @@
 /* tests/unit/policy_fake.c - see policy_fake.h. */
 #include "policy_fake.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 static int
 number_of(const struct fake *f, const struct policy_conn *conn)

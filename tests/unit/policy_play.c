@@ -4,11 +4,7 @@
 #include "policy/policy_ahead.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_upkeep.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 #define WORDS 8
 #define STEP_MAX 400
@@ -403,24 +399,24 @@ act(struct play *play)
 	const struct stage *stage = play->stage;
 	unsigned from, to;
 
-	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
-		if (!is_word(play, 0, acts[i].word))
+	EACH(row, acts) {
+		if (!is_word(play, 0, row->word))
 			continue;
 		switch (sscanf(play->words[1], "%u-%u", &from, &to)) {
 		case 1:
-			acts[i].act(play, (int)from);
+			row->act(play, (int)from);
 			return;
 		case 2:
 			for (; from <= to; from++)
-				acts[i].act(play, (int)from);
+				row->act(play, (int)from);
 			return;
 		default:
 			fail_step(play, "whose?");
 		}
 	}
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (is_word(play, 0, others[i].word)) {
-			others[i].act(play);
+	EACH(r, others)
+		if (is_word(play, 0, r->word)) {
+			r->act(play);
 			return;
 		}
 	if (stage->act == NULL || !stage->act(play, stage->world, play->f, play->words))

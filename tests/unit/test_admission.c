@@ -1,10 +1,7 @@
 /* tests/unit/test_admission.c - clients count in their database, those of a tenant's databases together. */
 #include "admission/admission.h"
 #include "load/load_state.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 #define LIMIT 2
 #define CLIENTS 5

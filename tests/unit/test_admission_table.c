@@ -1,10 +1,7 @@
 /* tests/unit/test_admission_table.c - what admission remembers about addresses and users. Links
  * admission/admission_table.c alone; the tests own the clock. */
 #include "admission/admission_table.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 #define MS UINT64_C(1000)
 #define S (1000 * MS)
@@ -133,7 +130,7 @@ Test(admission_table, a_rate_is_its_burst_too_and_comes_back)
 {
 	static const uint32_t rates[] = { 1, 2, 3, 7, 10, 999, 1000, 12345 };
 
-	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+	for (size_t i = 0; i < COUNT(rates); i++) {
 		struct admission_table *t = admission_table_new(1, 10);
 		struct admission_entry *e = get(t, "web", 0);
 		uint32_t rate = rates[i], passed = 0;
@@ -192,7 +189,7 @@ Test(admission_table, failures_double_the_delay_up_to_a_bound)
 	struct admission_entry *e = get(t, "10.0.0.1", 0);
 	static const uint64_t want[] = { 100 * MS, 200 * MS, 400 * MS, 800 * MS, 1600 * MS, 3200 * MS, 5 * S, 5 * S };
 
-	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+	for (size_t i = 0; i < COUNT(want); i++)
 		cr_expect_eq(admission_entry_failed(e, 100 * MS, 5 * S, 0), want[i], "the %zuth", i + 1);
 	for (int i = 0; i < 100000; i++)
 		admission_entry_failed(e, 100 * MS, 3600 * S, 0);

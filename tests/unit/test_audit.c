@@ -3,10 +3,7 @@
 #include "threads.h"
 
 #include "sql/scan.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 struct seen {
 	unsigned rows, others;

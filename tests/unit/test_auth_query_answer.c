@@ -3,9 +3,7 @@
  * lookup/auth_query_answer.c and base/fail.c.
  */
 #include "lookup/auth_query_cache.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 #define NULL_COLUMN "\xff\xff\xff\xff"
 #define WEB "\0\0\0\3web"
@@ -95,21 +93,20 @@ static const struct {
 
 Test(auth_query_answer, rows)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		uint8_t *body = malloc(rows[i].len + 1), *exact = body + 1; /* at its end: an overrun is seen by ASan */
+	EACH(row, rows) {
+		uint8_t *body = malloc(row->len + 1), *exact = body + 1; /* at its end: an overrun is seen by ASan */
 		struct auth_answer answer;
 		struct fail why;
 
-		memcpy(exact, rows[i].body, rows[i].len);
-		cr_expect_eq(auth_answer_read(exact, rows[i].len, "web", &answer, &why), rows[i].want, "%s",
-			     rows[i].rule);
-		if (rows[i].want == 0) {
-			cr_expect_eq(answer.valid_until_us, rows[i].valid_until_us, "%s", rows[i].rule);
-			cr_expect_eq(answer.secret == NULL, rows[i].secret == NULL, "%s", rows[i].rule);
+		memcpy(exact, row->body, row->len);
+		cr_expect_eq(auth_answer_read(exact, row->len, "web", &answer, &why), row->want, "%s", row->rule);
+		if (row->want == 0) {
+			cr_expect_eq(answer.valid_until_us, row->valid_until_us, "%s", row->rule);
+			cr_expect_eq(answer.secret == NULL, row->secret == NULL, "%s", row->rule);
 		}
-		if (rows[i].want == 0 && rows[i].secret != NULL) {
-			cr_expect_eq(answer.secret_len, strlen(rows[i].secret), "%s", rows[i].rule);
-			cr_expect_eq(memcmp(answer.secret, rows[i].secret, answer.secret_len), 0, "%s", rows[i].rule);
+		if (row->want == 0 && row->secret != NULL) {
+			cr_expect_eq(answer.secret_len, strlen(row->secret), "%s", row->rule);
+			cr_expect_eq(memcmp(answer.secret, row->secret, answer.secret_len), 0, "%s", row->rule);
 		}
 		free(body);
 	}

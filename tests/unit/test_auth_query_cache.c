@@ -3,10 +3,7 @@
  * lookup/auth_query_cache.c alone: time is an argument.
  */
 #include "lookup/auth_query_cache.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 #define S UINT64_C(1000000)
 #define TTL (10 * S)

@@ -2,12 +2,8 @@
 #include "pipeline/batch.h"
 
 #include "wire/ledger.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define BYTES(literal) literal, sizeof(literal) - 1
 #define BIND "B\0\0\0\014\0\0\0\0\0\0\0\0"
 #define BIND_S "B\0\0\0\015\0s\0\0\0\0\0\0\0"
 #define EXECUTE "E\0\0\0\011\0\0\0\0\0"
@@ -51,23 +47,22 @@ static const struct {
 
 Test(batch, requests)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		uint8_t *exact = malloc(rows[i].len + 1);
-		bool is_wanted = rows[i].kinds != 0;
+	EACH(row, rows) {
+		uint8_t *exact = malloc(row->len + 1);
+		bool is_wanted = row->kinds != 0;
 		struct batch b;
 
 		cr_assert_not_null(exact);
-		memcpy(exact + 1, rows[i].bytes, rows[i].len);
-		cr_expect_eq(batch_read(exact + 1, rows[i].len, &b), is_wanted, "%s", rows[i].rule);
+		memcpy(exact + 1, row->bytes, row->len);
+		cr_expect_eq(batch_read(exact + 1, row->len, &b), is_wanted, "%s", row->rule);
 		if (is_wanted) {
-			cr_expect_eq(b.kinds, rows[i].kinds, "%s: %x", rows[i].rule, b.kinds);
-			cr_expect_eq(b.sql == NULL, rows[i].sql == NULL, "%s", rows[i].rule);
-			if (rows[i].sql != NULL)
-				cr_expect(b.sql_len == strlen(rows[i].sql) &&
-					      memcmp(b.sql, rows[i].sql, b.sql_len) == 0,
-					  "%s", rows[i].rule);
-			if (rows[i].statement != NULL)
-				cr_expect_str_eq(b.statement, rows[i].statement, "%s", rows[i].rule);
+			cr_expect_eq(b.kinds, row->kinds, "%s: %x", row->rule, b.kinds);
+			cr_expect_eq(b.sql == NULL, row->sql == NULL, "%s", row->rule);
+			if (row->sql != NULL)
+				cr_expect(b.sql_len == strlen(row->sql) && memcmp(b.sql, row->sql, b.sql_len) == 0,
+					  "%s", row->rule);
+			if (row->statement != NULL)
+				cr_expect_str_eq(b.statement, row->statement, "%s", row->rule);
 		}
 		free(exact);
 	}

@@ -1,10 +1,7 @@
 /* tests/unit/test_buf.c - growth and limits of buffers, and failures as text. Links base/buf.c and base/fail.c. */
 #include "base/buf.h"
 #include "base/fail.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 Test(buf, zeroed_is_valid_and_empty)
 {
@@ -95,20 +92,17 @@ put_zeros(struct buf *b, size_t len)
 
 Test(buf, limits)
 {
-	for (size_t i = 0; i < sizeof(limit_rows) / sizeof(limit_rows[0]); i++) {
-		struct buf b = { .limit = limit_rows[i].limit };
+	EACH(row, limit_rows) {
+		struct buf b = { .limit = row->limit };
 		size_t len;
 
-		cr_expect_eq(put_zeros(&b, limit_rows[i].first), limit_rows[i].is_first_taken, "%s",
-			     limit_rows[i].rule);
+		cr_expect_eq(put_zeros(&b, row->first), row->is_first_taken, "%s", row->rule);
 		len = b.len;
-		cr_expect_eq(put_zeros(&b, limit_rows[i].second), limit_rows[i].is_second_taken, "%s",
-			     limit_rows[i].rule);
-		cr_expect_eq(buf_ok(&b), limit_rows[i].is_second_taken, "%s", limit_rows[i].rule);
-		if (!limit_rows[i].is_second_taken)
-			cr_expect_eq(b.len, len, "%s: what was there is there", limit_rows[i].rule);
-		cr_expect_leq(b.cap, limit_rows[i].limit ? limit_rows[i].limit : BUF_LIMIT_DEFAULT, "%s",
-			      limit_rows[i].rule);
+		cr_expect_eq(put_zeros(&b, row->second), row->is_second_taken, "%s", row->rule);
+		cr_expect_eq(buf_ok(&b), row->is_second_taken, "%s", row->rule);
+		if (!row->is_second_taken)
+			cr_expect_eq(b.len, len, "%s: what was there is there", row->rule);
+		cr_expect_leq(b.cap, row->limit ? row->limit : BUF_LIMIT_DEFAULT, "%s", row->rule);
 		buf_fini(&b);
 	}
 }

@@ -5,10 +5,9 @@
 
 #include "base/clock.h"
 #include "config/config.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 
 #define CLIENTS 64 /* of each loop */
 #define ROUNDS 20000

@@ -3,9 +3,7 @@
  * and two standbys; tests/sim/reads_sim.h draws all others from a seed.
  */
 #include "policy/causality.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 #define LAG_US 1000000u
 
@@ -435,10 +433,10 @@ Test(causality, positions_are_read_as_postgresql_does)
 {
 	uint64_t position;
 
-	for (size_t i = 0; i < sizeof(positions) / sizeof(positions[0]); i++) {
-		bool is_position = causality_parse(positions[i].text, &position);
+	EACH(row, positions) {
+		bool is_position = causality_parse(row->text, &position);
 
-		cr_expect_eq(is_position, positions[i].is_position, "%s", positions[i].text);
-		cr_expect(!is_position || position == positions[i].want, "%s", positions[i].text);
+		cr_expect_eq(is_position, row->is_position, "%s", row->text);
+		cr_expect(!is_position || position == row->want, "%s", row->text);
 	}
 }

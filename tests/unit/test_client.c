@@ -5,11 +5,9 @@
 #include "net/inbox.h"
 #include "pool/pool_set_state.h"
 #include "server/server_parts.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -222,7 +220,7 @@ Test(client, what_comes_behind_a_request_that_waits_does_not_begin_it_anew)
 {
 	static const enum client_state waits[] = { CL_IN_LINE, CL_HELD, CL_IN_DOUBT, CL_CATCHING, CL_AWAITING };
 
-	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+	for (size_t i = 0; i < COUNT(waits); i++) {
 		struct place p;
 
 		place_init(&p, false);
@@ -260,7 +258,7 @@ Test(client, who_waits_or_is_in_a_transaction_is_not_idle)
 	};
 	struct server server = { .tx = 'I' };
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct client c = { .x = { .state = (uint8_t)rows[i].state, .block = (uint8_t)rows[i].block } };
 
 		c.x.srv = rows[i].has_server ? &server : NULL;

@@ -1,10 +1,7 @@
 /* tests/unit/test_client_record.c - restart/client_record_form.c: what is written is read again, and nothing else is.
  */
 #include "restart/client_record_form.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 static const struct client_record_statement twice = {
 	.name = "twice", .text = 7, .shape = 8, .types = 9, .is_shared = true, .is_told = true
@@ -138,18 +135,18 @@ Test(client_record, texts)
 		{ "nothing", "", 0, 0, -1 },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct client_record_text t = { .bytes = (const uint8_t *)rows[i].bytes,
-						.len = rows[i].len,
-						.query_len = rows[i].query_len,
+	EACH(row, rows) {
+		struct client_record_text t = { .bytes = (const uint8_t *)row->bytes,
+						.len = row->len,
+						.query_len = row->query_len,
 						.types = (const uint8_t *)"\0\0",
 						.types_len = 2 };
 		struct client_record_text out;
 		struct buf b = { 0 };
 
 		client_record_put(&b, client_record_text, &t);
-		cr_expect_eq(client_record_parse_text(b.bytes, b.len, &out), rows[i].want, "%s", rows[i].rule);
-		if (rows[i].want == 0)
+		cr_expect_eq(client_record_parse_text(b.bytes, b.len, &out), row->want, "%s", row->rule);
+		if (row->want == 0)
 			cr_expect(out.len == t.len && out.query_len == t.query_len && out.types_len == 2 &&
 				  memcmp(out.bytes, t.bytes, t.len) == 0);
 		buf_fini(&b);

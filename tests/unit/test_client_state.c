@@ -1,8 +1,6 @@
 /* tests/unit/test_client_state.c - the life of a client as a table: which steps there are, and which must never be. */
 #include "exchange/client_state.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 static enum client_state
 after(const enum client_event *steps, size_t count)

@@ -5,10 +5,7 @@
 #include "load/load_state.h"
 #include "policy/policy_commons.h"
 #include "pool/pool_target.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 #define CREW 5
 #define HAS_MAX 3

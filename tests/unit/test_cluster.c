@@ -1,8 +1,6 @@
 /* tests/unit/test_cluster.c - what is known of the hosts of an upstream: readings, lag, who is the primary. */
 #include "pool/cluster.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 #define MS 1000u
 #define BEGIN (1000u * MS)

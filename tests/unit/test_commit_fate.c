@@ -3,9 +3,7 @@
  * on since, and what follows from it. The integration tests have some of these with real clusters.
  */
 #include "session/commit_fate.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 /* Where the transaction ran: it has never been in recovery. */
 static const struct cluster_mark then = { .system_id = 7, .started_us = 100, .timeline = 1 };
@@ -151,11 +149,11 @@ static const struct {
 
 Test(commit_fate, rows)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		const char *reason = NULL;
 
-		cr_expect_eq(fate_judge(&then, rows[i].mark, &rows[i].now, &none_seen, &reason), rows[i].want, "%s: %s",
-			     rows[i].story, reason);
+		cr_expect_eq(fate_judge(&then, row->mark, &row->now, &none_seen, &reason), row->want, "%s: %s",
+			     row->story, reason);
 		cr_expect_not_null(reason);
 	}
 }

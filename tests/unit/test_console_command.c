@@ -4,11 +4,9 @@
  */
 #include "admin/console_command.h"
 #include "admin/console_rows.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 
 static int
 parse(const char *text, struct command *out, struct fail *why)
@@ -86,18 +84,17 @@ Test(console_command, reads)
 		{ "what PgBouncer has is known", "SHOW FDS", COMMAND_REFUSED, NULL, NULL },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(r, rows) {
 		struct command c;
 		struct fail why = { 0 };
 
-		cr_assert_eq(parse(rows[i].text, &c, &why), 0, "%s: %s", rows[i].rule, why.text);
-		cr_assert_not_null(c.row, "%s", rows[i].rule);
-		cr_expect_eq(c.row->id, rows[i].id, "%s: got %s", rows[i].rule, c.row->phrase);
-		cr_expect_eq(c.has_name, rows[i].name != NULL, "%s", rows[i].rule);
-		cr_expect_str_eq(c.name, rows[i].name != NULL || c.has_name ? rows[i].name : c.name, "%s",
-				 rows[i].rule);
-		cr_expect_eq(c.has_text, rows[i].value != NULL, "%s", rows[i].rule);
-		cr_expect_str_eq(c.text, rows[i].value != NULL ? rows[i].value : "", "%s", rows[i].rule);
+		cr_assert_eq(parse(r->text, &c, &why), 0, "%s: %s", r->rule, why.text);
+		cr_assert_not_null(c.row, "%s", r->rule);
+		cr_expect_eq(c.row->id, r->id, "%s: got %s", r->rule, c.row->phrase);
+		cr_expect_eq(c.has_name, r->name != NULL, "%s", r->rule);
+		cr_expect_str_eq(c.name, r->name != NULL || c.has_name ? r->name : c.name, "%s", r->rule);
+		cr_expect_eq(c.has_text, r->value != NULL, "%s", r->rule);
+		cr_expect_str_eq(c.text, r->value != NULL ? r->value : "", "%s", r->rule);
 	}
 }
 
@@ -134,7 +131,7 @@ Test(console_command, empty_statements_are_no_error)
 {
 	static const char *const texts[] = { "", " ", ";", "-- ping", "/* ping */", "\n\n" };
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+	for (size_t i = 0; i < COUNT(texts); i++) {
 		struct command c;
 		struct fail why;
 
@@ -184,12 +181,15 @@ Test(console_command, refuses)
 		{ "a name that needs quotes", "PAUSE my-db", "syntax error at or near \"-\"", "Only the name" },
 		{ "no name at all", "PAUSE *", "syntax error at or near \"*\"", "" },
 		{ "too long a name",
-		  "PAUSE a123456789012345678901234567890123456789012345678901234567890123"
-		  "456789012345678901234567890123456789012345678901234567890123456789",
+		  "PAUSE "
+		  "a123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+		  "012345678901234567890123456789",
 		  "the name \"a1234567890123456789012345678901...\" is longer than 127 bytes", "" },
 		{ "too long a name of parts",
-		  "SET pool.a123456789012345678901234567890123456789012345678901234567890123"
-		  "45678901234567890123456789012345678901234567890123456789012 = 1",
+		  "SET "
+		  "pool."
+		  "a123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+		  "01234567890123456789012 = 1",
 		  "syntax error at or near \"a12345678901", "" },
 		{ "a pattern without quotes", "SHOW POOLS LIKE app%", "LIKE takes a pattern", "" },
 		{ "something else than LIKE", "SHOW POOLS app", "syntax error at or near \"app\"", "Only LIKE" },
@@ -205,17 +205,15 @@ Test(console_command, refuses)
 		  "the statement is too long", "" },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct command c;
 		struct fail why = { 0 };
 
-		cr_assert_eq(parse(rows[i].text, &c, &why), -1, "%s", rows[i].rule);
-		cr_expect_str_eq(why.sqlstate, "42601", "%s", rows[i].rule);
-		cr_expect_eq(strncmp(why.text, rows[i].message, strlen(rows[i].message)), 0, "%s: %s", rows[i].rule,
-			     why.text);
-		cr_expect_eq(strncmp(why.hint, rows[i].hint, strlen(rows[i].hint)), 0, "%s: %s", rows[i].rule,
-			     why.hint);
-		cr_expect(rows[i].hint[0] != '\0' || why.hint[0] == '\0', "%s: %s", rows[i].rule, why.hint);
+		cr_assert_eq(parse(row->text, &c, &why), -1, "%s", row->rule);
+		cr_expect_str_eq(why.sqlstate, "42601", "%s", row->rule);
+		cr_expect_eq(strncmp(why.text, row->message, strlen(row->message)), 0, "%s: %s", row->rule, why.text);
+		cr_expect_eq(strncmp(why.hint, row->hint, strlen(row->hint)), 0, "%s: %s", row->rule, why.hint);
+		cr_expect(row->hint[0] != '\0' || why.hint[0] == '\0', "%s: %s", row->rule, why.hint);
 	}
 }
 
@@ -371,8 +369,8 @@ count_in(const char *phrase, const char *const *list, size_t count)
 
 Test(console_command, only_admins_change_anything)
 {
-	const size_t anybody = sizeof(for_anybody) / sizeof(for_anybody[0]);
-	const size_t admins = sizeof(for_admins) / sizeof(for_admins[0]);
+	const size_t anybody = COUNT(for_anybody);
+	const size_t admins = COUNT(for_admins);
 	const struct command_row *row;
 	size_t i;
 
@@ -470,9 +468,9 @@ Test(console_rows, like)
 		{ "abcabc", "%abc", true },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		cr_expect_eq(console_like_matches(rows[i].text, rows[i].pattern), rows[i].want, "%s LIKE %s",
-			     rows[i].text, rows[i].pattern);
+	EACH(row, rows)
+		cr_expect_eq(console_like_matches(row->text, row->pattern), row->want, "%s LIKE %s", row->text,
+			     row->pattern);
 }
 
 Test(console_rows, like_takes_no_exponential_time)

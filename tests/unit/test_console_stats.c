@@ -1,8 +1,7 @@
 /* tests/unit/test_console_stats.c - totals and averages of SHOW STATS; the test owns the clock. */
 #include "admin/console_stats.h"
 #include "base/clock.h"
-
-#include <criterion/criterion.h>
+#include "unit.h"
 
 #define MINUTE_US ((uint64_t)STATS_PERIOD_US)
 

@@ -7,11 +7,9 @@
 
 #include "base/clock.h"
 #include "seal/seal.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 #define T0 (1000 * US_PER_S)
 #define WITHOUT_CALLS ~RISK_BY_CALLS(STATE_PROBED)

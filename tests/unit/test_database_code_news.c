@@ -3,9 +3,7 @@
 
 #include "base/clock.h"
 #include "threads.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 #define T0 (1000 * US_PER_S)
 #define ROUNDS 20000u

@@ -1,10 +1,6 @@
 /* tests/unit/test_delegation.c - whose a pool's connections are, and who may use them. */
 #include "auth/delegation.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 #define NOW 1000u
 
@@ -61,27 +57,26 @@ static const struct {
 
 Test(delegation, rules)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct delegation *of = delegation_new();
-		struct delegated *client =
-		    rows[i].client != NULL ? made(rows[i].client, rows[i].client_until_us) : NULL;
+		struct delegated *client = row->client != NULL ? made(row->client, row->client_until_us) : NULL;
 		struct fail why = { 0 };
 		int r;
 
 		cr_assert_not_null(of);
-		if (rows[i].owner != NULL)
-			of->by = made(rows[i].owner, rows[i].owner_until_us);
-		r = delegation_take(of, client, rows[i].is_free, NOW, &why);
+		if (row->owner != NULL)
+			of->by = made(row->owner, row->owner_until_us);
+		r = delegation_take(of, client, row->is_free, NOW, &why);
 		delegated_unref(client); /* what was taken has a reference of its own */
-		cr_expect_eq(r, rows[i].refusal == NULL ? 0 : -1, "%s", rows[i].rule);
-		if (rows[i].refusal != NULL)
-			cr_expect(strncmp(why.text, rows[i].refusal, strlen(rows[i].refusal)) == 0 &&
+		cr_expect_eq(r, row->refusal == NULL ? 0 : -1, "%s", row->rule);
+		if (row->refusal != NULL)
+			cr_expect(strncmp(why.text, row->refusal, strlen(row->refusal)) == 0 &&
 				      strcmp(why.sqlstate, "28000") == 0 && *why.detail != '\0' && *why.hint != '\0',
-				  "%s: %s", rows[i].rule, why.text);
-		cr_expect_eq(of->by == NULL, rows[i].owner_then == NULL, "%s", rows[i].rule);
-		if (of->by != NULL && rows[i].owner_then != NULL) {
-			cr_expect_str_eq(of->by->principal, rows[i].owner_then, "%s", rows[i].rule);
-			cr_expect_eq(of->by->until_us, rows[i].until_then_us, "%s", rows[i].rule);
+				  "%s: %s", row->rule, why.text);
+		cr_expect_eq(of->by == NULL, row->owner_then == NULL, "%s", row->rule);
+		if (of->by != NULL && row->owner_then != NULL) {
+			cr_expect_str_eq(of->by->principal, row->owner_then, "%s", row->rule);
+			cr_expect_eq(of->by->until_us, row->until_then_us, "%s", row->rule);
 		}
 		delegation_unref(of);
 	}

@@ -3,13 +3,11 @@
 #include "net/dial.h"
 
 #include "fake_ares.h"
+#include "unit.h"
 
 #include <arpa/inet.h>
-#include <criterion/criterion.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>

@@ -1,7 +1,6 @@
 /* tests/unit/test_due.c - what is due first. Links base/due.c. */
 #include "base/table.h"
-
-#include <criterion/criterion.h>
+#include "unit.h"
 
 #define ITEMS 200u
 

@@ -17,10 +17,7 @@
 #include "state/linger.h"
 #include "state/observe.h"
 #include "statements/statements.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 static struct {
 	char calls[512];
@@ -166,15 +163,15 @@ Test(features, each_message_is_seen_in_its_order)
 {
 	busy();
 	cr_expect_eq(see('Q'), STEP_FORWARD);
-	cr_expect_str_eq(fake.calls,
-			 "position elsewhere mark sequences exclusive local drop channels deallocate listen state "
-			 "commit");
+	cr_expect_str_eq(
+	    fake.calls,
+	    "position elsewhere mark sequences exclusive local drop channels deallocate listen state commit");
 	see('P');
 	cr_expect_str_eq(fake.calls, "position mark exclusive audit channels listen statements");
 	see('B');
-	cr_expect_str_eq(fake.calls,
-			 "find position elsewhere mark sequences channels deallocate local state listen commit "
-			 "statements");
+	cr_expect_str_eq(
+	    fake.calls,
+	    "find position elsewhere mark sequences channels deallocate local state listen commit statements");
 	see('D');
 	cr_expect_str_eq(fake.calls, "find channels statements");
 	see('C');
@@ -202,9 +199,9 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 Test(features, a_client_without_anything_is_asked_for_little)
 {
 	see('B');
-	cr_expect_str_eq(fake.calls,
-			 "find position elsewhere mark sequences channels deallocate local state listen commit "
-			 "statements");
+	cr_expect_str_eq(
+	    fake.calls,
+	    "find position elsewhere mark sequences channels deallocate local state listen commit statements");
 	see('E');
 	cr_expect_str_eq(fake.calls, "state listen commit");
 }
@@ -214,7 +211,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 	static const enum feature_step steps[] = { STEP_SENT, STEP_HOLD, STEP_FAILED };
 
 	busy();
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+	for (size_t i = 0; i < COUNT(steps); i++) {
 		fake.step = steps[i];
 		fake.stops = "deallocate";
 		cr_expect_eq(see('Q'), steps[i]);
@@ -240,7 +237,7 @@ Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 	cr_expect_str_eq(fake.calls, "retry report state listen hint statements refuse late");
 	cr_expect_str_eq(server.loan.sqlstate, "42601");
 	cr_expect_eq(server.loan.undone, UNDONE_FAILED);
-	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+	for (size_t i = 0; i < COUNT(order); i++) {
 		if (strcmp(order[i], "report") == 0 || strcmp(order[i], "state") == 0)
 			continue; /* these only take note */
 		setup();

@@ -2,11 +2,7 @@
 #include "base/escape.h"
 #include "sql/scan.h"
 #include "telemetry/fingerprint.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 static struct fingerprint
 normalise(const char *sql, char *out, size_t cap)
@@ -84,12 +80,12 @@ static const struct {
 
 Test(fingerprint, texts)
 {
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+	EACH(row, texts) {
 		char out[512];
-		struct fingerprint fp = normalise(texts[i].sql, out, sizeof(out));
+		struct fingerprint fp = normalise(row->sql, out, sizeof(out));
 
-		cr_expect_str_eq(out, texts[i].want, "%s: %s", texts[i].rule, out);
-		cr_expect(!fp.is_truncated && !fp.is_unsafe, "%s", texts[i].rule);
+		cr_expect_str_eq(out, row->want, "%s: %s", row->rule, out);
+		cr_expect(!fp.is_truncated && !fp.is_unsafe, "%s", row->rule);
 	}
 }
 
@@ -116,12 +112,12 @@ static const struct {
 
 Test(fingerprint, sameness)
 {
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+	EACH(row, pairs) {
 		char out[256];
-		uint64_t a = normalise(pairs[i].a, out, sizeof(out)).hash;
-		uint64_t b = normalise(pairs[i].b, out, sizeof(out)).hash;
+		uint64_t a = normalise(row->a, out, sizeof(out)).hash;
+		uint64_t b = normalise(row->b, out, sizeof(out)).hash;
 
-		cr_expect_eq(a == b, pairs[i].is_same, "%s", pairs[i].rule);
+		cr_expect_eq(a == b, row->is_same, "%s", row->rule);
 	}
 }
 
@@ -149,13 +145,13 @@ static const struct {
 
 Test(fingerprint, what_does_not_end_is_not_shown)
 {
-	for (size_t i = 0; i < sizeof(unsafe) / sizeof(unsafe[0]); i++) {
+	EACH(row, unsafe) {
 		char out[256];
-		struct fingerprint fp = normalise(unsafe[i].sql, out, sizeof(out));
+		struct fingerprint fp = normalise(row->sql, out, sizeof(out));
 
-		cr_expect(fp.is_unsafe, "%s", unsafe[i].rule);
-		cr_expect_str_eq(out, unsafe[i].want, "%s: %s", unsafe[i].rule, out);
-		cr_expect_neq(fp.hash, 0, "%s", unsafe[i].rule);
+		cr_expect(fp.is_unsafe, "%s", row->rule);
+		cr_expect_str_eq(out, row->want, "%s: %s", row->rule, out);
+		cr_expect_neq(fp.hash, 0, "%s", row->rule);
 	}
 }
 
@@ -172,14 +168,13 @@ static const struct {
 
 Test(fingerprint, cuts)
 {
-	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+	EACH(row, cuts) {
 		char out[64];
-		struct fingerprint fp = normalise(cuts[i].sql, out, cuts[i].cap);
+		struct fingerprint fp = normalise(row->sql, out, row->cap);
 
-		cr_expect_str_eq(out, cuts[i].want, "%s: %s", cuts[i].rule, out);
-		cr_expect_eq(fp.is_truncated,
-			     strcmp(cuts[i].want, "SELECT ab") != 0 && strcmp(cuts[i].want, "IN (?)") != 0, "%s",
-			     cuts[i].rule);
+		cr_expect_str_eq(out, row->want, "%s: %s", row->rule, out);
+		cr_expect_eq(fp.is_truncated, strcmp(row->want, "SELECT ab") != 0 && strcmp(row->want, "IN (?)") != 0,
+			     "%s", row->rule);
 	}
 }
 
@@ -271,14 +266,14 @@ static const struct {
 
 Test(fingerprint, full_text)
 {
-	for (size_t i = 0; i < sizeof(fulls) / sizeof(fulls[0]); i++) {
+	EACH(row, fulls) {
 		struct fingerprint full, normal;
 		char out[256];
 
-		normal = normalise(fulls[i].sql, out, sizeof(out));
-		fingerprint_sql(fulls[i].sql, strlen(fulls[i].sql), 0, true, out, sizeof(out), &full);
-		cr_expect_str_eq(out, fulls[i].want, "%s: %s", fulls[i].rule, out);
-		cr_expect_eq(full.hash, normal.hash, "%s: the same hash", fulls[i].rule);
+		normal = normalise(row->sql, out, sizeof(out));
+		fingerprint_sql(row->sql, strlen(row->sql), 0, true, out, sizeof(out), &full);
+		cr_expect_str_eq(out, row->want, "%s: %s", row->rule, out);
+		cr_expect_eq(full.hash, normal.hash, "%s: the same hash", row->rule);
 	}
 }
 
@@ -318,16 +313,15 @@ static const struct {
 
 Test(fingerprint, nothing_is_shown_behind_a_string_whose_end_is_in_doubt)
 {
-	for (size_t i = 0; i < sizeof(doubtful) / sizeof(doubtful[0]); i++) {
+	EACH(row, doubtful) {
 		struct fingerprint fp, full;
-		const char *sql = doubtful[i].sql;
+		const char *sql = row->sql;
 		char out[256];
 
-		fingerprint_sql(sql, strlen(sql), doubtful[i].options, true, out, sizeof(out), &full);
-		fingerprint_sql(sql, strlen(sql), doubtful[i].options, false, out, sizeof(out), &fp);
-		cr_expect(strncmp(out, doubtful[i].want, strlen(doubtful[i].want)) == 0 &&
-			      strstr(out, "secret") == NULL,
-			  "%s: %s", sql, out);
+		fingerprint_sql(sql, strlen(sql), row->options, true, out, sizeof(out), &full);
+		fingerprint_sql(sql, strlen(sql), row->options, false, out, sizeof(out), &fp);
+		cr_expect(strncmp(out, row->want, strlen(row->want)) == 0 && strstr(out, "secret") == NULL, "%s: %s",
+			  sql, out);
 		cr_expect_eq(fp.hash, full.hash);
 	}
 }
@@ -360,10 +354,10 @@ static const struct {
 
 Test(fingerprint, traceparent)
 {
-	for (size_t i = 0; i < sizeof(traces) / sizeof(traces[0]); i++) {
+	EACH(row, traces) {
 		char out[256];
-		struct fingerprint fp = normalise(traces[i].sql, out, sizeof(out));
+		struct fingerprint fp = normalise(row->sql, out, sizeof(out));
 
-		cr_expect_str_eq(fp.traceparent, traces[i].is_there ? TRACE : "", "%s", traces[i].rule);
+		cr_expect_str_eq(fp.traceparent, row->is_there ? TRACE : "", "%s", row->rule);
 	}
 }

@@ -4,10 +4,7 @@
  * alone.
  */
 #include "dedicated/fleet_state.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 /* --- What it asks. --- */
 
@@ -45,23 +42,23 @@ static const struct {
 
 Test(fleet_sql, whose_connections_count_is_an_array_of_strings_that_no_setting_changes)
 {
-	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
+	EACH(row, users) {
 		struct buf b = { 0 };
 		const char *sql, *names, *end;
-		size_t len = users[i].want == NULL ? 0 : strlen(users[i].want);
+		size_t len = row->want == NULL ? 0 : strlen(row->want);
 
-		fleet_put_first(&b, users[i].users);
+		fleet_put_first(&b, row->users);
 		sql = text_of(&b);
 		names = strstr(sql, "rolname = ANY (");
 		end = strstr(sql, END);
-		cr_assert(end != NULL && end[strlen(END)] == '\0', "%s: %s", users[i].rule, sql);
-		cr_expect_eq(names == NULL, len == 0, "%s: %s", users[i].rule, sql);
-		cr_expect_eq(strstr(sql, "rolsuper") == NULL, len > 0, "%s: %s", users[i].rule, sql);
+		cr_assert(end != NULL && end[strlen(END)] == '\0', "%s: %s", row->rule, sql);
+		cr_expect_eq(names == NULL, len == 0, "%s: %s", row->rule, sql);
+		cr_expect_eq(strstr(sql, "rolsuper") == NULL, len > 0, "%s: %s", row->rule, sql);
 		if (names != NULL && len > 0) {
 			names += strlen("rolname = ANY (");
-			cr_expect(strncmp(names, users[i].want, len) == 0 && strncmp(names + len, "))", 2) == 0 &&
+			cr_expect(strncmp(names, row->want, len) == 0 && strncmp(names + len, "))", 2) == 0 &&
 				      names + len + 2 == end,
-				  "%s: %s", users[i].rule, names);
+				  "%s: %s", row->rule, names);
 		}
 		buf_fini(&b);
 	}
@@ -109,16 +106,16 @@ static const struct {
 
 Test(fleet_sql, each_question_is_one_query)
 {
-	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
-		struct fleet_question q = questions[i].q;
+	EACH(row, questions) {
+		struct fleet_question q = row->q;
 		struct buf b = { 0 };
 		const char *sql;
 
 		q.self = self();
 		fleet_put_question(&b, &q);
 		sql = text_of(&b);
-		cr_expect(strncmp(sql, MESSAGE_OURS, strlen(MESSAGE_OURS)) == 0, "%s: %s", questions[i].rule, sql);
-		cr_expect_str_eq(sql + strlen(MESSAGE_OURS), questions[i].want, "%s", questions[i].rule);
+		cr_expect(strncmp(sql, MESSAGE_OURS, strlen(MESSAGE_OURS)) == 0, "%s: %s", row->rule, sql);
+		cr_expect_str_eq(sql + strlen(MESSAGE_OURS), row->want, "%s", row->rule);
 		buf_fini(&b);
 	}
 }
@@ -195,8 +192,8 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 	static const char *const names[] = { "app-server1.1", "app-server1.32768", "app-server1.4194304", "a.1",
 					     ".4194304" };
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+	for (size_t i = 0; i < COUNT(numbers); i++)
+		for (size_t k = 0; k < COUNT(names); k++) {
 			uint32_t n = numbers[i], shown = n < 9999999 ? n : 9999999;
 			struct fleet_member m = { .budget = n, .used = n, .waiting = n, .is_in_use = true };
 			static struct fleet_answer a;
@@ -381,21 +378,21 @@ seen_of(const struct fleet_answer *a)
 
 Test(fleet_sql, a_row_says_what_its_first_column_is_and_nothing_else)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		static struct fleet_answer a;
 		struct buf b = { 0 };
 		struct seen seen;
 
 		memset(&a, 0, sizeof(a));
-		buf_put(&b, rows[i].body, rows[i].len);
+		buf_put(&b, row->body, row->len);
 		read_row(&a, &b);
 		seen = seen_of(&a);
-		cr_expect(memcmp(&seen, &rows[i].want, sizeof(seen)) == 0,
-			  "%s: listed %u, granted %u, marked %u, counted %u, who %u, pid %u, most %u, standby %u, "
-			  "held %u, lock %u, members %u, strangers %u, stewards %u",
-			  rows[i].rule, seen.listed, seen.granted, seen.is_marked, seen.is_counted, seen.is_who,
-			  seen.pid, seen.most, seen.is_standby, seen.is_held, seen.lock_pid, seen.members,
-			  seen.strangers, seen.conns);
+		cr_expect(memcmp(&seen, &row->want, sizeof(seen)) == 0,
+			  "%s: listed %u, granted %u, marked %u, counted %u, who %u, pid %u, most %u, standby %u, held "
+			  "%u, lock %u, members %u, strangers %u, stewards %u",
+			  row->rule, seen.listed, seen.granted, seen.is_marked, seen.is_counted, seen.is_who, seen.pid,
+			  seen.most, seen.is_standby, seen.is_held, seen.lock_pid, seen.members, seen.strangers,
+			  seen.conns);
 	}
 }
 
@@ -452,19 +449,19 @@ static const struct {
 
 Test(fleet_sql, anybody_may_call_himself_a_member)
 {
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+	EACH(row, members) {
 		static struct fleet_answer a;
-		const struct fleet_member *want = &members[i].want, *m = &a.members[0];
+		const struct fleet_member *want = &row->want, *m = &a.members[0];
 
 		a.member_count = 0;
-		read_member(&a, "5", members[i].said);
-		cr_assert_eq(a.member_count, 1, "%s", members[i].rule);
-		cr_expect_eq(m->budget, want->budget, "%s: %u", members[i].rule, m->budget);
-		cr_expect_eq(m->used, want->used, "%s: %u", members[i].rule, m->used);
-		cr_expect_eq(m->waiting, want->waiting, "%s: %u", members[i].rule, m->waiting);
-		cr_expect_eq(m->is_in_use, want->is_in_use, "%s", members[i].rule);
-		cr_expect_eq(m->beat, want->beat, "%s: %u", members[i].rule, m->beat);
-		cr_expect_str_eq(m->name, want->name, "%s", members[i].rule);
+		read_member(&a, "5", row->said);
+		cr_assert_eq(a.member_count, 1, "%s", row->rule);
+		cr_expect_eq(m->budget, want->budget, "%s: %u", row->rule, m->budget);
+		cr_expect_eq(m->used, want->used, "%s: %u", row->rule, m->used);
+		cr_expect_eq(m->waiting, want->waiting, "%s: %u", row->rule, m->waiting);
+		cr_expect_eq(m->is_in_use, want->is_in_use, "%s", row->rule);
+		cr_expect_eq(m->beat, want->beat, "%s: %u", row->rule, m->beat);
+		cr_expect_str_eq(m->name, want->name, "%s", row->rule);
 	}
 }
 

@@ -3,9 +3,7 @@
 #include "sql/forbidden.h"
 
 #include "sql/scan.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 #define ALL_OF_THEM                                                                                                    \
 	(FORBIDDEN_BIT(FORBIDDEN_UPDATE) | FORBIDDEN_BIT(FORBIDDEN_DELETE) | FORBIDDEN_BIT(FORBIDDEN_DDL) |            \
@@ -36,9 +34,8 @@ static const struct {
 	{ FORBIDDEN_NOTHING, "WITH x AS (SELECT 1) UPDATE t SET a = 1 FROM x WHERE true" },
 	{ FORBIDDEN_UPDATE,
 	  "WITH RECURSIVE x AS (SELECT 1 UNION SELECT 2) SEARCH DEPTH FIRST BY a, set SET update UPDATE t SET a=1" },
-	{ FORBIDDEN_DELETE,
-	  "WITH RECURSIVE x AS (SELECT 1) SEARCH BREADTH FIRST BY a SET U&\"d!0061\" UESCAPE '!' CYCLE "
-	  "a SET c TO 'x' DEFAULT 'y' USING p DELETE FROM t" },
+	{ FORBIDDEN_DELETE, "WITH RECURSIVE x AS (SELECT 1) SEARCH BREADTH FIRST BY a SET U&\"d!0061\" UESCAPE '!' "
+			    "CYCLE a SET c TO 'x' DEFAULT 'y' USING p DELETE FROM t" },
 	{ FORBIDDEN_DELETE,
 	  "WITH RECURSIVE x AS (SELECT 1) CYCLE a, update SET c USING update, y AS (DELETE FROM u) SELECT 1" },
 	{ FORBIDDEN_DELETE, "WITH recursive AS (SELECT 1) DELETE FROM t" },
@@ -105,9 +102,8 @@ static const struct {
 
 Test(forbidden, of_everything)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		cr_expect_eq(forbidden_find(ALL_OF_THEM, 0, rows[i].sql, strlen(rows[i].sql)), rows[i].want, "%s",
-			     rows[i].sql);
+	EACH(row, rows)
+		cr_expect_eq(forbidden_find(ALL_OF_THEM, 0, row->sql, strlen(row->sql)), row->want, "%s", row->sql);
 }
 
 Test(forbidden, only_what_is_asked_for)
@@ -137,7 +133,7 @@ Test(forbidden, strings_are_read_as_the_session_reads_them)
 		{ "SELECT E'\x95\x5c'; DELETE FROM t; --'", 0, FORBIDDEN_NOTHING },
 	};
 
-	for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++)
+	for (size_t i = 0; i < COUNT(read); i++)
 		cr_expect_eq(forbidden_find(ALL_OF_THEM & ~FORBIDDEN_BIT(FORBIDDEN_MULTI), read[i].options, read[i].sql,
 					    strlen(read[i].sql)),
 			     read[i].want, "%zu", i);

@@ -1,12 +1,6 @@
 /* tests/unit/test_frame.c - the head of a message, and how long a client's may be. Links only wire/frame.c. */
 #include "wire/frame.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define BYTES(literal) literal, sizeof(literal) - 1
+#include "unit.h"
 
 static const struct {
 	const char *rule, *bytes;
@@ -34,15 +28,15 @@ static const struct {
 
 Test(frame, heads)
 {
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		uint8_t *exact = malloc(rows[i].len + 1); /* of no size it might be NULL */
+	EACH(row, rows) {
+		uint8_t *exact = malloc(row->len + 1); /* of no size it might be NULL */
 		struct frame f = { 0 };
 
 		cr_assert_not_null(exact);
-		memcpy(exact + 1, rows[i].bytes, rows[i].len);
-		cr_expect_eq(frame_parse(exact + 1, rows[i].len, &f), rows[i].want, "%s", rows[i].rule);
-		cr_expect_eq(f.type, rows[i].type, "%s", rows[i].rule);
-		cr_expect_eq(f.body_len, rows[i].body_len, "%s", rows[i].rule);
+		memcpy(exact + 1, row->bytes, row->len);
+		cr_expect_eq(frame_parse(exact + 1, row->len, &f), row->want, "%s", row->rule);
+		cr_expect_eq(f.type, row->type, "%s", row->rule);
+		cr_expect_eq(f.body_len, row->body_len, "%s", row->rule);
 		free(exact);
 	}
 }

@@ -1,12 +1,6 @@
 /* tests/unit/test_gss.c - the options of GSSAPI authentication, and which name a principal logs in by. */
 #include "modules/gss/gss.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#include "unit.h"
 
 #define LONG                                                                                                           \
 	"ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss" \
@@ -67,19 +61,19 @@ static const struct {
 
 Test(gss, names)
 {
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	EACH(row, rows) {
 		char principal[64];
 		struct fail why;
-		struct gss_options *o = options_of(rows[i].options, &why);
+		struct gss_options *o = options_of(row->options, &why);
 		const char *name;
 
-		cr_assert_not_null(o, "%s", rows[i].rule);
-		snprintf(principal, sizeof(principal), "%s", rows[i].principal);
+		cr_assert_not_null(o, "%s", row->rule);
+		snprintf(principal, sizeof(principal), "%s", row->principal);
 		name = gss_name(o, principal, &why);
-		if (rows[i].name == NULL)
-			cr_expect(name == NULL && strcmp(why.sqlstate, "28000") == 0, "%s", rows[i].rule);
+		if (row->name == NULL)
+			cr_expect(name == NULL && strcmp(why.sqlstate, "28000") == 0, "%s", row->rule);
 		else
-			cr_expect(name != NULL && strcmp(name, rows[i].name) == 0, "%s: %s", rows[i].rule, name);
+			cr_expect(name != NULL && strcmp(name, row->name) == 0, "%s: %s", row->rule, name);
 		auth_module_gss.options_free(o);
 	}
 }
@@ -89,18 +83,18 @@ static const struct {
 } wrong[] = {
 	{ "include_realm=yes", "include_realm=yes: use 0 or 1" },
 	{ "include_realm=", "include_realm=: use 0 or 1" },
-	{ "krb5_realm=A", "option \"krb5_realm\" is not known: with gss, use include_realm, krb_realm, map or "
-			  "krb_server_keyfile" },
+	{ "krb5_realm=A",
+	  "option \"krb5_realm\" is not known: with gss, use include_realm, krb_realm, map or krb_server_keyfile" },
 	{ "compat_realm=1", "option \"compat_realm\" is not known" },
 };
 
 Test(gss, wrong_options)
 {
-	for (size_t i = 0; i < COUNT(wrong); i++) {
+	EACH(row, wrong) {
 		struct fail why;
 
-		cr_assert_null(options_of(wrong[i].options, &why), "%s", wrong[i].options);
-		cr_expect_eq(strncmp(why.text, wrong[i].said, strlen(wrong[i].said)), 0, "%s", why.text);
+		cr_assert_null(options_of(row->options, &why), "%s", row->options);
+		cr_expect_eq(strncmp(why.text, row->said, strlen(row->said)), 0, "%s", why.text);
 	}
 }
 
@@ -127,17 +121,17 @@ static const struct {
 
 Test(gss, doubts)
 {
-	for (size_t i = 0; i < COUNT(doubted); i++) {
+	EACH(row, doubted) {
 		char said[200] = "";
 		struct fail why;
-		struct gss_options *o = options_of(doubted[i].options, &why);
+		struct gss_options *o = options_of(row->options, &why);
 
-		cr_assert_not_null(o, "%s", doubted[i].options);
+		cr_assert_not_null(o, "%s", row->options);
 		auth_module_gss.doubt(o, note, said);
-		if (doubted[i].said == NULL)
-			cr_expect_str_empty(said, "%s: %s", doubted[i].options, said);
+		if (row->said == NULL)
+			cr_expect_str_empty(said, "%s: %s", row->options, said);
 		else
-			cr_expect_eq(strncmp(said, doubted[i].said, strlen(doubted[i].said)), 0, "%s", said);
+			cr_expect_eq(strncmp(said, row->said, strlen(row->said)), 0, "%s", said);
 		auth_module_gss.options_free(o);
 	}
 }

@@ -2,13 +2,10 @@
 #include "modules/gss/gss_context.h"
 
 #include "base/clock.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <gssapi/gssapi_krb5.h>
 #include <krb5.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,7 +96,7 @@ Test(gss_delegate, somebody_else_s)
 	static const char *const others[] = { "reporting@EXAMPLE.NET", "web@EXAMPLE.ORG", "web/admin@EXAMPLE.NET",
 					      "Web@EXAMPLE.NET" };
 
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+	for (size_t i = 0; i < COUNT(others); i++) {
 		struct delegated *d;
 		struct fail why;
 

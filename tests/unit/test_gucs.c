@@ -9,13 +9,7 @@
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#include "unit.h"
 
 static struct guc_store *store; /* of the test that runs: each has a process of its own */
 
@@ -82,18 +76,18 @@ static const struct {
 
 Test(gucs, equal_settings_are_one_pointer)
 {
-	for (size_t i = 0; i < COUNT(equal_rows); i++) {
-		struct gucs *a = gucs_of(equal_rows[i].a), *b = gucs_of(equal_rows[i].b);
-		struct gucs *again = gucs_of(equal_rows[i].b);
+	EACH(row, equal_rows) {
+		struct gucs *a = gucs_of(row->a), *b = gucs_of(row->b);
+		struct gucs *again = gucs_of(row->b);
 
-		cr_expect_eq(a == b, equal_rows[i].is_same, "%s", equal_rows[i].rule);
-		cr_expect_eq(b, again, "%s: each is one", equal_rows[i].rule);
-		cr_expect_eq(guc_store_count(store), equal_rows[i].is_same ? 1 : 2, "%s: %zu", equal_rows[i].rule,
+		cr_expect_eq(a == b, row->is_same, "%s", row->rule);
+		cr_expect_eq(b, again, "%s: each is one", row->rule);
+		cr_expect_eq(guc_store_count(store), row->is_same ? 1 : 2, "%s: %zu", row->rule,
 			     guc_store_count(store));
 		gucs_unref(again);
 		gucs_unref(a);
 		gucs_unref(b);
-		cr_expect_eq(guc_store_count(store), 0, "%s", equal_rows[i].rule);
+		cr_expect_eq(guc_store_count(store), 0, "%s", row->rule);
 	}
 }
 
@@ -304,13 +298,12 @@ Test(gucs, timers_that_go_on_without_their_client)
 	};
 	struct guc_store *guc_store = guc_store_new(1, NULL);
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct gucs *none = gucs_empty(guc_store),
-			    *gucs = gucs_with(none, rows[i].name, rows[i].value, GUC_OTHER);
+	EACH(row, rows) {
+		struct gucs *none = gucs_empty(guc_store), *gucs = gucs_with(none, row->name, row->value, GUC_OTHER);
 		struct gucs *without = gucs_without_timers(gucs);
 
-		cr_expect_eq((gucs_leaves(gucs) & GUCS_LEAVES_TIMERS) != 0, rows[i].is_timer, "%s", rows[i].name);
-		cr_expect_eq(without, rows[i].is_timer ? none : gucs, "%s", rows[i].name);
+		cr_expect_eq((gucs_leaves(gucs) & GUCS_LEAVES_TIMERS) != 0, row->is_timer, "%s", row->name);
+		cr_expect_eq(without, row->is_timer ? none : gucs, "%s", row->name);
 		gucs_unref(without);
 		gucs_unref(gucs);
 		gucs_unref(none);
@@ -327,9 +320,9 @@ Test(gucs, encodings_that_sql_is_read_in)
 	struct guc_store *guc_store = guc_store_new(1, NULL);
 	struct gucs *none = gucs_empty(guc_store), *gucs = gucs_with(none, "client_encoding", "SJIS", GUC_REPORTED);
 
-	for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++)
+	for (size_t i = 0; i < COUNT(read); i++)
 		cr_expect(guc_encoding_is_read(read[i]), "%s", read[i]);
-	for (size_t i = 0; i < sizeof(unread) / sizeof(unread[0]); i++)
+	for (size_t i = 0; i < COUNT(unread); i++)
 		cr_expect_not(guc_encoding_is_read(unread[i]), "%s", unread[i]);
 	cr_expect_eq(gucs_leaves(gucs), (unsigned)GUCS_LEAVES_ANYTHING);
 	gucs_unref(gucs);
@@ -415,17 +408,17 @@ static const struct {
 
 Test(gucs, changes)
 {
-	for (size_t i = 0; i < COUNT(change_rows); i++) {
-		struct gucs *from = gucs_of(change_rows[i].from), *to = gucs_of(change_rows[i].to);
-		struct gucs *always = change_rows[i].always != NULL ? gucs_of(change_rows[i].always) : NULL;
+	EACH(row, change_rows) {
+		struct gucs *from = gucs_of(row->from), *to = gucs_of(row->to);
+		struct gucs *always = row->always != NULL ? gucs_of(row->always) : NULL;
 		struct buf b = { 0 };
 		char text[512];
 		size_t triples = put_changes(&b, from, to, always);
 
-		cr_assert(buf_ok(&b), "%s", change_rows[i].rule);
-		cr_expect_eq(read_changes(&b, text, sizeof(text)), triples, "%s", change_rows[i].rule);
-		cr_expect_str_eq(text, change_rows[i].want, "%s: %s", change_rows[i].rule, text);
-		cr_expect_eq(b.len == 0, triples == 0, "%s", change_rows[i].rule);
+		cr_assert(buf_ok(&b), "%s", row->rule);
+		cr_expect_eq(read_changes(&b, text, sizeof(text)), triples, "%s", row->rule);
+		cr_expect_str_eq(text, row->want, "%s: %s", row->rule, text);
+		cr_expect_eq(b.len == 0, triples == 0, "%s", row->rule);
 		buf_fini(&b);
 		gucs_unref(from);
 		gucs_unref(to);
@@ -511,13 +504,13 @@ Test(gucs, some_settings_make_other_constants)
 		{ "app.user_id", "1", false },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct guc_store *own = guc_store_new(1, NULL);
 		struct gucs *empty = gucs_empty(own);
-		struct gucs *gucs = gucs_with(empty, rows[i].name, rows[i].value, GUC_OTHER);
+		struct gucs *gucs = gucs_with(empty, row->name, row->value, GUC_OTHER);
 
 		cr_expect_not(gucs_plans_otherwise(empty));
-		cr_expect_eq(gucs_plans_otherwise(gucs), rows[i].is_it, "%s", rows[i].name);
+		cr_expect_eq(gucs_plans_otherwise(gucs), row->is_it, "%s", row->name);
 		gucs_unref(gucs);
 		gucs_unref(empty);
 		guc_store_free(own);
@@ -564,9 +557,9 @@ Test(gucs, a_limit_is_short_below_50_ms)
 					      "0x10", "",     "soon",  "1 fortnight" };
 	static const char *const others[] = { "0", "50", "50ms", "1s", "1min", "1h", "1 d", "0s" };
 
-	for (size_t i = 0; i < sizeof(shorts) / sizeof(shorts[0]); i++)
+	for (size_t i = 0; i < COUNT(shorts); i++)
 		cr_expect(guc_is_short_limit(shorts[i]), "%s", shorts[i]);
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+	for (size_t i = 0; i < COUNT(others); i++)
 		cr_expect_not(guc_is_short_limit(others[i]), "%s", others[i]);
 }
 

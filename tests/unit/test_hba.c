@@ -5,19 +5,15 @@
 #include "auth/hba.h"
 
 #include "build.h"
+#include "unit.h"
 
 #include <arpa/inet.h>
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #if defined(WITH_LDAP) && defined(WITH_PAM)
 #define HAS_BOTH
 #endif
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 struct problems {
 	size_t error_count, warning_count;
@@ -268,9 +264,9 @@ answer_text(const struct hba_answer *a, char *out, size_t out_cap)
 
 Test(hba, who_is_admitted_how)
 {
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	EACH(row, rows) {
 		struct problems p;
-		struct hba *hba = parse(rows[i].text, strlen(rows[i].text), &p);
+		struct hba *hba = parse(row->text, strlen(row->text), &p);
 		struct sockaddr_storage room;
 		struct hba_question q;
 		struct hba_answer answer;
@@ -278,16 +274,16 @@ Test(hba, who_is_admitted_how)
 
 		/* A blank before a comma ends a list: what follows is the next field, as in PostgreSQL. */
 		if (hba == NULL) {
-			cr_expect_str_eq(rows[i].want, "none", "%s: %s", rows[i].rule, p.first);
+			cr_expect_str_eq(row->want, "none", "%s: %s", row->rule, p.first);
 			continue;
 		}
-		cr_expect_eq(p.error_count, 0, "%s: %s", rows[i].rule, p.first);
-		ask(rows[i].from, rows[i].database, rows[i].user, &q, &room);
+		cr_expect_eq(p.error_count, 0, "%s: %s", row->rule, p.first);
+		ask(row->from, row->database, row->user, &q, &room);
 		if (hba_match(hba, &q, &answer) == HBA_YES) {
 			cr_expect_str_eq(answer.path, "hba");
 			answer_text(&answer, got, sizeof(got));
 		}
-		cr_expect_str_eq(got, rows[i].want, "%s: got %s", rows[i].rule, got);
+		cr_expect_str_eq(got, row->want, "%s: got %s", row->rule, got);
 		hba_unref(hba);
 	}
 }
@@ -401,21 +397,19 @@ static const struct {
 	{ "too many repetitions", "local /a{256} all trust\n",
 	  "hba:1: regular expression \"a{256}\": repetitions are" },
 	{ "or when multiplied", "local /((a{200}){200}){200} all trust\n",
-	  "hba:1: regular expression \"((a{200}){200}){200}\": "
-	  "too many repetitions in braces" },
+	  "hba:1: regular expression \"((a{200}){200}){200}\": too many repetitions in braces" },
 	{ "a backslash at the end", "local \"/a\\\" all trust\n", "hba:1: regular expression \"a\\\": a backslash" },
 };
 
 Test(hba, what_is_refused_and_why)
 {
-	for (size_t i = 0; i < COUNT(bad); i++) {
+	EACH(row, bad) {
 		struct problems p;
-		struct hba *hba = parse(bad[i].text, strlen(bad[i].text), &p);
+		struct hba *hba = parse(row->text, strlen(row->text), &p);
 
-		cr_expect_null(hba, "%s", bad[i].rule);
-		cr_expect_eq(p.error_count, 1, "%s: %zu", bad[i].rule, p.error_count);
-		cr_expect(strncmp(p.first, bad[i].problem, strlen(bad[i].problem)) == 0, "%s: got %s", bad[i].rule,
-			  p.first);
+		cr_expect_null(hba, "%s", row->rule);
+		cr_expect_eq(p.error_count, 1, "%s: %zu", row->rule, p.error_count);
+		cr_expect(strncmp(p.first, row->problem, strlen(row->problem)) == 0, "%s: got %s", row->rule, p.first);
 		hba_unref(hba);
 	}
 }
@@ -476,12 +470,12 @@ Test(hba, options_of_ldap_and_pam)
 
 Test(hba, what_is_warned_of)
 {
-	for (size_t i = 0; i < COUNT(warned); i++) {
+	EACH(row, warned) {
 		struct problems p;
-		struct hba *hba = parse(warned[i].text, strlen(warned[i].text), &p);
+		struct hba *hba = parse(row->text, strlen(row->text), &p);
 
-		cr_expect_not_null(hba, "%s: %s", warned[i].rule, p.first);
-		cr_expect_eq(p.warning_count, warned[i].is_warned, "%s: %s", warned[i].rule, p.first);
+		cr_expect_not_null(hba, "%s: %s", row->rule, p.first);
+		cr_expect_eq(p.warning_count, row->is_warned, "%s: %s", row->rule, p.first);
 		hba_unref(hba);
 	}
 }
@@ -532,22 +526,21 @@ Test(hba, what_takes_time_is_asked_last)
 		{ "host samerole +others all md5\n", "10.0.0.1", "u", "none", 0, 2 },
 	};
 
-	for (size_t i = 0; i < COUNT(asks); i++)
+	EACH(row, asks)
 		for (unsigned late = 0; late < 2; late++) {
 			struct problems p;
-			struct hba *hba = parse(asks[i].text, strlen(asks[i].text), &p);
+			struct hba *hba = parse(row->text, strlen(row->text), &p);
 			struct sockaddr_storage room;
 			struct hba_question q;
 			struct hba_answer answer;
 			enum hba_fit fit;
 			char got[128] = "none";
 
-			cr_assert_not_null(hba, "%s: %s", asks[i].text, p.first);
-			ask(asks[i].from, "d", asks[i].user, &q, &room);
+			cr_assert_not_null(hba, "%s: %s", row->text, p.first);
+			ask(row->from, "d", row->user, &q, &room);
 			asked = (struct asked){ .is_late = late == 1 };
 			fit = hba_match(hba, &q, &answer);
-			cr_expect_eq(fit == HBA_LATER, late == 1 && asks[i].names + asks[i].roles > 0, "%s",
-				     asks[i].text);
+			cr_expect_eq(fit == HBA_LATER, late == 1 && row->names + row->roles > 0, "%s", row->text);
 			cr_expect(fit != HBA_LATER || asked.names + asked.roles == 1, "one question at a time");
 			if (fit == HBA_LATER) {
 				asked = (struct asked){ 0 };
@@ -555,9 +548,9 @@ Test(hba, what_takes_time_is_asked_last)
 			}
 			if (fit == HBA_YES)
 				answer_text(&answer, got, sizeof(got));
-			cr_expect_str_eq(got, asks[i].want, "%s: got %s", asks[i].text, got);
-			cr_expect_eq(asked.names, asks[i].names, "%s: names %u", asks[i].text, asked.names);
-			cr_expect_eq(asked.roles, asks[i].roles, "%s: roles %u", asks[i].text, asked.roles);
+			cr_expect_str_eq(got, row->want, "%s: got %s", row->text, got);
+			cr_expect_eq(asked.names, row->names, "%s: names %u", row->text, asked.names);
+			cr_expect_eq(asked.roles, row->roles, "%s: roles %u", row->text, asked.roles);
 			hba_unref(hba);
 		}
 }

@@ -1,7 +1,7 @@
 /* tests/unit/test_helpers.c - work that is handed to threads: who goes first, how much may wait, what comes back. */
 #include "net/helpers.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -132,7 +132,7 @@ Test(helpers, a_line_is_bounded_and_the_end_hands_all_of_it_back)
 	struct board b;
 	struct helpers *hs = start(&b, 1);
 
-	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
+	for (size_t i = 0; i < COUNT(jobs); i++)
 		jobs[i] = (struct job){ .work = { .run = run_nothing, .done = count_done }, .board = &b };
 	jobs[0].name = '!';
 	cr_assert_eq(helpers_submit(hs, b.inbox, &jobs[0].work, WORK_NEW), 0);

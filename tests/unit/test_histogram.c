@@ -1,10 +1,9 @@
 /* tests/unit/test_histogram.c - the bucket of a value, and quantiles. */
 #include "base/counters.h"
 #include "base/histogram.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
-#include <string.h>
 
 #define MS 1000ull
 
@@ -25,13 +24,13 @@ static const struct {
 
 Test(histogram, a_value_lands_in_its_bucket)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct histogram h = { 0 };
 
-		histogram_observe_us(&h, &histogram_bounds_query, rows[i].us);
-		cr_expect_eq(h.buckets[rows[i].bucket], 1, "%s", rows[i].rule);
-		cr_expect_eq(histogram_count(&h), 1, "%s", rows[i].rule);
-		cr_expect_eq(h.sum_us, rows[i].us, "%s", rows[i].rule);
+		histogram_observe_us(&h, &histogram_bounds_query, row->us);
+		cr_expect_eq(h.buckets[row->bucket], 1, "%s", row->rule);
+		cr_expect_eq(histogram_count(&h), 1, "%s", row->rule);
+		cr_expect_eq(h.sum_us, row->us, "%s", row->rule);
 	}
 }
 
@@ -40,7 +39,7 @@ Test(histogram, bounds_ascend_and_leave_room_for_the_rest)
 	const struct histogram_bounds *all[] = { &histogram_bounds_query, &histogram_bounds_wait,
 						 &histogram_bounds_ping, &histogram_bounds_proxy };
 
-	for (size_t b = 0; b < sizeof(all) / sizeof(all[0]); b++) {
+	for (size_t b = 0; b < COUNT(all); b++) {
 		cr_assert_lt(all[b]->count, HISTOGRAM_BUCKETS_MAX);
 		for (size_t i = 1; i < all[b]->count; i++)
 			cr_expect_gt(all[b]->le_us[i], all[b]->le_us[i - 1], "table %zu, bound %zu", b, i);
@@ -120,9 +119,8 @@ Test(error_class, rules)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-		cr_expect_str_eq(error_classes[counters_error_class(states[i].sqlstate)], states[i].class, "%s",
-				 states[i].rule);
+	EACH(row, states)
+		cr_expect_str_eq(error_classes[counters_error_class(row->sqlstate)], row->class, "%s", row->rule);
 	while (n < ERROR_CLASSES_MAX && error_classes[n] != NULL)
 		n++;
 	cr_assert_lt(n, ERROR_CLASSES_MAX, "the list ends with NULL");

@@ -1,8 +1,6 @@
 /* tests/unit/test_hosts.c - which hosts do not answer (server/hosts.h). Links only server/hosts.c. */
 #include "server/hosts.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
+#include "unit.h"
 
 #define S UINT64_C(1000000)
 

@@ -6,18 +6,15 @@
 #include "config/module.h"
 #include "http/http.h"
 #include "http/http_state.h"
+#include "unit.h"
 
 #include <arpa/inet.h>
-#include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -292,8 +289,8 @@ Test(http, routes)
 	struct world w = { .pool_count = 3 };
 
 	start(&w);
-	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-		expect_answer(&w, routes[i].method, routes[i].path, routes[i].status, routes[i].having);
+	EACH(row, routes)
+		expect_answer(&w, row->method, row->path, row->status, row->having);
 	stop(&w);
 }
 
@@ -387,8 +384,8 @@ static const struct {
 
 Test(http, who_wants_gzip)
 {
-	for (size_t i = 0; i < sizeof(encodings) / sizeof(encodings[0]); i++)
-		cr_expect_eq(http_accepts_gzip(encodings[i].header), encodings[i].wants, "%s", encodings[i].header);
+	EACH(row, encodings)
+		cr_expect_eq(http_accepts_gzip(row->header), row->wants, "%s", row->header);
 }
 
 /* --- the loop behind it --- */
@@ -675,7 +672,7 @@ sip(void *world)
 Test(http, silent_and_slow_ones_are_closed_after_five_seconds_and_who_does_not_take_its_answer_after_ten, .timeout = 40)
 {
 	static void *(*const kinds[])(void *) = { be_silent, drip, talk_and_take_nothing, sip };
-	enum { COUNT = sizeof(kinds) / sizeof(kinds[0]) };
+	enum { COUNT = COUNT(kinds) };
 	struct world w = { .pool_count = 4000 };
 	pthread_t threads[COUNT];
 
@@ -705,7 +702,7 @@ static const struct {
 
 Test(http, odd_requests_hurt_nobody, .timeout = 30)
 {
-	enum { COUNT = sizeof(oddities) / sizeof(oddities[0]) };
+	enum { COUNT = COUNT(oddities) };
 	struct world w = { 0 };
 	int fds[COUNT];
 
@@ -875,7 +872,7 @@ Test(http, its_thread_takes_no_signals)
 	start(&w);
 	expect_answer(&w, "GET", "/healthz", 200, "ok"); /* it runs by now */
 	blocked = signals_blocked_by("pgweir-http");
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+	for (size_t i = 0; i < COUNT(signals); i++)
 		cr_expect_eq(blocked >> (signals[i] - 1) & 1, 1, "signal %d", signals[i]);
 	stop(&w);
 }
@@ -996,8 +993,9 @@ Test(http, delays_grow_up_to_half_a_minute_and_are_forgotten)
 Test(http, wrong_passwords_take_a_tenth_of_the_thread_whoever_sends_them)
 {
 	static const char file[] =
-	    "\"slow\" \"SCRAM-SHA-256$400000:AAAAAAAAAAAAAAAAAAAAAA==$"
-	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"\n";
+	    "\"slow\" "
+	    "\"SCRAM-SHA-256$400000:AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"
+	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"\n";
 	unsigned looked_at = 0;
 	struct guesser t;
 	struct fail why;
@@ -1024,12 +1022,10 @@ Test(http, a_host_that_is_a_name_is_from_elsewhere)
 	static const char *const own[] = { NULL,	 "",	      "127.0.0.1",  "127.0.0.1:9930",
 					   "[::1]:9930", "localhost", "LOCALHOST:1" };
 	static const char *const foreign[] = { "evil.example", "evil.example:9930", "localhost.evil.example",
-					       "127.0.0.1.evil.example",
-					       "[::1"
-					       "x]" };
+					       "127.0.0.1.evil.example", "[::1x]" };
 
-	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+	for (size_t i = 0; i < COUNT(own); i++)
 		cr_expect(http_is_own_host(own[i]), "%s", own[i] != NULL ? own[i] : "none");
-	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
+	for (size_t i = 0; i < COUNT(foreign); i++)
 		cr_expect(!http_is_own_host(foreign[i]), "%s", foreign[i]);
 }

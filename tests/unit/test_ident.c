@@ -1,12 +1,6 @@
 /* tests/unit/test_ident.c - maps of names. Links auth and base alone. */
 #include "auth/hba.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#include "unit.h"
 
 struct problems {
 	size_t error_count;
@@ -113,13 +107,13 @@ Test(ident, a_role_is_asked_where_the_line_is_reached)
 
 Test(ident, who_is_allowed)
 {
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	EACH(row, rows) {
 		struct problems p;
-		struct ident *ident = parse(rows[i].text, &p);
+		struct ident *ident = parse(row->text, &p);
 
-		cr_assert_not_null(ident, "%s: %s", rows[i].rule, p.first);
-		cr_expect_eq(ident_allows(ident, rows[i].map, rows[i].name, rows[i].user, is_member, NULL),
-			     rows[i].is_allowed ? HBA_YES : HBA_NO, "%s", rows[i].rule);
+		cr_assert_not_null(ident, "%s: %s", row->rule, p.first);
+		cr_expect_eq(ident_allows(ident, row->map, row->name, row->user, is_member, NULL),
+			     row->is_allowed ? HBA_YES : HBA_NO, "%s", row->rule);
 		ident_unref(ident);
 	}
 }
@@ -151,13 +145,12 @@ static const struct {
 
 Test(ident, what_is_refused_and_why)
 {
-	for (size_t i = 0; i < COUNT(bad); i++) {
+	EACH(row, bad) {
 		struct problems p;
 
-		cr_expect_null(parse(bad[i].text, &p), "%s", bad[i].rule);
-		cr_expect_eq(p.error_count, 1, "%s", bad[i].rule);
-		cr_expect(strncmp(p.first, bad[i].problem, strlen(bad[i].problem)) == 0, "%s: got %s", bad[i].rule,
-			  p.first);
+		cr_expect_null(parse(row->text, &p), "%s", row->rule);
+		cr_expect_eq(p.error_count, 1, "%s", row->rule);
+		cr_expect(strncmp(p.first, row->problem, strlen(row->problem)) == 0, "%s: got %s", row->rule, p.first);
 	}
 }
 

@@ -1,9 +1,8 @@
 /* tests/unit/test_inbox.c - notes from thread to thread: each is read once, in order, by the right one. */
 #include "net/loop.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #define SENDERS 4

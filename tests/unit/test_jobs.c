@@ -1,12 +1,10 @@
 /* tests/unit/test_jobs.c - calls that may hang: how many at a time, who is refused, and what is lost. */
 #include "net/jobs.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define CALLS (JOBS_WAITING_MAX + JOB_THREADS + 1)

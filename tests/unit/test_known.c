@@ -4,11 +4,7 @@
  */
 #include "sql/known.h"
 #include "sql/scan.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 static const char *const kinds[] = {
 	[KNOWN_NOT] = "not",
@@ -97,9 +93,7 @@ static const struct row {
 	{ "an interval", "SET TIME ZONE INTERVAL '1' HOUR", "none", 0 },
 	{ "a number", "SET TIME ZONE -5", "none", 0 },
 	{ "NAMES", "SET NAMES 'UTF8'; SET NAMES DEFAULT; SET NAMES",
-	  "set client_encoding=UTF8 reset client_encoding= reset "
-	  "client_encoding=",
-	  0 },
+	  "set client_encoding=UTF8 reset client_encoding= reset client_encoding=", 0 },
 	{ "ROLE", "SET ROLE Bob; SET ROLE 'Bob'; SET ROLE \"Bob\"; SET ROLE NONE; RESET ROLE; SET role TO x",
 	  "set role=bob set role=Bob set role=Bob set role=none reset role= set role=x", 0 },
 	{ "who the session is", "SET SESSION AUTHORIZATION bob", "none", 0 },
@@ -260,29 +254,29 @@ parse(struct known_text *text, unsigned options, const char *sql, size_t len)
 
 Test(known, texts)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		char got[8192];
 		struct known_text text;
-		bool is_known = parse(&text, rows[i].options, rows[i].sql, strlen(rows[i].sql));
+		bool is_known = parse(&text, row->options, row->sql, strlen(row->sql));
 
 		describe(got, sizeof(got), &text);
-		cr_expect_str_eq(is_known ? got : "none", rows[i].want, "%s: %s: %s", rows[i].rule, rows[i].sql, got);
-		cr_expect_eq(is_known, text.count > 0, "%s", rows[i].rule);
+		cr_expect_str_eq(is_known ? got : "none", row->want, "%s: %s: %s", row->rule, row->sql, got);
+		cr_expect_eq(is_known, text.count > 0, "%s", row->rule);
 		for (unsigned j = 0; j < text.count; j++)
 			is_known = is_known && text.statements[j].kind != KNOWN_NOT &&
 				   text.statements[j].kind < KNOWN_RECOGNISED;
-		cr_expect_eq(text.is_all, is_known, "%s", rows[i].rule);
+		cr_expect_eq(text.is_all, is_known, "%s", row->rule);
 	}
 }
 
 Test(known, every_cut_of_every_text_is_read_within_its_bounds)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		for (size_t len = 0; len < strlen(rows[i].sql); len++) {
+	EACH(row, rows)
+		for (size_t len = 0; len < strlen(row->sql); len++) {
 			struct known_text text;
 
-			parse(&text, rows[i].options, rows[i].sql, len);
-			cr_expect_leq(text.count, (unsigned)KNOWN_STATEMENTS_MAX, "%s", rows[i].rule);
+			parse(&text, row->options, row->sql, len);
+			cr_expect_leq(text.count, (unsigned)KNOWN_STATEMENTS_MAX, "%s", row->rule);
 		}
 }
 
@@ -355,12 +349,12 @@ read_steps(char *got, size_t size, unsigned options, const char *sql, size_t len
 
 Test(known, steps)
 {
-	for (size_t i = 0; i < sizeof(step_rows) / sizeof(step_rows[0]); i++) {
+	EACH(row, step_rows) {
 		char got[512];
 
-		for (size_t len = 0; len <= strlen(step_rows[i].sql); len++)
-			read_steps(got, sizeof(got), step_rows[i].options, step_rows[i].sql, len);
-		cr_expect_str_eq(got, step_rows[i].want, "%s: %s", step_rows[i].rule, got);
+		for (size_t len = 0; len <= strlen(row->sql); len++)
+			read_steps(got, sizeof(got), row->options, row->sql, len);
+		cr_expect_str_eq(got, row->want, "%s: %s", row->rule, got);
 	}
 }
 
@@ -401,9 +395,8 @@ Test(known, only)
 	const unsigned options = SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL;
 	struct known k;
 
-	for (size_t i = 0; i < sizeof(only_rows) / sizeof(only_rows[0]); i++)
-		cr_expect_eq(known_only(&k, options, only_rows[i].sql, strlen(only_rows[i].sql)), only_rows[i].want,
-			     "%s", only_rows[i].sql);
+	EACH(row, only_rows)
+		cr_expect_eq(known_only(&k, options, row->sql, strlen(row->sql)), row->want, "%s", row->sql);
 	cr_expect_eq(known_only(&k, 0, "COMMITTED", 6), KNOWN_COMMIT, "there is no terminator behind it");
 }
 
@@ -419,14 +412,14 @@ Test(known, literals_that_may_name_a_custom_setting)
 		{ "SELECT f('a.b', 'c.d", "a.b" },
 	};
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+	EACH(row, texts) {
 		char name[KNOWN_NAME_MAX], got[256] = "";
 		struct known_reader r;
 
-		known_begin(&r, 0, texts[i].sql, strlen(texts[i].sql));
+		known_begin(&r, 0, row->sql, strlen(row->sql));
 		for (size_t n = 0; known_next_custom(&r, name); n = strlen(got))
 			snprintf(got + n, sizeof(got) - n, "%s%s", n == 0 ? "" : " ", name);
-		cr_expect_str_eq(got, texts[i].want, "%s: %s", texts[i].sql, got);
+		cr_expect_str_eq(got, row->want, "%s: %s", row->sql, got);
 	}
 }
 
@@ -454,12 +447,12 @@ Test(known, modes_of_a_transaction)
 	};
 	struct known k;
 
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		cr_expect_eq(known_only(&k, 0, modes[i].sql, strlen(modes[i].sql)), KNOWN_BEGIN, "%s", modes[i].sql);
-		cr_expect_eq(k.is_read_only, modes[i].is_read_only, "%s", modes[i].sql);
-		cr_expect_eq(k.has_other_mode, modes[i].has_other_mode, "%s", modes[i].sql);
-		cr_expect_str_eq(k.modes == 0 ? "none" : known_modes[k.modes],
-				 modes[i].modes == NULL ? "none" : modes[i].modes, "%s", modes[i].sql);
+	EACH(row, modes) {
+		cr_expect_eq(known_only(&k, 0, row->sql, strlen(row->sql)), KNOWN_BEGIN, "%s", row->sql);
+		cr_expect_eq(k.is_read_only, row->is_read_only, "%s", row->sql);
+		cr_expect_eq(k.has_other_mode, row->has_other_mode, "%s", row->sql);
+		cr_expect_str_eq(k.modes == 0 ? "none" : known_modes[k.modes], row->modes == NULL ? "none" : row->modes,
+				 "%s", row->sql);
 	}
 }
 
@@ -566,25 +559,23 @@ deallocation(const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
 
 Test(known, deallocations)
 {
-	for (size_t i = 0; i < sizeof(dealloc_rows) / sizeof(dealloc_rows[0]); i++) {
+	EACH(row, dealloc_rows) {
 		char name[KNOWN_NAME_MAX] = "";
 
-		cr_expect_eq(deallocation(dealloc_rows[i].sql, strlen(dealloc_rows[i].sql), name), dealloc_rows[i].want,
-			     "%s", dealloc_rows[i].rule);
-		if (dealloc_rows[i].name != NULL)
-			cr_expect_str_eq(name, dealloc_rows[i].name, "%s: %s", dealloc_rows[i].rule, name);
+		cr_expect_eq(deallocation(row->sql, strlen(row->sql), name), row->want, "%s", row->rule);
+		if (row->name != NULL)
+			cr_expect_str_eq(name, row->name, "%s: %s", row->rule, name);
 	}
 }
 
 Test(known, every_cut_of_a_deallocation_is_read_within_its_bounds)
 {
-	for (size_t i = 0; i < sizeof(dealloc_rows) / sizeof(dealloc_rows[0]); i++)
-		for (size_t len = 0; len < strlen(dealloc_rows[i].sql); len++) {
+	EACH(row, dealloc_rows)
+		for (size_t len = 0; len < strlen(row->sql); len++) {
 			char name[KNOWN_NAME_MAX];
 
-			if (deallocation(dealloc_rows[i].sql, len, name) == KNOWN_DEALLOCATE)
-				cr_expect_gt(strnlen(name, sizeof(name)), 0, "%s, %zu bytes", dealloc_rows[i].rule,
-					     len);
+			if (deallocation(row->sql, len, name) == KNOWN_DEALLOCATE)
+				cr_expect_gt(strnlen(name, sizeof(name)), 0, "%s, %zu bytes", row->rule, len);
 		}
 }
 

@@ -1,13 +1,9 @@
 /* tests/unit/test_ldap.c - the options of LDAP authentication, and how names of users get into filters and names. */
 #include "modules/ldap/ldap.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <ldap.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 #define PEOPLE "ldapserver=a|ldapbasedn=dc=x"
 
 /* Takes options with bars between. Returns NULL with *why set if one is refused, or all of them together. */
@@ -63,14 +59,14 @@ static const struct {
 
 Test(ldap, which_server_is_asked)
 {
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	EACH(row, rows) {
 		struct fail why = { 0 };
-		struct ldap_settings *s = settings_of(rows[i].options, &why);
+		struct ldap_settings *s = settings_of(row->options, &why);
 
-		cr_expect_eq(s == NULL, rows[i].uris == NULL, "%s: %s", rows[i].rule, why.text);
+		cr_expect_eq(s == NULL, row->uris == NULL, "%s: %s", row->rule, why.text);
 		if (s != NULL) {
-			cr_expect_str_eq(s->uris, rows[i].uris, "%s: got %s", rows[i].rule, s->uris);
-			cr_expect_eq(ldap_is_open(s), rows[i].is_open, "%s", rows[i].rule);
+			cr_expect_str_eq(s->uris, row->uris, "%s: got %s", row->rule, s->uris);
+			cr_expect_eq(ldap_is_open(s), row->is_open, "%s", row->rule);
 		}
 		ldap_settings_free(s);
 	}
@@ -140,12 +136,12 @@ static const struct {
 
 Test(ldap, what_is_refused_and_why)
 {
-	for (size_t i = 0; i < COUNT(bad); i++) {
+	EACH(row, bad) {
 		struct fail why = { 0 };
-		struct ldap_settings *s = settings_of(bad[i].options, &why);
+		struct ldap_settings *s = settings_of(row->options, &why);
 
-		cr_expect_null(s, "%s", bad[i].options);
-		cr_expect(strncmp(why.text, bad[i].problem, strlen(bad[i].problem)) == 0, "%s: got %s", bad[i].options,
+		cr_expect_null(s, "%s", row->options);
+		cr_expect(strncmp(why.text, row->problem, strlen(row->problem)) == 0, "%s: got %s", row->options,
 			  why.text);
 		ldap_settings_free(s);
 	}

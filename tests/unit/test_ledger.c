@@ -12,13 +12,7 @@
  * All that became of the entries is written down: +X answered, xX failed, ~X skipped, *X sent by pgweir; X as above.
  */
 #include "wire/ledger.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#include "unit.h"
 
 static const char kinds[] = "QEFPUBspCScmk"; /* in the order of enum owed_kind */
 
@@ -220,15 +214,15 @@ static const struct {
 
 Test(ledger, stories)
 {
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	EACH(row, rows) {
 		struct story s = { 0 };
 
 		ledger_init(&s.ledger, &ops, &s);
-		tell(&s, rows[i].story, rows[i].rule);
-		cr_expect_str_eq(s.log, rows[i].log, "%s: %s", rows[i].rule, s.log);
+		tell(&s, row->story, row->rule);
+		cr_expect_str_eq(s.log, row->log, "%s: %s", row->rule, s.log);
 		for (size_t r = 0; r < s.ref_count; r++)
-			cr_expect_eq(s.refs[r], 0, "%s: %c was never settled", rows[i].rule, s.refs[r]);
-		cr_expect_eq(s.ledger.trust, LEDGER_SYNCHRONISED, "%s", rows[i].rule);
+			cr_expect_eq(s.refs[r], 0, "%s: %c was never settled", row->rule, s.refs[r]);
+		cr_expect_eq(s.ledger.trust, LEDGER_SYNCHRONISED, "%s", row->rule);
 		ledger_fini(&s.ledger);
 	}
 }
@@ -267,13 +261,12 @@ static const struct {
 
 Test(ledger, a_failed_copy_with_a_sync_in_it_leaves_doubt)
 {
-	for (size_t i = 0; i < COUNT(doubt_rows); i++) {
+	EACH(row, doubt_rows) {
 		struct story s = { 0 };
 
 		ledger_init(&s.ledger, &ops, &s);
-		tell(&s, doubt_rows[i].story, doubt_rows[i].rule);
-		cr_expect_eq(s.ledger.trust != LEDGER_SYNCHRONISED, doubt_rows[i].is_unsynchronised, "%s",
-			     doubt_rows[i].rule);
+		tell(&s, row->story, row->rule);
+		cr_expect_eq(s.ledger.trust != LEDGER_SYNCHRONISED, row->is_unsynchronised, "%s", row->rule);
 		ledger_fini(&s.ledger);
 	}
 }
@@ -318,7 +311,7 @@ is_good(const char *good, unsigned type)
 
 Test(ledger, every_type_in_every_state)
 {
-	for (size_t i = 0; i < COUNT(state_rows); i++)
+	EACH(row, state_rows)
 		for (unsigned type = 0; type < 256; type++) {
 			struct story s = { 0 };
 			struct owed ended = { .kind = 99 };
@@ -326,14 +319,13 @@ Test(ledger, every_type_in_every_state)
 			enum ledger_verdict got;
 
 			ledger_init(&s.ledger, &ops, &s);
-			tell(&s, state_rows[i].story, state_rows[i].state);
+			tell(&s, row->story, row->state);
 			got = ledger_receive(&s.ledger, (uint8_t)type, &ended, &is_end);
-			cr_expect_eq(got, is_good(state_rows[i].good, type) ? LEDGER_PASS : LEDGER_VIOLATION,
-				     "%s: type 0x%02x", state_rows[i].state, type);
-			cr_expect_eq(is_end, type == 'Z' && got == LEDGER_PASS, "%s: type 0x%02x", state_rows[i].state,
-				     type);
+			cr_expect_eq(got, is_good(row->good, type) ? LEDGER_PASS : LEDGER_VIOLATION, "%s: type 0x%02x",
+				     row->state, type);
+			cr_expect_eq(is_end, type == 'Z' && got == LEDGER_PASS, "%s: type 0x%02x", row->state, type);
 			if (!is_end)
-				cr_expect_eq(ended.kind, 99, "%s: type 0x%02x", state_rows[i].state, type);
+				cr_expect_eq(ended.kind, 99, "%s: type 0x%02x", row->state, type);
 			ledger_fini(&s.ledger);
 		}
 }
@@ -349,7 +341,7 @@ static const struct {
 
 Test(ledger, some_replies_are_for_replication_alone)
 {
-	for (size_t i = 0; i < 2 * sizeof(replication_rows) / sizeof(replication_rows[0]); i++) {
+	for (size_t i = 0; i < 2 * COUNT(replication_rows); i++) {
 		struct story s = { 0 };
 
 		ledger_init(&s.ledger, &ops, &s);
@@ -373,12 +365,12 @@ static const struct {
 
 Test(ledger, rows_take_the_fast_path_only_when_the_client_waits_for_rows)
 {
-	for (size_t i = 0; i < COUNT(row_rows); i++) {
+	EACH(row, row_rows) {
 		struct story s = { 0 };
 
 		ledger_init(&s.ledger, &ops, &s);
-		tell(&s, row_rows[i].story, row_rows[i].rule);
-		cr_expect_eq(ledger_expects_row(&s.ledger), row_rows[i].want, "%s", row_rows[i].rule);
+		tell(&s, row->story, row->rule);
+		cr_expect_eq(ledger_expects_row(&s.ledger), row->want, "%s", row->rule);
 		ledger_fini(&s.ledger);
 	}
 }

@@ -10,9 +10,7 @@
  * owed at the end. A talk with one reply changed must be found out most times. Links only wire/ledger.c.
  */
 #include "wire/ledger.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 #define MESSAGES_MAX 256
 #define REPLIES_MAX 2048

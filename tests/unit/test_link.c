@@ -1,10 +1,9 @@
 /* tests/unit/test_link.c - restart/link.c over a real socket pair. */
 #include "base/alloc.h"
 #include "restart/link.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <stdbool.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -182,7 +181,7 @@ Test(link, what_makes_no_sense_ends_it)
 		"\0\0\0\0\1\2\x70\x77", /* two of them */
 	};
 
-	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+	for (size_t i = 0; i < COUNT(heads); i++) {
 		struct pair p;
 
 		pair_init(&p, false);

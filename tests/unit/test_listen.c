@@ -9,9 +9,7 @@
 #include "dedicated/notify_listener.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 /* --- a fake of dedicated/notify_listener.c: it has one subscriber --- */
 

@@ -3,10 +3,8 @@
  * and base/buf.c. Texts are copied to memory of exactly their size.
  */
 #include "sql/traits.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 
 static char *
@@ -41,19 +39,18 @@ static const struct {
 
 Test(listen_text, substitutes)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		size_t len = strlen(rows[i].sql);
-		char *sql = copy(rows[i].sql, len);
+	EACH(row, rows) {
+		size_t len = strlen(row->sql);
+		char *sql = copy(row->sql, len);
 		struct buf out = { 0 };
 		bool is_done = listen_text_substitute(sql, len, &out);
 
-		cr_expect_eq(is_done, rows[i].want != NULL, "%s", rows[i].rule);
-		cr_expect_not(listen_text_is_substitute(sql, len), "%s: it is none yet", rows[i].rule);
-		if (is_done && rows[i].want != NULL) {
-			cr_expect_eq(out.len, strlen(rows[i].want), "%s", rows[i].rule);
-			cr_expect_eq(memcmp(out.bytes, rows[i].want, strlen(rows[i].want)), 0, "%s", rows[i].rule);
-			cr_expect(listen_text_is_substitute((char *)out.bytes, out.len), "%s: known again",
-				  rows[i].rule);
+		cr_expect_eq(is_done, row->want != NULL, "%s", row->rule);
+		cr_expect_not(listen_text_is_substitute(sql, len), "%s: it is none yet", row->rule);
+		if (is_done && row->want != NULL) {
+			cr_expect_eq(out.len, strlen(row->want), "%s", row->rule);
+			cr_expect_eq(memcmp(out.bytes, row->want, strlen(row->want)), 0, "%s", row->rule);
+			cr_expect(listen_text_is_substitute((char *)out.bytes, out.len), "%s: known again", row->rule);
 		}
 		buf_fini(&out);
 		free(sql);

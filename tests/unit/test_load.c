@@ -6,11 +6,8 @@
 
 #include "build.h"
 #include "load/load_state.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,8 +109,8 @@ static const struct {
 	{ "the name of its section is not before it", BASE "[pool]\nmode = session\n",
 	  "pgweir.ini:6: error: unknown setting \"mode\" in [pool]; did you mean \"pool_mode\" in [pgweir]?" },
 	{ "one word is short for too many of other sections", BASE "[http]\naddress = ::1\n",
-	  "pgweir.ini:6: error: unknown setting \"address\" in [http]; docs/config.md has all names, "
-	  "docs/migrating.md those of other poolers" },
+	  "pgweir.ini:6: error: unknown setting \"address\" in [http]; docs/config.md has all names, docs/migrating.md "
+	  "those of other poolers" },
 #ifdef WITH_PGBOUNCER_INI
 	{ "where pgweir listens", BASE "[http]\nport = 5\n",
 	  "pgweir.ini:6: error: \"port\" is PgBouncer's name; for pgweir's own write listen = 127.0.0.1:6432; for "
@@ -131,20 +128,17 @@ static const struct {
 	  "pgweir.ini:6: error: \"ca_file\" belongs in [tls_client] or [tls_server], not in [pool]" },
 	{ "a name of another section, where files have other names", TRUST "destination = x\n" DATABASE,
 	  "pgweir.ini:3: error: \"destination\" belongs in [log], not in [auth]; [auth] has \"users_file\", "
-	  "\"hba_file\", "
-	  "\"ident_file\"" },
+	  "\"hba_file\", \"ident_file\"" },
 #ifdef WITH_SLOWLOG
 	{ "a name of another section, where a file has quite another name", BASE "[log]\nfile = x\n",
 	  "pgweir.ini:6: error: \"file\" belongs in [slow_query], not in [log]; [log] has \"destination\"" },
 #endif
 	{ "a name of other sections that is short for two of this one", BASE "[pgweir]\nmode = session\n",
 	  "pgweir.ini:6: error: \"mode\" belongs in [tls_client] or [tls_server], not in [pgweir]; [pgweir] has "
-	  "\"pool_mode\", "
-	  "\"unix_socket_mode\"" },
+	  "\"pool_mode\", \"unix_socket_mode\"" },
 	{ "nothing like it", BASE "[pool]\nzebra = 5\n",
 	  "pgweir.ini:6: error: unknown setting \"zebra\" in [pool]; docs/config.md has all names, docs/migrating.md "
-	  "those of "
-	  "other poolers" },
+	  "those of other poolers" },
 #ifdef WITH_PGBOUNCER_INI
 	{ "PgBouncer's name", BASE "[pool]\ndefault_pool_size = 5\n",
 	  "pgweir.ini:6: error: \"default_pool_size\" is PgBouncer's name; here it is \"pool_size\"" },
@@ -166,8 +160,7 @@ static const struct {
 	{ "more workers than there may be", BASE "[pgweir]\nworkers = 17\n",
 	  "pgweir.ini:6: error: workers = 17: must be a whole number from 1 to 16. The word auto is allowed, too." },
 	{ "a number of workers that is none", BASE "[pgweir]\nworkers = many\n",
-	  "pgweir.ini:6: error: workers = many: must be a whole number from 1 to 16. The word auto is allowed, "
-	  "too." },
+	  "pgweir.ini:6: error: workers = many: must be a whole number from 1 to 16. The word auto is allowed, too." },
 	{ "set twice", BASE "[pool]\npool_size = 5\nmax_overflow = 1\npool_size = 5\n",
 	  "pgweir.ini:8: error: \"pool_size\" was already set on line 6; remove one" },
 	{ "set twice for a database", TRUST DATABASE "pool_size = 5\npool_size = 5\n",
@@ -185,8 +178,7 @@ static const struct {
 	  "500ms" },
 	{ "SQLAlchemy's -1 for never", BASE "[pool]\npool_recycle = -1\n",
 	  "pgweir.ini:6: error: pool_recycle = -1: a time must be a whole number with a unit, for example 30s or "
-	  "500ms. "
-	  "Use 0s for none." },
+	  "500ms. Use 0s for none." },
 	{ "a time with a fraction", BASE "[pool]\npool_timeout = 1.5s\n",
 	  "pgweir.ini:6: error: pool_timeout = 1.5s: \".5s\" is not a unit of time; use us, ms, s, min, h or d" },
 	{ "a time above what is sensible", BASE "[pool]\npool_timeout = 2d\n",
@@ -267,35 +259,31 @@ static const struct {
 	  "pgweir.ini:6: error: listen = 127.0.0.1:65536: the port must be a number from 1 to 65535" },
 	{ "a host name", BASE "[pgweir]\nlisten = db1:6432\n",
 	  "pgweir.ini:6: error: listen = db1:6432: \"db1\" is not a numeric address; use one such as 127.0.0.1 or "
-	  "[::1], or "
-	  "* for all of IPv4" },
+	  "[::1], or * for all of IPv4" },
 	{ "IPv6 without brackets", BASE "[pgweir]\nlisten = ::1:6432\n",
 	  "pgweir.ini:6: error: listen = ::1:6432: put brackets around an IPv6 address, for example [::1]:6432" },
 	{ "no IPv6 in the brackets", BASE "[pgweir]\nlisten = [127.0.0.1]:6432\n",
 	  "pgweir.ini:6: error: listen = [127.0.0.1]:6432: a numeric IPv6 address must stand between [ and ], for "
-	  "example "
-	  "[::1]:6432" },
+	  "example [::1]:6432" },
 	{ "a relative socket", BASE "[pgweir]\nlisten = unix:x\n",
 	  "pgweir.ini:6: error: listen = unix:x: a Unix socket is unix: and a path that begins with /" },
 	{ "a socket with too long a path",
-	  BASE "[pgweir]\nlisten = unix:/123456789/123456789/123456789/123456789/123456789/"
-	       "123456789/123456789/123456789/123456789/123456789/12345678\n",
-	  "pgweir.ini:6: error: listen = unix:/123456789/123456789/123456789/123456789/123456789/123456789/123456789/"
-	  "123456789/123456789/123456789/12345678: the path of a Unix socket must have at most 107 bytes" },
+	  BASE "[pgweir]\nlisten = "
+	       "unix:/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/"
+	       "123456789/12345678\n",
+	  "pgweir.ini:6: error: listen = "
+	  "unix:/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/"
+	  "12345678: the path of a Unix socket must have at most 107 bytes" },
 	{ "the same address twice", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = localhost:1\n",
 	  "pgweir.ini:7: error: listen = localhost:1: is the same as listen = 127.0.0.1:1" },
 	{ "the address of the metrics", BASE "[http]\nlisten = 127.0.0.1:6432\n",
 	  "pgweir.ini:6: error: listen = 127.0.0.1:6432: [pgweir] already listens on this address" },
 	{ "trust for the whole network", BASE "[pgweir]\nlisten = 0.0.0.0:6432\n",
 	  "pgweir.ini:6: error: listen = 0.0.0.0:6432: with method = trust in [auth] anyone who reaches this address "
-	  "is "
-	  "let in; "
-	  "listen on loopback or a Unix socket, or set another method" },
+	  "is let in; listen on loopback or a Unix socket, or set another method" },
 	{ "the same with IPv6", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = [::]:6432\n",
 	  "pgweir.ini:7: error: listen = [::]:6432: with method = trust in [auth] anyone who reaches this address is "
-	  "let "
-	  "in; "
-	  "listen on loopback or a Unix socket, or set another method" },
+	  "let in; listen on loopback or a Unix socket, or set another method" },
 
 	/* from elsewhere */
 	{ "a variable that is not set", BASE "[pool]\npool_size = ${PGWEIR_TEST_NONE}\n",
@@ -348,14 +336,12 @@ static const struct {
 	  "[auth], [log]" },
 	{ "PgBouncer's databases", BASE "[databases]\napp = host=h\n",
 	  "pgweir.ini:5: error: section [databases] is PgBouncer's; here each database has a section: [database app], "
-	  "and "
-	  "in it upstream = ..." },
+	  "and in it upstream = ..." },
 #endif
 	{ "a section of nothing", BASE "[]\n", "pgweir.ini:5: error: unknown section []" },
 	{ "a section without an end", BASE "[pool\n", "pgweir.ini:5: error: a section's name must end with ]" },
 	{ "a section whose end is in a comment", BASE "[pool ; ]\n",
-	  "pgweir.ini:5: error: unknown section [pool ;]; did you "
-	  "mean [pool]?" },
+	  "pgweir.ini:5: error: unknown section [pool ;]; did you mean [pool]?" },
 	{ "text after a section", BASE "[pool] pool_size = 5\n",
 	  "pgweir.ini:5: error: there is text after the section's ]; write a setting on a line of its own" },
 	{ "a comment without its blank after a section", BASE "[pool];x\n",
@@ -367,8 +353,7 @@ static const struct {
 	{ "a user twice", BASE "[user a]\n[user a]\n", "pgweir.ini:6: error: [user a] has already begun on line 5" },
 	{ "a database without a name", BASE "[database]\nupstream = host=h\n",
 	  "pgweir.ini:5: error: [database] needs a name, for example [database app], or [database *] for all that are "
-	  "not "
-	  "listed" },
+	  "not listed" },
 	{ "a user without a name", BASE "[user ]\n",
 	  "pgweir.ini:5: error: [user] needs a name, for example [user app]" },
 	{ "a user of everyone", BASE "[user *]\n",
@@ -380,8 +365,7 @@ static const struct {
 	  BASE "[database 1234567890123456789012345678901234567890123456789012345678901234]\n"
 	       "upstream = host=h\n",
 	  "pgweir.ini:5: error: [database 1234567890123456789012345678901234567890123456789012345678901234]: a name is "
-	  "at "
-	  "most 63 bytes long, this has 64" },
+	  "at most 63 bytes long, this has 64" },
 	{ "a quote in a quoted name", BASE "[user \"a\"b\"]\n",
 	  "pgweir.ini:5: error: [user \"a\"b\"]: a name in quotes is at most 63 bytes long, then the quote ends" },
 	{ "a quote without an end", BASE "[user \"a]\n",
@@ -435,8 +419,7 @@ static const struct {
 	  "pgweir.ini:6: error: \"threshold\" is called \"slow_query_threshold\" in [user a]" },
 	{ "and the other way round", BASE "[slow_query]\nslow_query_threshold = 5s\n",
 	  "pgweir.ini:6: error: \"slow_query_threshold\" is for databases and users; for all of them it is "
-	  "\"threshold\" in "
-	  "[slow_query]" },
+	  "\"threshold\" in [slow_query]" },
 	{ "a typing error for a user", BASE "[user a]\npol_size = 5\n",
 	  "pgweir.ini:6: error: unknown setting \"pol_size\" in [user a]; did you mean \"pool_size\"?" },
 	{ "a typing error in upstream", TRUST DATABASE "[database a]\nupstrem = host=h\nupstream = host=h\n",
@@ -459,8 +442,8 @@ static const struct {
 	  "[database *], and its secret in users_file" },
 	{ "auth_query of a tenant by nobody",
 	  BASE "[pgweir]\ntenants = user\n[tenant a]\nupstream = host=h\nauth_query = builtin\n",
-	  "pgweir.ini:9: error: auth_query needs an auth_user that runs it in tenant a; set it in [auth] or "
-	  "[tenant a], and its secret in users_file" },
+	  "pgweir.ini:9: error: auth_query needs an auth_user that runs it in tenant a; set it in [auth] or [tenant "
+	  "a], and its secret in users_file" },
 	{ "a budget by nobody", BASE "[limits]\nbudget = advise\n",
 	  "pgweir.ini:2: error: budget needs a cluster_user for pgweir's own connection: set it in [limits] or "
 	  "[database *], and its secret in users_file" },
@@ -469,8 +452,8 @@ static const struct {
 	  "log in as \"u\": CREATE ROLE pgweir LOGIN PASSWORD '...' in PostgreSQL, cluster_user = pgweir in [limits], "
 	  "and the same password in users_file" },
 	{ "the same of another database there, which has no budget",
-	  BASE "[database x]\nupstream = host=h user=u\nbudget = on\ncluster_user = w\n[database y]\nupstream = "
-	       "host=h user=w\n[database z]\nupstream = host=i user=w\n",
+	  BASE "[database x]\nupstream = host=h user=u\nbudget = on\ncluster_user = w\n[database y]\nupstream = host=h "
+	       "user=w\n[database z]\nupstream = host=i user=w\n",
 	  "pgweir.ini:6: error: budget needs a cluster_user that nobody else logs in as, and the pools of [database y] "
 	  "log in as \"w\": CREATE ROLE pgweir LOGIN PASSWORD '...' in PostgreSQL, cluster_user = pgweir in [limits], "
 	  "and the same password in users_file" },
@@ -518,8 +501,7 @@ static const struct {
 	  "pgweir.ini:6: error: mode = require needs certificate_file and key_file in [tls_client]" },
 	{ "clients' certificates, and nobody who signs them",
 	  BASE "[tls_client]\nmode = verify-ca\ncertificate_file = c\nkey_file = k\n",
-	  "pgweir.ini:6: error: mode = verify-ca needs ca_file in [tls_client]: the authorities that sign the "
-	  "clients' "
+	  "pgweir.ini:6: error: mode = verify-ca needs ca_file in [tls_client]: the authorities that sign the clients' "
 	  "certificates" },
 	{ "a certificate without a key", BASE "[tls_client]\ncertificate_file = /x\n",
 	  "pgweir.ini:6: error: certificate_file and key_file must be set together" },
@@ -564,8 +546,7 @@ static const struct {
 #if defined(WITH_LDAP) && defined(WITH_PAM) && defined(WITH_GSS)
 	{ "what follows from a bad value is not told", DATABASE "[auth]\nmethod = trusted\nusers_file = /nonexistent\n",
 	  "pgweir.ini:4: error: method = trusted: use scram-sha-256, md5, cert, trust, hba, password, ldap, pam or "
-	  "gss. "
-	  "Did you mean trust?" },
+	  "gss. Did you mean trust?" },
 #endif
 	{ "nor for the file itself", DATABASE "[auth]\nusers_file = ${PGWEIR_TEST_NONE}\n",
 	  "pgweir.ini:4: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
@@ -580,16 +561,16 @@ Test(config, what_is_refused_and_why)
 	setenv("PGWEIR_TEST_SECRET", "hunter2", 1);
 	unsetenv("PGWEIR_TEST_NONE");
 	files_init(&files);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	EACH(row, bad) {
 		struct config_problems problems = { 0 };
-		struct config *config = load(&files, bad[i].text, &problems);
+		struct config *config = load(&files, row->text, &problems);
 
-		cr_expect_null(config, "%s", bad[i].rule);
-		cr_expect_str_eq(problem_text(&files, &problems, 0), bad[i].problem, "%s: got %s", bad[i].rule,
+		cr_expect_null(config, "%s", row->rule);
+		cr_expect_str_eq(problem_text(&files, &problems, 0), row->problem, "%s: got %s", row->rule,
 				 problem_text(&files, &problems, 0));
 		/* A second value of a setting whose first was bad is one more. */
-		cr_expect_eq(problems.error_count, strstr(bad[i].rule, "the first value") ? 2 : 1, "%s: then %s",
-			     bad[i].rule, problem_text(&files, &problems, 1));
+		cr_expect_eq(problems.error_count, strstr(row->rule, "the first value") ? 2 : 1, "%s: then %s",
+			     row->rule, problem_text(&files, &problems, 1));
 		config_problems_fini(&problems);
 		config_unref(config);
 	}
@@ -609,8 +590,7 @@ static const struct {
 	{ "more idle than there can be", BASE "[pool]\nmin_idle = 30\n",
 	  "pgweir.ini:6: warning: min_idle = 30 is more than pool_size = 20; no more than pool_size are kept" },
 	{ "statements passed through to servers of others", BASE "[pool]\nprepared_statements = 0\n",
-	  "pgweir.ini:6: warning: prepared_statements = 0: unless pool_mode = session, clients may run each "
-	  "other's "
+	  "pgweir.ini:6: warning: prepared_statements = 0: unless pool_mode = session, clients may run each other's "
 	  "prepared statements" },
 	{ "a cap above another", BASE "[limits]\nmax_user_client_connections = 2000\n",
 	  "pgweir.ini:6: warning: max_user_client_connections = 2000 is never reached: max_client_connections = 1000 "
@@ -663,15 +643,14 @@ static const struct {
 	  "pgweir.ini:6: warning: reads = marked has no effect with one host: name the standbys in upstream, too" },
 	{ "a zone that no host is in", BASE "[pgweir]\nzone = eu\n[database x]\nupstream = host=h,i zones=us,europe\n",
 	  "pgweir.ini:6: warning: zone = eu has no effect: no upstream has a host there; zones= in upstream names the "
-	  "zone "
-	  "of each host" },
+	  "zone of each host" },
 	{ "reads on standbys, else anywhere", BASE "[database x]\nupstream = host=h,i user=u\nreads = prefer_standby\n",
 	  "pgweir.ini:6: warning: reads = prefer_standby needs target_session_attrs=primary, which says where "
 	  "everything else goes" },
 	{ "a user's reads by nobody, as another database may have the hosts, too",
 	  BASE "[database x]\nupstream = host=h,i target_session_attrs=primary\n[user r]\nreads = marked\n",
-	  "pgweir.ini:6: warning: reads = marked needs a cluster_user for pgweir's own connections: set it in "
-	  "[limits] or [database x], and its secret in users_file" },
+	  "pgweir.ini:6: warning: reads = marked needs a cluster_user for pgweir's own connections: set it in [limits] "
+	  "or [database x], and its secret in users_file" },
 	{ "reads on a tenant's standbys",
 	  BASE "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=%{tenant}-a,%{tenant}-b user=u "
 	       "target_session_attrs=primary\nreads = marked\n",
@@ -679,9 +658,8 @@ static const struct {
 	{ "a budget by whom the pools log in as, advised",
 	  BASE "[database x]\nupstream = host=h user=u\nbudget = advise\n",
 	  "pgweir.ini:6: warning: budget needs a cluster_user that nobody else logs in as, and the pools of [database "
-	  "x] "
-	  "log in as \"u\": CREATE ROLE pgweir LOGIN PASSWORD '...' in PostgreSQL, cluster_user = pgweir in [limits], "
-	  "and the same password in users_file" },
+	  "x] log in as \"u\": CREATE ROLE pgweir LOGIN PASSWORD '...' in PostgreSQL, cluster_user = pgweir in "
+	  "[limits], and the same password in users_file" },
 	{ "a budget of several hosts, advised",
 	  BASE "[database x]\nupstream = host=h,i user=u\nbudget = advise\ncluster_user = w\n",
 	  "pgweir.ini:6: warning: budget counts the connections on one host, but upstream has several: write "
@@ -695,14 +673,14 @@ Test(config, what_is_warned_of)
 	struct files files;
 
 	files_init(&files);
-	for (size_t i = 0; i < sizeof(warned) / sizeof(warned[0]); i++) {
+	EACH(row, warned) {
 		struct config_problems problems = { 0 };
-		struct config *config = load(&files, warned[i].text, &problems);
+		struct config *config = load(&files, row->text, &problems);
 
-		cr_expect_not_null(config, "%s", warned[i].rule);
-		cr_expect_eq(problems.error_count, 0, "%s", warned[i].rule);
-		cr_expect_eq(problems.count, 1, "%s", warned[i].rule);
-		cr_expect_str_eq(problem_text(&files, &problems, 0), warned[i].problem, "%s: got %s", warned[i].rule,
+		cr_expect_not_null(config, "%s", row->rule);
+		cr_expect_eq(problems.error_count, 0, "%s", row->rule);
+		cr_expect_eq(problems.count, 1, "%s", row->rule);
+		cr_expect_str_eq(problem_text(&files, &problems, 0), row->problem, "%s: got %s", row->rule,
 				 problem_text(&files, &problems, 0));
 		config_problems_fini(&problems);
 		config_unref(config);
@@ -725,7 +703,7 @@ Test(config, a_budget_where_it_fits)
 	struct files files;
 
 	files_init(&files);
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+	for (size_t i = 0; i < COUNT(texts); i++) {
 		struct config_problems problems = { 0 };
 		struct config *config = load(&files, texts[i], &problems);
 
@@ -744,14 +722,13 @@ Test(config, auth_query_where_it_fits)
 		BASE "auth_user = a\nauth_query = SELECT usename, passwd FROM pgbouncer.get_auth($1)\n",
 		"[auth]\nusers_file =\nauth_user = a\nauth_query = builtin\n" DATABASE,
 		BASE "auth_user = a\n[database a]\nupstream = host=h\nauth_query = SELECT f($1)\n",
-		BASE
-		"auth_query = builtin\nauth_user = a\nauth_database = b\n[database a]\nupstream = host=h\nauth_query = "
-		"off\nauth_user =\n",
+		BASE "auth_query = builtin\nauth_user = a\nauth_database = b\n[database a]\nupstream = "
+		     "host=h\nauth_query = off\nauth_user =\n",
 	};
 	struct files files;
 
 	files_init(&files);
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+	for (size_t i = 0; i < COUNT(texts); i++) {
 		struct config_problems problems = { 0 };
 		struct config *config = load(&files, texts[i], &problems);
 
@@ -791,7 +768,7 @@ Test(config, where_a_password_stands)
 	setenv("PGWEIR_TEST_PORT", "6000", 1);
 	files_init(&files);
 	put_file(files.users, "word\n", 5, 0640);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct config_problems problems = { 0 };
 		char text[1024], path[300], upstream[300];
 		const char *gap = strstr(rows[i].upstream, "%s");
@@ -837,7 +814,7 @@ Test(config, all_problems_of_a_file_come_in_one_run_in_order_of_line)
 
 	files_init(&files);
 	cr_expect_null(load(&files, text, &problems));
-	cr_assert_eq(problems.count, sizeof(wants) / sizeof(wants[0]));
+	cr_assert_eq(problems.count, COUNT(wants));
 	cr_expect_eq(problems.error_count, 8);
 	for (size_t i = 0; i < problems.count; i++) {
 		const char *got = problem_text(&files, &problems, i);
@@ -901,8 +878,8 @@ Test(config, lines_may_look_like_this)
 	struct files files;
 
 	files_init(&files);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		check_pool_size(&files, rows[i].text, strlen(rows[i].text), 7, rows[i].rule);
+	EACH(row, rows)
+		check_pool_size(&files, row->text, strlen(row->text), 7, row->rule);
 	files_fini(&files);
 }
 
@@ -959,7 +936,7 @@ Test(config, quotes_around_a_value_are_taken_off)
 	char text[512];
 
 	files_init(&files);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct config *c;
 
 		snprintf(text, sizeof(text), BASE "auth_user = \"a\"\nauth_query = %s\n", rows[i][0]);
@@ -1012,14 +989,14 @@ Test(config, files_of_odd_kinds)
 	struct files files;
 
 	files_init(&files);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct config_problems problems = { 0 };
 
-		cr_expect_null(load_bytes(&files, rows[i].bytes, rows[i].len, &problems), "%s", rows[i].rule);
+		cr_expect_null(load_bytes(&files, row->bytes, row->len, &problems), "%s", row->rule);
 		bool is_found = false;
 		for (size_t j = 0; j < problems.count; j++)
-			is_found |= strcmp(problem_text(&files, &problems, j), rows[i].problem) == 0;
-		cr_expect(is_found, "%s: got %s", rows[i].rule, problem_text(&files, &problems, 0));
+			is_found |= strcmp(problem_text(&files, &problems, j), row->problem) == 0;
+		cr_expect(is_found, "%s: got %s", row->rule, problem_text(&files, &problems, 0));
 		config_problems_fini(&problems);
 	}
 	files_fini(&files);
@@ -1067,8 +1044,7 @@ Test(config, files_that_cannot_be_read)
 static const char everything[] =
     "[pgweir]\nlisten = *:7001\nlisten = [::1]:7002\nlisten = unix:/run/x/.s.PGSQL.7003\nlisten = localhost:7004\n"
     "pool_mode = session\nsession_state = allow\nbegin = sent\nrefuse = "
-    "update_without_where\nmax_client_connections = 11\nmax_server_connections "
-    "= 112\n"
+    "update_without_where\nmax_client_connections = 11\nmax_server_connections = 112\n"
     "listen_backlog = 13\nworkers = auto\npid_file = /run/pid\n"
     "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_delay = 22s\noverflow_linger = 23s\npool_timeout = "
     "24s\npool_recycle = 25s\n"
@@ -1324,13 +1300,13 @@ Test(config, values_from_elsewhere)
 	setenv("PGWEIR_TEST_EMPTY", "", 1);
 	setenv("PGWEIR_TEST_DOLLARS", "$${PGWEIR_TEST_X}", 1);
 	unsetenv("PGWEIR_TEST_NONE");
-	for (size_t i = 0; i < sizeof(expanded) / sizeof(expanded[0]); i++) {
+	EACH(row, expanded) {
 		char text[512];
 		struct config *config;
 
-		snprintf(text, sizeof(text), BASE "[pgweir]\npid_file = /%s\n", expanded[i].raw);
+		snprintf(text, sizeof(text), BASE "[pgweir]\npid_file = /%s\n", row->raw);
 		config = load_good(&files, text);
-		cr_expect_str_eq(config->pid_file + 1, expanded[i].value, "%s", expanded[i].rule);
+		cr_expect_str_eq(config->pid_file + 1, row->value, "%s", row->rule);
 		config_unref(config);
 	}
 	files_fini(&files);
@@ -1352,15 +1328,15 @@ Test(config, a_value_from_a_file_is_its_content_without_the_last_newline)
 
 	files_init(&files);
 	snprintf(text, sizeof(text), TRUST "[database a]\nupstream = host=h password='${file:%s}'\n", files.users);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct config_problems problems = { 0 };
 		struct config *config;
 
-		put_file(files.users, rows[i].content, rows[i].len, 0600);
+		put_file(files.users, row->content, row->len, 0600);
 		config = load(&files, text, &problems);
-		cr_expect_eq(config == NULL, rows[i].password == NULL, "%s", rows[i].rule);
+		cr_expect_eq(config == NULL, row->password == NULL, "%s", row->rule);
 		if (config != NULL)
-			cr_expect_str_eq(config->databases[0].upstream->password, rows[i].password, "%s", rows[i].rule);
+			cr_expect_str_eq(config->databases[0].upstream->password, row->password, "%s", row->rule);
 		config_unref(config);
 		config_problems_fini(&problems);
 	}
@@ -1569,10 +1545,10 @@ Test(config, a_dump_loads_to_the_same_value)
 	setenv("PGWEIR_TEST_BLANKS", "/ a ", 1);
 	setenv("PGWEIR_TEST_LONG", longer, 1);
 	setenv("PGWEIR_TEST_UPSTREAM", "host=h\nport=1\toptions='a ;b'", 1);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct config *config = load_good(&files, rows[i].text);
+	EACH(row, rows) {
+		struct config *config = load_good(&files, row->text);
 
-		check_dump_loads(&files, config, rows[i].rule);
+		check_dump_loads(&files, config, row->rule);
 		config_unref(config);
 	}
 	files_fini(&files);
@@ -1697,9 +1673,8 @@ Test(config, an_upstream_with_a_password_is_a_whole_configuration)
 	rows = rows_text(c, put_all);
 	cr_expect_null(strstr(dump, "hunter2"));
 	cr_expect_null(strstr(rows, "hunter2"));
-	cr_expect_not_null(strstr(rows,
-				  "database app|upstream|host=db1 port=5433 dbname=app user=web password=***||command "
-				  "line|1\n"));
+	cr_expect_not_null(strstr(
+	    rows, "database app|upstream|host=db1 port=5433 dbname=app user=web password=***||command line|1\n"));
 	free(dump);
 	free(rows);
 	config_unref(c);
@@ -1807,11 +1782,9 @@ static const struct {
 
 Test(suggest, distances)
 {
-	for (size_t i = 0; i < sizeof(distances) / sizeof(distances[0]); i++) {
-		cr_expect_eq(nearest_distance(distances[i].a, distances[i].b, 2), distances[i].want, "%s",
-			     distances[i].rule);
-		cr_expect_eq(nearest_distance(distances[i].b, distances[i].a, 2), distances[i].want, "%s",
-			     distances[i].rule);
+	EACH(row, distances) {
+		cr_expect_eq(nearest_distance(row->a, row->b, 2), row->want, "%s", row->rule);
+		cr_expect_eq(nearest_distance(row->b, row->a, 2), row->want, "%s", row->rule);
 	}
 }
 
@@ -1837,6 +1810,6 @@ static const struct {
 
 Test(suggest, short_names)
 {
-	for (size_t i = 0; i < sizeof(shorts) / sizeof(shorts[0]); i++)
-		cr_expect_eq(nearest_is_short(shorts[i].word, shorts[i].of), shorts[i].want, "%s", shorts[i].word);
+	EACH(row, shorts)
+		cr_expect_eq(nearest_is_short(row->word, row->of), row->want, "%s", row->word);
 }

@@ -2,10 +2,9 @@
 #include "server/loan.h"
 
 #include "session/gucs.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <stddef.h>
-#include <string.h>
 
 void
 gucs_unref(struct gucs *gucs)

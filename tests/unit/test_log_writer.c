@@ -4,13 +4,10 @@
 #include "log/log.h"
 #include "log/log_writer.h"
 #include "threads.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -534,9 +531,9 @@ expect_event(enum log_format format, const char *want)
 Test(log, an_event_has_fields)
 {
 	expect_event(LOG_FORMAT_JSON,
-		     ",\"message\":\"gone: idle\",\"event\":\"e\",\"user\":\"u\",\"client\":\"c:1\",\"client_id\":7,"
-		     "\"duration_ms\":1.500,\"sqlstate\":\"25P03\",\"detail\":\"the limit is 3 s\","
-		     "\"hint\":\"commit \\\"soon\\\"\"}\n");
+		     ",\"message\":\"gone: "
+		     "idle\",\"event\":\"e\",\"user\":\"u\",\"client\":\"c:1\",\"client_id\":7,\"duration_ms\":1.500,"
+		     "\"sqlstate\":\"25P03\",\"detail\":\"the limit is 3 s\",\"hint\":\"commit \\\"soon\\\"\"}\n");
 	expect_event(LOG_FORMAT_TEXT, "] WARNING: gone: idle; the limit is 3 s; hint: commit \"soon\"\n");
 }
 
@@ -663,14 +660,13 @@ static const struct {
 
 Test(escape, rules)
 {
-	for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]); i++) {
-		const char *want[] = { escapes[i].text, escapes[i].json, escapes[i].label };
+	EACH(row, escapes) {
+		const char *want[] = { row->text, row->json, row->label };
 		char out[64];
 
 		for (int style = ESCAPE_TEXT; style <= ESCAPE_LABEL; style++) {
-			escape_text((enum escape_style)style, escapes[i].bytes, strlen(escapes[i].bytes), out,
-				    sizeof(out));
-			cr_expect_str_eq(out, want[style], "%s, style %d", escapes[i].rule, style);
+			escape_text((enum escape_style)style, row->bytes, strlen(row->bytes), out, sizeof(out));
+			cr_expect_str_eq(out, want[style], "%s, style %d", row->rule, style);
 		}
 	}
 }

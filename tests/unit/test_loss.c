@@ -17,10 +17,7 @@
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/statements_transfer.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 static struct {
 	char calls[256];
@@ -267,7 +264,7 @@ Test(loss, who_gets_which_error)
 		{ "ERROR", "42601", OWED_TO_FEATURE, true, false, "" },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct error_fields e = { .severity = rows[i].severity, .sqlstate = rows[i].sqlstate };
 
 		setup();

@@ -1,9 +1,6 @@
 /* tests/unit/test_md5.c. Links auth/md5.c and base/fail.c. */
 #include "auth/encoding.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 /* PostgreSQL 15's rolpassword for bob, with password_encryption = md5. */
 #define BOB_PASSWORD "correct horse battery staple"
@@ -19,12 +16,12 @@ static const struct {
 
 Test(md5, secrets)
 {
-	for (size_t i = 0; i < sizeof(secret_rows) / sizeof(secret_rows[0]); i++) {
+	EACH(row, secret_rows) {
 		char out[MD5_SECRET_LEN + 1];
 		struct fail why;
 
-		cr_expect_eq(md5_secret(secret_rows[i].password, secret_rows[i].user, out, &why), 0);
-		cr_expect_str_eq(out, secret_rows[i].want, "%s", secret_rows[i].rule);
+		cr_expect_eq(md5_secret(row->password, row->user, out, &why), 0);
+		cr_expect_str_eq(out, row->want, "%s", row->rule);
 	}
 }
 
@@ -52,7 +49,7 @@ Test(md5, an_answer_from_anything_but_a_secret_is_refused)
 {
 	static const char *const not_secrets[] = { "", "md5", "md5fe6a8d0bee8f4d6139a1119c7ca18c8", BOB_SECRET "0" };
 
-	for (size_t i = 0; i < sizeof(not_secrets) / sizeof(not_secrets[0]); i++) {
+	for (size_t i = 0; i < COUNT(not_secrets); i++) {
 		char out[MD5_SECRET_LEN + 1] = "untouched";
 		struct fail why = { 0 };
 

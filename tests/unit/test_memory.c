@@ -2,12 +2,11 @@
 #include "base/resources.h"
 
 #include "threads.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <malloc.h>
 #include <sched.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 
 #define ROUNDS 10000u

@@ -7,13 +7,7 @@
 
 #include "wire/fields.h"
 #include "wire/frame.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define BYTES(literal) literal, sizeof(literal) - 1
+#include "unit.h"
 
 static uint8_t *
 exact(const void *bytes, size_t len)
@@ -145,27 +139,27 @@ static const struct {
 
 Test(messages, built)
 {
-	for (size_t i = 0; i < COUNT(built_rows); i++) {
+	EACH(row, built_rows) {
 		struct buf b = { 0 };
 
 		buf_put(&b, "before", 6);
-		built_rows[i].build(&b);
-		cr_assert(buf_ok(&b), "%s", built_rows[i].rule);
-		cr_assert_eq(b.len, 6 + built_rows[i].want_len, "%s: %zu", built_rows[i].rule, b.len - 6);
-		cr_expect_arr_eq(b.bytes + 6, built_rows[i].want, b.len - 6, "%s", built_rows[i].rule);
+		row->build(&b);
+		cr_assert(buf_ok(&b), "%s", row->rule);
+		cr_assert_eq(b.len, 6 + row->want_len, "%s: %zu", row->rule, b.len - 6);
+		cr_expect_arr_eq(b.bytes + 6, row->want, b.len - 6, "%s", row->rule);
 		buf_fini(&b);
 	}
 }
 
 Test(messages, a_message_that_finds_no_room_breaks_the_buffer_and_writes_nothing_more)
 {
-	for (size_t i = 0; i < COUNT(built_rows); i++)
-		for (size_t limit = 1; limit < built_rows[i].want_len; limit++) {
+	EACH(row, built_rows)
+		for (size_t limit = 1; limit < row->want_len; limit++) {
 			struct buf b = { .limit = limit };
 
-			built_rows[i].build(&b);
-			cr_assert(!buf_ok(&b), "%s in %zu bytes", built_rows[i].rule, limit);
-			cr_assert_leq(b.len, limit, "%s in %zu bytes", built_rows[i].rule, limit);
+			row->build(&b);
+			cr_assert(!buf_ok(&b), "%s in %zu bytes", row->rule, limit);
+			cr_assert_leq(b.len, limit, "%s in %zu bytes", row->rule, limit);
 			message_sync(&b);
 			cr_assert_leq(b.len, limit);
 			buf_fini(&b);
@@ -230,15 +224,15 @@ expect_text(const char *got, const char *want, const char *rule)
 
 Test(messages, error_fields)
 {
-	for (size_t i = 0; i < COUNT(error_rows); i++) {
-		uint8_t *body = exact(error_rows[i].body, error_rows[i].len);
+	EACH(row, error_rows) {
+		uint8_t *body = exact(row->body, row->len);
 		struct error_fields e;
 
-		fields_error(body, error_rows[i].len, &e);
-		expect_text(e.severity, error_rows[i].severity, error_rows[i].rule);
-		expect_text(e.sqlstate, error_rows[i].sqlstate, error_rows[i].rule);
-		expect_text(e.message, error_rows[i].message, error_rows[i].rule);
-		cr_expect_eq(fields_error_is_fatal(&e), error_rows[i].is_fatal, "%s", error_rows[i].rule);
+		fields_error(body, row->len, &e);
+		expect_text(e.severity, row->severity, row->rule);
+		expect_text(e.sqlstate, row->sqlstate, row->rule);
+		expect_text(e.message, row->message, row->rule);
+		cr_expect_eq(fields_error_is_fatal(&e), row->is_fatal, "%s", row->rule);
 		free(body);
 	}
 }
@@ -282,14 +276,13 @@ static const struct {
 
 Test(messages, parameters)
 {
-	for (size_t i = 0; i < COUNT(parameter_rows); i++) {
-		uint8_t *body = exact(parameter_rows[i].body, parameter_rows[i].len);
+	EACH(row, parameter_rows) {
+		uint8_t *body = exact(row->body, row->len);
 		const char *name = NULL, *value = NULL;
 
-		cr_expect_eq(fields_parameter(body, parameter_rows[i].len, &name, &value),
-			     parameter_rows[i].name != NULL, "%s", parameter_rows[i].rule);
-		expect_text(name, parameter_rows[i].name, parameter_rows[i].rule);
-		expect_text(value, parameter_rows[i].value, parameter_rows[i].rule);
+		cr_expect_eq(fields_parameter(body, row->len, &name, &value), row->name != NULL, "%s", row->rule);
+		expect_text(name, row->name, row->rule);
+		expect_text(value, row->value, row->rule);
 		free(body);
 	}
 }
@@ -321,17 +314,16 @@ static const struct {
 
 Test(messages, parses)
 {
-	for (size_t i = 0; i < COUNT(parse_rows); i++) {
-		uint8_t *body = exact(parse_rows[i].body, parse_rows[i].len);
+	EACH(row, parse_rows) {
+		uint8_t *body = exact(row->body, row->len);
 		struct parse_fields p;
 
-		cr_expect_eq(fields_parse(body, parse_rows[i].len, &p), parse_rows[i].is_good, "%s",
-			     parse_rows[i].rule);
-		if (parse_rows[i].is_good) {
-			cr_expect_str_eq(p.name, parse_rows[i].name, "%s", parse_rows[i].rule);
-			cr_expect_eq(p.query_len, parse_rows[i].query_len, "%s", parse_rows[i].rule);
-			cr_expect_eq(p.rest_len, parse_rows[i].rest_len, "%s", parse_rows[i].rule);
-			cr_expect_eq(p.rest + p.rest_len, body + parse_rows[i].len, "%s", parse_rows[i].rule);
+		cr_expect_eq(fields_parse(body, row->len, &p), row->is_good, "%s", row->rule);
+		if (row->is_good) {
+			cr_expect_str_eq(p.name, row->name, "%s", row->rule);
+			cr_expect_eq(p.query_len, row->query_len, "%s", row->rule);
+			cr_expect_eq(p.rest_len, row->rest_len, "%s", row->rule);
+			cr_expect_eq(p.rest + p.rest_len, body + row->len, "%s", row->rule);
 		}
 		free(body);
 	}
@@ -410,14 +402,13 @@ static const struct {
 
 Test(messages, targets)
 {
-	for (size_t i = 0; i < COUNT(target_rows); i++) {
-		uint8_t *body = exact(target_rows[i].body, target_rows[i].len), kind = 0;
+	EACH(row, target_rows) {
+		uint8_t *body = exact(row->body, row->len), kind = 0;
 		const char *name = NULL;
 
-		cr_expect_eq(fields_target(body, target_rows[i].len, &kind, &name), target_rows[i].kind != 0, "%s",
-			     target_rows[i].rule);
-		cr_expect_eq(kind, target_rows[i].kind, "%s", target_rows[i].rule);
-		expect_text(name, target_rows[i].name, target_rows[i].rule);
+		cr_expect_eq(fields_target(body, row->len, &kind, &name), row->kind != 0, "%s", row->rule);
+		cr_expect_eq(kind, row->kind, "%s", row->rule);
+		expect_text(name, row->name, row->rule);
 		free(body);
 	}
 }
@@ -451,15 +442,14 @@ Test(messages, shapes_of_rows)
 	uint32_t first = fields_row_shape((const uint8_t *)shape_rows[0].body, shape_rows[0].len);
 
 	cr_expect_neq(first, 0);
-	for (size_t i = 0; i < sizeof(shape_rows) / sizeof(shape_rows[0]); i++) {
-		size_t len = shape_rows[i].len;
+	EACH(row, shape_rows) {
+		size_t len = row->len;
 
-		cr_expect_eq(fields_row_shape((const uint8_t *)shape_rows[i].body, len) == first, shape_rows[i].is_same,
-			     "%s", shape_rows[i].rule);
+		cr_expect_eq(fields_row_shape((const uint8_t *)row->body, len) == first, row->is_same, "%s", row->rule);
 		for (size_t cut = 0; cut < len; cut++) {
-			uint8_t *body = exact(shape_rows[i].body, cut);
+			uint8_t *body = exact(row->body, cut);
 
-			cr_expect_eq(fields_row_shape(body, cut), 0, "%s, cut to %zu", shape_rows[i].rule, cut);
+			cr_expect_eq(fields_row_shape(body, cut), 0, "%s, cut to %zu", row->rule, cut);
 			free(body);
 		}
 	}

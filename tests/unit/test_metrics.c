@@ -5,12 +5,9 @@
  * UPDATE_DOCS=1 rewrites the list in docs/metrics.md.
  */
 #include "telemetry/metrics_state.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 

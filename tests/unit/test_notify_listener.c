@@ -7,15 +7,13 @@
 #include "pool/standby_pools.h"
 #include "session/gucs.h"
 #include "wire/frame.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <event2/event.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define LISTEN_US ((uint64_t)1000)
 #define CROWD 20
-#define EACH 5000u
+#define CHANNELS 5000u
 
 /* --- fakes of the connection, and of the pool --- */
 
@@ -182,9 +180,9 @@ crowd_joins(unsigned clients)
 	for (unsigned i = 0; i < clients; i++) {
 		char word[16];
 
-		client_begin(&crowd[i], EACH);
+		client_begin(&crowd[i], CHANNELS);
 		snprintf(word, sizeof(word), "c%u_", i);
-		client_join(&crowd[i], word, 0, EACH);
+		client_join(&crowd[i], word, 0, CHANNELS);
 	}
 }
 
@@ -294,7 +292,7 @@ Test(notify_listener, a_neighbour_of_thousands_waits_for_the_batch_under_way_at_
 		cr_expect_eq(neighbour.listening, i + 1);
 		cr_expect_leq(neighbour.answered_us - since_us, 2 * NOTIFY_BATCH_MAX * LISTEN_US);
 	}
-	cr_expect_lt(crowd[0].listening, EACH);
+	cr_expect_lt(crowd[0].listening, CHANNELS);
 }
 
 Test(notify_listener, clients_take_turns_and_many_listens_are_one_request)
@@ -303,7 +301,7 @@ Test(notify_listener, clients_take_turns_and_many_listens_are_one_request)
 	client_join(&neighbour, "own", 0, 1);
 	answer(); /* the first one's first */
 	for (unsigned n = 1; n <= 1000; n++) {
-		unsigned least = EACH, most = 0;
+		unsigned least = CHANNELS, most = 0;
 
 		answer();
 		cr_assert_leq(listens, 1 + n * NOTIFY_BATCH_MAX);
@@ -316,8 +314,8 @@ Test(notify_listener, clients_take_turns_and_many_listens_are_one_request)
 	}
 	answer_all();
 	for (unsigned i = 0; i < CROWD; i++)
-		cr_expect_eq(crowd[i].listening, EACH);
-	cr_expect_eq(listens, CROWD * EACH + 1);
+		cr_expect_eq(crowd[i].listening, CHANNELS);
+	cr_expect_eq(listens, CROWD * CHANNELS + 1);
 	cr_expect_leq(requests, listens / NOTIFY_BATCH_MAX + 2);
 }
 
@@ -330,8 +328,8 @@ Test(notify_listener, a_channel_is_due_once_and_at_the_first_ones_turn)
 	cr_expect_eq(neighbour.listening, 1);
 	cr_expect(crowd[0].subscriptions[199].list == &crowd[0].subscriptions[199].channel->told);
 	answer_all();
-	cr_expect_eq(crowd[0].listening, EACH);
-	cr_expect_eq(listens, EACH);
+	cr_expect_eq(crowd[0].listening, CHANNELS);
+	cr_expect_eq(listens, CHANNELS);
 }
 
 Test(notify_listener, who_comes_behind_a_listen_waits_for_another_one)
@@ -352,7 +350,7 @@ Test(notify_listener, who_comes_behind_a_listen_waits_for_another_one)
 Test(notify_listener, what_is_refused_fails_for_its_clients_alone)
 {
 	refused = "own0";
-	client_begin(&crowd[0], EACH);
+	client_begin(&crowd[0], CHANNELS);
 	client_join(&crowd[0], "c", 0, 100);
 	client_join(&neighbour, "own", 0, 2);
 	answer_all();
@@ -395,8 +393,8 @@ Test(notify_listener, unlisten_goes_in_batches_and_a_new_listen_behind_it)
 
 Test(notify_listener, a_lost_connection_begins_with_all_in_turn)
 {
-	client_begin(&crowd[0], EACH);
-	client_join(&crowd[0], "c", 0, EACH);
+	client_begin(&crowd[0], CHANNELS);
+	client_join(&crowd[0], "c", 0, CHANNELS);
 	client_join(&neighbour, "own", 0, 1);
 	for (unsigned i = 0; i < 50; i++)
 		answer();
@@ -412,7 +410,7 @@ Test(notify_listener, a_lost_connection_begins_with_all_in_turn)
 	cr_expect_eq(neighbour.listening, 2);
 	cr_expect_eq(neighbour.gaps, 0);
 	answer_all();
-	cr_expect_eq(crowd[0].listening, EACH);
+	cr_expect_eq(crowd[0].listening, CHANNELS);
 	cr_expect_eq(crowd[0].gaps, 1);
 	cr_expect_eq(neighbour.gaps, 1);
 	cr_expect_eq(crowd[0].failed + neighbour.failed, 0);

@@ -3,11 +3,9 @@
  * and net/stream.c; the peer is the other end of a socket pair.
  */
 #include "net/outbox.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

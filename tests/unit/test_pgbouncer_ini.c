@@ -3,11 +3,8 @@
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "config/config.h"
 #include "load/load_state.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define MAIN "[pgbouncer]\nauth_type = trust\n"
@@ -114,16 +111,16 @@ static const struct {
 
 Test(bouncer, settings_become_pgweirs)
 {
-	for (size_t i = 0; i < sizeof(becomes) / sizeof(becomes[0]); i++) {
+	EACH(row, becomes) {
 		struct config_problems problems = { 0 };
-		struct config *config = load(becomes[i].text, &problems);
-		struct sought sought = { .section = becomes[i].section, .key = becomes[i].key };
+		struct config *config = load(row->text, &problems);
+		struct sought sought = { .section = row->section, .key = row->key };
 
-		cr_assert_not_null(config, "%s%s", becomes[i].text,
+		cr_assert_not_null(config, "%s%s", row->text,
 				   problems.count > 0 ? problems.list[0].text : "refused without a word");
 		config_each(config, on_row, &sought);
-		cr_expect_str_eq(sought.value, becomes[i].value, "%s[%s] %s: %s", becomes[i].text, sought.section,
-				 sought.key, sought.value);
+		cr_expect_str_eq(sought.value, row->value, "%s[%s] %s: %s", row->text, sought.section, sought.key,
+				 sought.value);
 		config_unref(config);
 		config_problems_fini(&problems);
 	}
@@ -140,9 +137,8 @@ static const struct {
 	  "/nonexistent/pgbouncer.ini:3: error: query_timeout: must be a number of seconds" },
 	{ MAIN "default_pool_sise = 3\n" DATABASES, "/nonexistent/pgbouncer.ini:3: error: PgBouncer has no setting "
 						    "\"default_pool_sise\"; did you mean \"default_pool_size\"?" },
-	{ MAIN "auth_dbname = pgbouncer\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: auth_dbname: cannot use the reserved \"pgbouncer\" database as an "
-	  "auth_dbname" },
+	{ MAIN "auth_dbname = pgbouncer\n" DATABASES, "/nonexistent/pgbouncer.ini:3: error: auth_dbname: cannot use "
+						      "the reserved \"pgbouncer\" database as an auth_dbname" },
 	{ MAIN "disable_pqexec = 1\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: disable_pqexec: pgweir can't refuse simple queries" },
 	{ "[pgbouncer]\nauth_type = gss\n" DATABASES,
@@ -155,58 +151,52 @@ static const struct {
 	{ MAIN "on_outage = hold\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: PgBouncer has no setting \"on_outage\"; it is pgweir's, in section "
 	  "[pool], which this file may have, too" },
-	{ MAIN "[slow_query]\nthresold = 1s\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:4: error: unknown setting \"thresold\" in [slow_query]; did you mean "
-	  "\"threshold\"?" },
+	{ MAIN "[slow_query]\nthresold = 1s\n" DATABASES, "/nonexistent/pgbouncer.ini:4: error: unknown setting "
+							  "\"thresold\" in [slow_query]; did you mean \"threshold\"?" },
 	{ "[pgbouncer]\nclient_tls_sslmode = require\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:2: error: client_tls_sslmode = require needs client_tls_cert_file and "
 	  "client_tls_key_file" },
 	{ MAIN "listen_addr = db.example\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: listen_addr: db.example:6432: \"db.example\" is not a numeric "
-	  "address; use one such as 127.0.0.1 or [::1], or * for all of IPv4" },
+	  "/nonexistent/pgbouncer.ini:3: error: listen_addr: db.example:6432: \"db.example\" is not a numeric address; "
+	  "use one such as 127.0.0.1 or [::1], or * for all of IPv4" },
 	{ "[pgbouncer]\nunix_socket_dir =\nlisten_addr = *\n[databases]\na = port=99999\n",
 	  "/nonexistent/pgbouncer.ini:5: error: a: a port must be a number from 1 to 65535" },
 	{ "[pgbouncer]\nauth_type = hba\n" DATABASES, "/nonexistent/pgbouncer.ini:2: error: auth_type: hba needs "
-						      "auth_hba_file, a file of rules as in PostgreSQL's "
-						      "pg_hba.conf" },
+						      "auth_hba_file, a file of rules as in PostgreSQL's pg_hba.conf" },
 	{ MAIN "[databases]\na = host=x what=ever\n",
 	  "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no parameter \"what\" here" },
 	{ MAIN "[databases]\na = pool_sise=3\n", "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no parameter "
 						 "\"pool_sise\" here; did you mean \"pool_size\"?" },
-	{ MAIN "[databases]\napp = db1:5432\n",
-	  "/nonexistent/pgbouncer.ini:4: error: app: a parameter has no \"=\"; write "
-	  "name=value, like host=db1 port=5432" },
+	{ MAIN "[databases]\napp = db1:5432\n", "/nonexistent/pgbouncer.ini:4: error: app: a parameter has no \"=\"; "
+						"write name=value, like host=db1 port=5432" },
 	{ MAIN "[databases]\na = host=\n",
-	  "/nonexistent/pgbouncer.ini:4: error: a: host has no value, or its quote has no "
-	  "end" },
+	  "/nonexistent/pgbouncer.ini:4: error: a: host has no value, or its quote has no end" },
 	{ MAIN "[databases]\na = pool_size=x\n",
 	  "/nonexistent/pgbouncer.ini:4: error: a: pool_size=x: must be a whole number" },
 	{ MAIN "[databases]\npgbouncer = host=x\n", "/nonexistent/pgbouncer.ini:4: error: pgbouncer: [database "
 						    "pgbouncer]: this name is reserved for the console" },
 	{ MAIN "[other]\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: PgBouncer has no section [other], only "
-	  "[pgbouncer], [databases], [users] and [peers]; pgweir's own, such as [http] and [slow_query], may stand "
-	  "beside them" },
-	{ MAIN "%include /nonexistent/more.ini\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: %include: could not open "
-	  "/nonexistent/more.ini: No such file or directory" },
+	  "/nonexistent/pgbouncer.ini:3: error: PgBouncer has no section [other], only [pgbouncer], [databases], "
+	  "[users] and [peers]; pgweir's own, such as [http] and [slow_query], may stand beside them" },
+	{ MAIN "%include /nonexistent/more.ini\n" DATABASES, "/nonexistent/pgbouncer.ini:3: error: %include: could not "
+							     "open /nonexistent/more.ini: No such file or directory" },
 	{ DATABASES, "/nonexistent/pgbouncer.ini: error: there is no [pgbouncer] section" },
 };
 
 Test(bouncer, mistakes_are_told_with_pgbouncers_file_line_and_name)
 {
-	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+	EACH(row, refused) {
 		struct config_problems problems = { 0 };
-		struct config *config = load(refused[i].text, &problems);
+		struct config *config = load(row->text, &problems);
 		const char *first = "";
 
-		cr_expect_null(config, "%s", refused[i].text);
+		cr_expect_null(config, "%s", row->text);
 		for (size_t j = problems.count; j > 0; j--)
 			if (problems.list[j - 1].is_error)
 				first = problems.list[j - 1].text;
 			else
-				cr_expect_null(strstr(problems.list[j - 1].text, "has none"), "%s", refused[i].text);
-		cr_expect_str_eq(first, refused[i].problem, "%s%s", refused[i].text, first);
+				cr_expect_null(strstr(problems.list[j - 1].text, "has none"), "%s", row->text);
+		cr_expect_str_eq(first, row->problem, "%s%s", row->text, first);
 		config_unref(config);
 		config_problems_fini(&problems);
 	}
@@ -221,8 +211,7 @@ static const struct {
 	  "used." },
 	{ MAIN "default_pool_size = 2000000\n" DATABASES, "pool", "pool_size", "100000",
 	  "/nonexistent/pgbouncer.ini:3: warning: default_pool_size: the value must be from 0 to 100000. The value "
-	  "100000 is "
-	  "used." },
+	  "100000 is used." },
 	{ MAIN "reserve_pool_timeout = 100000\n" DATABASES, "pool", "overflow_delay", "1d",
 	  "/nonexistent/pgbouncer.ini:3: warning: reserve_pool_timeout: the value must be from 0s to 1d. The value 1d "
 	  "is used." },
@@ -238,16 +227,16 @@ static const struct {
 
 Test(bouncer, what_pgbouncer_starts_with_is_warned_of_in_its_words)
 {
-	for (size_t i = 0; i < sizeof(warned) / sizeof(warned[0]); i++) {
+	EACH(row, warned) {
 		struct config_problems problems = { 0 };
-		struct config *config = load(warned[i].text, &problems);
-		struct sought sought = { .section = warned[i].section, .key = warned[i].key };
+		struct config *config = load(row->text, &problems);
+		struct sought sought = { .section = row->section, .key = row->key };
 
-		cr_assert_not_null(config, "%s", warned[i].text);
-		cr_assert_eq(problems.count, 1, "%s", warned[i].text);
-		cr_expect_str_eq(problems.list[0].text, warned[i].warning, "%s", problems.list[0].text);
+		cr_assert_not_null(config, "%s", row->text);
+		cr_assert_eq(problems.count, 1, "%s", row->text);
+		cr_expect_str_eq(problems.list[0].text, row->warning, "%s", problems.list[0].text);
 		config_each(config, on_row, &sought);
-		cr_expect_str_eq(sought.value, warned[i].value, "%s", sought.value);
+		cr_expect_str_eq(sought.value, row->value, "%s", sought.value);
 		config_unref(config);
 		config_problems_fini(&problems);
 	}
@@ -269,7 +258,7 @@ Test(bouncer, advice_names_settings_as_the_file_does)
 		{ "", "" },
 	};
 
-	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+	for (size_t i = 0; i < COUNT(said); i++) {
 		char text[256];
 
 		snprintf(text, sizeof(text), "%s", said[i][0]);
@@ -354,16 +343,16 @@ Test(bouncer, what_is_set_wins_over_the_file)
 		{ ours, "nothing", "9", 0, "/nonexistent/x.ini: error: nothing cannot be set while pgweir runs" },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct config_problems problems = { 0 };
-		struct config *config = load_with(rows[i].text, rows[i].name, rows[i].value, &problems);
+		struct config *config = load_with(row->text, row->name, row->value, &problems);
 
-		cr_expect_eq(config != NULL ? config->defaults.pool_size : 0, rows[i].pool_size, "%s = %s",
-			     rows[i].name, rows[i].value);
-		if (rows[i].problem != NULL)
+		cr_expect_eq(config != NULL ? config->defaults.pool_size : 0, row->pool_size, "%s = %s", row->name,
+			     row->value);
+		if (row->problem != NULL)
 			for (size_t j = 0; j < problems.count; j++)
 				if (problems.list[j].is_error)
-					cr_expect_str_eq(problems.list[j].text, rows[i].problem);
+					cr_expect_str_eq(problems.list[j].text, row->problem);
 		config_unref(config);
 		config_problems_fini(&problems);
 	}

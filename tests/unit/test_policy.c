@@ -5,8 +5,7 @@
  */
 #include "policy/policy_state.h"
 #include "policy_play.h"
-
-#include <criterion/criterion.h>
+#include "unit.h"
 
 /* --- Who gets which. --- */
 
@@ -34,14 +33,12 @@ Test(policy, who_gets_which)
 static const struct rule who_goes_ahead[] = {
 	{ "the first in the queue, then the next, while all connections are lent", "1+0",
 	  "fill 0 1; borrow 1-2 waits; may_go_ahead[1]=1; ahead 1 0; may_go_ahead[2]=1; ahead 2 0; "
-	  "may_go_ahead[1-2]=0; "
-	  "ahead=2" },
+	  "may_go_ahead[1-2]=0; ahead=2" },
 	{ "nobody while another connection may be opened", "1+1", "fill 0 1; borrow 1 waits; may_go_ahead[1]=0" },
 	{ "nobody while the pool is paused", "1+0", "fill 0 1; borrow 1 waits; pause; may_go_ahead[1]=0" },
 	{ "whose request was sent gets that connection, in the order in which they were sent", "1+0",
 	  "fill 0 1; borrow 1-3 waits; ahead 1 0; ahead 2 0; return 0; holds[1]=0; take 1; first=1; return 1; "
-	  "holds[2]=0; "
-	  "take 2; first=2; return 2; holds[3]=0; first=2; second=0; again=0" },
+	  "holds[2]=0; take 2; first=2; return 2; holds[3]=0; first=2; second=0; again=0" },
 	{ "another connection goes to the first whose request was not sent", "2+0",
 	  "fill 0 2; borrow 2-3 waits; ahead 2 0; return 1; holds[3]=1; return 0; holds[2]=0; second=0" },
 	{ "or becomes idle if all were, and goes to the next who comes", "2+0",
@@ -156,20 +153,20 @@ static const struct {
 
 Test(policy, lending_order)
 {
-	for (size_t i = 0; i < sizeof(lending) / sizeof(lending[0]); i++) {
+	EACH(row, lending) {
 		struct policy_settings set = fake_settings(10, 0);
 		struct fake f;
 
-		set.lifo = lending[i].lifo;
+		set.lifo = row->lifo;
 		fake_init(&f, &set, NULL);
 		fake_fill(&f, 0, 10);
 		for (int k = 0; k < 10; k++) {
 			f.now++;
-			f.conns[k].gucs = k == lending[i].gucs_a_on ? &gucs_a : &gucs_b;
+			f.conns[k].gucs = k == row->gucs_a_on ? &gucs_a : &gucs_b;
 			fake_return(&f, k);
 		}
-		cr_expect(fake_borrow_gucs(&f, 20, lending[i].wants));
-		cr_expect_eq(fake_holds(&f, 20), lending[i].gets, "%s", lending[i].rule);
+		cr_expect(fake_borrow_gucs(&f, 20, row->wants));
+		cr_expect_eq(fake_holds(&f, 20), row->gets, "%s", row->rule);
 		fake_fini(&f);
 	}
 }
@@ -190,11 +187,11 @@ Test(policy, who_comes_back_soon_gets_its_own)
 		{ "fifo", false, NULL, 1000, 2 },
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH(row, cases) {
 		struct policy_settings set = fake_settings(3, 0);
 		struct fake f;
 
-		set.lifo = cases[i].lifo;
+		set.lifo = row->lifo;
 		fake_init(&f, &set, NULL);
 		for (int k = 0; k < 3; k++)
 			f.clients[k].waiter.id = (uint64_t)k + 1;
@@ -206,9 +203,9 @@ Test(policy, who_comes_back_soon_gets_its_own)
 		fake_return(&f, 0);
 		fake_at(&f, f.now + 1);
 		fake_return(&f, 1);
-		fake_at(&f, f.now + cases[i].later_us);
-		cr_expect(fake_borrow_gucs(&f, 0, cases[i].wants));
-		cr_expect_eq(fake_holds(&f, 0), cases[i].gets, "%s", cases[i].rule);
+		fake_at(&f, f.now + row->later_us);
+		cr_expect(fake_borrow_gucs(&f, 0, row->wants));
+		cr_expect_eq(fake_holds(&f, 0), row->gets, "%s", row->rule);
 		fake_fini(&f);
 	}
 }
@@ -225,12 +222,12 @@ static const struct rule how_many[] = {
 	{ "the shortest life is one loan", "2+0 recycle_us=1",
 	  "borrow 0; login 0; holds[0]=0; return 0; closed=1; opened=1" },
 	{ "with a delay overflow is for those that have waited", "2+3 overflow_delay_us=2s",
-	  "fill 0 2; borrow 2; at +1s; borrow 3; borrow 4; opened=2; next=+1s; at +1s-1; opened=2; at +1; "
-	  "opened=3 (for the first, not for the two behind it); return 0; holds[2]=0; login 2; "
-	  "holds[3]=2 (whoever it was opened for); at +1s; opened=4; login 3; holds[4]=3; checkouts[overflow]=2" },
+	  "fill 0 2; borrow 2; at +1s; borrow 3; borrow 4; opened=2; next=+1s; at +1s-1; opened=2; at +1; opened=3 "
+	  "(for the first, not for the two behind it); return 0; holds[2]=0; login 2; holds[3]=2 (whoever it was "
+	  "opened for); at +1s; opened=4; login 3; holds[4]=3; checkouts[overflow]=2" },
 	{ "a closing one counts until it is gone", "1+0",
-	  "slow_to_close; fill 0 1; due 0; borrow 1; return 0; closing=1; opened=1; "
-	  "login 0 (late, and of no interest); ping 0 ok; grants[1]=0; gone 0 down; opened=2" },
+	  "slow_to_close; fill 0 1; due 0; borrow 1; return 0; closing=1; opened=1; login 0 (late, and of no "
+	  "interest); ping 0 ok; grants[1]=0; gone 0 down; opened=2" },
 	{ "overflow is closed when it has been idle for the linger the longest idle first", "2+2",
 	  "fill 0 4; at +1s; return 0; at +1s; return 1; at +1s; return 2; at +1s; return 3; next=+7s; at next-1; "
 	  "closed=0; at +1; closed=1; at +100s; closed=2 (only the surplus); closed_which[0]=0; closed_which[1]=1; "
@@ -268,27 +265,22 @@ Test(policy, pacing_holds_back_what_is_above_it)
 static const struct rule too_late[] = {
 	{ "a waiter is refused after the timeout and told what to do", "2+1",
 	  "fill 0 3; borrow 3; at +1s; borrow 4; next=+29s; at +29s-1; refusals[3]=0; at +1; refusals[3]=1; "
-	  "refusals[4]=0; kind[3]=pool_timeout; sqlstate[3]='53300'; "
-	  "text[3]='no server connection became free within 30 s'; "
-	  "detail[3]='The pool has 3 of 3 connections busy (2 + 1 overflow), and 2 clients are waiting.'; "
+	  "refusals[4]=0; kind[3]=pool_timeout; sqlstate[3]='53300'; text[3]='no server connection became free within "
+	  "30 s'; detail[3]='The pool has 3 of 3 connections busy (2 + 1 overflow), and 2 clients are waiting.'; "
 	  "hint[3]='Raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS in the pgweir "
-	  "console.'; "
-	  "pool_timeouts=1" },
+	  "console.'; pool_timeouts=1" },
 	{ "those who may wait are not refused while nothing can be reached", "2+0 waits_while_down",
-	  "borrow 1; fail 0 refused; borrow 2; at +1ms; refusals[1]=0; refusals[2]=0; "
-	  "at +100ms (the back-off is over: another one is opened); fail 1 auth fatal; "
-	  "refusals[1]=1 (a refusal is for good); refusals[2]=1; borrow 3; at +1ms; "
-	  "refusals[3]=1 (and for those who come while it backs off)" },
+	  "borrow 1; fail 0 refused; borrow 2; at +1ms; refusals[1]=0; refusals[2]=0; at +100ms (the back-off is over: "
+	  "another one is opened); fail 1 auth fatal; refusals[1]=1 (a refusal is for good); refusals[2]=1; borrow 3; "
+	  "at +1ms; refusals[3]=1 (and for those who come while it backs off)" },
 	{ "without a timeout they wait for ever", "1+0 timeout_us=0",
 	  "fill 0 1; borrow 1; at +1000000s; refusals[1]=0; next=0" },
 	{ "a wait while the pool grows is not for a dead host", "3+0",
-	  "fill 0 1; now +5s; borrow 1; borrow 2; now +2ms; explain 2; "
-	  "detail[2]='The pool has 1 of 3 connections busy (3 + 0 overflow), and 2 clients are waiting. One more is "
-	  "being opened.'; "
-	  "hint[2]='It is lent once it has logged in; min_idle keeps some ready.'; now +2s; explain 2; "
-	  "detail[2]='One is being opened to PostgreSQL for 2 s, and there is no answer yet.'; return 0 (to the first "
-	  "in line); login 2; "
-	  "borrow 3; explain 3; hint[3]='It is lent once it has logged in; min_idle keeps some ready.'; login 1" },
+	  "fill 0 1; now +5s; borrow 1; borrow 2; now +2ms; explain 2; detail[2]='The pool has 1 of 3 connections busy "
+	  "(3 + 0 overflow), and 2 clients are waiting. One more is being opened.'; hint[2]='It is lent once it has "
+	  "logged in; min_idle keeps some ready.'; now +2s; explain 2; detail[2]='One is being opened to PostgreSQL "
+	  "for 2 s, and there is no answer yet.'; return 0 (to the first in line); login 2; borrow 3; explain 3; "
+	  "hint[3]='It is lent once it has logged in; min_idle keeps some ready.'; login 1" },
 };
 
 Test(policy, too_late)
@@ -362,8 +354,8 @@ Test(policy, refuse_all_refuses_those_in_line_not_those_who_come_back)
 
 static const struct rule when_opening_fails[] = {
 	{ "who comes while backing off is refused by the next tick", "5+0",
-	  "borrow 0; fail 0 refused; now +10ms; borrow 1; refusals[1]=0 (not from within policy_borrow); next<=+0; "
-	  "at +0; refusals[1]=1; kind[1]=backend_unreachable; text[1]='connection refused'; opened=1" },
+	  "borrow 0; fail 0 refused; now +10ms; borrow 1; refusals[1]=0 (not from within policy_borrow); next<=+0; at "
+	  "+0; refusals[1]=1; kind[1]=backend_unreachable; text[1]='connection refused'; opened=1" },
 	{ "while others live failures refuse nobody unless they are fatal", "5+0",
 	  "fill 0 1; borrow 1; fail 1 timeout; refusals[1]=0; at +60ms; opened=3 (tried again); fail 2 auth fatal; "
 	  "refusals[1]=1; borrow 2; at +1ms; refusals[2]=0 (the lent one may come back); return 0; holds[2]=0" },
@@ -486,12 +478,11 @@ static const struct rule an_outage_opening_fails_and_no_connection_is_there[] = 
 	  "holds[2]=2; held=2" },
 	{ "an attempt at a host that refused is waited for but not for long", "5+0",
 	  "borrow 0; at +1ms; fail 0 refused; refusals[0]=1; outage!=0; at +1s; borrow 1; at +499ms; borrow 2; "
-	  "refusals[1]=0; at +1ms; refusals[1]=1; "
-	  "refusals[2]=1 (what the first has waited for is not more likely to come now); at +1s; fail 1 other; "
-	  "borrow 3; at +100ms; refusals[3]=1 (it took as long as silence does)" },
+	  "refusals[1]=0; at +1ms; refusals[1]=1; refusals[2]=1 (what the first has waited for is not more likely to "
+	  "come now); at +1s; fail 1 other; borrow 3; at +100ms; refusals[3]=1 (it took as long as silence does)" },
 	{ "a pool that holds refuses nobody for outage hold", "5+0 is_holding hold_us=10s",
-	  "borrow 0; now +3s (nobody has answered yet); mark; fail 0 timeout; at +0; refusals[0]=0; outage=mark; "
-	  "now +10ms; borrow 1; at +0; refusals[1]=0; outage_held=2; at mark+10s-1; refusals[0]=0; at mark+10s; "
+	  "borrow 0; now +3s (nobody has answered yet); mark; fail 0 timeout; at +0; refusals[0]=0; outage=mark; now "
+	  "+10ms; borrow 1; at +0; refusals[1]=0; outage_held=2; at mark+10s-1; refusals[0]=0; at mark+10s; "
 	  "refusals[0]=1 (from the beginning of the outage: it came before); kind[0]=backend_unreachable; "
 	  "refusals[1]=0 (it came later); at mark+10s+10ms; refusals[1]=1" },
 	{ "after an outage pool timeout begins anew for those who were held",
@@ -503,33 +494,31 @@ static const struct rule an_outage_opening_fails_and_no_connection_is_there[] = 
 	{ "an open that cannot begin is a failure told by tick", "1+0",
 	  "cannot_open; borrow 0 waits; refusals[0]=0; at +0; refusals[0]=1; text[0]='no descriptor left'" },
 	{ "too many connections and none of ours is a full pool", "10+0",
-	  "borrow 0; fail 0 too_many_connections; refusals[0]=0; borrow 1-3; at +1s; refusals[3]=0; "
-	  "opened=2 (one is tried); login 1; holds[0]=1; opened=2 (and no more for 30 s); outages=0; at +29s; "
-	  "refusals[1]=1; kind[1]=pool_timeout; sqlstate[1]='53300'" },
+	  "borrow 0; fail 0 too_many_connections; refusals[0]=0; borrow 1-3; at +1s; refusals[3]=0; opened=2 (one is "
+	  "tried); login 1; holds[0]=1; opened=2 (and no more for 30 s); outages=0; at +29s; refusals[1]=1; "
+	  "kind[1]=pool_timeout; sqlstate[1]='53300'" },
 	{ "a newcomer does not wait for a health check of a silent host", "5+0",
 	  "borrow 0; at +5s; fail 0 timeout; refusals[0]=1; outage!=0; at +800ms; health_check; opened=2; borrow 1; "
 	  "opened=3 (and one for those who come); at +0; refusals[1]=1; at +800ms; health_check; opened=4; borrow 2; "
 	  "opened=4; at +0; refusals[2]=1; at +800ms; health_check; opened=5; borrow 3; opened=5; at +0; "
-	  "refusals[3]=1; "
-	  "sqlstate[1-3]='08001'; login 2; outage=0; borrow 4 lent (a health check has found it)" },
+	  "refusals[3]=1; sqlstate[1-3]='08001'; login 2; outage=0; borrow 4 lent (a health check has found it)" },
 	{ "a newcomer does not wait for the attempt that it begins at a silent host", "5+0",
-	  "borrow 0; at +5s; fail 0 timeout; refusals[0]=1; outage!=0; at +1s; borrow 1; opened=2 (one is tried); "
-	  "at +0; refusals[1]=1; borrow 2; opened=2; at +0; refusals[2]=1; borrow 3; opened=2; at +0; refusals[3]=1; "
+	  "borrow 0; at +5s; fail 0 timeout; refusals[0]=1; outage!=0; at +1s; borrow 1; opened=2 (one is tried); at "
+	  "+0; refusals[1]=1; borrow 2; opened=2; at +0; refusals[2]=1; borrow 3; opened=2; at +0; refusals[3]=1; "
 	  "detail[1-3]~'the next one has no answer yet.'; login 1; borrow 4 lent (what nobody waited for is there)" },
 	{ "a health check that fails says what newcomers are told", "5+0",
 	  "borrow 0; at +1ms; fail 0 refused; refusals[0]=1; outage!=0; at +60s; health_check; at +5s; "
 	  "health_check_fails 1 timeout; gone 1; health_check; borrow 1; at +0; refusals[1]=1; text[1]='timed out'; "
-	  "health_check_fails 2 too_many_connections; gone 2; borrow 2; at +2s; "
-	  "refusals[2]=0 (PostgreSQL has answered since)" },
+	  "health_check_fails 2 too_many_connections; gone 2; borrow 2; at +2s; refusals[2]=0 (PostgreSQL has answered "
+	  "since)" },
 	{ "after an outage connections are opened at a rising pace", "20+0 is_holding hold_us=10s",
-	  "borrow 0-9; fail 0-9 refused; at +60ms; opened=11 (one is tried); login 10; "
-	  "opened=13 (then two at a time); login 11; opened=15 (and so on); holds[0]=10; "
-	  "holds[1]=11 (in the order of the line); holds[2]=-1" },
+	  "borrow 0-9; fail 0-9 refused; at +60ms; opened=11 (one is tried); login 10; opened=13 (then two at a time); "
+	  "login 11; opened=15 (and so on); holds[0]=10; holds[1]=11 (in the order of the line); holds[2]=-1" },
 	{ "what failed together is one failure and then one is tried alone", "10+0",
-	  "fill 0 1; borrow 1-8; now +1ms; fail 1 refused; now +1ms; fail 2 refused; now +1ms; fail 3 refused; "
-	  "now +1ms; fail 4 refused; now +1ms; fail 5 refused; now +1ms; fail 6 refused; now +1ms; fail 7 refused; "
-	  "now +1ms; fail 8 refused; backoff<=+60ms; at +60ms; opened=10 (one alone); login 9; "
-	  "opened=17 (it works: one for each of the seven who still wait)" },
+	  "fill 0 1; borrow 1-8; now +1ms; fail 1 refused; now +1ms; fail 2 refused; now +1ms; fail 3 refused; now "
+	  "+1ms; fail 4 refused; now +1ms; fail 5 refused; now +1ms; fail 6 refused; now +1ms; fail 7 refused; now "
+	  "+1ms; fail 8 refused; backoff<=+60ms; at +60ms; opened=10 (one alone); login 9; opened=17 (it works: one "
+	  "for each of the seven who still wait)" },
 	{ "too many connections lowers the limit for 30 s and refuses nobody", "10+0",
 	  "fill 0 3; borrow 3-5; fail 3-5 too_many_connections; backoff=0; at +29s; opened=6; refusals[3]=0; lose 0; "
 	  "opened=7 (up to what it had); refuse_all; borrow 6; borrow 7; at +1s; opened=8 (30 s have passed)" },
@@ -639,8 +628,8 @@ Test(policy, a_trial_that_hangs_does_not_keep_another_from_beginning_soon)
 
 static const struct rule pings[] = {
 	{ "one idle for long is pinged before it is lent", "3+0 pre_ping pre_ping_idle_us=5s",
-	  "fill 0 1; return 0; at +5s-1; borrow 1 lent (not yet); return 1; at +5s; borrow 2 waits; pinged=1; "
-	  "opened=1 (no need for another); ping 0 ok; holds[2]=0; pings_ok=1" },
+	  "fill 0 1; return 0; at +5s-1; borrow 1 lent (not yet); return 1; at +5s; borrow 2 waits; pinged=1; opened=1 "
+	  "(no need for another); ping 0 ok; holds[2]=0; pings_ok=1" },
 	{ "with pre ping idle 0 each lending is pinged but not a hand over",
 	  "3+0 pre_ping pre_ping_idle_us=0 pool_size=1",
 	  "fill 0 1; return 0; borrow 1 waits; pinged=1; borrow 2; ping 0 ok; return 1; holds[2]=0; pinged=1" },
@@ -653,11 +642,10 @@ static const struct rule pings[] = {
 	{ "one that needs no ping goes before a warmer one that does", "3+0 pre_ping pre_ping_idle_us=5s",
 	  "fill 0 3; return 0-2; at +4s; alive 0; at +4s; borrow 5 lent; holds[5]=0; pinged=0" },
 	{ "a failed ping opens another and casts doubt on the rest", "3+0 pre_ping pre_ping_idle_us=5s",
-	  "fill 0 2; return 0; at +4s; return 1; at +4s; borrow 2 lent (the warm one); "
-	  "borrow 3 waits (the cold one is pinged); return 2 (the waiter gets it, and the ping goes on); return 3; "
-	  "ping 0 failed; recycles[failed_ping]=1; pings_failed=1; closed_which[0]=0; "
-	  "borrow 4 waits (was just returned, and still is not trusted); "
-	  "opened=3 (a new one is surer than another ping); login 2; holds[4]=2; at +1s; pinged=2; "
+	  "fill 0 2; return 0; at +4s; return 1; at +4s; borrow 2 lent (the warm one); borrow 3 waits (the cold one is "
+	  "pinged); return 2 (the waiter gets it, and the ping goes on); return 3; ping 0 failed; "
+	  "recycles[failed_ping]=1; pings_failed=1; closed_which[0]=0; borrow 4 waits (was just returned, and still is "
+	  "not trusted); opened=3 (a new one is surer than another ping); login 2; holds[4]=2; at +1s; pinged=2; "
 	  "pinged_which[1]=1 (the doubtful are verified soon); ping 1 ok; borrow 5 lent" },
 	{ "an idle one was lost, the upstream may be down", "3+0",
 	  "fill 0 2; return 0; return 1; gone 1 down; borrow 2 waits; pinged=1; opened=2" },
@@ -719,8 +707,8 @@ static const struct rule age_idleness_stock[] = {
 	  "fill 0 1; borrow 1; cannot_open; fail 1 refused; at +70s; return 0; holds[1]=0 (old, but it works); "
 	  "cannot_open off; return 1; at +5s; closed=0; resume (whatever ends the back-off); at +2s; recycles[age]=1" },
 	{ "those that are outdated go as if they were old", "3+0",
-	  "fill 0 3; return 1; return 2; age 0-2; recycles[age]=2; idle=0; borrow 1 waits; login 3; holds[1]=3; "
-	  "return 0; recycles[age]=3; return 1; at +600s; idle=1 (a new one stays)" },
+	  "fill 0 3; return 1; return 2; age 0-2; recycles[age]=2; idle=0; borrow 1 waits; login 3; holds[1]=3; return "
+	  "0; recycles[age]=3; return 1; at +600s; idle=1 (a new one stays)" },
 	{ "an outdated one in use is replaced when it is returned to who waits", "1+0 timeout_us=0",
 	  "fill 0 1; borrow 1; age 0; holds[0]=0; return 0; recycles[age]=1; opening=1; login 1; holds[1]=1" },
 	{ "an outdated one that is pinged goes behind its ping", "1+0",
@@ -732,10 +720,10 @@ static const struct rule age_idleness_stock[] = {
 	{ "idle timeout closes all but min idle", "5+0 idle_timeout_us=60s min_idle=2",
 	  "borrow 0-4; login 0-4; return 0-4; at +60s-1; closed=0; at +1; recycles[idle]=3; at +600s; idle=2" },
 	{ "min idle is kept once the pool is in use and within pool size", "4+10 min_idle=3",
-	  "tick; at +10s; opened=0 (nobody has come yet); borrow 0; at +1s; opened=4; login 0-3; idle=3; "
-	  "borrow 1 lent; at +10s; opened=4 (not above pool_size); next=0 (and no need to look again); lose 0; "
-	  "next<=+1s; at +1s; opened=5 (one was lost); login 4; close_all shutdown; at +10s; "
-	  "opened=5 (none in stock after a shutdown)" },
+	  "tick; at +10s; opened=0 (nobody has come yet); borrow 0; at +1s; opened=4; login 0-3; idle=3; borrow 1 "
+	  "lent; at +10s; opened=4 (not above pool_size); next=0 (and no need to look again); lose 0; next<=+1s; at "
+	  "+1s; opened=5 (one was lost); login 4; close_all shutdown; at +10s; opened=5 (none in stock after a "
+	  "shutdown)" },
 	{ "min idle backs off too", "4+0 min_idle=2",
 	  "borrow 0; fail 0-2 refused; opened=3; refusals[0]=1; at +1s; opened=4 (one alone, with nobody in line)" },
 };
@@ -780,14 +768,13 @@ Test(policy, one_is_recycled_by_age_when_idle_with_jitter)
 
 static const struct rule what_the_operator_does[] = {
 	{ "lower limits close surplus idle ones at once and lent ones on return", "6+2",
-	  "fill 0 8; return 0-2; reload; closed=0 (the same settings close nobody); "
-	  "reload pool_size=3 max_overflow=0; closed=3; borrow 10; opened=8; return 3; return 4; closed=5; "
-	  "grants[10]=0; return 5; holds[10]=5" },
+	  "fill 0 8; return 0-2; reload; closed=0 (the same settings close nobody); reload pool_size=3 max_overflow=0; "
+	  "closed=3; borrow 10; opened=8; return 3; return 4; closed=5; grants[10]=0; return 5; holds[10]=5" },
 	{ "higher limits open for those in line", "1+0",
 	  "borrow 0-4; reload pool_size=3 timeout_us=1s; opened=3; next=+1s (and the new timeout holds for them)" },
 	{ "those in line of a paused pool time out and are told why", "4+0 min_idle=2",
-	  "pause; borrow 0; at +30s; refusals[0]=1; detail[0]='The pool is paused, and 1 client is waiting.'; "
-	  "next=0 (and then there is nothing to do)" },
+	  "pause; borrow 0; at +30s; refusals[0]=1; detail[0]='The pool is paused, and 1 client is waiting.'; next=0 "
+	  "(and then there is nothing to do)" },
 	{ "a paused pool lends nothing and closes all it has", "4+0 min_idle=1",
 	  "borrow 0; opened=2; login 0-1; borrow 1; return 1; pause; paused=1; idle=0; opening=0; borrow 2 waits; "
 	  "return 0; lent=0; at +29s; grants[2]=0; refusals[2]=0; opened=2; resume; opened>=3; login 2; holds[2]=2" },
@@ -824,8 +811,8 @@ static const struct rule a_login_that_takes_longer_than_an_operator_s_commands_c
 	  "recycles[kill]=1; holds[1]=-1; opened=1; resume; login 1; holds[1]=1; return 1; idle=1" },
 	{ "after a failure a reconnect or a pause gives up the login under way", "1+0 is_holding",
 	  "borrow 0; fail 0 timeout; at +1s; opening=1; reconnect; closed=1 (the host may be another one now); "
-	  "opening=1 (and is asked at once); opened=3; fail 2 timeout; at +1s; pause; "
-	  "opening=0 (a pause waits for no host that is silent)" },
+	  "opening=1 (and is asked at once); opened=3; fail 2 timeout; at +1s; pause; opening=0 (a pause waits for no "
+	  "host that is silent)" },
 };
 
 Test(policy, a_login_that_takes_longer_than_an_operator_s_commands_come)
@@ -859,7 +846,7 @@ Test(policy, whoever_waits_is_served_by_the_login_under_way_however_often_it_is_
 {
 	static void (*const commands[])(struct fake * f) = { reconnect, pause_and_resume, pause_for_long };
 
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+	for (size_t i = 0; i < COUNT(commands); i++) {
 		struct policy_settings set = fake_settings(2, 0);
 		int served = 0;
 		struct fake f;
@@ -907,9 +894,9 @@ Test(policy, pool_free_refuses_those_in_line)
 static const struct rule who_borrows_idle_ones[] = {
 	{ "who borrows an idle one never waits but one is opened for later", "2+0",
 	  "borrow_idle 0 none; borrow_idle 1 none (one is coming, and no other is opened); opened=1; waiting=0; "
-	  "waits[0]=0; login 0; idle=1; borrow_idle 0 lent; opened=1; borrow_idle 1 none; login 1; "
-	  "borrow_idle 1 lent; borrow_idle 2 none (pool_size are lent); opened=2; return 0; borrow_idle 0 lent; "
-	  "holds[0]=0 (its own one); checkouts[idle]=1; checkouts[new]=2; waits=0; return 0; return 1" },
+	  "waits[0]=0; login 0; idle=1; borrow_idle 0 lent; opened=1; borrow_idle 1 none; login 1; borrow_idle 1 lent; "
+	  "borrow_idle 2 none (pool_size are lent); opened=2; return 0; borrow_idle 0 lent; holds[0]=0 (its own one); "
+	  "checkouts[idle]=1; checkouts[new]=2; waits=0; return 0; return 1" },
 	{ "one that must be pinged is pinged for the next", "2+0",
 	  "fill 0 1; return 0; distrust; borrow_idle 1 none; borrow_idle 1 none; pinged=1; opened=1; ping 0 ok; "
 	  "borrow_idle 1 lent; return 1" },

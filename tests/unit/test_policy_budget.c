@@ -1,10 +1,7 @@
 /* tests/unit/test_policy_budget.c - a cap over several pools: nobody goes short while another has more than he needs.
  */
 #include "policy_play.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 #define POOLS 16
 
@@ -86,58 +83,57 @@ read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *
 static const struct rule rules[] = {
 	{ "of 0 is none", "1 under 0", "a borrow 0-14; a opened=15" },
 	{ "idle ones above a share are given up for who is below his", "3 under 6",
-	  "a fill 0 2; b fill 0 4; a return 1 (one lent, one idle: within its share of 2); b return 0-3; "
-	  "all +100ms (not in use any more: all four may go); c borrow 0; b closed=1 (the pool with most idle ones); "
-	  "b closed_which[0]=0 (its coldest); b recycles[evicted]=1; c opened=0 (not from within); all +0; "
-	  "c opened=1; c borrow 1-9; all +0; a closed=0; b closed=3 (up to a share of 3: two pools are in use)" },
+	  "a fill 0 2; b fill 0 4; a return 1 (one lent, one idle: within its share of 2); b return 0-3; all +100ms "
+	  "(not in use any more: all four may go); c borrow 0; b closed=1 (the pool with most idle ones); b "
+	  "closed_which[0]=0 (its coldest); b recycles[evicted]=1; c opened=0 (not from within); all +0; c opened=1; c "
+	  "borrow 1-9; all +0; a closed=0; b closed=3 (up to a share of 3: two pools are in use)" },
 	{ "with none idle a pool above its share closes what is returned", "2 under 4",
-	  "a fill 0 4; a borrow 4 (it has waiters of its own); b borrow 0-2; a return 0; a return 1; "
-	  "a recycles[evicted]=2; all +0; b opened=2; a return 2; a holds[4]=2 (its share of 2 stays its own)" },
+	  "a fill 0 4; a borrow 4 (it has waiters of its own); b borrow 0-2; a return 0; a return 1; a "
+	  "recycles[evicted]=2; all +0; b opened=2; a return 2; a holds[4]=2 (its share of 2 stays its own)" },
 	{ "what is idle within a share is left alone", "3 under 6",
-	  "a fill 0 2; b fill 0 4; a return 0; c borrow 0; all +1s; a closed=0 (one lent, one idle, a share of 2); "
-	  "c opened=0; b return 0; all +0; c opened=1 (from the one above its share)" },
+	  "a fill 0 2; b fill 0 4; a return 0; c borrow 0; all +1s; a closed=0 (one lent, one idle, a share of 2); c "
+	  "opened=0; b return 0; all +0; c opened=1 (from the one above its share)" },
 	{ "a place that goes idle goes to who waits", "2 under 1",
-	  "a fill 0 1; b borrow 0; a return 0; all +100ms-1; a closed=0 (it has its turn); all +1; a closed=1; "
-	  "b opened=1; b login 0; all +100ms; a borrow 1; b return 0; all +0; "
-	  "a opened=2 (had its turn, and nobody there needs it)" },
+	  "a fill 0 1; b borrow 0; a return 0; all +100ms-1; a closed=0 (it has its turn); all +1; a closed=1; b "
+	  "opened=1; b login 0; all +100ms; a borrow 1; b return 0; all +0; a opened=2 (had its turn, and nobody there "
+	  "needs it)" },
 	{ "a lower limit closes idle ones now and others on return", "2 under 8",
-	  "a fill 0 6; b fill 0 2; a return 0-1; cap 4; used=6; a borrow 10; b return 0; "
-	  "used=5 (it has no use for it); a return 2; used=4; a holds[10]=-1; a return 3; a holds[10]=3; cap 5; "
-	  "a borrow 11; all +0; a opened=7" },
+	  "a fill 0 6; b fill 0 2; a return 0-1; cap 4; used=6; a borrow 10; b return 0; used=5 (it has no use for "
+	  "it); a return 2; used=4; a holds[10]=-1; a return 3; a holds[10]=3; cap 5; a borrow 11; all +0; a "
+	  "opened=7" },
 	{ "a refusal names the shared cap", "2 under 2",
-	  "a fill 0 1; b fill 0 1; b borrow 1; all +30s; b refusals[1]=1; "
-	  "b detail[1]='The pool has 1 of 30 connections busy (20 + 10 overflow), and 1 client is waiting. "
-	  "max_server_connections is used up, by this and other pools.'; "
-	  "b hint[1]='Raise max_server_connections, or lower the pool_size of these pools.'" },
+	  "a fill 0 1; b fill 0 1; b borrow 1; all +30s; b refusals[1]=1; b detail[1]='The pool has 1 of 30 "
+	  "connections busy (20 + 10 overflow), and 1 client is waiting. max_server_connections is used up, by this "
+	  "and other pools.'; b hint[1]='Raise max_server_connections, or lower the pool_size of these pools.'" },
 	{ "is never exceeded", "3 under 7",
-	  "a borrow 0; b borrow 1; c borrow 2; a borrow 3; b borrow 4; c borrow 5; a borrow 6; b borrow 7; "
-	  "c borrow 8; a borrow 9-29; b borrow 9-29; c borrow 9-29; used=7; a opened=3; b opened=2; c opened=2" },
+	  "a borrow 0; b borrow 1; c borrow 2; a borrow 3; b borrow 4; c borrow 5; a borrow 6; b borrow 7; c borrow 8; "
+	  "a borrow 9-29; b borrow 9-29; c borrow 9-29; used=7; a opened=3; b opened=2; c opened=2" },
 	{ "one who does not need his place any more leaves it to the next", "3 under 1",
 	  "a fill 0 1; b borrow 0; c borrow 0; a lose 0; b cancel 0; all +0; c opened=1" },
 	{ "a free place goes to whom has fewest then to the longest waiter", "4 under 5",
-	  "a fill 0 3; b fill 0 2; b borrow 10 (has 2, waits longest); all_now +1; d borrow 0 (has 0); all_now +1; "
-	  "c borrow 0 (has 0, came last); a lose 0; a borrow 10 (a newcomer does not take it before the tick); "
-	  "all +0; d opened=1; c opened=0; a lose 1; all +0; c opened=1" },
+	  "a fill 0 3; b fill 0 2; b borrow 10 (has 2, waits longest); all_now +1; d borrow 0 (has 0); all_now +1; c "
+	  "borrow 0 (has 0, came last); a lose 0; a borrow 10 (a newcomer does not take it before the tick); all +0; d "
+	  "opened=1; c opened=0; a lose 1; all +0; c opened=1" },
 	{ "a higher limit serves those in line", "2 under 1",
 	  "a borrow 0; b borrow 1; a borrow 2; b borrow 3; cap 3; all +0; all_opened=3; cap 0; all +0; all_opened=4" },
 	{ "min idle takes only places nobody waits for", "2 under 4",
-	  "a reload pool_size=10 max_overflow=0 min_idle=3; a borrow 0; all +0; a opened=4; a login 0-3; b borrow 0; "
-	  "b borrow 1; all +0; b opened=2; all +10s; a opened=4" },
+	  "a reload pool_size=10 max_overflow=0 min_idle=3; a borrow 0; all +0; a opened=4; a login 0-3; b borrow 0; b "
+	  "borrow 1; all +0; b opened=2; all +10s; a opened=4" },
 	{ "no more are closed than are missing", "2 under 6",
-	  "a fill 0 6; a slow_to_close; b borrow 0; a return 0; a return 1; a closed=1; a closed_which[0]=0; "
-	  "a gone 0; all +0; b opened=1" },
+	  "a fill 0 6; a slow_to_close; b borrow 0; a return 0; a return 1; a closed=1; a closed_which[0]=0; a gone 0; "
+	  "all +0; b opened=1" },
 };
 
 Test(policy_budget, rules)
 {
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+	EACH(row, rules) {
 		struct several v;
 		struct stage stage = { .pools = v.pools, .act = act, .read = read_value, .world = &v };
 		unsigned cap;
 
-		cr_assert_eq(sscanf(rules[i].pool, "%d under %u", &stage.count, &cap), 2);
+		cr_assert_eq(sscanf(row->pool, "%d under %u", &stage.count, &cap), 2);
 		several_init(&v, stage.count, cap);
-		play_steps(&stage, rules[i].rule, rules[i].steps);
+		play_steps(&stage, row->rule, row->steps);
 		several_fini(&v);
 	}
 }

@@ -3,9 +3,7 @@
  * cap of its user and of its database.
  */
 #include "policy_fake.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
+#include "unit.h"
 
 #define SIDE 2 /* users, and databases */
 #define CLIENTS 8 /* of each pool */

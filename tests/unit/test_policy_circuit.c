@@ -2,8 +2,7 @@
  */
 #include "policy/policy_circuit.h"
 #include "policy_fake.h"
-
-#include <criterion/criterion.h>
+#include "unit.h"
 
 #define POOLS 8
 
@@ -281,7 +280,7 @@ Test(policy_circuit, one_pools_own_failure_is_nobody_elses)
 		bool is_fatal;
 	} own[] = { { CF_AUTH, true }, { CF_OTHER, true }, { CF_TOO_MANY, false } };
 
-	for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++) {
+	EACH(row, own) {
 		struct upstream u;
 		uint64_t now;
 		int before, trying;
@@ -291,7 +290,7 @@ Test(policy_circuit, one_pools_own_failure_is_nobody_elses)
 		up_at(&u, now += 490 * MS);
 		before = opened_count(&u);
 		trying = find_trying(&u);
-		fail_last(&u.pools[trying], own[k].kind, own[k].is_fatal);
+		fail_last(&u.pools[trying], row->kind, row->is_fatal);
 		up_at(&u, now);
 		cr_expect_eq(opened_count(&u), before + POOLS - 1, "the host has answered: the others open");
 		for (int i = 0; i < POOLS; i++)

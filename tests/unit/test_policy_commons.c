@@ -7,10 +7,9 @@
 #include "threads.h"
 
 #include "base/clock.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 
 /* --- Two workers, one step at a time. --- */
 

@@ -6,10 +6,7 @@
 #include "policy/policy_keeper.h"
 #include "policy/policy_shard.h"
 #include "policy_play.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 #define POOLS 3
 #define KEEPER 31 /* the number of its policy worker */
@@ -210,53 +207,51 @@ static const struct rule rules[] = {
 	  "a borrow 0; b borrow 0; c borrow 0; a reload min_idle=5; all +10s; a opened=0; b opened=0; c opened=0; "
 	  "grant 2; all_opened=2; used=2" },
 	{ "the count follows each step", NULL,
-	  "count (at first); a borrow 0-2; count short=3 in_use (three wait); grant 2; "
-	  "count used=2 opening=2 short=1 in_use (two open); a login 0; "
-	  "count used=2 opening=1 short=1 in_use (one has logged in); a fail 1 other; "
-	  "count used=1 in_use (one could not: its place is gone); all +1s; "
-	  "count used=1 short=1 in_use (one is tried at first); a cancel 1; a cancel 2; "
-	  "count used=1 in_use (nobody waits); grant 4; count used=1 granted=4 in_use (granted too late); a return 0; "
-	  "a slow_to_close; a close_all reload; count used=1 granted=4 in_use (it closes); a gone 0; taken=2; "
-	  "count granted=4 (it is gone)" },
+	  "count (at first); a borrow 0-2; count short=3 in_use (three wait); grant 2; count used=2 opening=2 short=1 "
+	  "in_use (two open); a login 0; count used=2 opening=1 short=1 in_use (one has logged in); a fail 1 other; "
+	  "count used=1 in_use (one could not: its place is gone); all +1s; count used=1 short=1 in_use (one is tried "
+	  "at first); a cancel 1; a cancel 2; count used=1 in_use (nobody waits); grant 4; count used=1 granted=4 "
+	  "in_use (granted too late); a return 0; a slow_to_close; a close_all reload; count used=1 granted=4 in_use "
+	  "(it closes); a gone 0; taken=2; count granted=4 (it is gone)" },
 	{ "a place of one that is gone is nobodys here", NULL,
-	  "a get 3; a borrow 3; b borrow 0; a lose 0; all +1s; a opened=3; b opened=0; "
-	  "count used=2 short=2 in_use (it may be another process s); grant 1; all_opened=4" },
+	  "a get 3; a borrow 3; b borrow 0; a lose 0; all +1s; a opened=3; b opened=0; count used=2 short=2 in_use (it "
+	  "may be another process s); grant 1; all_opened=4" },
 	{ "no more than the share are opened whatever is granted", NULL,
 	  "a borrow 0-7; grant 5 share=3; a opened=3; count used=3 opening=3 granted=2 short=5 in_use (a share of 3); "
 	  "grant 0 share=4; a opened=4; grant 0; a opened=5 (no share, but no more places)" },
 	{ "places that nobody took can be given back", NULL,
-	  "grant 5; ungrant 9; count granted=5 (fewer than that anyway); ungrant 2; count granted=2 (two are left); "
-	  "a borrow 0-4; all +0; a opened=2; ungrant 0; "
-	  "count used=2 opening=2 short=3 in_use (those that are open stay)" },
+	  "grant 5; ungrant 9; count granted=5 (fewer than that anyway); ungrant 2; count granted=2 (two are left); a "
+	  "borrow 0-4; all +0; a opened=2; ungrant 0; count used=2 opening=2 short=3 in_use (those that are open "
+	  "stay)" },
 	{ "idle ones above the share are given up and others when they are returned", NULL,
-	  "a get 8; a return 0-1; grant 0 share=5; a closed=2 (the idle ones); a return 2; a closed=3 (8 - 5); "
-	  "a recycles[evicted]=3; a return 3; a return 4; all +1s; a closed=3 (the share stays); used=5" },
+	  "a get 8; a return 0-1; grant 0 share=5; a closed=2 (the idle ones); a return 2; a closed=3 (8 - 5); a "
+	  "recycles[evicted]=3; a return 3; a return 4; all +1s; a closed=3 (the share stays); used=5" },
 	{ "a share of nothing closes all that is idle", NULL,
-	  "a get 3; b get 2; a return 0-2; b return 0-1; all +1s; grant 0 share=0 full; all_closed=5; a borrow 0; "
-	  "all +0; count short=1 in_use (somebody comes back)" },
+	  "a get 3; b get 2; a return 0-2; b return 0-1; all +1s; grant 0 share=0 full; all_closed=5; a borrow 0; all "
+	  "+0; count short=1 in_use (somebody comes back)" },
 	{ "with a share of nothing what is returned is closed whoever waits", NULL,
-	  "a get 1; a borrow 1; grant 0 share=1 full; a return 0; a holds[1]!=-1 (with a share of one it is kept); "
-	  "a borrow 0; grant 0 share=0 full; all_closed=0 (it is lent); a return 1; all_closed=1; grant 1 share=1; "
-	  "a login_all; a holds[0]!=-1 (the next turn); a return 0" },
+	  "a get 1; a borrow 1; grant 0 share=1 full; a return 0; a holds[1]!=-1 (with a share of one it is kept); a "
+	  "borrow 0; grant 0 share=0 full; all_closed=0 (it is lent); a return 1; all_closed=1; grant 1 share=1; a "
+	  "login_all; a holds[0]!=-1 (the next turn); a return 0" },
 	{ "as long as more may be granted no pool gives one up for another", NULL,
 	  "a get 6; a return 0-5; all +1s (not in use any more: all six may go); b borrow 0; all +1s; all_closed=0; "
-	  "grant 0 full; all_closed=1 (for one who waits); b opened=0 (the place is to be asked for); grant 1; "
-	  "b opened=1; all_closed=1" },
+	  "grant 0 full; all_closed=1 (for one who waits); b opened=0 (the place is to be asked for); grant 1; b "
+	  "opened=1; all_closed=1" },
 	{ "when all are used what a pool above its share gets back goes", NULL,
-	  "a get 6; b borrow 0-1; all +0; a return 0; all_closed=0 (more may be granted); a borrow 0; grant 0 full; "
-	  "a return 0; a return 1; all_closed=2; used=4" },
+	  "a get 6; b borrow 0-1; all +0; a return 0; all_closed=0 (more may be granted); a borrow 0; grant 0 full; a "
+	  "return 0; a return 1; all_closed=2; used=4" },
 };
 
 Test(policy_keeper, rules)
 {
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+	EACH(row, rules) {
 		struct kept k;
 		struct stage stage = {
 			.pools = k.pools, .count = POOLS, .hears = true, .act = act, .read = read_value, .world = &k
 		};
 
 		kept_init(&k, 0);
-		play_steps(&stage, rules[i].rule, rules[i].steps);
+		play_steps(&stage, row->rule, row->steps);
 		kept_fini(&k);
 	}
 }

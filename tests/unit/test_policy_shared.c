@@ -8,11 +8,9 @@
 #include "threads.h"
 
 #include "base/clock.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* --- Two workers, one step at a time. --- */
 
@@ -184,82 +182,81 @@ read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *
 
 static const struct rule rules[] = {
 	{ "places are those of all parts", "3+1",
-	  "a fill 0 2; b fill 0 2; a borrow 2; b borrow 2; a opened=2; b opened=2 (three and one more); b lose 0; "
-	  "b opened=3 (a place is free)" },
+	  "a fill 0 2; b fill 0 2; a borrow 2; b borrow 2; a opened=2; b opened=2 (three and one more); b lose 0; b "
+	  "opened=3 (a place is free)" },
 	{ "others are asked for idle ones before one is opened", "4+0",
-	  "a fill 0 1; a return 0; b borrow 0; b borrow 1; b opened=1 (one is idle there, and two wait); a hear; "
-	  "a gives b; b told=1 (it has no more); b hear; b opened=1 (one is coming for each); b arrive; "
-	  "b has_it[0]=1; b lose 0" },
+	  "a fill 0 1; a return 0; b borrow 0; b borrow 1; b opened=1 (one is idle there, and two wait); a hear; a "
+	  "gives b; b told=1 (it has no more); b hear; b opened=1 (one is coming for each); b arrive; b has_it[0]=1; b "
+	  "lose 0" },
 	{ "what can not cross makes room", "1+0",
 	  "a cannot_give; a fill 0 1; a return 0; b borrow 0; b opened=0; a hear; a closed=1; b hear; b opened=1" },
 	{ "what left before a reload is closed", "1+0",
-	  "a fill 0 1; b borrow 0; a return 0; a gives b; a close_all reload; b close_all reload; b arrive; "
-	  "b closed=1; b opened=1 (another one for who waits)" },
+	  "a fill 0 1; b borrow 0; a return 0; a gives b; a close_all reload; b close_all reload; b arrive; b "
+	  "closed=1; b opened=1 (another one for who waits)" },
 	{ "what crosses keeps its place under a cap", "3+0",
-	  "cap 2; a fill 0 2; b borrow 0; b opened=0 (the cap has no place); a return 0; capped=2; a gives b; "
-	  "b arrive; b has_it[0]=1; a closed=0; b closed=0; capped=2; b lose 0; capped=1" },
+	  "cap 2; a fill 0 2; b borrow 0; b opened=0 (the cap has no place); a return 0; capped=2; a gives b; b "
+	  "arrive; b has_it[0]=1; a closed=0; b closed=0; capped=2; b lose 0; capped=1" },
 	{ "a place made for another part is left to it", "1+0",
-	  "a cannot_give; a fill 0 1; b borrow 0; all +200ms; a quiet; a borrow 1; a return 0; a closed=1; "
-	  "a opened=1 (the place is not for those here); b hear; b opened=1" },
+	  "a cannot_give; a fill 0 1; b borrow 0; all +200ms; a quiet; a borrow 1; a return 0; a closed=1; a opened=1 "
+	  "(the place is not for those here); b hear; b opened=1" },
 	{ "who waits longest gets what is returned elsewhere", "2+0",
-	  "a fill 0 2; b borrow 0; all +2ms; b borrow 1; a borrow 2; "
-	  "a return 0 (b's first is two milliseconds older than a's); a gives b; used=2 (it keeps its place); "
-	  "a return 1 (b s second is not older, and one is on its way there); a given=1; a holds[2]=1; b arrive; "
-	  "b has_it[0]=1; a return 2 (nobody waits here any more); a given=2; a gives b; b lost; "
-	  "used=1 (it died on its way); b at +0; b opened=1 (so there is a place); b lose 0" },
+	  "a fill 0 2; b borrow 0; all +2ms; b borrow 1; a borrow 2; a return 0 (b's first is two milliseconds older "
+	  "than a's); a gives b; used=2 (it keeps its place); a return 1 (b s second is not older, and one is on its "
+	  "way there); a given=1; a holds[2]=1; b arrive; b has_it[0]=1; a return 2 (nobody waits here any more); a "
+	  "given=2; a gives b; b lost; used=1 (it died on its way); b at +0; b opened=1 (so there is a place); b lose "
+	  "0" },
 	{ "a worker that does not answer is given nothing until it does", "2+0",
-	  "a fill 0 2; b borrow 0; b silent; a wanted=0; a return 0; a given=0; a idle=1; b silent off; "
-	  "b hear (it asks again); a hear; a gives b; b arrive; b has_it[0]=1; b return 0" },
+	  "a fill 0 2; b borrow 0; b silent; a wanted=0; a return 0; a given=0; a idle=1; b silent off; b hear (it "
+	  "asks again); a hear; a gives b; b arrive; b has_it[0]=1; b return 0" },
 	{ "one more in line is told of where one is idle and else nobody", "2+0",
-	  "a fill 0 2; b borrow 0; a return 0; a gives b; a return 1 (who waits has one on its way); a given=1; "
-	  "a hear; a given=1; b borrow 1; a hear; a given=2; b arrive; a gives b; b arrive; b borrow 2; b borrow 3; "
-	  "a told=0 (there are two, and both are lent); b return 0-3" },
+	  "a fill 0 2; b borrow 0; a return 0; a gives b; a return 1 (who waits has one on its way); a given=1; a "
+	  "hear; a given=1; b borrow 1; a hear; a given=2; b arrive; a gives b; b arrive; b borrow 2; b borrow 3; a "
+	  "told=0 (there are two, and both are lent); b return 0-3" },
 	{ "a worker that does not answer is not waited for", "4+0",
 	  "a fill 0 1; a return 0; b borrow 0; b opened=0; b at +5ms-1; b opened=0; b at +1; b opened=1" },
 	{ "who has lent it meanwhile says so", "4+0",
-	  "a fill 0 1; a return 0; b borrow 0; a borrow 1; a hear; a given=0; b hear; "
-	  "b opened=1 (at once, not in five milliseconds)" },
+	  "a fill 0 1; a return 0; b borrow 0; a borrow 1; a hear; a given=0; b hear; b opened=1 (at once, not in five "
+	  "milliseconds)" },
 	{ "those in line in any part when postgresql restarts wait on", "2+0",
-	  "a fill 0 1; b fill 0 1; a borrow 1; b borrow 1; b lose 0 down; a lose 0 down; b fail 1 refused; "
-	  "a fail 1 refused; all +1ms; a refusals[1]=0; b refusals[1]=0; b borrow 2; all +1ms; "
-	  "b refusals[2]=1 (it came when PostgreSQL was gone); b refusals[1]=0; all_outages=1 (there is one outage)" },
+	  "a fill 0 1; b fill 0 1; a borrow 1; b borrow 1; b lose 0 down; a lose 0 down; b fail 1 refused; a fail 1 "
+	  "refused; all +1ms; a refusals[1]=0; b refusals[1]=0; b borrow 2; all +1ms; b refusals[2]=1 (it came when "
+	  "PostgreSQL was gone); b refusals[1]=0; all_outages=1 (there is one outage)" },
 	{ "an outage in the middle of which its part goes is over when another part opens one", "2+0",
 	  "a borrow 0; a fail 0 refused; a outages=1; a part; all +3s; b outage_us=0; b borrow 0; b fail 0 refused; "
 	  "all +1s; b outages=0 (it is the same one); b borrow 1; b opened=2; b login 1; b outage_us=4s" },
 	{ "an outage is over in a part that nobody uses when another opens one", "2+0",
-	  "a borrow 0; a fail 0 refused; a waiting=0 (it is refused); a outage!=0; all +1s; b borrow 0; b login 0; "
-	  "a hear; a outage=0; all_outage_us=1s" },
+	  "a borrow 0; a fail 0 refused; a waiting=0 (it is refused); a outage!=0; all +1s; b borrow 0; b login 0; a "
+	  "hear; a outage=0; all_outage_us=1s" },
 	{ "what comes is no proof that postgresql is there", "4+0",
-	  "a reload waits_while_down; b reload waits_while_down; a borrow 0; a fail 0 refused; all +1s; "
-	  "a opened=2 (another attempt); b borrow 0; b login 0; all +1ms; a fail 1 refused; b gives a; a arrive; "
-	  "a outage_us=0; a holds[0]=-1; a pinged=1; a ping_it failed; all +1ms; a outage_us=0; a outages=1" },
+	  "a reload waits_while_down; b reload waits_while_down; a borrow 0; a fail 0 refused; all +1s; a opened=2 "
+	  "(another attempt); b borrow 0; b login 0; all +1ms; a fail 1 refused; b gives a; a arrive; a outage_us=0; a "
+	  "holds[0]=-1; a pinged=1; a ping_it failed; all +1ms; a outage_us=0; a outages=1" },
 	{ "what comes and is alive ends an outage", "4+0",
-	  "a reload waits_while_down; b reload waits_while_down; a borrow 0; a fail 0 refused; all +1s; "
-	  "a opened=2 (another attempt); b borrow 0; b login 0; all +1ms; a fail 1 refused; b gives a; a arrive; "
-	  "a ping_it ok; a has_it[0]=1; a outage_us=1s+1ms; a lose 0" },
+	  "a reload waits_while_down; b reload waits_while_down; a borrow 0; a fail 0 refused; all +1s; a opened=2 "
+	  "(another attempt); b borrow 0; b login 0; all +1ms; a fail 1 refused; b gives a; a arrive; a ping_it ok; a "
+	  "has_it[0]=1; a outage_us=1s+1ms; a lose 0" },
 	{ "where the part is gone nothing arrives", "1+0",
 	  "a fill 0 1; b borrow 0; a return 0; a gives b; b cancel 0; b part; b arrive in_vain; b lost; used=0" },
 	{ "each part keeps its share of min idle", "8+0",
-	  "a reload min_idle=5; b reload min_idle=5; a warm; a opened=5 (nobody has used the other part); b warm; "
-	  "b opened=2" },
+	  "a reload min_idle=5; b reload min_idle=5; a warm; a opened=5 (nobody has used the other part); b warm; b "
+	  "opened=2" },
 	{ "a place made for another part is not taken for stock", "1+0",
-	  "a reload min_idle=1; a cannot_give; a fill 0 1; a return 0; b borrow 0; a hear; all +2s; a closed=1; "
-	  "a opened=1 (however long the other worker takes); b hear; b opened=1" },
+	  "a reload min_idle=1; a cannot_give; a fill 0 1; a return 0; b borrow 0; a hear; all +2s; a closed=1; a "
+	  "opened=1 (however long the other worker takes); b hear; b opened=1" },
 	{ "a place that another part does not take is not lost", "1+0",
-	  "a cannot_give; a fill 0 1; b borrow 0; all +200ms; a quiet; a borrow 1; a return 0; a closed=1; "
-	  "a opened=1 (the place is not for those here); a at +100ms; a opened=2; a login 1; a closed=1; a "
-	  "holds[1]=1" },
+	  "a cannot_give; a fill 0 1; b borrow 0; all +200ms; a quiet; a borrow 1; a return 0; a closed=1; a opened=1 "
+	  "(the place is not for those here); a at +100ms; a opened=2; a login 1; a closed=1; a holds[1]=1" },
 };
 
 Test(policy_shared, rules)
 {
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-		struct policy_settings set = play_settings(rules[i].pool);
+	EACH(row, rules) {
+		struct policy_settings set = play_settings(row->pool);
 		struct two t;
 		struct stage stage = { .pools = t.shards, .count = PARTS, .act = act, .read = read_value, .world = &t };
 
 		two_init(&t, set.pool_size, set.max_overflow);
-		play_steps(&stage, rules[i].rule, rules[i].steps);
+		play_steps(&stage, row->rule, row->steps);
 		two_fini(&t);
 	}
 }

@@ -3,9 +3,7 @@
  * A failure names its seed; PGWEIR_SIM_SEED=<seed> plays that one again, with every event on stderr.
  */
 #include "policy_shared_sim.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
+#include "unit.h"
 
 #define SCHEDULES 5000
 

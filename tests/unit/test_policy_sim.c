@@ -3,9 +3,7 @@
  * seed; PGWEIR_SIM_SEED=<seed> plays that one again, with every event on stderr. POLICY_SCHEDULES: other than 40,000.
  */
 #include "policy_sim.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
+#include "unit.h"
 
 #define SCHEDULES "40000"
 

@@ -6,10 +6,9 @@
 #include "server/server_parts.h"
 
 #include "base/clock.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <event2/event.h>
-#include <string.h>
 
 #define T0 (1000 * US_PER_S)
 #define COST_US (100 * US_PER_MS)

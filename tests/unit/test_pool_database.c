@@ -2,9 +2,7 @@
 #include "config/config_origin.h"
 #include "pool/pool_database.h"
 #include "load/load_state.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 static struct config *
 config_of(const char *text)

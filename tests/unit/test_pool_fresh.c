@@ -4,9 +4,7 @@
 #include "policy/policy_commons.h"
 
 #include "threads.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
+#include "unit.h"
 
 #define ROUNDS 3000u
 

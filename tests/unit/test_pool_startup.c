@@ -3,9 +3,7 @@
  * pool_startup.c, pool_backend.c and what GUC sets need.
  */
 #include "pool/pool_database.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
+#include "unit.h"
 
 static struct guc_store *store; /* of the test that runs: each has a process of its own */
 static struct pool_startups startups = { .seed = 7 };

@@ -4,10 +4,7 @@
 #include "config/config.h"
 #include "load/load_state.h"
 #include "pool/pool_set.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 #define WORKERS 3
 #define MANY 5000

@@ -5,10 +5,7 @@
 #include "seal/probe.h"
 
 #include "wire/frame.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 static const struct {
 	const char *rule;
@@ -36,16 +33,16 @@ static const struct {
 
 Test(probe, rows)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char *copy = malloc(rows[i].len + 2);
-		uint8_t *body = malloc(rows[i].len + 1); /* of exact size: an overrun is seen by ASan */
+	EACH(r, rows) {
+		char *copy = malloc(r->len + 2);
+		uint8_t *body = malloc(r->len + 1); /* of exact size: an overrun is seen by ASan */
 		struct probe_row row;
 
-		memcpy(body, rows[i].body, rows[i].len);
-		cr_expect_eq(probe_read_row(body, rows[i].len, copy, &row), rows[i].is_row, "%s", rows[i].rule);
-		if (rows[i].is_row) {
-			cr_expect_str_eq(row.name, rows[i].name, "%s", rows[i].rule);
-			cr_expect_str_eq(row.value, rows[i].value, "%s", rows[i].rule);
+		memcpy(body, r->body, r->len);
+		cr_expect_eq(probe_read_row(body, r->len, copy, &row), r->is_row, "%s", r->rule);
+		if (r->is_row) {
+			cr_expect_str_eq(row.name, r->name, "%s", r->rule);
+			cr_expect_str_eq(row.value, r->value, "%s", r->rule);
 		}
 		free(body);
 		free(copy);

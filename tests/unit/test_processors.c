@@ -1,11 +1,8 @@
 /* tests/unit/test_processors.c - how many processors a container may use. */
 #include "os/os.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 /* A directory with /proc/self/cgroup as "groups", and below it what is mounted. */

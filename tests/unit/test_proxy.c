@@ -4,15 +4,10 @@
  */
 #include "base/text.h"
 #include "wire/proxy.h"
+#include "unit.h"
 
 #include <arpa/inet.h>
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define BYTES(literal) literal, sizeof(literal) - 1
 #define V2 "\r\n\r\n\0\r\nQUIT\n"
 #define FOUR "\300\0\2\1\300\0\2\2\311\72\31\40"
 #define SIX "\x20\x01\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\311\72\31\40"
@@ -71,23 +66,23 @@ source_text(const struct proxy_header *header, char *out, size_t cap)
 
 Test(proxy, headers)
 {
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		uint8_t *copy = malloc(rows[i].len + 1);
+	EACH(row, rows) {
+		uint8_t *copy = malloc(row->len + 1);
 		struct proxy_header header;
 		struct fail why = { 0 };
 		char source[80];
 
-		memcpy(copy + 1, rows[i].bytes, rows[i].len);
-		cr_expect_eq(proxy_parse(copy + 1, rows[i].len, &header, &why), rows[i].result, "%s", rows[i].rule);
-		if (rows[i].result == PROXY_BAD)
-			cr_expect_str_eq(why.sqlstate, "08P01", "%s", rows[i].rule);
-		if (rows[i].result == PROXY_OK) {
-			cr_expect_eq(header.len, rows[i].used, "%s: %zu", rows[i].rule, header.len);
-			cr_expect_eq(header.has_source, rows[i].source != NULL, "%s", rows[i].rule);
+		memcpy(copy + 1, row->bytes, row->len);
+		cr_expect_eq(proxy_parse(copy + 1, row->len, &header, &why), row->result, "%s", row->rule);
+		if (row->result == PROXY_BAD)
+			cr_expect_str_eq(why.sqlstate, "08P01", "%s", row->rule);
+		if (row->result == PROXY_OK) {
+			cr_expect_eq(header.len, row->used, "%s: %zu", row->rule, header.len);
+			cr_expect_eq(header.has_source, row->source != NULL, "%s", row->rule);
 		}
-		if (rows[i].result == PROXY_OK && header.has_source) {
+		if (row->result == PROXY_OK && header.has_source) {
 			source_text(&header, source, sizeof(source));
-			cr_expect_str_eq(source, rows[i].source, "%s", rows[i].rule);
+			cr_expect_str_eq(source, row->source, "%s", row->rule);
 		}
 		free(copy);
 	}

@@ -1,10 +1,7 @@
 /* tests/unit/test_query_table.c - what statements cost, added up by several loops and read meanwhile. */
 #include "telemetry/query_table.h"
 #include "threads.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 #define ROWS_MAX 100
 #define REQUESTS 20000 /* of each thread */

@@ -3,9 +3,8 @@
 
 #include "base/clock.h"
 #include "wire/frame.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -163,15 +162,15 @@ Test(report, who_owes_the_next_byte)
 		{ "... and its end", "PBES.1.2.Gc", false },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct place p;
 		uint64_t heard_us;
 
 		place_init(&p);
-		tell(&p, rows[i].story);
+		tell(&p, row->story);
 		heard_us = p.now_us;
 		p.now_us += 60 * S;
-		cr_expect_eq(report_idle_since(&p.x), rows[i].is_idle ? heard_us : 0, "%s", rows[i].rule);
+		cr_expect_eq(report_idle_since(&p.x), row->is_idle ? heard_us : 0, "%s", row->rule);
 		place_fini(&p);
 	}
 }

@@ -2,10 +2,7 @@
  * tests/unit/test_risk_names.c - which names are found in SQL, and what is opaque. Links seal/risk_names.c.
  */
 #include "seal/risk_names.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 #define F 1u /* of the function f */
 #define R 2u /* of the relation "t" */
@@ -172,9 +169,8 @@ Test(risk_names, of_sql)
 {
 	struct risk_names *names = names_new();
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		cr_expect_eq(of_sql(names, rows[i].sql), rows[i].risk, "%s: %x", rows[i].sql,
-			     of_sql(names, rows[i].sql));
+	EACH(row, rows)
+		cr_expect_eq(of_sql(names, row->sql), row->risk, "%s: %x", row->sql, of_sql(names, row->sql));
 	risk_names_free(names);
 }
 
@@ -197,9 +193,9 @@ Test(risk_names, of_functions_that_are_called_apart_from_what_relations_do)
 	};
 	struct risk_names *names = names_new();
 
-	for (size_t i = 0; i < sizeof(called) / sizeof(called[0]); i++)
-		cr_expect_eq(RISK_CALLED(risk_names_of_sql(names, called[i].sql, strlen(called[i].sql))),
-			     called[i].risk, "%s", called[i].sql);
+	EACH(row, called)
+		cr_expect_eq(RISK_CALLED(risk_names_of_sql(names, row->sql, strlen(row->sql))), row->risk, "%s",
+			     row->sql);
 	risk_names_free(names);
 }
 
@@ -344,22 +340,21 @@ static const struct {
 Test(risk_names, of_what_has_no_name_yet)
 {
 	static const char known[] =
-	    "old users int numeric timestamp public coalesce extract substring as select from where "
-	    "group having order by limit offset for update of on conflict do set values insert into with "
-	    "recursive union all only join using lateral call copy delete distinct is in any and or to "
-	    "stdin stdout materialized returning create table if not exists references check unique "
-	    "index drop savepoint release lock show declare cursor fetch move next over filter window "
-	    "time zone begin end year excluded true";
+	    "old users int numeric timestamp public coalesce extract substring as select from where group having order "
+	    "by limit offset for update of on conflict do set values insert into with recursive union all only join "
+	    "using lateral call copy delete distinct is in any and or to stdin stdout materialized returning create "
+	    "table if not exists references check unique index drop savepoint release lock show declare cursor fetch "
+	    "move next over filter window time zone begin end year excluded true";
 	struct risk_names *names = risk_names_new();
 	char word[32];
 	int n;
 
 	for (const char *at = known; sscanf(at, " %31s%n", word, &n) == 1; at += n)
 		cr_assert_eq(risk_names_add_known(names, word), 0);
-	for (size_t i = 0; i < sizeof(news) / sizeof(news[0]); i++) {
-		unsigned risk = risk_names_of_sql(names, news[i].sql, strlen(news[i].sql));
+	EACH(row, news) {
+		unsigned risk = risk_names_of_sql(names, row->sql, strlen(row->sql));
 
-		cr_expect_eq(risk & ~(unsigned)(RISK_OPAQUE | RISK_EFFECTS), news[i].risk, "%s: %x", news[i].sql, risk);
+		cr_expect_eq(risk & ~(unsigned)(RISK_OPAQUE | RISK_EFFECTS), row->risk, "%s: %x", row->sql, risk);
 	}
 	risk_names_free(names);
 }
@@ -488,12 +483,11 @@ static struct risk_names *
 names_of_reads(void)
 {
 	static const char known[] =
-	    "old users int numeric public substring as select from where union all order by limit for values "
-	    "table with recursive materialized join on true true into insert update delete merge set returning "
-	    "no key share of skip locked and or cast like explain analyze begin commit show fetch execute "
-	    "prepare declare cursor call do lock notify create vacuum temp end copy to stdout planned locks runs "
-	    "random "
-	    "nextval note abroad writer noted";
+	    "old users int numeric public substring as select from where union all order by limit for values table "
+	    "with recursive materialized join on true true into insert update delete merge set returning no key share "
+	    "of skip locked and or cast like explain analyze begin commit show fetch execute prepare declare cursor "
+	    "call do lock notify create vacuum temp end copy to stdout planned locks runs random nextval note abroad "
+	    "writer noted";
 	struct risk_names *names = risk_names_new();
 	char word[32];
 	int n;
@@ -523,8 +517,8 @@ Test(risk_names, reads_that_may_be_run_twice)
 {
 	struct risk_names *names = names_of_reads();
 
-	for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++)
-		cr_expect_eq(repeats(names, reads[i].sql), reads[i].repeats, "%s", reads[i].sql);
+	EACH(row, reads)
+		cr_expect_eq(repeats(names, row->sql), row->repeats, "%s", row->sql);
 	cr_expect_eq(risk_names_all(names) & RISK_EFFECTS, 0);
 	risk_names_set_all(names, 0, RISK_EFFECTS, 0);
 	cr_expect_not(repeats(names, "SELECT 1"), "a cast between PostgreSQL's own types");

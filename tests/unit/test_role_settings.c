@@ -1,8 +1,6 @@
 /* tests/unit/test_role_settings.c - the versions of what sessions begin with, by role. Links seal/role_settings.c. */
 #include "seal/role_settings.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
+#include "unit.h"
 
 static struct role_settings all, other; /* of each test */
 

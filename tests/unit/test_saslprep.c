@@ -5,12 +5,7 @@
 #include "auth/encoding.h"
 #include "base/text.h"
 #include "build.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#include "unit.h"
 
 static const struct {
 	const char *rule, *in, *want; /* NULL: as it is */
@@ -45,19 +40,19 @@ static const struct {
 
 Test(saslprep, rules)
 {
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		char *in = strdup(rows[i].in), *out; /* a sanitizer sees a byte too far */
-		const char *want = rows[i].want;
+	EACH(row, rows) {
+		char *in = strdup(row->in), *out; /* a sanitizer sees a byte too far */
+		const char *want = row->want;
 
 #ifndef HAVE_LIBIDN
 		want = NULL;
 #endif
-		cr_assert_eq(saslprep(in, &out), 0, "%s", rows[i].rule);
+		cr_assert_eq(saslprep(in, &out), 0, "%s", row->rule);
 		if (want == NULL)
-			cr_expect_null(out, "%s: %s", rows[i].rule, out);
+			cr_expect_null(out, "%s: %s", row->rule, out);
 		else {
-			cr_assert_not_null(out, "%s", rows[i].rule);
-			cr_expect_str_eq(out, want, "%s", rows[i].rule);
+			cr_assert_not_null(out, "%s", row->rule);
+			cr_expect_str_eq(out, want, "%s", row->rule);
 		}
 		secret_free(out);
 		free(in);

@@ -4,11 +4,7 @@
  */
 #include "sql/scan.h"
 #include "sql/scan_memory.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 enum {
 	SETTING = SCAN_SETTING,
@@ -60,9 +56,9 @@ static const struct row rows[] = {
 	{ "a schema", "INSERT INTO public.\"users\" (name) VALUES ('x'), ('y')", 0, "", 0 },
 	{ "no columns", "INSERT INTO t SELECT * FROM u", 0, "", 0 },
 	{ "SQLAlchemy",
-	  "SELECT users.id AS users_id, count(orders.id) AS count_1 \nFROM users LEFT OUTER JOIN (SELECT "
-	  "orders.id AS id FROM orders) AS anon_1 ON anon_1.id = users.id WHERE users.id IN (%(id_1)s) AND "
-	  "lower(users.name) LIKE lower('%x%') GROUP BY users.id HAVING count(*) > 1 LIMIT 10",
+	  "SELECT users.id AS users_id, count(orders.id) AS count_1 \nFROM users LEFT OUTER JOIN (SELECT orders.id AS "
+	  "id FROM orders) AS anon_1 ON anon_1.id = users.id WHERE users.id IN (%(id_1)s) AND lower(users.name) LIKE "
+	  "lower('%x%') GROUP BY users.id HAVING count(*) > 1 LIMIT 10",
 	  0, "", 0 },
 	{ "SQLAlchemy's look at the version", "select pg_catalog.version()", 0, "", 0 },
 	{ "Django",
@@ -82,8 +78,8 @@ static const struct row rows[] = {
 	  "\"User\".\"id\") WHERE (\"User\".\"id\" IN ($1,$2) AND 1=1) OFFSET $3",
 	  0, "", 0 },
 	{ "Hibernate",
-	  "select u1_0.id,u1_0.name from users u1_0 where u1_0.id=any(?) order by u1_0.id offset ? rows fetch "
-	  "first ? rows only",
+	  "select u1_0.id,u1_0.name from users u1_0 where u1_0.id=any(?) order by u1_0.id offset ? rows fetch first ? "
+	  "rows only",
 	  0, "", 0 },
 	{ "a function in C: its library stays", "CREATE FUNCTION f() RETURNS int AS 'lib' LANGUAGE C STRICT",
 	  CREATE | LOAD, "", 0 },
@@ -96,8 +92,8 @@ static const struct row rows[] = {
 	{ "a function in SQL", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", CREATE, "", 0 },
 	{ "Hibernate's sequence", "select nextval('hibernate_sequence')", SCAN_NEXTVAL, "", 0 },
 	{ "Rails",
-	  "SELECT a.attname, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid) FROM "
-	  "pg_attribute a WHERE a.attrelid = '\"users\"'::regclass AND NOT a.attisdropped",
+	  "SELECT a.attname, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a "
+	  "WHERE a.attrelid = '\"users\"'::regclass AND NOT a.attisdropped",
 	  0, "", 0 },
 	{ "windows",
 	  "SELECT sum(x) FILTER (WHERE y > 0) OVER (PARTITION BY z ORDER BY (a) ROWS BETWEEN 1 PRECEDING AND CURRENT "
@@ -110,13 +106,11 @@ static const struct row rows[] = {
 	{ "TPC-H",
 	  "select extract(year from l_shipdate) as y, sum(l_extendedprice * (1 - l_discount)) from lineitem where "
 	  "l_shipdate < date '1998-12-01' - interval '90' day (3) and substring(x from 1 for 2) in ('13', '31') and "
-	  "not "
-	  "exists (select * from o where position('x' in y) > 0) group by y",
+	  "not exists (select * from o where position('x' in y) > 0) group by y",
 	  0, "", 0 },
 	{ "common table expressions",
 	  "WITH RECURSIVE a(n) AS (VALUES (1) UNION ALL SELECT n+1 FROM a), b (c, d) AS MATERIALIZED (SELECT 1, 2) "
-	  "SELECT * "
-	  "FROM a AS x (y) JOIN b z(q) USING (n)",
+	  "SELECT * FROM a AS x (y) JOIN b z(q) USING (n)",
 	  0, "", 0 },
 	{ "types",
 	  "SELECT a::varchar(10), cast(b AS numeric(10, 2)), c::vector(3), '1'::bit(3), x::timestamp(3) with time zone",
@@ -372,9 +366,9 @@ Test(scan, what_may_ask_a_sequence_for_a_default)
 {
 	struct scan s;
 
-	for (size_t i = 0; i < sizeof(writing) / sizeof(writing[0]); i++)
-		cr_expect_eq(scan_text(&s, 0, writing[i].sql, strlen(writing[i].sql)) & (SCAN_INSERT | SCAN_WRITES),
-			     writing[i].want, "%s", writing[i].sql);
+	EACH(row, writing)
+		cr_expect_eq(scan_text(&s, 0, row->sql, strlen(row->sql)) & (SCAN_INSERT | SCAN_WRITES), row->want,
+			     "%s", row->sql);
 }
 
 Test(scan, what_is_not_said_to_be_temporary)
@@ -401,15 +395,13 @@ Test(scan, what_is_not_said_to_be_temporary)
 		     { "SELECT 1 INTO TEMP t", 0 } };
 	struct scan s;
 
-	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
-		cr_expect_eq(scan_text(&s, 0, made[i].sql, strlen(made[i].sql)) & BOTH, made[i].want, "%s",
-			     made[i].sql);
+	EACH(row, made)
+		cr_expect_eq(scan_text(&s, 0, row->sql, strlen(row->sql)) & BOTH, row->want, "%s", row->sql);
 }
 
 Test(scan, texts)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct row *row = &rows[i];
+	EACH(row, rows) {
 		char names[SCAN_NAMES_MAX * (SCAN_WORD_MAX + 1) + 1];
 		struct scan s;
 		uint32_t flags = scan_text(&s, row->options, row->sql, strlen(row->sql));
@@ -445,8 +437,7 @@ Test(scan, what_is_remembered_is_what_was_scanned)
 {
 	static struct scan_memory m;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct row *row = &rows[i];
+	EACH(row, rows) {
 		bool is_kept = false;
 		struct scan s;
 
@@ -519,9 +510,9 @@ Test(scan, sql_that_is_like_what_is_remembered)
 {
 	static struct scan_memory m;
 
-	for (size_t i = 0; i < sizeof(likes) / sizeof(likes[0]); i++) {
+	EACH(r, likes) {
 		static const char behind[] = "ROLLBACK; BEGIN; ";
-		const struct like_row *row = &likes[i];
+		const struct like_row *row = r;
 		char sql[1024], like[1024];
 		struct scanned_sql *kept;
 
@@ -603,15 +594,15 @@ check_cut(const struct row *row, const struct scan *whole, size_t first, size_t 
 
 Test(scan, how_a_text_is_cut_does_not_matter)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		size_t len = strlen(rows[i].sql);
+	EACH(row, rows) {
+		size_t len = strlen(row->sql);
 		struct scan whole;
 
-		scan_text(&whole, rows[i].options, rows[i].sql, len);
+		scan_text(&whole, row->options, row->sql, len);
 		for (size_t first = 0; first <= len; first++)
-			check_cut(&rows[i], &whole, first, len > 0 ? len : 1);
+			check_cut(row, &whole, first, len > 0 ? len : 1);
 		for (size_t step = 1; step <= 20; step++)
-			check_cut(&rows[i], &whole, 0, step);
+			check_cut(row, &whole, 0, step);
 	}
 }
 
@@ -665,8 +656,8 @@ Test(scan, encodings)
 		{ "", 0 }
 	};
 
-	for (size_t i = 0; i < sizeof(encodings) / sizeof(encodings[0]); i++)
-		cr_expect_eq(scan_encoding_option(encodings[i].name), encodings[i].want, "%s", encodings[i].name);
+	EACH(row, encodings)
+		cr_expect_eq(scan_encoding_option(row->name), row->want, "%s", row->name);
 }
 
 Test(scan, search_paths)
@@ -691,10 +682,10 @@ static const struct {
 
 Test(scan, inserts)
 {
-	for (size_t i = 0; i < sizeof(inserts) / sizeof(inserts[0]); i++) {
+	EACH(row, inserts) {
 		struct scan s;
-		uint32_t flags = scan_text(&s, 0, inserts[i].sql, strlen(inserts[i].sql));
+		uint32_t flags = scan_text(&s, 0, row->sql, strlen(row->sql));
 
-		cr_expect_eq((flags & SCAN_INSERT) != 0, inserts[i].is_insert, "%s", inserts[i].rule);
+		cr_expect_eq((flags & SCAN_INSERT) != 0, row->is_insert, "%s", row->rule);
 	}
 }

@@ -4,14 +4,7 @@
  */
 #include "auth/encoding.h"
 #include "auth/scram.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define BYTES(literal) literal, sizeof(literal) - 1
+#include "unit.h"
 
 /* RFC 7677, 3: user "user", password "pencil". */
 #define RFC_CLIENT_NONCE "rOprNGfwEbeRWgbNEkqO"
@@ -100,17 +93,17 @@ static const struct {
 
 Test(scram, base64_is_strict)
 {
-	for (size_t i = 0; i < COUNT(base64_rows); i++) {
-		char *text = exact(base64_rows[i].text, strlen(base64_rows[i].text)), again[BASE64_LEN(48) + 1];
+	EACH(row, base64_rows) {
+		char *text = exact(row->text, strlen(row->text)), again[BASE64_LEN(48) + 1];
 		uint8_t out[48];
 		size_t len = 999;
-		int result = base64_decode(text, strlen(base64_rows[i].text), out, sizeof(out), &len);
+		int result = base64_decode(text, strlen(row->text), out, sizeof(out), &len);
 
-		cr_expect_eq(result, base64_rows[i].want_len < 0 ? -1 : 0, "%s", base64_rows[i].rule);
+		cr_expect_eq(result, row->want_len < 0 ? -1 : 0, "%s", row->rule);
 		if (result == 0) {
-			cr_expect_eq(len, (size_t)base64_rows[i].want_len, "%s", base64_rows[i].rule);
+			cr_expect_eq(len, (size_t)row->want_len, "%s", row->rule);
 			base64_encode(out, len, again);
-			cr_expect_str_eq(again, base64_rows[i].text, "%s", base64_rows[i].rule);
+			cr_expect_str_eq(again, row->text, "%s", row->rule);
 		}
 		free_exact(text);
 	}
@@ -162,14 +155,13 @@ static const struct {
 
 Test(scram, secrets)
 {
-	for (size_t i = 0; i < COUNT(secret_rows); i++) {
+	EACH(row, secret_rows) {
 		struct scram_verifier v;
 		struct fail why;
 
-		cr_expect_eq(scram_verifier_parse(secret_rows[i].secret, &v, &why), secret_rows[i].is_good ? 0 : -1,
-			     "%s", secret_rows[i].rule);
-		if (!secret_rows[i].is_good)
-			cr_expect_str_eq(why.sqlstate, "22023", "%s", secret_rows[i].rule);
+		cr_expect_eq(scram_verifier_parse(row->secret, &v, &why), row->is_good ? 0 : -1, "%s", row->rule);
+		if (!row->is_good)
+			cr_expect_str_eq(why.sqlstate, "22023", "%s", row->rule);
 	}
 }
 
@@ -203,16 +195,14 @@ Test(scram, keys_are_not_made_of_what_no_server_may_ask)
 	} rows[] = { { 0, 4096 }, { SCRAM_SALT_MAX + 1, 4096 }, { 16, 0 }, { 16, SCRAM_ITERATIONS_MAX + 1 } };
 	const uint8_t salt[SCRAM_SALT_MAX + 1] = { 1 };
 
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	EACH(row, rows) {
 		struct scram_verifier v;
 		struct scram_keys keys;
 		struct fail why;
 
-		cr_expect_eq(scram_keys_from_password("x", salt, rows[i].salt_len, rows[i].iterations, &keys, &why),
-			     -1);
+		cr_expect_eq(scram_keys_from_password("x", salt, row->salt_len, row->iterations, &keys, &why), -1);
 		cr_expect_not(keys.is_set);
-		cr_expect_eq(scram_verifier_from_password("x", salt, rows[i].salt_len, rows[i].iterations, &v, &why),
-			     -1);
+		cr_expect_eq(scram_verifier_from_password("x", salt, row->salt_len, row->iterations, &v, &why), -1);
 	}
 }
 
@@ -485,17 +475,16 @@ Test(scram, first_messages_of_clients)
 {
 	struct scram_verifier v = pg_verifier();
 
-	for (size_t i = 0; i < COUNT(client_first_rows); i++) {
+	EACH(row, client_first_rows) {
 		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, "OURS");
-		char *in = exact(client_first_rows[i].in, client_first_rows[i].len), out[SCRAM_TEXT_MAX];
+		char *in = exact(row->in, row->len), out[SCRAM_TEXT_MAX];
 		struct fail why = { 0 };
-		int result = scram_server_first(s, in, client_first_rows[i].len, out, &why);
+		int result = scram_server_first(s, in, row->len, out, &why);
 
-		cr_expect_eq(result, client_first_rows[i].sqlstate ? -1 : 0, "%s", client_first_rows[i].rule);
+		cr_expect_eq(result, row->sqlstate ? -1 : 0, "%s", row->rule);
 		if (result < 0) {
-			expect_refusal(&why, client_first_rows[i].sqlstate, client_first_rows[i].said,
-				       client_first_rows[i].rule);
-			cr_expect_str_eq(out, "", "%s", client_first_rows[i].rule);
+			expect_refusal(&why, row->sqlstate, row->said, row->rule);
+			cr_expect_str_eq(out, "", "%s", row->rule);
 		}
 		free_exact(in);
 		scram_server_free(s);
@@ -569,21 +558,17 @@ Test(scram, final_messages_of_clients)
 {
 	struct scram_verifier v = pg_verifier();
 
-	for (size_t i = 0; i < COUNT(client_final_rows); i++) {
+	EACH(row, client_final_rows) {
 		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, "OURS");
-		char *in = exact(client_final_rows[i].in, client_final_rows[i].len), out[SCRAM_TEXT_MAX];
+		char *in = exact(row->in, row->len), out[SCRAM_TEXT_MAX];
 		struct scram_keys keys;
 		struct fail why = { 0 };
 
-		cr_assert_eq(
-		    scram_server_first(s, client_final_rows[i].first, strlen(client_final_rows[i].first), out, &why),
-		    0);
-		cr_expect_eq(scram_server_final(s, in, client_final_rows[i].len, out, &keys, &why), -1, "%s",
-			     client_final_rows[i].rule);
-		expect_refusal(&why, client_final_rows[i].sqlstate, client_final_rows[i].said,
-			       client_final_rows[i].rule);
-		cr_expect_str_eq(out, "", "%s", client_final_rows[i].rule);
-		cr_expect_not(keys.is_set, "%s", client_final_rows[i].rule);
+		cr_assert_eq(scram_server_first(s, row->first, strlen(row->first), out, &why), 0);
+		cr_expect_eq(scram_server_final(s, in, row->len, out, &keys, &why), -1, "%s", row->rule);
+		expect_refusal(&why, row->sqlstate, row->said, row->rule);
+		cr_expect_str_eq(out, "", "%s", row->rule);
+		cr_expect_not(keys.is_set, "%s", row->rule);
 		free_exact(in);
 		scram_server_free(s);
 	}
@@ -600,14 +585,14 @@ Test(scram, the_proof_covers_every_byte_both_said)
 	};
 	struct scram_verifier v = rfc_verifier();
 
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	EACH(row, rows) {
 		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 		char out[SCRAM_TEXT_MAX];
 		struct fail why;
 
-		cr_assert_eq(scram_server_first(s, rows[i].first, strlen(rows[i].first), out, &why), 0);
-		cr_expect_eq(scram_server_final(s, rows[i].final, strlen(rows[i].final), out, NULL, &why), -1);
-		cr_expect_str_eq(why.sqlstate, "28P01", "%s", rows[i].rule);
+		cr_assert_eq(scram_server_first(s, row->first, strlen(row->first), out, &why), 0);
+		cr_expect_eq(scram_server_final(s, row->final, strlen(row->final), out, NULL, &why), -1);
+		cr_expect_str_eq(why.sqlstate, "28P01", "%s", row->rule);
 		scram_server_free(s);
 	}
 }
@@ -788,9 +773,9 @@ static const struct {
 
 Test(scram, first_messages_of_servers)
 {
-	for (size_t i = 0; i < COUNT(server_first_rows); i++) {
+	EACH(row, server_first_rows) {
 		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", "mine");
-		char *in = exact(server_first_rows[i].in, server_first_rows[i].len), out[SCRAM_TEXT_MAX];
+		char *in = exact(row->in, row->len), out[SCRAM_TEXT_MAX];
 		struct fail why = { 0 };
 		const uint8_t *salt;
 		size_t salt_len;
@@ -798,11 +783,10 @@ Test(scram, first_messages_of_servers)
 		int result;
 
 		cr_assert_eq(scram_client_first(c, out, &why), 0);
-		result = scram_client_challenge(c, in, server_first_rows[i].len, &salt, &salt_len, &iterations, &why);
-		cr_expect_eq(result, server_first_rows[i].sqlstate ? -1 : 0, "%s", server_first_rows[i].rule);
+		result = scram_client_challenge(c, in, row->len, &salt, &salt_len, &iterations, &why);
+		cr_expect_eq(result, row->sqlstate ? -1 : 0, "%s", row->rule);
 		if (result < 0)
-			expect_refusal(&why, server_first_rows[i].sqlstate, server_first_rows[i].said,
-				       server_first_rows[i].rule);
+			expect_refusal(&why, row->sqlstate, row->said, row->rule);
 		free_exact(in);
 		scram_client_free(c);
 	}
@@ -890,16 +874,15 @@ proven_client(void)
 
 Test(scram, final_messages_of_servers)
 {
-	for (size_t i = 0; i < COUNT(server_final_rows); i++) {
+	EACH(row, server_final_rows) {
 		struct scram_client *c = proven_client();
-		char *in = exact(server_final_rows[i].in, server_final_rows[i].len);
+		char *in = exact(row->in, row->len);
 		struct fail why = { 0 };
-		int result = scram_client_verify(c, in, server_final_rows[i].len, &why);
+		int result = scram_client_verify(c, in, row->len, &why);
 
-		cr_expect_eq(result, server_final_rows[i].sqlstate ? -1 : 0, "%s", server_final_rows[i].rule);
+		cr_expect_eq(result, row->sqlstate ? -1 : 0, "%s", row->rule);
 		if (result < 0)
-			expect_refusal(&why, server_final_rows[i].sqlstate, server_final_rows[i].said,
-				       server_final_rows[i].rule);
+			expect_refusal(&why, row->sqlstate, row->said, row->rule);
 		free_exact(in);
 		scram_client_free(c);
 	}
@@ -967,12 +950,12 @@ Test(scram, plus_is_offered_over_tls_and_only_there)
 		{ "TLS with a certificate that has no hash", &without_hash, BYTES("SCRAM-SHA-256\0\0") },
 	};
 
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct scram_server *s = scram_server_new(&v, false, rows[i].channel, NULL);
+	EACH(row, rows) {
+		struct scram_server *s = scram_server_new(&v, false, row->channel, NULL);
 		char offer[SCRAM_OFFER_MAX];
 
-		cr_expect_eq(scram_server_offer(s, offer), rows[i].want_len, "%s", rows[i].rule);
-		cr_expect_arr_eq(offer, rows[i].want, rows[i].want_len, "%s", rows[i].rule);
+		cr_expect_eq(scram_server_offer(s, offer), row->want_len, "%s", row->rule);
+		cr_expect_arr_eq(offer, row->want, row->want_len, "%s", row->rule);
 		scram_server_free(s);
 	}
 }
@@ -1042,30 +1025,27 @@ Test(scram, what_clients_say_of_the_channel)
 {
 	struct scram_verifier v = pg_verifier();
 
-	for (size_t i = 0; i < COUNT(binding_rows); i++) {
-		struct scram_channel channel =
-		    binding_rows[i].end_point == NULL ? in_the_clear : tls(binding_rows[i].end_point);
+	EACH(row, binding_rows) {
+		struct scram_channel channel = row->end_point == NULL ? in_the_clear : tls(row->end_point);
 		struct scram_server *s = scram_server_new(&v, false, &channel, "OURS");
-		const char *first = binding_rows[i].first, *binding = binding_rows[i].binding;
+		const char *first = row->first, *binding = row->binding;
 		char out[SCRAM_TEXT_MAX], final[512];
 		struct fail why = { 0 };
-		int result = scram_server_select(s, binding_rows[i].mechanism, &why);
+		int result = scram_server_select(s, row->mechanism, &why);
 
-		cr_expect_eq(result, first == NULL ? -1 : 0, "%s", binding_rows[i].rule);
+		cr_expect_eq(result, first == NULL ? -1 : 0, "%s", row->rule);
 		if (first != NULL) {
 			result = scram_server_first(s, first, strlen(first), out, &why);
-			cr_expect_eq(result, binding == NULL ? -1 : 0, "%s: %s", binding_rows[i].rule, why.detail);
+			cr_expect_eq(result, binding == NULL ? -1 : 0, "%s: %s", row->rule, why.detail);
 		} else
 			cr_expect_eq(scram_server_first(s, BYTES("n,,n=,r=abc"), out, &(struct fail){ 0 }), -1,
-				     "nothing goes on: %s", binding_rows[i].rule);
+				     "nothing goes on: %s", row->rule);
 		if (result == 0) {
 			snprintf(final, sizeof(final), "c=%s,r=%s,p=%s", binding, FINAL_NONCE, A_PROOF);
-			cr_expect_eq(scram_server_final(s, final, strlen(final), out, NULL, &why), -1, "%s",
-				     binding_rows[i].rule);
+			cr_expect_eq(scram_server_final(s, final, strlen(final), out, NULL, &why), -1, "%s", row->rule);
 		}
-		expect_refusal(&why, binding_rows[i].sqlstate ? binding_rows[i].sqlstate : "28P01",
-			       binding_rows[i].said ? binding_rows[i].said : "password authentication failed",
-			       binding_rows[i].rule);
+		expect_refusal(&why, row->sqlstate ? row->sqlstate : "28P01",
+			       row->said ? row->said : "password authentication failed", row->rule);
 		scram_server_free(s);
 	}
 }
@@ -1137,15 +1117,15 @@ Test(scram, our_two_sides_bind_when_both_can)
 		{ "somebody ends TLS on the way", OURS, CLEAR, SCRAM_BINDING_PREFER, false, false, "28000" },
 	};
 
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	EACH(row, rows) {
 		struct fail why = { 0 };
 		bool is_bound;
 
-		cr_expect_eq(bound_login(&ends[rows[i].server], &ends[rows[i].client], rows[i].policy, &is_bound, &why),
-			     rows[i].is_right ? 0 : -1, "%s: %s", rows[i].rule, why.text);
-		cr_expect_eq(is_bound, rows[i].is_bound, "%s", rows[i].rule);
-		if (rows[i].sqlstate != NULL)
-			cr_expect_str_eq(why.sqlstate, rows[i].sqlstate, "%s: %s", rows[i].rule, why.text);
+		cr_expect_eq(bound_login(&ends[row->server], &ends[row->client], row->policy, &is_bound, &why),
+			     row->is_right ? 0 : -1, "%s: %s", row->rule, why.text);
+		cr_expect_eq(is_bound, row->is_bound, "%s", row->rule);
+		if (row->sqlstate != NULL)
+			cr_expect_str_eq(why.sqlstate, row->sqlstate, "%s: %s", row->rule, why.text);
 	}
 }
 
@@ -1187,21 +1167,20 @@ Test(scram, what_servers_offer)
 		{ "behind the end", &in_the_clear, SCRAM_BINDING_PREFER, BYTES("X\0\0SCRAM-SHA-256\0\0"), NULL, NULL },
 	};
 
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct scram_client *c = scram_client_new(rows[i].channel, rows[i].policy, "", NULL);
-		char *offer = exact(rows[i].offer, rows[i].offer_len), out[SCRAM_TEXT_MAX];
+	EACH(row, rows) {
+		struct scram_client *c = scram_client_new(row->channel, row->policy, "", NULL);
+		char *offer = exact(row->offer, row->offer_len), out[SCRAM_TEXT_MAX];
 		struct fail why = { 0 };
-		const char *chosen = scram_client_select(c, (const uint8_t *)offer, rows[i].offer_len, &why);
+		const char *chosen = scram_client_select(c, (const uint8_t *)offer, row->offer_len, &why);
 
-		cr_assert_eq(chosen == NULL, rows[i].want == NULL, "%s", rows[i].rule);
+		cr_assert_eq(chosen == NULL, row->want == NULL, "%s", row->rule);
 		if (chosen != NULL) {
-			cr_expect_str_eq(chosen, rows[i].want, "%s", rows[i].rule);
-			cr_expect_eq(scram_client_first(c, out, &why), 0, "%s", rows[i].rule);
-			cr_expect_eq(strncmp(out, rows[i].header, strlen(rows[i].header)), 0, "%s: %s", rows[i].rule,
-				     out);
+			cr_expect_str_eq(chosen, row->want, "%s", row->rule);
+			cr_expect_eq(scram_client_first(c, out, &why), 0, "%s", row->rule);
+			cr_expect_eq(strncmp(out, row->header, strlen(row->header)), 0, "%s: %s", row->rule, out);
 		} else {
-			cr_expect_str_eq(why.sqlstate, "28000", "%s", rows[i].rule);
-			cr_expect_eq(scram_client_first(c, out, &why), -1, "nothing is sent: %s", rows[i].rule);
+			cr_expect_str_eq(why.sqlstate, "28000", "%s", row->rule);
+			cr_expect_eq(scram_client_first(c, out, &why), -1, "nothing is sent: %s", row->rule);
 		}
 		free_exact(offer);
 		scram_client_free(c);

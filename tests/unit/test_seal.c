@@ -7,9 +7,7 @@
 #include "wire/messages.h"
 
 #include "sql/scan.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 static const struct {
 	uint32_t flags;
@@ -31,7 +29,7 @@ static const struct {
 
 Test(seal, parts)
 {
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+	for (size_t i = 0; i < COUNT(rules); i++)
 		cr_expect_eq(seal_parts_of(rules[i].flags, rules[i].code), rules[i].parts, "rule %zu", i);
 }
 
@@ -92,7 +90,7 @@ Test(seal, plpgsql_is_not_loaded_for_it)
 		{ { 's', "s", "" }, false, { NULL } },
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct buf b = { 0 };
 		size_t at = 0;
 

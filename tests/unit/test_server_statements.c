@@ -8,11 +8,7 @@
  * there are two.
  */
 #include "server/server_statements.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 static const struct {
 	const char *rule, *story;
@@ -116,16 +112,16 @@ step(struct server_statements *s, const char *word, uint32_t *sync_no, const cha
 
 Test(server_statements, stories)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct server_statements s = { 0 };
 		char copy[256], *save = NULL;
 		uint32_t sync_no = 5;
 
-		snprintf(copy, sizeof(copy), "%s", rows[i].story);
+		snprintf(copy, sizeof(copy), "%s", row->story);
 		for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save))
-			step(&s, word, &sync_no, rows[i].rule);
+			step(&s, word, &sync_no, row->rule);
 		server_statements_clear(&s);
-		cr_expect_eq(s.count, 0, "%s", rows[i].rule);
+		cr_expect_eq(s.count, 0, "%s", row->rule);
 	}
 }
 

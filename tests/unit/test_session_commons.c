@@ -6,12 +6,9 @@
 #include "session/gucs.h"
 #include "session/statement_store.h"
 #include "threads.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define LOOPS 3
 
@@ -71,7 +68,7 @@ Test(session_commons, a_text_has_one_name_on_all_loops)
 		statement_get(elsewhere, OPEN, 0),	   statement_new_unshared(all.homes[0], OPEN),
 		statement_new_unshared(all.homes[1], OPEN)
 	};
-	enum { COUNT = sizeof(st) / sizeof(st[0]) };
+	enum { COUNT = COUNT(st) };
 
 	for (int i = 0; i < COUNT; i++) {
 		cr_expect_neq(st[i]->id, 0u);

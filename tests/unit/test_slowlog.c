@@ -2,11 +2,8 @@
 #include "base/clock.h"
 #include "config/config_origin.h"
 #include "modules/slowlog/slowlog.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define NOW (1000 * US_PER_S)
@@ -72,17 +69,15 @@ Test(slowlog, a_json_line)
 	cr_expect_eq(strspn(hash + 15, "0123456789abcdef"), 16);
 	memcpy(hash + 15, "0123456789abcdef", 16);
 	cr_expect_str_eq(
-	    out,
-	    "{\"ts\":\"2026-11-20T06:39:23.123456Z\",\"event\":\"slow_query\",\"level\":\"warning\","
-	    "\"duration_ms\":152.331,\"wait_ms\":120.004,\"connect_ms\":0.000,\"server_ms\":31.120,\"stream_ms\":0.900,"
-	    "\"client_write_ms\":0.250,\"proxy_ms\":0.057,\"cause\":\"pool_wait\",\"database\":\"app\",\"user\":"
-	    "\"web\","
-	    "\"application\":\"api\",\"client\":\"10.0.0.7:51514\",\"client_id\":4711,\"backend\":\"10.0.0.2:5432\","
-	    "\"backend_pid\":2211,\"protocol\":\"extended\",\"tag\":\"SELECT\",\"rows\":50,\"bytes_out\":18233,"
-	    "\"bytes_in\":96,\"statements\":1,\"in_transaction\":true,\"fingerprint\":\"0123456789abcdef\","
-	    "\"query\":\"SELECT abalance FROM pgbench_accounts WHERE aid = ?\",\"sqlstate\":null,"
-	    "\"trace_id\":\"5bd66ef5095369c7b0d1f8f4bd33716a\",\"span_id\":\"c532cb4098ac3dd2\",\"suppressed\":3,"
-	    "\"threshold_ms\":100}\n");
+	    out, "{\"ts\":\"2026-11-20T06:39:23.123456Z\",\"event\":\"slow_query\",\"level\":\"warning\",\"duration_"
+		 "ms\":152.331,\"wait_ms\":120.004,\"connect_ms\":0.000,\"server_ms\":31.120,\"stream_ms\":0.900,"
+		 "\"client_write_ms\":0.250,\"proxy_ms\":0.057,\"cause\":\"pool_wait\",\"database\":\"app\",\"user\":"
+		 "\"web\",\"application\":\"api\",\"client\":\"10.0.0.7:51514\",\"client_id\":4711,\"backend\":\"10.0."
+		 "0.2:5432\",\"backend_pid\":2211,\"protocol\":\"extended\",\"tag\":\"SELECT\",\"rows\":50,\"bytes_"
+		 "out\":18233,\"bytes_in\":96,\"statements\":1,\"in_transaction\":true,\"fingerprint\":"
+		 "\"0123456789abcdef\",\"query\":\"SELECT abalance FROM pgbench_accounts WHERE aid = "
+		 "?\",\"sqlstate\":null,\"trace_id\":\"5bd66ef5095369c7b0d1f8f4bd33716a\",\"span_id\":"
+		 "\"c532cb4098ac3dd2\",\"suppressed\":3,\"threshold_ms\":100}\n");
 }
 
 Test(slowlog, a_line_as_PostgreSQL_writes_it)
@@ -90,10 +85,9 @@ Test(slowlog, a_line_as_PostgreSQL_writes_it)
 	struct request_report r = usual_report("SELECT\n 'x'");
 	char out[SLOWLOG_LINE_MAX];
 
-	cr_expect_str_eq(
-	    line_of(SLOW_FORMAT_POSTGRES, SLOW_TEXT_NORMALIZED, &r, out, sizeof(out)),
-	    "2026-11-20 06:39:23.123 UTC [2211] user=web,db=app,app=api,client=10.0.0.7 LOG:  duration: 152.331 ms  "
-	    "statement: SELECT ?\n");
+	cr_expect_str_eq(line_of(SLOW_FORMAT_POSTGRES, SLOW_TEXT_NORMALIZED, &r, out, sizeof(out)),
+			 "2026-11-20 06:39:23.123 UTC [2211] user=web,db=app,app=api,client=10.0.0.7 LOG:  duration: "
+			 "152.331 ms  statement: SELECT ?\n");
 	r.client = "[::1]:51514";
 	r.application = "";
 	cr_expect_str_eq(
@@ -118,14 +112,14 @@ static const struct {
 
 Test(slowlog, what_is_said_of_the_query)
 {
-	for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
-		struct request_report r = usual_report(queries[i].query);
+	EACH(row, queries) {
+		struct request_report r = usual_report(row->query);
 		char out[SLOWLOG_LINE_MAX];
 
-		line_of(SLOW_FORMAT_JSON, queries[i].text, &r, out, sizeof(out));
-		cr_expect_not_null(strstr(out, queries[i].want), "%s: %s", queries[i].rule, out);
-		cr_expect_null(strstr(out, "secret"), "%s", queries[i].rule);
-		cr_expect_null(strstr(out, "who"), "%s", queries[i].rule);
+		line_of(SLOW_FORMAT_JSON, row->text, &r, out, sizeof(out));
+		cr_expect_not_null(strstr(out, row->want), "%s: %s", row->rule, out);
+		cr_expect_null(strstr(out, "secret"), "%s", row->rule);
+		cr_expect_null(strstr(out, "who"), "%s", row->rule);
 	}
 }
 
@@ -150,15 +144,15 @@ static const struct {
 
 Test(slowlog, the_cause_is_the_largest_phase)
 {
-	for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
+	EACH(row, causes) {
 		struct request_report r = usual_report("SELECT 1");
 		char out[SLOWLOG_LINE_MAX];
 
-		memcpy(r.phase_us, causes[i].phase_us, sizeof(r.phase_us));
-		if (causes[i].event != NULL)
-			r.event = causes[i].event;
+		memcpy(r.phase_us, row->phase_us, sizeof(r.phase_us));
+		if (row->event != NULL)
+			r.event = row->event;
 		line_of(SLOW_FORMAT_JSON, SLOW_TEXT_NORMALIZED, &r, out, sizeof(out));
-		cr_expect_not_null(strstr(out, causes[i].want), "%s: %s", causes[i].rule, out);
+		cr_expect_not_null(strstr(out, row->want), "%s: %s", row->rule, out);
 	}
 }
 

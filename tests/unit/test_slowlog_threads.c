@@ -4,11 +4,8 @@
 
 #include "base/clock.h"
 #include "config/config_origin.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define REQUESTS 400 /* of each thread */

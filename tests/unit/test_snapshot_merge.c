@@ -2,11 +2,7 @@
 #include "telemetry/snapshot.h"
 
 #include "base/clock.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 #define PARTS_MAX 5
 #define NAMES 6 /* of databases, of users and of hosts */

@@ -5,14 +5,8 @@
 #include "wire/startup.h"
 
 #include "wire/frame.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define BYTES(literal) literal, sizeof(literal) - 1
 #define V3 0x00030000u
 
 struct packet {
@@ -84,20 +78,19 @@ static const struct {
 
 Test(startup, lengths_and_codes)
 {
-	for (size_t i = 0; i < COUNT(head_rows); i++) {
-		uint8_t *exact = malloc(head_rows[i].len + 1); /* of no size it might be NULL */
+	EACH(row, head_rows) {
+		uint8_t *exact = malloc(row->len + 1); /* of no size it might be NULL */
 		struct startup s;
 		struct fail why = { 0 };
 		int result;
 
-		memcpy(exact + 1, head_rows[i].bytes, head_rows[i].len);
-		result = startup_parse(exact + 1, head_rows[i].len, &s, &why);
-		cr_expect_eq(result, head_rows[i].sqlstate ? -1 : 0, "%s", head_rows[i].rule);
-		cr_expect_str_eq(why.sqlstate, head_rows[i].sqlstate ? head_rows[i].sqlstate : "", "%s",
-				 head_rows[i].rule);
+		memcpy(exact + 1, row->bytes, row->len);
+		result = startup_parse(exact + 1, row->len, &s, &why);
+		cr_expect_eq(result, row->sqlstate ? -1 : 0, "%s", row->rule);
+		cr_expect_str_eq(why.sqlstate, row->sqlstate ? row->sqlstate : "", "%s", row->rule);
 		if (result == 0) {
-			cr_expect_eq(s.kind, head_rows[i].kind, "%s", head_rows[i].rule);
-			cr_expect_eq(s.total_len, head_rows[i].total_len, "%s", head_rows[i].rule);
+			cr_expect_eq(s.kind, row->kind, "%s", row->rule);
+			cr_expect_eq(s.total_len, row->total_len, "%s", row->rule);
 		}
 		free(exact);
 	}
@@ -172,19 +165,18 @@ static const struct {
 
 Test(startup, layouts)
 {
-	for (size_t i = 0; i < COUNT(layout_rows); i++) {
+	EACH(row, layout_rows) {
 		struct packet p;
 		struct startup s;
 		struct fail why;
-		int result = parse_body(V3, layout_rows[i].body, layout_rows[i].len, &p, &s, &why);
+		int result = parse_body(V3, row->body, row->len, &p, &s, &why);
 
-		cr_expect_eq(result, layout_rows[i].sqlstate ? -1 : 0, "%s", layout_rows[i].rule);
-		cr_expect_str_eq(why.sqlstate, layout_rows[i].sqlstate ? layout_rows[i].sqlstate : "", "%s",
-				 layout_rows[i].rule);
+		cr_expect_eq(result, row->sqlstate ? -1 : 0, "%s", row->rule);
+		cr_expect_str_eq(why.sqlstate, row->sqlstate ? row->sqlstate : "", "%s", row->rule);
 		if (result == 0) {
-			cr_expect_eq(s.kind, STARTUP_LOGIN, "%s", layout_rows[i].rule);
-			cr_expect_str_eq(s.user, "u", "%s", layout_rows[i].rule);
-			cr_expect_str_eq(s.database, "u", "%s", layout_rows[i].rule);
+			cr_expect_eq(s.kind, STARTUP_LOGIN, "%s", row->rule);
+			cr_expect_str_eq(s.user, "u", "%s", row->rule);
+			cr_expect_str_eq(s.database, "u", "%s", row->rule);
 			startup_fini(&s);
 		}
 		free(p.bytes);
@@ -303,17 +295,17 @@ static const struct {
 
 Test(startup, replication_words)
 {
-	for (size_t i = 0; i < COUNT(replication_rows); i++) {
+	EACH(row, replication_rows) {
 		char body[64] = "user\0u\0replication";
-		size_t len = 19 + strlen(replication_rows[i].value) + 2;
+		size_t len = 19 + strlen(row->value) + 2;
 		struct packet p;
 		struct startup s;
 		struct fail why;
 
-		memcpy(body + 19, replication_rows[i].value, strlen(replication_rows[i].value));
-		cr_assert_eq(parse_body(V3, body, len, &p, &s, &why), 0, "%s", replication_rows[i].rule);
-		cr_expect_eq(s.replication, replication_rows[i].want, "%s", replication_rows[i].rule);
-		cr_expect_eq(s.setting_count, 0, "%s", replication_rows[i].rule);
+		memcpy(body + 19, row->value, strlen(row->value));
+		cr_assert_eq(parse_body(V3, body, len, &p, &s, &why), 0, "%s", row->rule);
+		cr_expect_eq(s.replication, row->want, "%s", row->rule);
+		cr_expect_eq(s.setting_count, 0, "%s", row->rule);
 		startup_fini(&s);
 		free(p.bytes);
 	}
@@ -379,11 +371,10 @@ static const struct {
 	{ "an empty word", "\\", NULL },
 	{ "a bare word", "geqo=off", NULL },
 	{ "other switches, with a value and without", "-S 4MB -e -S64 -s",
-	  "work_mem=4MB|datestyle=euro|work_mem=64|"
-	  "log_statement_stats=true" },
+	  "work_mem=4MB|datestyle=euro|work_mem=64|log_statement_stats=true" },
 	{ "methods of joins and scans", "-fh -fn -f m -fs -fi -fo -fb -ft",
-	  "enable_hashjoin=false|enable_nestloop=false|enable_mergejoin=false|enable_seqscan=false|"
-	  "enable_indexscan=false|enable_indexonlyscan=false|enable_bitmapscan=false|enable_tidscan=false" },
+	  "enable_hashjoin=false|enable_nestloop=false|enable_mergejoin=false|enable_seqscan=false|enable_indexscan="
+	  "false|enable_indexonlyscan=false|enable_bitmapscan=false|enable_tidscan=false" },
 	{ "only the first letter of a method counts", "-fhash", "enable_hashjoin=false" },
 	{ "statistics", "-tpa -tpl -te -t parser",
 	  "log_parser_stats=true|log_planner_stats=true|log_executor_stats=true|log_parser_stats=true" },
@@ -402,25 +393,25 @@ static const struct {
 
 Test(startup, options)
 {
-	for (size_t i = 0; i < COUNT(option_rows); i++) {
+	EACH(row, option_rows) {
 		char body[128] = "user\0u\0options", got[256] = "";
-		size_t options_len = strlen(option_rows[i].options);
+		size_t options_len = strlen(row->options);
 		struct packet p;
 		struct startup s;
 		struct fail why;
 		int result;
 
-		memcpy(body + 15, option_rows[i].options, options_len);
+		memcpy(body + 15, row->options, options_len);
 		result = parse_body(V3, body, 15 + options_len + 2, &p, &s, &why);
-		cr_expect_eq(result, option_rows[i].want ? 0 : -1, "%s", option_rows[i].rule);
+		cr_expect_eq(result, row->want ? 0 : -1, "%s", row->rule);
 		if (result < 0) {
-			cr_expect_str_eq(why.sqlstate, "42601", "%s", option_rows[i].rule);
-			cr_expect_null(s.arena, "%s", option_rows[i].rule);
+			cr_expect_str_eq(why.sqlstate, "42601", "%s", row->rule);
+			cr_expect_null(s.arena, "%s", row->rule);
 		} else {
 			for (size_t k = 0; k < s.setting_count; k++)
 				snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s=%s", k ? "|" : "",
 					 s.settings[k].name, s.settings[k].value);
-			cr_expect_str_eq(got, option_rows[i].want, "%s", option_rows[i].rule);
+			cr_expect_str_eq(got, row->want, "%s", row->rule);
 			startup_fini(&s);
 		}
 		free(p.bytes);
@@ -602,23 +593,20 @@ static const struct {
 
 Test(startup, negotiation)
 {
-	for (size_t i = 0; i < COUNT(negotiate_rows); i++) {
+	EACH(row, negotiate_rows) {
 		struct buf b = { 0 };
 		struct packet p;
 		struct startup s;
 		struct fail why;
 
-		cr_assert_eq(
-		    parse_body(negotiate_rows[i].code, negotiate_rows[i].body, negotiate_rows[i].len, &p, &s, &why), 0,
-		    "%s", negotiate_rows[i].rule);
-		cr_expect_eq(s.setting_count, 0, "%s", negotiate_rows[i].rule);
-		cr_expect_eq(startup_needs_negotiate(&s), negotiate_rows[i].want != NULL, "%s", negotiate_rows[i].rule);
-		cr_expect_eq(startup_minor(&s), (negotiate_rows[i].code & 0xffff) < 2 ? 0 : 2, "%s",
-			     negotiate_rows[i].rule);
-		if (negotiate_rows[i].want != NULL) {
+		cr_assert_eq(parse_body(row->code, row->body, row->len, &p, &s, &why), 0, "%s", row->rule);
+		cr_expect_eq(s.setting_count, 0, "%s", row->rule);
+		cr_expect_eq(startup_needs_negotiate(&s), row->want != NULL, "%s", row->rule);
+		cr_expect_eq(startup_minor(&s), (row->code & 0xffff) < 2 ? 0 : 2, "%s", row->rule);
+		if (row->want != NULL) {
 			startup_put_negotiate(&b, &s);
-			cr_assert_eq(b.len, negotiate_rows[i].want_len, "%s", negotiate_rows[i].rule);
-			cr_expect_arr_eq(b.bytes, negotiate_rows[i].want, b.len, "%s", negotiate_rows[i].rule);
+			cr_assert_eq(b.len, row->want_len, "%s", row->rule);
+			cr_expect_arr_eq(b.bytes, row->want, b.len, "%s", row->rule);
 		}
 		buf_fini(&b);
 		startup_fini(&s);

@@ -12,9 +12,7 @@
 #include "state/linger.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 /* --- fakes of pool/, server/ and the log --- */
 

@@ -3,10 +3,7 @@
  * session/statement_store.c.
  */
 #include "session/statement_store.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 #define SEED 7
 

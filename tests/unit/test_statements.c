@@ -10,9 +10,7 @@
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 /* --- fakes of state/ --- */
 

@@ -1,9 +1,6 @@
 /* tests/unit/test_status_page.c - the pages that the module has, and what their charts are drawn from. */
 #include "http/http_state.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 #define SECOND UINT64_C(1000000)
 
@@ -149,12 +146,11 @@ static const struct {
 
 Test(status_page, its_files)
 {
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		const struct http_page *p = page(files[i].path);
+	EACH(row, files) {
+		const struct http_page *p = page(row->path);
 
-		cr_expect_str_eq(p->file_type, files[i].type);
-		cr_expect_not_null(memmem(p->file, p->file_len, files[i].having, strlen(files[i].having)), "%s",
-				   p->path);
+		cr_expect_str_eq(p->file_type, row->type);
+		cr_expect_not_null(memmem(p->file, p->file_len, row->having, strlen(row->having)), "%s", p->path);
 	}
 }
 
@@ -165,8 +161,8 @@ Test(status_page, status_says_how_it_is)
 			      .clients_total_now = 7 };
 	struct http_ask ask = { .snapshot = &s, .is_alive = true };
 
-	cr_expect_not_null(strstr(filled("/api/v1/status", ask), "{\"version\":\"" PGWEIR_VERSION "\",\"alive\":true,"
-								 "\"state\":\"running\","));
+	cr_expect_not_null(strstr(filled("/api/v1/status", ask),
+				  "{\"version\":\"" PGWEIR_VERSION "\",\"alive\":true,\"state\":\"running\","));
 	cr_expect_not_null(
 	    strstr(filled("/api/v1/status", ask), ",\"not_ready\":[\"no backend is up: \\\"db1\\\"\"],"));
 	cr_expect_not_null(strstr(filled("/api/v1/status", ask), ",\"clients\":7,"));

@@ -1,9 +1,6 @@
 /* tests/unit/test_command.c - the command that a CommandComplete's tag is of. Links wire/tag.c. */
 #include "wire/tag.h"
-
-#include <criterion/criterion.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#include "unit.h"
 
 static const struct {
 	const char *tag;
@@ -41,11 +38,11 @@ static const struct {
 
 Test(tag, is_read)
 {
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct tag c = tag_read(cases[i].tag);
+	EACH(row, cases) {
+		struct tag c = tag_read(row->tag);
 
-		cr_expect_eq(c.id, cases[i].id, "%s is %d", cases[i].tag, c.id);
-		cr_expect_eq(c.flags & cases[i].has, cases[i].has, "%s has flags %x", cases[i].tag, c.flags);
-		cr_expect_eq(c.flags & cases[i].has_not, 0, "%s has flags %x", cases[i].tag, c.flags);
+		cr_expect_eq(c.id, row->id, "%s is %d", row->tag, c.id);
+		cr_expect_eq(c.flags & row->has, row->has, "%s has flags %x", row->tag, c.flags);
+		cr_expect_eq(c.flags & row->has_not, 0, "%s has flags %x", row->tag, c.flags);
 	}
 }

@@ -1,10 +1,7 @@
 /* tests/unit/test_tenant.c - how a client names its tenant, and what a tenant's upstream becomes. */
 #include "login/login_steps.h"
 #include "config/upstream.h"
-
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 static const struct {
 	const char *rule;
@@ -63,18 +60,18 @@ static const struct {
 
 Test(tenant, rules)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct tenant_answer a = { "?", 99 };
 		struct fail why = { 0 };
-		int r = tenant_find(&rows[i].q, &a, &why);
+		int r = tenant_find(&row->q, &a, &why);
 
-		cr_expect_eq(r, rows[i].tenant != NULL ? 0 : -1, "%s: %s", rows[i].rule, why.text);
+		cr_expect_eq(r, row->tenant != NULL ? 0 : -1, "%s: %s", row->rule, why.text);
 		if (r == 0) {
-			cr_expect_str_eq(a.tenant, rows[i].tenant, "%s", rows[i].rule);
-			cr_expect_eq(a.user_len, rows[i].user_len, "%s", rows[i].rule);
+			cr_expect_str_eq(a.tenant, row->tenant, "%s", row->rule);
+			cr_expect_eq(a.user_len, row->user_len, "%s", row->rule);
 		} else {
-			cr_expect_str_eq(why.sqlstate, "28000", "%s", rows[i].rule);
-			cr_expect_not_null(strstr(why.text, rows[i].why), "%s: %s", rows[i].rule, why.text);
+			cr_expect_str_eq(why.sqlstate, "28000", "%s", row->rule);
+			cr_expect_not_null(strstr(why.text, row->why), "%s: %s", row->rule, why.text);
 		}
 	}
 }
@@ -121,18 +118,18 @@ static const struct {
 
 Test(tenant, upstreams)
 {
-	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
+	EACH(row, made) {
 		struct fail why = { 0 };
-		struct upstream *up = upstream_parse(made[i].upstream, true, &why), *one = NULL;
+		struct upstream *up = upstream_parse(row->upstream, true, &why), *one = NULL;
 		char *text = NULL;
 
-		if (up != NULL && (one = upstream_for(up, made[i].database, made[i].role, &why)) != NULL)
+		if (up != NULL && (one = upstream_for(up, row->database, row->role, &why)) != NULL)
 			text = upstream_text(one, false);
-		if (made[i].want != NULL)
-			cr_expect_str_eq(text != NULL ? text : why.text, made[i].want, "%s", made[i].rule);
+		if (row->want != NULL)
+			cr_expect_str_eq(text != NULL ? text : why.text, row->want, "%s", row->rule);
 		else {
-			cr_expect_null(one, "%s: %s", made[i].rule, text != NULL ? text : "");
-			cr_expect_not_null(strstr(why.text, made[i].why), "%s: %s", made[i].rule, why.text);
+			cr_expect_null(one, "%s: %s", row->rule, text != NULL ? text : "");
+			cr_expect_not_null(strstr(why.text, row->why), "%s: %s", row->rule, why.text);
 		}
 		free(text);
 		upstream_free(one);
@@ -158,15 +155,15 @@ static const struct {
 
 Test(tenant, whom_servers_log_in_as)
 {
-	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
-		struct upstream *up = upstream_parse(users[i].upstream, true, NULL);
+	EACH(row, users) {
+		struct upstream *up = upstream_parse(row->upstream, true, NULL);
 		char out[CONFIG_NAME_MAX + 1] = "";
 		struct fail why = { 0 };
-		int r = upstream_user(up, users[i].database, users[i].user, out, &why);
+		int r = upstream_user(up, row->database, row->user, out, &why);
 
-		cr_expect_eq(r, users[i].want != NULL ? 0 : -1, "%s: %s", users[i].rule, out);
-		if (r == 0 && users[i].want != NULL)
-			cr_expect_str_eq(out, users[i].want, "%s", users[i].rule);
+		cr_expect_eq(r, row->want != NULL ? 0 : -1, "%s: %s", row->rule, out);
+		if (r == 0 && row->want != NULL)
+			cr_expect_str_eq(out, row->want, "%s", row->rule);
 		upstream_free(up);
 	}
 }

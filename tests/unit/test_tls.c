@@ -5,15 +5,12 @@
 #include "net/stream.h"
 #include "net/tls_state.h"
 #include "net/tls.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -303,8 +300,8 @@ Test(tls, all_sizes_pass_whatever_the_room)
 
 	world_init(&w, false);
 	shake_hands(&w, "db.example.org");
-	for (size_t r = 0; r < sizeof(rooms) / sizeof(rooms[0]); r++)
-		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+	for (size_t r = 0; r < COUNT(rooms); r++)
+		for (size_t s = 0; s < COUNT(sizes); s++) {
 			w.client.room = w.server.room = rooms[r];
 			w.client.got_len = w.server.got_len = 0;
 			write_all(&w.server, bytes, sizes[s]);

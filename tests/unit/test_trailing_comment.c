@@ -3,9 +3,7 @@
  * sql/trailing_comment.c.
  */
 #include "sql/traits.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 static const struct {
 	const char *rule, *sql, *want; /* want NULL: the text stays as it is */
@@ -45,11 +43,11 @@ static const struct {
 
 Test(trailing_comment, rows)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		size_t len = strlen(rows[i].sql), got = trailing_comment_at(rows[i].sql, len);
+	EACH(row, rows) {
+		size_t len = strlen(row->sql), got = trailing_comment_at(row->sql, len);
 
-		cr_expect_eq(got, rows[i].want == NULL ? len : strlen(rows[i].want), "%s: %zu", rows[i].rule, got);
-		if (rows[i].want != NULL)
-			cr_expect_eq(memcmp(rows[i].sql, rows[i].want, got), 0, "%s", rows[i].rule);
+		cr_expect_eq(got, row->want == NULL ? len : strlen(row->want), "%s: %zu", row->rule, got);
+		if (row->want != NULL)
+			cr_expect_eq(memcmp(row->sql, row->want, got), 0, "%s", row->rule);
 	}
 }

@@ -1,8 +1,6 @@
 /* tests/unit/test_traits.c - one reading of SQL: see sql/traits.h. */
 #include "sql/traits.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "unit.h"
 
 static struct sql_traits
 read(const char *sql)
@@ -41,9 +39,9 @@ Test(traits, plain_sql_concerns_nobody)
 					      "DROP TABLE t",  "SELECT pg_listening_channels()",
 					      "SELECT 'no end" };
 
-	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+	for (size_t i = 0; i < COUNT(plain); i++)
 		cr_expect(read(plain[i]).is_plain, "%s", plain[i]);
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+	for (size_t i = 0; i < COUNT(others); i++)
 		cr_expect(!read(others[i]).is_plain, "%s", others[i]);
 }
 
@@ -68,8 +66,8 @@ Test(traits, the_first_word)
 		{ "", SQL_WORDS_NONE },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		cr_expect_eq(read(rows[i].sql).first, (uint8_t)rows[i].first, "%s", rows[i].sql);
+	EACH(row, rows)
+		cr_expect_eq(read(row->sql).first, (uint8_t)row->first, "%s", row->sql);
 }
 
 Test(traits, hints)
@@ -99,8 +97,8 @@ Test(traits, hints)
 		{ "SET LOCAL x = 1", SCAN_HINT_LOCAL },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		cr_expect_eq(read(rows[i].sql).hints, rows[i].hints, "%s: %x", rows[i].sql, read(rows[i].sql).hints);
+	EACH(row, rows)
+		cr_expect_eq(read(row->sql).hints, row->hints, "%s: %x", row->sql, read(row->sql).hints);
 }
 
 Test(traits, sql_without_an_end_may_do_anything)
@@ -132,10 +130,10 @@ Test(traits, what_a_parse_depends_on)
 		{ "COMMENT ON TABLE t IS E'\\\\'", TRAITS_LITERALS },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		uint32_t hints = read_parse(rows[i].sql).hints & ~0xffu;
+	EACH(row, rows) {
+		uint32_t hints = read_parse(row->sql).hints & ~0xffu;
 
-		cr_expect_eq(hints, rows[i].hints | TRAITS_OF_PARSE, "%s: %x", rows[i].sql, hints);
+		cr_expect_eq(hints, row->hints | TRAITS_OF_PARSE, "%s: %x", row->sql, hints);
 	}
 }
 

@@ -1,10 +1,7 @@
 /* tests/unit/test_upstream.c - connection strings, and libpq's password file. */
 #include "config/upstream.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,14 +60,14 @@ static const struct {
 
 Test(upstream, what_is_understood)
 {
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+	EACH(row, good) {
 		struct fail why = { 0 };
-		struct upstream *up = upstream_parse(good[i].text, false, &why);
+		struct upstream *up = upstream_parse(row->text, false, &why);
 		char *text = up != NULL ? upstream_text(up, false) : NULL;
 
-		cr_expect_not_null(up, "%s: %s", good[i].rule, why.text);
+		cr_expect_not_null(up, "%s: %s", row->rule, why.text);
 		if (text != NULL)
-			cr_expect_str_eq(text, good[i].want, "%s: got %s", good[i].rule, text);
+			cr_expect_str_eq(text, row->want, "%s: got %s", row->rule, text);
 		free(text);
 		upstream_free(up);
 	}
@@ -96,15 +93,15 @@ Test(upstream, each_host_has_its_own_zone)
 
 Test(upstream, its_text_reads_back_as_the_same)
 {
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		struct upstream *up = upstream_parse(good[i].text, false, NULL), *again;
+	EACH(row, good) {
+		struct upstream *up = upstream_parse(row->text, false, NULL), *again;
 		char *text = upstream_text(up, false), *text_again;
 
 		again = upstream_parse(text, false, NULL);
-		cr_assert_not_null(again, "%s", good[i].rule);
+		cr_assert_not_null(again, "%s", row->rule);
 		text_again = upstream_text(again, false);
-		cr_expect_str_eq(text, text_again, "%s", good[i].rule);
-		cr_expect_eq(upstream_equal(up, again), strstr(text, "***") == NULL, "%s", good[i].rule);
+		cr_expect_str_eq(text, text_again, "%s", row->rule);
+		cr_expect_eq(upstream_equal(up, again), strstr(text, "***") == NULL, "%s", row->rule);
 		free(text);
 		free(text_again);
 		upstream_free(up);
@@ -189,14 +186,14 @@ static const struct {
 
 Test(upstream, what_is_refused_and_why)
 {
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	EACH(row, bad) {
 		struct fail why = { 0 };
-		struct upstream *up = upstream_parse(bad[i].text, false, &why);
+		struct upstream *up = upstream_parse(row->text, false, &why);
 
-		cr_expect_null(up, "%s", bad[i].rule);
-		cr_expect_not_null(strstr(why.text, bad[i].why), "%s: %s", bad[i].rule, why.text);
-		cr_expect_not_null(strstr(why.hint, bad[i].hint), "%s: hint %s", bad[i].rule, why.hint);
-		cr_expect_null(strstr(why.text, "secret"), "%s: part of a password is repeated: %s", bad[i].rule,
+		cr_expect_null(up, "%s", row->rule);
+		cr_expect_not_null(strstr(why.text, row->why), "%s: %s", row->rule, why.text);
+		cr_expect_not_null(strstr(why.hint, row->hint), "%s: hint %s", row->rule, why.hint);
+		cr_expect_null(strstr(why.text, "secret"), "%s: part of a password is repeated: %s", row->rule,
 			       why.text);
 		upstream_free(up);
 	}
@@ -224,16 +221,16 @@ Test(upstream, lengths_have_limits)
 		{ "all of it 65 KiB", "host=a password=x port=", 65 * 1024, false },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		size_t before_len = strlen(rows[i].before);
-		char *text = malloc(before_len + rows[i].len + 1);
+	EACH(row, rows) {
+		size_t before_len = strlen(row->before);
+		char *text = malloc(before_len + row->len + 1);
 		struct upstream *up;
 
-		memcpy(text, rows[i].before, before_len);
-		memset(text + before_len, 'x', rows[i].len);
-		text[before_len + rows[i].len] = '\0';
+		memcpy(text, row->before, before_len);
+		memset(text + before_len, 'x', row->len);
+		text[before_len + row->len] = '\0';
 		up = upstream_parse(text, false, NULL);
-		cr_expect_eq(up != NULL, rows[i].is_fine, "%s", rows[i].rule);
+		cr_expect_eq(up != NULL, row->is_fine, "%s", row->rule);
 		upstream_free(up);
 		free(text);
 	}
@@ -255,9 +252,8 @@ Test(upstream, many_hosts_are_too_many)
 
 Test(upstream, fields_are_where_they_belong)
 {
-	struct upstream *up = upstream_parse("postgres://web:it%27s@a:1,/tmp/app?target_session_attrs=prefer-standby"
-					     "&options=-c%20a%3Db",
-					     false, NULL);
+	struct upstream *up = upstream_parse(
+	    "postgres://web:it%27s@a:1,/tmp/app?target_session_attrs=prefer-standby&options=-c%20a%3Db", false, NULL);
 
 	cr_expect_null(up, "a bare slash begins the database name: /tmp/app is no host");
 	up = upstream_parse("host=a,/tmp port=1,2 user=web password='it''s' dbname=app "
@@ -300,7 +296,7 @@ Test(upstream, a_copy_is_equal_until_something_differs)
 
 	cr_expect(upstream_equal(up, copy));
 	upstream_free(up);
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+	for (size_t i = 0; i < COUNT(others); i++) {
 		up = upstream_parse(others[i], false, NULL);
 		cr_expect(!upstream_equal(up, copy), "%s", others[i]);
 		cr_expect(!upstream_equal(copy, up), "%s", others[i]);
@@ -338,16 +334,16 @@ static const struct passfile_query query = { .host = "db1", .port = "5432", .dbn
 
 Test(passfile, lines)
 {
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+	EACH(row, lines) {
 		/* A copy of just its size, so that reading past the end is noticed. */
-		size_t len = strlen(lines[i].file);
+		size_t len = strlen(row->file);
 		char *exact = malloc(len + 1), *got;
 
-		memcpy(exact, lines[i].file, len);
+		memcpy(exact, row->file, len);
 		got = passfile_match(exact, len, &query);
-		cr_expect_eq(got == NULL, lines[i].want == NULL, "%s", lines[i].rule);
-		if (got != NULL && lines[i].want != NULL)
-			cr_expect_str_eq(got, lines[i].want, "%s", lines[i].rule);
+		cr_expect_eq(got == NULL, row->want == NULL, "%s", row->rule);
+		if (got != NULL && row->want != NULL)
+			cr_expect_str_eq(got, row->want, "%s", row->rule);
 		free(got);
 		free(exact);
 	}
@@ -389,13 +385,12 @@ Test(upstream, upstreams_that_share_a_host_are_of_one_cluster)
 	};
 	struct fail why;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct upstream *a = upstream_parse(rows[i].a, false, &why),
-				*b = upstream_parse(rows[i].b, false, &why);
+	EACH(row, rows) {
+		struct upstream *a = upstream_parse(row->a, false, &why), *b = upstream_parse(row->b, false, &why);
 
 		cr_assert(a != NULL && b != NULL, "%s", why.text);
-		cr_expect_eq(upstream_is_same_cluster(a, b), rows[i].is_same, "%s", rows[i].b);
-		cr_expect_eq(upstream_is_same_cluster(b, a), rows[i].is_same, "%s", rows[i].b);
+		cr_expect_eq(upstream_is_same_cluster(a, b), row->is_same, "%s", row->b);
+		cr_expect_eq(upstream_is_same_cluster(b, a), row->is_same, "%s", row->b);
 		upstream_free(a);
 		upstream_free(b);
 	}

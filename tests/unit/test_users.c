@@ -1,15 +1,10 @@
 /* tests/unit/test_users.c - the users_file's grammar, and the file itself. Links auth and base alone. */
 #include "auth/users.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define BYTES(literal) literal, sizeof(literal) - 1
 /* As PostgreSQL 15 made them, for alice and for bob. */
 #define SCRAM_SECRET                                                                                                   \
 	"SCRAM-SHA-256$4096:MWvfBu93Wz2fLvvCUjFpiA==$7Lx42VGxN8p40UCg6U3sCZiCtT1nPthvmqhqlWypQQs=:"                    \
@@ -75,17 +70,17 @@ static const struct {
 
 Test(users, good_files)
 {
-	for (size_t i = 0; i < COUNT(good_rows); i++) {
+	EACH(row, good_rows) {
 		struct warnings w;
 		struct fail why;
-		struct users *users = parse(good_rows[i].text, good_rows[i].len, &w, &why);
+		struct users *users = parse(row->text, row->len, &w, &why);
 		struct user_secret secret;
 
-		cr_assert_not_null(users, "%s: %s", good_rows[i].rule, why.text);
-		cr_expect_eq(users_count(users), good_rows[i].count, "%s", good_rows[i].rule);
-		if (good_rows[i].name != NULL) {
-			cr_assert(users_find(users, good_rows[i].name, &secret), "%s", good_rows[i].rule);
-			cr_expect_str_eq(secret.text, good_rows[i].secret, "%s", good_rows[i].rule);
+		cr_assert_not_null(users, "%s: %s", row->rule, why.text);
+		cr_expect_eq(users_count(users), row->count, "%s", row->rule);
+		if (row->name != NULL) {
+			cr_assert(users_find(users, row->name, &secret), "%s", row->rule);
+			cr_expect_str_eq(secret.text, row->secret, "%s", row->rule);
 		}
 		users_unref(users);
 	}
@@ -116,13 +111,13 @@ static const struct {
 
 Test(users, bad_files)
 {
-	for (size_t i = 0; i < COUNT(bad_rows); i++) {
+	EACH(row, bad_rows) {
 		struct warnings w;
 		struct fail why;
 
-		cr_expect_null(parse(bad_rows[i].text, bad_rows[i].len, &w, &why), "%s", bad_rows[i].rule);
-		cr_expect_str_eq(why.text, bad_rows[i].want, "%s", bad_rows[i].rule);
-		cr_expect_str_eq(why.sqlstate, "F0000", "%s", bad_rows[i].rule);
+		cr_expect_null(parse(row->text, row->len, &w, &why), "%s", row->rule);
+		cr_expect_str_eq(why.text, row->want, "%s", row->rule);
+		cr_expect_str_eq(why.sqlstate, "F0000", "%s", row->rule);
 	}
 }
 
@@ -171,8 +166,8 @@ Test(users, names_and_secrets_have_limits)
 		{ 1, 65536, "users.txt:1: the secret is too long" },
 	};
 
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		size_t len = rows[i].name_len + rows[i].secret_len + 6;
+	EACH(row, rows) {
+		size_t len = row->name_len + row->secret_len + 6;
 		char *text = malloc(len);
 		struct user_secret secret;
 		struct warnings w;
@@ -180,17 +175,17 @@ Test(users, names_and_secrets_have_limits)
 		struct users *users;
 
 		memset(text, 'n', len);
-		text[0] = text[rows[i].name_len + 1] = text[rows[i].name_len + 3] = text[len - 2] = '"';
-		text[rows[i].name_len + 2] = ' ';
+		text[0] = text[row->name_len + 1] = text[row->name_len + 3] = text[len - 2] = '"';
+		text[row->name_len + 2] = ' ';
 		text[len - 1] = '\n';
 		users = parse(text, len, &w, &why);
-		cr_expect_eq(users != NULL, rows[i].want == NULL);
+		cr_expect_eq(users != NULL, row->want == NULL);
 		if (users == NULL) {
-			cr_expect_str_eq(why.text, rows[i].want);
+			cr_expect_str_eq(why.text, row->want);
 		} else {
-			text[rows[i].name_len + 1] = '\0';
+			text[row->name_len + 1] = '\0';
 			cr_assert(users_find(users, text + 1, &secret));
-			cr_expect_eq(strlen(secret.text), rows[i].secret_len);
+			cr_expect_eq(strlen(secret.text), row->secret_len);
 		}
 		users_unref(users);
 		free(text);
@@ -250,14 +245,14 @@ static const struct {
 
 Test(users, kinds_of_secrets)
 {
-	for (size_t i = 0; i < COUNT(kind_rows); i++) {
-		struct users *users = users_single("u", kind_rows[i].text);
+	EACH(row, kind_rows) {
+		struct users *users = users_single("u", row->text);
 		struct user_secret secret;
 
-		cr_expect_eq(secret_kind_of(kind_rows[i].text), kind_rows[i].want, "%s", kind_rows[i].rule);
+		cr_expect_eq(secret_kind_of(row->text), row->want, "%s", row->rule);
 		cr_assert(users_find(users, "u", &secret));
-		cr_expect_eq(secret.kind, kind_rows[i].want, "%s", kind_rows[i].rule);
-		cr_expect_str_eq(secret.text, kind_rows[i].text, "%s", kind_rows[i].rule);
+		cr_expect_eq(secret.kind, row->want, "%s", row->rule);
+		cr_expect_str_eq(secret.text, row->text, "%s", row->rule);
 		users_unref(users);
 	}
 }
@@ -358,17 +353,17 @@ Test(users, a_file_all_may_read_is_warned_of)
 		const char *may;
 	} rows[] = { { 0644, "read" }, { 0602, "change" }, { 0666, "change" } };
 
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	EACH(row, rows) {
 		struct warnings w = { 0 };
 		struct users *users;
 		struct fail why;
 		char path[64], want[128];
 
-		make_file(path, "", rows[i].mode);
+		make_file(path, "", row->mode);
 		users = users_load(path, false, note_warning, &w, &why);
 		unlink(path);
 		cr_expect_not_null(users);
-		snprintf(want, sizeof(want), "%s: anyone may %s this file of secrets: chmod o-rwx", path, rows[i].may);
+		snprintf(want, sizeof(want), "%s: anyone may %s this file of secrets: chmod o-rwx", path, row->may);
 		cr_expect_eq(w.count, 1);
 		cr_expect_str_eq(w.last, want);
 		users_unref(users);

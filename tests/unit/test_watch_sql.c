@@ -3,10 +3,7 @@
  * takes it: tests/integration/reads/test_hosts.py.
  */
 #include "dedicated/watch_state.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit.h"
 
 #define NONE ((const char *)-1) /* no further column */
 
@@ -101,7 +98,7 @@ Test(watch_sql, refuses_what_is_no_reading_of_a_primary)
 	static const char *const snapshots[] = { "", "700", "700:", "x", ":", NULL };
 	struct watch_answer a = { 0 };
 
-	for (size_t i = 0; i < sizeof(snapshots) / sizeof(snapshots[0]); i++) {
+	for (size_t i = 0; i < COUNT(snapshots); i++) {
 		READ(&a, "p", "50331744", "50331648", snapshots[i]);
 		cr_expect(a.told != TOLD_READING, "%s", snapshots[i]);
 	}
@@ -149,12 +146,12 @@ Test(watch_sql, tells_a_standby_what_was_open)
 	watch_put_read(&b, &met, NULL);
 	watch_put_read(&b, &primary, &r);
 	buf_put_u8(&b, 0);
-	cr_expect_str_eq((char *)b.bytes, "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby_all('{700,703}')"
-					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby_all('{700,703}')"
-					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby"
-					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby_all('{}')"
-					  "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby"
-					  "/* pgweir */ EXECUTE pgweir_primary");
+	cr_expect_str_eq(
+	    (char *)b.bytes,
+	    "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby_all('{700,703}')/* pgweir */ EXECUTE "
+	    "pgweir_replayed;EXECUTE pgweir_standby_all('{700,703}')/* pgweir */ EXECUTE pgweir_replayed;EXECUTE "
+	    "pgweir_standby/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby_all('{}')/* pgweir */ EXECUTE "
+	    "pgweir_replayed;EXECUTE pgweir_standby/* pgweir */ EXECUTE pgweir_primary");
 	buf_fini(&b);
 }
 
@@ -191,12 +188,12 @@ Test(watch_sql, reads_how_they_have_ended)
 		     { "00000000000000000000010", UINT32_MAX },	 { "0000000000000000000001010", UINT32_MAX },
 		     { "00000000000000000000?101", UINT32_MAX }, { NULL, UINT32_MAX } };
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH(row, rows) {
 		struct watch_answer a = { 0 };
 
-		READ(&a, "c", rows[i].text);
+		READ(&a, "c", row->text);
 		cr_expect(a.told == TOLD_BITS);
-		cr_expect_eq(a.bits, rows[i].bits, "%s", rows[i].text);
+		cr_expect_eq(a.bits, row->bits, "%s", row->text);
 	}
 }
 
@@ -208,7 +205,7 @@ Test(watch_sql, takes_off_the_header_of_an_empty_page)
 		     { 0x9000028, 0x9000000 }, { 0x9000018, 0x9000018 }, { 0x9004028, 0x9004028 } };
 	const struct watch_answer a = { .block_len = 8192, .segment_len = 16 * 1024 * 1024 }, unknown = { 0 };
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < COUNT(rows); i++)
 		cr_expect_eq(watch_strip(&a, rows[i].position), rows[i].want, "%zu", i);
 	cr_expect_eq(watch_strip(&unknown, 0x9004018), 0x9004018);
 }

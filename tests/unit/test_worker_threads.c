@@ -6,11 +6,10 @@
 #include "net/inbox.h"
 #include "policy/policy_commons.h"
 #include "process/process_state.h"
+#include "unit.h"
 
-#include <criterion/criterion.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #define OTHERS 3

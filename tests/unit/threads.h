@@ -4,7 +4,8 @@
  */
 #pragma once
 
-#include <criterion/criterion.h>
+#include "unit.h"
+
 #include <pthread.h>
 #include <unistd.h>
 

@@ -1,0 +1,11 @@
+/* tests/unit/unit.h - what unit tests include, and how they walk through their tables. */
+#pragma once
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BYTES(literal) literal, sizeof(literal) - 1
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#define EACH(row, rows) for (const __typeof__((rows)[0]) *row = (rows); row < (rows) + COUNT(rows); row++)
