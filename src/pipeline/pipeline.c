@@ -90,7 +90,7 @@ may_statement_go(const struct exchange *x, struct statement *st)
 	const char *sql = (const char *)st->bytes;
 	size_t text_len = st->query_len + 1;
 
-	return leaves_nothing(v->flags, v->hints & ~(uint32_t)TRAITS_OF_PARSE, state_risk_of(x, st)) &&
+	return leaves_nothing(v->flags, v->hints & ~(uint32_t)TRAITS_PARSE_ALL, state_risk_of(x, st)) &&
 	       database_code_is_repeatable(x->pool->code, *x->env->now_us, &st->risk, sql, st->query_len,
 					   st->bytes + text_len, st->len - text_len) &&
 	       is_expected_short(x, sql, st->query_len);

@@ -26,7 +26,8 @@ enum traits_hint {
 	TRAITS_LITERALS = 1u << 8, /* it may have literals, or is not ASCII */
 	TRAITS_MOMENT = 1u << 9, /* literals like 'now': they mean the time of the Parse */
 	TRAITS_NULL = 1u << 10, /* it compares something with NULL: see transform_null_equals */
-	TRAITS_OF_PARSE = 1u << 11 /* these hints were looked for */
+	TRAITS_OF_PARSE = 1u << 11, /* these hints were looked for */
+	TRAITS_PARSE_ALL = TRAITS_LITERALS | TRAITS_MOMENT | TRAITS_NULL | TRAITS_OF_PARSE
 };
 
 /* The flags of SQL that may use sequences; and all that need no probe: a savepoint leaves nothing in the session. */

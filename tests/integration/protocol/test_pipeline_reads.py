@@ -314,11 +314,12 @@ def test_the_next_request_of_who_runs_waits_for_its_turn(shared):
         assert reader.query("SELECT count(*) FROM kept") == [["2"]]
 
 
+@pytest.mark.parametrize("sql", ["SELECT $1::text", "SELECT $1::text WHERE 'é' = 'é'"], ids=["plain", "literals"])
 @attempted
-def test_prepared_statements_go_ahead_where_they_are_prepared(shared):
+def test_prepared_statements_go_ahead_where_they_are_prepared(shared, sql):
     shared.start()
     with shared.locked() as unlock, shared.weir.raw() as holder, shared.weir.raw() as reader:
-        reader.send(parse("name", "SELECT $1::text") + sync())
+        reader.send(parse("name", sql) + sync())
         reader.read_until("Z")
         run = bind("", "name", (b"mine",)) + describe("P") + execute() + sync()
         for _ in range(2):
