@@ -6,6 +6,7 @@
 
 #define CACHE_ENTRIES 4096
 #define SWEEP_US (5 * US_PER_S)
+#define OUTDATED_MAX 3u /* whoever changes roles all the time keeps nobody out */
 
 struct auth_queries *
 auth_queries_new(const struct auth_queries_settings *settings)
@@ -174,7 +175,7 @@ tell_row(struct auth_lookup *lookup, const struct auth_answer *answer)
 		secret = text;
 	}
 	all->counters->auth_queries[secret != NULL ? AQ_MISS : AQ_UNKNOWN]++;
-	if (!lookup->source->is_retired)
+	if (!lookup->source->is_retired && lookup->round == all->round)
 		auth_cache_put(all->cache, &lookup->key, answer, all->config->auth_query_ttl_us, *all->env.now_us);
 	verdict = secret_verdict(answer->is_user, secret, answer->valid_until_us, &secret);
 	answer_asks(lookup, verdict, secret, NULL);
@@ -196,12 +197,24 @@ tell_unreachable(struct auth_lookup *lookup)
 	explicit_bzero(kept, sizeof(kept));
 }
 
+/* Returns true if the answer may be older than a change of roles, behind which others may have asked, too. */
+static bool
+is_outdated(struct auth_lookup *lookup)
+{
+	return lookup->round != lookup->source->all->round && !TAILQ_EMPTY(&lookup->asks) &&
+	       lookup->outdated++ < OUTDATED_MAX;
+}
+
 void
 auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer, const struct fail *why)
 {
 	struct auth_source *source = lookup->source;
 	struct auth_queries *all = source->all;
 
+	if (end == AUTH_END_ROW && is_outdated(lookup)) {
+		TAILQ_INSERT_HEAD(&source->waiting, lookup, line);
+		return;
+	}
 	if (end == AUTH_END_ROW)
 		tell_row(lookup, answer);
 	else {
@@ -277,6 +290,7 @@ static enum auth_verdict
 find_at(struct auth_queries *all, const char *database, const struct auth_key *what, struct auth_ask *ask,
 	const char **secret, struct fail *why, uint64_t now_us)
 {
+	uint64_t round = all->round;
 	const struct auth_kept *kept;
 	struct auth_source *source;
 	struct auth_key key;
@@ -288,6 +302,9 @@ find_at(struct auth_queries *all, const char *database, const struct auth_key *w
 	if (source == NULL)
 		return AUTH_REFUSED;
 	key = lookup_key(source, what->user, what->role);
+	if (all->cached_round != round)
+		auth_cache_expire(all->cache, now_us);
+	all->cached_round = round;
 	kept = auth_cache_find(all->cache, &key);
 	if (kept != NULL && auth_kept_is_fresh(kept, now_us)) {
 		all->counters->auth_queries[AQ_HIT]++;
@@ -372,6 +389,13 @@ auth_query_doubt(struct auth_queries *all, const char *database, const char *use
 		return;
 	key = lookup_key(source, role, "");
 	auth_cache_doubt(all->cache, &key, now_us);
+}
+
+void
+auth_queries_outdate(struct auth_queries *all)
+{
+	if (all != NULL)
+		all->round++;
 }
 
 void

@@ -78,5 +78,7 @@ enum auth_verdict auth_query_member(struct auth_queries *all, const char *databa
 void auth_query_abandon(void *ask); /* a struct auth_ask; fine if it does not wait */
 /* A proof failed: the next login asks again, though at most once a second. */
 void auth_query_doubt(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);
+/* Roles may have changed: who asks from now on is answered by PostgreSQL. Any worker may call it. */
+void auth_queries_outdate(struct auth_queries *all); /* NULL is fine */
 /* A statement needs this database (by PostgreSQL's name) for itself: closes idle connections to it. */
 void auth_queries_step_aside(struct auth_queries *all, const char *database);

@@ -27,6 +27,8 @@ struct auth_lookup {
 	struct auth_conn *conn; /* the connection it was sent on; NULL: it waits in the source's line */
 	struct auth_asks asks; /* empty if all of them have left */
 	uint64_t deadline_us;
+	uint64_t round; /* auth_queries.round when it was sent */
+	uint8_t outdated; /* how often roles have changed while it was under way */
 	bool is_retried; /* it was lost once with a connection that had been idle */
 	TAILQ_ENTRY(auth_lookup) line;
 };
@@ -79,6 +81,8 @@ struct auth_queries {
 	struct auth_sources sources;
 	uint32_t source_count, conn_count;
 	uint64_t seed, random, last_source_id, swept_us;
+	_Atomic uint64_t round; /* how often roles have changed */
+	uint64_t cached_round; /* no older answer in cache is fresh */
 };
 
 /* How a lookup ends. */

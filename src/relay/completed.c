@@ -1,6 +1,7 @@
 /* src/relay/completed.c - commands of a client that PostgreSQL has completed: what their tags say they have done. */
 #include "listen/listen.h"
 #include "commit_check/commit_check.h"
+#include "lookup/auth_query.h"
 #include "relay/relay.h"
 #include "state/state.h"
 #include "state/compiled.h"
@@ -29,6 +30,9 @@ relay_ddl_answered(struct exchange *x, struct server *srv)
 {
 	if (srv->tx != 'I')
 		return;
+	if (srv->loan.changes != 0)
+		auth_queries_outdate(x->env->auth_queries);
+	srv->loan.changes = 0;
 	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
 	state_transaction_over(x);
 	state_code_is_over(x);
@@ -107,6 +111,10 @@ complete_rarer(struct exchange *x, struct server *srv)
 	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* one that made a table */
 		note_ddl(srv);
 	state_note_code(x);
+	/* Also behind a COMMIT, which may be answered long before its request ends. */
+	srv->loan.changes |= tag.flags & TAG_CHANGES_ROLES;
+	if (srv->loan.changes != 0)
+		auth_queries_outdate(x->env->auth_queries);
 	if ((tag.flags & TAG_IS_OF_DATABASE) != 0)
 		pool_set_databases_changed(x->pool->set);
 	return listen_complete(x, tag);

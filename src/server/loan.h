@@ -166,6 +166,7 @@ struct loan {
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
 	uint8_t route; /* enum read_route; ROUTE_OFF: reads do not concern it */
+	uint16_t changes; /* TAG_CHANGES_ROLES: others see it from now on, or when the transaction is over */
 	/* Settings for parsing that hold in this transaction alone. Set by notes.c and context.c, cleared by
 	 * ddl_is_over(). */
 	bool has_local_settings;

@@ -13,6 +13,7 @@
 #define MAKES TAG_MAKES_CODE
 #define DEFAULTS TAG_CHANGES_DEFAULTS
 #define DATABASE TAG_IS_OF_DATABASE
+#define ROLES TAG_CHANGES_ROLES
 
 struct row {
 	const char *words;
@@ -29,7 +30,7 @@ static const struct row rows[] = {
 	{ "ALTER EXTENSION", { 0, DDL | CODE | MAKES } },
 	{ "ALTER FUNCTION", { 0, DDL | CODE | PLANS } },
 	{ "ALTER MATERIALIZED VIEW", { 0, DDL | CODE | PLANS } },
-	{ "ALTER ROLE", { 0, DDL | CODE | DEFAULTS } },
+	{ "ALTER ROLE", { 0, DDL | CODE | DEFAULTS | ROLES } },
 	{ "ALTER TABLE", { 0, DDL | CODE | PLANS } },
 	{ "ALTER TYPE", { 0, DDL | CODE | PLANS } },
 	{ "ALTER VIEW", { 0, DDL | CODE | PLANS } },
@@ -43,6 +44,7 @@ static const struct row rows[] = {
 	{ "CREATE EXTENSION", { 0, CREATE | CODE | MAKES } },
 	{ "CREATE FUNCTION", { 0, CREATE | CODE | PLANS | MAKES } },
 	{ "CREATE PROCEDURE", { 0, CREATE | CODE | MAKES } },
+	{ "CREATE ROLE", { 0, CREATE | CODE | ROLES } },
 	{ "CREATE TABLE", { 0, CREATE | CODE } },
 	{ "CREATE TYPE", { 0, CREATE | CODE } },
 	{ "CREATE VIEW", { 0, CREATE | CODE | PLANS } },
@@ -55,6 +57,7 @@ static const struct row rows[] = {
 	{ "DROP EXTENSION", { TAG_DROP, DDL | PLANS } },
 	{ "DROP FUNCTION", { TAG_DROP, DDL | PLANS } },
 	{ "DROP OWNED", { TAG_DROP, DDL | PLANS } },
+	{ "DROP ROLE", { TAG_DROP, DDL | ROLES } },
 	{ "DROP SCHEMA", { TAG_DROP, DDL | PLANS } },
 	{ "DROP TABLE", { TAG_DROP, DDL | PLANS } },
 	{ "DROP TYPE", { TAG_DROP, DDL | PLANS } },

@@ -38,7 +38,8 @@ enum tag_flag {
 	TAG_MAKES_CODE = 128, /* functions, which alone can keep state that nothing resets */
 	TAG_IS_OF_DATABASE = 256, /* CREATE or ALTER DATABASE */
 	TAG_IS_CREATE = 512,
-	TAG_CHANGES_DEFAULTS = 1024 /* settings that sessions begin with may have changed */
+	TAG_CHANGES_DEFAULTS = 1024, /* settings that sessions begin with may have changed */
+	TAG_CHANGES_ROLES = 2048 /* secrets of roles, and who is a member of which */
 };
 
 struct tag {

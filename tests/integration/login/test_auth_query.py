@@ -387,6 +387,58 @@ def test_a_changed_password_works_at_the_second_try(asked, postgres):
     assert calls(postgres) == 2
 
 
+@pytest.fixture
+def altering(asked, postgres):
+    """A client that may alter roles, and a role of its own to alter; its answers are kept for an hour."""
+    drop = "DROP ROLE IF EXISTS aq_changed, aq_renamed"
+    postgres.query(drop)
+    postgres.query("CREATE ROLE aq_changed LOGIN PASSWORD 'old'")
+    postgres.query("ALTER ROLE asker CREATEROLE")
+    asked.begin(auth_query_ttl="1h")
+    assert try_login(asked, "aq_changed", "old") is None
+    with asked.connect("asker", password="asker-secret", autocommit=True) as client:
+        yield client
+    postgres.query("ALTER ROLE asker NOCREATEROLE")
+    postgres.query(drop)
+
+
+@pytest.mark.parametrize("sql", ["ALTER ROLE aq_changed PASSWORD 'new'", "ALTER USER aq_changed PASSWORD 'new'",
+                                 "DROP ROLE aq_changed; CREATE ROLE aq_changed LOGIN PASSWORD 'new'"])
+def test_a_password_changed_through_pgweir_holds_at_once(asked, altering, sql):
+    altering.execute(sql)
+    assert try_login(asked, "aq_changed", "new") is None
+    assert try_login(asked, "aq_changed", "old") == "28P01"
+
+
+def test_a_role_renamed_or_dropped_through_pgweir_is_another_at_once(asked, altering):
+    altering.execute("ALTER ROLE aq_changed RENAME TO aq_renamed")
+    assert try_login(asked, "aq_changed", "old") == "28P01"
+    assert try_login(asked, "aq_renamed", "old") is None
+    altering.execute("DROP ROLE aq_renamed")
+    assert try_login(asked, "aq_renamed", "old") == "28P01"
+
+
+def test_a_password_changed_in_a_transaction_holds_from_its_end_on(asked, altering):
+    with altering.transaction():
+        altering.execute("ALTER ROLE aq_changed PASSWORD 'new'")
+        assert try_login(asked, "aq_changed", "old") is None  # and this answer is used no longer than that
+    assert try_login(asked, "aq_changed", "new") is None
+
+
+def test_an_answer_from_before_a_change_is_asked_for_again(asked, postgres):
+    person(postgres, "aq_scram", "old")
+    asked.begin("SELECT * FROM aq.slow($1)", auth_query_ttl="1h")
+    holder = hold_lookups(postgres)
+    first = asked.in_background(try_login, asked, "aq_scram", "new")
+    wait_until(lambda: calls(postgres) == 1)
+    person(postgres, "aq_scram", "new")
+    with asked.connect("asker", password="asker-secret", autocommit=True) as client:
+        client.execute("ALTER ROLE asker SET application_name = 'x'")
+    postgres.query("ALTER ROLE asker RESET ALL")
+    holder.close()
+    assert first.result(20) is None and calls(postgres) == 2
+
+
 def test_wrong_passwords_cause_one_question_a_second(asked, postgres):
     person(postgres, "aq_scram")
     asked.begin(COUNTED, auth_query_ttl="1h", login_failure_delay="0s")
