@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 
 import transport
 from rawwire import CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, cstr, message
@@ -157,10 +158,8 @@ class FakeConnection:
 
     def close(self):
         self.is_open = False
-        try:
+        with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self.sock.close()
 
     def start_tls(self):
@@ -326,10 +325,8 @@ class FakeServer:
 
     def close(self):
         self._closing = True
-        try:
+        with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._listener.close()
         for conn in self.connections:
             if conn.is_open:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from postgres import Postgres, roomy_place
@@ -66,11 +67,9 @@ def processes(host):
     """The postmaster's pid, and those of its children."""
     postmaster, found = host.process.pid, []
     for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
+        with suppress(OSError, ValueError):
             if int(path.read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()[1]) == postmaster:
                 found.append(int(path.parent.name))
-        except (OSError, ValueError):
-            pass
     return [postmaster, *found]
 
 
@@ -186,10 +185,8 @@ class Trio:
         self.frozen.add(host)
         os.kill(host.process.pid, signal.SIGSTOP)       # first: it starts no other then
         for pid in processes(host)[1:]:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
-            except ProcessLookupError:
-                pass
 
     def cut_off(self, standby):
         """From its primary, until it is thawed: it answers, and gets nothing new. Its walreceiver stands still."""
@@ -201,10 +198,8 @@ class Trio:
         if host in self.frozen:
             self.frozen.discard(host)
             for pid in reversed(processes(host)):
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
-                except ProcessLookupError:
-                    pass
 
     def stop(self, host, how=signal.SIGINT):
         """SIGINT: fast; a primary then waits for its standbys to have all of its log. SIGQUIT: at once."""

@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 import transport
@@ -445,12 +446,13 @@ class Wire:
         self.send(*messages)
         return self.read_until("Z", timeout=timeout)
 
-    def query(self, sql, timeout=None):
-        """A simple Query; its rows as lists of text. Raises WireError on an ErrorResponse."""
-        replies = self.ask(query(sql), timeout=timeout)
-        failed = [reply for reply in replies if reply.type == "E"]
-        if failed:
-            raise QueryFailed(failed[0])
+    def query(self, *sqls, timeout=None):
+        """A simple Query, or one after another; the last one's rows as lists of text. Raises WireError on an ErrorResponse."""
+        for sql in sqls:
+            replies = self.ask(query(sql), timeout=timeout)
+            failed = [reply for reply in replies if reply.type == "E"]
+            if failed:
+                raise QueryFailed(failed[0])
         return texts(replies)
 
     def extended(self, sql, parameters=(), name="", timeout=None):
@@ -468,17 +470,13 @@ class Wire:
     # leaving
 
     def close(self):
-        try:
+        with suppress(OSError):
             self.sock.close()
-        except OSError:
-            pass
 
     def leave(self):
         """Politely."""
-        try:
+        with suppress(OSError):
             self.send(terminate())
-        except OSError:
-            pass
         self.close()
 
     def reset(self):

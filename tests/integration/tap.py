@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 
 from waiting import free_port
 
@@ -119,11 +120,9 @@ class _Pair:
     def cut(self):
         self.is_cut = True
         for sock in (self.near, self.far):
-            try:
+            with suppress(OSError):
                 if sock is not None:
                     sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def run(self):
         try:

@@ -11,6 +11,7 @@ import ssl
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -136,15 +137,10 @@ class TlsSocket:
 
     def shutdown(self, how):
         if how != socket.SHUT_RD:
-            try:
-                with self._lock:
-                    self._tls.unwrap()
-            except ssl.SSLError:
-                pass
-            try:
+            with suppress(ssl.SSLError), self._lock:
+                self._tls.unwrap()
+            with suppress(OSError):
                 self._flush()
-            except OSError:
-                pass
         self._sock.shutdown(how)
 
 

@@ -1,5 +1,7 @@
 # Django 3.2 with persistent connections: each thread keeps one for ever, as CONN_MAX_AGE = None makes it.
 
+from contextlib import suppress
+
 import django
 from django.conf import settings
 
@@ -94,12 +96,9 @@ def _(number):
                     raise AssertionError("no error")
                 except IntegrityError:
                     item.objects.create(name=f"after {turn}")
-            try:
-                with transaction.atomic():
-                    item.objects.all().delete()
-                    raise KeyError
-            except KeyError:
-                pass
+            with suppress(KeyError), transaction.atomic():
+                item.objects.all().delete()
+                raise KeyError
         assert item.objects.count() == 20
 
 
@@ -198,11 +197,9 @@ def _(number):
 @row("errors_then_going_on")
 def _(number):
     for turn in range(10):
-        try:
+        with suppress(ProgrammingError):
             value("SELECT * FROM django_nowhere")
             raise AssertionError("no error")
-        except ProgrammingError:
-            pass
         assert value("SELECT %s::int", (turn,)) == turn
 
 

@@ -1,5 +1,7 @@
 # Peewee: with its pool, its server-side cursors and its playhouse migrations.
 
+from contextlib import suppress
+
 import peewee
 from playhouse.migrate import PostgresqlMigrator, migrate
 from playhouse.pool import PooledPostgresqlExtDatabase
@@ -50,12 +52,10 @@ def _(number):
     for turn in range(8):
         with db.atomic():
             item.create(name=f"item {turn}")
-            try:
+            with suppress(peewee.IntegrityError):
                 with db.atomic():
                     item.create(name=f"item {turn}")
                 raise AssertionError("no error")
-            except peewee.IntegrityError:
-                pass
     assert item.select().count() == 8
     db.drop_tables([item])
 

@@ -1,5 +1,7 @@
 # pg8000: a driver in pure Python; each statement is parsed under a name and kept.
 
+from contextlib import suppress
+
 import pg8000
 
 from rows import DATABASE, HOST, PORT, USER, row, run
@@ -50,11 +52,9 @@ def _(number):
     cursor.execute(f"INSERT INTO pg8000_{number} VALUES (1)")
     for columns in (1, 2):
         for _ in range(5):
-            try:
+            with suppress(pg8000.ProgrammingError):
                 cursor.execute("SELECT 1 / %s", (0,))
                 raise AssertionError("no error")
-            except pg8000.ProgrammingError:
-                pass
             fresh = connected()
             other = fresh.cursor()
             other.execute(f"SELECT * FROM pg8000_{number}")

@@ -1,5 +1,7 @@
 # Pony ORM: sets autocommit by itself, keeps a connection for each thread, and sends DISCARD ALL at a session's end.
 
+from contextlib import suppress
+
 from pony import orm
 from pony.orm.dbproviders import postgres  # noqa: F401  (two threads importing it at once would find half of it)
 
@@ -40,13 +42,10 @@ def _(number):
 def _(number):
     db, item = bound(number, "b")
     for turn in range(8):
-        try:
-            with orm.db_session(serializable=turn % 2 == 1):
-                item(name="gone")
-                orm.flush()
-                raise KeyError
-        except KeyError:
-            pass
+        with suppress(KeyError), orm.db_session(serializable=turn % 2 == 1):
+            item(name="gone")
+            orm.flush()
+            raise KeyError
         with orm.db_session:
             item(name=f"kept {turn}")
             orm.commit()

@@ -50,23 +50,21 @@ def test_preparation_survives_an_error(weir):
 
 def test_pipelines(weir, table):
     weir.start(pool_size=2)
-    with weir.connect() as connection, connection.pipeline() as pipeline:
-        with connection.cursor() as cursor:
-            cursor.executemany(f"INSERT INTO {table} VALUES (%s, %s)", [(i, str(i)) for i in range(500)])
-            cursors = [connection.execute("SELECT %s::int", (i,)) for i in range(100)]
-            pipeline.sync()
-            assert [one.fetchone()[0] for one in cursors] == list(range(100))
+    with weir.connect() as connection, connection.pipeline() as pipeline, connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {table} VALUES (%s, %s)", [(i, str(i)) for i in range(500)])
+        cursors = [connection.execute("SELECT %s::int", (i,)) for i in range(100)]
+        pipeline.sync()
+        assert [one.fetchone()[0] for one in cursors] == list(range(100))
     assert weir.postgres.value(f"SELECT count(*) FROM {table}") == 500
 
 
 def test_an_error_in_a_pipeline(weir):
     weir.start(pool_size=1)
     connection = weir.connect(autocommit=True)
-    with pytest.raises(psycopg.errors.DivisionByZero):
-        with connection.pipeline():
-            good = connection.execute("SELECT 1")
-            connection.execute("SELECT 1 / %s", (0,))
-            connection.execute("SELECT 2")
+    with pytest.raises(psycopg.errors.DivisionByZero), connection.pipeline():
+        good = connection.execute("SELECT 1")
+        connection.execute("SELECT 1 / %s", (0,))
+        connection.execute("SELECT 2")
     assert good.fetchone() == (1,)
     assert connection.execute("SELECT 3").fetchone() == (3,)
 

@@ -5,6 +5,7 @@ the same must be true."""
 import signal
 import ssl
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -199,12 +200,9 @@ def test_a_stop_while_clients_cross_ends_in_time(weir, several):
 
     def log_in(i):
         while not is_over.is_set():
-            try:
-                with weir.wire() as wire:
-                    wire.login(database=DATABASES[i % len(DATABASES)])
-                    let_in.append(wire.value("SELECT 1"))
-            except (WireError, OSError):
-                pass
+            with suppress(WireError, OSError), weir.wire() as wire:
+                wire.login(database=DATABASES[i % len(DATABASES)])
+                let_in.append(wire.value("SELECT 1"))
     threads = [threading.Thread(target=log_in, args=(i,)) for i in range(8)]
     for thread in threads:
         thread.start()

@@ -198,9 +198,8 @@ def test_peer(weir):
 def test_a_bad_rule_leaves_the_old_ones_in_force(weir):
     start(weir, "host all web 127.0.0.1/32 trust\n")
     write_rules(weir, "host all web 127.0.0.1/32 reject\nhost all all 10.0.0.0/8 sspi\nhost all + all md5\n")
-    with weir.raw("admin", "pgweir") as console:
-        with pytest.raises(rawwire.QueryFailed):
-            console.query("RELOAD")
+    with weir.raw("admin", "pgweir") as console, pytest.raises(rawwire.QueryFailed):
+        console.query("RELOAD")
     told = [" ".join(map(str, row.values())) for row in weir.console("SHOW CONFIG_ERRORS")]
     assert len(told) == 2 and "hba.conf:3: error: method \"sspi\" is not available" in told[0], told
     assert "hba.conf:4: error: \"+\" names no role" in told[1]

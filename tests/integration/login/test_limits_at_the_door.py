@@ -75,8 +75,7 @@ def test_ipv6_addresses_count_as_their_network(weir):
 
 
 def test_at_its_limit_an_address_can_still_cancel(weir):
-    weir.start(sections={"limits": {"max_address_client_connections": 1}})
-    wire = weir.raw()
+    wire = weir.start(sections={"limits": {"max_address_client_connections": 1}}).raw()
     wire.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.postgres.count(wait_event="PgSleep") == 1)
     rawwire.send_cancel(weir.address, wire.key)
@@ -384,8 +383,7 @@ def test_an_address_has_so_many_answers_held(weir):
 # --- those that say nothing ---
 
 def test_a_silent_crowd_keeps_nobody_out(weir):
-    weir.start(method="scram-sha-256")
-    first = weir.raw("web", "app", "web-secret")
+    first = weir.start(method="scram-sha-256").raw("web", "app", "web-secret")
     crowd = []
     for _ in range(1100):
         one = socket.create_connection(weir.address)
@@ -452,8 +450,7 @@ def test_few_descriptors_are_not_used_up_by_a_silent_crowd(weir):
 
 def test_startup_settings_of_strangers_are_not_kept(weir, sanitized):
     """600 connections with 9 kB of settings that differ, none of which logs in."""
-    weir.start(pool_size=1)
-    first = weir.raw()
+    first = weir.start(pool_size=1).raw()
     first.query("SELECT 1")
 
     def storm(begin):

@@ -61,10 +61,9 @@ def test_a_wrong_password_is_refused(weir, method, stored):
 @pytest.mark.parametrize("driver", [psycopg2, psycopg])
 def test_drivers_log_in_with_a_password(weir, method, driver):
     weir.start(method=method)
-    with driver.connect(weir.dsn(password="web-secret")) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT current_user")
-            assert cursor.fetchone() == ("web",)
+    with driver.connect(weir.dsn(password="web-secret")) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        assert cursor.fetchone() == ("web",)
     connection.close()
     with pytest.raises(driver.OperationalError, match="password authentication failed"):
         driver.connect(weir.dsn(password="wrong"))
@@ -325,16 +324,14 @@ def test_the_nonce_begins_with_the_clients(scram_wire):
 @pytest.mark.weir_only
 @pytest.mark.parametrize("user", ["web", "md5user", "scramuser", "plainuser"])
 def test_pgweir_logs_in_with_a_plain_secret_by_every_method(weir, user):
-    weir.start()
-    with weir.raw(user) as wire:
+    with weir.start().raw(user) as wire:
         assert wire.value("SELECT current_user") == user
 
 
 @pytest.mark.weir_only
 def test_pgweir_logs_in_by_md5_with_the_stored_md5(weir):
     weir.users["md5user"] = md5_secret("md5user", "md5-secret")
-    weir.start()
-    with weir.raw("md5user") as wire:
+    with weir.start().raw("md5user") as wire:
         assert wire.value("SELECT current_user") == "md5user"
 
 
@@ -385,8 +382,7 @@ def test_a_verifier_of_another_password_is_told_at_once(weir):
 @pytest.mark.weir_only
 def test_a_password_that_postgresql_refuses_is_told_at_once_and_others_live_on(weir):
     weir.users["scramuser"] = "not the server's"
-    weir.start()
-    with weir.raw("web") as other:
+    with weir.start().raw("web") as other:
         def attempt():
             with pytest.raises(rawwire.WireError) as refused:
                 weir.raw("scramuser").query("SELECT 1")
@@ -444,8 +440,7 @@ def test_any_database_when_the_config_has_a_star(weir):
 
 @pytest.mark.weir_only
 def test_a_changed_server_password_comes_by_reload(weir):
-    weir.start(pool_size=2)
-    with weir.raw("scramuser") as old:
+    with weir.start(pool_size=2).raw("scramuser") as old:
         assert old.value("SELECT current_user") == "scramuser"
         before = weir.postgres.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'scramuser'")
         try:
@@ -531,8 +526,7 @@ def test_half_open_logins_do_not_keep_others_out(weir):
 @pytest.mark.weir_only
 def test_login_needs_no_free_server(weir):
     """The pool is full: a second client gets in and only its first query waits."""
-    weir.start(pool_size=1)
-    with weir.raw() as holder:
+    with weir.start(pool_size=1).raw() as holder:
         holder.query(BEGIN_NOW)
         (wire, seconds) = timed(weir.raw)
         assert seconds < 4 * SLOWNESS and wire.parameters["server_encoding"] == "UTF8"
@@ -544,8 +538,7 @@ def test_login_needs_no_free_server(weir):
 
 def test_login_tells_what_postgresql_tells(weir):
     """Which messages, which parameters: as from PostgreSQL."""
-    weir.start()
-    with weir.raw(parameters={"application_name": "me"}) as wire, \
+    with weir.start().raw(parameters={"application_name": "me"}) as wire, \
             Wire((weir.postgres.host, weir.postgres.port)).login(parameters={"application_name": "me"}) as direct:
         assert shape(wire.login_replies) == shape(direct.login_replies) == "R K Z:I"
         assert wire.parameters == direct.parameters

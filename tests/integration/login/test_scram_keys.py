@@ -154,9 +154,8 @@ def test_keys_for_a_server_do_not_stall_the_loop(weir, fake):
 
     fake.script = script
     weir.start(upstream=fake.upstream, connect_timeout="120s", pool_timeout="120s")
-    with Ticker(weir.raw()) as ticker:
-        with pytest.raises(rawwire.WireError):
-            weir.wire(timeout=120).login("scramuser").query("SELECT 1")
+    with Ticker(weir.raw()) as ticker, pytest.raises(rawwire.WireError):
+        weir.wire(timeout=120).login("scramuser").query("SELECT 1")
     assert began.is_set() and told["took"] > 0.1 and ticker.count > 20
     assert ticker.slowest < told["took"] / 2, (ticker.slowest, told)
 
@@ -268,8 +267,7 @@ def test_what_a_server_says_while_keys_are_made_for_it(weir, fake, said):
         conn.close()
 
     fake.script = script
-    weir.start(upstream=fake.upstream)
-    with weir.raw() as other:
+    with weir.start(upstream=fake.upstream).raw() as other:
         with pytest.raises(rawwire.WireError):
             weir.raw("scramuser").query("SELECT 1")
         weir.wait_until(lambda: seen or not said)

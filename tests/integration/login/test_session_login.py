@@ -51,8 +51,7 @@ def test_what_drivers_show_agrees_with_postgresql(weir):
 
 
 def test_blocking_pids_are_those_of_the_clients(weir):
-    weir.start(pool_mode="session", pool_size=3)
-    holder, waiter, watcher = weir.raw(), weir.raw(), weir.raw()
+    holder, waiter, watcher = weir.start(pool_mode="session", pool_size=3).raw(), weir.raw(), weir.raw()
     holder.query("SELECT pg_advisory_lock(7)")
     waiter.send(query("SELECT pg_advisory_lock(7)"))
     blocked = f"SELECT pg_blocking_pids({key_pid(waiter)})"
@@ -74,8 +73,7 @@ def test_a_cancel_with_a_real_pid_reaches_its_client_alone(weir):
 
 def test_the_servers_own_secret_is_no_key(weir):
     """The pid is PostgreSQL's; the secret is ours."""
-    weir.start(pool_mode="session", pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_mode="session", pool_size=1).raw() as wire:
         wire.send(query("SELECT pg_sleep(1), 'slept'"))
         sleeping(weir)
         send_cancel(weir.address, wire.key[:4] + bytes(4))
@@ -86,8 +84,7 @@ def test_the_servers_own_secret_is_no_key(weir):
 @pytest.mark.weir_only
 def test_the_key_of_the_client_before_hits_nobody(weir):
     """Both had the same server, and so the same pid."""
-    weir.start(pool_mode="session", pool_size=1)
-    with weir.raw() as first:
+    with weir.start(pool_mode="session", pool_size=1).raw() as first:
         old = first.key
     with weir.raw() as second:
         assert second.key[:4] == old[:4] and second.key != old
@@ -129,8 +126,7 @@ def test_in_transaction_mode_the_pid_is_made_up_and_positive(weir):
 
 @pytest.mark.weir_only
 def test_a_login_waits_for_a_server(weir):
-    weir.start(pool_mode="session", pool_size=1)
-    with weir.raw() as first:
+    with weir.start(pool_mode="session", pool_size=1).raw() as first:
         second = weir.in_background(weir.raw)
         weir.wait_waiting(1)
         assert not second.done()
@@ -141,8 +137,7 @@ def test_a_login_waits_for_a_server(weir):
 
 @pytest.mark.weir_only
 def test_a_login_without_a_server_is_refused_as_a_request_would_be(weir):
-    weir.start(pool_mode="session", pool_size=1)
-    with weir.raw():
+    with weir.start(pool_mode="session", pool_size=1).raw():
         weir.reload(pool_mode="session", pool_size=1, pool_timeout="300ms")
         with pytest.raises(rawwire.LoginRefused) as refused:
             weir.raw()
@@ -167,8 +162,7 @@ def test_a_login_without_postgresql_is_refused(weir):
 
 @pytest.mark.weir_only
 def test_one_that_leaves_while_it_waits_is_forgotten(weir):
-    weir.start(pool_mode="session", pool_size=1)
-    with weir.raw() as first:
+    with weir.start(pool_mode="session", pool_size=1).raw() as first:
         wire = weir.wire()
         wire.send(rawwire.startup("web", "app"))
         weir.wait_waiting(1)
@@ -214,8 +208,7 @@ def test_a_session_that_ran_nothing_needs_no_reset(weir):
 @pytest.mark.weir_only
 def test_a_reload_changes_the_mode_of_those_who_come(weir):
     """Who is there keeps what was promised at login: a server of its own, and that one clean when it leaves."""
-    weir.start(pool_mode="session", pool_size=1)
-    first = weir.raw()
+    first = weir.start(pool_mode="session", pool_size=1).raw()
     first.query("SET work_mem = '7MB'")
     weir.reload(pool_mode="transaction", pool_size=1)
     assert first.value("SHOW work_mem") == "7MB"
@@ -228,8 +221,7 @@ def test_a_reload_changes_the_mode_of_those_who_come(weir):
 
 @pytest.mark.weir_only
 def test_an_idle_session_is_under_client_idle_timeout(weir):
-    weir.start(pool_mode="session", pool_size=2, client_idle_timeout="500ms")
-    never, once = weir.raw(), weir.raw()
+    never, once = weir.start(pool_mode="session", pool_size=2, client_idle_timeout="500ms").raw(), weir.raw()
     once.query("SELECT pg_sleep(0.8)")                               # not idle meanwhile
     assert errors(never.read_until("E"))[0].sqlstate == "57P05"
     assert once.query("SELECT 1") == [["1"]]
@@ -238,8 +230,7 @@ def test_an_idle_session_is_under_client_idle_timeout(weir):
 
 @pytest.mark.weir_only
 def test_a_stop_waits_for_no_idle_session(weir):
-    weir.start(pool_mode="session", pool_size=2, shutdown_timeout="10s")
-    idle, busy = weir.raw(), weir.raw()
+    idle, busy = weir.start(pool_mode="session", pool_size=2, shutdown_timeout="10s").raw(), weir.raw()
     busy.query("BEGIN")
     weir.signal(15)
     assert errors(idle.read_until("E"))[0].sqlstate == "57P01"

@@ -159,8 +159,7 @@ def test_who_waits_too_long_learns_which_cap_it_was(weir):
 
 
 def test_overflow_is_for_those_that_have_waited(weir):
-    weir.start(pool_size=1, max_overflow=2, overflow_delay="700ms")
-    holder, waiter = weir.raw(), weir.raw()
+    holder, waiter = weir.start(pool_size=1, max_overflow=2, overflow_delay="700ms").raw(), weir.raw()
     holder.query(BEGIN_NOW)
     begin = time.monotonic()
     assert waiter.query("SELECT 'served'") == [["served"]]
@@ -169,8 +168,7 @@ def test_overflow_is_for_those_that_have_waited(weir):
 
 
 def test_a_client_that_waits_is_told_once_each_time(weir):
-    weir.start(pool_size=1, wait_notify="300ms")
-    holder = weir.raw()
+    holder = weir.start(pool_size=1, wait_notify="300ms").raw()
     heard = []
     with psycopg.connect(weir.dsn(), autocommit=True) as waiter:
         waiter.add_notice_handler(lambda notice: heard.append((notice.message_primary, notice.message_detail)))
@@ -185,8 +183,7 @@ def test_a_client_that_waits_is_told_once_each_time(weir):
 
 
 def test_nobody_is_told_unless_it_is_asked_for(weir):
-    weir.start(pool_size=1)
-    holder, waiter = weir.raw(), weir.raw()
+    holder, waiter = weir.start(pool_size=1).raw(), weir.raw()
     holder.query(BEGIN_NOW)
     waiter.send(query("SELECT 'served'"))
     wait_until(lambda: weir.pool()["maxwait"] >= 1, what="a wait of a second")

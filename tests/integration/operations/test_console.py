@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from contextlib import suppress
 
 import psycopg
 import psycopg2
@@ -121,8 +122,7 @@ NEXT = {what: f"{listed},{last} N" for what, listed, last in (
 
 @pytest.mark.parametrize("what", NEXT)
 def test_columns_of_the_next_pgbouncer_are_for_who_asks_for_them(weir, what):
-    weir.start(compat="pgbouncer_next")
-    with weir.raw() as one, weir.raw() as two, weir.raw("admin", "pgbouncer") as wire:
+    with weir.start(compat="pgbouncer_next").raw() as one, weir.raw() as two, weir.raw("admin", "pgbouncer") as wire:
         one.query("SELECT 1")
         two.query("SELECT 1")
         replies = wire.ask(query(f"SHOW {what}"))
@@ -136,8 +136,7 @@ def test_columns_of_the_next_pgbouncer_are_for_who_asks_for_them(weir, what):
 
 
 def test_show_pools_counts(weir):
-    weir.start(pool_size=1)
-    holder, waiter = weir.raw(), weir.raw()
+    holder, waiter = weir.start(pool_size=1).raw(), weir.raw()
     holder.query(BEGIN_NOW)
     waiter.send(query("SELECT 1"))
     weir.wait_waiting(1)
@@ -152,8 +151,7 @@ def test_show_pools_counts(weir):
 
 
 def test_show_stats_counts(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         for _ in range(10):
             wire.query("SELECT pg_sleep(0.01)")
         wire.query(BEGIN_NOW)
@@ -186,8 +184,7 @@ def test_show_databases(weir):
 
 
 def test_show_clients_and_servers(weir):
-    weir.start(pool_size=1)
-    holder = weir.raw(parameters={"application_name": "the holder"})
+    holder = weir.start(pool_size=1).raw(parameters={"application_name": "the holder"})
     holder.query("BEGIN")
     pid = int(holder.value("SELECT pg_backend_pid()"))
     waiter = weir.raw("web", "app")
@@ -234,16 +231,14 @@ def test_show_config_is_complete_and_keeps_secrets(weir):
 
 
 def test_show_version_is_what_tools_expect(weir):
-    weir.start()
-    with weir.raw("stats", "pgbouncer") as wire:
+    with weir.start().raw("stats", "pgbouncer") as wire:
         assert re.fullmatch(r"PgBouncer 1\.\d+\.\d+", wire.value("SHOW VERSION"))
         assert "pgweir" in wire.value("SELECT version()")
 
 
 @pytest.mark.parametrize("command", ["SHOW HELP", "SHOW", "HELP"])
 def test_help_helps(weir, command):
-    weir.start()
-    with weir.raw("stats", "pgweir") as wire:
+    with weir.start().raw("stats", "pgweir") as wire:
         replies = wire.ask(query(command))
         text = b"".join(reply.body for reply in replies).decode("utf-8", "replace")
         assert not errors(replies) and all(word in text for word in ("POOLS", "RELOAD", "PAUSE", "SHUTDOWN"))
@@ -251,8 +246,7 @@ def test_help_helps(weir, command):
 
 @pytest.mark.parametrize("command", ["show pools", "SHOW POOLS;", "  Show\n Pools ; ", "SHOW POOLS -- comment"])
 def test_commands_are_read_as_people_write_them(weir, command):
-    weir.start()
-    with weir.raw("admin", "pgweir") as wire:
+    with weir.start().raw("admin", "pgweir") as wire:
         assert shape(wire.ask(query(command))).endswith("C:SHOW Z:I")
 
 
@@ -276,15 +270,13 @@ def test_drivers_ask_it(weir):
                                   "SHOW extra_float_digits", "SHOW standard_conforming_strings", "SHOW datestyle",
                                   "SHOW timezone", "SHOW default_transaction_isolation"])
 def test_what_drivers_ask_on_their_own_is_answered(weir, ping):
-    weir.start()
-    with weir.raw("stats", "pgweir", parameters={"extra_float_digits": "2"}) as wire:
+    with weir.start().raw("stats", "pgweir", parameters={"extra_float_digits": "2"}) as wire:
         replies = wire.ask(query(ping))
         assert not errors(replies), errors(replies)[0].error
 
 
 def test_unknown_commands_are_errors_with_a_suggestion(weir):
-    weir.start()
-    with weir.raw("admin", "pgweir") as wire:
+    with weir.start().raw("admin", "pgweir") as wire:
         for command, suggestion in (("SHOW POOL", "POOLS"), ("SHOW POOLSS", "POOLS"), ("RELAOD", "RELOAD"),
                                     ("PAUS", "PAUSE")):
             reply = errors(wire.ask(query(command)))[0]
@@ -297,8 +289,7 @@ def test_unknown_commands_are_errors_with_a_suggestion(weir):
 
 
 def test_the_console_survives_what_it_does_not_know(weir):
-    weir.start()
-    with weir.raw("admin", "pgweir") as wire:
+    with weir.start().raw("admin", "pgweir") as wire:
         for data in (rawwire.function_call(1, []), query("COPY x FROM STDIN"),
                      rawwire.copy_done() + query("SHOW VERSION"), rawwire.bind("", "nowhere") + sync(),
                      rawwire.execute("nowhere") + sync(), rawwire.describe("S", "nowhere") + sync(),
@@ -307,11 +298,9 @@ def test_the_console_survives_what_it_does_not_know(weir):
         assert wire.query("SHOW VERSION")
     for data in (b"\xff" * 100, query("x" * 3_000_000), rawwire.message("S", b"x" * 100_000)):
         wire = weir.raw("admin", "pgweir")
-        try:
+        with suppress(rawwire.WireClosed, OSError):
             wire.send(data)
             assert errors(wire.read_until("ZE"))
-        except (rawwire.WireClosed, OSError):
-            pass
         wire.close()
     assert weir.console("SHOW VERSION")
 
@@ -326,8 +315,7 @@ CHANGES = ["RELOAD", "PAUSE", "PAUSE app", "RESUME", "RESUME app", "SHUTDOWN", "
 @pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("command", CHANGES)
 def test_stats_users_may_change_nothing(weir, command):
-    weir.start()
-    with weir.raw("stats", "pgweir") as wire, weir.raw() as client:
+    with weir.start().raw("stats", "pgweir") as wire, weir.raw() as client:
         replies = wire.ask(query(command))
         assert errors(replies)[0].sqlstate in ("42501", "42601"), errors(replies)[0].error
         if command.split()[0] in ("RELOAD", "PAUSE", "RESUME", "SHUTDOWN"):
@@ -338,8 +326,7 @@ def test_stats_users_may_change_nothing(weir, command):
 
 @pytest.mark.parametrize("what", COLUMNS)
 def test_stats_users_may_look(weir, what):
-    weir.start()
-    with weir.raw("stats", "pgweir") as wire:
+    with weir.start().raw("stats", "pgweir") as wire:
         assert not errors(wire.ask(query(f"SHOW {what}")))
 
 
@@ -352,8 +339,7 @@ def test_others_do_not_even_get_in(weir, database):
 
 
 def test_an_admin_is_an_ordinary_user_elsewhere(weir):
-    weir.start()
-    with weir.raw("admin", "app") as wire:
+    with weir.start().raw("admin", "app") as wire:
         assert wire.value("SELECT current_user") == "admin"
         assert errors(wire.ask(query("SHOW POOLS")))[0].sqlstate == "42704"
 
@@ -366,8 +352,7 @@ def test_a_database_named_like_the_console_cannot_hide_it(weir):
 # --- what it does ---
 
 def test_pause_waits_for_transactions_holds_new_ones_and_resume_lets_them_go(weir):
-    weir.start(pool_size=3)
-    holder, newcomer = weir.raw(), weir.raw()
+    holder, newcomer = weir.start(pool_size=3).raw(), weir.raw()
     newcomer.query("SELECT 1")
     holder.query(BEGIN_NOW)
     pausing = weir.in_background(weir.console, "PAUSE")
@@ -419,8 +404,7 @@ def test_a_login_under_way_is_finished_and_used_behind_reconnect_and_pause(weir,
 
 
 def test_pause_of_one_database_leaves_the_other(weir):
-    weir.start()
-    with weir.raw() as held, weir.raw(database="app2") as free:
+    with weir.start().raw() as held, weir.raw(database="app2") as free:
         weir.console("PAUSE app")
         held.send(query("SELECT 1"))
         weir.wait_waiting(1)
@@ -443,16 +427,14 @@ def test_login_and_console_work_while_paused(weir):
 
 
 def test_resume_without_pause_is_an_error_or_nothing_and_pause_twice_too(weir):
-    weir.start()
-    with weir.raw("admin", "pgweir") as wire:
+    with weir.start().raw("admin", "pgweir") as wire:
         for command in ("RESUME", "PAUSE", "PAUSE", "RESUME", "RESUME"):
             assert wire.ask(query(command))[-1].type == "Z"
     assert weir.raw().query("SELECT 1") == [["1"]]
 
 
 def test_pause_of_an_unknown_database_is_an_error(weir):
-    weir.start()
-    with weir.raw("admin", "pgweir") as wire:
+    with weir.start().raw("admin", "pgweir") as wire:
         assert errors(wire.ask(query("PAUSE nowhere")))[0].sqlstate in ("3D000", "42601", "22023")
         assert errors(wire.ask(query("RESUME nowhere")))[0].sqlstate in ("3D000", "42601", "22023")
 
@@ -478,8 +460,7 @@ def test_a_bad_reload_says_why_and_changes_nothing(weir):
 
 
 def test_shutdown_ends_it_at_once(weir):
-    weir.start()
-    client = weir.raw()
+    client = weir.start().raw()
     client.query("SELECT 1")
     console = weir.raw("admin", "pgweir")
     console.send(query("SHUTDOWN"))
@@ -534,11 +515,9 @@ def test_a_console_client_that_does_not_read(weir):
 def test_names_with_odd_characters_are_shown(weir):
     weir.users['o"dd\\'] = "x"
     weir.start(sections={"database *": {"upstream": weir.upstream()}})
-    try:
+    with suppress(rawwire.WireError):
         wire = weir.raw('o"dd\\', "app", parameters={"application_name": "tab\there, 'quote', \"double\""})
         wire.ask(query("SELECT 1"))
-    except rawwire.WireError:
-        pass
     assert weir.console("SHOW CLIENTS") is not None
     assert weir.console("SHOW POOLS") is not None
 

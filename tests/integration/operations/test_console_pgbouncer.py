@@ -30,8 +30,7 @@ def told(wire):
 # --- DISABLE, ENABLE ---
 
 def test_a_disabled_database_lets_nobody_new_in_and_keeps_those_it_has(weir):
-    weir.start()
-    inside = weir.raw()
+    inside = weir.start().raw()
     weir.console("DISABLE app")
     assert database(weir)["disabled"] == 1 and database(weir, "app2")["disabled"] == 0
     with pytest.raises(rawwire.LoginRefused, match='database "app" is disabled') as refused:
@@ -69,8 +68,7 @@ def test_disable_survives_a_reload_and_names_one_database(weir):
 # --- SUSPEND ---
 
 def test_suspend_reads_nothing_more_and_resume_goes_on(weir):
-    weir.start(query_timeout="1s")
-    idle, running = weir.raw(), weir.raw()
+    idle, running = weir.start(query_timeout="1s").raw(), weir.raw()
     idle.query("SELECT 1")
     running.send(query("SELECT pg_sleep(0.5), 'done'"))
     wait_until(lambda: weir.pool()["sv_active"] == 1)
@@ -91,8 +89,7 @@ def test_suspend_reads_nothing_more_and_resume_goes_on(weir):
 
 
 def test_suspend_answers_when_what_was_read_is_sent(weir):
-    weir.start()
-    slow = weir.raw()
+    slow = weir.start().raw()
     slow.send(query("SELECT repeat('x', 1000000) FROM generate_series(1, 40)"))
     wait_until(lambda: any(int(row["send_remain"]) > 0 for row in weir.console("SHOW SOCKETS")), what="bytes to pile up")
     console = weir.raw("admin", "pgweir")
@@ -107,8 +104,7 @@ def test_suspend_answers_when_what_was_read_is_sent(weir):
 
 
 def test_a_suspend_ends_with_the_last_console_client(weir):
-    weir.start()
-    client, console = weir.raw(), weir.raw("admin", "pgweir")
+    client, console = weir.start().raw(), weir.raw("admin", "pgweir")
     client.query("SELECT 1")
     console.query("SUSPEND")
     client.send(query("SELECT 2"))
@@ -119,8 +115,7 @@ def test_a_suspend_ends_with_the_last_console_client(weir):
 
 
 def test_a_suspend_outlives_the_one_who_asked_for_it_and_newcomers_can_end_it(weir):
-    weir.start()
-    client, other, console = weir.raw(), weir.raw("admin", "pgweir"), weir.raw("admin", "pgweir")
+    client, other, console = weir.start().raw(), weir.raw("admin", "pgweir"), weir.raw("admin", "pgweir")
     other.query("SHOW STATE")
     client.query("SELECT 1")
     console.query("SUSPEND")
@@ -134,8 +129,7 @@ def test_a_suspend_outlives_the_one_who_asked_for_it_and_newcomers_can_end_it(we
 
 
 def test_sigusr2_ends_a_suspend(weir):
-    weir.start()
-    client, console = weir.raw(), weir.raw("admin", "pgweir")
+    client, console = weir.start().raw(), weir.raw("admin", "pgweir")
     console.query("SUSPEND")
     client.send(query("SELECT 2"))
     assert client.has_nothing_more(0.2)
@@ -147,8 +141,7 @@ def test_sigusr2_ends_a_suspend(weir):
 
 @pytest.mark.parametrize("fast", ["off", "on"])
 def test_reconnect_and_a_session(weir, fast):
-    weir.start(pool_mode="session", server_fast_close=fast)
-    idle, busy = weir.raw(), weir.raw()
+    idle, busy = weir.start(pool_mode="session", server_fast_close=fast).raw(), weir.raw()
     pid = idle.value("SELECT pg_backend_pid()")
     busy.query(BEGIN_NOW)
     weir.console("RECONNECT app")
@@ -189,8 +182,7 @@ def test_a_notice_at_login(weir):
 
 
 def test_a_line_with_what_goes_through(weir):
-    weir.start(stats_interval="200ms")
-    wire = weir.raw()
+    wire = weir.start(stats_interval="200ms").raw()
 
     def told_of_queries():
         wire.query("SELECT 1")
@@ -230,8 +222,7 @@ def test_shutdown_wait_for_clients_waits_for_the_last_to_leave(weir):
 
 
 def test_shutdown_wait_for_servers_waits_for_transactions_only(weir):
-    weir.start(shutdown_timeout="20s")
-    idle, busy = weir.raw(), weir.raw()
+    idle, busy = weir.start(shutdown_timeout="20s").raw(), weir.raw()
     idle.query("SELECT 1")
     busy.query(BEGIN_NOW)
     weir.console("SHUTDOWN WAIT_FOR_SERVERS")
@@ -243,8 +234,7 @@ def test_shutdown_wait_for_servers_waits_for_transactions_only(weir):
 
 
 def test_a_more_determined_shutdown_takes_over(weir):
-    weir.start(shutdown_timeout="20s")
-    idle, busy = weir.raw(), weir.raw()
+    idle, busy = weir.start(shutdown_timeout="20s").raw(), weir.raw()
     idle.query("SELECT 1")
     busy.query(BEGIN_NOW)
     weir.console("SHUTDOWN WAIT_FOR_CLIENTS")
@@ -258,8 +248,7 @@ def test_a_more_determined_shutdown_takes_over(weir):
 
 
 def test_a_reload_while_it_stops_opens_no_listener_again(weir):
-    weir.start()
-    client = weir.raw()
+    client = weir.start().raw()
     weir.console("SHUTDOWN WAIT_FOR_CLIENTS")
     weir.reload(pool_size=3)
     with pytest.raises(OSError):
@@ -307,8 +296,7 @@ def test_set_does_what_it_says_until_the_next_reload(weir, said, key, value):
 
 
 def test_what_is_set_is_used_and_adds_up(weir):
-    weir.start(pool_size=1, session_state="allow")
-    holder, waiter = weir.raw(), weir.raw()
+    holder, waiter = weir.start(pool_size=1, session_state="allow").raw(), weir.raw()
     holder.query(BEGIN_NOW)
     waiter.send(query("SELECT 'served'"))
     weir.wait_waiting(1)
@@ -392,8 +380,7 @@ def test_tls_can_be_set_one_by_one(weir):
 
 
 def test_set_needs_an_admin_and_drivers_may_still_set_what_is_postgresqls(weir):
-    weir.start()
-    with weir.raw("stats", "pgweir") as console:
+    with weir.start().raw("stats", "pgweir") as console:
         assert errors(console.ask(query("SET pool.pool_size = 7")))[0].sqlstate == "42501"
         for harmless in ("statement_timeout = '5s'", "lock_timeout = 0", "SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
                          "application_name = 'x'", "TIME ZONE 'UTC'"):

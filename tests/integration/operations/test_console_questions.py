@@ -75,8 +75,7 @@ def test_holders_in_every_state(weir, table):
 
 def test_pgweir_s_own_questions_are_known_in_pg_stat_activity(weir):
     """What a pinned client's server ran last is the question whether the pin is still needed."""
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wire.query("SELECT pg_advisory_lock(1)")
         last, = wait_until(lambda: [text for text, in weir.postgres.query(
             "SELECT query FROM pg_stat_activity WHERE state = 'idle' AND usename = 'web'") if "pg_locks" in text])
@@ -414,8 +413,7 @@ def test_queries_by_application(weir):
 
 def test_the_table_of_queries_is_bounded(weir):
     """What costs the most stays."""
-    weir.start(query_stats="on", table_size=20)
-    with weir.raw() as wire:
+    with weir.start(query_stats="on", table_size=20).raw() as wire:
         wire.query("SELECT pg_sleep(0.1)")
         for i in range(100):
             wire.query(f"SELECT 1 AS a{i}")
@@ -425,16 +423,14 @@ def test_the_table_of_queries_is_bounded(weir):
 
 @pytest.mark.parametrize("how, seen", [("off", 0), ("sampled", 1), ("on", 1)])
 def test_query_stats_can_be_off(weir, how, seen):
-    weir.start(query_stats=how)
-    with weir.raw() as wire:
+    with weir.start(query_stats=how).raw() as wire:
         wire.query("SELECT 'known'")
     wait_until(lambda: len(weir.console("SHOW QUERIES")) == seen)   # another worker counts it behind its reply
 
 
 def test_samples_count_for_all(weir):
     """Many more than are counted one by one: the sums are right all the same, about."""
-    weir.start(query_stats="sampled")
-    with weir.raw() as wire:
+    with weir.start(query_stats="sampled").raw() as wire:
         for _ in range(10000):
             wire.query("SELECT 'one of many'")
     row, = weir.console("SHOW QUERIES")
@@ -479,8 +475,7 @@ def test_events_are_the_last_lines_of_the_log(weir):
 
 
 def test_metrics_have_values(weir):
-    weir.start(pool_size=7)
-    with weir.raw() as wire:
+    with weir.start(pool_size=7).raw() as wire:
         wire.query("SELECT 1")
     rows = weir.console("SHOW METRICS LIKE 'pgweir_pool_limit%'")
     assert {(row["type"], row["labels"], row["value"]) for row in rows} == {

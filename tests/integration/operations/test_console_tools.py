@@ -83,8 +83,7 @@ EXPORTER = {
 
 @pytest.mark.parametrize("what", EXPORTER)
 def test_pgbouncer_exporter_finds_its_columns(weir, what):
-    weir.start()
-    with weir.raw() as keep, psycopg.connect(weir.dsn("stats", "pgbouncer"), autocommit=True) as console:
+    with weir.start().raw() as keep, psycopg.connect(weir.dsn("stats", "pgbouncer"), autocommit=True) as console:
         keep.query("SELECT 1")
         cursor = console.execute(f"SHOW {what}", prepare=False)
         rows = [dict(zip([column.name for column in cursor.description], row)) for row in cursor]

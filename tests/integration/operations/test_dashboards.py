@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -74,10 +75,8 @@ def traffic(weir):
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS pinned (i int)")
         cursor.execute("DROP TABLE pinned")
         for statement in ("SELECT 1/0", "BEGIN", "SELECT 1", "COMMIT"):
-            try:
+            with suppress(psycopg.Error):
                 two.cursor().execute(statement)
-            except psycopg.Error:
-                pass
     with weir.raw() as wire:
         wire.extended("SELECT $1::int", [1])
 

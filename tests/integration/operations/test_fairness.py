@@ -50,8 +50,7 @@ def test_clients_that_insert_are_served_alike(weir, bank, clients, servers, scri
 @pytest.mark.weir_only
 def test_who_expects_a_currval_keeps_nobody_waiting(weir, table):
     """One inserts all the time, and would have a server of its own: whoever comes gets it."""
-    weir.start(pool_size=1, max_overflow=0, pool_timeout="2s")
-    with weir.raw() as inserter, weir.raw() as other:
+    with weir.start(pool_size=1, max_overflow=0, pool_timeout="2s").raw() as inserter, weir.raw() as other:
         ends = time.monotonic() + 2
         inserter.send(query(f"INSERT INTO {table} SELECT coalesce(max(id), 0) + 1 FROM {table}"))
         took = []
@@ -71,8 +70,7 @@ def test_who_asks_for_each_currval_waits_in_line_again(weir, numbered):
     ids = []
     with weir.raw() as inserter, weir.raw() as other:
         for _ in range(10):
-            inserter.query("BEGIN")
-            inserter.query(f"INSERT INTO {numbered} (v) VALUES (1)")
+            inserter.query("BEGIN", f"INSERT INTO {numbered} (v) VALUES (1)")
             other.send(query("SELECT 1"))
             weir.wait_waiting(1)
             inserter.query("COMMIT")
@@ -97,8 +95,7 @@ def numbered(postgres):
 @pytest.mark.weir_only
 def test_a_lingering_client_is_let_go_outside_of_anothers_packet(weir, table):
     """One lingers, a second one waits, and a third one's packet comes when the second is to be served: both hear all."""
-    weir.start(pool_size=1, max_overflow=0)
-    with weir.raw() as lingerer, weir.raw() as waiting, weir.raw() as third:
+    with weir.start(pool_size=1, max_overflow=0).raw() as lingerer, weir.raw() as waiting, weir.raw() as third:
         number = 0
         ends = time.monotonic() + 3
         while time.monotonic() < ends:

@@ -49,8 +49,7 @@ def test_without_a_budget_there_is_nothing_to_see(weir):
 
 
 def test_console_and_metrics_agree(weir, postgres):
-    weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
-    with weir.raw() as wire:
+    with weir.start(budget="on", budget_connections=20, cluster_user="scramuser").raw() as wire:
         wire.query("SELECT 1")
         weir.settle()
         row = wait_until(lambda: row if (row := joined(weir))["connections"] == postgres.count() else None)

@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -35,8 +36,7 @@ def test_sigterm_without_clients_ends_at_once(weir):
 
 
 def test_sigterm_lets_transactions_finish_and_tells_the_idle(weir):
-    weir.start(pool_size=3, shutdown_timeout="20s")
-    idle, busy, running = weir.raw(), weir.raw(), weir.raw()
+    idle, busy, running = weir.start(pool_size=3, shutdown_timeout="20s").raw(), weir.raw(), weir.raw()
     idle.query("SELECT 1")
     busy.query(BEGIN_NOW)
     running.send(query("SELECT pg_sleep(0.8), 'finished'"))
@@ -55,8 +55,7 @@ def test_sigterm_lets_transactions_finish_and_tells_the_idle(weir):
 
 
 def test_while_draining_nobody_new_gets_in_and_readyz_says_so(weir):
-    weir.start(pool_size=3, shutdown_timeout="20s")
-    busy = weir.raw()
+    busy = weir.start(pool_size=3, shutdown_timeout="20s").raw()
     busy.query(BEGIN_NOW)
     weir.signal(signal.SIGTERM)
     wait_until(lambda: weir.http("/readyz").status == 503)
@@ -70,8 +69,7 @@ def test_while_draining_nobody_new_gets_in_and_readyz_says_so(weir):
 
 
 def test_clients_that_wait_for_a_server_are_told(weir):
-    weir.start(pool_size=1, shutdown_timeout="20s")
-    busy, waiter = weir.raw(), weir.raw()
+    busy, waiter = weir.start(pool_size=1, shutdown_timeout="20s").raw(), weir.raw()
     busy.query(BEGIN_NOW)
     waiter.send(query("SELECT 1"))
     weir.wait_waiting(1)
@@ -83,8 +81,7 @@ def test_clients_that_wait_for_a_server_are_told(weir):
 
 
 def test_shutdown_timeout_ends_what_does_not_finish(weir):
-    weir.start(pool_size=3, shutdown_timeout="1s")
-    idle_in_transaction, running = weir.raw(), weir.raw()
+    idle_in_transaction, running = weir.start(pool_size=3, shutdown_timeout="1s").raw(), weir.raw()
     idle_in_transaction.query(BEGIN_NOW)
     running.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.pool()["sv_active"] == 2)
@@ -99,8 +96,7 @@ def test_shutdown_timeout_ends_what_does_not_finish(weir):
 
 
 def test_a_second_sigterm_does_not_wait(weir):
-    weir.start(shutdown_timeout="60s")
-    busy = weir.raw()
+    busy = weir.start(shutdown_timeout="60s").raw()
     busy.query(BEGIN_NOW)
     weir.signal(signal.SIGTERM)
     wait_until(lambda: weir.metric("pgweir_state", state="draining") == 1)
@@ -121,8 +117,7 @@ def test_shutdown_delay_keeps_serving_while_readyz_says_no(weir):
 
 
 def test_a_copy_under_way_may_finish(weir, table):
-    weir.start(shutdown_timeout="10s")
-    wire = weir.raw()
+    wire = weir.start(shutdown_timeout="10s").raw()
     wire.send(query(f"COPY {table} FROM STDIN"))
     wire.read_until("G")
     weir.signal(signal.SIGTERM)
@@ -134,8 +129,7 @@ def test_a_copy_under_way_may_finish(weir, table):
 
 
 def test_session_clients_are_told_between_transactions(weir):
-    weir.start(pool_mode="session", shutdown_timeout="10s")
-    wire = weir.raw()
+    wire = weir.start(pool_mode="session", shutdown_timeout="10s").raw()
     wire.query("SELECT 1")
     weir.signal(signal.SIGTERM)
     assert told(wire).sqlstate == "57P01"
@@ -165,8 +159,7 @@ def test_a_server_login_in_progress_does_not_hold_up_the_end(weir, tap):
 # --- SIGINT, SIGHUP, SIGUSR ---
 
 def test_sigint_ends_at_once_and_tells_everybody(weir):
-    weir.start(shutdown_timeout="60s")
-    idle, busy = weir.raw(), weir.raw()
+    idle, busy = weir.start(shutdown_timeout="60s").raw(), weir.raw()
     idle.query("SELECT 1")
     busy.query(BEGIN_NOW)
     weir.signal(signal.SIGINT)
@@ -178,8 +171,7 @@ def test_sigint_ends_at_once_and_tells_everybody(weir):
 
 
 def test_transactions_cut_by_the_end_are_rolled_back(weir, table):
-    weir.start()
-    wire = weir.raw()
+    wire = weir.start().raw()
     wire.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
     weir.stop(signal.SIGINT)
     wait_until(lambda: weir.postgres.count() == 0)
@@ -187,8 +179,7 @@ def test_transactions_cut_by_the_end_are_rolled_back(weir, table):
 
 
 def test_sighup_reads_the_new_config_and_drops_nobody(weir):
-    weir.start(pool_size=2)
-    wire, busy = weir.raw(), weir.raw()
+    wire, busy = weir.start(pool_size=2).raw(), weir.raw()
     wire.query("SELECT 1")
     busy.query(BEGIN_NOW)
     weir.settle()
@@ -203,8 +194,7 @@ def test_sighup_reads_the_new_config_and_drops_nobody(weir):
 
 
 def test_a_broken_config_changes_nothing_and_is_reported(weir):
-    weir.start(pool_size=2)
-    wire = weir.raw()
+    wire = weir.start(pool_size=2).raw()
     wire.query("SELECT 1")
     good = weir.ini.read_text()
     for bad in ("[pool]\npool_size = many\n", "[nonsense\n", "\xff\xfe", "", "[pool]\npool_timeout = 30\n"):
@@ -239,8 +229,7 @@ def test_a_users_file_that_is_broken_changes_nothing(weir):
 
 
 def test_a_new_upstream_moves_new_work(weir, tap):
-    weir.start(pool_size=2)
-    wire, busy = weir.raw(), weir.raw()
+    wire, busy = weir.start(pool_size=2).raw(), weir.raw()
     wire.query("SELECT 1")
     busy.query(BEGIN_NOW)
     weir.reload(upstream=f"host={tap.host} port={tap.port}", pool_size=2)
@@ -286,8 +275,7 @@ def test_many_reloads_under_load(weir):
 
 
 def test_sigusr1_pauses_and_sigusr2_resumes(weir):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wire.query("SELECT 1")
         weir.signal(signal.SIGUSR1)
         wait_until(lambda: weir.metric("pgweir_state", state="paused") == 1)
@@ -378,8 +366,7 @@ def test_an_address_in_use_is_said_clearly(weir):
 
 
 def test_a_restart_may_take_the_port_at_once(weir):
-    weir.start()
-    wire = weir.raw()
+    wire = weir.start().raw()
     wire.query("SELECT 1")
     weir.stop(signal.SIGINT)
     weir.expected_exit = None
@@ -428,8 +415,7 @@ def test_the_soft_limit_is_raised_and_one_that_is_too_small_is_warned_of(weir):
 
 
 def test_out_of_descriptors_it_refuses_and_recovers(weir):
-    weir.start(fd_limit=80, max_client_connections=1000, pool_size=3)
-    with weir.raw() as good:
+    with weir.start(fd_limit=80, max_client_connections=1000, pool_size=3).raw() as good:
         good.query("SELECT 1")
         crowd, refused = [], 0
         for _ in range(150):
@@ -478,8 +464,7 @@ def test_an_idle_pgweir_uses_no_cpu(weir):
 
 
 def test_nothing_leaks_from_query_to_query(weir, sanitized):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         def some(count):
             for number in range(count):
                 wire.send(query("SELECT 1") + one_statement("SELECT $1::int", [number], name="") + sync())
@@ -514,9 +499,7 @@ def test_passwords_are_in_no_log(weir):
 def test_log_lines_cannot_be_forged_by_names(weir):
     weir.start(connections=True, sections={"log": {"level": "debug"}})
     for name in ("evil\nFAKE LINE", "evil\x1b[31m"):
-        try:
+        with suppress(rawwire.WireError):
             weir.wire().login(name, "app\nFAKE LINE", parameters={"application_name": "x\nFAKE LINE"}).query("SELECT 1")
-        except rawwire.WireError:
-            pass
     assert not any(line.startswith("FAKE LINE") for line in weir.log().splitlines())
     assert "\x1b" not in weir.log()

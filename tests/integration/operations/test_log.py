@@ -53,8 +53,7 @@ def test_a_client_that_leaves_has_no_line(weir):
 @pytest.mark.parametrize("how", ["query", "transaction", "pinned"])
 def test_why_postgresql_ended_a_session(weir, how):
     """One line, with its words; and it is found by the client's number."""
-    weir.start()
-    with weir.raw(parameters={"application_name": "victim"}) as wire:
+    with weir.start().raw(parameters={"application_name": "victim"}) as wire:
         if how == "query":
             wire.send(query("SELECT pg_sleep(60)"))
             wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
@@ -71,8 +70,7 @@ def test_why_postgresql_ended_a_session(weir, how):
 
 
 def test_a_client_that_vanishes_in_a_transaction(weir):
-    weir.start()
-    wire = weir.raw(parameters={"application_name": "vanished"})
+    wire = weir.start().raw(parameters={"application_name": "vanished"})
     wire.query(BEGIN_NOW)
     row, = weir.console("SHOW HOLDERS")
     wire.reset()
@@ -82,8 +80,7 @@ def test_a_client_that_vanishes_in_a_transaction(weir):
 
 @pytest.mark.parametrize("command", ["KILL_CLIENT {}", "KILL app"])
 def test_who_killed_a_client(weir, command):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         client_id = next(row["id"] for row in weir.console("SHOW CLIENTS") if row["user"] == "web")
         weir.console(command.format(client_id))
         error, = (reply for reply in wire.read_to_end() if reply.type == "E")
@@ -94,10 +91,8 @@ def test_who_killed_a_client(weir, command):
 
 
 def test_text_has_detail_and_hint(weir):
-    weir.start(max_client_connections=1)
-    with weir.raw():
-        with pytest.raises(psycopg.OperationalError):
-            weir.connect()
+    with weir.start(max_client_connections=1).raw(), pytest.raises(psycopg.OperationalError):
+        weir.connect()
     line, = wait_until(lambda: [line for line in weir.log().splitlines() if "too many clients" in line])
     assert "(max_client_connections); hint: Raise max_client_connections" in line
 
@@ -169,20 +164,17 @@ def test_an_exhausted_pool_names_its_holders_and_what_they_do(weir, text):
 @pytest.mark.parametrize("setting, event", [("long_transaction", "long_transaction"),
                                             ("idle_transaction", "idle_transaction")])
 def test_long_and_idle_transactions(weir, setting, event):
-    weir.start(sections=JSON_LOG, **{setting: "300ms"})
-    with weir.raw(parameters={"application_name": "slow"}) as wire:
+    with weir.start(sections=JSON_LOG, **{setting: "300ms"}).raw(parameters={"application_name": "slow"}) as wire:
         wire.query(BEGIN_NOW)
         line = wait_event(weir, event)
         assert (line["application"], line["user"]) == ("slow", "web") and line["duration_ms"] >= 300
         assert "on server" in line["message"] and line["server"].startswith("127.0.0.1:")
-        wire.query("SELECT 1")
-        wire.query("COMMIT")
+        wire.query("SELECT 1", "COMMIT")
     assert len(events(weir, "long_transaction")) <= 1
 
 
 def test_a_lost_server_is_one_line(weir):
-    weir.start(sections=JSON_LOG)
-    with weir.raw() as wire:
+    with weir.start(sections=JSON_LOG).raw() as wire:
         wire.query("BEGIN")
         pid = int(wire.value("SELECT pg_backend_pid()"))
         weir.postgres.query("SELECT pg_terminate_backend(%s)", (pid,))

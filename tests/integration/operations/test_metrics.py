@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -26,8 +27,7 @@ def load(weir):
         for _ in range(5):
             wire.extended("SELECT $1::int", [1])
         for end in ("COMMIT", "ROLLBACK"):
-            wire.query(BEGIN_NOW)
-            wire.query(end)
+            wire.query(BEGIN_NOW, end)
         for _ in range(3):
             wire.ask(query("SELECT 1/0"))
 
@@ -101,8 +101,7 @@ def test_openmetrics_is_well_formed_and_has_exemplars(weir):
     weir.start(threshold="50ms")
     load(weir)
     with weir.raw() as wire:
-        wire.query(f"SELECT pg_sleep(0.12) /*traceparent='00-{trace}-c532cb4098ac3dd2-01'*/")
-        wire.query("SELECT pg_sleep(0.3)")
+        wire.query(f"SELECT pg_sleep(0.12) /*traceparent='00-{trace}-c532cb4098ac3dd2-01'*/", "SELECT pg_sleep(0.3)")
     plain = weir.http("/metrics").text
     text = weir.http("/metrics", headers={"Accept": PROMETHEUS_2_42}).text
     kind = {}
@@ -149,8 +148,7 @@ def test_the_numbers_are_right(weir):
 
 
 def test_phases_add_up_and_name_the_culprit(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as waiter:
+    with weir.start(pool_size=1).raw() as wire, weir.raw() as waiter:
         wire.send(query("SELECT pg_sleep(1.5)"))
         wait_until(lambda: weir.pool()["sv_active"] == 1)
         waiter.send(query("SELECT pg_sleep(0.2)"))
@@ -175,8 +173,7 @@ def test_a_slow_reader_is_client_write_not_server(weir):
 
 
 def test_think_time_in_a_transaction_is_nobodys(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("SELECT 1")              # opens the server
         weir.settle()
         before = weir.metric_now("pgweir_query_phase_seconds_total", database="app")
@@ -222,10 +219,8 @@ def test_logins_are_counted_by_result(weir):
 
 
 def test_slow_queries_are_counted(weir):
-    weir.start(threshold="100ms")
-    with weir.raw() as wire:
-        wire.query("SELECT pg_sleep(0.15)")
-        wire.query("SELECT 1")
+    with weir.start(threshold="100ms").raw() as wire:
+        wire.query("SELECT pg_sleep(0.15)", "SELECT 1")
     wait_until(lambda: weir.metric("pgweir_slow_queries_total", database="app") == 1)
 
 
@@ -260,12 +255,9 @@ def test_counters_never_fall(weir):
 def test_odd_names_are_escaped(weir):
     weir.start(sections={"database *": {"upstream": weir.upstream(dbname="app")}})
     for name in ('a"b\\c', "new\nline", "ünïcode", b"\xff\xfe"):
-        try:
-            with weir.wire() as wire:
-                wire.login("web", name)
-                wire.query("SELECT 1")
-        except rawwire.WireError:
-            pass
+        with suppress(rawwire.WireError), weir.wire() as wire:
+            wire.login("web", name)
+            wire.query("SELECT 1")
     samples = weir.metrics()                                # parses strictly
     databases = {dict(labels).get("database") for _, labels in samples}
     assert 'a"b\\c' in databases and "new\nline" in databases and "ünïcode" in databases
@@ -449,12 +441,10 @@ def test_bad_requests_hurt_nobody(weir, data):
     weir.start()
     with socket.create_connection((weir.host, weir.http_port)) as sock:
         sock.settimeout(10)
-        try:
+        with suppress(OSError):
             sock.sendall(data)
             while sock.recv(65536):
                 pass
-        except OSError:
-            pass
     assert weir.http("/metrics").status == 200 and weir.raw().query("SELECT 1") == [["1"]]
 
 

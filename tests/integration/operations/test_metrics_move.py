@@ -92,8 +92,7 @@ def line(weir, look):
 def outage(weir, look):
     """A request is held while PostgreSQL refuses, and another is relayed again when its server ends."""
     with Tap((weir.postgres.host, weir.postgres.port)) as tap:
-        weir.start(upstream=f"host={tap.host} port={tap.port}", on_outage="hold")
-        with weir.raw() as wire:
+        with weir.start(upstream=f"host={tap.host} port={tap.port}", on_outage="hold").raw() as wire:
             wire.query("SELECT 1")
             look()
             tap.shut()
@@ -129,8 +128,7 @@ def upkeep(weir, look):
     weir.start(pool_size=2, ping_interval="100ms")
     look()
     with weir.raw() as wire:
-        wire.query("CREATE TEMP TABLE kept (i int)")
-        wire.query("DROP TABLE kept")
+        wire.query("CREATE TEMP TABLE kept (i int)", "DROP TABLE kept")
     with weir.raw() as wire:
         wire.query("BEGIN")
     with weir.raw() as wire:
@@ -204,9 +202,8 @@ def looked_up(weir, look):
         wire.query("SELECT 1")
     look()
     weir.reload(upstream=weir.upstream(host="nowhere.invalid"))
-    with pytest.raises(Exception, match="08"):
-        with weir.raw() as wire:
-            wire.query("SELECT 1")
+    with pytest.raises(Exception, match="08"), weir.raw() as wire:
+        wire.query("SELECT 1")
     look()
 
 

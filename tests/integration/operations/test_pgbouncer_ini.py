@@ -559,8 +559,7 @@ def test_a_shutdown_timeout_beside_it_lets_transactions_finish_and_waits_for_nob
     busy.query(BEGIN_NOW)
     bouncer.weir.signal(number)
     assert rawwire.shape(idle.read_to_end(timeout=8)).startswith("E:57P01")
-    busy.query("SELECT 1")
-    busy.query("COMMIT")
+    busy.query("SELECT 1", "COMMIT")
     assert bouncer.weir.wait_exit() == 0
 
 
@@ -629,9 +628,8 @@ def test_limits_on_time_are_in_pgbouncers_words(bouncer):
 
 def test_statement_mode_has_no_transactions_in_pgbouncers_words(bouncer):
     bouncer.start(settings="pool_mode = statement")
-    with bouncer.connect().cursor() as cursor:
-        with pytest.raises(psycopg2.OperationalError):
-            cursor.execute("BEGIN")
+    with bouncer.connect().cursor() as cursor, pytest.raises(psycopg2.OperationalError):
+        cursor.execute("BEGIN")
     wait_until(lambda: re.search(r"app/web@\S+ closing because: transaction blocks not allowed in statement pooling mode",
                                  bouncer.log()))
 

@@ -28,8 +28,7 @@ def pause(seconds=0.3):
 
 def start(weir, **settings):
     """And the first connection is opened, and asked about the code: what that takes is no request's."""
-    weir.start(**settings)
-    with weir.raw() as wire:
+    with weir.start(**settings).raw() as wire:
         wait_until(lambda: weir.pool()["sv_idle"] == 1)
         wire.query("SELECT 1")
 
@@ -344,8 +343,7 @@ def test_a_pipeline_lasts_as_long_as_it_takes(weir):
 
 
 def test_a_session_s_idle_time_is_no_requests(weir):
-    weir.start(pool_size=1, pool_mode="session", threshold="0ms")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, pool_mode="session", threshold="0ms").raw() as wire:
         wire.query("SELECT 1")
         pause()
         wire.query("SELECT 2")
@@ -364,9 +362,7 @@ def test_who_waits_for_a_question_of_pgweir_s_is_not_told_to_raise_pool_size(wei
         return False
 
     fake.answer = answer
-    weir.start(upstream=fake.upstream, pool_size=2, threshold="100ms")
-    with weir.raw() as wire:
-        wire.query("SELECT 1")
-        wire.query("SELECT 2")
+    with weir.start(upstream=fake.upstream, pool_size=2, threshold="100ms").raw() as wire:
+        wire.query("SELECT 1", "SELECT 2")
         line = wait_until(lambda: [line for line in weir.slow_lines() if line["event"] == "slow_query"])[-1]
     assert line["cause"] == "connect" and line["wait_ms"] < 30 < 150 < line["connect_ms"], line

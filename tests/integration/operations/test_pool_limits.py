@@ -157,8 +157,7 @@ def test_no_pool_starves_under_a_shared_cap(weir):
 
 
 def test_min_idle_servers_are_kept_ready(weir):
-    weir.start(pool_size=5, min_idle=3)
-    with weir.raw() as wire:
+    with weir.start(pool_size=5, min_idle=3).raw() as wire:
         wire.query("SELECT 1")
         wait_until(lambda: weir.postgres.count() >= 3, what="three servers")
     weir.postgres.kill_backends()
@@ -266,8 +265,7 @@ def test_a_server_returned_while_another_is_being_opened_is_used(weir, fake):
     def slow_login(conn):
         conn.read_startup()
         sleep_until_gone(conn, 5)
-    weir.start(upstream=fake.upstream, pool_size=2)
-    holder, waiter = weir.raw(), weir.raw()
+    holder, waiter = weir.start(upstream=fake.upstream, pool_size=2).raw(), weir.raw()
     holder.query(BEGIN_NOW)
     fake.script = slow_login
     wait_until(lambda: len(fake.open_connections()) == 1)
@@ -291,8 +289,7 @@ def test_an_idle_server_is_closed_after_idle_timeout(weir):
 
 
 def test_a_server_is_recycled_when_it_is_old_and_idle(weir):
-    weir.start(pool_size=1, pool_recycle="1s")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, pool_recycle="1s").raw() as wire:
         wire.query("BEGIN")
         first = pid(wire)
         begin = weir.postgres.query("SELECT backend_start FROM pg_stat_activity WHERE pid = %s", (first,))[0][0]
@@ -331,10 +328,8 @@ def pings(fake):
 
 
 def test_a_server_that_rested_is_pinged_before_it_is_lent(weir, fake):
-    weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping_idle="300ms", ping_interval="0s")
-    with weir.raw() as wire:
-        wire.query("SELECT 1")
-        wire.query("SELECT 1")
+    with weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping_idle="300ms", ping_interval="0s").raw() as wire:
+        wire.query("SELECT 1", "SELECT 1")
         assert pings(fake) == 0
         idle_since = time.monotonic()
         wait_until(lambda: time.monotonic() - idle_since > 0.4)
@@ -344,8 +339,7 @@ def test_a_server_that_rested_is_pinged_before_it_is_lent(weir, fake):
 
 
 def test_every_lending_is_preceded_by_a_ping_when_asked_for(weir, fake):
-    weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping_idle="0s", ping_interval="0s")
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping_idle="0s", ping_interval="0s").raw() as wire:
         for _ in range(5):
             wire.query("SELECT 1")
         assert 4 <= pings(fake) <= 6
@@ -360,8 +354,7 @@ def test_nobody_is_pinged_when_pinging_is_off(weir, fake):
 
 
 def test_idle_servers_are_pinged_in_the_background(weir, fake):
-    weir.start(upstream=fake.upstream, pool_size=1, ping_interval="200ms")
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1, ping_interval="200ms").raw() as wire:
         wire.query("SELECT 1")
         wait_until(lambda: pings(fake) >= 3)
         assert wire.query("SELECT 1") == [["fake"]]
@@ -376,8 +369,7 @@ def test_a_ping_asks_what_ping_query_says_and_an_error_closes_the_connection(wei
     postgres = weir.postgres
     postgres.query("DROP TABLE IF EXISTS bad_pids; CREATE TABLE bad_pids (pid int); GRANT SELECT ON bad_pids TO PUBLIC")
     check = "SELECT 1 / (NOT EXISTS (SELECT FROM bad_pids WHERE pid = pg_backend_pid()))::int; SELECT 'another row'"
-    weir.start(pool_size=1, pool_pre_ping_idle="0s", ping_query=f'"{check}"')
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, pool_pre_ping_idle="0s", ping_query=f'"{check}"').raw() as wire:
         pid = wire.value("SELECT pg_backend_pid()")
         for _ in range(3):
             assert wire.value("SELECT pg_backend_pid()") == pid
@@ -390,8 +382,7 @@ def test_a_ping_asks_what_ping_query_says_and_an_error_closes_the_connection(wei
 
 def test_a_reload_changes_ping_query(weir, fake):
     fake_settings = {"upstream": fake.upstream, "pool_size": 1, "pool_pre_ping_idle": "0s", "ping_interval": "0s"}
-    weir.start(**fake_settings, ping_query="SELECT 'check'")
-    with weir.raw() as wire:
+    with weir.start(**fake_settings, ping_query="SELECT 'check'").raw() as wire:
         for _ in range(3):
             wire.query("SELECT 1")
         assert asked(fake, "SELECT 'check'") >= 2 and pings(fake) == 0

@@ -127,8 +127,7 @@ def test_a_timeout_per_user_wins(weir):
 
 
 def test_zero_waits_for_ever(weir):
-    weir.start(pool_size=1, pool_timeout="0s")
-    holder, wire = weir.raw(), weir.raw()
+    holder, wire = weir.start(pool_size=1, pool_timeout="0s").raw(), weir.raw()
     holder.query(BEGIN_NOW)
     wire.send(query("SELECT 1"))
     weir.wait_waiting(1)

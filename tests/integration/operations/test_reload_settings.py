@@ -18,6 +18,7 @@ import struct
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,12 +148,10 @@ def logins(count, users=("web",), databases=("app",)):
         with contextlib.ExitStack() as kept:
             let_in = 0
             for i in range(count):
-                try:
+                with suppress(rawwire.LoginRefused):
                     wire = scene.weir.raw(users[i % len(users)], databases[i % len(databases)])
                     kept.callback(wire.close)
                     let_in += 1
-                except rawwire.LoginRefused:
-                    pass
         wait_until(lambda: not [row for row in scene.weir.console("SHOW CLIENTS") if row["user"] in users], SOON)
         return let_in
     return look

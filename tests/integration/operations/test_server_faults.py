@@ -4,6 +4,7 @@ import re
 import signal
 import struct
 import time
+from contextlib import suppress
 
 import psycopg2
 import pytest
@@ -37,8 +38,7 @@ def login_and_query(weir, **login):
 # --- a real PostgreSQL whose backends go ---
 
 def test_a_backend_that_ends_in_mid_query_tells_its_client_only(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as other:
+    with weir.start(pool_size=2).raw() as other:
         wire = weir.raw()
         wire.send(query("SELECT pg_sleep(60)"))
         wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
@@ -50,15 +50,12 @@ def test_a_backend_that_ends_in_mid_query_tells_its_client_only(weir):
 
 
 def test_a_backend_that_ends_in_an_idle_transaction_is_told_at_the_next_query(weir):
-    weir.start(pool_size=2)
-    wire = weir.raw()
+    wire = weir.start(pool_size=2).raw()
     wire.query(BEGIN_NOW)
     weir.postgres.kill_backends(state="idle in transaction")
     wait_until(lambda: not weir.postgres.backends(state="idle in transaction"))
-    try:
+    with suppress(OSError):
         wire.send(query("SELECT 1"))
-    except OSError:
-        pass
     reply = errors(wire.read_until("E"))[0]
     assert reply.sqlstate in ("57P01", "08006", "25P03") and reply.severity == "FATAL"
     wire.wait_closed()
@@ -132,8 +129,7 @@ def test_the_log_has_the_sqlstate_of_a_session_whose_client_went_on(weir, fake):
         conn.read()                                                 # what the client sends before it has read that
         conn.close()
     fake.answer = on_bad(end)
-    weir.start(upstream=fake.upstream, pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as wire:
         wire.send(query("SELECT BAD"))
         assert errors(wire.read_until("E"))[-1].sqlstate == "57P01"
         wire.send(query("COMMIT"))
@@ -142,8 +138,7 @@ def test_the_log_has_the_sqlstate_of_a_session_whose_client_went_on(weir, fake):
 
 
 def test_postgresql_restarts(weir, own_postgres):
-    weir.start(pool_size=3, upstream=f"host={own_postgres.host} port={own_postgres.port}")
-    with weir.raw() as wire:
+    with weir.start(pool_size=3, upstream=f"host={own_postgres.host} port={own_postgres.port}").raw() as wire:
         assert wire.query("SELECT 1") == [["1"]]
         own_postgres.stop()
         reply, seconds = failing(wire.query, "SELECT 1")
@@ -157,8 +152,7 @@ def test_postgresql_restarts(weir, own_postgres):
 
 
 def test_postgresql_crashes(weir, own_postgres):
-    weir.start(pool_size=3, upstream=f"host={own_postgres.host} port={own_postgres.port}")
-    wire = weir.raw()
+    wire = weir.start(pool_size=3, upstream=f"host={own_postgres.host} port={own_postgres.port}").raw()
     wire.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
     own_postgres.stop(signal.SIGKILL)
@@ -211,8 +205,7 @@ def test_on_outage_wait_waits_no_longer_than_pool_timeout_and_not_for_a_wrong_pa
 
 
 def test_an_upstream_that_goes_away_for_a_while(weir, tap):
-    weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=3)
-    with weir.raw() as wire:
+    with weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=3).raw() as wire:
         wire.query("SELECT 1")
         tap.shut()
         tap.cut()
@@ -343,8 +336,7 @@ def test_the_second_host_of_a_list_is_taken_when_the_first_is_down(weir):
 @pytest.mark.alone
 def test_a_dead_upstream_of_one_database_does_not_touch_another(weir):
     dead = Tap((weir.postgres.host, weir.postgres.port), listening=False)
-    weir.start(sections={"database app2": {"upstream": f"host={dead.host} port={dead.port}"}})
-    with weir.raw() as wire:
+    with weir.start(sections={"database app2": {"upstream": f"host={dead.host} port={dead.port}"}}).raw() as wire:
         for _ in range(5):
             reply, _ = failing(lambda: weir.raw(database="app2").query("SELECT 1"))
             assert reply.sqlstate == "08001"
@@ -454,8 +446,7 @@ def test_a_server_that_cannot_log_us_in_properly_is_never_used(weir, fake, scrip
     """Its client gets an error of class 08, 28 or 0A; another database works all the while, and so does this one when
     the server has come to reason."""
     fake.script = script
-    weir.start(sections={"database app2": {"upstream": fake.upstream}}, connect_timeout="1s")
-    with weir.raw() as other:
+    with weir.start(sections={"database app2": {"upstream": fake.upstream}}, connect_timeout="1s").raw() as other:
         reply, seconds = failing(lambda: weir.raw(database="app2").query("SELECT 1"))
         assert reply.sqlstate[:2] in ("08", "28", "0A", "XX"), reply.error
         assert seconds < 4 * SLOWNESS
@@ -480,8 +471,7 @@ ODD_LOGINS = {
 @pytest.mark.parametrize("script", ODD_LOGINS.values(), ids=ODD_LOGINS.keys())
 def test_an_odd_login_is_still_a_login(weir, fake, script):
     fake.script = script
-    weir.start(upstream=fake.upstream, connect_timeout="5s")
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, connect_timeout="5s").raw() as wire:
         assert wire.query("SELECT 1") == [["fake"]]
         assert wire.extended("SELECT 1") == [["fake"]]
 
@@ -597,8 +587,7 @@ def test_an_error_is_not_written_into_a_row(weir, fake):
         conn.send(row_description("v"), data_row("x" * 1000)[:-100])
         conn.close()
     fake.answer = on_bad(cut)
-    weir.start(upstream=fake.upstream, pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as wire:
         wire.send(query("SELECT BAD"))
         data = wire.wait_closed()
     assert data.endswith(b"x" * 100) and b"FATAL" not in data
@@ -608,8 +597,7 @@ def test_an_error_is_not_written_into_a_row(weir, fake):
 @pytest.mark.parametrize("bad", QUERY_FAULTS.values(), ids=QUERY_FAULTS.keys())
 def test_a_violation_costs_the_server_and_at_most_its_client(weir, fake, bad):
     fake.answer = on_bad(bad)
-    weir.start(upstream=fake.upstream, pool_size=1)
-    with weir.raw() as other:
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as other:
         other.query("SELECT 1")
         culprits = list(fake.open_connections())
         wire = weir.raw()
@@ -641,8 +629,7 @@ HARMLESS = {
 @pytest.mark.parametrize("odd", HARMLESS.values(), ids=HARMLESS.keys())
 def test_what_a_server_may_send_at_any_time_disturbs_nothing(weir, fake, odd):
     fake.answer = on_bad(odd)
-    weir.start(upstream=fake.upstream, pool_size=1)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as wire, weir.raw() as other:
         logins = None
         for _ in range(5):
             assert wire.query("SELECT BAD") == [["x"]]
@@ -665,8 +652,7 @@ ERROR_BODIES = {
 @pytest.mark.parametrize("body", ERROR_BODIES.values(), ids=ERROR_BODIES.keys())
 def test_an_error_with_fields_missing_is_passed_on(weir, fake, body):
     fake.answer = on_bad(lambda conn: conn.send(message("E", body), ready()))
-    weir.start(upstream=fake.upstream, pool_size=1, threshold="0ms")
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1, threshold="0ms").raw() as wire:
         replies = wire.ask(query("SELECT BAD"))
         assert [reply.type for reply in replies] == ["E", "Z"] and replies[0].body == body
         assert wire.query("SELECT 1") == [["fake"]]
@@ -681,8 +667,7 @@ def test_an_error_with_fields_missing_is_passed_on(weir, fake, body):
     ids=["notice", "parameter", "notification", "row", "answer", "ready", "fatal error", "garbage", "complete",
          "half a header"])
 def test_bytes_on_an_idle_connection(weir, fake, idle_bytes, survives):
-    weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping=False, ping_interval="0s")
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping=False, ping_interval="0s").raw() as wire:
         wire.query("SELECT 1")
         conn = [conn for conn in fake.open_connections() if conn.startup][0]
         conn.send(idle_bytes)
@@ -699,15 +684,12 @@ def test_bytes_on_an_idle_connection(weir, fake, idle_bytes, survives):
                          ids=["row", "answer", "ready", "complete", "empty", "error"])
 def test_bytes_behind_ready_never_reach_the_next_client(weir, fake, extra):
     fake.answer = on_bad(lambda conn: conn.send(one_row("x") + ready() + extra))
-    weir.start(upstream=fake.upstream, pool_size=1)
-    one, two = weir.raw(), weir.raw()
+    one, two = weir.start(upstream=fake.upstream, pool_size=1).raw(), weir.raw()
     two.query("SELECT 1")
     one.send(query("SELECT BAD"))
     two.send(query("SELECT 2"))
-    try:
+    with suppress(rawwire.WireClosed):
         one.read_until("Z")
-    except rawwire.WireClosed:
-        pass
     assert shape(two.read_until("Z")) == "T D C:SELECT 1 Z:I"
     assert two.has_nothing_more()
     assert two.query("SELECT 3") == [["fake"]]
@@ -716,8 +698,7 @@ def test_bytes_behind_ready_never_reach_the_next_client(weir, fake, extra):
 def test_an_error_that_comes_late_is_not_the_next_clients(weir, fake):
     """A dying backend says so between transactions; whoever is lent it next must not get that message as an answer to
     a query that PostgreSQL never ran."""
-    weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping=False)
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping=False).raw() as wire:
         for _ in range(10):
             wire.query("SELECT 1")
             conn = [conn for conn in fake.open_connections() if conn.startup][0]
@@ -730,8 +711,7 @@ def test_an_error_that_comes_late_is_not_the_next_clients(weir, fake):
 @pytest.mark.long
 def test_a_server_that_never_answers_is_ended_by_query_timeout(weir, fake):
     fake.answer = on_bad(lambda conn: sleep_until_gone(conn, 20))
-    weir.start(upstream=fake.upstream, pool_size=1, query_timeout="600ms")
-    with weir.raw() as other:
+    with weir.start(upstream=fake.upstream, pool_size=1, query_timeout="600ms").raw() as other:
         wire = weir.raw()
         wire.send(query("SELECT BAD"))
         reply = errors(wire.read_until("E"))[0]
@@ -748,19 +728,16 @@ def test_an_extended_violation(weir, fake):
             weir.start(upstream=fake.upstream, pool_size=1)
         wire = weir.raw()
         wire.send(one_statement("SELECT BAD") + sync())
-        try:
+        with suppress(rawwire.WireClosed):
             replies = wire.read_until("ZE")
             assert errors(replies) and errors(replies)[0].sqlstate[:2] in ("08", "57"), shape(replies)
-        except rawwire.WireClosed:
-            pass
         fake.answer = None
         assert texts(weir.raw().ask(query("SELECT 1"))) == [["fake"]]
 
 
 def test_the_log_says_what_was_expected(weir, fake):
     fake.answer = on_bad(lambda conn: conn.send(message("1"), ready()))
-    weir.start(upstream=fake.upstream)
-    wire = weir.raw()
+    wire = weir.start(upstream=fake.upstream).raw()
     wire.send(query("SELECT BAD"))
     reply = errors(wire.read_until("E"))[0]
     assert reply.sqlstate == "08P01"

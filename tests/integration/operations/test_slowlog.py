@@ -26,11 +26,9 @@ def lines(weir, count=1, event="slow_query"):
 
 
 def test_a_line_says_everything(weir):
-    weir.start(pool_size=1)
-    with weir.raw(parameters={"application_name": "api"}) as wire:
+    with weir.start(pool_size=1).raw(parameters={"application_name": "api"}) as wire:
         pid = int(wire.value("SELECT pg_backend_pid()"))
-        wire.query("BEGIN")
-        wire.query("SELECT i, pg_sleep(0.05) FROM generate_series(1, 4) i")
+        wire.query("BEGIN", "SELECT i, pg_sleep(0.05) FROM generate_series(1, 4) i")
         line = wait_until(lambda: next((line for line in weir.slow_lines() if "pg_sleep" in line["query"]), None))
         assert set(line) >= FIELDS, FIELDS - set(line)
         assert 100 < line["duration_ms"] < 1500 and line["server_ms"] + line["stream_ms"] > 90
@@ -49,8 +47,7 @@ def test_a_line_says_everything(weir):
 
 
 def test_the_quick_are_not_in_it(weir):
-    weir.start(threshold="500ms")
-    with weir.raw() as wire:
+    with weir.start(threshold="500ms").raw() as wire:
         for _ in range(50):
             wire.query("SELECT 'quick'")
         wire.query("SELECT pg_sleep(0.6), 'slow'")
@@ -59,8 +56,7 @@ def test_the_quick_are_not_in_it(weir):
 
 @pytest.mark.parametrize("threshold, logged", [("0ms", True), ("10s", False), ("off", False)])
 def test_thresholds(weir, threshold, logged):
-    weir.start(threshold=threshold)
-    with weir.raw() as wire:
+    with weir.start(threshold=threshold).raw() as wire:
         wire.query("SELECT 'marker', pg_sleep(0.12)")
     with weir.raw(database="app2") as wire:
         wire.query("SELECT 1")
@@ -92,8 +88,7 @@ SECRETS = [
 @pytest.mark.parametrize("sql, normalized", SECRETS, ids=["text", "dollar quotes", "escapes", "comments", "lists"])
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 def test_the_text_is_without_literals_and_comments(weir, sql, normalized, extended):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wire.extended(sql) if extended else wire.query(sql)
     line, = lines(weir)
     squeezed = line["query"].replace("(?, ...)", "(?)").replace("(?, ?, ?)", "(?)").replace("(...)", "(?)")
@@ -124,8 +119,7 @@ def test_no_literal_is_shown_whatever_a_backslash_means(weir, setting, literals)
 
 def test_a_line_is_not_about_the_servers_last_client(weir):
     """It has sent a Query. The text of this one is too long for pgweir to keep."""
-    weir.start(pool_size=1, max_statement_size="1KiB")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, max_statement_size="1KiB").raw() as wire:
         wire.query("SELECT 1")
     with weir.raw() as wire:
         wire.extended(f"SELECT pg_sleep(0.12), '{'x' * 2000}'")
@@ -133,16 +127,14 @@ def test_a_line_is_not_about_the_servers_last_client(weir):
 
 
 def test_parameters_are_never_logged(weir):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wire.extended("SELECT pg_sleep(0.12), $1::text", ["secret-1234"])
     line, = lines(weir)
     assert line["query"] == "SELECT pg_sleep(?), $1::text" and "secret-1234" not in json.dumps(line)
 
 
 def test_a_prepared_statement_is_named_by_its_text(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         wire.ask(parse("s", "SELECT pg_sleep($1::float8), 'prepared'") + sync())
         for _ in range(2):
             wire.ask(bind("", "s", ["0.12"]) + execute() + sync())
@@ -152,8 +144,7 @@ def test_a_prepared_statement_is_named_by_its_text(weir):
 
 @pytest.mark.parametrize("text, expected", [("full", "SELECT pg_sleep(0.12), 'as it was'"), ("none", None)])
 def test_text_full_and_none(weir, text, expected):
-    weir.start(text=text)
-    with weir.raw() as wire:
+    with weir.start(text=text).raw() as wire:
         wire.query("SELECT pg_sleep(0.12), 'as it was'")
     line, = lines(weir)
     assert line["query"] == expected if expected else "was" not in json.dumps(line)
@@ -161,8 +152,7 @@ def test_text_full_and_none(weir, text, expected):
 
 
 def test_an_unterminated_quote_is_never_shown(weir):
-    weir.start(threshold="0ms")
-    with weir.raw() as wire:
+    with weir.start(threshold="0ms").raw() as wire:
         wire.ask(query("SELECT 'secret-1234"))
         wire.ask(query("SELECT $$secret-1234"))
         wire.ask(query("SELECT /* secret-1234"))
@@ -178,8 +168,7 @@ def test_an_unterminated_quote_is_never_shown(weir):
                                  "SELECT pg_sleep(0.12), 1 IN (" + ",".join(map(str, range(20_000))) + ")"],
                          ids=["long", "unicode", "control", "quotes", "many literals"])
 def test_lines_are_always_json_of_bounded_length(weir, sql):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wire.query(sql)
     lines(weir)
     raw = weir.slow_file.read_bytes()
@@ -198,8 +187,7 @@ def test_bytes_that_are_no_utf8_do_not_break_it(weir):
 
 
 def test_the_line_blames_the_pool(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as holder, weir.raw() as waiter:
+    with weir.start(pool_size=1).raw() as holder, weir.raw() as waiter:
         holder.query(BEGIN_NOW)
         waiter.send(query("SELECT 'waited'"))
         weir.wait_waiting(1)
@@ -219,8 +207,7 @@ def test_the_line_blames_a_slow_client(weir):
 
 
 def test_pipelines_are_one_line_per_sync(weir):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wire.send(one_statement("SELECT pg_sleep(0.06)") + one_statement("SELECT pg_sleep(0.07)") + sync() +
                   one_statement("SELECT 1") + sync() + one_statement("SELECT pg_sleep(0.12)") + sync())
         wire.read_until("Z", 3)
@@ -229,16 +216,14 @@ def test_pipelines_are_one_line_per_sync(weir):
 
 
 def test_errors_carry_their_sqlstate(weir):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wire.ask(query("SELECT pg_sleep(0.12); SELECT 1/0"))
     line, = lines(weir)
     assert line["sqlstate"] == "22012"
 
 
 def test_a_query_cut_by_timeout_is_logged_whatever_the_threshold(weir):
-    weir.start(threshold="1min", query_timeout="300ms")
-    wire = weir.raw()
+    wire = weir.start(threshold="1min", query_timeout="300ms").raw()
     wire.send(query("SELECT pg_sleep(60)"))
     wire.read_until("E")
     line, = lines(weir, event="query_timeout")
@@ -246,8 +231,7 @@ def test_a_query_cut_by_timeout_is_logged_whatever_the_threshold(weir):
 
 
 def test_a_lost_server_is_logged_whatever_the_threshold(weir):
-    weir.start(threshold="1min")
-    wire = weir.raw()
+    wire = weir.start(threshold="1min").raw()
     wire.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
     weir.postgres.kill_backends()
@@ -257,8 +241,7 @@ def test_a_lost_server_is_logged_whatever_the_threshold(weir):
 
 
 def test_the_same_query_again_and_again_is_held_back_and_counted(weir):
-    weir.start(threshold="0ms")
-    with weir.raw() as wire:
+    with weir.start(threshold="0ms").raw() as wire:
         for number in range(200):
             wire.query(f"SELECT {number}")
         written = len(lines(weir))
@@ -273,8 +256,7 @@ def test_the_same_query_again_and_again_is_held_back_and_counted(weir):
 
 
 def test_postgresqls_own_style(weir):
-    weir.start(sections={"slow_query": {"format": "postgres"}})
-    with weir.raw() as wire:
+    with weir.start(sections={"slow_query": {"format": "postgres"}}).raw() as wire:
         wire.query("SELECT pg_sleep(0.12)")
     wait_until(lambda: weir.slow_file.exists() and weir.slow_file.read_text().endswith("\n"))
     text = weir.slow_file.read_text()
@@ -282,8 +264,7 @@ def test_postgresqls_own_style(weir):
 
 
 def test_sighup_opens_the_file_anew_after_rotation(weir):
-    weir.start(threshold="0ms")
-    with weir.raw() as wire:
+    with weir.start(threshold="0ms").raw() as wire:
         wire.query("SELECT 'before'")
         lines(weir)
         rotated = weir.slow_file.with_suffix(".1")
@@ -307,8 +288,7 @@ def test_a_traceparent_is_kept_and_nothing_else_of_the_comment(weir):
 
 
 def test_a_full_disk_stops_nobody(weir):
-    weir.start(threshold="0ms", file="/dev/full")
-    with weir.raw() as wire:
+    with weir.start(threshold="0ms", file="/dev/full").raw() as wire:
         for number in range(100):
             assert wire.query(f"SELECT {number}, '{'x' * number}'") == [[str(number), "x" * number]]
 

@@ -27,8 +27,7 @@ def api(weir, name, **headers):
 
 
 def test_status_says_how_it_is(weir):
-    weir.start(pool_size=3, max_overflow=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=3, max_overflow=2).raw() as wire:
         wire.query("SELECT 1")
         weir.settle()
         status = wait_until(lambda: found if (found := json.loads(api(weir, "status").text))["clients"] else None)
@@ -38,8 +37,7 @@ def test_status_says_how_it_is(weir):
 
 
 def test_the_tables_are_those_of_the_console(weir):
-    weir.start(pool_size=3, max_overflow=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=3, max_overflow=2).raw() as wire:
         wire.query("SELECT 1")
     pools = json.loads(api(weir, "pools").text)
     assert [(row["database"], row["user"], row["pool_size"], row["max_overflow"]) for row in pools] == [("app", "web", 3, 2)]
@@ -93,8 +91,7 @@ def test_the_page_knows_who_blocks_whom(weir):
 
 def test_the_page_does_not_wait_long_for_who_blocks_whom(weir, tap):
     """PostgreSQL takes no more connections: the rows come all the same."""
-    weir.start(upstream=f"host={tap.host} port={tap.port}")
-    with weir.raw() as wire:
+    with weir.start(upstream=f"host={tap.host} port={tap.port}").raw() as wire:
         wire.query("SELECT 1")
         wire.send(query("SELECT pg_sleep(60)"))
         wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
@@ -114,8 +111,7 @@ def test_all_pools_are_sent_so_that_the_filter_finds_them(weir):
 
 
 def test_history_grows_without_anybody_who_asks(weir):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             wire.query("SELECT 1")
@@ -263,8 +259,7 @@ def test_pools_with_a_line_come_first_and_names_in_order(weir):
 @pytest.mark.needs("chromium-headless-shell")
 def test_the_page_in_a_browser(weir, tmp_path):
     """It draws, asks for nothing elsewhere, and shows a database named <script> as that name."""
-    weir.start(sections={"database *": {"upstream": weir.upstream(dbname="app")}})
-    with weir.raw(database=EVIL) as wire:
+    with weir.start(sections={"database *": {"upstream": weir.upstream(dbname="app")}}).raw(database=EVIL) as wire:
         wire.query("SELECT 1")
     picture = tmp_path / "page.png"
     done = subprocess.run(["node", REPOSITORY / "tests/integration/operations/status_page.mjs",

@@ -28,8 +28,7 @@ def ended(wire, timeout=PATIENCE):
 
 
 def test_query_timeout_ends_a_long_query_and_stops_it_on_the_server(weir):
-    weir.start(pool_size=1, query_timeout="500ms")
-    with weir.raw() as other:
+    with weir.start(pool_size=1, query_timeout="500ms").raw() as other:
         wire = weir.raw()
         wire.send(query("SELECT pg_sleep(60)"))
         reply, seconds = ended(wire)
@@ -40,8 +39,7 @@ def test_query_timeout_ends_a_long_query_and_stops_it_on_the_server(weir):
 
 def test_the_client_goes_on_after_query_timeout(weir):
     """As after PostgreSQL's own statement_timeout; the error says how long it ran, and whose limit that was."""
-    weir.start(pool_size=1, query_timeout="500ms")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, query_timeout="500ms").raw() as wire:
         replies = wire.ask(query("SELECT pg_sleep(60)"))
         assert shape(replies).endswith("E:57014 Z:I")
         words = errors(replies)[0].error
@@ -58,16 +56,14 @@ def test_the_client_goes_on_after_query_timeout(weir):
 
 
 def test_query_timeout_does_not_hit_what_is_pipelined_behind(weir):
-    weir.start(pool_size=1, query_timeout="500ms")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, query_timeout="500ms").raw() as wire:
         wire.send(query("SELECT pg_sleep(60)") + query("SELECT 1") + query("SELECT 2"))
         assert shape(wire.read_until("Z", 3)) == "T E:57014 Z:I T D C:SELECT 1 Z:I T D C:SELECT 1 Z:I"
 
 
 def test_query_timeout_of_a_request_whose_sync_comes_later(weir):
     """The client reads the error of its Flush before it sends the Sync: it must be read, though its request is late."""
-    weir.start(pool_size=1, query_timeout="500ms")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, query_timeout="500ms").raw() as wire:
         wire.send(one_statement("SELECT pg_sleep(60)") + flush())
         assert shape(wire.read_until("E")).endswith("E:57014")
         assert shape(wire.ask(sync())) == "Z:I"
@@ -75,8 +71,7 @@ def test_query_timeout_of_a_request_whose_sync_comes_later(weir):
 
 
 def test_query_timeout_ends_a_copy_that_goes_on(weir, table):
-    weir.start(pool_size=1, query_timeout="500ms")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, query_timeout="500ms").raw() as wire:
         wire.send(query(f"COPY {table} FROM STDIN"))
         wire.read_until("G")
         deadline = time.monotonic() + PATIENCE
@@ -127,8 +122,7 @@ def test_what_is_held_behind_a_late_query_is_sent_when_the_cancel_is_over(weir, 
         conn.send(one_row("late"), ready())
         return True
     fake.script, fake.answer = script, answer
-    weir.start(upstream=fake.upstream, pool_size=1, query_timeout="300ms")
-    wire = weir.raw()
+    wire = weir.start(upstream=fake.upstream, pool_size=1, query_timeout="300ms").raw()
     wire.send(query("SELECT 'late'"), first(), query("DISCARD ALL; SELECT 'held'"))
     wire.read_until("Z")
     assert wire.has_nothing_more(0.4) and not sent_early
@@ -138,8 +132,7 @@ def test_what_is_held_behind_a_late_query_is_sent_when_the_cancel_is_over(weir, 
 
 def test_query_timeout_in_mid_row_does_not_write_into_the_row(weir):
     """What we put behind part of a message would be taken for the rest of it."""
-    weir.start(pool_size=1, query_timeout="1500ms")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, query_timeout="1500ms").raw() as wire:
         wire.send(query("SELECT repeat('x', 20000000)"))
         weir.wait_log("query_timeout = 1.5 s")
         data = wire.wait_closed()
@@ -147,8 +140,7 @@ def test_query_timeout_in_mid_row_does_not_write_into_the_row(weir):
 
 
 def test_query_timeout_counts_from_each_query(weir):
-    weir.start(pool_size=1, query_timeout="1500ms")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, query_timeout="1500ms").raw() as wire:
         wire.query(BEGIN_NOW)
         for _ in range(4):
             assert wire.query("SELECT pg_sleep(0.5), 'slept'") == [["", "slept"]]
@@ -156,8 +148,7 @@ def test_query_timeout_counts_from_each_query(weir):
 
 
 def test_query_timeout_does_not_touch_the_idle(weir):
-    weir.start(pool_size=1, query_timeout="300ms")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, query_timeout="300ms").raw() as wire:
         wire.query("SELECT 1")
         assert wire.has_nothing_more(0.8)
         wire.query("BEGIN")
@@ -167,8 +158,7 @@ def test_query_timeout_does_not_touch_the_idle(weir):
 
 def test_query_timeout_does_not_count_the_time_in_the_line(weir):
     """Waiting has pool_timeout."""
-    weir.start(pool_size=1, query_timeout="700ms", pool_timeout="5s")
-    holder, wire = weir.raw(), weir.raw()
+    holder, wire = weir.start(pool_size=1, query_timeout="700ms", pool_timeout="5s").raw(), weir.raw()
     holder.query(BEGIN_NOW)
     wire.send(query("SELECT 'waited'"))
     weir.wait_waiting(1)
@@ -178,8 +168,7 @@ def test_query_timeout_does_not_count_the_time_in_the_line(weir):
 
 
 def test_idle_transaction_timeout_frees_the_server(weir, table):
-    weir.start(pool_size=1, idle_transaction_timeout="500ms")
-    wire, other = weir.raw(), weir.raw()
+    wire, other = weir.start(pool_size=1, idle_transaction_timeout="500ms").raw(), weir.raw()
     wire.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
     other.send(query(f"SELECT count(*) FROM {table}"))
     reply, seconds = ended(wire)
@@ -189,8 +178,7 @@ def test_idle_transaction_timeout_frees_the_server(weir, table):
 
 
 def test_idle_transaction_timeout_is_for_idle_transactions_only(weir):
-    weir.start(pool_size=1, idle_transaction_timeout="1s")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, idle_transaction_timeout="1s").raw() as wire:
         wire.query("SELECT 1")
         assert wire.has_nothing_more(1.3)
         wire.query(BEGIN_NOW)
@@ -201,8 +189,7 @@ def test_idle_transaction_timeout_is_for_idle_transactions_only(weir):
 
 
 def test_transaction_timeout_ends_long_transactions_busy_or_idle(weir):
-    weir.start(pool_size=2, transaction_timeout="600ms")
-    idle, busy = weir.raw(), weir.raw()
+    idle, busy = weir.start(pool_size=2, transaction_timeout="600ms").raw(), weir.raw()
     idle.query(BEGIN_NOW)
     busy.query("BEGIN")
     busy.send(query("SELECT pg_sleep(60)"))
@@ -215,18 +202,15 @@ def test_transaction_timeout_ends_long_transactions_busy_or_idle(weir):
 
 
 def test_transaction_timeout_leaves_short_ones_alone(weir):
-    weir.start(pool_size=1, transaction_timeout="600ms")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, transaction_timeout="600ms").raw() as wire:
         begin = time.monotonic()
         while time.monotonic() - begin < 1.2:
-            wire.query("BEGIN")
-            wire.query("SELECT pg_sleep(0.05)")
+            wire.query("BEGIN", "SELECT pg_sleep(0.05)")
             assert shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
 
 
 def test_client_idle_timeout_closes_who_asks_nothing(weir):
-    weir.start(client_idle_timeout="500ms")
-    wire = weir.raw()
+    wire = weir.start(client_idle_timeout="500ms").raw()
     wire.query("SELECT 1")
     reply, seconds = ended(wire)
     assert 0.35 < seconds < 10 * SLOWNESS
@@ -236,8 +220,7 @@ def test_client_idle_timeout_closes_who_asks_nothing(weir):
 
 @pytest.mark.long
 def test_client_idle_timeout_spares_the_busy(weir):
-    weir.start(pool_size=1, client_idle_timeout="2s")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, client_idle_timeout="2s").raw() as wire:
         assert wire.query("SELECT pg_sleep(2.5), 'slept'") == [["", "slept"]]
         for _ in range(6):
             assert wire.has_nothing_more(0.4)
@@ -248,8 +231,7 @@ def test_client_idle_timeout_spares_the_busy(weir):
 
 
 def test_a_client_that_waits_for_a_server_is_not_idle(weir):
-    weir.start(pool_size=1, client_idle_timeout="1s")
-    holder, wire = weir.raw(), weir.raw()
+    holder, wire = weir.start(pool_size=1, client_idle_timeout="1s").raw(), weir.raw()
     holder.query(BEGIN_NOW)
     wire.send(query("SELECT 'waited'"))
     weir.wait_waiting(1)
@@ -357,8 +339,7 @@ def test_a_half_sent_request_does_not_hold_a_server_for_ever(weir, table, unfini
 @pytest.mark.parametrize("behind", [lambda: query("SELECT '" + "x" * 100_000 + "'")[:50_000],
                                     lambda: parse("", "SELECT 1")], ids=["half a query", "parse"])
 def test_a_server_that_owes_an_answer_is_waited_for_whatever_else_was_begun(weir, behind):
-    weir.start(pool_size=1, idle_transaction_timeout="300ms")
-    wire = weir.raw()
+    wire = weir.start(pool_size=1, idle_transaction_timeout="300ms").raw()
     wire.send(query("SELECT pg_sleep(1)") + behind())
     assert shape(wire.read_until("Z")) == "T D C:SELECT 1 Z:I"
     assert ended(wire)[0].sqlstate == "25P03"
@@ -366,8 +347,7 @@ def test_a_server_that_owes_an_answer_is_waited_for_whatever_else_was_begun(weir
 
 def test_rows_sent_ahead_of_a_copy_that_waits_for_a_lock_are_no_debt(weir, table):
     """pgx sends them without waiting for CopyInResponse: PostgreSQL owes that, though half a message has come."""
-    weir.start(pool_size=1, idle_transaction_timeout="300ms")
-    with weir.raw() as wire, weir.postgres.connect() as other:
+    with weir.start(pool_size=1, idle_transaction_timeout="300ms").raw() as wire, weir.postgres.connect() as other:
         other.autocommit = False
         other.cursor().execute(f"LOCK {table}")
         row = copy_data(b"1\t" + b"x" * 50_000 + b"\n")
@@ -383,8 +363,7 @@ def test_rows_sent_ahead_of_a_copy_that_waits_for_a_lock_are_no_debt(weir, table
                          ids=["parse", "query"])
 @pytest.mark.parametrize("begin", ["sent", "deferred"])
 def test_a_slow_uplink_is_no_silence_in_a_transaction(weir, request_, begin):
-    weir.start(pool_size=1, idle_transaction_timeout="3s", begin=begin)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, idle_transaction_timeout="3s", begin=begin).raw() as wire:
         wire.query("BEGIN")
         for at in range(0, len(request_), 200):     # 16 times
             wire.send(request_[at:at + 200])
@@ -425,8 +404,7 @@ def test_all_servers_that_can_not_be_cleaned_end_at_once(weir, fake):
 
 
 def test_query_timeout_does_not_begin_anew_with_what_else_the_client_sends(weir):
-    weir.start(pool_size=1, query_timeout="800ms")
-    wire = weir.raw()
+    wire = weir.start(pool_size=1, query_timeout="800ms").raw()
     begin = time.monotonic()
     wire.send(query("SELECT pg_sleep(60)"))
     while not wire.has_nothing_more(0) or time.monotonic() - begin < 3:
@@ -440,8 +418,7 @@ def test_query_timeout_does_not_begin_anew_with_what_else_the_client_sends(weir)
 @pytest.mark.parametrize("name", ["sql", "protocol"])
 def test_query_timeout_counts_what_pgweir_sends_ahead(weir, table, locked, name):
     """Its statement is prepared on another server, where the table is locked."""
-    weir.start(pool_size=2, query_timeout="800ms")
-    wire, other = weir.raw(), weir.raw()
+    wire, other = weir.start(pool_size=2, query_timeout="800ms").raw(), weir.raw()
     again = prepared_statement(wire, f"SELECT * FROM {table}", name)
     other.query(BEGIN_NOW)
     locked()

@@ -18,8 +18,7 @@ def blocked_writers(weir):
 
 
 def test_a_client_that_does_not_read_stops_its_server_and_grows_nothing(weir, sanitized):
-    weir.start(pool_size=2)
-    with weir.raw(receive_buffer=65_536) as slow, weir.raw() as other:
+    with weir.start(pool_size=2).raw(receive_buffer=65_536) as slow, weir.raw() as other:
         with MemoryWatch(weir, sanitized, 4 * MB):
             slow.send(query(BIG))
             wait_until(lambda: blocked_writers(weir) == 1, what="the server to be stopped by back-pressure")
@@ -134,8 +133,7 @@ def test_a_stream_does_not_starve_small_queries(weir, sanitized):
 
 
 def test_a_client_that_reads_one_byte_at_a_time(weir):
-    weir.start(pool_size=1)
-    with weir.raw(receive_buffer=4096) as wire:
+    with weir.start(pool_size=1).raw(receive_buffer=4096) as wire:
         wire.send(query("SELECT repeat('b', 50000), 'end'"))
         got = bytearray()
         while b"end" not in got or not got.endswith(b"Z\0\0\0\5I"):

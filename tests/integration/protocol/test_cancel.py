@@ -34,8 +34,7 @@ def sleeping(weir, count=1):
 @pytest.mark.parametrize("message", [query(SLEEP), one_statement(SLEEP) + sync(), query("SELECT 1; " + SLEEP)],
                          ids=["simple", "extended", "second of two"])
 def test_a_cancel_ends_the_running_query(weir, message):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(message)
         sleeping(weir)
         assert send_cancel(weir.address, wire.key) == b""            # closed without a byte
@@ -45,8 +44,7 @@ def test_a_cancel_ends_the_running_query(weir, message):
 
 
 def test_in_a_transaction_it_fails_the_transaction(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("BEGIN")
         wire.send(query(SLEEP))
         sleeping(weir)
@@ -69,8 +67,7 @@ def test_only_the_clients_own_query_is_hit(weir):
 
 
 def test_a_cancel_of_an_idle_client_is_harmless(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as idle, weir.raw() as other:
+    with weir.start(pool_size=1).raw() as idle, weir.raw() as other:
         idle.query("SELECT 1")
         other.send(query("SELECT pg_sleep(2), 'slept'"))
         sleeping(weir)
@@ -82,8 +79,7 @@ def test_a_cancel_of_an_idle_client_is_harmless(weir):
 
 @pytest.mark.weir_only
 def test_a_cancel_of_a_waiting_client_never_hits_the_one_it_waits_for(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as running, weir.raw() as waiting:
+    with weir.start(pool_size=1).raw() as running, weir.raw() as waiting:
         running.send(query("SELECT pg_sleep(0.7), 'slept'"))
         sleeping(weir)
         waiting.send(query("SELECT 'waited'"))
@@ -97,8 +93,7 @@ def test_a_cancel_of_a_waiting_client_never_hits_the_one_it_waits_for(weir):
 
 def test_a_late_cancel_never_hits_the_next_client(weir):
     """The first client's query is over; its server runs another's. A hundred times, as fast as can be."""
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         for turn in range(100):
             one.query("SELECT 1")
             two.send(query(f"SELECT {turn}, pg_sleep(0.005)"))
@@ -135,8 +130,7 @@ def test_cancels_that_race_with_the_end_of_the_query(weir):
     lambda key: bytes(8),
 ], ids=["no secret", "one bit", "another pid", "ones", "zeros"])
 def test_a_wrong_key_is_closed_without_an_answer_and_cancels_nothing(weir, bend):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(query("SELECT pg_sleep(1), 'slept'"))
         sleeping(weir)
         assert send_cancel(weir.address, bend(wire.key)) == b""
@@ -146,8 +140,7 @@ def test_a_wrong_key_is_closed_without_an_answer_and_cancels_nothing(weir, bend)
 @pytest.mark.weir_only
 @pytest.mark.parametrize("length", [3, 5, 100, 256, 257])
 def test_keys_of_other_lengths_hit_nothing(weir, length):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(query("SELECT pg_sleep(1), 'slept'"))
         sleeping(weir)
         assert send_cancel(weir.address, wire.key[:4] + (wire.key[4:] * 100)[:length])[:1] in (b"", b"E")
@@ -156,8 +149,7 @@ def test_keys_of_other_lengths_hit_nothing(weir, length):
 
 def test_bytes_behind_a_cancel_request_are_ignored(weir):
     """Go's driver sends some."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(query(SLEEP))
         sleeping(weir)
         send_cancel(weir.address, wire.key, tail=b"X\0\0\0\4")
@@ -168,8 +160,7 @@ def test_bytes_behind_a_cancel_request_are_ignored(weir):
 def test_cancel_after_an_ssl_request(weir):
     """libpq from version 17 on asks for encryption first."""
     from rawwire import Wire, cancel_request, ssl_request
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(query(SLEEP))
         sleeping(weir)
         with Wire(weir.address) as canceller:
@@ -195,8 +186,7 @@ def test_every_client_of_a_full_pool_can_be_cancelled(weir):
 
 @pytest.mark.weir_only
 def test_a_cancel_passes_when_no_more_clients_may_come_in(weir):
-    weir.start(pool_size=1, max_client_connections=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1, max_client_connections=1).raw()
     wire.send(query(SLEEP))
     sleeping(weir)
     send_cancel(weir.address, wire.key)
@@ -205,8 +195,7 @@ def test_a_cancel_passes_when_no_more_clients_may_come_in(weir):
 
 @pytest.mark.weir_only
 def test_a_storm_of_cancels_leaves_the_pool_as_it_was(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         one.send(query(SLEEP))
         sleeping(weir)
         threads = [threading.Thread(target=send_cancel, args=(weir.address, one.key)) for _ in range(50)]
@@ -222,8 +211,7 @@ def test_a_storm_of_cancels_leaves_the_pool_as_it_was(weir):
 
 
 def test_a_cancelled_pipeline_goes_on_after_its_sync(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(one_statement("SELECT 1") + one_statement(SLEEP) + one_statement("SELECT 2") + sync() +
                   query("SELECT 3"))
         sleeping(weir)
@@ -274,8 +262,7 @@ def test_the_server_is_held_back_until_the_cancel_has_been_delivered(weir, fake)
             return True
         return False
     fake.script, fake.answer = script, answer
-    weir.start(upstream=fake.upstream, pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as one, weir.raw() as two:
         one.query("SELECT 1")
         slow.set()
         one.send(query("SELECT long"))
@@ -302,8 +289,7 @@ def test_a_cancel_is_forwarded_with_the_servers_key_not_the_clients(weir, fake):
             return True
         return False
     fake.answer = answer
-    weir.start(upstream=fake.upstream, pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as wire:
         wire.send(query("SELECT long"))
         weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
         send_cancel(weir.address, wire.key)
@@ -366,8 +352,7 @@ def test_a_cancel_right_behind_its_query_finds_it(busy):
 @pytest.mark.weir_only
 def test_a_cancel_that_was_given_up_costs_its_server(weir, stopped):
     """PostgreSQL carries it out later, when somebody else's query could run there."""
-    weir.start(pool_size=1, connect_timeout="30s")
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1, connect_timeout="30s").raw() as one, weir.raw() as two:
         one.send(query("SELECT pg_sleep(1.5)"))
         sleeping(weir)
         stopped(True)
@@ -385,8 +370,7 @@ def test_a_cancel_that_was_given_up_costs_its_server(weir, stopped):
 
 @pytest.mark.weir_only
 def test_cancels_of_one_query_need_one_connection(weir, stopped):
-    weir.start(pool_size=2)
-    with weir.raw() as one:
+    with weir.start(pool_size=2).raw() as one:
         one.send(query(SLEEP))
         sleeping(weir)
         stopped(True)
@@ -481,8 +465,7 @@ def test_a_cancel_of_the_next_query_comes_when_the_one_before_is_through(weir, f
 def test_a_cancel_whose_sender_does_not_wait_is_carried_out(weir):
     """Its query may be among what the loop has still to read when it comes; its sender is gone by then."""
     from rawwire import Wire, cancel_request
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(query(SLEEP))
         sleeping(weir)
         with Wire(weir.address) as canceller:
@@ -494,8 +477,7 @@ def test_a_cancel_whose_sender_does_not_wait_is_carried_out(weir):
 @pytest.mark.parametrize("name", ["sql", "protocol"])
 def test_a_cancel_reaches_a_query_that_waits_for_our_preparing_it(weir, table, locked, name):
     """On another server its statement is prepared first, and that needs the table."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2).raw() as wire, weir.raw() as other:
         again = prepared_statement(wire, f"SELECT * FROM {table}", name)
         other.query(BEGIN_NOW)
         locked()
@@ -547,8 +529,7 @@ FORMS = [lambda pid: query(f"SELECT pg_cancel_backend({pid});"),
 
 @pytest.mark.parametrize("form", FORMS, ids=["as pgAdmin", "as Knex", "binary"])
 def test_the_pid_that_a_client_was_sent_cancels_what_it_runs(weir, form):
-    weir.start(pool_size=3)
-    with weir.raw() as one, weir.raw() as two, weir.raw() as third:
+    with weir.start(pool_size=3).raw() as one, weir.raw() as two, weir.raw() as third:
         one.send(query(SLEEP))
         third.send(query("SELECT pg_sleep(1), 'slept'"))
         sleeping(weir, 2)
@@ -581,8 +562,7 @@ def test_else_postgresqls_own_answer_stands(weir):
 
 
 def test_the_pids_of_pg_stat_activity_are_those_of_server_connections(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         for name in "cancel", "terminate":
             one.send(query(SLEEP))
             sleeping(weir)
@@ -593,8 +573,7 @@ def test_the_pids_of_pg_stat_activity_are_those_of_server_connections(weir):
 
 
 def test_in_session_mode_it_is_the_pid_of_the_server_connection(weir):
-    weir.start(pool_size=2, pool_mode="session")
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=2, pool_mode="session").raw() as one, weir.raw() as two:
         one.send(query(SLEEP))
         sleeping(weir)
         assert two.query(f"SELECT pg_cancel_backend({pid_of(one)})") == [["t"]]

@@ -54,8 +54,7 @@ def join(threads):
                          ids=["simple", "extended"])
 @pytest.mark.parametrize("count", [1, 3])
 def test_while_it_waits_for_a_server(weir, message, count):
-    weir.start(pool_size=1)
-    with weir.raw() as running, weir.raw() as waiting, weir.raw() as third:
+    with weir.start(pool_size=1).raw() as running, weir.raw() as waiting, weir.raw() as third:
         running.query(BEGIN_NOW)
         for turn in range(5):
             waiting.send(message)
@@ -73,8 +72,7 @@ def test_while_it_waits_for_a_server(weir, message, count):
 @pytest.mark.parametrize("count", [1, 2])
 def test_between_the_queries_of_a_transaction(weir, count):
     """It has its server, which does nothing: there is nothing to cancel, and what was sent before is not hit later."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         other = Others(weir)
         for turn in range(ROUNDS):
             wire.query("BEGIN")
@@ -90,8 +88,7 @@ def test_between_the_queries_of_a_transaction(weir, count):
                                  "DO $$BEGIN PERFORM set_config('work_mem', '4321', false); END$$"])
 def test_behind_the_answer(weir, sql, count):
     """pgweir itself may still ask and wash on the server; the next client has it then."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         other = Others(weir)
         for _ in range(ROUNDS):
             wire.query(sql)
@@ -161,8 +158,7 @@ def test_with_a_key_that_is_nearly_anothers(weir):
 def test_in_the_middle_of_a_pipeline(weir, mode):
     """At most two of its requests are hit by each cancel, as PostgreSQL interrupts the process and its group; the rest up
     to its Sync is skipped; the order stays."""
-    weir.start(pool_size=1 if mode == "transaction" else 2, pool_mode=mode)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1 if mode == "transaction" else 2, pool_mode=mode).raw() as wire:
         other = Others(weir)
         for turn in range(ROUNDS):
             wire.send(b"".join(one_statement(f"SELECT {number}, pg_sleep(0.001)") + sync() for number in range(10)))
@@ -179,8 +175,7 @@ def test_in_the_middle_of_a_pipeline(weir, mode):
 
 @pytest.mark.weir_only
 def test_while_it_copies(weir, table):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         other = Others(weir)
         for turn in range(ROUNDS):
             wire.send(query(f"COPY {table} FROM STDIN"))
@@ -195,8 +190,7 @@ def test_while_it_copies(weir, table):
 
 @pytest.mark.weir_only
 def test_while_the_pool_is_paused(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("SELECT 1")
         weir.console("PAUSE app")
         wire.send(query("SELECT 'paused'"))

@@ -54,8 +54,7 @@ def add_column(postgres, table, name="w"):
 
 @pytest.mark.weir_only
 def test_a_client_that_describes_its_portal_sees_the_new_rows_and_no_error(weir, postgres, rows):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         prepare(wire, f"SELECT * FROM {rows}")
         for turn in range(4):
             replies = wire.ask(SELECT)
@@ -69,8 +68,7 @@ def test_a_client_that_describes_its_portal_sees_the_new_rows_and_no_error(weir,
 
 @pytest.mark.weir_only
 def test_a_client_that_knows_no_rows_yet_needs_no_describe(weir, postgres, rows):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, f"SELECT * FROM {rows}")
         one.ask(SELECT)
         add_column(postgres, rows)
@@ -107,8 +105,7 @@ def test_describe_of_a_statement_is_answered_once_and_anew(weir, postgres, rows)
 
 
 def test_a_client_that_was_told_the_rows_and_does_not_ask_again_gets_the_error(weir, postgres, rows):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         told(wire, f"SELECT * FROM {rows}")
         assert texts(wire.ask(BLIND)) == [["1", "x"]]
         add_column(postgres, rows)
@@ -120,8 +117,7 @@ def test_a_client_that_was_told_the_rows_and_does_not_ask_again_gets_the_error(w
 
 def test_the_same_if_the_table_was_altered_by_another_client(weir, rows):
     """pgweir sees that, and prepares all statements anew."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
         told(wire, f"SELECT * FROM {rows}")
         assert texts(wire.ask(BLIND)) == [["1", "x"]]
         other.query(f"ALTER TABLE {rows} ADD COLUMN w int DEFAULT 7")
@@ -135,8 +131,7 @@ def test_the_same_if_the_table_was_altered_by_another_client(weir, rows):
 @pytest.mark.weir_only
 def test_the_same_on_a_server_that_never_had_the_statement(weir, postgres, rows):
     """Prepared there for the first time it has no past that PostgreSQL could compare with."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as first, weir.raw() as second:
+    with weir.start(pool_size=2).raw() as wire, weir.raw() as first, weir.raw() as second:
         told(wire, f"SELECT * FROM {rows}")
         add_column(postgres, rows)
         first.query(BEGIN_NOW)
@@ -175,8 +170,7 @@ def test_the_same_on_a_server_where_somebody_else_prepared_it_meanwhile(weir, po
 
 
 def test_ddl_that_does_not_concern_the_rows_is_no_error(weir, postgres, rows):
-    weir.start(pool_size=2, pool_lifo=False)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2, pool_lifo=False).raw() as wire, weir.raw() as other:
         told(wire, f"SELECT id, v FROM {rows}")
         for turn in range(4):
             assert texts(wire.ask(BLIND)) == [["1", "x"]]
@@ -187,8 +181,7 @@ def test_ddl_that_does_not_concern_the_rows_is_no_error(weir, postgres, rows):
 
 def test_a_described_portal_tells_for_later_requests_too(weir, postgres, rows):
     """JDBC asks once, by a portal."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
         prepare(wire, f"SELECT * FROM {rows}")
         assert texts(wire.ask(SELECT)) == [["1", "x"]]
         other.query(f"ALTER TABLE {rows} ADD COLUMN w int DEFAULT 7")
@@ -273,8 +266,7 @@ def test_a_client_that_flushes_and_waits_before_its_sync(weir, postgres, rows, e
 @pytest.mark.weir_only
 def test_nothing_is_run_twice(weir, postgres, rows):
     """The second statement of a request is outdated; the first was answered: the error stands, and all is undone."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         prepare(wire, f"INSERT INTO {rows} VALUES ($1, 'y') RETURNING id", "i")
         prepare(wire, f"SELECT * FROM {rows}")
         wire.ask(bind("", "i", [2]) + execute() + sync())
@@ -289,8 +281,7 @@ def test_nothing_is_run_twice(weir, postgres, rows):
 
 @pytest.mark.weir_only
 def test_all_of_a_request_behind_the_outdated_statement_is_run(weir, postgres, rows):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         prepare(wire, f"INSERT INTO {rows} VALUES ($1, 'y') RETURNING id", "i")
         prepare(wire, f"SELECT * FROM {rows}")
         wire.ask(SELECT)
@@ -306,8 +297,7 @@ def test_all_of_a_request_behind_the_outdated_statement_is_run(weir, postgres, r
 @pytest.mark.weir_only
 def test_what_is_sent_behind_it_keeps_its_place(weir, postgres, rows):
     """The next request arrives while the first one is under way, behind a lock, or is sent once more."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         prepare(wire, f"SELECT * FROM {rows}")
         wire.ask(SELECT)
         add_column(postgres, rows)
@@ -320,8 +310,7 @@ def test_what_is_sent_behind_it_keeps_its_place(weir, postgres, rows):
 
 @pytest.mark.weir_only
 def test_inside_a_transaction_the_error_stands(weir, postgres, rows):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         prepare(wire, f"SELECT * FROM {rows}")
         wire.ask(SELECT)
         add_column(postgres, rows)
@@ -334,8 +323,7 @@ def test_inside_a_transaction_the_error_stands(weir, postgres, rows):
 
 @pytest.mark.weir_only
 def test_a_request_too_large_to_be_kept_gets_the_error_once(weir, postgres, rows):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         prepare(wire, f"SELECT *, length($1) FROM {rows}")
         large = bind("", "s", ["x" * 30000]) + describe("P") + execute() + sync()
         assert texts(wire.ask(large)) == [["1", "x", "30000"]]
@@ -360,8 +348,7 @@ def test_a_client_that_goes_while_its_request_is_sent_once_more(weir, postgres, 
 
 @pytest.mark.weir_only
 def test_session_mode_leaves_it_to_postgresql(weir, postgres, rows):
-    weir.start(pool_mode="session", pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_mode="session", pool_size=1).raw() as wire:
         prepare(wire, f"SELECT * FROM {rows}")
         wire.ask(SELECT)
         add_column(postgres, rows)

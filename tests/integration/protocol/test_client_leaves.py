@@ -27,8 +27,7 @@ def assert_next_is_well(weir, table=None):
 
 @pytest.mark.parametrize("how", LEAVE)
 def test_when_idle(weir, how):
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.query("SELECT 1")
     getattr(wire, how)()
     assert_next_is_well(weir)
@@ -37,8 +36,7 @@ def test_when_idle(weir, how):
 @pytest.mark.parametrize("how", LEAVE)
 @pytest.mark.parametrize("failed", [False, True], ids=["good", "failed"])
 def test_in_a_transaction(weir, table, how, failed):
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
     if failed:
         wire.ask(query("SELECT 1/0"))
@@ -49,10 +47,8 @@ def test_in_a_transaction(weir, table, how, failed):
 @pytest.mark.weir_only
 @pytest.mark.parametrize("how", LEAVE)
 def test_in_a_running_query_which_is_then_cancelled(weir, table, how):
-    weir.start(pool_size=1)
-    wire = weir.raw()
-    wire.query("BEGIN")
-    wire.query(f"INSERT INTO {table} VALUES (1, 'x')")
+    wire = weir.start(pool_size=1).raw()
+    wire.query("BEGIN", f"INSERT INTO {table} VALUES (1, 'x')")
     wire.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
     getattr(wire, how)()
@@ -62,8 +58,7 @@ def test_in_a_running_query_which_is_then_cancelled(weir, table, how):
 
 @pytest.mark.weir_only
 def test_in_a_running_query_while_others_wait(weir):
-    weir.start(pool_size=1)
-    gone, waiter = weir.raw(), weir.raw()
+    gone, waiter = weir.start(pool_size=1).raw(), weir.raw()
     gone.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
     waiter.send(query("SELECT 'at last'"))
@@ -97,8 +92,7 @@ PIECES = {
 @pytest.mark.parametrize("how", LEAVE)
 @pytest.mark.parametrize("sent", PIECES.values(), ids=PIECES.keys())
 def test_in_the_middle_of_a_message_or_of_replies(weir, table, sent, how):
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.query("SELECT 1")
     wire.send(b"".join(rebuild(sent, table)) if b"{table}" in sent else sent)
     getattr(wire, how)()
@@ -120,8 +114,7 @@ def rebuild(sent, table):
 
 @pytest.mark.parametrize("how", VANISH)
 def test_while_it_waits_for_a_server(weir, how):
-    weir.start(pool_size=1)
-    holder, gone = weir.raw(), weir.raw()
+    holder, gone = weir.start(pool_size=1).raw(), weir.raw()
     holder.query(BEGIN_NOW)
     gone.send(query("SELECT 'stray'"))
     if not weir.direct:
@@ -148,8 +141,7 @@ def test_during_its_login(weir, sent, how):
 
 @pytest.mark.weir_only
 def test_locks_of_the_gone_are_free_at_once(weir, table):
-    weir.start(pool_size=2)
-    with weir.raw() as other:
+    with weir.start(pool_size=2).raw() as other:
         gone = weir.raw()
         gone.query(f"BEGIN; LOCK TABLE {table}")
         other.send(query(f"INSERT INTO {table} VALUES (1, 'x')"))
@@ -176,8 +168,7 @@ def test_a_server_is_used_again_when_its_client_left_in_a_transaction(weir):
 
 @pytest.mark.weir_only
 def test_nothing_is_left_of_a_thousand_that_came_and_went(weir):
-    weir.start(pool_size=3)
-    with weir.raw() as wire:
+    with weir.start(pool_size=3).raw() as wire:
         wire.query("SELECT 1")
         descriptors = weir.fd_count()
     for turn in range(1000):
@@ -195,8 +186,7 @@ def test_nothing_is_left_of_a_thousand_that_came_and_went(weir):
 
 def test_after_it_shut_down_its_sending_side_it_is_not_misunderstood(weir):
     """PostgreSQL answers what it has read, then sees the end. pgweir may take the end for the client's leaving."""
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.send(query("SELECT 'last words'"))
     wire.sock.shutdown(1)
     try:
@@ -248,8 +238,7 @@ def answered(wire):
 def test_what_came_before_a_terminate_is_run_and_answered(weir, table, ahead, stays, in_line):
     """In one packet with it, or while it waits for a server: also where only the sending side is closed behind it."""
     sent, wanted, count = AHEAD[ahead]
-    weir.start(pool_size=1)
-    with weir.raw() as holder, weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as holder, weir.raw() as wire:
         if in_line:
             holder.query(BEGIN_NOW)
         wire.send(b"".join(rebuild(sent, table)) + terminate())
@@ -266,8 +255,7 @@ def test_what_came_before_a_terminate_is_run_and_answered(weir, table, ahead, st
 @pytest.mark.parametrize("ahead", ["a query", "twenty with one sync"])
 def test_who_sends_a_terminate_and_closes_at_once_has_its_requests_run(weir, table, ahead):
     sent, _, count = AHEAD[ahead]
-    weir.start(pool_size=1)
-    with weir.raw() as holder:
+    with weir.start(pool_size=1).raw() as holder:
         leaving = weir.raw()
         leaving.send(b"".join(rebuild(sent, table)))
         leaving.leave()
@@ -279,8 +267,7 @@ def test_who_sends_a_terminate_and_closes_at_once_has_its_requests_run(weir, tab
 @pytest.mark.weir_only
 def test_who_has_closed_its_sending_side_alone_is_answered_however_long_it_takes(weir):
     """It looks as if it had gone, until it does not refuse what it is told."""
-    weir.start(pool_size=2)
-    with weir.raw() as holder, weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as holder, weir.raw() as wire:
         holder.query("BEGIN; SELECT pg_advisory_xact_lock(48)")
         wire.send(query("SELECT 'mine' FROM pg_advisory_xact_lock(48)") + terminate())
         wire.sock.shutdown(1)
@@ -290,10 +277,8 @@ def test_who_has_closed_its_sending_side_alone_is_answered_however_long_it_takes
 
 
 def test_those_in_line_who_have_left_are_served_in_its_order(weir, table):
-    weir.start(pool_size=1)
-    with weir.raw() as holder:
-        holder.query(f"BEGIN; CREATE TABLE {table}_order (at serial, who int)")
-        holder.query("COMMIT; BEGIN")
+    with weir.start(pool_size=1).raw() as holder:
+        holder.query(f"BEGIN; CREATE TABLE {table}_order (at serial, who int)", "COMMIT; BEGIN")
         for number in range(10):
             leaving = weir.raw()
             leaving.send(query(f"INSERT INTO {table}_order (who) VALUES ({2 * number})") +
@@ -312,8 +297,7 @@ def test_those_in_line_who_have_left_are_served_in_its_order(weir, table):
 
 @pytest.mark.weir_only
 def test_who_has_sent_a_terminate_waits_no_longer_than_pool_timeout(weir, table):
-    weir.start(pool_size=1, pool_timeout="300ms")
-    with weir.raw() as holder, weir.raw() as wire:
+    with weir.start(pool_size=1, pool_timeout="300ms").raw() as holder, weir.raw() as wire:
         holder.query(BEGIN_NOW)
         wire.send(b"".join(rebuild(insert(1) + insert(2), table)) + terminate())
         wire.sock.shutdown(1)
@@ -324,8 +308,7 @@ def test_who_has_sent_a_terminate_waits_no_longer_than_pool_timeout(weir, table)
 
 @pytest.mark.parametrize("stays", STAYS)
 def test_a_copy_that_a_terminate_cuts_off_has_copied_nothing(weir, table, stays):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(query(f"COPY {table} FROM STDIN") + copy_data(b"1\tx\n") + terminate())
         STAYS[stays](wire)
         assert answered(wire).startswith("G")
@@ -334,8 +317,7 @@ def test_a_copy_that_a_terminate_cuts_off_has_copied_nothing(weir, table, stays)
 
 def test_a_result_is_read_to_its_end_behind_a_terminate(weir):
     """More than the kernel has room for, so the end of it is still pgweir's when PostgreSQL has done."""
-    weir.start(pool_size=1)
-    with weir.raw() as slow, weir.raw() as other:
+    with weir.start(pool_size=1).raw() as slow, weir.raw() as other:
         slow.send(query("SELECT repeat('x', 1000) FROM generate_series(1, 20000)") + terminate())
         replies = slow.read_until("D", 10000)
         other.send(query("SELECT 'served'"))

@@ -68,8 +68,7 @@ def test_by_psycopg_in_rows(weir, table):
 
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 def test_a_copy_holds_its_server(weir, table, extended):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         begin_copy(one, table, extended)
         if not weir.direct:
             two.send(query("SELECT 'two'"))
@@ -84,8 +83,7 @@ def test_a_copy_holds_its_server(weir, table, extended):
 @pytest.mark.parametrize("late", ["nothing late", "data late", "data and done late"])
 def test_an_error_before_the_end_frees_the_server_and_late_data_is_dropped(weir, table, extended, late):
     """In the simple protocol PostgreSQL is ready at once, and what the client still sends must go nowhere."""
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         begin_copy(one, table, extended)
         one.send(copy_data(b"not a number\ta\n" + b"1\tx\n" * 20_000))
         if extended:
@@ -109,8 +107,7 @@ def test_an_error_before_the_end_frees_the_server_and_late_data_is_dropped(weir,
 
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 def test_an_error_at_the_end(weir, table, extended):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         begin_copy(one, table, extended)
         one.send(copy_data(b"1\ta\n") + copy_data(b"1\tb\n") + copy_done() + (sync() if extended else b""))
         assert shape(one.read_until("Z")) == "E:23505 Z:I"
@@ -118,8 +115,7 @@ def test_an_error_at_the_end(weir, table, extended):
 
 
 def test_a_client_gives_up(weir, table):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         begin_copy(one, table)
         one.send(copy_data(b"1\ta\n") + copy_fail("changed my mind"))
         reply = one.read_until("Z")[0]
@@ -129,8 +125,7 @@ def test_a_client_gives_up(weir, table):
 
 @pytest.mark.parametrize("sql", ["SELECT 1", "DISCARD ALL"])        # the second is one that otherwise waits for its turn
 def test_a_query_in_the_middle_is_the_end_of_the_connection_as_in_postgresql(weir, table, sql):
-    weir.start(pool_size=1)
-    one = weir.raw()
+    one = weir.start(pool_size=1).raw()
     begin_copy(one, table)
     one.send(copy_data(b"1\ta\n") + query(sql))
     replies = one.read_to_end()
@@ -142,8 +137,7 @@ def test_a_query_in_the_middle_is_the_end_of_the_connection_as_in_postgresql(wei
 @pytest.mark.parametrize("how", ["close", "reset", "leave"])
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 def test_a_client_that_goes_in_the_middle_of_copy_in(weir, table, how, extended):
-    weir.start(pool_size=1)
-    one = weir.raw()
+    one = weir.start(pool_size=1).raw()
     begin_copy(one, table, extended)
     one.send(copy_data(b"1\ta\n"))
     getattr(one, how)()
@@ -154,8 +148,7 @@ def test_a_client_that_goes_in_the_middle_of_copy_in(weir, table, how, extended)
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_a_client_that_goes_in_the_middle_of_copy_out(weir, how):
-    weir.start(pool_size=1)
-    one = weir.raw()
+    one = weir.start(pool_size=1).raw()
     one.send(query("COPY (SELECT repeat('x', 10000) FROM generate_series(1, 100000)) TO STDOUT"))
     one.read_until("d")
     getattr(one, how)()
@@ -191,8 +184,7 @@ def test_copies_in_both_directions_at_the_same_time(weir, table):
 
 
 def test_a_copy_message_of_many_megabytes(weir, table):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         begin_copy(wire, table)
         wire.send(copy_data(b"".join(b"%d\t%s\n" % (i, b"y" * 1000) for i in range(10_000))) + copy_done())
         assert shape(wire.read_until("Z")) == "C:COPY 10000 Z:I"
@@ -200,8 +192,7 @@ def test_a_copy_message_of_many_megabytes(weir, table):
 
 def test_a_server_error_while_the_client_writes_on(weir, table):
     """The client sends megabytes before it looks: nobody may block, and the error must reach it."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         begin_copy(wire, table)
         data = copy_data(b"bad\tx\n") + copy_data(b"1\t" + b"z" * 100_000 + b"\n") * 300 + copy_done()
         sender = threading.Thread(target=wire.send, args=(data,))
@@ -213,10 +204,8 @@ def test_a_server_error_while_the_client_writes_on(weir, table):
 
 
 def test_statement_timeout_ends_a_silent_copy(weir, table):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
-        wire.query("BEGIN")
-        wire.query("SET LOCAL idle_in_transaction_session_timeout = 0")
+    with weir.start(pool_size=1).raw() as wire:
+        wire.query("BEGIN", "SET LOCAL idle_in_transaction_session_timeout = 0")
         begin_copy(wire, table)
         weir.postgres.query("SELECT pg_cancel_backend(pid) FROM pg_stat_progress_copy")
         wire.send(copy_data(b"1\ta\n"))
@@ -237,8 +226,7 @@ def test_copy_from_a_relation_that_is_not_there_is_an_error_for_psycopg2(weir):
 
 
 def test_copy_done_without_a_copy_is_ignored(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         for _ in range(20):
             one.send(copy_data(b"stray") + copy_fail() + copy_done())
             assert two.query("SELECT 'two'") == [["two"]]
@@ -286,8 +274,7 @@ def test_a_sync_within_a_copy_that_fails_is_answered_if_postgresql_reads_it_late
 
 def test_a_message_that_pgweir_answers_breaks_a_copy_too(weir, table):
     """PostgreSQL ends the connection when it sees anything but data; what is answered for it must do the same."""
-    weir.start(pool_size=1)
-    with weir.raw() as one:
+    with weir.start(pool_size=1).raw() as one:
         one.ask(parse("a", "SELECT 1") + sync())
         one.send(query(f"COPY {table} FROM STDIN") + close("S", "a") + sync())
         with pytest.raises(WireClosed):
@@ -300,8 +287,7 @@ def test_a_message_that_pgweir_answers_breaks_a_copy_too(weir, table):
                          ids=["simple", "extended"])
 def test_what_comes_behind_a_bad_row_answers_nobody_else(weir, table, behind):
     """In one packet: PostgreSQL has failed the COPY when it reads that, and would run it."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as one, weir.raw() as two, weir.raw() as three:
+    with weir.start(pool_size=1).raw() as wire, weir.raw() as one, weir.raw() as two, weir.raw() as three:
         begin_copy(wire, table)
         wire.send(copy_data(b"bad\n") + behind)
         for name, other in (("one", one), ("two", two), ("three", three)):

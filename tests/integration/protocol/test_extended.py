@@ -7,8 +7,7 @@ from rawwire import (bind, close, describe, errors, execute, flush, function_cal
 
 
 def test_execute_in_portions_over_flushes(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(parse("", "SELECT i FROM generate_series(1, 10) i") + bind() + flush())
         wire.read_until("2")
         rows = []
@@ -24,8 +23,7 @@ def test_execute_in_portions_over_flushes(weir):
 
 
 def test_portals_of_one_transaction_interleave(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         wire.query("BEGIN")
         wire.ask(parse("", "SELECT i FROM generate_series(1, 4) i") + bind("a") + bind("b") + sync())
         found = [texts(wire.ask(execute(name, 1) + sync()))[0][0] for name in "ababab"]
@@ -37,8 +35,7 @@ def test_portals_of_one_transaction_interleave(weir):
 @pytest.mark.parametrize("kept", [1, 2, 500])
 def test_named_portals_in_portions_outlive_requests_and_evictions(weir, kept):
     """Two portals of named statements are read in turn, a Sync after each; other statements push theirs out between."""
-    weir.start(pool_size=2, prepared_statements=kept)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2, prepared_statements=kept).raw() as wire, weir.raw() as other:
         wire.ask(parse("up", "SELECT i FROM generate_series(1, $1::int) i") + sync())
         wire.ask(parse("down", "SELECT -i FROM generate_series(1, $1::int) i") + sync())
         for number in range(4):
@@ -63,8 +60,7 @@ def test_named_portals_in_portions_outlive_requests_and_evictions(weir, kept):
 
 @pytest.mark.parametrize("kept", [1, 500])
 def test_a_suspended_portal_goes_on_in_a_pipeline(weir, kept):
-    weir.start(pool_size=1, prepared_statements=kept)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, prepared_statements=kept).raw() as wire:
         wire.ask(parse("s", "SELECT i FROM generate_series(1, 5) i") + sync())
         wire.ask(parse("t", "SELECT 't'") + sync())
         wire.query("BEGIN")
@@ -85,15 +81,13 @@ def test_all_65535_parameters(weir):
 
 @pytest.mark.parametrize("value", [b"", b"\0", bytes(range(256)) * 10, b"\xff" * 100_000], ids=len)
 def test_binary_values_come_back_as_they_went(weir, value):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         replies = wire.ask(parse("", "SELECT $1::bytea") + bind("", "", [value], [1], [1]) + execute() + sync())
         assert [reply.row for reply in replies if reply.type == "D"] == [[value]]
 
 
 def test_errors_keep_every_field(weir, table):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query(f"INSERT INTO {table} VALUES (1, 'x')")
         reply = errors(wire.ask(one_statement(f"INSERT INTO {table} VALUES (1, 'y')") + sync()))[0]
         fields = reply.error
@@ -105,8 +99,7 @@ def test_errors_keep_every_field(weir, table):
 def test_after_an_error_a_transaction_is_failed_until_rollback(weir, where):
     bad = {"parse": parse("", "SELEC"), "bind": parse("", "SELECT $1::int") + bind("", "", ["x"]) + execute(),
            "execute": one_statement("SELECT 1/(i-1) FROM generate_series(1, 2) i")}[where]
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("BEGIN")
         assert shape(wire.ask(bad + sync())).endswith("Z:E")
         assert shape(wire.ask(one_statement("SELECT 1") + sync())) == "E:25P02 Z:E"
@@ -114,16 +107,14 @@ def test_after_an_error_a_transaction_is_failed_until_rollback(weir, where):
 
 
 def test_only_parse_and_sync_free_the_server(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         for wire in (one, two, one, two):
             wire.ask(parse("", "SELECT 1") + sync())
             assert shape(wire.ask(sync())) == "Z:I"
 
 
 def test_a_request_that_stops_before_its_sync_keeps_the_server_and_ends_well(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         one.send(parse("", "SELECT 'one'") + bind())
         if not weir.direct:
             weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
@@ -135,16 +126,14 @@ def test_a_request_that_stops_before_its_sync_keeps_the_server_and_ends_well(wei
 
 
 def test_describe_of_statement_and_portal_in_one_pipeline(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         replies = wire.ask(parse("s", "SELECT $1::int AS a") + describe("S", "s") + bind("p", "s", [1]) +
                            describe("P", "p") + execute("p") + close("P", "p") + close("S", "s") + sync())
         assert shape(replies) == "1 t T 2 T D C:SELECT 1 3 3 Z:I"
 
 
 def test_function_calls_between_queries(weir):
-    weir.start(pool_size=2, pool_lifo=False)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2, pool_lifo=False).raw() as wire:
         for number in range(10):
             replies = wire.ask(function_call(177, [number.to_bytes(4, "big"), b"\0\0\0\1"]))
             assert replies[0].body[4:] == (number + 1).to_bytes(4, "big")
@@ -152,16 +141,14 @@ def test_function_calls_between_queries(weir):
 
 
 def test_a_function_call_in_a_pipeline_is_skipped_after_an_error(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(one_statement("SELECT 1/0") + function_call(177, [b"\0\0\0\1", b"\0\0\0\1"]) + sync())
         assert shape(wire.read_until("Z")) == "1 E:22012 Z:I"
         assert wire.query("SELECT 1") == [["1"]]
 
 
 def test_a_terminate_behind_a_pipeline_lets_it_finish(weir, table):
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.send(one_statement(f"INSERT INTO {table} VALUES (1, 'x')") + sync())
     wire.read_until("Z")
     wire.leave()

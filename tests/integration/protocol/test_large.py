@@ -78,16 +78,14 @@ def drain(wire, timeout=50):
 
 
 def test_a_result_of_200_mb(weir, sanitized):
-    weir.start(pool_size=1)
-    with weir.raw() as wire, MemoryWatch(weir, sanitized, 4 * MB):
+    with weir.start(pool_size=1).raw() as wire, MemoryWatch(weir, sanitized, 4 * MB):
         wire.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 20000)"))
         count, rows, kinds = drain(wire)
         assert rows == 20_000 and count > 200_000_000 and "E" not in kinds
 
 
 def test_a_single_row_of_100_mb(weir, sanitized):
-    weir.start(pool_size=1)
-    with weir.raw() as wire, MemoryWatch(weir, sanitized, 4 * MB):
+    with weir.start(pool_size=1).raw() as wire, MemoryWatch(weir, sanitized, 4 * MB):
         wire.send(query("SELECT repeat('x', 100000000)"))
         count, rows, _ = drain(wire)
         assert rows == 1 and count > 100_000_000
@@ -121,15 +119,13 @@ def test_a_query_text_of_50_mb(weir, sanitized):
 
 
 def test_a_parse_of_30_mb(weir, sanitized):
-    weir.start(pool_size=1)
-    with weir.raw() as wire, MemoryWatch(weir, sanitized, 8 * MB):
+    with weir.start(pool_size=1).raw() as wire, MemoryWatch(weir, sanitized, 8 * MB):
         assert wire.extended("SELECT length('" + "p" * 30_000_000 + "')") == [["30000000"]]
         assert wire.extended("SELECT 1") == [["1"]]
 
 
 def test_a_copy_in_of_100_mb(weir, table, sanitized):
-    weir.start(pool_size=1)
-    with weir.raw() as wire, MemoryWatch(weir, sanitized, 4 * MB):
+    with weir.start(pool_size=1).raw() as wire, MemoryWatch(weir, sanitized, 4 * MB):
         wire.send(query(f"COPY {table} FROM STDIN"))
         wire.read_until("G")
         value = b"c" * 9990
@@ -140,8 +136,7 @@ def test_a_copy_in_of_100_mb(weir, table, sanitized):
 
 
 def test_an_error_of_megabytes(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         replies = wire.ask(query("DO $$ BEGIN RAISE EXCEPTION '%', repeat('e', 5000000) USING DETAIL = "
                                  "repeat('d', 5000000); END $$"))
         assert len(replies[0].error["M"]) == len(replies[0].error["D"]) == 5_000_000
@@ -149,8 +144,7 @@ def test_an_error_of_megabytes(weir):
 
 
 def test_a_notice_of_megabytes(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         replies = wire.ask(query("DO $$ BEGIN RAISE NOTICE '%', repeat('n', 9000000); END $$"))
         assert len(replies[0].error["M"]) == 9_000_000 and shape(replies) == "C:DO Z:I"
 
@@ -176,8 +170,7 @@ def test_large_results_of_many_clients_at_once(weir, sanitized):
 
 
 def test_memory_comes_back(weir, sanitized):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         wire.query("SELECT 1")
         before = weir.memory_bytes()
         for _ in range(5):
@@ -206,8 +199,7 @@ def test_a_message_of_which_only_the_header_comes(weir, sanitized):
 @pytest.mark.weir_only
 def test_a_gigabyte_passes_by_its_header_only_if_postgresql_could_take_it(weir):
     """1 GB is PostgreSQL's own limit; more is refused at once."""
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.send(b"Q" + struct.pack("!i", 0x40000001))
     reply = wire.read(5)
     assert (reply.type, reply.sqlstate) == ("E", "08P01")
@@ -217,8 +209,7 @@ def test_a_gigabyte_passes_by_its_header_only_if_postgresql_could_take_it(weir):
 
 def test_messages_that_come_in_small_pieces(weir):
     """Some whole, some in part, whichever way the pieces fall."""
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     one = parse("", "SELECT length($1) /* " + "x" * 3000 + " */") + bind(parameters=["y" * 5000]) + execute() + sync()
     for size in (1, 7, 2999, 4000, 9000):

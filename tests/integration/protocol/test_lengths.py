@@ -25,13 +25,11 @@ def head(kind, length):
 
 def send(wire, data, piece):
     """The peer may close before it has read all."""
-    try:
+    with suppress(ConnectionError):
         if piece:
             wire.send_slowly(data, piece, pause=0.0005)
         else:
             wire.send(data)
-    except ConnectionError:
-        pass
 
 
 def send_no_more(wire):
@@ -41,19 +39,16 @@ def send_no_more(wire):
 
 def until_ready_or_closed(wire):
     replies = []
-    try:
+    with suppress(rawwire.WireClosed):
         while not replies or replies[-1].type != "Z":
             replies.append(wire.read(SECONDS))
-    except rawwire.WireClosed:
-        pass
     return replies
 
 
 @pytest.fixture(params=["idle", "in a transaction"])
 def bystander(weir, request):
     """A client that was there before; its check says whether all is as it was, and that a newcomer is served."""
-    weir.start(pool_size=3, login_timeout="60s")
-    with weir.raw() as wire:
+    with weir.start(pool_size=3, login_timeout="60s").raw() as wire:
         wire.query("SET work_mem = 4321")
         if request.param != "idle":
             wire.query("BEGIN")

@@ -65,8 +65,7 @@ def test_thousands_of_syncs_at_once(weir):
 
 def test_a_client_that_writes_megabytes_before_it_reads(weir):
     """Requests and answers are both larger than every buffer on the way: nobody may wait for the other for ever."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         data = b"".join(one_statement("SELECT $1::text", ["x" * 100_000]) + sync() for _ in range(100))
         sender = threading.Thread(target=wire.send, args=(data,))
         sender.start()
@@ -77,8 +76,7 @@ def test_a_client_that_writes_megabytes_before_it_reads(weir):
 
 def test_statements_made_by_pgweir_keep_their_place_among_replies(weir):
     """A statement that the server has already: its ParseComplete is not PostgreSQL's, yet comes where it belongs."""
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         for wire in (one, two):
             replies = wire.ask(one_statement("SELECT 1") + parse("x", "SELECT 2") + bind("", "x") + execute() +
                                rawwire.close("S", "x") + parse("x", "SELECT 1/0") + bind("", "x") + execute() +
@@ -90,8 +88,7 @@ def test_statements_made_by_pgweir_keep_their_place_among_replies(weir):
 def test_nothing_of_pgweirs_goes_into_the_middle_of_a_message(weir, name):
     """A description of 260 kB comes in pieces; pgweir itself answers the Parse and Close behind it."""
     wide = "SELECT " + ", ".join(f"1 AS {'c' * 50}{number:013}" for number in range(1600))
-    weir.start(pool_size=1, max_overflow=0)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1, max_overflow=0).raw()
     wire.ask(parse("known", "SELECT 1") + sync())
     for _ in range(5):
         replies = wire.ask(parse(name, wide) + describe("S", name) + parse("again", "SELECT 1") + close("S", "again") + close("S", name) + sync())
@@ -99,8 +96,7 @@ def test_nothing_of_pgweirs_goes_into_the_middle_of_a_message(weir, name):
 
 
 def test_every_sync_of_a_pipeline_may_fail_by_itself(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(b"".join(one_statement(f"SELECT 1/{i % 2}") + sync() for i in range(200)))
         replies = wire.read_until("Z", 200)
         found = shape(replies)
@@ -108,8 +104,7 @@ def test_every_sync_of_a_pipeline_may_fail_by_itself(weir):
 
 
 def test_a_pipelined_transaction_keeps_one_server(weir):
-    weir.start(pool_size=3, pool_lifo=False)
-    with weir.raw() as wire:
+    with weir.start(pool_size=3, pool_lifo=False).raw() as wire:
         wire.send(b"".join((query("BEGIN"), query("SELECT pg_backend_pid()"), query("SELECT pg_backend_pid()"),
                             query("COMMIT"))))
         pids = texts(wire.read_until("Z", 4))
@@ -118,8 +113,7 @@ def test_a_pipelined_transaction_keeps_one_server(weir):
 
 def test_a_server_is_not_lent_on_while_replies_of_a_pipeline_are_owed(weir):
     """The first ReadyForQuery says I, but two more are owed: another client's query must wait for all."""
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         one.send(query("SELECT 'one'") + query("SELECT pg_sleep(0.3)") + query("SELECT 'three'"))
         one.read_until("Z")
         two.send(query("SELECT 'two'"))
@@ -140,8 +134,7 @@ def test_flush_without_sync_keeps_the_server(weir):
 
 
 def test_requests_sent_while_waiting_for_a_server_are_all_answered(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         one.query(BEGIN_NOW)
         two.send(b"".join(query(f"SELECT {i}") for i in range(500)))
         two.send(b"".join(one_statement(f"SELECT {i}") + sync() for i in range(500, 1000)))

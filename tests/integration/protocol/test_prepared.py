@@ -33,8 +33,7 @@ def on_servers(weir):
 
 @pytest.mark.weir_only
 def test_a_statement_prepared_on_one_server_works_on_every_other(weir):
-    weir.start(pool_size=4, pool_lifo=False)
-    with weir.raw() as wire:
+    with weir.start(pool_size=4, pool_lifo=False).raw() as wire:
         prepare(wire, "s", "SELECT $1::int + 1, pg_backend_pid()")
         holders = [weir.raw() for _ in range(3)]
         pids = set()
@@ -62,8 +61,7 @@ def test_same_name_different_text(weir):
 
 
 def test_same_text_different_types(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "s", "SELECT pg_typeof($1)", (23,))
         prepare(two, "s", "SELECT pg_typeof($1)", (25,))
         assert run(one, "s", ["1"]) == [["integer"]] and run(two, "s", ["1"]) == [["text"]]
@@ -84,8 +82,7 @@ def test_same_text_is_prepared_once_per_server(weir):
 
 @pytest.mark.weir_only
 def test_a_server_holds_no_more_statements_than_allowed_and_forgotten_ones_come_back(weir):
-    weir.start(pool_size=1, prepared_statements=3)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, prepared_statements=3).raw() as wire:
         for number in range(10):
             prepare(wire, f"s{number}", f"SELECT {number}, $1::int")
         for turn in range(3):
@@ -97,8 +94,7 @@ def test_a_server_holds_no_more_statements_than_allowed_and_forgotten_ones_come_
 
 @pytest.mark.weir_only
 def test_more_statements_in_one_pipeline_than_a_server_may_hold(weir):
-    weir.start(pool_size=1, prepared_statements=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, prepared_statements=2).raw() as wire:
         wire.send(b"".join(parse(f"s{i}", f"SELECT {i}") for i in range(20)) + sync())
         assert shape(wire.read_until("Z")) == " ".join(["1"] * 20 + ["Z:I"])
         wire.send(b"".join(bind("", f"s{i}") + execute() for i in range(20)) + sync())
@@ -106,8 +102,7 @@ def test_more_statements_in_one_pipeline_than_a_server_may_hold(weir):
 
 
 def test_a_name_in_use_is_42p05_and_the_session_lives(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         prepare(wire, "s", "SELECT 'first'")
         assert shape(prepare(wire, "s", "SELECT 'second'")) == "E:42P05 Z:I"
         assert shape(prepare(wire, "s", "SELECT 'first'")) == "E:42P05 Z:I"
@@ -136,14 +131,12 @@ def test_a_name_in_use_whose_old_text_is_of_no_use_any_more(weir, postgres):
 
 
 def test_errors_speak_of_the_name_though_ddl_came_between(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2).raw() as wire, weir.raw() as other:
         prepare(wire, "mine", "SELECT $1::int")
         assert run(wire, "mine", [1]) == [["1"]]
         for ask, name in ((bind("", "mine", [1, 2]), "mine"), (parse("mine", "SELECT 1"), "mine")):
             wire.send(parse("", "SELECT pg_sleep(0.3)") + bind("") + execute() + ask + execute() + sync())
-            other.query("CREATE OR REPLACE VIEW renews AS SELECT 1")
-            other.query("DROP VIEW renews")
+            other.query("CREATE OR REPLACE VIEW renews AS SELECT 1", "DROP VIEW renews")
             error = errors(wire.read_until("Z"))[0]
             assert f'"{name}"' in error.error["M"] and "pgweir" not in error.error["M"]
         error = errors(wire.ask(query('EXECUTE "pgweir_4711"')))[0]      # the client's own words
@@ -154,8 +147,7 @@ def test_errors_speak_of_the_name_though_ddl_came_between(weir):
 @pytest.mark.parametrize("text", ("FETCH c1", "/* a comment */ fetch c1"))
 def test_a_fetch_prepared_by_one_is_not_described_for_another_that_has_no_such_cursor(weir, text):
     """PostgreSQL 15 crashes at such a Describe: FETCH was parsed while the cursor was there, and it is gone."""
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         one.query("BEGIN; DECLARE c1 CURSOR FOR SELECT 7")
         prepare(one, "s", text)
         assert run(one, "s") == [["7"]]
@@ -167,16 +159,14 @@ def test_a_fetch_prepared_by_one_is_not_described_for_another_that_has_no_such_c
 
 
 def test_an_unknown_name_is_26000_and_the_session_lives(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         reply = errors(wire.ask(bind("", "nowhere") + execute() + sync()))[0]
         assert reply.sqlstate == "26000" and '"nowhere"' in reply.error["M"]
         assert wire.query("SELECT 1") == [["1"]]
 
 
 def test_names_of_one_client_are_unknown_to_another(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "s", "SELECT 'secret'")
         assert run(one, "s") == [["secret"]]
         assert shape(two.ask(bind("", "s") + execute() + sync())) == "E:26000 Z:I"
@@ -186,8 +176,7 @@ def test_names_of_one_client_are_unknown_to_another(weir):
 
 @pytest.mark.weir_only
 def test_a_client_may_use_names_like_pgweirs_own(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         for number in range(5):
             prepare(one, f"pgweir_{number}", f"SELECT 'one {number}'")
             prepare(two, f"pgweir_{number}", f"SELECT 'two {number}'")
@@ -197,8 +186,7 @@ def test_a_client_may_use_names_like_pgweirs_own(weir):
 
 
 def test_a_closed_name_may_be_used_again(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         for turn in range(5):
             prepare(wire, "s", f"SELECT {turn}")
             assert run(wire, "s") == [[str(turn)]]
@@ -207,8 +195,7 @@ def test_a_closed_name_may_be_used_again(weir):
 
 
 def test_one_clients_close_does_not_take_anothers_statement(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         for wire in (one, two):
             prepare(wire, "s", "SELECT 'shared'")
         one.ask(close("S", "s") + sync())
@@ -221,8 +208,7 @@ def test_one_clients_close_does_not_take_anothers_statement(weir):
                                  "DISCARD ALL", "deallocate /* all? */ s"])
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 def test_sql_that_deallocates_frees_the_name_for_this_client_only(weir, sql, extended):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         for wire in (one, two):
             prepare(wire, "s", "SELECT 'old'")
             assert run(wire, "s") == [["old"]]
@@ -238,8 +224,7 @@ def test_sql_that_deallocates_frees_the_name_for_this_client_only(weir, sql, ext
 @pytest.mark.parametrize("is_elsewhere", [False, True])
 def test_a_deallocate_that_was_prepared_in_an_earlier_request(weir, postgres, name, is_elsewhere):
     """As pgx sends it; it runs on a server that has the statement, or has not: the name is free in any case."""
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.ask(parse("s", "SELECT 1") + sync())
     assert shape(wire.ask(parse(name, "DEALLOCATE s") + describe("S", name) + sync())) == "1 t n Z:I"
     if is_elsewhere:
@@ -252,8 +237,7 @@ def test_a_deallocate_that_was_prepared_in_an_earlier_request(weir, postgres, na
 @pytest.mark.parametrize("name", ["", "d"])
 def test_a_deallocate_all_that_was_prepared_in_an_earlier_request(weir, name):
     """Behind it, in the same request, all names are free."""
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.ask(parse("s", "SELECT 1") + sync())
     wire.ask(parse(name, "DEALLOCATE ALL") + sync())
     replies = wire.ask(bind("", name) + execute() + parse("s", "SELECT 2") + bind("", "s") + execute() + sync())
@@ -270,8 +254,7 @@ def test_a_deallocate_all_that_was_prepared_in_an_earlier_request(weir, name):
 def test_a_deallocate_that_fails_is_answered_and_leaves_nothing(weir, postgres, extended, is_there):
     """PDO frees its statement objects in a transaction that has failed, one after the other: they are still there then,
     and the server has nothing that another client could stumble over."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
         for name in "ab":
             prepare(wire, name, f"SELECT '{name}'")
             if is_there:
@@ -296,8 +279,7 @@ def test_a_deallocate_that_fails_is_answered_and_leaves_nothing(weir, postgres, 
 
 
 def test_deallocates_that_are_bound_and_not_run_free_nothing(weir, postgres):
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
         for name in "ab":
             prepare(wire, name, f"SELECT '{name}'")
         wire.ask(parse("da", "DEALLOCATE a") + parse("db", "DEALLOCATE b") + sync())
@@ -310,8 +292,7 @@ def test_deallocates_that_are_bound_and_not_run_free_nothing(weir, postgres):
 
 
 def test_a_deallocate_of_an_unknown_name_is_postgresqls_error(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         reply = errors(wire.ask(query("DEALLOCATE nowhere")))[0]
         assert reply.sqlstate == "26000" and '"nowhere"' in reply.error["M"]
 
@@ -332,16 +313,14 @@ def test_a_failed_parse_frees_its_name_and_the_text_may_work_later(weir, postgre
 
 
 def test_a_parse_that_failed_for_one_client_is_tried_for_the_next(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         for wire in (one, two, one):
             assert shape(prepare(wire, "s", "SELECT * FROM nowhere_at_all")) == "E:42P01 Z:I"
 
 
 def test_describe_in_a_sync_of_its_own(weir):
     """asyncpg's way: Parse, Describe, Flush; then Bind, Execute, Sync."""
-    weir.start(pool_size=2, pool_lifo=False)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2, pool_lifo=False).raw() as wire:
         wire.send(parse("s", "SELECT $1::int4 AS a, $2::text AS b") + describe("S", "s") + flush())
         assert shape(wire.read_until("T")) == "1 t T"
         assert shape(wire.ask(sync())) == "Z:I"
@@ -353,8 +332,7 @@ def test_describe_in_a_sync_of_its_own(weir):
 
 @pytest.mark.parametrize("size", [2000, 8180, 8192, 8200, 65_520, 65_536, 65_560, 300_000])
 def test_texts_of_all_sizes(weir, size):
-    weir.start(pool_size=2, pool_lifo=False)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2, pool_lifo=False).raw() as wire:
         prepare(wire, "s", "SELECT length('" + "x" * size + "'), $1::int")
         for turn in range(4):
             assert run(wire, "s", [turn]) == [[str(size), str(turn)]]
@@ -362,8 +340,7 @@ def test_texts_of_all_sizes(weir, size):
 
 @pytest.mark.parametrize("size", [63, 64, 500, 8192])
 def test_names_of_all_sizes(weir, size):
-    weir.start(pool_size=2, pool_lifo=False)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2, pool_lifo=False).raw() as wire:
         prepare(wire, "n" * size, "SELECT 'n'")
         prepare(wire, "m" * size, "SELECT 'm'")
         for _ in range(3):
@@ -372,15 +349,13 @@ def test_names_of_all_sizes(weir, size):
 
 
 def test_a_text_longer_than_max_statement_size_works_at_once(weir):
-    weir.start(pool_size=1, max_statement_size="64KiB")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, max_statement_size="64KiB").raw() as wire:
         assert wire.extended("SELECT length('" + "x" * 200_000 + "')") == [["200000"]]
         assert wire.extended("SELECT length($1)", ["y" * 2_000_000]) == [["2000000"]]
 
 
 def test_a_transaction_that_failed_does_not_lose_statements(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         prepare(wire, "before", "SELECT 'before'")
         wire.query("BEGIN")
         prepare(wire, "inside", "SELECT 'inside'")
@@ -393,8 +368,7 @@ def test_a_transaction_that_failed_does_not_lose_statements(weir):
 
 @pytest.mark.weir_only
 def test_statements_outlive_their_servers(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         prepare(wire, "s", "SELECT 'still here'")
         for _ in range(3):
             assert run(wire, "s") == [["still here"]]
@@ -405,8 +379,7 @@ def test_statements_outlive_their_servers(weir):
 @pytest.mark.weir_only
 def test_a_statement_may_not_be_prepared_on_a_server_in_a_failed_transaction(weir):
     """The statement is missing on this server, and its transaction has failed: PostgreSQL's own error and no worse."""
-    weir.start(pool_size=2, pool_lifo=False)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2, pool_lifo=False).raw() as wire, weir.raw() as other:
         prepare(wire, "s", "SELECT 's'")
         run(wire, "s")
         other.query(BEGIN_NOW)
@@ -421,8 +394,7 @@ def test_a_statement_may_not_be_prepared_on_a_server_in_a_failed_transaction(wei
 @pytest.mark.weir_only
 def test_a_changed_table_does_not_break_a_prepared_select(weir, table):
     """PostgreSQL: cached plan must not change result type. Outside a transaction pgweir prepares anew."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2).raw() as wire:
         prepare(wire, "s", f"SELECT * FROM {table}")
         wire.query(f"INSERT INTO {table} VALUES (1, 'x')")
         assert run(wire, "s") == [["1", "x"]]
@@ -432,8 +404,7 @@ def test_a_changed_table_does_not_break_a_prepared_select(weir, table):
 
 @pytest.mark.weir_only
 def test_a_changed_table_inside_a_transaction_is_postgresqls_error(weir, table):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         prepare(wire, "s", f"SELECT * FROM {table}")
         run(wire, "s")
         wire.query(BEGIN_NOW)
@@ -444,8 +415,7 @@ def test_a_changed_table_inside_a_transaction_is_postgresqls_error(weir, table):
 
 @pytest.mark.weir_only
 def test_without_prepared_statements_session_mode_passes_them_through(weir):
-    weir.start(pool_mode="session", prepared_statements=0, pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_mode="session", prepared_statements=0, pool_size=1).raw() as wire:
         prepare(wire, "s", "SELECT 's'")
         assert run(wire, "s") == [["s"]]
         assert wire.query("SELECT name FROM pg_prepared_statements") == [["s"]]
@@ -453,8 +423,7 @@ def test_without_prepared_statements_session_mode_passes_them_through(weir):
 
 @pytest.mark.weir_only
 def test_hits_and_misses_are_counted(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         prepare(wire, "s", "SELECT 1")
         for _ in range(10):
             run(wire, "s")
@@ -465,8 +434,7 @@ def test_hits_and_misses_are_counted(weir):
 
 
 def test_many_statements_of_one_client(weir):
-    weir.start(pool_size=2, prepared_statements=50)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2, prepared_statements=50).raw() as wire:
         for number in range(400):
             prepare(wire, f"s{number}", f"SELECT {number}")
         for number in range(0, 400, 7):
@@ -475,8 +443,7 @@ def test_many_statements_of_one_client(weir):
 
 def test_an_eviction_that_was_skipped(weir):
     """The Close of a's statement is skipped with b's Parse; then a is still there."""
-    weir.start(pool_size=1, prepared_statements=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, prepared_statements=1).raw() as wire:
         wire.ask(parse("a", "SELECT 'a'") + sync())
         wire.send(bind("", "nowhere") + parse("b", "SELECT 'b'") + sync() +
                   bind("", "a") + execute() + sync())
@@ -484,8 +451,7 @@ def test_an_eviction_that_was_skipped(weir):
 
 
 def test_a_deallocate_that_comes_in_pieces(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.ask(parse("a", "SELECT 'a'") + sync())
         wire.send_slowly(query("DEALLOCATE a"), 5, 0.01)
         assert shape(wire.read_until("Z")) == "C:DEALLOCATE Z:I"
@@ -495,8 +461,7 @@ def test_a_deallocate_that_comes_in_pieces(weir):
 
 @pytest.mark.weir_only
 def test_no_room_for_another_statement_is_an_error_in_its_place(weir):
-    weir.start(pool_size=1, prepared_statements_memory="64KiB")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, prepared_statements_memory="64KiB").raw() as wire:
         count = 0
         while shape(replies := prepare(wire, f"s{count}", f"SELECT {count}")) == "1 Z:I":
             count += 1
@@ -565,8 +530,7 @@ def test_a_statement_that_thousands_of_clients_have_costs_each_little(weir, sani
 
 @pytest.mark.weir_only
 def test_trailing_comments_do_not_make_a_statement_another(weir):
-    weir.start(pool_size=1, statement_ignore_comments=True)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, statement_ignore_comments=True).raw() as wire:
         for number in range(5):
             prepare(wire, f"s{number}", f"SELECT $1::int /*route='%2Fa',traceparent='00-{number}-1-01'*/")
         for number in range(5):
@@ -579,8 +543,7 @@ def test_trailing_comments_do_not_make_a_statement_another(weir):
 
 @pytest.mark.weir_only
 def test_trailing_comments_count_unless_asked_otherwise(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         for number in range(3):
             prepare(wire, f"s{number}", f"SELECT $1::int /*traceparent='00-{number}-1-01'*/")
             assert run(wire, f"s{number}", [number]) == [[str(number)]]
@@ -595,8 +558,7 @@ LONG = "SELECT 'long' -- " + "x" * 3000
 @pytest.mark.parametrize("sql", ["DEALLOCATE s", "DEALLOCATE ALL"])
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 def test_a_long_one_is_deallocated_and_its_server_is_free_again(weir, sql, extended):
-    weir.start(pool_size=1, max_statement_size="1KiB")
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1, max_statement_size="1KiB").raw() as one, weir.raw() as two:
         prepare(one, "s", LONG)
         assert run(one, "s") == [["long"]]
         assert not errors(one.ask(one_statement(sql) + sync()) if extended else one.ask(query(sql)))
@@ -605,8 +567,7 @@ def test_a_long_one_is_deallocated_and_its_server_is_free_again(weir, sql, exten
 
 
 def test_a_long_one_that_failed_or_was_skipped_does_not_keep_its_server(weir):
-    weir.start(pool_size=1, max_statement_size="1KiB")
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1, max_statement_size="1KiB").raw() as one, weir.raw() as two:
         assert shape(prepare(one, "s", "SELEC " + LONG)) == "E:42601 Z:I"
         assert two.query("SELECT 1") == [["1"]]
         assert shape(one.ask(bind("", "nowhere") + parse("s", LONG) + sync())) == "E:26000 Z:I"
@@ -618,8 +579,7 @@ def test_a_long_one_that_failed_or_was_skipped_does_not_keep_its_server(weir):
 
 @pytest.mark.parametrize("taken", ["SELECT 'short'", LONG], ids=["by_a_short_one", "by_a_long_one"])
 def test_a_long_one_does_not_take_a_name_in_use(weir, taken):
-    weir.start(pool_size=1, max_statement_size="1KiB")
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1, max_statement_size="1KiB").raw() as one, weir.raw() as two:
         prepare(one, "s", taken)
         before = run(one, "s")
         assert shape(prepare(one, "s", LONG + "y" * 200000)) == "E:42P05 Z:I"
@@ -634,8 +594,7 @@ def test_a_long_one_does_not_take_a_name_in_use(weir, taken):
 @pytest.mark.parametrize("name", ["", "s"], ids=["unnamed", "named"])
 def test_a_long_one_on_a_server_that_another_client_used(weir, name):
     """DISCARD SEQUENCES goes ahead of it, in pieces or not."""
-    weir.start(pool_size=1, max_statement_size="1KiB")
-    with weir.raw() as other, weir.raw() as wire:
+    with weir.start(pool_size=1, max_statement_size="1KiB").raw() as other, weir.raw() as wire:
         for size in 3000, 1500000:
             other.query("SELECT pg_sleep(0)")
             sql = "SELECT 'long' -- " + "x" * size
@@ -667,15 +626,13 @@ def test_a_long_unnamed_one_is_bound_behind_its_sync(weir, has_code, begin, sql,
 
 
 def test_a_long_one_whose_name_does_not_end_is_malformed(weir):
-    weir.start(pool_size=1, max_statement_size="1KiB")
-    with weir.raw() as wire:
+    with weir.start(pool_size=1, max_statement_size="1KiB").raw() as wire:
         assert shape(wire.ask(message("P", b"x" * 2000) + sync())) == "E:08P01 Z:I"
         assert wire.query("SELECT 1") == [["1"]]
 
 
 def test_a_close_of_a_long_one_that_was_skipped_leaves_it(weir):
-    weir.start(pool_size=1, max_statement_size="1KiB")
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1, max_statement_size="1KiB").raw() as one, weir.raw() as two:
         prepare(one, "s", LONG)
         assert shape(one.ask(bind("", "nowhere") + close("S", "s") + sync())) == "E:26000 Z:I"
         assert run(one, "s") == [["long"]]
@@ -690,8 +647,7 @@ def test_a_close_of_a_long_one_that_was_skipped_leaves_it(weir):
 @pytest.mark.parametrize("sql", ["EXECUTE s(1)", "EXPLAIN (COSTS OFF) EXECUTE s(1)", "SELECT 1; EXECUTE s(1)"])
 def test_sql_execute_of_a_statement_of_the_protocol_has_a_hint(weir, begin, sql):
     """The server has it under another name."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         prepare(wire, "s", "SELECT $1::int * 2")
         wire.query(begin)
         error, = errors(wire.ask(query(sql)))
@@ -707,8 +663,7 @@ def test_sql_execute_of_a_statement_of_the_protocol_has_a_hint(weir, begin, sql)
 @pytest.mark.parametrize("sql", ["DEALLOCATE s", "DEALLOCATE ALL"])
 def test_a_deallocate_leaves_the_statement_for_others(weir, begin, sql):
     """The server has one for all who have the same SQL, and is not asked."""
-    weir.start(pool_size=1, max_overflow=0)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1, max_overflow=0).raw() as one, weir.raw() as two:
         for wire in one, two:
             prepare(wire, "s", "SELECT 'shared'")
             assert run(wire, "s") == [["shared"]]
@@ -725,8 +680,7 @@ def test_a_deallocate_leaves_the_statement_for_others(weir, begin, sql):
 
 @pytest.mark.weir_only
 def test_a_deallocate_needs_no_server(weir):
-    weir.start(pool_size=1, max_overflow=0, pool_timeout="30s")
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=1, max_overflow=0, pool_timeout="30s").raw() as wire, weir.raw() as other:
         for name in "abc":
             prepare(wire, name, "SELECT 1")
         other.query(BEGIN_NOW)                                        # has the only one
@@ -739,8 +693,7 @@ def test_a_deallocate_needs_no_server(weir):
 
 def test_deallocates_between_requests_that_are_not_answered(weir):
     """Each in its turn, behind what is under way."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         for name in "ab":
             prepare(wire, name, f"SELECT '{name}'")
         wire.send(bind("", "a") + execute() + sync() + query("DEALLOCATE a") + query("SELECT 1") + query("DEALLOCATE a") +
@@ -751,8 +704,7 @@ def test_deallocates_between_requests_that_are_not_answered(weir):
 
 
 def test_deallocate_all_takes_what_sql_has_prepared_too(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2).raw() as wire, weir.raw() as other:
         for client in wire, other:
             prepare(client, "s", "SELECT 's'")
             client.query("PREPARE p AS SELECT 'p'")
@@ -773,8 +725,7 @@ def test_deallocate_all_takes_what_sql_has_prepared_too(weir):
 
 def test_a_query_that_deallocates_drops_the_unnamed_statement(weir):
     """As any Query does."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         assert_same(weir, [parse("s", "SELECT 1") + sync(), parse("", "SELECT 2") + sync(), query("DEALLOCATE s"),
                            bind() + execute() + sync(), query("BEGIN"), parse("s", "SELECT 1") + sync(),
                            parse("", "SELECT 2") + sync(), query("DEALLOCATE ALL"), bind() + execute() + sync(),
@@ -788,8 +739,7 @@ def test_a_query_that_deallocates_drops_the_unnamed_statement(weir):
 def test_a_literal_ahead_of_the_sync_of_what_it_is_read_under(weir, begin, setting, end):
     """It pins nothing, and is read elsewhere under the settings of then; nobody else gets it."""
     literal = parse("s", "SELECT '02/03/2020'::date")
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2).raw() as wire, weir.raw() as other:
         wire.query(begin)
         replies = wire.ask(one_statement(f"{setting} DateStyle = 'ISO, DMY'") + literal + bind("", "s") + execute() + sync())
         assert texts(replies) == [["2020-03-02"]]
@@ -803,8 +753,7 @@ def test_a_literal_ahead_of_the_sync_of_what_it_is_read_under(weir, begin, setti
 
 def test_a_literal_behind_discard_all_ahead_of_its_sync(weir):
     """It counted as read under the settings that DISCARD ALL had just reset."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2).raw() as wire, weir.raw() as other:
         wire.query("SET DateStyle = 'ISO, DMY'")
         wire.ask(one_statement("DISCARD ALL") + parse("s", "SELECT to_char('02/03/2020'::date, 'MM-DD')") + sync())
         other.query("SELECT 1")
@@ -813,8 +762,7 @@ def test_a_literal_behind_discard_all_ahead_of_its_sync(weir):
 
 def test_a_deallocate_is_answered_behind_more_settings_than_are_followed(weir):
     """Whether SQL PREPARE's are still there was asked of the server, and what that took was sent again and again."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("PREPARE p AS SELECT 1")
         wire.ask(parse("s", "SELECT 2") + sync())
         wire.query("BEGIN")
@@ -833,8 +781,7 @@ def test_a_deallocate_is_answered_behind_more_settings_than_are_followed(weir):
 @pytest.mark.parametrize("how", [query, one_statement])
 def test_what_is_pipelined_behind_a_rollback_finds_its_statement(weir, rollback, answer, how):
     """It was 26000: the transaction counted as failed until the next ReadyForQuery was there."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("PREPARE p AS SELECT 1")
         wire.ask(query("BEGIN"))
         wire.ask(query("SAVEPOINT s"))
@@ -849,8 +796,7 @@ def test_a_query_behind_a_failed_bind_has_no_answer_of_its_own(weir):
     """PostgreSQL ignores it, and a Sync that pgweir sends in its place would bring a ReadyForQuery too many."""
     weir.postgres.query("CREATE FUNCTION unread() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1'; RETURN 1; END $$")
     try:
-        weir.start(pool_size=1)
-        with weir.raw() as wire, weir.raw() as other:
+        with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
             for ahead in (b"", one_statement("SELECT 1")):
                 other.query("SELECT unread()")      # may have used a sequence, which must be forgotten ahead of the next
                 wire.send(ahead + bind("", "missing") + execute() + query("SELECT unread()") + sync() + query("SELECT 2"))

@@ -87,8 +87,7 @@ def test_a_wrong_long_key_hits_nothing(weir, bend):
 
 
 def test_a_short_key_made_long_hits_nothing(weir):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         sleeping(weir, wire)
         assert send_cancel(weir.address, wire.key + bytes(28)) == b""
         wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="wrong_key") == 1, what="the count")
@@ -171,8 +170,7 @@ def newest(length, before=b""):
 @pytest.mark.parametrize("words, version", [("", V3_0), (NEWEST, V3_2), (" max_protocol_version=latest", V3_2),
                                             (" min_protocol_version=3.0", V3_0)])
 def test_the_version_asked_for(weir, fake, words, version):
-    weir.start(upstream=fake.upstream + words)
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream + words).raw() as wire:
         assert wire.query("SELECT 1") == [["fake"]]
     assert {conn.version for conn in fake.logins()} == {version}
 
@@ -265,8 +263,7 @@ def test_a_server_that_negotiates_without_need_is_never_used(weir, fake):
 
 def test_a_reload_renews_the_servers(weir, fake):
     fake.script = newest(4)
-    weir.start(upstream=fake.upstream)
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream).raw() as wire:
         wire.query("SELECT 1")
         weir.reload(upstream=fake.upstream + NEWEST)
         wait_until(lambda: wire.query("SELECT 1") and fake.logins()[-1].version == V3_2, what="a new server")

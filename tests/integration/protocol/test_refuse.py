@@ -142,8 +142,7 @@ def test_a_reload_refuses_what_is_parsed_from_then_on(weir):
 
 
 def test_it_is_counted_and_logged(weir):
-    weir.start(refuse=ALL, threshold="0ms", format="json")
-    with weir.raw() as wire:
+    with weir.start(refuse=ALL, threshold="0ms", format="json").raw() as wire:
         for _ in range(3):
             wire.ask(query(UPDATE))
         wire.ask(one_statement("DELETE FROM refused") + S)

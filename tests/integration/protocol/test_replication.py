@@ -203,8 +203,7 @@ def test_who_may_not_replicate_is_told_so(weir):
 
 def test_a_password(weir):
     """SCRAM on both sides: the client's own keys log in."""
-    weir.start(method="scram-sha-256")
-    with weir.raw("scramuser", parameters={"replication": "database"}) as wire:
+    with weir.start(method="scram-sha-256").raw("scramuser", parameters={"replication": "database"}) as wire:
         assert wire.query("IDENTIFY_SYSTEM")[0][1] == "1"
 
 
@@ -243,8 +242,7 @@ def test_a_stream_is_no_slow_query(weir):
 
 @pytest.mark.weir_only
 def test_they_count_as_server_connections(weir):
-    weir.start(max_server_connections=3, pool_size=3)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(max_server_connections=3, pool_size=3).raw() as one, weir.raw() as two:
         one.query(BEGIN_NOW)
         two.query(BEGIN_NOW)
         two.query("COMMIT")                                          # idle in the pool: makes room
@@ -261,8 +259,7 @@ def test_they_count_as_server_connections(weir):
 
 @pytest.mark.weir_only
 def test_an_idle_connection_of_another_worker_makes_room(weir):
-    weir.start(workers=2, max_server_connections=1)
-    with weir.raw() as plain:
+    with weir.start(workers=2, max_server_connections=1).raw() as plain:
         plain.query("SELECT 1")                                      # its pool is on one worker, and the next one on the other
         with weir.raw(user="scramuser", parameters={"replication": "database"}) as streaming:
             assert len({row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")}) == 2
@@ -271,8 +268,7 @@ def test_an_idle_connection_of_another_worker_makes_room(weir):
 
 @pytest.mark.weir_only
 def test_a_place_is_waited_for(weir):
-    weir.start(max_server_connections=1, pool_timeout="30s")
-    with weir.raw() as plain:
+    with weir.start(max_server_connections=1, pool_timeout="30s").raw() as plain:
         plain.query(BEGIN_NOW)
         streaming = weir.in_background(replicate, weir)
         wait_until(lambda: [row for row in weir.console("SHOW CLIENTS") if row["replication"] == "logical"])
@@ -286,8 +282,7 @@ def test_a_place_is_waited_for(weir):
 def test_with_compat_they_count_in_the_size_of_their_pool(weir):
     """As in PgBouncer: an idle connection is closed for one, and beyond the size they wait. Without, none of it."""
     limits = {"pool_size": 2, "max_overflow": 0, "pool_timeout": "30s"}
-    weir.start(compat="pgbouncer", **limits)
-    with weir.raw() as plain:
+    with weir.start(compat="pgbouncer", **limits).raw() as plain:
         idle = int(plain.value("SELECT pg_backend_pid()"))
         first, second = replicate(weir), replicate(weir)
         wait_until(lambda: (idle,) not in weir.postgres.query("SELECT pid FROM pg_stat_activity"), what="the idle one to be closed")
@@ -406,8 +401,7 @@ def test_postgresql_gone(weir):
 
 @pytest.mark.weir_only
 def test_a_physical_client_means_the_only_cluster_there_is(weir):
-    weir.start()
-    with weir.raw(database="replication", parameters={"replication": "true"}) as wire:
+    with weir.start().raw(database="replication", parameters={"replication": "true"}) as wire:
         assert wire.query("IDENTIFY_SYSTEM")[0][1] == "1"
     weir.reload(sections={"database elsewhere": {"upstream": "host=127.0.0.1 port=1"}})
     with pytest.raises(rawwire.LoginRefused) as refused:

@@ -337,8 +337,7 @@ CROWDED = {
 
 @pytest.mark.parametrize("turns", CROWDED.values(), ids=CROWDED.keys())
 def test_the_replies_are_postgresqls_own_on_a_server_that_others_use(weir, postgres, turns):
-    weir.start(pool_size=1, prepared_statements=1)
-    with weir.raw() as other:
+    with weir.start(pool_size=1, prepared_statements=1).raw() as other:
         other.query("SELECT pg_sleep(0)")
     answers = []
     for address in ((postgres.host, postgres.port), weir.address):

@@ -1,6 +1,7 @@
 """The first bytes of a connection, well and badly formed, and messages that no honest client sends."""
 
 import struct
+from contextlib import suppress
 
 import pytest
 
@@ -91,11 +92,9 @@ def test_bytes_behind_an_ssl_request_are_never_taken_for_an_encrypted_session(we
     weir.start()
     wire = weir.wire()
     wire.send(ssl_request() + startup() + query("SELECT 1"))
-    try:
+    with suppress(rawwire.WireClosed):
         assert wire.read_bytes(1) == b"N"
         assert texts(wire.read_until("Z", 2)) == [["1"]]
-    except rawwire.WireClosed:
-        pass
     assert_works(weir)
 
 
@@ -117,8 +116,7 @@ def test_newer_protocols_and_unknown_options_are_negotiated_once(weir, version, 
 
 
 def test_protocol_3_0_is_not_negotiated(weir):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         assert not [reply for reply in wire.login_replies if reply.type == "v"]
 
 
@@ -132,8 +130,7 @@ def test_a_startup_packet_of_the_greatest_length(weir):
 
 
 def test_many_startup_parameters(weir):
-    weir.start()
-    with weir.raw(parameters={f"weir.p{i}": str(i) for i in range(100)}) as wire:
+    with weir.start().raw(parameters={f"weir.p{i}": str(i) for i in range(100)}) as wire:
         assert wire.value("SHOW weir.p99") == "99"
 
 
@@ -173,8 +170,7 @@ MALFORMED = {
 @pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_start_is_refused_and_hurts_nobody(weir, data):
-    weir.start(login_timeout="3s")
-    with weir.raw() as other:
+    with weir.start(login_timeout="3s").raw() as other:
         wire = weir.wire()
         wire.send(data)
         if weir.direct:
@@ -240,8 +236,7 @@ BAD_MESSAGES = {
 @pytest.mark.parametrize("data", BAD_MESSAGES.values(), ids=BAD_MESSAGES.keys())
 @pytest.mark.parametrize("in_transaction", [False, True], ids=["idle", "in a transaction"])
 def test_a_message_that_cannot_be_costs_only_its_sender(weir, data, in_transaction):
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.query("BEGIN" if in_transaction else "SELECT 1")
     wire.send(data)
     rest = wire.read_to_end()
@@ -281,30 +276,25 @@ SLOPPY = {
 @pytest.mark.parametrize("data", SLOPPY.values(), ids=SLOPPY.keys())
 def test_a_badly_formed_message_is_an_error_and_the_next_client_is_well(weir, data):
     """ERROR or FATAL, as PostgreSQL or pgweir sees it; never silence, never another client's trouble."""
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.ask(rawwire.parse("a", "SELECT 'a'") + sync())
     wire.send(data)
-    try:
+    with suppress(rawwire.WireClosed):
         replies = wire.read_until("ZE")
         assert replies[-1].type == "E" and replies[-1].sqlstate[:2] in ("08", "26", "42", "22", "34"), shape(replies)
-    except rawwire.WireClosed:
-        pass
     wire.close()
     for _ in range(3):
         assert_works(weir)
 
 
 def test_a_terminate_with_a_body_still_says_goodbye(weir):
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.send(message("X", b"rest"))
     wire.wait_closed()
     assert_works(weir)
 
 
 def test_an_execute_of_a_portal_that_was_never_there_does_not_hurt(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         assert shape(wire.ask(execute("never") + sync())) == "E:34000 Z:I"
         assert wire.query("SELECT 1") == [["1"]]

@@ -64,8 +64,7 @@ def test_types_learnt_in_one_database_are_not_those_of_another(weir, postgres, t
     with weir.raw() as here, weir.raw(database="app2") as there:
         assert type_name(postgres, *ask_types(here, sql)) == "temper"
         prepare(there, sql)
-        here.query("CREATE VIEW renews AS SELECT 1")
-        here.query("DROP VIEW renews")
+        here.query("CREATE VIEW renews AS SELECT 1", "DROP VIEW renews")
         assert run(here, ["sad"]) == [["sad"]]
         assert run(there, ["glad"]) == [["glad"]]
         assert type_name(postgres, *ask_types(there, sql, "t"), dbname="app2") == "temper"
@@ -74,8 +73,7 @@ def test_types_learnt_in_one_database_are_not_those_of_another(weir, postgres, t
 
 @pytest.mark.weir_only
 def test_two_pools_of_one_database_share_statements_and_those_of_two_do_not(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw(user="reporting") as other, weir.raw(database="app2") as far:
+    with weir.start(pool_size=1).raw() as one, weir.raw(user="reporting") as other, weir.raw(database="app2") as far:
         for wire in (one, other, far):
             prepare(wire, "SELECT 'shared', $1::int")
             assert run(wire, [1]) == [["shared", "1"]]
@@ -85,8 +83,7 @@ def test_two_pools_of_one_database_share_statements_and_those_of_two_do_not(weir
 
 @pytest.mark.weir_only
 def test_ddl_of_one_database_renews_nothing_in_another(weir, table):
-    weir.start(pool_size=1)
-    with weir.raw() as here, weir.raw(database="app2") as there:
+    with weir.start(pool_size=1).raw() as here, weir.raw(database="app2") as there:
         prepare(there, "SELECT $1::int + 1")
         assert run(there, [1]) == [["2"]]
         before = name_of(weir, "$1::int + 1")
@@ -117,8 +114,7 @@ def test_a_type_dropped_and_made_again_under_its_name(weir, postgres, temper):
 @pytest.mark.weir_only
 def test_parameters_of_a_type_made_anew_are_refused_as_rows_are(weir, temper):
     """asyncpg and JDBC know this error, and prepare anew."""
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         ask_types(one, "INSERT INTO tempers VALUES ($1)")
         two.query("DROP TABLE tempers; DROP TYPE temper; CREATE TYPE temper AS ENUM ('calm'); CREATE TABLE tempers (m temper)")
         for tail in (RUN, describe("P") + RUN):
@@ -128,18 +124,13 @@ def test_parameters_of_a_type_made_anew_are_refused_as_rows_are(weir, temper):
 
 @pytest.mark.weir_only
 def test_ddl_that_is_rolled_back_renews_nothing(weir, table):
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         one.query(BEGIN_NOW)
         prepare(two, f"SELECT v FROM {table} WHERE id = $1")
         assert run(two, [1]) == []
         before = name_of(weir, f"FROM {table}")
         for _ in range(5):
-            one.query("ROLLBACK")
-            one.query("BEGIN")
-            one.query("CREATE VIEW nothing AS SELECT 1")
-            one.query("DROP VIEW nothing")
-            one.query("ROLLBACK")
+            one.query("ROLLBACK", "BEGIN", "CREATE VIEW nothing AS SELECT 1", "DROP VIEW nothing", "ROLLBACK")
             one.query(BEGIN_NOW)
             assert run(two, [1]) == []
         one.query("ROLLBACK")
@@ -150,8 +141,7 @@ def test_ddl_that_is_rolled_back_renews_nothing(weir, table):
 @pytest.mark.parametrize("names, is_nothing", [("nope", True), ("nope, nope2 CASCADE", True), ("nope; SELECT 1", False),
                                                ("nope, dropped", False), ("dropped", False)])
 def test_a_drop_of_what_is_not_there_renews_nothing(weir, names, is_nothing):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         one.query("CREATE TABLE IF NOT EXISTS dropped (a int)")
         prepare(two, "SELECT $1::int + 1")
         assert run(two, [1]) == [["2"]]
@@ -167,8 +157,7 @@ def test_what_was_prepared_in_ddl_that_is_rolled_back(weir, table):
     weir.start(pool_size=1)
     sql = f"INSERT INTO {table} VALUES ($1, 'x') RETURNING id"
     with weir.raw() as wire:
-        wire.query("BEGIN")
-        wire.query(f"ALTER TABLE {table} ALTER id TYPE text")
+        wire.query("BEGIN", f"ALTER TABLE {table} ALTER id TYPE text")
         assert told_types(wire.ask(parse("a", sql) + describe("S", "a") + sync())) == [25]
         wire.query("ROLLBACK")
         assert ask_types(wire, sql, "b") == [23]
@@ -176,12 +165,10 @@ def test_what_was_prepared_in_ddl_that_is_rolled_back(weir, table):
 
 
 def test_a_table_altered_and_altered_back_in_a_transaction(weir, table):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query(f"INSERT INTO {table} VALUES (1, 'x')")
         assert shape(wire.ask(parse("s", f"SELECT * FROM {table}") + describe("S", "s") + sync())) == "1 t T Z:I"
-        wire.query("BEGIN")
-        wire.query(f"ALTER TABLE {table} ADD w int")
+        wire.query("BEGIN", f"ALTER TABLE {table} ADD w int")
         assert shape(wire.ask(bind("", "s") + RUN)) == "E:0A000 Z:E"
         wire.query("ROLLBACK")
         assert run(wire) == [["1", "x"]]
@@ -205,8 +192,7 @@ def test_a_function_that_the_role_may_not_run(weir, postgres):
                 for sql in begin:
                     lim.query(sql)
                 assert "42501" in shape(lim.ask(parse("s", "SELECT priv()") + bind("", "s") + RUN)), begin
-                lim.query("ROLLBACK")
-                lim.query("RESET ROLE")
+                lim.query("ROLLBACK", "RESET ROLE")
         with weir.raw() as lim:       # prepared by the owner, run by another: on a server that never saw it
             prepare(lim, "SELECT priv(), 2")
             lim.query("SET ROLE lim")
@@ -229,12 +215,9 @@ def test_what_one_runs_with_more_rights_is_not_planned_for_all(weir, postgres):
             one.query("SET ROLE strong")
             prepare(one, "SELECT priv2()")
             assert run(one) == [["secret"]]
-            one.query("BEGIN")
-            one.query("SET LOCAL ROLE none")
-            one.query("ROLLBACK")
+            one.query("BEGIN", "SET LOCAL ROLE none", "ROLLBACK")
             assert "42501" in shape(two.ask(parse("s", "SELECT priv2()") + bind("", "s") + RUN))
-            two.query("BEGIN")
-            two.query("SET LOCAL ROLE strong")
+            two.query("BEGIN", "SET LOCAL ROLE strong")
             assert shape(two.ask(parse("t", "SELECT priv2(), 1") + bind("", "t") + RUN)).startswith("1 2 D")
             two.query("COMMIT")
         with weir.raw() as two:
@@ -253,10 +236,8 @@ def test_what_is_parsed_behind_a_set_local_that_came_in_pieces_is_not_for_others
     plans are discarded: PostgreSQL would read the statement again."""
     weir.postgres = own_postgres
     count = "SELECT count(*) FROM (SELECT NULL::int AS a) t WHERE a = NULL"
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
-        one.query("BEGIN")
-        one.query(sql.format("x" * 300_000))
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
+        one.query("BEGIN", sql.format("x" * 300_000))
         one.ask(parse("s", count) + sync())
         assert run(one) == [["1"]]
         one.query("COMMIT")
@@ -269,8 +250,7 @@ def test_what_is_parsed_behind_a_set_local_that_came_in_pieces_is_not_for_others
 def test_names_on_servers_are_not_to_be_guessed(weir):
     names = set()
     for _ in range(2):
-        weir.start(pool_size=1)
-        with weir.raw() as wire:
+        with weir.start(pool_size=1).raw() as wire:
             prepare(wire, "SELECT 1")
             assert run(wire) == [["1"]]
             names.add(wire.value(f"SELECT name FROM {SEEN}"))
@@ -290,8 +270,7 @@ GONE = {
 @pytest.mark.parametrize("how", GONE)
 @pytest.mark.parametrize("tail", ["blind", "described", "statement"])
 def test_what_is_gone_from_a_server_is_prepared_and_run_again(weir, how, tail):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         replies = one.ask(parse("s", "SELECT $1::int + 1") + describe("S", "s") + sync())
         assert shape(replies) == "1 t T Z:I"
         assert run(one, [1]) == [["2"]]
@@ -322,12 +301,10 @@ def test_nobody_runs_what_another_prepared_under_a_name_of_pgweirs(weir, is_kept
 
 @pytest.mark.weir_only
 def test_what_is_gone_is_an_error_within_a_transaction_only_once(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         prepare(wire, "SELECT 1")
         assert run(wire) == [["1"]]
-        wire.query("BEGIN")
-        wire.query(GONE["DO"])
+        wire.query("BEGIN", GONE["DO"])
         error, = errors(wire.ask(bind("", "s") + RUN))
         assert error.sqlstate == "26000" and '"s"' in error.error["M"]
         wire.query("ROLLBACK")
@@ -356,8 +333,7 @@ def test_a_first_describe_comes_from_a_parse_of_now(weir, postgres, table):
 @pytest.mark.weir_only
 def test_a_first_describe_does_not_cost_the_servers_statements(weir):
     """What stands in for it there is no sign that one of them is gone."""
-    weir.start(pool_size=1, session_state="isolate")
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1, session_state="isolate").raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'kept'", "kept")
         ask_types(one, "SELECT $1 + 1")
         before = sorted(one.query(f"SELECT name FROM {SEEN}"))
@@ -370,8 +346,7 @@ def test_a_table_made_in_what_is_rolled_back_and_made_otherwise(weir, postgres):
     postgres.query("DROP TABLE IF EXISTS undone")
     sql = "INSERT INTO undone VALUES ($1) RETURNING a"
     with weir.raw() as one, weir.raw() as two:
-        one.query("BEGIN")
-        one.query("CREATE TABLE undone (a int)")
+        one.query("BEGIN", "CREATE TABLE undone (a int)")
         assert told_types(one.ask(parse("s", sql) + describe("S", "s") + sync())) == [23]
         assert shape(one.ask(bind("", "s", ["1"]) + RUN)) == "2 D C:INSERT 0 1 Z:T"
         one.query("ROLLBACK")
@@ -390,8 +365,7 @@ def test_a_table_made_in_what_is_rolled_back_and_made_otherwise(weir, postgres):
 
 def test_a_bind_with_formats_of_several_columns_knows_its_rows(weir, postgres, table):
     """pgx: directly and through pgweir it gets 0A000, forgets the statement, and prepares anew."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query(f"INSERT INTO {table} VALUES (1, 'x')")
         request = bind("", "s", result_formats=[0, 0]) + describe("P") + RUN
         assert shape(wire.ask(parse("s", f"SELECT * FROM {table}") + describe("S", "s") + sync())) == "1 t T Z:I"
@@ -423,8 +397,7 @@ def test_unnamed_statements_leave_room_for_named_ones(weir):
 @pytest.mark.parametrize("user, is_seen", [("web", True), ("reporting", False)])
 def test_who_may_see_and_execute_the_statements_of_another(weir, user, is_seen):
     """docs/sessions.md, Known limits: clients of the same user and database; the values of parameters nobody sees."""
-    weir.start(pool_size=1, max_overflow=0)
-    with weir.raw() as one, weir.raw(user) as other:
+    with weir.start(pool_size=1, max_overflow=0).raw() as one, weir.raw(user) as other:
         prepare(one, "SELECT 'of one', $1::text")
         assert run(one, ["a value"]) == [["of one", "a value"]]
         name = name_of(weir, "of one")
@@ -437,8 +410,7 @@ def test_who_may_see_and_execute_the_statements_of_another(weir, user, is_seen):
 
 
 def test_deallocate_of_names_with_quotes(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         for name in ('a"b', 'pgweir_"; SELECT 1 --', "pgweir_?", "pgweir_taken"):
             quoted = '"' + name.replace('"', '""') + '"'
             prepare(wire, "SELECT 1", name)
@@ -452,14 +424,12 @@ def test_deallocate_of_names_with_quotes(weir):
 def test_a_statement_prepared_before_a_temporary_table_of_that_name(weir, table, temporary):
     weir.start(pool_size=1)
     with weir.raw() as first:     # PostgreSQL itself notices only the session's first temporary table
-        first.query("CREATE TEMP TABLE other_one (a int)")
-        first.query("DROP TABLE other_one")
+        first.query("CREATE TEMP TABLE other_one (a int)", "DROP TABLE other_one")
     with weir.raw() as wire:
         wire.query(f"INSERT INTO {table} VALUES (1, 'seen')")
         prepare(wire, f"SELECT v FROM {table}")
         assert run(wire) == [["seen"]]
-        wire.query(temporary.format(t=table))
-        wire.query("SELECT 1")
+        wire.query(temporary.format(t=table), "SELECT 1")
         if "(v text)" in temporary:
             wire.query(f"INSERT INTO {table} VALUES ('hidden')")
         assert run(wire) == [["hidden"]]

@@ -37,8 +37,7 @@ def assert_free(weir, other):
     (["begin /* x */"], ["commit -- y"]),
 ], ids=lambda value: " | ".join(value))
 def test_a_server_is_held_to_the_end_of_the_transaction(weir, opening, closing):
-    weir.start(pool_size=1)
-    with weir.raw() as holder, weir.raw() as other:
+    with weir.start(pool_size=1).raw() as holder, weir.raw() as other:
         for sql in opening:
             replies = holder.ask(query(sql))
         assert status(replies) in "TE"
@@ -50,8 +49,7 @@ def test_a_server_is_held_to_the_end_of_the_transaction(weir, opening, closing):
 
 
 def test_the_same_by_the_extended_protocol(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as holder, weir.raw() as other:
+    with weir.start(pool_size=1).raw() as holder, weir.raw() as other:
         assert status(holder.ask(one_statement("BEGIN") + sync())) == "T"
         assert_held(weir, holder, other)
         assert status(holder.ask(one_statement("SELECT 1/0") + sync())) == "E"
@@ -96,28 +94,23 @@ def test_more_clients_than_servers_all_work(weir):
 
 
 def test_a_lock_taken_in_a_transaction_holds_and_goes(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
-        one.query("BEGIN")
-        one.query("SELECT pg_advisory_xact_lock(77)")
+    with weir.start(pool_size=2).raw() as one, weir.raw() as two:
+        one.query("BEGIN", "SELECT pg_advisory_xact_lock(77)")
         assert two.value("SELECT pg_try_advisory_xact_lock(77)") == "f"
         one.query("COMMIT")
         assert two.value("SELECT pg_try_advisory_xact_lock(77)") == "t"
 
 
 def test_set_local_ends_with_its_transaction(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
-        one.query("BEGIN")
-        one.query("SET LOCAL work_mem = '7MB'")
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
+        one.query("BEGIN", "SET LOCAL work_mem = '7MB'")
         assert one.value("SHOW work_mem") == "7MB"
         one.query("COMMIT")
         assert one.value("SHOW work_mem") == two.value("SHOW work_mem") == "4MB"
 
 
 def test_what_is_rolled_back_was_never_there(weir, table):
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         one.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
         assert one.value(f"SELECT count(*) FROM {table}") == "1"
         assert two.value(f"SELECT count(*) FROM {table}") == "0"
@@ -126,8 +119,7 @@ def test_what_is_rolled_back_was_never_there(weir, table):
 
 
 def test_a_deadlock_is_told_to_one_and_the_other_goes_on(weir, table):
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         one.query(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'b')")
         for wire in (one, two):
             wire.query("BEGIN")
@@ -144,8 +136,7 @@ def test_a_deadlock_is_told_to_one_and_the_other_goes_on(weir, table):
 
 
 def test_notices_in_a_transaction_do_not_disturb_it(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("BEGIN")
         replies = wire.ask(query("DO $$ BEGIN FOR i IN 1..100 LOOP RAISE NOTICE '%', repeat('n', 1000); END LOOP; "
                                  "END $$"))
@@ -154,19 +145,15 @@ def test_notices_in_a_transaction_do_not_disturb_it(weir):
 
 
 def test_a_notification_from_outside_does_not_disturb_a_server_in_the_pool(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
-        wire.query("BEGIN")
-        wire.query("LISTEN weir_channel")
-        wire.query("COMMIT")
+    with weir.start(pool_size=1).raw() as wire:
+        wire.query("BEGIN", "LISTEN weir_channel", "COMMIT")
         for _ in range(3):
             weir.postgres.query("NOTIFY weir_channel, 'x'")
             assert wire.query("SELECT 1") == [["1"]]
 
 
 def test_a_function_call_in_a_transaction(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("BEGIN")
         assert shape(wire.ask(function_call(177, [b"\0\0\0\2", b"\0\0\0\3"]))) == "V Z:T"
         assert shape(wire.ask(function_call(154, [b"\0\0\0\2", b"\0\0\0\0"]))) == "E:22012 Z:E"
@@ -174,8 +161,7 @@ def test_a_function_call_in_a_transaction(weir):
 
 
 def test_a_cursor_lives_in_its_transaction(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("BEGIN; DECLARE c CURSOR FOR SELECT i FROM generate_series(1, 100) i")
         assert len(wire.query("FETCH 60 FROM c")) == 60
         assert len(wire.query("FETCH 60 FROM c")) == 40
@@ -183,8 +169,7 @@ def test_a_cursor_lives_in_its_transaction(weir):
 
 
 def test_vacuum_and_others_that_refuse_a_transaction_block(weir, table):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         assert shape(wire.ask(query(f"VACUUM {table}"))) == "C:VACUUM Z:I"
         wire.query("BEGIN")
         assert shape(wire.ask(query(f"VACUUM {table}"))) == "E:25001 Z:E"
@@ -192,8 +177,7 @@ def test_vacuum_and_others_that_refuse_a_transaction_block(weir, table):
 
 
 def test_tables_made_by_one_are_seen_by_the_next(weir, postgres):
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         one.query("CREATE TABLE seen_by_next (a int)")
         try:
             assert two.value("SELECT count(*) FROM seen_by_next") == "0"

@@ -21,8 +21,7 @@ def run(wire, parameters=()):
 
 
 def test_another_client_parses_between_parse_and_bind(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         prepare(two, "SELECT 'two'")
         assert run(one) == [["one"]]
@@ -32,8 +31,7 @@ def test_another_client_parses_between_parse_and_bind(weir):
 
 def test_another_client_queries_between_parse_and_bind(weir):
     """A simple Query destroys the unnamed statement: on the server, but not for this client."""
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         two.query("SELECT 'two'")
         assert run(one) == [["one"]]
@@ -42,8 +40,7 @@ def test_another_client_queries_between_parse_and_bind(weir):
 @pytest.mark.weir_only
 def test_a_ping_comes_between_parse_and_bind(weir):
     """It is a simple Query, too."""
-    weir.start(pool_size=1, ping_interval="100ms")
-    with weir.raw() as one:
+    with weir.start(pool_size=1, ping_interval="100ms").raw() as one:
         prepare(one, "SELECT 'one'")
         pings = weir.metric("pgweir_pool_pings_total", result="ok")
         weir.wait_until(lambda: weir.metric("pgweir_pool_pings_total", result="ok") > pings, what="a ping")
@@ -51,8 +48,7 @@ def test_a_ping_comes_between_parse_and_bind(weir):
 
 
 def test_another_server_comes_between_parse_and_bind(weir):
-    weir.start(pool_size=3, pool_lifo=False)
-    with weir.raw() as one, weir.raw() as two, weir.raw() as three:
+    with weir.start(pool_size=3, pool_lifo=False).raw() as one, weir.raw() as two, weir.raw() as three:
         prepare(one, "SELECT $1::text || 'one'")
         for holder in (two, three):
             holder.query(BEGIN_NOW)
@@ -66,8 +62,7 @@ def test_another_server_comes_between_parse_and_bind(weir):
 
 def test_a_query_with_a_zero_byte_within_drops_nothing(weir):
     """PostgreSQL refuses the message before it looks at the SQL."""
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         assert shape(one.ask(rawwire.message("Q", b"SELECT 1\0SELECT 2\0"))) == "E:08P01 Z:I"
         prepare(two, "SELECT 'two'")
@@ -75,8 +70,7 @@ def test_a_query_with_a_zero_byte_within_drops_nothing(weir):
 
 
 def test_describe_in_a_later_sync(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         one.ask(parse("", "SELECT $1::int4 AS number, 'x' AS word") + sync())
         prepare(two, "SELECT 'something else entirely', 2, 3")
         replies = one.ask(describe("S", "") + sync())
@@ -86,8 +80,7 @@ def test_describe_in_a_later_sync(weir):
 
 
 def test_its_parameter_types_are_kept(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT pg_typeof($1)", (23,))
         prepare(two, "SELECT pg_typeof($1)", (25,))
         assert run(one, [1]) == [["integer"]]
@@ -95,8 +88,7 @@ def test_its_parameter_types_are_kept(weir):
 
 
 def test_a_parse_that_failed_leaves_nothing_and_nobody_elses(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'old'")
         prepare(two, "SELECT 'two'")
         assert shape(one.ask(parse("", "SELEC") + sync())) == "E:42601 Z:I"
@@ -105,8 +97,7 @@ def test_a_parse_that_failed_leaves_nothing_and_nobody_elses(weir):
 
 
 def test_a_parse_that_was_skipped_leaves_the_old_one(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'old'")
         assert shape(one.ask(bind("", "nowhere") + parse("", "SELECT 'new'") + sync())) == "E:26000 Z:I"
         prepare(two, "SELECT 'two'")
@@ -114,8 +105,7 @@ def test_a_parse_that_was_skipped_leaves_the_old_one(weir):
 
 
 def test_its_own_simple_query_destroys_it(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         one.query("SELECT 1")
         prepare(two, "SELECT 'two'")
@@ -128,8 +118,7 @@ UNREADABLE = b"SELECT '\xff'"
 @pytest.mark.parametrize("message", [query(UNREADABLE), parse("", UNREADABLE) + sync()], ids=["Query", "Parse"])
 def test_what_postgresql_cannot_read_leaves_it(weir, message):
     """It is refused before PostgreSQL knows what to drop; and another server comes before the statement is used."""
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         assert shape(one.ask(message)) == "E:22021 Z:I"
         two.query(BEGIN_NOW)
@@ -148,8 +137,7 @@ ENCODINGS = {                       # from, to, what can't be parsed, whether Po
 def test_what_can_not_be_read_under_an_encoding_set_just_before_leaves_it(weir, name):
     """PostgreSQL drops the unnamed statement once it has read the new one's text, whatever is wrong with that."""
     before, now, text, is_read = ENCODINGS[name]
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query(f"SET client_encoding = '{before}'")
         prepare(wire, "SELECT 'mine'")
         setting = parse("set", f"SET client_encoding = '{now}'") + bind("", "set") + execute()
@@ -159,8 +147,7 @@ def test_what_can_not_be_read_under_an_encoding_set_just_before_leaves_it(weir, 
 
 def test_a_constant_that_can_not_be_converted_does_not_keep_it(weir):
     """PostgreSQL has read the text, all of which is right in the client's encoding."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("SET client_encoding = 'LATIN1'")
         prepare(wire, "SELECT 'mine'")
         assert shape(wire.ask(parse("", b"SELECT '\xe9', E'\\x00'") + sync())) == "E:22021 Z:I"
@@ -168,8 +155,7 @@ def test_a_constant_that_can_not_be_converted_does_not_keep_it(weir):
 
 
 def test_close_destroys_it(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         one.ask(close("S", "") + sync())
         prepare(two, "SELECT 'two'")
@@ -177,8 +163,7 @@ def test_close_destroys_it(weir):
 
 
 def test_a_new_client_has_none_though_its_server_has(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one:
+    with weir.start(pool_size=1).raw() as one:
         prepare(one, "SELECT 'secret of one'")
         with weir.raw() as two:
             assert shape(two.ask(bind("", "") + execute() + sync())) == "E:26000 Z:I"
@@ -187,8 +172,7 @@ def test_a_new_client_has_none_though_its_server_has(weir):
 
 @pytest.mark.weir_only
 def test_it_outlives_its_server(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one:
+    with weir.start(pool_size=1).raw() as one:
         prepare(one, "SELECT 'still here'")
         weir.postgres.kill_backends()
         weir.wait_until(lambda: weir.postgres.count() == 0)
@@ -196,8 +180,7 @@ def test_it_outlives_its_server(weir):
 
 
 def test_in_a_transaction_too(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         one.ask(parse("b", "BEGIN") + bind("", "b") + execute() + sync())
         prepare(two, "SELECT 'two'")
@@ -207,8 +190,7 @@ def test_in_a_transaction_too(weir):
 
 
 def test_a_large_one_is_kept_as_well(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         one.ask(parse("", "SELECT length('" + "x" * 500_000 + "')") + sync())
         prepare(two, "SELECT 'two'")
         assert run(one) == [["500000"]]
@@ -243,8 +225,7 @@ def test_many_clients_over_two_servers(weir, seed):
 
 def test_pipelined_parse_of_one_and_bind_of_the_other(weir):
     """Both clients' requests are under way at the same time."""
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         for turn in range(50):
             for wire, name in ((one, "one"), (two, "two")):
                 wire.send(parse("", f"SELECT '{name} {turn}'") + sync() + bind() + execute() + sync())
@@ -253,15 +234,13 @@ def test_pipelined_parse_of_one_and_bind_of_the_other(weir):
 
 
 def test_a_query_of_the_same_pipeline_destroys_it(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(parse("", "SELECT 1") + sync() + query("SELECT 2") + bind() + execute() + sync())
         assert shape(wire.read_until("Z", 3)) == "1 Z:I T D C:SELECT 1 Z:I E:26000 Z:I"
 
 
 def test_a_close_that_was_skipped_leaves_it(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         assert shape(one.ask(bind("", "nowhere") + close("S", "") + sync())) == "E:26000 Z:I"
         prepare(two, "SELECT 'two'")
@@ -270,8 +249,7 @@ def test_a_close_that_was_skipped_leaves_it(weir):
 
 def test_a_bind_that_was_skipped_does_not_make_the_next_one_see_anothers(weir):
     """It would have been prepared anew for the first Bind, had that not been skipped."""
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         prepare(two, "SELECT 'two'")
         one.send(bind("", "nowhere") + bind() + sync() + bind() + execute() + sync())
@@ -281,8 +259,7 @@ def test_a_bind_that_was_skipped_does_not_make_the_next_one_see_anothers(weir):
 
 
 def test_a_query_that_was_skipped_leaves_it(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
         assert shape(one.ask(bind("", "nowhere") + query("SELECT 1") + sync())) == "E:26000 Z:I"
         prepare(two, "SELECT 'two'")
@@ -290,15 +267,13 @@ def test_a_query_that_was_skipped_leaves_it(weir):
 
 
 def test_a_query_behind_a_parse_destroys_it(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(parse("", "SELECT 1") + query("SELECT 2") + bind() + sync())
         assert shape(wire.read_until("Z", 2)) == "1 T D C:SELECT 1 Z:I E:26000 Z:I"
 
 
 def test_a_query_before_a_parse_leaves_it(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.send(query("SELECT 2") + parse("", "SELECT 'new'") + sync() + bind() + execute() + sync())
         assert shape(wire.read_until("Z", 3)) == "T D C:SELECT 1 Z:I 1 Z:I 2 D C:SELECT 1 Z:I"
 

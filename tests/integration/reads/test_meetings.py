@@ -52,9 +52,7 @@ def test_a_pool_of_one(weir, trio):
         if is_standby == "f":                   # it holds the only connection to the primary
             wire.query("COMMIT")
         other.query("BEGIN READ ONLY")          # the other standby, or the primary
-        other.query("SELECT 1")
-        other.query("COMMIT")
-        other.query(f"UPDATE told SET n = n WHERE n = {turn}")
+        other.query("SELECT 1", "COMMIT", f"UPDATE told SET n = n WHERE n = {turn}")
         if is_standby == "t":
             wire.query("COMMIT")
         turn += 1
@@ -69,8 +67,7 @@ def test_session_mode(weir, trio):
     for _ in range(10):
         wire.query("BEGIN READ ONLY")
         assert where(wire) == trio.primary.port
-        wire.query("COMMIT")
-        wire.query("INSERT INTO told VALUES (1)")
+        wire.query("COMMIT", "INSERT INTO told VALUES (1)")
 
 
 def test_statement_mode(weir, trio):
@@ -199,11 +196,9 @@ def test_a_watch_that_can_not_log_in(weir, trio):
     """The host refuses cluster_user: everything is the primary's, and SHOW HOSTS says why."""
     trio.primary.query("DROP TABLE IF EXISTS told; CREATE TABLE told (n int); GRANT ALL ON told TO web")
     weir.users["nobody_knows"] = "secret"
-    weir.start(upstream=trio.upstream(), reads="marked", cluster_user="nobody_knows", pool_size=4)
-    wire = weir.raw()
+    wire = weir.start(upstream=trio.upstream(), reads="marked", cluster_user="nobody_knows", pool_size=4).raw()
     for turn in range(10):
-        wire.query(f"INSERT INTO told VALUES ({turn})")
-        wire.query("BEGIN READ ONLY")
+        wire.query(f"INSERT INTO told VALUES ({turn})", "BEGIN READ ONLY")
         assert where(wire) == trio.primary.port
         assert wire.query("SELECT max(n) FROM told") == [[str(turn)]]
         wire.query("COMMIT")

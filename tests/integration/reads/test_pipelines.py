@@ -110,8 +110,7 @@ def test_nobody_lingers_on_a_standby_for_its_sequences(weir, trio, is_asked, beg
     wire = start(weir, trio)
     if is_asked:
         other = weir.raw()
-        other.query(WRITE)
-        other.query("SELECT lastval()")
+        other.query(WRITE, "SELECT lastval()")
         other.leave()
     for standby in trio.standbys:
         trio.wait_replayed(standby)

@@ -86,8 +86,7 @@ def test_setting_it_is_nothing_to_wait_for(weir, trio):
 
     def is_elsewhere():                         # unless no connection to a standby is idle
         with weir.raw() as client:
-            client.query(f"SET pgweir.min_lsn = '{lsn}'")
-            client.query("BEGIN READ ONLY")
+            client.query(f"SET pgweir.min_lsn = '{lsn}'", "BEGIN READ ONLY")
             return where(client) != trio.primary.port
 
     wait_until(is_elsewhere, what="a block on a standby")
@@ -171,9 +170,7 @@ def test_a_position_that_is_set_on_a_standby_holds_for_the_next_block(weir, trio
         writer.query("INSERT INTO told VALUES (1)")
         (lsn,), = writer.query("SHOW pgweir.lsn")
         begin_elsewhere(reader, trio)
-        reader.query(f"SET pgweir.min_lsn = '{lsn}'")
-        reader.query("COMMIT")
-        reader.query("BEGIN READ ONLY")
+        reader.query(f"SET pgweir.min_lsn = '{lsn}'", "COMMIT", "BEGIN READ ONLY")
         assert reader.query("SELECT count(*) FROM told") == [["1"]]
         reader.query("COMMIT")
     finally:

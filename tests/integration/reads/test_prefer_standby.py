@@ -129,8 +129,7 @@ def test_show_reads_of_who_listens(weir, trio):
     start(weir, trio, sections={"slow_query": {"query_stats": "on"}})
     wire = weir.raw()
     wait_where(wire, trio.standbys)
-    wire.query("LISTEN told")
-    wire.query("SELECT 'listens', 1")
+    wire.query("LISTEN told", "SELECT 'listens', 1")
     row, = [row for row in weir.console("SHOW READS") if row["query"] == "SELECT ?, ?"]
     assert (row["calls"], row["tied"]) == (1, 1)
 
@@ -440,9 +439,7 @@ def test_commits_are_checked_on_the_primary_alone(weir, trio):
         wire.query("BEGIN")
         assert wire.value("SELECT 7") == "7"
         assert wire.ask(rawwire.query("COMMIT"))[-2].tag == "COMMIT"
-        writer.query("BEGIN")
-        writer.query(f"INSERT INTO kept VALUES ({i})")
-        writer.query("COMMIT")
+        writer.query("BEGIN", f"INSERT INTO kept VALUES ({i})", "COMMIT")
     assert trio.primary.value("SELECT count(*) FROM kept") == 5
 
 

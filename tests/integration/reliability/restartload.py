@@ -106,11 +106,10 @@ class Load:
         with self.connect() as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS restarted (n int)")
             while not self.is_over.is_set():
-                with connection.cursor() as cursor:
-                    with cursor.copy("COPY restarted FROM STDIN") as copy:
-                        for number in range(5):
-                            copy.write_row((number,))
-                            time.sleep(0.005)
+                with connection.cursor() as cursor, cursor.copy("COPY restarted FROM STDIN") as copy:
+                    for number in range(5):
+                        copy.write_row((number,))
+                        time.sleep(0.005)
                 rows = self.timed(connection.execute, "SELECT count(*) FROM (SELECT 1 FROM restarted LIMIT 5) s")
                 assert rows.fetchone() == (5,)
                 self.timed(connection.execute, "TRUNCATE restarted")

@@ -53,8 +53,7 @@ NAMED = [parse("c", "COMMIT"), sync(), bind(statement="c"), execute(), sync()]
 @pytest.mark.parametrize("place", PLACES)
 def test_client_is_told_and_goes_on(weir, cut, table, place, commit):
     with weir.raw() as client:
-        client.query("BEGIN")
-        client.query(f"INSERT INTO {table} VALUES (1)")
+        client.query("BEGIN", f"INSERT INTO {table} VALUES (1)")
         cut.append(place)
         replies = client.ask(*commit) if commit is not NAMED else client.ask(*commit[:2]) + client.ask(*commit[2:])
         found = 1 in rows(weir, table)
@@ -66,8 +65,7 @@ def test_client_is_told_and_goes_on(weir, cut, table, place, commit):
             assert shape.endswith("E:40001 Z:I"), shape
         assert found == (place not in (cutter.BEFORE, cutter.HALF_OPEN))
         assert client.value("SELECT 17") == "17"
-        client.query("BEGIN")
-        client.query(f"INSERT INTO {table} VALUES (2)")
+        client.query("BEGIN", f"INSERT INTO {table} VALUES (2)")
         assert rawwire.shape(client.ask(query("COMMIT"))) == "C:COMMIT Z:I"
     assert 2 in rows(weir, table)
     assert weir.cutter.cut_count == 1
@@ -100,8 +98,7 @@ def test_commit_that_is_late_is_asked_about(weir, cut, table, limit):
     weir.reload(upstream=weir.upstream(port=weir.cutter.port), commit_check=True, commit_check_timeout="10s", pool_size=4,
                 **{limit: "1s"})
     with weir.raw() as client:
-        client.query("BEGIN")
-        client.query(f"INSERT INTO {table} VALUES (1)")
+        client.query("BEGIN", f"INSERT INTO {table} VALUES (1)")
         cut.append(cutter.SILENT)
         assert rawwire.shape(client.ask(query("COMMIT"))) == "C:COMMIT Z:I"
         assert client.value("SELECT 17") == "17"
@@ -406,8 +403,7 @@ class Answers:
 def test_question_that_fails_does_not_end_the_transaction_unseen(weir, fake, asked_behind):
     """statement_timeout or a cancel hits pgweir's question. To answer ROLLBACK would be what few drivers look at."""
     answers = Answers(fake)
-    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True)
-    with weir.raw() as client:
+    with weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True).raw() as client:
         client.query("BEGIN")
         answers.failing = ["57014"]
         client.query("INSERT" if asked_behind == "INSERT" else "SELECT 1")
@@ -418,11 +414,9 @@ def test_question_that_fails_does_not_end_the_transaction_unseen(weir, fake, ask
 def test_where_the_question_is_not_allowed_commits_are_as_without_it(weir, own_postgres):
     own_postgres.query("CREATE TABLE unasked (i int); GRANT ALL ON unasked TO web; REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC",
                        dbname="app")
-    weir.start(upstream=f"host={own_postgres.host} port={own_postgres.port}", commit_check=True)
-    with weir.raw() as client:
+    with weir.start(upstream=f"host={own_postgres.host} port={own_postgres.port}", commit_check=True).raw() as client:
         for n in range(2):
-            client.query("BEGIN")
-            client.query(f"INSERT INTO unasked VALUES ({n})")
+            client.query("BEGIN", f"INSERT INTO unasked VALUES ({n})")
             assert rawwire.shape(client.ask(query("COMMIT"))) == "C:COMMIT Z:I"
     weir.wait_log("its COMMITs cannot be checked")
     assert own_postgres.value("SELECT count(*) FROM unasked", dbname="app") == 2
@@ -432,8 +426,7 @@ def test_server_that_does_not_answer_what_became_of_it_is_left(weir, fake):
     answers = Answers(fake)
     weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True, commit_check_timeout="20s")
     with weir.raw(timeout=15) as client:
-        client.query("BEGIN")
-        client.query("INSERT")
+        client.query("BEGIN", "INSERT")
         answers.is_silent = True
         client.send(query("COMMIT"))
         wait_until(lambda: answers.asked_status > 0)
@@ -449,8 +442,7 @@ def doubtful(weir, fake):
     client = weir.raw(timeout=15)
 
     def begin(is_standby):
-        client.query("BEGIN")
-        client.query("INSERT")
+        client.query("BEGIN", "INSERT")
         answers.is_standby, answers.is_silent = is_standby, not is_standby
         client.send(query("COMMIT"))
         wait_until(lambda: answers.asked_status > 0)
@@ -512,8 +504,7 @@ def losing(weir, fake):
         return commit(conn, kind, body)
 
     fake.answer = answer
-    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True)
-    with weir.raw(timeout=15) as client:
+    with weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True).raw(timeout=15) as client:
         yield client, later
     assert answers.asked_status == 0
 
@@ -589,8 +580,7 @@ def test_commit_under_a_name_that_was_parsed_anew_was_most_probably_skipped(weir
     failed; otherwise it can't go on: it may have sent more for that transaction."""
     with weir.raw() as client:
         client.ask(parse("c", "COMMIT"), sync())
-        client.query("BEGIN")
-        client.query(f"INSERT INTO {table} VALUES (1)")
+        client.query("BEGIN", f"INSERT INTO {table} VALUES (1)")
         cut.append(cutter.BEFORE)
         client.send(parse("c", f"INSERT INTO {table} VALUES (2)"), bind("", "c"), execute(), sync(),
                     query(f"INSERT INTO {table} VALUES (3)"))

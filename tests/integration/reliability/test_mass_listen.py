@@ -57,8 +57,7 @@ def notified(sender, listener, count):
 
 
 def test_a_channel_costs_the_same_however_many_there_are(weir, sanitized):
-    weir.start(pool_size=2)
-    wire = weir.raw()
+    wire = weir.start(pool_size=2).raw()
     spent = []
     for part in range(4):
         before = weir.cpu_seconds()
@@ -68,8 +67,7 @@ def test_a_channel_costs_the_same_however_many_there_are(weir, sanitized):
 
 
 def test_neighbours_are_notified_meanwhile(weir):
-    weir.start(pool_size=4, pool_timeout="60s")
-    listener, sender = weir.raw(), weir.raw()
+    listener, sender = weir.start(pool_size=4, pool_timeout="60s").raw(), weir.raw()
     listener.query("LISTEN neighbour")
     began = time.monotonic()
     crowd = [weir.in_background(listen, weir.raw(), names(i, 1000)) for i in range(20)]
@@ -84,8 +82,7 @@ def test_neighbours_are_notified_meanwhile(weir):
 
 @pytest.mark.own_transport
 def test_a_new_connection_listens_again_in_batches(weir, tap):
-    weir.start(upstream=weir.upstream(port=tap.port), pool_size=2)
-    wire, sender = weir.raw(), weir.raw()
+    wire, sender = weir.start(upstream=weir.upstream(port=tap.port), pool_size=2).raw(), weir.raw()
     listen(wire, names(0, 9000) + ["neighbour"])
     server = next(row for row in weir.console("SHOW SERVERS") if row["state"] == "listen")
     before = len(tap.to_server)
@@ -128,8 +125,7 @@ def test_what_waits_is_asked_for_once(weir, tap):
 @pytest.mark.own_transport
 def test_a_new_connection_listens_for_all_in_turn(weir, tap):
     """With 100,000 channels PostgreSQL takes many seconds for all of them."""
-    weir.start(upstream=weir.upstream(port=tap.port), pool_size=2)
-    wire, neighbour = weir.raw(), weir.raw()
+    wire, neighbour = weir.start(upstream=weir.upstream(port=tap.port), pool_size=2).raw(), weir.raw()
     listen(wire, names(0, 640))
     neighbour.query("LISTEN neighbour")
     server = next(row for row in weir.console("SHOW SERVERS") if row["state"] == "listen")
@@ -141,8 +137,7 @@ def test_a_new_connection_listens_for_all_in_turn(weir, tap):
 
 @pytest.mark.own_transport
 def test_channels_are_left_in_batches(weir, tap):
-    weir.start(upstream=weir.upstream(port=tap.port), pool_size=2)
-    listener, sender = weir.raw(), weir.raw()
+    listener, sender = weir.start(upstream=weir.upstream(port=tap.port), pool_size=2).raw(), weir.raw()
     listener.query("LISTEN neighbour")
     wire = weir.raw()
     listen(wire, names(0, 9000))

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import termios
 import time
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -125,10 +126,8 @@ def test_when_memory_is_short_large_messages_wait_first(weir):
     for _ in range(100):                                             # what malloc has freed and kept is filled, too
         if "memory is short" in weir.log():
             break
-        try:
+        with suppress(OSError, rawwire.WireError):
             started(weir.raw(timeout=3), 2 * MIB)
-        except (OSError, rawwire.WireError):
-            pass
     weir.wait_log("memory is short")
     for _ in range(5):
         try:
@@ -185,8 +184,7 @@ def test_who_waits_while_memory_is_short_goes_on_when_others_have_left(weir):
 
 def test_new_clients_are_refused_and_those_of_the_console_are_not(weir):
     settings = {"pool_size": 2, "max_statement_size": "64MiB"}
-    weir.start(**settings)
-    old = weir.raw()
+    old = weir.start(**settings).raw()
     weir.reload(max_memory="1MiB", **settings)                       # it uses more than that already
     with pytest.raises((rawwire.LoginRefused, rawwire.WireClosed), match="53200"):  # at once, or when malloc has none left
         greedy = weir.raw()
@@ -247,8 +245,7 @@ def test_invented_databases_are_forgotten_soon(weir):
 
 
 def test_a_reload_that_there_is_no_memory_for_is_refused(weir):
-    weir.start(pool_size=2)
-    wire = weir.raw()
+    wire = weir.start(pool_size=2).raw()
     size = weir.memory_bytes("VmSize") + MIB
     resource.prlimit(weir.process.pid, resource.RLIMIT_AS, (size, size))
     weir.configure(pool_size=3)

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -43,14 +44,12 @@ class Doorman:
             self._held.append(sock)
             if self.is_silent:
                 continue
-            try:
+            with suppress(OSError):
                 sock.settimeout(5)
                 sock.recv(4096)
                 fields = f"SFATAL\0VFATAL\0C{self.sqlstate}\0M{self.text}\0\0".encode()
                 sock.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
                 sock.close()
-            except OSError:
-                pass
 
     def close(self):
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -183,8 +182,7 @@ def test_requests_are_held_through_a_restart(weir, own_postgres, how):
 
 def test_requests_are_held_while_postgresql_recovers(weir, own_postgres):
     """57P03, the database system is starting up, is no refusal."""
-    weir.start(upstream=upstream_of(own_postgres), on_outage="hold")
-    wire = weir.raw()
+    wire = weir.start(upstream=upstream_of(own_postgres), on_outage="hold").raw()
     assert wire.query("SELECT 1") == [["1"]]
     own_postgres.stop()
     with Doorman(own_postgres.port) as doorman:

@@ -226,8 +226,7 @@ def test_not_within_a_transaction(weir, fake):
 
 def test_an_extended_request_with_a_statement_of_its_own(weir, own_postgres):
     """Parse, Bind, Execute and Sync are one request; the statement is there afterwards."""
-    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1).raw()
     wire.send(parse("s", "SELECT $1::int, pg_sleep(0.5)") + bind("", "s", ["7"]) + execute() + sync())
     wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
     own_postgres.kill_backends(wait_event="PgSleep")
@@ -237,8 +236,7 @@ def test_an_extended_request_with_a_statement_of_its_own(weir, own_postgres):
 
 
 def test_a_statement_that_was_prepared_before(weir, own_postgres):
-    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1).raw()
     wire.ask(parse("s", "SELECT $1::int, pg_sleep(0.5)") + sync())
     wire.send(bind("", "s", ["7"]) + execute() + sync())
     wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
@@ -248,8 +246,7 @@ def test_a_statement_that_was_prepared_before(weir, own_postgres):
 
 def test_not_if_a_later_statement_has_taken_its_name(weir, own_postgres):
     """Relayed again, its Bind would find the later one, or none (26000)."""
-    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1).raw()
     wire.ask(parse("s", "SELECT $1::int, pg_sleep(0.5)") + sync())
     wire.send(bind("", "s", ["7"]) + execute() + close("S", "s") + parse("s", "SELECT 8") + bind("", "s") + execute() +
               sync())
@@ -283,8 +280,7 @@ def test_settings_are_there_again(weir, own_postgres):
 
 
 def test_a_setting_that_was_rolled_back_with_its_request_is_made_again(weir, own_postgres):
-    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1).raw()
     wire.send(query("SELECT set_config('work_mem', '7MB', false), pg_sleep(0.5)"))
     wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
     own_postgres.kill_backends(wait_event="PgSleep")
@@ -390,10 +386,8 @@ def test_a_server_that_became_read_only_is_left_with_fail_too(weir, fake):
 def test_a_server_that_became_read_only_does_not_make_its_clients_so(weir, own_postgres):
     """Within a transaction the client gets the error; its next one is on another server, and may write again."""
     own_postgres.query("CREATE TABLE t (i int); GRANT ALL ON t TO web")
-    weir.start(upstream=upstream_of(own_postgres, target_session_attrs="read-write"), on_outage="hold")
-    wire = weir.raw()
-    wire.query(BEGIN_NOW)
-    wire.query("COMMIT")
+    wire = weir.start(upstream=upstream_of(own_postgres, target_session_attrs="read-write"), on_outage="hold").raw()
+    wire.query(BEGIN_NOW, "COMMIT")
     own_postgres.query("ALTER SYSTEM SET default_transaction_read_only = on")
     own_postgres.query("SELECT pg_reload_conf()")
     wait_until(lambda: own_postgres.value("SHOW default_transaction_read_only") == "on")
@@ -430,8 +424,7 @@ def test_a_write_in_a_read_only_transaction_is_its_clients_mistake(weir, own_pos
 
 def test_a_client_that_wants_read_only_gets_its_error(weir, own_postgres):
     own_postgres.query("CREATE TABLE t (i int); GRANT ALL ON t TO web")
-    weir.start(upstream=upstream_of(own_postgres, target_session_attrs="read-write"), on_outage="hold")
-    wire = weir.raw()
+    wire = weir.start(upstream=upstream_of(own_postgres, target_session_attrs="read-write"), on_outage="hold").raw()
     wire.query("SET default_transaction_read_only = on")
     assert errors(wire.ask(query("INSERT INTO t VALUES (1)")))[0].sqlstate == "25006"
     assert weir.metric_now("pgweir_pool_replays_total") == 0

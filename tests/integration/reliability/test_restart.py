@@ -8,6 +8,7 @@ import struct
 import subprocess
 import threading
 import time
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -58,8 +59,7 @@ def test_what_code_sets_before_anything_is_known_of_the_code_stays(much_code, we
     """PostgreSQL tells which of its own settings a session has set; custom ones are known by name only."""
     weir.postgres.query(f"CREATE FUNCTION {much_code}.sets() RETURNS text LANGUAGE plpgsql AS "
                         "$$ BEGIN EXECUTE 'SET work_mem = 777'; RETURN ''; END $$")
-    weir.start(pool_size=3)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=3).raw() as wire, weir.raw() as other:
         wire.query("SELECT 1")
         other.query("SELECT 1")
         weir.restart()
@@ -89,8 +89,7 @@ def test_the_first_request_behind_a_restart_waits_for_no_answer_about_the_code(m
 def test_a_copy_while_the_first_question_about_the_code_is_under_way(much_code, weir):
     """A RESET in code would have to be found before the next request: data of a COPY was held for that, for ever."""
     weir.postgres.query(f"CREATE TABLE {much_code}.copied (i int); GRANT ALL ON {much_code}.copied TO web")
-    weir.start(pool_size=3)
-    with weir.raw(parameters={"application_name": "copies"}) as wire, weir.raw() as other:
+    with weir.start(pool_size=3).raw(parameters={"application_name": "copies"}) as wire, weir.raw() as other:
         wire.query("SELECT 1")
         other.query("SELECT 1")
         weir.restart()
@@ -106,10 +105,8 @@ def test_a_copy_while_the_first_question_about_the_code_is_under_way(much_code, 
 def test_a_client_asks_for_its_id_before_it_moves(weir):
     """Its server, the only one to know the id, is kept for that question, and the client moves behind it."""
     weir.postgres.query("CREATE TABLE moved (id serial, v int); GRANT ALL ON moved, moved_id_seq TO web")
-    weir.start()
-    with weir.raw() as wire:
-        wire.query("BEGIN")
-        wire.query("INSERT INTO moved (v) VALUES (1)")
+    with weir.start().raw() as wire:
+        wire.query("BEGIN", "INSERT INTO moved (v) VALUES (1)")
         old = weir.restart(wait=False)
         weir.wait_log("staying for now")                # from now on clients move as soon as they can
         began = time.monotonic()
@@ -210,8 +207,7 @@ def assert_no_place_is_lost(weir, databases, size):
 
 def test_a_restart_right_behind_another(weir):
     """The last client to come listens: it is here before its listener has caught up, and the process before has ended."""
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wire.query("LISTEN news")
         for turn in range(5):
             weir.restart()
@@ -253,8 +249,7 @@ def heard(wire):
 # --- what crosses ---
 
 def test_statements_of_the_protocol_and_half_a_message(weir):
-    weir.start()
-    with weir.raw() as wire, weir.raw() as half:
+    with weir.start().raw() as wire, weir.raw() as half:
         wire.ask(parse("twice", "SELECT $1::int * 2"), describe("S", "twice"), sync())
         wire.ask(parse("", "SELECT 'unnamed'"), sync())
         message = query("SELECT 'in two pieces'")
@@ -281,8 +276,7 @@ def test_rows_that_have_changed_meanwhile_are_an_error_as_ever(weir):
 
 
 def test_settings_and_their_reset(weir):
-    weir.start()
-    with weir.raw(parameters={"work_mem": "11MB", "application_name": "early"}) as wire:
+    with weir.start().raw(parameters={"work_mem": "11MB", "application_name": "early"}) as wire:
         wire.query("SET work_mem = '12MB'")
         weir.restart()
         assert wire.value("SHOW work_mem") == "12MB"
@@ -295,8 +289,7 @@ def test_settings_and_their_reset(weir):
 def test_a_secret_that_only_the_client_has_proved(weir):
     """Servers log in with the keys of the client's own SCRAM exchange; the successor has never seen one."""
     weir.users["web"] = weir.postgres.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'web'")
-    weir.start(method="scram-sha-256")
-    with weir.raw(password=PASSWORDS["web"]) as wire:
+    with weir.start(method="scram-sha-256").raw(password=PASSWORDS["web"]) as wire:
         weir.restart()
         assert wire.query("SELECT 1") == [["1"]]
 
@@ -346,8 +339,7 @@ def test_a_cancel_request_that_the_old_process_has_accepted(weir):
 
 
 def test_a_transaction_and_a_temporary_table_stay_until_they_are_over(weir):
-    weir.start()
-    with weir.raw() as open_one, weir.raw() as pinned, weir.raw() as idle:
+    with weir.start().raw() as open_one, weir.raw() as pinned, weir.raw() as idle:
         open_one.query("BEGIN; CREATE TEMP TABLE a (n int) ON COMMIT DROP; INSERT INTO a VALUES (1)")
         pinned.query("CREATE TEMP TABLE b AS SELECT 2 AS n")
         weir.wait_log("between transactions: temp_table")
@@ -367,8 +359,7 @@ def test_a_transaction_and_a_temporary_table_stay_until_they_are_over(weir):
 @pytest.mark.parametrize("rows", [3000, 60], ids=["its server is stopped", "all is kept for it"])
 def test_a_client_that_does_not_read_stays_until_it_has_all(weir, rows):
     """The others move meanwhile; afterwards it does, too."""
-    weir.start(pool_size=2)
-    with weir.raw(receive_buffer=4096) as slow, weir.raw() as other:
+    with weir.start(pool_size=2).raw(receive_buffer=4096) as slow, weir.raw() as other:
         slow.query("SET work_mem = '77MB'")
         slow.send(query(f"SELECT i, repeat('x', 10000) FROM generate_series(1, {rows}) i"))
         if rows == 3000:
@@ -499,8 +490,7 @@ def test_what_the_new_configuration_no_longer_listens_on(weir):
 
 
 def test_to_stop_the_successor_stops_both(weir):
-    weir.start()
-    with weir.raw() as pinned:
+    with weir.start().raw() as pinned:
         pinned.query("CREATE TEMP TABLE t (n int)")
         weir.restart(wait=False)
         weir.stop(signal.SIGTERM)
@@ -524,8 +514,7 @@ def test_shutdown_in_the_console_of_the_old_process_stops_both(weir):
 
 def test_the_restart_is_over_when_the_old_process_has_no_clients(weir, tap):
     """It takes a while to stop, as PostgreSQL does not take the cancel of its last client; nobody need care."""
-    weir.start(upstream=weir.upstream(port=tap.port))
-    with weir.raw() as moves, weir.raw() as stays:
+    with weir.start(upstream=weir.upstream(port=tap.port)).raw() as moves, weir.raw() as stays:
         stays.send(query("SELECT pg_sleep(60)"))
         sleeping(weir, 1)
         old = weir.restart(wait=False)
@@ -586,8 +575,7 @@ def assert_it_goes_on(weir, old, wire):
 
 @pytest.mark.parametrize("what", ["exit 3", "exec cat /dev/null", "exec pgweir-that-is-not-there"])
 def test_another_program_in_its_place(weir, wrapped, what):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wrapped.write_text(what + "\n", encoding="ascii")
         weir.signal(signal.SIGUSR2)
         weir.wait_log("it ended before it was ready; this process continues")
@@ -598,8 +586,7 @@ def test_another_program_in_its_place(weir, wrapped, what):
 
 
 def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wrapped.write_text("exec sleep 1000\n", encoding="ascii")
         weir.signal(signal.SIGUSR2)
         weir.wait_log("the successor is process")
@@ -612,8 +599,7 @@ def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
 
 def test_signals_wait_until_the_successor_has_handlers(weir, wrapped):
     """SIGHUP to all processes of that name, say."""
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         wrapped.write_text("sleep 1\n", encoding="ascii")
         become_reaper()
         weir.signal(signal.SIGUSR2)
@@ -678,8 +664,7 @@ def test_the_old_one_is_killed_while_the_successor_starts(weir, wrapped):
 
 
 def test_a_broken_configuration(weir):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         with open(weir.ini, "a", encoding="utf-8") as ini:
             ini.write("[pool]\npool_sice = 3\n")
         weir.signal(signal.SIGUSR2)
@@ -688,22 +673,19 @@ def test_a_broken_configuration(weir):
 
 
 def test_a_port_that_it_cannot_open(weir):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        weir.start()
-        with weir.raw() as wire:
-            weir.configure({"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"127.0.0.1:{other.getsockname()[1]}"]}})
-            weir.write_config()
-            weir.signal(signal.SIGUSR2)
-            weir.wait_log("gave up on process", "could not listen on")
-            assert_it_goes_on(weir, weir.process.pid, wire)
+    with socket.create_server(("127.0.0.1", 0)) as other, weir.start().raw() as wire:
+        weir.configure({"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"127.0.0.1:{other.getsockname()[1]}"]}})
+        weir.write_config()
+        weir.signal(signal.SIGUSR2)
+        weir.wait_log("gave up on process", "could not listen on")
+        assert_it_goes_on(weir, weir.process.pid, wire)
 
 
 @pytest.mark.parametrize("children", ["waited for", "ignored"])
 def test_the_successor_dies_when_it_serves(weir, wrapped, children):
     if children == "ignored":
         wrapped.write_text("trap '' CHLD\n", encoding="ascii")      # as some who start programs do
-    weir.start()
-    with weir.raw() as pinned, weir.raw() as moved:
+    with weir.start().raw() as pinned, weir.raw() as moved:
         pinned.query("CREATE TEMP TABLE t (n int)")
         old = weir.restart(wait=False)
         wait_until(lambda: "staying for now" in weir.log())
@@ -737,8 +719,7 @@ def test_the_sockets_of_a_service_manager_stay_when_the_successor_dies(weir):
 def test_a_client_that_listens_is_answered_while_the_successor_gets_no_server(weir, own_postgres):
     """It waits for the successor to listen in its place for some seconds, and not for pool_timeout."""
     weir.postgres = own_postgres
-    weir.start(pool_timeout="40s")
-    with weir.raw() as wire:
+    with weir.start(pool_timeout="40s").raw() as wire:
         wire.query("LISTEN news")
         own_postgres.stop()
         weir.restart(wait=False)
@@ -893,11 +874,9 @@ def test_one_is_killed_while_clients_move(weir, victim, delay):
         return
     served = 0
     for wire in wires:
-        try:
+        with suppress(rawwire.WireClosed, OSError):
             assert wire.value("SHOW work_mem") == "5MB"
             served += 1
-        except (rawwire.WireClosed, OSError):
-            pass
     if victim == "old":
         weir.wait_log("has ended: ")
         assert served >= int(re.search(r"has ended: (\d+) clients? came", weir.log()).group(1))

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -116,8 +117,7 @@ def test_its_modes_are_its_own(weir, begin, tag, level, read_only):
 def test_these_clients_begin_on_a_server(weir, state, ahead):
     start(weir, session_state=state)
     with weir.raw() as wire:
-        wire.query(ahead)
-        wire.query("BEGIN")
+        wire.query(ahead, "BEGIN")
         assert lent(weir) == 1
 
 
@@ -135,19 +135,12 @@ def test_what_the_transaction_does_is_its_own(weir):
     with weir.raw() as wire, weir.raw() as other:
         wire.query("CREATE TABLE deferred (a int)")
         for end, count in (("ROLLBACK", "0"), ("COMMIT", "2")):
-            wire.query("BEGIN")
-            wire.query("INSERT INTO deferred VALUES (1)")
-            wire.query("INSERT INTO deferred VALUES (2)")
-            wire.query(end)
+            wire.query("BEGIN", "INSERT INTO deferred VALUES (1)", "INSERT INTO deferred VALUES (2)", end)
             assert other.value("SELECT count(*) FROM deferred") == count
-        wire.query("BEGIN")
-        wire.query("SET work_mem = '7MB'")
-        wire.query("ROLLBACK")
+        wire.query("BEGIN", "SET work_mem = '7MB'", "ROLLBACK")
         other.query("SELECT 1")
         assert wire.value("SHOW work_mem") == "4MB"
-        wire.query("BEGIN")
-        wire.query("SET work_mem = '8MB'")
-        wire.query("COMMIT")
+        wire.query("BEGIN", "SET work_mem = '8MB'", "COMMIT")
         other.query("SELECT 1")
         assert wire.value("SHOW work_mem") == "8MB" and other.value("SHOW work_mem") == "4MB"
         wire.query("BEGIN")
@@ -161,17 +154,13 @@ def test_the_first_statement_may_be_any_message(weir):
     with weir.raw() as wire:
         wire.query("BEGIN")
         assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
-        wire.query("ROLLBACK")
-        wire.query("BEGIN")
+        wire.query("ROLLBACK", "BEGIN")
         assert shape(wire.ask(parse("named", "SELECT 1"), sync())) == "1 Z:T"
-        wire.query("COMMIT")
-        wire.query("BEGIN")
+        wire.query("COMMIT", "BEGIN")
         assert shape(wire.ask(sync())) == "Z:T"
         assert wire.extended("SELECT $1::int + 1", ["41"]) == [["42"]]
         assert shape(wire.ask(query("COMMIT AND CHAIN"))) == "C:COMMIT Z:T"
-        wire.query("ROLLBACK")
-        wire.query("BEGIN")
-        wire.query("DECLARE c CURSOR FOR SELECT generate_series(1, 3)")
+        wire.query("ROLLBACK", "BEGIN", "DECLARE c CURSOR FOR SELECT generate_series(1, 3)")
         assert wire.query("FETCH ALL FROM c") == [["1"], ["2"], ["3"]]
         wire.query("COMMIT")
 
@@ -180,8 +169,7 @@ def test_a_transaction_whose_first_statement_gets_no_server_has_failed(weir):
     weir.start_opened("100ms", begin="deferred", pool_size=1, max_overflow=0)
     weir.postgres.query("CREATE TABLE unserved (a int); GRANT ALL ON unserved TO PUBLIC")
     with weir.raw() as holder, weir.raw() as wire:
-        holder.query("BEGIN")
-        holder.query("SELECT 1")
+        holder.query("BEGIN", "SELECT 1")
         wire.query("BEGIN")
         replies = wire.ask(query("INSERT INTO unserved VALUES (1)"))
         assert [e.sqlstate for e in errors(replies)] == ["53300"] and replies[-1].status == "E"
@@ -199,8 +187,7 @@ def test_thousands_of_requests_may_be_refused_in_a_row(weir):
     count = 20000
     weir.start_opened("100ms", begin="deferred", pool_size=1, max_overflow=0)
     with weir.raw() as holder, weir.raw() as wire:
-        holder.query("BEGIN")
-        holder.query("SELECT 1")
+        holder.query("BEGIN", "SELECT 1")
         wire.query("BEGIN")
         assert shape(wire.ask(query("SELECT 1"))) == "E:53300 Z:E"
         sender = threading.Thread(target=wire.sock.sendall, args=(query("") * count + query("ROLLBACK"),))
@@ -218,8 +205,7 @@ def test_who_listens_ends_an_empty_transaction_without_a_server(weir, end):
     weir.start_opened("100ms", begin="deferred", pool_size=1, max_overflow=0)
     with weir.raw() as holder, weir.raw() as wire:
         wire.query("LISTEN events")
-        holder.query("BEGIN")
-        holder.query("SELECT 1")
+        holder.query("BEGIN", "SELECT 1")
         wire.query("BEGIN")
         assert shape(wire.ask(query(end))) == f"C:{end} Z:I"
         wire.query("BEGIN")
@@ -243,8 +229,7 @@ def test_a_failed_transaction_is_ended_by_any_end(weir, end, answer):
     weir.start_opened("100ms", begin="deferred", pool_size=1, max_overflow=0)
     with weir.raw() as holder, weir.raw() as wire:
         wire.ask(parse("rollback", "ROLLBACK"), parse("commit", "COMMIT"), sync())
-        holder.query("BEGIN")
-        holder.query("SELECT 1")
+        holder.query("BEGIN", "SELECT 1")
         wire.query("BEGIN")
         assert shape(wire.ask(query("SELECT 1"))) == "E:53300 Z:E"
         assert shape(wire.ask(query("SELECT 1"))) == "E:25P02 Z:E"
@@ -262,15 +247,12 @@ def test_what_is_relayed_again_is_a_transaction(weir, padding):
     unnoticed = 0
     for _ in range(20):
         with weir.raw() as wire:
-            wire.query("SELECT 1")
-            wire.query("BEGIN")
+            wire.query("SELECT 1", "BEGIN")
             weir.postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'web'")
             wire.send(query(f"INSERT INTO relayed VALUES (1) /*{'x' * padding}*/"))
-            try:
+            with suppress(WireClosed):
                 unnoticed += shape(wire.read_until()) == "C:INSERT 0 1 Z:T"
                 assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
-            except WireClosed:
-                pass
     assert unnoticed > 0 and weir.postgres.value("SELECT count(*) FROM relayed") == 0
 
 
@@ -283,8 +265,7 @@ def test_a_transaction_without_a_server_has_its_limits(weir):
     weir.reload(begin="deferred", pool_size=1, max_overflow=0)
     with weir.raw() as counted:
         for end in ("COMMIT", "ROLLBACK"):
-            counted.query("BEGIN")
-            counted.query(end)
+            counted.query("BEGIN", end)
         for end in ("commit", "rollback"):
             assert weir.metric_now("pgweir_transactions_total", database="app", end=end) == 1
 
@@ -302,8 +283,7 @@ def test_a_begin_that_fails_takes_its_client_along(weir, fake):
         return True
 
     fake.answer = answer
-    weir.start(begin="deferred", upstream=f"host=127.0.0.1 port={fake.port}")
-    with weir.raw() as wire:
+    with weir.start(begin="deferred", upstream=f"host=127.0.0.1 port={fake.port}").raw() as wire:
         assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
         wire.send(query("SELECT 'mark'"))
         replies = wire.read_to_end()
@@ -335,12 +315,9 @@ def test_who_listens_is_told_when_its_transaction_has_failed_without_a_server(we
         for listener in (wire, witness):
             listener.query("LISTEN told")
         wire.query("BEGIN")
-        holder.query("BEGIN")
-        holder.query("NOTIFY told")
-        holder.query("COMMIT")
+        holder.query("BEGIN", "NOTIFY told", "COMMIT")
         assert witness.read().type == "A" and wire.has_nothing_more()
-        holder.query("BEGIN")
-        holder.query("SELECT 1")
+        holder.query("BEGIN", "SELECT 1")
         replies = wire.ask(query("SELECT 1"))
         assert notified(replies) == ["told"] and [e.sqlstate for e in errors(replies)] == ["53300"]
 
@@ -349,9 +326,7 @@ def test_a_listen_in_a_transaction_without_a_server(weir):
     start(weir)
     with weir.raw() as wire, weir.raw() as other:
         for end, told in (("ROLLBACK", []), ("COMMIT", ["told"])):
-            wire.query("BEGIN")
-            wire.query("LISTEN told")
-            wire.query(end)
+            wire.query("BEGIN", "LISTEN told", end)
             other.query("NOTIFY told")
             if told:
                 assert notified([wire.read()]) == told

@@ -85,8 +85,7 @@ def test_every_id_is_found_on_a_full_pool_from_the_first_on(weir, numbered, how)
 
 def test_a_long_transaction_does_not_count_as_many_requests(weir, numbered):
     """The id is that of one of its first statements."""
-    weir.start(pool_size=1, max_overflow=0)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=1, max_overflow=0).raw() as wire, weir.raw() as other:
         wire.ask(query(f"SELECT currval('{numbered}_seq')"))
         wire.ask(query("BEGIN"))
         insert(wire, numbered, "simple", 1)
@@ -146,8 +145,7 @@ def test_a_person_may_take_a_while(weir, numbered):
 
 def test_a_full_pool_waits_for_nobody_long(weir, numbered):
     """The only server is kept for somebody: who waits gets it, though nothing else happens."""
-    weir.start(pool_size=1, max_overflow=0, pool_timeout="2s")
-    with weir.raw() as person, weir.raw() as other:
+    with weir.start(pool_size=1, max_overflow=0, pool_timeout="2s").raw() as person, weir.raw() as other:
         insert(person, numbered, "simple", 1)
         assert shape(other.ask(query("SELECT 1"))) == "T D C:SELECT 1 Z:I"
 
@@ -168,8 +166,7 @@ def kept(weir):
 
 
 def test_where_nobody_asks_no_server_is_kept(weir, numbered):
-    weir.start(pool_size=2, max_overflow=0)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2, max_overflow=0).raw() as wire:
         insert(wire, numbered, "simple", 1)
         weir.wait_until(lambda: kept(weir) == 0)         # it was kept for 10 ms
         ask_once(weir, numbered)
@@ -267,8 +264,7 @@ def test_a_server_that_is_to_be_closed_waits_for_the_question(weir, numbered, ho
 @pytest.fixture
 def met(weir, numbered):
     """A client whose only server remembers another client's sequence; call it again before each try."""
-    weir.start(pool_size=1, max_overflow=0)
-    wire, other = weir.raw(), weir.raw()
+    wire, other = weir.start(pool_size=1, max_overflow=0).raw(), weir.raw()
 
     def meet():
         other.query(f"SELECT nextval('{numbered}_seq')")

@@ -111,8 +111,7 @@ def test_a_user_drops_what_is_his_own(weir, scratch):
         weir.raw("web", database).query("SELECT 1")
     weir.postgres.query("ALTER ROLE web CREATEDB", dbname="postgres")
     with weir.raw("web", "postgres") as wire:
-        wire.query("CREATE DATABASE scratch_copy TEMPLATE scratch")
-        wire.query("DROP DATABASE scratch")
+        wire.query("CREATE DATABASE scratch_copy TEMPLATE scratch", "DROP DATABASE scratch")
         wire.query("ALTER DATABASE scratch_copy RENAME TO scratch")
     weir.postgres.query("ALTER ROLE web NOCREATEDB", dbname="postgres")
     assert weir.raw("web", "scratch").query("SELECT v FROM t") == [["1"]]
@@ -157,8 +156,7 @@ def test_an_operators_pause_outlives_it(weir, scratch):
     fill(weir)
     weir.console("PAUSE scratch")
     with weir.raw("postgres", "postgres") as wire:
-        wire.query("DROP DATABASE scratch")
-        wire.query("CREATE DATABASE scratch OWNER web")
+        wire.query("DROP DATABASE scratch", "CREATE DATABASE scratch OWNER web")
     with weir.raw("web", "scratch") as wire:
         wire.send(query("SELECT 1"))
         wait_until(lambda: weir.pool("scratch")["cl_waiting"] == 1, what="the paused client")

@@ -115,8 +115,7 @@ def test_idle_session_timeout_of_a_client_is_over_with_its_loan(weir, between, h
 
 def test_a_client_that_sets_idle_session_timeout_disconnects_nobody(weir, postgres):
     """It may end that client's own session, as PostgreSQL does, if it fires before the server is back."""
-    weir.start(pool_size=1, max_overflow=0)
-    client, others = weir.raw(), [weir.raw() for _ in range(3)]
+    client, others = weir.start(pool_size=1, max_overflow=0).raw(), [weir.raw() for _ in range(3)]
     for _ in range(20):
         try:
             client.query("SET idle_session_timeout = '1ms'")
@@ -308,8 +307,7 @@ def test_a_short_limit_of_the_client_before_is_over_with_its_loan(weir, between)
 
 def test_a_request_does_not_run_if_its_settings_are_refused(weir, postgres, handed):
     postgres.query("CREATE ROLE gone; GRANT gone TO web; GRANT ALL ON SCHEMA public TO gone", dbname="app")
-    weir.start(pool_size=1, max_overflow=0)
-    client, other = weir.raw(), weir.raw()
+    client, other = weir.start(pool_size=1, max_overflow=0).raw(), weir.raw()
     client.query("SET ROLE gone")
     other.query("SELECT 1")
     postgres.query("DROP OWNED BY gone; DROP ROLE gone", dbname="app")
@@ -418,10 +416,8 @@ def test_servers_that_ran_code_before_it_was_found_to_last_are_closed(weir, fake
             return False
         return True
     fake.answer = answer
-    weir.start(upstream=fake.upstream, pool_size=1)
-    one, two = weir.raw(), weir.raw()
-    one.query("SELECT 1")
-    one.query("CREATE FUNCTION f")
+    one, two = weir.start(upstream=fake.upstream, pool_size=1).raw(), weir.raw()
+    one.query("SELECT 1", "CREATE FUNCTION f")
     one.query("UPDATE t SET v = 1")                         # of a trigger, say
     ran = [conn for conn in fake.connections if any(b"UPDATE" in body for _, body in conn.messages)]
     wait_until(lambda: len(asked) > 1, what="the second question")
@@ -475,10 +471,8 @@ def test_a_server_whose_answer_about_the_code_took_its_time_is_lent_to_nobody(we
             time.sleep(3.1)
         return False
     fake.answer = answer
-    weir.start(upstream=fake.upstream, pool_size=1, max_overflow=0)
-    wire = weir.raw()
-    wire.query("SELECT 1")
-    wire.query("SELECT 'two'")
+    wire = weir.start(upstream=fake.upstream, pool_size=1, max_overflow=0).raw()
+    wire.query("SELECT 1", "SELECT 'two'")
     assert [any(b"'two'" in body for _, body in conn.messages) for conn in fake.connections] == [False, True]
 
 

@@ -988,8 +988,7 @@ def test_a_database_made_again_has_other_code(weir, postgres, own):
                     "database boss": {"upstream": weir.upstream() + " dbname=postgres"}}, pool_size=1, max_overflow=0)
         boss, other, client = weir.raw("postgres", "boss"), weir.raw("web", own), weir.raw("web", own)
         settle(other)
-        boss.query(f"DROP DATABASE {own}")
-        boss.query(f"CREATE DATABASE {own} TEMPLATE next")
+        boss.query(f"DROP DATABASE {own}", f"CREATE DATABASE {own} TEMPLATE next")
         assert not use_sly(client, other)
     finally:
         postgres.query("DROP DATABASE next WITH (FORCE)", dbname="postgres")

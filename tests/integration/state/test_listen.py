@@ -48,14 +48,11 @@ def tags(replies):
                          ids=["simple", "extended", "several"])
 @pytest.mark.parametrize("sql", ["UNLISTEN a", "UNLISTEN *"])
 def test_an_unlisten_in_a_long_text(weir, how, sql):
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query("LISTEN a")
-        wire.query("LISTEN b")
+    with weir.start(pool_size=2).raw() as wire, weir.raw() as other:
+        wire.query("LISTEN a", "LISTEN b")
         assert tags(wire.ask(how(f"{sql} /*{'x' * 5000}*/")))[-1] == "UNLISTEN"
         wire.query("LISTEN c")
-        other.query("NOTIFY a")
-        other.query("NOTIFY c")
+        other.query("NOTIFY a", "NOTIFY c")
         assert news(wire) == [("c", "")]
 
 
@@ -89,9 +86,7 @@ def listening(weir, *channels, **options):
 
 def test_a_listener_hears_what_others_notify(pool):
     listener, other = listening(pool, "news"), pool.raw()
-    other.query("NOTIFY news, 'first'")
-    other.query("NOTIFY news")
-    other.query("SELECT pg_notify('news', 'Grüße ''\"')")
+    other.query("NOTIFY news, 'first'", "NOTIFY news", "SELECT pg_notify('news', 'Grüße ''\"')")
     assert news(listener, 3) == [("news", "first"), ("news", ""), ("news", "Grüße '\"")]
 
 
@@ -125,8 +120,7 @@ def test_equal_notifications_of_one_transaction_come_once(pool):
     other.query(BEGIN_NOW)
     for _ in range(3):
         other.query("NOTIFY news, 'same'")
-    other.query("NOTIFY news, 'other'")
-    other.query("COMMIT")
+    other.query("NOTIFY news, 'other'", "COMMIT")
     assert news(listener, 2) == [("news", "same"), ("news", "other")]
 
 
@@ -265,11 +259,7 @@ def test_what_is_no_listen_is_refused_by_postgresql(one, sql, sqlstate):
 
 def test_a_notify_is_sent_with_its_transaction(pool):
     listener, other = listening(pool, "news"), pool.raw()
-    other.query("BEGIN")
-    other.query("NOTIFY news, 'lost'")
-    other.query("ROLLBACK")
-    other.query("BEGIN")
-    other.query("NOTIFY news, 'kept'")
+    other.query("BEGIN", "NOTIFY news, 'lost'", "ROLLBACK", "BEGIN", "NOTIFY news, 'kept'")
     if pool.direct or pool.config["pool"]["pool_size"] > 1:
         assert all_news(listener.ask(query("SELECT 1"))) == []
     other.query("COMMIT")
@@ -277,8 +267,7 @@ def test_a_notify_is_sent_with_its_transaction(pool):
 
 
 def test_a_listen_counts_when_it_is_committed(weir):
-    weir.start(pool_size=2)
-    listener, other = weir.raw(), weir.raw()
+    listener, other = weir.start(pool_size=2).raw(), weir.raw()
     listener.query("BEGIN")
     assert tags(listener.ask(query("LISTEN news"))) == ["LISTEN"]
     other.query("NOTIFY news, 'too early'")
@@ -289,11 +278,8 @@ def test_a_listen_counts_when_it_is_committed(weir):
 
 
 def test_a_listen_that_is_rolled_back_never_was(weir):
-    weir.start(pool_size=2)
-    listener, other = weir.raw(), weir.raw()
-    listener.query("BEGIN")
-    listener.query("LISTEN news")
-    listener.query("ROLLBACK")
+    listener, other = weir.start(pool_size=2).raw(), weir.raw()
+    listener.query("BEGIN", "LISTEN news", "ROLLBACK")
     other.query("NOTIFY news, 'nobody'")
     assert all_news(listener.ask(query("SELECT 1"))) == []
 
@@ -309,9 +295,7 @@ def test_an_unlisten_that_is_rolled_back_never_was(pool):
 
 def test_ones_own_notify_in_the_transaction_of_the_listen(pool):
     wire = pool.raw()
-    wire.query("BEGIN")
-    wire.query("LISTEN own")
-    wire.query("NOTIFY own, 'me'")
+    wire.query("BEGIN", "LISTEN own", "NOTIFY own, 'me'")
     replies = wire.ask(query("COMMIT"))
     assert shape(replies) == "CAZ" and all_news(replies) == [("own", "me")]
 
@@ -360,9 +344,7 @@ def test_a_failed_transaction_takes_none(one, sql):
 def test_a_transaction_that_fails_at_its_commit_listens_to_nothing(one, table):
     one.postgres.query(f"ALTER TABLE {table} ADD UNIQUE (v) DEFERRABLE INITIALLY DEFERRED")
     wire, other = one.raw(), one.raw()
-    wire.query("BEGIN")
-    wire.query("LISTEN news")
-    wire.query(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'a')")
+    wire.query("BEGIN", "LISTEN news", f"INSERT INTO {table} VALUES (1, 'a'), (2, 'a')")
     with pytest.raises(QueryFailed):
         wire.query("COMMIT")
     other.query("NOTIFY news")
@@ -371,14 +353,8 @@ def test_a_transaction_that_fails_at_its_commit_listens_to_nothing(one, table):
 
 def test_a_rollback_to_before_the_listen(two):
     wire, other = two.raw(), two.raw()
-    wire.query("BEGIN")
-    wire.query("SAVEPOINT s")
-    wire.query("LISTEN undone")
-    wire.query("ROLLBACK TO s")
-    wire.query("LISTEN kept")
-    wire.query("COMMIT")
-    other.query("NOTIFY undone, 'x'")
-    other.query("NOTIFY kept, 'y'")
+    wire.query("BEGIN", "SAVEPOINT s", "LISTEN undone", "ROLLBACK TO s", "LISTEN kept", "COMMIT")
+    other.query("NOTIFY undone, 'x'", "NOTIFY kept, 'y'")
     assert news(wire) == [("kept", "y")]
 
 
@@ -560,8 +536,7 @@ def test_unlisten_among_other_statements(pool, sql):
     """asyncpg cleans its connections so when they go back to its pool."""
     listener, other = listening(pool, "a", "b"), pool.raw()
     assert "UNLISTEN" in tags(listener.ask(query(sql)))
-    other.query("NOTIFY a")
-    other.query("NOTIFY b")
+    other.query("NOTIFY a", "NOTIFY b")
     assert all_news(listener.ask(query("SELECT 1"))) == []
 
 
@@ -580,8 +555,7 @@ def test_one_of_two_leaves(pool):
 
 def test_listening_twice_hears_once(pool):
     listener, other = listening(pool, "news", "news"), pool.raw()
-    other.query("NOTIFY news")
-    other.query("NOTIFY news, 'end'")
+    other.query("NOTIFY news", "NOTIFY news, 'end'")
     assert news(listener, 2) == [("news", ""), ("news", "end")]
 
 
@@ -688,8 +662,7 @@ def test_transactions_by_the_extended_protocol(pool):
     replies = listener.ask(one_statement("BEGIN"), one_statement("LISTEN a"), one_statement("COMMIT"),
                            one_statement("BEGIN"), one_statement("LISTEN b"), one_statement("ROLLBACK"), sync())
     assert tags(replies) == ["BEGIN", "LISTEN", "COMMIT", "BEGIN", "LISTEN", "ROLLBACK"]
-    other.query("NOTIFY b")
-    other.query("NOTIFY a")
+    other.query("NOTIFY b", "NOTIFY a")
     assert news(listener) == [("a", "")]
 
 
@@ -762,8 +735,7 @@ def test_an_outage_without_news_is_no_news(weir, own_postgres):
 @pytest.mark.parametrize("how", ["session", "unforeseen"])
 def test_a_listener_whose_own_server_is_ended_is_told_so(weir, how):
     """The connection that listens for all comes back; this one is the session itself."""
-    weir.start(pool_mode="session" if how == "session" else "transaction")
-    listener = weir.raw()
+    listener = weir.start(pool_mode="session" if how == "session" else "transaction").raw()
     listener.query("LISTEN a" if how == "session" else "DO $$BEGIN EXECUTE 'LISTEN a'; END$$")
     pid = listener.value("SELECT pg_backend_pid()")
     weir.postgres.query(f"SELECT pg_terminate_backend({pid})")
@@ -859,8 +831,7 @@ def test_pause_resume_and_reconnect(one):
 @pytest.mark.parametrize("is_new", [True, False], ids=["first", "further"])
 def test_a_listen_within_a_transaction_does_not_keep_a_pause_from_its_end(weir, is_new):
     """It waits for the connection that the PAUSE has closed, and has a server, for which the PAUSE waits."""
-    weir.start()
-    other = weir.raw() if is_new else listening(weir, "a")
+    other = weir.start().raw() if is_new else listening(weir, "a")
     wire = weir.raw()
     wire.query(BEGIN_NOW)
     weir.reload(pool_timeout="1s")
@@ -922,8 +893,7 @@ def test_another_client_encoding_has_a_connection_of_its_own(one):
 @pytest.mark.weir_only
 def test_a_cancel_reaches_a_listen_that_waits(weir, own_postgres):
     weir.postgres = own_postgres
-    weir.start(pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_size=1).raw()
     wire.query("SELECT 1")
     own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
     wire.send(query("LISTEN a"))
@@ -998,8 +968,7 @@ def test_a_client_with_an_unforeseen_listen_leaves_nothing_behind(one, sql):
 def test_what_is_heard_twice_comes_once(two, sql):
     """Unforeseen, and foreseen after that: from its own server and from the connection that listens for all."""
     listener, other = two.raw(), two.raw()
-    listener.query(sql)
-    listener.query("LISTEN news")
+    listener.query(sql, "LISTEN news")
     for number in range(5):
         other.query(f"NOTIFY news, '{number}'")
         assert news(listener) == [("news", str(number))]
@@ -1073,9 +1042,7 @@ def test_several_listens_pin_nothing(one, count):
 
 def test_several_listens_are_rolled_back_together(one):
     wire = one.raw()
-    wire.query("BEGIN")
-    wire.query("LISTEN a; LISTEN b")
-    wire.query("ROLLBACK")
+    wire.query("BEGIN", "LISTEN a; LISTEN b", "ROLLBACK")
     assert all_news(wire.ask(query("NOTIFY a; NOTIFY b"))) == []
 
 
@@ -1186,8 +1153,7 @@ def test_allow_looks_at_nothing(weir):
 @pytest.mark.parametrize("is_pinned", [False, True])
 def test_server_ends_while_ready_waits_for_the_listener(weir, is_pinned):
     """All that the client still waits for is its ReadyForQuery, which pgweir has. Only who is pinned there is told more."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_size=1).raw() as wire:
         wire.query("LISTEN ends")
         pids = {backend["pid"]: backend["query"].startswith("LISTEN") for backend in weir.postgres.backends()}
         listener, = [pid for pid, is_it in pids.items() if is_it]

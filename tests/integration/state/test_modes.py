@@ -14,20 +14,15 @@ def pid(wire):
 # --- session ---
 
 def test_session_mode_keeps_one_server_to_the_end(weir):
-    weir.start(pool_mode="session", pool_size=3, pool_lifo=False)
-    with weir.raw() as one, weir.raw() as two:
+    with weir.start(pool_mode="session", pool_size=3, pool_lifo=False).raw() as one, weir.raw() as two:
         pids = [(pid(one), pid(two)) for _ in range(5)]
         assert len(set(pids)) == 1 and pids[0][0] != pids[0][1]
 
 
 def test_session_mode_keeps_everything_a_session_holds(weir):
-    weir.start(pool_mode="session", pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query("CREATE TEMP TABLE mine (a int)")
-        wire.query("SET work_mem = '7MB'")
-        wire.query("PREPARE p AS SELECT 'prepared'")
-        wire.query("LISTEN ch")
-        wire.query("SELECT pg_advisory_lock(5)")
+    with weir.start(pool_mode="session", pool_size=2).raw() as wire, weir.raw() as other:
+        wire.query("CREATE TEMP TABLE mine (a int)", "SET work_mem = '7MB'", "PREPARE p AS SELECT 'prepared'")
+        wire.query("LISTEN ch", "SELECT pg_advisory_lock(5)")
         other.query("SELECT 1")
         assert wire.value("SHOW work_mem") == "7MB"
         assert wire.query("EXECUTE p") == [["prepared"]]
@@ -39,15 +34,11 @@ def test_session_mode_keeps_everything_a_session_holds(weir):
 
 @pytest.mark.weir_only
 def test_the_next_client_of_a_session_server_finds_it_clean(weir):
-    weir.start(pool_mode="session", pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(pool_mode="session", pool_size=1).raw() as wire:
         first = pid(wire)
-        wire.query("CREATE TEMP TABLE mine (a int)")
-        wire.query("SET work_mem = '7MB'")
-        wire.query("PREPARE p AS SELECT 1")
+        wire.query("CREATE TEMP TABLE mine (a int)", "SET work_mem = '7MB'", "PREPARE p AS SELECT 1")
         wire.ask(parse("named", "SELECT 1") + sync())
-        wire.query("LISTEN ch")
-        wire.query("SELECT pg_advisory_lock(5)")
+        wire.query("LISTEN ch", "SELECT pg_advisory_lock(5)")
         wire.leave()
     with weir.raw() as wire:
         assert pid(wire) == first                                    # reset and used again, not closed
@@ -59,8 +50,7 @@ def test_the_next_client_of_a_session_server_finds_it_clean(weir):
 
 @pytest.mark.weir_only
 def test_a_session_client_that_vanishes_in_a_transaction_is_rolled_back(weir, table):
-    weir.start(pool_mode="session", pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_mode="session", pool_size=1).raw()
     wire.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
     wire.close()
     with weir.raw() as other:
@@ -74,8 +64,7 @@ def test_a_session_client_that_vanishes_in_a_transaction_is_rolled_back(weir, ta
 @pytest.mark.parametrize("begin", [query("BEGIN"), one_statement("BEGIN") + sync(), query("SELECT 1; BEGIN"),
                                    query("START TRANSACTION"), query("begin")])
 def test_statement_mode_refuses_a_transaction_block(weir, begin):
-    weir.start(pool_mode="statement", pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_mode="statement", pool_size=1).raw()
     wire.send(begin)
     try:
         replies = wire.read_until("Z")
@@ -176,8 +165,7 @@ def test_statement_mode_copies(busy, weir, table):
 @pytest.mark.weir_only
 @pytest.mark.parametrize("rest", [[], ["SELECT 1/0"], ["SELECT pg_sleep(60)"]], ids=["insert", "failed", "long"])
 def test_statement_mode_leaves_nothing_of_a_block_whose_statements_were_sent_at_once(weir, table, rest):
-    weir.start(pool_mode="statement", pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_mode="statement", pool_size=1).raw()
     wire.send(b"".join(map(query, ["SELECT 'before'", "BEGIN", f"INSERT INTO {table} VALUES (1, 'x')", *rest])))
     assert b"before" in wire.wait_closed()
     with weir.raw() as other:
@@ -188,8 +176,7 @@ def test_statement_mode_leaves_nothing_of_a_block_whose_statements_were_sent_at_
 
 @pytest.mark.weir_only
 def test_statement_mode_says_why_it_closes(weir):
-    weir.start(pool_mode="statement", pool_size=1)
-    wire = weir.raw()
+    wire = weir.start(pool_mode="statement", pool_size=1).raw()
     wire.send(query("BEGIN"))
     told = errors(wire.read_until("E"))[-1]
     assert told.sqlstate == "0A000" and "pool_mode = statement" in told.error["M"]

@@ -50,8 +50,7 @@ def last_words(wire, timeout=6):
 def probed(weir, fake, when_asked=None, **settings):
     """A client with nothing under way but a probe of its session, on the only server, which does not answer it."""
     mute = Mute(fake, b"pg_my_temp_schema")
-    weir.start(upstream=fake.upstream, pool_size=1, **settings)
-    wire = weir.raw()
+    wire = weir.start(upstream=fake.upstream, pool_size=1, **settings).raw()
     wire.query("SELECT 1")
     mute.is_on, mute.when_asked = True, when_asked
     wire.ask(query(TEMP))
@@ -159,8 +158,7 @@ class Stuck:
 
 def meeting(weir, stuck, message, **settings):
     """A client whose message makes the only server forget another client's sequences first, which takes its time."""
-    weir.start(upstream=stuck.fake.upstream, pool_size=1, max_overflow=0, **settings)
-    wire = weir.raw()
+    wire = weir.start(upstream=stuck.fake.upstream, pool_size=1, max_overflow=0, **settings).raw()
     wire.query("SELECT 1")
     weir.raw().query("SELECT nextval('s')")
     stuck.is_on = True
@@ -225,8 +223,7 @@ def test_a_client_that_lingers_goes_on_when_its_server_ends(weir, fake, how):
         ended.append(4000 + conn.number)
         return True
     fake.answer = answer
-    weir.start(upstream=fake.upstream, pool_size=2)
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=2).raw() as wire:
         for turn in range(5):
             logins = len(fake.logins())
             assert [reply.type for reply in wire.ask(query("INSERT INTO t VALUES (1)"))] == ["C", "Z"]
@@ -261,8 +258,7 @@ def test_a_client_that_waits_for_the_listener_goes_on_when_its_server_ends(weir,
             assert ended.wait(5)
         return False
     fake.answer = answer
-    weir.start(upstream=fake.upstream, pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as wire:
         wire.send(query("SELECT 'busy'") + query("LISTEN a"))
         assert shape(wire.read_until("Z", 2)) == "C:SELECT 1 Z:I C:LISTEN Z:I"
         assert wire.query("SELECT 1") == [["fake"]]
@@ -309,8 +305,7 @@ def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, li
 
 
 def test_an_error_out_of_the_blue_in_a_transaction_is_told(weir, fake):
-    weir.start(upstream=fake.upstream, pool_size=1)
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as wire:
         wire.query(BEGIN_NOW)
         unowed(fake.logins()[-1])
         assert last_words(wire).severity == "FATAL"

@@ -35,8 +35,7 @@ def test_a_reported_parameter_of_the_startup_packet_follows_its_client(weir, nam
 
 @pytest.mark.parametrize("name, values", REPORTED.items(), ids=REPORTED.keys())
 def test_a_reported_parameter_that_was_set_follows_its_client(weir, name, values):
-    weir.start(pool_size=1)
-    plain = weir.raw()
+    plain = weir.start(pool_size=1).raw()
     default = plain.value(f"SHOW {name}")
     wires = [(weir.raw(), value) for value in values]
     for wire, value in wires:
@@ -65,8 +64,7 @@ def test_a_reported_parameter_that_was_set_follows_its_client(weir, name, values
     ({"options": "-c datestyle=sql -c timezone=UTC"}, {"DateStyle": "SQL, MDY", "TimeZone": "UTC"}),
 ], ids=str)
 def test_the_client_is_told_postgresqls_own_spelling(weir, given, canonical):
-    weir.start(pool_size=1)
-    with weir.raw(parameters=given) as wire, \
+    with weir.start(pool_size=1).raw(parameters=given) as wire, \
             Wire((weir.postgres.host, weir.postgres.port)).login(parameters=given) as direct:
         assert wire.parameters == direct.parameters
         for name, value in canonical.items():
@@ -75,8 +73,7 @@ def test_the_client_is_told_postgresqls_own_spelling(weir, given, canonical):
 
 
 def test_reports_at_login_are_complete(weir):
-    weir.start()
-    with weir.raw() as wire:
+    with weir.start().raw() as wire:
         assert set(wire.parameters) >= {
             "server_version", "server_encoding", "client_encoding", "application_name", "is_superuser",
             "session_authorization", "DateStyle", "IntervalStyle", "TimeZone", "integer_datetimes",
@@ -86,8 +83,7 @@ def test_reports_at_login_are_complete(weir):
 
 def test_reports_are_the_users_own(weir):
     weir.users["postgres"] = "x"
-    weir.start()
-    with weir.raw("postgres") as boss, weir.raw("web") as wire:
+    with weir.start().raw("postgres") as boss, weir.raw("web") as wire:
         assert (boss.parameters["is_superuser"], wire.parameters["is_superuser"]) == ("on", "off")
 
 
@@ -140,8 +136,7 @@ def test_a_setting_of_the_startup_packet_is_not_seen_by_others(weir, name, value
     ("", {"geqo": "on"}),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_options_are_read_as_postgresql_reads_them(weir, options, expected):
-    weir.start(pool_size=1)
-    with weir.raw() as plain, weir.raw(parameters={"options": options}) as wire:
+    with weir.start(pool_size=1).raw() as plain, weir.raw(parameters={"options": options}) as wire:
         for _ in range(2):
             for name, value in expected.items():
                 assert wire.value(f"SHOW {name}") == value
@@ -149,8 +144,7 @@ def test_options_are_read_as_postgresql_reads_them(weir, options, expected):
 
 
 def test_the_packets_own_parameters_win_over_options(weir):
-    weir.start()
-    with weir.raw(parameters={"work_mem": "7MB", "options": "-c work_mem=9MB"}) as wire:
+    with weir.start().raw(parameters={"work_mem": "7MB", "options": "-c work_mem=9MB"}) as wire:
         assert wire.value("SHOW work_mem") == "7MB"
 
 
@@ -177,8 +171,7 @@ def test_drivers_options_reach_postgresql(weir):
 
 
 def test_statement_timeout_of_the_startup_packet_works(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as plain, weir.raw(parameters={"options": "-c statement_timeout=200"}) as wire:
+    with weir.start(pool_size=1).raw() as plain, weir.raw(parameters={"options": "-c statement_timeout=200"}) as wire:
         for _ in range(2):
             assert errors(wire.ask(query("SELECT pg_sleep(5)")))[0].sqlstate == "57014"
             assert plain.query("SELECT pg_sleep(0.3), 'slept'") == [["", "slept"]]
@@ -223,8 +216,7 @@ def test_switches_in_options_do_what_they_do_in_postgresql(weir, request, user):
                                         {"TimeZone": "No/Where"}, {"statement_timeout": "soon"},
                                         {"work_mem": "1 pound"}, {"options": "-c geqo=perhaps"}], ids=str)
 def test_an_invalid_value_is_an_error_for_that_client_only(weir, parameters):
-    weir.start(pool_size=1)
-    with weir.raw() as other:
+    with weir.start(pool_size=1).raw() as other:
         other.query("SELECT 1")
         try:
             wire = weir.raw(parameters=parameters)
@@ -241,13 +233,10 @@ def test_an_invalid_value_is_an_error_for_that_client_only(weir, parameters):
 
 @pytest.mark.weir_only
 def test_temp_buffers_where_another_client_has_used_a_temporary_table(weir):
-    weir.start(pool_size=1, max_overflow=0)
-    other = weir.raw()
-    other.query("CREATE TEMP TABLE t AS SELECT 1 AS v")
-    other.query("DROP TABLE t")
+    other = weir.start(pool_size=1, max_overflow=0).raw()
+    other.query("CREATE TEMP TABLE t AS SELECT 1 AS v", "DROP TABLE t")
     assert weir.raw(parameters={"options": "-c temp_buffers=16MB"}).query("SHOW temp_buffers") == [["16MB"]]
-    other.query("CREATE TEMP TABLE t AS SELECT 1 AS v")
-    other.query("DROP TABLE t")
+    other.query("CREATE TEMP TABLE t AS SELECT 1 AS v", "DROP TABLE t")
     with weir.raw() as late:
         late.query(BEGIN_NOW)
         assert errors(late.ask(query("SET temp_buffers = '32MB'")))[0].sqlstate == "22023"
@@ -258,8 +247,7 @@ def test_temp_buffers_where_another_client_has_used_a_temporary_table(weir):
 
 
 def test_an_unknown_setting_is_no_reason_to_refuse(weir):
-    weir.start(pool_size=1)
-    with weir.raw(parameters={"no_such_setting_at_all": "1"}) as wire, weir.raw() as other:
+    with weir.start(pool_size=1).raw(parameters={"no_such_setting_at_all": "1"}) as wire, weir.raw() as other:
         wire.ask(query("SELECT 1"))
         assert other.query("SELECT 1") == [["1"]]
 
@@ -279,8 +267,7 @@ def test_each_client_is_told_of_its_unknown_setting(weir, pool_mode):
 
 @pytest.mark.parametrize("options", ["-c", "-c =", "-x", "--", "-c geqo", "nonsense", "\\"], ids=str)
 def test_malformed_options_are_refused_or_ignored_but_never_hurt(weir, options):
-    weir.start(pool_size=1)
-    with weir.raw() as other:
+    with weir.start(pool_size=1).raw() as other:
         wire = weir.wire()
         wire.send(startup(parameters={"options": options}))
         replies = wire.read_until("ZE")
@@ -315,10 +302,8 @@ def test_values_are_values_and_never_sql(weir, name, value):
 # --- set in the session ---
 
 def test_a_set_that_is_rolled_back_never_was(weir):
-    weir.start(pool_size=1)
-    with weir.raw(parameters={"application_name": "before"}) as wire, weir.raw() as other:
-        wire.query("BEGIN")
-        wire.query("SET application_name = 'inside'; SET TimeZone = 'Asia/Tokyo'")
+    with weir.start(pool_size=1).raw(parameters={"application_name": "before"}) as wire, weir.raw() as other:
+        wire.query("BEGIN", "SET application_name = 'inside'; SET TimeZone = 'Asia/Tokyo'")
         assert wire.value("SHOW application_name") == "inside"
         wire.query("ROLLBACK")
         assert wire.parameters["application_name"] == "before"
@@ -327,19 +312,15 @@ def test_a_set_that_is_rolled_back_never_was(weir):
 
 
 def test_a_set_that_is_committed_stays(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query("BEGIN; SET TimeZone = 'Asia/Tokyo'")
-        wire.query("COMMIT")
+    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
+        wire.query("BEGIN; SET TimeZone = 'Asia/Tokyo'", "COMMIT")
         assert other.value("SHOW TimeZone") == "UTC"
         assert wire.value("SHOW TimeZone") == "Asia/Tokyo"
 
 
 def test_set_local_of_a_reported_parameter(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query("BEGIN")
-        wire.query("SET LOCAL TimeZone = 'Asia/Tokyo'")
+    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
+        wire.query("BEGIN", "SET LOCAL TimeZone = 'Asia/Tokyo'")
         assert wire.parameters["TimeZone"] == "Asia/Tokyo"
         wire.query("COMMIT")
         assert wire.parameters["TimeZone"] == "UTC"
@@ -361,8 +342,7 @@ RESETS = {                          # in one Query: what the session has then
 @pytest.mark.parametrize("pool_mode", ["transaction", "session"])
 @pytest.mark.parametrize("sql", RESETS)
 def test_what_is_reset_among_others_has_its_startup_value_unless_it_is_set_again(weir, sql, pool_mode):
-    weir.start(pool_size=2, pool_mode=pool_mode)
-    wire = weir.raw(parameters=OWN)
+    wire = weir.start(pool_size=2, pool_mode=pool_mode).raw(parameters=OWN)
     wire.query("SET app.user_id = '6'")
     wire.send(query(sql) + query(ASKED))                    # at once, as Npgsql does
     assert texts(wire.read_until("Z", 2))[-1] == RESETS[sql]
@@ -376,8 +356,7 @@ def test_what_is_reset_among_others_has_its_startup_value_unless_it_is_set_again
 @pytest.mark.parametrize("ask", [query, lambda sql: one_statement(sql) + sync()], ids=["simple", "extended"])
 @pytest.mark.parametrize("sql", ["RESET ALL", "SET TimeZone TO DEFAULT; RESET app.user_id; RESET work_mem"])
 def test_behind_a_reset_an_isolation_level_may_be_chosen(weir, sql, ask):
-    weir.start(pool_size=2)
-    wire = weir.raw(parameters={**OWN, "search_path": "app"})
+    wire = weir.start(pool_size=2).raw(parameters={**OWN, "search_path": "app"})
     for each in ["SET TimeZone = 'Europe/Berlin'", "SET work_mem = '7MB'", "SET app.user_id = '6'", "BEGIN",
                  *(sql.split(";") if ask is not query else [sql]), "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"]:
         assert errors(wire.ask(ask(each))) == []
@@ -389,18 +368,15 @@ def test_behind_a_reset_an_isolation_level_may_be_chosen(weir, sql, ask):
 
 @pytest.mark.parametrize("path", ['"$user", public', "one, Two", "", '"Odd one", b'])
 def test_a_search_path_of_the_startup_packet_is_reset_as_it_was_spelt(weir, path):
-    weir.start(pool_size=2)
-    with weir.raw(parameters={"search_path": path}) as wire, weir.raw() as other:
-        wire.query("SET search_path = other")
-        wire.query("RESET search_path")
+    with weir.start(pool_size=2).raw(parameters={"search_path": path}) as wire, weir.raw() as other:
+        wire.query("SET search_path = other", "RESET search_path")
         other.query("SELECT 1")
         assert wire.value("SHOW search_path") == path
 
 
 def test_a_set_and_a_reset_that_are_rolled_back_together_never_were(weir):
     """The rollback is what has changed the setting, and no RESET; on this server nobody has set it."""
-    weir.start(pool_size=2)
-    with weir.raw() as other, weir.raw(parameters=OWN) as wire:
+    with weir.start(pool_size=2).raw() as other, weir.raw(parameters=OWN) as wire:
         wire.query("SET TimeZone = 'UTC'")
         other.query(BEGIN_NOW)                                    # has that server now
         wire.query("BEGIN")
@@ -409,17 +385,14 @@ def test_a_set_and_a_reset_that_are_rolled_back_together_never_were(weir):
         wire.query("ROLLBACK")
         assert wire.value("SHOW TimeZone") == "UTC" and wire.parameters["TimeZone"] == "UTC"
         wire.query("SET TimeZone = 'Asia/Tokyo'")               # what it was then is forgotten
-        wire.query("SET TimeZone = 'UTC'")
-        wire.query("BEGIN; RESET ALL; ROLLBACK")
+        wire.query("SET TimeZone = 'UTC'", "BEGIN; RESET ALL; ROLLBACK")
         assert wire.value("SHOW TimeZone") == "UTC" and wire.parameters["TimeZone"] == "UTC"
 
 
 def test_reset_all_leaves_the_role_that_was_set_last(weir):
     """Which is not that of the startup packet."""
-    weir.start(pool_size=2)
-    with weir.raw(parameters={"options": "-c role=web -c work_mem=5MB"}) as wire:
-        wire.query("SET ROLE NONE")
-        wire.query("RESET ALL")
+    with weir.start(pool_size=2).raw(parameters={"options": "-c role=web -c work_mem=5MB"}) as wire:
+        wire.query("SET ROLE NONE", "RESET ALL")
         assert wire.value("SHOW role") == "none" and wire.value("SHOW work_mem") == "5MB"
 
 
@@ -430,8 +403,7 @@ def test_a_login_that_begins_as_another_role_may_leave_that(weir, postgres, sql)
                    "ALTER ROLE own_login SET role = 'own_role'", dbname="postgres")
     try:
         weir.users["own_login"] = "x"
-        weir.start(pool_size=1, max_overflow=0)
-        with weir.raw("own_login") as wire, weir.raw("own_login") as other:
+        with weir.start(pool_size=1, max_overflow=0).raw("own_login") as wire, weir.raw("own_login") as other:
             wire.query(sql)
             for asked in ("SELECT 1", "DO $$ BEGIN PERFORM 1; END $$", "SELECT 1"):
                 wire.query(asked)
@@ -445,16 +417,14 @@ def test_a_login_that_begins_as_another_role_may_leave_that(weir, postgres, sql)
 
 @pytest.mark.parametrize("sql", ["DISCARD ALL", "RESET TimeZone"])
 def test_what_a_named_portal_resets_has_its_startup_value(weir, sql):
-    weir.start(pool_size=2)
-    wire = weir.raw(parameters=OWN)
+    wire = weir.start(pool_size=2).raw(parameters=OWN)
     wire.query("SET TimeZone = 'Europe/Berlin'")
     assert wire.ask(parse("", sql) + bind("p") + execute("p") + sync())[-1].status == "I"
     assert wire.value("SHOW TimeZone") == wire.parameters["TimeZone"] == "Asia/Tokyo"
 
 
 def test_what_discard_all_resets_ahead_of_an_error_has_its_startup_value(weir):
-    weir.start(pool_size=1, max_overflow=0)
-    wire, other = weir.raw(parameters=OWN), weir.raw()
+    wire, other = weir.start(pool_size=1, max_overflow=0).raw(parameters=OWN), weir.raw()
     wire.query("SET TimeZone = 'Europe/Berlin'")
     replies = wire.ask(b"".join(one_statement(sql) for sql in ("DISCARD ALL", "SELECT 1", "SELECT 1/0")) + sync())
     assert [error.sqlstate for error in errors(replies)] == ["22012"]
@@ -473,8 +443,7 @@ def test_a_setting_behind_a_reset_is_not_mistaken_for_another_clients(weir):
 
 
 def test_a_failed_transaction_takes_its_set_along(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
         wire.query("BEGIN; SET TimeZone = 'Asia/Tokyo'")
         wire.ask(query("SELECT 1/0"))
         wire.query("COMMIT")
@@ -483,16 +452,14 @@ def test_a_failed_transaction_takes_its_set_along(weir):
 
 
 def test_set_by_function(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
         wire.query("SELECT set_config('TimeZone', 'Asia/Tokyo', false)")
         assert other.value("SHOW TimeZone") == "UTC"
         assert wire.value("SHOW TimeZone") == "Asia/Tokyo"
 
 
 def test_a_pipeline_that_sets_and_shows(weir):
-    weir.start(pool_size=2, pool_lifo=False)
-    with weir.raw() as wire:
+    with weir.start(pool_size=2, pool_lifo=False).raw() as wire:
         wire.send(b"".join(query(f"SET application_name = 'n{i}'") + query("SHOW application_name") for i in range(50)))
         assert texts(wire.read_until("Z", 100)) == [[f"n{i}"] for i in range(50)]
 
@@ -512,8 +479,7 @@ def test_many_clients_with_values_of_their_own(weir):
 
 
 def test_bytes_are_in_the_clients_encoding(weir, table):
-    weir.start(pool_size=1)
-    with weir.raw(parameters={"client_encoding": "LATIN1"}) as latin, \
+    with weir.start(pool_size=1).raw(parameters={"client_encoding": "LATIN1"}) as latin, \
             weir.raw(parameters={"client_encoding": "UTF8"}) as utf8:
         utf8.query("SELECT 1")
         latin.ask(rawwire.message("Q", f"INSERT INTO {table} VALUES (1, 'é')".encode("latin1") + b"\0"))
@@ -547,8 +513,7 @@ def sets_seen(fake):
 def test_equal_values_cost_no_query(weir, fake, parameters):
     """Clients that ask for what the server has anyway, in another spelling: nothing is to be sent for each of their
     transactions (at most once, to learn PostgreSQL's own spelling)."""
-    weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping=False)
-    with weir.raw(parameters=parameters) as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping=False).raw(parameters=parameters) as wire:
         wire.query("SELECT 'test'")
         before = len(sets_seen(fake))
         for _ in range(10):
@@ -569,8 +534,7 @@ def test_one_client_alone_costs_one_set(weir, fake):
 @pytest.mark.weir_only
 @pytest.mark.parametrize("is_busy", [False, True], ids=["free", "busy"])
 def test_a_startup_setting_is_refused_alike_whether_a_server_is_free_or_not(weir, is_busy):
-    weir.start(pool_size=1, max_overflow=0)
-    with weir.raw() as other:
+    with weir.start(pool_size=1, max_overflow=0).raw() as other:
         pid = other.value("SELECT pg_backend_pid()")
         if is_busy:
             other.query(BEGIN_NOW)

@@ -58,8 +58,7 @@ UNICODE = {                         # SQL, and why it pins
 @pytest.mark.parametrize("sql", UNICODE)
 def test_a_name_in_unicode_pins_only_if_it_may_be_any(weir, sql):
     """PostgreSQL has no list of custom settings: one that the SQL does not show could not be asked for."""
-    weir.start(pool_size=2, max_overflow=0, pool_lifo=False)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2, max_overflow=0, pool_lifo=False).raw() as wire, weir.raw() as other:
         wire.query(sql)
         for _ in range(4):
             other.query("SELECT 1")
@@ -72,8 +71,7 @@ def test_a_name_in_unicode_pins_only_if_it_may_be_any(weir, sql):
                                         ("SELECT set_config(key, value, false) FROM jsonb_each_text($1::jsonb)", '{"app.tenant":"acme"}')])
 def test_a_setting_of_a_name_that_the_sql_computes_pins(weir, sql, value):
     """A bound value with a dot is not that name."""
-    weir.start(pool_size=2, max_overflow=0, pool_lifo=False)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2, max_overflow=0, pool_lifo=False).raw() as wire, weir.raw() as other:
         wire.ask(extended(sql, value))
         other.query("SELECT 1")
         assert wire.value("SELECT current_setting('app.tenant')") == "acme"
@@ -94,8 +92,7 @@ ENDS = [["DEALLOCATE p", "DEALLOCATE PREPARE q"], ["DEALLOCATE ALL"], ["DISCARD 
 
 @pytest.mark.parametrize("how", PREPARES)
 def test_what_sql_prepares_pins_until_the_last_is_gone(weir, how):
-    weir.start(pool_size=2, max_overflow=0)
-    with weir.raw() as wire, weir.raw() as other:
+    with weir.start(pool_size=2, max_overflow=0).raw() as wire, weir.raw() as other:
         for end in ENDS:
             if how == "in a function":
                 wire.query("CREATE FUNCTION pg_temp.makes() RETURNS void LANGUAGE plpgsql AS $$ BEGIN "
@@ -115,8 +112,7 @@ def test_what_sql_prepares_pins_until_the_last_is_gone(weir, how):
 
 def test_what_sql_has_prepared_is_gone_with_its_client(weir):
     """And what others have prepared by the protocol works on."""
-    weir.start(pool_size=1, max_overflow=0)
-    with weir.raw() as other:
+    with weir.start(pool_size=1, max_overflow=0).raw() as other:
         other.ask(parse("s", "SELECT 's'") + sync())
         for _ in range(3):
             with weir.raw() as wire:
@@ -144,8 +140,7 @@ def test_the_log_tells_of_each_reason_once_a_minute(weir):
 
 @pytest.mark.parametrize("name", ["", "s"], ids=["unnamed", "named"])
 def test_a_statement_that_is_not_stored_pins(weir, name):
-    weir.start(pool_size=2, max_statement_size="1KiB")
-    with weir.raw() as wire:
+    with weir.start(pool_size=2, max_statement_size="1KiB").raw() as wire:
         long = parse(name, "SELECT 'long' -- " + "x" * 2000)
         wire.ask(long + sync())
         assert [row["reasons"] for row in weir.console("SHOW PINS")] == ["long_statement"]

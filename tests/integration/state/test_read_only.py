@@ -39,8 +39,7 @@ def test_primary_that_was_made_read_only_is_read_only_for_all_and_for_no_longer(
 
 @pytest.mark.parametrize("how", HOW)
 def test_client_may_set_it_for_itself(weir, postgres, how):
-    weir.start(pool_size=1)
-    client, other = weir.raw(), weir.raw()
+    client, other = weir.start(pool_size=1).raw(), weir.raw()
     client.query(how)
     for _ in range(2):
         assert other.value("SHOW default_transaction_read_only") == "off"

@@ -79,8 +79,7 @@ def test_it_counts_with_the_commit_and_not_after_a_rollback(weir, own):      # p
 
 def test_the_first_statement_of_a_pool_may_be_one(weir, own):
     """Nothing has been read yet when its server logged in."""
-    weir.start({f"database {own}": {"upstream": weir.upstream()}}, pool_size=1)
-    wire = weir.raw(database=own)
+    wire = weir.start({f"database {own}": {"upstream": weir.upstream()}}, pool_size=1).raw(database=own)
     wire.query("ALTER ROLE web SET work_mem = '7MB'")
     assert value(wire) == NEW
 

@@ -422,8 +422,7 @@ def test_a_client_alone_goes_on_with_its_own_random_numbers(weir, own):
 def test_who_keeps_its_server_has_random_numbers_of_its_own(weir, own, how):
     """pool_mode = session: nothing goes ahead of its requests."""
     settings = {"upstream": weir.upstream(user="web", dbname=own), "pool_size": 1, "max_overflow": 0}
-    weir.start(sections={"user reporting": {"pool_mode": "session"}}, **settings)
-    with weir.raw() as first:
+    with weir.start(sections={"user reporting": {"pool_mode": "session"}}, **settings).raw() as first:
         pid, wanted = first.value("SELECT pg_backend_pid(), setseed(0.5)"), first.value("SELECT random()")
         first.query("SELECT setseed(0.5)")
     if how == "reload":

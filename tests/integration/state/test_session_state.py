@@ -693,8 +693,7 @@ def test_discard_tells_reports_at_once(weir):
 
 def test_reports_are_told_as_postgresql_tells_them(weir):
     """None of what another client has set, none of what pgweir applies, and each of what the client does itself."""
-    weir.start(pool_size=1)
-    one_wire, other = weir.raw(parameters={"TimeZone": "Asia/Tokyo"}), weir.raw()
+    one_wire, other = weir.start(pool_size=1).raw(parameters={"TimeZone": "Asia/Tokyo"}), weir.raw()
 
     def reports(wire, sql):
         return [reply.parameter for reply in wire.ask(query(sql)) if reply.type == "S"]
@@ -731,8 +730,7 @@ def test_settings_are_replayed_in_the_encoding_of_their_client(weir, first):
 @pytest.mark.parametrize("change", ["SET client_encoding = 'LATIN1'", "SET app.other = 'süß'; SET client_encoding = 'LATIN1'",
                                     "BEGIN; SET app.other = 'süß'; SET client_encoding = 'LATIN1'; COMMIT"])
 def test_settings_stay_what_they_are_when_their_client_changes_its_encoding(weir, change):
-    weir.start(pool_size=1)
-    wire, other = weir.raw(), weir.raw()
+    wire, other = weir.start(pool_size=1).raw(), weir.raw()
     wire.query("SET app.name = 'Müller'")
     assert errors(wire.ask(query(change))) == []
     for _ in range(2):
@@ -747,8 +745,7 @@ def test_settings_stay_what_they_are_when_their_client_changes_its_encoding(weir
 
 def test_a_setting_that_could_not_be_told_in_its_clients_encoding_is_asked_about_again(weir):
     """The question about it fails until the client has another encoding."""
-    weir.start(pool_size=2)
-    wire, other = weir.raw(parameters={"client_encoding": "LATIN1"}), weir.raw()
+    wire, other = weir.start(pool_size=2).raw(parameters={"client_encoding": "LATIN1"}), weir.raw()
     wire.send(query("BEGIN"), query("SET LOCAL client_encoding = 'UTF8'"),
               query("SELECT set_config('app.name', '\u4e00', false)"), query("COMMIT"))
     assert errors(wire.read_until("Z", 4)) == []
@@ -830,8 +827,7 @@ BOUND = {                           # type, value, its format; as text
 def test_a_bound_value_is_what_postgresql_makes_of_it(weir, name):
     """Elsewhere, too."""
     kind, value, fmt, text = BOUND[name]
-    weir.start(pool_size=1, max_overflow=0)
-    one, two = weir.raw(), weir.raw()
+    one, two = weir.start(pool_size=1, max_overflow=0).raw(), weir.raw()
     replies = one.ask(parse("", AS_TEXT, [kind]) + bind("", "", [value], [fmt]) + execute() + sync())
     assert texts(replies) == [[text]]
     two.query("SET app.user_id = 'two'")
