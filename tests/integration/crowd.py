@@ -5,6 +5,9 @@ short transactions all the time; each looks whether its session is as a new one 
 client under test is found out too.
 """
 
+import asyncio
+import functools
+import inspect
 import threading
 
 import psycopg2
@@ -110,3 +113,18 @@ def in_clients(function, count=2):
         assert not thread.is_alive(), "a client hangs"
     if failures:
         raise failures[0]
+
+
+def two_clients(test):
+    """A test, maybe a coroutine, that two clients run at once, each with its number."""
+    @functools.wraps(test)
+    def runner(**fixtures):
+        async def both():
+            await asyncio.wait_for(asyncio.gather(*(test(**fixtures, number=number) for number in (1, 2))), 40)
+        if inspect.iscoroutinefunction(test):
+            asyncio.run(both())
+        else:
+            in_clients(lambda number: test(**fixtures, number=number))
+    words = inspect.signature(test)
+    runner.__signature__ = words.replace(parameters=[word for name, word in words.parameters.items() if name != "number"])
+    return runner
