@@ -3,9 +3,9 @@
 Whoever sends such a thing loses its connection at most, and is told why; a client beside it and the next one notice nothing.
 """
 
-import contextlib
 import socket
 import struct
+from contextlib import suppress
 
 import pytest
 
@@ -33,7 +33,7 @@ def send(wire, data, piece):
 
 
 def send_no_more(wire):
-    with contextlib.suppress(OSError):                               # it is closed
+    with suppress(OSError):                               # it is closed
         wire.sock.shutdown(socket.SHUT_WR)
 
 
