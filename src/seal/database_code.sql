@@ -24,6 +24,7 @@
 --   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3 any
 --   table, 3466/0 DDL.
 -- - base: what is VOLATILE has a risk of its own, which reaches as far; words of bodies tell of effects of PostgreSQL's own.
+--   FOR UPDATE is refused in other functions, but for what is inlined: a STABLE function in SQL that returns a set.
 -- - reach: the closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
 --   cause, the shortest way, as reach finds in that order.
 --
@@ -91,7 +92,7 @@ word AS (
 			SELECT name FROM vocabulary
 			UNION ALL SELECT word FROM signs
 			UNION ALL SELECT name FROM effect WHERE oid < 16384
-			UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into}'::text[])
+			UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into,share}'::text[])
 		)
 ),
 writes AS (SELECT DISTINCT oid FROM word WHERE word = ANY ('{insert,update,delete,merge,copy,alter,refresh}')),
@@ -181,6 +182,9 @@ base(class, oid, w, parts, reason) AS (
 	UNION ALL SELECT 1255, f.oid, false, 4096, 'effects'
 	FROM word JOIN effect e ON e.name = word AND e.oid < 16384 JOIN fun f ON f.oid = word.oid
 	WHERE f.provolatile <> 'v'
+	UNION ALL SELECT 1255, f.oid, false, 4096, 'row locks'
+	FROM word JOIN fun f USING (oid)
+	WHERE word = ANY ('{update,share}') AND f.lanname = 'sql' AND provolatile <> 'v'
 	UNION ALL SELECT 1255, oid, false, 4096, 'internal'
 	FROM fun
 	WHERE lanname = 'internal' AND prosrc IN (SELECT prosrc FROM pg_proc p JOIN effect e USING (oid) WHERE class = 1255 AND oid < 16384)

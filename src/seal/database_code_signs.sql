@@ -9,7 +9,7 @@
 -- - effect: what may do more than read (RISK_EFFECTS): functions that are VOLATILE, run text, or tell of the session or
 --   transaction that they run in; foreign tables; views of extensions. PostgreSQL's own views only read. Functions that only
 --   give another value each time are none; handlers and triggers can't be called.
--- - stored: what uses an effect of PostgreSQL's own where pg_depend does not tell.
+-- - stored: what uses an effect of PostgreSQL's own where pg_depend does not tell, or locks rows (a view FOR UPDATE).
 --
 -- Both have rows 'e', name, kind: of each effect.
 /* pgweir */ WITH RECURSIVE
@@ -103,7 +103,7 @@ effect(class, oid, name) AS (
 stored(class, oid) AS (
 	SELECT class, oid
 	FROM tree
-	WHERE NOT w AND tree ~ (SELECT concat(':(func|opfunc)id (', string_agg(oid::text, '|'), ') ') FROM effect WHERE oid < 16384)
+	WHERE NOT w AND tree ~ (SELECT concat('[{]ROWMARKCLAUSE |:(func|opfunc)id (', string_agg(oid::text, '|'), ') ') FROM effect WHERE oid < 16384)
 	UNION ALL SELECT u.class, u.oid
 	FROM (
 		SELECT 2617::oid, oid, oprcode::oid FROM pg_operator

@@ -444,6 +444,7 @@ CODE = {
     "a view": "CREATE VIEW v AS SELECT pg_try_advisory_lock(1)",
     "a view of settings": "CREATE VIEW v AS SELECT * FROM pg_settings",
     "a view with effects": "CREATE VIEW v AS SELECT pg_is_in_recovery()",
+    "a view that locks rows": "CREATE VIEW v AS SELECT FROM pg_class FOR KEY SHARE",
     "a view of what is VOLATILE in an extension": "CREATE EXTENSION pgcrypto; CREATE VIEW v AS SELECT gen_salt('md5')",
     "a view of an extension's view": "CREATE EXTENSION pg_stat_statements; CREATE VIEW v AS SELECT queryid FROM pg_stat_statements",
     "an extension that is not known": "CREATE EXTENSION pg_trgm; ALTER EXTENSION pg_trgm DROP FUNCTION show_trgm(text)",

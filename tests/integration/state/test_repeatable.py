@@ -1,7 +1,7 @@
 """Which SQL is one read that may be run twice without anybody seeing it: no name in it reaches a VOLATILE function, a foreign
-table, or what nobody knows (seal/database_code_signs.sql, effect; seal/risk_names.c). SHOW DATABASE_CODE FOR says so: SQL that may
-do more has "effects". PostgreSQL itself says what is true: each VOLATILE function of the database counts its calls, and whatever is
-called one read is run, and none was called."""
+table, row locks, or what nobody knows (seal/database_code_signs.sql, effect; seal/risk_names.c). SHOW DATABASE_CODE FOR says so:
+SQL that may do more has "effects". PostgreSQL itself says what is true: each VOLATILE function of the database counts its calls,
+and whatever is called one read is run, and none was called."""
 
 import contextlib
 
@@ -19,6 +19,7 @@ BEGIN = """CREATE SEQUENCE hits;
 CREATE FUNCTION hit(x int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('hits'); RETURN x; END $$;
 CREATE TABLE users (id int, name text); INSERT INTO users VALUES (1, 'a'), (2, 'b')"""
 MORE, READ, UNRUN = "effects", "one read", "effects, uncounted"    # UNRUN: no function of the database's is called
+LOCKS = "row locks"
 CASES = [                           # what the database has besides; SQL, and what it is
     ("", {"SELECT 1": READ, "SELECT id, upper(name) FROM users WHERE id = 1 ORDER BY name": READ, "TABLE users": READ, "VALUES (1)": READ,
           "WITH a AS (SELECT 1 AS b) SELECT b FROM a": READ, "SELECT now(), current_user, clock_timestamp(), timeofday(), gen_random_uuid()": READ,
@@ -27,7 +28,7 @@ CASES = [                           # what the database has besides; SQL, and wh
           "SELECT hit(1)": MORE, "SELECT * FROM hit(1)": MORE, "SELECT 1 FROM users WHERE id = hit(id)": MORE, "VALUES (hit(1))": MORE,
           "SELECT nextval('hits')": MORE, "SELECT pg_catalog.nextval('hits')": MORE, "WITH a AS (SELECT hit(1)) SELECT * FROM a": MORE,
           "SELECT setval('hits', nextval('hits') + 1)": MORE,
-          "SELECT query_to_xml('SELECT hit(1)', true, true, '')": MORE, "SELECT * FROM users FOR UPDATE": UNRUN, "SELECT * FROM users FOR KEY SHARE": UNRUN,
+          "SELECT query_to_xml('SELECT hit(1)', true, true, '')": MORE, "SELECT * FROM users FOR UPDATE": LOCKS, "SELECT * FROM users FOR KEY SHARE": LOCKS,
           "SELECT pg_sleep(0)": UNRUN, "SELECT pg_backend_pid()": UNRUN, "SELECT txid_current()": UNRUN, "SELECT pg_current_xact_id()": UNRUN,
           "SELECT pg_advisory_xact_lock(1)": UNRUN, "SELECT pg_notify('a', '')": UNRUN, "SELECT set_config('a.b', 'c', false)": UNRUN,
           "SELECT lo_create(0)": UNRUN, "SELECT currval('hits')": UNRUN, "SELECT lastval()": UNRUN, "SELECT pg_is_in_recovery()": UNRUN,
@@ -53,6 +54,15 @@ CASES = [                           # what the database has besides; SQL, and wh
     ("CREATE VIEW numbers AS SELECT nextval('hits') AS a", {"SELECT 1 FROM users, public.numbers": MORE}),
     ("CREATE VIEW sessions AS SELECT pid FROM pg_stat_activity", {"SELECT * FROM sessions": READ}),
     ("CREATE VIEW own_session AS SELECT * FROM pg_stat_activity WHERE pid = pg_backend_pid()", {"SELECT * FROM own_session": UNRUN}),
+    ("CREATE VIEW locking AS SELECT id FROM users FOR UPDATE", {"SELECT * FROM locking": LOCKS}),
+    ("CREATE VIEW locking_below AS WITH a AS (SELECT 1 FROM (SELECT id FROM users FOR KEY SHARE SKIP LOCKED) b) TABLE a", {"TABLE locking_below": LOCKS}),
+    ("CREATE VIEW locking_again AS SELECT id FROM locking", {"SELECT 1 FROM users, locking_again": LOCKS}),
+    ("CREATE FUNCTION locks() RETURNS SETOF users LANGUAGE sql STABLE AS 'SELECT * FROM users FOR/**/UPDATE'", {"SELECT * FROM locks()": LOCKS}),
+    ("CREATE FUNCTION locks_shared() RETURNS SETOF users LANGUAGE sql IMMUTABLE AS 'SELECT * FROM users FOR SHARE'", {"SELECT * FROM locks_shared()": LOCKS}),
+    ("CREATE FUNCTION locks_atomic() RETURNS SETOF users STABLE BEGIN ATOMIC SELECT * FROM users FOR UPDATE; END", {"SELECT * FROM locks_atomic()": LOCKS}),
+    ("CREATE FUNCTION locks_by_view() RETURNS SETOF int LANGUAGE sql STABLE AS 'SELECT id FROM locking'", {"SELECT * FROM locks_by_view()": LOCKS}),
+    ("CREATE TABLE guarded_by_locks (v int); INSERT INTO guarded_by_locks VALUES (1); ALTER TABLE guarded_by_locks ENABLE ROW LEVEL SECURITY; "
+     "CREATE POLICY p ON guarded_by_locks USING (EXISTS (SELECT FROM users FOR UPDATE))", {"SELECT * FROM guarded_by_locks": LOCKS}),
     ("CREATE TABLE guarded (v int); INSERT INTO guarded VALUES (1); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY; ALTER TABLE guarded FORCE ROW LEVEL SECURITY; "
      "CREATE POLICY p ON guarded USING (hit(v) > 0)", {"SELECT * FROM guarded": MORE}),
     ("CREATE TABLE guarded_well (v int); ALTER TABLE guarded_well ENABLE ROW LEVEL SECURITY; "
@@ -135,7 +145,7 @@ def test_what_may_be_run_twice(weir, postgres):
                 cursor.execute("SELECT last_value + is_called::int, pg_current_xact_id_if_assigned() FROM hits")
                 after, xid = cursor.fetchone()
                 cursor.execute("COMMIT")
-                assert (sql, after > before, what == READ and xid is not None) == (sql, what == MORE, False)
+                assert (sql, after > before, what in (READ, LOCKS) and xid is not None) == (sql, what == MORE, what == LOCKS)
 
 
 # What is in the way of all SQL, or of SQL with such a parameter.
