@@ -82,6 +82,16 @@ class Shared:
             cursor.execute("LOCK TABLE kept")
             yield lambda: cursor.execute("ROLLBACK")
 
+    @contextlib.contextmanager
+    def held(self, others=1, before=query(BLOCKED), **settings):
+        """What unlocks the table, the client that waits for it, and so many others."""
+        self.start(**settings)
+        with self.locked() as unlock, contextlib.ExitStack() as stack:
+            holder, *clients = (stack.enter_context(self.weir.raw()) for _ in range(1 + others))
+            holder.send(before)
+            self.wait_locked()
+            yield unlock, holder, *clients
+
     def wait_locked(self, count=1):
         wait_until(lambda: self.postgres.count(wait_event_type="Lock") == count, what=f"{count} that wait for the table")
 
@@ -120,10 +130,7 @@ def shared(weir):
 @pytest.mark.parametrize("before", [query(BLOCKED), one_statement(BLOCKED) + sync()], ids=["simple", "extended"])
 @attempted
 def test_a_read_goes_ahead_and_each_gets_its_own_answer(shared, before, read):
-    shared.start()
-    with shared.locked() as unlock, shared.weir.raw() as holder, shared.weir.raw() as reader:
-        holder.send(before)
-        shared.wait_locked()
+    with shared.held(before=before) as (unlock, holder, reader):
         reader.send(read)
         shared.wait_ahead(1)
         unlock()
@@ -134,11 +141,7 @@ def test_a_read_goes_ahead_and_each_gets_its_own_answer(shared, before, read):
 
 @attempted
 def test_as_many_go_ahead_as_max_pipeline_says_in_their_order(shared):
-    shared.start(max_pipeline=4)
-    with shared.locked() as unlock, contextlib.ExitStack() as stack:
-        holder, *readers = (stack.enter_context(shared.weir.raw()) for _ in range(7))
-        holder.send(query(BLOCKED))
-        shared.wait_locked()
+    with shared.held(6, max_pipeline=4) as (unlock, holder, *readers):
         for number, reader in enumerate(readers):
             reader.send(query(f"SELECT {number}"))
             shared.wait_ahead(min(number + 1, 3), waiting=number + 1)
@@ -162,10 +165,7 @@ def test_as_many_go_ahead_as_max_pipeline_says_in_their_order(shared):
 @attempted
 def test_nothing_else_goes_ahead(shared, message):
     shared.postgres.query("CREATE SEQUENCE IF NOT EXISTS numbers")
-    shared.start()
-    with shared.locked() as unlock, shared.weir.raw() as holder, shared.weir.raw() as other:
-        holder.send(query(BLOCKED))
-        shared.wait_locked()
+    with shared.held() as (unlock, holder, other):
         other.send(message)
         shared.wait_ahead(0, waiting=1)
         unlock()
@@ -175,10 +175,7 @@ def test_nothing_else_goes_ahead(shared, message):
 
 @attempted
 def test_nobody_goes_ahead_of_a_write_that_waits(shared):
-    shared.start(max_pipeline=8)
-    with shared.locked() as unlock, shared.weir.raw() as holder, shared.weir.raw() as writer, shared.weir.raw() as reader:
-        holder.send(query(BLOCKED))
-        shared.wait_locked()
+    with shared.held(2, max_pipeline=8) as (unlock, holder, writer, reader):
         writer.send(query("INSERT INTO kept VALUES (2)"))
         shared.wait_ahead(0, waiting=1)
         reader.send(query("SELECT count(*) FROM kept"))
@@ -194,12 +191,9 @@ def test_nobody_goes_ahead_of_a_write_that_waits(shared):
     one_statement(BLOCKED)], ids=["a transaction", "two statements", "code", "no Sync"])
 @attempted
 def test_nothing_goes_ahead_behind_what_may_not_end_it_all(shared, before):
-    shared.start()
-    with shared.locked() as unlock, shared.weir.raw() as holder, shared.weir.raw() as reader:
-        holder.send(before)
-        if before[-5:] != sync() and before[:1] == b"P":
-            holder.send(b"H\0\0\0\4")
-        shared.wait_locked()
+    if before[-5:] != sync() and before[:1] == b"P":
+        before += b"H\0\0\0\4"
+    with shared.held(before=before) as (unlock, holder, reader):
         reader.send(query("SELECT 'mine'"))
         shared.wait_ahead(0, waiting=1)
         unlock()
@@ -209,10 +203,7 @@ def test_nothing_goes_ahead_behind_what_may_not_end_it_all(shared, before):
 
 @attempted
 def test_a_cancel_of_what_runs_does_not_hit_who_is_behind(shared):
-    shared.start()
-    with shared.locked(), shared.weir.raw() as holder, shared.weir.raw() as reader:
-        holder.send(query(BLOCKED))
-        shared.wait_locked()
+    with shared.held() as (_, holder, reader):
         reader.send(query("SELECT 'mine'"))
         shared.wait_ahead(1)
         send_cancel(shared.weir.address, holder.key)
@@ -223,10 +214,7 @@ def test_a_cancel_of_what_runs_does_not_hit_who_is_behind(shared):
 
 @attempted
 def test_a_cancel_of_who_is_ahead_is_answered_at_once_and_hits_nobody(shared):
-    shared.start()
-    with shared.locked() as unlock, shared.weir.raw() as holder, shared.weir.raw() as reader:
-        holder.send(query(BLOCKED))
-        shared.wait_locked()
+    with shared.held() as (unlock, holder, reader):
         reader.send(query("SELECT 'mine'"))
         shared.wait_ahead(1)
         send_cancel(shared.weir.address, reader.key)
@@ -239,10 +227,7 @@ def test_a_cancel_of_who_is_ahead_is_answered_at_once_and_hits_nobody(shared):
 
 @attempted
 def test_who_is_ahead_and_leaves_gets_nothing_and_takes_nothing(shared):
-    shared.start()
-    with shared.locked() as unlock, shared.weir.raw() as holder:
-        holder.send(query(BLOCKED))
-        shared.wait_locked()
+    with shared.held(0) as (unlock, holder):
         with shared.weir.raw() as reader:
             reader.send(query("SELECT 'mine'"))
             shared.wait_ahead(1)
@@ -254,10 +239,7 @@ def test_who_is_ahead_and_leaves_gets_nothing_and_takes_nothing(shared):
 
 @attempted
 def test_pool_timeout_counts_for_who_is_ahead(shared):
-    shared.start(pool_timeout="2s")
-    with shared.locked() as unlock, shared.weir.raw() as holder, shared.weir.raw() as reader:
-        holder.send(query(BLOCKED))
-        shared.wait_locked()
+    with shared.held(pool_timeout="2s") as (unlock, holder, reader):
         reader.send(query("SELECT 'mine'"))
         assert errors(reader.read_until("Z"))[0].sqlstate == "53300"
         unlock()
@@ -267,10 +249,7 @@ def test_pool_timeout_counts_for_who_is_ahead(shared):
 
 @attempted
 def test_who_is_ahead_stays_in_the_queue_when_the_connection_is_lost(shared):
-    shared.start(max_pipeline=3)
-    with shared.locked(), shared.weir.raw() as holder, shared.weir.raw() as one, shared.weir.raw() as two:
-        holder.send(query(BLOCKED))
-        shared.wait_locked()
+    with shared.held(2, max_pipeline=3) as (_, holder, one, two):
         for reader, name in (one, "one"), (two, "two"):
             reader.send(query(f"SELECT '{name}'"))
         shared.wait_ahead(2)
@@ -300,10 +279,7 @@ def test_what_takes_too_long_does_not_keep_who_is_ahead(shared):
 
 @attempted
 def test_the_next_request_of_who_runs_waits_for_its_turn(shared):
-    shared.start()
-    with shared.locked() as unlock, shared.weir.raw() as holder, shared.weir.raw() as reader:
-        holder.send(query(BLOCKED))
-        shared.wait_locked()
+    with shared.held() as (unlock, holder, reader):
         reader.send(query("SELECT 'mine'"))
         shared.wait_ahead(1)
         holder.send(query("INSERT INTO kept VALUES (2)"))
@@ -358,10 +334,7 @@ def test_reads_go_ahead_on_a_connection_that_has_plans_of_functions(shared):
                          ids=["off", "commit_check", "refuse"])
 @attempted
 def test_without_it_nobody_goes_ahead(shared, settings):
-    shared.start(**settings)
-    with shared.locked() as unlock, shared.weir.raw() as holder, shared.weir.raw() as reader:
-        holder.send(query(BLOCKED))
-        shared.wait_locked()
+    with shared.held(**settings) as (unlock, holder, reader):
         reader.send(query("SELECT 'mine'"))
         if "pool_mode" not in settings:
             shared.wait_ahead(0, waiting=1)
