@@ -269,6 +269,16 @@ def hop(name, kinds):
     return add
 
 
+def row(name, kinds, kind, sql, *statements, table=None):
+    """A hop that needs no more than SQL, with {t} for what is used, and {n} for what uses it: a table with these columns, or what the SQL makes."""
+    def made(m, t):
+        n = m.name() if table is None else m.table(table.format(t=t.name))
+        if sql:
+            m.run(sql.format(n=n, t=t.name))
+        return Thing(kind, n, tuple(statement.format(n=n, t=t.name) for statement in statements))
+    hop(name, kinds)(made)
+
+
 @hop("body", "fva")
 def _(m, t):
     if m.random.random() < 0.5:
@@ -278,16 +288,8 @@ def _(m, t):
     return Thing("f", m.function(f"DECLARE r int; BEGIN r := 1+{spelt}(x); RETURN r; END"))
 
 
-@hop("SQL-standard body", "fv")
-def _(m, t):
-    name = m.name()
-    m.run(f"CREATE FUNCTION {name}(x int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT {t.name}(x); END")
-    return Thing("v", name)
-
-
-@hop("argument's default", "fv")
-def _(m, t):
-    return Thing("v", m.function("SELECT x", f"x int, y int DEFAULT {t.name}(1)", language="sql"))
+row("SQL-standard body", "fv", "v", "CREATE FUNCTION {n}(x int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT {t}(x); END")
+hop("argument's default", "fv")(lambda m, t: Thing("v", m.function("SELECT x", f"x int, y int DEFAULT {t.name}(1)", language="sql")))
 
 
 @hop("prefix operator", "f")
@@ -346,54 +348,14 @@ def _(m, t):
     return Thing("a", name, (f"SELECT {name}(v) FILTER (WHERE v > 0) OVER () FROM generate_series(1, 2) v",))
 
 
-@hop("view", "fv")
-def _(m, t):
-    name = m.name()
-    m.run(f"CREATE VIEW {name} AS SELECT {t.name}(v) AS a FROM generate_series(1, 2) v")
-    return Thing("r", name)
-
-
-@hop("rule for INSERT", "fv")
-def _(m, t):
-    name = m.table()
-    m.run(f"CREATE RULE r AS ON INSERT TO {name} DO ALSO SELECT {t.name}(new.a)")
-    return Thing("p", name)
-
-
-@hop("policy", "fv")
-def _(m, t):
-    name = m.table()
-    m.run(f"INSERT INTO {name} VALUES (1); ALTER TABLE {name} ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON {name} USING ({t.name}(a) > 0)")
-    return Thing("r", name)
-
-
-@hop("default", "fv")
-def _(m, t):
-    return Thing("p", m.table(f"a int, b int DEFAULT {t.name}(2)"))
-
-
-@hop("generated column", "f")
-def _(m, t):
-    return Thing("p", m.table(f"a int, b int GENERATED ALWAYS AS ({t.name}(a)) STORED"))
-
-
-@hop("check", "fv")
-def _(m, t):
-    return Thing("p", m.table(f"a int CHECK ({t.name}(a) < 1000)"))
-
-
-@hop("index", "f")
-def _(m, t):
-    name = m.table()
-    m.run(f"CREATE INDEX ON {name} (({t.name}(a)))")
-    return Thing("p", name)
-
-
-@hop("index's condition", "f")
-def _(m, t):
-    name = m.table()
-    m.run(f"CREATE INDEX ON {name} (a) WHERE {t.name}(a) > 0")
-    return Thing("p", name)
+row("view", "fv", "r", "CREATE VIEW {n} AS SELECT {t}(v) AS a FROM generate_series(1, 2) v")
+row("rule for INSERT", "fv", "p", "CREATE RULE r AS ON INSERT TO {n} DO ALSO SELECT {t}(new.a)", table="a int")
+row("policy", "fv", "r", "INSERT INTO {n} VALUES (1); ALTER TABLE {n} ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON {n} USING ({t}(a) > 0)", table="a int")
+hop("default", "fv")(lambda m, t: Thing("p", m.table(f"a int, b int DEFAULT {t.name}(2)")))
+hop("generated column", "f")(lambda m, t: Thing("p", m.table(f"a int, b int GENERATED ALWAYS AS ({t.name}(a)) STORED")))
+hop("check", "fv")(lambda m, t: Thing("p", m.table(f"a int CHECK ({t.name}(a) < 1000)")))
+row("index", "f", "p", "CREATE INDEX ON {n} (({t}(a)))", table="a int")
+row("index's condition", "f", "p", "CREATE INDEX ON {n} (a) WHERE {t}(a) > 0", table="a int")
 
 
 @hop("index of a referenced table", "f")
@@ -448,11 +410,8 @@ def _(m, t):
     return Thing("p", name)
 
 
-@hop("trigger's condition", "fv")
-def _(m, t):
-    name = m.table()
-    m.run(f"CREATE TRIGGER x BEFORE INSERT ON {name} FOR EACH ROW WHEN ({t.name}(new.a) < 0) EXECUTE FUNCTION suppress_redundant_updates_trigger()")
-    return Thing("p", name)
+row("trigger's condition", "fv", "p",
+    "CREATE TRIGGER x BEFORE INSERT ON {n} FOR EACH ROW WHEN ({t}(new.a) < 0) EXECUTE FUNCTION suppress_redundant_updates_trigger()", table="a int")
 
 
 @hop("deferred trigger", "fv")
@@ -470,11 +429,7 @@ def _(m, t):
     return Thing("r", name, (f"INSERT INTO {part} (a) VALUES (1)",))
 
 
-@hop("domain's check", "fv")
-def _(m, t):
-    name = m.name()
-    m.run(f"CREATE DOMAIN {name} AS int CHECK ({t.name}(VALUE) < 1000)")
-    return Thing("t", name)
+row("domain's check", "fv", "t", "CREATE DOMAIN {n} AS int CHECK ({t}(VALUE) < 1000)")
 
 
 @hop("domain's default", "fv")
@@ -602,50 +557,15 @@ def _(m, t):
 
 # From relations.
 
-@hop("view of it", "rp")
-def _(m, t):
-    name = m.name()
-    m.run(f"CREATE VIEW {name} AS SELECT a FROM {t.name}")
-    return Thing("r", name)
-
-
-@hop("body that reads it", "rp")
-def _(m, t):
-    return Thing("v", m.function(f"SELECT count(*)::int FROM {t.name}", language="sql", more="STABLE"))
-
-
-@hop("body that writes it", "rp")
-def _(m, t):
-    return Thing("v", m.function(f"BEGIN INSERT INTO {t.name} (a) VALUES (x); RETURN 1; EXCEPTION WHEN others THEN RETURN 1; END", more=""))
-
-
-@hop("SQL-standard body that writes it", "p")
-def _(m, t):
-    name = m.name()
-    m.run(f"CREATE FUNCTION {name}(x int) RETURNS int LANGUAGE sql BEGIN ATOMIC INSERT INTO {t.name} (a) VALUES (x); SELECT 1; END")
-    return Thing("v", name)
-
-
-@hop("policy that reads it", "rp")
-def _(m, t):
-    name = m.table()
-    m.run(f"INSERT INTO {name} VALUES (1); ALTER TABLE {name} ENABLE ROW LEVEL SECURITY; "
-          f"CREATE POLICY p ON {name} USING (EXISTS (SELECT FROM {t.name}))")
-    return Thing("r", name)
-
-
-@hop("rule that writes it", "p")
-def _(m, t):
-    name = m.table()
-    m.run(f"CREATE RULE r AS ON INSERT TO {name} DO ALSO INSERT INTO {t.name} (a) VALUES (new.a)")
-    return Thing("p", name)
-
-
-@hop("parent", "p")
-def _(m, t):
-    name = m.table()
-    m.run(f"ALTER TABLE {t.name} INHERIT {name}; INSERT INTO {t.name} (a) VALUES (7)")
-    return Thing("r", name)
+row("view of it", "rp", "r", "CREATE VIEW {n} AS SELECT a FROM {t}")
+hop("body that reads it", "rp")(lambda m, t: Thing("v", m.function(f"SELECT count(*)::int FROM {t.name}", language="sql", more="STABLE")))
+hop("body that writes it", "rp")(lambda m, t: Thing("v", m.function(f"BEGIN INSERT INTO {t.name} (a) VALUES (x); RETURN 1; EXCEPTION WHEN others THEN RETURN 1; END", more="")))
+row("SQL-standard body that writes it", "p", "v",
+    "CREATE FUNCTION {n}(x int) RETURNS int LANGUAGE sql BEGIN ATOMIC INSERT INTO {t} (a) VALUES (x); SELECT 1; END")
+row("policy that reads it", "rp", "r",
+    "INSERT INTO {n} VALUES (1); ALTER TABLE {n} ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON {n} USING (EXISTS (SELECT FROM {t}))", table="a int")
+row("rule that writes it", "p", "p", "CREATE RULE r AS ON INSERT TO {n} DO ALSO INSERT INTO {t} (a) VALUES (new.a)", table="a int")
+row("parent", "p", "r", "ALTER TABLE {t} INHERIT {n}; INSERT INTO {t} (a) VALUES (7)", table="a int")
 
 
 @hop("partitioned parent", "p")
@@ -677,15 +597,9 @@ def _(m, t):
 
 # From types.
 
-@hop("column of the type", "t")
-def _(m, t):
-    return Thing("r", m.table(f"a {t.name}"))
-
-
-@hop("column of an array of the type", "t")
-def _(m, t):
-    name = m.table(f"a {t.name}[]")
-    return Thing("x", name, (f"INSERT INTO {name} VALUES ('{{1,2}}')", f"INSERT INTO {name} VALUES (ARRAY[1,2])", f"SELECT * FROM {name}"))
+hop("column of the type", "t")(lambda m, t: Thing("r", m.table(f"a {t.name}")))
+row("column of an array of the type", "t", "x",
+    "", "INSERT INTO {n} VALUES ('{{1,2}}')", "INSERT INTO {n} VALUES (ARRAY[1,2])", "SELECT * FROM {n}", table="a {t}[]")
 
 
 @hop("composite of the type", "t")
@@ -698,21 +612,9 @@ def _(m, t):
                              f"INSERT INTO {table} VALUES (ROW(1))", f"SELECT jsonb_populate_record(NULL::{name}, '{{\"v\": 1}}')"))
 
 
-@hop("parameter of the type", "t")
-def _(m, t):
-    return Thing("v", m.function("SELECT 1", f"x {t.name}", "int", "sql"))
-
-
-@hop("result of the type", "t")
-def _(m, t):
-    return Thing("f", m.function("BEGIN RETURN x; END", "x int", t.name))
-
-
-@hop("domain over the type", "t")
-def _(m, t):
-    name = m.name()
-    m.run(f"CREATE DOMAIN {name} AS {t.name}")
-    return Thing("t", name)
+hop("parameter of the type", "t")(lambda m, t: Thing("v", m.function("SELECT 1", f"x {t.name}", "int", "sql")))
+hop("result of the type", "t")(lambda m, t: Thing("f", m.function("BEGIN RETURN x; END", "x int", t.name)))
+row("domain over the type", "t", "t", "CREATE DOMAIN {n} AS {t}")
 
 
 @hop("range over the type", "t")
