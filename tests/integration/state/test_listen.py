@@ -831,7 +831,8 @@ def test_pause_resume_and_reconnect(one):
 @pytest.mark.parametrize("is_new", [True, False], ids=["first", "further"])
 def test_a_listen_within_a_transaction_does_not_keep_a_pause_from_its_end(weir, is_new):
     """It waits for the connection that the PAUSE has closed, and has a server, for which the PAUSE waits."""
-    other = weir.start().raw() if is_new else listening(weir, "a")
+    weir.start()
+    other = weir.raw() if is_new else listening(weir, "a")
     wire = weir.raw()
     wire.query(BEGIN_NOW)
     weir.reload(pool_timeout="1s")
