@@ -139,7 +139,7 @@ SHOW(show_waiters, waiter_columns, OF_ALL)
 		struct fail why;
 		size_t len;
 
-		if (!c->x.waiter.is_waiting)
+		if (c->x.waiter.waits == WAITS_NOT)
 			continue;
 		policy_explain_wait(c->x.pool->policy, &c->x.waiter, env->now_us, &why);
 		row.reason = why.detail;

@@ -124,7 +124,7 @@ find_first_in_line(const struct show_env *env, const struct pool *e)
 	const struct client *c, *first = NULL;
 
 	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c))
-		if (c->x.waiter.is_waiting && pool_is_same(c->x.pool, e) &&
+		if (c->x.waiter.waits != WAITS_NOT && pool_is_same(c->x.pool, e) &&
 		    (first == NULL || c->x.waiter.since_us < first->x.waiter.since_us))
 			first = c;
 	return first;

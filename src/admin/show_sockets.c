@@ -130,7 +130,7 @@ client_state(const struct client *c)
 static void
 client_row(const struct show_env *env, const struct client *c, struct socket_row *row)
 {
-	uint64_t wait_us = c->x.waiter.is_waiting ? show_age_us(env->now_us, c->x.waiter.since_us) : 0;
+	uint64_t wait_us = c->x.waiter.waits != WAITS_NOT ? show_age_us(env->now_us, c->x.waiter.since_us) : 0;
 
 	row_init(row, "C");
 	row->user = exchange_user(&c->x)[0] != '\0' ? exchange_user(&c->x) : "(nouser)";

@@ -311,7 +311,7 @@ SHOW(answer_wait, show_sentence_columns, OF_LOCKS)
 			 "; SHOW WAITERS has those that wait for a server, and SHOW EVENTS LIKE "
 			 "'%%client %" PRIu64 " %%' says why it was disconnected, if pgweir did that.",
 			 env->command->client_id, env->command->client_id);
-	else if (h != NULL && c->x.waiter.is_waiting)
+	else if (h != NULL && c->x.waiter.waits != WAITS_NOT)
 		say_waits(env, c, list, rows);
 	else if (h != NULL && h->srv != NULL)
 		say_with_server(env, list, h, rows);

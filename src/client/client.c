@@ -58,7 +58,7 @@ client_free_later(struct grave *g)
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
 	const struct exchange_rare *rare = c->x.rare;
 
-	assert(c->x.state == CL_CLOSED && c->x.srv == NULL && !c->x.waiter.is_waiting);
+	assert(c->x.state == CL_CLOSED && c->x.srv == NULL && c->x.waiter.waits == WAITS_NOT);
 	assert(c->x.statements == NULL && c->x.session == NULL);
 	assert(rare == NULL || (rare->cancels == NULL && rare->doubt == NULL));
 	gucs_unref(c->x.gucs);

@@ -36,8 +36,8 @@ is_to_leave(const struct client *c, bool is_gentle)
 
 	if (client_state_is_login((enum client_state)c->x.state))
 		return true;
-	if (!c->x.waiter.is_waiting || !is_gentle)
-		return c->x.waiter.is_waiting;
+	if (c->x.waiter.waits == WAITS_NOT || !is_gentle)
+		return c->x.waiter.waits != WAITS_NOT;
 	policy_get_counts(c->x.pool->policy, &counts);
 	return counts.pinging + counts.washing == 0;
 }

@@ -281,8 +281,8 @@ policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state t
 static void
 join_queue(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 {
-	assert(!t->is_waiting);
-	t->is_waiting = true;
+	assert(t->waits == WAITS_NOT);
+	t->waits = WAITS_IN_LINE;
 	t->since_us = now_us;
 	t->connect_us = 0;
 	t->is_wait_logged = false;
@@ -303,11 +303,11 @@ join_queue(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 void
 policy_leave_queue(struct policy *p, struct policy_waiter *t)
 {
-	assert(t->is_waiting && p->waiting > 0);
-	if (t->is_ahead)
+	assert(t->waits != WAITS_NOT && p->waiting > 0);
+	if (t->waits == WAITS_AHEAD)
 		policy_leave_ahead(p, t);
 	TAILQ_REMOVE(&p->line, t, link);
-	t->is_waiting = false;
+	t->waits = WAITS_NOT;
 	p->waiting--;
 	tell_of_line(p);
 }
@@ -316,7 +316,7 @@ policy_leave_queue(struct policy *p, struct policy_waiter *t)
 static void
 leave_served(struct policy *p, struct policy_waiter *t)
 {
-	p->counters->pipelined[PL_SECOND] += t->is_ahead;
+	p->counters->pipelined[PL_SECOND] += t->waits == WAITS_AHEAD;
 	policy_leave_queue(p, t);
 }
 
@@ -440,7 +440,7 @@ policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 void
 policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 {
-	if (!t->is_waiting)
+	if (t->waits == WAITS_NOT)
 		return;
 	t->connect_us = policy_waited_to_connect_us(p, t, now_us);
 	policy_leave_queue(p, t);
@@ -456,7 +456,7 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint6
 {
 	bool is_within = p->is_granting;
 
-	assert(conn->state == PC_LENT && !t->is_waiting);
+	assert(conn->state == PC_LENT && t->waits == WAITS_NOT);
 	p->is_granting = true;
 	p->orders.worker->borrowers->on_grant(conn, t);
 	if (is_within)
@@ -571,7 +571,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		if (asked_us != 0)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
 		if (ahead > 0) {
-			t->is_ahead = false;
+			t->waits = WAITS_IN_LINE;
 			p->sent_ahead--;
 		}
 		leave_served(p, t);

@@ -129,6 +129,12 @@ struct policy_waiter_ops {
 	bool (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
+enum waiting {
+	WAITS_NOT,
+	WAITS_IN_LINE,
+	WAITS_AHEAD /* its request was sent ahead, and not in vain (policy_ahead.h) */
+};
+
 /* Embed one in the borrower, zeroed. While the waiter waits, it belongs to the pool. */
 struct policy_waiter {
 	const void *gucs; /* prefers an idle connection with this GUC set; may be NULL */
@@ -139,9 +145,8 @@ struct policy_waiter {
 	};
 	uint64_t connect_us; /* when it is granted or refused: how much of the wait was PostgreSQL's, for an answer to
 			      * what was opened or pinged */
-	bool is_waiting;
+	uint8_t waits; /* enum waiting */
 	bool is_wait_logged; /* the borrower's own, false when the wait begins */
-	bool is_ahead; /* its request was sent ahead, and not in vain. Set and cleared by policy_ahead.c */
 	uint32_t number; /* its place in the queue */
 	union {
 		TAILQ_ENTRY(policy_waiter) link; /* while it waits */

@@ -33,9 +33,9 @@ policy_first_behind(const struct policy *p, uint64_t now_us)
 {
 	struct policy_waiter *t = TAILQ_FIRST(&p->line);
 
-	if (t != NULL && t->is_ahead && is_stuck(p, t, now_us))
+	if (t != NULL && t->waits == WAITS_AHEAD && is_stuck(p, t, now_us))
 		return t;
-	while (t != NULL && t->is_ahead)
+	while (t != NULL && t->waits == WAITS_AHEAD)
 		t = TAILQ_NEXT(t, link);
 	return t;
 }
@@ -45,7 +45,7 @@ policy_next(const struct policy *p, uint64_t now_us)
 {
 	struct policy_waiter *first = TAILQ_FIRST(&p->line), *t;
 
-	if (first == NULL || !first->is_ahead)
+	if (first == NULL || first->waits != WAITS_AHEAD)
 		return first;
 	t = policy_first_behind(p, now_us);
 	return t == NULL && p->shard.shared != NULL ? first : t;
@@ -57,7 +57,8 @@ policy_stuck_at(const struct policy *p)
 	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 	struct policy_conn *conn;
 
-	if (p->sent_ahead == 0 || p->count[PC_IDLE] == 0 || !first->is_ahead || find(p, first, &conn) == NULL)
+	if (p->sent_ahead == 0 || p->count[PC_IDLE] == 0 || first->waits != WAITS_AHEAD ||
+	    find(p, first, &conn) == NULL)
 		return NEVER_US;
 	return later(later(conn->ahead_since_us, conn->ahead_wait_us), 1);
 }
@@ -77,9 +78,9 @@ policy_leave_ahead(struct policy *p, struct policy_waiter *t)
 	struct policy_conn *conn;
 	struct policy_ahead *a = find(p, t, &conn);
 
-	assert(a != NULL && t->is_ahead);
+	assert(a != NULL && t->waits == WAITS_AHEAD);
 	a->t = NULL;
-	t->is_ahead = false;
+	t->waits = WAITS_IN_LINE;
 	p->sent_ahead--;
 }
 
@@ -89,15 +90,15 @@ policy_go_ahead(struct policy *p, struct policy_conn *conn, const struct policy_
 {
 	struct policy_waiter *t = what->t;
 
-	assert(conn->state == PC_LENT && t->is_waiting && conn->ahead_count < POLICY_AHEAD_MAX);
-	if (t->is_ahead)
+	assert(conn->state == PC_LENT && t->waits != WAITS_NOT && conn->ahead_count < POLICY_AHEAD_MAX);
+	if (t->waits == WAITS_AHEAD)
 		policy_leave_ahead(p, t);
 	if (conn->ahead_count == 0)
 		conn->ahead_since_us = now_us;
 	conn->ahead[conn->ahead_count++] = *what;
 	conn->ahead_in = p;
 	conn->ahead_wait_us = wait_us;
-	t->is_ahead = true;
+	t->waits = WAITS_AHEAD;
 	p->sent_ahead++;
 }
 

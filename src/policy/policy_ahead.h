@@ -27,7 +27,7 @@ uint32_t policy_count_ahead(const struct policy *p);
 static inline bool
 policy_next_is_nobodys(const struct policy_conn *conn)
 {
-	return conn->ahead_count > 0 && (conn->ahead[0].t == NULL || !conn->ahead[0].t->is_waiting);
+	return conn->ahead_count > 0 && (conn->ahead[0].t == NULL || conn->ahead[0].t->waits == WAITS_NOT);
 }
 /* Forgets all: they are nobody's, and those in the queue are sent again. Fine if there are none. policy_forget_ahead.c
  */

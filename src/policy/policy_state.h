@@ -60,7 +60,7 @@ struct policy {
 	uint32_t washing; /* how many of the LENT will be returned in a moment */
 	struct policy_conn *last[POLICY_LAST]; /* by the id of its last borrower, if borrower_id still says so */
 	struct policy_queue line; /* the longest waiter is first */
-	uint32_t waiting, sent_ahead /* of these: t->is_ahead */, last_number;
+	uint32_t waiting, sent_ahead /* of these: WAITS_AHEAD */, last_number;
 
 	bool is_paused;
 	bool is_in_use; /* somebody has used the pool, so min_idle is kept */

@@ -122,7 +122,7 @@ take_clients(struct worker *k, struct snapshot *s)
 		activity = client_activity(c);
 		p->clients[CLIENTS_IDLE] += activity == CLIENT_IS_IDLE;
 		p->clients[CLIENTS_ACTIVE] += activity == CLIENT_IS_ACTIVE;
-		p->clients[CLIENTS_WAITING] += activity == CLIENT_IS_WAITING && !c->x.waiter.is_waiting;
+		p->clients[CLIENTS_WAITING] += activity == CLIENT_IS_WAITING && c->x.waiter.waits == WAITS_NOT;
 		if (activity == CLIENT_IS_ACTIVE && c->x.pins != 0) {
 			p->servers[SERVERS_PINNED]++;
 			p->servers[SERVERS_ACTIVE]--;

@@ -15,7 +15,7 @@
 static bool
 needs_server(const struct client *c)
 {
-	return c->x.waiter.is_waiting || (c->x.srv == NULL && c->x.block == EXCHANGE_DUE);
+	return c->x.waiter.waits != WAITS_NOT || (c->x.srv == NULL && c->x.block == EXCHANGE_DUE);
 }
 
 /* Returns true if no client waits for a server, or will need one to end its transaction, and none is in use; not while

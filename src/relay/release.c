@@ -132,7 +132,7 @@ relay_leave(struct exchange *x, const struct fail *why)
 	const char *lost = NULL;
 
 	state_stop_lingering(x);
-	if (x->waiter.is_waiting)
+	if (x->waiter.waits != WAITS_NOT)
 		policy_cancel(x->pool->policy, &x->waiter, *x->env->now_us);
 	if (exchange_is_ready(x) && x->replication == 0) {
 		if (x->block == EXCHANGE_DUE || (x->srv != NULL && (x->srv->tx != 'I' || x->srv->ledger.count > 0)))
@@ -143,6 +143,6 @@ relay_leave(struct exchange *x, const struct fail *why)
 	}
 	if (x->srv != NULL)
 		leave_server(x, x->srv);
-	assert(x->srv == NULL && !x->waiter.is_waiting);
+	assert(x->srv == NULL && x->waiter.waits == WAITS_NOT);
 	return lost;
 }

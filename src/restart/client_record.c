@@ -22,7 +22,7 @@ is_at_rest(const struct client *c)
 {
 	const struct exchange *x = &c->x;
 
-	return x->state == CL_READY && !x->is_closing && !x->waiter.is_waiting && x->body_left == 0 &&
+	return x->state == CL_READY && !x->is_closing && x->waiter.waits == WAITS_NOT && x->body_left == 0 &&
 	       x->reading != EXCHANGE_STALLED && x->reading != EXCHANGE_IN_TRANSFER && !x->is_in_relay &&
 	       stream_queued(&x->stream) == 0 && !x->stream.is_broken &&
 	       (x->rare == NULL || x->rare->cancels == NULL) && x->client_pid != 0 && !c->is_starved;

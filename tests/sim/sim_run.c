@@ -515,7 +515,7 @@ check_waits(struct sim *s)
 		from_us = from_us > s->lost_us ? from_us : s->lost_us; /* each outage counts anew */
 		from_us = from_us > s->nameless_us ? from_us : s->nameless_us;
 		from_us = from_us > s->hangs_until_us ? from_us : s->hangs_until_us;
-		if (of != NULL && of->x.waiter.is_waiting && sim_now() > from_us + limit_us + SLACK_US)
+		if (of != NULL && of->x.waiter.waits != WAITS_NOT && sim_now() > from_us + limit_us + SLACK_US)
 			sim_fail("client %c waits in line for %llu us", c->f->letter,
 				 (unsigned long long)(sim_now() - from_us));
 	}
@@ -532,7 +532,7 @@ check_newcomers(const struct sim *s)
 		const struct client *of = f->fd < 0 ? NULL : world_find_client(&s->world, f->id);
 		struct policy_counts counts;
 
-		if (of == NULL || !of->x.waiter.is_waiting || of->x.pool == NULL)
+		if (of == NULL || of->x.waiter.waits == WAITS_NOT || of->x.pool == NULL)
 			continue;
 		policy_get_counts(of->x.pool->policy, &counts);
 		if (strcmp(of->x.pool->policy->last_fail.sqlstate, "57P01") == 0)

@@ -485,7 +485,7 @@ listed_value(struct play *play, const char *name, const char *index)
 	VALUE("holds", fake_holds(f, (int)i));
 	VALUE("refusals", f->clients[i].refusals);
 	VALUE("grants", f->clients[i].grants);
-	VALUE("waits", f->clients[i].waiter.is_waiting);
+	VALUE("waits", f->clients[i].waiter.waits != WAITS_NOT);
 	VALUE("kind", f->clients[i].kind);
 	VALUE("may_go_ahead", policy_next_ahead(f->p, f->now) == &f->clients[i].waiter);
 	VALUE("lost_ahead", policy_next_is_nobodys(f->clients[i].conn));

@@ -401,7 +401,8 @@ do_borrow(struct sim *s)
 	s->in_borrow = was_in_borrow;
 	if (conn == NULL) {
 		sp->waits++;
-		SIM_HOLDS(s, c->waiter.is_waiting && c->waiter.since_us == s->now_us, "waits, but not in the queue");
+		SIM_HOLDS(s, c->waiter.waits != WAITS_NOT && c->waiter.since_us == s->now_us,
+			  "waits, but not in the queue");
 		return;
 	}
 	tell(s, "  gets %p at once", (void *)conn);
@@ -505,7 +506,7 @@ do_cancel(struct sim *s)
 	policy_cancel(sp->pool, &c->waiter, s->now_us);
 	sp->on_stack--;
 	s->in_borrow = was_in_borrow;
-	SIM_HOLDS(s, !c->waiter.is_waiting, "cancelled, and still in the queue");
+	SIM_HOLDS(s, c->waiter.waits == WAITS_NOT, "cancelled, and still in the queue");
 }
 
 /* --- What happens to connections. --- */

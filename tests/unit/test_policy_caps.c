@@ -222,7 +222,7 @@ walk(unsigned seed)
 
 		if (c->conn != NULL)
 			fake_return(f, (int)(c - f->clients));
-		else if (!c->waiter.is_waiting)
+		else if (c->waiter.waits == WAITS_NOT)
 			fake_borrow(f, (int)(c - f->clients));
 		if (rand() % 2 == 0)
 			login_all(f);
@@ -238,7 +238,7 @@ walk(unsigned seed)
 			for (int k = 0; k < CLIENTS; k++) {
 				if (f->clients[k].conn != NULL)
 					fake_return(f, k);
-				waiting += f->clients[k].waiter.is_waiting;
+				waiting += f->clients[k].waiter.waits != WAITS_NOT;
 			}
 		}
 		check_caps(g);

@@ -427,7 +427,7 @@ play_client(struct one *o, unsigned i)
 
 		o->holds[i] = NULL;
 		policy_return(o->p, conn, o->hand->now_us);
-	} else if (!t->is_waiting && !o->hand->is_calm) {
+	} else if (t->waits == WAITS_NOT && !o->hand->is_calm) {
 		*t = (struct policy_waiter){ .id = (uint64_t)(uintptr_t)o };
 		o->holds[i] = policy_borrow(o->p, t, o->hand->now_us);
 	} else if (!o->hand->is_calm && draw(o->hand, 20) == 0) {
@@ -467,7 +467,7 @@ is_anybody_waiting(const struct hand *h)
 {
 	for (unsigned i = 0; i < POOLS; i++)
 		for (unsigned k = 0; k < CLIENTS; k++)
-			if (h->pools[i].waiters[k].is_waiting || h->pools[i].holds[k] != NULL)
+			if (h->pools[i].waiters[k].waits != WAITS_NOT || h->pools[i].holds[k] != NULL)
 				return true;
 	return false;
 }

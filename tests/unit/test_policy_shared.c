@@ -704,7 +704,7 @@ play_client(struct hand *h, unsigned i, bool is_over)
 	if (srv != NULL) {
 		h->holds[i] = NULL;
 		policy_return(h->p, &srv->conn, h->now_us);
-	} else if (!t->is_waiting && !is_over) {
+	} else if (t->waits == WAITS_NOT && !is_over) {
 		*t = (struct policy_waiter){ .id = i + 1, .gucs = h };
 		h->holds[i] = (struct server *)policy_borrow(h->p, t, h->now_us);
 	}
@@ -714,7 +714,7 @@ static bool
 is_hand_busy(const struct hand *h)
 {
 	for (unsigned i = 0; i < CLIENTS; i++)
-		if (h->waiters[i].is_waiting || h->holds[i] != NULL)
+		if (h->waiters[i].waits != WAITS_NOT || h->holds[i] != NULL)
 			return true;
 	return false;
 }
