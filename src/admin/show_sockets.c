@@ -4,6 +4,7 @@
 #include "statements/statements.h"
 #include "base/clock.h"
 #include "net/tls.h"
+#include "policy/policy_ahead.h"
 #include "dedicated/notify_listener.h"
 #include "wire/startup.h"
 
@@ -127,9 +128,23 @@ client_state(const struct client *c)
 	return activity == CLIENT_IS_ACTIVE ? "active" : activity == CLIENT_IS_IDLE ? "idle" : "login";
 }
 
+/* Returns the server that a client has, or the one on which it was sent ahead; NULL: neither. */
+static const struct server *
+client_server(const struct client *c)
+{
+	const struct server *srv = c->x.srv;
+
+	if (c->x.waiter.waits == WAITS_AHEAD)
+		TAILQ_FOREACH(srv, &c->x.pool->servers, all)
+			if (srv->conn != NULL && policy_is_ahead(srv->conn, &c->x.waiter))
+				break;
+	return srv;
+}
+
 static void
 client_row(const struct show_env *env, const struct client *c, struct socket_row *row)
 {
+	const struct server *srv = client_server(c);
 	uint64_t wait_us = c->x.waiter.waits != WAITS_NOT ? show_age_us(env->now_us, c->x.waiter.since_us) : 0;
 
 	row_init(row, "C");
@@ -150,8 +165,8 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row->wait = wait_us / US_PER_S;
 	row->wait_us = wait_us % US_PER_S;
 	client_pointer(c, row->ptr_text);
-	if (c->x.srv != NULL)
-		server_pointer(c->x.srv, row->link_text);
+	if (srv != NULL)
+		server_pointer(srv, row->link_text);
 	row->remote_pid = peer_pid(c);
 	row->application_name = exchange_application(&c->x);
 	row->prepared_statements = statements_count(&c->x);

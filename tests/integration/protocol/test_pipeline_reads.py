@@ -360,6 +360,9 @@ def test_a_reload_changes_how_many_go_ahead_and_behind_what(shared):
                 shared.wait_ahead(min(number + 1, count), waiting=number + 1)
             row = next(row for row in shared.weir.console("SHOW HOLDERS") if row["database"] == "app")
             assert row["ahead"] == count
+            links = [row["link"] for row in shared.weir.console("SHOW CLIENTS") if row["database"] == "app"]
+            server, = (row["ptr"] for row in shared.weir.console("SHOW SERVERS") if row["database"] == "app")
+            assert sorted(links) == [""] * (2 - count) + [server] * (1 + count)
             unlock()
             assert texts(holder.read_until("Z")) == [["1"]]
             assert [texts(reader.read_until("Z")) for reader in readers] == [[[str(number)]] for number in range(2)]
