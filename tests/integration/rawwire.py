@@ -463,9 +463,9 @@ class Wire:
             raise QueryFailed(failed[0])
         return texts(replies)
 
-    def value(self, sql):
-        """The first column of the first row."""
-        return self.query(sql)[0][0]
+    def value(self, *sqls):
+        """The first column of the first row of the last one."""
+        return self.query(*sqls)[0][0]
 
     # leaving
 

@@ -202,9 +202,8 @@ def test_a_line_with_what_goes_through(weir):
 
 def test_shutdown_wait_for_clients_waits_for_the_last_to_leave(weir):
     socket_path = weir.directory / ".s.PGSQL.6432"
-    weir.start(sections={"pgweir": {"listen": [f"{weir.host}:{weir.port}", f"unix:{socket_path}"]}},
-               shutdown_timeout="1s")
-    client = weir.raw()
+    client = weir.start(sections={"pgweir": {"listen": [f"{weir.host}:{weir.port}", f"unix:{socket_path}"]}},
+                        shutdown_timeout="1s").raw()
     client.query("SELECT 1")
     weir.console("SHUTDOWN WAIT_FOR_CLIENTS")
     with pytest.raises((OSError, rawwire.WireClosed)):          # refused, or reset if it was in the queue already

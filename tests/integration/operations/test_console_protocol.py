@@ -281,8 +281,7 @@ def test_wait_close_waits_for_servers_that_are_to_go(weir):
     holder = holder_of(weir)
     with weir.raw("admin", "pgweir") as wire:
         assert shape(wire.ask(query("WAIT_CLOSE"))) == "C:WAIT_CLOSE Z:I"
-        wire.query("RECONNECT app")
-        assert wire.query("SHOW SERVERS LIKE 'app'")[0][13] == "1"
+        assert wire.query("RECONNECT app", "SHOW SERVERS LIKE 'app'")[0][13] == "1"
         wire.send(query("WAIT_CLOSE app"))
         assert wire.has_nothing_more(0.3)
         before = holder.value("SELECT pg_backend_pid()")

@@ -236,8 +236,7 @@ def test_a_new_upstream_moves_new_work(weir, tap):
     assert wire.query("SELECT 1") == [["1"]]
     wait_until(lambda: tap.accepted_count >= 1)
     assert busy.query("SELECT 'old server, same transaction'")
-    busy.query("COMMIT")
-    assert busy.query("SELECT 1") == [["1"]]
+    assert busy.query("COMMIT", "SELECT 1") == [["1"]]
     wait_until(lambda: tap.connection_count() == weir.postgres.count(), what="all servers to come by the new way")
 
 

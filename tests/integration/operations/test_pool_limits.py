@@ -412,9 +412,8 @@ def test_a_server_that_fails_its_ping_is_replaced_and_the_client_sees_nothing(we
             pong(conn)
             return True
         return False
-    weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping_idle="0s", ping_interval="0s",
-               connect_timeout="500ms")
-    with weir.raw() as wire:
+    with weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping_idle="0s", ping_interval="0s",
+                    connect_timeout="500ms").raw() as wire:
         wire.query("SELECT 1")
         first = len(fake.logins())
         fake.answer = answer

@@ -50,8 +50,7 @@ def test_in_a_transaction_it_fails_the_transaction(weir):
         sleeping(weir)
         send_cancel(weir.address, wire.key)
         assert shape(wire.read_until("Z")).endswith("E:57014 Z:E")
-        wire.query("ROLLBACK")
-        assert wire.query("SELECT 1") == [["1"]]
+        assert wire.query("ROLLBACK", "SELECT 1") == [["1"]]
 
 
 def test_only_the_clients_own_query_is_hit(weir):

@@ -155,8 +155,7 @@ def test_the_same_on_a_server_where_somebody_else_prepared_it_meanwhile(weir, po
             prepare(other, text)
             other.ask(SELECT)
         pid = wire.value("SELECT pg_backend_pid()")
-        holder.query("BEGIN")
-        assert holder.value("SELECT pg_backend_pid()") == pid
+        assert holder.value("BEGIN", "SELECT pg_backend_pid()") == pid
         add_column(postgres, rows)
         if how == "told_by_the_statement":
             told(other, text)

@@ -151,8 +151,7 @@ def test_a_fetch_prepared_by_one_is_not_described_for_another_that_has_no_such_c
         one.query("BEGIN; DECLARE c1 CURSOR FOR SELECT 7")
         prepare(one, "s", text)
         assert run(one, "s") == [["7"]]
-        one.query("COMMIT")
-        pid = one.value("SELECT pg_backend_pid()")
+        pid = one.value("COMMIT", "SELECT pg_backend_pid()")
         assert shape(two.ask(parse("s", text) + describe("S", "s") + sync())) == "1 t n Z:I"
         assert shape(two.ask(bind("", "s") + execute() + sync())) == "2 E:34000 Z:I"
         assert two.value("SELECT pg_backend_pid()") == pid

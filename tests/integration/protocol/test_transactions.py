@@ -103,19 +103,15 @@ def test_a_lock_taken_in_a_transaction_holds_and_goes(weir):
 
 def test_set_local_ends_with_its_transaction(weir):
     with weir.start(pool_size=1).raw() as one, weir.raw() as two:
-        one.query("BEGIN", "SET LOCAL work_mem = '7MB'")
-        assert one.value("SHOW work_mem") == "7MB"
-        one.query("COMMIT")
-        assert one.value("SHOW work_mem") == two.value("SHOW work_mem") == "4MB"
+        assert one.value("BEGIN", "SET LOCAL work_mem = '7MB'", "SHOW work_mem") == "7MB"
+        assert one.value("COMMIT", "SHOW work_mem") == two.value("SHOW work_mem") == "4MB"
 
 
 def test_what_is_rolled_back_was_never_there(weir, table):
     with weir.start(pool_size=2).raw() as one, weir.raw() as two:
-        one.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
-        assert one.value(f"SELECT count(*) FROM {table}") == "1"
+        assert one.value(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')", f"SELECT count(*) FROM {table}") == "1"
         assert two.value(f"SELECT count(*) FROM {table}") == "0"
-        one.query("ROLLBACK")
-        assert one.value(f"SELECT count(*) FROM {table}") == "0"
+        assert one.value("ROLLBACK", f"SELECT count(*) FROM {table}") == "0"
 
 
 def test_a_deadlock_is_told_to_one_and_the_other_goes_on(weir, table):

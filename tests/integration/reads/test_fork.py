@@ -40,8 +40,7 @@ def heard(wire):
 def test_a_listener_hears_the_new_primary(weir, trio, is_idle):
     """Nothing of the old one: its client would be shown what no host has that it reads from. is_idle: it only listens."""
     wire = start(weir, trio)
-    wire.query("LISTEN told")
-    wire.query("BEGIN READ ONLY; SELECT 1; COMMIT")
+    wire.query("LISTEN told", "BEGIN READ ONLY; SELECT 1; COMMIT")
     notify(trio.primary, "before")
     said = []
     wait_until(lambda: said.extend(heard(wire)) or said == ["before"], what="a notification")

@@ -185,21 +185,18 @@ def test_what_only_the_primary_may_keep(weir, trio, sql, how):
         pytest.skip("LOCK needs a block")
     wire = start(weir, trio)
     if how == "block":
-        wire.query("BEGIN READ ONLY")
-        wire.query(sql)
+        wire.query("BEGIN READ ONLY", sql)
     elif how == "request":
         wire.send(one_statement("BEGIN READ ONLY") + one_statement(sql) + sync())
         assert not rawwire.errors(wire.read_until("Z"))
     else:
         wire.query("SET default_transaction_read_only = on")
         wait_until(lambda: where(wire) != trio.primary.port)
-        wire.query(sql)
-        wire.query("SET default_transaction_read_only = off")
+        wire.query(sql, "SET default_transaction_read_only = off")
     assert where(wire) == trio.primary.port
     if how != "default":
         wire.query("COMMIT")
-    wire.query("INSERT INTO told VALUES (1)")
-    assert wire.query("SELECT n FROM told") == [["1"]]
+    assert wire.query("INSERT INTO told VALUES (1)", "SELECT n FROM told") == [["1"]]
 
 
 @pytest.mark.parametrize("sql", ["SELECT pg_try_advisory_lock(4711)", "SELECT pg_export_snapshot()"])
@@ -367,8 +364,7 @@ def test_the_primary_ends_a_connection_that_a_block_moves_to(weir, trio, outage)
         os.kill(backend["pid"], signal.SIGCONT)
     replies = wire.read_until("Z")
     assert [reply.error["C"] for reply in rawwire.errors(replies)] == ["25006"] and replies[-1].status == "E"
-    wire.query("ROLLBACK")
-    assert wire.query("SELECT max(n) FROM told") == [["0"]]
+    assert wire.query("ROLLBACK", "SELECT max(n) FROM told") == [["0"]]
 
 
 def test_show_reads_tells_where_statements_went_and_why(weir, trio):

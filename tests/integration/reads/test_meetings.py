@@ -145,9 +145,7 @@ def test_a_block_becomes_read_write(weir, trio, sql, how):
     wire = start(weir, trio)
     for turn in range(3):
         if how == "query":
-            wire.query("BEGIN READ ONLY")
-            wire.query(sql)
-            wire.query(f"INSERT INTO told VALUES ({turn})")
+            wire.query("BEGIN READ ONLY", sql, f"INSERT INTO told VALUES ({turn})")
         elif how == "extended":
             wire.extended("BEGIN READ ONLY")
             wire.extended(sql)
@@ -187,8 +185,7 @@ def test_a_restart_while_a_client_waits_for_a_standby(weir, trio, catching):
         trio.resume(standby)
     wire.read_until("Z")
     assert wire.query("SELECT n FROM told") == [["1"]]
-    wire.query("COMMIT")
-    wire.query("INSERT INTO told VALUES (2)")
+    wire.query("COMMIT", "INSERT INTO told VALUES (2)")
     wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
 
 

@@ -92,8 +92,7 @@ def test_what_is_skipped_behind_an_error_is_run_nowhere(weir, trio, sql, fails, 
     assert replies[-1].type == "Z" and replies[-1].status == "E"
     wire.send(query("LOCK TABLE told"))
     assert [reply.sqlstate for reply in rawwire.errors(wire.read_until("Z"))] == ["25P02"]
-    wire.query("ROLLBACK")
-    assert wire.query("SELECT 1") == [["1"]]
+    assert wire.query("ROLLBACK", "SELECT 1") == [["1"]]
 
 
 WRITE = "INSERT INTO counted (n) VALUES (1)"
@@ -117,10 +116,7 @@ def test_nobody_lingers_on_a_standby_for_its_sequences(weir, trio, is_asked, beg
     begin_elsewhere(wire, trio)
     wire.send(query(first))
     assert [reply.sqlstate for reply in rawwire.errors(wire.read_until("Z"))] == ([error] if error else [])
-    wire.query("ROLLBACK")
-    wire.query(begin)
-    wire.query(sql)
-    wire.query("COMMIT")
+    wire.query("ROLLBACK", begin, sql, "COMMIT")
     assert where(wire) == trio.primary.port
     time.sleep(0.1)                             # those that linger are looked at meanwhile
     assert weir.raw().query("SELECT 1") == [["1"]]
@@ -142,8 +138,7 @@ def test_a_position_that_comes_too_late_is_refused_in_words_of_its_own(weir, tri
         trio.pause(standby)
     try:
         writer = weir.raw()
-        writer.query("INSERT INTO told VALUES (1)")
-        position = writer.query("SHOW pgweir.lsn")[0][0]
+        position = writer.query("INSERT INTO told VALUES (1)", "SHOW pgweir.lsn")[0][0]
         begin_elsewhere(wire, trio)
         wire.query(ahead)
         wire.send(query(f"SET LOCAL pgweir.min_lsn = '{position}'"))

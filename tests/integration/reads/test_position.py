@@ -121,8 +121,7 @@ def test_what_comes_ahead_of_the_set_counts(weir, trio, ahead):
             client.send(one_statement(f"INSERT INTO told VALUES ({n})") + (sync() if ahead == "request" else b"") +
                         query("SET pgweir.min_lsn = '0/1'"))
             client.read_until("Z", 2 if ahead == "request" else 1)
-            client.query("BEGIN READ ONLY")
-            assert client.query("SELECT max(n) FROM told") == [[str(n)]]
+            assert client.query("BEGIN READ ONLY", "SELECT max(n) FROM told") == [[str(n)]]
             client.query("COMMIT")
             for standby in trio.standbys:
                 trio.resume(standby)
@@ -152,8 +151,7 @@ def test_for_one_transaction_that_stays_on_standbys(weir, trio, protocol):
             assert newest == str(n)
             stayed += is_standby == "t"
             assert reader.query("SHOW pgweir.min_lsn") == [[lsn]]
-            reader.query("COMMIT")
-            assert reader.query("SHOW pgweir.min_lsn") in ([[""]], [[None]])
+            assert reader.query("COMMIT", "SHOW pgweir.min_lsn") in ([[""]], [[None]])
             assert n < 30, "the primary answers"
     finally:
         for standby in trio.standbys:

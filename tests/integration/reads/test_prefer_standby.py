@@ -253,8 +253,7 @@ def test_a_session_lock_keeps_the_server_of_the_standby(weir, trio):
     start(weir, trio)
     wire = weir.raw()
     wait_where(wire, trio.standbys)
-    wire.query("SELECT pg_advisory_lock(7)")
-    pid = wire.value("SELECT pg_backend_pid()")
+    pid = wire.value("SELECT pg_advisory_lock(7)", "SELECT pg_backend_pid()")
     others = [weir.raw() for _ in range(3)]
     for _ in range(10):
         assert wire.value("SELECT pg_backend_pid()") == pid
@@ -365,8 +364,7 @@ def test_several_workers(weir, trio, workers):
     for wire in wires:
         wait_where(wire, trio.standbys)
     for wire in wires:
-        wire.query("SET TimeZone = 'Asia/Tokyo'")
-        assert wire.value("SHOW TimeZone") == "Asia/Tokyo"
+        assert wire.value("SET TimeZone = 'Asia/Tokyo'", "SHOW TimeZone") == "Asia/Tokyo"
     no_twins(weir)
     servers = [row for row in weir.console("SHOW SERVERS") if row["port"] in ports(trio.standbys)]
     for port in ports(trio.standbys):
@@ -436,8 +434,7 @@ def test_commits_are_checked_on_the_primary_alone(weir, trio):
     wire, writer = weir.raw(), weir.raw(database="app2")
     for i in range(5):
         wait_where(wire, trio.standbys)
-        wire.query("BEGIN")
-        assert wire.value("SELECT 7") == "7"
+        assert wire.value("BEGIN", "SELECT 7") == "7"
         assert wire.ask(rawwire.query("COMMIT"))[-2].tag == "COMMIT"
         writer.query("BEGIN", f"INSERT INTO kept VALUES ({i})", "COMMIT")
     assert trio.primary.value("SELECT count(*) FROM kept") == 5

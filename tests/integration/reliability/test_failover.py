@@ -150,9 +150,8 @@ def test_a_primary_that_turns_read_only_is_left(weir, pair):
 
 def test_a_standby_that_is_promoted_is_left_by_those_who_want_a_standby(weir, pair):
     primary, standby = pair
-    weir.start(upstream=both(pair).replace("read-write", "standby"), on_outage="hold", pool_size=2,
-               ping_interval="100ms")
-    wire = weir.raw()
+    wire = weir.start(upstream=both(pair).replace("read-write", "standby"), on_outage="hold", pool_size=2,
+                      ping_interval="100ms").raw()
     assert wire.query("SELECT pg_is_in_recovery()") == [["t"]]
     standby.promote()
     wait_until(lambda: standby.count(usename="web") == 0, what="the promoted one to be left")

@@ -280,8 +280,7 @@ def test_settings_and_their_reset(weir):
         wire.query("SET work_mem = '12MB'")
         weir.restart()
         assert wire.value("SHOW work_mem") == "12MB"
-        wire.query("RESET work_mem")
-        assert wire.value("SHOW work_mem") == "11MB"
+        assert wire.value("RESET work_mem", "SHOW work_mem") == "11MB"
         row, = [row for row in weir.console("SHOW CLIENTS") if row["application_name"] == "early"]
         assert row["state"] in ("idle", "active") and row["user"] == "web"
 

@@ -721,8 +721,7 @@ def test_a_call_that_may_make_code_costs_others_nothing(weir, postgres, own):
     assert seals(weir, client, other) == 0
     holder.close()
     assert not maker.has_nothing_more(5)
-    maker.query("BEGIN")
-    maker.query("SELECT runs('SELECT 1')")
+    maker.query("BEGIN", "SELECT runs('SELECT 1')")
     assert seals(weir, client, other) <= 1      # of the maker's own server, when the call was over
     maker.query("COMMIT")
     assert seals(weir, client, other) <= 1

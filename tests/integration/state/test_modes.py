@@ -137,8 +137,7 @@ def test_statement_mode_runs_several_statements_of_a_text_as_one_transaction(bus
 @pytest.mark.weir_only
 def test_statement_mode_keeps_settings_and_prepared_statements(busy, weir):
     wire, holders = busy(), [weir.raw() for _ in range(3)]
-    wire.query("SET work_mem = '7MB'")
-    wire.query("SET TimeZone = 'Asia/Tokyo'")
+    wire.query("SET work_mem = '7MB'", "SET TimeZone = 'Asia/Tokyo'")
     wire.ask(parse("p", "SELECT $1::int + 1") + sync())
     pids = set()
     for turn in range(9):

@@ -360,8 +360,7 @@ def test_own_questions_are_never_compiled_and_name_pgweir(weir, counting):
                 if "TEMP" in sql:
                     wire.query("DISCARD TEMP")
                 if "PREPARE" in sql:
-                    wire.query("EXECUTE p")
-                    wire.query("DEALLOCATE p")
+                    wire.query("EXECUTE p", "DEALLOCATE p")
         assert slow.query("SHOW jit_above_cost") == [["0"]] and other.query("SHOW jit_above_cost") == [["100000"]]
     seen = counting.query("SELECT query, jit_functions FROM pg_stat_statements WHERE userid = 'web'::regrole")
     ours = [text for text, _ in seen if "pgweir" in text]
@@ -380,8 +379,7 @@ def test_a_setting_that_the_probe_changes_for_itself_follows_its_client(weir, co
         one.query("DO $$BEGIN PERFORM set_config('jit', 'off', false), set_config('statement_timeout', '61s', false); END$$")
         for _ in range(2):
             assert one.query(shown) == [["off", "61s"]] and other.query(shown) == before
-        one.query("DO $$BEGIN RESET jit; RESET statement_timeout; END$$")
-        assert one.query(shown) == other.query(shown) == before
+        assert one.query("DO $$BEGIN RESET jit; RESET statement_timeout; END$$", shown) == other.query(shown) == before
 
 
 def test_a_startup_setting_that_the_probe_changes_for_itself_is_not_reset(weir, counting):

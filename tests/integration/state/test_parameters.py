@@ -242,8 +242,7 @@ def test_temp_buffers_where_another_client_has_used_a_temporary_table(weir):
         assert errors(late.ask(query("SET temp_buffers = '32MB'")))[0].sqlstate == "22023"
         late.query("ROLLBACK")
         wait_until(lambda: weir.pool()["sv_idle"] == 1, what="its server to be free")
-        late.query("SET temp_buffers = '32MB'")
-        assert late.query("SHOW temp_buffers") == [["32MB"]]
+        assert late.query("SET temp_buffers = '32MB'", "SHOW temp_buffers") == [["32MB"]]
 
 
 def test_an_unknown_setting_is_no_reason_to_refuse(weir):
@@ -362,8 +361,7 @@ def test_behind_a_reset_an_isolation_level_may_be_chosen(weir, sql, ask):
         assert errors(wire.ask(ask(each))) == []
     assert wire.value("SHOW transaction_isolation") == "serializable"
     assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]] and wire.value("SHOW search_path") == "app"
-    wire.query("COMMIT")
-    assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]]
+    assert wire.query("COMMIT", ASKED) == [["Asia/Tokyo", "7", "5MB"]]
 
 
 @pytest.mark.parametrize("path", ['"$user", public', "one, Two", "", '"Odd one", b'])
@@ -382,8 +380,7 @@ def test_a_set_and_a_reset_that_are_rolled_back_together_never_were(weir):
         wire.query("BEGIN")
         wire.ask(one_statement("SET TimeZone = 'Asia/Tokyo'") + sync())
         wire.ask(one_statement("RESET ALL") + sync())
-        wire.query("ROLLBACK")
-        assert wire.value("SHOW TimeZone") == "UTC" and wire.parameters["TimeZone"] == "UTC"
+        assert wire.value("ROLLBACK", "SHOW TimeZone") == "UTC" and wire.parameters["TimeZone"] == "UTC"
         wire.query("SET TimeZone = 'Asia/Tokyo'")               # what it was then is forgotten
         wire.query("SET TimeZone = 'UTC'", "BEGIN; RESET ALL; ROLLBACK")
         assert wire.value("SHOW TimeZone") == "UTC" and wire.parameters["TimeZone"] == "UTC"
@@ -392,8 +389,7 @@ def test_a_set_and_a_reset_that_are_rolled_back_together_never_were(weir):
 def test_reset_all_leaves_the_role_that_was_set_last(weir):
     """Which is not that of the startup packet."""
     with weir.start(pool_size=2).raw(parameters={"options": "-c role=web -c work_mem=5MB"}) as wire:
-        wire.query("SET ROLE NONE", "RESET ALL")
-        assert wire.value("SHOW role") == "none" and wire.value("SHOW work_mem") == "5MB"
+        assert wire.value("SET ROLE NONE", "RESET ALL", "SHOW role") == "none" and wire.value("SHOW work_mem") == "5MB"
 
 
 @pytest.mark.parametrize("sql", ["SET ROLE NONE", "SELECT set_config('role', 'none', false)"])
@@ -409,8 +405,7 @@ def test_a_login_that_begins_as_another_role_may_leave_that(weir, postgres, sql)
                 wire.query(asked)
                 assert other.value("SELECT current_user") == "own_role"
                 assert wire.value("SELECT current_user") == "own_login"
-            wire.query("RESET ROLE")
-            assert wire.value("SELECT current_user") == "own_role"
+            assert wire.value("RESET ROLE", "SELECT current_user") == "own_role"
     finally:
         postgres.query("DROP ROLE own_login; DROP ROLE own_role", dbname="postgres")
 

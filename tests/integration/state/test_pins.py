@@ -116,8 +116,7 @@ def test_what_sql_has_prepared_is_gone_with_its_client(weir):
         other.ask(parse("s", "SELECT 's'") + sync())
         for _ in range(3):
             with weir.raw() as wire:
-                wire.query("PREPARE p AS SELECT 1")
-                assert wire.query("EXECUTE p") == [["1"]]
+                assert wire.query("PREPARE p AS SELECT 1", "EXECUTE p") == [["1"]]
             assert rawwire.errors(other.ask(query("EXECUTE p")))[0].sqlstate == "26000"
             assert rawwire.texts(other.ask(bind("", "s") + execute() + sync())) == [["s"]]
             assert other.query("PREPARE p AS SELECT 2; DEALLOCATE p") == []

@@ -44,8 +44,7 @@ def test_client_may_set_it_for_itself(weir, postgres, how):
     for _ in range(2):
         assert other.value("SHOW default_transaction_read_only") == "off"
         assert client.value("SHOW default_transaction_read_only") == "on"
-    client.query("RESET default_transaction_read_only")
-    assert client.value("SHOW default_transaction_read_only") == "off"
+    assert client.value("RESET default_transaction_read_only", "SHOW default_transaction_read_only") == "off"
 
 
 def test_startup_may_set_it(weir, postgres):
