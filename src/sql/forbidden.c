@@ -143,43 +143,6 @@ pass_parentheses(struct reader *r)
 	} while (depth > 0 && !is_over(r));
 }
 
-/* The token is before a name: passes both, and the UESCAPE of one that is U&"". */
-static void
-pass_name(struct reader *r)
-{
-	next(r);
-	next(r);
-	if (took(r, " uescape "))
-		next(r);
-}
-
-static void
-pass_columns(struct reader *r)
-{
-	do
-		pass_name(r);
-	while (is_punct(r, ','));
-}
-
-/* SEARCH DEPTH FIRST BY a, b SET c; CYCLE a, b SET c [TO 'x' DEFAULT 'y'] USING d. */
-static void
-pass_search_and_cycle(struct reader *r)
-{
-	if (took(r, " search ")) {
-		next(r);
-		next(r);
-		pass_columns(r);
-		pass_name(r);
-	}
-	if (is(r, " cycle ")) {
-		pass_columns(r);
-		pass_name(r);
-		while (!is(r, " using ") && !is_over(r) && !is_punct(r, ';'))
-			next(r);
-		pass_name(r);
-	}
-}
-
 /* Passes WITH and its list, up to the statement that it belongs to. */
 static void
 read_with(struct reader *r)
@@ -196,8 +159,6 @@ read_with(struct reader *r)
 		next(r);
 	for (;;) {
 		next(r); /* behind the name */
-		if (took(r, " uescape "))
-			next(r);
 		if (is_punct(r, '('))
 			pass_parentheses(r);
 		if (!took(r, " as "))
@@ -210,7 +171,6 @@ read_with(struct reader *r)
 		if (!is_punct(r, ')'))
 			return;
 		next(r);
-		pass_search_and_cycle(r);
 		if (!is_punct(r, ','))
 			return;
 		next(r);
