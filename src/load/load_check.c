@@ -18,19 +18,16 @@ struct check {
 	const struct problem_sink *sink;
 };
 
+/* Reports a problem of this setting. */
+#define error_at(check, section, name, ...)                                                                            \
+	problem_error((check)->sink, config_line_of((check)->config, section, name), __VA_ARGS__)
+#define warn_at(check, section, name, ...)                                                                             \
+	problem_warning((check)->sink, config_line_of((check)->config, section, name), __VA_ARGS__)
+
 static bool
 is_bad(const struct check *check, const char *section, const char *name)
 {
 	return check->config->origins->is_bad[config_key_row(config_key_find(section, name))];
-}
-
-/* Settings that are reserved for later versions: switching one on is an error. */
-static void
-check_not_yet(const struct check *check)
-{
-	if (check->config->http_user_histograms)
-		problem_error(check->sink, config_line_of(check->config, "http", "user_histograms"),
-			      "user_histograms = on is not available in this version");
 }
 
 static void
@@ -103,22 +100,18 @@ check_tls(const struct check *check)
 		return;
 	key_put(mode, config, &word);
 	if (config->tls_mode >= TLS_REQUIRE && !has_certificate)
-		problem_error(check->sink, config_line_of(check->config, "tls_client", "mode"),
-			      "mode = %s needs certificate_file and key_file in [tls_client]", value_put_end(&word));
+		error_at(check, "tls_client", "mode", "mode = %s needs certificate_file and key_file in [tls_client]",
+			 value_put_end(&word));
 	if (config->tls_mode >= TLS_VERIFY_CA && *config->tls_ca_file == '\0')
-		problem_error(
-		    check->sink, config_line_of(check->config, "tls_client", "mode"),
-		    "mode = %s needs ca_file in [tls_client]: the authorities that sign the clients' certificates",
-		    value_put_end(&word));
+		error_at(check, "tls_client", "mode",
+			 "mode = %s needs ca_file in [tls_client]: the authorities that sign the clients' certificates",
+			 value_put_end(&word));
 	buf_fini(&word);
 	if (has_certificate != (*config->tls_key_file != '\0'))
-		problem_error(
-		    check->sink,
-		    config_line_of(check->config, "tls_client", has_certificate ? "certificate_file" : "key_file"),
-		    "certificate_file and key_file must be set together");
+		error_at(check, "tls_client", has_certificate ? "certificate_file" : "key_file",
+			 "certificate_file and key_file must be set together");
 	if (*config->tls_crl_file != '\0' && *config->tls_ca_file == '\0')
-		problem_error(check->sink, config_line_of(check->config, "tls_client", "crl_file"),
-			      "crl_file needs ca_file");
+		error_at(check, "tls_client", "crl_file", "crl_file needs ca_file");
 }
 
 /* Checks the settings that a method needs. setup/rules.c checks what is in the files that they name. */
@@ -129,12 +122,12 @@ check_method(const struct check *check)
 	bool has_tls = config->tls_mode != TLS_OFF && *config->tls_certificate_file && *config->tls_ca_file;
 
 	if (config->auth_method == AUTH_HBA && !*config->hba_file && !is_bad(check, "auth", "hba_file"))
-		problem_error(check->sink, config_line_of(check->config, "auth", "method"),
-			      "method = hba needs hba_file, a file of rules as in PostgreSQL's pg_hba.conf");
+		error_at(check, "auth", "method",
+			 "method = hba needs hba_file, a file of rules as in PostgreSQL's pg_hba.conf");
 	if (config->auth_method == AUTH_CERT && !has_tls && !is_bad(check, "tls_client", "certificate_file") &&
 	    !is_bad(check, "tls_client", "ca_file"))
-		problem_error(check->sink, config_line_of(check->config, "auth", "method"),
-			      "method = cert needs TLS: set certificate_file, key_file and ca_file in [tls_client]");
+		error_at(check, "auth", "method",
+			 "method = cert needs TLS: set certificate_file, key_file and ca_file in [tls_client]");
 }
 
 static void
@@ -159,8 +152,7 @@ check_run_as(const struct check *check)
 	const char *name = check->config->run_as;
 
 	if (*name != '\0' && getpwnam(name) == NULL)
-		problem_error(check->sink, config_line_of(check->config, "pgweir", "run_as"),
-			      "run_as = %.64s: there is no such system user", name);
+		error_at(check, "pgweir", "run_as", "run_as = %.64s: there is no such system user", name);
 }
 
 static void
@@ -171,11 +163,11 @@ check_unix_sockets(const struct check *check)
 	unsigned long n = strtoul(mode, &end, 8);
 
 	if (*mode == '\0' || *end != '\0' || n > 0777)
-		problem_error(check->sink, config_line_of(check->config, "pgweir", "unix_socket_mode"),
-			      "unix_socket_mode = %.64s: permissions are octal digits, for example 0770", mode);
+		error_at(check, "pgweir", "unix_socket_mode",
+			 "unix_socket_mode = %.64s: permissions are octal digits, for example 0770", mode);
 	if (*group != '\0' && getgrnam(group) == NULL)
-		problem_error(check->sink, config_line_of(check->config, "pgweir", "unix_socket_group"),
-			      "unix_socket_group = %.64s: there is no such group", group);
+		error_at(check, "pgweir", "unix_socket_group", "unix_socket_group = %.64s: there is no such group",
+			 group);
 }
 
 static void
@@ -196,17 +188,17 @@ check_listens(const struct check *check)
 					    : "with method = trust in [auth] anyone who reaches this address is let "
 					      "in; listen on loopback or a Unix socket, or set another method");
 		if (config->http_enabled && strcmp(listen->host, http->host) == 0 && listen->port == http->port)
-			problem_error(check->sink, config_line_of(check->config, "http", "listen"),
-				      "listen = %s: [pgweir] already listens on this address", http->text);
+			error_at(check, "http", "listen", "listen = %s: [pgweir] already listens on this address",
+				 http->text);
 	}
 	if (config->http_enabled && !listen_is_local(http))
-		problem_warning(check->sink, config_line_of(check->config, "http", "listen"),
-				"listen = %s: the metrics, with the names of databases and users, are open to whoever "
-				"reaches this address%s",
-				http->text,
-				config->http_auth_file[0] != '\0'
-				    ? "; pages with SQL are for those in auth_file, whose passwords travel in the clear"
-				    : "; pages with SQL are closed there unless auth_file names who may see them");
+		warn_at(check, "http", "listen",
+			"listen = %s: the metrics, with the names of databases and users, are open to whoever "
+			"reaches this address%s",
+			http->text,
+			config->http_auth_file[0] != '\0'
+			    ? "; pages with SQL are for those in auth_file, whose passwords travel in the clear"
+			    : "; pages with SQL are closed there unless auth_file names who may see them");
 }
 
 static void
@@ -326,9 +318,8 @@ warn_above(const struct check *check, const char *name, uint32_t value)
 	uint32_t clients = check->config->max_client_connections;
 
 	if (value > clients && clients > 0)
-		problem_warning(check->sink, config_line_of(check->config, "limits", name),
-				"%s = %u is never reached: max_client_connections = %u is below it", name, value,
-				clients);
+		warn_at(check, "limits", name, "%s = %u is never reached: max_client_connections = %u is below it",
+			name, value, clients);
 }
 
 static void
@@ -342,13 +333,13 @@ check_caps(const struct check *check)
 	warn_above(check, "max_user_client_connections", all->max_user_client_connections);
 	warn_above(check, "max_address_client_connections", config->max_address_client_connections);
 	if (servers > 0 && all->pool_size + all->max_overflow > servers)
-		problem_warning(check->sink, config_line_of(check->config, "pgweir", "max_server_connections"),
-				"max_server_connections = %u is below pool_size + max_overflow = %u: no pool can grow "
-				"to its size",
-				servers, all->pool_size + all->max_overflow);
+		warn_at(check, "pgweir", "max_server_connections",
+			"max_server_connections = %u is below pool_size + max_overflow = %u: no pool can grow "
+			"to its size",
+			servers, all->pool_size + all->max_overflow);
 	if (config->login_failure_delay_us > config->login_failure_delay_max_us)
-		problem_warning(check->sink, config_line_of(check->config, "limits", "login_failure_delay_max"),
-				"login_failure_delay_max is below login_failure_delay: the maximum applies");
+		warn_at(check, "limits", "login_failure_delay_max",
+			"login_failure_delay_max is below login_failure_delay: the maximum applies");
 }
 
 static void
@@ -438,39 +429,23 @@ check_tenants(const struct check *check)
 			    config->databases[i].name);
 }
 
+/* Checks a list of networks; is_claim: those that may claim to be any client, unix among them. */
 static void
-check_proxies(const struct check *check)
+check_networks(const struct check *check, const char *section, const char *setting, char **names, bool is_claim)
 {
-	unsigned line = config_line_of(check->config, "pgweir", "proxy_protocol");
 	struct network n;
 
-	for (char **name = check->config->proxy_protocol; name != NULL && *name != NULL; name++) {
-		if (strcmp(*name, "unix") == 0)
+	for (char **name = names; name != NULL && *name != NULL; name++) {
+		if (is_claim && strcmp(*name, "unix") == 0)
 			continue;
 		if (!network_parse(*name, &n))
-			problem_error(
-			    check->sink, line,
-			    "proxy_protocol = %s: must be a list of networks, such as 10.0.0.0/8 or 2001:db8::/32, "
-			    "and unix",
-			    *name);
-		else if (n.bits == 0)
-			problem_warning(check->sink, line,
-					"proxy_protocol = %s: whoever reaches pgweir may claim to be any client",
-					*name);
+			error_at(check, section, setting,
+				 "%s = %s: must be a list of networks, such as 10.0.0.0/8 or 2001:db8::/32%s", setting,
+				 *name, is_claim ? ", and unix" : "");
+		else if (is_claim && n.bits == 0)
+			warn_at(check, section, setting, "%s = %s: whoever reaches pgweir may claim to be any client",
+				setting, *name);
 	}
-}
-
-static void
-check_exempt_addresses(const struct check *check)
-{
-	struct network n;
-
-	for (char **name = check->config->exempt_addresses; name != NULL && *name != NULL; name++)
-		if (!network_parse(*name, &n))
-			problem_error(check->sink, config_line_of(check->config, "limits", "exempt_addresses"),
-				      "exempt_addresses = %s: must be a list of networks, such as 10.0.0.0/8 or "
-				      "2001:db8::/32",
-				      *name);
 }
 
 static void
@@ -539,7 +514,8 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	const struct check check = { config, sink };
 	const struct config_key *key;
 
-	check_not_yet(&check);
+	if (config->http_user_histograms) /* reserved for a later version */
+		error_at(&check, "http", "user_histograms", "user_histograms = on is not available in this version");
 	check_run_as(&check);
 	check_unix_sockets(&check);
 	check_users_file(&check);
@@ -552,8 +528,8 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	check_listens(&check);
 	load_check_loops(config, sink);
 	check_tenants(&check);
-	check_proxies(&check);
-	check_exempt_addresses(&check);
+	check_networks(&check, "pgweir", "proxy_protocol", config->proxy_protocol, true);
+	check_networks(&check, "limits", "exempt_addresses", config->exempt_addresses, false);
 	check_peers(&check);
 	check_scopes(&check, "min_idle", warn_min_idle);
 	check_delegation(&check);
