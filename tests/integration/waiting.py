@@ -1,4 +1,4 @@
-"""Waiting for something visible, and finding free ports.
+"""Waiting for something visible, finding free ports, and the same of several.
 
 PGWEIR_SLOWNESS: how many times as long as the authors' idle machine this one takes for the same work, with all that it does
 besides (default: it is measured, in less than a second; once for a run, by scripts/integration). Limits are multiplied by it.
@@ -93,3 +93,13 @@ def has_ipv6():
         return True
     except OSError:
         return False
+
+
+class each:  # pylint: disable=invalid-name
+    """each(wires).query("BEGIN"): of one after the other; what they return."""
+
+    def __init__(self, ones):
+        self._ones = ones
+
+    def __getattr__(self, name):
+        return lambda *words, **more: [getattr(one, name)(*words, **more) for one in self._ones]

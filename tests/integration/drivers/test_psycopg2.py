@@ -11,6 +11,8 @@ import psycopg2.extras
 import psycopg2.pool
 import pytest
 
+from waiting import each
+
 
 def test_values_of_many_types(weir):
     weir.start(pool_size=1)
@@ -97,10 +99,8 @@ def test_its_own_thread_pool(weir, table):
         except Exception as error:  # pylint: disable=broad-except
             failures.append(error)
     threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    each(threads).start()
+    each(threads).join(60)
     pool.closeall()
     assert not failures
     assert weir.postgres.value(f"SELECT v FROM {table}") == "320"

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, declarative_base, relationship
 from sqlalchemy.pool import NullPool
 
 import transport
+from waiting import each
 
 Base = declarative_base()
 
@@ -49,8 +50,7 @@ def engines(weir):
         made.append(engine)
         return engine
     yield make
-    for engine in made:
-        engine.dispose()
+    each(made).dispose()
 
 
 def in_threads(count, function):
@@ -63,8 +63,7 @@ def in_threads(count, function):
         except Exception as error:  # pylint: disable=broad-except
             failures.append(error)
     threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
+    each(threads).start()
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive(), "a thread hangs"

@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 import transport
 from crowd import in_clients, two_clients
+from waiting import each
 
 
 @pytest.fixture
@@ -25,8 +26,7 @@ def engines(busy):
         made.append(engine)
         return engine
     yield make
-    for engine in made:
-        engine.dispose()
+    each(made).dispose()
 
 
 def value(connection, sql, **parameters):

@@ -12,7 +12,7 @@ import pytest
 import rawwire
 from fakeserver import auth, complete, data_row, error, message, ready, sleep_until_gone
 from rawwire import BEGIN_NOW, md5_secret, refused_exchange, scram_verifier, startup
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import REPOSITORY
 
 pytestmark = pytest.mark.weir_only
@@ -726,8 +726,7 @@ def test_too_many_users_at_a_time(asked, postgres):
         wire.send(startup(f"aq_{number}", "app"))
     wait_until(lambda: asked.metric("pgweir_client_connections", state="login") == 1000)
     assert refused(asked, "aq_scram").sqlstate == "53300"
-    for wire in wires[:500]:
-        wire.close()
+    each(wires[:500]).close()
     holder.close()
     for wire in wires[500:]:
         assert struct.unpack_from("!i", wire.read().body)[0] == 10

@@ -11,7 +11,7 @@ import pytest
 
 import rawwire
 from rawwire import Scram, WireError, query, startup
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import section_of
 
 pytestmark = pytest.mark.weir_only
@@ -120,10 +120,8 @@ def storm(weir, count, database_of):
                 with lock:
                     inside.append(wire)
     threads = [threading.Thread(target=log_in, args=(i, 10)) for i in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    each(threads).start()
+    each(threads).join()
     return inside, refused
 
 
@@ -134,8 +132,7 @@ def test_the_limit_on_clients_is_exact_in_a_storm_of_logins(weir, several):
         assert len(inside) == 40 and len(refused) == 210
         assert all("max_client_connections" in text for text in refused), refused[:3]
         assert all(wire.value("SELECT 1") == "1" for wire in inside)
-        for wire in inside:
-            wire.close()
+        each(inside).close()
         wait_until(lambda: clients(weir) == 0)
 
 
@@ -143,8 +140,7 @@ def test_the_limit_of_a_database_is_exact_in_a_storm_of_logins(weir, several):
     several(max_db_client_connections=7)
     inside, refused = storm(weir, 120, lambda i: DATABASES[i % 3])
     assert len(inside) == 21 and all("max_db_client_connections" in text for text in refused)
-    for wire in inside:
-        wire.close()
+    each(inside).close()
     wait_until(lambda: clients(weir) == 0)
     assert len(storm(weir, 120, lambda i: DATABASES[i % 3])[0]) == 21
 
@@ -204,13 +200,11 @@ def test_a_stop_while_clients_cross_ends_in_time(weir, several):
                 wire.login(database=DATABASES[i % len(DATABASES)])
                 let_in.append(wire.value("SELECT 1"))
     threads = [threading.Thread(target=log_in, args=(i,)) for i in range(8)]
-    for thread in threads:
-        thread.start()
+    each(threads).start()
     wait_until(lambda: len(let_in) > 50)
     assert weir.stop() == 0
     is_over.set()
-    for thread in threads:
-        thread.join()
+    each(threads).join()
     assert set(let_in) == {"1"}
 
 

@@ -32,7 +32,7 @@ import fakeserver
 import rawwire
 from rawwire import (cancel_request, cstr, errors, message, one_statement, password_message, query, scram_verifier,
                      ssl_request, startup, sync)
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import REPOSITORY
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -432,8 +432,7 @@ def test_cve_2026_6666_an_error_without_sqlstate_later(weir, fake, bare, way):
     bad.append(1)
     with suppress(rawwire.WireError, OSError):
         if way == "idle":
-            for conn in list(fake.connections):
-                conn.send(bare)
+            each(list(fake.connections)).send(bare)
             wait_until(lambda: weir.metric("pgweir_server_connections", database="app2") == 0)
         else:
             wire.send(one_statement("SELECT 1") + sync() if way == "extended" else query("SELECT 1"))
@@ -644,8 +643,7 @@ def test_logins_that_end_anyhow_while_everything_changes(tls_weir, authority, po
             wire.read_until("Z", timeout=0.3)
         served.wait(0.05)       # servers that are told to end each millisecond serve nobody on a slow machine
         served.clear()
-    for visitor in visitors:
-        visitor.result()
+    each(visitors).result()
     try:
         for _ in range(2):
             tls_weir.console("RESUME")

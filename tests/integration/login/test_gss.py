@@ -12,7 +12,7 @@ import pytest
 import rawwire
 from kerberos import Realm, run_realm
 from rawwire import Wire, message, query, startup
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import is_built_with
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.needs("krb5kdc", "kinit"),
@@ -253,8 +253,7 @@ def test_another_realm(weir, own_realm, tmp_path):
     """One that this one trusts: its web is another person, whom krb_realm keeps out, or a map lets in."""
     foreign = Realm(tmp_path / "foreign", realm="EXAMPLE.ORG", others=(own_realm,))
     try:
-        for where in (own_realm, foreign):
-            where.kadmin('addprinc -pw both krbtgt/EXAMPLE.NET@EXAMPLE.ORG')
+        each((own_realm, foreign)).kadmin('addprinc -pw both krbtgt/EXAMPLE.NET@EXAMPLE.ORG')
         tokens = foreign.tokens(foreign.tickets(service="postgres/localhost@EXAMPLE.NET"), 3, service="postgres/localhost@EXAMPLE.NET")
     finally:
         foreign.stop()
@@ -456,8 +455,7 @@ def hanging(weir, realm, count=1, **settings):
     keytab = HangingKeytab(weir)
     start(weir, realm, keytab=keytab.path, max_client_connections=1000, **settings)
     wires = [asked_for_token(weir) for _ in range(count)]
-    for wire in wires:
-        wire.send(message("p", b"a token"))
+    each(wires).send(message("p", b"a token"))
     return keytab, wires
 
 

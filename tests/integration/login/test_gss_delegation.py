@@ -10,7 +10,7 @@ import pytest
 from kerberos import run_cluster, run_realm
 from rawwire import LoginRefused, message, query
 from test_gss import asked_for_token, end_of, log_in, tried
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import is_built_with, wait_process
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.needs("krb5kdc", "kinit"),
@@ -211,8 +211,7 @@ def test_the_first_logins_at_once(weir, realm, cluster, webs, reportings, worker
     assert sorted(set(ends[::2] + ends[1::2]), key=str) == sorted(["in", OTHERS], key=str)
     assert len(set(ends[::2])) == len(set(ends[1::2])) == 1
     inside = [wire for wire, end in zip(wires, ends) if end == "in"]
-    for wire in inside:
-        wire.send(query("BEGIN"), query("SELECT principal FROM pg_stat_gssapi WHERE pid = pg_backend_pid()"))
+    each(inside).send(query("BEGIN"), query("SELECT principal FROM pg_stat_gssapi WHERE pid = pg_backend_pid()"))
     found = {reply.row[0] for wire in inside for reply in wire.read_until("Z", 2) if reply.type == "D"}
     assert found == {b"web@EXAMPLE.NET" if ends[0] == "in" else b"reporting@EXAMPLE.NET"}
     assert len(weir.console("SHOW POOLS_EXTENDED")) == 1, "a pool with an owner is one worker's"
@@ -367,8 +366,7 @@ def test_a_pool_that_was_on_two_workers(weir, realm, cluster, webs):
     assert {principal(wire) for wire in wires} == {"pgweir@EXAMPLE.NET"}
     assert {row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")} == {1, 2}
     reload(weir, cluster, "on", workers=3, pool_size=8, max_overflow=0)
-    for wire in wires:
-        wire.close()
+    each(wires).close()
     wait_until(lambda: weir.metric("pgweir_client_connections", state="idle") == 0)
     assert refusal(weir, realm, webs)[0] == OLD_CLIENTS
 

@@ -9,7 +9,7 @@ import pytest
 from fakeserver import auth, ready
 from kerberos import run_cluster, run_realm
 from rawwire import Wire, message, query, startup
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import is_built_with
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.needs("krb5kdc", "kinit"),
@@ -90,8 +90,7 @@ def test_many_at_once(weir, realm, cluster):
     """Each of both workers has logins under way at once, whose first token threads of the main worker's make."""
     start(weir, realm, cluster, cache=own_tickets(realm), workers=2, pool_size=24)
     wires = [weir.raw(database="tickets") for _ in range(24)]
-    for wire in wires:
-        wire.send(query("BEGIN"), query("SELECT current_user"))
+    each(wires).send(query("BEGIN"), query("SELECT current_user"))
     for wire in wires:
         assert [reply.row for reply in wire.read_until("Z", 2) if reply.type == "D"] == [[b"web"]]
     wait_until(lambda: cluster.count(usename="web") == len(wires))      # those of another test may still be ending
@@ -200,8 +199,7 @@ def test_a_stop_while_a_kdc_hangs(weir, own_realm, own_cluster, workers):
     for wire in wires:
         wire.send(startup("web", "tickets"))
     wait_until(lambda: weir.metric_now("pgweir_external_logins", state="running") > 0)
-    for wire in wires:
-        wire.close()
+    each(wires).close()
     weir.stop()
 
 

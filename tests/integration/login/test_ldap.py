@@ -14,7 +14,7 @@ from rawwire import Wire, password_message, startup
 from test_login import auth_codes, own_address
 from test_secrets import SECRET, memory
 from test_secrets import start as start_readable
-from waiting import SLOWNESS, free_port, wait_until
+from waiting import SLOWNESS, each, free_port, wait_until
 from weir import is_built_with, reads_pgbouncer_ini, timed
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport,
@@ -431,8 +431,7 @@ def test_who_leaves_takes_up_no_place(weir, own_directory):
     for wire in wires:
         wire.send(password_message("in-the-directory"))
     wait_until(lambda: (calls(weir, "waiting"), calls(weir, "running")) == (12, 8))
-    for wire in wires:
-        wire.close()
+    each(wires).close()
     wait_until(lambda: (calls(weir, "waiting"), calls(weir, "running"), calls(weir, "lost")) == (0, 0, 8))
     # All threads are lost: the next one hears of it at once.
     answer, seconds = timed(refused, weir, "web", "in-the-directory")

@@ -10,7 +10,7 @@ import pytest
 
 import rawwire
 from rawwire import LoginRefused, Wire, query, startup
-from waiting import SLOWNESS, free_port, has_ipv6, wait_until
+from waiting import SLOWNESS, each, free_port, has_ipv6, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -102,8 +102,7 @@ def login_count(weir):
 def test_far_above_the_limit_nobody_is_asked_what_he_wants(weir):
     weir.start(sections={"limits": {"max_address_client_connections": 1}})
     wires = [weir.wire() for _ in range(30)]
-    for wire in wires:
-        wire.send(b"\0")
+    each(wires).send(b"\0")
     wait_until(lambda: rejected(weir, "max_address") == 13)      # 1, and 16 to spare
     assert login_count(weir) == 17
 
@@ -397,8 +396,7 @@ def test_a_silent_crowd_keeps_nobody_out(weir):
     reply = crowd[0].recv(1000)                                      # the oldest has gone, and knows why
     assert b"53300" in reply and b"logging in" in reply
     assert weir.log().count("login refused") <= 12
-    for one in crowd:
-        one.close()
+    each(crowd).close()
     wait_until(lambda: login_count(weir) == 0)
 
 
@@ -408,15 +406,13 @@ def test_those_who_have_spoken_stay_longer_than_the_silent(weir):
     patient.send(startup())
     assert patient.read().type == "R"
     crowd = [socket.create_connection(weir.address) for _ in range(1050)]
-    for one in crowd:
-        one.send(b"\0")
+    each(crowd).send(b"\0")
     wait_until(lambda: rejected(weir, "logging_in") >= 50)
     scram = rawwire.Scram("web-secret")
     patient.send(scram.initial_response())
     patient.send(scram.final_response(patient.read().body[4:]))
     assert patient.read_until("Z")
-    for one in crowd:
-        one.close()
+    each(crowd).close()
 
 
 @pytest.mark.own_transport
@@ -430,20 +426,17 @@ def test_a_crowd_that_speaks_but_proves_nothing_keeps_nobody_from_his_handshake(
         one.send(startup())
     wait_until(lambda: rejected(weir, "logging_in") >= 50)
     assert slow.login("web", "app", "web-secret").value("SELECT 1") == "1"
-    for one in crowd:
-        one.close()
+    each(crowd).close()
 
 
 def test_few_descriptors_are_not_used_up_by_a_silent_crowd(weir):
     weir.start(method="scram-sha-256", fd_limit=120)
     crowd = [socket.create_connection(weir.address) for _ in range(200)]
-    for one in crowd:
-        one.send(b"\0")
+    each(crowd).send(b"\0")
     wait_until(lambda: rejected(weir, "logging_in") >= 150)
     wait_until(lambda: rejected(weir, "descriptors") == 0)
     assert weir.raw("web", "app", "web-secret").value("SELECT 1") == "1"
-    for one in crowd:
-        one.close()
+    each(crowd).close()
 
 
 # --- what is kept of those who never prove who they are ---

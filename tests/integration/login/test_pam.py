@@ -10,7 +10,7 @@ from rawwire import Wire, password_message, startup
 from test_ldap import ask_for_password, calls, login_seconds, refused, who
 from test_secrets import SECRET, memory
 from test_secrets import start as start_readable
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import is_built_with, reads_pgbouncer_ini, timed
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport,
@@ -55,8 +55,7 @@ def service(tmp_path):
         path.write_text(rules, encoding="ascii")
         return name
     yield write
-    for path in made:
-        path.unlink(missing_ok=True)
+    each(made).unlink(missing_ok=True)
 
 
 @pytest.fixture

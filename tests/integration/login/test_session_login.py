@@ -7,7 +7,7 @@ import pytest
 
 import rawwire
 from rawwire import errors, query, send_cancel, texts
-from waiting import wait_until
+from waiting import each, wait_until
 
 
 def key_pid(wire):
@@ -63,8 +63,7 @@ def test_blocking_pids_are_those_of_the_clients(weir):
 def test_a_cancel_with_a_real_pid_reaches_its_client_alone(weir):
     weir.start(pool_mode="session", pool_size=3)
     wires = [weir.raw() for _ in range(3)]
-    for wire in wires:
-        wire.send(query("SELECT pg_sleep(1.5), 'slept'"))
+    each(wires).send(query("SELECT pg_sleep(1.5), 'slept'"))
     sleeping(weir, 3)
     assert send_cancel(weir.address, wires[1].key) == b""
     assert errors(wires[1].read_until("Z"))[0].sqlstate == "57014"

@@ -9,7 +9,7 @@ import pytest
 
 from fakeserver import auth
 from rawwire import BEGIN_NOW, LoginRefused, Wire, errors, query, scram_verifier, send_cancel
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import parse_metrics
 
 pytestmark = pytest.mark.weir_only
@@ -189,8 +189,7 @@ def test_settings_and_statements_stay_within_a_tenant(tenants, weir):
 def test_a_cancel_hits_its_own_tenant_only(tenants):
     weir = tenants()
     acme, globex = login(weir, "acme"), login(weir, "globex")
-    for wire in (acme, globex):
-        wire.send(query("SELECT pg_sleep(60)"))
+    each((acme, globex)).send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: len(weir.postgres.backends(wait_event="PgSleep")) == 2, what="both queries")
     send_cancel(weir.address, acme.key)
     assert errors(acme.read_until("Z"))[0].sqlstate == "57014"
@@ -318,8 +317,7 @@ def test_settings_of_one_tenant(tenants, weir):
     first.query(BEGIN_NOW)
     assert errors(second.ask(query("SELECT 1")))[0].sqlstate == "53300"
     others = [login(weir, "globex") for _ in range(3)]
-    for wire in others:
-        wire.query(BEGIN_NOW)
+    each(others).query(BEGIN_NOW)
 
 
 def test_clients_of_all_databases_of_a_tenant_count_together(tenants, weir):

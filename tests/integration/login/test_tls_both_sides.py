@@ -17,7 +17,7 @@ import pytest
 
 import transport
 from postgres import PASSWORDS, Postgres
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -86,12 +86,10 @@ def crowded(both):
         except Exception as error:  # pylint: disable=broad-except
             troubles.append(error)
     threads = [threading.Thread(target=live, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
+    each(threads).start()
     yield both
     stop.set()
-    for thread in threads:
-        thread.join(60)
+    each(threads).join(60)
     assert not troubles, troubles
 
 
@@ -235,14 +233,12 @@ class Load:
                          (self._short, self._short, self._short2, self._pool, self._asyncpg_pool, self._asyncpg_short)]
 
     def __enter__(self):
-        for thread in self._threads:
-            thread.start()
+        each(self._threads).start()
         return self
 
     def __exit__(self, *_):
         self.stop.set()
-        for thread in self._threads:
-            thread.join(60)
+        each(self._threads).join(60)
 
     def _run(self, work):
         self.turns.setdefault(work.__name__, 0)

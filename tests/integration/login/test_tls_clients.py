@@ -16,7 +16,7 @@ import pytest
 
 import rawwire
 from rawwire import WireClosed, WireError, errors, query
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -386,8 +386,7 @@ def test_a_certificate_is_swapped_under_load(weir, authority, server_certificate
                 return
 
     threads = [threading.Thread(target=storm) for _ in range(4)]
-    for thread in threads:
-        thread.start()
+    each(threads).start()
     wait_until(lambda: logins[0] > 20)
     for made in (following, server_certificate, following):
         shutil.copy(made.certificate, certificate)
@@ -396,8 +395,7 @@ def test_a_certificate_is_swapped_under_load(weir, authority, server_certificate
         seen = logins[0]
         wait_until(lambda: logins[0] > seen + 10)
     stop.set()
-    for thread in threads:
-        thread.join()
+    each(threads).join()
     assert not troubles
     assert serial(weir, authority) != old
     assert rows(settled, "SELECT 1") == [[b"1"]]

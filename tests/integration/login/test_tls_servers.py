@@ -14,7 +14,7 @@ import fakeserver
 import rawwire
 from postgres import Postgres
 from rawwire import query, send_cancel
-from waiting import free_port, wait_until
+from waiting import each, free_port, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -236,16 +236,14 @@ def test_certificates_are_replaced_while_servers_cross(weir, authority, tls_post
             troubles.append(error)
 
     threads = [threading.Thread(target=ask) for _ in range(16)]
-    for thread in threads:
-        thread.start()
+    each(threads).start()
     try:
         wait_until(crossings, what="a server to cross")
         replace(*sides)
         replace(*reversed(sides))
     finally:
         is_over.set()
-        for thread in threads:
-            thread.join()
+        each(threads).join()
         present(tls_postgres, sides[0])
     assert not troubles
 
@@ -345,8 +343,7 @@ def tls_server(authority):
         servers.append(TlsServer(context, **options))
         return servers[-1]
     yield start
-    for server in servers:
-        server.close()
+    each(servers).close()
 
 
 def fetch(weir):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from rawwire import BEGIN_NOW
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -102,8 +102,7 @@ def test_whose_connections_count_is_told_by_their_names_whatever_these_are(weir,
     strangers.pop().close()
     waiting.result(20)
     assert hindered.count(usename="web") == 2
-    for connection in strangers + not_named:
-        connection.close()
+    each(strangers + not_named).close()
 
 
 @EVERY_PLACE

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from rawwire import BEGIN_NOW, errors, query, texts
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -38,18 +38,15 @@ def run_everywhere(weir, clients, sql="SELECT pg_sleep(0.05)", rounds=4):
     while not all(one.done() for one in running):
         most = max(most, open_servers(weir.postgres))
         time.sleep(0.01)
-    for one in running:
-        one.result()
+    each(running).result()
     return most
 
 
 def hold_one_each(weir, clients):
     """So many servers there may be."""
-    for wire in clients:
-        wire.query(BEGIN_NOW)
+    each(clients).query(BEGIN_NOW)
     wait_until(lambda: weir.postgres.count() == len(clients))
-    for wire in clients:
-        wire.query("COMMIT")
+    each(clients).query("COMMIT")
 
 
 def test_a_database_has_no_more_servers_than_it_may(weir):
@@ -220,8 +217,7 @@ def crowd(weir):
         return seconds
     yield begin
     is_over.append(True)
-    for one in running:
-        one.result()
+    each(running).result()
 
 
 def lent(weir, user):

@@ -13,7 +13,7 @@ import pytest
 import rawwire
 from fakeserver import auth
 from rawwire import BEGIN_NOW, errors, query, shape, sync, texts
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import WORKERS, timed
 
 pytestmark = pytest.mark.weir_only
@@ -473,8 +473,7 @@ def test_the_console_answers_when_every_pool_is_full(weir):
     weir.start(pool_size=1, max_client_connections=5)
     wires = [weir.raw() for _ in range(5)]
     wires[0].query("BEGIN")
-    for wire in wires[1:]:
-        wire.send(query("SELECT 1"))
+    each(wires[1:]).send(query("SELECT 1"))
     weir.wait_waiting(4)
     answer, seconds = timed(weir.console, "SHOW POOLS")
     assert answer and seconds < 10 * SLOWNESS
@@ -492,11 +491,9 @@ def test_many_console_clients_at_once(weir):
         except Exception as error:  # pylint: disable=broad-except
             failures.append(error)
     threads = [threading.Thread(target=look) for _ in range(10)]
-    for thread in threads:
-        thread.start()
+    each(threads).start()
     busy(weir)
-    for thread in threads:
-        thread.join(60)
+    each(threads).join(60)
     assert not failures
 
 

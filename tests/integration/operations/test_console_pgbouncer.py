@@ -8,7 +8,7 @@ import pytest
 import rawwire
 import transport
 from rawwire import BEGIN_NOW, errors, query, shape, texts
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -163,8 +163,7 @@ def test_reconnect_and_a_session(weir, fast):
 def test_clients_and_servers_are_numbered_together(weir):
     weir.start()
     wires = [weir.raw() for _ in range(3)]
-    for wire in wires:
-        wire.query(BEGIN_NOW)
+    each(wires).query(BEGIN_NOW)
     rows = weir.console("SHOW SOCKETS")
     ids = [row["id"] for row in rows]
     assert {row["type"] for row in rows} == {"C", "S"} and len(set(ids)) == len(ids) == 7

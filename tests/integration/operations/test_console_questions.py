@@ -9,7 +9,7 @@ import psycopg2.extras
 import pytest
 
 from rawwire import BEGIN_NOW, query
-from waiting import PATIENCE, SLOWNESS, wait_until
+from waiting import PATIENCE, SLOWNESS, each, wait_until
 from weir import needs_slow_log, wait_blockers
 
 pytestmark = pytest.mark.weir_only
@@ -114,12 +114,10 @@ def test_explain_pool_tells_a_small_pool_from_idle_transactions(weir):
     weir.start(session, pool_size=2)
     assert advice(weir)[0].startswith("Database app has no pool")
     with app(weir, "idler") as idler, app(weir, "other") as other, app(weir, "late") as late:
-        for wire in (idler, other):
-            wire.query(BEGIN_NOW)
+        each((idler, other)).query(BEGIN_NOW)
         weir.reload(session, pool_size=2, pool_timeout="300ms")
         late.ask(query("SELECT 1"))             # in vain
-        for wire in (idler, other):
-            wire.query("COMMIT")
+        each((idler, other)).query("COMMIT")
         said = wait_until(lambda: said if "Advice" in (said := advice(weir))[-1] else None)
         assert re.match(r"Pool app/web has pool_size = 2 and max_overflow = 0; these figures are for the last \S+ m?s\.", said[0]), said
         assert re.match(r"In use: [12]\.\d connections on average, 2 of 2 at most\.", said[1]), said

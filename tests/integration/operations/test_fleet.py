@@ -18,7 +18,7 @@ from fleet import Fleet, refused_by_postgres
 from island import Island
 from postgres import Postgres
 from tap import Tap
-from waiting import PATIENCE, wait_until
+from waiting import PATIENCE, each, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -399,8 +399,7 @@ def test_somebody_holds_the_lock(fleet):
         assert open_then < 20 - KEPT
         fleet.wait_answers(50)
         no_more_than(fleet, open_then, begin)
-        for weir in (one, two):
-            weir.wait_log("another session holds the lock")
+        each((one, two)).wait_log("another session holds the lock")
     finally:
         holder.close()
     wait_used(fleet, 20)
@@ -543,8 +542,7 @@ def test_connections_that_are_no_pools_count_too(fleet, tmp_path):
         assert fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'") == 2
         assert not fleet.errors()
     finally:
-        for weir in fleet.weirs:
-            weir.close_connections()
+        each(fleet.weirs).close_connections()
         fleet.postgres.kill_backends(usename="asked")
         fleet.postgres.query("DROP FUNCTION lookup; DROP ROLE asked")
 
@@ -575,8 +573,7 @@ def test_replication_clients_come_when_all_are_used(fleet, workers):
 def test_a_replication_client_that_gets_no_place_is_told_of_the_budget(fleet):
     weir, = fleet.start(1, budget_connections=6)
     holders = [weir.raw() for _ in range(3)]
-    for wire in holders:
-        wire.query(rawwire.BEGIN_NOW)
+    each(holders).query(rawwire.BEGIN_NOW)
     fleet.reload(pool_timeout="500ms")      # not before: these have waited for a steward and for logins
     with pytest.raises(rawwire.LoginRefused) as refused:
         weir.raw("reporting", parameters={"replication": "database"})
@@ -592,12 +589,10 @@ def test_listeners_at_a_small_share(fleet, workers, share):
     wait_used(fleet, 3 + KEPT + 3 * share)
     wires = [weir.raw() for weir in fleet.weirs for _ in range(6)]
     waiting = [fleet.weirs[0].in_background(wire.query, "LISTEN news") for wire in wires]
-    for answer in waiting:
-        answer.result(PATIENCE)
+    each(waiting).result(PATIENCE)
     fleet.wait_answers(20)
     fleet.weirs[0].raw().query("NOTIFY news")
-    for wire in wires:
-        wire.read_until("A", timeout=PATIENCE)
+    each(wires).read_until("A", timeout=PATIENCE)
     fleet.wait_answers(20)
     no_more_than(fleet, 3 + KEPT + 3 * share)
     assert not fleet.errors()

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from rawwire import BEGIN_NOW, LoginRefused, query
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import Weir, find_binary
 
 pytestmark = pytest.mark.weir_only
@@ -93,19 +93,15 @@ def test_who_waits_below_his_share_is_seen_by_the_other(weir, tmp_path):
         joined(other)
         waiters = [held.enter_context(other.raw()) for _ in range(4)]    # their login needs a connection
         holders = [held.enter_context(weir.raw()) for _ in range(7)]
-        for wire in holders:
-            wire.query(BEGIN_NOW)
-        for wire in waiters:
-            wire.send(query(BEGIN_NOW))
+        each(holders).query(BEGIN_NOW)
+        each(waiters).send(query(BEGIN_NOW))
         # It is less by each that is known to wait: at first not all are.
         wait_until(lambda: (share := budget_of(weir)["share"]) is not None and 3 <= share <= 5)
         wait_until(lambda: 3 <= weir.metric("pgweir_budget_share") == budget_of(weir)["share"] <= 5)
         assert wait_until(lambda: [one for one in weir.console("SHOW FLEET") if not one["own"] and one["waiting"] > 0])
         assert wait_until(lambda: other.metric("pgweir_budget_waiting") > 0)
-        for wire in holders:
-            wire.query("COMMIT")
-        for wire in waiters:
-            wire.read_until("Z")
+        each(holders).query("COMMIT")
+        each(waiters).read_until("Z")
         wait_until(lambda: budget_of(weir)["share"] is None)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import rawwire
 from rawwire import BEGIN_NOW, Wire, errors, one_statement, query, shape, sync, texts
-from waiting import SLOWNESS, free_port, has_ipv6, wait_until
+from waiting import SLOWNESS, each, free_port, has_ipv6, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -268,8 +268,7 @@ def test_many_reloads_under_load(weir):
     while time.monotonic() < stop:
         weir.reload(pool_size=sizes[turn % 5], max_overflow=turn % 3, wait=True)
         turn += 1
-    for job in jobs:
-        job.result(10)
+    each(jobs).result(10)
     assert not failures and turn > 3
 
 
@@ -432,8 +431,7 @@ def test_out_of_descriptors_it_refuses_and_recovers(weir):
         begin = weir.cpu_seconds()
         assert good.has_nothing_more(0.5)
         assert weir.cpu_seconds() - begin < 0.3, "it spins on accept"
-        for wire in crowd:
-            wire.close()
+        each(crowd).close()
         wait_until(lambda: weir.raw(timeout=1).query("SELECT 1") == [["1"]], what="it to recover")
 
 
@@ -447,16 +445,14 @@ def test_a_thousand_idle_clients(weir):
     for wire in wires[::50]:
         assert wire.query("SELECT 1") == [["1"]]
     assert weir.postgres.count() <= 5
-    for wire in wires:
-        wire.close()
+    each(wires).close()
     wait_until(lambda: weir.metric("pgweir_client_connections") == 0)
 
 
 def test_an_idle_pgweir_uses_no_cpu(weir):
     weir.start(pool_size=3)
     wires = [weir.raw() for _ in range(10)]
-    for wire in wires:
-        wire.query("SELECT 1")
+    each(wires).query("SELECT 1")
     begin = weir.cpu_seconds()
     assert wires[0].has_nothing_more(1.5)
     assert weir.cpu_seconds() - begin < 0.1

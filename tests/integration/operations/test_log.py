@@ -9,7 +9,7 @@ import pytest
 
 from fakeserver import error
 from rawwire import BEGIN_NOW, QueryFailed, WireError, query
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -117,8 +117,7 @@ def test_an_exhausted_pool_is_told_once(weir):
     with weir.raw(parameters={"application_name": "hog"}) as holder:
         holder.query(BEGIN_NOW)
         waiting = [weir.raw() for _ in range(3)]
-        for wire in waiting:
-            wire.send(b"Q\0\0\0\rSELECT 1\0")
+        each(waiting).send(b"Q\0\0\0\rSELECT 1\0")
         for wire in waiting:
             assert wire.read_until("Z")[0].type == "E"
         line = wait_event(weir, "pool_exhausted")
@@ -210,11 +209,9 @@ def test_lost_connections_are_told_together(weir, own_postgres):
     says how many there were and how many transactions that has cost."""
     weir.start(upstream=f"host={own_postgres.host} port={own_postgres.port}", pool_size=20)
     wires = [weir.raw() for _ in range(20)]
-    for wire in wires:
-        wire.query(BEGIN_NOW)
+    each(wires).query(BEGIN_NOW)
     own_postgres.stop()
-    for wire in wires:
-        wire.wait_closed()
+    each(wires).wait_closed()
 
     def all_told():
         lines = [line for line in weir.log().splitlines() if "57P01" in line]

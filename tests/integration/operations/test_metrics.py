@@ -13,7 +13,7 @@ import rawwire
 from fakeserver import error
 from rawwire import BEGIN_NOW, one_statement, query, sync
 from tap import Tap
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import WORKERS, parse_metrics, read_slowly, timed
 
 pytestmark = pytest.mark.weir_only
@@ -458,8 +458,7 @@ def test_slow_and_silent_scrapers_do_not_keep_others_out_for_long(weir):
             break
     wait_until(lambda: weir.http("/metrics").status == 200)
     assert weir.raw().query("SELECT 1") == [["1"]]
-    for sock in silent:
-        sock.close()
+    each(silent).close()
 
 
 def test_scraping_under_load_disturbs_nobody(weir):
@@ -476,8 +475,7 @@ def test_scraping_under_load_disturbs_nobody(weir):
         assert took[150] < 0.1
     finally:
         stop.set()
-        for job in jobs:
-            job.result()
+        each(jobs).result()
 
 
 def test_http_can_be_off(weir):

@@ -12,7 +12,7 @@ import rawwire
 from rawwire import BEGIN_NOW, bind, describe, errors, execute, parse, query, shape, sync, texts
 from stall import Stall
 from test_caps import hold_one_each, run_everywhere
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -129,8 +129,7 @@ def test_the_limit_is_of_all_parts_together(weir, split):
     weir.postgres.query("ALTER ROLE web CONNECTION LIMIT 8")
     try:
         for round_ in range(5):
-            for wire in wires:
-                wire.send(query("SELECT pg_sleep(0.002), pg_backend_pid()"))
+            each(wires).send(query("SELECT pg_sleep(0.002), pg_backend_pid()"))
             pids = {texts(wire.read_until())[0][1] for wire in wires}
             assert len(pids) <= 8
             assert sum(row["sv_active"] + row["sv_idle"] for row in weir.console("SHOW POOLS")
@@ -157,8 +156,7 @@ def test_commands_hold_for_all_parts(weir, split, command):
     before = {wire.value(PID) for wire in (one, two, one, two)}
     weir.console(command)
     wait_until(lambda: not servers(weir))
-    for wire in (one, two):
-        wire.send(query(PID))
+    each((one, two)).send(query(PID))
     weir.console("RESUME")
     assert not before & {texts(wire.read_until())[0][0] for wire in (one, two)}
 
@@ -213,15 +211,13 @@ def test_a_part_whose_worker_hangs_is_named_and_the_others_go_on(weir, split):
         assert [row["state"] for row in weir.console("SHOW WORKERS")] == ["up", "silent", "up"]
         assert {weir.raw().value("SELECT 'new'") for _ in range(4)} == {"new"}
         its_own = weir.postgres.count(usename="web")
-        for wire in there:
-            wire.send(query("SELECT pg_sleep(0.3)"))
+        each(there).send(query("SELECT pg_sleep(0.3)"))
         wait_until(lambda: weir.postgres.count(usename="web") > its_own)
         for wire in there:
             assert not errors(wire.read_until())
         assert weir.postgres.count(usename="web") <= 8
     weir.wait_log("answers again")
-    for wire in wires:
-        wire.send(query("SELECT pg_sleep(0.01)"))
+    each(wires).send(query("SELECT pg_sleep(0.01)"))
     for wire in wires:
         assert not errors(wire.read_until())
     wait_until(lambda: len(servers(weir)) == weir.postgres.count(usename="web") <= 8)
@@ -234,21 +230,17 @@ def test_what_was_sent_to_a_worker_that_hangs_is_not_lost(weir, split):
     there = [wire for wire in wires if worker_of(weir, wire) == 1]
     here = [wire for wire in wires if wire not in there]
     assert len(there) == 8
-    for wire in here:
-        wire.query(BEGIN_NOW)
-    for wire in there:
-        wire.send(query("SELECT 1"))
+    each(here).query(BEGIN_NOW)
+    each(there).send(query("SELECT 1"))
     wait_until(lambda: len(weir.console("SHOW WAITERS")) == 8)
     with Stall(weir.process.pid, "pgweir-1"):
         before = weir.metric_now("pgweir_crossings_total", what="returned_server")
-        for wire in here:
-            wire.query("COMMIT")
+        each(here).query("COMMIT")
         assert weir.metric_now("pgweir_crossings_total", what="returned_server") > before
         weir.wait_log("worker 1 does not answer")
         for wire in here:
             wire.query(BEGIN_NOW)                             # each has a server
-        for wire in here:
-            wire.query("COMMIT")
+        each(here).query("COMMIT")
         wait_until(lambda: weir.postgres.count(usename="web") <= 8)     # backends take a moment to go
     for wire in there:
         assert texts(wire.read_until()) == [["1"]]
@@ -258,8 +250,7 @@ def test_what_was_sent_to_a_worker_that_hangs_is_not_lost(weir, split):
 @pytest.mark.long
 def test_who_waits_for_what_a_silent_worker_keeps_is_told_so(weir, split):
     one, two = sorted(split(pool_timeout="1s"), key=lambda wire: worker_of(weir, wire))
-    for wire in [one, *(weir.raw() for _ in range(6))]:
-        wire.query(BEGIN_NOW)
+    each([one, *(weir.raw() for _ in range(6))]).query(BEGIN_NOW)
     with Stall(weir.process.pid, "pgweir-1"):
         weir.wait_log("worker 1 does not answer")
         held = weir.raw()
@@ -272,8 +263,7 @@ def test_who_waits_for_what_a_silent_worker_keeps_is_told_so(weir, split):
 
 def test_the_console_shows_one_pool(weir, split):
     one, two = split()
-    for wire in (one, two):
-        wire.query(BEGIN_NOW)
+    each((one, two)).query(BEGIN_NOW)
     row, = [row for row in weir.console("SHOW POOLS") if row["database"] == "app"]
     assert (row["cl_active"], row["sv_active"], row["cl_waiting"]) == (2, 2, 0)
     assert len([row for row in weir.console("SHOW POOLS_EXTENDED") if row["database"] == "app"]) == 2
@@ -299,8 +289,7 @@ def test_what_a_wait_is_for_is_told_over_all_parts(weir, one_server):
 def test_an_exhausted_pool_is_told_over_all_parts(weir, one_server):
     one, two = one_server(pool_timeout="2s", wait_notify="100ms", sections={"log": {"format": "json"}})
     weir.raw().query(BEGIN_NOW)
-    for wire in (one, two):
-        wire.send(query("SELECT 1"))
+    each((one, two)).send(query("SELECT 1"))
     for wire in (one, two):
         notice, error, _ = wire.read_until("Z")
         assert re.search(rb"The pool has 8 of 8 connections busy \(8 \+ 0 overflow\), and (2 clients are|1 client is) waiting\.", notice.body)
@@ -335,8 +324,7 @@ def test_a_pool_that_a_reload_enlarges_gets_parts(weir):
     assert len(weir.console("SHOW POOLS_EXTENDED")) > 1
     for size in (12, 2, 12):
         weir.reload(pool_size=size, max_overflow=0)
-        for wire in wires:
-            wire.send(query("SELECT pg_sleep(0.01)"))
+        each(wires).send(query("SELECT pg_sleep(0.01)"))
         for wire in wires:
             assert not errors(wire.read_until())
         wait_until(lambda: len(servers(weir)) <= size)  # pylint: disable=cell-var-from-loop
@@ -394,8 +382,7 @@ def test_two_pools_with_parts_have_equal_shares_of_a_cap(weir):
     done.clear()
     wait_until(lambda: sum(done.values()) >= 2000, 60)
     is_over.set()
-    for one in running:
-        one.result()
+    each(running).result()
     assert {(row["user"], row["worker"]) for row in weir.console("SHOW POOLS_EXTENDED")} == {
         (user, worker) for user in ("web", "reporting") for worker in (0, 1)}
     assert min(done.values()) >= 0.8 * max(done.values()), done

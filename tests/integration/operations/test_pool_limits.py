@@ -9,7 +9,7 @@ import rawwire
 import transport
 from fakeserver import sleep_until_gone
 from rawwire import BEGIN_NOW, message, query, shape, texts
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import WORKERS, timed
 
 pytestmark = pytest.mark.weir_only
@@ -18,14 +18,12 @@ pytestmark = pytest.mark.weir_only
 def hold(weir, count, user="web", database="app"):
     """That many clients, each in a transaction of its own."""
     wires = [weir.raw(user, database) for _ in range(count)]
-    for wire in wires:
-        wire.query(BEGIN_NOW)
+    each(wires).query(BEGIN_NOW)
     return wires
 
 
 def release(wires):
-    for wire in wires:
-        wire.query("COMMIT")
+    each(wires).query("COMMIT")
 
 
 def pid(wire):
@@ -46,8 +44,7 @@ def test_servers_are_opened_only_when_a_query_comes(weir):
 def test_pool_size_and_overflow_are_never_exceeded(weir):
     weir.start(pool_size=2, max_overflow=1)
     wires = [weir.raw() for _ in range(20)]
-    for wire in wires:
-        wire.send(query("SELECT pg_sleep(0.1)"))
+    each(wires).send(query("SELECT pg_sleep(0.1)"))
     seen = set()
     for wire in wires:
         seen.add(weir.postgres.count())
@@ -118,8 +115,7 @@ def test_max_server_connections_holds_over_all_pools(weir):
     wires = [weir.raw(*pair) for pair in pairs for _ in range(4)]
     most = 0
     for _ in range(3):
-        for wire in wires:
-            wire.send(query("SELECT pg_sleep(0.05)"))
+        each(wires).send(query("SELECT pg_sleep(0.05)"))
         for wire in wires:
             wait_until(lambda: weir.postgres.count() <= 3)            # a backend told to go needs a moment
             most = max(most, weir.postgres.count())
@@ -152,8 +148,7 @@ def test_no_pool_starves_under_a_shared_cap(weir):
         wait_until(lambda: done.get(("reporting", "app2"), 0) >= 10 and done.get(("web", "app"), 0) >= 10)
     finally:
         stop.set()
-        for thread in threads:
-            thread.result()
+        each(threads).result()
 
 
 def test_min_idle_servers_are_kept_ready(weir):
@@ -195,8 +190,7 @@ def test_a_newcomer_does_not_overtake_a_waiter(weir):
                 assert seconds < 2 * SLOWNESS
     finally:
         stop.set()
-        for thread in hogs:
-            thread.result()
+        each(hogs).result()
 
 
 def test_a_waiter_that_leaves_gives_its_place_to_the_next(weir):
@@ -252,8 +246,7 @@ def test_a_burst_on_a_cold_pool_is_not_served_one_login_at_a_time(weir, fake):
     wires = [weir.raw() for _ in range(8)]
 
     def hold_and_wait():
-        for wire in wires:
-            wire.send(query(BEGIN_NOW))
+        each(wires).send(query(BEGIN_NOW))
         return [shape(wire.read_until("Z")) for wire in wires]
     answers, seconds = timed(hold_and_wait)
     assert answers == ["C:BEGIN Z:T"] * 8
@@ -449,8 +442,7 @@ def test_counts_fall_back_when_clients_have_left(weir):
     weir.wait_waiting(1)
     row = weir.pool()
     assert (row["cl_active"], row["cl_waiting"], row["sv_active"], row["sv_idle"]) == (2, 1, 2, 0)
-    for wire in (*wires, late):
-        wire.close()
+    each((*wires, late)).close()
 
     def all_gone():
         row = weir.pool()
@@ -475,8 +467,7 @@ def test_postgresql_out_of_connections_is_not_hammered(weir):
     weir.start(pool_size=5)
     wires = [weir.raw("limited") for _ in range(5)]
     for _ in range(3):
-        for wire in wires:
-            wire.send(query("SELECT pg_sleep(0.02)"))
+        each(wires).send(query("SELECT pg_sleep(0.02)"))
         for wire in wires:
             assert shape(wire.read_until("Z")) == "T D C:SELECT 1 Z:I"
     failures = weir.metric("pgweir_backend_connect_failures_total", reason="too_many_connections")

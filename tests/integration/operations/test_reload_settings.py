@@ -29,7 +29,7 @@ import rawwire
 from fakeserver import FakeServer, complete, data_row, ready, row_description, sleep_until_gone
 from postgres import Postgres
 from rawwire import BEGIN_NOW, WireError, bind, cancel_request, errors, execute, parse, query, startup, sync
-from waiting import free_port, wait_until
+from waiting import each, free_port, wait_until
 from weir import REPOSITORY, find_binary, timed
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -163,8 +163,7 @@ def transactions(count, users=("web",), databases=("app",)):
         with contextlib.ExitStack() as kept:
             wires = [kept.enter_context(scene.weir.raw(users[i % len(users)], databases[i % len(databases)]))
                      for i in range(count)]
-            for wire in wires:
-                wire.send(query(BEGIN_NOW))
+            each(wires).send(query(BEGIN_NOW))
             return sum(not errors(wire.read_until("ZE")) for wire in wires)
     return look
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from rawwire import BEGIN_NOW, LoginRefused, errors, query
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -94,10 +94,8 @@ def test_a_pool_that_nobody_uses_is_freed(started):
 def test_overflow_linger_of_what_lingers(started):
     weir = started(pool_size=1, max_overflow=3, overflow_linger="1h")
     wires = [weir.raw() for _ in range(3)]
-    for wire in wires:
-        wire.query("BEGIN")
-    for wire in wires:
-        wire.query("COMMIT")
+    each(wires).query("BEGIN")
+    each(wires).query("COMMIT")
     reload(weir, overflow_linger="0s")
     wait_until(lambda: weir.postgres.count(usename="web") == 1, SOON, "the overflow to be closed")
 
@@ -105,10 +103,8 @@ def test_overflow_linger_of_what_lingers(started):
 def test_max_server_connections(started):
     weir = started(pool_size=5)
     wires = [weir.raw() for _ in range(5)]
-    for wire in wires:
-        wire.query("BEGIN")
-    for wire in wires:
-        wire.query("COMMIT")
+    each(wires).query("BEGIN")
+    each(wires).query("COMMIT")
     reload(weir, max_server_connections=2)
     wait_until(lambda: weir.postgres.count(usename="web") <= 2, SOON, "surplus servers to be closed")
 

@@ -19,6 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.pool import QueuePool
 
+from waiting import each
+
 USERS, ACCOUNTS, TASKS = 100, 500, 100_000
 BALANCE = 1000
 
@@ -61,8 +63,7 @@ class Scenario:
 
     def run(self):
         threads = [threading.Thread(target=self._thread, args=(number,), daemon=True) for number in range(self.threads)]
-        for thread in threads:
-            thread.start()
+        each(threads).start()
         for thread in threads:
             thread.join(100)
             assert not thread.is_alive(), "a thread hangs"
@@ -209,9 +210,7 @@ def test_single_statements_by_many_threads(weir, schema):
         except Exception as error:  # pylint: disable=broad-except
             violations.append(repr(error))
     threads = [threading.Thread(target=work, args=(number,)) for number in range(100)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    each(threads).start()
+    each(threads).join(60)
     engine.dispose()
     assert not violations, violations[:5]

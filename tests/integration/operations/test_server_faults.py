@@ -15,7 +15,7 @@ from fakeserver import (auth, backend_key, complete, data_row, error, notice, on
 from nameserver import NameServer
 from rawwire import BEGIN_NOW, errors, message, one_statement, query, scram_verifier, shape, sync, texts
 from tap import Tap
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -65,10 +65,8 @@ def test_a_backend_that_ends_in_an_idle_transaction_is_told_at_the_next_query(we
 def test_an_idle_backend_that_ends_is_replaced_without_a_word(weir):
     weir.start(pool_size=3)
     wires = [weir.raw() for _ in range(3)]
-    for wire in wires:
-        wire.query("BEGIN")
-    for wire in wires:
-        wire.query("COMMIT")
+    each(wires).query("BEGIN")
+    each(wires).query("COMMIT")
     for _ in range(3):
         weir.postgres.kill_backends()
         wait_until(lambda: weir.pool()["sv_idle"] == 0)      # told of it: before that a query may still meet the dying
@@ -101,8 +99,7 @@ def test_a_backend_that_ends_while_idle_under_load_hurts_nobody_else(weir):
         if len(backends) == 3:
             weir.postgres.query("SELECT pg_terminate_backend(%s)", (backends[0]["pid"],))
             kills += 1
-    for job in jobs:
-        job.result()
+    each(jobs).result()
     assert len(failures) <= kills and all(isinstance(failure, list) for failure in failures), failures
 
 
@@ -220,8 +217,7 @@ def test_waiters_wait_on_when_the_last_server_is_lost_and_are_told_why_at_pool_t
     weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=1, pool_timeout="2s")
     holder, waiters = weir.raw(), [weir.raw() for _ in range(5)]
     holder.query(BEGIN_NOW)
-    for wire in waiters:
-        wire.send(query("SELECT 1"))
+    each(waiters).send(query("SELECT 1"))
     weir.wait_waiting(5)
     tap.shut()
     tap.cut()
@@ -489,8 +485,7 @@ def test_too_many_connections_at_the_server(weir, fake):
     weir.start(upstream=fake.upstream, pool_size=5)
     wires = [weir.raw() for _ in range(10)]
     for _ in range(5):
-        for wire in wires:
-            wire.send(query("SELECT 1"))
+        each(wires).send(query("SELECT 1"))
         for wire in wires:
             assert shape(wire.read_until("Z")) == "T D C:SELECT 1 Z:I"
     assert len(fake.logins()) < 30, "the server is hammered"

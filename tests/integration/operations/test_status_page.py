@@ -14,7 +14,7 @@ import pytest
 
 from rawwire import BEGIN_NOW, query
 from stall import Stall
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import REPOSITORY, wait_blockers
 
 pytestmark = pytest.mark.weir_only
@@ -58,8 +58,7 @@ def test_a_budget_is_shown_as_the_console_shows_it(weir):
 def test_the_page_has_each_worker_and_keeps_what_it_has_shown_of_one_that_hangs(weir):
     weir.start(workers=3, sections={"database two": {"upstream": weir.upstream(dbname="app2")}})
     wires = [weir.raw(database=database) for database in ("app", "app2", "two", "app")]
-    for wire in wires:
-        wire.query("SELECT 1")
+    each(wires).query("SELECT 1")
     rows = wait_until(lambda: (found := json.loads(api(weir, "workers").text)) and sum(row["clients"] for row in found) == 4 and found)
     assert [(row["worker"], row["state"]) for row in rows] == [(0, "up"), (1, "up"), (2, "up")]
     homes = {row["worker"] for row in json.loads(api(weir, "pools").text)}
@@ -85,8 +84,7 @@ def test_the_page_knows_who_blocks_whom(weir):
         assert rows["root"]["blocks"] == 2 and rows["root"]["blocked_by"] == ""
         assert all(who in rows[name]["blocked_by"] and rows[name]["root"] == who for name in ("one", "two")), rows
         root.query("COMMIT")
-        for wire in (one, two):
-            wire.read_until("Z")
+        each((one, two)).read_until("Z")
 
 
 def test_the_page_does_not_wait_long_for_who_blocks_whom(weir, tap):

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 import rawwire
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -49,5 +49,4 @@ def test_it_ends_whatever_its_clients_do(weir):
                    sections={f"database d{k}": {"upstream": weir.upstream(dbname="app")} for k in range(POOLS)})
         clients = crowd(weir, is_busy)
         assert weir.stop(how) == 0, f"end {i}"
-        for client in clients:
-            client.close()
+        each(clients).close()

@@ -12,7 +12,7 @@ from rawwire import (BEGIN_NOW, bind, copy_data, copy_done, copy_fail, errors, f
                      shape, sync)
 from test_phases import blames, start
 from transport import is_readable
-from waiting import PATIENCE, SLOWNESS, wait_until
+from waiting import PATIENCE, SLOWNESS, each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -374,11 +374,9 @@ def test_a_slow_uplink_is_no_silence_in_a_transaction(weir, request_, begin):
 def test_all_that_are_late_end_at_once(weir):
     weir.start(pool_size=60, query_timeout="1s")
     wires = [weir.raw() for _ in range(60)]
-    for wire in wires:
-        wire.query("SELECT 1")
+    each(wires).query("SELECT 1")
     begin = time.monotonic()
-    for wire in wires:
-        wire.send(query("SELECT pg_sleep(60)"))
+    each(wires).send(query("SELECT pg_sleep(60)"))
     for wire in wires:
         reply, _ = ended(wire, timeout=12)
         assert reply.sqlstate == "57014"
@@ -392,12 +390,10 @@ def test_all_servers_that_can_not_be_cleaned_end_at_once(weir, fake):
     fake.answer = answer
     weir.start(upstream=fake.upstream, pool_size=40)
     wires = [weir.raw() for _ in range(40)]
-    for wire in wires:
-        wire.send(query("SELECT long"))
+    each(wires).send(query("SELECT long"))
     weir.wait_until(lambda: weir.pool()["sv_active"] == 40)
     first = fake.logins()
-    for wire in wires:
-        wire.close()
+    each(wires).close()
     begin = time.monotonic()
     wait_until(lambda: not any(conn.is_open for conn in first))
     assert time.monotonic() - begin < 20 * SLOWNESS

@@ -10,7 +10,7 @@ import pytest
 import rawwire
 from rawwire import BEGIN_NOW, errors, texts
 from stall import Stall
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import wait_blockers
 
 pytestmark = pytest.mark.weir_only
@@ -66,8 +66,7 @@ def test_a_statement_of_several_workers_is_one_row(weir):
     """Each has a text of its own, under one name: what holds it, and its bytes, are added up."""
     weir.start(workers=3)
     wires = [weir.raw(user=user) for user in ("web", "reporting", "scramuser")]     # each on another worker
-    for wire in wires:
-        wire.ask(rawwire.parse("s", "SELECT 'of all'") + rawwire.sync())
+    each(wires).ask(rawwire.parse("s", "SELECT 'of all'") + rawwire.sync())
     wires[0].ask(rawwire.parse("t", "SELECT 'of one'") + rawwire.sync())
     shown = {row["query"]: row for row in weir.console("SHOW PREPARED")}
     assert len(workers_of(weir)) == 3
@@ -99,8 +98,7 @@ def test_halts_are_measured(spread):
 def test_pause_and_resume_hold_for_all(spread):
     weir, wires = spread
     weir.console("PAUSE")
-    for wire in wires:
-        wire.send(rawwire.query("SELECT 2"))
+    each(wires).send(rawwire.query("SELECT 2"))
     wait_until(lambda: len(weir.console("SHOW WAITERS")) == len(wires))
     assert {row["paused"] for row in weir.console("SHOW DATABASES")} == {1}
     weir.console("RESUME")
@@ -127,8 +125,7 @@ def test_a_client_of_any_worker_is_killed(spread):
 
 def test_a_cancel_finds_its_client_on_any_worker(spread):
     weir, wires = spread
-    for wire in wires:
-        wire.send(rawwire.query("SELECT pg_sleep(60)"))
+    each(wires).send(rawwire.query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.postgres.count(wait_event="PgSleep") == len(wires))
     for wire in wires:
         rawwire.send_cancel(weir.address, wire.key)
@@ -170,13 +167,11 @@ def test_statistics_of_a_database_are_added_up(weir):
 
 def test_a_stop_lets_transactions_of_all_workers_finish(spread):
     weir, wires = spread
-    for wire in wires[:2]:
-        wire.query(BEGIN_NOW)
+    each(wires[:2]).query(BEGIN_NOW)
     weir.signal(signal.SIGTERM)
     for wire in wires[2:]:
         assert [error.sqlstate for error in errors(wire.read_to_end())] == ["57P01"]
-    for wire in wires[:2]:
-        wire.query("COMMIT")
+    each(wires[:2]).query("COMMIT")
     assert weir.wait_exit() == 0
 
 

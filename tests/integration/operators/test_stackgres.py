@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from imagetree import command_line, connect, rows
-from waiting import free_port, wait_until
+from waiting import each, free_port, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -117,8 +117,7 @@ def test_a_thousand_may_have_a_server_each(pod):
     clients = [pod.login() for _ in range(60)]
     backends = {rows(client, "SELECT pg_backend_pid()")[0][0][0] for client in clients}
     assert len(backends) == len(clients)
-    for client in clients:
-        client.close()
+    each(clients).close()
 
 
 def test_its_console_knows_the_users_of_the_copied_file(pod):

@@ -7,7 +7,7 @@ import pytest
 
 from rawwire import copy_data, one_statement, query, sync, texts
 from test_large import MB, MemoryWatch, drain
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import timed
 
 BIG = "SELECT repeat('x', 10000) FROM generate_series(1, 10000)"      # 100 MB
@@ -36,11 +36,9 @@ def test_many_clients_that_do_not_read(weir, sanitized):
     weir.start(pool_size=20)
     slow = [weir.raw(receive_buffer=65_536) for _ in range(20)]
     with MemoryWatch(weir, sanitized, 20 * MB):
-        for wire in slow:
-            wire.send(query(BIG))
+        each(slow).send(query(BIG))
         wait_until(lambda: blocked_writers(weir) == 20)
-    for wire in slow:
-        wire.close()
+    each(slow).close()
     with weir.raw() as wire:
         assert wire.query("SELECT 1") == [["1"]]
     wait_until(lambda: blocked_writers(weir) == 0)
@@ -105,10 +103,8 @@ def test_both_directions_are_full(weir):
         except Exception as error:  # pylint: disable=broad-except
             failures.append(error)
     threads = [threading.Thread(target=work) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    each(threads).start()
+    each(threads).join(60)
     assert not failures
 
 
@@ -128,8 +124,7 @@ def test_a_stream_does_not_starve_small_queries(weir, sanitized):
         assert took[len(took) // 2] < (0.5 if sanitized else 0.15), took
     finally:
         stop.set()
-        for job in streams:
-            job.result()
+        each(streams).result()
 
 
 def test_a_client_that_reads_one_byte_at_a_time(weir):

@@ -15,6 +15,7 @@ import pytest
 
 from compare import normalized
 from rawwire import Wire, bind, close, describe, execute, flush, one_statement, parse, query, sync
+from waiting import each
 
 CLIENTS = 3
 TURNS = 60
@@ -138,8 +139,7 @@ def test_random_batches_are_answered_as_on_a_connection_of_their_own(weir, seed)
     direct = [Wire((weir.postgres.host, weir.postgres.port)) for _ in clients]
     said = []
     try:
-        for wire in direct:
-            wire.login("web", "app")
+        each(direct).login("web", "app")
         for _ in range(TURNS):
             number = turns.randrange(CLIENTS)
             batch = clients[number].batch()
@@ -148,6 +148,5 @@ def test_random_batches_are_answered_as_on_a_connection_of_their_own(weir, seed)
             assert not differs(expected, got), (f"client {number}:\n{expected}\nthrough pgweir:\n{got}\n"
                                                 + "\n".join(map(str, said)))
     finally:
-        for wire in through + direct:
-            wire.close()
+        each(through + direct).close()
         weir.postgres.query("DROP FUNCTION reads(text)")

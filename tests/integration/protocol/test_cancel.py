@@ -13,7 +13,7 @@ import pytest
 import rawwire
 from rawwire import (BEGIN_NOW, bind, describe, errors, execute, one_statement, parse, prepared_statement, query, send_cancel, shape,
                      sync, texts)
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import timed
 
 SLEEP = "SELECT pg_sleep(60)"
@@ -56,8 +56,7 @@ def test_in_a_transaction_it_fails_the_transaction(weir):
 def test_only_the_clients_own_query_is_hit(weir):
     weir.start(pool_size=3)
     wires = [weir.raw() for _ in range(3)]
-    for wire in wires:
-        wire.send(query("SELECT pg_sleep(4), 'slept'"))
+    each(wires).send(query("SELECT pg_sleep(4), 'slept'"))
     sleeping(weir, 3)
     send_cancel(weir.address, wires[1].key)
     assert errors(wires[1].read_until("Z"))[0].sqlstate == "57014"
@@ -174,8 +173,7 @@ def test_every_client_of_a_full_pool_can_be_cancelled(weir):
     """Cancels need no free server and are not counted against the pool."""
     weir.start(pool_size=5)
     wires = [weir.raw() for _ in range(5)]
-    for wire in wires:
-        wire.send(query(SLEEP))
+    each(wires).send(query(SLEEP))
     sleeping(weir, 5)
     for wire in wires:
         send_cancel(weir.address, wire.key)
@@ -198,13 +196,11 @@ def test_a_storm_of_cancels_leaves_the_pool_as_it_was(weir):
         one.send(query(SLEEP))
         sleeping(weir)
         threads = [threading.Thread(target=send_cancel, args=(weir.address, one.key)) for _ in range(50)]
-        for thread in threads:
-            thread.start()
+        each(threads).start()
         assert errors(one.read_until("Z"))[0].sqlstate == "57014"
         for _ in range(20):
             assert two.query("SELECT pg_sleep(0.001), 'two'") == [["", "two"]]
-        for thread in threads:
-            thread.join(60)
+        each(threads).join(60)
         wait_until(lambda: weir.pool()["sv_active"] == 0 and weir.pool()["cl_active_cancel_req"] == 0)
         wait_until(lambda: weir.postgres.count() <= 2, what="the cancels' backends to end")
 
@@ -379,8 +375,7 @@ def test_cancels_of_one_query_need_one_connection(weir, stopped):
         wait_until(lambda: weir.fd_count() - before < 20, what="the cancels that were done to be closed")
         stopped(False)
         assert errors(one.read_until("Z"))[0].sqlstate == "57014"
-        for cancel in cancels:
-            cancel.result()
+        each(cancels).result()
         assert one.query("SELECT pg_sleep(0.3), 'next'") == [["", "next"]]
 
 

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from rawwire import BEGIN_NOW, copy_data, copy_done, errors, one_statement, query, send_cancel, shape, sync, texts
-from waiting import wait_until
+from waiting import each, wait_until
 
 ROUNDS = 25
 MODES = ["transaction", "session"]
@@ -38,8 +38,7 @@ def may_be_hit(replies, wanted):
 
 def cancel_at_once(weir, key, count):
     threads = [threading.Thread(target=send_cancel, args=(weir.address, key)) for _ in range(count)]
-    for thread in threads:
-        thread.start()
+    each(threads).start()
     return threads
 
 
@@ -229,9 +228,7 @@ def test_at_any_moment(weir, seed):
 
     busy = [weir.in_background(cancel_on) for _ in range(3)] + [weir.in_background(suffer, wire) for wire in victims]
     try:
-        for others in [weir.in_background(live) for _ in range(4)]:
-            others.result(60)
+        each([weir.in_background(live) for _ in range(4)]).result(60)
     finally:
         is_over.set()
-    for work in busy:
-        work.result()
+    each(busy).result()

@@ -13,6 +13,7 @@ import pytest
 
 import transport
 from rawwire import (BEGIN_NOW, bind, describe, errors, execute, flush, parse, query, shape, sync, texts)
+from waiting import each
 
 SELECT = bind("", "s") + describe("P") + execute() + sync()
 BLIND = bind("", "s") + execute() + sync()          # relies on what it was told before
@@ -373,14 +374,12 @@ class Workers:
             self.failures.append(error)
 
     def __enter__(self):
-        for thread in self.threads:
-            thread.start()
+        each(self.threads).start()
         return self
 
     def __exit__(self, *exc):
         self.is_over.set()
-        for thread in self.threads:
-            thread.join(60)
+        each(self.threads).join(60)
 
 
 @pytest.mark.weir_only

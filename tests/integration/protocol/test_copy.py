@@ -7,7 +7,7 @@ import pytest
 
 from rawwire import (BEGIN_NOW, WireClosed, bind, close, copy_data, copy_done, copy_fail, errors, execute, flush, parse, query,
                      shape, sync, texts)
-from waiting import wait_until
+from waiting import each, wait_until
 
 
 def begin_copy(wire, table, extended=False):
@@ -170,16 +170,14 @@ def test_copies_in_both_directions_at_the_same_time(weir, table):
         except Exception as error:  # pylint: disable=broad-except
             errors_seen.append(error)
     threads = [threading.Thread(target=out) for _ in range(2)]
-    for thread in threads:
-        thread.start()
+    each(threads).start()
     with weir.raw() as wire:
         begin_copy(wire, table)
         for start in range(0, 20_000, 100):
             wire.send(b"".join(copy_data(b"%d\t%s\n" % (i, b"i" * 500)) for i in range(start, start + 100)))
         wire.send(copy_done())
         assert shape(wire.read_until("Z")) == "C:COPY 20000 Z:I"
-    for thread in threads:
-        thread.join(60)
+    each(threads).join(60)
     assert not errors_seen
 
 

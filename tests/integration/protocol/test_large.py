@@ -9,7 +9,7 @@ import time
 import pytest
 
 from rawwire import bind, copy_data, copy_done, cstr, execute, parse, query, shape, sync, texts
-from waiting import wait_until
+from waiting import each, wait_until
 
 MB = 1024 * 1024
 
@@ -162,10 +162,8 @@ def test_large_results_of_many_clients_at_once(weir, sanitized):
             failures.append(error)
     with MemoryWatch(weir, sanitized, 12 * MB):
         threads = [threading.Thread(target=work, args=(wire,)) for wire in wires]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+        each(threads).start()
+        each(threads).join(60)
     assert not failures
 
 
@@ -190,8 +188,7 @@ def test_a_message_of_which_only_the_header_comes(weir, sanitized):
             wire.send("QPBdCDEF"[number % 8].encode() + struct.pack("!i", 1_000_000_000) + b"x")
         with weir.raw(database="app2") as other:
             assert other.query("SELECT 1") == [["1"]]
-        for wire in wires:
-            wire.close()
+        each(wires).close()
     with weir.raw() as wire:
         assert wire.query("SELECT 1") == [["1"]]
 

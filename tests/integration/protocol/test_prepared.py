@@ -5,6 +5,7 @@ import pytest
 from compare import assert_same
 from rawwire import (BEGIN_NOW, SEEN, bind, close, describe, errors, execute, flush, message, one_statement, parse, query, shape,
                      sync, texts)
+from waiting import each
 from weir import WORKERS
 
 
@@ -26,8 +27,7 @@ def on_servers(weir):
         holder.query("BEGIN")
         rows.append(sorted(row[0] for row in holder.query(f"SELECT name FROM {SEEN}")))
         holders.append(holder)
-    for holder in holders:
-        holder.query("COMMIT")
+    each(holders).query("COMMIT")
     return rows
 
 
@@ -46,8 +46,7 @@ def test_a_statement_prepared_on_one_server_works_on_every_other(weir):
         rows = run(wire, "s", [41])
         pids.add(rows[0][1])
         assert len(pids) == 4
-        for holder in holders:
-            holder.query("COMMIT")
+        each(holders).query("COMMIT")
 
 
 def test_same_name_different_text(weir):
@@ -499,8 +498,7 @@ def test_room_comes_back_when_clients_go(weir):
                 refused += shape(prepare(wire, f"s{number}", f"SELECT {number}")) != "1 Z:I"
         assert refused > 0, "this many do not fit"
         assert shape(prepare(wires[-1], "x" * 300, "SELECT 1")) == "E:53200 Z:I"
-        for wire in wires:
-            wire.close()
+        each(wires).close()
         with weir.raw() as wire:
             weir.wait_until(lambda: shape(prepare(wire, "a", f"SELECT {turn}")) == "1 Z:I")  # pylint: disable=W0640
 

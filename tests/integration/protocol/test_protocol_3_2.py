@@ -8,7 +8,7 @@ import pytest
 from fakeserver import auth, backend_key, notice, one_row, ready
 from postgres import PASSWORDS
 from rawwire import LoginRefused, WireError, cstr, errors, message, negotiated, query, send_cancel
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 V3_0, V3_1, V3_2 = 3 << 16, 3 << 16 | 1, 3 << 16 | 2
@@ -100,8 +100,7 @@ def test_keys_are_no_good_after_their_client(weir):
     wires = [weir.wire().login(version=V3_2 if i % 2 else V3_0) for i in range(150)]
     keys = [wire.key for wire in wires]
     assert len(set(keys)) == 150
-    for wire in wires[:100]:
-        wire.close()
+    each(wires[:100]).close()
     wait_until(lambda: len(weir.console("SHOW CLIENTS")) <= 51, what="the good-byes")
     sleeping(weir, wires[149])
     for key in keys[:100]:

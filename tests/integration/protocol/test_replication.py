@@ -13,7 +13,7 @@ import pytest
 import rawwire
 from postgres import Postgres
 from rawwire import BEGIN_NOW, copy_data, copy_done, errors, query, send_cancel, shape, texts
-from waiting import PATIENCE, wait_until
+from waiting import PATIENCE, each, wait_until
 
 HBA = "host replication all 127.0.0.1/32 trust\n"
 
@@ -154,8 +154,7 @@ def test_each_has_a_server_of_its_own(weir):
         assert len({wire.value("SELECT pg_backend_pid()") for wire in wires}) == 5
         other.query("COMMIT")
     assert len(walsenders(weir.postgres)) == 5
-    for wire in wires:
-        wire.leave()
+    each(wires).leave()
     wait_until(lambda: not walsenders(weir.postgres), what="their servers to end")
 
 

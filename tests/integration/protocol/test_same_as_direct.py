@@ -5,6 +5,7 @@ import pytest
 from compare import assert_same, converse, normalized
 from rawwire import (Wire, bind, close, copy_data, copy_done, copy_fail, describe, execute, flush, function_call,
                      one_statement, parse, query, sync)
+from waiting import each
 
 INT4 = 23
 TEXT = 25
@@ -294,10 +295,8 @@ def test_the_replies_are_postgresqls_own_when_servers_change_all_the_time(weir, 
     """pool_lifo off and four servers: nearly every request meets another server than the one before."""
     weir.start(pool_size=4, pool_lifo=False)
     holders = [weir.raw() for _ in range(4)]
-    for holder in holders:
-        holder.query("BEGIN")
-    for holder in holders:
-        holder.query("COMMIT")
+    each(holders).query("BEGIN")
+    each(holders).query("COMMIT")
     assert_same(weir, turns, prepare=lambda: postgres.query("TRUNCATE same_copy"))
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from rawwire import BEGIN_NOW, errors, function_call, one_statement, query, shape, sync, texts
+from waiting import each
 
 
 def status(replies):
@@ -61,22 +62,18 @@ def test_the_same_by_the_extended_protocol(weir):
 def test_all_statements_of_a_transaction_run_on_one_server(weir):
     weir.start(pool_size=4, pool_lifo=False)
     wires = [weir.raw() for _ in range(4)]
-    for wire in wires:
-        wire.query("BEGIN")
+    each(wires).query("BEGIN")
     pids = [[pid(wire) for wire in wires] for _ in range(5)]
     assert len(set(pids[0])) == 4 and all(row == pids[0] for row in pids)
-    for wire in wires:
-        wire.query("COMMIT")
+    each(wires).query("COMMIT")
 
 
 @pytest.mark.weir_only
 def test_statements_outside_transactions_go_to_any_server(weir):
     weir.start(pool_size=3, pool_lifo=False)
     wires = [weir.raw() for _ in range(3)]
-    for wire in wires:
-        wire.query(BEGIN_NOW)
-    for wire in wires:
-        wire.query("COMMIT")
+    each(wires).query(BEGIN_NOW)
+    each(wires).query("COMMIT")
     weir.settle()
     assert len({pid(wires[0]) for _ in range(12)}) == 3
 
@@ -117,8 +114,7 @@ def test_what_is_rolled_back_was_never_there(weir, table):
 def test_a_deadlock_is_told_to_one_and_the_other_goes_on(weir, table):
     with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         one.query(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'b')")
-        for wire in (one, two):
-            wire.query("BEGIN")
+        each((one, two)).query("BEGIN")
         one.query(f"UPDATE {table} SET v = 'one' WHERE id = 1")
         two.query(f"UPDATE {table} SET v = 'two' WHERE id = 2")
         one.send(query(f"UPDATE {table} SET v = 'one' WHERE id = 2"))
@@ -127,8 +123,7 @@ def test_a_deadlock_is_told_to_one_and_the_other_goes_on(weir, table):
         answers = [wire.read_until("Z") for wire in (one, two)]
         assert sorted(status(answer) for answer in answers) == ["E", "T"]
         assert [errors(answer)[0].sqlstate for answer in answers if errors(answer)] == ["40P01"]
-        for wire in (one, two):
-            wire.query("ROLLBACK")
+        each((one, two)).query("ROLLBACK")
 
 
 def test_notices_in_a_transaction_do_not_disturb_it(weir):

@@ -10,6 +10,7 @@ import pytest
 
 import rawwire
 from rawwire import BEGIN_NOW, bind, close, describe, execute, parse, query, shape, sync, texts
+from waiting import each
 
 
 def prepare(wire, sql, types=()):
@@ -50,8 +51,7 @@ def test_a_ping_comes_between_parse_and_bind(weir):
 def test_another_server_comes_between_parse_and_bind(weir):
     with weir.start(pool_size=3, pool_lifo=False).raw() as one, weir.raw() as two, weir.raw() as three:
         prepare(one, "SELECT $1::text || 'one'")
-        for holder in (two, three):
-            holder.query(BEGIN_NOW)
+        each((two, three)).query(BEGIN_NOW)
         assert run(one, ["a "]) == [["a one"]]
         two.query("COMMIT")
         assert run(one, ["b "]) == [["b one"]]

@@ -5,7 +5,7 @@ import pytest
 import rawwire
 from hosts import alter
 from test_hosts import shown, wait_state
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
@@ -102,8 +102,7 @@ def test_a_wrong_host_is_left_when_the_primary_is_known_again(weir, trio):
     """While nobody knows who the primary is, whichever host says so is used in the end."""
     old = trio.promote(trio.standbys[0], followed=False)
     new = trio.primary
-    for host in (old, new):
-        host.query("CREATE ROLE watch LOGIN")
+    each((old, new)).query("CREATE ROLE watch LOGIN")
     weir.users["watch"] = ""
     weir.start(upstream=trio.upstream(hosts=[old, *[host for host in trio.hosts if host is not old]]), reads="marked", cluster_user="watch")
     wait_state(weir, new, "primary")

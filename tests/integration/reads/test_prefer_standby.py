@@ -11,7 +11,7 @@ import pytest
 import rawwire
 from rawwire import errors
 from test_hosts import PATIENT
-from waiting import PATIENCE, wait_until
+from waiting import PATIENCE, each, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
@@ -492,8 +492,7 @@ def test_everybody_keeps_what_is_his_while_all_goes_up_and_down(weir, trio):
                 time.sleep(0.01)
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(12)]
-    for thread in threads:
-        thread.start()
+    each(threads).start()
     first, second = trio.standbys
     for standby in (first, second, first):
         trio.crash(standby)
@@ -505,8 +504,7 @@ def test_everybody_keeps_what_is_his_while_all_goes_up_and_down(weir, trio):
         count = len(done)
         wait_until(lambda: len(done) > count + 200, what="requests to be answered")     # pylint: disable=cell-var-from-loop
     stop.set()
-    for thread in threads:
-        thread.join()
+    each(threads).join()
     assert not wrong and len(lost) < 100, (wrong[:5], lost[:5])
     wait_until(lambda: all(row["state"] != "active" for row in weir.console("SHOW SERVERS") if row["database"] == "app"),
                what="all servers to be given back")

@@ -6,7 +6,7 @@ import pytest
 from leftovers import PID, WORK_MEM
 from rawwire import BEGIN_NOW
 from test_code import LEAVES, on_standby
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 OLD, NEW = "4MB", "7MB"
@@ -48,11 +48,9 @@ def test_what_is_altered_on_the_primary_reaches_a_standbys_connections(weir, tri
 
 def held(wires):
     """What each connection of the pool has, when all are in use at once: {pid: (port, work_mem)}."""
-    for wire in wires:
-        wire.query(BEGIN_NOW)
+    each(wires).query(BEGIN_NOW)
     found = {wire.value(PID): (int(wire.value("SELECT current_setting('port')")), wire.value(WORK_MEM)) for wire in wires}
-    for wire in wires:
-        wire.query("COMMIT")
+    each(wires).query("COMMIT")
     return found
 
 

@@ -13,7 +13,7 @@ from checker import Run, SplitWires
 from rawwire import Wire
 from storm import CALM, Storm
 from test_checker import SEED
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
@@ -64,8 +64,7 @@ class CarefulWires(SplitWires):
 
     def close(self):
         super().close()
-        for wire in self.asked.values():
-            wire.close()
+        each(self.asked.values()).close()
 
     def _choose(self, standby):
         if self.bug == "nothing is compared":

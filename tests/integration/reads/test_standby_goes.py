@@ -17,7 +17,7 @@ from hosts import alter
 from rawwire import Wire, query
 from test_checker import SECTIONS, none_fails_early, no_violation, through
 from test_marked import begin_elsewhere, begin_elsewhere_unasked, where
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
@@ -139,8 +139,7 @@ def test_clients_that_went_on_come_back_to_a_standby(weir, trio):
         wire.query("COMMIT")
     trio.start(gone)
     wait_until(lambda: trio.held(wires, "BEGIN READ ONLY") == [3, 3], what="three blocks on each standby")
-    for wire in wires:
-        wire.leave()
+    each(wires).leave()
 
 
 def test_a_client_passes_by_a_standby_that_refuses_it_each_time(weir, trio):
@@ -168,8 +167,7 @@ def test_a_client_passes_by_a_standby_that_refuses_it_each_time(weir, trio):
         assert other.port in found and standby.port not in found
     finally:
         alter(standby, "temp_file_limit", None)
-    for wire in wires:
-        wire.leave()
+    each(wires).leave()
 
 
 def reads_on(wire, standby):

@@ -16,7 +16,7 @@ import pytest
 
 from postgres import Postgres
 from tap import Tap
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import Weir
 
 # Each run has a time, a number of workers and of connections: with 12 the pool has a part on each of three workers.
@@ -270,8 +270,7 @@ def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path, seconds, workers, s
                                                             lambda connect=connect: connect(dsn)), daemon=True)
                        for connect in (psycopg.connect, psycopg2.connect) for i in range(5)]
             threads.append(threading.Thread(target=lambda: asyncio.run(asynchronous_clerks(bank, weir, 5)), daemon=True))
-            for thread in threads:
-                thread.start()
+            each(threads).start()
             trouble = Trouble(weir, postgres, near, far)
             end = time.monotonic() + seconds
             while time.monotonic() < end:
@@ -284,8 +283,7 @@ def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path, seconds, workers, s
             if workers > 1:
                 wait_until(lambda: weir.metric("pgweir_crossings_total", what="returned_server"), 60, "a server to cross")
             bank.is_over = True
-            for thread in threads:
-                thread.join(60)
+            each(threads).join(60)
             assert not any(thread.is_alive() for thread in threads)
         problems = weir.teardown()
     try:

@@ -9,7 +9,7 @@ import pytest
 
 import rawwire
 from rawwire import BEGIN_NOW, query
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 
 from test_outage import Doorman, upstream_of
 
@@ -47,8 +47,7 @@ def test_one_pool_tries_for_all(weir, own_postgres, is_silent):
     wires[0].send(query("SELECT 2"))
     wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1, what="the first to find out")
     with Doorman(own_postgres.port, is_silent=is_silent) as doorman:
-        for wire in wires[1:]:
-            wire.send(query("SELECT 2"))
+        each(wires[1:]).send(query("SELECT 2"))
         all_wait(weir)
         begin, before = time.monotonic(), doorman.seen_count
         wait_until(lambda: doorman.seen_count >= before + 5)
@@ -69,8 +68,7 @@ def test_who_does_not_wait_is_told_the_same_reason(weir, own_postgres):
     with Doorman(own_postgres.port, text="recovering, says the doorman") as doorman:
         with pytest.raises(rawwire.WireError):
             wires[0].query("SELECT 2")
-        for wire in wires[1:]:
-            wire.send(query("SELECT 2"))
+        each(wires[1:]).send(query("SELECT 2"))
         for wire in wires[1:]:
             error, = rawwire.errors(wire.read_until("Z"))
             assert error.sqlstate == "57P03" and "says the doorman" in error.error["M"]
@@ -79,8 +77,7 @@ def test_who_does_not_wait_is_told_the_same_reason(weir, own_postgres):
     own_postgres.start()
     begin = time.monotonic()
     while wires:
-        for wire in wires:
-            wire.send(query("SELECT 3"))
+        each(wires).send(query("SELECT 3"))
         wires = [wire for wire in wires if rawwire.errors(wire.read_until("Z"))]
     print(f"all were back after {time.monotonic() - begin:.2f} s, at first it took {took:.2f} s")
     assert time.monotonic() - begin < 5 * SLOWNESS + 2 * took

@@ -17,7 +17,7 @@ import rawwire
 from fakeserver import complete, data_row, error, ready, row_description
 from postgres import Postgres
 from rawwire import bind, describe, execute, flush, parse, query, sync
-from waiting import free_port, wait_until
+from waiting import each, free_port, wait_until
 from weir import Weir
 
 KILLS = int(os.environ.get("COMMIT_KILLS", "60"))
@@ -731,8 +731,7 @@ def keep_committing(weir, table, ledger, is_over):
 
 def run_clients(weir, table, ledger, count, is_over):
     threads = [threading.Thread(target=keep_committing, args=(weir, table, ledger, is_over)) for _ in range(count)]
-    for thread in threads:
-        thread.start()
+    each(threads).start()
     return threads
 
 
@@ -761,8 +760,7 @@ def test_no_commit_is_in_doubt(weir, table):
     ledger = Ledger()
     with cutter.Cutter((weir.postgres.host, weir.postgres.port), decide) as between:
         weir.start(upstream=weir.upstream(port=between.port), commit_check=True, pool_size=8)
-        for thread in run_clients(weir, table, ledger, 8, lambda: len(done) - done.count(None) >= KILLS):
-            thread.join(300)
+        each(run_clients(weir, table, ledger, 8, lambda: len(done) - done.count(None) >= KILLS)).join(300)
         weir.close_connections()
     print(f"{len(done) - done.count(None)} kills; {ledger}")
     ledger.check(rows(weir, table))
@@ -880,8 +878,7 @@ def pair():
         return standbys[-1]
 
     yield primary, make
-    for standby in standbys:
-        standby.stop(signal.SIGQUIT)
+    each(standbys).stop(signal.SIGQUIT)
     primary.destroy()
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import cutter
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import Weir
 
 from test_commit import Ledger, kill, pair, run_clients  # noqa: F401  pylint: disable=unused-import
@@ -143,8 +143,7 @@ def test_failover_under_load(pair, tmp_path, run):  # noqa: F811
     before = len(ledger.committed)
     wait_until(lambda: len(ledger.committed) > before + 50, 60, "COMMITs on the new primary")
     is_over.set()
-    for thread in threads:
-        thread.join(60)
+    each(threads).join(60)
     print(ledger)
     ledger.check({row[0] for row in s.standby.query("SELECT id FROM t")})
     assert not ledger.unknown

@@ -11,7 +11,7 @@ import pytest
 
 import rawwire
 from rawwire import query
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -75,8 +75,7 @@ def test_neighbours_are_notified_meanwhile(weir):
     while rounds < 3 or not all(one.done() for one in crowd):
         longest = max(longest, notified(sender, listener, 5))
         rounds += 1
-    for one in crowd:
-        one.result()
+    each(crowd).result()
     assert longest < max(1, (time.monotonic() - began) / 4)
 
 

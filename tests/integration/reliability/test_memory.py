@@ -19,7 +19,7 @@ import pytest
 import rawwire
 from fakeserver import auth, error
 from rawwire import LoginRefused, Wire, parse, query, shape, sync
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -175,8 +175,7 @@ def test_who_waits_while_memory_is_short_goes_on_when_others_have_left(weir):
     sender = weir.in_background(late.send, message[200_000:])
     wait_until(lambda: sender.done() or is_held_up(late))
     assert not sender.done()
-    for wire in others:
-        wire.close()
+    each(others).close()
     sender.result()
     assert shape(late.read_until("Z")) == "1 Z:I"
     assert "out of memory: no new clients" not in weir.log()

@@ -28,7 +28,7 @@ from postgres import PASSWORDS
 from programs import library
 from rawwire import (BEGIN_NOW, LoginRefused, QueryFailed, Wire, WireClosed, bind, close, copy_data, copy_done, describe, execute, parse,
                      query, send_cancel, sync)
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import become_reaper, wait_process
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -179,12 +179,10 @@ def crowds(weir, _):
     """More clients than servers: the pool grows, and some wait."""
     with contextlib.ExitStack() as stack:
         wires = [stack.enter_context(logged_in(weir)) for _ in range(5)]
-        for wire in wires[:2]:
-            wire.send(query("BEGIN"))
+        each(wires[:2]).send(query("BEGIN"))
         for at, wire in enumerate(wires[2:]):
             wire.send(query(f"SELECT {at}"))
-        for wire in wires[:2]:
-            wire.read_until("Z")
+        each(wires[:2]).read_until("Z")
         for wire in wires[:2]:
             expect(wire, query("COMMIT"), [])
         for at, wire in enumerate(wires[2:]):

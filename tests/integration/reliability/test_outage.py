@@ -14,7 +14,7 @@ import pytest
 
 import rawwire
 from rawwire import BEGIN_NOW, errors, query
-from waiting import SLOWNESS, free_port, wait_until
+from waiting import SLOWNESS, each, free_port, wait_until
 from weir import timed
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -54,8 +54,7 @@ class Doorman:
     def close(self):
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for sock in self._held:
-            sock.close()
+        each(self._held).close()
 
     def __enter__(self):
         return self
@@ -145,8 +144,7 @@ class Load:
 
     def stop(self, timeout=30):
         self._stop.set()
-        for job in self._jobs:
-            job.result(timeout)
+        each(self._jobs).result(timeout)
         return self
 
 
@@ -166,8 +164,7 @@ def test_requests_are_held_through_a_restart(weir, own_postgres, how):
     own_postgres.stop(how)
     wait_until(lambda: weir.pool()["sv_idle"] == 0)
     begin = time.monotonic()
-    for wire in wires:
-        wire.send(query("SELECT 2"))
+    each(wires).send(query("SELECT 2"))
     weir.wait_waiting(20)
     own_postgres.start()
     for wire in wires:
@@ -309,8 +306,7 @@ def test_after_an_outage_servers_are_opened_at_a_pace(weir, fake):
     wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1)
     wait_until(lambda: weir.pool()["sv_login"] == 0)        # those that were begun before it was known are over
     fake.script = script
-    for job in jobs:
-        job.result()
+    each(jobs).result()
     assert most[0] == 1 and most[1] <= 2 and max(most[:4]) <= 3, most
     print(f"12 held, logins under way when each began: {most}")
 
@@ -395,11 +391,9 @@ def test_those_in_line_wait_on_through_a_restart(weir, own_postgres, workers, si
     """60 clients are in line when PostgreSQL restarts: before, 60 of 60 failed, and 30 of 60 of a pool that has parts."""
     weir.start(upstream=upstream_of(own_postgres), workers=workers, pool_size=size, pool_timeout="20s")
     holders = [weir.raw() for _ in range(size)]
-    for holder in holders:
-        holder.query(BEGIN_NOW)
+    each(holders).query(BEGIN_NOW)
     wires = [weir.raw() for _ in range(60)]
-    for wire in wires:
-        wire.send(query("SELECT 1"))
+    each(wires).send(query("SELECT 1"))
     weir.wait_waiting(60)
     begin = time.monotonic()
     own_postgres.stop()

@@ -12,7 +12,7 @@ import pytest
 import rawwire
 from programs import compiled, library
 from rawwire import Wire, query, startup
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import needs_slow_log, timed
 
 pytestmark = pytest.mark.weir_only
@@ -98,13 +98,11 @@ def test_readers_of_a_gigabyte_that_do_not_read(weir, sanitized):
     weir.raw().query("SELECT 1")
     before = weir.memory_bytes()
     wires = [weir.raw(receive_buffer=4096) for _ in range(8)]
-    for wire in wires:
-        wire.send(query("SELECT repeat('x', 1000000) FROM generate_series(1, 1000)"))
+    each(wires).send(query("SELECT repeat('x', 1000000) FROM generate_series(1, 1000)"))
     wait_until(lambda: weir.postgres.count(wait_event="ClientWrite") == 8)
     assert weir.raw("reporting").value("SELECT 1") == "1"            # of another pool
     assert sanitized or weir.memory_bytes() - before < 16 * MIB
-    for wire in wires:
-        wire.close()
+    each(wires).close()
     wait_until(lambda: weir.postgres.count(wait_event="ClientWrite") == 0)
     assert weir.raw().value("SELECT 1") == "1"
 

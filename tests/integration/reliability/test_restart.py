@@ -18,7 +18,7 @@ from postgres import PASSWORDS
 from rawwire import BEGIN_NOW, bind, describe, errors, execute, parse, query, send_cancel, shape, sync, texts
 from restartload import Load, server_sockets
 from stall import Stall
-from waiting import wait_until
+from waiting import each, wait_until
 from weir import Successor, become_reaper, wait_process
 
 
@@ -162,8 +162,7 @@ def test_the_number_of_workers_changes_under_load(weir):
                 load.requests > done + 20 for load, done in zip(loads, before)), what="requests")  # pylint: disable=W0640
             assert len({row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")}) == workers
     finally:
-        for load in loads:
-            load.stop()
+        each(loads).stop()
     assert [load.failures for load in loads] == [[]] * len(loads)
     assert loads[0].heard == list(range(loads[0].heard[0], loads[0].sent + 1))
     assert_no_place_is_lost(weir, [f"d{i}" for i in range(4)], 4)
@@ -176,19 +175,15 @@ def test_a_full_pool_goes_from_another_worker_to_the_only_one(weir):
         weir.raw(database=f"d{i}").query("SELECT 1")
     full = next(row["database"] for row in weir.console("SHOW POOLS_EXTENDED") if row["worker"] == 3)
     busy, waiting = ([weir.raw(database=full) for _ in range(count)] for count in (2, 20))
-    for wire in busy:
-        wire.query(BEGIN_NOW)
-    for wire in waiting:
-        wire.send(query("SELECT 1"))
+    each(busy).query(BEGIN_NOW)
+    each(waiting).send(query("SELECT 1"))
     wait_until(lambda: [row["cl_waiting"] for row in weir.console("SHOW POOLS") if row["database"] == full] == [20])
     weir.configure(sections=sections, workers=1, pool_size=2)
     weir.write_config()
     old = weir.restart(wait=False)
     weir.wait_log("staying for now: 22 with a request")
-    for wire in waiting:
-        wire.send(query("SELECT 2"))
-    for wire in busy:
-        wire.query("COMMIT")
+    each(waiting).send(query("SELECT 2"))
+    each(busy).query("COMMIT")
     for wire in waiting:
         assert texts(wire.read_until("Z", count=2)) == [["1"], ["2"]]
     wait_until(lambda: old.poll() == 0, what="the old process to end")
@@ -198,11 +193,9 @@ def test_a_full_pool_goes_from_another_worker_to_the_only_one(weir):
 def assert_no_place_is_lost(weir, databases, size):
     """Each pool can have all of its connections, and pgweir knows of as many as PostgreSQL has."""
     wires = [weir.raw(database=database) for database in databases for _ in range(size)]
-    for wire in wires:
-        wire.query(BEGIN_NOW)
+    each(wires).query(BEGIN_NOW)
     wait_until(lambda: weir.postgres.count() == len(weir.console("SHOW SERVERS")))
-    for wire in wires:
-        wire.leave()
+    each(wires).leave()
 
 
 def test_a_restart_right_behind_another(weir):
@@ -733,8 +726,7 @@ def test_a_successor_with_few_descriptors_keeps_some_for_its_servers(weir, wrapp
     """It refuses the clients that are too many for it. They stay; those that have moved are served."""
     weir.start(pool_size=2)
     wires = [weir.raw() for _ in range(200)]
-    for wire in wires:
-        wire.query("SET work_mem = '5MB'")
+    each(wires).query("SET work_mem = '5MB'")
     wrapped.write_text("ulimit -n 128\n", encoding="ascii")
     weir.restart(wait=False)
     weir.wait_log("staying for now", "that the successor could not take", "no descriptor is left for it")
@@ -811,8 +803,7 @@ def test_a_worker_that_hangs_when_the_successor_is_ready(spread):
 def test_a_worker_that_hangs_while_clients_move(spread):
     """Those of the others are served where they are, and all move when it answers again."""
     weir, wires, homes = spread
-    for wire in wires.values():
-        wire.query(BEGIN_NOW)
+    each(wires.values()).query(BEGIN_NOW)
     old = weir.restart(wait=False)
     weir.wait_log("2 staying for now")
     with Stall(old.pid, f"pgweir-{homes['other']}"):
@@ -821,8 +812,7 @@ def test_a_worker_that_hangs_while_clients_move(spread):
             assert wires["app"].query("BEGIN; SELECT 1") == [["1"]]
         assert weir.raw(database="other").query("SELECT 2") == [["2"]]
         weir.wait_log(f"no client moves for now: worker {homes['other']} does not answer")
-    for wire in wires.values():
-        wire.query("COMMIT")
+    each(wires.values()).query("COMMIT")
     wait_until(lambda: old.poll() == 0, what="the old process to end")
     for wire in wires.values():
         assert wire.query("SELECT 1") == [["1"]]
@@ -832,8 +822,7 @@ def test_a_worker_that_hangs_while_clients_move(spread):
 def test_a_worker_of_the_successor_that_hangs(spread):
     """Clients that come then are refused, and stay."""
     weir, wires, _ = spread
-    for wire in wires.values():
-        wire.query(BEGIN_NOW)
+    each(wires.values()).query(BEGIN_NOW)
     old = weir.restart(wait=False)
     weir.wait_log("2 staying for now")
     assert weir.raw(database="other").query("SELECT 2") == [["2"]]
@@ -857,8 +846,7 @@ def test_one_is_killed_while_clients_move(weir, victim, delay):
     """Whoever is left serves; each client is served as ever, or is closed with the process that had it."""
     weir.start()
     wires = [weir.raw() for _ in range(100)]
-    for wire in wires:
-        wire.query("SET work_mem = '5MB'")
+    each(wires).query("SET work_mem = '5MB'")
     old = weir.restart(wait=False)
     weir.predecessors.clear()
     time.sleep(delay)

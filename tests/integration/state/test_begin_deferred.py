@@ -8,7 +8,7 @@ import pytest
 
 import fakeserver
 from rawwire import WireClosed, bind, errors, execute, flush, one_statement, parse, query, shape, sync, texts
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -297,8 +297,7 @@ def notified(replies):
 def test_who_listens_is_told_behind_its_transaction(weir):
     start(weir)
     with weir.raw() as wire, weir.raw() as witness, weir.raw() as other:
-        for listener in (wire, witness):
-            listener.query("LISTEN told")
+        each((wire, witness)).query("LISTEN told")
         for first, end in ((None, "COMMIT"), ("SELECT 1", "COMMIT"), ("SELECT 1", "ROLLBACK"), ("SELECT nothing", "COMMIT")):
             assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
             other.query("NOTIFY told")                  # takes the only server
@@ -312,8 +311,7 @@ def test_who_listens_is_told_behind_its_transaction(weir):
 def test_who_listens_is_told_when_its_transaction_has_failed_without_a_server(weir):
     weir.start_opened("100ms", begin="deferred", pool_size=1, max_overflow=0)
     with weir.raw() as wire, weir.raw() as witness, weir.raw() as holder:
-        for listener in (wire, witness):
-            listener.query("LISTEN told")
+        each((wire, witness)).query("LISTEN told")
         wire.query("BEGIN")
         holder.query("BEGIN", "NOTIFY told", "COMMIT")
         assert witness.read().type == "A" and wire.has_nothing_more()

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rawwire import BEGIN_NOW, bind, describe, errors, execute, one_statement, parse, query, shape, sync
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -38,8 +38,7 @@ def start(weir, **settings):
 def fill(weir):
     """Idle servers of several pools, and clients that are only connected."""
     wires = [weir.raw("web", "scratch"), weir.raw("reporting", "scratch"), weir.raw("web", "alias")]
-    for wire in wires:
-        wire.query("SELECT 1")
+    each(wires).query("SELECT 1")
     return wires
 
 

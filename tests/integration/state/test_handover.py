@@ -11,7 +11,7 @@ import pytest
 from fakeserver import FakeServer, complete, data_row, error, ready, row_description
 from leftovers import settle
 from rawwire import Wire, WireClosed, bind, describe, errors, execute, message, parse, query, shape, sync
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -36,8 +36,7 @@ class Between:
     def end(self):
         """Nothing is forwarded any more when this returns."""
         self.fake.close()
-        for thread in self.threads:
-            thread.join()
+        each(self.threads).join()
 
     def serve(self, conn):
         self.threads.append(threading.current_thread())
@@ -128,12 +127,10 @@ def test_a_client_that_sets_idle_session_timeout_disconnects_nobody(weir, postgr
 
 def test_a_long_statement_timeout_stays_while_clients_agree(weir, between):
     client, other = pair(weir, between)
-    for wire in (client, other):
-        wire.query("SET statement_timeout = '1h'")
+    each((client, other)).query("SET statement_timeout = '1h'")
     client.query("SELECT 1")
     before = between.count(b"statement_timeout")
-    for wire in (client, other, client):
-        wire.query("SELECT 1")
+    each((client, other, client)).query("SELECT 1")
     assert between.count(b"statement_timeout") == before
 
 
@@ -448,15 +445,13 @@ def test_while_one_server_is_asked_about_new_functions_the_others_wait_for_its_a
     weir.start(upstream=fake.upstream, pool_size=3)
     maker, *others = weir.raw(), weir.raw(), weir.raw()
     maker.query("SELECT 1")
-    for other in others:
-        other.send(query("SELECT 'long'"))
+    each(others).send(query("SELECT 'long'"))
     wait_until(lambda: weir.pool()["sv_active"] == 2, what="two loans")
     maker.query("CREATE FUNCTION f")
     wait_until(lambda: len(asked) > 1, what="the question")
     closed = weir.metric_now("pgweir_pool_recycles_total", reason="dirty")
     may_end.set()
-    for other in others:
-        other.read_until("Z")
+    each(others).read_until("Z")
     wait_until(lambda: weir.pool()["sv_tested"] == 3, what="both to be held")
     may_answer.set()
     wait_until(lambda: weir.pool()["sv_idle"] == 3, what="the answer")

@@ -18,7 +18,7 @@ import transport
 from leftovers import (INSERT, LOCKS as ASK_LOCKS, PID, SETS, TEMPORARY, USER_ID, VIEW, VIEW_FOR_ALL, ask, begin, sees, settle)
 from rawwire import bind, execute, one_statement, parse, query, sync, terminate
 from riskydatabase import LOCKS, SEED, SETTINGS, STATE, TEMP, WIDE
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, each, wait_until
 
 pytestmark = pytest.mark.weir_only
 SECONDS = float(os.environ.get("SWEEP_SECONDS", "3"))
@@ -607,8 +607,7 @@ def three_clients(weir, postgres, own, code=RUNS, servers=2, **upstream):
     """Who uses code, who must not find what that sets, and who makes it, in a database where code makes code."""
     postgres.query(code, dbname=own)
     other, client, maker = begin(weir, own, servers=servers, clients=3, upstream=upstream)
-    for wire in (other, client, maker):
-        wire.query("SELECT 1 FROM plain")
+    each((other, client, maker)).query("SELECT 1 FROM plain")
     wait_until(lambda: "runs" not in code or client.query("SELECT 1") and new_code(weir, "runs"), what="an answer")
     return other, client, maker
 
@@ -706,8 +705,7 @@ def test_ddl_of_a_client_that_does_not_wait_for_its_answer_counts(weir, postgres
 def seals(weir, *clients, sql="SELECT 1 FROM plain"):
     """How often a server is washed that these take turns on, four times each."""
     before = weir.metric_now("pgweir_pool_seals_total")
-    for wire in clients * 4:
-        wire.query(sql)
+    each(clients * 4).query(sql)
     return weir.metric_now("pgweir_pool_seals_total") - before
 
 

@@ -27,7 +27,7 @@ from randomtalk import RandomTalk, create_copy_table
 from rawwire import (BEGIN_NOW, Wire, WireError, bind, close, copy_data, copy_done, copy_fail, describe, errors, execute, flush,
                      one_statement, parse, query, send_cancel, sync, terminate, texts)
 from unseen import BOSS, CLERK, MARK, Answer, make_database, make_rows, probe, run, seeded_numbers
-from waiting import wait_until
+from waiting import each, wait_until
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,8 +50,7 @@ class Clients:
 
     def run(self):
         self.begin = time.monotonic()
-        for thread in self.threads:
-            thread.start()
+        each(self.threads).start()
         for thread in self.threads:
             thread.join(5 * self.seconds + 30)
             assert not thread.is_alive(), f"seed {self.seed}: a client hangs"
@@ -358,10 +357,8 @@ def test_random_pipelines_of_many_clients_at_once(weir, seed):
         with Wire(weir.address).login() as wire:
             found[number] = normalized(converse(wire, talks[number]))
     threads = [threading.Thread(target=talk, args=(number,)) for number in range(len(talks))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    each(threads).start()
+    each(threads).join(60)
     for number, answer in enumerate(found):
         assert answer == expected[number], f"client {number}"
 
@@ -570,8 +567,7 @@ class Stage:
 
     def hear(self, watchers, client):
         found = []
-        for watcher in watchers:
-            watcher.send(holds=self.servers > 1)
+        each(watchers).send(holds=self.servers > 1)
         for watcher in watchers:
             try:
                 self.wait(watcher.wire, client)

@@ -11,7 +11,7 @@ import pytest
 
 from rawwire import (BEGIN_NOW, QueryFailed, bind, close, copy_data, copy_done, describe, errors, execute, function_call,
                      message, one_statement, parse, query, sync, texts)
-from waiting import wait_until
+from waiting import each, wait_until
 
 
 def shape(replies):
@@ -187,8 +187,7 @@ def test_senders_are_not_mistaken_for_each_other(pool):
     for _ in range(3 * 40):
         reply = listener.read()
         assert notified(reply)[1].split()[0] == str(pid_of(reply))
-    for job in jobs:
-        job.result()
+    each(jobs).result()
 
 
 @pytest.mark.weir_only

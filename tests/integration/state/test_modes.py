@@ -4,7 +4,7 @@ import pytest
 
 import rawwire
 from rawwire import errors, one_statement, parse, query, shape, sync, texts
-from waiting import wait_until
+from waiting import each, wait_until
 
 
 def pid(wire):
@@ -80,10 +80,8 @@ def test_statement_mode_refuses_a_transaction_block(weir, begin):
 def test_statement_mode_gives_each_statement_any_server(weir):
     weir.start(pool_mode="statement", pool_size=3, pool_lifo=False)
     wires = [weir.raw() for _ in range(3)]
-    for wire in wires:
-        wire.send(query("SELECT pg_sleep(0.2)"))
-    for wire in wires:
-        wire.read_until("Z")
+    each(wires).send(query("SELECT pg_sleep(0.2)"))
+    each(wires).read_until("Z")
     weir.settle()
     assert len({pid(wires[0]) for _ in range(12)}) > 1
     assert wires[0].extended("SELECT $1::int + 1", [41]) == [["42"]]
@@ -113,8 +111,7 @@ def busy(weir):
     def start(**settings):
         weir.start(pool_mode="statement", pool_size=3, pool_lifo=False, **settings)
         warm = [weir.raw() for _ in range(3)]
-        for wire in warm:
-            wire.send(query("SELECT pg_sleep(0.1)"))
+        each(warm).send(query("SELECT pg_sleep(0.1)"))
         for wire in warm:
             wire.read_until("Z")
             wire.leave()
@@ -146,8 +143,7 @@ def test_statement_mode_keeps_settings_and_prepared_statements(busy, weir):
         pids.add(pid(wire))
         assert (wire.value("SHOW work_mem"), wire.value("SHOW TimeZone")) == ("7MB", "Asia/Tokyo")
         assert texts(wire.ask(rawwire.bind("", "p", [turn]) + rawwire.execute() + sync())) == [[str(turn + 1)]]
-        for holder in holders:
-            holder.read_until("Z")
+        each(holders).read_until("Z")
     assert len(pids) > 1
 
 

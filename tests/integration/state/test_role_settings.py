@@ -6,7 +6,7 @@ import pytest
 
 from leftovers import PID, WORK_MEM, ask, begin
 from rawwire import BEGIN_NOW, bind, execute, parse, sync
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 OLD, NEW = "4MB", "7MB"
@@ -227,10 +227,8 @@ def test_while_no_login_succeeds_connections_in_use_stay(weir, postgres, own):  
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_all_workers_follow(weir, postgres, own, workers):      # pylint: disable=unused-argument
     wires = start(weir, servers=12, clients=9, workers=workers)
-    for wire in wires:
-        wire.query("BEGIN")
-    for wire in wires:
-        wire.query("COMMIT")
+    each(wires).query("BEGIN")
+    each(wires).query("COMMIT")
     weir.settle()                           # on all of them
     for sql, wanted in zip(SETS["a role"], (NEW, OLD)):
         postgres.query(sql, dbname="postgres")

@@ -14,7 +14,7 @@ from leftovers import (INSERT, LOCKS, PID, TEMPORARY, TRIGGER, USER_ID, VIEW_FOR
 from rawwire import (Wire, WireError, bind, errors, execute, flush, function_call, one_statement, parse, query, shape,
                      sync, texts)
 from unseen import seeded_numbers
-from waiting import wait_until
+from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -650,8 +650,7 @@ SERIAL_WRITE = "INSERT INTO later_serial DEFAULT VALUES"
 
 def test_who_writes_where_no_sequence_is_pays_for_none(two_writers, tap):
     for _ in range(3):
-        for wire in two_writers:
-            wire.query(WRITE)
+        each(two_writers).query(WRITE)
     assert DISCARD not in tap.to_server
     two_writers[0].ask(LASTVAL)     # who could read one has its own only, whatever the catalogs showed
     assert DISCARD in tap.to_server
