@@ -184,14 +184,6 @@ fits_columns(const struct hba_rule *rule, const struct hba_question *q, bool may
 	return all;
 }
 
-static enum hba_fit
-fits_rule(const struct hba_rule *rule, const struct hba_question *q)
-{
-	enum hba_fit fit = fits_type(rule, q) ? fits_columns(rule, q, false) : HBA_NO;
-
-	return fit == HBA_LATER ? fits_columns(rule, q, true) : fit;
-}
-
 enum hba_fit
 hba_match(const struct hba *hba, const struct hba_question *question, struct hba_answer *answer)
 {
@@ -200,7 +192,9 @@ hba_match(const struct hba *hba, const struct hba_question *question, struct hba
 	for (size_t i = 0; i < hba->count && fit == HBA_NO; i++) {
 		const struct hba_rule *rule = &hba->rules[i];
 
-		fit = fits_rule(rule, question);
+		fit = fits_type(rule, question) ? fits_columns(rule, question, false) : HBA_NO;
+		if (fit == HBA_LATER)
+			fit = fits_columns(rule, question, true);
 		if (fit == HBA_YES)
 			*answer = (struct hba_answer){ .method = rule->method,
 						       .clientcert = rule->clientcert,

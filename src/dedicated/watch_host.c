@@ -66,7 +66,6 @@ set_use(struct watch_host *h, enum watch_use use, const char *reason)
 		log_event(log, LOG_LEVEL_WARNING, &about, "reads: standby %s is not used: %s", h->name, reason);
 }
 
-/* Returns the primary, or NULL. */
 static struct watch_host *
 find_primary(struct watched *d)
 {

@@ -46,14 +46,6 @@ static const char *const scope_words[PLACES] = {
 
 /* --- sections ------------------------------------------------------------------------------------------------- */
 
-static struct scope_draft *
-add_draft(struct draft_list *drafts)
-{
-	drafts->list = xwith_room(drafts->list, drafts->count, sizeof(*drafts->list));
-	drafts->list[drafts->count] = (struct scope_draft){ 0 };
-	return &drafts->list[drafts->count++];
-}
-
 static int
 read_scope_name(const struct loader *l, const char *text, char *out, struct fail *why)
 {
@@ -77,11 +69,15 @@ read_scope_name(const struct loader *l, const char *text, char *out, struct fail
 static void
 begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 {
-	struct scope_draft *draft = add_draft(&l->scopes[place]);
+	struct draft_list *drafts = &l->scopes[place];
+	struct scope_draft *draft;
 	struct fail why;
 	char about[READER_HEAD_MAX + 3];
 
 	l->place = place;
+	drafts->list = xwith_room(drafts->list, drafts->count, sizeof(*drafts->list));
+	draft = &drafts->list[drafts->count++];
+	*draft = (struct scope_draft){ 0 };
 	draft->origin.line = line;
 	snprintf(about, sizeof(about), "[%s]", l->section);
 	name += strspn(name, " \t");

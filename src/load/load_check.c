@@ -274,13 +274,6 @@ check_query_text(const struct check *check, const char *query, unsigned line)
 			     query);
 }
 
-/* Returns true if the setting was written, but its value was refused: its consequences are no mistakes of their own. */
-static bool
-is_refused(const struct config_scope *scope, const struct scope_origin *origin, size_t bit)
-{
-	return origin->lines[bit] != 0 && (scope->set & UINT64_C(1) << bit) == 0;
-}
-
 static void
 check_auth_query(const struct check *check)
 {
@@ -300,8 +293,8 @@ check_auth_query(const struct check *check)
 		if (is_own)
 			check_query_text(check, s.scope->settings.auth_query, line);
 		config_effective(config, s.scope, NULL, &settings);
-		if (is_refused(s.scope, s.origin, user_bit))
-			continue;
+		if (s.origin->lines[user_bit] != 0 && (s.scope->set & UINT64_C(1) << user_bit) == 0)
+			continue; /* its value was refused: what follows from that is no mistake of its own */
 		if (strcmp(settings.auth_query, "off") != 0 && settings.auth_user[0] == '\0')
 			problem_error(check->sink, line,
 				      "auth_query needs an auth_user that runs it in %s %s; set it in [auth] or "

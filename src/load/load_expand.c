@@ -57,16 +57,6 @@ add_file(struct value *value, const char *path, struct fail *why)
 	return rc;
 }
 
-/* All that are not set are told at once. */
-static void
-note_missing(struct value *value, const char *name)
-{
-	size_t len = strlen(value->missing);
-
-	snprintf(value->missing + len, sizeof(value->missing) - len, "%s${%s}", len > 0 ? ", " : "", name);
-	value->missing_count++;
-}
-
 /* Adds what a reference stands for: NAME, NAME:-default or file:/path, without the braces. */
 static int
 add_reference(struct value *value, const char *from, size_t len, struct fail *why)
@@ -93,8 +83,11 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 	found = value->which == EXPAND_NONE ? (fallback != NULL ? NULL : value->placeholder) : getenv(inside);
 	if (fallback != NULL && (found == NULL || *found == '\0'))
 		found = fallback + 2;
-	if (found == NULL) {
-		note_missing(value, inside);
+	if (found == NULL) { /* all that are not set are reported at once */
+		size_t at = strlen(value->missing);
+
+		snprintf(value->missing + at, sizeof(value->missing) - at, "%s${%s}", at > 0 ? ", " : "", inside);
+		value->missing_count++;
 		return 0;
 	}
 	return value_add(value, found, strlen(found), why);

@@ -42,21 +42,17 @@ login_note_refusal(struct client *c, const struct fail *why, const char *reason)
 		log_refusal(c, LOG_LEVEL_INFO, why, reason, reason);
 }
 
-static const char *
-wrong_word(enum login_method method)
-{
-	const struct auth_module *module = method >= LM_MODULES ? auth_modules[method - LM_MODULES] : NULL;
-
-	return module != NULL && module->wrong != NULL ? module->wrong : "wrong password";
-}
-
 /* The client may be guessing passwords and isn't told what the log is. */
 static void
 count_refusal(struct client *c, const struct fail *why, enum login_result result)
 {
-	c->env->x.counters->logins[result][c->login->method]++;
+	enum login_method method = c->login->method;
+	const struct auth_module *module = method >= LM_MODULES ? auth_modules[method - LM_MODULES] : NULL;
+	const char *wrong = module != NULL && module->wrong != NULL ? module->wrong : "wrong password";
+
+	c->env->x.counters->logins[result][method]++;
 	login_note_refusal(c, why,
-			   result == LR_BAD_PASSWORD   ? wrong_word(c->login->method)
+			   result == LR_BAD_PASSWORD   ? wrong
 			   : result == LR_NO_SUCH_USER ? "there is no such user"
 						       : NULL);
 }

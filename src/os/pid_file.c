@@ -8,23 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Where only the file itself may be written: after a restart, by the user of run_as. */
-static int
-rewrite_pid_file(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
-	bool is_written = fd >= 0 && dprintf(fd, "%ld\n", (long)getpid()) > 0;
-
-	return fd >= 0 && close(fd) == 0 && is_written ? 0 : -1;
-}
-
 /* Writes a temporary file and renames it, so that nobody reads half a PID. Returns 0, or -1 with errno set. */
 static int
 make_pid_file(const char *path)
 {
 	char made[PATH_MAX];
 	int fd;
-	bool is_written;
+	bool is_written, is_old;
 
 	if (snprintf(made, sizeof(made), "%s~", path) >= (int)sizeof(made)) {
 		errno = ENAMETOOLONG;
@@ -32,12 +22,15 @@ make_pid_file(const char *path)
 	}
 	unlink(made);
 	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (fd < 0 && errno == EACCES && getuid() != 0) /* root has made it for the user of run_as */
-		return rewrite_pid_file(path);
+	is_old = fd < 0 && errno == EACCES && getuid() != 0;
+	if (is_old) /* root has made it for the user of run_as, who may write that file alone */
+		fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
 	is_written = dprintf(fd, "%ld\n", (long)getpid()) > 0;
-	return close(fd) == 0 && is_written ? rename(made, path) : -1;
+	if (close(fd) != 0 || !is_written)
+		return -1;
+	return is_old ? 0 : rename(made, path);
 }
 
 /* With run_as, root writes the file only where that user can't, so that user can't have put a link there. */

@@ -104,15 +104,6 @@ apply_history(struct exchange *x, struct client_reads *r)
 	log_warning(x->env->log, "client %" PRIu64 ": %s", x->waiter.id, what.text);
 }
 
-static void
-look_for_lost(struct exchange *x, struct client_reads *r)
-{
-	uint32_t history = cluster_history(r->cluster);
-
-	if (r->token.history != history || x->pool->history != history)
-		apply_history(x, r);
-}
-
 /* The client has set a position that it is not to fall behind. Returns false while it is not known whether there is
  * one. */
 static bool
@@ -228,6 +219,7 @@ reads_route(struct request_walk *w, bool is_fast)
 	struct exchange *x = w->x;
 	struct client_reads *r = know(x);
 	bool is_later = false;
+	uint32_t history;
 
 	if (r == NULL) {
 		exchange_out_of_memory(x);
@@ -241,7 +233,9 @@ reads_route(struct request_walk *w, bool is_fast)
 		return WALK_SLOWLY;
 	if (r->route == ROUTE_OFF)
 		r->route = ROUTE_UNMARKED;
-	look_for_lost(x, r);
+	history = cluster_history(r->cluster);
+	if (r->token.history != history || x->pool->history != history)
+		apply_history(x, r);
 	if (!r->is_for_primary && may_leave(w, r, is_fast)) {
 		if (take_minimum(x, r))
 			w->lent = borrow_standby(x, r, &is_later);

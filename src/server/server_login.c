@@ -318,12 +318,6 @@ begin_tokens(struct server *srv, uint32_t code, struct fail *why)
 	return srv->login->tokens == NULL ? method_failed(srv, why) : 0;
 }
 
-static int
-continue_tokens(struct server *srv, const uint8_t *in, size_t len, struct fail *why)
-{
-	return take_token(srv, server_tokens_next(srv->login->tokens, in, len, why), why);
-}
-
 enum connect_failure
 server_login_late(const struct server *srv, struct fail *why)
 {
@@ -410,8 +404,9 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 		return l->phase == LP_START && len == 8 ? answer_md5(srv, body + 4, why)
 							: unexpected(srv, "a password request", why);
 	case 8: /* of any mechanism */
-		return l->phase == LP_TOKEN_SENT ? continue_tokens(srv, body + 4, len - 4, why)
-						 : unexpected(srv, "GSSContinue", why);
+		return l->phase == LP_TOKEN_SENT
+			   ? take_token(srv, server_tokens_next(l->tokens, body + 4, len - 4, why), why)
+			   : unexpected(srv, "GSSContinue", why);
 	case 10:
 		return l->phase == LP_START ? begin_sasl(srv, body + 4, len - 4, why) : unexpected(srv, "SASL", why);
 	case 11:

@@ -121,15 +121,6 @@ expect_in_local(struct scan *s, enum token token, enum sql_word word, const char
 	}
 }
 
-/* The name is lost, unless the setting is local: its third argument tells. */
-static void
-lose_config(struct scan *s)
-{
-	if (s->config_parens != 0)
-		s->flags |= SCAN_NAMES_LOST;
-	s->config_parens = s->parens;
-}
-
 static void
 end_config(struct scan *s)
 {
@@ -151,7 +142,9 @@ expect_in_config(struct scan *s, enum token token)
 	}
 	s->expect = EXPECT_NOTHING;
 	if (!is_named || token != TOKEN_COMMA) {
-		lose_config(s);
+		/* The name is lost, unless the setting is local: its third argument tells. */
+		s->flags |= s->config_parens != 0 ? SCAN_NAMES_LOST : 0;
+		s->config_parens = s->parens;
 		return;
 	}
 	if (is_seed(s->name, s->name_len))

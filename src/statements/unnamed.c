@@ -47,7 +47,6 @@ push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
 	push_unnamed(x, OWED_PARSE, to, statements_ref_of(statement_ref(st), REF_UNNAMED));
 }
 
-/* Closes the unnamed statement of the server. */
 static void
 push_unnamed_close(struct exchange *x, enum owed_to to)
 {

@@ -116,15 +116,6 @@ find(struct query_table *t, uint64_t key)
 	return e;
 }
 
-/* Returns false without memory. */
-static bool
-enter(struct query_table *t, struct entry *e)
-{
-	if (HASH_COUNT(t->entries) >= t->rows_max)
-		forget(t, least_of_the_old(t));
-	return TABLE_ADD(0, t->entries, &e->key, sizeof(e->key), e);
-}
-
 static void
 add_up(struct query_row *row, const struct request_report *r, uint32_t weight)
 {
@@ -327,8 +318,11 @@ query_reader_add(struct query_reader *r, const struct request_report *report, ui
 		/* Another thread may have entered such a row meanwhile, or have made the table's size 0. */
 		pthread_mutex_lock(&t->lock);
 		e = find(t, key);
-		if (e == NULL && t->rows_max > 0 && enter(t, made))
-			e = made;
+		if (e == NULL && t->rows_max > 0) {
+			if (HASH_COUNT(t->entries) >= t->rows_max)
+				forget(t, least_of_the_old(t));
+			e = TABLE_ADD(0, t->entries, &made->key, sizeof(made->key), made) ? made : NULL;
+		}
 	}
 	if (e != NULL)
 		add_up(&e->row, report, weight);
