@@ -42,9 +42,7 @@ DDL = re.compile("(create|drop)( (or|replace|temp|temporary|local|global|unlogge
 
 def folded(name):
     """As PostgreSQL's lower() under the collation C, cut at 63 bytes; names with bytes above 127 are all one."""
-    if not name.isascii() or "\x7f" in name:
-        return "\x7f"
-    return name.lower()[:63]
+    return "\x7f" if not name.isascii() or "\x7f" in name else name.lower()[:63]
 
 
 def tokens_of(sql):

@@ -9,6 +9,7 @@ nothing about a pooler, and is left out with PostgreSQL's reason.
 import json
 import os
 import struct
+from contextlib import closing
 from typing import NamedTuple
 
 from rawwire import (bind, copy_data, copy_done, errors, execute, flush, function_call, one_statement, parse,
@@ -143,14 +144,11 @@ class Answer:
 
 def seeded_numbers(postgres, dbname):
     """What random() gives after the seed."""
-    connection = postgres.connect(dbname)
-    try:
+    with closing(postgres.connect(dbname)) as connection:
         with connection.cursor() as cursor:
             cursor.execute("SELECT setseed(0.25)")
             cursor.execute("SELECT random()::text FROM generate_series(1, 60)")
             return {row[0] for row in cursor.fetchall()}
-    finally:
-        connection.close()
 
 
 # --- the database's own code ------------------------------------------------------------------------------------
@@ -308,8 +306,7 @@ def make_database(postgres, dbname, names, has_dynamic=True):
     """A database with the code of these kinds; without has_dynamic, no part of it runs SQL that it builds, which could do
     anything. No kinds: one without a line of code."""
     postgres.query(f"CREATE DATABASE {dbname}", dbname="postgres")
-    connection = postgres.connect(dbname)
-    try:
+    with closing(postgres.connect(dbname)) as connection:
         with connection.cursor() as cursor:
             cursor.execute("GRANT ALL ON SCHEMA public TO PUBLIC")
             if not names:
@@ -327,8 +324,6 @@ def make_database(postgres, dbname, names, has_dynamic=True):
                          "built": built(kind) if has_dynamic else static(kind), "user": kind.user}
                 cursor.execute(CODE.format(**words))
                 cursor.execute(OWNED.format(**words))
-    finally:
-        connection.close()
 
 
 def make_roles(postgres):

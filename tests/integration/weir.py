@@ -13,6 +13,7 @@ import select
 import socket
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGUSR2
 from types import SimpleNamespace
@@ -379,14 +380,11 @@ class Weir:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def http(self, path, method="GET", headers=None, body=None):
-        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=10)
-        try:
+        with closing(http.client.HTTPConnection(self.host, self.http_port, timeout=10)) as connection:
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()
             return SimpleNamespace(status=response.status, headers=response.headers,
                                    text=response.read().decode("utf-8"))
-        finally:
-            connection.close()
 
     def metrics(self):
         """All samples: {(name, ((label, value), ...)): number}, labels sorted."""

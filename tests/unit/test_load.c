@@ -16,9 +16,9 @@
 #define BASE DATABASE TRUST /* four lines that make a whole file */
 
 /* A folder of its own for each test; the configuration is in pgweir.ini, a good users_file in users.txt. */
-struct files {
+static struct files {
 	char folder[64], ini[96], users[96];
-};
+} files;
 
 static void
 put_file(const char *path, const char *text, size_t len, mode_t mode)
@@ -32,42 +32,44 @@ put_file(const char *path, const char *text, size_t len, mode_t mode)
 }
 
 static void
-files_init(struct files *files)
+files_init(void)
 {
-	snprintf(files->folder, sizeof(files->folder), "/tmp/pgweir-test-XXXXXX");
-	cr_assert_not_null(mkdtemp(files->folder));
-	snprintf(files->ini, sizeof(files->ini), "%s/pgweir.ini", files->folder);
-	snprintf(files->users, sizeof(files->users), "%s/users.txt", files->folder);
-	put_file(files->users, "\"app\" \"secret\"\n", 15, 0640);
+	snprintf(files.folder, sizeof(files.folder), "/tmp/pgweir-test-XXXXXX");
+	cr_assert_not_null(mkdtemp(files.folder));
+	snprintf(files.ini, sizeof(files.ini), "%s/pgweir.ini", files.folder);
+	snprintf(files.users, sizeof(files.users), "%s/users.txt", files.folder);
+	put_file(files.users, "\"app\" \"secret\"\n", 15, 0640);
 }
 
 static void
-files_fini(const struct files *files)
+files_fini(void)
 {
-	unlink(files->ini);
-	unlink(files->users);
-	rmdir(files->folder);
+	unlink(files.ini);
+	unlink(files.users);
+	rmdir(files.folder);
+}
+
+TestSuite(config, .init = files_init, .fini = files_fini);
+
+static struct config *
+load_bytes(const char *text, size_t len, struct config_problems *problems)
+{
+	put_file(files.ini, text, len, 0640);
+	return load_config(files.ini, NULL, 0, problems);
 }
 
 static struct config *
-load_bytes(const struct files *files, const char *text, size_t len, struct config_problems *problems)
+load(const char *text, struct config_problems *problems)
 {
-	put_file(files->ini, text, len, 0640);
-	return load_config(files->ini, NULL, 0, problems);
-}
-
-static struct config *
-load(const struct files *files, const char *text, struct config_problems *problems)
-{
-	return load_bytes(files, text, strlen(text), problems);
+	return load_bytes(text, strlen(text), problems);
 }
 
 /* One that must be all right. */
 static struct config *
-load_good(const struct files *files, const char *text)
+load_good(const char *text)
 {
 	struct config_problems problems = { 0 };
-	struct config *config = load(files, text, &problems);
+	struct config *config = load(text, &problems);
 
 	cr_assert_not_null(config, "%s", problems.count > 0 ? problems.list[0].text : "no reason given");
 	cr_assert_eq(problems.count, 0, "%s", problems.list[0].text);
@@ -77,12 +79,12 @@ load_good(const struct files *files, const char *text)
 
 /* Problem i without the folder: "pgweir.ini:3: error: ..." */
 static const char *
-problem_text(const struct files *files, const struct config_problems *problems, size_t i)
+problem_text(const struct config_problems *problems, size_t i)
 {
-	size_t folder_len = strlen(files->folder) + 1;
+	size_t folder_len = strlen(files.folder) + 1;
 	const char *text = i < problems->count ? problems->list[i].text : "";
 
-	return strncmp(text, files->folder, strlen(files->folder)) == 0 ? text + folder_len : text;
+	return strncmp(text, files.folder, strlen(files.folder)) == 0 ? text + folder_len : text;
 }
 
 /* --- what is refused -------------------------------------------------------------------------------------------- */
@@ -556,25 +558,21 @@ static const struct {
 
 Test(config, what_is_refused_and_why)
 {
-	struct files files;
-
 	setenv("PGWEIR_TEST_SECRET", "hunter2", 1);
 	unsetenv("PGWEIR_TEST_NONE");
-	files_init(&files);
 	EACH(row, bad) {
 		struct config_problems problems = { 0 };
-		struct config *config = load(&files, row->text, &problems);
+		struct config *config = load(row->text, &problems);
 
 		cr_expect_null(config, "%s", row->rule);
-		cr_expect_str_eq(problem_text(&files, &problems, 0), row->problem, "%s: got %s", row->rule,
-				 problem_text(&files, &problems, 0));
+		cr_expect_str_eq(problem_text(&problems, 0), row->problem, "%s: got %s", row->rule,
+				 problem_text(&problems, 0));
 		/* A second value of a setting whose first was bad is one more. */
 		cr_expect_eq(problems.error_count, strstr(row->rule, "the first value") ? 2 : 1, "%s: then %s",
-			     row->rule, problem_text(&files, &problems, 1));
+			     row->rule, problem_text(&problems, 1));
 		config_problems_fini(&problems);
 		config_unref(config);
 	}
-	files_fini(&files);
 }
 
 static const struct {
@@ -670,22 +668,18 @@ static const struct {
 
 Test(config, what_is_warned_of)
 {
-	struct files files;
-
-	files_init(&files);
 	EACH(row, warned) {
 		struct config_problems problems = { 0 };
-		struct config *config = load(&files, row->text, &problems);
+		struct config *config = load(row->text, &problems);
 
 		cr_expect_not_null(config, "%s", row->rule);
 		cr_expect_eq(problems.error_count, 0, "%s", row->rule);
 		cr_expect_eq(problems.count, 1, "%s", row->rule);
-		cr_expect_str_eq(problem_text(&files, &problems, 0), row->problem, "%s: got %s", row->rule,
-				 problem_text(&files, &problems, 0));
+		cr_expect_str_eq(problem_text(&problems, 0), row->problem, "%s: got %s", row->rule,
+				 problem_text(&problems, 0));
 		config_problems_fini(&problems);
 		config_unref(config);
 	}
-	files_fini(&files);
 }
 
 Test(config, a_budget_where_it_fits)
@@ -700,19 +694,16 @@ Test(config, a_budget_where_it_fits)
 		BASE "[database x]\nupstream = host=h,i user=u target_session_attrs=read-write "
 		     "load_balance_hosts=round-robin\nbudget = on\ncluster_user = w\n",
 	};
-	struct files files;
 
-	files_init(&files);
 	for (size_t i = 0; i < COUNT(texts); i++) {
 		struct config_problems problems = { 0 };
-		struct config *config = load(&files, texts[i], &problems);
+		struct config *config = load(texts[i], &problems);
 
-		cr_expect_eq(problems.count, 0, "%zu: %s", i, problem_text(&files, &problems, 0));
+		cr_expect_eq(problems.count, 0, "%zu: %s", i, problem_text(&problems, 0));
 		cr_expect_not_null(config, "%zu", i);
 		config_problems_fini(&problems);
 		config_unref(config);
 	}
-	files_fini(&files);
 }
 
 Test(config, auth_query_where_it_fits)
@@ -725,19 +716,16 @@ Test(config, auth_query_where_it_fits)
 		BASE "auth_query = builtin\nauth_user = a\nauth_database = b\n[database a]\nupstream = "
 		     "host=h\nauth_query = off\nauth_user =\n",
 	};
-	struct files files;
 
-	files_init(&files);
 	for (size_t i = 0; i < COUNT(texts); i++) {
 		struct config_problems problems = { 0 };
-		struct config *config = load(&files, texts[i], &problems);
+		struct config *config = load(texts[i], &problems);
 
-		cr_expect_eq(problems.count, 0, "%zu: %s", i, problem_text(&files, &problems, 0));
+		cr_expect_eq(problems.count, 0, "%zu: %s", i, problem_text(&problems, 0));
 		cr_expect_not_null(config, "%zu", i);
 		config_problems_fini(&problems);
 		config_unref(config);
 	}
-	files_fini(&files);
 }
 
 Test(config, where_a_password_stands)
@@ -762,11 +750,9 @@ Test(config, where_a_password_stands)
 		{ "host=h password=half-${file:%s/users.txt}", true, "users.txt" },
 		{ "host=h dbname=${file:%s/users.txt} password=${PGWEIR_TEST_SECRET}", false, NULL },
 	};
-	struct files files;
 
 	setenv("PGWEIR_TEST_SECRET", "hunter2", 1);
 	setenv("PGWEIR_TEST_PORT", "6000", 1);
-	files_init(&files);
 	put_file(files.users, "word\n", 5, 0640);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct config_problems problems = { 0 };
@@ -781,8 +767,8 @@ Test(config, where_a_password_stands)
 				 rows[i].upstream, files.folder, gap + 2);
 		snprintf(text, sizeof(text), TRUST "[database a]\nupstream = %s\n[database b]\nupstream = %s\n",
 			 upstream, upstream);
-		c = load(&files, text, &problems);
-		cr_assert_not_null(c, "row %zu: %s", i, problem_text(&files, &problems, 0));
+		c = load(text, &problems);
+		cr_assert_not_null(c, "row %zu: %s", i, problem_text(&problems, 0));
 		cr_expect_eq(c->has_password, rows[i].is_written, "row %zu", i);
 		cr_expect_eq(c->secret_file_count, rows[i].file != NULL, "row %zu", i);
 		if (rows[i].file != NULL && c->secret_file_count == 1) {
@@ -792,7 +778,6 @@ Test(config, where_a_password_stands)
 		config_problems_fini(&problems);
 		config_unref(c);
 	}
-	files_fini(&files);
 }
 
 Test(config, all_problems_of_a_file_come_in_one_run_in_order_of_line)
@@ -810,19 +795,16 @@ Test(config, all_problems_of_a_file_come_in_one_run_in_order_of_line)
 					     "pgweir.ini:13: error: unknown section [nonsense]",
 					     "pgweir.ini:16: warning: listen = *:1: the metrics" };
 	struct config_problems problems = { 0 };
-	struct files files;
 
-	files_init(&files);
-	cr_expect_null(load(&files, text, &problems));
+	cr_expect_null(load(text, &problems));
 	cr_assert_eq(problems.count, COUNT(wants));
 	cr_expect_eq(problems.error_count, 8);
 	for (size_t i = 0; i < problems.count; i++) {
-		const char *got = problem_text(&files, &problems, i);
+		const char *got = problem_text(&problems, i);
 
 		cr_expect_eq(strncmp(got, wants[i], strlen(wants[i])), 0, "want %s, got %s", wants[i], got);
 	}
 	config_problems_fini(&problems);
-	files_fini(&files);
 }
 
 Test(config, a_file_of_garbage_has_an_end_to_its_problems)
@@ -830,29 +812,26 @@ Test(config, a_file_of_garbage_has_an_end_to_its_problems)
 	size_t len = 1 << 20;
 	char *text = malloc(len);
 	struct config_problems problems = { 0 };
-	struct files files;
 
-	files_init(&files);
 	for (size_t i = 0; i < len; i++)
 		text[i] = i % 4 == 3 ? '\n' : "[x="[i % 3];
-	cr_expect_null(load_bytes(&files, text, len, &problems));
+	cr_expect_null(load_bytes(text, len, &problems));
 	cr_expect_gt(problems.error_count, 100000);
 	cr_expect_eq(problems.count, 1001);
 	cr_expect_not_null(strstr(problems.list[1000].text, "too many problems"));
 	config_problems_fini(&problems);
 	free(text);
-	files_fini(&files);
 }
 
 /* --- the reader ------------------------------------------------------------------------------------------------- */
 
 static void
-check_pool_size(const struct files *files, const char *text, size_t len, uint32_t want, const char *rule)
+check_pool_size(const char *text, size_t len, uint32_t want, const char *rule)
 {
 	struct config_problems problems = { 0 };
-	struct config *config = load_bytes(files, text, len, &problems);
+	struct config *config = load_bytes(text, len, &problems);
 
-	cr_assert_not_null(config, "%s: %s", rule, problem_text(files, &problems, 0));
+	cr_assert_not_null(config, "%s: %s", rule, problem_text(&problems, 0));
 	cr_expect_eq(config->defaults.pool_size, want, "%s", rule);
 	config_unref(config);
 	config_problems_fini(&problems);
@@ -875,12 +854,9 @@ Test(config, lines_may_look_like_this)
 		  BASE "; one\n# two\n\n  ; three\n[pool]\n\t# four\n\npool_size = 7\n" },
 		{ "indented after another setting", BASE "[pool]\nmax_overflow = 1\n  pool_size = 7\n" },
 	};
-	struct files files;
 
-	files_init(&files);
 	EACH(row, rows)
-		check_pool_size(&files, row->text, strlen(row->text), 7, row->rule);
-	files_fini(&files);
+		check_pool_size(row->text, strlen(row->text), 7, row->rule);
 }
 
 Test(config, a_line_may_be_long)
@@ -888,37 +864,34 @@ Test(config, a_line_may_be_long)
 	enum { LONG = 300000 };
 	char *text = malloc(LONG + 1024), *digits = malloc(LONG + 1);
 	struct config_problems problems = { 0 };
-	struct files files;
 
-	files_init(&files);
 	memset(digits, '0', LONG);
 	digits[LONG] = '\0';
 	snprintf(text, LONG, BASE "[pool]\npool_size = %.185s7\r\n", digits);
-	check_pool_size(&files, text, strlen(text), 7, "198 bytes and CR LF");
+	check_pool_size(text, strlen(text), 7, "198 bytes and CR LF");
 	snprintf(text, LONG, BASE "[pool]\n; %.240s\npool_size = 7\n", digits);
-	check_pool_size(&files, text, strlen(text), 7, "a long comment");
+	check_pool_size(text, strlen(text), 7, "a long comment");
 #ifdef HAVE_INI_MAX_LINE
 	for (int len = 186; len <= LONG; len = len < 500 ? len + 1 : len * 5) {
 		snprintf(text, LONG + 1024, BASE "[pool]\npool_size = %.*s7\nmax_overflow = 3\n", len, digits);
-		check_pool_size(&files, text, strlen(text), 7, "a long value");
+		check_pool_size(text, strlen(text), 7, "a long value");
 		snprintf(text, LONG + 1024, BASE "[pool]\npool_size = %.*s7", len, digits);
-		check_pool_size(&files, text, strlen(text), 7, "a long value at the end");
+		check_pool_size(text, strlen(text), 7, "a long value at the end");
 	}
 #else
 	snprintf(text, LONG, BASE "[pool]\npool_size = %.218s7\n", digits);
-	cr_expect_null(load(&files, text, &problems));
-	cr_expect_str_eq(problem_text(&files, &problems, 0), "pgweir.ini:6: error: line is 231 bytes long, the limit "
-							     "is 198: move the value to a file and use ${file:…}");
+	cr_expect_null(load(text, &problems));
+	cr_expect_str_eq(problem_text(&problems, 0), "pgweir.ini:6: error: line is 231 bytes long, the limit is 198: "
+						     "move the value to a file and use ${file:…}");
 	config_problems_fini(&problems);
 #endif
 	snprintf(text, LONG, BASE "[%.199s]\n", digits);
-	cr_expect_null(load(&files, text, &problems));
-	cr_expect_str_eq(problem_text(&files, &problems, 0),
+	cr_expect_null(load(text, &problems));
+	cr_expect_str_eq(problem_text(&problems, 0),
 			 "pgweir.ini:5: error: a section's name must have at most 198 bytes");
 	config_problems_fini(&problems);
 	free(text);
 	free(digits);
-	files_fini(&files);
 }
 
 Test(config, quotes_around_a_value_are_taken_off)
@@ -932,31 +905,26 @@ Test(config, quotes_around_a_value_are_taken_off)
 		{ "\"$1", "\"$1" },
 		{ "SELECT $1 # not a comment", "SELECT $1 # not a comment" },
 	};
-	struct files files;
 	char text[512];
 
-	files_init(&files);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct config *c;
 
 		snprintf(text, sizeof(text), BASE "auth_user = \"a\"\nauth_query = %s\n", rows[i][0]);
-		c = load_good(&files, text);
+		c = load_good(text);
 		cr_expect_str_eq(c->defaults.auth_query, rows[i][1]);
 		cr_expect_str_eq(c->defaults.auth_user, "a");
 		config_unref(c);
 	}
-	files_fini(&files);
 }
 
 Test(config, values_as_people_write_them)
 {
-	struct files files;
 	struct config *c;
 
-	files_init(&files);
-	c = load_good(&files, "[log]\nconnections = YES\n[pool]\npool_lifo = 0\npool_pre_ping = false # a comment\n"
-			      "max_statement_size = 2MB\nprepared_statements_memory = \"64 kB\"\n"
-			      "pool_timeout = 5m # five\npool_size = 7\t# seven\n" BASE);
+	c = load_good("[log]\nconnections = YES\n[pool]\npool_lifo = 0\npool_pre_ping = false # a comment\n"
+		      "max_statement_size = 2MB\nprepared_statements_memory = \"64 kB\"\n"
+		      "pool_timeout = 5m # five\npool_size = 7\t# seven\n" BASE);
 	cr_expect(c->log_connections);
 	cr_expect(!c->defaults.pool_lifo);
 	cr_expect(!c->defaults.pool_pre_ping);
@@ -965,7 +933,6 @@ Test(config, values_as_people_write_them)
 	cr_expect_eq(c->defaults.pool_timeout_us, 300000000);
 	cr_expect_eq(c->defaults.pool_size, 7);
 	config_unref(c);
-	files_fini(&files);
 }
 
 Test(config, files_of_odd_kinds)
@@ -986,29 +953,24 @@ Test(config, files_of_odd_kinds)
 		  "pgweir.ini: error: there is no [database NAME] section; write [database *] and upstream = "
 		  "host=127.0.0.1 port=5432" },
 	};
-	struct files files;
 
-	files_init(&files);
 	EACH(row, rows) {
 		struct config_problems problems = { 0 };
 
-		cr_expect_null(load_bytes(&files, row->bytes, row->len, &problems), "%s", row->rule);
+		cr_expect_null(load_bytes(row->bytes, row->len, &problems), "%s", row->rule);
 		bool is_found = false;
 		for (size_t j = 0; j < problems.count; j++)
-			is_found |= strcmp(problem_text(&files, &problems, j), row->problem) == 0;
-		cr_expect(is_found, "%s: got %s", row->rule, problem_text(&files, &problems, 0));
+			is_found |= strcmp(problem_text(&problems, j), row->problem) == 0;
+		cr_expect(is_found, "%s: got %s", row->rule, problem_text(&problems, 0));
 		config_problems_fini(&problems);
 	}
-	files_fini(&files);
 }
 
 Test(config, files_that_cannot_be_read)
 {
 	struct config_problems problems = { 0 };
-	struct files files;
 	char *large = malloc((1 << 20) + 1);
 
-	files_init(&files);
 	cr_expect_null(load_config("/nonexistent/pgweir.ini", NULL, 0, &problems));
 	cr_expect_str_eq(
 	    problems.list[0].text,
@@ -1021,9 +983,9 @@ Test(config, files_that_cannot_be_read)
 
 	memset(large, '\n', (1 << 20) + 1);
 	memcpy(large, BASE, strlen(BASE));
-	config_unref(load_bytes(&files, large, 1 << 20, &problems));
+	config_unref(load_bytes(large, 1 << 20, &problems));
 	cr_expect_eq(problems.count, 0, "1 MiB is fine");
-	cr_expect_null(load_bytes(&files, large, (1 << 20) + 1, &problems));
+	cr_expect_null(load_bytes(large, (1 << 20) + 1, &problems));
 	cr_assert_eq(problems.count, 1);
 	cr_expect_not_null(strstr(problems.list[0].text, "is larger than 1 MiB"));
 	config_problems_fini(&problems);
@@ -1035,7 +997,6 @@ Test(config, files_that_cannot_be_read)
 		config_problems_fini(&problems);
 	}
 	free(large);
-	files_fini(&files);
 }
 
 /* --- what is read ----------------------------------------------------------------------------------------------- */
@@ -1086,12 +1047,10 @@ static const char everything[] =
 
 Test(config, every_setting_arrives_in_its_field)
 {
-	struct files files;
 	struct config *c;
 	char path[128];
 
-	files_init(&files);
-	c = load_good(&files, everything);
+	c = load_good(everything);
 	cr_assert_eq(c->listen_count, 4);
 	cr_expect_str_eq(c->listens[0].text, "*:7001");
 	cr_expect_str_eq(c->listens[0].host, "0.0.0.0");
@@ -1158,7 +1117,6 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_str_eq(c->single_user, "");
 	cr_expect_str_eq(c->single_password, "");
 	config_unref(c);
-	files_fini(&files);
 }
 
 /* n is the tens of the values in "everything"; the switches and words are looked at by the caller. */
@@ -1181,12 +1139,10 @@ check_settings(const struct scope_settings *s, uint64_t n)
 
 Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 {
-	struct files files;
 	struct config *c;
 	struct scope_settings s;
 
-	files_init(&files);
-	c = load_good(&files, everything);
+	c = load_good(everything);
 	config_effective(c, NULL, NULL, &s);
 	check_settings(&s, 20);
 	cr_expect_eq(s.pool_mode, POOL_MODE_SESSION);
@@ -1237,16 +1193,13 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect_eq(s.max_user_connections, 67);
 	cr_expect_eq(s.transaction_timeout_us, 63000, "what the user does not say is the database's");
 	config_unref(c);
-	files_fini(&files);
 }
 
 Test(config, databases_and_users_are_found_by_name)
 {
-	struct files files;
 	struct config *c;
 
-	files_init(&files);
-	c = load_good(&files, everything);
+	c = load_good(everything);
 	cr_assert_eq(c->database_count, 3);
 	cr_assert_eq(c->user_count, 2);
 	cr_expect_str_eq(config_find_database(c, "app")->upstream->hosts[0].host, "db1");
@@ -1263,7 +1216,7 @@ Test(config, databases_and_users_are_found_by_name)
 	cr_expect_null(config_suggest_database(c, "*"));
 	config_unref(c);
 
-	c = load_good(&files, TRUST "[database app]\nupstream = host=h\n");
+	c = load_good(TRUST "[database app]\nupstream = host=h\n");
 	cr_expect_null(config_find_database(c, "other"), "there is no [database *]");
 	cr_expect_null(config_find_user(c, "anybody"));
 	cr_expect_eq(config_ref(c), c);
@@ -1271,7 +1224,6 @@ Test(config, databases_and_users_are_found_by_name)
 	cr_expect_str_eq(config_find_database(c, "app")->name, "app", "one reference is left");
 	config_unref(c);
 	config_unref(NULL);
-	files_fini(&files);
 }
 
 static const struct {
@@ -1293,9 +1245,6 @@ static const struct {
 
 Test(config, values_from_elsewhere)
 {
-	struct files files;
-
-	files_init(&files);
 	setenv("PGWEIR_TEST_X", "xyz", 1);
 	setenv("PGWEIR_TEST_EMPTY", "", 1);
 	setenv("PGWEIR_TEST_DOLLARS", "$${PGWEIR_TEST_X}", 1);
@@ -1305,11 +1254,10 @@ Test(config, values_from_elsewhere)
 		struct config *config;
 
 		snprintf(text, sizeof(text), BASE "[pgweir]\npid_file = /%s\n", row->raw);
-		config = load_good(&files, text);
+		config = load_good(text);
 		cr_expect_str_eq(config->pid_file + 1, row->value, "%s", row->rule);
 		config_unref(config);
 	}
-	files_fini(&files);
 }
 
 Test(config, a_value_from_a_file_is_its_content_without_the_last_newline)
@@ -1323,44 +1271,38 @@ Test(config, a_value_from_a_file_is_its_content_without_the_last_newline)
 		{ "with CR LF", "a b\r\n", 5, "a b" },	 { "only the last one goes", "a\n\n", 3, "a\n" },
 		{ "a zero byte", "a\0b", 3, NULL },
 	};
-	struct files files;
 	char text[512];
 
-	files_init(&files);
 	snprintf(text, sizeof(text), TRUST "[database a]\nupstream = host=h password='${file:%s}'\n", files.users);
 	EACH(row, rows) {
 		struct config_problems problems = { 0 };
 		struct config *config;
 
 		put_file(files.users, row->content, row->len, 0600);
-		config = load(&files, text, &problems);
+		config = load(text, &problems);
 		cr_expect_eq(config == NULL, row->password == NULL, "%s", row->rule);
 		if (config != NULL)
 			cr_expect_str_eq(config->databases[0].upstream->password, row->password, "%s", row->rule);
 		config_unref(config);
 		config_problems_fini(&problems);
 	}
-	files_fini(&files);
 }
 
 Test(config, a_file_for_a_value_has_at_most_64_KiB)
 {
-	struct files files;
 	struct config_problems problems = { 0 };
 	char text[512], *large = malloc((64 << 10) + 1);
 
-	files_init(&files);
 	memset(large, ' ', (64 << 10) + 1);
 	memcpy(large, "host=h", 6);
 	snprintf(text, sizeof(text), TRUST "[database a]\nupstream = ${file:%s}\n", files.users);
 	put_file(files.users, large, 64 << 10, 0600);
-	config_unref(load_good(&files, text));
+	config_unref(load_good(text));
 	put_file(files.users, large, (64 << 10) + 1, 0600);
-	cr_expect_null(load(&files, text, &problems));
+	cr_expect_null(load(text, &problems));
 	cr_expect_not_null(strstr(problems.list[0].text, "is larger than 64 KiB"));
 	config_problems_fini(&problems);
 	free(large);
-	files_fini(&files);
 }
 
 /* --- what is shown ---------------------------------------------------------------------------------------------- */
@@ -1407,12 +1349,10 @@ dump_text(const struct config *config)
 
 Test(config, rows_say_value_default_and_origin)
 {
-	struct files files;
 	struct config *config;
 	char *text;
 
-	files_init(&files);
-	config = load_good(&files, DATABASE
+	config = load_good(DATABASE
 			   "[auth]\nusers_file = users.txt\n[pgweir]\nlisten = *:1\nlisten = [::1]:2\n[slow_query]\n"
 			   "threshold = off\n[user a]\npool_timeout = 90s\n[pool]\npool_timeout = 60s\n");
 	text = rows_text(config, put_all);
@@ -1426,18 +1366,15 @@ Test(config, rows_say_value_default_and_origin)
 	cr_expect_not_null(strstr(text, "user a|pool_timeout|90s|30s|pgweir.ini:11|1\n"));
 	free(text);
 	config_unref(config);
-	files_fini(&files);
 }
 
 Test(config, defaults_are_shown_as_they_are_written)
 {
-	struct files files;
 	struct config *config;
 	const struct config_key *key;
 	char *text, want[256];
 
-	files_init(&files);
-	config = load_good(&files, BASE);
+	config = load_good(BASE);
 	text = rows_text(config, put_all);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
 		const char *value = strcmp(key->name, "method") == 0 ? "trust" : key->default_value;
@@ -1447,17 +1384,16 @@ Test(config, defaults_are_shown_as_they_are_written)
 	}
 	free(text);
 	config_unref(config);
-	files_fini(&files);
 }
 
 static void
-check_dump_loads(const struct files *files, const struct config *config, const char *rule)
+check_dump_loads(const struct config *config, const char *rule)
 {
 	struct config_problems problems = { 0 };
 	char *dump = dump_text(config), *before = rows_text(config, put_value), *after;
-	struct config *again = load(files, dump, &problems);
+	struct config *again = load(dump, &problems);
 
-	cr_assert_not_null(again, "%s: %s\n%s", rule, problem_text(files, &problems, 0), dump);
+	cr_assert_not_null(again, "%s: %s\n%s", rule, problem_text(&problems, 0), dump);
 	after = rows_text(again, put_value);
 	cr_expect_str_eq(after, before, "%s", rule);
 	cr_assert_eq(again->database_count, config->database_count);
@@ -1475,12 +1411,10 @@ check_dump_loads(const struct files *files, const struct config *config, const c
 
 Test(config, tenants_are_found_by_the_name_of_a_database)
 {
-	struct files files;
 	struct config *c;
 
-	files_init(&files);
-	c = load_good(&files, BASE "[pgweir]\ntenants = user\n[tenant acme]\nupstream = host=a\npool_size = 3\n"
-				   "[tenant Beta]\nupstream = host=b\n");
+	c = load_good(BASE "[pgweir]\ntenants = user\n[tenant acme]\nupstream = host=a\npool_size = 3\n"
+			   "[tenant Beta]\nupstream = host=b\n");
 	cr_assert_eq(c->tenant_count, 2);
 	cr_expect_str_eq(config_find_database(c, "acme/app")->upstream->hosts[0].host, "a");
 	cr_expect_str_eq(config_find_database(c, "acme/a/b")->upstream->hosts[0].host, "a");
@@ -1494,17 +1428,16 @@ Test(config, tenants_are_found_by_the_name_of_a_database)
 	cr_expect(config_names_tenants(c, NULL) && config_names_tenants(c, "user") && !config_names_tenants(c, "sni"));
 	config_unref(c);
 
-	c = load_good(&files, BASE "[pgweir]\ntenants = user\n[tenant acme]\nupstream = host=a\n[tenant *]\n"
-				   "upstream = host=%{tenant}\n");
+	c = load_good(BASE "[pgweir]\ntenants = user\n[tenant acme]\nupstream = host=a\n[tenant *]\n"
+			   "upstream = host=%{tenant}\n");
 	cr_expect_str_eq(config_find_database(c, "acme/app")->name, "acme");
 	cr_expect_str_eq(config_find_database(c, "other/app")->name, "*");
 	config_unref(c);
 
-	c = load_good(&files, BASE);
+	c = load_good(BASE);
 	cr_expect_eq(config_tenant_len(c, "acme/app"), 0, "not switched on");
 	cr_expect_str_eq(config_find_database(c, "acme/app")->name, "*");
 	config_unref(c);
-	files_fini(&files);
 }
 
 Test(config, a_dump_loads_to_the_same_value)
@@ -1535,10 +1468,8 @@ Test(config, a_dump_loads_to_the_same_value)
 		  "upstream = host=%{tenant}.x dbname=%{database}%% user=%{user}\n" },
 		{ "shares", BASE "[slow_query]\nsample_rate = 0.123456789\n" },
 	};
-	struct files files;
 	char longer[512] = "/";
 
-	files_init(&files);
 	memset(longer + 1, 'x', 300);
 	setenv("PGWEIR_TEST_X", "x$y", 1);
 	setenv("PGWEIR_TEST_COMMENT", "/a ;b", 1);
@@ -1546,25 +1477,22 @@ Test(config, a_dump_loads_to_the_same_value)
 	setenv("PGWEIR_TEST_LONG", longer, 1);
 	setenv("PGWEIR_TEST_UPSTREAM", "host=h\nport=1\toptions='a ;b'", 1);
 	EACH(row, rows) {
-		struct config *config = load_good(&files, row->text);
+		struct config *config = load_good(row->text);
 
-		check_dump_loads(&files, config, row->rule);
+		check_dump_loads(config, row->rule);
 		config_unref(config);
 	}
-	files_fini(&files);
 }
 
 Test(config, passwords_are_never_shown)
 {
-	struct files files;
 	struct config *config;
 	char *rows, *dump;
 
-	files_init(&files);
 	setenv("PGWEIR_TEST_SECRET", "hunter2", 1);
-	config = load_good(&files, TRUST "[database a]\nupstream = host=h password=hunter2\n[database b]\n"
-					 "upstream = host=h password=${PGWEIR_TEST_SECRET}\n[database c]\n"
-					 "upstream = postgres://u:hunter2@h\n");
+	config = load_good(TRUST "[database a]\nupstream = host=h password=hunter2\n[database b]\n"
+				 "upstream = host=h password=${PGWEIR_TEST_SECRET}\n[database c]\n"
+				 "upstream = postgres://u:hunter2@h\n");
 	rows = rows_text(config, put_value);
 	dump = dump_text(config);
 	cr_expect_null(strstr(rows, "hunter2"), "%s", rows);
@@ -1574,7 +1502,6 @@ Test(config, passwords_are_never_shown)
 	free(rows);
 	free(dump);
 	config_unref(config);
-	files_fini(&files);
 }
 
 /* Of the source tree: make check says where it is. */
@@ -1605,22 +1532,19 @@ expect_default(const struct config_row *row, void *arg)
 Test(config, the_shipped_file_names_all_settings_with_their_defaults)
 {
 	char *shipped = read_source("conf/pgweir.ini"), *line, *rest, *text;
-	struct files files;
 	struct config *config;
 
-	files_init(&files);
 	line = strstr(shipped, "users_file = /etc/pgweir/users.txt ");
 	cr_assert_not_null(line);
 	rest = strchr(line, '\n');
 	cr_assert_gt(asprintf(&text, "%.*susers_file = users.txt%s", (int)(line - shipped), shipped, rest), 0);
-	config = load_good(&files, text);
+	config = load_good(text);
 	config_each(config, expect_default, NULL);
 	cr_expect_eq(config->database_count, 1);
 	cr_expect_str_eq(config_find_database(config, "any")->upstream->hosts[0].host, "127.0.0.1");
 	config_unref(config);
 	free(text);
 	free(shipped);
-	files_fini(&files);
 }
 
 /* --- without a file --------------------------------------------------------------------------------------------- */
@@ -1684,7 +1608,6 @@ Test(config, an_upstream_without_a_password_trusts_clients_on_loopback)
 {
 	struct config_problems problems = { 0 };
 	struct config *c;
-	struct files files;
 
 	clear_environment("/nonexistent");
 	c = from_upstream("host=db1");
@@ -1692,9 +1615,7 @@ Test(config, an_upstream_without_a_password_trusts_clients_on_loopback)
 	cr_expect_str_eq(c->single_user, "");
 	cr_expect_str_eq(config_find_database(c, "any")->name, "*");
 	cr_expect_str_eq(config_find_database(c, "any")->upstream->user, "", "each client is who it says it is");
-	files_init(&files);
-	check_dump_loads(&files, c, "without a password");
-	files_fini(&files);
+	check_dump_loads(c, "without a password");
 	config_unref(c);
 
 	setenv("PGUSER", "web", 1);
@@ -1718,11 +1639,9 @@ Test(config, where_the_password_of_an_upstream_comes_from)
 {
 	static const char passfile[] = "db2:5432:*:web:from passfile\n*:*:*:other:no\n";
 	struct config_problems problems = { 0 };
-	struct files files;
 	char path[128];
 	struct config *c;
 
-	files_init(&files);
 	clear_environment(files.folder);
 	snprintf(path, sizeof(path), "%s/.pgpass", files.folder);
 	put_file(path, passfile, strlen(passfile), 0600);
@@ -1758,7 +1677,6 @@ Test(config, where_the_password_of_an_upstream_comes_from)
 	cr_expect_str_eq(c->single_password, "from passfile");
 	config_unref(c);
 	unlink(path);
-	files_fini(&files);
 }
 
 /* --- did you mean ----------------------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@ import ssl
 import struct
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -89,11 +90,8 @@ def login(weir, user="web", database="app", tls=None, **parameters):
 
 @contextlib.contextmanager
 def logged_in(weir, *arguments, **parameters):
-    wire = login(weir, *arguments, **parameters)
-    try:
+    with closing(login(weir, *arguments, **parameters)) as wire:
         yield wire
-    finally:
-        wire.close()
 
 
 def expect(wire, messages, wanted):
