@@ -320,7 +320,10 @@ refused_by_pgbouncer(const struct console_client *cc, const struct command *comm
 		return is_held ? "already suspended/paused" : NULL;
 	if (database != NULL)
 		return is_paused(env->x.pools, database) ? NULL : "database is not paused";
-	return is_held ? NULL : "pooler is not paused/suspended";
+	if (is_held)
+		return NULL;
+	return cc->console->host.is_shutting_down(cc->console->host.w) ? "pooler is shutting down"
+								       : "pooler is not paused/suspended";
 }
 
 static int

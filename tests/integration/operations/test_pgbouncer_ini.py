@@ -460,6 +460,18 @@ def test_a_shutdown_that_waits_for_clients_lets_them_resume(bouncer, weir, by):
     assert texts(client.read_until("Z")) == [["served"]]
 
 
+def test_nothing_is_paused_while_it_shuts_down(bouncer, weir):
+    bouncer.start()
+    weir.raw().query("SELECT 1")
+    console, other = (weir.keep(rawwire.Wire(f"{weir.directory}/.s.PGSQL.{weir.port}")).login("root", "pgbouncer") for _ in range(2))
+    console.send(query("SHUTDOWN WAIT_FOR_CLIENTS"))
+    wait_until(lambda: "no new clients" in bouncer.log())
+    with pytest.raises(QueryFailed, match="pooler is shutting down"):
+        other.query("RESUME")
+    weir.signal(SIGUSR2)
+    wait_until(lambda: "got SIGUSR2 while shutting down, ignoring" in bouncer.log())
+
+
 # --- the words ---
 
 def test_the_log_is_pgbouncers(bouncer):
