@@ -30,6 +30,16 @@ on_sigusr2(struct weir *w)
 		log_warning(w->log, "no restart: %s", why.text);
 }
 
+/* A second signal waits in neither of PgBouncer's two ways. */
+static void
+stop_by_signal(struct weir *w, enum shutdown_how how)
+{
+	bool may_wait = w->stopping.stage == STOP_NONE ||
+			(how > w->stopping.how && !compat_does(w->config, COMPAT_STOPS_PATIENTLY));
+
+	process_stop(w, may_wait ? how : SHUTDOWN_NOW);
+}
+
 static void
 on_signal(evutil_socket_t number, short what, void *arg)
 {
@@ -45,10 +55,10 @@ on_signal(evutil_socket_t number, short what, void *arg)
 			process_reopen_logs(w); /* logrotate has moved them, whatever is wrong with the file */
 		break;
 	case SIGTERM:
-		process_stop(w, process_is_patient(w) ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);
+		stop_by_signal(w, process_is_patient(w) ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);
 		break;
 	case SIGINT:
-		process_stop(w, compat_does(w->config, COMPAT_STOPS_PATIENTLY) ? SHUTDOWN_SERVERS : SHUTDOWN_NOW);
+		stop_by_signal(w, compat_does(w->config, COMPAT_STOPS_PATIENTLY) ? SHUTDOWN_SERVERS : SHUTDOWN_NOW);
 		break;
 	case SIGQUIT:
 		process_stop(w, SHUTDOWN_NOW);

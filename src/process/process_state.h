@@ -169,7 +169,7 @@ int process_make_room(struct weir *w, struct fail *why);
 void process_watch_memory(struct weir *w); /* about every 100 ms */
 
 /* process_stop.c */
-void process_stop(struct weir *w, enum shutdown_how how);
+void process_stop(struct weir *w, enum shutdown_how how); /* also in place of a stop that has begun */
 /* Returns true if a stop waits for clients as PgBouncer does: unless its file sets a shutdown_timeout of less than 1d.
  */
 bool process_is_patient(const struct weir *w);

@@ -94,12 +94,9 @@ begin_stop(struct weir *w, enum shutdown_how how)
 void
 process_stop(struct weir *w, enum shutdown_how how)
 {
-	/* A second request waits in neither of PgBouncer's two ways. */
-	bool may_wait = w->stopping.stage == STOP_NONE ||
-			(how > w->stopping.how && !compat_does(w->config, COMPAT_STOPS_PATIENTLY));
-
-	if (how != SHUTDOWN_NOW && may_wait) {
-		begin_stop(w, how);
+	if (how != SHUTDOWN_NOW) {
+		if (w->stopping.stage == STOP_NONE || how != w->stopping.how)
+			begin_stop(w, how);
 		return;
 	}
 	if (w->stopping.stage == STOP_NONE) /* else it was asked twice */
@@ -121,6 +118,8 @@ close_main_worker(struct weir *w)
 	process_suspend(w, false, &why);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
+		/* It may have been SHUTDOWN_SERVERS before. */
+		k->clients.x.is_draining = k->clients.x.is_gentle = false;
 		if (w->stopping.how == SHUTDOWN_SERVERS)
 			clients_drain(&k->clients, process_is_patient(w));
 	}

@@ -245,6 +245,28 @@ def test_a_more_determined_shutdown_takes_over(weir):
     assert seconds < 5 * SLOWNESS
 
 
+@pytest.mark.parametrize("compat", ["none", "pgbouncer"])
+def test_a_shutdown_that_waits_for_clients_takes_over(weir, compat):
+    """As with PgBouncer, the console never ends at once what another shutdown waits for."""
+    socket_path = weir.directory / ".s.PGSQL.6432"
+    weir.start(sections={"pgweir": {"listen": [f"{weir.host}:{weir.port}", f"unix:{socket_path}"], "compat": compat}},
+               shutdown_timeout="1h")
+    busy = weir.raw()
+    busy.query(BEGIN_NOW)
+    weir.signal(signal.SIGTERM)
+    wait_until(lambda: "no new clients" in weir.log())
+    for shutdown in ("SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN WAIT_FOR_SERVERS", "SHUTDOWN WAIT_FOR_CLIENTS",
+                     "SHUTDOWN WAIT_FOR_CLIENTS"):
+        console = weir.keep(rawwire.Wire(str(socket_path))).login("admin", "pgweir")
+        console.query(shutdown)
+        console.close()
+        assert busy.query("SELECT 'still here'") == [["still here"]]
+    busy.query("COMMIT")
+    assert busy.query("SELECT 'still here'") == [["still here"]]
+    busy.close()
+    assert weir.wait_exit(5) == 0
+
+
 def test_a_reload_while_it_stops_opens_no_listener_again(weir):
     client = weir.start().raw()
     weir.console("SHUTDOWN WAIT_FOR_CLIENTS")

@@ -458,6 +458,8 @@ def test_a_shutdown_that_waits_for_clients_lets_them_resume(bouncer, weir, by):
     else:
         weir.keep(rawwire.Wire(f"{weir.directory}/.s.PGSQL.{weir.port}")).login("root", "pgbouncer").send(query("RESUME"))
     assert texts(client.read_until("Z")) == [["served"]]
+    weir.close_connections()
+    assert weir.wait_exit(5) == 0
 
 
 def test_nothing_is_paused_while_it_shuts_down(bouncer, weir):
@@ -470,6 +472,8 @@ def test_nothing_is_paused_while_it_shuts_down(bouncer, weir):
         other.query("RESUME")
     weir.signal(SIGUSR2)
     wait_until(lambda: "got SIGUSR2 while shutting down, ignoring" in bouncer.log())
+    weir.close_connections()
+    assert weir.wait_exit(5) == 0
 
 
 # --- the words ---
