@@ -52,7 +52,7 @@ static const struct rule who_goes_ahead[] = {
 	{ "or if that is lost", "2+0",
 	  "fill 0 2; borrow 2 waits; ahead 2 0; return 1; lose 0; ping 1 ok; holds[2]=1; again=1" },
 	{ "or if it is nobody's by the owner's word", "2+0",
-	  "fill 0 2; borrow 2 waits; ahead 2 0; return 1; disown 0; tick; holds[2]=1; again=1" },
+	  "fill 0 2; borrow 2 waits; ahead 2 0; return 1; disown 0; next=+0; tick; holds[2]=1; again=1" },
 	{ "or if where it was sent takes too long", "2+0",
 	  "fill 0 2; borrow 2-3 waits; ahead 2 0; now +6ms; may_go_ahead[2]=1; return 1; holds[2]=1; waits[3]=1" },
 	{ "who is sent twice has his place where he was sent last", "2+0",
