@@ -522,7 +522,7 @@ is_to_close(const struct policy *p, const struct policy_conn *conn, uint64_t now
 __attribute__((noinline)) static void
 arm_for_idle(struct policy *p, uint64_t now_us)
 {
-	policy_arm(p, clock_lesser_us(policy_idle_due(p, now_us), policy_stuck_at(p)));
+	policy_arm(p, clock_lesser_us(policy_idle_due(p, now_us), policy_stuck_at(p, now_us)));
 }
 
 static void

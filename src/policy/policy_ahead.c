@@ -52,13 +52,13 @@ policy_next(const struct policy *p, uint64_t now_us)
 }
 
 uint64_t
-policy_stuck_at(const struct policy *p)
+policy_stuck_at(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 	struct policy_conn *conn;
 
-	if (p->sent_ahead == 0 || p->count[PC_IDLE] == 0 || first->waits != WAITS_AHEAD ||
-	    find(p, first, &conn) == NULL)
+	if (p->sent_ahead == 0 || first->waits != WAITS_AHEAD ||
+	    (p->count[PC_IDLE] == 0 && policy_total(p) >= policy_limit_now(p, now_us)) || find(p, first, &conn) == NULL)
 		return NEVER_US;
 	return later(later(conn->ahead_since_us, conn->ahead_wait_us), 1);
 }

@@ -38,6 +38,7 @@ struct policy_waiter *policy_first_behind(const struct policy *p, uint64_t now_u
 /* Returns who gets the next connection that is free. NULL: nobody waits, or only those whose requests were sent ahead
  * and come soon: it becomes idle. On several workers the first of these gets it. */
 struct policy_waiter *policy_next(const struct policy *p, uint64_t now_us);
-/* Returns when an idle connection is to be lent to the first in the queue, though its request was sent ahead. */
-uint64_t policy_stuck_at(const struct policy *p);
+/* Returns when the first in the queue, whose request was sent ahead, gets another connection: one is idle, or may be
+ * opened. */
+uint64_t policy_stuck_at(const struct policy *p, uint64_t now_us);
 void policy_leave_ahead(struct policy *p, struct policy_waiter *t); /* what was sent ahead for t is nobody's */

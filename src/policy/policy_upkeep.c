@@ -64,7 +64,7 @@ policy_next_due(const struct policy *p, uint64_t now_us)
 		due_us = clock_lesser_us(due_us, policy_deadline(p, first));
 	if (pinging != NULL && p->settings.ping_timeout_us > 0)
 		due_us = clock_lesser_us(due_us, ping_limit(p, pinging));
-	due_us = clock_lesser_us(due_us, clock_lesser_us(policy_idle_due(p, now_us), policy_stuck_at(p)));
+	due_us = clock_lesser_us(due_us, clock_lesser_us(policy_idle_due(p, now_us), policy_stuck_at(p, now_us)));
 	return due_us > now_us ? due_us : now_us;
 }
 
@@ -148,7 +148,7 @@ policy_tick(struct policy *p, uint64_t now_us)
 	policy_trim(p, now_us);
 	sweep(p, now_us);
 	p->is_held = false;
-	while (now_us >= policy_stuck_at(p)) {
+	while (now_us >= policy_stuck_at(p, now_us)) {
 		p->counters->pipelined[PL_SECOND]++;
 		policy_leave_ahead(p, TAILQ_FIRST(&p->line));
 	}

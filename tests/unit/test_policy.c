@@ -49,6 +49,10 @@ static const struct rule who_goes_ahead[] = {
 	  "holds[2]=1; "
 	  "second=1; "
 	  "lost_ahead[0]=1; ahead=0" },
+	{ "or another is opened then, if there may be one", "2+0",
+	  "fill 0 2; borrow 2 waits; ahead 2 0; lose 1; opened=2; at +5ms; opened=2; at +1; opened=3; second=1; login "
+	  "2; "
+	  "holds[2]=2" },
 	{ "or if that is lost", "2+0",
 	  "fill 0 2; borrow 2 waits; ahead 2 0; return 1; lose 0; ping 1 ok; holds[2]=1; again=1" },
 	{ "or if it is nobody's by the owner's word", "2+0",
