@@ -49,7 +49,7 @@ def configured(trio, hosts=None, sections=None, **settings):
 
 
 def start(weir, trio, **settings):
-    weir.start(**configured(trio, **settings))
+    return weir.start(**configured(trio, **settings))
 
 
 def reload(weir, trio, **settings):
@@ -58,8 +58,7 @@ def reload(weir, trio, **settings):
 
 def one_standby(weir, trio, **settings):
     """A primary and one standby, with one connection each: whoever comes gets the same server as the last one."""
-    start(weir, trio, hosts=[trio.primary, trio.standbys[0]], pool_size=1, **settings)
-    wire = weir.raw()
+    wire = start(weir, trio, hosts=[trio.primary, trio.standbys[0]], pool_size=1, **settings).raw()
     wait_where(wire, trio.standbys)
     return wire
 
@@ -126,8 +125,7 @@ def test_killed_standbys_cost_clients_without_a_request_nothing(weir, trio):
 
 
 def test_show_reads_of_who_listens(weir, trio):
-    start(weir, trio, sections={"slow_query": {"query_stats": "on"}})
-    wire = weir.raw()
+    wire = start(weir, trio, sections={"slow_query": {"query_stats": "on"}}).raw()
     wait_where(wire, trio.standbys)
     wire.query("LISTEN told", "SELECT 'listens', 1")
     row, = [row for row in weir.console("SHOW READS") if row["query"] == "SELECT ?, ?"]
@@ -137,8 +135,7 @@ def test_show_reads_of_who_listens(weir, trio):
 def test_without_a_primary_standbys_are_read(weir, trio):
     """Their connections are washed or closed after each use, as nobody tells what code has left in them: a read that finds none
     ready is told that no primary is there, and may ask again."""
-    start(weir, trio)
-    wire = weir.raw()
+    wire = start(weir, trio).raw()
     wait_pid_there(wire, trio.standbys)
     trio.stop(trio.primary, 2)
     answers, refusals = [], set()
@@ -155,8 +152,7 @@ def test_without_a_primary_standbys_are_read(weir, trio):
 
 
 def test_a_promoted_standby_is_no_standby(weir, trio):
-    start(weir, trio)
-    wire = weir.raw()
+    wire = start(weir, trio).raw()
     wait_where(wire, trio.standbys)
     new, other = trio.standbys
     trio.stop(trio.primary, 2)
@@ -250,8 +246,7 @@ def test_nothing_crosses_between_clients_of_a_standby_server(weir, trio, sql):
 
 
 def test_a_session_lock_keeps_the_server_of_the_standby(weir, trio):
-    start(weir, trio)
-    wire = weir.raw()
+    wire = start(weir, trio).raw()
     wait_where(wire, trio.standbys)
     pid = wire.value("SELECT pg_advisory_lock(7)", "SELECT pg_backend_pid()")
     others = [weir.raw() for _ in range(3)]
@@ -292,8 +287,7 @@ def test_a_statement_of_a_changed_table_is_renewed_on_a_standby(weir, trio):
     trio.primary.query("DROP TABLE IF EXISTS wide; CREATE TABLE wide (a int); GRANT ALL ON wide TO web")
     for standby in trio.standbys:
         trio.wait_replayed(standby)
-    start(weir, trio)
-    wire = weir.raw()
+    wire = start(weir, trio).raw()
     wait_where(wire, trio.standbys)
     for _ in range(4):
         wire.extended("SELECT * FROM wide", name="s" if _ == 0 else "")
@@ -311,8 +305,7 @@ def test_a_statement_of_a_changed_table_is_renewed_on_a_standby(weir, trio):
 # --- operators ---
 
 def test_a_reload_begins_and_ends_it(weir, trio):
-    start(weir, trio, reads="primary")
-    wire = weir.raw()
+    wire = start(weir, trio, reads="primary").raw()
     for _ in range(10):
         assert where(wire) == trio.primary.port
     for _ in range(2):
@@ -341,8 +334,7 @@ def test_one_user_may_read_from_standbys_alone(weir, trio):
 
 
 def test_pause_resume_reconnect(weir, trio):
-    start(weir, trio)
-    wire = weir.raw()
+    wire = start(weir, trio).raw()
     wait_where(wire, trio.standbys)
     weir.console("PAUSE")
     wait_until(lambda: not [row for row in weir.console("SHOW SERVERS") if row["database"] == "app"], what="all servers to be closed")
@@ -419,8 +411,7 @@ def test_a_query_on_a_standby_is_cancelled(weir, trio):
 
 
 def test_query_timeout_holds_on_a_standby(weir, trio):
-    start(weir, trio, query_timeout="500ms")
-    wire = weir.raw()
+    wire = start(weir, trio, query_timeout="500ms").raw()
     wait_where(wire, trio.standbys)
     found = errors(wire.ask(rawwire.query("SELECT pg_sleep(60)")))
     assert found and found[0].sqlstate == "57014"
@@ -443,8 +434,7 @@ def test_commits_are_checked_on_the_primary_alone(weir, trio):
 def test_the_primary_is_asked_what_code_could_leave_behind(weir, trio):
     """A standby has not heard of it yet, though it is the only one in use: its answer would be wrong for the primary."""
     trio.primary.query("DROP FUNCTION IF EXISTS leave(); GRANT CREATE ON SCHEMA public TO web")
-    start(weir, trio, hosts=[trio.primary, trio.standbys[0]], idle_timeout="1s", reads_max_lag="1h")
-    wire = weir.raw()
+    wire = start(weir, trio, hosts=[trio.primary, trio.standbys[0]], idle_timeout="1s", reads_max_lag="1h").raw()
     wait_where(wire, trio.standbys)
     wait_until(lambda: where(wire) and trio.primary.port not in
                {row["port"] for row in weir.console("SHOW SERVERS") if row["database"] == "app"}, what="nobody on the primary")

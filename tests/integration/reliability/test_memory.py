@@ -39,7 +39,7 @@ def start_under(weir, limit_bytes, **settings):
     script.write_text(f'#!/bin/bash\nulimit -v {limit_bytes >> 10}\nexec {weir.binary} "$@"\n', encoding="utf-8")
     script.chmod(0o755)
     weir.binary = script
-    weir.start(**settings)
+    return weir.start(**settings)
 
 
 def large_request(rng, number):
@@ -109,7 +109,7 @@ def started(wire, size):
 
 
 def limited(weir, mib):
-    weir.start(pool_size=2, max_statement_size="64MiB", max_memory=f"{mib}MiB")
+    return weir.start(pool_size=2, max_statement_size="64MiB", max_memory=f"{mib}MiB")
 
 
 def refusal(weir):
@@ -158,8 +158,7 @@ def is_held_up(wire):
 
 def test_who_waits_while_memory_is_short_goes_on_when_others_have_left(weir):
     """A message that is larger than what is left is not read on: nobody is disconnected for it, and it is answered."""
-    limited(weir, 64)
-    late = weir.raw()
+    late = limited(weir, 64).raw()
     message = parse("", f"SELECT '{'x' * (10 * MIB)}'") + sync()
     late.send(message[:200_000])
     wait_until(lambda: buffered(weir) >= 200_000)
@@ -205,8 +204,7 @@ def test_new_clients_are_refused_and_those_of_the_console_are_not(weir):
 
 def test_what_is_pgweirs_own_keeps_nobody_out_once_all_clients_have_left(weir, needed_bytes):
     """Half a MiB is too little while somebody is there, and it does not become more."""
-    start_under(weir, needed_bytes + 64 * MIB, pool_size=2)
-    wire = weir.raw()
+    wire = start_under(weir, needed_bytes + 64 * MIB, pool_size=2).raw()
     hard = resource.prlimit(weir.process.pid, resource.RLIMIT_AS)[1]
     resource.prlimit(weir.process.pid, resource.RLIMIT_AS, (weir.memory_bytes("VmSize") + MIB // 2, hard))
     weir.wait_log("out of memory: no new clients")
@@ -217,8 +215,7 @@ def test_what_is_pgweirs_own_keeps_nobody_out_once_all_clients_have_left(weir, n
 
 
 def test_one_that_is_too_large_costs_itself(weir):
-    limited(weir, 40)
-    other, greedy = weir.raw(), weir.raw()
+    other, greedy = limited(weir, 40).raw(), weir.raw()
     with pytest.raises((OSError, rawwire.WireClosed)):
         for _ in range(10):
             started(greedy, 8 * MIB)                                 # the second begins within the first

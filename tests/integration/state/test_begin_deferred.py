@@ -14,7 +14,7 @@ pytestmark = pytest.mark.weir_only
 
 
 def start(weir, **settings):
-    weir.start(begin="deferred", **{"pool_size": 1, "max_overflow": 0, **settings})
+    return weir.start(begin="deferred", **{"pool_size": 1, "max_overflow": 0, **settings})
 
 
 def lent(weir):
@@ -23,8 +23,7 @@ def lent(weir):
 
 
 def test_a_transaction_has_no_server_before_its_first_statement(weir):
-    start(weir)
-    with weir.raw() as holder, weir.raw() as one, weir.raw() as two:
+    with start(weir).raw() as holder, weir.raw() as one, weir.raw() as two:
         holder.query("BEGIN")
         holder.query("SELECT 1")                                        # has the only server
         for wire in (one, two):
@@ -43,8 +42,7 @@ def test_a_transaction_has_no_server_before_its_first_statement(weir):
 def test_a_begin_is_answered_during_a_pause_and_an_outage(weir, own_postgres):
     """PAUSE does not wait for it; its first statement waits for RESUME. Nothing here is a request, nor does it hold a server."""
     weir.postgres = own_postgres
-    start(weir, outage_hold="60s", on_outage="hold")
-    with weir.raw() as paused, weir.raw() as away:
+    with start(weir, outage_hold="60s", on_outage="hold").raw() as paused, weir.raw() as away:
         paused.query("SELECT 1")
         before = weir.metric_now("pgweir_queries_total", database="app")
         assert shape(paused.ask(query("BEGIN"))) == "C:BEGIN Z:T"
@@ -71,8 +69,7 @@ def test_a_begin_is_answered_during_a_pause_and_an_outage(weir, own_postgres):
 
 
 def test_a_client_moves_when_it_is_over(weir):
-    start(weir)
-    with weir.raw() as wire, weir.raw() as idle:
+    with start(weir).raw() as wire, weir.raw() as idle:
         wire.query("BEGIN")
         old = weir.restart(wait=False)
         weir.wait_log("1 staying for now: 1 with a request, a transaction")
@@ -83,8 +80,7 @@ def test_a_client_moves_when_it_is_over(weir):
 
 
 def test_a_stop_lets_it_finish(weir):
-    start(weir, shutdown_timeout="60s")
-    with weir.raw() as wire, weir.raw() as idle:
+    with start(weir, shutdown_timeout="60s").raw() as wire, weir.raw() as idle:
         wire.query("BEGIN")
         weir.signal(signal.SIGTERM)
         assert errors(idle.read_to_end())[0].sqlstate == "57P01"
@@ -105,8 +101,7 @@ def test_a_stop_lets_it_finish(weir):
     ("BEGIN READ ONLY, ISOLATION LEVEL SERIALIZABLE, DEFERRABLE", "BEGIN", "serializable", "on"),
 ])
 def test_its_modes_are_its_own(weir, begin, tag, level, read_only):
-    start(weir)
-    with weir.raw() as wire:
+    with start(weir).raw() as wire:
         assert shape(wire.ask(query(begin))) == f"C:{tag} Z:T"
         assert wire.value("SHOW transaction_isolation") == level
         assert wire.value("SHOW transaction_read_only") == read_only
@@ -115,24 +110,21 @@ def test_its_modes_are_its_own(weir, begin, tag, level, read_only):
 
 @pytest.mark.parametrize("state, ahead", [("allow", "SELECT 1"), ("track", "CREATE TEMP TABLE t (a int)")])
 def test_these_clients_begin_on_a_server(weir, state, ahead):
-    start(weir, session_state=state)
-    with weir.raw() as wire:
+    with start(weir, session_state=state).raw() as wire:
         wire.query(ahead, "BEGIN")
         assert lent(weir) == 1
 
 
 @pytest.mark.parametrize("begin", ["BEGIN nonsense", "BEGIN,", "START TRANSACTION WORK", "BEGIN READ", "BEGIN ISOLATION LEVEL READ ONLY"])
 def test_what_is_wrong_is_refused_by_postgresql(weir, begin):
-    start(weir)
-    with weir.raw() as wire:
+    with start(weir).raw() as wire:
         replies = wire.ask(query(begin))
         assert [e.sqlstate for e in errors(replies)] == ["42601"] and replies[-1].status == "I"
 
 
 def test_what_the_transaction_does_is_its_own(weir):
     """It commits as a whole, or not at all; what it sets goes with it."""
-    start(weir)
-    with weir.raw() as wire, weir.raw() as other:
+    with start(weir).raw() as wire, weir.raw() as other:
         wire.query("CREATE TABLE deferred (a int)")
         for end, count in (("ROLLBACK", "0"), ("COMMIT", "2")):
             wire.query("BEGIN", "INSERT INTO deferred VALUES (1)", "INSERT INTO deferred VALUES (2)", end)
@@ -150,8 +142,7 @@ def test_what_the_transaction_does_is_its_own(weir):
 
 
 def test_the_first_statement_may_be_any_message(weir):
-    start(weir)
-    with weir.raw() as wire:
+    with start(weir).raw() as wire:
         wire.query("BEGIN")
         assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
         wire.query("ROLLBACK", "BEGIN")
@@ -258,8 +249,7 @@ def test_what_is_relayed_again_is_a_transaction(weir, padding):
 
 def test_a_transaction_without_a_server_has_its_limits(weir):
     """It is timed from its BEGIN on, is counted once, and is no idle client."""
-    start(weir, idle_transaction_timeout="1s", client_idle_timeout="500ms")
-    with weir.raw() as wire:
+    with start(weir, idle_transaction_timeout="1s", client_idle_timeout="500ms").raw() as wire:
         wire.query("BEGIN")
         assert wire.read_to_end()[-1].sqlstate == "25P03"
     weir.reload(begin="deferred", pool_size=1, max_overflow=0)
@@ -295,8 +285,7 @@ def notified(replies):
 
 
 def test_who_listens_is_told_behind_its_transaction(weir):
-    start(weir)
-    with weir.raw() as wire, weir.raw() as witness, weir.raw() as other:
+    with start(weir).raw() as wire, weir.raw() as witness, weir.raw() as other:
         each((wire, witness)).query("LISTEN told")
         for first, end in ((None, "COMMIT"), ("SELECT 1", "COMMIT"), ("SELECT 1", "ROLLBACK"), ("SELECT nothing", "COMMIT")):
             assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
@@ -321,8 +310,7 @@ def test_who_listens_is_told_when_its_transaction_has_failed_without_a_server(we
 
 
 def test_a_listen_in_a_transaction_without_a_server(weir):
-    start(weir)
-    with weir.raw() as wire, weir.raw() as other:
+    with start(weir).raw() as wire, weir.raw() as other:
         for end, told in (("ROLLBACK", []), ("COMMIT", ["told"])):
             wire.query("BEGIN", "LISTEN told", end)
             other.query("NOTIFY told")
@@ -399,8 +387,7 @@ def test_a_restart_lets_it_finish_where_it_is(weir):
 @pytest.mark.parametrize("first", ["SELECT 1", None])
 def test_a_reload_that_removes_its_database_lets_it_finish(weir, first):
     """As it does one that has a server."""
-    start(weir)
-    ready = weir.raw(database="app2")
+    ready = start(weir).raw(database="app2")
     ready.query("BEGIN")
     weir.reload(sections={"database app2": None}, begin="deferred", pool_size=1, max_overflow=0)
     if first is not None:

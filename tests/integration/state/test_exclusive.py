@@ -226,8 +226,7 @@ def test_djangos_test_runner(weir, scratch, tmp_path):
 
 
 def test_a_connection_that_listens_for_nobody_any_more_is_not_in_the_way(weir, scratch):
-    start(weir)
-    with weir.raw("web", "scratch") as listener:
+    with start(weir).raw("web", "scratch") as listener:
         listener.query("LISTEN news")
     assert backends(weir)
     weir.raw("postgres", "postgres").query("DROP DATABASE scratch")

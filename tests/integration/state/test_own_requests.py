@@ -337,7 +337,7 @@ def counting():
 
 
 def start(weir, cluster, **settings):
-    weir.start(upstream=f"host={cluster.host} port={cluster.port} dbname=app", pool_size=1, max_overflow=0, **settings)
+    return weir.start(upstream=f"host={cluster.host} port={cluster.port} dbname=app", pool_size=1, max_overflow=0, **settings)
 
 
 @pytest.mark.long
@@ -372,8 +372,7 @@ def test_own_questions_are_never_compiled_and_name_pgweir(weir, counting):
 
 
 def test_a_setting_that_the_probe_changes_for_itself_follows_its_client(weir, counting):
-    start(weir, counting)
-    with weir.raw() as one, weir.raw() as other:
+    with start(weir, counting).raw() as one, weir.raw() as other:
         shown = "SELECT current_setting('jit'), current_setting('statement_timeout')"
         before = other.query(shown)
         one.query("DO $$BEGIN PERFORM set_config('jit', 'off', false), set_config('statement_timeout', '61s', false); END$$")
@@ -398,8 +397,7 @@ def test_a_startup_setting_that_the_probe_changes_for_itself_is_not_reset(weir, 
 
 
 def test_no_statement_timeout_is_too_short_for_a_probe(weir, counting):
-    start(weir, counting)
-    with weir.raw() as hasty, weir.raw() as other:
+    with start(weir, counting).raw() as hasty, weir.raw() as other:
         for sql in SLOW.split(";"):
             hasty.query(sql)
         hasty.query("DO $$BEGIN PERFORM set_config('statement_timeout', '20ms', false); END$$")
