@@ -6,8 +6,6 @@ import socket
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from waiting import free_port, wait_until
 
 BASE = "dc=example,dc=net"

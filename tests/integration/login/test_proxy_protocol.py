@@ -4,7 +4,6 @@ import os
 import socket
 import struct
 
-import psycopg
 import pytest
 
 from rawwire import Wire, WireClosed, WireError, cancel_request, query

@@ -1,14 +1,13 @@
 """Tenants: the ways to name one, what keeps them apart, templates, and what the console and the metrics call them."""
 
 import asyncio
-import struct
 
 import asyncpg
 import psycopg
 import pytest
 
 from fakeserver import auth
-from rawwire import BEGIN_NOW, LoginRefused, Wire, errors, query, scram_verifier, send_cancel
+from rawwire import BEGIN_NOW, LoginRefused, errors, query, scram_verifier, send_cancel
 from waiting import each, wait_until
 from weir import parse_metrics
 

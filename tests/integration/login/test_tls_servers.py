@@ -14,7 +14,7 @@ import fakeserver
 import rawwire
 from postgres import Postgres
 from rawwire import query, send_cancel
-from waiting import each, free_port, wait_until
+from waiting import each, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 

@@ -10,7 +10,6 @@ import random
 import signal
 import time
 
-import psycopg2
 import pytest
 
 import rawwire

@@ -7,7 +7,6 @@ import asyncpg
 import psycopg
 import pytest
 
-import rawwire
 from compare import converse, normalized
 from rawwire import BEGIN_NOW, Wire, bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
 from waiting import wait_until

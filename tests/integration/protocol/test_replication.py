@@ -12,7 +12,7 @@ import pytest
 
 import rawwire
 from postgres import Postgres
-from rawwire import BEGIN_NOW, copy_data, copy_done, errors, query, send_cancel, shape, texts
+from rawwire import BEGIN_NOW, copy_data, copy_done, errors, query, send_cancel, shape
 from waiting import PATIENCE, each, wait_until
 
 HBA = "host replication all 127.0.0.1/32 trust\n"
