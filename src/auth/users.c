@@ -5,6 +5,7 @@
  * The entries are hashed after all lines are read: until then their array may move.
  */
 #include "auth/users.h"
+#include "auth/encoding.h"
 #include "auth/scram.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -123,6 +124,19 @@ users_find(const struct users *users, const char *name, struct user_secret *out)
 	out->kind = found->kind;
 	out->text = found->secret;
 	return true;
+}
+
+bool
+users_secret_is_of(const struct user_secret *secret, const char *name, const char *password)
+{
+	char md5[MD5_SECRET_LEN + 1] = "";
+	const char *made = secret->kind == SECRET_MD5 ? md5 : password;
+	bool is_right = (secret->kind == SECRET_PLAIN ||
+			 (secret->kind == SECRET_MD5 && md5_secret(password, name, md5, NULL) == 0)) &&
+			strlen(secret->text) == strlen(made) && CRYPTO_memcmp(secret->text, made, strlen(made)) == 0;
+
+	OPENSSL_cleanse(md5, sizeof(md5));
+	return is_right;
 }
 
 size_t

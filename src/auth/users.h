@@ -50,5 +50,7 @@ bool users_mock_scram(const struct users *users, const char *name, const uint8_t
  * such a verifier for a password. At most 100 are told. path: of the file, for its name. */
 void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_tell *tell,
 		 void *arg);
+/* Returns true if this is the password of a secret that is plain or MD5's; those of SCRAM are checked elsewhere. */
+bool users_secret_is_of(const struct user_secret *secret, const char *name, const char *password);
 /* Returns the kind of a secret; SECRET_PLAIN if it has not exactly the form of another. */
 enum secret_kind secret_kind_of(const char *text);

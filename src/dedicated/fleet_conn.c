@@ -191,16 +191,6 @@ send_sql(struct fleet_conn *s, struct buf *sql)
 	dedicated_ask(&s->conn, sql);
 }
 
-static void
-ask_who(struct fleet_conn *s)
-{
-	struct buf sql = { 0 };
-
-	s->asked = (struct fleet_question){ .what = ASK_WHO };
-	fleet_put_first(&sql, s->users);
-	send_sql(s, &sql);
-}
-
 /* Returns true if the others do not know what its file says. */
 static bool
 is_limit_news(const struct fleet_conn *s)
@@ -538,10 +528,13 @@ static void
 on_up(struct dedicated *d)
 {
 	struct fleet_conn *s = (struct fleet_conn *)d;
+	struct buf sql = { 0 };
 
 	s->refusals = 0;
 	circuit_answered(&s->circuit, now_of(s));
-	ask_who(s);
+	s->asked = (struct fleet_question){ .what = ASK_WHO };
+	fleet_put_first(&sql, s->users);
+	send_sql(s, &sql);
 	timer_start(&s->timer, ANSWER_US);
 }
 

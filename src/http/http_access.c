@@ -26,12 +26,6 @@ http_is_from_here(const struct sockaddr *peer)
 }
 
 static bool
-is_same(const char *a, const char *b)
-{
-	return strlen(a) == strlen(b) && CRYPTO_memcmp(a, b, strlen(a)) == 0;
-}
-
-static bool
 is_scram_of(const char *secret, const char *password)
 {
 	struct scram_verifier kept, made;
@@ -48,23 +42,14 @@ is_scram_of(const char *secret, const char *password)
 static bool
 proves(const struct users *users, const char *name, const char *password)
 {
-	char md5[MD5_SECRET_LEN + 1];
 	struct user_secret secret;
 
 	if (!users_find(users, name, &secret)) {
 		is_scram_of(NOBODYS_SECRET, password); /* which names there are can't be told from the time it takes */
 		return false;
 	}
-	switch (secret.kind) {
-	case SECRET_PLAIN:
-		return is_same(secret.text, password);
-	case SECRET_MD5:
-		return md5_secret(password, name, md5, NULL) == 0 && is_same(secret.text, md5);
-	case SECRET_SCRAM:
-		return is_scram_of(secret.text, password);
-	default:
-		return false;
-	}
+	return secret.kind == SECRET_SCRAM ? is_scram_of(secret.text, password)
+					   : users_secret_is_of(&secret, name, password);
 }
 
 bool

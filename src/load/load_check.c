@@ -147,15 +147,6 @@ check_server_tls(const struct check *check)
 }
 
 static void
-check_run_as(const struct check *check)
-{
-	const char *name = check->config->run_as;
-
-	if (*name != '\0' && getpwnam(name) == NULL)
-		error_at(check, "pgweir", "run_as", "run_as = %.64s: there is no such system user", name);
-}
-
-static void
 check_unix_sockets(const struct check *check)
 {
 	const char *mode = check->config->unix_socket_mode, *group = check->config->unix_socket_group;
@@ -509,7 +500,8 @@ load_check(const struct config *config, const struct problem_sink *sink)
 
 	if (config->http_user_histograms) /* reserved for a later version */
 		error_at(&check, "http", "user_histograms", "user_histograms = on is not available in this version");
-	check_run_as(&check);
+	if (*config->run_as != '\0' && getpwnam(config->run_as) == NULL)
+		error_at(&check, "pgweir", "run_as", "run_as = %.64s: there is no such system user", config->run_as);
 	check_unix_sockets(&check);
 	check_users_file(&check);
 	for (size_t row = 0; (key = config_next_log(&row)) != NULL;)

@@ -31,34 +31,13 @@ attempt_free(struct attempt *a)
 }
 
 static bool
-is_md5_of(const char *secret, const char *user, const char *password)
-{
-	char made[MD5_SECRET_LEN + 1];
-	bool is_right = md5_secret(password, user, made, NULL) == 0 && strlen(secret) == MD5_SECRET_LEN &&
-			CRYPTO_memcmp(made, secret, MD5_SECRET_LEN) == 0;
-
-	OPENSSL_cleanse(made, sizeof(made));
-	return is_right;
-}
-
-static bool
 is_right(const struct client_login *l, const struct attempt *a)
 {
-	size_t len = strlen(a->password);
-
 	if (l->found != USER_KNOWN)
 		return false;
-	switch (l->secret.kind) {
-	case SECRET_NONE:
-		break;
-	case SECRET_PLAIN:
-		return strlen(l->secret.text) == len && CRYPTO_memcmp(l->secret.text, a->password, len) == 0;
-	case SECRET_MD5:
-		return is_md5_of(l->secret.text, l->sent_user, a->password);
-	case SECRET_SCRAM:
+	if (l->secret.kind == SECRET_SCRAM)
 		return a->keys.is_set && CRYPTO_memcmp(a->keys.server_key, a->verifier.server_key, SCRAM_KEY_LEN) == 0;
-	}
-	return false;
+	return users_secret_is_of(&l->secret, l->sent_user, a->password);
 }
 
 static void

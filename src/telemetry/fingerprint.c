@@ -40,15 +40,6 @@ struct normal_text {
 	char key[NORMAL_KEY_MAX]; /* last: not cleared */
 };
 
-static void
-normal_init(struct normal_text *n, char *text, size_t text_cap, bool keeps_literals)
-{
-	memset(n, 0, offsetof(struct normal_text, key));
-	n->text = text;
-	n->text_cap = text_cap;
-	n->keeps_literals = keeps_literals;
-}
-
 static struct normal_mark
 normal_here(const struct normal_text *n)
 {
@@ -442,7 +433,10 @@ fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_li
 	s.sql = sql;
 	s.sql_len = len;
 	s.levels[0] = (struct level){ .rows = ROWS_NONE };
-	normal_init(&s.out, out, out_cap, keeps_literals);
+	memset(&s.out, 0, offsetof(struct normal_text, key));
+	s.out.text = out;
+	s.out.text_cap = out_cap;
+	s.out.keeps_literals = keeps_literals;
 	sql_lexer_init(&lx, sql, len);
 	memset(fp, 0, sizeof(*fp));
 

@@ -174,16 +174,6 @@ collect(struct metrics_items *all, const struct snapshot *s, enum snapshot_kind 
 	return result;
 }
 
-static void
-items_fini(struct metrics_items *all)
-{
-	for (size_t i = 0; i < all->count; i++) {
-		free(all->items[i].labels);
-		free(all->items[i].sum);
-	}
-	free(all->items);
-}
-
 static const char *const type_names[] = { "counter", "gauge", "histogram" };
 
 struct sources {
@@ -384,8 +374,13 @@ metrics_render(const struct snapshot *s, enum exposition_format format, struct b
 			put_family(f, &from);
 	}
 	exposition_end(to, format);
-	for (size_t k = 0; k < SNAPSHOT_WORKERS; k++)
-		items_fini(&from.items[k]);
+	for (size_t k = 0; k < SNAPSHOT_WORKERS; k++) {
+		for (size_t i = 0; i < from.items[k].count; i++) {
+			free(from.items[k].items[i].labels);
+			free(from.items[k].items[i].sum);
+		}
+		free(from.items[k].items);
+	}
 }
 
 /* --- one sample after the other: what was rendered, taken apart again --- */
