@@ -244,23 +244,6 @@ put_gucs(struct buf *out, const struct gucs *gucs)
 	client_record_end(out, begun);
 }
 
-static void
-put_address(const struct client *c, struct client_record *p)
-{
-	if (c->is_unix)
-		return;
-	if (c->peer.any.sa_family == AF_INET6) {
-		p->family = 6;
-		p->port = ntohs(c->peer.in6.sin6_port);
-		p->scope = c->peer.in6.sin6_scope_id;
-		memcpy(p->address, &c->peer.in6.sin6_addr, 16);
-	} else {
-		p->family = 4;
-		p->port = ntohs(c->peer.in.sin_port);
-		memcpy(p->address, &c->peer.in.sin_addr, 4);
-	}
-}
-
 int
 client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out)
 {
@@ -277,7 +260,8 @@ client_record_write(struct client_record_writer *o, struct client *c, uint64_t n
 
 	o->is_bad = false;
 	p.pool = number_of_pool(o, x->pool);
-	put_address(c, &p);
+	if (!c->is_unix)
+		memcpy(&p.peer, &c->peer, sizeof(p.peer));
 	p.secret_len = cancel_secret(c, p.secret);
 	client_record_put(out, client_record_head, &p);
 	OPENSSL_cleanse(p.secret, sizeof(p.secret));
@@ -500,26 +484,6 @@ take_place(struct client_record_reader *s, struct client *c, const struct client
 	return 0;
 }
 
-static struct sockaddr_storage
-read_address(const struct client_record *p)
-{
-	struct sockaddr_storage at = { 0 };
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&at;
-	struct sockaddr_in *in = (struct sockaddr_in *)&at;
-
-	if (p->family == 6) {
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons(p->port);
-		in6->sin6_scope_id = p->scope;
-		memcpy(&in6->sin6_addr, p->address, 16);
-	} else {
-		in->sin_family = AF_INET;
-		in->sin_port = htons(p->port);
-		memcpy(&in->sin_addr, p->address, 4);
-	}
-	return at;
-}
-
 static uint64_t
 not_later(uint64_t us, uint64_t now_us)
 {
@@ -530,7 +494,6 @@ not_later(uint64_t us, uint64_t now_us)
 static struct client *
 make_client(struct client_env *main_worker, const struct client_record *p, int fd, struct fail *why)
 {
-	struct sockaddr_storage at = read_address(p);
 	uint32_t worker = pool_workers_find(main_worker->pool_workers, main_worker->x.config, p->database, p->user,
 					    main_worker->client_count, why);
 	struct client *c;
@@ -539,7 +502,8 @@ make_client(struct client_env *main_worker, const struct client_record *p, int f
 		close(fd);
 		return NULL;
 	}
-	c = client_new(main_worker->crew[worker], fd, (struct sockaddr *)&at, p->family == 0);
+	c = client_new(main_worker->crew[worker], fd, (const struct sockaddr *)&p->peer,
+		       p->peer.sin6_family == AF_UNSPEC);
 	if (c == NULL)
 		fail_memory(why, "a client");
 	else if (worker != main_worker->number)

@@ -137,11 +137,9 @@ client_record_head(struct client_record_form *f, void *of)
 	p->pool = (uint32_t)form_number(f, p->pool, 4);
 	p->database = form_string(f, p->database, CLIENT_RECORD_NAME_MAX);
 	p->user = form_string(f, p->user, CLIENT_RECORD_NAME_MAX);
-	p->family = (uint8_t)form_number(f, p->family, 1);
-	f->is_bad |= p->family != 0 && p->family != 4 && p->family != 6;
-	p->port = (uint16_t)form_number(f, p->port, 2);
-	p->scope = (uint32_t)form_number(f, p->scope, 4);
-	form_array(f, p->address, sizeof(p->address));
+	form_array(f, (uint8_t *)&p->peer, sizeof(p->peer));
+	f->is_bad |=
+	    p->peer.sin6_family != AF_UNSPEC && p->peer.sin6_family != AF_INET && p->peer.sin6_family != AF_INET6;
 	p->connected_us = form_number(f, p->connected_us, 8);
 	p->idle_since_us = form_number(f, p->idle_since_us, 8);
 	p->pid = (uint32_t)form_number(f, p->pid, 4);

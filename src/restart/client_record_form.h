@@ -10,11 +10,12 @@
 #include "base/buf.h"
 #include "session/gucs.h"
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define CLIENT_RECORD_VERSION 2u
+#define CLIENT_RECORD_VERSION 3u
 #define CLIENT_RECORD_SECRET_MAX 32u /* bytes of a cancel key */
 #define CLIENT_RECORD_NAME_MAX 255u /* bytes of a user or a database */
 
@@ -37,10 +38,7 @@ struct client_record {
 	uint64_t number; /* the client's, in the process that it leaves */
 	uint32_t pool; /* the number of its pool */
 	const char *database, *user;
-	uint8_t family; /* 0: a Unix socket; 4; 6 */
-	uint16_t port;
-	uint32_t scope; /* of an IPv6 address */
-	uint8_t address[16];
+	struct sockaddr_in6 peer; /* its address; of IPv4 a struct sockaddr_in; AF_UNSPEC: it has a Unix socket */
 	uint64_t connected_us, idle_since_us; /* by the monotonic clock, which all processes share */
 	uint32_t pid; /* that it was told */
 	uint8_t secret[CLIENT_RECORD_SECRET_MAX];

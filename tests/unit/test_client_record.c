@@ -10,19 +10,19 @@ static const struct client_record_statement twice = {
 static void
 put_some(struct buf *b)
 {
-	struct client_record p = { .number = UINT64_C(0x123456789a),
-				   .pool = 3,
-				   .database = "tenant/app",
-				   .user = "web",
-				   .family = 4,
-				   .port = 51514,
-				   .address = { 10, 0, 0, 7 },
-				   .connected_us = 11,
-				   .idle_since_us = 12,
-				   .pid = 0x40000001,
-				   .secret = "abcd",
-				   .secret_len = 4,
-				   .is_startup_same = true };
+	struct client_record p = {
+		.number = UINT64_C(0x123456789a),
+		.pool = 3,
+		.database = "tenant/app",
+		.user = "web",
+		.peer = { .sin6_family = AF_INET6, .sin6_port = 51514, .sin6_addr.s6_addr = { 0xfd, [15] = 7 } },
+		.connected_us = 11,
+		.idle_since_us = 12,
+		.pid = 0x40000001,
+		.secret = "abcd",
+		.secret_len = 4,
+		.is_startup_same = true
+	};
 	struct client_record_statement statement = twice;
 	struct guc setting = { "work_mem", "7MB", GUC_OTHER };
 	size_t begun;
@@ -57,7 +57,8 @@ Test(client_record, what_is_written_is_read)
 	cr_expect_eq(p.pool, 3);
 	cr_expect_str_eq(p.database, "tenant/app");
 	cr_expect_str_eq(p.user, "web");
-	cr_expect(p.family == 4 && p.port == 51514 && p.address[3] == 7 && p.is_startup_same);
+	cr_expect(p.peer.sin6_family == AF_INET6 && p.peer.sin6_port == 51514 && p.peer.sin6_addr.s6_addr[15] == 7);
+	cr_expect(p.is_startup_same);
 	cr_expect(p.connected_us == 11 && p.idle_since_us == 12 && p.pid == 0x40000001);
 	cr_expect(p.secret_len == 4 && memcmp(p.secret, "abcd", 4) == 0);
 	cr_assert(client_record_next(&p.settings, client_record_setting, &s));
