@@ -118,7 +118,7 @@ close_main_worker(struct weir *w)
 	process_suspend(w, false, &why);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
-		/* It may have been SHUTDOWN_SERVERS before. */
+		/* SHUTDOWN_SERVERS may have come before. */
 		k->clients.x.is_draining = k->clients.x.is_gentle = false;
 		if (w->stopping.how == SHUTDOWN_SERVERS)
 			clients_drain(&k->clients, process_is_patient(w));
