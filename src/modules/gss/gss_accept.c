@@ -27,7 +27,7 @@ gss_begin(struct auth_tokens *t, struct fail *why)
 {
 	t->context = calloc(1, sizeof(struct gss_context));
 	if (t->context == NULL)
-		fail_set(why, "53200", "out of memory");
+		fail_memory(why, "a login");
 	return t->context != NULL;
 }
 

@@ -65,7 +65,7 @@ gss_take_delegated(gss_cred_id_t *credentials, struct auth_tokens *t, struct fai
 		return proof;
 	made = calloc(1, sizeof(*made));
 	if (made == NULL) {
-		fail_set(why, "53200", "out of memory");
+		fail_memory(why, "a delegated ticket");
 		return PROOF_FAILED;
 	}
 	atomic_init(&made->d.refs, 1);
