@@ -175,7 +175,7 @@ tell_row(struct auth_lookup *lookup, const struct auth_answer *answer)
 		secret = text;
 	}
 	all->counters->auth_queries[secret != NULL ? AQ_MISS : AQ_UNKNOWN]++;
-	if (!lookup->source->is_retired && lookup->round == all->round)
+	if (!lookup->source->is_retired && lookup->round == shared_count_of(&all->round))
 		auth_cache_put(all->cache, &lookup->key, answer, all->config->auth_query_ttl_us, *all->env.now_us);
 	verdict = secret_verdict(answer->is_user, secret, answer->valid_until_us, &secret);
 	answer_asks(lookup, verdict, secret, NULL);
@@ -201,7 +201,7 @@ tell_unreachable(struct auth_lookup *lookup)
 static bool
 is_outdated(struct auth_lookup *lookup)
 {
-	return lookup->round != lookup->source->all->round && !TAILQ_EMPTY(&lookup->asks) &&
+	return lookup->round != shared_count_of(&lookup->source->all->round) && !TAILQ_EMPTY(&lookup->asks) &&
 	       lookup->outdated++ < OUTDATED_MAX;
 }
 
@@ -290,7 +290,7 @@ static enum auth_verdict
 find_at(struct auth_queries *all, const char *database, const struct auth_key *what, struct auth_ask *ask,
 	const char **secret, struct fail *why, uint64_t now_us)
 {
-	uint64_t round = all->round;
+	uint64_t round = shared_count_of(&all->round);
 	const struct auth_kept *kept;
 	struct auth_source *source;
 	struct auth_key key;
@@ -395,7 +395,7 @@ void
 auth_queries_outdate(struct auth_queries *all)
 {
 	if (all != NULL)
-		all->round++;
+		shared_count_up(&all->round);
 }
 
 void

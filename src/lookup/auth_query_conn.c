@@ -191,7 +191,7 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 
 	TAILQ_REMOVE(&source->waiting, lookup, line);
 	lookup->conn = conn;
-	lookup->round = source->all->round;
+	lookup->round = shared_count_of(&source->all->round);
 	conn->lookup = lookup;
 	forget_answer(conn);
 	put_lookup(&b, source, &lookup->key);

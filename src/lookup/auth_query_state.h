@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/shared_count.h"
 #include "base/table.h"
 #include "lookup/auth_query.h"
 #include "lookup/auth_query_cache.h"
@@ -81,7 +82,7 @@ struct auth_queries {
 	struct auth_sources sources;
 	uint32_t source_count, conn_count;
 	uint64_t seed, random, last_source_id, swept_us;
-	_Atomic uint64_t round; /* how often roles have changed */
+	struct shared_count round; /* how often roles have changed */
 	uint64_t cached_round; /* no older answer in cache is fresh */
 };
 

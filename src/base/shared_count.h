@@ -1,0 +1,22 @@
+/* src/base/shared_count.h - a number that threads count up, and others read. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct shared_count {
+	_Atomic uint64_t value; /* 0 at first */
+};
+
+/* Any thread. Orders nothing else. */
+static inline void
+shared_count_up(struct shared_count *c)
+{
+	atomic_fetch_add_explicit(&c->value, 1, memory_order_relaxed);
+}
+
+static inline uint64_t
+shared_count_of(const struct shared_count *c)
+{
+	return atomic_load_explicit(&((struct shared_count *)c)->value, memory_order_relaxed);
+}
