@@ -108,7 +108,7 @@ static const struct config_key keys[] = {
 	  "overflow connections are opened for clients that have waited this long; 0s: at once" },
 	{ "pool", "overflow_linger", "overflow_linger", KEY_TIME, "10s", 0, 1 * D, "", RELOADS, SHARED(overflow_linger_us),
 	  NULL, "how long an overflow connection stays idle before it is closed" },
-	{ "pool", "max_pipeline", "max_pipeline", KEY_COUNT, "1", 1, 8, "requests", RELOADS, SHARED(max_pipeline), NULL,
+	{ "pool", "max_pipeline", "max_pipeline", KEY_COUNT, "2", 1, 8, "requests", RELOADS, SHARED(max_pipeline), NULL,
 	  "in transaction mode, reads of clients that wait are sent behind what runs, up to this many requests at a time on a connection; 1: none" },
 	{ "pool", "max_pipeline_wait", "max_pipeline_wait", KEY_TIME, "5ms", 0, 1 * MIN, "", RELOADS, SHARED(max_pipeline_wait_us), NULL,
 	  "with max_pipeline, reads are sent only behind statements that take no longer" },

@@ -7,7 +7,7 @@ PGWEIR_DIRECT 1: every connection goes straight to PostgreSQL. What pgweir promi
 PGWEIR_TEST_TLS 1: TLS on both sides of pgweir, verified: what pgweir does must be the same (see transport.py)
 PGWEIR_WORKERS N: pgweir has so many workers
 PGWEIR_BEGIN  sent: pgweir's setting of that name, in every configuration; else its default, deferred
-PGWEIR_PIPELINE  max_pipeline in every configuration; else its default, 1
+PGWEIR_PIPELINE  max_pipeline in every configuration; else its default, 2
 PGWEIR_SWEEPS one or more of
               core: of the modules in CORE, one variant of each test, and N of those marked sweep(keep=N), which differ as
                     much as they can

@@ -330,8 +330,8 @@ def test_reads_go_ahead_on_a_connection_that_has_plans_of_functions(shared):
     shared.wait_results(1, 0, 0)
 
 
-@pytest.mark.parametrize("settings", [{"max_pipeline": 1}, {"commit_check": "on"}, {"refuse": "ddl"}],
-                         ids=["off", "commit_check", "refuse"])
+@pytest.mark.parametrize("settings", [{"max_pipeline": 1}, {"commit_check": "on"}, {"refuse": "ddl"}, {"max_overflow": 1, "max_db_connections": 1}],
+                         ids=["off", "commit_check", "refuse", "cap"])
 @attempted
 def test_without_it_nobody_goes_ahead(shared, settings):
     with shared.held(**settings) as (unlock, holder, reader):
