@@ -344,7 +344,7 @@ warn_pipeline(const struct check *check, const struct scope_settings *s, unsigne
 			   : s->forbidden != 0			 ? "refuse"
 								 : NULL;
 
-	if (line > 0 && s->max_pipeline > 1 && with != NULL) /* line: not for the default */
+	if (line != LINE_DEFAULT && s->max_pipeline > 1 && with != NULL)
 		problem_warning(check->sink, line, "max_pipeline has no effect with %s", with);
 }
 

@@ -9,7 +9,6 @@
 #include "policy/policy_queue.h"
 #include "policy/policy_ahead.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #define SOON_US (10 * 1000u)
@@ -570,10 +569,8 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	} else {
 		if (asked_us != 0)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
-		if (ahead > 0) {
-			t->waits = WAITS_IN_LINE;
-			p->sent_ahead--;
-		}
+		if (ahead > 0)
+			policy_only_waits(p, t);
 		leave_served(p, t);
 		lend(p, conn, t);
 		if (caps_is_short(&p->caps))

@@ -2,8 +2,6 @@
 #include "policy/policy_ahead.h"
 #include "policy/policy_state.h"
 
-#include <assert.h>
-
 /* Returns the place of what was sent ahead for t, and sets *at to its connection. */
 static struct policy_ahead *
 find(const struct policy *p, const struct policy_waiter *t, struct policy_conn **at)
@@ -19,13 +17,15 @@ find(const struct policy *p, const struct policy_waiter *t, struct policy_conn *
 	return NULL;
 }
 
-/* Returns true if where it was sent has not come to it for longer than it may take. */
-static bool
-is_stuck(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
+/* Returns from when on where it was sent has not come to it for longer than that may take. */
+static uint64_t
+stuck_at(const struct policy *p, const struct policy_waiter *t)
 {
 	struct policy_conn *conn;
 
-	return find(p, t, &conn) != NULL && now_us - conn->ahead_since_us > conn->ahead_wait_us;
+	if (find(p, t, &conn) == NULL)
+		return NEVER_US;
+	return later(later(conn->ahead_since_us, conn->ahead_wait_us), 1);
 }
 
 struct policy_waiter *
@@ -33,7 +33,7 @@ policy_first_behind(const struct policy *p, uint64_t now_us)
 {
 	struct policy_waiter *t = TAILQ_FIRST(&p->line);
 
-	if (t != NULL && t->waits == WAITS_AHEAD && is_stuck(p, t, now_us))
+	if (t != NULL && t->waits == WAITS_AHEAD && now_us >= stuck_at(p, t))
 		return t;
 	while (t != NULL && t->waits == WAITS_AHEAD)
 		t = TAILQ_NEXT(t, link);
@@ -43,24 +43,20 @@ policy_first_behind(const struct policy *p, uint64_t now_us)
 struct policy_waiter *
 policy_next(const struct policy *p, uint64_t now_us)
 {
-	struct policy_waiter *first = TAILQ_FIRST(&p->line), *t;
+	struct policy_waiter *t = policy_first_behind(p, now_us);
 
-	if (first == NULL || first->waits != WAITS_AHEAD)
-		return first;
-	t = policy_first_behind(p, now_us);
-	return t == NULL && p->shard.shared != NULL ? first : t;
+	return t == NULL && p->shard.shared != NULL ? TAILQ_FIRST(&p->line) : t;
 }
 
 uint64_t
 policy_stuck_at(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
-	struct policy_conn *conn;
 
 	if (p->sent_ahead == 0 || first->waits != WAITS_AHEAD ||
-	    (p->count[PC_IDLE] == 0 && policy_total(p) >= policy_limit_now(p, now_us)) || find(p, first, &conn) == NULL)
+	    (p->count[PC_IDLE] == 0 && policy_total(p) >= policy_limit_now(p, now_us)))
 		return NEVER_US;
-	return later(later(conn->ahead_since_us, conn->ahead_wait_us), 1);
+	return stuck_at(p, first);
 }
 
 bool
@@ -80,8 +76,7 @@ policy_leave_ahead(struct policy *p, struct policy_waiter *t)
 
 	assert(a != NULL && t->waits == WAITS_AHEAD);
 	a->t = NULL;
-	t->waits = WAITS_IN_LINE;
-	p->sent_ahead--;
+	policy_only_waits(p, t);
 }
 
 void

@@ -11,10 +11,8 @@ policy_forget_ahead(struct policy_conn *conn)
 		if (t == NULL)
 			continue;
 		conn->ahead_in->counters->pipelined[PL_AGAIN]++;
-		if (t->waits == WAITS_AHEAD) { /* not so of the one that was just granted conn */
-			conn->ahead_in->sent_ahead--;
-			t->waits = WAITS_IN_LINE;
-		}
+		if (t->waits == WAITS_AHEAD) /* not so of the one that was just granted conn */
+			policy_only_waits(conn->ahead_in, t);
 		if (conn->ahead_in->count[PC_IDLE] > 0)
 			policy_arm(conn->ahead_in, conn->ahead_since_us); /* it is served by an idle one now */
 	}

@@ -2,8 +2,6 @@
  * asks them for theirs. See policy_shared.h. */
 #include "policy/policy_state.h"
 
-#include <assert.h>
-
 #define LOOK_AT_IDLE 8 /* how many idle ones are looked at for one that can be transferred */
 
 void

@@ -31,6 +31,8 @@
 #include "policy/policy_circuit.h"
 #include "policy/policy_shard.h"
 
+#include <assert.h>
+
 #define NEVER_US UINT64_MAX
 #define SECOND_US 1000000u
 #define RAMP_MOST 16
@@ -215,6 +217,15 @@ uint32_t policy_min_idle(const struct policy *p); /* how many idle ones to keep 
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
+/* Notes that what was sent ahead for t, which is in the queue, counts no more. */
+static inline void
+policy_only_waits(struct policy *p, struct policy_waiter *t)
+{
+	assert(t->waits == WAITS_AHEAD && p->sent_ahead > 0);
+	t->waits = WAITS_IN_LINE;
+	p->sent_ahead--;
+}
+
 /* policy_tick is due at this time */
 static inline void
 policy_arm(struct policy *p, uint64_t at_us)

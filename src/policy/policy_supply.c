@@ -8,8 +8,6 @@
  */
 #include "policy/policy_queue.h"
 
-#include <assert.h>
-
 #define BACKOFF_FIRST_US (50 * 1000u)
 #define BACKOFF_MOST_US (15 * SECOND_US)
 #define BACKOFF_ASKED_US (400 * 1000u) /* at most, while somebody asks */

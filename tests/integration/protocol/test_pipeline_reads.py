@@ -105,6 +105,13 @@ class Shared:
             raise NothingKnown(f"{ahead} of {count} went ahead")
         assert ahead == count
 
+    def goes_ahead(self, unlock, holder, reader):
+        """What reader has sent is behind what holder waits for, and each gets its own answer once that is unlocked."""
+        self.wait_ahead(1)
+        unlock()
+        assert texts(holder.read_until("Z")) == [["1"]]
+        assert texts(reader.read_until("Z")) == [["mine"]]
+
     def _count(self):
         return tuple(int(self.weir.metric_now("pgweir_pipelined_total", database="app", user="web", result=result))
                      for result in ("first", "second", "again"))
@@ -132,10 +139,7 @@ def shared(weir):
 def test_a_read_goes_ahead_and_each_gets_its_own_answer(shared, before, read):
     with shared.held(before=before) as (unlock, holder, reader):
         reader.send(read)
-        shared.wait_ahead(1)
-        unlock()
-        assert texts(holder.read_until("Z")) == [["1"]]
-        assert texts(reader.read_until("Z")) == [["mine"]]
+        shared.goes_ahead(unlock, holder, reader)
     shared.wait_results(1, 0, 0)
 
 
@@ -304,10 +308,7 @@ def test_prepared_statements_go_ahead_where_they_are_prepared(shared, sql):
         holder.send(query(BLOCKED))
         shared.wait_locked()
         reader.send(run)
-        shared.wait_ahead(1)
-        unlock()
-        assert texts(holder.read_until("Z")) == [["1"]]
-        assert texts(reader.read_until("Z")) == [["mine"]]
+        shared.goes_ahead(unlock, holder, reader)
     shared.wait_results(1, 0, 0)
 
 
@@ -323,10 +324,7 @@ def test_reads_go_ahead_on_a_connection_that_has_plans_of_functions(shared):
         holder.send(query(BLOCKED))
         shared.wait_locked()
         reader.send(query("SELECT 'mine'"))
-        shared.wait_ahead(1)
-        unlock()
-        assert texts(holder.read_until("Z")) == [["1"]]
-        assert texts(reader.read_until("Z")) == [["mine"]]
+        shared.goes_ahead(unlock, holder, reader)
     shared.wait_results(1, 0, 0)
 
 
