@@ -36,6 +36,19 @@ def heard(wire):
     return [reply.body[4:].split(b"\0")[1].decode() for reply in wire.ask(rawwire.query("SELECT 1")) if reply.type == "A"]
 
 
+def forget(weir, host, watch):
+    """Nobody knows any more that host is the primary, and none of the pool's connections is there."""
+    host.query(f"ALTER ROLE {watch} NOLOGIN")
+    host.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{watch}'")
+    wait_until(lambda: shown(weir, host)["state"] != "primary", what="the watch to have lost the primary")
+
+    def is_left():      # who listens is back at once if he is ended while host is still known
+        host.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'web'")
+        return all(int(row["port"]) != host.port for row in weir.console("SHOW SERVERS"))    # those that log in, too
+
+    wait_until(is_left, what="the pool's connections to be gone")
+
+
 @pytest.mark.parametrize("is_idle", [False, True])
 def test_a_listener_hears_the_new_primary(weir, trio, is_idle):
     """Nothing of the old one: its client would be shown what no host has that it reads from. is_idle: it only listens."""
@@ -113,10 +126,7 @@ def test_a_wrong_host_is_left_when_the_primary_is_known_again(weir, trio):
 
     wire.query("LISTEN told")
     assert where() == new.port
-    new.query("ALTER ROLE watch NOLOGIN")
-    new.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('watch', 'web')")
-    wait_until(lambda: shown(weir, new)["state"] != "primary", what="the watch to have lost the primary")
-    wait_until(lambda: new.count(usename="web") == 0, what="the pool's connections to be gone")
+    forget(weir, new, "watch")
     assert where() == old.port
     new.query("ALTER ROLE watch LOGIN")
     wait_state(weir, new, "primary")
@@ -133,10 +143,7 @@ def test_while_nobody_knows_the_primary(weir, trio):
     wire = weir.raw()
     for _ in range(2):
         assert wire.query("SELECT inet_server_port()") == [[str(trio.primary.port)]]
-    trio.primary.query("ALTER ROLE lookout NOLOGIN")
-    trio.primary.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('lookout', 'web')")
-    wait_until(lambda: shown(weir, trio.primary)["state"] != "primary", what="the watch to have lost the primary")
-    wait_until(lambda: trio.primary.count(usename="web") == 0, what="the pool's connections to be gone")
+    forget(weir, trio.primary, "lookout")
     for _ in range(2):
         assert wire.query("SELECT inet_server_port()") == [[str(trio.primary.port)]]
 

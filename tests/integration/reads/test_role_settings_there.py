@@ -84,9 +84,9 @@ def test_each_host_of_a_pool_counts_for_its_own_connections(weir, trio):
 
 def test_names_of_the_same_hosts_follow_each_their_own(weir, trio):
     """One leads to the primary, the other one to standbys: what one is told is no answer for the other."""
-    upstream = trio.upstream("{}", trio.hosts[:2]).format
+    standby = trio.standbys[0]
+    upstream = trio.upstream("{}", [trio.primary, standby]).format
     weir.start({"database there": {"upstream": upstream("standby") + " dbname=app"}}, upstream=upstream("primary"), pool_size=1)
-    standby, = [host for host in trio.hosts[:2] if host is not trio.primary]
     here, there = weir.raw(), weir.raw(database="there")
     assert (here.value(WORK_MEM), there.value(WORK_MEM)) == (OLD, OLD)
     weir.settle()
