@@ -22,13 +22,6 @@ struct parts {
 	struct pool_fresh *fresh; /* with whole */
 };
 
-struct pool_box {
-	struct pool e; /* must be first */
-	UT_hash_handle hh;
-	size_t key_len;
-	char key[POOL_KEY_MAX];
-};
-
 static_assert(sizeof(((struct pool *)0)->limits) == sizeof(((struct parts *)0)->limits),
 	      "a pool has limits by enum policy_cap");
 
@@ -72,7 +65,6 @@ pool_free(struct pool *pool)
 {
 	static const struct parts none;
 	struct parts parts;
-	struct pool_box *box = (struct pool_box *)pool;
 	struct pool_set *set = pool->set;
 	struct pool_database *database = pool->database;
 
@@ -96,8 +88,8 @@ pool_free(struct pool *pool)
 	*(pool->before != NULL ? &pool->before->next : &set->first) = pool->next;
 	if (pool->next != NULL)
 		pool->next->before = pool->before;
-	if (box->key_len > 0)
-		HASH_DELETE(hh, set->table, box);
+	if (pool->key_len > 0)
+		HASH_DELETE(hh, set->table, pool);
 	for (struct pool_user *u = pool->users, *next; u != NULL; u = next) {
 		next = u->next;
 		free(u);
@@ -108,7 +100,7 @@ pool_free(struct pool *pool)
 	cluster_put(pool->cluster);
 	explicit_bzero(&pool->keys, sizeof(pool->keys));
 	free(pool->timeouts);
-	free(box);
+	free(pool);
 	database->pools--;
 	pool_set_forget_database(set, database);
 }
@@ -281,16 +273,14 @@ get_shared(struct pool *pool, bool has_budget, struct parts *out)
 static int
 get_shared_policy(struct pool *pool, struct parts *out)
 {
-	const struct pool_box *box = (const struct pool_box *)pool;
 	struct pool_set *set = pool->set;
-
 	bool is_split =
 	    pool->shared != NULL || pool_shards(set->config, pool->database->name, pool->user, &set->s.split) > 1;
 
-	out->shared = policy_shared_get(set->s.worker->commons, box->key, box->key_len, is_split);
+	out->shared = policy_shared_get(set->s.worker->commons, pool->key, pool->key_len, is_split);
 	if (out->shared == NULL)
 		return is_split ? -1 : 0;
-	out->fresh = pool_fresh_get(set->s.worker->commons, box->key, box->key_len);
+	out->fresh = pool_fresh_get(set->s.worker->commons, pool->key, pool->key_len);
 	return out->fresh == NULL ? -1 : 0;
 }
 
@@ -403,83 +393,69 @@ put_key(char key[static POOL_KEY_MAX], bool is_of_tenant, const char *database, 
 }
 
 /* Returns a pool of this database that is on no list yet, or NULL. */
-static struct pool_box *
-box_new(struct pool_set *set, struct pool_database *d, const char *user)
+static struct pool *
+pool_new(struct pool_set *set, struct pool_database *d, const char *user)
 {
-	struct pool_box *box = d == NULL ? NULL : calloc(1, sizeof(*box));
+	struct pool *pool = d == NULL ? NULL : calloc(1, sizeof(*pool));
 
-	if (box == NULL) {
+	if (pool == NULL) {
 		if (d != NULL)
 			pool_set_forget_database(set, d);
 		return NULL;
 	}
-	box->e.database = d;
-	box->e.set = set;
-	box->e.startups.seed = set->s.seed;
-	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
-	TAILQ_INIT(&box->e.servers);
-	pool_use_begin(&box->e);
-	return box;
+	pool->database = d;
+	pool->set = set;
+	pool->startups.seed = set->s.seed;
+	snprintf(pool->user, sizeof(pool->user), "%s", user);
+	TAILQ_INIT(&pool->servers);
+	pool_use_begin(pool);
+	return pool;
 }
 
-/* Configures it, and takes it in. Returns box (NULL stays NULL), or NULL with *why set. */
-static struct pool_box *
-box_enter(struct pool_box *box, uint64_t now_us, struct fail *why)
+/* Configures it, and takes it in. Returns pool (NULL stays NULL), or NULL with *why set. */
+static struct pool *
+enter(struct pool *pool, uint64_t now_us, struct fail *why)
 {
-	struct pool_set *set = box == NULL ? NULL : box->e.set;
+	struct pool_set *set = pool == NULL ? NULL : pool->set;
 
 	fail_memory(why, "a pool");
-	if (box == NULL)
+	if (pool == NULL)
 		return NULL;
 	if (!due_reserve(&set->due, set->pool_count + 1) ||
-	    (box->key_len > 0 && !TABLE_ADD(set->s.seed, set->table, box->key, box->key_len, box)) ||
-	    pool_configure(&box->e, now_us, why) < 0) {
-		if (box->hh.tbl != NULL)
-			HASH_DELETE(hh, set->table, box);
-		due_remove(&set->due, &box->e.due);
-		pool_use_end(&box->e);
-		pool_set_forget_database(set, box->e.database);
-		free(box);
+	    (pool->key_len > 0 && !TABLE_ADD(set->s.seed, set->table, pool->key, pool->key_len, pool)) ||
+	    pool_configure(pool, now_us, why) < 0) {
+		if (pool->hh.tbl != NULL)
+			HASH_DELETE(hh, set->table, pool);
+		due_remove(&set->due, &pool->due);
+		pool_use_end(pool);
+		pool_set_forget_database(set, pool->database);
+		free(pool);
 		return NULL;
 	}
-	box->e.next = set->first;
-	if (box->e.next != NULL)
-		box->e.next->before = &box->e;
-	set->first = &box->e;
+	pool->next = set->first;
+	if (pool->next != NULL)
+		pool->next->before = pool;
+	set->first = pool;
 	set->pool_count++;
-	box->e.database->pools++;
-	if (set->is_paused || box->e.database->is_paused)
-		policy_pause(box->e.policy, now_us);
-	return box;
-}
-
-static struct pool_box *
-pool_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
-{
-	struct pool_box *box;
-
-	compat_log_database(set, database);
-	box = box_new(set, pool_database_get(&set->databases, set->config, database), user);
-	if (box != NULL)
-		box->key_len = put_key(box->key, box->e.database->is_of_tenant, database, user);
-	return box_enter(box, now_us, why);
+	pool->database->pools++;
+	if (set->is_paused || pool->database->is_paused)
+		policy_pause(pool->policy, now_us);
+	return pool;
 }
 
 struct pool *
 pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us)
 {
-	struct pool_box *box = box_new(main->set, main->database, main->user);
+	struct pool *pool = pool_new(main->set, main->database, main->user);
 	struct fail why;
 
 	assert(main->main == NULL && host < CLUSTER_HOSTS && main->standby_pools[host] == NULL);
-	if (box != NULL) {
-		box->e.main = main;
-		box->e.host = host;
-		box->e.code_gone = STATE_BACKEND;
+	if (pool != NULL) {
+		pool->main = main;
+		pool->host = host;
+		pool->code_gone = STATE_BACKEND;
 	}
-	box = box_enter(box, now_us, &why);
-	main->standby_pools[host] = box == NULL ? NULL : &box->e;
-	return main->standby_pools[host];
+	return main->standby_pools[host] = enter(pool, now_us, &why);
 }
 
 size_t
@@ -516,10 +492,10 @@ pool_key(const struct config *config, const char *database, const char *user, ch
 struct pool *
 pool_set_at(const struct pool_set *set, const void *key, size_t len)
 {
-	struct pool_box *box;
+	struct pool *pool;
 
-	TABLE_FIND(set->s.seed, set->table, key, len, box);
-	return box == NULL ? NULL : &box->e;
+	TABLE_FIND(set->s.seed, set->table, key, len, pool);
+	return pool;
 }
 
 struct pool *
@@ -556,19 +532,24 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
 	size_t key_len = pool_key(set->config, database, user, key, server_user, why);
-	struct pool_box *box;
+	struct pool *pool;
 
 	if (key_len == 0)
 		return NULL;
-	TABLE_FIND(set->s.seed, set->table, key, key_len, box);
-	if (box == NULL)
-		box = pool_new(set, database, server_user, now_us, why);
+	pool = pool_set_at(set, key, key_len);
+	if (pool == NULL) {
+		compat_log_database(set, database);
+		pool = pool_new(set, pool_database_get(&set->databases, set->config, database), server_user);
+		if (pool != NULL)
+			memcpy(pool->key, key, pool->key_len = key_len);
+		pool = enter(pool, now_us, why);
+	}
 	/* An orphan whose database is there: a reload had no memory for it. */
-	if (box == NULL || (box->e.is_orphan && pool_configure(&box->e, now_us, why) < 0))
+	if (pool == NULL || (pool->is_orphan && pool_configure(pool, now_us, why) < 0))
 		return NULL;
-	box->e.last_used_us = now_us;
-	pool_on_baseline(&box->e);
-	return &box->e;
+	pool->last_used_us = now_us;
+	pool_on_baseline(pool);
+	return pool;
 }
 
 struct gucs *

@@ -28,7 +28,13 @@ struct dedicated;
 struct cluster;
 
 struct pool_database {
-	char name[CONFIG_DATABASE_MAX + 1]; /* the name that clients use; a tenant's is "tenant/database" */
+	union {
+		struct {
+			char kind; /* 't' or 'd' */
+			char name[CONFIG_DATABASE_MAX + 1]; /* that clients use; a tenant's is "tenant/database" */
+		};
+		char key[1 + CONFIG_DATABASE_MAX + 1]; /* both, in the list of all */
+	};
 	bool is_of_tenant; /* whether it was a tenant's when somebody first asked for it: see config_tenant_len */
 	struct database_counters counters;
 	struct exemplars *exemplars; /* of query_duration; NULL: no trace was seen */
@@ -38,6 +44,7 @@ struct pool_database {
 	bool is_disabled; /* new clients are refused */
 	uint32_t pools;
 	struct pool_database *next, *before;
+	UT_hash_handle hh;
 };
 
 /* An order to a pool to find out whether a host is there again: pool_health_check.c. Good for one call. */
@@ -50,6 +57,7 @@ struct pool_health_check {
 
 struct pool_backend {
 	char name[SERVER_ADDRESS_MAX];
+	UT_hash_handle hh;
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
 	uint64_t told_us; /* when the log was last told that it had not wanted us */
@@ -88,6 +96,9 @@ struct pool_use {
 	uint32_t limit; /* how many there could be: another limit is another span */
 };
 #define POOL_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
+
+/* 't' or 'd', then database and user, each with a terminator. */
+#define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
 struct pool {
 	struct pool_set *set;
@@ -146,6 +157,9 @@ struct pool {
 	struct pool *next, *before;
 	bool is_active; /* pool_use.c: in the set's list of those that have servers, or are watched */
 	TAILQ_ENTRY(pool) looked_at;
+	UT_hash_handle hh; /* of its set, by key */
+	size_t key_len; /* 0: of a standby pool, which is found by no name */
+	char key[POOL_KEY_MAX];
 };
 
 /*

@@ -3,39 +3,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct backend_box {
-	struct pool_backend b; /* must be first */
-	UT_hash_handle hh;
-};
-
 struct pool_backend *
 pool_backend_find(const struct pool_backends *all, const char *address)
 {
-	struct backend_box *box;
+	struct pool_backend *b;
 
-	TABLE_FIND(all->seed, all->table, address, strlen(address), box);
-	return box == NULL ? NULL : &box->b;
+	TABLE_FIND(all->seed, all->table, address, strlen(address), b);
+	return b;
 }
 
 struct pool_backend *
 pool_backend_get(struct pool_backends *all, const char *address)
 {
-	struct backend_box *box;
+	struct pool_backend *b = pool_backend_find(all, address);
 
-	TABLE_FIND(all->seed, all->table, address, strlen(address), box);
-	if (box != NULL)
-		return &box->b;
-	if (HASH_COUNT(all->table) >= BACKENDS_MAX || (box = calloc(1, sizeof(*box))) == NULL)
+	if (b != NULL)
+		return b;
+	if (HASH_COUNT(all->table) >= BACKENDS_MAX || (b = calloc(1, sizeof(*b))) == NULL)
 		return NULL;
-	snprintf(box->b.name, sizeof(box->b.name), "%s", address);
-	if (!TABLE_ADD(all->seed, all->table, box->b.name, strlen(box->b.name), box)) {
-		free(box);
+	snprintf(b->name, sizeof(b->name), "%s", address);
+	if (!TABLE_ADD(all->seed, all->table, b->name, strlen(b->name), b)) {
+		free(b);
 		return NULL;
 	}
-	box->b.counters.is_up = -1;
-	box->b.next = all->first;
-	all->first = &box->b;
-	return &box->b;
+	b->counters.is_up = -1;
+	b->next = all->first;
+	return all->first = b;
 }
 
 void

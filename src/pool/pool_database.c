@@ -4,61 +4,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DATABASE_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1)
-
-struct database_box {
-	struct pool_database d; /* must be first */
-	UT_hash_handle hh;
-	char key[DATABASE_KEY_MAX]; /* 't' or 'd', then the name */
-};
-
-static void
-database_put_key(char key[static DATABASE_KEY_MAX], bool is_of_tenant, const char *name)
+static struct pool_database *
+find(const struct pool_databases *all, bool is_of_tenant, const char *name)
 {
-	snprintf(key, DATABASE_KEY_MAX, "%c%s", is_of_tenant ? 't' : 'd', name);
-}
+	char key[sizeof(((struct pool_database *)0)->key)];
+	struct pool_database *d;
 
-static struct database_box *
-database_find(const struct pool_databases *all, bool is_of_tenant, const char *name)
-{
-	struct database_box *box;
-	char key[DATABASE_KEY_MAX];
-
-	database_put_key(key, is_of_tenant, name);
-	TABLE_FIND(all->seed, all->table, key, strlen(key), box);
-	return box;
+	snprintf(key, sizeof(key), "%c%s", is_of_tenant ? 't' : 'd', name);
+	TABLE_FIND(all->seed, all->table, key, strlen(key), d);
+	return d;
 }
 
 struct pool_database *
 pool_database_find(const struct pool_databases *all, const char *name)
 {
-	struct database_box *box = database_find(all, false, name);
+	struct pool_database *d = find(all, false, name);
 
-	if (box == NULL)
-		box = database_find(all, true, name);
-	return box == NULL ? NULL : &box->d;
+	return d != NULL ? d : find(all, true, name);
 }
 
 struct pool_database *
 pool_database_get(struct pool_databases *all, const struct config *config, const char *name)
 {
 	bool is_of_tenant = config_tenant_len(config, name) > 0;
-	struct database_box *box = database_find(all, is_of_tenant, name);
-	struct pool_database *d;
+	struct pool_database *d = find(all, is_of_tenant, name);
 
-	if (box != NULL)
-		return &box->d;
-	box = calloc(1, sizeof(*box));
-	if (box == NULL)
-		return NULL;
-	d = &box->d;
-	database_put_key(box->key, is_of_tenant, name);
-	if (!TABLE_ADD(all->seed, all->table, box->key, strlen(box->key), box)) {
-		free(box);
+	if (d != NULL || (d = calloc(1, sizeof(*d))) == NULL)
+		return d;
+	snprintf(d->key, sizeof(d->key), "%c%s", is_of_tenant ? 't' : 'd', name);
+	if (!TABLE_ADD(all->seed, all->table, d->key, strlen(d->key), d)) {
+		free(d);
 		return NULL;
 	}
 	d->is_of_tenant = is_of_tenant;
-	snprintf(d->name, sizeof(d->name), "%s", name);
 	d->next = all->first;
 	if (d->next != NULL)
 		d->next->before = d;
@@ -68,15 +46,13 @@ pool_database_get(struct pool_databases *all, const struct config *config, const
 static void
 free_one(struct pool_databases *all, struct pool_database *d)
 {
-	struct database_box *box = (struct database_box *)d;
-
 	*(d->before != NULL ? &d->before->next : &all->first) = d->next;
 	if (d->next != NULL)
 		d->next->before = d->before;
-	HASH_DELETE(hh, all->table, box);
+	HASH_DELETE(hh, all->table, d);
 	code_store_put(all->codes, d->code);
 	free(d->exemplars);
-	free(box);
+	free(d);
 }
 
 void

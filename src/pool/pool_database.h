@@ -11,11 +11,10 @@
 #include "pool/pool_set.h"
 
 /* Zeroed, it is empty. */
-struct database_box; /* pool_database.c */
 struct pool_databases {
 	struct code_store *codes; /* where theirs come from */
 	uint64_t seed; /* random: names come from clients */
-	struct database_box *table;
+	struct pool_database *table;
 	struct pool_database *first;
 };
 
@@ -34,11 +33,11 @@ void pool_databases_fini(struct pool_databases *all);
 /* Zeroed, with a random seed, it is empty. */
 struct pool_backends {
 	uint64_t seed;
-	struct backend_box *table; /* pool_backend.c */
+	struct pool_backend *table;
 	struct pool_backend *first; /* the newest */
 };
 
-/* Returns the one at this address, a new one if needed; NULL if there are too many. */
+/* pool_backend.c. Returns the one at this address, a new one if needed; NULL if there are too many. */
 struct pool_backend *pool_backend_get(struct pool_backends *all, const char *address);
 struct pool_backend *pool_backend_find(const struct pool_backends *all, const char *address); /* or NULL */
 void pool_backends_fini(struct pool_backends *all);

@@ -32,11 +32,6 @@
 #include "pool/standby_pools.h"
 #include "pool/pool_target.h"
 
-struct pool_box; /* pool.c       */
-
-/* 't' or 'd', then database and user, each with a terminator. */
-#define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
-
 struct pooled {
 	struct policy_conn conn; /* must be first: the policy's pointer is ours */
 	struct server *srv;
@@ -75,7 +70,7 @@ struct pool_set {
 	struct tls_store *tls;
 	struct budget_member places; /* in max_server_connections, for servers that no policy lends */
 	uint32_t place_count;
-	struct pool_box *table;
+	struct pool *table;
 	struct pool *first;
 	size_t pool_count;
 	struct due_heap due; /* pools by their next tick */

@@ -37,8 +37,8 @@ choose_tls(struct pool_target *t, const struct scope_settings *settings, const s
 
 	if (server_tls_resolve(t->upstream, settings, &tls, why) < 0)
 		return -1;
-	t->tls = tls_store_get(store, &tls);
 	t->tls_text = server_tls_text(&tls);
+	t->tls = t->tls_text == NULL ? NULL : tls_store_get(store, t->tls_text);
 	t->server.tls = t->tls;
 	t->server.tls_use = tls.is_direct	      ? SERVER_TLS_DIRECT
 			    : tls.mode >= TLS_REQUIRE ? SERVER_TLS_REQUIRED

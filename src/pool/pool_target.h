@@ -12,15 +12,17 @@
 
 #include <stdatomic.h>
 
-/* The TLS contexts of one configuration for its servers (tls_store.c): one for all databases with equal settings. Made
- * before the configuration is taken over: errors in files are found in time. Counted by reference, from any thread. */
+/* The TLS contexts of one configuration for its servers (tls_store.c): one for all databases with equal settings
+ * (server_tls_text). Made before the configuration is taken over: errors in files are found in time. Counted by
+ * reference, from any thread. */
 struct tls_store;
 
 struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* NULL with *why set */
 struct tls_store *tls_store_ref(struct tls_store *store);
 void tls_store_unref(struct tls_store *store); /* NULL is fine */
-/* Returns a reference that the caller drops, or NULL if these servers have no TLS (mode off). store may be NULL. */
-struct tls_context *tls_store_get(const struct tls_store *store, const struct server_tls *tls);
+/* Returns a reference that the caller drops, or NULL if servers of these settings have no TLS (mode off). store may be
+ * NULL. */
+struct tls_context *tls_store_get(const struct tls_store *store, const char *text);
 
 struct pool_target {
 	struct server_target server; /* what servers see; it points into the other fields */

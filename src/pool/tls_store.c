@@ -3,9 +3,7 @@
 
 struct stored {
 	struct tls_context *ctx;
-	char *ca_file, *certificate_file, *key_file, *min_version;
-	enum tls_verify verify;
-	bool sends_sni;
+	char *text; /* server_tls_text() of its settings */
 	struct stored *next;
 };
 
@@ -24,15 +22,12 @@ verify_of(const struct server_tls *tls)
 
 /* A list will do: it is short, and searched only at a reload and for each new pool. */
 static struct stored *
-stored_find(const struct tls_store *store, const struct server_tls *tls)
+stored_find(const struct tls_store *store, const char *text)
 {
-	struct stored *s;
+	struct stored *s = store->first;
 
-	for (s = store->first; s != NULL; s = s->next)
-		if (s->verify == verify_of(tls) && s->sends_sni == tls->sends_sni &&
-		    strcmp(s->ca_file, tls->ca_file) == 0 && strcmp(s->certificate_file, tls->certificate_file) == 0 &&
-		    strcmp(s->key_file, tls->key_file) == 0 && strcmp(s->min_version, tls->min_version) == 0)
-			break;
+	while (s != NULL && strcmp(s->text, text) != 0)
+		s = s->next;
 	return s;
 }
 
@@ -40,10 +35,7 @@ static void
 stored_free(struct stored *s)
 {
 	tls_context_unref(s->ctx);
-	free(s->ca_file);
-	free(s->certificate_file);
-	free(s->key_file);
-	free(s->min_version);
+	free(s->text);
 	free(s);
 }
 
@@ -56,17 +48,13 @@ stored_add(struct tls_store *store, const struct server_tls *tls, struct fail *w
 						 .min_version = tls->min_version,
 						 .verify = verify_of(tls),
 						 .hides_name = !tls->sends_sni };
-	struct stored *s;
+	struct stored *s = xcalloc(1, sizeof(*s));
 
-	if (tls->mode == TLS_OFF || stored_find(store, tls) != NULL)
+	s->text = alloc_check(server_tls_text(tls));
+	if (tls->mode == TLS_OFF || stored_find(store, s->text) != NULL) {
+		stored_free(s);
 		return 0;
-	s = xcalloc(1, sizeof(*s));
-	s->ca_file = xstrdup(tls->ca_file);
-	s->certificate_file = xstrdup(tls->certificate_file);
-	s->key_file = xstrdup(tls->key_file);
-	s->min_version = xstrdup(tls->min_version);
-	s->verify = settings.verify;
-	s->sends_sni = tls->sends_sni;
+	}
 	s->ctx = tls_connect_context(&settings, why);
 	if (s->ctx == NULL) {
 		stored_free(s);
@@ -129,9 +117,9 @@ tls_store_unref(struct tls_store *store)
 }
 
 struct tls_context *
-tls_store_get(const struct tls_store *store, const struct server_tls *tls)
+tls_store_get(const struct tls_store *store, const char *text)
 {
-	struct stored *s = store == NULL || tls->mode == TLS_OFF ? NULL : stored_find(store, tls);
+	struct stored *s = store == NULL ? NULL : stored_find(store, text);
 
 	return s == NULL ? NULL : tls_context_ref(s->ctx);
 }
