@@ -306,59 +306,47 @@ database_entry(struct admission *a, const char *database)
 				   *a->settings.now_us);
 }
 
+/* held: how many clients there are, of whom whose says. limit: 0: there is none. */
+static bool
+has_room(struct admission *a, struct admission_place *t, uint32_t held, uint32_t limit, const char *whose,
+	 enum reject_reason reason)
+{
+	const char *setting = reason == RJ_MAX_USER ? "max_user_client_connections" : "max_db_client_connections";
+	struct fail why;
+
+	if (limit == 0 || held < limit)
+		return true;
+	fail_set(&why, "53300", "too many clients of %s: %u of %u (%s)", whose, held, limit, setting);
+	fail_pgbouncer_text(&why, "client connections exceeded (%s)", setting);
+	fail_hint(&why, "Raise %s, or use SHOW CLIENTS to find clients that never leave.", setting);
+	return refuse(a, t, &why, reason);
+}
+
 static bool
 database_has_room(struct admission *a, struct admission_place *t, const char *database,
 		  const struct admission_entry *entry)
 {
 	const struct config *config = admission_config(a);
 	size_t tenant_len = config_tenant_len(config, database);
+	char whose[CONFIG_DATABASE_MAX + 16];
 	struct scope_settings s;
-	struct fail why;
-	uint32_t limit;
 
 	config_effective(config, config_find_database(config, database), NULL, &s);
-	limit = s.max_db_client_connections;
-	if (limit == 0 || entry->held < limit)
-		return true;
-	fail_set(&why, "53300", "too many clients of %s \"%.*s\": %u of %u (max_db_client_connections)",
-		 tenant_len > 0 ? "tenant" : "database", (int)(tenant_len > 0 ? tenant_len : strlen(database)),
-		 database, entry->held, limit);
-	fail_pgbouncer_text(&why, "client connections exceeded (max_db_client_connections)");
-	fail_hint(&why, "Raise max_db_client_connections, or use SHOW CLIENTS to find clients that never leave.");
-	return refuse(a, t, &why, RJ_MAX_DATABASE);
+	snprintf(whose, sizeof(whose), "%s \"%.*s\"", tenant_len > 0 ? "tenant" : "database",
+		 (int)(tenant_len > 0 ? tenant_len : strlen(database)), database);
+	return has_room(a, t, entry->held, s.max_db_client_connections, whose, RJ_MAX_DATABASE);
 }
 
 static bool
 user_has_room(struct admission *a, struct admission_place *t, const char *user, const struct admission_entry *entry)
 {
 	const struct config *config = admission_config(a);
+	char whose[CONFIG_DATABASE_MAX + 16];
 	struct scope_settings s;
-	struct fail why;
-	uint32_t limit;
 
 	config_effective(config, NULL, config_find_user(config, user), &s);
-	limit = s.max_user_client_connections;
-	if (limit == 0 || entry->held < limit)
-		return true;
-	fail_set(&why, "53300", "too many clients of user \"%.63s\": %u of %u (max_user_client_connections)", user,
-		 entry->held, limit);
-	fail_pgbouncer_text(&why, "client connections exceeded (max_user_client_connections)");
-	fail_hint(&why, "Raise max_user_client_connections, or use SHOW CLIENTS to find clients that never leave.");
-	return refuse(a, t, &why, RJ_MAX_USER);
-}
-
-static bool
-console_has_room(struct admission *a, struct admission_place *t, uint32_t clients)
-{
-	uint32_t limit = admission_config(a)->defaults.max_db_client_connections;
-	struct fail why;
-
-	if (limit == 0 || clients < limit)
-		return true;
-	fail_set(&why, "53300", "too many clients of the console: %u of %u (max_db_client_connections)", clients,
-		 limit);
-	fail_pgbouncer_text(&why, "client connections exceeded (max_db_client_connections)");
-	return refuse(a, t, &why, RJ_MAX_DATABASE);
+	snprintf(whose, sizeof(whose), "user \"%.63s\"", user);
+	return has_room(a, t, entry->held, s.max_user_client_connections, whose, RJ_MAX_USER);
 }
 
 static void
@@ -381,7 +369,9 @@ admission_admit_console(struct admission *a, struct admission_place *t, const ch
 
 	if (user_entry == NULL)
 		return refuse_without_memory(a, t);
-	if (!is_admin && !(console_has_room(a, t, clients) && user_has_room(a, t, user, user_entry)))
+	if (!is_admin && !(has_room(a, t, clients, admission_config(a)->defaults.max_db_client_connections,
+				    "the console", RJ_MAX_DATABASE) &&
+			   user_has_room(a, t, user, user_entry)))
 		return false;
 	hold(a, t, user_entry, NULL);
 	return true;

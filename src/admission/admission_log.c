@@ -1,6 +1,6 @@
 /*
  * src/admission/admission_log.c - bounds the log lines about refused logins: a storm of them must not fill the log.
- * Refusals without a line are counted, and reported together a second later.
+ * Refusals without a line are counted, and reported together a second later: that report is one of the lines.
  */
 #include "admission/admission_state.h"
 #include "base/clock.h"
@@ -8,58 +8,49 @@
 #define QUIET_US US_PER_S
 #define LINES_PER_SECOND 20u
 
+static bool
+may_log(struct admission *a, struct admission_place *t, unsigned kind, uint32_t most)
+{
+	struct admission_quiet *quiet = &a->quiet[kind];
+	uint64_t now_us = *a->settings.now_us;
+
+	if (quiet->kept_back == 0 && now_us - quiet->since_us >= QUIET_US) {
+		quiet->since_us = now_us;
+		quiet->written = 0;
+	}
+	if (!t->is_unlogged && quiet->written < most) {
+		quiet->written++;
+		return true;
+	}
+	quiet->kept_back += !t->is_unlogged;
+	t->is_unlogged = true;
+	return false;
+}
+
 bool
 admission_may_log_reject(struct admission *a, struct admission_place *t, enum reject_reason reason)
 {
-	struct admission_quiet *quiet = &a->quiet[reason];
-	uint64_t now_us = *a->settings.now_us;
-
-	if (quiet->written_us != 0 && now_us - quiet->written_us < QUIET_US) {
-		quiet->kept_back++;
-		t->is_unlogged = true;
-		return false;
-	}
-	quiet->written_us = now_us;
-	return true;
+	return may_log(a, t, reason, 1);
 }
 
 bool
 admission_may_log(struct admission *a, struct admission_place *t)
 {
-	uint64_t now_us = *a->settings.now_us;
-
-	if (t->is_unlogged)
-		return false;
-	if (a->log_kept_back == 0 && now_us - a->log_since_us >= QUIET_US) {
-		a->log_since_us = now_us;
-		a->log_count = 0;
-	}
-	if (a->log_count < LINES_PER_SECOND) {
-		a->log_count++;
-		return true;
-	}
-	a->log_kept_back++;
-	t->is_unlogged = true;
-	return false;
+	return may_log(a, t, ADMISSION_QUIET_OTHERS, LINES_PER_SECOND);
 }
 
 void
 admission_log_tick(struct admission *a, uint64_t now_us)
 {
-	if (a->log_kept_back != 0 && now_us - a->log_since_us >= QUIET_US) {
-		log_warning(a->settings.log, "%s refused", counted(a->log_kept_back, "more login", "more logins").text);
-		a->log_since_us = now_us;
-		a->log_kept_back = 0;
-		a->log_count = 0;
-	}
-	for (unsigned i = 0; i < RJ_COUNT; i++) {
-		struct admission_quiet *quiet = &a->quiet[i];
+	for (unsigned kind = 0; kind < ADMISSION_QUIETS; kind++) {
+		struct admission_quiet *quiet = &a->quiet[kind];
+		const char *reason = kind < RJ_COUNT ? reject_reason_names[kind] : NULL;
 
-		if (quiet->kept_back == 0 || now_us - quiet->written_us < QUIET_US)
+		if (quiet->kept_back == 0 || now_us - quiet->since_us < QUIET_US)
 			continue;
-		log_warning(a->settings.log, "%s refused (%s)",
-			    counted(quiet->kept_back, "more login", "more logins").text, reject_reason_names[i]);
-		quiet->kept_back = 0;
-		quiet->written_us = now_us;
+		log_warning(a->settings.log, "%s refused%s%s%s",
+			    counted(quiet->kept_back, "more login", "more logins").text, reason != NULL ? " (" : "",
+			    reason != NULL ? reason : "", reason != NULL ? ")" : "");
+		*quiet = (struct admission_quiet){ .since_us = now_us, .written = 1 };
 	}
 }

@@ -7,11 +7,13 @@
 TAILQ_HEAD(admission_places, admission_place);
 TAILQ_HEAD(admission_holds, admission_hold);
 
-/* The limit on log lines for one reject reason. */
+/* The limit on log lines for one reject reason, or for all other refusals. */
 struct admission_quiet {
-	uint64_t written_us; /* when the last line was written */
+	uint64_t since_us; /* when the present second began */
+	uint32_t written; /* lines, since then */
 	uint64_t kept_back; /* refusals since then, which got no line */
 };
+enum { ADMISSION_QUIET_OTHERS = RJ_COUNT, ADMISSION_QUIETS };
 
 #define ADMISSION_WAITING_MAX 50u /* failed logins of one address, or user, whose answers are held back */
 
@@ -25,10 +27,7 @@ struct admission {
 	uint32_t counts[ADMISSION_LINES], held_count;
 	uint64_t descriptors;
 	bool is_memory_full;
-	struct admission_quiet quiet[RJ_COUNT];
-	uint64_t log_since_us,
-	    log_kept_back; /* admission_may_log: when the present second began; lines that were not written */
-	uint32_t log_count;
+	struct admission_quiet quiet[ADMISSION_QUIETS];
 };
 
 static inline const struct config *
