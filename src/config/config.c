@@ -28,25 +28,24 @@ config_new(const char *path)
 	return config;
 }
 
-void
-config_scope_fini(struct config_scope *scope)
+static void
+scope_fini(struct config_scope *scope)
 {
 	const struct config_key *key;
 
 	for (size_t bit = 0; (key = config_scope_key(bit)) != NULL; bit++)
 		key_free(key, &scope->settings);
 	upstream_free(scope->upstream);
+	free(scope->origin->upstream_raw);
+	free(scope->origin);
 }
 
 static void
-free_scopes(struct config_scope *scopes, struct scope_origin *origins, size_t count)
+free_scopes(struct config_scope *scopes, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		config_scope_fini(&scopes[i]);
-		free(origins[i].upstream_raw);
-	}
+	for (size_t i = 0; i < count; i++)
+		scope_fini(&scopes[i]);
 	free(scopes);
-	free(origins);
 }
 
 int
@@ -84,9 +83,9 @@ config_unref(struct config *config)
 		struct config_origin *origins = config->origins;
 		const struct config_key *key;
 
-		free_scopes(config->databases, origins->databases, config->database_count);
-		free_scopes(config->tenant_scopes, origins->tenants, config->tenant_count);
-		free_scopes(config->users, origins->users, config->user_count);
+		free_scopes(config->databases, config->database_count);
+		free_scopes(config->tenant_scopes, config->tenant_count);
+		free_scopes(config->users, config->user_count);
 		free(origins->file);
 		source_free(origins->source);
 		for (size_t i = 0; i < CONFIG_KEYS_MAX; i++) {

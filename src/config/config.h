@@ -107,6 +107,7 @@ struct config_scope {
 	uint64_t set; /* bit i: row i of the scope's keys was set here (config_keys.c numbers them) */
 	struct scope_settings settings; /* only fields whose bit is set mean something */
 	struct upstream *upstream; /* databases and tenants only; owned by the config */
+	struct scope_origin *origin; /* config_origin.h; likewise */
 };
 
 /* An address to listen on. */

@@ -96,16 +96,14 @@ emit_scope(const struct walk *walk, const struct config_section *s)
 bool
 config_next_section(const struct config *config, struct config_section *s)
 {
-	const struct config_origin *origins = config->origins;
 	const struct {
 		const char *word;
 		const struct config_scope *scopes;
-		const struct scope_origin *origins;
 		size_t count;
 	} kinds[] = {
-		{ "database", config->databases, origins->databases, config->database_count },
-		{ "tenant", config->tenant_scopes, origins->tenants, config->tenant_count },
-		{ "user", config->users, origins->users, config->user_count },
+		{ "database", config->databases, config->database_count },
+		{ "tenant", config->tenant_scopes, config->tenant_count },
+		{ "user", config->users, config->user_count },
 	};
 	size_t i = s->place++;
 
@@ -113,7 +111,7 @@ config_next_section(const struct config *config, struct config_section *s)
 		if (i < kinds[k].count) {
 			s->word = kinds[k].word;
 			s->scope = &kinds[k].scopes[i];
-			s->origin = &kinds[k].origins[i];
+			s->origin = s->scope->origin;
 			return true;
 		}
 	return false;

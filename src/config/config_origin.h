@@ -25,7 +25,6 @@ struct config_origin {
 	char *pendings[CONFIG_KEYS_MAX]; /* what a restart will put in force; NULL: nothing else */
 	char *raws[CONFIG_KEYS_MAX]; /* as written, for values a line of a file could not hold; may be NULL */
 	unsigned listen_lines[CONFIG_LISTENS_MAX];
-	struct scope_origin *databases, *tenants, *users; /* beside the scopes of config */
 };
 
 /* Returns where the value of a setting that there is comes from: its line, or a LINE_... */

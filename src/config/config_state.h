@@ -9,8 +9,6 @@
 
 #include <stddef.h>
 
-void config_scope_fini(struct config_scope *scope); /* config.c: for those who build one */
-
 /*
  * --- config_problems.c: collecting what is wrong with a configuration.
  *

@@ -12,18 +12,6 @@
 #include "load/file_format.h"
 #include "load/load_state.h"
 
-/* A [database NAME], [tenant NAME] or [user NAME] as it is read. */
-struct scope_draft {
-	struct config_scope scope;
-	struct scope_origin origin;
-	bool is_nameless; /* its name was refused: its settings are checked all the same */
-};
-
-struct draft_list {
-	struct scope_draft *list;
-	size_t count;
-};
-
 #define ENVIRONMENT_NAME_MAX 96
 
 enum place { IN_NOTHING, IN_UNKNOWN, IN_SECTION, IN_DATABASE, IN_TENANT, IN_USER, PLACES };
@@ -35,7 +23,6 @@ struct loader {
 	enum place place;
 	char section[READER_HEAD_MAX + 1]; /* what is between the brackets */
 	unsigned section_lines[CONFIG_KEYS_MAX]; /* by the row of a section's first key */
-	struct draft_list scopes[PLACES]; /* of the last three places */
 	const struct file_format *format; /* NULL: it is a file of pgweir's own */
 };
 
@@ -65,20 +52,31 @@ read_scope_name(const struct loader *l, const char *text, char *out, struct fail
 	return 0;
 }
 
-/* name: what follows the word database, tenant or user. */
+/* Returns the list of a place for scopes, in which each has its place in the file at first. */
+static struct config_scope **
+scopes_of(struct config *config, enum place place, size_t **count)
+{
+	*count = place == IN_DATABASE ? &config->database_count
+		 : place == IN_TENANT ? &config->tenant_count
+				      : &config->user_count;
+	return place == IN_DATABASE ? &config->databases : place == IN_TENANT ? &config->tenant_scopes : &config->users;
+}
+
+/* name: what follows the word database, tenant or user. If it is refused, the scope has none, and its settings are
+ * checked all the same. */
 static void
 begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 {
-	struct draft_list *drafts = &l->scopes[place];
-	struct scope_draft *draft;
+	size_t *count;
+	struct config_scope **list = scopes_of(l->config, place, &count), *scope;
 	struct fail why;
 	char about[READER_HEAD_MAX + 3];
 
 	l->place = place;
-	drafts->list = xwith_room(drafts->list, drafts->count, sizeof(*drafts->list));
-	draft = &drafts->list[drafts->count++];
-	*draft = (struct scope_draft){ 0 };
-	draft->origin.line = line;
+	*list = xwith_room(*list, *count, sizeof(**list));
+	scope = &(*list)[(*count)++];
+	*scope = (struct config_scope){ .origin = xcalloc(1, sizeof(*scope->origin)) };
+	scope->origin->line = line;
 	snprintf(about, sizeof(about), "[%s]", l->section);
 	name += strspn(name, " \t");
 	if (*name == '\0')
@@ -86,11 +84,11 @@ begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 			      place == IN_DATABASE ? ", or [database *] for all that are not listed"
 			      : place == IN_TENANT ? ", or [tenant *] for all that are not listed"
 						   : "");
-	else if (read_scope_name(l, name, draft->scope.name, &why) < 0)
+	else if (read_scope_name(l, name, scope->name, &why) < 0)
 		problem_fail(&l->sink, line, about, &why);
 	else
 		return;
-	draft->is_nameless = true;
+	scope->name[0] = '\0';
 }
 
 /* Returns the rest of text if word, and then a blank or nothing, is at its beginning; else NULL. */
@@ -234,41 +232,44 @@ set_plain(struct loader *l, unsigned line, const char *name, const char *raw)
 	origins->raws[row] = xstrdup(raw);
 }
 
-static struct scope_draft *
-last_draft(struct loader *l)
+static struct config_scope *
+last_scope(struct loader *l)
 {
-	return &l->scopes[l->place].list[l->scopes[l->place].count - 1];
+	size_t *count;
+	struct config_scope **list = scopes_of(l->config, l->place, &count);
+
+	return &(*list)[*count - 1];
 }
 
 static void
 set_upstream(struct loader *l, unsigned line, const char *raw)
 {
-	struct scope_draft *draft = last_draft(l);
+	struct config_scope *scope = last_scope(l);
 	struct fail why = { 0 };
 	char *value;
 
-	if (!claim_line(l, &draft->origin.upstream_line, line, "upstream"))
+	if (!claim_line(l, &scope->origin->upstream_line, line, "upstream"))
 		return;
 	value = expand_unquoted(raw, false, &why);
 	if (value == NULL) {
 		problem_error(&l->sink, line, "%s", why.text);
 		return;
 	}
-	draft->scope.upstream = upstream_parse(value, l->place == IN_TENANT, &why);
+	scope->upstream = upstream_parse(value, l->place == IN_TENANT, &why);
 	secret_free(value);
-	if (draft->scope.upstream == NULL) {
+	if (scope->upstream == NULL) {
 		problem_fail(&l->sink, line, "upstream", &why);
 		return;
 	}
-	load_note_password(l->config, raw, draft->scope.upstream);
-	if (draft->scope.upstream->password[0] == '\0')
-		draft->origin.upstream_raw = xstrdup(raw);
+	load_note_password(l->config, raw, scope->upstream);
+	if (scope->upstream->password[0] == '\0')
+		scope->origin->upstream_raw = xstrdup(raw);
 }
 
 static void
 set_in_scope(struct loader *l, unsigned line, const char *name, const char *raw)
 {
-	struct scope_draft *draft = last_draft(l);
+	struct config_scope *scope = last_scope(l);
 	const struct config_key *key;
 	size_t bit;
 
@@ -286,10 +287,10 @@ set_in_scope(struct loader *l, unsigned line, const char *name, const char *raw)
 			      l->place == IN_USER ? "database" : "user");
 		return;
 	}
-	if (!claim_line(l, &draft->origin.lines[bit], line, name))
+	if (!claim_line(l, &scope->origin->lines[bit], line, name))
 		return;
-	if (store(l, line, key, &draft->scope.settings, name, raw) == 0) /* else what is there is NULL or 0 */
-		draft->scope.set |= UINT64_C(1) << bit;
+	if (store(l, line, key, &scope->settings, name, raw) == 0) /* else what is there is NULL or 0 */
+		scope->set |= UINT64_C(1) << bit;
 }
 
 static void
@@ -309,47 +310,37 @@ on_setting(void *arg, unsigned line, const char *name, const char *raw)
 /* --- the end -------------------------------------------------------------------------------------------------- */
 
 static int
-compare_drafts(const void *a, const void *b)
+compare_scopes(const void *a, const void *b)
 {
-	const struct scope_draft *x = a, *y = b;
-	int order = strcmp(x->scope.name, y->scope.name);
+	const struct config_scope *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
 
-	return order != 0 ? order : (x->origin.line > y->origin.line) - (x->origin.line < y->origin.line);
+	return order != 0 ? order : (x->origin->line > y->origin->line) - (x->origin->line < y->origin->line);
 }
 
+/* Puts them in order. */
 static void
-check_drafts(struct loader *l, struct draft_list *drafts, const char *word, bool needs_upstream)
+check_scopes(struct loader *l, enum place place)
 {
-	if (drafts->count > 1)
-		qsort(drafts->list, drafts->count, sizeof(*drafts->list), compare_drafts);
-	for (size_t i = 0; i < drafts->count; i++) {
-		const struct scope_draft *draft = &drafts->list[i], *before = draft - 1;
+	size_t *count;
+	struct config_scope **list = scopes_of(l->config, place, &count);
 
-		if (draft->is_nameless)
+	if (*count > 1)
+		qsort(*list, *count, sizeof(**list), compare_scopes);
+	for (size_t i = 0; i < *count; i++) {
+		const struct config_scope *scope = &(*list)[i];
+
+		if (scope->name[0] == '\0')
 			continue;
-		if (i > 0 && !before->is_nameless && strcmp(before->scope.name, draft->scope.name) == 0)
-			problem_error(&l->sink, draft->origin.line, "[%s %s] has already begun on line %u", word,
-				      draft->scope.name, before->origin.line);
-		else if (needs_upstream && draft->origin.upstream_line == 0)
+		if (i > 0 && strcmp(scope[-1].name, scope->name) == 0)
+			problem_error(&l->sink, scope->origin->line, "[%s %s] has already begun on line %u",
+				      scope_words[place], scope->name, scope[-1].origin->line);
+		else if (place != IN_USER && scope->origin->upstream_line == 0)
 			problem_error(
-			    &l->sink, draft->origin.line,
+			    &l->sink, scope->origin->line,
 			    "[%s %s] has no upstream; say where it is, for example upstream = host=127.0.0.1 port=5432",
-			    word, draft->scope.name);
+			    scope_words[place], scope->name);
 	}
-}
-
-/* The drafts become two arrays of one length; the list is empty then. */
-static void
-take_drafts(struct draft_list *drafts, struct config_scope **scopes, struct scope_origin **origins, size_t *count)
-{
-	*scopes = xcalloc(drafts->count + 1, sizeof(**scopes));
-	*origins = xcalloc(drafts->count + 1, sizeof(**origins));
-	for (size_t i = 0; i < drafts->count; i++) {
-		(*scopes)[i] = drafts->list[i].scope;
-		(*origins)[i] = drafts->list[i].origin;
-	}
-	*count = drafts->count;
-	drafts->count = 0;
 }
 
 static void
@@ -359,10 +350,7 @@ load_finish(struct loader *l)
 	bool may_be_none;
 
 	for (enum place place = IN_DATABASE; place < PLACES; place++)
-		check_drafts(l, &l->scopes[place], scope_words[place], place != IN_USER);
-	take_drafts(&l->scopes[IN_DATABASE], &config->databases, &config->origins->databases, &config->database_count);
-	take_drafts(&l->scopes[IN_TENANT], &config->tenant_scopes, &config->origins->tenants, &config->tenant_count);
-	take_drafts(&l->scopes[IN_USER], &config->users, &config->origins->users, &config->user_count);
+		check_scopes(l, place);
 	may_be_none = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
 	/* A database with an error may be missing for that alone. */
 	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
@@ -478,13 +466,6 @@ load_text(const char *text, size_t len, const char *path, const struct config_ov
 	problems_sort(problems);
 	if (problems->error_count == errors_before)
 		config = config_ref(l->config);
-	for (enum place place = IN_DATABASE; place < PLACES; place++) {
-		for (size_t i = 0; i < l->scopes[place].count; i++) {
-			config_scope_fini(&l->scopes[place].list[i].scope);
-			free(l->scopes[place].list[i].origin.upstream_raw);
-		}
-		free(l->scopes[place].list);
-	}
 	config_unref(l->config);
 	free(l->folder);
 	free(l);

@@ -400,7 +400,7 @@ check_tenants(const struct check *check)
 			      "tenants is set, but there is no [tenant NAME] section; write [tenant *] and upstream = "
 			      "host=%%{tenant}.db.internal, or leave it empty");
 	if (!is_on && config->tenant_count > 0)
-		problem_warning(check->sink, config->origins->tenants[0].line,
+		problem_warning(check->sink, config->tenant_scopes[0].origin->line,
 				"[tenant %s] has no effect without tenants = user, options or sni in [pgweir]",
 				config->tenant_scopes[0].name);
 	if (config_names_tenants(config, "sni") && !*config->tls_certificate_file)
@@ -408,7 +408,7 @@ check_tenants(const struct check *check)
 	for (size_t i = 0; i < config->database_count; i++)
 		if (config_tenant_len(config, config->databases[i].name) > 0)
 			problem_error(
-			    check->sink, config->origins->databases[i].line,
+			    check->sink, config->databases[i].origin->line,
 			    "[database %s]: while tenants is set, databases with a slash are those of tenants",
 			    config->databases[i].name);
 }

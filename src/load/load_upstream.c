@@ -144,13 +144,11 @@ load_upstream(const char *uri, struct config_problems *problems)
 	find_credentials(up, &sink);
 	/* config takes up. */
 	config->databases = xcalloc(1, sizeof(*config->databases));
-	config->origins->databases = xcalloc(1, sizeof(*config->origins->databases));
-	config->users = xcalloc(1, sizeof(*config->users));
-	config->origins->users = xcalloc(1, sizeof(*config->origins->users));
+	config->databases->origin = xcalloc(1, sizeof(*config->databases->origin));
 	snprintf(config->databases->name, sizeof(config->databases->name), "%s",
 		 *up->dbname != '\0' ? up->dbname : "*");
 	config->databases->upstream = up;
-	config->origins->databases->line = config->origins->databases->upstream_line = LINE_COMMAND;
+	config->databases->origin->line = config->databases->origin->upstream_line = LINE_COMMAND;
 	config->database_count = 1;
 	set_login(config, up);
 	load_check_loops(config, &sink);

@@ -113,7 +113,7 @@ check_names(const struct config *config, const struct users *users, struct confi
 		if (is_user_of_upstream(config, name))
 			continue;
 		snprintf(what, sizeof(what), "[user %s]", name);
-		warn_of_stranger(&sink, users, config->origins->users[i].line, what, name);
+		warn_of_stranger(&sink, users, config->users[i].origin->line, what, name);
 	}
 }
 
