@@ -425,8 +425,9 @@ def silent(weir, standby):
 
 
 def begun_on_the_only_one(weir, trio):
-    """A client in a READ ONLY block that was shown nothing yet, and the only standby, where that is."""
-    start(weir, trio, hosts=[trio.primary, trio.standbys[0]], reads_wait="10ms")
+    """A client in a READ ONLY block that was shown nothing yet, and the only standby, where that is: silent after 2 s, and away
+    not before another 2 s, so that a busy machine does not make the one the other."""
+    start(weir, trio, hosts=[trio.primary, trio.standbys[0]], reads_wait="4s")
     wire = Wire(weir.address).login("web", "app")
     return wire, begin_elsewhere_unasked(wire, trio)
 
@@ -440,12 +441,12 @@ def test_what_has_run_for_long_stays_when_its_standby_hesitates(weir, trio):
             for row in host.backends())), None)
 
     wire, standby = begun_on_the_only_one(weir, trio)
-    wire.send(query(f"{PORT}, pg_sleep(2)"))
+    wire.send(query(f"{PORT}, pg_sleep(4)"))
     while wait_until(running_on, what="the query") is not standby:       # which has hesitated by itself, before it came
         wire.read_until("Z", timeout=AWAY)
         wire.query("COMMIT")
         standby = begin_elsewhere_unasked(wire, trio)
-        wire.send(query(f"{PORT}, pg_sleep(2)"))
+        wire.send(query(f"{PORT}, pg_sleep(4)"))
     with silent(weir, standby):
         pass
     assert rawwire.texts(wire.read_until("Z", timeout=AWAY))[0][0] == str(standby.port)
