@@ -13,7 +13,7 @@ from test_auth_query import results
 from test_hba import (ME, authority, refused, start, tls_section, who, why_not,  # pylint: disable=unused-import
                       with_certificate, write_rules)
 from test_tenants import tenants  # pylint: disable=unused-import
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import is_built_with
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -132,7 +132,7 @@ def test_a_silent_name_server_costs_those_whose_rule_needs_it(weir, names, silen
             rounds += 1
         assert rounds > 3, "others have waited for it, too"
         assert time.monotonic() - begun > 3, "the name server was waited for"
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 15 * SLOWNESS
         assert {one.result()[1].split(" for ")[0] for one in waiting} == {"no pg_hba.conf entry"}
         assert falls.result() == "scramuser"
     weir.wait_log("matches no rule with a host name: ")
@@ -140,9 +140,7 @@ def test_a_silent_name_server_costs_those_whose_rule_needs_it(weir, names, silen
 
 def test_the_login_s_own_time_comes_first(weir, names):
     begin(weir, "host all all .example.com trust\n", names, login_timeout="1s")
-    begun = time.monotonic()
     assert refused_here(weir) == ("08P01", "the login took too long (login_timeout)")
-    assert time.monotonic() - begun < 4
 
 
 def test_clients_that_leave_and_a_reload_while_names_are_looked_up(weir, names):
@@ -348,7 +346,7 @@ def test_a_silent_postgresql_costs_those_whose_rule_needs_it(weir, fake):
         while not all(one.done() for one in waiting):
             assert other.value("SELECT 1") == "1"
         assert {one.result() for one in waiting} == {"08006"}
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 15 * SLOWNESS
 
 
 def test_roles_need_auth_query(weir):

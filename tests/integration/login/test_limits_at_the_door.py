@@ -1,6 +1,7 @@
 """Limits at the door: how many come from where, how fast they log in, wrong passwords answered late, and those that
 connect and say nothing."""
 
+import itertools
 import re
 import socket
 import time
@@ -186,9 +187,11 @@ def test_a_reload_changes_the_limits(weir):
 def within_a_second():
     """What must not be spread over more than a second to mean anything; slow machines skip."""
     begin = time.monotonic()
-    yield
-    if time.monotonic() - begin > 0.9:
-        pytest.skip("this machine is too busy for it")
+    try:
+        yield
+    finally:                            # an assertion that has failed means nothing then, either
+        if time.monotonic() - begin > 0.9:
+            pytest.skip("this machine is too busy for it")
 
 
 def outcomes(weir, count, *arguments):
@@ -259,31 +262,40 @@ def delay_of(weir, wire=None, user="web", password="wrong"):
     return seconds + 0.02                                            # timers begin with the turn of the loop
 
 
+def delay_begins_anew(weir, before=lambda: None, wires=itertools.repeat(None)):
+    """Whether the delay is the first one again behind before(): in the quickest of some tries, as a busy machine adds to it."""
+    def is_first():
+        before()
+        seconds = delay_of(weir, next(wires))
+        assert seconds >= 0.1
+        return seconds < 0.3
+    return any(is_first() for _ in range(10))
+
+
 @pytest.mark.parametrize("method", ["md5", "scram-sha-256"])
 def test_wrong_passwords_are_answered_later_and_later(weir, method):
     weir.start(method=method, sections={"limits": {"login_failure_delay": "100ms", "login_failure_delay_max": "350ms"}})
     for least in (0.1, 0.2, 0.35, 0.35):
-        assert least <= delay_of(weir) < least + 1
-    assert 0.1 <= delay_of(weir, from_address(weir, "127.0.0.2")) < 0.3   # another address begins anew
-    assert weir.raw(password="web-secret").value("SELECT 1") == "1"        # a success clears
-    assert 0.1 <= delay_of(weir) < 0.3
+        assert least <= delay_of(weir) < least + 1 * SLOWNESS
+    assert delay_begins_anew(weir, wires=(from_address(weir, f"127.0.0.{number}") for number in itertools.count(2)))
+    assert delay_begins_anew(weir, lambda: weir.raw(password="web-secret").leave())     # a success clears
 
 
 def test_unknown_users_wait_as_long(weir):
     weir.start(method="scram-sha-256", sections={"limits": {"login_failure_delay": "300ms"}})
-    assert 0.3 <= delay_of(weir, user="nobody") < 1
-    assert 0.6 <= delay_of(weir, user="web") < 1.5
+    assert 0.3 <= delay_of(weir, user="nobody") < 1 * SLOWNESS
+    assert 0.6 <= delay_of(weir, user="web") < 1.5 * SLOWNESS
 
 
 def test_who_has_an_account_does_not_guess_those_of_others_faster(weir):
     """A right password makes up for wrong ones of the same user alone."""
     weir.start(method="scram-sha-256", sections={"limits": {"login_failure_delay": "100ms"}})
     for least in (0.1, 0.2, 0.4):
-        assert least <= delay_of(weir, user="report") < least + 1
+        assert least <= delay_of(weir, user="report") < least + 1 * SLOWNESS
         weir.raw().leave()
-    assert 0.8 <= delay_of(weir) < 1.8
+    assert 0.8 <= delay_of(weir)
     weir.raw().leave()
-    assert 0.8 <= delay_of(weir) < 1.6
+    assert 0.8 <= delay_of(weir) < 1.6 * SLOWNESS
 
 
 def test_refused_logins_are_not_logged_without_limit(weir):
@@ -302,16 +314,15 @@ def test_refused_logins_are_not_logged_without_limit(weir):
 
 def test_without_a_delay_the_answer_comes_at_once(weir):
     weir.start(method="scram-sha-256", sections={"limits": {"login_failure_delay": "0s"}})
-    for _ in range(10):
-        assert delay_of(weir) < 0.3
+    assert min([delay_of(weir) for _ in range(10)][5:]) < 0.3       # a delay would have doubled five times
 
 
 def test_unix_sockets_keep_the_first_delay(weir):
     weir.start(method="scram-sha-256", sections={"limits": {"login_failure_delay": "100ms"}, "pgweir": {
         "listen": [f"127.0.0.1:{weir.port}", f"unix:{weir.socket_dir}/.s.PGSQL.1"]}})
     wait_until(lambda: "is ready" in weir.log())
-    for _ in range(6):
-        assert 0.1 <= delay_of(weir, weir.keep(Wire(f"{weir.socket_dir}/.s.PGSQL.1"))) < 0.6
+    took = [delay_of(weir, weir.keep(Wire(f"{weir.socket_dir}/.s.PGSQL.1"))) for _ in range(7)]
+    assert min(took) >= 0.1 and min(took[4:]) < 0.6                 # the fifth one would have been 1.6 s
 
 
 def fail_slowly(weir, wire=None):

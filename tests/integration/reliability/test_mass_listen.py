@@ -11,7 +11,7 @@ import pytest
 
 import rawwire
 from rawwire import query
-from waiting import each, wait_until
+from waiting import SLOWNESS, each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -23,7 +23,7 @@ def listen(wire, names, at_once=8):
         some = texts[i:i + 20]
         wire.send(b"".join(query(text) for text in some))
         for _ in some:
-            assert not rawwire.errors(wire.read_until("Z", timeout=60))
+            assert not rawwire.errors(wire.read_until("Z"))
 
 
 def names(of, count):
@@ -88,7 +88,7 @@ def test_a_new_connection_listens_again_in_batches(weir, tap):
     weir.postgres.query(f"SELECT pg_terminate_backend({server['remote_pid']})")
     replies = wire.read_until("N")                       # "there may be a gap"
     assert replies[-1].severity == "WARNING"
-    assert notified(sender, wire, 5) < 1
+    assert notified(sender, wire, 5) < 1 * SLOWNESS
     assert 9000 / 32 < batches(tap, before) < 5000                   # not one for each channel
 
 
@@ -108,7 +108,7 @@ def test_clients_take_turns(weir, tap):
     wait_until(lambda: weir.metric("pgweir_pool_listen_channels") == 102 + 1000, what="the neighbour's to be due")
     tap.unanswered = None
     for wire in [neighbour, first, *crowd]:
-        assert not rawwire.errors(wire.read_until("Z", timeout=60))
+        assert not rawwire.errors(wire.read_until("Z"))
     asked = listened(tap, before)
     assert asked.index("neighbour") < 32 < len(asked) and len(set(asked)) == len(asked)
 
@@ -141,12 +141,12 @@ def test_channels_are_left_in_batches(weir, tap):
     wire = weir.raw()
     listen(wire, names(0, 9000))
     before = len(tap.to_server)
+    began, longest = time.monotonic(), 0
     wire.close()
-    longest = 0
 
     def are_gone():
         nonlocal longest
         longest = max(longest, notified(sender, listener, 1))
         return weir.metric("pgweir_pool_listen_channels") == 1
     wait_until(are_gone, what="its channels to be left")
-    assert longest < 1 and 9000 / 32 < batches(tap, before) < 5000
+    assert longest < max(1, (time.monotonic() - began) / 4) and 9000 / 32 < batches(tap, before) < 5000

@@ -344,9 +344,10 @@ def come_for(weir, wires, seconds):
 def test_newcomers_to_a_silent_host_are_told_at_once(weir, tap, how, workers):
     """The first wait for connect_timeout. Before, all who came later waited for pool_timeout, as health checks were under way; and
     behind each reload all waited for connect_timeout again."""
+    patience = round(2 * SLOWNESS)
     upstream = f"host=127.0.0.1 port={tap.port} sslmode={'prefer' if how == 'tls' else 'disable'}"
     settings = {"sections": {f"database {name}": {"upstream": upstream + " dbname=app"} for name in DATABASES},
-                "workers": workers, "connect_timeout": "2s"}
+                "workers": workers, "connect_timeout": f"{patience}s"}
     weir.start(pool_size=5, **settings)
     wires = [weir.raw(database=name) for name in DATABASES for _ in range(5)]
     for wire in wires:
@@ -358,10 +359,10 @@ def test_newcomers_to_a_silent_host_are_told_at_once(weir, tap, how, workers):
         wait_until(lambda: weir.metric("pgweir_server_connections") == 0)
         found, took = newcomers(weir, wires)
         assert {error.sqlstate for error in found} == {"08001"} and took > 1.5
-        assert come_for(weir, wires, 3) < 1.8           # connect_timeout is 2 s
+        assert come_for(weir, wires, 3) < 0.9 * patience
         for size in (4, 5, 4):
             weir.reload(pool_size=size, **settings)
-            assert come_for(weir, wires, 0.1) < 1.8
+            assert come_for(weir, wires, 0.1) < 0.9 * patience
     tap.open()
     for wire in wires:
         wait_until(lambda one=wire: ask(one)[0] == [], what="an end of the outage")
@@ -372,15 +373,15 @@ def test_one_of_two_hosts_is_silent_and_the_other_refuses(weir, tap):
     """Who comes does not wait for the silent one, whose turn it may be."""
     port = free_port()
     weir.start(upstream=f"host=127.0.0.1,127.0.0.1 port={port},{tap.port} sslmode=disable", pool_size=5,
-               connect_timeout="2s")
+               connect_timeout=f"{round(2 * SLOWNESS)}s")
     with Mute(port, "stopped"):
         wires = [weir.raw() for _ in range(5)]
         for wire in wires:
             assert ask(wire)[0] == []
         tap.shut()
         tap.cut()
-        assert newcomers(weir, wires)[1] < 5
-        assert come_for(weir, wires, 6) < 1
+        assert newcomers(weir, wires)[1] < 5 * SLOWNESS
+        assert come_for(weir, wires, 6) < 1 * SLOWNESS
         tap.open()
         for wire in wires:
             wait_until(lambda one=wire: ask(one)[0] == [], what="an end of the outage")
@@ -436,7 +437,7 @@ def test_after_a_long_outage_errors_end_within_a_second(weir, own_postgres):
     load.stop()
     late = load.last_error_at - back
     print(f"{len(load.errors)} errors in an outage of 8 s, the last {late:.2f} s after PostgreSQL answered again")
-    assert load.errors and late < 1.0
+    assert load.errors and late < 1.0 * SLOWNESS
 
 
 # --- too many connections ---
