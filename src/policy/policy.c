@@ -706,7 +706,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	assert(conn->state == PC_NONE);
 	if (!shard_arrived(&p->shard, conn, &is_of_round))
 		return false;
-	caps_arrived(&p->caps);
+	caps_transferred(&p->caps, false);
 	conn->borrower_id = 0; /* not known here */
 	/* If an attempt has failed since anything was heard of it, it may be dead: a ping tells. */
 	is_trusted = conn->epoch != 0 && conn->heard_us > p->shard.doubted_us &&

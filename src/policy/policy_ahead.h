@@ -1,6 +1,6 @@
 /*
  * src/policy/policy_ahead.h - requests of those in the queue that are sent ahead of their turn, behind what runs on a
- * connection that is lent: policy_ahead.c, policy_forget_ahead.c.
+ * connection that is lent: policy_ahead.c.
  *
  * Who has sent one stays in the queue. When its connection is returned, it gets that one, whoever is before it in the
  * queue: what it asked for has begun there. If it gets another one before, or waits no more, what was sent is nobody's.
@@ -29,8 +29,7 @@ policy_next_is_nobodys(const struct policy_conn *conn)
 {
 	return conn->ahead_count > 0 && (conn->ahead[0].t == NULL || conn->ahead[0].t->waits == WAITS_NOT);
 }
-/* Forgets all: they are nobody's, and those in the queue are sent again. Fine if there are none. policy_forget_ahead.c
- */
+/* Forgets all: they are nobody's, and those in the queue are sent again. Fine if there are none. */
 void policy_forget_ahead(struct policy_conn *conn);
 
 /* --- For policy/ alone. --- */

@@ -254,39 +254,21 @@ is_of_group(const struct budget_member *m, const struct budget_group *g)
 	return m->budget != NULL && m->group == g;
 }
 
-static void
-change_alone(struct budget_member *m, uint32_t by)
-{
-	if (m->budget != NULL)
-		change_used(m, by);
-}
-
 void
-budget_departed(struct budget_member *m, struct budget_group *g)
+budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left)
 {
-	budget_count(&g->in_transfer, 1);
-	if (is_of_group(m, g)) {
-		change_own_used(m, -1u);
-	} else {
-		change_alone(m, -1u);
-		if (g->budget != NULL) /* the others were told of the cap before */
-			change_group_used(g, 1);
-	}
+	uint32_t more = has_left ? 1 : -1u;
+
+	budget_count(&g->in_transfer, more);
+	if (is_of_group(m, g))
+		change_own_used(m, -more);
+	else if (m->budget != NULL)
+		change_used(m, -more);
+	if (!is_of_group(m, g) && g->budget != NULL) /* the others were told of the cap before */
+		change_group_used(g, more);
+	assert(g->budget == NULL || g->used >= g->in_transfer);
 	if (m->budget != NULL && m->leaving > m->used)
 		budget_withdraw(m);
-}
-
-void
-budget_arrived(struct budget_member *m, struct budget_group *g)
-{
-	budget_count(&g->in_transfer, -1u);
-	if (is_of_group(m, g)) {
-		change_own_used(m, 1);
-		return;
-	}
-	if (g->budget != NULL)
-		change_group_used(g, -1u);
-	change_alone(m, 1);
 }
 
 /* From the end, where who has just begun to wait belongs. */

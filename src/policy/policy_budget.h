@@ -130,11 +130,9 @@ void budget_tell_news(struct policy_budget *b);
 void budget_take(struct budget_member *m); /* a place: the connection will be opened */
 /* A connection that has a place is gone (PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
-/* A connection of m's (m->budget may be NULL) goes to another shard; has come from there; or, with g alone, is lost.
- */
-void budget_departed(struct budget_member *m, struct budget_group *g);
-void budget_arrived(struct budget_member *m, struct budget_group *g);
-void budget_lost(struct budget_group *g); /* policy_worker_act() must follow */
+/* A connection of m's (m->budget may be NULL) goes to another shard, or has come from there. */
+void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
+void budget_lost(struct budget_group *g); /* one of g's on its way is lost; policy_worker_act() must follow */
 /* Call it at the end of each change, with the number of connections that only the cap prevents. Then reviews. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 

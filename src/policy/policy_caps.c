@@ -132,22 +132,12 @@ caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 }
 
 void
-caps_departed(struct policy_caps *caps)
+caps_transferred(struct policy_caps *caps, bool has_left)
 {
 	assert(caps->groups != NULL);
 	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_departed(&caps->by_kind[i], &caps->groups[i]);
-	policy_worker_unlock(caps->orders->worker);
-}
-
-void
-caps_arrived(struct policy_caps *caps)
-{
-	assert(caps->groups != NULL);
-	policy_worker_lock(caps->orders->worker);
-	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_arrived(&caps->by_kind[i], &caps->groups[i]);
+		budget_transferred(&caps->by_kind[i], &caps->groups[i], has_left);
 	policy_worker_unlock(caps->orders->worker);
 }
 

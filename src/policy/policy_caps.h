@@ -28,8 +28,7 @@ void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* und
  * false. */
 bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
 /* A connection goes to another shard of the pool, or has come from there: with its places. */
-void caps_departed(struct policy_caps *caps);
-void caps_arrived(struct policy_caps *caps);
+void caps_transferred(struct policy_caps *caps, bool has_left);
 void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
 static inline bool

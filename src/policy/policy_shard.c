@@ -98,12 +98,12 @@ transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us
 		return false;
 	policy_move(p, conn, PC_NONE);
 	conn->epoch = conn->epoch == p->epoch;
-	caps_departed(&p->caps); /* before it is given: it may be there at once */
+	caps_transferred(&p->caps, true); /* before it is given: it may be there at once */
 	if (p->ops.give(p->owner, conn, to)) {
 		shard_has_given(&p->shard, to);
 		return true;
 	}
-	caps_arrived(&p->caps);
+	caps_transferred(&p->caps, false);
 	conn->epoch = conn->epoch != 0 ? p->epoch : p->epoch - 1;
 	policy_move(p, conn, from);
 	shard_stays(&p->shard, conn);

@@ -284,21 +284,28 @@ get_shared_policy(struct pool *pool, struct parts *out)
 	return out->fresh == NULL ? -1 : 0;
 }
 
+/* Returns NULL with *why set. */
+static struct pool_target *
+make_target(struct pool *pool, const struct upstream *upstream, struct fail *why)
+{
+	struct upstream own = upstream_of_host(upstream, pool->main != NULL ? pool->host : 0);
+
+	own.target = TARGET_STANDBY;
+	return pool_target_new(pool->main != NULL ? &own : upstream, &pool->settings, pool->set->tls, pool->set->users,
+			       pool->database->name, pool->user, &pool_main(pool)->keys, why);
+}
+
 /* Returns 0, or -1 with *why set; the caller puts what there is. */
 static int
 get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out, struct fail *why)
 {
-	struct pool_set *set = pool->set;
-	struct upstream own = upstream_of_host(upstream, pool->main != NULL ? pool->host : 0);
 	bool has_budget = pool->main == NULL && config_has_budget(upstream, &pool->settings);
 	const struct pool_target *learnt = pool->main != NULL ? pool->main->target : pool->target;
 
 	if (has_budget && pool->settings.budget == BUDGET_ON &&
 	    strcmp(pool->user, config_cluster_user(upstream, &pool->settings)) == 0)
 		return fail_set(why, "28000", "role \"%s\" is pgweir's own for the budget (cluster_user)", pool->user);
-	own.target = TARGET_STANDBY;
-	out->target = pool_target_new(pool->main != NULL ? &own : upstream, &pool->settings, set->tls, set->users,
-				      pool->database->name, pool->user, &pool_main(pool)->keys, why);
+	out->target = make_target(pool, upstream, why);
 	if (out->target == NULL)
 		return -1;
 	if ((learnt != NULL && pool_target_inherit(out->target, learnt) < 0) || get_shared(pool, has_budget, out) < 0 ||
@@ -575,10 +582,17 @@ pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *ke
 static void
 take_secret(struct pool *pool, const char *secret)
 {
+	const struct config_scope *db = config_find_database(pool->set->config, pool->database->name);
 	struct pool_target *target;
+	struct fail why;
 
-	if (pool_target_knows(pool->target, secret) || (target = pool_target_with_secret(pool->target, secret)) == NULL)
+	if (pool->is_orphan || pool_target_knows(pool->target, secret) ||
+	    (target = make_target(pool, db->upstream, &why)) == NULL)
 		return;
+	if (pool_target_learn(target, secret) < 0 || pool_target_inherit(target, pool->target) < 0) {
+		pool_target_unref(target);
+		return;
+	}
 	pool_target_unref(pool->target);
 	pool->target = target;
 	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)

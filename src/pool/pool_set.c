@@ -71,7 +71,7 @@ pool_set_free(struct pool_set *set)
 		return;
 	while (set->first != NULL)
 		pool_free(set->first);
-	assert(set->pool_count == 0 && set->server_count == 0 && set->place_count == 0);
+	assert(set->pool_count == 0 && set->server_count == 0);
 	pool_databases_fini(&set->databases);
 	pool_backends_fini(&set->backends);
 	timer_stop(&set->waker);
@@ -170,7 +170,7 @@ pool_set_backends(const struct pool_set *set)
 uint32_t
 pool_set_server_count(const struct pool_set *set)
 {
-	return set->server_count + set->place_count;
+	return set->server_count + set->places.used;
 }
 
 uint64_t
@@ -225,17 +225,13 @@ pool_set_own_env(const struct pool_set *set)
 bool
 pool_set_take_place(struct pool_set *set, uint64_t now_us)
 {
-	if (!policy_places_take(&set->places, now_us))
-		return false;
-	set->place_count++;
-	return true;
+	return policy_places_take(&set->places, now_us);
 }
 
 void
 pool_set_give_place(struct pool_set *set, uint64_t now_us)
 {
-	assert(set->place_count > 0);
-	set->place_count--;
+	assert(set->places.used > 0);
 	policy_places_give(&set->places, now_us);
 }
 

@@ -69,7 +69,6 @@ struct pool_set {
 	struct users *users;
 	struct tls_store *tls;
 	struct budget_member places; /* in max_server_connections, for servers that no policy lends */
-	uint32_t place_count;
 	struct pool *table;
 	struct pool *first;
 	size_t pool_count;

@@ -55,21 +55,6 @@ has_secret(const struct pool_target *t)
 	return t->server.password != NULL || t->server.md5_secret != NULL || t->command != NULL;
 }
 
-/* Remembers a secret that a client proved, if there is no other one. Returns 0, or -1 without memory. */
-static int
-learn(struct pool_target *t, const char *secret)
-{
-	if (has_secret(t))
-		return 0;
-	if ((t->learnt = strdup(secret)) == NULL)
-		return -1;
-	if (secret_kind_of(secret) == SECRET_MD5)
-		t->server.md5_secret = t->learnt;
-	else
-		t->server.password = t->learnt;
-	return 0;
-}
-
 /* Copies what its servers need. Returns 0, or -1 without memory. */
 static int
 take_texts(struct pool_target *t, const char *user, const char *database, const char *command)
@@ -189,28 +174,18 @@ pool_target_knows(const struct pool_target *t, const char *secret)
 	return t->learnt != NULL ? strcmp(t->learnt, secret) == 0 : has_secret(t);
 }
 
-struct pool_target *
-pool_target_with_secret(const struct pool_target *t, const char *secret)
+int
+pool_target_learn(struct pool_target *t, const char *secret)
 {
-	struct pool_target *made = calloc(1, sizeof(*made));
-
-	if (made == NULL)
-		return NULL;
-	atomic_init(&made->refs, 1);
-	made->server = t->server;
-	made->upstream = upstream_copy(t->upstream);
-	made->users = users_ref(t->users);
-	made->tls = t->tls == NULL ? NULL : tls_context_ref(t->tls);
-	if (made->server.delegation != NULL)
-		delegation_ref(made->server.delegation);
-	/* At most a secret that t has learnt, which the caller replaces. */
-	made->server.password = made->server.md5_secret = NULL;
-	if (made->upstream == NULL || (made->tls_text = strdup(t->tls_text)) == NULL ||
-	    take_texts(made, t->user, t->database, t->command) < 0 || learn(made, secret) < 0) {
-		pool_target_unref(made);
-		return NULL;
-	}
-	return made;
+	if (has_secret(t))
+		return 0;
+	if ((t->learnt = strdup(secret)) == NULL)
+		return -1;
+	if (secret_kind_of(secret) == SECRET_MD5)
+		t->server.md5_secret = t->learnt;
+	else
+		t->server.password = t->learnt;
+	return 0;
 }
 
 int
@@ -220,7 +195,7 @@ pool_target_inherit(struct pool_target *t, const struct pool_target *from)
 		delegation_unref(t->server.delegation);
 		t->server.delegation = delegation_ref(from->server.delegation);
 	}
-	return from->learnt == NULL ? 0 : learn(t, from->learnt);
+	return from->learnt == NULL ? 0 : pool_target_learn(t, from->learnt);
 }
 
 static bool

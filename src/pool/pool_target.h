@@ -52,9 +52,9 @@ void pool_target_unref(struct pool_target *t); /* NULL is fine */
 /* Returns true if t has this secret (plain, or "md5...") that a client has proved, or needs none: such a secret is used
  * where neither the upstream nor users has one. */
 bool pool_target_knows(const struct pool_target *t, const char *secret);
-/* Returns a copy of t that knows this secret, which t does not; NULL without memory. */
-struct pool_target *pool_target_with_secret(const struct pool_target *t, const char *secret);
-/* Copies what from has learnt. Returns 0, or -1 without memory. */
+/* A new one remembers it, if it has no other one. Returns 0, or -1 without memory. */
+int pool_target_learn(struct pool_target *t, const char *secret);
+/* Copies what from has learnt, unless t has another secret. Returns 0, or -1 without memory. */
 int pool_target_inherit(struct pool_target *t, const struct pool_target *from);
 /* Returns true if servers of one may be used as servers of the other. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
