@@ -457,7 +457,8 @@ load_text(const char *text, size_t len, const char *path, const struct config_ov
 		l->format->read(text, len, path, overrides, count, &calls, &sink);
 		read_environment(l);
 		load_finish(l);
-	} else if (config_read(text, len, &calls, &sink) == 0) {
+	} else {
+		config_read(text, len, &calls, &sink);
 		read_environment(l);
 		for (size_t i = 0; i < count; i++)
 			override_one(l, &overrides[i]);
