@@ -283,6 +283,7 @@ void config_problems_cut(struct config_problems *problems, size_t count); /* for
 struct config_row {
 	const char *section, *key, *value, *default_value, *unit, *help;
 	const char *hidden; /* what stands for *** in value: never to be shown; NULL: value is all of it */
+	const char *raw; /* as written, where a line may not hold the value; NULL: not known, or it holds a secret */
 	const char *origin; /* "default", "pgweir.ini:14", "command line" */
 	const char *pending; /* what the file says; a restart puts it in force; NULL: nothing else */
 	bool is_reloadable;

@@ -11,8 +11,8 @@
 #include <string.h>
 
 struct dump {
-	const struct config *config;
 	FILE *to;
+	char section[2 * CONFIG_NAME_MAX + 16]; /* the one that the last row is in; room for any, quoted */
 };
 
 /* Quotes around all of it would be taken off. NULL: it can't be written. */
@@ -36,9 +36,8 @@ put_quoted(struct buf *to, const char *value)
 	return value_put_end(to);
 }
 
-/* raw: what was written in the file, or NULL. */
 static void
-dump_value(const struct dump *dump, const char *name, const char *value, const char *raw, unsigned origin)
+dump_value(FILE *to, const char *name, const char *value, const char *raw, const char *origin)
 {
 	struct buf escaped = { 0 }, line = { 0 };
 	const char *text = put_quoted(&escaped, value);
@@ -47,13 +46,11 @@ dump_value(const struct dump *dump, const char *name, const char *value, const c
 		text = raw != NULL && reader_can_hold(raw) ? raw : NULL;
 	if (text != NULL) {
 		size_t len;
-		char place[512];
 
 		buf_printf(&line, "%s =%s%s", name, *text != '\0' && *text != ';' ? " " : "", text);
 		/* The name of the file as a comment, unless it would be read as something else. */
 		len = line.len;
-		source_place(dump->config->origins->source, dump->config->origins->file, origin, place, sizeof(place));
-		buf_printf(&line, " ; %s", place);
+		buf_printf(&line, " ; %s", origin);
 		text = value_put_end(&line);
 		if (!reader_can_hold(text + len + 3))
 			line.len = len;
@@ -61,66 +58,39 @@ dump_value(const struct dump *dump, const char *name, const char *value, const c
 			line.len--;
 	} else
 		buf_printf(&line, "; %s: its value does not fit on one line of a file", name);
-	fprintf(dump->to, "%.*s\n", (int)line.len, (const char *)line.bytes);
+	fprintf(to, "%.*s\n", (int)line.len, (const char *)line.bytes);
 	buf_fini(&escaped);
 	buf_fini(&line);
 }
 
+/* Without a password, but with what else is not shown. */
 static void
-dump_scope(const struct dump *dump, const struct config_section *s)
+dump_row(const struct config_row *row, void *arg)
 {
-	const struct config_scope *scope = s->scope;
-	struct buf text = { 0 };
-	const struct config_key *key;
-	char *upstream;
+	struct dump *dump = arg;
+	bool is_shown = row->hidden == NULL || strstr(row->hidden, "bindpasswd") != NULL;
 
-	buf_printf(&text, "[%s ", s->word);
-	value_put_name(&text, scope->name);
-	fprintf(dump->to, "%.*s]\n", (int)text.len, (const char *)text.bytes);
-	upstream = scope->upstream != NULL ? upstream_text(scope->upstream, false) : NULL;
-	if (upstream != NULL)
-		dump_value(dump, "upstream", upstream, s->origin->upstream_raw, s->origin->upstream_line);
-	free(upstream);
-	for (size_t bit = 0; (key = config_scope_key(bit)) != NULL; bit++) {
-		if (!(scope->set & UINT64_C(1) << bit))
-			continue;
-		text.len = 0;
-		key_put(key, &scope->settings, &text);
-		dump_value(dump, key->scope_name, value_put_end(&text), NULL, s->origin->lines[bit]);
-	}
-	buf_fini(&text);
+	if (strcmp(dump->section, row->section) != 0)
+		fprintf(dump->to, "[%s]\n", row->section);
+	snprintf(dump->section, sizeof(dump->section), "%s", row->section);
+	dump_value(dump->to, row->key, is_shown ? row->value : row->hidden,
+		   row->hidden != NULL && is_shown ? NULL : row->raw, row->origin);
 }
 
 void
 config_dump(const struct config *config, FILE *to)
 {
-	const struct dump dump = { config, to };
-	const struct config_origin *origins = config->origins;
-	const struct config_key *key;
-	const char *section = "";
+	struct dump dump = { .to = to };
+	struct buf name = { 0 };
 
 	fprintf(to, "; the settings in force, and where each comes from; passwords are ***\n");
 	if (config->single_password[0] != '\0')
 		fprintf(to, "; from --upstream: the one user that can log in is not part of this file\n");
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		if (strcmp(section, key->section) != 0)
-			fprintf(to, "[%s]\n", key->section);
-		section = key->section;
-		for (size_t k = 0; key->type == KEY_LISTENS && k < config->listen_count; k++)
-			dump_value(&dump, key->name, config->listens[k].text, NULL, origins->listen_lines[k]);
-		if (key->type != KEY_LISTENS) {
-			size_t row = config_key_row(key);
-			struct buf value = { 0 };
-
-			key_put(key, key_base_of(key, config), &value);
-			if (key->type == KEY_SECRET && strstr(value_put_end(&value), "bindpasswd") != NULL)
-				dump_value(&dump, key->name, "***", NULL, origins->lines[row]);
-			else
-				dump_value(&dump, key->name, value_put_end(&value), origins->raws[row],
-					   origins->lines[row]);
-			buf_fini(&value);
+	config_each(config, dump_row, &dump);
+	for (struct config_section s = { 0 }; config_next_section(config, &s); name.len = 0)
+		if (s.scope->set == 0 && s.scope->upstream == NULL) {
+			value_put_name(&name, s.scope->name);
+			fprintf(to, "[%s %s]\n", s.word, value_put_end(&name));
 		}
-	}
-	for (struct config_section s = { 0 }; config_next_section(config, &s);)
-		dump_scope(&dump, &s);
+	buf_fini(&name);
 }

@@ -52,7 +52,7 @@ emit_key(const struct walk *walk, const struct config_key *key, const void *base
 }
 
 static void
-emit_upstream(const struct walk *walk, const char *section, const struct upstream *up, unsigned line)
+emit_upstream(const struct walk *walk, const char *section, const struct upstream *up, const struct scope_origin *from)
 {
 	char *text = upstream_text(up, true), *hidden = upstream_text(up, false);
 	struct config_row row = {
@@ -60,13 +60,14 @@ emit_upstream(const struct walk *walk, const char *section, const struct upstrea
 		.key = "upstream",
 		.value = text,
 		.hidden = hidden,
+		.raw = from->upstream_raw,
 		.default_value = "",
 		.unit = "",
 		.help = "where PostgreSQL is: a libpq connection string or a postgres:// URI",
 		.is_reloadable = true,
 	};
 
-	emit(walk, &row, line);
+	emit(walk, &row, from->upstream_line);
 	free(hidden);
 	free(text);
 }
@@ -83,7 +84,7 @@ emit_scope(const struct walk *walk, const struct config_section *s)
 	value_put_name(&section, scope->name);
 	name = value_put_end(&section);
 	if (scope->upstream != NULL)
-		emit_upstream(walk, name, scope->upstream, s->origin->upstream_line);
+		emit_upstream(walk, name, scope->upstream, s->origin);
 	for (size_t bit = 0; (key = config_scope_key(bit)) != NULL; bit++) {
 		struct config_row row = row_of(key, name, key->scope_name);
 
@@ -136,6 +137,7 @@ config_each(const struct config *config, void (*row)(const struct config_row *ro
 		struct config_row plain = row_of(key, key->section, key->name);
 
 		plain.pending = origins->pendings[config_key_row(key)];
+		plain.raw = origins->raws[config_key_row(key)];
 		if (key->type != KEY_LISTENS)
 			emit_key(&walk, key, key_base_of(key, config), &plain, origins->lines[config_key_row(key)]);
 		for (size_t k = 0; key->type == KEY_LISTENS && k < config->listen_count; k++) {
