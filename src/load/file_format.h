@@ -57,5 +57,8 @@ extern const struct file_format *const file_formats[]; /* modules/modules.c; end
 /* load.c: returns the setting of pgweir's that another program's becomes, and that format; both NULL: none has the
  * name. */
 const struct config_key *load_foreign_key(const char *name, const struct file_format **format);
+/* load_set.c: returns true if that is a name of the setting: "pool.pool_size", "pool_size", or what a database calls
+ * it. */
+bool load_is_called(const struct config_key *key, const char *name);
 /* load_set.c: refuses to change what takes a restart. Returns -1. */
 int load_is_fixed(const char *name, struct fail *why);

@@ -63,16 +63,6 @@ put_notes(struct buf *to, const struct config_key *key)
 		buf_printf(to, ". Needs a restart");
 }
 
-/* "pool.pool_size", "pool_size", or what a database calls it. */
-static bool
-is_called(const struct config_key *key, const char *name)
-{
-	size_t len = strlen(key->section);
-
-	return strcmp(key->name, name) == 0 || (key->scope_name != NULL && strcmp(key->scope_name, name) == 0) ||
-	       (strncmp(name, key->section, len) == 0 && name[len] == '.' && strcmp(name + len + 1, key->name) == 0);
-}
-
 bool
 load_print_key(const char *name, FILE *to)
 {
@@ -81,7 +71,7 @@ load_print_key(const char *name, FILE *to)
 	bool is_found = false;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
-		if (is_called(key, name) || key == ours) {
+		if (load_is_called(key, name) || key == ours) {
 			struct buf text = { 0 };
 
 			buf_printf(&text, "[%s]\n%s =%s%s\n\t", key->section, key->name,

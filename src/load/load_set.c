@@ -32,20 +32,23 @@ load_is_fixed(const char *name, struct fail *why)
 	return fail_hint(why, "It takes a restart; SHOW CONFIG shows which settings do.");
 }
 
-/* "pool.pool_size", or a name that no other has. */
+bool
+load_is_called(const struct config_key *key, const char *name)
+{
+	size_t len = strlen(key->section);
+
+	return strcmp(key->name, name) == 0 || (key->scope_name != NULL && strcmp(key->scope_name, name) == 0) ||
+	       (strncmp(name, key->section, len) == 0 && name[len] == '.' && strcmp(name + len + 1, key->name) == 0);
+}
+
+/* Returns the only setting that has this name; NULL: none, or several. */
 static const struct config_key *
 find_ours(const char *name)
 {
-	const char *dot = strchr(name, '.');
 	const struct config_key *key, *found = NULL;
-	char section[LOAD_SETTING_NAME_MAX + 1];
 
-	if (dot != NULL) {
-		snprintf(section, sizeof(section), "%.*s", (int)(dot - name), name);
-		return config_key_find(section, dot + 1);
-	}
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		if (strcmp(key->name, name) != 0 && (key->scope_name == NULL || strcmp(key->scope_name, name) != 0))
+		if (!load_is_called(key, name))
 			continue;
 		if (found != NULL)
 			return NULL;
