@@ -103,7 +103,7 @@ policy_new(const struct policy_settings *settings, const struct policy_ops *ops,
 	TAILQ_INIT(&p->line);
 	p->orders = (struct policy_orders){ .ops = &order_ops, .pool = p, .worker = worker, .arm_at_us = NEVER_US };
 	p->caps.orders = p->shard.orders = &p->orders;
-	caps_set(&p->caps, CAP_ALL, policy_worker_total(worker), p->count, now_us);
+	caps_set(&p->caps, CAP_ALL, worker->commons->total, p->count, now_us);
 	policy_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
 	return p;
 }

@@ -74,12 +74,6 @@ policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, boo
 	policy_worker_act(own, now_us);
 }
 
-struct policy_budget *
-policy_worker_total(const struct policy_worker *r)
-{
-	return r->commons->total;
-}
-
 /* --- Names. --- */
 
 /* A thing begins a line of the cache, and its key is behind it. */

@@ -29,11 +29,11 @@ TAILQ_HEAD(policy_worker_list, policy_worker);
 #define POLICY_KINDS                                                                                                   \
 	('z' - 'a' + 1) /* c: circuits. d, h, t, u: budgets. f: pool_fresh. k: clusters. w: shared policies */
 
-/* Others call the functions below; only src/policy/ looks inside. */
+/* Others call the functions below; only src/policy/ looks inside, but for total. */
 struct policy_commons {
 	pthread_mutex_t lock; /* guards budgets, circuits, orders, and what members have in them */
 	struct policy_worker_list untold; /* policy workers with new orders */
-	struct policy_budget *total;
+	struct policy_budget *total; /* the cap over all pools: max_server_connections */
 	pthread_mutex_t names_lock; /* guards the tables; taken when a pool is configured or freed, and by reads */
 	uint64_t seed; /* of the tables' hashes, and of jitter */
 	struct policy_named *named[POLICY_KINDS]; /* a table for each kind */
@@ -81,9 +81,6 @@ policy_worker_count_turn(struct policy_worker *r)
 	atomic_store_explicit(&r->turns, atomic_load_explicit(&r->turns, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 }
-
-/* The cap over all pools: max_server_connections. */
-struct policy_budget *policy_worker_total(const struct policy_worker *r);
 
 static inline bool
 policy_worker_is_silent(const struct policy_worker *r)

@@ -344,7 +344,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	char user[CONFIG_DATABASE_MAX + 1];
 	struct parts parts = { 0 };
 	struct policy_settings ps;
-	bool is_moved, was_unsealed = pool->policy != NULL && !pool_is_sealed(pool);
+	bool is_moved, was_unsealed = pool->policy != NULL && !pool->is_sealed;
 
 	/* When tenants are switched on or off, a name with a slash means another database. */
 	if (db == NULL || db->upstream->is_of_tenant != pool->database->is_of_tenant) {
@@ -367,7 +367,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
 	code_store_forget(pool->code, pool);
 	parts = swap_parts(pool, &parts);
-	if (is_moved || (was_unsealed && pool_is_sealed(pool))) /* nobody has washed off what is left there */
+	if (is_moved || (was_unsealed && pool->is_sealed)) /* nobody has washed off what is left there */
 		policy_close_all(pool->policy, RR_RELOAD, now_us); /* it opens others for those who wait */
 	if (is_moved)
 		set->s.companions->renew(pool);

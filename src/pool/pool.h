@@ -107,7 +107,7 @@ struct pool {
 	struct policy *policy;
 	struct scope_settings settings;
 	struct pool_user *users; /* who logs in under another name than user, with settings of their own */
-	bool is_sealed; /* pool_is_sealed() of any of its settings */
+	bool is_sealed; /* what a client leaves in a session is washed off before another client gets the server */
 	struct pool_counters counters;
 	struct scram_keys keys; /* learnt or derived; kept in memory only */
 	struct gucs *baseline; /* settings of a fresh server; NULL: none has logged in yet */
@@ -202,12 +202,6 @@ void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
 
 /* --- pool_code.c: the code of its database --- */
-/* Returns RISK_CONTEXT if any SQL may have that in this pool. */
-static inline unsigned
-pool_compiled(const struct pool *pool)
-{
-	return database_code_compiled(pool->code);
-}
 /* Returns false if its database has no sequences: see database_code_has_sequences(). */
 bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* A server of this pool has run DDL, or has committed it. */

@@ -20,7 +20,7 @@ pool_code_turn(const struct server *srv, unsigned parts, uint64_t made)
 	const struct pool *pool = srv->owner;
 	bool is_free = !srv->loan.has_run || (parts & STATE_BACKEND) != 0;
 
-	return pool->main != NULL || !pool_is_sealed(pool) || pool->code != pooled_of(srv->conn)->code ||
+	return pool->main != NULL || !pool->is_sealed || pool->code != pooled_of(srv->conn)->code ||
 		       srv->role == SERVER_CONSOLE
 		   ? CODE_GO
 		   : database_code_turn(pool->code, made, is_free, pool_set_now(pool->set));
@@ -139,7 +139,7 @@ pool_code_heeded(const struct pool *pool)
 bool
 pool_code_welcomes(struct pool *pool, unsigned heeded)
 {
-	unsigned more = pool_is_sealed(pool) ? pool_code_heeded(pool) & ~heeded : 0;
+	unsigned more = pool->is_sealed ? pool_code_heeded(pool) & ~heeded : 0;
 
 	if (pool->code->answer != NULL)
 		return more == 0;
@@ -186,7 +186,7 @@ pool_code_answered(struct server *srv, bool ok)
 		if (e->cluster != NULL)
 			standby_pools_code_is_new(e);
 		/* Servers may have run code before that was known to leave what nothing resets. */
-		if ((pool_code_heeded(pool) & ~before) != 0 && pool_is_sealed(e))
+		if ((pool_code_heeded(pool) & ~before) != 0 && e->is_sealed)
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 	}
 	pool_defaults_on_answer(srv, true);

@@ -79,7 +79,7 @@ op_ping(void *owner, struct policy_conn *conn)
 	struct pool *pool = owner;
 	struct server *srv = pooled_of(conn)->srv;
 
-	if (pool->main == NULL && pool_is_sealed(pool) &&
+	if (pool->main == NULL && pool->is_sealed &&
 	    database_code_is_due(pooled_of(conn)->code, pool_set_now(pool->set))) {
 		conn->ping_more_us = CODE_ANSWER_US;
 		server_ping(srv, QUESTION_OF_OWNER, pool_code_ask(srv));
@@ -383,7 +383,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	pool->last_used_us = now_us;
 	code_store_used(&pool->set->codes, code, pool, now_us);
 	parts |= (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
-	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool_is_sealed(pool)) {
+	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
 		turn = pool_code_turn(srv, parts, code->made);
 		if (pool->main != NULL && code->failed_us == 0 && !database_code_has_answer(code, code->made))
 			parts |= STATE_BACKEND; /* it is not asked: see ask_about_code() */

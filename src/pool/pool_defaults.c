@@ -79,7 +79,7 @@ pool_defaults_are_old(const struct pool *pool, struct pooled *p)
 	const struct code_host *h = find_host(pool->code, host_of(p->srv));
 	uint64_t version = version_at(pool, h);
 
-	if (!pool_is_sealed(pool) || version == 0 || p->defaults.version == version)
+	if (!pool->is_sealed || version == 0 || p->defaults.version == version)
 		return false;
 	if (p->defaults.since_us + (p->defaults.version == 0 ? h->grace_us : 0) < h->changed_us)
 		return true;
@@ -197,7 +197,7 @@ pool_defaults_next(const struct pool *pool)
 	if (up->host_count == 1 || up->target == TARGET_PRIMARY || up->target == TARGET_READ_WRITE)
 		return NULL;
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next) {
-		if (e->code != pool->code || e->main != NULL || !pool_is_sealed(e))
+		if (e->code != pool->code || e->main != NULL || !e->is_sealed)
 			continue;
 		TAILQ_FOREACH(srv, &e->servers, all) {
 			const struct code_host *h = find_host(pool->code, host_of(srv));

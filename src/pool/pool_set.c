@@ -50,7 +50,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->databases.codes = &set->codes;
 	set->log = log;
 	set->random = set->databases.seed = set->backends.seed = set->s.seed;
-	policy_places_join(policy_worker_total(set->s.worker), &set->places, set->s.worker);
+	policy_places_join(set->s.worker->commons->total, &set->places, set->s.worker);
 	TAILQ_INIT(&set->active);
 	TAILQ_INIT(&set->bare);
 	timer_init(&set->waker, base, set->s.env->now_us, on_waker, set);
@@ -83,17 +83,8 @@ pool_set_free(struct pool_set *set)
 	free(set);
 }
 
-/* Called for all sets while the others' workers stand still. */
-static bool
-is_first_worker_of(const struct pool_set *set, const char *database, const char *user)
-{
-	struct fail why;
-
-	return set->s.pool_workers == NULL ||
-	       pool_workers_first(set->s.pool_workers, set->config, database, user, &why) == set->s.number;
-}
-
-/* Where the servers' user is known beforehand, min_idle need not wait for the first client. */
+/* Where the servers' user is known beforehand, min_idle need not wait for the first client. Called for all sets while
+ * the others' workers stand still. */
 static void
 warm_pools(struct pool_set *set, uint64_t now_us)
 {
@@ -105,7 +96,8 @@ warm_pools(struct pool_set *set, uint64_t now_us)
 
 		config_effective(set->config, db, NULL, &s);
 		if (s.min_idle == 0 || db->upstream->user[0] == '\0' || strcmp(db->name, "*") == 0 ||
-		    !is_first_worker_of(set, db->name, db->upstream->user))
+		    (set->s.pool_workers != NULL &&
+		     !pool_workers_has(set->s.pool_workers, set->config, db->name, db->upstream->user, set->s.number)))
 			continue;
 		e = pool_set_find(set, db->name, db->upstream->user, now_us, &why);
 		if (e != NULL)
@@ -125,8 +117,7 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 	set->tls = tls_store_ref(tls);
 	users_unref(set->users);
 	set->users = users_ref(users);
-	policy_budget_set_limit(policy_worker_total(set->s.worker), set->s.worker, config->max_server_connections,
-				now_us);
+	policy_budget_set_limit(set->s.worker->commons->total, set->s.worker, config->max_server_connections, now_us);
 	for (struct pool *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
 		if (e->main != NULL)
@@ -314,7 +305,7 @@ ask_about_code(struct pool *pool, uint64_t now_us)
 	struct pool *asked = pool_main(pool);
 	struct policy_conn *next;
 
-	if (!pool_is_sealed(pool))
+	if (!pool->is_sealed)
 		return;
 	next = pool_defaults_next(asked);
 	/* The ping carries the question. */

@@ -107,13 +107,6 @@ pooled_of(struct policy_conn *conn)
 	return (struct pooled *)conn;
 }
 
-/* Returns true if this pool washes off what a client leaves in a session before another client gets the server. */
-static inline bool
-pool_is_sealed(const struct pool *pool)
-{
-	return pool->is_sealed;
-}
-
 /* pool_compat_log.c: the lines of PgBouncer's log, if ours is in its format. */
 void compat_log_reserve(const struct pool *pool);
 void compat_log_open(const struct pool *pool, const struct server *srv);

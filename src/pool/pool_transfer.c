@@ -32,7 +32,7 @@ may_give(struct pool *pool, struct pooled *p)
 	const struct database_code *code = pool->code;
 
 	return server_may_be_transferred(p->srv) && p->checked == NULL && !p->is_code_late && !pool->is_orphan &&
-	       (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
+	       (!pool->is_sealed || database_code_is_known(code, pool_set_now(pool->set)));
 }
 
 /* --- there --- */

@@ -158,19 +158,6 @@ pool_workers_find(struct pool_workers *h, const struct config *config, const cha
 	return least;
 }
 
-uint32_t
-pool_workers_first(struct pool_workers *h, const struct config *config, const char *database, const char *user,
-		   struct fail *why)
-{
-	struct known_pool unknown, *one;
-	uint32_t most;
-
-	if (h->split.workers == 1)
-		return 0;
-	one = look_up(h, config, database, user, &most, &unknown, why);
-	return one == NULL ? POOL_NO_WORKER : one->first;
-}
-
 bool
 pool_workers_has(struct pool_workers *h, const struct config *config, const char *database, const char *user,
 		 uint32_t number)

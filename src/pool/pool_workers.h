@@ -30,10 +30,7 @@ void pool_workers_free(struct pool_workers *h); /* NULL is fine */
  */
 uint32_t pool_workers_find(struct pool_workers *h, const struct config *config, const char *database, const char *user,
 			   uint32_t clients, struct fail *why);
-/* Returns the worker that had the pool first; it has one then. As above. */
-uint32_t pool_workers_first(struct pool_workers *h, const struct config *config, const char *database, const char *user,
-			    struct fail *why);
-/* Returns true if that worker has, or is to have, a shard of this pool. */
+/* Returns true if that worker has, or is to have, a shard of this pool; some worker has one then. */
 bool pool_workers_has(struct pool_workers *h, const struct config *config, const char *database, const char *user,
 		      uint32_t number);
 /* A client is to leave worker 0 for another, or is made there; and its end there has come, or been heard of. */

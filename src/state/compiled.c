@@ -322,7 +322,8 @@ state_fear(struct exchange *x, unsigned risk)
 bool
 state_differs_in_plans(const struct exchange *x)
 {
-	return exchange_is_followed(x) && pool_compiled(x->pool) != 0 && !server_plans_suit(x->srv, x->gucs);
+	return exchange_is_followed(x) && database_code_compiled(x->pool->code) != 0 &&
+	       !server_plans_suit(x->srv, x->gucs);
 }
 
 void

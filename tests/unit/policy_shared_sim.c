@@ -205,8 +205,8 @@ check_places(struct wsim *s)
 	HOLDS(s, s->cap == 0 || n + total_of(s, true) <= s->cap || n + total_of(s, true) <= s->previous_all,
 	      "%u connections and %u of the rival, the cap is %u", n, total_of(s, true), s->cap);
 	s->previous_all = n + total_of(s, true);
-	HOLDS(s, policy_budget_used(policy_worker_total(s->shards[0].policy_worker)) == s->previous_all,
-	      "the cap counts %u, there are %u", policy_budget_used(policy_worker_total(s->shards[0].policy_worker)),
+	HOLDS(s, policy_budget_used(s->shards[0].policy_worker->commons->total) == s->previous_all,
+	      "the cap counts %u, there are %u", policy_budget_used(s->shards[0].policy_worker->commons->total),
 	      s->previous_all);
 	HOLDS(s, w->used == n && w->live == l && w->verified == l - opening,
 	      "the whole counts %u, %u, %u; there are %u, %u, %u", w->used, w->live, w->verified, n, l, l - opening);
@@ -939,7 +939,7 @@ set_cap(struct wsim *s)
 {
 	s->cap = chance(s, 40) ? 0 : 1 + below(s, 14);
 	tell(s, "the cap is %u", s->cap);
-	policy_budget_set_limit(policy_worker_total(s->shards[0].policy_worker), s->shards[0].policy_worker, s->cap,
+	policy_budget_set_limit(s->shards[0].policy_worker->commons->total, s->shards[0].policy_worker, s->cap,
 				s->now_us);
 }
 

@@ -1141,7 +1141,7 @@ make_workers(struct sim *s, bool is_limited)
 		r->worker = policy_worker_new(s->commons, i, on_tell, r, &waiter_ops);
 		if (!is_limited)
 			continue;
-		s->budget = policy_worker_total(r->worker);
+		s->budget = r->worker->commons->total;
 		policy_places_join(s->budget, &r->places, r->worker);
 	}
 	if (is_limited)

@@ -20,7 +20,7 @@ several_init(struct several *v, int count, uint32_t limit)
 
 	v->commons = policy_commons_new(1);
 	v->worker = policy_worker_new(v->commons, 0, NULL, NULL, &fake_waiters);
-	v->budget = policy_worker_total(v->worker);
+	v->budget = v->worker->commons->total;
 	policy_budget_set_limit(v->budget, v->worker, limit, 0);
 	v->count = count;
 	for (int i = 0; i < count; i++)

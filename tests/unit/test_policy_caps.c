@@ -25,7 +25,7 @@ grid_init(struct grid *g, uint32_t user_limit, uint32_t database_limit, uint32_t
 	*g = (struct grid){ .user_limit = user_limit, .database_limit = database_limit };
 	g->commons = policy_commons_new(1);
 	g->worker = policy_worker_new(g->commons, 0, NULL, NULL, &fake_waiters);
-	g->all = policy_worker_total(g->worker);
+	g->all = g->worker->commons->total;
 	policy_budget_set_limit(g->all, g->worker, limit, 0);
 	for (int i = 0; i < SIDE; i++) {
 		g->users[i] = policy_budget_new(user_limit);

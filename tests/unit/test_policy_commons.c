@@ -39,7 +39,7 @@ two_init(struct two *t, uint32_t limit)
 	for (int i = 0; i < ROOMS; i++) {
 		t->told[i] = 0;
 		t->workers[i] = policy_worker_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_waiters);
-		policy_budget_set_limit(policy_worker_total(t->workers[i]), t->workers[i], limit, 0);
+		policy_budget_set_limit(t->workers[i]->commons->total, t->workers[i], limit, 0);
 		fake_init(&t->pools[i], &set, t->workers[i]);
 		policy_set_circuit(t->pools[i].p, t->circuit, t->pools[i].now);
 	}
@@ -62,7 +62,7 @@ two_fini(struct two *t)
 	for (int i = 0; i < ROOMS; i++)
 		fake_fini(&t->pools[i]);
 	policy_circuit_put(t->commons, t->circuit);
-	cr_expect_eq(policy_budget_used(policy_worker_total(t->workers[0])), 0);
+	cr_expect_eq(policy_budget_used(t->workers[0]->commons->total), 0);
 	for (int i = 0; i < ROOMS; i++)
 		policy_worker_free(t->workers[i]);
 	policy_commons_free(t->commons);
@@ -183,7 +183,7 @@ Test(policy_commons, a_place_without_a_pool_is_asked_of_another_worker)
 	struct budget_member mine = { 0 };
 
 	two_init(&t, 2);
-	policy_places_join(policy_worker_total(t.workers[1]), &mine, t.workers[1]);
+	policy_places_join(t.workers[1]->commons->total, &mine, t.workers[1]);
 	cr_expect(policy_places_take(&mine, a->now));
 	fake_fill(a, 0, 1);
 	fake_return(a, 0);
@@ -564,7 +564,7 @@ make_hand(struct crew *c, struct hand *h, unsigned number, uint64_t seed)
 	h->random = seed * THREADS + number;
 	h->now_us = 1;
 	h->worker = policy_worker_new(c->commons, number, tell_hand, h, &waiter_ops);
-	policy_places_join(policy_worker_total(h->worker), &h->places, h->worker);
+	policy_places_join(h->worker->commons->total, &h->places, h->worker);
 	for (unsigned i = 0; i < POOLS; i++) {
 		struct one *o = &h->pools[i];
 
@@ -592,7 +592,7 @@ crew_new(uint64_t seed)
 	c->kinds[1] = policy_budget_new(LIMIT_OF_ONE);
 	for (unsigned i = 0; i < THREADS; i++)
 		make_hand(c, &c->hands[i], i, seed);
-	policy_budget_set_limit(policy_worker_total(c->hands[0].worker), c->hands[0].worker, LIMIT, 1);
+	policy_budget_set_limit(c->hands[0].worker->commons->total, c->hands[0].worker, LIMIT, 1);
 	return c;
 }
 

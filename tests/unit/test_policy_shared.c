@@ -93,14 +93,14 @@ two_fini(struct two *t)
 static void
 cap(struct two *t, uint32_t limit)
 {
-	policy_budget_set_limit(policy_worker_total(t->workers[0]), t->workers[0], limit, t->shards[0].now);
+	policy_budget_set_limit(t->workers[0]->commons->total, t->workers[0], limit, t->shards[0].now);
 }
 
 /* Returns how many places are taken under it. */
 static uint32_t
 capped(const struct two *t)
 {
-	return policy_budget_used(policy_worker_total(t->workers[0]));
+	return policy_budget_used(t->workers[0]->commons->total);
 }
 
 static struct policy_conn *
