@@ -1,9 +1,9 @@
 /*
  * src/http/http.c - see http.h.
  *
- * The two threads share one mailbox: the metrics thread asks for a snapshot by ask_fd, and the loop puts it into the
- * mailbox and signals wake_fd. Everything else belongs to the metrics thread. A request that needs a snapshot waits on
- * its connection; one snapshot serves all that wait.
+ * The two threads share one mailbox: the metrics thread wakes the loop when it wants a snapshot, and the loop puts that
+ * into the mailbox and wakes the thread. Everything else belongs to the metrics thread. A request that needs a snapshot
+ * waits on its connection; one snapshot serves all that wait.
  */
 #include "http/http.h"
 #include "base/alloc.h"
@@ -13,8 +13,6 @@
 #include <event2/listener.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <sys/eventfd.h>
 
 #define WAIT_US (1 * US_PER_S)
 #define HEADERS_MAX 8192
@@ -24,11 +22,11 @@
 struct http {
 	struct event_base *base;
 	struct evhttp *evhttp;
-	struct event *wake;
+	struct inbox *inbox; /* of the thread's loop */
+	struct wake answered, stopped; /* posted there: there is mail; the thread is to end */
+	struct wake *asked; /* the loop's */
 	pthread_t thread;
 	bool has_thread;
-	int ask_fd, wake_fd; /* eventfds */
-	_Atomic bool is_stopping;
 	char *path; /* the Unix socket's file, or NULL */
 	bool owns_path; /* http_free() removes it */
 	int listening_fd;
@@ -44,25 +42,6 @@ struct http {
 	bool is_asking;
 	struct event *every_second;
 };
-
-/* Adding 1 to an eventfd can't fail, as nobody adds often enough to fill it. */
-static void
-ring(int fd)
-{
-	uint64_t one = 1;
-	ssize_t n = write(fd, &one, sizeof(one));
-
-	(void)n;
-}
-
-static void
-silence(int fd)
-{
-	uint64_t rings;
-	ssize_t n = read(fd, &rings, sizeof(rings));
-
-	(void)n;
-}
 
 /* --- requests --- */
 
@@ -135,7 +114,7 @@ ask_loop(struct http *h, unsigned tables)
 		pthread_mutex_unlock(&h->lock);
 	}
 	if (!h->is_asking || tables != 0)
-		ring(h->ask_fd);
+		wake_post(h->asked);
 	h->is_asking = true;
 }
 
@@ -205,18 +184,13 @@ is_awaited(const struct http *h)
 }
 
 static void
-on_wake(evutil_socket_t fd, short what, void *arg)
+on_answered(void *arg)
 {
 	struct http *h = arg;
 	uint64_t now_us = clock_now_us();
 	struct snapshot *snapshot;
 	bool has_answered;
 
-	silence(fd);
-	if (atomic_load(&h->is_stopping)) {
-		event_base_loopbreak(h->base);
-		return;
-	}
 	pthread_mutex_lock(&h->lock);
 	snapshot = h->mail;
 	has_answered = h->has_answered;
@@ -232,18 +206,11 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	answer_all(h, now_us);
 }
 
-int
-http_request_fd(const struct http *h)
-{
-	return h->ask_fd;
-}
-
 unsigned
 http_wanted_tables(struct http *h)
 {
 	unsigned wanted;
 
-	silence(h->ask_fd);
 	pthread_mutex_lock(&h->lock);
 	wanted = h->wanted_tables;
 	h->wanted_tables = 0;
@@ -282,10 +249,18 @@ http_answer(struct http *h, struct snapshot *snapshot)
 	h->has_answered = true;
 	pthread_mutex_unlock(&h->lock);
 	snapshot_free(unread);
-	ring(h->wake_fd);
+	wake_post(&h->answered);
 }
 
 /* --- life --- */
+
+static void
+on_stopped(void *arg)
+{
+	struct http *h = arg;
+
+	event_base_loopbreak(h->base);
+}
 
 static void
 on_pause_over(evutil_socket_t fd, short what, void *arg)
@@ -358,17 +333,17 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 
 	if (http_pages_init(&h->pages, settings) < 0)
 		return fail_memory(why, "the HTTP thread");
-	h->ask_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (h->ask_fd < 0 || h->wake_fd < 0)
-		return fail_set(why, "53000", "could not create an eventfd: %s", strerror(errno));
 	h->base = event_base_new();
 	h->evhttp = h->base != NULL ? evhttp_new(h->base) : NULL;
-	h->wake = h->base != NULL ? event_new(h->base, h->wake_fd, EV_READ | EV_PERSIST, on_wake, h) : NULL;
 	h->every_second = h->base != NULL ? event_new(h->base, -1, EV_PERSIST, on_second, h) : NULL;
-	if (h->evhttp == NULL || h->wake == NULL || h->every_second == NULL || event_add(h->wake, NULL) < 0 ||
-	    event_add(h->every_second, &second) < 0)
+	if (h->evhttp == NULL || h->every_second == NULL || event_add(h->every_second, &second) < 0)
 		return fail_memory(why, "the HTTP thread");
+	h->inbox = inbox_new(h->base, h, why);
+	if (h->inbox == NULL)
+		return -1;
+	wake_init(&h->answered, h->inbox, on_answered, h);
+	wake_init(&h->stopped, h->inbox, on_stopped, h);
+	h->asked = settings->asked;
 	if (start_server(h, settings, why) < 0)
 		return -1;
 	/* Signals belong to the loop's thread. */
@@ -399,7 +374,6 @@ http_new(const struct http_settings *settings, struct fail *why)
 {
 	struct http *h = xcalloc(1, sizeof(*h));
 
-	h->ask_fd = h->wake_fd = -1;
 	pthread_mutex_init(&h->lock, NULL);
 	if (open_all(h, settings, why) < 0) {
 		http_free(h);
@@ -414,23 +388,17 @@ http_free(struct http *h)
 	if (h == NULL)
 		return;
 	if (h->has_thread) {
-		atomic_store(&h->is_stopping, true);
-		ring(h->wake_fd);
+		wake_post(&h->stopped);
 		pthread_join(h->thread, NULL);
 	}
 	if (h->evhttp != NULL)
 		evhttp_free(h->evhttp); /* also frees its connections and the listener */
 	http_conns_fini(&h->conns);
-	if (h->wake != NULL)
-		event_free(h->wake);
 	if (h->every_second != NULL)
 		event_free(h->every_second);
+	inbox_free(h->inbox);
 	if (h->base != NULL)
 		event_base_free(h->base);
-	if (h->ask_fd >= 0)
-		close(h->ask_fd);
-	if (h->wake_fd >= 0)
-		close(h->wake_fd);
 	if (h->path != NULL && h->owns_path)
 		unlink(h->path);
 	snapshot_free(h->mail);

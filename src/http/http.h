@@ -19,6 +19,7 @@
 #include "telemetry/snapshot.h"
 
 struct http; /* opaque: http.c */
+struct wake; /* net/inbox.h */
 
 #define HTTP_PAGES_MAX 32 /* the number of a table is that of its page: bits 1 << number fit into an unsigned */
 
@@ -31,6 +32,7 @@ struct http_settings {
 	struct users *users; /* who may see what is not open (auth_file); NULL: who asks by a loopback address */
 	bool is_local; /* host is a loopback address or a path */
 	int passed_fd; /* a socket that listens there already, taken over; 0: none. See http_own_path() */
+	struct wake *asked; /* is posted whenever the thread wants a snapshot: the loop ... */
 };
 
 /* Starts the thread. Returns NULL with *why set if the address cannot be bound. */
@@ -39,10 +41,7 @@ void http_free(struct http *h); /* stops and joins */
 int http_listening_fd(const struct http *h); /* borrowed, to pass it on */
 /* Sets whether http_free() removes the file of a Unix socket: so it is at first, unless the socket was passed. */
 void http_own_path(struct http *h, bool is_own);
-/* A descriptor that is readable whenever the thread wants a snapshot: the loop watches it ... */
-int http_request_fd(const struct http *h);
-/* Returns bits 1 << number of a table, which count as answered, and clears the descriptor: what is wanted later rings
- * anew. */
+/* Returns bits 1 << number of a table, which count as answered. */
 unsigned http_wanted_tables(struct http *h);
 const struct http_page *http_table(const struct http *h, unsigned number); /* what a wanted one is filled with */
 /* ... and then calls this for each of them, with a JSON array whose contents it takes over, ... */

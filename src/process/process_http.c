@@ -122,12 +122,14 @@ ask(struct gathering *g, struct worker *k)
 	inbox_post(k->inbox, &of->note);
 }
 
-static void
-on_http_asks(evutil_socket_t fd, short what, void *arg)
+void
+process_http_asks(void *arg)
 {
 	struct weir *w = arg;
 	struct gathering *g = &w->metrics.gathering;
 
+	if (w->metrics.http == NULL)
+		return; /* it was stopped meanwhile */
 	w->main_worker->now_us = clock_now_us();
 	g->wanted |= http_wanted_tables(w->metrics.http);
 	if (!timer_is_set(&g->late)) {
@@ -145,7 +147,8 @@ process_start_http(struct weir *w, struct fail *why)
 	struct http_settings s = { .host = c->http_listen.host,
 				   .port = c->http_listen.port,
 				   .log = w->log,
-				   .is_local = listen_is_local(&c->http_listen) };
+				   .is_local = listen_is_local(&c->http_listen),
+				   .asked = &w->metrics.asks };
 
 	if (!c->http_enabled)
 		return 0;
@@ -159,10 +162,6 @@ process_start_http(struct weir *w, struct fail *why)
 	if (w->metrics.http == NULL)
 		return -1;
 	timer_init(&w->metrics.gathering.late, w->main_worker->base, &w->main_worker->now_us, finish_if_ready, w);
-	w->metrics.asks =
-	    event_new(w->main_worker->base, http_request_fd(w->metrics.http), EV_READ | EV_PERSIST, on_http_asks, w);
-	if (w->metrics.asks == NULL || event_add(w->metrics.asks, NULL) < 0)
-		return fail_memory(why, "an event");
 	return 0;
 }
 
@@ -171,13 +170,10 @@ process_stop_http(struct weir *w)
 {
 	struct gathering *g = &w->metrics.gathering;
 
-	if (w->metrics.asks != NULL)
-		event_free(w->metrics.asks);
 	timer_stop(&g->late);
 	g->wanted = 0;
 	http_free(w->metrics.http);
 	w->metrics.http = NULL;
-	w->metrics.asks = NULL;
 }
 
 void

@@ -338,6 +338,7 @@ make_main_worker(struct weir *w, const uint64_t seeds[static SEEDS], struct fail
 	wake_init(&w->shared.fleet_wake, main_worker->inbox, on_fleet, main_worker);
 	w->shared.fleet = fleet_new(main_worker->pools, wake_post, &w->shared.fleet_wake);
 	wake_init(&w->shared.watch_wake, main_worker->inbox, on_watch, main_worker);
+	wake_init(&w->metrics.asks, main_worker->inbox, process_http_asks, w);
 	w->shared.watch = watch_new(main_worker->pools, w->shared.commons, wake_post, &w->shared.watch_wake);
 	if (w->shared.fleet == NULL || w->shared.watch == NULL)
 		return fail_memory(why, "budgets and hosts");

@@ -66,7 +66,7 @@ struct memory_watch {
 /* process_http.c */
 struct metrics_thread {
 	struct http *http; /* NULL: there is none */
-	struct event *asks; /* it wants something of the loop */
+	struct wake asks; /* it wants something of the loop: process_http_asks() is due */
 	struct gathering gathering;
 };
 

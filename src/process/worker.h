@@ -113,6 +113,7 @@ struct snapshot *process_snapshot_of(struct worker *k); /* on its own thread, or
 struct snapshot *process_merge(struct weir *w, struct snapshot **parts, size_t count);
 
 /* process_http.c */
+void process_http_asks(void *w); /* the metrics thread has woken worker 0 */
 void process_forget_gathered(struct weir *w); /* once nobody has its note any more */
 
 /*

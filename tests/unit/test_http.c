@@ -64,6 +64,9 @@ struct world {
 	const char *path; /* instead of a port */
 	bool is_public; /* as if it were no loopback address */
 	uint32_t from; /* the address that clients connect from; 0: any */
+	struct event_base *base; /* of the loop, which is asked by its inbox */
+	struct inbox *inbox;
+	struct wake asked;
 	pthread_t loop;
 	_Atomic bool is_stopping, is_stuck;
 	_Atomic unsigned asked_count;
@@ -106,20 +109,28 @@ answer_as_loop(struct world *w)
 	http_answer(w->http, make_snapshot(w));
 }
 
+static void
+on_asked(void *arg)
+{
+	struct world *w = arg;
+
+	if (w->is_stuck) { /* so that it is asked once more */
+		wake_post(&w->asked);
+		return;
+	}
+	w->asked_count++;
+	usleep(w->delay_us);
+	answer_as_loop(w);
+}
+
 static void *
 play_loop(void *arg)
 {
 	struct world *w = arg;
-	struct pollfd p = { .fd = http_request_fd(w->http), .events = POLLIN };
 
 	while (!w->is_stopping) {
-		if (w->is_stuck || poll(&p, 1, 10) <= 0 || w->is_stuck) {
-			usleep(1000);
-			continue;
-		}
-		w->asked_count++;
-		usleep(w->delay_us);
-		answer_as_loop(w);
+		event_base_loop(w->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		usleep(1000);
 	}
 	return NULL;
 }
@@ -140,8 +151,12 @@ free_port(void)
 static void
 start(struct world *w)
 {
-	struct http_settings settings = { .is_local = !w->is_public };
+	struct http_settings settings = { .is_local = !w->is_public, .asked = &w->asked };
 	struct fail why = { 0 };
+
+	w->base = event_base_new();
+	w->inbox = inbox_new(w->base, w, &why);
+	wake_init(&w->asked, w->inbox, on_asked, w);
 
 	w->port = w->path != NULL ? 0 : free_port();
 	settings.host = w->path != NULL ? w->path : "127.0.0.1";
@@ -157,6 +172,8 @@ stop(struct world *w)
 	w->is_stopping = true;
 	pthread_join(w->loop, NULL);
 	http_free(w->http);
+	inbox_free(w->inbox);
+	event_base_free(w->base);
 }
 
 /* --- a client --- */
