@@ -66,21 +66,17 @@ add_json(struct rows *r, const void *row)
 	buf_printf(r->out, r->count++ > 0 ? ",\n{" : "{");
 	for (size_t i = 0; i < r->column_count; i++) {
 		enum column_type type = r->columns[i].type;
-		const void *field = (const char *)row + i * ROW_FIELD_SIZE;
+		char scratch[NUMBER_TEXT_MAX];
+		const char *text = field_text(type, (const char *)row + i * ROW_FIELD_SIZE, scratch);
 
 		buf_printf(r->out, "%s\"%s\":", i > 0 ? "," : "", r->columns[i].name);
 		if (type == COLUMN_TEXT)
-			json_put_string(r->out, *(const char *const *)field);
+			json_put_string(r->out, text);
 		else if (type == COLUMN_BOOL)
-			buf_printf(r->out, *(const uint64_t *)field != 0 ? "true" : "false");
-		else if (type == COLUMN_INT8_OR_NULL && *(const uint64_t *)field == ROWS_NULL)
-			buf_printf(r->out, "null");
-		else if (type != COLUMN_FLOAT8)
-			buf_printf(r->out, "%" PRIu64, *(const uint64_t *)field);
-		else if (isfinite(*(const double *)field))
-			buf_printf(r->out, "%.15g", *(const double *)field);
+			buf_printf(r->out, *text == 't' ? "true" : "false");
 		else
-			buf_printf(r->out, "null");
+			buf_printf(r->out, "%s",
+				   text == NULL || *text == 'I' ? "null" : text); /* JSON has no Infinity */
 	}
 	buf_printf(r->out, "}");
 }

@@ -80,19 +80,12 @@ snapshot_pool_add(void *to_pool, const void *from_pool)
 {
 	struct snapshot_pool *to = to_pool;
 	const struct snapshot_pool *from = from_pool;
+	uint64_t oldest_us =
+	    to->oldest_waiter_us > from->oldest_waiter_us ? to->oldest_waiter_us : from->oldest_waiter_us;
 
-	counters_add(to->clients, from->clients, sizeof(to->clients));
-	counters_add(to->servers, from->servers, sizeof(to->servers));
-	to->pool_size += from->pool_size;
-	to->max_overflow += from->max_overflow;
-	to->overflow += from->overflow;
-	to->waiting += from->waiting;
-	to->listen_connections += from->listen_connections;
-	to->listening_clients += from->listening_clients;
-	to->listen_channels += from->listen_channels;
-	if (to->oldest_waiter_us < from->oldest_waiter_us)
-		to->oldest_waiter_us = from->oldest_waiter_us;
-	counters_add(&to->counters, &from->counters, sizeof(to->counters));
+	/* Behind its names there are only numbers. */
+	counters_add(to->clients, from->clients, sizeof(*to) - offsetof(struct snapshot_pool, clients));
+	to->oldest_waiter_us = oldest_us;
 }
 
 void

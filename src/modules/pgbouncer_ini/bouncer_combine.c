@@ -19,6 +19,18 @@ emit_of(struct bouncer *b, const char *name, const char *section, const char *ke
 	free(from);
 }
 
+/* Paths are good whatever they are. */
+static void
+emit_path(struct bouncer *b, const char *name, const char *section, const char *key)
+{
+	struct buf value = { 0 };
+	struct fail why;
+
+	bouncer_convert(bouncer_key_find(name), bouncer_value(b, name), &value, &why);
+	emit_of(b, name, section, key, value_put_end(&value));
+	buf_fini(&value);
+}
+
 /* --- where to listen ------------------------------------------------------------------------------------------ */
 
 static void
@@ -72,39 +84,22 @@ combine_listen(struct bouncer *b)
 static void
 combine_log(struct bouncer *b)
 {
-	static const struct bouncer_key path = { .name = "logfile", .type = BOUNCER_PATH };
-	const char *logfile = bouncer_value(b, "logfile");
 	bool is_syslog = atoi(bouncer_value(b, "syslog")) != 0;
-	struct buf value = { 0 };
-	struct fail why;
+	char interval[24];
 
-	if (*logfile != '\0' && bouncer_convert(&path, logfile, &value, &why) == 0) {
-		emit_of(b, "logfile", "log", "destination", value_put_end(&value));
+	if (*bouncer_value(b, "logfile") != '\0') {
+		emit_path(b, "logfile", "log", "destination");
 		if (is_syslog)
 			bouncer_note(b, bouncer_line(b, "syslog"), "syslog: the log goes to logfile only");
 	} else
 		emit_of(b, is_syslog ? "syslog" : "logfile", "log", "destination", is_syslog ? "syslog" : "stderr");
 	emit_of(b, "verbose", "log", "level", atoi(bouncer_value(b, "verbose")) > 0 ? "debug" : "info");
-	value.len = 0;
-	buf_printf(&value, "%ds",
-		   atoi(bouncer_value(b, "log_stats")) != 0 ? atoi(bouncer_value(b, "stats_period")) : 0);
-	emit_of(b, "stats_period", "log", "stats_interval", value_put_end(&value));
-	buf_fini(&value);
+	snprintf(interval, sizeof(interval), "%ds",
+		 atoi(bouncer_value(b, "log_stats")) != 0 ? atoi(bouncer_value(b, "stats_period")) : 0);
+	emit_of(b, "stats_period", "log", "stats_interval", interval);
 }
 
 /* --- who may come in ------------------------------------------------------------------------------------------ */
-
-static void
-emit_path(struct bouncer *b, const char *name, const char *section, const char *key)
-{
-	const struct bouncer_key path = { .name = name, .type = BOUNCER_PATH };
-	struct buf value = { 0 };
-	struct fail why;
-
-	if (bouncer_convert(&path, bouncer_value(b, name), &value, &why) == 0)
-		emit_of(b, name, section, key, value_put_end(&value));
-	buf_fini(&value);
-}
 
 /* PgBouncer has always a query, and asks it when there is a user to ask as. It keeps no answers. */
 static void
