@@ -4,7 +4,7 @@
  * One table: the words of a command, its tag, what may follow, whether it takes an admin, and its line in SHOW HELP.
  * Commands that only drivers send (BEGIN, SELECT 1 ...) stand there too, without a line. Pure.
  *
- * Owns:    struct console_settings its values; struct command its texts, which are within it.
+ * Owns:    struct command its texts, which are within it.
  * Borrows: rows and settings are of static tables; a lexer reads the caller's text.
  * Always:  a command that was read has a row, unless the statement is empty.
  */
@@ -33,8 +33,8 @@
 	ROW(RECONNECT, run_reconnect) ROW(WAIT_CLOSE, run_wait_close) ROW(KILL, run_kill) \
 	ROW(KILL_CLIENT, run_kill_client) ROW(SHUTDOWN, run_shutdown) ROW(SHUTDOWN_SERVERS, run_shutdown) \
 	ROW(SHUTDOWN_CLIENTS, run_shutdown) ROW(RESTART, run_restart) \
-	ROW(RESET_QUERIES, run_reset_queries) ROW(SET, console_set) ROW(RESET, console_reset) ROW(BEGIN, console_begin) ROW(COMMIT, console_end) \
-	ROW(ROLLBACK, console_end) ROW(NOTHING, run_nothing) ROW(SET_CONFIGURATION, run_set_configuration) ROW(REFUSED, run_refused)
+	ROW(RESET_QUERIES, run_reset_queries) ROW(SET, run_nothing) ROW(BEGIN, run_begin) ROW(COMMIT, run_end) \
+	ROW(ROLLBACK, run_end) ROW(NOTHING, run_nothing) ROW(SET_CONFIGURATION, run_set_configuration) ROW(REFUSED, run_refused)
 
 enum command_id {
 	/* answered with rows */
@@ -57,7 +57,7 @@ enum command_argument {
 	ARGUMENT_CLIENT, /* a number */
 	ARGUMENT_SETTING, /* SHOW of one that exists */
 	ARGUMENT_SET, /* name = value */
-	ARGUMENT_RESET, /* ALL, or a name */
+	ARGUMENT_RESET, /* a name, or ALL, which is taken for one */
 	ARGUMENT_PATTERN, /* a string; what is behind it is ignored */
 	ARGUMENT_ANY /* anything, ignored */
 };
@@ -90,7 +90,7 @@ enum query_order {
 /* A command as command_parse() has read it. */
 struct command {
 	const struct command_row *row; /* NULL: an empty statement */
-	const struct console_setting *setting; /* SHOW, SET and RESET; NULL: of no consequence here */
+	const struct console_setting *setting; /* SHOW and SET; NULL: SET of a name that is not one of these */
 	bool has_name, has_text;
 	bool is_for; /* SHOW DATABASE_CODE FOR: text is the SQL */
 	char name[COMMAND_NAME_MAX + 1]; /* a database, a setting */
@@ -116,26 +116,12 @@ const struct command_row *command_find(enum command_id id); /* the first with th
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
 
 /*
- * --- console_settings.c: the session settings that drivers ask the console for, or set, on their own. Setting
- * one changes nothing here but what SHOW says; names and values look like PostgreSQL's. Pure.
+ * --- console_settings.c: the session settings that drivers ask the console for, or set, on their own. Names and values
+ * look like PostgreSQL's; as nothing here depends on them, to set one changes nothing. Pure.
  */
-#define CONSOLE_SETTINGS 19
-
 struct console_setting {
-	const char *name, *value; /* value: before anybody sets it */
-	bool is_reported; /* changes are reported by ParameterStatus */
-	bool is_fixed; /* cannot be set */
-};
-
-/* A session's own values. Zeroed: all as they are by default. */
-struct console_settings {
-	char *values[CONSOLE_SETTINGS]; /* NULL: the default */
+	const char *name, *value;
 };
 
 /* Finds a setting, ignoring case; NULL if there is none. */
 const struct console_setting *console_setting_find(const char *name);
-const struct console_setting *console_setting_at(size_t i); /* NULL after the last one */
-const char *console_settings_get(const struct console_settings *s, const struct console_setting *setting);
-/* value NULL: the default again. Returns 0, or -1 without memory. */
-int console_settings_set(struct console_settings *s, const struct console_setting *setting, const char *value);
-void console_settings_fini(struct console_settings *s); /* all defaults again */

@@ -376,7 +376,6 @@ is_set_phrase(const struct token *t, size_t count)
 static int
 take_set(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
-	const char *name;
 	size_t taken;
 
 	if (count > 1 && (command_is_word(&t[0], "SESSION") || command_is_word(&t[0], "LOCAL"))) {
@@ -385,12 +384,8 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 	}
 	if (is_set_phrase(t, count))
 		return 0;
-	name = phrase_setting(t, count, &taken);
-	if (name != NULL && count > taken) {
-		out->setting = console_setting_find(name);
-		take_value(t + taken, count - taken, out);
+	if (phrase_setting(t, count, &taken) != NULL && count > taken)
 		return 0;
-	}
 	if (count > 0 && take_name(&t[0], out, why) < 0)
 		return -1;
 	for (taken = 1; taken + 1 < count && is_sign(&t[taken], '.'); taken += 2) { /* "pool.pool_size" */
@@ -406,22 +401,6 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 	}
 	out->setting = out->has_name ? console_setting_find(out->name) : NULL;
 	take_value(t + taken + 1, count - taken - 1, out);
-	return 0;
-}
-
-static int
-take_reset(const struct token *t, size_t count, struct command *out, struct fail *why)
-{
-	size_t taken;
-	const char *name = phrase_setting(t, count, &taken);
-
-	if (count == 0)
-		return fail_set(why, "42601", "RESET takes ALL, or a name");
-	if (count == 1 && command_is_word(t, "ALL"))
-		return 0;
-	if (take_name(t, out, why) < 0)
-		return -1;
-	out->setting = console_setting_find(name != NULL ? name : out->name);
 	return 0;
 }
 
@@ -457,7 +436,7 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 	case ARGUMENT_SET:
 		return take_set(t, count, out, why);
 	case ARGUMENT_RESET:
-		return take_reset(t, count, out, why);
+		return count > 0 ? take_name(t, out, why) : fail_set(why, "42601", "RESET takes ALL, or a name");
 	case ARGUMENT_PATTERN:
 		out->has_text =
 		    count > 0 && t->kind == TOKEN_STRING && copy_string(out->text, sizeof(out->text), t->text);

@@ -30,7 +30,6 @@ console_new(const struct console_host *host)
 static void
 console_client_free(struct console_client *cc)
 {
-	console_settings_fini(&cc->settings);
 	buf_fini(&cc->out);
 	buf_fini(&cc->queue);
 	free(cc->script);

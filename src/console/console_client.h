@@ -4,7 +4,6 @@
  *   console.c           messages come in, wait their turn, and are handled; ticks
  *   console_protocol.c  what each message asks for
  *   console_run.c       what each command does
- *   console_session.c   those that concern its own session only
  *
  * Always: a client's messages are handled in order: they are queued after a command that waits, while the client does
  * not read its answers, and when the console's time in this turn of the loop is over. Once it is CONSOLE_GONE, cc->c
@@ -36,7 +35,6 @@ struct console_client {
 	struct console *console;
 	struct client *c;
 	TAILQ_ENTRY(console_client) all;
-	struct console_settings settings;
 	uint8_t tx; /* as in ReadyForQuery: I, T, E */
 	bool is_skipping; /* behind a message of the extended protocol: to the next Sync */
 	enum { CONSOLE_IDLE, CONSOLE_BUSY /* not to be freed */, CONSOLE_GONE /* the client was closed */ } life;
@@ -103,7 +101,3 @@ enum run_result console_run(struct run *r);
 bool console_asks_first(struct console_client *cc, const struct command *command);
 /* Returns 1 if the wait is over, 0 if not, or -1 with *why set if it failed. */
 int console_wait_result(const struct console_client *cc, struct fail *why);
-
-/* console_session.c */
-typedef enum run_result console_run_fn(struct run *r);
-console_run_fn console_set, console_reset, console_begin, console_end;

@@ -140,7 +140,7 @@ console_rows(struct console_client *cc, const struct command *command, struct bu
 	rows.column_count = console_columns(cc->console, command, &scratch, &rows.columns);
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
-		rows_add(&rows, &(struct show_text){ console_settings_get(&cc->settings, command->setting) });
+		rows_add(&rows, &(struct show_text){ command->setting->value });
 	else if (!cc->c->x.stream.is_broken && /* else nobody reads them, and many would hold up the loop */
 		 fill_rows(show, &env, &rows, why) < 0)
 		return -1;
@@ -555,8 +555,39 @@ run_set_configuration(struct run *r)
 	return RUN_DONE;
 }
 
+/* --- transactions, which drivers begin and end on their own, looking at the answers --- */
+
+static void
+warn(struct console_client *cc, const char *sqlstate, const char *text)
+{
+	struct fail what;
+
+	fail_set(&what, sqlstate, "%s", text);
+	message_notice(&cc->out, "WARNING", &what);
+}
+
+static enum run_result
+run_begin(struct run *r)
+{
+	if (r->cc->tx != 'I')
+		warn(r->cc, "25001", "there is already a transaction in progress");
+	r->cc->tx = 'T';
+	return RUN_DONE;
+}
+
+static enum run_result
+run_end(struct run *r)
+{
+	if (r->cc->tx == 'I')
+		warn(r->cc, "25P01", "there is no transaction in progress");
+	if (r->cc->tx == 'E')
+		r->tag = "ROLLBACK";
+	r->cc->tx = 'I';
+	return RUN_DONE;
+}
+
 #define RUN_OF(id, run) [COMMAND_##id] = (run),
-static console_run_fn *const runs[COMMAND_COUNT] = { RUN_LIST(RUN_OF) };
+static enum run_result (*const runs[COMMAND_COUNT])(struct run *r) = { RUN_LIST(RUN_OF) };
 _Static_assert(COMMAND_KILL_CLIENT - COMMAND_PAUSE == 8, "only those from PAUSE to KILL_CLIENT look at all workers");
 
 enum run_result

@@ -217,7 +217,7 @@ def consoles(weir, _):
                      "SLOW", "LISTS", "METRICS", "LOG"):
             wire.ask(query(f"SHOW {what}"))
         expect(wire, query("SET application_name = 'x'"), [])
-        expect(wire, query("SHOW application_name"), [["x"]])
+        expect(wire, query("SHOW application_name"), [[""]])
         wire.ask(parse("s", "SHOW VERSION") + bind("", "s") + describe("P") + execute() + sync())
         wire.ask(query("PAUSE app2"))
         wire.ask(query("RESUME app2"))
