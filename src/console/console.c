@@ -1,6 +1,6 @@
 /*
- * src/console/console.c - messages of console clients: handled as they come, or queued behind a command that waits and
- * behind answers the client does not read. All of them together have a share of each turn of the loop, so that no
+ * src/console/console.c - messages of console clients: queued, and handled at once unless a command before them waits
+ * or the client does not read its answers. All of them together have a share of each turn of the loop, so that no
  * script holds up other clients. See console.h and console_client.h.
  */
 #include "console/console_client.h"
@@ -32,7 +32,6 @@ console_client_free(struct console_client *cc)
 {
 	buf_fini(&cc->out);
 	buf_fini(&cc->queue);
-	free(cc->script);
 	free(cc);
 }
 
@@ -169,12 +168,52 @@ console_turn_is_over(const struct console *k)
 	return clock_now_us() >= k->turn_until_us;
 }
 
+/* Handles what is queued, as far as it goes now. is_over: that of the first message, which has failed. */
 static void
-handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
+handle_queue(struct console_client *cc, bool is_over)
 {
-	console_handle(cc, type, body, len);
-	if (cc->wait == WAIT_NONE && console_turn_is_over(cc->console))
-		cc->wait = WAIT_TURN;
+	struct frame f;
+
+	while (cc->queue_at < cc->queue.len && (is_over || !is_held(cc)) &&
+	       frame_parse(cc->queue.bytes + cc->queue_at, cc->queue.len - cc->queue_at, &f) == FRAME_OK) {
+		if (!is_over &&
+		    !console_handle(cc, f.type, cc->queue.bytes + cc->queue_at + FRAME_HEAD_LEN, f.body_len))
+			break;
+		is_over = false;
+		cc->queue_at += FRAME_HEAD_LEN + (size_t)f.body_len;
+		cc->script_at = 0;
+		cc->has_answered = false;
+		if (cc->wait == WAIT_NONE && console_turn_is_over(cc->console))
+			cc->wait = WAIT_TURN;
+		console_flush(cc);
+	}
+	buf_take_front(&cc->queue, cc->queue_at);
+	cc->queue_at = 0;
+	if (cc->queue.len == 0)
+		buf_fini(&cc->queue);
+}
+
+static void
+pump(struct console_client *cc)
+{
+	struct fail why;
+	int result = console_wait_result(cc, &why);
+	bool is_over;
+
+	if (result == 0 || (cc->wait == WAIT_NONE && cc->queue.len == 0 && !cc->is_reading_off))
+		return;
+	begin_turn(cc->console);
+	cc->life = CONSOLE_BUSY;
+	is_over = cc->wait != WAIT_NONE && !console_go_on(cc, result, &why);
+	console_flush(cc);
+	handle_queue(cc, is_over);
+	/* Reading goes on where something else than the client, or the console's own share of time, must come first. */
+	if (cc->is_reading_off &&
+	    ((cc->wait != WAIT_NONE && cc->wait < WAIT_ROOM) || (cc->queue.len == 0 && !is_held(cc)))) {
+		cc->is_reading_off = false;
+		stream_set_reading(&cc->c->x.stream, true);
+	}
+	console_finish(cc);
 }
 
 void
@@ -186,61 +225,21 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 		close_after(c, "53200", "out of memory");
 		return;
 	}
-	if (is_held(cc) || cc->queue.len > cc->queue_at) {
-		/*
-		 * Reading continues while a command waits, so that pgweir notices if the client leaves; not where the
-		 * client would only add to what pgweir can't keep up with.
-		 */
-		buf_put_u8(&cc->queue, type);
-		buf_put_u32(&cc->queue, (uint32_t)len + 4);
-		buf_put(&cc->queue, body, len);
-		if (!buf_ok(&cc->queue))
-			close_after(c, "54000", "too many messages were sent ahead of an answer");
-		else if ((stream_is_full(&cc->c->x.stream) || cc->wait == WAIT_TURN) && !cc->is_reading_off) {
-			cc->is_reading_off = true;
-			stream_set_reading(&cc->c->x.stream, false);
-		}
-		return;
+	buf_put_u8(&cc->queue, type);
+	buf_put_u32(&cc->queue, (uint32_t)len + 4);
+	buf_put(&cc->queue, body, len);
+	/*
+	 * Reading continues while a command waits, so that pgweir notices if the client leaves; not where the client
+	 * would only add to what pgweir can't keep up with.
+	 */
+	if (!buf_ok(&cc->queue))
+		close_after(c, "54000", "too many messages were sent ahead of an answer");
+	else if (!is_held(cc))
+		pump(cc);
+	else if ((stream_is_full(&cc->c->x.stream) || cc->wait == WAIT_TURN) && !cc->is_reading_off) {
+		cc->is_reading_off = true;
+		stream_set_reading(&cc->c->x.stream, false);
 	}
-	begin_turn(k);
-	cc->life = CONSOLE_BUSY;
-	handle(cc, type, body, len);
-	console_finish(cc);
-}
-
-static void
-pump(struct console_client *cc)
-{
-	struct fail why;
-	int result = console_wait_result(cc, &why);
-	struct frame f;
-
-	if (result == 0 || (cc->wait == WAIT_NONE && cc->queue.len == 0 && !cc->is_reading_off))
-		return;
-	begin_turn(cc->console);
-	cc->life = CONSOLE_BUSY;
-	if (cc->wait != WAIT_NONE)
-		console_go_on(cc, result, &why);
-	console_flush(cc);
-	while (!is_held(cc) && cc->queue_at < cc->queue.len &&
-	       frame_parse(cc->queue.bytes + cc->queue_at, cc->queue.len - cc->queue_at, &f) == FRAME_OK) {
-		const uint8_t *body = cc->queue.bytes + cc->queue_at + FRAME_HEAD_LEN;
-
-		cc->queue_at += FRAME_HEAD_LEN + (size_t)f.body_len;
-		handle(cc, f.type, body, f.body_len);
-		console_flush(cc);
-	}
-	buf_take_front(&cc->queue, cc->queue_at);
-	cc->queue_at = 0;
-	if (cc->queue.len == 0)
-		buf_fini(&cc->queue);
-	/* Reading goes on where something else than the client, or the console's own share of time, must come first. */
-	if (cc->is_reading_off &&
-	    ((cc->wait != WAIT_NONE && cc->wait < WAIT_ROOM) || (cc->queue.len == 0 && !is_held(cc)))) {
-		cc->is_reading_off = false;
-		stream_set_reading(&cc->c->x.stream, true);
-	}
-	console_finish(cc);
 }
 
 static void

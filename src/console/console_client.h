@@ -47,11 +47,10 @@ struct console_client {
 	bool has_wait_database;
 	char wait_database[COMMAND_NAME_MAX + 1];
 	const char *wait_tag; /* the tag of its CommandComplete */
-	char *script; /* the rest of a simple query, behind a statement that waits; NULL: there is none */
-	size_t script_len;
-	/* messages that came meanwhile, as on the wire */
-	struct buf queue;
-	size_t queue_at;
+	struct buf queue; /* messages, as on the wire */
+	size_t queue_at; /* the one that is handled, or next */
+	size_t script_at; /* how much of that one's SQL was read, if some of its statements are yet to be run */
+	bool has_answered; /* one of them was answered */
 };
 
 struct console {
@@ -80,9 +79,11 @@ struct run {
 /* console.c: returns true if the console has had its time in this turn of the loop. */
 bool console_turn_is_over(const struct console *k);
 
-/* console_protocol.c: one message; a wait that is over. Answers are put to cc->out or sent. */
-void console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
-void console_go_on(struct console_client *cc, int result, const struct fail *why);
+/* console_protocol.c. Answers are put to cc->out or sent. */
+/* Handles a message, or what is left of it. Returns false if something is yet to be left: cc->wait says until when. */
+bool console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
+/* A wait is over, as result says. Returns false if it failed, and with it the message that has waited. */
+bool console_go_on(struct console_client *cc, int result, const struct fail *why);
 /* Sends what is in cc->out. */
 void console_flush(struct console_client *cc);
 

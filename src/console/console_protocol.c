@@ -94,27 +94,9 @@ script_failed(struct console_client *cc, const struct fail *why)
 	message_ready(&cc->out, cc->tx);
 }
 
-/* Keeps the rest of a script until the wait is over. */
-static void
-keep_script(struct console_client *cc, const char *text, size_t len)
-{
-	struct fail why;
-
-	cc->script = malloc(len + 1);
-	if (cc->script == NULL) {
-		cc->wait = WAIT_NONE;
-		fail_set(&why, "53200", "out of memory");
-		script_failed(cc, &why);
-		return;
-	}
-	memcpy(cc->script, text, len);
-	cc->script_len = len;
-}
-
-/* All statements in turn; the first that fails ends it. has_any: one was answered before, or will be, as no empty
- * statement waits: it is true whenever a script goes on. */
-static void
-run_script(struct console_client *cc, const char *text, size_t len, bool has_any)
+/* All statements in turn, from cc->script_at on; the first that fails ends it. Returns what console_handle() does. */
+static bool
+run_script(struct console_client *cc, const char *text, size_t len)
 {
 	while (cc->life != CONSOLE_GONE) {
 		enum run_result r = RUN_FAILED;
@@ -122,38 +104,31 @@ run_script(struct console_client *cc, const char *text, size_t len, bool has_any
 		struct fail why;
 		size_t used;
 
-		if (stream_is_full(&cc->c->x.stream) || (has_any && console_turn_is_over(cc->console))) {
+		if (stream_is_full(&cc->c->x.stream) || (cc->has_answered && console_turn_is_over(cc->console))) {
 			cc->wait = stream_is_full(&cc->c->x.stream) ? WAIT_ROOM : WAIT_TURN;
-			keep_script(cc, text, len);
-			return;
+			return false;
 		}
-		if (console_read(cc, text, len, &used, &command, &why) == 0) {
-			if (command.row == NULL && used == len)
+		if (console_read(cc, text + cc->script_at, len - cc->script_at, &used, &command, &why) == 0) {
+			if (command.row == NULL && cc->script_at + used == len)
 				break;
-			if (console_asks_first(cc, &command)) {
-				keep_script(cc, text, len);
-				return;
-			}
+			if (console_asks_first(cc, &command))
+				return false;
 			r = command.row == NULL ? RUN_DONE : run_simply(cc, &command, &why);
-			has_any = has_any || command.row != NULL;
+			cc->has_answered |= command.row != NULL;
 		}
-		text += used;
-		len -= used;
-		if (r == RUN_FAILED) {
+		cc->script_at += used;
+		if (r == RUN_FAILED)
 			script_failed(cc, &why);
-			return;
-		}
-		if (r == RUN_WAITS) {
-			keep_script(cc, text, len);
-			return;
-		}
+		if (r != RUN_DONE)
+			return r == RUN_FAILED;
 	}
-	if (!has_any)
+	if (!cc->has_answered)
 		message_put(&cc->out, 'I', NULL, 0);
 	message_ready(&cc->out, cc->tx);
+	return true;
 }
 
-void
+bool
 console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
 {
 	const uint8_t *end = len > 0 ? memchr(body, 0, len) : NULL;
@@ -163,9 +138,9 @@ console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, siz
 		cc->is_skipping = false;
 		message_ready(&cc->out, cc->tx);
 	} else if (cc->is_skipping)
-		return;
+		return true;
 	else if (type == 'Q' && end != NULL && end == body + len - 1)
-		run_script(cc, (const char *)body, len - 1, false);
+		return run_script(cc, (const char *)body, len - 1);
 	else if (type == 'Q') {
 		fail_set(&why, "08P01", "invalid message format");
 		script_failed(cc, &why);
@@ -181,21 +156,16 @@ console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, siz
 		cc->is_skipping = true;
 	}
 	/* Flush: answers are never held back. CopyData and the like: without a COPY they are ignored. */
+	return true;
 }
 
-void
+bool
 console_go_on(struct console_client *cc, int result, const struct fail *why)
 {
-	enum wait_kind wait = cc->wait;
-	char *script = cc->script;
-
-	cc->wait = WAIT_NONE;
-	cc->script = NULL;
-	if (result >= 0 && (wait == WAIT_QUIET || wait == WAIT_FLUSHED || wait == WAIT_CLOSED))
-		message_complete(&cc->out, cc->wait_tag);
 	if (result < 0)
 		script_failed(cc, why);
-	else if (script != NULL)
-		run_script(cc, script, cc->script_len, true);
-	free(script);
+	else if (cc->wait == WAIT_QUIET || cc->wait == WAIT_FLUSHED || cc->wait == WAIT_CLOSED)
+		message_complete(&cc->out, cc->wait_tag);
+	cc->wait = WAIT_NONE;
+	return result >= 0;
 }
