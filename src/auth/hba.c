@@ -123,20 +123,6 @@ fits_one(const struct hba_names *names, const struct hba_question *q, bool is_da
 	return fit;
 }
 
-static bool
-is_in_range(const struct hba_rule *rule, const struct hba_question *q)
-{
-	int family;
-	const uint8_t *bytes = network_address(q->address, &family);
-
-	if (family != rule->family)
-		return false;
-	for (size_t i = 0; i < hba_address_len(family); i++)
-		if (((bytes[i] ^ rule->address[i]) & rule->mask[i]) != 0)
-			return false;
-	return true;
-}
-
 static enum hba_fit
 fits_address(const struct hba_rule *rule, const struct hba_question *q, bool may_ask)
 {
@@ -146,7 +132,7 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q, bool may
 		return HBA_YES;
 	if (rule->reach == HBA_REACH_NAME)
 		return fits_asked(q->has_name, rule->host, q, may_ask);
-	if (rule->reach == HBA_REACH_RANGE ? is_in_range(rule, q)
+	if (rule->reach == HBA_REACH_RANGE ? network_contains(&rule->range, q->address)
 					   : q->is_near != NULL && q->is_near(q->address, is_net))
 		return HBA_YES;
 	return HBA_NO;

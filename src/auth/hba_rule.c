@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 
 /* A line being read: which of its fields is next, and where problems are reported. */
 struct line {
@@ -146,56 +145,33 @@ take_names(struct line *l, const char *missing, struct hba_names *names,
 
 /* --- Addresses. --- */
 
-size_t
-hba_address_len(int family)
-{
-	return family == AF_INET ? 4 : 16;
-}
-
-/* Parses a numeric address. Returns its family, or 0 if it is neither IPv4 nor IPv6. */
-static int
-parse_address(const char *text, uint8_t out[static 16])
-{
-	if (inet_pton(AF_INET, text, out) == 1)
-		return AF_INET;
-	return inet_pton(AF_INET6, text, out) == 1 ? AF_INET6 : 0;
-}
-
 static bool
-take_prefix_len(struct line *l, const char *text)
+has_bit(const struct network *n, unsigned i)
 {
-	struct hba_rule *rule = l->rule;
-	unsigned most = (unsigned)hba_address_len(rule->family) * 8;
-	unsigned long bits = 0;
-	char *end = NULL;
-
-	if (isdigit((unsigned char)*text))
-		bits = strtoul(text, &end, 10);
-	if (end == NULL || *end != '\0' || bits > most)
-		return bad_rule(l, "\"/%.50s\" is not a CIDR mask: a number from 0 to %u", text, most);
-	for (size_t i = 0; bits > 0; i++) {
-		unsigned here = bits < 8 ? (unsigned)bits : 8;
-
-		rule->mask[i] = (uint8_t)(0xff00u >> here);
-		bits -= here;
-	}
-	return true;
+	return (n->address[i / 8] & 0x80u >> i % 8) != 0;
 }
 
 static bool
 take_mask(struct line *l)
 {
 	const struct rule_word *word = next_single(l, "mask (write the address as in 10.0.0.0/8, or a mask behind it)");
-	int family;
+	unsigned bits = 0, ones = 0;
+	struct network mask;
 
 	if (word == NULL)
 		return false;
-	family = parse_address(word->text, l->rule->mask);
-	if (family == 0)
+	if (strchr(word->text, '/') != NULL || !network_parse(word->text, &mask))
 		return bad_rule(l, "\"%.100s\" is not a mask; write the address as in 10.0.0.0/8, or a mask behind it",
 				word->text);
-	if (family != l->rule->family)
+	if (mask.family != l->rule->range.family)
 		return bad_rule(l, "address and mask must both be IPv4, or both IPv6");
+	for (unsigned i = 0; i < mask.bits; i++) {
+		bits = has_bit(&mask, i) ? i + 1 : bits;
+		ones += has_bit(&mask, i);
+	}
+	if (ones != bits)
+		return bad_rule(l, "mask \"%.100s\" has holes; write one rule for each network", word->text);
+	l->rule->range.bits = bits;
 	return true;
 }
 
@@ -228,21 +204,24 @@ take_host(struct line *l, const struct rule_word *word)
 static bool
 take_range(struct line *l, const struct rule_word *word)
 {
-	struct hba_rule *rule = l->rule;
+	struct network *range = &l->rule->range;
 	size_t len = strcspn(word->text, "/");
 	bool has_slash = word->text[len] == '/';
 	char text[INET6_ADDRSTRLEN + 1] = "";
+	unsigned most;
 
-	rule->reach = HBA_REACH_RANGE;
+	l->rule->reach = HBA_REACH_RANGE;
 	if (len < sizeof(text))
 		memcpy(text, word->text, len);
-	text[len < sizeof(text) ? len : 0] = '\0';
-	rule->family = parse_address(text, rule->address);
-	if (rule->family == 0)
+	if (!network_parse(text, range))
 		return take_host(l, word);
-	if (rule->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)rule->address))
+	most = range->bits;
+	if (range->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)range->address))
 		return bad_rule(l, "%s matches nobody: such clients have IPv4 addresses; write it as one", text);
-	return has_slash ? take_prefix_len(l, word->text + len + 1) : take_mask(l);
+	if (!has_slash)
+		return take_mask(l);
+	return network_parse(word->text, range) ||
+	       bad_rule(l, "\"%.50s\" is not a CIDR mask: a number from 0 to %u", word->text + len, most);
 }
 
 static bool
@@ -408,12 +387,9 @@ is_loopback(const struct hba_rule *rule)
 		return true;
 	if (rule->reach != HBA_REACH_RANGE)
 		return false;
-	if (rule->family == AF_INET)
-		return rule->address[0] == 127 && rule->mask[0] == 0xff;
-	for (size_t i = 0; i < 16; i++)
-		if (rule->mask[i] != 0xff)
-			return false;
-	return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)rule->address);
+	if (rule->range.family == AF_INET)
+		return rule->range.address[0] == 127 && rule->range.bits >= 8;
+	return rule->range.bits == 128 && IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)rule->range.address);
 }
 
 static void

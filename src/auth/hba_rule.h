@@ -2,8 +2,7 @@
 #pragma once
 
 #include "auth/hba.h"
-
-#include <stdint.h>
+#include "base/text.h"
 
 enum hba_type { HBA_LOCAL, HBA_HOST, HBA_HOSTSSL, HBA_HOSTNOSSL, HBA_HOSTGSSENC, HBA_HOSTNOGSSENC };
 enum hba_name_kind {
@@ -30,8 +29,7 @@ struct hba_rule {
 	enum hba_type type;
 	struct hba_names databases, users;
 	enum hba_reach reach; /* which addresses fit; unused for local */
-	int family; /* HBA_REACH_RANGE: AF_INET or AF_INET6 */
-	uint8_t address[16], mask[16]; /* IPv4 uses the first 4 bytes; in network order */
+	struct network range; /* HBA_REACH_RANGE */
 	char *host; /* HBA_REACH_NAME */
 	enum hba_method method;
 	enum hba_clientcert clientcert;
@@ -46,4 +44,3 @@ struct hba_rule {
 /* Returns false if the line is wrong; errors has then grown. In either case hba_rule_fini() frees what was filled. */
 bool hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct rule_reading *reading);
 void hba_rule_fini(struct hba_rule *rule);
-size_t hba_address_len(int family); /* bytes */

@@ -325,6 +325,8 @@ static const struct {
 	{ "a short address", "host all all 127.1/8 trust\n", "hba:1: \"127.1/8\" is not an address" },
 	{ "a very long address", "host all all 1111111111111111111111111111111111111111111111111111111111111/8 trust\n",
 	  "hba:1: \"11111111" },
+	{ "a mask with holes", "host all all 10.0.0.1 255.0.255.0 trust\n",
+	  "hba:1: mask \"255.0.255.0\" has holes; write one rule for each network" },
 	{ "masks of two kinds", "host all all 10.0.0.1 ffff:: trust\n", "hba:1: address and mask must both be IPv4" },
 	{ "IPv4 written as IPv6", "host all all ::ffff:10.0.0.0/104 trust\n", "hba:1: ::ffff:10.0.0.0 matches nobody" },
 	{ "a method that is not there", "host all all all sspi\n",
