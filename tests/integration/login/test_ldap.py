@@ -401,22 +401,20 @@ SCRAM = "host all plainuser 127.0.0.1/32 scram-sha-256\n"
 
 @pytest.mark.alone
 def test_a_dead_server_costs_its_clients_an_error_and_nobody_else_anything(weir, own_directory):
-    start(weir, by_reader(own_directory), SCRAM, external_timeout="3s", max_client_connections=1000)
-    before = login_seconds(weir, 30)
+    lasts = round(3 * SLOWNESS)
+    start(weir, by_reader(own_directory), SCRAM, external_timeout=f"{lasts}s", max_client_connections=1000)
     own_directory.stand_still()
-    wires = ask_for_password(weir, 200)
     begun = time.monotonic()
+    wires = ask_for_password(weir, 200)
     for wire in wires:
         wire.send(password_message("in-the-directory"))
     wait_until(lambda: weir.metric("pgweir_external_logins", state="waiting") == 200 - 8)
-    meanwhile = login_seconds(weir, 30)
-    assert time.monotonic() - begun < 3, "it was as slow as the dead server"
-    # the quickest: the others are as slow as this machine is busy
-    assert min(meanwhile) < 2 * min(before) + 0.001, (before, meanwhile)
+    assert min(login_seconds(weir, 30)) < lasts / 10
+    assert weir.metric_now("pgweir_external_logins", state="waiting") == 200 - 8, "it was as slow as the dead server"
     for wire in wires:
         reply = wire.read_until("E")[-1]
         assert (reply.sqlstate, reply.error["M"]) == not_now("web")
-    assert 2.8 < time.monotonic() - begun < 10
+    assert 0.9 * lasts < time.monotonic() - begun < 10 * SLOWNESS
     weir.wait_log("LDAP: could not bind for a search at ldap://127.0.0.1:", ": Timed out")
     # libldap gives up by itself: no thread is lost for good, though the server is still dead.
     wait_until(lambda: calls(weir, "lost") + calls(weir, "running") + calls(weir, "waiting") == 0)
@@ -470,7 +468,7 @@ def test_500_logins_at_once(weir, directory):
     wires = ask_for_password(weir, 500)
     for i, wire in enumerate(wires):
         wire.send(password_message("in-the-directory" if i % 10 else "wrong"))
-    ends = [wire.read_until("ZE", timeout=60)[-1].type for wire in wires]
+    ends = [wire.read_until("ZE", timeout=60 * SLOWNESS)[-1].type for wire in wires]
     assert ends == ["Z" if i % 10 else "E" for i in range(500)]
     assert weir.metric_now("pgweir_client_logins_total", method="ldap", result="ok") == 450
 

@@ -175,20 +175,18 @@ def test_a_module_that_is_not_there(weir, service):
 
 @pytest.mark.alone
 def test_a_slow_module_costs_its_clients_an_error_and_nobody_else_anything(weir, script):
-    start(weir, script(f"while [ ! -e {weir.directory}/go ]; do sleep 0.1; done"), external_timeout="3s")
-    before = login_seconds(weir, 30)
+    lasts = round(3 * SLOWNESS)
+    start(weir, script(f"while [ ! -e {weir.directory}/go ]; do sleep 0.1; done"), external_timeout=f"{lasts}s")
     wires = ask_for_password(weir, 20)
     for wire in wires:
         wire.send(password_message("exec-secret"))
     wait_until(lambda: (calls(weir, "running"), calls(weir, "waiting")) == (8, 12))
-    meanwhile = login_seconds(weir, 30)
+    assert min(login_seconds(weir, 30)) < lasts / 10
     assert all(wire.has_nothing_more(0) for wire in wires), "it was as slow as the module"
-    # the quickest: the others are as slow as this machine is busy
-    assert min(meanwhile) < 2 * min(before) + 0.001, (before, meanwhile)
     for wire in wires:
         reply = wire.read_until("E")[-1]
         assert reply.error["M"] == 'PAM authentication is not possible at the moment for user "web"' and reply.sqlstate == "57P03"
-    weir.wait_log("PAM did not answer within 3 s (external_timeout)")
+    weir.wait_log(f"PAM did not answer within {lasts} s (external_timeout)")
     # Nobody can end its calls: they are lost, and further logins are refused at once.
     wait_until(lambda: (calls(weir, "lost"), calls(weir, "running"), calls(weir, "waiting")) == (8, 0, 0))
     answer, seconds = timed(refused, weir, "web", "exec-secret")
@@ -220,7 +218,7 @@ def test_100_logins_at_once(weir, script):
     wires = ask_for_password(weir, 100)
     for i, wire in enumerate(wires):
         wire.send(password_message("exec-secret" if i % 10 else "wrong"))
-    assert [wire.read_until("ZE", timeout=60)[-1].type for wire in wires] == ["Z" if i % 10 else "E" for i in range(100)]
+    assert [wire.read_until("ZE", timeout=60 * SLOWNESS)[-1].type for wire in wires] == ["Z" if i % 10 else "E" for i in range(100)]
 
 
 def test_method_pam_and_its_reload(weir, script):
