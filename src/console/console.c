@@ -209,7 +209,7 @@ pump(struct console_client *cc)
 	handle_queue(cc, is_over);
 	/* Reading goes on where something else than the client, or the console's own share of time, must come first. */
 	if (cc->is_reading_off &&
-	    ((cc->wait != WAIT_NONE && cc->wait < WAIT_ROOM) || (cc->queue.len == 0 && !is_held(cc)))) {
+	    ((cc->wait != WAIT_NONE && cc->wait != WAIT_TURN) || (cc->queue.len == 0 && !is_held(cc)))) {
 		cc->is_reading_off = false;
 		stream_set_reading(&cc->c->x.stream, true);
 	}

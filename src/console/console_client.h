@@ -24,9 +24,7 @@ enum wait_kind {
 	WAIT_FLUSHED, /* SUSPEND: until all that was read is sent */
 	WAIT_CLOSED, /* WAIT_CLOSE: until the servers that were to be closed are gone */
 	WAIT_BLOCKING, /* until PostgreSQL has said who blocks whom, or has not */
-	/* from here on no command waits: */
-	WAIT_ROOM, /* until the client has read more of its answers */
-	WAIT_TURN /* until the loop has served others: the console has had its time in this turn */
+	WAIT_TURN /* no command waits: until the loop has served others, as the console has had its time in this turn */
 };
 
 enum ending { ENDING_NONE, ENDING_SHUTDOWN, ENDING_SELF };
@@ -80,7 +78,8 @@ struct run {
 bool console_turn_is_over(const struct console *k);
 
 /* console_protocol.c. Answers are put to cc->out or sent. */
-/* Handles a message, or what is left of it. Returns false if something is yet to be left: cc->wait says until when. */
+/* Handles a message, or what is left of it. Returns false if something is left for later: cc->wait says until when,
+ * or the client is to read more of its answers. */
 bool console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
 /* A wait is over, as result says. Returns false if it failed, and with it the message that has waited. */
 bool console_go_on(struct console_client *cc, int result, const struct fail *why);

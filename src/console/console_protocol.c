@@ -104,8 +104,10 @@ run_script(struct console_client *cc, const char *text, size_t len)
 		struct fail why;
 		size_t used;
 
-		if (stream_is_full(&cc->c->x.stream) || (cc->has_answered && console_turn_is_over(cc->console))) {
-			cc->wait = stream_is_full(&cc->c->x.stream) ? WAIT_ROOM : WAIT_TURN;
+		if (stream_is_full(&cc->c->x.stream))
+			return false;
+		if (cc->has_answered && console_turn_is_over(cc->console)) {
+			cc->wait = WAIT_TURN;
 			return false;
 		}
 		if (console_read(cc, text + cc->script_at, len - cc->script_at, &used, &command, &why) == 0) {

@@ -279,8 +279,6 @@ console_wait_result(const struct console_client *cc, struct fail *why)
 	case WAIT_CLOSED:
 	case WAIT_BLOCKING:
 		return look_everywhere(cc, database);
-	case WAIT_ROOM:
-		return !stream_is_full(&cc->c->x.stream);
 	case WAIT_TURN:
 	case WAIT_NONE:
 		break;
