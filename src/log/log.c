@@ -121,16 +121,11 @@ change_destination(struct log *log, const char *destination, struct fail *why)
 	return 0;
 }
 
-/* Called with the lock held. The check reports to the caller what the writer's thread could only count. */
+/* Called with the lock held. */
 static int
 reopen(struct log *log, struct fail *why)
 {
-	if (log->writer == NULL)
-		return 0;
-	if (log_file_check(log->destination, why) < 0)
-		return -1;
-	log_writer_reopen(log->writer);
-	return 0;
+	return log->writer == NULL ? 0 : log_writer_reopen(log->writer, why);
 }
 
 int

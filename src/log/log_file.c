@@ -12,8 +12,8 @@
 
 #define POLL_MS 50
 
-static int
-open_destination(const char *destination, struct fail *why)
+int
+log_file_open(const char *destination, struct fail *why)
 {
 	int fd;
 
@@ -24,18 +24,6 @@ open_destination(const char *destination, struct fail *why)
 	if (fd < 0)
 		return fail_set(why, "58P01", "could not open \"%s\": %s", destination, strerror(errno));
 	return fd;
-}
-
-int
-log_file_check(const char *destination, struct fail *why)
-{
-	int fd = open_destination(destination, why);
-
-	if (fd < 0)
-		return -1;
-	if (fd != STDERR_FILENO)
-		close(fd);
-	return 0;
 }
 
 static void
@@ -56,7 +44,7 @@ log_file_init(struct log_file *f, const char *destination, struct fail *why)
 
 	memset(f, 0, sizeof(*f));
 	f->fd = -1;
-	fd = open_destination(destination, why);
+	fd = log_file_open(destination, why);
 	if (fd < 0)
 		return -1;
 	set_fd(f, fd);
@@ -74,17 +62,8 @@ log_file_fini(struct log_file *f)
 }
 
 void
-log_file_reopen(struct log_file *f)
+log_file_replace(struct log_file *f, int fd)
 {
-	int fd;
-
-	if (f->path == NULL)
-		return;
-	fd = open_destination(f->path, NULL);
-	if (fd < 0) {
-		atomic_fetch_add(&f->errors, 1);
-		return;
-	}
 	close(f->fd);
 	set_fd(f, fd);
 }

@@ -32,7 +32,8 @@ struct log_writer {
 	enum thread_state state;
 	size_t first, queued_len; /* the ring's oldest byte, and the number of bytes */
 	enum { RUNS, STOPS, STOPS_ALONE /* and frees everything itself */ } life;
-	bool want_reopen, is_prompt;
+	int reopened; /* a descriptor that is to take the place of the file's; -1: none */
+	bool is_prompt;
 
 	char *ring;
 	size_t ring_len;
@@ -74,16 +75,18 @@ writer_run(void *arg)
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		size_t first, len;
+		int fd;
 
-		while (w->queued_len == 0 && w->life == RUNS && !w->want_reopen) {
+		while (w->queued_len == 0 && w->life == RUNS && w->reopened < 0) {
 			w->state = THREAD_ASLEEP;
 			pthread_cond_wait(&w->wake, &w->lock);
 		}
 		w->state = THREAD_AWAKE;
-		if (w->want_reopen) {
-			w->want_reopen = false;
+		if (w->reopened >= 0) {
+			fd = w->reopened;
+			w->reopened = -1;
 			pthread_mutex_unlock(&w->lock);
-			log_file_reopen(&w->file);
+			log_file_replace(&w->file, fd);
 			pthread_mutex_lock(&w->lock);
 			continue;
 		}
@@ -128,6 +131,7 @@ log_writer_new(const char *destination, size_t ring_len, struct fail *why)
 	pthread_mutex_init(&w->lock, NULL);
 	if (log_file_init(&w->file, destination, why) < 0)
 		goto fail;
+	w->reopened = -1;
 	w->ring_len = ring_len;
 	w->ring = xmalloc(ring_len);
 	/* The thread takes no signals: they belong to the loop. */
@@ -225,13 +229,25 @@ log_writer_set_prompt(struct log_writer *w, bool is_prompt)
 	pthread_mutex_unlock(&w->lock);
 }
 
-void
-log_writer_reopen(struct log_writer *w)
+int
+log_writer_reopen(struct log_writer *w, struct fail *why)
 {
+	int fd;
+
+	if (w->file.path == NULL)
+		return 0;
+	fd = log_file_open(w->file.path, why);
+	if (fd < 0) {
+		atomic_fetch_add(&w->file.errors, 1);
+		return -1;
+	}
 	pthread_mutex_lock(&w->lock);
-	w->want_reopen = true;
+	if (w->reopened >= 0)
+		close(w->reopened);
+	w->reopened = fd;
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
+	return 0;
 }
 
 uint64_t

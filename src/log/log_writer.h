@@ -24,10 +24,9 @@ void log_writer_retire(struct log_writer *w);
 int log_writer_put(struct log_writer *w, const char *line, size_t line_len);
 /* A prompt writer wakes its thread for each line: one system call more, and no few milliseconds of delay. */
 void log_writer_set_prompt(struct log_writer *w, bool is_prompt);
-/*
- * Reopens the path before the next line. If that fails, log_writer_errors() counts it, and the old file stays in use.
- */
-void log_writer_reopen(struct log_writer *w);
+/* Reopens the path before the next line. Returns 0, or -1 with *why set: log_writer_errors() counts it, and the old
+ * file stays in use. */
+int log_writer_reopen(struct log_writer *w, struct fail *why);
 uint64_t log_writer_dropped(const struct log_writer *w); /* lines that found the ring full */
 uint64_t log_writer_errors(const struct log_writer *w); /* lines that could not be written (disk full and the like) */
 
@@ -52,9 +51,7 @@ struct log_file {
 /* destination: "stderr" or a path (created 0640, appended to). Returns 0, or -1 with *why set. */
 int log_file_init(struct log_file *f, const char *destination, struct fail *why);
 void log_file_fini(struct log_file *f); /* also after a failed init */
-/* Reopens the path; if that fails, the old file stays in use. */
-void log_file_reopen(struct log_file *f);
+int log_file_open(const char *destination, struct fail *why); /* returns a descriptor, or -1 with *why set */
+void log_file_replace(struct log_file *f, int fd); /* from now on it writes there; not of stderr. Takes fd */
 /* Writes lines. A piece may end within a line, which the next piece then continues. */
 void log_file_write(struct log_file *f, const char *bytes, size_t len);
-/* Returns 0 if destination can be opened now, or -1 with *why set. */
-int log_file_check(const char *destination, struct fail *why);

@@ -241,10 +241,11 @@ log_writer_put(struct log_writer *w, const char *line, size_t line_len)
 	return 0;
 }
 
-void
-log_writer_reopen(struct log_writer *w)
+int
+log_writer_reopen(struct log_writer *w, struct fail *why)
 {
-	(void)w;
+	(void)w, (void)why;
+	return 0;
 }
 
 uint64_t

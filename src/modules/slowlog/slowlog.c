@@ -108,7 +108,7 @@ configure(void *slowlog, const struct config *config, struct fail *why)
 	pthread_mutex_lock(&s->lock);
 	set_settings(s, config);
 	if (is_same_file)
-		log_writer_reopen(s->writer);
+		log_writer_reopen(s->writer, why); /* what fails is counted */
 	else {
 		/* The old writer's thread finishes by itself; lines that it loses from now
 		 * on are not counted. */
@@ -125,9 +125,10 @@ static void
 reopen(void *slowlog)
 {
 	struct slowlog *s = slowlog;
+	struct fail ignored; /* it is counted */
 
 	pthread_mutex_lock(&s->lock);
-	log_writer_reopen(s->writer);
+	log_writer_reopen(s->writer, &ignored);
 	pthread_mutex_unlock(&s->lock);
 }
 
