@@ -5,12 +5,14 @@ import os
 import subprocess
 from pathlib import Path
 
+from waiting import SLOWNESS
+
 # What Go has compiled once it keeps.
 GO = {"HOME": str(Path.home()), **os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0", "GOPATH": "/usr/share/gocode", "GOFLAGS": ""}
 
 
 def check(words, **more):
-    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, **more)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100 * SLOWNESS, check=False, **more)
     assert done.returncode == 0, f"{' '.join(map(str, words))}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
 

@@ -25,7 +25,7 @@ import pytest
 import rawwire
 import transport
 from postgres import PASSWORDS
-from waiting import free_port, wait_until
+from waiting import SLOWNESS, free_port, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIRECT = os.environ.get("PGWEIR_DIRECT", "") not in ("", "0")
@@ -265,7 +265,7 @@ class Weir:
 
     def wait_exit(self, timeout=10):
         """Waits for its end and tells the exit code; the fixture then takes that end for wanted."""
-        self.expected_exit = wait_process(self.process, timeout)
+        self.expected_exit = wait_process(self.process, timeout * SLOWNESS)
         return self.expected_exit
 
     def stop(self, how=SIGINT, timeout=15):
@@ -286,7 +286,7 @@ class Weir:
         wait_until(lambda: self._last_ready() != old.pid, 60, "the successor to be ready")
         self.process = Successor(self._last_ready())
         if wait:
-            assert wait_process(old, 30) == 0
+            assert wait_process(old, 30 * SLOWNESS) == 0
         else:
             self.predecessors.append(old)
         return old
@@ -338,13 +338,13 @@ class Weir:
                 else:
                     self.process.send_signal(SIGINT)
                     try:
-                        code = wait_process(self.process, 30)
+                        code = wait_process(self.process, 30 * SLOWNESS)
                         if code != 0:
                             problems.append(f"pgweir ended with {code} after SIGINT")
                     except subprocess.TimeoutExpired:
                         self.process.kill()
                         self.process.wait()
-                        problems.append("pgweir did not end within 30 s of SIGINT")
+                        problems.append(f"pgweir did not end within {30 * SLOWNESS:.0f} s of SIGINT")
             elif code is None:
                 self.process.kill()
                 self.process.wait()
@@ -355,7 +355,7 @@ class Weir:
                         problems.append(f"in the log: {line}")
         for process in self.predecessors:   # they are stopped with their successor, or end with their last client
             try:
-                wait_process(process, 15)
+                wait_process(process, 15 * SLOWNESS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -380,7 +380,7 @@ class Weir:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def http(self, path, method="GET", headers=None, body=None):
-        with closing(http.client.HTTPConnection(self.host, self.http_port, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection(self.host, self.http_port, timeout=10 * SLOWNESS)) as connection:
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()
             return SimpleNamespace(status=response.status, headers=response.headers,
@@ -441,7 +441,7 @@ class Weir:
     def dsn(self, user="web", database="app", **words):
         host, port = self.address
         words = {"host": host, "port": port, "user": user, "dbname": database, "gssencmode": "disable",
-                 "connect_timeout": 10, **transport.libpq_words(), **words}
+                 "connect_timeout": round(10 * SLOWNESS), **transport.libpq_words(), **words}
         return " ".join("%s='%s'" % (key, str(value).replace("\\", "\\\\").replace("'", "\\'"))
                         for key, value in words.items())
 
@@ -571,7 +571,7 @@ def read_slowly(weir):
         wire.send(rawwire.query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
         wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
         time.sleep(max(0.7, 4 * (time.monotonic() - begin)))
-        wire.read_until("Z", timeout=20)
+        wire.read_until("Z")
 
 
 def hold(weir, there, dbname):

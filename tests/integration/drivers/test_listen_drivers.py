@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 import transport
+from waiting import SLOWNESS
 
 HERE = Path(__file__).parents[1]
 
@@ -176,7 +177,7 @@ def test_asyncpg_listeners(pool):
 def test_node_postgres_notifications(pool):
     host, port = pool.address
     done = subprocess.run(["node", str(HERE / "pg_suite.js"), "notifications"], capture_output=True, text=True,
-                          timeout=50, check=False,
+                          timeout=50 * SLOWNESS, check=False,
                           env={**os.environ, "PGHOST": host, "PGPORT": str(port), "PGUSER": "web",
                                "PGDATABASE": "app", **transport.environment()})
     assert done.returncode == 0 and done.stdout.strip() == "ok", done.stderr

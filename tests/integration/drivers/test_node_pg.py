@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import transport
-from waiting import PATIENCE
+from waiting import PATIENCE, SLOWNESS
 
 HERE = Path(__file__).parents[1]
 
 
 def node(weir, case, **environment):
     host, port = weir.address
-    done = subprocess.run(["node", str(HERE / "pg_suite.js"), case], capture_output=True, text=True, timeout=50,
+    done = subprocess.run(["node", str(HERE / "pg_suite.js"), case], capture_output=True, text=True, timeout=50 * SLOWNESS,
                           check=False, env={**os.environ, "PGHOST": host, "PGPORT": str(port), "PGUSER": "web",
                                             "PGDATABASE": "app", **transport.environment(), **environment})
     assert done.returncode == 0 and done.stdout.strip() == "ok", done.stderr

@@ -21,7 +21,7 @@ from authority import Authority
 from rawwire import scram_verifier, ssl_request
 from programs import check
 from test_drivers import JDBC, cc, gobuild, javac, words_of
-from waiting import free_port
+from waiting import SLOWNESS, free_port
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -84,7 +84,7 @@ def surroundings(weir, authority, **more):
 
 def refusal(words, environment):
     """What a driver says that must not get in."""
-    done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=50 * SLOWNESS, check=False, env=environment)
     assert done.returncode == 3 and "refused:" in done.stdout, done.stdout + done.stderr
     return done.stdout
 

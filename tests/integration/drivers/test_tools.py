@@ -8,6 +8,7 @@ import pytest
 
 import transport
 from crowd import in_clients
+from waiting import SLOWNESS
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def tool(busy):
         env = {"PATH": os.environ["PATH"], "HOME": str(busy.directory), "LANG": "C.UTF-8", "PGHOST": host,
                "PGPORT": str(port), "PGUSER": "web", "PGDATABASE": database, **transport.environment(),
                "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10", **environment}
-        done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=50, check=False, env=env,
+        done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=50 * SLOWNESS, check=False, env=env,
                               cwd=busy.directory)
         assert (done.returncode != 0) == fails, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout

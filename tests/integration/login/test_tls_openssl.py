@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from authority import Authority
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -31,7 +31,7 @@ def s_client(weir):
     def run(*words, starttls=True, text=""):
         command = ["openssl", "s_client", "-connect", f"127.0.0.1:{weir.port}",
                    *(["-starttls", "postgres"] if starttls else []), *map(str, words)]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False,
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30 * SLOWNESS, check=False,
                               env={**os.environ, "LC_ALL": "C"})
         return done.returncode, done.stdout + done.stderr
     return run
@@ -116,7 +116,7 @@ def test_a_session_is_resumed(tls, authority, tmp_path, version):
                               text=True) as process:
             if "-sess_out" in more:
                 wait_until(lambda: session.exists() and session.stat().st_size > 0, what="a ticket")
-            said, _ = process.communicate("", timeout=20)
+            said, _ = process.communicate("", timeout=20 * SLOWNESS)
             assert process.returncode == 0, said
             return said
     assert "New, TLSv" in visit("-sess_out", str(session))

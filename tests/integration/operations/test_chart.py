@@ -13,6 +13,7 @@ import yaml
 
 from authority import Authority
 from programs import compiled
+from waiting import SLOWNESS
 from weir import DIRECT, REPOSITORY, find_binary
 
 CHART = REPOSITORY / "contrib" / "helm" / "pgweir"
@@ -92,7 +93,7 @@ def chart(tmp_path_factory):
         given = {"Values": values, "Release": {"Name": "pool", "Namespace": "db", "Service": "Helm"},
                  "Chart": {"AppVersion": about["appVersion"]}}
         done = subprocess.run([program, CHART], input=json.dumps(given), capture_output=True, text=True, check=False,
-                              timeout=20)
+                              timeout=20 * SLOWNESS)
         if fails:
             assert done.returncode != 0 and fails in done.stderr, done
             return None
@@ -224,7 +225,7 @@ def check_config(objects, tmp_path):
         ini = re.sub(rf"= /etc/pgweir[\w-]*/{re.escape(name)}$", f"= {path}", ini, flags=re.MULTILINE)
     (tmp_path / "pgweir.ini").write_text(ini)
     done = subprocess.run([binary, "--check-config", tmp_path / "pgweir.ini"], capture_output=True, text=True, check=False,
-                          timeout=20)
+                          timeout=20 * SLOWNESS)
     assert done.returncode == 0 and "0 errors" in done.stdout + done.stderr, (done, ini)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import rawwire
 from rawwire import Wire
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import DIRECT, REPOSITORY, find_binary, reads_pgbouncer_ini
 
 pytestmark = pytest.mark.weir_only
@@ -26,7 +26,7 @@ def pgweir(tmp_path):
 
     def run(*arguments, environment=None):
         return subprocess.run([str(binary), *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True,
-                              timeout=20, env={**os.environ, **(environment or {})}, check=False)
+                              timeout=20 * SLOWNESS, env={**os.environ, **(environment or {})}, check=False)
     return run
 
 
@@ -53,7 +53,7 @@ def checked(weir, text, users='"ops" "x"\n"report" "y"\n', name="checked.ini"):
     (weir.directory / "checked.txt").chmod(0o600)
     path.write_text(text.replace("USERS", str(weir.directory / "checked.txt")))
     path.chmod(0o600)
-    done = subprocess.run([weir.binary, "--check-config", path], capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run([weir.binary, "--check-config", path], capture_output=True, text=True, timeout=10 * SLOWNESS, check=False)
     return done.returncode, done.stderr.replace(str(weir.directory) + "/", "")
 
 
@@ -125,7 +125,7 @@ def test_the_log_says_once_that_a_problem_is_one(weir):
 def test_the_command_line_says_what_is_wrong_with_it(weir):
     """And --help-config prints the settings that are named, by either name."""
     def run(*arguments):
-        done = subprocess.run([weir.binary, *arguments], capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run([weir.binary, *arguments], capture_output=True, text=True, timeout=10 * SLOWNESS, check=False)
         return done.returncode, done.stdout + done.stderr
     for arguments, words in (((), "name a configuration file, or use --upstream"),
                              (("a.ini", "b.ini"), 'more than one configuration file: "b.ini"'),

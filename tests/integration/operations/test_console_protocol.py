@@ -19,7 +19,7 @@ import sqlalchemy
 import transport
 from rawwire import (BEGIN_NOW, WireClosed, bind, close, cstr, describe, errors, execute, flush, message, parse, query, shape,
                      sync, texts)
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 
 pytestmark = pytest.mark.weir_only
 HERE = Path(__file__).parents[1]
@@ -492,7 +492,7 @@ def test_node_postgres(weir):
     weir.start()
     weir.raw().query("SELECT 1")
     host, port = weir.address
-    done = subprocess.run(["node", "-e", NODE, host, str(port)], cwd=HERE, capture_output=True, text=True, timeout=30,
+    done = subprocess.run(["node", "-e", NODE, host, str(port)], cwd=HERE, capture_output=True, text=True, timeout=30 * SLOWNESS,
                           check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [{"list": "databases", "items": 2}, "0A000", "app", ["SHOW", "SHOW"],
@@ -503,7 +503,7 @@ def test_psql_asks_for_what_there_is(weir):
     psql = weir.postgres.bin / "psql"
     weir.start()
     done = subprocess.run([psql, "-X", weir.dsn("admin", "pgweir"), "-c", "SHOW HELP", "-c", "SHOW POOL"],
-                          capture_output=True, text=True, timeout=20, check=False)
+                          capture_output=True, text=True, timeout=20 * SLOWNESS, check=False)
     assert "SHUTDOWN WAIT_FOR_CLIENTS" in done.stdout
     assert 'unknown command "SHOW POOL"' in done.stderr and "HINT:  Did you mean SHOW POOLS?" in done.stderr
 

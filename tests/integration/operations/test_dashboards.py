@@ -12,7 +12,7 @@ from contextlib import suppress
 import psycopg
 import pytest
 
-from waiting import free_port, wait_until
+from waiting import SLOWNESS, free_port, wait_until
 from weir import REPOSITORY
 
 GRAFANA = REPOSITORY / "contrib" / "grafana"
@@ -29,7 +29,7 @@ def expressions(dashboard):
 def test_the_dashboards_are_what_the_tables_say(tmp_path):
     script = tmp_path / "make-dashboards"
     shutil.copy(GRAFANA / "make-dashboards", script)
-    subprocess.run([script], check=True, timeout=20)
+    subprocess.run([script], check=True, timeout=20 * SLOWNESS)
     assert len(DASHBOARDS) == 3
     for dashboard in DASHBOARDS:
         assert (tmp_path / dashboard.name).read_text() == dashboard.read_text(), "run contrib/grafana/make-dashboards"

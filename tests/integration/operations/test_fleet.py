@@ -17,7 +17,7 @@ from fleet import Fleet, refused_by_postgres
 from island import Island
 from postgres import Postgres
 from tap import Tap
-from waiting import PATIENCE, each, wait_until
+from waiting import PATIENCE, SLOWNESS, each, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -628,7 +628,7 @@ def test_a_login_for_no_pool_ends_with_its_steward(fleet):
     listens.result(20)
     assert fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'") == 0
     weir.raw().query("NOTIFY news")
-    listener.read_until("A", timeout=20)
+    listener.read_until("A", timeout=20 * SLOWNESS)
     no_more_than(fleet, 20)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from rawwire import BEGIN_NOW, LoginRefused, query
-from waiting import each, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import Weir, find_binary
 
 pytestmark = pytest.mark.weir_only
@@ -313,7 +313,7 @@ def test_a_secret_that_a_steward_can_not_use(tmp_path, secret, told):
     ini.write_text(f"[auth]\nmethod = trust\nusers_file = {users}\n[database *]\nupstream = host=h\n"
                    "[database a]\nupstream = host=i user=steward password=y\n[database b]\nupstream = host=i\n"
                    "[limits]\nbudget = advise\ncluster_user = steward\n", encoding="utf-8")
-    done = subprocess.run([find_binary(), "--check-config", ini], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run([find_binary(), "--check-config", ini], capture_output=True, text=True, check=False, timeout=20 * SLOWNESS)
     found = [line for line in (done.stdout + done.stderr).splitlines() if "budget:" in line]
     assert done.returncode == 0 and len(found) == (told is not None), done
     assert not told or f'pgweir.ini:5: warning: budget: users_file {told} "steward"' in found[0]

@@ -75,7 +75,7 @@ def test_clients_that_wait_for_a_server_are_told(weir):
     weir.wait_waiting(1)
     weir.signal(signal.SIGTERM)
     busy.query("COMMIT")
-    found = waiter.read_to_end(timeout=8)
+    found = waiter.read_to_end(timeout=8 * SLOWNESS)
     assert "57P01" in shape(found) or shape(found).startswith("T D C:SELECT 1 Z:I")
     assert weir.wait_exit(5) == 0
 

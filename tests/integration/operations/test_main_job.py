@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import transport
+from waiting import SLOWNESS
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def pgbench_tables(postgres):
 
 
 def run(*words, text=None, **environment):
-    done = subprocess.run([str(word) for word in words], input=text, capture_output=True, text=True, timeout=50,
+    done = subprocess.run([str(word) for word in words], input=text, capture_output=True, text=True, timeout=50 * SLOWNESS,
                           env={**os.environ, **transport.environment(), "PGGSSENCMODE": "disable", **environment},
                           check=False)
     assert done.returncode == 0, done.stdout + done.stderr

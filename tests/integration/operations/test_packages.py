@@ -8,6 +8,7 @@ import subprocess
 import pytest
 import yaml
 
+from waiting import SLOWNESS
 from weir import DIRECT, REPOSITORY, find_binary
 
 CONTAINER = REPOSITORY / "contrib" / "container"
@@ -26,7 +27,7 @@ def entrypoint(tmp_path):
 
     def run(*arguments, **environment):
         return subprocess.run([CONTAINER / "entrypoint", *arguments], capture_output=True, text=True, check=False,
-                              timeout=20, env={"PATH": f"{fake.parent}:/usr/bin:/bin",
+                              timeout=20 * SLOWNESS, env={"PATH": f"{fake.parent}:/usr/bin:/bin",
                                                "PGWEIR_RUNTIME_DIR": str(tmp_path / "run"), **environment})
 
     def in_busybox(**environment):
@@ -35,7 +36,7 @@ def entrypoint(tmp_path):
         tools.mkdir()
         for name in ("sh", "awk", "id", "mkdir", "rm", "stat"):
             (tools / name).symlink_to(busybox)
-        return subprocess.run([tools / "sh", CONTAINER / "entrypoint"], capture_output=True, text=True, check=False, timeout=20,
+        return subprocess.run([tools / "sh", CONTAINER / "entrypoint"], capture_output=True, text=True, check=False, timeout=20 * SLOWNESS,
                               env={"PATH": f"{fake.parent}:{tools}", "PGWEIR_RUNTIME_DIR": str(tmp_path / "run"), **environment})
     run.in_busybox = in_busybox
     run.users = tmp_path / "run" / "users.txt"
@@ -154,9 +155,9 @@ def test_the_health_check_follows_healthz(weir):
     weir.start()
     check = [CONTAINER / "healthcheck"]
     environment = {**os.environ, "PGWEIR_HTTP_LISTEN": f"127.0.0.1:{weir.http_port}"}
-    assert subprocess.run(check, env=environment, check=False, timeout=10).returncode == 0
+    assert subprocess.run(check, env=environment, check=False, timeout=10 * SLOWNESS).returncode == 0
     weir.stop()
-    assert subprocess.run(check, env=environment, check=False, timeout=10, stderr=subprocess.DEVNULL).returncode == 1
+    assert subprocess.run(check, env=environment, check=False, timeout=10 * SLOWNESS, stderr=subprocess.DEVNULL).returncode == 1
 
 
 def check_objects(objects, tmp_path):
@@ -170,7 +171,7 @@ def check_objects(objects, tmp_path):
     users.chmod(0o600)
     path = tmp_path / "pgweir.ini"
     path.write_text(ini.replace("/etc/pgweir-users/users.txt", str(users)))
-    done = subprocess.run([binary, "--check-config", path], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run([binary, "--check-config", path], capture_output=True, text=True, check=False, timeout=20 * SLOWNESS)
     assert done.returncode == 0 and "0 errors" in done.stdout + done.stderr, done
     stop = sum(int(seconds) for seconds in re.findall(r"shutdown_\w+ = (\d+)s", ini))
     assert pod["spec"]["terminationGracePeriodSeconds"] > stop
@@ -200,7 +201,7 @@ def test_the_units_are_good(tmp_path):
     (tmp_path / "pgbouncer.service").write_text("[Service]\nType=notify\nUser=daemon\nExecStart=/bin/false x\n")
     units = sorted(str(path) for path in tmp_path.iterdir() if path.is_file())
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False,
-                          timeout=60)
+                          timeout=60 * SLOWNESS)
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if str(tmp_path) in line]
     assert not complaints, complaints
 
@@ -209,10 +210,10 @@ def test_the_package_opens_the_console_to_ops(tmp_path):
     """A new users.txt has a random password for it; one that is there stays."""
     postinst = (REPOSITORY / "debian" / "pgweir.postinst").read_text().replace("/etc/pgweir", str(tmp_path))
     users = tmp_path / "users.txt"
-    subprocess.run(["sh", "-c", postinst, "postinst", "configure"], check=True, timeout=10)
+    subprocess.run(["sh", "-c", postinst, "postinst", "configure"], check=True, timeout=10 * SLOWNESS)
     assert re.search(r'(?m)^"ops" "[0-9a-f]{32}"$', users.read_text()) and users.stat().st_mode & 0o077 == 0
     before = users.read_text()
-    subprocess.run(["sh", "-c", postinst, "postinst", "configure"], check=True, timeout=10)
+    subprocess.run(["sh", "-c", postinst, "postinst", "configure"], check=True, timeout=10 * SLOWNESS)
     assert users.read_text() == before
     script = re.search(r"sed -i '(.*)' debian", (REPOSITORY / "debian" / "rules").read_text())[1]
     changed = subprocess.run(["sed", script, REPOSITORY / "conf" / "pgweir.ini"], capture_output=True, text=True, check=True)
@@ -231,7 +232,7 @@ def test_an_upgrade_of_the_package_leaves_the_service_and_says_how_to_restart_it
         systemctl.chmod(0o755)
         script = postinst.replace("/run/systemd/system", str(tmp_path))
         return subprocess.run(["sh", "-c", script, "postinst", "configure", *before], capture_output=True, text=True,
-                              check=True, timeout=10, env={"PATH": f"{systemctl.parent}:/usr/bin:/bin"}).stdout
+                              check=True, timeout=10 * SLOWNESS, env={"PATH": f"{systemctl.parent}:/usr/bin:/bin"}).stdout
     assert "systemctl kill --kill-whom=main --signal=USR2 pgweir.service" in configure("0.0.9-1")
     assert configure("0.0.9-1", state=3) == "" and configure() == ""
     assert set(asked.read_text().splitlines()) == {"--quiet is-active pgweir.service"}
@@ -242,7 +243,7 @@ def test_an_upgrade_of_the_package_leaves_the_service_and_says_how_to_restart_it
     units.mkdir(parents=True)
     shutil.copy(REPOSITORY / "contrib" / "systemd" / "pgweir.service", units)
     rule = re.search(r"^\tdh_installsystemd (.* pgweir\.service)$", (REPOSITORY / "debian" / "rules").read_text(), re.M)[1]
-    subprocess.run(["dh_installsystemd", *rule.split()], cwd=tmp_path, check=True, timeout=30)
+    subprocess.run(["dh_installsystemd", *rule.split()], cwd=tmp_path, check=True, timeout=30 * SLOWNESS)
     added = {path.name: path.read_text() for path in (tmp_path / "debian" / ".debhelper" / "generated" / "pgweir").iterdir()}
     assert "restart" not in added["postinst.service"] and "start 'pgweir.service'" in added["postinst.service"]
     assert '"$1" = remove' in added["prerm.service"] and "upgrade" not in added["prerm.service"]
@@ -253,5 +254,5 @@ def test_bash_completes_the_options():
     if binary is None or DIRECT:
         pytest.skip("no pgweir: set PGWEIR_BIN, or build it")
     script = f'. contrib/completion/pgweir.bash; COMP_WORDS=({binary} --c); COMP_CWORD=1; _pgweir; echo "${{COMPREPLY[@]}}"'
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY, timeout=20)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY, timeout=20 * SLOWNESS)
     assert done.stdout.split() == ["--check-config", "--config-schema"]

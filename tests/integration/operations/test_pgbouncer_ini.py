@@ -18,7 +18,7 @@ import rawwire
 import transport
 from rawwire import BEGIN_NOW, QueryFailed, query, shape, texts
 from tap import Tap
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import REPOSITORY, become_reaper, needs_slow_log
 
 pytestmark = pytest.mark.weir_only
@@ -328,7 +328,7 @@ def test_a_password_in_the_clear(bouncer):
 
 
 def run(bouncer, *arguments):
-    return subprocess.run([str(bouncer.weir.binary), *map(str, arguments)], capture_output=True, text=True, timeout=20,
+    return subprocess.run([str(bouncer.weir.binary), *map(str, arguments)], capture_output=True, text=True, timeout=20 * SLOWNESS,
                           cwd=bouncer.weir.directory, check=False)
 
 
@@ -419,12 +419,12 @@ def test_the_unit_of_pgbouncer_restarts_without_a_gap(bouncer, weir):
         client.cursor().execute("SET application_name = 'moves'")
         bouncer.write(settings="pool_mode = transaction\ndefault_pool_size = 9")
         kill, psql = reload_commands()
-        subprocess.run([word.replace("$MAINPID", str(weir.process.pid)) for word in kill], check=True, timeout=20)
+        subprocess.run([word.replace("$MAINPID", str(weir.process.pid)) for word in kill], check=True, timeout=20 * SLOWNESS)
         wait_until(lambda: "reloaded" in bouncer.log())
         old = weir.process
         become_reaper()
         there = {"/var/run/postgresql": str(weir.directory), "6432": str(weir.port)}
-        subprocess.run([there.get(word, word) for word in psql], check=True, timeout=20)
+        subprocess.run([there.get(word, word) for word in psql], check=True, timeout=20 * SLOWNESS)
         weir.restart_was_asked()
         with client.cursor() as cursor:
             cursor.execute("SHOW application_name")
@@ -574,7 +574,7 @@ def test_a_shutdown_timeout_beside_it_lets_transactions_finish_and_waits_for_nob
     idle.query("SELECT 1")
     busy.query(BEGIN_NOW)
     bouncer.weir.signal(number)
-    assert rawwire.shape(idle.read_to_end(timeout=8)).startswith("E:57P01")
+    assert rawwire.shape(idle.read_to_end(timeout=8 * SLOWNESS)).startswith("E:57P01")
     busy.query("SELECT 1", "COMMIT")
     assert bouncer.weir.wait_exit() == 0
 

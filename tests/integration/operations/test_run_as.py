@@ -12,7 +12,7 @@ from signal import SIGHUP, SIGUSR2
 
 import pytest
 
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import Successor, become_reaper, wait_process
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody")]
@@ -140,7 +140,7 @@ def test_root_is_warned_of_itself_and_root_by_name_is_not(weir):
 
 def run(weir, *, uid=None):
     weir.write_config()
-    return subprocess.run([str(weir.binary), str(weir.ini)], capture_output=True, text=True, timeout=10, check=False,
+    return subprocess.run([str(weir.binary), str(weir.ini)], capture_output=True, text=True, timeout=10 * SLOWNESS, check=False,
                           cwd="/", user=uid, group=None if uid is None else GID, extra_groups=None if uid is None else [])
 
 
@@ -220,7 +220,7 @@ def test_keys_that_others_may_read_are_warned_of(weir, authority, tmp_path, side
     os.chmod(weir.users_file, mode)
     os.chown(weir.users_file, owner, -1)
     checked = subprocess.run([str(weir.binary), "--check-config", str(weir.ini)], capture_output=True, text=True,
-                             timeout=10, check=False)
+                             timeout=10 * SLOWNESS, check=False)
     assert checked.returncode == 0
     wait_until(lambda: "is ready" in weir.log())
     for path, text in ((key, weir.log()), (key, checked.stderr), (weir.users_file, checked.stderr)):
@@ -247,7 +247,7 @@ def test_passwords_that_others_may_read_are_warned_of(weir, tmp_path, mode, owne
     weir.signal(SIGHUP)
     wait_until(lambda: weir.metric("pgweir_config_reloads_total") == 1)
     checked = subprocess.run([str(weir.binary), "--check-config", str(weir.ini)], capture_output=True, text=True,
-                             timeout=10, check=False)
+                             timeout=10 * SLOWNESS, check=False)
     assert checked.returncode == 0
     wait_until(lambda: "reloaded" in weir.log()[len(at_start):])
     for text in (at_start, weir.log()[len(at_start):], checked.stderr):

@@ -14,7 +14,7 @@ import pytest
 
 from rawwire import BEGIN_NOW, query
 from stall import Stall
-from waiting import each, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import REPOSITORY, wait_blockers
 
 pytestmark = pytest.mark.weir_only
@@ -213,7 +213,7 @@ assert.deepEqual(page.verdict({ ...well, oldest_wait_ms: 3000 }, [], 0, [full, {
 	{ word: "running, clients wait", level: "warn", trouble: ["pool app/web: 3 waiting, 7 of 7 servers in use"] });
 assert.equal(page.verdict({ ...well, oldest_wait_ms: 20 }, [], 0, [{ ...full, oldest_wait_us: 2e4 }]).level, "");
 """
-    subprocess.run(["node", "-e", script], check=True, cwd=REPOSITORY, timeout=30)
+    subprocess.run(["node", "-e", script], check=True, cwd=REPOSITORY, timeout=30 * SLOWNESS)
 
 
 def luminance(color):
@@ -262,7 +262,7 @@ def test_the_page_in_a_browser(weir, tmp_path):
     picture = tmp_path / "page.png"
     done = subprocess.run(["node", REPOSITORY / "tests/integration/operations/status_page.mjs",
                            f"http://127.0.0.1:{weir.http_port}/", picture], capture_output=True, text=True, check=False,
-                          timeout=60, env={**os.environ, "CHROMIUM": shutil.which("chromium-headless-shell")})
+                          timeout=60 * SLOWNESS, env={**os.environ, "CHROMIUM": shutil.which("chromium-headless-shell")})
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["problems"] == [] and not found["trouble"]

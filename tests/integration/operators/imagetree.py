@@ -23,7 +23,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 from weir import BAD_LOG, DIRECT, REPOSITORY, find_binary, is_sanitized
 
 MAKE_TREE = REPOSITORY / "contrib" / "container" / "make-tree"
@@ -89,7 +89,7 @@ def image_tree(program):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
             new = Path(tempfile.mkdtemp(dir=trees_place())) / "tree"
-            subprocess.run([MAKE_TREE, program, new], check=True, capture_output=True, timeout=120)
+            subprocess.run([MAKE_TREE, program, new], check=True, capture_output=True, timeout=120 * SLOWNESS)
             new.rename(place)
     return place
 

@@ -11,7 +11,7 @@ import pytest
 
 from imagetree import connect, rows
 from programs import compiled
-from waiting import free_port
+from waiting import SLOWNESS, free_port
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -52,7 +52,7 @@ def exporter(tmp_path_factory):
     def scrape(port):
         """{statement: [{column: (type, text)}]}"""
         done = subprocess.run([program, f"postgres://stats:stats-secret@localhost:{port}/pgbouncer?sslmode=disable"],
-                              capture_output=True, text=True, timeout=30, check=False)
+                              capture_output=True, text=True, timeout=30 * SLOWNESS, check=False)
         assert done.returncode == 0, done.stderr
         return {statement: [dict(zip(answer["Columns"], (value.split(":", 1) for value in row))) for row in answer["Rows"]]
                 for statement, answer in json.loads(done.stdout).items()}

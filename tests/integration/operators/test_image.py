@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 
 from imagetree import MAKE_TREE, as_user, command_line, comm, connect, is_measured, rows
-from waiting import free_port, wait_until
+from waiting import SLOWNESS, free_port, wait_until
 from weir import find_binary
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -47,7 +47,7 @@ def test_each_name_is_a_file_of_its_own(image):
 
 def test_the_same_program_makes_the_same_bytes_and_a_list_of_its_packages(tmp_path):
     for name, zone, mask in ("one", "UTC", 0o022), ("two", "Asia/Tokyo", 0o077):
-        subprocess.run([MAKE_TREE, find_binary(), tmp_path / name], check=True, capture_output=True, timeout=120, umask=mask,
+        subprocess.run([MAKE_TREE, find_binary(), tmp_path / name], check=True, capture_output=True, timeout=120 * SLOWNESS, umask=mask,
                        env=dict(os.environ, SOURCE_DATE_EPOCH="1700000000", TZ=zone))
     for kind in "tar", "spdx.json":
         assert filecmp.cmp(tmp_path / f"one.{kind}", tmp_path / f"two.{kind}", shallow=False), kind

@@ -5,7 +5,7 @@ import pytest
 from compare import assert_same
 from rawwire import (BEGIN_NOW, SEEN, bind, close, describe, errors, execute, flush, message, one_statement, parse, query, shape,
                      sync, texts)
-from waiting import each
+from waiting import SLOWNESS, each
 from weir import WORKERS
 
 
@@ -514,7 +514,7 @@ def test_a_statement_that_thousands_of_clients_have_costs_each_little(weir, sani
     def client():
         wire = weir.raw()
         wire.send(batch)
-        assert not errors(wire.read_until("Z", 100, timeout=60))
+        assert not errors(wire.read_until("Z", 100, timeout=60 * SLOWNESS))
 
     client()
     before = weir.memory_bytes("RssAnon")       # not the program's own pages, which come and go

@@ -13,7 +13,7 @@ import pytest
 import rawwire
 from postgres import Postgres
 from rawwire import BEGIN_NOW, copy_data, copy_done, errors, query, send_cancel, shape
-from waiting import PATIENCE, each, wait_until
+from waiting import PATIENCE, SLOWNESS, each, wait_until
 
 HBA = "host replication all 127.0.0.1/32 trust\n"
 
@@ -428,7 +428,7 @@ def connection_words(weir, user="web"):
 
 def program(postgres, *words, **more):
     name = shutil.which(words[0]) or str(postgres.bin / words[0])
-    return subprocess.run([name, *map(str, words[1:])], capture_output=True, text=True, check=False, timeout=50, **more)
+    return subprocess.run([name, *map(str, words[1:])], capture_output=True, text=True, check=False, timeout=50 * SLOWNESS, **more)
 
 
 def test_psql(weir):
@@ -493,7 +493,7 @@ def test_a_standby_follows_through_it(weir, tmp_path_factory):
     own = [*weir.postgres.prefix]
     done = subprocess.run([*own, "pg_basebackup", *connection_words(weir), "-D", str(directory), "-R", "-X", "stream",
                            "--checkpoint=fast", "--no-sync"], cwd="/", capture_output=True, text=True, check=False,
-                          timeout=50)
+                          timeout=50 * SLOWNESS)
     assert done.returncode == 0, done.stderr
     assert f"port={port}" in (directory / "postgresql.auto.conf").read_text()
     log = open(weir.postgres.directory / "standby.log", "ab")

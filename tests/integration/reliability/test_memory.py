@@ -19,7 +19,7 @@ import pytest
 import rawwire
 from fakeserver import auth, error
 from rawwire import LoginRefused, Wire, parse, query, shape, sync
-from waiting import each, wait_until
+from waiting import SLOWNESS, each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -294,5 +294,5 @@ def test_a_server_login_without_memory_is_tried_again_at_once(weir, fake):
     fake.script = login
     weir.start(upstream=f"host=127.0.0.1 port={fake.port} connect_query='SELECT {'1' * 20000}'", connect_timeout="30s")
     with pytest.raises(LoginRefused) as refused:
-        weir.wire(timeout=10).login("web", "app", "web-secret")
+        weir.wire(timeout=10 * SLOWNESS).login("web", "app", "web-secret")
     assert "the second attempt" in refused.value.reply.error["M"] and not flag.exists(), refused.value.reply.error

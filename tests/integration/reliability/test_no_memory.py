@@ -29,7 +29,7 @@ from postgres import PASSWORDS
 from programs import library
 from rawwire import (BEGIN_NOW, LoginRefused, QueryFailed, Wire, WireClosed, bind, close, copy_data, copy_done, describe, execute, parse,
                      query, send_cancel, sync)
-from waiting import each, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import become_reaper, wait_process
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -78,7 +78,7 @@ def memory(weir, shim):
 # --- conversations: each does what its name says, and checks each answer that it gets ---
 
 def login(weir, user="web", database="app", tls=None, **parameters):
-    wire = Wire((weir.host, weir.port), timeout=10)
+    wire = Wire((weir.host, weir.port), timeout=10 * SLOWNESS)
     try:
         if tls is not None:
             wire.start_tls(tls, "localhost")
@@ -411,7 +411,7 @@ def start_at(weir, memory, place, span_ms, arguments=None):
     code = weir.process.poll()
     memory.disarm()
     if code is None:
-        assert weir.stop(timeout=30) == 0, weir.log()
+        assert weir.stop(timeout=30 * SLOWNESS) == 0, weir.log()
     return code, weir.log()
 
 

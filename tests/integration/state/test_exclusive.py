@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rawwire import BEGIN_NOW, bind, describe, errors, execute, one_statement, parse, query, shape, sync
-from waiting import each, wait_until
+from waiting import SLOWNESS, each, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -168,7 +168,7 @@ def test_createdb_and_dropdb(weir, scratch):
     fill(weir)
     words = ["-h", weir.address[0], "-p", str(weir.address[1]), "-U", "postgres", "--maintenance-db", "postgres"]
     for command in (["createdb", *words, "-T", "scratch", "scratch_copy"], ["dropdb", *words, "scratch"]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20 * SLOWNESS)
         assert done.returncode == 0, done.stderr
 
 
@@ -220,7 +220,7 @@ def test_djangos_test_runner(weir, scratch, tmp_path):
     for _ in range(2):
         done = subprocess.run([sys.executable, "-m", "django", "test", "--parallel", "2", "--noinput", "--settings",
                                "settings", "--pythonpath", str(project)],
-                              cwd=project, capture_output=True, text=True, check=False, timeout=50)
+                              cwd=project, capture_output=True, text=True, check=False, timeout=50 * SLOWNESS)
         assert done.returncode == 0 and "Ran 2 tests" in done.stderr, done.stderr
     assert weir.postgres.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'test_scratch%'") == 0
 

@@ -76,7 +76,7 @@ def test_a_probe_that_hangs_does_not_hold_a_server_for_ever(weir, fake):
     idle, other = probed(weir, fake), weir.raw()
     begin = time.monotonic()
     other.send(query("SELECT 1"))
-    assert texts(other.read_until("Z", timeout=9)) == [["fake"]]
+    assert texts(other.read_until("Z", timeout=9 * SLOWNESS)) == [["fake"]]
     assert 4 < time.monotonic() - begin < 8.5 * SLOWNESS
     assert idle.has_nothing_more(0.3)
     idle.send(query("SELECT 1"))
@@ -438,7 +438,7 @@ def test_own_questions_and_settings_wait_for_no_other_transaction(weir, counting
         cursor.execute("BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO odd.made (v) VALUES ('b')")
         patient.query("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_lock(1), pg_advisory_unlock(1); COMMIT")
         other.send(query("SELECT 1"))
-        assert texts(other.read_until("Z", timeout=4)) == [["1"]]
+        assert texts(other.read_until("Z", timeout=4 * SLOWNESS)) == [["1"]]
         cursor.execute("ROLLBACK")
         assert patient.query("SELECT 1") == [["1"]]
     blocker.close()
