@@ -14,16 +14,19 @@ bool
 notify_catch_up(struct notify_subscriber *subscriber)
 {
 	struct notify_listener *listener = subscriber->listener;
-	bool is_next;
+	const struct notify_command *asked;
 
-	if (listener == NULL || !listener->is_up || subscriber->waits != NULL)
+	if (listener == NULL || !listener->is_up)
 		return false;
-	is_next = !TAILQ_EMPTY(&listener->catching);
-	if (!is_next)
+	notify_catch_up_no_more(subscriber); /* what it waits for may have been asked too early */
+	TAILQ_FOREACH(asked, &listener->commands, link)
+		if (asked->kind == NC_CATCH_UP)
+			break;
+	if (asked == NULL)
 		notify_conn_send(listener, NC_CATCH_UP);
 	if (!listener->is_up)
 		return false;
-	subscriber->waits = is_next ? &listener->catching_next : &listener->catching;
+	subscriber->waits = asked != NULL ? &listener->catching_next : &listener->catching;
 	TAILQ_INSERT_TAIL(subscriber->waits, subscriber, wait);
 	return true;
 }
@@ -80,7 +83,7 @@ notify_give_up_catching(struct notify_listener *listener, uint64_t now_us)
 {
 	const struct notify_command *oldest = TAILQ_FIRST(&listener->commands);
 
-	if (oldest == NULL || now_us - oldest->sent_us < CATCH_UP_MAX_US || TAILQ_EMPTY(&listener->catching))
+	if (oldest == NULL || now_us - oldest->sent_us < CATCH_UP_MAX_US)
 		return;
 	notify_end_catching(listener);
 	listener->is_delivery_due = true;

@@ -80,7 +80,7 @@ void notify_leave(struct notify_subscription *m); /* fine if it is in none */
 
 /*
  * Calls caught_up once all notifications for this subscriber that were committed before this call have arrived, or when
- * the connection is lost. Returns false if there is no connection to wait for.
+ * the connection is lost; an earlier call counts no more. Returns false if there is no connection to wait for.
  */
 bool notify_catch_up(struct notify_subscriber *subscriber);
 void notify_catch_up_no_more(struct notify_subscriber *subscriber);

@@ -104,7 +104,7 @@ log_event(struct log *log, enum log_level level, const struct log_about *about, 
 struct client {
 	struct notify_subscriber subscriber;
 	struct notify_subscription *subscriptions;
-	unsigned count, listening, failed, gaps;
+	unsigned count, listening, failed, gaps, caught_up;
 	struct notify_subscription *joins_next; /* as soon as one of its is answered */
 	uint64_t answered_us; /* the last one */
 };
@@ -142,7 +142,15 @@ on_flush(struct notify_subscriber *subscriber)
 {
 }
 
-static const struct notify_subscriber_ops ops = { .listening = on_listening, .gap = on_gap, .flush = on_flush };
+static void
+on_caught_up(struct notify_subscriber *subscriber)
+{
+	((struct client *)subscriber)->caught_up++;
+}
+
+static const struct notify_subscriber_ops ops = {
+	.listening = on_listening, .gap = on_gap, .flush = on_flush, .caught_up = on_caught_up
+};
 
 static void
 client_begin(struct client *c, unsigned count)
@@ -414,4 +422,49 @@ Test(notify_listener, a_lost_connection_begins_with_all_in_turn)
 	cr_expect_eq(crowd[0].gaps, 1);
 	cr_expect_eq(neighbour.gaps, 1);
 	cr_expect_eq(crowd[0].failed + neighbour.failed, 0);
+}
+
+Test(notify_listener, who_asks_again_to_catch_up_waits_for_an_answer_to_that)
+{
+	cr_assert(notify_catch_up(&neighbour.subscriber));
+	cr_assert(notify_catch_up(&neighbour.subscriber));
+	answer();
+	cr_expect_eq(neighbour.caught_up, 0);
+	answer();
+	cr_expect_eq(neighbour.caught_up, 1);
+	cr_expect_not(answer());
+}
+
+Test(notify_listener, an_answer_to_who_has_left_is_for_nobody_else)
+{
+	client_begin(&crowd[0], 1);
+	cr_assert(notify_catch_up(&crowd[0].subscriber));
+	client_leave(&crowd[0]);
+	cr_assert(notify_catch_up(&neighbour.subscriber));
+	answer();
+	cr_expect_eq(neighbour.caught_up, 0);
+	answer();
+	cr_expect_eq(neighbour.caught_up, 1);
+}
+
+Test(notify_listener, a_late_answer_is_for_nobody_who_has_asked_since)
+{
+	cr_assert(notify_catch_up(&neighbour.subscriber));
+	now_us += US_PER_S;
+	notify_give_up_catching(listener(), now_us);
+	notify_listener_deliver(listener());
+	cr_expect_eq(neighbour.caught_up, 1);
+	cr_assert(notify_catch_up(&neighbour.subscriber));
+	answer();
+	cr_expect_eq(neighbour.caught_up, 1);
+	answer();
+	cr_expect_eq(neighbour.caught_up, 2);
+	cr_assert(notify_catch_up(&neighbour.subscriber));
+	dedicated_close(&listener()->conn); /* what was under way is not answered any more */
+	notify_listener_deliver(listener());
+	notify_conn_connect(listener());
+	up();
+	cr_assert(notify_catch_up(&neighbour.subscriber));
+	answer_all();
+	cr_expect_eq(neighbour.caught_up, 4);
 }
