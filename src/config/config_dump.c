@@ -1,8 +1,8 @@
 /*
  * src/config/config_dump.c - a configuration as an ini file that loads to the same value, passwords excepted.
  *
- * A value that came out of a ${...} may be more than a line can hold (with a newline, with " ;" in it): then what was
- * written is printed instead. Sections without a setting of their own are printed too: they count.
+ * A value that came out of a ${...} may be more than a line can hold (too long, with a newline, with " ;" in it): then
+ * what was written is printed instead. Sections without a setting of their own are printed too: they count.
  */
 #include "config/config_state.h"
 #include "config/config_value.h"
@@ -42,17 +42,17 @@ dump_value(FILE *to, const char *name, const char *value, const char *raw, const
 	struct buf escaped = { 0 }, line = { 0 };
 	const char *text = put_quoted(&escaped, value);
 
-	if (text == NULL || !reader_can_hold(text))
-		text = raw != NULL && reader_can_hold(raw) ? raw : NULL;
+	if (text == NULL || !reader_can_hold(name, text))
+		text = raw != NULL && reader_can_hold(name, raw) ? raw : NULL;
 	if (text != NULL) {
 		size_t len;
 
 		buf_printf(&line, "%s =%s%s", name, *text != '\0' && *text != ';' ? " " : "", text);
-		/* The name of the file as a comment, unless it would be read as something else. */
+		/* The name of the file as a comment, where there is room for it. */
 		len = line.len;
 		buf_printf(&line, " ; %s", origin);
 		text = value_put_end(&line);
-		if (!reader_can_hold(text + len + 3))
+		if (strlen(text) > READER_LINE_MAX || !reader_can_hold("", text + len + 3))
 			line.len = len;
 		else
 			line.len--;

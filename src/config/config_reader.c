@@ -1,13 +1,18 @@
 /* src/config/config_reader.c - see config_state.h. */
-#include "base/alloc.h"
 #include "base/text.h"
 #include "config/config_state.h"
 
+#include <ini.h>
+
 struct reader {
+	const char *at, *end;
 	unsigned line;
 	const struct reader_calls *calls;
 	const struct problem_sink *sink;
 };
+
+/* Which part of a line is passed to inih. */
+enum verdict { SHOW_NOTHING, SHOW_SECTION, SHOW_SETTING };
 
 /* The length of what stands before an inline comment (a semicolon after a blank), blanks at its end not counted. */
 static size_t
@@ -21,9 +26,18 @@ len_without_comment(const char *text, size_t len)
 	return len;
 }
 
-/* "[name]", after which only a comment may follow. */
 static void
-read_section(struct reader *r, const char *text, size_t len)
+reader_skip_blanks(const char **text, size_t *len)
+{
+	while (*len > 0 && is_blank(**text)) {
+		++*text;
+		--*len;
+	}
+}
+
+/* Checks "[name]", after which only a comment may follow. */
+static enum verdict
+judge_section(struct reader *r, const char *text, size_t len)
 {
 	char head[READER_HEAD_MAX + 1];
 	const char *close = memchr(text, ']', len);
@@ -31,53 +45,42 @@ read_section(struct reader *r, const char *text, size_t len)
 
 	if (close == NULL) {
 		problem_error(r->sink, r->line, "a section's name must end with ]");
-		return;
+		return SHOW_NOTHING;
 	}
 	len = len_without_comment(text, len);
 	if (close + 1 < text + len) {
 		problem_error(r->sink, r->line,
 			      "there is text after the section's ]; write a setting on a line of its own");
-		return;
+		return SHOW_NOTHING;
 	}
 	head_len = (size_t)(close - text) - 1;
 	text++;
 	trim_blanks(&text, &head_len);
 	if (head_len > READER_HEAD_MAX) {
 		problem_error(r->sink, r->line, "a section's name must have at most %d bytes", READER_HEAD_MAX);
-		return;
+		return SHOW_NOTHING;
 	}
 	memcpy(head, text, head_len);
 	head[head_len] = '\0';
 	r->calls->on_section(r->calls->arg, r->line, head);
+	return SHOW_SECTION;
 }
 
-/* "name = value", without the blanks around either. Complaints don't repeat the line: the value may be a secret. */
-static void
-read_setting(struct reader *r, const char *text, size_t len)
+/* "name = value". The value is not looked at: it may be a secret, so complaints don't repeat the line. */
+static enum verdict
+judge_setting(struct reader *r, const char *text, size_t len)
 {
 	const char *equals = memchr(text, '=', len_without_comment(text, len));
 	const char *colon = memchr(text, ':', equals != NULL ? (size_t)(equals - text) : len);
-	const char *from = equals != NULL ? equals + 1 : text;
-	size_t name_len = (size_t)(from - text), value_len;
-	char *name, *value;
 
-	if (equals == NULL || colon != NULL || equals == text) {
-		if (equals != NULL && colon == NULL)
-			problem_error(r->sink, r->line, "the name before the = is missing");
-		else
-			problem_error(r->sink, r->line, "this is not a setting; write name = value%s",
-				      colon != NULL ? ", with = instead of :" : "");
-		return;
-	}
-	name_len--;
-	value_len = len_without_comment(from, len - name_len - 1);
-	trim_blanks(&text, &name_len);
-	trim_blanks(&from, &value_len);
-	name = xstrndup(text, name_len);
-	value = xstrndup(from, value_len);
-	r->calls->on_setting(r->calls->arg, r->line, name, value);
-	secret_free(value);
-	free(name);
+	if (equals == NULL || colon != NULL)
+		problem_error(r->sink, r->line, "this is not a setting; write name = value%s",
+			      colon != NULL ? ", with = instead of :" : "");
+	else if (equals == text)
+		problem_error(r->sink, r->line, "the name before the = is missing");
+	else
+		return SHOW_SETTING;
+	return SHOW_NOTHING;
 }
 
 /* Returns the index of the first control character other than a tab, or len. */
@@ -92,27 +95,116 @@ find_control(const char *text, size_t len)
 	return i;
 }
 
-static void
-read_line(struct reader *r, const char *text, size_t len)
+static enum verdict
+judge_line(struct reader *r, const char *text, size_t len)
 {
-	size_t control;
+	size_t whole_len = len, control;
 
 	if (memchr(text, '\0', len) != NULL) {
 		problem_error(r->sink, r->line, "there is a zero byte in this line");
-		return;
+		return SHOW_NOTHING;
 	}
-	if (len > 0 && text[len - 1] == '\r')
-		len--;
-	trim_blanks(&text, &len);
+	reader_skip_blanks(&text, &len);
 	if (len == 0 || *text == ';' || *text == '#')
-		return;
-	if ((control = find_control(text, len)) < len)
+		return SHOW_NOTHING;
+	if ((control = find_control(text, len)) < len) {
 		problem_error(r->sink, r->line, "there is a control character (0x%02x) in this line",
 			      (unsigned)(unsigned char)text[control]);
-	else if (*text == '[')
-		read_section(r, text, len);
-	else
-		read_setting(r, text, len);
+		return SHOW_NOTHING;
+	}
+	if (whole_len > READER_LINE_MAX) {
+		problem_error(r->sink, r->line,
+			      "line is %zu bytes long, the limit is %zu: move the value to a file and use ${file:…}",
+			      whole_len, READER_LINE_MAX);
+		return SHOW_NOTHING;
+	}
+	return *text == '[' ? judge_section(r, text, len) : judge_setting(r, text, len);
+}
+
+/*
+ * inih's reader: the next line, or NULL. inih asks for the rest of a line that did not fit, so each must fit, with its
+ * newline; what is not for inih becomes an empty line.
+ */
+static char *
+next_line(char *to, int size, void *stream)
+{
+	struct reader *r = stream;
+	const char *text = r->at, *newline;
+	size_t len;
+	enum verdict verdict;
+
+	if (r->at == r->end || size < 8) {
+		OPENSSL_cleanse(to,
+				(size_t)size); /* the last line's: inih frees its buffer, which may hold a password */
+		return NULL;
+	}
+	newline = memchr(text, '\n', (size_t)(r->end - text));
+	len = (size_t)((newline != NULL ? newline : r->end) - text);
+	r->at = newline != NULL ? newline + 1 : r->end;
+	r->line++;
+	if (len > 0 && text[len - 1] == '\r')
+		len--;
+	verdict = judge_line(r, text, len);
+	if (verdict == SHOW_SETTING) {
+		reader_skip_blanks(&text, &len); /* inih takes an indented line for more of the value above */
+		if (len + 2 <= (size_t)size) {
+			memcpy(to, text, len);
+			memcpy(to + len, "\n", 2);
+			return to;
+		}
+		problem_error(r->sink, r->line, "line is %zu bytes long, inih has room for %d", len, size - 2);
+	}
+	memcpy(to, verdict == SHOW_SECTION ? "[s]\n" : "\n", verdict == SHOW_SECTION ? 5 : 2);
+	return to;
+}
+
+/* section is cut at 49 bytes: on_section had the whole. */
+static int
+on_inih_setting(void *user, const char *section, const char *name, const char *value)
+{
+	struct reader *r = user;
+
+	r->calls->on_setting(r->calls->arg, r->line, name, value);
+	return 1;
+}
+
+#ifdef HAVE_INI_MAX_LINE
+/* The length of the longest line and its end. */
+static size_t
+longest_line(const char *text, size_t len)
+{
+	size_t longest = 0, line_len;
+
+	for (; len > 0; text += line_len, len -= line_len) {
+		const char *newline = memchr(text, '\n', len);
+
+		line_len = newline != NULL ? (size_t)(newline - text) + 1 : len;
+		longest = line_len > longest ? line_len : longest;
+	}
+	return longest;
+}
+
+#endif
+
+/* inih with a line as long as is needed; what other users of the library have set is theirs again afterwards. */
+static int
+parse_lines(struct reader *r)
+{
+#ifdef HAVE_INI_MAX_LINE
+	bool used_stack = ini_use_stack;
+	int line_was = ini_max_line, alloc_was = ini_initial_alloc, rc;
+	size_t longest = longest_line(r->at, (size_t)(r->end - r->at));
+
+	ini_use_stack = false;
+	ini_max_line = ini_initial_alloc = (int)(longest < READER_LINE_MAX ? longest : READER_LINE_MAX) + 8;
+	rc = ini_parse_stream(next_line, r, on_inih_setting, r);
+	ini_use_stack = used_stack;
+	ini_max_line = line_was;
+	ini_initial_alloc = alloc_was;
+	return rc;
+#else
+	return ini_parse_stream(next_line, r, on_inih_setting, r);
+#endif
 }
 
 char
@@ -127,33 +219,38 @@ reader_quote_of(const char *value)
 	return quote;
 }
 
-void
+int
 config_read(const char *text, size_t len, const struct reader_calls *calls, const struct problem_sink *sink)
 {
-	struct reader r = { .calls = calls, .sink = sink };
-	const char *end = text + len, *newline;
+	struct reader r = { .at = text, .end = text + len, .calls = calls, .sink = sink };
+	size_t errors_before;
+	int rc;
 
 	/* Bytes some editors put before the first line. In UTF-16 every other byte is zero: no use in going on. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		problem_error(sink, 1, "the file begins with a byte-order mark (BOM); save it as UTF-8 without one");
-		text += 3;
+		r.at += 3;
 	} else if (len >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0)) {
 		problem_error(sink, 1, "the file is UTF-16; save it as UTF-8");
-		return;
+		r.at = r.end;
 	}
-	for (; text < end; text = newline + 1) {
-		if ((newline = memchr(text, '\n', (size_t)(end - text))) == NULL)
-			newline = end;
-		r.line++;
-		read_line(&r, text, (size_t)(newline - text));
+	errors_before = sink->problems->error_count;
+	rc = parse_lines(&r);
+	if (rc < 0) {
+		problem_error(sink, 0, "out of memory");
+		return -1;
 	}
+	/* A line that we let through and inih did not take: none is known, but it must not be lost. */
+	if (rc > 0 && sink->problems->error_count == errors_before)
+		problem_error(sink, (unsigned)rc, "this is not a setting; write name = value");
+	return 0;
 }
 
 bool
-reader_can_hold(const char *value)
+reader_can_hold(const char *key, const char *value)
 {
 	size_t len = strlen(value);
 
-	return find_control(value, len) == len && (len == 0 || !is_blank(value[0])) &&
-	       len_without_comment(value, len) == len;
+	return strlen(key) + 3 + len <= READER_LINE_MAX && find_control(value, len) == len &&
+	       (len == 0 || !is_blank(value[0])) && len_without_comment(value, len) == len;
 }

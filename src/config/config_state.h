@@ -47,9 +47,17 @@ void problem_fail(const struct problem_sink *sink, unsigned line, const char *ab
 void problems_sort(struct config_problems *problems);
 
 /*
- * --- config_reader.c: reads the lines of an ini file, one at a time. A semicolon behind a blank begins a comment, and
- * so does one, or a #, at a line's beginning; nothing goes on on the next line, and a ":" is no "=".
+ * --- config_reader.c: the lines of an ini file, one at a time, to inih.
+ *
+ * inih splits a setting at its "=" and cuts comments off. Lines that it would get wrong silently are refused here
+ * first: it cuts lines (at 200 bytes, unless it can be told otherwise) and section names (at 49), knows no line
+ * numbers, takes an unclosed section for a setting, a ":" for a "=" and an indented line for more of the value above.
  */
+#ifdef HAVE_INI_MAX_LINE
+#define READER_LINE_MAX ((size_t)1 << 20) /* bytes: as many as the file may have */
+#else
+#define READER_LINE_MAX ((size_t)198) /* without the line's end: all that fits into inih's line */
+#endif
 #define READER_HEAD_MAX 198 /* bytes between the brackets of a section */
 
 struct reader_calls {
@@ -58,13 +66,13 @@ struct reader_calls {
 	void *arg;
 };
 
-/* Mistakes go to sink. */
-void config_read(const char *text, size_t len, const struct reader_calls *calls, const struct problem_sink *sink);
+/* Mistakes go to sink. 0, or -1 if inih ran out of memory (also a problem). */
+int config_read(const char *text, size_t len, const struct reader_calls *calls, const struct problem_sink *sink);
 /*
- * Returns true if a line can hold this value, so that reading it gives the same bytes back. A value that begins with a
- * semicolon has to follow the = without a blank.
+ * Returns true if a line "key = value" can hold this value, so that reading it gives the same bytes back. A value that
+ * begins with a semicolon has to follow the = without a blank.
  */
-bool reader_can_hold(const char *value);
+bool reader_can_hold(const char *key, const char *value);
 /* The quote that a value begins and ends with, and that is not within it: the loader takes that pair off. 0: none. */
 char reader_quote_of(const char *value);
 

@@ -457,8 +457,7 @@ load_text(const char *text, size_t len, const char *path, const struct config_ov
 		l->format->read(text, len, path, overrides, count, &calls, &sink);
 		read_environment(l);
 		load_finish(l);
-	} else {
-		config_read(text, len, &calls, &sink);
+	} else if (config_read(text, len, &calls, &sink) == 0) {
 		read_environment(l);
 		for (size_t i = 0; i < count; i++)
 			override_one(l, &overrides[i]);

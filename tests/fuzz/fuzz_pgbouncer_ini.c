@@ -39,6 +39,16 @@ values(const struct config *config)
 	return text;
 }
 
+/* Longer lines are no lines of pgweir's. */
+static bool
+has_long_line(const char *text)
+{
+	for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n')
+		if (*text != ';' && strcspn(text, "\n") > READER_LINE_MAX)
+			return true;
+	return false;
+}
+
 static char *
 import(const char *data, size_t size)
 {
@@ -61,20 +71,22 @@ check_import(const struct config *config, const char *data, size_t size)
 	char *text = import(data, size), *theirs, *ours;
 	struct config *again;
 
-	again = load_text(text, strlen(text), "/nonexistent/pgweir.ini", NULL, 0, &problems);
-	if (again == NULL) {
-		fprintf(stderr, "%s\n%s\n", problems.list[0].text, text);
-		abort();
+	if (!has_long_line(text)) {
+		again = load_text(text, strlen(text), "/nonexistent/pgweir.ini", NULL, 0, &problems);
+		if (again == NULL) {
+			fprintf(stderr, "%s\n%s\n", problems.list[0].text, text);
+			abort();
+		}
+		theirs = values(config);
+		ours = values(again);
+		if (strcmp(theirs, ours) != 0) {
+			fprintf(stderr, "%s\n--- became\n%s\n", theirs, ours);
+			abort();
+		}
+		free(theirs);
+		free(ours);
+		config_unref(again);
 	}
-	theirs = values(config);
-	ours = values(again);
-	if (strcmp(theirs, ours) != 0) {
-		fprintf(stderr, "%s\n--- became\n%s\n", theirs, ours);
-		abort();
-	}
-	free(theirs);
-	free(ours);
-	config_unref(again);
 	config_problems_fini(&problems);
 	free(text);
 }
