@@ -317,6 +317,9 @@ give(struct end *e, const void *bytes, size_t len)
 
 	if (e->is_reset)
 		return fails(ECONNRESET);
+	/* Nobody knows of the peer's end before all that it has sent has arrived. */
+	if (p == NULL && !e->is_write_closed && e->arrived < e->in.len)
+		return (ssize_t)len;
 	if (p == NULL || e->is_write_closed)
 		return fails(EPIPE);
 	room = p->in.len - p->at < p->room ? p->room - (p->in.len - p->at) : 0;

@@ -45,6 +45,8 @@ struct sim_client {
 	bool is_in, is_copying; /* as far as it knows: in a transaction, in a COPY from it */
 	bool may_fail; /* a transaction that may fail meanwhile was begun since all was answered */
 	bool is_due; /* what its session was sent last has begun a transaction, for which it may have no server yet */
+	bool is_prepared; /* ... and it has done no more there than to prepare statements */
+	bool has_refused_end; /* it was refused what was to end that, which was so already if its server was lost */
 	bool is_unserved; /* ... and that has failed, as its next statement got none */
 	bool is_ending; /* it got a FATAL that it may get */
 	bool is_excused; /* its server was broken, or it was refused for a reason: it may be lost */

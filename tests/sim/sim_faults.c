@@ -49,10 +49,10 @@ is_timed_out(const struct sim *s, const struct server *srv)
 	return false;
 }
 
-/* Where clients share, many have sent a second request behind one that is answered meanwhile: pgweir relays none again
- * whose loan has shown something. */
+/* It has sent a second request behind one that is answered meanwhile: pgweir relays none again if what was sent without
+ * a pause has shown something. */
 static bool
-has_sent_two(const struct sim_client *c, const struct server *srv)
+has_sent_two(const struct server *srv)
 {
 	const struct request_copy *copy = &srv->loan.sent.copy;
 	unsigned count = 0;
@@ -61,20 +61,20 @@ has_sent_two(const struct sim_client *c, const struct server *srv)
 	for (size_t at = 0; frame_whole(copy->bytes + at, copy->len - at, &f);
 	     at += FRAME_HEAD_LEN + (size_t)f.body_len)
 		count += f.type == 'Q' || f.type == 'S';
-	return c->sim->profile.is_sharing && count > 1;
+	return count > 1;
 }
 
 /*
  * Its server has timed out. PostgreSQL says that it has begun nothing, so this costs nobody anything who has nothing
  * there that no other server can have, nor may have (it is held while the server is asked), and has sent what pgweir
- * relays again.
+ * relays again: who listens has not.
  */
 static bool
 may_time_out(struct sim_client *c, const struct exchange *x)
 {
 	return is_timed_out(c->sim, x->srv) &&
 	       (x->is_session || x->state == CL_HELD || state_is_dirty(x, x->srv) || features_tie(x, TIE_SERVER) ||
-		!oracle_waits_for_query(c) || has_sent_two(c, x->srv));
+		features_tie(x, TIE_REQUEST) || !oracle_waits_for_query(c) || has_sent_two(x->srv));
 }
 
 static bool

@@ -30,7 +30,7 @@ oracle_begin(struct sim_client *c)
 	c->mirror.is_leaky = true; /* it is alone */
 	c->mirror.sent_max = SIZE_MAX;
 	c->mirror.reports_at_once = c->sim->world.fake.reports_at_once;
-	c->is_due = c->is_unserved = false;
+	c->is_due = c->is_prepared = c->has_refused_end = c->is_unserved = false;
 	c->is_mid_request = c->is_in = c->may_fail = c->is_copying = c->is_ending = c->is_excused = c->is_closed =
 	    false;
 	c->cancels = 0;
@@ -90,14 +90,20 @@ note_seen(struct sim_client *c, const uint8_t *bytes, size_t len)
 	}
 }
 
-/* begin = deferred: a BEGIN alone is answered without a server, and so is what nobody answers, or a Sync, behind it. */
+/*
+ * begin = deferred: a BEGIN alone is answered without a server, and so is what nobody answers, or a Sync, behind it. If
+ * the server is lost before it has run anything of the request behind it, another one is sent the BEGIN, too.
+ */
 static void
 note_begin(struct sim_client *c, uint8_t type, const char *body)
 {
-	if (type == 'Q' && c->alone->tx == 'I')
+	if (type == 'Q' && c->alone->tx == 'I') {
 		c->is_due = strcmp(body, "BEGIN") == 0 && strstr(c->sim->profile.options, "deferred") != NULL;
-	else if (strchr("SHdcf", type) == NULL)
+		c->is_prepared = false;
+	} else if (strchr("Hdcf", type) == NULL && (type != 'S' || !c->is_due)) {
+		c->is_prepared = strchr("PDC", type) != NULL && (c->is_due || c->is_prepared);
 		c->is_due = false;
+	}
 }
 
 static void
@@ -483,10 +489,11 @@ is_refused(struct sim_client *c, const uint8_t *body, size_t len)
 {
 	char state[6];
 	struct frame f;
-	bool is_of_listen;
+	bool is_of_listen, is_first;
 
 	sqlstate_of(body, len, state);
 	feed_silent(c);
+	is_first = c->is_due || (c->is_prepared && may_have_lost(c));
 	if (!next_unfed(c, &f))
 		return false;
 	/* A cancelled LISTEN takes others of the same channel with it, if they are under way already; and one waits for
@@ -497,11 +504,12 @@ is_refused(struct sim_client *c, const uint8_t *body, size_t len)
 		return false;
 	if (is_fatal(body, len) || c->alone->is_asleep || c->alone->is_copying ||
 	    (!is_of_listen && !may_refuse(c, state)) || f.type == 'S' ||
-	    (c->alone->tx != 'I' && !c->is_due && !is_listen(c, &f)))
+	    (c->alone->tx != 'I' && !is_first && !is_listen(c, &f)))
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is refused", state, 5);
-	c->is_unserved |= c->is_due;
-	c->is_due = false;
+	c->is_unserved |= is_first;
+	c->has_refused_end = c->is_due && has_word(c, "checked") && may_have_lost(c) && is_meant_to_end(c, &f);
+	c->is_due = c->is_prepared = false;
 	if (!is_of_listen) /* one cancel may refuse several */
 		count_cancel(c, state);
 	fail_instead(c, &f);
@@ -687,11 +695,17 @@ compare(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len, con
 		c->alone->tx = 'E'; /* it is lost with its server: a Sync alone can tell no more */
 		return;
 	}
-	if (len != want_len || memcmp(body, want, len) != 0)
+	if (type == 'Z' && body[0] == 'I' && want[0] == 'E' && c->has_refused_end) {
+		c->alone->tx = 'I';
+		tx_end(c->alone, false);
+		c->is_unserved = false;
+	} else if (len != want_len || memcmp(body, want, len) != 0)
 		sim_fail("client %c got %c \"%.*s\", not \"%.*s\"", c->f->letter, type, (int)len, (const char *)body,
 			 (int)want_len, (const char *)want);
 	if (type == 'Z' && body[0] == 'I')
 		oracle_check_writes(c);
+	if (type == 'Z')
+		c->has_refused_end = false;
 	if (type == 'Z' && body[0] == 'I' && c->unfed_at == c->unfed.len && !c->is_mid_request)
 		follow_listening(c);
 	if (type == 'Z' && body[0] == 'I' && !c->is_closed) /* else a FATAL follows */

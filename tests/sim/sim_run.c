@@ -521,6 +521,18 @@ check_waits(struct sim *s)
 	}
 }
 
+/*
+ * PostgreSQL starts again; or it has answered another pool since, so that what is opened here will tell: who comes
+ * waits, up to connect_timeout if the attempt hangs. Who came before the last shard has lost its connection was there
+ * when the outage began, and waits on.
+ */
+static bool
+may_wait_in_outage(const struct policy *p, uint64_t since_us)
+{
+	return strcmp(p->last_fail.sqlstate, "57P01") == 0 || p->sign == HOST_ANSWERS ||
+	       (p->shard.shared != NULL && since_us <= p->shard.shared->lost_us);
+}
+
 /* Who comes while PostgreSQL is silent, and his pool knows, is told at once: by the end of two seconds and a half. */
 static void
 check_newcomers(const struct sim *s)
@@ -535,9 +547,8 @@ check_newcomers(const struct sim *s)
 		if (of == NULL || of->x.waiter.waits == WAITS_NOT || of->x.pool == NULL)
 			continue;
 		policy_get_counts(of->x.pool->policy, &counts);
-		if (strcmp(of->x.pool->policy->last_fail.sqlstate, "57P01") == 0)
-			continue; /* PostgreSQL starts again: they wait, up to connect_timeout if the next attempt hangs
-				   */
+		if (may_wait_in_outage(of->x.pool->policy, of->x.waiter.since_us))
+			continue;
 		if (counts.outage.since_us > s->mute_us && of->x.waiter.since_us > counts.outage.since_us &&
 		    of->x.waiter.since_us > s->hangs_until_us &&
 		    sim_now() - of->x.waiter.since_us > 500 * US_PER_MS + SLACK_US)
