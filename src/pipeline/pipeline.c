@@ -287,7 +287,7 @@ pipeline_wait(struct exchange *x)
 	struct server *srv, *best = NULL;
 
 	if (x->state != CL_IN_LINE || x->env->is_draining || x->env->is_moving ||
-	    policy_next_ahead(x->pool->policy, *x->env->now_us) == NULL)
+	    policy_next_ahead(x->pool->policy, *x->env->now_us) != &x->waiter)
 		return;
 	TAILQ_FOREACH(srv, &x->pool->servers, all)
 		if (srv->state == SV_LENT && srv->conn->ahead_count + 1 < x->settings->max_pipeline &&
