@@ -8,7 +8,7 @@
 
 #include "exchange/exchange.h"
 
-/* x has joined the queue: it may be sent ahead now. Not if another one is before it, whom pipeline_fill() has refused. */
+/* x has joined the queue, and may be sent ahead if nobody is before it whom pipeline_fill() has refused. */
 void pipeline_wait(struct exchange *x);
 /* Sends others ahead, behind what srv was lent for, which was sent. srv may have ended. */
 void pipeline_fill(struct server *srv);

@@ -151,6 +151,12 @@ cluster_listen(struct cluster *c, struct cluster_listener *l)
 }
 
 void
+cluster_await(struct cluster_listener *l, bool is_waiting)
+{
+	atomic_store(&l->is_waiting, is_waiting);
+}
+
+void
 cluster_unlisten(struct cluster *c, struct cluster_listener *l)
 {
 	pthread_mutex_lock(&c->lock);

@@ -46,10 +46,11 @@ struct cluster_listener {
 	TAILQ_ENTRY(cluster_listener) link;
 	void (*notify)(void *owner); /* on any thread, often, under the cluster's lock: post a note */
 	void *owner;
-	atomic_bool
-	    is_waiting; /* its owner's: notify is called only while this is set, or when a standby falls silent */
+	atomic_bool is_waiting; /* notify is called only while this is set, or when a standby falls silent */
 };
 void cluster_listen(struct cluster *c, struct cluster_listener *l); /* l is zeroed but for notify and owner */
+/* notify() is wanted from now on, or not any more. */
+void cluster_await(struct cluster_listener *l, bool is_waiting);
 void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
 
 /* --- The watch's. --- */

@@ -143,7 +143,7 @@ Test(cluster, everybody_hears_of_a_standby_that_falls_silent)
 	cr_expect_eq(heard, 1);
 	cr_expect_eq(cluster_silences(c), before + 1);
 	cr_expect_not(look().hosts[1].is_silent);
-	atomic_store(&l.is_waiting, true);
+	cluster_await(&l, true);
 	cluster_silent(c, 1, true);
 	cluster_silent(c, 1, false);
 	cr_expect_eq(heard, 3, "it waits, and another host may be asked now");
