@@ -127,6 +127,18 @@ def test_show_config_has_all_of_pgbouncers_settings_in_its_order(bouncer):
 
 
 @needs_slow_log
+def test_pgbouncers_names_are_known_where_pgweirs_file_is_read(weir):
+    def run(*arguments):
+        return subprocess.run([weir.binary, *arguments], capture_output=True, text=True, timeout=10 * SLOWNESS, check=False)
+    assert run("--help-config", "default_pool_size").stdout == run("--help-config", "pool_size").stdout != ""
+    named = weir.directory / "named.ini"
+    named.write_text("[pool]\ndefault_pool_size = 5\n")
+    done = run("--check-config", named)
+    assert done.returncode == 1 and f"{named}:2: error: " in done.stderr and "PgBouncer" in done.stderr
+    weir.start()
+    assert [row["value"] for row in weir.console("SHOW CONFIG") if row["key"] == "max_client_conn"] == ["1000"]
+
+
 def test_sections_of_pgweirs_give_metrics_and_a_slow_log(bouncer, weir):
     slow = weir.directory / "their-slow.log"
     bouncer.start(settings=f"[http]\nlisten = 127.0.0.1:{weir.http_port}\n[slow_query]\nthreshold = 0ms\nfile = {slow}\n")
