@@ -192,7 +192,7 @@ value_words(const char *text, const char *const *words, uint32_t *out, struct fa
 {
 	uint32_t chosen = 0;
 	char **names;
-	unsigned word;
+	unsigned word = 0;
 	int rc = value_names(text, &names, why);
 
 	if (rc < 0)

@@ -369,7 +369,7 @@ take_meet(struct watch_host *h)
 	pool_set_lives(h->of->watch->pools, &h->met.mark, &lives);
 	cluster_met(h->of->cluster, h->index, &h->met.mark, &lives);
 	if (!h->met.mark.is_standby)
-		set_use(h, WATCH_NO_PRIMARY, NULL);
+		set_use(h, WATCH_NO_PRIMARY, "it is not in recovery any more");
 	else
 		set_use(h, h->met.mark.replayed != 0 ? WATCH_UNPROVED : WATCH_OTHER, "it reports no replay position");
 	note_roles(h->of);
