@@ -173,22 +173,21 @@ static void
 handle_queue(struct console_client *cc, bool is_over)
 {
 	struct frame f;
+	size_t at = 0;
 
-	while (cc->queue_at < cc->queue.len && (is_over || !is_held(cc)) &&
-	       frame_parse(cc->queue.bytes + cc->queue_at, cc->queue.len - cc->queue_at, &f) == FRAME_OK) {
-		if (!is_over &&
-		    !console_handle(cc, f.type, cc->queue.bytes + cc->queue_at + FRAME_HEAD_LEN, f.body_len))
+	while (at < cc->queue.len && (is_over || !is_held(cc)) &&
+	       frame_parse(cc->queue.bytes + at, cc->queue.len - at, &f) == FRAME_OK) {
+		if (!is_over && !console_handle(cc, f.type, cc->queue.bytes + at + FRAME_HEAD_LEN, f.body_len))
 			break;
 		is_over = false;
-		cc->queue_at += FRAME_HEAD_LEN + (size_t)f.body_len;
+		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 		cc->script_at = 0;
 		cc->has_answered = false;
 		if (cc->wait == WAIT_NONE && console_turn_is_over(cc->console))
 			cc->wait = WAIT_TURN;
 		console_flush(cc);
 	}
-	buf_take_front(&cc->queue, cc->queue_at);
-	cc->queue_at = 0;
+	buf_take_front(&cc->queue, at);
 	if (cc->queue.len == 0)
 		buf_fini(&cc->queue);
 }

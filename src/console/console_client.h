@@ -45,8 +45,7 @@ struct console_client {
 	bool has_wait_database;
 	char wait_database[COMMAND_NAME_MAX + 1];
 	const char *wait_tag; /* the tag of its CommandComplete */
-	struct buf queue; /* messages, as on the wire */
-	size_t queue_at; /* the one that is handled, or next */
+	struct buf queue; /* messages, as on the wire: the one that is handled, or next, is the first */
 	size_t script_at; /* how much of that one's SQL was read, if some of its statements are yet to be run */
 	bool has_answered; /* one of them was answered */
 };
