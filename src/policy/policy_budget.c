@@ -260,12 +260,14 @@ budget_transferred(struct budget_member *m, struct budget_group *g, bool has_lef
 	uint32_t more = has_left ? 1 : -1u;
 
 	budget_count(&g->in_transfer, more);
-	if (is_of_group(m, g))
+	if (is_of_group(m, g)) {
 		change_own_used(m, -more);
-	else if (m->budget != NULL)
-		change_used(m, -more);
-	if (!is_of_group(m, g) && g->budget != NULL) /* the others were told of the cap before */
-		change_group_used(g, more);
+	} else {
+		if (m->budget != NULL)
+			change_used(m, -more);
+		if (g->budget != NULL) /* the others were told of the cap before */
+			change_group_used(g, more);
+	}
 	assert(g->budget == NULL || g->used >= g->in_transfer);
 	if (m->budget != NULL && m->leaving > m->used)
 		budget_withdraw(m);
