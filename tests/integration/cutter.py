@@ -111,6 +111,11 @@ class Connection:
             return
         self.end()
 
+    def over(self):
+        """One side has ended by itself, perhaps ahead of the place of the cut."""
+        if self.place not in (SILENT, HALF_OPEN):
+            self.end()
+
     def to_server(self):
         with contextlib.suppress(OSError):
             self.far.sendall(self._startup())
@@ -126,8 +131,7 @@ class Connection:
                     continue
                 reader.note(kind, body)
                 self.far.sendall(message)
-        if self.place is None:
-            self.end()
+        self.over()
 
     def _startup(self):
         while True:
@@ -176,8 +180,7 @@ class Connection:
                     self.pid = struct.unpack("!I", message[5:9])[0]
                 if not self._reply(message):
                     return
-        if self.place is None:
-            self.end()
+        self.over()
 
     def _reply(self, message):
         kind = message[:1]

@@ -1,7 +1,10 @@
 """The suite's own tools, proved on PostgreSQL and on each other, so that a failure elsewhere is pgweir's."""
 
+import socket
+
 import pytest
 
+import cutter
 import rawwire
 import transport
 from fakeserver import FakeServer
@@ -51,6 +54,18 @@ def test_the_fake_server_passes_for_postgresql():
         assert shape(wire.ask(rawwire.one_statement("SELECT 1"), rawwire.sync())) == "1 2 T D C:SELECT 1 Z:I"
         assert shape(wire.ask(rawwire.query("BEGIN"))) == "C:BEGIN Z:T"
         assert fake.connections[0].queries()[0] == "SELECT anything"
+
+
+@pytest.mark.parametrize("place", [cutter.MARKED, cutter.WITHIN, cutter.TAGGED])
+def test_the_cutter_passes_on_that_the_server_died_ahead_of_the_cut(place):
+    with socket.create_server((cutter.Cutter.host, 0)) as server, \
+            cutter.Cutter(server.getsockname(), lambda connection: place) as between, \
+            Wire((between.host, between.port)) as wire:
+        wire.send(rawwire.startup(), rawwire.query("a question"), rawwire.query("COMMIT"))
+        backend, _ = server.accept()
+        with backend:
+            cutter.receive(backend, len(rawwire.startup() + rawwire.query("a question") + rawwire.query("COMMIT")))
+        assert wire.wait_closed() == b""
 
 
 def test_the_metrics_parser_reads_escapes_and_refuses_doubles():
