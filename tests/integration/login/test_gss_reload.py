@@ -15,6 +15,7 @@ def _realm(tmp_path_factory):
     yield from run_realm(tmp_path_factory.mktemp("kdc"), ("web",))
 
 
+@pytest.mark.reloads("auth.gss_options")
 def test_a_reload_changes_the_options(weir, realm):
     cache, keytab = realm.tickets(), f"krb_server_keyfile={realm.keytab}"
     weir.start(method="gss", gss_options=f"krb_realm=ELSEWHERE.NET include_realm=0 {keytab}", environment=realm.environment())

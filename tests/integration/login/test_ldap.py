@@ -505,6 +505,7 @@ def test_a_setting_has_no_comments_and_no_second_line(weir, directory):
     weir.wait_log("LDAP: could not bind for a search at ldap://127.0.0.1", "Invalid credentials")
 
 
+@pytest.mark.reloads("auth.ldap_options")
 def test_a_reload_changes_the_server(weir, directory):
     """That is in ldap_options."""
     with_method(weir, weir.start, f"ldapserver=127.0.0.1 ldapport={free_port()} ldapprefix=uid=")
@@ -516,6 +517,7 @@ def test_a_reload_changes_the_server(weir, directory):
     assert who(weir, "web", "in-the-directory") == "web"
 
 
+@pytest.mark.reloads("auth.external_timeout")
 def test_a_reload_changes_the_deadline(weir):
     """Nobody answers at this socket."""
     with socket.socket() as silent:

@@ -221,6 +221,7 @@ def test_100_logins_at_once(weir, script):
     assert [wire.read_until("ZE", timeout=60 * SLOWNESS)[-1].type for wire in wires] == ["Z" if i % 10 else "E" for i in range(100)]
 
 
+@pytest.mark.reloads("auth.pam_service")
 def test_method_pam_and_its_reload(weir, script):
     first, second = script(), script(name=f"pgweir-test-{os.getpid()}-b")
     weir.start(method="pam", pam_service=first)

@@ -236,6 +236,7 @@ def test_a_crowd_of_one_user_does_not_keep_another_waiting(weir, crowd):
     assert found[30] < sorted(theirs)[len(theirs) // 2] / 3, (found[::6], sorted(theirs)[::100])
 
 
+@pytest.mark.reloads("limits.share_weight", "limits.share_min")
 @pytest.mark.parametrize("claim, most", [({"share_weight": 3}, 6), ({"share_min": 6}, 7)])
 def test_shares_go_by_weight_and_minimum(weir, crowd, claim, most):
     limits = {"max_server_connections": 8, "pool_size": 8, "max_overflow": 0, "session_state": "allow"}

@@ -180,6 +180,7 @@ def test_a_notice_at_login(weir):
     assert not [reply for reply in weir.raw().login_replies if reply.type == "N"]
 
 
+@pytest.mark.reloads("log.stats_interval")
 def test_a_line_with_what_goes_through(weir):
     wire = weir.start(stats_interval="200ms").raw()
 

@@ -662,6 +662,7 @@ def test_connections_of_other_users_do_not_count(fleet):
 
 # --- Settings ---
 
+@pytest.mark.reloads("limits.budget_users", "limits.cluster_user", "limits.budget_database")
 def test_a_reload_changes_who_meets_where_and_who_counts(fleet):
     one, _ = fleet.start(2, budget_connections=20)
     fleet.want(20)
@@ -681,6 +682,7 @@ def test_a_reload_changes_who_meets_where_and_who_counts(fleet):
     assert not fleet.errors()
 
 
+@pytest.mark.reloads("limits.budget_connections")
 def test_a_reload_lowers_and_raises_it(fleet):
     fleet.start(2, budget_connections=40)
     fleet.want(40)
@@ -694,6 +696,7 @@ def test_a_reload_lowers_and_raises_it(fleet):
     assert not fleet.errors()
 
 
+@pytest.mark.reloads("limits.budget")
 def test_a_reload_switches_it_off_and_on(fleet):
     one, two = fleet.start(2, budget_connections=20, pool_size=20)
     fleet.want(40)

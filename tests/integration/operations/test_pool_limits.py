@@ -376,6 +376,7 @@ def test_a_ping_asks_what_ping_query_says_and_an_error_closes_the_connection(wei
     weir.is_loud = True
 
 
+@pytest.mark.reloads("pool.ping_query")
 def test_a_reload_changes_ping_query(weir, fake):
     fake_settings = {"upstream": fake.upstream, "pool_size": 1, "pool_pre_ping_idle": "0s", "ping_interval": "0s"}
     with weir.start(**fake_settings, ping_query="SELECT 'check'").raw() as wire:

@@ -85,6 +85,7 @@ def test_what_needs_a_restart_is_pending(weir):
     assert shown(weir, "pgweir.listen_backlog")["changeable"] == "no"
 
 
+@pytest.mark.reloads("pgweir.listen")
 def test_listeners_that_move_say_so(weir):
     weir.start()
     old, new = weir.config["pgweir"]["listen"], f"127.0.0.1:{free_port()}"

@@ -1,8 +1,8 @@
 """Every setting, changed by a reload: what is seen of it before, after, and when it is gone from the file again.
 
 A row of ROWS is what stands in the file first and what is written then, a look, and what the look must see of either; the
-third reload takes it back. FIXED are those that a reload must leave alone and a restart changes. ELSEWHERE names the test
-that tries the others. The last test finds a setting that is nowhere.
+third reload takes it back. FIXED are those that a reload must leave alone and a restart changes. A test that tries others,
+of whichever file, names them in its marker reloads. The last test finds a setting that is nowhere.
 """
 
 import contextlib
@@ -870,6 +870,7 @@ def test_a_reload_leaves_alone_what_a_restart_changes(scene, tried):
 
 # --- what is seen only at the end ---
 
+@pytest.mark.reloads("timeouts.shutdown_timeout", "timeouts.shutdown_delay")
 @pytest.mark.parametrize("setting, begin, end", [
     ("timeouts.shutdown_timeout", "1h", "300ms"), ("timeouts.shutdown_delay", "1h", "0s")])
 def test_how_it_ends_is_as_the_last_reload_said(scene, setting, begin, end):
@@ -890,6 +891,7 @@ def test_a_delay_that_a_reload_has_brought(scene):
     assert scene.weir.wait_exit(SOON) == 0
 
 
+@pytest.mark.reloads("timeouts.restart_timeout")
 def test_a_restart_lasts_as_long_as_the_last_reload_said(scene):
     put(scene, scene.weir.start, {"timeouts.shutdown_timeout": "300ms", "timeouts.restart_timeout": "1h"})
     put(scene, scene.weir.reload, {"timeouts.shutdown_timeout": "300ms", "timeouts.restart_timeout": "300ms"})
@@ -983,65 +985,20 @@ def test_nothing_is_lost_by_reloads_under_load(weir, table):
 
 # --- all of them ---
 
-ELSEWHERE = {
-    "operations/test_fleet.py::test_a_reload_switches_it_off_and_on": ["limits.budget"],
-    "operations/test_fleet.py::test_a_reload_lowers_and_raises_it": ["limits.budget_connections"],
-    "operations/test_fleet.py::test_a_reload_changes_who_meets_where_and_who_counts": [
-        "limits.budget_users", "limits.cluster_user", "limits.budget_database"],
-    "operations/test_reload.py::test_listeners_that_move_say_so": ["pgweir.listen"],
-    "reads/test_hosts.py::test_a_reload_switches_them_on_and_off": ["pool.reads"],
-    "reads/test_hosts.py::test_lag_and_reads_max_lag": ["pool.reads_max_lag"],
-    "reads/test_zones.py::test_a_reload_changes_the_zone": ["pgweir.zone"],
-    "reads/test_hosts.py::test_a_silent_standby_is_away_soon_or_after_reads_wait": ["pool.reads_wait"],
-    "operations/test_server_faults.py::test_a_lookup_under_way_follows_a_change_of_resolv_conf": ["pgweir.resolv_conf"],
-    "operations/test_pool_limits.py::test_a_reload_changes_ping_query": ["pool.ping_query"],
-    "operations/test_reloaded_values.py::test_max_server_connections": ["pgweir.max_server_connections"],
-    "operations/test_reloaded_values.py::test_compat": ["pgweir.compat"],
-    "operations/test_reloaded_values.py::test_application_name_add_host": ["pgweir.application_name_add_host"],
-    "protocol/test_pipeline_reads.py::test_a_reload_changes_how_many_go_ahead_and_behind_what": [
-        "pool.max_pipeline", "pool.max_pipeline_wait"],
-    "operations/test_reloaded_values.py::test_overflow_linger_of_what_lingers": ["pool.overflow_linger"],
-    "operations/test_reloaded_values.py::test_pool_timeout_for_who_waits": ["pool.pool_timeout"],
-    "operations/test_reloaded_values.py::test_wait_notify_for_who_waits": ["pool.wait_notify"],
-    "operations/test_reloaded_values.py::test_an_idle_server_is_closed": ["pool.pool_recycle", "pool.idle_timeout"],
-    "operations/test_reloaded_values.py::test_a_pool_that_nobody_uses_is_freed": ["pool.pool_idle_timeout"],
-    "operations/test_reloaded_values.py::test_a_limit_on_time_for_who_is_there": [
-        "timeouts.transaction_timeout", "timeouts.idle_transaction_timeout", "timeouts.client_idle_timeout"],
-    "operations/test_reloaded_values.py::test_query_timeout_for_a_query_that_runs": ["timeouts.query_timeout"],
-    "test_how_it_ends_is_as_the_last_reload_said": ["timeouts.shutdown_timeout", "timeouts.shutdown_delay"],
-    "test_a_restart_lasts_as_long_as_the_last_reload_said": ["timeouts.restart_timeout"],
-    "operations/test_reloaded_values.py::test_who_may_use_the_console": ["auth.admin_users", "auth.stats_users"],
-    "login/test_ldap.py::test_a_reload_changes_the_server": ["auth.ldap_options"],
-    "login/test_ldap.py::test_a_reload_changes_the_deadline": ["auth.external_timeout"],
-    "login/test_pam.py::test_method_pam_and_its_reload": ["auth.pam_service"],
-    "login/test_gss_reload.py::test_a_reload_changes_the_options": ["auth.gss_options"],
-    "operations/test_caps.py::test_shares_go_by_weight_and_minimum": ["limits.share_weight", "limits.share_min"],
-    "operations/test_reloaded_values.py::test_login_rates": [
-        "limits.db_login_rate", "limits.user_login_rate", "limits.address_login_rate"],
-    "reliability/test_memory.py::test_new_clients_are_refused_and_those_of_the_console_are_not": ["limits.max_memory"],
-    "operations/test_reloaded_values.py::test_the_format_of_the_log": ["log.format"],
-    "operations/test_console_pgbouncer.py::test_a_line_with_what_goes_through": ["log.stats_interval"],
-    "operations/test_reloaded_values.py::test_the_log_tells_of_a_transaction_that_was_there": [
-        "log.long_transaction", "log.idle_transaction"],
-    "operations/test_reloaded_values.py::test_the_slow_query_log": [
-        "slow_query.threshold", "slow_query.file", "slow_query.format", "slow_query.text", "slow_query.sample_threshold"],
-    "operations/test_reloaded_values.py::test_query_stats": ["slow_query.query_stats"],
-}
+# The marker's settings, and the test behind it with its other markers.
+RELOADS = re.compile(r"^@pytest\.mark\.reloads\(([^)]*)\)\n((?:@.*\n|    .*\n)*def test_.*\n(?:(?:    .*)?\n)*)", re.M)
 REFUSED = {"http.user_histograms"}                              # on: tests/unit/test_load.c
 
 
 def test_every_setting_is_tried():
-    tried = [name for one_of in ROWS for name in one_of.old] + [one_of.setting for one_of in FIXED] + \
-            [name for names in ELSEWHERE.values() for name in names] + list(REFUSED)
+    tried = [name for one_of in ROWS for name in one_of.old] + [one_of.setting for one_of in FIXED] + list(REFUSED)
+    for path in sorted(Path(__file__).parent.parent.glob("*/test_*.py")):
+        for names, test in RELOADS.findall(path.read_text(encoding="utf-8")):
+            for name in re.findall(r'"(.*?)"', names):
+                tried.append(name)
+                assert name.rsplit(".", 1)[1] in test, f"{path} does not try {name}"
     assert sorted(tried) == sorted(set(tried)), "one is tried twice"
     schema = json.loads(subprocess.run([find_binary(), "--config-schema"], check=True, capture_output=True).stdout)
     there = {f"{section}.{name}" for section, keys in schema["properties"].items() for name in keys["properties"]}
     assert set(tried) == there
-    for place, names in ELSEWHERE.items():
-        path, test = place.rsplit("::", 1) if "::" in place else (Path(__file__), place)
-        source = (Path(__file__).parent.parent / path).read_text(encoding="utf-8")
-        body = re.search(rf"(^@.*\n(?:    .*\n)*)?^def {test}\(.*\n(?:(?:    .*)?\n)*", source, re.M)
-        assert body, f"there is no {place}"
-        for name in names:
-            assert name.rsplit(".", 1)[1] in body.group(), f"{place} does not try {name}"
     assert "histograms per user" in (REPOSITORY / "tests/unit/test_load.c").read_text(encoding="utf-8")

@@ -32,6 +32,7 @@ def ended(wire):
     return errors(wire.read_until("E", timeout=SOON))[0].sqlstate
 
 
+@pytest.mark.reloads("timeouts.transaction_timeout", "timeouts.idle_transaction_timeout", "timeouts.client_idle_timeout")
 @pytest.mark.parametrize("setting, sql, sqlstate", [
     ("idle_transaction_timeout", "BEGIN", "25P03"),
     ("transaction_timeout", "BEGIN", "25P04"),
@@ -44,6 +45,7 @@ def test_a_limit_on_time_for_who_is_there(started, setting, sql, sqlstate):
         assert ended(wire) == sqlstate
 
 
+@pytest.mark.reloads("timeouts.query_timeout")
 def test_query_timeout_for_a_query_that_runs(started):
     weir = started()
     with weir.raw() as wire:
@@ -53,6 +55,7 @@ def test_query_timeout_for_a_query_that_runs(started):
         assert ended(wire) == "57014"
 
 
+@pytest.mark.reloads("pool.pool_timeout")
 def test_pool_timeout_for_who_waits(started):
     weir = started(pool_size=1, pool_timeout="1h")
     with weir.raw() as holds, weir.raw() as waits:
@@ -63,6 +66,7 @@ def test_pool_timeout_for_who_waits(started):
         assert ended(waits) == "53300"
 
 
+@pytest.mark.reloads("pool.wait_notify")
 def test_wait_notify_for_who_waits(started):
     weir = started(pool_size=1)
     with weir.raw() as holds, weir.raw() as waits:
@@ -73,6 +77,7 @@ def test_wait_notify_for_who_waits(started):
         assert waits.read(SOON).type == "N"
 
 
+@pytest.mark.reloads("pool.pool_recycle", "pool.idle_timeout")
 @pytest.mark.parametrize("setting, value", [("idle_timeout", "300ms"), ("pool_recycle", "1s")])
 def test_an_idle_server_is_closed(started, setting, value):
     weir = started(pool_size=2)
@@ -82,6 +87,7 @@ def test_an_idle_server_is_closed(started, setting, value):
     wait_until(lambda: not weir.postgres.query(f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid}"), SOON, "its end")
 
 
+@pytest.mark.reloads("pool.pool_idle_timeout")
 def test_a_pool_that_nobody_uses_is_freed(started):
     weir = started(idle_timeout="1s")
     weir.raw().leave()
@@ -91,6 +97,7 @@ def test_a_pool_that_nobody_uses_is_freed(started):
     wait_until(lambda: "web" not in [row["user"] for row in weir.console("SHOW POOLS")], SOON, "the pool's end")
 
 
+@pytest.mark.reloads("pool.overflow_linger")
 def test_overflow_linger_of_what_lingers(started):
     weir = started(pool_size=1, max_overflow=3, overflow_linger="1h")
     wires = [weir.raw() for _ in range(3)]
@@ -100,6 +107,7 @@ def test_overflow_linger_of_what_lingers(started):
     wait_until(lambda: weir.postgres.count(usename="web") == 1, SOON, "the overflow to be closed")
 
 
+@pytest.mark.reloads("pgweir.max_server_connections")
 def test_max_server_connections(started):
     weir = started(pool_size=5)
     wires = [weir.raw() for _ in range(5)]
@@ -109,6 +117,7 @@ def test_max_server_connections(started):
     wait_until(lambda: weir.postgres.count(usename="web") <= 2, SOON, "surplus servers to be closed")
 
 
+@pytest.mark.reloads("log.long_transaction", "log.idle_transaction")
 @pytest.mark.parametrize("setting, sql", [("long_transaction", "BEGIN"), ("idle_transaction", "BEGIN")])
 def test_the_log_tells_of_a_transaction_that_was_there(started, setting, sql):
     weir = started()
@@ -118,6 +127,7 @@ def test_the_log_tells_of_a_transaction_that_was_there(started, setting, sql):
         wait_until(lambda: re.search(r"WARNING.*transaction", weir.log()), SOON, "the line")
 
 
+@pytest.mark.reloads("log.format")
 def test_the_format_of_the_log(started):
     weir = started()
     weir.reload(sections={"log": {"format": "json", "connections": "on"}})
@@ -125,6 +135,8 @@ def test_the_format_of_the_log(started):
     wait_until(lambda: isinstance(json.loads(weir.log().splitlines()[-1]), dict), SOON)
 
 
+@pytest.mark.reloads("slow_query.threshold", "slow_query.file", "slow_query.format", "slow_query.text",
+                     "slow_query.sample_threshold")
 def test_the_slow_query_log(started):
     weir = started(threshold="1ms")
     with weir.raw() as wire:
@@ -146,6 +158,7 @@ def test_the_slow_query_log(started):
         wait_until(lambda: "'five'" in other.read_text(), SOON)
 
 
+@pytest.mark.reloads("auth.admin_users", "auth.stats_users")
 def test_who_may_use_the_console(started):
     weir = started()
     weir.reload(sections={"auth": {"admin_users": "admin, web"}})
@@ -160,6 +173,7 @@ def test_who_may_use_the_console(started):
         console.query("RESUME app2")
 
 
+@pytest.mark.reloads("limits.db_login_rate", "limits.user_login_rate", "limits.address_login_rate")
 def test_login_rates(started):
     weir = started()
     for setting in ("db_login_rate", "user_login_rate", "address_login_rate"):
@@ -171,6 +185,7 @@ def test_login_rates(started):
         weir.raw().leave()
 
 
+@pytest.mark.reloads("pgweir.compat")
 def test_compat(started):
     weir = started(pool_size=1)
     with weir.raw() as holds, weir.raw() as waits:
@@ -184,6 +199,7 @@ def test_compat(started):
             assert "query_wait_timeout" in waits.read_until("Z")[0].error["M"], compat
 
 
+@pytest.mark.reloads("pgweir.application_name_add_host")
 def test_application_name_add_host(started):
     weir = started()
     reload(weir, application_name_add_host="on")
@@ -194,6 +210,7 @@ def test_application_name_add_host(started):
         assert wire.value("SHOW application_name") == "me"
 
 
+@pytest.mark.reloads("slow_query.query_stats")
 def test_query_stats(started):
     weir = started(query_stats="on")
 

@@ -285,6 +285,7 @@ def test_a_silent_name_server_is_given_up_as_its_options_say(weir, tmp_path, opt
     assert lasts - 0.5 < seconds < 18 * SLOWNESS, seconds
 
 
+@pytest.mark.reloads("pgweir.resolv_conf")
 @pytest.mark.one_worker("each worker has a resolver of its own")
 def test_a_lookup_under_way_follows_a_change_of_resolv_conf(weir, tmp_path):
     names = NameServer(tmp_path)

@@ -344,6 +344,7 @@ def test_without_it_nobody_goes_ahead(shared, settings):
     assert shared.results() == (0, 0, 0)
 
 
+@pytest.mark.reloads("pool.max_pipeline", "pool.max_pipeline_wait")
 @attempted
 def test_a_reload_changes_how_many_go_ahead_and_behind_what(shared):
     shared.start()

@@ -70,6 +70,7 @@ def test_all_are_known_at_once(weir, trio):
                                           dbname="postgres"), what="a later position")
 
 
+@pytest.mark.reloads("pool.reads")
 def test_a_reload_switches_them_on_and_off(weir, trio):
     """Off, nothing is asked; for one user alone, it is."""
     settings = {"cluster_user": "web", "upstream": trio.upstream()}
@@ -83,6 +84,7 @@ def test_a_reload_switches_them_on_and_off(weir, trio):
     wait_used(weir, *trio.standbys)
 
 
+@pytest.mark.reloads("pool.reads_max_lag")
 def test_lag_and_reads_max_lag(weir, trio):
     late, other = trio.standbys
     start(weir, trio, reads_max_lag="150ms")
@@ -147,6 +149,7 @@ def test_a_killed_standby_is_away_until_it_is_back(weir, trio):
     assert wait_state(weir, killed, "used")["life"] != life
 
 
+@pytest.mark.reloads("pool.reads_wait")
 def test_a_silent_standby_is_away_soon_or_after_reads_wait(weir, trio):
     """Its connections stay open. Thawed, it is used again: proved anew."""
     frozen, other = trio.standbys

@@ -55,6 +55,7 @@ def test_reads_stay_in_the_own_zone_until_its_standby_lags_or_is_gone(weir, trio
     wait_all_at(wires, eu, "eu, which is back")
 
 
+@pytest.mark.reloads("pgweir.zone")
 def test_a_reload_changes_the_zone(weir, trio, zoned):
     eu, us = trio.standbys
     weir.start(**zoned(zone="eu"))

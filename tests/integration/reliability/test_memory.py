@@ -180,6 +180,7 @@ def test_who_waits_while_memory_is_short_goes_on_when_others_have_left(weir):
     assert "out of memory: no new clients" not in weir.log()
 
 
+@pytest.mark.reloads("limits.max_memory")
 def test_new_clients_are_refused_and_those_of_the_console_are_not(weir):
     settings = {"pool_size": 2, "max_statement_size": "64MiB"}
     old = weir.start(**settings).raw()
