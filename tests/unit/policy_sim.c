@@ -2,6 +2,7 @@
 #include "policy_sim.h"
 
 #include "policy/policy_circuit.h"
+#include "policy/policy_shard.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #define SECOND 1000000u
 #define SILENT_US (2 * SECOND)
 #define MUTE_US (5 * SECOND) /* connect_timeout */
+#define TURN_US 100u /* a worker's loop goes round at least as often while it has something to do */
 
 static const char guc_store[SIM_GUCS]; /* their addresses are the GUC sets */
 
@@ -55,7 +57,7 @@ random_gucs(struct sim *s)
 	return chance(s, 30) ? NULL : &guc_store[below(s, SIM_GUCS)];
 }
 
-static void play_surprise(struct sim *s);
+static void play_surprise(struct sim_pool *by);
 
 /* --- The line of waiters, as the model sees it. --- */
 
@@ -77,10 +79,15 @@ leave_line(struct sim_client *c)
 static void
 hand_over(struct sim_conn *sc, struct sim_client *c)
 {
+	SIM_HOLDS(c->sp->sim, sc->sp == c->sp && sc->conn.state == PC_LENT, "pool %u lends what it has not",
+		  c->sp->index);
+	if (c->sp->sim->shared != NULL)
+		shards_check_lent(sc);
 	sc->of = c->waiter.id;
 	sc->sp->checkouts[sc->is_used ? CS_IDLE : sc->is_overflow ? CS_OVERFLOW : CS_NEW]++;
 	sc->is_used = true;
 	sc->state = M_LENT;
+	sc->was_transferred = false;
 	sc->borrower = c;
 	c->state = CL_HOLDING;
 	c->holds = sc;
@@ -98,17 +105,19 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 	SIM_HOLDS(s, !s->in_borrow, "on_grant from within policy_borrow or policy_cancel");
 	SIM_HOLDS(s, c->state == CL_WAITING, "on_grant for one who does not wait");
 	SIM_HOLDS(s, sp->line_len > 0 && sp->line[0] == c, "pool %u: one was overtaken", sp->index);
-	SIM_HOLDS(s, sc->sp == sp && conn->state == PC_LENT, "pool %u: lent, but not in state LENT", sp->index);
 	SIM_HOLDS(s, sc->state == M_LOOSE || sc->state == M_IDLE, "pool %u grants one in state %d", sp->index,
 		  sc->state);
 	if (s->report[0] != '\0')
 		return;
 	if (sc->state == M_IDLE)
 		check_lent_from_idle(sc, c);
-	SIM_HOLDS(s, !sp->is_paused || model_is_new(sc), "pool %u grants while paused", sp->index);
+	SIM_HOLDS(s, !sp->is_paused || (model_is_new(sc) && !sc->was_transferred), "pool %u grants while paused",
+		  sp->index);
+	if (s->shared != NULL)
+		shards_check_grant(sc, c);
 	leave_line(c);
 	hand_over(sc, c);
-	play_surprise(s);
+	play_surprise(sp);
 }
 
 static bool
@@ -118,6 +127,28 @@ is_out(const struct sim_pool *sp)
 
 	policy_get_counts(sp->pool, &counts);
 	return counts.outage.since_us > 0;
+}
+
+static void
+check_refusal(const struct sim_client *c, const struct fail *why, enum request_failure kind)
+{
+	struct sim_pool *sp = c->sp;
+	struct sim *s = sp->sim;
+
+	for (unsigned i = 0; i < sp->line_len && sp->line[i] != c; i++)
+		SIM_HOLDS(s, model_waits_on(sp->line[i]), "pool %u: refused out of order", sp->index);
+	if (model_hopeless_us(sp) <= s->now_us)
+		model_doom(sp); /* since a callback, perhaps; all in the queue are refused with the first */
+	if (kind == RF_POOL_TIMEOUT) {
+		SIM_HOLDS(s, sp->settings.timeout_us > 0 && s->now_us >= model_deadline(c),
+			  "pool %u: timed out too early", sp->index);
+		sp->timeouts++;
+	} else if (!c->is_doomed && is_out(sp)) {
+		SIM_HOLDS(s, s->now_us >= model_deadline(c), "pool %u: refused while it was held", sp->index);
+	} else {
+		SIM_HOLDS(s, c->is_doomed, "pool %u: refused though there was hope (%s %s)", sp->index, why->sqlstate,
+			  why->text);
+	}
 }
 
 static void
@@ -131,26 +162,14 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_waite
 	     why->hint);
 	SIM_HOLDS(s, !s->in_borrow, "on_refuse from within policy_borrow or policy_cancel");
 	SIM_HOLDS(s, c->state == CL_WAITING, "on_refuse for one who does not wait");
-	for (unsigned i = 0; i < sp->line_len && sp->line[i] != c; i++)
-		SIM_HOLDS(s, model_waits_on(sp->line[i]), "pool %u: refused out of order", sp->index);
 	SIM_HOLDS(s, strlen(why->sqlstate) == 5 && why->text[0] != '\0', "refused without a word");
-	if (model_hopeless_us(sp) <= s->now_us)
-		model_doom(sp); /* since a callback, perhaps; all in the queue are refused with the first */
-	if (kind == RF_POOL_TIMEOUT) {
-		SIM_HOLDS(s, sp->settings.timeout_us > 0 && s->now_us >= model_deadline(c),
-			  "pool %u: timed out too early", sp->index);
-		sp->timeouts++;
-	} else if (!c->is_doomed && is_out(sp)) {
-		SIM_HOLDS(s, s->now_us >= model_deadline(c), "pool %u: refused while it was held", sp->index);
-	} else {
-		SIM_HOLDS(s, c->is_doomed, "pool %u: refused though there was hope (%s %s)", sp->index, why->sqlstate,
-			  why->text);
-	}
+	if (s->shared == NULL)
+		check_refusal(c, why, kind);
 	if (s->report[0] != '\0')
 		return;
 	leave_line(c);
 	c->state = CL_OUT;
-	play_surprise(s);
+	play_surprise(sp);
 }
 
 static const struct policy_waiter_ops waiter_ops = { on_grant, on_refuse, NULL };
@@ -176,6 +195,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	sc->sp = sp;
 	sc->started_us = now_us;
 	sc->is_overflow = total >= sp->settings.pool_size;
+	sc->cannot_be_transferred = sp->sim->shared != NULL && (is_rival(sp) || chance(sp->sim, sp->sim->whole.stuck));
 	sc->state = sp->sim->is_health_check ? M_CHECKING : M_OPENING;
 	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
 	policy_conn_opening(sp->pool, &sc->conn, now_us);
@@ -186,7 +206,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 static void
 forget(struct sim_conn *sc)
 {
-	SIM_HOLDS(sc->sp->sim, sc->conn.state == PC_NONE, "the pool keeps one that is gone");
+	SIM_HOLDS(sc->sp->sim, sc->conn.state == PC_NONE && sc->conn.shared == NULL, "the pool keeps one that is gone");
 	TAILQ_REMOVE(&sc->sp->conns, sc, link);
 	free(sc);
 }
@@ -241,6 +261,7 @@ op_ping(void *owner, struct policy_conn *conn)
 	SIM_HOLDS(sc->sp->sim, sc->sp == owner, "not his");
 	check_ping(sc);
 	sc->state = M_PINGING;
+	sc->was_transferred = false;
 	sc->pinged_us = sc->sp->sim->now_us;
 	sc->ping_has_failed = false;
 	if (!sc->sp->sim->is_calm && chance(sc->sp->sim, 3))
@@ -259,7 +280,44 @@ op_wake(void *owner, uint64_t at_us)
 		sp->due_us = at_us;
 }
 
-static const struct policy_ops ops = { .open = op_open, .close = op_close, .ping = op_ping, .wake = op_wake };
+static void
+op_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us)
+{
+	struct sim *s = ((struct sim_pool *)owner)->sim;
+
+	SIM_HOLDS(s, s->whole.outages == (why == NULL), "an outage %s, and %u are known",
+		  why != NULL ? "begins" : "ends", s->whole.outages);
+	s->whole.outages = why != NULL;
+}
+
+static bool
+op_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
+{
+	struct sim_conn *sc = (struct sim_conn *)conn;
+	struct sim_pool *from = owner;
+	struct sim *s = from->sim;
+	struct sim_worker *r = to->owner;
+	struct sim_pool *sp = &s->pools[r - s->workers];
+
+	SIM_HOLDS(s, sc->sp == from, "not his");
+	shards_check_give(sc, sp);
+	if (sc->cannot_be_transferred)
+		return false;
+	tell(s, "%p crosses from pool %u to pool %u", (void *)sc, from->index, sp->index);
+	TAILQ_REMOVE(&from->conns, sc, link);
+	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
+	sc->sp = sp;
+	sc->state = M_IN_TRANSFER;
+	sc->was_transferred = true;
+	from->worker->given[sp->index].own_turns = from->worker->turns;
+	from->worker->given[sp->index].its_turns = r->turns;
+	from->worker->given[sp->index].is_any = true;
+	s->transfers++;
+	return true;
+}
+
+static const struct policy_ops ops = { .open = op_open, .close = op_close, .ping = op_ping, .wake = op_wake },
+			       shard_ops = { op_open, op_close, op_ping, op_wake, NULL, op_outage, op_give };
 
 /* --- Workers. --- */
 
@@ -289,7 +347,7 @@ on_tell(void *owner)
 	tell(r->sim, "room %u is told", (unsigned)(r - r->sim->workers));
 	SIM_HOLDS(r->sim, !r->is_told, "room %u is told again before it has heard", (unsigned)(r - r->sim->workers));
 	r->is_told = true;
-	if (!is_busy_worker(r) && !r->hangs && chance(r->sim, 20))
+	if (r->sim->shared == NULL && !is_busy_worker(r) && !r->hangs && chance(r->sim, 20))
 		hear(r);
 }
 
@@ -343,6 +401,14 @@ do_place(struct sim *s)
 
 /* --- What borrowers do. --- */
 
+static bool
+can_act(const struct sim_pool *sp)
+{
+	const struct sim_worker *calling = sp->sim->calling;
+
+	return sp->pool != NULL && !model_hangs(sp) && (calling == NULL || sp->worker == calling);
+}
+
 static struct sim_client *
 pick_client(struct sim *s, enum client_state state)
 {
@@ -351,7 +417,7 @@ pick_client(struct sim *s, enum client_state state)
 	for (unsigned i = 0; i < SIM_CLIENTS; i++) {
 		struct sim_client *c = &s->clients[(from + i) % SIM_CLIENTS];
 
-		if (c->state == state && (state == CL_OUT || !model_hangs(c->sp)))
+		if (c->state == state && (state == CL_OUT || can_act(c->sp)))
 			return c;
 	}
 	return NULL;
@@ -363,7 +429,7 @@ pick_pool(struct sim *s)
 	unsigned from = below(s, s->pool_count);
 
 	for (unsigned i = 0; i < s->pool_count; i++)
-		if (!model_hangs(&s->pools[(from + i) % s->pool_count]))
+		if (can_act(&s->pools[(from + i) % s->pool_count]))
 			return &s->pools[(from + i) % s->pool_count];
 	return NULL;
 }
@@ -376,7 +442,7 @@ do_borrow(struct sim *s)
 	struct policy_conn *conn;
 	bool was_in_borrow = s->in_borrow;
 
-	if (c == NULL)
+	if (c == NULL || sp == NULL)
 		return;
 	c->waiter = (struct policy_waiter){ 0 };
 	c->waiter.gucs = random_gucs(s);
@@ -403,6 +469,8 @@ do_borrow(struct sim *s)
 		sp->waits++;
 		SIM_HOLDS(s, c->waiter.waits != WAITS_NOT && c->waiter.since_us == s->now_us,
 			  "waits, but not in the queue");
+		if (s->shared != NULL && s->depth == 0)
+			shards_check_supply(sp);
 		return;
 	}
 	tell(s, "  gets %p at once", (void *)conn);
@@ -412,7 +480,6 @@ do_borrow(struct sim *s)
 	SIM_HOLDS(s, is_first, "pool %u: a newcomer overtakes those in the queue", sp->index);
 	leave_line(c);
 	check_lent_from_idle((struct sim_conn *)conn, c);
-	SIM_HOLDS(s, conn->state == PC_LENT, "pool %u: lent, but not in state LENT", sp->index);
 	hand_over((struct sim_conn *)conn, c);
 }
 
@@ -430,12 +497,14 @@ is_to_be_closed(const struct sim_conn *sc)
 static void
 settle_all(struct sim *s)
 {
-	for (unsigned i = 0; i < s->pool_count; i++) {
+	for (unsigned i = 0; i < s->pool_count && (s->shared == NULL || s->depth == 0); i++) {
 		struct sim_conn *o;
 
 		TAILQ_FOREACH(o, &s->pools[i].conns, link) {
-			if (o->state == M_LOOSE && o->conn.state == PC_IDLE)
-				o->state = M_IDLE;
+			if (o->state != M_LOOSE || o->conn.state != PC_IDLE)
+				continue;
+			o->state = M_IDLE;
+			o->was_transferred = false;
 		}
 	}
 }
@@ -478,7 +547,7 @@ do_return(struct sim *s)
 	for (int i = 0; i < RR_COUNT; i++)
 		closed += sp->counters.recycles[i];
 	is_closed = is_to_close || (s->worker_count > 1 && closed > 0); /* for a pool that was short when it told us */
-	if (s->depth == 0) {
+	if (s->depth == 0 && s->shared == NULL) {
 		SIM_HOLDS(s, !is_to_close || closed > 0, "pool %u keeps one it should close", sp->index);
 		SIM_HOLDS(
 		    s, is_closed || first == NULL || first->state != CL_WAITING || first->wait_number != first_number,
@@ -494,7 +563,7 @@ do_cancel(struct sim *s)
 	bool was_in_borrow = s->in_borrow;
 	struct sim_pool *sp;
 
-	if (c == NULL || c->sp == NULL)
+	if (c == NULL || c->sp == NULL || c->sp->pool == NULL)
 		return;
 	sp = c->sp;
 	tell(s, "pool %u: client %d leaves", sp->index, (int)(c - s->clients));
@@ -539,6 +608,7 @@ report_opened(struct sim_conn *sc)
 	sc->state = M_LOOSE;
 	sc->opened_us = sc->heard_us = sc->idle_since_us = s->now_us;
 	sc->epoch = sp->epoch;
+	s->whole.is_failing = s->whole.is_failing && is_rival(sp);
 	model_worked(sp);
 	model_outage_ends(sp);
 	if (sp->ramp > 0 && (++sp->ramp >= 16 || sp->line_len == 0))
@@ -591,7 +661,7 @@ report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 	sp->on_stack--;
 	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
 	forget(sc);
-	for (unsigned i = 0; i < were_len && s->depth == 0 && sp->failed_rounds > 0; i++)
+	for (unsigned i = 0; i < were_len && s->depth == 0 && s->shared == NULL && sp->failed_rounds > 0; i++)
 		SIM_HOLDS(s,
 			  were[i]->state != CL_WAITING || were[i]->wait_number != numbers[i] ||
 			      model_waits_on(were[i]), /* since a reload meanwhile */
@@ -611,6 +681,8 @@ do_open_result(struct sim *s)
 		report_failed(sc, CF_TIMEOUT, false);
 	else if (!chance(s, s->open_fails))
 		report_opened(sc);
+	else if (is_rival(sc->sp))
+		report_failed(sc, CF_REFUSED, false);
 	else if (chance(s, s->open_too_many))
 		report_failed(sc, CF_TOO_MANY, false);
 	else
@@ -755,19 +827,44 @@ random_settings(struct sim *s)
 	};
 }
 
-static void
-do_reload(struct sim *s)
+/* Of a pool that is shared: of all shards. */
+static struct policy_settings
+shared_settings(struct sim *s, bool is_of_rival)
 {
-	struct sim_conn *sc;
-	struct sim_pool *sp = pick_pool(s);
-	struct policy_settings set = sp->settings;
+	struct policy_settings set = random_settings(s);
 
-	if (chance(s, 80))
-		set = random_settings(s);
+	set.pool_size = 1 + below(s, 12);
+	set.overflow_delay_us = chance(s, 80) ? 0 : 20 * MS;
+	set.overflow_linger_us = chance(s, 50) ? 0 : SECOND;
+	set.recycle_us = 0;
+	set.idle_timeout_us = chance(s, 70) ? 0 : SECOND;
+	set.pre_ping = chance(s, 20);
+	set.pre_ping_idle_us = chance(s, 30) ? 0 : 100 * MS;
+	set.ping_interval_us = chance(s, 70) ? 0 : SECOND;
+	set.ping_timeout_us = SECOND;
+	set.share_weight = 1 + below(s, 3);
+	set.share_min = 0;
+	if (!is_of_rival)
+		return set;
+	return (struct policy_settings){ .pool_size = set.pool_size,
+					 .min_idle = below(s, 3),
+					 .timeout_us = 30 * SECOND,
+					 .on_outage = OUTAGE_WAIT,
+					 .share_weight = set.share_weight };
+}
+
+static void
+reload(struct sim_pool *sp, struct policy_settings set)
+{
+	struct sim *s = sp->sim;
+	struct sim_conn *sc;
+
 	tell(s, "pool %u: reload: size %u + %u, budget %u", sp->index, set.pool_size, set.max_overflow,
 	     s->budget_limit);
 	sp->is_shrinking = set.pool_size < sp->settings.pool_size;
 	sp->settings = set;
+	if (sp->pool == NULL)
+		return;
 	if (sp->backoff_from_us > s->now_us)
 		sp->backoff_from_us = s->now_us;
 	if (sp->backoff_to_us > s->now_us)
@@ -790,6 +887,14 @@ do_reload(struct sim *s)
 	}
 }
 
+static void
+do_reload(struct sim *s)
+{
+	struct sim_pool *sp = pick_pool(s);
+
+	reload(sp, chance(s, 80) ? random_settings(s) : sp->settings);
+}
+
 /* Those that are finished, whatever the operator does. */
 static uint32_t
 promised_logins(const struct sim_pool *sp)
@@ -803,13 +908,17 @@ pause_or_resume(struct sim_pool *sp)
 	struct sim *s = sp->sim;
 
 	tell(s, "pool %u: %s", sp->index, sp->is_paused ? "resume" : "pause");
-	sp->on_stack++;
 	sp->is_paused = !sp->is_paused;
+	if (sp->pool == NULL)
+		return;
+	sp->on_stack++;
 	if (sp->is_paused) {
 		uint32_t promised = promised_logins(sp);
 
 		policy_pause(sp->pool, s->now_us);
-		SIM_HOLDS(s, model_live(sp) == model_count(sp, M_LENT) + model_count(sp, M_LOOSE) + promised,
+		SIM_HOLDS(s,
+			  s->shared != NULL ||
+			      model_live(sp) == model_count(sp, M_LENT) + model_count(sp, M_LOOSE) + promised,
 			  "pool %u is paused and keeps some, or not those that somebody waits for", sp->index);
 	} else {
 		model_worked(sp);
@@ -844,7 +953,7 @@ close_all(struct sim_pool *sp, bool is_reconnect, enum recycle_reason why)
 	sp->on_stack++;
 	if (is_reconnect) {
 		policy_reconnect(sp->pool, sp->sim->now_us);
-		SIM_HOLDS(sp->sim, model_count(sp, M_OPENING) >= promised,
+		SIM_HOLDS(sp->sim, sp->sim->shared != NULL || model_count(sp, M_OPENING) >= promised,
 			  "pool %u gives up logins that somebody waits for", sp->index);
 	} else
 		policy_close_all(sp->pool, why, sp->sim->now_us);
@@ -910,9 +1019,15 @@ do_mood(struct sim *s)
 	s->open_fails = chance(s, 60) ? 3 : chance(s, 50) ? 50 : 100;
 	s->open_too_many = chance(s, 70) ? 5 : 90;
 	s->cannot_begin = chance(s, 80) ? 0 : 30;
-	s->is_mute = chance(s, 15);
+	s->is_mute = s->shared == NULL && chance(s, 15);
 	s->closes_late = chance(s, 50) ? 0 : 70;
 	s->ping_fails = chance(s, 70) ? 2 : 70;
+	if (s->shared == NULL)
+		return;
+	s->open_fails = chance(s, 60) ? 0 : chance(s, 50) ? 20 : 100;
+	s->open_too_many = 25;
+	s->cannot_begin = 2;
+	s->whole.stuck = chance(s, 60) ? 0 : 30;
 }
 
 /* --- Time. --- */
@@ -934,6 +1049,8 @@ tick(struct sim_pool *sp)
 	SIM_HOLDS(s, due_us == 0 || due_us >= s->now_us, "pool %u: the next tick is due in the past", sp->index);
 	sp->due_us = due_us == 0 ? SIM_NEVER : due_us;
 	tell(s, "pool %u: next tick %llu", sp->index, (unsigned long long)due_us);
+	if (s->shared != NULL)
+		settle_all(s);
 }
 
 static bool
@@ -956,18 +1073,53 @@ is_anybody_told(const struct sim *s)
 
 /* --- A worker hangs; the first, which looks at the others, does not. --- */
 
+/* On the thread of that worker. */
+static void
+lose(struct sim_conn *sc, struct sim_worker *on)
+{
+	tell(on->sim, "pool %u: %p is lost", sc->sp->index, (void *)sc);
+	policy_shared_lost(&sc->conn, on->worker, on->sim->now_us);
+	forget(sc);
+}
+
+/* A loop goes round, now and then. */
+static void
+count_turns(struct sim *s)
+{
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		if (s->workers[i].hangs || is_busy_worker(&s->workers[i]) || !chance(s, 50))
+			continue;
+		s->workers[i].turns++;
+		policy_worker_count_turn(s->workers[i].worker);
+	}
+}
+
+/* Takes back what has not arrived there. */
+static void
+take_back(struct sim_pool *sp)
+{
+	for (struct sim_conn *sc = TAILQ_FIRST(&sp->conns), *next; sc != NULL; sc = next) {
+		next = TAILQ_NEXT(sc, link);
+		if (sc->state == M_IN_TRANSFER)
+			lose(sc, &sp->sim->workers[0]);
+	}
+}
+
 static void
 watch(struct sim *s)
 {
 	for (unsigned i = 1; i < s->worker_count; i++) {
 		struct sim_worker *r = &s->workers[i];
 
-		if (!r->hangs || r->is_silent || is_busy_worker(&s->workers[0]) ||
-		    s->now_us < r->hangs_since_us + SILENT_US)
+		if (!r->hangs || is_busy_worker(&s->workers[0]) || s->now_us < r->hangs_since_us + SILENT_US)
 			continue;
-		tell(s, "room %u is silent", i);
-		r->is_silent = true;
-		policy_worker_set_silent(r->worker, s->workers[0].worker, true, s->now_us);
+		if (!r->is_silent) {
+			tell(s, "room %u is silent", i);
+			r->is_silent = true;
+			policy_worker_set_silent(r->worker, s->workers[0].worker, true, s->now_us);
+		}
+		if (s->shared != NULL)
+			take_back(&s->pools[i]);
 	}
 }
 
@@ -1001,35 +1153,59 @@ does_any_hang(const struct sim *s)
 	return false;
 }
 
-/* All that is due is done, however often the pools ask for it at the same moment: but not for ever. */
+static void
+check(struct sim *s, bool is_settled)
+{
+	if (s->shared == NULL) {
+		check_all(s, is_settled && !does_any_hang(s));
+		return;
+	}
+	settle_all(s);
+	if (s->report[0] == '\0')
+		shards_check_all(s, is_settled);
+}
+
+/*
+ * All that is due is done, however often the pools ask for it at the same moment: but not for ever. Where workers share
+ * a pool, time passes meanwhile as it does for their loops: they may ask each other in turn until an ask has had its
+ * time.
+ */
 static void
 run_due(struct sim *s)
 {
 	watch(s);
 	for (unsigned turns = 0; s->report[0] == '\0'; turns++) {
 		unsigned ticked = 0, from = below(s, s->pool_count);
+		bool hears = s->is_calm || chance(s, 50);
+
+		if (s->shared != NULL && turns > 0)
+			s->now_us += below(s, TURN_US);
 
 		for (unsigned i = 0; i < s->pool_count; i++) {
 			struct sim_pool *sp = &s->pools[(from + i) % s->pool_count];
 
-			if (sp->due_us <= s->now_us && !model_hangs(sp)) {
+			if (sp->pool != NULL && sp->due_us <= s->now_us && !model_hangs(sp)) {
 				tick(sp);
 				ticked++;
 			}
 		}
-		if (s->is_calm || chance(s, 50))
-			for (unsigned i = 0; i < s->worker_count; i++)
-				if (s->workers[i].is_told && !s->workers[i].hangs && !is_busy_worker(&s->workers[i])) {
-					hear(&s->workers[i]);
-					ticked++;
-				}
+		for (unsigned i = 0; i < s->worker_count; i++) {
+			struct sim_worker *r = &s->workers[i];
+
+			if (s->shared != NULL)
+				hears = s->is_calm || chance(s, 30);
+			if (hears && r->is_told && !r->hangs && !is_busy_worker(r)) {
+				hear(r);
+				ticked++;
+			}
+		}
 		if (ticked == 0)
 			break;
-		SIM_HOLDS(s, turns < 100, "ticks without end");
+		SIM_HOLDS(s, turns < 200, "ticks without end");
 	}
 	for (unsigned i = 0; i < SIM_CLIENTS; i++)
 		s->clients[i].is_doomed = false;
-	check_all(s, !is_anybody_told(s) && !does_any_hang(s));
+	check(s, !is_anybody_told(s));
 }
 
 static uint64_t
@@ -1056,7 +1232,8 @@ pass_time(struct sim *s, uint64_t us, bool is_punctual)
 			s->now_us = next_due(s);
 		run_due(s);
 	}
-	s->now_us = until_us;
+	if (s->now_us < until_us)
+		s->now_us = until_us;
 	run_due(s);
 }
 
@@ -1064,9 +1241,20 @@ static void
 do_time(struct sim *s)
 {
 	unsigned what = below(s, 100);
-	uint64_t us = what < 60 ? below(s, 5 * MS) : what < 95 ? below(s, 500 * MS) : below(s, 40 * SECOND);
 
-	pass_time(s, us, chance(s, 80));
+	if (s->shared != NULL)
+		pass_time(s,
+			  what < 50   ? below(s, 2 * MS)
+			  : what < 80 ? below(s, 8 * MS)
+			  : what < 97 ? below(s, 500 * MS)
+				      : below(s, 40 * SECOND),
+			  true);
+	else
+		pass_time(s,
+			  what < 60   ? below(s, 5 * MS)
+			  : what < 95 ? below(s, 500 * MS)
+				      : below(s, 40 * SECOND),
+			  chance(s, 80));
 }
 
 static void
@@ -1074,7 +1262,7 @@ do_hang(struct sim *s)
 {
 	struct sim_worker *r = s->worker_count > 1 ? &s->workers[1 + below(s, s->worker_count - 1)] : NULL;
 
-	if (r == NULL || r->hangs || (!r->is_told && chance(s, 70)) || is_busy_worker(r) ||
+	if (r == NULL || r->hangs || (s->shared == NULL && !r->is_told && chance(s, 70)) || is_busy_worker(r) ||
 	    is_busy_worker(&s->workers[0]))
 		return;
 	tell(s, "room %u hangs", (unsigned)(r - s->workers));
@@ -1086,54 +1274,218 @@ do_hang(struct sim *s)
 		pass_time(s, SILENT_US + below(s, SECOND), true);
 }
 
+/* --- Shards: what crosses, and what is done to all of them, in a halt. --- */
+
+/* A note is read: the connection is there, or was lost, or its shard is gone. */
+static void
+do_arrive(struct sim *s)
+{
+	struct sim_conn *sc = s->shared != NULL ? pick_conn(s, M_IN_TRANSFER) : NULL;
+	struct sim_pool *sp = sc != NULL ? sc->sp : NULL;
+	bool is_there;
+
+	if (sc == NULL || sp->on_stack > 0)
+		return;
+	tell(s, "pool %u: %p arrives", sp->index, (void *)sc);
+	sc->state = M_LOOSE;
+	sp->on_stack++;
+	s->depth++;
+	is_there = sp->pool != NULL && (s->is_calm || !chance(s, 3)) && policy_arrive(sp->pool, &sc->conn, s->now_us);
+	s->depth--;
+	sp->on_stack--;
+	if (!is_there)
+		lose(sc, sp->worker);
+	settle_all(s);
+}
+
+/* A worker that hangs can't be halted, and what is asked of all is refused. */
+static bool
+can_halt(const struct sim *s)
+{
+	for (unsigned i = 0; i < s->worker_count; i++)
+		if (s->workers[i].hangs)
+			return false;
+	return true;
+}
+
+static void
+for_all_shards(struct sim *s, void (*act)(struct sim_pool *sp))
+{
+	s->depth++;
+	for (unsigned i = 0; i < s->pool_count; i++)
+		act(&s->pools[i]);
+	s->depth--;
+	settle_all(s);
+}
+
+static void
+set_cap(struct sim *s)
+{
+	s->budget_limit = chance(s, 40) ? 0 : 1 + below(s, 14);
+	tell(s, "the cap is %u", s->budget_limit);
+	policy_budget_set_limit(s->budget, s->workers[0].worker, s->budget_limit, s->now_us);
+}
+
+static void
+do_reload_all(struct sim *s)
+{
+	struct policy_settings set = shared_settings(s, false), of_rival = shared_settings(s, true);
+
+	if (!can_halt(s))
+		return;
+	s->whole.lowered_until_us = 0;
+	if (chance(s, 50))
+		set_cap(s);
+	s->depth++;
+	for (unsigned i = 0; i < s->pool_count; i++)
+		reload(&s->pools[i], is_rival(&s->pools[i]) ? of_rival : set);
+	s->depth--;
+	settle_all(s);
+}
+
+static void
+do_pause_all(struct sim *s)
+{
+	if (can_halt(s))
+		for_all_shards(s, pause_or_resume);
+}
+
+static void
+close_shard(struct sim_pool *sp)
+{
+	uint64_t before = sp->sim->shared->round;
+
+	if (sp->pool == NULL)
+		return;
+	close_all(sp, chance(sp->sim, 50), RR_RELOAD);
+	SIM_HOLDS(sp->sim, is_rival(sp) || sp->sim->shared->round > before, "all were closed, and what crosses is not");
+}
+
+/* RECONNECT; or one shard alone, whose database's code is no longer trusted. Each shard begins a round. */
+static void
+do_close_shards(struct sim *s)
+{
+	struct sim_pool *sp = pick_pool(s);
+
+	if (chance(s, 50) && can_halt(s))
+		for_all_shards(s, close_shard);
+	else if (sp != NULL)
+		close_shard(sp);
+}
+
+static void
+make_pool(struct sim_pool *sp, const struct policy_ops *pool_ops)
+{
+	struct sim *s = sp->sim;
+
+	tell(s, "pool %u comes: size %u + %u, room %d", sp->index, sp->settings.pool_size, sp->settings.max_overflow,
+	     (int)(sp->worker - s->workers));
+	sp->counters = (struct pool_counters){ 0 };
+	sp->pool = policy_new(&sp->settings, pool_ops, sp, sp->worker->worker, &sp->counters, rnd(s), s->now_us);
+	if (s->shared == NULL || is_rival(sp))
+		return;
+	policy_set_circuit(sp->pool, s->whole.circuit, s->now_us);
+	if (s->shared->shard_count == 0)
+		s->whole.lowered_until_us = 0;
+	policy_set_shared(sp->pool, s->shared, s->now_us);
+	if (sp->is_paused)
+		policy_pause(sp->pool, s->now_us);
+}
+
+/* A shard comes, or goes as soon as its connections have. */
+static void
+do_shard(struct sim *s)
+{
+	struct sim_pool *sp = &s->pools[below(s, s->pool_count - 1)];
+
+	if (model_hangs(sp))
+		return;
+	if (sp->pool == NULL) {
+		make_pool(sp, &shard_ops);
+		return;
+	}
+	if (sp->line_len > 0 || model_count(sp, M_LENT) > 0)
+		return;
+	close_all(sp, false, RR_SHUTDOWN);
+	if (model_total(sp) > model_count(sp, M_IN_TRANSFER))
+		return;
+	tell(s, "pool %u goes", sp->index);
+	policy_free(sp->pool);
+	sp->pool = NULL;
+	sp->due_us = SIM_NEVER;
+}
+
 /* --- Schedules. --- */
 
-static const struct {
+struct act {
 	void (*act)(struct sim *s);
 	unsigned weight;
 	bool is_from_callback; /* may also be done by a borrower who is called back */
-} acts[] = {
-	{ do_borrow, 250, true },	 { do_return, 200, true },	{ do_cancel, 40, true },
-	{ do_open_result, 180, true },	 { do_ping_result, 100, true }, { do_gone, 60, true },
-	{ do_loss, 25, true },		 { do_late_report, 10, true },	{ do_reload, 8, true },
-	{ do_pause_or_resume, 6, true }, { do_close_all, 5, true },	{ do_refuse_all, 3, true },
-	{ do_budget, 6, true },		 { do_give_up, 3, true },	{ do_mood, 8, false },
-	{ do_time, 120, false },	 { do_hear, 120, true },	{ do_place, 10, true },
-	{ do_hang, 12, false },		 { do_come_back, 6, false },	{ do_health_check, 12, false },
 };
-#define ACTS (sizeof(acts) / sizeof(acts[0]))
+
+static const struct act acts[] = {
+	{ do_borrow, 250, true },	{ do_return, 200, true },
+	{ do_cancel, 40, true },	{ do_open_result, 180, true },
+	{ do_ping_result, 100, true },	{ do_gone, 60, true },
+	{ do_loss, 25, true },		{ do_late_report, 10, true },
+	{ do_reload, 8, true },		{ do_pause_or_resume, 6, true },
+	{ do_close_all, 5, true },	{ do_refuse_all, 3, true },
+	{ do_budget, 6, true },		{ do_give_up, 3, true },
+	{ do_mood, 8, false },		{ do_time, 120, false },
+	{ do_hear, 120, true },		{ do_place, 10, true },
+	{ do_hang, 12, false },		{ do_come_back, 6, false },
+	{ do_health_check, 12, false }, { NULL, 0, false },
+};
+
+static const struct act shared_acts[] = {
+	{ do_borrow, 250, false },	{ do_return, 200, false },     { do_cancel, 30, false },
+	{ do_open_result, 150, false }, { do_ping_result, 60, false }, { do_gone, 60, false },
+	{ do_loss, 20, false },		{ do_arrive, 200, false },     { do_hear, 150, false },
+	{ do_reload_all, 6, false },	{ do_pause_all, 6, false },    { do_close_shards, 5, false },
+	{ do_mood, 8, false },		{ do_shard, 20, false },       { do_time, 150, false },
+	{ do_hang, 3, false },		{ do_come_back, 6, false },    { NULL, 0, false },
+};
 
 static void
 play_one(struct sim *s, bool is_from_callback)
 {
+	const struct act *act = s->shared != NULL ? shared_acts : acts;
 	unsigned sum = 0, pick;
-	size_t i = 0;
 
-	for (size_t k = 0; k < ACTS; k++)
-		sum += acts[k].weight;
-	for (pick = below(s, sum); pick >= acts[i].weight; i++)
-		pick -= acts[i].weight;
-	if (!is_from_callback || acts[i].is_from_callback)
-		acts[i].act(s);
+	for (const struct act *a = act; a->act != NULL; a++)
+		sum += a->weight;
+	for (pick = below(s, sum); pick >= act->weight; act++)
+		pick -= act->weight;
+	if (!is_from_callback || act->is_from_callback)
+		act->act(s);
 }
 
-/* A borrower who is called back does as he likes. */
+/* A borrower who is called back does as he likes; where workers share a pool, on his own: he borrows or returns. */
 static void
-play_surprise(struct sim *s)
+play_surprise(struct sim_pool *by)
 {
-	if (s->is_calm || s->depth > 3 || !chance(s, 25))
+	struct sim *s = by->sim;
+	const struct sim_worker *was = s->calling;
+
+	if (s->is_calm || s->depth > 3 || !chance(s, s->shared != NULL ? 20 : 25))
 		return;
 	s->depth++;
 	tell(s, "from the callback:");
-	play_one(s, true);
+	if (s->shared == NULL) {
+		play_one(s, true);
+	} else {
+		s->calling = by->worker;
+		chance(s, 50) ? do_borrow(s) : do_return(s);
+		s->calling = was;
+	}
 	s->depth--;
 }
 
 static void
-make_workers(struct sim *s, bool is_limited)
+make_workers(struct sim *s, unsigned count, bool is_limited)
 {
 	s->commons = policy_commons_new(s->seed);
-	s->worker_count = !is_limited || chance(s, 50) ? 1 : 2 + below(s, SIM_ROOMS - 1);
+	s->worker_count = count;
 	for (unsigned i = 0; i < s->worker_count; i++) {
 		struct sim_worker *r = &s->workers[i];
 
@@ -1149,31 +1501,63 @@ make_workers(struct sim *s, bool is_limited)
 }
 
 static void
-start(struct sim *s, uint64_t seed)
+init_pool(struct sim *s, unsigned index, struct policy_settings settings, struct sim_worker *on)
+{
+	struct sim_pool *sp = &s->pools[index];
+
+	sp->sim = s;
+	sp->index = index;
+	sp->settings = settings;
+	sp->closing_all = RR_COUNT;
+	sp->due_us = SIM_NEVER;
+	TAILQ_INIT(&sp->conns);
+	sp->worker = on;
+}
+
+static void
+start(struct sim *s)
 {
 	bool is_limited;
 
-	*s = (struct sim){ .seed = seed, .random = (seed + 1) * 0x9e3779b97f4a7c15u, .is_verbose = s->is_verbose };
-	s->now_us = 1 + rnd(s) % 1000000000;
-	s->pool_count = chance(s, 40) ? 1 : 1 + below(s, SIM_POOLS);
+	s->pool_count = chance(s, 40) ? 1 : 1 + below(s, 4);
 	do_mood(s);
 	is_limited = chance(s, 60);
 	s->budget_limit = is_limited ? below(s, 10) : 0;
-	make_workers(s, is_limited);
+	make_workers(s, !is_limited || chance(s, 50) ? 1 : 2 + below(s, 2), is_limited);
 	for (unsigned i = 0; i < s->pool_count; i++) {
-		struct sim_pool *sp = &s->pools[i];
+		struct policy_settings settings = random_settings(s);
 
-		sp->sim = s;
-		sp->index = i;
-		sp->settings = random_settings(s);
-		sp->closing_all = RR_COUNT;
-		sp->due_us = SIM_NEVER;
-		TAILQ_INIT(&sp->conns);
-		sp->worker = pick_worker(s, false);
-		sp->pool = policy_new(&sp->settings, &ops, sp, sp->worker->worker, &sp->counters, rnd(s), s->now_us);
-		tell(s, "pool %u: size %u + %u, room %d", i, sp->settings.pool_size, sp->settings.max_overflow,
-		     (int)(sp->worker - s->workers));
+		init_pool(s, i, settings, pick_worker(s, false));
+		make_pool(&s->pools[i], &ops);
 	}
+}
+
+static void
+start_shared(struct sim *s)
+{
+	struct policy_settings settings = shared_settings(s, false);
+	unsigned shards = 2 + below(s, SIM_ROOMS - 1);
+
+	make_workers(s, shards, true);
+	s->pool_count = shards + 1;
+	s->shared = policy_shared_get(s->commons, "p", 1, true);
+	s->whole.circuit = policy_circuit_get(s->commons, "db1:5432,any");
+	do_mood(s);
+	for (unsigned i = 0; i < shards; i++)
+		init_pool(s, i, settings, &s->workers[i]);
+	init_pool(s, shards, shared_settings(s, true), &s->workers[below(s, shards)]);
+	set_cap(s);
+	for (unsigned i = 0; i <= shards; i++)
+		if (i < 2 || i == shards || chance(s, 70))
+			make_pool(&s->pools[i], is_rival(&s->pools[i]) ? &ops : &shard_ops);
+}
+
+static bool
+is_moving(struct sim *s)
+{
+	return pick_conn(s, M_OPENING) != NULL || pick_conn(s, M_CHECKING) != NULL || pick_conn(s, M_PINGING) != NULL ||
+	       pick_conn(s, M_CLOSING) != NULL || pick_conn(s, M_IN_TRANSFER) != NULL ||
+	       pick_client(s, CL_HOLDING) != NULL || are_places_taken(s) || is_anybody_told(s);
 }
 
 /* The upstream works, everybody returns what he has, time passes: nobody is left waiting. */
@@ -1184,8 +1568,7 @@ is_busy(struct sim *s)
 		if (s->clients[i].state != CL_OUT)
 			return true;
 	}
-	return are_places_taken(s) || is_anybody_told(s) || pick_conn(s, M_OPENING) != NULL ||
-	       pick_conn(s, M_CHECKING) != NULL || pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL;
+	return is_moving(s);
 }
 
 static void
@@ -1200,19 +1583,18 @@ calm_down(struct sim *s)
 			pause_or_resume(&s->pools[i]);
 	}
 	for (unsigned turn = 0; is_busy(s) && s->report[0] == '\0'; turn++) {
-		bool is_moving = pick_conn(s, M_OPENING) != NULL || pick_conn(s, M_CHECKING) != NULL ||
-				 pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL ||
-				 pick_client(s, CL_HOLDING) != NULL || are_places_taken(s) || is_anybody_told(s);
+		bool was_moving = is_moving(s);
 
 		SIM_HOLDS(s, turn < 10000, "no end in sight");
-		SIM_HOLDS(s, is_moving || next_due(s) != SIM_NEVER, "somebody waits and nothing will ever happen");
+		SIM_HOLDS(s, was_moving || next_due(s) != SIM_NEVER, "somebody waits and nothing will ever happen");
 		do_open_result(s);
 		do_ping_result(s);
 		do_gone(s);
 		do_return(s);
 		do_place(s);
+		do_arrive(s);
 		run_due(s);
-		if (!is_moving && next_due(s) > s->now_us && next_due(s) != SIM_NEVER)
+		if (!was_moving && next_due(s) > s->now_us && next_due(s) != SIM_NEVER)
 			pass_time(s, next_due(s) - s->now_us, true);
 	}
 }
@@ -1223,9 +1605,13 @@ check_rest(struct sim *s)
 	uint32_t total = 0;
 
 	/* Long enough for every linger and retry; pings are answered. */
-	for (int i = 0; i < 200 && s->report[0] == '\0'; i++) {
+	for (int i = 0; i < (s->shared != NULL ? 100 : 200) && s->report[0] == '\0'; i++) {
 		pass_time(s, 500 * MS, true);
 		calm_down(s);
+	}
+	if (s->shared != NULL) {
+		shards_check_rest(s);
+		return;
 	}
 	for (unsigned i = 0; i < s->pool_count; i++)
 		total += model_live(&s->pools[i]);
@@ -1245,7 +1631,8 @@ static void
 finish(struct sim *s)
 {
 	for (unsigned i = 0; i < s->pool_count && s->report[0] == '\0'; i++)
-		close_all(&s->pools[i], false, RR_SHUTDOWN);
+		if (s->pools[i].pool != NULL)
+			close_all(&s->pools[i], false, RR_SHUTDOWN);
 	if (s->report[0] == '\0')
 		run_due(s);
 	for (unsigned i = 0; i < s->pool_count && s->report[0] == '\0'; i++)
@@ -1254,7 +1641,13 @@ finish(struct sim *s)
 		return; /* left as it is: it may not be in a state to be freed */
 	SIM_HOLDS(s, s->budget == NULL || policy_budget_used(s->budget) == 0, "the budget is not empty at the end");
 	for (unsigned i = 0; i < s->pool_count; i++)
-		policy_free(s->pools[i].pool);
+		if (s->pools[i].pool != NULL)
+			policy_free(s->pools[i].pool);
+	if (s->shared != NULL) {
+		SIM_HOLDS(s, s->shared->used == 0, "%u places are left", s->shared->used);
+		policy_shared_put(s->commons, s->shared);
+		policy_circuit_put(s->commons, s->whole.circuit);
+	}
 	for (unsigned i = 0; i < s->worker_count; i++) {
 		if (s->budget != NULL)
 			policy_places_leave(&s->workers[i].places);
@@ -1264,17 +1657,20 @@ finish(struct sim *s)
 }
 
 bool
-sim_play(struct sim *s, uint64_t seed, bool is_verbose)
+sim_play(struct sim *s, uint64_t seed, bool is_shared, bool is_verbose)
 {
 	unsigned steps;
 
-	s->is_verbose = is_verbose;
-	start(s, seed);
-	steps = 50 + below(s, 250);
+	*s = (struct sim){ .seed = seed, .random = (seed + 1) * 0x9e3779b97f4a7c15u, .is_verbose = is_verbose };
+	s->now_us = 1 + rnd(s) % 1000000000;
+	is_shared ? start_shared(s) : start(s);
+	steps = is_shared ? 100 + below(s, 400) : 50 + below(s, 250);
 	for (s->step = 0; s->step < steps && s->report[0] == '\0'; s->step++) {
 		play_one(s, false);
-		check_all(s, false);
-		if (s->report[0] == '\0' && chance(s, 70))
+		if (is_shared)
+			count_turns(s);
+		check(s, false);
+		if (s->report[0] == '\0' && chance(s, is_shared ? 60 : 70))
 			run_due(s);
 	}
 	if (s->report[0] == '\0')

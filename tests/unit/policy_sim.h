@@ -7,22 +7,29 @@
  * line of policy.h. Pools under a cap may be those of several workers: what they tell each other comes late, in any
  * order, or while the other one is still at it; and one may hang, be found silent, and come back. Which pool then gives
  * up a connection or gets a place depends on what it knows, so the model asks less: that there are never more than the
- * cap allows, that all places come back, and, when all notes were read, all that must hold with one worker. One seed is
- * one schedule. What does not hold ends it, with a sentence in report.
+ * cap allows, that all places come back, and, when all notes were read, all that must hold with one worker.
+ *
+ * With is_shared, one pool has shards on two to five workers, which may come and go, and a rival: a pool on one of
+ * these workers, for the cap. Connections that are transferred arrive late and in any order. policy_sim_shards.c holds
+ * against policy_shared.h: places at each step, who was overtaken at each grant, whether anybody waits while a
+ * connection that could be transferred is idle, and that all places come back.
+ *
+ * One seed is one schedule. What does not hold ends it, with a sentence in report.
  */
 #pragma once
 
 #include "policy/policy.h"
 #include "policy/policy_budget.h"
+#include "policy/policy_shared.h"
 
-#define SIM_POOLS 4
-#define SIM_ROOMS 3
+#define SIM_POOLS 6 /* the shards, and their rival */
+#define SIM_ROOMS 5
 #define SIM_CLIENTS 40
 #define SIM_NEVER UINT64_MAX
 #define SIM_GUCS 3
 
 /* M_LOOSE: nobody's for the moment, in the middle of a report about it (returned, opened, pinged). */
-enum model_state { M_OPENING, M_CHECKING, M_IDLE, M_PINGING, M_LENT, M_CLOSING, M_LOOSE, M_STATES };
+enum model_state { M_OPENING, M_CHECKING, M_IDLE, M_PINGING, M_LENT, M_CLOSING, M_LOOSE, M_IN_TRANSFER, M_STATES };
 
 struct sim_pool;
 
@@ -36,6 +43,8 @@ struct sim_conn {
 	uint64_t recycle_seen_us; /* conn.recycle_at_us ahead of the last reload */
 	uint64_t of; /* its last borrower's id */
 	bool is_used, is_overflow, is_recycle_due, ping_has_failed;
+	bool cannot_be_transferred; /* the owner does not give it */
+	bool was_transferred; /* ... and is not lent yet: to whom it goes was decided where it left */
 	TAILQ_ENTRY(sim_conn) link;
 };
 
@@ -61,12 +70,17 @@ struct sim_worker {
 	bool hangs; /* nothing happens there ... */
 	bool is_silent; /* ... and that was noticed: SILENT_US later */
 	uint64_t hangs_since_us;
+	unsigned turns; /* of its loop */
+	struct {
+		unsigned own_turns, its_turns; /* when the last one left */
+		bool is_any;
+	} given[SIM_ROOMS]; /* to the shard of each other worker */
 };
 
 struct sim_pool {
 	struct sim *sim;
 	struct sim_worker *worker;
-	struct policy *pool;
+	struct policy *pool; /* NULL: a shard that is gone */
 	unsigned index;
 	struct policy_settings settings;
 	struct pool_counters counters;
@@ -110,12 +124,22 @@ struct sim {
 	bool is_health_check; /* what is opened now is for nobody */
 	bool is_calm; /* no surprises: the end of a schedule */
 	bool in_borrow; /* no callbacks now */
+	const struct sim_worker *calling; /* NULL, or the one on whose thread a borrower is called back */
+	struct policy_shared *shared; /* NULL: each pool is one worker's; else: the last one is the rival */
+	struct {
+		struct policy_circuit *circuit;
+		uint32_t lowered_limit, previous_total, outages;
+		uint64_t lowered_until_us;
+		unsigned stuck; /* per cent: can't be transferred */
+		bool is_failing; /* the last attempt to open did not succeed */
+	} whole; /* of all shards */
+	uint64_t transfers; /* what the schedules reach, for the test to see that they do */
 	bool is_verbose;
 	char report[512]; /* empty: all holds */
 };
 
 /* Plays one schedule. False: report says what does not hold. */
-bool sim_play(struct sim *s, uint64_t seed, bool is_verbose);
+bool sim_play(struct sim *s, uint64_t seed, bool is_shared, bool is_verbose);
 
 /* --- policy_sim_model.c --- */
 void sim_broken(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -155,5 +179,17 @@ void check_close(struct sim_conn *sc, enum recycle_reason reason);
 void check_ping(struct sim_conn *sc);
 void check_lent_from_idle(struct sim_conn *sc, const struct sim_client *c);
 void check_recycle_times(struct sim_pool *sp);
+void check_states(const struct sim_pool *sp);
 /* After a step, with no call under way. is_settled: every tick that was due has been given. */
 void check_all(struct sim *s, bool is_settled);
+
+/* --- policy_sim_shards.c: the same with shared, where others know less of one, or more. --- */
+bool is_rival(const struct sim_pool *sp);
+void shards_failed(struct sim_pool *sp, enum connect_failure kind);
+void shards_check_open(struct sim_pool *sp);
+void shards_check_lent(const struct sim_conn *sc);
+void shards_check_grant(const struct sim_conn *sc, const struct sim_client *c);
+void shards_check_give(const struct sim_conn *sc, const struct sim_pool *to);
+void shards_check_supply(const struct sim_pool *sp);
+void shards_check_all(struct sim *s, bool is_settled);
+void shards_check_rest(struct sim *s);

@@ -260,6 +260,8 @@ model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint
 	uint64_t now_us = sp->sim->now_us, us = 50000;
 	bool is_asked = sp->line_len > 0 || sp->asked_us > sp->backed_off_us;
 
+	if (sp->sim->shared != NULL)
+		shards_failed(sp, kind);
 	sp->last_kind = kind;
 	sp->is_last_fatal = is_fatal;
 	sp->is_silent = is_silence(sp, kind, started_us);
@@ -577,6 +579,10 @@ check_open(struct sim_pool *sp)
 	struct sim *s = sp->sim;
 	uint32_t total = model_total(sp);
 
+	if (s->shared != NULL) {
+		shards_check_open(sp);
+		return;
+	}
 	SIM_HOLDS(s, !sp->is_paused, "pool %u opens while paused", sp->index);
 	SIM_HOLDS(s, total < limit_now(sp), "pool %u opens one above its limit of %u", sp->index, limit_now(sp));
 	check_budget_place(sp, !s->is_health_check && check_need(sp));
@@ -702,8 +708,9 @@ check_close(struct sim_conn *sc, enum recycle_reason reason)
 {
 	SIM_HOLDS(sc->sp->sim, sc->state != M_LENT, "pool %u closes a connection that is lent", sc->sp->index);
 	SIM_HOLDS(sc->sp->sim, sc->state != M_CLOSING, "pool %u closes a connection twice", sc->sp->index);
-	SIM_HOLDS(sc->sp->sim, is_good_reason(sc, reason), "pool %u closes one in state %d for no good reason (%d)",
-		  sc->sp->index, sc->state, reason);
+	SIM_HOLDS(sc->sp->sim, sc->state != M_IN_TRANSFER, "pool %u closes one that has left", sc->sp->index);
+	SIM_HOLDS(sc->sp->sim, sc->sp->sim->shared != NULL || is_good_reason(sc, reason),
+		  "pool %u closes one in state %d for no good reason (%d)", sc->sp->index, sc->state, reason);
 }
 
 void
@@ -717,7 +724,8 @@ check_ping(struct sim_conn *sc)
 
 	SIM_HOLDS(sp->sim, sc->state == M_IDLE || sc->state == M_LOOSE, "pool %u pings one in state %d", sp->index,
 		  sc->state);
-	SIM_HOLDS(sp->sim, is_verifying || is_for_waiter || is_routine, "pool %u pings for nothing", sp->index);
+	SIM_HOLDS(sp->sim, sp->sim->shared != NULL || is_verifying || is_for_waiter || is_routine,
+		  "pool %u pings for nothing", sp->index);
 	SIM_HOLDS(sp->sim, !model_is_paused(sp), "pool %u pings while paused", sp->index);
 }
 
@@ -738,6 +746,8 @@ check_lent_from_idle(struct sim_conn *sc, const struct sim_client *c)
 		      sp->sim->now_us - sc->idle_since_us < 10000;
 	const struct sim_conn *o;
 
+	if (sp->sim->shared != NULL)
+		return;
 	SIM_HOLDS(sp->sim, !sp->is_paused, "pool %u lends while paused", sp->index);
 	SIM_HOLDS(sp->sim, sc->state == M_IDLE, "pool %u lends one in state %d", sp->index, sc->state);
 	SIM_HOLDS(sp->sim, !model_needs_ping(sc), "pool %u lends one that was to be pinged first", sp->index);
@@ -774,6 +784,23 @@ check_recycle_times(struct sim_pool *sp)
 
 /* --- After each step. --- */
 
+void
+check_states(const struct sim_pool *sp)
+{
+	struct policy_counts counts;
+
+	policy_get_counts(sp->pool, &counts);
+	SIM_HOLDS(sp->sim,
+		  counts.opening == model_count(sp, M_OPENING) + model_count(sp, M_CHECKING) &&
+		      counts.idle == model_count(sp, M_IDLE) && counts.pinging == model_count(sp, M_PINGING) &&
+		      counts.lent == model_count(sp, M_LENT) && counts.closing == model_count(sp, M_CLOSING),
+		  "pool %u: counts %u %u %u %u %u, there are %u %u %u %u %u", sp->index, counts.opening, counts.idle,
+		  counts.pinging, counts.lent, counts.closing, model_count(sp, M_OPENING), model_count(sp, M_IDLE),
+		  model_count(sp, M_PINGING), model_count(sp, M_LENT), model_count(sp, M_CLOSING));
+	SIM_HOLDS(sp->sim, counts.waiting == sp->line_len, "pool %u: %u waiting, there are %u", sp->index,
+		  counts.waiting, sp->line_len);
+}
+
 static void
 check_counts(struct sim_pool *sp)
 {
@@ -781,16 +808,8 @@ check_counts(struct sim_pool *sp)
 	struct policy_counts counts;
 	uint32_t total = model_total(sp), live = model_live(sp);
 
+	check_states(sp);
 	policy_get_counts(sp->pool, &counts);
-	SIM_HOLDS(s,
-		  counts.opening == model_count(sp, M_OPENING) + model_count(sp, M_CHECKING) &&
-		      counts.idle == model_count(sp, M_IDLE) && counts.pinging == model_count(sp, M_PINGING) &&
-		      counts.lent == model_count(sp, M_LENT) && counts.closing == model_count(sp, M_CLOSING),
-		  "pool %u: counts %u %u %u %u %u, there are %u %u %u %u %u", sp->index, counts.opening, counts.idle,
-		  counts.pinging, counts.lent, counts.closing, model_count(sp, M_OPENING), model_count(sp, M_IDLE),
-		  model_count(sp, M_PINGING), model_count(sp, M_LENT), model_count(sp, M_CLOSING));
-	SIM_HOLDS(s, counts.waiting == sp->line_len, "pool %u: %u waiting, there are %u", sp->index, counts.waiting,
-		  sp->line_len);
 	SIM_HOLDS(s, counts.oldest_waiter_us == (sp->line_len > 0 ? sp->line[0]->since_us : 0),
 		  "pool %u: another waits longest", sp->index);
 	SIM_HOLDS(s, counts.overflow == (live > sp->settings.pool_size ? live - sp->settings.pool_size : 0),

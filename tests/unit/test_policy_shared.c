@@ -1,6 +1,6 @@
 /*
  * tests/unit/test_policy_shared.c - a pool on several workers: which shard gets what, one step at a time; and real
- * threads, none of which may miss what another one tells. Everything at random on one thread: test_policy_shared_sim.c.
+ * threads, none of which may miss what another one tells. Everything at random on one thread: test_policy_sim.c.
  */
 #include "policy/policy_circuit.h"
 #include "policy/policy_shard.h"
