@@ -10,13 +10,13 @@ is ordinary; fake.script = script changes those to come, fake.answer = function(
 """
 
 import socket
+import ssl
 import struct
 import threading
-import time
 from contextlib import suppress
 
 import transport
-from rawwire import CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, cstr, message
+from rawwire import CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, cstr, message, ssl_request
 from waiting import free_port
 
 PARAMETERS = {
@@ -162,9 +162,9 @@ class FakeConnection:
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
-    def start_tls(self):
+    def start_tls(self, context=None):
         try:
-            self.sock = transport.TlsSocket(self.sock, transport.material().server, is_server=True)
+            self.sock = transport.TlsSocket(self.sock, context or transport.material().server, is_server=True)
         except OSError as err:              # an SSLError is one
             raise Gone(str(err)) from err
 
@@ -298,19 +298,20 @@ class FakeServer:
 
     host = "127.0.0.1"
 
-    def __init__(self, script=None):
+    def __init__(self, script=None, port=None):
         self.script = script
         self.answer = None
         self.connections = []
         self.cancels = []
         self.failures = []                  # exceptions of scripts: a test's own mistake
-        self.port = free_port()
+        self.port = port or free_port()
         self._closing = False
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind((self.host, self.port))
         self._listener.listen(128)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     @property
     def upstream(self):
@@ -327,6 +328,7 @@ class FakeServer:
         self._closing = True
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join()               # else one that it has just accepted would stay open
         self._listener.close()
         for conn in self.connections:
             if conn.is_open:
@@ -367,11 +369,49 @@ class FakeServer:
             conn.close()
 
 
-def sleep_until_gone(conn, seconds=30):
-    """Keeps the connection open, says nothing, and ends when the other side goes."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if conn.has_bytes(0.05):
-            if not conn.buffer and not conn.sock.recv(65536, socket.MSG_PEEK):
-                raise Gone("closed")
-            conn.read_bytes(1)
+def scram_with(first=None, final=None):
+    """A server that goes through SCRAM, bent by first(client_nonce) and final(right_signature)."""
+    def script(conn):
+        conn.read_startup()
+        conn.send(auth(10, b"SCRAM-SHA-256\0\0"))
+        _, body = conn.read()
+        client_first = body[body.index(b"\0") + 5:].decode()
+        nonce = client_first.split("r=")[1]
+        salt, iterations = "c2FsdHNhbHRzYWx0c2E=", 4096
+        server_first = first(nonce) if first else f"r={nonce}SERVER,s={salt},i={iterations}"
+        conn.send(auth(11, server_first.encode()))
+        conn.read()
+        if final is None:
+            conn.send(auth(12, b"v=" + b"A" * 43 + b"="), auth(0), conn.welcome())
+        else:
+            conn.send(final, conn.welcome())
+        conn.serve()
+    return script
+
+
+def interceptor(port, certificate, key, change=lambda data: data):
+    """Somebody in between: he ends TLS with a certificate of his own, and speaks TLS with the port. change: what he makes of bytes
+    on their way back."""
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(certificate, key)
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+
+    def pump(source, target, made_of):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(made_of(data))
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def script(conn):
+        assert conn.read_bytes(8) == ssl_request()
+        conn.send(b"S")
+        conn.start_tls(own)
+        far = socket.create_connection((FakeServer.host, port))
+        far.sendall(ssl_request())
+        assert far.recv(1) == b"S"
+        far = transport.TlsSocket(far, trusting)
+        threading.Thread(target=pump, args=(far, conn.sock, change), daemon=True).start()
+        pump(conn.sock, far, bytes)
+    return FakeServer(script)

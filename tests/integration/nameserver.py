@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -95,9 +96,10 @@ class NameServer:
     def _serve_tcp(self):
         while True:
             conn, _ = self.tcp.accept()
-            with conn, conn.makefile("rb") as asked:
+            with suppress(OSError), conn, conn.makefile("rb") as asked:     # who has gone is not the last to ask
                 while length := asked.read(2):
                     packet = asked.read(*struct.unpack(">H", length))
                     self.asked_by_tcp += 1
                     answer = self._answer_to(packet, True)
-                    conn.sendall(struct.pack(">H", len(answer)) + answer)
+                    if answer:
+                        conn.sendall(struct.pack(">H", len(answer)) + answer)

@@ -23,11 +23,10 @@ class Tap:
         self.to_server = bytearray()        # all that went that way, of all connections
         self.keeps_ends = False             # when PostgreSQL ends a connection, pgweir hears its last words, and no end
         self.unanswered = None              # once a connection has sent these bytes, it gets no reply as long as this is set
-        self._stalled = threading.Event()   # set: bytes of connections that exist now stay where they are
         self._stalled_new = False           # new connections are taken, and nothing is ever said
         self._pairs = set()
         self._lock = threading.Lock()
-        self._listener = None
+        self._listener = self._acceptor = None
         self._closing = False
         if listening:
             self.open()
@@ -39,13 +38,15 @@ class Tap:
         listener.bind((self.host, self.port))
         listener.listen(128)
         self._listener = listener
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+        self._acceptor.start()
 
     def shut(self):
-        """New connections are refused by the kernel; those that exist live on."""
+        """New connections are refused by the kernel; those that exist live on. None comes behind a cut() that follows."""
         if self._listener is not None:
             listener, self._listener = self._listener, None
             listener.shutdown(socket.SHUT_RDWR)
+            self._acceptor.join()
             listener.close()
 
     def cut(self, port=None):

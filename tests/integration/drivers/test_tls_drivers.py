@@ -4,24 +4,20 @@ drivers/tls/<driver>.<ext> connects as its environment says (libpq's names; sslm
 query", "ok prepared", "ok large" (8 MB in a row, 6 MB in rows) and, if the driver has one, "ok cancel"; or "refused: why"
 and ends with 3. pgweir takes nobody in the clear here."""
 
-import contextlib
 import os
 import re
-import socket
-import ssl
 import subprocess
 import sys
-import threading
 
 import pg8000
 import pytest
 
-import transport
 from authority import Authority
-from rawwire import scram_verifier, ssl_request
+from fakeserver import interceptor
+from rawwire import scram_verifier
 from programs import check
 from test_drivers import JDBC, cc, gobuild, javac, words_of
-from waiting import SLOWNESS, free_port
+from waiting import SLOWNESS
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -79,7 +75,7 @@ def surroundings(weir, authority, **more):
     return {"PATH": os.environ["PATH"], "HOME": str(weir.directory), "LANG": "C.UTF-8", "TZ": "UTC",
             "PGHOST": "localhost", "PGPORT": str(weir.port), "PGUSER": "web", "PGPASSWORD": "web-secret",
             "PGDATABASE": "app", "PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(authority.ca),
-            "PGCONNECT_TIMEOUT": "10", **{key: str(value) for key, value in more.items()}}
+            "PGCONNECT_TIMEOUT": str(round(10 * SLOWNESS)), **{key: str(value) for key, value in more.items()}}
 
 
 def refusal(words, environment):
@@ -158,57 +154,11 @@ def test_a_bound_login(weir, start, program, authority, driver, stored):
 def test_a_bound_login_through_somebody_in_between(start, program, authority, driver):
     """He has a certificate that is trusted, and his own TLS to pgweir."""
     weir = start()
-    with Terminator(weir, authority.issue("between", "/CN=localhost", "DNS:localhost")) as between:
+    his = authority.issue("between", "/CN=localhost", "DNS:localhost")
+    with interceptor(weir.port, his.certificate, his.key) as between:
         env = surroundings(weir, authority, PGCHANNELBINDING="require", PGPORT=between.port)
         assert re.search("channel binding", refusal(program(driver), env))
     assert logins(weir) == 0
-
-
-class Terminator:
-    """Ends clients' TLS with a certificate of its own, and speaks TLS with pgweir."""
-
-    def __init__(self, weir, made):
-        self.weir, self.port = weir, free_port()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(made.certificate, made.key)
-        self.trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.trusting.check_hostname, self.trusting.verify_mode = False, ssl.CERT_NONE
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._between, args=(near,), daemon=True).start()
-
-    def _between(self, near):
-        with contextlib.suppress(OSError):
-            assert near.recv(8) == ssl_request()
-            near.sendall(b"S")
-            near = transport.TlsSocket(near, self.context, is_server=True)
-            far = socket.create_connection(("127.0.0.1", self.weir.port))
-            far.sendall(ssl_request())
-            assert far.recv(1) == b"S"
-            far = transport.TlsSocket(far, self.trusting)
-            threading.Thread(target=self._pump, args=(far, near), daemon=True).start()
-            self._pump(near, far)
-
-    @staticmethod
-    def _pump(one, other):
-        with contextlib.suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-        with contextlib.suppress(OSError):
-            other.shutdown(socket.SHUT_RDWR)
 
 
 def test_psql(start, authority):

@@ -4,13 +4,12 @@ import re
 import socket
 import struct
 import time
-from concurrent.futures import wait
 
 import psycopg
 import pytest
 
 import rawwire
-from fakeserver import auth, complete, data_row, error, message, ready, sleep_until_gone
+from fakeserver import auth, complete, data_row, error, message, ready
 from rawwire import BEGIN_NOW, md5_secret, refused_exchange, scram_verifier, startup
 from waiting import SLOWNESS, each, wait_until
 from weir import REPOSITORY
@@ -202,8 +201,8 @@ def test_who_has_no_secret_looks_like_a_wrong_password(asked, postgres):
 def test_nobody_becomes_the_auth_user_by_a_failed_lookup(asked, postgres):
     """CVE-2015-6817 of another pooler."""
     asked.begin()
-    with pytest.raises(rawwire.LoginRefused):
-        asked.wire().login("aq_nobody", password="asker-secret")
+    for password in ("asker-secret", "", "aq-secret"):
+        assert try_login(asked, "aq_nobody", password) == "28P01"
     with asked.wire().login("asker", password="asker-secret") as wire:      # from users.txt
         assert wire.value("SELECT current_user") == "asker"
         pid = int(wire.value("SELECT pg_backend_pid()"))
@@ -324,7 +323,6 @@ def test_users_of_the_file_are_not_asked_for(asked, postgres):
 def test_the_auth_user_logs_in_with_scram(asked, postgres):
     asked.users["scramuser"] = "scram-secret"
     person(postgres, "aq_scram")
-    asked.configure(method="scram-sha-256", auth_query=COUNTED, auth_user="scramuser")
     asked.start(method="scram-sha-256", auth_query=COUNTED, auth_user="scramuser")
     assert try_login(asked, "aq_scram") is None
     assert len(links(postgres, "scramuser")) == 1
@@ -436,7 +434,7 @@ def test_an_answer_from_before_a_change_is_asked_for_again(asked, postgres):
         client.execute("ALTER ROLE asker SET application_name = 'x'")
     postgres.query("ALTER ROLE asker RESET ALL")
     holder.close()
-    assert first.result(20) is None and calls(postgres) == 2
+    assert first.result() is None and calls(postgres) == 2
 
 
 def test_wrong_passwords_cause_one_question_a_second(asked, postgres):
@@ -465,8 +463,7 @@ def test_a_storm_of_one_user_is_one_question(asked, postgres):
     wait_until(lambda: asked.metric("pgweir_client_connections", state="login") >= 60)
     wait_until(lambda: calls(postgres) == 1)
     holder.close()
-    done, late = wait(logins, 20)
-    assert not late and {login.result() for login in done} == {None}
+    assert {login.result() for login in logins} == {None}
     assert calls(postgres) == 1 and len(links(postgres)) == 1
 
 
@@ -475,8 +472,7 @@ def test_many_users_share_two_connections(asked, postgres):
         person(postgres, f"aq_{number}", "p")
     asked.begin(COUNTED)
     logins = [asked.in_background(try_login, asked, f"aq_{number}", "wrong") for number in range(40)]
-    done, late = wait(logins, 20)
-    assert not late and {login.result() for login in done} == {"28P01"}
+    assert {login.result() for login in logins} == {"28P01"}
     assert calls(postgres) == 40
     assert 1 <= len(links(postgres)) <= 2
 
@@ -534,7 +530,8 @@ def test_nothing_of_a_client_reaches_the_query(asked, postgres):
     try:
         postgres.query("ALTER ROLE asker SET search_path = evil")
         asked.begin()
-        for options in ({"search_path": "evil, pg_catalog"}, {"options": "-c search_path=evil,pg_catalog"}):
+        for options in ({"search_path": "evil, pg_catalog"}, {"options": "-c search_path=evil,pg_catalog"},
+                        {"options": "-csearch_path=evil\\,pg_catalog"}, {"SEARCH_PATH": "evil, pg_catalog"}):
             assert try_login(asked, "aq_scram", "aq-evil", parameters=options) == "28P01"
             assert try_login(asked, "aq_scram", parameters=options) is None
         postgres.query("ALTER ROLE asker RESET search_path")
@@ -568,7 +565,7 @@ def test_postgresql_down(asked, own_postgres):
     own_postgres.query("CREATE ROLE asker LOGIN SUPERUSER")
     own_postgres.query(f"CREATE ROLE aq_scram LOGIN PASSWORD '{ROLES['aq_scram']}'")
     up = f"host={own_postgres.host} port={own_postgres.port}"
-    asked.start(upstream=up, method="scram-sha-256", auth_query="builtin", auth_user="asker", auth_query_ttl="200ms")
+    asked.begin(upstream=up, auth_query_ttl="200ms")
     with asked.wire().login("aq_scram", password="aq-secret") as wire:
         wire.close()
     own_postgres.stop()
@@ -590,8 +587,7 @@ def test_postgresql_hangs(asked, own_postgres):
     own_postgres.query("CREATE FUNCTION hang(who text) RETURNS TABLE (n text, s text) LANGUAGE sql AS "
                        "$$ SELECT who, 'x' FROM pg_sleep(600) $$")
     up = f"host={own_postgres.host} port={own_postgres.port}"
-    asked.start(upstream=up, method="scram-sha-256", auth_query="SELECT * FROM hang($1)", auth_user="asker",
-                connect_timeout="100ms", login_timeout="1500ms")
+    asked.begin("SELECT * FROM hang($1)", upstream=up, connect_timeout="100ms", login_timeout="1500ms")
     asked.reload({"timeouts": {"connect_timeout": "1s", "login_timeout": "20s"}}, upstream=up,
                  method="scram-sha-256", auth_query="SELECT * FROM hang($1)", auth_user="asker")
     begun = time.monotonic()
@@ -801,8 +797,7 @@ BAD_ANSWERS = {
 def test_an_evil_server_lets_nobody_in(asked, fake, what):
     answer = [BAD_ANSWERS[what]]
     fake.script = lying(answer)
-    asked.start(upstream=fake.upstream, method="scram-sha-256", auth_query="builtin", auth_user="asker",
-                connect_timeout="500ms", login_timeout="4s")
+    asked.begin(upstream=fake.upstream, connect_timeout="500ms", login_timeout="4s")
     known = refused_exchange(asked, "asker", "wrong")
     assert refused_exchange(asked, "aq_scram", "aq-secret") == known
     answer[0] = GOOD
@@ -818,18 +813,17 @@ def test_an_answer_in_pieces(asked, fake):
         while conn.read()[0] != "S":
             pass
         conn.send_slowly(GOOD)
-        sleep_until_gone(conn)
+        conn.wait_gone()
 
     fake.script = script
-    asked.start(upstream=fake.upstream, method="scram-sha-256", auth_query="builtin", auth_user="asker")
+    asked.begin(upstream=fake.upstream)
     assert try_login(asked, "aq_scram") is None
 
 
 def test_databases_that_clients_make_up(asked, fake):
     """Each is asked in its own way; neither connections nor memory grow with them."""
     fake.script = lying(GOOD)
-    asked.start({"database *": {"upstream": fake.upstream}}, method="scram-sha-256", auth_query="builtin",
-                auth_user="asker", pool_size=1, login_failure_delay="0s")
+    asked.begin(sections={"database *": {"upstream": fake.upstream}}, pool_size=1)
     for number in range(300):
         assert try_login(asked, "aq_scram", "wrong", f"made_up_{number}") == "28P01"
     wait_until(lambda: len([conn for conn in fake.open_connections() if conn.startup]) <= 64)
@@ -840,18 +834,17 @@ def test_databases_that_clients_make_up(asked, fake):
 def test_a_server_that_never_answers(asked, fake):
     def script(conn):
         conn.login()
-        sleep_until_gone(conn)
+        conn.wait_gone()
 
     fake.script = script
-    asked.start(upstream=fake.upstream, method="scram-sha-256", auth_query="builtin", auth_user="asker",
-                connect_timeout="100ms")
+    asked.begin(upstream=fake.upstream, connect_timeout="100ms")
     assert refused(asked, "aq_scram").sqlstate == "08006"
     wait_until(lambda: fake.cancels and not [conn for conn in fake.open_connections() if conn.startup])
 
 
 def test_what_is_sent_is_a_bound_parameter_and_no_more(asked, fake):
     fake.script = lying(GOOD)
-    asked.start(upstream=fake.upstream, method="scram-sha-256", auth_query="builtin", auth_user="asker")
+    asked.begin(upstream=fake.upstream)
     assert try_login(asked, "aq_scram", parameters={"search_path": "evil", "application_name": "evil",
                                                     "options": "-c role=evil", "client_encoding": "LATIN1"}) is None
     conn = next(conn for conn in fake.logins() if conn.startup["user"] == "asker")
@@ -862,12 +855,6 @@ def test_what_is_sent_is_a_bound_parameter_and_no_more(asked, fake):
 
 
 # --- psycopg, and the log ---
-
-def test_a_driver(asked):
-    asked.begin()
-    with psycopg.connect(asked.dsn("aq_scram", password="aq-secret")) as connection:
-        assert connection.execute("SELECT current_user").fetchone() == ("aq_scram",)
-
 
 def test_a_driver_over_tls(asked, authority):
     made = authority.issue("aq_server", "/CN=localhost", "DNS:localhost,IP:127.0.0.1")

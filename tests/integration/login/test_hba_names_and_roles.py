@@ -6,7 +6,6 @@ import time
 import pytest
 
 import rawwire
-from fakeserver import sleep_until_gone
 from nameserver import PTR, A, NameServer, reverse
 from rawwire import Wire, startup
 from test_auth_query import results
@@ -337,7 +336,7 @@ def test_a_silent_postgresql_costs_those_whose_rule_needs_it(weir, fake):
 
     def script(conn):
         conn.login()
-        sleep_until_gone(conn)
+        conn.wait_gone()
 
     fake.script = script
     ask(weir, "host app reporting all trust\nhost app2 +hba_group all reject\nhost app2 all all trust\n",

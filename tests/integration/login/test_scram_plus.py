@@ -3,19 +3,17 @@
 import hashlib
 import os
 import shutil
-import socket
 import ssl
 import struct
 import subprocess
-import threading
 
 import psycopg2
 import pytest
 
 import rawwire
-from fakeserver import auth
+from fakeserver import auth, interceptor
 from postgres import Postgres
-from rawwire import Scram, message, scram_verifier, ssl_request, startup
+from rawwire import Scram, message, scram_verifier, startup
 
 pytestmark = pytest.mark.own_transport
 
@@ -232,52 +230,6 @@ def test_binding_is_required_and_there_is_no_tls(weir, postgres):
     assert fields["C"] == "28000" and "channel binding is required" in fields["M"], fields
 
 
-class Interceptor:
-    """A man in the middle: TLS to both sides, with a certificate of his own; change(bytes) on the way to pgweir."""
-
-    def __init__(self, port, certificate, key, change=lambda data: data):
-        self.target, self.change = port, change
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate, key)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._talk, args=(near,), daemon=True).start()
-
-    def _talk(self, near):
-        far = socket.create_connection(("127.0.0.1", self.target))
-        trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-        try:
-            near.recv(8)
-            near.sendall(b"S")
-            near = self.context.wrap_socket(near, server_side=True)
-            far.sendall(ssl_request())
-            far.recv(1)
-            far = trusting.wrap_socket(far)
-            while data := near.recv(65536):            # a login is strictly one after the other
-                far.sendall(data)
-                near.sendall(self.change(far.recv(65536)))
-        except OSError:
-            pass
-        finally:
-            near.close()
-            far.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.listener.close()
-
-
 def without_plus(data):
     offer = auth(10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")
     return data.replace(offer, auth(10, b"SCRAM-SHA-256\0\0"))
@@ -291,7 +243,7 @@ def without_plus(data):
 ], ids=["with another certificate", "who takes PLUS off", "who takes PLUS off where it is required"])
 def test_a_man_in_the_middle_is_found_out(weir, tls_postgres, tmp_path, change, binding, said):
     """sslmode=require does not look at the certificate: only the binding tells."""
-    with Interceptor(tls_postgres.port, *make_certificate(tmp_path, "his"), change) as man:
+    with interceptor(tls_postgres.port, *make_certificate(tmp_path, "his"), change) as man:
         weir.start(upstream=f"host=127.0.0.1 port={man.port} sslmode=require channel_binding={binding}")
         assert said in refusal(weir, "scramuser")["M"]
 
@@ -299,7 +251,7 @@ def test_a_man_in_the_middle_is_found_out(weir, tls_postgres, tmp_path, change, 
 @pytest.mark.weir_only
 def test_a_man_in_the_middle_gets_through_where_nothing_is_bound(weir, tls_postgres, tmp_path):
     """The tests above fail for the reason they name."""
-    with Interceptor(tls_postgres.port, *make_certificate(tmp_path, "his")) as man:
+    with interceptor(tls_postgres.port, *make_certificate(tmp_path, "his")) as man:
         weir.start(upstream=f"host=127.0.0.1 port={man.port} sslmode=require channel_binding=disable")
         assert weir.raw("scramuser").value("SELECT current_user") == "scramuser"
 

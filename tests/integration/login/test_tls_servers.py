@@ -1,9 +1,7 @@
 """TLS with PostgreSQL: libpq's modes, real and lying servers, cancels, certificates of ours, resumption."""
 
 import os
-import socket
 import ssl
-import struct
 import threading
 from types import SimpleNamespace
 
@@ -12,6 +10,7 @@ import pytest
 
 import fakeserver
 import rawwire
+from fakeserver import FakeServer, Gone
 from postgres import Postgres
 from rawwire import query, send_cancel
 from waiting import each, wait_until
@@ -273,61 +272,35 @@ def works(connection):
 
 # --- servers that speak TLS in ways PostgreSQL 15 does not ---
 
-class TlsServer:
-    """A fake PostgreSQL behind TLS: handle(sock) talks before, context wraps, then an ordinary login and answers."""
+class TlsServer(FakeServer):
+    """Behind TLS, ahead of which it talks as before(conn) does."""
 
-    def __init__(self, context, is_direct=False, before=None):
+    def __init__(self, context, is_direct=False, before=lambda conn: conn.send(b"S")):
         self.context, self.is_direct, self.before = context, is_direct, before
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.reused, self.names, self.cancels = [], [], []
+        self.reused, self.names = [], []
         context.sni_callback = lambda sock, name, ctx: self.names.append(name)
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(self._behind_tls)
+        self.answer = lambda conn, kind, body: b"'long'" in body
 
-    def _accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock):
-        try:
-            self._talk(sock)
-        except (OSError, ValueError, IndexError, struct.error):
-            pass
-        finally:
-            sock.close()
-
-    def _talk(self, sock):
+    def _behind_tls(self, conn):
         if not self.is_direct:
-            request = sock.recv(8)
-            if request != rawwire.ssl_request():
+            if conn.read_bytes(8) != rawwire.ssl_request():
                 return
-            if self.before is not None and not self.before(sock):
-                return
-            if self.before is None:
-                sock.sendall(b"S")
-        sock = self.context.wrap_socket(sock, server_side=True)
-        self.reused.append(sock.session_reused)
-        data = sock.recv(10000)
-        if data[4:8] == struct.pack("!i", rawwire.CANCEL_REQUEST):
-            self.cancels.append(data)
-            return
-        sock.sendall(fakeserver.auth(0) + b"".join(fakeserver.parameter_status(*item)
-                                                   for item in fakeserver.PARAMETERS.items()) +
-                     fakeserver.backend_key() + fakeserver.ready())
-        while True:
-            data = sock.recv(65536)
-            if not data or data[:1] == b"X":
-                return
-            if data[:1] == b"Q" and b"'long'" not in data:
-                answer = fakeserver.one_row("fake") if len(data) > 6 else rawwire.message("I")
-                sock.sendall(answer + fakeserver.ready())
+            self.before(conn)
+        try:
+            conn.sock = self.context.wrap_socket(conn.sock, server_side=True)
+        except OSError as failed:           # an SSLError is one
+            raise Gone(str(failed)) from failed
+        self.reused.append(conn.sock.session_reused)
+        conn.login()
+        conn.serve()
 
-    def close(self):
-        self.listener.close()
+
+def last_words(answer):
+    def before(conn):
+        conn.send(answer)
+        raise Gone("said")
+    return before
 
 
 @pytest.fixture
@@ -396,87 +369,43 @@ def test_sessions_are_resumed(weir, tls_server, authority):
     assert weir.metric("pgweir_tls_handshakes_total", side="server", result="resumed") == 1
 
 
-def test_bytes_behind_the_answer_end_it(weir, tls_server):
-    """CVE-2021-23222: somebody in between answers S, and what PostgreSQL would say after it."""
-    injected = fakeserver.auth(0) + fakeserver.ready()
-
-    def before(sock):
-        sock.sendall(b"S" + injected)
-        return True
-
-    server = tls_server(before=before)
-    weir.start(None, f"host=localhost port={server.port} sslmode=require")
-    with pytest.raises(psycopg.OperationalError, match="unencrypted data"):
-        weir.connect()
+TOO_MANY = fakeserver.error("53300", "sorry, too many clients already", "FATAL")
 
 
-@pytest.mark.parametrize("answer, words", [
-    (b"N" + fakeserver.auth(0), "before pgweir's startup packet"),
-    (b"X", "unknown answer"),
-    (fakeserver.error("53300", "sorry, too many clients already", "FATAL"), "answered the request for TLS with an error"),
-    (b"", "closed the connection"),
+@pytest.mark.parametrize("sslmode, answer, words", [
+    ("require", b"N" + fakeserver.auth(0), "before pgweir's startup packet"),
+    ("require", b"X", "unknown answer"),
+    ("require", TOO_MANY, "answered the request for TLS with an error"),
+    ("require", b"", "closed the connection"),
+    ("prefer", TOO_MANY, "too many clients"),
 ])
-def test_other_answers(weir, tls_server, answer, words):
-    def before(sock):
-        sock.sendall(answer)
-        return False
-
-    server = tls_server(before=before)
-    weir.start(None, f"host=localhost port={server.port} sslmode=require", pool_timeout="2s")
+def test_other_answers(weir, tls_server, sslmode, answer, words):
+    server = tls_server(before=last_words(answer))
+    weir.start(None, f"host=localhost port={server.port} sslmode={sslmode}", pool_timeout="2s")
     with pytest.raises(psycopg.OperationalError, match=words):
         weir.connect()
 
 
-def test_an_error_where_tls_is_only_preferred_is_told(weir, tls_server):
-    def before(sock):
-        sock.sendall(fakeserver.error("53300", "sorry, too many clients already", "FATAL"))
-        return False
-
-    server = tls_server(before=before)
-    weir.start(None, f"host=localhost port={server.port} sslmode=prefer", pool_timeout="2s")
-    with pytest.raises(psycopg.OperationalError, match="too many clients"):
-        weir.connect()
-
-
-def test_prefer_goes_on_in_the_clear_after_a_failed_handshake(weir, postgres):
+def test_prefer_goes_on_in_the_clear_after_a_failed_handshake(weir, fake):
     """Like libpq: a server whose TLS is broken, but that would do without."""
     tries = []
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def pump(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-        except OSError:
-            pass
-        finally:
-            b.close()
+    def script(conn):
+        first = conn.read_bytes(8)
+        tries.append(first == rawwire.ssl_request())
+        if tries[-1]:
+            conn.send(b"S")
+            conn.read_bytes(10)
+            conn.send(b"this is not TLS")
+            return
+        conn.buffer = first + conn.buffer
+        conn.login()
+        conn.serve()
 
-    def serve():
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            first = sock.recv(8)
-            tries.append(first == rawwire.ssl_request())
-            if tries[-1]:
-                sock.sendall(b"S")
-                sock.recv(10)
-                sock.sendall(b"this is not TLS")
-                sock.close()
-                continue
-            there = socket.create_connection((postgres.host, postgres.port))
-            there.sendall(first)
-            for pair in ((sock, there), (there, sock)):
-                threading.Thread(target=pump, args=pair, daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    weir.start(None, f"host=127.0.0.1 port={listener.getsockname()[1]} sslmode=prefer")
-    assert weir.connect().execute("SELECT 1").fetchone() == (1,)
+    fake.script = script
+    weir.start(None, fake.upstream + " sslmode=prefer")
+    assert fetch(weir) == [[b"fake"]]
     assert tries[:2] == [True, False]
-    weir.close_connections()
-    listener.close()
 
 
 def test_users_are_looked_up_over_tls(weir, secured, tls_postgres, authority):

@@ -5,7 +5,6 @@ import threading
 import time
 from contextlib import suppress
 
-import psycopg
 import psycopg2
 import psycopg2.extras
 import pytest
@@ -252,19 +251,6 @@ def test_commands_are_read_as_people_write_them(weir, command):
 
 # --- how it is asked ---
 
-def test_drivers_ask_it(weir):
-    weir.start()
-    for driver in (psycopg2, psycopg):
-        connection = driver.connect(weir.dsn("admin", "pgweir"))
-        connection.autocommit = True
-        cursor = connection.cursor()
-        cursor.execute("SHOW POOLS")
-        assert [column[0] for column in cursor.description][:2] == ["database", "user"]
-        cursor.execute("SHOW VERSION")
-        assert "PgBouncer" in cursor.fetchone()[0]
-        connection.close()
-
-
 @pytest.mark.parametrize("ping", ["", ";", "-- ping", "SELECT 1", "select 1;", "SELECT version()",
                                   "SET extra_float_digits = 3", "SET application_name = 'x'", "SHOW client_encoding",
                                   "SHOW extra_float_digits", "SHOW standard_conforming_strings", "SHOW datestyle",
@@ -404,8 +390,11 @@ def test_a_login_under_way_is_finished_and_used_behind_reconnect_and_pause(weir,
 
 
 def test_pause_of_one_database_leaves_the_other(weir):
-    with weir.start().raw() as held, weir.raw(database="app2") as free:
+    """And a client may log in meanwhile."""
+    with weir.start().raw() as first, weir.raw(database="app2") as free:
+        first.query("SELECT 1")
         weir.console("PAUSE app")
+        held = weir.raw()
         held.send(query("SELECT 1"))
         weir.wait_waiting(1)
         assert free.query("SELECT 1") == [["1"]]
@@ -413,17 +402,6 @@ def test_pause_of_one_database_leaves_the_other(weir):
         assert rows["app"] == 1 and rows["app2"] == 0
         weir.console("RESUME app")
         assert texts(held.read_until("Z")) == [["1"]]
-
-
-def test_login_and_console_work_while_paused(weir):
-    weir.start()
-    weir.raw().query("SELECT 1")
-    weir.console("PAUSE")
-    wire = weir.raw()
-    wire.send(query("SELECT 1"))
-    weir.wait_waiting(1)
-    weir.console("RESUME")
-    assert texts(wire.read_until("Z")) == [["1"]]
 
 
 def test_resume_without_pause_is_an_error_or_nothing_and_pause_twice_too(weir):
@@ -482,31 +460,13 @@ def test_the_console_answers_when_every_pool_is_full(weir):
 
 def test_many_console_clients_at_once(weir):
     weir.start()
-    failures = []
 
     def look():
-        try:
-            for what in COLUMNS:
-                weir.console(f"SHOW {what}")
-        except Exception as error:  # pylint: disable=broad-except
-            failures.append(error)
-    threads = [threading.Thread(target=look) for _ in range(10)]
-    each(threads).start()
+        for what in COLUMNS:
+            weir.console(f"SHOW {what}")
+    jobs = [weir.in_background(look) for _ in range(10)]
     busy(weir)
-    each(threads).join(60)
-    assert not failures
-
-
-def test_a_console_client_that_does_not_read(weir):
-    weir.start()
-    wires = [weir.raw() for _ in range(30)]
-    slow = weir.raw("admin", "pgweir", receive_buffer=4096)
-    slow.send(query("SHOW CLIENTS") * 2000)
-    begin = time.monotonic()
-    while time.monotonic() - begin < 0.5:
-        assert wires[0].query("SELECT 1") == [["1"]]
-    assert weir.memory_bytes() < 400_000_000
-    slow.close()
+    each(jobs).result()
 
 
 def test_names_with_odd_characters_are_shown(weir):

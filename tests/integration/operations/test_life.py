@@ -6,23 +6,23 @@ import signal
 import socket
 import stat
 import subprocess
+import threading
 import time
-from contextlib import suppress
 
 import pytest
 
 import rawwire
 from rawwire import BEGIN_NOW, Wire, errors, one_statement, query, shape, sync, texts
-from waiting import SLOWNESS, each, free_port, has_ipv6, wait_until
+from waiting import PATIENCE, SLOWNESS, each, free_port, has_ipv6, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
 
 
-def told(wire, timeout=8):
+def told(wire):
     """The error a client is closed with, or None."""
     try:
-        return errors(wire.read_until("E", timeout=timeout))[0]
+        return errors(wire.read_until("E"))[0]
     except rawwire.WireClosed:
         return None
 
@@ -44,7 +44,7 @@ def test_sigterm_lets_transactions_finish_and_tells_the_idle(weir):
     weir.signal(signal.SIGTERM)
     reply = told(idle)
     assert (reply.sqlstate, reply.severity) == ("57P01", "FATAL") and "shut" in reply.error["M"]
-    idle.wait_closed(3)
+    idle.wait_closed()
     assert busy.query("SELECT 'still here'") == [["still here"]]
     assert texts(running.read_until("Z")) == [["", "finished"]]
     assert told(running).sqlstate == "57P01"
@@ -75,7 +75,7 @@ def test_clients_that_wait_for_a_server_are_told(weir):
     weir.wait_waiting(1)
     weir.signal(signal.SIGTERM)
     busy.query("COMMIT")
-    found = waiter.read_to_end(timeout=8 * SLOWNESS)
+    found = waiter.read_to_end()
     assert "57P01" in shape(found) or shape(found).startswith("T D C:SELECT 1 Z:I")
     assert weir.wait_exit(5) == 0
 
@@ -85,8 +85,8 @@ def test_shutdown_timeout_ends_what_does_not_finish(weir):
     idle_in_transaction.query(BEGIN_NOW)
     running.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.pool()["sv_active"] == 2)
-    weir.signal(signal.SIGTERM)
     begin = time.monotonic()
+    weir.signal(signal.SIGTERM)
     for wire in (idle_in_transaction, running):
         reply = told(wire)
         assert reply is None or reply.sqlstate in ("57P01", "57014")
@@ -103,13 +103,13 @@ def test_a_second_sigterm_does_not_wait(weir):
     weir.signal(signal.SIGTERM)
     _, seconds = timed(lambda: weir.wait_exit(6))
     assert seconds < 5 * SLOWNESS
-    busy.wait_closed(3)
+    busy.wait_closed()
 
 
 def test_shutdown_delay_keeps_serving_while_readyz_says_no(weir):
     weir.start(shutdown_delay="1s", shutdown_timeout="10s")
-    weir.signal(signal.SIGTERM)
     begin = time.monotonic()
+    weir.signal(signal.SIGTERM)
     wait_until(lambda: weir.http("/readyz").status == 503)
     assert weir.raw().query("SELECT 1") == [["1"]]
     assert weir.wait_exit(8) == 0
@@ -212,20 +212,14 @@ def test_a_broken_config_changes_nothing_and_is_reported(weir):
     wait_until(lambda: weir.metric("pgweir_config_last_reload_successful") == 1)
 
 
-def test_a_config_that_is_gone_changes_nothing(weir):
-    weir.start()
-    weir.ini.unlink()
+@pytest.mark.parametrize("spoil", [lambda weir: weir.ini.unlink(), lambda weir: weir.users_file.write_text("web without quotes\n")],
+                         ids=["the configuration is gone", "the users file is broken"])
+def test_a_reload_that_cannot_be_changes_nothing(weir, spoil):
+    weir.start(method="scram-sha-256")
+    spoil(weir)
     weir.signal(signal.SIGHUP)
     wait_until(lambda: weir.metric("pgweir_config_last_reload_successful") == 0)
     assert weir.raw().query("SELECT 1") == [["1"]]
-
-
-def test_a_users_file_that_is_broken_changes_nothing(weir):
-    weir.start(method="scram-sha-256")
-    weir.users_file.write_text("web without quotes\n")
-    weir.signal(signal.SIGHUP)
-    wait_until(lambda: weir.metric("pgweir_config_last_reload_successful") == 0)
-    assert weir.wire().login(password="web-secret").query("SELECT 1") == [["1"]]
 
 
 def test_a_new_upstream_moves_new_work(weir, tap):
@@ -252,24 +246,17 @@ def test_a_database_that_is_removed_refuses_new_clients(weir):
 
 def test_many_reloads_under_load(weir):
     weir.start(pool_size=3)
-    stop = time.monotonic() + 2.5
-    failures = []
+    is_over = threading.Event()
 
     def work():
-        try:
-            with weir.raw() as wire:
-                while time.monotonic() < stop:
-                    assert wire.extended("SELECT $1::int", [7], name=str(time.monotonic())) == [["7"]]
-        except Exception as error:  # pylint: disable=broad-except
-            failures.append(error)
+        with weir.raw() as wire:
+            while not is_over.is_set():
+                assert wire.extended("SELECT $1::int", [7], name=str(time.monotonic())) == [["7"]]
     jobs = [weir.in_background(work) for _ in range(8)]
-    sizes = [1, 5, 2, 8, 3]
-    turn = 0
-    while time.monotonic() < stop:
-        weir.reload(pool_size=sizes[turn % 5], max_overflow=turn % 3, wait=True)
-        turn += 1
-    each(jobs).result(10)
-    assert not failures and turn > 3
+    for turn, size in enumerate([1, 5, 2, 8, 3] * 2):
+        weir.reload(pool_size=size, max_overflow=turn % 3)
+    is_over.set()
+    each(jobs).result()
 
 
 def test_sigusr1_pauses_and_sigusr2_resumes(weir):
@@ -384,7 +371,7 @@ def test_systemd_is_told(weir):
     path = str(weir.directory / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
-        sock.settimeout(5)
+        sock.settimeout(PATIENCE)
         weir.start(environment={"NOTIFY_SOCKET": path})
         said = sock.recv(4096).decode()
         if "READY=1" not in said:
@@ -489,12 +476,3 @@ def test_passwords_are_in_no_log(weir):
         weir.wire().login("scramuser", password="web-secret-but-wrong")
     weir.wire().login("scramuser", password="scram-secret").query("SELECT 1")
     assert "secret" not in weir.log().replace("app.secret", "")
-
-
-def test_log_lines_cannot_be_forged_by_names(weir):
-    weir.start(connections=True, sections={"log": {"level": "debug"}})
-    for name in ("evil\nFAKE LINE", "evil\x1b[31m"):
-        with suppress(rawwire.WireError):
-            weir.wire().login(name, "app\nFAKE LINE", parameters={"application_name": "x\nFAKE LINE"}).query("SELECT 1")
-    assert not any(line.startswith("FAKE LINE") for line in weir.log().splitlines())
-    assert "\x1b" not in weir.log()

@@ -65,15 +65,6 @@ def test_the_form_is_right(weir):
         assert buckets[-1][0] == float("inf") and buckets[-1][1] == samples[name + "_count", labels], name
 
 
-@pytest.mark.needs("promtool")
-def test_promtool_likes_it(weir):
-    weir.start()
-    load(weir)
-    done = subprocess.run(["promtool", "check", "metrics"], input=weir.http("/metrics").text, text=True,
-                          capture_output=True, check=False)
-    assert done.returncode == 0 and not done.stderr.strip(), done.stderr
-
-
 PROMETHEUS_2_42 = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
                    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
 
@@ -123,7 +114,7 @@ def test_openmetrics_is_well_formed_and_has_exemplars(weir):
     assert len(exemplars) == 1 and " # {" not in plain
     found = re.fullmatch(r'pgweir_query_duration_seconds_bucket\{database="app",le="0\.(15|25)"\} \d+ '
                          r'# \{trace_id="' + trace + r'"\} (0\.[12]\d*) (\d+\.\d+)', exemplars[0])
-    assert found and abs(float(found[3]) - time.time()) < 30
+    assert found and abs(float(found[3]) - time.time()) < 30 * SLOWNESS
 
 
 def test_the_numbers_are_right(weir):
@@ -252,8 +243,9 @@ def test_counters_never_fall(weir):
 
 
 @pytest.mark.needs("promtool")
-def test_odd_names_are_escaped(weir):
+def test_promtool_likes_it_whatever_names_are_in_it(weir):
     weir.start(sections={"database *": {"upstream": weir.upstream(dbname="app")}})
+    load(weir)
     for name in ('a"b\\c', "new\nline", "ünïcode", b"\xff\xfe"):
         with suppress(rawwire.WireError), weir.wire() as wire:
             wire.login("web", name)
@@ -293,17 +285,6 @@ def test_health_and_readiness(weir):
     wait_until(lambda: weir.http("/readyz").status == 200)
 
 
-def test_not_ready_when_no_backend_is_up(weir, tap):
-    weir.start(upstream=f"host={tap.host} port={tap.port}")
-    load(weir)
-    tap.shut()
-    tap.cut()
-    with pytest.raises(rawwire.WireError):
-        weir.raw().query("SELECT 1")
-    wait_until(lambda: weir.http("/readyz").status == 503)
-    assert weir.http("/healthz").status == 200
-
-
 def lose_all(weir, tap, **login):
     """A client notices that nobody is there, and leaves; so nobody asks any more."""
     tap.shut()
@@ -311,6 +292,7 @@ def lose_all(weir, tap, **login):
     with pytest.raises(rawwire.WireError):
         weir.raw(**login).query("SELECT 1")
     wait_until(lambda: weir.http("/readyz").status == 503)
+    assert weir.http("/healthz").status == 200
 
 
 def test_ready_again_though_nobody_asks(weir, tap):
@@ -425,11 +407,7 @@ def test_head_gives_headers_only(weir):
     weir.start()
     answer = weir.http("/metrics", "HEAD")
     assert answer.status == 200 and answer.text == ""
-
-
-def test_a_query_string_does_not_matter(weir):
-    weir.start()
-    assert weir.http("/metrics?x=y").status == 200
+    assert weir.http("/metrics?x=y").status == 200      # a query string does not matter
 
 
 @pytest.mark.sweep(keep=2)

@@ -26,7 +26,7 @@ import psycopg
 import pytest
 
 import rawwire
-from fakeserver import FakeServer, complete, data_row, ready, row_description, sleep_until_gone
+from fakeserver import FakeConnection, FakeServer, complete, data_row, ready, row_description
 from postgres import Postgres
 from rawwire import BEGIN_NOW, WireError, bind, cancel_request, errors, execute, parse, query, startup, sync
 from waiting import each, free_port, wait_until
@@ -373,7 +373,7 @@ def commit_in_doubt(scene):
 
 
 def hangs(scene):
-    scene.fake.script = sleep_until_gone
+    scene.fake.script = FakeConnection.wait_gone
     return {"database app.upstream": scene.fake.upstream}
 
 

@@ -10,11 +10,10 @@ import psycopg2
 import pytest
 
 import rawwire
-from fakeserver import (auth, backend_key, complete, data_row, error, notice, one_row, parameter_status, ready,
-                        row_description, sleep_until_gone)
+from fakeserver import (FakeConnection, auth, backend_key, complete, data_row, error, notice, one_row, parameter_status, ready,
+                        row_description, scram_with)
 from nameserver import NameServer
 from rawwire import BEGIN_NOW, errors, message, one_statement, query, scram_verifier, shape, sync, texts
-from tap import Tap
 from waiting import SLOWNESS, each, wait_until
 from weir import timed
 
@@ -162,8 +161,8 @@ def test_postgresql_crashes(weir, own_postgres):
 
 # --- no PostgreSQL there ---
 
-def test_an_upstream_that_refuses_is_told_at_once_to_everyone(weir):
-    tap = Tap((weir.postgres.host, weir.postgres.port), listening=False)
+def test_an_upstream_that_refuses_is_told_at_once_to_everyone(weir, tap):
+    tap.shut()
     weir.start(upstream=f"host={tap.host} port={tap.port}", pool_timeout="30s")
     for _ in range(5):
         reply, seconds = failing(login_and_query, weir)
@@ -174,22 +173,20 @@ def test_an_upstream_that_refuses_is_told_at_once_to_everyone(weir):
     tap.open()
     wait_until(lambda: login_and_query(weir) == [["1"]], what="it to be found again")
     wait_until(lambda: weir.metric("pgweir_backend_up", backend=f"{tap.host}:{tap.port}") == 1)
-    tap.close()
 
 
-def test_on_outage_wait_lets_clients_wait_until_it_is_there(weir):
-    tap = Tap((weir.postgres.host, weir.postgres.port), listening=False)
+def test_on_outage_wait_lets_clients_wait_until_it_is_there(weir, tap):
+    tap.shut()
     weir.start(upstream=f"host={tap.host} port={tap.port}", on_outage="wait", pool_timeout="30s", pool_size=2)
     waiting = [weir.in_background(login_and_query, weir) for _ in range(3)]
     wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="refused") >= 3)
     assert not any(login.done() for login in waiting)
     tap.open()
     assert [login.result() for login in waiting] == [[["1"]]] * 3
-    tap.close()
 
 
-def test_on_outage_wait_waits_no_longer_than_pool_timeout_and_not_for_a_wrong_password(weir):
-    tap = Tap((weir.postgres.host, weir.postgres.port), listening=False)
+def test_on_outage_wait_waits_no_longer_than_pool_timeout_and_not_for_a_wrong_password(weir, tap):
+    tap.shut()
     weir.start(sections={"database app": {"upstream": f"host={tap.host} port={tap.port}", "pool_timeout": "700ms"},
                          "database wrong": {"upstream": weir.upstream(dbname="nowhere")}}, on_outage="wait")
     reply, seconds = failing(login_and_query, weir)
@@ -198,7 +195,6 @@ def test_on_outage_wait_waits_no_longer_than_pool_timeout_and_not_for_a_wrong_pa
         with pytest.raises(rawwire.LoginRefused, match='"nowhere" does not exist') as refused:
             weir.raw(database="wrong")
         assert refused.value.sqlstate == "3D000"
-    tap.close()
 
 
 def test_an_upstream_that_goes_away_for_a_while(weir, tap):
@@ -323,17 +319,17 @@ def test_signals_while_it_ends_with_lookups_under_way(weir, tmp_path):
     assert reply.sqlstate == "57P01", reply.error
 
 
-def test_the_second_host_of_a_list_is_taken_when_the_first_is_down(weir):
-    dead = Tap((weir.postgres.host, weir.postgres.port), listening=False)
-    weir.start(upstream=f"host={dead.host},{weir.postgres.host} port={dead.port},{weir.postgres.port}")
+def test_the_second_host_of_a_list_is_taken_when_the_first_is_down(weir, tap):
+    tap.shut()
+    weir.start(upstream=f"host={tap.host},{weir.postgres.host} port={tap.port},{weir.postgres.port}")
     answer, seconds = timed(login_and_query, weir)
     assert answer == [["1"]] and seconds < 3 * SLOWNESS
 
 
 @pytest.mark.alone
-def test_a_dead_upstream_of_one_database_does_not_touch_another(weir):
-    dead = Tap((weir.postgres.host, weir.postgres.port), listening=False)
-    with weir.start(sections={"database app2": {"upstream": f"host={dead.host} port={dead.port}"}}).raw() as wire:
+def test_a_dead_upstream_of_one_database_does_not_touch_another(weir, tap):
+    tap.shut()
+    with weir.start(sections={"database app2": {"upstream": f"host={tap.host} port={tap.port}"}}).raw() as wire:
         for _ in range(5):
             reply, _ = failing(lambda: weir.raw(database="app2").query("SELECT 1"))
             assert reply.sqlstate == "08001"
@@ -349,55 +345,44 @@ def test_a_unix_socket_upstream(weir):
 
 # --- servers that misbehave when we log in ---
 
-def scram_with(first=None, final=None):
-    """A server that goes through SCRAM, bent by first(client_nonce) and final(right_signature)."""
+def sends(*parts, then=FakeConnection.wait_gone):
+    """A server that sends them in answer to the startup packet."""
     def script(conn):
         conn.read_startup()
-        conn.send(auth(10, b"SCRAM-SHA-256\0\0"))
-        _, body = conn.read()
-        client_first = body[body.index(b"\0") + 5:].decode()
-        nonce = client_first.split("r=")[1]
-        salt, iterations = "c2FsdHNhbHRzYWx0c2E=", 4096
-        server_first = first(nonce) if first else f"r={nonce}SERVER,s={salt},i={iterations}"
-        conn.send(auth(11, server_first.encode()))
-        conn.read()
-        if final is None:
-            conn.send(auth(12, b"v=" + b"A" * 43 + b"="), auth(0), conn.welcome())
-        else:
-            conn.send(final, conn.welcome())
-        conn.serve()
+        conn.send(*parts)
+        then(conn)
     return script
 
 
+def closes(_):
+    pass
+
+
+SERVE = FakeConnection.serve
 LOGIN_FAULTS = {
-    "closes at once": lambda conn: None,
-    "closes after the startup packet": lambda conn: conn.read_startup(),
-    "sends garbage": lambda conn: (conn.read_startup(), conn.send(b"\xff" * 100)),
-    "speaks HTTP": lambda conn: (conn.read_startup(), conn.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
-    "is ready before it has authenticated us": lambda conn: (conn.read_startup(), conn.send(ready()), conn.serve()),
-    "sends a row before authentication": lambda conn: (conn.read_startup(), conn.send(data_row("x")), conn.serve()),
-    "reports parameters before authentication": lambda conn: (
-        conn.read_startup(), conn.send(parameter_status("server_version", "1"), ready()), conn.serve()),
-    "an error without fields": lambda conn: (conn.read_startup(), conn.send(message("E", b"\0"))),
-    "an error without body": lambda conn: (conn.read_startup(), conn.send(message("E", b""))),
-    "an error without terminator": lambda conn: (conn.read_startup(), conn.send(message("E", b"SFATAL\0Mno"))),
-    "an error cut short": lambda conn: (conn.read_startup(), conn.send(error()[:10])),
-    "an unknown way to authenticate": lambda conn: (conn.read_startup(), conn.send(auth(99)), conn.wait_gone()),
-    "GSSAPI": lambda conn: (conn.read_startup(), conn.send(auth(7)), conn.wait_gone()),
-    "a reply of GSSAPI to no token": lambda conn: (conn.read_startup(), conn.send(auth(8, b"x" * 100)), conn.wait_gone()),
-    "SSPI": lambda conn: (conn.read_startup(), conn.send(auth(9)), conn.wait_gone()),
-    "an authentication message without a code": lambda conn: (conn.read_startup(), conn.send(message("R", b"\0")),
-                                                              conn.wait_gone()),
-    "md5 without a salt": lambda conn: (conn.read_startup(), conn.send(auth(5)), conn.wait_gone()),
-    "SASL without a mechanism": lambda conn: (conn.read_startup(), conn.send(auth(10, b"\0")), conn.wait_gone()),
-    "SASL without a list": lambda conn: (conn.read_startup(), conn.send(auth(10)), conn.wait_gone()),
-    "SASL with only an unknown mechanism": lambda conn: (conn.read_startup(), conn.send(auth(10, b"X\0\0")),
-                                                         conn.wait_gone()),
-    "a SCRAM continuation without a beginning": lambda conn: (
-        conn.read_startup(), conn.send(auth(11, b"r=x,s=AAAA,i=1")), conn.wait_gone()),
-    "ok in the middle of SCRAM": lambda conn: (
-        conn.read_startup(), conn.send(auth(10, b"SCRAM-SHA-256\0\0")), conn.read(),
-        conn.send(auth(0), conn.welcome()), conn.serve()),
+    "closes at once": closes,
+    "closes after the startup packet": sends(then=closes),
+    "sends garbage": sends(b"\xff" * 100, then=closes),
+    "speaks HTTP": sends(b"HTTP/1.1 400 Bad Request\r\n\r\n", then=closes),
+    "is ready before it has authenticated us": sends(ready(), then=SERVE),
+    "sends a row before authentication": sends(data_row("x"), then=SERVE),
+    "reports parameters before authentication": sends(parameter_status("server_version", "1"), ready(), then=SERVE),
+    "an error without fields": sends(message("E", b"\0"), then=closes),
+    "an error without body": sends(message("E", b""), then=closes),
+    "an error without terminator": sends(message("E", b"SFATAL\0Mno"), then=closes),
+    "an error cut short": sends(error()[:10], then=closes),
+    "an unknown way to authenticate": sends(auth(99)),
+    "GSSAPI": sends(auth(7)),
+    "a reply of GSSAPI to no token": sends(auth(8, b"x" * 100)),
+    "SSPI": sends(auth(9)),
+    "an authentication message without a code": sends(message("R", b"\0")),
+    "md5 without a salt": sends(auth(5)),
+    "SASL without a mechanism": sends(auth(10, b"\0")),
+    "SASL without a list": sends(auth(10)),
+    "SASL with only an unknown mechanism": sends(auth(10, b"X\0\0")),
+    "a SCRAM continuation without a beginning": sends(auth(11, b"r=x,s=AAAA,i=1")),
+    "ok in the middle of SCRAM": sends(auth(10, b"SCRAM-SHA-256\0\0"), then=lambda conn: (
+        conn.read(), conn.send(auth(0), conn.welcome()), conn.serve())),
     "a wrong SCRAM signature": scram_with(),
     "no SCRAM signature": scram_with(final=auth(0)),
     "an empty SCRAM signature": scram_with(final=auth(12, b"v=") + auth(0)),
@@ -408,32 +393,21 @@ LOGIN_FAULTS = {
     "SCRAM iterations that are none": scram_with(first=lambda nonce: f"r={nonce}S,s=c2FsdA==,i=-1"),
     "a SCRAM salt that is no base64": scram_with(first=lambda nonce: f"r={nonce}S,s=!!!!,i=4096"),
     "a SCRAM nonce of megabytes": scram_with(first=lambda nonce: f"r={nonce}{'x' * 3_000_000},s=c2FsdA==,i=4096"),
-    "two startup answers": lambda conn: (conn.read_startup(), conn.send(auth(0), auth(0), conn.welcome()),
-                                          conn.serve()),
-    "bytes behind the login": lambda conn: (conn.read_startup(), conn.send(auth(0), conn.welcome(), data_row("x")),
-                                            conn.serve()),
-    "a length below four": lambda conn: (conn.read_startup(), conn.send(b"R" + struct.pack("!i", 3)), conn.wait_gone()),
-    "a length of gigabytes": lambda conn: (conn.read_startup(), conn.send(b"R" + struct.pack("!i", 0x7fffffff)),
-                                           conn.wait_gone()),
-    "a parameter without value": lambda conn: (conn.read_startup(),
-                                               conn.send(auth(0), message("S", b"name\0"), ready()), conn.serve()),
-    "a parameter without end": lambda conn: (conn.read_startup(), conn.send(auth(0), message("S", b"name"), ready()),
-                                             conn.serve()),
-    "a cancel key without a secret": lambda conn: (conn.read_startup(), conn.send(auth(0), message("K", b"\0\0"),
-                                                                                  ready()), conn.serve()),
-    "a cancel key of no bytes": lambda conn: (conn.read_startup(), conn.send(auth(0), backend_key(1, b""), ready()),
-                                              conn.serve()),
-    "a long cancel key in protocol 3.0": lambda conn: (
-        conn.read_startup(), conn.send(auth(0), conn.welcome(key=False)[:-6], backend_key(1, b"k" * 32), ready()),
-        conn.serve()),
-    "ready with an unknown status": lambda conn: (conn.read_startup(), conn.send(auth(0), backend_key(), ready("Q")),
-                                                  conn.serve()),
-    "ready without a status": lambda conn: (conn.read_startup(), conn.send(auth(0), backend_key(), message("Z")),
-                                            conn.serve()),
-    "ready in a transaction": lambda conn: (conn.read_startup(), conn.send(auth(0), conn.welcome(status="T")),
-                                            conn.serve()),
-    "parameters without end": lambda conn: (conn.read_startup(), conn.send(auth(0)), [
-        conn.send(parameter_status(f"p{i}", "x" * 10_000)) for i in range(3000)], conn.wait_gone()),
+    "two startup answers": sends(auth(0), auth(0), then=lambda conn: (conn.send(conn.welcome()), conn.serve())),
+    "bytes behind the login": sends(auth(0), then=lambda conn: (conn.send(conn.welcome(), data_row("x")), conn.serve())),
+    "a length below four": sends(b"R" + struct.pack("!i", 3)),
+    "a length of gigabytes": sends(b"R" + struct.pack("!i", 0x7fffffff)),
+    "a parameter without value": sends(auth(0), message("S", b"name\0"), ready(), then=SERVE),
+    "a parameter without end": sends(auth(0), message("S", b"name"), ready(), then=SERVE),
+    "a cancel key without a secret": sends(auth(0), message("K", b"\0\0"), ready(), then=SERVE),
+    "a cancel key of no bytes": sends(auth(0), backend_key(1, b""), ready(), then=SERVE),
+    "a long cancel key in protocol 3.0": sends(auth(0), then=lambda conn: (
+        conn.send(conn.welcome(key=False)[:-6], backend_key(1, b"k" * 32), ready()), conn.serve())),
+    "ready with an unknown status": sends(auth(0), backend_key(), ready("Q"), then=SERVE),
+    "ready without a status": sends(auth(0), backend_key(), message("Z"), then=SERVE),
+    "ready in a transaction": sends(auth(0), then=lambda conn: (conn.send(conn.welcome(status="T")), conn.serve())),
+    "parameters without end": sends(auth(0), then=lambda conn: (
+        [conn.send(parameter_status(f"p{i}", "x" * 10_000)) for i in range(3000)], conn.wait_gone())),
 }
 
 
@@ -492,23 +466,14 @@ def test_too_many_connections_at_the_server(weir, fake):
     assert len(fake.logins()) < 30, "the server is hammered"
 
 
-def test_too_many_connections_and_none_of_our_own(weir, fake):
-    fake.script = lambda conn: (conn.read_startup(), conn.send(error("53300", "sorry, too many clients", "FATAL")))
+@pytest.mark.parametrize("sqlstate, text, told", [("53300", "sorry, too many clients", ("53300", "08001", "08004")),
+                                                  ("57P03", "the database system is starting up", ("57P03", "08001"))])
+def test_a_server_that_refuses_for_now_is_tried_again(weir, fake, sqlstate, text, told):
+    fake.script = lambda conn: (conn.read_startup(), conn.send(error(sqlstate, text, "FATAL")))
     weir.start(upstream=fake.upstream, pool_timeout="2s")
     reply, seconds = failing(login_and_query, weir)
-    assert reply.sqlstate in ("53300", "08001", "08004") and seconds < 4 * SLOWNESS
-    tries = len(fake.logins())
-    assert tries < 20
-    fake.script = None
-    wait_until(lambda: login_and_query(weir) == [["fake"]])
-
-
-def test_a_server_that_starts_up_is_tried_again(weir, fake):
-    fake.script = lambda conn: (conn.read_startup(), conn.send(error("57P03", "the database system is starting up",
-                                                                     "FATAL")))
-    weir.start(upstream=fake.upstream)
-    reply, seconds = failing(login_and_query, weir)
-    assert reply.sqlstate in ("57P03", "08001") and seconds < 3 * SLOWNESS
+    assert reply.sqlstate in told and seconds < 4 * SLOWNESS
+    assert len(fake.logins()) < 20
     fake.script = None
     wait_until(lambda: login_and_query(weir) == [["fake"]])
 
@@ -706,7 +671,7 @@ def test_an_error_that_comes_late_is_not_the_next_clients(weir, fake):
 
 @pytest.mark.long
 def test_a_server_that_never_answers_is_ended_by_query_timeout(weir, fake):
-    fake.answer = on_bad(lambda conn: sleep_until_gone(conn, 20))
+    fake.answer = on_bad(lambda conn: conn.wait_gone())
     with weir.start(upstream=fake.upstream, pool_size=1, query_timeout="600ms").raw() as other:
         wire = weir.raw()
         wire.send(query("SELECT BAD"))

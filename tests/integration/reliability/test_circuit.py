@@ -11,7 +11,7 @@ import rawwire
 from rawwire import BEGIN_NOW, query
 from waiting import SLOWNESS, each, wait_until
 
-from test_outage import Doorman, upstream_of
+from test_outage import doorman, silent_doorman, upstream_of
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -47,12 +47,12 @@ def test_one_pool_tries_for_all(weir, own_postgres, is_silent):
     wires[0].send(query("SELECT 2"))
     wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1, what="the first to find out")
     came = time.monotonic()
-    with Doorman(own_postgres.port, is_silent=is_silent) as doorman:
+    with (silent_doorman if is_silent else doorman)(own_postgres.port) as instead:
         each(wires[1:]).send(query("SELECT 2"))
         all_wait(weir)
-        begin, before = time.monotonic(), doorman.seen_count
-        wait_until(lambda: doorman.seen_count >= before + 5)
-        seen, seconds = doorman.seen_count - before, time.monotonic() - begin
+        begin, before = time.monotonic(), len(instead.connections)
+        wait_until(lambda: len(instead.connections) >= before + 5)
+        seen, seconds = len(instead.connections) - before, time.monotonic() - begin
     print(f"{POOLS} pools: {before} attempts until all were in line, then {seen} in {seconds:.2f} s")
     assert before < 25 + 8 * (begin - came)
     assert seen / seconds < (4 if is_silent else 8)
@@ -67,15 +67,15 @@ def test_one_pool_tries_for_all(weir, own_postgres, is_silent):
 def test_who_does_not_wait_is_told_the_same_reason(weir, own_postgres):
     wires, took = start(weir, own_postgres, on_outage="fail")
     begin = time.monotonic()
-    with Doorman(own_postgres.port, text="recovering, says the doorman") as doorman:
+    with doorman(own_postgres.port, text="recovering, says the doorman") as instead:
         with pytest.raises(rawwire.WireError):
             wires[0].query("SELECT 2")
         each(wires[1:]).send(query("SELECT 2"))
         for wire in wires[1:]:
             error, = rawwire.errors(wire.read_until("Z"))
             assert error.sqlstate == "57P03" and "says the doorman" in error.error["M"]
-        print(f"{POOLS} clients were refused after {doorman.seen_count} attempts")
-        assert doorman.seen_count < 25 + 8 * (time.monotonic() - begin)
+        print(f"{POOLS} clients were refused after {len(instead.connections)} attempts")
+        assert len(instead.connections) < 25 + 8 * (time.monotonic() - begin)
     own_postgres.start()
     begin = time.monotonic()
     while wires:

@@ -14,7 +14,7 @@ from hosts import Standby, make_primary, wait_replayed
 from rawwire import errors, query
 from waiting import SLOWNESS, wait_until
 
-from test_outage import Doorman, Load
+from test_outage import Load, silent_doorman
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
@@ -165,7 +165,7 @@ def test_a_host_that_hangs_does_not_keep_pgweir_from_the_other(weir, pair):
     load = Load(weir, 8, insert)
     load.wait_done(100)
     primary.stop(signal.SIGQUIT)
-    with Doorman(primary.port, is_silent=True):
+    with silent_doorman(primary.port):
         wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="timeout") >= 1)
         standby.promote()
         done = load.done_count

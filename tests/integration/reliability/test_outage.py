@@ -8,11 +8,13 @@ import signal
 import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
+import fakeserver
 import rawwire
+from fakeserver import FakeConnection, FakeServer
 from rawwire import BEGIN_NOW, errors, query
 from waiting import SLOWNESS, each, free_port, wait_until
 from weir import timed
@@ -24,71 +26,38 @@ TOO_MANY = "too_many_connections"
 DATABASES = ["app", "app1", "app2"]
 
 
-class Doorman:
-    """Takes PostgreSQL's place while it is away: it answers each startup packet with a FATAL error, or with silence."""
-
-    def __init__(self, port, sqlstate="57P03", text="the database system is starting up", is_silent=False):
-        self.seen_count = 0
-        self.sqlstate, self.text, self.is_silent = sqlstate, text, is_silent
-        self._held = []
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            self.seen_count += 1
-            self._held.append(sock)
-            if self.is_silent:
-                continue
-            with suppress(OSError):
-                sock.settimeout(5)
-                sock.recv(4096)
-                fields = f"SFATAL\0VFATAL\0C{self.sqlstate}\0M{self.text}\0\0".encode()
-                sock.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
-                sock.close()
-
-    def close(self):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        each(self._held).close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.close()
+def doorman(port, sqlstate="57P03", text="the database system is starting up"):
+    """Takes PostgreSQL's place while it is away, and answers each startup packet with a FATAL error."""
+    def script(conn):
+        conn.read_startup()
+        conn.send(fakeserver.error(sqlstate, text, "FATAL"))
+    return FakeServer(script, port)
 
 
-class Mute(Doorman):
+def silent_doorman(port):
+    return FakeServer(FakeConnection.wait_gone, port)
+
+
+@contextmanager
+def mute(port, how):
     """Takes PostgreSQL's place and answers nothing: packets are dropped, a process behind its backlog is stopped, the
     startup packet gets no answer, or what follows the answer to SSLRequest."""
+    def script(conn):
+        if how == "tls":
+            conn.read_bytes(8)
+            conn.send(b"S")
+        conn.wait_gone()
 
-    def __init__(self, port, how):
-        self._answer = b"S" if how == "tls" else b""
-        self._held = []
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=0 if how == "drops" else 128)
-        if how == "drops":
-            for _ in range(4):          # the backlog is full then
-                sock = socket.socket()
-                sock.setblocking(False)
-                sock.connect_ex(("127.0.0.1", port))
-                self._held.append(sock)
-        if how in ("startup", "tls"):
-            threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            self._held.append(sock)
-            sock.recv(4096)
-            sock.sendall(self._answer)
+    if how in ("startup", "tls"):
+        with FakeServer(script, port):
+            yield
+        return
+    with socket.create_server(("127.0.0.1", port), backlog=0 if how == "drops" else 128), ExitStack() as held:
+        for _ in range(4 if how == "drops" else 0):         # the backlog is full then
+            sock = held.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", port))
+        yield
 
 
 class Load:
@@ -182,9 +151,9 @@ def test_requests_are_held_while_postgresql_recovers(weir, own_postgres):
     wire = weir.start(upstream=upstream_of(own_postgres), on_outage="hold").raw()
     assert wire.query("SELECT 1") == [["1"]]
     own_postgres.stop()
-    with Doorman(own_postgres.port) as doorman:
+    with doorman(own_postgres.port) as refusing:
         wire.send(query("SELECT 2"))
-        wait_until(lambda: doorman.seen_count >= 3)
+        wait_until(lambda: len(refusing.connections) >= 3)
         weir.wait_waiting(1)
     own_postgres.start()
     assert rawwire.texts(wire.read_until("Z")) == [["2"]]
@@ -261,7 +230,7 @@ def test_pool_timeout_does_not_run_while_a_request_is_held(weir, own_postgres):
 def test_what_waiting_does_not_mend_is_told_at_once(weir, sqlstate):
     port = free_port()
     weir.start(upstream=f"host=127.0.0.1 port={port}", on_outage="hold", outage_hold="20s")
-    with Doorman(port, sqlstate, "no"):
+    with doorman(port, sqlstate, "no"):
         for _ in range(2):
             begin = time.monotonic()
             with pytest.raises(rawwire.WireError) as failed:
@@ -354,7 +323,7 @@ def test_newcomers_to_a_silent_host_are_told_at_once(weir, tap, how, workers):
         assert ask(wire)[0] == []
     weir.settle()                       # none is in its login when the host falls silent
     tap.shut()
-    with Mute(tap.port, how):
+    with mute(tap.port, how):
         tap.cut()
         wait_until(lambda: weir.metric("pgweir_server_connections") == 0)
         found, took = newcomers(weir, wires)
@@ -374,7 +343,7 @@ def test_one_of_two_hosts_is_silent_and_the_other_refuses(weir, tap):
     port = free_port()
     weir.start(upstream=f"host=127.0.0.1,127.0.0.1 port={port},{tap.port} sslmode=disable", pool_size=5,
                connect_timeout=f"{round(2 * SLOWNESS)}s")
-    with Mute(port, "stopped"):
+    with mute(port, "stopped"):
         wires = [weir.raw() for _ in range(5)]
         for wire in wires:
             assert ask(wire)[0] == []

@@ -148,17 +148,6 @@ def test_the_packets_own_parameters_win_over_options(weir):
         assert wire.value("SHOW work_mem") == "7MB"
 
 
-def test_jdbc_and_lib_pq_style_startup(weir):
-    weir.start(pool_size=1)
-    jdbc = {"client_encoding": "UTF8", "DateStyle": "ISO", "TimeZone": "Europe/Berlin", "extra_float_digits": "2",
-            "application_name": "PostgreSQL JDBC Driver"}
-    with weir.raw(parameters=jdbc) as wire, weir.raw(parameters={"extra_float_digits": "2", "datestyle": "ISO, MDY",
-                                                                 "client_encoding": "UTF8"}) as other:
-        for _ in range(2):
-            assert wire.value("SHOW TimeZone") == "Europe/Berlin" and wire.value("SHOW extra_float_digits") == "2"
-            assert other.value("SHOW TimeZone") == "UTC" and other.value("SHOW extra_float_digits") == "2"
-
-
 def test_drivers_options_reach_postgresql(weir):
     weir.start(pool_size=1)
     for connect in (weir.connect2, weir.connect):
@@ -245,12 +234,6 @@ def test_temp_buffers_where_another_client_has_used_a_temporary_table(weir):
         assert late.query("SET temp_buffers = '32MB'", "SHOW temp_buffers") == [["32MB"]]
 
 
-def test_an_unknown_setting_is_no_reason_to_refuse(weir):
-    with weir.start(pool_size=1).raw(parameters={"no_such_setting_at_all": "1"}) as wire, weir.raw() as other:
-        wire.ask(query("SELECT 1"))
-        assert other.query("SELECT 1") == [["1"]]
-
-
 @pytest.mark.weir_only
 @pytest.mark.parametrize("pool_mode", ["transaction", "session"])
 def test_each_client_is_told_of_its_unknown_setting(weir, pool_mode):
@@ -308,13 +291,6 @@ def test_a_set_that_is_rolled_back_never_was(weir):
         assert wire.parameters["application_name"] == "before"
         other.query("SELECT 1")
         assert wire.value("SHOW application_name") == "before" and wire.value("SHOW TimeZone") == "UTC"
-
-
-def test_a_set_that_is_committed_stays(weir):
-    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
-        wire.query("BEGIN; SET TimeZone = 'Asia/Tokyo'", "COMMIT")
-        assert other.value("SHOW TimeZone") == "UTC"
-        assert wire.value("SHOW TimeZone") == "Asia/Tokyo"
 
 
 def test_set_local_of_a_reported_parameter(weir):
@@ -435,22 +411,6 @@ def test_a_setting_behind_a_reset_is_not_mistaken_for_another_clients(weir):
     one, two = weir.raw(parameters={"options": "-c app.user_id=7"}), weir.raw(parameters={"options": "-c app.user_id=9"})
     one.query("RESET ALL; SET app.user_id = '9'")
     assert two.value("SELECT current_setting('app.user_id')") == "9"
-
-
-def test_a_failed_transaction_takes_its_set_along(weir):
-    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
-        wire.query("BEGIN; SET TimeZone = 'Asia/Tokyo'")
-        wire.ask(query("SELECT 1/0"))
-        wire.query("COMMIT")
-        assert other.value("SHOW TimeZone") == "UTC"
-        assert wire.value("SHOW TimeZone") == "UTC"
-
-
-def test_set_by_function(weir):
-    with weir.start(pool_size=1).raw() as wire, weir.raw() as other:
-        wire.query("SELECT set_config('TimeZone', 'Asia/Tokyo', false)")
-        assert other.value("SHOW TimeZone") == "UTC"
-        assert wire.value("SHOW TimeZone") == "Asia/Tokyo"
 
 
 def test_a_pipeline_that_sets_and_shows(weir):

@@ -9,6 +9,7 @@ import pytest
 
 from leftovers import ask, begin, extended, settle
 from rawwire import BEGIN_NOW, Wire, bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
+from waiting import each
 
 BOSS = "state_boss"                     # a superuser
 ROLE = "state_role"
@@ -170,7 +171,8 @@ MOVED = {
         ("a", "SET ROLE nobody_at_all", "!22023"), ("b", WHO, one("web")), ("a", WHO, one("web"))],
     "set_config of a literal": [
         ("a", "SELECT set_config('app.user_id', '42', false)", one("42")), ("b", USER_ID, one("")),
-        ("a", USER_ID, one("42"))],
+        ("a", USER_ID, one("42")), ("a", "SELECT set_config('TimeZone', 'Asia/Tokyo', false)", None),
+        ("b", "SHOW TimeZone", one("UTC")), ("a", "SHOW TimeZone", one("Asia/Tokyo"))],
     "set_config of a bound parameter": [
         ("a", Bound("SELECT set_config('app.user_id', $1, false)", "it's 42"), None), ("b", USER_ID, one("")),
         ("a", USER_ID, one("it's 42")),
@@ -209,13 +211,14 @@ MOVED = {
         ("a", f"SET ROLE {ROLE}", None), ("a", "ROLLBACK", None), ("b", USER_ID, one("")), ("a", USER_ID, one("1")),
         ("a", WHO, one("web"))],
     "SET in a transaction that failed": [
-        ("a", "BEGIN", None), ("a", "SET app.user_id = '2'", None), ("a", "SELECT 1/0", "!22012"),
-        ("a", "COMMIT", None), ("b", USER_ID, one("")), ("a", USER_ID, one(""))],
+        ("a", "BEGIN", None), ("a", "SET app.user_id = '2'", None), ("a", "SET TimeZone = 'Asia/Tokyo'", None), ("a", "SELECT 1/0", "!22012"),
+        ("a", "COMMIT", None), ("b", USER_ID, one("")), ("b", "SHOW TimeZone", one("UTC")),
+        ("a", USER_ID, one("")), ("a", "SHOW TimeZone", one("UTC"))],
     "SET in a query that failed": [
         ("a", "SET app.user_id = '2'; SELECT 1/0", "!22012"), ("b", USER_ID, one("")), ("a", USER_ID, one(""))],
     "SET and its transaction in one query": [
-        ("a", "BEGIN; SET app.user_id = '2'; COMMIT; SELECT 1", None), ("b", USER_ID, one("")),
-        ("a", USER_ID, one("2")), ("a", "BEGIN; SET app.user_id = '3'; ROLLBACK", None), ("b", USER_ID, one("")),
+        ("a", "BEGIN; SET TimeZone = 'Asia/Tokyo'; SET app.user_id = '2'; COMMIT; SELECT 1", None), ("b", USER_ID, one("")),
+        ("b", "SHOW TimeZone", one("UTC")), ("a", "SHOW TimeZone", one("Asia/Tokyo")), ("a", USER_ID, one("2")), ("a", "BEGIN; SET app.user_id = '3'; ROLLBACK", None), ("b", USER_ID, one("")),
         ("a", USER_ID, one("2"))],
     "SET behind a savepoint": [
         ("a", "BEGIN", None), ("a", "SET app.user_id = '1'", None), ("a", "SAVEPOINT s", None),
@@ -336,24 +339,16 @@ MOVED = {
 }
 
 
-@pytest.mark.sweep(keep=3)
+@pytest.mark.sweep(keep=6)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("story", MOVED.values(), ids=MOVED.keys())
-def test_state_goes_along_between_clients_of_one_server(weir, story, extended):
-    weir.start(pool_size=1, pool_timeout="5s")
-    play(weir, story, extended)
-
-
-@pytest.mark.sweep(keep=3)
-@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
-@pytest.mark.parametrize("story", MOVED.values(), ids=MOVED.keys())
-def test_state_goes_along_when_servers_change(weir, story, extended):
-    weir.start(pool_size=2, pool_lifo=False, pool_timeout="5s")
-    holders = [weir.raw() for _ in range(2)]
-    for holder in holders:
-        holder.query("BEGIN")
-    for holder in holders:
-        holder.query("COMMIT")
+@pytest.mark.parametrize("servers", [1, 2])
+def test_state_goes_along(weir, story, extended, servers):
+    """Between clients of one server, and when servers change."""
+    weir.start(pool_size=servers, pool_lifo=False)
+    holders = [weir.raw() for _ in range(servers)]
+    each(holders).query("BEGIN")
+    each(holders).query("COMMIT")
     play(weir, story, extended)
 
 
@@ -527,7 +522,7 @@ def told_alone(open_one, steps):
     replies = [wires[name].ask(query(what)) for name, what in steps]
     for wire in wires.values():
         wire.leave()
-    return [errors(each)[0].sqlstate if errors(each) else texts(each) for each in replies]
+    return [errors(reply)[0].sqlstate if errors(reply) else texts(reply) for reply in replies]
 
 
 @pytest.mark.parametrize("name", ALONE)
