@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from postgres import Postgres
-from waiting import free_port, wait_until
+from waiting import SLOWNESS, free_port, wait_until
 
 REALM = "EXAMPLE.NET"
 SERVICE = "postgres/localhost"
@@ -147,7 +149,7 @@ class Realm:
         if self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGCONT)
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(20 * SLOWNESS)
 
     def tickets(self, name="web", service=SERVICE, shift=None, options=()):
         """A file of tickets: the first one of name, and one for service. Returns its path."""
@@ -231,3 +233,23 @@ def run_cluster(realm, hba, ident):
         yield made
     finally:
         made.destroy()
+
+
+def fixtures(principals, commands=(), hba="", ident=""):
+    """A realm and a cluster of the module, and those of tests that stop or change them: realm, own_realm, cluster, own_cluster."""
+    @pytest.fixture(scope="module")
+    def realm(tmp_path_factory):
+        yield from run_realm(tmp_path_factory.mktemp("kdc"), principals, commands)
+
+    @pytest.fixture
+    def own_realm(tmp_path):
+        yield from run_realm(tmp_path, principals, commands)
+
+    @pytest.fixture(scope="module")
+    def cluster(realm):
+        yield from run_cluster(realm, hba, ident)
+
+    @pytest.fixture
+    def own_cluster(own_realm):
+        yield from run_cluster(own_realm, hba, ident)
+    return realm, own_realm, cluster, own_cluster

@@ -9,8 +9,9 @@ import subprocess
 
 import pytest
 
+import kerberos
 import rawwire
-from kerberos import Realm, run_realm
+from kerberos import Realm
 from rawwire import Wire, message, query, startup
 from waiting import each, wait_until
 from weir import is_built_with
@@ -25,17 +26,7 @@ OTHER_MECHANISM_FIRST = bytes.fromhex(
 BARE = "include_realm=0 krb_realm=EXAMPLE.NET"
 NO_DELAY = {"limits": {"login_failure_delay": "0s"}}
 PRINCIPALS = ("web", "reporting", "web/admin", "odd\\@name")
-
-
-@pytest.fixture(scope="module")
-def realm(tmp_path_factory):
-    yield from run_realm(tmp_path_factory.mktemp("kdc"), PRINCIPALS)
-
-
-@pytest.fixture
-def own_realm(tmp_path):
-    """For tests that stop it, or change what is in it."""
-    yield from run_realm(tmp_path, PRINCIPALS)
+realm, own_realm, *_ = kerberos.fixtures(PRINCIPALS)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from kerberos import run_cluster, run_realm
+import kerberos
 from rawwire import LoginRefused, message, query
-from test_gss import asked_for_token, end_of, log_in, tried
+from test_gss import asked_for_token, end_of, log_in
 from waiting import each, wait_until
 from weir import is_built_with, wait_process
 
@@ -30,26 +30,7 @@ OTHERS = ("28000", "the server connections of this user belong to another princi
 OLD_CLIENTS = ("28000", "the pool still has clients from before gss_accept_delegation was switched on")
 PRINCIPALS = ("web", "reporting", "pgweir")
 COMMANDS = ["ktadd -norandkey -k {directory}/client.keytab pgweir"]
-
-
-@pytest.fixture(scope="module")
-def realm(tmp_path_factory):
-    yield from run_realm(tmp_path_factory.mktemp("kdc"), PRINCIPALS, COMMANDS)
-
-
-@pytest.fixture
-def own_realm(tmp_path):
-    yield from run_realm(tmp_path, PRINCIPALS, COMMANDS)
-
-
-@pytest.fixture(scope="module")
-def cluster(realm):
-    yield from run_cluster(realm, HBA, IDENT)
-
-
-@pytest.fixture
-def own_cluster(own_realm):
-    yield from run_cluster(own_realm, HBA, IDENT)
+realm, own_realm, cluster, own_cluster = kerberos.fixtures(PRINCIPALS, COMMANDS, HBA, IDENT)
 
 
 def sections(where, upstream="", **words):

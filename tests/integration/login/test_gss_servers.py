@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from fakeserver import auth, ready
-from kerberos import run_cluster, run_realm
+import kerberos
 from rawwire import Wire, message, query, startup
 from waiting import each, wait_until
 from weir import is_built_with
@@ -21,27 +21,7 @@ IDENT = "pooler pgweir@EXAMPLE.NET web\npooler pgweir@EXAMPLE.NET reporting\n"
 NO_TICKET = "GSSAPI: could not get a ticket for "
 PRINCIPALS = ("pgweir", "web")
 COMMANDS = ["addprinc -randkey db/localhost", "ktadd -k {keytab} db/localhost", "ktadd -k {directory}/client.keytab pgweir"]
-
-
-@pytest.fixture(scope="module")
-def realm(tmp_path_factory):
-    yield from run_realm(tmp_path_factory.mktemp("kdc"), PRINCIPALS, COMMANDS)
-
-
-@pytest.fixture
-def own_realm(tmp_path):
-    """For tests that stop it."""
-    yield from run_realm(tmp_path, PRINCIPALS, COMMANDS)
-
-
-@pytest.fixture(scope="module")
-def cluster(realm):
-    yield from run_cluster(realm, HBA, IDENT)
-
-
-@pytest.fixture
-def own_cluster(own_realm):
-    yield from run_cluster(own_realm, HBA, IDENT)
+realm, own_realm, cluster, own_cluster = kerberos.fixtures(PRINCIPALS, COMMANDS, HBA, IDENT)
 
 
 def start(weir, realm, where, upstream="", environment=None, cache=None, timeout="1h", **settings):
