@@ -6,29 +6,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"sort"
 	"sync"
 	"time"
 
 	"github.com/lib/pq"
 )
-
-var rows = map[string]func(int){}
-
-func row(name string, work func(number int)) { rows[name] = work }
-
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-func same(wanted, found interface{}) {
-	if fmt.Sprint(wanted) != fmt.Sprint(found) {
-		panic(fmt.Sprintf("wanted %v, found %v", wanted, found))
-	}
-}
 
 func fails(code string, err error) {
 	var said *pq.Error
@@ -290,33 +272,4 @@ func init() {
 			fails("0A000", db.QueryRowContext(ctx, "SHOW LISTS LIKE $1", "databases").Scan(&known))
 		}
 	})
-}
-
-// One client's run of a row: nil, or what went wrong.
-func try(work func(int), number int) (trouble interface{}) {
-	defer func() { trouble = recover() }()
-	work(number)
-	return nil
-}
-
-func main() {
-	names, status := os.Args[1:], 0
-	if len(names) == 0 {
-		for name := range rows {
-			names = append(names, name)
-		}
-		sort.Strings(names)
-	}
-	for _, name := range names {
-		second := make(chan interface{})
-		go func() { second <- try(rows[name], 2) }()
-		troubles := []interface{}{try(rows[name], 1), <-second}
-		if troubles[0] != nil || troubles[1] != nil {
-			fmt.Printf("not ok %s: %v\n", name, troubles)
-			status = 1
-		} else {
-			fmt.Println("ok", name)
-		}
-	}
-	os.Exit(status)
 }

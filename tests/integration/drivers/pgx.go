@@ -5,9 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"sort"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgconn"
@@ -15,23 +12,7 @@ import (
 	"github.com/jackc/pgx/v4/pgxpool"
 )
 
-var rows = map[string]func(int){}
-
 var ctx = context.Background()
-
-func row(name string, work func(number int)) { rows[name] = work }
-
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-func same(wanted, found interface{}) {
-	if fmt.Sprint(wanted) != fmt.Sprint(found) {
-		panic(fmt.Sprintf("wanted %v, found %v", wanted, found))
-	}
-}
 
 func fails(code string, err error) {
 	var said *pgconn.PgError
@@ -262,44 +243,4 @@ func init() {
 			must(err)
 		}
 	})
-}
-
-// One client's run of a row: nil, or what went wrong.
-func try(work func(int), number int) (trouble interface{}) {
-	defer func() { trouble = recover() }()
-	work(number)
-	return nil
-}
-
-func main() {
-	names, status := os.Args[1:], 0
-	if len(names) == 0 {
-		for name := range rows {
-			names = append(names, name)
-		}
-		sort.Strings(names)
-	}
-	for _, name := range names {
-		count, err := strconv.Atoi(os.Getenv("CLIENTS"))
-		if err != nil {
-			count = 2
-		}
-		ends := make(chan interface{})
-		for number := 1; number <= count; number++ {
-			go func(number int) { ends <- try(rows[name], number) }(number)
-		}
-		var troubles []interface{}
-		for i := 0; i < count; i++ {
-			if trouble := <-ends; trouble != nil {
-				troubles = append(troubles, trouble)
-			}
-		}
-		if troubles != nil {
-			fmt.Printf("not ok %s: %v\n", name, troubles)
-			status = 1
-		} else {
-			fmt.Println("ok", name)
-		}
-	}
-	os.Exit(status)
 }

@@ -15,6 +15,7 @@ import pytest
 
 import transport
 from programs import check, compiled
+from waiting import SLOWNESS
 
 JDBC = "/usr/share/java/postgresql.jar"
 DRIVERS = Path(__file__).parent
@@ -26,7 +27,7 @@ def javac(source, out):
 
 
 def gobuild(source, out):
-    return ["go", "build", "-o", str(out / source.stem), str(source)]
+    return ["go", "build", "-o", str(out / source.stem), str(source), *map(str, source.parent.glob("rows.go"))]
 
 
 def cc(source, out):
@@ -104,7 +105,7 @@ def surroundings(weir):
     host, port = weir.address
     return {"PATH": os.environ["PATH"], "HOME": str(weir.directory), "LANG": "C.UTF-8", "TZ": "UTC", "PGHOST": host,
             "PGPORT": str(port), "PGUSER": "web", "PGDATABASE": "app", **transport.environment(),
-            "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10"}
+            "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": str(round(10 * SLOWNESS))}
 
 
 @pytest.mark.sweep(keep=len(STACKS))

@@ -11,6 +11,7 @@ import psycopg2.pool
 import pytest
 
 from crowd import two_clients
+from waiting import PATIENCE
 
 
 def value(connection, sql, parameters=None):
@@ -102,7 +103,7 @@ def test_listen(busy, number):
         other.commit()
     heard = []
     while len(heard) < 5:
-        assert select.select([connection], [], [], 10)[0], heard
+        assert select.select([connection], [], [], PATIENCE)[0], heard
         connection.poll()
         heard += [(notify.channel, notify.payload) for notify in connection.notifies]
         connection.notifies.clear()

@@ -1,7 +1,6 @@
 """SQLAlchemy 1.4 with the pools people use: QueuePool 5+10 and 50+100, NullPool, and the asynchronous engine."""
 
 import asyncio
-import threading
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session, declarative_base, relationship
 from sqlalchemy.pool import NullPool
 
 import transport
+from crowd import in_clients
 from waiting import each
 
 Base = declarative_base()
@@ -53,24 +53,6 @@ def engines(weir):
     each(made).dispose()
 
 
-def in_threads(count, function):
-    """Runs function(number) in that many threads; fails with the first failure."""
-    failures = []
-
-    def work(number):
-        try:
-            function(number)
-        except Exception as error:  # pylint: disable=broad-except
-            failures.append(error)
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
-    each(threads).start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a thread hangs"
-    if failures:
-        raise failures[0]
-
-
 def write_and_read(engine, number, turns=10):
     """Each thread's rows are its own, in transactions of the session."""
     for turn in range(turns):
@@ -96,7 +78,7 @@ def write_and_read(engine, number, turns=10):
 def test_threads_with_sessions(weir, engines, options, threads):
     weir.start(pool_size=4)
     engine = engines(**options)
-    in_threads(threads, lambda number: write_and_read(engine, number, 4))
+    in_clients(lambda number: write_and_read(engine, number, 4), threads)
     assert weir.direct or weir.postgres.count() <= 4
     with Session(engine) as session:
         assert session.execute(sa.select(sa.func.count()).select_from(Author)).scalar() == 0
@@ -106,7 +88,7 @@ def test_both_pool_levels_overflow(weir, engines):
     """The application's pool may hold 15 connections, pgweir's 2 + 2 servers."""
     weir.start(pool_size=2, max_overflow=2, overflow_linger="500ms")
     engine = engines()
-    in_threads(15, lambda number: write_and_read(engine, number, 5))
+    in_clients(lambda number: write_and_read(engine, number, 5), 15)
 
 
 @pytest.mark.weir_only
@@ -147,7 +129,7 @@ def test_errors_roll_back(weir, engines):
                 session.flush()
             session.rollback()
             assert session.execute(text("SELECT :n"), {"n": number}).scalar() == number
-    in_threads(10, work)
+    in_clients(work, 10)
 
 
 def test_isolation_levels_and_options_per_connection(weir, engines):
@@ -201,7 +183,7 @@ def test_what_happens_at_connect_and_checkout_works(weir, engines):
             cursor.execute("SELECT current_setting('statement_timeout'), current_setting('application_name')")
             seen.append(cursor.fetchone())
         connection.rollback()
-    in_threads(5, lambda number: write_and_read(engine, number, 1))
+    in_clients(lambda number: write_and_read(engine, number, 1), 5)
     assert set(seen) == {("5s", "shop")}
 
 

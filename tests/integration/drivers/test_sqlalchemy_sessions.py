@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 import transport
 from crowd import in_clients, two_clients
-from waiting import each
+from waiting import PATIENCE, each
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_listen_by_the_raw_connection(engines, number):
         connection.execute(text("SELECT pg_notify(:channel, 'hello')"), {"channel": f"sa_{number}"})
     driver = raw.driver_connection
     while not driver.notifies:
-        assert select.select([driver], [], [], 10)[0]
+        assert select.select([driver], [], [], PATIENCE)[0]
         driver.poll()
     assert driver.notifies.pop().payload == "hello"
     raw.invalidate()

@@ -20,7 +20,7 @@ def tool(busy):
         host, port = busy.address
         env = {"PATH": os.environ["PATH"], "HOME": str(busy.directory), "LANG": "C.UTF-8", "PGHOST": host,
                "PGPORT": str(port), "PGUSER": "web", "PGDATABASE": database, **transport.environment(),
-               "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10", **environment}
+               "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": str(round(10 * SLOWNESS)), **environment}
         done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=50 * SLOWNESS, check=False, env=env,
                               cwd=busy.directory)
         assert (done.returncode != 0) == fails, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
