@@ -12,6 +12,8 @@ import threading
 
 import psycopg2
 
+from waiting import SLOWNESS
+
 # What a row of the driver tests may lean on; made once per cluster, by its superuser.
 WORLD = """
 CREATE ROLE clerk NOLOGIN;
@@ -67,7 +69,7 @@ class Crowd:
     def __exit__(self, *_):
         self._stop.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(60 * SLOWNESS)
             if thread.is_alive():
                 self.troubles.append("a bystander hangs")
 
@@ -109,7 +111,7 @@ def in_clients(function, count=2):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(120 * SLOWNESS)
         assert not thread.is_alive(), "a client hangs"
     if failures:
         raise failures[0]
@@ -120,7 +122,7 @@ def two_clients(test):
     @functools.wraps(test)
     def runner(**fixtures):
         async def both():
-            await asyncio.wait_for(asyncio.gather(*(test(**fixtures, number=number) for number in (1, 2))), 40)
+            await asyncio.wait_for(asyncio.gather(*(test(**fixtures, number=number) for number in (1, 2))), 40 * SLOWNESS)
         if inspect.iscoroutinefunction(test):
             asyncio.run(both())
         else:

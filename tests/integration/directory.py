@@ -6,7 +6,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from waiting import free_port, wait_until
+from waiting import SLOWNESS, free_port, wait_until
 
 BASE = "dc=example,dc=net"
 PEOPLE = f"ou=people,{BASE}"
@@ -93,4 +93,4 @@ class Directory:
         if self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGCONT)
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(20 * SLOWNESS)

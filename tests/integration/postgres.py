@@ -18,7 +18,7 @@ import psycopg2.extras
 
 import transport
 from rawwire import md5_secret, scram_verifier
-from waiting import free_port, wait_until
+from waiting import SLOWNESS, free_port, wait_until
 
 PASSWORDS = {
     "web": "web-secret",
@@ -189,7 +189,7 @@ class Postgres:
         self._drop_kept()
         self.process.send_signal(how)
         try:
-            self.process.wait(20)
+            self.process.wait(20 * SLOWNESS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

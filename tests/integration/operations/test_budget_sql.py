@@ -100,7 +100,7 @@ def test_whose_connections_count_is_told_by_their_names_whatever_these_are(weir,
     assert wait_for_a_beat(hindered)[1][:4] == [len(ODD) + 3, 1, 1, 1]
     assert hindered.count(usename="web") == 1
     strangers.pop().close()
-    waiting.result(20)
+    waiting.result()
     assert hindered.count(usename="web") == 2
     each(strangers + not_named).close()
 

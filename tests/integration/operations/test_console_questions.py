@@ -9,15 +9,11 @@ import psycopg2.extras
 import pytest
 
 from rawwire import BEGIN_NOW, query
+from test_phases import pause
 from waiting import PATIENCE, SLOWNESS, each, wait_until
 from weir import needs_slow_log, wait_blockers
 
 pytestmark = pytest.mark.weir_only
-
-
-def pause(seconds):
-    begin = time.monotonic()
-    wait_until(lambda: time.monotonic() - begin > seconds)
 
 
 def holders(weir, command="SHOW HOLDERS"):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from rawwire import bind, errors, execute, parse, query, shape, sync, texts
-from test_main_job import program, run
+from test_main_job import program, with_tables
 from transport import is_readable
 from waiting import SLOWNESS
 
@@ -15,10 +15,7 @@ from waiting import SLOWNESS
 @pytest.fixture(scope="module")
 def bank(postgres):
     """pgbench's tables, with ten branches: then locks on their rows decide less who is served."""
-    run(postgres.bin / "pgbench", "-i", "-s", "10", "-q", "-h", postgres.socket_dir, "-p", postgres.port, "-U", "web",
-        "app")
-    yield
-    postgres.query("DROP TABLE pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers")
+    yield from with_tables(postgres, 10)
 
 
 def transactions(weir, clients, *arguments):

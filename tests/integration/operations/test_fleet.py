@@ -624,8 +624,8 @@ def test_a_login_for_no_pool_ends_with_its_steward(fleet):
     finally:
         delay_logins(fleet.postgres, 0)
     with pytest.raises(rawwire.LoginRefused, match="budget"):
-        replica.result(20)
-    listens.result(20)
+        replica.result()
+    listens.result()
     assert fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'") == 0
     weir.raw().query("NOTIFY news")
     listener.read_until("A", timeout=20 * SLOWNESS)

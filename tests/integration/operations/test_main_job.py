@@ -10,12 +10,15 @@ import transport
 from waiting import SLOWNESS
 
 
-@pytest.fixture(scope="module")
-def pgbench_tables(postgres):
-    run(postgres.bin / "pgbench", "-i", "-s", "1", "-q", "-h", postgres.socket_dir, "-p", postgres.port, "-U", "web",
-        "app")
+def with_tables(postgres, scale):
+    run(postgres.bin / "pgbench", "-i", "-s", scale, "-q", "-h", postgres.socket_dir, "-p", postgres.port, "-U", "web", "app")
     yield
     postgres.query("DROP TABLE pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers")
+
+
+@pytest.fixture(scope="module")
+def pgbench_tables(postgres):
+    yield from with_tables(postgres, 1)
 
 
 def run(*words, text=None, **environment):

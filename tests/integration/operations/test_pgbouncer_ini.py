@@ -18,7 +18,7 @@ import rawwire
 import transport
 from rawwire import BEGIN_NOW, QueryFailed, query, shape, texts
 from tap import Tap
-from waiting import SLOWNESS, wait_until
+from waiting import SLOWNESS, free_port, wait_until
 from weir import REPOSITORY, become_reaper, needs_slow_log
 
 pytestmark = pytest.mark.weir_only
@@ -69,7 +69,7 @@ logfile = {self.log_file}
         return self.log_file.read_text(encoding="utf-8") if self.log_file.exists() else ""
 
     def connect(self, dbname="app", user="web", **words):
-        connection = psycopg2.connect(host=self.weir.host, port=self.weir.port, dbname=dbname, user=user, **words)
+        connection = psycopg2.connect(**{"host": self.weir.host, "port": self.weir.port, "dbname": dbname, "user": user, **words})
         connection.autocommit = True
         return self.weir.keep(connection)
 
@@ -83,12 +83,17 @@ logfile = {self.log_file}
             cursor.execute(command)
             return [dict(zip([column[0] for column in cursor.description], row)) for row in cursor.fetchall()]
 
-    def command(self, command):
-        with self.connect(dbname="pgbouncer", user="root").cursor() as cursor:
+    def command(self, command, **words):
+        with self.connect(dbname="pgbouncer", user="root", **words).cursor() as cursor:
             cursor.execute(command)
 
     def settings(self):
         return {row["key"]: row["value"] for row in self.console("SHOW CONFIG")}
+
+
+def run(bouncer, *arguments):
+    return subprocess.run([str(bouncer.weir.binary), *map(str, arguments)], capture_output=True, text=True, timeout=20 * SLOWNESS,
+                          cwd=bouncer.weir.directory, check=False)
 
 
 @pytest.fixture
@@ -167,7 +172,7 @@ def test_a_file_without_databases_starts_and_has_a_console(bouncer):
 def test_broken_lines_of_auth_file_and_no_host_are_warned_of(bouncer):
     bouncer.write(settings="unix_socket_dir =", databases="app = HERE\nlocal = port=1")
     bouncer.users.write_text('"x" "unclosed\n"web" "web-secret"\n"root" "r"\n')
-    done = subprocess.run([bouncer.weir.binary, "--check-config", bouncer.ini], capture_output=True, text=True, check=False)
+    done = run(bouncer, "--check-config", bouncer.ini)
     told = done.stdout + done.stderr
     assert done.returncode == 0 and "userlist.txt:1: a quote is not closed" in told
     assert "pgbouncer.ini:3: warning: local: no host is given and unix_socket_dir is empty: /tmp is used" in told
@@ -177,7 +182,7 @@ def test_what_is_no_name_of_a_host_is_warned_of_and_costs_its_own_clients_alone(
     postgres = bouncer.weir.postgres
     bouncer.start(settings="query_wait_timeout = 1", databases=f"app = HERE\ntypo = host= port={postgres.port}\n"
                   f"some = host=,a@b,{postgres.host} port={postgres.port} dbname=app")
-    told = subprocess.run([bouncer.weir.binary, "--check-config", bouncer.ini], capture_output=True, text=True, check=True).stderr
+    told = run(bouncer, "--check-config", bouncer.ini).stderr
     assert f'typo: "port={postgres.port}" is not the name of a host: clients that are sent there get an error' in told
     assert 'some: a host in the list is empty' in told and 'some: "a@b" is not the name of a host' in told
     assert bouncer.value("SELECT 1") == 1
@@ -198,8 +203,7 @@ def test_a_reload_without_auth_file_keeps_its_users(bouncer):
     bouncer.start(settings="auth_type = scram-sha-256")
     bouncer.users.unlink()
     for command in ("RELOAD", "SET auth_file = '/nowhere'"):
-        with bouncer.connect(dbname="pgbouncer", user="root", password="root-secret").cursor() as cursor:
-            cursor.execute(command)
+        bouncer.command(command, password="root-secret")
     bouncer.connect(dbname="pgbouncer", user="root", password="root-secret")
     assert "keeping the users that auth_file had before" in bouncer.log()
 
@@ -261,7 +265,7 @@ def test_certificates_that_are_not_there_are_told_in_pgbouncers_words(bouncer):
 
 def test_another_server_tls_sslmode_opens_new_servers(bouncer):
     bouncer.start(settings="pool_mode = transaction\nserver_tls_sslmode = prefer")
-    client = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+    client = bouncer.weir.raw()
     pid = client.query("SELECT pg_backend_pid()")
     bouncer.reload(settings="pool_mode = transaction\nserver_tls_sslmode = allow")
     assert client.query("SELECT pg_backend_pid()") != pid
@@ -279,7 +283,7 @@ def test_the_log_tells_of_a_close_before_the_session_has_ended(bouncer, fake):
 
     fake.script = ends_late
     bouncer.start(databases=f"app = {fake.upstream}", settings="pool_mode = transaction")
-    client = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+    client = bouncer.weir.raw()
     client.query("SELECT 1")
     bouncer.reload(databases=f"app = {fake.upstream} dbname=app2", settings="pool_mode = transaction")
     client.query("SELECT 1")
@@ -306,13 +310,7 @@ def test_hosts_take_turns_unless_told_otherwise(bouncer):
     asked = "SELECT coalesce(host(inet_client_addr()), 'unix')"
 
     def ways(dbname):
-        connections = [bouncer.connect(dbname=dbname) for _ in range(4)]
-        found = set()
-        for connection in connections:
-            with connection.cursor() as cursor:
-                cursor.execute(asked)
-                found.add(cursor.fetchone()[0])
-        return found
+        return {bouncer.value(asked, dbname=dbname) for _ in range(4)}
     assert ways("app") == {"127.0.0.1", "unix"}
     assert ways("first") == {"127.0.0.1"}
 
@@ -320,12 +318,7 @@ def test_hosts_take_turns_unless_told_otherwise(bouncer):
 def test_whoever_runs_it_is_the_console_user_over_the_unix_socket(bouncer):
     bouncer.start(settings="auth_type = scram-sha-256")
     here = str(bouncer.weir.directory)
-    with psycopg2.connect(host=here, port=bouncer.weir.port, dbname="pgbouncer", user="pgbouncer") as console:
-        console.autocommit = True
-        with console.cursor() as cursor:
-            cursor.execute("SHOW VERSION")
-            assert cursor.fetchone()
-    console.close()
+    assert bouncer.console("SHOW VERSION", host=here, user="pgbouncer")
     for words in ({"host": bouncer.weir.host, "user": "pgbouncer"}, {"host": here, "user": "root"}):
         with pytest.raises(psycopg2.OperationalError, match="no password supplied|password authentication failed"):
             psycopg2.connect(port=bouncer.weir.port, dbname="pgbouncer", **words)
@@ -337,11 +330,6 @@ def test_a_password_in_the_clear(bouncer):
     assert bouncer.value("SELECT 1", password="web-secret") == 1
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
         bouncer.connect(password="wrong")
-
-
-def run(bouncer, *arguments):
-    return subprocess.run([str(bouncer.weir.binary), *map(str, arguments)], capture_output=True, text=True, timeout=20 * SLOWNESS,
-                          cwd=bouncer.weir.directory, check=False)
 
 
 def test_the_import_runs_too(bouncer):
@@ -369,8 +357,7 @@ def test_the_import_starts_with_the_same_mistakes(bouncer):
     bouncer.users.unlink()
     for _ in range(2):
         assert bouncer.console("SHOW VERSION", password="root-secret")
-        with bouncer.connect(dbname="pgbouncer", user="root", password="root-secret").cursor() as cursor:
-            cursor.execute("RELOAD")
+        bouncer.command("RELOAD", password="root-secret")
     bouncer.ini.write_text(re.sub("users_file = .*", "users_file =", done.stdout))
     assert run(bouncer, "--check-config", bouncer.ini).returncode == 0
 
@@ -563,7 +550,7 @@ def test_those_who_wait_are_disconnected_when_postgresql_refuses_the_password(bo
     postgres = bouncer.weir.postgres
     bouncer.start(settings="default_pool_size = 1\npool_mode = transaction",
                   databases="app = HERE user=plainuser password=plain-secret")
-    waiting = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+    waiting = bouncer.weir.raw()
     assert waiting.query("SELECT 1") == [["1"]]
     postgres.query("ALTER ROLE plainuser PASSWORD 'another'")
     try:
@@ -631,7 +618,7 @@ def test_a_shutdown_lets_go_on_who_waits_for_pgweirs_own_question_alone(bouncer)
     bouncer.start(settings="default_pool_size = 1\npool_mode = transaction")
     with bouncer.weir.postgres.connect().cursor() as locker:
         locker.execute("BEGIN; LOCK TABLE pg_catalog.pg_policy IN ACCESS EXCLUSIVE MODE")
-        waiting = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+        waiting = bouncer.weir.raw()
         wait_until(lambda: bouncer.weir.postgres.backends(wait_event_type="Lock"), what="the question")
         waiting.send(rawwire.query("SELECT 'served'"))
         wait_until(lambda: any(row["cl_waiting"] == 1 for row in bouncer.console("SHOW POOLS")))
@@ -762,9 +749,7 @@ def test_two_processes_share_a_port(bouncer, tmp_path):
 
 def test_how_the_kernel_watches_over_connections(bouncer):
     bouncer.start(settings="tcp_keepidle = 1234\ntcp_keepintvl = 7\ntcp_user_timeout = 4321000")
-    connection = bouncer.connect()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+    bouncer.value("SELECT 1")
     where = f"( sport = {bouncer.weir.port} or dport = {bouncer.weir.postgres.port} )"
 
     def timers():
@@ -857,7 +842,7 @@ def test_a_user_without_words_is_one_of_the_users(bouncer):
 
 def test_a_query_timeout_disconnects_and_cancels(bouncer):
     bouncer.start(settings="query_timeout = 0.5")
-    wire = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+    wire = bouncer.weir.raw()
     wire.send(rawwire.query("SELECT pg_sleep(60)"))
     error, = rawwire.errors(wire.read_to_end())
     assert (error.severity, error.sqlstate, error.error["M"]) == ("FATAL", "08P01", "query timeout")
@@ -871,7 +856,7 @@ def test_query_timeout_ends_the_wait_for_a_server_connection_too(bouncer):
     bouncer.start(settings=settings)
     holder = bouncer.connect()
     holder.autocommit = False
-    waiter = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+    waiter = bouncer.weir.raw()
     with holder.cursor() as cursor:
         cursor.execute("SELECT 1")
         bouncer.reload(settings=settings + "query_timeout = 1")
@@ -926,12 +911,6 @@ def test_options_that_are_none_are_refused_in_pgbouncers_words(bouncer, options)
 
 # --- peers ---
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 class Peers:
     """Processes 1 and 2, which know each other, and a 3 that either believes the other to be."""
 
@@ -961,13 +940,7 @@ class Peers:
         wait_until(lambda: not (self.folder / "pid").exists())
 
     def console(self, me, command):
-        connection = psycopg2.connect(host="127.0.0.1", port=self.ports[me], dbname="pgbouncer", user="root")
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(command)
-            rows = [dict(zip([column[0] for column in cursor.description], row)) for row in cursor.fetchall()]
-        connection.close()
-        return rows
+        return self.first.console(command, port=self.ports[me])
 
     def passed_on(self, me):
         return sum(float(row["value"]) for row in self.console(me, "SHOW METRICS")
@@ -1095,8 +1068,7 @@ def test_auth_dbname_that_is_disabled_or_the_console(bouncer, lookup):
     bouncer.start(settings=lookup, databases=f"app = HERE auth_dbname=there\nthere = {bouncer.there}\n"
                                              "odd = HERE dbname=app auth_dbname=pgbouncer")
     assert bouncer.value("SELECT current_user", **PLAIN) == "plainuser"
-    with bouncer.connect(dbname="pgbouncer", user="root", password="root-secret").cursor() as cursor:
-        cursor.execute("DISABLE there")
+    bouncer.command("DISABLE there", password="root-secret")
     assert 'authentication database "there" is disabled' in refusal(bouncer, **PLAIN)
     assert "bouncer config error" in refusal(bouncer, dbname="odd", **PLAIN)
     assert "bouncer config error" in refusal(bouncer, dbname="pgbouncer", user="watcher", password="watch-secret")

@@ -55,18 +55,13 @@ def blames(weir, phase, least_ms, event="slow_query"):
 
 # --- PostgreSQL owes the next byte ---
 
-def test_a_do_block_that_sends_a_notice_and_works(weir):
-    """Something of its answer comes at once, and yet PostgreSQL is at work: that is no transfer."""
+@pytest.mark.parametrize("sql", ["DO $$ BEGIN RAISE NOTICE 'begun'; PERFORM pg_sleep(0.4); END $$",
+                                 "SELECT repeat('x', 10000), pg_sleep(0.1) FROM generate_series(1, 4)"], ids=["a notice", "rows"])
+def test_an_answer_that_begins_at_once_and_takes_its_time(weir, sql):
+    """PostgreSQL is at work all the same: that is no transfer."""
     start(weir, pool_size=1)
     with weir.raw() as wire:
-        wire.query("DO $$ BEGIN RAISE NOTICE 'begun'; PERFORM pg_sleep(0.4); END $$")
-    blames(weir, "server", 380)
-
-
-def test_rows_that_come_one_by_one(weir):
-    start(weir, pool_size=1)
-    with weir.raw() as wire:
-        wire.query("SELECT repeat('x', 10000), pg_sleep(0.1) FROM generate_series(1, 4)")
+        wire.query(sql)
     blames(weir, "server", 350)
 
 

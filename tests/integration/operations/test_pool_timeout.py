@@ -126,16 +126,6 @@ def test_a_timeout_per_user_wins(weir):
         assert errors(answer)[0].sqlstate == "53300" and seconds < 10 * SLOWNESS
 
 
-def test_zero_waits_for_ever(weir):
-    holder, wire = weir.start(pool_size=1, pool_timeout="0s").raw(), weir.raw()
-    holder.query(BEGIN_NOW)
-    wire.send(query("SELECT 1"))
-    weir.wait_waiting(1)
-    assert wire.has_nothing_more(1.0)
-    holder.query("COMMIT")
-    assert texts(wire.read_until("Z")) == [["1"]]
-
-
 def test_drivers_go_on_after_it(weir, full):
     import psycopg
     import psycopg2

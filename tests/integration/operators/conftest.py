@@ -42,12 +42,22 @@ GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(text) TO _crunchypgbouncer;
 """
 
 
+def made(program):
+    image = make_image(program)
+    yield image
+    problems = image.close()
+    assert not problems, problems
+
+
 @pytest.fixture(params=programs())
 def image(request):
-    made = make_image(request.param)
-    yield made
-    problems = made.close()
-    assert not problems, problems
+    yield from made(request.param)
+
+
+@pytest.fixture
+def own_image():
+    """With pgweir alone: what an entry point does, and PgBouncer's program does not by itself."""
+    yield from made("pgweir")
 
 
 @pytest.fixture(scope="session")

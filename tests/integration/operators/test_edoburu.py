@@ -11,7 +11,7 @@ import urllib.request
 import psycopg2
 import pytest
 
-from imagetree import comm, command_line, connect, make_image, rows
+from imagetree import comm, command_line, connect, rows
 from waiting import free_port, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -39,15 +39,6 @@ ignore_startup_parameters = extra_float_digits
 admin_users = postgres
 """
 USERS = '"postgres" "console-secret"\n"scramuser" "scram-secret"\n"plainuser" "plain-secret"\n'
-
-
-@pytest.fixture
-def own_image():
-    """With pgweir alone: what an entry point does, and not PgBouncer's program."""
-    made = make_image("pgweir")
-    yield made
-    problems = made.close()
-    assert not problems, problems
 
 
 class Pod:

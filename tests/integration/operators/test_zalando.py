@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 
 from authority import Authority
-from imagetree import comm, connect, make_image, rows
+from imagetree import comm, connect, rows
 from postgres import Postgres
 from rawwire import md5_secret, ssl_request
 from waiting import free_port, wait_until
@@ -175,15 +175,6 @@ class Pooler:
 @pytest.fixture
 def pooler(image, cluster):
     return Pooler(image, cluster).start()
-
-
-@pytest.fixture
-def own_image():
-    """With pgweir alone: what PgBouncer's program does not do by itself."""
-    made = make_image("pgweir")
-    yield made
-    problems = made.close()
-    assert not problems, problems
 
 
 def test_users_log_in_by_the_lookup_function_and_with_tls_alone(pooler, cluster):

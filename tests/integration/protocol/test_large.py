@@ -1,6 +1,5 @@
 """Large things stream: results, rows and parameters far above every buffer pass in bounded memory."""
 
-import select
 import socket
 import struct
 import threading
@@ -42,16 +41,12 @@ class MemoryWatch:
             assert grown < self.limit, f"grew by {grown / MB:.1f} MB"
 
 
-def drain(wire, timeout=50):
+def drain(wire):
     """Reads messages to ReadyForQuery without keeping them: (bytes, number of DataRows and CopyData, types seen)."""
     count, rows, kinds = 0, 0, set()
     pending, need = bytearray(), 0            # need: bytes of a body still to be skipped
-    deadline = time.monotonic() + timeout
     sock = wire.sock
     while True:
-        assert time.monotonic() < deadline, "not finished in time"
-        if not select.select([sock], [], [], 5)[0]:
-            continue
         data = sock.recv(1 << 18)
         assert data, "closed"
         count += len(data)
@@ -198,7 +193,7 @@ def test_a_gigabyte_passes_by_its_header_only_if_postgresql_could_take_it(weir):
     """1 GB is PostgreSQL's own limit; more is refused at once."""
     wire = weir.start(pool_size=1).raw()
     wire.send(b"Q" + struct.pack("!i", 0x40000001))
-    reply = wire.read(5)
+    reply = wire.read()
     assert (reply.type, reply.sqlstate) == ("E", "08P01")
     wire.wait_closed()
     assert weir.raw().query("SELECT 1") == [["1"]]

@@ -60,15 +60,6 @@ def test_another_server_comes_between_parse_and_bind(weir):
             assert run(one, ["c "]) == [["c one"]]
 
 
-def test_a_query_with_a_zero_byte_within_drops_nothing(weir):
-    """PostgreSQL refuses the message before it looks at the SQL."""
-    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
-        prepare(one, "SELECT 'one'")
-        assert shape(one.ask(rawwire.message("Q", b"SELECT 1\0SELECT 2\0"))) == "E:08P01 Z:I"
-        prepare(two, "SELECT 'two'")
-        assert run(one) == [["one"]]
-
-
 def test_describe_in_a_later_sync(weir):
     with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         one.ask(parse("", "SELECT $1::int4 AS number, 'x' AS word") + sync())
@@ -96,18 +87,11 @@ def test_a_parse_that_failed_leaves_nothing_and_nobody_elses(weir):
         assert run(two) == [["two"]]
 
 
-def test_a_parse_that_was_skipped_leaves_the_old_one(weir):
-    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
-        prepare(one, "SELECT 'old'")
-        assert shape(one.ask(bind("", "nowhere") + parse("", "SELECT 'new'") + sync())) == "E:26000 Z:I"
-        prepare(two, "SELECT 'two'")
-        assert run(one) == [["old"]]
-
-
-def test_its_own_simple_query_destroys_it(weir):
+@pytest.mark.parametrize("sent", [query("SELECT 1"), close("S", "") + sync()], ids=["Query", "Close"])
+def test_its_own_simple_query_and_a_close_destroy_it(weir, sent):
     with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
-        one.query("SELECT 1")
+        one.ask(sent)
         prepare(two, "SELECT 'two'")
         assert shape(one.ask(bind("", "") + execute() + sync())) == "E:26000 Z:I"
 
@@ -115,12 +99,14 @@ def test_its_own_simple_query_destroys_it(weir):
 UNREADABLE = b"SELECT '\xff'"
 
 
-@pytest.mark.parametrize("message", [query(UNREADABLE), parse("", UNREADABLE) + sync()], ids=["Query", "Parse"])
-def test_what_postgresql_cannot_read_leaves_it(weir, message):
+@pytest.mark.parametrize("message, sqlstate", [
+    (query(UNREADABLE), "22021"), (parse("", UNREADABLE) + sync(), "22021"), (rawwire.message("Q", b"SELECT 1\0SELECT 2\0"), "08P01"),
+], ids=["Query", "Parse", "a zero byte within"])
+def test_what_postgresql_cannot_read_leaves_it(weir, message, sqlstate):
     """It is refused before PostgreSQL knows what to drop; and another server comes before the statement is used."""
     with weir.start(pool_size=2).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
-        assert shape(one.ask(message)) == "E:22021 Z:I"
+        assert shape(one.ask(message)) == f"E:{sqlstate} Z:I"
         two.query(BEGIN_NOW)
         assert run(one) == [["one"]]
 
@@ -152,14 +138,6 @@ def test_a_constant_that_can_not_be_converted_does_not_keep_it(weir):
         prepare(wire, "SELECT 'mine'")
         assert shape(wire.ask(parse("", b"SELECT '\xe9', E'\\x00'") + sync())) == "E:22021 Z:I"
         assert shape(wire.ask(bind() + execute() + sync())) == "E:26000 Z:I"
-
-
-def test_close_destroys_it(weir):
-    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
-        prepare(one, "SELECT 'one'")
-        one.ask(close("S", "") + sync())
-        prepare(two, "SELECT 'two'")
-        assert shape(one.ask(bind("", "") + execute() + sync())) == "E:26000 Z:I"
 
 
 def test_a_new_client_has_none_though_its_server_has(weir):
@@ -233,18 +211,15 @@ def test_pipelined_parse_of_one_and_bind_of_the_other(weir):
                 assert texts(wire.read_until("Z", 2)) == [[f"{name} {turn}"]]
 
 
-def test_a_query_of_the_same_pipeline_destroys_it(weir):
+@pytest.mark.parametrize("sent, answer", [
+    (parse("", "SELECT 1") + sync() + query("SELECT 2") + bind(), "1 Z:I T D C:SELECT 1 Z:I E:26000 Z:I"),
+    (parse("", "SELECT 1") + query("SELECT 2") + bind(), "1 T D C:SELECT 1 Z:I E:26000 Z:I"),
+    (query("SELECT 2") + parse("", "SELECT 'new'") + sync() + bind() + execute(), "T D C:SELECT 1 Z:I 1 Z:I 2 D C:SELECT 1 Z:I"),
+], ids=["behind its Sync", "ahead of its Sync", "ahead of the Parse"])
+def test_a_query_of_the_same_pipeline_destroys_what_was_parsed_before_it(weir, sent, answer):
     with weir.start(pool_size=1).raw() as wire:
-        wire.send(parse("", "SELECT 1") + sync() + query("SELECT 2") + bind() + execute() + sync())
-        assert shape(wire.read_until("Z", 3)) == "1 Z:I T D C:SELECT 1 Z:I E:26000 Z:I"
-
-
-def test_a_close_that_was_skipped_leaves_it(weir):
-    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
-        prepare(one, "SELECT 'one'")
-        assert shape(one.ask(bind("", "nowhere") + close("S", "") + sync())) == "E:26000 Z:I"
-        prepare(two, "SELECT 'two'")
-        assert run(one) == [["one"]]
+        wire.send(sent + sync())
+        assert shape(wire.read_until("Z", answer.count("Z"))) == answer
 
 
 def test_a_bind_that_was_skipped_does_not_make_the_next_one_see_anothers(weir):
@@ -258,24 +233,13 @@ def test_a_bind_that_was_skipped_does_not_make_the_next_one_see_anothers(weir):
         assert texts(replies) == [["one"]]
 
 
-def test_a_query_that_was_skipped_leaves_it(weir):
+@pytest.mark.parametrize("skipped", [parse("", "SELECT 'new'"), close("S", ""), query("SELECT 1")], ids=["Parse", "Close", "Query"])
+def test_what_was_skipped_leaves_it(weir, skipped):
     with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         prepare(one, "SELECT 'one'")
-        assert shape(one.ask(bind("", "nowhere") + query("SELECT 1") + sync())) == "E:26000 Z:I"
+        assert shape(one.ask(bind("", "nowhere") + skipped + sync())) == "E:26000 Z:I"
         prepare(two, "SELECT 'two'")
         assert run(one) == [["one"]]
-
-
-def test_a_query_behind_a_parse_destroys_it(weir):
-    with weir.start(pool_size=1).raw() as wire:
-        wire.send(parse("", "SELECT 1") + query("SELECT 2") + bind() + sync())
-        assert shape(wire.read_until("Z", 2)) == "1 T D C:SELECT 1 Z:I E:26000 Z:I"
-
-
-def test_a_query_before_a_parse_leaves_it(weir):
-    with weir.start(pool_size=1).raw() as wire:
-        wire.send(query("SELECT 2") + parse("", "SELECT 'new'") + sync() + bind() + execute() + sync())
-        assert shape(wire.read_until("Z", 3)) == "T D C:SELECT 1 Z:I 1 Z:I 2 D C:SELECT 1 Z:I"
 
 
 @pytest.mark.weir_only

@@ -270,7 +270,7 @@ def test_a_block_without_a_server_has_its_limits(open_block, setting, sqlstate):
     wire = open_block(**{setting: "1500ms", "client_idle_timeout": "100ms"})
     told = wire.read_until("E")[-1]
     assert (told.severity, told.sqlstate) == ("FATAL", sqlstate)
-    wire.wait_closed(5)
+    wire.wait_closed()
 
 
 @pytest.mark.parametrize("setting, word", [("long_transaction", "open"), ("idle_transaction", "idle")])

@@ -425,7 +425,7 @@ def test_where_the_question_is_not_allowed_commits_are_as_without_it(weir, own_p
 def test_server_that_does_not_answer_what_became_of_it_is_left(weir, fake):
     answers = Answers(fake)
     weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True, commit_check_timeout="20s")
-    with weir.raw(timeout=15) as client:
+    with weir.raw() as client:
         client.query("BEGIN", "INSERT")
         answers.is_silent = True
         client.send(query("COMMIT"))
@@ -439,7 +439,7 @@ def doubtful(weir, fake):
     """A client whose COMMIT is in doubt: the server has been asked, and has said that it is a standby, or nothing."""
     answers = Answers(fake)
     weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True, commit_check_timeout="20s")
-    client = weir.raw(timeout=15)
+    client = weir.raw()
 
     def begin(is_standby):
         client.query("BEGIN", "INSERT")
@@ -504,7 +504,7 @@ def losing(weir, fake):
         return commit(conn, kind, body)
 
     fake.answer = answer
-    with weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True).raw(timeout=15) as client:
+    with weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True).raw() as client:
         yield client, later
     assert answers.asked_status == 0
 
@@ -552,7 +552,7 @@ def test_a_portal_that_commits_may_have_done_so(weir, fake):
     """Nobody looks into it, if it was bound in an earlier request. What the client is told is true in either case."""
     weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True)
     fake.answer = lambda conn, kind, body: kind == "E" and body.startswith(b"p\0") and (conn.close() or True)
-    with weir.raw(timeout=15) as client:
+    with weir.raw() as client:
         client.query("BEGIN")
         client.ask(parse("c", "COMMIT"), bind("p", "c"), sync())
         client.send(execute("p"), sync())
@@ -566,7 +566,7 @@ def test_a_commit_without_a_transaction_is_not_in_doubt(weir, fake):
     answers = Answers(fake)
     weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True)
     fake.answer = lambda conn, kind, body: kind == "Q" and (conn.close() or True)
-    with weir.raw(timeout=15) as client:
+    with weir.raw() as client:
         client.send(query("COMMIT"))
         wait_until(lambda: not fake.open_connections() and fake.connections)
         fake.answer = None

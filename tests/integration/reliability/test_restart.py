@@ -18,7 +18,7 @@ from postgres import PASSWORDS
 from rawwire import BEGIN_NOW, bind, describe, errors, execute, parse, query, send_cancel, shape, sync, texts
 from restartload import Load, server_sockets
 from stall import Stall
-from waiting import each, wait_until
+from waiting import PATIENCE, SLOWNESS, each, wait_until
 from weir import Successor, become_reaper, wait_process
 
 
@@ -361,7 +361,7 @@ def test_a_client_that_does_not_read_stays_until_it_has_all(weir, rows):
         assert old.poll() is None or rows < 3000
         assert [row[0] for row in texts(slow.read_until("Z"))] == [str(i + 1) for i in range(rows)]
         assert slow.query("SHOW work_mem") == [["77MB"]]
-        assert wait_process(old, 30) == 0
+        assert wait_process(old, 30 * SLOWNESS) == 0
         assert slow.query("SHOW work_mem") == [["77MB"]]
 
 
@@ -453,7 +453,7 @@ def test_the_service_manager_is_told(weir):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE)
         weir.start(environment={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1600000"})   # few, as none is read during the restart
         if "libsystemd" not in subprocess.run(["ldd", weir.binary], check=True, capture_output=True, text=True).stdout:
             pytest.skip("built without libsystemd")
@@ -558,6 +558,14 @@ def wrapped(weir):
     return weir.directory / "do"
 
 
+def begin_restart(weir, wrapped, what):
+    """The process id of the successor, which does this first."""
+    wrapped.write_text(what + "\n", encoding="ascii")
+    become_reaper()
+    weir.signal(signal.SIGUSR2)
+    return int(re.search(r"the successor is process (\d+)", weir.wait_log("the successor is process")).group(1))
+
+
 def assert_it_goes_on(weir, old, wire):
     assert weir.process.poll() is None and weir.process.pid == old
     assert wire.query("SELECT 1") == [["1"]]
@@ -579,12 +587,10 @@ def test_another_program_in_its_place(weir, wrapped, what):
 
 def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
     with weir.start().raw() as wire:
-        wrapped.write_text("exec sleep 1000\n", encoding="ascii")
-        weir.signal(signal.SIGUSR2)
-        weir.wait_log("the successor is process")
+        successor = begin_restart(weir, wrapped, "exec sleep 1000")
         weir.signal(signal.SIGUSR2)
         weir.wait_log("a restart is under way already")
-        os.kill(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)), signal.SIGKILL)
+        os.kill(successor, signal.SIGKILL)
         weir.wait_log("this process continues")
         assert_it_goes_on(weir, weir.process.pid, wire)
 
@@ -592,11 +598,7 @@ def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
 def test_signals_wait_until_the_successor_has_handlers(weir, wrapped):
     """SIGHUP to all processes of that name, say."""
     with weir.start().raw() as wire:
-        wrapped.write_text("sleep 1\n", encoding="ascii")
-        become_reaper()
-        weir.signal(signal.SIGUSR2)
-        weir.wait_log("the successor is process")
-        os.kill(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)), signal.SIGHUP)
+        os.kill(begin_restart(weir, wrapped, "sleep 1"), signal.SIGHUP)
         weir.restart_was_asked()
         assert wire.query("SELECT 1") == [["1"]]
         wait_until(lambda: weir.metric("pgweir_config_reloads_total", result="ok") >= 1)
@@ -608,10 +610,7 @@ def test_nothing_holds_the_clients_of_one_process_alone(weir, wrapped):
     console = weir.connect("admin", "pgweir", autocommit=True)
     with weir.raw() as pinned:
         pinned.query("CREATE TEMP TABLE t (n int)")
-        wrapped.write_text("sleep 1\n", encoding="ascii")
-        become_reaper()
-        weir.signal(signal.SIGUSR2)
-        weir.wait_log("the successor is process")
+        begin_restart(weir, wrapped, "sleep 1")
         assert_no_hold(console, "pgweir restarts")
         weir.signal(signal.SIGUSR1)
         weir.wait_log("not paused: pgweir restarts")
@@ -634,24 +633,17 @@ def assert_no_hold(console, text):
 
 def test_to_stop_while_the_successor_starts(weir, wrapped):
     weir.start()
-    wrapped.write_text("exec sleep 1000\n", encoding="ascii")
-    become_reaper()
-    weir.signal(signal.SIGUSR2)
-    weir.wait_log("the successor is process")
-    successor = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
+    successor = Successor(begin_restart(weir, wrapped, "exec sleep 1000"))
     assert weir.stop(signal.SIGTERM) == 0
-    assert successor.wait(5) != 0
+    assert successor.wait(5 * SLOWNESS) != 0
 
 
 def test_the_old_one_is_killed_while_the_successor_starts(weir, wrapped):
     weir.start()
-    wrapped.write_text("sleep 1\n", encoding="ascii")
-    become_reaper()
-    weir.signal(signal.SIGUSR2)
-    weir.wait_log("the successor is process")
+    successor = begin_restart(weir, wrapped, "sleep 1")
     weir.process.kill()
     weir.process.wait()
-    weir.process = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
+    weir.process = Successor(successor)
     wait_until(lambda: weir.raw().query("SELECT 1") == [["1"]])
 
 
@@ -742,11 +734,7 @@ def test_clients_move_when_a_successor_that_stood_still_goes_on(weir, wrapped):
     wires = [weir.raw() for _ in range(40)]
     wires[10].ask(parse("large", f"SELECT '{'x' * 600_000}'"), sync())
     old = weir.process
-    wrapped.write_text("sleep 1\n", encoding="ascii")
-    become_reaper()
-    weir.signal(signal.SIGUSR2)
-    weir.wait_log("the successor is process")
-    new = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
+    new = Successor(begin_restart(weir, wrapped, "sleep 1"))
     wait_until(lambda: asleep(old))                                  # the line comes before what it sends there
     old.send_signal(signal.SIGSTOP)                                  # until the other one waits for its GO
     wait_until(lambda: weir.log().count("listening on") == 2 and asleep(new), what="the successor to be ready")
@@ -852,7 +840,7 @@ def test_one_is_killed_while_clients_move(weir, victim, delay):
     time.sleep(delay)
     new = weir.process
     (old if victim == "old" else new).send_signal(signal.SIGKILL)
-    (old if victim == "old" else new).wait(5)
+    (old if victim == "old" else new).wait(5 * SLOWNESS)
     if victim == "new" and old.poll() is None:
         weir.process = old
         wait_until(lambda: old.poll() is not None or "serves again" in weir.log())

@@ -11,7 +11,7 @@ import pytest
 from fakeserver import FakeServer, complete, data_row, error, ready, row_description
 from leftovers import settle
 from rawwire import Wire, WireClosed, bind, describe, errors, execute, message, parse, query, shape, sync
-from waiting import SLOWNESS, each, wait_until
+from waiting import PATIENCE, SLOWNESS, each, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -433,10 +433,10 @@ def test_while_one_server_is_asked_about_new_functions_the_others_wait_for_its_a
         elif is_question(kind, body):
             asked.append(conn)
             if len(asked) > 1:
-                may_answer.wait(10)
+                may_answer.wait(PATIENCE)
             conn.send(complete("SET"), data_row("r", "t", "r 1 0 trigger t"), complete("SELECT"), ready())
         elif b"'long'" in body:
-            may_end.wait(10)
+            may_end.wait(PATIENCE)
             return False
         else:
             return False
@@ -493,7 +493,7 @@ class HalfAnswer:
             self.conn = conn
             conn.send(ROW[:len(ROW) // 2])
             self.is_half.set()
-            assert self.may_end.wait(10)
+            assert self.may_end.wait(PATIENCE)
             conn.send(self.rest)
         else:
             conn.send(ROW, complete("SELECT"), ready())
@@ -528,7 +528,7 @@ ENDS = {                            # what is done while the answer stops
 @pytest.mark.parametrize("how", ENDS)
 def test_who_goes_while_the_code_is_told_costs_nobody_anything(weir, fake, half, how):
     one = weir.raw()                                        # its login borrows the server
-    assert half.is_half.wait(5)
+    assert half.is_half.wait(PATIENCE)
     two = weir.raw()
     two.send(query("SELECT 'two'"))
     ENDS[how](half, one)
@@ -542,7 +542,7 @@ def test_who_goes_while_the_code_is_told_costs_nobody_anything(weir, fake, half,
 def test_an_answer_about_code_that_ends_in_an_error_is_none(weir, fake, half):
     half.rest = ROW[len(ROW) // 2:] + error("57014", "canceling statement due to statement timeout") + ready()
     weir.raw()
-    assert half.is_half.wait(5)
+    assert half.is_half.wait(PATIENCE)
     two = weir.raw()
     two.send(query("SELECT 'two'"))
     half.may_end.set()
@@ -554,7 +554,7 @@ def test_an_answer_about_code_that_ends_in_an_error_is_none(weir, fake, half):
 
 def test_a_pool_is_paused_while_the_code_is_told(weir, fake, half):
     weir.raw()
-    assert half.is_half.wait(5)
+    assert half.is_half.wait(PATIENCE)
     two = weir.raw()
     paused = weir.in_background(weir.console, "PAUSE")
     two.send(query("SELECT 'two'"))
@@ -571,7 +571,7 @@ def test_a_pool_is_paused_while_the_code_is_told(weir, fake, half):
 def test_a_reload_while_the_code_is_told(weir, fake, half, change):
     """What comes then is not for the database that has the name now."""
     weir.raw()
-    assert half.is_half.wait(5)
+    assert half.is_half.wait(PATIENCE)
     with FakeServer() as other:
         upstream = other.upstream if change == "another server" else fake.upstream
         if change == "no such database":

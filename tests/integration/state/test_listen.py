@@ -276,9 +276,11 @@ def test_a_listen_counts_when_it_is_committed(weir):
     assert news(listener) == [("news", "in time")]
 
 
-def test_a_listen_that_is_rolled_back_never_was(weir):
+@pytest.mark.parametrize("texts_sent", [["BEGIN", "LISTEN news", "ROLLBACK"], ["BEGIN", "LISTEN a; LISTEN news", "ROLLBACK"],
+                                        ["BEGIN; LISTEN news; ROLLBACK"]], ids=["one", "several", "unforeseen"])
+def test_a_listen_that_is_rolled_back_never_was(weir, texts_sent):
     listener, other = weir.start(pool_size=2).raw(), weir.raw()
-    listener.query("BEGIN", "LISTEN news", "ROLLBACK")
+    listener.query(*texts_sent)
     other.query("NOTIFY news, 'nobody'")
     assert all_news(listener.ask(query("SELECT 1"))) == []
 
@@ -348,13 +350,6 @@ def test_a_transaction_that_fails_at_its_commit_listens_to_nothing(one, table):
         wire.query("COMMIT")
     other.query("NOTIFY news")
     assert all_news(wire.ask(query("SELECT 1"))) == []
-
-
-def test_a_rollback_to_before_the_listen(two):
-    wire, other = two.raw(), two.raw()
-    wire.query("BEGIN", "SAVEPOINT s", "LISTEN undone", "ROLLBACK TO s", "LISTEN kept", "COMMIT")
-    other.query("NOTIFY undone, 'x'", "NOTIFY kept, 'y'")
-    assert news(wire) == [("kept", "y")]
 
 
 # What becomes of a client that listens to "was": (the statements, what it listens to then).
@@ -428,13 +423,16 @@ def test_savepoints_of_a_client_that_did_not_listen(two, name):
 
 @pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", SAVEPOINTS)
-@pytest.mark.parametrize("how", ["unnamed", "named", "pipelined", "one_sync"])
-def test_savepoints_of_the_extended_protocol(two, name, how):
+@pytest.mark.parametrize("how", ["simple_pipelined", "unnamed", "named", "pipelined", "one_sync"])
+def test_savepoints_sent_in_other_ways(two, name, how):
     text, expected = SAVEPOINTS[name]
     wire, other = listening(two, "was"), two.raw()
     sent = [one_statement(sql, name=f"s{number}" if how == "named" else "")
             for number, sql in enumerate(statements(text))]
-    if how == "one_sync":
+    if how == "simple_pipelined":
+        wire.send(*(query(sql) for sql in statements(text)))
+        wire.read_until("Z", len(sent))
+    elif how == "one_sync":
         replies = wire.ask(*sent, sync())
         assert shape(replies) == "12nC" * len(sent) + "Z", shape(replies)
     elif how == "pipelined":
@@ -443,17 +441,6 @@ def test_savepoints_of_the_extended_protocol(two, name, how):
     else:
         for sql in sent:
             assert shape(wire.ask(sql, sync())) == "12nCZ"
-    assert listens_to(wire, other) == expected
-
-
-@pytest.mark.sweep(keep=3)
-@pytest.mark.parametrize("name", SAVEPOINTS)
-def test_savepoints_pipelined(two, name):
-    text, expected = SAVEPOINTS[name]
-    wire, other = listening(two, "was"), two.raw()
-    all_of_it = statements(text)
-    wire.send(*(query(sql) for sql in all_of_it))
-    wire.read_until("Z", len(all_of_it))
     assert listens_to(wire, other) == expected
 
 
@@ -697,25 +684,18 @@ def test_a_lost_connection_comes_back_with_a_warning(one):
         pids = [row["pid"] for row in listeners(one)]
         assert len(pids) == 1
         one.postgres.query(f"SELECT pg_terminate_backend({pids[0]})")
-        warning = listener.read(10)
+        warning = listener.read()
         assert warning.type == "N" and warning.severity == "WARNING" and warning.sqlstate == "01000"
         other.query("NOTIFY b, 'back'")
         assert news(listener) == [("b", "back")]
     assert idle.has_nothing_more()
+    log = one.wait_log("57P01: PostgreSQL at 127.0.0.1:", "ended the session: terminating connection due to administrator command",
+                       "listens for 2 channels\n")
+    assert "closed the connection" not in log
     # One that listens only now had nothing to lose.
     later = listening(one, "a")
     other.query("NOTIFY a, 'x'")
     assert news(later) == [("a", "x")]
-
-
-@pytest.mark.weir_only
-def test_the_log_says_why_the_connection_was_lost(one):
-    listener, pid = listening(one, "a"), listeners(one)[0]["pid"]
-    one.postgres.query(f"SELECT pg_terminate_backend({pid})")
-    assert listener.read(10).severity == "WARNING"
-    log = one.wait_log("57P01: PostgreSQL at 127.0.0.1:", "ended the session: terminating connection due to administrator command")
-    assert "closed the connection" not in log
-    one.wait_log("listens for 1 channel\n")
 
 
 @pytest.mark.weir_only
@@ -726,7 +706,7 @@ def test_an_outage_without_news_is_no_news(weir, own_postgres):
     own_postgres.stop()
     wait_until(lambda: weir.log().count("DEBUG: pool app/web: could not get a connection to listen") > 1, what="attempts")
     own_postgres.start()
-    assert listener.read(20).severity == "WARNING"
+    assert listener.read().severity == "WARNING"
     told = re.findall("WARNING: pool app/web: could not get a connection to listen: (.*)", weir.log())
     assert 1 <= len(told) == len(set(told)), told
 
@@ -738,7 +718,7 @@ def test_a_listener_whose_own_server_is_ended_is_told_so(weir, how):
     listener.query("LISTEN a" if how == "session" else "DO $$BEGIN EXECUTE 'LISTEN a'; END$$")
     pid = listener.value("SELECT pg_backend_pid()")
     weir.postgres.query(f"SELECT pg_terminate_backend({pid})")
-    [told] = listener.read_to_end(10)
+    [told] = listener.read_to_end()
     assert told.sqlstate == "57P01" and told.severity == "FATAL"
     assert told.error["M"].endswith("terminating connection due to administrator command")
 
@@ -750,7 +730,7 @@ def test_a_listen_waits_while_nothing_can_be_connected(weir, own_postgres):
     listener = listening(weir, "a")
     own_postgres.stop()
     own_postgres.start()
-    assert listener.read(20).severity == "WARNING"
+    assert listener.read().severity == "WARNING"
     weir.raw().query("NOTIFY a, 'back'")
     assert news(listener) == [("a", "back")]
 
@@ -797,8 +777,10 @@ def test_a_listen_that_cannot_be_is_refused(weir, own_postgres):
     wire = weir.raw()
     wire.query("SELECT 1")
     own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
-    replies = wire.ask(query("LISTEN a"))
-    assert shape(replies) == "EZ" and replies[0].sqlstate == "53300", replies[0].error
+    for sql in ("LISTEN a", "LISTEN a; LISTEN b"):
+        replies = wire.ask(query(sql))
+        assert shape(replies) == "EZ" and replies[0].sqlstate == "53300", replies[0].error
+    assert all_news(wire.ask(query("NOTIFY a"))) == []
     replies = wire.ask(one_statement("LISTEN a"), sync())
     assert shape(replies) == "12nEZ" and replies[3].sqlstate == "53300", shape(replies)
     replies = wire.ask(one_statement("LISTEN a") + query("SELECT 1"), sync())      # which the error skips, too
@@ -815,12 +797,12 @@ def test_pause_resume_and_reconnect(one):
     one.console("PAUSE")
     wait_until(lambda: one.postgres.count(usename="web") == 0, what="no connections")
     one.console("RESUME")
-    assert listener.read(10).severity == "WARNING"
+    assert listener.read().severity == "WARNING"
     one.raw().query("NOTIFY a, '1'")
     assert news(listener) == [("a", "1")]
     before = [row["pid"] for row in listeners(one)]
     one.console("RECONNECT")
-    assert listener.read(10).severity == "WARNING"
+    assert listener.read().severity == "WARNING"
     assert [row["pid"] for row in listeners(one)] != before
     one.raw().query("NOTIFY a, '2'")
     assert news(listener) == [("a", "2")]
@@ -927,9 +909,11 @@ def pins(weir):
 
 
 @pytest.mark.parametrize("sql", UNFORESEEN)
-def test_an_unforeseen_listen_is_heard(two, sql):
+@pytest.mark.parametrize("is_twice", [False, True], ids=["once", "twice"])
+def test_an_unforeseen_listen_is_heard(two, sql, is_twice):
+    """And once only, if a foreseen one follows: from its own server and from the connection that listens for all."""
     listener, other = two.raw(), two.raw()
-    listener.query(sql)
+    listener.query(sql, *["LISTEN news"] * is_twice)
     for number in range(5):
         other.query(f"NOTIFY news, '{number}'")
         assert news(listener) == [("news", str(number))]
@@ -965,19 +949,6 @@ def test_a_client_with_an_unforeseen_listen_leaves_nothing_behind(one, sql):
 
 
 @pytest.mark.parametrize("sql", UNFORESEEN)
-def test_what_is_heard_twice_comes_once(two, sql):
-    """Unforeseen, and foreseen after that: from its own server and from the connection that listens for all."""
-    listener, other = two.raw(), two.raw()
-    listener.query(sql, "LISTEN news")
-    for number in range(5):
-        other.query(f"NOTIFY news, '{number}'")
-        assert news(listener) == [("news", str(number))]
-    listener.query("UNLISTEN news")
-    other.query("NOTIFY news, 'not heard'")
-    assert all_news(listener.ask(query("SELECT 1"))) == []
-
-
-@pytest.mark.parametrize("sql", UNFORESEEN)
 def test_ones_own_carry_the_pid_one_was_told(one, sql):
     wire = one.raw()
     wire.query(sql)
@@ -998,18 +969,11 @@ def test_an_unforeseen_channel_with_a_name_that_is_long_in_the_clients_encoding(
     assert len({wire.value("SELECT pg_backend_pid()") for _ in range(3)}) == 1
     for channel in (name, "short"):
         other.query(f"NOTIFY \"{channel}\"")
-        reply = wire.read(5)
+        reply = wire.read()
         assert reply.type == "A" and reply.body[4:].split(b"\0")[0] == channel.encode("gb18030")
     wire.ask(query(f'UNLISTEN "{name}"'.encode("gb18030")))
     other.query(f"NOTIFY \"{name}\"")
     assert all_news(wire.ask(query("SELECT 1"))) == []
-
-
-def test_an_unforeseen_listen_that_is_rolled_back(one):
-    listener, other = one.raw(), one.raw()
-    listener.query("BEGIN; LISTEN news; ROLLBACK")
-    other.query("NOTIFY news")
-    assert all_news(listener.ask(query("SELECT 1"))) == []
 
 
 # --- several in one text ---
@@ -1038,24 +1002,6 @@ def test_several_listens_pin_nothing(one, count):
     listener, other = one.raw(), one.raw()
     listener.query("; ".join(f"LISTEN c{number}" for number in range(count)))
     assert other.value("SELECT 1") == "1" and not pins(one)
-
-
-def test_several_listens_are_rolled_back_together(one):
-    wire = one.raw()
-    wire.query("BEGIN", "LISTEN a; LISTEN b", "ROLLBACK")
-    assert all_news(wire.ask(query("NOTIFY a; NOTIFY b"))) == []
-
-
-@pytest.mark.weir_only
-def test_of_several_listens_one_that_cannot_be_fails_all(weir, own_postgres):
-    weir.postgres = own_postgres
-    weir.start_opened("1s", pool_size=1)
-    wire = weir.raw()
-    wire.query("SELECT 1")
-    own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
-    replies = wire.ask(query("LISTEN a; LISTEN b"))
-    assert shape(replies) == "EZ" and replies[0].sqlstate == "53300"
-    assert all_news(wire.ask(query("NOTIFY a"))) == []
 
 
 # --- PostgreSQL's own answers ---

@@ -10,7 +10,7 @@ import pytest
 from fakeserver import complete, error, ready
 from postgres import Postgres
 from rawwire import BEGIN_NOW, errors, one_statement, query, send_cancel, shape, startup, sync, texts
-from waiting import SLOWNESS, wait_until
+from waiting import PATIENCE, SLOWNESS, wait_until
 
 pytestmark = pytest.mark.weir_only
 
@@ -41,9 +41,9 @@ def fatal(conn):
     conn.close()
 
 
-def last_words(wire, timeout=6):
-    replies = wire.read_until("E", timeout=timeout)
-    wire.wait_closed(5)
+def last_words(wire):
+    replies = wire.read_until("E")
+    wire.wait_closed()
     return errors(replies)[0]
 
 
@@ -88,24 +88,24 @@ def test_a_probe_that_hangs_does_not_hold_a_server_for_ever(weir, fake):
 def test_who_waits_behind_a_probe_that_hangs_is_told(weir, fake):
     wire = probed(weir, fake)
     wire.send(query("SELECT 1"))
-    assert last_words(wire, 8).sqlstate == "08006"
+    assert last_words(wire).sqlstate == "08006"
 
 
 def test_a_trial_of_startup_settings_that_hangs_is_under_login_timeout(weir, fake):
     wire, begin = tried(weir, fake, login_timeout="1s"), time.monotonic()
-    assert last_words(wire, 8).severity == "FATAL"
+    assert last_words(wire).severity == "FATAL"
     assert time.monotonic() - begin < 7 * SLOWNESS
 
 
 @pytest.mark.long
 def test_a_trial_of_startup_settings_has_five_seconds(weir, fake):
-    assert last_words(tried(weir, fake, login_timeout="1h"), 8).sqlstate == "08006"
+    assert last_words(tried(weir, fake, login_timeout="1h")).sqlstate == "08006"
     assert weir.raw().query("SELECT 1") == [["fake"]]
 
 
 def test_fatal_on_a_probe_is_told_to_who_waits_behind_it(weir, fake):
     is_sent = threading.Event()
-    wire = probed(weir, fake, when_asked=lambda conn: (is_sent.wait(5), fatal(conn)))
+    wire = probed(weir, fake, when_asked=lambda conn: (is_sent.wait(PATIENCE), fatal(conn)))
     wire.send(query("SELECT 1"))
     assert wire.has_nothing_more(0.2)
     is_sent.set()
@@ -187,7 +187,7 @@ def test_query_timeout_ends_what_is_within_the_clients_request(weir, fake):
 def test_query_timeout_holds_behind_what_is_ahead_of_a_request(weir, fake):
     """The request must not run without it."""
     wire = meeting(weir, Stuck(fake, 5), NEXT["Q"], query_timeout="200ms")
-    told = last_words(wire, 4)
+    told = last_words(wire)
     assert told.severity == "FATAL" and told.sqlstate == "57014"
 
 
@@ -242,7 +242,7 @@ def test_a_client_that_waits_for_the_listener_goes_on_when_its_server_ends(weir,
 
     def answer(conn, kind, body):
         if kind == "Q" and b"'busy'" in body:
-            assert listened.wait(5)
+            assert listened.wait(PATIENCE)
             conn.send(complete(), ready("I"), error("57P01", "bye", "FATAL"))
             conn.sock.shutdown(socket.SHUT_WR)
             while conn.sock.recv(100):      # else pgweir may hear the listener first, and send the LISTEN to this one
@@ -255,7 +255,7 @@ def test_a_client_that_waits_for_the_listener_goes_on_when_its_server_ends(weir,
             return True
         if kind == "Q" and b"LISTEN" in body and not ended.is_set():    # to what listens for all clients
             listened.set()
-            assert ended.wait(5)
+            assert ended.wait(PATIENCE)
         return False
     fake.answer = answer
     with weir.start(upstream=fake.upstream, pool_size=1).raw() as wire:
@@ -298,7 +298,7 @@ def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, li
         other.query("SELECT 1")
         one.ask(query(setting))
         one.send(query(slow))
-        assert begun.wait(20)
+        assert begun.wait(PATIENCE)
         other.send(query("SELECT 2"))
         assert shape(one.read_until("Z")) == "C:SELECT 1 Z:I"
         assert texts(other.read_until("Z")) == [["fake"]]

@@ -218,12 +218,22 @@ def test_warn_tells_which_application_uses_what(weir, mode):
                      ("billing", "temp_table"): (1, "pins")}
 
 
-def test_a_lost_server_ends_a_pinned_session_with_a_reason(weir, postgres):
-    weir.start()
+def stop(weir):
+    weir.stop()
+    wait_until(lambda: weir.postgres.count() == 0, what="its backend to end")
+
+
+@pytest.mark.parametrize("settings, end", [
+    ({}, lambda weir: weir.postgres.kill_backends()), ({}, stop),
+    ({"client_idle_timeout": "1s"}, lambda weir: wait_until(lambda: pins(weir) == set(), what="the client to be closed")),
+], ids=["its server is lost", "pgweir stops", "it is idle for too long"])
+@pytest.mark.parametrize("state", ["temp_table", "advisory_lock"])
+def test_the_end_of_a_pinned_session_is_told(weir, settings, end, state):
+    weir.start(**settings)
     connection = session(weir)
-    connection.execute(STATES["temp_table"][0])
+    connection.execute(STATES[state][0])
     wait_until(lambda: len(pins(weir)) == 1, what="the pin")
-    postgres.kill_backends()
+    end(weir)
     with pytest.raises(psycopg.OperationalError):
         connection.execute("SELECT 1")
 
@@ -236,24 +246,3 @@ def test_a_probe_that_fails_pins_until_one_succeeds(weir):
     connection.execute("SET statement_timeout = 0")
     assert value(connection, "SHOW statement_timeout") == "0"
     wait_until(lambda: pins(weir) == set(), what="no pin to be left")
-
-
-def test_a_pinned_client_that_is_idle_for_too_long_is_closed(weir):
-    weir.start(client_idle_timeout="1s")
-    connection = session(weir)
-    connection.execute(STATES["advisory_lock"][0])
-    wait_until(lambda: len(pins(weir)) == 1, what="the pin")
-    wait_until(lambda: pins(weir) == set(), what="the client to be closed")
-    with pytest.raises(psycopg.OperationalError):
-        connection.execute("SELECT 1")
-
-
-def test_a_pinned_server_is_given_up_when_pgweir_stops(weir, postgres):
-    weir.start()
-    connection = session(weir)
-    connection.execute(STATES["temp_table"][0])
-    wait_until(lambda: len(pins(weir)) == 1, what="the pin")
-    weir.stop()
-    with pytest.raises(psycopg.OperationalError):
-        connection.execute("SELECT 1")
-    wait_until(lambda: postgres.count() == 0, what="its backend to end")
