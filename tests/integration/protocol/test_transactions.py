@@ -2,7 +2,7 @@
 
 import pytest
 
-from rawwire import BEGIN_NOW, errors, function_call, one_statement, query, shape, sync, texts
+from rawwire import errors, function_call, one_statement, query, shape, sync, texts
 from waiting import each
 
 
@@ -69,16 +69,6 @@ def test_all_statements_of_a_transaction_run_on_one_server(weir):
 
 
 @pytest.mark.weir_only
-def test_statements_outside_transactions_go_to_any_server(weir):
-    weir.start(pool_size=3, pool_lifo=False)
-    wires = [weir.raw() for _ in range(3)]
-    each(wires).query(BEGIN_NOW)
-    each(wires).query("COMMIT")
-    weir.settle()
-    assert len({pid(wires[0]) for _ in range(12)}) == 3
-
-
-@pytest.mark.weir_only
 def test_more_clients_than_servers_all_work(weir):
     weir.start(pool_size=2)
     wires = [weir.raw() for _ in range(100)]
@@ -96,12 +86,6 @@ def test_a_lock_taken_in_a_transaction_holds_and_goes(weir):
         assert two.value("SELECT pg_try_advisory_xact_lock(77)") == "f"
         one.query("COMMIT")
         assert two.value("SELECT pg_try_advisory_xact_lock(77)") == "t"
-
-
-def test_set_local_ends_with_its_transaction(weir):
-    with weir.start(pool_size=1).raw() as one, weir.raw() as two:
-        assert one.value("BEGIN", "SET LOCAL work_mem = '7MB'", "SHOW work_mem") == "7MB"
-        assert one.value("COMMIT", "SHOW work_mem") == two.value("SHOW work_mem") == "4MB"
 
 
 def test_what_is_rolled_back_was_never_there(weir, table):
@@ -149,14 +133,6 @@ def test_a_function_call_in_a_transaction(weir):
         assert shape(wire.ask(function_call(177, [b"\0\0\0\2", b"\0\0\0\3"]))) == "V Z:T"
         assert shape(wire.ask(function_call(154, [b"\0\0\0\2", b"\0\0\0\0"]))) == "E:22012 Z:E"
         wire.query("ROLLBACK")
-
-
-def test_a_cursor_lives_in_its_transaction(weir):
-    with weir.start(pool_size=1).raw() as wire:
-        wire.query("BEGIN; DECLARE c CURSOR FOR SELECT i FROM generate_series(1, 100) i")
-        assert len(wire.query("FETCH 60 FROM c")) == 60
-        assert len(wire.query("FETCH 60 FROM c")) == 40
-        wire.query("COMMIT")
 
 
 def test_vacuum_and_others_that_refuse_a_transaction_block(weir, table):
