@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 #define HASH_KEYCMP(a, b, len) (*(const uint64_t *)(a) != *(const uint64_t *)(b))
 #include "base/table.h"
@@ -13,7 +14,7 @@ struct server_statement {
 	bool is_there; /* according to the last one sent; the entry stays after a Close until that is answered */
 	bool was_there; /* according to the last reply */
 	uint32_t generation, was_generation; /* for is_there and was_there */
-	struct server_statement *newer, *older;
+	struct server_statement *prev, *next; /* by last use, the newest first; the newest one's prev is the oldest */
 	UT_hash_handle hh;
 };
 
@@ -34,35 +35,10 @@ use_find(const struct server_statements *s, uint64_t id)
 }
 
 static void
-unlink_use(struct server_statements *s, struct server_statement *e)
-{
-	assert((e->newer == NULL) == (s->newest == e) && (e->older == NULL) == (s->oldest == e));
-	if (e->newer != NULL)
-		e->newer->older = e->older;
-	else
-		s->newest = e->older;
-	if (e->older != NULL)
-		e->older->newer = e->newer;
-	else
-		s->oldest = e->newer;
-}
-
-static void
-link_newest(struct server_statements *s, struct server_statement *e)
-{
-	e->newer = NULL;
-	e->older = s->newest;
-	if (s->newest != NULL)
-		s->newest->newer = e;
-	else
-		s->oldest = e;
-	s->newest = e;
-}
-
-static void
 use_drop(struct server_statements *s, struct server_statement *e)
 {
-	unlink_use(s, e);
+	assert((e->prev->next == NULL) == (s->newest == e) && (e->next == NULL) == (s->newest->prev == e));
+	DL_DELETE(s->newest, e);
 	assert(s->count >= e->is_there);
 	HASH_DELETE(hh, s->table, e);
 	s->count -= e->is_there;
@@ -94,8 +70,8 @@ server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no
 		e = use_find(s, id);
 		if (e == NULL)
 			return STATEMENT_ABSENT;
-		unlink_use(s, e);
-		link_newest(s, e);
+		DL_DELETE(s->newest, e);
+		DL_PREPEND(s->newest, e);
 	}
 	if (e->under_way > 0 && e->sync_no != sync_no)
 		return STATEMENT_UNSURE;
@@ -128,7 +104,7 @@ use_add(struct server_statements *s, uint64_t id)
 		free(e);
 		return NULL;
 	}
-	link_newest(s, e);
+	DL_PREPEND(s->newest, e);
 	return e;
 }
 
@@ -193,8 +169,8 @@ server_statements_forget(struct server_statements *s, uint64_t id)
 void
 server_statements_forget_all(struct server_statements *s)
 {
-	for (struct server_statement *e = s->newest, *older; e != NULL; e = older) {
-		older = e->older;
+	for (struct server_statement *e = s->newest, *next; e != NULL; e = next) {
+		next = e->next;
 		e->was_there = false;
 		if (e->under_way == 0)
 			use_drop(s, e);
@@ -204,10 +180,10 @@ server_statements_forget_all(struct server_statements *s)
 bool
 server_statements_oldest(const struct server_statements *s, uint64_t *id)
 {
-	const struct server_statement *e = s->oldest;
+	const struct server_statement *e = s->newest == NULL ? NULL : s->newest->prev;
 
 	while (e != NULL && e->under_way > 0)
-		e = e->newer;
+		e = e == s->newest ? NULL : e->prev;
 	if (e == NULL)
 		return false;
 	*id = e->id;

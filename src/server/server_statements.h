@@ -16,7 +16,7 @@ struct server_statement; /* opaque */
 
 struct server_statements {
 	struct server_statement *table;
-	struct server_statement *newest, *oldest; /* by last use */
+	struct server_statement *newest; /* of a list by last use */
 	uint32_t count; /* how many are there if all goes well */
 	uint32_t generation; /* statements of an earlier generation are outdated */
 };
