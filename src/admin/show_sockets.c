@@ -218,7 +218,7 @@ server_row(const struct show_env *env, const struct pool *e, const struct server
 	row->prepared_statements = srv->statements.count;
 	row->id = srv->id;
 	row->worker = show_worker_of(env, e);
-	row->recv_pos = row->pkt_avail = srv->carry_len;
+	row->recv_pos = row->pkt_avail = srv->carry.len;
 	row->pkt_remain = srv->ledger.body_left;
 	fill_stream(&srv->stream, row);
 }

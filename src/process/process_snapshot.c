@@ -28,7 +28,7 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, ui
 	p->servers[SERVERS_PING] += n.pinging;
 	p->servers[SERVERS_CLOSING] += n.closing;
 	TAILQ_FOREACH(srv, &e->servers, all) {
-		s->buffer_bytes_server += stream_queue_cap(&srv->stream) + srv->carry_cap;
+		s->buffer_bytes_server += stream_queue_cap(&srv->stream) + srv->carry.cap;
 		s->databases[e->database->index].prepared_server += srv->statements.count;
 		if (srv->state == SV_RESET)
 			p->servers[SERVERS_RESET]++;

@@ -34,7 +34,7 @@ server_free_later(struct grave *g)
 	assert(srv->ledger.count == 0 && srv->dial == NULL && srv->login == NULL && srv->cancel == NULL);
 	gucs_unref(srv->gucs);
 	gucs_unref(srv->plans_of);
-	free(srv->carry);
+	buf_fini(&srv->carry);
 	free(srv->last_words);
 	loan_fini(&srv->loan);
 	buf_fini(&srv->reset.names);

@@ -325,8 +325,7 @@ struct server {
 	bool is_misread;
 	/* input */
 	bool is_body_swallowed; /* the rest of that is swallowed; set and cleared by server_replies.c */
-	uint8_t *carry; /* an unfinished message */
-	uint32_t carry_len, carry_cap;
+	struct buf carry; /* an unfinished message */
 	/* identity */
 	uint64_t id;
 	uint32_t pid;

@@ -23,9 +23,7 @@ redial(struct server *srv)
 	stream_close(&srv->stream);
 	server_login_free(srv->login);
 	srv->login = NULL;
-	free(srv->carry);
-	srv->carry = NULL;
-	srv->carry_len = 0;
+	buf_fini(&srv->carry);
 	srv->bytes_in = srv->ledger.body_left = 0;
 	if (empty == NULL)
 		return -1;

@@ -87,41 +87,6 @@ violated(const struct server *srv, uint8_t type, struct fail *why)
 	return fail_detail(why, "The server connection was closed; its other answers cannot be trusted.");
 }
 
-static int
-got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to to, bool is_owed, bool *is_replaced,
-	  struct fail *why)
-{
-	struct error_fields e;
-	bool is_lost_setting;
-
-	fields_error(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &e);
-	if (srv->borrower == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)
-		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
-				"PostgreSQL at %s closed an idle connection: %s", srv->address,
-				e.message != NULL ? e.message : "(no message)");
-	/* The server's settings are unknown then; a missing statement (26000) doesn't matter. */
-	is_lost_setting =
-	    to == OWED_TO_GUCS && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
-	if (to == OWED_TO_RESET && srv->reset.sent == RESET_SENT_LAST_REMOTE && e.sqlstate != NULL &&
-	    strcmp(e.sqlstate, "08003") == 0)
-		return 0;
-	if (to == OWED_TO_PING || to == OWED_TO_RESET || is_lost_setting)
-		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000",
-				"PostgreSQL at %s answered pgweir's %s with: %s", srv->address,
-				to == OWED_TO_PING    ? "ping"
-				: to == OWED_TO_RESET ? "clean-up"
-						      : "settings",
-				e.message != NULL ? e.message : "(no message)");
-	if (to == OWED_TO_OWNER && is_owed) {
-		srv->question = QUESTION_REFUSED;
-		if (fields_error_is_fatal(&e))
-			server_condemn(srv, SERVER_IN_DOUBT);
-		return 0;
-	}
-	*is_replaced = srv->env->ops->error(srv, &e, to, is_owed, message, len);
-	return 0;
-}
-
 /* Accepts EmptyQueryResponse, or any results of a check, then ReadyForQuery outside a transaction; else only notices,
  * parameters, errors. */
 static bool
@@ -156,13 +121,37 @@ struct reply {
 static int
 inspect_error(struct walk *w, struct reply *r, struct fail *why)
 {
-	bool is_replaced = false;
+	struct server *srv = w->srv;
+	struct error_fields e;
+	bool is_lost_setting;
 
 	pass_run(w);
-	if (got_error(w->srv, r->body - FRAME_HEAD_LEN, FRAME_HEAD_LEN + r->body_len, r->to, r->is_owed, &is_replaced,
-		      why) < 0)
-		return -1;
-	r->is_passed = r->is_passed && !is_replaced;
+	fields_error(r->body, r->body_len, &e);
+	if (srv->borrower == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)
+		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
+				"PostgreSQL at %s closed an idle connection: %s", srv->address,
+				e.message != NULL ? e.message : "(no message)");
+	/* The server's settings are unknown then; a missing statement (26000) doesn't matter. */
+	is_lost_setting =
+	    r->to == OWED_TO_GUCS && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
+	if (r->to == OWED_TO_RESET && srv->reset.sent == RESET_SENT_LAST_REMOTE && e.sqlstate != NULL &&
+	    strcmp(e.sqlstate, "08003") == 0)
+		return 0;
+	if (r->to == OWED_TO_PING || r->to == OWED_TO_RESET || is_lost_setting)
+		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000",
+				"PostgreSQL at %s answered pgweir's %s with: %s", srv->address,
+				r->to == OWED_TO_PING	 ? "ping"
+				: r->to == OWED_TO_RESET ? "clean-up"
+							 : "settings",
+				e.message != NULL ? e.message : "(no message)");
+	if (r->to == OWED_TO_OWNER && r->is_owed) {
+		srv->question = QUESTION_REFUSED;
+		if (fields_error_is_fatal(&e))
+			server_condemn(srv, SERVER_IN_DOUBT);
+		return 0;
+	}
+	if (srv->env->ops->error(srv, &e, r->to, r->is_owed, r->body - FRAME_HEAD_LEN, FRAME_HEAD_LEN + r->body_len))
+		r->is_passed = false;
 	return 0;
 }
 
@@ -533,24 +522,13 @@ walk_replies(struct walk *w, struct fail *why)
 static int
 keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why)
 {
-	uint8_t *kept;
-
-	if (len == 0) {
-		if (srv->carry != NULL) {
-			free(srv->carry);
-			srv->carry = NULL;
-		}
-		srv->carry_len = 0;
+	if (srv->carry.bytes != NULL)
+		buf_fini(&srv->carry);
+	if (len == 0)
 		return 0;
-	}
-	kept = malloc(len);
-	if (kept == NULL)
-		return fail_memory(why, "an unfinished message");
-	memcpy(kept, rest, len);
-	free(srv->carry);
-	srv->carry = kept;
-	srv->carry_len = srv->carry_cap = (uint32_t)len;
-	return 0;
+	assert(len <= SERVER_CARRY_MAX); /* of anything longer the rest is only counted */
+	buf_put(&srv->carry, rest, len);
+	return buf_ok(&srv->carry) ? 0 : fail_memory(why, "an unfinished message");
 }
 
 /* Returns true if the carried message is still unfinished with these bytes: small pieces are not copied each time. */
@@ -559,31 +537,8 @@ is_still_unfinished(const struct server *srv, size_t got)
 {
 	struct frame f;
 
-	return srv->carry_len >= FRAME_HEAD_LEN && frame_parse(srv->carry, srv->carry_len, &f) == FRAME_OK &&
-	       srv->carry_len + got < FRAME_HEAD_LEN + (size_t)f.body_len;
-}
-
-static void
-carry_more(struct server *srv, const uint8_t *bytes, size_t len)
-{
-	size_t whole = srv->carry_len + len;
-	struct fail why;
-	uint8_t *grown;
-
-	assert(srv->carry_len <= srv->carry_cap);
-	if (whole > srv->carry_cap) {
-		size_t cap = whole > 2 * (size_t)srv->carry_cap ? whole : 2 * (size_t)srv->carry_cap;
-
-		if ((grown = realloc(srv->carry, cap)) == NULL) {
-			fail_memory(&why, "an unfinished message");
-			server_fail(srv, &why);
-			return;
-		}
-		srv->carry = grown;
-		srv->carry_cap = (uint32_t)cap;
-	}
-	memcpy(srv->carry + srv->carry_len, bytes, len);
-	srv->carry_len = (uint32_t)whole;
+	return frame_parse(srv->carry.bytes, srv->carry.len, &f) == FRAME_OK &&
+	       srv->carry.len + got < FRAME_HEAD_LEN + (size_t)f.body_len;
 }
 
 static void
@@ -689,7 +644,8 @@ on_readable(struct stream *s)
 {
 	struct server *srv = (struct server *)s;
 	uint8_t *buf = srv->env->read_buffer;
-	size_t have = srv->carry_len, got;
+	size_t have = srv->carry.len, got;
+	struct fail why;
 
 	assert(have <= SERVER_CARRY_MAX); /* the buffer has so much more room than is read at once */
 	*srv->env->now_us = clock_now_us();
@@ -697,11 +653,15 @@ on_readable(struct stream *s)
 	case STREAM_OK:
 		srv->bytes_in += got;
 		if (is_still_unfinished(srv, got)) {
-			carry_more(srv, buf + have, got);
+			buf_put(&srv->carry, buf + have, got);
+			if (!buf_ok(&srv->carry)) {
+				fail_memory(&why, "an unfinished message");
+				server_fail(srv, &why);
+			}
 			return;
 		}
 		if (have > 0)
-			memcpy(buf, srv->carry, have);
+			memcpy(buf, srv->carry.bytes, have);
 		process(srv, buf, have + got);
 		return;
 	case STREAM_AGAIN:

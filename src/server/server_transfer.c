@@ -5,7 +5,7 @@
  *
  *   struct server
  *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
- *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry, carry_len, carry_cap,
+ *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry,
  * is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index, hosts_passed, address, connected_us, bytes_in,
  * bytes_out, is_there, connect_query, history, tls_phase, dialled_us, question, fitness (else it is not transferred)
  *   copied      gucs, plans_of: by value, as GUC sets belong to a store
@@ -26,7 +26,7 @@
 #include <string.h>
 
 #ifdef __x86_64__
-_Static_assert(sizeof(struct server) - sizeof(struct stream) == 1912 && sizeof(struct loan) == 416,
+_Static_assert(sizeof(struct server) - sizeof(struct stream) == 1936 && sizeof(struct loan) == 416,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
