@@ -58,8 +58,7 @@ clients_drain(struct client_env *env, bool is_gentle)
 			continue;
 		if (is_to_leave(c, is_gentle))
 			client_close(c, &why);
-		else if (!is_gentle && exchange_is_ready(&c->x) &&
-			 (c->x.srv == NULL || replication_is_streaming(&c->x)))
+		else if (!is_gentle && exchange_is_ready(&c->x) && (c->x.srv == NULL || relay_is_streaming(&c->x)))
 			client_close(c, &why);
 		else if (!is_gentle && exchange_is_ready(&c->x))
 			relay_try_release(&c->x); /* a session, between transactions */

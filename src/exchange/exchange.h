@@ -247,6 +247,13 @@ exchange_set_block(struct exchange *x, enum exchange_block to)
 	x->block = (uint8_t)to;
 }
 
+/* Returns the client whose place in the queue this is. */
+static inline struct exchange *
+exchange_of_waiter(const struct policy_waiter *t)
+{
+	return (struct exchange *)((uintptr_t)t - offsetof(struct exchange, waiter));
+}
+
 /* Returns true if the block of the client's was begun on srv ahead of the request under way (relay/begin.h): the client
  * was shown nothing of it yet. */
 static inline bool

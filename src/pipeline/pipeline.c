@@ -173,12 +173,6 @@ may_be_followed(const struct server *srv, uint64_t now_us)
 
 /* --- who --- */
 
-static struct exchange *
-exchange_of(struct policy_waiter *t)
-{
-	return (struct exchange *)((char *)t - offsetof(struct exchange, waiter));
-}
-
 /* Returns true if x, which waits, has nothing that another server than any would have to have. */
 static bool
 is_plain_client(const struct exchange *x)
@@ -191,21 +185,12 @@ is_plain_client(const struct exchange *x)
 	       s->reads == READS_PRIMARY && !s->commit_check && s->forbidden == 0 && s->max_pipeline > 1;
 }
 
-/* Returns false if it is NULL, too. Takes a reference to it. */
-static bool
-may_unnamed_go(const struct exchange *x, struct statement *st)
-{
-	bool may = st != NULL && may_statement_go(x, st);
-
-	statement_unref(st);
-	return may;
-}
-
 /* Puts what srv would be sent for this request to out. Returns false if that can't be told, or is not to go ahead. */
 static bool
 put_request(struct exchange *x, struct server *srv, const struct batch *b, struct buf *out)
 {
 	struct statement *st;
+	bool may;
 
 	if (b->bind != NULL && b->sql == NULL) {
 		st = statements_put_bind_ahead(x, srv, b->bind, b->bind_len, out);
@@ -215,8 +200,10 @@ put_request(struct exchange *x, struct server *srv, const struct batch *b, struc
 	buf_put(out, x->pending, x->pending_len);
 	if (b->bind == NULL)
 		return may_query_go(x, b->sql, b->sql_len);
-	return may_unnamed_go(x,
-			      statements_plain_unnamed(x, x->pending + FRAME_HEAD_LEN, b->first_len - FRAME_HEAD_LEN));
+	st = statements_plain_unnamed(x, x->pending + FRAME_HEAD_LEN, b->first_len - FRAME_HEAD_LEN);
+	may = st != NULL && may_statement_go(x, st);
+	statement_unref(st);
+	return may;
 }
 
 /* Returns true if all that x waits with is one request that may go ahead to srv: appends it to out, and writes a. */
@@ -264,8 +251,8 @@ fill_one(struct server *srv)
 	t = policy_next_ahead(pool_of(srv)->policy, *srv->env->now_us);
 	if (t == NULL || policy_is_ahead(srv->conn, t))
 		return false;
-	if (may_go(exchange_of(t), srv, &out, &a))
-		send_ahead(srv, exchange_of(t), &a, &out);
+	if (may_go(exchange_of_waiter(t), srv, &out, &a))
+		send_ahead(srv, exchange_of_waiter(t), &a, &out);
 	buf_fini(&out);
 	return srv->conn->ahead_count > before;
 }

@@ -21,7 +21,7 @@
 bool
 reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
-	const struct exchange *x = (const struct exchange *)((const char *)t - offsetof(struct exchange, waiter));
+	const struct exchange *x = exchange_of_waiter(t);
 	const struct server *srv, *worst = NULL;
 	uint64_t since_us, oldest_us = t->since_us;
 	char remedy[HOLDER_REMEDY_MAX];

@@ -5,6 +5,7 @@
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
+#include "wire/startup.h"
 
 /* replies.c */
 extern const struct server_ops relay_server_ops;
@@ -62,10 +63,12 @@ void relay_try_release(struct exchange *x);
  */
 const char *relay_leave(struct exchange *x, const struct fail *why);
 
-/* replication.c: for clients whose replication is not NONE */
-/* Returns true while COPY BOTH runs; false for other clients. */
-bool replication_is_streaming(const struct exchange *x);
-void replication_leave(struct exchange *x); /* the client leaves: its server is closed */
+/* Returns true while COPY BOTH runs; false for clients without replication. */
+static inline bool
+relay_is_streaming(const struct exchange *x)
+{
+	return x->replication != REPLICATION_NONE && x->srv != NULL && x->srv->ledger.copy == COPY_BOTH;
+}
 
 /* reject.c: a request that gets no server */
 /* Answers the request at the beginning of the waiting input with this error, and drops the rest of it. */

@@ -7,6 +7,8 @@
 
 #include <assert.h>
 
+#define CANCEL_TIMEOUT_US (5 * US_PER_S)
+
 static inline bool
 may_return(const struct exchange *x, const struct server *srv)
 {
@@ -64,7 +66,7 @@ relay_try_release(struct exchange *x)
 	    (is_to_leave || x->pool->is_orphan))
 		end_for_good(x); /* its transaction was answered here to the end */
 	if (srv == NULL || x->is_in_relay || !exchange_is_ready(x) ||
-	    (!may_return(x, srv) && !replication_is_streaming(x))) /* a stream is never between two requests */
+	    (!may_return(x, srv) && !relay_is_streaming(x))) /* a stream is never between two requests */
 		return;
 	if (x->is_session && !x->pool->is_orphan && !is_to_leave)
 		return;
@@ -88,8 +90,21 @@ static void
 close_left(struct exchange *x, struct server *srv)
 {
 	if (srv->ledger.count > 0 && !is_replaying(srv))
-		server_cancel(srv, 5000000, NULL, NULL);
+		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
 	x->pool->counters.recycles[RR_DIRTY]++;
+	srv->borrower = NULL;
+	server_close(srv);
+}
+
+/* A stream ends with its connection; any other work is cancelled, as nobody waits for its result. */
+static void
+leave_replication(struct exchange *x, struct server *srv)
+{
+	if (srv->ledger.count > 0 && !relay_is_streaming(x))
+		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
+	else if (srv->fitness == SERVER_FIT && !x->is_in_relay && (x->body_left == 0 || x->is_body_dropped))
+		server_write(srv, "X\0\0\0\4", 5);
+	x->srv = NULL;
 	srv->borrower = NULL;
 	server_close(srv);
 }
@@ -104,7 +119,7 @@ leave_server(struct exchange *x, struct server *srv)
 		outbox_drop(&x->env->to_server);
 	listen_unlinked(x, srv);
 	if (x->replication != 0) {
-		replication_leave(x);
+		leave_replication(x, srv);
 		return;
 	}
 	/* CL_WELCOME: it is not known which of the client's settings the server has. */

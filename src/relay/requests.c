@@ -129,12 +129,6 @@ note_wait(struct exchange *x, uint64_t connect_us)
 	stream_set_reading(&x->stream, true);
 }
 
-static struct exchange *
-exchange_of(struct policy_waiter *t)
-{
-	return (struct exchange *)((char *)t - offsetof(struct exchange, waiter));
-}
-
 /* Puts ahead of the message what has to go there. */
 static inline void
 note_linked(struct exchange *x)
@@ -147,7 +141,7 @@ note_linked(struct exchange *x)
 static void
 on_grant(struct policy_conn *conn, struct policy_waiter *t)
 {
-	struct exchange *x = exchange_of(t);
+	struct exchange *x = exchange_of_waiter(t);
 	struct server *srv = pool_granted(conn, x, *x->env->now_us);
 
 	assert(x->srv == NULL && !x->is_closing);
@@ -170,7 +164,7 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 static void
 on_refuse(const struct fail *why, enum request_failure kind, struct policy_waiter *t)
 {
-	struct exchange *x = exchange_of(t);
+	struct exchange *x = exchange_of_waiter(t);
 
 	assert(x->srv == NULL && !x->is_closing);
 	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->waiter.connect_us);
