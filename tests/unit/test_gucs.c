@@ -23,7 +23,7 @@ set_up(void)
 static void
 tear_down(void)
 {
-	cr_expect_eq(guc_store_count(store), 0, "all images are released");
+	must_hold_at_the_end(guc_store_count(store) == 0, "all images are released");
 	guc_store_free(store);
 }
 

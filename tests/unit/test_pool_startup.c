@@ -19,7 +19,7 @@ static void
 tear_down(void)
 {
 	pool_startup_forget_all(&startups);
-	cr_expect_eq(guc_store_count(store), 0, "all images are released");
+	must_hold_at_the_end(guc_store_count(store) == 0, "all images are released");
 	guc_store_free(store);
 }
 

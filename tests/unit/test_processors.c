@@ -20,7 +20,7 @@ remove_place(void)
 	char command[64];
 
 	snprintf(command, sizeof(command), "rm -rf %s", place);
-	cr_expect_eq(system(command), 0);
+	must_hold_at_the_end(system(command) == 0, command);
 }
 
 /* Writes a file below the place, with the directories that it needs. */
