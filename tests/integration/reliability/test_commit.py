@@ -13,11 +13,12 @@ import psycopg2
 import pytest
 
 import cutter
+import hosts
 import rawwire
 from fakeserver import complete, data_row, error, ready, row_description
 from postgres import Postgres
 from rawwire import bind, describe, execute, flush, parse, query, sync
-from waiting import each, free_port, wait_until
+from waiting import SLOWNESS, each, wait_until
 from weir import Weir
 
 KILLS = int(os.environ.get("COMMIT_KILLS", "60"))
@@ -403,7 +404,7 @@ class Answers:
 def test_question_that_fails_does_not_end_the_transaction_unseen(weir, fake, asked_behind):
     """statement_timeout or a cancel hits pgweir's question. To answer ROLLBACK would be what few drivers look at."""
     answers = Answers(fake)
-    with weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True).raw() as client:
+    with weir.start(upstream=fake.upstream, commit_check=True).raw() as client:
         client.query("BEGIN")
         answers.failing = ["57014"]
         client.query("INSERT" if asked_behind == "INSERT" else "SELECT 1")
@@ -424,7 +425,7 @@ def test_where_the_question_is_not_allowed_commits_are_as_without_it(weir, own_p
 
 def test_server_that_does_not_answer_what_became_of_it_is_left(weir, fake):
     answers = Answers(fake)
-    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True, commit_check_timeout="20s")
+    weir.start(upstream=fake.upstream, commit_check=True, commit_check_timeout="20s")
     with weir.raw() as client:
         client.query("BEGIN", "INSERT")
         answers.is_silent = True
@@ -438,7 +439,7 @@ def test_server_that_does_not_answer_what_became_of_it_is_left(weir, fake):
 def doubtful(weir, fake):
     """A client whose COMMIT is in doubt: the server has been asked, and has said that it is a standby, or nothing."""
     answers = Answers(fake)
-    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True, commit_check_timeout="20s")
+    weir.start(upstream=fake.upstream, commit_check=True, commit_check_timeout="20s")
     client = weir.raw()
 
     def begin(is_standby):
@@ -504,7 +505,7 @@ def losing(weir, fake):
         return commit(conn, kind, body)
 
     fake.answer = answer
-    with weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True).raw() as client:
+    with weir.start(upstream=fake.upstream, commit_check=True).raw() as client:
         yield client, later
     assert answers.asked_status == 0
 
@@ -550,7 +551,7 @@ def test_what_is_sent_behind_a_commit_that_fails_is_skipped(losing, end):
 
 def test_a_portal_that_commits_may_have_done_so(weir, fake):
     """Nobody looks into it, if it was bound in an earlier request. What the client is told is true in either case."""
-    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True)
+    weir.start(upstream=fake.upstream, commit_check=True)
     fake.answer = lambda conn, kind, body: kind == "E" and body.startswith(b"p\0") and (conn.close() or True)
     with weir.raw() as client:
         client.query("BEGIN")
@@ -564,7 +565,7 @@ def test_a_portal_that_commits_may_have_done_so(weir, fake):
 def test_a_commit_without_a_transaction_is_not_in_doubt(weir, fake):
     """No number tells what became of nothing. The first Query on a server has a question of pgweir's ahead of it."""
     answers = Answers(fake)
-    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True)
+    weir.start(upstream=fake.upstream, commit_check=True)
     fake.answer = lambda conn, kind, body: kind == "Q" and (conn.close() or True)
     with weir.raw() as client:
         client.send(query("COMMIT"))
@@ -714,7 +715,7 @@ def keep_committing(weir, table, ledger, is_over):
         while not is_over():
             if connection is None:
                 try:
-                    connection = psycopg.connect(weir.dsn(), connect_timeout=20)
+                    connection = psycopg.connect(weir.dsn(), connect_timeout=round(20 * SLOWNESS))
                 except psycopg.OperationalError:
                     time.sleep(0.02)        # PostgreSQL is away
                     continue
@@ -760,12 +761,12 @@ def test_no_commit_is_in_doubt(weir, table):
     ledger = Ledger()
     with cutter.Cutter((weir.postgres.host, weir.postgres.port), decide) as between:
         weir.start(upstream=weir.upstream(port=between.port), commit_check=True, pool_size=8)
-        each(run_clients(weir, table, ledger, 8, lambda: len(done) - done.count(None) >= KILLS)).join(300)
+        each(run_clients(weir, table, ledger, 8, lambda: len(done) - done.count(None) >= KILLS)).join()
         weir.close_connections()
     print(f"{len(done) - done.count(None)} kills; {ledger}")
     ledger.check(rows(weir, table))
     assert not ledger.unknown and not ledger.unsent
-    assert ledger.longest < 10
+    assert ledger.longest < 10 * SLOWNESS
 
 
 def is_up(postgres):
@@ -825,29 +826,16 @@ def test_crashes_of_postgresql_leave_no_commit_in_doubt(durable, tmp_path):
     assert len(ledger.unknown) <= done.count(cutter.UNANSWERED), ledger.errors
 
 
-class Standby(Postgres):
-    """A standby that streams from a primary. Not a cluster of its own: it is made from that one."""
+class Standby(hosts.Standby):
+    """One that can stop to receive."""
 
-    def __init__(self, primary):    # pylint: disable=super-init-not-called
-        self.bin, self.prefix, self.process = primary.bin, primary.prefix, None
-        self.port = free_port()
-        self.directory = primary.directory / "standby"
-        self.data = self.directory / "data"
-        self.socket_dir = primary.socket_dir
-        self._run("pg_basebackup", "-h", primary.socket_dir, "-p", primary.port, "-U", "postgres", "-D", self.data, "-R",
-                  "-X", "stream", "-c", "fast", "--no-sync")
-        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
-            file.write(f"port = {self.port}\n")
-        self.start()
+    def __init__(self, primary):
+        super().__init__(primary)
         wait_until(lambda: self.receiver() is not None, what="the standby to stream")
 
     def receiver(self):
         found = self.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'", dbname="postgres")
         return found[0][0] if found else None
-
-    def promote(self):
-        self.query("SELECT pg_promote()", dbname="postgres")
-        wait_until(lambda: not self.value("SELECT pg_is_in_recovery()"), what="the promotion")
 
     def stop_receiving(self, primary):
         """It has what the primary has now, and gets no more."""
@@ -864,11 +852,8 @@ class Standby(Postgres):
 @pytest.fixture
 def pair():
     """A primary, and a function that makes its standby."""
-    primary = Postgres("synchronous_commit = on\nautovacuum = off\n")
+    primary = hosts.make_primary("synchronous_commit = on\nautovacuum = off\n")
     standbys = []
-    with open(primary.data / "pg_hba.conf", "a", encoding="utf-8") as file:
-        file.write("local replication postgres trust\n")
-    primary.query("SELECT pg_reload_conf()")
     primary.query("CREATE TABLE t (id int PRIMARY KEY, v text)")
     primary.query("CREATE TABLE other (id int)")
     primary.query("GRANT ALL ON t TO web")
@@ -878,7 +863,7 @@ def pair():
         return standbys[-1]
 
     yield primary, make
-    each(standbys).stop(signal.SIGQUIT)
+    each(standbys).destroy()
     primary.destroy()
 
 
@@ -928,7 +913,7 @@ def test_failover_to_a_standby(pair, tmp_path, cut_off, then):
             standby.start()
         assert not told.done()
         between.target = (standby.host, standby.port)
-        error = told.exception(60)
+        error = told.exception()
         found = bool(standby.query("SELECT 1 FROM t WHERE id = 1"))
         assert found == (cut_off == KEPT)
         if cut_off == BEFORE_INSERT:

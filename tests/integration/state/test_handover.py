@@ -193,9 +193,9 @@ def send_in_pieces(wire, request, rng):
         time.sleep(rng.choice([0, 0, rng.random() * 0.003]))
 
 
-def insert_until(end, wire, name, rng, keys):
+def insert_until(is_over, wire, name, rng, keys):
     """Notes in keys what was answered. A reply too many shows with the next request, or at the end."""
-    while time.monotonic() < end:
+    while not is_over():
         key = f"{name}_{len(keys)}"
         for request, wanted in inserts(key, rng):
             send_in_pieces(wire, request, rng)
@@ -223,11 +223,12 @@ def test_nothing_is_run_twice_while_sessions_end_at_any_message(weir, between, h
     weir.wait_log("database app: ")
     between.strike = strike
     keys, end = [[] for _ in wires], time.monotonic() + SECONDS
-    for at_work in [weir.in_background(insert_until, end, wire, f"k{n}", random.Random(seed + n), keys[n])
-                    for n, wire in enumerate(wires)]:
-        at_work.result(timeout=SECONDS + 30)
+
+    def is_over():
+        return time.monotonic() > end and len(between.fake.logins()) > 2 * pool_size
+    each([weir.in_background(insert_until, is_over, wire, f"k{n}", random.Random(seed + n), keys[n])
+          for n, wire in enumerate(wires)]).result()
     between.end()
-    assert len(between.fake.logins()) > 2 * pool_size, seed
     found = [row[0] for row in postgres.query("SELECT v FROM handed", dbname="app")]
     assert sorted(found) == sorted(sum(keys, [])), seed
 
