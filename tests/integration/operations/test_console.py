@@ -450,7 +450,7 @@ def test_shutdown_ends_it_at_once(weir):
 def test_the_console_answers_when_every_pool_is_full(weir):
     weir.start(pool_size=1, max_client_connections=5)
     wires = [weir.raw() for _ in range(5)]
-    wires[0].query("BEGIN")
+    wires[0].query(BEGIN_NOW)
     each(wires[1:]).send(query("SELECT 1"))
     weir.wait_waiting(4)
     answer, seconds = timed(weir.console, "SHOW POOLS")
