@@ -22,6 +22,8 @@ struct kept {
 	struct fake pools[POOLS];
 };
 
+static struct kept kept, *const k = &kept;
+
 static void
 on_told(void *owner)
 {
@@ -34,20 +36,20 @@ ignore(void *owner)
 }
 
 static uint64_t
-now_of(const struct kept *k)
+now_of(void)
 {
 	return k->pools[0].now;
 }
 
 static void
-keep(struct kept *k, bool is_binding)
+keep(bool is_binding)
 {
-	policy_budget_keep(k->budget, k->main_worker, k->keeper, is_binding, now_of(k));
+	policy_budget_keep(k->budget, k->main_worker, k->keeper, is_binding, now_of());
 }
 
 /* far_pools: so many of them, from the last one on, are on the other worker. */
 static void
-kept_init(struct kept *k, int far_pools)
+kept_init(int far_pools)
 {
 	struct policy_settings set = fake_settings(30, 0);
 
@@ -61,27 +63,32 @@ kept_init(struct kept *k, int far_pools)
 		fake_init(&k->pools[i], &set, i < POOLS - far_pools ? k->main_worker : k->far);
 		policy_set_cap(k->pools[i].p, CAP_HOST, k->budget, k->pools[i].now);
 	}
-	keep(k, true);
+	keep(true);
 }
 
 static void
-kept_fini(struct kept *k)
+kept_fini(void)
 {
+	if (k->commons == NULL)
+		return;
 	for (int i = 0; i < POOLS; i++)
 		policy_pause(k->pools[i].p, k->pools[i].now);
 	for (int i = 0; i < POOLS; i++)
 		fake_fini(&k->pools[i]);
-	cr_expect_eq(policy_budget_used(k->budget), 0);
+	must_hold_at_the_end(policy_budget_used(k->budget) == 0, "all places are given back");
 	policy_budget_free(k->budget);
 	policy_worker_free(k->main_worker);
 	policy_worker_free(k->far);
 	policy_worker_free(k->keeper);
 	policy_commons_free(k->commons);
+	k->commons = NULL;
 }
+
+TestSuite(policy_keeper, .fini = kept_fini);
 
 /* That time comes, and what is ordered is done. */
 static void
-all_at(struct kept *k, uint64_t now)
+all_at(uint64_t now)
 {
 	for (int turn = 0; turn < POOLS; turn++) /* one may wake another */
 		for (int i = 0; i < POOLS; i++) {
@@ -91,12 +98,12 @@ all_at(struct kept *k, uint64_t now)
 }
 
 static void
-grant(struct kept *k, uint32_t more, uint32_t share, bool is_full)
+grant(uint32_t more, uint32_t share, bool is_full)
 {
 	struct budget_news news = { .share = share, .is_full = is_full, .checks = ++k->checks };
 
-	policy_budget_grant(k->budget, k->main_worker, more, &news, now_of(k));
-	all_at(k, now_of(k));
+	policy_budget_grant(k->budget, k->main_worker, more, &news, now_of());
+	all_at(now_of());
 }
 
 static void
@@ -109,25 +116,25 @@ login_all(struct fake *f)
 
 /* Clients 0 to n - 1 of a pool get one each. */
 static void
-fill(struct kept *k, int pool, int n)
+fill(int pool, int n)
 {
 	for (int i = 0; i < n; i++)
 		fake_borrow(&k->pools[pool], i);
-	grant(k, (uint32_t)n, NOBODY, false);
+	grant((uint32_t)n, NOBODY, false);
 	login_all(&k->pools[pool]);
 	for (int i = 0; i < n; i++)
 		cr_assert_geq(fake_holds(&k->pools[pool], i), 0, "client %d of pool %d", i, pool);
 }
 
 static void
-return_all(struct kept *k, int pool, int n)
+return_all(int pool, int n)
 {
 	for (int i = 0; i < n; i++)
 		fake_return(&k->pools[pool], i);
 }
 
 static int
-closed(const struct kept *k)
+closed(void)
 {
 	int sum = 0;
 
@@ -138,9 +145,9 @@ closed(const struct kept *k)
 
 /* The count is as told here, but for taken. */
 static void
-expect_count(struct kept *k, const char *when, struct budget_count want)
+expect_count(const char *when, struct budget_count want)
 {
-	struct budget_count is = policy_budget_count(k->budget, k->main_worker, now_of(k));
+	struct budget_count is = policy_budget_count(k->budget, k->main_worker, now_of());
 
 	cr_expect(is.used == want.used && is.opening == want.opening && is.granted == want.granted &&
 		      is.short_count == want.short_count && is.is_in_use == want.is_in_use,
@@ -161,19 +168,18 @@ word_number(const struct play *play, char *const *words, const char *name, uint3
 static bool
 act(const struct play *play, void *world, struct fake *f, char *const *words)
 {
-	struct kept *k = world;
 	uint32_t n = *words[1] >= '0' && *words[1] <= '9' ? (uint32_t)play_number(play, words[1]) : 0;
 
 	if (strcmp(words[0], "get") == 0)
-		fill(k, (int)(f - k->pools), (int)n);
+		fill((int)(f - k->pools), (int)n);
 	else if (strcmp(words[0], "login_all") == 0)
 		login_all(f);
 	else if (strcmp(words[0], "grant") == 0)
-		grant(k, n, word_number(play, words, "share", NOBODY), word_number(play, words, "full", false));
+		grant(n, word_number(play, words, "share", NOBODY), word_number(play, words, "full", false));
 	else if (strcmp(words[0], "ungrant") == 0)
 		policy_budget_ungrant(k->budget, k->main_worker, n);
 	else if (strcmp(words[0], "count") == 0)
-		expect_count(k, play_text(play),
+		expect_count(play_text(play),
 			     (struct budget_count){ .used = word_number(play, words, "used", 0),
 						    .opening = word_number(play, words, "opening", 0),
 						    .granted = word_number(play, words, "granted", 0),
@@ -187,14 +193,12 @@ act(const struct play *play, void *world, struct fake *f, char *const *words)
 static bool
 read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *value)
 {
-	struct kept *k = world;
-
 	if (strcmp(name, "used") == 0)
 		*value = policy_budget_used(k->budget);
 	else if (strcmp(name, "taken") == 0)
-		*value = policy_budget_count(k->budget, k->main_worker, now_of(k)).taken;
+		*value = policy_budget_count(k->budget, k->main_worker, now_of()).taken;
 	else if (strcmp(name, "all_closed") == 0)
-		*value = (uint64_t)closed(k);
+		*value = (uint64_t)closed();
 	else if (strcmp(name, "all_opened") == 0)
 		*value = (uint64_t)(k->pools[0].opened + k->pools[1].opened + k->pools[2].opened);
 	else
@@ -244,15 +248,12 @@ static const struct rule rules[] = {
 
 Test(policy_keeper, rules)
 {
-	EACH(row, rules) {
-		struct kept k;
-		struct stage stage = {
-			.pools = k.pools, .count = POOLS, .hears = true, .act = act, .read = read_value, .world = &k
-		};
+	const struct stage stage = { .pools = k->pools, .count = POOLS, .hears = true, .act = act, .read = read_value };
 
-		kept_init(&k, 0);
+	EACH(row, rules) {
+		kept_init(0);
 		play_steps(&stage, row->rule, row->steps);
-		kept_fini(&k);
+		kept_fini();
 	}
 }
 
@@ -261,28 +262,26 @@ Test(policy_keeper, rules)
 Test(policy_keeper, min_idle_asks_for_one_at_a_time_that_nobody_else_wants)
 {
 	struct policy_settings set = fake_settings(30, 0);
-	struct kept k;
 
-	kept_init(&k, 0);
-	fill(&k, 0, 1);
+	kept_init(0);
+	fill(0, 1);
 	set.min_idle = 2;
-	grant(&k, 0, NOBODY, true);
-	policy_reconfigure(k.pools[0].p, &set, now_of(&k));
-	k.pools[0].due = now_of(&k);
-	all_at(&k, now_of(&k) + S);
-	expect_count(&k, "there is none left", (struct budget_count){ .used = 1, .is_in_use = true });
-	grant(&k, 0, NOBODY, false);
-	k.pools[0].due = now_of(&k);
-	all_at(&k, now_of(&k) + S);
-	expect_count(&k, "there may be one", (struct budget_count){ .used = 1, .short_count = 1, .is_in_use = true });
+	grant(0, NOBODY, true);
+	policy_reconfigure(k->pools[0].p, &set, now_of());
+	k->pools[0].due = now_of();
+	all_at(now_of() + S);
+	expect_count("there is none left", (struct budget_count){ .used = 1, .is_in_use = true });
+	grant(0, NOBODY, false);
+	k->pools[0].due = now_of();
+	all_at(now_of() + S);
+	expect_count("there may be one", (struct budget_count){ .used = 1, .short_count = 1, .is_in_use = true });
 	for (int n = 2; n <= 3; n++) {
-		grant(&k, 1, NOBODY, false);
-		cr_expect_eq(k.pools[0].opened, n);
-		login_all(&k.pools[0]);
-		all_at(&k, now_of(&k));
+		grant(1, NOBODY, false);
+		cr_expect_eq(k->pools[0].opened, n);
+		login_all(&k->pools[0]);
+		all_at(now_of());
 	}
-	expect_count(&k, "both are there", (struct budget_count){ .used = 3, .is_in_use = true });
-	kept_fini(&k);
+	expect_count("both are there", (struct budget_count){ .used = 3, .is_in_use = true });
 }
 
 /* --- Above the share. --- */
@@ -291,27 +290,26 @@ Test(policy_keeper, min_idle_asks_for_one_at_a_time_that_nobody_else_wants)
 Test(policy_keeper, no_more_are_given_up_than_are_above_the_share)
 {
 	for (int is_slow = 0; is_slow < 2; is_slow++) {
-		struct kept k;
 
-		kept_init(&k, 1);
+		kept_init(1);
 		for (int i = 0; i < POOLS; i++) {
-			fill(&k, i, 7 - (i == 2));
-			k.pools[i].is_slow_to_close = is_slow;
+			fill(i, 7 - (i == 2));
+			k->pools[i].is_slow_to_close = is_slow;
 		}
 		for (int i = 0; i < POOLS; i++)
-			return_all(&k, i, 7 - (i == 2));
-		fake_borrow(&k.pools[1], 9); /* somebody is in use, and waits for nothing */
+			return_all(i, 7 - (i == 2));
+		fake_borrow(&k->pools[1], 9); /* somebody is in use, and waits for nothing */
 		for (int look = 0; look < 5; look++)
-			grant(&k, 0, 13, look % 2 == 0);
-		cr_expect_eq(closed(&k), 7, "%d of 20, with a share of 13", closed(&k));
+			grant(0, 13, look % 2 == 0);
+		cr_expect_eq(closed(), 7, "%d of 20, with a share of 13", closed());
 		for (int i = 0; i < POOLS; i++)
-			for (int c = 0; c < k.pools[i].opened; c++)
-				if (k.pools[i].conns[c].state == PC_CLOSING)
-					policy_conn_gone(k.pools[i].p, &k.pools[i].conns[c], false, now_of(&k));
-		all_at(&k, now_of(&k) + S);
-		cr_expect_eq(closed(&k), 7, "%d when these are gone", closed(&k));
-		cr_expect_eq(policy_budget_used(k.budget), 13);
-		kept_fini(&k);
+			for (int c = 0; c < k->pools[i].opened; c++)
+				if (k->pools[i].conns[c].state == PC_CLOSING)
+					policy_conn_gone(k->pools[i].p, &k->pools[i].conns[c], false, now_of());
+		all_at(now_of() + S);
+		cr_expect_eq(closed(), 7, "%d when these are gone", closed());
+		cr_expect_eq(policy_budget_used(k->budget), 13);
+		kept_fini();
 	}
 }
 
@@ -321,82 +319,76 @@ Test(policy_keeper, no_more_are_given_up_than_are_above_the_share)
 Test(policy_keeper, another_one_is_given_up_when_the_first_was_granted_to_somebody_else)
 {
 	struct budget_news look = { .share = NOBODY, .is_full = true, .listed = 97 };
-	struct kept k;
 
-	kept_init(&k, 0);
-	fill(&k, 0, 8);
-	return_all(&k, 0, 8);
-	all_at(&k, now_of(&k) + S);
-	fake_borrow(&k.pools[1], 0);
-	grant(&k, 0, NOBODY, true);
-	cr_expect_eq(closed(&k), 1);
-	look.checks = k.checks;
-	policy_budget_grant(k.budget, k.main_worker, 0, &look, now_of(&k));
-	all_at(&k, now_of(&k) + S);
-	cr_expect_eq(closed(&k), 1, "places were not asked for");
-	grant(&k, 0, NOBODY, true);
-	cr_expect_eq(closed(&k), 2);
-	look.checks = k.checks;
+	kept_init(0);
+	fill(0, 8);
+	return_all(0, 8);
+	all_at(now_of() + S);
+	fake_borrow(&k->pools[1], 0);
+	grant(0, NOBODY, true);
+	cr_expect_eq(closed(), 1);
+	look.checks = k->checks;
+	policy_budget_grant(k->budget, k->main_worker, 0, &look, now_of());
+	all_at(now_of() + S);
+	cr_expect_eq(closed(), 1, "places were not asked for");
+	grant(0, NOBODY, true);
+	cr_expect_eq(closed(), 2);
+	look.checks = k->checks;
 	look.share = 4;
-	policy_budget_grant(k.budget, k.main_worker, 0, &look, now_of(&k));
-	all_at(&k, now_of(&k));
-	cr_expect_eq(closed(&k), 4, "what is above a share goes anyway");
-	kept_fini(&k);
+	policy_budget_grant(k->budget, k->main_worker, 0, &look, now_of());
+	all_at(now_of());
+	cr_expect_eq(closed(), 4, "what is above a share goes anyway");
 }
 
 /* --- Logins under way. --- */
 
 Test(policy_keeper, what_is_abandoned_are_logins_alone)
 {
-	struct kept k;
-	struct fake *near = &k.pools[0], *far = &k.pools[2];
+	struct fake *near = &k->pools[0], *far = &k->pools[2];
 
-	kept_init(&k, 1);
-	fill(&k, 0, 3);
+	kept_init(1);
+	fill(0, 3);
 	fake_return(near, 0);
-	fill(&k, 2, 2);
+	fill(2, 2);
 	for (int i = 3; i < 6; i++) {
 		fake_borrow(near, i);
 		fake_borrow(far, i);
 	}
-	grant(&k, 5, NOBODY, false);
+	grant(5, NOBODY, false);
 	cr_expect_eq(fake_counts(near).opening + fake_counts(far).opening, 5);
 	near->is_slow_to_close = far->is_slow_to_close = true;
-	policy_budget_abandon(k.budget, k.main_worker, now_of(&k));
+	policy_budget_abandon(k->budget, k->main_worker, now_of());
 	cr_expect_eq(fake_counts(near).opening, 0);
 	cr_expect_gt(fake_counts(far).opening, 0, "not on this thread");
-	policy_worker_run_orders(k.far, now_of(&k));
+	policy_worker_run_orders(k->far, now_of());
 	cr_expect_eq(fake_counts(far).opening, 0);
 	cr_expect_eq(near->closed + far->closed, 5);
 	cr_expect_eq(fake_counts(near).idle + fake_counts(near).lent, 3);
 	cr_expect_eq(fake_counts(far).lent, 2);
-	cr_expect_eq(policy_budget_count(k.budget, k.main_worker, now_of(&k)).opening, 0);
-	kept_fini(&k);
+	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 0);
 }
 
 /* The order has come, and is found when what has logged in is reported. */
 Test(policy_keeper, what_has_just_logged_in_is_not_abandoned)
 {
 	struct policy_circuit *circuit;
-	struct kept k;
-	struct fake *far = &k.pools[2];
+	struct fake *far = &k->pools[2];
 
-	kept_init(&k, 1);
-	circuit = policy_circuit_get(k.commons, "db1:5432,any");
+	kept_init(1);
+	circuit = policy_circuit_get(k->commons, "db1:5432,any");
 	policy_set_circuit(far->p, circuit, far->now);
 	for (int i = 0; i < 2; i++)
 		fake_borrow(far, i);
-	grant(&k, 2, NOBODY, false);
+	grant(2, NOBODY, false);
 	cr_assert_eq(fake_counts(far).opening, 2);
-	policy_budget_abandon(k.budget, k.main_worker, now_of(&k));
+	policy_budget_abandon(k->budget, k->main_worker, now_of());
 	fake_opened(far, 0);
 	cr_expect_geq(fake_holds(far, 0), 0);
 	cr_expect_eq(fake_counts(far).lent, 1);
 	cr_expect_eq(far->closed, 1, "the other one");
 	fake_return(far, 0);
 	policy_set_circuit(far->p, NULL, far->now);
-	policy_circuit_put(k.commons, circuit);
-	kept_fini(&k);
+	policy_circuit_put(k->commons, circuit);
 }
 
 /* --- Connections that no policy lends. --- */
@@ -404,264 +396,241 @@ Test(policy_keeper, what_has_just_logged_in_is_not_abandoned)
 Test(policy_keeper, others_ask_for_places_too)
 {
 	struct budget_member other = { 0 };
-	struct kept k;
 
-	kept_init(&k, 0);
-	policy_places_join(k.budget, &other, k.main_worker);
-	cr_expect_not(policy_places_take(&other, now_of(&k)));
-	expect_count(&k, "one is asked for", (struct budget_count){ .short_count = 1, .is_in_use = true });
-	grant(&k, 1, NOBODY, false);
-	expect_count(&k, "and held", (struct budget_count){ .granted = 1, .short_count = 1 });
-	fake_borrow(&k.pools[0], 0);
-	all_at(&k, now_of(&k) + S);
-	cr_expect_eq(k.pools[0].opened, 0, "it is not for pools");
-	cr_expect(policy_places_take(&other, now_of(&k)));
-	expect_count(&k, "taken",
-		     (struct budget_count){ .used = 1, .opening = 1, .short_count = 1, .is_in_use = true });
-	cr_expect_not(policy_places_take(&other, now_of(&k)), "there is no second one");
+	kept_init(0);
+	policy_places_join(k->budget, &other, k->main_worker);
+	cr_expect_not(policy_places_take(&other, now_of()));
+	expect_count("one is asked for", (struct budget_count){ .short_count = 1, .is_in_use = true });
+	grant(1, NOBODY, false);
+	expect_count("and held", (struct budget_count){ .granted = 1, .short_count = 1 });
+	fake_borrow(&k->pools[0], 0);
+	all_at(now_of() + S);
+	cr_expect_eq(k->pools[0].opened, 0, "it is not for pools");
+	cr_expect(policy_places_take(&other, now_of()));
+	expect_count("taken", (struct budget_count){ .used = 1, .opening = 1, .short_count = 1, .is_in_use = true });
+	cr_expect_not(policy_places_take(&other, now_of()), "there is no second one");
 	cr_expect(policy_budget_settled(&other));
-	expect_count(&k, "logged in", (struct budget_count){ .used = 1, .short_count = 2, .is_in_use = true });
-	policy_places_give(&other, now_of(&k));
-	expect_count(&k, "gone", (struct budget_count){ .short_count = 2, .is_in_use = true });
+	expect_count("logged in", (struct budget_count){ .used = 1, .short_count = 2, .is_in_use = true });
+	policy_places_give(&other, now_of());
+	expect_count("gone", (struct budget_count){ .short_count = 2, .is_in_use = true });
 	policy_places_leave(&other);
-	kept_fini(&k);
 }
 
 Test(policy_keeper, what_was_abandoned_and_no_policy_lends_is_closed_when_its_login_ends)
 {
 	struct budget_member others[2] = { 0 };
-	struct kept k;
 
-	kept_init(&k, 0);
+	kept_init(0);
 	for (int i = 0; i < 2; i++)
-		policy_places_join(k.budget, &others[i], k.main_worker);
-	grant(&k, 2, NOBODY, false);
+		policy_places_join(k->budget, &others[i], k->main_worker);
+	grant(2, NOBODY, false);
 	for (int i = 0; i < 2; i++)
-		cr_expect(policy_places_take(&others[i], now_of(&k)));
+		cr_expect(policy_places_take(&others[i], now_of()));
 	cr_expect(policy_budget_settled(&others[0]), "before");
-	policy_budget_abandon(k.budget, k.main_worker, now_of(&k));
-	cr_expect_eq(policy_budget_count(k.budget, k.main_worker, now_of(&k)).opening, 0);
+	policy_budget_abandon(k->budget, k->main_worker, now_of());
+	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 0);
 	cr_expect_not(policy_budget_settled(&others[1]));
-	cr_expect_eq(policy_budget_used(k.budget), 2, "until it is closed");
+	cr_expect_eq(policy_budget_used(k->budget), 2, "until it is closed");
 	for (int i = 0; i < 2; i++) {
-		policy_places_give(&others[i], now_of(&k));
+		policy_places_give(&others[i], now_of());
 		policy_places_leave(&others[i]);
 	}
-	kept_fini(&k);
 }
 
 Test(policy_keeper, what_others_have_is_no_share_of_pools)
 {
 	struct budget_member others[3] = { 0 };
-	struct kept k;
 
-	kept_init(&k, 0);
+	kept_init(0);
 	for (int i = 0; i < 3; i++)
-		policy_places_join(k.budget, &others[i], k.main_worker);
-	fill(&k, 0, 2);
-	fake_borrow(&k.pools[0], 2);
-	cr_expect_not(policy_places_take(&others[0], now_of(&k)));
-	cr_expect_not(policy_places_take(&others[1], now_of(&k)));
-	grant(&k, 2, 4, true);
-	cr_expect(policy_places_take(&others[0], now_of(&k)));
-	cr_expect(policy_places_take(&others[1], now_of(&k)));
-	cr_expect_not(policy_places_take(&others[2], now_of(&k)));
-	grant(&k, 0, 3, true);
-	fake_return(&k.pools[0], 0);
-	cr_expect_eq(closed(&k), 1, "of two, though somebody waits");
-	fake_return(&k.pools[0], 1);
-	cr_expect_eq(closed(&k), 1);
-	cr_expect_geq(fake_holds(&k.pools[0], 2), 0);
-	fake_return(&k.pools[0], 2);
+		policy_places_join(k->budget, &others[i], k->main_worker);
+	fill(0, 2);
+	fake_borrow(&k->pools[0], 2);
+	cr_expect_not(policy_places_take(&others[0], now_of()));
+	cr_expect_not(policy_places_take(&others[1], now_of()));
+	grant(2, 4, true);
+	cr_expect(policy_places_take(&others[0], now_of()));
+	cr_expect(policy_places_take(&others[1], now_of()));
+	cr_expect_not(policy_places_take(&others[2], now_of()));
+	grant(0, 3, true);
+	fake_return(&k->pools[0], 0);
+	cr_expect_eq(closed(), 1, "of two, though somebody waits");
+	fake_return(&k->pools[0], 1);
+	cr_expect_eq(closed(), 1);
+	cr_expect_geq(fake_holds(&k->pools[0], 2), 0);
+	fake_return(&k->pools[0], 2);
 	for (int i = 0; i < 3; i++) {
 		if (i < 2)
-			policy_places_give(&others[i], now_of(&k));
+			policy_places_give(&others[i], now_of());
 		policy_places_leave(&others[i]);
 	}
-	kept_fini(&k);
 }
 
 Test(policy_keeper, a_place_that_is_held_goes_after_two_seconds_to_who_waits)
 {
 	struct budget_member other = { 0 };
-	struct kept k;
 
-	kept_init(&k, 0);
-	policy_places_join(k.budget, &other, k.main_worker);
-	fake_borrow(&k.pools[0], 0);
-	cr_expect_not(policy_places_take(&other, now_of(&k)));
-	grant(&k, 1, NOBODY, true);
-	all_at(&k, now_of(&k) + 2 * S - 1);
-	policy_budget_count(k.budget, k.main_worker, now_of(&k));
-	all_at(&k, now_of(&k));
-	cr_expect_eq(k.pools[0].opened, 0);
-	all_at(&k, now_of(&k) + 1);
-	policy_budget_count(k.budget, k.main_worker, now_of(&k)); /* its keeper looks */
-	all_at(&k, now_of(&k));
-	cr_expect_eq(k.pools[0].opened, 1);
-	cr_expect_not(policy_places_take(&other, now_of(&k)));
+	kept_init(0);
+	policy_places_join(k->budget, &other, k->main_worker);
+	fake_borrow(&k->pools[0], 0);
+	cr_expect_not(policy_places_take(&other, now_of()));
+	grant(1, NOBODY, true);
+	all_at(now_of() + 2 * S - 1);
+	policy_budget_count(k->budget, k->main_worker, now_of());
+	all_at(now_of());
+	cr_expect_eq(k->pools[0].opened, 0);
+	all_at(now_of() + 1);
+	policy_budget_count(k->budget, k->main_worker, now_of()); /* its keeper looks */
+	all_at(now_of());
+	cr_expect_eq(k->pools[0].opened, 1);
+	cr_expect_not(policy_places_take(&other, now_of()));
 	policy_places_leave(&other);
-	kept_fini(&k);
 }
 
 Test(policy_keeper, one_who_asks_and_never_comes_back_is_forgotten)
 {
 	struct budget_member other = { 0 };
-	struct kept k;
 
-	kept_init(&k, 0);
-	policy_places_join(k.budget, &other, k.main_worker);
+	kept_init(0);
+	policy_places_join(k->budget, &other, k->main_worker);
 	for (int i = 0; i < 100; i++)
-		cr_expect_not(policy_places_take(&other, now_of(&k)));
-	cr_expect_leq(policy_budget_count(k.budget, k.main_worker, now_of(&k)).short_count, 8, "of a few at once");
-	all_at(&k, now_of(&k) + 2 * S);
-	expect_count(&k, "two seconds later", (struct budget_count){ 0 });
+		cr_expect_not(policy_places_take(&other, now_of()));
+	cr_expect_leq(policy_budget_count(k->budget, k->main_worker, now_of()).short_count, 8, "of a few at once");
+	all_at(now_of() + 2 * S);
+	expect_count("two seconds later", (struct budget_count){ 0 });
 	policy_places_leave(&other);
-	kept_fini(&k);
 }
 
 Test(policy_keeper, a_free_place_that_no_pool_waits_for_is_taken_at_once)
 {
 	struct budget_member other = { 0 };
-	struct kept k;
 
-	kept_init(&k, 0);
-	policy_places_join(k.budget, &other, k.main_worker);
-	grant(&k, 1, NOBODY, false);
-	cr_expect(policy_places_take(&other, now_of(&k)));
-	cr_expect_not(policy_places_take(&other, now_of(&k)));
-	policy_places_give(&other, now_of(&k));
+	kept_init(0);
+	policy_places_join(k->budget, &other, k->main_worker);
+	grant(1, NOBODY, false);
+	cr_expect(policy_places_take(&other, now_of()));
+	cr_expect_not(policy_places_take(&other, now_of()));
+	policy_places_give(&other, now_of());
 	policy_places_leave(&other);
-	kept_fini(&k);
 }
 
 Test(policy_keeper, a_place_that_was_held_is_gone_with_its_grant)
 {
 	struct budget_member other = { 0 };
-	struct kept k;
 
-	kept_init(&k, 0);
-	policy_places_join(k.budget, &other, k.main_worker);
-	cr_expect_not(policy_places_take(&other, now_of(&k)));
-	grant(&k, 1, NOBODY, false);
-	keep(&k, true); /* the keeper has lost its connection, and with it the mark for the grant */
-	cr_expect_not(policy_places_take(&other, now_of(&k)));
-	cr_expect_eq(policy_budget_used(k.budget), 0);
+	kept_init(0);
+	policy_places_join(k->budget, &other, k->main_worker);
+	cr_expect_not(policy_places_take(&other, now_of()));
+	grant(1, NOBODY, false);
+	keep(true); /* the keeper has lost its connection, and with it the mark for the grant */
+	cr_expect_not(policy_places_take(&other, now_of()));
+	cr_expect_eq(policy_budget_used(k->budget), 0);
 	policy_places_leave(&other);
-	kept_fini(&k);
 }
 
 /* --- More than one worker. --- */
 
 Test(policy_keeper, pools_of_another_worker_are_told)
 {
-	struct kept k;
-	struct fake *far = &k.pools[2];
+	struct fake *far = &k->pools[2];
 	struct budget_news news = { .share = NOBODY };
 
-	kept_init(&k, 1);
+	kept_init(1);
 	fake_borrow(far, 0);
-	k.far_told = 0;
-	policy_worker_run_orders(k.far, now_of(&k));
-	policy_budget_grant(k.budget, k.main_worker, 1, &news, now_of(&k));
-	cr_expect_eq(k.far_told, 1);
+	k->far_told = 0;
+	policy_worker_run_orders(k->far, now_of());
+	policy_budget_grant(k->budget, k->main_worker, 1, &news, now_of());
+	cr_expect_eq(k->far_told, 1);
 	cr_expect_eq(far->opened, 0, "not on this thread");
-	policy_worker_run_orders(k.far, now_of(&k));
+	policy_worker_run_orders(k->far, now_of());
 	fake_at(far, far->now);
 	cr_expect_eq(far->opened, 1);
 	login_all(far);
 	fake_return(far, 0);
-	k.far_told = 0;
+	k->far_told = 0;
 	news.share = 0;
-	policy_budget_grant(k.budget, k.main_worker, 0, &news, now_of(&k));
-	cr_expect_eq(k.far_told, 1);
+	policy_budget_grant(k->budget, k->main_worker, 0, &news, now_of());
+	cr_expect_eq(k->far_told, 1);
 	cr_expect_eq(far->closed, 0);
-	policy_worker_run_orders(k.far, now_of(&k));
+	policy_worker_run_orders(k->far, now_of());
 	cr_expect_eq(far->closed, 1);
-	kept_fini(&k);
 }
 
 Test(policy_keeper, shards_of_one_pool_share_what_is_granted)
 {
-	struct kept k;
-	struct fake *near = &k.pools[0], *far = &k.pools[2];
+	struct fake *near = &k->pools[0], *far = &k->pools[2];
 	struct policy_shared *shared;
 
-	kept_init(&k, 1);
-	shared = policy_shared_get(k.commons, "app", 3, true);
+	kept_init(1);
+	shared = policy_shared_get(k->commons, "app", 3, true);
 	policy_set_shared(near->p, shared, near->now);
 	policy_set_shared(far->p, shared, far->now);
 	for (int i = 0; i < 2; i++) {
 		fake_borrow(near, i);
 		fake_borrow(far, i);
 	}
-	all_at(&k, now_of(&k) + 10 * MS);
-	grant(&k, 3, NOBODY, false);
+	all_at(now_of() + 10 * MS);
+	grant(3, NOBODY, false);
 	cr_expect_eq(near->opened + far->opened, 3, "%d and %d", near->opened, far->opened);
 	cr_expect_gt(far->opened, 0);
-	expect_count(&k, "of both parts",
+	expect_count("of both parts",
 		     (struct budget_count){ .used = 3, .opening = 3, .short_count = 1, .is_in_use = true });
 	policy_set_shared(near->p, NULL, near->now);
 	policy_set_shared(far->p, NULL, far->now);
-	policy_shared_put(k.commons, shared);
-	kept_fini(&k);
+	policy_shared_put(k->commons, shared);
 }
 
 /* --- Without a keeper, and with one that only counts. --- */
 
 Test(policy_keeper, without_a_keeper_it_is_a_cap_without_a_limit)
 {
-	struct kept k;
-	struct fake *f = &k.pools[0];
+	struct fake *f = &k->pools[0];
 
-	kept_init(&k, 0);
+	kept_init(0);
 	for (int i = 0; i < 6; i++)
 		fake_borrow(f, i);
-	grant(&k, 2, 2, true);
+	grant(2, 2, true);
 	cr_expect_eq(f->opened, 2);
-	k.told = 0;
-	policy_budget_keep(k.budget, k.main_worker, NULL, false, now_of(&k));
-	all_at(&k, now_of(&k));
+	k->told = 0;
+	policy_budget_keep(k->budget, k->main_worker, NULL, false, now_of());
+	all_at(now_of());
 	cr_expect_eq(f->opened, 6);
 	login_all(f);
-	cr_expect_eq(k.told, 0, "nobody keeps it");
-	keep(&k, false);
-	expect_count(&k, "kept again", (struct budget_count){ .used = 6, .is_in_use = true });
-	kept_fini(&k);
+	cr_expect_eq(k->told, 0, "nobody keeps it");
+	keep(false);
+	expect_count("kept again", (struct budget_count){ .used = 6, .is_in_use = true });
 }
 
 Test(policy_keeper, one_that_only_counts_holds_nothing_back)
 {
-	struct kept k;
 	struct budget_count count;
 
-	kept_init(&k, 0);
-	keep(&k, false);
+	kept_init(0);
+	keep(false);
 	for (int i = 0; i < 6; i++)
-		fake_borrow(&k.pools[i % POOLS], i);
-	grant(&k, 0, NOBODY, true);
-	count = policy_budget_count(k.budget, k.main_worker, now_of(&k));
+		fake_borrow(&k->pools[i % POOLS], i);
+	grant(0, NOBODY, true);
+	count = policy_budget_count(k->budget, k->main_worker, now_of());
 	cr_expect_eq(count.used, 6);
 	cr_expect_eq(count.opening, 6);
 	cr_expect_eq(count.taken, 6);
-	keep(&k, true);
-	fake_borrow(&k.pools[0], 7);
-	all_at(&k, now_of(&k));
-	cr_expect_eq(policy_budget_used(k.budget), 6, "what is open stays, and no more is opened");
-	cr_expect_eq(closed(&k), 0);
-	kept_fini(&k);
+	keep(true);
+	fake_borrow(&k->pools[0], 7);
+	all_at(now_of());
+	cr_expect_eq(policy_budget_used(k->budget), 6, "what is open stays, and no more is opened");
+	cr_expect_eq(closed(), 0);
 }
 
 /* --- What its keeper is told. --- */
 
 /* Returns how often it was told since it heard last. */
 static int
-told(struct kept *k)
+told(void)
 {
 	int n = k->told;
 
 	k->told = 0;
-	policy_worker_run_orders(k->keeper, now_of(k));
+	policy_worker_run_orders(k->keeper, now_of());
 	cr_expect_eq(k->told, 0, "nothing is ordered there");
 	return n;
 }
@@ -669,52 +638,50 @@ told(struct kept *k)
 Test(policy_keeper, its_keeper_is_told_once_of_what_changes_the_count_and_of_nothing_else)
 {
 	struct budget_member other = { 0 };
-	struct kept k;
-	struct fake *f = &k.pools[0];
+	struct fake *f = &k->pools[0];
 
-	kept_init(&k, 0);
-	told(&k);
+	kept_init(0);
+	told();
 	fake_borrow(f, 0);
-	cr_expect_eq(told(&k), 1, "somebody waits");
-	all_at(&k, now_of(&k) + 5 * S);
-	cr_expect_eq(told(&k), 0, "he still does");
+	cr_expect_eq(told(), 1, "somebody waits");
+	all_at(now_of() + 5 * S);
+	cr_expect_eq(told(), 0, "he still does");
 	fake_borrow(f, 1);
 	fake_borrow(f, 2);
-	cr_expect_eq(told(&k), 1, "two more: once until it has heard");
-	grant(&k, 2, NOBODY, false);
-	told(&k);
+	cr_expect_eq(told(), 1, "two more: once until it has heard");
+	grant(2, NOBODY, false);
+	told();
 	fake_opened(f, 0);
-	cr_expect_eq(told(&k), 1, "a login has ended");
+	cr_expect_eq(told(), 1, "a login has ended");
 	fake_return(f, 0);
 	cr_expect_eq(fake_holds(f, 1), 0);
-	cr_expect_eq(told(&k), 1, "one waiter less");
-	policy_cancel(f->p, &f->clients[2].waiter, now_of(&k));
-	cr_expect_eq(told(&k), 0, "what he waited for is opened already");
+	cr_expect_eq(told(), 1, "one waiter less");
+	policy_cancel(f->p, &f->clients[2].waiter, now_of());
+	cr_expect_eq(told(), 0, "what he waited for is opened already");
 	fake_opened(f, 1);
-	told(&k);
+	told();
 	fake_return(f, 1);
 	for (int i = 0; i < 10; i++) {
 		cr_assert(fake_borrow(f, 5));
 		fake_return(f, 5);
-		all_at(&k, now_of(&k) + S);
+		all_at(now_of() + S);
 	}
-	cr_expect_eq(told(&k), 0, "loans are nothing to it");
-	policy_conn_gone(f->p, &f->conns[0], false, now_of(&k));
-	cr_expect_eq(told(&k), 1, "one is gone");
-	policy_places_join(k.budget, &other, k.main_worker);
-	cr_expect_eq(told(&k), 0);
-	policy_places_take(&other, now_of(&k));
-	cr_expect_eq(told(&k), 1, "another one asks for a place");
-	grant(&k, 1, NOBODY, false);
-	told(&k);
-	cr_assert(policy_places_take(&other, now_of(&k)));
-	told(&k);
+	cr_expect_eq(told(), 0, "loans are nothing to it");
+	policy_conn_gone(f->p, &f->conns[0], false, now_of());
+	cr_expect_eq(told(), 1, "one is gone");
+	policy_places_join(k->budget, &other, k->main_worker);
+	cr_expect_eq(told(), 0);
+	policy_places_take(&other, now_of());
+	cr_expect_eq(told(), 1, "another one asks for a place");
+	grant(1, NOBODY, false);
+	told();
+	cr_assert(policy_places_take(&other, now_of()));
+	told();
 	policy_budget_settled(&other);
-	cr_expect_eq(told(&k), 1, "another's login has ended");
-	policy_places_give(&other, now_of(&k));
-	cr_expect_eq(told(&k), 1, "and it is gone");
+	cr_expect_eq(told(), 1, "another's login has ended");
+	policy_places_give(&other, now_of());
+	cr_expect_eq(told(), 1, "and it is gone");
 	policy_places_leave(&other);
-	kept_fini(&k);
 }
 
 /* --- All of it, in any order. --- */
@@ -724,7 +691,6 @@ Test(policy_keeper, its_keeper_is_told_once_of_what_changes_the_count_and_of_not
 #define CLIENTS 8 /* of each pool */
 
 struct schedule {
-	struct kept k;
 	struct policy_circuit *circuit;
 	uint64_t random, seed;
 	uint64_t given; /* places */
@@ -796,15 +762,14 @@ give(struct schedule *s)
 
 	if (s->may_share && below(s, 2) > 0)
 		news.share = below(s, 6);
-	news.checks = ++s->k.checks;
+	news.checks = ++k->checks;
 	s->given += more;
-	policy_budget_grant(s->k.budget, s->k.main_worker, more, &news, now_of(&s->k));
+	policy_budget_grant(k->budget, k->main_worker, more, &news, now_of());
 }
 
 static void
 any_step(struct schedule *s)
 {
-	struct kept *k = &s->k;
 	uint32_t what = below(s, 64);
 	struct fake *f = &k->pools[below(s, POOLS)];
 
@@ -819,23 +784,23 @@ any_step(struct schedule *s)
 	else if (what < 50)
 		policy_budget_ungrant(k->budget, k->main_worker, below(s, 3));
 	else if (what < 53)
-		policy_budget_abandon(k->budget, k->main_worker, now_of(k));
+		policy_budget_abandon(k->budget, k->main_worker, now_of());
 	else if (what < 54)
-		keep(k, true);
+		keep(true);
 	else if (what < 58)
 		policy_worker_run_orders(f->worker, f->now);
 	else
-		all_at(k, now_of(k) + below(s, 200 * MS));
+		all_at(now_of() + below(s, 200 * MS));
 }
 
 static void
 check(struct schedule *s, const char *when)
 {
-	struct budget_count count = policy_budget_count(s->k.budget, s->k.main_worker, now_of(&s->k));
+	struct budget_count count = policy_budget_count(k->budget, k->main_worker, now_of());
 	uint32_t used = 0, opening = 0, lent = 0;
 
 	for (int i = 0; i < POOLS; i++) {
-		const struct fake *f = &s->k.pools[i];
+		const struct fake *f = &k->pools[i];
 
 		for (int c = 0; c < f->opened; c++) {
 			used += f->conns[c].state != PC_NONE;
@@ -855,18 +820,16 @@ check(struct schedule *s, const char *when)
 static void
 serve_all(struct schedule *s)
 {
-	struct kept *k = &s->k;
-
 	for (int round = 0; round < 60; round++) {
 		s->given += 2;
-		grant(k, 2, NOBODY, false);
+		grant(2, NOBODY, false);
 		for (int i = 0; i < POOLS; i++) {
 			login_all(&k->pools[i]);
 			for (int c = 0; c < CLIENTS; c++)
 				if (fake_holds(&k->pools[i], c) >= 0)
 					fake_return(&k->pools[i], c);
 		}
-		all_at(k, now_of(k) + 100 * MS);
+		all_at(now_of() + 100 * MS);
 		check(s, "at the end");
 	}
 	for (int i = 0; i < POOLS; i++)
@@ -876,15 +839,13 @@ serve_all(struct schedule *s)
 static void
 play(struct schedule *s, uint64_t seed)
 {
-	struct kept *k = &s->k;
-
 	*s = (struct schedule){ .random = seed * 0x9e3779b97f4a7c15u, .seed = seed };
-	kept_init(k, (int)below(s, POOLS));
+	kept_init((int)below(s, POOLS));
 	s->may_share = below(s, 2) > 0;
 	s->circuit = policy_circuit_get(k->commons, "db1:5432,any");
 	for (int i = 0; i < POOLS; i++) {
 		k->pools[i].is_slow_to_close = below(s, 3) == 0;
-		policy_set_circuit(k->pools[i].p, s->circuit, now_of(k));
+		policy_set_circuit(k->pools[i].p, s->circuit, now_of());
 	}
 	for (int step = 0; step < STEPS; step++) {
 		any_step(s);
@@ -894,12 +855,12 @@ play(struct schedule *s, uint64_t seed)
 		k->pools[i].is_slow_to_close = false;
 	for (int i = 0; i < POOLS; i++)
 		for (int c; (c = any_conn(s, &k->pools[i], PC_CLOSING)) >= 0;)
-			policy_conn_gone(k->pools[i].p, &k->pools[i].conns[c], false, now_of(k));
+			policy_conn_gone(k->pools[i].p, &k->pools[i].conns[c], false, now_of());
 	serve_all(s);
 	for (int i = 0; i < POOLS; i++)
-		policy_set_circuit(k->pools[i].p, NULL, now_of(k));
+		policy_set_circuit(k->pools[i].p, NULL, now_of());
 	policy_circuit_put(k->commons, s->circuit);
-	kept_fini(k);
+	kept_fini();
 }
 
 Test(policy_keeper, whatever_comes_in_any_order)
