@@ -188,6 +188,14 @@ fake_opened(struct fake *f, int conn)
 }
 
 void
+fake_login_all(struct fake *f)
+{
+	for (int c = 0; c < f->opened; c++)
+		if (f->conns[c].state == PC_OPENING || f->conns[c].state == PC_CHECKING)
+			fake_opened(f, c);
+}
+
+void
 fake_failed(struct fake *f, int conn, enum connect_failure kind, bool is_fatal)
 {
 	struct fail why;
@@ -228,6 +236,14 @@ fake_at(struct fake *f, uint64_t now)
 		f->due = policy_tick(f->p, f->now);
 	}
 	f->now = now;
+}
+
+void
+fake_all_at(struct fake *pools, int count, uint64_t now)
+{
+	for (int turn = 0; turn < count; turn++)
+		for (int i = 0; i < count; i++)
+			fake_at(&pools[i], now);
 }
 
 struct policy_counts

@@ -55,8 +55,10 @@ bool fake_borrow_gucs(struct fake *f, int i, const void *gucs);
 void fake_return(struct fake *f, int i);
 int fake_holds(const struct fake *f, int i); /* number of its connection; -1: none */
 void fake_opened(struct fake *f, int conn); /* it logged in */
+void fake_login_all(struct fake *f); /* all that it opens */
 void fake_failed(struct fake *f, int conn, enum connect_failure kind, bool is_fatal);
 void fake_fill(struct fake *f, int from, int n); /* clients from.. borrow, and get what is opened for them */
 void fake_at(struct fake *f, uint64_t now); /* that time comes; policy_tick is called each time it is due */
+void fake_all_at(struct fake *pools, int count, uint64_t now); /* ... of all of them, as one may wake another */
 uint64_t fake_next(const struct fake *f); /* when policy_tick is due next; 0: never */
 struct policy_counts fake_counts(const struct fake *f);

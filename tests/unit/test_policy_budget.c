@@ -13,8 +13,10 @@ struct several {
 	int count;
 };
 
+static struct several several_of_test, *const v = &several_of_test;
+
 static void
-several_init(struct several *v, int count, uint32_t limit)
+several_init(int count, uint32_t limit)
 {
 	struct policy_settings set = fake_settings(20, 10);
 
@@ -28,32 +30,26 @@ several_init(struct several *v, int count, uint32_t limit)
 }
 
 static void
-several_fini(struct several *v)
+several_fini(void)
 {
+	if (v->commons == NULL)
+		return;
 	for (int i = 0; i < v->count; i++)
 		policy_pause(v->pools[i].p, v->pools[i].now); /* nobody takes what another gives up */
 	for (int i = 0; i < v->count; i++)
 		fake_fini(&v->pools[i]);
-	cr_expect_eq(policy_budget_used(v->budget), 0);
+	must_hold_at_the_end(policy_budget_used(v->budget) == 0, "all places are given back");
 	policy_worker_free(v->worker);
 	policy_commons_free(v->commons);
+	v->commons = NULL;
 }
 
-static void
-all_at(struct several *v, uint64_t now)
-{
-	for (int turn = 0; turn < v->count; turn++) { /* one may wake another */
-		for (int i = 0; i < v->count; i++)
-			fake_at(&v->pools[i], now);
-	}
-}
+TestSuite(policy_budget, .fini = several_fini);
 
 /* "4 under 7": so many pools, and a cap. */
 static bool
 act(const struct play *play, void *world, struct fake *f, char *const *words)
 {
-	struct several *v = world;
-
 	if (strcmp(words[0], "cap") == 0)
 		policy_budget_set_limit(v->budget, v->worker, (uint32_t)play_number(play, words[1]), f->now);
 	else if (strcmp(words[0], "all_now") == 0)
@@ -67,8 +63,6 @@ act(const struct play *play, void *world, struct fake *f, char *const *words)
 static bool
 read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *value)
 {
-	const struct several *v = world;
-
 	*value = 0;
 	if (strcmp(name, "used") == 0)
 		*value = policy_budget_used(v->budget);
@@ -127,31 +121,29 @@ static const struct rule rules[] = {
 Test(policy_budget, rules)
 {
 	EACH(row, rules) {
-		struct several v;
-		struct stage stage = { .pools = v.pools, .act = act, .read = read_value, .world = &v };
+		struct stage stage = { .pools = v->pools, .act = act, .read = read_value };
 		unsigned cap;
 
 		cr_assert_eq(sscanf(row->pool, "%d under %u", &stage.count, &cap), 2);
-		several_init(&v, stage.count, cap);
+		several_init(stage.count, cap);
 		play_steps(&stage, row->rule, row->steps);
-		several_fini(&v);
+		several_fini();
 	}
 }
 
 Test(policy_budget, with_more_pools_than_places_a_place_is_passed_on_after_its_turn)
 {
-	struct several v;
 	int served[3] = { 0 };
 
-	several_init(&v, 3, 1);
+	several_init(3, 1);
 	for (int k = 0; k < 40; k++) {
 		for (int i = 0; i < 3; i++)
-			fake_borrow(&v.pools[i], k);
-		all_at(&v, v.pools[0].now + 1);
+			fake_borrow(&v->pools[i], k);
+		fake_all_at(v->pools, v->count, v->pools[0].now + 1);
 	}
 	for (int turn = 0; turn < 60; turn++) { /* 20 ms each */
 		for (int i = 0; i < 3; i++) {
-			struct fake *f = &v.pools[i];
+			struct fake *f = &v->pools[i];
 
 			for (int c = 0; c < f->opened; c++) {
 				if (f->conns[c].state == PC_OPENING)
@@ -165,63 +157,57 @@ Test(policy_budget, with_more_pools_than_places_a_place_is_passed_on_after_its_t
 				break;
 			}
 		}
-		all_at(&v, v.pools[0].now + 20 * MS);
+		fake_all_at(v->pools, v->count, v->pools[0].now + 20 * MS);
 	}
 	for (int i = 0; i < 3; i++) {
 		cr_expect_gt(served[i], 10, "pool %d was served %d times", i, served[i]);
-		cr_expect_leq(v.pools[i].opened, 5, "and not by opening each time anew");
+		cr_expect_leq(v->pools[i].opened, 5, "and not by opening each time anew");
 	}
-	several_fini(&v);
 }
 
 Test(policy_budget, the_end_of_a_turn_concerns_the_first_few_who_wait)
 {
-	struct several v;
 	int concerned = 0;
 
-	several_init(&v, POOLS, 1);
-	fake_fill(&v.pools[0], 0, 1);
-	fake_borrow(&v.pools[1], 0);
-	fake_return(&v.pools[0], 0);
+	several_init(POOLS, 1);
+	fake_fill(&v->pools[0], 0, 1);
+	fake_borrow(&v->pools[1], 0);
+	fake_return(&v->pools[0], 0);
 	for (int i = 2; i < POOLS; i++) {
-		all_at(&v, v.pools[0].now + MS);
-		fake_borrow(&v.pools[i], 0);
+		fake_all_at(v->pools, v->count, v->pools[0].now + MS);
+		fake_borrow(&v->pools[i], 0);
 	}
 	for (int i = 1; i < POOLS; i++)
-		concerned += fake_next(&v.pools[i]) <= v.pools[0].now + 100 * MS;
+		concerned += fake_next(&v->pools[i]) <= v->pools[0].now + 100 * MS;
 	cr_expect(concerned > 0 && concerned <= 8, "%d", concerned);
-	all_at(&v, v.pools[0].now + 100 * MS);
-	cr_expect_eq(v.pools[0].closed, 1);
-	cr_expect_eq(v.pools[1].opened, 1, "the longest waiter");
-	several_fini(&v);
+	fake_all_at(v->pools, v->count, v->pools[0].now + 100 * MS);
+	cr_expect_eq(v->pools[0].closed, 1);
+	cr_expect_eq(v->pools[1].opened, 1, "the longest waiter");
 }
 
 Test(policy_budget, a_pool_that_is_used_now_and_again_keeps_its_connections_in_between)
 {
-	struct several v;
-
-	several_init(&v, 2, 4);
-	fake_fill(&v.pools[0], 0, 1);
+	several_init(2, 4);
+	fake_fill(&v->pools[0], 0, 1);
 	for (int i = 0; i < 10; i++)
-		fake_borrow(&v.pools[1], i); /* would take all four */
+		fake_borrow(&v->pools[1], i); /* would take all four */
 	for (int i = 0; i < 3; i++)
-		fake_opened(&v.pools[1], i);
+		fake_opened(&v->pools[1], i);
 	for (int turn = 0; turn < 50; turn++) {
-		fake_return(&v.pools[0], 0);
-		all_at(&v, v.pools[0].now + 20 * MS);
-		cr_assert(fake_borrow(&v.pools[0], 0));
+		fake_return(&v->pools[0], 0);
+		fake_all_at(v->pools, v->count, v->pools[0].now + 20 * MS);
+		cr_assert(fake_borrow(&v->pools[0], 0));
 	}
-	cr_expect_eq(v.pools[0].closed + v.pools[1].closed, 0);
-	fake_return(&v.pools[0], 0);
-	all_at(&v, v.pools[0].now + 100 * MS);
-	cr_expect_eq(v.pools[0].closed, 1, "nobody comes any more");
-	cr_expect_eq(v.pools[1].opened, 4);
-	several_fini(&v);
+	cr_expect_eq(v->pools[0].closed + v->pools[1].closed, 0);
+	fake_return(&v->pools[0], 0);
+	fake_all_at(v->pools, v->count, v->pools[0].now + 100 * MS);
+	cr_expect_eq(v->pools[0].closed, 1, "nobody comes any more");
+	cr_expect_eq(v->pools[1].opened, 4);
 }
 
 /* Pool i gets weights[i] and minima[i]. */
 static void
-set_claims(struct several *v, const uint32_t weights[static POOLS], const uint32_t minima[static POOLS])
+set_claims(const uint32_t weights[static POOLS], const uint32_t minima[static POOLS])
 {
 	for (int i = 0; i < v->count; i++) {
 		struct policy_settings set = fake_settings(20, 10);
@@ -235,82 +221,74 @@ set_claims(struct several *v, const uint32_t weights[static POOLS], const uint32
 /* What it does at its birth must not wake others at time 0, which their owners take for never. */
 Test(policy_budget, a_pool_that_is_made_leaves_the_deadlines_of_others_alone)
 {
-	struct several v;
-
-	several_init(&v, 2, 1);
-	fake_borrow(&v.pools[0], 0);
-	fake_opened(&v.pools[0], 0);
-	fake_borrow(&v.pools[1], 0); /* waits for the only place */
-	policy_budget_set_limit(v.budget, v.worker, 2, v.pools[0].now); /* it is to be looked at now, and is not yet */
-	cr_expect_eq(v.pools[1].due, v.pools[1].now);
-	v.count = 3;
-	fake_init(&v.pools[2], &(struct policy_settings){ .pool_size = 1 }, v.worker);
-	cr_expect_eq(v.pools[1].due, v.pools[1].now);
-	all_at(&v, v.pools[0].now + 1);
-	cr_expect_eq(v.pools[1].opened, 1);
-	several_fini(&v);
+	several_init(2, 1);
+	fake_borrow(&v->pools[0], 0);
+	fake_opened(&v->pools[0], 0);
+	fake_borrow(&v->pools[1], 0); /* waits for the only place */
+	policy_budget_set_limit(v->budget, v->worker, 2,
+				v->pools[0].now); /* it is to be looked at now, and is not yet */
+	cr_expect_eq(v->pools[1].due, v->pools[1].now);
+	v->count = 3;
+	fake_init(&v->pools[2], &(struct policy_settings){ .pool_size = 1 }, v->worker);
+	cr_expect_eq(v->pools[1].due, v->pools[1].now);
+	fake_all_at(v->pools, v->count, v->pools[0].now + 1);
+	cr_expect_eq(v->pools[1].opened, 1);
 }
 
 Test(policy_budget, places_go_by_weight)
 {
 	static const uint32_t weights[POOLS] = { 3, 1, 2 }, minima[POOLS] = { 0 };
-	struct several v;
 
-	several_init(&v, 3, 12);
-	set_claims(&v, weights, minima);
-	fake_fill(&v.pools[1], 0, 12);
-	cr_expect_eq(v.pools[1].opened, 12, "all are free for who comes first");
+	several_init(3, 12);
+	set_claims(weights, minima);
+	fake_fill(&v->pools[1], 0, 12);
+	cr_expect_eq(v->pools[1].opened, 12, "all are free for who comes first");
 	for (int i = 0; i < 12; i++) {
-		fake_borrow(&v.pools[0], i);
-		fake_borrow(&v.pools[2], i);
+		fake_borrow(&v->pools[0], i);
+		fake_borrow(&v->pools[2], i);
 	}
 	for (int i = 0; i < 12; i++) {
-		fake_return(&v.pools[1], i);
-		all_at(&v, v.pools[1].now);
+		fake_return(&v->pools[1], i);
+		fake_all_at(v->pools, v->count, v->pools[1].now);
 	}
-	cr_expect_eq(v.pools[0].opened, 6);
-	cr_expect_eq(v.pools[2].opened, 4);
-	cr_expect_eq(v.pools[1].counters.recycles[RR_EVICTED], 10, "its share of 2 stays its own");
-	several_fini(&v);
+	cr_expect_eq(v->pools[0].opened, 6);
+	cr_expect_eq(v->pools[2].opened, 4);
+	cr_expect_eq(v->pools[1].counters.recycles[RR_EVICTED], 10, "its share of 2 stays its own");
 }
 
 Test(policy_budget, a_guaranteed_minimum_comes_before_all_shares)
 {
 	static const uint32_t weights[POOLS] = { 1, 1, 1, 1 }, minima[POOLS] = { 0, 0, 0, 4 };
-	struct several v;
 
-	several_init(&v, 4, 6);
-	set_claims(&v, weights, minima);
+	several_init(4, 6);
+	set_claims(weights, minima);
 	for (int p = 0; p < 2; p++)
-		fake_fill(&v.pools[p], 0, 3);
+		fake_fill(&v->pools[p], 0, 3);
 	for (int i = 0; i < 9; i++)
-		fake_borrow(&v.pools[3], i);
+		fake_borrow(&v->pools[3], i);
 	for (int i = 0; i < 3; i++) {
 		for (int p = 0; p < 2; p++)
-			fake_return(&v.pools[p], i);
-		all_at(&v, v.pools[0].now);
+			fake_return(&v->pools[p], i);
+		fake_all_at(v->pools, v->count, v->pools[0].now);
 	}
-	cr_expect_eq(v.pools[3].opened, 4, "its own; the others keep one place each for their turn");
-	several_fini(&v);
+	cr_expect_eq(v->pools[3].opened, 4, "its own; the others keep one place each for their turn");
 }
 
 Test(policy_budget, more_guaranteed_than_there_is_starves_nobody)
 {
 	static const uint32_t weights[POOLS] = { 1, 1, 1 }, minima[POOLS] = { 10, 10, 0 };
-	struct several v;
 
-	several_init(&v, 3, 4);
-	set_claims(&v, weights, minima);
-	fake_fill(&v.pools[0], 0, 4);
+	several_init(3, 4);
+	set_claims(weights, minima);
+	fake_fill(&v->pools[0], 0, 4);
 	for (int i = 0; i < 4; i++)
-		fake_borrow(&v.pools[1], i);
-	fake_borrow(&v.pools[2], 0);
+		fake_borrow(&v->pools[1], i);
+	fake_borrow(&v->pools[2], 0);
 	for (int i = 0; i < 4; i++) {
-		all_at(&v, v.pools[0].now + 200 * MS);
-		fake_return(&v.pools[0], i);
-		all_at(&v, v.pools[0].now);
+		fake_all_at(v->pools, v->count, v->pools[0].now + 200 * MS);
+		fake_return(&v->pools[0], i);
+		fake_all_at(v->pools, v->count, v->pools[0].now);
 	}
-	cr_expect_geq(v.pools[1].opened, 2);
-	cr_expect_eq(v.pools[2].opened, 1);
-	several_fini(&v);
+	cr_expect_geq(v->pools[1].opened, 2);
+	cr_expect_eq(v->pools[2].opened, 1);
 }

@@ -16,8 +16,10 @@ struct grid {
 	struct fake pools[SIDE * SIDE]; /* user * SIDE + database */
 };
 
+static struct grid grid_of_test, *const g = &grid_of_test;
+
 static void
-grid_init(struct grid *g, uint32_t user_limit, uint32_t database_limit, uint32_t limit)
+grid_init(uint32_t user_limit, uint32_t database_limit, uint32_t limit)
 {
 	struct policy_settings set = fake_settings(20, 0);
 
@@ -41,38 +43,27 @@ grid_init(struct grid *g, uint32_t user_limit, uint32_t database_limit, uint32_t
 }
 
 static void
-grid_fini(struct grid *g)
+grid_fini(void)
 {
+	if (g->commons == NULL)
+		return;
 	for (int i = 0; i < SIDE * SIDE; i++)
 		policy_pause(g->pools[i].p, g->pools[i].now); /* nobody takes what another gives up */
 	for (int i = 0; i < SIDE * SIDE; i++)
 		fake_fini(&g->pools[i]);
 	for (int i = 0; i < SIDE; i++) {
-		cr_expect_eq(policy_budget_used(g->users[i]), 0);
-		cr_expect_eq(policy_budget_used(g->databases[i]), 0);
+		must_hold_at_the_end(policy_budget_used(g->users[i]) == 0, "a user's places are given back");
+		must_hold_at_the_end(policy_budget_used(g->databases[i]) == 0, "a database's places are given back");
 		policy_budget_free(g->users[i]);
 		policy_budget_free(g->databases[i]);
 	}
-	cr_expect_eq(policy_budget_used(g->all), 0);
+	must_hold_at_the_end(policy_budget_used(g->all) == 0, "all places are given back");
 	policy_worker_free(g->worker);
 	policy_commons_free(g->commons);
+	g->commons = NULL;
 }
 
-static void
-all_at(struct grid *g, uint64_t now)
-{
-	for (int turn = 0; turn < 4; turn++) /* one may wake another */
-		for (int i = 0; i < SIDE * SIDE; i++)
-			fake_at(&g->pools[i], now);
-}
-
-static void
-login_all(struct fake *f)
-{
-	for (int c = 0; c < f->opened; c++)
-		if (f->conns[c].state == PC_OPENING)
-			fake_opened(f, c);
-}
+TestSuite(policy_caps, .fini = grid_fini);
 
 static uint32_t
 connections(const struct fake *f)
@@ -84,7 +75,7 @@ connections(const struct fake *f)
 
 /* What each cap counts is what its pools have, and no more than it allows. */
 static void
-check_caps(const struct grid *g)
+check_caps(void)
 {
 	for (int i = 0; i < SIDE; i++) {
 		uint32_t of_user = 0, of_database = 0;
@@ -102,120 +93,102 @@ check_caps(const struct grid *g)
 
 Test(policy_caps, each_of_them_holds)
 {
-	struct grid g;
-
-	grid_init(&g, 3, 4, 5);
+	grid_init(3, 4, 5);
 	for (int i = 0; i < SIDE * SIDE * CLIENTS; i++)
-		fake_borrow(&g.pools[i % (SIDE * SIDE)], i / (SIDE * SIDE));
-	all_at(&g, g.pools[0].now);
-	check_caps(&g);
-	cr_expect_eq(policy_budget_used(g.all), 5);
-	grid_fini(&g);
+		fake_borrow(&g->pools[i % (SIDE * SIDE)], i / (SIDE * SIDE));
+	fake_all_at(g->pools, SIDE * SIDE, g->pools[0].now);
+	check_caps();
+	cr_expect_eq(policy_budget_used(g->all), 5);
 }
 
 Test(policy_caps, one_that_waits_for_its_user_keeps_no_place_of_its_database)
 {
-	struct grid g;
-
-	grid_init(&g, 1, 2, 0);
-	fake_fill(&g.pools[0], 0, 1); /* user 0, database 0 */
+	grid_init(1, 2, 0);
+	fake_fill(&g->pools[0], 0, 1); /* user 0, database 0 */
 	for (int i = 1; i < 4; i++)
-		fake_borrow(&g.pools[0], i); /* three more could use the database, but for their user */
-	fake_borrow(&g.pools[2], 0); /* user 1, database 0 */
-	all_at(&g, g.pools[0].now);
-	cr_expect_eq(g.pools[2].opened, 1);
-	grid_fini(&g);
+		fake_borrow(&g->pools[0], i); /* three more could use the database, but for their user */
+	fake_borrow(&g->pools[2], 0); /* user 1, database 0 */
+	fake_all_at(g->pools, SIDE * SIDE, g->pools[0].now);
+	cr_expect_eq(g->pools[2].opened, 1);
 }
 
 Test(policy_caps, a_place_that_one_cannot_use_goes_to_the_next)
 {
-	struct grid g;
-
-	grid_init(&g, 1, 1, 0);
-	fake_fill(&g.pools[0], 0, 1); /* user 0, database 0 */
-	fake_fill(&g.pools[3], 0, 1); /* user 1, database 1 */
-	fake_borrow(&g.pools[1], 0); /* user 0, database 1: waits for both */
-	fake_borrow(&g.pools[2], 0); /* user 1, database 0: the same */
-	policy_conn_gone(g.pools[0].p, g.pools[0].clients[0].conn, false, g.pools[0].now);
-	all_at(&g, g.pools[0].now);
-	cr_expect_eq(g.pools[1].opened + g.pools[2].opened, 0, "one of their two places is taken still");
-	policy_conn_gone(g.pools[3].p, g.pools[3].clients[0].conn, false, g.pools[3].now);
-	all_at(&g, g.pools[0].now);
-	cr_expect_eq(g.pools[1].opened, 1);
-	cr_expect_eq(g.pools[2].opened, 1);
-	grid_fini(&g);
+	grid_init(1, 1, 0);
+	fake_fill(&g->pools[0], 0, 1); /* user 0, database 0 */
+	fake_fill(&g->pools[3], 0, 1); /* user 1, database 1 */
+	fake_borrow(&g->pools[1], 0); /* user 0, database 1: waits for both */
+	fake_borrow(&g->pools[2], 0); /* user 1, database 0: the same */
+	policy_conn_gone(g->pools[0].p, g->pools[0].clients[0].conn, false, g->pools[0].now);
+	fake_all_at(g->pools, SIDE * SIDE, g->pools[0].now);
+	cr_expect_eq(g->pools[1].opened + g->pools[2].opened, 0, "one of their two places is taken still");
+	policy_conn_gone(g->pools[3].p, g->pools[3].clients[0].conn, false, g->pools[3].now);
+	fake_all_at(g->pools, SIDE * SIDE, g->pools[0].now);
+	cr_expect_eq(g->pools[1].opened, 1);
+	cr_expect_eq(g->pools[2].opened, 1);
 }
 
 Test(policy_caps, idle_ones_go_for_who_waits_at_the_second_cap)
 {
-	struct grid g;
-
-	grid_init(&g, 0, 2, 0);
-	fake_fill(&g.pools[0], 0, 2); /* user 0 has all of database 0, idle */
-	fake_return(&g.pools[0], 0);
-	fake_return(&g.pools[0], 1);
-	all_at(&g, g.pools[0].now + 100 * MS);
-	fake_borrow(&g.pools[2], 0);
-	all_at(&g, g.pools[0].now);
-	cr_expect_eq(g.pools[0].counters.recycles[RR_EVICTED], 1);
-	cr_expect_eq(g.pools[2].opened, 1);
-	grid_fini(&g);
+	grid_init(0, 2, 0);
+	fake_fill(&g->pools[0], 0, 2); /* user 0 has all of database 0, idle */
+	fake_return(&g->pools[0], 0);
+	fake_return(&g->pools[0], 1);
+	fake_all_at(g->pools, SIDE * SIDE, g->pools[0].now + 100 * MS);
+	fake_borrow(&g->pools[2], 0);
+	fake_all_at(g->pools, SIDE * SIDE, g->pools[0].now);
+	cr_expect_eq(g->pools[0].counters.recycles[RR_EVICTED], 1);
+	cr_expect_eq(g->pools[2].opened, 1);
 }
 
 Test(policy_caps, may_come_and_go_while_connections_are_there)
 {
-	struct grid g;
-	struct fake *f = &g.pools[0];
+	struct fake *f = &g->pools[0];
 
-	grid_init(&g, 3, 0, 0);
+	grid_init(3, 0, 0);
 	policy_set_cap(f->p, CAP_USER, NULL, f->now);
 	fake_fill(f, 0, 5);
 	fake_return(f, 0);
-	cr_expect_eq(policy_budget_used(g.users[0]), 0);
-	policy_set_cap(f->p, CAP_USER, g.users[0], f->now);
+	cr_expect_eq(policy_budget_used(g->users[0]), 0);
+	policy_set_cap(f->p, CAP_USER, g->users[0], f->now);
 	cr_expect_eq(connections(f), 4, "the idle one is closed");
 	fake_return(f, 1);
 	cr_expect_eq(connections(f), 3, "and one more when it is returned");
-	check_caps(&g);
+	check_caps();
 	policy_set_cap(f->p, CAP_USER, NULL, f->now);
-	cr_expect_eq(policy_budget_used(g.users[0]), 0);
+	cr_expect_eq(policy_budget_used(g->users[0]), 0);
 	for (int i = 0; i < 5; i++)
 		if (f->clients[i].conn == NULL)
 			fake_borrow(f, i);
 	cr_expect_eq(connections(f), 5);
-	policy_set_cap(f->p, CAP_USER, g.users[0], f->now);
+	policy_set_cap(f->p, CAP_USER, g->users[0], f->now);
 	for (int i = 0; i < 5; i++)
 		if (f->clients[i].conn != NULL)
 			fake_return(f, i);
-	login_all(f);
-	check_caps(&g);
-	grid_fini(&g);
+	fake_login_all(f);
+	check_caps();
 }
 
 Test(policy_caps, who_leaves_one_makes_room_there)
 {
-	struct grid g;
-
-	grid_init(&g, 3, 0, 0);
-	fake_fill(&g.pools[0], 0, 3);
-	fake_borrow(&g.pools[1], 0);
-	cr_assert_eq(g.pools[1].opened, 0, "the user's places are taken");
-	policy_set_cap(g.pools[0].p, CAP_USER, NULL, g.pools[0].now);
-	all_at(&g, g.pools[0].now);
-	cr_expect_eq(g.pools[1].opened, 1);
-	cr_expect_eq(policy_budget_used(g.users[0]), 1);
-	grid_fini(&g);
+	grid_init(3, 0, 0);
+	fake_fill(&g->pools[0], 0, 3);
+	fake_borrow(&g->pools[1], 0);
+	cr_assert_eq(g->pools[1].opened, 0, "the user's places are taken");
+	policy_set_cap(g->pools[0].p, CAP_USER, NULL, g->pools[0].now);
+	fake_all_at(g->pools, SIDE * SIDE, g->pools[0].now);
+	cr_expect_eq(g->pools[1].opened, 1);
+	cr_expect_eq(policy_budget_used(g->users[0]), 1);
 }
 
 /* At random: no cap is ever exceeded, and when all give back what they get, everybody gets something in the end. */
 static void
 walk(unsigned seed)
 {
-	struct grid *g = malloc(sizeof(*g)); /* too large for a stack */
 	int waiting;
 
 	srand(seed);
-	grid_init(g, (uint32_t)rand() % 4, 1 + (uint32_t)rand() % 4, (uint32_t)rand() % 6);
+	grid_init((uint32_t)rand() % 4, 1 + (uint32_t)rand() % 4, (uint32_t)rand() % 6);
 	for (int step = 0; step < 60; step++) {
 		struct fake *f = &g->pools[rand() % (SIDE * SIDE)];
 		struct fake_client *c = &f->clients[rand() % CLIENTS];
@@ -225,30 +198,29 @@ walk(unsigned seed)
 		else if (c->waiter.waits == WAITS_NOT)
 			fake_borrow(f, (int)(c - f->clients));
 		if (rand() % 2 == 0)
-			login_all(f);
-		all_at(g, f->now + (uint64_t)(rand() % 50) * MS);
-		check_caps(g);
+			fake_login_all(f);
+		fake_all_at(g->pools, SIDE * SIDE, f->now + (uint64_t)(rand() % 50) * MS);
+		check_caps();
 	}
 	for (int round = 0; round < 400; round++) {
 		waiting = 0;
 		for (int i = 0; i < SIDE * SIDE; i++) {
 			struct fake *f = &g->pools[i];
 
-			login_all(f);
+			fake_login_all(f);
 			for (int k = 0; k < CLIENTS; k++) {
 				if (f->clients[k].conn != NULL)
 					fake_return(f, k);
 				waiting += f->clients[k].waiter.waits != WAITS_NOT;
 			}
 		}
-		check_caps(g);
+		check_caps();
 		if (waiting == 0)
 			break;
-		all_at(g, g->pools[0].now + 10 * MS);
+		fake_all_at(g->pools, SIDE * SIDE, g->pools[0].now + 10 * MS);
 	}
 	cr_assert_eq(waiting, 0, "seed %u: %d wait for ever", seed, waiting);
-	grid_fini(g);
-	free(g);
+	grid_fini();
 }
 
 Test(policy_caps, nobody_waits_for_ever)

@@ -13,8 +13,10 @@ struct upstream {
 	struct fake pools[POOLS];
 };
 
+static struct upstream upstream_of_test, *const u = &upstream_of_test;
+
 static void
-up_init(struct upstream *u, bool is_holding)
+up_init(bool is_holding)
 {
 	struct policy_settings set = fake_settings(20, 0);
 
@@ -31,8 +33,10 @@ up_init(struct upstream *u, bool is_holding)
 }
 
 static void
-up_fini(struct upstream *u)
+up_fini(void)
 {
+	if (u->commons == NULL)
+		return;
 	for (int i = 0; i < POOLS; i++)
 		policy_pause(u->pools[i].p, u->pools[i].now);
 	for (int i = 0; i < POOLS; i++) {
@@ -42,18 +46,13 @@ up_fini(struct upstream *u)
 	policy_circuit_put(u->commons, u->circuit);
 	policy_worker_free(u->worker);
 	policy_commons_free(u->commons); /* which is empty */
+	u->commons = NULL;
 }
 
-static void
-up_at(struct upstream *u, uint64_t now)
-{
-	for (int turn = 0; turn < 3; turn++) /* one may wake another */
-		for (int i = 0; i < POOLS; i++)
-			fake_at(&u->pools[i], now);
-}
+TestSuite(policy_circuit, .fini = up_fini);
 
 static int
-opened_count(const struct upstream *u)
+opened_count(void)
 {
 	int count = 0;
 
@@ -64,7 +63,7 @@ opened_count(const struct upstream *u)
 
 /* Returns the pool that has begun to open one since opened_count() was before, or -1: none has. */
 static int
-find_trying(const struct upstream *u)
+find_trying(void)
 {
 	for (int i = 0; i < POOLS; i++)
 		if (fake_counts(&u->pools[i]).opening > 0)
@@ -80,11 +79,11 @@ fail_last(struct fake *f, enum connect_failure kind, bool is_fatal)
 
 /* Somebody waits in each pool, and all that they opened has failed. */
 static uint64_t
-begin_outage(struct upstream *u)
+begin_outage(void)
 {
 	uint64_t now = u->pools[0].now + S;
 
-	up_at(u, now);
+	fake_all_at(u->pools, POOLS, now);
 	for (int i = 0; i < POOLS; i++)
 		fake_borrow(&u->pools[i], 0);
 	for (int i = 0; i < POOLS; i++)
@@ -94,183 +93,169 @@ begin_outage(struct upstream *u)
 
 Test(policy_circuit, while_nothing_can_be_opened_one_tries_for_all)
 {
-	struct upstream u;
 	uint64_t now;
 	int before;
 
-	up_init(&u, true);
-	now = begin_outage(&u);
+	up_init(true);
+	now = begin_outage();
 	for (int round = 0; round < 5; round++) {
-		before = opened_count(&u);
-		up_at(&u, now += 490 * MS);
-		cr_assert_eq(opened_count(&u), before + 1, "round %d", round);
-		fail_last(&u.pools[find_trying(&u)], CF_REFUSED, false);
-		cr_expect_eq(opened_count(&u), before + 1, "nobody follows at once");
+		before = opened_count();
+		fake_all_at(u->pools, POOLS, now += 490 * MS);
+		cr_assert_eq(opened_count(), before + 1, "round %d", round);
+		fail_last(&u->pools[find_trying()], CF_REFUSED, false);
+		cr_expect_eq(opened_count(), before + 1, "nobody follows at once");
 	}
-	before = opened_count(&u);
-	up_at(&u, now += 490 * MS);
-	int trying = find_trying(&u);
-	fake_opened(&u.pools[trying], u.pools[trying].opened - 1);
-	up_at(&u, now);
-	cr_expect_eq(opened_count(&u), before + POOLS, "then all open, at once");
+	before = opened_count();
+	fake_all_at(u->pools, POOLS, now += 490 * MS);
+	int trying = find_trying();
+	fake_opened(&u->pools[trying], u->pools[trying].opened - 1);
+	fake_all_at(u->pools, POOLS, now);
+	cr_expect_eq(opened_count(), before + POOLS, "then all open, at once");
 	for (int i = 0; i < POOLS; i++)
 		if (i != trying)
-			fake_opened(&u.pools[i], u.pools[i].opened - 1);
+			fake_opened(&u->pools[i], u->pools[i].opened - 1);
 	for (int i = 0; i < POOLS; i++)
-		cr_expect_eq(u.pools[i].clients[0].grants, 1);
-	up_fini(&u);
+		cr_expect_eq(u->pools[i].clients[0].grants, 1);
 }
 
 Test(policy_circuit, without_an_answer_another_one_is_tried_each_half_second)
 {
-	struct upstream u;
 	uint64_t now;
 	int before;
 
-	up_init(&u, true);
-	now = begin_outage(&u);
-	up_at(&u, now += 490 * MS);
-	before = opened_count(&u);
+	up_init(true);
+	now = begin_outage();
+	fake_all_at(u->pools, POOLS, now += 490 * MS);
+	before = opened_count();
 	for (int half = 1; half <= 6; half++) {
-		up_at(&u, now += 500 * MS);
-		cr_expect_eq(opened_count(&u), before + half);
+		fake_all_at(u->pools, POOLS, now += 500 * MS);
+		cr_expect_eq(opened_count(), before + half);
 	}
-	up_fini(&u);
 }
 
 Test(policy_circuit, who_does_not_wait_on_is_told_what_another_pool_has_found)
 {
-	struct upstream u;
 	uint64_t now;
 	int before, trying;
 
-	up_init(&u, false);
-	now = begin_outage(&u);
-	up_at(&u, now);
+	up_init(false);
+	now = begin_outage();
+	fake_all_at(u->pools, POOLS, now);
 	for (int i = 0; i < POOLS; i++)
-		cr_expect_eq(u.pools[i].clients[0].refusals, 1);
-	fake_borrow(&u.pools[3], 1);
-	up_at(&u, now += MS);
-	cr_expect_eq(u.pools[3].clients[1].refusals, 1, "nobody may try yet");
-	before = opened_count(&u);
+		cr_expect_eq(u->pools[i].clients[0].refusals, 1);
+	fake_borrow(&u->pools[3], 1);
+	fake_all_at(u->pools, POOLS, now += MS);
+	cr_expect_eq(u->pools[3].clients[1].refusals, 1, "nobody may try yet");
+	before = opened_count();
 	for (int i = 0; i < POOLS; i++)
-		up_at(&u, now += 50 * MS), fake_borrow(&u.pools[i], 2);
-	cr_expect_eq(opened_count(&u), before + 1, "one tries, and nobody else");
-	trying = find_trying(&u);
-	cr_expect_eq(u.pools[POOLS - 1].clients[2].refusals, 0, "it waits for what comes of that");
-	fail_last(&u.pools[trying], CF_TIMEOUT, false);
-	up_at(&u, now);
+		fake_all_at(u->pools, POOLS, now += 50 * MS), fake_borrow(&u->pools[i], 2);
+	cr_expect_eq(opened_count(), before + 1, "one tries, and nobody else");
+	trying = find_trying();
+	cr_expect_eq(u->pools[POOLS - 1].clients[2].refusals, 0, "it waits for what comes of that");
+	fail_last(&u->pools[trying], CF_TIMEOUT, false);
+	fake_all_at(u->pools, POOLS, now);
 	for (int i = trying; i < POOLS; i++) {
-		cr_expect_eq(u.pools[i].clients[2].refusals, 1);
-		cr_expect_str_eq(u.pools[i].clients[2].why.sqlstate, "08001");
+		cr_expect_eq(u->pools[i].clients[2].refusals, 1);
+		cr_expect_str_eq(u->pools[i].clients[2].why.sqlstate, "08001");
 	}
-	cr_expect_eq(opened_count(&u), before + 1);
-	up_fini(&u);
+	cr_expect_eq(opened_count(), before + 1);
 }
 
 Test(policy_circuit, newcomers_to_a_silent_host_are_told_at_once_in_each_pool)
 {
-	struct upstream u;
 	uint64_t now;
 
-	up_init(&u, false);
-	now = u.pools[0].now;
-	fake_borrow(&u.pools[0], 0);
-	up_at(&u, now += 5 * S);
-	fail_last(&u.pools[0], CF_TIMEOUT, false);
-	cr_expect_eq(u.pools[0].clients[0].refusals, 1);
-	up_at(&u, now += S);
+	up_init(false);
+	now = u->pools[0].now;
+	fake_borrow(&u->pools[0], 0);
+	fake_all_at(u->pools, POOLS, now += 5 * S);
+	fail_last(&u->pools[0], CF_TIMEOUT, false);
+	cr_expect_eq(u->pools[0].clients[0].refusals, 1);
+	fake_all_at(u->pools, POOLS, now += S);
 	for (int i = POOLS - 1; i >= 0; i--) {
-		fake_borrow(&u.pools[i], 1);
-		up_at(&u, now);
-		cr_expect_eq(u.pools[i].clients[1].refusals, 1, "pool %d", i);
+		fake_borrow(&u->pools[i], 1);
+		fake_all_at(u->pools, POOLS, now);
+		cr_expect_eq(u->pools[i].clients[1].refusals, 1, "pool %d", i);
 	}
-	cr_expect_eq(opened_count(&u), 2, "one tries for all");
-	fake_opened(&u.pools[POOLS - 1], 0);
-	up_at(&u, now);
-	fake_borrow(&u.pools[1], 2);
-	up_at(&u, now += S);
-	cr_expect_eq(u.pools[1].clients[2].refusals, 0, "the host has answered");
-	fake_opened(&u.pools[1], u.pools[1].opened - 1);
-	cr_expect_eq(u.pools[1].clients[2].grants, 1);
-	up_fini(&u);
+	cr_expect_eq(opened_count(), 2, "one tries for all");
+	fake_opened(&u->pools[POOLS - 1], 0);
+	fake_all_at(u->pools, POOLS, now);
+	fake_borrow(&u->pools[1], 2);
+	fake_all_at(u->pools, POOLS, now += S);
+	cr_expect_eq(u->pools[1].clients[2].refusals, 0, "the host has answered");
+	fake_opened(&u->pools[1], u->pools[1].opened - 1);
+	cr_expect_eq(u->pools[1].clients[2].grants, 1);
 }
 
 Test(policy_circuit, a_trial_that_does_not_end_keeps_nobody_from_trying)
 {
-	struct upstream u;
 	uint64_t now;
 	int before;
 
-	up_init(&u, false);
-	now = begin_outage(&u);
-	up_at(&u, now += 490 * MS);
-	fake_borrow(&u.pools[0], 1); /* its worker hangs from now on */
-	cr_expect_eq(find_trying(&u), 0);
+	up_init(false);
+	now = begin_outage();
+	fake_all_at(u->pools, POOLS, now += 490 * MS);
+	fake_borrow(&u->pools[0], 1); /* its worker hangs from now on */
+	cr_expect_eq(find_trying(), 0);
 	for (int i = 1; i < POOLS; i++)
-		fake_borrow(&u.pools[i], 1);
-	before = opened_count(&u);
-	fake_at(&u.pools[1], now += 490 * MS);
-	cr_expect_eq(opened_count(&u), before);
-	fake_at(&u.pools[1], now += 10 * MS);
-	cr_expect_eq(u.pools[1].clients[1].refusals, 1, "it has waited for as long as the trial");
-	fake_borrow(&u.pools[1], 2);
-	cr_assert_eq(opened_count(&u), before + 1);
-	fake_opened(&u.pools[1], u.pools[1].opened - 1);
-	cr_expect_eq(u.pools[1].clients[2].grants, 1);
-	fake_at(&u.pools[2], now);
-	fake_borrow(&u.pools[2], 2);
-	cr_expect_eq(opened_count(&u), before + 2, "PostgreSQL is there");
-	up_fini(&u);
+		fake_borrow(&u->pools[i], 1);
+	before = opened_count();
+	fake_at(&u->pools[1], now += 490 * MS);
+	cr_expect_eq(opened_count(), before);
+	fake_at(&u->pools[1], now += 10 * MS);
+	cr_expect_eq(u->pools[1].clients[1].refusals, 1, "it has waited for as long as the trial");
+	fake_borrow(&u->pools[1], 2);
+	cr_assert_eq(opened_count(), before + 1);
+	fake_opened(&u->pools[1], u->pools[1].opened - 1);
+	cr_expect_eq(u->pools[1].clients[2].grants, 1);
+	fake_at(&u->pools[2], now);
+	fake_borrow(&u->pools[2], 2);
+	cr_expect_eq(opened_count(), before + 2, "PostgreSQL is there");
 }
 
 Test(policy_circuit, an_outage_is_over_for_those_in_which_nobody_waits_too)
 {
-	struct upstream u;
 	uint64_t now;
 	int before;
 
-	up_init(&u, false);
-	now = begin_outage(&u);
-	up_at(&u, now += 60 * S);
+	up_init(false);
+	now = begin_outage();
+	fake_all_at(u->pools, POOLS, now += 60 * S);
 	for (int i = 0; i < POOLS; i++)
-		cr_assert_gt(fake_counts(&u.pools[i]).outage.since_us, 0);
-	before = opened_count(&u);
-	policy_health_check(u.pools[2].p, now);
-	up_at(&u, now);
-	cr_assert_eq(opened_count(&u), before + 1);
-	fake_opened(&u.pools[2], u.pools[2].opened - 1);
-	up_at(&u, now);
+		cr_assert_gt(fake_counts(&u->pools[i]).outage.since_us, 0);
+	before = opened_count();
+	policy_health_check(u->pools[2].p, now);
+	fake_all_at(u->pools, POOLS, now);
+	cr_assert_eq(opened_count(), before + 1);
+	fake_opened(&u->pools[2], u->pools[2].opened - 1);
+	fake_all_at(u->pools, POOLS, now);
 	for (int i = 0; i < POOLS; i++)
-		cr_expect_eq(fake_counts(&u.pools[i]).outage.since_us, 0);
-	cr_expect_eq(opened_count(&u), before + 1, "nobody needs another one");
-	up_at(&u, now += S);
+		cr_expect_eq(fake_counts(&u->pools[i]).outage.since_us, 0);
+	cr_expect_eq(opened_count(), before + 1, "nobody needs another one");
+	fake_all_at(u->pools, POOLS, now += S);
 	for (int i = 0; i < POOLS; i++)
-		cr_expect_eq(u.pools[i].counters.outages, 1, "nor does another one begin");
-	cr_expect(fake_borrow(&u.pools[2], 1));
-	up_fini(&u);
+		cr_expect_eq(u->pools[i].counters.outages, 1, "nor does another one begin");
+	cr_expect(fake_borrow(&u->pools[2], 1));
 }
 
 Test(policy_circuit, a_health_check_neither_keeps_others_from_trying_nor_is_news_if_it_fails)
 {
-	struct upstream u;
 	uint64_t now;
 	int before, health_check;
 
-	up_init(&u, true);
-	now = begin_outage(&u);
-	policy_health_check(u.pools[2].p, now); /* whatever the back-off is */
-	health_check = u.pools[2].opened - 1;
-	before = opened_count(&u);
-	up_at(&u, now += 490 * MS);
-	cr_expect_eq(opened_count(&u), before + 1, "it is no trial");
-	policy_conn_gone(u.pools[2].p, &u.pools[2].conns[health_check], false, now);
-	up_at(&u, now);
-	cr_expect_eq(opened_count(&u), before + 1);
-	policy_pause(u.pools[2].p, now);
-	policy_health_check(u.pools[2].p, now);
-	cr_expect_eq(opened_count(&u), before + 1 + (find_trying(&u) == 2));
-	up_fini(&u);
+	up_init(true);
+	now = begin_outage();
+	policy_health_check(u->pools[2].p, now); /* whatever the back-off is */
+	health_check = u->pools[2].opened - 1;
+	before = opened_count();
+	fake_all_at(u->pools, POOLS, now += 490 * MS);
+	cr_expect_eq(opened_count(), before + 1, "it is no trial");
+	policy_conn_gone(u->pools[2].p, &u->pools[2].conns[health_check], false, now);
+	fake_all_at(u->pools, POOLS, now);
+	cr_expect_eq(opened_count(), before + 1);
+	policy_pause(u->pools[2].p, now);
+	policy_health_check(u->pools[2].p, now);
+	cr_expect_eq(opened_count(), before + 1 + (find_trying() == 2));
 }
 
 Test(policy_circuit, one_pools_own_failure_is_nobody_elses)
@@ -281,72 +266,67 @@ Test(policy_circuit, one_pools_own_failure_is_nobody_elses)
 	} own[] = { { CF_AUTH, true }, { CF_OTHER, true }, { CF_TOO_MANY, false } };
 
 	EACH(row, own) {
-		struct upstream u;
 		uint64_t now;
 		int before, trying;
 
-		up_init(&u, true);
-		now = begin_outage(&u);
-		up_at(&u, now += 490 * MS);
-		before = opened_count(&u);
-		trying = find_trying(&u);
-		fail_last(&u.pools[trying], row->kind, row->is_fatal);
-		up_at(&u, now);
-		cr_expect_eq(opened_count(&u), before + POOLS - 1, "the host has answered: the others open");
+		up_init(true);
+		now = begin_outage();
+		fake_all_at(u->pools, POOLS, now += 490 * MS);
+		before = opened_count();
+		trying = find_trying();
+		fail_last(&u->pools[trying], row->kind, row->is_fatal);
+		fake_all_at(u->pools, POOLS, now);
+		cr_expect_eq(opened_count(), before + POOLS - 1, "the host has answered: the others open");
 		for (int i = 0; i < POOLS; i++)
 			if (i != trying)
-				cr_expect_eq(u.pools[i].clients[0].refusals, 0);
-		cr_expect_eq(fake_counts(&u.pools[trying]).opening, 0, "it backs off");
-		up_fini(&u);
+				cr_expect_eq(u->pools[i].clients[0].refusals, 0);
+		cr_expect_eq(fake_counts(&u->pools[trying]).opening, 0, "it backs off");
+		up_fini();
 	}
 }
 
 Test(policy_circuit, a_trial_that_is_closed_lets_another_pool_try)
 {
-	struct upstream u;
 	uint64_t now;
 	int before, trying;
 
-	up_init(&u, true);
-	now = begin_outage(&u);
-	up_at(&u, now += 490 * MS);
-	before = opened_count(&u);
-	trying = find_trying(&u);
-	policy_pause(u.pools[trying].p, now);
-	up_at(&u, now);
-	cr_expect_eq(opened_count(&u), before + 1);
-	cr_expect_neq(find_trying(&u), trying);
-	up_fini(&u);
+	up_init(true);
+	now = begin_outage();
+	fake_all_at(u->pools, POOLS, now += 490 * MS);
+	before = opened_count();
+	trying = find_trying();
+	policy_pause(u->pools[trying].p, now);
+	fake_all_at(u->pools, POOLS, now);
+	cr_expect_eq(opened_count(), before + 1);
+	cr_expect_neq(find_trying(), trying);
 }
 
 Test(policy_circuit, a_failure_that_began_before_the_last_answer_is_old)
 {
-	struct upstream u;
 	uint64_t now;
 
-	up_init(&u, true);
-	up_at(&u, now = u.pools[0].now + S);
-	fake_borrow(&u.pools[0], 0);
-	up_at(&u, now += S);
-	fake_borrow(&u.pools[1], 0);
-	fake_opened(&u.pools[1], 0);
-	up_at(&u, now += S);
-	fail_last(&u.pools[0], CF_TIMEOUT, false);
+	up_init(true);
+	fake_all_at(u->pools, POOLS, now = u->pools[0].now + S);
+	fake_borrow(&u->pools[0], 0);
+	fake_all_at(u->pools, POOLS, now += S);
+	fake_borrow(&u->pools[1], 0);
+	fake_opened(&u->pools[1], 0);
+	fake_all_at(u->pools, POOLS, now += S);
+	fail_last(&u->pools[0], CF_TIMEOUT, false);
 	for (int i = 2; i < POOLS; i++)
-		fake_borrow(&u.pools[i], 0);
+		fake_borrow(&u->pools[i], 0);
 	for (int i = 2; i < POOLS; i++)
-		cr_expect_eq(u.pools[i].opened, 1, "others open as ever");
-	up_fini(&u);
+		cr_expect_eq(u->pools[i].opened, 1, "others open as ever");
 }
 
 /* In pool 0 client 0 has a connection, and one more login hangs, for client 1, who gets that connection in the end. */
 static uint64_t
-hang_one(struct upstream *u)
+hang_one(void)
 {
 	uint64_t now = u->pools[0].now;
 
 	fake_fill(&u->pools[0], 0, 1);
-	up_at(u, now += S);
+	fake_all_at(u->pools, POOLS, now += S);
 	fake_borrow(&u->pools[0], 1);
 	cr_assert_eq(u->pools[0].opened, 2);
 	return now;
@@ -354,108 +334,101 @@ hang_one(struct upstream *u)
 
 /* An hour later its last connection goes, and somebody comes: the host is there. */
 static void
-come_an_hour_later(struct upstream *u, uint64_t now)
+come_an_hour_later(uint64_t now)
 {
 	struct fake *f = &u->pools[0];
 
 	fake_return(f, 1);
-	up_at(u, now += 3600 * S);
+	fake_all_at(u->pools, POOLS, now += 3600 * S);
 	cr_expect_eq(fake_counts(f).idle, 0, "it was idle for too long");
 	cr_expect_eq(f->counters.outages, 0);
 	fake_borrow(f, 2);
-	up_at(u, now += MS);
+	fake_all_at(u->pools, POOLS, now += MS);
 	cr_expect_eq(f->clients[2].refusals, 0, "%s", f->clients[2].why.text);
 	fake_opened(f, f->opened - 1);
 	cr_expect_eq(f->clients[2].grants, 1);
-	up_fini(u);
+	up_fini();
 }
 
 /* The same where connections are idle for a minute at most. */
 static uint64_t
-hang_one_of_short_lived(struct upstream *u)
+hang_one_of_short_lived(void)
 {
 	struct policy_settings set = fake_settings(20, 0);
 
 	set.idle_timeout_us = 60 * S;
-	up_init(u, false);
+	up_init(false);
 	for (int i = 0; i < POOLS; i++)
 		policy_reconfigure(u->pools[i].p, &set, u->pools[i].now);
-	return hang_one(u);
+	return hang_one();
 }
 
 Test(policy_circuit, a_login_that_hung_while_another_pool_got_an_answer_refuses_nobody_later)
 {
-	struct upstream u;
-	uint64_t now = hang_one_of_short_lived(&u);
+	uint64_t now = hang_one_of_short_lived();
 
-	up_at(&u, now += MS);
-	fake_fill(&u.pools[1], 0, 1);
-	fake_return(&u.pools[0], 0);
-	up_at(&u, now += 5 * S);
-	fail_last(&u.pools[0], CF_TIMEOUT, false);
-	come_an_hour_later(&u, now);
+	fake_all_at(u->pools, POOLS, now += MS);
+	fake_fill(&u->pools[1], 0, 1);
+	fake_return(&u->pools[0], 0);
+	fake_all_at(u->pools, POOLS, now += 5 * S);
+	fail_last(&u->pools[0], CF_TIMEOUT, false);
+	come_an_hour_later(now);
 }
 
 Test(policy_circuit, what_a_pool_has_found_is_forgotten_when_another_one_gets_an_answer)
 {
-	struct upstream u;
-	uint64_t now = hang_one_of_short_lived(&u);
+	uint64_t now = hang_one_of_short_lived();
 
-	fake_return(&u.pools[0], 0);
-	up_at(&u, now += 5 * S);
-	fail_last(&u.pools[0], CF_TIMEOUT, false);
-	policy_health_check(u.pools[1].p, now += S);
-	fake_opened(&u.pools[1], 0);
-	up_at(&u, now);
-	come_an_hour_later(&u, now);
+	fake_return(&u->pools[0], 0);
+	fake_all_at(u->pools, POOLS, now += 5 * S);
+	fail_last(&u->pools[0], CF_TIMEOUT, false);
+	policy_health_check(u->pools[1].p, now += S);
+	fake_opened(&u->pools[1], 0);
+	fake_all_at(u->pools, POOLS, now);
+	come_an_hour_later(now);
 }
 
 Test(policy_circuit, a_connection_that_comes_back_is_an_answer)
 {
-	struct upstream u;
-	uint64_t now = hang_one_of_short_lived(&u);
+	uint64_t now = hang_one_of_short_lived();
 
-	up_at(&u, now += 5 * S);
-	fail_last(&u.pools[0], CF_TIMEOUT, false);
-	up_at(&u, now += MS);
-	fake_return(&u.pools[0], 0);
-	come_an_hour_later(&u, now);
+	fake_all_at(u->pools, POOLS, now += 5 * S);
+	fail_last(&u->pools[0], CF_TIMEOUT, false);
+	fake_all_at(u->pools, POOLS, now += MS);
+	fake_return(&u->pools[0], 0);
+	come_an_hour_later(now);
 }
 
 /* A server that was stopped and goes on: what was lent comes back and is closed, while logins are still under way. */
 Test(policy_circuit, who_waits_when_a_stopped_host_goes_on_is_not_refused)
 {
-	struct upstream u;
-	struct fake *f = &u.pools[0];
+	struct fake *f = &u->pools[0];
 	uint64_t now;
 
-	up_init(&u, false);
-	now = hang_one(&u);
+	up_init(false);
+	now = hang_one();
 	for (int i = 2; i < 22; i++)
 		fake_borrow(f, i);
-	up_at(&u, now += 5 * S);
+	fake_all_at(u->pools, POOLS, now += 5 * S);
 	for (int conn = f->opened - 1; conn > 0; conn--)
 		fake_failed(f, conn, CF_TIMEOUT, false);
-	up_at(&u, now += 5 * S);
+	fake_all_at(u->pools, POOLS, now += 5 * S);
 	policy_close_all(f->p, RR_KILL, now);
 	fake_return(f, 0);
-	up_at(&u, now += MS);
+	fake_all_at(u->pools, POOLS, now += MS);
 	for (int i = 1; i < 22; i++)
 		cr_expect_eq(f->clients[i].refusals, 0, "client %d", i);
-	up_fini(&u);
 }
 
 Test(policy_circuit, a_connection_that_comes_back_says_nothing_of_a_password)
 {
-	struct upstream u;
-	struct fake *f = &u.pools[0];
+	struct fake *f = &u->pools[0];
 	uint64_t now;
 
-	up_init(&u, false);
-	now = hang_one(&u);
+	up_init(false);
+	now = hang_one();
 	fail_last(f, CF_AUTH, true);
 	cr_expect_eq(f->clients[1].refusals, 1);
 	fake_return(f, 0);
 	cr_expect_gt(fake_counts(f).backoff_until_us, now);
-	up_fini(&u);
 }

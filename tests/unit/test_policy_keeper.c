@@ -106,14 +106,6 @@ grant(uint32_t more, uint32_t share, bool is_full)
 	all_at(now_of());
 }
 
-static void
-login_all(struct fake *f)
-{
-	for (int c = 0; c < f->opened; c++)
-		if (f->conns[c].state == PC_OPENING || f->conns[c].state == PC_CHECKING)
-			fake_opened(f, c);
-}
-
 /* Clients 0 to n - 1 of a pool get one each. */
 static void
 fill(int pool, int n)
@@ -121,7 +113,7 @@ fill(int pool, int n)
 	for (int i = 0; i < n; i++)
 		fake_borrow(&k->pools[pool], i);
 	grant((uint32_t)n, NOBODY, false);
-	login_all(&k->pools[pool]);
+	fake_login_all(&k->pools[pool]);
 	for (int i = 0; i < n; i++)
 		cr_assert_geq(fake_holds(&k->pools[pool], i), 0, "client %d of pool %d", i, pool);
 }
@@ -173,7 +165,7 @@ act(const struct play *play, void *world, struct fake *f, char *const *words)
 	if (strcmp(words[0], "get") == 0)
 		fill((int)(f - k->pools), (int)n);
 	else if (strcmp(words[0], "login_all") == 0)
-		login_all(f);
+		fake_login_all(f);
 	else if (strcmp(words[0], "grant") == 0)
 		grant(n, word_number(play, words, "share", NOBODY), word_number(play, words, "full", false));
 	else if (strcmp(words[0], "ungrant") == 0)
@@ -278,7 +270,7 @@ Test(policy_keeper, min_idle_asks_for_one_at_a_time_that_nobody_else_wants)
 	for (int n = 2; n <= 3; n++) {
 		grant(1, NOBODY, false);
 		cr_expect_eq(k->pools[0].opened, n);
-		login_all(&k->pools[0]);
+		fake_login_all(&k->pools[0]);
 		all_at(now_of());
 	}
 	expect_count("both are there", (struct budget_count){ .used = 3, .is_in_use = true });
@@ -545,7 +537,7 @@ Test(policy_keeper, pools_of_another_worker_are_told)
 	policy_worker_run_orders(k->far, now_of());
 	fake_at(far, far->now);
 	cr_expect_eq(far->opened, 1);
-	login_all(far);
+	fake_login_all(far);
 	fake_return(far, 0);
 	k->far_told = 0;
 	news.share = 0;
@@ -595,7 +587,7 @@ Test(policy_keeper, without_a_keeper_it_is_a_cap_without_a_limit)
 	policy_budget_keep(k->budget, k->main_worker, NULL, false, now_of());
 	all_at(now_of());
 	cr_expect_eq(f->opened, 6);
-	login_all(f);
+	fake_login_all(f);
 	cr_expect_eq(k->told, 0, "nobody keeps it");
 	keep(false);
 	expect_count("kept again", (struct budget_count){ .used = 6, .is_in_use = true });
@@ -824,7 +816,7 @@ serve_all(struct schedule *s)
 		s->given += 2;
 		grant(2, NOBODY, false);
 		for (int i = 0; i < POOLS; i++) {
-			login_all(&k->pools[i]);
+			fake_login_all(&k->pools[i]);
 			for (int c = 0; c < CLIENTS; c++)
 				if (fake_holds(&k->pools[i], c) >= 0)
 					fake_return(&k->pools[i], c);
