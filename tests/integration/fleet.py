@@ -55,9 +55,10 @@ class Watcher:
 
     def stop(self):
         self._is_over.set()
-        with contextlib.suppress(psycopg2.Error, AttributeError):
-            self._connection.cancel()
-        self._thread.join(10)
+        while self._thread.is_alive():      # a cancel that comes ahead of the CALL is lost
+            with contextlib.suppress(psycopg2.Error, AttributeError):
+                self._connection.cancel()
+            self._thread.join(0.5)
 
     def _watch(self):
         while not self._is_over.is_set():
@@ -117,10 +118,10 @@ class Clients:
 
     def want(self, count):
         """So many clients from now on; the others stay connected, and ask for nothing."""
-        asyncio.run_coroutine_threadsafe(self._want(count), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._want(count), self._loop).result()
 
     def close(self):
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
 
     async def _want(self, count):
         self.wanted = count
@@ -292,7 +293,7 @@ class Fleet:
         for weir in self._all:
             self.problems += [f"{weir.directory.name}: {problem}" for problem in weir.teardown()]
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join()
         self._loop.close()
         self.watcher.stop()
         return self.problems

@@ -100,7 +100,7 @@ def test_its_own_thread_pool(weir, table):
             failures.append(error)
     threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
     each(threads).start()
-    each(threads).join(60)
+    each(threads).join()
     pool.closeall()
     assert not failures
     assert weir.postgres.value(f"SELECT v FROM {table}") == "320"

@@ -89,7 +89,7 @@ def crowded(both):
     each(threads).start()
     yield both
     stop.set()
-    each(threads).join(60)
+    each(threads).join()
     assert not troubles, troubles
 
 
@@ -238,7 +238,7 @@ class Load:
 
     def __exit__(self, *_):
         self.stop.set()
-        each(self._threads).join(60)
+        each(self._threads).join()
 
     def _run(self, work):
         self.turns.setdefault(work.__name__, 0)

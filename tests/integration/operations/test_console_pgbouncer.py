@@ -103,15 +103,19 @@ def test_suspend_answers_when_what_was_read_is_sent(weir):
     assert shape(reading.result()).endswith("C:SELECT 40 Z:I")
 
 
-def test_a_suspend_ends_with_the_last_console_client(weir):
+@pytest.mark.parametrize("by", ["the last console client's end", "SIGUSR2"])
+def test_a_suspend_ends(weir, by):
     client, console = weir.start().raw(), weir.raw("admin", "pgweir")
     client.query("SELECT 1")
     console.query("SUSPEND")
     client.send(query("SELECT 2"))
     assert client.has_nothing_more(0.2)
-    console.close()
+    if by == "SIGUSR2":
+        weir.signal(signal.SIGUSR2)
+    else:
+        console.close()
+        weir.wait_log("without ending its SUSPEND")
     assert texts(client.read_until("Z")) == [["2"]]
-    wait_until(lambda: "without ending its SUSPEND" in weir.log())
 
 
 def test_a_suspend_outlives_the_one_who_asked_for_it_and_newcomers_can_end_it(weir):
@@ -125,15 +129,6 @@ def test_a_suspend_outlives_the_one_who_asked_for_it_and_newcomers_can_end_it(we
     newcomer = weir.raw("admin", "pgweir")
     assert dict(newcomer.query("SHOW STATE"))["suspended"] == "yes"
     newcomer.query("RESUME")
-    assert texts(client.read_until("Z")) == [["2"]]
-
-
-def test_sigusr2_ends_a_suspend(weir):
-    client, console = weir.start().raw(), weir.raw("admin", "pgweir")
-    console.query("SUSPEND")
-    client.send(query("SELECT 2"))
-    assert client.has_nothing_more(0.2)
-    weir.signal(signal.SIGUSR2)
     assert texts(client.read_until("Z")) == [["2"]]
 
 

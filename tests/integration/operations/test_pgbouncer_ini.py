@@ -18,7 +18,7 @@ import rawwire
 import transport
 from rawwire import BEGIN_NOW, QueryFailed, query, shape, texts
 from tap import Tap
-from waiting import SLOWNESS, free_port, wait_until
+from waiting import PATIENCE, SLOWNESS, free_port, wait_until
 from weir import REPOSITORY, become_reaper, needs_slow_log
 
 pytestmark = pytest.mark.weir_only
@@ -410,7 +410,7 @@ def test_the_unit_of_pgbouncer_restarts_without_a_gap(bouncer, weir):
     path = str(weir.directory / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
-        sock.settimeout(20)
+        sock.settimeout(PATIENCE)
         weir.log_file = bouncer.log_file
         bouncer.write(settings="pool_mode = transaction")
         weir.launch([str(bouncer.ini)], environment={"NOTIFY_SOCKET": path})

@@ -380,7 +380,7 @@ def hangs(scene):
 def silent_login(scene):
     wire = scene.weir.wire()
     wire.send(startup())
-    wire.wait_closed(SOON)
+    wire.wait_closed()
 
 
 def first_code(scene):

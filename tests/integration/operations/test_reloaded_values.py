@@ -29,7 +29,7 @@ def started(weir):
 
 def ended(wire):
     """The SQLSTATE with which a client is disconnected, or its request fails."""
-    return errors(wire.read_until("E", timeout=SOON))[0].sqlstate
+    return errors(wire.read_until("E"))[0].sqlstate
 
 
 @pytest.mark.reloads("timeouts.transaction_timeout", "timeouts.idle_transaction_timeout", "timeouts.client_idle_timeout")
@@ -55,26 +55,17 @@ def test_query_timeout_for_a_query_that_runs(started):
         assert ended(wire) == "57014"
 
 
-@pytest.mark.reloads("pool.pool_timeout")
-def test_pool_timeout_for_who_waits(started):
+@pytest.mark.reloads("pool.pool_timeout", "pool.wait_notify")
+@pytest.mark.parametrize("setting, told", [("pool_timeout", ("E", "53300")), ("wait_notify", ("N", "00000"))])
+def test_a_limit_on_time_for_who_waits(started, setting, told):
     weir = started(pool_size=1, pool_timeout="1h")
     with weir.raw() as holds, weir.raw() as waits:
         holds.query(BEGIN_NOW)
         waits.send(query("SELECT 1"))
         weir.wait_waiting(1)
-        reload(weir, pool_timeout="300ms")
-        assert ended(waits) == "53300"
-
-
-@pytest.mark.reloads("pool.wait_notify")
-def test_wait_notify_for_who_waits(started):
-    weir = started(pool_size=1)
-    with weir.raw() as holds, weir.raw() as waits:
-        holds.query(BEGIN_NOW)
-        waits.send(query("SELECT 1"))
-        weir.wait_waiting(1)
-        reload(weir, wait_notify="300ms")
-        assert waits.read(SOON).type == "N"
+        reload(weir, **{setting: "300ms"})
+        reply = waits.read()
+        assert (reply.type, reply.sqlstate) == told
 
 
 @pytest.mark.reloads("pool.pool_recycle", "pool.idle_timeout")

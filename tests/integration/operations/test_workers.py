@@ -10,7 +10,7 @@ import pytest
 import rawwire
 from rawwire import BEGIN_NOW, errors, texts
 from stall import Stall
-from waiting import each, wait_until
+from waiting import PATIENCE, each, wait_until
 from weir import wait_blockers
 
 pytestmark = pytest.mark.weir_only
@@ -248,7 +248,7 @@ def test_the_service_manager_hears_of_us_only_while_all_workers_move(weir):
     path = str(weir.directory / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE)
         weir.start(workers=3, environment={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"})
         if "libsystemd" not in subprocess.run(["ldd", weir.binary], check=True, capture_output=True, text=True).stdout:
             pytest.skip("built without libsystemd")
@@ -263,7 +263,7 @@ def test_the_service_manager_hears_of_us_only_while_all_workers_move(weir):
             sock.settimeout(1)                              # more than twice as long as it may take
             with pytest.raises(TimeoutError):
                 sock.recv(4096)
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE)
         assert sock.recv(4096) == b"WATCHDOG=1"
 
 

@@ -104,7 +104,7 @@ def test_both_directions_are_full(weir):
             failures.append(error)
     threads = [threading.Thread(target=work) for _ in range(6)]
     each(threads).start()
-    each(threads).join(60)
+    each(threads).join()
     assert not failures
 
 

@@ -195,7 +195,7 @@ def test_a_storm_of_cancels_leaves_the_pool_as_it_was(weir):
         assert errors(one.read_until("Z"))[0].sqlstate == "57014"
         for _ in range(20):
             assert two.query("SELECT pg_sleep(0.001), 'two'") == [["", "two"]]
-        each(threads).join(60)
+        each(threads).join()
         wait_until(lambda: weir.pool()["sv_active"] == 0 and weir.pool()["cl_active_cancel_req"] == 0)
         wait_until(lambda: weir.postgres.count() <= 2, what="the cancels' backends to end")
 

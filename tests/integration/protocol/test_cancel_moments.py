@@ -42,12 +42,6 @@ def cancel_at_once(weir, key, count):
     return threads
 
 
-def join(threads):
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-
-
 @pytest.mark.weir_only
 @pytest.mark.parametrize("message", [query("SELECT 'waited'"), one_statement("SELECT 'waited'") + sync()],
                          ids=["simple", "extended"])
@@ -60,7 +54,7 @@ def test_while_it_waits_for_a_server(weir, message, count):
             weir.wait_waiting(1)
             third.send(query(f"SELECT {turn}"))
             weir.wait_waiting(2)
-            join(cancel_at_once(weir, waiting.key, count))
+            each(cancel_at_once(weir, waiting.key, count)).join()
             assert running.query(f"SELECT {turn}, pg_sleep(0.01)") == [[str(turn), ""]]
             running.query("COMMIT")
             may_be_hit(waiting.read_until("Z"), [["waited"]])
@@ -75,7 +69,7 @@ def test_between_the_queries_of_a_transaction(weir, count):
         other = Others(weir)
         for turn in range(ROUNDS):
             wire.query("BEGIN")
-            join(cancel_at_once(weir, wire.key, count))
+            each(cancel_at_once(weir, wire.key, count)).join()
             may_be_hit(wire.ask(query(f"SELECT {turn}, pg_sleep(0.002)")), [[str(turn), ""]])
             wire.ask(query("ROLLBACK"))
             other.check()
@@ -93,7 +87,7 @@ def test_behind_the_answer(weir, sql, count):
             wire.query(sql)
             threads = cancel_at_once(weir, wire.key, count)
             other.check()
-            join(threads)
+            each(threads).join()
             other.check()
 
 
@@ -110,7 +104,7 @@ def test_at_the_end_of_its_query(weir, count):
             threads = cancel_at_once(weir, wire.key, count)
             hits += may_be_hit(wire.read_until("Z"), [[str(turn), ""]])
             other.check()
-            join(threads)
+            each(threads).join()
             other.check()
     print(f"{hits} of {2 * ROUNDS} were hit")
 
@@ -131,7 +125,7 @@ def test_of_a_client_that_leaves(weir, mode):
             wire.leave()
         other = Others(weir)
         other.check()
-        join(threads)
+        each(threads).join()
         send_cancel(weir.address, wire.key)                          # nobody's any more
         other.check()
         other.wire.leave()
@@ -164,7 +158,7 @@ def test_in_the_middle_of_a_pipeline(weir, mode):
             threads = cancel_at_once(weir, wire.key, 1 + turn % 2)
             other.check()
             replies = wire.read_until("Z", 10)
-            join(threads)
+            each(threads).join()
             rows = [int(row[0]) for row in texts(replies)]
             states = [error.sqlstate for error in errors(replies)]
             assert set(states) <= {"57014"} and len(states) <= 2 * (1 + turn % 2), shape(replies)
@@ -183,7 +177,7 @@ def test_while_it_copies(weir, table):
             wire.send(copy_data(f"{turn}\tone\n".encode()), copy_done())
             may_be_hit(wire.read_until("Z"), [])
             other.check()
-            join(threads)
+            each(threads).join()
             assert wire.query("SELECT 1") == [["1"]]
 
 
@@ -194,7 +188,7 @@ def test_while_the_pool_is_paused(weir):
         weir.console("PAUSE app")
         wire.send(query("SELECT 'paused'"))
         weir.wait_waiting(1)
-        join(cancel_at_once(weir, wire.key, 2))
+        each(cancel_at_once(weir, wire.key, 2)).join()
         weir.console("RESUME app")
         may_be_hit(wire.read_until("Z"), [["paused"]])
         assert wire.query("SELECT 2") == [["2"]]
@@ -228,7 +222,7 @@ def test_at_any_moment(weir, seed):
 
     busy = [weir.in_background(cancel_on) for _ in range(3)] + [weir.in_background(suffer, wire) for wire in victims]
     try:
-        each([weir.in_background(live) for _ in range(4)]).result(60)
+        each([weir.in_background(live) for _ in range(4)]).result()
     finally:
         is_over.set()
     each(busy).result()

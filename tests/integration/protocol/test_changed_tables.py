@@ -379,7 +379,7 @@ class Workers:
 
     def __exit__(self, *exc):
         self.is_over.set()
-        each(self.threads).join(60)
+        each(self.threads).join()
 
 
 @pytest.mark.weir_only

@@ -158,7 +158,7 @@ def test_large_results_of_many_clients_at_once(weir, sanitized):
     with MemoryWatch(weir, sanitized, 12 * MB):
         threads = [threading.Thread(target=work, args=(wire,)) for wire in wires]
         each(threads).start()
-        each(threads).join(60)
+        each(threads).join()
     assert not failures
 
 

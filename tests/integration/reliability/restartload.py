@@ -10,6 +10,7 @@ import asyncpg
 import psycopg
 
 import rawwire
+from waiting import SLOWNESS
 
 
 class Load:
@@ -44,7 +45,7 @@ class Load:
     def stop(self):
         self.is_over.set()
         for thread in self.threads:
-            thread.join(60)
+            thread.join(60 * SLOWNESS)
             assert not thread.is_alive(), f"a client hangs; failures: {self.failures}"
 
     def timed(self, function, *arguments):

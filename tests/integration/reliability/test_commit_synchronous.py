@@ -143,7 +143,7 @@ def test_failover_under_load(pair, tmp_path, run):  # noqa: F811
     before = len(ledger.committed)
     wait_until(lambda: len(ledger.committed) > before + 50, 60, "COMMITs on the new primary")
     is_over.set()
-    each(threads).join(60)
+    each(threads).join()
     print(ledger)
     ledger.check({row[0] for row in s.standby.query("SELECT id FROM t")})
     assert not ledger.unknown

@@ -290,7 +290,7 @@ def ask(wire):
 
 def newcomers(weir, wires):
     """The same of all, at once: the errors of all, and the longest time."""
-    results = [job.result(60) for job in [weir.in_background(ask, wire) for wire in wires]]
+    results = [job.result() for job in [weir.in_background(ask, wire) for wire in wires]]
     return [error for found, _ in results for error in found], max(took for _, took in results)
 
 
