@@ -265,6 +265,20 @@ Test(scram, the_rfcs_exchange_as_the_client)
 
 /* --- Our two sides against each other. --- */
 
+/* Reads the server's first message, and makes the keys of a password for it; NULL: makes none. */
+static int
+take_challenge(struct scram_client *c, const char *in, size_t len, const char *password, struct scram_keys *keys,
+	       struct fail *why)
+{
+	const uint8_t *salt;
+	size_t salt_len;
+	uint32_t iterations;
+
+	if (scram_client_challenge(c, in, len, &salt, &salt_len, &iterations, why) != 0)
+		return -1;
+	return password != NULL ? scram_keys_from_password(password, salt, salt_len, iterations, keys, why) : 0;
+}
+
 /* A login with a password, or with keys. 0, or what either side said; learnt may be NULL. */
 static int
 login(const struct scram_verifier *v, bool is_mock, const char *password, const struct scram_keys *own_keys,
@@ -274,16 +288,12 @@ login(const struct scram_verifier *v, bool is_mock, const char *password, const 
 	struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", NULL);
 	char to_server[SCRAM_TEXT_MAX], to_client[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
-	const uint8_t *salt;
-	size_t salt_len;
-	uint32_t iterations;
 	int result;
 
 	cr_assert_eq(scram_client_first(c, to_server, why), 0);
 	cr_assert_eq(scram_server_first(s, to_server, strlen(to_server), to_client, why), 0);
-	cr_assert_eq(scram_client_challenge(c, to_client, strlen(to_client), &salt, &salt_len, &iterations, why), 0);
-	if (own_keys == NULL)
-		cr_assert_eq(scram_keys_from_password(password, salt, salt_len, iterations, &keys, why), 0);
+	cr_assert_eq(take_challenge(c, to_client, strlen(to_client), own_keys == NULL ? password : NULL, &keys, why),
+		     0);
 	result = scram_client_final(c, own_keys ? own_keys : &keys, to_server, why);
 	if (result == 0)
 		result = scram_server_final(s, to_server, strlen(to_server), to_client, learnt, why);
@@ -656,15 +666,12 @@ Test(scram, no_length_is_believed)
 		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, NULL);
 		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", NULL);
 		char *in = exact("n", 1), out[SCRAM_TEXT_MAX];
-		const uint8_t *salt;
-		size_t salt_len;
-		uint32_t iterations;
 		struct fail why;
 
 		cr_expect_eq(scram_server_first(s, in, lens[i], out, &why), -1);
 		expect_refusal(&why, "08P01", "The message is longer than 2047 bytes.", "client-first");
 		cr_assert_eq(scram_client_first(c, out, &why), 0);
-		cr_expect_eq(scram_client_challenge(c, in, lens[i], &salt, &salt_len, &iterations, &why), -1);
+		cr_expect_eq(take_challenge(c, in, lens[i], NULL, NULL, &why), -1);
 		expect_refusal(&why, "08P01", "The message is longer than 2047 bytes.", "server-first");
 		free_exact(in);
 		scram_server_free(s);
@@ -777,13 +784,10 @@ Test(scram, first_messages_of_servers)
 		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", "mine");
 		char *in = exact(row->in, row->len), out[SCRAM_TEXT_MAX];
 		struct fail why = { 0 };
-		const uint8_t *salt;
-		size_t salt_len;
-		uint32_t iterations;
 		int result;
 
 		cr_assert_eq(scram_client_first(c, out, &why), 0);
-		result = scram_client_challenge(c, in, row->len, &salt, &salt_len, &iterations, &why);
+		result = take_challenge(c, in, row->len, NULL, NULL, &why);
 		cr_expect_eq(result, row->sqlstate ? -1 : 0, "%s", row->rule);
 		if (result < 0)
 			expect_refusal(&why, row->sqlstate, row->said, row->rule);
@@ -803,9 +807,6 @@ Test(scram, a_servers_nonce_may_have_any_length_and_does_no_harm)
 		char *in = calloc(1, lens[i] + 64);
 		char out[SCRAM_TEXT_MAX];
 		struct fail why;
-		const uint8_t *salt;
-		size_t salt_len;
-		uint32_t iterations;
 		int result;
 
 		memcpy(keys.salt, "salt", 4);
@@ -813,7 +814,7 @@ Test(scram, a_servers_nonce_may_have_any_length_and_does_no_harm)
 		memset(in + 6, 'N', lens[i] - 4);
 		strcpy(in + 2 + lens[i], ",s=c2FsdA==,i=4096");
 		cr_assert_eq(scram_client_first(c, out, &why), 0);
-		result = scram_client_challenge(c, in, strlen(in), &salt, &salt_len, &iterations, &why);
+		result = take_challenge(c, in, strlen(in), NULL, NULL, &why);
 		cr_expect_eq(result, lens[i] > SCRAM_NONCE_MAX ? -1 : 0, "%zu", lens[i]);
 		if (result == 0) {
 			cr_expect_eq(scram_client_final(c, &keys, out, &why), 0);
@@ -861,13 +862,9 @@ proven_client(void)
 	char out[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
 	struct fail why;
-	const uint8_t *salt;
-	size_t salt_len;
-	uint32_t iterations;
 
 	cr_assert_eq(scram_client_first(c, out, &why), 0);
-	cr_assert_eq(scram_client_challenge(c, BYTES(RFC_SERVER_FIRST), &salt, &salt_len, &iterations, &why), 0);
-	cr_assert_eq(scram_keys_from_password(RFC_PASSWORD, salt, salt_len, iterations, &keys, &why), 0);
+	cr_assert_eq(take_challenge(c, BYTES(RFC_SERVER_FIRST), RFC_PASSWORD, &keys, &why), 0);
 	cr_assert_eq(scram_client_final(c, &keys, out, &why), 0);
 	return c;
 }
@@ -893,12 +890,9 @@ Test(scram, a_client_takes_its_messages_once_and_in_order)
 	struct scram_keys keys = { .is_set = true };
 	struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", NULL);
 	char out[SCRAM_TEXT_MAX];
-	const uint8_t *salt;
-	size_t salt_len;
-	uint32_t iterations;
 	struct fail why;
 
-	cr_expect_eq(scram_client_challenge(c, BYTES(RFC_SERVER_FIRST), &salt, &salt_len, &iterations, &why), -1);
+	cr_expect_eq(take_challenge(c, BYTES(RFC_SERVER_FIRST), NULL, NULL, &why), -1);
 	cr_expect_eq(scram_client_first(c, out, &why), -1, "nothing goes after a failure");
 	scram_client_free(c);
 
@@ -1074,16 +1068,12 @@ bound_login(const struct scram_channel *server_end, const struct scram_channel *
 	char to_server[SCRAM_TEXT_MAX], to_client[SCRAM_TEXT_MAX], offer[SCRAM_OFFER_MAX];
 	const char *mechanism = scram_client_select(c, (const uint8_t *)offer, scram_server_offer(s, offer), why);
 	struct scram_keys keys;
-	const uint8_t *salt;
-	size_t salt_len;
-	uint32_t iterations;
 	int result = -1;
 
 	if (mechanism != NULL && scram_server_select(s, mechanism, why) == 0 &&
 	    scram_client_first(c, to_server, why) == 0 &&
 	    scram_server_first(s, to_server, strlen(to_server), to_client, why) == 0 &&
-	    scram_client_challenge(c, to_client, strlen(to_client), &salt, &salt_len, &iterations, why) == 0 &&
-	    scram_keys_from_password(PG_PASSWORD, salt, salt_len, iterations, &keys, why) == 0 &&
+	    take_challenge(c, to_client, strlen(to_client), PG_PASSWORD, &keys, why) == 0 &&
 	    scram_client_final(c, &keys, to_server, why) == 0 &&
 	    scram_server_final(s, to_server, strlen(to_server), to_client, NULL, why) == 0)
 		result = scram_client_verify(c, to_client, strlen(to_client), why);
@@ -1195,9 +1185,6 @@ Test(scram, the_longest_binding_and_nonce_fit_the_messages)
 	struct scram_client *c;
 	char nonce[SCRAM_NONCE_MAX - 24 + 1], to_server[SCRAM_TEXT_MAX], to_client[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
-	const uint8_t *salt;
-	size_t salt_len;
-	uint32_t iterations;
 	struct fail why;
 
 	memset(nonce, 'x', sizeof(nonce) - 1);
@@ -1207,8 +1194,7 @@ Test(scram, the_longest_binding_and_nonce_fit_the_messages)
 	cr_assert_eq(scram_server_select(s, "SCRAM-SHA-256-PLUS", &why), 0);
 	cr_assert_eq(scram_client_first(c, to_server, &why), 0);
 	cr_assert_eq(scram_server_first(s, to_server, strlen(to_server), to_client, &why), 0, "%s", why.detail);
-	cr_assert_eq(scram_client_challenge(c, to_client, strlen(to_client), &salt, &salt_len, &iterations, &why), 0);
-	cr_assert_eq(scram_keys_from_password(PG_PASSWORD, salt, salt_len, iterations, &keys, &why), 0);
+	cr_assert_eq(take_challenge(c, to_client, strlen(to_client), PG_PASSWORD, &keys, &why), 0);
 	cr_assert_eq(scram_client_final(c, &keys, to_server, &why), 0);
 	cr_assert_eq(scram_server_final(s, to_server, strlen(to_server), to_client, NULL, &why), 0, "%s", why.text);
 	cr_expect_eq(scram_client_verify(c, to_client, strlen(to_client), &why), 0);
