@@ -695,15 +695,8 @@ Test(config, a_budget_where_it_fits)
 		     "load_balance_hosts=round-robin\nbudget = on\ncluster_user = w\n",
 	};
 
-	for (size_t i = 0; i < COUNT(texts); i++) {
-		struct config_problems problems = { 0 };
-		struct config *config = load(texts[i], &problems);
-
-		cr_expect_eq(problems.count, 0, "%zu: %s", i, problem_text(&problems, 0));
-		cr_expect_not_null(config, "%zu", i);
-		config_problems_fini(&problems);
-		config_unref(config);
-	}
+	EACH(text, texts)
+		config_unref(load_good(*text));
 }
 
 Test(config, auth_query_where_it_fits)
@@ -717,15 +710,8 @@ Test(config, auth_query_where_it_fits)
 		     "host=h\nauth_query = off\nauth_user =\n",
 	};
 
-	for (size_t i = 0; i < COUNT(texts); i++) {
-		struct config_problems problems = { 0 };
-		struct config *config = load(texts[i], &problems);
-
-		cr_expect_eq(problems.count, 0, "%zu: %s", i, problem_text(&problems, 0));
-		cr_expect_not_null(config, "%zu", i);
-		config_problems_fini(&problems);
-		config_unref(config);
-	}
+	EACH(text, texts)
+		config_unref(load_good(*text));
 }
 
 Test(config, where_a_password_stands)
