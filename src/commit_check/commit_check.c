@@ -53,7 +53,7 @@ put_aside(struct exchange *x, struct buf *b)
 
 	statement_special_name(x->env->statements, STATEMENT_PLACEHOLDER, name);
 	message_close_statement(b, name);
-	message_run(b, name, name, fate_ask_mark);
+	message_run(b, name, name, fate_ask_mark, NULL, 0);
 	message_close_statement(b, name);
 	message_sync(b);
 	for (size_t i = 0; i < sizeof(kinds); i++)

@@ -174,7 +174,7 @@ put_lookup(struct buf *b, const struct auth_source *source, const struct auth_ke
 	buf_put_str(b, has_role ? MEMBER : source->query);
 	buf_put_u16(b, 0); /* PostgreSQL infers the type of $1: it may be text, or name */
 	message_end(b, begun);
-	message_bind_text(b, "", names, has_role ? 2 : 1);
+	message_bind_text(b, "", "", names, has_role ? 2 : 1);
 	begun = message_begin(b, 'E');
 	buf_put_str(b, "");
 	buf_put_u32(b, ROWS_MAX);

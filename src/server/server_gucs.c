@@ -52,7 +52,7 @@ server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *al
 	/* Else the statement that makes the settings would begin as the last client's DEFERRABLE transaction, and wait.
 	 */
 	if (srv->gucs != to && srv->tx == 'I' && gucs_get(srv->gucs, "default_transaction_deferrable") != NULL) {
-		message_run(out, "", "", MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
+		message_run(out, "", "", MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", NULL, 0);
 		triples++;
 	}
 	triples += gucs_put_changes(out, srv->gucs, to, always,
@@ -70,8 +70,8 @@ server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 	char text[SEAL_SEED_MAX];
 
 	srv->seed_of = 0;
-	message_run(out, "", "", seal_seed_sql(text, seed));
-	message_run(out, "", "", SEAL_SEED_FORGET);
+	message_run(out, "", "", seal_seed_sql(text, seed), NULL, 0);
+	message_run(out, "", "", SEAL_SEED_FORGET, NULL, 0);
 	message_sync(out);
 	owe_triples(srv, 2);
 	server_owe_sync(srv, OWED_TO_GUCS);

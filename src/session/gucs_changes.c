@@ -33,15 +33,7 @@ struct changes {
 static void
 put_triple(struct changes *ch, const char *sql, const char *const *values, size_t count)
 {
-	size_t begun = message_begin(ch->out, 'P');
-
-	buf_put_str(ch->out, "");
-	buf_put(ch->out, MESSAGE_OURS, strlen(MESSAGE_OURS));
-	buf_put_str(ch->out, sql);
-	buf_put_u16(ch->out, 0);
-	message_end(ch->out, begun);
-	message_bind_text(ch->out, "", values, count);
-	message_execute(ch->out);
+	message_run(ch->out, "", "", sql, values, count);
 	ch->triples++;
 }
 
@@ -50,7 +42,7 @@ put_reset(struct changes *ch, const char *name)
 {
 	struct buf sql = { 0 };
 
-	buf_printf(&sql, "RESET ");
+	buf_printf(&sql, MESSAGE_OURS "RESET ");
 	guc_put_identifier(&sql, name, true);
 	buf_put_u8(&sql, 0);
 	if (buf_ok(&sql))
@@ -108,7 +100,7 @@ put_resets(struct changes *ch, const struct gucs *from, const struct gucs *to, b
 		if (gucs_get(from, identities[i]) != NULL)
 			put_reset(ch, identities[i]);
 	if (is_all)
-		put_triple(ch, "RESET ALL", NULL, 0);
+		put_triple(ch, MESSAGE_OURS "RESET ALL", NULL, 0);
 	for (size_t i = 0; i < gucs_count(from) && !is_all; i++)
 		if (is_left(gucs_at(from, i), to))
 			put_reset(ch, gucs_at(from, i)->name);
@@ -143,7 +135,7 @@ put_encoding(struct changes *ch, const struct gucs *from, const struct gucs *to,
 	const struct guc *s = gucs_find(to, "client_encoding");
 
 	if (s != NULL && is_due(from, s, always, is_all))
-		put_triple(ch, "SELECT pg_catalog.set_config($1, $2, false)",
+		put_triple(ch, MESSAGE_OURS "SELECT pg_catalog.set_config($1, $2, false)",
 			   (const char *const[]){ "client_encoding", s->value }, 2);
 }
 
@@ -154,7 +146,8 @@ put_settings(struct changes *ch, const struct gucs *from, const struct gucs *to,
 	const struct guc *path = gucs_find(to, "search_path");
 	struct assignments a = { .count = 0 };
 
-	buf_printf(&a.sql, "SELECT %s", is_guarded ? "pg_catalog.set_config('exit_on_error', 'on', true), " : "");
+	buf_printf(&a.sql, MESSAGE_OURS "SELECT %s",
+		   is_guarded ? "pg_catalog.set_config('exit_on_error', 'on', true), " : "");
 	if (path != NULL && is_due(from, path, always, is_all)) /* others are found by it */
 		assign(&a, path->name, path->value);
 	for (size_t i = 0; i < gucs_count(to); i++) {

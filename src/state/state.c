@@ -77,7 +77,7 @@ state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, v
 		ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
 	} else
 		x->srv->unnamed_owner = 0;
-	message_run(b, statement, portal, sql);
+	message_run(b, statement, portal, sql, NULL, 0);
 	ledger_push_run(l, to, ref);
 	if (portal[0] != '\0')
 		ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);

@@ -112,7 +112,7 @@ refuse_parse(struct exchange *x)
 	char name[STATEMENT_NAME_MAX];
 
 	statement_special_name(x->env->statements, UNKNOWN_NAME_FULL, name);
-	message_bind_text(&b, name, NULL, 0);
+	message_bind_text(&b, "", name, NULL, 0);
 	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
 	outbox_put(&x->env->to_server, &b);
 	return STEP_SENT;

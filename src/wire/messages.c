@@ -50,18 +50,19 @@ put_field(struct buf *b, uint8_t code, const char *value)
 }
 
 static void
-put_report(struct buf *b, uint8_t type, const char *severity, const struct fail *why)
+put_report(struct buf *b, uint8_t type, const char *severity, const char *sqlstate, const char *text,
+	   const char *detail, const char *hint)
 {
 	size_t begun = message_begin(b, type);
 
 	put_field(b, 'S', severity);
 	put_field(b, 'V', severity);
-	put_field(b, 'C', why->sqlstate);
-	put_field(b, 'M', why->text);
-	if (why->detail[0] != '\0')
-		put_field(b, 'D', why->detail);
-	if (why->hint[0] != '\0')
-		put_field(b, 'H', why->hint);
+	put_field(b, 'C', sqlstate);
+	put_field(b, 'M', text);
+	if (detail[0] != '\0')
+		put_field(b, 'D', detail);
+	if (hint[0] != '\0')
+		put_field(b, 'H', hint);
 	buf_put_u8(b, 0);
 	message_end(b, begun);
 }
@@ -69,7 +70,7 @@ put_report(struct buf *b, uint8_t type, const char *severity, const struct fail 
 void
 message_error(struct buf *b, const char *severity, const struct fail *why)
 {
-	put_report(b, 'E', severity, why);
+	put_report(b, 'E', severity, why->sqlstate, why->text, why->detail, why->hint);
 }
 
 void
@@ -86,20 +87,13 @@ message_hinted(struct buf *b, const uint8_t *message, size_t len, const char *hi
 void
 message_notice(struct buf *b, const char *severity, const struct fail *what)
 {
-	put_report(b, 'N', severity, what);
+	put_report(b, 'N', severity, what->sqlstate, what->text, what->detail, what->hint);
 }
 
 void
 message_notice_text(struct buf *b, const char *text)
 {
-	size_t begun = message_begin(b, 'N');
-
-	put_field(b, 'S', "NOTICE");
-	put_field(b, 'V', "NOTICE");
-	put_field(b, 'C', "00000");
-	put_field(b, 'M', text);
-	buf_put_u8(b, 0);
-	message_end(b, begun);
+	put_report(b, 'N', "NOTICE", "00000", text, "", "");
 }
 
 void
@@ -155,11 +149,11 @@ message_parse(struct buf *b, const char *name, const void *query_and_types, size
 }
 
 void
-message_bind_text(struct buf *b, const char *statement, const char *const *values, size_t count)
+message_bind_text(struct buf *b, const char *portal, const char *statement, const char *const *values, size_t count)
 {
 	size_t begun = message_begin(b, 'B');
 
-	buf_put_str(b, "");
+	buf_put_str(b, portal);
 	buf_put_str(b, statement);
 	buf_put_u16(b, 0);
 	buf_put_u16(b, (uint16_t)count);
@@ -174,13 +168,8 @@ message_bind_text(struct buf *b, const char *statement, const char *const *value
 }
 
 void
-message_execute(struct buf *b)
-{
-	message_put(b, 'E', "\0\0\0\0", 5);
-}
-
-void
-message_run(struct buf *b, const char *statement, const char *portal, const char *sql)
+message_run(struct buf *b, const char *statement, const char *portal, const char *sql, const char *const *values,
+	    size_t count)
 {
 	size_t begun = message_begin(b, 'P');
 
@@ -188,11 +177,7 @@ message_run(struct buf *b, const char *statement, const char *portal, const char
 	buf_put_str(b, sql);
 	buf_put_u16(b, 0);
 	message_end(b, begun);
-	begun = message_begin(b, 'B');
-	buf_put_str(b, portal);
-	buf_put_str(b, statement);
-	buf_put(b, "\0\0\0\0\0\0", 6);
-	message_end(b, begun);
+	message_bind_text(b, portal, statement, values, count);
 	put_named(b, 'E', "", portal, "\0\0\0", 4);
 	if (portal[0] != '\0')
 		put_named(b, 'C', "P", portal, NULL, 0);

@@ -37,12 +37,13 @@ void message_complete(struct buf *b, const char *tag);
 /* --- Messages to servers. --- */
 void message_query(struct buf *b, const char *sql);
 void message_parse(struct buf *b, const char *name, const void *query_and_types, size_t len);
-/* Bind of the unnamed portal to a statement, with parameters in text format; a value NULL is SQL's. */
-void message_bind_text(struct buf *b, const char *statement, const char *const *values, size_t count);
-void message_execute(struct buf *b); /* of the unnamed portal, for all rows */
+/* Bind of a portal to a statement, with parameters in text format; a value NULL is SQL's. */
+void message_bind_text(struct buf *b, const char *portal, const char *statement, const char *const *values,
+		       size_t count);
 void message_close_statement(struct buf *b, const char *name);
-/* Parse, Bind and Execute of this SQL, and Close of the portal if that has a name. */
-void message_run(struct buf *b, const char *statement, const char *portal, const char *sql);
+/* Parse, Bind (as above) and Execute of this SQL, for all rows, and Close of the portal if that has a name. */
+void message_run(struct buf *b, const char *statement, const char *portal, const char *sql, const char *const *values,
+		 size_t count);
 void message_sync(struct buf *b);
 
 /* A message without a body, as bytes and their count: server_write(srv, MESSAGE_BARE("S")). */

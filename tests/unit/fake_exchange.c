@@ -421,7 +421,7 @@ fake_execute(void)
 	struct request m;
 
 	buf_fini(&fake->message);
-	message_execute(&fake->message);
+	message_put(&fake->message, 'E', "\0\0\0\0", 5);
 	m = request_of_message();
 	m.portal = "";
 	return m;

@@ -94,13 +94,13 @@ build_parse(struct buf *b)
 static void
 build_bind(struct buf *b)
 {
-	message_bind_text(b, "s", names, 2);
+	message_bind_text(b, "", "s", names, 2);
 }
 
 static void
-build_execute(struct buf *b)
+build_run(struct buf *b)
 {
-	message_execute(b);
+	message_run(b, "", "", "X", NULL, 0);
 }
 
 static void
@@ -132,7 +132,8 @@ static const struct {
 	{ "an empty query", build_query, BYTES("Q\0\0\0\5\0") },
 	{ "a statement's text and types behind its name", build_parse, BYTES("P\0\0\0\16s\0X\0\0\1\0\0\0\27") },
 	{ "text parameters", build_bind, BYTES("B\0\0\0\30\0s\0\0\0\0\2\0\0\0\1a\0\0\0\2bc\0\0") },
-	{ "all rows of the unnamed portal", build_execute, BYTES("E\0\0\0\11\0\0\0\0\0") },
+	{ "a run, of all rows of the unnamed portal", build_run,
+	  BYTES("P\0\0\0\11\0X\0\0\0B\0\0\0\14\0\0\0\0\0\0\0\0E\0\0\0\11\0\0\0\0\0") },
 	{ "closing a statement, not a portal", build_close, BYTES("C\0\0\0\7Ss\0") },
 	{ "nothing but a head", build_sync, BYTES("S\0\0\0\4") },
 };
@@ -370,7 +371,7 @@ Test(messages, the_names_of_a_bind_may_be_empty)
 	const char *portal, *statement;
 	size_t names_len;
 
-	message_bind_text(&b, "", NULL, 0);
+	message_bind_text(&b, "", "", NULL, 0);
 	cr_assert(fields_bind(b.bytes + FRAME_HEAD_LEN, 2, &portal, &statement, &names_len));
 	cr_expect_str_eq(portal, "");
 	cr_expect_str_eq(statement, "");
