@@ -330,17 +330,6 @@ count(struct database_counters *d, const uint64_t phase_us[static PHASE_COUNT])
 	return sum;
 }
 
-static void
-tell_done(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
-	  const char *event)
-{
-	struct request_report r = { .duration_us = duration_us, .threshold_us = x->settings->slow_query_threshold_us };
-
-	memcpy(r.phase_us, srv->loan.clock.us, sizeof(r.phase_us));
-	describe(x, srv, done, &r);
-	report_send(x, srv, &r, event);
-}
-
 void
 report_config(struct exchange_env *env)
 {
@@ -367,36 +356,41 @@ weight_of(struct exchange_env *env, bool is_slow)
 	return env->queries_each;
 }
 
+/* event: its name in the slow-query log; NULL: it is not for that. weight: see weight_of(). */
 __attribute__((noinline)) static void
-count_query(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
-	    uint32_t weight)
+tell_done(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
+	  const char *event, uint32_t weight)
 {
-	struct request_report r = { .duration_us = duration_us };
+	struct request_report r = { .duration_us = duration_us, .threshold_us = x->settings->slow_query_threshold_us };
 
 	memcpy(r.phase_us, srv->loan.clock.us, sizeof(r.phase_us));
 	describe(x, srv, done, &r);
-	query_reader_add(x->env->queries, &r, weight);
+	if (weight > 0)
+		query_reader_add(x->env->queries, &r, weight);
+	if (event != NULL)
+		report_send(x, srv, &r, event);
 }
 
 /*
- * Reports a request that may get a line in the slow-query log. If PostgreSQL was at it for long, its statement_timeout
- * may be over just behind it: that is told to whoever sends the next message.
+ * Returns what a request is called in the slow-query log; NULL: it is not for that. If PostgreSQL was at it for long,
+ * its statement_timeout may be over just behind it: that is told to whoever sends the next message.
  */
-__attribute__((noinline)) static void
-tell_if_slow(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
+__attribute__((noinline)) static const char *
+event_of(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
 {
 	uint64_t threshold_us = x->settings->slow_query_threshold_us;
 
 	if (srv->loan.clock.us[PHASE_SERVER] + srv->loan.clock.us[PHASE_STREAM] >= GUC_SHORT_LIMIT_US)
 		srv->loan.risk |= WASH_LATE;
 	if (done->is_late && threshold_us != CONFIG_TIME_OFF)
-		tell_done(x, srv, done, duration_us, "query_timeout");
-	else if (duration_us >= threshold_us)
-		tell_done(x, srv, done, duration_us, "slow_query");
-	else if (duration_us >= x->env->config->slow_sample_threshold_us &&
-		 (double)(random_next(&x->env->sample_state) >> 11) / 9007199254740992.0 <
-		     x->env->config->slow_sample_rate) /* one in so many */
-		tell_done(x, srv, done, duration_us, "sampled_query");
+		return "query_timeout";
+	if (duration_us >= threshold_us)
+		return "slow_query";
+	return duration_us >= x->env->config->slow_sample_threshold_us &&
+		       (double)(random_next(&x->env->sample_state) >> 11) / 9007199254740992.0 <
+			   x->env->config->slow_sample_rate /* one in so many */
+		   ? "sampled_query"
+		   : NULL;
 }
 
 static inline void
@@ -407,15 +401,16 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 	uint64_t duration_us = count(d, c->us);
 	bool is_slow = duration_us >= x->settings->slow_query_threshold_us;
 	uint32_t weight = weight_of(x->env, is_slow);
+	const char *event = NULL;
 
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
 	if (is_slow || done->is_late || duration_us >= x->env->looked_at_us) {
 		d->slow_queries += is_slow;
 		d->requests_failed[RF_LIMIT] += done->is_late;
-		tell_if_slow(x, srv, done, duration_us);
+		event = event_of(x, srv, done, duration_us);
 	}
-	if (weight > 0)
-		count_query(x, srv, done, duration_us, weight);
+	if (event != NULL || weight > 0)
+		tell_done(x, srv, done, duration_us, event, weight);
 	memset(c->us, 0, sizeof(c->us)); /* the next one of a pipeline begins */
 }
 
