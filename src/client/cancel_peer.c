@@ -23,7 +23,7 @@ struct passed_cancel {
 	struct client_env *env;
 	uint64_t asker_id; /* it may have left */
 	uint32_t peer_id;
-	struct passed_cancel *next, **to_here; /* in the list of all */
+	LIST_ENTRY(passed_cancel) all;
 };
 
 uint32_t
@@ -55,9 +55,7 @@ on_passed(bool is_confirmed, const char *why, void *arg)
 	if (why != NULL)
 		log_warning(p->env->x.log, "could not pass a cancel request on to peer %u: %s", p->peer_id, why);
 	p->env->passed_cancel_count--;
-	*p->to_here = p->next;
-	if (p->next != NULL)
-		p->next->to_here = p->to_here;
+	LIST_REMOVE(p, all);
 	p->env->x.counters->cancels[is_confirmed ? CR_PASSED_ON : CR_FAILED]++;
 	if (asker != NULL)
 		client_close(asker, NULL); /* as the caller may wait for the end */
@@ -92,14 +90,12 @@ cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t
 	if (env->passed_cancel_count >= PASSED_MAX || cancel_count_passed(env, peer_id) >= PASSED_TO_ONE_MAX ||
 	    (p = malloc(sizeof(*p))) == NULL)
 		return CR_FAILED;
-	*p = (struct passed_cancel){ env, asker->x.waiter.id, peer_id, env->passed_cancels, &env->passed_cancels };
+	*p = (struct passed_cancel){ .env = env, .asker_id = asker->x.waiter.id, .peer_id = peer_id };
 	if (begin_passing(p, pid, secret, len, &peer) < 0) {
 		free(p);
 		return CR_FAILED;
 	}
-	if (p->next != NULL)
-		p->next->to_here = &p->next;
-	env->passed_cancels = p;
+	LIST_INSERT_HEAD(&env->passed_cancels, p, all);
 	env->passed_cancel_count++;
 	return CR_PASSED_ON;
 }
@@ -107,9 +103,10 @@ cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t
 uint32_t
 cancel_count_passed(const struct client_env *env, uint32_t peer_id)
 {
+	const struct passed_cancel *p;
 	uint32_t n = 0;
 
-	for (const struct passed_cancel *p = env->passed_cancels; p != NULL; p = p->next)
+	LIST_FOREACH(p, &env->passed_cancels, all)
 		n += p->peer_id == peer_id;
 	return n;
 }

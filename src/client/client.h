@@ -77,12 +77,11 @@ struct client_env {
 	/* Cancel and console connections do not count as clients. */
 	uint32_t client_count, login_count, cancel_count; /* of this worker */
 	struct cancel_keys *keys; /* shared by all loops */
-	struct passed_cancel *passed_cancels; /* cancel_peer.c: those under way */
+	LIST_HEAD(, passed_cancel) passed_cancels; /* cancel_peer.c: those under way */
 	uint32_t passed_cancel_count;
 	bool is_client_idle_limited;
 	uint64_t watched_us; /* when client_watch() last looked, with the present configuration; 0: never */
 	bool is_memory_short; /* client_memory.c */
-	uint32_t starved_count;
 	void (*on_console_closed)(void *owner, struct client *c);
 	/* On the main worker: c is closed, and counts no more: a drain may be over. Only its address is of use. */
 	void (*on_client_gone)(void *owner, struct client *c);

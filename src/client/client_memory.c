@@ -12,7 +12,6 @@ client_read_short(struct client *c)
 	if (c->x.is_closing || c->x.pending_len <= LARGE)
 		return;
 	c->is_starved = true;
-	c->env->starved_count++;
 	stream_set_reading(&c->x.stream, false);
 }
 
@@ -21,9 +20,6 @@ clients_read_again(struct client_env *env)
 {
 	struct client *c;
 
-	if (env->starved_count == 0)
-		return;
-	env->starved_count = 0;
 	TAILQ_FOREACH(c, &env->clients, all)
 		if (c->is_starved) {
 			c->is_starved = false;
