@@ -2,6 +2,7 @@
 #include "relay/reads_state.h"
 #include "base/text.h"
 #include "listen/listen.h"
+#include "policy/policy_shared.h"
 #include "pool/standby_pools.h"
 #include "state/compiled.h"
 #include "wire/messages.h"
@@ -129,6 +130,45 @@ take_minimum(struct exchange *x, struct client_reads *r)
 	return true;
 }
 
+static uint32_t
+lent_of(const struct pool *pool, uint32_t host)
+{
+	return pool->standby_pools[host] == NULL ? 0 : policy_busy(pool->standby_pools[host]->policy);
+}
+
+/* Returns true if all connections that it may have are lent. */
+static bool
+is_busy(const struct pool *pool, uint32_t host)
+{
+	return pool->standby_pools[host] != NULL &&
+	       lent_of(pool, host) >= pool->standby_pools[host]->settings.pool_size;
+}
+
+/* Returns which of these standbys (bits, by host) has the fewest lent: of several the client's last one (or
+ * CLUSTER_HOSTS), else each id has another one. CLUSTER_HOSTS: there are none. */
+static uint32_t
+least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
+{
+	uint32_t best = CLUSTER_HOSTS, fewest = UINT32_MAX, equal = 0;
+
+	if ((hosts & pool->own_zone) != 0)
+		hosts &= pool->own_zone;
+	/* Mixed, as an application's sessions may come in pairs: one writes, one reads. */
+	id = id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+	for (uint32_t host = 0; host < CLUSTER_HOSTS; host++) {
+		uint32_t lent;
+
+		if ((hosts >> host & 1) == 0 || (lent = lent_of(pool, host)) > fewest)
+			continue;
+		equal = lent < fewest ? 1 : equal + 1;
+		if (lent < fewest || host == last || (best != last && id % equal == 0))
+			best = host;
+		id /= equal;
+		fewest = lent;
+	}
+	return best;
+}
+
 /* Returns one of the standbys that show all that they must, but for those tried (which have no idle server);
  * CLUSTER_HOSTS: there is none. */
 static uint32_t
@@ -147,7 +187,7 @@ choose(const struct exchange *x, struct client_reads *r, const struct cluster_vi
 		*is_later |= c == CAUSALITY_LATER;
 		hosts |= (c == CAUSALITY_NOW ? 1u : 0u) << i;
 	}
-	return reads_least_lent(x->pool, hosts & ~tried, last, x->waiter.id);
+	return least_lent(x->pool, hosts & ~tried, last, x->waiter.id);
 }
 
 static struct server *
@@ -183,7 +223,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 			pool_return(srv, 0, *x->env->now_us);
 			cluster_want(r->cluster, CLUSTER_STANDBYS);
 		}
-		is_connecting |= !reads_is_busy(x->pool, host);
+		is_connecting |= !is_busy(x->pool, host);
 	}
 }
 
@@ -213,8 +253,13 @@ may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 	return w->x->block != EXCHANGE_DUE && !is_fast && reads_is_marked(w, r);
 }
 
-enum walk_result
-reads_route(struct request_walk *w, bool is_fast)
+/*
+ * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: w->lent is one of
+ * a standby, lent to the client, or still NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
+ * is_fast: it is on the fast lane; then WALK_SLOWLY, too: it may be marked, and was not read for that.
+ */
+static enum walk_result
+route(struct request_walk *w, bool is_fast)
 {
 	struct exchange *x = w->x;
 	struct client_reads *r = know(x);
@@ -229,7 +274,7 @@ reads_route(struct request_walk *w, bool is_fast)
 		r->route = ROUTE_OFF;
 		return WALK_ON;
 	}
-	if (is_fast && (reads_is_default(r) || reads_may_begin(w))) /* it has to be read as the slow lane does */
+	if (is_fast && (reads_apply_settings(r) || reads_may_begin(w))) /* it has to be read as the slow lane does */
 		return WALK_SLOWLY;
 	if (r->route == ROUTE_OFF)
 		r->route = ROUTE_UNMARKED;
@@ -257,6 +302,54 @@ reads_route(struct request_walk *w, bool is_fast)
 	}
 	r->catch_until_us = 0;
 	return WALK_ON;
+}
+
+/*
+ * Returns the standbys that may be read from, a bit for each place in the upstream. If no primary answers nobody knows
+ * how far they lag behind one, and they are all there is; if two do, a standby may be that of either.
+ */
+static unsigned
+usable_standbys(struct cluster *c, uint64_t max_lag_us)
+{
+	const struct cluster_view *v = cluster_lock(c);
+	unsigned standbys = 0, near = 0, primaries = 0;
+	bool was_seen = v->history != 0;
+
+	for (uint32_t i = 0; i < v->count; i++) {
+		const struct host_view *h = &v->hosts[i];
+
+		primaries += h->role == HOST_PRIMARY;
+		standbys |= (h->role == HOST_STANDBY ? 1u : 0u) << i;
+		near |= (h->is_proved && !h->is_silent && h->lag_us <= max_lag_us ? 1u : 0u) << i;
+	}
+	cluster_unlock(c);
+	if (primaries == 1)
+		return standbys & near;
+	return primaries == 0 && was_seen ? standbys : 0;
+}
+
+/*
+ * With reads = prefer_standby, each loan of a client that keeps nothing on a server is a standby's, if one is there
+ * that lags by reads_max_lag at most, the one with the fewest loans first. A standby is never waited for: the primary's
+ * line is the only one. Nothing is promised but the lag, and what writes is refused by PostgreSQL.
+ */
+static struct server *
+borrow_preferred(struct exchange *x)
+{
+	struct pool *pool = x->pool;
+	struct server *srv = NULL;
+	unsigned hosts;
+
+	if (x->settings->reads != READS_PREFER_STANDBY || pool->cluster == NULL || x->is_session || x->listen != NULL)
+		return NULL;
+	hosts = usable_standbys(pool->cluster, x->settings->reads_max_lag_us);
+	while (hosts != 0 && srv == NULL) {
+		uint32_t host = least_lent(pool, hosts, CLUSTER_HOSTS, x->waiter.id);
+
+		hosts &= ~(1u << host);
+		srv = pool_borrow_standby(pool, host, &x->waiter, x, *x->env->now_us);
+	}
+	return srv;
 }
 
 /* Returns true if it is not known that srv is of the primary whose history the client knows: it is given back. */
@@ -292,6 +385,20 @@ reads_distrust(struct exchange *x, struct server *srv)
 		return true;
 	r->primary_until_us = 0;
 	return false;
+}
+
+enum walk_result
+reads_choose(struct request_walk *w, bool is_fast)
+{
+	struct exchange *x = w->x;
+	enum walk_result r;
+
+	w->lent = borrow_preferred(x);
+	if (x->settings->reads == READS_MARKED && (r = route(w, is_fast)) != WALK_ON)
+		return r;
+	if (w->lent == NULL)
+		w->lent = pool_borrow(x->pool, &x->waiter, x, *x->env->now_us);
+	return w->lent != NULL && reads_must_wait(x, w->lent) ? WALK_WAIT : WALK_ON;
 }
 
 void

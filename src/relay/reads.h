@@ -58,7 +58,7 @@ reads_of(const struct exchange *x)
 	return x->rare == NULL ? NULL : x->rare->reads;
 }
 
-/* --- reads.c, reads_route.c: which host answers --- */
+/* --- reads.c: which host answers --- */
 /* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or run one: its SQL does not
  * begin with a letter but b or st. */
 static inline bool
@@ -80,7 +80,7 @@ reads_may_begin(const struct request_walk *w)
 }
 
 /*
- * Returns what is known of the client if the message is for the primary, as the last request was, and reads_route() has
+ * Returns what is known of the client if the message is for the primary, as the last request was, and route() has
  * nothing to do; else NULL. The message is on the fast lane, where a Query was scanned, and reads is marked.
  */
 static inline struct client_reads *
@@ -119,7 +119,7 @@ reads_concern(const struct exchange *x)
 }
 
 /* As pool_borrow(), for the client and the message at w->at. WALK_ON: w->lent is a server, or NULL if it has to wait
- * for the primary's; WALK_WAIT, WALK_OVER; and on the fast lane WALK_SLOWLY: see reads_route(). */
+ * for the primary's; WALK_WAIT, WALK_OVER; and on the fast lane WALK_SLOWLY: see route(). */
 static inline enum walk_result
 reads_borrow(struct request_walk *w, bool is_fast)
 {

@@ -6,13 +6,13 @@
 
 #define FORBIDDEN_LOOK_MAX 16384u /* bytes of what follows a BEGIN that are looked into */
 
-void
+bool
 reads_apply_settings(struct client_reads *r)
 {
 	const char *isolation, *min_lsn;
 
 	if (r->gucs == r->x->gucs)
-		return;
+		return r->is_default;
 	gucs_unref(r->gucs);
 	r->gucs = gucs_ref(r->x->gucs);
 	isolation = gucs_get(r->gucs, "default_transaction_isolation");
@@ -24,12 +24,6 @@ reads_apply_settings(struct client_reads *r)
 		r->min_lsn = 0;
 	else if (r->cluster != NULL)
 		r->min_due = cluster_begun(r->cluster) + 1;
-}
-
-bool
-reads_is_default(struct client_reads *r)
-{
-	reads_apply_settings(r);
 	return r->is_default;
 }
 
@@ -158,13 +152,13 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 		return false;
 	if ((v->first == WORD_BEGIN || v->first == WORD_START_TRANSACTION) &&
 	    known_only(&k, gucs_scan_options(x->gucs), sql, len) == KNOWN_BEGIN) {
-		if (k.has_other_mode || !(k.is_read_only || reads_is_default(r)) || len >= sizeof(r->begin))
+		if (k.has_other_mode || !(k.is_read_only || reads_apply_settings(r)) || len >= sizeof(r->begin))
 			return false;
 		memcpy(r->begin, sql, len); /* to be run again elsewhere */
 		r->begin[len] = '\0';
 		x->begin = 0;
 		x->rare->begin = r->begin;
-	} else if (!reads_is_default(r))
+	} else if (!reads_apply_settings(r))
 		return false;
 	if (x->is_session || x->pins != 0 || x->listen != NULL)
 		r->route = ROUTE_TIED;

@@ -5,24 +5,9 @@
 
 #define LAST_VALUE "last_value" /* a sequence's column */
 
-/* --- reads.c --- */
-/*
- * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: w->lent is one of
- * a standby, lent to the client, or still NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
- * is_fast: it is on the fast lane; then WALK_SLOWLY, too: it may be marked, and was not read for that.
- */
-enum walk_result reads_route(struct request_walk *w, bool is_fast);
-
-/* --- reads_route.c --- */
-/* Returns which of these standbys (bits, by host) has the fewest lent: of several the client's last one (or
- * CLUSTER_HOSTS), else each id has another one. CLUSTER_HOSTS: there are none. */
-uint32_t reads_least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id);
-bool reads_is_busy(const struct pool *pool, uint32_t host); /* all connections that it may have are lent */
-
 /* --- reads_marked.c: which requests are marked --- */
-/* Takes over what the client's settings say: is_default, and a new position. */
-void reads_apply_settings(struct client_reads *r);
-bool reads_is_default(struct client_reads *r); /* the same, and returns that */
+/* Takes over what the client's settings say: is_default, and a new position. Returns r->is_default. */
+bool reads_apply_settings(struct client_reads *r);
 /* Returns true if the message, of a client without a server, is marked and may go to a standby, and writes its BEGIN to
  * r->begin. Else r->route says why not, if it is marked. */
 bool reads_is_marked(struct request_walk *w, struct client_reads *r);
