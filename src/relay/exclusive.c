@@ -10,34 +10,20 @@
 
 #include <stdio.h>
 
-/* Writes the database that the SQL needs for itself. Returns false if it is none of these, or not alone in its text. */
-static bool
-read_database(const struct exchange *x, struct request *m, char database[static KNOWN_NAME_MAX])
-{
-	const struct known *k;
-
-	if (!request_has(m, SCAN_DATABASE, 0))
-		return false;
-	k = request_only(x, m);
-	switch ((enum known_kind)k->kind) {
-	case KNOWN_DROP_DATABASE:
-	case KNOWN_RENAME_DATABASE:
-		snprintf(database, KNOWN_NAME_MAX, "%s", k->name);
-		return true;
-	case KNOWN_CREATE_DATABASE: /* PostgreSQL cuts names, too */
-		snprintf(database, KNOWN_NAME_MAX, "%.63s", k->value[0] != '\0' ? k->value : "template1");
-		return true;
-	default:
-		return false;
-	}
-}
-
 enum feature_step
 exclusive_sql(struct exchange *x, struct request *m)
 {
+	const struct known *k;
 	char database[KNOWN_NAME_MAX];
 
-	if (!read_database(x, m, database))
+	if (!request_has(m, SCAN_DATABASE, 0))
+		return STEP_FORWARD;
+	k = request_only(x, m);
+	if (k->kind == KNOWN_DROP_DATABASE || k->kind == KNOWN_RENAME_DATABASE)
+		snprintf(database, sizeof(database), "%s", k->name);
+	else if (k->kind == KNOWN_CREATE_DATABASE) /* PostgreSQL cuts names, too */
+		snprintf(database, sizeof(database), "%.63s", k->value[0] != '\0' ? k->value : "template1");
+	else
 		return STEP_FORWARD;
 	x->env->on_exclusive(x->env->owner, x->pool->target, database,
 			     gucs_is_on(x->pool->welcome, "is_superuser") ? NULL : x->pool->user);
