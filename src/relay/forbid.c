@@ -4,49 +4,23 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#define WORD "pgweir_refuses_"
-
-/* A Parse with its name, its SQL and no types, and a Query: their bodies are shorter than 256 bytes. */
-#define PARSE(name, sql)                                                                                               \
-	(const uint8_t *)&(const struct {                                                                              \
-		uint8_t head[FRAME_HEAD_LEN];                                                                          \
-		char body[sizeof(name) + sizeof(sql)], types[2];                                                       \
-	})                                                                                                             \
-	{                                                                                                              \
-		{ 'P', 0, 0, 0, 4 + sizeof(name) + sizeof(sql) + 2 }, name "\0" sql,                                   \
-		{                                                                                                      \
-			0                                                                                              \
-		}                                                                                                      \
-	}
-#define QUERY(sql)                                                                                                     \
-	(const uint8_t *)&(const struct {                                                                              \
-		uint8_t head[FRAME_HEAD_LEN];                                                                          \
-		char body[sizeof(sql)];                                                                                \
-	})                                                                                                             \
-	{                                                                                                              \
-		{ 'Q', 0, 0, 0, 4 + sizeof(sql) }, sql                                                                 \
-	}
-#define MESSAGES(word) PARSE("", WORD word), PARSE("pgweir_refused", WORD word), QUERY(WORD word)
+#define WORD "pgweir_refuses_" /* and one of forbidden_names: what PostgreSQL is sent as SQL */
 
 static const struct {
-	const char *word; /* what PostgreSQL is sent as SQL */
-	const uint8_t *unnamed, *named, *query;
 	const char *text, *hint;
 } refusals[FORBIDDEN_COUNT] = {
-	[FORBIDDEN_UPDATE] = { WORD "update_without_where", MESSAGES("update_without_where"),
-			       "UPDATE without a WHERE clause is not allowed",
+	[FORBIDDEN_UPDATE] = { "UPDATE without a WHERE clause is not allowed",
 			       "Add a WHERE clause; to change all rows, write WHERE true." },
-	[FORBIDDEN_DELETE] = { WORD "delete_without_where", MESSAGES("delete_without_where"),
-			       "DELETE without a WHERE clause is not allowed",
+	[FORBIDDEN_DELETE] = { "DELETE without a WHERE clause is not allowed",
 			       "Add a WHERE clause; to delete all rows, write WHERE true." },
-	[FORBIDDEN_DDL] = { WORD "ddl", MESSAGES("ddl"), "statements that change the schema are not allowed",
+	[FORBIDDEN_DDL] = { "statements that change the schema are not allowed",
 			    "Run it as a user, or on a database, for which pgweir's setting refuse has no ddl." },
-	[FORBIDDEN_MULTI] = { WORD "multi_statement", MESSAGES("multi_statement"),
-			      "several statements in one query are not allowed",
+	[FORBIDDEN_MULTI] = { "several statements in one query are not allowed",
 			      "Send each statement as a query of its own." },
-	[FORBIDDEN_SIZE] = { WORD "too_long", MESSAGES("too_long"), "a statement this long is not allowed",
+	[FORBIDDEN_SIZE] = { "a statement this long is not allowed",
 			     "pgweir's setting refuse looks at statements up to max_statement_size." },
 };
 
@@ -66,27 +40,35 @@ forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len
 	return what;
 }
 
-void
+bool
 forbid_replace(struct request *m)
 {
-	bool is_query = m->type == 'Q', is_named = !is_query && m->parse.name[0] != '\0';
+	char sql[64] = { 0 }; /* behind its SQL, a Parse has a count of types: 0 */
+	size_t rest_len;
 
-	m->sql = refusals[m->forbidden].word;
-	m->sql_len = strlen(m->sql);
+	snprintf(sql, sizeof(sql) - 2, WORD "%s", forbidden_names[m->forbidden - 1]);
+	m->sql_len = strlen(sql);
+	rest_len = m->sql_len + (m->type == 'Q' ? 1 : 3);
+	if (m->type == 'Q')
+		message_put(&m->instead, 'Q', sql, rest_len);
+	else
+		message_parse(&m->instead, m->parse.name, sql, rest_len);
+	if (!buf_ok(&m->instead)) {
+		buf_fini(&m->instead);
+		return false;
+	}
+	m->message = m->instead.bytes;
+	m->total = m->have = m->instead.len;
+	m->sql = (const char *)m->message + m->total - rest_len;
 	m->own = (struct sql_traits){ .is_plain = true };
 	m->traits = &m->own;
 	m->scan = NULL;
 	m->risk = 0;
 	m->is_taken_apart = false;
-	m->message = is_query	? refusals[m->forbidden].query
-		     : is_named ? refusals[m->forbidden].named
-				: refusals[m->forbidden].unnamed;
-	m->total = m->have = FRAME_HEAD_LEN + (size_t)m->message[FRAME_HEAD_LEN - 1] - 4;
-	if (is_query)
-		return;
-	m->parse.rest = m->message + m->total - (m->sql_len + 3);
-	m->parse.rest_len = m->sql_len + 3;
+	m->parse.rest = (const uint8_t *)m->sql;
+	m->parse.rest_len = rest_len;
 	m->parse.query_len = m->sql_len;
+	return true;
 }
 
 enum forbidden
@@ -98,7 +80,7 @@ forbid_of_error(const struct error_fields *e)
 	    (word = strstr(e->message, WORD)) == NULL)
 		return FORBIDDEN_NOTHING;
 	for (unsigned i = FORBIDDEN_NOTHING + 1; i < FORBIDDEN_COUNT; i++)
-		if (strncmp(word, refusals[i].word, strlen(refusals[i].word)) == 0)
+		if (strncmp(word + strlen(WORD), forbidden_names[i - 1], strlen(forbidden_names[i - 1])) == 0)
 			return (enum forbidden)i;
 	return FORBIDDEN_NOTHING;
 }

@@ -13,8 +13,9 @@
 
 /* Only for a client whose settings have refuse. is_query: it is a Query, else a Parse. */
 enum forbidden forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len);
-/* Makes m, a Query or Parse that is refused, the message that is sent instead; what is static. */
-void forbid_replace(struct request *m);
+/* Makes m, a Query or Parse that is refused, the message that is sent instead: m->instead. Returns false without
+ * memory. */
+bool forbid_replace(struct request *m);
 
 /* Returns what was refused if that is the cause of PostgreSQL's error, else FORBIDDEN_NOTHING. */
 enum forbidden forbid_of_error(const struct error_fields *e);

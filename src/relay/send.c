@@ -186,18 +186,6 @@ send_sync_instead(struct request_walk *w)
 	return WALK_ON;
 }
 
-/* Sends the message, of total bytes, as it lies, or what stands for one that is refused; unless another was sent. */
-static enum walk_result
-send_unless_sent(struct request_walk *w, enum feature_step step, size_t total)
-{
-	if (step == STEP_FORWARD && w->m.forbidden == FORBIDDEN_NOTHING)
-		return walk_forward(w, 0, total);
-	if (step == STEP_FORWARD)
-		outbox_ref(&w->x->env->to_server, w->m.message, w->m.total);
-	walk_drop(w, total);
-	return WALK_ON;
-}
-
 static enum walk_result
 send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
@@ -213,31 +201,36 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		if (x->srv->ledger.intake == INTAKE_SYNC)
 			return send_sync_instead(w);
 	}
-	if (m->forbidden != FORBIDDEN_NOTHING)
-		forbid_replace(m);
-	else if (kind == OWED_QUERY)
+	if (m->forbidden != FORBIDDEN_NOTHING && !forbid_replace(m))
+		return walk_out_of_memory(x);
+	if (m->forbidden == FORBIDDEN_NOTHING && kind == OWED_QUERY)
 		step = statements_deallocate_here(x, m);
-	if (step == STEP_SENT)
-		return send_unless_sent(w, step, total);
+	if (step == STEP_SENT) {
+		walk_drop(w, total);
+		return WALK_ON;
+	}
 	if (step == STEP_FORWARD) {
 		if (kind == OWED_QUERY)
 			widen_traits(w);
 		step = kind == OWED_QUERY ? features_request(x, m) : see_function_call(x);
 	}
-	if (step == STEP_HOLD)
-		return WALK_HOLD;
+	if (step == STEP_FORWARD && m->forbidden != FORBIDDEN_NOTHING)
+		step = STEP_SENT;
 	if (step == STEP_SENT) {
 		statements_simple_query(x, NULL, 0);
 		outbox_put(&x->env->to_server, &m->instead);
 	} else if (step == STEP_FORWARD && kind == OWED_QUERY)
 		statements_simple_query(x, m->sql, m->sql_len);
 	buf_fini(&m->instead);
-	if (step == STEP_FAILED)
-		return walk_out_of_memory(x);
+	if (step == STEP_HOLD || step == STEP_FAILED)
+		return walk_of_step(x, step);
 	walk_push_query(w, kind, m->shown);
 	if (kind == OWED_QUERY)
 		report_text(x->srv, walk_message(w) + FRAME_HEAD_LEN, body_len, f->body_len, true);
-	return send_unless_sent(w, step, total);
+	if (step == STEP_FORWARD)
+		return walk_forward(w, 0, total);
+	walk_drop(w, total);
+	return WALK_ON;
 }
 
 static enum walk_result
@@ -318,26 +311,6 @@ send_bind(struct request_walk *w, const struct frame *f)
 	return walk_forward(w, w->m.used, w->m.total); /* the beginning of it was sent, rewritten */
 }
 
-/* Sends a Parse whose name has come, and whose SQL comes in pieces. */
-static enum walk_result
-send_oversize_parse(struct request_walk *w, const struct frame *f)
-{
-	struct exchange *x = w->x;
-	const char *name = (const char *)walk_message(w) + FRAME_HEAD_LEN;
-	size_t name_len = strlen(name) + 1, total = w->m.total;
-	enum feature_step step = statements_oversize_parse(x, name, name + name_len, request_body_len(&w->m) - name_len,
-							   f->body_len - name_len);
-	enum walk_result r = walk_of_step(x, step);
-
-	if (r != WALK_ON)
-		return r;
-	x->srv->is_synced = false;
-	if (step == STEP_FORWARD)
-		return walk_forward(w, 0, total);
-	walk_drop(w, total); /* another message was sent in its place */
-	return WALK_ON;
-}
-
 /* A malformed message is forwarded: PostgreSQL knows the right error. */
 static enum feature_step
 see_named(struct exchange *x, struct request *m)
@@ -365,39 +338,58 @@ send_forbidden_parse(struct request_walk *w, const struct frame *f)
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	report_text(x->srv, sql, strnlen((const char *)sql, have), f->body_len - name_len, false);
-	forbid_replace(&w->m);
+	if (!forbid_replace(&w->m))
+		return walk_out_of_memory(x);
 	step = features_request(x, &w->m);
+	if (step == STEP_FORWARD) {
+		ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
+		outbox_put(&x->env->to_server, &w->m.instead);
+	}
+	if (step == STEP_SENT) /* by reference */
+		outbox_flush_early(&x->env->to_server);
+	buf_fini(&w->m.instead);
 	if ((r = walk_of_step(x, step)) != WALK_ON)
 		return r;
-	if (step == STEP_FORWARD)
-		ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
 	x->srv->is_synced = false;
-	return send_unless_sent(w, step, total);
+	walk_drop(w, total);
+	return WALK_ON;
 }
 
+/* Sends a Parse whose SQL comes in pieces. */
 static enum walk_result
 send_large_parse(struct request_walk *w, const struct frame *f)
 {
-	size_t have = request_body_len(&w->m);
+	struct exchange *x = w->x;
+	const char *name = (const char *)walk_message(w) + FRAME_HEAD_LEN;
+	size_t have = request_body_len(&w->m), name_len = strnlen(name, have) + 1;
+	enum feature_step step;
+	enum walk_result r;
 
-	if (memchr(walk_message(w) + FRAME_HEAD_LEN, 0, have) == NULL) {
+	if (name_len > have) {
 		if (have == f->body_len)
 			return walk_send_extended(w, f, OWED_PARSE); /* malformed: PostgreSQL knows the right error */
 		if (have > SERVER_CARRY_MAX)
 			return walk_violated(w, "a Parse message with a name longer than pgweir takes", 'P');
 		return WALK_MORE;
 	}
-	if (w->x->settings->forbidden != 0) {
+	if (x->settings->forbidden != 0) {
 		w->m.forbidden = FORBIDDEN_SIZE;
-		w->m.parse.name = (const char *)walk_message(w) + FRAME_HEAD_LEN;
+		w->m.parse.name = name;
 		return send_forbidden_parse(w, f);
 	}
-	if (state_waits_for_sequences(w->x, SCAN_CODE))
+	if (state_waits_for_sequences(x, SCAN_CODE))
 		return WALK_HOLD;
-	if (w->x->srv->is_synced)
-		report_request_begins(w->x, w->x->srv);
-	state_note_run(w->x, state_risk_of_all(w->x));
-	return send_oversize_parse(w, f);
+	if (x->srv->is_synced)
+		report_request_begins(x, x->srv);
+	state_note_run(x, state_risk_of_all(x));
+	step = statements_oversize_parse(x, name, name + name_len, have - name_len, f->body_len - name_len);
+	if ((r = walk_of_step(x, step)) != WALK_ON)
+		return r;
+	x->srv->is_synced = false;
+	if (step == STEP_FORWARD)
+		return walk_forward(w, 0, w->m.total);
+	walk_drop(w, w->m.total); /* another message was sent in its place */
+	return WALK_ON;
 }
 
 static enum owed_kind
