@@ -143,22 +143,12 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 }
 
 static void
-begin_login(struct server *srv)
-{
-	struct fail why;
-
-	if (server_login_begin(srv, &why) < 0)
-		server_login_failed(srv, CF_OTHER, false, &why);
-}
-
-static void
 on_dialled(const struct dial_result *result, void *arg)
 {
 	struct server *srv = arg;
 	uint64_t us = srv->target->connect_timeout_us, spent_us;
 	struct timeval tv;
 	struct fail why;
-	int r;
 
 	*srv->env->now_us = clock_now_us();
 	spent_us = *srv->env->now_us - srv->dialled_us;
@@ -177,11 +167,7 @@ on_dialled(const struct dial_result *result, void *arg)
 		return;
 	}
 	server_step(srv, SE_CONNECTED);
-	r = server_tls_begin(srv, &why);
-	if (r == 0)
-		begin_login(srv);
-	else if (r < 0)
-		server_login_failed(srv, CF_TLS, false, &why);
+	server_tls_begin(srv);
 }
 
 void
@@ -191,7 +177,7 @@ server_tls_done(struct server *srv, const struct fail *failed)
 
 	*srv->env->now_us = clock_now_us();
 	if (failed == NULL) {
-		begin_login(srv);
+		server_login_begin(srv);
 		return;
 	}
 	if (srv->target->tls_use == SERVER_TLS_OPTIONAL) { /* like libpq: tries again without TLS */
@@ -204,20 +190,6 @@ server_tls_done(struct server *srv, const struct fail *failed)
 	fail_set(&why, failed->sqlstate, "TLS with PostgreSQL at %s: %s", srv->address, failed->text);
 	fail_hint(&why, "The mode is that of sslmode in upstream, or of section [tls_server] of pgweir.ini.");
 	server_login_failed(srv, CF_TLS, true, &why);
-}
-
-int
-server_dial_tls_answer(struct server *srv, const uint8_t *p, size_t len)
-{
-	struct fail why;
-	int r = server_tls_answer(srv, p, len, &why);
-
-	if (r < 0)
-		server_login_failed(srv, CF_TLS, p[0] != 'E',
-				    &why); /* an error is not fatal: it may be out of connections just now */
-	else if (r == 1)
-		begin_login(srv);
-	return r;
 }
 
 void

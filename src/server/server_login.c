@@ -98,8 +98,8 @@ send_all(struct server *srv, const struct buf *b, struct fail *why)
 	return fail_memory(why, "a server login");
 }
 
-int
-server_login_begin(struct server *srv, struct fail *why)
+static int
+send_startup(struct server *srv, struct fail *why)
 {
 	struct buf b = { 0 };
 	int r;
@@ -112,6 +112,15 @@ server_login_begin(struct server *srv, struct fail *why)
 	r = send_all(srv, &b, why);
 	buf_fini(&b);
 	return r;
+}
+
+void
+server_login_begin(struct server *srv)
+{
+	struct fail why;
+
+	if (send_startup(srv, &why) < 0)
+		server_login_failed(srv, CF_OTHER, false, &why);
 }
 
 /* The password for this login, in plain text, or NULL. */

@@ -26,8 +26,6 @@ void server_first_host(struct server *srv, uint32_t turn, const struct upstream_
 int server_dial_host(struct server *srv); /* begins to dial the one at host_index; returns -1 without memory */
 void server_forget_secret(struct server *srv); /* wipes what password_command has printed for it */
 void server_on_login_timer(evutil_socket_t fd, short what, void *arg);
-/* Handles bytes while LOGIN, after our SSLRequest: see server_tls_answer, but a failure ends srv. */
-int server_dial_tls_answer(struct server *srv, const uint8_t *p, size_t len);
 /* Handles bytes while LOGIN. Returns how many were used, or -1 if it has ended srv. */
 ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
 
@@ -35,17 +33,17 @@ ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
 void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* a row of the seal's */
 void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way continues without it */
 
-/* server_tls_start.c: of a new connection. Returns 1 if TLS has begun, 0 if there will be none, -1 with *why set. */
-int server_tls_begin(struct server *srv, struct fail *why);
-/* Handles the answer to our SSLRequest. Returns 1: the login follows without TLS, 0: more must come, -1: see *why. */
-int server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why);
+/* server_tls_start.c: of a new connection. The login follows, or server_login_failed(). */
+void server_tls_begin(struct server *srv);
+/* Handles the answer to our SSLRequest. STP_REFUSED_WITH_ERROR: it begins with an error, for the login to handle. */
+void server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len);
 /* server_dial.c: the handshake is over. failed: NULL, or the reason. */
 void server_tls_done(struct server *srv, const struct fail *failed);
 
-/* server_login.c: the login. server_login_begin returns 0, or -1 with *why set. server_login_free abandons the thread's
- * work for it; if that work fails, server_login_failed is called. */
+/* server_login.c: the login. server_login_free abandons the thread's work for it; if that work fails, or the login
+ * can't begin, server_login_failed is called. */
 struct server_login;
-int server_login_begin(struct server *srv, struct fail *why);
+void server_login_begin(struct server *srv);
 void server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 /* Handles one whole message. */
 enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };

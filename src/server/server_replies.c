@@ -591,9 +591,11 @@ process(struct server *srv, const uint8_t *p, size_t len)
 	struct fail why;
 	ssize_t used;
 
-	if (srv->state == SV_LOGIN && srv->tls_phase == STP_ASKED &&
-	    (server_dial_tls_answer(srv, p, len) != 0 || srv->tls_phase != STP_REFUSED_WITH_ERROR))
-		return;
+	if (srv->state == SV_LOGIN && srv->tls_phase == STP_ASKED) {
+		server_tls_answer(srv, p, len);
+		if (srv->tls_phase != STP_REFUSED_WITH_ERROR)
+			return;
+	}
 	if (srv->state == SV_LOGIN) {
 		used = server_dial_login(srv, p, len);
 		if (used < 0)

@@ -43,22 +43,32 @@ shake_hands(struct server *srv, struct fail *why)
 	return handshake_begin(&srv->stream, &set, NULL, 0, why);
 }
 
-int
-server_tls_begin(struct server *srv, struct fail *why)
+void
+server_tls_begin(struct server *srv)
 {
+	struct fail why;
+	int r;
+
 	if (srv->target->tls == NULL || srv->tls_phase == STP_GIVEN_UP ||
-	    srv->target->upstream->hosts[srv->host_index].host[0] == '/')
-		return 0;
+	    srv->target->upstream->hosts[srv->host_index].host[0] == '/') {
+		server_login_begin(srv);
+		return;
+	}
 	if (srv->target->tls_use == SERVER_TLS_DIRECT)
-		return shake_hands(srv, why) < 0 ? -1 : 1;
-	srv->tls_phase = STP_ASKED;
-	if (server_write(srv, startup_ssl_request, sizeof(startup_ssl_request)) < 0)
-		return fail_memory(why, "a TLS session");
-	return 1;
+		r = shake_hands(srv, &why);
+	else {
+		srv->tls_phase = STP_ASKED;
+		r = server_write(srv, startup_ssl_request, sizeof(startup_ssl_request));
+		if (r < 0)
+			fail_memory(&why, "a TLS session");
+	}
+	if (r < 0)
+		server_login_failed(srv, CF_TLS, false, &why);
 }
 
-int
-server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why)
+/* Returns 1: the login follows without TLS, 0: more must come, -1: see *why. */
+static int
+take_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why)
 {
 	switch (bytes[0]) {
 	case 'S':
@@ -86,4 +96,16 @@ server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct f
 	default:
 		return fail_set(why, "08P01", "PostgreSQL at %s sent an unknown answer to SSLRequest", srv->address);
 	}
+}
+
+void
+server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len)
+{
+	struct fail why;
+	int r = take_answer(srv, bytes, len, &why);
+
+	if (r < 0) /* an error is not fatal: it may be out of connections just now */
+		server_login_failed(srv, CF_TLS, bytes[0] != 'E', &why);
+	else if (r == 1)
+		server_login_begin(srv);
 }
