@@ -56,20 +56,15 @@ loss_of_primary(const struct exchange *x, const char *sqlstate)
 	       !gucs_is_on(x->gucs, "default_transaction_read_only");
 }
 
-/* Returns true if the transaction that runs on srv is read-only as the client has begun it so (relay/begin.h): that it
- * can't write says nothing about the server. */
-static bool
-is_read_only_by_choice(const struct exchange *x, const struct server *srv)
-{
-	return srv->tx != 'I' && srv->loan.begun_for != 0 && x->begin != 0 && x->tx_started_us <= srv->loan.lent_us &&
-	       strstr(known_modes[x->begin], "read only") != NULL;
-}
-
-/* Returns true if the error, which srv has sent, says that it is no primary any more. */
+/* Returns true if the error, which srv has sent, says that it is no primary any more. Not if the client has begun the
+ * transaction that runs there as a read-only one (relay/begin.h). */
 static bool
 is_of_lost_primary(const struct exchange *x, const struct server *srv, const char *sqlstate)
 {
-	return loss_of_primary(x, sqlstate) && !is_read_only_by_choice(x, srv);
+	bool is_by_choice = srv->tx != 'I' && srv->loan.begun_for != 0 && x->begin != 0 &&
+			    x->tx_started_us <= srv->loan.lent_us && strstr(known_modes[x->begin], "read only") != NULL;
+
+	return !is_by_choice && loss_of_primary(x, sqlstate);
 }
 
 static bool
