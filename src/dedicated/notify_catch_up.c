@@ -4,6 +4,10 @@
  *
  * PostgreSQL delivers what is due before each ReadyForQuery, so the reply to a Sync proves it. At most one Sync is
  * under way; clients that come meanwhile share the next.
+ *
+ * Listening backends are told of a NOTIFY one by one, so one may have delivered it of which another one is not told
+ * yet, and answers a Sync without it. Where that counts, as a client comes from another connection, the listener
+ * notifies itself instead (notify_conn.c).
  */
 #include "dedicated/notify_state.h"
 #include "base/clock.h"
@@ -29,6 +33,14 @@ notify_catch_up(struct notify_subscriber *subscriber)
 	subscriber->waits = asked != NULL ? &listener->catching_next : &listener->catching;
 	TAILQ_INSERT_TAIL(subscriber->waits, subscriber, wait);
 	return true;
+}
+
+bool
+notify_catch_up_with_others(struct notify_subscriber *subscriber)
+{
+	if (subscriber->listener != NULL)
+		subscriber->listener->is_own_notify_due = true;
+	return notify_catch_up(subscriber);
 }
 
 void

@@ -16,6 +16,7 @@
 
 #define BACKOFF_FIRST_US ((uint64_t)50000)
 #define BACKOFF_MAX_US (5 * US_PER_S)
+#define OWN_CHANNEL "pgweir_catch_up"
 
 static struct notify_listener *
 listener_of(struct dedicated *d)
@@ -43,6 +44,30 @@ notify_conn_is_astray(const struct notify_listener *listener)
 
 /* --- commands --- */
 
+/* Returns true if a client comes to one of them from another process, where it has heard what was notified before. */
+static bool
+has_moved(const struct notify_channels *channels)
+{
+	const struct notify_channel *ch;
+	const struct notify_subscription *m;
+
+	TAILQ_FOREACH(ch, channels, link)
+		TAILQ_FOREACH(m, &ch->waiting, link)
+			if (m->has_moved)
+				return true;
+	return false;
+}
+
+/*
+ * PostgreSQL delivers notifications in the order of commits, and a transaction's own ones before its ReadyForQuery. So
+ * with this one all that were committed earlier have come, whether the backend was told of them already or not.
+ */
+static void
+put_own_notify(struct buf *sql)
+{
+	buf_printf(sql, "%sLISTEN " OWN_CHANNEL "; NOTIFY " OWN_CHANNEL, sql->len == 0 ? "" : "; ");
+}
+
 static void
 put_command(const struct notify_listener *listener, struct buf *b, enum notify_command_kind kind,
 	    const struct notify_channels *channels)
@@ -64,9 +89,16 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 			buf_printf(&sql, "%s%s ", sql.len == 0 ? "" : "; ", kind == NC_LISTEN ? "LISTEN" : "UNLISTEN");
 			guc_put_identifier(&sql, ch->name, false);
 		}
+		if (kind == NC_LISTEN && has_moved(channels))
+			put_own_notify(&sql);
 		break;
-	case NC_GAP_OVER:
 	case NC_CATCH_UP:
+		if (listener->is_own_notify_due) {
+			put_own_notify(&sql);
+			break;
+		}
+		/* fall through */
+	case NC_GAP_OVER:
 	case NC_PING:
 		message_sync(b); /* PostgreSQL delivers what is due before each ReadyForQuery */
 		return;
@@ -83,7 +115,6 @@ static int
 try_send(struct notify_listener *listener, enum notify_command_kind kind, struct notify_channels *channels)
 {
 	struct notify_command *command = calloc(1, sizeof(*command));
-	enum owed_kind owed = kind == NC_SETTING || kind == NC_LISTEN || kind == NC_UNLISTEN ? OWED_QUERY : OWED_SYNC;
 	struct owed_request request = { .started_us = notify_now(listener) };
 	struct buf b = { 0 };
 
@@ -93,7 +124,10 @@ try_send(struct notify_listener *listener, enum notify_command_kind kind, struct
 		free(command);
 		return -1;
 	}
-	ledger_push_request(&listener->conn.srv->ledger, owed, OWED_TO_CLIENT, &request);
+	ledger_push_request(&listener->conn.srv->ledger, b.bytes[0] == 'Q' ? OWED_QUERY : OWED_SYNC, OWED_TO_CLIENT,
+			    &request);
+	if (kind == NC_CATCH_UP)
+		listener->is_own_notify_due = false;
 	command->kind = kind;
 	TAILQ_INIT(&command->channels);
 	if (kind == NC_LISTEN)

@@ -61,6 +61,7 @@ struct notify_subscription {
 	struct notify_channel *channel; /* NULL: it is in none */
 	uint64_t since_us;
 	struct notify_subscriptions *list; /* that it is in, or NULL; the listener's own */
+	bool has_moved; /* its client has listened there in another process; set before it joins, never cleared */
 	bool is_due; /* it is in subscriber->due */
 	TAILQ_ENTRY(notify_subscription) link, due;
 };
@@ -83,6 +84,8 @@ void notify_leave(struct notify_subscription *m); /* fine if it is in none */
  * the connection is lost; an earlier call counts no more. Returns false if there is no connection to wait for.
  */
 bool notify_catch_up(struct notify_subscriber *subscriber);
+/* The same, and what another connection may have got already has arrived here, too. */
+bool notify_catch_up_with_others(struct notify_subscriber *subscriber);
 void notify_catch_up_no_more(struct notify_subscriber *subscriber);
 
 /* For the set of pools: all that this folder keeps beside a pool's own servers. */

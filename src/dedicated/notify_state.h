@@ -61,6 +61,8 @@ struct notify_listener {
 	struct notify_subscribers subscribers, dirty;
 	struct notify_subscribers catching, catching_next,
 	    caught; /* a Sync for them is under way; came later; ops.caught_up is due */
+	bool
+	    is_own_notify_due; /* the next NC_CATCH_UP is no Sync; set by notify_catch_up.c, cleared by notify_conn.c */
 	struct notify_channel *table;
 	struct notify_subscribers turns; /* LISTEN is due for them; the first is next */
 	struct notify_channels leaving; /* UNLISTEN is to be sent */

@@ -62,7 +62,7 @@ void
 listen_transfer_catch_up(struct exchange *x)
 {
 	if (x->listen != NULL && x->listen->table != NULL)
-		notify_catch_up(&x->listen->subscriber);
+		notify_catch_up_with_others(&x->listen->subscriber);
 }
 
 bool

@@ -23,6 +23,7 @@ class Tap:
         self.to_server = bytearray()        # all that went that way, of all connections
         self.keeps_ends = False             # when PostgreSQL ends a connection, pgweir hears its last words, and no end
         self.unanswered = None              # once a connection has sent these bytes, it gets no reply as long as this is set
+        self.untold = None                  # as of a backend that is not told: notifications pass only with the reply to these bytes
         self._stalled_new = False           # new connections are taken, and nothing is ever said
         self._pairs = set()
         self._lock = threading.Lock()
@@ -116,6 +117,8 @@ class _Pair:
         self.far = None
         self.stalled = stalled
         self.is_unanswered = False
+        self.is_told = False                # a reply to tap.untold is on its way
+        self.kept = b""                     # whole notifications, in order
         self.is_cut = self.is_reset = False
 
     def cut(self):
@@ -139,6 +142,9 @@ class _Pair:
                 if self.stalled:
                     time.sleep(0.02)
                     continue
+                if self.kept and (self.tap.untold is None or self.is_told):
+                    self.near.sendall(self.kept)
+                    self.kept = b""
                 for sock in readable:
                     data = sock.recv(65536)
                     if not data:
@@ -149,6 +155,11 @@ class _Pair:
                         self.tap.to_server += data
                         if self.tap.unanswered is not None and self.tap.unanswered in data:
                             self.is_unanswered = True
+                        self.is_told = self.is_told or (self.tap.untold is not None and self.tap.untold in data)
+                    elif self.tap.untold is not None and not self.is_told and data[:1] == b"A":
+                        self.kept, data = self.kept + data, b""     # an idle backend sends them alone
+                    else:
+                        self.is_told = self.is_told and data[-6:-1] != b"Z\0\0\0\5"
                     (self.far if sock is self.near else self.near).sendall(data)
         except OSError:
             pass

@@ -22,7 +22,7 @@ static struct {
 		char channel[64];
 	} members[MEMBERS_MAX];
 	bool is_down; /* nobody can wait for it */
-	unsigned catch_ups;
+	unsigned catch_ups, catch_ups_with_others;
 } listener;
 
 int
@@ -74,6 +74,13 @@ bool
 notify_catch_up(struct notify_subscriber *subscriber)
 {
 	listener.catch_ups++;
+	return !listener.is_down;
+}
+
+bool
+notify_catch_up_with_others(struct notify_subscriber *subscriber)
+{
+	listener.catch_ups_with_others++;
 	return !listener.is_down;
 }
 

@@ -468,3 +468,39 @@ Test(notify_listener, a_late_answer_is_for_nobody_who_has_asked_since)
 	answer_all();
 	cr_expect_eq(neighbour.caught_up, 4);
 }
+
+/* Another connection may have got what this one is not told of yet: only its own NOTIFY proves that it is here. */
+Test(notify_listener, who_moves_between_connections_waits_for_a_notify_of_the_listeners_own)
+{
+	client_begin(&crowd[0], 1);
+	cr_assert(notify_catch_up(&neighbour.subscriber));
+	cr_assert(notify_catch_up_with_others(&crowd[0].subscriber));
+	cr_expect_str_eq(next_request(), "");
+	answer();
+	cr_expect_eq(neighbour.caught_up, 1);
+	cr_expect_eq(crowd[0].caught_up, 0, "a Sync is no answer to it");
+	cr_expect_not_null(strstr(next_request(), "; NOTIFY "));
+	answer();
+	cr_expect_eq(crowd[0].caught_up, 1);
+	cr_assert(notify_catch_up(&neighbour.subscriber));
+	cr_expect_str_eq(next_request(), "", "others wait for no more than before");
+	answer_all();
+	cr_expect_eq(neighbour.caught_up, 2);
+}
+
+Test(notify_listener, who_has_moved_here_listens_behind_all_that_was_notified_before)
+{
+	client_begin(&crowd[0], 1);
+	client_join(&neighbour, "same", 0, 1);
+	cr_expect_null(strstr(next_request(), "NOTIFY"));
+	answer_all();
+	crowd[0].subscriptions[0].has_moved = true;
+	client_join(&crowd[0], "same", 0, 1);
+	cr_expect(has_channel(next_request(), "same0"));
+	cr_expect_not_null(strstr(next_request(), "; NOTIFY "));
+	answer_all();
+	cr_expect_eq(crowd[0].listening, 1);
+	client_join(&neighbour, "same", 1, 1);
+	cr_expect_null(strstr(next_request(), "NOTIFY"));
+	answer_all();
+}

@@ -235,6 +235,30 @@ def test_what_both_processes_have_heard_comes_once(weir, tap):
         assert heard(wire) == "next"
 
 
+def test_what_the_old_process_was_told_of_first_comes_once(weir, tap):
+    """PostgreSQL tells its listening backends of a NOTIFY one by one: the new one's answers a Sync before it is told."""
+    weir.start(pool_size=4)
+    old = weir.process
+    with weir.raw() as wire:
+        wire.query("LISTEN news")
+        tap.untold = b"NOTIFY"
+        weir.configure(upstream=weir.upstream(port=tap.port), pool_size=4)
+        weir.write_config()                                          # for the new process
+        tap.connect_delay = 0.3                                      # its listener comes when the old one stands still
+        weir.restart(wait=False)
+        wait_until(lambda: tap.accepted_count == 1)
+        old.send_signal(signal.SIGSTOP)
+        tap.connect_delay = 0
+        weir.raw().query("LISTEN news")                              # behind the other's: it has been taken
+        weir.postgres.query("NOTIFY news, 'once'")
+        old.send_signal(signal.SIGCONT)
+        assert heard(wire) == "once"
+        assert wire.query("SELECT 1")
+        tap.untold = None
+        weir.postgres.query("NOTIFY news, 'next'")
+        assert heard(wire) == "next"
+
+
 def heard(wire):
     return wire.read_until("A")[-1].body[4:].split(b"\0")[1].decode()
 
