@@ -81,6 +81,8 @@ struct client_env {
 	uint32_t passed_cancel_count;
 	bool is_client_idle_limited;
 	uint64_t watched_us; /* when client_watch() last looked, with the present configuration; 0: never */
+	uint64_t looked_us; /* when clients_end_late() last ran */
+	uint64_t woke_us; /* ... for the first time after its loop had stood still, and had read nothing meanwhile */
 	bool is_memory_short; /* client_memory.c */
 	void (*on_console_closed)(void *owner, struct client *c);
 	/* On the main worker: c is closed, and counts no more: a drain may be over. Only its address is of use. */

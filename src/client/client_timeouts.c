@@ -3,10 +3,11 @@
  * a transaction, idle between transactions; and the end of everything, when pgweir is asked to stop.
  *
  * A client's time counts from its request, whatever pgweir itself sends ahead of it. A request of pgweir's own has
- * OURS_US, not counting the time in which its client does not read what comes before: if its answer does not come in
- * time, its server is given up. A probe of the session is cancelled before, after half of that, or when the client's
- * own time is over: it is to cost no client. A query that is late is cancelled, and its client goes on; client and
- * server end only if PostgreSQL does not react to that, within OURS_US as well.
+ * OURS_US, not counting the time in which its client does not read what comes before, nor that in which the loop stood
+ * still and read nothing: if its answer does not come in time, its server is given up. A probe of the session is
+ * cancelled before, after half of that, or when the client's own time is over: it is to cost no client. A query that is
+ * late is cancelled, and its client goes on; client and server end only if PostgreSQL does not react to that, within
+ * OURS_US as well.
  *
  * All clients are walked only while somebody logs in or an idle limit is set; otherwise only those that hold a server
  * are, through their pools.
@@ -28,6 +29,7 @@
 
 #define OURS_US (5 * US_PER_S)
 #define ENDED_US (1 * US_PER_S)
+#define STANDS_STILL_US (1 * US_PER_S) /* how long a loop has not looked that has stood still */
 #define LATE_AT_ONCE ((size_t)64)
 #define QUERIES_A_TICK 20u /* for SHOW QUERIES: so many in a tenth of a second are all counted ... */
 #define QUERIES_EACH 64u /* ... and beyond them one in so many, for all */
@@ -38,14 +40,21 @@ is_late(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 	return limit_us > 0 && since_us > 0 && now_us > since_us && now_us - since_us >= limit_us;
 }
 
-/* Returns true if the server was not cancelled yet, or has not answered since; false while a cancel is under way. */
+/* Returns true if no answer has come within limit_us. What came while the loop stood still may not be read yet. */
 static bool
-is_deaf(const struct server *srv, uint64_t now_us)
+is_unanswered(const struct client *c, uint64_t now_us, uint64_t since_us, uint64_t limit_us)
+{
+	return is_late(now_us, since_us, limit_us) && is_late(now_us, c->env->woke_us, limit_us);
+}
+
+/* Returns true if its server was not cancelled yet, or has not answered since; false while a cancel is under way. */
+static bool
+is_deaf(const struct client *c, const struct server *srv, uint64_t now_us)
 {
 	const struct loan *loan = &srv->loan;
 
 	return loan->late_since_us == 0 ? !query_timeout_is_cancelling(srv)
-					: is_late(now_us, loan->cancelled_us, OURS_US);
+					: is_unanswered(c, now_us, loan->cancelled_us, OURS_US);
 }
 
 /*
@@ -98,9 +107,9 @@ lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_
 		ours_us = srv->loan.last_done_us;
 	if (ours_us < srv->loan.unread_us)
 		ours_us = srv->loan.unread_us;
-	if (state_may_cancel_probe(&c->x) && is_late(now_us, ours_us, OURS_US / 2))
+	if (state_may_cancel_probe(&c->x) && is_unanswered(c, now_us, ours_us, OURS_US / 2))
 		return LATE_PROBE;
-	return is_late(now_us, ours_us, OURS_US) ? LATE_OURS : LATE_NOT;
+	return is_unanswered(c, now_us, ours_us, OURS_US) ? LATE_OURS : LATE_NOT;
 }
 
 static enum late
@@ -116,7 +125,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 		return LATE_STANDBY;
 	is_served = client_is_served(c, &since_us);
 	if (is_ready && is_served && is_late(now_us, since_us, c->x.settings->query_timeout_us) &&
-	    is_deaf(srv, now_us)) {
+	    is_deaf(c, srv, now_us)) {
 		if (state_may_cancel_probe(&c->x))
 			return LATE_PROBE;
 		if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_PROBE)
@@ -364,6 +373,9 @@ clients_renew_query_budget(struct client_env *env)
 void
 clients_end_late(struct client_env *env, uint64_t now_us)
 {
+	if (now_us - env->looked_us >= STANDS_STILL_US)
+		env->woke_us = now_us;
+	env->looked_us = now_us;
 	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;)
 		end_late_ones(e, now_us);
 }
