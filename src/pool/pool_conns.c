@@ -243,7 +243,8 @@ close_dirty(struct server *srv)
 	server_close(srv);
 }
 
-/* The code may be another one by what a client has run without waiting for the answer. */
+/* The code may be another one by what a client has run without waiting for the answer: others may run that now, while
+ * the rest of the reset takes its time. */
 static void
 note_code_unseen(struct server *srv)
 {
@@ -307,9 +308,9 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 }
 
-const struct server_owner_ops pool_set_owner_ops = { on_ready,		 on_host_failed, on_failed, on_pinged,
-						     pool_code_holds,	 on_clean,	 on_gone,   pool_code_row,
-						     pool_code_answered, on_closed };
+const struct server_owner_ops pool_set_owner_ops = { on_ready,	      on_host_failed,	  on_failed, on_pinged,
+						     pool_code_holds, note_code_unseen,	  on_clean,  on_gone,
+						     pool_code_row,   pool_code_answered, on_closed };
 
 /* --- borrowing --- */
 
