@@ -120,10 +120,12 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 	p->circuit.is_heeding = false; /* this back-off is its own, whatever the circuit makes of it */
 	if (!circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us))
 		policy_forget_failures(p);
+	if (is_fatal && !p->is_paused) {
+		policy_refuse_all(p, why, RF_BACKEND_UNREACHABLE, now_us);
+		return;
+	}
 	policy_reinforce(p, now_us);
-	if (is_fatal && !p->is_paused)
-		policy_refuse_line(p, why, RF_BACKEND_UNREACHABLE);
-	else if (policy_is_hopeless(p, now_us))
+	if (policy_is_hopeless(p, now_us))
 		policy_refuse_impatient(p, why);
 }
 
