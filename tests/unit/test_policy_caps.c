@@ -184,23 +184,23 @@ Test(policy_caps, who_leaves_one_makes_room_there)
 /* Its last attempt fails for good when the back-off of another one is over, so another could be tried for who waits. */
 Test(policy_caps, nobody_gives_up_a_place_for_those_who_have_been_refused)
 {
-	struct grid g;
-	struct fake *f = &g.pools[0], *other = &g.pools[1];
+	struct fake *f, *other;
 
-	grid_init(&g, 0, 0, 3);
+	grid_init(0, 0, 3);
+	f = &g->pools[0];
+	other = &g->pools[1];
 	fake_fill(other, 0, 1);
 	fake_borrow(f, 0);
 	fake_borrow(f, 1);
 	cr_assert_eq(f->opened, 2);
 	fake_failed(f, 0, CF_REFUSED, false);
-	policy_budget_set_limit(g.all, g.worker, 1, f->now);
+	policy_budget_set_limit(g->all, g->worker, 1, f->now);
 	f->now = other->now = f->now + S;
 	fake_failed(f, 1, CF_AUTH, true);
 	cr_expect_eq(f->clients[0].refusals + f->clients[1].refusals, 2);
 	cr_expect_not(policy_is_wanted(other->p));
 	fake_return(other, 0);
 	cr_expect_eq(other->closed, 0);
-	grid_fini(&g);
 }
 
 /* At random: no cap is ever exceeded, and when all give back what they get, everybody gets something in the end. */
