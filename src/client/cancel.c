@@ -33,27 +33,23 @@ enum cancel_phase {
 	CANCEL_OF_OURS_SENT /* that request's reply will show what was hit */
 };
 
-/* A request on its way from the main worker, where its connection is, to the worker that has the client, and back when
- * it is over. Whoever has it reads it; nobody else has a pointer to it. */
-struct transfer_cancel {
-	struct note note;
+/*
+ * Goes from where it was asked for to the worker that has the client, as a note if that is another one, and comes back
+ * when it is over. Whoever has it reads it; nobody else has a pointer to it.
+ */
+struct client_cancel {
+	struct note note; /* must be first */
 	struct client_env *from, *to;
-	uint64_t asker; /* its id: it may go meanwhile; 0: it is in another process */
-	uint64_t far; /* asker is 0: the number of the request there */
+	uint64_t asker; /* the id of the connection to close at its end, if that has not gone; 0: none */
+	uint64_t far; /* its number in the other process that it came to; 0: it came to this one */
 	enum cancel_result result;
 	uint32_t pid;
 	size_t key_len;
 	uint8_t key[CANCEL_SECRET_MAX];
-};
-
-struct client_cancel {
-	struct client_env *env;
-	struct client *asker; /* NULL: nobody waits for its end */
+	/* On the client's worker: */
 	struct client *target; /* NULL: it has gone */
 	struct client_cancel *next; /* the next one for the same target */
 	struct timer again; /* tries it again */
-	struct transfer_cancel *transfer; /* that has brought it; NULL: its connection is on this worker */
-	uint64_t far; /* its number in the other process that it came to; 0: it came to this one */
 	uint32_t meant; /* which request of the target is meant: the number of requests answered before it */
 	uint32_t retries;
 	uint8_t phase; /* enum cancel_phase */
@@ -90,50 +86,39 @@ static void
 close_asker(struct client *asker, enum cancel_result result)
 {
 	asker->env->x.counters->cancels[result]++;
-	asker->cancel = NULL;
 	client_close(asker, NULL);
 }
 
-/* On the main worker: the request is over. */
+/* Where it was asked for: it is over. */
 static void
 come_back(struct note *n, void *owner, bool is_over)
 {
-	struct transfer_cancel *x = (struct transfer_cancel *)((char *)n - offsetof(struct transfer_cancel, note));
-	struct client *asker = is_over ? NULL : client_find_id(x->from, x->asker);
+	struct client_cancel *cancel = (struct client_cancel *)n;
+	struct client_env *env = cancel->from;
+	struct client *asker = is_over || cancel->asker == 0 ? NULL : client_find_id(env, cancel->asker);
 
 	if (asker != NULL && asker->x.state == CL_CANCEL)
-		close_asker(asker, x->result);
+		close_asker(asker, cancel->result);
 	else
-		x->from->x.counters->cancels[x->result]++;
-	if (x->far != 0)
-		x->from->on_far_cancel_over(x->from->x.owner, x->far);
-	OPENSSL_cleanse(x->key, sizeof(x->key));
-	free(x);
+		env->x.counters->cancels[cancel->result]++;
+	if (cancel->far != 0)
+		env->on_far_cancel_over(env->x.owner, cancel->far);
+	OPENSSL_cleanse(cancel->key, sizeof(cancel->key));
+	free(cancel);
 }
 
-static void
-go_back(struct transfer_cancel *x, enum cancel_result result)
-{
-	x->result = result;
-	x->note.read = come_back;
-	inbox_post(x->from->inbox, &x->note);
-}
-
-/* Ends and frees this one alone. */
+/* Ends this one alone, and frees it here or where it came from. */
 static void
 cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 {
 	leave_target(cancel);
 	timer_stop(&cancel->again);
-	if (cancel->asker != NULL)
-		close_asker(cancel->asker, result);
-	else if (cancel->transfer != NULL)
-		go_back(cancel->transfer, result);
+	cancel->result = result;
+	cancel->note.read = come_back;
+	if (cancel->from == cancel->to)
+		come_back(&cancel->note, NULL, false);
 	else
-		cancel->env->x.counters->cancels[result]++;
-	if (cancel->far != 0)
-		cancel->env->on_far_cancel_over(cancel->env->x.owner, cancel->far);
-	free(cancel);
+		inbox_post(cancel->from->inbox, &cancel->note);
 }
 
 void
@@ -148,15 +133,6 @@ cancel_unregister(struct client *c)
 			cancel_finish(cancel, CR_NO_QUERY);
 	}
 	cancel_forget_key(c);
-}
-
-/* The asking connection has gone; its cancel goes on. */
-void
-cancel_free(struct client *c)
-{
-	if (c->cancel != NULL)
-		c->cancel->asker = NULL;
-	c->cancel = NULL;
 }
 
 static void try_cancel(struct client_cancel *cancel);
@@ -176,7 +152,7 @@ on_again(void *arg)
 static int
 call_again(struct client_cancel *cancel, uint64_t us)
 {
-	timer_init(&cancel->again, cancel->env->x.base, cancel->env->x.now_us, on_again, cancel);
+	timer_init(&cancel->again, cancel->to->x.base, cancel->to->x.now_us, on_again, cancel);
 	return timer_try(&cancel->again, us);
 }
 
@@ -311,22 +287,20 @@ try_cancel(struct client_cancel *cancel)
 		send_cancel(cancel, ledger_head(&srv->ledger));
 }
 
-/* Returns a new cancel at the end of its target's list, or NULL without memory. */
-static struct client_cancel *
-make(struct client *target, struct client *asker)
+/* Enters it at the end of its target's list. Returns 0, or -1 without memory. */
+static int
+join(struct client_cancel *cancel, struct client *target)
 {
-	struct client_cancel *cancel = exchange_rare(&target->x) == NULL ? NULL : calloc(1, sizeof(*cancel)), **at;
+	struct client_cancel **at;
 
-	if (cancel == NULL)
-		return NULL;
-	cancel->env = target->env;
-	cancel->asker = asker;
+	if (exchange_rare(&target->x) == NULL)
+		return -1;
 	cancel->target = target;
 	cancel->meant = target->x.requests_done;
 	for (at = &target->x.rare->cancels; *at != NULL; at = &(*at)->next)
 		;
 	*at = cancel;
-	return cancel;
+	return 0;
 }
 
 static bool
@@ -343,22 +317,19 @@ has_enough(const struct client *target)
 static void
 arrive(struct note *n, void *owner, bool is_over)
 {
-	struct transfer_cancel *x = (struct transfer_cancel *)((char *)n - offsetof(struct transfer_cancel, note));
-	struct client *target = is_over ? NULL : cancel_find_key(x->to, x->pid, x->key, x->key_len);
-	struct client_cancel *cancel;
+	struct client_cancel *cancel = (struct client_cancel *)n;
+	struct client_env *env = cancel->to;
+	struct client *target = is_over ? NULL : cancel_find_key(env, cancel->pid, cancel->key, cancel->key_len);
 
-	*x->to->x.now_us = clock_now_us();
+	*env->x.now_us = clock_now_us();
 	if (target == NULL)
-		go_back(x, CR_WRONG_KEY); /* it has just gone */
+		cancel_finish(cancel, CR_WRONG_KEY); /* it has just gone */
 	else if (has_enough(target))
-		go_back(x, CR_SENT);
-	else if ((cancel = make(target, NULL)) == NULL)
-		go_back(x, CR_FAILED);
-	else {
-		cancel->transfer = x;
-		if (first_of(target) == cancel)
-			try_cancel(cancel);
-	}
+		cancel_finish(cancel, CR_SENT);
+	else if (join(cancel, target) < 0)
+		cancel_finish(cancel, CR_FAILED);
+	else if (first_of(target) == cancel)
+		try_cancel(cancel);
 }
 
 void
@@ -370,51 +341,53 @@ cancel_give_up(struct client_env *worker)
 	inbox_take_back(worker->inbox, note_reads, &(note_read *){ arrive }, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
-		((struct transfer_cancel *)((char *)n - offsetof(struct transfer_cancel, note)))->result = CR_FAILED;
+		((struct client_cancel *)n)->result = CR_FAILED;
 		come_back(n, NULL, false);
 	}
 }
 
-/* Either asker or far is 0. Returns 0, or -1 without memory. */
-static int
-begin_on(struct client_env *worker, struct client_env *from, uint64_t asker, uint64_t far, uint32_t pid,
-	 const uint8_t *key, size_t key_len)
+/* Returns a new one, which is to arrive at this worker; NULL without memory. */
+static struct client_cancel *
+make(struct client_env *from, struct client_env *to, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	struct transfer_cancel *x = calloc(1, sizeof(*x));
+	struct client_cancel *cancel = calloc(1, sizeof(*cancel));
 
-	if (x == NULL)
-		return -1;
-	x->note.read = arrive;
-	x->from = from;
-	x->to = worker;
-	x->asker = asker;
-	x->far = far;
-	x->pid = pid;
-	x->key_len = key_len;
-	memcpy(x->key, key, key_len);
-	inbox_post(worker->inbox, &x->note);
-	return 0;
+	if (cancel == NULL)
+		return NULL;
+	cancel->note.read = arrive;
+	cancel->from = from;
+	cancel->to = to;
+	cancel->pid = pid;
+	cancel->key_len = key_len;
+	memcpy(cancel->key, key, key_len);
+	return cancel;
+}
+
+static void
+begin(struct client_cancel *cancel)
+{
+	if (cancel->from == cancel->to)
+		arrive(&cancel->note, NULL, false);
+	else
+		inbox_post(cancel->to->inbox, &cancel->note);
 }
 
 static void
 begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
 	struct client_env *worker = cancel_find_worker(c->env, pid, key, key_len);
-	struct client *target = worker == c->env ? cancel_find_key(worker, pid, key, key_len) : NULL;
+	struct client_cancel *cancel;
 
 	if (worker == NULL && c->env->on_strange_cancel(c->env->x.owner, c, pid, key, key_len))
 		return;
 	if (worker == NULL)
 		close_asker(c, CR_WRONG_KEY);
-	else if (worker != c->env) {
-		if (begin_on(worker, c->env, c->x.waiter.id, 0, pid, key, key_len) < 0)
-			close_asker(c, CR_FAILED);
-	} else if (has_enough(target))
-		close_asker(c, CR_SENT);
-	else if ((c->cancel = make(target, c)) == NULL)
+	else if ((cancel = make(c->env, worker, pid, key, key_len)) == NULL)
 		close_asker(c, CR_FAILED);
-	else if (first_of(target) == c->cancel)
-		try_cancel(c->cancel);
+	else {
+		cancel->asker = c->x.waiter.id;
+		begin(cancel);
+	}
 }
 
 void
@@ -422,18 +395,14 @@ cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const ui
 {
 	bool is_key = key_len == CANCEL_SECRET_SHORT || key_len == CANCEL_SECRET_MAX;
 	struct client_env *worker = is_key ? cancel_find_worker(env, pid, key, key_len) : NULL;
-	struct client *target = worker == env ? cancel_find_key(env, pid, key, key_len) : NULL;
-	struct client_cancel *cancel = target == NULL || has_enough(target) ? NULL : make(target, NULL);
+	struct client_cancel *cancel = worker == NULL ? NULL : make(env, worker, pid, key, key_len);
 
-	if (worker != NULL && worker != env && begin_on(worker, env, 0, number, pid, key, key_len) == 0)
-		return;
 	if (cancel == NULL) {
 		env->on_far_cancel_over(env->x.owner, number);
 		return;
 	}
 	cancel->far = number;
-	if (first_of(target) == cancel)
-		try_cancel(cancel);
+	begin(cancel);
 }
 
 void
@@ -452,7 +421,6 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 	c->env->login_count--;
 	c->env->cancel_count++;
 	exchange_step(&c->x, CE_CANCEL);
-	c->cancel = NULL;
 	if (key_len != CANCEL_SECRET_SHORT && key_len != CANCEL_SECRET_MAX) {
 		close_asker(c, CR_WRONG_KEY);
 		return;
@@ -482,8 +450,12 @@ cancel_later(struct client *target)
 		return 0; /* it is idle */
 	if (has_enough(target))
 		return 0;
-	if ((cancel = make(target, NULL)) == NULL)
+	cancel = calloc(1, sizeof(*cancel));
+	if (cancel == NULL || join(cancel, target) < 0) {
+		free(cancel);
 		return -1;
+	}
+	cancel->from = cancel->to = target->env;
 	cancel->has_looked = true;
 	if (first_of(target) != cancel || call_again(cancel, 0) == 0)
 		return 0;
@@ -499,10 +471,15 @@ cancel_by_pid(struct exchange *asker, uint32_t pid)
 	uint8_t key[CANCEL_SECRET_MAX];
 	size_t len = cancel_secret_of_pid(c, pid, key);
 	struct client_env *worker = len == 0 ? NULL : cancel_find_worker(c->env, pid, key, len);
-	int result = worker == NULL	? -1
-		     : worker == c->env ? cancel_later(cancel_find_key(worker, pid, key, len))
-					: begin_on(worker, c->env, 0, 0, pid, key, len);
+	struct client_cancel *cancel;
+	bool is_begun = false;
 
+	if (worker == c->env)
+		is_begun = cancel_later(cancel_find_key(worker, pid, key, len)) == 0;
+	else if (worker != NULL && (cancel = make(c->env, worker, pid, key, len)) != NULL) {
+		begin(cancel);
+		is_begun = true;
+	}
 	OPENSSL_cleanse(key, sizeof(key));
-	return result == 0;
+	return is_begun;
 }

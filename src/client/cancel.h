@@ -11,7 +11,6 @@ void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, con
 /* On the main worker: this worker does not answer. Requests on their way there that it has not read of are given up. */
 void cancel_give_up(struct client_env *worker);
 void cancel_over(struct client *asker, bool is_known); /* the answer from another process has come */
-void cancel_free(struct client *c);
 void cancel_unregister(struct client *c); /* it goes: its key is forgotten, and what was to cancel it ends */
 /* Soon, from the loop, cancels what the target runs now. Returns 0, or -1 without memory. */
 int cancel_later(struct client *target);

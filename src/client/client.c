@@ -255,8 +255,6 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 		read_to_the_end(c);
 	if (c->x.state == CL_CONSOLE)
 		env->on_console_closed(env->x.owner, c);
-	if (c->x.state == CL_CANCEL)
-		cancel_free(c);
 	lost = relay_leave(&c->x, logged);
 	features_free(&c->x);
 	cancel_unregister(c);

@@ -108,7 +108,6 @@ struct client {
 	union {
 		struct client_login *login;
 		void *console; /* CL_CONSOLE: the console's own */
-		struct client_cancel *cancel;
 	};
 	struct admission_place admission; /* what it counts as */
 	union {
