@@ -50,18 +50,21 @@ is_timed_out(const struct sim *s, const struct server *srv)
 }
 
 /* It has sent a second request behind one that is answered meanwhile: pgweir relays none again if what was sent without
- * a pause has shown something. */
+ * a pause has shown something. The copy ends in the first one if that was answered before all of it was sent. */
 static bool
 has_sent_two(const struct server *srv)
 {
 	const struct request_copy *copy = &srv->loan.sent.copy;
+	bool is_cut = false;
 	unsigned count = 0;
 	struct frame f;
 
 	for (size_t at = 0; frame_whole(copy->bytes + at, copy->len - at, &f);
-	     at += FRAME_HEAD_LEN + (size_t)f.body_len)
-		count += f.type == 'Q' || f.type == 'S';
-	return count > 1;
+	     at += FRAME_HEAD_LEN + (size_t)f.body_len) {
+		is_cut = f.type != 'Q' && f.type != 'S';
+		count += !is_cut;
+	}
+	return count > 1 || is_cut;
 }
 
 /*
