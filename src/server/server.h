@@ -124,7 +124,7 @@ struct server_owner_ops {
 	/* All is washed. Return true to hold it until server_reset_next() finds it free, or its deadline is over; with
 	 * *question set (it is NULL, and outlives srv), that is sent, and its answer is the next time to tell. */
 	bool (*holds)(struct server *srv, const char **question);
-	void (*unseen)(struct server *srv); /* in a reset: a request of the borrower that has gone is over */
+	void (*unseen)(struct server *srv); /* in a reset: a transaction of the borrower that has gone is over */
 	void (*clean)(struct server *srv); /* the reset is over, and it may be returned */
 	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
 	/* The rows of the owner's question (is_whole: body is all of it); at its end returns the next one, or NULL. */

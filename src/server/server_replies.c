@@ -309,7 +309,7 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	if (ended->to == OWED_TO_CLIENT && srv->borrower != NULL) {
 		if (srv->env->ops->request_done(srv, ended))
 			w->run = w->at;
-	} else if (ended->to == OWED_TO_CLIENT && srv->state == SV_RESET)
+	} else if (ended->to == OWED_TO_CLIENT && srv->state == SV_RESET && tx == 'I')
 		srv->env->owner_ops->unseen(srv);
 	else if (ended->to == OWED_TO_PROBE)
 		srv->env->ops->probe_done(srv);

@@ -10,7 +10,7 @@ import pytest
 
 from fakeserver import FakeServer, complete, data_row, error, ready, row_description
 from leftovers import settle
-from rawwire import Wire, WireClosed, bind, describe, errors, execute, message, parse, query, shape, sync
+from rawwire import BEGIN_NOW, Wire, WireClosed, bind, describe, errors, execute, message, parse, query, shape, sync
 from waiting import PATIENCE, SLOWNESS, each, wait_until
 from weir import timed
 
@@ -351,6 +351,44 @@ def test_an_answer_about_code_as_it_was_before_ddl_is_not_believed(weir, fake):
     wait_until(lambda: weir.pool()["sv_idle"] == 2, what="both servers to be idle")
     before = weir.metric("pgweir_pool_seals_total")
     two.query("SELECT 1")
+    wait_until(lambda: weir.metric("pgweir_pool_seals_total") > before, what="a seal")
+
+
+def test_code_of_a_client_that_has_left_counts_once_it_is_committed(weir, fake):
+    """It has sent CREATE TRIGGER and COMMIT, and left. Another server is asked in between, and can't know of the trigger."""
+    may_make, is_committing, may_commit, is_made = (threading.Event() for _ in range(4))
+
+    def answer(conn, kind, body):
+        if body.startswith(b"CREATE TRIGGER"):
+            may_make.wait(PATIENCE)
+            conn.send(complete("CREATE TRIGGER"), ready("T"))
+        elif body.startswith(b"COMMIT"):
+            is_committing.set()
+            may_commit.wait(PATIENCE)
+            is_made.set()
+            conn.is_in_transaction = False
+            conn.send(complete("COMMIT"), ready())
+        elif is_question(kind, body):
+            conn.send(complete("SET"), data_row("r", "t", "r 1 0 trigger t") if is_made.is_set() else b"", complete("SELECT"), ready())
+        else:
+            return False
+        return True
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=2)
+    maker, other = weir.raw(), weir.raw()
+    maker.query(BEGIN_NOW)
+    other.query("SELECT 1")                                 # on the other server
+    maker.send(query("CREATE TRIGGER t"), query("COMMIT"))
+    maker.close()
+    wait_until(lambda: fake.cancels, what="the client to have left")
+    may_make.set()
+    is_committing.wait(PATIENCE)
+    asked = sum(times_asked(fake, number) for number in range(2))
+    wait_until(lambda: other.query("SELECT 1") and sum(times_asked(fake, number) for number in range(2)) > asked, what="another question")
+    may_commit.set()
+    wait_until(lambda: {row["state"] for row in weir.console("SHOW SERVERS")} <= {"idle"}, what="its server to be clean")
+    before = weir.metric("pgweir_pool_seals_total")
+    other.query("SELECT 1 FROM t")
     wait_until(lambda: weir.metric("pgweir_pool_seals_total") > before, what="a seal")
 
 
