@@ -100,7 +100,6 @@ forbid_answer(struct exchange *x, enum forbidden what)
 			    x->pool->database->name, x->pool->user, forbidden_names[what - 1]);
 	fail_hint(&why, "%s", refusals[what].hint);
 	message_error(&b, "ERROR", &why);
-	exchange_answer(x, b.bytes, b.len);
-	buf_fini(&b);
+	exchange_answer_buf(x, &b);
 	return true;
 }

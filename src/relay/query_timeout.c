@@ -83,7 +83,6 @@ query_timeout_answer(struct exchange *x, const struct error_fields *e)
 		return false;
 	late_words(x, LATE_QUERY, *x->env->now_us - loan->late_since_us, &why);
 	message_error(&b, "ERROR", &why);
-	exchange_answer(x, b.bytes, b.len);
-	buf_fini(&b);
+	exchange_answer_buf(x, &b);
 	return true;
 }

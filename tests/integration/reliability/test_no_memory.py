@@ -248,6 +248,16 @@ def commands(weir, number):
             raise
 
 
+def refusals(weir, number):
+    """What is refused never seems to have run."""
+    with logged_in(weir) as wire:
+        for sent in (query("DROP TABLE t"), parse("", "DROP TABLE t") + sync(), parse("one", "DROP TABLE t") + sync()):
+            error, = rawwire.errors(wire.ask(sent))
+            if error.sqlstate != "42501":
+                raise QueryFailed(error)
+        expect(wire, query(f"SELECT {number}"), [[str(number)]])
+
+
 CONVERSATIONS = {
     "plain": (logins, {}, {}),
     "md5": (logins, {}, {"method": "md5"}),
@@ -270,6 +280,7 @@ CONVERSATIONS = {
                 {"method": "scram-sha-256", "auth_query": "SELECT usename, passwd FROM pg_shadow WHERE usename = $1",
                  "auth_user": "postgres", "auth_query_ttl": "0s", "users_file": ""}),
     "commands": (commands, {"database *": {}}, {"password_command": "echo web-secret"}),
+    "refusals": (refusals, {}, {"refuse": "ddl"}),
 }
 
 
