@@ -463,11 +463,11 @@ world_leave(struct world *w)
 	world_settle(w);
 	/*
 	 * What is done to a server whose client has left has limits in time; and who has sent too much while it waits
-	 * for a server is not read before pool_timeout.
+	 * for a server is not read before pool_timeout. A loop that has stood still for a second begins some anew.
 	 */
-	for (int i = 0; i < 8 && !is_over(w->weir); i++) {
+	for (int i = 0; i < 60 && !is_over(w->weir); i++) {
 		fake_behave(&w->fake);
-		world_pass(w, 6 * US_PER_S);
+		world_pass(w, 800 * US_PER_MS);
 	}
 	for (const struct worker *k = w->weir->main_worker; k != NULL && w->weir->stopping.stage != STOP_ENDING;
 	     k = k->next)
