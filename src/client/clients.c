@@ -147,7 +147,8 @@ client_find_id(struct client_env *env, uint64_t id)
 {
 	struct client *c;
 
-	TAILQ_FOREACH(c, &env->clients, all)
+	/* Who asks for a cancel has just come. */
+	TAILQ_FOREACH_REVERSE(c, &env->clients, client_list, all)
 		if (c->x.waiter.id == id)
 			return c;
 	return NULL;

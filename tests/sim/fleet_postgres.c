@@ -68,8 +68,8 @@ postgres_fleet_conn(struct fleet_sim *s, unsigned process)
 	struct backend *b;
 
 	TAILQ_FOREACH_REVERSE(b, &s->pg.backends, backends, link)
-	if (b->is_fleet_conn && b->process == process && b->state != BE_LEAVING)
-		return b;
+		if (b->is_fleet_conn && b->process == process && b->state != BE_LEAVING)
+			return b;
 	return NULL;
 }
 
