@@ -207,12 +207,20 @@ def test_the_line_blames_a_slow_client(weir):
 
 
 def test_pipelines_are_one_line_per_sync(weir):
+    """A busy machine may read several answers at once: the first request has all of the time then, and it is tried again."""
     with weir.start().raw() as wire:
-        wire.send(one_statement("SELECT pg_sleep(0.06)") + one_statement("SELECT pg_sleep(0.07)") + sync() +
-                  one_statement("SELECT 1") + sync() + one_statement("SELECT pg_sleep(0.12)") + sync())
-        wire.read_until("Z", 3)
-    found = lines(weir, 2)
-    assert len(found) == 2 and found[0]["statements"] == 2 and found[1]["statements"] == 1
+        for _ in range(20):
+            before = len(weir.slow_lines())
+            wire.send(one_statement("SELECT pg_sleep(0.06)") + one_statement("SELECT pg_sleep(0.07)") + sync() +
+                      one_statement("SELECT 1") + sync() + one_statement("SELECT pg_sleep(0.12)") + sync())
+            wire.read_until("Z", 3)
+            wire.query("SELECT pg_sleep(0.12) AS last")
+            wait_until(lambda: "AS last" in weir.slow_lines()[before:][-1]["query"])
+            statements = [line["statements"] for line in weir.slow_lines()[before:-1]]
+            assert statements[0] == 2
+            if statements == [2, 1]:
+                break
+    assert statements == [2, 1]
 
 
 def test_errors_carry_their_sqlstate(weir):
