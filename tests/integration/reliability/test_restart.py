@@ -8,7 +8,7 @@ import struct
 import subprocess
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
@@ -209,8 +209,9 @@ def test_a_restart_right_behind_another(weir):
         assert wire.has_nothing_more()
 
 
-def test_what_both_processes_have_heard_comes_once(weir, tap):
-    """However long the new one's listener takes to catch up, and whether the old process is there or not."""
+@contextmanager
+def taken_over(weir, tap):
+    """A client that listens is the new process's, whose listener is behind the tap; the old process stands still."""
     weir.start(pool_size=4)                                          # one part, so one listener for both
     old = weir.process
     with weir.raw() as wire:
@@ -223,6 +224,12 @@ def test_what_both_processes_have_heard_comes_once(weir, tap):
         old.send_signal(signal.SIGSTOP)
         tap.connect_delay = 0
         weir.raw().query("LISTEN news")                              # behind the other's: it has been taken
+        yield wire, old
+
+
+def test_what_both_processes_have_heard_comes_once(weir, tap):
+    """However long the new one's listener takes to catch up, and whether the old process is there or not."""
+    with taken_over(weir, tap) as (wire, old):
         tap.stall()
         weir.postgres.query("NOTIFY news, 'once'")
         old.send_signal(signal.SIGCONT)
@@ -237,19 +244,8 @@ def test_what_both_processes_have_heard_comes_once(weir, tap):
 
 def test_what_the_old_process_was_told_of_first_comes_once(weir, tap):
     """PostgreSQL tells its listening backends of a NOTIFY one by one: the new one's answers a Sync before it is told."""
-    weir.start(pool_size=4)
-    old = weir.process
-    with weir.raw() as wire:
-        wire.query("LISTEN news")
-        tap.untold = b"NOTIFY"
-        weir.configure(upstream=weir.upstream(port=tap.port), pool_size=4)
-        weir.write_config()                                          # for the new process
-        tap.connect_delay = 0.3                                      # its listener comes when the old one stands still
-        weir.restart(wait=False)
-        wait_until(lambda: tap.accepted_count == 1)
-        old.send_signal(signal.SIGSTOP)
-        tap.connect_delay = 0
-        weir.raw().query("LISTEN news")                              # behind the other's: it has been taken
+    tap.untold = b"NOTIFY"
+    with taken_over(weir, tap) as (wire, old):
         weir.postgres.query("NOTIFY news, 'once'")
         old.send_signal(signal.SIGCONT)
         assert heard(wire) == "once"
