@@ -61,10 +61,17 @@ move_waits(struct notify_subscribers *from, struct notify_subscribers *to)
 	TAILQ_CONCAT(to, from, wait);
 }
 
-/* The Sync was answered. */
+/* An error is followed by a ReadyForQuery, too, so whoever waits for no more than a Sync has caught up. */
 void
-notify_caught_up(struct notify_listener *listener)
+notify_caught_up(struct notify_listener *listener, const struct fail *why)
 {
+	struct notify_subscriber *subscriber;
+
+	if (why != NULL)
+		TAILQ_FOREACH(subscriber, &listener->catching, wait) {
+			subscriber->ops->gap(subscriber, why);
+			notify_set_dirty(subscriber, true);
+		}
 	move_waits(&listener->catching, &listener->caught);
 	move_waits(&listener->catching_next, &listener->catching);
 	if (!TAILQ_EMPTY(&listener->catching))

@@ -354,12 +354,12 @@ notify_listener_answered(struct notify_listener *listener, struct notify_command
 			if (!subscriber->has_gap)
 				continue;
 			subscriber->has_gap = false;
-			subscriber->ops->gap(subscriber);
+			subscriber->ops->gap(subscriber, NULL);
 			notify_set_dirty(subscriber, true);
 		}
 		return;
 	case NC_CATCH_UP:
-		notify_caught_up(listener);
+		notify_caught_up(listener, why);
 		return;
 	case NC_UNLISTEN:
 		listener->is_unlisten_sent = false;

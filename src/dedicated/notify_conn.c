@@ -17,6 +17,7 @@
 #define BACKOFF_FIRST_US ((uint64_t)50000)
 #define BACKOFF_MAX_US (5 * US_PER_S)
 #define OWN_CHANNEL "pgweir_catch_up"
+#define OWN_PAYLOAD "pgweir"
 
 static struct notify_listener *
 listener_of(struct dedicated *d)
@@ -44,30 +45,6 @@ notify_conn_is_astray(const struct notify_listener *listener)
 
 /* --- commands --- */
 
-/* Returns true if a client comes to one of them from another process, where it has heard what was notified before. */
-static bool
-has_moved(const struct notify_channels *channels)
-{
-	const struct notify_channel *ch;
-	const struct notify_subscription *m;
-
-	TAILQ_FOREACH(ch, channels, link)
-		TAILQ_FOREACH(m, &ch->waiting, link)
-			if (m->has_moved)
-				return true;
-	return false;
-}
-
-/*
- * PostgreSQL delivers notifications in the order of commits, and a transaction's own ones before its ReadyForQuery. So
- * with this one all that were committed earlier have come, whether the backend was told of them already or not.
- */
-static void
-put_own_notify(struct buf *sql)
-{
-	buf_printf(sql, "%sLISTEN " OWN_CHANNEL "; NOTIFY " OWN_CHANNEL, sql->len == 0 ? "" : "; ");
-}
-
 static void
 put_command(const struct notify_listener *listener, struct buf *b, enum notify_command_kind kind,
 	    const struct notify_channels *channels)
@@ -89,12 +66,13 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 			buf_printf(&sql, "%s%s ", sql.len == 0 ? "" : "; ", kind == NC_LISTEN ? "LISTEN" : "UNLISTEN");
 			guc_put_identifier(&sql, ch->name, false);
 		}
-		if (kind == NC_LISTEN && has_moved(channels))
-			put_own_notify(&sql);
 		break;
 	case NC_CATCH_UP:
 		if (listener->is_own_notify_due) {
-			put_own_notify(&sql);
+			/* PostgreSQL delivers notifications in the order of commits, and a transaction's own ones
+			 * before its ReadyForQuery. So with this one all that were committed earlier have come, whether
+			 * the backend was told of them already or not. */
+			buf_printf(&sql, "LISTEN " OWN_CHANNEL "; NOTIFY " OWN_CHANNEL ", '" OWN_PAYLOAD "'");
 			break;
 		}
 		/* fall through */
@@ -218,11 +196,13 @@ on_error(struct dedicated *d, const struct fail *why)
 static void
 on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 {
+	static const char own[] = OWN_CHANNEL "\0" OWN_PAYLOAD; /* another process's, too */
 	const char *channel = (const char *)message + 9; /* after type, length and PID */
+	bool is_own = len == 9 + sizeof(own) && memcmp(channel, own, sizeof(own)) == 0;
 
 	if (notify_conn_is_astray(listener_of(d)))
 		timer_start(&listener_of(d)->timer, 0); /* which closes it */
-	else if (len > 9 && memchr(channel, 0, len - 9) != NULL)
+	else if (!is_own && len > 9 && memchr(channel, 0, len - 9) != NULL)
 		notify_listener_notified(listener_of(d), channel, message, len);
 }
 

@@ -37,7 +37,8 @@ struct notify_subscription;
 struct notify_subscriber_ops {
 	void (*listening)(struct notify_subscription *m, const struct fail *why); /* why != NULL: it failed */
 	void (*notified)(struct notify_subscription *m, const uint8_t *message, size_t len); /* the whole message */
-	void (*gap)(struct notify_subscriber *subscriber); /* some may have been lost; it listens again now */
+	/* Some may have been lost: the connection was, and is back, or a NOTIFY of the listener's own failed (why). */
+	void (*gap)(struct notify_subscriber *subscriber, const struct fail *why);
 	void (*flush)(struct notify_subscriber *subscriber); /* after notified or gap, at the end of the batch */
 	void (*caught_up)(struct notify_subscriber *subscriber); /* see notify_catch_up */
 };
@@ -61,7 +62,6 @@ struct notify_subscription {
 	struct notify_channel *channel; /* NULL: it is in none */
 	uint64_t since_us;
 	struct notify_subscriptions *list; /* that it is in, or NULL; the listener's own */
-	bool has_moved; /* its client has listened there in another process; set before it joins, never cleared */
 	bool is_due; /* it is in subscriber->due */
 	TAILQ_ENTRY(notify_subscription) link, due;
 };

@@ -100,6 +100,7 @@ bool listen_is_confirmed(const struct exchange *x, bool *is_refused);
  */
 void listen_transfer_catch_up(struct exchange *x);
 bool listen_transfer_waits(const struct exchange *x);
+void listen_drop_queue(struct exchange *x); /* what waits to be sent to the client */
 /* Returns the whole messages that wait to be sent to the client; borrowed. */
 const uint8_t *listen_queued(const struct exchange *x, size_t *len);
 /*

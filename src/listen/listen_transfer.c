@@ -71,6 +71,15 @@ listen_transfer_waits(const struct exchange *x)
 	return x->listen != NULL && x->listen->subscriber.waits != NULL;
 }
 
+void
+listen_drop_queue(struct exchange *x)
+{
+	if (x->listen == NULL)
+		return;
+	buf_fini(&x->listen->queue);
+	x->listen->queue_at = 0;
+}
+
 const uint8_t *
 listen_queued(const struct exchange *x, size_t *len)
 {

@@ -153,16 +153,19 @@ listen_settle_early(struct client_listen *l)
 }
 
 static void
-on_gap(struct notify_subscriber *subscriber)
+on_gap(struct notify_subscriber *subscriber, const struct fail *why)
 {
 	struct client_listen *l = listen_of(subscriber);
 	struct buf b = { 0 };
 	struct fail what;
 
-	if (l->active_count == 0)
+	if (l->active_count == 0 || (why != NULL && l->x->reading != EXCHANGE_IN_TRANSFER))
 		return;
 	fail_set(&what, "01000", "notifications may have been lost");
-	fail_detail(&what, "The connection on which pgweir listens for its clients was lost, and is back.");
+	if (why != NULL)
+		fail_detail(&what, "In a restart of pgweir, PostgreSQL refused a NOTIFY of its own: %s.", why->text);
+	else
+		fail_detail(&what, "The connection on which pgweir listens for its clients was lost, and is back.");
 	fail_hint(&what, "Check whatever the notifications report on, as after a new LISTEN.");
 	message_notice(&b, "WARNING", &what);
 	if (buf_ok(&b) && is_room(l, b.len))

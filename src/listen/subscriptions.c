@@ -79,7 +79,6 @@ join(struct exchange *x, struct subscription *m)
 	if (l->subscriber.listener == NULL &&
 	    notify_attach(x->pool, encoding == NULL ? "" : encoding, &l->subscriber, &listen_subscriber_ops) < 0)
 		return -1;
-	m->at_listener.has_moved = x->reading == EXCHANGE_IN_TRANSFER;
 	return notify_join(&l->subscriber, &m->at_listener, m->name);
 }
 

@@ -23,6 +23,7 @@
 
 enum stage {
 	STAGE_MADE, /* its listener may have to listen first */
+	STAGE_LISTENS, /* its listener does, and catches up */
 	STAGE_TAKEN, /* the old process was told that it is here */
 	STAGE_BACK, /* the old process keeps it: it is to go here */
 	STAGE_OURS, /* the old process has let go of it */
@@ -129,16 +130,26 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 		client_let_go(c);
 }
 
-/* Tells the old process that the client is taken, once its listener, if any, listens on all its channels here. */
+/*
+ * Tells the old process that the client is taken, once its listener, if any, listens on all its channels here, and has
+ * caught up: what came until then, the client gets there.
+ */
 static void
 take_if_confirmed(struct predecessor *p, struct arrival *n)
 {
-	const struct client *c = restart_living(n->client);
+	struct client *c = restart_living(n->client);
 	bool is_refused = false, is_confirmed = c != NULL && listen_is_confirmed(&c->x, &is_refused);
 
-	if (c == NULL || is_refused)
+	if (c == NULL || is_refused) {
 		refuse_arrival(p, n);
-	else if (is_confirmed) {
+		return;
+	}
+	if (is_confirmed && n->stage == STAGE_MADE) {
+		n->stage = STAGE_LISTENS;
+		listen_transfer_catch_up(&c->x);
+	}
+	if (n->stage == STAGE_LISTENS && !listen_transfer_waits(&c->x)) {
+		listen_drop_queue(&c->x);
 		n->stage = STAGE_TAKEN;
 		send_number(p, HANDOVER_TAKEN, n->number, NULL, 0);
 	}
@@ -171,6 +182,7 @@ advance(struct predecessor *p, struct arrival *n)
 
 	switch (n->stage) {
 	case STAGE_MADE:
+	case STAGE_LISTENS:
 		take_if_confirmed(p, n);
 		break;
 	case STAGE_TAKEN:
@@ -274,7 +286,7 @@ restart_arrival_gone(struct restart *r, const struct client *c)
 		if (n->number == 0 || n->client != c)
 			continue;
 		n->client = NULL;
-		if (n->stage == STAGE_MADE)
+		if (n->stage < STAGE_TAKEN)
 			refuse_arrival(p, n);
 		else if (n->stage != STAGE_TAKEN) /* else its YOURS or GONE is still to come */
 			forget_arrival(n);

@@ -23,6 +23,7 @@ class Tap:
         self.to_server = bytearray()        # all that went that way, of all connections
         self.keeps_ends = False             # when PostgreSQL ends a connection, pgweir hears its last words, and no end
         self.unanswered = None              # once a connection has sent these bytes, it gets no reply as long as this is set
+        self.altered = None                 # (bytes, as many others): what pgweir says arrives as something else
         self.untold = None                  # as of a backend that is not told: notifications pass only with the reply to these bytes
         self._stalled_new = False           # new connections are taken, and nothing is ever said
         self._pairs = set()
@@ -155,6 +156,7 @@ class _Pair:
                         self.tap.to_server += data
                         if self.tap.unanswered is not None and self.tap.unanswered in data:
                             self.is_unanswered = True
+                        data = data.replace(*self.tap.altered) if self.tap.altered else data
                         self.is_told = self.is_told or (self.tap.untold is not None and self.tap.untold in data)
                     elif self.tap.untold is not None and not self.is_told and data[:1] == b"A":
                         self.kept, data = self.kept + data, b""     # an idle backend sends them alone

@@ -373,6 +373,23 @@ Test(listen, a_new_channels_notifications_keep_their_place_among_the_others)
 	}
 }
 
+Test(listen, a_client_that_moves_is_warned_if_the_listener_can_not_notify_itself)
+{
+	struct fail why;
+
+	listen_now("LISTEN a", "a", 'I');
+	fake_told();
+	fail_set(&why, "54000", "too many notifications in the NOTIFY queue");
+	listener.subscriber->ops->gap(listener.subscriber, &why);
+	listener.subscriber->ops->flush(listener.subscriber);
+	cr_expect_str_eq(fake_told(), "", "others need no more than that it has caught up");
+	fake->x.reading = EXCHANGE_IN_TRANSFER;
+	listener.subscriber->ops->gap(listener.subscriber, &why);
+	fake->x.reading = EXCHANGE_READS;
+	listener.subscriber->ops->flush(listener.subscriber);
+	cr_expect_str_eq(fake_told(), "N");
+}
+
 Test(listen, ready_for_query_waits_for_what_was_committed_before)
 {
 	listen_now("LISTEN a", "a", 'I');

@@ -104,7 +104,7 @@ log_event(struct log *log, enum log_level level, const struct log_about *about, 
 struct client {
 	struct notify_subscriber subscriber;
 	struct notify_subscription *subscriptions;
-	unsigned count, listening, failed, gaps, caught_up;
+	unsigned count, listening, failed, notified, gaps, caught_up;
 	struct notify_subscription *joins_next; /* as soon as one of its is answered */
 	uint64_t answered_us; /* the last one */
 };
@@ -132,7 +132,13 @@ on_listening(struct notify_subscription *m, const struct fail *why)
 }
 
 static void
-on_gap(struct notify_subscriber *subscriber)
+on_notified(struct notify_subscription *m, const uint8_t *message, size_t len)
+{
+	((struct client *)m->subscriber)->notified++;
+}
+
+static void
+on_gap(struct notify_subscriber *subscriber, const struct fail *why)
 {
 	((struct client *)subscriber)->gaps++;
 }
@@ -149,7 +155,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 }
 
 static const struct notify_subscriber_ops ops = {
-	.listening = on_listening, .gap = on_gap, .flush = on_flush, .caught_up = on_caught_up
+	.listening = on_listening, .notified = on_notified, .gap = on_gap, .flush = on_flush, .caught_up = on_caught_up
 };
 
 static void
@@ -236,7 +242,7 @@ answer(void)
 	listens += count_of(next_request(), "LISTEN ");
 	now_us += count_of(next_request(), "LISTEN ") * LISTEN_US;
 	requests++;
-	if (refused != NULL && has_channel(next_request(), refused)) {
+	if (refused != NULL && (has_channel(next_request(), refused) || strstr(next_request(), refused) != NULL)) {
 		fail_set(&why, "42501", "no");
 		d->ops->error(d, &why);
 	}
@@ -251,6 +257,19 @@ answer_all(void)
 {
 	while (answer())
 		;
+}
+
+/* PostgreSQL notifies. */
+static void
+notification(const char *channel_and_payload, size_t len)
+{
+	struct buf b = { 0 };
+
+	buf_put(&b, "A\0\0\0\0\0\0\0\1", FRAME_HEAD_LEN + 4);
+	buf_put(&b, channel_and_payload, len);
+	listener()->conn.ops->notification(&listener()->conn, b.bytes, b.len);
+	listener()->conn.ops->batch_end(&listener()->conn);
+	buf_fini(&b);
 }
 
 static void
@@ -488,19 +507,34 @@ Test(notify_listener, who_moves_between_connections_waits_for_a_notify_of_the_li
 	cr_expect_eq(neighbour.caught_up, 2);
 }
 
-Test(notify_listener, who_has_moved_here_listens_behind_all_that_was_notified_before)
+/* As where PostgreSQL's queue of notifications is full. */
+Test(notify_listener, a_refused_notify_of_the_listeners_own_is_a_gap_for_who_waited_for_it)
 {
 	client_begin(&crowd[0], 1);
-	client_join(&neighbour, "same", 0, 1);
-	cr_expect_null(strstr(next_request(), "NOTIFY"));
-	answer_all();
-	crowd[0].subscriptions[0].has_moved = true;
 	client_join(&crowd[0], "same", 0, 1);
-	cr_expect(has_channel(next_request(), "same0"));
-	cr_expect_not_null(strstr(next_request(), "; NOTIFY "));
 	answer_all();
-	cr_expect_eq(crowd[0].listening, 1);
-	client_join(&neighbour, "same", 1, 1);
-	cr_expect_null(strstr(next_request(), "NOTIFY"));
+	refused = "; NOTIFY ";
+	cr_assert(notify_catch_up_with_others(&crowd[0].subscriber));
+	cr_assert(notify_catch_up(&neighbour.subscriber));
 	answer_all();
+	cr_expect_eq(crowd[0].caught_up, 1);
+	cr_expect_eq(crowd[0].gaps, 1);
+	cr_expect_eq(crowd[0].failed, 0, "it goes on listening");
+	cr_expect_eq(neighbour.caught_up, 1);
+	cr_expect_eq(neighbour.gaps, 0);
+	cr_expect_str_eq(next_request(), "");
+}
+
+/* A client listens to the channel that the listener notifies itself on. */
+Test(notify_listener, the_listeners_own_notifications_are_nobody_elses)
+{
+	static const char own[] = "pgweir_catch_up\0pgweir", theirs[] = "pgweir_catch_up\0";
+
+	client_begin(&crowd[0], 1);
+	cr_assert_eq(notify_join(&crowd[0].subscriber, &crowd[0].subscriptions[0], "pgweir_catch_up"), 0);
+	answer_all();
+	notification(own, sizeof(own));
+	cr_expect_eq(crowd[0].notified, 0);
+	notification(theirs, sizeof(theirs));
+	cr_expect_eq(crowd[0].notified, 1);
 }

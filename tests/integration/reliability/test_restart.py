@@ -255,6 +255,17 @@ def test_what_the_old_process_was_told_of_first_comes_once(weir, tap):
         assert heard(wire) == "next"
 
 
+def test_a_full_queue_of_notifications_keeps_nobody(weir, tap):
+    """PostgreSQL refuses every NOTIFY of pgweir's: the client listens all the same, in the new process."""
+    tap.altered = (b"NOTIFY pgweir_", b"NOTIFX pgweir_")
+    with taken_over(weir, tap) as (wire, old):
+        old.send_signal(signal.SIGCONT)
+        wait_until(lambda: old.poll() == 0, what="the old process to end")
+        weir.postgres.query("NOTIFY news, 'next'")
+        assert heard(wire) == "next"
+        assert wire.query("SELECT 1")
+
+
 def heard(wire):
     return wire.read_until("A")[-1].body[4:].split(b"\0")[1].decode()
 
