@@ -310,6 +310,25 @@ login_done(struct server *srv)
 	srv->login = NULL;
 }
 
+/*
+ * A PostgreSQL that could not start a process for the connection says so as before 7.4: a line of text behind the E
+ * (report_fork_failure_to_client()). Like one with too many connections, it may be able to later.
+ */
+static void
+malformed(struct server *srv, const uint8_t *bytes, size_t len)
+{
+	bool is_line = bytes[0] == 'E' && bytes[1] >= ' ';
+	const uint8_t *end = memchr(bytes, '\n', len);
+	struct fail why;
+
+	if (is_line)
+		fail_set(&why, "53300", "PostgreSQL at %s refused user \"%s\": %.*s", srv->address, srv->target->user,
+			 (int)((end != NULL ? end : bytes + len) - bytes - 1), bytes + 1);
+	else
+		fail_set(&why, "08P01", "PostgreSQL at %s sent a malformed message during login", srv->address);
+	server_login_failed(srv, is_line ? CF_TOO_MANY : CF_OTHER, !is_line, &why);
+}
+
 /* Handles all whole messages of a login. Returns the bytes used, or -1 if srv was closed or dials another host. */
 ssize_t
 server_dial_login(struct server *srv, const uint8_t *p, size_t len)
@@ -344,8 +363,7 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 			continue;
 		}
 		if (r == FRAME_BAD || f.body_len > SERVER_CARRY_MAX - FRAME_HEAD_LEN) {
-			fail_set(&why, "08P01", "PostgreSQL at %s sent a malformed message during login", srv->address);
-			server_login_failed(srv, CF_OTHER, true, &why);
+			malformed(srv, p + at, len - at);
 			return -1;
 		}
 		if (len - at < FRAME_HEAD_LEN + (size_t)f.body_len)

@@ -447,12 +447,15 @@ def test_an_odd_login_is_still_a_login(weir, fake, script):
         assert wire.extended("SELECT 1") == [["fake"]]
 
 
-def test_too_many_connections_at_the_server(weir, fake):
-    """The second and later logins are refused with 53300: everybody is served by the one there is."""
+@pytest.mark.parametrize("refusal", [error("53300", "sorry, too many clients already", "FATAL"),
+                                     b"Ecould not fork new process for connection: Cannot allocate memory\n\0"],
+                         ids=["connections", "processes"])
+def test_too_many_connections_at_the_server(weir, fake, refusal):
+    """The second and later logins are refused: everybody is served by the one there is."""
     def script(conn):
         conn.read_startup()
         if len([c for c in fake.open_connections() if c.startup]) > 1:
-            conn.send(error("53300", "sorry, too many clients already", "FATAL"))
+            conn.send(refusal)
             return
         conn.send(auth(0), conn.welcome())
         conn.serve()
@@ -464,6 +467,7 @@ def test_too_many_connections_at_the_server(weir, fake):
         for wire in wires:
             assert shape(wire.read_until("Z")) == "T D C:SELECT 1 Z:I"
     assert len(fake.logins()) < 30, "the server is hammered"
+    assert "malformed" not in weir.log()
 
 
 @pytest.mark.parametrize("sqlstate, text, told", [("53300", "sorry, too many clients", ("53300", "08001", "08004")),
