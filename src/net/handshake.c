@@ -193,7 +193,7 @@ handshake_event(struct stream *s)
 		return;
 	}
 	if (n <= 0) {
-		fail_set(&why, "08006", "the connection was closed during the TLS handshake");
+		fail_set(&why, "08001", "the connection was closed during the TLS handshake");
 		failed(h, &why);
 		return;
 	}

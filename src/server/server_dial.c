@@ -174,6 +174,7 @@ void
 server_tls_done(struct server *srv, const struct fail *failed)
 {
 	struct fail why;
+	bool is_fatal;
 
 	*srv->env->now_us = clock_now_us();
 	if (failed == NULL) {
@@ -189,7 +190,9 @@ server_tls_done(struct server *srv, const struct fail *failed)
 	}
 	fail_set(&why, failed->sqlstate, "TLS with PostgreSQL at %s: %s", srv->address, failed->text);
 	fail_hint(&why, "The mode is that of sslmode in upstream, or of section [tls_server] of pgweir.ini.");
-	server_login_failed(srv, CF_TLS, true, &why);
+	/* Another attempt may end otherwise: the connection was lost, or there was no thread or memory. */
+	is_fatal = strcmp(why.sqlstate, "08001") != 0 && strncmp(why.sqlstate, "53", 2) != 0;
+	server_login_failed(srv, CF_TLS, is_fatal, &why);
 }
 
 void

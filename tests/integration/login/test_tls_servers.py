@@ -386,6 +386,24 @@ def test_other_answers(weir, tls_server, sslmode, answer, words):
         weir.connect()
 
 
+def test_a_server_that_stops_during_the_handshake_is_waited_for(weir, tls_server):
+    """As one that stops during the login is."""
+    handshakes = []
+
+    def before(conn):
+        handshakes.append(conn)
+        conn.send(b"S")
+        if len(handshakes) == 1:
+            conn.read_bytes(5)              # the beginning of pgweir's
+            raise Gone("stopped")
+
+    server = tls_server(before=before)
+    weir.start(None, f"host=localhost port={server.port} sslmode=require", on_outage="hold")
+    with weir.raw() as wire:
+        assert wire.query("SELECT 1") == [["fake"]]
+    assert len(handshakes) > 1
+
+
 def test_prefer_goes_on_in_the_clear_after_a_failed_handshake(weir, fake):
     """Like libpq: a server whose TLS is broken, but that would do without."""
     tries = []
