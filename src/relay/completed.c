@@ -120,9 +120,9 @@ complete_rarer(struct exchange *x, struct server *srv)
 	return listen_complete(x, tag);
 }
 
-/* Keeps the tag and its zero byte. Most are copied as two words, which overlap. */
+/* Keeps the tag's text and its zero byte. Most are copied as two words, which overlap. */
 static inline void
-keep_tag(struct loan *loan, const char *text, size_t len)
+keep_tag_text(struct loan *loan, const char *text, size_t len)
 {
 	if (len >= 7 && len < 16) {
 		memcpy(loan->tag_text, text, 8);
@@ -133,7 +133,6 @@ keep_tag(struct loan *loan, const char *text, size_t len)
 		memcpy(loan->tag_text, text, kept);
 		loan->tag_text[kept] = '\0';
 	}
-	loan->tag = tag_read(text);
 }
 
 __attribute__((noinline)) static bool
@@ -142,7 +141,8 @@ completed_otherwise(struct server *srv, const char *text, size_t len)
 	struct exchange *x = srv->borrower;
 	struct loan *loan = &srv->loan;
 
-	keep_tag(loan, text, len);
+	keep_tag_text(loan, text, len);
+	loan->tag = tag_read(text);
 	if (loan->commit.is_on)
 		commit_check_completed(x, loan->tag);
 	/* Nothing here depends on the commonest commands. */
@@ -163,12 +163,13 @@ bool
 relay_completed(struct server *srv, const char *text, size_t len)
 {
 	const struct exchange *x = srv->borrower;
-	const struct loan *loan = &srv->loan;
+	struct loan *loan = &srv->loan;
 
 	/* A SELECT that concerns nobody needs no more than this, and no call. */
 	if (is_select(text) && len >= 7 && len < 16 && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) == 0 &&
 	    !loan->commit.is_on && x->listen == NULL) {
-		keep_tag(&srv->loan, text, len);
+		keep_tag_text(loan, text, len);
+		loan->tag = tag_read("SELECT");
 		return false;
 	}
 	return completed_otherwise(srv, text, len);
