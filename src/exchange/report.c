@@ -424,7 +424,7 @@ is_over(const struct exchange *x, const struct server *srv)
 	       x->state != CL_RETRYING && (srv->ledger.count == 0 || !ledger_owes_client(&srv->ledger, &since_us));
 }
 
-inline void
+__attribute__((always_inline)) inline void
 report_flushed(struct exchange *x, struct server *srv)
 {
 	struct exchange_env *env = x->env;

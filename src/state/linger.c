@@ -132,7 +132,7 @@ watch(const struct exchange *x)
 		timer_start(&env->linger_timer, LOOK_US);
 }
 
-bool
+__attribute__((noinline)) bool
 state_lingers(struct exchange *x)
 {
 	struct server *srv = x->srv;

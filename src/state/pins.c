@@ -151,7 +151,7 @@ state_set_pins(struct exchange *x, unsigned pins)
 		refuse_pins(x);
 }
 
-bool
+__attribute__((noinline)) bool
 state_set_pin(struct exchange *x, enum pin_reason reason, bool is_set)
 {
 	unsigned others = x->pins & ~(1u << reason);
