@@ -133,16 +133,6 @@ is_like(const struct scanned_sql *k, const char *sql, size_t len)
 	}
 }
 
-/* Returns SQL that is kept and like this, or NULL. */
-static struct scanned_sql *
-find(struct scan_memory_set *set, uint64_t hash, unsigned options, const char *sql, size_t len)
-{
-	for (struct scanned_sql *k = set->places; k < set->places + SCAN_MEMORY_PLACES; k++)
-		if (k->hash == hash && k->options == options && is_like(k, sql, len))
-			return k;
-	return NULL;
-}
-
 static struct scanned_sql *
 keep(struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned options,
      const struct scan_literals *literals, size_t len)
@@ -187,12 +177,21 @@ scan_and_keep(struct scan_memory_set *set, struct scan *s, uint64_t hash, unsign
 	return keep(set, s, hash, options, &literals, len);
 }
 
-struct scanned_sql *
-scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+static struct scanned_sql *
+recall(struct scan *s, struct scanned_sql *k)
 {
-	size_t hashed_len = len <= SHORT_LEN ? len : beginning_of(sql, len < HASHED_MAX ? len : HASHED_MAX);
+	s->flags = k->flags;
+	s->hints = k->hints;
+	s->first = k->first;
+	s->name_count = 0;
+	return k;
+}
+
+__attribute__((noinline)) static struct scanned_sql *
+remembered_by_beginning(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+{
+	size_t hashed_len = len < SCAN_MEMORY_SHORTEST ? len : beginning_of(sql, len < HASHED_MAX ? len : HASHED_MAX);
 	struct scan_memory_set *set;
-	struct scanned_sql *k;
 	uint64_t hash;
 
 	if (hashed_len < SCAN_MEMORY_SHORTEST) {
@@ -201,11 +200,26 @@ scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const c
 	}
 	hash = hash_of(options, sql, hashed_len);
 	set = &m->sets[(hash >> 32) % SCAN_MEMORY_SETS];
-	if ((k = find(set, hash, options, sql, len)) == NULL)
-		return scan_and_keep(set, s, hash, options, sql, len);
-	s->flags = k->flags;
-	s->hints = k->hints;
-	s->first = k->first;
-	s->name_count = 0;
-	return k;
+	for (struct scanned_sql *k = set->places; k < set->places + SCAN_MEMORY_PLACES; k++)
+		if (k->hash == hash && k->options == options && is_like(k, sql, len))
+			return recall(s, k);
+	return scan_and_keep(set, s, hash, options, sql, len);
+}
+
+struct scanned_sql *
+scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+{
+	struct scan_memory_set *set;
+	uint64_t hash;
+
+	if (len < SCAN_MEMORY_SHORTEST || len > SHORT_LEN)
+		return remembered_by_beginning(m, s, options, sql, len);
+	/* BEGIN, COMMIT and the like are found without a call. */
+	hash = hash_of(options, sql, len);
+	set = &m->sets[(hash >> 32) % SCAN_MEMORY_SETS];
+	for (struct scanned_sql *k = set->places; k < set->places + SCAN_MEMORY_PLACES; k++)
+		if (k->hash == hash && k->options == options && k->literals == 0 && k->parts[0] == len &&
+		    is_same(sql, k->sql, len))
+			return recall(s, k);
+	return scan_and_keep(set, s, hash, options, sql, len);
 }
