@@ -86,10 +86,7 @@ settled_named(struct server *srv, const struct owed *o, struct client_statement 
 			n->describing = DESCRIBING_NOT;
 		n->is_proven |= how == OWED_ANSWERED;
 		break;
-	case OWED_BIND:
-		n->is_proven |= how == OWED_ANSWERED;
-		break;
-	default:
+	default: /* a Bind that was not answered */
 		break;
 	}
 	s = statements_of(srv);
@@ -104,8 +101,8 @@ settled_named(struct server *srv, const struct owed *o, struct client_statement 
 							     : FAILED_NO_USE;
 }
 
-void
-statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
+__attribute__((noinline)) static void
+settled_otherwise(struct server *srv, const struct owed *o, enum owed_end how)
 {
 	uintptr_t ref = (uintptr_t)o->ref;
 	void *p = (void *)(ref & ~(uintptr_t)REF_MASK);
@@ -122,6 +119,19 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 		settled_named(srv, o, p, how);
 		break;
 	}
+}
+
+void
+statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
+{
+	struct client_statement *n = o->ref; /* a Bind's is REF_NAMED */
+
+	if (o->kind != OWED_BIND || how != OWED_ANSWERED) {
+		settled_otherwise(srv, o, how);
+		return;
+	}
+	n->is_proven = true;
+	client_statement_unref(n);
 }
 
 /* Replaces the quoted name from..to in an error by name. */
