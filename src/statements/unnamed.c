@@ -40,7 +40,7 @@ push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref
 	ledger_push(&x->srv->ledger, kind, to, ref);
 }
 
-static void
+static inline void
 push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
 {
 	state_note_run(x, state_risk_of(x, st));
@@ -54,19 +54,12 @@ push_unnamed_close(struct exchange *x, enum owed_to to)
 	outbox_copy(&x->env->to_server, "C\0\0\0\6S", 7);
 }
 
-enum feature_step
-unnamed_ensure(struct exchange *x)
+__attribute__((noinline)) static enum feature_step
+make_unnamed_there(struct exchange *x)
 {
-	struct client_statements *s = statements_own(x);
+	struct client_statements *s = x->statements;
 	struct server *srv = x->srv;
 
-	if (s == NULL)
-		return STEP_FAILED;
-	/* A change before an earlier Sync may be skipped, and the message at hand not. */
-	if (s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no)
-		return STEP_HOLD;
-	if (is_unnamed_there(x))
-		return STEP_SENT;
 	if (s->token == 0)
 		s->token = ++x->env->last_token;
 	s->unnamed_kind = UNNAMED_STORED; /* an oversize one is gone with its server */
@@ -81,6 +74,19 @@ unnamed_ensure(struct exchange *x)
 	}
 	srv->unnamed_owner = s->token;
 	return STEP_SENT;
+}
+
+inline enum feature_step
+unnamed_ensure(struct exchange *x)
+{
+	const struct client_statements *s = statements_own(x);
+
+	if (s == NULL)
+		return STEP_FAILED;
+	/* A change before an earlier Sync may be skipped, and the message at hand not. */
+	if (s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no)
+		return STEP_HOLD;
+	return is_unnamed_there(x) ? STEP_SENT : make_unnamed_there(x);
 }
 
 enum feature_step
