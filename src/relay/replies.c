@@ -294,7 +294,7 @@ on_batch_end(struct server *srv)
 	}
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
-	if (!query_timeout_is_cancelling(srv)) /* else this comes once more when it is over */
+	if (!query_timeout_is_cancelling(srv) && srv->loan.end != LOAN_END_TOLD) /* else when it is over, or never */
 		resume_waiting(x, srv);
 	relay_try_release(x);
 	if (is_first && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)
