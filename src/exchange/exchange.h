@@ -317,6 +317,19 @@ exchange_is_followed(const struct exchange *x)
 	return !x->is_session && x->settings->session_state != SESSION_ALLOW;
 }
 
+/*
+ * MAY_CLOSE bool f(struct exchange *x, ...): the call may close the client, or take its server away. f returns false if
+ * it has: its caller must not follow x->srv then.
+ */
+#define MAY_CLOSE __attribute__((warn_unused_result))
+
+/* Says at a call of a MAY_CLOSE function that its caller uses neither the client nor its server after the call. */
+static inline void
+exchange_left(bool is_here)
+{
+	(void)is_here;
+}
+
 /* There is no memory for something that must be done: closes the client and its server. */
 void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
 /*

@@ -324,5 +324,5 @@ state_probe_done(struct server *srv)
 	state_forget_before(s);
 	buf_fini(&s->rows);
 	free(f);
-	state_set_pins(x, pins);
+	exchange_left(state_set_pins(x, pins));
 }

@@ -200,9 +200,9 @@ settle_and_ask(struct exchange *x)
 		if (s->unresolved == 0) /* else the next question is about them, too */
 			state_drop_names(s);
 		state_forget_before(s);
-		if (s->is_tainted || s->is_name_lost)
-			state_set_pins(x, x->pins | 1u << PIN_SESSION_SET);
-		return x->pins == 0 && !x->is_closing && !state_keeps(x);
+		if ((s->is_tainted || s->is_name_lost) && !state_set_pins(x, x->pins | 1u << PIN_SESSION_SET))
+			return false;
+		return x->pins == 0 && !state_keeps(x);
 	}
 	if (state_ask(x, parts) < 0)
 		exchange_out_of_memory(x);

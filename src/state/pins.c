@@ -134,7 +134,7 @@ log_pins(struct exchange *x, unsigned added)
 		  x->srv->id, state_pin_reasons(x, reasons, sizeof(reasons)), others);
 }
 
-void
+bool
 state_set_pins(struct exchange *x, unsigned pins)
 {
 	unsigned added = pins & ~(unsigned)x->pins;
@@ -149,6 +149,7 @@ state_set_pins(struct exchange *x, unsigned pins)
 	}
 	if (pins != 0 && x->settings->session_state == SESSION_ERROR)
 		refuse_pins(x);
+	return !x->is_closing && x->srv != NULL;
 }
 
 __attribute__((noinline)) bool
@@ -156,9 +157,8 @@ state_set_pin(struct exchange *x, enum pin_reason reason, bool is_set)
 {
 	unsigned others = x->pins & ~(1u << reason);
 
-	if (state_own(x) == NULL)
-		exchange_out_of_memory(x);
-	else
-		state_set_pins(x, others | (unsigned)is_set << reason);
-	return !x->is_closing && x->srv != NULL;
+	if (state_own(x) != NULL)
+		return state_set_pins(x, others | (unsigned)is_set << reason);
+	exchange_out_of_memory(x);
+	return false;
 }

@@ -154,9 +154,10 @@ void state_may_be_followed(struct exchange *x, uint32_t flags);
 void state_used_sequence(struct exchange *x, uint32_t flags);
 
 /* state/pins.c */
-/* Sets or removes one. Returns false if the client has no server any more, or is closed. */
-bool state_set_pin(struct exchange *x, enum pin_reason reason, bool is_set);
-void state_set_pins(struct exchange *x, unsigned pins); /* 1 << enum pin_reason: all that hold now; may close x */
+/* Sets or removes one pin. Returns false if the client has no server any more, or is closed. */
+MAY_CLOSE bool state_set_pin(struct exchange *x, enum pin_reason reason, bool is_set);
+/* The same for all that hold now; pins: 1 << enum pin_reason. */
+MAY_CLOSE bool state_set_pins(struct exchange *x, unsigned pins);
 
 /* state/ask.c */
 /* Returns what to ask for (enum probe_part) after SQL with these flags. */

@@ -561,6 +561,18 @@ Test(state, pins_that_are_not_allowed_end_the_session)
 	fake->x.srv = &fake->srv;
 }
 
+Test(state, a_pin_that_no_question_is_asked_about_ends_the_session_too)
+{
+	struct fail why;
+
+	fake->pool.settings.session_state = SESSION_ERROR;
+	cr_expect_not(run("LOAD 'auto_explain'"));
+	cr_expect(state_is_refused(&fake->x, &why));
+	cr_expect_eq(cleaned, 1);
+	cr_expect_null(fake->x.srv);
+	fake->x.srv = &fake->srv;
+}
+
 Test(state, what_is_audited)
 {
 	run("SET a.b = 'c'");

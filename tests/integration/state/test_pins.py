@@ -196,6 +196,44 @@ def test_error_answers_a_request_that_was_held_meanwhile(weir):
             assert client.read().sqlstate == "0A000"
 
 
+REFUSED = {                         # what pins, for each reason; behind it another request waits already
+    "session_set": query("LOAD 'plpgsql'"),
+    "session_set of a name": query("SELECT U&\"!0073et_config\" UESCAPE '!' ('app.tenant', '7', false)"),
+    "temp_table": query("CREATE TEMP TABLE kept (a int)"),
+    "advisory_lock": query("SELECT pg_advisory_lock(4711)"),
+    "cursor": query("DECLARE held CURSOR WITH HOLD FOR SELECT 1"),
+    "statement": query("PREPARE kept AS SELECT 1"),
+    "listen": query("DO $$ BEGIN EXECUTE 'LISTEN kept'; END $$"),
+    "long_statement": parse("s", "SELECT 'long' -- " + "x" * 2000) + sync(),
+}
+
+
+@pytest.mark.parametrize("waiting", [False, True], ids=["others idle", "others wait"])
+@pytest.mark.parametrize("reason", REFUSED)
+def test_error_refuses_each_reason_to_pin(weir, reason, waiting):
+    """The request itself is answered; the next one is refused; the server is another client's with nothing on it."""
+    weir.users["postgres"] = "x"
+    weir.start(session_state="error", pool_size=1, max_overflow=0, max_statement_size="1KiB")
+    with weir.raw(user="postgres") as client, weir.raw(user="postgres") as other:
+        backend = other.value("SELECT pg_backend_pid()")
+        other.query("SELECT 1")
+        client.send(REFUSED[reason])
+        if waiting:
+            other.send(query("SELECT 2"))
+        assert not rawwire.errors(client.read_until("Z"))
+        if waiting:
+            assert rawwire.texts(other.read_until("Z")) == [["2"]]
+        client.send(query("SELECT 1"))
+        refused = client.read()
+        assert refused.sqlstate == "0A000" and reason.split()[0] in refused.error["M"]
+        client.wait_closed()
+        assert other.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0"
+        assert other.query("SELECT name FROM pg_prepared_statements WHERE from_sql UNION SELECT name FROM pg_cursors "
+                           "WHERE name = 'held' UNION SELECT pg_listening_channels() UNION SELECT to_regclass('pg_temp.kept')::text "
+                           "WHERE to_regclass('pg_temp.kept') IS NOT NULL") == []
+        assert (other.value("SELECT pg_backend_pid()") == backend) == (reason != "session_set")  # no wash unloads a library
+
+
 def test_allow_looks_at_nothing(weir):
     weir.start(session_state="allow", pool_size=1, max_overflow=0)
     first, second = session(weir), session(weir)
