@@ -126,7 +126,7 @@ is_plain_loan(const struct loan *l)
 {
 	return l->end == LOAN_GOES_ON && l->standby == 0 && l->begun_for == 0 && l->risk == 0 && l->suspected == 0 &&
 	       l->settled == 0 && l->followed.by == FOLLOWED_BY_NOTHING && l->behind == NOTHING_BEHIND &&
-	       !l->is_unsuited && !l->announces_ready && !l->watches_tags && !l->commit.is_on && l->ddl == DDL_NONE &&
+	       !l->is_unsuited && !l->announces_ready && !l->commit.is_on && l->ddl == DDL_NONE &&
 	       l->code == CODE_AS_BEFORE && l->sqlstate[0] == '\0' && l->late_since_us == 0;
 }
 

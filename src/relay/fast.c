@@ -297,6 +297,7 @@ walk_fast(struct request_walk *w)
 											      : walk_messages(w);
 	w->len = len; /* reads_is_free() may have made it less */
 	if (w->at > begun) {
+		assert(r == WALK_OVER || x->srv->gucs == x->gucs); /* what was sent runs under its client's settings */
 		x->has_run = true;
 		x->has_caught_up = false;
 	}

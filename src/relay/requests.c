@@ -246,8 +246,10 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	size_t at = w->at, total = x->env->to_server.total;
+	bool begins = x->srv->is_synced && walk_runs(f->type);
 	enum walk_result r = walk_linked(w, f);
 
+	assert(r != WALK_ON || !begins || x->srv == NULL || walk_has_settings(x));
 	if (r != WALK_HOLD)
 		x->has_caught_up = false;
 	if (r != WALK_OVER && w->at > at)

@@ -447,16 +447,24 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 	return walk_forward(w, 0, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
-/* Replays settings at most once per message, even if the message is held and handled again. */
-static int
+/*
+ * A message that runs something comes next. The client has kept its server since a RESET or DISCARD ALL ran, so the
+ * server's settings may not be the client's any more: they are replayed as soon as nothing is owed. Replays settings at
+ * most once per message, even if the message is held and handled again.
+ */
+static enum walk_result
 catch_up(struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	if (x->replication != 0 || x->has_caught_up || srv->ledger.count > 0 || !srv->is_synced || srv->tx == 'E')
-		return 0;
+	if (srv->ledger.count == 0 && x->session != NULL && state_ends_discard(x))
+		return WALK_HOLD;
+	if (srv->ledger.count > 0)
+		return walk_has_settings(x) ? WALK_ON : WALK_HOLD;
+	if (srv->gucs == x->gucs || x->replication != 0 || x->has_caught_up || !srv->is_synced || srv->tx == 'E')
+		return WALK_ON;
 	x->has_caught_up = true;
-	return state_replay(x);
+	return state_replay(x) < 0 ? walk_out_of_memory(x) : WALK_ON;
 }
 
 static enum walk_result
@@ -492,6 +500,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	struct loan *loan = &x->srv->loan;
+	enum walk_result r;
 
 	x->has_run = true;
 	/* PostgreSQL ends a connection that sends others within COPY IN, but runs them if that has failed meanwhile. */
@@ -508,8 +517,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 			return WALK_HOLD;
 		loan->behind = NOTHING_BEHIND;
 	}
-	/* The client has kept its server since a RESET ran: the server's settings are not the client's any more. */
-	if (x->srv->gucs != x->gucs && catch_up(x) < 0)
-		return walk_out_of_memory(x);
+	if ((x->srv->gucs != x->gucs || x->session != NULL) && walk_runs(f->type) && (r = catch_up(x)) != WALK_ON)
+		return r;
 	return send_frame(w, f);
 }

@@ -110,6 +110,22 @@ enum walk_result walk_read_bind(struct request_walk *w); /* the names of a Bind,
 /* For a client with a server, after walk_read_request(); see features.c. */
 enum walk_result walk_linked(struct request_walk *w, const struct frame *f);
 
+/* Returns true if messages of this type run something, or prepare it. */
+static inline bool
+walk_runs(uint8_t type)
+{
+	return strchr("SHdcf", type) == NULL;
+}
+
+/* Returns true if what is sent now, at the beginning of a request, runs under the settings of its client; also where
+ * nobody follows them, in a block that has failed, and if they were replayed and PostgreSQL spells one otherwise. */
+static inline bool
+walk_has_settings(const struct exchange *x)
+{
+	return x->srv->gucs == x->gucs || x->has_caught_up || x->srv->tx == 'E' || x->replication != 0 ||
+	       !(x->is_session || exchange_is_followed(x));
+}
+
 /* Sends the message as it lies; all of it has come. */
 static inline enum walk_result
 walk_forward_whole(struct request_walk *w, size_t total)

@@ -160,8 +160,7 @@ struct loan {
 	 * standby_pools.c. */
 	uint8_t standby;
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
-	bool announces_ready; /* see server_ops.request_done; set by listen_linked(), cleared by loan_begin() */
-	bool watches_tags; /* see server_ops.complete; set by state_note_all(), cleared by reset.c */
+	bool announces_ready; /* see server_ops.request_done; set by listen.c, reset.c, cleared by loan_begin() */
 	/* These matter when the transaction is over: side by side, as every request asks. */
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */

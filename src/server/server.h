@@ -87,9 +87,8 @@ struct server_ops {
 	 * Return true to swallow it: the borrower was answered in another way. */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	/* A CommandComplete for the borrower; a terminator follows tag's len bytes. With srv->loan.watches_tags all
-	 * before it was passed already. Return true (only for an UNLISTEN) to swallow it: the borrower has its answer.
-	 */
+	/* A CommandComplete for the borrower; a terminator follows tag's len bytes. Return true (only for an UNLISTEN)
+	 * to swallow it: the borrower has its answer. */
 	bool (*complete)(struct server *srv, const char *tag, size_t len);
 	/* A ParameterStatus. Return true to swallow it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);

@@ -245,7 +245,7 @@ inspect_complete(struct walk *w, struct reply *r)
 		srv->loan.code = CODE_MADE; /* of a client that has not waited for it */
 	if (!r->is_passed)
 		return;
-	if (srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be swallowed */
+	if (tag[0] == 'U' && tag[1] == 'N') /* UNLISTEN may be swallowed */
 		pass_run(w);
 	r->is_passed = !srv->env->ops->complete(srv, tag, r->body_len - 1);
 }
@@ -411,13 +411,13 @@ take_ready(struct walk *w, uint32_t plain_kind, const uint8_t *body, size_t len)
 	return true;
 }
 
-/* Not where the borrower may answer something ahead of the CommandComplete, or in its place: see inspect_complete(). */
+/* Not where the borrower may answer something in place of the CommandComplete: see inspect_complete(). */
 static bool
 take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 {
 	struct server *srv = w->srv;
 
-	if (len <= 2 || tag[len - 1] != 0 || srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N') ||
+	if (len <= 2 || tag[len - 1] != 0 || (tag[0] == 'U' && tag[1] == 'N') ||
 	    !ledger_take_plain(&srv->ledger, plain_kind, 'C'))
 		return false;
 	srv->env->ops->complete(srv, tag, len - 1);

@@ -196,7 +196,6 @@ state_note_all(struct exchange *x, const struct known_text *text)
 		if (x->srv->ledger.count > 0)
 			return STEP_HOLD;
 		x->session->discard = DISCARD_SENT;
-		x->srv->loan.watches_tags = true;
 		return STEP_FORWARD;
 	}
 	if (!exchange_is_followed(x))

@@ -8,6 +8,7 @@
 #include "state/state_state.h"
 #include "state/compiled.h"
 #include "state/linger.h"
+#include "state/state.h"
 #include "wire/fields.h"
 #include "wire/messages.h"
 
@@ -258,10 +259,12 @@ state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 enum feature_step
 state_audit_parse(struct exchange *x, struct request *m)
 {
-	if (x->is_session) {
-		state_audit(x, m->traits->flags);
-		x->srv->loan.has_run = true; /* to read a constant may run the check of a domain */
-	}
+	if (!x->is_session)
+		return STEP_FORWARD;
+	state_audit(x, m->traits->flags);
+	x->srv->loan.has_run = true; /* to read a constant may run the check of a domain */
+	if (request_begins_with(m, WORD_DISCARD) && state_own(x) != NULL)
+		x->session->passed_flags |= m->traits->flags;
 	return STEP_FORWARD;
 }
 
@@ -408,6 +411,11 @@ state_bind(struct exchange *x, struct request *m)
 		return flags != 0 && exchange_is_followed(x) ? state_suspect(x, flags, NULL) : STEP_FORWARD;
 	if (state_own(x) == NULL)
 		return STEP_FAILED;
+	if (portal[0] != '\0' && m->traits->first == WORD_DISCARD) { /* of its Execute the portal alone is known */
+		if (x->srv->ledger.count > 0)
+			return STEP_HOLD;
+		x->session->discard = DISCARD_SENT;
+	}
 	state_audit(x, flags);
 	suspect_meanwhile(x, flags | ((flags & SCAN_SETTING) != 0 ? flags_of_values(body, len) : 0));
 	if ((flags & ~(uint32_t)SCAN_UNNAMED) != 0) {
@@ -464,9 +472,27 @@ bool
 state_holds(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
+	const struct ledger *l = &x->srv->ledger;
 
+	if (l->count == 0)
+		return false;
+	if (x->is_session && s->passed_flags != 0 && ledger_at(l, l->count - 1)->kind == OWED_EXECUTE)
+		return true; /* it may run a DISCARD ALL */
 	/* Behind a probe: it may find a RESET, after which startup values are set first; and it may be cancelled. */
-	return x->srv->ledger.count > 0 && (s->discard == DISCARD_SENT || s->parts != 0 || state_must_ask_first(x));
+	return s->discard != DISCARD_NOT || s->parts != 0 || state_must_ask_first(x);
+}
+
+bool
+state_ends_discard(struct exchange *x)
+{
+	if (x->session->discard == DISCARD_SYNCED)
+		state_request_done(x);
+	if (x->session->discard != DISCARD_DONE)
+		return false;
+	server_owe_sync(x->srv, OWED_TO_GUCS);
+	outbox_copy(&x->env->to_server, "S\0\0\0\4", 5);
+	x->session->discard = DISCARD_SYNCED;
+	return true;
 }
 
 /* --- the fast lane --- */

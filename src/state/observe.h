@@ -33,6 +33,9 @@ enum feature_step state_before_execute(struct exchange *x, struct request *m);
 void state_after_execute(struct exchange *x, const char *portal);
 void state_function_call(struct exchange *x);
 bool state_holds(const struct exchange *x); /* returns true if nothing may be sent now */
+/* Nothing is owed, and a message that runs something comes next. Returns true if it must wait: a DISCARD ALL has run in
+ * the same request, and is ended by a Sync of pgweir's, which was sent. */
+bool state_ends_discard(struct exchange *x);
 /* SQL may have reset what the client began with: PostgreSQL is asked before the client's next request is sent. */
 bool state_must_ask_first(const struct exchange *x);
 

@@ -4,8 +4,9 @@
  *
  * PostgreSQL resets to the values that the server connection began with, which are not the client's. So the client's
  * values are set again right behind: in the same simple Query (whose further results are hidden), behind the same
- * Execute, or, for DISCARD ALL, which must be alone in its Query, before the client's next message. ParameterStatus
- * messages in between are hidden.
+ * Execute, or, for DISCARD ALL, which must be alone in its Query, before the client's next message, which waits for
+ * the end of its request: only there PostgreSQL reports all that it has reset. ParameterStatus messages in between are
+ * hidden.
  */
 #include "state/state.h"
 #include "state/state_state.h"
@@ -214,17 +215,15 @@ void
 state_discarded(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	struct client_session *s = x->session;
+	struct client_session *s = state_own(x);
 
-	if (state_become(x, state_startup_gucs(x)) < 0 || server_forget_session(srv) < 0) {
+	if (s == NULL || server_forget_session(srv) < 0) {
 		exchange_spoil(x);
 		return;
 	}
-	srv->loan.watches_tags = false;
+	srv->loan.announces_ready = true;
 	srv->loan.suspected &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
 	x->pins = 0;
-	if (s == NULL)
-		return;
 	s->discard = DISCARD_DONE;
 	s->unresolved = 0;
 	s->is_name_lost = false;
@@ -237,12 +236,12 @@ state_request_failed(struct exchange *x)
 {
 	if (x->session->discard == DISCARD_SENT)
 		x->session->discard = DISCARD_NOT; /* what is reported from now on is passed */
-	x->srv->loan.watches_tags = false;
 }
 
 void
 state_request_done(struct exchange *x)
 {
+	if (x->session->discard >= DISCARD_DONE && state_become(x, state_startup_gucs(x)) < 0)
+		exchange_spoil(x);
 	x->session->discard = DISCARD_NOT;
-	x->srv->loan.watches_tags = false;
 }

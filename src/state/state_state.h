@@ -44,11 +44,13 @@ struct effect {
 	char *name, *value; /* owned; NULL if it has none */
 };
 
-/* DISCARD ALL. Until its ReadyForQuery, reports of settings that get their startup value are hidden. */
+/* DISCARD ALL. Until its ReadyForQuery, reports of settings that get their startup value are hidden, and nothing is
+ * sent while a reply is owed. */
 enum discard_phase {
 	DISCARD_NOT,
-	DISCARD_SENT, /* nothing is sent behind it */
-	DISCARD_DONE /* by a statement that was foreseen, or not: in a portal that has a name */
+	DISCARD_SENT,
+	DISCARD_DONE, /* by a statement that was foreseen, or not: its SQL was too long to be read at once */
+	DISCARD_SYNCED /* the client goes on without a Sync, so pgweir has sent one: PostgreSQL reports at its end */
 };
 
 struct client_session {
@@ -62,7 +64,7 @@ struct client_session {
 	/* SQL that comes in pieces */
 	struct scan *scan; /* owned; NULL: there is none */
 	bool is_parse_scanned; /* scan is that of a Parse that is sent as it is; set and cleared by begin_pieces() */
-	uint32_t passed_flags; /* of such Parses; which of them is run is not known */
+	uint32_t passed_flags; /* of such Parses, and of DISCARD in session mode; which of them is run is not known */
 	/* the unnamed portal runs this, if that may matter */
 	struct statement *bound; /* a reference of its own */
 	struct known_text *bound_known; /* owned */

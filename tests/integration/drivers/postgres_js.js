@@ -169,4 +169,12 @@ row('simple_queries_without_preparing', (number) => withSql({ prepare: false }, 
         assert.strictEqual((await sql`SELECT 1 AS a; SELECT 2 AS b`.simple()).length, 2)
     }))))
 
+row('discard_all_with_a_query_behind_it', (number) => times(2, (prepare) => withSql({
+    max: 1, prepare: prepare === 1, connection: { search_path: `tenant_${number}`, statement_timeout: 7000 }
+}, (sql) => times(10, async () => {
+    const [, [found]] = await Promise.all([sql`DISCARD ALL`,
+        sql`SELECT name, current_setting('statement_timeout') AS t FROM place`])
+    assert.deepStrictEqual({ ...found }, { name: `tenant_${number}`, t: '7s' })
+}))))
+
 run()

@@ -6,8 +6,9 @@ import itertools
 import pytest
 
 import rawwire
-from rawwire import (BEGIN_NOW, LoginRefused, Wire, bind, errors, execute, one_statement, parse, query, shape, startup, sync,
-                     texts)
+from compare import normalized
+from rawwire import (BEGIN_NOW, LoginRefused, Wire, bind, describe, errors, execute, flush, one_statement, parse, query, shape,
+                     startup, sync, texts)
 from waiting import wait_until
 
 REPORTED = {
@@ -402,6 +403,85 @@ def test_what_discard_all_resets_ahead_of_an_error_has_its_startup_value(weir):
     assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]]
     assert wire.parameters["TimeZone"] == "Asia/Tokyo" and other.value("SHOW TimeZone") == "UTC"
     assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]]
+
+
+DISCARDED = {"application_name": "shop", "DateStyle": "German, DMY",
+             "options": "-c search_path=tenant_own -c role=own_role -c statement_timeout=7s -c app.user_id=7"}
+OF_STARTUP = ["tenant_own", "own_role", "7s", "7", "shop", "German, DMY"]
+SETTINGS = ("SELECT current_schema(), current_user, current_setting('statement_timeout'), current_setting('app.user_id'), "
+            "current_setting('application_name'), current_setting('DateStyle')")
+CHANGES = "SET search_path = public; SET ROLE NONE; SET statement_timeout = 0; SET DateStyle = 'ISO'; SET application_name = 'b'"
+DISCARDS, ASKS = one_statement("DISCARD ALL"), one_statement(SETTINGS)
+SEEN = one_statement("SELECT set_config('DateStyle', 'ISO', false)")
+# Behind CHANGES: what comes in one packet, and how many ReadyForQuery it brings.
+DISCARD_PIPELINES = {
+    "a statement": (DISCARDS + sync() + ASKS + sync(), 2),
+    "a query": (DISCARDS + sync() + query(SETTINGS), 2),
+    "a prepared one": (parse("a", "DISCARD ALL") + sync() + bind("", "a") + execute() + sync() + ASKS + sync(), 3),
+    "a statement for which DISCARD ALL is described": (
+        parse("", "DISCARD ALL") + describe("S") + flush() + bind() + execute() + sync() + ASKS + sync(), 2),
+    "one request": (DISCARDS + ASKS + sync() + ASKS + sync(), 2),
+    "one request with a Flush in it": (DISCARDS + flush() + ASKS + sync() + query(SETTINGS), 2),
+    "a portal with a name": (parse("", "DISCARD ALL") + bind("p") + execute("p") + sync() + ASKS + sync(), 2),
+    "a portal with a name, one request": (parse("", "DISCARD ALL") + bind("p") + execute("p") + ASKS + sync(), 1),
+    "two Syncs": (DISCARDS + sync() + sync() + ASKS + sync(), 3),
+    "twice": (DISCARDS + sync() + query(CHANGES) + DISCARDS + sync() + DISCARDS + sync() + ASKS + sync(), 5),
+    "a block": (DISCARDS + sync() + query("BEGIN") + ASKS + sync() + query("ROLLBACK") + ASKS + sync(), 5),
+    "an error, then a statement": (DISCARDS + one_statement("SELECT 1/0") + sync() + ASKS + sync(), 2),
+    "one that fails": (query("BEGIN") + DISCARDS + ASKS + sync() + query("ROLLBACK") + ASKS + sync(), 4),
+    "a setting": (DISCARDS + SEEN + ASKS + sync() + ASKS + sync(), 2),
+    "a query behind a query": (query("DISCARD ALL") + query(SETTINGS) + ASKS + sync(), 3),
+    "much": (DISCARDS + sync() + (ASKS + sync() + query(SETTINGS)) * 20, 41),
+}
+
+
+@pytest.fixture
+def discarding(postgres):
+    postgres.query("CREATE SCHEMA tenant_own; GRANT USAGE ON SCHEMA tenant_own TO PUBLIC; CREATE ROLE own_role; "
+                   "GRANT own_role TO web")
+    yield
+    postgres.query("DROP SCHEMA tenant_own; DROP ROLE own_role")
+
+
+@pytest.mark.parametrize("is_split", [False, True], ids=["at once", "split"])
+@pytest.mark.parametrize("pool_mode", ["transaction", "session"])
+@pytest.mark.parametrize("shape_of", DISCARD_PIPELINES)
+def test_what_follows_discard_all_in_its_packet_runs_under_the_startup_settings(weir, discarding, shape_of, pool_mode, is_split):
+    packet, count = DISCARD_PIPELINES[shape_of]
+    weir.start(pool_size=2, pool_mode=pool_mode)
+    if pool_mode == "transaction":
+        weir.raw().query(BEGIN_NOW)                             # the other server is the one with other settings
+    told = []
+    for wire in weir.raw(parameters=DISCARDED), Wire((weir.postgres.host, weir.postgres.port)):
+        if not wire.parameters:
+            wire.login(parameters=DISCARDED)
+        for _ in range(2):
+            wire.query(CHANGES)
+            if is_split:
+                wire.send_slowly(packet, 37, 0.0005)
+            else:
+                wire.send(packet)
+            replies = wire.read_until("Z", count)
+            settings = wire.query(SETTINGS)
+            told.append((normalized(replies), settings, wire.parameters["application_name"], wire.parameters["DateStyle"]))
+            assert texts(replies)[-1:] == [OF_STARTUP] or "fails" in shape_of or "setting" in shape_of
+        wire.leave()
+    assert told[:2] == told[2:]
+
+
+@pytest.mark.parametrize("pool_mode", ["transaction", "session"])
+@pytest.mark.parametrize("ask", [query, lambda sql: one_statement(sql) + sync()], ids=["simple", "extended"])
+def test_what_discard_all_has_reset_is_reported_where_postgresql_does_so(weir, ask, pool_mode):
+    weir.start(pool_size=2, pool_mode=pool_mode)
+    told = []
+    for wire in weir.raw(parameters={"application_name": "shop"}), Wire((weir.postgres.host, weir.postgres.port)):
+        if not wire.parameters:
+            wire.login(parameters={"application_name": "shop"})
+        wire.query("SET application_name = 'b'")
+        wire.send(ask("SELECT 1") + ask("DISCARD ALL") + ask("SHOW application_name"))
+        told.append([(reply.type, reply.body) for reply in wire.read_until("Z", 3)])
+        wire.leave()
+    assert told[0] == told[1] and ("S", b"application_name\0shop\0") in told[0]
 
 
 @pytest.mark.weir_only
