@@ -379,7 +379,7 @@ on_drained(struct stream *s)
 		return;
 	}
 	relay_unstall(&c->x);
-	listen_flush(&c->x);
+	exchange_left(listen_flush(&c->x));
 }
 
 bool

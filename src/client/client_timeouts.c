@@ -72,7 +72,6 @@ may_be_gone(const struct client *c, const struct server *srv, uint64_t now_us)
 	return is_late(now_us, since_us > srv->loan.told_us ? since_us : srv->loan.told_us, ENDED_US);
 }
 
-/* May close it. */
 static void
 send_notice(struct client *c, const struct fail *what)
 {

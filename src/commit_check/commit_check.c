@@ -103,7 +103,7 @@ commit_check_ask(struct exchange *x)
 	put_aside(x, &b);
 	set_question(c, MARK_ASKED);
 	if (server_send(x->srv, &b) < 0)
-		exchange_out_of_memory(x);
+		exchange_spoil(x);
 }
 
 void

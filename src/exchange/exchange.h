@@ -318,43 +318,51 @@ exchange_is_followed(const struct exchange *x)
 }
 
 /*
- * MAY_CLOSE bool f(struct exchange *x, ...): the call may close the client, or take its server away. f returns false if
- * it has: its caller must not follow x->srv then.
+ * MAY_CLOSE bool f(struct exchange *x, ...): f may close the client, or take its server away. If f returns false, its
+ * caller must not follow x->srv any more.
  */
 #define MAY_CLOSE __attribute__((warn_unused_result))
 
-/* Says at a call of a MAY_CLOSE function that its caller uses neither the client nor its server after the call. */
+/* Says at a call of a MAY_CLOSE function that its caller does not follow x->srv after the call. */
 static inline void
-exchange_left(bool is_here)
+exchange_left(bool has_server)
 {
-	(void)is_here;
+	(void)has_server;
+}
+
+/* Returns what a MAY_CLOSE function returns. */
+static inline bool
+exchange_has_server(const struct exchange *x)
+{
+	return !x->is_closing && x->srv != NULL;
 }
 
 /* There is no memory for something that must be done: closes the client and its server. */
 void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
 /*
- * There is no memory for a fact about its session, after PostgreSQL has acted: nothing more is sent to the client, and
- * it is closed with its server, but not from within the caller. For callbacks of the ledger, too.
+ * There is no memory for a reply, or for a fact about its session: nothing more is sent to the client, and the loop
+ * closes it with its server, after the caller has returned. For callbacks of the ledger, too.
  */
 static inline void
 exchange_spoil(struct exchange *x)
 {
-	server_condemn(x->srv, SERVER_IN_DOUBT);
+	if (x->srv != NULL)
+		server_condemn(x->srv, SERVER_IN_DOUBT);
 	stream_broke(&x->stream);
 }
 
-/* Sends bytes that were built. If b has failed (no memory), closes the client. */
+/* Sends bytes that were built. If b has failed (no memory), spoils the exchange. */
 void exchange_send(struct exchange *x, const struct buf *b);
 /* Puts a reply of pgweir's in the batch for the client, behind what is there. */
 void exchange_answer(struct exchange *x, const void *bytes, size_t len);
-/* The same with what was built, which is freed; closes the client if b has failed. */
+/* The same with what was built, which is freed; spoils the exchange if b has failed. */
 static inline void
 exchange_answer_buf(struct exchange *x, struct buf *b)
 {
 	if (buf_ok(b))
 		exchange_answer(x, b->bytes, b->len);
 	else
-		exchange_out_of_memory(x);
+		exchange_spoil(x);
 	buf_fini(b);
 }
 

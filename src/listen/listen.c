@@ -121,7 +121,7 @@ listen_complete(struct exchange *x, struct tag tag)
 		return unlistened(x);
 	case TAG_COMMIT:
 		take_mark(x, KNOWN_END);
-		listen_commit(x);
+		exchange_left(listen_commit(x));
 		break;
 	case TAG_ROLLBACK: /* COMMIT of a failed transaction has this tag, too */
 		if (take_mark(x, KNOWN_ROLLBACK_TO)) {
@@ -182,9 +182,7 @@ end_request(struct exchange *x)
 	}
 	if (l->has_error)
 		listen_roll_back(l);
-	else
-		listen_commit(x);
-	if (x->is_closing)
+	else if (!listen_commit(x))
 		return false;
 	l->has_error = false;
 	if (x->srv->ledger.count == 0) {

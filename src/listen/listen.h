@@ -66,7 +66,7 @@ void listen_ready_now(struct exchange *x);
 bool listen_notification(struct exchange *x, const uint8_t *message, size_t len);
 
 /* --- delivery --- */
-void listen_flush(struct exchange *x); /* sends the notifications that the client may get now */
+MAY_CLOSE bool listen_flush(struct exchange *x); /* sends the notifications that the client may get now */
 void listen_free(struct exchange *x);
 void listen_linked(struct exchange *x, struct server *srv);
 void listen_unlinked(struct exchange *x, struct server *srv);

@@ -113,7 +113,7 @@ void listen_change_none(struct client_listen *l); /* UNLISTEN * */
 void subscription_set_active(struct client_listen *l, struct subscription *m, bool is_active);
 void subscription_lost(struct exchange *x,
 		       const struct subscription *m); /* the listener can't listen any more: closes the client */
-void listen_commit(struct exchange *x); /* may close it */
+MAY_CLOSE bool listen_commit(struct exchange *x); /* the transaction is over */
 void listen_roll_back(struct client_listen *l);
 void listen_roll_back_to_savepoint(struct client_listen *l);
 void listen_sweep(struct client_listen *l); /* frees subscriptions that nothing needs any more */

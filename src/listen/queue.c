@@ -193,7 +193,7 @@ push_out(struct exchange *x)
 	struct client_listen *l = x->listen;
 
 	listen_settle_early(l);
-	while (l->queue_at < l->queue.len && !stream_is_full(&x->stream) && !x->is_closing) {
+	while (l->queue_at < l->queue.len && !stream_is_full(&x->stream) && !x->stream.is_broken) {
 		struct buf chunk = { .bytes = l->queue.bytes + l->queue_at };
 		size_t n;
 
@@ -265,19 +265,20 @@ overrun(struct exchange *x)
 	exchange_close(x, &why);
 }
 
-void
+bool
 listen_flush(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
 	if (l == NULL || x->is_closing || x->reading == EXCHANGE_IN_TRANSFER)
-		return;
+		return !x->is_closing;
 	if (x->state == CL_REJECTING) /* what its request has waited for in vain is tried again for the next one */
 		listen_sweep(l);
 	if (l->is_overrun)
 		overrun(x);
 	else if (may_send(x))
 		push_out(x);
+	return !x->is_closing;
 }
 
 /* --- before ReadyForQuery --- */
@@ -341,7 +342,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	}
 	if (x->state == CL_READY_WITHHELD) {
 		send_ready(x);
-		if (!x->is_closing && l->is_overrun)
+		if (l->is_overrun)
 			overrun(x);
 		if (x->state == CL_READY && !x->is_closing)
 			listen_resume(x);
@@ -354,7 +355,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 static void
 on_flush(struct notify_subscriber *subscriber)
 {
-	listen_flush(listen_of(subscriber)->x);
+	exchange_left(listen_flush(listen_of(subscriber)->x));
 }
 
 const struct notify_subscriber_ops listen_subscriber_ops = { listen_answered, on_notified, on_gap, on_flush,

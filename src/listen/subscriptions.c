@@ -205,7 +205,7 @@ subscription_set_active(struct client_listen *l, struct subscription *m, bool is
 		listen_drop_channel(l, m->name);
 }
 
-void
+bool
 listen_commit(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
@@ -213,7 +213,7 @@ listen_commit(struct exchange *x)
 	struct subscription *m;
 
 	if (!l->has_pending_change)
-		return;
+		return true;
 	l->has_pending_change = false;
 	l->is_swept = false; /* those that are settled now leave the list */
 	TAILQ_FOREACH(m, &l->unsettled, unsettled) {
@@ -228,6 +228,7 @@ listen_commit(struct exchange *x)
 	listen_settle_early(l);
 	if (refused != NULL)
 		subscription_lost(x, refused);
+	return refused == NULL;
 }
 
 void

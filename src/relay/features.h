@@ -59,5 +59,5 @@ enum feature_step features_request(struct exchange *x, struct request *m);
 bool features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
 /* ReadyForQuery of a request of the client's has come. Returns true if the client gets it later. */
 bool features_request_done(struct exchange *x, const struct owed *ended);
-/* Nothing is owed, no transaction is open. Returns true if the server may be given back now. May close the exchange. */
-bool features_release(struct exchange *x);
+/* Nothing is owed, no transaction is open. Returns true if the server may be given back now. */
+MAY_CLOSE bool features_release(struct exchange *x);

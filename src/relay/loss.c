@@ -144,14 +144,14 @@ get_another(struct exchange *x, struct server *srv, const struct fail *shown, bo
 	reads_lost(x, srv);
 	begin_again(x, srv);
 	if (x->state == CL_HELD)
-		relay_resume_held(x);
+		exchange_left(relay_resume_held(x));
 	return true;
 }
 
 static bool
 relay_again(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
-	resend_unexecuted(x, srv);
+	exchange_left(resend_unexecuted(x, srv));
 	return true;
 }
 

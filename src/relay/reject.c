@@ -126,8 +126,8 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 		x->pool->database->counters.transactions[TE_LOST]++;
 		exchange_set_block(x, EXCHANGE_FAILED);
 	}
-	listen_flush(x); /* what has waited for the end of its transaction */
-	if (x->is_closing || x->state != CL_REJECTING) /* it had too much to be told */
+	/* Notifications that have waited for the end of its transaction may be too many. */
+	if (!listen_flush(x) || x->state != CL_REJECTING)
 		return;
 	if (tag != NULL) {
 		answer_as_done(x, tag);

@@ -10,7 +10,7 @@
 /* replies.c */
 extern const struct server_ops relay_server_ops;
 /* Something was answered: relays what a client that is CL_HELD waits with, or holds it again. */
-void relay_resume_held(struct exchange *x);
+MAY_CLOSE bool relay_resume_held(struct exchange *x);
 
 /* completed.c */
 /* server_ops.complete. Returns true if the client got something else in its place. */

@@ -193,30 +193,31 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	if (srv->loan.commit.is_on)
 		commit_check_setting(x);
 	if (gucs_update(&x->gucs, name, value, GUC_REPORTED) < 0)
-		exchange_out_of_memory(x);
+		exchange_spoil(x);
 	return false;
 }
 
-void
+bool
 relay_resume_held(struct exchange *x)
 {
 	if (x->is_closing)
-		return;
+		return false;
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
 	if (x->srv != NULL && (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
 			       ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger)))
 		relay_try_release(x); /* what was held is run on another server, or behind a question */
 	exchange_replay(x, relay_bytes);
+	return exchange_has_server(x);
 }
 
 static void
 resume_waiting(struct exchange *x, const struct server *srv)
 {
 	if (x->state == CL_RETRYING && srv->ledger.count == 0)
-		retry_now(x);
+		exchange_left(retry_now(x));
 	if (x->state == CL_HELD) /* before a release: it may have waited for the replay of its settings here */
-		relay_resume_held(x);
+		exchange_left(relay_resume_held(x));
 }
 
 /*
@@ -300,7 +301,7 @@ on_batch_end(struct server *srv)
 	if (is_first && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)
 		exchange_out_of_memory(x);
 	if (x->listen != NULL)
-		listen_flush(x); /* notifications that came while something was owed */
+		exchange_left(listen_flush(x)); /* notifications that came while something was owed */
 }
 
 static void

@@ -265,7 +265,7 @@ resend_is_possible(struct exchange *x, const struct server *srv)
 
 /* --- it is relayed again --- */
 
-void
+bool
 resend_now(struct exchange *x, const struct request_copy *copy)
 {
 	size_t len = (size_t)copy->len + x->pending_len;
@@ -273,7 +273,7 @@ resend_now(struct exchange *x, const struct request_copy *copy)
 
 	if (whole == NULL) {
 		exchange_out_of_memory(x);
-		return;
+		return false;
 	}
 	memcpy(whole, copy->bytes, copy->len);
 	if (x->pending_len > 0)
@@ -283,6 +283,7 @@ resend_now(struct exchange *x, const struct request_copy *copy)
 	x->pending_len = x->pending_cap = (uint32_t)len;
 	stream_set_reading(&x->stream, true);
 	exchange_replay(x, relay_bytes);
+	return exchange_has_server(x);
 }
 
 /* Forgets statements that the copy's Parses have made: relaying them again makes them again. */
@@ -318,14 +319,14 @@ drop_answered(struct sent_copy *sent)
 	copy->len -= (uint32_t)at;
 }
 
-void
+bool
 resend_unexecuted(struct exchange *x, struct server *srv)
 {
 	struct exchange_rare *rare = exchange_rare(x);
 
 	if (rare == NULL) {
 		exchange_out_of_memory(x);
-		return;
+		return false;
 	}
 	state_forget_request(x);
 	drop_answered(&srv->loan.sent);
@@ -342,5 +343,5 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	else /* the other idle ones may have been told to end, too */
 		policy_distrust(x->pool->policy, *x->env->now_us);
 	begin_again(x, srv);
-	resend_now(x, &srv->loan.sent.copy);
+	return resend_now(x, &srv->loan.sent.copy);
 }

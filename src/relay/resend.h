@@ -17,7 +17,7 @@ bool resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uin
  * Relays the copy to whichever server suits, and behind it what the client has sent meanwhile. copy is no longer used
  * when this returns. Closes the client if there is no memory.
  */
-void resend_now(struct exchange *x, const struct request_copy *copy);
+MAY_CLOSE bool resend_now(struct exchange *x, const struct request_copy *copy);
 
 /* Forgets the copy if nothing is owed any more: a new request begins on a server that the client has kept. */
 void resend_begin(struct exchange *x);
@@ -32,7 +32,7 @@ const char *resend_sql(const struct server *srv, size_t *len);
 /* Returns true if the copy is all that the client has on srv, it was shown nothing of it, and it may be run twice. */
 bool resend_is_possible(struct exchange *x, const struct server *srv);
 /* loss_of() was NOT_EXECUTED; srv is no longer x's. The request goes ahead of what the client has sent meanwhile. */
-void resend_unexecuted(struct exchange *x, struct server *srv);
+MAY_CLOSE bool resend_unexecuted(struct exchange *x, struct server *srv);
 
 /* --- retry.c --- */
 /*
@@ -78,4 +78,4 @@ retry_keep_rest(struct exchange *x, const uint8_t *end)
 
 /* An error came. Returns true if the client must not get it; then retry_now is due when nothing is owed any more. */
 bool retry_wanted(struct exchange *x, const struct error_fields *e);
-void retry_now(struct exchange *x);
+MAY_CLOSE bool retry_now(struct exchange *x);

@@ -168,12 +168,12 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 	return true;
 }
 
-void
+bool
 retry_now(struct exchange *x)
 {
 	struct kept_request *k = &x->srv->loan.kept;
 
 	exchange_step(x, CE_ANSWERED);
 	k->state = KEPT_NOT; /* once is enough */
-	resend_now(x, &k->copy);
+	return resend_now(x, &k->copy);
 }

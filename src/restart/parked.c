@@ -52,7 +52,7 @@ void
 parked_let_go_on(struct client *c)
 {
 	client_record_begin_reading(c);
-	listen_flush(&c->x);
+	exchange_left(listen_flush(&c->x));
 }
 
 struct client *

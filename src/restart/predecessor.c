@@ -171,7 +171,7 @@ begin_arrival(struct predecessor *p, struct arrival *n)
 	if (is_broken)
 		client_close(c, NULL);
 	else
-		listen_flush(&c->x);
+		exchange_left(listen_flush(&c->x));
 }
 
 /* In a halt: does what is due next with a client that came. */

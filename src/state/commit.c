@@ -68,7 +68,7 @@ state_note_encoding(struct exchange *x, const char *encoding)
 	if (guc_encoding_is_read(encoding))
 		return;
 	if ((s = state_own(x)) == NULL)
-		exchange_out_of_memory(x);
+		exchange_spoil(x);
 	else
 		s->is_unread = true;
 }

@@ -149,7 +149,7 @@ state_set_pins(struct exchange *x, unsigned pins)
 	}
 	if (pins != 0 && x->settings->session_state == SESSION_ERROR)
 		refuse_pins(x);
-	return !x->is_closing && x->srv != NULL;
+	return exchange_has_server(x);
 }
 
 __attribute__((noinline)) bool

@@ -197,7 +197,7 @@ state_undo_reports(struct exchange *x, const struct gucs *before)
 			r = gucs_update(&x->gucs, s->name, s->value, GUC_REPORTED);
 	}
 	if (r < 0)
-		exchange_out_of_memory(x);
+		exchange_spoil(x);
 	else if (b.len > 0 || !buf_ok(&b))
 		exchange_send(x, &b);
 	buf_fini(&b);

@@ -22,7 +22,7 @@ void state_transaction_over(struct exchange *x);
  * Nothing is owed, no transaction is open. Returns true if the server may be given back; false if something is under
  * way, or the client is pinned, as it is while it has a long statement: one that is on this server alone.
  */
-bool state_may_release(struct exchange *x, bool has_long_statement);
+MAY_CLOSE bool state_may_release(struct exchange *x, bool has_long_statement);
 bool state_is_dirty(const struct exchange *x,
 		    const struct server *srv); /* srv must be cleaned before another gets it */
 bool state_is_tainted(const struct exchange *x); /* its server can't be cleaned (LOAD): it must be closed */

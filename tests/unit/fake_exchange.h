@@ -30,7 +30,8 @@ struct fake_exchange {
 	struct scan scan;
 	struct buf message; /* the last request */
 	char sent[2048], told[2048]; /* "P(s1|SELECT 1) S" */
-	unsigned closed, released, resumed, steps; /* calls */
+	unsigned closed, released, resumed, steps, spoiled; /* calls */
+	bool may_spoil; /* a test without memory for something: counted in spoiled, else a failure */
 	enum client_event last_step;
 };
 

@@ -52,7 +52,14 @@ TRUTH(state_is_tainted, false, const struct exchange *x)
 TRUTH(state_ties, fake.ties &&to == TIE_SERVER, const struct exchange *x, enum feature_tie to)
 TRUTH(listen_ties, false, const struct exchange *x, enum feature_tie to)
 TRUTH(statements_ties, false, const struct exchange *x, enum feature_tie to)
-NOTHING(resend_unexecuted, "again", struct exchange *x, struct server *srv)
+
+bool
+resend_unexecuted(struct exchange *x, struct server *srv)
+{
+	call("again");
+	return true;
+}
+
 NOTHING(reject_kept, "refuse", struct exchange *x, enum rejection how)
 NOTHING(relay_batch, "go_on", struct exchange *x, const uint8_t *bytes, size_t len)
 NOTHING(relay_what_follows, "go on behind", struct exchange *x)
@@ -81,9 +88,10 @@ void
 relay_unstall(struct exchange *x)
 {
 }
-void
+bool
 relay_resume_held(struct exchange *x)
 {
+	return true;
 }
 
 bool

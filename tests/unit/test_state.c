@@ -573,6 +573,18 @@ Test(state, a_pin_that_no_question_is_asked_about_ends_the_session_too)
 	fake->x.srv = &fake->srv;
 }
 
+Test(state, a_reply_without_memory_closes_nobody_under_its_caller)
+{
+	struct buf reply = { .is_broken = true };
+
+	fake->may_spoil = true;
+	exchange_answer_buf(&fake->x, &reply);
+	cr_expect_eq(fake->spoiled, 1);
+	cr_expect_eq(fake->closed, 0);
+	cr_expect_eq(fake->x.srv, &fake->srv);
+	cr_expect_neq(fake->srv.fitness, SERVER_FIT);
+}
+
 Test(state, what_is_audited)
 {
 	run("SET a.b = 'c'");
