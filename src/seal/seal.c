@@ -118,7 +118,7 @@ seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 	if (is_known)
 		buf_printf(out, MESSAGE_OURS "SELECT FROM %s.postgres_fdw_disconnect_all();", fdw_schema);
 	if (parts & STATE_SEED)
-		buf_printf(out, "%s;" SEAL_SEED_FORGET, seal_seed_sql(text, seed));
+		buf_printf(out, "%s;", seal_seed_sql(text, seed));
 	buf_put_u8(out, 0);
 	message_end(out, begun);
 }

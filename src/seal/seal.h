@@ -102,9 +102,11 @@ seal_parts_of_gucs(const struct gucs *gucs)
  */
 void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
 #define SEAL_SEED_MAX 48
-/* Writes the SQL that begins random() anew, which SEAL_SEED_FORGET should follow. No plan is made. Returns out. */
+/*
+ * Writes the SQL that begins random() anew. No plan is made. pg_settings shows the seed as the session's from then on:
+ * since PostgreSQL 16 nothing resets a seed. Returns out.
+ */
 const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);
-#define SEAL_SEED_FORGET MESSAGE_OURS "RESET seed" /* it shows no more as a setting of the session's */
 struct probe_row; /* seal/probe.h */
 /*
  * Appends SQL that closes sessions on other servers, each to be sent alone: '-', or '?' if it may fail with 08003, then

@@ -71,9 +71,8 @@ server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 
 	srv->seed_of = 0;
 	message_run(out, "", "", seal_seed_sql(text, seed), NULL, 0);
-	message_run(out, "", "", SEAL_SEED_FORGET, NULL, 0);
 	message_sync(out);
-	owe_triples(srv, 2);
+	owe_triples(srv, 1);
 	server_owe_sync(srv, OWED_TO_GUCS);
 }
 

@@ -69,11 +69,12 @@ is_reset(const struct guc *s)
 	return strcmp(s->value, GUC_RESET) == 0;
 }
 
-/* Returns true if s is to be undone. */
+/* Returns true if s is to be undone. The seed of random() is not: since PostgreSQL 16 nothing resets it. */
 static bool
 is_left(const struct guc *s, const struct gucs *to)
 {
-	return s->kind == GUC_OTHER && !guc_is_identity(s) && !is_reset(s) && gucs_find(to, s->name) == NULL;
+	return s->kind == GUC_OTHER && !guc_is_identity(s) && !is_reset(s) && gucs_find(to, s->name) == NULL &&
+	       strcasecmp(s->name, "seed") != 0;
 }
 
 /*

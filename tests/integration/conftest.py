@@ -33,7 +33,7 @@ pytest_plugins = ["progress"]
 from authority import Authority  # noqa: E402
 from crowd import Crowd, make_world  # noqa: E402
 from fakeserver import FakeServer  # noqa: E402
-from postgres import Postgres  # noqa: E402
+from postgres import Postgres, major_version  # noqa: E402
 from tap import Tap  # noqa: E402
 from waiting import PATIENCE, SLOWNESS, wait_until  # noqa: E402
 import transport  # noqa: E402
@@ -194,6 +194,10 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "weir_only" in item.keywords:
                 item.add_marker(skip)
+    for item in items:
+        for mark in item.iter_markers():
+            if (mark.name == "since" and major_version() < mark.args[0]) or (mark.name == "before" and major_version() >= mark.args[0]):
+                item.add_marker(pytest.mark.skip(reason=f"PostgreSQL {major_version()}: {mark.args[1]}"))
     for item in items if WORKERS > 1 else ():
         for mark in item.iter_markers("one_worker"):
             item.add_marker(pytest.mark.skip(reason=mark.args[0]))

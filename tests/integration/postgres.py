@@ -78,6 +78,13 @@ def find_bin():
     raise RuntimeError("no PostgreSQL server programs found; set PG_BIN or install postgresql-15")
 
 
+@functools.cache
+def major_version():
+    """PostgreSQL's: 15, 16, ... See the marks since and before."""
+    shown = subprocess.run([find_bin() / "postgres", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return int(re.search(r"\(PostgreSQL\) (\d+)", shown)[1])
+
+
 def unprivileged_prefix():
     """PostgreSQL refuses to run as root: the words that run a program as somebody else."""
     if os.getuid() != 0:
