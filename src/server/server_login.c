@@ -443,7 +443,7 @@ parameter(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 	const char *name, *value;
 	struct gucs **slot;
 
-	if (srv->login->phase != LP_AUTHENTICATED || !fields_parameter(body, len, &name, &value))
+	if (srv->login->phase < LP_AUTHENTICATED || !fields_parameter(body, len, &name, &value))
 		return unexpected(srv, "ParameterStatus", why);
 	slot = guc_is_read_only(name) ? &srv->login->welcome : &srv->gucs;
 	return gucs_update(slot, name, value, true) < 0 ? fail_memory(why, "a reported setting") : 0;

@@ -57,3 +57,10 @@ def test_a_seed_of_the_startup_packet_is_not_reset(weir, own):
         client.query("SELECT random()")
         assert [other.query(asked) for asked in (PID, "SHOW work_mem", "SHOW lock_timeout")] == [pid, [["4MB"]], [["1s"]]]
 
+
+def test_a_connect_query_may_set_what_postgresql_reports(weir, own):
+    """Since 18 that is search_path, too."""
+    other, client = begin(weir, own, upstream={"connect_query": "'SET search_path = there; SET application_name = here'"})
+    for wire in (other, client, other):
+        assert [wire.query("SHOW search_path"), wire.query("SHOW application_name")] == [[["there"]], [["here"]]]
+        wire.query("DO $$BEGIN PERFORM set_config('app.user_id', 'A', false); END$$")
