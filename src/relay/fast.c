@@ -157,7 +157,10 @@ fast_parse(struct request_walk *w, const struct frame *f)
 		statement_unref(st);
 		return WALK_SLOWLY;
 	}
-	if ((r = enter(w)) != WALK_ON) {
+	r = enter(w);
+	if (r == WALK_ON && (statement_traits(st)->flags | state_risk_of(x, st)) != 0 && state_must_look_ahead(x))
+		r = WALK_SLOWLY;
+	if (r != WALK_ON) {
 		statement_unref(st);
 		return r;
 	}

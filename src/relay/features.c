@@ -42,6 +42,7 @@ static const struct feature_row on_query[] = {
 
 static const struct feature_row on_parse[] = {
 	{ reads_position, true }, /* as for a Query */
+	{ state_parse_ahead, false }, /* as for a Query; with its Bind it would be within the client's Sync group */
 	{ commit_check_before_parse, true }, /* as for a Query */
 	{ exclusive_sql, true }, /* as for a Query; its Bind follows, or comes soon */
 	{ state_audit_parse, true }, /* where it is sent as it is, nobody looks at it later */

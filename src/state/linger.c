@@ -235,9 +235,6 @@ is_behind_request(const struct ledger *l)
 	return false;
 }
 
-/* SQL that state_used_sequence() is called for. */
-#define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
-
 /* May it read what another client's SQL has left, unless that is forgotten first? */
 static bool
 needs_discard(const struct exchange *x, uint32_t flags)

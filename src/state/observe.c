@@ -381,6 +381,24 @@ state_bind_of_sequences(struct exchange *x, struct request *m)
 	return state_waits_for_sequences(x, flags) ? STEP_HOLD : use_sequences_unseen(x, m);
 }
 
+enum feature_step
+state_parse_ahead(struct exchange *x, struct request *m)
+{
+	const uint8_t *types = m->parse.rest + m->sql_len + 1;
+	enum feature_step step;
+
+	if (m->traits == NULL || !state_must_look_ahead(x) || !exchange_is_followed(x))
+		return STEP_FORWARD;
+	m->risk = database_code_risk(x->pool->code, *x->env->now_us, NULL, m->sql, m->sql_len, types,
+				     m->parse.rest_len - m->sql_len - 1);
+	if ((step = state_run_elsewhere(x, m)) != STEP_FORWARD ||
+	    (step = state_bind_of_sequences(x, m)) != STEP_FORWARD)
+		return step;
+	if (m->traits->flags & SCAN_READS_SEQUENCES)
+		state_used_sequence(x, m->traits->flags);
+	return STEP_FORWARD;
+}
+
 /* Flags of SQL of which nothing is known, and which has no names of settings. */
 #define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CALL | SCAN_CREATE | SCAN_LASTING | SCAN_TABLE)
 
@@ -404,7 +422,7 @@ state_bind(struct exchange *x, struct request *m)
 	flags = m->traits->flags;
 	if (flags & SCAN_FOLLOWABLE)
 		state_may_be_followed(x, flags);
-	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. */
+	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. Mostly at the Parse. */
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
 		state_used_sequence(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)

@@ -14,6 +14,20 @@ enum feature_step state_query(struct exchange *x, struct request *m);
 /* FORWARD; HOLD; SENT: m->instead is what PostgreSQL refuses in a failed transaction. FAILED. */
 enum feature_step state_query_of_sequences(struct exchange *x, struct request *m);
 enum feature_step state_bind_of_sequences(struct exchange *x, struct request *m);
+/*
+ * Forgets what other clients have left on the server and the SQL of this Parse may meet, ahead of the Sync group that
+ * the Parse begins: within the group, the client's first Execute would not be the first one. FORWARD, or HOLD.
+ */
+enum feature_step state_parse_ahead(struct exchange *x, struct request *m);
+/* Returns true if SQL that has flags or a risk must be seen by state_parse_ahead(). */
+static inline bool
+state_must_look_ahead(const struct exchange *x)
+{
+	const struct server *srv = x->srv;
+
+	return srv->is_synced && ((srv->sequences_of != 0 && srv->sequences_of != x->waiter.id) ||
+				  srv->plans_of != NULL || srv->loan.is_unsuited);
+}
 enum feature_step state_bind(struct exchange *x, struct request *m);
 /* The fast lane. True: nothing is noted or under way for this client that its next message must wait for or change. */
 bool state_is_quiet(const struct exchange *x);

@@ -94,6 +94,7 @@ STEP(reads_position, "position", struct exchange *x, struct request *m)
 STEP(state_run_elsewhere, "elsewhere", struct exchange *x, struct request *m)
 STEP(state_query_of_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(state_bind_of_sequences, "sequences", struct exchange *x, struct request *m)
+STEP(state_parse_ahead, "ahead", struct exchange *x, struct request *m)
 STEP(state_query, "state", struct exchange *x, struct request *m)
 STEP(state_bind, "state", struct exchange *x, struct request *m)
 STEP(state_before_execute, "state", struct exchange *x, struct request *m)
@@ -167,7 +168,7 @@ Test(features, each_message_is_seen_in_its_order)
 	    fake.calls,
 	    "position elsewhere mark sequences exclusive local drop channels deallocate listen state commit");
 	see('P');
-	cr_expect_str_eq(fake.calls, "position mark exclusive audit channels listen statements");
+	cr_expect_str_eq(fake.calls, "position ahead mark exclusive audit channels listen statements");
 	see('B');
 	cr_expect_str_eq(
 	    fake.calls,
@@ -223,7 +224,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 	}
 	fake.stops = "exclusive";
 	cr_expect_eq(see('P'), STEP_FAILED);
-	cr_expect_str_eq(fake.calls, "position mark exclusive");
+	cr_expect_str_eq(fake.calls, "position ahead mark exclusive");
 }
 
 Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
