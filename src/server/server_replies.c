@@ -118,6 +118,15 @@ struct reply {
 	size_t body_len; /* the bytes of the body that have come */
 };
 
+/* Returns true for an error of PostgreSQL's own transaction states (xact.c): they are not what they should be. */
+static bool
+is_of_broken_transaction(const struct error_fields *e)
+{
+	return e->sqlstate != NULL && strcmp(e->sqlstate, "XX000") == 0 && e->message != NULL && e->routine != NULL &&
+	       strncmp(e->message, e->routine, strlen(e->routine)) == 0 &&
+	       strncmp(e->message + strlen(e->routine), ": unexpected state", 18) == 0;
+}
+
 static int
 inspect_error(struct walk *w, struct reply *r, struct fail *why)
 {
@@ -127,6 +136,8 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 
 	pass_run(w);
 	fields_error(r->body, r->body_len, &e);
+	if (is_of_broken_transaction(&e))
+		server_condemn(srv, SERVER_IN_DOUBT);
 	if (srv->borrower == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
 				"PostgreSQL at %s closed an idle connection: %s", srv->address,
@@ -296,6 +307,12 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	struct server *srv = w->srv;
 	const char *question;
 
+	/*
+	 * Nothing but a statement ends a block. PostgreSQL 18 calls it one if a Query follows an Execute without a Sync,
+	 * forgets the writes of both at the Sync, and answers what is sent next, another client's request, with XX000.
+	 */
+	if (srv->tx == 'T' && tx == 'I' && ended->kind == OWED_SYNC && ended->statements == 0)
+		server_condemn(srv, SERVER_IN_DOUBT);
 	srv->tx = tx;
 	srv->is_synced = srv->is_synced || srv->ledger.count == 0;
 	if (srv->tx != 'I' && w->request > w->run) { /* passes earlier replies: request_done may end the client */

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rawwire import errors, function_call, one_statement, query, shape, sync, texts
+from fakeserver import complete, error, one_row, ready
+from rawwire import bind, errors, execute, function_call, one_statement, parse, query, shape, sync, texts
 from waiting import each
 
 
@@ -150,3 +151,71 @@ def test_tables_made_by_one_are_seen_by_the_next(weir, postgres):
             assert two.value("SELECT count(*) FROM seen_by_next") == "0"
         finally:
             postgres.query("DROP TABLE seen_by_next")
+
+
+# --- a server whose transaction nobody can know ---
+
+GROUP_WITH_QUERY = parse("", "SELECT 1") + bind() + execute() + query("SELECT 2")      # a Sync follows, sooner or later
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("end", ["Sync", "leaves"])
+def test_a_block_that_nothing_has_ended_costs_its_connection(weir, fake, end):
+    """PostgreSQL 18.6 answers a Query within a Sync group by status T, and its Sync by I; and the next request by XX000."""
+    def answer(conn, kind, _):
+        if kind == "Q" and not conn.is_synced:
+            conn.send(one_row("fake"), ready("T"))
+            return True
+        conn.is_synced = kind in "SQ"
+        return False
+
+    fake.script = lambda conn: (setattr(conn, "is_synced", True), conn.login(), conn.serve())
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=1)
+    client, other = weir.raw(), weir.raw()
+    client.send(GROUP_WITH_QUERY)
+    assert client.read_until("Z")[-1].status == "T"
+    if end == "Sync":
+        assert shape(client.ask(sync())) == "Z:I"
+    else:
+        client.leave()
+    assert other.query("SELECT 1") == [["fake"]]
+    assert len(fake.logins()) == 2
+
+
+@pytest.mark.weir_only
+def test_an_error_of_a_transactions_state_costs_its_connection(weir, fake):
+    """Not each XX000: many are of extensions, as PostGIS."""
+    def answer(conn, kind, body):
+        if kind == "Q" and b"broken" in body:
+            conn.send(error(text="StartTransactionCommand: unexpected state STARTED", R="StartTransactionCommand"), ready())
+        elif kind == "Q" and b"bad" in body:
+            conn.send(error(text="invalid geometry: unexpected state", R="lwerror"), ready())
+        else:
+            return False
+        return True
+
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=1)
+    client, other = weir.raw(), weir.raw()
+    for sql, logins in (("SELECT bad", 1), ("SELECT broken", 2)):
+        assert errors(client.ask(query(sql)))[0].sqlstate == "XX000"
+        assert other.query("SELECT 1") == [["fake"]]
+        assert len(fake.logins()) == logins
+
+
+def test_a_query_within_a_sync_group_harms_nobody_else(weir):
+    """Its own client gets what PostgreSQL makes of it, which differs by version."""
+    weir.start(pool_size=1)
+    client, other = weir.raw(parameters={"work_mem": "3MB"}), weir.raw(parameters={"work_mem": "5MB"})
+    for _ in range(2):
+        client.send(GROUP_WITH_QUERY)
+        assert shape(client.read_until("Z")) == f"1 2 D C:SELECT 1 T D C:SELECT 1 Z:{client_status(weir)}"
+        assert shape(client.ask(sync())) == "Z:I"
+        if weir.direct:
+            return
+        assert other.query("SHOW work_mem") == [["5MB"]]
+
+
+def client_status(weir):
+    return "I" if weir.postgres.value("SHOW server_version_num") < "180000" else "T"
