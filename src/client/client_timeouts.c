@@ -28,6 +28,7 @@
 #include "server/server.h"
 
 #define OURS_US (5 * US_PER_S)
+#define CONFIRM_US (10 * US_PER_S) /* for so long a client waits until the cancel of a probe is confirmed */
 #define ENDED_US (1 * US_PER_S)
 #define STANDS_STILL_US (1 * US_PER_S) /* how long a loop has not looked that has stood still */
 #define LATE_AT_ONCE ((size_t)64)
@@ -175,7 +176,7 @@ end_late(struct client *c, enum late late)
 
 	if (late == LATE_PROBE) {
 		state_probe_cancelled(&c->x);
-		server_cancel(c->x.srv, OURS_US / 2, NULL, NULL);
+		server_cancel(c->x.srv, CONFIRM_US, NULL, NULL);
 		query_timeout_begin(&c->x, 0);
 		return;
 	}

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define OWN_CANCEL_US US_PER_S /* PostgreSQL carries a confirmed cancel out sooner than that */
+
 static const struct {
 	const char *sqlstate, *what, *setting, *theirs;
 } words[] = {
@@ -70,6 +72,19 @@ query_timeout_begin(struct exchange *x, uint64_t since_us)
 		return; /* PostgreSQL sees the cancel when it gets more data */
 	x->reading = EXCHANGE_STALLED;
 	stream_set_reading(&x->stream, false);
+}
+
+void
+query_timeout_check_cancel(const struct exchange *x, const struct error_fields *e)
+{
+	const struct server *srv = x->srv;
+
+	if (srv->own_cancel_us == 0 || *x->env->now_us - srv->own_cancel_us >= OWN_CANCEL_US || e->sqlstate == NULL ||
+	    strcmp(e->sqlstate, "57014") != 0 || e->routine == NULL || strcmp(e->routine, "ProcessInterrupts") != 0 ||
+	    e->message == NULL || strcmp(e->message, "canceling statement due to user request") != 0)
+		return;
+	log_error(x->env->log, "BUG: a cancel of pgweir's own request has hit client %llu on server %llu",
+		  (unsigned long long)x->waiter.id, (unsigned long long)srv->id);
 }
 
 bool

@@ -43,5 +43,10 @@ query_timeout_is_cancelling(const struct server *srv)
 	return srv != NULL && srv->loan.cancelled_us != 0 &&
 	       ((srv->loan.late_since_us != 0 && srv->ledger.count > 0) || srv->cancel != NULL);
 }
+/*
+ * Logs a bug if this error of PostgreSQL's, which a client's request gets, can only come of a cancel that pgweir has
+ * sent for a request of its own. (A pg_cancel_backend() of somebody else's within that second looks the same.)
+ */
+void query_timeout_check_cancel(const struct exchange *x, const struct error_fields *e);
 /* Returns true if this error of PostgreSQL's is the end of that cancel; the client has its answer then. */
 bool query_timeout_answer(struct exchange *x, const struct error_fields *e);

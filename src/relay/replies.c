@@ -158,7 +158,10 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		x->env->ops->login_server_error(x, e);
 		return true;
 	}
-	return own_error(srv, e, to) || features_error(x, e, message, len);
+	if (own_error(srv, e, to))
+		return true;
+	query_timeout_check_cancel(x, e);
+	return features_error(x, e, message, len);
 }
 
 /* In session mode the client listens on its own server. */
@@ -204,8 +207,9 @@ relay_resume_held(struct exchange *x)
 		return false;
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
-	if (x->srv != NULL && (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
-			       ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger)))
+	if (x->srv != NULL &&
+	    (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
+	     ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger) || x->srv->fitness != SERVER_FIT))
 		relay_try_release(x); /* what was held is run on another server, or behind a question */
 	exchange_replay(x, relay_bytes);
 	return exchange_has_server(x);

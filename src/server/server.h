@@ -336,6 +336,8 @@ struct server {
 	size_t host_index, hosts_passed; /* its host in target->upstream; how many have had their turn */
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
 	struct server_cancelling *cancel; /* a cancel is under way: it must not be lent to another client */
+	/* When a cancel of pgweir's own request was last under way here; 0 if the last cancel was a client's. */
+	uint64_t own_cancel_us;
 	/* before it is ready */
 	struct dial *dial;
 	uint64_t dialled_us; /* when it began with this host: connect_timeout counts from then */
@@ -455,8 +457,9 @@ typedef void (*server_cancel_done)(bool is_confirmed, const char *why, void *arg
 
 /*
  * Sends a CancelRequest for its present request, on a connection of its own, and waits until PostgreSQL closes that:
- * then the signal was sent. If that is not confirmed in time, srv is condemned. done (may be NULL) is called
- * once, later. Returns 0, or -1 if it can't begin or another cancel is under way.
+ * then the signal was sent. If that is not confirmed in time, srv is condemned. done is called once, later; it is NULL
+ * if a request of pgweir's own is cancelled, or that of a client that has gone: then srv ends if the cancel is not
+ * confirmed in time. Returns 0, or -1 if it can't begin or another cancel is under way.
  */
 int server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, void *arg);
 

@@ -52,9 +52,20 @@ cancelling_free_later(struct grave *g)
 	free(c);
 }
 
+/* A client that waits for the end of a cancel of pgweir's own gets nothing that this cancel may still hit. */
+static void
+fail_unconfirmed(struct server *srv)
+{
+	struct fail why;
+
+	fail_set(&why, "08006", "PostgreSQL at %s did not confirm a cancel of pgweir's own request", srv->address);
+	server_fail(srv, &why);
+}
+
 static void
 end_cancelling(struct server_cancelling *c, bool is_confirmed)
 {
+	bool is_own = c->done == NULL, is_in_doubt = c->step == CANCELLING_SENT && !is_confirmed;
 	struct server *srv = c->srv;
 
 	assert((srv == NULL || srv->cancel == c) && *c->to_here == c);
@@ -64,7 +75,9 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 	timer_stop(&c->timer);
 	if (srv != NULL) {
 		srv->cancel = NULL;
-		if (c->step == CANCELLING_SENT && !is_confirmed)
+		if (is_own)
+			srv->own_cancel_us = *c->env->now_us;
+		if (is_in_doubt)
 			server_condemn(srv, SERVER_IN_DOUBT);
 	}
 	*c->to_here = c->next_of_all;
@@ -77,6 +90,8 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 		return;
 	if (srv->state == SV_RESET)
 		server_reset_next(srv);
+	else if (srv->state == SV_LENT && is_own && is_in_doubt)
+		fail_unconfirmed(srv);
 	else if (srv->state == SV_LENT)
 		srv->env->ops->batch_end(srv); /* the borrower may have kept it only because of the cancel */
 }
@@ -245,6 +260,7 @@ server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, 
 		return -1;
 	c->srv = srv;
 	srv->cancel = c;
+	srv->own_cancel_us = done == NULL ? *srv->env->now_us : 0;
 	return 0;
 }
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 import transport
 from rawwire import CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, cstr, message, ssl_request
-from waiting import free_port
+from waiting import PATIENCE, free_port
 
 PARAMETERS = {
     "server_version": "15.0 (fake)",
@@ -189,6 +189,8 @@ class FakeConnection:
                 self.send(b"N")
             elif code == CANCEL_REQUEST:
                 self.server.cancels.append(body[4:])
+                if self.server.confirms is not None:
+                    self.server.confirms.wait(PATIENCE)
                 raise Gone("cancel request")
             else:
                 self.version = code
@@ -303,6 +305,7 @@ class FakeServer:
         self.answer = None
         self.connections = []
         self.cancels = []
+        self.confirms = None                # an event: until then PostgreSQL does not end the connections of CancelRequests
         self.failures = []                  # exceptions of scripts: a test's own mistake
         self.port = port or free_port()
         self._closing = False

@@ -426,6 +426,58 @@ def test_a_probe_that_is_late_is_cancelled_and_costs_no_client(weir, counting, l
     blocker.close()
 
 
+class Unconfirmed:
+    """A fake server whose answer to a probe is that it was cancelled, and which doesn't end the CancelRequest's connection:
+    it may carry out that cancel once more."""
+
+    def __init__(self, fake):
+        self.fake, self.served, fake.answer, fake.confirms = fake, [], self.answer, threading.Event()
+        self.hits_victims = False
+
+    def answer(self, conn, kind, body):
+        if kind == "Q" and b"pg_my_temp_schema" in body and not self.fake.cancels:
+            wait_until(lambda: self.fake.cancels)
+            conn.send(error("57014", "canceling statement due to user request"), ready("I"))
+            return True
+        if kind == "Q" and b"'victim'" in body:
+            self.served.append(conn.number)
+            if self.hits_victims:
+                conn.send(error("57014", "canceling statement due to user request", R="ProcessInterrupts"), ready("I"))
+            return self.hits_victims
+        return False
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_nothing_of_a_client_is_sent_while_the_cancel_of_a_probe_may_still_hit_it(weir, fake, is_confirmed):
+    unconfirmed = Unconfirmed(fake)
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as wire:
+        wire.query("SELECT 1")
+        wire.ask(query(TEMP))
+        wire.send(query("SELECT 'victim'"))
+        wait_until(lambda: fake.cancels)
+        assert wire.has_nothing_more(4) and unconfirmed.served == []
+        if is_confirmed:
+            fake.confirms.set()
+            assert texts(wire.read_until("Z")) == [["fake"]] and len(fake.cancels) == len(unconfirmed.served) == 1
+        else:
+            assert last_words(wire).sqlstate == "08006" and unconfirmed.served == []
+            fake.confirms.set()
+
+
+def test_a_cancel_of_a_probe_that_hits_a_client_is_logged_as_a_bug(weir, fake):
+    """PostgreSQL does not do that: this one carries the cancel out once more, after it has confirmed it."""
+    unconfirmed = Unconfirmed(fake)
+    unconfirmed.hits_victims = weir.is_loud = True
+    fake.confirms.set()
+    with weir.start(upstream=fake.upstream, pool_size=1, query_timeout="300ms").raw() as wire:
+        wire.query("SELECT 1")
+        wire.ask(query(TEMP))
+        wire.send(query("SELECT 'victim'"))
+        assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
+        wait_until(lambda: "BUG: a cancel of pgweir's own request has hit client" in weir.log())
+
+
 @pytest.mark.parametrize("own", ["SELECT 1", "SET app.tenant = 'b'"])
 def test_own_questions_and_settings_wait_for_no_other_transaction(weir, counting, own):
     """PostgreSQL lets a deferrable transaction wait until no other one could disturb it."""
