@@ -34,6 +34,7 @@
 	ROW(STOPS_PATIENTLY, "SIGTERM waits until the clients have left, SIGINT until their transactions are over, without a limit; with `[timeouts] shutdown_timeout` both wait that long for transactions; a second one ends the process", \
 	    "SIGTERM waits for transactions, `shutdown_timeout` at most, SIGINT for nothing") \
 	ROW(RESUMES_ALONE, "SIGUSR2 is RESUME; only the console's RESTART restarts", "SIGUSR2 restarts if nothing is paused") \
+	ROW(LISTENS_WHERE_IT_CAN, "an address of `listen_addr` that can't be listened on is a warning if another one can", "it is an error") \
 	ROW(KEEPS_LISTENERS, "a reload neither opens nor closes listening sockets", "it does") \
 	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, `auth_query` without `$1`, no databases, no `auth_file` or broken lines in it, and a `user` that only root could become are warnings", \
 	    "errors")

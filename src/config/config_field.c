@@ -127,7 +127,7 @@ store_listen(struct config *config, const char *text, struct fail *why)
 		return -1;
 	for (size_t i = 0; i < config->listen_count; i++)
 		if (strcmp(config->listens[i].host, listen.host) == 0 && config->listens[i].port == listen.port)
-			return fail_set(why, "F0000", "is the same as listen = %s", config->listens[i].text);
+			return 0; /* An address that is listed twice is one. */
 	if (config->listen_count >= CONFIG_LISTENS_MAX)
 		return fail_set(why, "F0000", "there are more than %d of them", CONFIG_LISTENS_MAX);
 	config->listens = xreallocarray(config->listens, config->listen_count + 1, sizeof(*config->listens));

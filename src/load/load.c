@@ -222,7 +222,7 @@ set_plain(struct loader *l, unsigned line, const char *name, const char *raw)
 			l->config->listen_count = 0;
 		origins->lines[row] = line;
 		index = l->config->listen_count;
-		if (store(l, line, key, l->config, name, raw) == 0)
+		if (store(l, line, key, l->config, name, raw) == 0 && index < l->config->listen_count)
 			origins->listen_lines[index] = line;
 		return;
 	}

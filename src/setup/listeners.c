@@ -150,33 +150,57 @@ find_listener(const struct listeners *l, const struct config_listen *at)
 	return NULL;
 }
 
+/* Returns a listener on this address, or NULL with *why set. */
+static struct listener *
+open_listener(struct listeners *l, const struct config *config, const struct config_listen *at, struct fail *why)
+{
+	struct listener_settings s = settings_of(l, config);
+
+	s.host = at->host;
+	s.port = at->port;
+	s.is_unix = config_listen_is_unix(at);
+	s.adopted_fd = listeners_take_inherited(l, 'S', at->host, at->port);
+	s.is_inherited = s.adopted_fd != 0;
+	return listener_new(l->s.base, &s, why);
+}
+
+static bool
+has_listener(struct listener *const *list)
+{
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		if (list[i] != NULL)
+			return true;
+	return false;
+}
+
 int
 listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why)
 {
+	size_t missing = 0, of_tcp = 0;
+
 	*fresh = (struct listeners_fresh){ 0 };
-	if (l->are_passed || (l->list[0] != NULL && compat_does(config, COMPAT_KEEPS_LISTENERS)))
+	if (l->are_passed || (has_listener(l->list) && compat_does(config, COMPAT_KEEPS_LISTENERS)))
 		return 0;
 	fresh->is_changed = true;
 	if (config->listen_count > LISTENERS_MAX)
 		return fail_set(why, "54000", "more than %d addresses to listen on", LISTENERS_MAX);
 	for (size_t i = 0; i < config->listen_count; i++) {
-		struct listener_settings s;
+		const struct config_listen *at = &config->listens[i];
 
-		fresh->list[i] = find_listener(l, &config->listens[i]);
+		of_tcp += !config_listen_is_unix(at);
+		fresh->list[i] = find_listener(l, at);
 		if (fresh->list[i] != NULL)
 			continue;
-		s = settings_of(l, config);
-		s.host = config->listens[i].host;
-		s.port = config->listens[i].port;
-		s.is_unix = config_listen_is_unix(&config->listens[i]);
-		s.adopted_fd = listeners_take_inherited(l, 'S', config->listens[i].host, config->listens[i].port);
-		s.is_inherited = s.adopted_fd != 0;
-		fresh->list[i] = listener_new(l->s.base, &s, why);
-		if (fresh->list[i] == NULL)
+		fresh->list[i] = open_listener(l, config, at, why);
+		fresh->is_new[i] = fresh->list[i] != NULL;
+		if (fresh->is_new[i])
+			continue;
+		if (config_listen_is_unix(at) || !compat_does(config, COMPAT_LISTENS_WHERE_IT_CAN))
 			return -1;
-		fresh->is_new[i] = true;
+		log_warning(l->s.log, "%s", why->text);
+		missing++;
 	}
-	return 0;
+	return missing == 0 || missing < of_tcp ? 0 : -1;
 }
 
 void

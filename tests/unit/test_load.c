@@ -276,8 +276,6 @@ static const struct {
 	  "pgweir.ini:6: error: listen = "
 	  "unix:/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/"
 	  "12345678: the path of a Unix socket must have at most 107 bytes" },
-	{ "the same address twice", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = localhost:1\n",
-	  "pgweir.ini:7: error: listen = localhost:1: is the same as listen = 127.0.0.1:1" },
 	{ "the address of the metrics", BASE "[http]\nlisten = 127.0.0.1:6432\n",
 	  "pgweir.ini:6: error: listen = 127.0.0.1:6432: [pgweir] already listens on this address" },
 	{ "trust for the whole network", BASE "[pgweir]\nlisten = 0.0.0.0:6432\n",
@@ -1030,6 +1028,17 @@ static const char everything[] =
     "[user \"say \"\"hi\"\"\"]\npool_size = 1\n";
 
 #define S UINT64_C(1000000)
+
+Test(config, an_address_that_is_listed_twice_is_one)
+{
+	struct config *c =
+	    load_good(BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = localhost:1\nlisten = 127.0.0.1:2\n");
+
+	cr_assert_eq(c->listen_count, 2);
+	cr_expect_str_eq(c->listens[0].text, "127.0.0.1:1");
+	cr_expect_str_eq(c->listens[1].text, "127.0.0.1:2");
+	config_unref(c);
+}
 
 Test(config, every_setting_arrives_in_its_field)
 {

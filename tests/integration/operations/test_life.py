@@ -350,6 +350,24 @@ def test_an_address_in_use_is_said_clearly(weir):
         assert str(port) in weir.log() and "in use" in weir.log().lower()
 
 
+def test_an_address_that_is_given_and_missing_is_an_error_and_one_listed_twice_is_one(weir):
+    here = f"127.0.0.1:{weir.port}"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        weir.configure(sections={"pgweir": {"listen": [here, f"127.0.0.1:{port}"]}})
+        weir.write_config()
+        weir.launch([str(weir.ini)], wait=False)
+        assert weir.wait_exit(5) != 0
+        assert f"could not listen on 127.0.0.1 port {port}" in weir.log()
+    weir.expected_exit = None
+    weir.start(sections={"pgweir": {"listen": [here, here, f"localhost:{weir.port}"]}})
+    assert weir.raw().query("SELECT 1") == [["1"]]
+    weir.reload(sections={"pgweir": {"listen": [here, f"127.0.0.1:{port}", here]}})
+    assert Wire(("127.0.0.1", port)).login().query("SELECT 1") == [["1"]]
+
+
 def test_a_restart_may_take_the_port_at_once(weir):
     wire = weir.start().raw()
     wire.query("SELECT 1")

@@ -247,6 +247,30 @@ def test_a_reload_moves_no_listener(bouncer):
     assert bouncer.value("SELECT 1") == 1
 
 
+NOT_OURS = "192.0.2.1"         # TEST-NET-1: no machine has it
+
+
+@pytest.mark.parametrize("addresses, refused", [
+    (f"127.0.0.1, {NOT_OURS}", [NOT_OURS]), (f"{NOT_OURS},127.0.0.1", [NOT_OURS]), ("127.0.0.1, 127.0.0.1", []),
+    ("127.0.0.1, localhost", []), ("*, 127.0.0.1", ["127.0.0.1"])])
+def test_it_serves_on_the_addresses_that_it_can_have(bouncer, addresses, refused):
+    """PgBouncer warns of the others, too. A container without IPv6 has no ::1 for localhost."""
+    bouncer.start(settings=f"listen_addr = {addresses}")
+    for address in refused:
+        assert f"could not listen on {address} port {bouncer.weir.port}" in bouncer.log()
+    bouncer.reload(settings=f"listen_addr = {addresses}\ndefault_pool_size = 3")
+    assert bouncer.settings()["default_pool_size"] == "3" and bouncer.value("SELECT 1") == 1
+
+
+def test_it_does_not_start_without_an_address_or_its_unix_socket(bouncer):
+    bouncer.write(settings=f"listen_addr = {NOT_OURS}, 198.51.100.1")
+    done = run(bouncer, bouncer.ini)
+    assert done.returncode == 1 and "could not listen on 198.51.100.1" in bouncer.log() + done.stderr
+    bouncer.write(settings="unix_socket_dir = /nonexistent")
+    done = run(bouncer, bouncer.ini)
+    assert done.returncode == 1 and "could not listen on /nonexistent" in bouncer.log() + done.stderr
+
+
 def test_a_bad_reload_changes_nothing_and_names_the_line(bouncer):
     bouncer.start()
     bouncer.write(settings="default_pool_size = lots")
