@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ _Static_assert(sizeof(struct client) <= 472, "struct client has grown");
 static void on_readable(struct stream *s);
 static void on_readable_beside_others(struct stream *s);
 static void on_drained(struct stream *s);
+static void on_ended(struct stream *s, bool is_gone);
 
 static struct client_env *
 main_worker_of(const struct client_env *env)
@@ -80,8 +82,8 @@ client_free_later(struct grave *g)
 static struct client *
 begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
-	static const struct stream_ops alone = { on_readable, on_drained },
-				       beside_others = { on_readable_beside_others, on_drained };
+	static const struct stream_ops alone = { on_readable, on_drained, on_ended },
+				       beside_others = { on_readable_beside_others, on_drained, on_ended };
 
 	if (c == NULL ||
 	    stream_open(&c->x.stream, env->x.base, fd, env->crew[1] == NULL ? &alone : &beside_others) < 0) {
@@ -380,6 +382,19 @@ on_drained(struct stream *s)
 	}
 	relay_unstall(&c->x);
 	exchange_left(listen_flush(&c->x));
+}
+
+/* A client that only sends no more goes on, and so does one whose requests are still to be read. */
+static void
+on_ended(struct stream *s, bool is_gone)
+{
+	struct client *c = (struct client *)s;
+	int unread = 0;
+
+	*c->env->x.now_us = clock_now_us();
+	if (is_gone && exchange_is_ready(&c->x) && !exchange_is_terminated(&c->x) &&
+	    ioctl(s->fd, FIONREAD, &unread) == 0 && unread == 0)
+		client_close(c, NULL);
 }
 
 bool

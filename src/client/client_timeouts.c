@@ -19,6 +19,7 @@
 #include "relay/reads.h"
 #include "relay/resend.h"
 #include "exchange/report.h"
+#include "policy/policy_circuit.h"
 #include "pool/pool.h"
 #include "state/state.h"
 #include "state/linger.h"
@@ -30,6 +31,7 @@
 #define OURS_US (5 * US_PER_S)
 #define CONFIRM_US (10 * US_PER_S) /* for so long a client waits until the cancel of a probe is confirmed */
 #define ENDED_US (1 * US_PER_S)
+#define ASK_PAUSE_MAX_US (30 * US_PER_S)
 #define STANDS_STILL_US (1 * US_PER_S) /* how long a loop has not looked that has stood still */
 #define LATE_AT_ONCE ((size_t)64)
 #define QUERIES_A_TICK 20u /* for SHOW QUERIES: so many in a tenth of a second are all counted ... */
@@ -215,6 +217,29 @@ end_late(struct client *c, enum late late)
 	client_close(c, &why);
 }
 
+/*
+ * Over TCP the FIN of a process that has gone waits behind bytes that nobody reads. But its kernel answers a message
+ * with a reset, which is noticed. A process that is there reads the Flush later. Asks after 1 s, 2 s, 4 s, ... of
+ * silence, only while a client waits for a server, and only between two messages.
+ */
+static void
+ask_after(const struct client *c, struct server *srv, uint64_t now_us)
+{
+	struct loan *l = &srv->loan;
+	uint64_t pause_us = clock_lesser_us(l->asked_us - l->silent_us, ASK_PAUSE_MAX_US);
+
+	if (l->silent_bytes != srv->bytes_in) {
+		l->silent_bytes = srv->bytes_in;
+		l->silent_us = l->asked_us = now_us;
+	}
+	if (now_us - l->asked_us < (pause_us > US_PER_S ? pause_us : US_PER_S) || !exchange_is_ready(&c->x) ||
+	    c->x.replication != 0 || !srv->is_synced || c->x.body_left > 0 || stream_queued(&srv->stream) > 0 ||
+	    srv->role == SERVER_CONSOLE || !policy_has_waiters(c->x.pool->policy))
+		return;
+	l->asked_us = now_us;
+	server_write(srv, MESSAGE_BARE("H"));
+}
+
 static size_t
 find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64_t now_us)
 {
@@ -224,8 +249,10 @@ find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64
 	TAILQ_FOREACH(srv, &e->servers, all) {
 		struct client *c = srv->borrower;
 
-		if (c != NULL && !srv->stream.is_reading)
+		if (c != NULL && !srv->stream.is_reading) {
 			srv->loan.unread_us = now_us;
+			ask_after(c, srv, now_us);
+		}
 		if (c != NULL && (exchange_is_ready(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&
 		    srv->loan.end != LOAN_END_TOLD && lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)
 			late[count++] = c;

@@ -43,7 +43,7 @@ next_longest(const struct pool *pool, const struct server *before)
 	const struct server *srv, *found = NULL;
 
 	TAILQ_FOREACH(srv, &pool->servers, all)
-		if (srv->borrower != NULL && (before == NULL || has_longer(before, srv)) &&
+		if (pool_is_in_use(srv) && (before == NULL || has_longer(before, srv)) &&
 		    (found == NULL || has_longer(srv, found)))
 			found = srv;
 	return found;
@@ -104,7 +104,7 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	t->limit = pool->settings.pool_size + pool->settings.max_overflow;
 	memset(t->uses, 0, sizeof(t->uses));
 	TAILQ_FOREACH(srv, &pool->servers, all)
-		if (srv->borrower != NULL)
+		if (pool_is_in_use(srv))
 			t->uses[pool_use_of(srv, &since_us)]++;
 	say_longest(env, pool, now_us, t->longest, sizeof(t->longest));
 	snprintf(t->detail, sizeof(t->detail), "%s", why->detail);

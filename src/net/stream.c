@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,10 +14,24 @@ may_read(const struct stream *s)
 	return (s->is_reading && !s->is_suspended) || s->is_broken;
 }
 
+/*
+ * Returns the events that tell of the peer's end while nothing is read. A level-triggered EV_CLOSED is told again and
+ * again, so it is asked for once. libevent turns a reset into EV_WRITE. Without a queue both are edge-triggered.
+ */
+static short
+end_interest(const struct stream *s)
+{
+	if (may_read(s) || s->is_suspended || s->is_shaking || s->ops->on_ended == NULL)
+		return 0;
+	if (s->queue_len > 0)
+		return s->end == STREAM_END_NONE ? EV_CLOSED : 0;
+	return EV_WRITE | EV_CLOSED | EV_ET;
+}
+
 static void
 stream_update_interest(struct stream *s)
 {
-	short want = (short)((may_read(s) ? EV_READ : 0) | (s->queue_len > 0 ? EV_WRITE : 0));
+	short want = (short)((may_read(s) ? EV_READ : 0) | (s->queue_len > 0 ? EV_WRITE : 0) | end_interest(s));
 	struct event_base *base = event_get_base(&s->event);
 
 	if (want == s->interest)
@@ -233,11 +248,29 @@ drain(struct stream *s)
 		s->ops->on_drained(s);
 }
 
+__attribute__((cold)) static void
+look_for_end(struct stream *s)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLRDHUP };
+	enum stream_end end;
+
+	if (poll(&p, 1, 0) <= 0)
+		return;
+	end = (p.revents & (POLLHUP | POLLERR)) != 0 ? STREAM_END_BOTH : STREAM_END_HALF;
+	if (end <= (enum stream_end)s->end)
+		return;
+	s->end = (uint8_t)end;
+	stream_update_interest(s);
+	s->ops->on_ended(s, end == STREAM_END_BOTH);
+}
+
 __attribute__((noinline)) static void
 other_event(struct stream *s, short what)
 {
 	if ((what & EV_WRITE) != 0 && s->queue_len > 0)
 		drain(s);
+	if (s->fd >= 0 && end_interest(s) != 0)
+		look_for_end(s);
 	/* on_drained may have closed the stream, or switched reading off. */
 	if ((what & EV_READ) == 0 || s->fd < 0 || !may_read(s))
 		return;

@@ -31,7 +31,13 @@ struct handshake; /* handshake.c */
 struct stream_ops {
 	void (*on_readable)(struct stream *s); /* call stream_read; also called when the peer has gone */
 	void (*on_drained)(struct stream *s); /* the queue fell below STREAM_QUEUE_HIGH, or ran empty */
+	/* The peer has ended its sending side while the owner does not read; is_gone: both sides. Called once for each
+	 * of these. May be NULL. */
+	void (*on_ended)(struct stream *s, bool is_gone);
 };
+
+/* How much of the connection the peer has ended. */
+enum stream_end { STREAM_END_NONE, STREAM_END_HALF, STREAM_END_BOTH };
 
 /* Bytes that the peer has not taken yet: stream.queue_len of them, from off on. */
 struct stream_queue {
@@ -53,6 +59,7 @@ struct stream {
 	bool is_reading; /* wanted by the owner */
 	bool is_suspended; /* not read all the same: see stream_suspend */
 	bool is_broken; /* a write failed: to the owner it looks as if the peer had gone */
+	uint8_t end; /* enum stream_end: what on_ended was called for */
 	short interest; /* what the event is registered for */
 };
 

@@ -222,6 +222,12 @@ struct pool *pool_use_next_active(const struct pool_set *set, const struct pool 
 void pool_use_look(struct pool *pool, uint64_t now_us);
 /* Returns what the borrower of srv, which is lent, does with it. *since_us: since when. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
+/* Returns true if srv is lent, and PostgreSQL has not ended it behind a client that does not read. */
+static inline bool
+pool_is_in_use(const struct server *srv)
+{
+	return srv->borrower != NULL && (srv->conn == NULL || srv->conn->state != PC_NONE);
+}
 
 /* pool_compat_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
  * if it is in its format. *shown is what its client gets. */

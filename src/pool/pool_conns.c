@@ -286,6 +286,25 @@ on_gone(struct server *srv, const struct fail *why)
 }
 
 static void
+on_ended(struct server *srv)
+{
+	struct pool *pool = srv->owner;
+	struct fail why = { 0 };
+	const struct log_about about = server_about(srv, "server_lost", &why);
+
+	if (pooled_of(srv->conn)->policy_knows)
+		return;
+	fail_set(&why, "08006", "PostgreSQL at %s closed the connection, whose client has not read its result",
+		 srv->address);
+	log_event(pool->set->log, LOG_LEVEL_WARNING, &about, "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id,
+		  srv->address, srv->target->database, srv->target->user, why.sqlstate, why.text);
+	server_condemn(srv, SERVER_IN_DOUBT);
+	pool_main(pool)->counters.recycles[RR_ERROR]++;
+	pooled_of(srv->conn)->policy_knows = true;
+	policy_conn_gone(pool->policy, srv->conn, true, pool_set_now(pool->set));
+}
+
+static void
 on_closed(struct server *srv)
 {
 	struct pool *pool = srv->owner;
@@ -310,7 +329,7 @@ on_closed(struct server *srv)
 
 const struct server_owner_ops pool_set_owner_ops = { on_ready,	      on_host_failed,	  on_failed, on_pinged,
 						     pool_code_holds, note_code_unseen,	  on_clean,  on_gone,
-						     pool_code_row,   pool_code_answered, on_closed };
+						     pool_code_row,   pool_code_answered, on_ended,  on_closed };
 
 /* --- borrowing --- */
 

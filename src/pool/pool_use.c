@@ -81,7 +81,7 @@ pool_use_look(struct pool *pool, uint64_t now_us)
 	TAILQ_FOREACH(srv, &pool->servers, all) {
 		uint64_t since_us;
 
-		if (srv->borrower == NULL)
+		if (!pool_is_in_use(srv))
 			continue;
 		in_use++;
 		u->uses[pool_use_of(srv, &since_us)]++;

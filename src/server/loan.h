@@ -203,6 +203,8 @@ struct loan {
 	uint64_t lent_us, sent_us;
 	uint64_t last_done_us; /* when its last request was, or a byte of its borrower's behind that moved */
 	uint64_t unread_us; /* when it was last seen to wait for its client to read; 0: never */
+	/* ask_after() in client_timeouts.c: since when server.bytes_in is silent_bytes; when it asked last. */
+	uint64_t silent_us, silent_bytes, asked_us;
 	uint64_t late_since_us, cancelled_us; /* relay/query_timeout.h: since when its query runs; its cancel */
 	uint64_t told_us; /* client_timeouts.c: when its borrower was last told that its request still runs */
 	/* About the request under way, down to commit. */

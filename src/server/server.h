@@ -129,6 +129,8 @@ struct server_owner_ops {
 	/* The rows of the owner's question (is_whole: body is all of it); at its end returns the next one, or NULL. */
 	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	const char *(*answered)(struct server *srv, bool ok);
+	/* PostgreSQL has ended a server whose borrower takes no more of it at present. May be NULL. */
+	void (*ended)(struct server *srv);
 	/* The last callback for each server, however it ended; srv->conn is the owner's again. */
 	void (*closed)(struct server *srv);
 };

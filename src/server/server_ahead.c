@@ -15,6 +15,12 @@ next_kind(const struct server *srv, uint32_t *kinds, struct owed *o)
 	return true;
 }
 
+bool
+server_is_borrowers_alone(const struct server *srv)
+{
+	return srv->state == SV_LENT && !ledger_has_ahead(&srv->ledger);
+}
+
 void
 server_disown(struct server *srv)
 {

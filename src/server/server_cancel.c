@@ -163,7 +163,7 @@ on_drained(struct stream *s)
 {
 }
 
-static const struct stream_ops stream_ops = { on_readable, on_drained };
+static const struct stream_ops stream_ops = { on_readable, on_drained, NULL };
 
 static void
 on_dialled(const struct dial_result *result, void *arg)

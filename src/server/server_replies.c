@@ -715,5 +715,17 @@ on_drained(struct stream *s)
 		srv->env->ops->drained(srv);
 }
 
-const struct stream_ops server_stream_ops[2] = { { on_readable, on_drained },
-						 { on_readable_beside_others, on_drained } };
+/* The borrower gets the bytes that are still to be read. */
+static void
+on_ended(struct stream *s, bool is_gone)
+{
+	struct server *srv = (struct server *)s;
+
+	(void)is_gone; /* PostgreSQL never ends its sending side alone */
+	*srv->env->now_us = clock_now_us();
+	if (server_is_borrowers_alone(srv) && srv->env->owner_ops->ended != NULL)
+		srv->env->owner_ops->ended(srv);
+}
+
+const struct stream_ops server_stream_ops[2] = { { on_readable, on_drained, on_ended },
+						 { on_readable_beside_others, on_drained, on_ended } };
