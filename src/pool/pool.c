@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* CREATE DATABASE waits 5 s for the connections to its template to end. */
+#define TEMPLATE_IDLE_US (100 * US_PER_MS)
 #define PING_TIMEOUT_US (2 * US_PER_S)
 
 /* All that a pool has by its configuration and that takes memory. */
@@ -106,9 +108,12 @@ pool_free(struct pool *pool)
 }
 
 static void
-fill_policy(const struct scope_settings *s, struct policy_settings *out)
+fill_policy(const struct pool *pool, struct policy_settings *out)
 {
+	const struct scope_settings *s = &pool->settings;
+
 	memset(out, 0, sizeof(*out));
+	out->is_spare = pool->main != NULL;
 	out->pool_size = s->pool_size;
 	out->max_overflow = s->max_overflow;
 	out->min_idle = s->min_idle;
@@ -126,6 +131,19 @@ fill_policy(const struct scope_settings *s, struct policy_settings *out)
 	out->lifo = s->pool_lifo;
 	out->share_weight = s->share_weight;
 	out->share_min = s->share_min;
+	if (pool->code->kind == DATABASE_TEMPLATE || strcmp(pool->target->server.database, "template1") == 0) {
+		out->min_idle = 0;
+		out->idle_timeout_us = TEMPLATE_IDLE_US;
+	}
+}
+
+void
+pool_renew_policy(struct pool *pool, uint64_t now_us)
+{
+	struct policy_settings ps;
+
+	fill_policy(pool, &ps);
+	policy_reconfigure(pool->policy, &ps, now_us);
 }
 
 /* Returns the user's name as sections and users_file have it: "user.tenant" for a tenant's. */
@@ -355,8 +373,6 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	if (pool->main != NULL)
 		standby_pool_settings(pool);
 	configure_users(pool);
-	fill_policy(&pool->settings, &ps);
-	ps.is_spare = pool->main != NULL;
 	if (get_parts(pool, db->upstream, &parts, why) < 0) {
 		put_parts(set, &parts);
 		return -1;
@@ -367,6 +383,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
 	code_store_forget(pool->code, pool);
 	parts = swap_parts(pool, &parts);
+	fill_policy(pool, &ps);
 	if (is_moved || (was_unsealed && pool->is_sealed)) /* nobody has washed off what is left there */
 		policy_close_all(pool->policy, RR_RELOAD, now_us); /* it opens others for those who wait */
 	if (is_moved)
@@ -613,7 +630,6 @@ int
 pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why)
 {
 	struct delegation *of = pool->target->server.delegation;
-	struct policy_settings ps;
 	bool is_new, was_good;
 
 	if (of == NULL)
@@ -625,10 +641,8 @@ pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, str
 	if (is_new)
 		log_info(pool->set->log, "pool %s/%s belongs to \"%s\", whose tickets open its connections",
 			 pool->database->name, pool->user, of->by->principal);
-	if (!was_good) { /* what has failed may be possible now */
-		fill_policy(&pool->settings, &ps);
-		policy_reconfigure(pool->policy, &ps, now_us);
-	}
+	if (!was_good) /* what has failed may be possible now */
+		pool_renew_policy(pool, now_us);
 	return 0;
 }
 

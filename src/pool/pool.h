@@ -246,6 +246,7 @@ void pool_startup_forget_all(struct pool_startups *all);
 
 /* A client proved these keys: servers of this user may log in with them. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
+void pool_renew_policy(struct pool *pool, uint64_t now_us); /* by its settings and what is known of its database */
 /* A client proved this secret (plain or MD5), not in users_file: servers use it if there is no other. It is copied. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 /* A client that has logged in by d (NULL: not by a ticket) is to use the pool. Returns 0, or -1 with *why set: with

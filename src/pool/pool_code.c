@@ -188,6 +188,8 @@ pool_code_answered(struct server *srv, bool ok)
 		/* Servers may have run code before that was known to leave what nothing resets. */
 		if ((pool_code_heeded(pool) & ~before) != 0 && e->is_sealed)
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
+		if (code->kind == DATABASE_TEMPLATE)
+			pool_renew_policy(e, pool_set_now(e->set));
 	}
 	pool_defaults_on_answer(srv, true);
 	return NULL;

@@ -234,9 +234,9 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		a->name_count += !code->is_broken;
 	} else if (row.kind == 'q') {
 		a->has_no_sequence = true;
-	} else if (row.kind == 'c') {
-		code->has_code = true;
 	}
+	code->has_code |= row.kind == 'c';
+	code->kind = row.kind == 'm' ? DATABASE_TEMPLATE : code->kind;
 	free(copy);
 }
 

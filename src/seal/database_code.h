@@ -66,6 +66,9 @@ enum code_question {
 	CODE_ALL
 };
 
+/* DATABASE_TEMPLATE: or it refuses new connections. */
+enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
+
 /* Zeroed: nothing is known. */
 struct database_code {
 	struct code_answer *answer; /* NULL: none yet */
@@ -73,6 +76,7 @@ struct database_code {
 	uint32_t number; /* of the answer: no other one of any database has it; 0: there is none */
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */
+	uint8_t kind; /* enum database_kind */
 	bool has_code; /* there was some once: from then on the first is not asked */
 	enum code_question asked; /* for coming */
 	bool is_outdated; /* the version was another one than the answer's, which has counted as DDL */

@@ -2,7 +2,7 @@
 -- in this database? See role_settings.h. It is asked with whatever reads the code, which is read again when any of these
 -- rows has changed: their transactions are part of the version.
 --
--- Rows: 'd', the role's name in hexadecimal, as it may have any bytes ('': of all roles), and the version of its settings.
+-- Rows: 'm' if the database is a template, or refuses new connections; 'd', the role's name in hexadecimal, as it may have any bytes ('': of all roles), and the version of its settings.
 /* pgweir */ SELECT 'd', encode(decode(replace(name::text, chr(92), chr(92) || chr(92)), 'escape'), 'hex'), version
 FROM (
 	SELECT CASE WHEN setrole <> 0 THEN pg_get_userbyid(setrole) ELSE '' END AS name,
@@ -12,4 +12,5 @@ FROM (
 	GROUP BY setrole
 	ORDER BY setrole
 	LIMIT 10000
-) AS s;
+) AS s
+UNION ALL SELECT 'm', '', '' FROM pg_database WHERE datname = current_database() AND (datistemplate OR NOT datallowconn);

@@ -231,3 +231,21 @@ def test_a_connection_that_listens_for_nobody_any_more_is_not_in_the_way(weir, s
     assert backends(weir)
     weir.raw("postgres", "postgres").query("DROP DATABASE scratch")
     assert not backends(weir)
+
+
+@pytest.mark.parametrize("database, mode", [("template1", "transaction"), ("template1", "session"), ("scratch", "transaction")])
+def test_no_connection_stays_in_a_template(weir, scratch, database, mode):
+    """vacuumdb -a and health checks leave one there; who then copies it, and not through pgweir, waits 5 s at most."""
+    weir.postgres.query("ALTER DATABASE scratch IS_TEMPLATE true", dbname="postgres")
+    try:
+        weir.start(sections={"database template1": {"upstream": weir.upstream()},
+                             "database scratch": {"upstream": weir.upstream()}}, pool_mode=mode, min_idle=1)
+        wire = weir.raw("web", database)
+        assert wire.query("SELECT 1") == [["1"]]
+        if mode == "session":
+            wire.leave()
+        weir.postgres.query(f"CREATE DATABASE scratch_copy TEMPLATE {database}", dbname="postgres")
+        if mode == "transaction":
+            assert wire.query("SELECT 2") == [["2"]]
+    finally:
+        weir.postgres.query("ALTER DATABASE scratch IS_TEMPLATE false", dbname="postgres")
