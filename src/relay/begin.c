@@ -16,6 +16,15 @@ is_deferring(const struct exchange *x)
 	       x->block == EXCHANGE_NO_BLOCK && x->pins == 0 && !x->pool->is_orphan && !x->env->is_draining;
 }
 
+/* Returns true if these modes choose a standby, or no standby takes them. */
+static bool
+is_of_hosts(const struct exchange *x, const struct known *k)
+{
+	return (x->pool->cluster != NULL && k->has_other_mode) ||
+	       (x->settings->reads == READS_MARKED &&
+		(k->is_read_only || gucs_is_on(x->gucs, "default_transaction_read_only")));
+}
+
 /* Returns the tag of its CommandComplete, and writes what the block is behind it; NULL: it is to be sent. */
 static const char *
 answer_to(struct exchange *x, const struct request *m, enum exchange_block *block)
@@ -39,10 +48,9 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 	if (!(is_begin || is_start) || !is_deferring(x) ||
 	    known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
 		return NULL;
-	if (x->settings->reads == READS_MARKED &&
-	    (k.is_read_only || gucs_is_on(x->gucs, "default_transaction_read_only")))
-		return NULL; /* it chooses a standby */
-	x->begin = k.modes & 7u;
+	if (is_of_hosts(x, &k))
+		return NULL;
+	x->begin = k.modes & 15u;
 	*block = EXCHANGE_DUE;
 	return is_begin ? "BEGIN" : "START TRANSACTION";
 }

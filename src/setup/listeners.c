@@ -164,22 +164,15 @@ open_listener(struct listeners *l, const struct config *config, const struct con
 	return listener_new(l->s.base, &s, why);
 }
 
-static bool
-has_listener(struct listener *const *list)
-{
-	for (size_t i = 0; i < LISTENERS_MAX; i++)
-		if (list[i] != NULL)
-			return true;
-	return false;
-}
-
 int
 listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why)
 {
-	size_t missing = 0, of_tcp = 0;
+	size_t missing = 0, of_tcp = 0, open = 0;
 
 	*fresh = (struct listeners_fresh){ 0 };
-	if (l->are_passed || (has_listener(l->list) && compat_does(config, COMPAT_KEEPS_LISTENERS)))
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		open += l->list[i] != NULL;
+	if (l->are_passed || (open > 0 && compat_does(config, COMPAT_KEEPS_LISTENERS)))
 		return 0;
 	fresh->is_changed = true;
 	if (config->listen_count > LISTENERS_MAX)

@@ -103,8 +103,8 @@ known_is_whole(const struct known_reader *r)
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
 /* Returns the kind of the only statement of this SQL, and fills k; KNOWN_NOT: there are several, or it is another. */
 enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
-/* Modes with which a primary and a standby begin a transaction, from 1 on. */
-#define KNOWN_MODES 7
+/* Modes with which a transaction begins, from 1 on. A standby can't begin one with those that has_other_mode tells. */
+#define KNOWN_MODES 13
 extern const char *const known_modes[KNOWN_MODES];
 
 /*

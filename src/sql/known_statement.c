@@ -118,24 +118,45 @@ take_local(struct known_reader *r, struct known *k)
 	return k->is_local;
 }
 
+/* Each isolation level without an access mode, then with each of the two. */
 const char *const known_modes[KNOWN_MODES] = {
 	NULL,
 	"",
 	"read only",
+	"read write",
 	"isolation level read committed",
 	"isolation level read committed read only",
+	"isolation level read committed read write",
 	"isolation level repeatable read",
 	"isolation level repeatable read read only",
+	"isolation level repeatable read read write",
+	"isolation level serializable",
+	"isolation level serializable read only",
+	"isolation level serializable read write",
 };
 
+/* PostgreSQL takes modes in any order, with or without commas between them. The last one of a kind counts. */
 static bool
 take_modes(struct known_reader *r, struct known *k)
 {
-	for (uint8_t i = 1; i < KNOWN_MODES && k->modes == 0; i++) {
-		struct known_reader at = *r;
+	static const char *const modes[] = { "isolation level read committed", "isolation level repeatable read",
+					     "isolation level serializable", "read only", "read write" };
+	const unsigned levels = 3, count = 5;
+	unsigned i = 0, level = 0, access = 0;
 
-		k->modes = known_takes(&at, k, known_modes[i]) && known_is_over(&at) ? i : 0;
+	for (struct known_reader at = *r, before; i < count && !known_is_over(&at);) {
+		before = at;
+		for (i = 0; i < count && !known_takes(&at, k, modes[i]); i++)
+			at = before;
+		if (i < levels)
+			level = i + 1;
+		else
+			access = i + 1 - levels;
+		if (known_skip_char(&at, ',') && known_is_over(&at))
+			i = count;
 	}
+	if (i < count)
+		k->modes = (uint8_t)(1 + level * levels + access);
 	while (r->token.kind == SQL_WORD || known_is_char(r, ',')) {
 		k->is_read_only |= sql_is_word(&r->token, "only", 4);
 		k->has_other_mode |= sql_is_word(&r->token, "write", 5) || sql_is_word(&r->token, "serializable", 12);

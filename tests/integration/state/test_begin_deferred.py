@@ -108,6 +108,25 @@ def test_its_modes_are_its_own(weir, begin, tag, level, read_only):
         assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
 
 
+@pytest.mark.parametrize("begin, level, read_only", [
+    ("BEGIN READ WRITE", "read committed", "off"),                                      # lib/pq
+    ("begin isolation level serializable read write", "serializable", "off"),           # pgx
+    ("START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE", "repeatable read", "off"),
+    ("BEGIN READ ONLY, ISOLATION LEVEL SERIALIZABLE", "serializable", "on"),
+    ("BEGIN ISOLATION LEVEL SERIALIZABLE", "serializable", "off"),
+])
+def test_a_begin_with_modes_waits_too_and_they_go_ahead_with_it(weir, begin, level, read_only):
+    with start(weir).raw() as wire:
+        wire.query("SET default_transaction_read_only = on")
+        assert lent(weir) == 0
+        wire.query(begin)
+        assert lent(weir) == 0
+        assert wire.value("SHOW transaction_isolation") == level
+        assert wire.value("SHOW transaction_read_only") == ("on" if "WRITE" not in begin.upper() else read_only)
+        assert lent(weir) == 1
+        wire.query("ROLLBACK")
+
+
 @pytest.mark.parametrize("state, ahead", [("allow", "SELECT 1"), ("track", "CREATE TEMP TABLE t (a int)")])
 def test_these_clients_begin_on_a_server(weir, state, ahead):
     with start(weir, session_state=state).raw() as wire:
@@ -115,7 +134,7 @@ def test_these_clients_begin_on_a_server(weir, state, ahead):
         assert lent(weir) == 1
 
 
-@pytest.mark.parametrize("begin", ["BEGIN nonsense", "BEGIN,", "START TRANSACTION WORK", "BEGIN READ", "BEGIN ISOLATION LEVEL READ ONLY"])
+@pytest.mark.parametrize("begin", ["BEGIN nonsense", "BEGIN,", "BEGIN READ WRITE,", "BEGIN READ WRITE WORK", "START TRANSACTION WORK", "BEGIN READ", "BEGIN ISOLATION LEVEL READ ONLY"])
 def test_what_is_wrong_is_refused_by_postgresql(weir, begin):
     with start(weir).raw() as wire:
         replies = wire.ask(query(begin))
