@@ -12,18 +12,20 @@
 -- - name: what may stand for the table unquoted: a regclass, which quotes itself, in a trigger also by a variable, if
 --   nothing else is declared so; and names of tables and arguments of triggers, if all of them that the function may
 --   get are plain (odd_trigger) and the body sets no such variable (sets), nor has comments within comments (gap).
--- - fun: the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big).
+-- - fun: the database's functions, but for those in pg_temp that nothing uses. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big).
 -- - lower(), and regexp_replace() where is_bytes: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as its locale
 --   says, so all of these are one letter there.
 -- - word: of bodies. $ parts them, as a word may follow a dollar quote, a parameter or a number without a space; names
 --   that have one, begin with a digit or are not ASCII are searched for as they are.
--- - named: what can stand in SQL. An operator shows by its symbol, and words that stand for it, if neither operand's
+-- - named: what can stand in SQL of any session. An operator shows by its symbol, and words that stand for it, if neither operand's
 --   type is the database's own, else by that type; by both if constants alone could choose it.
 -- - edge: what PostgreSQL stores; whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk of
 --   writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes that a risk always; r drops it.
 --   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3 any
 --   table, 3466/0 DDL.
 -- - base: what is VOLATILE has a risk of its own, which reaches as far; words of bodies tell of effects of PostgreSQL's own.
+--   LOAD is a statement where one may begin, and wherever text could be run that has it: what follows is a string, the end
+--   of one, an escape, or stands for one.
 --   FOR UPDATE is refused in other functions, but for what is inlined: a STABLE function in SQL that returns a set.
 -- - reach: the closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
 --   cause, the shortest way, as reach finds in that order.
@@ -43,10 +45,10 @@ fun AS (
 		lanname IN ('sql', 'plpgsql') AS is_sql
 	FROM (
 		SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big,
-			array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc,
+			pronamespace IN (SELECT oid FROM temporary) AS is_temporary, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc,
 			coalesce(m.is_known OR extname = 'orafce' AND lanname = 'sql', false) AS is_known
 		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang LEFT JOIN member m ON m.oid = p.oid
-		WHERE p.oid >= 16384
+		WHERE p.oid >= 16384 AND (pronamespace NOT IN (SELECT oid FROM temporary) OR p.oid IN (SELECT refobjid FROM pg_depend WHERE refclassid = 1255))
 	) AS f
 ),
 named(class, oid, name, kind) AS (
@@ -56,9 +58,9 @@ named(class, oid, name, kind) AS (
 		) ELSE lower((name) COLLATE "C") END,
 		kind
 	FROM (
-		SELECT 1255::oid, oid, proname::text, 'f' FROM fun
+		SELECT 1255::oid, oid, proname::text, 'f' FROM fun WHERE NOT is_temporary
 		UNION ALL SELECT 1259, oid, relname, 'r' FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c}') AND relpersistence <> 't'
-		UNION ALL SELECT 1247, oid, typname, 'r' FROM pg_type
+		UNION ALL SELECT 1247, oid, typname, 'r' FROM pg_type WHERE typnamespace NOT IN (SELECT oid FROM temporary)
 		UNION ALL SELECT 2617, o.oid, k, CASE WHEN k = oprname OR k = '!=' THEN 'o' ELSE 'n' END
 		FROM pg_operator o LEFT JOIN fun f ON f.oid = oprcode
 			LEFT JOIN (
@@ -71,11 +73,12 @@ named(class, oid, name, kind) AS (
 					('{<>}', '{in,!=}')
 			) AS a(symbols, words) ON oprname = ANY (symbols::name[]),
 			unnest(oprname::text || coalesce(words::text[], '{}')) AS k
-		WHERE oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE
+		WHERE oprnamespace NOT IN (SELECT oid FROM temporary)
+			AND (oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE
 			AND (
 				oprleft BETWEEN 1 AND 16383 OR oprright BETWEEN 1 AND 16383
 					OR oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN (oprleft, oprright))
-			)
+			))
 	) AS n(class, oid, name, kind)
 	WHERE oid >= 16384
 ),
@@ -99,7 +102,8 @@ writes AS (SELECT DISTINCT oid FROM word WHERE word = ANY ('{insert,update,delet
 odd_trigger AS (
 	SELECT tgfoid
 	FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace
-	WHERE concat(relname, nspname, replace(replace(encode(tgargs, 'escape'), '\000', ''), '.', '')) ~ '[^A-Za-z0-9_]'
+	WHERE relpersistence <> 't'
+		AND concat(relname, nspname, replace(replace(encode(tgargs, 'escape'), '\000', ''), '.', '')) ~ '[^A-Za-z0-9_]'
 ),
 insert_form(form, name, of_trigger, gap, sets) AS (
 	SELECT
@@ -142,12 +146,15 @@ inserts(oid, rest) AS (
 		) AS n(names)
 	WHERE word = 'execute' AND fun.lanname = 'plpgsql' AND src ~ $r$execute\s+(format\(\s*)?'\s*insert\s$r$
 		AND src !~ $r$/\*([^*]|\*+[^*/])*/\*$r$
-		AND NOT EXISTS (SELECT FROM fun WHERE proname IN ('format', 'quote_ident', 'quote_literal', 'quote_nullable'))
+		AND NOT EXISTS (SELECT FROM fun WHERE NOT is_temporary AND proname IN ('format', 'quote_ident', 'quote_literal', 'quote_nullable'))
 		AND NOT EXISTS (
-			SELECT FROM pg_operator WHERE oid >= 16384 AND oprname = '||' AND (oprleft IN (19, 25, 2205) OR oprright IN (19, 25, 2205))
+			SELECT oprnamespace FROM pg_operator WHERE oid >= 16384 AND oprname = '||' AND (oprleft IN (19, 25, 2205) OR oprright IN (19, 25, 2205))
+			UNION ALL SELECT typnamespace FROM pg_type WHERE oid >= 16384 AND typname = ANY ('{quote_ident,quote_literal,quote_nullable,regclass}')
+			UNION ALL SELECT relnamespace
+			FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+			WHERE attrelid >= 16384 AND attname = ANY ('{quote_ident,quote_literal,quote_nullable}')
+			EXCEPT SELECT oid FROM temporary
 		)
-		AND NOT EXISTS (SELECT FROM pg_type WHERE oid >= 16384 AND typname = ANY ('{quote_ident,quote_literal,quote_nullable,regclass}'))
-		AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid >= 16384 AND attname = ANY ('{quote_ident,quote_literal,quote_nullable}'))
 ),
 inserter AS (SELECT oid FROM inserts WHERE rest !~ $r$(^|[^a-z_])execute([^a-z0-9_]|$)$r$),
 base(class, oid, w, parts, reason) AS (
@@ -165,7 +172,16 @@ base(class, oid, w, parts, reason) AS (
 		LATERAL (SELECT CASE WHEN word = 'execute' THEN regexp_replace(coalesce(rest, src), $r$\mexecute\M.*$$r$, '') END) AS h(head)
 	WHERE (word <> 'execute' OR oid NOT IN (SELECT oid FROM inserter))
 		AND (word <> 'create' OR regexp_replace(src, $r$\mcreate\s+temp(orary)?\s+table\M$r$, '', 'g') ~ $r$(^|[^a-z_])create([^a-z0-9_]|$)$r$)
-	UNION ALL SELECT 1255, oid, false, 2, word FROM word WHERE word LIKE 'pg_temp_%' OR word = 'into' AND lanname = 'sql'
+	UNION ALL SELECT 1255, oid, false, CASE word WHEN 'into' THEN 2 ELSE anything END, word
+	FROM word, remote
+	WHERE word LIKE 'pg_temp_%' OR word = 'into' AND lanname = 'sql'
+	UNION ALL SELECT 1255, oid, false, 256, 'LOAD'
+	FROM fun
+	WHERE strpos(src, 'load') > 0
+		AND src ~ concat(
+			CASE WHEN src !~ $r$\m(execute|create|do)\M$r$ THEN $r$(^|;|>>|\*/|--[^\n]*|\m(begin|then|else|loop)\M)\s*$r$ END,
+			$r$\mload\s*([eu]?&?'|[$%"\\@#{<:?~]|--|/\*)$r$
+		)
 	UNION ALL SELECT 1255, oid, false, CASE WHEN src ~ $r$\mdo\M$r$ THEN anything ELSE 129 END, 'SET, DO'
 	FROM fun, remote
 	WHERE src ~ $r$(^|;|>>|\*/|--[^\n]*|\m(begin|then|else|loop)\M)\s*(set|do)\M$r$
@@ -323,26 +339,28 @@ risk AS (
 		bit_or(parts) AS parts
 	FROM reach
 	GROUP BY class, oid
-)
+),
+anybodys AS (SELECT class, parts FROM risk WHERE class IN (0, 2, 3466) OR (class, oid) IN (SELECT class, oid FROM named))
 SELECT 'r', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE name END,
 	kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 300), '[^ -~]', '?', 'g')
 FROM risk JOIN named USING (class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid)
 GROUP BY 2, kind
 UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads'
-FROM own, (SELECT bit_or(parts) AS all_parts FROM risk) AS a
+FROM own, (SELECT bit_or(parts) AS all_parts FROM anybodys) AS a
 WHERE oid < 16384 AND own.parts & 255 = 255 AND all_parts > 0
 UNION ALL SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END,
 	CASE class WHEN 1255 THEN 'f' ELSE 'r' END
 FROM effect
+WHERE name <> ''
 UNION ALL SELECT 't', oid::text, always || ' ' || writing FROM risk WHERE class = 1247
 UNION ALL SELECT 'a', '',
 	coalesce(bit_or(parts), 0) || ' ' || coalesce(bit_or(parts) FILTER (WHERE class = 0), 0) || ' ' || coalesce(bit_or(parts) FILTER (WHERE class = 3466), 0)
-FROM risk
+FROM anybodys
 UNION ALL (
 	SELECT DISTINCT 'n', coalesce(m[1], m[2]), ''
 	FROM risk JOIN fun USING (oid),
 		regexp_matches(src, $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\mset\s+(?:session\s+)?([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)$r$, 'g') AS m
-	WHERE class = 1255 AND always & 1 <> 0
+	WHERE class = 1255 AND always & 1 <> 0 AND NOT is_temporary
 	LIMIT 200
 )
 UNION ALL SELECT 's', fdw_schema, '' FROM remote WHERE fdws = 1 AND dblinks = 0

@@ -6,12 +6,14 @@
 -- defaults, and views of extensions. Rows: 'c' if there may be; 'q' if there is no sequence; 'e'.
 SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END, CASE class WHEN 1255 THEN 'f' ELSE 'r' END
 FROM effect
+WHERE name <> ''
 UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't')
 UNION ALL SELECT 'c', '', ''
 WHERE EXISTS (
 		SELECT
 		FROM pg_proc
 		WHERE oid >= 16384
+			AND (pronamespace NOT IN (SELECT oid FROM temporary) OR oid IN (SELECT refobjid FROM pg_depend WHERE refclassid = 1255))
 			AND (
 				prolang <> 13 AND prokind <> 'a' OR provolatile = 'i' AND proacl IS NOT NULL OR proconfig IS NOT NULL
 					OR oid NOT IN (SELECT oid FROM member WHERE is_known) OR proname IN (SELECT word::name FROM signs)

@@ -1,10 +1,13 @@
--- src/seal/database_code_names.sql - what had a name when the code was read: whatever SQL calls besides is new.
+-- src/seal/database_code_names.sql - what had a name when the code was read: whatever SQL calls besides is new. What is in pg_temp is nobody
+-- else's.
 --
 -- Rows: 'k' and a name, in lower case. All that are not ASCII are one (risk_names.h).
 /* pgweir */ SELECT DISTINCT 'k', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE name END, ''
 FROM (
-	SELECT lower((proname) COLLATE "C") FROM pg_proc
+	SELECT lower((proname) COLLATE "C") FROM pg_proc WHERE pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_')
 	UNION SELECT lower((relname) COLLATE "C") FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c,S}') AND relpersistence <> 't'
-	UNION SELECT lower((typname) COLLATE "C") FROM pg_type WHERE typcategory <> 'A'
+	UNION SELECT lower((typname) COLLATE "C")
+	FROM pg_type
+	WHERE typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_')
 	UNION SELECT word FROM pg_get_keywords()
 ) AS n(name);

@@ -4,11 +4,15 @@
 -- - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
 --   that touch state, or run text or what a string names: each stem with each ending. CREATE is none if TEMP TABLE
 --   follows it each time: these make no code, and what else they touch shows by TEMP and by the names in them.
+-- - temporary: the schemas of pg_temp. No other session finds what is in there by a name: these of functions and operators
+--   are never looked for there, and to give the schema's own name (risk_names.c) takes a superuser. But views, casts, tables, ...
+--   may use it that anybody can.
 -- - member: functions of extensions. Those of C that are known touch nothing but by the functions in signs.
 -- - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
 -- - effect: what may do more than read (RISK_EFFECTS): functions that are VOLATILE, run text, or tell of the session or
 --   transaction that they run in; foreign tables; views of extensions. PostgreSQL's own views only read. Functions that only
 --   give another value each time are none; handlers and triggers can't be called.
+--   What is in some session's pg_temp has no name here.
 -- - stored: what uses an effect of PostgreSQL's own where pg_depend does not tell, or locks rows (a view FOR UPDATE).
 --
 -- Both have rows 'e', name, kind: of each effect.
@@ -38,7 +42,7 @@ signs AS (
 				('{alter,import}', NULL, 2048),
 				('{dblink_connect}', ',_u', 512),
 				('{dblink}', ',_exec,_open,_fetch,_close,_send_query,_get_result,_build_sql_insert,_build_sql_update,_build_sql_delete', 767),
-				('{load,isn_weak,pg_start_backup,pg_backup_start,pg_replication_origin_session_setup}', NULL, 256),
+				('{isn_weak,pg_start_backup,pg_backup_start,pg_replication_origin_session_setup}', NULL, 256),
 				('{pg_create_,pg_copy_}', 'physical_replication_slot,logical_replication_slot', 256),
 				('{pg_advisory_,pg_try_advisory_}', 'lock,lock_shared,unlock,unlock_shared,unlock_all', 4),
 				('{set_config,set_limit,reset,pg_settings}', NULL, 1),
@@ -51,6 +55,7 @@ signs AS (
 		) AS v(stems, endings, parts),
 		unnest(stems::text[]) AS stem, unnest(coalesce(string_to_array(endings, ','), '{""}')) AS ending
 ),
+temporary AS (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_'),
 member(oid, extname, is_known) AS (
 	SELECT objid, extname,
 		extname = ANY (
@@ -78,7 +83,7 @@ tree(class, oid, w, tree) AS (
 	WHERE oid >= 16384 AND tree <> ''
 ),
 effect(class, oid, name) AS (
-	SELECT 1255::oid, oid, proname
+	SELECT 1255::oid, oid, CASE WHEN pronamespace NOT IN (SELECT oid FROM temporary) THEN proname END
 	FROM pg_proc
 	WHERE prorettype <> ALL ('{269,325,2279,2280,3115,3310,3838}')
 		AND (

@@ -3,10 +3,17 @@
 -- Its one row has 'v' and the version: a count and a sum over the rows of the catalogs that the answer depends on, with
 -- the transactions that wrote them. It takes a few milliseconds. Each relation and index has a row in pg_class, and each
 -- new or dropped column, check or name another one; a column's default has its own, as have domains with their checks;
--- columns that change to a type that is not PostgreSQL's own depend on it.
-/* pgweir */ SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), ''
+-- columns that change to a type that is not PostgreSQL's own depend on it. What is in some session's pg_temp is left out
+-- as database_code.sql leaves it out: functions that nothing uses, and all of its relations.
+/* pgweir */ WITH temporary AS (
+	SELECT oid FROM pg_class WHERE relpersistence = 't'
+	UNION ALL SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_'
+)
+SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), ''
 FROM (
-	SELECT oid, xmin AS x FROM pg_proc
+	SELECT oid, xmin AS x
+	FROM pg_proc
+	WHERE pronamespace NOT IN (SELECT oid FROM temporary) OR oid IN (SELECT refobjid FROM pg_depend WHERE refclassid = 1255)
 	UNION ALL SELECT oid, xmin FROM pg_operator
 	UNION ALL SELECT oid, xmin FROM pg_cast
 	UNION ALL SELECT oid, xmin FROM pg_language
@@ -14,15 +21,15 @@ FROM (
 	UNION ALL SELECT oid, xmin FROM pg_event_trigger
 	UNION ALL SELECT oid, hashtext(nspname)::text::xid FROM pg_namespace WHERE nspname !~ '^pg_(temp|toast)'
 	UNION ALL SELECT oid, xmin FROM pg_policy
-	UNION ALL SELECT oid, xmin FROM pg_attrdef
-	UNION ALL SELECT oid, xmin FROM pg_statistic_ext
+	UNION ALL SELECT oid, xmin FROM pg_attrdef WHERE adrelid NOT IN (SELECT oid FROM temporary)
+	UNION ALL SELECT oid, xmin FROM pg_statistic_ext WHERE stxrelid NOT IN (SELECT oid FROM temporary)
 	UNION ALL SELECT oid, xmin FROM pg_foreign_server
 	UNION ALL SELECT oid, xmin FROM pg_foreign_data_wrapper
 	UNION ALL SELECT oid, xmin FROM pg_transform
-	UNION ALL SELECT oid, xmin FROM pg_trigger WHERE NOT tgisinternal
-	UNION ALL SELECT oid, xmin FROM pg_constraint WHERE conbin IS NOT NULL OR contype = 'f'
+	UNION ALL SELECT oid, xmin FROM pg_trigger WHERE NOT tgisinternal AND tgrelid NOT IN (SELECT oid FROM temporary)
+	UNION ALL SELECT oid, xmin FROM pg_constraint WHERE (conbin IS NOT NULL OR contype = 'f') AND conrelid NOT IN (SELECT oid FROM temporary)
 	UNION ALL SELECT setrole, xmin FROM pg_db_role_setting
-	UNION ALL SELECT inhrelid, inhparent::text::xid FROM pg_inherits
+	UNION ALL SELECT inhrelid, inhparent::text::xid FROM pg_inherits WHERE inhrelid NOT IN (SELECT oid FROM temporary)
 	UNION ALL SELECT objid, refobjid::text::xid FROM pg_depend WHERE refclassid = 3079 AND classid IN (1255, 1259)
 	UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1)
 	UNION ALL SELECT *
@@ -33,10 +40,14 @@ FROM (
 		UNION ALL SELECT oid, hashtext(relname || relkind::text || relam || relnamespace)::text::xid
 		FROM pg_class
 		WHERE relkind = ANY ('{r,v,m,f,p,c,S}') AND relpersistence <> 't'
-		UNION ALL SELECT attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid FROM pg_attribute WHERE atttypid >= 16384 AND attnum > 0
-		UNION ALL SELECT indexrelid, xmin FROM pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL
+		UNION ALL SELECT attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid
+		FROM pg_attribute
+		WHERE atttypid >= 16384 AND attnum > 0 AND attrelid NOT IN (SELECT oid FROM temporary)
+		UNION ALL SELECT indexrelid, xmin
+		FROM pg_index
+		WHERE (indexprs IS NOT NULL OR indpred IS NOT NULL) AND indrelid NOT IN (SELECT oid FROM temporary)
 		UNION ALL SELECT rngtypid, xmin FROM pg_range
-		UNION ALL SELECT oid, xmin FROM pg_rewrite
+		UNION ALL SELECT oid, xmin FROM pg_rewrite WHERE ev_class NOT IN (SELECT oid FROM temporary)
 		UNION ALL SELECT oid, xmin FROM pg_opclass
 		UNION ALL SELECT oid, xmin FROM pg_amop
 		UNION ALL SELECT oid, xmin FROM pg_amproc

@@ -394,6 +394,7 @@ judge_statement(struct reader *r, const char *word)
 	find_if(r, (r->found & FOUND_DDL) != 0 && strcmp(word, "execute") == 0, FOUND_OPAQUE);
 	find_if(r, is_into, FOUND_DDL); /* SELECT INTO makes a table */
 	find_if(r, text_is_one_of(word, WRITES), FOUND_WRITE);
+	find_if(r, strncmp(word, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL); /* whose code no answer tells of */
 	find_if(r, r->last == LAST_FOR && strcmp(word, "share") == 0, FOUND_EFFECTS);
 	/* Behind SELECT, INSERT is a column's name. */
 	r->is_into_harmless =

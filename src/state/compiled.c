@@ -170,6 +170,8 @@ state_note_code(struct exchange *x)
 	if (loan->code != CODE_MADE)
 		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
 	pool_code_changed(x->pool, has_made);
+	/* No answer tells of it if it is in pg_temp, or undone, or dropped again. */
+	note_risk(x, database_code_feared(x->pool->code) | ((loan->tag.flags & TAG_MAKES_CODE) != 0 ? STATE_BACKEND : 0u));
 	if ((loan->tag.flags & TAG_CHANGES_DEFAULTS) != 0)
 		pool_defaults_altered(x->pool);
 }

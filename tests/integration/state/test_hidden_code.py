@@ -24,6 +24,7 @@ pytestmark = pytest.mark.weir_only
 SECONDS = float(os.environ.get("SWEEP_SECONDS", "3"))
 FIRST = int(os.environ.get("SWEEP_SEED", "1"))
 CONTEXT = 1024
+BACKEND = 256
 ANYTHING = 255
 
 
@@ -223,6 +224,8 @@ EXPECTED = {                        # what the database has, SQL, and which part
         "SET LOCAL check_function_bodies = off; CREATE FUNCTION e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(1); END'; "
         "CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION e(); "
         f"CREATE FUNCTION f(x int) RETURNS int LANGUAGE sql AS $body$ SELECT {form}into made $body$", "SELECT f(1)", TEMP | LOCKS, STATE) for form in ("$$x$$", "$q$x$q$", "$1", "1", "1e5")},
+    "LOAD": (PLAIN.format("plpgsql", "BEGIN LOAD 'x'; RETURN 1; END"), "SELECT f(1)", BACKEND, BACKEND),
+    "another session's pg_temp": (PLAIN.format("plpgsql", "BEGIN PERFORM pg_temp_3.lower(1, 2); END"), "SELECT f(1)", ANYTHING, STATE),
     "a name with a dollar": ("CREATE FUNCTION n$1() RETURNS int LANGUAGE sql AS 'SELECT pg_advisory_lock(1); SELECT 1'; " + PLAIN.format("sql", "SELECT n$1()"),
                              "SELECT f(1)", LOCKS, STATE),
     "crosstab() in a view": ("CREATE EXTENSION tablefunc; CREATE VIEW v AS SELECT * FROM crosstab('SELECT 1, 2, 3') AS x(a int, b int)", "SELECT * FROM v",
@@ -283,6 +286,110 @@ EXPECTED = {                        # what the database has, SQL, and which part
     "DDL with an access method": (f"{ACCESS_METHOD}; {ITS_CODE}", "CREATE TABLE x (v int)", 511, STATE),
     "table_to_xml()": ("CREATE VIEW v AS SELECT pg_try_advisory_lock(1)", "SELECT table_to_xml('v', true, true, '')", LOCKS, STATE),
 }
+
+
+LOADS = {                           # bodies that load a library, or may run text that does, and those that only have the word
+    **{f"plpgsql: {body}": True for body in (
+        "LOAD 'x';", "load 'x';", "LOAD\n'x';", "LOAD/* a */'x';", "LOAD -- a\n 'x';", "LOAD $$x$$;", "LOAD E'x';", "LOAD U&'x';", "<<a>> LOAD 'x';",
+        "/* a */ LOAD 'x';", "-- a\n LOAD 'x';", "IF true THEN LOAD 'x'; ELSE LOAD 'y'; END IF;", "LOOP LOAD 'x'; END LOOP;", "NULL;LOAD'x';",
+        "EXECUTE 'LOAD ''x''';", "EXECUTE 'load' || quote_literal(q);", "EXECUTE format('LOAD %L', q);", "EXECUTE concat('LOAD', E'\\t''x''');",
+        "EXECUTE E'LOAD\\x20''x''';", "EXECUTE $a$LOAD $b$x$b$$a$;", "EXECUTE 'LOAD ' USING q;", "EXECUTE replace('LOAD @', '@', q);",
+        "EXECUTE 'LO' 'AD'; -- LOAD 'x'", "q := 'LOAD ''x'''; EXECUTE q;", "DO 'BEGIN LOAD ''x''; END';",
+        "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'LOAD ''x''; SELECT 1';")},
+    **{f"sql: {body}": True for body in ("LOAD 'x'", "SELECT 1; LOAD 'x'", "/* a /* b */ */LOAD 'x'", "--\rLOAD 'x'")},
+    **{f"plpgsql: {body}": False for body in (
+        "-- load the rows\n NULL;", "/* load */ NULL;", "PERFORM 'load';", "PERFORM 1 WHERE q = 'load' OR q = $$load$$;", "RAISE NOTICE 'load: %', q;",
+        "PERFORM load, 'x' FROM t;", "EXECUTE 'SELECT 1'; -- load the rows, then (load) them", "EXECUTE 'SELECT load FROM t';", "load = 'x';",
+        "PERFORM 1 AS payload;", "EXECUTE 'SELECT upload';")},
+    **{f"sql: {body}": False for body in ("SELECT 'load'", "SELECT 1 AS load", "SELECT load('x')")},
+}
+
+
+def test_a_body_that_loads_a_library_and_one_that_has_the_word(postgres):
+    def loads(body):
+        language, text = body.split(": ", 1)
+        text = f"DECLARE q text; BEGIN {text} END" if language == "plpgsql" else text
+        cursor.execute(f"BEGIN; SET LOCAL check_function_bodies = off; CREATE FUNCTION f() RETURNS void LANGUAGE {language} AS $body${text}\n$body$")
+        risk = risky.names_of(cursor).risk_of("SELECT f()")
+        cursor.execute("ROLLBACK")
+        return bool(risk & BACKEND)
+    with contextlib.closing(postgres.connect("app2")) as db, db.cursor() as cursor:
+        assert {body: loads(body) for body in LOADS} == LOADS
+
+
+SHOUTS = "CREATE FUNCTION pg_temp.{} RETURNS text LANGUAGE plpgsql AS $f$ BEGIN LOAD 'x'; EXECUTE $1; RETURN ''; END $f$"
+IN_PG_TEMP = {                      # what another session has in its pg_temp, and SQL of whoever does not know that
+    "a function": (SHOUTS.format("lower(text, int)"), "SELECT lower('A')"),
+    "a domain": (SHOUTS.format("f(text)") + "; CREATE DOMAIN pg_temp.orders AS text CHECK (pg_temp.f(VALUE) = '')", "SELECT * FROM orders"),
+    "a type": ("CREATE TYPE pg_temp.orders AS (v int); " + SHOUTS.format("f(pg_temp.orders)").replace("$1", "''") +
+               "; CREATE CAST (pg_temp.orders AS text) WITH FUNCTION pg_temp.f(pg_temp.orders)", "INSERT INTO orders VALUES ('a')"),
+    "an operator": (SHOUTS.format("f(text, text)") + "; CREATE OPERATOR pg_temp.~~ (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_temp.f)",
+                    "SELECT 1 FROM orders WHERE v LIKE 'a'"),
+    "a table that runs it": (SHOUTS.format("f(text)") + "; CREATE TEMP TABLE orders (v text DEFAULT pg_temp.f(''))", "INSERT INTO orders VALUES ('a')"),
+    "functions of PostgreSQL's names": (SHOUTS.format("format(text, name)") + "; CREATE TEMP TABLE x (quote_ident text); CREATE DOMAIN pg_temp.regclass AS text; "
+                                        "CREATE OPERATOR pg_temp.|| (LEFTARG = text, RIGHTARG = name, FUNCTION = pg_temp.format)", "UPDATE orders SET v = 1"),
+    "the trigger's function on an odd table": ("CREATE TEMP TABLE \"x; y\" (v text); CREATE TRIGGER x AFTER UPDATE ON pg_temp.\"x; y\" FOR EACH ROW "
+                                               "EXECUTE FUNCTION public.audits()", "UPDATE orders SET v = 1"),
+}
+AUDITED = """BEGIN; CREATE TABLE orders (v text); CREATE TABLE log (v text); CREATE FUNCTION audits() RETURNS trigger LANGUAGE plpgsql AS
+    $f$ BEGIN EXECUTE 'INSERT INTO ' || TG_ARGV[0] || ' VALUES (1)'; EXECUTE format('INSERT INTO %I VALUES (1)', 'log'); RETURN NULL; END $f$;
+    CREATE TRIGGER x AFTER UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION audits('log');"""
+
+
+@pytest.mark.parametrize("case", IN_PG_TEMP)
+def test_another_sessions_pg_temp_is_nobody_elses(postgres, case):
+    made, sql = IN_PG_TEMP[case]
+    with contextlib.closing(postgres.connect("app2")) as db, db.cursor() as cursor:
+        def answer():
+            names = risky.names_of(cursor)
+            cursor.execute(risky.question("_names"))
+            return names.risk_of(sql), names.all, {row for row in names.rows if row[0] in "en"}, set(cursor.fetchall())
+        cursor.execute(AUDITED)
+        before = answer()
+        assert before[0] & STATE == 0
+        cursor.execute(made)
+        assert answer() == before
+        cursor.execute("ROLLBACK")
+
+
+USES = {                            # what all can use that uses a function of pg_temp
+    "a view": ("CREATE VIEW v AS SELECT pg_temp.f('')", "SELECT * FROM v"),
+    "a default": ("CREATE TABLE t (v text DEFAULT pg_temp.f(''))", "INSERT INTO t DEFAULT VALUES"),
+    "a column of its domain": ("CREATE DOMAIN pg_temp.d AS text CHECK (pg_temp.f(VALUE) = ''); CREATE TABLE t (v pg_temp.d)", "INSERT INTO t VALUES ('')"),
+    "a cast": ("CREATE CAST (text AS c) WITH FUNCTION pg_temp.f(text)", "SELECT 'x'::text::c"),
+}
+
+
+@pytest.mark.parametrize("case", USES)
+def test_what_others_can_use_of_pg_temp_counts(postgres, case):
+    used, sql = USES[case]
+    with contextlib.closing(postgres.connect("app2")) as db, db.cursor() as cursor:
+        body = SHOUTS.format("f(text)") if case != "a cast" else "CREATE TYPE c AS (v int); " + SHOUTS.format("f(text)").replace("RETURNS text", "RETURNS c").replace("''", "NULL")
+        cursor.execute(f"BEGIN; {body}; {used}")
+        assert risky.has_code(cursor)
+        names = risky.names_of(cursor)
+        assert names.risk_of(sql) & ANYTHING == ANYTHING and names.all & ANYTHING == ANYTHING
+        before = version_of(cursor)
+        cursor.execute("ALTER FUNCTION pg_temp.f(text) COST 2")
+        cursor.execute("SAVEPOINT x; ALTER FUNCTION pg_temp.f(text) COST 3")
+        assert version_of(cursor) != before
+        cursor.execute("ROLLBACK")
+
+
+def version_of(cursor):
+    cursor.execute(risky.question("_version"))
+    return cursor.fetchall()
+
+
+def test_what_is_made_in_pg_temp_makes_no_other_version(postgres):
+    with contextlib.closing(postgres.connect("app2")) as db, db.cursor() as cursor:
+        cursor.execute("BEGIN; CREATE TABLE orders (v text); CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+        before = version_of(cursor)
+        cursor.execute(SHOUTS.format("lower(text, int)") + "; CREATE TEMP TABLE x (v serial PRIMARY KEY, w text DEFAULT 'x' CHECK (w <> ''), u oid UNIQUE); "
+                       "CREATE INDEX ON x (lower(w)); CREATE TEMP VIEW y AS SELECT 1; CREATE TRIGGER x AFTER INSERT ON x FOR EACH ROW EXECUTE FUNCTION tg(); "
+                       "CREATE STATISTICS pg_temp.s ON (lower(w)), v FROM x; CREATE TEMP TABLE z () INHERITS (x)")
+        assert version_of(cursor) == before
+        cursor.execute("ROLLBACK")
 
 
 @pytest.mark.sweep(keep=3)
@@ -956,6 +1063,53 @@ def test_code_is_found(weir, postgres, own, name):
     other, client = begin(weir, own)
     client.query(step)
     assert sees(other, client, question) == [[clean]]
+
+
+def test_another_sessions_pg_temp_closes_no_connection(weir, postgres, own):
+    postgres.query("CREATE TABLE orders (v text); GRANT ALL ON orders TO web", dbname=own)
+    with contextlib.closing(postgres.connect(own)) as holder:
+        holder.cursor().execute("; ".join(made for case, (made, _) in IN_PG_TEMP.items() if case in ("a function", "a domain")))
+        other, client = begin(weir, own)
+        pid = client.query(PID)
+        assert seals(weir, other, client, sql="SELECT lower(v) FROM orders") == 0
+        assert client.query(PID) == pid
+
+
+LIBRARY = "SELECT count(*) FROM pg_settings WHERE name LIKE 'auto_explain.%'"
+SET_IN_PG_TEMP = "CREATE FUNCTION pg_temp.{name}(v text) RETURNS text LANGUAGE plpgsql AS $f$ BEGIN {body} RETURN v; END $f$"
+OF_ITS_OWN = {                      # what a client makes and uses in its own pg_temp, or undoes; what another one asks then, and sees
+    "a setting": ([SET_IN_PG_TEMP.format(name="f", body=f"PERFORM {SETS};"), "SELECT pg_temp.f('')"], USER_ID, ""),
+    "a setting by a known name": ([SET_IN_PG_TEMP.format(name="upper", body=f"PERFORM {SETS};"), "SELECT pg_temp.upper('')"], USER_ID, ""),
+    "a setting by a domain": (["CREATE DOMAIN pg_temp.plain AS text CHECK (set_config('app.user_id', VALUE, false) = VALUE)", "SELECT 'A'::plain"], USER_ID, ""),
+    "a lock by a domain and a function": ([SET_IN_PG_TEMP.format(name="f", body="PERFORM pg_advisory_lock(1);"),
+                                           "CREATE DOMAIN pg_temp.plain AS text CHECK (pg_temp.f(VALUE) = VALUE)", "SELECT 'A'::plain"], ASK_LOCKS, "0"),
+    "a library": ([SET_IN_PG_TEMP.format(name="f", body="LOAD 'auto_explain';"), "SELECT pg_temp.f('')"], LIBRARY, "0"),
+    "a library, in pieces": ([SET_IN_PG_TEMP.format(name="f", body="EXECUTE 'LO' || 'AD ''auto_explain''';"), "SELECT pg_temp.f('')"], LIBRARY, "0"),
+    "a library, rolled back": (["BEGIN", SET_IN_PG_TEMP.format(name="f", body="LOAD 'auto_explain';"), "SELECT pg_temp.f('')", "ROLLBACK"], LIBRARY, "0"),
+    "a library, dropped": ([SET_IN_PG_TEMP.format(name="f", body="LOAD 'auto_explain';").replace("pg_temp", "public") + "; SELECT f(''); DROP FUNCTION f"], LIBRARY, "0"),
+    "a trigger's text": (["CREATE TEMP TABLE \"x; SELECT set_config('app.user_id', 'A', false)\" (v text)",
+                          "CREATE TRIGGER x AFTER INSERT ON \"x; SELECT set_config('app.user_id', 'A', false)\" FOR EACH ROW EXECUTE FUNCTION audits()",
+                          "INSERT INTO \"x; SELECT set_config('app.user_id', 'A', false)\" VALUES ('x')"], USER_ID, ""),
+}
+
+
+@pytest.mark.parametrize("how", ["drops it", "leaves"])
+@pytest.mark.parametrize("case", OF_ITS_OWN)
+def test_what_a_client_makes_in_its_own_pg_temp_leaves_nothing(weir, postgres, own, case, how):
+    steps, question, clean = OF_ITS_OWN[case]
+    postgres.query("CREATE TABLE plain (v text); CREATE FUNCTION audits() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN "
+                   "EXECUTE format('INSERT INTO %s_log VALUES (1)', TG_TABLE_NAME); RETURN NULL; END $f$", dbname=own)
+    other, client = begin(weir, own, user="postgres" if "library" in case or "trigger" in case else "web")
+    for step in steps:
+        client.send(query(step))
+        client.read_until("Z")
+    if how == "drops it":
+        client.send(query("DISCARD ALL"))
+        client.read_until("Z")
+    else:
+        client.leave()
+    for _ in range(3):
+        assert sees(other, client, question) == [[clean]]
 
 
 # --- a name that leads elsewhere --------------------------------------------------------------------------------
