@@ -196,7 +196,8 @@ struct server *pool_borrow(struct pool *pool, struct policy_waiter *waiter, void
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
 /* The borrower gives srv back, with nothing of its own under way. These parts of its session (enum state_part) are
- * washed first; with STATE_BACKEND it is closed. It may be lent to the next in the queue before this returns. */
+ * washed first; with STATE_BACKEND, or if it is unfit, it is closed. It may be lent to the next in the queue before
+ * this returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* The borrower has gone, whatever is under way: see server_reset. Everything that can be washed is; parts: as above. */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);

@@ -400,6 +400,10 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	struct database_code *code = pool->code;
 	enum code_turn turn = CODE_GO;
 
+	if (srv->fitness != SERVER_FIT || srv->ledger.trust != LEDGER_SYNCHRONISED) {
+		close_dirty(srv);
+		return;
+	}
 	pool->last_used_us = now_us;
 	code_store_used(&pool->set->codes, code, pool, now_us);
 	parts |= (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;

@@ -35,12 +35,7 @@ release_give_back(struct exchange *x, struct server *srv)
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
 	stream_set_reading(&srv->stream, true);
-	if (srv->fitness != SERVER_FIT || srv->ledger.trust != LEDGER_SYNCHRONISED) {
-		x->pool->counters.recycles[RR_DIRTY]++;
-		srv->borrower = NULL;
-		server_close(srv);
-	} else
-		pool_return(srv, parts, *x->env->now_us);
+	pool_return(srv, parts, *x->env->now_us);
 	if (x->env->is_moving)
 		x->env->ops->released(x);
 }

@@ -27,7 +27,7 @@ on_event(struct stream *s)
 	((struct peer *)s)->events++;
 }
 
-static const struct stream_ops ops = { on_event, on_event };
+static const struct stream_ops ops = { on_event, on_event, NULL };
 
 static void
 peer_open(struct peer *p)

@@ -117,7 +117,7 @@ on_drained(struct stream *s)
 	e->drained++;
 }
 
-static const struct stream_ops ops = { on_readable, on_drained };
+static const struct stream_ops ops = { on_readable, on_drained, NULL };
 
 static void
 on_done(struct stream *s, const struct fail *why, void *arg)
