@@ -71,7 +71,7 @@ static void
 version(const char *called)
 {
 	const char *slash = strrchr(called, '/'), *compat = getenv("PGWEIR_PGWEIR_COMPAT");
-	bool is_next = compat != NULL && strcmp(compat, "pgbouncer_next") == 0; /* no file is read for this */
+	bool is_old = compat != NULL && strcmp(compat, "pgbouncer_1_25") == 0; /* no file is read for this */
 #ifdef HAVE_LIBSYSTEMD
 	const char *systemd = "with";
 #else
@@ -84,7 +84,7 @@ version(const char *called)
 #endif
 
 	if (strcmp(slash != NULL ? slash + 1 : called, "pgbouncer") == 0)
-		puts(is_next ? "PgBouncer " COMPAT_VERSION_NEXT : "PgBouncer " COMPAT_VERSION);
+		puts(is_old ? "PgBouncer " COMPAT_VERSION_OLD : "PgBouncer " COMPAT_VERSION);
 	printf("pgweir %s\nlibevent %s\n%s\n", PGWEIR_VERSION, event_get_version(), OpenSSL_version(OPENSSL_VERSION));
 	printf("%s libsystemd (notification, socket activation)\n%s libidn (SASLprep)\n", systemd, libidn);
 }

@@ -78,7 +78,8 @@ const struct show *show_find(const struct config *config, enum command_id id);
 #define ANSWER_EXTERN(id, name) extern const struct show answer_##name;
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
-extern const struct show show_stats_next, show_stats_totals_next, show_stats_averages_next; /* compat_is_next() */
+extern const struct show show_stats_next, show_stats_totals_next,
+    show_stats_averages_next; /* but for compat_is_old() */
 
 /* A row of one text: a sentence of an answer in words (EXPLAIN), a problem, a version. */
 struct show_text {

@@ -74,7 +74,8 @@ SHOW(show_state, state_columns, OF_MAIN_WORKER)
 
 	rows_add(rows, &(struct state_row){ "active", !is_paused && !is_suspended && !is_ending ? "yes" : "no" });
 	rows_add(rows, &(struct state_row){ "paused", is_paused ? "yes" : "no" });
-	rows_add(rows, &(struct state_row){ "suspended", is_suspended ? "yes" : "no" });
+	if (!compat_does(env->clients->x.config, COMPAT_HAS_NO_SUSPEND))
+		rows_add(rows, &(struct state_row){ "suspended", is_suspended ? "yes" : "no" });
 	rows_add(rows, &(struct state_row){ "shutting_down", is_ending ? "yes" : "no" });
 }
 
@@ -108,9 +109,9 @@ static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 /* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
 SHOW(show_version, version_columns, OF_MAIN_WORKER)
 {
-	bool is_next = compat_is_next(env->clients->x.config);
+	bool is_old = compat_is_old(env->clients->x.config);
 
-	rows_add(rows, &(struct show_text){ is_next ? "PgBouncer " COMPAT_VERSION_NEXT : "PgBouncer " COMPAT_VERSION });
+	rows_add(rows, &(struct show_text){ is_old ? "PgBouncer " COMPAT_VERSION_OLD : "PgBouncer " COMPAT_VERSION });
 }
 
 SHOW_ROW(help, (TEXT, command) (TEXT, what) (TEXT, example));

@@ -6,8 +6,8 @@
 
 #include "config/config.h"
 
-#define COMPAT_VERSION "1.25.2" /* of the PgBouncer whose place this takes: SHOW VERSION, pgbouncer -V */
-#define COMPAT_VERSION_NEXT "1.26.0" /* with compat = pgbouncer_next: SHOW VERSION */
+#define COMPAT_VERSION "1.26.1" /* of the PgBouncer whose place this takes: SHOW VERSION, pgbouncer -V */
+#define COMPAT_VERSION_OLD "1.25.2" /* the same with compat = pgbouncer_1_25 */
 
 /* clang-format off */
 #define COMPAT_WAY_LIST(ROW) /* a way's name, what is done as PgBouncer does it, and otherwise */ \
@@ -37,7 +37,11 @@
 	ROW(LISTENS_WHERE_IT_CAN, "an address of `listen_addr` that can't be listened on is a warning if another one can", "it is an error") \
 	ROW(KEEPS_LISTENERS, "a reload neither opens nor closes listening sockets", "it does") \
 	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, `auth_query` without `$1`, no databases, no `auth_file` or broken lines in it, and a `user` that only root could become are warnings", \
-	    "errors")
+	    "errors") \
+	/* The ways of 1.26 are the last ones: pgbouncer_1_25 has none of them. */ \
+	ROW(REPORTS_ITSELF, "a login is told `pgbouncer.version`, `pgbouncer.pool_mode` and `pgbouncer.max_prepared_statements` (not by pgbouncer_1_25)", \
+	    "it is not") \
+	ROW(HAS_NO_SUSPEND, "SUSPEND is no command of the console (but with pgbouncer_1_25)", "it is one")
 /* clang-format on */
 
 #define COMPAT_WAY_NAME(name, theirs, otherwise) COMPAT_##name,
@@ -47,14 +51,15 @@ enum compat_way { COMPAT_WAY_LIST(COMPAT_WAY_NAME) COMPAT_WAYS };
 static inline bool
 compat_does(const struct config *config, enum compat_way way)
 {
-	return config->compat != COMPAT_NONE && way < COMPAT_WAYS;
+	return config->compat != COMPAT_NONE &&
+	       way < (config->compat == COMPAT_PGBOUNCER_1_25 ? COMPAT_REPORTS_ITSELF : COMPAT_WAYS);
 }
 
-/* Returns true if the columns of SHOW are the next PgBouncer's: those of 1.25 and more, for tools that know them. */
+/* Returns true if the columns of SHOW are those of 1.25: 1.26 has some more. */
 static inline bool
-compat_is_next(const struct config *config)
+compat_is_old(const struct config *config)
 {
-	return config->compat == COMPAT_PGBOUNCER_NEXT;
+	return config->compat == COMPAT_PGBOUNCER_1_25;
 }
 
 /* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, with the names of the file at hand. */

@@ -29,7 +29,8 @@
 #define CONFIG_TIME_OFF UINT64_MAX /* "off" where a time may be switched off (slow_query_threshold) */
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
-enum config_compat { COMPAT_NONE, COMPAT_PGBOUNCER, COMPAT_PGBOUNCER_NEXT }; /* asked for by compat.h alone */
+/* compat.h alone asks for these. */
+enum config_compat { COMPAT_NONE, COMPAT_PGBOUNCER, COMPAT_PGBOUNCER_1_25, COMPAT_PGBOUNCER_NEXT };
 enum session_state_mode { SESSION_TRACK, SESSION_PIN, SESSION_WARN, SESSION_ERROR, SESSION_ISOLATE, SESSION_ALLOW };
 enum auth_method {
 	AUTH_SCRAM_SHA_256,

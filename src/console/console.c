@@ -273,7 +273,7 @@ count(struct console *k, uint64_t now_us)
 	if (sums != NULL && is_minute)
 		console_stats_renew(k->stats, sums, now_us);
 	if (sums != NULL && is_line)
-		stats_log_tell(&k->stats_log, sums, compat_is_next(x->config), x->log, now_us);
+		stats_log_tell(&k->stats_log, sums, !compat_is_old(x->config), x->log, now_us);
 	free(sums);
 	k->host.go(k->host.w);
 }

@@ -353,9 +353,20 @@ run_resume(struct run *r)
 	return r->host->resume(r->host->w, database_of(r->command), r->why);
 }
 
+/* hint: a whole sentence. */
+static enum run_result
+refuse(struct run *r, const char *hint)
+{
+	fail_set(r->why, "0A000", "%s is not available in pgweir", r->command->row->phrase);
+	fail_pgbouncer_text(r->why, "invalid command '%s', use SHOW HELP;", r->command->row->phrase);
+	return fail_hint(r->why, "%s", hint);
+}
+
 static enum run_result
 run_suspend(struct run *r)
 {
+	if (compat_does(env_of(r->cc)->x.config, COMPAT_HAS_NO_SUSPEND))
+		return refuse(r, "PAUSE waits for what is under way.");
 	if (check_state(r->cc, r->command, r->why) < 0 || r->host->suspend(r->host->w, r->why) < 0)
 		return RUN_FAILED;
 	return wait_for(r->cc, WAIT_FLUSHED, r->command);
@@ -536,8 +547,7 @@ run_nothing(struct run *r)
 static enum run_result
 run_refused(struct run *r)
 {
-	fail_set(r->why, "0A000", "%s is not available in pgweir", r->command->row->phrase);
-	return fail_hint(r->why, "%s", r->command->row->what);
+	return refuse(r, r->command->row->what);
 }
 
 static enum run_result

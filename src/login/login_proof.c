@@ -50,6 +50,8 @@ enter_console(struct client *c)
 	message_authentication(&l->out, 0, NULL, 0);
 	for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++)
 		message_parameter(&l->out, reports[i][0], reports[i][1]);
+	if (compat_does(c->env->x.config, COMPAT_REPORTS_ITSELF))
+		message_parameter(&l->out, "pgbouncer.version", COMPAT_VERSION);
 	message_parameter(&l->out, "session_authorization", l->user);
 	message_key(&l->out, 0, (const uint8_t *)"\0\0\0\0", 4);
 	message_ready(&l->out, 'I');

@@ -7,6 +7,7 @@
  */
 #include "login/login_state.h"
 #include "relay/relay.h"
+#include "config/compat.h"
 #include "exchange/report.h"
 #include "state/linger.h"
 #include "net/tls.h"
@@ -15,6 +16,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,9 +56,16 @@ put_greeting(struct client *c, const struct gucs *gucs, const struct gucs *welco
 	struct buf *out = &c->login->out;
 	uint8_t key[CANCEL_SECRET_MAX];
 	size_t key_len = cancel_secret(c, key);
+	char number[16];
 
 	put_reports(out, welcome, gucs);
 	put_reports(out, gucs, NULL);
+	if (compat_does(c->env->x.config, COMPAT_REPORTS_ITSELF)) {
+		snprintf(number, sizeof(number), "%" PRIu32, c->x.settings->prepared_statements);
+		message_parameter(out, "pgbouncer.version", COMPAT_VERSION);
+		message_parameter(out, "pgbouncer.max_prepared_statements", number);
+		message_parameter(out, "pgbouncer.pool_mode", pool_mode_name(c->x.settings->pool_mode));
+	}
 	message_key(out, c->x.client_pid, key, key_len);
 	OPENSSL_cleanse(key, sizeof(key));
 	if (c->env->x.config->login_notify_message[0] != '\0')

@@ -103,6 +103,11 @@ pool_defaults_on_answer(const struct server *srv, bool is_new)
 }
 
 void
+pool_renew_policy(struct pool *p, uint64_t at_us)
+{
+}
+
+void
 standby_pools_code_is_new(struct pool *p)
 {
 }

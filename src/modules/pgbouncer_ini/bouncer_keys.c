@@ -152,7 +152,7 @@ static const struct bouncer_key keys[] = {
 	{ "tcp_keepintvl", "0", BOUNCER_TIME, TAKEN("tcp", "keepalive_interval"), NULL },
 	{ "tcp_socket_buffer", "0", BOUNCER_COUNT, IGNORED, "the kernel sizes the buffers of sockets" },
 	{ "tcp_user_timeout", "0", BOUNCER_MS, TAKEN("tcp", "user_timeout"), NULL },
-	{ "track_extra_parameters", "IntervalStyle", BOUNCER_TEXT, IGNORED, FOLLOWED },
+	{ "track_extra_parameters", "", BOUNCER_TEXT, IGNORED, FOLLOWED },
 	{ "transaction_timeout", "0", BOUNCER_TIME, TAKEN("timeouts", "transaction_timeout"), NULL },
 	{ "unix_socket_dir", "/tmp", BOUNCER_TEXT, PART("pgweir", "listen"),
 	  "for example listen = unix:/run/pgweir/.s.PGSQL.6432; no abstract sockets" },

@@ -149,7 +149,7 @@ def test_help_and_version(pgweir):
     assert re.search(r"^with(out)? libsystemd ", done.stdout, re.M) and re.search(r"^with(out)? libidn ", done.stdout, re.M)
 
 
-@pytest.mark.parametrize("compat, version", [(None, "1.25.2"), ("pgbouncer", "1.25.2"), ("pgbouncer_next", "1.26.0")])
+@pytest.mark.parametrize("compat, version", [(None, "1.26.1"), ("pgbouncer", "1.26.1"), ("pgbouncer_1_25", "1.25.2"), ("pgbouncer_next", "1.26.1")])
 def test_the_version_of_whom_it_takes_the_place_of(tmp_path, compat, version):
     """As SHOW VERSION says where the environment says so, too; no file is read for it."""
     os.symlink(find_binary(), tmp_path / "pgbouncer")

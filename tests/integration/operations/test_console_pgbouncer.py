@@ -184,13 +184,35 @@ def test_a_line_with_what_goes_through(weir):
         lines = [line for line in weir.log().splitlines() if "stats: " in line]
         return any(" 0 queries/s" not in line and " 0 B/s" not in line for line in lines)
     wait_until(told_of_queries)
-    assert " client logins/s" not in weir.log()
-    weir.reload(stats_interval="200ms", compat="pgbouncer_next")
-    wait_until(lambda: " binds/s, 0 client logins/s, in " in weir.log())
+    assert " binds/s, 0 client logins/s, in " in weir.log()
+    weir.reload(stats_interval="200ms", compat="pgbouncer_1_25")
+    wait_until(lambda: " binds/s, in " in weir.log())
     weir.reload(stats_interval="0s")
     count = weir.log().count("stats: ")
     wire.query("SELECT pg_sleep(0.5)")
     assert weir.log().count("stats: ") == count
+
+
+@pytest.mark.parametrize("compat", ["none", "pgbouncer", "pgbouncer_1_25", "pgbouncer_next"])
+def test_a_login_is_told_and_the_console_knows_what_that_pgbouncer_has(weir, compat):
+    """1.26.1 reports itself, and has no SUSPEND, as it was found by trying."""
+    is_new = compat in ("pgbouncer", "pgbouncer_next")
+    weir.start(compat=compat, prepared_statements=77, sections={"user web": {"pool_mode": "session"}})
+    with weir.raw() as wire, weir.raw("admin", "pgbouncer") as console:
+        told = {name: value for name, value in wire.parameters.items() if name.startswith("pgbouncer.")}
+        assert told == ({"pgbouncer.version": "1.26.1", "pgbouncer.pool_mode": "session",
+                         "pgbouncer.max_prepared_statements": "77"} if is_new else {})
+        assert console.parameters.get("pgbouncer.version") == ("1.26.1" if is_new else None)
+        assert ("suspended" in dict(console.query("SHOW STATE"))) != is_new
+        for command in ("SHOW FDS", "SUSPEND"):
+            found = [e.error for e in errors(console.ask(query(command)))]
+            if command == "SUSPEND" and not is_new:
+                assert not found
+                console.query("RESUME")
+            elif compat == "none":
+                assert found[0]["C"] == "0A000"
+            else:
+                assert found[0]["C"] == "08P01" and found[0]["M"] == f"invalid command '{command}', use SHOW HELP;"
 
 
 # --- SHUTDOWN ---

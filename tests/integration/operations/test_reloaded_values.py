@@ -184,7 +184,7 @@ def test_compat(started):
         reload(weir, pool_timeout="100ms")
         waits.send(query("SELECT 1"))
         assert "query_wait_timeout" not in waits.read_until("Z")[0].error["M"]
-        for compat in ("pgbouncer", "pgbouncer_next"):
+        for compat in ("pgbouncer", "pgbouncer_1_25", "pgbouncer_next"):
             reload(weir, compat=compat, pool_timeout="100ms")
             waits.send(query("SELECT 1"))
             assert "query_wait_timeout" in waits.read_until("Z")[0].error["M"], compat
