@@ -413,7 +413,7 @@ startup_minor(const struct startup *s)
 bool
 startup_needs_negotiate(const struct startup *s)
 {
-	return s->minor != startup_minor(s) || s->unknown_option_count > 0;
+	return s->minor > NEWEST_MINOR || s->unknown_option_count > 0;
 }
 
 void

@@ -64,7 +64,10 @@ struct startup {
  */
 int startup_parse(const uint8_t *bytes, size_t len, struct startup *out, struct fail *why);
 void startup_fini(struct startup *s);
-/* Returns the minor version to use: 2 for 3.2 and above; 0 for 3.0, and for 3.1, which never existed. */
+/*
+ * Returns the minor version to use: 2 for 3.2 and above; 0 for 3.0, and for 3.1, which never existed. As PostgreSQL 18
+ * does, 3.1 is not negotiated: nothing but its number would differ from 3.0.
+ */
 uint16_t startup_minor(const struct startup *s);
 /* NegotiateProtocolVersion has the version in use and unknown _pq_. options. It is needed if another version was asked
  * for, or if there are such options. */

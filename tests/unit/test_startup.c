@@ -576,7 +576,9 @@ static const struct {
 	size_t want_len;
 } negotiate_rows[] = {
 	{ "3.0", V3, BYTES("user\0u\0\0"), NULL, 0 },
-	{ "3.1 never existed: 3.0", V3 | 1, BYTES("user\0u\0\0"), BYTES("v\0\0\0\xc\0\3\0\0\0\0\0\0") },
+	{ "3.1 never existed: it is as 3.0", V3 | 1, BYTES("user\0u\0\0"), NULL, 0 },
+	{ "3.1, and an option nobody knows", V3 | 1, BYTES("user\0u\0_pq_.x\0001\0\0"),
+	  BYTES("v\0\0\0\x13\0\3\0\0\0\0\0\1_pq_.x\0") },
 	{ "3.2", V3 | 2, BYTES("user\0u\0\0"), NULL, 0 },
 	{ "3.3 is offered 3.2", V3 | 3, BYTES("user\0u\0\0"), BYTES("v\0\0\0\xc\0\3\0\2\0\0\0\0") },
 	{ "so is the version no server has", V3 | 9999, BYTES("user\0u\0\0"), BYTES("v\0\0\0\xc\0\3\0\2\0\0\0\0") },

@@ -32,7 +32,7 @@ def sleeping(weir, wire, count=1):
 @pytest.mark.parametrize("version, options, answer, key_len", [
     (V3_0, {}, None, 4),
     (V3_0, {"_pq_.x": "1"}, (V3_0, ["_pq_.x"]), 4),
-    (V3_1, {}, (V3_0, []), 4),
+    (V3_1, {}, None, 4),
     (V3_1, {"_pq_.x": "1"}, (V3_0, ["_pq_.x"]), 4),
     (V3_2, {}, None, 32),
     (V3_2, {"_pq_.b": "", "_pq_.a": "1", "application_name": "n"}, (V3_2, ["_pq_.b", "_pq_.a"]), 32),
