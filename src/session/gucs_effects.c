@@ -44,7 +44,13 @@ bool
 guc_is_read_only(const char *name)
 {
 	return text_is_one_of(name, "default_transaction_read_only in_hot_standby integer_datetimes is_superuser "
-				    "server_encoding server_version session_authorization");
+				    "search_path server_encoding server_version session_authorization");
+}
+
+bool
+guc_is_of_transaction(const char *name)
+{
+	return text_is_one_of(name, "transaction_isolation transaction_read_only transaction_deferrable");
 }
 
 bool

@@ -43,7 +43,10 @@ bool gucs_plans_as(const struct gucs *a, const struct gucs *b);
 /*
  * Returns true for settings that PostgreSQL reports, too, but that describe the server, not the session: what is
  * reported is never set, and never part of a GUC set. A client gets them at login, from the pool's welcome.
- * default_transaction_read_only is the operator's, who makes a primary read-only by it ahead of a switchover; a client
- * that sets it is followed by its SQL, as with settings that are not reported.
+ * default_transaction_read_only is the operator's, who makes a primary read-only by it ahead of a switchover; and
+ * search_path, which is reported since PostgreSQL 18, changes by ALTER ROLE for connected clients on each version. A
+ * client that sets one is followed by its SQL, as with settings that are not reported.
  */
 bool guc_is_read_only(const char *name);
+/* Returns true for settings that each transaction begins with anew: transaction_isolation, for one. */
+bool guc_is_of_transaction(const char *name);
