@@ -118,7 +118,8 @@ known_put_value(struct known_reader *r, struct value *v, bool is_list)
 	}
 	if (r->token.kind == SQL_NUMBER)
 		return known_put_number(r, v, false);
-	if (known_is_word(r, "default") || !known_take_identifier(r, name))
+	/* NULL empties a list since PostgreSQL 19, and is an error elsewhere: a probe tells what came of it. */
+	if (known_is_word(r, "default") || known_is_word(r, "null") || !known_take_identifier(r, name))
 		return false;
 	put_element(v, name, is_list);
 	return true;
