@@ -13,6 +13,8 @@
 #include "net/tls.h"
 #include "wire/messages.h"
 #include "server/server.h"
+#include "server/versions.h"
+#include "session/gucs_effects.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -126,7 +128,8 @@ tell_what_was_left_out(struct client *c, const struct gucs *known)
 		const char *name = gucs_at(raw, i)->name;
 		struct fail why;
 
-		if (gucs_get(known, name) != NULL || gucs_get(c->x.pool->baseline, name) != NULL)
+		if (gucs_get(known, name) != NULL || gucs_get(c->x.pool->baseline, name) != NULL ||
+		    guc_is_of_transaction(name))
 			continue;
 		fail_set(&why, "42704", "unrecognized configuration parameter \"%s\"", name);
 		tell_left_out(c, &why);
@@ -336,28 +339,40 @@ login_granted(struct exchange *x, struct server *srv)
 		try_settings(c, srv);
 }
 
-/* A setting that PostgreSQL does not know is no reason to refuse: the client gets a notice, and the others are tried
- * without it. PostgreSQL's message has the name between quotes. */
-static bool
-leave_out_unknown(struct client *c)
+/* Returns the setting to leave out as the error is its own, or NULL. PostgreSQL's 42704 has the name between quotes. */
+static const char *
+name_to_leave_out(const struct client *c, bool is_unknown)
 {
-	struct client_login *l = c->login;
 	const struct gucs *settings = settings_of(c);
-	const char *name = NULL;
-	struct gucs *rest;
 
-	if (strcmp(l->error.sqlstate, "42704") != 0)
-		return false;
-	for (size_t i = 0; i < gucs_count(settings) && name == NULL; i++) {
+	if (!is_unknown && !version_has(c->x.pool->welcome, VERSION_IGNORES_TRANSACTION_AT_START))
+		return NULL;
+	for (size_t i = 0; i < gucs_count(settings); i++) {
+		const char *name = gucs_at(settings, i)->name;
 		char quoted[160];
 
-		snprintf(quoted, sizeof(quoted), "\"%s\"", gucs_at(settings, i)->name);
-		if (strstr(l->error.text, quoted) != NULL)
-			name = gucs_at(settings, i)->name;
+		snprintf(quoted, sizeof(quoted), "\"%s\"", name);
+		if (is_unknown ? strstr(c->login->error.text, quoted) != NULL : guc_is_of_transaction(name))
+			return name;
 	}
-	if (name == NULL || (rest = gucs_with(settings, name, NULL, false)) == NULL)
+	return NULL;
+}
+
+/* A setting that PostgreSQL does not know is no reason to refuse: the client gets a notice, and the others are tried
+ * without it. Nor is one that PostgreSQL ignores in a startup packet, of which nobody is told. */
+static bool
+leave_out(struct client *c)
+{
+	struct client_login *l = c->login;
+	bool is_unknown = strcmp(l->error.sqlstate, "42704") == 0;
+	const char *name =
+	    is_unknown || strcmp(l->error.sqlstate, "25001") == 0 ? name_to_leave_out(c, is_unknown) : NULL;
+	struct gucs *rest;
+
+	if (name == NULL || (rest = gucs_with(settings_of(c), name, NULL, false)) == NULL)
 		return false;
-	tell_left_out(c, &l->error);
+	if (is_unknown)
+		tell_left_out(c, &l->error);
 	gucs_unref(l->valid);
 	l->valid = rest;
 	l->has_error = false;
@@ -412,7 +427,7 @@ login_server_done(struct exchange *x)
 	struct server *srv = c->x.srv;
 	struct gucs *gucs, *known = pool_find_startup(c->x.pool, l->raw);
 
-	if (l->has_error && leave_out_unknown(c)) {
+	if (l->has_error && leave_out(c)) {
 		try_settings(c, srv);
 		return;
 	}
