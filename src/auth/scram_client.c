@@ -106,8 +106,9 @@ scram_client_select(struct scram_client *c, const uint8_t *offer, size_t offer_l
 		return SCRAM_PLAIN;
 	} else if (is_offered(offer, offer_len, "OAUTHBEARER")) {
 		fail_set(why, "28000", "the server asks for an OAuth token (OAUTHBEARER), which pgweir does not have");
-		fail_hint(why, "Its pg_hba.conf has the method oauth for this user: use another one, as scram-sha-256, for "
-			       "connections from pgweir.");
+		fail_hint(why,
+			  "Its pg_hba.conf has the method oauth for this user: use another one, as scram-sha-256, for "
+			  "connections from pgweir.");
 	} else
 		fail_set(why, "28000", "the server offers no SASL mechanism that pgweir knows");
 	c->turn = SCRAM_TURN_OVER;

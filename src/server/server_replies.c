@@ -308,8 +308,9 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	const char *question;
 
 	/*
-	 * Nothing but a statement ends a block. PostgreSQL 18 calls it one if a Query follows an Execute without a Sync,
-	 * forgets the writes of both at the Sync, and answers what is sent next, another client's request, with XX000.
+	 * Nothing but a statement ends a block. PostgreSQL 18 calls it one if a Query follows an Execute without a
+	 * Sync, forgets the writes of both at the Sync, and answers what is sent next, another client's request, with
+	 * XX000.
 	 */
 	if (srv->tx == 'T' && tx == 'I' && ended->kind == OWED_SYNC && ended->statements == 0)
 		server_condemn(srv, SERVER_IN_DOUBT);

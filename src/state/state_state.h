@@ -98,8 +98,8 @@ void state_drop_names(struct client_session *s);
 void state_forget_before(struct client_session *s);
 /*
  * Sends such a run (state_run) ahead of the client's message, with a Sync of its own: since PostgreSQL 18, all that is
- * executed behind another Execute of its Sync group is in a transaction block. Within a request it is a part of that, as
- * is its error: a Sync would end what the client has begun. Clients that send their Parse, Bind and Execute together
+ * executed behind another Execute of its Sync group is in a transaction block. Within a request it is a part of that,
+ * as is its error: a Sync would end what the client has begun. Clients that send their Parse, Bind and Execute together
  * meet this only behind an Execute of their own: see state_parse_ahead().
  */
 void state_run_ahead(struct exchange *x, const char *sql, void *ref);
@@ -155,8 +155,8 @@ bool state_lingers(struct exchange *x);
 void state_may_be_followed(struct exchange *x, uint32_t flags);
 #define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
 #define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
-/* SQL with these flags (of SCAN_READS_SEQUENCES), which may change or read the backend's memory of sequences, is about to
- * run. */
+/* SQL with these flags (of SCAN_READS_SEQUENCES), which may change or read the backend's memory of sequences, is about
+ * to run. */
 void state_used_sequence(struct exchange *x, uint32_t flags);
 
 /* state/pins.c */
