@@ -57,8 +57,13 @@ log_timezone = 'UTC'
 autovacuum = off
 jit = off
 log_min_messages = warning
+log_line_prefix = '%e %p '
 stats_fetch_consistency = none
 """
+
+
+# A statement of pgweir's own that this PostgreSQL does not accept, or does not know something of.
+REFUSED = re.compile(r"^(?:0A000|42601|42703|42883) \d+ STATEMENT:  .*/\* pgweir \*/.*$", re.M)
 
 
 # What query() may run in a session that others have used, and will use: what begins like this and has no such word.
@@ -203,8 +208,11 @@ class Postgres:
         self.process = None
 
     def destroy(self):
+        """Whatever a test was about: no statement of pgweir's own may be one that this version refuses."""
         self.stop(signal.SIGQUIT)
+        refused = REFUSED.findall((self.directory / "log").read_text("utf-8", "replace"))
         shutil.rmtree(self.directory, ignore_errors=True)
+        assert not refused, f"PostgreSQL {major_version()} has refused: " + "\n".join(sorted(set(refused))[:5])
 
     def _populate(self):
         create = []
