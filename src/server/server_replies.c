@@ -118,7 +118,7 @@ struct reply {
 	size_t body_len; /* the bytes of the body that have come */
 };
 
-/* Returns true for an error of PostgreSQL's own transaction states (xact.c): they are not what they should be. */
+/* Returns true for an error of PostgreSQL's about its own transaction state, which is not what it should be. */
 static bool
 is_of_broken_transaction(const struct error_fields *e)
 {

@@ -188,6 +188,10 @@ class Postgres:
         if done.returncode:
             raise RuntimeError(f"{program} failed:\n{done.stdout}")
 
+    def program(self, name):
+        """A client program of this PostgreSQL, or this Debian's: npm's builds have servers alone."""
+        return self.bin / name if (self.bin / name).exists() else Path(shutil.which(name) or name)
+
     def start(self):
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen([*self.prefix, str(self.bin / "postgres"), "-D", str(self.data)],

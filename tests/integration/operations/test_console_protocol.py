@@ -493,7 +493,7 @@ def test_node_postgres(weir):
 
 
 def test_psql_asks_for_what_there_is(weir):
-    psql = weir.postgres.bin / "psql"
+    psql = weir.postgres.program("psql")
     weir.start()
     done = subprocess.run([psql, "-X", weir.dsn("admin", "pgweir"), "-c", "SHOW HELP", "-c", "SHOW POOL"],
                           capture_output=True, text=True, timeout=20 * SLOWNESS, check=False)

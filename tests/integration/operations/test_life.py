@@ -289,7 +289,7 @@ def test_a_unix_socket(weir):
         wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
         rawwire.send_cancel(path, wire.key)
         assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
-    done = subprocess.run([str(weir.postgres.bin / "psql"), "-X", "-At", "-h", str(weir.directory), "-p", "6432", "-U",
+    done = subprocess.run([str(weir.postgres.program("psql")), "-X", "-At", "-h", str(weir.directory), "-p", "6432", "-U",
                            "web", "app", "-c", "SELECT 42"], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "42", done.stderr
     weir.stop()

@@ -11,7 +11,7 @@ from waiting import SLOWNESS
 
 
 def with_tables(postgres, scale):
-    run(postgres.bin / "pgbench", "-i", "-s", scale, "-q", "-h", postgres.socket_dir, "-p", postgres.port, "-U", "web", "app")
+    run(postgres.program("pgbench"), "-i", "-s", scale, "-q", "-h", postgres.socket_dir, "-p", postgres.port, "-U", "web", "app")
     yield
     postgres.query("DROP TABLE pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers")
 
@@ -111,7 +111,7 @@ def test_psql_stays_in_its_transaction(weir):
 def test_pg_isready_says_yes(weir):
     weir.start()
     host, port = weir.address
-    assert "accepting connections" in run(weir.postgres.bin / "pg_isready", "-h", host, "-p", port, "-d", "app")
+    assert "accepting connections" in run(weir.postgres.program("pg_isready"), "-h", host, "-p", port, "-d", "app")
 
 
 def test_pg_dump_and_restore_in_session_mode(weir, table):

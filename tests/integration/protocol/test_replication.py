@@ -447,7 +447,7 @@ def test_pg_basebackup(weir, tmp_path, wal):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "copy" / "PG_VERSION").read_text() == "15\n"
     if wal != "none":
-        done = program(weir.postgres, weir.postgres.bin / "pg_verifybackup", tmp_path / "copy")
+        done = program(weir.postgres, weir.postgres.program("pg_verifybackup"), tmp_path / "copy")
         assert done.returncode == 0, done.stderr
 
 
