@@ -2,19 +2,21 @@
  * src/relay/loss.c - see relay.h.
  *
  * PostgreSQL says when it has not executed a request, and only its word counts. 57P01 (an administrator, a fast
- * shutdown) and 57P05 (idle_session_timeout) are sent as FATAL: the transaction is rolled back, and what was answered
- * before comes before them. A Query is committed before its CommandComplete, other requests are at their Sync. So if
- * neither was answered, nothing was committed, unless one statement commits several times (CALL, VACUUM, CREATE INDEX
- * CONCURRENTLY): therefore only statements that can't are relayed again. 25006 says that a server which should be a
- * primary is read-only now. When a link breaks without a word, everything is possible: a crash may follow a commit at
- * once, and what is between may lose answers.
+ * shutdown) and 57P05 (idle_session_timeout) are sent as FATAL by ProcessInterrupts(), as no function can raise them:
+ * the transaction is rolled back, and what was answered before comes before them. A Query is committed before its
+ * CommandComplete, other requests are at their Sync. So if neither was answered, nothing was committed, unless one
+ * statement commits several times (CALL, VACUUM, CREATE INDEX CONCURRENTLY): therefore only statements that can't are
+ * relayed again. 25006 says that a server which should be a primary is read-only now, if the server has reported this
+ * itself. When a link breaks without a word, everything is possible: a crash may follow a commit at once, and what is
+ * between may lose answers.
  *
  * What was not begun at all (LOAN_UNBEGUN) may be relayed again whatever it is, and whatever on_outage says.
  *
  * A function may have had effects outside the database, or on sequences; these come twice. The copy is relayed again
- * once, or until it has run for a second: a shutdown ends one backend after the other, and the next one that a request
- * meets may be about to end, but a request that an administrator ends each time is given up. After 25006 it is relayed
- * again until a server is found that is none of the old primary's, as each costs one of those.
+ * once: the request may end each of its servers itself. It is relayed again some more times if others lose their
+ * servers meanwhile: a shutdown ends one backend after the other, and the next one that a request meets may be about to
+ * end. What was not begun is relayed again for a second. After 25006 a request is relayed again until a server is found
+ * that is none of the old primary's, as each costs one of those.
  */
 #include "relay/relay.h"
 #include "base/clock.h"
@@ -31,6 +33,7 @@
 
 #define REFUSALS_MAX 2u /* so many times a request is relayed again, as its settings were refused */
 #define REPLAYS_MAX 100u
+#define REPLAYS_IN_SHUTDOWN 8u
 #define SOON_US US_PER_S /* how soon one must fail again to be relayed a second time */
 
 /* --- which loss it is --- */
@@ -44,42 +47,54 @@ enum loss {
 };
 
 bool
-loss_of_primary(const struct exchange *x, const char *sqlstate)
+loss_needs_primary(const struct exchange *x)
 {
 	enum target_session_attrs target;
 
-	if (strcmp(sqlstate, "25006") != 0 || !exchange_is_ready(x) || x->gucs == NULL ||
-	    (x->srv != NULL && x->srv->loan.standby != 0))
+	if (!exchange_is_ready(x) || x->gucs == NULL || (x->srv != NULL && x->srv->loan.standby != 0))
 		return false;
 	target = x->pool->target->upstream->target;
 	return (target == TARGET_READ_WRITE || target == TARGET_PRIMARY) &&
 	       !gucs_is_on(x->gucs, "default_transaction_read_only");
 }
 
-/* Returns true if the error, which srv has sent, says that it is no primary any more. Not if the client has begun the
- * transaction that runs there as a read-only one (relay/begin.h). */
+/* Returns true if the server has refused to write, and has reported itself that it is no primary any more. */
 static bool
-is_of_lost_primary(const struct exchange *x, const struct server *srv, const char *sqlstate)
+is_of_lost_primary(const struct exchange *x, const struct server *srv, const struct error_fields *e)
 {
-	bool is_by_choice = srv->tx != 'I' && srv->loan.begun_for != 0 && x->begin != 0 &&
-			    x->tx_started_us <= srv->loan.lent_us && strstr(known_modes[x->begin], "read only") != NULL;
+	return srv->fitness == SERVER_MISPLACED && loss_needs_primary(x) && e->sqlstate != NULL &&
+	       strcmp(e->sqlstate, "25006") == 0;
+}
 
-	return !is_by_choice && loss_of_primary(x, sqlstate);
+/* Returns true if PostgreSQL has ended the session as it sat idle, and has not read what was sent then. */
+static bool
+is_of_idle_session(const struct error_fields *e)
+{
+	return fields_error_is_fatal(e) && fields_error_is_of(e, "57P05", "ProcessInterrupts");
 }
 
 static bool
-may_once_more(const struct exchange *x, const struct server *srv, const char *sqlstate)
+may_once_more(const struct exchange *x, const struct server *srv)
 {
-	bool is_soon = sqlstate[0] == '2' || *x->env->now_us - srv->loan.lent_us < SOON_US;
+	const struct server_losses *losses = srv->env->losses;
+	const struct exchange_rare *rare = x->rare;
+	bool is_of_server = srv->fitness == SERVER_MISPLACED ||
+			    (srv->loan.end == LOAN_UNBEGUN && *x->env->now_us - srv->loan.lent_us < SOON_US);
 
-	return x->rare == NULL || x->rare->replayed_request != x->requests_done + 1 ||
-	       x->rare->replay_count < (is_soon ? REPLAYS_MAX : 1);
+	if (rare == NULL || rare->replayed_request != x->requests_done + 1)
+		return true;
+	if (is_of_server)
+		return rare->replay_count < REPLAYS_MAX;
+	/* Servers of others have ended since, too. */
+	return rare->replay_count < REPLAYS_IN_SHUTDOWN && losses != NULL &&
+	       losses->count >= rare->losses_then + rare->replay_count;
 }
 
 static bool
-is_word_of_no_effect(const struct exchange *x, const struct server *srv, const char *sqlstate)
+is_word_of_no_effect(const struct exchange *x, const struct server *srv, const struct error_fields *e)
 {
-	return strcmp(sqlstate, "57P01") == 0 || strcmp(sqlstate, "57P05") == 0 || is_of_lost_primary(x, srv, sqlstate);
+	return is_of_idle_session(e) || is_of_lost_primary(x, srv, e) ||
+	       (fields_error_is_fatal(e) && fields_error_is_of(e, "57P01", "ProcessInterrupts"));
 }
 
 /* Returns true if the server has nothing of the client's: no request, and no state that only this server has. */
@@ -103,12 +118,12 @@ can_fail(const struct exchange *x, const struct server *srv)
 }
 
 /*
- * The one place that decides what was lost, and remembers what may be relayed again. sqlstate is that of PostgreSQL's
- * own last error, or pgweir's word for how the connection ended; NULL: it has none. is_owing: the client was owed a
- * reply. is_unbegun: nothing of what is not answered was begun.
+ * The one place that decides what was lost, and remembers what may be relayed again. e is PostgreSQL's
+ * last error; NULL: the connection has ended without one. is_owing: the client was owed a reply. is_unbegun: nothing of
+ * what is not answered was begun.
  */
 static enum loss
-loss_of(struct server *srv, const char *sqlstate, bool is_owing, bool is_unbegun)
+loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is_unbegun)
 {
 	struct exchange *x = srv->borrower;
 
@@ -117,10 +132,10 @@ loss_of(struct server *srv, const char *sqlstate, bool is_owing, bool is_unbegun
 	if (is_unbegun)
 		loan_set_end(&srv->loan, LOAN_UNBEGUN);
 	/* PostgreSQL says that it has not executed the request, or can't have. */
-	if (is_owing && sqlstate != NULL &&
+	if (is_owing &&
 	    (srv->loan.end == LOAN_UNBEGUN ||
-	     (x->pool->settings.on_outage == OUTAGE_HOLD && is_word_of_no_effect(x, srv, sqlstate))) &&
-	    may_once_more(x, srv, sqlstate) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv)) {
+	     (e != NULL && x->pool->settings.on_outage == OUTAGE_HOLD && is_word_of_no_effect(x, srv, e))) &&
+	    may_once_more(x, srv) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv)) {
 		loan_set_end(&srv->loan, LOAN_NOT_EXECUTED);
 		return LOSS_NOT_EXECUTED;
 	}
@@ -239,7 +254,7 @@ relay_lost(struct server *srv, const struct fail *why)
 	if (x == NULL)
 		return;
 	assert(x->srv == srv);
-	loss = loss_of(srv, why->sqlstate, srv->was_owing, exchange_may_leave(x, srv));
+	loss = loss_of(srv, NULL, srv->was_owing, exchange_may_leave(x, srv));
 	o = &outcome[loss];
 	if (x->env->to_client.to == &x->stream)
 		end_replies(x, srv, o);
@@ -285,8 +300,8 @@ enum error_of {
 static bool
 is_of_server(const struct error_fields *e)
 {
-	return e->sqlstate != NULL && strcmp(e->sqlstate, "22023") == 0 && e->routine != NULL && e->message != NULL &&
-	       strcmp(e->routine, "call_int_check_hook") == 0 && strstr(e->message, "temp_buffers") != NULL;
+	return fields_error_is_of(e, "22023", "call_int_check_hook") && e->message != NULL &&
+	       strstr(e->message, "temp_buffers") != NULL;
 }
 
 /* Returns true if the SQLSTATE begins with one of these. */
@@ -364,7 +379,7 @@ is_of_unbegun(const struct exchange *x, const struct server *srv, const struct e
 	if (!fields_error_is_fatal(e))
 		return is_of_server(e) && is_first_set(&srv->loan);
 	return !(of == ERROR_OF_SETTINGS && is_refused_again(x)) &&
-	       (ledger_owes_us(&srv->ledger, &since_us) || (e->sqlstate != NULL && strcmp(e->sqlstate, "57P05") == 0));
+	       (ledger_owes_us(&srv->ledger, &since_us) || is_of_idle_session(e));
 }
 
 /* Returns true if the client does not get the error, as the server ends by it. */
@@ -421,15 +436,12 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 {
 	struct exchange *x = srv->borrower;
 	enum error_of of = error_of(e, to, is_owed);
-	enum loss loss = loss_of(srv, e->sqlstate, is_owed, is_of_unbegun(x, srv, e, of));
+	enum loss loss = loss_of(srv, e, is_owed, is_of_unbegun(x, srv, e, of));
 
 	if (of >= ERROR_OF_SETTINGS && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
-	if (e->sqlstate != NULL && is_of_lost_primary(x, srv, e->sqlstate)) {
-		/* Close it when it is returned, and look at the others before they are lent. */
-		server_condemn(srv, SERVER_MISPLACED);
-		policy_distrust(x->pool->policy, *x->env->now_us);
-	}
+	if (is_of_lost_primary(x, srv, e))
+		policy_distrust(x->pool->policy, *x->env->now_us); /* look at the others before they are lent */
 	if (loss != LOSS_NOT_EXECUTED && !fields_error_is_fatal(e))
 		loan_set_end(&srv->loan, LOAN_GOES_ON);
 	if (!is_of_end(srv, e, to, of, loss))
@@ -448,7 +460,7 @@ relay_ending(struct server *srv, const struct error_fields *e)
 
 	if (!exchange_may_leave(x, srv))
 		return false;
-	loss = loss_of(srv, e->sqlstate, ledger_owes_client(&srv->ledger, &since_us), true);
+	loss = loss_of(srv, e, ledger_owes_client(&srv->ledger, &since_us), true);
 	if (loss == LOSS_NOT_EXECUTED)
 		end_by_error(srv, e, false);
 	else

@@ -40,8 +40,8 @@ extern const struct policy_waiter_ops relay_waiters; /* of clients, for policy_w
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */
-/* Returns true if the server, which should be a primary, is read-only, and its client has not asked for that. */
-bool loss_of_primary(const struct exchange *x, const char *sqlstate);
+/* Returns true if the client's server should be a primary, and the client has not asked to read only. */
+bool loss_needs_primary(const struct exchange *x);
 
 /*
  * An error came for the server's borrower. Returns true if the client does not get it: the server ends by it, or has

@@ -179,10 +179,12 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	struct exchange *x = srv->borrower;
 
 	if (strcasecmp(name, "default_transaction_read_only") == 0) {
+		bool is_failed = srv->loan.tag_text[0] == '\0' && srv->tx == 'I'; /* it has set nothing either */
+
 		/* If this client has not set it, the operator has, to make a primary one no longer. The server is
 		 * closed when it is returned. */
-		if (x != NULL && (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0 && strcmp(value, "on") == 0 &&
-		    loss_of_primary(x, "25006"))
+		if (x != NULL && (is_failed || (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0) &&
+		    strcmp(value, "on") == 0 && loss_needs_primary(x))
 			server_condemn(srv, SERVER_MISPLACED);
 		if (srv->fitness == SERVER_MISPLACED)
 			return true;

@@ -333,8 +333,12 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	forget_statements(x, &srv->loan.sent);
 	if (x->state == CL_HELD)
 		exchange_step(x, CE_ANSWERED);
-	rare->replay_count = rare->replayed_request == x->requests_done + 1 ? rare->replay_count + 1 : 1;
-	rare->replayed_request = x->requests_done + 1;
+	if (rare->replayed_request != x->requests_done + 1) {
+		rare->replayed_request = x->requests_done + 1;
+		rare->replay_count = 0;
+		rare->losses_then = srv->env->losses == NULL ? 0 : srv->env->losses->count;
+	}
+	rare->replay_count++;
 	x->pool->counters.replays++;
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
 		  (unsigned long long)x->waiter.id, (unsigned long long)srv->id);

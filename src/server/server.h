@@ -327,7 +327,8 @@ struct server {
 	bool is_misread;
 	/* input */
 	bool is_body_swallowed; /* the rest of that is swallowed; set and cleared by server_replies.c */
-	struct buf carry; /* an unfinished message */
+	uint32_t walked; /* how many bytes of the carry the ledger has taken, and the borrower has not got */
+	struct buf carry; /* an unfinished message, or an error that waits for a report: awaits_report() */
 	/* identity */
 	uint64_t id;
 	uint32_t pid;

@@ -184,10 +184,12 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 	return 0;
 }
 
+/* Returns true if PostgreSQL's process exits next: its handler of an immediate shutdown sends this, and nothing else.
+ */
 static bool
 is_of_ending(const struct error_fields *e)
 {
-	return e->sqlstate != NULL && (strcmp(e->sqlstate, "57P01") == 0 || strcmp(e->sqlstate, "57P02") == 0);
+	return fields_error_is_of(e, "57P01", "quickdie") || fields_error_is_of(e, "57P02", "quickdie");
 }
 
 static void
@@ -208,8 +210,7 @@ inspect_notice(struct walk *w, struct reply *r)
 		r->is_passed = !srv->env->ops->ending(srv, &e);
 		return;
 	}
-	if (e.routine == NULL || e.sqlstate == NULL || e.message == NULL || strcmp(e.sqlstate, "01000") != 0 ||
-	    strcmp(e.routine, "pg_signal_backend") != 0)
+	if (!fields_error_is_of(&e, "01000", "pg_signal_backend") || e.message == NULL)
 		return;
 	pass_run(w);
 	digits = e.message + strcspn(e.message, "0123456789");
@@ -498,7 +499,37 @@ walk_part_of_row(struct walk *w, const struct frame *f, size_t avail)
 	return true;
 }
 
-/* Returns 0 with w->at at the beginning of the carry, or -1 with *why set if the server must be closed. */
+/*
+ * Returns true if the error at w->at waits for the end of its request: an operator may have made this primary
+ * read-only, and PostgreSQL reports that behind the error. What is reported there is acted upon ahead of the error.
+ */
+__attribute__((cold)) static bool
+awaits_report(struct walk *w, const struct frame *f)
+{
+	struct server *srv = w->srv;
+	const uint8_t *p = w->p + w->at + FRAME_HEAD_LEN, *end = w->p + w->len;
+	enum target_session_attrs target = srv->target->upstream->target;
+	const char *name, *value;
+	struct error_fields e;
+	struct frame next = *f;
+
+	fields_error(p, f->body_len < (size_t)(end - p) ? f->body_len : (size_t)(end - p), &e);
+	if (e.sqlstate == NULL || strcmp(e.sqlstate, "25006") != 0 || srv->borrower == NULL || !srv->is_synced ||
+	    (target != TARGET_READ_WRITE && target != TARGET_PRIMARY) || w->len - w->run > SERVER_CARRY_MAX)
+		return false;
+	for (p = w->p + w->at; frame_whole(p, (size_t)(end - p), &next); p += FRAME_HEAD_LEN + next.body_len) {
+		if (next.type == 'Z')
+			return false;
+		if (next.type == 'S' && fields_parameter(p + FRAME_HEAD_LEN, next.body_len, &name, &value)) {
+			server_role_reported(srv, name, value);
+			srv->env->ops->parameter(srv, name, value, false);
+		}
+	}
+	return true;
+}
+
+/* Returns 0 with w->at at the beginning of the carry, or behind what is walked of it, or -1 with *why set if the server
+ * must be closed. */
 static int
 walk_replies(struct walk *w, struct fail *why)
 {
@@ -532,6 +563,10 @@ walk_replies(struct walk *w, struct fail *why)
 			break;
 		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))
 			return violated(srv, f.type, why);
+		if (f.type == 'E' && awaits_report(w, &f)) {
+			srv->walked = (uint32_t)(w->at - w->run);
+			return 0;
+		}
 		if (walk_message(w, &f, why) < 0)
 			return -1;
 	}
@@ -557,7 +592,7 @@ is_still_unfinished(const struct server *srv, size_t got)
 {
 	struct frame f;
 
-	return frame_parse(srv->carry.bytes, srv->carry.len, &f) == FRAME_OK &&
+	return srv->walked == 0 && frame_parse(srv->carry.bytes, srv->carry.len, &f) == FRAME_OK &&
 	       srv->carry.len + got < FRAME_HEAD_LEN + (size_t)f.body_len;
 }
 
@@ -607,10 +642,11 @@ cross_border(struct server *srv)
 __attribute__((always_inline)) static inline void
 process(struct server *srv, const uint8_t *p, size_t len)
 {
-	struct walk w = { .srv = srv, .p = p, .len = len };
+	struct walk w = { .srv = srv, .p = p, .len = len, .at = srv->walked };
 	struct fail why;
 	ssize_t used;
 
+	srv->walked = 0;
 	if (srv->state == SV_LOGIN && srv->tls_phase == STP_ASKED) {
 		server_tls_answer(srv, p, len);
 		if (srv->tls_phase != STP_REFUSED_WITH_ERROR)
@@ -640,7 +676,7 @@ process(struct server *srv, const uint8_t *p, size_t len)
 		server_fail(srv, &why);
 		return;
 	}
-	if (keep_carry(srv, p + w.at, len - w.at, &why) < 0)
+	if (keep_carry(srv, p + w.at - srv->walked, len - w.at + srv->walked, &why) < 0)
 		server_fail(srv, &why);
 	else
 		after_batch(srv);

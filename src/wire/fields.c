@@ -53,6 +53,13 @@ fields_error_is_fatal(const struct error_fields *e)
 }
 
 bool
+fields_error_is_of(const struct error_fields *e, const char *sqlstate, const char *routine)
+{
+	return e->sqlstate != NULL && e->routine != NULL && strcmp(e->sqlstate, sqlstate) == 0 &&
+	       strcmp(e->routine, routine) == 0;
+}
+
+bool
 fields_parameter(const uint8_t *body, size_t len, const char **name, const char **value)
 {
 	const uint8_t *end = memchr(body, 0, len);

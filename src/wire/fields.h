@@ -20,6 +20,11 @@ void fields_error(const uint8_t *body, size_t len, struct error_fields *out);
 bool fields_notice_is_skip(const uint8_t *body, size_t len);
 /* Returns true if it is FATAL or PANIC, after which the server closes the connection. */
 bool fields_error_is_fatal(const struct error_fields *e);
+/*
+ * Returns true if the error has this SQLSTATE and comes from this routine of PostgreSQL's. A function of anybody's
+ * chooses the severity, the SQLSTATE and the text of an error, but not its routine.
+ */
+bool fields_error_is_of(const struct error_fields *e, const char *sqlstate, const char *routine);
 
 /* Parses a ParameterStatus. Returns false if it is malformed. */
 bool fields_parameter(const uint8_t *body, size_t len, const char **name, const char **value);

@@ -207,6 +207,23 @@ begin_login(struct fake_conn *c)
 }
 
 void
+fake_error_of(struct fake_conn *c, const char *severity, const char *routine, const struct fail *why)
+{
+	struct buf b = { 0 };
+
+	message_error(&b, severity, why);
+	must(buf_ok(&b) && b.len > 5);
+	b.len--; /* the terminator of the fields */
+	buf_put_u8(&b, 'R');
+	buf_put_str(&b, routine);
+	buf_put_u8(&b, 0);
+	must(buf_ok(&b));
+	wire_set_u32(b.bytes + 1, (uint32_t)b.len - 1);
+	buf_put(&c->out, b.bytes, b.len);
+	buf_fini(&b);
+}
+
+void
 fake_password(struct fake_conn *c, const uint8_t *body, size_t len)
 {
 	char out[SCRAM_TEXT_MAX];

@@ -188,6 +188,8 @@ enum sql_result { SQL_DONE, SQL_FAILED, SQL_COPY_IN, SQL_SLEEPS, SQL_SUSPENDED }
 enum sql_result sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *portal, uint32_t max);
 bool sql_has_rows(const char *sql);
 bool sql_is_exit(const char *sql); /* it may end a transaction that has failed */
+/* An error, or a FATAL, from a routine of PostgreSQL's. */
+void fake_error_of(struct fake_conn *c, const char *severity, const char *routine, const struct fail *why);
 void sql_error(struct fake_conn *c, const char *sqlstate, const char *text, const char *tokens);
 void sql_error_of(struct fake_conn *c, const char *sqlstate, const char *what, const char *name, const char *problem);
 void sql_row_description(struct fake_conn *c);

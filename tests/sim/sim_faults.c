@@ -169,7 +169,7 @@ lose(struct sim *s, struct fake_conn *c, uint32_t how)
 	case 2: /* as an administrator does it */
 		if (c->is_authenticated) {
 			fail_set(&why, "57P01", "terminating connection due to administrator command");
-			message_error(&c->out, "FATAL", &why);
+			fake_error_of(c, "FATAL", "ProcessInterrupts", &why);
 		}
 		c->is_asleep = c->is_copying = false;
 		c->is_over = true;
@@ -203,7 +203,7 @@ time_out(struct sim *s, struct fake_conn *c)
 		return false;
 	sim_trace('s', c->pid, "times out", 0, 0);
 	fail_set(&why, "57P05", "terminating connection due to idle-session timeout");
-	message_error(&c->out, "FATAL", &why);
+	fake_error_of(c, "FATAL", "ProcessInterrupts", &why);
 	c->is_over = true;
 	s->timed_out[s->timed_out_count++ % SIM_TIMED_OUT_MAX] = c->pid;
 	for (unsigned i = 0; i < s->profile.clients; i++) {

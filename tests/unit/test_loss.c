@@ -170,6 +170,15 @@ lose(const struct fail *why, bool was_owing, const char *calls)
 	cr_expect(x.srv == NULL && server.borrower == NULL);
 }
 
+static const struct error_fields ended = { .severity = "FATAL", .sqlstate = "57P01", .routine = "ProcessInterrupts" };
+
+static bool
+take(const struct error_fields *e)
+{
+	fake.calls[0] = '\0';
+	return loss_takes_error(&server, e, OWED_TO_CLIENT, true);
+}
+
 Test(loss, of_nothing_the_client_gets_another)
 {
 	lose(&gone, false, "elsewhere");
@@ -185,10 +194,14 @@ Test(loss, of_nothing_the_client_gets_another)
 Test(loss, of_what_was_not_executed_it_is_relayed_again)
 {
 	fake.is_possible = true;
-	lose(&told, true, "again");
+	cr_expect(take(&ended));
+	cr_expect_str_eq(fake.calls, "end again");
 	setup();
 	fake.is_possible = true;
 	lose(&gone, true, "failed close");
+	setup(); /* whatever pgweir calls it */
+	fake.is_possible = true;
+	lose(&told, true, "failed close");
 	setup(); /* nothing of it was sent */
 	fake.is_possible = true;
 	loan_set_end(&server.loan, LOAN_UNBEGUN);
@@ -200,7 +213,60 @@ Test(loss, of_what_was_not_executed_it_is_relayed_again)
 	setup();
 	fake.is_possible = true;
 	pool.settings.on_outage = OUTAGE_FAIL;
-	lose(&told, true, "failed close");
+	cr_expect_not(take(&ended));
+}
+
+Test(loss, only_postgresqls_own_routine_tells_that_it_was_not_executed)
+{
+	static const struct error_fields forged[] = {
+		{ .severity = "ERROR", .sqlstate = "57P01", .routine = "exec_stmt_raise" },
+		{ .severity = "FATAL", .sqlstate = "57P01", .routine = "pltcl_elog" },
+		{ .severity = "FATAL", .sqlstate = "57P05" },
+		{ .severity = "ERROR", .sqlstate = "57P05", .routine = "ProcessInterrupts" },
+		{ .severity = "FATAL", .sqlstate = "57014", .routine = "ProcessInterrupts" },
+		{ .severity = "ERROR", .sqlstate = "25006", .routine = "PreventCommandIfReadOnly" },
+	};
+	struct guc_store *store = guc_store_new(1, NULL);
+	struct error_fields read_only = { .severity = "ERROR", .sqlstate = "25006" };
+
+	for (size_t i = 0; i < COUNT(forged); i++) {
+		setup();
+		fake.is_possible = true;
+		cr_expect_not(take(&forged[i]), "row %zu", i);
+		cr_expect_str_eq(fake.calls, "", "row %zu: %s", i, fake.calls);
+		cr_expect_eq(server.fitness, SERVER_FIT);
+	}
+	setup(); /* it has reported that it is no primary any more */
+	fake.is_possible = true;
+	server.fitness = SERVER_MISPLACED;
+	x.gucs = gucs_empty(store);
+	cr_expect(take(&read_only));
+	cr_expect_str_eq(fake.calls, "distrust end again");
+	gucs_unref(x.gucs);
+	guc_store_free(store);
+}
+
+Test(loss, a_request_is_relayed_again_once_unless_others_lose_their_servers_too)
+{
+	struct exchange_rare rare = { .replayed_request = 1, .replay_count = 1, .losses_then = 1 };
+	struct server_losses losses = { .count = 1 };
+	struct server_env with_losses = { .losses = &losses };
+
+	for (uint32_t count = 0; count < 4; count++) {
+		setup();
+		fake.is_possible = true;
+		x.rare = &rare;
+		server.env = &with_losses;
+		losses.count = count; /* 0: counted anew */
+		cr_expect_eq(take(&ended), count >= 2, "%u", count);
+	}
+	setup();
+	fake.is_possible = true;
+	x.rare = &rare;
+	server.env = &with_losses;
+	rare.replay_count = 8;
+	losses.count = 100;
+	cr_expect_not(take(&ended));
 }
 
 Test(loss, of_a_commit_it_is_answered_later)

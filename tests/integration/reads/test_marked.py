@@ -463,6 +463,20 @@ def test_a_standby_crashes_while_it_answers(weir, trio, how, parsed):
     wire.query("COMMIT")
 
 
+@pytest.mark.parametrize("code", ["57P01", "57P02"])
+def test_a_functions_warning_does_not_take_a_read_off_its_standby(weir, trio, code):
+    """An immediate shutdown sends such a warning; a function can, too, and only PostgreSQL's routine tells them apart."""
+    trio.primary.query("CREATE OR REPLACE FUNCTION warns(code text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN "
+                       "RAISE WARNING 'terminating connection due to immediate shutdown command' USING errcode = code; "
+                       "RETURN current_setting('port'); END $$")
+    wire = start(weir, trio, reads_max_lag="1h")
+    begin_elsewhere_unasked(wire, trio)
+    replies = wire.ask(query(f"SELECT warns('{code}')"))
+    assert [reply.error["C"] for reply in replies if reply.type == "N"] == [code]
+    assert rawwire.texts(replies)[0][0] != str(trio.primary.port)
+    wire.query("COMMIT")
+
+
 def knows_statement(wire, trio):
     """Both standbys, by the client's turns on them."""
     wire.query("BEGIN READ ONLY")

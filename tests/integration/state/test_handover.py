@@ -81,7 +81,7 @@ def once(*texts_of, then):
 
 def fatal(sqlstate, text):
     def end(conn):
-        conn.send(error(sqlstate, text, "FATAL"))
+        conn.send(error(sqlstate, text, "FATAL", R="ProcessInterrupts"))
         conn.close()
     return end
 

@@ -37,7 +37,7 @@ class Mute:
 
 
 def fatal(conn):
-    conn.send(error("57P01", "terminating connection due to administrator command", "FATAL"))
+    conn.send(error("57P01", "terminating connection due to administrator command", "FATAL", R="ProcessInterrupts"))
     conn.close()
 
 
