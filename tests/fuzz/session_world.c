@@ -105,6 +105,7 @@ static const struct {
 	{ "md5", "auth", "method = md5" },
 	{ "scram", "auth", "method = scram-sha-256" },
 	{ "trust", "auth", "method = trust" },
+	{ "ample", "pool", "pool_size = 8" },
 	{ "two", "pool", "pool_size = 2" },
 	{ "one", "pool", "pool_size = 1" },
 	{ "overflow", "pool", "max_overflow = 1" },

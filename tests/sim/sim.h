@@ -71,6 +71,7 @@ struct sim_profile {
 	bool is_sharing; /* most of what is sent may go ahead of its turn, and all use one pool */
 	bool is_wide; /* answers have many rows, and servers are lost often */
 	bool has_transfers; /* all use one pool, which has shards, and code whose plans are kept, under many settings */
+	bool is_allowing; /* session_state = allow: sessions cross on purpose, so clients have none */
 	bool is_code_late; /* ... that another program makes in the course of the run */
 	uint64_t left_out[2]; /* bits: what clients never send in this run, so that the rest comes more often */
 };
@@ -156,6 +157,7 @@ void sim_say_something(struct sim_client *c); /* a request, or part of one */
 void sim_say_end(struct sim_client *c); /* whatever is open is brought to an end, as far as it can be now */
 void sim_leave_out(struct sim *s); /* chooses what clients never send */
 void sim_leave_out_sessions(struct sim *s); /* ... of what changes their sessions, or makes them keep a server */
+void sim_allow_sessions(struct sim *s); /* ... of all that */
 void sim_say(struct sim_client *c, uint8_t type, const void *body, size_t len);
 
 /* sim_oracle.c */

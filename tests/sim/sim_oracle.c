@@ -266,6 +266,8 @@ may_end(struct sim_client *c, const char *state)
 	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
 		if (strcmp(state, losses[i]) == 0)
 			return c->is_excused;
+	if (strcmp(state, "0A000") == 0) /* its session would keep a server, or its transaction would */
+		return has_word(c, "error") || has_word(c, "statement");
 	return may_have_lost(c) && has_word(c, "checked") &&
 	       (strcmp(state, "08007") == 0 || strcmp(state, "40001") == 0);
 }
@@ -590,6 +592,7 @@ void
 oracle_gone(struct sim_client *c)
 {
 	bool may = c->is_ending || c->is_excused ||
+		   may_end(c, "0A000") || /* told behind what it still sends, and so perhaps lost */
 		   (c->alone == NULL && (has_word(c, "few") || may_refuse(c, "08001"))) || is_late_at_all(c);
 
 	if (!may)

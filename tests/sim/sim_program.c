@@ -174,7 +174,7 @@ suits(const struct sim_client *c, const struct text *t, bool is_in)
 	return t->needs == NOTHING || (t->needs == HIDDEN && is_code(p, t->sql)) ||
 	       (t->needs == CODE && p->makes_code) || (t->needs == BULK && p->is_bulky) ||
 	       (t->needs == LISTEN && p->has_listen) || (t->needs == ROLES && p->has_roles) ||
-	       (t->needs == SEQUENCE && !p->has_hidden);
+	       (t->needs == SEQUENCE && !p->has_hidden && !p->is_allowing);
 }
 
 static uint32_t
@@ -229,6 +229,29 @@ sim_leave_out_sessions(struct sim *s)
 		for (size_t k = 0; k < COUNT(words); k++)
 			if (strncmp(texts[i].sql, words[k], strlen(words[k])) == 0 && sim_chance(s, 220))
 				s->profile.left_out[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+/* Returns true for SQL that leaves something in the session, or reads that. */
+static bool
+is_of_session(const char *sql)
+{
+	static const char *const words[] = { "SET",  "SHOW", "DISCARD", "PREPARE", "EXECUTE",	"DEALLOCATE",
+					     "TEMP", " tmp", "lock",	"held",	   "set_config" };
+
+	for (size_t i = 0; i < COUNT(words); i++)
+		if (strstr(sql, words[i]) != NULL)
+			return true;
+	return false;
+}
+
+void
+sim_allow_sessions(struct sim *s)
+{
+	for (size_t i = 0; i < COUNT(texts); i++)
+		if (is_of_session(texts[i].sql))
+			s->profile.left_out[i / 64] |= UINT64_C(1) << (i % 64);
+	s->profile.is_allowing = true;
+	s->profile.has_hidden = s->profile.has_roles = s->profile.has_listen = s->profile.makes_code = false;
 }
 
 static const char *
@@ -431,6 +454,8 @@ say_parse(struct sim_client *c, const char *name)
 		sql = sim_chance(c->sim, 180) ? "LISTEN %c" : "UNLISTEN %c";
 	else if (c->sim->profile.makes_code && sim_chance(c->sim, 40))
 		sql = prepared_code[sim_below(c->sim, COUNT(prepared_code))];
+	if (c->sim->profile.is_allowing && is_of_session(sql))
+		sql = prepared[0];
 	buf_put_str(&b, name);
 	put_sql(c, &b, sql);
 	note_channel(c, (const char *)b.bytes + strlen(name) + 1);

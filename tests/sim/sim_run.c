@@ -443,12 +443,14 @@ static void
 check_limits(struct sim *s)
 {
 	unsigned allowed = 0, clients = 0, fates = 0, servers = count_servers(s);
+	bool is_ample = strstr(s->profile.options, "ample") != NULL; /* behind a reload, too */
 
 	for (const struct worker *k = s->world.weir->main_worker; k != NULL; k = k->next) {
 		clients += k->clients.client_count;
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 			if (!has_part_before(s, k, e))
-				allowed += s->has_reloaded ? 3 : e->settings.pool_size + e->settings.max_overflow;
+				allowed +=
+				    s->has_reloaded && !is_ample ? 3 : e->settings.pool_size + e->settings.max_overflow;
 			fates += e->asker != NULL; /* who asks for a COMMIT's fate is beside all limits */
 		}
 	}
@@ -811,6 +813,28 @@ choose_transfer(struct sim *s)
 	memset(p->left_out, 0, sizeof(p->left_out));
 }
 
+/*
+ * A quarter of the runs has another pool_mode or session_state than the rest. Draws nothing of the run's: the others
+ * stay what they were.
+ */
+static void
+choose_session(struct sim *s)
+{
+	static const char *const ways[] = { "pin", "warn", "error", "error", "session ample", "statement", "allow" };
+	uint64_t random = (s->seed + 1) * 0x9e6c63d0876a9a49u;
+	const char *way;
+
+	for (int i = 0; i < 4; i++)
+		draw_number(&random);
+	if (!draw_chance(&random, 64, 256))
+		return;
+	way = ways[draw_below(&random, sizeof(ways) / sizeof(ways[0]))];
+	snprintf(s->profile.options + strlen(s->profile.options),
+		 sizeof(s->profile.options) - strlen(s->profile.options), " %s", way);
+	if (strcmp(way, "allow") == 0)
+		sim_allow_sessions(s);
+}
+
 static void
 begin(struct sim *s, uint64_t seed)
 {
@@ -831,6 +855,7 @@ begin(struct sim *s, uint64_t seed)
 	choose_transfer(s);
 	choose_pipeline(s);
 	choose_begin(s);
+	choose_session(s);
 	world_init(&s->world, s->profile.options, s->profile.workers);
 	if (s->profile.is_code_late) {
 		s->world.fake.code = 0;
