@@ -248,8 +248,11 @@ close_dirty(struct server *srv)
 static void
 note_code_unseen(struct server *srv)
 {
-	if (srv->loan.code != CODE_AS_BEFORE || srv->was_owing)
-		pool_code_changed(srv->owner, true);
+	const struct loan *l = &srv->loan;
+	bool may_make = (l->risk & (RISK_CODE | RISK_OPAQUE)) != 0 || ((l->suspected | l->settled) & SCAN_CREATE) != 0;
+
+	if (l->code != CODE_AS_BEFORE || (srv->was_owing && may_make))
+		pool_code_changed(srv->owner, (l->risk & RISK_KEEPS) != 0);
 	srv->loan.code = CODE_AS_BEFORE;
 }
 

@@ -66,6 +66,7 @@ pool_defaults_altered(struct pool *pool)
 {
 	struct server *srv;
 
+	database_code_altered(pool->code, pool_set_now(pool->set));
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
 		if (e->code == pool->code)
 			TAILQ_FOREACH(srv, &e->servers, all)
@@ -154,6 +155,7 @@ note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 	if (h->settings != settings) {
 		h->grace_us = h->settings != 0 ? 0 : grace_for(code, settings, now_us);
 		h->changed_us = now_us;
+		is_news = true;
 	}
 	h->settings = settings;
 	h->answered_us = now_us;

@@ -2,6 +2,7 @@
 #include "listen/listen.h"
 #include "commit_check/commit_check.h"
 #include "lookup/auth_query.h"
+#include "pool/pool_defaults.h"
 #include "relay/relay.h"
 #include "state/state.h"
 #include "state/compiled.h"
@@ -19,6 +20,9 @@ ddl_is_over(struct exchange *x, bool is_done)
 		server_statements_outdate(&x->srv->statements); /* they may be of the DDL that was rolled back */
 	else if (loan->ddl == DDL_CHANGES_PLANS)
 		statement_home_renew(x->pool->home);
+	if ((loan->changes & TAG_CHANGES_DEFAULTS) != 0 && is_done)
+		pool_defaults_altered(x->pool);
+	loan->changes &= (uint16_t)~TAG_CHANGES_DEFAULTS;
 	loan->ddl = DDL_NONE;
 	loan->local_context = 0;
 	loan->has_local_settings =
@@ -30,12 +34,12 @@ relay_ddl_answered(struct exchange *x, struct server *srv)
 {
 	if (srv->tx != 'I')
 		return;
-	if (srv->loan.changes != 0)
+	if ((srv->loan.changes & TAG_CHANGES_ROLES) != 0)
 		auth_queries_outdate(x->env->auth_queries);
-	srv->loan.changes = 0;
 	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
+	srv->loan.changes = 0;
 	state_transaction_over(x);
-	state_code_is_over(x);
+	state_code_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
 }
 
 /* Returns true if the DROP ... IF EXISTS that has ended found nothing of what it names. */
@@ -87,7 +91,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 		break;
 	case TAG_COMMIT:
 		ddl_is_over(x, true);
-		state_code_is_over(x);
+		state_code_is_over(x, true);
 		break;
 	case TAG_COMMIT_PREPARED:
 		statement_home_renew(x->pool->home);
@@ -112,10 +116,11 @@ complete_rarer(struct exchange *x, struct server *srv)
 		note_ddl(srv);
 	state_note_code(x);
 	/* Also behind a COMMIT, which may be answered long before its request ends. */
-	srv->loan.changes |= tag.flags & TAG_CHANGES_ROLES;
-	if (srv->loan.changes != 0)
+	srv->loan.changes |= tag.flags & (TAG_CHANGES_ROLES | TAG_CHANGES_DEFAULTS);
+	if ((srv->loan.changes & TAG_CHANGES_ROLES) != 0)
 		auth_queries_outdate(x->env->auth_queries);
-	if ((tag.flags & TAG_IS_OF_DATABASE) != 0)
+	if ((tag.flags & TAG_IS_OF_DATABASE) != 0 &&
+	    ((tag.flags & TAG_IS_CREATE) != 0 || (srv->loan.risk & RISK_KEEPS) != 0))
 		pool_set_databases_changed(x->pool->set);
 	return listen_complete(x, tag);
 }

@@ -86,6 +86,9 @@ close_left(struct exchange *x, struct server *srv)
 {
 	if (srv->ledger.count > 0 && !is_replaying(srv))
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
+	/* PostgreSQL begins nothing of a message that it has a part of. */
+	if (x->body_left > 0 && !x->is_body_data && srv->ledger.count == 1)
+		srv->loan.risk = srv->loan.suspected = srv->loan.settled = 0;
 	x->pool->counters.recycles[RR_DIRTY]++;
 	srv->borrower = NULL;
 	server_close(srv);

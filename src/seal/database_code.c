@@ -10,6 +10,7 @@
 #define COST_SHARE 50u /* ... and at most this part of one server connection's time, as to read while DDL goes on */
 #define AWAITED_SHARE 3u /* the same where servers are held for the answer, which may be asked for each second */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
+#define CHEAP_US (250 * US_PER_MS) /* to read what takes less may take half of the time */
 #define SETTLES_US (2 * US_PER_S) /* an answer that was believed, after DDL */
 #define REFUSED_US (60 * US_PER_S)
 
@@ -46,6 +47,8 @@ interval_us(uint64_t cost_us)
 static uint64_t
 pause_us(const struct database_code *code, bool is_awaited)
 {
+	if (!is_awaited && code->read_cost_us < CHEAP_US)
+		return code->read_cost_us * 2;
 	if (is_awaited)
 		return clock_lesser_us(code->read_cost_us * AWAITED_SHARE, ASK_AGAIN_US);
 	return clock_lesser_us(code->read_cost_us * COST_SHARE, code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US);
@@ -60,6 +63,8 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 		return false; /* it is being asked, or nobody has used the database since */
 	if (code->failed_us != 0)
 		return now_us - code->failed_us > REFUSED_US;
+	if (code->altered_us != 0)
+		return true;
 	/*
 	 * After DDL everything is washed, which is cheaper than to read all code again and again. DDL that comes alone,
 	 * behind an answer that was believed, does not wait for long.
@@ -79,7 +84,8 @@ database_code_turn(const struct database_code *code, uint64_t made, bool is_free
 	}
 	/* Who is in line goes first, for a while. */
 	return !database_code_is_known(code, now_us + CODE_AHEAD_US) && database_code_is_due(code, now_us) &&
-		       now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3
+		       (code->altered_us != 0 || code->changed_answered != code->changed ||
+			now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3)
 		   ? CODE_ASK
 		   : CODE_GO;
 }
@@ -93,7 +99,7 @@ database_code_feared(const struct database_code *code)
 	if (code->changed_answered == code->changed)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
-	       database_code_compiled(code);
+	       database_code_compiled(code) | (code->answer == NULL ? RISK_KEEPS : 0u);
 }
 
 unsigned
@@ -106,7 +112,7 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	if (risks == NULL)
 		return feared;
 	if (sql == NULL)
-		return feared | risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks));
+		return feared | risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks)) | RISK_KEEPS;
 	if (kept != NULL && kept->number == code->number)
 		return feared | kept->parts;
 	parts = risk_names_of_sql(risks, sql, len);
@@ -139,7 +145,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	static const char *const questions[] = {
 #define SINCE DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION
 		[CODE_ANY] = SINCE DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_SIGNS DATABASE_CODE_ANY,
-		[CODE_VERSION] = SINCE,
+		[CODE_VERSION] = SINCE DATABASE_CODE_ROLES,
 		[CODE_ALL] = SINCE DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_SIGNS DATABASE_CODE,
 	};
 	bool may_hold;
@@ -150,6 +156,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		code->coming->risks = risk_names_new();
 	code->is_broken = code->coming == NULL || code->coming->risks == NULL;
 	code->asked_us = now_us;
+	code->altered_us = 0;
 	database_code_hold(code);
 	code->changed_asked = code->changed;
 	/* The answer may hold for long: what nobody changes need not be read again. */
@@ -256,12 +263,28 @@ believe(struct database_code *code)
 static void
 compare(struct database_code *code)
 {
+	struct role_settings roles = code->answer == NULL ? (struct role_settings){ 0 } : code->answer->roles;
+
 	code->is_outdated = database_code_is_unread(code) || strcmp(code->coming->version, code->answer->version) != 0;
+	if (!code->is_outdated) {
+		code->answer->roles = code->coming->roles;
+		code->coming->roles = roles;
+		role_settings_sort(&code->answer->roles);
+	}
 	database_code_lost(code);
 	if (code->is_outdated)
 		database_code_changed(code, false);
 	else
 		believe(code);
+}
+
+void
+database_code_altered(struct database_code *code, uint64_t now_us)
+{
+	database_code_hold(code);
+	code->altered_us = now_us;
+	code->believed_until_us = clock_lesser_us(code->believed_until_us, now_us + CODE_AHEAD_US);
+	database_code_let_go(code);
 }
 
 bool

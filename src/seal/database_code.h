@@ -79,6 +79,7 @@ struct database_code {
 	uint8_t kind; /* enum database_kind */
 	bool has_code; /* there was some once: from then on the first is not asked */
 	enum code_question asked; /* for coming */
+	uint64_t altered_us; /* when settings that sessions begin with were last altered; 0: it was asked for since */
 	bool is_outdated; /* the version was another one than the answer's, which has counted as DDL */
 	uint64_t answered_us, asked_us, used_us;
 	uint64_t cost_us; /* how long a question about the version took, at least; 0: there was none since the answer */
@@ -181,6 +182,8 @@ enum code_turn {
  * run nothing, or is closed in any case, so it waits for nothing, and asks for others.
  */
 enum code_turn database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us);
+/* ALTER ROLE or ALTER DATABASE was seen: whoever comes back next asks, and nobody waits for the answer. */
+void database_code_altered(struct database_code *code, uint64_t now_us);
 /* Call it when DDL was seen; is_made: it made functions. */
 void database_code_changed(struct database_code *code, bool is_made);
 /* Begins code->round and returns the query to send, which is a literal. There must be no other one under way. */

@@ -1,6 +1,5 @@
 -- src/seal/database_code_roles.sql - which settings do ALTER ROLE ... SET and ALTER DATABASE ... SET give to whose sessions
--- in this database? See role_settings.h. It is asked with whatever reads the code, which is read again when any of these
--- rows has changed: their transactions are part of the version.
+-- in this database? See role_settings.h. It is asked with each question.
 --
 -- Rows: 'm' if the database is a template, or refuses new connections; 'd', the role's name in hexadecimal, as it may have any bytes ('': of all roles), and the version of its settings.
 /* pgweir */ SELECT 'd', encode(decode(replace(name::text, chr(92), chr(92) || chr(92)), 'escape'), 'hex'), version

@@ -28,7 +28,7 @@ FROM (
 	UNION ALL SELECT oid, xmin FROM pg_transform
 	UNION ALL SELECT oid, xmin FROM pg_trigger WHERE NOT tgisinternal AND tgrelid NOT IN (SELECT oid FROM temporary)
 	UNION ALL SELECT oid, xmin FROM pg_constraint WHERE (conbin IS NOT NULL OR contype = 'f') AND conrelid NOT IN (SELECT oid FROM temporary)
-	UNION ALL SELECT setrole, xmin FROM pg_db_role_setting
+	UNION ALL SELECT setrole, xmin FROM pg_db_role_setting WHERE array_to_string(setconfig, ' ') ~* 'pg_temp'
 	UNION ALL SELECT inhrelid, inhparent::text::xid FROM pg_inherits WHERE inhrelid NOT IN (SELECT oid FROM temporary)
 	UNION ALL SELECT objid, refobjid::text::xid FROM pg_depend WHERE refclassid = 3079 AND classid IN (1255, 1259)
 	UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1)

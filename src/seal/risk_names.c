@@ -394,7 +394,9 @@ judge_statement(struct reader *r, const char *word)
 	find_if(r, (r->found & FOUND_DDL) != 0 && strcmp(word, "execute") == 0, FOUND_OPAQUE);
 	find_if(r, is_into, FOUND_DDL); /* SELECT INTO makes a table */
 	find_if(r, text_is_one_of(word, WRITES), FOUND_WRITE);
-	find_if(r, strncmp(word, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL); /* whose code no answer tells of */
+	find_if(r, strcmp(word, "prepared") == 0, FOUND_OPAQUE); /* to commit that may make code */
+	/* No answer tells of what is in there. */
+	find_if(r, strncmp(word, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
 	find_if(r, r->last == LAST_FOR && strcmp(word, "share") == 0, FOUND_EFFECTS);
 	/* Behind SELECT, INSERT is a column's name. */
 	r->is_into_harmless =
@@ -743,6 +745,33 @@ risk_of(const struct reader *r, struct risk risk)
 	return risk.always | ((r->found & FOUND_WRITE) != 0 ? risk.in_writes : 0u);
 }
 
+/*
+ * Returns RISK_KEEPS unless code that this text makes can keep nothing in the backend but by what it calls, which has
+ * its own name. Signs, wherever they stand: other languages than these two, and what touches it.
+ */
+static unsigned
+keeps(const char *sql, size_t len)
+{
+	static const char *const signs[] = { "load",	  "isn_weak", "backup", "replication_",
+					     "extension", "rename",   "u&",	"\\" };
+	char next[24], *language;
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+		if (text_mentions(sql, len, signs[i]))
+			return RISK_KEEPS;
+	for (; len > 0; sql++, len--) {
+		if (len < 8 || strncasecmp(sql, "language", 8) != 0)
+			continue;
+		snprintf(next, sizeof(next), "%.*s", (int)(len - 8 < sizeof(next) ? len - 8 : sizeof(next)), sql + 8);
+		language = next + strspn(next, " \t\r\n'");
+		language += strncasecmp(language, "plpg", 4) == 0 ? 4 : 0;
+		if (strncasecmp(language, "sql", 3) != 0 || sql_is(language[3], WORD) ||
+		    (strchr(next, '\'') != NULL && language[3] != '\''))
+			return RISK_KEEPS;
+	}
+	return 0;
+}
+
 /* Returns true for one statement that does nothing but read, and makes it known by its words. */
 static bool
 is_one_query(const struct reader *r)
@@ -768,7 +797,7 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 	if ((r.found & FOUND_NEW_CALL) != 0)
 		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND);
 	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
-		 ((r.found & FOUND_OPAQUE) != 0 ? with_calls(names->all) | RISK_OPAQUE : 0) |
+		 ((r.found & FOUND_OPAQUE) != 0 ? with_calls(names->all) | RISK_OPAQUE | keeps(sql, len) : 0) |
 		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0) | (is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS);
 	return true;
 }
@@ -790,7 +819,7 @@ risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
 	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
 	unsigned risk = with_calls(names->ever), of_new = 0;
-	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_EFFECTS;
+	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
 		return opaque;

@@ -127,7 +127,8 @@ struct loan_followed {
 
 /* Whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
-/* Whether it has changed the code of the database, as tags tell, and whether by making functions. */
+/* Whether it has changed the code of the database, as tags tell, and whether by making functions that may keep in a
+ * backend what nothing resets. */
 enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 /* Who waits until all that pgweir has sent ahead is answered. */
 enum loan_behind {
@@ -165,7 +166,8 @@ struct loan {
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
 	uint8_t route; /* enum read_route; ROUTE_OFF: reads do not concern it */
-	uint16_t changes; /* TAG_CHANGES_ROLES: others see it from now on, or when the transaction is over */
+	uint16_t changes; /* TAG_CHANGES_ROLES, TAG_CHANGES_DEFAULTS: others see it from now on, or when the transaction
+			     is over */
 	/* Settings for parsing that hold in this transaction alone. Set by notes.c and context.c, cleared by
 	 * ddl_is_over(). */
 	bool has_local_settings;

@@ -253,8 +253,10 @@ inspect_complete(struct walk *w, struct reply *r)
 	srv->loan.next_row_is_true = false;
 	if (r->body_len == 0 || tag[r->body_len - 1] != '\0')
 		return;
-	if (srv->borrower == NULL && r->to == OWED_TO_CLIENT && (tag_read(tag).flags & TAG_CHANGES_CODE) != 0)
+	if (srv->borrower == NULL && r->to == OWED_TO_CLIENT && (tag_read(tag).flags & TAG_CHANGES_CODE) != 0) {
 		srv->loan.code = CODE_MADE; /* of a client that has not waited for it */
+		srv->reset.todo.parts |= (tag_read(tag).flags & TAG_MAKES_CODE) != 0 ? STATE_BACKEND : 0u;
+	}
 	if (!r->is_passed)
 		return;
 	if (tag[0] == 'U' && tag[1] == 'N') /* UNLISTEN may be swallowed */

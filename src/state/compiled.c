@@ -160,8 +160,7 @@ void
 state_note_code(struct exchange *x)
 {
 	struct loan *loan = &x->srv->loan;
-	/* Defaults are asked about as urgently. */
-	bool has_made = (loan->tag.flags & (TAG_MAKES_CODE | TAG_CHANGES_DEFAULTS)) != 0;
+	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0 && (loan->risk & RISK_KEEPS) != 0;
 	/* CREATE TABLE AS and SELECT INTO: columns of a domain run its check. */
 	bool makes_table = loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
 
@@ -169,19 +168,20 @@ state_note_code(struct exchange *x)
 		return;
 	if (loan->code != CODE_MADE)
 		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
-	pool_code_changed(x->pool, has_made);
 	/* No answer tells of it if it is in pg_temp, or undone, or dropped again. */
-	note_risk(x, database_code_feared(x->pool->code) | ((loan->tag.flags & TAG_MAKES_CODE) != 0 ? STATE_BACKEND : 0u));
-	if ((loan->tag.flags & TAG_CHANGES_DEFAULTS) != 0)
-		pool_defaults_altered(x->pool);
+	note_risk(x, database_code_feared(x->pool->code) | RISK_CONTEXT |
+			 ((loan->tag.flags & TAG_MAKES_CODE) != 0 ? STATE_BACKEND : 0u));
 }
 
 void
-state_code_is_over(struct exchange *x)
+state_code_is_over(struct exchange *x, bool is_done)
 {
 	struct loan *loan = &x->srv->loan;
 
-	if (loan->code != CODE_AS_BEFORE)
+	/* A procedure may have committed it. */
+	is_done = is_done || !exchange_is_followed(x) ||
+		  ((loan->suspected | loan->settled) & (SCAN_CALL | SCAN_CODE | SCAN_EXECUTE)) != 0;
+	if (is_done && loan->code != CODE_AS_BEFORE)
 		pool_code_changed(x->pool, loan->code == CODE_MADE);
 	loan->code = CODE_AS_BEFORE;
 }

@@ -15,8 +15,8 @@ void state_fear(struct exchange *x, unsigned risk);
 unsigned state_risk_of_loan(struct exchange *x); /* enum state_part: of all that its loan ran */
 /* A command is done, as its tag tells (loan.tag): it may have changed functions, or what calls one. */
 void state_note_code(struct exchange *x);
-/* A transaction has ended: until now only this client saw what it has changed. */
-void state_code_is_over(struct exchange *x);
+/* A transaction has ended: until now only this client saw what it has changed, and others do if is_done. */
+void state_code_is_over(struct exchange *x, bool is_done);
 /* Returns true if plans of others' may matter to this SQL, or to what the client runs on the same server behind it. */
 bool state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigned risk);
 /* The plans on its server may be other ones than it would have made. */

@@ -25,12 +25,12 @@ struct row {
  * what has more words stands ahead.
  */
 static const struct row rows[] = {
-	{ "ALTER DATABASE", { 0, DDL | CODE | DATABASE | DEFAULTS } },
+	{ "ALTER DATABASE", { 0, DDL | DATABASE | DEFAULTS } },
 	{ "ALTER DOMAIN", { 0, DDL | CODE | PLANS } },
 	{ "ALTER EXTENSION", { 0, DDL | CODE | MAKES } },
 	{ "ALTER FUNCTION", { 0, DDL | CODE | PLANS } },
 	{ "ALTER MATERIALIZED VIEW", { 0, DDL | CODE | PLANS } },
-	{ "ALTER ROLE", { 0, DDL | CODE | DEFAULTS | ROLES } },
+	{ "ALTER ROLE", { 0, DDL | DEFAULTS | ROLES } },
 	{ "ALTER TABLE", { 0, DDL | CODE | PLANS } },
 	{ "ALTER TYPE", { 0, DDL | CODE | PLANS } },
 	{ "ALTER VIEW", { 0, DDL | CODE | PLANS } },
@@ -39,7 +39,7 @@ static const struct row rows[] = {
 	{ "CLOSE CURSOR", { 0, NO_COMMIT } },
 	{ "COMMIT PREPARED", { TAG_COMMIT_PREPARED, CODE } },
 	{ "COPY", { TAG_COPY, WRITES } },
-	{ "CREATE DATABASE", { 0, CREATE | CODE | DATABASE } },
+	{ "CREATE DATABASE", { 0, CREATE | DATABASE } },
 	{ "CREATE DOMAIN", { 0, CREATE | CODE } },
 	{ "CREATE EXTENSION", { 0, CREATE | CODE | MAKES } },
 	{ "CREATE FUNCTION", { 0, CREATE | CODE | PLANS | MAKES } },

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 
 #define T0 (1000 * US_PER_S)
-#define WITHOUT_CALLS ~RISK_BY_CALLS(STATE_PROBED)
+#define WITHOUT_CALLS ~(RISK_BY_CALLS(STATE_PROBED) | (unsigned)RISK_KEEPS)
 #define FEARED (STATE_WASHABLE | RISK_CODE | RISK_UNREAD)
 #define FEARED_AT_FIRST (FEARED | RISK_CONTEXT)
 
@@ -413,8 +413,12 @@ Test(database_code, is_read_soon_after_ddl_unless_that_goes_on)
 	cr_expect(database_code_is_due(&db, T0 + 14 * US_PER_S));
 	answer(&db, NULL, T0 + 20 * US_PER_S, 10 * US_PER_MS);
 	database_code_changed(&db, false);
-	cr_expect_not(database_code_is_due(&db, T0 + 20400 * US_PER_MS));
-	cr_expect(database_code_is_due(&db, T0 + 20600 * US_PER_MS));
+	cr_expect_not(database_code_is_due(&db, T0 + 20020 * US_PER_MS));
+	cr_expect(database_code_is_due(&db, T0 + 20021 * US_PER_MS), "what is cheap is read for half of the time");
+	answer(&db, NULL, T0 + 30 * US_PER_S, 300 * US_PER_MS);
+	database_code_changed(&db, false);
+	cr_expect_not(database_code_is_due(&db, T0 + 32 * US_PER_S));
+	cr_expect(database_code_is_due(&db, T0 + 33 * US_PER_S));
 }
 
 Test(database_code, is_not_believed_after_ddl)
@@ -499,6 +503,32 @@ Test(database_code, another_version_counts_as_ddl_until_the_code_was_read)
 	answer_version(&db, "1 0", "8 88", T0 + 4 * US_PER_S + 1000, 1000);
 	cr_expect(database_code_is_known(&db, T0 + 5 * US_PER_S));
 	cr_expect_eq(parts_at(&db, T0 + 5 * US_PER_S), STATE_SETTINGS);
+}
+
+Test(database_code, settings_that_were_altered_are_asked_for_at_once_and_nobody_fears_or_waits)
+{
+	const char *version;
+	uint64_t hash;
+
+	answer_version(&db, "0 0", "7 77", T0, 1000);
+	db.used_us = T0 + 100 * US_PER_S;
+	hash = role_settings_hash(&db.answer->roles);
+	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 2000), CODE_GO);
+	database_code_altered(&db, T0 + 3000);
+	cr_expect(database_code_is_known(&db, T0 + 3000));
+	cr_expect_not(database_code_is_known(&db, T0 + 3000 + CODE_AHEAD_US), "pool_return() looks so far ahead");
+	cr_expect(database_code_is_due(&db, T0 + 3000));
+	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 3000), CODE_ASK);
+	version = database_code_ask(&db, T0 + 3000);
+	cr_expect_not_null(strstr(version, "AS versions"));
+	cr_expect_null(strstr(version, "WITH RECURSIVE"), "the code is not read");
+	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 3000), CODE_GO);
+	row(&db, "v", "7 77", "");
+	row(&db, "d", "", "5");
+	cr_expect_not(database_code_answered(&db, true, ++numbers, T0 + 4000));
+	cr_expect_neq(role_settings_hash(&db.answer->roles), hash);
+	cr_expect(database_code_is_known(&db, T0 + US_PER_S));
+	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 4000), CODE_GO);
 }
 
 /* Of those that come back now; each would ask, wait or go on. */
@@ -611,7 +641,7 @@ Test(database_code, who_waits_is_not_told_by_an_answer_that_failed)
 Test(database_code, who_is_free_waits_for_nothing_and_asks_only_now_and_then)
 {
 	cr_expect_eq(database_code_turn(&db, db.made, true, T0), CODE_ASK, "no server is ever idle, it may be");
-	answer(&db, "256 0", T0, 100 * US_PER_MS);
+	answer(&db, "256 0", T0, 300 * US_PER_MS);
 	database_code_changed(&db, true);
 	cr_expect_eq(database_code_turn(&db, db.made, true, T0 + 1900 * US_PER_MS), CODE_GO);
 	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 1900 * US_PER_MS), CODE_ASK);

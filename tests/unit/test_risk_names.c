@@ -156,7 +156,7 @@ static const struct {
 	{ "VACUUM", OPAQUE },
 };
 
-#define WITHOUT_CALLS ~(RISK_BY_CALLS(STATE_PROBED) | RISK_EFFECTS)
+#define WITHOUT_CALLS ~(RISK_BY_CALLS(STATE_PROBED) | (unsigned)(RISK_EFFECTS | RISK_KEEPS))
 
 /* With what functions that it calls do, and without. */
 static unsigned
@@ -544,5 +544,54 @@ Test(risk_names, nothing_is_run_twice_where_not_all_names_are_known)
 	cr_expect_not(repeats(names, "SELECT 1"));
 	cr_expect_eq(risk_names_add_effects(names, "one more", true), 0);
 	cr_expect_not(repeats(names, "SELECT 1"));
+	risk_names_free(names);
+}
+
+/* SQL that makes code, and whether that may keep something in the backend. */
+static const struct {
+	const char *sql;
+	bool keeps;
+} made[] = {
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$", false },
+	{ "CREATE FUNCTION f() RETURNS int AS 'SELECT 1' language\n SQL", false },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE 'sql' AS 'SELECT 1'", false },
+	{ "CREATE FUNCTION f() RETURNS int RETURN 1", false },
+	{ "CREATE PROCEDURE f() LANGUAGE PLpgSQL AS $$ BEGIN EXECUTE q; END $$; SELECT 1", false },
+	{ "ALTER FUNCTION f() COST 2", false },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE plperl AS ''", true },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE 'plperl' AS ''", true },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE \"sql\" AS ''", true },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE 'sql x' AS ''", true },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE sqlx AS ''", true },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE /* sql */ plperl AS ''", true },
+	{ "CREATE FUNCTION f() RETURNS int /* LANGUAGE sql */ LANGUAGE\tplperl AS ''", true },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE U&\"\\0070lperl\" AS ''", true },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE                             plperl AS ''", true },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE", true },
+	{ "SELECT 1; CREATE FUNCTION f() RETURNS int LANGUAGE C AS 'x'", true },
+	{ "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN Load 'x'; END $$", true },
+	{ "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS E'BEGIN L\\x4fAD ''x''; END'", true },
+	{ "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'SELECT isn_weak(true)'", true },
+	{ "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'SELECT pg_replication_origin_session_setup($1)'", true },
+	{ "CREATE EXTENSION hstore", true },
+	{ "ALTER DATABASE a RENAME TO b", true },
+	{ "ALTER DATABASE a SET work_mem = '1MB'", false },
+	{ "CREATE FUNCTION f() RETURNS int AS 'a", true },
+};
+
+Test(risk_names, what_code_may_keep_shows_in_the_text_that_makes_it)
+{
+	struct risk_names *names = risk_names_new();
+
+	risk_names_add_known(names, "select");
+	EACH(row, made) {
+		unsigned risk = risk_names_of_sql(names, row->sql, strlen(row->sql));
+
+		cr_expect_neq(risk & RISK_OPAQUE, 0, "%s", row->sql);
+		cr_expect_eq((risk & RISK_KEEPS) != 0, row->keeps, "%s: %x", row->sql, risk);
+	}
+	cr_expect_neq(risk_names_of_sql(names, "COMMIT PREPARED 'x'", 19) & RISK_OPAQUE, 0, "it may make code");
+	cr_expect_neq(risk_names_of_sql(names, "SELECT pg_temp_3.select(1)", 26) & RISK_OPAQUE, 0,
+		      "nothing is known of it");
 	risk_names_free(names);
 }

@@ -978,6 +978,50 @@ def test_a_setting_made_by_a_function_just_made_follows(weir, postgres, own, how
     follows(client, other)
 
 
+LOADED = "CREATE OR REPLACE FUNCTION wrapped(v int) RETURNS text LANGUAGE plpgsql AS $f$ BEGIN LOAD 'auto_explain'; RETURN ''; END $f$"
+
+
+def test_a_library_that_a_function_just_made_loads_is_nobody_elses(weir, postgres, own):
+    """Who may have run it waits for the answer."""
+    postgres.query(WRAPPED.replace(f"SELECT {SETS}", "SELECT ''"), dbname=own)
+    other, client = begin(weir, own, user="postgres", servers=2)
+    with unread(postgres, own):
+        other.query(LOADED)
+        client.query("SELECT wrapped(11)")
+    for _ in range(3):
+        assert other.query(LIBRARY) == [["0"]]
+        assert weir.raw("postgres", own).query(LIBRARY) == [["0"]]
+
+
+HIDES = {                           # how a client has another body for wrapped(), with its connection's end or without
+    "half a Query behind it": lambda c: [c.send(query(WRAPPED) + query(f"SELECT '{'x' * 300000}'")[:200000]), c.close()],
+    "a Bind of half its length": lambda c: [c.send(query(WRAPPED) + parse("", "SELECT $1") + bind("", "", ["x" * 300000])[:200000]), c.close()],
+    "nothing behind it": lambda c: [c.send(query(WRAPPED)), c.close()],
+    "a procedure that commits, then ROLLBACK": lambda c: c.ask(
+        b"".join(parse("", sql) + bind() + execute() for sql in (WRAPPED, "CALL carries_out('SELECT 1')", "ROLLBACK")) + sync()),
+    "DO that commits, then ROLLBACK": lambda c: c.ask(
+        b"".join(parse("", sql) + bind() + execute() for sql in (WRAPPED, "DO 'BEGIN COMMIT; END'", "ROLLBACK")) + sync()),
+    "COMMIT, then an error": lambda c: c.ask(query(f"BEGIN; {WRAPPED}; COMMIT; SELECT 1/0")),
+    "COMMIT PREPARED that nobody waits for": lambda c: [c.query("BEGIN"), c.query(WRAPPED), c.query("PREPARE TRANSACTION 'own'"), c.query("SELECT 1"),
+                                                        c.send(query("COMMIT PREPARED 'own'")), c.close()],
+}
+
+
+@pytest.mark.parametrize("how", HIDES)
+def test_code_of_who_hides_its_end_counts(weir, postgres, own, how):
+    if "PREPARED" in how and postgres.value("SHOW max_prepared_transactions") == "0":
+        pytest.skip("no prepared transactions")
+    harmless = WRAPPED.replace(f"SELECT {SETS}", "SELECT ''")
+    postgres.query(f"{RUNS} {harmless}; ALTER FUNCTION wrapped OWNER TO web", dbname=own)
+    other, client, maker = begin(weir, own, servers=3, clients=3)
+    HIDES[how](maker)
+    wait_until(lambda: "set_config" in postgres.value("SELECT prosrc FROM pg_proc WHERE proname = 'wrapped'", dbname=own) or
+               ("half" in how or "nothing" in how) and not maker.sock.fileno() > 0, what="the other body")
+    wait_until(lambda: {row["state"] for row in weir.console("SHOW SERVERS")} <= {"idle"}, what="its answer, which pgweir reads later")
+    client.query("SELECT wrapped(11)")
+    assert is_clean(other)
+
+
 def test_a_setting_made_before_any_code_is_read_follows(weir, postgres, own):
     postgres.query(WRAPPED, dbname=own)
     weir.start({f"database {own}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
