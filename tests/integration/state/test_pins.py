@@ -234,6 +234,23 @@ def test_error_refuses_each_reason_to_pin(weir, reason, waiting):
         assert (other.value("SELECT pg_backend_pid()") == backend) == (reason != "session_set")  # no wash unloads a library
 
 
+@pytest.mark.parametrize("state", ["track", "pin", "warn", "isolate", "allow"])
+@pytest.mark.parametrize("reason", REFUSED)
+def test_each_reason_pins_wherever_it_is_not_refused(weir, reason, state):
+    """But with allow, which follows nothing; and a server that was pinned is not lent to another client unwashed."""
+    weir.users["postgres"] = "x"
+    weir.start(session_state=state, pool_size=2, max_overflow=0, max_statement_size="1KiB")
+    with weir.raw(user="postgres") as client, weir.raw(user="postgres") as other:
+        client.send(REFUSED[reason])
+        assert not rawwire.errors(client.read_until("Z"))
+        client.query("SELECT 1")
+        assert other.value("SELECT 2") == "2"
+        pinned = [] if state == "allow" and reason != "long_statement" else [reason.split()[0]]
+        assert [row["reasons"] for row in weir.console("SHOW PINS")] == pinned
+        assert client.value("SELECT 3") == "3"
+    assert state == "allow" or weir.raw(user="postgres").value("SELECT count(*) FROM pg_prepared_statements WHERE from_sql") == "0"
+
+
 def test_allow_looks_at_nothing(weir):
     weir.start(session_state="allow", pool_size=1, max_overflow=0)
     first, second = session(weir), session(weir)
