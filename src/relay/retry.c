@@ -10,7 +10,9 @@
  * where a Describe in the same request will show it the new ones. Otherwise it gets the error, which its driver knows
  * (asyncpg and JDBC prepare again).
  *
- * The same is done if the server has lost the statement because SQL deallocated it where no scan could see that.
+ * The same is done if the server has lost the statement because SQL deallocated it where no scan could see that. A
+ * Close goes ahead of its Parse then, as code that runs for the Bind can make PostgreSQL say so of a statement that is
+ * there.
  *
  * A client whose Parse was answered by pgweir must not get errors that stem from an old plan (PostgreSQL parses such a
  * statement again, too, and may fail with any error of the parser): its first use is also sent once more.
@@ -87,22 +89,20 @@ is_outdated(const struct error_fields *e)
 {
 	if (e->sqlstate == NULL)
 		return false;
-	if (strcmp(e->sqlstate, "0A000") == 0)
-		return e->routine != NULL && strcmp(e->routine, "RevalidateCachedQuery") == 0;
+	if (fields_error_is_of(e, "0A000", "RevalidateCachedQuery"))
+		return true;
 	return strcmp(e->sqlstate, "XX000") == 0 && e->message != NULL &&
 	       strstr(e->message, "cache lookup failed") != NULL;
 }
 
-/* Returns the id of the statement that the server no longer has, or 0: this is another error. */
-static uint64_t
-gone_id(const struct exchange *x, const struct error_fields *e)
+/* Returns true if PostgreSQL says that it does not have this statement of pgweir's. */
+static bool
+is_gone(const struct exchange *x, const struct statement *st, const struct error_fields *e)
 {
 	const char *prefix = statement_store_prefix(x->env->statements), *at;
 
-	if (e->sqlstate == NULL || strcmp(e->sqlstate, "26000") != 0 || e->message == NULL ||
-	    (at = strstr(e->message, prefix)) == NULL)
-		return 0;
-	return strtoull(at + strlen(prefix), NULL, 10);
+	return fields_error_is_of(e, "26000", "FetchPreparedStatement") && e->message != NULL && st != NULL &&
+	       (at = strstr(e->message, prefix)) != NULL && strtoull(at + strlen(prefix), NULL, 10) == st->id;
 }
 
 /*
@@ -127,23 +127,22 @@ take_sync(struct exchange *x)
 }
 
 /* Returns true if the request is to be sent once more: no reply to it was shown, and the Sync behind the error is
- * pgweir's now. is_gone: the server lacks the statement, so that the client knows its rows by an earlier server. */
+ * pgweir's now. is_lacking: the server lacks the statement, so that the client knows its rows by an earlier server. */
 static bool
-begin_retry(struct exchange *x, const struct client_statement *n, bool is_gone)
+begin_retry(struct exchange *x, const struct client_statement *n, bool is_lacking)
 {
 	const struct kept_request *kept = &x->srv->loan.kept;
 
 	return (kept->state == KEPT_WHOLE || kept->state == KEPT_SO_FAR) && x->srv->tx == 'I' &&
 	       x->srv->ledger.answered == 0 && x->body_left == 0 &&
-	       (is_gone || n->rows == ROWS_UNTOLD || tells_rows(&kept->copy)) && take_sync(x);
+	       (is_lacking || n->rows == ROWS_UNTOLD || tells_rows(&kept->copy)) && take_sync(x);
 }
 
 bool
 retry_wanted(struct exchange *x, const struct error_fields *e)
 {
 	struct client_statements *s = x->statements;
-	bool is_old = is_outdated(e), is_again, is_describe;
-	uint64_t gone = gone_id(x, e);
+	bool is_old = is_outdated(e), is_lacking, is_again, is_describe;
 	struct client_statement *n;
 
 	if (s == NULL || s->failed_use == FAILED_NO_USE)
@@ -151,18 +150,19 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 	is_describe = s->failed_use == FAILED_DESCRIBE;
 	s->failed_use = FAILED_NO_USE;
 	n = s->failed;
-	if (gone != 0)
-		server_statements_forget(&x->srv->statements, gone);
+	is_lacking = is_gone(x, n->st, e);
+	if (is_lacking)
+		server_statements_doubt(&x->srv->statements, n->st->id);
 	/* Errors of PostgreSQL's parser are of class 42: syntax, access rules, undefined names. */
 	if (n->st == NULL ||
-	    (gone == 0 && !is_old && (n->is_proven || e->sqlstate == NULL || strncmp(e->sqlstate, "42", 2) != 0)))
+	    (!is_lacking && !is_old && (n->is_proven || e->sqlstate == NULL || strncmp(e->sqlstate, "42", 2) != 0)))
 		return false;
-	is_again = begin_retry(x, n, gone != 0);
-	if (gone == 0 && (is_old || is_again))
+	is_again = begin_retry(x, n, is_lacking);
+	if (!is_lacking && (is_old || is_again))
 		client_statement_renew(x, n, n->rows == ROWS_UNTOLD && !is_describe);
 	if (!is_again)
 		return false;
-	s->is_types_told = gone == 0 && is_describe;
+	s->is_types_told = !is_lacking && is_describe;
 	exchange_step(x, CE_RETRY);
 	x->pool->database->counters.statement_reruns++;
 	return true;

@@ -158,12 +158,12 @@ server_statements_settled(struct server_statements *s, uint64_t id, bool is_clos
 }
 
 void
-server_statements_forget(struct server_statements *s, uint64_t id)
+server_statements_doubt(struct server_statements *s, uint64_t id)
 {
 	struct server_statement *e = use_find(s, id);
 
 	if (e != NULL)
-		use_drop(s, e);
+		e->generation = e->was_generation = s->generation - 1;
 }
 
 void

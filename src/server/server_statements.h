@@ -38,7 +38,7 @@ bool server_statements_is_outdated(const struct server_statements *s, uint64_t i
 void server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* A Parse or Close was answered (is_done), or failed, or was skipped. */
 void server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
-void server_statements_forget(struct server_statements *s, uint64_t id); /* after DEALLOCATE; none is under way */
+void server_statements_doubt(struct server_statements *s, uint64_t id); /* it may have gone: it counts as outdated */
 void server_statements_forget_all(struct server_statements *s); /* after DEALLOCATE ALL; what is under way is later */
 /* Finds the least recently used one with nothing under way. Returns false if there is none. */
 bool server_statements_oldest(const struct server_statements *s, uint64_t *id);

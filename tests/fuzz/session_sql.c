@@ -32,10 +32,11 @@ sql_error(struct fake_conn *c, const char *sqlstate, const char *text, const cha
 void
 sql_error_of(struct fake_conn *c, const char *sqlstate, const char *what, const char *name, const char *problem)
 {
-	char text[160];
+	struct fail why;
 
-	snprintf(text, sizeof(text), "%s \"%.100s\" %s", what, name, problem);
-	sql_error(c, sqlstate, text, "");
+	fail_set(&why, sqlstate, "%s \"%.100s\" %s", what, name, problem);
+	fake_error_of(c, "ERROR", strcmp(sqlstate, "26000") == 0 ? "FetchPreparedStatement" : "StorePreparedStatement",
+		      &why);
 }
 
 void

@@ -184,3 +184,37 @@ def test_an_error_whose_request_has_no_sync_yet_is_not_waited_with(weir, fake):
     wire.send(parse("", "INSERT mark") + bind() + execute() + flush())
     assert wire.read_until("E")[-1].sqlstate == "25006"
     assert shape(wire.ask(sync())) == "Z:I"
+
+
+# --- an error about a prepared statement ---
+
+FORGERY = """
+CREATE FUNCTION says_that_it_is_gone(name text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'prepared statement "%" does not exist', name USING ERRCODE = '26000';
+END $$;
+CREATE FUNCTION runs_it(name text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+    EXECUTE format('EXECUTE %I', name || ' or another');
+    RETURN true;
+END $$;
+CREATE DOMAIN raises AS text CHECK (VALUE = 'fine' OR says_that_it_is_gone(VALUE));
+CREATE DOMAIN executes AS text CHECK (VALUE = 'fine' OR runs_it(VALUE));
+"""
+
+
+@pytest.mark.parametrize("whose", ["another", "same"])
+@pytest.mark.parametrize("domain", ["raises", "executes"])
+def test_an_error_does_not_take_anothers_statement_away(weir, own_postgres, domain, whose):
+    """Code of a domain that runs for a Bind chooses which statement the error names. The second one has PostgreSQL's own routine say
+    so. same: both have statements of the same SQL, which is one on the server."""
+    weir.start(upstream=upstream_of(own_postgres), pool_size=1, max_overflow=0)
+    own_postgres.query(FORGERY)
+    one, two = weir.raw(), weir.raw()
+    sql = f"SELECT $1::{domain}"
+    assert not errors(two.ask(parse("s", sql if whose == "same" else "SELECT $1::text") + bind("", "s", ["fine"]) + execute() + sync()))
+    name = two.value("SELECT name FROM pg_prepared_statements WHERE name LIKE 'pgweir%'")
+    assert not errors(one.ask(parse("s", sql) + bind("", "s", ["fine"]) + execute() + sync()))
+    for _ in range(3):
+        assert errors(one.ask(bind("", "s", [name]) + execute() + sync()))[0].sqlstate == "26000"
+        for wire in (two, one):
+            replies = wire.ask(bind("", "s", ["fine"]) + execute() + sync())
+            assert not errors(replies), shape(replies)
