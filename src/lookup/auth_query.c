@@ -303,7 +303,7 @@ find_at(struct auth_queries *all, const char *database, const struct auth_key *w
 		return AUTH_REFUSED;
 	key = lookup_key(source, what->user, what->role);
 	if (all->cached_round != round)
-		auth_cache_expire(all->cache, now_us);
+		auth_cache_clear(all->cache);
 	all->cached_round = round;
 	kept = auth_cache_find(all->cache, &key);
 	if (kept != NULL && auth_kept_is_fresh(kept, now_us)) {

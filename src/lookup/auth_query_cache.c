@@ -131,6 +131,13 @@ auth_cache_expire(struct auth_cache *cache, uint64_t now_us)
 }
 
 void
+auth_cache_clear(struct auth_cache *cache)
+{
+	while (cache->table != NULL)
+		cache_entry_drop(cache, cache->table);
+}
+
+void
 auth_cache_forget(struct auth_cache *cache, uint64_t source)
 {
 	struct entry *e, *next;

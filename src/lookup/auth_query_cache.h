@@ -2,7 +2,7 @@
  * src/lookup/auth_query_cache.h - keeps auth_query's answers for a while. Pure: no I/O, time is an argument.
  *
  * An answer is fresh until it expires: after the time to live, sooner if there is no such user, and at once if a proof
- * failed against it (the password may have been changed). While PostgreSQL can't be asked, an expired answer may be
+ * failed against it (the password may have been changed); it is dropped when roles are known to have changed. While PostgreSQL can't be asked, an expired answer may be
  * used for AUTH_STALE_US more; then it is dropped.
  *
  * Owns:   its entries, wiped when they go. The hash is seeded, as names come from peers.
@@ -62,6 +62,7 @@ void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const 
 		    uint64_t ttl_us, uint64_t now_us);
 void auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us); /* a proof failed */
 void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* none is fresh any more */
+void auth_cache_clear(struct auth_cache *cache); /* roles have changed: an older answer is no fallback either */
 void auth_cache_forget(struct auth_cache *cache, uint64_t source);
 void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops what is not usable any more */
 

@@ -137,6 +137,9 @@ Test(auth_query_cache, sources_and_names_are_told_apart)
 	auth_cache_expire(cache, NOW + S);
 	cr_expect_not(is_fresh(cache, "web", NOW + S));
 	cr_expect(is_usable(cache, "web", NOW + S));
+	auth_cache_clear(cache); /* roles have changed */
+	cr_expect_null(find(cache, 1, "web"));
+	cr_expect_null(find(cache, 2, "web"));
 	auth_cache_free(cache);
 }
 

@@ -581,6 +581,19 @@ def test_postgresql_down(asked, own_postgres):
     asked.stop()
 
 
+@pytest.mark.parametrize("sql", ["ALTER ROLE aq_changed PASSWORD 'new'", "DROP ROLE aq_changed"])
+def test_a_password_changed_through_pgweir_is_no_fallback(asked, own_postgres, sql):
+    """PostgreSQL is gone before anybody logs in with the new one."""
+    own_postgres.query("CREATE ROLE asker LOGIN SUPERUSER; CREATE ROLE aq_changed LOGIN PASSWORD 'old'")
+    asked.begin(upstream=f"host={own_postgres.host} port={own_postgres.port}", auth_query_ttl="1h")
+    assert try_login(asked, "aq_changed", "old") is None
+    with asked.connect("asker", password="asker-secret", autocommit=True) as client:
+        client.execute(sql)
+    own_postgres.stop()
+    wait_until(lambda: refused(asked, "aq_changed", "old").sqlstate == "08006")
+    asked.stop()
+
+
 def test_postgresql_hangs(asked, own_postgres):
     own_postgres.query("CREATE ROLE asker LOGIN SUPERUSER")
     own_postgres.query(f"CREATE ROLE aq_scram LOGIN PASSWORD '{ROLES['aq_scram']}'")
