@@ -27,7 +27,7 @@ exclusive_sql(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	x->env->on_exclusive(x->env->owner, x->pool->target, database,
 			     gucs_is_on(x->pool->welcome, "is_superuser") ? NULL : x->pool->user);
-	log_info(x->env->log, "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
-		 (unsigned long long)x->waiter.id, database);
+	log_debug(x->env->log, "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
+		  (unsigned long long)x->waiter.id, database);
 	return STEP_FORWARD;
 }
