@@ -120,7 +120,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 	if ((srv->loan.changes & TAG_CHANGES_ROLES) != 0)
 		auth_queries_outdate(x->env->auth_queries);
 	if ((tag.flags & TAG_IS_OF_DATABASE) != 0 &&
-	    ((tag.flags & TAG_IS_CREATE) != 0 || (srv->loan.risk & RISK_KEEPS) != 0))
+	    ((tag.flags & TAG_IS_CREATE) != 0 || (srv->loan.risk & RISK_KEEPS) != 0 || !exchange_is_followed(x)))
 		pool_set_databases_changed(x->pool->set);
 	return listen_complete(x, tag);
 }

@@ -25,6 +25,7 @@
 #include "relay/begin.h"
 #include "relay/features.h"
 #include "relay/resend.h"
+#include "state/compiled.h"
 #include "state/linger.h"
 
 #include <assert.h>
@@ -254,6 +255,7 @@ relay_lost(struct server *srv, const struct fail *why)
 	if (x == NULL)
 		return;
 	assert(x->srv == srv);
+	state_fear_unseen(x);
 	loss = loss_of(srv, NULL, srv->was_owing, exchange_may_leave(x, srv));
 	o = &outcome[loss];
 	if (x->env->to_client.to == &x->stream)

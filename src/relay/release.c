@@ -2,6 +2,7 @@
 #include "exchange/report.h"
 #include "relay/features.h"
 #include "relay/relay.h"
+#include "state/compiled.h"
 #include "state/linger.h"
 #include "server/server.h"
 
@@ -115,6 +116,7 @@ leave_server(struct exchange *x, struct server *srv)
 
 	if (x->env->to_server.to == &srv->stream)
 		outbox_drop(&x->env->to_server);
+	state_fear_unseen(x);
 	listen_unlinked(x, srv);
 	if (x->replication != 0) {
 		leave_replication(x, srv);

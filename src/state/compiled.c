@@ -160,7 +160,8 @@ void
 state_note_code(struct exchange *x)
 {
 	struct loan *loan = &x->srv->loan;
-	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0 && (loan->risk & RISK_KEEPS) != 0;
+	bool has_made =
+	    (loan->tag.flags & TAG_MAKES_CODE) != 0 && ((loan->risk & RISK_KEEPS) != 0 || !exchange_is_followed(x));
 	/* CREATE TABLE AS and SELECT INTO: columns of a domain run its check. */
 	bool makes_table = loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
 
@@ -171,6 +172,13 @@ state_note_code(struct exchange *x)
 	/* No answer tells of it if it is in pg_temp, or undone, or dropped again. */
 	note_risk(x, database_code_feared(x->pool->code) | RISK_CONTEXT |
 			 ((loan->tag.flags & TAG_MAKES_CODE) != 0 ? STATE_BACKEND : 0u));
+}
+
+void
+state_fear_unseen(struct exchange *x)
+{
+	if (!exchange_is_followed(x))
+		x->srv->loan.risk |= RISK_CODE | RISK_KEEPS;
 }
 
 void

@@ -468,7 +468,8 @@ Test(database_code, who_may_have_run_functions_just_made_is_judged_before_it_is_
 	answer(&db, NULL, T0, 1000);
 	db.used_us = T0 + 2000;
 	database_code_changed(&db, false);
-	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 3000), CODE_GO);
+	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 1500), CODE_GO);
+	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 3000), CODE_ASK, "what is cheap is read at once");
 	database_code_changed(&db, true);
 	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 3000), CODE_ASK);
 	answer(&db, "256", T0 + 4000, 1000);
