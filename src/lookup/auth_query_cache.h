@@ -2,8 +2,8 @@
  * src/lookup/auth_query_cache.h - keeps auth_query's answers for a while. Pure: no I/O, time is an argument.
  *
  * An answer is fresh until it expires: after the time to live, sooner if there is no such user, and at once if a proof
- * failed against it (the password may have been changed); it is dropped when roles are known to have changed. While PostgreSQL can't be asked, an expired answer may be
- * used for AUTH_STALE_US more; then it is dropped.
+ * failed against it (the password may have been changed); it is dropped when roles are known to have changed. While
+ * PostgreSQL can't be asked, an expired answer may be used for AUTH_STALE_US more; then it is dropped.
  *
  * Owns:   its entries, wiped when they go. The hash is seeded, as names come from peers.
  * Always: at most cap entries; the least recently used one makes room.

@@ -161,7 +161,8 @@ struct loan {
 	 * standby_pools.c. */
 	uint8_t standby;
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
-	bool announces_ready; /* see server_ops.request_done; set by listen.c, reset.c, cleared by loan_begin() */
+	bool announces_ready; /* see server_ops.request_done; set by listen_linked() and reset.c, cleared by
+				 loan_begin() */
 	/* These matter when the transaction is over: side by side, as every request asks. */
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */

@@ -255,7 +255,8 @@ inspect_complete(struct walk *w, struct reply *r)
 		return;
 	if (srv->borrower == NULL && r->to == OWED_TO_CLIENT && (tag_read(tag).flags & TAG_CHANGES_CODE) != 0) {
 		srv->loan.code = CODE_MADE; /* of a client that has not waited for it */
-		srv->reset.todo.parts |= (tag_read(tag).flags & TAG_MAKES_CODE) != 0 ? STATE_BACKEND : 0u;
+		if ((tag_read(tag).flags & TAG_MAKES_CODE) != 0 && (srv->loan.risk & RISK_KEEPS) != 0)
+			srv->reset.todo.parts |= STATE_BACKEND;
 	}
 	if (!r->is_passed)
 		return;

@@ -170,8 +170,7 @@ state_note_code(struct exchange *x)
 	if (loan->code != CODE_MADE)
 		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
 	/* No answer tells of it if it is in pg_temp, or undone, or dropped again. */
-	note_risk(x, database_code_feared(x->pool->code) | RISK_CONTEXT |
-			 ((loan->tag.flags & TAG_MAKES_CODE) != 0 ? STATE_BACKEND : 0u));
+	note_risk(x, database_code_feared(x->pool->code) | RISK_CONTEXT | (has_made ? STATE_BACKEND : 0u));
 }
 
 void

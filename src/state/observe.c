@@ -402,6 +402,18 @@ state_parse_ahead(struct exchange *x, struct request *m)
 /* Flags of SQL of which nothing is known, and which has no names of settings. */
 #define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CALL | SCAN_CREATE | SCAN_LASTING | SCAN_TABLE)
 
+/* A later Execute names the portal alone. Returns false if this Bind of a DISCARD waits until nothing is owed. */
+static bool
+may_bind_discard(struct exchange *x, const char *portal)
+{
+	if (portal[0] == '\0')
+		return true; /* its Execute is looked at */
+	if (x->srv->ledger.count > 0)
+		return false;
+	x->session->discard = DISCARD_SENT;
+	return true;
+}
+
 enum feature_step
 state_bind(struct exchange *x, struct request *m)
 {
@@ -429,11 +441,8 @@ state_bind(struct exchange *x, struct request *m)
 		return flags != 0 && exchange_is_followed(x) ? state_suspect(x, flags, NULL) : STEP_FORWARD;
 	if (state_own(x) == NULL)
 		return STEP_FAILED;
-	if (portal[0] != '\0' && m->traits->first == WORD_DISCARD) { /* of its Execute the portal alone is known */
-		if (x->srv->ledger.count > 0)
-			return STEP_HOLD;
-		x->session->discard = DISCARD_SENT;
-	}
+	if (m->traits->first == WORD_DISCARD && !may_bind_discard(x, portal))
+		return STEP_HOLD;
 	state_audit(x, flags);
 	suspect_meanwhile(x, flags | ((flags & SCAN_SETTING) != 0 ? flags_of_values(body, len) : 0));
 	if ((flags & ~(uint32_t)SCAN_UNNAMED) != 0) {
