@@ -799,7 +799,7 @@ def meet(stage, rows, rng):
 
 @hidden
 @pytest.mark.sweep(keep=2)
-@pytest.mark.parametrize("servers, session_state", [(1, "track"), (3, "track"), (1, "isolate"), (2, "pin")])
+@pytest.mark.parametrize("servers, session_state", [(1, "track"), (3, "track"), (1, "isolate"), (2, "pin"), (2, "warn")])
 @pytest.mark.parametrize("seed", seeds())
 def test_what_meets_in_one_session_does_not_cross(weir, meetings, seed, servers, session_state):
     rng = random.Random(f"{seed} {servers} {session_state}")

@@ -9,6 +9,7 @@ PGWEIR_TALK_SHRINK    1: a story that fails is made as short as it still fails
 """
 
 import os
+import random
 
 import pytest
 
@@ -22,6 +23,28 @@ POOLS = (
     {"pool_size": 6, "max_overflow": 2, "pool_lifo": False},
     {"pool_size": 3, "max_overflow": 5, "overflow_linger": "0s", "prepared_statements": 3},
 )
+
+
+# What a client is told depends on none of these; error refuses, and allow crosses on purpose (test_pins.py).
+SETTINGS = {
+    "session_state": ("track", "pin", "warn", "isolate"),
+    "begin": ("sent", "deferred"),
+    "max_pipeline": (1, 2, 4, 8),
+    "commit_check": ("off", "on"),
+    "on_outage": ("fail", "wait", "hold"),
+    "workers": (1, 2, 3),
+    "prepared_statements": (0, 1, 3, 1000),
+    "keepalive": ("off", "on"),
+    "keepalive_idle": ("0s", "1s", "1h"),
+    "statement_ignore_comments": ("off", "on"),
+}
+
+
+def settings_of(seed):
+    """A pool of POOLS, and about half of SETTINGS with a value of each; drawn by a generator of their own."""
+    rng = random.Random(f"settings {seed}")
+    drawn = {name: rng.choice(values) for name, values in SETTINGS.items() if rng.random() < 0.6}
+    return {**drawn, **POOLS[seed % len(POOLS)]}
 
 
 def seeds():
@@ -40,7 +63,7 @@ SHRINK = os.environ.get("PGWEIR_TALK_SHRINK", "") not in ("", "0")
 @pytest.mark.parametrize("seed", seeds())
 def test_random_sessions_are_told_what_postgresql_tells_them(weir, seed):
     weir.users[BOSS] = "unused"
-    weir.start(**POOLS[seed % len(POOLS)])
+    weir.start(**settings_of(seed))
     story = Story(weir, seed, COUNT, STEPS, WITHOUT)
     try:
         story.run()
