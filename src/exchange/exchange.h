@@ -177,7 +177,7 @@ struct exchange_rare {
 	const char *begin; /* EXCHANGE_DUE: what begins its block, if exchange.begin is 0; whoever set it owns it */
 	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/resend.c */
 	uint32_t replay_count; /* how often that was */
-	uint32_t losses_then; /* server_losses.count when it was relayed again first, the loss of its server included */
+	uint32_t losses_then; /* server_losses.total when it was relayed again first, the loss of its server included */
 };
 
 struct exchange {

@@ -88,7 +88,7 @@ may_once_more(const struct exchange *x, const struct server *srv)
 		return rare->replay_count < REPLAYS_MAX;
 	/* Servers of others have ended since, too. */
 	return rare->replay_count < REPLAYS_IN_SHUTDOWN && losses != NULL &&
-	       losses->count >= rare->losses_then + rare->replay_count;
+	       losses->total - rare->losses_then >= rare->replay_count;
 }
 
 static bool

@@ -165,6 +165,7 @@ note_loss(struct server *srv, const struct fail *why)
 		l->since_us = now_us;
 	l->why = *why;
 	memcpy(l->address, srv->address, sizeof(l->address));
+	l->total++;
 	return ++l->count <= LOSSES_TOLD;
 }
 
@@ -181,7 +182,7 @@ server_losses_tell(const struct server_env *env, uint64_t now_us)
 			  "%s: %s; %" PRIu32 " server connections were lost within a second, and %s failed with them",
 			  l->why.sqlstate, l->why.text, l->count,
 			  counted(l->cost, "request or transaction", "requests or transactions").text);
-	*l = (struct server_losses){ 0 };
+	*l = (struct server_losses){ .total = l->total };
 }
 
 void

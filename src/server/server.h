@@ -141,6 +141,7 @@ struct server_owner_ops {
 struct server_losses {
 	uint64_t since_us; /* 0: none */
 	uint32_t count, cost; /* cost: how many had a request or a transaction that failed */
+	uint32_t total; /* since the start; wraps around */
 	struct fail why; /* of the last one */
 	char address[SERVER_ADDRESS_MAX];
 };
