@@ -15,7 +15,7 @@ void state_fear(struct exchange *x, unsigned risk);
 unsigned state_risk_of_loan(struct exchange *x); /* enum state_part: of all that its loan ran */
 /* A command is done, as its tag tells (loan.tag): it may have changed functions, or what calls one. */
 void state_note_code(struct exchange *x);
-/* What x has run without being followed, and is still to be answered, may make any code. */
+/* Fears what x has run without being followed, and is still to be answered: it may make any code. */
 void state_fear_unseen(struct exchange *x);
 /* A transaction has ended: until now only this client saw what it has changed, and others do if is_done. */
 void state_code_is_over(struct exchange *x, bool is_done);

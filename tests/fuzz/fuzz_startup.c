@@ -37,7 +37,8 @@ check_login(const struct startup *s, size_t len)
 	}
 	must(sum <= len);
 	must(startup_minor(s) == 0 || startup_minor(s) == 2);
-	must(startup_minor(s) <= s->minor && (s->minor == startup_minor(s) || startup_needs_negotiate(s)));
+	must(startup_minor(s) <= s->minor &&
+	     (s->minor == startup_minor(s) || s->minor == 1 || startup_needs_negotiate(s)));
 	startup_put_negotiate(&b, s);
 	must(wire_u32(b.bytes + 5) == (3u << 16 | startup_minor(s)));
 	must(buf_ok(&b) && b.len >= 13 && b.bytes[0] == 'v' && wire_u32(b.bytes + 1) == b.len - 1);

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ struct interest {
 	int epoll;
 	uint32_t events;
 	uint64_t data;
+	uint32_t told; /* with EPOLLET: what was told, and has held since */
 };
 
 struct end {
@@ -672,8 +674,9 @@ change_interest(struct interest *in, int epfd, int op, const struct epoll_event 
 	}
 	if ((op == EPOLL_CTL_ADD) == (in->events != 0))
 		return fails(op == EPOLL_CTL_ADD ? EEXIST : ENOENT);
-	*in = op == EPOLL_CTL_DEL ? (struct interest){ .epoll = -1 }
-				  : (struct interest){ epfd, event->events | EPOLLHUP, event->data.u64 };
+	*in = op == EPOLL_CTL_DEL
+		  ? (struct interest){ .epoll = -1 }
+		  : (struct interest){ .epoll = epfd, .events = event->events | EPOLLHUP, .data = event->data.u64 };
 	return 0;
 }
 
@@ -688,6 +691,13 @@ epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	return change_interest(w != NULL ? &w->in_epoll : &e->in_epoll, epfd, op, event);
 }
 
+/* The end of the peer's side comes behind its bytes, read or not. */
+static bool
+is_ended(const struct end *e)
+{
+	return e->kind == STREAM && (e->is_reset || ((e->is_peer_done || e->peer < 0) && e->arrived == e->in.len));
+}
+
 static uint32_t
 ready_events(const struct end *e)
 {
@@ -699,8 +709,26 @@ ready_events(const struct end *e)
 		events |= EPOLLOUT;
 	if (e->kind == STREAM && (e->is_reset || (e->peer < 0 && e->at == e->in.len)))
 		events |= EPOLLHUP;
+	if (is_ended(e))
+		events |= EPOLLRDHUP;
 	return events & e->in_epoll.events;
 }
+
+/* Only for what ends a connection: nothing else asks. The C library's header says that it only writes there. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+IN_PLACE_OF_LIBRARY int
+poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	const struct end *e = count == 1 ? end_of(fds->fd) : NULL;
+
+	if (e == NULL)
+		return REAL(poll)(fds, count, timeout);
+	fds->revents =
+	    (short)((is_ended(e) ? POLLRDHUP : 0) | (e->is_reset || (e->peer < 0 && is_ended(e)) ? POLLHUP : 0));
+	return fds->revents != 0;
+}
+#pragma GCC diagnostic pop
 
 static bool
 is_awake(const struct wake *w, int epfd)
@@ -735,9 +763,14 @@ tell_ends(int epfd, struct epoll_event *events, int max, int from)
 
 	for (int i = 0; i < high && count < max; i++) {
 		int at = from + i < high ? from + i : from + i - high;
-		const struct interest *in = &ends[at].in_epoll;
+		struct interest *in = &ends[at].in_epoll;
 		uint32_t ready = in->events == 0 || in->epoll != epfd ? 0 : ready_events(&ends[at]);
 
+		if ((in->events & EPOLLET) != 0) {
+			in->told &= ready;
+			ready &= ~in->told;
+			in->told |= ready;
+		}
 		if (ready != 0)
 			events[count++] = (struct epoll_event){ .events = ready, .data.u64 = in->data };
 	}
