@@ -133,10 +133,11 @@ state_follow_reset(struct exchange *x, const struct known_text *text)
 	outbox_put(&x->env->to_server, &b);
 }
 
-struct gucs *
-state_startup_gucs(const struct exchange *x)
+/* Returns the settings that PostgreSQL has reported, as they are in base, with the client's startup values. */
+static struct gucs *
+startup_gucs(const struct exchange *x, struct gucs *base)
 {
-	struct gucs *gucs = gucs_ref(x->gucs);
+	struct gucs *gucs = gucs_ref(base);
 	int r = gucs_move(&gucs, gucs_replace(gucs, GUC_OTHER, NULL, 0));
 
 	for (size_t i = 0; i < gucs_count(x->startup) && r == 0; i++) {
@@ -149,6 +150,12 @@ state_startup_gucs(const struct exchange *x)
 		return gucs;
 	gucs_unref(gucs);
 	return NULL;
+}
+
+struct gucs *
+state_startup_gucs(const struct exchange *x)
+{
+	return startup_gucs(x, x->gucs);
 }
 
 /* Appends a report of each setting in which gucs differs from what the client was told. */
@@ -241,7 +248,8 @@ state_request_failed(struct exchange *x)
 void
 state_request_done(struct exchange *x)
 {
-	if (x->session->discard >= DISCARD_DONE && state_become(x, state_startup_gucs(x)) < 0)
+	/* Reports that came at a Sync of pgweir's own have not reached the client yet. */
+	if (x->session->discard >= DISCARD_DONE && state_become(x, startup_gucs(x, x->srv->gucs)) < 0)
 		exchange_spoil(x);
 	x->session->discard = DISCARD_NOT;
 }
