@@ -745,6 +745,20 @@ risk_of(const struct reader *r, struct risk risk)
 	return risk.always | ((r->found & FOUND_WRITE) != 0 ? risk.in_writes : 0u);
 }
 
+/* Returns true if this begins with the name of SQL or PL/pgSQL, quoted or not. */
+static bool
+is_sandboxed(const char *language)
+{
+	bool is_quoted = language[0] == '\'';
+
+	language += is_quoted;
+	language += strncasecmp(language, "plpg", 4) == 0 ? 4 : 0;
+	if (strncasecmp(language, "sql", 3) != 0)
+		return false;
+	return is_quoted ? language[3] == '\'' && language[4] != '\''
+			 : !sql_is(language[3], WORD) && language[3] != '\'';
+}
+
 /*
  * Returns RISK_KEEPS unless code that this text makes can keep nothing in the backend but by what it calls, which has
  * its own name. Signs, wherever they stand: other languages than these two, and what touches it.
@@ -754,7 +768,7 @@ keeps(const char *sql, size_t len)
 {
 	static const char *const signs[] = { "load",	  "isn_weak", "backup", "replication_",
 					     "extension", "rename",   "u&",	"\\" };
-	char next[24], *language;
+	char next[24];
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
 		if (text_mentions(sql, len, signs[i]))
@@ -763,10 +777,7 @@ keeps(const char *sql, size_t len)
 		if (len < 8 || strncasecmp(sql, "language", 8) != 0)
 			continue;
 		snprintf(next, sizeof(next), "%.*s", (int)(len - 8 < sizeof(next) ? len - 8 : sizeof(next)), sql + 8);
-		language = next + strspn(next, " \t\r\n'");
-		language += strncasecmp(language, "plpg", 4) == 0 ? 4 : 0;
-		if (strncasecmp(language, "sql", 3) != 0 || sql_is(language[3], WORD) ||
-		    (strchr(next, '\'') != NULL && language[3] != '\''))
+		if (!is_sandboxed(next + strspn(next, " \t\r\n")))
 			return RISK_KEEPS;
 	}
 	return 0;

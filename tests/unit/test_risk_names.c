@@ -555,6 +555,8 @@ static const struct {
 	{ "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$", false },
 	{ "CREATE FUNCTION f() RETURNS int AS 'SELECT 1' language\n SQL", false },
 	{ "CREATE FUNCTION f() RETURNS int LANGUAGE 'sql' AS 'SELECT 1'", false },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", false },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE 'sql''x' AS ''", true },
 	{ "CREATE FUNCTION f() RETURNS int RETURN 1", false },
 	{ "CREATE PROCEDURE f() LANGUAGE PLpgSQL AS $$ BEGIN EXECUTE q; END $$; SELECT 1", false },
 	{ "ALTER FUNCTION f() COST 2", false },
