@@ -170,7 +170,13 @@ pool_defaults_on_answer(const struct server *srv, bool is_new)
 {
 	struct database_code *code = ((const struct pool *)srv->owner)->code;
 	bool is_same_host = host_of(srv) == code->answered_by;
+	const struct code_host *h = find_host(code, host_of(srv));
 
+	/* Standbys have other settings once they have replayed what the answer was read from. */
+	if (!is_new && h != NULL && h->settings != role_settings_hash(&code->answer->roles))
+		for (struct pool *e = ((const struct pool *)srv->owner)->set->first; e != NULL; e = e->next)
+			if (e->code == code && e->cluster != NULL)
+				standby_pools_code_is_new(e);
 	code->answered_by = host_of(srv);
 	note_answer(srv, is_new || !is_same_host, pool_set_now(((const struct pool *)srv->owner)->set));
 }

@@ -316,7 +316,8 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	 * Sync, forgets the writes of both at the Sync, and answers what is sent next, another client's request, with
 	 * XX000.
 	 */
-	if (srv->tx == 'T' && tx == 'I' && ended->kind == OWED_SYNC && ended->statements == 0)
+	if (srv->tx == 'T' && tx == 'I' && ended->kind == OWED_SYNC && ended->statements == 0 &&
+	    ended->to == OWED_TO_CLIENT)
 		server_condemn(srv, SERVER_IN_DOUBT);
 	srv->tx = tx;
 	srv->is_synced = srv->is_synced || srv->ledger.count == 0;
