@@ -70,7 +70,8 @@ def test_a_connect_query_may_set_what_postgresql_reports(weir, own):
 
 @pytest.mark.long
 def test_functions_that_are_made_again_and_again_cost_no_connections(weir, own):
-    """Behind DDL all is washed for a moment, and no more than that. The first may meet a connection that began before it."""
+    """Behind DDL all is washed for a moment, and no more than that. The first may meet a connection that began before it, which
+    is replaced once."""
     other, client = begin(weir, own)
     seen, begun = [], time.monotonic()
     for number in range(8):
@@ -79,7 +80,7 @@ def test_functions_that_are_made_again_and_again_cost_no_connections(weir, own):
     while time.monotonic() - begun < 2.5:
         seen += other.query(PID)
         assert client.query("SELECT random() < 2") == [["t"]]
-    assert [pid for pid in seen if pid != seen[0]] == []
+    assert len({pid for pid, in seen}) <= 2
 
 
 STARTS = [{"transaction_isolation": "serializable"}, {"transaction_read_only": "on"}, {"options": "-c transaction_deferrable=on"},
