@@ -178,15 +178,10 @@ def test_a_cancel_ends_the_clients_request_and_not_what_is_ahead_of_it(weir, fak
     assert len(fake.cancels) == 1 and wire.query("SELECT 1") == [["fake"]]
 
 
-def test_query_timeout_ends_what_is_within_the_clients_request(weir, fake):
-    wire = meeting(weir, Stuck(fake, 5), NEXT["P"], query_timeout="200ms")
-    assert shape(wire.read_until("Z")) == "1 E:57014 Z:I"
-    assert wire.query("SELECT 1") == [["fake"]]
-
-
-def test_query_timeout_holds_behind_what_is_ahead_of_a_request(weir, fake):
+@pytest.mark.parametrize("kind", NEXT)
+def test_query_timeout_holds_behind_what_is_ahead_of_a_request(weir, fake, kind):
     """The request must not run without it."""
-    wire = meeting(weir, Stuck(fake, 5), NEXT["Q"], query_timeout="200ms")
+    wire = meeting(weir, Stuck(fake, 5), NEXT[kind], query_timeout="200ms")
     told = last_words(wire)
     assert told.severity == "FATAL" and told.sqlstate == "57014"
 
