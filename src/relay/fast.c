@@ -148,6 +148,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	struct exchange *x = w->x;
 	struct statement *st = statements_plain_unnamed(x, walk_message(w) + FRAME_HEAD_LEN, f->body_len);
 	enum walk_result r;
+	unsigned risk;
 
 	if (st == NULL)
 		return WALK_SLOWLY;
@@ -157,8 +158,9 @@ fast_parse(struct request_walk *w, const struct frame *f)
 		statement_unref(st);
 		return WALK_SLOWLY;
 	}
+	risk = state_risk_of(x, st);
 	r = enter(w);
-	if (r == WALK_ON && (statement_traits(st)->flags | state_risk_of(x, st)) != 0 && state_must_look_ahead(x))
+	if (r == WALK_ON && (statement_traits(st)->flags | risk) != 0 && state_must_look_ahead(x))
 		r = WALK_SLOWLY;
 	if (r != WALK_ON) {
 		statement_unref(st);
@@ -167,7 +169,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	report_text(x->srv, st->bytes, st->query_len + 1, st->query_len + 1, false);
-	statements_take_unnamed(x, st);
+	statements_take_unnamed(x, st, risk);
 	x->srv->is_synced = false;
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }

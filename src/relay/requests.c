@@ -246,10 +246,10 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	size_t at = w->at, total = x->env->to_server.total;
-	bool begins = x->srv->is_synced && walk_runs(f->type);
+	bool was_synced = x->srv->is_synced;
 	enum walk_result r = walk_linked(w, f);
 
-	assert(r != WALK_ON || !begins || x->srv == NULL || walk_has_settings(x));
+	assert(r != WALK_ON || x->srv == NULL || walk_has_settings(x) || !was_synced || !walk_runs(f->type));
 	if (r != WALK_HOLD)
 		x->has_caught_up = false;
 	if (r != WALK_OVER && w->at > at)
@@ -266,7 +266,7 @@ is_done_here(struct request_walk *w, uint8_t type, size_t total)
 
 	if (w->m.forbidden != FORBIDDEN_NOTHING)
 		return false;
-	if (x->block == EXCHANGE_DUE && strchr("SHdcf", type) == NULL) /* a transaction is open */
+	if (x->block == EXCHANGE_DUE && walk_runs(type)) /* a transaction is open */
 		return type == 'Q' && begin_answer(x, &w->m);
 	switch (type) {
 	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */

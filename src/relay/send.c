@@ -504,7 +504,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 
 	x->has_run = true;
 	/* PostgreSQL ends a connection that sends others within COPY IN, but runs them if that has failed meanwhile. */
-	if (x->srv->ledger.intake == INTAKE_COPY && strchr("dcfHS", f->type) != NULL)
+	if (x->srv->ledger.intake == INTAKE_COPY && !walk_runs(f->type))
 		return send_frame(w, f);
 	if (x->srv->ledger.intake == INTAKE_COPY) {
 		server_condemn(x->srv, SERVER_IN_DOUBT);
@@ -517,7 +517,8 @@ walk_linked(struct request_walk *w, const struct frame *f)
 			return WALK_HOLD;
 		loan->behind = NOTHING_BEHIND;
 	}
-	if ((x->srv->gucs != x->gucs || x->session != NULL) && walk_runs(f->type) && (r = catch_up(x)) != WALK_ON)
+	/* A DISCARD ALL has the end of its request announced. */
+	if ((x->srv->gucs != x->gucs || loan->announces_ready) && walk_runs(f->type) && (r = catch_up(x)) != WALK_ON)
 		return r;
 	return send_frame(w, f);
 }

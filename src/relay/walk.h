@@ -114,7 +114,7 @@ enum walk_result walk_linked(struct request_walk *w, const struct frame *f);
 static inline bool
 walk_runs(uint8_t type)
 {
-	return strchr("SHdcf", type) == NULL;
+	return type != 'S' && type != 'H' && type != 'd' && type != 'c' && type != 'f';
 }
 
 /* Returns true if what is sent now, at the beginning of a request, runs under the settings of its client; also where

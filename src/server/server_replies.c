@@ -532,8 +532,8 @@ awaits_report(struct walk *w, const struct frame *f)
 	return true;
 }
 
-/* Returns 0 with w->at at the beginning of the carry, or behind what is walked of it, or -1 with *why set if the server
- * must be closed. */
+/* Returns 0 with w->at at the beginning of the carry, of which srv->walked bytes are walked, or -1 with *why set if the
+ * server must be closed. */
 static int
 walk_replies(struct walk *w, struct fail *why)
 {
@@ -569,6 +569,7 @@ walk_replies(struct walk *w, struct fail *why)
 			return violated(srv, f.type, why);
 		if (f.type == 'E' && awaits_report(w, &f)) {
 			srv->walked = (uint32_t)(w->at - w->run);
+			w->at = w->run;
 			return 0;
 		}
 		if (walk_message(w, &f, why) < 0)
@@ -596,8 +597,8 @@ is_still_unfinished(const struct server *srv, size_t got)
 {
 	struct frame f;
 
-	return srv->walked == 0 && frame_parse(srv->carry.bytes, srv->carry.len, &f) == FRAME_OK &&
-	       srv->carry.len + got < FRAME_HEAD_LEN + (size_t)f.body_len;
+	return frame_parse(srv->carry.bytes, srv->carry.len, &f) == FRAME_OK &&
+	       srv->carry.len + got < FRAME_HEAD_LEN + (size_t)f.body_len && srv->walked == 0;
 }
 
 static void
@@ -680,7 +681,7 @@ process(struct server *srv, const uint8_t *p, size_t len)
 		server_fail(srv, &why);
 		return;
 	}
-	if (keep_carry(srv, p + w.at - srv->walked, len - w.at + srv->walked, &why) < 0)
+	if (keep_carry(srv, p + w.at, len - w.at, &why) < 0)
 		server_fail(srv, &why);
 	else
 		after_batch(srv);

@@ -332,7 +332,7 @@ statements_bind(struct exchange *x, struct request *m)
 	return step != STEP_SENT ? step : bind_named(x, m);
 }
 
-enum feature_step
+inline enum feature_step
 statements_bind_plain(struct exchange *x, struct request *m)
 {
 	struct client_statement *n;

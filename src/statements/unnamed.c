@@ -41,9 +41,9 @@ push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref
 }
 
 static inline void
-push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
+push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st, unsigned risk)
 {
-	state_note_run(x, state_risk_of(x, st));
+	state_note_run(x, risk);
 	push_unnamed(x, OWED_PARSE, to, statements_ref_of(statement_ref(st), REF_UNNAMED));
 }
 
@@ -69,7 +69,7 @@ make_unnamed_there(struct exchange *x)
 	    NULL) /* the server has another client's: closed, so that PostgreSQL reports that there is none */
 		push_unnamed_close(x, OWED_TO_STATEMENT);
 	else {
-		push_unnamed_parse(x, OWED_TO_STATEMENT, s->unnamed);
+		push_unnamed_parse(x, OWED_TO_STATEMENT, s->unnamed, state_risk_of(x, s->unnamed));
 		statements_put_parse(x, "", s->unnamed);
 	}
 	srv->unnamed_owner = s->token;
@@ -166,7 +166,7 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 	} else {
 		if ((st = statement_get(x->pool->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
 			return STEP_FAILED;
-		push_unnamed_parse(x, OWED_TO_CLIENT, st);
+		push_unnamed_parse(x, OWED_TO_CLIENT, st, state_risk_of(x, st));
 		set_unnamed(x, st, UNNAMED_STORED);
 	}
 	outbox_ref(&x->env->to_server, message, len);
@@ -218,9 +218,9 @@ statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 }
 
 void
-statements_take_unnamed(struct exchange *x, struct statement *st)
+statements_take_unnamed(struct exchange *x, struct statement *st, unsigned risk)
 {
-	push_unnamed_parse(x, OWED_TO_CLIENT, st);
+	push_unnamed_parse(x, OWED_TO_CLIENT, st, risk);
 	set_unnamed(x, st, UNNAMED_STORED);
 }
 

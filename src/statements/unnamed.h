@@ -6,8 +6,8 @@
 
 /* Returns the statement of a whole Parse that is unnamed and plain SQL, with a reference for the caller; or NULL. */
 struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
-/* Enters in the ledger a Parse that is about to be sent as it lies. Takes st. */
-void statements_take_unnamed(struct exchange *x, struct statement *st);
+/* Enters in the ledger a Parse that is about to be sent as it lies. Takes st. risk: see state_risk_of(). */
+void statements_take_unnamed(struct exchange *x, struct statement *st, unsigned risk);
 /*
  * A simple Query is about to be sent, which drops the unnamed statement unless PostgreSQL can't read its text. sql:
  * NULL if that is pgweir's own, or has not come whole.
