@@ -27,6 +27,7 @@
 --   LOAD is a statement where one may begin, and wherever text could be run that has it: what follows is a string, the end
 --   of one, an escape, or stands for one.
 --   FOR UPDATE is refused in other functions, but for what is inlined: a STABLE function in SQL that returns a set.
+--   An extension or a language that a body makes (32768, RISK_KEEPS) may be gone again behind it, and what it has left may not.
 -- - reach: the closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
 --   cause, the shortest way, as reach finds in that order.
 --
@@ -181,6 +182,13 @@ base(class, oid, w, parts, reason) AS (
 		AND src ~ concat(
 			CASE WHEN src !~ $r$\m(execute|create|do)\M$r$ THEN $r$(^|;|>>|\*/|--[^\n]*|\m(begin|then|else|loop)\M)\s*$r$ END,
 			$r$\mload\s*([eu]?&?'|[$%"\\@#{<:?~]|--|/\*)$r$
+		)
+	UNION ALL SELECT 1255, oid, false, 32768, 'CREATE EXTENSION'
+	FROM fun
+	WHERE (strpos(src, 'extension') > 0 OR strpos(src, 'language') > 0)
+		AND src ~ replace(
+			$r$\m(create|alter|drop)<gap>(((or<gap>replace|trusted|procedural)<gap>)*language|extension)\M|\mcreate\M.*\mlanguage<gap>c\M$r$,
+			'<gap>', $r$(\s|['"|$]|\\[a-z]|/\*([^*]|\*+[^*/])*\*+/|--[^\n\r]*[\n\r])+$r$
 		)
 	UNION ALL SELECT 1255, oid, false, CASE WHEN src ~ $r$\mdo\M$r$ THEN anything ELSE 129 END, 'SET, DO'
 	FROM fun, remote
@@ -345,7 +353,7 @@ SELECT 'r', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE name END,
 	kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 300), '[^ -~]', '?', 'g')
 FROM risk JOIN named USING (class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid)
 GROUP BY 2, kind
-UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads'
+UNION ALL SELECT DISTINCT 'r', proname, 'f ' || (all_parts & 32767) || ' 0 whatever it reads'
 FROM own, (SELECT bit_or(parts) AS all_parts FROM anybodys) AS a
 WHERE oid < 16384 AND own.parts & 255 = 255 AND all_parts > 0
 UNION ALL SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END,

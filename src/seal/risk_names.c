@@ -103,6 +103,22 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	return e;
 }
 
+/* Returns a risk of SQL that runs what is known to keep something. */
+static unsigned
+kept(unsigned risk)
+{
+	return (risk & RISK_KEEPS) != 0 ? (risk & ~(unsigned)RISK_KEEPS) | STATE_BACKEND : risk;
+}
+
+/* Adds what a name has to all, but for RISK_KEEPS: whatever runs text that it makes could make that text itself. */
+static void
+note_in_all(struct risk_names *names, struct risk *risk)
+{
+	names->all |= (risk->always | risk->in_writes) & ~(unsigned)RISK_KEEPS;
+	risk->always = (uint16_t)kept(risk->always);
+	risk->in_writes = (uint16_t)kept(risk->in_writes);
+}
+
 int
 risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk, const char *reason)
 {
@@ -113,7 +129,7 @@ risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, 
 		names->is_too_large = true;
 	else if (e == NULL)
 		e = add_entry(names, name, len, reason);
-	names->all |= risk.always | risk.in_writes;
+	note_in_all(names, &risk);
 	if (e != NULL)
 		join(&e->risks[kind], risk);
 	return e != NULL || names->is_too_large ? 0 : -1;
@@ -124,7 +140,7 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 {
 	struct type_entry *grown;
 
-	names->all |= risk.always | risk.in_writes;
+	note_in_all(names, &risk);
 	if (names->type_count == RISK_NAMES_MAX) {
 		names->is_too_large = true;
 		return 0;
@@ -144,9 +160,9 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 void
 risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl)
 {
-	names->all |= all | ever | ddl;
-	names->ever |= ever;
-	names->ddl |= ddl;
+	names->all |= (all | ever | ddl) & ~(unsigned)RISK_KEEPS;
+	names->ever |= kept(ever);
+	names->ddl |= kept(ddl);
 }
 
 /* The roles of a word: what a name behind it would be. Told once for all SQL. */
@@ -295,7 +311,8 @@ enum found {
 	FOUND_NEW_TYPE = 1u << 5,
 	FOUND_READ = 1u << 6, /* it begins as what only reads does */
 	FOUND_EFFECTS = 1u << 7, /* something that is no part of one read */
-	FOUND_END = 1u << 8 /* of a statement */
+	FOUND_END = 1u << 8, /* of a statement */
+	FOUND_BODY = 1u << 9 /* the text of DO */
 };
 
 /* Tells what the words of a statement, so far, say of the next ones. */
@@ -635,6 +652,7 @@ read_string(struct reader *r, const struct sql_token *t)
 	other_token(r);
 	if (r->statement != STATEMENT_IS_DO)
 		return;
+	r->found |= FOUND_BODY;
 	if (*t->at != '$')
 		r->found |= FOUND_OPAQUE;
 	else {
@@ -783,6 +801,55 @@ keeps(const char *sql, size_t len)
 	return 0;
 }
 
+/* Returns what stands behind a comment or an escape that begins at this place, or at itself. */
+static const char *
+behind_comment(const char *at, const char *end)
+{
+	bool is_block = end - at > 1 && at[0] == '/' && at[1] == '*',
+	     is_line = end - at > 1 && at[0] == '-' && at[1] == '-';
+	const char *close;
+
+	if (*at == '\\' && end - at > 1)
+		return at + 2;
+	if (!is_block && !is_line)
+		return at;
+	close = memmem(at, (size_t)(end - at), is_block ? "*/" : "\n", is_block ? 2 : 1);
+	return close == NULL ? end : close + (is_block ? 2 : 1);
+}
+
+/* Signs, in strings of strings, too: the words of these commands next to each other, with comments between or not. */
+unsigned
+risk_names_of_text(const char *text, size_t len)
+{
+	const char *end = text + len, *at = text, *next;
+	bool is_ddl = false, is_language = false, is_load = false;
+	struct word w;
+
+	while (at < end) {
+		if (is_load && (*at == '\'' || *at == '$'))
+			return STATE_BACKEND;
+		next = behind_comment(at, end);
+		if (next == at && !sql_is(*at, TAG)) {
+			is_load = is_load && is_space(*at);
+			next++;
+		}
+		if (next != at) {
+			at = next;
+			continue;
+		}
+		for (w.len = 0, w.is_beyond_ascii = false; at < end && sql_is(*at, TAG); at++)
+			word_put(&w, *at);
+		if ((is_ddl && text_is_one_of(w.text, "extension language")) ||
+		    (is_language && strcmp(w.text, "c") == 0))
+			return STATE_BACKEND;
+		is_ddl = text_is_one_of(w.text, "create alter drop") ||
+			 (is_ddl && text_is_one_of(w.text, "or replace trusted procedural"));
+		is_language = strcmp(w.text, "language") == 0;
+		is_load = strcmp(w.text, "load") == 0;
+	}
+	return 0;
+}
+
 /* Returns true for one statement that does nothing but read, and makes it known by its words. */
 static bool
 is_one_query(const struct reader *r)
@@ -809,6 +876,7 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND);
 	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
 		 ((r.found & FOUND_OPAQUE) != 0 ? with_calls(names->all) | RISK_OPAQUE | keeps(sql, len) : 0) |
+		 ((r.found & FOUND_BODY) != 0 ? risk_names_of_text(sql, len) : 0) |
 		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0) | (is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS);
 	return true;
 }
@@ -828,12 +896,16 @@ has_doubtful_backslash(const char *sql, size_t len)
 unsigned
 risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
+	static const struct risk_names none;
 	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
-	unsigned risk = with_calls(names->ever), of_new = 0;
-	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS;
+	unsigned opaque = RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS, risk, of_new = 0;
 
+	if (names == NULL)
+		names = &none;
+	risk = with_calls(names->ever);
+	opaque |= with_calls(names->all);
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
-		return opaque;
+		return opaque | risk_names_of_text(sql, len);
 	is_read = read_sql(names, sql, len, false, &risk, &of_new);
 	if (has_backslash)
 		is_read = read_sql(names, sql, len, true, &risk, &of_new) || is_read;
@@ -841,7 +913,7 @@ risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 		risk |= names->all;
 	if (((risk | of_new) & ~(unsigned)RISK_CONTEXT) != 0) /* what touches the session is no mere read */
 		risk |= RISK_EFFECTS;
-	return is_read ? risk | of_new : opaque;
+	return is_read ? risk | of_new : opaque | risk_names_of_text(sql, len);
 }
 
 unsigned

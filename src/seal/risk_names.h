@@ -63,10 +63,16 @@ void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, u
 unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
 /*
  * Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it
- * under. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be run twice without anybody
- * seeing it.
+ * under. names: NULL: none are known. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be
+ * run twice without anybody seeing it.
  */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
+/*
+ * Returns STATE_BACKEND if text that is run as SQL (a body of DO, an argument of what runs it) may make an extension, a
+ * language, or a function in C, or load a library. What it makes may be gone again behind
+ * it, by an error or a DROP: then neither a tag nor the catalogs tell of it, and the backend keeps what it has left.
+ */
+unsigned risk_names_of_text(const char *text, size_t len);
 /* types: of a Parse, an int16 count and so many OIDs; malformed ones are as risky as can be. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
 /* Calls row for each name, in no order. */

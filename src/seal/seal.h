@@ -48,8 +48,12 @@ enum code_risk {
 	RISK_EFFECTS = 1u << 12, /* may do more than read, so it is not run twice: VOLATILE functions, foreign tables */
 	RISK_UNREAD = 1u << 13, /* may run code that was not read yet; names of settings in it are not known */
 	RISK_OPAQUE = 1u << 14, /* its words don't show what it runs, though the database may have nothing to reach */
-	RISK_KEEPS = 1u << 15, /* opaque, and code that it makes may keep in the backend what nothing resets */
-	RISK_ASKED = 0x1fffu /* what the question about a database's code may tell of SQL, with the state */
+	/*
+	 * Opaque, and code that it makes may keep in the backend what nothing resets. Of a name: STATE_BACKEND, but for
+	 * SQL whose words don't show that name.
+	 */
+	RISK_KEEPS = 1u << 15,
+	RISK_ASKED = 0x9fffu /* what the question about a database's code may tell of SQL, with the state */
 };
 /*
  * In a risk, besides: what of it is due to functions that the SQL calls. That its client means, so it is asked about;

@@ -225,6 +225,13 @@ EXPECTED = {                        # what the database has, SQL, and which part
         "CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION e(); "
         f"CREATE FUNCTION f(x int) RETURNS int LANGUAGE sql AS $body$ SELECT {form}into made $body$", "SELECT f(1)", TEMP | LOCKS, STATE) for form in ("$$x$$", "$q$x$q$", "$1", "1", "1e5")},
     "LOAD": (PLAIN.format("plpgsql", "BEGIN LOAD 'x'; RETURN 1; END"), "SELECT f(1)", BACKEND, BACKEND),
+    **{f"a body with {made}": (PLAIN.format("plpgsql", f"BEGIN {made}; RETURN 1; END"), "SELECT f(1)", BACKEND, BACKEND) for made in (
+        "CREATE EXTENSION x", "EXECUTE 'create ' || 'extension x'", "DROP /* x */ EXTENSION x", "EXECUTE E'ALTER\\nEXTENSION x UPDATE'",
+        "CREATE OR REPLACE TRUSTED LANGUAGE x", "EXECUTE 'CREATE FUNCTION g() RETURNS int LANGUAGE c AS $a$x$a$'")},
+    **{f"a body without: {made}": (PLAIN.format("plpgsql", f"BEGIN {made}; RETURN 1; END"), "SELECT f(1)", 0, BACKEND) for made in (
+        "PERFORM 1 FROM pg_extension; CREATE TABLE x (extension text)", "EXECUTE 'CREATE FUNCTION g() RETURNS int LANGUAGE sql AS $a$SELECT 1$a$'")},
+    "another one has it": (PLAIN.format("plpgsql", "BEGIN CREATE EXTENSION x; RETURN 1; END") + "; CREATE FUNCTION g() RETURNS int LANGUAGE plpgsql AS "
+                           "'BEGIN EXECUTE $a$x$a$; END'", "SELECT g()", 0, BACKEND),
     "another session's pg_temp": (PLAIN.format("plpgsql", "BEGIN PERFORM pg_temp_3.lower(1, 2); END"), "SELECT f(1)", ANYTHING, STATE),
     "a name with a dollar": ("CREATE FUNCTION n$1() RETURNS int LANGUAGE sql AS 'SELECT pg_advisory_lock(1); SELECT 1'; " + PLAIN.format("sql", "SELECT n$1()"),
                              "SELECT f(1)", LOCKS, STATE),
