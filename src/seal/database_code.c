@@ -181,7 +181,7 @@ read_risk(const char *value, char **end)
 {
 	unsigned long always = strtoul(value, end, 10);
 
-	return (struct risk){ (uint16_t)(always & RISK_ASKED), (uint16_t)(strtoul(*end, end, 10) & RISK_ASKED) };
+	return (struct risk){ (unsigned)always & RISK_ASKED, (unsigned)strtoul(*end, end, 10) & RISK_ASKED };
 }
 
 /* "K RISK WRITE_RISK reason", K as in enum risk_kind: what the name is. Returns 0, or -1: no memory, or nonsense. */

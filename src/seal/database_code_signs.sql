@@ -51,7 +51,8 @@ signs AS (
 				('{prepare,deallocate}', NULL, 16),
 				('{listen,unlisten}', NULL, 32),
 				('{currval,lastval}', NULL, 64),
-				('{setseed,random,random_normal}', NULL, 128)
+				('{setseed,random,random_normal}', NULL, 128),
+				('{st_generatepoints}', NULL, 67108864)
 		) AS v(stems, endings, parts),
 		unnest(stems::text[]) AS stem, unnest(coalesce(string_to_array(endings, ','), '{""}')) AS ending
 ),

@@ -103,6 +103,9 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	return e;
 }
 
+/* Risks that count where a name shows; else those who run any text would pay for what hardly any does. */
+#define BY_NAME ((unsigned)(RISK_KEEPS | WASH_POINTS))
+
 /* Returns a risk of SQL that runs what is known to keep something. */
 static unsigned
 kept(unsigned risk)
@@ -110,13 +113,12 @@ kept(unsigned risk)
 	return (risk & RISK_KEEPS) != 0 ? (risk & ~(unsigned)RISK_KEEPS) | STATE_BACKEND : risk;
 }
 
-/* Adds what a name has to all, but for RISK_KEEPS: whatever runs text that it makes could make that text itself. */
 static void
 note_in_all(struct risk_names *names, struct risk *risk)
 {
-	names->all |= (risk->always | risk->in_writes) & ~(unsigned)RISK_KEEPS;
-	risk->always = (uint16_t)kept(risk->always);
-	risk->in_writes = (uint16_t)kept(risk->in_writes);
+	names->all |= (risk->always | risk->in_writes) & ~BY_NAME;
+	risk->always = kept(risk->always);
+	risk->in_writes = kept(risk->in_writes);
 }
 
 int
@@ -160,7 +162,7 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 void
 risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl)
 {
-	names->all |= (all | ever | ddl) & ~(unsigned)RISK_KEEPS;
+	names->all |= (all | ever | ddl) & ~BY_NAME;
 	names->ever |= kept(ever);
 	names->ddl |= kept(ddl);
 }
@@ -819,15 +821,17 @@ behind_comment(const char *at, const char *end)
 
 /* Signs, in strings of strings, too: the words of these commands next to each other, with comments between or not. */
 unsigned
-risk_names_of_text(const char *text, size_t len)
+risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
 {
 	const char *end = text + len, *at = text, *next;
+	const struct entry *e;
+	unsigned parts = 0;
 	bool is_ddl = false, is_language = false, is_load = false;
 	struct word w;
 
 	while (at < end) {
 		if (is_load && (*at == '\'' || *at == '$'))
-			return STATE_BACKEND;
+			return STATE_BACKEND | parts;
 		next = behind_comment(at, end);
 		if (next == at && !sql_is(*at, TAG)) {
 			is_load = is_load && is_space(*at);
@@ -839,6 +843,8 @@ risk_names_of_text(const char *text, size_t len)
 		}
 		for (w.len = 0, w.is_beyond_ascii = false; at < end && sql_is(*at, TAG); at++)
 			word_put(&w, *at);
+		e = names == NULL ? NULL : find(names, w.text, w.len);
+		parts |= e == NULL ? 0 : e->risks[RISK_FUNCTION].always | e->risks[RISK_RELATION].always;
 		if ((is_ddl && text_is_one_of(w.text, "extension language")) ||
 		    (is_language && strcmp(w.text, "c") == 0))
 			return STATE_BACKEND;
@@ -847,7 +853,7 @@ risk_names_of_text(const char *text, size_t len)
 		is_language = strcmp(w.text, "language") == 0;
 		is_load = strcmp(w.text, "load") == 0;
 	}
-	return 0;
+	return parts & (unsigned)(STATE_BACKEND | WASH_POINTS);
 }
 
 /* Returns true for one statement that does nothing but read, and makes it known by its words. */
@@ -876,7 +882,7 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND);
 	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
 		 ((r.found & FOUND_OPAQUE) != 0 ? with_calls(names->all) | RISK_OPAQUE | keeps(sql, len) : 0) |
-		 ((r.found & FOUND_BODY) != 0 ? risk_names_of_text(sql, len) : 0) |
+		 ((r.found & FOUND_BODY) != 0 ? risk_names_of_text(names, sql, len) : 0) |
 		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0) | (is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS);
 	return true;
 }
@@ -905,7 +911,7 @@ risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 	risk = with_calls(names->ever);
 	opaque |= with_calls(names->all);
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
-		return opaque | risk_names_of_text(sql, len);
+		return opaque | risk_names_of_text(names, sql, len);
 	is_read = read_sql(names, sql, len, false, &risk, &of_new);
 	if (has_backslash)
 		is_read = read_sql(names, sql, len, true, &risk, &of_new) || is_read;
@@ -913,7 +919,7 @@ risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 		risk |= names->all;
 	if (((risk | of_new) & ~(unsigned)RISK_CONTEXT) != 0) /* what touches the session is no mere read */
 		risk |= RISK_EFFECTS;
-	return is_read ? risk | of_new : opaque | risk_names_of_text(sql, len);
+	return is_read ? risk | of_new : opaque | risk_names_of_text(names, sql, len);
 }
 
 unsigned

@@ -53,7 +53,7 @@ enum code_risk {
 	 * SQL whose words don't show that name.
 	 */
 	RISK_KEEPS = 1u << 15,
-	RISK_ASKED = 0x9fffu /* what the question about a database's code may tell of SQL, with the state */
+	RISK_ASKED = 0x4009fffu /* what the question about a database's code may tell of SQL, with the state */
 };
 /*
  * In a risk, besides: what of it is due to functions that the SQL calls. That its client means, so it is asked about;
@@ -70,7 +70,9 @@ enum wash {
 	 * Nothing: takes the error of a limit on time that PostgreSQL notices late, and fails. For requests that last
 	 * GUC_SHORT_LIMIT_US, and for sessions with a shorter limit.
 	 */
-	WASH_LATE = 1u << 19
+	WASH_LATE = 1u << 19,
+	/* Seeds PostGIS' ST_GeneratePoints() anew. Of a name it is no risk of SQL whose words don't show that. */
+	WASH_POINTS = 1u << 26
 };
 #define SEAL_PARTS 13u /* that have a name: of enum state_part, and RISK_CONTEXT, RISK_CODE and RISK_EFFECTS */
 
@@ -114,8 +116,9 @@ void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_sc
 const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);
 struct probe_row; /* seal/probe.h */
 /*
- * Appends SQL that closes sessions on other servers, each to be sent alone: '-', or '?' if it may fail with 08003, then
- * the SQL, terminated. Returns false if the server must be closed, as nothing closes them.
+ * Appends SQL that closes sessions on other servers, or seeds ST_GeneratePoints(), each to be sent alone: '-', or '?'
+ * if it may fail with 08003, then the SQL, terminated. Returns false if the server must be closed, as nothing closes
+ * them.
  */
 bool seal_put_remote(struct buf *out, const struct probe_row *row);
 struct seal_statement {

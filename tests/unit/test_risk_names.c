@@ -215,7 +215,11 @@ Test(risk_names, what_keeps_something_counts_by_its_name_alone)
 	struct risk_names *names = risk_names_new();
 
 	risk_names_add(names, RISK_FUNCTION, "keeps", (struct risk){ F | RISK_KEEPS, 0 }, "");
+	risk_names_add(names, RISK_FUNCTION, "points", (struct risk){ WASH_POINTS, 0 }, "");
 	risk_names_set_all(names, F | RISK_KEEPS, 0, DDL | RISK_KEEPS);
+	cr_expect_eq(of_sql(names, "SELECT points(1)"), WASH_POINTS);
+	cr_expect_eq(risk_names_of_text(names, "'SELECT Points(1)'", 18), WASH_POINTS);
+	cr_expect_eq(risk_names_of_text(names, "'SELECT keeps()', pointless", 27), STATE_BACKEND);
 	cr_expect_eq(of_sql(names, "SELECT keeps()"), F | STATE_BACKEND);
 	cr_expect_eq(of_sql(names, "DO 'x'"), F | DDL | RISK_OPAQUE);
 	cr_expect_eq(of_sql(names, "CREATE TABLE x ()"), DDL | STATE_BACKEND);
@@ -252,9 +256,9 @@ Test(risk_names, of_text_that_may_be_run)
 	};
 
 	EACH(text, make)
-		cr_expect_eq(risk_names_of_text(*text, strlen(*text)), STATE_BACKEND, "%s", *text);
+		cr_expect_eq(risk_names_of_text(NULL, *text, strlen(*text)), STATE_BACKEND, "%s", *text);
 	EACH(text, make_none)
-		cr_expect_eq(risk_names_of_text(*text, strlen(*text)), 0, "%s", *text);
+		cr_expect_eq(risk_names_of_text(NULL, *text, strlen(*text)), 0, "%s", *text);
 }
 
 Test(risk_names, of_types)

@@ -151,3 +151,39 @@ def test_what_has_such_words_costs_no_connection(weir, postgres, own):
     pid = other.query(PID)
     client.query("SELECT makes()")
     assert other.query(PID) != pid
+
+
+# --- a seed that C keeps ----------------------------------------------------------------------------------------
+
+POINTS = "SELECT st_astext(st_generatepoints('POLYGON((0 0,1 0,1 1,0 1,0 0))'::geometry, 3{}))"
+SEEDED = POINTS.format(", 42")
+SEEDS = {                           # code, and how A seeds the generator with 42
+    "simple": ("", lambda a: a.query(SEEDED)),
+    "extended": ("", lambda a: a.ask(one_statement(POINTS.format(", $1"), ["42"]) + sync())),
+    "one Query": ("", lambda a: runs(a, f"{SEEDED}; SELECT 1/0")),
+    "ROLLBACK": ("", lambda a: a.query("BEGIN", SEEDED, "ROLLBACK")),
+    "savepoint": ("", lambda a: a.query("BEGIN", "SAVEPOINT s", SEEDED, "ROLLBACK TO s", "COMMIT")),
+    "DO that raises": ("", lambda a: runs(a, f"DO $d$ BEGIN {lines(SEEDED)} RAISE EXCEPTION 'undone'; END $d$")),
+    "function": (f"CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN RETURN ({SEEDED}); END $f$", lambda a: a.query("SELECT f()")),
+    "view": (f"CREATE VIEW v AS {SEEDED}", lambda a: a.query("SELECT * FROM v")),
+    "trigger": (f"CREATE TABLE d (v text); CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN new.v := ({SEEDED}); RETURN new; END $f$; "
+                "CREATE TRIGGER x BEFORE INSERT ON d FOR EACH ROW EXECUTE FUNCTION tg()", lambda a: a.query("INSERT INTO d VALUES ('')")),
+    "text": (RUNS, lambda a: a.query(f"SELECT runs($q${SEEDED}$q$)")),
+    "a value": (RUNS, lambda a: a.ask(one_statement("SELECT runs($1)", [SEEDED]) + sync())),
+}
+
+
+@pytest.mark.parametrize("way", SEEDS)
+def test_the_seed_of_generated_points_is_nobody_elses(weir, postgres, own, way):
+    code, seed = SEEDS[way]
+    has(postgres, "postgis")
+    postgres.query(f"CREATE EXTENSION postgis; {code}", dbname=own)
+    with contextlib.closing(postgres.connect(own)) as db, db.cursor() as cursor:
+        cursor.execute(SEEDED)
+        cursor.execute(POINTS.format(""))
+        known = cursor.fetchone()[0]
+    other, client = begin(weir, own, user="postgres")
+    pid = client.query(PID)
+    seed(client)
+    assert other.query(POINTS.format("")) != [[known]]
+    assert other.query(PID) == pid
