@@ -153,6 +153,57 @@ def test_what_has_such_words_costs_no_connection(weir, postgres, own):
     assert other.query(PID) != pid
 
 
+# --- C that says that it changes nothing ------------------------------------------------------------------------
+
+WEAK = "".join(f"CREATE FUNCTION {name} RETURNS bool {declared} LANGUAGE c AS '$libdir/isn', '{symbol}'; "
+               for name, declared, symbol in (("quiet(bool)", "IMMUTABLE STRICT", "accept_weak_input"), ("is_weak()", "STABLE", "weak_input_status")))
+STATICS = {                         # code, what sets a static, how B sees it, and what it sees
+    "isn": (WEAK, "quiet(true)", "SELECT is_weak()", [["t"]]),
+    "hll": ("CREATE EXTENSION hll", "hll_set_max_sparse(7)", "SELECT hll_set_max_sparse(-1)", [["7"]]),
+}
+SETTERS = {                         # how A sets it
+    "simple": ("", lambda a, call: a.query(f"SELECT {call}")),
+    "extended": ("", lambda a, call: a.ask(one_statement(f"SELECT {call}") + sync())),
+    "one Query": ("", lambda a, call: runs(a, f"SELECT {call}; SELECT 1/0")),
+    "ROLLBACK": ("", lambda a, call: a.query("BEGIN", f"SELECT {call}", "ROLLBACK")),
+    "savepoint": ("", lambda a, call: a.query("BEGIN", "SAVEPOINT s", f"SELECT {call}", "ROLLBACK TO s", "COMMIT")),
+    "DO that raises": ("", lambda a, call: runs(a, f"DO $d$ BEGIN PERFORM {call}; RAISE EXCEPTION 'undone'; END $d$")),
+    "function": ("CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN RETURN {}; END $f$", lambda a, call: a.query("SELECT f()")),
+    "view": ("CREATE VIEW v AS SELECT {}", lambda a, call: a.query("SELECT * FROM v")),
+    "trigger": ("CREATE TABLE d (v text); CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN PERFORM {}; RETURN new; END $f$; "
+                "CREATE TRIGGER x BEFORE INSERT ON d FOR EACH ROW EXECUTE FUNCTION tg()", lambda a, call: a.query("INSERT INTO d VALUES ('')")),
+    "text": (RUNS, lambda a, call: a.query(f"SELECT runs('SELECT {call}')")),
+    "a value": (RUNS, lambda a, call: a.ask(one_statement("SELECT runs($1)", [f"SELECT {call}"]) + sync())),
+}
+
+
+@pytest.mark.before(18, "whether isn takes weak input is a setting")
+@pytest.mark.parametrize("way", SETTERS)
+@pytest.mark.parametrize("what", STATICS)
+def test_c_that_is_declared_to_change_nothing_leaves_nothing(weir, postgres, own, what, way):
+    made, call, question, kept = STATICS[what]
+    code, use = SETTERS[way]
+    has(postgres, what)
+    postgres.query(made + "; " + code.format(call) if "{}" in code else made + ";" + code, dbname=own)
+    other, client = begin(weir, own, user="postgres")
+    use(client, call)
+    assert other.query(question) != kept
+
+
+def test_types_and_operators_of_unknown_c_cost_no_connection(weir, postgres, own):
+    """Nor do those who run other text; whoever calls a function pays for it."""
+    has(postgres, "hll")
+    postgres.query(f"CREATE EXTENSION hll; {RUNS}; CREATE TABLE t (v hll); INSERT INTO t VALUES (hll_empty())", dbname=own)
+    other, client = begin(weir, own, user="postgres")
+    pid = client.query(PID)
+    for sql in ("SELECT v FROM t", "SELECT #v FROM t", "SELECT v = v, v || v FROM t", "UPDATE t SET v = v", "SELECT runs('SELECT 1')", "DO 'BEGIN END'", "ANALYZE t"):
+        for wire in (client, other):
+            wire.query(sql)
+            assert wire.query(PID) == pid, sql
+    client.query("SELECT hll_cardinality(v) FROM t")
+    assert other.query(PID) != pid
+
+
 # --- a seed that C keeps ----------------------------------------------------------------------------------------
 
 POINTS = "SELECT st_astext(st_generatepoints('POLYGON((0 0,1 0,1 1,0 1,0 0))'::geometry, 3{}))"
