@@ -429,7 +429,7 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 {
 	struct pool *pool = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all,
-				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | STATE_BACKEND)),
+				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_POINTS | STATE_BACKEND)),
 				     .seed = pool_set_random(pool->set) };
 
 	server_reset(srv, &order, now_us);

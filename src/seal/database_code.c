@@ -110,7 +110,7 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_feared(code), parts, effects;
 
 	if (risks == NULL)
-		return feared | (sql == NULL ? 0 : risk_names_of_sql(NULL, sql, len) & STATE_BACKEND);
+		return feared | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
 	if (sql == NULL)
 		return feared | risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks)) | RISK_KEEPS;
 	if (kept != NULL && kept->number == code->number)

@@ -807,16 +807,14 @@ keeps(const char *sql, size_t len)
 static const char *
 behind_comment(const char *at, const char *end)
 {
-	bool is_block = end - at > 1 && at[0] == '/' && at[1] == '*',
-	     is_line = end - at > 1 && at[0] == '-' && at[1] == '-';
-	const char *close;
+	const char *close = *at == '/' ? "*/" : "\n", *found;
 
-	if (*at == '\\' && end - at > 1)
-		return at + 2;
-	if (!is_block && !is_line)
+	if (end - at < 2 || *at == '\\')
+		return *at == '\\' && end - at > 1 ? at + 2 : at;
+	if (memcmp(at, "/*", 2) != 0 && memcmp(at, "--", 2) != 0)
 		return at;
-	close = memmem(at, (size_t)(end - at), is_block ? "*/" : "\n", is_block ? 2 : 1);
-	return close == NULL ? end : close + (is_block ? 2 : 1);
+	found = memmem(at, (size_t)(end - at), close, strlen(close));
+	return found == NULL ? end : found + strlen(close);
 }
 
 /* Signs, in strings of strings, too: the words of these commands next to each other, with comments between or not. */
@@ -832,13 +830,10 @@ risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
 	while (at < end) {
 		if (is_load && (*at == '\'' || *at == '$'))
 			return STATE_BACKEND | parts;
-		next = behind_comment(at, end);
-		if (next == at && !sql_is(*at, TAG)) {
-			is_load = is_load && is_space(*at);
-			next++;
-		}
-		if (next != at) {
-			at = next;
+		if (!sql_is(*at, TAG)) {
+			next = behind_comment(at, end);
+			is_load = is_load && (next > at || is_space(*at));
+			at = next > at ? next : at + 1;
 			continue;
 		}
 		for (w.len = 0, w.is_beyond_ascii = false; at < end && sql_is(*at, TAG); at++)
@@ -902,14 +897,10 @@ has_doubtful_backslash(const char *sql, size_t len)
 unsigned
 risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
-	static const struct risk_names none;
 	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
-	unsigned opaque = RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS, risk, of_new = 0;
+	unsigned risk = with_calls(names->ever), of_new = 0;
+	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS;
 
-	if (names == NULL)
-		names = &none;
-	risk = with_calls(names->ever);
-	opaque |= with_calls(names->all);
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
 		return opaque | risk_names_of_text(names, sql, len);
 	is_read = read_sql(names, sql, len, false, &risk, &of_new);

@@ -63,8 +63,8 @@ void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, u
 unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
 /*
  * Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it
- * under. names: NULL: none are known. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be
- * run twice without anybody seeing it.
+ * under. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be run twice without anybody
+ * seeing it.
  */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*

@@ -48,10 +48,7 @@ enum code_risk {
 	RISK_EFFECTS = 1u << 12, /* may do more than read, so it is not run twice: VOLATILE functions, foreign tables */
 	RISK_UNREAD = 1u << 13, /* may run code that was not read yet; names of settings in it are not known */
 	RISK_OPAQUE = 1u << 14, /* its words don't show what it runs, though the database may have nothing to reach */
-	/*
-	 * Opaque, and code that it makes may keep in the backend what nothing resets. Of a name: STATE_BACKEND, but for
-	 * SQL whose words don't show that name.
-	 */
+	/* Opaque, and code that it makes may keep what nothing resets. Of a name: STATE_BACKEND, if SQL shows it. */
 	RISK_KEEPS = 1u << 15,
 	RISK_ASKED = 0x4009fffu /* what the question about a database's code may tell of SQL, with the state */
 };

@@ -220,6 +220,8 @@ SEEDS = {                           # code, and how A seeds the generator with 4
     "trigger": (f"CREATE TABLE d (v text); CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN new.v := ({SEEDED}); RETURN new; END $f$; "
                 "CREATE TRIGGER x BEFORE INSERT ON d FOR EACH ROW EXECUTE FUNCTION tg()", lambda a: a.query("INSERT INTO d VALUES ('')")),
     "text": (RUNS, lambda a: a.query(f"SELECT runs($q${SEEDED}$q$)")),
+    "who leaves a temporary table": ("", lambda a: [a.query("CREATE TEMP TABLE x ()", SEEDED), a.leave()]),
+    "DISCARD ALL": ("", lambda a: a.query("CREATE TEMP TABLE x ()", SEEDED, "DISCARD ALL")),
     "a value": (RUNS, lambda a: a.ask(one_statement("SELECT runs($1)", [SEEDED]) + sync())),
 }
 
