@@ -371,8 +371,8 @@ seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = pool->code;
-	struct reset_order order = { .parts = parts &
-					      (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS | STATE_BACKEND) };
+	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS |
+						       WASH_POINTS | STATE_BACKEND) };
 
 	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&
 	    code->answer != NULL) /* without an answer, dblink may have connected, too */
@@ -429,7 +429,7 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 {
 	struct pool *pool = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all,
-				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | STATE_BACKEND)),
+				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_POINTS | STATE_BACKEND)),
 				     .seed = pool_set_random(pool->set) };
 
 	server_reset(srv, &order, now_us);

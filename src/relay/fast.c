@@ -49,13 +49,24 @@ push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsig
 	ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
 }
 
+/* Text and values in a message may be run as SQL by what runs whatever it is given. */
+static inline unsigned
+risk_with_text(const struct exchange *x, unsigned risk, const uint8_t *message, size_t len)
+{
+	const struct code_answer *answer = x->pool->code->answer;
+
+	return (risk & RISK_DYNAMIC) != RISK_DYNAMIC
+		   ? risk
+		   : risk | risk_names_of_text(answer == NULL ? NULL : answer->risks, (const char *)message, len);
+}
+
 inline void
 walk_note_bind(struct request_walk *w)
 {
 	const struct request *m = &w->m;
 	size_t have = m->have < m->total ? m->have : m->total;
 
-	state_note_run(w->x, m->is_found ? m->risk : state_risk_of_all(w->x));
+	state_note_run(w->x, risk_with_text(w->x, m->is_found ? m->risk : state_risk_of_all(w->x), m->message, have));
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
 }
 
@@ -68,7 +79,8 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	state_note_run(w->x, is_scanned ? w->risk : state_risk_of_all(w->x));
+	state_note_run(w->x, risk_with_text(w->x, is_scanned ? w->risk : state_risk_of_all(w->x), walk_message(w),
+					    w->len - w->at));
 	push_request(w->x, kind, 1, shown);
 }
 

@@ -110,7 +110,7 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_feared(code), parts, effects;
 
 	if (risks == NULL)
-		return feared;
+		return feared | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
 	if (sql == NULL)
 		return feared | risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks)) | RISK_KEEPS;
 	if (kept != NULL && kept->number == code->number)
@@ -181,7 +181,7 @@ read_risk(const char *value, char **end)
 {
 	unsigned long always = strtoul(value, end, 10);
 
-	return (struct risk){ (uint16_t)(always & RISK_ASKED), (uint16_t)(strtoul(*end, end, 10) & RISK_ASKED) };
+	return (struct risk){ (unsigned)always & RISK_ASKED, (unsigned)strtoul(*end, end, 10) & RISK_ASKED };
 }
 
 /* "K RISK WRITE_RISK reason", K as in enum risk_kind: what the name is. Returns 0, or -1: no memory, or nonsense. */

@@ -27,6 +27,12 @@
 --   LOAD is a statement where one may begin, and wherever text could be run that has it: what follows is a string, the end
 --   of one, an escape, or stands for one.
 --   FOR UPDATE is refused in other functions, but for what is inlined: a STABLE function in SQL that returns a set.
+--   An extension or a language that a body makes (32768, RISK_KEEPS) may be gone again behind it, and what it has left may not.
+--   C of nobody known may keep something, whatever volatility it declares: if VOLATILE, that counts for all that could
+--   reach it; else where a function or an aggregate is called, by SQL's own words or those of bodies, views, triggers, ...
+--   (16384), but not by operators, types, casts and indexes, as else a type would cost each statement that has one; nor if
+--   PostgreSQL has functions of that name and this one is for another type (is_type_bound). support:
+--   no SQL can call it, nor is it a handler.
 -- - reach: the closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
 --   cause, the shortest way, as reach finds in that order.
 --
@@ -46,10 +52,18 @@ fun AS (
 	FROM (
 		SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big,
 			pronamespace IN (SELECT oid FROM temporary) AS is_temporary, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc,
+			EXISTS (SELECT FROM pg_proc o WHERE o.oid < 16384 AND o.proname = p.proname)
+				AND EXISTS (SELECT FROM unnest(proargtypes) AS t WHERE t >= 16384) AS is_type_bound,
 			coalesce(m.is_known OR extname = 'orafce' AND lanname = 'sql', false) AS is_known
 		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang LEFT JOIN member m ON m.oid = p.oid
 		WHERE p.oid >= 16384 AND (pronamespace NOT IN (SELECT oid FROM temporary) OR p.oid IN (SELECT refobjid FROM pg_depend WHERE refclassid = 1255))
 	) AS f
+),
+support(oid) AS (
+	SELECT oid
+	FROM pg_proc
+	WHERE 2281 = ANY (proargtypes)
+		AND oid NOT IN (SELECT refobjid FROM pg_depend WHERE refclassid = 1255 AND classid = ANY ('{2328,2601,2607,2612,3576,3601,3764}'))
 ),
 named(class, oid, name, kind) AS (
 	SELECT class, oid,
@@ -158,7 +172,8 @@ inserts(oid, rest) AS (
 ),
 inserter AS (SELECT oid FROM inserts WHERE rest !~ $r$(^|[^a-z_])execute([^a-z0-9_]|$)$r$),
 base(class, oid, w, parts, reason) AS (
-	SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND provolatile = 'v' AND prorettype <> 2279 OR NOT is_sql
+	SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND prorettype <> 2279 THEN CASE WHEN
+		provolatile = 'v' AND oid NOT IN (SELECT oid FROM support) THEN 1280 WHEN is_type_bound THEN 1024 ELSE 17408 END WHEN NOT is_sql
 		AND (is_big OR src ~ $r$_shared|\m[gs]d\M|global$r$) THEN 1280 ELSE 1024 END,
 		CASE WHEN is_big THEN 'a long body' ELSE 'language ' || lanname END
 	FROM fun, remote
@@ -181,6 +196,13 @@ base(class, oid, w, parts, reason) AS (
 		AND src ~ concat(
 			CASE WHEN src !~ $r$\m(execute|create|do)\M$r$ THEN $r$(^|;|>>|\*/|--[^\n]*|\m(begin|then|else|loop)\M)\s*$r$ END,
 			$r$\mload\s*([eu]?&?'|[$%"\\@#{<:?~]|--|/\*)$r$
+		)
+	UNION ALL SELECT 1255, oid, false, 32768, 'CREATE EXTENSION'
+	FROM fun
+	WHERE (strpos(src, 'extension') > 0 OR strpos(src, 'language') > 0)
+		AND src ~ replace(
+			$r$\m(create|alter|drop)<gap>(((or<gap>replace|trusted|procedural)<gap>)*language|extension)\M|\mcreate\M.*\mlanguage<gap>c\M$r$,
+			'<gap>', $r$(\s|['"|$]|\\[a-z]|/\*([^*]|\*+[^*/])*\*+/|--[^\n\r]*[\n\r])+$r$
 		)
 	UNION ALL SELECT 1255, oid, false, CASE WHEN src ~ $r$\mdo\M$r$ THEN anything ELSE 129 END, 'SET, DO'
 	FROM fun, remote
@@ -304,7 +326,8 @@ edge(ac, ao, class, oid, mode) AS (
 ),
 reach(class, oid, w, parts) AS (
 	SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0
-	UNION SELECT e.class, e.oid, mode = 'w' OR r.w AND mode <> 'a', r.parts
+	UNION SELECT e.class, e.oid, mode = 'w' OR r.w AND mode <> 'a', CASE WHEN e.class = ANY ('{0,2,1247,2605,2607,2616,2617,2753,3601,3764}')
+		THEN r.parts & ~16384 ELSE r.parts END
 	FROM reach r JOIN edge e ON e.ac = r.class AND e.ao = r.oid
 	WHERE NOT (r.w AND mode = 'r')
 ),
@@ -342,10 +365,10 @@ risk AS (
 ),
 anybodys AS (SELECT class, parts FROM risk WHERE class IN (0, 2, 3466) OR (class, oid) IN (SELECT class, oid FROM named))
 SELECT 'r', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE name END,
-	kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 300), '[^ -~]', '?', 'g')
+	kind || ' ' || bit_or(always | ((always & 16384) << 1)) || ' ' || bit_or(writing | ((writing & 16384) << 1)) || ' ' || regexp_replace(left(coalesce(min(told), ''), 300), '[^ -~]', '?', 'g')
 FROM risk JOIN named USING (class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid)
 GROUP BY 2, kind
-UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads'
+UNION ALL SELECT DISTINCT 'r', proname, 'f ' || (all_parts & 32767) || ' 0 whatever it reads'
 FROM own, (SELECT bit_or(parts) AS all_parts FROM anybodys) AS a
 WHERE oid < 16384 AND own.parts & 255 = 255 AND all_parts > 0
 UNION ALL SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END,

@@ -51,7 +51,8 @@ signs AS (
 				('{prepare,deallocate}', NULL, 16),
 				('{listen,unlisten}', NULL, 32),
 				('{currval,lastval}', NULL, 64),
-				('{setseed,random,random_normal}', NULL, 128)
+				('{setseed,random,random_normal}', NULL, 128),
+				('{st_generatepoints}', NULL, 67108864)
 		) AS v(stems, endings, parts),
 		unnest(stems::text[]) AS stem, unnest(coalesce(string_to_array(endings, ','), '{""}')) AS ending
 ),
@@ -60,9 +61,9 @@ member(oid, extname, is_known) AS (
 	SELECT objid, extname,
 		extname = ANY (
 			'{plpgsql,adminpack,amcheck,autoinc,bloom,dblink,btree_gin,btree_gist,citext,cube,dict_int,dict_xsyn,earthdistance,file_fdw,
-				fuzzystrmatch,hstore,insert_username,intagg,intarray,isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache,
+				fuzzystrmatch,hstore,insert_username,intagg,intarray,ip4r,isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache,
 				pg_freespacemap,pg_prewarm,pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility,pg_walinspect,pgaudit,pgcrypto,
-				pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal,postgis_topology,address_standardizer,postgres_fdw,refint,rum,seg,
+				pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal,postgis_topology,address_standardizer,postgres_fdw,prefix,refint,rum,seg,semver,
 				sslinfo,tablefunc,tcn,tsm_system_rows,tsm_system_time,unaccent,uuid-ossp,vector,xml2}'
 		)
 	FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid AND d.classid = 1255 AND d.deptype = 'e'

@@ -103,6 +103,24 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	return e;
 }
 
+/* Risks that count where a name shows; else those who run any text would pay for what hardly any does. */
+#define BY_NAME ((unsigned)(RISK_KEEPS | WASH_POINTS))
+
+/* Returns a risk of SQL that runs what is known to keep something. */
+static unsigned
+kept(unsigned risk)
+{
+	return (risk & RISK_KEEPS) != 0 ? (risk & ~(unsigned)RISK_KEEPS) | STATE_BACKEND : risk;
+}
+
+static void
+note_in_all(struct risk_names *names, struct risk *risk)
+{
+	names->all |= (risk->always | risk->in_writes) & ~BY_NAME;
+	risk->always = kept(risk->always);
+	risk->in_writes = kept(risk->in_writes);
+}
+
 int
 risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk, const char *reason)
 {
@@ -113,7 +131,7 @@ risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, 
 		names->is_too_large = true;
 	else if (e == NULL)
 		e = add_entry(names, name, len, reason);
-	names->all |= risk.always | risk.in_writes;
+	note_in_all(names, &risk);
 	if (e != NULL)
 		join(&e->risks[kind], risk);
 	return e != NULL || names->is_too_large ? 0 : -1;
@@ -124,7 +142,7 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 {
 	struct type_entry *grown;
 
-	names->all |= risk.always | risk.in_writes;
+	note_in_all(names, &risk);
 	if (names->type_count == RISK_NAMES_MAX) {
 		names->is_too_large = true;
 		return 0;
@@ -144,9 +162,9 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 void
 risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl)
 {
-	names->all |= all | ever | ddl;
-	names->ever |= ever;
-	names->ddl |= ddl;
+	names->all |= (all | ever | ddl) & ~BY_NAME;
+	names->ever |= kept(ever);
+	names->ddl |= kept(ddl);
 }
 
 /* The roles of a word: what a name behind it would be. Told once for all SQL. */
@@ -295,7 +313,8 @@ enum found {
 	FOUND_NEW_TYPE = 1u << 5,
 	FOUND_READ = 1u << 6, /* it begins as what only reads does */
 	FOUND_EFFECTS = 1u << 7, /* something that is no part of one read */
-	FOUND_END = 1u << 8 /* of a statement */
+	FOUND_END = 1u << 8, /* of a statement */
+	FOUND_BODY = 1u << 9 /* the text of DO */
 };
 
 /* Tells what the words of a statement, so far, say of the next ones. */
@@ -635,6 +654,7 @@ read_string(struct reader *r, const struct sql_token *t)
 	other_token(r);
 	if (r->statement != STATEMENT_IS_DO)
 		return;
+	r->found |= FOUND_BODY;
 	if (*t->at != '$')
 		r->found |= FOUND_OPAQUE;
 	else {
@@ -783,6 +803,54 @@ keeps(const char *sql, size_t len)
 	return 0;
 }
 
+/* Returns what stands behind a comment or an escape that begins at this place, or at itself. */
+static const char *
+behind_comment(const char *at, const char *end)
+{
+	const char *close = *at == '/' ? "*/" : "\n", *found;
+
+	if (end - at < 2 || *at == '\\')
+		return *at == '\\' && end - at > 1 ? at + 2 : at;
+	if (memcmp(at, "/*", 2) != 0 && memcmp(at, "--", 2) != 0)
+		return at;
+	found = memmem(at, (size_t)(end - at), close, strlen(close));
+	return found == NULL ? end : found + strlen(close);
+}
+
+/* Signs, in strings of strings, too: the words of these commands next to each other, with comments between or not. */
+unsigned
+risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
+{
+	const char *end = text + len, *at = text, *next;
+	const struct entry *e;
+	unsigned parts = 0;
+	bool is_ddl = false, is_language = false, is_load = false;
+	struct word w;
+
+	while (at < end) {
+		if (is_load && (*at == '\'' || *at == '$'))
+			return STATE_BACKEND | parts;
+		if (!sql_is(*at, TAG)) {
+			next = behind_comment(at, end);
+			is_load = is_load && (next > at || is_space(*at));
+			at = next > at ? next : at + 1;
+			continue;
+		}
+		for (w.len = 0, w.is_beyond_ascii = false; at < end && sql_is(*at, TAG); at++)
+			word_put(&w, *at);
+		e = names == NULL ? NULL : find(names, w.text, w.len);
+		parts |= e == NULL ? 0 : e->risks[RISK_FUNCTION].always | e->risks[RISK_RELATION].always;
+		if ((is_ddl && text_is_one_of(w.text, "extension language")) ||
+		    (is_language && strcmp(w.text, "c") == 0))
+			return STATE_BACKEND;
+		is_ddl = text_is_one_of(w.text, "create alter drop") ||
+			 (is_ddl && text_is_one_of(w.text, "or replace trusted procedural"));
+		is_language = strcmp(w.text, "language") == 0;
+		is_load = strcmp(w.text, "load") == 0;
+	}
+	return parts & (unsigned)(STATE_BACKEND | WASH_POINTS);
+}
+
 /* Returns true for one statement that does nothing but read, and makes it known by its words. */
 static bool
 is_one_query(const struct reader *r)
@@ -809,6 +877,7 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND);
 	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
 		 ((r.found & FOUND_OPAQUE) != 0 ? with_calls(names->all) | RISK_OPAQUE | keeps(sql, len) : 0) |
+		 ((r.found & FOUND_BODY) != 0 ? risk_names_of_text(names, sql, len) : 0) |
 		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0) | (is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS);
 	return true;
 }
@@ -833,7 +902,7 @@ risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
-		return opaque;
+		return opaque | risk_names_of_text(names, sql, len);
 	is_read = read_sql(names, sql, len, false, &risk, &of_new);
 	if (has_backslash)
 		is_read = read_sql(names, sql, len, true, &risk, &of_new) || is_read;
@@ -841,7 +910,7 @@ risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 		risk |= names->all;
 	if (((risk | of_new) & ~(unsigned)RISK_CONTEXT) != 0) /* what touches the session is no mere read */
 		risk |= RISK_EFFECTS;
-	return is_read ? risk | of_new : opaque;
+	return is_read ? risk | of_new : opaque | risk_names_of_text(names, sql, len);
 }
 
 unsigned

@@ -33,8 +33,8 @@ enum risk_kind {
 
 /* enum state_part, enum code_risk */
 struct risk {
-	uint16_t always;
-	uint16_t in_writes; /* besides, in SQL that has a word like INSERT */
+	uint32_t always;
+	uint32_t in_writes; /* besides, in SQL that has a word like INSERT */
 };
 
 /* Whatever could touch all of these runs SQL that it makes itself, and so reaches whatever the database has. */
@@ -67,6 +67,13 @@ unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
  * seeing it.
  */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
+/*
+ * Returns what text that is run as SQL (a body of DO, an argument of what runs it) may leave that counts by its words
+ * alone: of names, or if names is NULL of none, STATE_BACKEND and WASH_POINTS; and STATE_BACKEND if it may make an
+ * extension, a language, or a function in C, or load a library. What it makes may be gone again behind it, by an error
+ * or a DROP: then neither a tag nor the catalogs tell of it, and the backend keeps what it has left.
+ */
+unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
 /* types: of a Parse, an int16 count and so many OIDs; malformed ones are as risky as can be. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
 /* Calls row for each name, in no order. */

@@ -17,7 +17,7 @@
  * could see. The functions are in FROM, so that their row has no column; with the tally they are a part of that, as to
  * plan is most of what any question costs. Each begins with MESSAGE_OURS, for pg_stat_statements.
  */
-#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE)
+#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_POINTS)
 static const struct {
 	unsigned part;
 	const char *sql;
@@ -48,6 +48,9 @@ static const struct {
 	  " WHERE proname OPERATOR(pg_catalog.=) ANY ('{dblink_get_connections,postgres_fdw_handler"
 	  ",postgres_fdw_disconnect_all}'::pg_catalog.name[]) AND prolang OPERATOR(pg_catalog.=) 13"
 	  " ORDER BY 1" },
+	{ WASH_POINTS, "SELECT 'p', pronamespace::pg_catalog.regnamespace::pg_catalog.text, '' FROM pg_catalog.pg_proc"
+		       " WHERE proname OPERATOR(pg_catalog.=) 'st_generatepoints' AND prolang OPERATOR(pg_catalog.=) 13"
+		       " AND pronargs OPERATOR(pg_catalog.=) 3" },
 };
 
 const char *
@@ -85,7 +88,7 @@ seal_parts_of(uint32_t flags, unsigned risk)
 		{ SCAN_SEED, STATE_SEED },
 		{ SCAN_LOAD, STATE_BACKEND },
 	};
-	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND | WASH_LATE);
+	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND | WASH_LATE | WASH_POINTS);
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (flags & rules[i].flags)
@@ -144,6 +147,17 @@ seal_put_remote(struct buf *out, const struct probe_row *row)
 	/* Only postgres_fdw before 1.1 lacks the function: then nothing closes its sessions. */
 	if (row->kind == 'h')
 		return out->len > 0 && memmem(out->bytes, out->len, disconnect, sizeof(disconnect) - 1) != NULL;
+	/* No seed that anybody could have chosen, nor the next number of a random() that somebody has seeded. */
+	if (row->kind == 'p') {
+		buf_printf(out,
+			   "-" MESSAGE_OURS
+			   "SELECT FROM %s.st_generatepoints('POLYGON((0 0,1 0,1 1,0 0))'::%s.geometry, 1,"
+			   " pg_catalog.hashtext(pg_catalog.gen_random_uuid()::pg_catalog.text)"
+			   " OPERATOR(pg_catalog.&) 1073741823 OPERATOR(pg_catalog.|) 1)",
+			   schema, schema);
+		buf_put_u8(out, 0);
+		return true;
+	}
 	if (row->kind == 'f') {
 		buf_printf(out, "-" MESSAGE_OURS "SELECT FROM %s.postgres_fdw_disconnect_all()", schema);
 		buf_put_u8(out, 0);

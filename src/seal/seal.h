@@ -48,8 +48,9 @@ enum code_risk {
 	RISK_EFFECTS = 1u << 12, /* may do more than read, so it is not run twice: VOLATILE functions, foreign tables */
 	RISK_UNREAD = 1u << 13, /* may run code that was not read yet; names of settings in it are not known */
 	RISK_OPAQUE = 1u << 14, /* its words don't show what it runs, though the database may have nothing to reach */
-	RISK_KEEPS = 1u << 15, /* opaque, and code that it makes may keep in the backend what nothing resets */
-	RISK_ASKED = 0x1fffu /* what the question about a database's code may tell of SQL, with the state */
+	/* Opaque, and code that it makes may keep what nothing resets. Of a name: STATE_BACKEND, if SQL shows it. */
+	RISK_KEEPS = 1u << 15,
+	RISK_ASKED = 0x4009fffu /* what the question about a database's code may tell of SQL, with the state */
 };
 /*
  * In a risk, besides: what of it is due to functions that the SQL calls. That its client means, so it is asked about;
@@ -66,7 +67,9 @@ enum wash {
 	 * Nothing: takes the error of a limit on time that PostgreSQL notices late, and fails. For requests that last
 	 * GUC_SHORT_LIMIT_US, and for sessions with a shorter limit.
 	 */
-	WASH_LATE = 1u << 19
+	WASH_LATE = 1u << 19,
+	/* Seeds PostGIS' ST_GeneratePoints() anew. Of a name it is no risk of SQL whose words don't show that. */
+	WASH_POINTS = 1u << 26
 };
 #define SEAL_PARTS 13u /* that have a name: of enum state_part, and RISK_CONTEXT, RISK_CODE and RISK_EFFECTS */
 
@@ -110,8 +113,9 @@ void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_sc
 const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);
 struct probe_row; /* seal/probe.h */
 /*
- * Appends SQL that closes sessions on other servers, each to be sent alone: '-', or '?' if it may fail with 08003, then
- * the SQL, terminated. Returns false if the server must be closed, as nothing closes them.
+ * Appends SQL that closes sessions on other servers, or seeds ST_GeneratePoints(), each to be sent alone: '-', or '?'
+ * if it may fail with 08003, then the SQL, terminated. Returns false if the server must be closed, as nothing closes
+ * them.
  */
 bool seal_put_remote(struct buf *out, const struct probe_row *row);
 struct seal_statement {

@@ -15,6 +15,7 @@ import psycopg2
 SETTINGS, TEMP, LOCKS, CURSORS, PREPARED, LISTEN, SEQUENCES, SEED = (1 << i for i in range(8))
 STATE = 1023  # enum state_part
 ASKED = 4095  # with enum code_risk, but for RISK_EFFECTS: see test_repeatable.py
+KEEPS = 32768  # RISK_KEEPS: of this name alone
 SEAL = Path(__file__).resolve().parents[2] / "src" / "seal"
 
 
@@ -69,7 +70,7 @@ class Names:
         self.risks, self.types, self.all, self.star, self.ddl = {}, {}, 0, 0, 0
         for kind, name, value in self.rows:
             if kind == "r":
-                self.risks[name, value.split()[0]] = [int(v) & ASKED for v in value.split()[1:3]]
+                self.risks[name, value.split()[0]] = [int(v) & ASKED | (int(v) & KEEPS) >> 7 for v in value.split()[1:3]]
             elif kind == "t":
                 self.types[int(name)] = [int(v) & ASKED for v in value.split()]
             elif kind == "a":

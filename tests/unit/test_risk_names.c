@@ -210,6 +210,57 @@ Test(risk_names, what_any_sql_has)
 	risk_names_free(names);
 }
 
+Test(risk_names, what_keeps_something_counts_by_its_name_alone)
+{
+	struct risk_names *names = risk_names_new();
+
+	risk_names_add(names, RISK_FUNCTION, "keeps", (struct risk){ F | RISK_KEEPS, 0 }, "");
+	risk_names_add(names, RISK_FUNCTION, "points", (struct risk){ WASH_POINTS, 0 }, "");
+	risk_names_set_all(names, F | RISK_KEEPS, 0, DDL | RISK_KEEPS);
+	cr_expect_eq(of_sql(names, "SELECT points(1)"), WASH_POINTS);
+	cr_expect_eq(risk_names_of_text(names, "'SELECT Points(1)'", 18), WASH_POINTS);
+	cr_expect_eq(risk_names_of_text(names, "'SELECT keeps()', pointless", 27), STATE_BACKEND);
+	cr_expect_eq(of_sql(names, "SELECT keeps()"), F | STATE_BACKEND);
+	cr_expect_eq(of_sql(names, "DO 'x'"), F | DDL | RISK_OPAQUE);
+	cr_expect_eq(of_sql(names, "CREATE TABLE x ()"), DDL | STATE_BACKEND);
+	cr_expect_eq(risk_names_all(names), F | DDL);
+	risk_names_free(names);
+}
+
+Test(risk_names, of_text_that_may_be_run)
+{
+	static const char *const make[] = {
+		"CREATE EXTENSION x",
+		"begin create\n\textension x; end",
+		"EXECUTE 'CREATE ' || 'EXTENSION x'",
+		"DROP /* x */ EXTENSION x",
+		"ALTER -- x\n EXTENSION",
+		"E'\\nCREATE\\nEXTENSION x'",
+		"CREATE OR REPLACE TRUSTED PROCEDURAL LANGUAGE x",
+		"CREATE FUNCTION x() RETURNS int AS '' LANGUAGE 'C'",
+		"LOAD 'x'",
+		"$$LOAD $x$x$x$$$",
+		"load/**/'x'",
+	};
+	static const char *const make_none[] = {
+		"",
+		"SELECT 1 FROM pg_extension; CREATE TABLE x (extension text, language text)",
+		"CREATE FUNCTION x() RETURNS int LANGUAGE sql AS ''",
+		"COMMENT ON EXTENSION x IS ''",
+		"payload = 'x' -- load the rows",
+		"load = 'x'",
+		"language cpp",
+		"create",
+		"/* create extension",
+		"\\",
+	};
+
+	EACH(text, make)
+		cr_expect_eq(risk_names_of_text(NULL, *text, strlen(*text)), STATE_BACKEND, "%s", *text);
+	EACH(text, make_none)
+		cr_expect_eq(risk_names_of_text(NULL, *text, strlen(*text)), 0, "%s", *text);
+}
+
 Test(risk_names, of_types)
 {
 	static const uint8_t types[] = { 0, 2, 0, 0, 0, 25, 0, 0, 64, 1 };

@@ -25,6 +25,7 @@ static const struct {
 	{ SCAN_SEED, 0, STATE_SEED },
 	{ SCAN_LOAD, 0, STATE_BACKEND },
 	{ 0, STATE_BACKEND, STATE_BACKEND },
+	{ 0, WASH_POINTS | RISK_CONTEXT, WASH_POINTS },
 };
 
 Test(seal, parts)

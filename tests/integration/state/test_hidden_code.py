@@ -213,7 +213,18 @@ EXPECTED = {                        # what the database has, SQL, and which part
     "restricted rights": ("CREATE EXTENSION pgcrypto; REVOKE ALL ON FUNCTION digest(text, text) FROM PUBLIC", "SELECT digest('a', 'b')", CONTEXT, CONTEXT),
     "C of nobody known": ("CREATE FUNCTION f(int) RETURNS int LANGUAGE c AS '$libdir/pgcrypto', 'pg_random_uuid'", "SELECT f(1)", 511, STATE),
     "C of nobody known, immutable": ("CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE c AS '$libdir/pgcrypto', 'pg_random_uuid'", "SELECT f(1)",
-                                     ANYTHING, STATE),
+                                     511, STATE),
+    **{f"C of nobody known, {how}": (code.replace("C(", "FUNCTION ci(").replace("=C", "RETURNS int IMMUTABLE LANGUAGE c AS '$libdir/pgcrypto', 'pg_random_uuid'"),
+                                     sql, parts, STATE) for how, code, sql, parts in (
+        ("as an operator", "CREATE C(int, int) =C; CREATE OPERATOR ### (LEFTARG = int, RIGHTARG = int, FUNCTION = ci)", "SELECT 1 ### 2", ANYTHING),
+        ("as a cast", "CREATE TYPE k AS (v int); CREATE C(k) =C; CREATE CAST (k AS int) WITH FUNCTION ci(k)", "SELECT 1::k::int", ANYTHING),
+        ("as an aggregate", "CREATE C(int, int) =C; CREATE AGGREGATE a(int) (SFUNC = ci, STYPE = int)", "SELECT a(1)", 511),
+        ("in a body", "CREATE C(int) =C; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT ci(1)'", "SELECT f()", 511),
+        ("in a view", "CREATE C(int) =C; CREATE VIEW v AS SELECT ci(1)", "SELECT * FROM v", 511),
+        ("by whoever runs text", "CREATE C(int) =C; CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN EXECUTE $a$x$a$; END'", "SELECT f()", ANYTHING),
+        ("of a name of PostgreSQL's", "CREATE C(int) =C; ALTER FUNCTION ci(int) RENAME TO abs", "SELECT abs(1)", 511),
+        ("of a name of PostgreSQL's, for a type of its own", "CREATE TYPE k AS (v int); CREATE C(k) =C; ALTER FUNCTION ci(k) RENAME TO abs", "SELECT abs(1)", ANYTHING),
+        ("that no SQL can call", "CREATE C(internal) =C; ALTER FUNCTION ci(internal) VOLATILE", "DO 'x'", ANYTHING))},
     "C that is known": ("CREATE EXTENSION pgcrypto", "SELECT gen_random_uuid(), digest('a', 'md5')", 0, STATE),
     "an internal alias": ("CREATE FUNCTION quiet(text, text, bool) RETURNS text IMMUTABLE LANGUAGE internal AS 'set_config_by_name'; "
                           "CREATE TABLE t (v text); CREATE INDEX ON t (quiet('a.b', v, false))", "INSERT INTO t VALUES ('A')", SETTINGS, STATE),
@@ -225,6 +236,13 @@ EXPECTED = {                        # what the database has, SQL, and which part
         "CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION e(); "
         f"CREATE FUNCTION f(x int) RETURNS int LANGUAGE sql AS $body$ SELECT {form}into made $body$", "SELECT f(1)", TEMP | LOCKS, STATE) for form in ("$$x$$", "$q$x$q$", "$1", "1", "1e5")},
     "LOAD": (PLAIN.format("plpgsql", "BEGIN LOAD 'x'; RETURN 1; END"), "SELECT f(1)", BACKEND, BACKEND),
+    **{f"a body with {made}": (PLAIN.format("plpgsql", f"BEGIN {made}; RETURN 1; END"), "SELECT f(1)", BACKEND, BACKEND) for made in (
+        "CREATE EXTENSION x", "EXECUTE 'create ' || 'extension x'", "DROP /* x */ EXTENSION x", "EXECUTE E'ALTER\\nEXTENSION x UPDATE'",
+        "CREATE OR REPLACE TRUSTED LANGUAGE x", "EXECUTE 'CREATE FUNCTION g() RETURNS int LANGUAGE c AS $a$x$a$'")},
+    **{f"a body without: {made}": (PLAIN.format("plpgsql", f"BEGIN {made}; RETURN 1; END"), "SELECT f(1)", 0, BACKEND) for made in (
+        "PERFORM 1 FROM pg_extension; CREATE TABLE x (extension text)", "EXECUTE 'CREATE FUNCTION g() RETURNS int LANGUAGE sql AS $a$SELECT 1$a$'")},
+    "another one has it": (PLAIN.format("plpgsql", "BEGIN CREATE EXTENSION x; RETURN 1; END") + "; CREATE FUNCTION g() RETURNS int LANGUAGE plpgsql AS "
+                           "'BEGIN EXECUTE $a$x$a$; END'", "SELECT g()", 0, BACKEND),
     "another session's pg_temp": (PLAIN.format("plpgsql", "BEGIN PERFORM pg_temp_3.lower(1, 2); END"), "SELECT f(1)", ANYTHING, STATE),
     "a name with a dollar": ("CREATE FUNCTION n$1() RETURNS int LANGUAGE sql AS 'SELECT pg_advisory_lock(1); SELECT 1'; " + PLAIN.format("sql", "SELECT n$1()"),
                              "SELECT f(1)", LOCKS, STATE),
@@ -261,7 +279,7 @@ EXPECTED = {                        # what the database has, SQL, and which part
                      "CREATE DEFAULT CONVERSION c FOR 'LATIN1' TO 'UTF8' FROM f", "SELECT 1", 511, STATE),
     "a transform": ("CREATE TYPE k AS (v int); CREATE FUNCTION f(internal) RETURNS internal IMMUTABLE LANGUAGE c AS '$libdir/pgcrypto', 'pg_random_uuid'; "
                     "CREATE TRANSFORM FOR k LANGUAGE plpgsql (FROM SQL WITH FUNCTION f(internal)); "
-                    "CREATE FUNCTION g(k) RETURNS int TRANSFORM FOR TYPE k LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'", "SELECT g(NULL)", ANYTHING, STATE),
+                    "CREATE FUNCTION g(k) RETURNS int TRANSFORM FOR TYPE k LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'", "SELECT g(NULL)", 511, STATE),
     "a table's access method": (f"{ACCESS_METHOD}; CREATE TABLE t (v int) USING m; {ITS_CODE}", "SELECT * FROM t", 511, STATE),
     "a wrapper's validator": ("CREATE FUNCTION f(text[], oid) RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(1); END'; "
                               "CREATE FOREIGN DATA WRAPPER w VALIDATOR f", "CREATE SERVER s FOREIGN DATA WRAPPER w", LOCKS, STATE),
