@@ -386,8 +386,7 @@ leave_out(struct client *c)
 		return false;
 	if (is_unknown)
 		tell_left_out(c, &l->error);
-	gucs_unref(l->valid);
-	l->valid = rest;
+	gucs_move(&l->valid, rest);
 	l->has_error = false;
 	return true;
 }
@@ -458,8 +457,7 @@ login_server_done(struct exchange *x)
 	}
 	if (known != NULL && l->valid == NULL)
 		tell_what_was_left_out(c, known);
-	gucs_unref(srv->gucs);
-	srv->gucs = gucs_ref(gucs);
+	gucs_move(&srv->gucs, gucs_ref(gucs));
 	if (c->x.is_session)
 		report_lent(&c->x, c->x.waiter.waited_us);
 	else

@@ -306,12 +306,12 @@ is_of_server(const struct error_fields *e)
 	       strstr(e->message, "temp_buffers") != NULL;
 }
 
-/* Returns true if the SQLSTATE begins with one of these. */
+/* Returns true if the SQLSTATE begins with one of these, which NULL ends. */
 static bool
-is_among(const char *sqlstate, const char *const *beginnings, size_t count)
+is_among(const char *sqlstate, const char *const *beginning)
 {
-	for (size_t i = 0; sqlstate != NULL && i < count; i++)
-		if (strncmp(sqlstate, beginnings[i], strlen(beginnings[i])) == 0)
+	for (; sqlstate != NULL && *beginning != NULL; beginning++)
+		if (strncmp(sqlstate, *beginning, strlen(*beginning)) == 0)
 			return true;
 	return false;
 }
@@ -320,14 +320,13 @@ static enum error_of
 error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 {
 	/* PostgreSQL had no time or memory, or was told to stop. */
-	static const char *const of_moment[] = { "57", "53", "08", "55P03", "25P03", "25P04" };
+	static const char *const of_moment[] = { "57", "53", "08", "55P03", "25P03", "25P04", NULL };
 
 	if (!is_owed)
 		return ERROR_OF_NOTHING;
 	if (to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT)
 		return ERROR_OF_CLIENT;
-	if (to != OWED_TO_GUCS || is_of_server(e) ||
-	    is_among(e->sqlstate, of_moment, sizeof(of_moment) / sizeof(of_moment[0])))
+	if (to != OWED_TO_GUCS || is_of_server(e) || is_among(e->sqlstate, of_moment))
 		return ERROR_OF_OURS;
 	return ERROR_OF_SETTINGS;
 }
@@ -341,13 +340,12 @@ static bool
 is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e,
 		      enum error_of of)
 {
-	static const char *const own[] = { "0A000", "25006", "3F000", "40",    "42501", "42703", "42704",
-					   "42883", "42P01", "53",    "55000", "57P0",	"58",	 "XX" };
+	static const char *const own[] = { "0A000", "25006", "3F000", "40",   "42501", "42703", "42704", "42883",
+					   "42P01", "53",    "55000", "57P0", "58",    "XX",	NULL };
 
 	if (!exchange_may_leave(x, srv) || x->block == EXCHANGE_NO_BLOCK || e->sqlstate == NULL)
 		return false;
-	return of <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own, sizeof(own) / sizeof(own[0]))
-				     : strcmp(e->sqlstate, "57014") != 0;
+	return of <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own) : strcmp(e->sqlstate, "57014") != 0;
 }
 
 /* Returns true if the request begins with a SET, which has failed: the rest of it has not run. */
