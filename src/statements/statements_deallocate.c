@@ -54,6 +54,20 @@ take_out_names(struct exchange *x, const struct request *m)
 	}
 }
 
+/*
+ * Runs another Query in place of one that was answered here in a transaction: any Query drops the unnamed portal, and
+ * a DEALLOCATE takes a snapshot, behind which PostgreSQL refuses to change the isolation level.
+ */
+static void
+run_in_its_place(struct exchange *x)
+{
+	struct buf b = { 0 };
+
+	message_query(&b, MESSAGE_OURS "SELECT 1");
+	server_owe_query(x->srv, OWED_TO_FEATURE);
+	outbox_put(&x->env->to_server, &b);
+}
+
 enum feature_step
 statements_deallocate_here(struct exchange *x, const struct request *m)
 {
@@ -74,6 +88,8 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 	statements_forget_unnamed(x);
 	if (srv != NULL)
 		srv->unnamed_owner = 0; /* there it is still */
+	if (srv != NULL && srv->tx == 'T')
+		run_in_its_place(x);
 	message_complete(&b, tag);
 	message_ready(&b, srv != NULL ? srv->tx : 'I');
 	exchange_answer_buf(x, &b);
