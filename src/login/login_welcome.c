@@ -13,7 +13,6 @@
 #include "net/tls.h"
 #include "wire/messages.h"
 #include "server/server.h"
-#include "server/versions.h"
 #include "session/gucs_effects.h"
 
 #include <assert.h>
@@ -21,6 +20,7 @@
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -339,13 +339,26 @@ login_granted(struct exchange *x, struct server *srv)
 		try_settings(c, srv);
 }
 
+/*
+ * Returns true if PostgreSQL ignores settings of the transaction (transaction_isolation ...) in a startup packet, and
+ * doesn't refuse them. Nothing else asks for a version: all other SQL of pgweir's own, and all that is followed, is the
+ * same from 15 to 19 (tests/integration/state/test_versions.py).
+ */
+static bool
+ignores_transaction_at_start(const struct gucs *welcome)
+{
+	const char *version = gucs_get(welcome, "server_version"); /* "18.6 (Debian 18.6-1)", "19rc1" */
+
+	return version != NULL && strtoul(version, NULL, 10) >= 18;
+}
+
 /* Returns the setting to leave out as the error is its own, or NULL. PostgreSQL's 42704 has the name between quotes. */
 static const char *
 name_to_leave_out(const struct client *c, bool is_unknown)
 {
 	const struct gucs *settings = settings_of(c);
 
-	if (!is_unknown && !version_has(c->x.pool->welcome, VERSION_IGNORES_TRANSACTION_AT_START))
+	if (!is_unknown && !ignores_transaction_at_start(c->x.pool->welcome))
 		return NULL;
 	for (size_t i = 0; i < gucs_count(settings); i++) {
 		const char *name = gucs_at(settings, i)->name;
@@ -373,8 +386,7 @@ leave_out(struct client *c)
 		return false;
 	if (is_unknown)
 		tell_left_out(c, &l->error);
-	gucs_unref(l->valid);
-	l->valid = rest;
+	gucs_move(&l->valid, rest);
 	l->has_error = false;
 	return true;
 }
@@ -445,8 +457,7 @@ login_server_done(struct exchange *x)
 	}
 	if (known != NULL && l->valid == NULL)
 		tell_what_was_left_out(c, known);
-	gucs_unref(srv->gucs);
-	srv->gucs = gucs_ref(gucs);
+	gucs_move(&srv->gucs, gucs_ref(gucs));
 	if (c->x.is_session)
 		report_lent(&c->x, c->x.waiter.waited_us);
 	else

@@ -113,11 +113,9 @@ pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcom
 		return;
 	if (pool->baseline != baseline) {
 		pool_startup_forget_all(&pool->startups);
-		gucs_unref(pool->baseline);
-		pool->baseline = gucs_ref(baseline);
+		gucs_move(&pool->baseline, gucs_ref(baseline));
 	}
-	gucs_unref(pool->welcome);
-	pool->welcome = gucs_ref(welcome);
+	gucs_move(&pool->welcome, gucs_ref(welcome));
 	pool->baseline_us = since_us;
 }
 

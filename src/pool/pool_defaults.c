@@ -140,20 +140,21 @@ grace_for(const struct database_code *code, uint64_t settings, uint64_t now_us)
 	return code->host_count > 1 && others == code->host_count ? 0 : grace_us;
 }
 
-/* The host of srv has the settings of the last answer. */
-static void
+/* The host of srv has the settings of the last answer. Returns true if it had others before. */
+static bool
 note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 {
 	const struct pool *asked = srv->owner;
 	struct database_code *code = asked->code;
 	struct code_host *h = get_host(code, host_of(srv));
-	uint64_t settings = role_settings_hash(&code->answer->roles);
+	uint64_t settings = role_settings_hash(&code->answer->roles), before;
 	unsigned count = 0;
 
 	if (h == NULL)
-		return;
-	if (h->settings != settings) {
-		h->grace_us = h->settings != 0 ? 0 : grace_for(code, settings, now_us);
+		return false;
+	before = h->settings;
+	if (before != settings) {
+		h->grace_us = before != 0 ? 0 : grace_for(code, settings, now_us);
 		h->changed_us = now_us;
 		is_news = true;
 	}
@@ -163,22 +164,22 @@ note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 		if (e->code == code)
 			count += replace_old(e, h, now_us);
 	report(asked, count);
+	return before != 0 && before != settings;
 }
 
 void
 pool_defaults_on_answer(const struct server *srv, bool is_new)
 {
-	struct database_code *code = ((const struct pool *)srv->owner)->code;
+	const struct pool *asked = srv->owner;
+	struct database_code *code = asked->code;
 	bool is_same_host = host_of(srv) == code->answered_by;
-	const struct code_host *h = find_host(code, host_of(srv));
 
+	code->answered_by = host_of(srv);
 	/* Standbys have other settings once they have replayed what the answer was read from. */
-	if (!is_new && h != NULL && h->settings != role_settings_hash(&code->answer->roles))
-		for (struct pool *e = ((const struct pool *)srv->owner)->set->first; e != NULL; e = e->next)
+	if (note_answer(srv, is_new || !is_same_host, pool_set_now(asked->set)) && !is_new)
+		for (struct pool *e = asked->set->first; e != NULL; e = e->next)
 			if (e->code == code && e->cluster != NULL)
 				standby_pools_code_is_new(e);
-	code->answered_by = host_of(srv);
-	note_answer(srv, is_new || !is_same_host, pool_set_now(((const struct pool *)srv->owner)->set));
 }
 
 void

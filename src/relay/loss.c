@@ -32,7 +32,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define REFUSALS_MAX 2u /* so many times a request is relayed again, as its settings were refused */
 #define REPLAYS_MAX 100u
 #define REPLAYS_IN_SHUTDOWN 8u
 #define SOON_US US_PER_S /* how soon one must fail again to be relayed a second time */
@@ -82,7 +81,7 @@ may_once_more(const struct exchange *x, const struct server *srv)
 	bool is_of_server = srv->fitness == SERVER_MISPLACED ||
 			    (srv->loan.end == LOAN_UNBEGUN && *x->env->now_us - srv->loan.lent_us < SOON_US);
 
-	if (rare == NULL || rare->replayed_request != x->requests_done + 1)
+	if (!exchange_relays_again(x))
 		return true;
 	if (is_of_server)
 		return rare->replay_count < REPLAYS_MAX;
@@ -306,12 +305,12 @@ is_of_server(const struct error_fields *e)
 	       strstr(e->message, "temp_buffers") != NULL;
 }
 
-/* Returns true if the SQLSTATE begins with one of these. */
+/* Returns true if the SQLSTATE begins with one of these, which NULL ends. */
 static bool
-is_among(const char *sqlstate, const char *const *beginnings, size_t count)
+is_among(const char *sqlstate, const char *const *beginning)
 {
-	for (size_t i = 0; sqlstate != NULL && i < count; i++)
-		if (strncmp(sqlstate, beginnings[i], strlen(beginnings[i])) == 0)
+	for (; sqlstate != NULL && *beginning != NULL; beginning++)
+		if (strncmp(sqlstate, *beginning, strlen(*beginning)) == 0)
 			return true;
 	return false;
 }
@@ -320,14 +319,13 @@ static enum error_of
 error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 {
 	/* PostgreSQL had no time or memory, or was told to stop. */
-	static const char *const of_moment[] = { "57", "53", "08", "55P03", "25P03", "25P04" };
+	static const char *const of_moment[] = { "57", "53", "08", "55P03", "25P03", "25P04", NULL };
 
 	if (!is_owed)
 		return ERROR_OF_NOTHING;
 	if (to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT)
 		return ERROR_OF_CLIENT;
-	if (to != OWED_TO_GUCS || is_of_server(e) ||
-	    is_among(e->sqlstate, of_moment, sizeof(of_moment) / sizeof(of_moment[0])))
+	if (to != OWED_TO_GUCS || is_of_server(e) || is_among(e->sqlstate, of_moment))
 		return ERROR_OF_OURS;
 	return ERROR_OF_SETTINGS;
 }
@@ -341,13 +339,12 @@ static bool
 is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e,
 		      enum error_of of)
 {
-	static const char *const own[] = { "0A000", "25006", "3F000", "40",    "42501", "42703", "42704",
-					   "42883", "42P01", "53",    "55000", "57P0",	"58",	 "XX" };
+	static const char *const own[] = { "0A000", "25006", "3F000", "40",   "42501", "42703", "42704", "42883",
+					   "42P01", "53",    "55000", "57P0", "58",    "XX",	NULL };
 
 	if (!exchange_may_leave(x, srv) || x->block == EXCHANGE_NO_BLOCK || e->sqlstate == NULL)
 		return false;
-	return of <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own, sizeof(own) / sizeof(own[0]))
-				     : strcmp(e->sqlstate, "57014") != 0;
+	return of <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own) : strcmp(e->sqlstate, "57014") != 0;
 }
 
 /* Returns true if the request begins with a SET, which has failed: the rest of it has not run. */
@@ -356,14 +353,6 @@ is_first_set(const struct loan *l)
 {
 	return l->tag_text[0] == '\0' && !l->is_text_spent && l->text_len > 3 &&
 	       strncasecmp((const char *)l->text, "SET", 3) == 0;
-}
-
-/* Returns true if servers have refused this request's settings before: then it is the settings. */
-static bool
-is_refused_again(const struct exchange *x)
-{
-	return x->rare != NULL && x->rare->replayed_request == x->requests_done + 1 &&
-	       x->rare->replay_count >= REFUSALS_MAX;
 }
 
 /*
@@ -380,7 +369,8 @@ is_of_unbegun(const struct exchange *x, const struct server *srv, const struct e
 		return true;
 	if (!fields_error_is_fatal(e))
 		return is_of_server(e) && is_first_set(&srv->loan);
-	return !(of == ERROR_OF_SETTINGS && is_refused_again(x)) &&
+	/* Settings that are refused again are the client's fault: see state_replay(). */
+	return !(of == ERROR_OF_SETTINGS && exchange_relays_again(x)) &&
 	       (ledger_owes_us(&srv->ledger, &since_us) || is_of_idle_session(e));
 }
 

@@ -13,8 +13,7 @@ reads_apply_settings(struct client_reads *r)
 
 	if (r->gucs == r->x->gucs)
 		return r->is_default;
-	gucs_unref(r->gucs);
-	r->gucs = gucs_ref(r->x->gucs);
+	gucs_move(&r->gucs, gucs_ref(r->x->gucs));
 	isolation = gucs_get(r->gucs, "default_transaction_isolation");
 	r->is_default = gucs_is_on(r->gucs, "default_transaction_read_only") &&
 			(isolation == NULL || strcasecmp(isolation, "serializable") != 0);

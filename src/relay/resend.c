@@ -165,17 +165,15 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 static bool
 is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
 {
-	struct parse_fields parse;
 	const uint8_t *p = copy->bytes;
+	struct parse_fields parse;
 	struct frame f;
 
-	while (*looks > 0 && p < end && frame_parse(p, (size_t)(end - p), &f) == FRAME_OK) {
+	for (; *looks > 0 && p < end && frame_whole(p, (size_t)(end - p), &f);
+	     p += FRAME_HEAD_LEN + f.body_len, --*looks)
 		if (f.type == 'P' && fields_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    strcmp(parse.name, name) == 0)
 			return true;
-		p += FRAME_HEAD_LEN + (size_t)f.body_len;
-		--*looks;
-	}
 	return false;
 }
 
@@ -294,8 +292,7 @@ forget_statements(struct exchange *x, const struct sent_copy *sent)
 	struct parse_fields parse;
 	struct frame f;
 
-	for (size_t at = 0; frame_parse(copy->bytes + at, copy->len - at, &f) == FRAME_OK;
-	     at += FRAME_HEAD_LEN + (size_t)f.body_len)
+	for (size_t at = 0; frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len)
 		if (f.type == 'P' && fields_parse(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    parse.name[0] != '\0')
 			statements_forget_since(x, parse.name, sent->named_before);
@@ -306,15 +303,12 @@ static void
 drop_answered(struct sent_copy *sent)
 {
 	struct request_copy *copy = &sent->copy;
-	size_t at = 0, next;
+	size_t at = 0;
 	struct frame f;
 
-	while (sent->local_count > 0 && frame_parse(copy->bytes + at, copy->len - at, &f) == FRAME_OK &&
-	       (next = at + FRAME_HEAD_LEN + f.body_len) <= copy->len) {
+	for (; sent->local_count > 0 && frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len)
 		if (f.type == 'P' || f.type == 'C')
 			sent->local_count--;
-		at = next;
-	}
 	memmove(copy->bytes, copy->bytes + at, copy->len - at);
 	copy->len -= (uint32_t)at;
 }
@@ -333,7 +327,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	forget_statements(x, &srv->loan.sent);
 	if (x->state == CL_HELD)
 		exchange_step(x, CE_ANSWERED);
-	if (rare->replayed_request != x->requests_done + 1) {
+	if (!exchange_relays_again(x)) {
 		rare->replayed_request = x->requests_done + 1;
 		rare->replay_count = 0;
 		rare->losses_then = srv->env->losses == NULL ? 0 : srv->env->losses->total;

@@ -25,11 +25,9 @@ redial(struct server *srv)
 	srv->login = NULL;
 	buf_fini(&srv->carry);
 	srv->bytes_in = srv->ledger.body_left = 0;
-	if (empty == NULL)
-		return -1;
 	/* Forgets what the host has sent: its cancel key would hit somebody else's process on the next. */
-	gucs_unref(srv->gucs);
-	srv->gucs = empty;
+	if (gucs_move(&srv->gucs, empty) < 0)
+		return -1;
 	srv->pid = 0;
 	srv->is_there = false;
 	OPENSSL_cleanse(srv->key, sizeof(srv->key));

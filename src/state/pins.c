@@ -15,13 +15,15 @@
 const char *
 state_pin_reasons(const struct exchange *x, char *out, size_t out_cap)
 {
+	bool is_name_lost = x->session != NULL && x->session->is_name_lost;
 	size_t len = 0;
 
 	out[0] = '\0';
 	for (unsigned i = 0; i < PIN_COUNT; i++)
 		if ((x->pins & 1u << i) != 0 && len < out_cap)
-			len += (size_t)snprintf(out + len, out_cap - len, "%s%s", len > 0 ? ", " : "",
-						pin_reason_names[i]);
+			len += (size_t)snprintf(out + len, out_cap - len, "%s%s%s", len > 0 ? ", " : "",
+						pin_reason_names[i],
+						i == PIN_SESSION_SET && is_name_lost ? " (of an unknown name)" : "");
 	return out;
 }
 

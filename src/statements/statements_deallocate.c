@@ -6,6 +6,8 @@
  * plan between SAVEPOINT and RELEASE), and that of the extended protocol, the server gets as it is: an empty statement
  * is prepared there under the client's own name first, for the SQL to deallocate. Everything before it is answered
  * then, and every message that concerns names waits for its reply.
+ *
+ * An UNLISTEN of nothing is answered here, too.
  */
 #include "statements/statements_state.h"
 #include "statements/unnamed.h"
@@ -25,6 +27,20 @@ has_others(const struct exchange *x)
 
 	return statements_hold_server(x) || (x->pins & 1u << PIN_STATEMENT) != 0 ||
 	       (x->srv != NULL && (x->srv->loan.suspected & makes_some) != 0);
+}
+
+/*
+ * Returns true if this UNLISTEN is of a client that has never listened. PostgreSQL does nothing for it then, but if the
+ * server has listened for another client, it would refuse to prepare the transaction. What may have listened unseen, in
+ * this transaction or before, is sent.
+ */
+static bool
+unlistens_nothing(const struct exchange *x, const struct request *m)
+{
+	const struct server *srv = x->srv;
+
+	return request_begins_with(m, WORD_UNLISTEN) && srv != NULL && x->listen == NULL && exchange_is_followed(x) &&
+	       x->pins == 0 && (srv->loan.suspected & SCAN_PROBED) == 0;
 }
 
 /* Takes out of the table what this SQL deallocates. Returns its tag; NULL: it concerns the server. */
@@ -49,9 +65,26 @@ take_out_names(struct exchange *x, const struct request *m)
 		if (x->statements != NULL)
 			statements_clear_names(x->statements);
 		return "DEALLOCATE ALL";
+	case KNOWN_UNLISTEN:
+	case KNOWN_UNLISTEN_ALL:
+		return x->srv->tx == 'T' ? "UNLISTEN" : NULL; /* alone it may as well run there */
 	default:
 		return NULL;
 	}
+}
+
+/*
+ * Runs another Query in place of one that was answered here in a transaction: any Query drops the unnamed portal, and
+ * a DEALLOCATE takes a snapshot, behind which PostgreSQL refuses to change the isolation level. SHOW takes none.
+ */
+static void
+run_in_its_place(struct exchange *x, bool takes_snapshot)
+{
+	struct buf b = { 0 };
+
+	message_query(&b, takes_snapshot ? MESSAGE_OURS "SELECT 1" : MESSAGE_OURS "SHOW transaction_isolation");
+	server_owe_query(x->srv, OWED_TO_FEATURE);
+	outbox_put(&x->env->to_server, &b);
 }
 
 enum feature_step
@@ -61,7 +94,7 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 	struct buf b = { 0 };
 	const char *tag;
 
-	if (!request_begins_with(m, WORD_DEALLOCATE) || statements_pass_through(x) ||
+	if ((!request_begins_with(m, WORD_DEALLOCATE) && !unlistens_nothing(x, m)) || statements_pass_through(x) ||
 	    x->pool->settings.prepared_statements == 0 || x->block >= EXCHANGE_ROLLED_BACK)
 		return STEP_FORWARD;
 	if (srv != NULL && srv->ledger.count > 0)
@@ -74,6 +107,8 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 	statements_forget_unnamed(x);
 	if (srv != NULL)
 		srv->unnamed_owner = 0; /* there it is still */
+	if (srv != NULL && srv->tx == 'T')
+		run_in_its_place(x, tag[0] == 'D');
 	message_complete(&b, tag);
 	message_ready(&b, srv != NULL ? srv->tx : 'I');
 	exchange_answer_buf(x, &b);

@@ -121,6 +121,16 @@ set_unnamed(struct exchange *x, struct statement *st, enum unnamed_kind kind)
 	x->srv->loan.is_unnamed_kept = kind == UNNAMED_OVERSIZE;
 }
 
+static void
+confirm_unnamed(struct client_statements *s, struct statement *st, bool is_oversize)
+{
+	statement_unref(s->confirmed);
+	s->confirmed = st;
+	s->confirmed_kind = !is_oversize				? UNNAMED_STORED
+			    : s->unnamed_kind == UNNAMED_OVERSIZE_BOUND ? UNNAMED_OVERSIZE_BOUND
+									: UNNAMED_OVERSIZE;
+}
+
 void
 statements_forget_unnamed(struct exchange *x)
 {
@@ -129,9 +139,7 @@ statements_forget_unnamed(struct exchange *x)
 	if (s == NULL)
 		return;
 	set_unnamed(x, NULL, UNNAMED_STORED);
-	statement_unref(s->confirmed);
-	s->confirmed = NULL;
-	s->confirmed_kind = UNNAMED_STORED;
+	confirm_unnamed(s, NULL, false);
 }
 
 /*
@@ -273,16 +281,6 @@ statements_simple_query_of(struct exchange *x, const char *sql, size_t len)
 		unnamed_close(x, OWED_TO_STATEMENT);
 	else
 		statements_forget_unnamed(x);
-}
-
-static void
-confirm_unnamed(struct client_statements *s, struct statement *st, bool is_oversize)
-{
-	statement_unref(s->confirmed);
-	s->confirmed = st;
-	s->confirmed_kind = !is_oversize				? UNNAMED_STORED
-			    : s->unnamed_kind == UNNAMED_OVERSIZE_BOUND ? UNNAMED_OVERSIZE_BOUND
-									: UNNAMED_OVERSIZE;
 }
 
 /*

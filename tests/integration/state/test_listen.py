@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from compare import assert_same
 from rawwire import (BEGIN_NOW, QueryFailed, bind, close, copy_data, copy_done, describe, errors, execute, function_call,
                      message, one_statement, parse, query, sync, texts)
 from waiting import each, wait_until
@@ -514,6 +515,17 @@ def test_unlisten_one_and_all(pool):
     assert notify_all("5") == ["b"]
     assert tags(listener.ask(query("DISCARD ALL"))) == ["DISCARD ALL"]
     assert notify_all("6") == []
+
+
+@pytest.mark.parametrize("sql", ["UNLISTEN *", "UNLISTEN other"])
+def test_a_transaction_with_an_unlisten_of_nothing_can_be_prepared(weir, sql):
+    """The one server has listened for another client. PostgreSQL refuses it to whoever has, and to whoever does so within it."""
+    with weir.start(pool_size=1, max_overflow=0).raw() as other:
+        other.query("BEGIN", "SAVEPOINT s", "LISTEN was", "COMMIT", "UNLISTEN was")
+    assert_same(weir, [query("BEGIN"), parse("", "SELECT 1") + bind() + sync(), query(sql), execute() + sync(), query("ROLLBACK"),
+                       query("BEGIN"), query(sql), query("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"), query("PREPARE TRANSACTION 'unlistened'"),
+                       query("ROLLBACK PREPARED 'unlistened'"), query(sql), query("BEGIN"), query("SAVEPOINT s"), query("LISTEN a"), query(sql),
+                       query("PREPARE TRANSACTION 'unlistened'")])
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1; UNLISTEN *; RESET ALL", "UNLISTEN a; SELECT 1; unlisten \"b\"",
