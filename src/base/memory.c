@@ -136,16 +136,16 @@ memory_use_reserve(size_t bytes)
 void *
 memory_realloc(void *p, size_t size)
 {
-	void *grown = realloc(p, size);
 	struct rlimit before[2];
 
-	/* A thread that had lifted the limits may set them again in between. */
-	for (int i = 0; i < TRIES && grown == NULL && size != 0; i++) {
-		bool is_lifted = lift_limits(before);
+	/* Within the limits first. A thread that had lifted them may set them again in between. */
+	for (int i = 0;; i++) {
+		bool is_lifted = i > 0 && lift_limits(before);
+		void *grown = realloc(p, size);
 
-		grown = realloc(p, size);
 		if (is_lifted)
 			set_limits(before);
+		if (grown != NULL || size == 0 || i == TRIES)
+			return grown;
 	}
-	return grown;
 }

@@ -61,6 +61,7 @@ add_file(struct value *value, const char *path, struct fail *why)
 static int
 add_reference(struct value *value, const char *from, size_t len, struct fail *why)
 {
+	size_t at = strlen(value->missing);
 	char inside[256], *fallback;
 	const char *found;
 	bool is_file;
@@ -84,9 +85,8 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 	if (fallback != NULL && (found == NULL || *found == '\0'))
 		found = fallback + 2;
 	if (found == NULL) { /* all that are not set are reported at once */
-		size_t at = strlen(value->missing);
-
-		snprintf(value->missing + at, sizeof(value->missing) - at, "%s${%s}", at > 0 ? ", " : "", inside);
+		snprintf(value->missing + at, sizeof(value->missing) - at, "%s${%.*s}", at > 0 ? ", " : "",
+			 NAME_MAX_LEN, inside);
 		value->missing_count++;
 		return 0;
 	}

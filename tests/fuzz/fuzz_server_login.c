@@ -379,7 +379,9 @@ make_folder(void)
 static void
 set_target(struct stage *s, const char *words)
 {
-	static const uint8_t salt[16] = "sixteen bytes...";
+	static const uint8_t salt[16] = {
+		's', 'i', 'x', 't', 'e', 'e', 'n', ' ', 'b', 'y', 't', 'e', 's', '.', '.', '.'
+	};
 	const char *wanted = strstr(words, "primary") != NULL	 ? "primary"
 			     : strstr(words, "standby") != NULL	 ? "standby"
 			     : strstr(words, "readonly") != NULL ? "read-only"

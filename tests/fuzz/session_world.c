@@ -61,7 +61,9 @@ write_users(const char *name, const char *secret)
 static void
 make_folder(void)
 {
-	static const uint8_t salt[16] = "sixteen bytes...";
+	static const uint8_t salt[16] = {
+		's', 'i', 'x', 't', 'e', 'e', 'n', ' ', 'b', 'y', 't', 'e', 's', '.', '.', '.'
+	};
 	char text[200], salt_text[BASE64_LEN(16) + 1], stored[BASE64_LEN(32) + 1], server[BASE64_LEN(32) + 1];
 	char path[128];
 	struct fail why;

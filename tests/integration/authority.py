@@ -24,7 +24,8 @@ class Authority:
         self._key = self.directory / "ca.key"
         self._issued = 0
         run("req", "-new", "-x509", "-nodes", "-days", 30, "-subj", f"/CN={name}", "-newkey", "ec", "-pkeyopt",
-            "ec_paramgen_curve:P-256", "-keyout", self._key, "-out", self.ca)
+            "ec_paramgen_curve:P-256", "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", self._key, "-out",
+            self.ca)
 
     def issue(self, name, subject=None, alternatives="", key="p256", digest="sha256", days=30):
         """subject: "/O=Acme/CN=web" (default: /CN=name); alternatives: "DNS:a,IP:127.0.0.1,email:x@y"."""

@@ -217,14 +217,13 @@ oracle_tell(const struct fleet_sim *s)
 bool
 oracle_is_fair(const struct fleet_sim *s)
 {
-	unsigned least = UINT_MAX, most = 0, sum = 0, wanting = 0, left = s->profile.budget - RESERVED - PROCESSES;
+	unsigned least = UINT_MAX, most = 0, sum = 0, left = s->profile.budget - RESERVED - PROCESSES;
 
 	for (unsigned i = 0; i < PROCESSES; i++) {
 		unsigned held = held_by(s, i + 1);
 
 		if (s->processes[i].wanted == 0)
 			continue;
-		wanting++;
 		least = held < least ? held : least;
 		most = held > most ? held : most;
 		sum += held;

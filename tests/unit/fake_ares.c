@@ -6,6 +6,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* Of c-ares's headers, 1.34's have const here (Debian 13), 1.18's not (Debian 12). */
+#if ARES_VERSION >= 0x012200
+#define ARES_CONST const
+#else
+#define ARES_CONST
+#endif
+
 struct ares_channeldata {
 	int wake; /* in place of its sockets: it calls back when this one can be read */
 	ares_sock_state_cb on_state;
@@ -74,13 +81,13 @@ ares_process_fd(ares_channel channel, ares_socket_t fd, ares_socket_t written)
 }
 
 IN_PLACE_OF_LIBRARY struct timeval *
-ares_timeout(ares_channel channel, struct timeval *most, struct timeval *tv)
+ares_timeout(ARES_CONST struct ares_channeldata *channel, struct timeval *most, struct timeval *tv)
 {
 	return most;
 }
 
 IN_PLACE_OF_LIBRARY int
-ares_init_options(ares_channel *channel, struct ares_options *options, int mask)
+ares_init_options(ares_channel *channel, ARES_CONST struct ares_options *options, int mask)
 {
 	ares_channel made = malloc(sizeof(*made));
 

@@ -691,7 +691,7 @@ Test(policy, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_c
 	fake_at(&f, returned + 32 * S);
 	cr_expect_eq(f.pinged, 4);
 	policy_ping_done(f.p, &f.conns[f.pinged_which[3]], true, f.now);
-	for (int k = 0; f.now < returned + 599 * S; k++) {
+	while (f.now < returned + 599 * S) {
 		fake_at(&f, f.now + S);
 		for (int i = 0; i < 4; i++)
 			policy_ping_done(f.p, &f.conns[i], true, f.now);

@@ -69,7 +69,7 @@ async def _(database, number):
             except Exception:  # pylint: disable=broad-except
                 pass
             await database.execute(table.insert().values(name=f"after {turn}"))
-    assert await database.fetch_val(sa.select([sa.func.count()]).select_from(table)) == 12
+    assert await database.fetch_val(sa.select(sa.func.count()).select_from(table)) == 12
     await database.execute(f"DROP TABLE {table.name}")
 
 

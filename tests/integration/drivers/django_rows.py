@@ -1,4 +1,4 @@
-# Django 3.2 with persistent connections: each thread keeps one for ever, as CONN_MAX_AGE = None makes it.
+# Django 3.2 or 4.2 with persistent connections: each thread keeps one for ever, as CONN_MAX_AGE = None makes it.
 
 from contextlib import suppress
 
@@ -6,6 +6,12 @@ import django
 from django.conf import settings
 
 from rows import DATABASE, HOST, PORT, SSLMODE, USER, at_once, row, run
+
+try:  # the driver's number: psycopg 3 has another one than psycopg2
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+    SERIALIZABLE = IsolationLevel.SERIALIZABLE
+except ImportError:  # Django before 4.2 has psycopg2 only
+    from psycopg2.extensions import ISOLATION_LEVEL_SERIALIZABLE as SERIALIZABLE
 
 
 def database(**more):
@@ -21,7 +27,7 @@ def options(number):
 settings.configure(
     DATABASES={"default": database(), "japan": database(TIME_ZONE="Asia/Tokyo"),
                "tenant_1": database(OPTIONS=options(1)), "tenant_2": database(OPTIONS=options(2)),
-               "serializable": database(OPTIONS={"sslmode": SSLMODE, "isolation_level": 3})},
+               "serializable": database(OPTIONS={"sslmode": SSLMODE, "isolation_level": SERIALIZABLE})},
     USE_TZ=True, TIME_ZONE="Europe/Berlin", SECRET_KEY="x", DEFAULT_AUTO_FIELD="django.db.models.AutoField",
     INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"])
 django.setup()

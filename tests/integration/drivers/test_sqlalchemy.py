@@ -110,7 +110,7 @@ def test_pool_timeout_is_an_operational_error_and_the_connection_is_good_afterwa
     with engine.connect() as holder, engine.connect() as other:
         with holder.begin():
             holder.execute(text("SELECT 1"))
-            with pytest.raises(sa.exc.OperationalError) as raised:
+            with pytest.raises(sa.exc.OperationalError) as raised, other.begin():
                 other.execute(text("SELECT 1"))
             assert raised.value.orig.pgcode == "53300" and not raised.value.connection_invalidated
         assert other.execute(text("SELECT 2")).scalar() == 2

@@ -373,7 +373,7 @@ def test_a_certificate_of_its_own(pgweir, tmp_path):
     said = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-subject", "-ext", "subjectAltName", "-text"],
                           capture_output=True, text=True, check=True).stdout
     host = socket.gethostname()
-    assert f"subject=CN = {host}\n" in said and f"DNS:{host}" in said and "NIST CURVE: P-256" in said
+    assert re.search(rf"subject=CN ?= ?{re.escape(host)}\n", said) and f"DNS:{host}" in said and "NIST CURVE: P-256" in said
     year = 365 * 24 * 60 * 60
     for seconds, code in ((9 * year, 0), (11 * year, 1)):
         assert subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-checkend", str(seconds)], check=False,
