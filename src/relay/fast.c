@@ -50,7 +50,7 @@ push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsig
 }
 
 /* Text and values in a message may be run as SQL by what runs whatever it is given. */
-static inline unsigned
+__attribute__((noinline)) static unsigned
 risk_with_text(const struct exchange *x, unsigned risk, const uint8_t *message, size_t len)
 {
 	const struct code_answer *answer = x->pool->code->answer;
@@ -65,8 +65,9 @@ walk_note_bind(struct request_walk *w)
 {
 	const struct request *m = &w->m;
 	size_t have = m->have < m->total ? m->have : m->total;
+	unsigned risk = m->is_found ? m->risk : state_risk_of_all(w->x);
 
-	state_note_run(w->x, risk_with_text(w->x, m->is_found ? m->risk : state_risk_of_all(w->x), m->message, have));
+	state_note_run(w->x, risk == 0 ? 0 : risk_with_text(w->x, risk, m->message, have));
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
 }
 
@@ -76,11 +77,11 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
 	struct server *srv = w->x->srv;
 	bool is_scanned = kind == OWED_QUERY && w->scanned == walk_message(w);
+	unsigned risk = is_scanned ? w->risk : state_risk_of_all(w->x);
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	state_note_run(w->x, risk_with_text(w->x, is_scanned ? w->risk : state_risk_of_all(w->x), walk_message(w),
-					    w->len - w->at));
+	state_note_run(w->x, risk == 0 ? 0 : risk_with_text(w->x, risk, walk_message(w), w->len - w->at));
 	push_request(w->x, kind, 1, shown);
 }
 
