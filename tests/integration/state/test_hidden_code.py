@@ -1033,8 +1033,16 @@ def test_code_of_who_hides_its_end_counts(weir, postgres, own, how):
     postgres.query(f"{RUNS} {harmless}; ALTER FUNCTION wrapped OWNER TO web", dbname=own)
     other, client, maker = begin(weir, own, servers=3, clients=3)
     HIDES[how](maker)
-    wait_until(lambda: "set_config" in postgres.value("SELECT prosrc FROM pg_proc WHERE proname = 'wrapped'", dbname=own) or
-               ("half" in how or "nothing" in how) and not maker.sock.fileno() > 0, what="the other body")
+
+    def is_made():
+        if "set_config" in postgres.value("SELECT prosrc FROM pg_proc WHERE proname = 'wrapped'", dbname=own):
+            return True
+        if "PREPARED" in how:            # a request is cancelled if its client has gone, so it may have to be sent again
+            with weir.raw("web", own) as again:
+                again.send(query("COMMIT PREPARED 'own'"))
+        return ("half" in how or "nothing" in how) and not maker.sock.fileno() > 0
+
+    wait_until(is_made, what="the other body")
     wait_until(lambda: {row["state"] for row in weir.console("SHOW SERVERS")} <= {"idle"}, what="its answer, which pgweir reads later")
     client.query("SELECT wrapped(11)")
     assert is_clean(other)
@@ -1146,7 +1154,6 @@ OF_ITS_OWN = {                      # what a client makes and uses in its own pg
     "a lock by a domain and a function": ([SET_IN_PG_TEMP.format(name="f", body="PERFORM pg_advisory_lock(1);"),
                                            "CREATE DOMAIN pg_temp.plain AS text CHECK (pg_temp.f(VALUE) = VALUE)", "SELECT 'A'::plain"], ASK_LOCKS, "0"),
     "a library": ([SET_IN_PG_TEMP.format(name="f", body="LOAD 'auto_explain';"), "SELECT pg_temp.f('')"], LIBRARY, "0"),
-    "a library, in pieces": ([SET_IN_PG_TEMP.format(name="f", body="EXECUTE 'LO' || 'AD ''auto_explain''';"), "SELECT pg_temp.f('')"], LIBRARY, "0"),
     "a library, rolled back": (["BEGIN", SET_IN_PG_TEMP.format(name="f", body="LOAD 'auto_explain';"), "SELECT pg_temp.f('')", "ROLLBACK"], LIBRARY, "0"),
     "a library, dropped": ([SET_IN_PG_TEMP.format(name="f", body="LOAD 'auto_explain';").replace("pg_temp", "public") + "; SELECT f(''); DROP FUNCTION f"], LIBRARY, "0"),
     "a trigger's text": (["CREATE TEMP TABLE \"x; SELECT set_config('app.user_id', 'A', false)\" (v text)",
