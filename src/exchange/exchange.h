@@ -289,13 +289,6 @@ void exchange_step(struct exchange *x, enum client_event ev);
 void exchange_rolled_back(struct fail *why, const char *reason);
 
 struct exchange_rare *exchange_rare(struct exchange *x); /* made if need be; NULL without memory */
-/* Returns true if the request at hand was relayed before, to a server that has not executed it. */
-static inline bool
-exchange_relays_again(const struct exchange *x)
-{
-	return x->rare != NULL && x->rare->replayed_request == x->requests_done + 1;
-}
-
 /* Notes whom the client has logged in as, if that is not pool->user. Returns 0, or -1 without memory. */
 int exchange_set_user(struct exchange *x, const char *user);
 

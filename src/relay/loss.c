@@ -32,6 +32,7 @@
 #include <string.h>
 #include <strings.h>
 
+#define REFUSALS_MAX 2u /* so many times a request is relayed again, as its settings were refused */
 #define REPLAYS_MAX 100u
 #define REPLAYS_IN_SHUTDOWN 8u
 #define SOON_US US_PER_S /* how soon one must fail again to be relayed a second time */
@@ -81,7 +82,7 @@ may_once_more(const struct exchange *x, const struct server *srv)
 	bool is_of_server = srv->fitness == SERVER_MISPLACED ||
 			    (srv->loan.end == LOAN_UNBEGUN && *x->env->now_us - srv->loan.lent_us < SOON_US);
 
-	if (!exchange_relays_again(x))
+	if (rare == NULL || rare->replayed_request != x->requests_done + 1)
 		return true;
 	if (is_of_server)
 		return rare->replay_count < REPLAYS_MAX;
@@ -355,6 +356,14 @@ is_first_set(const struct loan *l)
 	       strncasecmp((const char *)l->text, "SET", 3) == 0;
 }
 
+/* Returns true if servers have refused this request's settings before: then it is the settings. */
+static bool
+is_refused_again(const struct exchange *x)
+{
+	return x->rare != NULL && x->rare->replayed_request == x->requests_done + 1 &&
+	       x->rare->replay_count >= REFUSALS_MAX;
+}
+
 /*
  * Returns true if nothing of the client's was begun, as a standby has refused it; or this server has, which another one
  * would not; or the session has ended while pgweir's own request was answered, or by idle_session_timeout, which fires
@@ -369,8 +378,7 @@ is_of_unbegun(const struct exchange *x, const struct server *srv, const struct e
 		return true;
 	if (!fields_error_is_fatal(e))
 		return is_of_server(e) && is_first_set(&srv->loan);
-	/* Settings that are refused again are the client's fault: see state_replay(). */
-	return !(of == ERROR_OF_SETTINGS && exchange_relays_again(x)) &&
+	return !(of == ERROR_OF_SETTINGS && is_refused_again(x)) &&
 	       (ledger_owes_us(&srv->ledger, &since_us) || is_of_idle_session(e));
 }
 

@@ -100,20 +100,18 @@ on_local(struct server *srv, const struct owed *o)
 }
 
 /* The client's settings could not be replayed, or its block not be begun: the replies to the messages behind must not
- * be passed. If there are none, the server is washed, as behind a SET that has failed. */
+ * be passed. */
 static void
 gucs_failed(struct exchange *x, struct server *srv, const struct error_fields *e)
 {
 	struct fail why;
-	uint64_t since_us;
 
 	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s",
 		 e->message != NULL ? e->message : "(no message)");
 	fail_detail(&why, "pgweir was %s on another server connection.",
 		    exchange_is_begun_ahead(x, srv) ? "preparing this session's transaction"
 						    : "setting this session's parameters");
-	if (ledger_owes_client(&srv->ledger, &since_us))
-		server_condemn(srv, SERVER_IN_DOUBT);
+	server_condemn(srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }
 

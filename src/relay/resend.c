@@ -327,7 +327,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	forget_statements(x, &srv->loan.sent);
 	if (x->state == CL_HELD)
 		exchange_step(x, CE_ANSWERED);
-	if (!exchange_relays_again(x)) {
+	if (rare->replayed_request != x->requests_done + 1) {
 		rare->replayed_request = x->requests_done + 1;
 		rare->replay_count = 0;
 		rare->losses_then = srv->env->losses == NULL ? 0 : srv->env->losses->total;

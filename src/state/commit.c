@@ -17,12 +17,10 @@ __attribute__((noinline)) int
 state_replay(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	/* Another server may have refused them, and have ended by it, as nothing may run behind: they go alone. */
-	bool is_again = exchange_relays_again(x) && !x->has_caught_up;
 	struct buf b = { 0 };
 
-	server_put_gucs(srv, x->gucs, NULL, srv->tx == 'I' && !is_again, &b);
-	if (b.len > 0 && srv->tx == 'I' && (is_again || gucs_limits_changes(srv->gucs, x->gucs)))
+	server_put_gucs(srv, x->gucs, NULL, srv->tx == 'I', &b);
+	if (b.len > 0 && srv->tx == 'I' && gucs_limits_changes(srv->gucs, x->gucs))
 		srv->loan.behind = ALL_BEHIND_SETTINGS;
 	outbox_put(&x->env->to_server, &b);
 	return gucs_move(&srv->gucs, gucs_ref(x->gucs));

@@ -314,23 +314,6 @@ def test_a_request_does_not_run_if_its_settings_are_refused(weir, postgres, hand
     assert other.query("SELECT 1") == [["1"]] and handed() == 0
 
 
-@pytest.mark.parametrize("sql", ["INSERT INTO handed VALUES ('x')", "BEGIN"])
-def test_settings_that_are_refused_cost_one_server(weir, postgres, handed, sql):
-    """One ends, as the request must not run behind them; another one is asked ahead of the request, and is washed."""
-    postgres.query("CREATE ROLE gone; GRANT gone TO web", dbname="app")
-    client, other = weir.start(pool_size=1, max_overflow=0).raw(), weir.raw()
-    client.query("SET statement_timeout = '77s'", "SET ROLE gone")
-    other.query("SET work_mem = '5MB'")
-    before = weir.metric_now("pgweir_backend_connect_duration_seconds_count")
-    postgres.query("DROP ROLE gone", dbname="app")
-    client.send(query(sql) + query("INSERT INTO handed VALUES ('y')"))
-    assert errors(client.read_to_end())[0].sqlstate == "22023"
-    assert other.query("SELECT current_setting('work_mem'), current_setting('statement_timeout'), current_user") == [["5MB", "0", "web"]]
-    with weir.raw() as third:
-        assert third.query("SELECT current_setting('work_mem'), current_setting('statement_timeout'), current_user") == [["4MB", "0", "web"]]
-    assert handed() == 0 and weir.metric_now("pgweir_backend_connect_duration_seconds_count") == before + 1
-
-
 # --- questions about the code, and washing ----------------------------------------------------------------------
 
 def is_question(kind, body):
