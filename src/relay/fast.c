@@ -78,10 +78,11 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 	struct server *srv = w->x->srv;
 	bool is_scanned = kind == OWED_QUERY && w->scanned == walk_message(w);
 	unsigned risk = is_scanned ? w->risk : state_risk_of_all(w->x);
+	size_t total = 1 + (size_t)wire_u32(walk_message(w) + 1), have = w->len - w->at;
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	state_note_run(w->x, risk == 0 ? 0 : risk_with_text(w->x, risk, walk_message(w), w->len - w->at));
+	state_note_run(w->x, risk == 0 ? 0 : risk_with_text(w->x, risk, walk_message(w), have < total ? have : total));
 	push_request(w->x, kind, 1, shown);
 }
 

@@ -407,7 +407,7 @@ stays(struct exchange *x, const struct server *srv, const struct error_fields *e
 {
 	return of <= ERROR_OF_CLIENT && is_refused_by_standby(x, srv, e, of) && !fields_error_is_fatal(e) &&
 	       srv->fitness == SERVER_FIT && srv->ledger.count <= 1 && !state_is_tainted(x) &&
-	       (state_seal(x) & STATE_BACKEND) == 0;
+	       (state_seal(x) & (STATE_BACKEND | WASH_POINTS)) == 0;
 }
 
 /* The client does not get this error: relay_lost() sends it the part that concerns it. */

@@ -118,6 +118,9 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	parts = risk_names_of_sql(risks, sql, len);
 	if (types != NULL)
 		parts |= risk_names_of_types(risks, types, types_len);
+	/* Text in a Query, and values, are read where they are sent. */
+	if (types != NULL && ((feared | parts) & RISK_DYNAMIC) == RISK_DYNAMIC)
+		parts |= risk_names_of_text(risks, sql, len);
 	effects = (parts & ~(unsigned)RISK_CONTEXT) == 0 ? 0 : RISK_EFFECTS;
 	parts &= ~(unsigned)RISK_EFFECTS;
 	if (kept != NULL)

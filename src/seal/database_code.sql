@@ -326,7 +326,8 @@ edge(ac, ao, class, oid, mode) AS (
 ),
 reach(class, oid, w, parts) AS (
 	SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0
-	UNION SELECT e.class, e.oid, mode = 'w' OR r.w AND mode <> 'a', CASE WHEN e.class = ANY ('{0,2,1247,2605,2607,2616,2617,2753,3601,3764}')
+	UNION SELECT e.class, e.oid, mode = 'w' OR r.w AND mode <> 'a', CASE WHEN e.class = ANY ('{0,2,1247,2605,2606,2607,2616,2617,2753,3381,3601,3764}')
+			OR e.ac = 1255 AND e.class = 1259
 		THEN r.parts & ~16384 ELSE r.parts END
 	FROM reach r JOIN edge e ON e.ac = r.class AND e.ao = r.oid
 	WHERE NOT (r.w AND mode = 'r')

@@ -807,22 +807,57 @@ keeps(const char *sql, size_t len)
 static const char *
 behind_comment(const char *at, const char *end)
 {
-	const char *close = *at == '/' ? "*/" : "\n", *found;
+	const char *found;
 
 	if (end - at < 2 || *at == '\\')
 		return *at == '\\' && end - at > 1 ? at + 2 : at;
-	if (memcmp(at, "/*", 2) != 0 && memcmp(at, "--", 2) != 0)
+	if (memcmp(at, "--", 2) == 0) {
+		while (at < end && *at != '\n' && *at != '\r')
+			at++;
 		return at;
-	found = memmem(at, (size_t)(end - at), close, strlen(close));
-	return found == NULL ? end : found + strlen(close);
+	}
+	if (memcmp(at, "/*", 2) != 0)
+		return at;
+	found = memmem(at, (size_t)(end - at), "*/", 2);
+	return found == NULL ? end : found + 2;
 }
 
-/* Signs, in strings of strings, too: the words of these commands next to each other, with comments between or not. */
-unsigned
-risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
+/* The length of a value in a Bind may have made the word up to so many bytes longer. */
+#define SPARE_BYTES 3u
+
+static bool
+ends_as(const struct word *w, const char *words)
+{
+	for (size_t spare = 0; spare <= SPARE_BYTES && spare < w->len; spare++)
+		if (text_is_one_of(w->text + spare, words))
+			return true;
+	return false;
+}
+
+static unsigned
+risk_of_word(const struct risk_names *names, const struct word *w)
+{
+	unsigned parts = 0;
+
+	if (names == NULL)
+		return 0;
+	for (size_t spare = 0; spare <= SPARE_BYTES && spare < w->len; spare++) {
+		const struct entry *e = w->is_beyond_ascii ? find(names, RISK_BEYOND_ASCII, 1)
+							   : find(names, w->text + spare, w->len - spare);
+
+		for (unsigned kind = 0; e != NULL && kind < 2; kind++) {
+			const struct risk *r = &e->risks[kind == 0 ? RISK_FUNCTION : RISK_RELATION];
+
+			parts |= r->always | r->in_writes;
+		}
+	}
+	return parts;
+}
+
+static unsigned
+risk_of_text(const struct risk_names *names, const char *text, size_t len, bool has_comments)
 {
 	const char *end = text + len, *at = text, *next;
-	const struct entry *e;
 	unsigned parts = 0;
 	bool is_ddl = false, is_language = false, is_load = false;
 	struct word w;
@@ -831,23 +866,36 @@ risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
 		if (is_load && (*at == '\'' || *at == '$'))
 			return STATE_BACKEND | parts;
 		if (!sql_is(*at, TAG)) {
-			next = behind_comment(at, end);
+			next = has_comments || *at == '\\' ? behind_comment(at, end) : at;
 			is_load = is_load && (next > at || is_space(*at));
 			at = next > at ? next : at + 1;
 			continue;
 		}
 		for (w.len = 0, w.is_beyond_ascii = false; at < end && sql_is(*at, TAG); at++)
 			word_put(&w, *at);
-		e = names == NULL ? NULL : find(names, w.text, w.len);
-		parts |= e == NULL ? 0 : e->risks[RISK_FUNCTION].always | e->risks[RISK_RELATION].always;
+		parts |= risk_of_word(names, &w);
 		if ((is_ddl && text_is_one_of(w.text, "extension language")) ||
 		    (is_language && strcmp(w.text, "c") == 0))
-			return STATE_BACKEND;
-		is_ddl = text_is_one_of(w.text, "create alter drop") ||
+			return STATE_BACKEND | parts;
+		is_ddl = ends_as(&w, "create alter drop") ||
 			 (is_ddl && text_is_one_of(w.text, "or replace trusted procedural"));
 		is_language = strcmp(w.text, "language") == 0;
-		is_load = strcmp(w.text, "load") == 0;
+		is_load = ends_as(&w, "load");
 	}
+	return parts;
+}
+
+/*
+ * Signs, in strings of strings, too: the words of these commands next to each other, with comments between or not; what
+ * looks like the beginning of a comment may stand in a string.
+ */
+unsigned
+risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
+{
+	unsigned parts = risk_of_text(names, text, len, true);
+
+	if (memmem(text, len, "--", 2) != NULL || memmem(text, len, "/*", 2) != NULL)
+		parts |= risk_of_text(names, text, len, false);
 	return parts & (unsigned)(STATE_BACKEND | WASH_POINTS);
 }
 

@@ -66,8 +66,12 @@ take_out_names(struct exchange *x, const struct request *m)
 			statements_clear_names(x->statements);
 		return "DEALLOCATE ALL";
 	case KNOWN_UNLISTEN:
-	case KNOWN_UNLISTEN_ALL:
+		if ((sql_name_find(k.name, strlen(k.name)) & (SQL_RESERVED | SQL_TYPE_FUNC)) != 0 ||
+		    strlen(k.name) >= 63)
+			return NULL; /* PostgreSQL refuses it, or says that it is too long */
 		return x->srv->tx == 'T' ? "UNLISTEN" : NULL; /* alone it may as well run there */
+	case KNOWN_UNLISTEN_ALL:
+		return x->srv->tx == 'T' ? "UNLISTEN" : NULL;
 	default:
 		return NULL;
 	}

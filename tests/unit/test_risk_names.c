@@ -241,6 +241,9 @@ Test(risk_names, of_text_that_may_be_run)
 		"LOAD 'x'",
 		"$$LOAD $x$x$x$$$",
 		"load/**/'x'",
+		"/* create extension x */", /* may stand in a string */
+		"-- x\rcreate extension x",
+		"dcreate extension x", /* the length of a value is 100 */
 	};
 	static const char *const make_none[] = {
 		"",
@@ -251,7 +254,6 @@ Test(risk_names, of_text_that_may_be_run)
 		"load = 'x'",
 		"language cpp",
 		"create",
-		"/* create extension",
 		"\\",
 	};
 

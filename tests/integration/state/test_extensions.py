@@ -153,6 +153,38 @@ def test_what_has_such_words_costs_no_connection(weir, postgres, own):
     assert other.query(PID) != pid
 
 
+LIBRARY = "SELECT name FROM pg_settings WHERE name LIKE 'pg_trgm.%'"
+ONE = "CREATE EXTENSION pg_trgm"
+IN_DO = "DO $d$ BEGIN {}; PERFORM show_limit(); RAISE EXCEPTION 'undone'; END $d$"
+TEXTS = {                           # how A has what makes an extension in text that is run
+    **{f"a value of {n} bytes": lambda a, n=n: a.ask(one_statement("SELECT runs($1)", [ONE + " " * (n - len(ONE))]) + sync())
+       for n in (24, 57, 100, 200, 20000)},   # 57: its length ends in a digit, as words may
+    "a literal of a Parse": lambda a: a.ask(one_statement(f"SELECT runs('{ONE}')") + sync()),
+    "behind a string with --": lambda a: runs(a, IN_DO.format(f"PERFORM '--'; {ONE}")),
+    "behind a string with /*": lambda a: runs(a, IN_DO.format(f"PERFORM '/*'; {ONE}")),
+    "behind a comment that a CR ends": lambda a: runs(a, IN_DO.format(f"-- x\r{ONE}")),
+    "a trigger of what is named": lambda a: runs(a, "SELECT runs('INSERT INTO d VALUES (1)')"),
+    "a name with a letter beyond ASCII": lambda a: runs(a, "SELECT runs('SELECT mäkes()')"),
+}
+
+
+@pytest.mark.parametrize("how", TEXTS)
+def test_text_that_is_run_is_read_however_it_comes(weir, postgres, own, how):
+    body = MADE.format(f"{ONE}; PERFORM show_limit(); {UNDO}")
+    postgres.query(RUNS + ";" + body + body.replace("makes", "mäkes") + CODE["trigger"][0], dbname=own)
+    other, client = begin(weir, own, user="postgres")
+    TEXTS[how](client)
+    assert other.query(LIBRARY) == []
+
+
+def test_text_of_the_next_message_is_not_this_ones(weir, postgres, own):
+    postgres.query(RUNS, dbname=own)
+    other, client = begin(weir, own, user="postgres")
+    pid = client.query(PID)
+    client.ask(query("SELECT runs('SELECT 1')") + query("SELECT 'create extension x'"))
+    assert other.query(PID) == pid
+
+
 # --- C that says that it changes nothing ------------------------------------------------------------------------
 
 WEAK = "".join(f"CREATE FUNCTION {name} RETURNS bool {declared} LANGUAGE c AS '$libdir/isn', '{symbol}'; "
@@ -202,6 +234,17 @@ def test_types_and_operators_of_unknown_c_cost_no_connection(weir, postgres, own
             assert wire.query(PID) == pid, sql
     client.query("SELECT hll_cardinality(v) FROM t")
     assert other.query(PID) != pid
+
+
+@pytest.mark.before(18, "whether isn takes weak input is a setting")
+@pytest.mark.parametrize("made", ["CREATE INDEX ON t (quiet(v))", "CREATE INDEX ON t (n) WHERE quiet(v)", "ALTER TABLE t ADD CHECK (quiet(v))",
+                                  "CREATE STATISTICS s ON (quiet(v)), n FROM t"])
+def test_a_table_with_unknown_c_in_an_index_or_a_check_costs_no_connection(weir, postgres, own, made):
+    postgres.query(f"{WEAK} CREATE TABLE t (v bool, n int); INSERT INTO t VALUES (true, 1); {made}", dbname=own)
+    other, client = begin(weir, own, user="postgres")
+    pid = client.query(PID)
+    client.query("SELECT n FROM t")
+    assert other.query(PID) == pid
 
 
 # --- a seed that C keeps ----------------------------------------------------------------------------------------
