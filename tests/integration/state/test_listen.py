@@ -517,6 +517,12 @@ def test_unlisten_one_and_all(pool):
     assert notify_all("6") == []
 
 
+@pytest.mark.parametrize("name", ["select", "left", '"select"', "x" * 62, "x" * 63, "x" * 70, '""', "a.b"])
+def test_a_name_that_postgresql_refuses_is_refused_in_an_unlisten(weir, name):
+    weir.start(pool_size=1, max_overflow=0)
+    assert_same(weir, [query("BEGIN"), query("SELECT 1"), query(f"UNLISTEN {name}"), query("ROLLBACK")])
+
+
 @pytest.mark.parametrize("sql", ["UNLISTEN *", "UNLISTEN other"])
 def test_a_transaction_with_an_unlisten_of_nothing_can_be_prepared(weir, sql):
     """The one server has listened for another client. PostgreSQL refuses it to whoever has, and to whoever does so within it."""
