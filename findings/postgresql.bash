@@ -31,10 +31,18 @@ start_postgresql()
 	socket=$place/run/.s.PGSQL.5432
 }
 
-# compare RELEASE SEEN EXPECTED: prints what was seen, and remembers in changed if it is something else.
-changed=0
-compare()
+# Runs $folder/ask.js before each release that the array expected has, and compares what it prints with what stands there. Ends the
+# script: with 1 if anything has changed.
+ask_each()
 {
-	echo "$1: $2"
-	[ "$2" = "$3" ] || { echo "expected: $3"; changed=1; }
+	local release seen changed=0
+
+	for release in "${!expected[@]}"; do
+		start_postgresql "$release"
+		seen=$(node "$folder/ask.js" "$socket")
+		echo "$release: $seen"
+		[ "$seen" = "${expected[$release]}" ] || { echo "expected: ${expected[$release]}"; changed=1; }
+	done
+	[ $changed -eq 1 ] || echo "as expected"
+	exit $changed
 }

@@ -55,9 +55,4 @@ const ask = (name, value) => new Promise(resolve => {
 })();
 JS
 
-for release in "${!expected[@]}"; do
-	start_postgresql "$release"
-	compare "$release" "$(node "$folder/ask.js" "$socket")" "${expected[$release]}"
-done
-[ $changed -eq 0 ] && echo "as expected"
-exit $changed
+ask_each

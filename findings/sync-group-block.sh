@@ -59,9 +59,4 @@ socket.on("data", data => {
 });
 JS
 
-for release in "${!expected[@]}"; do
-	start_postgresql "$release"
-	compare "$release" "$(node "$folder/ask.js" "$socket")" "${expected[$release]}"
-done
-[ $changed -eq 0 ] && echo "as expected"
-exit $changed
+ask_each
