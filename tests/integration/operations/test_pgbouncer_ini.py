@@ -257,7 +257,7 @@ def test_it_serves_on_the_addresses_that_it_can_have(bouncer, addresses, refused
     """PgBouncer warns of the others, too. A container without IPv6 has no ::1 for localhost."""
     bouncer.start(settings=f"listen_addr = {addresses}")
     for address in refused:
-        assert f"could not listen on {address} port {bouncer.weir.port}" in bouncer.log()
+        wait_until(lambda: f"could not listen on {address} port {bouncer.weir.port}" in bouncer.log())  # pylint: disable=cell-var-from-loop
     bouncer.reload(settings=f"listen_addr = {addresses}\ndefault_pool_size = 3")
     assert bouncer.settings()["default_pool_size"] == "3" and bouncer.value("SELECT 1") == 1
 

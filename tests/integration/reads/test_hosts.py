@@ -31,7 +31,12 @@ def shown(weir, host):
 
 def wait_state(weir, host, *states, timeout=30.0):
     """Returns its row."""
-    return wait_until(lambda: (row := shown(weir, host))["state"] in states and row, timeout, f"{host.name} to be {states}")
+    def reached():
+        row = shown(weir, host)
+        assert row["state"] in states, str(weir.console("SHOW HOSTS"))
+        return row
+
+    return wait_until(reached, timeout, f"{host.name} to be {states}")
 
 
 def wait_used(weir, *hosts):

@@ -23,6 +23,7 @@ import rawwire
 import unseen
 from compare import converse, normalized
 from leftovers import direct
+from postgres import major_version
 from randomtalk import RandomTalk, create_copy_table
 from rawwire import (BEGIN_NOW, Wire, WireError, bind, close, copy_data, copy_done, copy_fail, describe, errors, execute, flush,
                      one_statement, parse, query, send_cancel, sync, terminate, texts)
@@ -173,8 +174,10 @@ class OneClient:
 
     def pipeline(self):
         marks = [self.new() for _ in range(self.chance.randrange(1, 30))]
+        # From PostgreSQL 18 on, a Query behind an Execute without a Sync breaks the transaction state.
+        before_query = sync() if major_version() >= 18 else b""
         self.wire.send(b"".join(one_statement("SELECT $1::text", [mark]) +
-                                (sync() if self.chance.random() < 0.3 else b"") for mark in marks) + query(
+                                (sync() if self.chance.random() < 0.3 else b"") for mark in marks) + before_query + query(
                                     f"SELECT '{self.token}last'"))
         replies = self.wire.read_until("Z")
         while not any(f"{self.token}last" in (row[0] or "") for row in texts(replies[-4:])):
