@@ -302,7 +302,7 @@ ask_due(struct watch_host *h)
 		ask(h, WATCH_NUDGE);
 	else if (is_trial_due(h))
 		ask(h, WATCH_TRY);
-	else if (has_trial(h) && position != 0 && h->last.position >= position)
+	else if (has_trial(h) && position != 0 && h->last.number != 0 && h->last.position >= position)
 		ask(h, WATCH_CHECK);
 	else if (now_of(h->of) < (due_us = reading_due(h)))
 		return due_us;
@@ -461,6 +461,8 @@ take_try(struct watch_host *h)
 
 	if (h->answer.tried < TRIAL_COUNT || h->answer.trial.position == 0)
 		return false;
+	if (h->conn.asked_us != t->begun_us) /* another primary tries by now */
+		return true;
 	memcpy(t->xids, h->answer.trial.xids, sizeof(t->xids));
 	t->position = h->answer.trial.position;
 	for (uint32_t i = 0; i < h->of->count; i++)
@@ -468,13 +470,13 @@ take_try(struct watch_host *h)
 	return true;
 }
 
-/* The trial may be another one by now. */
+/* The trial may be another one by now, even one that was begun at the moment of this question. */
 static bool
 take_check(struct watch_host *h)
 {
 	if (h->answer.told != TOLD_BITS)
 		return false;
-	if (!has_trial(h) || h->conn.asked_us < h->of->trial.begun_us)
+	if (!has_trial(h) || h->conn.asked_us <= h->of->trial.begun_us)
 		return true;
 	if (h->answer.bits != h->of->trial.bits) {
 		set_use(h, WATCH_FORK, "what it replays is not the primary's log");

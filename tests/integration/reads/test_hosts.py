@@ -3,8 +3,10 @@
 They lag, pause, freeze, crash, are promoted, and replay another log than the primary's.
 """
 
+import random
 import re
 import time
+from signal import SIGCONT
 
 import pytest
 
@@ -182,6 +184,25 @@ def test_a_primary_that_goes_and_comes(weir, trio):
     wait_used(weir, *trio.standbys)
     # A restart that takes long may be noticed by their lag first.
     wait_until(lambda: re.search("is not used: (the primary is a new one, or was restarted|it is (further behind|ahead of))", weir.log()))
+
+
+def test_lives_that_begin_at_about_the_same_time_are_proved(weir, trio):
+    """What one standby is asked about is never compared with what another one's life has begun since, and a life that has
+    told no position yet is not taken to be where the one before it was."""
+    first, second = trio.standbys
+    start(weir, trio, hosts=[first, trio.primary, second])
+    chance = random.Random(1)
+    for _ in range(40):
+        wait_used(weir, *trio.standbys)
+        for standby in trio.standbys:
+            standby.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'web'", dbname="postgres")
+            time.sleep(chance.random() * 0.02)
+        for _ in range(4):              # answers of several hosts come at once
+            weir.stand_still()
+            time.sleep(chance.random() * 0.01)
+            weir.signal(SIGCONT)
+            time.sleep(chance.random() * 0.005)
+    assert "what it replays is not the primary's log" not in weir.log()
 
 
 def test_a_promotion(weir, trio):
