@@ -66,6 +66,7 @@ take_texts(struct pool_target *t, const char *user, const char *database, const 
 	t->server.user = t->user;
 	t->server.database = t->database;
 	t->server.password_command = t->command;
+	t->server.warned_us = &t->warned_us;
 	return 0;
 }
 

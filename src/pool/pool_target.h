@@ -33,6 +33,7 @@ struct pool_target {
 	char *user, *database;
 	char *command; /* password_command, or NULL */
 	char *learnt; /* a secret that is not in users, or NULL; wiped */
+	_Atomic uint64_t warned_us; /* of server */
 	atomic_uint refs;
 };
 

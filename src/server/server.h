@@ -187,6 +187,7 @@ struct server_target {
 	enum { SERVER_TLS_OPTIONAL, SERVER_TLS_REQUIRED, SERVER_TLS_DIRECT /* without an SSLRequest */ } tls_use;
 	enum channel_binding channel_binding;
 	const struct gucs *settings; /* sent in the startup packet, over the upstream's; may be NULL */
+	_Atomic uint64_t *warned_us; /* when a WARNING at a login was logged last; NULL: none is */
 };
 
 /* Whether it may be lent again, or is closed instead of returned: server_condemn() is the only writer. */

@@ -17,6 +17,7 @@
 #include <inttypes.h>
 
 #define PROTOCOL_3 0x30000u
+#define WARNED_AGAIN_US (86400 * US_PER_S)
 #define KEY_MIN 4 /* bytes: of all keys; in protocol 3.0 they have no more */
 
 enum login_phase {
@@ -492,6 +493,28 @@ refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failur
 		*is_fatal = true;
 }
 
+/*
+ * No client sees a WARNING of the login: that the password expires soon, or is stored as MD5 (PostgreSQL 19), or that
+ * of a login trigger. It is logged once a day for each pool, with what else is said in that turn of the loop.
+ */
+static void
+warned(struct server *srv, const uint8_t *body, size_t len)
+{
+	struct log_about about = server_about(srv, "login_warning", NULL);
+	uint64_t now_us = *srv->env->now_us, before_us;
+	struct error_fields e;
+
+	fields_error(body, len, &e);
+	if (srv->target->warned_us == NULL || e.severity == NULL || strcmp(e.severity, "WARNING") != 0)
+		return;
+	before_us = *srv->target->warned_us;
+	if (before_us != 0 && before_us != now_us && now_us - before_us < WARNED_AGAIN_US)
+		return;
+	*srv->target->warned_us = now_us;
+	log_event(srv->env->log, LOG_LEVEL_WARNING, &about, "PostgreSQL at %s warns user \"%s\" at login: %s",
+		  srv->address, srv->target->user, e.message != NULL ? e.message : "(no message)");
+}
+
 /* Returns 1 if it runs now, 0 if there is none or it has run, or -1 with *why set. */
 static int
 begin_connect_query(struct server *srv, struct fail *why)
@@ -535,6 +558,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 		r = negotiated(srv, body, len, why);
 		break;
 	case 'N':
+		warned(srv, body, len);
 		break;
 	case 'E':
 		refused(srv, body, len, kind, is_fatal, why);

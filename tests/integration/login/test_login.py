@@ -11,7 +11,7 @@ import pytest
 
 import rawwire
 import transport
-from fakeserver import FakeServer, auth
+from fakeserver import FakeServer, auth, notice
 from rawwire import (BEGIN_NOW, Scram, Wire, md5_secret, message, query, refused_exchange, scram_verifier, shape,
                      startup)
 from waiting import SLOWNESS
@@ -539,3 +539,23 @@ def test_cancel_keys_differ_and_pids_are_positive(weir):
     keys = {weir.raw().key for _ in range(20)}
     assert len(keys) == 20
     assert all(struct.unpack("!i", key[:4])[0] > 0 for key in keys)
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("severity", ["WARNING", "NOTICE"])
+def test_what_postgresql_warns_of_at_login_is_in_the_log_once_a_day(weir, severity):
+    """From PostgreSQL 19 on: an old password, an MD5 secret. A NOTICE, which a login trigger may write, is in no log."""
+    def script(conn):
+        conn.read_startup()
+        conn.send(auth(0), notice("your role password will expire in 6 days", severity), conn.welcome())
+        conn.serve()
+
+    with FakeServer(script) as fake:
+        weir.start(upstream=fake.upstream, pool_size=3, max_overflow=0)
+        wires = [weir.raw() for _ in range(3)]
+        for wire in wires:
+            wire.query("BEGIN", "SELECT 1")
+        assert len(fake.logins()) >= 3
+        if severity == "WARNING":
+            weir.wait_log('warns user "web" at login: your role password will expire in 6 days')
+        assert weir.log().count("your role password will expire") <= (severity == "WARNING")

@@ -196,12 +196,12 @@ def test_lives_that_begin_at_about_the_same_time_are_proved(weir, trio):
         wait_used(weir, *trio.standbys)
         for standby in trio.standbys:
             standby.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'web'", dbname="postgres")
-            time.sleep(chance.random() * 0.02)
+            standby.query(f"SELECT pg_sleep({chance.random() * 0.02})", dbname="postgres")
         for _ in range(4):              # answers of several hosts come at once
             weir.stand_still()
-            time.sleep(chance.random() * 0.01)
+            first.query(f"SELECT pg_sleep({chance.random() * 0.01})", dbname="postgres")
             weir.signal(SIGCONT)
-            time.sleep(chance.random() * 0.005)
+            first.query(f"SELECT pg_sleep({chance.random() * 0.005})", dbname="postgres")
     assert "what it replays is not the primary's log" not in weir.log()
 
 
