@@ -21,7 +21,8 @@ struct code_fill {
 static void
 add_name(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
 {
-	static const char *const kinds[RISK_KINDS] = { "function", "relation or type", "operator", "keyword" };
+	static const char *const kinds[RISK_KINDS] = { "function", "relation or type", "operator", "keyword",
+						       "declared" };
 	struct code_fill *fill = arg;
 	struct code_row row = fill->row;
 	char always[SEAL_STATE_TEXT_MAX], in_writes[SEAL_STATE_TEXT_MAX];

@@ -127,6 +127,16 @@ log_code(const struct pool *pool, unsigned before)
 			    pool->database->name);
 }
 
+static void
+log_missing(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
+{
+	const struct pool *pool = arg;
+
+	if (kind == RISK_DECLARED && strcmp(reason, "harmless_code") != 0)
+		log_warning(pool->set->log, "database %s: harmless_code has %s, which is not there",
+			    pool->database->name, name);
+}
+
 /* For these a server that was lent before they were known must not be lent again. */
 unsigned
 pool_code_heeded(const struct pool *pool)
@@ -154,6 +164,7 @@ pool_code_answered(struct server *srv, bool ok)
 	struct database_code *code = pool->code;
 	unsigned before = pool_code_heeded(pool) & ~code->unheeded;
 	struct pooled *p = pooled_of(srv->conn);
+	bool is_first = code->answer == NULL;
 
 	/* PostgreSQL may notice its statement_timeout behind the answer: the error would be the next borrower's. */
 	p->is_code_late = pool_set_now(pool->set) - p->code->asked_us >= CODE_ANSWER_US;
@@ -180,6 +191,8 @@ pool_code_answered(struct server *srv, bool ok)
 	}
 	pool->code->unheeded = 0;
 	log_code(pool, before);
+	if (is_first)
+		risk_names_each(code->answer->risks, log_missing, pool);
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next) {
 		if (e->code != code)
 			continue;

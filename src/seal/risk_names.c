@@ -292,7 +292,8 @@ risk_names_each(const struct risk_names *names,
 
 	HASH_ITER(hh, names->table, e, next) {
 		for (unsigned kind = 0; kind < RISK_KINDS; kind++)
-			if (((e->risks[kind].always | e->risks[kind].in_writes) & ~(unsigned)RISK_EFFECTS) != 0)
+			if (((e->risks[kind].always | e->risks[kind].in_writes) &
+			     ~(kind == RISK_DECLARED ? 0u : (unsigned)RISK_EFFECTS)) != 0)
 				row(e->name, (enum risk_kind)kind, e->risks[kind], e->reason, arg);
 	}
 }

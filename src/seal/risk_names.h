@@ -28,6 +28,7 @@ enum risk_kind {
 	RISK_RELATION, /* or a type: counts anywhere */
 	RISK_OPERATOR, /* counts in any run of operator characters that contains it */
 	RISK_KEYWORD, /* stands for a symbol, and counts anywhere */
+	RISK_DECLARED, /* no name of SQL's, and no risk: what harmless_code has, "function app.price" */
 	RISK_KINDS
 };
 
