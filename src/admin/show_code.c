@@ -60,6 +60,7 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		bool is_of_all = fill.sql == NULL;
 		char parts[SEAL_STATE_TEXT_MAX];
 		struct code_row row;
+		const char *why;
 
 		if (answer == NULL) {
 			rows_add(rows, &fill.row);
@@ -84,6 +85,11 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		row.state = seal_state_text(is_of_all ? risk_names_all(answer->risks)
 						      : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql)),
 					    parts);
+		why = strstr(row.state, "backend") == NULL
+			  ? NULL
+			  : risk_names_blame(answer->risks, fill.sql == NULL ? "" : fill.sql,
+					     fill.sql == NULL ? 0 : strlen(fill.sql));
+		row.because = why == NULL ? "" : why;
 		rows_add(fill.rows, &row);
 	}
 	free(sums);

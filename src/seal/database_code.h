@@ -66,6 +66,13 @@ enum code_question {
 	CODE_ALL
 };
 
+/* Code that may have left something, by which so many servers are closed. */
+#define CODE_BLAMED_MAX 8u
+struct code_blame {
+	uint32_t closes;
+	char why[160]; /* as risk_names_blame() has it, cut */
+};
+
 /* DATABASE_TEMPLATE: or it refuses new connections. */
 enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 
@@ -73,6 +80,9 @@ enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 struct database_code {
 	struct code_answer *answer; /* NULL: none yet */
 	struct code_answer *coming; /* an answer under way, or NULL */
+	struct code_blame blamed[CODE_BLAMED_MAX]; /* of so many closes; the last is all others */
+	uint32_t closes; /* of all of them; 0: what is there is of an earlier time, and was logged */
+	uint64_t told_us; /* when it was logged last; 0: never */
 	uint32_t number; /* of the answer: no other one of any database has it; 0: there is none */
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */

@@ -33,6 +33,7 @@
 --   (16384), but not by operators, types, casts and indexes, as else a type would cost each statement that has one; nor if
 --   PostgreSQL has functions of that name and this one is for another type (is_type_bound). support:
 --   no SQL can call it, nor is it a handler.
+-- - reached: what closes a connection first, then what is washed, then the rest: chain tells the worst.
 -- - reach: of what is declared, no sign counts of what the backend could keep (49408). The closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
 --   cause, the shortest way, as reach finds in that order.
 --
@@ -51,7 +52,7 @@ fun AS (
 		lanname IN ('sql', 'plpgsql') AS is_sql
 	FROM (
 		SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big,
-			pronamespace IN (SELECT oid FROM temporary) AS is_temporary, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc,
+			pronamespace IN (SELECT oid FROM temporary) AS is_temporary, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc, extname,
 			EXISTS (SELECT FROM pg_proc o WHERE o.oid < 16384 AND o.proname = p.proname)
 				AND EXISTS (SELECT FROM unnest(proargtypes) AS t WHERE t >= 16384) AS is_type_bound,
 			coalesce(m.is_known OR extname = 'orafce' AND lanname = 'sql', false)
@@ -176,7 +177,7 @@ base(class, oid, w, parts, reason) AS (
 	SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND prorettype <> 2279 THEN CASE WHEN
 		provolatile = 'v' AND oid NOT IN (SELECT oid FROM support) THEN 1280 WHEN is_type_bound THEN 1024 ELSE 17408 END WHEN NOT is_sql
 		AND (is_big OR src ~ $r$_shared|\m[gs]d\M|global$r$) THEN 1280 ELSE 1024 END,
-		CASE WHEN is_big THEN 'a long body' ELSE 'language ' || lanname END
+		CASE WHEN is_big THEN 'a long body' ELSE concat('extension ' || extname || ', ', 'language ', lanname) END
 	FROM fun, remote
 	WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT is_known
 	UNION ALL SELECT 1255, f.oid, false, parts, 'internal' FROM fun f JOIN own o USING (prosrc) WHERE lanname = 'internal' AND prolang = 12
@@ -337,13 +338,16 @@ reach(class, oid, w, parts) AS (
 ),
 reached AS (
 	SELECT class, oid, min(n) AS n
-	FROM (SELECT *, row_number() OVER () + CASE WHEN parts & 1023 = 0 THEN 1000000000 ELSE 0 END AS n FROM reach) AS r
+	FROM (
+		SELECT *, row_number() OVER () + CASE WHEN parts & 49408 <> 0 THEN 0 WHEN parts & 1023 <> 0 THEN 1000000000 ELSE 2000000000 END AS n
+		FROM reach
+	) AS r
 	GROUP BY class, oid
 ),
 cause AS (
 	SELECT DISTINCT ON (class, oid) class, oid, 0::oid AS ac, 0::oid AS ao, reason
 	FROM base JOIN reached USING (class, oid)
-	WHERE parts & 1023 <> 0 OR n > 1000000000
+	WHERE parts & CASE WHEN n < 1000000000 THEN 49408 WHEN n < 2000000000 THEN 1023 ELSE -1 END <> 0
 	ORDER BY class, oid, parts & 1023 DESC
 ),
 via AS MATERIALIZED (

@@ -3,6 +3,7 @@ is closed, with it none is, nor is anything washed. A is client, B is other, on 
 
 import contextlib
 
+import psycopg2.errors
 import pytest
 
 from leftovers import PID, settle
@@ -49,7 +50,10 @@ def make(postgres, own, code):
         if extension in code and not postgres.value("SELECT count(*) FROM pg_available_extensions WHERE name = %s", [extension]):
             pytest.skip(f"{extension} is not installed")
     with contextlib.closing(postgres.connect(own)) as db, db.cursor() as cursor:
-        cursor.execute(code)
+        try:
+            cursor.execute(code)
+        except (psycopg2.errors.UndefinedFile, psycopg2.errors.FeatureNotSupported) as error:
+            pytest.skip(f"a language is not installed: {error}")
         db.commit()
 
 
@@ -144,3 +148,61 @@ def test_a_reload_with_what_cannot_be_read_changes_nothing(weir, postgres, own, 
     weir.reload(sections(weir, own, declared), wait=False, pool_size=1, max_overflow=0)
     weir.wait_log(f"harmless_code = {declared}: {why}")
     assert backends(wires, "SELECT price(1)") == 1
+
+
+# --- what is not declared ---------------------------------------------------------------------------------------
+
+MIXED = PYTHON + RUNS + """CREATE FUNCTION dear() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN EXECUTE 'SELECT 1'; RETURN price(1); END $f$;
+    CREATE VIEW v AS SELECT price(1);"""
+PRICE = "function public.price(integer) <- language plpython3u"
+USES = {                            # how A uses it
+    "simple": lambda a: a.query("SELECT price(1)"),
+    "extended": lambda a: a.extended("SELECT price(1)"),
+    "a transaction": lambda a: a.query("BEGIN", "SELECT 1", "SELECT price(1)", "SELECT 2", "COMMIT"),
+    "a view": lambda a: a.query("SELECT * FROM v"),
+    "a function that runs text": lambda a: a.query("SELECT dear()"),
+    "text": lambda a: a.query("SELECT runs('SELECT price(1)')"),
+    "DO": lambda a: a.query("DO $d$ BEGIN PERFORM price(1); END $d$"),
+}
+
+
+@pytest.mark.parametrize("way", USES)
+def test_who_loses_connections_to_unknown_code_is_told(weir, postgres, own, way):
+    make(postgres, own, MIXED)
+    other, client = start(weir, own)
+    dirty = weir.metric_now("pgweir_pool_recycles_total", database=own, reason="dirty")     # when the first answer came
+    for _ in range(2):
+        USES[way](client)
+        other.query("SELECT 1")
+    assert weir.metric_now("pgweir_pool_recycles_total", database=own, reason="unknown_code") >= 2
+    assert weir.metric_now("pgweir_pool_recycles_total", database=own, reason="dirty") == dirty
+    log = weir.wait_log("as code may leave something there")
+    line = [line for line in log.splitlines() if "as code may leave" in line]
+    assert len(line) == 1 and PRICE in line[0] and "database own: 1 server connection" in line[0] and "harmless_code" in line[0]
+    said = str(weir.console(f"EXPLAIN POOL {own}"))
+    assert PRICE in said and "harmless_code" in said
+
+
+@pytest.mark.parametrize("sql, because", {
+    "SELECT price(1)": PRICE, "SELECT * FROM v": f"rule \"_RETURN\" on public.v <- {PRICE}", "SELECT dear()": f"function public.dear() <- {PRICE}",
+    "DO $d$ BEGIN EXECUTE ''x''; END $d$": "language ", "SELECT runs(''SELECT 1'')": "language ",
+}.items())
+def test_the_console_tells_why_a_statement_closes_its_connection(weir, postgres, own, sql, because):
+    """Not only why it is washed."""
+    make(postgres, own, MIXED)
+    start(weir, own)
+    rows = [row for row in weir.console(f"SHOW DATABASE_CODE FOR '{sql}'") if "backend" in row["state"]]
+    assert any(because in row["because"] for row in rows), rows
+    assert all(row["because"] and not row["because"].endswith("'SELECT 1'") for row in rows), rows
+
+
+def test_nothing_is_told_of_what_is_declared_or_of_other_closes(weir, postgres, own):
+    make(postgres, own, MIXED)
+    wires = start(weir, own, "extension plpython3u, language plpython3u")
+    for way in USES.values():
+        way(wires[1])
+    wires[1].query("BEGIN", "CREATE EXTENSION pg_trgm", "ROLLBACK")
+    wires[0].query("SELECT 1")
+    assert weir.metric_now("pgweir_pool_recycles_total", database=own, reason="unknown_code") == 0
+    assert weir.metric_now("pgweir_pool_recycles_total", database=own, reason="dirty") == 1
+    assert "as code may leave" not in weir.log() and "harmless_code" not in str(weir.console(f"EXPLAIN POOL {own}"))
