@@ -21,7 +21,8 @@ struct code_fill {
 static void
 add_name(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
 {
-	static const char *const kinds[RISK_KINDS] = { "function", "relation or type", "operator", "keyword" };
+	static const char *const kinds[RISK_KINDS] = { "function", "relation or type", "operator", "keyword",
+						       "declared" };
 	struct code_fill *fill = arg;
 	struct code_row row = fill->row;
 	char always[SEAL_STATE_TEXT_MAX], in_writes[SEAL_STATE_TEXT_MAX];
@@ -59,6 +60,7 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		bool is_of_all = fill.sql == NULL;
 		char parts[SEAL_STATE_TEXT_MAX];
 		struct code_row row;
+		const char *why;
 
 		if (answer == NULL) {
 			rows_add(rows, &fill.row);
@@ -83,6 +85,11 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		row.state = seal_state_text(is_of_all ? risk_names_all(answer->risks)
 						      : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql)),
 					    parts);
+		why = strstr(row.state, "backend") == NULL
+			  ? NULL
+			  : risk_names_blame(answer->risks, fill.sql == NULL ? "" : fill.sql,
+					     fill.sql == NULL ? 0 : strlen(fill.sql));
+		row.because = why == NULL ? "" : why;
 		rows_add(fill.rows, &row);
 	}
 	free(sums);

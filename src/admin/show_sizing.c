@@ -17,7 +17,7 @@
 
 /* Over both spans. */
 struct use {
-	uint64_t span_us, loans, waits, timeouts;
+	uint64_t span_us, loans, waits, timeouts, closes; /* closes: for unknown code, ever */
 	double in_use, by[SERVER_USES], hold_us; /* connections on average, all and by use; of a loan */
 	uint32_t peak, limit;
 };
@@ -39,6 +39,7 @@ use_of(const struct show_env *env, const struct pool *e)
 		u.peak += last->peak > first->peak ? last->peak : first->peak;
 		u.loans += pool_checkouts(shard) - first->checkouts;
 		u.waits += shard->counters.waits - first->waits;
+		u.closes += shard->counters.recycles[RR_UNKNOWN_CODE];
 		u.timeouts += shard->counters.pool_timeouts - first->timeouts;
 		for (int i = 0; i < SERVER_USES && looks > 0; i++)
 			u.by[i] += (double)(last->uses[i] + (first != last ? first->uses[i] : 0)) / (double)looks;
@@ -151,6 +152,14 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 	show_say(env, rows,
 		 "Waits for a connection, for one to be opened included: %" PRIu64 "; timed out: %" PRIu64 ".", u.waits,
 		 u.timeouts);
+	if (u.closes > 0)
+		show_say(env, rows,
+			 "Closed since the start, as code may leave something there: %" PRIu64
+			 ", of late mostly for %s; if it "
+			 "leaves nothing behind, declare it in harmless_code.",
+			 u.closes,
+			 pool_code_blamed(e->code)->closes > 0 ? pool_code_blamed(e->code)->why
+							       : "code of SHOW DATABASE_CODE");
 	/* As it is now, unless that is no reason against a larger pool: what EXPLAIN WAIT says. */
 	if (!(first != NULL ? show_say_in_line(env, first, list, rows)
 			    : show_say_jam(env, e, list, stuck_us, "Advice", rows)))

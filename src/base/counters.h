@@ -21,7 +21,7 @@
 #define RECYCLE_REASONS(X) \
 	X(RR_AGE, "age") X(RR_IDLE, "idle") X(RR_OVERFLOW, "overflow") X(RR_RELOAD, "reload") \
 	X(RR_FAILED_PING, "failed_ping") X(RR_DIRTY, "dirty") X(RR_ERROR, "error") X(RR_SHUTDOWN, "shutdown") \
-	X(RR_KILL, "kill") X(RR_EVICTED, "evicted")
+	X(RR_KILL, "kill") X(RR_EVICTED, "evicted") X(RR_UNKNOWN_CODE, "unknown_code")
 /* PIN_STATEMENT: made by SQL PREPARE; PIN_LONG_STATEMENT: of the protocol, not stored. */
 #define PIN_REASONS(X) \
 	X(PIN_SESSION_SET, "session_set") X(PIN_TEMP_TABLE, "temp_table") X(PIN_LISTEN, "listen") \

@@ -99,6 +99,7 @@ struct scope_settings {
 	char *password_command; /* prints the password for PostgreSQL; empty: none. Databases and users */
 	uint64_t password_lifetime_us;
 	enum delegation_mode delegation; /* auth/delegation.h */
+	char *harmless_code; /* value_code() */
 	char *auth_query, *auth_user, *auth_database; /* auth_query: "off", "builtin" or SQL with $1 */
 };
 

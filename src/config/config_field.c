@@ -160,6 +160,20 @@ store_names(char ***field, const char *text, struct fail *why)
 	return 0;
 }
 
+static int
+store_plain(const struct config_key *key, char **field, const char *text, struct fail *why)
+{
+	struct buf rows = { 0 };
+	int result = 0;
+
+	if (!value_is_plain(text))
+		result = fail_set(why, "F0000", "control characters are not allowed here");
+	else if (key->type == KEY_CODE && *text != '\0')
+		result = value_code(text, &rows, why);
+	buf_fini(&rows);
+	return result < 0 ? -1 : store_text(field, xstrdup(text));
+}
+
 int
 key_store(const struct config_key *key, void *base, const char *text, const char *folder, struct fail *why)
 {
@@ -186,10 +200,9 @@ key_store(const struct config_key *key, void *base, const char *text, const char
 	case KEY_WORD_TEXT:
 		return value_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, xstrdup(text));
 	case KEY_TEXT:
+	case KEY_CODE:
 	case KEY_SECRET:
-		if (!value_is_plain(text))
-			return fail_set(why, "F0000", "control characters are not allowed here");
-		return store_text(field, xstrdup(text));
+		return store_plain(key, field, text, why);
 	case KEY_PATH:
 		return store_path(key, field, text, folder, why);
 	case KEY_PATHS:
@@ -238,13 +251,6 @@ key_put(const struct config_key *key, const void *base, struct buf *to)
 	case KEY_WORDS:
 		value_put_chosen(to, key->words, *(const uint32_t *)field);
 		break;
-	case KEY_WORD_TEXT:
-	case KEY_TEXT:
-	case KEY_SECRET:
-	case KEY_PATH:
-	case KEY_PATHS:
-		buf_printf(to, "%s", *(char *const *)field);
-		break;
 	case KEY_NAMES:
 		value_put_names(to, *(char **const *)field);
 		break;
@@ -253,6 +259,8 @@ key_put(const struct config_key *key, const void *base, struct buf *to)
 	case KEY_HTTP_LISTEN:
 		buf_printf(to, "%s", config->http_enabled ? config->http_listen.text : "off");
 		break;
+	default: /* text */
+		buf_printf(to, "%s", *(char *const *)field);
 	}
 }
 
@@ -273,6 +281,7 @@ field_size(const struct config_key *key)
 		return sizeof(unsigned);
 	case KEY_WORD_TEXT:
 	case KEY_TEXT:
+	case KEY_CODE:
 	case KEY_SECRET:
 	case KEY_PATH:
 		return sizeof(char *); /* borrowed: see struct scope_settings */
@@ -296,6 +305,7 @@ key_free(const struct config_key *key, void *base)
 	switch (key->type) {
 	case KEY_WORD_TEXT:
 	case KEY_TEXT:
+	case KEY_CODE:
 	case KEY_SECRET:
 	case KEY_PATH:
 	case KEY_PATHS:

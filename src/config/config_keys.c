@@ -57,6 +57,8 @@ static const struct config_key keys[] = {
 	  "deferred: in transaction mode a plain BEGIN takes no server connection, and is sent with the transaction's first statement" },
 	{ "pgweir", "refuse", "refuse", KEY_WORDS, "", NO_BOUNDS, RELOADS, SHARED(forbidden), forbidden,
 	  "statements that are refused (42501) if their SQL shows them; empty: none" },
+	{ "pgweir", "harmless_code", "harmless_code", KEY_CODE, "", NO_BOUNDS, RELOADS, OF_DATABASE(harmless_code), NULL,
+	  "code that leaves nothing behind in a server connection: extension NAME, language NAME, function SCHEMA.NAME, schema NAME; several, separated by commas" },
 	{ "pgweir", "max_client_connections", NOT_THERE, KEY_COUNT, "1000", 1, 1000000, "connections", RELOADS,
 	  FIELD(max_client_connections), NULL, "clients at a time; further ones are refused with 53300" },
 	{ "pgweir", "max_server_connections", NOT_THERE, KEY_COUNT, "0", 0, 1000000, "connections", RELOADS,

@@ -21,7 +21,8 @@ enum key_type {
 	KEY_WORDS, /* uint32_t, a bit for each of words; any of them, separated by commas */
 	KEY_WORD_TEXT, /* char *, one of words */
 	KEY_TEXT, /* char *, anything */
-	KEY_SECRET, /* the same; may hold a password: shown as *** */
+	KEY_CODE, /* the same; empty, or as value_code() reads it */
+	KEY_SECRET, /* char *, anything; may hold a password: shown as *** */
 	/* char *, relative to the folder of the file; with words: one of them or an absolute path. Those that may be
 	 * "stderr" are logs: the user of run_as appends to them, and makes them. */
 	KEY_PATH,

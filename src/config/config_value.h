@@ -42,6 +42,12 @@ void value_put_names(struct buf *to, char *const *names);
 /* Returns the text put so far, with a terminator. It stays the buffer's. */
 const char *value_put_end(struct buf *to);
 
+/*
+ * Reads harmless_code (config_harmless.c), which is not empty. Appends a row of SQL for each: "('function', '617070',
+ * '6632')", with the names that it has in hexadecimal, which mean the same in any encoding and under any setting.
+ */
+int value_code(const char *text, struct buf *rows, struct fail *why);
+
 /* --- config_listen.c --- */
 /* An address to listen on: 127.0.0.1:6432, [::1]:6432, *:6432, localhost:6432 or unix:/path. */
 int value_listen(const char *text, struct config_listen *out, struct fail *why);

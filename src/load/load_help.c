@@ -11,9 +11,11 @@ put_kind(struct buf *to, const struct config_key *key)
 {
 	/* For types whose values have no bounds and are no words. */
 	static const char *const texts[] = {
-		[KEY_FRACTION] = "0 to 1", [KEY_SWITCH] = "on or off", [KEY_TEXT] = "text",
-		[KEY_SECRET] = "text",	   [KEY_PATH] = "path",	       [KEY_PATHS] = "paths",
-		[KEY_NAMES] = "names",	   [KEY_LISTENS] = "address",  [KEY_HTTP_LISTEN] = "address, or off",
+		[KEY_FRACTION] = "0 to 1", [KEY_SWITCH] = "on or off",
+		[KEY_TEXT] = "text",	   [KEY_CODE] = "code",
+		[KEY_SECRET] = "text",	   [KEY_PATH] = "path",
+		[KEY_PATHS] = "paths",	   [KEY_NAMES] = "names",
+		[KEY_LISTENS] = "address", [KEY_HTTP_LISTEN] = "address, or off",
 	};
 
 	switch (key->type) {

@@ -2,6 +2,7 @@
  * the secrets that its clients have proved. */
 #include "pool/pool_set_state.h"
 #include "auth/delegation.h"
+#include "config/config_value.h"
 #include "pool/cluster.h"
 
 #include <assert.h>
@@ -265,6 +266,24 @@ get_limits(struct pool *pool, struct policy_budget *out[POLICY_CAPS])
 			 &out[CAP_DATABASE]);
 }
 
+/* harmless: the setting harmless_code, which was read without a mistake. Returns NULL without memory. */
+static struct database_code *
+get_code(struct pool_set *set, const char *home, const char *harmless, const char *database)
+{
+	struct database_code *code = NULL;
+	struct buf key = { 0 };
+	struct fail why;
+
+	buf_put_str(&key, home);
+	if (*harmless != '\0')
+		(void)value_code(harmless, &key, &why);
+	buf_put_u8(&key, '\0');
+	if (buf_ok(&key))
+		code = code_store_get(&set->codes, key.bytes, key.len, database);
+	buf_fini(&key);
+	return code;
+}
+
 /* The home of its statements, its database's code, its upstream's circuit and its budget: all pools of these hosts
  * share them. A standby pool has the first two of its pool: what is prepared there must mean the same here. */
 static int
@@ -275,7 +294,7 @@ get_shared(struct pool *pool, bool has_budget, struct parts *out)
 	char *hosts = pool_target_hosts(out->target);
 
 	out->home = home == NULL ? NULL : statement_home_get(set->s.statements, home);
-	out->code = home == NULL ? NULL : code_store_get(&set->codes, home, out->target->database);
+	out->code = home == NULL ? NULL : get_code(set, home, pool->settings.harmless_code, out->target->database);
 	out->circuit = hosts == NULL ? NULL : policy_circuit_get(set->s.worker->commons, hosts);
 	if (has_budget && hosts != NULL)
 		out->limits[CAP_HOST] = policy_budget_get(set->s.worker->commons, 'h', hosts, strlen(hosts));
@@ -362,7 +381,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	char user[CONFIG_DATABASE_MAX + 1];
 	struct parts parts = { 0 };
 	struct policy_settings ps;
-	bool is_moved, was_unsealed = pool->policy != NULL && !pool->is_sealed;
+	bool is_moved, is_read_anew, was_unsealed = pool->policy != NULL && !pool->is_sealed;
 
 	/* When tenants are switched on or off, a name with a slash means another database. */
 	if (db == NULL || db->upstream->is_of_tenant != pool->database->is_of_tenant) {
@@ -381,10 +400,12 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	    pool->target != NULL && (!pool_target_is_same(pool->target, parts.target) || pool->home != parts.home);
 	if (is_moved)
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
+	is_read_anew = pool->code != NULL && pool->code != parts.code; /* its servers are asked about the old code */
 	code_store_forget(pool->code, pool);
 	parts = swap_parts(pool, &parts);
 	fill_policy(pool, &ps);
-	if (is_moved || (was_unsealed && pool->is_sealed)) /* nobody has washed off what is left there */
+	/* Nobody has washed off what is left there, or was to. */
+	if (is_moved || is_read_anew || (was_unsealed && pool->is_sealed))
 		policy_close_all(pool->policy, RR_RELOAD, now_us); /* it opens others for those who wait */
 	if (is_moved)
 		set->s.companions->renew(pool);

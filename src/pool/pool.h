@@ -207,6 +207,10 @@ void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t n
 bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* A server of this pool has run DDL, or has committed it. */
 void pool_code_changed(struct pool *pool, bool is_made); /* is_made: functions */
+/* Call it if the server will be closed for what SQL up to the end of this request may have left: finds out which code
+ * that was, and logs it once an hour. */
+void pool_code_blame(struct server *srv, struct database_code *code);
+const struct code_blame *pool_code_blamed(const struct database_code *code); /* returns the code that costs most */
 void pool_set_databases_changed(struct pool_set *set); /* a name may mean another database now */
 
 /*

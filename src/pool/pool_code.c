@@ -1,7 +1,10 @@
 /* src/pool/pool_code.c - asks servers what their database's code could touch (database_code.h), and acts on that. */
 #include "pool/pool_set_state.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+#define BLAMED_EVERY_US (3600 * US_PER_S)
 
 const char *
 pool_code_ask(struct server *srv)
@@ -127,6 +130,60 @@ log_code(const struct pool *pool, unsigned before)
 			    pool->database->name);
 }
 
+static void
+log_missing(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
+{
+	const struct pool *pool = arg;
+
+	if (kind == RISK_DECLARED && strcmp(reason, "harmless_code") != 0)
+		log_warning(pool->set->log, "database %s: harmless_code has %s, which is not there",
+			    pool->database->name, name);
+}
+
+const struct code_blame *
+pool_code_blamed(const struct database_code *code)
+{
+	const struct code_blame *most = &code->blamed[0];
+
+	for (unsigned i = 1; i < CODE_BLAMED_MAX; i++)
+		if (code->blamed[i].closes > most->closes)
+			most = &code->blamed[i];
+	return most;
+}
+
+void
+pool_code_blame(struct server *srv, struct database_code *code)
+{
+	const struct pool *pool = srv->owner;
+	uint64_t now_us = *srv->env->now_us;
+	const char *why = code->answer == NULL
+			      ? NULL
+			      : risk_names_blame(code->answer->risks, (const char *)srv->loan.text, srv->loan.text_len);
+	struct code_blame *b = code->blamed;
+	const struct code_blame *most;
+
+	srv->loan.blame = why == NULL ? BLAME_OTHERS : BLAME_CODE;
+	if (why == NULL)
+		return;
+	if (code->closes++ == 0)
+		memset(code->blamed, 0, sizeof(code->blamed));
+	while (b < &code->blamed[CODE_BLAMED_MAX - 1] && b->closes > 0 && strncmp(b->why, why, sizeof(b->why) - 1) != 0)
+		b++;
+	snprintf(b->why, sizeof(b->why), "%s", b == &code->blamed[CODE_BLAMED_MAX - 1] ? "other code" : why);
+	b->closes++;
+	if (code->told_us != 0 && now_us - code->told_us < BLAMED_EVERY_US)
+		return;
+	most = pool_code_blamed(code);
+	log_warning(pool->set->log,
+		    "database %s: %s since this was last told, as code may leave something there, %" PRIu32
+		    " for %s; if it leaves nothing behind, declare it in harmless_code",
+		    pool->database->name,
+		    counted(code->closes, "server connection is closed", "server connections were closed").text,
+		    most->closes, most->why);
+	code->told_us = now_us;
+	code->closes = 0;
+}
+
 /* For these a server that was lent before they were known must not be lent again. */
 unsigned
 pool_code_heeded(const struct pool *pool)
@@ -154,6 +211,7 @@ pool_code_answered(struct server *srv, bool ok)
 	struct database_code *code = pool->code;
 	unsigned before = pool_code_heeded(pool) & ~code->unheeded;
 	struct pooled *p = pooled_of(srv->conn);
+	bool is_first = code->answer == NULL;
 
 	/* PostgreSQL may notice its statement_timeout behind the answer: the error would be the next borrower's. */
 	p->is_code_late = pool_set_now(pool->set) - p->code->asked_us >= CODE_ANSWER_US;
@@ -180,6 +238,8 @@ pool_code_answered(struct server *srv, bool ok)
 	}
 	pool->code->unheeded = 0;
 	log_code(pool, before);
+	if (is_first)
+		risk_names_each(code->answer->risks, log_missing, pool);
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next) {
 		if (e->code != code)
 			continue;

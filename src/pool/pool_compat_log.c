@@ -72,11 +72,17 @@ const char *
 compat_recycle_word(enum recycle_reason reason)
 {
 	static const char *const words[RR_COUNT] = {
-		[RR_AGE] = "server lifetime over",	[RR_IDLE] = "server idle timeout",
-		[RR_OVERFLOW] = "server idle timeout",	[RR_RELOAD] = "database configuration changed",
-		[RR_FAILED_PING] = "test query failed", [RR_DIRTY] = "client disconnect while server was not ready",
-		[RR_ERROR] = "server conn crashed?",	[RR_SHUTDOWN] = "server shutting down",
-		[RR_KILL] = "admin forced disconnect",	[RR_EVICTED] = "evicted",
+		[RR_AGE] = "server lifetime over",
+		[RR_IDLE] = "server idle timeout",
+		[RR_OVERFLOW] = "server idle timeout",
+		[RR_RELOAD] = "database configuration changed",
+		[RR_FAILED_PING] = "test query failed",
+		[RR_DIRTY] = "client disconnect while server was not ready",
+		[RR_ERROR] = "server conn crashed?",
+		[RR_SHUTDOWN] = "server shutting down",
+		[RR_KILL] = "admin forced disconnect",
+		[RR_EVICTED] = "evicted",
+		[RR_UNKNOWN_CODE] = "client disconnect while server was not ready",
 	};
 
 	return words[reason];

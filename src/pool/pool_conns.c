@@ -236,7 +236,7 @@ close_dirty(struct server *srv)
 {
 	struct pool *pool = srv->owner;
 
-	pool_main(pool)->counters.recycles[RR_DIRTY]++;
+	pool_main(pool)->counters.recycles[srv->loan.blame == BLAME_CODE ? RR_UNKNOWN_CODE : RR_DIRTY]++;
 	srv->borrower = NULL;
 	server_close(srv);
 }

@@ -33,6 +33,7 @@ database_code_fini(struct database_code *code)
 	answer_free(code->answer);
 	answer_free(code->coming);
 	free(code->hosts);
+	buf_fini(&code->question);
 	memset(code, 0, sizeof(*code));
 }
 
@@ -142,6 +143,22 @@ database_code_is_repeatable(const struct database_code *code, uint64_t now_us, s
 	return kept->number == code->number && kept->effects == 0;
 }
 
+/* Returns the question with what is declared in it. Without memory nothing is. */
+static const char *
+declare(struct database_code *code, const char *question)
+{
+	static const char row[] = "('', '', '')"; /* of harmless (database_code_signs.sql) */
+	const char *at = strstr(question, row);
+
+	if (code->harmless == NULL || *code->harmless == '\0' || at == NULL)
+		return question;
+	buf_fini(&code->question);
+	buf_put(&code->question, question, (size_t)(at - question));
+	buf_put(&code->question, code->harmless, strlen(code->harmless));
+	buf_put_str(&code->question, at + strlen(row));
+	return buf_ok(&code->question) ? (const char *)code->question.bytes : question;
+}
+
 const char *
 database_code_ask(struct database_code *code, uint64_t now_us)
 {
@@ -168,7 +185,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	database_code_let_go(code);
 	code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
 	code->round++;
-	return questions[code->asked];
+	return declare(code, questions[code->asked]);
 }
 
 void
@@ -191,7 +208,7 @@ read_risk(const char *value, char **end)
 static int
 add_name(struct code_answer *a, const char *name, const char *value)
 {
-	static const char kinds[RISK_KINDS + 1] = "fron";
+	static const char kinds[RISK_KINDS + 1] = "frond";
 	const char *kind = value[0] == '\0' ? NULL : strchr(kinds, value[0]);
 	struct risk risk;
 	char *end;

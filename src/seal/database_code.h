@@ -66,6 +66,13 @@ enum code_question {
 	CODE_ALL
 };
 
+/* Code that may have left something, by which so many servers are closed. */
+#define CODE_BLAMED_MAX 8u
+struct code_blame {
+	uint32_t closes;
+	char why[160]; /* as risk_names_blame() has it, cut */
+};
+
 /* DATABASE_TEMPLATE: or it refuses new connections. */
 enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 
@@ -73,6 +80,9 @@ enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 struct database_code {
 	struct code_answer *answer; /* NULL: none yet */
 	struct code_answer *coming; /* an answer under way, or NULL */
+	struct code_blame blamed[CODE_BLAMED_MAX]; /* of so many closes; the last is all others */
+	uint32_t closes; /* of all of them; 0: what is there is of an earlier time, and was logged */
+	uint64_t told_us; /* when it was logged last; 0: never */
 	uint32_t number; /* of the answer: no other one of any database has it; 0: there is none */
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */
@@ -91,6 +101,8 @@ struct database_code {
 	struct code_host *hosts; /* owned: pool_defaults.c */
 	unsigned host_count;
 	uint64_t answered_by; /* code_host.host of the last answer; 0: there is none */
+	const char *harmless; /* declared, as value_code() writes it; NULL, "": nothing is */
+	struct buf question; /* the last one, if something is */
 	struct code_news *news; /* NULL: it is of no other loop's concern */
 	LIST_ENTRY(database_code) in_news; /* guarded */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; what is longer than any name can be is cut */
@@ -186,7 +198,7 @@ enum code_turn database_code_turn(const struct database_code *code, uint64_t mad
 void database_code_altered(struct database_code *code, uint64_t now_us);
 /* Call it when DDL was seen; is_made: it made functions. */
 void database_code_changed(struct database_code *code, bool is_made);
-/* Begins code->round and returns the query to send, which is a literal. There must be no other one under way. */
+/* Begins code->round and returns the query to send, valid until the next. There must be no other one under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
 void database_code_lost(struct database_code *code); /* whoever was asked has gone without an answer */
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
@@ -227,9 +239,10 @@ struct code_store {
 
 void code_store_init(struct code_store *all, uint64_t seed, struct code_news *news);
 /*
- * key: equal for the same database on the same hosts (pool_target_home). Returns a reference; NULL without memory.
+ * key: two strings: one equal for the same database on the same hosts (pool_target_home), and database_code.harmless.
+ * Returns a reference; NULL without memory.
  */
-struct database_code *code_store_get(struct code_store *all, const char *key, const char *database);
+struct database_code *code_store_get(struct code_store *all, const void *key, size_t len, const char *database);
 struct database_code *code_store_ref(struct database_code *code);
 void code_store_put(struct code_store *all, struct database_code *code); /* NULL is fine */
 /* The pool uses code, and has a server that may be asked about it. */

@@ -33,7 +33,8 @@
 --   (16384), but not by operators, types, casts and indexes, as else a type would cost each statement that has one; nor if
 --   PostgreSQL has functions of that name and this one is for another type (is_type_bound). support:
 --   no SQL can call it, nor is it a handler.
--- - reach: the closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
+-- - reached: what closes a connection first, then what is washed, then the rest: chain tells the worst.
+-- - reach: of what is declared, no sign counts of what the backend could keep (49408). The closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
 --   cause, the shortest way, as reach finds in that order.
 --
 -- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
@@ -51,10 +52,11 @@ fun AS (
 		lanname IN ('sql', 'plpgsql') AS is_sql
 	FROM (
 		SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big,
-			pronamespace IN (SELECT oid FROM temporary) AS is_temporary, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc,
+			pronamespace IN (SELECT oid FROM temporary) AS is_temporary, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc, extname,
 			EXISTS (SELECT FROM pg_proc o WHERE o.oid < 16384 AND o.proname = p.proname)
 				AND EXISTS (SELECT FROM unnest(proargtypes) AS t WHERE t >= 16384) AS is_type_bound,
-			coalesce(m.is_known OR extname = 'orafce' AND lanname = 'sql', false) AS is_known
+			coalesce(m.is_known OR extname = 'orafce' AND lanname = 'sql', false)
+				OR NOT lanname = ANY ('{sql,plpgsql}') AND p.oid IN (SELECT oid FROM declared) AS is_known
 		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang LEFT JOIN member m ON m.oid = p.oid
 		WHERE p.oid >= 16384 AND (pronamespace NOT IN (SELECT oid FROM temporary) OR p.oid IN (SELECT refobjid FROM pg_depend WHERE refclassid = 1255))
 	) AS f
@@ -175,7 +177,7 @@ base(class, oid, w, parts, reason) AS (
 	SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND prorettype <> 2279 THEN CASE WHEN
 		provolatile = 'v' AND oid NOT IN (SELECT oid FROM support) THEN 1280 WHEN is_type_bound THEN 1024 ELSE 17408 END WHEN NOT is_sql
 		AND (is_big OR src ~ $r$_shared|\m[gs]d\M|global$r$) THEN 1280 ELSE 1024 END,
-		CASE WHEN is_big THEN 'a long body' ELSE 'language ' || lanname END
+		CASE WHEN is_big THEN 'a long body' ELSE concat('extension ' || extname || ', ', 'language ', lanname) END
 	FROM fun, remote
 	WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT is_known
 	UNION ALL SELECT 1255, f.oid, false, parts, 'internal' FROM fun f JOIN own o USING (prosrc) WHERE lanname = 'internal' AND prolang = 12
@@ -238,7 +240,7 @@ base(class, oid, w, parts, reason) AS (
 	UNION ALL SELECT 2617, o.oid, false, parts, proname FROM pg_operator o JOIN own w ON w.oid = oprcode
 	UNION ALL SELECT 2605, c.oid, false, parts, proname FROM pg_cast c JOIN own w ON w.oid = castfunc
 	UNION ALL SELECT 1259, ftrelid, false, CASE WHEN prosrc = 'postgres_fdw_handler'
-		AND fdws > 0 THEN 512 WHEN prosrc = 'file_fdw_handler' THEN 0 ELSE 256 END, 'foreign table'
+		AND fdws > 0 THEN 512 WHEN prosrc = 'file_fdw_handler' OR p.oid IN (SELECT oid FROM declared) THEN 0 ELSE 256 END, 'foreign table'
 	FROM remote, pg_foreign_table JOIN pg_foreign_server s ON s.oid = ftserver JOIN pg_foreign_data_wrapper d ON d.oid = srvfdw
 		LEFT JOIN pg_proc p ON p.oid = fdwhandler
 	UNION ALL SELECT 2, 0, false, 2, 'settings of roles or databases'
@@ -325,7 +327,9 @@ edge(ac, ao, class, oid, mode) AS (
 	WHERE ao >= 16384 OR ac IN (1, 3, 2753, 3466)
 ),
 reach(class, oid, w, parts) AS (
-	SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0
+	SELECT DISTINCT class, oid, w, CASE WHEN class = 1255 AND oid IN (SELECT oid FROM declared) THEN parts & ~49408 ELSE parts END
+	FROM base
+	WHERE parts <> 0
 	UNION SELECT e.class, e.oid, mode = 'w' OR r.w AND mode <> 'a', CASE WHEN e.class = ANY ('{0,2,1247,2605,2606,2607,2616,2617,2753,3381,3601,3764}')
 			OR e.ac = 1255 AND e.class = 1259
 		THEN r.parts & ~16384 ELSE r.parts END
@@ -334,13 +338,16 @@ reach(class, oid, w, parts) AS (
 ),
 reached AS (
 	SELECT class, oid, min(n) AS n
-	FROM (SELECT *, row_number() OVER () + CASE WHEN parts & 1023 = 0 THEN 1000000000 ELSE 0 END AS n FROM reach) AS r
+	FROM (
+		SELECT *, row_number() OVER () + CASE WHEN parts & 49408 <> 0 THEN 0 WHEN parts & 1023 <> 0 THEN 1000000000 ELSE 2000000000 END AS n
+		FROM reach
+	) AS r
 	GROUP BY class, oid
 ),
 cause AS (
 	SELECT DISTINCT ON (class, oid) class, oid, 0::oid AS ac, 0::oid AS ao, reason
 	FROM base JOIN reached USING (class, oid)
-	WHERE parts & 1023 <> 0 OR n > 1000000000
+	WHERE parts & CASE WHEN n < 1000000000 THEN 49408 WHEN n < 2000000000 THEN 1023 ELSE -1 END <> 0
 	ORDER BY class, oid, parts & 1023 DESC
 ),
 via AS MATERIALIZED (
@@ -387,5 +394,10 @@ UNION ALL (
 	WHERE class = 1255 AND always & 1 <> 0 AND NOT is_temporary
 	LIMIT 200
 )
+UNION ALL SELECT 'r', concat(kind, ' ', encode(decode(name, 'hex'), 'escape'), '.' || encode(decode(nullif(member, ''), 'hex'), 'escape')),
+	'd 4096 0 ' || CASE WHEN count(oid) > 0 THEN 'harmless_code' ELSE 'harmless_code; it is not there' END
+FROM thing
+WHERE kind <> ''
+GROUP BY kind, name, member
 UNION ALL SELECT 's', fdw_schema, '' FROM remote WHERE fdws = 1 AND dblinks = 0
 UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't');

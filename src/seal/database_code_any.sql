@@ -3,11 +3,16 @@
 -- takes most of its time in a small database, so this is asked first, and that one where it says yes.
 --
 -- Always: yes wherever that one's base has a row, but for effects of extensions that nothing uses but SQL, triggers,
--- defaults, and views of extensions. Rows: 'c' if there may be; 'q' if there is no sequence; 'e'.
+-- defaults, and views of extensions. Rows: 'c' if there may be; 'q' if there is no sequence; 'e'; 'r', what is declared.
 SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END, CASE class WHEN 1255 THEN 'f' ELSE 'r' END
 FROM effect
 WHERE name <> ''
 UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't')
+UNION ALL SELECT 'r', concat(kind, ' ', encode(decode(name, 'hex'), 'escape'), '.' || encode(decode(nullif(member, ''), 'hex'), 'escape')),
+	'd 4096 0 ' || CASE WHEN count(oid) > 0 THEN 'harmless_code' ELSE 'harmless_code; it is not there' END
+FROM thing
+WHERE kind <> ''
+GROUP BY kind, name, member
 UNION ALL SELECT 'c', '', ''
 WHERE EXISTS (
 		SELECT

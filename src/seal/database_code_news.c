@@ -111,7 +111,7 @@ struct stored_code {
 	struct pool *last; /* who used it last; NULL: it has gone */
 	bool is_in_use; /* in the list */
 	TAILQ_ENTRY(stored_code) link;
-	char key[];
+	char key[]; /* two strings */
 };
 
 void
@@ -123,9 +123,8 @@ code_store_init(struct code_store *all, uint64_t seed, struct code_news *news)
 }
 
 struct database_code *
-code_store_get(struct code_store *all, const char *key, const char *database)
+code_store_get(struct code_store *all, const void *key, size_t len, const char *database)
 {
-	size_t len = strlen(key);
 	struct stored_code *c;
 
 	TABLE_FIND(all->seed, all->table, key, len, c);
@@ -133,6 +132,7 @@ code_store_get(struct code_store *all, const char *key, const char *database)
 		return code_store_ref(&c->code);
 	if ((c = TABLE_MAKE(all->seed, all->table, key, key, len)) == NULL)
 		return NULL;
+	c->code.harmless = c->key + strlen(c->key) + 1;
 	if (all->news != NULL)
 		database_code_join(&c->code, all->news, database);
 	return code_store_ref(&c->code);

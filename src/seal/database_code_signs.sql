@@ -8,6 +8,8 @@
 --   are never looked for there, and to give the schema's own name (risk_names.c) takes a superuser. But views, casts, tables, ...
 --   may use it that anybody can.
 -- - member: functions of extensions. Those of C that are known touch nothing but by the functions in signs.
+-- - harmless: what the setting harmless_code declares, its names in hexadecimal: database_code_ask() puts its rows in place of this
+--   one. thing: the same, with what has that name. declared: the functions that keep nothing in the backend, therefore.
 -- - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
 -- - effect: what may do more than read (RISK_EFFECTS): functions that are VOLATILE, run text, or tell of the session or
 --   transaction that they run in; foreign tables; views of extensions. PostgreSQL's own views only read. Functions that only
@@ -67,6 +69,28 @@ member(oid, extname, is_known) AS (
 				sslinfo,tablefunc,tcn,tsm_system_rows,tsm_system_time,unaccent,uuid-ossp,vector,xml2}'
 		)
 	FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid AND d.classid = 1255 AND d.deptype = 'e'
+),
+harmless(kind, name, member) AS (VALUES ('', '', '')),
+thing(kind, name, member, oid) AS (
+	SELECT *
+	FROM harmless
+		LEFT JOIN (
+			SELECT kind, encode(convert_to(name, getdatabaseencoding()), 'hex'), encode(convert_to(member, getdatabaseencoding()), 'hex'), oid
+			FROM (
+				SELECT 'extension', extname, '', oid FROM pg_extension
+				UNION ALL SELECT 'language', lanname, '', oid FROM pg_language
+				UNION ALL SELECT 'schema', nspname, '', oid FROM pg_namespace
+				UNION ALL SELECT 'function', nspname, proname, p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE p.oid >= 16384
+			) AS o(kind, name, member, oid)
+			WHERE kind IN (SELECT kind FROM harmless)
+		) AS o(kind, name, member, oid) USING (kind, name, member)
+),
+declared(oid) AS (
+	SELECT p.oid
+	FROM thing t
+		JOIN pg_proc p ON t.oid = CASE kind WHEN 'function' THEN p.oid WHEN 'language' THEN prolang WHEN 'schema' THEN pronamespace END
+	UNION SELECT objid FROM pg_depend JOIN thing ON refobjid = oid WHERE kind = 'extension' AND refclassid = 3079 AND classid = 1255 AND deptype = 'e'
+	UNION SELECT unnest(ARRAY[lanplcallfoid, laninline, lanvalidator]) FROM pg_language JOIN thing USING (oid) WHERE kind = 'language'
 ),
 tree(class, oid, w, tree) AS (
 	SELECT *

@@ -292,7 +292,8 @@ risk_names_each(const struct risk_names *names,
 
 	HASH_ITER(hh, names->table, e, next) {
 		for (unsigned kind = 0; kind < RISK_KINDS; kind++)
-			if (((e->risks[kind].always | e->risks[kind].in_writes) & ~(unsigned)RISK_EFFECTS) != 0)
+			if (((e->risks[kind].always | e->risks[kind].in_writes) &
+			     ~(kind == RISK_DECLARED ? 0u : (unsigned)RISK_EFFECTS)) != 0)
 				row(e->name, (enum risk_kind)kind, e->risks[kind], e->reason, arg);
 	}
 }
@@ -883,6 +884,32 @@ risk_of_text(const struct risk_names *names, const char *text, size_t len, bool 
 		is_load = ends_as(&w, "load");
 	}
 	return parts;
+}
+
+static bool
+is_to_blame(const struct entry *e)
+{
+	unsigned parts = 0;
+
+	for (unsigned kind = 0; e != NULL && kind < RISK_KINDS; kind++)
+		parts |= e->risks[kind].always | e->risks[kind].in_writes;
+	return (parts & (unsigned)STATE_BACKEND) != 0;
+}
+
+const char *
+risk_names_blame(const struct risk_names *names, const char *sql, size_t len)
+{
+	const struct entry *e = NULL;
+	struct word w;
+
+	for (const char *end = sql + len; sql < end && !is_to_blame(e); sql++) {
+		for (w.len = 0, w.is_beyond_ascii = false; sql < end && sql_is(*sql, TAG); sql++)
+			word_put(&w, *sql);
+		e = w.is_beyond_ascii ? find(names, RISK_BEYOND_ASCII, 1) : find(names, w.text, w.len);
+	}
+	for (e = is_to_blame(e) ? e : names->table; e != NULL && !is_to_blame(e);)
+		e = e->hh.next;
+	return e == NULL ? NULL : e->reason;
 }
 
 /*

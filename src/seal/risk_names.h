@@ -28,6 +28,7 @@ enum risk_kind {
 	RISK_RELATION, /* or a type: counts anywhere */
 	RISK_OPERATOR, /* counts in any run of operator characters that contains it */
 	RISK_KEYWORD, /* stands for a symbol, and counts anywhere */
+	RISK_DECLARED, /* no name of SQL's, and no risk: what harmless_code has, "function app.price" */
 	RISK_KINDS
 };
 
@@ -76,6 +77,11 @@ unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size
 unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
 /* types: of a Parse, an int16 count and so many OIDs; malformed ones are as risky as can be. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
+/*
+ * Returns the reason of what is most likely to have left something in the backend (STATE_BACKEND) where this SQL, with
+ * such a risk, has run: that of a word of it, or any; NULL: of no name.
+ */
+const char *risk_names_blame(const struct risk_names *names, const char *sql, size_t len);
 /* Calls row for each name, in no order. */
 void risk_names_each(const struct risk_names *names,
 		     void (*row)(const char *name, enum risk_kind kind, struct risk risk, const char *reason,

@@ -139,6 +139,9 @@ enum loan_behind {
 /* Whether SQL of the loan sets anything for one transaction only, and whether that is of the context. */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
+/* Whether its server is closed because code of the database may have left something there. */
+enum loan_blame { BLAME_NOBODY, BLAME_CODE, BLAME_OTHERS };
+
 /* The end of its server, as far as PostgreSQL has announced it. */
 enum loan_end {
 	LOAN_GOES_ON,
@@ -184,6 +187,7 @@ struct loan {
 	/* The server has no plans of others' any more. Set by compiled.c, cleared by loan_begin(). */
 	bool has_own_plans;
 	uint8_t local; /* enum loan_local */
+	uint8_t blame; /* enum loan_blame: pool_code_blame() */
 	/* The context that statements are shared under if has_local_settings is for a SET LOCAL search_path alone; else
 	 * 0. */
 	uint32_t local_context;

@@ -108,7 +108,7 @@ const struct metric_family metric_families[] = {
 	{ COUNTER("pgweir_pool_checkouts_total"), POOL(counters.checkouts), .words = WORDS("source", checkout_source_names),
 	    .help = "Server connections lent to clients; overflow: a new one above pool_size." },
 	{ COUNTER("pgweir_pool_recycles_total"), POOL(counters.recycles), .words = WORDS("reason", recycle_reason_names),
-	    .help = "Server connections closed, and why." },
+	    .help = "Server connections closed, and why; unknown_code: for code that harmless_code does not declare." },
 	{ COUNTER("pgweir_pool_pings_total"), POOL(counters.pings_ok), .words = RESULTS,
 	    .help = "Pings of idle server connections." },
 	{ HISTOGRAM("pgweir_pool_ping_duration_seconds", ping), DATABASE(counters.ping_duration),

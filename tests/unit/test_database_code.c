@@ -237,6 +237,24 @@ has_code(struct database_code *code)
 	cr_expect(database_code_is_unread(code));
 }
 
+Test(database_code, is_asked_with_what_is_declared)
+{
+	static const char declared[] = "('language', '6c', ''), ('function', '61', '62')";
+	const char *question = database_code_ask(&db, T0);
+
+	cr_expect_not_null(strstr(question, "(VALUES ('', '', ''))"));
+	db.harmless = declared;
+	cr_expect_not_null(
+	    strstr(database_code_ask(&db, T0), "(VALUES ('language', '6c', ''), ('function', '61', '62'))"));
+	cr_expect_eq(strlen((const char *)db.question.bytes),
+		     strlen(question) - strlen("('', '', '')") + strlen(declared));
+	row(&db, "r", "function a.b", "d 4096 0 harmless_code");
+	database_code_answered(&db, true, 7, T0 + 1000);
+	cr_expect_eq(risk_of(&db, NULL, "SELECT b()"), 0);
+	cr_expect_eq(parts_at(&db, T0 + 1000), 0);
+	database_code_fini(&db);
+}
+
 /* A plain database: it has no code but what is named in these rows. */
 static void
 answer_plain(struct database_code *code, const char *version, const char *also, uint64_t asked_us)

@@ -426,6 +426,11 @@ static const struct {
 	  "pgweir.ini:6: error: unknown setting \"upstrem\" in [database a]; did you mean \"upstream\"?" },
 
 	/* what this version has not */
+	{ "harmless code without a schema", TRUST DATABASE "harmless_code = language plperl, function price\n",
+	  "pgweir.ini:5: error: harmless_code = language plperl, function price: write extension NAME, language NAME, "
+	  "function "
+	  "SCHEMA.NAME or schema NAME, separated by commas; a name of more than letters, digits, _ and $ in double "
+	  "quotes" },
 	{ "auth_query without a parameter", BASE "auth_user = a\nauth_query = SELECT 1\n",
 	  "pgweir.ini:6: error: auth_query = SELECT 1: use off, builtin, or SQL with $1 where the name of the user "
 	  "belongs" },
@@ -710,6 +715,54 @@ Test(config, auth_query_where_it_fits)
 
 	EACH(text, texts)
 		config_unref(load_good(*text));
+}
+
+Test(config, harmless_code_is_read_as_sql_reads_names)
+{
+	static const struct {
+		const char *text, *rows; /* NULL: refused */
+	} rows[] = {
+		{ "extension ip4r", "('extension', '69703472', '')" },
+		{ "  language  PLPython3U , schema a$1,function A.\"B\"",
+		  "('language', '706c707974686f6e3375', ''), ('schema', '612431', ''), ('function', '61', '42')" },
+		{ "extension \"uuid-ossp\"", "('extension', '757569642d6f737370', '')" },
+		{ "schema \"a, \"\"b\\'.\"", "('schema', '612c2022625c272e', '')" },
+		{ "schema \"\"\"\"", "('schema', '22', '')" },
+		{ "schema \xc3\xa4", "('schema', 'c3a4', '')" },
+		{ "function \"a.b\".c_d", "('function', '612e62', '635f64')" },
+		{ "", NULL },
+		{ "extension", NULL },
+		{ "extension ip4r,", NULL },
+		{ "extension ip4r, ", NULL },
+		{ ", extension ip4r", NULL },
+		{ "extension uuid-ossp", NULL },
+		{ "extension a b", NULL },
+		{ "extension a.b", NULL },
+		{ "schema \"a", NULL },
+		{ "schema \"a\"\"", NULL },
+		{ "schema \"\"", NULL },
+		{ "schema \"a\"b", NULL },
+		{ "function a", NULL },
+		{ "function a.b.c", NULL },
+		{ "function a.", NULL },
+		{ "function .a", NULL },
+		{ "function a(int)", NULL },
+		{ "table a", NULL },
+		{ "languages a", NULL },
+		{ "extensionextensionextension a", NULL },
+		{ "schema a123456789b123456789c123456789d123456789e123456789f123456789gh1234", NULL },
+	};
+
+	EACH(row, rows) {
+		struct buf b = { 0 };
+		struct fail why = { 0 };
+		int rc = value_code(row->text, &b, &why);
+
+		cr_expect_eq(rc, row->rows == NULL ? -1 : 0, "%s", row->text);
+		if (rc == 0 && row->rows != NULL)
+			cr_expect_str_eq(value_put_end(&b), row->rows);
+		buf_fini(&b);
+	}
 }
 
 Test(config, where_a_password_stands)

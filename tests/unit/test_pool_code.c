@@ -307,3 +307,50 @@ Test(pool_code, nobody_is_held_for_longer_than_two_answers_take, .init = begin)
 	cr_expect_not(server_is_late(&servers[1], now_us), "there is time for both");
 	cr_expect(server_is_late(&servers[1], begin_us + US_PER_S + 2 * CODE_ANSWER_US));
 }
+
+static void
+blame(const char *sql)
+{
+	struct loan *l = &servers[0].loan;
+
+	l->blame = BLAME_NOBODY;
+	l->text = (uint8_t *)sql;
+	l->text_len = (uint32_t)strlen(sql);
+	pool_code_blame(&servers[0], &code);
+	l->text = NULL;
+}
+
+Test(pool_code, who_loses_servers_to_unknown_code_is_told_once_an_hour, .init = begin)
+{
+	const struct risk closes = { STATE_BACKEND, 0 };
+	char name[16];
+
+	blame("SELECT price(1)");
+	cr_expect_eq(servers[0].loan.blame, BLAME_OTHERS);
+	cr_expect_eq(code.told_us, 0);
+	risk_names_add(code.answer->risks, RISK_FUNCTION, "price", closes, "language p");
+	risk_names_add(code.answer->risks, RISK_FUNCTION, "cost", closes, "language c");
+	blame("SELECT cost(1)");
+	cr_expect_eq(servers[0].loan.blame, BLAME_CODE);
+	cr_expect_eq(code.told_us, now_us, "the first at once");
+	cr_expect_str_eq(pool_code_blamed(&code)->why, "language c");
+	now_us += 3600 * US_PER_S - 1;
+	blame("SELECT cost(1)");
+	blame("SELECT price(1)");
+	blame("SELECT price(1)");
+	cr_expect_eq(code.closes, 3);
+	now_us++;
+	blame("DO $$ BEGIN PERFORM price(1); END $$");
+	cr_expect_eq(code.closes, 0, "all four are told");
+	cr_expect_eq(code.told_us, now_us);
+	cr_expect_str_eq(pool_code_blamed(&code)->why, "language p");
+	cr_expect_eq(pool_code_blamed(&code)->closes, 3);
+	for (unsigned i = 0; i < 3 * CODE_BLAMED_MAX; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		risk_names_add(code.answer->risks, RISK_FUNCTION, name, closes, name);
+		blame(name);
+	}
+	cr_expect_eq(code.closes, 3 * CODE_BLAMED_MAX);
+	cr_expect_str_eq(pool_code_blamed(&code)->why, "other code");
+	cr_expect_eq(pool_code_blamed(&code)->closes, 2 * CODE_BLAMED_MAX + 1);
+}

@@ -263,6 +263,30 @@ Test(risk_names, of_text_that_may_be_run)
 		cr_expect_eq(risk_names_of_text(NULL, *text, strlen(*text)), 0, "%s", *text);
 }
 
+static const char *
+blamed(const struct risk_names *names, const char *sql)
+{
+	return risk_names_blame(names, sql, strlen(sql));
+}
+
+Test(risk_names, what_has_left_something_is_that_of_a_word_or_any)
+{
+	struct risk_names *names = risk_names_new();
+
+	cr_expect_null(blamed(names, "SELECT f()"));
+	risk_names_add(names, RISK_FUNCTION, "washed", (struct risk){ STATE_WASHABLE, 0 }, "of washed");
+	cr_expect_null(blamed(names, "SELECT washed()"));
+	risk_names_add(names, RISK_RELATION, "t", (struct risk){ 0, STATE_BACKEND }, "of t");
+	risk_names_add(names, RISK_FUNCTION, "keeps", (struct risk){ RISK_KEEPS, 0 }, "of keeps");
+	risk_names_add(names, RISK_FUNCTION, RISK_BEYOND_ASCII, (struct risk){ STATE_BACKEND, 0 }, "beyond");
+	cr_expect_str_eq(blamed(names, "INSERT INTO a.T VALUES (washed())"), "of t");
+	cr_expect_str_eq(blamed(names, "DO 'BEGIN PERFORM \"keeps\"(); END'"), "of keeps");
+	cr_expect_str_eq(blamed(names, "SELECT \xc3\xa4()"), "beyond");
+	cr_expect_not_null(blamed(names, "SELECT washed()"), "it runs text, and the database has such code");
+	cr_expect_not_null(blamed(names, ""));
+	risk_names_free(names);
+}
+
 Test(risk_names, of_types)
 {
 	static const uint8_t types[] = { 0, 2, 0, 0, 0, 25, 0, 0, 64, 1 };
