@@ -178,7 +178,17 @@ struct exchange_rare {
 	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/resend.c */
 	uint32_t replay_count; /* how often that was */
 	uint32_t losses_then; /* server_losses.total when it was relayed again first, the loss of its server included */
+	/* The last portal that was bound to what ends a transaction, since that was lost, or has failed:
+	 * relay/reject.c. */
+	struct {
+		uint8_t kind; /* enum known_kind; KNOWN_NOT: there is none */
+		char name[KNOWN_NAME_MAX], savepoint[KNOWN_NAME_MAX];
+	} exit;
 };
+
+#define EXCHANGE_BEGIN_FAILED                                                                                          \
+	16u /* exchange.begin, with a mode: the block has failed, and must do so on its server                         \
+	     */
 
 struct exchange {
 	struct stream stream; /* must be first: see stream_ops */
@@ -207,7 +217,7 @@ struct exchange {
 	uint8_t block; /* enum exchange_block: exchange_set_block() */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
 	uint8_t reading : 2; /* enum exchange_reading */
-	uint8_t begin : 4; /* EXCHANGE_DUE: its modes, of known_modes; 0: rare->begin has it */
+	uint8_t begin : 5; /* EXCHANGE_DUE: its modes, of known_modes; 0: rare->begin has it */
 	uint8_t sequence_questions : 2; /* how often it has asked for currval() or its like; 3: or more */
 	/* Keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never cleared. */
 	bool is_session : 1;

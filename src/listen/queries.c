@@ -75,19 +75,9 @@ may_have_marks(const struct exchange *x, const struct request *m)
 static enum known_kind
 mark_of(const struct known *k)
 {
-	switch ((enum known_kind)k->kind) {
-	case KNOWN_UNLISTEN:
-	case KNOWN_UNLISTEN_ALL:
-	case KNOWN_ROLLBACK_TO:
+	if (k->kind == KNOWN_UNLISTEN || k->kind == KNOWN_UNLISTEN_ALL || k->kind == KNOWN_ROLLBACK_TO)
 		return (enum known_kind)k->kind;
-	case KNOWN_COMMIT:
-	case KNOWN_COMMIT_CHAIN:
-	case KNOWN_ROLLBACK:
-	case KNOWN_END:
-		return KNOWN_END;
-	default:
-		return KNOWN_NOT;
-	}
+	return k->kind >= KNOWN_COMMIT && k->kind <= KNOWN_END ? KNOWN_END : KNOWN_NOT;
 }
 
 /* The statement is as its Parse was sent: a LISTEN has been replaced already. */

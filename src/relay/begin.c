@@ -33,17 +33,16 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 	struct known k;
 
 	*block = EXCHANGE_NO_BLOCK;
-	if (x->block == EXCHANGE_DUE || x->block == EXCHANGE_FAILED) {
+	if (x->block == EXCHANGE_DUE) {
 		enum known_kind kind = request_has(m, 0, SCAN_HINT_ENDS)
 					   ? known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len)
 					   : KNOWN_NOT;
 
 		/* A block of reads on standbys ends where it was begun; who listens is told of what was committed
 		 * before. */
-		if ((kind != KNOWN_COMMIT && kind != KNOWN_ROLLBACK) ||
-		    (x->block == EXCHANGE_DUE && (x->begin == 0 || x->listen != NULL)))
+		if ((kind != KNOWN_COMMIT && kind != KNOWN_ROLLBACK) || x->begin == 0 || x->listen != NULL)
 			return NULL;
-		return kind == KNOWN_COMMIT && x->block == EXCHANGE_DUE ? "COMMIT" : "ROLLBACK";
+		return kind == KNOWN_COMMIT ? "COMMIT" : "ROLLBACK";
 	}
 	if (!(is_begin || is_start) || !is_deferring(x) ||
 	    known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
@@ -67,7 +66,7 @@ begin_answer(struct exchange *x, const struct request *m)
 	statements_forget_unnamed(x);
 	if (block == EXCHANGE_DUE)
 		x->tx_started_us = *x->env->now_us;
-	else if (x->block == EXCHANGE_DUE)
+	else
 		report_transaction(x, tag[0] == 'R' ? TE_ROLLBACK : TE_COMMIT);
 	x->waiter.idle_since_us = *x->env->now_us;
 	exchange_set_block(x, block);
@@ -85,7 +84,7 @@ begin_there(struct exchange *x)
 	struct buf b = { 0 };
 
 	if (x->begin != 0) {
-		snprintf(sql, sizeof(sql), "BEGIN %s", known_modes[x->begin]);
+		snprintf(sql, sizeof(sql), "BEGIN %s", known_modes[x->begin & ~EXCHANGE_BEGIN_FAILED]);
 		message_query(&b, sql);
 	} else
 		message_query(&b, x->rare->begin);
@@ -94,6 +93,11 @@ begin_there(struct exchange *x)
 	/* As settings that are replayed: no cancel may hit it, and its client ends with it if it fails, as what follows
 	 * runs outside of the transaction then. */
 	server_owe_query(srv, OWED_TO_GUCS);
+	if ((x->begin & EXCHANGE_BEGIN_FAILED) != 0) {
+		message_query(&b, MESSAGE_OURS "ROLLBACK TO failed_without_a_server");
+		server_owe_query(srv, OWED_TO_FEATURE);
+		srv->tx = 'E';
+	}
 	outbox_put(&x->env->to_server, &b);
 	exchange_set_block(x, srv->loan.standby != 0 && x->begin == 0 ? EXCHANGE_BEGUN : EXCHANGE_NO_BLOCK);
 }

@@ -176,12 +176,15 @@ relay_again(struct exchange *x, struct server *srv, const struct fail *shown, bo
 static bool
 fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
+	struct fail why;
+
 	if (is_bound)
 		return false;
 	state_undo_reports(x, srv->loan.commit.before);
 	exchange_set_block(x, x->state == CL_HELD ? EXCHANGE_NO_BLOCK : EXCHANGE_ROLLED_BACK);
 	if (x->state == CL_HELD) {
-		reject_kept(x, REJECT_UNSENT);
+		exchange_rolled_back(&why, "its COMMIT was not sent");
+		reject_kept(x, &why, RF_BACKEND_LOST);
 		if (!x->is_closing)
 			exchange_replay(x, relay_bytes);
 	}

@@ -65,7 +65,7 @@ reads_is_for_primary(const char *sql, size_t len)
 bool
 reads_leaves(const struct sql_traits *v)
 {
-	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD)) != 0;
+	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD | SCAN_SLOT)) != 0;
 }
 
 /* The same for SQL that has no traits yet, or is a part of one; and for what reads_leaves() knows. */

@@ -3,14 +3,12 @@
  * ReadyForQuery follows where it would have (protocol chapter, "Extended Query": after an error everything up to Sync
  * is ignored). The client's connection stays open.
  */
-#include "base/text.h"
 #include "exchange/holder.h"
 #include "exchange/report.h"
 #include "listen/listen.h"
 #include "relay/walk.h"
 #include "sql/known.h"
 #include "statements/statements.h"
-#include "statements/statements_transfer.h"
 #include "statements/unnamed.h"
 #include "config/compat.h"
 #include "wire/fields.h"
@@ -57,9 +55,9 @@ ends_as_with_pgbouncer(const struct exchange *x, const struct fail *why, enum re
 	       why->pgbouncer_text[0] != '\0' && strcmp(why->sqlstate, "57P03") != 0;
 }
 
-/* Sends the answer, and drops what is left of the request. unnamed: the statement that it has made, or NULL; taken. */
+/* Sends the answer, and drops what is left of the request. */
 static void
-answer_and_drop(struct exchange *x, struct buf *answer, struct statement *unnamed)
+answer_and_drop(struct exchange *x, struct buf *answer)
 {
 	uint8_t first = x->pending_len > 0 ? x->pending[0] : 'S';
 
@@ -67,32 +65,7 @@ answer_and_drop(struct exchange *x, struct buf *answer, struct statement *unname
 	buf_fini(answer);
 	if (first == 'Q' || (first == 'P' && x->pending_len > FRAME_HEAD_LEN && x->pending[FRAME_HEAD_LEN] == 0))
 		statements_forget_unnamed(x);
-	if (unnamed != NULL && statements_take(x, &(struct statement_transfer){ .name = "", .st = unnamed }) < 0)
-		exchange_out_of_memory(x);
 	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
-}
-
-static void
-answer_as_done(struct exchange *x, const char *tag)
-{
-	struct statement *unnamed = NULL;
-	struct buf b = { 0 };
-	struct frame f;
-
-	for (size_t at = 0; frame_parse(x->pending + at, x->pending_len - at, &f) == FRAME_OK;
-	     at += FRAME_HEAD_LEN + (size_t)f.body_len) {
-		if (f.type == 'P') {
-			unnamed = statements_plain_unnamed(x, x->pending + at + FRAME_HEAD_LEN, f.body_len);
-			buf_put(&b, MESSAGE_BARE("1"));
-		} else if (f.type == 'B')
-			buf_put(&b, MESSAGE_BARE("2"));
-		else if (f.type == 'D')
-			buf_put(&b, MESSAGE_BARE("n"));
-		else
-			break;
-	}
-	message_complete(&b, tag);
-	answer_and_drop(x, &b, unnamed);
 }
 
 /* Returns the tag of the waiting request if that ends a deferred block in which nothing has run; else NULL. */
@@ -130,7 +103,8 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 	if (!listen_flush(x) || x->state != CL_REJECTING)
 		return;
 	if (tag != NULL) {
-		answer_as_done(x, tag);
+		message_complete(&b, tag);
+		answer_and_drop(x, &b);
 		return;
 	}
 	reject_words(x, why, &shown);
@@ -140,7 +114,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 		exchange_close(x, &shown);
 	else {
 		message_error(&b, "ERROR", &shown);
-		answer_and_drop(x, &b, NULL);
+		answer_and_drop(x, &b);
 	}
 }
 
@@ -154,132 +128,224 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 		exchange_replay(x, relay_bytes);
 }
 
-/* --- what follows a transaction that was lost, or has failed without a server --- */
-
-/* Returns true if the SQL of this statement is one that ends a transaction, or begins so. */
-static bool
-is_end(const struct sql_traits *v, const char *sql, size_t len)
-{
-	return v != NULL && sql != NULL &&
-	       (v->first == WORD_COMMIT || v->first == WORD_END || v->first == WORD_ROLLBACK ||
-		v->first == WORD_ABORT) &&
-	       !text_mentions(sql, len, "to");
-}
-
-/* The Bind behind a Parse runs what that has made. next: what has come behind the Parse. */
-static bool
-is_bound_next(const struct request *m, const uint8_t *next, size_t len)
-{
-	const char *portal, *statement;
-	size_t names_len;
-
-	return len > FRAME_HEAD_LEN && next[0] == 'B' &&
-	       fields_bind(next + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &portal, &statement, &names_len) &&
-	       strcmp(statement, m->parse.name) == 0;
-}
-
-/* ROLLBACK is about to run. */
-static bool
-rolls_back(const struct exchange *x, const struct request *m, const uint8_t *next, size_t len)
-{
-	if (!is_end(m->traits, m->sql, m->sql_len) || /* so it has SQL that was not too long to be read */
-	    !(request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)))
-		return false;
-	return m->type == 'Q' ||
-	       (m->type == 'P' && !statements_is_taken(x, m->parse.name) && is_bound_next(m, next, len));
-}
-
-/* The client means the request to end its transaction: it must not have to say so again and again. */
-static bool
-is_meant_to_end(const struct exchange *x, const struct request *m)
-{
-	const char *portal, *name;
-	struct statement *st;
-	size_t names_len;
-
-	if (m->type != 'B')
-		return is_end(m->traits, m->sql, m->sql_len);
-	if (!fields_bind(m->message + FRAME_HEAD_LEN, request_body_len(m), &portal, &name, &names_len))
-		return false;
-	st = statements_called(x, name);
-	return st != NULL && is_end(statement_traits(st), (const char *)st->bytes, st->query_len);
-}
-
-/* Returns true if the messages behind a Parse of the unnamed statement run it once, up to a Sync. */
-static bool
-is_run_unnamed(const uint8_t *p, size_t len)
-{
-	size_t at = 0, names_len;
-	const char *portal, *statement;
-	struct frame f;
-
-	for (const char *type = "BDES"; *type != '\0'; type++) {
-		const uint8_t *body = p + at + FRAME_HEAD_LEN;
-
-		if (at >= len || frame_parse(p + at, len - at, &f) != FRAME_OK ||
-		    f.body_len > len - at - FRAME_HEAD_LEN)
-			return false;
-		if (f.type != *type && *type == 'D')
-			continue;
-		if (f.type != *type || (*type == 'D' && (f.body_len != 2 || body[0] != 'P')) ||
-		    (*type == 'B' && (!fields_bind(body, f.body_len, &portal, &statement, &names_len) ||
-				      portal[0] != '\0' || statement[0] != '\0')))
-			return false;
-		at += FRAME_HEAD_LEN + (size_t)f.body_len;
-	}
-	return true;
-}
+/* --- a transaction that was lost, or has failed, without a server --- */
 
 /*
- * Returns true if a request that rolls_back() does nothing else: it needs no server, which may be away. By the extended
- * protocol, only as drivers send what they don't keep prepared. next: what has come behind its message.
+ * PostgreSQL's order (postgres.c, exec_simple_query() to exec_describe_portal_message()): what is wrong with the
+ * message, then whether it leaves the transaction (IsTransactionExitStmt()), then 25P02. Syntax errors are not seen,
+ * nor that a statement has no rows to describe.
+ *
+ * Reads SQL; NULL: it is not known. k->kind: what the first statement is, if that leaves a transaction; else KNOWN_NOT.
+ * Returns how many statements there are; 2: or more.
  */
-static bool
-is_rollback_alone(const struct exchange *x, const struct request *m, const uint8_t *next, size_t len)
+static unsigned
+read_exit(const struct exchange *x, const char *sql, size_t len, struct known *k)
 {
-	struct known k;
+	struct known_reader r;
+	struct known next;
+	unsigned count = 1;
 
-	return (m->type == 'Q' || (m->parse.name[0] == '\0' && is_run_unnamed(next, len))) &&
-	       known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len) == KNOWN_ROLLBACK;
+	k->kind = KNOWN_NOT;
+	if (sql == NULL)
+		return 1;
+	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
+	if (!known_step(&r, k))
+		return known_is_whole(&r) ? 0 : 1;
+	count += known_step(&r, &next);
+	if (k->kind != KNOWN_ROLLBACK_TO && (k->kind < KNOWN_COMMIT || k->kind > KNOWN_PREPARE_TRANSACTION))
+		k->kind = KNOWN_NOT;
+	if (count == 1 && !known_is_whole(&r))
+		k->kind = KNOWN_NOT;
+	return count;
 }
 
-/* The transaction counts as failed until a request that begins with its end: what the client has sent before it could
- * know must not run outside of it. */
-bool
-reject_is_of_block(struct request_walk *w)
+/* name: for the %s of the format. */
+static enum walk_result
+refuse_as(struct request_walk *w, const char *sqlstate, const char *format, const char *name)
+{
+	fail_set(&w->why, sqlstate, format, name);
+	w->rejection = RF_CANCELED;
+	return WALK_REJECT;
+}
+
+static enum walk_result
+refuse_aborted(struct request_walk *w)
+{
+	if (w->x->block == EXCHANGE_ROLLED_BACK) {
+		exchange_rolled_back(&w->why, "its COMMIT was not sent");
+		w->rejection = RF_BACKEND_LOST;
+	} else {
+		refuse_as(w, "25P02", "current transaction is aborted, commands ignored until end of %s",
+			  "transaction block");
+		fail_detail(&w->why, "One of its statements got no server connection.");
+	}
+	return WALK_REJECT;
+}
+
+/* Runs a statement. kind: as k->kind of read_exit(); has_more: others stand behind it in its Query. */
+static enum walk_result
+run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_more, struct buf *b)
 {
 	struct exchange *x = w->x;
-	size_t total = w->m.have < w->m.total ? w->m.have : w->m.total, len = w->m.have - total;
-	const uint8_t *next = w->m.message + total;
-	bool runs = rolls_back(x, &w->m, next, len);
+	bool is_lost = x->block == EXCHANGE_ROLLED_BACK;
+	bool is_chain = kind == KNOWN_COMMIT_CHAIN || kind == KNOWN_ROLLBACK_CHAIN;
+	unsigned modes = is_chain ? x->begin & 15u : 1;
+	enum walk_result r = has_more ? WALK_SLOWLY : WALK_ON;
 
-	w->rejection = runs ? REJECT_AS_DONE : x->block == EXCHANGE_FAILED ? REJECT_FAILED : REJECT_UNSENT;
-	if (runs || is_meant_to_end(x, &w->m))
-		exchange_set_block(x, EXCHANGE_NO_BLOCK);
-	/* With more behind it, a server without a transaction says so, and does what is asked. */
-	return !runs || is_rollback_alone(x, &w->m, next, len);
+	if (kind == KNOWN_ROLLBACK_TO && !is_lost)
+		return refuse_as(w, "3B001", "savepoint \"%s\" does not exist", savepoint);
+	if (kind == KNOWN_NOT || kind == KNOWN_ROLLBACK_TO || (is_chain && (is_lost || modes == 0)))
+		return refuse_aborted(w);
+	if (is_lost && kind != KNOWN_ROLLBACK) /* it is over all the same */
+		r = refuse_aborted(w);
+	exchange_set_block(x, EXCHANGE_NO_BLOCK);
+	x->waiter.idle_since_us = *x->env->now_us;
+	if (x->rare != NULL)
+		x->rare->exit.kind = KNOWN_NOT;
+	if (r != WALK_REJECT && (is_chain || has_more)) {
+		exchange_set_block(x, EXCHANGE_DUE);
+		x->tx_started_us = *x->env->now_us;
+		x->begin = (modes & 15u) | (has_more ? EXCHANGE_BEGIN_FAILED : 0);
+	}
+	message_complete(b, "ROLLBACK");
+	return r;
+}
+
+static enum walk_result
+query_aborted(struct request_walk *w, struct buf *b)
+{
+	struct exchange *x = w->x;
+	struct known k;
+	unsigned count = read_exit(x, w->m.sql, w->m.sql_len, &k);
+	enum walk_result r = WALK_ON;
+
+	if (count == 0)
+		buf_put(b, MESSAGE_BARE("I"));
+	else if ((r = run_exit(w, k.kind, k.name, count > 1, b)) != WALK_ON)
+		return r;
+	statements_forget_unnamed(x);
+	message_ready(b, x->block >= EXCHANGE_ROLLED_BACK ? 'E' : x->block == EXCHANGE_DUE ? 'T' : 'I');
+	return r;
+}
+
+static enum walk_result
+parse_aborted(struct request_walk *w, struct buf *b)
+{
+	struct known k;
+	unsigned count = read_exit(w->x, w->m.sql, w->m.sql_len, &k);
+
+	if (count > 1)
+		return refuse_as(w, "42601", "cannot insert multiple commands into a prepared %s", "statement");
+	if (count == 1 && k.kind == KNOWN_NOT)
+		return refuse_aborted(w);
+	if (statements_is_taken(w->x, w->m.parse.name))
+		return refuse_as(w, "42P05", "prepared statement \"%.100s\" already exists", w->m.parse.name);
+	buf_put(b, MESSAGE_BARE("1"));
+	return statements_parse_unlinked(w->x, &w->m) ? WALK_ON : refuse_aborted(w);
+}
+
+/* Returns the statement of this name, and how many there are in it; NULL: it is refused. */
+static struct statement *
+find_exit(struct request_walk *w, const char *name, unsigned *count, struct known *k)
+{
+	struct statement *st = statements_called(w->x, name);
+
+	if (st != NULL)
+		*count = read_exit(w->x, (const char *)st->bytes, st->query_len, k);
+	else if (name[0] == '\0')
+		refuse_as(w, "26000", "%s prepared statement does not exist", "unnamed");
+	else
+		refuse_as(w, "26000", "prepared statement \"%.100s\" does not exist", name);
+	return st;
+}
+
+static enum walk_result
+bind_aborted(struct request_walk *w, struct buf *b)
+{
+	struct exchange_rare *rare = exchange_rare(w->x);
+	struct known k;
+	unsigned count;
+	enum walk_result r = rare == NULL ? walk_out_of_memory(w->x) : walk_read_bind(w);
+
+	if (r != WALK_ON)
+		return r;
+	if (find_exit(w, w->m.names.statement, &count, &k) == NULL)
+		return WALK_REJECT;
+	if (k.kind == KNOWN_NOT || strlen(w->m.names.portal) >= sizeof(rare->exit.name))
+		return refuse_aborted(w);
+	rare->exit.kind = k.kind;
+	snprintf(rare->exit.name, sizeof(rare->exit.name), "%s", w->m.names.portal);
+	memcpy(rare->exit.savepoint, k.name, sizeof(rare->exit.savepoint));
+	buf_put(b, MESSAGE_BARE("2"));
+	return WALK_ON;
+}
+
+/* Describe, Execute, Close. */
+static enum walk_result
+named_aborted(struct request_walk *w, struct buf *b)
+{
+	const struct request *m = &w->m;
+	const uint8_t *body = m->message + FRAME_HEAD_LEN;
+	struct exchange_rare *rare = w->x->rare;
+	const char *name = (const char *)body;
+	struct statement *st;
+	struct known k;
+	unsigned count;
+	uint8_t kind = 'P';
+	bool is_portal;
+
+	if (m->type == 'E' ? memchr(body, 0, request_body_len(m)) == NULL
+			   : !fields_target(body, request_body_len(m), &kind, &name))
+		return refuse_aborted(w);
+	is_portal = kind == 'P' && rare != NULL && rare->exit.kind != KNOWN_NOT && strcmp(rare->exit.name, name) == 0;
+	if (m->type == 'C') {
+		if (is_portal)
+			rare->exit.kind = KNOWN_NOT;
+		statements_close_unlinked(w->x, m->message, m->total);
+		buf_put(b, MESSAGE_BARE("3"));
+		return WALK_ON;
+	}
+	if (kind == 'P' && !is_portal)
+		return refuse_as(w, "34000", "portal \"%.100s\" does not exist", name);
+	if (m->type == 'E')
+		return run_exit(w, rare->exit.kind, rare->exit.savepoint, false, b);
+	if (kind == 'S') {
+		if ((st = find_exit(w, name, &count, &k)) == NULL)
+			return WALK_REJECT;
+		if (count > 0 && k.kind == KNOWN_NOT)
+			return refuse_aborted(w);
+		message_put(b, 't', st->bytes + st->query_len + 1, st->len - st->query_len - 1);
+	}
+	buf_put(b, MESSAGE_BARE("n"));
+	return WALK_ON;
+}
+
+enum walk_result
+reject_of_block(struct request_walk *w)
+{
+	struct buf b = { 0 };
+	uint8_t type = w->m.type;
+	enum walk_result r = type == 'Q'		   ? query_aborted(w, &b)
+			     : type == 'P'		   ? parse_aborted(w, &b)
+			     : type == 'B'		   ? bind_aborted(w, &b)
+			     : strchr("DEC", type) != NULL ? named_aborted(w, &b)
+							   : refuse_aborted(w); /* a function call */
+
+	if (r == WALK_ON)
+		exchange_answer_buf(w->x, &b);
+	buf_fini(&b);
+	return r;
 }
 
 void
-reject_kept(struct exchange *x, enum rejection how)
+reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
-	struct fail why;
-
 	exchange_step(x, CE_REFUSED);
 	x->has_seen_primary = true;
 	stream_set_reading(&x->stream, true);
-	if (how == REJECT_AS_DONE)
-		answer_as_done(x, "ROLLBACK");
-	else if (how == REJECT_FAILED) {
-		fail_set(&why, "25P02",
-			 "current transaction is aborted, commands ignored until end of transaction block");
-		fail_detail(&why, "One of its statements got no server connection.");
-		refuse(x, &why, RF_CANCELED);
-	} else {
+	if (kind == RF_BACKEND_LOST)
 		x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;
-		exchange_rolled_back(&why, "its COMMIT was not sent");
-		refuse(x, &why, RF_BACKEND_LOST);
-	}
+	refuse(x, why, kind);
 }
 
 /* --- the rest of a rejected request --- */

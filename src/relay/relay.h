@@ -73,10 +73,8 @@ relay_is_streaming(const struct exchange *x)
 /* reject.c: a request that gets no server */
 /* Answers the request at the beginning of the waiting input with this error, and drops the rest of it. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* The same while READY or HELD, but what waits is left for exchange_replay(). AS_DONE: it is a ROLLBACK alone; FAILED:
- * its block has; UNSENT: that was lost. */
-enum rejection { REJECT_AS_DONE, REJECT_FAILED, REJECT_UNSENT };
-void reject_kept(struct exchange *x, enum rejection how);
+/* The same while READY or HELD, but what waits is left for exchange_replay(). RF_BACKEND_LOST: its block was lost. */
+void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* relay_waiters: names the client whose transaction has been idle for longest, and since before t waits. */
 bool reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* Writes to shown what this client is to be sent for why: with the names of its database and user. */

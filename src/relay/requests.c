@@ -230,8 +230,6 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (x->block >= EXCHANGE_ROLLED_BACK && reject_is_of_block(w)) /* the transaction was lost */
-		return WALK_REJECT;
 	x->waiter.gucs = x->gucs;
 	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
 		if ((r = reads_borrow(w, is_quiet)) == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
@@ -262,7 +260,6 @@ static bool
 is_done_here(struct request_walk *w, uint8_t type, size_t total)
 {
 	struct exchange *x = w->x;
-	bool is_rolled_back = x->block >= EXCHANGE_ROLLED_BACK;
 
 	if (w->m.forbidden != FORBIDDEN_NOTHING)
 		return false;
@@ -271,9 +268,9 @@ is_done_here(struct request_walk *w, uint8_t type, size_t total)
 	switch (type) {
 	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
 		exchange_answer(x,
-				is_rolled_back		   ? "Z\0\0\0\5E"
-				: x->block == EXCHANGE_DUE ? "Z\0\0\0\5T"
-							   : "Z\0\0\0\5I",
+				x->block >= EXCHANGE_ROLLED_BACK ? "Z\0\0\0\5E"
+				: x->block == EXCHANGE_DUE	 ? "Z\0\0\0\5T"
+								 : "Z\0\0\0\5I",
 				6);
 		return true;
 	case 'H':
@@ -282,7 +279,7 @@ is_done_here(struct request_walk *w, uint8_t type, size_t total)
 	case 'f':
 		return true;
 	case 'P':
-		if (is_rolled_back || w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
+		if (w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
 		    !statements_parse_unlinked(x, &w->m))
 			return false;
 		exchange_answer(x, "1\0\0\0\4", 5);
@@ -383,11 +380,14 @@ one_message(struct request_walk *w)
 		size_t total = FRAME_HEAD_LEN + (size_t)f.body_len;
 
 		x->has_run = true;
-		if (is_done_here(w, f.type, total)) {
+		step = x->block >= EXCHANGE_ROLLED_BACK && walk_runs(f.type) ? reject_of_block(w)
+		       : is_done_here(w, f.type, total)			     ? WALK_ON
+									     : WALK_SLOWLY;
+		if (step == WALK_ON) {
 			walk_drop(w, total);
 			return x->is_closing ? WALK_OVER : WALK_ON; /* without memory for the answer */
 		}
-		if ((step = walk_borrow(w, false)) != WALK_ON)
+		if (step != WALK_SLOWLY || (step = walk_borrow(w, false)) != WALK_ON)
 			return step;
 	}
 	step = look_for_notify(w);
@@ -580,7 +580,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 	if (r == WALK_HOLD && !hold(x))
 		return;
 	if (r == WALK_REJECT) {
-		reject_kept(x, w.rejection);
+		reject_kept(x, &w.why, w.rejection);
 		return;
 	}
 	srv = x->srv;

@@ -10,9 +10,8 @@
  * where a Describe in the same request will show it the new ones. Otherwise it gets the error, which its driver knows
  * (asyncpg and JDBC prepare again).
  *
- * The same is done if the server has lost the statement because SQL deallocated it where no scan could see that. A
- * Close goes ahead of its Parse then, as code that runs for the Bind can make PostgreSQL say so of a statement that is
- * there.
+ * The same is done if the server has lost the statement because SQL deallocated it where no scan could see that. Code
+ * that runs for the Bind can make PostgreSQL say so of a statement that is there, but a Close goes ahead of each Parse.
  *
  * A client whose Parse was answered by pgweir must not get errors that stem from an old plan (PostgreSQL parses such a
  * statement again, too, and may fail with any error of the parser): its first use is also sent once more.

@@ -23,10 +23,10 @@ enum walk_result {
 	WALK_MORE, /* more bytes are needed */
 	WALK_WAIT, /* for a server, or for the listener */
 	WALK_HOLD, /* for the replies to earlier messages */
-	WALK_REJECT, /* the request is refused: request_walk.rejection */
+	WALK_REJECT, /* the request is refused: request_walk.why, rejection */
 	WALK_LEAVE, /* send what was walked, then close the client; the reason is in request_walk.why */
 	WALK_OVER, /* the client is closed */
-	WALK_SLOWLY /* fast.c: the message may concern a feature, and was not handled */
+	WALK_SLOWLY /* fast.c: the message may concern a feature, and was not handled; reject.c: it needs a server */
 };
 
 struct request_walk {
@@ -42,7 +42,7 @@ struct request_walk {
 	struct fail why;
 	struct scan scan;
 	struct sql_traits traits; /* m's, of a Query */
-	enum rejection rejection; /* of WALK_REJECT */
+	enum request_failure rejection; /* of WALK_REJECT */
 	unsigned risk; /* of the SQL in scan: enum state_part */
 	struct request m; /* the message at w->at, if m.message is that; of a fast Bind, only what that needs is set */
 };
@@ -99,9 +99,10 @@ void walk_note_bind(struct request_walk *w); /* its statement is about to run */
 void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown);
 enum walk_result walk_send_sync(struct request_walk *w);
 
-/* reject.c: while EXCHANGE_ROLLED_BACK or FAILED. Returns true if the request at w->at, which needs a server, is to be
- * refused, as w->rejection says: WALK_REJECT. */
-bool reject_is_of_block(struct request_walk *w);
+/* reject.c: handles a message that runs something, of a client that is EXCHANGE_ROLLED_BACK or FAILED, as PostgreSQL
+ * does in a transaction that has failed. ON: it was answered; REJECT; SLOWLY: the block is due, with
+ * EXCHANGE_BEGIN_FAILED. */
+enum walk_result reject_of_block(struct request_walk *w);
 
 /* send.c */
 /* The slow lane: reads the message at w->at as far as needed without a server. MORE: it has to be whole, and is not. */

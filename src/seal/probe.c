@@ -44,6 +44,8 @@ static const struct {
 	{ STATE_CURSORS, "SELECT 'c', name, '' FROM pg_catalog.pg_cursors WHERE is_holdable" },
 	{ STATE_PREPARED, "SELECT 'p', name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql" },
 	{ STATE_LISTEN, "SELECT 'n', channel, '' FROM pg_catalog.pg_listening_channels() AS channel" },
+	{ STATE_BACKEND, "SELECT 'b', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE temporary "
+			 "AND active_pid" EQ "pg_catalog.pg_backend_pid())" },
 	{ RISK_UNREAD, "SELECT 'x', n, pg_catalog.current_setting(n, true) FROM (SELECT DISTINCT "
 		       "pg_catalog.lower(coalesce(m[1], m[2]))"
 		       " FROM pg_catalog.pg_proc, pg_catalog.regexp_matches(prosrc,"

@@ -28,6 +28,7 @@ enum probe_kind {
 	PROBE_STATEMENT = 'p', /* name, text of what SQL PREPARE made */
 	PROBE_CURSOR = 'c', /* a cursor WITH HOLD is open */
 	PROBE_TEMPORARY = 't', /* temporary objects exist */
+	PROBE_SLOT = 'b', /* a temporary replication slot exists */
 	PROBE_OWN = 'o' /* value of a setting that the probe has changed for itself */
 };
 
@@ -39,10 +40,11 @@ struct probe_row {
 };
 
 /*
- * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, not 0; with RISK_UNREAD, too, it asks for the
- * custom settings that the database's functions name. names: others to ask for, with SETTINGS. startup: the settings
- * that RESET gives the client, or NULL. With SETTINGS each setting that the probe changes for itself, and that startup
- * has not, brings two rows PROBE_OWN, ahead of all others: its value in the session, and its default.
+ * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, not 0; with STATE_BACKEND, too, it asks for
+ * slots; with RISK_UNREAD, for the custom settings that the database's functions name. names: others to ask for, with
+ * SETTINGS. startup: the settings that RESET gives the client, or NULL. With SETTINGS each setting that the probe
+ * changes for itself, and that startup has not, brings two rows PROBE_OWN, ahead of all others: its value in the
+ * session, and its default.
  */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
 	       const struct gucs *startup);

@@ -84,14 +84,6 @@ server_statements_outdate(struct server_statements *s)
 	s->generation++;
 }
 
-bool
-server_statements_is_outdated(const struct server_statements *s, uint64_t id)
-{
-	const struct server_statement *e = use_find(s, id);
-
-	return e != NULL && e->is_there && e->generation != s->generation;
-}
-
 static struct server_statement *
 use_add(struct server_statements *s, uint64_t id)
 {
@@ -128,13 +120,14 @@ server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_n
 	return 0;
 }
 
-void
+bool
 server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no)
 {
 	struct server_statement *e = use_find(s, id);
 
 	if (e != NULL)
 		under_way(s, e, false, sync_no);
+	return e != NULL;
 }
 
 void

@@ -32,10 +32,8 @@ enum statement_presence server_statements_use(struct server_statements *s, uint6
 /* Notes that the statement's Parse is sent now. Returns 0, or -1 without memory. */
 int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_no);
 void server_statements_outdate(struct server_statements *s); /* all that are there or under way */
-/* Returns true if it is absent only because it is outdated: then a Close must go ahead of its Parse. */
-bool server_statements_is_outdated(const struct server_statements *s, uint64_t id);
-/* Notes that the statement's Close is sent now. */
-void server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no);
+/* Notes that the statement's Close is sent now. Returns false if it is not listed: then it is not to be settled. */
+bool server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* A Parse or Close was answered (is_done), or failed, or was skipped. */
 void server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
 void server_statements_doubt(struct server_statements *s, uint64_t id); /* it may have gone: it counts as outdated */

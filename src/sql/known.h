@@ -34,8 +34,6 @@ enum known_kind {
 	KNOWN_CLOSE_ALL,
 	KNOWN_UNLOCK_ALL, /* SELECT [pg_catalog.]pg_advisory_unlock_all() */
 	KNOWN_BEGIN, /* BEGIN, START TRANSACTION with any options */
-	KNOWN_COMMIT, /* COMMIT, END; not AND CHAIN, not PREPARED */
-	KNOWN_ROLLBACK, /* ROLLBACK, ABORT; not TO, not AND CHAIN, not PREPARED */
 	KNOWN_PREPARE, /* PREPARE name ... AS: name */
 	KNOWN_EXECUTE, /* EXECUTE name ...: name */
 	KNOWN_DEALLOCATE, /* [PREPARE] name */
@@ -43,13 +41,17 @@ enum known_kind {
 	KNOWN_DROP_DATABASE, /* name */
 	KNOWN_CREATE_DATABASE, /* value: its TEMPLATE's name, or empty */
 	KNOWN_RENAME_DATABASE, /* ALTER DATABASE name RENAME TO ... */
+	KNOWN_COMMIT, /* COMMIT, END; not AND CHAIN, not PREPARED */
+	KNOWN_ROLLBACK, /* ROLLBACK, ABORT; not TO, not AND CHAIN, not PREPARED */
 	/* From here on: recognised, but what they do to the session is not known from them alone. */
 	KNOWN_RECOGNISED,
-	KNOWN_SAVEPOINT = KNOWN_RECOGNISED, /* name */
+	KNOWN_COMMIT_CHAIN = KNOWN_RECOGNISED, /* COMMIT, END ... AND CHAIN */
+	KNOWN_ROLLBACK_CHAIN, /* ROLLBACK, ABORT ... AND CHAIN */
+	KNOWN_PREPARE_TRANSACTION,
+	KNOWN_END, /* COMMIT, END, ROLLBACK, ABORT in any other form */
+	KNOWN_SAVEPOINT, /* name */
 	KNOWN_RELEASE, /* name */
 	KNOWN_ROLLBACK_TO, /* name */
-	KNOWN_COMMIT_CHAIN, /* COMMIT, END ... AND CHAIN */
-	KNOWN_END, /* COMMIT, END, ROLLBACK, ABORT in any other form, PREPARE TRANSACTION */
 	KNOWN_EXECUTE_ANY, /* EXECUTE name ... with other arguments than literals and parameters, or in EXPLAIN or
 			    * CREATE TABLE ... AS: name */
 };

@@ -29,7 +29,7 @@ enum scan_flag {
 	SCAN_CODE = 1u << 6, /* DO, functions that run SQL that is their argument */
 	SCAN_EXECUTE = 1u << 7, /* EXECUTE of what PREPARE made */
 	SCAN_LOAD = 1u << 8, /* the backend has something it can't get rid of: LOAD, CREATE FUNCTION ... LANGUAGE C,
-			      * replication origins and slots, backups, dblink's connections */
+			      * replication origins, backups, dblink's connections */
 	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
 	SCAN_CREATE = 1u << 10, /* CREATE of any kind, SELECT INTO: temporary if search_path begins with pg_temp */
 	SCAN_UNDO = 1u << 11, /* DROP, CLOSE, DISCARD, DEALLOCATE, UNLISTEN, *unlock*: what pins may be gone */
@@ -44,13 +44,14 @@ enum scan_flag {
 	SCAN_CALL = 1u << 21, /* CALL: the procedure may end transactions */
 	SCAN_TABLE = 1u << 22, /* SCAN_LASTING, and no index: perhaps a table made of a query */
 	SCAN_NAMES_LOST = 1u << 14, /* more custom settings' names than fit, or set_config() of a name the text hides */
-	SCAN_NAME_BOUND = 1u << 23 /* set_config() of a name that is a parameter */
+	SCAN_NAME_BOUND = 1u << 23, /* set_config() of a name that is a parameter */
+	SCAN_SLOT = 1u << 24 /* makes a replication slot, which may be temporary, or drops one */
 };
-#define SCAN_ALL 0xffffffu
+#define SCAN_ALL 0x1ffffffu
 /* If any of these is set, a probe is needed when the transaction is over. */
 #define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \
-	 SCAN_FUNCTION)
+	 SCAN_FUNCTION | SCAN_SLOT)
 
 /* Hints: these leave nothing behind, but matter to features. */
 enum scan_hint {

@@ -19,7 +19,7 @@ static const struct {
 	uint32_t flag;
 	uint8_t row;
 } pinning[] = {
-	{ STATE_SETTINGS, PIN_SESSION_SET, SCAN_SETTING, PROBE_SETTING },
+	{ STATE_SETTINGS, PIN_SESSION_SET, SCAN_SETTING | SCAN_SLOT, PROBE_SETTING },
 	{ STATE_TEMP, PIN_TEMP_TABLE, SCAN_TEMP, PROBE_TEMPORARY },
 	{ STATE_LOCKS, PIN_ADVISORY_LOCK, SCAN_LOCK, PROBE_LOCK },
 	{ STATE_CURSORS, PIN_CURSOR, SCAN_CURSOR, PROBE_CURSOR },
@@ -61,6 +61,7 @@ state_ask(struct exchange *x, unsigned parts)
 	struct client_session *s = x->session;
 	const struct code_answer *code = x->pool->code->answer;
 	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * GUCS_MAX];
+	unsigned more = ((srv->loan.settled & SCAN_SLOT) != 0 ? STATE_BACKEND : 0u) | (srv->loan.risk & RISK_UNREAD);
 	size_t count = 0;
 	struct buf b = { 0 };
 	int r;
@@ -72,8 +73,7 @@ state_ask(struct exchange *x, unsigned parts)
 	add_custom(x->gucs, names, &count, sizeof(names) / sizeof(names[0]));
 	if (srv->gucs != x->gucs)
 		add_custom(srv->gucs, names, &count, sizeof(names) / sizeof(names[0]));
-	probe_put(&b, parts | ((parts & STATE_SETTINGS) != 0 ? srv->loan.risk & RISK_UNREAD : 0u), names, count,
-		  x->startup);
+	probe_put(&b, parts | ((parts & STATE_SETTINGS) != 0 ? more : 0u), names, count, x->startup);
 	server_owe_query(srv, OWED_TO_PROBE);
 	r = server_send(srv, &b);
 	s->parts = parts;
@@ -138,6 +138,9 @@ static void
 finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
 {
 	switch (kind) {
+	case PROBE_SLOT:
+		f->found |= STATE_SETTINGS | STATE_BACKEND;
+		break;
 	case PROBE_SUPERUSERS: /* the user that logged in could not make it on another server */
 		f->found |= gucs_is_on(x->pool->welcome, "is_superuser") ? 0u : STATE_SETTINGS;
 		/* fall through */
@@ -309,6 +312,8 @@ state_probe_done(struct server *srv)
 	}
 	if ((parts & STATE_PREPARED) != 0)
 		learn_prepared(s);
+	if ((parts & STATE_SETTINGS) != 0 && !s->is_probe_lost && (f->found & STATE_BACKEND) == 0)
+		srv->loan.settled &= ~(uint32_t)SCAN_SLOT; /* it was not made, is to last, or was dropped */
 	for (size_t i = 0; i < PINNING; i++) {
 		if (!(parts & pinning[i].part))
 			continue;

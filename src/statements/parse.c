@@ -9,6 +9,8 @@
 #include "state/compiled.h"
 #include "state/observe.h"
 #include "statements/statements_state.h"
+#include "statements/statements_transfer.h"
+#include "statements/unnamed.h"
 #include "sql/traits.h"
 #include "wire/messages.h"
 
@@ -240,17 +242,25 @@ bool
 statements_parse_unlinked(struct exchange *x, const struct request *m)
 {
 	const struct parse_fields *f = &m->parse;
+	bool is_right = x->block >= EXCHANGE_ROLLED_BACK; /* what is taken there: relay/reject.c */
 	struct statement *st;
 	struct client_statement *n;
 
-	if (statements_pass_through(x) || x->pool->settings.prepared_statements == 0 || m->traits == NULL ||
-	    f->name[0] == '\0' || client_statement_find(x, f->name) != NULL || statements_own(x) == NULL ||
+	if (statements_pass_through(x) || m->traits == NULL || statements_own(x) == NULL ||
 	    !statements_have_room(x, f)) /* else it will be refused in its turn */
 		return false;
+	if (f->name[0] == '\0'
+		? !is_right
+		: x->pool->settings.prepared_statements == 0 || client_statement_find(x, f->name) != NULL)
+		return false;
 	st = statement_of(x, f, m->traits);
-	if (st == NULL || st->valid_pool != x->pool || st->valid_gucs != x->gucs) {
+	if (st == NULL || (!is_right && (st->valid_pool != x->pool || st->valid_gucs != x->gucs))) {
 		statement_unref(st);
 		return false;
+	}
+	if (f->name[0] == '\0') {
+		statements_forget_unnamed(x);
+		return statements_take(x, &(struct statement_transfer){ .name = "", .st = st }) == 0;
 	}
 	n = enter_new(x, f->name, st, NULL);
 	if (n == NULL)

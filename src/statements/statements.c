@@ -87,11 +87,11 @@ close_on_server(struct exchange *x, uint64_t id)
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
+	bool is_counted = server_statements_closing(&srv->statements, id, x->statements->sync_no);
 
-	server_statements_closing(&srv->statements, id, x->statements->sync_no);
 	statement_name_of(x->env->statements, id, name);
 	message_close_statement(&b, name);
-	ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id));
+	ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, is_counted ? statements_ref_of_id(id) : NULL);
 	outbox_put(&x->env->to_server, &b);
 }
 
@@ -101,8 +101,8 @@ statement_make_room(struct exchange *x, const struct statement *st)
 	struct server *srv = x->srv;
 	uint64_t id;
 
-	if (server_statements_is_outdated(&srv->statements, st->id))
-		close_on_server(x, st->id);
+	close_on_server(x,
+			st->id); /* so its Parse can't fail as the server has it: it is outdated, or nobody knows why */
 	while (srv->statements.count >= x->pool->settings.prepared_statements &&
 	       server_statements_oldest(&srv->statements, &id)) {
 		close_on_server(x, id);

@@ -99,7 +99,7 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 	const char *tag;
 
 	if ((!request_begins_with(m, WORD_DEALLOCATE) && !unlistens_nothing(x, m)) || statements_pass_through(x) ||
-	    x->pool->settings.prepared_statements == 0 || x->block >= EXCHANGE_ROLLED_BACK)
+	    x->pool->settings.prepared_statements == 0)
 		return STEP_FORWARD;
 	if (srv != NULL && srv->ledger.count > 0)
 		return STEP_HOLD;

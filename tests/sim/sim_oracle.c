@@ -455,32 +455,24 @@ is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
 }
 
 /*
- * A transaction has failed as its first statement got no server. All that follows is refused, whatever PostgreSQL would
- * have found wrong with it; what is meant to end the transaction does so, even if it is refused, or gets no server
- * either.
+ * A transaction has failed as its first statement got no server. What follows is refused, whatever PostgreSQL would
+ * have found wrong with it, and ends nothing then; a Query that goes on behind the end may get no server either.
  */
 static bool
 is_of_unserved(struct sim_client *c, const uint8_t *body, size_t len)
 {
 	char state[6];
 	struct frame f;
-	bool ends;
 
 	sqlstate_of(body, len, state);
 	feed_silent(c);
 	if (!c->is_unserved || is_fatal(body, len) || memmem(body, len, "@@", 2) != NULL || !next_unfed(c, &f) ||
 	    f.type == 'S')
 		return false;
-	ends = is_meant_to_end(c, &f);
-	if (strcmp(state, "25P02") != 0 && !(ends && may_refuse(c, state)))
+	if (strcmp(state, "25P02") != 0 && !(is_meant_to_end(c, &f) && may_refuse(c, state)))
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is still refused", state, 5);
 	count_cancel(c, state);
-	if (ends) {
-		c->alone->tx = 'I';
-		tx_end(c->alone, false);
-		c->is_unserved = false;
-	}
 	fail_instead(c, &f);
 	return true;
 }

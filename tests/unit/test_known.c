@@ -35,6 +35,8 @@ static const char *const kinds[] = {
 	[KNOWN_RELEASE] = "release",
 	[KNOWN_ROLLBACK_TO] = "rollback-to",
 	[KNOWN_END] = "end",
+	[KNOWN_ROLLBACK_CHAIN] = "rollback-chain",
+	[KNOWN_PREPARE_TRANSACTION] = "prepare-transaction",
 	[KNOWN_COMMIT_CHAIN] = "commit-chain",
 	[KNOWN_EXECUTE_ANY] = "execute-any",
 };
@@ -143,7 +145,7 @@ static const struct row {
 	{ "one cursor", "CLOSE a", "none", 0 },
 	{ "PREPARE", "PREPARE a AS SELECT set_config('b', 'c', false); PREPARE B (int, text) AS SELECT $1",
 	  "prepare a prepare b", 0 },
-	{ "of a transaction", "PREPARE TRANSACTION 'a'", "end", 0 },
+	{ "of a transaction", "PREPARE TRANSACTION 'a'", "prepare-transaction", 0 },
 	{ "of that name", "PREPARE transaction AS SELECT 1", "prepare transaction", 0 },
 	{ "EXECUTE", "EXECUTE a; EXECUTE b(1, -2, 'c', $1, NULL, 'd'::text)", "execute a execute b", 0 },
 	{ "of an expression", "EXECUTE a(f(1))", "execute-any a", 0 },
@@ -171,7 +173,7 @@ static const struct row {
 	  "begin begin begin", 0 },
 	{ "COMMIT", "COMMIT; END WORK; COMMIT TRANSACTION AND NO CHAIN", "commit commit commit", 0 },
 	{ "ROLLBACK", "ROLLBACK; ABORT WORK; ROLLBACK AND NO CHAIN", "rollback rollback rollback", 0 },
-	{ "chained", "COMMIT AND CHAIN; ROLLBACK AND CHAIN", "commit-chain end", 0 },
+	{ "chained", "COMMIT AND CHAIN; ROLLBACK AND CHAIN", "commit-chain rollback-chain", 0 },
 	{ "to a savepoint", "ROLLBACK TO SAVEPOINT a", "rollback-to a", 0 },
 	{ "prepared", "COMMIT PREPARED 'a'", "end", 0 },
 	{ "others among them", "BEGIN; SELECT (1; 2); ROLLBACK TO a; COMMIT AND CHAIN; COMMIT",
@@ -301,8 +303,8 @@ static const struct row step_rows[] = {
 	  "rollback-to=a rollback-to=a rollback-to=savepoint", 0 },
 	{ "ends", "COMMIT; END WORK; ROLLBACK; ABORT TRANSACTION; COMMIT AND CHAIN; ROLLBACK AND NO CHAIN",
 	  "commit commit rollback rollback commit-chain rollback", 0 },
-	{ "of two phases", "PREPARE TRANSACTION 'p'; PREPARE p AS SELECT 1; COMMIT PREPARED 'p'", "end prepare=p end",
-	  0 },
+	{ "of two phases", "PREPARE TRANSACTION 'p'; PREPARE p AS SELECT 1; COMMIT PREPARED 'p'",
+	  "prepare-transaction prepare=p end", 0 },
 	{ "UNLISTEN", "UNLISTEN a; unlisten *; LISTEN a", "unlisten=a unlisten-all listen=a", 0 },
 	{ "among others", "SELECT 1; SAVEPOINT a; ;; INSERT INTO t VALUES (';'); RELEASE a; SELECT 2",
 	  "savepoint=a release=a", 0 },
@@ -324,7 +326,7 @@ static const struct row step_rows[] = {
 	{ "calls", "SELECT 1; EXECUTE a(1 + f(';')); deallocate \"B\"; DEALLOCATE ALL; EXECUTE c",
 	  "execute-any=a deallocate=B deallocate-all execute=c", 0 },
 	{ "calls and others", "PREPARE a AS SELECT 1; EXECUTE a; PREPARE TRANSACTION 'x'; DEALLOCATE PREPARE b",
-	  "prepare=a execute=a end deallocate=b", 0 },
+	  "prepare=a execute=a prepare-transaction deallocate=b", 0 },
 };
 
 static void

@@ -160,8 +160,8 @@ Test(statements, a_named_statement_has_pgweirs_name_on_the_server)
 {
 	cr_expect_eq(parse_sql("s", "SELECT 1"), STEP_SENT);
 	cr_expect_eq(bind_to("s"), STEP_SENT);
-	cr_expect_str_eq(fake_sent(), "P(#1|SELECT 1) B(|#1)");
-	sync_all("12Z");
+	cr_expect_str_eq(fake_sent(), "CS(#1) P(#1|SELECT 1) B(|#1)");
+	sync_all("312Z");
 	cr_expect_eq(statements_count(&fake->x), 1);
 	fake_sent();
 	bind_to("s");
@@ -178,7 +178,7 @@ Test(statements, a_begin_with_a_mode_is_known_by_its_name_until_that_is_closed)
 	cr_expect_not(statements_may_begin(&fake->x, "b"), "it has no mode");
 	cr_expect_not(statements_may_begin(&fake->x, "r"), "nothing runs under a name that there is not");
 	parse_sql("r", "BEGIN READ ONLY");
-	sync_all("111Z");
+	sync_all("313131Z");
 	cr_expect(statements_may_begin(&fake->x, "r"));
 	cr_expect_not(statements_may_begin(&fake->x, "s"));
 	target('C', "r");
@@ -186,30 +186,30 @@ Test(statements, a_begin_with_a_mode_is_known_by_its_name_until_that_is_closed)
 	cr_expect_not(statements_may_begin(&fake->x, "r"));
 	parse_sql("r", "START TRANSACTION READ ONLY");
 	cr_expect(statements_may_begin(&fake->x, "r"));
-	sync_all("EZ");
+	sync_all("3EZ");
 	cr_expect_not(statements_may_begin(&fake->x, "r"), "PostgreSQL has refused it");
 }
 
 Test(statements, on_another_server_it_is_parsed_ahead_of_its_use)
 {
 	parse_sql("s", "SELECT 1");
-	sync_all("1Z");
+	sync_all("31Z");
 	fake_sent();
 	fake_change_server();
 	bind_to("s");
-	cr_expect_str_eq(fake_sent(), "P(#1|SELECT 1) B(|#1)");
-	sync_all("12Z");
+	cr_expect_str_eq(fake_sent(), "CS(#1) P(#1|SELECT 1) B(|#1)");
+	sync_all("312Z");
 	fake_change_server();
 	fake_sent();
 	target('D', "s");
-	cr_expect_str_eq(fake_sent(), "P(#1|SELECT 1) DS(#1)");
-	sync_all("1tnZ");
+	cr_expect_str_eq(fake_sent(), "CS(#1) P(#1|SELECT 1) DS(#1)");
+	sync_all("31tnZ");
 }
 
 Test(statements, what_the_server_has_is_answered_by_pgweir)
 {
 	parse_sql("a", "SELECT 1");
-	sync_all("1Z");
+	sync_all("31Z");
 	fake_sent();
 	fake_told();
 	parse_sql("b", "SELECT 1");
@@ -222,19 +222,19 @@ Test(statements, what_the_server_has_is_answered_by_pgweir)
 Test(statements, sql_that_must_not_be_shared_has_a_name_of_its_own)
 {
 	parse_sql("a", "SELECT 'x'");
-	sync_all("1Z");
+	sync_all("31Z");
 	is_unshared = true;
 	fake_sent();
 	parse_sql("b", "SELECT 'x'");
-	cr_expect_str_eq(fake_sent(), "P(#2|SELECT 'x')");
-	sync_all("1Z");
+	cr_expect_str_eq(fake_sent(), "CS(#2) P(#2|SELECT 'x')");
+	sync_all("31Z");
 }
 
 Test(statements, a_parse_that_fails_leaves_no_name)
 {
 	parse_sql("s", "SELEC");
 	bind_to("s");
-	sync_all("EZ");
+	sync_all("3EZ");
 	cr_expect_eq(statements_count(&fake->x), 0);
 	fake_sent();
 	bind_to("s");
@@ -247,7 +247,7 @@ Test(statements, a_name_that_is_taken_is_refused_by_postgresql)
 	const char *sent;
 
 	parse_sql("s", "SELECT 1");
-	sync_all("1Z");
+	sync_all("31Z");
 	fake_sent();
 	cr_expect_eq(parse_sql("s", "SELECT 2"), STEP_SENT);
 	sent = fake_sent();
@@ -262,14 +262,14 @@ Test(statements, a_name_that_is_taken_is_refused_by_postgresql)
 Test(statements, a_close_is_answered_by_pgweir_and_frees_the_name)
 {
 	parse_sql("s", "SELECT 1");
-	sync_all("1Z");
+	sync_all("31Z");
 	fake_sent();
 	bind_to("s");
 	target('C', "s");
 	cr_expect_str_eq(fake_sent(), "B(|#1)", "other clients may use it");
 	cr_expect_eq(parse_sql("s", "SELECT 2"), STEP_SENT, "in the same request");
-	cr_expect_str_eq(fake_sent(), "P(#2|SELECT 2)");
-	sync_all("21Z");
+	cr_expect_str_eq(fake_sent(), "CS(#2) P(#2|SELECT 2)");
+	sync_all("231Z");
 	cr_expect_str_eq(fake_told(), "3");
 	cr_expect_eq(statements_count(&fake->x), 1);
 }
@@ -277,7 +277,7 @@ Test(statements, a_close_is_answered_by_pgweir_and_frees_the_name)
 Test(statements, a_close_that_an_error_skips_has_not_happened)
 {
 	parse_sql("s", "SELECT 1");
-	sync_all("1Z");
+	sync_all("31Z");
 	bind_to("none");
 	target('C', "s");
 	parse_sql("s", "SELECT 2");
@@ -295,7 +295,7 @@ Test(statements, a_message_waits_where_an_earlier_request_decides)
 	fake_sync();
 	statements_sync(&fake->x);
 	cr_expect_eq(bind_to("s"), STEP_HOLD, "its Parse may fail");
-	fake_reply("1Z");
+	fake_reply("31Z");
 	cr_expect_eq(bind_to("s"), STEP_SENT);
 	sync_all("2Z");
 }
@@ -350,7 +350,7 @@ Test(statements, a_query_that_deallocates_is_answered_from_the_table)
 {
 	for (size_t i = 0; i < 2; i++) {
 		parse_sql("s", "SELECT 1");
-		sync_all(i == 0 ? "1Z" : "Z");
+		sync_all(i == 0 ? "31Z" : "Z");
 		fake_sent();
 		cr_expect_eq(deallocate_here("DEALLOCATE t"), STEP_FORWARD, "PostgreSQL knows the right error");
 		cr_expect_eq(deallocate_here("DEALLOCATE s; SELECT 1"), STEP_FORWARD);
@@ -376,9 +376,9 @@ Test(statements, a_query_that_deallocates_is_answered_from_the_table)
 Test(statements, a_bind_that_deallocates_gets_an_empty_statement)
 {
 	parse_sql("s", "SELECT 1");
-	sync_all("1Z");
+	sync_all("31Z");
 	parse_sql("d", "DEALLOCATE s");
-	sync_all("1Z");
+	sync_all("31Z");
 	fake_sent();
 	bind_to("d");
 	cr_expect_str_eq(fake_sent(), "CS(s) P(s|) B(|#2)");
@@ -409,7 +409,7 @@ Test(statements, a_name_like_pgweirs_reaches_no_other_clients_statement)
 	char name[STATEMENT_NAME_MAX + 1];
 
 	parse_sql("s", "SELECT 1");
-	sync_all("1Z");
+	sync_all("31Z");
 	snprintf(name, sizeof(name), "%s1", prefix);
 	fake_sent();
 	bind_to(name);
@@ -422,9 +422,9 @@ Test(statements, the_fast_lane_takes_plain_sql_only)
 	struct request m;
 
 	parse_sql("s", "SELECT 1");
-	sync_all("1Z");
+	sync_all("31Z");
 	parse_sql("t", "SET a.b = 1");
-	sync_all("1Z");
+	sync_all("31Z");
 	fake_sent();
 	m = fake_bind("", "s");
 	cr_expect_eq(statements_bind_plain(&fake->x, &m), STEP_SENT);

@@ -143,6 +143,22 @@ def test_errors_speak_of_the_name_though_ddl_came_between(weir):
 
 
 @pytest.mark.weir_only
+@pytest.mark.parametrize("begin", ["SELECT 1", "BEGIN"])
+def test_a_name_of_pgweirs_that_the_server_has_unseen_is_replaced(weir, begin):
+    """By the Parse ahead of a Bind, and by the client's own."""
+    with weir.start(pool_size=2).raw() as wire, weir.raw() as holder:
+        prepare(wire, "known", "SELECT 'known'")
+        name = wire.value(f"SELECT name FROM {SEEN}")
+        stem, number = name.rsplit("_", 1)
+        holder.query(BEGIN_NOW)                                                     # has the server that knows it
+        for later in range(8):
+            wire.query(f"""PREPARE "{stem}_{int(number) + later}" AS SELECT 'foreign'""")
+        wire.query(begin)
+        assert run(wire, "known") == [["known"]]
+        assert shape(prepare(wire, "new", "SELECT 'new'"))[:1] == "1" and run(wire, "new") == [["new"]]
+
+
+@pytest.mark.weir_only
 @pytest.mark.parametrize("text", ("FETCH c1", "/* a comment */ fetch c1"))
 def test_a_fetch_prepared_by_one_is_not_described_for_another_that_has_no_such_cursor(weir, text):
     """PostgreSQL 15 crashes at such a Describe: FETCH was parsed while the cursor was there, and it is gone."""

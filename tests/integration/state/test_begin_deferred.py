@@ -7,7 +7,8 @@ from contextlib import suppress
 import pytest
 
 import fakeserver
-from rawwire import WireClosed, bind, errors, execute, flush, one_statement, parse, query, shape, sync, texts
+from rawwire import (Wire, WireClosed, bind, close, describe, errors, execute, flush, function_call, one_statement, parse, query,
+                     shape, sync, texts)
 from waiting import each, wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -200,7 +201,7 @@ def test_thousands_of_requests_may_be_refused_in_a_row(weir):
         holder.query("BEGIN", "SELECT 1")
         wire.query("BEGIN")
         assert shape(wire.ask(query("SELECT 1"))) == "E:53300 Z:E"
-        sender = threading.Thread(target=wire.sock.sendall, args=(query("") * count + query("ROLLBACK"),))
+        sender = threading.Thread(target=wire.sock.sendall, args=(query("SELECT") * count + query("ROLLBACK"),))
         sender.start()
         for _ in range(count):
             assert shape(wire.ask()) == "E:25P02 Z:E"
@@ -230,9 +231,9 @@ def test_who_listens_ends_an_empty_transaction_without_a_server(weir, end):
     (query("ROLLBACK"), "C:ROLLBACK Z:I"),
     (query("COMMIT"), "C:ROLLBACK Z:I"),
     (one_statement("ROLLBACK") + sync(), "1 2 n C:ROLLBACK Z:I"),
-    (one_statement("COMMIT") + sync(), "E:25P02 Z:I"),
-    (bind(statement="rollback") + execute() + sync(), "E:25P02 Z:I"),
-    (bind(statement="commit") + execute() + sync(), "E:25P02 Z:I"),
+    (one_statement("COMMIT") + sync(), "1 2 n C:ROLLBACK Z:I"),
+    (bind(statement="rollback") + execute() + sync(), "2 C:ROLLBACK Z:I"),
+    (bind(statement="commit") + execute() + sync(), "2 C:ROLLBACK Z:I"),
 ], ids=["rollback", "commit", "parse-rollback", "parse-commit", "bind-rollback", "bind-commit"])
 def test_a_failed_transaction_is_ended_by_any_end(weir, end, answer):
     """pgjdbc keeps its ROLLBACK prepared."""
@@ -246,6 +247,100 @@ def test_a_failed_transaction_is_ended_by_any_end(weir, end, answer):
         assert shape(wire.ask(end)) == answer
         holder.query("COMMIT")
         assert wire.query("SELECT 1") == [["1"]]
+
+
+IN_FAILED = [                       # what a client may send within a transaction that has failed
+    "SELECT 1", "INSERT INTO nowhere VALUES (1)", "BEGIN", "START TRANSACTION", "SAVEPOINT a", "RELEASE a", "SET geqo = on",
+    "SHOW geqo", "DISCARD ALL", "DEALLOCATE ALL", "LISTEN a", "UNLISTEN *", "EXPLAIN SELECT 1", "DECLARE c CURSOR FOR SELECT 1",
+    "", ";", " ;; ", "-- ping", "/* ping */", "/* ping */;",
+    "ROLLBACK", "rollback;", "ROLLBACK WORK", "ROLLBACK TRANSACTION", "ABORT", "ABORT WORK", "COMMIT", "END", "COMMIT WORK",
+    "END TRANSACTION", "ROLLBACK /*controller='customers',action='to'*/", "/* to */ ROLLBACK", "COMMIT -- to", "END /* to */;",
+    "ROLLBACK AND NO CHAIN", "COMMIT AND NO CHAIN", "ROLLBACK AND CHAIN", "ABORT AND CHAIN", "COMMIT AND CHAIN", "END AND CHAIN",
+    "ROLLBACK TO a", "ROLLBACK TO SAVEPOINT a", "ROLLBACK WORK TO \"A b\"", "ROLLBACK TO a -- ROLLBACK",
+    "ROLLBACK PREPARED 'x'", "COMMIT PREPARED 'x'", "PREPARE TRANSACTION 'x'", "SELECT 1; ROLLBACK", "SELECT 'ROLLBACK'",
+    "ROLLBACK TO a; ROLLBACK", "PREPARE p AS SELECT 1", "EXECUTE p", "SELECT 'to'; COMMIT"]
+KEPT = {"r": "ROLLBACK", "c": "COMMIT", "s": "SELECT 1", "e": "", "to": "ROLLBACK TO a", "chain": "ROLLBACK AND CHAIN",
+        "rp": "ROLLBACK PREPARED 'x'"}
+WAYS = {
+    "query": [query(sql) for sql in IN_FAILED],
+    "unnamed": [one_statement(sql) + sync() for sql in IN_FAILED],
+    "prepared": [parse("n", sql) + describe("S", "n") + sync() + bind("", "n") + execute() + sync() for sql in IN_FAILED],
+    "by name": [bind("", name) + execute() + sync() for name in KEPT] + [
+        describe("S", name) + sync() for name in KEPT if name != "rp"] + [
+        bind("", "nowhere") + sync(), bind("", "") + sync(), describe("S", "nowhere") + sync(), describe("P", "nowhere") + sync(),
+        execute("nowhere") + sync(), execute() + sync(), close("S", "r") + bind("", "r") + sync(), close("P", "") + sync(),
+        parse("r", "ROLLBACK") + sync(), bind("p", "r") + describe("P", "p") + sync() + execute("p") + sync(),
+        bind("p", "r") + close("P", "p") + execute("p") + sync(), bind("", "r") + describe("P") + flush() + execute() + sync(),
+        function_call(177, [b"\0\0\0\2", b"\0\0\0\3"]), sync() + sync(), one_statement("") + sync()]}
+
+
+def insist(wire, *messages):
+    """However slow the machine is: pool_timeout is short."""
+    wait_until(lambda: not errors(wire.ask(*messages)), what="a server")
+
+
+def answers(wire, packet, is_split):
+    """What comes, without details and hints, and the state of the transaction behind each request."""
+    if is_split:
+        wire.send_slowly(packet, 5)
+    else:
+        wire.send(packet)
+    replies = wire.read_until("Z", sum(kind in "QSF" for kind in kinds(packet)))
+    return [(r.type, r.sqlstate, r.error["M"]) if r.type in "EN" else (r.type, r.body) for r in replies if r.type != "S"]
+
+
+def kinds(packet):
+    at = 0
+    while at < len(packet):
+        yield chr(packet[at])
+        at += 1 + int.from_bytes(packet[at + 1:at + 5], "big")
+
+
+@pytest.mark.parametrize("is_split", [False, True], ids=["at once", "split"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_failed_transaction_is_as_postgresqls(weir, way, is_split):
+    weir.start_opened("50ms", begin="deferred", pool_size=1, max_overflow=0)
+    unlike = []
+    with weir.raw() as holder:
+        for packet in WAYS[way]:
+            told = []
+            for wire in weir.raw(), Wire((weir.postgres.host, weir.postgres.port)):
+                is_direct = not wire.parameters
+                if is_direct:
+                    wire.login()
+                insist(wire, *(parse(name, sql) for name, sql in KEPT.items()), sync())
+                if not is_direct:
+                    insist(holder, query("BEGIN; SELECT 1"))
+                wire.query("BEGIN")
+                assert wire.ask(query("SELECT nothing"))[-1].status == "E"
+                told.append(answers(wire, packet, is_split))
+                if not is_direct:
+                    holder.query("COMMIT")
+                wire.leave()
+            if told[0] != told[1]:
+                unlike.append((packet, *told))
+    assert not unlike, "\n".join(f"{packet}\n  pgweir     {one}\n  PostgreSQL {two}" for packet, one, two in unlike)
+
+
+@pytest.mark.parametrize("sql", ["ROLLBACK; SELECT 1", "COMMIT; SELECT 1", "ROLLBACK; BEGIN; SELECT 1", "ROLLBACK AND CHAIN; SELECT 1",
+                                 "COMMIT AND CHAIN; SELECT 1; COMMIT", "END; SELECT 1/0"])
+def test_what_goes_on_behind_a_failed_transaction_does_so_on_a_server(weir, sql):
+    weir.start_opened("50ms", begin="deferred", pool_size=1, max_overflow=0)
+    told = []
+    with weir.raw() as holder:
+        for wire in weir.raw(), Wire((weir.postgres.host, weir.postgres.port)):
+            if not wire.parameters:
+                wire.login()
+            else:
+                insist(holder, query("BEGIN; SELECT 1"))
+            wire.query("BEGIN")
+            assert wire.ask(query("SELECT nothing"))[-1].status == "E"
+            if not told:
+                assert shape(wire.ask(query(sql))) == "E:53300 Z:E"
+                holder.query("COMMIT")
+            told.append(answers(wire, query(sql), False))
+            wire.leave()
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("padding", [0, 3000], ids=["short", "long"])

@@ -110,6 +110,55 @@ def test_what_sql_prepares_pins_until_the_last_is_gone(weir, how):
     assert weir.metric("pgweir_pool_pins_total", reason="statement") >= len(ENDS)
 
 
+SLOT = "pg_create_physical_replication_slot('kept', true, true)"
+NO_SLOT = {                         # SQL that names such a function, and leaves no temporary slot
+    "CASE": [f"SELECT CASE WHEN false THEN (SELECT 1 FROM {SLOT}) END"],
+    "no row": [f"SELECT {SLOT} WHERE false"],
+    "EXPLAIN": [f"EXPLAIN SELECT {SLOT}"],
+    "permanent": ["SELECT pg_create_physical_replication_slot('lasting')", "SELECT pg_drop_replication_slot('lasting')"],
+    "dropped": [f"SELECT {SLOT}; SELECT pg_drop_replication_slot('kept')"],
+    "dropped later": ["BEGIN", f"SELECT {SLOT}", "SELECT pg_drop_replication_slot('kept')", "COMMIT"],
+}
+
+
+@pytest.mark.parametrize("how", NO_SLOT)
+def test_a_slot_that_is_not_there_does_not_pin(weir, how):
+    """Nor does it cost a connection."""
+    weir.users["postgres"] = "x"
+    with weir.start(pool_size=1, max_overflow=0).raw(user="postgres") as wire, weir.raw(user="postgres") as other:
+        pid = other.value("SELECT pg_backend_pid()")
+        for sql in NO_SLOT[how]:
+            wire.query(sql)
+        assert other.value("SELECT pg_backend_pid()") == pid
+        assert weir.console("SHOW PINS") == []
+
+
+def test_a_temporary_slot_pins_until_it_is_gone(weir):
+    weir.users["postgres"] = "x"
+
+    def slots():
+        return weir.postgres.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'kept'")
+
+    weir.start(pool_size=2, max_overflow=0)
+    with weir.raw(user="postgres") as wire, weir.raw(user="postgres") as other:
+        for end in "SELECT pg_drop_replication_slot('kept')", "DO $$ BEGIN PERFORM pg_drop_replication_slot('kept'); END $$":
+            wire.query(f"SELECT {SLOT}")
+            pid = wire.value("SELECT pg_backend_pid()")
+            for sql in "SELECT 1", "SET work_mem = '5MB'", "RESET ALL", "DISCARD ALL":
+                wire.query(sql)
+                other.query("SELECT 1")
+                wait_until(lambda: [row["reasons"] for row in weir.console("SHOW PINS")] == ["session_set"], what="the pin")
+            assert slots() == 1 and wire.value("SELECT pg_backend_pid()") == pid
+            wire.query(end)
+            wait_until(lambda: weir.console("SHOW PINS") == [], what="the pin to go")
+        wire.query(f"SELECT {SLOT}")
+    wait_until(lambda: slots() == 0, what="the slot to go with its client")
+    with weir.raw(user="postgres") as wire:
+        wire.query("BEGIN", f"SELECT {SLOT}")
+        assert slots() == 1
+    wait_until(lambda: slots() == 0, what="the slot to go with its client, which was in a transaction")
+
+
 def test_what_sql_has_prepared_is_gone_with_its_client(weir):
     """And what others have prepared by the protocol works on."""
     with weir.start(pool_size=1, max_overflow=0).raw() as other:
