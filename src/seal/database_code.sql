@@ -18,7 +18,8 @@
 -- - word: of bodies. $ parts them, as a word may follow a dollar quote, a parameter or a number without a space; names
 --   that have one, begin with a digit or are not ASCII are searched for as they are.
 -- - named: what can stand in SQL of any session. An operator shows by its symbol, and words that stand for it, if neither operand's
---   type is the database's own, else by that type; by both if constants alone could choose it.
+--   type is the database's own, else by that type; by both if constants alone could choose it. Those of T and a type of the
+--   database can't be chosen where PostgreSQL has one of T and T: an unknown constant beside a T, or beside what becomes a T, is one.
 -- - edge: what PostgreSQL stores; whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk of
 --   writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes that a risk always; r drops it.
 --   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3 any
@@ -78,6 +79,7 @@ named(class, oid, name, kind) AS (
 		UNION ALL SELECT 1259, oid, relname, 'r' FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c}') AND relpersistence <> 't'
 		UNION ALL SELECT 2612, oid, lanname, 'r' FROM pg_language
 		UNION ALL SELECT 1247, oid, typname, 'r' FROM pg_type WHERE typnamespace NOT IN (SELECT oid FROM temporary)
+		UNION ALL SELECT 2617, oid, 'operator', 'n' FROM pg_operator WHERE oprnamespace NOT IN (SELECT oid FROM temporary)
 		UNION ALL SELECT 2617, o.oid, k, CASE WHEN k = oprname OR k = '!=' THEN 'o' ELSE 'n' END
 		FROM pg_operator o LEFT JOIN fun f ON f.oid = oprcode
 			LEFT JOIN (
@@ -92,10 +94,14 @@ named(class, oid, name, kind) AS (
 			unnest(oprname::text || coalesce(words::text[], '{}')) AS k
 		WHERE oprnamespace NOT IN (SELECT oid FROM temporary)
 			AND (oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE
-			AND (
-				oprleft BETWEEN 1 AND 16383 OR oprright BETWEEN 1 AND 16383
-					OR oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN (oprleft, oprright))
-			))
+			AND CASE
+				WHEN oprleft BETWEEN 1 AND 16383 OR oprright BETWEEN 1 AND 16383 THEN
+					(oprname, least(oprleft, oprright)) NOT IN (SELECT oprname, oprleft FROM pg_operator WHERE oid < 16384 AND oprleft = oprright)
+						OR greatest(oprleft, oprright) IN (
+							SELECT oid FROM pg_type WHERE oid >= 16384 AND (typtype <> ALL ('{b,e}') OR typcategory IN ('A', 'S') OR typispreferred)
+							UNION ALL SELECT casttarget FROM pg_cast WHERE castcontext = 'i' AND castsource < 16384
+						)
+				ELSE oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN (oprleft, oprright)) END)
 	) AS n(class, oid, name, kind)
 	WHERE oid >= 16384
 ),
