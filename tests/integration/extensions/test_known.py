@@ -54,7 +54,6 @@ ORDINARY = {                        # what is made, and two statements
     "ltree": (T.format("ltree", "'a.b'"), "SELECT v FROM t WHERE v <@ 'a'", "SELECT subpath(v, 0, 1) || 'c' FROM t"),
     "moddatetime": ("CREATE TABLE t (v int, w timestamp); INSERT INTO t VALUES (1); CREATE TRIGGER x BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION moddatetime(w)",
                     "UPDATE t SET v = 2", "SELECT w FROM t"),
-    "numeral": ("", "SELECT 'two'::numeral + 'three'", "SELECT 'XIV'::roman + 'I'"),
     "old_snapshot": ("", "SELECT count(*) FROM pg_old_snapshot_time_mapping()", "SELECT 1"),
     "orafce": ("", "SELECT oracle.nvl(1, 2), oracle.substr('abc', 2)", "SELECT dbms_output.put_line('x'), oracle.add_months(current_date, 1)"),
     "pageinspect": (T.format("int", "1"), "SELECT count(*) FROM heap_page_items(get_raw_page('t', 0))", "SELECT 1"),
