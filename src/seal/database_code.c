@@ -1,6 +1,6 @@
 #include "seal/database_code.h"
 #include "base/clock.h"
-#include "database_code_sql.h" /* made of database_code*.sql */
+#include "database_code_sql.h" /* made of database_code*.sql and extensions.tsv */
 #include "seal/probe.h"
 
 #include <stdlib.h>
@@ -164,9 +164,11 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 {
 	static const char *const questions[] = {
 #define SINCE DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION
-		[CODE_ANY] = SINCE DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_SIGNS DATABASE_CODE_ANY,
+		[CODE_ANY] = SINCE DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_EXTENSIONS DATABASE_CODE_SIGNS
+		    DATABASE_CODE_ANY,
 		[CODE_VERSION] = SINCE DATABASE_CODE_ROLES,
-		[CODE_ALL] = SINCE DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_SIGNS DATABASE_CODE,
+		[CODE_ALL] = SINCE DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_EXTENSIONS DATABASE_CODE_SIGNS
+		    DATABASE_CODE,
 	};
 	bool may_hold;
 

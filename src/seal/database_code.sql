@@ -1,6 +1,6 @@
 -- src/seal/database_code.sql - the question of database_code.h: through which names can SQL reach code of the database
 -- that touches session state? It goes on where database_code_signs.sql ends. By hand:
---     cd src/seal; cat database_code_{settings,signs}.sql database_code.sql | psql -1
+--     cd src/seal; (cat database_code_settings.sql; awk -f extensions.awk extensions.tsv; cat database_code{_signs,}.sql) | psql -1
 --
 -- The build makes a string of each (database_code_sql.h), without comments and with one blank for each end of a line.
 -- Always: it is the same under any setting that it does not make itself; all output is ASCII.
@@ -18,7 +18,8 @@
 -- - word: of bodies. $ parts them, as a word may follow a dollar quote, a parameter or a number without a space; names
 --   that have one, begin with a digit or are not ASCII are searched for as they are.
 -- - named: what can stand in SQL of any session. An operator shows by its symbol, and words that stand for it, if neither operand's
---   type is the database's own, else by that type; by both if constants alone could choose it.
+--   type is the database's own, else by that type; by both if constants alone could choose it. Those of T and a type of the
+--   database can't be chosen where PostgreSQL has one of T and T: an unknown constant beside a T, or beside what becomes a T, is one.
 -- - edge: what PostgreSQL stores; whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk of
 --   writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes that a risk always; r drops it.
 --   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3 any
@@ -28,6 +29,7 @@
 --   of one, an escape, or stands for one.
 --   FOR UPDATE is refused in other functions, but for what is inlined: a STABLE function in SQL that returns a set.
 --   An extension or a language that a body makes (32768, RISK_KEEPS) may be gone again behind it, and what it has left may not.
+--   A language counts where it is named (DO LANGUAGE), even if its handler is known.
 --   C of nobody known may keep something, whatever volatility it declares: if VOLATILE, that counts for all that could
 --   reach it; else where a function or an aggregate is called, by SQL's own words or those of bodies, views, triggers, ...
 --   (16384), but not by operators, types, casts and indexes, as else a type would cost each statement that has one; nor if
@@ -42,7 +44,8 @@
 -- this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum state_part
 -- and enum code_risk (seal.h).
 , own AS (
-	SELECT p.oid, proname, prosrc, prolang, s.parts FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384 OR p.prolang = 13
+	SELECT p.oid, proname, prosrc, prolang, s.parts FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384
+	UNION ALL SELECT oid, proname, prosrc, prolang, CASE WHEN parts & 255 = 255 THEN anything | parts ELSE parts END FROM leaving, remote
 ),
 fun AS (
 	SELECT *, CASE WHEN lanname NOT IN ('c', 'internal')
@@ -55,8 +58,7 @@ fun AS (
 			pronamespace IN (SELECT oid FROM temporary) AS is_temporary, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc, extname,
 			EXISTS (SELECT FROM pg_proc o WHERE o.oid < 16384 AND o.proname = p.proname)
 				AND EXISTS (SELECT FROM unnest(proargtypes) AS t WHERE t >= 16384) AS is_type_bound,
-			coalesce(m.is_known OR extname = 'orafce' AND lanname = 'sql', false)
-				OR NOT lanname = ANY ('{sql,plpgsql}') AND p.oid IN (SELECT oid FROM declared) AS is_known
+			coalesce(is_known, false) OR NOT lanname = ANY ('{sql,plpgsql}') AND p.oid IN (SELECT oid FROM declared) AS is_known
 		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang LEFT JOIN member m ON m.oid = p.oid
 		WHERE p.oid >= 16384 AND (pronamespace NOT IN (SELECT oid FROM temporary) OR p.oid IN (SELECT refobjid FROM pg_depend WHERE refclassid = 1255))
 	) AS f
@@ -76,7 +78,9 @@ named(class, oid, name, kind) AS (
 	FROM (
 		SELECT 1255::oid, oid, proname::text, 'f' FROM fun WHERE NOT is_temporary
 		UNION ALL SELECT 1259, oid, relname, 'r' FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c}') AND relpersistence <> 't'
+		UNION ALL SELECT 2612, oid, lanname, 'r' FROM pg_language
 		UNION ALL SELECT 1247, oid, typname, 'r' FROM pg_type WHERE typnamespace NOT IN (SELECT oid FROM temporary)
+		UNION ALL SELECT 2617, oid, 'operator', 'n' FROM pg_operator WHERE oprnamespace NOT IN (SELECT oid FROM temporary)
 		UNION ALL SELECT 2617, o.oid, k, CASE WHEN k = oprname OR k = '!=' THEN 'o' ELSE 'n' END
 		FROM pg_operator o LEFT JOIN fun f ON f.oid = oprcode
 			LEFT JOIN (
@@ -91,10 +95,14 @@ named(class, oid, name, kind) AS (
 			unnest(oprname::text || coalesce(words::text[], '{}')) AS k
 		WHERE oprnamespace NOT IN (SELECT oid FROM temporary)
 			AND (oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE
-			AND (
-				oprleft BETWEEN 1 AND 16383 OR oprright BETWEEN 1 AND 16383
-					OR oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN (oprleft, oprright))
-			))
+			AND CASE
+				WHEN oprleft BETWEEN 1 AND 16383 OR oprright BETWEEN 1 AND 16383 THEN
+					(oprname, least(oprleft, oprright)) NOT IN (SELECT oprname, oprleft FROM pg_operator WHERE oid < 16384 AND oprleft = oprright)
+						OR greatest(oprleft, oprright) IN (
+							SELECT oid FROM pg_type WHERE oid >= 16384 AND (typtype <> ALL ('{b,e}') OR typcategory IN ('A', 'S') OR typispreferred)
+							UNION ALL SELECT casttarget FROM pg_cast WHERE castcontext = 'i' AND castsource < 16384
+						)
+				ELSE oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN (oprleft, oprright)) END)
 	) AS n(class, oid, name, kind)
 	WHERE oid >= 16384
 ),
@@ -175,8 +183,7 @@ inserts(oid, rest) AS (
 inserter AS (SELECT oid FROM inserts WHERE rest !~ $r$(^|[^a-z_])execute([^a-z0-9_]|$)$r$),
 base(class, oid, w, parts, reason) AS (
 	SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND prorettype <> 2279 THEN CASE WHEN
-		provolatile = 'v' AND oid NOT IN (SELECT oid FROM support) THEN 1280 WHEN is_type_bound THEN 1024 ELSE 17408 END WHEN NOT is_sql
-		AND (is_big OR src ~ $r$_shared|\m[gs]d\M|global$r$) THEN 1280 ELSE 1024 END,
+		provolatile = 'v' AND oid NOT IN (SELECT oid FROM support) THEN 1280 WHEN is_type_bound THEN 1024 ELSE 17408 END WHEN NOT is_sql AND lanname <> 'c' THEN 1280 ELSE 1024 END,
 		CASE WHEN is_big THEN 'a long body' ELSE concat('extension ' || extname || ', ', 'language ', lanname) END
 	FROM fun, remote
 	WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT is_known
@@ -239,10 +246,9 @@ base(class, oid, w, parts, reason) AS (
 	FROM pg_aggregate JOIN own o ON o.oid IN (aggtransfn, aggfinalfn, aggcombinefn, aggmtransfn, aggminvtransfn, aggmfinalfn)
 	UNION ALL SELECT 2617, o.oid, false, parts, proname FROM pg_operator o JOIN own w ON w.oid = oprcode
 	UNION ALL SELECT 2605, c.oid, false, parts, proname FROM pg_cast c JOIN own w ON w.oid = castfunc
-	UNION ALL SELECT 1259, ftrelid, false, CASE WHEN prosrc = 'postgres_fdw_handler'
-		AND fdws > 0 THEN 512 WHEN prosrc = 'file_fdw_handler' OR p.oid IN (SELECT oid FROM declared) THEN 0 ELSE 256 END, 'foreign table'
-	FROM remote, pg_foreign_table JOIN pg_foreign_server s ON s.oid = ftserver JOIN pg_foreign_data_wrapper d ON d.oid = srvfdw
-		LEFT JOIN pg_proc p ON p.oid = fdwhandler
+	UNION ALL SELECT 2612, oid, false, 32768, 'language ' || lanname
+	FROM pg_language l
+	WHERE oid >= 16384 AND NOT EXISTS (SELECT FROM thing t WHERE t.kind = 'language' AND t.oid = l.oid)
 	UNION ALL SELECT 2, 0, false, 2, 'settings of roles or databases'
 	FROM pg_db_role_setting
 	WHERE array_to_string(setconfig, ' ') ~* 'search_path=.*pg_temp'

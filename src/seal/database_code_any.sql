@@ -21,9 +21,10 @@ WHERE EXISTS (
 			AND (pronamespace NOT IN (SELECT oid FROM temporary) OR oid IN (SELECT refobjid FROM pg_depend WHERE refclassid = 1255))
 			AND (
 				prolang <> 13 AND prokind <> 'a' OR provolatile = 'i' AND proacl IS NOT NULL OR proconfig IS NOT NULL
-					OR oid NOT IN (SELECT oid FROM member WHERE is_known) OR proname IN (SELECT word::name FROM signs)
+					OR oid NOT IN (SELECT oid FROM member WHERE is_known) OR oid IN (SELECT oid FROM leaving)
 			)
 	)
+	OR EXISTS (SELECT FROM pg_language WHERE oid >= 16384)
 	OR EXISTS (SELECT FROM pg_operator WHERE oid >= 16384 AND oprcode < 16384)
 	OR EXISTS (SELECT FROM pg_cast WHERE oid >= 16384 AND castfunc BETWEEN 1 AND 16383)
 	OR EXISTS (

@@ -1,5 +1,5 @@
--- src/seal/database_code_signs.sql - what both questions begin with: what is alarming, what has effects, and the stored
--- expressions.
+-- src/seal/database_code_signs.sql - what both questions begin with, behind extensions.awk: what is alarming, what has
+-- effects, and the stored expressions.
 --
 -- - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
 --   that touch state, or run text or what a string names: each stem with each ending. CREATE is none if TEMP TABLE
@@ -7,7 +7,8 @@
 -- - temporary: the schemas of pg_temp. No other session finds what is in there by a name: these of functions and operators
 --   are never looked for there, and to give the schema's own name (risk_names.c) takes a superuser. But views, casts, tables, ...
 --   may use it that anybody can.
--- - member: functions of extensions. Those of C that are known touch nothing but by the functions in signs.
+-- - member: functions of extensions. Those that are known touch nothing but what extensions.tsv says (leaving), and by
+--   bodies in SQL and PL/pgSQL.
 -- - harmless: what the setting harmless_code declares, its names in hexadecimal: database_code_ask() puts its rows in place of this
 --   one. thing: the same, with what has that name. declared: the functions that keep nothing in the backend, therefore.
 -- - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
@@ -18,10 +19,18 @@
 -- - stored: what uses an effect of PostgreSQL's own where pg_depend does not tell, or locks rows (a view FOR UPDATE).
 --
 -- Both have rows 'e', name, kind: of each effect.
-/* pgweir */ WITH RECURSIVE
+member(oid, extname, is_known) AS (
+	SELECT objid, extname, prolang < 16384 AND extname = ANY ((SELECT names FROM known)::name[])
+	FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid AND d.classid = 1255 AND d.deptype = 'e'
+		JOIN pg_proc p ON p.oid = objid
+),
+leaving AS (
+	SELECT oid, proname, prosrc, prolang, prorettype, parts
+	FROM member m JOIN pg_proc USING (oid) JOIN leaves l ON l.extname = m.extname AND proname = ANY (functions::name[])
+),
 remote AS (
 	SELECT CASE WHEN dblinks + servers > 0 THEN 2815 ELSE 2303 END AS anything, dblinks, fdw_schema, fdws, is_bytes
-	FROM (SELECT count(*) FROM pg_proc WHERE proname = 'dblink_get_connections') AS d(dblinks),
+	FROM (SELECT count(*) FROM leaving WHERE parts & 512 <> 0 AND prorettype <> 3115) AS d(dblinks),
 		(SELECT count(*) FROM pg_foreign_server) AS s(servers),
 		(
 			SELECT min(pronamespace::regnamespace::text), count(*) FROM pg_proc WHERE prolang = 13 AND proname = 'postgres_fdw_disconnect_all'
@@ -34,42 +43,25 @@ signs AS (
 		(
 			VALUES
 				('{execute,create,discard,truncate,analyze,analyse,satisfies_hash_partition,ts_stat,ts_rewrite,pg_input_is_valid,pg_input_error_info,
-					gin_clean_pending_list,connectby,xpath_table}', NULL, NULL),
+					gin_clean_pending_list}', NULL, NULL),
 				('{query,cursor,table,schema,database}', '_to_xml,_to_xmlschema,_to_xml_and_xmlschema', NULL),
-				('{st_,_st_}', 'mapalgebra,mapalgebraexpr,mapalgebrafct,mapalgebrafctngb', NULL),
 				('{domain,array,record,range,multirange}', '_in,_recv', NULL),
 				('{brin_summarize_}', 'range,new_values', NULL),
-				('{bt_index_}', 'check,parent_check', NULL),
-				('{crosstab}', ',2,3,4', NULL),
 				('{alter,import}', NULL, 2048),
-				('{dblink_connect}', ',_u', 512),
-				('{dblink}', ',_exec,_open,_fetch,_close,_send_query,_get_result,_build_sql_insert,_build_sql_update,_build_sql_delete', 767),
-				('{isn_weak,pg_start_backup,pg_backup_start,pg_replication_origin_session_setup}', NULL, 256),
+				('{pg_start_backup,pg_backup_start,pg_replication_origin_session_setup}', NULL, 256),
 				('{pg_create_,pg_copy_}', 'physical_replication_slot,logical_replication_slot', 256),
 				('{pg_advisory_,pg_try_advisory_}', 'lock,lock_shared,unlock,unlock_shared,unlock_all', 4),
-				('{set_config,set_limit,reset,pg_settings}', NULL, 1),
+				('{set_config,reset,pg_settings}', NULL, 1),
 				('{temp,temporary,pg_temp}', NULL, 2),
 				('{hold}', NULL, 8),
 				('{prepare,deallocate}', NULL, 16),
 				('{listen,unlisten}', NULL, 32),
 				('{currval,lastval}', NULL, 64),
-				('{setseed,random,random_normal}', NULL, 128),
-				('{st_generatepoints}', NULL, 67108864)
+				('{setseed,random,random_normal}', NULL, 128)
 		) AS v(stems, endings, parts),
 		unnest(stems::text[]) AS stem, unnest(coalesce(string_to_array(endings, ','), '{""}')) AS ending
 ),
 temporary AS (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_'),
-member(oid, extname, is_known) AS (
-	SELECT objid, extname,
-		extname = ANY (
-			'{plpgsql,adminpack,amcheck,autoinc,bloom,dblink,btree_gin,btree_gist,citext,cube,dict_int,dict_xsyn,earthdistance,file_fdw,
-				fuzzystrmatch,hstore,insert_username,intagg,intarray,ip4r,isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache,
-				pg_freespacemap,pg_prewarm,pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility,pg_walinspect,pgaudit,pgcrypto,
-				pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal,postgis_topology,address_standardizer,postgres_fdw,prefix,refint,rum,seg,semver,
-				sslinfo,tablefunc,tcn,tsm_system_rows,tsm_system_time,unaccent,uuid-ossp,vector,xml2}'
-		)
-	FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid AND d.classid = 1255 AND d.deptype = 'e'
-),
 harmless(kind, name, member) AS (VALUES ('', '', '')),
 thing(kind, name, member, oid) AS (
 	SELECT *

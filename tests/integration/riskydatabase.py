@@ -6,6 +6,7 @@ an object that uses the one before. A thing is what can stand in SQL, with some 
 
 import random
 import re
+import subprocess
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +22,11 @@ SEAL = Path(__file__).resolve().parents[2] / "src" / "seal"
 
 def question(*which):
     """A question about the database's code as pgweir sends it, of the files with these names."""
-    lines = [line for name in which or ("_signs", "")
-             for line in (SEAL / f"database_code{name}.sql").read_text(encoding="utf-8").splitlines()]
+    lines = []
+    for name in which or ("_signs", ""):
+        if name == "_signs":
+            lines += subprocess.check_output(["awk", "-f", SEAL / "extensions.awk", SEAL / "extensions.tsv"], text=True).splitlines()
+        lines += (SEAL / f"database_code{name}.sql").read_text(encoding="utf-8").splitlines()
     return " ".join(line.strip() for line in lines if not line.startswith("--"))
 
 

@@ -266,8 +266,12 @@ EXPECTED = {                        # what the database has, SQL, and which part
     "as a cast": ("CREATE TYPE k AS ENUM ('a'); CREATE CAST (bigint AS bool) WITH FUNCTION pg_try_advisory_lock(bigint)", "SELECT 1", LOCKS, STATE),
     "a foreign table": ("CREATE EXTENSION postgres_fdw; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw; CREATE FOREIGN TABLE t (v int) SERVER s",
                         "SELECT * FROM t", 512, STATE),
-    "a foreign table of another kind": ("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE t (v int) SERVER s",
-                                        "SELECT * FROM t", 256, STATE),
+    "a foreign table of another kind": ("CREATE FUNCTION h() RETURNS fdw_handler LANGUAGE c AS '$libdir/file_fdw', 'file_fdw_handler'; "
+                                        "CREATE FOREIGN DATA WRAPPER w HANDLER h; CREATE SERVER s FOREIGN DATA WRAPPER w; "
+                                        "CREATE FOREIGN TABLE t (v int) SERVER s", "SELECT * FROM t", ANYTHING | BACKEND | 512, STATE),
+    "a language": ("CREATE LANGUAGE odd HANDLER plpgsql_call_handler", "SELECT 1 AS odd", BACKEND, BACKEND),
+    "a foreign table of a file": ("CREATE EXTENSION file_fdw; CREATE SERVER s FOREIGN DATA WRAPPER file_fdw; "
+                                  "CREATE FOREIGN TABLE t (v text) SERVER s OPTIONS (program 'x')", "SELECT * FROM t", 0, STATE),
     "an extension's table": ("CREATE EXTENSION refint; CREATE TABLE t (v int); ALTER EXTENSION refint ADD TABLE t; "
                              "CREATE POLICY p ON t USING (pg_try_advisory_lock(1))", "SELECT check_foreign_key()", LOCKS, STATE),
     "a template of text search": ("CREATE FUNCTION f(internal, internal, internal, internal) RETURNS internal LANGUAGE c IMMUTABLE AS '$libdir/dict_int', "

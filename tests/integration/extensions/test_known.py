@@ -1,0 +1,241 @@
+"""Each extension of src/seal/extensions.tsv that is installed here: ordinary use costs no server connection and no wash, whoever
+takes turns on it; what the table says to leave something costs what it says, and nobody else sees it. A new row that says "run" is
+a case here. Those that are no part of PostgreSQL are packages of Debian 12 for PostgreSQL 15."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from leftovers import PID, begin, sees
+from postgres import Postgres, find_bin
+from rawwire import one_statement, query, sync, texts
+
+pytestmark = pytest.mark.weir_only
+TABLE = Path(__file__).resolve().parents[3] / "src" / "seal" / "extensions.tsv"
+with TABLE.open(encoding="utf-8") as lines:
+    ROWS = list(csv.reader((line for line in lines if not line.startswith("#")), delimiter="\t", quoting=csv.QUOTE_NONE))
+RUN = {row[0] for row in ROWS if row[2] == "run"}
+PRELOADED = ("pgaudit", "set_user")
+
+T = "CREATE TABLE t (v {}); INSERT INTO t VALUES ({})"
+TRIGGER = "CREATE TABLE t (v int, w text); CREATE TRIGGER x BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION {}"
+PERL = "CREATE FUNCTION f({0}) RETURNS int LANGUAGE {1} TRANSFORM FOR TYPE {0} AS $f$ {2} $f$"
+ORDINARY = {                        # what is made, and two statements
+    "adminpack": ("", "SELECT pg_file_sync('PG_VERSION')", "SELECT 1"),
+    "amcheck": ("CREATE TABLE t (v int PRIMARY KEY)", "SELECT count(*) FROM verify_heapam('t')", "SELECT v FROM t WHERE v = 1"),
+    "asn1oid": (T.format("asn1oid", "'1.3.6'"), "SELECT '1.3.6'::asn1oid < '1.3.7'", "SELECT v FROM t WHERE v = '1.3.6'"),
+    "autoinc": ("CREATE SEQUENCE s; " + TRIGGER.format("autoinc('v', 's')"), "INSERT INTO t VALUES (0, 'a')", "SELECT v FROM t"),
+    "bloom": (T.format("int", "1") + "; CREATE INDEX ON t USING bloom (v)", "SELECT v FROM t WHERE v = 1", "INSERT INTO t VALUES (2)"),
+    "btree_gin": (T.format("int", "1") + "; CREATE INDEX ON t USING gin (v)", "SELECT v FROM t WHERE v < 1", "INSERT INTO t VALUES (2)"),
+    "btree_gist": (T.format("int", "1") + "; CREATE INDEX ON t USING gist (v)", "SELECT v FROM t ORDER BY v <-> 1", "INSERT INTO t VALUES (2)"),
+    "citext": (T.format("citext", "'A'"), "SELECT v FROM t WHERE v = 'a'", "SELECT regexp_replace(v, 'A', 'b') FROM t"),
+    "cube": (T.format("cube", "'(1,2)'"), "SELECT v <-> '(0,0)' FROM t", "SELECT cube_dim(v) FROM t"),
+    "dblink": ("CREATE TABLE t (v int)", "SELECT v + 1 FROM t", "INSERT INTO t VALUES (1)"),
+    "dict_int": ("", "SELECT ts_lexize('intdict', '123456789')", "SELECT 1"),
+    "dict_xsyn": ("", "SELECT ts_lexize('simple', 'a')", "SELECT 1"),
+    "earthdistance": ("", "SELECT earth_distance(ll_to_earth(1, 2), ll_to_earth(1, 3))", "SELECT point(1, 2) <@> point(3, 4)"),
+    "extra_window_functions": (T.format("int", "1"), "SELECT last_value_ignore_nulls(v) OVER (ORDER BY v) FROM t", "SELECT v FROM t"),
+    "file_fdw": ("CREATE SERVER s FOREIGN DATA WRAPPER file_fdw; CREATE FOREIGN TABLE f (v text) SERVER s OPTIONS (program 'echo x')",
+                 "SELECT v FROM f", "SELECT count(*) FROM f"),
+    "first_last_agg": (T.format("int", "1"), "SELECT first(v ORDER BY v) FROM t", "SELECT last(v) FROM t"),
+    "fuzzystrmatch": ("", "SELECT levenshtein('a', 'b')", "SELECT soundex('a')"),
+    "hll": (T.format("hll", "hll_empty()"), "UPDATE t SET v = v || hll_hash_integer(1)", "SELECT hll_cardinality(v), #v FROM t"),
+    "hstore": (T.format("hstore", "'a=>1'"), "SELECT v -> 'a' FROM t", "UPDATE t SET v = v || 'b=>2'"),
+    "hypopg": (T.format("int", "1"), "SELECT * FROM hypopg_list_indexes", "SELECT v FROM t WHERE v = 1"),
+    "icu_ext": ("", "SELECT icu_compare('a', 'b', 'en')", "SELECT icu_version()"),
+    "insert_username": (TRIGGER.format("insert_username('w')"), "INSERT INTO t VALUES (1)", "SELECT w FROM t"),
+    "intagg": (T.format("int", "1"), "SELECT int_array_aggregate(v) FROM t", "SELECT int_array_enum('{1,2}')"),
+    "intarray": (T.format("int[]", "'{1,2}'"), "SELECT v FROM t WHERE v @@ '1&2'", "SELECT sort(v), v + 3 FROM t"),
+    "ip4r": (T.format("ip4r", "'10.0.0.0/8'"), "SELECT v FROM t WHERE v >>= '10.1.1.1'", "SELECT family('10.1.1.1'::ipaddress)"),
+    "isn": (T.format("isbn", "'0-393-04002-X'"), "SELECT v FROM t", "SELECT is_valid(v) FROM t"),
+    "jsquery": (T.format("jsonb", "'{\"a\": 1}'"), "SELECT v @@ 'a = 1'::jsquery FROM t", "SELECT 'a = 1'::jsquery & 'b = 2'"),
+    "lo": (T.format("lo", "NULL"), "SELECT v FROM t", "SELECT lo_oid(v) FROM t"),
+    "ltree": (T.format("ltree", "'a.b'"), "SELECT v FROM t WHERE v <@ 'a'", "SELECT subpath(v, 0, 1) || 'c' FROM t"),
+    "moddatetime": ("CREATE TABLE t (v int, w timestamp); INSERT INTO t VALUES (1); CREATE TRIGGER x BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION moddatetime(w)",
+                    "UPDATE t SET v = 2", "SELECT w FROM t"),
+    "old_snapshot": ("", "SELECT count(*) FROM pg_old_snapshot_time_mapping()", "SELECT 1"),
+    "orafce": ("", "SELECT oracle.nvl(1, 2), oracle.substr('abc', 2)", "SELECT dbms_output.put_line('x'), oracle.add_months(current_date, 1)"),
+    "pageinspect": (T.format("int", "1"), "SELECT count(*) FROM heap_page_items(get_raw_page('t', 0))", "SELECT 1"),
+    "periods": ("CREATE TABLE t (v int, b int NOT NULL, e int NOT NULL)", "INSERT INTO t VALUES (1, 2, 3)", "SELECT * FROM t"),
+    "pg_buffercache": ("", "SELECT count(*) FROM pg_buffercache", "SELECT 1"),
+    "pg_freespacemap": (T.format("int", "1"), "SELECT count(*) FROM pg_freespace('t')", "SELECT 1"),
+    "pg_prewarm": (T.format("int", "1"), "SELECT pg_prewarm('t')", "SELECT v FROM t"),
+    "pg_rational": (T.format("rational", "'1/2'"), "SELECT v + '1/3' FROM t", "SELECT v FROM t WHERE v < '2/3'"),
+    "pg_similarity": ("", "SELECT lev('a', 'b')", "SELECT 'a' ~== 'b'"),
+    "pg_stat_statements": ("", "SELECT 1", "SELECT 2"),
+    "pg_surgery": (T.format("int", "1"), "SELECT heap_force_freeze('t', ARRAY['(0,1)']::tid[])", "SELECT v FROM t"),
+    "pg_trgm": (T.format("text", "'abc'"), "SELECT similarity(v, 'abd'), show_limit() FROM t", "SELECT v FROM t WHERE v % 'abd'"),
+    "pg_visibility": (T.format("int", "1"), "SELECT * FROM pg_visibility_map_summary('t')", "SELECT 1"),
+    "pg_walinspect": ("", "SELECT resource_manager FROM pg_get_wal_record_info(pg_current_wal_lsn() - 1) LIMIT 0", "SELECT 1"),
+    "pgaudit": (T.format("int", "1"), "SELECT v FROM t", "UPDATE t SET v = 2"),
+    "pgcrypto": ("", "SELECT digest('a', 'sha256'), gen_random_uuid()", "SELECT crypt('a', gen_salt('bf', 4))"),
+    "pgmp": (T.format("mpz", "1"), "SELECT v + 1, v * 2::mpz FROM t", "SELECT sum(v) FROM t"),
+    "pgpcre": ("", "SELECT 'abc' =~ 'b'", "SELECT pcre_match('b', 'abc')"),
+    "pgq": ("SELECT pgq.create_queue('q')", "SELECT pgq.insert_event('q', 't', 'd')", "SELECT queue_name FROM pgq.queue"),
+    "pgrowlocks": (T.format("int", "1"), "SELECT * FROM pgrowlocks('t')", "SELECT v FROM t"),
+    "pgstattuple": (T.format("int", "1"), "SELECT * FROM pgstattuple('t')", "SELECT v FROM t"),
+    "plpgsql": ("CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'", "SELECT 1", "SELECT 2"),
+    "pointcloud": ("", "SELECT pc_version()", "SELECT pc_lib_version()"),
+    "postgis": (T.format("geometry", "'POINT(1 2)'"), "SELECT v FROM t WHERE v && st_makeenvelope(0, 0, 3, 3)", "SELECT st_distance(v, 'POINT(0 0)') FROM t"),
+    "postgis_raster": ("", "SELECT st_width(st_makeemptyraster(2, 3, 0, 0, 1))", "SELECT postgis_raster_lib_version()"),
+    "postgres_fdw": ("", "SELECT count(*) FROM postgres_fdw_get_connections()", "SELECT 1"),
+    "prefix": (T.format("prefix_range", "'123'"), "SELECT v FROM t WHERE v @> '1234'", "SELECT length(v) FROM t"),
+    "prioritize": ("", "SELECT get_backend_priority(pg_backend_pid())", "SELECT 1"),
+    "q3c": ("CREATE TABLE t (ra float8, dec float8)", "SELECT q3c_dist(1, 2, 3, 4)", "SELECT * FROM t WHERE q3c_radial_query(ra, dec, 1, 2, 3)"),
+    "refint": ("CREATE TABLE p (v int PRIMARY KEY); INSERT INTO p VALUES (1); " + TRIGGER.format("check_primary_key('v', 'p', 'v')"),
+               "INSERT INTO t VALUES (1)", "SELECT v FROM t"),
+    "rum": (T.format("tsvector", "'a b'") + "; CREATE INDEX ON t USING rum (v rum_tsvector_ops)", "SELECT v FROM t WHERE v @@ 'a' ORDER BY v <=> 'a'::tsquery",
+            "INSERT INTO t VALUES ('c')"),
+    "seg": (T.format("seg", "'1 .. 2'"), "SELECT v FROM t WHERE v @> '1.5'", "SELECT seg_center(v) FROM t"),
+    "semver": (T.format("semver", "'1.2.3'"), "SELECT v FROM t WHERE v < '1.3.0'", "SELECT get_semver_major(v) FROM t"),
+    "set_user": ("", "SELECT 1", "SELECT current_user"),
+    "sslinfo": ("", "SELECT ssl_is_used()", "SELECT ssl_version()"),
+    "table_log": ("CREATE TABLE t (v int PRIMARY KEY); CREATE TABLE t_log (v int, trigger_mode text, trigger_tuple text, trigger_changed timestamptz, "
+                  "trigger_id bigint, trigger_user text); CREATE TRIGGER x AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION table_log()",
+                  "UPDATE t SET v = v", "SELECT * FROM t_log"),
+    "tablefunc": ("", "SELECT count(*) FROM normal_rand(3, 1, 2)", "SELECT 1"),
+    "tcn": (TRIGGER.format("triggered_change_notification()").replace("BEFORE", "AFTER").replace("v int", "v int PRIMARY KEY"), "SELECT v FROM t", "SELECT 1"),
+    "tdigest": (T.format("float8", "1"), "SELECT tdigest_percentile(v, 100, 0.5) FROM t", "SELECT tdigest(v, 100) FROM t"),
+    "toastinfo": (T.format("text", "'a'"), "SELECT pg_toastinfo(v) FROM t", "SELECT v FROM t"),
+    "tsm_system_rows": (T.format("int", "1"), "SELECT v FROM t TABLESAMPLE system_rows(1)", "SELECT v FROM t"),
+    "tsm_system_time": (T.format("int", "1"), "SELECT v FROM t TABLESAMPLE system_time(1)", "SELECT v FROM t"),
+    "unaccent": ("", "SELECT unaccent('é')", "SELECT ts_lexize('unaccent', 'é')"),
+    "uuid-ossp": ("", "SELECT uuid_generate_v4()", "SELECT uuid_generate_v1()"),
+    "xml2": ("", "SELECT xml_valid('<a/>')", "SELECT xpath_string('<a>1</a>', '/a')"),
+    # Languages and their transforms, installed and not used
+    **{name: ("CREATE TABLE t (v int)", "SELECT v + 1, v || 'a' FROM t", "INSERT INTO t VALUES (1)") for name in (
+        "plperl", "plperlu", "plpython3u", "pltcl", "pltclu", "bool_plperl", "bool_plperlu", "hstore_plperl", "hstore_plperlu", "hstore_plpython3u",
+        "jsonb_plperl", "jsonb_plperlu", "jsonb_plpython3u", "ltree_plpython3u")},
+}
+
+# What leaves something: code, how A does it, what B asks, what B must not see, and whether the connection is closed for it
+DIALS = "SELECT dblink_connect('a', 'dbname=own host=' || split_part(current_setting('unix_socket_directories'), ',', 1) || ' port=' || current_setting('port'))"
+SETTERS = {
+    "hll_set_max_sparse": ("hll", "SELECT hll_set_max_sparse(7)", "SELECT hll_set_max_sparse(-1)", [["7"]]),
+    "hll_set_output_version": ("hll", "SELECT hll_set_output_version(1)", "SELECT 'kept'", None),
+    "hll_set_defaults": ("hll", "SELECT hll_set_defaults(12, 4, 0, 0)", "SELECT hll_set_defaults(11, 5, -1, 1)", [["(12,4,0,0)"]]),
+    "hypopg_create_index": ("hypopg", "SELECT hypopg_create_index('CREATE INDEX ON pg_class (relpages)')", "SELECT count(*) FROM hypopg()", [["1"]]),
+    "icu_set_default_locale": ("icu_ext", "SELECT icu_set_default_locale('de@collation=phonebook')", "SELECT icu_default_locale()", [["de@collation=phonebook"]]),
+    "dbms_output.enable": ("orafce", "SELECT dbms_output.enable(); SELECT dbms_output.put_line('secret')", "SELECT line FROM dbms_output.get_line()", [["secret"]]),
+    "dbms_pipe.pack_message": ("orafce", "SELECT dbms_pipe.pack_message('secret')", "SELECT dbms_pipe.send_message('p'), dbms_pipe.receive_message('p', 0), dbms_pipe.unpack_message_text()",
+                               [["0", "0", "secret"]]),
+    "dbms_sql.open_cursor": ("orafce", "SELECT dbms_sql.open_cursor()", "SELECT dbms_sql.is_open(0)", [["t"]]),
+    "dbms_random.seed": ("orafce", "SELECT dbms_random.seed(42)", "SELECT 'kept'", None),
+    "dbms_alert.register": ("orafce", "SELECT dbms_alert.register('a')", "SELECT 'kept'", None),
+    "plvdate.set_nonbizday": ("orafce", "SELECT plvdate.set_nonbizday('2026-11-30'::date)", "SELECT plvdate.isbizday('2026-11-30')", [["f"]]),
+    "plvdate.use_easter": ("orafce", "SELECT plvdate.unuse_easter()", "SELECT plvdate.using_easter()", [["f"]]),
+    "plvsubst.setsubst": ("orafce", "SELECT plvsubst.setsubst('##')", "SELECT plvsubst.subst()", [["##"]]),
+    "oracle.set_nls_sort": ("orafce", "SELECT oracle.set_nls_sort('C')", "SELECT 'kept'", None),
+    "randinit": ("pgmp", "SELECT randinit(); SELECT randseed(1)", "SELECT urandomb(8) IS NULL", [["f"]]),
+    "set_backend_priority": ("prioritize", "SELECT set_backend_priority(pg_backend_pid(), 19)", "SELECT get_backend_priority(pg_backend_pid())", [["19"]]),
+    "set_user": ("set_user", "SELECT set_user('web')", "SELECT current_user", [["web"]]),
+    "dblink_connect": ("dblink", DIALS, "SELECT dblink_get_connections()", [["{a}"]]),
+    "isn_weak": ("isn", "SELECT isn_weak(true)", "SELECT isn_weak(false)", None),
+}
+WASHED = {
+    "set_limit": ("pg_trgm", "SELECT set_limit(0.9)", "SELECT show_limit()", [["0.9"]]),
+    "st_generatepoints": ("postgis", "SELECT st_generatepoints('POLYGON((0 0,1 0,1 1,0 0))'::geometry, 3, 42)",
+                          "SELECT st_astext(st_generatepoints('POLYGON((0 0,1 0,1 1,0 0))'::geometry, 3))", None),
+    "crosstab": ("tablefunc", "SELECT * FROM crosstab('SELECT set_config(''a.b'', ''A'', false), ''1'', ''2''') AS x(a text, b text)",
+                 "SELECT current_setting('a.b', true)", [["A"]]),
+    "dbms_sql.execute": ("orafce", "SELECT dbms_sql.parse(0, 'x')", "SELECT 'kept'", None),
+}
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """With the libraries that some want to be there from the start."""
+    found = [name for name in PRELOADED if name in installed()]
+    cluster = Postgres(f"shared_preload_libraries = '{','.join(found)}'" if found else "")
+    yield cluster
+    cluster.destroy()
+
+
+def installed():
+    """Without a server: the folder of PostgreSQL's own extensions."""
+    folder = Path(find_bin()).parent / "share" / "extension"
+    folders = [folder, Path("/usr/share/postgresql") / Path(find_bin()).parent.name / "extension"]
+    return {path.name.removesuffix(".control") for place in folders for path in place.glob("*.control")}
+
+
+def made(postgres, own, extension, code=""):
+    if extension not in installed():
+        pytest.skip(f"{extension} is not installed")
+    if extension != "plpgsql":
+        postgres.query(f'CREATE EXTENSION "{extension}" CASCADE', dbname=own)
+    if code:
+        postgres.query(code, dbname=own)
+
+
+def test_each_row_that_says_run_is_a_case():
+    assert sorted(ORDINARY) == sorted(RUN)
+    assert {extension for extension, *_ in (*SETTERS.values(), *WASHED.values())} <= {row[0] for row in ROWS}
+
+
+def cost(weir, wires, statements, rounds=2):
+    """How many connections and washes these statements take, by clients in turn; and who is wrong."""
+    pids, before = {wires[0].query(PID)[0][0]}, weir.metric_now("pgweir_pool_seals_total")
+    for _ in range(rounds):
+        for sql in statements:
+            for wire in wires:
+                wire.query(sql)
+                pids.add(wires[0].query(PID)[0][0])
+    return len(pids) - 1, weir.metric_now("pgweir_pool_seals_total") - before
+
+
+@pytest.mark.parametrize("extension", sorted(ORDINARY))
+def test_ordinary_use_costs_nothing(weir, postgres, own, extension):
+    code, *statements = ORDINARY[extension]
+    made(postgres, own, extension, code)
+    wires = begin(weir, own, user="postgres")
+    assert cost(weir, wires, statements) == (0, 0)
+
+
+USUAL = ("SELECT i + 1, i - 2, i * 2 / 3, i % 2 FROM plain", "SELECT w || 'b' FROM plain WHERE w LIKE 'a%' AND w < 'c'", "SELECT j @> '{}' FROM plain",
+         "DO 'BEGIN NULL; END'", "TRUNCATE plain", "ANALYZE plain", "REFRESH MATERIALIZED VIEW seen", "GRANT SELECT ON plain TO web",
+         "INSERT INTO plain VALUES (1, 'a', '{}')")
+
+
+@pytest.mark.parametrize("extension", sorted(RUN - {"plpgsql"}))
+def test_what_is_installed_and_not_used_costs_no_connection(weir, postgres, own, extension):
+    made(postgres, own, extension, "CREATE TABLE plain (i int, w text, j jsonb); CREATE MATERIALIZED VIEW seen AS SELECT * FROM plain")
+    wires = begin(weir, own, user="postgres")
+    assert cost(weir, wires, USUAL, rounds=1)[0] == 0
+
+
+WAYS = {
+    "simple": lambda steps: [query(sql) for sql in steps],
+    "extended": lambda steps: [one_statement(sql) + sync() for sql in steps],
+    "ROLLBACK": lambda steps: [query(sql) for sql in ("BEGIN", *steps, "ROLLBACK")],
+}
+
+
+def left(other, client, messages, question):
+    """What B is told after A has sent these, whatever PostgreSQL says to them: the process, and the answer."""
+    for message in messages:
+        client.ask(message)
+    pid = sees(other, client, PID)
+    replies = other.ask(query(question))
+    return pid, texts(replies)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("setter", SETTERS)
+def test_what_nothing_resets_costs_the_connection(weir, postgres, own, setter, way):
+    extension, sql, question, kept = SETTERS[setter]
+    made(postgres, own, extension)
+    other, client = begin(weir, own, user="postgres")
+    pid = client.query(PID)
+    seen_by, seen = left(other, client, WAYS[way](sql.split("; ")), question)
+    assert seen_by != pid and seen != kept
+
+
+@pytest.mark.parametrize("setter", WASHED)
+def test_what_can_be_undone_costs_a_wash(weir, postgres, own, setter):
+    extension, sql, question, kept = WASHED[setter]
+    made(postgres, own, extension)
+    other, client = begin(weir, own, user="postgres")
+    pid = client.query(PID)
+    seen_by, seen = left(other, client, WAYS["simple"]([sql]), question)
+    assert seen_by == pid and seen != kept
