@@ -119,6 +119,8 @@ end_life(struct watch_host *h, const char *reason)
 {
 	set_use(h, WATCH_AWAY, reason);
 	h->last.number = h->seen = 0;
+	if (h->asked == WATCH_TRY && h->of->trial.position == 0) /* nobody else answers that */
+		h->of->trial.begun_us = 0;
 	cluster_away(h->of->cluster, h->index);
 	note_roles(h->of);
 }

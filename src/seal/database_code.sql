@@ -95,14 +95,17 @@ named(class, oid, name, kind) AS (
 			unnest(oprname::text || coalesce(words::text[], '{}')) AS k
 		WHERE oprnamespace NOT IN (SELECT oid FROM temporary)
 			AND (oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE
-			AND CASE
-				WHEN oprleft BETWEEN 1 AND 16383 OR oprright BETWEEN 1 AND 16383 THEN
-					(oprname, least(oprleft, oprright)) NOT IN (SELECT oprname, oprleft FROM pg_operator WHERE oid < 16384 AND oprleft = oprright)
-						OR greatest(oprleft, oprright) IN (
-							SELECT oid FROM pg_type WHERE oid >= 16384 AND (typtype <> ALL ('{b,e}') OR typcategory IN ('A', 'S') OR typispreferred)
-							UNION ALL SELECT casttarget FROM pg_cast WHERE castcontext = 'i' AND castsource < 16384
-						)
-				ELSE oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN (oprleft, oprright)) END)
+			AND (
+				CASE
+					WHEN oprleft BETWEEN 1 AND 16383 OR oprright BETWEEN 1 AND 16383 THEN
+						(oprname, least(oprleft, oprright)) NOT IN (SELECT oprname, oprleft FROM pg_operator WHERE oid < 16384 AND oprleft = oprright)
+					ELSE oprleft = 0 OR oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND oprleft = 25 AND oprright = 25)
+				END
+					OR ARRAY[oprleft, oprright] && ARRAY(
+						SELECT oid FROM pg_type WHERE oid >= 16384 AND (typtype <> ALL ('{b,e}') OR typcategory IN ('A', 'S') OR typispreferred)
+						UNION ALL SELECT casttarget FROM pg_cast WHERE castcontext = 'i' AND castsource < 16384 AND casttarget >= 16384
+					)
+			))
 	) AS n(class, oid, name, kind)
 	WHERE oid >= 16384
 ),
@@ -186,7 +189,7 @@ base(class, oid, w, parts, reason) AS (
 		provolatile = 'v' AND oid NOT IN (SELECT oid FROM support) THEN 1280 WHEN is_type_bound THEN 1024 ELSE 17408 END WHEN NOT is_sql AND lanname <> 'c' THEN 1280 ELSE 1024 END,
 		CASE WHEN is_big THEN 'a long body' ELSE concat('extension ' || extname || ', ', 'language ', lanname) END
 	FROM fun, remote
-	WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT is_known
+	WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT (is_known AND (lanname = 'c' OR strpos(src, 'spi') + strpos(src, 'plpy') = 0))
 	UNION ALL SELECT 1255, f.oid, false, parts, 'internal' FROM fun f JOIN own o USING (prosrc) WHERE lanname = 'internal' AND prolang = 12
 	UNION ALL SELECT 1255, oid, false, parts, CASE WHEN word = 'execute' THEN concat(
 		'EXECUTE in line ', length(head) - length(replace(head, E'\n', '')) + 1, ' of ',
@@ -246,7 +249,7 @@ base(class, oid, w, parts, reason) AS (
 	FROM pg_aggregate JOIN own o ON o.oid IN (aggtransfn, aggfinalfn, aggcombinefn, aggmtransfn, aggminvtransfn, aggmfinalfn)
 	UNION ALL SELECT 2617, o.oid, false, parts, proname FROM pg_operator o JOIN own w ON w.oid = oprcode
 	UNION ALL SELECT 2605, c.oid, false, parts, proname FROM pg_cast c JOIN own w ON w.oid = castfunc
-	UNION ALL SELECT 2612, oid, false, 32768, 'language ' || lanname
+	UNION ALL SELECT 2612, oid, false, 256, 'language ' || lanname
 	FROM pg_language l
 	WHERE oid >= 16384 AND NOT EXISTS (SELECT FROM thing t WHERE t.kind = 'language' AND t.oid = l.oid)
 	UNION ALL SELECT 2, 0, false, 2, 'settings of roles or databases'

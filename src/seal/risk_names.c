@@ -902,10 +902,13 @@ risk_names_blame(const struct risk_names *names, const char *sql, size_t len)
 	const struct entry *e = NULL;
 	struct word w;
 
-	for (const char *end = sql + len; sql < end && !is_to_blame(e); sql++) {
+	for (const char *end = sql + len; sql < end && !is_to_blame(e);) {
 		for (w.len = 0, w.is_beyond_ascii = false; sql < end && sql_is(*sql, TAG); sql++)
 			word_put(&w, *sql);
-		e = w.is_beyond_ascii ? find(names, RISK_BEYOND_ASCII, 1) : find(names, w.text, w.len);
+		if (w.len == 0) /* nothing of a word stands here */
+			sql++;
+		else
+			e = w.is_beyond_ascii ? find(names, RISK_BEYOND_ASCII, 1) : find(names, w.text, w.len);
 	}
 	for (e = is_to_blame(e) ? e : names->table; e != NULL && !is_to_blame(e);)
 		e = e->hh.next;

@@ -508,7 +508,7 @@ warned(struct server *srv, const uint8_t *body, size_t len)
 	if (srv->target->warned_us == NULL || e.severity == NULL || strcmp(e.severity, "WARNING") != 0)
 		return;
 	before_us = *srv->target->warned_us;
-	if (before_us != 0 && before_us != now_us && now_us - before_us < WARNED_AGAIN_US)
+	if (before_us != 0 && before_us != now_us && now_us < before_us + WARNED_AGAIN_US)
 		return;
 	*srv->target->warned_us = now_us;
 	log_event(srv->env->log, LOG_LEVEL_WARNING, &about, "PostgreSQL at %s warns user \"%s\" at login: %s",

@@ -388,7 +388,7 @@ on_query(struct fake_conn *c, const char *raw, const char *tokens)
 		sql_error(c, "22021", "invalid byte sequence", tokens);
 		statement_failed(c);
 		end_request(c);
-	} else if (strstr(text, "WITH RECURSIVE remote AS") != NULL && c->tx == 'I')
+	} else if (strstr(text, "WITH RECURSIVE known(") != NULL && c->tx == 'I')
 		on_question(c);
 	else
 		run_all(c, text, tokens, true);

@@ -318,7 +318,7 @@ def test_a_request_does_not_run_if_its_settings_are_refused(weir, postgres, hand
 
 def is_question(kind, body):
     """About the database's code."""
-    return kind == "Q" and b"RECURSIVE remote" in body
+    return kind == "Q" and b"RECURSIVE known" in body
 
 
 def times_asked(fake, number):

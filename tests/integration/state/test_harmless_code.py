@@ -206,3 +206,14 @@ def test_nothing_is_told_of_what_is_declared_or_of_other_closes(weir, postgres, 
     assert weir.metric_now("pgweir_pool_recycles_total", database=own, reason="unknown_code") == 0
     assert weir.metric_now("pgweir_pool_recycles_total", database=own, reason="dirty") == 1
     assert "as code may leave" not in weir.log() and "harmless_code" not in str(weir.console(f"EXPLAIN POOL {own}"))
+
+
+@pytest.mark.parametrize("language, body", [
+    ("plperl", "spi_exec_query(q(SET a.b = 'A')); return 1"), ("plperl", "spi_exec_query($_[0]); return 1"),
+    ("pltcl", "spi_exec {SET a.b = 'A'}; return 1"), ("pltcl", "spi_exec $1; return 1"), ("plpython3u", "plpy.execute(q)\nreturn 1")])
+def test_what_declared_code_runs_is_washed_off(weir, postgres, own, language, body):
+    make(postgres, own, f"CREATE EXTENSION {language}; CREATE FUNCTION f(q text) RETURNS int LANGUAGE {language} AS $f$\n{body} $f$")
+    other, client = start(weir, own, f"extension {language}, language {language}")
+    pid = client.query(PID)
+    client.query("SELECT f('SET a.b = ''A''')")
+    assert other.query(PID) == pid and other.query("SELECT current_setting('a.b', true)") in ([[None]], [[""]])
