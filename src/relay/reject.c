@@ -156,6 +156,10 @@ read_exit(const struct exchange *x, const char *sql, size_t len, struct known *k
 		k->kind = KNOWN_NOT;
 	if (count == 1 && !known_is_whole(&r))
 		k->kind = KNOWN_NOT;
+	/* PostgreSQL checks the encoding of the whole text; to it, a \v is white space only from 16 on. */
+	for (size_t i = 0; i < len; i++)
+		if ((uint8_t)sql[i] >= 0x80 || sql[i] == '\v')
+			k->kind = KNOWN_NOT;
 	return count;
 }
 
@@ -189,7 +193,7 @@ run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_
 	struct exchange *x = w->x;
 	bool is_lost = x->block == EXCHANGE_ROLLED_BACK;
 	bool is_chain = kind == KNOWN_COMMIT_CHAIN || kind == KNOWN_ROLLBACK_CHAIN;
-	unsigned modes = is_chain ? x->begin & 15u : 1;
+	unsigned modes = x->begin & 15u;
 	enum walk_result r = has_more ? WALK_SLOWLY : WALK_ON;
 
 	if (kind == KNOWN_ROLLBACK_TO && !is_lost)
@@ -205,7 +209,7 @@ run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_
 	if (r != WALK_REJECT && (is_chain || has_more)) {
 		exchange_set_block(x, EXCHANGE_DUE);
 		x->tx_started_us = *x->env->now_us;
-		x->begin = (modes & 15u) | (has_more ? EXCHANGE_BEGIN_FAILED : 0);
+		x->begin = (is_lost || modes == 0 ? 1u : modes & 15u) | (has_more ? EXCHANGE_BEGIN_FAILED : 0);
 	}
 	message_complete(b, "ROLLBACK");
 	return r;
@@ -228,6 +232,13 @@ query_aborted(struct request_walk *w, struct buf *b)
 	return r;
 }
 
+/* Returns how many types of parameters stand behind the query; bytes: as parse_fields.rest. */
+static unsigned
+types_of(const uint8_t *bytes, size_t len, size_t query_len)
+{
+	return len < query_len + 3 ? 0 : wire_u16(bytes + query_len + 1);
+}
+
 static enum walk_result
 parse_aborted(struct request_walk *w, struct buf *b)
 {
@@ -236,7 +247,8 @@ parse_aborted(struct request_walk *w, struct buf *b)
 
 	if (count > 1)
 		return refuse_as(w, "42601", "cannot insert multiple commands into a prepared %s", "statement");
-	if (count == 1 && k.kind == KNOWN_NOT)
+	if (count == 1 &&
+	    (k.kind == KNOWN_NOT || types_of(w->m.parse.rest, w->m.parse.rest_len, w->m.parse.query_len) > 0))
 		return refuse_aborted(w);
 	if (statements_is_taken(w->x, w->m.parse.name))
 		return refuse_as(w, "42P05", "prepared statement \"%.100s\" already exists", w->m.parse.name);
@@ -259,22 +271,54 @@ find_exit(struct request_walk *w, const char *name, unsigned *count, struct know
 	return st;
 }
 
+/* Checks the parameters of a Bind of an exit. It can use none, but may have been parsed with types of some. */
+static enum walk_result
+check_parameters(struct request_walk *w, const struct statement *st)
+{
+	const struct request *m = &w->m;
+	const uint8_t *body = m->message + FRAME_HEAD_LEN;
+	unsigned formats, types = types_of(st->bytes, st->len, st->query_len);
+	struct bind_values values;
+
+	if (!fields_bind_values(body, (m->have < m->total ? m->have : m->total) - FRAME_HEAD_LEN, &values))
+		return m->have < m->total && m->have <= SERVER_CARRY_MAX ? WALK_MORE : refuse_aborted(w);
+	formats = wire_u16(body + m->names.len);
+	if (formats > 1 && formats != values.left)
+		fail_set(&w->why, "08P01", "bind message has %u parameter formats but %u parameters", formats,
+			 values.left);
+	else if (values.left != types)
+		fail_set(&w->why, "08P01",
+			 "bind message supplies %u parameters, but prepared statement \"%.100s\" requires %u",
+			 values.left, m->names.statement, types);
+	else
+		return types > 0 ? refuse_aborted(w) : WALK_ON;
+	w->rejection = RF_CANCELED;
+	return WALK_REJECT;
+}
+
 static enum walk_result
 bind_aborted(struct request_walk *w, struct buf *b)
 {
 	struct exchange_rare *rare = exchange_rare(w->x);
+	const char *portal;
+	struct statement *st;
 	struct known k;
 	unsigned count;
 	enum walk_result r = rare == NULL ? walk_out_of_memory(w->x) : walk_read_bind(w);
 
 	if (r != WALK_ON)
 		return r;
-	if (find_exit(w, w->m.names.statement, &count, &k) == NULL)
+	if ((st = find_exit(w, w->m.names.statement, &count, &k)) == NULL)
 		return WALK_REJECT;
-	if (k.kind == KNOWN_NOT || strlen(w->m.names.portal) >= sizeof(rare->exit.name))
+	portal = w->m.names.portal;
+	if (k.kind == KNOWN_NOT || strlen(portal) >= sizeof(rare->exit.name))
 		return refuse_aborted(w);
+	if ((r = check_parameters(w, st)) != WALK_ON)
+		return r;
+	if (rare->exit.kind != KNOWN_NOT && portal[0] != '\0' && strcmp(rare->exit.name, portal) == 0)
+		return refuse_as(w, "42P03", "cursor \"%s\" already exists", portal);
 	rare->exit.kind = k.kind;
-	snprintf(rare->exit.name, sizeof(rare->exit.name), "%s", w->m.names.portal);
+	snprintf(rare->exit.name, sizeof(rare->exit.name), "%s", portal);
 	memcpy(rare->exit.savepoint, k.name, sizeof(rare->exit.savepoint));
 	buf_put(b, MESSAGE_BARE("2"));
 	return WALK_ON;

@@ -246,12 +246,12 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	struct statement *st;
 	struct client_statement *n;
 
-	if (statements_pass_through(x) || m->traits == NULL || statements_own(x) == NULL ||
-	    !statements_have_room(x, f)) /* else it will be refused in its turn */
+	if (statements_pass_through(x) || m->traits == NULL || statements_own(x) == NULL)
 		return false;
 	if (f->name[0] == '\0'
 		? !is_right
-		: x->pool->settings.prepared_statements == 0 || client_statement_find(x, f->name) != NULL)
+		: x->pool->settings.prepared_statements == 0 || client_statement_find(x, f->name) != NULL ||
+		      !statements_have_room(x, f)) /* else it will be refused in its turn */
 		return false;
 	st = statement_of(x, f, m->traits);
 	if (st == NULL || (!is_right && (st->valid_pool != x->pool || st->valid_gucs != x->gucs))) {

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 import fakeserver
-from rawwire import (Wire, WireClosed, bind, close, describe, errors, execute, flush, function_call, one_statement, parse, query,
+from rawwire import (Wire, WireClosed, bind, close, describe, errors, execute, flush, function_call, message, one_statement, parse, query,
                      shape, sync, texts)
 from waiting import each, wait_until
 
@@ -320,6 +320,91 @@ def test_a_failed_transaction_is_as_postgresqls(weir, way, is_split):
             if told[0] != told[1]:
                 unlike.append((packet, *told))
     assert not unlike, "\n".join(f"{packet}\n  pgweir     {one}\n  PostgreSQL {two}" for packet, one, two in unlike)
+
+
+@pytest.mark.parametrize("packet, is_alike", [
+    (parse("n", "ROLLBACK") + bind("", "n", ["1"]) + execute() + sync(), True),
+    (bind("", "r", ["1", None]) + execute() + sync(), True),
+    (bind("", "r", [], [0, 1]) + execute() + sync(), True),
+    (bind("", "typed", ["1"]) + execute() + sync(), True),
+    (bind("", "typed") + execute() + sync(), True),
+    (message("B", b"\0r\0\0\0") + execute() + sync(), False),
+    (parse("n", "ROLLBACK", [0]) + bind("", "n", ["1"]) + execute() + sync(), False),
+    (parse("", "COMMIT", [23]) + bind() + execute() + sync(), False),
+    (bind("p", "r") + bind("p", "r") + execute("p") + sync(), True),
+    (query("ROLLBACK\v"), False),
+    (message("Q", b"ROLLBACK /* \xff\xfe */\0"), False),
+    (message("Q", b"COMMIT; SELECT '\xff'\0"), False),
+    (message("P", b"\0ROLLBACK -- \xff\0\0\0") + bind() + execute() + sync(), False),
+], ids=["value", "values", "formats", "typed-value", "typed", "cut", "unknown-type", "type", "portal", "vt", "query-encoding", "text-encoding",
+        "parse-encoding"])
+@pytest.mark.parametrize("is_split", [False, True], ids=["at once", "split"])
+def test_a_failed_transaction_that_postgresql_would_keep_is_kept(weir, packet, is_alike, is_split):
+    """Else what follows is committed outside of it. is_alike: the words are PostgreSQL's, too."""
+    weir.start_opened("50ms", begin="deferred", pool_size=1, max_overflow=0)
+    weir.postgres.query("DROP TABLE IF EXISTS kept; CREATE TABLE kept (a int); GRANT ALL ON kept TO PUBLIC")
+    told = []
+    with weir.raw() as holder:
+        for wire in weir.raw(), Wire((weir.postgres.host, weir.postgres.port)):
+            is_direct = not wire.parameters
+            if is_direct:
+                wire.login()
+            insist(wire, parse("r", "ROLLBACK"), parse("typed", "ROLLBACK", [23]), sync())
+            if not is_direct:
+                insist(holder, query("BEGIN; SELECT 1"))
+            wire.query("BEGIN")
+            assert wire.ask(query("SELECT nothing"))[-1].status == "E"
+            if not is_direct:
+                assert holder.ask(query("COMMIT"))[-1].status == "I"
+            told.append(answers(wire, packet, is_split))
+            assert told[-1][-1] == ("Z", b"E"), wire
+            assert shape(wire.ask(query("INSERT INTO kept VALUES (1)"))) == "E:25P02 Z:E"
+            assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+            wire.leave()
+    assert not is_alike or told[0] == told[1]
+    assert weir.postgres.value("SELECT count(*) FROM kept") == 0
+
+
+def test_a_bind_with_many_formats_is_read_as_far_as_needed(weir):
+    weir.start_opened("50ms", begin="deferred", pool_size=1, max_overflow=0)
+    with weir.raw() as holder, weir.raw() as wire:
+        insist(wire, parse("r", "ROLLBACK"), sync())
+        insist(holder, query("BEGIN; SELECT 1"))
+        wire.query("BEGIN")
+        assert shape(wire.ask(query("SELECT 1"))) == "E:53300 Z:E"
+        for count in (2, 500, 20000, 65535):
+            packet = bind("", "r", [], [0] * count)
+            wire.send(packet[:20])
+            wire.send(packet[20:] + execute() + sync())
+            assert [e.sqlstate for e in errors(wire.read_until())] in (["08P01"], ["25P02"])
+        assert shape(wire.ask(bind("", "r", [], [], [0] * 65535) + execute() + sync())) == "2 C:ROLLBACK Z:I"
+
+
+def test_a_failed_transaction_is_ended_without_room_for_statements(weir):
+    weir.start_opened("50ms", begin="deferred", pool_size=1, max_overflow=0, prepared_statements_memory="64kB")
+    with weir.raw() as holder, weir.raw() as wire:
+        for size in (900, 60, 0):
+            number = 0
+            while not errors(wire.ask(parse(f"s{size}_{number}", f"SELECT /*{'x' * size}*/"), sync())):
+                number += 1
+        insist(holder, query("BEGIN; SELECT 1"))
+        wire.query("BEGIN")
+        assert shape(wire.ask(query("SELECT 1"))) == "E:53300 Z:E"
+        assert shape(wire.ask(parse("named", "ROLLBACK"), sync())) == "E:25P02 Z:E"
+        assert shape(wire.ask(one_statement("ROLLBACK") + sync())) == "1 2 n C:ROLLBACK Z:I"
+        assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
+
+
+def test_a_chain_has_the_modes_of_what_went_on_behind_a_failed_transaction_without_a_server(weir):
+    weir.start_opened("50ms", begin="deferred", pool_size=1, max_overflow=0)
+    with weir.raw() as holder, weir.raw() as wire:
+        insist(holder, query("BEGIN; SELECT 1"))
+        wire.query("BEGIN ISOLATION LEVEL SERIALIZABLE")
+        assert shape(wire.ask(query("SELECT 1"))) == "E:53300 Z:E"
+        assert shape(wire.ask(query("ROLLBACK; SELECT 1"))) == "E:53300 Z:E"
+        holder.query("COMMIT")
+        assert shape(wire.ask(query("ROLLBACK AND CHAIN"))) == "C:ROLLBACK Z:T"
+        assert wire.query("SHOW transaction_isolation") == [["serializable"]]
 
 
 @pytest.mark.parametrize("sql", ["ROLLBACK; SELECT 1", "COMMIT; SELECT 1", "ROLLBACK; BEGIN; SELECT 1", "ROLLBACK AND CHAIN; SELECT 1",
