@@ -11,6 +11,7 @@ from signal import SIGCONT
 import pytest
 
 from hosts import alter, make_primary, promote
+from tap import Tap
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
@@ -203,6 +204,24 @@ def test_lives_that_begin_at_about_the_same_time_are_proved(weir, trio):
             weir.signal(SIGCONT)
             first.query(f"SELECT pg_sleep({chance.random() * 0.005})", dbname="postgres")
     assert "what it replays is not the primary's log" not in weir.log()
+
+
+def test_a_trial_that_is_cut_off_is_none(weir, trio):
+    """The primary's connection goes before it has told what became of the transactions: others are tried."""
+    with Tap((trio.primary.host, trio.primary.port)) as tap:
+        tap.unanswered = b"pg_current_xact_id();"
+        weir.start(upstream=trio.upstream(hosts=[trio.primary, *trio.standbys]).replace(str(trio.primary.port), str(tap.port), 1),
+                   reads="marked", cluster_user="web", pool_size=4)
+        client = weir.raw()
+        client.query("SELECT 1")
+        for standby in trio.standbys:
+            wait_state(weir, standby, "unproved")
+        wait_until(lambda: bytes(tap.to_server).count(b"pg_current_xact_id();") > 0, what="a trial")
+        trio.primary.query("SELECT pg_sleep(0.2)", dbname="postgres")
+        tap.unanswered = None
+        tap.cut()
+        client.query("SELECT 1")
+        wait_used(weir, *trio.standbys)
 
 
 def test_a_promotion(weir, trio):
