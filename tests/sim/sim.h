@@ -42,6 +42,7 @@ struct sim_client {
 	unsigned cancels; /* requests to cancel what it runs, that may still hit */
 	bool has_cancelled; /* there was one */
 	bool is_mid_request; /* messages were sent that no Sync has ended */
+	bool takes_value[8]; /* sim_program.c */
 	bool is_in, is_copying; /* as far as it knows: in a transaction, in a COPY from it */
 	bool may_fail; /* a transaction that may fail meanwhile was begun since all was answered */
 	bool is_due; /* what its session was sent last has begun a transaction, for which it may have no server yet */

@@ -422,6 +422,13 @@ is_meant_to_end(const struct sim_client *c, const struct frame *f)
 	return sql != NULL && sql_is_exit(sql) && strstr(sql, " TO ") == NULL;
 }
 
+/* A value for an end, which takes none: the other session has not looked. */
+static bool
+has_too_many(const struct frame *f, const char *state)
+{
+	return f->type == 'B' && strcmp(state, "08P01") == 0;
+}
+
 /*
  * With commit_check. Its server was lost: if in an open transaction, with no request, the next ones are refused, up to
  * one that is meant to end it; if within a COMMIT, that is, once it is known that it was not committed. In doubt, all
@@ -438,6 +445,10 @@ is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
 	if (!has_word(c, "checked") || is_fatal(body, len) || !may_have_lost(c) || !next_unfed(c, &f) ||
 	    f.type == 'S' || c->alone->is_asleep)
 		return false;
+	if (has_too_many(&f, state) && c->alone->tx != 'I') {
+		fail_instead(c, &f);
+		return true;
+	}
 	if ((strcmp(state, "40001") != 0 && strcmp(state, "08007") != 0 && !is_cancelled_rollback(c, &f, state) &&
 	     (!may_refuse(c, state) || strcmp(state, "57014") == 0)) ||
 	    (c->alone->tx == 'I' && strcmp(state, "40001") != 0 && strcmp(state, "08007") != 0))
@@ -469,7 +480,8 @@ is_of_unserved(struct sim_client *c, const uint8_t *body, size_t len)
 	if (!c->is_unserved || is_fatal(body, len) || memmem(body, len, "@@", 2) != NULL || !next_unfed(c, &f) ||
 	    f.type == 'S')
 		return false;
-	if (strcmp(state, "25P02") != 0 && !(is_meant_to_end(c, &f) && may_refuse(c, state)))
+	if (strcmp(state, "25P02") != 0 && !(is_meant_to_end(c, &f) && may_refuse(c, state)) &&
+	    !has_too_many(&f, state))
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is still refused", state, 5);
 	count_cancel(c, state);

@@ -438,6 +438,13 @@ put_name(struct sim_client *c, struct buf *b)
 	buf_put_u8(b, 0);
 }
 
+/* Whether its last Parse of that name, which may have failed, had a parameter. */
+static bool *
+takes_value(struct sim_client *c, const char *name)
+{
+	return &c->takes_value[name[0] == '\0' ? 0 : (unsigned)name[1] % COUNT(c->takes_value)];
+}
+
 static void
 say_parse(struct sim_client *c, const char *name)
 {
@@ -457,6 +464,7 @@ say_parse(struct sim_client *c, const char *name)
 	if (c->sim->profile.is_allowing && is_of_session(sql))
 		sql = prepared[0];
 	buf_put_str(&b, name);
+	*takes_value(c, name) = strstr(sql, "$1") != NULL;
 	put_sql(c, &b, sql);
 	note_channel(c, (const char *)b.bytes + strlen(name) + 1);
 	buf_put_u16(&b, 0);
@@ -474,9 +482,11 @@ say_bind(struct sim_client *c, const char *portal, const char *name)
 	buf_put_str(&b, portal);
 	buf_put_str(&b, name);
 	buf_put_u16(&b, 0);
-	buf_put_u16(&b, 1);
-	buf_put_u32(&b, (uint32_t)value.len);
-	buf_put(&b, value.bytes, value.len);
+	buf_put_u16(&b, *takes_value(c, name));
+	if (*takes_value(c, name)) {
+		buf_put_u32(&b, (uint32_t)value.len);
+		buf_put(&b, value.bytes, value.len);
+	}
 	buf_put_u16(&b, 0);
 	buf_fini(&value);
 	say_buf(c, 'B', &b);
