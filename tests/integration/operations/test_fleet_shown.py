@@ -205,7 +205,7 @@ def test_a_stranger_who_keeps_marks_from_being_taken_is_named(weir, postgres):
             row = wait_until(lambda: row if (row := budget_of(weir))["lock_pid"] else None)
             assert (row["state"], row["lock_pid"], row["strangers"]) == ("lock_held", pid, named(pid))
             assert first.query("SELECT 1") == [["1"]]
-            assert postgres.count(usename="web") == 1
+            wait_until(lambda: postgres.count(usename="web") == 1, what="those of the test before to have gone")
         second.read_until("Z")
         first.query("COMMIT")
     wait_until(lambda: budget_of(weir)["state"] == "joined")

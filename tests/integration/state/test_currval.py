@@ -122,6 +122,7 @@ def test_who_is_far_away_from_a_full_pool_gets_a_hint(weir, numbered, question, 
         assert error["C"] == "55000" and "H" not in error
 
 
+@pytest.mark.alone
 def test_those_that_insert_all_the_time_are_served_alike(weir, numbered):
     """One of them asks for each id, and is not served more for that."""
     weir.start(pool_size=2, max_overflow=0, pool_timeout="5s")
