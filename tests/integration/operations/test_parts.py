@@ -103,8 +103,10 @@ def test_a_text_has_one_name_on_all_workers(weir, one_server):
         rows = dict(one.query(f"SELECT statement, count(*) FROM {rawwire.SEEN} GROUP BY 1"))
         return [int(rows[sql]) for sql in all_texts]
     assert names() == [1, 1]
+    pid = one.value(PID)
     one.query("DROP TABLE to_drop")
-    assert names() == [2, 2]             # renewed, once for both
+    found = names()                      # renewed, once for both; on a slow machine perhaps on another server
+    assert found == ([2, 2] if one.value(PID) == pid else [1, 1])
 
 
 def test_rows_that_one_worker_finds_changed_are_told_by_no_other(weir, one_server):
