@@ -36,8 +36,8 @@
 --   PostgreSQL has functions of that name and this one is for another type (is_type_bound). support:
 --   no SQL can call it, nor is it a handler.
 -- - reached: what closes a connection first, then what is washed, then the rest: chain tells the worst.
--- - reach: of what is declared, no sign counts of what the backend could keep (49408). The closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
---   cause, the shortest way, as reach finds in that order.
+-- - reach: of what is declared, no sign counts of what the backend could keep (49408). The closure, by hashes, as to merge would sort all
+--   edges again in each round; chain: from a name back to its cause, the shortest way, as reach finds in that order.
 --
 -- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
 -- a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'e'; 'n', a custom setting that
@@ -403,10 +403,6 @@ UNION ALL (
 	WHERE class = 1255 AND always & 1 <> 0 AND NOT is_temporary
 	LIMIT 200
 )
-UNION ALL SELECT 'r', concat(kind, ' ', encode(decode(name, 'hex'), 'escape'), '.' || encode(decode(nullif(member, ''), 'hex'), 'escape')),
-	'd 4096 0 ' || CASE WHEN count(oid) > 0 THEN 'harmless_code' ELSE 'harmless_code; it is not there' END
-FROM thing
-WHERE kind <> ''
-GROUP BY kind, name, member
+UNION ALL SELECT * FROM told
 UNION ALL SELECT 's', fdw_schema, '' FROM remote WHERE fdws = 1 AND dblinks = 0
 UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't');

@@ -8,11 +8,7 @@ SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lowe
 FROM effect
 WHERE name <> ''
 UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't')
-UNION ALL SELECT 'r', concat(kind, ' ', encode(decode(name, 'hex'), 'escape'), '.' || encode(decode(nullif(member, ''), 'hex'), 'escape')),
-	'd 4096 0 ' || CASE WHEN count(oid) > 0 THEN 'harmless_code' ELSE 'harmless_code; it is not there' END
-FROM thing
-WHERE kind <> ''
-GROUP BY kind, name, member
+UNION ALL SELECT * FROM told
 UNION ALL SELECT 'c', '', ''
 WHERE EXISTS (
 		SELECT

@@ -11,6 +11,7 @@
 --   bodies in SQL and PL/pgSQL.
 -- - harmless: what the setting harmless_code declares, its names in hexadecimal: database_code_ask() puts its rows in place of this
 --   one. thing: the same, with what has that name. declared: the functions that keep nothing in the backend, therefore.
+--   told: a row of the answer for each thing.
 -- - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
 -- - effect: what may do more than read (RISK_EFFECTS): functions that are VOLATILE, run text, or tell of the session or
 --   transaction that they run in; foreign tables; views of extensions. PostgreSQL's own views only read. Functions that only
@@ -83,6 +84,13 @@ declared(oid) AS (
 		JOIN pg_proc p ON t.oid = CASE kind WHEN 'function' THEN p.oid WHEN 'language' THEN prolang WHEN 'schema' THEN pronamespace END
 	UNION SELECT objid FROM pg_depend JOIN thing ON refobjid = oid WHERE kind = 'extension' AND refclassid = 3079 AND classid = 1255 AND deptype = 'e'
 	UNION SELECT unnest(ARRAY[lanplcallfoid, laninline, lanvalidator]) FROM pg_language JOIN thing USING (oid) WHERE kind = 'language'
+),
+told(k, name, value) AS (
+	SELECT 'r', concat(kind, ' ', encode(decode(name, 'hex'), 'escape'), '.' || encode(decode(nullif(member, ''), 'hex'), 'escape')),
+		'd 4096 0 ' || CASE WHEN count(oid) > 0 THEN 'harmless_code' ELSE 'harmless_code; it is not there' END
+	FROM thing
+	WHERE kind <> ''
+	GROUP BY kind, name, member
 ),
 tree(class, oid, w, tree) AS (
 	SELECT *
