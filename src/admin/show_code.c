@@ -60,7 +60,8 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		bool is_of_all = fill.sql == NULL;
 		char parts[SEAL_STATE_TEXT_MAX];
 		struct code_row row;
-		const char *why;
+		const char *sql, *why;
+		unsigned found;
 
 		if (answer == NULL) {
 			rows_add(rows, &fill.row);
@@ -82,13 +83,11 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		if (fill.sql == NULL || !is_of_all)
 			risk_names_each(answer->risks, add_name, &fill);
 		row.kind = is_of_all ? "opaque SQL" : "this SQL";
-		row.state = seal_state_text(is_of_all ? risk_names_all(answer->risks)
-						      : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql)),
-					    parts);
-		why = strstr(row.state, "backend") == NULL
-			  ? NULL
-			  : risk_names_blame(answer->risks, fill.sql == NULL ? "" : fill.sql,
-					     fill.sql == NULL ? 0 : strlen(fill.sql));
+		found = is_of_all ? risk_names_all(answer->risks)
+				  : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql));
+		row.state = seal_state_text(found, parts);
+		sql = fill.sql == NULL ? "" : fill.sql;
+		why = (found & STATE_BACKEND) == 0 ? NULL : risk_names_blame(answer->risks, sql, strlen(sql));
 		row.because = why == NULL ? "" : why;
 		rows_add(fill.rows, &row);
 	}
