@@ -186,9 +186,8 @@ struct exchange_rare {
 	} exit;
 };
 
-#define EXCHANGE_BEGIN_FAILED                                                                                          \
-	16u /* exchange.begin, with a mode: the block has failed, and must do so on its server                         \
-	     */
+/* exchange.begin, with a mode: the block has failed, and must do so on its server. */
+#define EXCHANGE_BEGIN_FAILED 16u
 
 struct exchange {
 	struct stream stream; /* must be first: see stream_ops */

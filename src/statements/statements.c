@@ -101,8 +101,8 @@ statement_make_room(struct exchange *x, const struct statement *st)
 	struct server *srv = x->srv;
 	uint64_t id;
 
-	close_on_server(x,
-			st->id); /* so its Parse can't fail as the server has it: it is outdated, or nobody knows why */
+	/* So its Parse can't fail because the server has it: it is outdated there, or was left by something unseen. */
+	close_on_server(x, st->id);
 	while (srv->statements.count >= x->pool->settings.prepared_statements &&
 	       server_statements_oldest(&srv->statements, &id)) {
 		close_on_server(x, id);

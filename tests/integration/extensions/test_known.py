@@ -229,7 +229,7 @@ KEEPING = re.compile("_?pl(perl|python3|tcl)u?$")
 def test_what_is_installed_and_not_used_costs_no_connection(weir, postgres, own, extension):
     made(postgres, own, extension, "CREATE TABLE plain (i int, w text, j jsonb); CREATE MATERIALIZED VIEW seen AS SELECT * FROM plain")
     wires = begin(weir, own, user="postgres")
-    is_keeping = KEEPING.search(extension) or any("backend" in word for row in ROWS if row[0] == extension for word in row[3:4])
+    is_keeping = KEEPING.search(extension) or any(row[0] == extension and "backend" in row[3] for row in ROWS)
     assert cost(weir, wires, USUAL[:3] + USUAL[-1:] if is_keeping else USUAL, rounds=1)[0] == 0
 
 
