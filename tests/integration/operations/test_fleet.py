@@ -385,11 +385,13 @@ def hold_lock(postgres):
 
 
 def test_somebody_holds_the_lock(fleet):
-    """Nothing is opened; whatever is open serves, and whatever was being opened."""
+    """Nothing is opened; whatever is lent serves, and whatever was being opened."""
     one, two = fleet.start(2, budget_connections=20)
     fleet.want(3)
     wait_until(lambda: fleet.watcher.listed() >= 8)
     fleet.wait_answers(20)                                              # what is listed may be logging in yet
+    holders = [weir.raw() for weir in (one, two)]
+    each(holders).query(rawwire.BEGIN_NOW)      # what is idle for a moment is given up for the other, which doesn't get it
     holder, pid = hold_lock(fleet.postgres)
     try:
         fleet.want(20)
@@ -397,10 +399,12 @@ def test_somebody_holds_the_lock(fleet):
         wait_until(lambda: all((budget(weir)["state"], budget(weir)["lock_pid"]) == ("lock_held", pid) for weir in (one, two)))
         begin, open_then = time.time(), fleet.watcher.listed()
         assert open_then < 20 - KEPT
-        fleet.wait_answers(50)
+        for _ in range(50):
+            each(holders).query("SELECT pg_sleep(0.02)")
         no_more_than(fleet, open_then, begin)
         each((one, two)).wait_log("another session holds the lock")
     finally:
+        each(holders).close()
         holder.close()
     wait_used(fleet, 20)
     wait_until(lambda: all(budget(weir)["state"] == "joined" for weir in (one, two)))
