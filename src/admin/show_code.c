@@ -57,7 +57,7 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		struct code_fill fill = { rows,
 					  { d->name, "", "", "unknown", "none", "", 0 },
 					  env->command->is_for ? env->command->text : NULL };
-		bool is_of_all = fill.sql == NULL;
+		bool is_of_all;
 		char parts[SEAL_STATE_TEXT_MAX];
 		struct code_row row;
 		const char *sql, *why;
@@ -70,21 +70,13 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		fill.row.age_ms = show_age_us(env->now_us, d->code->answered_us) / 1000;
 		/* A row for each name, and one for all SQL together: of the whole database, or that was asked about. */
 		row = fill.row;
-		if (fill.sql != NULL) {
-			struct risk_names *none = risk_names_new();
-
-			/* The words of this SQL may not show what it runs. */
-			if (none != NULL)
-				risk_names_set_all(none, STATE_SETTINGS, 0, 0);
-			is_of_all =
-			    none == NULL || (risk_names_of_sql(none, fill.sql, strlen(fill.sql)) & STATE_SETTINGS) != 0;
-			risk_names_free(none);
-		}
+		found = fill.sql == NULL ? risk_names_all(answer->risks) | RISK_OPAQUE
+					 : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql));
+		is_of_all = (found & RISK_OPAQUE) != 0; /* its words may not show what it runs */
 		if (fill.sql == NULL || !is_of_all)
 			risk_names_each(answer->risks, add_name, &fill);
 		row.kind = is_of_all ? "opaque SQL" : "this SQL";
-		found = is_of_all ? risk_names_all(answer->risks)
-				  : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql));
+		found &= is_of_all ? ~(unsigned)RISK_EFFECTS : ~0u;
 		row.state = seal_state_text(found, parts);
 		sql = fill.sql == NULL ? "" : fill.sql;
 		why = (found & STATE_BACKEND) == 0 ? NULL : risk_names_blame(answer->risks, sql, strlen(sql));

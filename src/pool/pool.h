@@ -206,7 +206,7 @@ void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t n
 /* Returns false if its database has no sequences: see database_code_has_sequences(). */
 bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* A server of this pool has run DDL, or has committed it. */
-void pool_code_changed(struct pool *pool, bool is_made); /* is_made: functions */
+void pool_code_changed(struct pool *pool, unsigned risk); /* risk: as for database_code_changed() */
 /* Call it if the server will be closed for what SQL up to the end of this request may have left: finds out which code
  * that was, and logs it once an hour. */
 void pool_code_blame(struct server *srv, struct database_code *code);

@@ -263,17 +263,17 @@ pool_has_sequences(const struct pool *pool, uint64_t now_us)
 
 /* The same database may be configured under several names, and be another worker's, too. */
 void
-pool_code_changed(struct pool *pool, bool is_made)
+pool_code_changed(struct pool *pool, unsigned risk)
 {
 	struct database_code *code = pool->code;
 
 	if (strcmp(code->database, pool->target->database) != 0) /* it is several */
-		database_code_changed(code, is_made);
-	code_news_changed(pool->set->s.news, pool->target->database, is_made);
+		database_code_changed(code, risk);
+	code_news_changed(pool->set->s.news, pool->target->database, risk);
 }
 
 void
 pool_set_databases_changed(struct pool_set *set)
 {
-	code_news_changed(set->s.news, NULL, true);
+	code_news_changed(set->s.news, NULL, RISK_KEEPS);
 }

@@ -250,7 +250,7 @@ note_code_unseen(struct server *srv)
 	bool may_make = (l->risk & (RISK_CODE | RISK_OPAQUE)) != 0 || ((l->suspected | l->settled) & SCAN_CREATE) != 0;
 
 	if (l->code != CODE_AS_BEFORE || (srv->was_owing && may_make))
-		pool_code_changed(srv->owner, (l->risk & RISK_KEEPS) != 0);
+		pool_code_changed(srv->owner, l->risk);
 	srv->loan.code = CODE_AS_BEFORE;
 }
 

@@ -96,8 +96,9 @@ database_code_feared(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
 
-	/* An answer that is merely old would cost whoever comes now and then a connection each time. */
-	if (code->changed_answered == code->changed)
+	/* An answer that is merely old would cost whoever comes now and then a connection each time, and so would DDL.
+	 */
+	if (code->changed_answered >= code->reached)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
 	       database_code_compiled(code) | (code->answer == NULL ? RISK_KEEPS : 0u);
@@ -227,7 +228,7 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 {
 	struct code_answer *a = code->coming;
 	struct probe_row row;
-	struct risk risk;
+	struct risk risk, of_ddl;
 	char *copy, *end;
 
 	if (a == NULL || code->is_broken)
@@ -249,8 +250,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 						      read_risk(row.value, &end)) < 0;
 	} else if (row.kind == 'a') {
 		risk = read_risk(row.value, &end);
-		risk_names_set_all(a->risks, risk.always, risk.in_writes,
-				   (unsigned)strtoul(end, NULL, 10) & RISK_ASKED);
+		of_ddl = read_risk(end, &end); /* and by objects */
+		risk_names_set_all(a->risks, risk.always, risk.in_writes, of_ddl.always, of_ddl.in_writes);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {
@@ -295,7 +296,7 @@ compare(struct database_code *code)
 	}
 	database_code_lost(code);
 	if (code->is_outdated)
-		database_code_changed(code, false);
+		database_code_changed(code, STATE_BACKEND);
 	else
 		believe(code);
 }
@@ -337,6 +338,8 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->read_asked_us = code->asked_us;
 	code->read_cost_us = cost_us;
 	code->cost_us = 0;
+	if (before == NULL || code->is_outdated || code->reached > code->changed_answered)
+		code->reaches_us = now_us;
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
 	code->replaced_us = now_us;

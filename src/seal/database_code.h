@@ -96,8 +96,10 @@ struct database_code {
 	uint64_t read_asked_us, read_cost_us; /* when the answer was asked for, and how long it took */
 	_Atomic uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
 	_Atomic uint64_t changed; /* how often DDL was seen */
-	_Atomic uint64_t made; /* the value of changed when DDL last made functions */
+	_Atomic uint64_t made; /* the value of changed when DDL last made functions that may keep something */
+	_Atomic uint64_t reached; /* the same, of DDL that may have given such code another name */
 	uint64_t replaced_us; /* when there was another answer than before */
+	uint64_t reaches_us; /* when there was one that may tell of that */
 	struct code_host *hosts; /* owned: pool_defaults.c */
 	unsigned host_count;
 	uint64_t answered_by; /* code_host.host of the last answer; 0: there is none */
@@ -196,8 +198,11 @@ enum code_turn {
 enum code_turn database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us);
 /* ALTER ROLE or ALTER DATABASE was seen: whoever comes back next asks, and nobody waits for the answer. */
 void database_code_altered(struct database_code *code, uint64_t now_us);
-/* Call it when DDL was seen; is_made: it made functions. */
-void database_code_changed(struct database_code *code, bool is_made);
+/*
+ * Call it when DDL was seen. risk: with RISK_KEEPS it may have made functions that keep what nothing resets, with
+ * STATE_BACKEND only what reaches such.
+ */
+void database_code_changed(struct database_code *code, unsigned risk);
 /* Begins code->round and returns the query to send, valid until the next. There must be no other one under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
 void database_code_lost(struct database_code *code); /* whoever was asked has gone without an answer */
@@ -218,7 +223,7 @@ void code_news_free(struct code_news *news); /* after the last database has left
 void database_code_join(struct database_code *code, struct code_news *news, const char *database);
 void database_code_leave(struct database_code *code); /* fine if it has not joined */
 /* DDL was seen in a database that PostgreSQL calls so (NULL: in any): those of that name are told, on all loops. */
-void code_news_changed(struct code_news *news, const char *database, bool is_made);
+void code_news_changed(struct code_news *news, const char *database, unsigned risk);
 /* Between these nothing changes that the lock guards. */
 void database_code_hold(const struct database_code *code);
 void database_code_let_go(const struct database_code *code);

@@ -40,7 +40,8 @@
 --   edges again in each round; chain: from a name back to its cause, the shortest way, as reach finds in that order.
 --
 -- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
--- a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'e'; 'n', a custom setting that
+-- a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL OBJECTS": of opaque SQL, of any, of DDL, and of all but functions that are
+-- called by their names; 'e'; 'n', a custom setting that
 -- this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum state_part
 -- and enum code_risk (seal.h).
 , own AS (
@@ -395,6 +396,7 @@ WHERE name <> ''
 UNION ALL SELECT 't', oid::text, always || ' ' || writing FROM risk WHERE class = 1247
 UNION ALL SELECT 'a', '',
 	coalesce(bit_or(parts), 0) || ' ' || coalesce(bit_or(parts) FILTER (WHERE class = 0), 0) || ' ' || coalesce(bit_or(parts) FILTER (WHERE class = 3466), 0)
+		|| ' ' || coalesce(bit_or(parts) FILTER (WHERE class NOT IN (1255, 2612)), 0)
 FROM anybodys
 UNION ALL (
 	SELECT DISTINCT 'n', coalesce(m[1], m[2]), ''

@@ -53,12 +53,14 @@ database_code_let_go(const struct database_code *code)
 
 /* Held. */
 static void
-change(struct database_code *code, bool is_made)
+change(struct database_code *code, unsigned risk)
 {
 	code->changed++;
 	code->believed_until_us = 0;
-	if (is_made)
+	if ((risk & RISK_KEEPS) != 0)
 		code->made = code->changed;
+	if ((risk & (RISK_KEEPS | STATE_BACKEND)) != 0)
+		code->reached = code->changed;
 }
 
 void
@@ -83,22 +85,22 @@ database_code_leave(struct database_code *code)
 }
 
 void
-database_code_changed(struct database_code *code, bool is_made)
+database_code_changed(struct database_code *code, unsigned risk)
 {
 	database_code_hold(code);
-	change(code, is_made);
+	change(code, risk);
 	database_code_let_go(code);
 }
 
 void
-code_news_changed(struct code_news *news, const char *database, bool is_made)
+code_news_changed(struct code_news *news, const char *database, unsigned risk)
 {
 	struct database_code *code;
 
 	pthread_mutex_lock(&news->lock);
 	LIST_FOREACH(code, &news->all, in_news)
 		if (database == NULL || strcmp(code->database, database) == 0)
-			change(code, is_made);
+			change(code, risk);
 	pthread_mutex_unlock(&news->lock);
 }
 

@@ -32,7 +32,7 @@ struct risk_names {
 	struct entry *table;
 	struct type_entry *types;
 	unsigned count, type_count;
-	unsigned all, ever, ddl;
+	unsigned all, ever, ddl, by_objects;
 	bool is_too_large;
 	uint64_t *known; /* each a hash and roles; 0: a free place */
 	uint32_t known_cap, known_count; /* known_cap: a power of two, or 0 */
@@ -160,9 +160,10 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 }
 
 void
-risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl)
+risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects)
 {
 	names->all |= (all | ever | ddl) & ~BY_NAME;
+	names->by_objects |= by_objects;
 	names->ever |= kept(ever);
 	names->ddl |= kept(ddl);
 }
@@ -306,6 +307,7 @@ enum { OF_CALL = 1u << 0, OF_RELATION = 1u << 1, OF_CTE = 1u << 2, OF_TYPE = 1u 
 /* Findings in SQL. */
 enum found {
 	FOUND_OPAQUE = 1u << 0,
+	FOUND_OF_OBJECTS = 1u << 10, /* opaque, but that its words show what it calls itself */
 	FOUND_WRITE = 1u << 1,
 	FOUND_DDL = 1u << 2,
 	/* Names that nothing had when the code was read. */
@@ -334,6 +336,7 @@ struct reader {
 	bool is_body; /* the text of DO: statements begin anywhere, and all strings are strings */
 	/* what stood before */
 	bool is_behind_dot, is_into_harmless;
+	bool is_naming; /* CREATE FUNCTION: the next name ahead of a parenthesis is its own */
 	bool has_distinct, is_behind_distinct;
 	uint64_t selects; /* bit N: SELECT has stood in the open Nth parenthesis */
 	unsigned depth;
@@ -356,10 +359,10 @@ struct reader {
 #define QUERIES "select values table with"
 /* Make EXPLAIN opaque. */
 #define OPAQUE_EXPLAINED "create refresh execute"
-/* In a body they may begin a statement whose words don't show what it runs. */
-#define OPAQUE_IN_BODY                                                                                                 \
-	"execute alter analyse analyze call cluster comment deallocate discard do grant import load prepare reassign"  \
-	" refresh reindex reset revoke security truncate vacuum"
+/* Begin statements that run what objects have that they don't name; what they call themselves shows. */
+#define OF_OBJECTS "alter analyse analyze cluster comment grant refresh reindex revoke security truncate vacuum"
+/* In a body they may begin a statement whose words don't show what it runs, as those of objects may. */
+#define OPAQUE_IN_BODY "execute call deallocate discard do import load prepare reassign reset"
 #define ADJECTIVES "or replace temp temporary local global unlogged unique materialized recursive"
 #define OBJECTS "table view index sequence"
 
@@ -376,7 +379,8 @@ judge_object(struct reader *r, const char *word)
 	if (r->statement != STATEMENT_NAMES_OBJECT || text_is_one_of(word, ADJECTIVES))
 		return;
 	r->statement = STATEMENT_GOES_ON;
-	r->found |= text_is_one_of(word, OBJECTS) ? FOUND_DDL | FOUND_WRITE : FOUND_OPAQUE;
+	r->found |= text_is_one_of(word, OBJECTS) ? FOUND_DDL | FOUND_WRITE : FOUND_OF_OBJECTS;
+	r->is_naming = text_is_one_of(word, "function procedure aggregate");
 }
 
 static void
@@ -387,13 +391,16 @@ judge_first(struct reader *r, const char *word)
 	else if (r->is_body) {
 		judge_object(r, word);
 		find_if(r, text_is_one_of(word, OPAQUE_IN_BODY), FOUND_OPAQUE);
+		find_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
 		if (r->statement == STATEMENT_BEGINS)
 			r->statement = STATEMENT_GOES_ON;
 	} else {
 		r->statement = strcmp(word, "do") == 0	      ? STATEMENT_IS_DO
 			       : strcmp(word, "explain") == 0 ? STATEMENT_EXPLAINS
 							      : STATEMENT_GOES_ON;
-		find_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN), FOUND_OPAQUE);
+		find_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
+		find_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN " " OF_OBJECTS),
+			FOUND_OPAQUE);
 		r->found |= text_is_one_of(word, QUERIES) ? FOUND_READ : FOUND_EFFECTS;
 	}
 }
@@ -520,7 +527,7 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 		return;
 	}
 	r->last = LAST_NEW;
-	r->if_new = ((at & (OF_CALL | OF_CTE)) == OF_CALL ? FOUND_NEW_CALL : 0u) |
+	r->if_new = ((at & (OF_CALL | OF_CTE)) == OF_CALL && !r->is_naming ? FOUND_NEW_CALL : 0u) |
 		    ((at & OF_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u) |
 		    ((at & OF_TYPE) != 0 ? FOUND_NEW_TYPE : 0u);
 	r->place = r->is_body ? OF_CALL : 0; /* an alias stands behind a name, but RETURN is no keyword of SQL's */
@@ -646,22 +653,42 @@ read_body(struct reader *r, const char *begin, size_t len)
 	r->found |= body.found;
 }
 
+/* Returns true if text that becomes code may call what its words don't show. */
+static bool
+hides(const char *text, size_t len)
+{
+	const char *end = text + len, *p, *name;
+
+	if (text_mentions(text, len, "execute") || text_mentions(text, len, "u&") || memchr(text, '\\', len) != NULL)
+		return true;
+	for (p = text; (p = memchr(p, '"', (size_t)(end - p))) != NULL; p = name + 1) {
+		for (name = p + 1; name < end && sql_is(*name, TAG);)
+			name++;
+		if (name == end || *name != '"') /* a name of more than one word */
+			return true;
+	}
+	return false;
+}
+
 static void
 read_string(struct reader *r, const struct sql_token *t)
 {
 	size_t tag_len;
+	bool is_plain;
 
+	find_if(r, (r->found & FOUND_OF_OBJECTS) != 0 && hides(t->at, t->len), FOUND_OPAQUE);
 	find_if(r, r->last == LAST_NEW, FOUND_NEW_TYPE); /* type 'literal' */
 	other_token(r);
 	if (r->statement != STATEMENT_IS_DO)
 		return;
+	is_plain = *t->at == '\'' && (r->found & FOUND_BODY) == 0 && memchr(t->at + 1, '\'', t->len - 2) == NULL &&
+		   memchr(t->at, '\\', t->len) == NULL;
 	r->found |= FOUND_BODY;
-	if (*t->at != '$')
-		r->found |= FOUND_OPAQUE;
-	else {
-		tag_len = (size_t)((const char *)memchr(t->at + 1, '$', t->len - 1) - t->at) + 1;
+	tag_len = *t->at == '$' ? (size_t)((const char *)memchr(t->at + 1, '$', t->len - 1) - t->at) + 1 : 1;
+	if (*t->at == '$' || is_plain)
 		read_body(r, t->at + tag_len, t->len - 2 * tag_len);
-	}
+	else
+		r->found |= FOUND_OPAQUE;
 }
 
 static void
@@ -696,6 +723,7 @@ read_punct(struct reader *r, char c)
 		r->depth--;
 	judge_punct(r, c);
 	r->called = (struct risk){ 0 };
+	r->is_naming = r->is_naming && c == '.';
 	r->is_behind_dot = c == '.';
 	r->is_into_harmless = false;
 	r->last = LAST_OTHER;
@@ -926,6 +954,8 @@ risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
 
 	if (memmem(text, len, "--", 2) != NULL || memmem(text, len, "/*", 2) != NULL)
 		parts |= risk_of_text(names, text, len, false);
+	if (names != NULL && (parts & RISK_DYNAMIC) == RISK_DYNAMIC)
+		parts |= names->all;
 	return parts & (unsigned)(STATE_BACKEND | WASH_POINTS);
 }
 
@@ -933,8 +963,21 @@ risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
 static bool
 is_one_query(const struct reader *r)
 {
-	return (r->found & (FOUND_READ | FOUND_WRITE | FOUND_DDL | FOUND_OPAQUE | FOUND_NEW_CALL | FOUND_NEW_RELATION |
-			    FOUND_NEW_TYPE | FOUND_EFFECTS)) == FOUND_READ;
+	return (r->found & (FOUND_READ | FOUND_WRITE | FOUND_DDL | FOUND_OPAQUE | FOUND_OF_OBJECTS | FOUND_NEW_CALL |
+			    FOUND_NEW_RELATION | FOUND_NEW_TYPE | FOUND_EFFECTS)) == FOUND_READ;
+}
+
+/* Returns the risk of SQL whose words don't show what it runs. What nothing resets counts for what it may call. */
+static unsigned
+risk_of_opaque(const struct reader *r)
+{
+	const struct risk_names *names = r->names;
+	unsigned parts = names->all;
+
+	if ((r->found & FOUND_OPAQUE) == 0 && (names->by_objects & RISK_DYNAMIC) != RISK_DYNAMIC)
+		parts = (parts & ~(unsigned)STATE_BACKEND) | (names->by_objects & STATE_BACKEND);
+	return with_calls(parts) | RISK_OPAQUE | keeps(r->lexer.sql, r->lexer.len) |
+	       risk_names_of_text(names, r->lexer.sql, r->lexer.len);
 }
 
 /* Returns true if it ended properly; else PostgreSQL refuses all of this SQL under these settings. */
@@ -953,8 +996,10 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		*of_new |= RISK_NEW;
 	if ((r.found & FOUND_NEW_CALL) != 0)
 		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND);
-	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
-		 ((r.found & FOUND_OPAQUE) != 0 ? with_calls(names->all) | RISK_OPAQUE | keeps(sql, len) : 0) |
+	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk));
+	if ((*risk & RISK_DYNAMIC) == RISK_DYNAMIC)
+		*risk |= names->all;
+	*risk |= ((r.found & (FOUND_OPAQUE | FOUND_OF_OBJECTS)) != 0 ? risk_of_opaque(&r) : 0) |
 		 ((r.found & FOUND_BODY) != 0 ? risk_names_of_text(names, sql, len) : 0) |
 		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0) | (is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS);
 	return true;
@@ -984,8 +1029,6 @@ risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 	is_read = read_sql(names, sql, len, false, &risk, &of_new);
 	if (has_backslash)
 		is_read = read_sql(names, sql, len, true, &risk, &of_new) || is_read;
-	if ((risk & RISK_DYNAMIC) == RISK_DYNAMIC)
-		risk |= names->all;
 	if (((risk | of_new) & ~(unsigned)RISK_CONTEXT) != 0) /* what touches the session is no mere read */
 		risk |= RISK_EFFECTS;
 	return is_read ? risk | of_new : opaque | risk_names_of_text(names, sql, len);

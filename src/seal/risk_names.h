@@ -5,7 +5,8 @@
  * for a symbol, through the type of a parameter, or through what PostgreSQL stores as using it. The catalogs say which
  * names these are (seal/database_code.sql); here the words of SQL are looked up. Opaque SQL, whose words don't show
  * what it runs, has the risk of the whole database: DO, U&"...", DDL but for CREATE and DROP of tables, views, indexes
- * and sequences, and whatever does not end properly.
+ * and sequences, and whatever does not end properly. But where all that it calls itself shows (TRUNCATE, GRANT, ALTER,
+ * CREATE FUNCTION without EXECUTE, ...), what nothing resets counts only if a name or an object reaches that.
  *
  * A name that nothing had when the code was read, in the place of a call or of a relation, is as risky as can be, too:
  * what has it is new. That is a risk of names that are known, so it takes at least one.
@@ -59,8 +60,11 @@ int risk_names_add_known(struct risk_names *names, const char *name);
  */
 int risk_names_add_effects(struct risk_names *names, const char *name, bool is_function);
 int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk); /* of parameters; the same */
-/* all: of opaque SQL, besides that of the names; ever: of any SQL, even if it has none of the names; ddl: of DDL. */
-void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl);
+/*
+ * all: of opaque SQL, besides that of the names; ever: of any SQL, even if it has none of the names; ddl: of DDL;
+ * by_objects: of SQL that calls only functions that it names, by what tables, types, operators, ... have.
+ */
+void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects);
 unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
 /*
  * Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it

@@ -96,7 +96,7 @@ look_again(struct exchange *x)
 
 	if (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us)
 		note_risk(x, database_code_feared(code));
-	if (code->replaced_us > l->lent_us)
+	if (code->reaches_us > l->lent_us)
 		note_risk(x, risk_names_all(code->answer->risks) & STATE_BACKEND);
 	return (l->risk & RISK_CODE) != 0 ? l->risk | (STATE_WASHABLE & ~(unsigned)STATE_REMOTE) : l->risk;
 }
@@ -189,7 +189,7 @@ state_code_is_over(struct exchange *x, bool is_done)
 	is_done = is_done || !exchange_is_followed(x) ||
 		  ((loan->suspected | loan->settled) & (SCAN_CALL | SCAN_CODE | SCAN_EXECUTE)) != 0;
 	if (is_done && loan->code != CODE_AS_BEFORE)
-		pool_code_changed(x->pool, loan->code == CODE_MADE);
+		pool_code_changed(x->pool, (loan->risk & STATE_BACKEND) | (loan->code == CODE_MADE ? RISK_KEEPS : 0u));
 	loan->code = CODE_AS_BEFORE;
 }
 

@@ -78,7 +78,7 @@ class Names:
             elif kind == "t":
                 self.types[int(name)] = [int(v) & ASKED for v in value.split()]
             elif kind == "a":
-                self.all, self.star, self.ddl = (int(v) & ASKED for v in value.split())
+                self.all, self.star, self.ddl, _ = (int(v) & ASKED for v in value.split())     # the last: of STATE_BACKEND alone
 
     def risk_of(self, sql, parameters=()):
         tokens = tokens_of(sql)

@@ -90,7 +90,7 @@ Test(database_code, is_what_the_rows_say)
 	row(&db, "r", "f", "f 4 1 function f() calls pg_advisory_lock()");
 	row(&db, "r", "t", "r 0 2");
 	row(&db, "t", "16385", "8 16");
-	row(&db, "a", "", "256 32");
+	row(&db, "a", "", "256 32 0 256");
 	row(&db, "n", "app.user_id", "");
 	row(&db, "s", "\"a b\"", "");
 	row(&db, "?", "2", "another kind");
@@ -152,7 +152,7 @@ Test(database_code, says_what_may_be_run_twice_while_it_is_believed)
 	    database_code_is_repeatable(&db, T0 + 1000, NULL, sql, strlen(sql), malformed, sizeof(malformed)));
 	cr_expect_eq(risk_of(&db, NULL, "SELECT f() FROM v"), 0, "nor is any risk told elsewhere");
 	cr_expect_not(is_repeatable(sql, &kept, T0 + 60 * US_PER_S), "the answer is old");
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	cr_expect_not(is_repeatable(sql, &kept, T0 + 1000), "DDL was seen");
 	answer(&db, NULL, T0 + 2000, 1000);
 	cr_expect_not(is_repeatable(sql, &kept, T0 + 3000), "no names are known in this one");
@@ -195,7 +195,7 @@ Test(database_code, has_sequences_unless_the_catalogs_show_none)
 	cr_expect_not(database_code_has_sequences(&db, T0 + 4000));
 	cr_expect_eq(parts_at(&db, T0 + 4000), 0);
 	cr_expect(database_code_has_sequences(&db, T0 + 30 * US_PER_S), "an old answer");
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	cr_expect(database_code_has_sequences(&db, T0 + 4000), "DDL");
 }
 
@@ -378,7 +378,7 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 
 	database_code_ask(&db, T0);
 	row(&db, "r", "f", "f 256 0 language plpython3u");
-	row(&db, "a", "", "256 0");
+	row(&db, "a", "", "256 0 0 0");
 	database_code_answered(&db, true, 7, T0 + 1000);
 	for (unsigned i = 0; i < 2; i++) { /* looked up, and remembered */
 		cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
@@ -387,9 +387,19 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 				 WITHOUT_CALLS,
 			     FEARED | STATE_BACKEND);
 	}
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
+	cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
+		     FEARED_AT_FIRST & ~(unsigned)RISK_KEEPS, "nor does DDL that has no such name");
+	database_code_changed(&db, STATE_BACKEND);
 	cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
 		     FEARED_AT_FIRST | STATE_BACKEND);
+	database_code_ask(&db, T0 + 9 * US_PER_S);
+	database_code_changed(&db, 0);
+	database_code_answered(&db, true, 8, T0 + 9 * US_PER_S + 1000);
+	cr_expect_eq(db.reaches_us, T0 + 9 * US_PER_S + 1000, "an answer to such DDL may tell of it");
+	cr_expect_eq(database_code_feared(&db) & STATE_BACKEND, 0);
+	answer(&db, NULL, T0 + 11 * US_PER_S, 1000);
+	cr_expect_lt(db.reaches_us, db.replaced_us, "this one was to none");
 }
 
 Test(database_code, is_asked_for_as_often_where_postgresql_is_busy)
@@ -409,7 +419,7 @@ Test(database_code, is_read_again_after_ddl_and_after_a_refusal)
 	has_code(&db);
 	all = database_code_ask(&db, T0);
 	answer_version(&db, NULL, "7 77", T0, 1000);
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	cr_expect_eq(database_code_ask(&db, T0 + US_PER_S), all);
 	answer_version(&db, NULL, "7 77", T0 + US_PER_S, 1000);
 	cr_expect_neq(database_code_ask(&db, T0 + 3 * US_PER_S), all);
@@ -421,20 +431,20 @@ Test(database_code, is_read_soon_after_ddl_unless_that_goes_on)
 {
 	answer(&db, NULL, T0, US_PER_S);
 	db.used_us = T0 + 100 * US_PER_S;
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	cr_expect_not(database_code_is_due(&db, T0 + 2 * US_PER_S));
 	cr_expect(database_code_is_due(&db, T0 + 3 * US_PER_S));
 	database_code_ask(&db, T0 + 3 * US_PER_S);
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	database_code_answered(&db, true, ++numbers, T0 + 4 * US_PER_S);
 	cr_expect_not(database_code_is_due(&db, T0 + 12 * US_PER_S), "at most so often");
 	cr_expect(database_code_is_due(&db, T0 + 14 * US_PER_S));
 	answer(&db, NULL, T0 + 20 * US_PER_S, 10 * US_PER_MS);
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	cr_expect_not(database_code_is_due(&db, T0 + 20020 * US_PER_MS));
 	cr_expect(database_code_is_due(&db, T0 + 20021 * US_PER_MS), "what is cheap is read for half of the time");
 	answer(&db, NULL, T0 + 30 * US_PER_S, 300 * US_PER_MS);
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	cr_expect_not(database_code_is_due(&db, T0 + 32 * US_PER_S));
 	cr_expect(database_code_is_due(&db, T0 + 33 * US_PER_S));
 }
@@ -442,10 +452,10 @@ Test(database_code, is_read_soon_after_ddl_unless_that_goes_on)
 Test(database_code, is_not_believed_after_ddl)
 {
 	answer(&db, NULL, T0, 1000);
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	cr_expect_eq(parts_at(&db, T0 + 2000), FEARED_AT_FIRST);
 	database_code_ask(&db, T0 + 3000);
-	database_code_changed(&db, false); /* more, while it is being asked */
+	database_code_changed(&db, 0); /* more, while it is being asked */
 	database_code_answered(&db, true, ++numbers, T0 + 4000);
 	cr_expect_eq(parts_at(&db, T0 + 5000), FEARED_AT_FIRST);
 	answer(&db, NULL, T0 + 6000, 1000);
@@ -485,10 +495,10 @@ Test(database_code, who_may_have_run_functions_just_made_is_judged_before_it_is_
 {
 	answer(&db, NULL, T0, 1000);
 	db.used_us = T0 + 2000;
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 1500), CODE_GO);
 	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 3000), CODE_ASK, "what is cheap is read at once");
-	database_code_changed(&db, true);
+	database_code_changed(&db, RISK_KEEPS);
 	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 3000), CODE_ASK);
 	answer(&db, "256", T0 + 4000, 1000);
 	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 6000), CODE_GO);
@@ -500,7 +510,7 @@ Test(database_code, what_is_compiled_counts_until_there_is_another_answer)
 	cr_expect_eq(database_code_compiled(&db), RISK_CONTEXT, "as long as nothing is known");
 	answer(&db, "1024 0", T0, 10);
 	cr_expect_eq(database_code_compiled(&db), RISK_CONTEXT);
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	cr_expect_eq(database_code_compiled(&db), RISK_CONTEXT, "the next answer will tell");
 	answer(&db, NULL, T0 + 2 * US_PER_S, 10);
 	cr_expect_eq(database_code_compiled(&db), 0);
@@ -585,10 +595,10 @@ Test(database_code, one_server_asks_and_who_is_unheard_waits_for_the_answer_that
 	database_code_ask(&db, T0); /* nothing is known, and one asks */
 	first = come_back(&db, T0 + 1000);
 	cr_expect_eq(first.turns[CODE_WAIT], 28);
-	database_code_changed(&db, true);
+	database_code_changed(&db, RISK_KEEPS);
 	second = come_back(&db, T0 + 2000);
 	cr_expect_eq(second.turns[CODE_WAIT], 28);
-	database_code_changed(&db, false); /* a table: nobody waits for that */
+	database_code_changed(&db, 0); /* a table: nobody waits for that */
 	database_code_answered(&db, true, ++numbers, T0 + 3000);
 	cr_expect_eq(count_turn(&db, &first, CODE_GO, T0 + 3000), 28);
 	cr_expect_eq(count_turn(&db, &second, CODE_WAIT, T0 + 3000), 28, "it was asked before the function was made");
@@ -597,7 +607,7 @@ Test(database_code, one_server_asks_and_who_is_unheard_waits_for_the_answer_that
 	database_code_ask(&db, T0 + 9000); /* the first of these asks */
 	cr_expect_eq(count_turn(&db, &first, CODE_GO, T0 + 9500), 28);
 	cr_expect_eq(count_turn(&db, &second, CODE_WAIT, T0 + 9500), 28);
-	database_code_changed(&db, false);
+	database_code_changed(&db, 0);
 	third = come_back(&db, T0 + 9500);
 	cr_expect_eq(third.turns[CODE_WAIT], 28, "the answer under way will tell");
 	database_code_answered(&db, true, ++numbers, T0 + 9900);
@@ -613,7 +623,7 @@ Test(database_code, while_functions_are_made_again_and_again_many_servers_wait_f
 
 	answer(&db, NULL, T0, 400 * US_PER_MS);
 	for (; now_us < T0 + 60 * US_PER_S; now_us += 50 * US_PER_MS) {
-		database_code_changed(&db, true);
+		database_code_changed(&db, RISK_KEEPS);
 		waits_us = waits_us == 0 ? now_us : waits_us;
 		if (db.coming != NULL && now_us == done_us) {
 			database_code_answered(&db, true, ++numbers, now_us);
@@ -648,7 +658,7 @@ Test(database_code, who_waits_is_not_told_by_an_answer_that_failed)
 	struct herd h;
 
 	answer(&db, NULL, T0, 1000);
-	database_code_changed(&db, true);
+	database_code_changed(&db, RISK_KEEPS);
 	database_code_ask(&db, T0 + 2000);
 	h = come_back(&db, T0 + 3000);
 	cr_expect_eq(h.turns[CODE_WAIT], 28);
@@ -661,7 +671,7 @@ Test(database_code, who_is_free_waits_for_nothing_and_asks_only_now_and_then)
 {
 	cr_expect_eq(database_code_turn(&db, db.made, true, T0), CODE_ASK, "no server is ever idle, it may be");
 	answer(&db, "256 0", T0, 300 * US_PER_MS);
-	database_code_changed(&db, true);
+	database_code_changed(&db, RISK_KEEPS);
 	cr_expect_eq(database_code_turn(&db, db.made, true, T0 + 1900 * US_PER_MS), CODE_GO);
 	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 1900 * US_PER_MS), CODE_ASK);
 	cr_expect_eq(database_code_turn(&db, db.made, true, T0 + 2100 * US_PER_MS), CODE_ASK);

@@ -34,7 +34,7 @@ Test(database_code_news, ddl_makes_the_answers_of_all_loops_invalid)
 	join(&there, news, "app");
 	join(&alias, news, "app");
 	join(&other, news, "other");
-	code_news_changed(news, "app", true);
+	code_news_changed(news, "app", RISK_KEEPS);
 	cr_expect_not(database_code_is_known(&here, T0 + 2000));
 	cr_expect_not(database_code_is_known(&there, T0 + 2000));
 	cr_expect_not(database_code_is_known(&alias, T0 + 2000));
@@ -42,7 +42,7 @@ Test(database_code_news, ddl_makes_the_answers_of_all_loops_invalid)
 	answer(&there, T0 + 3000);
 	cr_expect(database_code_is_known(&there, T0 + 5000));
 	database_code_ask(&there, T0 + 6000);
-	code_news_changed(news, NULL, true);
+	code_news_changed(news, NULL, RISK_KEEPS);
 	database_code_answered(&there, true, 77, T0 + 7000);
 	cr_expect_not(database_code_is_known(&there, T0 + 8000), "it was asked before");
 	cr_expect_not(database_code_is_known(&other, T0 + 8000));
@@ -73,7 +73,7 @@ see_ddl(unsigned number, void *arg)
 		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->changed_answered < before)
 			w->wrong++;
 		if (i % 4 == number % 4)
-			code_news_changed(w->news, "app", true);
+			code_news_changed(w->news, "app", RISK_KEEPS);
 	}
 }
 

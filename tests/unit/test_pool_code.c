@@ -176,7 +176,7 @@ begin(void)
 	now_us += COST_US;
 	database_code_answered(&code, true, 1, now_us);
 	now_us += 10 * US_PER_S;
-	database_code_changed(&code, true);
+	database_code_changed(&code, RISK_KEEPS);
 }
 
 static bool
@@ -222,7 +222,7 @@ Test(pool_code, who_has_run_nothing_is_not_held_and_asks_at_first, .init = begin
 	now_us += COST_US;
 	answer(0, true);
 	cr_expect(is_lent_again(0));
-	database_code_changed(&code, true);
+	database_code_changed(&code, RISK_KEEPS);
 	come_back(2, false);
 	cr_expect(is_lent_again(2), "it was asked a moment ago");
 	cr_expect_eq(asked[0] + asked[1] + asked[2], 1);
@@ -232,7 +232,7 @@ Test(pool_code, what_is_made_behind_the_return_is_no_concern_of_the_server, .ini
 {
 	come_back(0, true);
 	come_back(1, true);
-	database_code_changed(&code, true);
+	database_code_changed(&code, RISK_KEEPS);
 	come_back(2, true);
 	now_us += COST_US;
 	answer(0, true);
@@ -294,7 +294,7 @@ Test(pool_code, nobody_is_held_for_longer_than_two_answers_take, .init = begin)
 
 	come_back(0, true);
 	now_us += US_PER_S;
-	database_code_changed(&code, true);
+	database_code_changed(&code, RISK_KEEPS);
 	come_back(1, true);
 	cr_expect_eq(servers[0].reset.deadline_us, begin_us + 2 * CODE_ANSWER_US);
 	cr_expect_eq(servers[1].reset.deadline_us, now_us + 2 * CODE_ANSWER_US);

@@ -39,7 +39,7 @@ names_new(void)
 	risk_names_add(names, RISK_KEYWORD, "like", (struct risk){ N, 0 }, "");
 	risk_names_add(names, RISK_RELATION, RISK_BEYOND_ASCII, (struct risk){ X, 0 }, "");
 	risk_names_add(names, RISK_FUNCTION, RISK_BEYOND_ASCII, (struct risk){ CALLED_X, 0 }, "");
-	risk_names_set_all(names, ALL, 0, DDL);
+	risk_names_set_all(names, ALL, 0, DDL, ALL);
 	return names;
 }
 
@@ -119,7 +119,7 @@ static const struct {
 	{ "DO $$ BEGIN DO $b$ $b$; END $$", OPAQUE },
 	{ "DO $$ BEGIN PERFORM 'a; END $$", OPAQUE },
 	{ "DO $$ BEGIN PERFORM '$$ || f(1)", OPAQUE },
-	{ "DO 'x'", OPAQUE },
+	{ "DO 'x''y'", OPAQUE },
 	{ "CREATE TABLE u (a int)", DDL },
 	{ "CREATE TEMP TABLE u (a int DEFAULT f(1))", DDL | F },
 	{ "CREATE TEMP TABLE u AS SELECT * FROM users, t", DDL | R | W },
@@ -187,7 +187,7 @@ Test(risk_names, of_functions_that_are_called_apart_from_what_relations_do)
 		{ "SELECT g(a) FROM t WHERE a === 1", O },
 		{ "CALL runs(1)", STATE_PROBED },
 		{ "DO $$ BEGIN INSERT INTO t SELECT f(1); END $$", F },
-		{ "DO 'x'", STATE_PROBED },
+		{ "DO 'x''y'", STATE_PROBED },
 		{ "SELECT 'a", STATE_PROBED },
 		{ "SELECT caf\xc3\xa9(1)", 0 }, /* X is of a relation */
 	};
@@ -203,10 +203,10 @@ Test(risk_names, what_any_sql_has)
 {
 	struct risk_names *names = risk_names_new();
 
-	cr_expect_eq(of_sql(names, "DO ''"), RISK_OPAQUE);
-	risk_names_set_all(names, 1, 2, 0);
+	cr_expect_eq(of_sql(names, "DO 'x''y'"), RISK_OPAQUE);
+	risk_names_set_all(names, 1, 2, 0, 0);
 	cr_expect_eq(of_sql(names, "SELECT"), 2);
-	cr_expect_eq(of_sql(names, "DO ''"), 3 | RISK_OPAQUE);
+	cr_expect_eq(of_sql(names, "DO 'x''y'"), 3 | RISK_OPAQUE);
 	risk_names_free(names);
 }
 
@@ -216,14 +216,77 @@ Test(risk_names, what_keeps_something_counts_by_its_name_alone)
 
 	risk_names_add(names, RISK_FUNCTION, "keeps", (struct risk){ F | RISK_KEEPS, 0 }, "");
 	risk_names_add(names, RISK_FUNCTION, "points", (struct risk){ WASH_POINTS, 0 }, "");
-	risk_names_set_all(names, F | RISK_KEEPS, 0, DDL | RISK_KEEPS);
+	risk_names_set_all(names, F | RISK_KEEPS, 0, DDL | RISK_KEEPS, 0);
 	cr_expect_eq(of_sql(names, "SELECT points(1)"), WASH_POINTS);
 	cr_expect_eq(risk_names_of_text(names, "'SELECT Points(1)'", 18), WASH_POINTS);
 	cr_expect_eq(risk_names_of_text(names, "'SELECT keeps()', pointless", 27), STATE_BACKEND);
 	cr_expect_eq(of_sql(names, "SELECT keeps()"), F | STATE_BACKEND);
-	cr_expect_eq(of_sql(names, "DO 'x'"), F | DDL | RISK_OPAQUE);
+	cr_expect_eq(of_sql(names, "DO 'x''y'"), F | DDL | RISK_OPAQUE);
 	cr_expect_eq(of_sql(names, "CREATE TABLE x ()"), DDL | STATE_BACKEND);
 	cr_expect_eq(risk_names_all(names), F | DDL);
+	risk_names_free(names);
+}
+
+/* Where a function keeps something, "sets", and no table, type or operator has it. */
+static const struct {
+	const char *sql;
+	bool may_keep;
+} opaque[] = {
+	{ "TRUNCATE a, b CASCADE", false },
+	{ "ANALYZE", false },
+	{ "vacuum (full) a", false },
+	{ "GRANT SELECT ON a TO b", false },
+	{ "GRANT EXECUTE ON FUNCTION h() TO b", false },
+	{ "COMMENT ON TABLE a IS 'it''s one'", false },
+	{ "ALTER TABLE a ADD COLUMN c int DEFAULT 'x'", false },
+	{ "ALTER FUNCTION h() OWNER TO b", false },
+	{ "REFRESH MATERIALIZED VIEW m", false },
+	{ "DO 'BEGIN NULL; END'", false },
+	{ "DO $$BEGIN ALTER TABLE a ADD c text; END$$", false },
+	{ "DO LANGUAGE plpgsql $$BEGIN CREATE TYPE e AS ENUM ('a'); END$$", false },
+	{ "CREATE OR REPLACE FUNCTION app.fresh(int) RETURNS int LANGUAGE sql AS $$SELECT h(\"x\")$$", false },
+	{ "CREATE PROCEDURE fresh() LANGUAGE sql AS 'SELECT 1'", false },
+	{ "CREATE TRIGGER g BEFORE INSERT ON a EXECUTE FUNCTION h()", false },
+	{ "TRUNCATE a; SELECT 1", false },
+	{ "TRUNCATE a; SELECT sets(1)", true },
+	{ "GRANT EXECUTE ON FUNCTION sets(int) TO b", true },
+	{ "ALTER FUNCTION sets(int) RENAME TO h", true },
+	{ "CREATE OPERATOR ## (FUNCTION = sets, LEFTARG = int)", true },
+	{ "CREATE AGGREGATE g (int) (SFUNC = sets, STYPE = int)", true },
+	{ "CREATE CAST (a AS b) WITH FUNCTION \"sets\"(a)", true },
+	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS $$SELECT sets(1)$$", true },
+	{ "CREATE FUNCTION g() RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE 'SELECT se' || 'ts(1)'; END$$", true },
+	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS $$SELECT \"my own\"(1)$$", true },
+	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS $$SELECT U&\"set\\0073\"(1)$$", true },
+	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS E'SELECT \\163ets(1)'", true },
+	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS U&'SELECT !0073ets(1)' UESCAPE '!'", true },
+	{ "CREATE FUNCTION g() RETURNS xml LANGUAGE sql AS $$SELECT runs($1)$$", true },
+	{ "ALTER FUNCTION U&\"set\\0073\" RENAME TO h", true },
+	{ "DO $$BEGIN PERFORM sets(1); END$$", true },
+	{ "DO $$BEGIN EXECUTE 'SELECT se' || 'ts(1)'; END$$", true },
+	{ "DO 'BEGIN PERFORM se'\n'ts(1); END'", true },
+	{ "DO 'BEGIN EXECUTE ''x''; END'", true },
+	{ "DO LANGUAGE plsh $$x$$", true },
+	{ "DO $$BEGIN CREATE FUNCTION g() RETURNS int LANGUAGE plpgsql AS 'BEGIN EXECUTE $1; END'; END$$", true },
+	{ "EXECUTE p", true },
+	{ "LOAD 'x'", true },
+	{ "CREATE EXTENSION x", true },
+	{ "COMMIT PREPARED 'x'", true },
+	{ "GRANT 'x", true }
+};
+
+Test(risk_names, opaque_sql_keeps_something_only_if_it_may_call_what_does)
+{
+	struct risk_names *names = risk_names_new();
+
+	risk_names_add(names, RISK_FUNCTION, "sets", (struct risk){ STATE_BACKEND, 0 }, "");
+	risk_names_add(names, RISK_FUNCTION, "runs", (struct risk){ RISK_DYNAMIC, 0 }, "");
+	risk_names_set_all(names, STATE_BACKEND, 0, 0, 0);
+	for (size_t i = 0; i < sizeof(opaque) / sizeof(opaque[0]); i++)
+		cr_expect_eq((risk_names_of_sql(names, opaque[i].sql, strlen(opaque[i].sql)) & STATE_BACKEND) != 0,
+			     opaque[i].may_keep, "%s", opaque[i].sql);
+	risk_names_set_all(names, 0, 0, 0, RISK_DYNAMIC);
+	cr_expect((risk_names_of_sql(names, "TRUNCATE a", 10) & STATE_BACKEND) != 0, "a trigger may run any text");
 	risk_names_free(names);
 }
 
@@ -597,7 +660,7 @@ Test(risk_names, reads_that_may_be_run_twice)
 	EACH(row, reads)
 		cr_expect_eq(repeats(names, row->sql), row->repeats, "%s", row->sql);
 	cr_expect_eq(risk_names_all(names) & RISK_EFFECTS, 0);
-	risk_names_set_all(names, 0, RISK_EFFECTS, 0);
+	risk_names_set_all(names, 0, RISK_EFFECTS, 0, 0);
 	cr_expect_not(repeats(names, "SELECT 1"), "a cast between PostgreSQL's own types");
 	risk_names_free(names);
 }

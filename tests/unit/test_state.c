@@ -70,7 +70,7 @@ pool_defaults_altered(struct pool *entry)
 }
 
 void
-pool_code_changed(struct pool *entry, bool is_made)
+pool_code_changed(struct pool *entry, unsigned risk)
 {
 }
 
