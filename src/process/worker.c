@@ -261,6 +261,7 @@ worker_empty(struct worker *k)
 	admission_free(k->refusals);
 	state_linger_fini(&c->x);
 	reads_fini(&c->x);
+	scan_memory_fini(&c->x.scanned);
 	passwords_free(k->servers.passwords);
 	hosts_free(k->servers.hosts);
 	query_reader_free(k->clients.x.queries);

@@ -72,7 +72,7 @@ enum scan_option {
 
 #define SCAN_WORD_MAX 64 /* NAMEDATALEN: bytes of a word that count, with terminator */
 #define SCAN_NAMES_MAX 32
-#define SCAN_LITERALS_MAX 16
+#define SCAN_LITERALS_MAX 1024
 
 /* Returns true if, in an encoding with ASCII trail bytes, another byte of the character follows this one. */
 static inline bool

@@ -1,9 +1,10 @@
 #include "sql/scan_memory.h"
 #include "sql/sql_class.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#define HASHED_MAX ((size_t)256) /* bytes at its beginning that tell SQL apart */
+#define HASHED_MAX ((size_t)SCAN_MEMORY_LONGEST) /* bytes at its beginning that tell SQL apart */
 #define SHORT_LEN 16 /* SQL up to this is remembered as it stands */
 
 static uint64_t
@@ -133,14 +134,46 @@ is_like(const struct scanned_sql *k, const char *sql, size_t len)
 	}
 }
 
+static void
+forget(struct scan_memory *m, struct scanned_sql *k)
+{
+	m->bytes -= k->size;
+	free(k->parts);
+	*k = (struct scanned_sql){ 0 };
+}
+
+void
+scan_memory_fini(struct scan_memory *m)
+{
+	for (size_t i = 0; i < SCAN_MEMORY_SETS; i++)
+		for (size_t place = 0; place < SCAN_MEMORY_PLACES; place++)
+			free(m->sets[i].places[place].parts);
+	memset(m, 0, sizeof(*m));
+}
+
+/* Makes room for so many bytes, which there is if nothing else is kept. */
+static void
+make_room(struct scan_memory *m, size_t size)
+{
+	for (; m->bytes + size > SCAN_MEMORY_BYTES; m->hand++)
+		forget(m, &m->sets[m->hand / SCAN_MEMORY_PLACES % SCAN_MEMORY_SETS].places[m->hand % SCAN_MEMORY_PLACES]);
+}
+
+/* Returns NULL without memory. */
 static struct scanned_sql *
-keep(struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned options,
+keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned options,
      const struct scan_literals *literals, size_t len)
 {
 	struct scanned_sql *k = &set->places[set->next++ % SCAN_MEMORY_PLACES];
 	const char *from = literals->sql, *end = from + len;
-	char *to = k->sql;
+	size_t size = (literals->count + 1) * sizeof(*k->parts) + len - literals->len;
+	char *to;
 
+	forget(m, k);
+	make_room(m, size);
+	if ((k->parts = malloc(size)) == NULL)
+		return NULL;
+	to = k->sql = (char *)&k->parts[literals->count + 1];
 	for (size_t i = 0; i <= literals->count; i++) {
 		const char *part_end = i < literals->count ? literals->at[i].begin : end;
 
@@ -149,32 +182,43 @@ keep(struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned 
 		to += k->parts[i];
 		from = i < literals->count ? literals->at[i].end : end;
 	}
+	m->bytes += (uint32_t)size;
+	k->size = (uint32_t)size;
 	k->hash = hash;
-	k->note = 0;
-	k->risk = (struct sql_risk){ 0 };
 	k->flags = s->flags;
 	k->hints = s->hints;
 	k->first = (uint8_t)s->first;
 	k->options = (uint8_t)options;
-	k->literals = (uint8_t)literals->count;
+	k->literals = (uint16_t)literals->count;
 	return k;
 }
 
-__attribute__((noinline)) static struct scanned_sql *
-scan_and_keep(struct scan_memory_set *set, struct scan *s, uint64_t hash, unsigned options, const char *sql, size_t len)
+/* Returns true if SQL like this was scanned lately in this set; notes that it was now. */
+static bool
+was_scanned(struct scan_memory_set *set, uint64_t hash)
 {
-	uint64_t before = set->scanned;
+	for (unsigned i = 0; i < SCAN_MEMORY_PLACES; i++)
+		if (set->scanned[i] == hash)
+			return true;
+	set->scanned[set->next_scanned++ % SCAN_MEMORY_PLACES] = hash;
+	return false;
+}
+
+__attribute__((noinline)) static struct scanned_sql *
+scan_and_keep(struct scan_memory *m, struct scan_memory_set *set, struct scan *s, uint64_t hash, unsigned options,
+	      const char *sql, size_t len)
+{
 	struct scan_literals literals;
 
 	scan_text_literals(s, options, sql, len, &literals);
 	if (len <= SHORT_LEN)
 		literals.count = literals.len = 0;
-	set->scanned = mix(hash, literals.count << 32 | (len - literals.len));
 	/* Kept is what stands for all SQL that differs in literals alone: where SQL does not end, nobody knows them. */
-	if (set->scanned != before || s->name_count > 0 || literals.count > SCAN_LITERALS_MAX ||
-	    len - literals.len > SCAN_MEMORY_LONGEST || (s->flags == SCAN_ALL && literals.count > 0))
+	if (!was_scanned(set, mix(hash, literals.count << 32 | (len - literals.len))) || s->name_count > 0 ||
+	    literals.count > SCAN_LITERALS_MAX || len - literals.len > SCAN_MEMORY_LONGEST ||
+	    (s->flags == SCAN_ALL && literals.count > 0))
 		return NULL;
-	return keep(set, s, hash, options, &literals, len);
+	return keep(m, set, s, hash, options, &literals, len);
 }
 
 static struct scanned_sql *
@@ -203,7 +247,7 @@ remembered_by_beginning(struct scan_memory *m, struct scan *s, unsigned options,
 	for (struct scanned_sql *k = set->places; k < set->places + SCAN_MEMORY_PLACES; k++)
 		if (k->hash == hash && k->options == options && is_like(k, sql, len))
 			return recall(s, k);
-	return scan_and_keep(set, s, hash, options, sql, len);
+	return scan_and_keep(m, set, s, hash, options, sql, len);
 }
 
 struct scanned_sql *
@@ -221,5 +265,5 @@ scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const c
 		if (k->hash == hash && k->options == options && k->literals == 0 && k->parts[0] == len &&
 		    is_same(sql, k->sql, len))
 			return recall(s, k);
-	return scan_and_keep(set, s, hash, options, sql, len);
+	return scan_and_keep(m, set, s, hash, options, sql, len);
 }

@@ -6,35 +6,42 @@
  * has values of the same kind between, would be scanned to the same end: the scanner is in the same state before each
  * of its bytes. Short SQL is compared as it stands.
  *
- * A table of fixed size, in sets of few places. SQL is kept in its set when its like is scanned twice in a row there,
- * so that SQL that hardly ever comes again costs a hash and no copy. SQL that collides costs a scan. Pure.
+ * A table of fixed size, in sets of few places, whose texts take SCAN_MEMORY_BYTES at most. SQL is kept in its set when
+ * its like is scanned twice within a few scans there, so that SQL that hardly ever comes again costs a hash and no copy.
+ * SQL that collides costs a scan. Pure. Owns: the texts.
  */
 #pragma once
 
 #include "sql/scan.h"
 
-#define SCAN_MEMORY_SETS 32 /* a power of two */
-#define SCAN_MEMORY_PLACES 4 /* in each */
+#define SCAN_MEMORY_SETS 512 /* a power of two */
+#define SCAN_MEMORY_PLACES 4 /* in each, and scans that it knows of */
 #define SCAN_MEMORY_SHORTEST 4
-#define SCAN_MEMORY_LONGEST 512 /* bytes of SQL without those values */
+#define SCAN_MEMORY_LONGEST 8192 /* bytes of SQL without those values */
+#define SCAN_MEMORY_BYTES (1024 * 1024u)
 
 /* Zeroed: it remembers nothing. */
 struct scan_memory {
+	uint32_t bytes; /* of all texts and their parts */
+	uint32_t hand; /* the place that is next to go where these are too many */
 	struct scan_memory_set {
-		uint64_t scanned; /* the hash of what was scanned last */
-		unsigned next; /* the place that is used next */
+		uint64_t scanned[SCAN_MEMORY_PLACES]; /* hashes of what was scanned last */
+		unsigned next, next_scanned; /* the place that is used next */
 		struct scanned_sql {
 			uint64_t hash; /* 0: no SQL is kept */
 			uint64_t note; /* the caller's, on all SQL like this; 0: nothing was noted yet */
 			struct sql_risk risk; /* the caller's, too; zeroed at first */
 			uint32_t flags, hints;
-			uint8_t first, options, literals;
-			uint16_t parts[SCAN_LITERALS_MAX + 1]; /* bytes before each literal, and behind the last one */
-			char sql[SCAN_MEMORY_LONGEST];
+			uint8_t first, options;
+			uint16_t literals;
+			uint32_t size; /* of what parts owns */
+			uint16_t *parts; /* bytes before each literal, and behind the last one; owned, and so is */
+			char *sql; /* behind them: all but the literals */
 		} places[SCAN_MEMORY_PLACES];
 	} sets[SCAN_MEMORY_SETS];
 };
 
+void scan_memory_fini(struct scan_memory *m); /* it is as at first then */
 /*
  * As scan_text(), but reads SQL that it remembers no further. The opaque part of *s is set only if the SQL was scanned;
  * nobody needs it after that. Returns what is kept of SQL like this, or NULL; lives until the next call.

@@ -66,6 +66,8 @@ query_reader_new(struct query_table *t)
 void
 query_reader_free(struct query_reader *r)
 {
+	if (r != NULL)
+		scan_memory_fini(&r->like);
 	free(r);
 }
 

@@ -124,7 +124,7 @@ check_like(unsigned options, const char *text, size_t len, unsigned seed)
 	char *like = malloc(2 * len + 1);
 
 	must(like != NULL);
-	memset(&m, 0, sizeof(m));
+	scan_memory_fini(&m);
 	check_remembered(&m, options, text, len);
 	check_remembered(&m, options, text, len);
 	for (unsigned i = 0; i < 8; i++)

@@ -500,10 +500,6 @@ static const struct like_row {
 	{ "without an end", "SELECT 1, 'a", "SELECT 2, 'a", false, 0 },
 	{ "backslashes count", "SELECT 1", "SELECT 2", false, OFF },
 	{ "another encoding", "SELECT 'a'", "SELECT 'b'", false, GBK },
-	{ "as many as are noted", "VALUES (1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6)",
-	  "VALUES (9,2,3,4,5,6,7,8,9,0,1,2,3,4,5,0)", true, 0 },
-	{ "too many", "VALUES (1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7)", "VALUES (9,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7)", false,
-	  0 },
 	{ "far behind", "SELECT '" NAME60 NAME60 "', 1, " NAME60 NAME60 NAME60 NAME60 NAME60 NAME60,
 	  "SELECT '', 2, " NAME60 NAME60 NAME60 NAME60 NAME60 NAME60, true, 0 },
 };
@@ -520,7 +516,7 @@ Test(scan, sql_that_is_like_what_is_remembered)
 
 		snprintf(sql, sizeof(sql), "%s%s", behind, row->sql);
 		snprintf(like, sizeof(like), "%s%s", behind, row->like);
-		memset(&m, 0, sizeof(m));
+		scan_memory_fini(&m);
 		check_remembered(&m, row->options, sql);
 		kept = check_remembered(&m, row->options, sql);
 		cr_expect_eq(kept != NULL && check_remembered(&m, row->options, like) == kept, row->is_like, "%s",
@@ -539,6 +535,68 @@ Test(scan, short_sql_is_like_itself)
 	cr_expect_neq(kept, NULL);
 	cr_expect_eq(check_remembered(&m, 0, "SELECT 'a', 1"), kept);
 	cr_expect_eq(check_remembered(&m, 0, "SELECT 'b', 1"), NULL);
+}
+
+/* Lists of as many numbers as are noted, and of one more. */
+Test(scan, sql_with_many_literals)
+{
+	static struct scan_memory m;
+
+	for (size_t count = SCAN_LITERALS_MAX; count <= SCAN_LITERALS_MAX + 1; count++) {
+		char sql[4 * SCAN_LITERALS_MAX + 64];
+		struct scanned_sql *kept;
+		size_t len = (size_t)sprintf(sql, "SELECT 'a' FROM t WHERE v IN (");
+
+		for (size_t i = 1; i < count; i++)
+			len += (size_t)sprintf(sql + len, "%zu,", i % 90);
+		sql[len - 1] = ')';
+		check_remembered(&m, 0, sql);
+		kept = check_remembered(&m, 0, sql);
+		cr_expect_eq(kept != NULL, count == SCAN_LITERALS_MAX);
+		memcpy(sql, "SELECT 'b'", 10);
+		sql[len - 2] = '7';
+		cr_expect_eq(check_remembered(&m, 0, sql), kept);
+	}
+}
+
+/* Those that are kept take so many bytes at most, whatever comes; what comes often is kept again. */
+Test(scan, what_is_remembered_is_bounded)
+{
+	static struct scan_memory m;
+	char sql[SCAN_MEMORY_LONGEST];
+	size_t len = 0;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		len = (size_t)sprintf(sql, "SELECT v%u FROM t WHERE ", i);
+		memset(sql + len, 'x', 4000);
+		memcpy(sql + len + 4000, " = 1", 5);
+		check_remembered(&m, 0, sql);
+		cr_expect_neq(check_remembered(&m, 0, sql), NULL, "%u", i);
+		cr_assert_leq(m.bytes, SCAN_MEMORY_BYTES);
+	}
+	cr_expect_neq(check_remembered(&m, 0, sql), NULL);
+	scan_memory_fini(&m);
+	cr_expect_eq(m.bytes, 0);
+}
+
+/* As many texts in turn as an application has. */
+Test(scan, many_in_turn_are_remembered)
+{
+	static struct scan_memory m;
+	unsigned kept = 0;
+	char sql[512];
+
+	for (unsigned round = 0; round < 4; round++) {
+		kept = 0;
+		for (unsigned i = 0; i < 300; i++) {
+			sprintf(sql,
+				"SELECT \"table_%u\".\"id\", \"table_%u\".\"name\", \"table_%u\".\"email\" FROM \"table_%u\" "
+				"WHERE \"table_%u\".\"id\" = %u LIMIT 21",
+				i, i, i, i, i, 1000 * round + i);
+			kept += check_remembered(&m, 0, sql) != NULL;
+		}
+	}
+	cr_expect_geq(kept, 290, "%u of 300", kept);
 }
 
 /* What begins alike is told apart, and remembered beside each other. */
