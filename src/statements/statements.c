@@ -397,13 +397,13 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 void
 statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len)
 {
-	struct ledger *l = &x->srv->ledger;
 	struct buf b = { 0 };
 
+	buf_room(&b, 2 * (FRAME_HEAD_LEN + strlen(name) + 1) + 1 + len); /* growing would leave holes in the heap */
 	message_close_statement(&b, name);
 	message_parse(&b, name, sql, len);
-	ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
-	ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL);
+	ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL);
 	outbox_put(&x->env->to_server, &b);
 }
 

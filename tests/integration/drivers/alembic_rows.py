@@ -23,13 +23,14 @@ from alembic import context
 from sqlalchemy.pool import NullPool
 
 words = context.config.attributes
-engine = sa.create_engine(words["url"], poolclass=NullPool)
+engine = sa.create_engine(words["url"], poolclass=NullPool, future=True)
 with engine.connect() as connection:
     if words.get("lock"):
         connection.execute(sa.text("SELECT pg_advisory_lock(:n)"), {"n": words["lock"]})
     if words.get("schema"):
         connection.execute(sa.text(f"SET search_path TO {words['schema']}"))
         connection.dialect.default_schema_name = words["schema"]
+    connection.commit()                 # else Alembic takes the transaction that these have begun for the application's
     context.configure(connection=connection, target_metadata=None, version_table=words["version_table"],
                       transaction_per_migration=words.get("each", False))
     with context.begin_transaction():
