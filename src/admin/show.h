@@ -114,8 +114,7 @@ struct holding {
 	uint32_t root_pid;
 	uint64_t blocks; /* how many others are blocked by it, some behind each other */
 };
-/* Returns all that are held, longest first, and a last one without a server; free() frees them. NULL: rows_scratch().
- */
+/* Returns all that are held, longest first, and one without a server; free() frees them. NULL: rows_scratch(). */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_USE_MAX 200
 const char *show_use(const struct holding *h, char out[SHOW_USE_MAX]); /* "idle in transaction", "pinned: cursor" */
@@ -125,8 +124,7 @@ const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
 /* "client 12 (PID 4711), PID 999": who holds what the server waits for in PostgreSQL; "": nobody; NULL: not known. */
 #define SHOW_BLOCKED_MAX 400
 const char *show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
-/* The SQL under way there, or the last one, without its literals. Returns its fingerprint; *has_text: there was some.
- */
+/* The SQL under way there, or the last, without its literals. Returns its fingerprint; *has_text: there was some. */
 #define SHOW_QUERY_MAX 512
 uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX], bool *has_text);
 /* --- show_wait.c: why a pool has no connection left --- */

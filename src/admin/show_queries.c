@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 SHOW_ROW(queries, (TEXT, fingerprint) (TEXT, database) (TEXT, user) (TEXT, application_name) (INT8, calls)

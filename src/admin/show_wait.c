@@ -96,8 +96,7 @@ remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_R
 	return out;
 }
 
-/* Returns how many of the pool's connections h keeps, or the process that blocks h: itself, and those who wait for it.
- */
+/* Returns how many of the pool's connections h keeps, or the process that blocks h: itself, and who waits for it. */
 static uint32_t
 kept_by(const struct holding *list, const struct pool *e, const struct holding *h)
 {

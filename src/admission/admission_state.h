@@ -43,8 +43,7 @@ void admission_queue_join(struct admission *a, struct admission_place *t, enum a
 void admission_queue_make_room(struct admission *a);
 
 /* admission_failures.c */
-/* Returns what is remembered of t's address (it must have one) and this user, a new entry if need be; NULL: no memory.
- */
+/* Returns what is remembered of t's address (it must have one) and this user, a new one if need be; NULL: no memory. */
 struct admission_entry *admission_guess_entry(struct admission *a, const struct admission_place *t, const char *user);
 
 /* admission_log.c */

@@ -35,8 +35,7 @@ priority_set_urgent(bool is_urgent)
 void
 priority_background(void)
 {
-	/* Linux keeps this per thread, unlike POSIX. It is relative, as with Nice= in the unit the loop is nice, too.
-	 */
+	/* Linux keeps this per thread, unlike POSIX. It is relative, as with Nice= in the unit the loop is nice. */
 	id_t self = (id_t)syscall(SYS_gettid);
 
 	setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICER_BY);

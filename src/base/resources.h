@@ -29,8 +29,7 @@ void *memory_realloc(void *p, size_t size);
  * know stays as it was.
  */
 
-/* Says whether this thread goes before others when it wakes. A thread begins as its creator was, and so does a process.
- */
+/* Says whether this thread goes before others when it wakes. A thread begins as its creator was; so does a process. */
 void priority_set_urgent(bool is_urgent);
 /* For a thread that may wait for others: it gets less of the processor, and is not urgent. */
 void priority_background(void);

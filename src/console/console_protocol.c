@@ -9,7 +9,6 @@
 #include "config/compat.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define OUT_KEEP ((size_t)16 << 10) /* a larger buffer is not kept between messages */

@@ -360,8 +360,7 @@ take_strangers(struct fleet_conn *s)
 	memcpy(s->strangers, a->strangers, a->stranger_count * sizeof(s->strangers[0]));
 }
 
-/* Others are what two looks in a row have found beyond what members say: connections end a moment after they say so.
- */
+/* Others are what two looks in a row have found beyond what members say: connections end just after they say so. */
 static void
 note_others(struct fleet_conn *s)
 {

@@ -224,14 +224,14 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 		return; /* a stream may last for days; that is no slow query */
 	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
 	count_transaction(x, srv);
-	if ((srv->loan.risk & STATE_BACKEND) != 0 && srv->loan.blame == BLAME_NOBODY)
-		pool_code_blame(srv, x->pool->code);
 	if (env->done_count < DONE_MAX)
 		env->done[env->done_count++] = (struct done_request){ .statements = ended->statements,
 								      .is_late = is_late,
 								      .has_text = !srv->loan.is_text_spent };
 	srv->loan.late_since_us = 0;
 	srv->loan.is_text_spent = true;
+	if ((srv->loan.risk & STATE_BACKEND) != 0 && srv->loan.blame == BLAME_NOBODY)
+		pool_code_blame(srv, x->pool->code);
 }
 
 static uint64_t

@@ -9,7 +9,6 @@
 #include "base/alloc.h"
 #include "http/http_state.h"
 
-#include <errno.h>
 #include <event2/listener.h>
 #include <pthread.h>
 #include <signal.h>

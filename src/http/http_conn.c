@@ -42,8 +42,7 @@ on_close(struct evhttp_connection *evcon, void *arg)
 	forget(c);
 }
 
-/* A connection that has sent no request yet, or no further one, goes first: a silent crowd must not keep anybody out.
- */
+/* A connection that has sent no request yet, or no further one, goes first: a silent crowd must keep nobody out. */
 static bool
 goes_before(const struct http_conn *a, const struct http_conn *b)
 {

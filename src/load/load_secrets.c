@@ -11,8 +11,7 @@
 #define PLACEHOLDER "1" /* may be a host, a port and a name */
 #define FILE_REFERENCE "${file:"
 
-/* Returns the password as it would be with placeholders for some references; NULL: it has none, or could not be read.
- */
+/* Returns the password as it is with placeholders for some references; NULL: it has none, or could not be read. */
 static char *
 password_without(const char *raw, enum expand_placeholders which, bool is_of_tenant)
 {

@@ -14,6 +14,7 @@
 #include "wire/messages.h"
 #include "server/server.h"
 #include "session/gucs_effects.h"
+#include "sql/known.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -129,7 +130,7 @@ tell_what_was_left_out(struct client *c, const struct gucs *known)
 		struct fail why;
 
 		if (gucs_get(known, name) != NULL || gucs_get(c->x.pool->baseline, name) != NULL ||
-		    guc_is_of_transaction(name))
+		    known_is_of_transaction(name))
 			continue;
 		fail_set(&why, "42704", "unrecognized configuration parameter \"%s\"", name);
 		tell_left_out(c, &why);
@@ -365,7 +366,7 @@ name_to_leave_out(const struct client *c, bool is_unknown)
 		char quoted[160];
 
 		snprintf(quoted, sizeof(quoted), "\"%s\"", name);
-		if (is_unknown ? strstr(c->login->error.text, quoted) != NULL : guc_is_of_transaction(name))
+		if (is_unknown ? strstr(c->login->error.text, quoted) != NULL : known_is_of_transaction(name))
 			return name;
 	}
 	return NULL;

@@ -71,6 +71,5 @@ bool causality_is_lost(struct read_token *t, const struct cluster_view *v, uint6
  */
 enum causality causality_take(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due);
 
-/* "0/5F21A90", as PostgreSQL reads a pg_lsn: one to eight hexadecimal digits on each side. Returns false if it is none.
- */
+/* "0/5F21A90", as PostgreSQL reads a pg_lsn: one to eight hexadecimal digits each. Returns false if it is none. */
 bool causality_parse(const char *text, uint64_t *position);

@@ -156,7 +156,6 @@ void policy_worker_wake(struct policy_worker *r);
 /* Called with r's lock, which it gives up meanwhile: tells all other policy workers that have been woken, or have
  * orders. Those of r wait for policy_worker_act(). */
 void policy_worker_tell(struct policy_worker *r);
-/* Called with the lock, returns without it: carries out the orders to this policy worker, and tells others of theirs.
- */
+/* Called with the lock, returns without it: carries out the orders to this policy worker, and tells others theirs. */
 void policy_worker_act(struct policy_worker *r, uint64_t now_us);
 void policy_worker_forget(struct policy_orders *o); /* the pool goes */

@@ -41,6 +41,5 @@ struct budget_count policy_budget_count(struct policy_budget *b, struct policy_w
 /* Sets why, with detail and hint: nobody has a place for m, which has joined a keeper's budget. */
 void policy_budget_say(const struct budget_member *m, struct fail *why);
 
-/* m's connection has logged in; policy_places_give() ends it. Returns false if it was abandoned, and is to be closed.
- */
+/* m's connection has logged in; policy_places_give() ends it. Returns false if it was abandoned: close it. */
 bool policy_budget_settled(struct budget_member *m);

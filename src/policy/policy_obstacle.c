@@ -123,8 +123,7 @@ pace_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return pace > opening ? pace - opening : 0;
 }
 
-/* Nobody answers: what is being opened for the first in the queue, for a second or since it waits. NULL: there is none.
- */
+/* Nobody answers: what is being opened for the first in the queue, for a second or since it waits; or NULL. */
 static const struct policy_conn *
 find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {

@@ -257,8 +257,7 @@ find_primary(const struct cluster *c)
 	return found;
 }
 
-/* Returns the number of the last reading of the primary whose position lies before this end; 0: of none that is known.
- */
+/* Returns the number of the last reading of the primary whose position lies before this end; 0: none is known. */
 static uint64_t
 last_before(const struct cluster *c, uint64_t end)
 {

@@ -89,8 +89,7 @@ bool pool_set_is_place_wanted(const struct pool_set *set);
 /* --- time and operations --- */
 /* Call it about every 100 ms; the set wakes itself for what is due earlier. */
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
-/* pool_health_check.c. Call it likewise, while clients are welcome: sees whether hosts that were out of reach are back.
- */
+/* pool_health_check.c. Call it likewise, while clients are welcome: sees whether hosts out of reach are back. */
 void pool_set_health_check(struct pool_set *set, uint64_t now_us);
 /* A statement on a server of asking needs this database (by PostgreSQL's name) for itself. This user's servers there
  * (NULL: everybody's) are closed: idle ones now, others when they are returned. */

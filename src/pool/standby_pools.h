@@ -30,8 +30,7 @@ bool pool_is_of_primary(const struct pool *pool, struct server *srv);
 #define HISTORY_OTHER UINT32_MAX
 #define HISTORY_TRUSTED (UINT32_MAX - 1)
 #define TRUST_AFTER_US (5 * US_PER_S) /* who the primary is, is known again by then */
-/* Servers are of the primary of this history (cluster_view.history): those of another one are closed, or when returned.
- */
+/* Servers are of the primary of this history (cluster_view.history): those of another are closed, or when returned. */
 void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 
 /* --- For the pools themselves. --- */
@@ -41,8 +40,7 @@ void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
  */
 struct pool *pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us);
 void standby_pool_settings(struct pool *pool); /* makes those of its pool the ones of a standby pool */
-/* The pool has new settings: its cluster and its standby pools follow; or these drain, if nobody reads there any more.
- */
+/* The pool has new settings: its cluster and its standby pools follow; or these drain, if nobody reads there now. */
 void standby_pools_configure(struct pool *pool, uint64_t now_us);
 bool standby_pools_are_empty(const struct pool *pool);
 /* Returns the host that is known to be the primary, where clients read from standbys; else NULL. */

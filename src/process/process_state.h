@@ -170,8 +170,7 @@ void process_watch_memory(struct weir *w); /* about every 100 ms */
 
 /* process_stop.c */
 void process_stop(struct weir *w, enum shutdown_how how); /* also in place of a stop that has begun */
-/* Returns true if a stop waits for clients as PgBouncer does: unless its file sets a shutdown_timeout of less than 1d.
- */
+/* Returns true if a stop waits for clients as PgBouncer does: unless its file sets a shutdown_timeout below 1d. */
 bool process_is_patient(const struct weir *w);
 int process_suspend(struct weir *w, bool on, struct fail *why); /* SUSPEND, RESUME. Returns 0, or -1 with *why set */
 void process_stop_tick(struct weir *w);

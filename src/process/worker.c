@@ -246,8 +246,7 @@ worker_read_last(struct worker *k)
 {
 	bool had_some = k->inbox != NULL && inbox_read_last(k->inbox);
 
-	/* Work that helpers return may bury its owner; and the end of a client elsewhere is a note to the main worker.
-	 */
+	/* Work that helpers return may bury its owner; the end of a client elsewhere is a note to the main worker. */
 	return (k->clients.x.deferred_frees != NULL && deferred_frees_run(k->clients.x.deferred_frees)) || had_some;
 }
 

@@ -50,25 +50,35 @@ push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsig
 }
 
 /* Text and values in a message may be run as SQL by what runs whatever it is given. */
-__attribute__((noinline)) static unsigned
-risk_with_text(const struct exchange *x, unsigned risk, const uint8_t *message, size_t len)
+__attribute__((noinline)) static void
+note_risky_run(const struct request_walk *w, unsigned risk)
 {
-	const struct code_answer *answer = x->pool->code->answer;
+	const struct code_answer *answer = w->x->pool->code->answer;
+	size_t total = 1 + (size_t)wire_u32(walk_message(w) + 1), have = w->len - w->at;
 
-	return (risk & RISK_DYNAMIC) != RISK_DYNAMIC
-		   ? risk
-		   : risk | risk_names_of_text(answer == NULL ? NULL : answer->risks, (const char *)message, len);
+	if ((risk & RISK_DYNAMIC) == RISK_DYNAMIC)
+		risk |= risk_names_of_text(answer == NULL ? NULL : answer->risks, (const char *)walk_message(w),
+					   have < total ? have : total);
+	state_note_run(w->x, risk);
+}
+
+/* The message at w->at is about to run. */
+static inline void
+note_run(const struct request_walk *w, unsigned risk)
+{
+	if (risk != 0)
+		note_risky_run(w, risk);
+	else
+		state_note_run(w->x, 0);
 }
 
 inline void
 walk_note_bind(struct request_walk *w)
 {
 	const struct request *m = &w->m;
-	size_t have = m->have < m->total ? m->have : m->total;
-	unsigned risk = m->is_found ? m->risk : state_risk_of_all(w->x);
 
-	state_note_run(w->x, risk == 0 ? 0 : risk_with_text(w->x, risk, m->message, have));
-	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
+	note_run(w, m->is_found ? m->risk : state_risk_of_all(w->x));
+	report_bind(w->x, m->message + FRAME_HEAD_LEN, request_body_len(m));
 }
 
 /* is_synced stays as it is: behind messages without a Sync the Query may be skipped, and then a Sync is still due. */
@@ -77,12 +87,10 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
 	struct server *srv = w->x->srv;
 	bool is_scanned = kind == OWED_QUERY && w->scanned == walk_message(w);
-	unsigned risk = is_scanned ? w->risk : state_risk_of_all(w->x);
-	size_t total = 1 + (size_t)wire_u32(walk_message(w) + 1), have = w->len - w->at;
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	state_note_run(w->x, risk == 0 ? 0 : risk_with_text(w->x, risk, walk_message(w), have < total ? have : total));
+	note_run(w, is_scanned ? w->risk : state_risk_of_all(w->x));
 	push_request(w->x, kind, 1, shown);
 }
 
@@ -161,21 +169,22 @@ fast_parse(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	struct statement *st = statements_plain_unnamed(x, walk_message(w) + FRAME_HEAD_LEN, f->body_len);
+	const struct sql_traits *v;
 	enum walk_result r;
-	unsigned risk;
+	unsigned risk = 0;
 
 	if (st == NULL)
 		return WALK_SLOWLY;
-	if (((statement_traits(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) ||
+	v = statement_traits(st);
+	if (((v->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) ||
 	    (x->settings->forbidden != 0 &&
-	     forbid_find(x, false, (const char *)st->bytes, st->query_len) != FORBIDDEN_NOTHING)) {
-		statement_unref(st);
-		return WALK_SLOWLY;
-	}
-	risk = state_risk_of(x, st);
-	r = enter(w);
-	if (r == WALK_ON && (statement_traits(st)->flags | risk) != 0 && state_must_look_ahead(x))
+	     forbid_find(x, false, (const char *)st->bytes, st->query_len) != FORBIDDEN_NOTHING))
 		r = WALK_SLOWLY;
+	else if ((r = enter(w)) == WALK_ON) {
+		risk = state_risk_of(x, st);
+		if ((v->flags | risk) != 0 && state_must_look_ahead(x))
+			r = WALK_SLOWLY;
+	}
 	if (r != WALK_ON) {
 		statement_unref(st);
 		return r;

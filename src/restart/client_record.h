@@ -34,8 +34,7 @@ struct client_record_writer; /* opaque: which pools and texts were sent */
 struct client_record_writer *client_record_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what),
 						      void *arg);
 void client_record_writer_free(struct client_record_writer *o); /* before the stores of statements; NULL is fine */
-/* Appends the client record of a client without obstacle; what it refers to is sent first. Returns 0, or -1: no memory.
- */
+/* Appends the client record of a client without obstacle; what it refers to is sent first. 0, or -1: no memory. */
 int client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out);
 
 /* --- the process it comes to --- */

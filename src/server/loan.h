@@ -166,15 +166,16 @@ struct loan {
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
 	bool announces_ready; /* see server_ops.request_done; set by listen_linked() and reset.c, cleared by
 				 loan_begin() */
-	/* These matter when the transaction is over: side by side, as every request asks. */
+	uint8_t local; /* enum loan_local */
+	/* These matter when the transaction is over: side by side and aligned, as every request asks. */
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
 	uint8_t route; /* enum read_route; ROUTE_OFF: reads do not concern it */
-	uint16_t changes; /* TAG_CHANGES_ROLES, TAG_CHANGES_DEFAULTS: others see it from now on, or when the transaction
-			     is over */
 	/* Settings for parsing that hold in this transaction alone. Set by notes.c and context.c, cleared by
 	 * ddl_is_over(). */
 	bool has_local_settings;
+	uint16_t changes; /* TAG_CHANGES_ROLES, TAG_CHANGES_DEFAULTS: others see it from now on, or when the transaction
+			     is over */
 	/* Code of the database ran, which may have changed such settings. Set by compiled.c, notes.c and ask.c,
 	 * cleared by ask.c. */
 	bool has_run_code;
@@ -186,7 +187,6 @@ struct loan {
 	bool is_mixed;
 	/* The server has no plans of others' any more. Set by compiled.c, cleared by loan_begin(). */
 	bool has_own_plans;
-	uint8_t local; /* enum loan_local */
 	uint8_t blame; /* enum loan_blame: pool_code_blame() */
 	/* The context that statements are shared under if has_local_settings is for a SET LOCAL search_path alone; else
 	 * 0. */

@@ -440,8 +440,7 @@ void server_owe_query(struct server *srv, enum owed_to to);
 /* Writes what was built in b and entered in the ledger, and frees b. Returns 0, or -1: no memory, as server_write(). */
 int server_send(struct server *srv, struct buf *b);
 
-/* Returns the read-only parameters that the login reported (server_version ...) as a GUC set; the caller's reference.
- */
+/* Returns the read-only parameters of the login (server_version ...) as a GUC set; the caller's reference. */
 const struct gucs *server_welcome(const struct server *srv);
 
 /* --- server_gucs.c: settings of a server, and those that its plans were made under --- */

@@ -49,8 +49,7 @@ server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *al
 
 	if (srv->role == SERVER_CONSOLE)
 		return;
-	/* Else the statement that makes the settings would begin as the last client's DEFERRABLE transaction, and wait.
-	 */
+	/* Else the statement that makes the settings would begin as the last client's DEFERRABLE one, and wait. */
 	if (srv->gucs != to && srv->tx == 'I' && gucs_get(srv->gucs, "default_transaction_deferrable") != NULL) {
 		message_run(out, "", "", MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", NULL, 0);
 		triples++;

@@ -184,8 +184,7 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 	return 0;
 }
 
-/* Returns true if PostgreSQL's process exits next: its handler of an immediate shutdown sends this, and nothing else.
- */
+/* Returns true if PostgreSQL's process exits next: only its handler of an immediate shutdown sends this. */
 static bool
 is_of_ending(const struct error_fields *e)
 {
@@ -591,14 +590,27 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 	return buf_ok(&srv->carry) ? 0 : fail_memory(why, "an unfinished message");
 }
 
-/* Returns true if the carried message is still unfinished with these bytes: small pieces are not copied each time. */
-static bool
-is_still_unfinished(const struct server *srv, size_t got)
+/* Copies the carry to buf, ahead of the bytes that have come. Returns how much of it is walked; -1 if it is still
+ * unfinished with these: small pieces are not copied each time. */
+__attribute__((noinline)) static ssize_t
+take_carry(struct server *srv, uint8_t *buf, size_t got)
 {
+	size_t have = srv->carry.len, walked = srv->walked;
+	struct fail why;
 	struct frame f;
 
-	return frame_parse(srv->carry.bytes, srv->carry.len, &f) == FRAME_OK &&
-	       srv->carry.len + got < FRAME_HEAD_LEN + (size_t)f.body_len && srv->walked == 0;
+	if (walked == 0 && frame_parse(srv->carry.bytes, have, &f) == FRAME_OK &&
+	    have + got < FRAME_HEAD_LEN + (size_t)f.body_len) {
+		buf_put(&srv->carry, buf + have, got);
+		if (!buf_ok(&srv->carry)) {
+			fail_memory(&why, "an unfinished message");
+			server_fail(srv, &why);
+		}
+		return -1;
+	}
+	memcpy(buf, srv->carry.bytes, have);
+	srv->walked = 0;
+	return (ssize_t)walked;
 }
 
 static void
@@ -645,13 +657,12 @@ cross_border(struct server *srv)
 }
 
 __attribute__((always_inline)) static inline void
-process(struct server *srv, const uint8_t *p, size_t len)
+process(struct server *srv, const uint8_t *p, size_t len, size_t walked)
 {
-	struct walk w = { .srv = srv, .p = p, .len = len, .at = srv->walked };
+	struct walk w = { .srv = srv, .p = p, .len = len, .at = walked };
 	struct fail why;
 	ssize_t used;
 
-	srv->walked = 0;
 	if (srv->state == SV_LOGIN && srv->tls_phase == STP_ASKED) {
 		server_tls_answer(srv, p, len);
 		if (srv->tls_phase != STP_REFUSED_WITH_ERROR)
@@ -708,24 +719,16 @@ on_readable(struct stream *s)
 	struct server *srv = (struct server *)s;
 	uint8_t *buf = srv->env->read_buffer;
 	size_t have = srv->carry.len, got;
-	struct fail why;
+	ssize_t at;
 
 	assert(have <= SERVER_CARRY_MAX); /* the buffer has so much more room than is read at once */
 	*srv->env->now_us = clock_now_us();
 	switch (stream_read(&srv->stream, buf + have, srv->env->read_cap, &got)) {
 	case STREAM_OK:
 		srv->bytes_in += got;
-		if (is_still_unfinished(srv, got)) {
-			buf_put(&srv->carry, buf + have, got);
-			if (!buf_ok(&srv->carry)) {
-				fail_memory(&why, "an unfinished message");
-				server_fail(srv, &why);
-			}
-			return;
-		}
-		if (have > 0)
-			memcpy(buf, srv->carry.bytes, have);
-		process(srv, buf, have + got);
+		at = have == 0 ? 0 : take_carry(srv, buf, got);
+		if (at >= 0)
+			process(srv, buf, have + got, (size_t)at);
 		return;
 	case STREAM_AGAIN:
 		return;

@@ -48,12 +48,6 @@ guc_is_read_only(const char *name)
 }
 
 bool
-guc_is_of_transaction(const char *name)
-{
-	return text_is_one_of(name, "transaction_isolation transaction_read_only transaction_deferrable");
-}
-
-bool
 guc_encoding_is_read(const char *name)
 {
 	static const char *const beginnings[] = { "utf8",   "unicode", "sqlascii", "latin", "iso8859",

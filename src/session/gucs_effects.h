@@ -11,8 +11,7 @@ bool guc_is_of_context(const char *name);
 /* Returns true for settings that literals are read under, and for others that all statements are parsed under. */
 bool guc_is_of_parsing(const char *name);
 
-/* Returns true for settings that anybody may set and reset, of whatever version PostgreSQL is; false: it is not known.
- */
+/* Returns true for settings that anybody may set and reset, whatever version PostgreSQL is; false: not known. */
 bool guc_is_anybodys(const char *name);
 
 #define GUC_SHORT_LIMIT_US 50000u
@@ -48,5 +47,3 @@ bool gucs_plans_as(const struct gucs *a, const struct gucs *b);
  * client that sets one is followed by its SQL, as with settings that are not reported.
  */
 bool guc_is_read_only(const char *name);
-/* Returns true for settings that each transaction begins with anew: transaction_isolation, for one. */
-bool guc_is_of_transaction(const char *name);

@@ -105,6 +105,8 @@ known_is_whole(const struct known_reader *r)
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
 /* Returns the kind of the only statement of this SQL, and fills k; KNOWN_NOT: there are several, or it is another. */
 enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
+/* Returns true for settings that each transaction begins with anew: transaction_isolation, for one. */
+bool known_is_of_transaction(const char *name);
 /* Modes with which a transaction begins, from 1 on. A standby can't begin one with those that has_other_mode tells. */
 #define KNOWN_MODES 13
 extern const char *const known_modes[KNOWN_MODES];
@@ -113,8 +115,7 @@ extern const char *const known_modes[KNOWN_MODES];
  * Copies these bytes to name, in lower case, if they may be the name of a custom setting (a.b). Returns false if not.
  */
 bool known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size_t len);
-/* Goes on behind the next literal of the SQL that may be such a name, and copies that. Returns false if none is left.
- */
+/* Goes on behind the next literal of the SQL that may be such a name, and copies it. Returns false if none is left. */
 bool known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
 
 /* known_setting.c: returns true if SET quotes its elements (GUC_LIST_QUOTE); no extension has such settings. */

@@ -165,12 +165,10 @@ is_never_known(const char *name)
 	return strcmp(name, "session_authorization") == 0 || strcmp(name, "local") == 0; /* there is no such setting */
 }
 
-/* Each transaction begins with its own. */
-static bool
-is_of_transaction(const char *name)
+bool
+known_is_of_transaction(const char *name)
 {
-	return strcmp(name, "transaction_isolation") == 0 || strcmp(name, "transaction_read_only") == 0 ||
-	       strcmp(name, "transaction_deferrable") == 0;
+	return text_is_one_of(name, "transaction_isolation transaction_read_only transaction_deferrable");
 }
 
 void
@@ -178,7 +176,7 @@ known_judge_setting(struct known *k)
 {
 	if (is_never_known(k->name))
 		k->kind = KNOWN_NOT;
-	else if (is_of_transaction(k->name))
+	else if (known_is_of_transaction(k->name))
 		k->kind = KNOWN_LOCAL;
 }
 

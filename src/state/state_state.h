@@ -105,8 +105,7 @@ void state_forget_before(struct client_session *s);
 void state_run_ahead(struct exchange *x, const char *sql, void *ref);
 
 /* state/context.c */
-/* Returns true if this transaction has made settings, or a probe is under way: no GUC set has them yet, or ever will.
- */
+/* Returns true if this transaction has made settings, or a probe is under way: no GUC set has them yet, or ever. */
 bool state_has_uncommitted_effects(const struct exchange *x);
 
 /* SET LOCAL, or its like, of this setting ("": of any). */
@@ -144,8 +143,7 @@ void state_follow_reset(struct exchange *x, const struct known_text *text);
 /* Returns the client's GUC set with its startup settings and no others of its own. NULL: no memory. */
 struct gucs *state_startup_gucs(const struct exchange *x);
 
-/* Gives the client this GUC set (takes it), and reports what has changed. Returns 0, or -1: no memory (gucs is NULL).
- */
+/* Gives the client this GUC set (takes it), and reports what has changed. Returns 0, or -1: no memory (gucs: NULL). */
 int state_become(struct exchange *x, struct gucs *gucs);
 
 /* state/linger.c */

@@ -49,13 +49,16 @@ take_out_names(struct exchange *x, const struct request *m)
 {
 	struct client_statement *n;
 	struct known k;
+	enum known_kind kind = known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len);
 
-	switch (known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len)) {
+	/* PostgreSQL refuses some words without quotes. */
+	if ((kind == KNOWN_DEALLOCATE || kind == KNOWN_UNLISTEN) &&
+	    (sql_name_find(k.name, strlen(k.name)) & (SQL_RESERVED | SQL_TYPE_FUNC)) != 0)
+		return NULL;
+	switch (kind) {
 	case KNOWN_DEALLOCATE:
 		n = client_statement_find(x, k.name);
-		/* PostgreSQL refuses some words without quotes. */
-		if (n == NULL || statement_is_oversize(n) ||
-		    (sql_name_find(k.name, strlen(k.name)) & (SQL_RESERVED | SQL_TYPE_FUNC)) != 0)
+		if (n == NULL || statement_is_oversize(n))
 			return NULL;
 		client_statement_leave(x->statements, n);
 		return "DEALLOCATE";
@@ -66,12 +69,11 @@ take_out_names(struct exchange *x, const struct request *m)
 			statements_clear_names(x->statements);
 		return "DEALLOCATE ALL";
 	case KNOWN_UNLISTEN:
-		if ((sql_name_find(k.name, strlen(k.name)) & (SQL_RESERVED | SQL_TYPE_FUNC)) != 0 ||
-		    strlen(k.name) >= 63)
-			return NULL; /* PostgreSQL refuses it, or says that it is too long */
-		return x->srv->tx == 'T' ? "UNLISTEN" : NULL; /* alone it may as well run there */
+		if (strlen(k.name) >= 63) /* PostgreSQL says that it is too long */
+			return NULL;
+		/* fall through */
 	case KNOWN_UNLISTEN_ALL:
-		return x->srv->tx == 'T' ? "UNLISTEN" : NULL;
+		return x->srv->tx == 'T' ? "UNLISTEN" : NULL; /* alone it may as well run there */
 	default:
 		return NULL;
 	}

@@ -122,8 +122,7 @@ struct client_statements {
 	uint8_t unnamed_kind, confirmed_kind; /* enum unnamed_kind */
 	/* The server is in the confirmed state if all changes under way are skipped. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;
-	/* SQL DEALLOCATE of these is under way, in this order; empty ones have their names there. NULL: of another one.
-	 */
+	/* SQL DEALLOCATE of these is under way, in this order; empty ones have their names there. NULL: of another. */
 	struct client_statement *deallocating[DEALLOCATING_MAX];
 	uint8_t deallocating_count;
 	/* DEALLOCATE ALL, DISCARD ALL are under way; set by statements_deallocate.c, cleared by statements_deallocate.c

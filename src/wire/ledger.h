@@ -163,8 +163,7 @@ void ledger_swallow_types(struct ledger *l);
 /* Call it after the received message was passed on: sends the local replies whose turn has come. */
 void ledger_advance(struct ledger *l);
 
-/* Something is sent ahead of its turn, and entered later: at the latest when something else is. The ledger isn't empty.
- */
+/* Something is sent ahead of its turn, and entered later: at the latest when another is. The ledger isn't empty. */
 void ledger_begin_ahead(struct ledger *l);
 static inline bool
 ledger_has_ahead(const struct ledger *l)
@@ -386,8 +385,7 @@ bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 /* Returns true if all that is owed is what went ahead, and is swallowed. */
 bool ledger_owes_nobody(const struct ledger *l);
 
-/* Writes the kinds of what is owed to the client, in order, local replies too; at most cap. Returns how many there are.
- */
+/* Writes the kinds of what is owed to the client, in order, local replies too; at most cap. Returns how many. */
 size_t ledger_list_client(const struct ledger *l, uint8_t *kinds, size_t cap);
 
 const char *owed_kind_name(enum owed_kind kind); /* "Execute", for the log */
