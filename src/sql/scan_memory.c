@@ -156,7 +156,8 @@ static void
 make_room(struct scan_memory *m, size_t size)
 {
 	for (; m->bytes + size > SCAN_MEMORY_BYTES; m->hand++)
-		forget(m, &m->sets[m->hand / SCAN_MEMORY_PLACES % SCAN_MEMORY_SETS].places[m->hand % SCAN_MEMORY_PLACES]);
+		forget(m,
+		       &m->sets[m->hand / SCAN_MEMORY_PLACES % SCAN_MEMORY_SETS].places[m->hand % SCAN_MEMORY_PLACES]);
 }
 
 /* Returns NULL without memory. */

@@ -7,8 +7,8 @@
  * of its bytes. Short SQL is compared as it stands.
  *
  * A table of fixed size, in sets of few places, whose texts take SCAN_MEMORY_BYTES at most. SQL is kept in its set when
- * its like is scanned twice within a few scans there, so that SQL that hardly ever comes again costs a hash and no copy.
- * SQL that collides costs a scan. Pure. Owns: the texts.
+ * its like is scanned twice within a few scans there, so that SQL that hardly ever comes again costs a hash and no
+ * copy. SQL that collides costs a scan. Pure. Owns: the texts.
  */
 #pragma once
 

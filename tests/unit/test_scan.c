@@ -590,7 +590,8 @@ Test(scan, many_in_turn_are_remembered)
 		kept = 0;
 		for (unsigned i = 0; i < 300; i++) {
 			sprintf(sql,
-				"SELECT \"table_%u\".\"id\", \"table_%u\".\"name\", \"table_%u\".\"email\" FROM \"table_%u\" "
+				"SELECT \"table_%u\".\"id\", \"table_%u\".\"name\", \"table_%u\".\"email\" FROM "
+				"\"table_%u\" "
 				"WHERE \"table_%u\".\"id\" = %u LIMIT 21",
 				i, i, i, i, i, 1000 * round + i);
 			kept += check_remembered(&m, 0, sql) != NULL;
