@@ -80,6 +80,7 @@ named(class, oid, name, kind) AS (
 		SELECT 1255::oid, oid, proname::text, 'f' FROM fun WHERE NOT is_temporary
 		UNION ALL SELECT 1259, oid, relname, 'r' FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c}') AND relpersistence <> 't'
 		UNION ALL SELECT 2612, oid, lanname, 'r' FROM pg_language
+		UNION ALL SELECT 2616, oid, opcname, 'r' FROM pg_opclass
 		UNION ALL SELECT 1247, oid, typname, 'r' FROM pg_type WHERE typnamespace NOT IN (SELECT oid FROM temporary)
 		UNION ALL SELECT 2617, oid, 'operator', 'n' FROM pg_operator WHERE oprnamespace NOT IN (SELECT oid FROM temporary)
 		UNION ALL SELECT 2617, o.oid, k, CASE WHEN k = oprname OR k = '!=' THEN 'o' ELSE 'n' END

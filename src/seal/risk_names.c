@@ -1072,5 +1072,6 @@ risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t
 			if (names->types[i].oid == oid)
 				join(&risk, names->types[i].risk);
 	}
-	return risk.always | risk.in_writes | names->ever;
+	own = risk.always | risk.in_writes | names->ever;
+	return (own & RISK_DYNAMIC) == RISK_DYNAMIC ? own | names->all : own;
 }

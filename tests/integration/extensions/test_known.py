@@ -10,7 +10,7 @@ import pytest
 
 from leftovers import PID, begin, sees
 from postgres import Postgres, find_bin
-from rawwire import BEGIN_NOW, message, one_statement, query, sync, texts
+from rawwire import BEGIN_NOW, bind, execute, message, one_statement, parse, query, sync, texts
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -294,6 +294,10 @@ IN_DO = "DO $$BEGIN " + AGAIN + "; PERFORM later(); END$$"
 TWO_STRINGS = "'SELECT hll_set_'\n'max_sparse(7)'"
 EVENT = ("CREATE FUNCTION later() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN EXECUTE 'SELECT hll_set_max' || '_sparse(7)'; END$$ ;; "
          "CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION later()")
+OPERATORS = (
+    "CREATE FUNCTION later(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT hll_set_max_sparse(7) * 0 + btint4cmp($1, $2)' ;; "
+    "CREATE OPERATOR CLASS later_ops FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 later(int, int) ;; "
+    "CREATE TABLE t AS SELECT i FROM generate_series(1, 9) AS i")
 GIVEN = {                           # another name, and who uses it; what was there and known before
     "a function": (BODY.format("sql", f"'SELECT {SET}'"), "SELECT later()"),
     "a procedure": (f"CREATE PROCEDURE later() LANGUAGE plpgsql AS $$BEGIN PERFORM {SET}; END$$", "CALL later()"),
@@ -336,6 +340,8 @@ GIVEN = {                           # another name, and who uses it; what was th
     "an event trigger, text that is made, SELECT INTO": (EVENT, "SELECT 1 AS a INTO fresh"),
     "a validator": (f"CREATE FUNCTION later(text[], oid) RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM {SET}; END' ;; CREATE FOREIGN DATA WRAPPER x VALIDATOR later",
                     "CREATE SERVER s FOREIGN DATA WRAPPER x OPTIONS (a 'b')"),
+    "an operator class, CREATE INDEX": (OPERATORS, "CREATE INDEX ON t (i later_ops)"),
+    "an operator class, a bound": (OPERATORS, "CREATE TABLE u (i int) PARTITION BY RANGE (i later_ops); CREATE TABLE v PARTITION OF u FOR VALUES FROM (1) TO (2)"),
 }
 RENAMED = {"another name": "later", "a name of several words": '"of a kind"', "a dollar": "set$it", "a dollar, DO": "set$it", "a quote in a name": '"a""b"'}
 
@@ -371,3 +377,13 @@ def test_what_another_program_gives_another_name_is_found_behind_ddl_that_was_se
     for wire in (other, third):
         wire.query(BEGIN_NOW)
     assert pid not in {wire.query(PID)[0][0] for wire in (other, third)}
+
+
+@pytest.mark.parametrize("text", (f"SELECT {SET}", "SELECT hll_set_max' || '_sparse(7)"), ids=("as it is", "that is made"))
+def test_a_parameter_of_a_domain_costs_the_connection(weir, postgres, own, text):
+    made(postgres, own, "hll", f"CREATE FUNCTION later(int) RETURNS bool LANGUAGE plpgsql AS $$BEGIN EXECUTE '{text}'; RETURN true; END$$; CREATE DOMAIN d AS int CHECK (later(VALUE))")
+    oid = postgres.value("SELECT 'd'::regtype::oid::int", dbname=own)
+    other, client = begin(weir, own, user="postgres")
+    pid = client.query(PID)
+    seen_by, seen = left(other, client, [parse("", "SELECT $1", (oid,)) + bind("", "", ("5",)) + execute() + sync()], "SELECT hll_set_max_sparse(9)")
+    assert seen_by != pid and seen != [["7"]]
