@@ -315,6 +315,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 {
 	struct code_answer *before = code->answer;
 	uint64_t cost_us;
+	bool is_of_others;
 
 	if (!ok || code->is_broken) {
 		database_code_lost(code);
@@ -330,6 +331,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	}
 	if (before != NULL)
 		code->gone |= risk_names_all(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
+	is_of_others = before != NULL && risk_names_keepers(before->risks) != risk_names_keepers(code->coming->risks);
 	code->answer = code->coming;
 	code->coming = NULL;
 	role_settings_sort(&code->answer->roles);
@@ -338,7 +340,8 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->read_asked_us = code->asked_us;
 	code->read_cost_us = cost_us;
 	code->cost_us = 0;
-	if (before == NULL || code->is_outdated || code->reached > code->changed_answered)
+	/* Another program may have changed the code, besides DDL that was seen. */
+	if (before == NULL || code->is_outdated || code->reached > code->changed_answered || is_of_others)
 		code->reaches_us = now_us;
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;

@@ -22,8 +22,8 @@
 --   database can't be chosen where PostgreSQL has one of T and T: an unknown constant beside a T, or beside what becomes a T, is one.
 -- - edge: what PostgreSQL stores; whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk of
 --   writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes that a risk always; r drops it.
---   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3 any
---   table, 3466/0 DDL.
+--   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL (CREATE SERVER
+--   runs a validator that it does not name), 3 any table, 3466/0 DDL.
 -- - base: what is VOLATILE has a risk of its own, which reaches as far; words of bodies tell of effects of PostgreSQL's own.
 --   LOAD is a statement where one may begin, and wherever text could be run that has it: what follows is a string, the end
 --   of one, an escape, or stands for one.
@@ -80,6 +80,7 @@ named(class, oid, name, kind) AS (
 		SELECT 1255::oid, oid, proname::text, 'f' FROM fun WHERE NOT is_temporary
 		UNION ALL SELECT 1259, oid, relname, 'r' FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c}') AND relpersistence <> 't'
 		UNION ALL SELECT 2612, oid, lanname, 'r' FROM pg_language
+		UNION ALL SELECT 2616, oid, opcname, 'r' FROM pg_opclass
 		UNION ALL SELECT 1247, oid, typname, 'r' FROM pg_type WHERE typnamespace NOT IN (SELECT oid FROM temporary)
 		UNION ALL SELECT 2617, oid, 'operator', 'n' FROM pg_operator WHERE oprnamespace NOT IN (SELECT oid FROM temporary)
 		UNION ALL SELECT 2617, o.oid, k, CASE WHEN k = oprname OR k = '!=' THEN 'o' ELSE 'n' END
@@ -306,6 +307,7 @@ edge(ac, ao, class, oid, mode) AS (
 		FROM pg_amproc, unnest(ARRAY[amproclefttype, amprocrighttype]) AS t
 		WHERE amprocfamily < 16384
 		UNION ALL SELECT 1255, refobjid, 0, 0, 'p' FROM pg_depend WHERE refclassid = 1255 AND classid IN (3601, 3764, 2607)
+		UNION ALL SELECT 1255, fdwvalidator, 2, 0, 'p' FROM pg_foreign_data_wrapper
 		UNION ALL SELECT 1255, evtfoid, 3466, 0, 'p' FROM pg_event_trigger
 		UNION ALL SELECT 2601, oid, 3466, 0, 'p' FROM pg_am
 		UNION ALL SELECT 1259, oid, 3, 0, 'p' FROM pg_class WHERE relkind = ANY ('{r,v,f,p}') AND relpersistence <> 't'

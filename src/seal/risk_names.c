@@ -33,6 +33,7 @@ struct risk_names {
 	struct type_entry *types;
 	unsigned count, type_count;
 	unsigned all, ever, ddl, by_objects;
+	uint64_t keepers; /* a sum over what reaches STATE_BACKEND, or whatever there is */
 	bool is_too_large;
 	uint64_t *known; /* each a hash and roles; 0: a free place */
 	uint32_t known_cap, known_count; /* known_cap: a power of two, or 0 */
@@ -113,12 +114,28 @@ kept(unsigned risk)
 	return (risk & RISK_KEEPS) != 0 ? (risk & ~(unsigned)RISK_KEEPS) | STATE_BACKEND : risk;
 }
 
+/* hash: of what has this risk. */
 static void
-note_in_all(struct risk_names *names, struct risk *risk)
+note_in_all(struct risk_names *names, struct risk *risk, uint64_t hash)
 {
+	unsigned parts;
+
 	names->all |= (risk->always | risk->in_writes) & ~BY_NAME;
 	risk->always = kept(risk->always);
 	risk->in_writes = kept(risk->in_writes);
+	parts = risk->always | risk->in_writes;
+	if ((parts & (unsigned)STATE_BACKEND) != 0 || (parts & RISK_DYNAMIC) == RISK_DYNAMIC)
+		names->keepers += hash;
+}
+
+/* Returns true if risk_names_of_text() finds this name: it is one word, without dollars. */
+static bool
+shows_in_text(const char *name, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!sql_is(name[i], TAG))
+			return strcmp(name, RISK_BEYOND_ASCII) == 0;
+	return true;
 }
 
 int
@@ -131,7 +148,9 @@ risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, 
 		names->is_too_large = true;
 	else if (e == NULL)
 		e = add_entry(names, name, len, reason);
-	note_in_all(names, &risk);
+	note_in_all(names, &risk, hash_of(name, len) + kind);
+	if (kind == RISK_FUNCTION && !shows_in_text(name, len))
+		names->by_objects |= risk.always | risk.in_writes;
 	if (e != NULL)
 		join(&e->risks[kind], risk);
 	return e != NULL || names->is_too_large ? 0 : -1;
@@ -142,7 +161,7 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 {
 	struct type_entry *grown;
 
-	note_in_all(names, &risk);
+	note_in_all(names, &risk, hash_of((const char *)&oid, sizeof(oid)));
 	if (names->type_count == RISK_NAMES_MAX) {
 		names->is_too_large = true;
 		return 0;
@@ -163,7 +182,7 @@ void
 risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects)
 {
 	names->all |= (all | ever | ddl) & ~BY_NAME;
-	names->by_objects |= by_objects;
+	names->by_objects |= kept(by_objects);
 	names->ever |= kept(ever);
 	names->ddl |= kept(ddl);
 }
@@ -278,6 +297,12 @@ risk_names_add_effects(struct risk_names *names, const char *name, bool is_funct
 	return 0;
 }
 
+uint64_t
+risk_names_keepers(const struct risk_names *names)
+{
+	return names->keepers;
+}
+
 unsigned
 risk_names_all(const struct risk_names *names)
 {
@@ -324,7 +349,7 @@ enum found {
 enum statement { STATEMENT_GOES_ON, STATEMENT_BEGINS, STATEMENT_EXPLAINS, STATEMENT_IS_DO, STATEMENT_NAMES_OBJECT };
 
 /* The token before: FOR also stands for KEY, as in FOR KEY SHARE; NEW is a word that is not known. */
-enum last { LAST_OTHER, LAST_NEW, LAST_CAST, LAST_FOR };
+enum last { LAST_OTHER, LAST_NEW, LAST_CAST, LAST_FOR, LAST_STRING };
 
 /* A pass over SQL. */
 struct reader {
@@ -657,17 +682,7 @@ read_body(struct reader *r, const char *begin, size_t len)
 static bool
 hides(const char *text, size_t len)
 {
-	const char *end = text + len, *p, *name;
-
-	if (text_mentions(text, len, "execute") || text_mentions(text, len, "u&") || memchr(text, '\\', len) != NULL)
-		return true;
-	for (p = text; (p = memchr(p, '"', (size_t)(end - p))) != NULL; p = name + 1) {
-		for (name = p + 1; name < end && sql_is(*name, TAG);)
-			name++;
-		if (name == end || *name != '"') /* a name of more than one word */
-			return true;
-	}
-	return false;
+	return text_mentions(text, len, "execute") || text_mentions(text, len, "u&") || memchr(text, '\\', len) != NULL;
 }
 
 static void
@@ -676,9 +691,12 @@ read_string(struct reader *r, const struct sql_token *t)
 	size_t tag_len;
 	bool is_plain;
 
-	find_if(r, (r->found & FOUND_OF_OBJECTS) != 0 && hides(t->at, t->len), FOUND_OPAQUE);
+	/* A name may be in two strings that are one. */
+	find_if(r, (r->found & FOUND_OF_OBJECTS) != 0 && (r->last == LAST_STRING || hides(t->at, t->len)),
+		FOUND_OPAQUE);
 	find_if(r, r->last == LAST_NEW, FOUND_NEW_TYPE); /* type 'literal' */
 	other_token(r);
+	r->last = LAST_STRING;
 	if (r->statement != STATEMENT_IS_DO)
 		return;
 	is_plain = *t->at == '\'' && (r->found & FOUND_BODY) == 0 && memchr(t->at + 1, '\'', t->len - 2) == NULL &&
@@ -996,12 +1014,13 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		*of_new |= RISK_NEW;
 	if ((r.found & FOUND_NEW_CALL) != 0)
 		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND);
-	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk));
+	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
+		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0);
 	if ((*risk & RISK_DYNAMIC) == RISK_DYNAMIC)
 		*risk |= names->all;
 	*risk |= ((r.found & (FOUND_OPAQUE | FOUND_OF_OBJECTS)) != 0 ? risk_of_opaque(&r) : 0) |
 		 ((r.found & FOUND_BODY) != 0 ? risk_names_of_text(names, sql, len) : 0) |
-		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0) | (is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS);
+		 (is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS);
 	return true;
 }
 
@@ -1053,5 +1072,6 @@ risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t
 			if (names->types[i].oid == oid)
 				join(&risk, names->types[i].risk);
 	}
-	return risk.always | risk.in_writes | names->ever;
+	own = risk.always | risk.in_writes | names->ever;
+	return (own & RISK_DYNAMIC) == RISK_DYNAMIC ? own | names->all : own;
 }

@@ -66,6 +66,8 @@ int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk
  */
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects);
 unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
+/* Returns a number that is another one if other names reach what nothing resets. */
+uint64_t risk_names_keepers(const struct risk_names *names);
 /*
  * Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it
  * under. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be run twice without anybody

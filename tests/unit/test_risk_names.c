@@ -256,7 +256,11 @@ static const struct {
 	{ "CREATE CAST (a AS b) WITH FUNCTION \"sets\"(a)", true },
 	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS $$SELECT sets(1)$$", true },
 	{ "CREATE FUNCTION g() RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE 'SELECT se' || 'ts(1)'; END$$", true },
-	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS $$SELECT \"my own\"(1)$$", true },
+	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS $$SELECT \"my own\"(1)$$", false },
+	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT se'\n'ts(1)'", true },
+	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT se' --\n'ts(1)'", true },
+	{ "DO $$BEGIN CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT se'\n'ts(1)'; END$$", true },
+	{ "GRANT SELECT ON a TO b; SELECT 'se', 'ts'", false },
 	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS $$SELECT U&\"set\\0073\"(1)$$", true },
 	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS E'SELECT \\163ets(1)'", true },
 	{ "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS U&'SELECT !0073ets(1)' UESCAPE '!'", true },
@@ -287,7 +291,29 @@ Test(risk_names, opaque_sql_keeps_something_only_if_it_may_call_what_does)
 			     opaque[i].may_keep, "%s", opaque[i].sql);
 	risk_names_set_all(names, 0, 0, 0, RISK_DYNAMIC);
 	cr_expect((risk_names_of_sql(names, "TRUNCATE a", 10) & STATE_BACKEND) != 0, "a trigger may run any text");
+	cr_expect((risk_names_of_sql(names, "CREATE TABLE b ()", 17) & STATE_BACKEND) == 0);
+	risk_names_set_all(names, 0, 0, RISK_DYNAMIC, 0);
+	cr_expect((risk_names_of_sql(names, "CREATE TABLE b ()", 17) & STATE_BACKEND) != 0,
+		  "an event trigger may, too");
 	risk_names_free(names);
+}
+
+Test(risk_names, a_name_that_text_does_not_show_as_one_word_counts_for_all_that_makes_code)
+{
+	static const char *const hidden[] = { "set$it", "of a kind", "a\"b" };
+	static const char *const shown[] = { "sets", "9lives", RISK_BEYOND_ASCII };
+	uint64_t keepers;
+
+	for (size_t i = 0; i < 6; i++) {
+		struct risk_names *names = risk_names_new();
+
+		keepers = risk_names_keepers(names);
+		risk_names_add(names, RISK_FUNCTION, i < 3 ? hidden[i] : shown[i - 3],
+			       (struct risk){ STATE_BACKEND, 0 }, "");
+		cr_expect_eq((risk_names_of_sql(names, "TRUNCATE a", 10) & STATE_BACKEND) != 0, i < 3, "%zu", i);
+		cr_expect_neq(risk_names_keepers(names), keepers);
+		risk_names_free(names);
+	}
 }
 
 Test(risk_names, of_text_that_may_be_run)

@@ -10,7 +10,8 @@ import pytest
 
 from leftovers import PID, begin, sees
 from postgres import Postgres, find_bin
-from rawwire import message, one_statement, query, sync, texts
+from rawwire import BEGIN_NOW, bind, execute, message, one_statement, parse, query, sync, texts
+from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
 TABLE = Path(__file__).resolve().parents[3] / "src" / "seal" / "extensions.tsv"
@@ -287,7 +288,17 @@ def test_ddl_that_names_nothing_that_keeps_costs_no_connection(weir, postgres, o
 
 SET = "hll_set_max_sparse(7)"
 BODY = "CREATE FUNCTION later() RETURNS int LANGUAGE {} AS {}"
-GIVEN = {                           # another name, and who uses it
+PLAIN = BODY.format("sql", "'SELECT 1'")
+AGAIN = BODY.format("sql", "{}").replace("CREATE", "CREATE OR REPLACE")
+IN_DO = "DO $$BEGIN " + AGAIN + "; PERFORM later(); END$$"
+TWO_STRINGS = "'SELECT hll_set_'\n'max_sparse(7)'"
+EVENT = ("CREATE FUNCTION later() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN EXECUTE 'SELECT hll_set_max' || '_sparse(7)'; END$$ ;; "
+         "CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION later()")
+OPERATORS = (
+    "CREATE FUNCTION later(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT hll_set_max_sparse(7) * 0 + btint4cmp($1, $2)' ;; "
+    "CREATE OPERATOR CLASS later_ops FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 later(int, int) ;; "
+    "CREATE TABLE t AS SELECT i FROM generate_series(1, 9) AS i")
+GIVEN = {                           # another name, and who uses it; what was there and known before
     "a function": (BODY.format("sql", f"'SELECT {SET}'"), "SELECT later()"),
     "a procedure": (f"CREATE PROCEDURE later() LANGUAGE plpgsql AS $$BEGIN PERFORM {SET}; END$$", "CALL later()"),
     "a body of SQL's standard": (f"CREATE FUNCTION later() RETURNS int RETURN {SET}", "SELECT later()"),
@@ -319,19 +330,60 @@ GIVEN = {                           # another name, and who uses it
     "DO with text that is made": ("", "DO $$BEGIN EXECUTE 'SELECT hll_set_max' || '_sparse(7)'; END$$"),
     "DO in two strings": ("", "DO 'BEGIN PERFORM hll_set_'\n'max_sparse(7); END'"),
     "DO that makes it": ("", f"DO $$BEGIN CREATE FUNCTION later() RETURNS int LANGUAGE sql AS 'SELECT {SET}'; PERFORM later(); DROP FUNCTION later; END$$"),
+    "two strings": (AGAIN.format(TWO_STRINGS), "SELECT later()", PLAIN),
+    "two strings, DO": ("", IN_DO.format(TWO_STRINGS), PLAIN),
+    "two strings that hide EXECUTE": (AGAIN.replace("sql", "plpgsql").format("'BEGIN EXE'\n'CUTE ''SELECT hll_set_max'' || ''_sparse(7)''; RETURN 1; END'"), "SELECT later()", PLAIN),
+    "a dollar": (AGAIN.format("'SELECT set$it(7)'"), "SELECT later()", PLAIN + "; ALTER FUNCTION hll_set_max_sparse RENAME TO set$it"),
+    "a dollar, DO": ("", IN_DO.format("'SELECT set$it(7)'"), PLAIN + "; ALTER FUNCTION hll_set_max_sparse RENAME TO set$it"),
+    "a quote in a name": (AGAIN.format("'SELECT \"a\"\"b\"(7)'"), "SELECT later()", PLAIN + '; ALTER FUNCTION hll_set_max_sparse RENAME TO "a""b"'),
+    "an event trigger, text that is made": (EVENT, "CREATE TABLE fresh ()"),
+    "an event trigger, text that is made, SELECT INTO": (EVENT, "SELECT 1 AS a INTO fresh"),
+    "a validator": (f"CREATE FUNCTION later(text[], oid) RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM {SET}; END' ;; CREATE FOREIGN DATA WRAPPER x VALIDATOR later",
+                    "CREATE SERVER s FOREIGN DATA WRAPPER x OPTIONS (a 'b')"),
+    "an operator class, CREATE INDEX": (OPERATORS, "CREATE INDEX ON t (i later_ops)"),
+    "an operator class, a bound": (OPERATORS, "CREATE TABLE u (i int) PARTITION BY RANGE (i later_ops); CREATE TABLE v PARTITION OF u FOR VALUES FROM (1) TO (2)"),
 }
+RENAMED = {"another name": "later", "a name of several words": '"of a kind"', "a dollar": "set$it", "a dollar, DO": "set$it", "a quote in a name": '"a""b"'}
 
 
 @pytest.mark.parametrize("when", ("at once", "when it is known"))
 @pytest.mark.parametrize("name", GIVEN)
 def test_what_keeps_is_found_under_each_name_that_ddl_gives_it(weir, postgres, own, name, when):
     """At once: pgweir has not read the code since."""
-    ddl, use = GIVEN[name]
-    made(postgres, own, "hll", ddl.replace(";;", ";") if when == "when it is known" else "")
+    ddl, use, *before = GIVEN[name]
+    made(postgres, own, "hll", *before)
+    if ddl and when == "when it is known":
+        postgres.query(ddl.replace(";;", ";"), dbname=own)
     other, client = begin(weir, own, user="postgres")
     for sql in ddl.split(" ;; ") if when == "at once" and ddl else ():
         client.query(sql)
     pid = client.query(PID)
-    function = {"another name": "later", "a name of several words": '"of a kind"'}.get(name, "hll_set_max_sparse")
+    function = RENAMED.get(name, "hll_set_max_sparse")
     seen_by, seen = left(other, client, [query(use)], f"SELECT {function}(9)")
+    assert seen_by != pid and seen != [["7"]]
+
+
+def test_what_another_program_gives_another_name_is_found_behind_ddl_that_was_seen(weir, postgres, own):
+    """The answer is asked for because of that DDL, but tells of what A has run meanwhile."""
+    made(postgres, own, "hll", PLAIN)
+    other, client, third = begin(weir, own, user="postgres", servers=2, clients=3)
+    client.query(BEGIN_NOW)
+    pid = client.query(PID)[0][0]
+    postgres.query(AGAIN.format(f"'SELECT {SET}'"), dbname=own)
+    client.query("SELECT later()")
+    third.query("CREATE TYPE zz AS ENUM ('a')")
+    wait_until(lambda: third.query("SELECT 1") and "later" in [row["name"] for row in weir.console("SHOW DATABASE_CODE")])
+    client.query("COMMIT")
+    for wire in (other, third):
+        wire.query(BEGIN_NOW)
+    assert pid not in {wire.query(PID)[0][0] for wire in (other, third)}
+
+
+@pytest.mark.parametrize("text", (f"SELECT {SET}", "SELECT hll_set_max' || '_sparse(7)"), ids=("as it is", "that is made"))
+def test_a_parameter_of_a_domain_costs_the_connection(weir, postgres, own, text):
+    made(postgres, own, "hll", f"CREATE FUNCTION later(int) RETURNS bool LANGUAGE plpgsql AS $$BEGIN EXECUTE '{text}'; RETURN true; END$$; CREATE DOMAIN d AS int CHECK (later(VALUE))")
+    oid = postgres.value("SELECT 'd'::regtype::oid::int", dbname=own)
+    other, client = begin(weir, own, user="postgres")
+    pid = client.query(PID)
+    seen_by, seen = left(other, client, [parse("", "SELECT $1", (oid,)) + bind("", "", ("5",)) + execute() + sync()], "SELECT hll_set_max_sparse(9)")
     assert seen_by != pid and seen != [["7"]]
