@@ -517,8 +517,8 @@ walk_linked(struct request_walk *w, const struct frame *f)
 			return WALK_HOLD;
 		loan->behind = NOTHING_BEHIND;
 	}
-	/* A DISCARD ALL has the end of its request announced. */
-	if ((x->srv->gucs != x->gucs || loan->announces_ready) && walk_runs(f->type) && (r = catch_up(x)) != WALK_ON)
+	/* With a session it may have run a DISCARD ALL, maybe on another server since. */
+	if ((x->srv->gucs != x->gucs || x->session != NULL) && walk_runs(f->type) && (r = catch_up(x)) != WALK_ON)
 		return r;
 	return send_frame(w, f);
 }

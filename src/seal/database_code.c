@@ -96,8 +96,7 @@ database_code_feared(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
 
-	/* An answer that is merely old would cost whoever comes now and then a connection each time, and so would DDL.
-	 */
+	/* An answer that is merely old would cost whoever comes now and then a connection each time, as would DDL. */
 	if (code->changed_answered >= code->reached)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
@@ -125,7 +124,7 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 		parts |= risk_names_of_text(risks, sql, len);
 	effects = (parts & ~(unsigned)RISK_CONTEXT) == 0 ? 0 : RISK_EFFECTS;
 	parts &= ~(unsigned)RISK_EFFECTS;
-	if (kept != NULL)
+	if (kept != NULL && (parts & RISK_OPAQUE) == 0) /* else text in a string may be code */
 		*kept = (struct sql_risk){ code->number, parts, effects };
 	return feared | parts;
 }

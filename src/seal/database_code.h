@@ -127,7 +127,7 @@ database_code_is_known(const struct database_code *code, uint64_t now_us)
 unsigned database_code_feared(const struct database_code *code);
 /*
  * Returns the parts (enum state_part) that this SQL could touch, and sets *kept, if kept is not NULL, to what its names
- * make of it where that was looked up. types: see risk_names_of_types(), or NULL.
+ * make of it where that was looked up and its words show what it runs. types: see risk_names_of_types(), or NULL.
  */
 unsigned database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 			       const char *sql, size_t len, const uint8_t *types, size_t types_len);

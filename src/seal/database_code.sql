@@ -41,8 +41,7 @@
 --
 -- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
 -- a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL OBJECTS": of opaque SQL, of any, of DDL, and of all but functions that are
--- called by their names; 'e'; 'n', a custom setting that
--- this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum state_part
+-- called by their names; 'e'; 'n', a custom setting that this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum state_part
 -- and enum code_risk (seal.h).
 , own AS (
 	SELECT p.oid, proname, prosrc, prolang, s.parts FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384

@@ -12,7 +12,8 @@
  * what has it is new. That is a risk of names that are known, so it takes at least one.
  *
  * Pure. Owns: its names.
- * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h).
+ * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h),
+ * unless that is opaque: a body is a string, too.
  */
 #pragma once
 

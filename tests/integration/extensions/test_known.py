@@ -372,7 +372,8 @@ def test_what_another_program_gives_another_name_is_found_behind_ddl_that_was_se
     postgres.query(AGAIN.format(f"'SELECT {SET}'"), dbname=own)
     client.query("SELECT later()")
     third.query("CREATE TYPE zz AS ENUM ('a')")
-    wait_until(lambda: third.query("SELECT 1") and "later" in [row["name"] for row in weir.console("SHOW DATABASE_CODE")])
+    wait_until(lambda: third.query("SELECT 1") and any(row["name"] == "later" and "backend" in row["state"]
+                                                            for row in weir.console("SHOW DATABASE_CODE")))
     client.query("COMMIT")
     for wire in (other, third):
         wire.query(BEGIN_NOW)
@@ -387,3 +388,14 @@ def test_a_parameter_of_a_domain_costs_the_connection(weir, postgres, own, text)
     pid = client.query(PID)
     seen_by, seen = left(other, client, [parse("", "SELECT $1", (oid,)) + bind("", "", ("5",)) + execute() + sync()], "SELECT hll_set_max_sparse(9)")
     assert seen_by != pid and seen != [["7"]]
+
+
+def test_ddl_that_differs_in_a_string_alone_is_read_each_time(weir, postgres, own):
+    """SQL with other values in it is remembered as the same; a body is no value."""
+    made(postgres, own, "hll", BODY.format("sql", "'SELECT 1'"))
+    other, client = begin(weir, own, user="postgres")
+    bodies = ("'SELECT 2'", "'SELECT 3'", "'SELECT 4'", f"'SELECT {SET}'")
+    client.send(b"".join(query(BODY.format("sql", body).replace("CREATE", "CREATE OR REPLACE", 1)) for body in bodies) + query("SELECT later()") + query(PID))
+    answers = [client.read_until("Z") for _ in (*bodies, "SELECT", "PID")]
+    seen_by, seen = left(other, client, [], "SELECT hll_set_max_sparse(9)")
+    assert seen_by != texts(answers[-1]) and seen != [["7"]]
