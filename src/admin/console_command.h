@@ -74,18 +74,8 @@ struct command_row {
 #define COMMAND_NAME_MAX 127 /* "tenant/database" */
 #define COMMAND_TEXT_MAX 255
 
-/* By what SHOW QUERIES is ordered, largest first. */
-enum query_order {
-	QUERIES_BY_TOTAL,
-	QUERIES_BY_MEAN,
-	QUERIES_BY_P95,
-	QUERIES_BY_MAX,
-	QUERIES_BY_CALLS,
-	QUERIES_BY_WAIT,
-	QUERIES_BY_ROWS,
-	QUERIES_BY_ERRORS,
-	QUERY_ORDERS
-};
+/* Says what SHOW QUERIES has one row of. */
+enum query_per { PER_NOTHING, PER_STATEMENT, PER_APPLICATION, PER_USER, PER_COUNT };
 
 /* A command as command_parse() has read it. */
 struct command {
@@ -97,7 +87,8 @@ struct command {
 	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, the value of SET (none: DEFAULT) */
 	uint64_t client_id;
 	uint64_t top; /* SHOW QUERIES: how many rows; 0: all */
-	enum query_order order; /* the same */
+	size_t order; /* the same: by which column; 0: total_ms */
+	unsigned per; /* the same: enum query_per */
 };
 
 /* --- console_parse.c --- */

@@ -1,5 +1,5 @@
 /* src/admin/console_parse.c - the text of a statement becomes a command. See console_command.h. */
-#include "admin/console_command.h"
+#include "admin/show.h"
 #include "base/text.h"
 #include "config/config_value.h"
 #include "sql/sql_token.h"
@@ -263,25 +263,36 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 	return 0;
 }
 
-/* SHOW QUERIES [count] [BY column] [LIKE 'pattern'], SHOW READS without BY */
+/* SHOW QUERIES [count] [PER what] [BY column] [LIKE 'pattern'], SHOW READS without PER and BY */
 static int
 take_top(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
-	static const char *const names[QUERY_ORDERS] = { "total", "mean", "p95",  "max",
-							 "calls", "wait", "rows", "errors" };
+	static const char *const pers[PER_COUNT] = { "", "statement", "application", "user" };
+	bool is_queries = out->row->id == COMMAND_SHOW_QUERIES;
 
 	if (count > 0 && t[0].kind == TOKEN_NUMBER) {
 		out->top = strtoull(t[0].text, NULL, 10);
 		t++;
 		count--;
 	}
-	if (count > 0 && out->row->id == COMMAND_SHOW_QUERIES && command_is_word(&t[0], "BY")) {
-		while (count > 1 && out->order < QUERY_ORDERS && strcasecmp(names[out->order], t[1].text) != 0)
-			out->order++;
-		if (count < 2 || out->order == QUERY_ORDERS)
-			return fail_set(why, "42601",
-					"SHOW QUERIES can be ordered BY total, mean, p95, max, calls, "
-					"wait, rows or errors");
+	if (is_queries && count > 1 && command_is_word(&t[0], "PER")) {
+		while (++out->per < PER_COUNT && strcasecmp(pers[out->per], t[1].text) != 0)
+			;
+		if (out->per == PER_COUNT)
+			return fail_set(why, "42601", "SHOW QUERIES is PER statement, application or user");
+		t += 2;
+		count -= 2;
+	}
+	if (is_queries && count > 1 && command_is_word(&t[0], "BY")) {
+		const struct column *c = show_queries.columns, *end = c + show_queries.column_count;
+		size_t len = strlen(t[1].text); /* of its name, with _ms or without */
+
+		while (c < end && (c->type == COLUMN_TEXT || strncasecmp(c->name, t[1].text, len) != 0 ||
+				   !text_is_one_of(c->name + len, " _ms")))
+			c++;
+		if (c == end)
+			return fail_set(why, "42601", "SHOW QUERIES has no column of numbers \"%.63s\"", t[1].text);
+		out->order = (size_t)(c - show_queries.columns);
 		t += 2;
 		count -= 2;
 	}
@@ -310,9 +321,9 @@ take_client(const struct token *t, size_t count, struct command *out, struct fai
 	if (end == NULL || *end != '\0') {
 		fail_set(why, "42601", "%s takes the id of one client", out->row->phrase);
 		fail_pgbouncer_text(why, "invalid client pointer supplied");
-		return fail_hint(why, "It is in the column id of SHOW CLIENTS and SHOW WAITERS.");
+		return fail_hint(why, "It is id in SHOW CLIENTS, and client_id in all others.");
 	}
-	return 0;
+	return take_name(t, out, why); /* as the log has it */
 }
 
 /* The words for settings that SQL has phrases for. */

@@ -1,4 +1,5 @@
 #include "admin/console_rows.h"
+#include "base/clock.h"
 #include "base/escape.h"
 #include "wire/messages.h"
 
@@ -9,14 +10,22 @@
 #include <string.h>
 
 #define NUMBER_TEXT_MAX 40
+#define TEXT_OID 25
 
 static const struct {
 	uint32_t oid;
 	uint16_t len;
 } types[] = {
-	[COLUMN_TEXT] = { 25, 0xffff }, [COLUMN_BOOL] = { 16, 1 },	   [COLUMN_INT4] = { 23, 4 },
-	[COLUMN_INT8] = { 20, 8 },	[COLUMN_INT8_OR_NULL] = { 20, 8 }, [COLUMN_NUMERIC] = { 1700, 0xffff },
+	[COLUMN_TEXT] = { TEXT_OID, 0xffff },
+	[COLUMN_BOOL] = { 16, 1 },
+	[COLUMN_INT4] = { 23, 4 },
+	[COLUMN_INT8] = { 20, 8 },
+	[COLUMN_INT8_OR_NULL] = { 20, 8 },
+	[COLUMN_NUMERIC] = { 1700, 0xffff },
 	[COLUMN_FLOAT8] = { 701, 8 },
+	[COLUMN_MS] = { 701, 8 },
+	[COLUMN_TIME] = { TEXT_OID, 0xffff },
+	[COLUMN_HASH] = { TEXT_OID, 0xffff },
 };
 
 void
@@ -42,20 +51,36 @@ static const char *
 field_text(enum column_type type, const void *field, char *scratch)
 {
 	uint64_t max = type == COLUMN_INT4 ? INT32_MAX : type == COLUMN_NUMERIC ? UINT64_MAX : INT64_MAX, v;
+	struct tm tm;
+	double real;
+	time_t t;
 
-	if (type == COLUMN_TEXT)
+	memcpy(&v, field, sizeof(v));
+	memcpy(&real, field, sizeof(real));
+	switch (type) {
+	case COLUMN_TEXT:
 		return *(const char *const *)field;
-	if (type == COLUMN_BOOL)
-		return *(const uint64_t *)field != 0 ? "t" : "f";
-	if (type != COLUMN_FLOAT8) {
-		v = *(const uint64_t *)field;
+	case COLUMN_BOOL:
+		return v != 0 ? "t" : "f";
+	case COLUMN_TIME:
+		t = (time_t)(v / US_PER_S);
+		if (v == 0 || gmtime_r(&t, &tm) == NULL)
+			return NULL;
+		strftime(scratch, NUMBER_TEXT_MAX, "%Y-%m-%d %H:%M:%S UTC", &tm);
+		return scratch;
+	case COLUMN_HASH:
+		snprintf(scratch, NUMBER_TEXT_MAX, "%016" PRIx64, v);
+		return v != 0 ? scratch : NULL;
+	case COLUMN_MS:
+		snprintf(scratch, NUMBER_TEXT_MAX, "%.15g", (double)v / 1000);
+		return scratch;
+	case COLUMN_FLOAT8:
+		snprintf(scratch, NUMBER_TEXT_MAX, "%.15g", real);
+		return isnan(real) ? NULL : isinf(real) ? "Infinity" : scratch; /* as PostgreSQL writes it */
+	default:
 		snprintf(scratch, NUMBER_TEXT_MAX, "%" PRIu64, v < max ? v : max);
 		return type == COLUMN_INT8_OR_NULL && v == ROWS_NULL ? NULL : scratch;
 	}
-	snprintf(scratch, NUMBER_TEXT_MAX, "%.15g", *(const double *)field);
-	return isnan(*(const double *)field)   ? NULL
-	       : isinf(*(const double *)field) ? "Infinity"
-					       : scratch; /* as PostgreSQL writes it */
 }
 
 static void
@@ -70,7 +95,7 @@ add_json(struct rows *r, const void *row)
 		const char *text = field_text(type, (const char *)row + i * ROW_FIELD_SIZE, scratch);
 
 		buf_printf(r->out, "%s\"%s\":", i > 0 ? "," : "", r->columns[i].name);
-		if (type == COLUMN_TEXT)
+		if (types[type].oid == TEXT_OID)
 			json_put_string(r->out, text);
 		else if (type == COLUMN_BOOL)
 			buf_printf(r->out, *text == 't' ? "true" : "false");
@@ -90,24 +115,25 @@ rows_scratch(struct rows *r, size_t count, size_t size)
 	return scratch;
 }
 
-static bool
-is_liked(const struct rows *r, const void *row)
+bool
+rows_like(const struct rows *r, const void *row)
 {
 	static const char *const names[] = { "database", "user", "application_name", "event" };
 
-	for (size_t i = 0; i < r->column_count; i++) {
+	for (size_t i = 0; r->like != NULL && i < r->column_count; i++) {
 		const struct column *column = &r->columns[i];
-		const char *text = column->type == COLUMN_TEXT
-				       ? *(const char *const *)(const void *)((const char *)row + i * ROW_FIELD_SIZE)
-				       : NULL;
+		char scratch[NUMBER_TEXT_MAX];
+		const char *text;
 		bool is_asked = i == 0;
 
 		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]) && !is_asked; k++)
 			is_asked = strcmp(column->name, names[k]) == 0;
-		if (is_asked && text != NULL && console_like_matches(text, r->like))
+		if (is_asked && types[column->type].oid == TEXT_OID &&
+		    (text = field_text(column->type, (const char *)row + i * ROW_FIELD_SIZE, scratch)) != NULL &&
+		    console_like_matches(text, r->like))
 			return true;
 	}
-	return false;
+	return r->like == NULL;
 }
 
 void
@@ -115,7 +141,7 @@ rows_add(struct rows *r, const void *row)
 {
 	size_t begun;
 
-	if (r->like != NULL && !is_liked(r, row))
+	if (!rows_like(r, row))
 		return;
 	if (r->json_max > 0) {
 		add_json(r, row);

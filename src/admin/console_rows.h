@@ -19,6 +19,9 @@ enum column_type {
 	COLUMN_INT8,
 	COLUMN_INT8_OR_NULL, /* ROWS_NULL is SQL's NULL */
 	COLUMN_NUMERIC,
+	COLUMN_MS, /* microseconds, shown as milliseconds with a point */
+	COLUMN_TIME, /* microseconds since 1970, shown as "2026-11-20 09:15:00 UTC"; 0 is SQL's NULL */
+	COLUMN_HASH, /* shown as 16 digits; 0 is SQL's NULL */
 	COLUMN_FLOAT8 /* double; not a number is SQL's NULL */
 };
 
@@ -37,6 +40,9 @@ struct column {
 #define ROW_INT8 uint64_t
 #define ROW_INT8_OR_NULL uint64_t
 #define ROW_NUMERIC uint64_t
+#define ROW_MS uint64_t
+#define ROW_TIME uint64_t
+#define ROW_HASH uint64_t
 #define ROW_FLOAT8 double
 
 /*
@@ -80,6 +86,7 @@ struct rows {
 void *rows_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count);
 void rows_add(struct rows *r, const void *row);
+bool rows_like(const struct rows *r, const void *row); /* Returns true if rows_add() would take it. */
 
 /* SQL's LIKE: % is any text, _ any one character (of UTF-8), a backslash takes the next one as it is. */
 bool console_like_matches(const char *text, const char *pattern);

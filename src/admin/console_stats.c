@@ -56,7 +56,7 @@ stats_total(const struct database_counters *c)
 	s.of[STAT_QUERIES] = sum(c->queries, QK_COUNT);
 	s.of[STAT_RECEIVED] = c->bytes_in[NS_CLIENT];
 	s.of[STAT_SENT] = c->bytes_out[NS_CLIENT];
-	s.of[STAT_TRANSACTION_TIME] = c->transaction_duration.sum_us;
+	s.of[STAT_TRANSACTION_TIME] = histogram_sum_us(&c->transaction_duration);
 	s.of[STAT_QUERY_TIME] = c->phase_us[PHASE_SERVER] + c->phase_us[PHASE_STREAM];
 	s.of[STAT_WAIT_TIME] = c->phase_us[PHASE_WAIT] + c->phase_us[PHASE_CONNECT];
 	s.of[STAT_CLIENT_PARSES] = c->client_parses;

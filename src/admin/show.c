@@ -81,16 +81,6 @@ show_count_servers(const struct show_env *env)
 	return n;
 }
 
-void
-show_time(uint64_t wall_us, char out[SHOW_TIME_MAX])
-{
-	time_t t = (time_t)(wall_us / US_PER_S);
-	struct tm tm;
-
-	if (gmtime_r(&t, &tm) == NULL || strftime(out, SHOW_TIME_MAX, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
-		out[0] = '\0';
-}
-
 uint64_t
 show_age_us(uint64_t now_us, uint64_t since_us)
 {

@@ -81,6 +81,9 @@ ANSWER_LIST(ANSWER_EXTERN)
 extern const struct show show_stats_next, show_stats_totals_next,
     show_stats_averages_next; /* but for compat_is_old() */
 
+/* A request's time by phase, as PHASES has them: memcpy() of phase_us fills them from wait_ms on. */
+#define SHOW_PHASES (MS, wait_ms)(MS, connect_ms)(MS, server_ms)(MS, stream_ms)(MS, client_write_ms)(MS, proxy_ms)
+
 /* A row of one text: a sentence of an answer in words (EXPLAIN), a problem, a version. */
 struct show_text {
 	const char *text;
@@ -90,14 +93,23 @@ extern const struct column show_sentence_columns[1];
 void show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Writes a time as "2026-11-20 09:15:00 UTC". */
-#define SHOW_TIME_MAX 32
-void show_time(uint64_t wall_us, char out[SHOW_TIME_MAX]);
 /* The numeric address and port of a socket's end; "unix" and 0 of a Unix socket, "" and 0 if there is none. */
 #define SHOW_ADDRESS_MAX 64
 uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
+/* Fills in whose client c is, and its address, for which text has SHOW_ADDRESS_MAX bytes, and "unix". */
+#define SHOW_WHO(row, c, text)                                                                                         \
+	((row)->database = (c)->x.pool->database->name, (row)->user = exchange_user(&(c)->x),                          \
+	 (row)->application_name = exchange_application(&(c)->x), (row)->addr = (text),                                \
+	 (row)->port = (c)->is_unix ? 0 : show_address(&(c)->peer.any, (text)))
 /* Returns the time since since_us, never negative; 0 if that is 0. */
 uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
+/* Returns the same moment on the other clock. */
+static inline uint64_t
+show_wall_us(const struct show_env *env, uint64_t us)
+{
+	return env->wall_us - show_age_us(env->now_us, us);
+}
+
 /* Returns true if the console is shown among the databases, as "pgbouncer"; else its name is "pgweir". */
 bool show_has_console(const struct show_env *env);
 /* --- show_holders.c: who has each server, and who waits for whom --- */
@@ -113,6 +125,7 @@ struct holding {
 	const struct holding *root;
 	uint32_t root_pid;
 	uint64_t blocks; /* how many others are blocked by it, some behind each other */
+	uint32_t waiting; /* how many wait for places of its pool, or of a cap that this is under */
 };
 /* Returns all that are held, longest first, and one without a server; free() frees them. NULL: rows_scratch(). */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
@@ -124,9 +137,9 @@ const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
 /* "client 12 (PID 4711), PID 999": who holds what the server waits for in PostgreSQL; "": nobody; NULL: not known. */
 #define SHOW_BLOCKED_MAX 400
 const char *show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
-/* The SQL under way there, or the last, without its literals. Returns its fingerprint; *has_text: there was some. */
+/* The SQL under way there, or the last, without its literals. Returns its fingerprint; 0: there is none. */
 #define SHOW_QUERY_MAX 512
-uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX], bool *has_text);
+uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 /* --- show_wait.c: why a pool has no connection left --- */
 /*
  * Says what a pool's connections are used for and, if all are in use, who keeps most of them for nothing: a client

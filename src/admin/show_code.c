@@ -79,7 +79,8 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		found &= is_of_all ? ~(unsigned)RISK_EFFECTS : ~0u;
 		row.state = seal_state_text(found, parts);
 		sql = fill.sql == NULL ? "" : fill.sql;
-		why = (found & STATE_BACKEND) == 0 ? NULL : risk_names_blame(answer->risks, sql, strlen(sql));
+		why = (found & STATE_BACKEND) == 0 ? NULL
+						   : risk_names_blame(answer->risks, STATE_BACKEND, sql, strlen(sql));
 		row.because = why == NULL ? "" : why;
 		rows_add(fill.rows, &row);
 	}

@@ -5,8 +5,8 @@
 
 SHOW_ROW(budget, (TEXT, hosts) (TEXT, database) (TEXT, mode) (TEXT, state) (INT8_OR_NULL, budget)
 	(INT8_OR_NULL, own_budget) (TEXT, budget_of) (INT8_OR_NULL, connections) (INT8_OR_NULL, others) (INT8, used)
-	(INT8, granted) (INT8, waiting) (INT8_OR_NULL, share) (INT8, members) (INT8, peak) (TEXT, peak_at)
-	(FLOAT8, over_seconds) (INT8, over_opens) (INT8, checks_granted) (INT8, checks_none) (INT8, checks_failed)
+	(INT8, granted) (INT8, waiting) (INT8_OR_NULL, share) (INT8, members) (INT8, peak) (TIME, peak_at)
+	(INT8, over_ms) (INT8, over_opens) (INT8, checks_granted) (INT8, checks_none) (INT8, checks_failed)
 	(INT8_OR_NULL, lock_pid) (TEXT, strangers) (TEXT, last_error));
 
 /* Returns the number, or NULL's if it is not known. */
@@ -41,7 +41,7 @@ add_budget(const struct fleet_budget *b, void *arg)
 					      [FLEET_LOCK_HELD] = "lock_held",
 					      [FLEET_POOLED] = "pooled" };
 	bool has_looked = b->looked_us > 0;
-	char peak_at[SHOW_TIME_MAX], strangers[FLEET_STRANGERS_MAX * (sizeof(struct fleet_stranger) + 32)];
+	char strangers[FLEET_STRANGERS_MAX * (sizeof(struct fleet_stranger) + 32)];
 	struct budget_row row = { .hosts = b->hosts,
 				  .database = b->database,
 				  .mode = modes[b->mode],
@@ -57,7 +57,8 @@ add_budget(const struct fleet_budget *b, void *arg)
 				  .share = if_known(b->share != UINT32_MAX, b->share),
 				  .members = b->member_count,
 				  .peak = b->peak,
-				  .over_seconds = (double)b->over_us / US_PER_S,
+				  .peak_at = b->peak_wall_us,
+				  .over_ms = b->over_us / US_PER_MS,
 				  .over_opens = b->over_opens,
 				  .checks_granted = b->checks[FC_GRANTED],
 				  .checks_none = b->checks[FC_NONE],
@@ -67,10 +68,6 @@ add_budget(const struct fleet_budget *b, void *arg)
 				  .last_error = b->last_error };
 
 	name_strangers(b, strangers, sizeof(strangers));
-	if (b->peak_wall_us > 0) {
-		show_time(b->peak_wall_us, peak_at);
-		row.peak_at = peak_at;
-	}
 	rows_add(arg, &row);
 }
 
@@ -80,7 +77,7 @@ SHOW(show_budget, budget_columns, OF_MAIN_WORKER)
 }
 
 SHOW_ROW(member, (TEXT, hosts) (TEXT, process) (INT4, pid) (BOOL, own) (INT8_OR_NULL, budget) (INT8, used)
-	(INT8, waiting) (BOOL, in_use) (BOOL, silent) (INT8, heard_ms_ago));
+	(INT8, waiting) (BOOL, in_use) (BOOL, silent) (INT8, heard_ms));
 
 static void
 add_members(const struct fleet_budget *b, void *arg)
@@ -98,7 +95,7 @@ add_members(const struct fleet_budget *b, void *arg)
 					  .waiting = m->waiting,
 					  .in_use = m->is_in_use,
 					  .silent = m->is_silent,
-					  .heard_ms_ago = show_age_us(fill->env->now_us, m->heard_us) / 1000 };
+					  .heard_ms = show_age_us(fill->env->now_us, m->heard_us) / 1000 };
 
 		rows_add(fill->rows, &row);
 	}

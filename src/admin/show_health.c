@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FIGURE_MAX 24
 
@@ -51,11 +52,13 @@ SHOW(show_latency, latency_columns, OF_ALL)
 	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
 		const struct database_counters *c = &d->counters;
 		struct latency_row row = { .database = d->name, .requests = c->requests };
+		struct histogram waits = { 0 };
 		char texts[3][3][FIGURE_MAX];
 
 		put_figures(&c->query_duration, &histogram_bounds_query, texts[0], &row.query_p50_ms, &row.query_p95_ms,
 			    &row.query_p99_ms);
-		put_figures(&c->pool_wait, &histogram_bounds_wait, texts[1], &row.wait_p50_ms, &row.wait_p95_ms,
+		counters_add_waits(&waits, c);
+		put_figures(&waits, &histogram_bounds_wait, texts[1], &row.wait_p50_ms, &row.wait_p95_ms,
 			    &row.wait_p99_ms);
 		put_figures(&c->server_response, &histogram_bounds_query, texts[2], &row.server_p50_ms,
 			    &row.server_p95_ms, &row.server_p99_ms);
@@ -79,12 +82,21 @@ SHOW(show_errors, error_columns, OF_ALL)
 				if (row.count > 0)
 					rows_add(rows, &row);
 			}
+	for (size_t result = LR_OK + 1; result < LR_COUNT; result++) {
+		struct error_row row = { NULL, login_result_names[result], NULL, 0 };
+
+		for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
+			for (size_t method = 0; method < LM_COUNT; method++)
+				row.count += (*of)->x.counters->logins[result][method];
+		if (row.count > 0)
+			rows_add(rows, &row);
+	}
 	free(sums);
 }
 
 SHOW_ROW(backend, (TEXT, backend) (TEXT, role) (TEXT, state) (INT8, connects) (INT8, failures) (INT8, failed_dns)
 	(INT8, failed_refused) (INT8, failed_timeout) (INT8, failed_tls) (INT8, failed_auth) (INT8, failed_too_many)
-	(INT8, failed_other) (TEXT, last_failure) (FLOAT8, connect_p50_ms) (FLOAT8, connect_p95_ms)
+	(INT8, failed_other) (TIME, last_failure) (FLOAT8, connect_p50_ms) (FLOAT8, connect_p95_ms)
 	(FLOAT8, connect_p99_ms));
 
 static void
@@ -92,25 +104,13 @@ add_backend(const struct snapshot_backend *b, struct rows *rows)
 {
 	const struct backend_counters *c = &b->counters;
 	const uint64_t *failed = c->connect_failures;
-	struct backend_row row = { .backend = b->name,
-				   .role = b->role,
-				   .connects = c->connects,
-				   .failed_dns = failed[CF_DNS],
-				   .failed_refused = failed[CF_REFUSED],
-				   .failed_timeout = failed[CF_TIMEOUT],
-				   .failed_tls = failed[CF_TLS],
-				   .failed_auth = failed[CF_AUTH],
-				   .failed_too_many = failed[CF_TOO_MANY],
-				   .failed_other = failed[CF_OTHER] };
-	char last_failure[SHOW_TIME_MAX];
+	struct backend_row row = { .backend = b->name, .role = b->role, .connects = c->connects };
 
+	memcpy((char *)&row + offsetof(struct backend_row, failed_dns), failed, sizeof(c->connect_failures));
 	row.state = c->is_up > 0 ? "up" : c->is_up == 0 ? "down" : "unknown";
 	for (size_t i = 0; i < CF_COUNT; i++)
 		row.failures += failed[i];
-	if (c->last_failure_wall_us > 0) {
-		show_time(c->last_failure_wall_us, last_failure);
-		row.last_failure = last_failure;
-	}
+	row.last_failure = c->last_failure_wall_us;
 	row.connect_p50_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.5);
 	row.connect_p95_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.95);
 	row.connect_p99_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.99);

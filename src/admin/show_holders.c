@@ -6,6 +6,7 @@
 #include "admin/show.h"
 #include "exchange/holder.h"
 #include "exchange/report.h"
+#include "policy/policy_shared.h"
 #include "state/state.h"
 
 #include <inttypes.h>
@@ -66,21 +67,44 @@ find_root(struct holding *list, struct holding *waiter)
 static void
 add_holding(const struct show_env *env, const struct pool *e, const struct server *srv, struct holding *h)
 {
-	*h = (struct holding){ .pool = e, .srv = srv };
+	*h = (struct holding){ .pool = e, .srv = srv, .waiting = e->index };
 	h->use = pool_use_of(srv, &h->since_us);
 	h->blocker_count = h->use == USE_RUNNING ? -1 : 0;
 	for (struct client_env *const *of = env->host->crew; *of != NULL && h->blocker_count < 0; of++)
 		h->blocker_count = blocking_of((*of)->blocking, srv, h->blockers, env->now_us);
 }
 
+/* Notes in each pool's index how many wait for places that its connections have. Returns false without memory. */
+static bool
+count_waiting(const struct show_env *env, struct rows *rows)
+{
+	struct pool **by_line = show_sorted_pools(env, rows, true);
+	struct policy_counts counts;
+
+	if (by_line == NULL)
+		return false;
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e)) {
+		e->index = 0;
+		for (struct pool **w = by_line; !TAILQ_EMPTY(&e->servers) && *w != NULL; w++) {
+			policy_get_counts((*w)->policy, &counts);
+			if (counts.waiting == 0)
+				break;
+			e->index += policy_waits_for((*w)->policy, e->policy) ? counts.waiting : 0;
+		}
+	}
+	free(by_line);
+	return true;
+}
+
 struct holding *
 show_holdings(const struct show_env *env, struct rows *rows)
 {
-	struct holding *list = rows_scratch(rows, show_count_servers(env) + 1, sizeof(*list));
+	struct holding *list = NULL;
 	const struct server *srv;
 	size_t n = 0;
 
-	if (list == NULL)
+	if (!count_waiting(env, rows) ||
+	    (list = rows_scratch(rows, show_count_servers(env) + 1, sizeof(*list))) == NULL)
 		return NULL;
 	for (const struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		TAILQ_FOREACH(srv, &e->servers, all)
@@ -111,16 +135,15 @@ show_use(const struct holding *h, char out[SHOW_USE_MAX])
 }
 
 uint64_t
-show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX], bool *has_text)
+show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX])
 {
 	const struct loan *loan = &srv->loan;
 	const struct client *c = srv->borrower;
 
 	out[0] = '\0';
-	*has_text = loan->text_len > 0;
-	return *has_text ? fingerprint_normalize((const char *)loan->text, loan->text_len, report_sql_options(&c->x),
-						 out, SHOW_QUERY_MAX)
-			 : 0;
+	return loan->text_len > 0 ? fingerprint_normalize((const char *)loan->text, loan->text_len,
+							  report_sql_options(&c->x), out, SHOW_QUERY_MAX)
+				  : 0;
 }
 
 /* Names the client of a process, or that process, if it is no client of pgweir's; 0: a prepared transaction. */
@@ -159,7 +182,7 @@ show_root(const struct holding *h, char out[SHOW_ROOT_MAX])
 
 SHOW_ROW(holder, (TEXT, database) (TEXT, user) (TEXT, application_name) (INT8, client_id) (TEXT, addr) (INT4, port)
 	(TEXT, state) (INT8, state_ms) (INT8, xact_ms) (INT8, held_ms) (INT8, waiting) (INT4, server_pid)
-	(INT8, server_id) (TEXT, backend) (TEXT, fingerprint) (TEXT, query) (TEXT, blocked_by) (TEXT, root)
+	(INT8, server_id) (TEXT, backend) (HASH, fingerprint) (TEXT, query) (TEXT, blocked_by) (TEXT, root)
 	(INT8, blocks) (INT4, ahead));
 
 static void
@@ -167,28 +190,21 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 {
 	const struct server *srv = h->srv;
 	const struct client *c = srv->borrower;
-	char addr[SHOW_ADDRESS_MAX] = "unix", fingerprint[20], query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX];
+	char addr[SHOW_ADDRESS_MAX] = "unix", query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX];
 	char root[SHOW_ROOT_MAX], state[SHOW_USE_MAX];
-	struct holder_row row = { .database = h->pool->database->name, .addr = addr };
-	struct policy_counts counts;
-	bool has_text;
+	struct holder_row row = { .client_id = c->x.waiter.id };
 
-	show_count_shards(env, pool_main(h->pool), &counts);
-	row.user = exchange_user(&c->x);
-	row.application_name = exchange_application(&c->x);
-	row.client_id = c->x.waiter.id;
-	row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
+	SHOW_WHO(&row, c, addr);
 	row.state = show_use(h, state);
 	row.state_ms = show_age_us(env->now_us, h->since_us) / 1000;
 	row.xact_ms = show_age_us(env->now_us, c->x.tx_started_us) / 1000;
 	row.held_ms = show_age_us(env->now_us, srv->loan.lent_us) / 1000;
-	row.waiting = counts.waiting;
+	row.waiting = h->waiting;
 	row.server_pid = srv->pid;
 	row.server_id = srv->id;
 	row.backend = srv->address;
-	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, show_holder_query(srv, query, &has_text));
-	row.fingerprint = has_text ? fingerprint : NULL;
-	row.query = has_text ? query : NULL;
+	row.fingerprint = show_holder_query(srv, query);
+	row.query = row.fingerprint != 0 ? query : NULL;
 	row.blocked_by = show_blocked_by(list, h, blocked);
 	row.root = show_root(h, root);
 	row.blocks = h->blocks;
@@ -218,14 +234,11 @@ SHOW(show_blockers, holder_columns, OF_LOCKS)
 {
 	struct holding *list = show_holdings(env, rows);
 	struct holding **sorted = rows_scratch(rows, show_count_servers(env) + 1, sizeof(*sorted));
-	struct policy_counts counts;
 	size_t n = 0;
 
-	for (struct holding *h = list; h != NULL && sorted != NULL && h->srv != NULL; h++) {
-		show_count_shards(env, h->pool, &counts);
-		if (h->blocks > 0 || counts.waiting > 0)
+	for (struct holding *h = list; h != NULL && sorted != NULL && h->srv != NULL; h++)
+		if (h->blocks > 0 || h->waiting > 0)
 			sorted[n++] = h;
-	}
 	if (n > 0)
 		qsort(sorted, n, sizeof(*sorted), by_blocks);
 	for (size_t i = 0; i < n; i++)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-SHOW_ROW(host, (TEXT, database) (TEXT, host) (INT4, port) (TEXT, role) (TEXT, state) (TEXT, life)
+SHOW_ROW(host, (TEXT, database) (TEXT, host) (INT4, port) (TEXT, role) (TEXT, state) (TIME, life)
 	(INT8_OR_NULL, timeline) (TEXT, position) (INT8_OR_NULL, lag_ms) (INT8, reads) (INT8, readings)
 	(TEXT, last_error) (TEXT, zone));
 
@@ -19,11 +19,12 @@ add_host(const struct watch_row *h, void *arg)
 {
 	const struct host_fill *fill = arg;
 	const char *port = strrchr(h->host, ':');
-	char host[264], life[SHOW_TIME_MAX], position[32];
+	char host[264], position[32];
 	struct host_row row = { .database = h->database,
 				.host = host,
 				.port = strtoul(port + 1, NULL, 10),
 				.state = watch_use_names[h->use],
+				.life = h->started_us,
 				.timeline = h->timeline == 0 ? ROWS_NULL : h->timeline,
 				.lag_ms = h->is_lag_known ? h->lag_us / 1000 : ROWS_NULL,
 				.readings = h->readings,
@@ -31,11 +32,8 @@ add_host(const struct watch_row *h, void *arg)
 				.zone = *h->zone != '\0' ? h->zone : NULL };
 
 	snprintf(host, sizeof(host), "%.*s", (int)(port - h->host), h->host);
-	if (h->started_us != 0) {
+	if (h->started_us != 0)
 		row.role = h->is_standby ? "standby" : "primary";
-		show_time(h->started_us, life);
-		row.life = life;
-	}
 	if (h->position != 0) {
 		snprintf(position, sizeof(position), "%X/%X", (unsigned)(h->position >> 32), (unsigned)h->position);
 		row.position = position;

@@ -25,8 +25,8 @@
 	ROW(HOLDERS, holders, ANYBODY, "who holds each server, what it does there and for how long, and how many wait meanwhile", \
 	    "SHOW HOLDERS LIKE 'app'") \
 	ROW(BLOCKERS, blockers, ANYBODY, "holders that others wait for, with root and count; those that block most come first", "SHOW BLOCKERS") \
-	ROW(QUERIES, queries, ANYBODY, "which statements cost the most, by application", \
-	    "SHOW QUERIES 20 BY mean LIKE 'api%'") \
+	ROW(QUERIES, queries, ANYBODY, "which statements cost the most, and where their time went; PER application or user: of all theirs", \
+	    "SHOW QUERIES 20 PER statement BY server LIKE 'api%'") \
 	ROW(READS, reads, ANYBODY, "which statements standbys answered, and why the primary answered the others", \
 	    "SHOW READS 20 LIKE 'api%'") \
 	MODULE_SHOWS(ROW) \

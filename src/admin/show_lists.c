@@ -87,6 +87,7 @@ SHOW_ROW(memory, (TEXT, name) (INT4, size) (INT4, used) (INT4, free) (INT4, memt
 SHOW(show_mem, memory_columns, OF_ALL)
 {
 	uint64_t used, login, servers = show_count_servers(env), statements = 0, bytes = 0, gucs = 0;
+	uint64_t texts = 0, text_bytes = 0;
 
 	count_clients(env, &used, &login);
 	used += login;
@@ -94,11 +95,14 @@ SHOW(show_mem, memory_columns, OF_ALL)
 		statements += statement_store_count((*of)->x.statements);
 		bytes += statement_store_bytes((*of)->x.statements);
 		gucs += guc_store_count((*of)->x.guc_store);
+		texts += (*of)->x.scanned.kept;
+		text_bytes += (*of)->x.scanned.bytes + (*of)->x.scanned.same_bytes;
 	}
 	rows_add(rows, &(struct memory_row){ "clients", sizeof(struct client), used, 0, used * sizeof(struct client) });
 	rows_add(rows,
 		 &(struct memory_row){ "servers", sizeof(struct server), servers, 0, servers * sizeof(struct server) });
 	rows_add(rows, &(struct memory_row){ "statements", sizeof(struct statement), statements, 0, bytes });
+	rows_add(rows, &(struct memory_row){ "texts", sizeof(struct scanned_sql), texts, 0, text_bytes });
 	rows_add(rows, &(struct memory_row){ "images", 0, gucs, 0, 0 });
 }
 
@@ -129,7 +133,7 @@ SHOW(show_help, help_columns, OF_MAIN_WORKER)
 
 /* held: how many clients' names, or servers' tasks, refer to it; 0 is kept only for those who might come back. Each
  * worker has a text of its own of what has one name on all of them: held and bytes are the sums. */
-SHOW_ROW(prepared, (TEXT, name) (INT8, id) (INT4, held) (INT4, bytes) (TEXT, query));
+SHOW_ROW(prepared, (TEXT, name) (INT8, statement_id) (INT4, held) (INT4, bytes) (TEXT, query));
 
 static void
 add_prepared(const struct statement *st, uint32_t held, void *arg)
@@ -142,9 +146,9 @@ add_prepared(const struct statement *st, uint32_t held, void *arg)
 static int
 by_id(const void *a, const void *b)
 {
-	uint64_t left = ((const struct prepared_row *)a)->id, right = ((const struct prepared_row *)b)->id;
+	const struct prepared_row *left = a, *right = b;
 
-	return (left > right) - (left < right);
+	return (left->statement_id > right->statement_id) - (left->statement_id < right->statement_id);
 }
 
 SHOW(show_prepared, prepared_columns, OF_ALL)
@@ -161,7 +165,7 @@ SHOW(show_prepared, prepared_columns, OF_ALL)
 		statement_store_each((*of)->x.statements, add_prepared, &next);
 	qsort(list, (size_t)(next - list), sizeof(*list), by_id);
 	for (struct prepared_row *row = list; row != next; row++) {
-		if (row + 1 == next || row[1].id != row->id) {
+		if (row + 1 == next || row[1].statement_id != row->statement_id) {
 			rows_add(rows, row);
 			continue;
 		}
@@ -174,13 +178,13 @@ SHOW(show_prepared, prepared_columns, OF_ALL)
 /* --- WORKERS --- */
 
 SHOW_ROW(workers, (INT4, worker) (TEXT, state) (INT4, clients) (INT4, servers) (INT4, cpu_percent) (INT8, turns)
-	(INT8, tick_age_us) (INT8, oldest_note_us));
+	(INT8, tick_age_ms) (INT8, oldest_note_ms));
 
 static void
 add_worker(const struct worker_row *w, void *arg)
 {
 	rows_add(arg, &(struct workers_row){ w->worker, w->state, w->clients, w->servers, w->cpu_percent, w->turns,
-					     w->tick_age_us, w->oldest_note_us });
+					     w->tick_age_us / 1000, w->oldest_note_us / 1000 });
 }
 
 SHOW(show_workers, workers_columns, OF_MAIN_WORKER)

@@ -7,7 +7,7 @@
 #include "state/state.h"
 #include "session/audit.h"
 
-SHOW_ROW(pin, (TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, reasons) (INT8, pinned_us) (INT8, idle_us)
+SHOW_ROW(pin, (TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, reasons) (INT8, pinned_ms) (INT8, idle_ms)
 	(INT8, client_id) (INT8, server_id) (INT4, server_pid) (TEXT, addr) (INT4, port));
 
 SHOW(show_pins, pin_columns, OF_ALL)
@@ -20,22 +20,19 @@ SHOW(show_pins, pin_columns, OF_ALL)
 
 		if (c->x.pins == 0 || c->x.srv == NULL)
 			continue;
-		row.database = c->x.pool->database->name;
-		row.user = exchange_user(&c->x);
-		row.application_name = exchange_application(&c->x);
+		SHOW_WHO(&row, c, addr);
 		row.reasons = state_pin_reasons(&c->x, reasons, sizeof(reasons));
 		row.server_id = c->x.srv->id;
 		row.server_pid = c->x.srv->pid;
-		row.pinned_us = show_age_us(env->now_us, c->x.srv->loan.lent_us);
-		row.idle_us = c->x.srv->ledger.count == 0 ? show_age_us(env->now_us, c->x.srv->loan.last_done_us) : 0;
-		row.addr = addr;
-		row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
+		row.pinned_ms = show_age_us(env->now_us, c->x.srv->loan.lent_us) / 1000;
+		row.idle_ms =
+		    c->x.srv->ledger.count == 0 ? show_age_us(env->now_us, c->x.srv->loan.last_done_us) / 1000 : 0;
 		rows_add(rows, &row);
 	}
 }
 
 SHOW_ROW(audit_show, (TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, kind) (INT8, count)
-	(TEXT, last_seen) (TEXT, in_transaction_mode));
+	(TIME, last_seen) (TEXT, in_transaction_mode));
 
 static void
 add_audited(const struct audit_row *audited, void *arg)
@@ -46,14 +43,12 @@ add_audited(const struct audit_row *audited, void *arg)
 		struct audit_show_row row = { .database = audited->database,
 					      .user = audited->user,
 					      .application_name = audited->application };
-		char seen[SHOW_TIME_MAX];
 
 		if (audited->counts[i] == 0)
 			continue;
 		row.kind = audit_kind(i, &row.in_transaction_mode);
 		row.count = audited->counts[i];
-		row.last_seen = seen;
-		show_time(fill->env->wall_us - show_age_us(fill->env->now_us, audited->last_us[i]), seen);
+		row.last_seen = show_wall_us(fill->env, audited->last_us[i]);
 		rows_add(fill->rows, &row);
 	}
 }

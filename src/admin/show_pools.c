@@ -76,10 +76,10 @@ SHOW(show_pools, pool_columns, OF_ALL)
 }
 
 SHOW_ROW(pool_more, (TEXT, database) (TEXT, user) (INT4, pool_size) (INT4, max_overflow) (INT4, overflow_now)
-	(INT4, active) (INT4, idle) (INT4, waiting) (INT8, oldest_wait_us) (INT8, checkouts_idle)
+	(INT4, active) (INT4, idle) (INT4, waiting) (INT8, oldest_wait_ms) (INT8, checkouts_idle)
 	(INT8, checkouts_new) (INT8, checkouts_overflow) (INT8, pool_timeouts) (INT8, pings_ok) (INT8, pings_failed)
-	(INT8, recycles) (INT8, outage_us) (INT8, held) (INT8, replays) (INT4, worker) (INT4, ahead)
-	(TEXT, principal) (INT8_OR_NULL, ticket_left_s));
+	(INT8, recycles) (INT8, outage_ms) (INT8, held) (INT8, replays) (INT4, worker) (INT4, ahead)
+	(TEXT, principal) (INT8_OR_NULL, ticket_left_ms));
 
 SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 {
@@ -101,22 +101,21 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 		row.active = n.lent;
 		row.idle = n.idle;
 		row.waiting = n.waiting;
-		row.oldest_wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
-		row.checkouts_idle = c->checkouts[CS_IDLE];
-		row.checkouts_new = c->checkouts[CS_NEW];
-		row.checkouts_overflow = c->checkouts[CS_OVERFLOW];
+		row.oldest_wait_ms = show_age_us(env->now_us, n.oldest_waiter_us) / US_PER_MS;
+		memcpy((char *)&row + offsetof(struct pool_more_row, checkouts_idle), c->checkouts,
+		       sizeof(c->checkouts));
 		row.pool_timeouts = c->pool_timeouts;
 		row.pings_ok = c->pings_ok;
 		row.pings_failed = c->pings_failed;
-		row.outage_us = show_age_us(env->now_us, n.outage.since_us);
+		row.outage_ms = show_age_us(env->now_us, n.outage.since_us) / US_PER_MS;
 		row.held = c->held;
 		row.replays = c->replays;
 		row.ahead = policy_count_ahead(e->policy);
 		row.worker = show_worker_of(env, e);
-		row.ticket_left_s = ROWS_NULL;
+		row.ticket_left_ms = ROWS_NULL;
 		if (by != NULL) {
 			row.principal = by->principal;
-			row.ticket_left_s = by->until_us > env->now_us ? (by->until_us - env->now_us) / US_PER_S : 0;
+			row.ticket_left_ms = by->until_us > env->now_us ? (by->until_us - env->now_us) / US_PER_MS : 0;
 		}
 		for (size_t i = 0; i < RR_COUNT; i++)
 			row.recycles += c->recycles[i];
@@ -125,15 +124,15 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 	free(pools);
 }
 
-SHOW_ROW(waiter, (TEXT, database) (TEXT, user) (INT8, wait_us) (TEXT, application_name) (TEXT, addr) (INT4, port)
-	(INT8, id) (TEXT, reason) (TEXT, query));
+SHOW_ROW(waiter, (TEXT, database) (TEXT, user) (INT8, wait_ms) (TEXT, application_name) (TEXT, addr) (INT4, port)
+	(INT8, client_id) (TEXT, reason) (TEXT, query));
 
 SHOW(show_waiters, waiter_columns, OF_ALL)
 {
 	const struct client *c;
 
 	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
-		struct waiter_row row = { .id = c->x.waiter.id };
+		struct waiter_row row = { .client_id = c->x.waiter.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", query[SHOW_QUERY_MAX];
 		const char *sql;
 		struct fail why;
@@ -147,12 +146,8 @@ SHOW(show_waiters, waiter_columns, OF_ALL)
 			fingerprint_normalize(sql, len, report_sql_options(&c->x), query, sizeof(query));
 			row.query = query;
 		}
-		row.database = c->x.pool->database->name;
-		row.user = exchange_user(&c->x);
-		row.wait_us = show_age_us(env->now_us, c->x.waiter.since_us);
-		row.application_name = exchange_application(&c->x);
-		row.addr = addr;
-		row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
+		SHOW_WHO(&row, c, addr);
+		row.wait_ms = show_age_us(env->now_us, c->x.waiter.since_us) / US_PER_MS;
 		rows_add(rows, &row);
 	}
 }

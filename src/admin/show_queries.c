@@ -1,53 +1,78 @@
 /*
- * src/admin/show_queries.c - SHOW QUERIES [count] [BY column] [LIKE application]: which statements cost the most;
- * SHOW READS: where they went; SHOW EVENTS: the last lines of the log.
+ * src/admin/show_queries.c - SHOW QUERIES [count] [PER what] [BY column] [LIKE application]: which statements cost the
+ * most; SHOW READS: where they went; SHOW EVENTS: the last lines of the log.
  */
 #include "admin/show.h"
 #include "log/log.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-SHOW_ROW(queries, (TEXT, fingerprint) (TEXT, database) (TEXT, user) (TEXT, application_name) (INT8, calls)
-	(INT8, errors) (FLOAT8, total_ms) (FLOAT8, mean_ms) (FLOAT8, p95_ms) (FLOAT8, max_ms) (FLOAT8, wait_ms)
-	(INT8, rows) (INT8, bytes_out) (TEXT, first_seen) (TEXT, last_seen) (TEXT, query));
+#define OF_STATEMENT (HASH, fingerprint)(TEXT, database)(TEXT, user)(TEXT, application_name)(INT8, calls)
+#define SEVERAL "(several)" /* names of rows that PER has made one of */
 
-static double
-ms(uint64_t us)
-{
-	return (double)us / 1000;
-}
+/* clang-format off */
+static const struct column queries_columns[] = {
+	ROW_COLUMNS(OF_STATEMENT (INT8, errors) (MS, total_ms) (MS, mean_ms) (MS, p95_ms) (MS, max_ms) SHOW_PHASES
+		(MS, server_percent) (INT8, rows) (INT8, bytes_out) (TIME, first_seen) (TIME, last_seen) (TEXT, query))
+};
+/* clang-format on */
+_Static_assert(offsetof(struct query_row, routes) == sizeof(queries_columns) / sizeof(struct column) * 8, "see there");
 
-static double
-p95_us(const struct query_row *q)
-{
-	double us = histogram_quantile_us(&q->duration, &histogram_bounds_query, 0.95, q->max_us);
-
-	return us < (double)q->max_us ? us : (double)q->max_us; /* it is interpolated within its bucket */
-}
-
-static double
-value_of(const struct query_row *q, enum query_order order)
-{
-	const double values[QUERY_ORDERS] = {
-		[QUERIES_BY_TOTAL] = (double)q->total_us, [QUERIES_BY_MEAN] = (double)q->total_us / (double)q->calls,
-		[QUERIES_BY_MAX] = (double)q->max_us,	  [QUERIES_BY_CALLS] = (double)q->calls,
-		[QUERIES_BY_WAIT] = (double)q->wait_us,	  [QUERIES_BY_ROWS] = (double)q->rows,
-		[QUERIES_BY_ERRORS] = (double)q->errors,
-	};
-
-	return order == QUERIES_BY_P95 ? p95_us(q) : values[order];
-}
-
-/* Largest first. */
+/* Largest first; at: the offset of what counts. */
 static int
-by_value(const void *a, const void *b, void *arg)
+by_value(const void *a, const void *b, void *at)
 {
-	const enum query_order *order = arg;
-	double one = value_of(a, *order), other = value_of(b, *order);
+	const uint64_t *one = (const void *)((const char *)a + *(const size_t *)at);
+	const uint64_t *other = (const void *)((const char *)b + *(const size_t *)at);
 
-	return one > other ? -1 : one < other;
+	return *one > *other ? -1 : *one < *other;
+}
+
+static int
+by_key(const void *a, const void *b, void *per)
+{
+	const struct query_row *one = a, *other = b;
+	unsigned what = *(const unsigned *)per;
+
+	return what == PER_STATEMENT ? memcmp(&one->fingerprint, &other->fingerprint, sizeof(one->fingerprint))
+	       : what == PER_USER    ? strcmp(one->user, other->user)
+				     : strcmp(one->application, other->application);
+}
+
+static void
+join(struct query_row *to, const struct query_row *from)
+{
+	uint64_t max_us = to->max_us > from->max_us ? to->max_us : from->max_us;
+
+	to->database = strcmp(to->database, from->database) == 0 ? to->database : SEVERAL;
+	to->user = strcmp(to->user, from->user) == 0 ? to->user : SEVERAL;
+	to->application = strcmp(to->application, from->application) == 0 ? to->application : SEVERAL;
+	to->query = to->fingerprint == from->fingerprint ? to->query : SEVERAL;
+	to->fingerprint = to->fingerprint == from->fingerprint ? to->fingerprint : 0;
+	to->first_wall_us = to->first_wall_us < from->first_wall_us ? to->first_wall_us : from->first_wall_us;
+	to->last_wall_us = to->last_wall_us > from->last_wall_us ? to->last_wall_us : from->last_wall_us;
+	counters_add(&to->calls, &from->calls,
+		     offsetof(struct query_row, first_wall_us) - offsetof(struct query_row, calls));
+	to->max_us = max_us;
+	histogram_add(&to->duration, &from->duration);
+}
+
+/* Makes one row of those with the same key, of those that LIKE has asked for. Returns how many are left. */
+static size_t
+merge(struct query_row *list, size_t count, unsigned per, struct rows *rows)
+{
+	size_t left = 0;
+
+	qsort_r(list, count, sizeof(list[0]), by_key, &per);
+	for (size_t i = 0; i < count; i++)
+		if (!rows_like(rows, &list[i]))
+			continue;
+		else if (left > 0 && by_key(&list[left - 1], &list[i], &per) == 0)
+			join(&list[left - 1], &list[i]);
+		else
+			list[left++] = list[i];
+	rows->like = NULL;
+	return left;
 }
 
 static void
@@ -55,56 +80,37 @@ add_queries(struct query_row *list, size_t count, void *arg)
 {
 	const struct show_fill *fill = arg;
 	const struct command *command = fill->env->command;
-	uint64_t most = command->top > 0 ? command->top : UINT64_MAX;
-	enum query_order order = command->order;
+	uint64_t most = command->top > 0 ? command->top : UINT64_MAX, server_us = 0;
+	size_t at = command->order > 0 ? command->order * ROW_FIELD_SIZE : offsetof(struct query_row, total_us);
 
-	qsort_r(list, count, sizeof(list[0]), by_value, &order);
-	for (size_t i = 0; i < count && fill->rows->count < most; i++) {
-		const struct query_row *q = &list[i];
-		char fingerprint[20], first_seen[SHOW_TIME_MAX], last_seen[SHOW_TIME_MAX];
-		struct queries_row row = { .fingerprint = fingerprint,
-					   .database = q->database,
-					   .user = q->user,
-					   .application_name = q->application,
-					   .first_seen = first_seen,
-					   .last_seen = last_seen,
-					   .query = q->query,
-					   .calls = q->calls,
-					   .errors = q->errors,
-					   .rows = q->rows,
-					   .bytes_out = q->bytes_out };
+	for (size_t i = 0; i < count; i++)
+		server_us += list[i].phase_us[PHASE_SERVER];
+	if (command->per != PER_NOTHING)
+		count = merge(list, count, command->per, fill->rows);
+	for (struct query_row *q = list; q < list + count; q++) {
+		double us = histogram_quantile_us(&q->duration, &histogram_bounds_query, 0.95, q->max_us);
 
-		snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, q->fingerprint);
-		show_time(q->first_wall_us, first_seen);
-		show_time(q->last_wall_us, last_seen);
-		row.total_ms = ms(q->total_us);
-		row.mean_ms = ms(q->total_us / q->calls);
-		row.p95_ms = ms((uint64_t)(p95_us(q) + 0.5));
-		row.max_ms = ms(q->max_us);
-		row.wait_ms = ms(q->wait_us);
-		rows_add(fill->rows, &row);
+		q->mean_us = q->total_us / q->calls;
+		q->p95_us = us < (double)q->max_us ? (uint64_t)(us + 0.5) : q->max_us; /* within its bucket */
+		q->server_share = server_us > 0 ? q->phase_us[PHASE_SERVER] * 100000 / server_us : 0;
 	}
-}
-
-SHOW(show_queries, queries_columns, OF_MAIN_WORKER)
-{
-	if (query_table_read(env->host->queries, add_queries, &(struct show_fill){ env, rows }) < 0)
-		rows->out->is_broken = true;
+	qsort_r(list, count, sizeof(list[0]), by_value, &at);
+	for (size_t i = 0; i < count && fill->rows->count < most; i++)
+		rows_add(fill->rows, &list[i]);
 }
 
 /* --- READS --- */
 
-#define BEFORE_ROUTES (TEXT, fingerprint)(TEXT, database)(TEXT, user)(TEXT, application_name)(INT8, calls)
 #define OF_ROUTE(id, name) { name, COLUMN_INT8 },
 
 struct reads_row {
 	/* calls: those while it was read from standbys */
-	ROW_FIELDS(BEFORE_ROUTES)
+	ROW_FIELDS(OF_STATEMENT)
 	uint64_t routes[ROUTE_COUNT - 1];
 	ROW_FIELDS((TEXT, query))
 };
 
-static const struct column reads_columns[] = { ROW_COLUMNS(BEFORE_ROUTES) READ_ROUTES(OF_ROUTE)
+static const struct column reads_columns[] = { ROW_COLUMNS(OF_STATEMENT) READ_ROUTES(OF_ROUTE)
 						   ROW_COLUMNS((TEXT, query)) };
 
 static void
@@ -112,45 +118,43 @@ add_reads(struct query_row *list, size_t count, void *arg)
 {
 	const struct show_fill *fill = arg;
 	uint64_t top = fill->env->command->top, most = top > 0 ? top : UINT64_MAX;
-	enum query_order order = QUERIES_BY_CALLS;
+	size_t at = offsetof(struct query_row, calls);
 
 	for (size_t i = 0; i < count; i++)
 		list[i].calls -= list[i].routes[ROUTE_OFF];
-	qsort_r(list, count, sizeof(list[0]), by_value, &order);
+	qsort_r(list, count, sizeof(list[0]), by_value, &at);
 	for (size_t i = 0; i < count && list[i].calls > 0 && fill->rows->count < most; i++) {
-		char fingerprint[20];
 		const struct query_row *q = &list[i];
-		struct reads_row row = { .fingerprint = fingerprint,
-					 .database = q->database,
-					 .user = q->user,
-					 .application_name = q->application,
-					 .calls = q->calls,
-					 .query = q->query };
+		struct reads_row row = { q->fingerprint, q->database, q->user,
+					 q->application, q->calls,    .query = q->query };
 
 		memcpy(row.routes, q->routes + 1, sizeof(row.routes)); /* behind ROUTE_OFF */
-		snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, q->fingerprint);
 		rows_add(fill->rows, &row);
 	}
 }
 
-SHOW(show_reads, reads_columns, OF_MAIN_WORKER)
+static void
+fill_from_table(const struct show_env *env, struct rows *rows)
 {
-	if (query_table_read(env->host->queries, add_reads, &(struct show_fill){ env, rows }) < 0)
-		rows->out->is_broken = true;
+	bool is_all = rows->columns == queries_columns;
+
+	rows->out->is_broken |= query_table_read(env->host->queries, is_all ? add_queries : add_reads,
+						 &(struct show_fill){ env, rows }) < 0;
 }
+
+const struct show show_queries = { SHOW_COLUMNS(queries_columns), fill_from_table, OF_MAIN_WORKER };
+const struct show show_reads = { SHOW_COLUMNS(reads_columns), fill_from_table, OF_MAIN_WORKER };
 
 /* --- EVENTS --- */
 
-SHOW_ROW(event, (TEXT, time) (TEXT, level) (TEXT, event));
+SHOW_ROW(event, (TIME, time) (TEXT, level) (TEXT, event));
 
 static void
 add_event(const struct log_event *event, void *arg)
 {
 	static const char *const levels[] = { "error", "warning", "info", "debug" };
-	char time[SHOW_TIME_MAX];
 
-	show_time(event->wall_us, time);
-	rows_add(arg, &(struct event_row){ time, levels[event->level], event->message });
+	rows_add(arg, &(struct event_row){ event->wall_us, levels[event->level], event->message });
 }
 
 SHOW(show_events, event_columns, OF_MAIN_WORKER)

@@ -5,6 +5,7 @@
 #include "admin/show.h"
 #include "client/clients.h"
 #include "base/clock.h"
+#include "policy/policy_shared.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #define MUCH 0.3 /* of the time that connections are lent: then less waste helps more than a larger pool */
 #define HEADROOM 1.5 /* what bursts need above the average */
 #define LONG_ENOUGH_US (60 * US_PER_S) /* to call a pool too large */
+#define LINES_TOLD 3
 #define STUCK_US (1 * US_PER_S) /* a client whose turn it is for so long, while nobody waits, is worth a word */
 
 /* Over both spans. */
@@ -118,16 +120,21 @@ advise(const struct show_env *env, const struct pool *e, const struct use *u, st
 		show_say(env, rows, "Advice: none; the size is right.");
 }
 
-/* Returns who has waited longest for a connection of that pool; NULL: nobody waits. */
+/* Returns who has waited longest for a connection of the pool, or else for a cap's place that it has; or NULL. */
 static const struct client *
 find_first_in_line(const struct show_env *env, const struct pool *e)
 {
 	const struct client *c, *first = NULL;
 
-	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c))
-		if (c->x.waiter.waits != WAITS_NOT && pool_is_same(c->x.pool, e) &&
-		    (first == NULL || c->x.waiter.since_us < first->x.waiter.since_us))
+	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
+		int nearer;
+
+		if (c->x.waiter.waits == WAITS_NOT || !policy_waits_for(c->x.pool->policy, e->policy))
+			continue;
+		nearer = first == NULL ? 1 : pool_is_same(c->x.pool, e) - pool_is_same(first->x.pool, e);
+		if (nearer > 0 || (nearer == 0 && c->x.waiter.since_us < first->x.waiter.since_us))
 			first = c;
+	}
 	return first;
 }
 
@@ -166,13 +173,28 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 		advise(env, e, &u, rows);
 }
 
+/* For the longest lines: what EXPLAIN WAIT says of the first in each. */
+static void
+say_lines(const struct show_env *env, const struct holding *list, struct rows *rows)
+{
+	struct pool **pools = show_sorted_pools(env, rows, true);
+	const struct client *first;
+
+	for (size_t i = 0; i < LINES_TOLD && pools != NULL && pools[i] != NULL; i++)
+		if ((first = find_first_in_line(env, pools[i])) != NULL && first->x.pool == pools[i])
+			show_say_in_line(env, first, list, rows);
+	free(pools);
+}
+
 SHOW(answer_pool, show_sentence_columns, OF_LOCKS)
 {
 	const char *name = env->command->name;
 	struct holding *list = show_holdings(env, rows);
-	bool is_found = list == NULL;
+	bool is_found = list == NULL || !env->command->has_name;
 
-	for (const struct pool *e = show_next_pool(env, NULL); e != NULL && list != NULL; e = show_next_pool(env, e))
+	if (list != NULL && !env->command->has_name)
+		say_lines(env, list, rows);
+	for (const struct pool *e = is_found ? NULL : show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		if (e->main == NULL && strcmp(e->database->name, name) == 0 && show_next_shard(env, e, NULL) == e) {
 			is_found = true;
 			say_pool(env, e, list, rows);

@@ -22,7 +22,7 @@
 /* clang-format off */
 #define COMMON_COLUMNS \
 	(TEXT, type) (TEXT, user) (TEXT, database) (TEXT, replication) (TEXT, state) (TEXT, addr) (INT4, port) \
-	(TEXT, local_addr) (INT4, local_port) (TEXT, connect_time) (TEXT, request_time) (INT4, wait) (INT4, wait_us) \
+	(TEXT, local_addr) (INT4, local_port) (TIME, connect_time) (TIME, request_time) (INT4, wait) (INT4, wait_us) \
 	(INT4, close_needed) (TEXT, ptr) (TEXT, link) (INT4, remote_pid) (TEXT, tls) (TEXT, application_name) \
 	(INT4, prepared_statements) (INT8, id)
 #define SOCKET_COLUMNS \
@@ -37,7 +37,6 @@ struct socket_row {
 	ROW_FIELDS(SOCKET_COLUMNS)
 	/* what the texts point to */
 	char addr_text[SHOW_ADDRESS_MAX], local_text[SHOW_ADDRESS_MAX];
-	char connected_text[SHOW_TIME_MAX], request_text[SHOW_TIME_MAX];
 	char ptr_text[POINTER_MAX], link_text[POINTER_MAX];
 	char tls_text[64];
 };
@@ -86,19 +85,8 @@ row_init(struct socket_row *row, const char *type)
 	row->tls = "";
 	row->addr = row->addr_text;
 	row->local_addr = row->local_text;
-	row->connect_time = row->connected_text;
-	row->request_time = row->request_text;
 	row->ptr = row->ptr_text;
 	row->link = row->link_text;
-}
-
-/* Without a request yet, both are the same, as PgBouncer has it: readers want a time. */
-static void
-fill_times(const struct show_env *env, struct socket_row *row, uint64_t connected_us, uint64_t request_us)
-{
-	show_time(env->wall_us - show_age_us(env->now_us, connected_us), row->connected_text);
-	show_time(env->wall_us - show_age_us(env->now_us, request_us > 0 ? request_us : connected_us),
-		  row->request_text);
 }
 
 static void
@@ -161,7 +149,9 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	else
 		row->port = show_address(&c->peer.any, row->addr_text);
 	row->local_port = local_address(c->x.stream.fd, row->local_text);
-	fill_times(env, row, c->connected_us, c->x.request_us);
+	row->connect_time = show_wall_us(env, c->connected_us);
+	row->request_time =
+	    show_wall_us(env, c->x.request_us > 0 ? c->x.request_us : c->connected_us); /* as PgBouncer */
 	row->wait = wait_us / US_PER_S;
 	row->wait_us = wait_us % US_PER_S;
 	client_pointer(c, row->ptr_text);
@@ -210,7 +200,8 @@ server_row(const struct show_env *env, const struct pool *e, const struct server
 	row->state = server_state_text(srv);
 	row->port = show_address((const struct sockaddr *)&srv->peer, row->addr_text);
 	row->local_port = local_address(srv->stream.fd, row->local_text);
-	fill_times(env, row, srv->connected_us, srv->loan.lent_us);
+	row->connect_time = show_wall_us(env, srv->connected_us);
+	row->request_time = show_wall_us(env, srv->loan.lent_us > 0 ? srv->loan.lent_us : srv->connected_us);
 	row->close_needed = srv->fitness != SERVER_FIT || (srv->conn != NULL && srv->conn->is_recycle_due);
 	server_pointer(srv, row->ptr_text);
 	row->remote_pid = srv->pid;
@@ -280,36 +271,22 @@ add_listeners(const struct show_env *env, struct rows *rows, const struct pool *
 }
 
 static void
-fill_clients(const struct show_env *env, struct rows *rows)
+fill(const struct show_env *env, struct rows *rows)
 {
-	add_clients(env, rows, false);
-}
+	enum command_id id = env->command->row->id;
+	bool is_in_use = id == COMMAND_SHOW_ACTIVE_SOCKETS;
 
-static void
-fill_servers(const struct show_env *env, struct rows *rows)
-{
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e)) {
-		add_servers(env, rows, e, false);
-		add_listeners(env, rows, e);
+	if (id != COMMAND_SHOW_SERVERS)
+		add_clients(env, rows, is_in_use);
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL && id != COMMAND_SHOW_CLIENTS;
+	     e = show_next_pool(env, e)) {
+		add_servers(env, rows, e, is_in_use);
+		if (!is_in_use)
+			add_listeners(env, rows, e);
 	}
 }
 
-static void
-fill_sockets(const struct show_env *env, struct rows *rows)
-{
-	fill_clients(env, rows);
-	fill_servers(env, rows);
-}
-
-static void
-fill_active_sockets(const struct show_env *env, struct rows *rows)
-{
-	add_clients(env, rows, true);
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		add_servers(env, rows, e, true);
-}
-
-const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), fill_clients, OF_ALL };
-const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), fill_servers, OF_ALL };
-const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill_sockets, OF_ALL };
-const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill_active_sockets, OF_ALL };
+const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), fill, OF_ALL };
+const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), fill, OF_ALL };
+const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill, OF_ALL };
+const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill, OF_ALL };

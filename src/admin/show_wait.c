@@ -40,12 +40,10 @@ show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
 static const char *
 name_of(const struct client *c, char out[CLIENT_WORDS_MAX])
 {
-	char words[CLIENT_WORDS_MAX];
 	struct client_about about;
 
 	client_about(c, &about);
-	client_words(&about, words, sizeof(words));
-	escape_text(ESCAPE_TEXT, words, strlen(words), out, CLIENT_WORDS_MAX);
+	escape_text(ESCAPE_TEXT, about.words, strlen(about.words), out, CLIENT_WORDS_MAX);
 	out[0] = 'C'; /* it begins a sentence */
 	return out;
 }
@@ -63,15 +61,14 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 {
 	char query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX], text[SENTENCE_MAX], name[CLIENT_WORDS_MAX];
 	char use[SHOW_USE_MAX];
-	bool has_text;
 
-	show_holder_query(h->srv, query, &has_text);
+	show_holder_query(h->srv, query);
 	show_blocked_by(list, h, blocked);
 	/* Not by show_say(): whatever the SQL has is no name of a setting. */
 	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",
 		 name_of(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid, show_use(h, use),
 		 age_of(env, h->since_us).text, blocked[0] != '\0' ? ", blocked by " : "", blocked,
-		 has_text ? ": " : "", query);
+		 query[0] != '\0' ? ": " : "", query);
 	rows_add(rows, &(struct show_text){ text });
 }
 
@@ -96,7 +93,14 @@ remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_R
 	return out;
 }
 
-/* Returns how many of the pool's connections h keeps, or the process that blocks h: itself, and who waits for it. */
+/* Returns true if h has one of the places that clients of e wait for; if nobody waits, of its own. */
+static bool
+is_in_way(const struct pool *e, const struct holding *h)
+{
+	return policy_waits_for(e->policy, h->pool->policy);
+}
+
+/* Returns how many of these places h keeps, or the process that blocks h: itself, and who waits for it. */
 static uint32_t
 kept_by(const struct holding *list, const struct pool *e, const struct holding *h)
 {
@@ -104,15 +108,14 @@ kept_by(const struct holding *list, const struct pool *e, const struct holding *
 	uint32_t kept = 0;
 
 	if (root != NULL && h->blocks == 0)
-		return pool_is_same(h->pool, e);
+		return is_in_way(e, h);
 	for (const struct holding *other = list; other->srv != NULL; other++)
-		kept +=
-		    pool_is_same(other->pool, e) && (other == h || (other->blocker_count > 0 && other->root == root &&
-								    (root != NULL || other->root_pid == h->root_pid)));
+		kept += is_in_way(e, other) && (other == h || (other->blocker_count > 0 && other->root == root &&
+							       (root != NULL || other->root_pid == h->root_pid)));
 	return kept;
 }
 
-/* A pool's connections: uses are those of them that are not blocked. */
+/* The connections that a pool's clients wait for: uses are those of them that are not blocked. */
 struct uses {
 	uint32_t all, of[SERVER_USES], blocked;
 };
@@ -150,7 +153,7 @@ show_say_jam(const struct show_env *env, const struct pool *e, const struct hold
 	uint32_t most = 0;
 
 	for (const struct holding *h = list; h->srv != NULL; h++) {
-		bool is_blocked = h->blocker_count > 0, is_here = pool_is_same(h->pool, e);
+		bool is_blocked = h->blocker_count > 0, is_here = is_in_way(e, h);
 		uint64_t since_us;
 
 		uses.all += is_here;
@@ -164,7 +167,8 @@ show_say_jam(const struct show_env *env, const struct pool *e, const struct hold
 		}
 	}
 	say_uses(env, e, &uses, rows);
-	if (worst == NULL || uses.all < e->settings.pool_size + e->settings.max_overflow)
+	if (worst == NULL ||
+	    (uses.all < e->settings.pool_size + e->settings.max_overflow && !policy_waits_for_cap(e->policy)))
 		return false;
 	show_say(env, rows, "%s: %s; it keeps %" PRIu32 " of them.", lead, remedy_of(env, worst, remedy), most);
 	return true;
@@ -178,7 +182,7 @@ show_say_in_line(const struct show_env *env, const struct client *c, const struc
 	const struct pool *e = c->x.pool;
 	struct duration waited = age_of(env, c->x.waiter.since_us), limit = duration_of(e->settings.pool_timeout_us);
 	struct policy_counts counts;
-	char name[CLIENT_WORDS_MAX];
+	char name[CLIENT_WORDS_MAX], lock[FAIL_TEXT_MAX];
 	struct fail ours, why;
 
 	policy_explain_wait(e->policy, &c->x.waiter, env->now_us, &ours);
@@ -192,6 +196,8 @@ show_say_in_line(const struct show_env *env, const struct client *c, const struc
 		 policy_is_split(e->policy) ? "about " : "", policy_place(e->policy, &c->x.waiter, env->now_us),
 		 counts.waiting);
 	show_say(env, rows, "The cause: %s", why.detail);
+	if (holder_lock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
+		show_say(env, rows, "In other words, %s.", lock);
 	if (show_say_jam(env, e, list, c->x.waiter.since_us, "What helps", rows))
 		return true;
 	show_say(env, rows, "What helps: %s", why.hint);
@@ -205,7 +211,7 @@ say_waits(const struct show_env *env, const struct client *c, struct holding *li
 
 	show_say_in_line(env, c, list, rows);
 	for (const struct holding *h = list; h->srv != NULL; h++)
-		if (pool_is_same(h->pool, c->x.pool) && ++told <= HOLDERS_TOLD)
+		if (is_in_way(c->x.pool, h) && ++told <= HOLDERS_TOLD)
 			say_holder(env, list, h, rows);
 	if (told > HOLDERS_TOLD)
 		show_say(env, rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");

@@ -39,6 +39,7 @@ counters_add(void *to, const void *from, size_t len)
 
 #define AS_NAME(value, name) [value] = name,
 const char *const request_failure_names[RF_COUNT] = { REQUEST_FAILURES(AS_NAME) };
+const char *const wait_outcome_names[WAIT_COUNT] = { WAIT_OUTCOMES(AS_NAME) };
 const char *const query_kind_names[QK_COUNT] = { QUERY_KINDS(AS_NAME) };
 const char *const transaction_end_names[TE_COUNT] = { TRANSACTION_ENDS(AS_NAME) };
 const char *const phase_names[PHASE_COUNT] = { PHASES(AS_NAME) };
@@ -58,17 +59,21 @@ const char *const read_target_names[RT_COUNT] = { READ_TARGETS(AS_NAME) };
 #define AS_WORD(value, name) name,
 const char *const forbidden_names[FORBIDDEN_COUNT - 1] = { FORBIDDEN_STATEMENTS(AS_WORD) "too_long" };
 const char *const cancel_result_names[CR_COUNT] = { CANCEL_RESULTS(AS_NAME) };
+const char *const canceler_names[CANCELED_COUNT] = { CANCELERS(AS_NAME) };
 const char *const transfer_names[TRANSFER_COUNT] = { TRANSFER_KINDS(AS_NAME) };
 const char *const auth_query_result_names[AQ_COUNT] = { AUTH_QUERY_RESULTS(AS_NAME) };
 const char *const net_side_names[NS_COUNT] = { [NS_CLIENT] = "client", [NS_SERVER] = "server" };
 
+void
+counters_add_waits(struct histogram *to, const struct database_counters *c)
+{
+	for (size_t i = 0; i < WAIT_COUNT; i++)
+		histogram_add(to, &c->pool_wait[i]);
+}
+
 const char *
 request_cause(const struct request_report *r)
 {
-	static const char *const names[PHASE_COUNT] = {
-		[PHASE_WAIT] = "pool_wait",	    [PHASE_CONNECT] = "connect",	  [PHASE_SERVER] = "server",
-		[PHASE_STREAM] = "result_transfer", [PHASE_CLIENT_WRITE] = "slow_client", [PHASE_PROXY] = "proxy",
-	};
 	size_t largest = PHASE_SERVER; /* of equals, this one */
 
 	for (size_t i = 0; i < PHASE_COUNT; i++)
@@ -76,5 +81,5 @@ request_cause(const struct request_report *r)
 			largest = i;
 	if (largest == PHASE_CLIENT_WRITE && r->event != NULL && strcmp(r->event, "backend_lost") == 0)
 		return r->event; /* between two requests, mostly: it did nothing wrong */
-	return names[largest];
+	return phase_names[largest];
 }

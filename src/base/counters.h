@@ -18,6 +18,9 @@
 	X(RF_BACKEND_LOST, "backend_lost") X(RF_LIMIT, "limit") X(RF_SHUTDOWN, "shutdown") \
 	X(RF_PROTOCOL, "protocol") X(RF_INTERNAL, "internal") X(RF_CANCELED, "canceled") \
 	X(RF_CLIENT_GONE, "client_gone")
+/* WAIT_GIVEN_UP: by the client, or it was disconnected. */
+#define WAIT_OUTCOMES(X) \
+	X(WAIT_SERVED, "served") X(WAIT_TIMEOUT, "timeout") X(WAIT_REFUSED, "refused") X(WAIT_GIVEN_UP, "given_up")
 #define RECYCLE_REASONS(X) \
 	X(RR_AGE, "age") X(RR_IDLE, "idle") X(RR_OVERFLOW, "overflow") X(RR_RELOAD, "reload") \
 	X(RR_FAILED_PING, "failed_ping") X(RR_DIRTY, "dirty") X(RR_ERROR, "error") X(RR_SHUTDOWN, "shutdown") \
@@ -26,7 +29,7 @@
 #define PIN_REASONS(X) \
 	X(PIN_SESSION_SET, "session_set") X(PIN_TEMP_TABLE, "temp_table") X(PIN_LISTEN, "listen") \
 	X(PIN_ADVISORY_LOCK, "advisory_lock") X(PIN_CURSOR, "cursor") X(PIN_STATEMENT, "statement") \
-	X(PIN_LONG_STATEMENT, "long_statement")
+	X(PIN_LONG_STATEMENT, "long_statement") X(PIN_EXTENSION, "extension") X(PIN_ASKED_FOR, "asked_for")
 #define LOGIN_RESULTS(X) \
 	X(LR_OK, "ok") X(LR_BAD_PASSWORD, "bad_password") X(LR_NO_SUCH_USER, "no_such_user") \
 	X(LR_NO_SUCH_DATABASE, "no_such_database") X(LR_TLS_REQUIRED, "tls_required") X(LR_TIMEOUT, "timeout") \
@@ -64,6 +67,10 @@
 #define CANCEL_RESULTS(X) \
 	X(CR_SENT, "sent") X(CR_NO_QUERY, "no_query") X(CR_WRONG_KEY, "wrong_key") X(CR_FAILED, "failed") \
 	X(CR_PASSED_ON, "passed_on")
+/* Who has ended a statement before it was done: SHOW SLOW. SERVER: PostgreSQL, or somebody there. */
+#define CANCELERS(X) \
+	X(CANCELED_BY_CLIENT, "client") X(CANCELED_BY_QUERY_TIMEOUT, "query_timeout") X(CANCELED_BY_SERVER, "server") \
+	X(CANCELED_BY_STATEMENT_TIMEOUT, "statement_timeout") X(CANCELED_BY_LOCK_TIMEOUT, "lock_timeout")
 #define TRANSFER_KINDS(X) \
 	X(TRANSFER_CLIENT, "client") X(TRANSFER_RETURNED_SERVER, "returned_server") \
 	X(TRANSFER_IDLE_SERVER, "idle_server")
@@ -73,6 +80,7 @@
 /* clang-format on */
 
 enum request_failure { REQUEST_FAILURES(AS_ENUM) RF_COUNT, RF_OF_CLIENTS = RF_CANCELED };
+enum wait_outcome { WAIT_OUTCOMES(AS_ENUM) WAIT_COUNT };
 enum query_kind { QUERY_KINDS(AS_ENUM) QK_COUNT };
 enum transaction_end { TRANSACTION_ENDS(AS_ENUM) TE_COUNT };
 /* The party that owed the next byte of a request (docs/slow-log.md); PHASE_WAIT: whoever has the pool's connections. */
@@ -99,6 +107,7 @@ enum forbidden { FORBIDDEN_NOTHING, FORBIDDEN_STATEMENTS(AS_ENUM) FORBIDDEN_SIZE
 enum pipeline_result { PIPELINE_RESULTS(AS_ENUM) PL_COUNT };
 enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
+enum canceler { CANCELED_BY_NOBODY, CANCELERS(AS_ENUM) CANCELED_COUNT };
 /* Goes from one worker to another: a client behind its proof; a server, just returned or idle. */
 enum transfer_kind { TRANSFER_KINDS(AS_ENUM) TRANSFER_COUNT };
 enum auth_query_result { AUTH_QUERY_RESULTS(AS_ENUM) AQ_COUNT };
@@ -122,6 +131,7 @@ extern const char *const recycle_reason_names[RR_COUNT];
 extern const char *const pin_reason_names[PIN_COUNT];
 extern const char *const login_result_names[LR_COUNT];
 extern const char *const tls_side_names[TLS_SIDES];
+extern const char *const wait_outcome_names[WAIT_COUNT];
 extern const char *const tls_result_names[TLS_RESULTS];
 extern const char *const login_method_names[LM_COUNT];
 extern const char *const reject_reason_names[RJ_COUNT];
@@ -131,6 +141,7 @@ extern const char *const read_target_names[RT_COUNT];
 #define FORBIDDEN_BIT(what) (1u << ((unsigned)(what)-1)) /* in the setting refuse */
 extern const char *const forbidden_names[FORBIDDEN_COUNT - 1]; /* from the one behind FORBIDDEN_NOTHING on */
 extern const char *const cancel_result_names[CR_COUNT];
+extern const char *const canceler_names[CANCELED_COUNT]; /* the first is NULL */
 extern const char *const transfer_names[TRANSFER_COUNT];
 extern const char *const commit_result_names[CC_COUNT];
 extern const char *const auth_query_result_names[AQ_COUNT];
@@ -158,6 +169,7 @@ struct pool_counters {
 struct database_counters {
 	uint64_t requests, queries[QK_COUNT], transactions[TE_COUNT], slow_queries;
 	uint64_t requests_failed[RF_COUNT];
+	uint64_t canceled[CANCELED_COUNT]; /* requests; the first is unused */
 	uint64_t errors[EO_COUNT][ERROR_CLASSES_MAX];
 	uint64_t bytes_in[NS_COUNT], bytes_out[NS_COUNT]; /* in and out of pgweir */
 	uint64_t phase_us[PHASE_COUNT];
@@ -167,12 +179,16 @@ struct database_counters {
 						       * prepare, their Parses on servers, and clients' Binds */
 	uint64_t probes; /* queries about session state sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
+	uint64_t plans_kept,
+	    plans_given_up; /* statements/keep.h: uses under a name; statements whose plans were slow */
 	uint64_t statements_forbidden[FORBIDDEN_COUNT - 1]; /* by the setting refuse; as forbidden_names */
 	uint64_t commits_checked[CC_COUNT]; /* whose answer was lost with the server */
 	uint64_t reads[RT_COUNT]; /* loans that might have gone to a standby */
 	uint64_t client_logins;
-	struct histogram pool_wait, query_duration, transaction_duration, server_response, ping_duration;
+	struct histogram pool_wait[WAIT_COUNT], query_duration, transaction_duration, server_response, ping_duration;
 };
+
+void counters_add_waits(struct histogram *to, const struct database_counters *c); /* however they ended */
 
 /* Per host:port we connect to. */
 struct backend_counters {

@@ -23,22 +23,35 @@ const struct histogram_bounds histogram_bounds_proxy = {
 		   HISTOGRAM_REST },
 };
 
+static uint64_t
+sum_of(const uint64_t values[static HISTOGRAM_BUCKETS_MAX])
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < HISTOGRAM_BUCKETS_MAX; i++)
+		sum += values[i];
+	return sum;
+}
+
 uint64_t
 histogram_count(const struct histogram *h)
 {
-	uint64_t count = 0;
+	return sum_of(h->buckets);
+}
 
-	for (size_t i = 0; i < HISTOGRAM_BUCKETS_MAX; i++)
-		count += h->buckets[i];
-	return count;
+uint64_t
+histogram_sum_us(const struct histogram *h)
+{
+	return sum_of(h->sums_us);
 }
 
 void
 histogram_add(struct histogram *to, const struct histogram *from)
 {
-	for (size_t i = 0; i < HISTOGRAM_BUCKETS_MAX; i++)
+	for (size_t i = 0; i < HISTOGRAM_BUCKETS_MAX; i++) {
 		to->buckets[i] += from->buckets[i];
-	to->sum_us += from->sum_us;
+		to->sums_us[i] += from->sums_us[i];
+	}
 }
 
 double
@@ -54,8 +67,12 @@ histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *
 		double low = i == 0 ? 0 : (double)bounds->le_us[i - 1];
 		double high = i < bounds->count ? (double)bounds->le_us[i] : max_us > 0 ? (double)max_us : INFINITY;
 
-		if (h->buckets[i] > 0 && below + in >= rank)
-			return isinf(high) ? high : low + (high - low) * (rank > below ? (rank - below) / in : 0);
+		if (h->buckets[i] > 0 && below + in >= rank) {
+			double us = isinf(high) ? high : low + (high - low) * (rank > below ? (rank - below) / in : 0);
+			double mean_us = (double)h->sums_us[i] / in;
+
+			return below + in < (double)count || isinf(high) || us < mean_us ? us : mean_us;
+		}
 		below += in;
 	}
 	return INFINITY;

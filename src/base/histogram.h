@@ -24,8 +24,7 @@ extern const struct histogram_bounds histogram_bounds_ping; /* .001 ... 5 s */
 extern const struct histogram_bounds histogram_bounds_proxy; /* .00001 ... 1 s: proxy time, loop lag, scrape */
 
 struct histogram {
-	uint64_t buckets[HISTOGRAM_BUCKETS_MAX]; /* not cumulative */
-	uint64_t sum_us;
+	uint64_t buckets[HISTOGRAM_BUCKETS_MAX], sums_us[HISTOGRAM_BUCKETS_MAX]; /* not cumulative */
 };
 
 /* The number of the bucket that a value falls into: most are in one of the first, so a walk beats a search. */
@@ -43,8 +42,10 @@ histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 static inline void
 histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times)
 {
-	h->buckets[histogram_bucket(bounds, us)] += times;
-	h->sum_us += us * times;
+	size_t i = histogram_bucket(bounds, us);
+
+	h->buckets[i] += times;
+	h->sums_us[i] += us * times;
 }
 
 static inline void
@@ -55,8 +56,10 @@ histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds,
 
 /* Returns how many values it has counted. */
 uint64_t histogram_count(const struct histogram *h);
+uint64_t histogram_sum_us(const struct histogram *h);
 void histogram_add(struct histogram *to, const struct histogram *from);
-/* Returns the q-quantile (0..1) in microseconds, interpolated linearly as Prometheus does; 0 if h is empty. max_us: the
- * largest value of all; 0 if it is not known: then what is beyond the last bound is INFINITY. */
+/* Returns the q-quantile (0..1) in microseconds, interpolated linearly as Prometheus does, but in the bucket of the
+ * largest values at most their mean, so that it is never above the largest; 0 if h is empty. max_us: the largest value
+ * of all; 0 if it is not known: then what is beyond the last bound is INFINITY. */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
 			     uint64_t max_us);

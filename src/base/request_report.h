@@ -27,9 +27,11 @@ struct request_report {
 	bool in_transaction;
 	const char *sqlstate; /* empty: no error */
 	uint8_t route; /* enum read_route */
+	uint8_t canceled_by; /* enum canceler */
 	bool is_given_up; /* PostgreSQL has not answered it, or nobody was there to hear the answer */
 	const char *query; /* NULL: unknown (a prepared statement that is gone) */
 	size_t query_len;
+	uint64_t fingerprint; /* of query; 0: not known */
 	unsigned sql_options; /* enum scan_option: how its session reads strings */
 	const uint8_t
 	    *bind; /* body of the Bind that query ran with, perhaps cut; NULL: there was none, or it is not wanted */
@@ -37,7 +39,7 @@ struct request_report {
 	bool is_query_cut; /* query is truncated */
 };
 
-/* counters.c: returns the name of the longest phase: "pool_wait", "server", ... Among equals the server is named. If
+/* counters.c: returns the name of the longest phase: "wait", "server", ... Among equals the server is named. If
  * that is the client's, and it is the server that was lost: "backend_lost". */
 const char *request_cause(const struct request_report *r);
 
@@ -46,11 +48,13 @@ const char *request_cause(const struct request_report *r);
 /* Statements that differ in literals only, of one database, user and application. Where they are sampled, each sample
  * counts for all that it stands for. */
 struct query_row {
+	/* The columns of SHOW QUERIES, which fills in mean_us, p95_us and server_share (0.001 %). */
 	uint64_t fingerprint;
-	const char *database, *user, *application, *query; /* borrowed; query: without its literals */
-	uint64_t calls, errors, total_us, max_us, wait_us, rows, bytes_out;
-	uint64_t routes[ROUTE_COUNT];
+	const char *database, *user, *application; /* borrowed, as query */
+	uint64_t calls, errors, total_us, mean_us, p95_us, max_us, phase_us[PHASE_COUNT], server_share, rows, bytes_out;
 	uint64_t first_wall_us, last_wall_us;
+	const char *query; /* without its literals */
+	uint64_t routes[ROUTE_COUNT];
 	struct histogram duration; /* histogram_bounds_query */
 };
 

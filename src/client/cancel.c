@@ -53,6 +53,7 @@ struct client_cancel {
 	uint32_t meant; /* which request of the target is meant: the number of requests answered before it */
 	uint32_t retries;
 	uint8_t phase; /* enum cancel_phase */
+	uint8_t by; /* enum canceler: who asked for it */
 	bool has_looked; /* it found nothing to cancel once; set by look_again() and cancel_later(), never cleared */
 };
 
@@ -223,11 +224,19 @@ look_again(struct client_cancel *cancel)
 }
 
 static void
+note_sent(const struct client_cancel *cancel)
+{
+	cancel->target->x.rare->canceled_by = cancel->by;
+	cancel->target->x.rare->canceled_request = cancel->meant + 1;
+}
+
+static void
 refuse_waiting(struct client_cancel *cancel, void (*refuse)(struct exchange *x))
 {
 	struct client *target = cancel->target;
 	uint32_t meant = cancel->meant;
 
+	note_sent(cancel);
 	cancel_finish(cancel, CR_SENT);
 	refuse(&target->x);
 	turn_over(target, meant, CR_SENT);
@@ -238,6 +247,7 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 {
 	cancel->phase =
 	    head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT ? CANCEL_SENDING_FOR_OURS : CANCEL_SENDING;
+	note_sent(cancel);
 	cancel->target->x.srv->loan.is_ours_cancelled = false;
 	if (server_cancel(cancel->target->x.srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0)
 		return;
@@ -260,6 +270,7 @@ cancel_ours(struct client_cancel *cancel, const struct owed *head)
 		return;
 	}
 	fail_set(&why, "57014", "canceling statement due to user request");
+	note_sent(cancel);
 	cancel_finish(cancel, CR_SENT);
 	client_close(target, &why);
 }
@@ -348,7 +359,7 @@ cancel_give_up(struct client_env *worker)
 
 /* Returns a new one, which is to arrive at this worker; NULL without memory. */
 static struct client_cancel *
-make(struct client_env *from, struct client_env *to, uint32_t pid, const uint8_t *key, size_t key_len)
+make(struct client_env *from, struct client_env *to, enum canceler by, uint32_t pid, const uint8_t *key, size_t key_len)
 {
 	struct client_cancel *cancel = calloc(1, sizeof(*cancel));
 
@@ -357,6 +368,7 @@ make(struct client_env *from, struct client_env *to, uint32_t pid, const uint8_t
 	cancel->note.read = arrive;
 	cancel->from = from;
 	cancel->to = to;
+	cancel->by = by;
 	cancel->pid = pid;
 	cancel->key_len = key_len;
 	memcpy(cancel->key, key, key_len);
@@ -382,7 +394,7 @@ begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 		return;
 	if (worker == NULL)
 		close_asker(c, CR_WRONG_KEY);
-	else if ((cancel = make(c->env, worker, pid, key, key_len)) == NULL)
+	else if ((cancel = make(c->env, worker, CANCELED_BY_CLIENT, pid, key, key_len)) == NULL)
 		close_asker(c, CR_FAILED);
 	else {
 		cancel->asker = c->x.waiter.id;
@@ -395,7 +407,7 @@ cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const ui
 {
 	bool is_key = key_len == CANCEL_SECRET_SHORT || key_len == CANCEL_SECRET_MAX;
 	struct client_env *worker = is_key ? cancel_find_worker(env, pid, key, key_len) : NULL;
-	struct client_cancel *cancel = worker == NULL ? NULL : make(env, worker, pid, key, key_len);
+	struct client_cancel *cancel = worker == NULL ? NULL : make(env, worker, CANCELED_BY_CLIENT, pid, key, key_len);
 
 	if (cancel == NULL) {
 		env->on_far_cancel_over(env->x.owner, number);
@@ -439,7 +451,7 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 }
 
 int
-cancel_later(struct client *target)
+cancel_later(struct client *target, enum canceler by)
 {
 	const struct exchange *x = &target->x;
 	struct client_cancel *cancel;
@@ -456,6 +468,7 @@ cancel_later(struct client *target)
 		return -1;
 	}
 	cancel->from = cancel->to = target->env;
+	cancel->by = by;
 	cancel->has_looked = true;
 	if (first_of(target) != cancel || call_again(cancel, 0) == 0)
 		return 0;
@@ -475,8 +488,8 @@ cancel_by_pid(struct exchange *asker, uint32_t pid)
 	bool is_begun = false;
 
 	if (worker == c->env)
-		is_begun = cancel_later(cancel_find_key(worker, pid, key, len)) == 0;
-	else if (worker != NULL && (cancel = make(c->env, worker, pid, key, len)) != NULL) {
+		is_begun = cancel_later(cancel_find_key(worker, pid, key, len), CANCELED_BY_SERVER) == 0;
+	else if (worker != NULL && (cancel = make(c->env, worker, CANCELED_BY_SERVER, pid, key, len)) != NULL) {
 		begin(cancel);
 		is_begun = true;
 	}

@@ -12,8 +12,8 @@ void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, con
 void cancel_give_up(struct client_env *worker);
 void cancel_over(struct client *asker, bool is_known); /* the answer from another process has come */
 void cancel_unregister(struct client *c); /* it goes: its key is forgotten, and what was to cancel it ends */
-/* Soon, from the loop, cancels what the target runs now. Returns 0, or -1 without memory. */
-int cancel_later(struct client *target);
+/* Soon, from the loop, cancels what the target runs now, as by wants it. Returns 0, or -1 without memory. */
+int cancel_later(struct client *target, enum canceler by);
 /*
  * pg_cancel_backend() with this PID, which no process of PostgreSQL's has. As Knex (a query's timeout) and pgAdmin do,
  * a client cancels one of its own pool, that is of the same user, by the PID that this was sent. Returns true if there

@@ -48,6 +48,8 @@ struct client_front {
 };
 
 /* Shared by all clients of one loop; its worker owns it (process/worker.h). */
+#define CLIENTS_LOST_MAX 3500 /* a line of the log has room for it */
+
 struct client_env {
 	struct exchange_env x;
 	const struct client_front *front;
@@ -79,6 +81,10 @@ struct client_env {
 	struct cancel_keys *keys; /* shared by all loops */
 	LIST_HEAD(, passed_cancel) passed_cancels; /* cancel_peer.c: those under way */
 	uint32_t passed_cancel_count;
+	/* Who ended with one of many servers, to be logged together by the next tick. */
+	uint32_t lost_count;
+	char lost[CLIENTS_LOST_MAX];
+	struct fail lost_why;
 	bool is_client_idle_limited;
 	uint64_t watched_us; /* when client_watch() last looked, with the present configuration; 0: never */
 	uint64_t looked_us; /* when clients_end_late() last ran */
@@ -196,12 +202,17 @@ int client_activity(const struct client *c);
 /* The client that a line is about; the texts are borrowed from it. */
 struct client_about {
 	struct log_about log;
-	char peer[80];
+	char peer[80], words[CLIENT_WORDS_MAX]; /* words: client_words() */
 };
 
 void client_about(const struct client *c, struct client_about *about);
 /* Writes: client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
-void client_words(const struct client_about *about, char *out, size_t cap);
+void client_words(const struct log_about *about, char *out, size_t cap);
+/* Writes what the client does, or did, with srv, and its SQL without literals, unless the slow-query log may not have
+ * that: "idle in transaction: SELECT ?". use: what to call it. */
+#define CLIENT_DOES_MAX 240
+void client_does(const struct exchange *x, const struct server *srv, enum server_use use, char out[CLIENT_DOES_MAX]);
+void client_log_lost(struct client_env *env); /* those who ended with servers of which many were lost: all so far */
 /* why: pgweir's or PostgreSQL's reason; NULL: it left. lost: what relay_leave() has returned. */
 void client_log_end(const struct client *c, const struct fail *why, const char *lost);
 

@@ -1,20 +1,12 @@
 /* src/client/client_log.c - a client's lines in the log: who it is, and why it was disconnected. */
 #include "client/client.h"
 #include "base/clock.h"
+#include "exchange/holder.h"
+#include "exchange/report.h"
+#include "telemetry/fingerprint.h"
 
 #include <stdio.h>
 #include <string.h>
-
-void
-client_about(const struct client *c, struct client_about *about)
-{
-	client_peer_text(&c->x, about->peer, sizeof(about->peer));
-	about->log = (struct log_about){ .client_id = c->x.waiter.id,
-					 .client = about->peer,
-					 .user = exchange_user(&c->x),
-					 .application = exchange_application(&c->x),
-					 .database = c->x.pool != NULL ? c->x.pool->database->name : NULL };
-}
 
 static void
 put_client_name(const char *word, const char *name, char *out, size_t cap)
@@ -26,41 +18,97 @@ put_client_name(const char *word, const char *name, char *out, size_t cap)
 }
 
 void
-client_words(const struct client_about *about, char *out, size_t cap)
+client_words(const struct log_about *about, char *out, size_t cap)
 {
-	const struct log_about *log = &about->log;
-
-	snprintf(out, cap, "client %llu (%s", (unsigned long long)log->client_id, about->peer);
-	put_client_name("user", log->user, out, cap);
-	put_client_name("database", log->database, out, cap);
-	put_client_name("application", log->application, out, cap);
+	snprintf(out, cap, "client %llu (%s", (unsigned long long)about->client_id, about->client);
+	put_client_name("user", about->user, out, cap);
+	put_client_name("database", about->database, out, cap);
+	put_client_name("application", about->application, out, cap);
 	if (strlen(out) + 1 < cap)
 		memcpy(out + strlen(out), ")", 2);
+}
+
+void
+client_about(const struct client *c, struct client_about *about)
+{
+	client_peer_text(&c->x, about->peer, sizeof(about->peer));
+	about->log = (struct log_about){ .client_id = c->x.waiter.id,
+					 .client = about->peer,
+					 .user = exchange_user(&c->x),
+					 .application = exchange_application(&c->x),
+					 .database = c->x.pool != NULL ? c->x.pool->database->name : NULL };
+	client_words(&about->log, about->words, sizeof(about->words));
+}
+
+void
+client_does(const struct exchange *x, const struct server *srv, enum server_use use, char out[CLIENT_DOES_MAX])
+{
+	const struct loan *loan = &srv->loan;
+	size_t len = (size_t)snprintf(out, CLIENT_DOES_MAX, "%s", holder_word(use, x->is_session));
+
+	if (loan->text_len == 0 || x->env->config->slow_text == SLOW_TEXT_NONE)
+		return;
+	len += (size_t)snprintf(out + len, CLIENT_DOES_MAX - len, ": ");
+	fingerprint_normalize((const char *)loan->text, loan->text_len, report_sql_options(x), out + len,
+			      CLIENT_DOES_MAX - len);
+}
+
+void
+client_log_lost(struct client_env *env)
+{
+	const struct log_about about = { .event = "clients_lost", .why = &env->lost_why };
+
+	if (env->lost_count > 0)
+		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "%s: %s; %s disconnected with such a server: %s",
+			  env->lost_why.sqlstate, env->lost_why.text,
+			  counted(env->lost_count, "client was", "clients were").text, env->lost);
+	env->lost_count = 0;
+	env->lost[0] = '\0';
+}
+
+static void
+note_lost(struct client_env *env, const struct fail *why, const char *words, const char *does)
+{
+	size_t len = strlen(env->lost);
+
+	if (env->lost_count > 0 && (len + strlen(words) + strlen(does) + 8 > sizeof(env->lost) ||
+				    strcmp(env->lost_why.text, why->text) != 0)) {
+		client_log_lost(env);
+		len = 0;
+	}
+	env->lost_why = *why;
+	snprintf(env->lost + len, sizeof(env->lost) - len, "%s%s, %s", env->lost_count++ == 0 ? "" : "; ", words, does);
 }
 
 void
 client_log_end(const struct client *c, const struct fail *why, const char *lost)
 {
 	struct client_about about;
-	char words[CLIENT_WORDS_MAX];
+	char does[CLIENT_DOES_MAX];
+	const struct server *with = c->env->x.ending;
 	struct duration lasted;
 	/* A stop, a kill and the like are somebody's wish; all else may want to be looked at. */
-	enum log_level level = c->env->x.is_end_untold				    ? LOG_LEVEL_DEBUG
-			       : why != NULL && strcmp(why->sqlstate, "57P01") == 0 ? LOG_LEVEL_INFO
-										    : LOG_LEVEL_WARNING;
+	enum log_level level = why != NULL && strcmp(why->sqlstate, "57P01") == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
 
 	client_about(c, &about);
-	client_words(&about, words, sizeof(words));
 	about.log.event = why != NULL || lost != NULL ? "client_disconnect" : "client_closed";
 	about.log.duration_us = *c->env->x.now_us - c->connected_us;
 	about.log.why = why;
 	lasted = duration_of(about.log.duration_us);
+	if (with != NULL) {
+		client_does(&c->x, with, with->was_owing ? USE_RUNNING : with->tx != 'I' ? USE_IDLE : USE_KEPT, does);
+		lost = does;
+	}
+	if (with != NULL && why != NULL && with->end_line == END_LINE_OF_MANY) {
+		note_lost(c->env, why, about.words, does);
+		return;
+	}
 	if (why == NULL && lost == NULL)
-		log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s closed", words);
+		log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s closed", about.words);
 	else if (why == NULL)
 		log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s closed the connection after %s while %s",
-			  words, lasted.text, lost);
+			  about.words, lasted.text, lost);
 	else
-		log_event(c->env->x.log, level, &about.log, "%s disconnected after %s: %s: %s%s%s", words, lasted.text,
-			  why->sqlstate, why->text, lost != NULL ? "; " : "", lost != NULL ? lost : "");
+		log_event(c->env->x.log, level, &about.log, "%s disconnected after %s: %s: %s%s%s", about.words,
+			  lasted.text, why->sqlstate, why->text, lost != NULL ? "; " : "", lost != NULL ? lost : "");
 }

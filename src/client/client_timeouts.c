@@ -164,7 +164,8 @@ cancel_query(struct client *c, uint64_t lasted)
 
 	if (head != NULL && head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT && head->to != OWED_TO_NOBODY)
 		return false;
-	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) || cancel_later(c) < 0)
+	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
+	    cancel_later(c, CANCELED_BY_QUERY_TIMEOUT) < 0)
 		return false;
 	query_timeout_begin(&c->x, *c->env->x.now_us - lasted);
 	return true;
@@ -337,7 +338,6 @@ check_ready(struct client *c, uint64_t now_us)
 	    is_late(now_us, c->x.waiter.since_us, c->env->x.config->wait_notify_us))
 		tell_that_it_waits(c, now_us);
 	if (c->x.state == CL_IN_LINE && query_timeout_ends_wait(&c->x, &why)) {
-		report_failure(&c->x, &why, RF_LIMIT, late_setting(LATE_QUERY));
 		client_close(c, &why);
 		return;
 	}
@@ -414,6 +414,7 @@ clients_tick(struct client_env *env, uint64_t now_us)
 	clients_end_late(env, now_us);
 	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;)
 		client_watch_pool(env, e, now_us);
+	client_log_lost(env);
 	state_linger_tick(&env->x);
 	check_all(env, now_us);
 	env->watched_us = now_us;

@@ -7,7 +7,6 @@
 #include "policy/policy_shared.h"
 #include "pool/pool.h"
 #include "server/server.h"
-#include "telemetry/fingerprint.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,18 +15,16 @@
 
 #define TOLD_EVERY_US (10 * US_PER_S)
 #define HOLDERS_TOLD 3
-#define QUERY_TOLD_MAX 200 /* characters */
-
-#define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + QUERY_TOLD_MAX))
+#define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + CLIENT_DOES_MAX))
 
 /* Requests that got no connection within pool_timeout since the log last told of them; of one shard of a pool. */
 struct timeouts {
 	uint64_t count, told_us;
 	/* At the last of them: */
 	uint64_t last_us, last_wall_us;
-	uint32_t in_use, limit;
-	uint32_t uses[SERVER_USES];
-	char longest[LONGEST_TOLD], detail[FAIL_TEXT_MAX]; /* detail: what its client was told */
+	uint32_t in_use, limit, uses[SERVER_USES];
+	char longest[LONGEST_TOLD], lock[FAIL_TEXT_MAX]; /* lock: holder_lock() */
+	char detail[2 * FAIL_TEXT_MAX]; /* what its client was told, with the hint */
 };
 
 static bool
@@ -36,47 +33,34 @@ has_longer(const struct server *a, const struct server *b)
 	return a->loan.lent_us != b->loan.lent_us ? a->loan.lent_us < b->loan.lent_us : a->id < b->id;
 }
 
-/* Returns who has held a connection for longest, of those that have for less long than before; NULL: nobody. */
+/* Returns who has held one of the places that the pool's clients wait for longest, of those that have for less long
+ * than before; NULL: nobody. */
 static const struct server *
 next_longest(const struct pool *pool, const struct server *before)
 {
-	const struct server *srv, *found = NULL;
+	const struct server *srv = NULL, *found = NULL;
 
-	TAILQ_FOREACH(srv, &pool->servers, all)
-		if (pool_is_in_use(srv) && (before == NULL || has_longer(before, srv)) &&
-		    (found == NULL || has_longer(srv, found)))
+	while ((srv = holder_next(pool, srv)) != NULL)
+		if ((before == NULL || has_longer(before, srv)) && (found == NULL || has_longer(srv, found)))
 			found = srv;
 	return found;
 }
 
-static const char *
-doing(const struct server *srv)
-{
-	uint64_t since_us;
-
-	return holder_word(pool_use_of(srv, &since_us), ((const struct exchange *)srv->borrower)->is_session);
-}
-
 static void
-say_longest(const struct client_env *env, const struct pool *pool, uint64_t now_us, char *out, size_t cap)
+say_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 {
-	char words[CLIENT_WORDS_MAX], query[QUERY_TOLD_MAX];
+	char does[CLIENT_DOES_MAX];
 	struct client_about about;
+	uint64_t since_us;
 	size_t len = 0;
 	const struct server *srv = next_longest(pool, NULL);
 
 	out[0] = '\0';
 	for (unsigned i = 0; i < HOLDERS_TOLD && srv != NULL && len < cap; i++, srv = next_longest(pool, srv)) {
 		client_about(srv->borrower, &about);
-		client_words(&about, words, sizeof(words));
-		/* The last statement without literals; nothing if the slow-query log may not show SQL. */
-		query[0] = '\0';
-		if (srv->loan.text_len > 0 && env->x.config->slow_text != SLOW_TEXT_NONE)
-			fingerprint_normalize((const char *)srv->loan.text, srv->loan.text_len,
-					      report_sql_options(srv->borrower), query, QUERY_TOLD_MAX);
-		len += (size_t)snprintf(out + len, cap - len, "%s%s, by %s, %s%s%s", i == 0 ? "" : "; for ",
-					duration_of(now_us - srv->loan.lent_us).text, words, doing(srv),
-					query[0] != '\0' ? ": " : "", query);
+		client_does(srv->borrower, srv, pool_use_of(srv, &since_us), does);
+		len += (size_t)snprintf(out + len, cap - len, "%s%s, by %s, %s", i == 0 ? "" : "; for ",
+					duration_of(now_us - srv->loan.lent_us).text, about.words, does);
 	}
 }
 
@@ -85,7 +69,6 @@ void
 client_timed_out(struct exchange *x, const struct fail *why)
 {
 	struct pool *pool = x->pool;
-	const struct client_env *env = client_of(x)->env;
 	struct timeouts *t = pool->timeouts != NULL ? pool->timeouts : calloc(1, sizeof(*t));
 	uint64_t now_us = *x->env->now_us, since_us;
 	const struct server *srv;
@@ -106,8 +89,9 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	TAILQ_FOREACH(srv, &pool->servers, all)
 		if (pool_is_in_use(srv))
 			t->uses[pool_use_of(srv, &since_us)]++;
-	say_longest(env, pool, now_us, t->longest, sizeof(t->longest));
-	snprintf(t->detail, sizeof(t->detail), "%s", why->detail);
+	say_longest(pool, now_us, t->longest, sizeof(t->longest));
+	holder_lock(x, now_us - pool->settings.pool_timeout_us / 2, t->lock);
+	snprintf(t->detail, sizeof(t->detail), "%s %s", why->detail, why->hint);
 }
 
 /* "is exhausted", or if nobody has waited in vain since: "was exhausted until 23:48:24 UTC" */
@@ -159,16 +143,17 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 		snprintf(where, sizeof(where), "on worker %" PRIu32 " ", env->number);
 	say_since_when(t, waiting, now_us, since_when, sizeof(since_when));
 	if (is_full)
-		log_event(
-		    env->x.log, LOG_LEVEL_WARNING, &about,
-		    "pool %s/%s %s: %s; %" PRIu32 " of %" PRIu32 " connections in use: %s%" PRIu32 " running, %" PRIu32
-		    " waiting for the client, %" PRIu32 " idle in transaction, %" PRIu32 " %s%s%s",
-		    pool->database->name, pool->user, since_when, waited, t->in_use, t->limit, where, uses[USE_RUNNING],
-		    uses[USE_CLIENT], uses[USE_IDLE], uses[USE_KEPT], holder_word(USE_KEPT, is_session),
-		    t->longest[0] != '\0' ? "; longest, for " : "", t->longest);
+		log_event(env->x.log, LOG_LEVEL_WARNING, &about,
+			  "pool %s/%s %s: %s; %" PRIu32 " of %" PRIu32 " connections in use: %s%" PRIu32
+			  " running, %" PRIu32 " waiting for the client, %" PRIu32 " idle in transaction, %" PRIu32
+			  " %s%s%s%s%s",
+			  pool->database->name, pool->user, since_when, waited, t->in_use, t->limit, where,
+			  uses[USE_RUNNING], uses[USE_CLIENT], uses[USE_IDLE], uses[USE_KEPT],
+			  holder_word(USE_KEPT, is_session), t->longest[0] != '\0' ? "; longest, for " : "", t->longest,
+			  t->lock[0] != '\0' ? "; " : "", t->lock);
 	else
-		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s; %s", pool->database->name, pool->user,
-			  waited, t->detail);
+		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s; %s%s%s", pool->database->name,
+			  pool->user, waited, t->detail, t->longest[0] != '\0' ? " Longest, for " : "", t->longest);
 }
 
 /* Each is logged once, when that becomes due, and once more by a reload. word: "open" or "idle". */
@@ -178,22 +163,22 @@ watch_since(const struct client *c, const char *event, const char *word, uint64_
 {
 	const struct server *srv = c->x.srv;
 	struct client_about about;
-	char words[CLIENT_WORDS_MAX], where[SERVER_ADDRESS_MAX + 96] = "without a server";
+	uint64_t rests_us;
+	char where[SERVER_ADDRESS_MAX + 96] = "without a server";
 
 	if (limit_us == 0 || since_us == 0 || now_us < since_us + limit_us || c->env->watched_us >= since_us + limit_us)
 		return;
 	client_about(c, &about);
-	client_words(&about, words, sizeof(words));
 	about.log.event = event;
 	about.log.duration_us = now_us - since_us;
 	if (srv != NULL) {
 		about.log.server_id = srv->id;
 		about.log.server = srv->address;
-		snprintf(where, sizeof(where), "%s on server %" PRIu64 " (%s, pid %" PRIu32 ")", doing(srv), srv->id,
-			 srv->address, srv->pid);
+		snprintf(where, sizeof(where), "%s on server %" PRIu64 " (%s, pid %" PRIu32 ")",
+			 holder_word(pool_use_of(srv, &rests_us), c->x.is_session), srv->id, srv->address, srv->pid);
 	}
 	log_event(c->env->x.log, LOG_LEVEL_WARNING, &about.log, "%s: its transaction has been %s for %s; it is %s",
-		  words, word, duration_of(about.log.duration_us).text, where);
+		  about.words, word, duration_of(about.log.duration_us).text, where);
 }
 
 void

@@ -119,10 +119,10 @@ find_scope(const struct config_scope *scopes, size_t count, const char *name)
 }
 
 static bool
-is_listed(char *const *names, const char *name)
+is_listed(char *const *names, const char *name, int (*compare)(const char *, const char *))
 {
 	for (; names != NULL && *names != NULL; names++)
-		if (strcmp(*names, name) == 0)
+		if (compare(*names, name) == 0)
 			return true;
 	return false;
 }
@@ -130,7 +130,7 @@ is_listed(char *const *names, const char *name)
 bool
 config_names_tenants(const struct config *config, const char *where)
 {
-	return where != NULL ? is_listed(config->tenants, where)
+	return where != NULL ? is_listed(config->tenants, where, strcmp)
 			     : config->tenants != NULL && config->tenants[0] != NULL;
 }
 
@@ -231,24 +231,27 @@ config_words(const struct config *config)
 }
 
 bool
-config_ignores_parameter(const struct config *config, const char *name)
+config_ignores_parameter(const struct config *config, const char *name, bool is_in_options)
 {
-	for (char **one = config->ignored_startup_parameters; one != NULL && *one != NULL; one++)
-		if (strcasecmp(*one, name) == 0)
-			return true;
-	return false;
+	/* PgBouncer keeps track of these in options, too. */
+	static const char tracked[] = "application_name client_encoding datestyle standard_conforming_strings timezone";
+	char *const *ignored = config->ignored_startup_parameters;
+
+	return is_listed(ignored, name, strcasecmp) ||
+	       (is_in_options && is_listed(ignored, "options", strcasecmp) && !text_is_one_of(name, tracked) &&
+		!is_listed(config->track_extra_parameters, name, strcasecmp) && strncasecmp(name, "pgweir.", 7) != 0);
 }
 
 bool
 config_is_admin(const struct config *config, const char *user)
 {
-	return is_listed(config->admin_users, user);
+	return is_listed(config->admin_users, user, strcmp);
 }
 
 bool
 config_is_stats(const struct config *config, const char *user)
 {
-	return config_is_admin(config, user) || is_listed(config->stats_users, user);
+	return config_is_admin(config, user) || is_listed(config->stats_users, user, strcmp);
 }
 
 const char *

@@ -76,7 +76,7 @@ struct scope_settings {
 	uint64_t pool_pre_ping_idle_us, ping_interval_us, idle_timeout_us;
 	uint32_t prepared_statements;
 	size_t max_statement_size; /* bytes */
-	bool statement_ignore_comments;
+	bool statement_ignore_comments, keep_plans;
 	bool commit_check;
 	uint64_t commit_check_timeout_us;
 	uint64_t connect_timeout_us, query_timeout_us, transaction_timeout_us, idle_transaction_timeout_us;
@@ -137,7 +137,7 @@ struct config {
 	uint32_t handshake_threads;
 	uint32_t workers; /* event loops; CONFIG_COUNT_AUTO: one for each processor */
 	enum config_compat compat;
-	char **ignored_startup_parameters;
+	char **ignored_startup_parameters, **track_extra_parameters;
 	char **tenants; /* where a tenant may be named: "user", "options", "sni"; NULL-terminated */
 	char **proxy_protocol; /* "10.0.0.0/8", "unix": whence connections begin with a PROXY header; NULL-terminated */
 	bool application_name_add_host;
@@ -192,7 +192,7 @@ struct config {
 	/* [http] */
 	struct config_listen http_listen;
 	bool http_enabled;
-	char *http_auth_file;
+	char *http_auth_file, *http_tls_cert_file, *http_tls_key_file, *http_tls_client_ca_file;
 	uint32_t http_metrics_max_pools;
 	bool http_user_histograms;
 	/* of modules, by enum module_value_number; the last one is unused */
@@ -240,7 +240,9 @@ void config_effective(const struct config *config, const struct config_scope *da
 		      struct scope_settings *out);
 /* Puts what is set in a section over the settings; scope may be NULL. */
 void config_overlay(const struct config_scope *scope, struct scope_settings *settings);
-bool config_ignores_parameter(const struct config *config, const char *name); /* whatever its case */
+/* Returns true for a startup setting that isn't passed on, whatever its case. is_in_options: the word "options" has it.
+ */
+bool config_ignores_parameter(const struct config *config, const char *name, bool is_in_options);
 bool config_has_auth_query(const struct config *config); /* for all, or for any database or tenant */
 bool config_is_foreign(const struct config *config); /* its file is of another program's kind */
 bool config_is_admin(const struct config *config, const char *user);

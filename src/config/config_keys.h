@@ -49,7 +49,7 @@ struct config_key {
 	const char *help;
 };
 
-#define CONFIG_KEYS_MAX 144 /* room for the rows' origins */
+#define CONFIG_KEYS_MAX 152 /* room for the rows' origins */
 #define CONFIG_SCOPE_MAX 64 /* room for those with a scope_name: scope.set has so many bits */
 #define CONFIG_LISTENS_MAX 64
 

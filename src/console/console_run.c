@@ -420,15 +420,14 @@ kill_reason(struct fail *why, const char *theirs)
 
 /* Whose wish it was is for the log alone. */
 static void
-end_client(struct console_client *cc, struct client *c, const char *command, const struct fail *why)
+end_client(const struct run *r, struct client *c, const struct fail *why)
 {
-	char words[CLIENT_WORDS_MAX];
 	struct client_about admin;
 	struct fail logged;
 
-	client_about(cc->c, &admin);
-	client_words(&admin, words, sizeof(words));
-	fail_set(&logged, why->sqlstate, "%s; %s by %s", why->text, command, words);
+	client_about(r->cc->c, &admin);
+	fail_set(&logged, why->sqlstate, "%s; %s%s%s by %s", why->text, r->command->row->phrase,
+		 r->command->has_name ? " " : "", r->command->name, admin.words);
 	fail_pgbouncer_text(&logged, "%s", why->pgbouncer_text);
 	client_close_as(&c->x, why, &logged);
 }
@@ -451,7 +450,7 @@ run_kill(struct run *r)
 		struct client *next = clients_walk(crew, c);
 
 		if (c->x.pool != NULL && (database == NULL || strcmp(c->x.pool->database->name, database) == 0))
-			end_client(r->cc, c, "KILL", &why);
+			end_client(r, c, &why);
 		c = next != NULL && next->x.is_closing ? clients_walk(crew, NULL) : next;
 	}
 	close_servers(r->cc, r->command, RR_KILL);
@@ -472,11 +471,8 @@ run_kill_client(struct run *r)
 	if (c == r->cc->c) {
 		r->cc->ending = ENDING_SELF;
 	} else {
-		char given[48];
-
-		snprintf(given, sizeof(given), "KILL_CLIENT %" PRIu64, r->command->client_id);
 		kill_reason(&reason, "admin forced disconnect");
-		end_client(r->cc, c, given, &reason);
+		end_client(r, c, &reason);
 	}
 	return RUN_DONE;
 }
@@ -609,13 +605,14 @@ console_run(struct run *r)
 	if (check_permission(r->cc, r->command->row, r->why) < 0)
 		return RUN_FAILED;
 	env_of(r->cc)->x.counters->console_commands++;
-	if (r->command->row->needs_admin)
-		log_info(env_of(r->cc)->x.log, "console: %s%s%s by user \"%s\"", r->command->row->phrase,
-			 r->command->has_name ? " " : "", r->command->name, exchange_user(&r->cc->c->x));
 	if (is_of_all && r->host->halt(r->host->w, r->why) < 0)
 		return RUN_FAILED;
 	result = runs[id](r);
 	if (is_of_all)
 		r->host->go(r->host->w);
+	if (r->command->row->needs_admin)
+		log_info(env_of(r->cc)->x.log, "console: %s%s%s by user \"%s\"%s%s", r->command->row->phrase,
+			 r->command->has_name ? " " : "", r->command->name, exchange_user(&r->cc->c->x),
+			 result == RUN_FAILED ? " was refused: " : "", result == RUN_FAILED ? r->why->text : "");
 	return result;
 }

@@ -202,9 +202,9 @@ blocking_tick(struct blocking *b, uint64_t now_us)
 static void
 put_question(const struct question *q, struct buf *sql)
 {
-	buf_printf(sql, MESSAGE_OURS "SELECT pid, pg_catalog.array_to_string(blockers, ',') FROM ("
-				     "SELECT pid, pg_catalog.pg_blocking_pids(pid) AS blockers FROM "
-				     "pg_catalog.unnest('{");
+	buf_printf(sql, "SELECT " MESSAGE_OURS "pid, pg_catalog.array_to_string(blockers, ',') FROM ("
+			"SELECT pid, pg_catalog.pg_blocking_pids(pid) AS blockers FROM "
+			"pg_catalog.unnest('{");
 	for (size_t i = 0; i < q->count; i++)
 		buf_printf(sql, "%s%" PRIu32, i > 0 ? "," : "", q->servers[i].pid);
 	buf_printf(sql, "}'::pg_catalog.int4[]) AS pid OFFSET 0) AS q "

@@ -30,8 +30,8 @@
 	"pg_lock_status() WHERE locktype = 'advisory' AND objsubid = 2 AND database = (SELECT oid FROM pg_database "   \
 	"WHERE datname = current_database()) AND classid "
 
-static const char first_sql[] = MESSAGE_OURS
-    "SET search_path TO pg_catalog, pg_temp;"
+static const char first_sql[] =
+    "SET " MESSAGE_OURS "search_path TO pg_catalog, pg_temp;"
     "SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN '1s' WHEN 'default_transaction_isolation' "
     "THEN 'read committed' ELSE '0' END, false) FROM pg_settings WHERE name IN ('lock_timeout', 'statement_timeout', "
     "'default_transaction_isolation', 'idle_session_timeout', 'transaction_timeout');"
@@ -119,7 +119,7 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 	/* PostgreSQL keeps 63 bytes of it: so many are these at most. */
 	snprintf(name, sizeof(name), NAMED "%u %u %u %u %u %.19s", seven_digits(m->budget), seven_digits(m->used),
 		 seven_digits(m->waiting), m->is_in_use, m->beat, m->name);
-	buf_printf(b, MESSAGE_OURS "SET application_name = '%s';", name);
+	buf_printf(b, "SET " MESSAGE_OURS "application_name = '%s';", name);
 	if (q->what == ASK_GRANT)
 		buf_printf(b, "EXECUTE pgweir_lock;");
 	buf_printf(b, "EXECUTE pgweir_marks;EXECUTE pgweir_grant(%u, %u, %u, %u, %u)",

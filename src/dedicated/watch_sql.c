@@ -73,11 +73,11 @@ watch_put_read(struct buf *b, const struct watch_answer *met, const struct readi
 	uint32_t open = primary == NULL || primary->open_count > CLUSTER_OPEN ? 0 : primary->open_count;
 
 	if (!met->mark.is_standby) {
-		buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_primary");
+		buf_printf(b, "EXECUTE " MESSAGE_OURS "pgweir_primary");
 		return;
 	}
 	/* The position first, and then a snapshot: what a statement finds is younger than its own. */
-	buf_printf(b, MESSAGE_OURS "EXECUTE pgweir_replayed;EXECUTE pgweir_standby");
+	buf_printf(b, "EXECUTE " MESSAGE_OURS "pgweir_replayed;EXECUTE " MESSAGE_OURS "pgweir_standby");
 	if (open == 0 && !met->sees_timeline) /* there is no more to tell, and this takes half the time */
 		return;
 	buf_printf(b, "_all('{");
@@ -89,28 +89,27 @@ watch_put_read(struct buf *b, const struct watch_answer *met, const struct readi
 void
 watch_put_nudge(struct buf *b)
 {
-	buf_printf(b, MESSAGE_OURS "SELECT pg_logical_emit_message(true, 'pgweir', '')");
+	buf_printf(b, "SELECT " MESSAGE_OURS "pg_logical_emit_message(true, 'pgweir', '')");
 }
 
 void
 watch_put_try(struct buf *b, uint32_t bits)
 {
-	buf_printf(b, MESSAGE_OURS);
 	for (uint32_t i = 0; i < TRIAL_COUNT; i++)
-		buf_printf(b, "BEGIN;SELECT 't', pg_current_xact_id();%s;",
+		buf_printf(b, "BEGIN;SELECT " MESSAGE_OURS "'t', pg_current_xact_id();%s;",
 			   (bits >> i & 1) != 0 ? "COMMIT" : "ROLLBACK");
-	buf_printf(
-	    b, "SELECT 'l', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_logical_emit_message(true, 'pgweir', '')");
+	buf_printf(b, "SELECT " MESSAGE_OURS
+		      "'l', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_logical_emit_message(true, 'pgweir', '')");
 }
 
 /* A number from the future would be an error. */
 void
 watch_put_check(struct buf *b, const struct trial *trial)
 {
-	buf_printf(b, MESSAGE_OURS
-		   "SELECT 'c', string_agg(CASE WHEN x < xmax THEN CASE pg_xact_status(x) WHEN 'committed' THEN '1' "
-		   "WHEN 'aborted' THEN '0' ELSE '?' END ELSE '?' END, '' ORDER BY i DESC) FROM "
-		   "(SELECT pg_snapshot_xmax(pg_current_snapshot()) AS xmax OFFSET 0) AS s, unnest('{");
+	buf_printf(b, "SELECT " MESSAGE_OURS
+		      "'c', string_agg(CASE WHEN x < xmax THEN CASE pg_xact_status(x) WHEN 'committed' THEN '1' "
+		      "WHEN 'aborted' THEN '0' ELSE '?' END ELSE '?' END, '' ORDER BY i DESC) FROM "
+		      "(SELECT pg_snapshot_xmax(pg_current_snapshot()) AS xmax OFFSET 0) AS s, unnest('{");
 	put_xids(b, trial->xids, TRIAL_COUNT);
 	buf_printf(b, "}'::xid8[]) WITH ORDINALITY AS u(x, i)");
 }

@@ -82,7 +82,7 @@ enum exchange_reading {
 /* A request whose last reply is on its way; measured once it is sent. */
 struct done_request {
 	uint32_t statements;
-	bool is_late; /* query_timeout has cancelled it; set by report_done(), never cleared */
+	uint8_t canceled_by; /* enum canceler */
 	bool has_text; /* srv->loan.text is its own; set by report_done(), never cleared */
 };
 
@@ -157,14 +157,14 @@ struct exchange_env {
 	bool is_draining; /* nor new transactions */
 	bool is_gentle; /* draining as PgBouncer does: a client that needs no server may stay to the end */
 	bool is_moving; /* clients move to another process as they become idle */
-	bool is_end_untold; /* who is closed now ends with its server, one of many: see struct server_losses */
+	const struct server *ending; /* who is closed now ends with this one; else NULL */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, and from the servers they use */
 	void *owner;
 	/* A statement needs a database for itself: pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
 	/* On any thread: reads_on_reading() is due on this loop. */
 	void (*on_reading)(void *owner);
-	struct query_reader *queries; /* telemetry/query_table.h: of requests that ended, however they did */
+	struct query_table *queries; /* telemetry/query_table.h: of requests that ended, however they did */
 	void (*on_report)(void *owner, const struct request_report *report); /* slow, refused, lost or given up */
 };
 
@@ -177,6 +177,8 @@ struct exchange_rare {
 	const char *begin; /* EXCHANGE_DUE: what begins its block, if exchange.begin is 0; whoever set it owns it */
 	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/resend.c */
 	uint32_t replay_count; /* how often that was */
+	uint8_t canceled_by; /* enum canceler: who asked for the last cancel; report_canceler() takes it */
+	uint32_t canceled_request; /* the number of the request that it was sent for */
 	uint32_t losses_then; /* server_losses.total when it was relayed again first, the loss of its server included */
 	/* The last portal that was bound to what ends a transaction, since that was lost, or has failed:
 	 * relay/reject.c. */
@@ -209,12 +211,11 @@ struct exchange {
 	uint32_t requests_done; /* requests that a server has answered */
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
 	uint64_t tx_started_us; /* when its transaction began, on whichever server; 0: none is open, or under way */
-	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
-	uint8_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
+	uint16_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	/* The fast lane reads these first, so they stand side by side. */
 	uint8_t state; /* enum client_state: exchange_step() is its only writer */
 	uint8_t block; /* enum exchange_block: exchange_set_block() */
-	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
+	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
 	uint8_t reading : 2; /* enum exchange_reading */
 	uint8_t begin : 5; /* EXCHANGE_DUE: its modes, of known_modes; 0: rare->begin has it */
 	uint8_t sequence_questions : 2; /* how often it has asked for currval() or its like; 3: or more */
@@ -232,6 +233,7 @@ struct exchange {
 	 * client_record.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
+	uint8_t replication : 2; /* enum startup_replication; not NONE: is_session too */
 };
 
 /* Returns true if its client is within a transaction block, as far as that knows; DUE and what stands behind it have no

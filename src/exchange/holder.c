@@ -1,5 +1,6 @@
 #include "exchange/holder.h"
 #include "base/clock.h"
+#include "policy/policy_shared.h"
 #include "server/server.h"
 
 #include <inttypes.h>
@@ -14,6 +15,25 @@ holder_word(enum server_use use, bool is_session)
 							[USE_KEPT] = "pinned" };
 
 	return use == USE_KEPT && is_session ? "idle in session" : words[use];
+}
+
+const struct server *
+holder_next(const struct pool *pool, const struct server *before)
+{
+	const struct server *srv = before != NULL ? TAILQ_NEXT(before, all) : NULL;
+	struct pool *e = before != NULL ? pool_of(before) : NULL;
+
+	for (;;) {
+		for (; srv != NULL; srv = TAILQ_NEXT(srv, all))
+			if (pool_is_in_use(srv))
+				return srv;
+		do
+			e = pool_use_next_active(pool->set, e);
+		while (e != NULL && !policy_waits_for(pool->policy, e->policy));
+		if (e == NULL)
+			return NULL;
+		srv = TAILQ_FIRST(&e->servers);
+	}
 }
 
 bool
@@ -49,11 +69,42 @@ holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
 			 "end client %" PRIu64 ", which %s for %s (KILL_CLIENT %" PRIu64
 			 " in the pgweir console), or set %s",
 			 id,
-			 use == USE_KEPT ? "has kept its server between transactions (SHOW PINS)"
+			 use == USE_KEPT ? x->pins == 1u << PIN_ASKED_FOR
+					       ? "asked by SET pgweir.pin to keep its server, as it does"
+					       : "has kept its server between transactions (SHOW PINS)"
 			 : is_unread	 ? "has not read its result"
 					 : "has not sent the rest of its request",
 			 since.text, id,
 			 use == USE_KEPT ? "client_idle_timeout"
 			 : is_unread	 ? "query_timeout"
 					 : "idle_transaction_timeout");
+}
+
+const char *
+holder_lock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX])
+{
+	uint32_t held = 0, waiting = policy_queue_length(x->pool->policy) + (x->waiter.waits == WAITS_NOT), more;
+	const struct server *srv = NULL;
+	char own[80], other[80];
+	uint64_t since_us;
+	size_t len;
+
+	out[0] = '\0';
+	x->env->ops->peer_text(x, own, sizeof(own));
+	len = strrchr(own, ':') != NULL ? (size_t)(strrchr(own, ':') - own) : sizeof(own); /* without the port */
+	while ((srv = holder_next(x->pool, srv)) != NULL) {
+		if (pool_use_of(srv, &since_us) == USE_RUNNING || since_us > before_us)
+			return out;
+		x->env->ops->peer_text(srv->borrower, other, sizeof(other));
+		held += strncmp(own, other, len) == 0 &&
+			strcmp(exchange_application(x), exchange_application(srv->borrower)) == 0;
+	}
+	more = (held + waiting - 1) / waiting;
+	if (held > 1)
+		snprintf(out, FAIL_TEXT_MAX,
+			 "its own application at the same address holds %" PRIu32 " connections, waits for others "
+			 "meanwhile, and nobody moves. If each of %" PRIu32 " processes needs %" PRIu32
+			 " at a time, %" PRIu32 " connections (pool_size + max_overflow) cannot lock, and fewer can",
+			 held, waiting, more + 1, waiting * more + 1);
+	return out;
 }

@@ -16,6 +16,7 @@
 #include "exchange/report.h"
 #include "base/clock.h"
 #include "session/gucs_effects.h"
+#include "telemetry/fingerprint.h"
 #include "telemetry/query_table.h"
 #include "wire/frame.h"
 
@@ -129,10 +130,34 @@ report_error(struct pool *pool, enum error_origin origin, const char *sqlstate)
 	pool->database->counters.errors[origin][counters_error_class(sqlstate)]++;
 }
 
+static const char *const cancel_events[CANCELED_COUNT] = {
+	[CANCELED_BY_CLIENT] = "canceled", [CANCELED_BY_QUERY_TIMEOUT] = "query_timeout"
+};
+
+enum canceler
+report_canceler(struct exchange *x, const struct error_fields *e)
+{
+	struct exchange_rare *rare = x->rare;
+
+	if (fields_error_is_of(e, "55P03", "ProcessInterrupts"))
+		return CANCELED_BY_LOCK_TIMEOUT;
+	if (e->sqlstate == NULL || strcmp(e->sqlstate, "57014") != 0)
+		return CANCELED_BY_NOBODY;
+	if (x->srv != NULL && x->srv->loan.late_since_us != 0)
+		return CANCELED_BY_QUERY_TIMEOUT;
+	if (fields_error_is_of(e, "57014", "ProcessInterrupts") && e->message != NULL &&
+	    strcmp(e->message, "canceling statement due to statement timeout") == 0)
+		return CANCELED_BY_STATEMENT_TIMEOUT;
+	if (rare == NULL || rare->canceled_request != x->requests_done + 1)
+		return CANCELED_BY_SERVER;
+	rare->canceled_request = 0; /* it is told */
+	return rare->canceled_by;
+}
+
 void
 report_lent(struct exchange *x, uint64_t waited_us)
 {
-	histogram_observe_us(&x->pool->database->counters.pool_wait, &histogram_bounds_wait, waited_us);
+	histogram_observe_us(&x->pool->database->counters.pool_wait[WAIT_SERVED], &histogram_bounds_wait, waited_us);
 }
 
 /* The wait for a server is the first part of the request that waited. */
@@ -173,7 +198,29 @@ report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_t tot
 	l->text_len = (uint32_t)(keep > 0 && sql[keep - 1] == 0 ? keep - 1 : keep);
 	l->is_text_cut = total > keep;
 	l->is_simple = is_simple;
+	l->fingerprint = 0;
 	memcpy(l->text, sql, l->text_len);
+}
+
+uint64_t
+report_fingerprint(const char *sql, size_t len)
+{
+	char none[1];
+
+	return len >= FINGERPRINT_INPUT_MAX || memchr(sql, '\\', len) != NULL
+		   ? 0
+		   : fingerprint_normalize(sql, len, 0, none, sizeof(none));
+}
+
+inline void
+report_first_statement(struct server *srv, struct statement *st)
+{
+	report_first_text(srv, st->bytes, st->query_len + 1, st->query_len + 1, false);
+	if (st->fingerprint == STATEMENT_RAN_ONCE)
+		st->fingerprint = report_fingerprint((const char *)st->bytes, st->query_len);
+	if (st->fingerprint == 0)
+		st->fingerprint = STATEMENT_RAN_ONCE;
+	srv->loan.fingerprint = report_statement_fingerprint(st);
 }
 
 void
@@ -216,7 +263,6 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 	struct exchange_env *env = x->env;
 	struct database_counters *d = &x->pool->database->counters;
 	bool is_simple = ended->kind != OWED_SYNC;
-	bool is_late = srv->loan.late_since_us != 0 && strcmp(srv->loan.sqlstate, "57014") == 0;
 	bool is_copy = srv->loan.tag.id == TAG_COPY;
 
 	d->requests++;
@@ -226,8 +272,9 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 	count_transaction(x, srv);
 	if (env->done_count < DONE_MAX)
 		env->done[env->done_count++] = (struct done_request){ .statements = ended->statements,
-								      .is_late = is_late,
+								      .canceled_by = srv->loan.canceled_by,
 								      .has_text = !srv->loan.is_text_spent };
+	srv->loan.canceled_by = CANCELED_BY_NOBODY;
 	srv->loan.late_since_us = 0;
 	srv->loan.is_text_spent = true;
 	if ((srv->loan.risk & STATE_BACKEND) != 0 && srv->loan.blame == BLAME_NOBODY)
@@ -267,6 +314,7 @@ describe_work(struct server *srv, const struct done_request *done, struct reques
 	if (done == NULL || done->has_text) {
 		r->query = (const char *)srv->loan.text;
 		r->query_len = srv->loan.text_len;
+		r->fingerprint = r->query_len > 0 ? srv->loan.fingerprint : 0;
 		r->is_query_cut = srv->loan.is_text_cut;
 		r->bind = srv->loan.bind_len > 0 ? srv->loan.bind : NULL;
 		r->bind_len = srv->loan.bind_len;
@@ -294,7 +342,7 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 		r->route = ROUTE_TIED; /* what this server was lent for is long over */
 }
 
-/* r: as describe() made it. */
+/* r: as describe() made it. event: NULL: it is not for the slow-query log. */
 static void
 report_send(struct exchange *x, struct server *srv, struct request_report *r, const char *event)
 {
@@ -363,13 +411,15 @@ __attribute__((noinline)) static void
 tell_done(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
 	  const char *event, uint32_t weight)
 {
-	struct request_report r = { .duration_us = duration_us, .threshold_us = x->settings->slow_query_threshold_us };
+	struct request_report r = { .duration_us = duration_us,
+				    .threshold_us = x->settings->slow_query_threshold_us,
+				    .canceled_by = done->canceled_by };
 
 	memcpy(r.phase_us, srv->loan.clock.us, sizeof(r.phase_us));
 	describe(x, srv, done, &r);
 	if (weight > 0)
-		query_reader_add(x->env->queries, &r, weight);
-	if (event != NULL)
+		query_table_add(x->env->queries, &r, weight);
+	if (event != NULL || r.canceled_by != CANCELED_BY_NOBODY)
 		report_send(x, srv, &r, event);
 }
 
@@ -384,8 +434,8 @@ event_of(struct exchange *x, struct server *srv, const struct done_request *done
 
 	if (srv->loan.clock.us[PHASE_SERVER] + srv->loan.clock.us[PHASE_STREAM] >= GUC_SHORT_LIMIT_US)
 		srv->loan.risk |= WASH_LATE;
-	if (done->is_late && threshold_us != CONFIG_TIME_OFF)
-		return "query_timeout";
+	if (threshold_us != CONFIG_TIME_OFF && cancel_events[done->canceled_by] != NULL)
+		return cancel_events[done->canceled_by];
 	if (duration_us >= threshold_us)
 		return "slow_query";
 	return duration_us >= x->env->config->slow_sample_threshold_us &&
@@ -406,12 +456,14 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 	const char *event = NULL;
 
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
-	if (is_slow || done->is_late || duration_us >= x->env->looked_at_us) {
+	if (is_slow || done->canceled_by != CANCELED_BY_NOBODY || duration_us >= x->env->looked_at_us) {
 		d->slow_queries += is_slow;
-		d->requests_failed[RF_LIMIT] += done->is_late;
+		d->canceled[done->canceled_by]++;
+		d->requests_failed[RF_LIMIT] += done->canceled_by == CANCELED_BY_QUERY_TIMEOUT;
+		d->requests_failed[RF_CANCELED] += done->canceled_by == CANCELED_BY_CLIENT;
 		event = event_of(x, srv, done, duration_us);
 	}
-	if (event != NULL || weight > 0)
+	if (event != NULL || weight > 0 || done->canceled_by != CANCELED_BY_NOBODY)
 		tell_done(x, srv, done, duration_us, event, weight);
 	memset(c->us, 0, sizeof(c->us)); /* the next one of a pipeline begins */
 }
@@ -526,10 +578,16 @@ phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 void
 report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event)
 {
+	struct error_fields e = { .sqlstate = why->sqlstate, .message = why->text };
+	enum canceler by = report_canceler(x, &e);
 	struct request_report r = { .sqlstate = why->sqlstate, .is_given_up = true };
 	struct database_counters *d = &x->pool->database->counters;
 	bool is_request = x->srv == NULL ? x->state != CL_READY : x->srv->loan.clock.since_us != 0;
 
+	by = by == CANCELED_BY_SERVER && kind == RF_LIMIT ? CANCELED_BY_QUERY_TIMEOUT : by; /* it was not asked */
+	kind = by == CANCELED_BY_CLIENT ? RF_CANCELED : kind;
+	r.canceled_by = by;
+	d->canceled[by]++;
 	d->requests++;
 	d->requests_failed[kind]++;
 	phases_so_far(x, r.phase_us);
@@ -543,20 +601,24 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 		r.query = report_waiting_text(x, &r.query_len);
 	describe(x, x->srv, NULL, &r);
 	if (is_request && x->env->queries_each > 0 && (x->srv == NULL || !x->srv->loan.is_text_spent))
-		query_reader_add(x->env->queries, &r, 1);
+		query_table_add(x->env->queries, &r, 1);
 	if (x->srv != NULL)
 		x->srv->loan.clock.since_us = 0; /* it is over: nothing else ends it */
-	if (r.threshold_us != CONFIG_TIME_OFF)
-		report_send(x, x->srv, &r, event != NULL ? event : request_failure_names[kind]);
+	if (event == NULL)
+		event = cancel_events[by] != NULL ? cancel_events[by] : request_failure_names[kind];
+	report_send(x, x->srv, &r, r.threshold_us != CONFIG_TIME_OFF ? event : NULL);
 }
 
 void
-report_waited(struct exchange *x, uint64_t connect_us)
+report_waited(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 {
 	struct policy_waiter *t = &x->waiter;
 
 	t->waited_us = *x->env->now_us - t->since_us;
 	t->connect_us = connect_us < t->waited_us ? connect_us : t->waited_us;
+	if (outcome != WAIT_SERVED)
+		histogram_observe_us(&x->pool->database->counters.pool_wait[outcome], &histogram_bounds_wait,
+				     t->waited_us);
 }
 
 /* Notes how long a client without a server has waited. Returns false if it waits for nothing. */
@@ -564,7 +626,7 @@ static bool
 note_wait_so_far(struct exchange *x)
 {
 	if (x->state == CL_IN_LINE)
-		report_waited(x, x->waiter.connect_us);
+		report_waited(x, x->waiter.connect_us, WAIT_GIVEN_UP);
 	else if (x->state == CL_IN_DOUBT || x->state == CL_AWAITING ||
 		 x->state == CL_CATCHING) /* what another connection is to say */
 		x->waiter.waited_us = x->waiter.connect_us = since(*x->env->now_us, x->request_us);
@@ -579,7 +641,9 @@ kind_of(const struct exchange *x, const struct fail *why)
 	static const struct {
 		const char *sqlstate;
 		enum request_failure kind;
-	} kinds[] = { { "57P01", RF_SHUTDOWN }, { "08P01", RF_PROTOCOL }, { "53400", RF_LIMIT } };
+	} kinds[] = {
+		{ "57P01", RF_SHUTDOWN }, { "08P01", RF_PROTOCOL }, { "53400", RF_LIMIT }, { "57014", RF_LIMIT }
+	};
 
 	if (x->srv != NULL && x->srv->loan.end == LOAN_END_TOLD)
 		return RF_BACKEND_LOST;

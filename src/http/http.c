@@ -8,6 +8,7 @@
 #include "http/http.h"
 #include "base/alloc.h"
 #include "http/http_state.h"
+#include "net/tls.h"
 
 #include <event2/listener.h>
 #include <pthread.h>
@@ -34,6 +35,7 @@ struct http {
 	struct snapshot *mail; /* under the lock: the newest answer that the thread has not seen */
 	unsigned wanted_tables; /* under the lock: what the loop is to send */
 	bool has_answered; /* under the lock: there was one, even if without a snapshot */
+	struct tls_context *tls; /* under the lock: what new connections speak, a reference; NULL: no TLS */
 
 	/* the thread's own */
 	struct http_conns conns;
@@ -253,6 +255,30 @@ http_answer(struct http *h, struct snapshot *snapshot)
 
 /* --- life --- */
 
+static struct tls_context *
+tls_of(void *arg)
+{
+	struct http *h = arg;
+	struct tls_context *tls;
+
+	pthread_mutex_lock(&h->lock);
+	tls = h->tls == NULL ? NULL : tls_context_ref(h->tls);
+	pthread_mutex_unlock(&h->lock);
+	return tls;
+}
+
+void
+http_use_tls(struct http *h, struct tls_context *tls)
+{
+	struct tls_context *before;
+
+	pthread_mutex_lock(&h->lock);
+	before = h->tls;
+	h->tls = tls == NULL ? NULL : tls_context_ref(tls);
+	pthread_mutex_unlock(&h->lock);
+	tls_context_unref(before);
+}
+
 static void
 on_stopped(void *arg)
 {
@@ -319,6 +345,7 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 	evhttp_set_gencb(h->evhttp, on_request, h);
 	http_conns_init(&h->conns, h->evhttp);
 	h->conns.on_late = on_late;
+	h->conns.tls = tls_of;
 	h->conns.arg = h;
 	return 0;
 }
@@ -374,6 +401,7 @@ http_new(const struct http_settings *settings, struct fail *why)
 	struct http *h = xcalloc(1, sizeof(*h));
 
 	pthread_mutex_init(&h->lock, NULL);
+	http_use_tls(h, settings->tls);
 	if (open_all(h, settings, why) < 0) {
 		http_free(h);
 		return NULL;
@@ -402,6 +430,7 @@ http_free(struct http *h)
 		unlink(h->path);
 	snapshot_free(h->mail);
 	http_pages_fini(&h->pages);
+	tls_context_unref(h->tls);
 	pthread_mutex_destroy(&h->lock);
 	free(h->path);
 	free(h);

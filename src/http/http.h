@@ -19,6 +19,7 @@
 #include "telemetry/snapshot.h"
 
 struct http; /* opaque: http.c */
+struct tls_context; /* net/tls.h */
 struct wake; /* net/inbox.h */
 
 #define HTTP_PAGES_MAX 32 /* the number of a table is that of its page: bits 1 << number fit into an unsigned */
@@ -31,6 +32,7 @@ struct http_settings {
 	struct log *log; /* not used by the thread after http_free */
 	struct users *users; /* who may see what is not open (auth_file); NULL: who asks by a loopback address */
 	bool is_local; /* host is a loopback address or a path */
+	struct tls_context *tls; /* NULL: none is spoken; a reference of its own is taken. See http_use_tls() */
 	int passed_fd; /* a socket that listens there already, taken over; 0: none. See http_own_path() */
 	struct wake *asked; /* is posted whenever the thread wants a snapshot: the loop ... */
 };
@@ -39,6 +41,8 @@ struct http_settings {
 struct http *http_new(const struct http_settings *settings, struct fail *why);
 void http_free(struct http *h); /* stops and joins */
 int http_listening_fd(const struct http *h); /* borrowed, to pass it on */
+/* For connections that come from now on. From the thread that made h; takes a reference. */
+void http_use_tls(struct http *h, struct tls_context *tls);
 /* Sets whether http_free() removes the file of a Unix socket: so it is at first, unless the socket was passed. */
 void http_own_path(struct http *h, bool is_own);
 /* Returns bits 1 << number of a table, which count as answered. */

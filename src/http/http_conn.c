@@ -5,8 +5,10 @@
  * again right after the accept: by then evhttp's object is the argument of the bufferevent's callbacks.
  */
 #include "http/http_state.h"
+#include "net/tls.h"
 
 #include <assert.h>
+#include <event2/bufferevent_ssl.h>
 #include <stdlib.h>
 
 #define READ_US (5 * US_PER_S)
@@ -28,6 +30,7 @@ forget(struct http_conn *c)
 	TAILQ_REMOVE(&c->all->list, c, link);
 	c->all->count--;
 	timer_stop(&c->timer);
+	tls_context_unref(c->tls);
 	free(c);
 }
 
@@ -89,13 +92,30 @@ on_timer(void *arg)
 		evhttp_connection_free(c->evcon); /* calls on_close */
 }
 
+/* Without memory, libevent has freed the SSL, or lost it: it must not be freed twice. */
+static struct bufferevent *
+bufferevent_for(struct event_base *base, struct tls_context *tls)
+{
+	struct ssl_st *ssl;
+
+	if (tls == NULL)
+		return bufferevent_socket_new(base, -1, 0);
+	ssl = tls_context_accept(tls);
+	return ssl == NULL
+		   ? NULL
+		   : bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+}
+
 static struct bufferevent *
 on_accept(struct event_base *base, void *arg)
 {
 	struct http_conns *all = arg;
 	struct http_conn *c = calloc(1, sizeof(*c));
 
-	if (c == NULL || (c->bev = bufferevent_socket_new(base, -1, 0)) == NULL) {
+	if (c != NULL)
+		c->tls = all->tls(all->arg);
+	if (c == NULL || (c->bev = bufferevent_for(base, c->tls)) == NULL) {
+		tls_context_unref(c == NULL ? NULL : c->tls);
 		free(c);
 		return NULL; /* evhttp makes one of its own, which can't ask for anything */
 	}

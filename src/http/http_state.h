@@ -129,7 +129,8 @@ bool http_is_own_host(const char *host);
  *
  * Always: at most HTTP_CONNS_MAX, or the one that has asked nothing for longest goes; a connection is closed unless its
  * request comes within 5 s of its beginning or of the last reply, and the client takes the reply within 10 s. Bytes
- * that a client sends meanwhile are bounded, too.
+ * that a client sends meanwhile are bounded, too. A TLS handshake is a part of the request that has to come: libevent
+ * takes what has come of it, and waits for nothing.
  */
 #define HTTP_CONNS_MAX 32
 
@@ -137,6 +138,7 @@ enum http_conn_state { HTTP_CONN_NEW, HTTP_CONN_READING, HTTP_CONN_WAITING, HTTP
 
 struct http_conn {
 	struct http_conns *all;
+	struct tls_context *tls; /* a reference; NULL: it is not encrypted */
 	enum http_conn_state state;
 	struct bufferevent *bev;
 	struct evhttp_connection *evcon; /* owns bev, and frees us by way of its close callback */
@@ -150,6 +152,7 @@ struct http_conns {
 	unsigned count;
 	TAILQ_HEAD(, http_conn) list;
 	void (*on_late)(struct http_conn *c, void *arg); /* waited for as long as it may: answer it now */
+	struct tls_context *(*tls)(void *arg); /* returns a reference to what new connections speak, or NULL */
 	void *arg;
 };
 

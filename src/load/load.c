@@ -168,11 +168,11 @@ expand_unquoted(const char *raw, bool is_names, struct fail *why)
 	return value;
 }
 
-/* A number, a word and the like hold no #; a password, a path and SQL may. The caller frees. */
+/* A number, a word, an address and the like hold no #; a password, a path and SQL may. The caller frees. */
 static char *
 without_comment(const struct config_key *key, const char *raw)
 {
-	bool is_plain = key->type <= KEY_WORD_TEXT;
+	bool is_plain = key->type <= KEY_WORD_TEXT || (key->type >= KEY_LISTENS && strncmp(raw, "unix:", 5) != 0);
 	size_t len = strlen(raw);
 
 	for (size_t i = 1; is_plain && i < len; i++)

@@ -162,6 +162,20 @@ check_unix_sockets(const struct check *check)
 }
 
 static void
+check_http_tls(const struct check *check)
+{
+	const struct config *config = check->config;
+	bool has_certificate = *config->http_tls_cert_file != '\0';
+
+	if (has_certificate != (*config->http_tls_key_file != '\0'))
+		error_at(check, "http", has_certificate ? "tls_cert_file" : "tls_key_file",
+			 "tls_cert_file and tls_key_file must be set together");
+	if (!has_certificate && *config->http_tls_client_ca_file != '\0')
+		error_at(check, "http", "tls_client_ca_file",
+			 "tls_client_ca_file needs tls_cert_file and tls_key_file");
+}
+
+static void
 check_listens(const struct check *check)
 {
 	const struct config *config = check->config;
@@ -182,13 +196,15 @@ check_listens(const struct check *check)
 			error_at(check, "http", "listen", "listen = %s: [pgweir] already listens on this address",
 				 http->text);
 	}
-	if (config->http_enabled && !listen_is_local(http))
+	if (config->http_enabled && !listen_is_local(http) && *config->http_tls_client_ca_file == '\0')
 		warn_at(check, "http", "listen",
 			"listen = %s: the metrics, with the names of databases and users, are open to whoever "
 			"reaches this address%s",
 			http->text,
 			config->http_auth_file[0] != '\0'
-			    ? "; pages with SQL are for those in auth_file, whose passwords travel in the clear"
+			    ? *config->http_tls_cert_file != '\0'
+				  ? "; pages with SQL are for those in auth_file"
+				  : "; pages with SQL are for those in auth_file, whose passwords travel in the clear"
 			    : "; pages with SQL are closed there unless auth_file names who may see them");
 }
 
@@ -511,6 +527,7 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	check_server_tls(&check);
 	check_method(&check);
 	check_listens(&check);
+	check_http_tls(&check);
 	load_check_loops(config, sink);
 	check_tenants(&check);
 	check_networks(&check, "pgweir", "proxy_protocol", config->proxy_protocol, true);

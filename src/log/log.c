@@ -15,7 +15,7 @@
 #include <syslog.h>
 
 #define RING_LEN (256 * 1024)
-#define MESSAGE_MAX 2048
+#define MESSAGE_MAX 4096
 #define RECENT_KEPT 100 /* of each kind */
 #define RECENT_KINDS 2 /* warnings and errors, and the rest */
 #define FIELDS_MAX 1024 /* of a log_about: names, addresses and words */

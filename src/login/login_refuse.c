@@ -19,7 +19,6 @@ log_refusal(const struct client *c, enum log_level level, const struct fail *why
 	    const char *in_text)
 {
 	struct client_about about;
-	char words[CLIENT_WORDS_MAX];
 
 	client_about(c, &about);
 	about.log.user = c->login->user;
@@ -28,8 +27,8 @@ log_refusal(const struct client *c, enum log_level level, const struct fail *why
 	about.log.event = "login_refused";
 	about.log.why = why;
 	about.log.reason = reason;
-	client_words(&about, words, sizeof(words));
-	log_event(c->env->x.log, level, &about.log, "%s: login refused: %s%s%s%s", words, why->text,
+	client_words(&about.log, about.words, sizeof(about.words));
+	log_event(c->env->x.log, level, &about.log, "%s: login refused: %s%s%s%s", about.words, why->text,
 		  in_text != NULL ? " (" : "", in_text != NULL ? in_text : "", in_text != NULL ? ")" : "");
 }
 

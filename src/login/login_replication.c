@@ -108,7 +108,7 @@ void
 replication_welcome(struct client *c)
 {
 	c->x.is_session = true;
-	c->x.replication = (uint8_t)c->login->replication;
+	c->x.replication = c->login->replication & 3u;
 	c->login->place_since_us = *c->env->x.now_us;
 	open_server(c, *c->env->x.now_us);
 }

@@ -25,10 +25,11 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 					 "log_connections log_disconnections post_auth_delay";
 	char with_host[APPLICATION_NAME_MAX + 1];
 	const char *name = NULL;
+	size_t option_count = s->replication == REPLICATION_NONE ? s->option_count : 0; /* as with PgBouncer */
 
 	for (size_t i = 0; i < s->setting_count; i++) {
 		if (text_is_one_of(s->settings[i].name, start_only) ||
-		    config_ignores_parameter(c->env->x.config, s->settings[i].name) ||
+		    config_ignores_parameter(c->env->x.config, s->settings[i].name, i < option_count) ||
 		    login_is_tenant_setting(c, s->settings[i].name))
 			continue;
 		if (strlen(s->settings[i].name) >= 128)
@@ -163,6 +164,11 @@ login_startup(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	if (startup_parse(bytes, len, &s, &why) < 0) {
 		c->login->method = LM_NONE;
+		if (s.is_garbage && len >= 4 && memmem("GET HEADPOSTPUT ", 16, bytes, 4) != NULL) {
+			fail_set(&why, "08P01", "received an HTTP request");
+			buf_printf(&c->login->out, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n%s",
+				   "This port is for PostgreSQL's clients; HTTP is at listen in section [http].\n");
+		}
 		if (s.is_garbage)
 			login_refuse_as(c, NULL, &why, LR_ERROR);
 		else

@@ -42,14 +42,12 @@ void
 login_log(struct client *c)
 {
 	struct client_about about;
-	char words[CLIENT_WORDS_MAX];
 
 	if (!c->env->x.config->log_connections || log_is_pgbouncers(c->env->x.log))
 		return;
 	client_about(c, &about);
-	client_words(&about, words, sizeof(words));
 	about.log.event = "login";
-	log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s logged in%s", words,
+	log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s logged in%s", about.words,
 		  c->x.state == CL_CONSOLE ? " to the console" : "");
 }
 

@@ -415,10 +415,8 @@ auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 {
 	struct auth_source *source;
 	struct auth_lookup *lookup, *next;
-	struct fail late, none;
+	struct fail why;
 
-	fail_set(&late, "08006", "there was no answer in time");
-	fail_set(&none, "53300", "there was no connection for it in time; see max_server_connections");
 	/* Ending a lookup runs callbacks of clients that wait for it alone; they can't free next. */
 	HASH_ITER(hh, all->lookups, lookup, next) {
 		struct auth_conn *conn = lookup->conn;
@@ -430,8 +428,11 @@ auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 		lookup->conn = NULL;
 		if (conn != NULL)
 			auth_conn_give_up(conn);
-		auth_lookup_end(lookup, AUTH_END_UNREACHABLE, NULL,
-				conn == NULL && lookup->source->is_short ? &none : &late);
+		if (conn == NULL && lookup->source->is_short)
+			fail_set(&why, "53300", "there was no connection for it in time; see max_server_connections");
+		else
+			fail_set(&why, "08006", "there was no answer in time");
+		auth_lookup_end(lookup, AUTH_END_UNREACHABLE, NULL, &why);
 	}
 	TAILQ_FOREACH(source, &all->sources, list)
 		auth_conns_tick(source, now_us);

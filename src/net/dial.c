@@ -115,6 +115,9 @@ fail_with(struct dial *d, enum connect_failure kind, const char *what)
 	d->result.fd = -1;
 	d->result.kind = kind;
 	fail_set(&d->result.why, "08001", "could not connect to PostgreSQL at %s: %s", d->where, what);
+	if (kind != CF_OTHER)
+		fail_hint(&d->result.why,
+			  "Check that PostgreSQL runs there, its port and firewall, and upstream in pgweir.ini.");
 }
 
 static void

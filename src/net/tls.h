@@ -28,6 +28,7 @@ struct tls_accept_settings {
 	const char *ciphers; /* for TLS 1.2 */
 	const char *tls13_ciphers; /* for TLS 1.3 */
 	enum tls_wish certificate; /* of the client; needs ca_file. The handshake fails if it does not verify */
+	const char *protocol; /* of ALPN, its length first; static; NULL: PostgreSQL's. Who offers others is refused */
 };
 struct tls_connect_settings {
 	const char *ca_file; /* "system": OpenSSL's own list */
@@ -44,6 +45,10 @@ struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx); /* NULL is fine */
 /* Returns when the first certificate expires, in seconds since 1970; 0: there is none. */
 int64_t tls_context_not_after(const struct tls_context *ctx);
+
+/* Returns an SSL of an accepting context, for a caller that brings its own input and output, and holds ctx as long as
+ * it lives; NULL without memory. */
+struct ssl_st *tls_context_accept(struct tls_context *ctx);
 
 /* host: the server's name, for SNI and verification; NULL for accepted sessions. Returns NULL without memory. */
 struct tls_session *tls_session_new(struct tls_context *ctx, const char *host);

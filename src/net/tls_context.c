@@ -155,7 +155,7 @@ static int
 choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len,
 	    void *arg)
 {
-	static const unsigned char ours[] = TLS_ALPN;
+	const unsigned char *ours = arg;
 
 	for (unsigned at = 0; at < in_len && in_len - at > in[at]; at += 1u + in[at])
 		if (in[at] == ours[0] && memcmp(in + at + 1, ours + 1, ours[0]) == 0) {
@@ -237,7 +237,7 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(c, id, 16);
 	SSL_CTX_set_num_tickets(c, TICKETS);
-	SSL_CTX_set_alpn_select_cb(c, choose_alpn, NULL);
+	SSL_CTX_set_alpn_select_cb(c, choose_alpn, (void *)(uintptr_t)(s->protocol != NULL ? s->protocol : TLS_ALPN));
 	return 0;
 }
 
@@ -295,6 +295,12 @@ tls_accept_context(const struct tls_accept_settings *s, struct fail *why)
 bad:
 	tls_context_unref(ctx);
 	return NULL;
+}
+
+struct ssl_st *
+tls_context_accept(struct tls_context *ctx)
+{
+	return SSL_new(ctx->ctxs[0]);
 }
 
 /* --- servers --- */

@@ -230,15 +230,14 @@ void
 tls_peer_names(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg)
 {
 	X509 *x = SSL_get0_peer_certificate(s->ssl);
-	X509_NAME *subject = x == NULL ? NULL : X509_get_subject_name(x);
+	const X509_NAME *subject = x == NULL ? NULL : X509_get_subject_name(x);
+	int at = subject == NULL ? -1 : X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
 	char text[NAME_MAX_LEN + 1];
 	GENERAL_NAMES *names;
 	bool goes_on = true;
-	int at;
 
 	if (x == NULL)
 		return;
-	at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
 	if (at >= 0 && plain_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), text))
 		goes_on = name('C', text, arg);
 	names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);

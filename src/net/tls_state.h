@@ -54,7 +54,8 @@ struct tls_session {
 
 /* --- a step of a session: reads from in, writes to out --- */
 enum tls_step { TLS_GOES_ON, TLS_ENDED, TLS_FAILED };
-/* Does a part of the handshake. GOES_ON: more bytes are needed; ENDED: it is there. Unused input stays in s->in. */
+/* Does a part of the handshake. GOES_ON: more bytes are needed; ENDED: it is established. Unused input stays
+ * in s->in. */
 enum tls_step tls_shake_hands(struct tls_session *s, struct fail *why);
 /* Writes OpenSSL's reasons for the last failure, and clears them. */
 void tls_reason(char *out, size_t out_cap);

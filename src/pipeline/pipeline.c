@@ -8,7 +8,9 @@
 #include "sql/traits.h"
 #include "state/compiled.h"
 #include "state/observe.h"
+#include "state/state.h"
 #include "statements/bind_ahead.h"
+#include "statements/keep.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
 #include "telemetry/query_table.h"
@@ -38,28 +40,27 @@ is_one_statement(const char *sql, size_t len)
 static bool
 ends_alone(const struct exchange *x, const char *sql, size_t len)
 {
-	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE,
-					 WORD_MERGE,  WORD_WITH,   WORD_VALUES, WORD_TABLE };
 	struct scan scan;
 
 	scan_remembered(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
-	return memchr(words, (int)scan.first, sizeof(words)) != NULL && (scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0 &&
-	       scan.hints == 0 && is_one_statement(sql, len);
+	return traits_are_plannable(scan.first) && (scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0 && scan.hints == 0 &&
+	       is_one_statement(sql, len);
 }
 
 /* Returns true if SQL like this is not known to take longer than max_pipeline_wait. */
 static bool
-is_expected_short(const struct exchange *x, const char *sql, size_t len)
+is_expected_short(const struct exchange *x, const char *sql, size_t len, uint64_t fingerprint)
 {
 	const struct request_report like = { .query = sql,
 					     .query_len = len,
+					     .fingerprint = fingerprint,
 					     .sql_options = report_sql_options(x),
 					     .database = x->pool->database->name,
 					     .user = exchange_user(x),
 					     .application = exchange_application(x) };
 
 	return x->env->queries_each == 0 ||
-	       query_reader_mean_us(x->env->queries, &like) <= x->settings->max_pipeline_wait_us;
+	       query_table_mean_us(x->env->queries, &like) <= x->settings->max_pipeline_wait_us;
 }
 
 /* Returns true if SQL that was found to have these flags, hints and risk leaves nothing at all. */
@@ -80,7 +81,7 @@ may_query_go(const struct exchange *x, const char *sql, size_t len)
 	       leaves_nothing(scan.flags, scan.hints,
 			      database_code_risk(x->pool->code, *x->env->now_us, risk, sql, len, NULL, 0)) &&
 	       database_code_is_repeatable(x->pool->code, *x->env->now_us, risk, sql, len, NULL, 0) &&
-	       is_expected_short(x, sql, len);
+	       is_expected_short(x, sql, len, kept == NULL ? 0 : report_fingerprint_of(kept, sql, len));
 }
 
 static bool
@@ -93,7 +94,7 @@ may_statement_go(const struct exchange *x, struct statement *st)
 	return leaves_nothing(v->flags, v->hints & ~(uint32_t)TRAITS_PARSE_ALL, state_risk_of(x, st)) &&
 	       database_code_is_repeatable(x->pool->code, *x->env->now_us, &st->risk, sql, st->query_len,
 					   st->bytes + text_len, st->len - text_len) &&
-	       is_expected_short(x, sql, st->query_len);
+	       is_expected_short(x, sql, st->query_len, report_statement_fingerprint(st));
 }
 
 /* --- behind whom --- */
@@ -154,7 +155,7 @@ is_short_request(const struct exchange *x, const struct server *srv)
 		b.sql = (const char *)st->bytes;
 		b.sql_len = st->query_len;
 	}
-	return ends_alone(x, b.sql, b.sql_len) && is_expected_short(x, b.sql, b.sql_len);
+	return ends_alone(x, b.sql, b.sql_len) && is_expected_short(x, b.sql, b.sql_len, srv->loan.fingerprint);
 }
 
 static bool
@@ -182,12 +183,33 @@ is_plain_client(const struct exchange *x)
 	return x->state == CL_IN_LINE && x->block == EXCHANGE_NO_BLOCK && !x->is_session && x->replication == 0 &&
 	       x->pins == 0 && x->listen == NULL && x->body_left == 0 && !x->is_closing && state_is_quiet(x) &&
 	       commit_check_is_quiet(x) && exchange_is_followed(x) && !x->pool->is_orphan &&
-	       s->reads == READS_PRIMARY && !s->commit_check && s->forbidden == 0 && s->max_pipeline > 1;
+	       s->reads == READS_PRIMARY && !s->commit_check && s->forbidden == 0 && s->max_pipeline > 1 &&
+	       !state_asks_for_pin(x);
+}
+
+/*
+ * With keep_plans, st may have a name on servers: puts what srv, which has it, would be sent then, in place of what out
+ * has, the request as it came. Returns false if srv is to get st first, when it is the client's turn.
+ */
+static bool
+put_kept(struct exchange *x, struct server *srv, struct batch *b, struct statement *st, struct buf *out)
+{
+	const uint8_t *behind = b->bind + b->bind_len;
+	bool is_due;
+	const struct statement *named = statements_keep_ahead(x, srv, st, &is_due);
+
+	if (named == NULL)
+		return !is_due;
+	out->len = 0;
+	statements_put_kept_bind(named, b->bind, b->bind_len, out);
+	buf_put(out, behind, (size_t)(x->pending + x->pending_len - behind));
+	b->kinds >>= 4; /* nothing is sent for the Parse */
+	return true;
 }
 
 /* Puts what srv would be sent for this request to out. Returns false if that can't be told, or is not to go ahead. */
 static bool
-put_request(struct exchange *x, struct server *srv, const struct batch *b, struct buf *out)
+put_request(struct exchange *x, struct server *srv, struct batch *b, struct buf *out)
 {
 	struct statement *st;
 	bool may;
@@ -202,6 +224,8 @@ put_request(struct exchange *x, struct server *srv, const struct batch *b, struc
 		return may_query_go(x, b->sql, b->sql_len);
 	st = statements_plain_unnamed(x, x->pending + FRAME_HEAD_LEN, b->first_len - FRAME_HEAD_LEN);
 	may = st != NULL && may_statement_go(x, st);
+	if (may && x->settings->keep_plans)
+		may = put_kept(x, srv, b, st, out);
 	statement_unref(st);
 	return may;
 }
@@ -323,7 +347,8 @@ is_as_sent(const struct exchange *x, const struct server *srv, const struct poli
 	if (o->to != &srv->stream || o->is_broken || o->total != a->len || srv->ledger.trust != LEDGER_SYNCHRONISED ||
 	    x->body_left > 0)
 		return false;
-	for (uint32_t i = 0; i < srv->ledger.count; i++, kinds >>= 4)
+	for (uint32_t i = srv->ledger.marks; i < srv->ledger.count;
+	     i++, kinds >>= 4) /* that of a kept statement is ours */
 		if (ledger_at(&srv->ledger, i)->kind + 1u != (kinds & 15) ||
 		    ledger_at(&srv->ledger, i)->to != OWED_TO_CLIENT)
 			return false;

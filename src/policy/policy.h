@@ -120,13 +120,19 @@ struct policy_conn {
 
 struct policy_waiter;
 
+/* Counts who has places that others wait for, as far as a worker knows: all, those who keep PostgreSQL at work, and
+ * those whom a hint names, as they do not. */
+struct policy_keepers {
+	uint32_t known, running, named;
+};
+
 /* The end of a wait, for all borrowers of a policy worker: t does not wait any more. */
 struct policy_waiter_ops {
 	void (*on_grant)(struct policy_conn *conn, struct policy_waiter *t); /* conn is LENT to the borrower now */
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_waiter *t);
-	/* Adds a hint that names the one who has done nothing with a connection for as long as t waits. Returns false
-	 * if there is none. May be NULL. */
-	bool (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
+	/* Looks at those who have the places that t waits for, and adds a hint that names the one of them who has done
+	 * nothing with its connection for as long as t waits. May be NULL. */
+	struct policy_keepers (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
 enum waiting {

@@ -6,7 +6,7 @@
  * When that cap has a place, the pool looks again, and may then be hungry at the next.
  */
 #include "policy/policy_caps.h"
-#include "policy/policy_keeper.h"
+#include "policy/policy_budget_state.h"
 
 #include <assert.h>
 
@@ -281,18 +281,29 @@ caps_is_short(const struct policy_caps *caps)
 	return find_short(caps) != NULL;
 }
 
-void
-caps_say_short(const struct policy_caps *caps, struct fail *why)
+bool
+caps_share_short(const struct policy_caps *caps, const struct policy_caps *other)
+{
+	const struct budget_member *m = find_short(caps);
+
+	return m != NULL && other->by_kind[m - caps->by_kind].budget == m->budget;
+}
+
+uint32_t
+caps_say_short(const struct policy_caps *caps, const char **setting, struct fail *why)
 {
 	static const char *const settings[POLICY_CAPS] = { "max_user_connections", "max_db_connections",
 							   "max_server_connections" };
 	const struct budget_member *m = find_short(caps);
+	uint32_t used;
 
-	if (m == &caps->by_kind[CAP_HOST]) {
-		policy_budget_say(m, why);
-		return;
-	}
+	*setting = settings[m - caps->by_kind];
+	if (m == &caps->by_kind[CAP_HOST])
+		return policy_budget_say(m, why);
+	policy_worker_lock(m->worker);
+	used = m->budget->used;
+	policy_worker_unlock(m->worker);
 	fail_set(why, "53300", "a limit on server connections is reached");
-	fail_detail(why, "%s is used up, by this and other pools.", settings[m - caps->by_kind]);
-	fail_hint(why, "Raise %s, or lower the pool_size of these pools.", settings[m - caps->by_kind]);
+	fail_detail(why, "%s is used up, by this and other pools.", *setting);
+	return used;
 }

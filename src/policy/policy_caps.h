@@ -46,7 +46,11 @@ bool caps_are_lacking(const struct policy_caps *caps);
 void caps_review(struct policy_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
 bool caps_is_short(const struct policy_caps *caps); /* returns true if one of them keeps it short */
-void caps_say_short(const struct policy_caps *caps, struct fail *why); /* sets it: which in its detail, and a hint */
+/* Sets why: which in its detail, and a hint, or none if *setting is what would have to be raised (else NULL). Returns
+ * how many connections have its places; 0: that is not why. */
+uint32_t caps_say_short(const struct policy_caps *caps, const char **setting, struct fail *why);
+/* Returns true if one of them keeps it short, and is the other's, too. */
+bool caps_share_short(const struct policy_caps *caps, const struct policy_caps *other);
 
 /* While is_watched is set, caps_ask_back() and caps_review() are due, too. Nearly always this is all that is done. */
 static inline void

@@ -146,7 +146,7 @@ policy_budget_settled(struct budget_member *m)
 	return was_opening;
 }
 
-void
+uint32_t
 policy_budget_say(const struct budget_member *m, struct fail *why)
 {
 	struct budget_news news;
@@ -160,7 +160,7 @@ policy_budget_say(const struct budget_member *m, struct fail *why)
 		fail_detail(why, "None can be opened under the budget: pgweir's own connection for it does not work, "
 				 "or another session holds its lock.");
 		fail_hint(why, "pgweir's log and SHOW BUDGET in its console say why.");
-		return;
+		return 0;
 	}
 	if (news.share != UINT32_MAX)
 		snprintf(share, sizeof(share), ", the share here is %" PRIu32, news.share);
@@ -168,6 +168,7 @@ policy_budget_say(const struct budget_member *m, struct fail *why)
 		    "The budget of %" PRIu32 " is used up: PostgreSQL lists %" PRIu32 " (%" PRIu32
 		    " not pgweir's), %" PRIu32 " are kept for new processes%s.",
 		    news.limit, news.listed, news.others, news.reserved, share);
-	fail_hint(why, "Raise budget_connections, or see who has them: SHOW FLEET in pgweir's console, and "
-		       "pg_stat_activity for those that are not pgweir's.");
+	fail_hint(why, "See who has them: SHOW FLEET in pgweir's console, and pg_stat_activity for those that are not "
+		       "pgweir's. If all of them are at work, raise budget_connections.");
+	return news.listed > 0 ? news.listed : 1;
 }

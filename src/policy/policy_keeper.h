@@ -38,8 +38,9 @@ void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uin
 void policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 struct budget_count policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
-/* Sets why, with detail and hint: nobody has a place for m, which has joined a keeper's budget. */
-void policy_budget_say(const struct budget_member *m, struct fail *why);
+/* Sets why, with detail and hint: nobody has a place for m, which has joined a keeper's budget. Returns how many
+ * connections have its places; 0: none can be opened, whoever has them. */
+uint32_t policy_budget_say(const struct budget_member *m, struct fail *why);
 
 /* m's connection has logged in; policy_places_give() ends it. Returns false if it was abandoned: close it. */
 bool policy_budget_settled(struct budget_member *m);

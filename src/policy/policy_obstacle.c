@@ -155,6 +155,30 @@ pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 	return true;
 }
 
+/* --- Those who have the places that t waits for. --- */
+
+/* places: that are taken; raise: what would make more of them. The hint names a culprit, or says raise where all of
+ * them are at work. raise NULL: it has a hint already, which stays if there is no culprit. */
+static void
+say_keepers(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, uint32_t places, const char *raise,
+	    struct fail *why)
+{
+	const struct policy_waiter_ops *borrowers = p->orders.worker->borrowers;
+	struct policy_keepers k = { 0 };
+
+	if (borrowers->blame != NULL)
+		k = borrowers->blame(t, now_us, why);
+	if (k.named > 0 || raise == NULL)
+		return;
+	if (k.running >= places)
+		fail_hint(why, "Raise %s, or see who keeps connections for long: SHOW HOLDERS in the pgweir console.",
+			  raise);
+	else
+		fail_hint(why, "See who keeps connections for long: SHOW HOLDERS in the pgweir console.%s%s%s",
+			  k.known >= places ? "" : " If all of them are at work, raise ",
+			  k.known >= places ? "" : raise, k.known >= places ? "" : ".");
+}
+
 /* --- A cap over several pools is used up. --- */
 
 /* Whether it has a place is found out with the lock, when one is taken: caps_take(). */
@@ -180,14 +204,31 @@ say_busy(const struct policy *p, const char *more, struct fail *why)
 static bool
 cap_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
+	const char *setting;
+	uint32_t places;
 	struct fail cap;
 
 	if (!caps_is_short(&p->caps))
 		return false;
-	caps_say_short(&p->caps, &cap);
+	places = caps_say_short(&p->caps, &setting, &cap);
 	say_busy(p, cap.detail, why);
 	fail_hint(why, "%s", cap.hint);
+	if (places > 0)
+		say_keepers(p, t, now_us, places, setting, why);
 	return true;
+}
+
+bool
+policy_waits_for_cap(const struct policy *p)
+{
+	return caps_is_short(&p->caps);
+}
+
+bool
+policy_waits_for(const struct policy *p, const struct policy *of)
+{
+	return p == of || (p->shard.shared != NULL && p->shard.shared == of->shard.shared) ||
+	       caps_share_short(&p->caps, &of->caps);
 }
 
 /* --- Another shard of the pool was asked for those that are idle there. --- */
@@ -260,9 +301,8 @@ full_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 	if (find_hanging(p, t, now_us) != NULL) {
 		say_busy(p, "One more is being opened.", why);
 		fail_hint(why, "It is lent once it has logged in; min_idle keeps some ready.");
-	} else if (p->orders.worker->borrowers->blame == NULL || !p->orders.worker->borrowers->blame(t, now_us, why)) {
-		fail_hint(why, "Raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
-			       "in the pgweir console.");
+	} else {
+		say_keepers(p, t, now_us, policy_total(p), "pool_size or max_overflow", why);
 	}
 	return true;
 }

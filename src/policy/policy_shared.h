@@ -52,6 +52,12 @@ uint32_t policy_queue_length(const struct policy *p); /* how many wait in all sh
 void policy_add_counts(const struct policy *p, struct policy_counts *to); /* policy.c; but back-off and outage */
 uint32_t policy_busy(const struct policy *p); /* how many are lent; if split, not idle, in all */
 
+/* --- policy_obstacle.c --- */
+/* Returns true if a connection of `of` has one of the places that those in p's queue wait for: it is of the same pool,
+ * or under the cap that keeps p from opening more. Other workers' pools: only while these stand still. */
+bool policy_waits_for(const struct policy *p, const struct policy *of);
+bool policy_waits_for_cap(const struct policy *p);
+
 /* A connection that was given can't be used where it came: it is closed, and its place given back. r: the policy worker
  * of this thread. Also if all shards are gone. */
 void policy_shared_lost(struct policy_conn *conn, struct policy_worker *r, uint64_t now_us);

@@ -124,7 +124,7 @@ struct pool {
 	bool is_watched; /* ... for which it is looked at though it has no server; see pool_use.c */
 	uint64_t pins_told_us; /* state/pins.c: when the log was last told of these, and how many had one since */
 	uint32_t pins_untold;
-	uint8_t pins_told; /* 1 << enum pin_reason */
+	uint16_t pins_told; /* 1 << enum pin_reason */
 	/* When a client last asked for currval() or lastval() (0: never), of which application_name; for how long, as
 	 * of when, clients may keep their servers for such questions while others wait. state/linger.c */
 	uint64_t sequences_asked_us, sequences_asked_by, linger_paid_us;

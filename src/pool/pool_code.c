@@ -156,9 +156,9 @@ pool_code_blame(struct server *srv, struct database_code *code)
 {
 	const struct pool *pool = srv->owner;
 	uint64_t now_us = *srv->env->now_us;
-	const char *why = code->answer == NULL
-			      ? NULL
-			      : risk_names_blame(code->answer->risks, (const char *)srv->loan.text, srv->loan.text_len);
+	const char *why = code->answer == NULL ? NULL
+					       : risk_names_blame(code->answer->risks, STATE_BACKEND,
+								  (const char *)srv->loan.text, srv->loan.text_len);
 	struct code_blame *b = code->blamed;
 	const struct code_blame *most;
 
@@ -204,6 +204,18 @@ pool_code_welcomes(struct pool *pool, unsigned heeded)
 	return true;
 }
 
+/* If the version is no longer the one before (""; unknown), some program has made or changed what SQL may name:
+ * PostgreSQL may read statements otherwise than when they were prepared. */
+static void
+renew_statements(const struct pool_set *set, const struct database_code *code, const char *before)
+{
+	bool is_same = *before == '\0' || (!code->is_outdated && strcmp(before, code->answer->version) == 0);
+
+	for (struct pool *e = is_same ? NULL : set->first; e != NULL; e = e->next)
+		if (e->code == code)
+			statement_home_renew(e->home);
+}
+
 const char *
 pool_code_answered(struct server *srv, bool ok)
 {
@@ -212,7 +224,10 @@ pool_code_answered(struct server *srv, bool ok)
 	unsigned before = pool_code_heeded(pool) & ~code->unheeded;
 	struct pooled *p = pooled_of(srv->conn);
 	bool is_first = code->answer == NULL;
+	char version[CODE_VERSION_MAX];
+	bool is_read;
 
+	snprintf(version, sizeof(version), "%s", is_first ? "" : code->answer->version);
 	/* PostgreSQL may notice its statement_timeout behind the answer: the error would be the next borrower's. */
 	p->is_code_late = pool_set_now(pool->set) - p->code->asked_us >= CODE_ANSWER_US;
 	if (!ok)
@@ -227,8 +242,10 @@ pool_code_answered(struct server *srv, bool ok)
 	}
 	p->code_round = 0;
 	wake_held(pool);
-	if (!database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set))) {
-		if (ok && code->failed_us == 0 && !code->is_outdated)
+	is_read = database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set));
+	renew_statements(pool->set, code, version);
+	if (!is_read) {
+		if (ok && code->refused_until_us == 0 && !code->is_outdated)
 			pool_defaults_on_answer(srv, false);
 		if (!ok || p->is_code_late || srv->fitness != SERVER_FIT || !database_code_is_unread(code))
 			return NULL;

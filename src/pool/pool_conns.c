@@ -410,7 +410,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	parts |= (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
 		turn = pool_code_turn(srv, parts, code->made);
-		if (pool->main != NULL && code->failed_us == 0 && !database_code_has_answer(code, code->made))
+		if (pool->main != NULL && code->refused_until_us == 0 && !database_code_has_answer(code, code->made))
 			parts |= STATE_BACKEND; /* it is not asked: see ask_about_code() */
 	}
 	if (parts != 0 || turn != CODE_GO || is_next_of_nobody(srv)) {

@@ -241,7 +241,6 @@ end_resets(struct pool *pool, uint64_t now_us)
 	struct fail why;
 	size_t count;
 
-	fail_set(&why, "08006", "cleaning the connection took too long");
 	do {
 		count = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
@@ -249,12 +248,14 @@ end_resets(struct pool *pool, uint64_t now_us)
 			    count < FOUND_AT_ONCE)
 				found[count++] = srv;
 		for (size_t i = 0; i < count; i++)
-			if (server_is_late(found[i], now_us))
+			if (server_is_late(found[i], now_us)) {
+				fail_set(&why, "08006", "cleaning the connection took too long");
 				server_fail(found[i], &why);
-			else if (server_runs_nobodys(found[i], now_us))
+			} else if (server_runs_nobodys(found[i], now_us)) {
 				server_cancel_nobodys(found[i]);
-			else if (pool_code_frees(found[i]))
+			} else if (pool_code_frees(found[i])) {
 				server_reset_next(found[i]);
+			}
 	} while (count == FOUND_AT_ONCE);
 }
 
@@ -264,7 +265,7 @@ static void
 help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 {
 	const struct database_code *code = pool->code;
-	uint64_t slow_us = code->answer == NULL && code->failed_us == 0 ? SLOW_FIRST_RESET_US : SLOW_RESET_US;
+	uint64_t slow_us = code->answer == NULL && code->refused_until_us == 0 ? SLOW_FIRST_RESET_US : SLOW_RESET_US;
 	struct server *srv;
 
 	TAILQ_FOREACH(srv, &pool->servers, all) /* new ones are appended */

@@ -147,6 +147,7 @@ process_start_http(struct weir *w, struct fail *why)
 	struct http_settings s = { .host = c->http_listen.host,
 				   .port = c->http_listen.port,
 				   .log = w->log,
+				   .tls = w->files.http_tls,
 				   .is_local = listen_is_local(&c->http_listen),
 				   .asked = &w->metrics.asks };
 

@@ -39,6 +39,24 @@ enum seed {
 
 /* --- what the parts report --- */
 
+/* A client's own cancel has a line. */
+static void
+log_canceled(const struct worker *k, const struct request_report *r, const char *sql)
+{
+	const struct log_about about = { .event = "statement_canceled",
+					 .client_id = r->client_id,
+					 .client = r->client,
+					 .user = r->user,
+					 .application = r->application,
+					 .database = r->database,
+					 .duration_us = r->duration_us };
+	char words[CLIENT_WORDS_MAX];
+
+	client_words(&about, words, sizeof(words));
+	log_event(k->clients.x.log, LOG_LEVEL_INFO, &about, "%s canceled its statement after %s: %s", words,
+		  duration_of(r->duration_us).text, sql != NULL ? sql : "(its SQL is not known, or not to be shown)");
+}
+
 static void
 on_report(void *owner, const struct request_report *report)
 {
@@ -48,7 +66,9 @@ on_report(void *owner, const struct request_report *report)
 	struct exemplar e = { .value_us = report->duration_us, .wall_us = report->wall_us };
 
 	fingerprint_report(&sql, report, k->clients.x.config->slow_text);
-	for (size_t i = 0; modules[i] != NULL; i++)
+	if (report->canceled_by == CANCELED_BY_CLIENT)
+		log_canceled(k, report, sql.shown);
+	for (size_t i = 0; modules[i] != NULL && report->event != NULL; i++)
 		modules[i]->report(k->weir->modules[i], report, &sql, k->now_us);
 	if (sql.fp.traceparent[0] == '\0' || report->phase_us[PHASE_SERVER] == 0 ||
 	    (d = pool_set_find_database(k->pools, report->database)) == NULL)

@@ -8,6 +8,7 @@
 #include "dedicated/watch.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
+#include "http/http.h"
 #include "os/os.h"
 #include "load/load.h"
 
@@ -22,6 +23,8 @@ process_apply(struct weir *w)
 {
 	w->main_worker->counters.tls_not_after_us =
 	    w->files.tls == NULL ? 0 : (uint64_t)tls_context_not_after(w->files.tls) * US_PER_S;
+	if (w->metrics.http != NULL)
+		http_use_tls(w->metrics.http, w->files.http_tls);
 	verifier_cache_clear(w->shared.verifiers);
 	fleet_configure(w->shared.fleet, w->config, w->files.users, w->files.server_tls);
 	watch_configure(w->shared.watch, w->config, w->files.users, w->files.server_tls);

@@ -33,7 +33,7 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, ui
 		if (srv->state == SV_RESET)
 			p->servers[SERVERS_RESET]++;
 		else if (srv->state == SV_LENT)
-			p->servers[srv->cancel != NULL ? SERVERS_CANCEL : SERVERS_ACTIVE]++;
+			p->servers[SERVERS_ACTIVE]++;
 	}
 	if (n.outage.since_us > 0 && now_us > n.outage.since_us) /* counters have those that are over */
 		p->counters.outage_us += now_us - n.outage.since_us;
@@ -123,10 +123,7 @@ take_clients(struct worker *k, struct snapshot *s)
 		p->clients[CLIENTS_IDLE] += activity == CLIENT_IS_IDLE;
 		p->clients[CLIENTS_ACTIVE] += activity == CLIENT_IS_ACTIVE;
 		p->clients[CLIENTS_WAITING] += activity == CLIENT_IS_WAITING && c->x.waiter.waits == WAITS_NOT;
-		if (activity == CLIENT_IS_ACTIVE && c->x.pins != 0) {
-			p->servers[SERVERS_PINNED]++;
-			p->servers[SERVERS_ACTIVE]--;
-		}
+		p->pinned += activity == CLIENT_IS_ACTIVE && c->x.pins != 0;
 	}
 }
 

@@ -114,7 +114,7 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 					    worker_statement_cache(k));
 	x->last_token = (uint64_t)k->number << TOKEN_BITS;
 	x->hash_seed = seeds[SEED_EXCHANGES];
-	k->clients.x.queries = query_reader_new(k->weir->queries);
+	k->clients.x.queries = k->weir->queries;
 	state_linger_init(x);
 	reads_init(x);
 }
@@ -263,7 +263,6 @@ worker_empty(struct worker *k)
 	scan_memory_fini(&c->x.scanned);
 	passwords_free(k->servers.passwords);
 	hosts_free(k->servers.hosts);
-	query_reader_free(k->clients.x.queries);
 	statement_store_free(c->x.statements);
 	guc_store_free(c->x.guc_store);
 	tls_scratch_free(c->tls_scratch);

@@ -94,7 +94,7 @@ begin_there(struct exchange *x)
 	 * runs outside of the transaction then. */
 	server_owe_query(srv, OWED_TO_GUCS);
 	if ((x->begin & EXCHANGE_BEGIN_FAILED) != 0) {
-		message_query(&b, MESSAGE_OURS "ROLLBACK TO failed_without_a_server");
+		message_query(&b, "ROLLBACK " MESSAGE_OURS "TO failed_without_a_server");
 		server_owe_query(srv, OWED_TO_FEATURE);
 		srv->tx = 'E';
 	}

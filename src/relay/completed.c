@@ -53,16 +53,18 @@ drops_nothing(struct loan *loan)
 }
 
 /*
+ * With keep_plans all DDL counts: something new may stand in front of what a name means.
+ *
  * After CREATE, ALTER or DROP the statements of this server are outdated now, and those of other servers when the DDL
  * is committed. A temporary view does not concern others, and a temporary table hides another one on this server only.
  */
 static void
-note_ddl(struct server *srv)
+note_ddl(const struct exchange *x, struct server *srv)
 {
 	struct loan *loan = &srv->loan;
 	bool makes_temp = (loan->suspected & SCAN_TEMP) != 0 && (loan->tag.flags & TAG_IS_CREATE) != 0;
 	bool is_select = loan->tag.id == TAG_SELECT;
-	bool changes_plans = (loan->tag.flags & TAG_CHANGES_PLANS) != 0;
+	bool changes_plans = (loan->tag.flags & TAG_CHANGES_PLANS) != 0 || x->settings->keep_plans;
 
 	if ((is_select && loan->ddl != DDL_NONE) || (loan->tag.id == TAG_DROP && drops_nothing(loan)))
 		return;
@@ -113,7 +115,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 		break;
 	}
 	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* one that made a table */
-		note_ddl(srv);
+		note_ddl(x, srv);
 	state_note_code(x);
 	/* Also behind a COMMIT, which may be answered long before its request ends. */
 	srv->loan.changes |= tag.flags & (TAG_CHANGES_ROLES | TAG_CHANGES_DEFAULTS);

@@ -13,6 +13,7 @@
 #include "relay/walk.h"
 #include "state/compiled.h"
 #include "state/linger.h"
+#include "statements/keep.h"
 #include "statements/unnamed.h"
 #include "wire/fields.h"
 
@@ -160,11 +161,30 @@ fast_query(struct request_walk *w, const struct frame *f)
 	state_plain_query(x, w->scan.flags);
 	statements_simple_query(x, (const char *)sql, f->body_len - 1);
 	walk_push_query(w, OWED_QUERY, 0);
-	report_text(x->srv, sql, f->body_len, f->body_len, true);
+	walk_report_query(w, f, f->body_len);
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
-static enum walk_result
+/* ON: it is to be sent as it lies. */
+__attribute__((noinline)) static enum walk_result
+keep_parse(struct request_walk *w, const struct frame *f, struct statement *st, unsigned risk)
+{
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	switch (statements_keep(w->x, st, risk)) {
+	case STEP_FORWARD:
+		return WALK_ON;
+	case STEP_SENT:
+		w->x->srv->loan.bytes_from_client += total;
+		w->at += total;
+		return WALK_ANSWERED;
+	default:
+		statement_unref(st);
+		return walk_out_of_memory(w->x);
+	}
+}
+
+__attribute__((always_inline)) static inline enum walk_result
 fast_parse(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
@@ -191,9 +211,11 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	}
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	report_text(x->srv, st->bytes, st->query_len + 1, st->query_len + 1, false);
-	statements_take_unnamed(x, st, risk);
+	report_statement(x->srv, st);
 	x->srv->is_synced = false;
+	if (x->settings->keep_plans && (r = keep_parse(w, f, st, risk)) != WALK_ON)
+		return r;
+	statements_take_unnamed(x, st, risk);
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
@@ -293,6 +315,29 @@ fast_message(struct request_walk *w, const struct frame *f)
 	}
 }
 
+/* The reply of pgweir's is sent with PostgreSQL's to the Bind behind it, if that is there. */
+__attribute__((noinline)) static void
+answered(struct request_walk *w, const uint8_t *message, size_t len)
+{
+	struct ledger *l = &w->x->srv->ledger;
+
+	retry_keep(w->x, message, len, false);
+	if ((w->at == w->len || *walk_message(w) != 'B') && ledger_is_ours(l))
+		ledger_advance(l);
+}
+
+/* Returns r; but nobody waits for replies that are all pgweir's. */
+__attribute__((noinline)) static enum walk_result
+leave_fast(struct request_walk *w, enum walk_result r)
+{
+	struct server *srv = w->x->srv;
+
+	if (r == WALK_OVER || srv == NULL || !ledger_is_ours(&srv->ledger))
+		return r;
+	ledger_advance(&srv->ledger);
+	return r == WALK_HOLD ? WALK_SLOWLY : r;
+}
+
 /* All messages up to one that the lane is not open for. */
 __attribute__((always_inline)) static inline enum walk_result
 walk_messages(struct request_walk *w)
@@ -304,9 +349,14 @@ walk_messages(struct request_walk *w)
 		enum walk_result r;
 
 		if (!frame_whole(message, w->len - w->at, &f)) /* and no longer than a Query may be */
-			return WALK_SLOWLY;
-		if ((r = fast_message(w, &f)) != WALK_ON)
-			return r;
+			return leave_fast(w, WALK_SLOWLY);
+		r = fast_message(w, &f);
+		if (r == WALK_ANSWERED) {
+			answered(w, message, FRAME_HEAD_LEN + (size_t)f.body_len);
+			continue;
+		}
+		if (r != WALK_ON)
+			return leave_fast(w, r);
 		retry_keep_sent(w->x, f.type, message, FRAME_HEAD_LEN + (size_t)f.body_len);
 	}
 	return WALK_ON;

@@ -126,6 +126,7 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 		e = &shown;
 	}
 	loan_note_undone(loan, UNDONE_FAILED);
+	loan->canceled_by = report_canceler(x, e);
 	memcpy(loan->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(loan->sqlstate));
 	if (fields_error_is_fatal(e)) /* a request that the client still sends begins another sqlstate */
 		server_keep_last_words(x->srv, e);
@@ -138,7 +139,7 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 	       state_hint_at_returning(x, e, message, len) || /* of a value that no sequence has there */
 	       statements_rewrite_error(x, e->sqlstate, message, len) || /* it only changes the message's words */
 	       forbid_answer(x, forbidden) || /* the same, of what the setting refuse forbids */
-	       query_timeout_answer(x, e); /* the same, of what query_timeout has cancelled */
+	       query_timeout_answer(x); /* the same, of what query_timeout has cancelled */
 }
 
 /* --- the end of a request, and a hand-over --- */

@@ -240,9 +240,9 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 static void
 end_with_server(struct exchange *x, struct server *srv, const struct fail *shown, const struct fail *logged)
 {
-	x->env->is_end_untold = srv->end_line == END_LINE_OF_MANY;
+	x->env->ending = srv;
 	x->env->ops->close(x, shown, logged);
-	x->env->is_end_untold = false;
+	x->env->ending = NULL;
 	srv->end_line = END_LINE_OF_BORROWER;
 }
 

@@ -8,12 +8,14 @@
 #define OWN_CANCEL_US US_PER_S /* PostgreSQL carries a confirmed cancel out sooner than that */
 
 static const struct {
-	const char *sqlstate, *what, *setting, *theirs;
+	const char *sqlstate, *what, *setting, *theirs, *remedy;
 } words[] = {
-	[LATE_QUERY] = { "57014", "the query was canceled after it had run for", "query_timeout", "query timeout" },
-	[LATE_IDLE] = { "25P03", "the transaction was idle for", "idle_transaction_timeout",
-			"idle transaction timeout" },
-	[LATE_TRANSACTION] = { "25P04", "the transaction was open for", "transaction_timeout", "transaction timeout" },
+	[LATE_QUERY] = { "57014", "the query was canceled after it had run for", "query_timeout", "query timeout",
+			 "Make the query faster (EXPLAIN)" },
+	[LATE_IDLE] = { "25P03", "the transaction was idle for", "idle_transaction_timeout", "idle transaction timeout",
+			"COMMIT before the application does something else" },
+	[LATE_TRANSACTION] = { "25P04", "the transaction was open for", "transaction_timeout", "transaction timeout",
+			       "Do less in one transaction" },
 };
 
 const char *
@@ -47,6 +49,7 @@ late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct 
 		     ? "nothing more of the request has come for"
 		     : words[late].what,
 		 duration_of(lasted_us).text, words[late].setting, duration_of(limit_us).text);
+	fail_hint(why, "%s, or raise %s for this database or user.", words[late].remedy, words[late].setting);
 	fail_pgbouncer_text(why, "%s", words[late].theirs);
 }
 
@@ -88,13 +91,13 @@ query_timeout_check_cancel(const struct exchange *x, const struct error_fields *
 }
 
 bool
-query_timeout_answer(struct exchange *x, const struct error_fields *e)
+query_timeout_answer(struct exchange *x)
 {
 	struct loan *loan = &x->srv->loan;
 	struct buf b = { 0 };
 	struct fail why;
 
-	if (loan->late_since_us == 0 || e->sqlstate == NULL || strcmp(e->sqlstate, "57014") != 0)
+	if (loan->canceled_by != CANCELED_BY_QUERY_TIMEOUT)
 		return false;
 	late_words(x, LATE_QUERY, *x->env->now_us - loan->late_since_us, &why);
 	message_error(&b, "ERROR", &why);

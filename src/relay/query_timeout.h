@@ -48,5 +48,5 @@ query_timeout_is_cancelling(const struct server *srv)
  * sent for a request of its own. (A pg_cancel_backend() of somebody else's within that second looks the same.)
  */
 void query_timeout_check_cancel(const struct exchange *x, const struct error_fields *e);
-/* Returns true if this error of PostgreSQL's is the end of that cancel; the client has its answer then. */
-bool query_timeout_answer(struct exchange *x, const struct error_fields *e);
+/* Returns true if PostgreSQL's error is the end of that cancel; the client has its answer then. */
+bool query_timeout_answer(struct exchange *x);

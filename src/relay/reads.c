@@ -5,6 +5,7 @@
 #include "policy/policy_shared.h"
 #include "pool/standby_pools.h"
 #include "state/compiled.h"
+#include "state/state.h"
 #include "wire/messages.h"
 
 #include <inttypes.h>
@@ -340,7 +341,8 @@ borrow_preferred(struct exchange *x)
 	struct server *srv = NULL;
 	unsigned hosts;
 
-	if (x->settings->reads != READS_PREFER_STANDBY || pool->cluster == NULL || x->is_session || x->listen != NULL)
+	if (x->settings->reads != READS_PREFER_STANDBY || pool->cluster == NULL || x->is_session || x->listen != NULL ||
+	    state_asks_for_pin(x))
 		return NULL;
 	hosts = usable_standbys(pool->cluster, x->settings->reads_max_lag_us);
 	while (hosts != 0 && srv == NULL) {

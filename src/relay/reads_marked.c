@@ -1,6 +1,7 @@
 /* src/relay/reads_marked.c - which requests are marked: they may go to a standby; see reads.h. */
 #include "relay/reads_state.h"
 #include "base/text.h"
+#include "state/state.h"
 #include "statements/statements.h"
 #include "wire/fields.h"
 
@@ -46,6 +47,8 @@ reads_is_for_primary(const char *sql, size_t len)
 	bool is_first = true, is_value = false; /* of a statement; the word before is last_value */
 	struct sql_lexer lx;
 
+	if (text_mentions(sql, len, GUC_PIN)) /* it would keep the standby */
+		return true;
 	if (!text_mentions(sql, len, "pg_") && !text_mentions(sql, len, "lock") && !text_mentions(sql, len, LAST_VALUE))
 		return false;
 	sql_lexer_init(&lx, sql, len);
@@ -159,7 +162,7 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 		x->rare->begin = r->begin;
 	} else if (!reads_apply_settings(r))
 		return false;
-	if (x->is_session || x->pins != 0 || x->listen != NULL)
+	if (x->is_session || x->pins != 0 || x->listen != NULL || state_asks_for_pin(x))
 		r->route = ROUTE_TIED;
 	else if (reads_mentions_primary(w, false) || reads_is_for_primary(sql, len) || reads_leaves(v))
 		r->route = ROUTE_PRIMARY_ONLY;

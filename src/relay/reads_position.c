@@ -4,8 +4,8 @@
 #include "wire/messages.h"
 
 /* On a standby that is what it shows. A page's header is taken off: no standby ever reports a position behind one. */
-static const char ask[] = MESSAGE_OURS
-    "SELECT pg_catalog.set_config('pgweir.lsn', CAST(CASE WHEN pg_catalog.pg_is_in_recovery() THEN "
+static const char ask[] =
+    "SELECT " MESSAGE_OURS "pg_catalog.set_config('pgweir.lsn', CAST(CASE WHEN pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.pg_last_wal_replay_lsn() ELSE (SELECT l OPERATOR(pg_catalog.-) CASE "
     "(l OPERATOR(pg_catalog.-) '0/0') OPERATOR(pg_catalog.%) 8192 WHEN 24 THEN 24 WHEN 40 THEN 40 ELSE 0 END FROM "
     "(SELECT pg_catalog.pg_current_wal_insert_lsn()) AS p(l)) END AS pg_catalog.text), false)";

@@ -16,24 +16,29 @@
 
 #include <ctype.h>
 
-bool
+struct policy_keepers
 reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
-	const struct exchange *x = exchange_of_waiter(t);
-	const struct server *srv, *worst = NULL;
+	const struct server *srv = NULL, *worst = NULL;
 	uint64_t since_us, oldest_us = t->since_us;
-	char remedy[HOLDER_REMEDY_MAX];
+	struct policy_keepers k = { 0 };
+	char remedy[FAIL_TEXT_MAX];
 
-	TAILQ_FOREACH(srv, &x->pool->servers, all)
-		if (srv->borrower != NULL && holder_is_stuck(srv, oldest_us, &since_us)) {
+	while ((srv = holder_next(exchange_of_waiter(t)->pool, srv)) != NULL) {
+		k.known++;
+		k.running += pool_use_of(srv, &since_us) == USE_RUNNING;
+		if (holder_is_stuck(srv, oldest_us, &since_us)) {
 			worst = srv;
 			oldest_us = since_us;
 		}
-	if (worst == NULL)
-		return false;
-	holder_remedy(worst, now_us, remedy, sizeof(remedy));
+	}
+	if (holder_lock(exchange_of_waiter(t), (t->since_us + now_us) / 2, remedy)[0] == '\0' && worst != NULL)
+		holder_remedy(worst, now_us, remedy, sizeof(remedy));
+	if (remedy[0] == '\0')
+		return k;
 	fail_hint(why, "%c%s.", toupper((unsigned char)remedy[0]), remedy + 1);
-	return true;
+	k.named = 1;
+	return k;
 }
 
 void

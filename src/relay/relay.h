@@ -76,7 +76,7 @@ void reject_request(struct exchange *x, const struct fail *why, enum request_fai
 /* The same while READY or HELD, but what waits is left for exchange_replay(). RF_BACKEND_LOST: its block was lost. */
 void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* relay_waiters: names the client whose transaction has been idle for longest, and since before t waits. */
-bool reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
+struct policy_keepers reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* Writes to shown what this client is to be sent for why: with the names of its database and user. */
 void reject_words(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*

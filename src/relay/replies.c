@@ -93,8 +93,10 @@ on_local(struct server *srv, const struct owed *o)
 	/* In the client's own turn: ahead of all that PostgreSQL answers, or some of that was sent before. */
 	if (x != NULL && x->is_in_relay && sent->state == SENT_WHOLE && sent->local_count < UINT16_MAX)
 		sent->local_count++;
-	else
+	else if (x != NULL && x->is_in_relay)
 		sent->state = SENT_ANSWERED;
+	else
+		srv->loan.clock.has_passed = true; /* with what comes now, if that is passed */
 	if (x != NULL && !x->is_closing)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }

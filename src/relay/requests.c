@@ -122,9 +122,9 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 
 /* The wait is over. connect_us: how much of it PostgreSQL owed, at most. */
 static void
-note_wait(struct exchange *x, uint64_t connect_us)
+note_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 {
-	report_waited(x, connect_us);
+	report_waited(x, connect_us, outcome);
 	x->waiter.idle_since_us = *x->env->now_us;
 	stream_set_reading(&x->stream, true);
 }
@@ -145,7 +145,7 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 	struct server *srv = pool_granted(conn, x, *x->env->now_us);
 
 	assert(x->srv == NULL && !x->is_closing);
-	note_wait(x, x->waiter.connect_us);
+	note_wait(x, x->waiter.connect_us, WAIT_SERVED);
 	exchange_step(x, CE_GRANTED);
 	if (conn->ahead_count > 0)
 		pipeline_lent(x, srv);
@@ -167,7 +167,8 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_waite
 	struct exchange *x = exchange_of_waiter(t);
 
 	assert(x->srv == NULL && !x->is_closing);
-	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->waiter.connect_us);
+	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->waiter.connect_us,
+		  kind == RF_POOL_TIMEOUT ? WAIT_TIMEOUT : WAIT_REFUSED);
 	exchange_step(x, CE_REFUSED);
 	if (kind == RF_POOL_TIMEOUT)
 		x->env->ops->timed_out(x, why);
@@ -192,7 +193,7 @@ relay_cancel_wait(struct exchange *x)
 	else
 		return;
 	fail_set(&why, "57014", "canceling statement due to user request");
-	note_wait(x, x->waiter.connect_us);
+	note_wait(x, x->waiter.connect_us, WAIT_GIVEN_UP);
 	exchange_step(x, CE_REFUSED);
 	reject_request(x, &why, RF_CANCELED);
 }

@@ -141,12 +141,9 @@ resend_sql(const struct server *srv, size_t *len)
 static bool
 is_of_one_commit(const struct exchange *x, uint32_t first)
 {
-	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE, WORD_MERGE,
-					 WORD_WITH,   WORD_VALUES, WORD_TABLE,	WORD_BEGIN,  WORD_START_TRANSACTION };
-
 	if (x->srv->loan.end == LOAN_UNBEGUN || exchange_may_leave(x, x->srv))
 		return first != WORD_DEALLOCATE;
-	return memchr(words, (int)first, sizeof(words)) != NULL;
+	return traits_are_plannable(first) || first == WORD_BEGIN || first == WORD_START_TRANSACTION;
 }
 
 static bool

@@ -16,6 +16,7 @@
  * A client whose Parse was answered by pgweir must not get errors that stem from an old plan (PostgreSQL parses such a
  * statement again, too, and may fail with any error of the parser): its first use is also sent once more.
  */
+#include "statements/keep.h"
 #include "statements/statements_state.h"
 #include "relay/resend.h"
 #include "wire/frame.h"
@@ -137,6 +138,16 @@ begin_retry(struct exchange *x, const struct client_statement *n, bool is_lackin
 	       (is_lacking || n->rows == ROWS_UNTOLD || tells_rows(&kept->copy)) && take_sync(x);
 }
 
+/* Returns true if n would perhaps not have failed if it had been prepared now: its client was not shown that it was. */
+static bool
+is_doubtful(struct exchange *x, const struct client_statement *n, const struct error_fields *e)
+{
+	if (statement_is_unnamed(n))
+		return statements_may_doubt(x, n, e->sqlstate);
+	/* Errors of PostgreSQL's parser are of class 42: syntax, access rules, undefined names. */
+	return !n->is_proven && e->sqlstate != NULL && strncmp(e->sqlstate, "42", 2) == 0;
+}
+
 bool
 retry_wanted(struct exchange *x, const struct error_fields *e)
 {
@@ -152,9 +163,7 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 	is_lacking = is_gone(x, n->st, e);
 	if (is_lacking)
 		server_statements_doubt(&x->srv->statements, n->st->id);
-	/* Errors of PostgreSQL's parser are of class 42: syntax, access rules, undefined names. */
-	if (n->st == NULL ||
-	    (!is_lacking && !is_old && (n->is_proven || e->sqlstate == NULL || strncmp(e->sqlstate, "42", 2) != 0)))
+	if (n->st == NULL || (!is_lacking && !is_old && !is_doubtful(x, n, e)))
 		return false;
 	is_again = begin_retry(x, n, is_lacking);
 	if (!is_lacking && (is_old || is_again))

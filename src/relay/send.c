@@ -226,7 +226,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		return walk_of_step(x, step);
 	walk_push_query(w, kind, m->shown);
 	if (kind == OWED_QUERY)
-		report_text(x->srv, walk_message(w) + FRAME_HEAD_LEN, body_len, f->body_len, true);
+		walk_report_query(w, f, body_len);
 	if (step == STEP_FORWARD)
 		return walk_forward(w, 0, total);
 	walk_drop(w, total);

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "exchange/exchange.h"
+#include "exchange/report.h"
 #include "exchange/request.h"
 #include "relay/relay.h"
 #include "wire/frame.h"
@@ -20,6 +21,7 @@
 
 enum walk_result {
 	WALK_ON,
+	WALK_ANSWERED, /* fast.c: on, and nothing was sent: its reply is pgweir's */
 	WALK_MORE, /* more bytes are needed */
 	WALK_WAIT, /* for a server, or for the listener */
 	WALK_HOLD, /* for the replies to earlier messages */
@@ -44,6 +46,7 @@ struct request_walk {
 	struct sql_traits traits; /* m's, of a Query */
 	enum request_failure rejection; /* of WALK_REJECT */
 	unsigned risk; /* of the SQL in scan: enum state_part */
+	uint64_t fingerprint; /* the same; 0: not known */
 	struct request m; /* the message at w->at, if m.message is that; of a fast Bind, only what that needs is set */
 };
 
@@ -91,6 +94,20 @@ walk_scan_query(struct request_walk *w, const struct frame *f)
 	kept = scan_remembered(&w->x->env->scanned, &w->scan, gucs_scan_options(w->x->gucs), sql, f->body_len - 1);
 	w->risk = database_code_risk(w->x->pool->code, *w->x->env->now_us, kept == NULL ? NULL : &kept->risk, sql,
 				     f->body_len - 1, NULL, 0);
+	w->fingerprint = kept == NULL ? 0 : report_fingerprint_of(kept, sql, f->body_len - 1);
+}
+
+/* The SQL of the Query at hand, of which so many bytes are here, for the report of its request. */
+static inline void
+walk_report_query(const struct request_walk *w, const struct frame *f, size_t have)
+{
+	struct server *srv = w->x->srv;
+
+	if (srv->loan.text_len > 0)
+		return;
+	report_first_text(srv, walk_message(w) + FRAME_HEAD_LEN, have, f->body_len, true);
+	if (w->scanned == walk_message(w))
+		srv->loan.fingerprint = w->fingerprint;
 }
 
 /* fast.c: handles messages up to one that is not for the fast lane. WALK_SLOWLY: that one is next. */

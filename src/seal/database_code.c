@@ -13,6 +13,7 @@
 #define CHEAP_US (250 * US_PER_MS) /* to read what takes less may take half of the time */
 #define SETTLES_US (2 * US_PER_S) /* an answer that was believed, after DDL */
 #define REFUSED_US (60 * US_PER_S)
+#define NO_TIME_SHARE 10u /* what PostgreSQL had no time for is asked again after so many times what it took */
 
 static void
 answer_free(struct code_answer *a)
@@ -48,11 +49,16 @@ interval_us(uint64_t cost_us)
 static uint64_t
 pause_us(const struct database_code *code, bool is_awaited)
 {
+	/* While that is feared, all that is run costs a connection. */
+	bool is_soon = code->is_settled || (database_code_feared(code) & (unsigned)RISK_FEARED) != 0;
+
 	if (!is_awaited && code->read_cost_us < CHEAP_US)
 		return code->read_cost_us * 2;
 	if (is_awaited)
 		return clock_lesser_us(code->read_cost_us * AWAITED_SHARE, ASK_AGAIN_US);
-	return clock_lesser_us(code->read_cost_us * COST_SHARE, code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US);
+	if (is_soon && code->read_cost_us * 2 < SETTLES_US)
+		return clock_lesser_us(code->read_cost_us * COST_SHARE, SETTLES_US);
+	return clock_lesser_us(code->read_cost_us * (is_soon ? 2 : COST_SHARE), ASK_AGAIN_MAX_US);
 }
 
 bool
@@ -62,8 +68,8 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 
 	if (code->coming != NULL || code->used_us <= code->asked_us)
 		return false; /* it is being asked, or nobody has used the database since */
-	if (code->failed_us != 0)
-		return now_us - code->failed_us > REFUSED_US;
+	if (code->refused_until_us != 0)
+		return now_us > code->refused_until_us;
 	if (code->altered_us != 0)
 		return true;
 	/*
@@ -78,7 +84,7 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 enum code_turn
 database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us)
 {
-	if (code->failed_us == 0 && !database_code_has_answer(code, made)) {
+	if (code->refused_until_us == 0 && !database_code_has_answer(code, made)) {
 		if (code->coming == NULL && now_us - code->read_asked_us >= pause_us(code, !is_free))
 			return CODE_ASK;
 		return is_free ? CODE_GO : CODE_WAIT;
@@ -100,7 +106,8 @@ database_code_feared(const struct database_code *code)
 	if (code->changed_answered >= code->reached)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
-	       database_code_compiled(code) | (code->answer == NULL ? RISK_KEEPS : 0u);
+	       ((known & STATE_BACKEND) != 0 ? RISK_FEARED : 0u) | database_code_compiled(code) |
+	       (code->answer == NULL ? RISK_KEEPS : 0u);
 }
 
 unsigned
@@ -111,9 +118,10 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_feared(code), parts, effects;
 
 	if (risks == NULL)
-		return feared | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
+		return feared | RISK_REACHES | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
 	if (sql == NULL)
-		return feared | risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks)) | RISK_KEEPS;
+		return feared | risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks)) | RISK_KEEPS |
+		       RISK_REACHES;
 	if (kept != NULL && kept->number == code->number)
 		return feared | kept->parts;
 	parts = risk_names_of_sql(risks, sql, len);
@@ -122,6 +130,7 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	/* Text in a Query, and values, are read where they are sent. */
 	if (types != NULL && ((feared | parts) & RISK_DYNAMIC) == RISK_DYNAMIC)
 		parts |= risk_names_of_text(risks, sql, len);
+	parts |= (parts & (unsigned)STATE_BACKEND) != 0 ? (unsigned)RISK_REACHES : 0u;
 	effects = (parts & ~(unsigned)RISK_CONTEXT) == 0 ? 0 : RISK_EFFECTS;
 	parts &= ~(unsigned)RISK_EFFECTS;
 	if (kept != NULL && (parts & RISK_OPAQUE) == 0) /* else text in a string may be code */
@@ -183,7 +192,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	code->changed_asked = code->changed;
 	/* The answer may hold for long: what nobody changes need not be read again. */
 	may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
-		   code->failed_us == 0 && code->changed_answered == code->changed;
+		   code->refused_until_us == 0 && code->changed_answered == code->changed;
 	database_code_let_go(code);
 	code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
 	code->round++;
@@ -275,7 +284,7 @@ believe(struct database_code *code)
 {
 	database_code_hold(code);
 	code->answered_us = code->asked_us;
-	code->failed_us = 0;
+	code->refused_until_us = 0;
 	code->is_settled = code->changed == code->changed_asked;
 	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->cost_us) : 0;
 	database_code_let_go(code);
@@ -295,7 +304,7 @@ compare(struct database_code *code)
 	}
 	database_code_lost(code);
 	if (code->is_outdated)
-		database_code_changed(code, STATE_BACKEND);
+		database_code_changed(code, RISK_REACHES);
 	else
 		believe(code);
 }
@@ -313,15 +322,15 @@ bool
 database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us)
 {
 	struct code_answer *before = code->answer;
-	uint64_t cost_us;
+	uint64_t cost_us = now_us - code->asked_us;
 	bool is_of_others;
 
 	if (!ok || code->is_broken) {
 		database_code_lost(code);
-		code->failed_us = now_us;
+		code->refused_until_us =
+		    now_us + clock_lesser_us(cost_us < ASK_AGAIN_US ? REFUSED_US : cost_us * NO_TIME_SHARE, REFUSED_US);
 		return false;
 	}
-	cost_us = now_us - code->asked_us;
 	if (code->asked == CODE_VERSION || database_code_is_unread(code)) {
 		/* Where the same question took longer than before, or than to read it all, PostgreSQL was busy. */
 		code->cost_us = clock_lesser_us(cost_us, code->cost_us == 0 ? code->read_cost_us : code->cost_us);
@@ -342,6 +351,11 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	/* Another program may have changed the code, besides DDL that was seen. */
 	if (before == NULL || code->is_outdated || code->reached > code->changed_answered || is_of_others)
 		code->reaches_us = now_us;
+	/* If no other name reaches such code than before, nor does DDL that was only feared to. */
+	database_code_hold(code);
+	if (!is_of_others && code->named <= code->changed_asked)
+		code->reached = code->named;
+	database_code_let_go(code);
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
 	code->replaced_us = now_us;

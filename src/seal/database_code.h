@@ -97,7 +97,8 @@ struct database_code {
 	_Atomic uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
 	_Atomic uint64_t changed; /* how often DDL was seen */
 	_Atomic uint64_t made; /* the value of changed when DDL last made functions that may keep something */
-	_Atomic uint64_t reached; /* the same, of DDL that may have given such code another name */
+	_Atomic uint64_t reached; /* the same, of DDL that may have given such code another name ... */
+	uint64_t named; /* ... and of what does so by its own words; guarded */
 	uint64_t replaced_us; /* when there was another answer than before */
 	uint64_t reaches_us; /* when there was one that may tell of that */
 	struct code_host *hosts; /* owned: pool_defaults.c */
@@ -110,7 +111,7 @@ struct database_code {
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; what is longer than any name can be is cut */
 	uint64_t changed_asked, changed_answered; /* the values of changed when it was asked, and of the answer */
 	bool is_settled; /* no DDL was seen while the last answer was under way */
-	uint64_t failed_us; /* 0, or when a question last failed */
+	uint64_t refused_until_us; /* 0, or until when it is not asked again, as it has failed */
 	unsigned gone; /* what earlier answers told of that no reset removes: a standby may have that code still */
 	/* Lasting parts (pool_code.c) that servers have come without, so the first answer counts as news of them. */
 	unsigned unheeded;
@@ -200,7 +201,7 @@ enum code_turn database_code_turn(const struct database_code *code, uint64_t mad
 void database_code_altered(struct database_code *code, uint64_t now_us);
 /*
  * Call it when DDL was seen. risk: with RISK_KEEPS it may have made functions that keep what nothing resets, with
- * STATE_BACKEND only what reaches such.
+ * RISK_REACHES only what reaches such; with RISK_FEARED it was seen while that was feared of any SQL.
  */
 void database_code_changed(struct database_code *code, unsigned risk);
 /* Begins code->round and returns the query to send, valid until the next. There must be no other one under way. */

@@ -16,7 +16,7 @@
 -- - lower(), and regexp_replace() where is_bytes: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as its locale
 --   says, so all of these are one letter there.
 -- - word: of bodies. $ parts them, as a word may follow a dollar quote, a parameter or a number without a space; names
---   that have one, begin with a digit or are not ASCII are searched for as they are.
+--   that have one, begin with a digit or are not ASCII, and operators, are searched for as they are.
 -- - named: what can stand in SQL of any session. An operator shows by its symbol, and words that stand for it, if neither operand's
 --   type is the database's own, else by that type; by both if constants alone could choose it. Those of T and a type of the
 --   database can't be chosen where PostgreSQL has one of T and T: an unknown constant beside a T, or beside what becomes a T, is one.
@@ -36,22 +36,20 @@
 --   PostgreSQL has functions of that name and this one is for another type (is_type_bound). support:
 --   no SQL can call it, nor is it a handler.
 -- - reached: what closes a connection first, then what is washed, then the rest: chain tells the worst.
--- - reach: of what is declared, no sign counts of what the backend could keep (49408). The closure, by hashes, as to merge would sort all
---   edges again in each round; chain: from a name back to its cause, the shortest way, as reach finds in that order.
+-- - reach: of what is declared, no sign counts of what the backend could keep (49408). What a client wants (402653184) goes no further than
+--   the function. The closure, by hashes, as to merge would sort all edges again in each round; chain: back to its cause, the shortest way, as reach finds in that order.
 --
 -- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
 -- a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL OBJECTS": of opaque SQL, of any, of DDL, and of all but functions that are
 -- called by their names; 'e'; 'n', a custom setting that this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum state_part
 -- and enum code_risk (seal.h).
 , own AS (
-	SELECT p.oid, proname, prosrc, prolang, s.parts FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384
-	UNION ALL SELECT oid, proname, prosrc, prolang, CASE WHEN parts & 255 = 255 THEN anything | parts ELSE parts END FROM leaving, remote
+	SELECT p.oid, proname, prosrc, prolang, s.parts, '' AS extname FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384
+	UNION ALL SELECT oid, proname, prosrc, prolang, CASE WHEN parts & 255 = 255 THEN anything | parts WHEN proname IN (SELECT proname FROM pg_proc WHERE oid NOT IN (SELECT oid FROM leaving)) THEN parts & ~134217728 ELSE parts END, extname FROM leaving, remote
 ),
 fun AS (
-	SELECT *, CASE WHEN lanname NOT IN ('c', 'internal')
-		AND NOT is_big THEN CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(
-			lower((prosrc) COLLATE "C"), $r$[^\x01-\x7f]$r$, chr(127), 'g'
-		) ELSE lower((prosrc) COLLATE "C") END END AS src,
+	SELECT *, CASE WHEN lanname NOT IN ('c', 'internal') AND NOT is_big THEN CASE WHEN (SELECT is_bytes FROM remote) THEN
+			regexp_replace(lower(prosrc COLLATE "C"), $r$[^\x01-\x7f]$r$, chr(127), 'g') ELSE lower(prosrc COLLATE "C") END END AS src,
 		lanname IN ('sql', 'plpgsql') AS is_sql
 	FROM (
 		SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big,
@@ -71,10 +69,7 @@ support(oid) AS (
 ),
 named(class, oid, name, kind) AS (
 	SELECT class, oid,
-		CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(
-			lower((name) COLLATE "C"), $r$[^\x01-\x7f]$r$, chr(127), 'g'
-		) ELSE lower((name) COLLATE "C") END,
-		kind
+		CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(lower(name COLLATE "C"), $r$[^\x01-\x7f]$r$, chr(127), 'g') ELSE lower(name COLLATE "C") END, kind
 	FROM (
 		SELECT 1255::oid, oid, proname::text, 'f' FROM fun WHERE NOT is_temporary
 		UNION ALL SELECT 1259, oid, relname, 'r' FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c}') AND relpersistence <> 't'
@@ -110,21 +105,24 @@ named(class, oid, name, kind) AS (
 	) AS n(class, oid, name, kind)
 	WHERE oid >= 16384
 ),
-vocabulary AS (SELECT name, (row_number() OVER ())::text::oid AS id FROM (SELECT DISTINCT name FROM named WHERE kind <> 'o') AS v),
+vocabulary AS (SELECT name, (row_number() OVER ())::text::oid AS id FROM (SELECT DISTINCT name FROM named) AS v),
 word AS (
 	SELECT DISTINCT oid, lanname, CASE WHEN octet_length(w) > 63 THEN w::name::text ELSE w END COLLATE "C" AS word
 	FROM fun,
 		LATERAL (
 			SELECT CASE WHEN w BETWEEN '0' AND ':' THEN regexp_replace(w, '^[0-9]+(e[0-9]+)?', '') ELSE w END AS w
-			FROM unnest(string_to_array(translate(src, E' \t\n\r\f\x0b()[]{}.,;:''"=<>+-*/%&|!~^@#?$`\\', repeat(' ', 36)), ' ')) AS w
+			FROM unnest(string_to_array(regexp_replace(src, $r$[\t-\r ()[\]{}.,;:'"=<>+*/%&|!~^@#?$`\\-]+$r$, ' ', 'g'), ' ')) AS w
 		) AS w
 	WHERE octet_length(w) > 63 OR w LIKE 'pg_temp_%'
 		OR w IN (
 			SELECT name FROM vocabulary
 			UNION ALL SELECT word FROM signs
 			UNION ALL SELECT name FROM effect WHERE oid < 16384
-			UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into,share}'::text[])
+			UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into,share,set,do}'::text[])
 		)
+	UNION SELECT oid, lanname, odd.name
+	FROM (SELECT DISTINCT name FROM named WHERE kind = 'o' OR kind IN ('f', 'r') AND name ~ '^[0-9]|[^a-z0-9_]') AS odd
+		JOIN fun ON strpos(src, replace(odd.name, '"', '""')) > 0
 ),
 writes AS (SELECT DISTINCT oid FROM word WHERE word = ANY ('{insert,update,delete,merge,copy,alter,refresh}')),
 odd_trigger AS (
@@ -219,10 +217,10 @@ base(class, oid, w, parts, reason) AS (
 		)
 	UNION ALL SELECT 1255, oid, false, CASE WHEN src ~ $r$\mdo\M$r$ THEN anything ELSE 129 END, 'SET, DO'
 	FROM fun, remote
-	WHERE src ~ $r$(^|;|>>|\*/|--[^\n]*|\m(begin|then|else|loop)\M)\s*(set|do)\M$r$
+	WHERE oid IN (SELECT oid FROM word WHERE word IN ('set', 'do')) AND src ~ $r$(^|;|>>|\*/|--[^\n]*|\m(begin|then|else|loop)\M)\s*(set|do)\M$r$
 	UNION ALL SELECT 1255, oid, false, anything, 'U&"' FROM fun, remote WHERE strpos(src, 'u&"') > 0
 	UNION ALL SELECT 1255, oid, false, 130, config FROM fun WHERE config ~* $r$pg_temp|(^| )seed=$r$
-	UNION ALL SELECT 1255, oid, false, parts, proname FROM own WHERE oid >= 16384
+	UNION ALL SELECT 1255, oid, false, parts, 'extension ' || extname FROM own WHERE oid >= 16384
 	UNION ALL SELECT 1255, oid, false, CASE WHEN provolatile = 'v' AND prorettype <> 2279 THEN 5120 ELSE 1024 END, lanname
 	FROM fun
 	WHERE is_sql AND NOT (is_known AND lanname = 'sql')
@@ -314,36 +312,26 @@ edge(ac, ao, class, oid, mode) AS (
 		UNION ALL SELECT 3466, 0, 1255, oid, 'a'
 		FROM word
 		WHERE word = ANY ('{create,alter,drop,grant,revoke,comment,refresh,security,import,reindex}') OR word = 'into' AND lanname = 'sql'
-		UNION ALL SELECT n.class, n.oid, 1, v.id, 'p' FROM named n JOIN vocabulary v USING (name) WHERE kind <> 'o'
+		UNION ALL SELECT n.class, n.oid, 1, v.id, 'p' FROM named n JOIN vocabulary v USING (name)
 		UNION ALL SELECT 1, v.id, 1255, w.oid, CASE WHEN w.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END
 		FROM word w JOIN vocabulary v ON v.name = w.word
 		UNION ALL SELECT 1, v.id, 1259, tgrelid, 'w'
 		FROM pg_trigger,
 			convert_from(decode(replace(replace(encode(tgargs, 'escape'), $r$\\$r$, ' '), $r$\000$r$, ' '), 'escape'), getdatabaseencoding()) AS a,
-			unnest(
-				string_to_array(
-					translate(
-						CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(lower((a) COLLATE "C"), $r$[^\x01-\x7f]$r$, chr(127), 'g') ELSE lower((a) COLLATE "C") END,
-							'."', '  '
-					),
-						' '
-				)
-			) AS t
+			unnest(string_to_array(translate(CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(lower(a COLLATE "C"), $r$[^\x01-\x7f]$r$, chr(127), 'g')
+				ELSE lower(a COLLATE "C") END, '."', '  '), ' ')) AS t
 			JOIN vocabulary v ON v.name = t
 		WHERE tgnargs > 0
-		UNION ALL SELECT n.class, n.oid, 1255, f.oid, CASE WHEN f.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END
-		FROM named n JOIN fun f ON strpos(f.src, replace(n.name, '"', '""')) > 0
-		WHERE kind = 'o' OR kind IN ('f', 'r') AND name ~ '^[0-9]|[^a-z0-9_]'
 	) AS e(ac, ao, class, oid, mode)
 	WHERE ao >= 16384 OR ac IN (1, 3, 2753, 3466)
 ),
 reach(class, oid, w, parts) AS (
-	SELECT DISTINCT class, oid, w, CASE WHEN class = 1255 AND oid IN (SELECT oid FROM declared) THEN parts & ~49408 ELSE parts END
+	SELECT DISTINCT class, oid, w, CASE WHEN class = 1255 AND oid IN (SELECT oid FROM declared) THEN parts & ~402702592 ELSE parts END
 	FROM base
 	WHERE parts <> 0
 	UNION SELECT e.class, e.oid, mode = 'w' OR r.w AND mode <> 'a', CASE WHEN e.class = ANY ('{0,2,1247,2605,2606,2607,2616,2617,2753,3381,3601,3764}')
 			OR e.ac = 1255 AND e.class = 1259
-		THEN r.parts & ~16384 ELSE r.parts END
+		THEN r.parts & ~402669568 ELSE r.parts & ~402653184 END
 	FROM reach r JOIN edge e ON e.ac = r.class AND e.ao = r.oid
 	WHERE NOT (r.w AND mode = 'r')
 ),
@@ -356,25 +344,26 @@ reached AS (
 	GROUP BY class, oid
 ),
 cause AS (
-	SELECT DISTINCT ON (class, oid) class, oid, 0::oid AS ac, 0::oid AS ao, reason
+	SELECT DISTINCT ON (class, oid) class, oid, NULL::oid AS ac, NULL::oid AS ao, reason
 	FROM base JOIN reached USING (class, oid)
 	WHERE parts & CASE WHEN n < 1000000000 THEN 49408 WHEN n < 2000000000 THEN 1023 ELSE -1 END <> 0
-	ORDER BY class, oid, parts & 1023 DESC
+	ORDER BY class, oid, parts & 1023 DESC, length(reason) DESC
 ),
-via AS MATERIALIZED (
-	SELECT DISTINCT ON (e.class, e.oid) e.class, e.oid, e.ac, e.ao, NULL AS reason
+via AS (
+	SELECT DISTINCT ON (e.class, e.oid) e.class, e.oid, e.ac, e.ao, NULL
 	FROM edge e JOIN reached f ON e.ac = f.class AND e.ao = f.oid JOIN reached t ON e.class = t.class AND e.oid = t.oid
 	WHERE (e.class, e.oid) NOT IN (SELECT class, oid FROM cause) AND f.n < t.n
 	ORDER BY e.class, e.oid, f.n
 ),
-chain(class, oid, ac, ao, told) AS (
-	SELECT class, oid, class, oid, NULL COLLATE "C" FROM named JOIN reached USING (class, oid)
-	UNION ALL SELECT h.class, h.oid, v.ac, v.ao,
-		concat_ws(
-			' <- ', h.told, CASE WHEN h.ac > 100 THEN (SELECT type || ' ' || identity FROM pg_identify_object(h.ac, h.ao, 0)) END, v.reason
-		) COLLATE "C"
-	FROM chain h JOIN (SELECT * FROM via UNION ALL SELECT * FROM cause) AS v ON v.class = h.ac AND v.oid = h.ao
-	WHERE length(told) < 300 OR told IS NULL
+step AS MATERIALIZED (
+	SELECT class, oid, ac, ao, concat_ws(
+			' <- ', CASE WHEN class > 100 THEN (SELECT type || ' ' || identity FROM pg_identify_object(class, oid, 0)) END, reason
+		) COLLATE "C" AS told
+	FROM (SELECT * FROM cause UNION ALL SELECT * FROM via) AS s
+),
+chain(class, oid, told) AS (
+	SELECT class, oid, told FROM step WHERE ac IS NULL
+	UNION ALL SELECT s.class, s.oid, left(concat_ws(' <- ', nullif(s.told, ''), h.told), 300) FROM chain h JOIN step s ON s.ac = h.class AND s.ao = h.oid
 ),
 risk AS (
 	SELECT class, oid, coalesce(bit_or(parts) FILTER (WHERE NOT w), 0) AS always, coalesce(bit_or(parts) FILTER (WHERE w), 0) AS writing,
@@ -385,8 +374,9 @@ risk AS (
 anybodys AS (SELECT class, parts FROM risk WHERE class IN (0, 2, 3466) OR (class, oid) IN (SELECT class, oid FROM named))
 SELECT 'r', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE name END,
 	kind || ' ' || bit_or(always | ((always & 16384) << 1)) || ' ' || bit_or(writing | ((writing & 16384) << 1)) || ' ' || regexp_replace(left(coalesce(min(told), ''), 300), '[^ -~]', '?', 'g')
-FROM risk JOIN named USING (class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid)
+FROM risk JOIN named USING (class, oid) LEFT JOIN chain USING (class, oid)
 GROUP BY 2, kind
+UNION ALL SELECT 'r', word, 'r 32768 0 ' || word FROM signs WHERE parts = 32768
 UNION ALL SELECT DISTINCT 'r', proname, 'f ' || (all_parts & 32767) || ' 0 whatever it reads'
 FROM own, (SELECT bit_or(parts) AS all_parts FROM anybodys) AS a
 WHERE oid < 16384 AND own.parts & 255 = 255 AND all_parts > 0

@@ -59,7 +59,9 @@ change(struct database_code *code, unsigned risk)
 	code->believed_until_us = 0;
 	if ((risk & RISK_KEEPS) != 0)
 		code->made = code->changed;
-	if ((risk & (RISK_KEEPS | STATE_BACKEND)) != 0)
+	if ((risk & (RISK_KEEPS | RISK_REACHES)) != 0)
+		code->named = code->changed;
+	if ((risk & (RISK_KEEPS | RISK_REACHES | RISK_FEARED)) != 0)
 		code->reached = code->changed;
 }
 

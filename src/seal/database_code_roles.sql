@@ -2,7 +2,7 @@
 -- in this database? See role_settings.h. It is asked with each question.
 --
 -- Rows: 'm' if the database is a template, or refuses new connections; 'd', the role's name in hexadecimal, as it may have any bytes ('': of all roles), and the version of its settings.
-/* pgweir */ SELECT 'd', encode(decode(replace(name::text, chr(92), chr(92) || chr(92)), 'escape'), 'hex'), version
+SELECT /* pgweir */ 'd', encode(decode(replace(name::text, chr(92), chr(92) || chr(92)), 'escape'), 'hex'), version
 FROM (
 	SELECT CASE WHEN setrole <> 0 THEN pg_get_userbyid(setrole) ELSE '' END AS name,
 		sum(hashint8((setdatabase::bigint << 32) + xmin::text::bigint))::text AS version

@@ -1,7 +1,7 @@
 -- src/seal/database_code_signs.sql - what both questions begin with, behind extensions.awk: what is alarming, what has
 -- effects, and the stored expressions.
 --
--- - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
+-- - signs: words that are alarming anywhere in a body, comments and strings included (relations of extensions.tsv, too), and PostgreSQL's own functions
 --   that touch state, or run text or what a string names: each stem with each ending. CREATE is none if TEMP TABLE
 --   follows it each time: these make no code, and what else they touch shows by TEMP and by the names in them.
 -- - temporary: the schemas of pg_temp. No other session finds what is in there by a name: these of functions and operators
@@ -26,8 +26,8 @@ member(oid, extname, is_known) AS (
 		JOIN pg_proc p ON p.oid = objid
 ),
 leaving AS (
-	SELECT oid, proname, prosrc, prolang, prorettype, parts
-	FROM member m JOIN pg_proc USING (oid) JOIN leaves l ON l.extname = m.extname AND (proname = ANY (functions::name[]) OR prosrc = ANY (functions::text[]))
+	SELECT oid, proname, m.extname, prosrc, prolang, prorettype, parts
+	FROM member m JOIN pg_proc USING (oid) JOIN leaves l ON l.extname = m.extname AND (proname = ANY (functions) OR prosrc = ANY (functions))
 ),
 remote AS (
 	SELECT CASE WHEN dblinks + servers > 0 THEN 2815 ELSE 2303 END AS anything, dblinks, fdw_schema, fdws, is_bytes
@@ -61,6 +61,7 @@ signs AS (
 				('{setseed,random,random_normal}', NULL, 128)
 		) AS v(stems, endings, parts),
 		unnest(stems::text[]) AS stem, unnest(coalesce(string_to_array(endings, ','), '{""}')) AS ending
+	UNION ALL SELECT unnest(functions), parts FROM leaves JOIN pg_extension USING (extname) WHERE parts = 32768
 ),
 temporary AS (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_'),
 harmless(kind, name, member) AS (VALUES ('', '', '')),

@@ -5,7 +5,7 @@
 -- new or dropped column, check or name another one; a column's default has its own, as have domains with their checks;
 -- columns that change to a type that is not PostgreSQL's own depend on it. What is in some session's pg_temp is left out
 -- as database_code.sql leaves it out: functions that nothing uses, and all of its relations.
-/* pgweir */ WITH temporary AS (
+WITH /* pgweir */ temporary AS (
 	SELECT oid FROM pg_class WHERE relpersistence = 't'
 	UNION ALL SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_'
 )

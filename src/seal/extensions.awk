@@ -2,7 +2,7 @@
 BEGIN {
 	FS = "\t"
 	n = split("settings 1 temporary_objects 2 advisory_locks 4 cursors 8 prepared_statements 16 listen 32 sequences 64 random_seed 128 " \
-		"remote_sessions 512 text 2303 backend 256 points 67108864", words, " ")
+		"remote_sessions 512 text 2303 backend 256 points 67108864 named 32768 wanted 134217728 undoes 268435456", words, " ")
 	for (i = 1; i < n; i += 2)
 		bits[words[i]] = words[i + 1]
 }
@@ -22,6 +22,6 @@ BEGIN {
 }
 is_wrong { print "extensions.tsv:" NR ": " $0 > "/dev/stderr"; exit 1 }
 END {
-	print "/* pgweir */ WITH RECURSIVE known(names) AS (SELECT '{" substr(names, 2) "}'::name[]),"
-	print "leaves(extname, functions, parts) AS (VALUES " substr(rows, 3) "),"
+	print "WITH /* pgweir */ RECURSIVE known(names) AS (SELECT '{" substr(names, 2) "}'::name[]),"
+	print "leaves(extname, functions, parts) AS (SELECT n, f::text[], p FROM (VALUES " substr(rows, 3) ") AS l(n, f, p)),"
 }

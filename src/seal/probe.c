@@ -29,24 +29,24 @@ static const struct {
 	unsigned part;
 	const char *sql;
 } arms[] = {
-	{ STATE_SETTINGS, "SELECT CASE WHEN context" EQ "'superuser' THEN 'S' ELSE 's' END, name, setting"
+	{ STATE_SETTINGS, "CASE WHEN context" EQ "'superuser' THEN 'S' ELSE 's' END, name, setting"
 			  " FROM pg_catalog.pg_settings WHERE source" EQ "'session'"
 			  " AND pg_catalog.left(name, 12) OPERATOR(pg_catalog.<>) 'transaction_'"
 			  " AND name OPERATOR(pg_catalog.<>) 'seed'"
 			  " AND name OPERATOR(pg_catalog.<>) ALL (" OWN_NAMES "::pg_catalog.text[])"
 			  " UNION ALL SELECT 'r', '', pg_catalog.current_setting('role')"
 			  " UNION ALL SELECT 'u', '', session_user::pg_catalog.text" },
-	{ STATE_TEMP, "SELECT 't', '', '' WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0"
+	{ STATE_TEMP, "'t', '', '' WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0"
 		      " AND EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid" EQ
 		      "2615::pg_catalog.oid AND refobjid" EQ "pg_catalog.pg_my_temp_schema())" },
-	{ STATE_LOCKS, "SELECT 'l', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype" EQ "'advisory'"
+	{ STATE_LOCKS, "'l', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype" EQ "'advisory'"
 		       " AND pid" EQ "pg_catalog.pg_backend_pid())" },
-	{ STATE_CURSORS, "SELECT 'c', name, '' FROM pg_catalog.pg_cursors WHERE is_holdable" },
-	{ STATE_PREPARED, "SELECT 'p', name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql" },
-	{ STATE_LISTEN, "SELECT 'n', channel, '' FROM pg_catalog.pg_listening_channels() AS channel" },
-	{ STATE_BACKEND, "SELECT 'b', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE temporary "
+	{ STATE_CURSORS, "'c', name, '' FROM pg_catalog.pg_cursors WHERE is_holdable" },
+	{ STATE_PREPARED, "'p', name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql" },
+	{ STATE_LISTEN, "'n', channel, '' FROM pg_catalog.pg_listening_channels() AS channel" },
+	{ STATE_BACKEND, "'b', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE temporary "
 			 "AND active_pid" EQ "pg_catalog.pg_backend_pid())" },
-	{ RISK_UNREAD, "SELECT 'x', n, pg_catalog.current_setting(n, true) FROM (SELECT DISTINCT "
+	{ RISK_UNREAD, "'x', n, pg_catalog.current_setting(n, true) FROM (SELECT DISTINCT "
 		       "pg_catalog.lower(coalesce(m[1], m[2]))"
 		       " FROM pg_catalog.pg_proc, pg_catalog.regexp_matches(prosrc,"
 		       " $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\\mset\\s+(?:session\\s+)?([a-z_][a-z0-9_$]*[.][a-z0-"
@@ -75,7 +75,7 @@ put_names(struct buf *out, const char *const *names, size_t name_count)
 
 	for (unsigned n = 1; has_any(names, name_count, quote); n++)
 		snprintf(quote, sizeof(quote), "$p%u", n);
-	buf_printf(out, "SELECT 'x', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest(ARRAY[");
+	buf_printf(out, "'x', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest(ARRAY[");
 	for (size_t i = 0; i < name_count; i++)
 		buf_printf(out, "%s%s$%s%s$", i == 0 ? "" : ",", quote, names[i], quote);
 	buf_printf(out, "]::pg_catalog.text[]) AS n WHERE pg_catalog.current_setting(n, true) IS NOT NULL");
@@ -91,19 +91,21 @@ has_startup(const struct gucs *startup, size_t n)
 static void
 put_own(struct buf *out, bool is_shown, const struct gucs *startup)
 {
-	buf_printf(out, MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;");
+	buf_printf(out, "SET " MESSAGE_OURS "TRANSACTION ISOLATION LEVEL READ COMMITTED;");
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
 		if (is_shown && has_startup(startup, i))
 			buf_printf(out,
-				   MESSAGE_OURS "SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE source" EQ
-						"'session' AND name" EQ "'%s';",
+				   "SELECT " MESSAGE_OURS
+				   "'s', name, setting FROM pg_catalog.pg_settings WHERE source" EQ
+				   "'session' AND name" EQ "'%s';",
 				   own[i].name);
 		else if (is_shown)
 			buf_printf(out,
-				   MESSAGE_OURS "SHOW %s;" MESSAGE_OURS "SET LOCAL %s TO DEFAULT;" MESSAGE_OURS
-						"SHOW %s;",
+				   "SHOW " MESSAGE_OURS "%s;"
+				   "SET " MESSAGE_OURS "LOCAL %s TO DEFAULT;"
+				   "SHOW " MESSAGE_OURS "%s;",
 				   own[i].name, own[i].name, own[i].name);
-		buf_printf(out, MESSAGE_OURS "SET LOCAL %s = %s;", own[i].name, own[i].value);
+		buf_printf(out, "SET " MESSAGE_OURS "LOCAL %s = %s;", own[i].name, own[i].value);
 	}
 }
 
@@ -111,7 +113,7 @@ void
 probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count, const struct gucs *startup)
 {
 	bool has_settings = (parts & STATE_SETTINGS) != 0;
-	const char *before = MESSAGE_OURS;
+	const char *before = "SELECT " MESSAGE_OURS;
 	size_t begun = message_begin(out, 'Q');
 
 	put_own(out, has_settings, startup);
@@ -119,7 +121,7 @@ probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name
 		if (!(parts & arms[i].part))
 			continue;
 		buf_printf(out, "%s%s", before, arms[i].sql);
-		before = " UNION ALL ";
+		before = " UNION ALL SELECT ";
 	}
 	if (has_settings && name_count > 0) {
 		buf_printf(out, "%s", before);

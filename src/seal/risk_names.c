@@ -32,7 +32,8 @@ struct risk_names {
 	struct entry *table;
 	struct type_entry *types;
 	unsigned count, type_count;
-	unsigned all, ever, ddl, by_objects;
+	unsigned all, ever, ddl, by_objects,
+	    of_new; /* of_new: what a name that is new may reach, of what nothing resets */
 	uint64_t keepers; /* a sum over what reaches STATE_BACKEND, or whatever there is */
 	bool is_too_large;
 	uint64_t *known; /* each a hash and roles; 0: a free place */
@@ -105,7 +106,7 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 }
 
 /* Risks that count where a name shows; else those who run any text would pay for what hardly any does. */
-#define BY_NAME ((unsigned)(RISK_KEEPS | WASH_POINTS))
+#define BY_NAME ((unsigned)(RISK_KEEPS | WASH_POINTS | RISK_WANTED | RISK_UNDOES))
 
 /* Returns a risk of SQL that runs what is known to keep something. */
 static unsigned
@@ -123,6 +124,7 @@ note_in_all(struct risk_names *names, struct risk *risk, uint64_t hash)
 	names->all |= (risk->always | risk->in_writes) & ~BY_NAME;
 	risk->always = kept(risk->always);
 	risk->in_writes = kept(risk->in_writes);
+	names->of_new |= (risk->always | risk->in_writes) & STATE_BACKEND;
 	parts = risk->always | risk->in_writes;
 	if ((parts & (unsigned)STATE_BACKEND) != 0 || (parts & RISK_DYNAMIC) == RISK_DYNAMIC)
 		names->keepers += hash;
@@ -319,7 +321,7 @@ risk_names_each(const struct risk_names *names,
 	HASH_ITER(hh, names->table, e, next) {
 		for (unsigned kind = 0; kind < RISK_KINDS; kind++)
 			if (((e->risks[kind].always | e->risks[kind].in_writes) &
-			     ~(kind == RISK_DECLARED ? 0u : (unsigned)RISK_EFFECTS)) != 0)
+			     ~(kind == RISK_DECLARED ? 0u : (unsigned)(RISK_EFFECTS | RISK_UNDOES))) != 0)
 				row(e->name, (enum risk_kind)kind, e->risks[kind], e->reason, arg);
 	}
 }
@@ -332,7 +334,6 @@ enum { OF_CALL = 1u << 0, OF_RELATION = 1u << 1, OF_CTE = 1u << 2, OF_TYPE = 1u 
 /* Findings in SQL. */
 enum found {
 	FOUND_OPAQUE = 1u << 0,
-	FOUND_OF_OBJECTS = 1u << 10, /* opaque, but that its words show what it calls itself */
 	FOUND_WRITE = 1u << 1,
 	FOUND_DDL = 1u << 2,
 	/* Names that nothing had when the code was read. */
@@ -342,7 +343,8 @@ enum found {
 	FOUND_READ = 1u << 6, /* it begins as what only reads does */
 	FOUND_EFFECTS = 1u << 7, /* something that is no part of one read */
 	FOUND_END = 1u << 8, /* of a statement */
-	FOUND_BODY = 1u << 9 /* the text of DO */
+	FOUND_BODY = 1u << 9, /* the text of DO */
+	FOUND_OF_OBJECTS = 1u << 10 /* opaque, but that its words show what it calls itself */
 };
 
 /* Tells what the words of a statement, so far, say of the next ones. */
@@ -374,7 +376,6 @@ struct reader {
 	unsigned cte_count;
 };
 
-#define WRITES "insert update delete merge copy"
 /* Begin statements that run no code but what their words name. */
 #define PLAIN                                                                                                          \
 	"select insert update delete merge with values table copy fetch move close declare set reset show lock"        \
@@ -390,72 +391,6 @@ struct reader {
 #define OPAQUE_IN_BODY "execute call deallocate discard do import load prepare reassign reset"
 #define ADJECTIVES "or replace temp temporary local global unlogged unique materialized recursive"
 #define OBJECTS "table view index sequence"
-
-static void
-find_if(struct reader *r, bool is_so, unsigned found)
-{
-	r->found |= is_so ? found : 0u;
-}
-
-/* DDL that runs no code but what its words name, and event triggers. */
-static void
-judge_object(struct reader *r, const char *word)
-{
-	if (r->statement != STATEMENT_NAMES_OBJECT || text_is_one_of(word, ADJECTIVES))
-		return;
-	r->statement = STATEMENT_GOES_ON;
-	r->found |= text_is_one_of(word, OBJECTS) ? FOUND_DDL | FOUND_WRITE : FOUND_OF_OBJECTS;
-	r->is_naming = text_is_one_of(word, "function procedure aggregate");
-}
-
-static void
-judge_first(struct reader *r, const char *word)
-{
-	if (strcmp(word, "create") == 0 || strcmp(word, "drop") == 0)
-		r->statement = STATEMENT_NAMES_OBJECT;
-	else if (r->is_body) {
-		judge_object(r, word);
-		find_if(r, text_is_one_of(word, OPAQUE_IN_BODY), FOUND_OPAQUE);
-		find_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
-		if (r->statement == STATEMENT_BEGINS)
-			r->statement = STATEMENT_GOES_ON;
-	} else {
-		r->statement = strcmp(word, "do") == 0	      ? STATEMENT_IS_DO
-			       : strcmp(word, "explain") == 0 ? STATEMENT_EXPLAINS
-							      : STATEMENT_GOES_ON;
-		find_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
-		find_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN " " OF_OBJECTS),
-			FOUND_OPAQUE);
-		r->found |= text_is_one_of(word, QUERIES) ? FOUND_READ : FOUND_EFFECTS;
-	}
-}
-
-/* Words that mean something by themselves, quoted or not: a false alarm is cheap. */
-static void
-judge_statement(struct reader *r, const char *word)
-{
-	bool is_into = !r->is_into_harmless && !r->is_body && strcmp(word, "into") == 0;
-
-	if (r->statement == STATEMENT_BEGINS || r->is_body)
-		judge_first(r, word);
-	else if (r->statement == STATEMENT_IS_DO)
-		find_if(r, strcmp(word, "language") != 0 && strcmp(word, "plpgsql") != 0, FOUND_OPAQUE);
-	else
-		judge_object(r, word);
-	find_if(r, r->statement == STATEMENT_EXPLAINS && text_is_one_of(word, OPAQUE_EXPLAINED), FOUND_OPAQUE);
-	find_if(r, (r->found & FOUND_DDL) != 0 && strcmp(word, "execute") == 0, FOUND_OPAQUE);
-	find_if(r, is_into, FOUND_DDL); /* SELECT INTO makes a table */
-	find_if(r, text_is_one_of(word, WRITES), FOUND_WRITE);
-	find_if(r, strcmp(word, "prepared") == 0, FOUND_OPAQUE); /* to commit that may make code */
-	/* No answer tells of what is in there. */
-	find_if(r, strncmp(word, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
-	find_if(r, r->last == LAST_FOR && strcmp(word, "share") == 0, FOUND_EFFECTS);
-	/* Behind SELECT, INSERT is a column's name. */
-	r->is_into_harmless =
-	    (r->selects >> r->depth & 1) == 0 && (strcmp(word, "insert") == 0 || strcmp(word, "merge") == 0);
-	if (strcmp(word, "select") == 0)
-		r->selects |= UINT64_C(1) << r->depth;
-}
 
 /* In lower case, cut, terminated. */
 struct word {
@@ -473,6 +408,95 @@ word_put(struct word *w, char c)
 	w->text[w->len] = '\0';
 	if (!w->is_beyond_ascii)
 		w->ascii_len = w->len;
+}
+
+/* Takes what is no quote of this text. Nearly all words are ASCII, and short. */
+static void
+word_take(struct word *w, const char *at, size_t len)
+{
+	if (len > NAME_MAX_LEN || !text_is_ascii(at, len) || memchr(at, '"', len) != NULL) {
+		for (size_t i = 0; i < len; i++) {
+			word_put(w, at[i]);
+			i += at[i] == '"'; /* one inside is written twice */
+		}
+		return;
+	}
+	for (size_t i = 0; i < len; i++)
+		w->text[i] = sql_fold(at[i]);
+	w->text[len] = '\0';
+	w->len = w->ascii_len = len;
+}
+
+#define IS(w, word) ((w)->len == sizeof(word) - 1 && memcmp((w)->text, word, sizeof(word)) == 0)
+
+static void
+find_if(struct reader *r, bool is_so, unsigned found)
+{
+	r->found |= is_so ? found : 0u;
+}
+
+/* DDL that runs no code but what its words name, and event triggers. */
+static void
+judge_object(struct reader *r, const struct word *w)
+{
+	const char *word = w->text;
+
+	if (r->statement != STATEMENT_NAMES_OBJECT || text_is_one_of(word, ADJECTIVES))
+		return;
+	r->statement = STATEMENT_GOES_ON;
+	r->found |= text_is_one_of(word, OBJECTS) ? FOUND_DDL | FOUND_WRITE : FOUND_OF_OBJECTS;
+	r->is_naming = text_is_one_of(word, "function procedure aggregate");
+}
+
+static void
+judge_first(struct reader *r, const struct word *w)
+{
+	const char *word = w->text;
+
+	if (IS(w, "create") || IS(w, "drop"))
+		r->statement = STATEMENT_NAMES_OBJECT;
+	else if (r->is_body) {
+		judge_object(r, w);
+		find_if(r, text_is_one_of(word, OPAQUE_IN_BODY), FOUND_OPAQUE);
+		find_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
+		if (r->statement == STATEMENT_BEGINS)
+			r->statement = STATEMENT_GOES_ON;
+	} else {
+		r->statement = IS(w, "do")	  ? STATEMENT_IS_DO
+			       : IS(w, "explain") ? STATEMENT_EXPLAINS
+						  : STATEMENT_GOES_ON;
+		find_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
+		find_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN " " OF_OBJECTS),
+			FOUND_OPAQUE);
+		r->found |= text_is_one_of(word, QUERIES) ? FOUND_READ : FOUND_EFFECTS;
+	}
+}
+
+/* Words that mean something by themselves, quoted or not: a false alarm is cheap. */
+static void
+judge_statement(struct reader *r, const struct word *w)
+{
+	bool is_into = !r->is_into_harmless && !r->is_body && IS(w, "into");
+
+	if (r->statement == STATEMENT_BEGINS || r->is_body)
+		judge_first(r, w);
+	else if (r->statement == STATEMENT_IS_DO)
+		find_if(r, !IS(w, "language") && !IS(w, "plpgsql"), FOUND_OPAQUE);
+	else
+		judge_object(r, w);
+	find_if(r, r->statement == STATEMENT_EXPLAINS && text_is_one_of(w->text, OPAQUE_EXPLAINED), FOUND_OPAQUE);
+	find_if(r, (r->found & FOUND_DDL) != 0 && IS(w, "execute"), FOUND_OPAQUE);
+	find_if(r, is_into, FOUND_DDL); /* SELECT INTO makes a table */
+	find_if(r, IS(w, "insert") || IS(w, "update") || IS(w, "delete") || IS(w, "merge") || IS(w, "copy"),
+		FOUND_WRITE);
+	find_if(r, IS(w, "prepared"), FOUND_OPAQUE); /* to commit that may make code */
+	/* No answer tells of what is in there. */
+	find_if(r, strncmp(w->text, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
+	find_if(r, r->last == LAST_FOR && IS(w, "share"), FOUND_EFFECTS);
+	/* Behind SELECT, INSERT is a column's name. */
+	r->is_into_harmless = (r->selects >> r->depth & 1) == 0 && (IS(w, "insert") || IS(w, "merge"));
+	if (IS(w, "select"))
+		r->selects |= UINT64_C(1) << r->depth;
 }
 
 /* Notes what a name behind this word, which has these roles, would be; at: what the word is. */
@@ -516,15 +540,15 @@ is_cte(const struct reader *r, uint64_t hash)
 
 /* Notes what a word that is known, and has these roles, says of effects, and of a type behind it. */
 static void
-judge_known(struct reader *r, const char *word, unsigned roles)
+judge_known(struct reader *r, const struct word *w, unsigned roles)
 {
 	find_if(r, (roles & HAS_EFFECTS) != 0 || (r->is_behind_dot && (roles & HAS_EFFECTS_CALLED) != 0),
 		FOUND_EFFECTS);
 	if ((roles & HAS_EFFECTS_CALLED) != 0)
 		r->called.always |= RISK_EFFECTS;
-	if ((r->casts >> r->depth & 1) != 0 && strcmp(word, "as") == 0)
+	if ((r->casts >> r->depth & 1) != 0 && IS(w, "as"))
 		r->place |= OF_TYPE;
-	r->last = strcmp(word, "cast") == 0 ? LAST_CAST : text_is_one_of(word, "for key") ? LAST_FOR : LAST_OTHER;
+	r->last = IS(w, "cast") ? LAST_CAST : IS(w, "for") || IS(w, "key") ? LAST_FOR : LAST_OTHER;
 }
 
 /* Most words are known, or are columns, and stand where no matter what they are. */
@@ -548,7 +572,7 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 	if (known != 0) {
 		r->is_behind_distinct = was_behind_distinct;
 		place_behind(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), at);
-		judge_known(r, w->text, (unsigned)(known & ((1u << ROLE_BITS) - 1)));
+		judge_known(r, w, (unsigned)(known & ((1u << ROLE_BITS) - 1)));
 		return;
 	}
 	r->last = LAST_NEW;
@@ -596,7 +620,7 @@ judge_word(struct reader *r, const struct word *w)
 	    w->is_beyond_ascii ? find(r->names, RISK_BEYOND_ASCII, 1) : find_hashed(r->names, w->text, w->len, hash);
 
 	r->called = (struct risk){ 0 };
-	judge_statement(r, w->text);
+	judge_statement(r, w);
 	judge_name(r, w, hash);
 	join_name(r, e);
 	if (w->is_beyond_ascii && e != NULL) /* in SJIS, half of a letter may look like an operator */
@@ -619,12 +643,14 @@ other_token(struct reader *r)
 }
 
 static void
-read_word(struct reader *r, const struct sql_token *t)
+read_word(struct reader *r, const char *at, size_t len)
 {
-	struct word w = { .len = 0 };
+	struct word w;
 
-	for (size_t i = 0; i < t->len; i++)
-		word_put(&w, t->at[i]);
+	w.len = w.ascii_len = 0;
+	w.is_beyond_ascii = false;
+	w.text[0] = '\0';
+	word_take(&w, at, len);
 	judge_word(r, &w);
 }
 
@@ -633,13 +659,9 @@ static void
 read_quoted(struct reader *r, const struct sql_token *t)
 {
 	bool is_unicode = *t->at != '"', is_first = r->statement == STATEMENT_BEGINS;
-	struct word w = { .len = 0 };
+	size_t prefix_len = is_unicode ? 3 : 1;
 
-	for (size_t i = is_unicode ? 3 : 1; i + 1 < t->len; i++) {
-		word_put(&w, t->at[i]);
-		i += t->at[i] == '"'; /* one inside is written twice */
-	}
-	judge_word(r, &w);
+	read_word(r, t->at + prefix_len, t->len - prefix_len - 1);
 	find_if(r, is_first || is_unicode, FOUND_OPAQUE);
 }
 
@@ -761,7 +783,7 @@ read_token(struct reader *r, const struct sql_token *t)
 	find_if(r, (r->found & FOUND_END) != 0 && (t->kind != SQL_PUNCT || *t->at != ';'), FOUND_EFFECTS);
 	switch (t->kind) {
 	case SQL_WORD:
-		read_word(r, t);
+		read_word(r, t->at, t->len);
 		break;
 	case SQL_QUOTED:
 		read_quoted(r, t);
@@ -812,12 +834,14 @@ risk_of(const struct reader *r, struct risk risk)
 	return risk.always | ((r->found & FOUND_WRITE) != 0 ? risk.in_writes : 0u);
 }
 
-/* Returns true if this begins with the name of SQL or PL/pgSQL, quoted or not. */
+/* Returns true if this begins with the name of SQL, PL/pgSQL, both quoted or not, or PostgreSQL's own code. */
 static bool
 is_sandboxed(const char *language)
 {
 	bool is_quoted = language[0] == '\'';
 
+	if (strncasecmp(language, "internal", 8) == 0 && !sql_is(language[8], WORD))
+		return true;
 	language += is_quoted;
 	language += strncasecmp(language, "plpg", 4) == 0 ? 4 : 0;
 	if (strncasecmp(language, "sql", 3) != 0)
@@ -933,22 +957,22 @@ risk_of_text(const struct risk_names *names, const char *text, size_t len, bool 
 }
 
 static bool
-is_to_blame(const struct entry *e)
+is_to_blame(const struct entry *e, unsigned part)
 {
 	unsigned parts = 0;
 
 	for (unsigned kind = 0; e != NULL && kind < RISK_KINDS; kind++)
 		parts |= e->risks[kind].always | e->risks[kind].in_writes;
-	return (parts & (unsigned)STATE_BACKEND) != 0;
+	return (parts & part) != 0;
 }
 
 const char *
-risk_names_blame(const struct risk_names *names, const char *sql, size_t len)
+risk_names_blame(const struct risk_names *names, unsigned part, const char *sql, size_t len)
 {
 	const struct entry *e = NULL;
 	struct word w;
 
-	for (const char *end = sql + len; sql < end && !is_to_blame(e);) {
+	for (const char *end = sql + len; sql < end && !is_to_blame(e, part);) {
 		for (w.len = 0, w.is_beyond_ascii = false; sql < end && sql_is(*sql, TAG); sql++)
 			word_put(&w, *sql);
 		if (w.len == 0) /* nothing of a word stands here */
@@ -956,7 +980,7 @@ risk_names_blame(const struct risk_names *names, const char *sql, size_t len)
 		else
 			e = w.is_beyond_ascii ? find(names, RISK_BEYOND_ASCII, 1) : find(names, w.text, w.len);
 	}
-	for (e = is_to_blame(e) ? e : names->table; e != NULL && !is_to_blame(e);)
+	for (e = is_to_blame(e, part) ? e : names->table; e != NULL && !is_to_blame(e, part);)
 		e = e->hh.next;
 	return e == NULL ? NULL : e->reason;
 }
@@ -1013,14 +1037,15 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 	if ((r.found & FOUND_NEW_RELATION) != 0)
 		*of_new |= RISK_NEW;
 	if ((r.found & FOUND_NEW_CALL) != 0)
-		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND);
+		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND) | names->of_new;
 	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
 		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0);
 	if ((*risk & RISK_DYNAMIC) == RISK_DYNAMIC)
 		*risk |= names->all;
-	*risk |= ((r.found & (FOUND_OPAQUE | FOUND_OF_OBJECTS)) != 0 ? risk_of_opaque(&r) : 0) |
-		 ((r.found & FOUND_BODY) != 0 ? risk_names_of_text(names, sql, len) : 0) |
-		 (is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS);
+	*risk |= (r.found & (FOUND_OPAQUE | FOUND_OF_OBJECTS)) != 0 ? risk_of_opaque(&r)
+		 : (r.found & FOUND_BODY) != 0			    ? risk_names_of_text(names, sql, len)
+								    : 0;
+	*risk |= is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS;
 	return true;
 }
 

@@ -85,10 +85,10 @@ unsigned risk_names_of_text(const struct risk_names *names, const char *text, si
 /* types: of a Parse, an int16 count and so many OIDs; malformed ones are as risky as can be. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
 /*
- * Returns the reason of what is most likely to have left something in the backend (STATE_BACKEND) where this SQL, with
- * such a risk, has run: that of a word of it, or any; NULL: of no name.
+ * Returns the reason of what most likely gives this SQL a risk that it has (part: STATE_BACKEND, say): that of a word
+ * of it, or any; NULL: of no name.
  */
-const char *risk_names_blame(const struct risk_names *names, const char *sql, size_t len);
+const char *risk_names_blame(const struct risk_names *names, unsigned part, const char *sql, size_t len);
 /* Calls row for each name, in no order. */
 void risk_names_each(const struct risk_names *names,
 		     void (*row)(const char *name, enum risk_kind kind, struct risk risk, const char *reason,

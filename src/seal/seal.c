@@ -15,7 +15,7 @@
  * Statements that are planned (WASH_QUERIES) follow settings of their own: under a client's it could be compiled for
  * seconds, or wait for other transactions. All else is as cheap as if it was prepared, and needs no name that clients
  * could see. The functions are in FROM, so that their row has no column; with the tally they are a part of that, as to
- * plan is most of what any question costs. Each begins with MESSAGE_OURS, for pg_stat_statements.
+ * plan is most of what any question costs. Each has MESSAGE_OURS, for pg_stat_statements.
  */
 #define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_POINTS)
 static const struct {
@@ -23,32 +23,33 @@ static const struct {
 	const char *sql;
 } washes[] = {
 	{ WASH_LATE, "" },
-	{ WASH_QUERIES, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED" },
-	{ STATE_SETTINGS, "SET SESSION AUTHORIZATION DEFAULT" },
-	{ STATE_SETTINGS, "RESET ROLE" },
-	{ STATE_SETTINGS, "RESET ALL" },
-	{ WASH_QUERIES, "SET LOCAL jit = off" },
-	{ WASH_QUERIES, "SET LOCAL statement_timeout = 0" },
-	{ STATE_CURSORS, "CLOSE ALL" },
-	{ STATE_LISTEN, "UNLISTEN *" },
-	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all()" },
-	{ STATE_TEMP, "DISCARD TEMP" },
-	{ STATE_SEQUENCES, "DISCARD SEQUENCES" },
-	{ WASH_PLANS, "DISCARD PLANS" },
-	{ WASH_STATEMENTS, "DEALLOCATE ALL" },
-	{ STATE_PREPARED, "SELECT CASE WHEN from_sql THEN name END, pg_catalog.count(*)"
+	{ WASH_QUERIES, "SET " MESSAGE_OURS "TRANSACTION ISOLATION LEVEL READ COMMITTED" },
+	{ STATE_SETTINGS, "SET " MESSAGE_OURS "SESSION AUTHORIZATION DEFAULT" },
+	{ STATE_SETTINGS, "RESET " MESSAGE_OURS "ROLE" },
+	{ STATE_SETTINGS, "RESET " MESSAGE_OURS "ALL" },
+	{ WASH_QUERIES, "SET " MESSAGE_OURS "LOCAL jit = off" },
+	{ WASH_QUERIES, "SET " MESSAGE_OURS "LOCAL statement_timeout = 0" },
+	{ STATE_CURSORS, "CLOSE " MESSAGE_OURS "ALL" },
+	{ STATE_LISTEN, "UNLISTEN " MESSAGE_OURS "*" },
+	{ STATE_LOCKS, "SELECT " MESSAGE_OURS "FROM pg_catalog.pg_advisory_unlock_all()" },
+	{ STATE_TEMP, "DISCARD " MESSAGE_OURS "TEMP" },
+	{ STATE_SEQUENCES, "DISCARD " MESSAGE_OURS "SEQUENCES" },
+	{ WASH_PLANS, "DISCARD " MESSAGE_OURS "PLANS" },
+	{ WASH_STATEMENTS, "DEALLOCATE " MESSAGE_OURS "ALL" },
+	{ STATE_PREPARED, "SELECT " MESSAGE_OURS "CASE WHEN from_sql THEN name END, pg_catalog.count(*)"
 			  " FROM pg_catalog.pg_prepared_statements"
 			  " WHERE from_sql OR pg_catalog.right(name, 5) OPERATOR(pg_catalog.<>) '" STATEMENT_PLACEHOLDER
 			  "' GROUP BY 1" },
 	/* Planned each time: a scan for each name would take longer to plan than all the rest takes to run. */
-	{ STATE_REMOTE,
-	  "SELECT CASE proname WHEN 'dblink_get_connections' THEN 'd' WHEN 'postgres_fdw_handler' THEN 'h'"
-	  " ELSE 'f' END, pronamespace::pg_catalog.regnamespace::pg_catalog.text,"
-	  " pg_catalog.current_setting('plpgsql.variable_conflict', true) FROM pg_catalog.pg_proc"
-	  " WHERE proname OPERATOR(pg_catalog.=) ANY ('{dblink_get_connections,postgres_fdw_handler"
-	  ",postgres_fdw_disconnect_all}'::pg_catalog.name[]) AND prolang OPERATOR(pg_catalog.=) 13"
-	  " ORDER BY 1" },
-	{ WASH_POINTS, "SELECT 'p', pronamespace::pg_catalog.regnamespace::pg_catalog.text, '' FROM pg_catalog.pg_proc"
+	{ STATE_REMOTE, "SELECT " MESSAGE_OURS
+			"CASE proname WHEN 'dblink_get_connections' THEN 'd' WHEN 'postgres_fdw_handler' THEN 'h'"
+			" ELSE 'f' END, pronamespace::pg_catalog.regnamespace::pg_catalog.text,"
+			" pg_catalog.current_setting('plpgsql.variable_conflict', true) FROM pg_catalog.pg_proc"
+			" WHERE proname OPERATOR(pg_catalog.=) ANY ('{dblink_get_connections,postgres_fdw_handler"
+			",postgres_fdw_disconnect_all}'::pg_catalog.name[]) AND prolang OPERATOR(pg_catalog.=) 13"
+			" ORDER BY 1" },
+	{ WASH_POINTS, "SELECT " MESSAGE_OURS
+		       "'p', pronamespace::pg_catalog.regnamespace::pg_catalog.text, '' FROM pg_catalog.pg_proc"
 		       " WHERE proname OPERATOR(pg_catalog.=) 'st_generatepoints' AND prolang OPERATOR(pg_catalog.=) 13"
 		       " AND pronargs OPERATOR(pg_catalog.=) 3" },
 };
@@ -105,6 +106,7 @@ seal_parts_of_leavings(unsigned leaves)
 {
 	return ((leaves & GUCS_LEAVES_TEMP) != 0 ? STATE_TEMP : 0u) |
 	       ((leaves & GUCS_LEAVES_ANYTHING) != 0 ? STATE_WASHABLE : 0u) |
+	       ((leaves & GUCS_LEAVES_OPTIONS) != 0 ? STATE_BACKEND : 0u) |
 	       ((leaves & GUCS_LEAVES_LATE) != 0 ? WASH_LATE : 0u);
 }
 
@@ -117,9 +119,9 @@ seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 
 	for (size_t i = 0; i < sizeof(washes) / sizeof(washes[0]); i++)
 		if (parts & washes[i].part & ~(is_known ? (unsigned)STATE_REMOTE : 0u))
-			buf_printf(out, MESSAGE_OURS "%s;", washes[i].sql);
+			buf_printf(out, "%s;", washes[i].sql);
 	if (is_known)
-		buf_printf(out, MESSAGE_OURS "SELECT FROM %s.postgres_fdw_disconnect_all();", fdw_schema);
+		buf_printf(out, "SELECT " MESSAGE_OURS "FROM %s.postgres_fdw_disconnect_all();", fdw_schema);
 	if (parts & STATE_SEED)
 		buf_printf(out, "%s;", seal_seed_sql(text, seed));
 	buf_put_u8(out, 0);
@@ -129,7 +131,7 @@ seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 const char *
 seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed)
 {
-	snprintf(out, SEAL_SEED_MAX, MESSAGE_OURS "SET seed = 0.%015" PRIu64, seed % 1000000000000000u);
+	snprintf(out, SEAL_SEED_MAX, "SET " MESSAGE_OURS "seed = 0.%015" PRIu64, seed % 1000000000000000u);
 	return out;
 }
 
@@ -150,8 +152,8 @@ seal_put_remote(struct buf *out, const struct probe_row *row)
 	/* No seed that anybody could have chosen, nor the next number of a random() that somebody has seeded. */
 	if (row->kind == 'p') {
 		buf_printf(out,
-			   "-" MESSAGE_OURS
-			   "SELECT FROM %s.st_generatepoints('POLYGON((0 0,1 0,1 1,0 0))'::%s.geometry, 1,"
+			   "-SELECT " MESSAGE_OURS
+			   "FROM %s.st_generatepoints('POLYGON((0 0,1 0,1 1,0 0))'::%s.geometry, 1,"
 			   " pg_catalog.hashtext(pg_catalog.gen_random_uuid()::pg_catalog.text)"
 			   " OPERATOR(pg_catalog.&) 1073741823 OPERATOR(pg_catalog.|) 1)",
 			   schema, schema);
@@ -159,23 +161,23 @@ seal_put_remote(struct buf *out, const struct probe_row *row)
 		return true;
 	}
 	if (row->kind == 'f') {
-		buf_printf(out, "-" MESSAGE_OURS "SELECT FROM %s.postgres_fdw_disconnect_all()", schema);
+		buf_printf(out, "-SELECT " MESSAGE_OURS "FROM %s.postgres_fdw_disconnect_all()", schema);
 		buf_put_u8(out, 0);
 	}
 	if (row->kind != 'd' || (has_plpgsql && strstr(schema, "$_$") != NULL))
 		return row->kind == 'f';
 	buf_printf(out,
-		   "-" MESSAGE_OURS "SELECT FROM pg_catalog.unnest(%s.dblink_get_connections()) AS c,"
+		   "-SELECT " MESSAGE_OURS "FROM pg_catalog.unnest(%s.dblink_get_connections()) AS c,"
 		   " %s.dblink_disconnect(c)",
 		   schema, schema);
 	buf_put_u8(out, 0);
 	if (has_plpgsql)
 		buf_printf(out,
-			   "-" MESSAGE_OURS "DO LANGUAGE plpgsql $_$BEGIN PERFORM %s.dblink_disconnect();"
+			   "-DO " MESSAGE_OURS "LANGUAGE plpgsql $_$BEGIN PERFORM %s.dblink_disconnect();"
 			   " EXCEPTION WHEN connection_does_not_exist THEN NULL; END$_$",
 			   schema);
 	else
-		buf_printf(out, "?" MESSAGE_OURS "SELECT FROM %s.dblink_disconnect()", schema);
+		buf_printf(out, "?SELECT " MESSAGE_OURS "FROM %s.dblink_disconnect()", schema);
 	buf_put_u8(out, 0);
 	return true;
 }
@@ -205,7 +207,7 @@ seal_put_deallocate(struct buf *out, const struct buf *names)
 	size_t begun = message_begin(out, 'Q');
 
 	for (size_t at = 0; at < names->len; at += strlen((const char *)names->bytes + at) + 1) {
-		buf_printf(out, MESSAGE_OURS "DEALLOCATE ");
+		buf_printf(out, "DEALLOCATE " MESSAGE_OURS);
 		guc_put_identifier(out, (const char *)names->bytes + at, false);
 		buf_put_u8(out, ';');
 	}

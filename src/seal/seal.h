@@ -50,7 +50,11 @@ enum code_risk {
 	RISK_OPAQUE = 1u << 14, /* its words don't show what it runs, though the database may have nothing to reach */
 	/* Opaque, and code that it makes may keep what nothing resets. Of a name: STATE_BACKEND, if SQL shows it. */
 	RISK_KEEPS = 1u << 15,
-	RISK_ASKED = 0x4009fffu /* what the question about a database's code may tell of SQL, with the state */
+	RISK_WANTED = 1u << 27, /* calls itself what leaves something that its client is to meet again */
+	RISK_UNDOES = 1u << 28, /* the same, of what undoes that */
+	RISK_REACHES = 1u << 29, /* STATE_BACKEND by its own words ... */
+	RISK_FEARED = 1u << 30, /* ... or by what was feared of any SQL */
+	RISK_ASKED = 0x1c009fffu /* what the question about a database's code may tell of SQL, with the state */
 };
 /*
  * In a risk, besides: what of it is due to functions that the SQL calls. That its client means, so it is asked about;

@@ -60,7 +60,7 @@ struct phase_clock {
 	uint64_t us[PHASE_COUNT];
 	uint8_t debtor; /* enum phase */
 	bool is_timed; /* its every turn is timed; set and cleared by start_clock() */
-	/* Something was passed to the client since the last send. Set by on_pass(), cleared by report.c,
+	/* Something was passed to the client since the last send. Set by replies.c, cleared by report.c,
 	 * resend_begin() and loan_begin(). */
 	bool has_passed;
 	/* Some of that was sent to the client. Set by report.c, cleared by report.c and loan_begin(). */
@@ -216,10 +216,12 @@ struct loan {
 	uint64_t told_us; /* client_timeouts.c: when its borrower was last told that its request still runs */
 	/* About the request under way, down to commit. */
 	uint64_t bytes_to_client, bytes_from_client;
+	uint64_t fingerprint; /* of text; 0: not known. Set with it */
 	uint32_t bind_len, text_len;
 	bool is_text_cut; /* text has the beginning only; set by report_first_text(), cleared by loan_begin_request() */
 	/* Text was that of a request that is over. Set by report_done(), cleared by loan_begin_request(). */
 	bool is_text_spent;
+	uint8_t canceled_by; /* enum canceler: of the last error, until report_done() takes it */
 	bool is_simple; /* text is a Query's; set by report_first_text(), cleared by loan_begin_request() */
 	struct tag tag; /* what tag_text says */
 	char sqlstate[6]; /* of the last error */

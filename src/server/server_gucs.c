@@ -51,7 +51,7 @@ server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *al
 		return;
 	/* Else the statement that makes the settings would begin as the last client's DEFERRABLE one, and wait. */
 	if (srv->gucs != to && srv->tx == 'I' && gucs_get(srv->gucs, "default_transaction_deferrable") != NULL) {
-		message_run(out, "", "", MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", NULL, 0);
+		message_run(out, "", "", "SET " MESSAGE_OURS "TRANSACTION ISOLATION LEVEL READ COMMITTED", NULL, 0);
 		triples++;
 	}
 	triples += gucs_put_changes(out, srv->gucs, to, always,

@@ -550,6 +550,10 @@ walk_replies(struct walk *w, struct fail *why)
 		walk_plain(w);
 		if (w->at == w->len || ledger_is_border(&srv->ledger))
 			break;
+		if (ledger_is_our_turn(&srv->ledger)) { /* it has waited for this */
+			advance(w);
+			continue;
+		}
 		r = frame_parse(w->p + w->at, w->len - w->at, &f);
 		if (r == FRAME_PARTIAL || srv->state == SV_DEAD)
 			break;

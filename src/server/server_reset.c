@@ -46,7 +46,7 @@ end_request(struct server *srv)
 	struct buf b = { 0 };
 
 	if (srv->loan.statements_run > 0 && srv->ledger.intake == INTAKE_ALL) {
-		message_query(&b, MESSAGE_OURS "ROLLBACK");
+		message_query(&b, "ROLLBACK " MESSAGE_OURS);
 		server_owe_query(srv, OWED_TO_RESET);
 	}
 	message_sync(&b);
@@ -91,7 +91,7 @@ discard_all(struct server *srv)
 	owe_connect_query(srv);
 	srv->sequences_of = 0;
 	server_statements_clear(&srv->statements);
-	return server_forget_session(srv) < 0 ? -1 : send_query(srv, MESSAGE_OURS "DISCARD ALL");
+	return server_forget_session(srv) < 0 ? -1 : send_query(srv, "DISCARD " MESSAGE_OURS "ALL");
 }
 
 static int
@@ -178,7 +178,7 @@ next_step(struct server *srv)
 	if (srv->ledger.count > 0 || srv->cancel != NULL)
 		return 0;
 	if (srv->tx != 'I')
-		return send_query(srv, MESSAGE_OURS "ROLLBACK");
+		return send_query(srv, "ROLLBACK " MESSAGE_OURS);
 	if (todo->is_discarding)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
@@ -189,7 +189,7 @@ next_step(struct server *srv)
 	if (is_lost) {
 		buf_fini(&srv->reset.names);
 		server_statements_clear(&srv->statements);
-		return send_query(srv, MESSAGE_OURS "DEALLOCATE ALL");
+		return send_query(srv, "DEALLOCATE " MESSAGE_OURS "ALL");
 	}
 	if (srv->reset.names.len > 0)
 		return deallocate(srv);

@@ -16,7 +16,8 @@ typedef void (*server_tokens_done)(struct server *srv, enum proof proof, struct 
 
 /* Returns true if PostgreSQL asks for tokens of a module by this code. */
 bool server_tokens_know(const struct server_env *env, uint32_t code);
-/* Calls done later, unless freed. Returns NULL with *why set if too much work waits, or what was delegated is bad. */
+/* Calls done later, unless freed. Returns NULL with *why set if too much work waits, or the delegated credentials can't
+ * be used. */
 struct server_tokens *server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why);
 /* PostgreSQL has replied. At once; the next is made unless PROOF_WRONG or PROOF_FAILED is returned, with *why set. */
 enum proof server_tokens_next(struct server_tokens *t, const uint8_t *reply, size_t len, struct fail *why);

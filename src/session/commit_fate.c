@@ -29,8 +29,8 @@
 #define WRITES "pg_catalog.pg_logical_emit_message(true, 'pgweir', '')"
 
 /* The other question's columns are here as well: where a right to one is missing, it fails before any transaction. */
-const char cluster_ask[] = MESSAGE_OURS "SELECT " CLUSTER ", " XID ", " LSN;
-const char fate_ask_mark[] = MESSAGE_OURS "SELECT " XID ", " LSN;
+const char cluster_ask[] = "SELECT " MESSAGE_OURS CLUSTER ", " XID ", " LSN;
+const char fate_ask_mark[] = "SELECT " MESSAGE_OURS XID ", " LSN;
 
 /*
  * Committed on a primary is not all that COMMIT means: if its connection is lost, or PostgreSQL restarted, while it
@@ -42,16 +42,15 @@ void
 fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline)
 {
 	buf_printf(sql,
-		   MESSAGE_OURS "SELECT " CLUSTER ", k.checkpoint_lsn, k.next_xid, " XMAX ","
-				" CASE WHEN s.status OPERATOR(pg_catalog.=) 'committed'"
-				" AND " STANDBYS " OPERATOR(pg_catalog.<>) ''"
-				" AND " TIMELINE " OPERATOR(pg_catalog.=) '%08" PRIX32 "'"
-				" THEN CASE WHEN " WAITS " IS NULL OR " WRITES " IS NULL THEN NULL ELSE s.status END"
-				" ELSE s.status END"
-				" FROM pg_catalog.pg_control_checkpoint() k,"
-				" (SELECT CASE WHEN '%" PRIu64 "'::pg_catalog.xid8 OPERATOR(pg_catalog.<) " XMAX
-				" THEN pg_catalog.pg_xact_status('%" PRIu64
-				"') ELSE 'in progress' END OFFSET 0) s(status)",
+		   "SELECT " MESSAGE_OURS CLUSTER ", k.checkpoint_lsn, k.next_xid, " XMAX ","
+		   " CASE WHEN s.status OPERATOR(pg_catalog.=) 'committed'"
+		   " AND " STANDBYS " OPERATOR(pg_catalog.<>) ''"
+		   " AND " TIMELINE " OPERATOR(pg_catalog.=) '%08" PRIX32 "'"
+		   " THEN CASE WHEN " WAITS " IS NULL OR " WRITES " IS NULL THEN NULL ELSE s.status END"
+		   " ELSE s.status END"
+		   " FROM pg_catalog.pg_control_checkpoint() k,"
+		   " (SELECT CASE WHEN '%" PRIu64 "'::pg_catalog.xid8 OPERATOR(pg_catalog.<) " XMAX
+		   " THEN pg_catalog.pg_xact_status('%" PRIu64 "') ELSE 'in progress' END OFFSET 0) s(status)",
 		   timeline, xid, xid);
 }
 
@@ -60,10 +59,10 @@ void
 fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid)
 {
 	buf_printf(sql,
-		   MESSAGE_OURS "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a"
-				" WHERE a.pid OPERATOR(pg_catalog.=) %" PRIu32
-				" AND a.backend_xid OPERATOR(pg_catalog.=) '%" PRIu32 "'::pg_catalog.xid"
-				" AND a.wait_event OPERATOR(pg_catalog.=) 'ClientRead'",
+		   "SELECT " MESSAGE_OURS "pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a"
+		   " WHERE a.pid OPERATOR(pg_catalog.=) %" PRIu32 " AND a.backend_xid OPERATOR(pg_catalog.=) '%" PRIu32
+		   "'::pg_catalog.xid"
+		   " AND a.wait_event OPERATOR(pg_catalog.=) 'ClientRead'",
 		   pid, (uint32_t)xid);
 }
 

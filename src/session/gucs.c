@@ -10,6 +10,7 @@
 #include "sql/scan.h"
 #include "base/alloc.h"
 #include "base/table.h"
+#include "base/text.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -139,13 +140,16 @@ static unsigned
 leaves(const struct gucs *gucs)
 {
 	const char *path = gucs_get(gucs, "search_path"), *limit = gucs_get(gucs, GUC_LIMIT);
-	const char *encoding = gucs_get(gucs, "client_encoding");
+	const char *encoding = gucs_get(gucs, "client_encoding"), *options = gucs_get(gucs, GUC_GDAL);
+	const char *pin = gucs_get(gucs, GUC_PIN);
 	unsigned timers = 0;
 
 	for (size_t i = 0; i < gucs->count; i++)
 		if (guc_is_timer(&gucs->settings[i]))
 			timers = GUCS_LEAVES_TIMERS;
 	return timers | (encoding != NULL && !guc_encoding_is_read(encoding) ? GUCS_LEAVES_ANYTHING : 0u) |
+	       (options != NULL && strcmp(options, GUC_RESET) != 0 ? GUCS_LEAVES_OPTIONS : 0u) |
+	       (pin != NULL && text_is_one_of(pin, "on t tr tru true y ye yes 1") ? GUCS_PIN : 0u) |
 	       (path != NULL && scan_bytes_name_pg_temp(path, strlen(path)) ? GUCS_LEAVES_TEMP : 0u) |
 	       (limit != NULL && guc_is_short_limit(limit) ? GUCS_LEAVES_LATE : 0u);
 }

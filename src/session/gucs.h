@@ -20,6 +20,8 @@
 #include <stdint.h>
 
 #define GUCS_MAX 512 /* in one GUC set */
+#define GUC_GDAL "postgis.gdal_vsi_options"
+#define GUC_PIN "pgweir.pin" /* true as PostgreSQL reads it: the client asks to keep its server */
 #define GUC_RESET "\2" /* the value of a custom setting that was RESET: its default, or '' if it has none */
 #define GUCS_TEXT_MAX ((size_t)1 << 20) /* bytes of all names and values in one GUC set */
 
@@ -87,7 +89,9 @@ enum gucs_leaving {
 	GUCS_LEAVES_TEMP = 1u << 0, /* CREATE TABLE in a trigger makes a temporary table if search_path has pg_temp */
 	GUCS_LEAVES_ANYTHING = 1u << 1, /* its client_encoding lets PostgreSQL read other SQL than pgweir */
 	GUCS_LEAVES_LATE = 1u << 2, /* it has a short limit: see guc_is_short_limit() */
-	GUCS_LEAVES_TIMERS = 1u << 3 /* see guc_is_timer() */
+	GUCS_LEAVES_TIMERS = 1u << 3, /* see guc_is_timer() */
+	GUCS_LEAVES_OPTIONS = 1u << 4, /* GDAL keeps those of GUC_GDAL, which nothing resets */
+	GUCS_PIN = 1u << 5 /* GUC_PIN is on: it leaves nothing, but keeps its server */
 };
 /* Returns what any SQL of such a session may leave (enum gucs_leaving). */
 unsigned gucs_leaves(const struct gucs *gucs);

@@ -42,7 +42,7 @@ put_reset(struct changes *ch, const char *name)
 {
 	struct buf sql = { 0 };
 
-	buf_printf(&sql, MESSAGE_OURS "RESET ");
+	buf_printf(&sql, "RESET " MESSAGE_OURS);
 	guc_put_identifier(&sql, name, true);
 	buf_put_u8(&sql, 0);
 	if (buf_ok(&sql))
@@ -101,7 +101,7 @@ put_resets(struct changes *ch, const struct gucs *from, const struct gucs *to, b
 		if (gucs_get(from, identities[i]) != NULL)
 			put_reset(ch, identities[i]);
 	if (is_all)
-		put_triple(ch, MESSAGE_OURS "RESET ALL", NULL, 0);
+		put_triple(ch, "RESET " MESSAGE_OURS "ALL", NULL, 0);
 	for (size_t i = 0; i < gucs_count(from) && !is_all; i++)
 		if (is_left(gucs_at(from, i), to))
 			put_reset(ch, gucs_at(from, i)->name);
@@ -136,7 +136,7 @@ put_encoding(struct changes *ch, const struct gucs *from, const struct gucs *to,
 	const struct guc *s = gucs_find(to, "client_encoding");
 
 	if (s != NULL && is_due(from, s, always, is_all))
-		put_triple(ch, MESSAGE_OURS "SELECT pg_catalog.set_config($1, $2, false)",
+		put_triple(ch, "SELECT " MESSAGE_OURS "pg_catalog.set_config($1, $2, false)",
 			   (const char *const[]){ "client_encoding", s->value }, 2);
 }
 
@@ -147,7 +147,7 @@ put_settings(struct changes *ch, const struct gucs *from, const struct gucs *to,
 	const struct guc *path = gucs_find(to, "search_path");
 	struct assignments a = { .count = 0 };
 
-	buf_printf(&a.sql, MESSAGE_OURS "SELECT %s",
+	buf_printf(&a.sql, "SELECT " MESSAGE_OURS "%s",
 		   is_guarded ? "pg_catalog.set_config('exit_on_error', 'on', true), " : "");
 	if (path != NULL && is_due(from, path, always, is_all)) /* others are found by it */
 		assign(&a, path->name, path->value);

@@ -130,6 +130,7 @@ entry_free(struct entry *e)
 		leave_table(e);
 	if (e->twin != NULL)
 		statement_unref(&e->twin->st);
+	statement_unref(e->st.under_context);
 	store->bytes -= size_of(e);
 	store->count--;
 	statement_home_unref(e->st.home);
@@ -530,6 +531,8 @@ let_go(struct entry *e)
 		entry_free(e);
 		return;
 	}
+	statement_unref(e->st.under_context);
+	e->st.under_context = NULL;
 	TAILQ_INSERT_TAIL(&e->store->idle, e, idle);
 	e->store->idle_bytes += size_of(e);
 	assert(e->store->idle_bytes <= e->store->bytes);

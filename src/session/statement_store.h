@@ -26,11 +26,22 @@
 #define STATEMENT_OVERHEAD 256u /* bytes of a statement, about, besides its text */
 #define STATEMENT_NAME_MAX 48 /* bytes, with terminator */
 #define STATEMENT_PLACEHOLDER "taken" /* behind the prefix: servers may have it besides those that are counted */
+#define STATEMENT_RAN_ONCE 1 /* in place of a fingerprint: what comes once need not be read */
 #define STATEMENT_FIRST_OWN_TYPE 16384u /* types with a lower OID are PostgreSQL's, and the same in all databases */
 
 struct session_commons; /* session/session_commons.h */
 struct statement_store; /* opaque: statement_store.c */
 struct statement_home; /* the same */
+
+/* Statistics of a statement that clients prepare unnamed, for keep_plans. statements/keep.c is their only writer. */
+struct statement_plans {
+	uint32_t uses, used_s; /* how often it was prepared, each time within a minute of the one before; when last */
+	uint32_t unnamed_us, unnamed_count; /* mean time of its last uses without a name, and of how many that is */
+	uint32_t kept_count; /* uses under its name, of the present window */
+	uint64_t kept_us; /* the time that they took */
+	uint32_t slow_windows; /* one after the other */
+	uint32_t given_up, given_up_s; /* how often; until when it has no name */
+};
 
 struct statement {
 	uint64_t id; /* never reused */
@@ -45,7 +56,11 @@ struct statement {
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
 	struct sql_traits traits; /* of its SQL; if is_read: see statement_traits() */
 	bool is_read;
+	uint64_t fingerprint; /* of its SQL, by exchange/report.h; 0: it did not run; or STATEMENT_RAN_ONCE */
 	struct sql_risk risk; /* of its SQL and its declared types, as last looked up */
+	struct statement_plans plans;
+	/* For keep_plans: the statement that it is under settings that matter to it, a reference; or NULL. */
+	struct statement *under_context;
 	/* Where it was last prepared without an error: only compared, never followed. */
 	const void *valid_pool, *valid_gucs;
 };

@@ -24,7 +24,7 @@ static bool
 set_names(X509 *x)
 {
 	char host[NAME_MAX_LEN + 1] = "", alternative[NAME_MAX_LEN + 5];
-	X509_NAME *name = X509_get_subject_name(x);
+	X509_NAME *name = X509_NAME_new();
 	X509_EXTENSION *names;
 	bool is_done;
 
@@ -33,8 +33,10 @@ set_names(X509 *x)
 	snprintf(alternative, sizeof(alternative), "DNS:%s", host);
 	names = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, alternative);
 	is_done = X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)host, -1, -1, 0) == 1 &&
-		  X509_set_issuer_name(x, name) == 1 && names != NULL && X509_add_ext(x, names, -1) == 1;
+		  X509_set_subject_name(x, name) == 1 && X509_set_issuer_name(x, name) == 1 && names != NULL &&
+		  X509_add_ext(x, names, -1) == 1;
 	X509_EXTENSION_free(names);
+	X509_NAME_free(name);
 	return is_done;
 }
 

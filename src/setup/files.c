@@ -207,6 +207,8 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 	if (setup_load_tls(config, &out->tls, &why) < 0)
 		problem_fail(&sink, is_theirs ? 0 : line_of_file(config, why.text),
 			     is_theirs ? "TLS setup failed" : "[tls_client]", &why);
+	if (setup_load_http_tls(config, &out->http_tls, &why) < 0)
+		problem_fail(&sink, config_line_of(config, "http", "tls_cert_file"), "[http]", &why);
 	if ((out->server_tls = tls_store_new(config, &why)) == NULL)
 		problem_fail(&sink, 0, is_theirs ? "TLS setup failed" : "TLS with PostgreSQL", &why);
 	return problems->error_count == errors_before ? 0 : -1;
@@ -217,6 +219,7 @@ setup_files_fini(struct setup_files *files)
 {
 	users_unref(files->users);
 	tls_context_unref(files->tls);
+	tls_context_unref(files->http_tls);
 	tls_store_unref(files->server_tls);
 	hba_unref(files->hba);
 	ident_unref(files->ident);
@@ -248,6 +251,23 @@ setup_load_tls(const struct config *c, struct tls_context **out, struct fail *wh
 
 	*out = NULL;
 	if (c->tls_mode == TLS_OFF || c->tls_certificate_file[0] == '\0')
+		return 0;
+	*out = tls_accept_context(&s, why);
+	return *out == NULL ? -1 : 0;
+}
+
+int
+setup_load_http_tls(const struct config *c, struct tls_context **out, struct fail *why)
+{
+	struct tls_accept_settings s = { .certificate_files = c->http_tls_cert_file,
+					 .key_files = c->http_tls_key_file,
+					 .ca_file = c->http_tls_client_ca_file,
+					 .certificate =
+					     c->http_tls_client_ca_file[0] == '\0' ? TLS_NOT_ASKED_FOR : TLS_NEEDED,
+					 .protocol = "\x8http/1.1" };
+
+	*out = NULL;
+	if (!c->http_enabled || c->http_tls_cert_file[0] == '\0')
 		return 0;
 	*out = tls_accept_context(&s, why);
 	return *out == NULL ? -1 : 0;

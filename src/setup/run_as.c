@@ -38,7 +38,7 @@ warn_if_stuck(const struct config *c, struct log *log, const char *path)
 void
 setup_warn_as_user(const struct config *c, struct log *log)
 {
-	struct tls_context *clients = NULL;
+	struct tls_context *clients = NULL, *http = NULL;
 	struct tls_store *servers = NULL;
 	const struct config_key *key;
 	struct fail why;
@@ -50,9 +50,11 @@ setup_warn_as_user(const struct config *c, struct log *log)
 		warn_if_closed(c, log, c->hba_file, R_OK, "a reload will fail: chgrp and chmod 640");
 	warn_if_closed(c, log, c->ident_file, R_OK, "a reload will fail: chgrp and chmod 640");
 	/* Loads them: only the loading code knows which files there are. */
-	if (setup_load_tls(c, &clients, &why) < 0 || (servers = tls_store_new(c, &why)) == NULL)
+	if (setup_load_tls(c, &clients, &why) < 0 || setup_load_http_tls(c, &http, &why) < 0 ||
+	    (servers = tls_store_new(c, &why)) == NULL)
 		log_warning(log, "run_as = %s: %s; a reload will fail: chgrp and chmod 640", c->run_as, why.text);
 	tls_context_unref(clients);
+	tls_context_unref(http);
 	tls_store_unref(servers);
 	for (size_t row = 0; (key = config_next_log(&row)) != NULL;)
 		if (key_path(key, c)[0] == '/')

@@ -83,6 +83,8 @@ look_at_files(const struct secrets *s, const struct config *config)
 			list += len;
 		}
 	}
+	if (config->http_enabled)
+		look(s, config->http_tls_key_file);
 	look_at_server_keys(s, config);
 }
 

@@ -17,6 +17,7 @@
 struct setup_files {
 	struct users *users;
 	struct tls_context *tls; /* for clients; NULL: they get no TLS */
+	struct tls_context *http_tls; /* of [http]; NULL: none is spoken there */
 	struct tls_store *server_tls;
 	struct hba *hba; /* NULL unless method = hba */
 	struct ident *ident;
@@ -49,6 +50,8 @@ void setup_load_rules(const struct config *config, struct hba **hba, struct iden
 
 /* files.c: loads what clients' TLS needs; *out is NULL if they get none. Returns 0, or -1 with *why set. */
 int setup_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
+int setup_load_http_tls(const struct config *config, struct tls_context **out,
+			struct fail *why); /* the same of [http] */
 
 /* --- logs.c --- */
 

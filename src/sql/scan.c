@@ -441,9 +441,8 @@ note_literal(struct scan *s, const char *begin, const char *end)
 	if (all == NULL)
 		return;
 	if (all->count < SCAN_LITERALS_MAX) {
-		all->at[all->count].begin = begin;
-		all->at[all->count].end = end;
-		all->len += (size_t)(end - begin);
+		all->at[all->count].begin = (uint32_t)(begin - all->sql);
+		all->at[all->count].end = (uint32_t)(end - all->sql);
 	}
 	all->count++;
 }
@@ -698,7 +697,7 @@ scan_text_literals(struct scan *s, unsigned options, const char *sql, size_t len
 	s->is_whole = true;
 	if (literals != NULL) {
 		literals->sql = sql;
-		literals->count = literals->len = 0;
+		literals->count = 0;
 		s->literals = options == 0 && memchr(sql, '\\', len) == NULL ? literals : NULL;
 	}
 	read_bytes(s, sql, len);

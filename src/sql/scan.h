@@ -72,7 +72,7 @@ enum scan_option {
 
 #define SCAN_WORD_MAX 64 /* NAMEDATALEN: bytes of a word that count, with terminator */
 #define SCAN_NAMES_MAX 32
-#define SCAN_LITERALS_MAX 1024
+#define SCAN_LITERALS_MAX 4096
 
 /* Returns true if, in an encoding with ASCII trail bytes, another byte of the character follows this one. */
 static inline bool
@@ -91,9 +91,9 @@ scan_is_lead(unsigned options, char c)
  */
 struct scan_literals {
 	const char *sql; /* the beginning of all */
-	size_t count, len; /* len: bytes of those noted; more than SCAN_LITERALS_MAX: only so many are noted */
+	size_t count; /* more than SCAN_LITERALS_MAX: only so many are noted */
 	struct {
-		const char *begin, *end;
+		uint32_t begin, end; /* bytes of the SQL before it, and with it */
 	} at[SCAN_LITERALS_MAX];
 };
 

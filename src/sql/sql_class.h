@@ -69,12 +69,18 @@ sql_between(__m128i bytes, char from, char to)
 			     _mm_cmplt_epi8(bytes, _mm_set1_epi8((char)(to + 1))));
 }
 
-/* Digits, and one other character. */
+/* A digit less '0', and less 128, is among the least of the signed numbers. */
 static inline unsigned
-sql_digits_and(__m128i bytes, char other)
+sql_digits(__m128i bytes)
 {
 	return (unsigned)_mm_movemask_epi8(
-	    _mm_or_si128(sql_between(bytes, '0', '9'), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(other))));
+	    _mm_cmplt_epi8(_mm_add_epi8(bytes, _mm_set1_epi8((char)(128 - '0'))), _mm_set1_epi8(-128 + 10)));
+}
+
+static inline unsigned
+sql_equal(__m128i bytes, char c)
+{
+	return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)));
 }
 
 /* Finds the bytes that can't be in a word. */

@@ -59,7 +59,7 @@ static const struct {
 	const char *entries;
 	size_t count;
 } names_of_length[NAME_LONGEST + 1] = {
-#include "sql/sql_names_table.h"
+#include "sql_names_table.h"
 };
 
 /* A capital letter: a function besides. */

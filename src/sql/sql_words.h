@@ -52,7 +52,7 @@ enum sql_word sql_word_find(const char *text, size_t len);
 /*
  * --- Words that may stand before a parenthesis: PostgreSQL's keywords and functions.
  *
- * The table (sql_names_table.h) is printed by scripts/sql-names from a running server, with what newer versions and
+ * The table (sql_names.tsv) is printed by scripts/sql-names from a running server, with what newer versions and
  * the most used parts of contrib add. A name that is not in it is a user's own.
  */
 

@@ -41,6 +41,25 @@ traits_are_plain(uint32_t flags, uint32_t hints)
 	return (flags & ~(uint32_t)SCAN_PLAIN) == 0 && (hints & ~(uint32_t)(SCAN_HINT_NOTIFY | SCAN_HINT_ENDS)) == 0;
 }
 
+/* Returns true for a statement that PostgreSQL makes a plan of, by its first word (enum sql_word). */
+static inline bool
+traits_are_plannable(uint32_t first)
+{
+	switch ((enum sql_word)first) {
+	case WORD_SELECT:
+	case WORD_INSERT:
+	case WORD_UPDATE:
+	case WORD_DELETE:
+	case WORD_MERGE:
+	case WORD_VALUES:
+	case WORD_WITH:
+	case WORD_TABLE:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* s: the scan of this SQL, which lies in one piece. */
 void traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len);
 /* The traits whichever settings PostgreSQL reads this SQL under (scan_text_anyhow). */

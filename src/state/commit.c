@@ -195,12 +195,15 @@ settle_and_ask(struct exchange *x)
 	srv->loan.settled |= flags;
 	srv->loan.suspected = 0;
 	s->may_be_reset = false;
+	if ((srv->loan.risk & RISK_UNDOES) != 0 && srv->loan.undone == UNDONE_NOTHING)
+		buf_fini(&s->wanted);
+	srv->loan.risk &= ~(uint32_t)RISK_UNDOES;
 	srv->loan.undone = UNDONE_NOTHING;
 	if (parts == 0) {
 		if (s->unresolved == 0) /* else the next question is about them, too */
 			state_drop_names(s);
 		state_forget_before(s);
-		if ((s->is_tainted || s->is_name_lost) && !state_set_pins(x, x->pins | 1u << PIN_SESSION_SET))
+		if (!state_set_pins(x, x->pins | (unsigned)(s->is_tainted || s->is_name_lost) << PIN_SESSION_SET))
 			return false;
 		return x->pins == 0 && !state_keeps(x);
 	}
@@ -230,7 +233,8 @@ state_may_release(struct exchange *x, bool has_long_statement)
 	if (x->srv->loan.is_unnamed_kept) /* what was noted stays noted: a question would overwrite it */
 		return false;
 	s = x->session;
-	if (x->srv->loan.suspected == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0))
+	if (x->srv->loan.suspected == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0) &&
+	    !state_asks_for_pin(x))
 		return !state_keeps(x);
 	return settle_and_ask(x);
 }

@@ -65,7 +65,7 @@ note_risk(struct exchange *x, unsigned risk)
 
 	if (!exchange_is_followed(x))
 		return;
-	l->risk |= risk;
+	l->risk |= risk & ~(unsigned)RISK_UNDOES; /* whose it is, observe.c tells */
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
 	if ((risk & RISK_CONTEXT) == 0) /* it makes no plans */
 		return;
@@ -189,8 +189,11 @@ state_code_is_over(struct exchange *x, bool is_done)
 	is_done = is_done || !exchange_is_followed(x) ||
 		  ((loan->suspected | loan->settled) & (SCAN_CALL | SCAN_CODE | SCAN_EXECUTE)) != 0;
 	if (is_done && loan->code != CODE_AS_BEFORE)
-		pool_code_changed(x->pool, (loan->risk & STATE_BACKEND) | (loan->code == CODE_MADE ? RISK_KEEPS : 0u));
+		pool_code_changed(x->pool, (loan->risk & (RISK_REACHES | RISK_FEARED)) |
+					       (loan->code == CODE_MADE ? RISK_KEEPS : 0u));
 	loan->code = CODE_AS_BEFORE;
+	if (x->srv->ledger.count == 0 && exchange_is_followed(x)) /* else of requests that are under way */
+		loan->risk &= ~(unsigned)(RISK_KEEPS | RISK_REACHES | RISK_FEARED);
 }
 
 /* --- SQL for any server --- */
@@ -238,7 +241,7 @@ renew_plans(struct exchange *x)
 	gucs_unref(x->srv->plans_of);
 	x->srv->plans_of = NULL;
 	server_statements_outdate(&x->srv->statements); /* else PostgreSQL reads their literals anew */
-	state_run_ahead(x, MESSAGE_OURS "DISCARD PLANS", NULL);
+	state_run_ahead(x, "DISCARD " MESSAGE_OURS "PLANS", NULL);
 }
 
 void
@@ -281,12 +284,11 @@ static enum feature_step
 forget_others_plans(struct exchange *x, struct request *m)
 {
 	/* Others may have to be alone in their transaction, or end it. */
-	static const uint8_t words[] = { WORD_SELECT,  WORD_INSERT,  WORD_UPDATE,  WORD_DELETE,
-					 WORD_MERGE,   WORD_WITH,    WORD_VALUES,  WORD_TABLE,
-					 WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
+	static const uint8_t more[] = { WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
+	bool may_be_first = m->traits != NULL && (traits_are_plannable(m->traits->first) ||
+						  memchr(more, m->traits->first, sizeof(more)) != NULL);
 
-	if (!meets_others_plans(x, m) ||
-	    (!x->srv->is_synced && (m->traits == NULL || memchr(words, m->traits->first, sizeof(words)) == NULL)))
+	if (!meets_others_plans(x, m) || (!x->srv->is_synced && !may_be_first))
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0) {
 		x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->tx == 'I';

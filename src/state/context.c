@@ -10,6 +10,7 @@
  * database's code, if that may set settings: pgweir can't see what it sets. (PostgreSQL 15 crashes at a Describe of a
  * FETCH if its cursor existed at the Parse and does not exist any more.)
  */
+#include "base/text.h"
 #include "state/observe.h"
 #include "state/compiled.h"
 #include "state/state.h"
@@ -81,6 +82,8 @@ state_note_local(struct exchange *x, struct request *m)
 	struct known_reader r;
 	struct known k;
 
+	if (sql != NULL && request_has(m, SCAN_SETTING, SCAN_HINT_LOCAL) && text_mentions(sql, len, GUC_GDAL))
+		x->srv->loan.risk |= STATE_BACKEND;
 	if (!request_has(m, 0, SCAN_HINT_LOCAL) || sql == NULL)
 		return STEP_FORWARD;
 	for (known_begin(&r, gucs_scan_options(x->gucs), sql, len); known_step(&r, &k);)

@@ -302,7 +302,7 @@ state_used_sequence(struct exchange *x, uint32_t flags)
 		/* With a Sync of its own: it takes a snapshot, behind which no BEGIN or SET TRANSACTION can choose an
 		 * isolation level, and if it is cancelled, PostgreSQL ignores all up to a Sync, even a Query. */
 		srv->is_discarding = true;
-		state_run_ahead(x, MESSAGE_OURS "DISCARD SEQUENCES", srv);
+		state_run_ahead(x, "DISCARD " MESSAGE_OURS "SEQUENCES", srv);
 	}
 }
 

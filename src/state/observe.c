@@ -120,6 +120,23 @@ take_literal_names(struct exchange *x, const char *sql, size_t len)
 		state_take_name(x->session, x->srv, name);
 }
 
+/* Notes what SQL leaves for its client, or undoes of that. Why ends with the extension's name. */
+static void
+note_wanted(struct exchange *x, unsigned part, const char *sql, size_t len)
+{
+	const char *why = risk_names_blame(x->pool->code->answer->risks, part, sql, len);
+	struct buf *wanted = &x->session->wanted;
+	const char *name = wanted->len == 0 ? NULL : strrchr((const char *)wanted->bytes, ' ');
+	bool is_same = why != NULL && name != NULL && memmem(why, strlen(why) + 1, name, strlen(name) + 1) != NULL;
+
+	x->srv->loan.risk &= ~(uint32_t)RISK_UNDOES;
+	x->srv->loan.risk |= is_same ? part & RISK_UNDOES : 0u;
+	if (part == RISK_UNDOES || is_same || why == NULL)
+		return;
+	wanted->len = 0;
+	buf_printf(wanted, ": %s%c", name == NULL ? why : "several extensions", 0);
+}
+
 /* Suspects SQL of which not all is known, and what statements that SQL PREPARE made do when it executes them. */
 static enum feature_step
 suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct scan *names)
@@ -136,6 +153,8 @@ suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct 
 	sql = request_sql(m, &len);
 	if (step == STEP_FORWARD && (flags & SCAN_FUNCTION) != 0 && (RISK_CALLED(m->risk) & STATE_SETTINGS) != 0)
 		take_literal_names(x, sql, len);
+	if (step == STEP_FORWARD && (m->risk & (RISK_WANTED | RISK_UNDOES)) != 0)
+		note_wanted(x, (m->risk & RISK_WANTED) != 0 ? RISK_WANTED : RISK_UNDOES, sql, len);
 	if ((flags & SCAN_EXECUTE) == 0)
 		return step;
 	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
@@ -179,12 +198,10 @@ static bool
 reads_sequences_unseen(const struct exchange *x, const struct request *m)
 {
 	/* Some of the others must be alone in their transaction; they have no rows to tell anybody what they read. */
-	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT,  WORD_UPDATE, WORD_DELETE, WORD_MERGE,
-					 WORD_WITH,   WORD_VALUES,  WORD_TABLE,	 WORD_COPY,   WORD_CALL,
-					 WORD_FETCH,  WORD_EXPLAIN, WORD_DECLARE };
+	static const uint8_t more[] = { WORD_COPY, WORD_CALL, WORD_FETCH, WORD_EXPLAIN, WORD_DECLARE };
 
 	return (m->risk & STATE_SEQUENCES) != 0 && exchange_is_followed(x) && m->traits != NULL &&
-	       memchr(words, m->traits->first, sizeof(words)) != NULL;
+	       (traits_are_plannable(m->traits->first) || memchr(more, m->traits->first, sizeof(more)) != NULL);
 }
 
 static enum feature_step

@@ -21,10 +21,18 @@ state_pin_reasons(const struct exchange *x, char *out, size_t out_cap)
 	out[0] = '\0';
 	for (unsigned i = 0; i < PIN_COUNT; i++)
 		if ((x->pins & 1u << i) != 0 && len < out_cap)
-			len += (size_t)snprintf(out + len, out_cap - len, "%s%s%s", len > 0 ? ", " : "",
-						pin_reason_names[i],
-						i == PIN_SESSION_SET && is_name_lost ? " (of an unknown name)" : "");
+			len += (size_t)snprintf(
+			    out + len, out_cap - len, "%s%s%s", len > 0 ? ", " : "", pin_reason_names[i],
+			    i == PIN_SESSION_SET && is_name_lost	       ? " (of an unknown name)"
+			    : i == PIN_EXTENSION && x->session->wanted.len > 0 ? (const char *)x->session->wanted.bytes
+									       : "");
 	return out;
+}
+
+bool
+state_asks_for_pin(const struct exchange *x)
+{
+	return x->gucs != NULL && (gucs_leaves(x->gucs) & GUCS_PIN) != 0 && exchange_is_followed(x);
 }
 
 bool
@@ -129,7 +137,7 @@ log_pins(struct exchange *x, unsigned added)
 		pool->pins_untold++;
 		level = LOG_LEVEL_DEBUG;
 	}
-	pool->pins_told |= (uint8_t)added;
+	pool->pins_told |= (uint16_t)added;
 	log_write(x->env->log, level,
 		  "client %llu (%s/%s, application \"%s\") keeps server %" PRIu64 " between transactions: %s%s",
 		  (unsigned long long)x->waiter.id, pool->database->name, exchange_user(x), exchange_application(x),
@@ -139,9 +147,13 @@ log_pins(struct exchange *x, unsigned added)
 bool
 state_set_pins(struct exchange *x, unsigned pins)
 {
-	unsigned added = pins & ~(unsigned)x->pins;
+	unsigned added;
 
-	x->pins = (uint8_t)pins;
+	pins &= ~(1u << PIN_EXTENSION | 1u << PIN_ASKED_FOR);
+	pins |= (x->session->wanted.len > 0 ? 1u << PIN_EXTENSION : 0u) |
+		(state_asks_for_pin(x) ? 1u << PIN_ASKED_FOR : 0u);
+	added = pins & ~(unsigned)x->pins;
+	x->pins = (uint16_t)pins;
 	for (unsigned i = 0; i < PIN_COUNT; i++)
 		if (added & 1u << i)
 			x->pool->counters.pins[i]++;

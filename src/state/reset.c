@@ -236,6 +236,7 @@ state_discarded(struct exchange *x)
 	s->discard = DISCARD_DONE;
 	s->unresolved = 0;
 	s->is_name_lost = false;
+	buf_fini(&s->wanted);
 	state_drop_effects(s);
 	buf_fini(&s->prepared);
 }

@@ -47,6 +47,8 @@ bool state_ties(const struct exchange *x,
 /* The server is lost, and settings with it: the client's next request is answered with why, FATAL. -1: no memory. */
 int state_lose(struct exchange *x, const struct fail *why);
 void state_forget_request(struct exchange *x); /* its server is lost, and has not executed what is noted */
+/* Returns true if the client has asked to keep the server that it has, or gets next: SET pgweir.pin. */
+bool state_asks_for_pin(const struct exchange *x);
 const char *state_pin_reasons(const struct exchange *x, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
 
 /* --- reset.c: RESET, DISCARD ALL and rollbacks: the client's startup values; and the end of a request --- */

@@ -87,6 +87,7 @@ struct client_session {
 	/* A setting of a name that pgweir doesn't know stays there. Set by settle_and_ask(), cleared by
 	 * state_discarded(). */
 	bool is_name_lost;
+	struct buf wanted; /* ": " and what has left something of an extension's for it, terminated; empty: nothing */
 	uint32_t logged_pins;
 	struct fail *refusal; /* the FATAL error that answers its next request; owned */
 };

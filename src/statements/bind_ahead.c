@@ -25,6 +25,24 @@ find_settled(const struct exchange *x, const char *name)
 	return st;
 }
 
+/* names_len: of those that the Bind has. */
+static void
+put_bind_as(const struct statement *st, const uint8_t *bind, size_t len, size_t names_len, struct buf *out)
+{
+	uint8_t head[FRAME_HEAD_LEN + 1] = { 'B' };
+
+	wire_set_u32(head + 1, (uint32_t)(len - names_len + 1 + st->name_len));
+	buf_put(out, head, sizeof(head));
+	buf_put(out, st->name, (size_t)st->name_len + 1);
+	buf_put(out, bind + FRAME_HEAD_LEN + names_len, len - FRAME_HEAD_LEN - names_len);
+}
+
+void
+statements_put_kept_bind(const struct statement *st, const uint8_t *bind, size_t len, struct buf *out)
+{
+	put_bind_as(st, bind, len, 2, out);
+}
+
 struct statement *
 statements_put_bind_ahead(const struct exchange *x, struct server *srv, const uint8_t *bind, size_t len,
 			  struct buf *out)
@@ -33,7 +51,6 @@ statements_put_bind_ahead(const struct exchange *x, struct server *srv, const ui
 	const char *portal, *name;
 	struct statement *st;
 	size_t names_len;
-	uint8_t head[FRAME_HEAD_LEN + 1] = { 'B' };
 
 	if (!fields_bind(body, len - FRAME_HEAD_LEN, &portal, &name, &names_len) || portal[0] != '\0' ||
 	    (st = find_settled(x, name)) == NULL)
@@ -41,9 +58,6 @@ statements_put_bind_ahead(const struct exchange *x, struct server *srv, const ui
 	statement_refresh(st);
 	if (server_statements_use(&srv->statements, st->id, UINT32_MAX) != STATEMENT_THERE)
 		return NULL;
-	wire_set_u32(head + 1, (uint32_t)(len - names_len + 1 + st->name_len));
-	buf_put(out, head, sizeof(head));
-	buf_put(out, st->name, (size_t)st->name_len + 1);
-	buf_put(out, body + names_len, len - FRAME_HEAD_LEN - names_len);
+	put_bind_as(st, bind, len, names_len, out);
 	return st;
 }

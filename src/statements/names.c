@@ -168,8 +168,9 @@ size_of(const struct client_statement *n)
 struct client_statement *
 client_statement_new(struct exchange *x, const char *name, struct statement *st)
 {
-	size_t len = strlen(name);
-	struct client_statement *n = calloc(1, offsetof(struct client_statement, name) + len + 1);
+	size_t len = strlen(name), size = offsetof(struct client_statement, name) + len + 1;
+	/* gcc may read it in words, up to its padded end. */
+	struct client_statement *n = calloc(1, size > sizeof(*n) ? size : sizeof(*n));
 
 	if (n == NULL)
 		return NULL;
@@ -348,6 +349,7 @@ statements_free(struct exchange *x)
 	statement_unref(s->confirmed);
 	client_statement_unref(s->failed);
 	client_statement_unref(s->describing);
+	client_statement_unref(s->kept);
 	while (s->deallocating_count > 0)
 		statements_deallocating_pop(s);
 	free(s);

@@ -120,9 +120,8 @@ refuse_parse(struct exchange *x)
 	return STEP_SENT;
 }
 
-/* Returns true if what is sent now may meet a transaction that has failed. */
-static bool
-may_meet_failure(const struct server *srv)
+bool
+statements_may_meet_failure(const struct server *srv)
 {
 	const struct ledger *l = &srv->ledger;
 	uint32_t seen = 0;
@@ -140,7 +139,7 @@ parse_there(struct exchange *x, struct client_statement *n)
 	char name[STATEMENT_NAME_MAX];
 
 	x->pool->database->counters.statement_hits++;
-	if (may_meet_failure(x->srv)) {
+	if (statements_may_meet_failure(x->srv)) {
 		state_note_run(x, state_risk_of(x, n->st));
 		statement_special_name(x->env->statements, PLACEHOLDER, name);
 		statement_put_dummy(x, name, n->st->bytes, n->st->len);

@@ -86,7 +86,7 @@ row_shape_verify(struct exchange *x, struct client_statement *n, const char *por
 {
 	bool is_there = statement_presence_of(x, n->st) != STATEMENT_ABSENT;
 
-	if (is_there && row_shape_is_told(n))
+	if ((is_there && row_shape_is_told(n)) || (statement_is_unnamed(n) && n->rows == ROWS_UNTOLD))
 		return STEP_SENT;
 	return prove_if_doubtful(x, n, is_there, portal, bind, bind_len, next, next_len);
 }
@@ -105,7 +105,7 @@ described_types(const struct server *srv, const struct owed *o, struct client_st
 		client_statement_renew(srv->borrower, n, true); /* what servers have is outdated */
 		row_shape_asked(n);
 	}
-	if (srv->loan.ddl == DDL_NONE && is_current(n))
+	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_is_unnamed(n))
 		statement_learn_types(n->st, body, len);
 	if (o->to != OWED_TO_STATEMENT)
 		n->types = types;

@@ -5,6 +5,7 @@
  * back if the ledger reports that it failed or was skipped. Errors are rewritten to have the client's name.
  */
 #include "statements/statements_state.h"
+#include "statements/unnamed.h"
 #include "base/text.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

@@ -13,6 +13,7 @@
 #include "state/compiled.h"
 #include "state/observe.h"
 #include "state/linger.h"
+#include "statements/keep.h"
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
 #include "wire/frame.h"
@@ -116,8 +117,7 @@ statement_presence_of(struct exchange *x, const struct statement *st)
 	return server_statements_use(&x->srv->statements, st->id, x->statements->sync_no);
 }
 
-/* Returns true if a use may make PostgreSQL read or plan it otherwise than for those who share it. */
-static bool
+bool
 statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n)
 {
 	const struct statement *st = n->st;
@@ -157,8 +157,8 @@ fit_context(struct exchange *x, struct client_statement *n)
 	return 0;
 }
 
-__attribute__((noinline)) static enum feature_step
-prepare_there(struct exchange *x, struct statement *st)
+__attribute__((noinline)) enum feature_step
+statement_prepare_there(struct exchange *x, struct statement *st)
 {
 	struct server *srv = x->srv;
 
@@ -192,7 +192,7 @@ statement_ensure(struct exchange *x, struct client_statement *n)
 	case STATEMENT_ABSENT:
 		break;
 	}
-	return prepare_there(x, n->st);
+	return statement_prepare_there(x, n->st);
 }
 
 bool
@@ -236,7 +236,7 @@ push_bind(struct exchange *x, struct client_statement *n)
 {
 	x->pool->database->counters.binds++;
 	client_statement_push(x, OWED_BIND, OWED_TO_CLIENT, n);
-	report_text(x->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
+	report_statement(x->srv, n->st);
 }
 
 static enum feature_step
@@ -294,8 +294,14 @@ find_bound(struct exchange *x, const char *name, struct request *m)
 		return STEP_FORWARD;
 	m->named = NULL;
 	m->statement = x->statements == NULL ? NULL : x->statements->unnamed;
-	if (name[0] != '\0' && (step = find_named(x, name, m)) != STEP_FORWARD)
-		return step;
+	if (name[0] != '\0') {
+		if ((step = find_named(x, name, m)) != STEP_FORWARD)
+			return step;
+	} else if (x->statements != NULL && statements_has_kept(x->statements)) {
+		if ((step = statements_find_kept(x, &m->named)) != STEP_FORWARD)
+			return step;
+		m->statement = m->named != NULL ? m->named->st : m->statement;
+	}
 	st = m->statement;
 	m->traits = st == NULL ? NULL : statement_traits(st);
 	m->risk = st == NULL ? state_risk_of_all(x) : state_risk_of(x, st);
@@ -317,7 +323,7 @@ statements_bind(struct exchange *x, struct request *m)
 	enum feature_step step;
 
 	m->used = FRAME_HEAD_LEN + b->len;
-	if (b->statement[0] == '\0')
+	if (n == NULL && b->statement[0] == '\0')
 		return forward_if(unnamed_bind(x));
 	if (n == NULL || statement_is_closing(n)) /* PostgreSQL knows the right error */
 		return statements_name_is_ours(x, b->statement)
@@ -332,6 +338,13 @@ statements_bind(struct exchange *x, struct request *m)
 	return step != STEP_SENT ? step : bind_named(x, m);
 }
 
+__attribute__((always_inline)) static inline bool
+is_plain_bind(const struct request *m)
+{
+	return m->traits != NULL && m->traits->is_plain && (m->risk & STATE_SEQUENCES) == 0 &&
+	       (m->named == NULL || !statement_is_closing(m->named));
+}
+
 inline enum feature_step
 statements_bind_plain(struct exchange *x, struct request *m)
 {
@@ -342,8 +355,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	if (step != STEP_FORWARD)
 		return step;
 	n = m->named;
-	if (m->traits == NULL || !m->traits->is_plain || (m->risk & STATE_SEQUENCES) != 0 ||
-	    (n != NULL && statement_is_closing(n)))
+	if (!is_plain_bind(m))
 		return STEP_FORWARD;
 	flags = m->traits->flags;
 	if (flags != 0 && state_waits_for_sequences(x, flags))
@@ -357,6 +369,8 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	if (n != NULL && row_shape_is_told(n) && !statement_is_read_otherwise(x, n) &&
 	    statement_presence_of(x, n->st) == STATEMENT_THERE)
 		return bind_there(x, m);
+	if (n == NULL || statement_is_unnamed(n))
+		x->statements->unnamed_binds++;
 	step = n == NULL ? unnamed_ensure(x)
 			 : row_shape_verify(x, n, m->names.portal, m->message + FRAME_HEAD_LEN,
 					    m->total - FRAME_HEAD_LEN, m->message + m->total, m->have - m->total);
@@ -432,8 +446,9 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	 * pgweir answered its Parse, and this is the client's first Describe: the statement on the server was parsed
 	 * for another client some time ago, and PostgreSQL might choose other types for its open parameters now.
 	 */
-	if (!n->is_proven && n->rows == ROWS_UNTOLD && n->id == 0 && statement_has_open_types(n->st) &&
-	    statement_presence_of(x, n->st) == STATEMENT_THERE && x->srv->tx != 'E') {
+	if (!statement_is_unnamed(n) && !n->is_proven && n->rows == ROWS_UNTOLD && n->id == 0 &&
+	    statement_has_open_types(n->st) && statement_presence_of(x, n->st) == STATEMENT_THERE &&
+	    x->srv->tx != 'E') {
 		describe_anew(x, n, message, len);
 		return STEP_SENT;
 	}
@@ -463,7 +478,7 @@ statements_describe(struct exchange *x, struct request *m)
 
 	if (m->target == 'P')
 		return describe_portal(x, m->message, m->total);
-	if (m->name[0] == '\0')
+	if (n == NULL && m->name[0] == '\0')
 		return forward_if(unnamed_ensure(x));
 	if (n != NULL && !statement_is_closing(n))
 		return statement_is_oversize(n) ? STEP_FORWARD : describe_named(x, n, m->message, m->total);
@@ -525,6 +540,9 @@ statements_request_done(struct exchange *x)
 	if (s->deallocating_count > 0)
 		statements_not_deallocated(x);
 	s->is_clearing = false; /* it failed */
+	if (s->unnamed_binds == 1 && x->settings->keep_plans)
+		statements_measure(x);
+	s->unnamed_binds = 0;
 }
 
 bool

@@ -88,7 +88,7 @@ run_in_its_place(struct exchange *x, bool takes_snapshot)
 {
 	struct buf b = { 0 };
 
-	message_query(&b, takes_snapshot ? MESSAGE_OURS "SELECT 1" : MESSAGE_OURS "SHOW transaction_isolation");
+	message_query(&b, takes_snapshot ? "SELECT " MESSAGE_OURS "1" : "SHOW " MESSAGE_OURS "transaction_isolation");
 	server_owe_query(x->srv, OWED_TO_FEATURE);
 	outbox_put(&x->env->to_server, &b);
 }

@@ -6,6 +6,7 @@
  *   parse.c                 Parse of named statements
  *   names.c                 the table of a client's names, and its memory
  *   unnamed.c               the unnamed statement
+ *   keep.c                  unnamed ones that have a name on servers
  *   statements_deallocate.c SQL that deallocates statements
  *   settled.c               the results of messages; errors that contain pgweir's names
  *   row_shape.c             what a client knows of a statement's rows and parameters
@@ -81,6 +82,13 @@ statement_is_closing(const struct client_statement *n)
 	return n->state == NAME_CLOSING || n->state == NAME_PENDING_CLOSING;
 }
 
+/* Returns true for the unnamed one, which has a name on servers alone: statements/keep.h. */
+static inline bool
+statement_is_unnamed(const struct client_statement *n)
+{
+	return n->name[0] == '\0';
+}
+
 /* Returns true if it is too large to be stored: only the server has it, under the client's own name. */
 static inline bool
 statement_is_oversize(const struct client_statement *n)
@@ -111,6 +119,9 @@ struct client_statements {
 	uint32_t unnamed_under_way; /* changes of it, on the server or for the client, without a reply */
 	uint32_t unnamed_overwritten; /* how many of these, the first ones, pgweir's own SQL has overwritten since */
 	uint64_t token; /* identifies its present state: a server whose unnamed_owner is equal is in that state */
+	struct client_statement *kept; /* the unnamed one with its name on servers, if kept_token is token: keep.h */
+	uint64_t kept_token;
+	uint32_t unnamed_binds; /* Binds of the unnamed one in the fast lane, since a request was answered */
 	struct client_statement *failed; /* the last error was about a message of this statement */
 	struct client_statement *describing; /* the Describe of its portal comes next, and shows the client its rows */
 	uint32_t describing_sync_no; /* of its Bind: if both were skipped, another portal's Describe comes later */
@@ -171,24 +182,23 @@ enum statement_presence statement_presence_of(struct exchange *x, const struct s
 /* Makes sure that the server has n's statement when the next message arrives there. SENT, HOLD or FAILED. */
 enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
 void statement_make_room(struct exchange *x, const struct statement *st); /* on its server, before its Parse */
+/* Has the server, which has not got it, prepare it under its name. SENT or FAILED. */
+enum feature_step statement_prepare_there(struct exchange *x, struct statement *st);
+/* Returns true if a use may make PostgreSQL read or plan it otherwise than for those who share it. */
+bool statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n);
 /* Sends a Parse of st with this name and the store's SQL. */
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);
 
 /* Has PostgreSQL prepare this (SQL and types, as in a Parse) under this name, of which a Close goes ahead. */
 void statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len);
 
+/* statements/parse.c */
+/* Returns true if what is sent now may meet a transaction that has failed. */
+bool statements_may_meet_failure(const struct server *srv);
+
 /* statements/statements_deallocate.c: no CommandComplete came for them */
 void statements_not_deallocated(struct exchange *x);
 void statements_deallocating_pop(struct client_statements *s); /* forgets the first one */
-
-/* statements/unnamed.c */
-enum feature_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */
-enum feature_step unnamed_bind(struct exchange *x); /* the same, for a Bind that is sent now */
-enum feature_step unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len);
-void unnamed_parse_oversize(struct exchange *x);
-void unnamed_close(struct exchange *x, enum owed_to to); /* of a client that has statements */
-void unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize,
-		     enum owed_end how);
 
 /* statements/row_shape.c */
 /*

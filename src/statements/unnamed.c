@@ -26,8 +26,9 @@ is_unnamed_there(const struct exchange *x)
 	return s->token != 0 && x->srv->unnamed_owner == s->token;
 }
 
+/* Notes that a change of it, which is about to be entered in the ledger, is under way. */
 static void
-push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref)
+begin_change(struct exchange *x)
 {
 	struct client_statements *s = x->statements;
 
@@ -37,6 +38,12 @@ push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref
 		s->unnamed_overwritten = s->unnamed_under_way;
 	s->unnamed_under_way++;
 	s->unnamed_sync_no = s->sync_no;
+}
+
+static void
+push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref)
+{
+	begin_change(x);
 	ledger_push(&x->srv->ledger, kind, to, ref);
 }
 
@@ -230,6 +237,18 @@ statements_take_unnamed(struct exchange *x, struct statement *st, unsigned risk)
 {
 	push_unnamed_parse(x, OWED_TO_CLIENT, st, risk);
 	set_unnamed(x, st, UNNAMED_STORED);
+}
+
+void
+unnamed_take_kept(struct exchange *x, struct statement *st)
+{
+	begin_change(x);
+	ledger_enter_next(&x->srv->ledger, (struct owed){ .kind = OWED_LOCAL_PARSE,
+							  .to = OWED_TO_CLIENT,
+							  .phase = 1,
+							  .ref = statements_ref_of(st, REF_UNNAMED) });
+	set_unnamed(x, statement_ref(st), UNNAMED_STORED);
+	x->srv->unnamed_owner = 0; /* what it has is another one */
 }
 
 void

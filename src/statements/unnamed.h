@@ -3,6 +3,7 @@
 
 #include "exchange/exchange.h"
 #include "server/server.h"
+#include "wire/fields.h"
 
 /* Returns the statement of a whole Parse that is unnamed and plain SQL, with a reference for the caller; or NULL. */
 struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
@@ -26,3 +27,13 @@ statements_simple_query(struct exchange *x, const char *sql, size_t len)
  * or was lost with it, as it does if PostgreSQL refuses it. No change of it may be under way.
  */
 void statements_forget_unnamed(struct exchange *x);
+
+/* --- for the other files of this folder --- */
+enum feature_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */
+enum feature_step unnamed_bind(struct exchange *x); /* the same, for a Bind that is sent now */
+enum feature_step unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len);
+void unnamed_parse_oversize(struct exchange *x);
+void unnamed_close(struct exchange *x, enum owed_to to); /* of a client that has statements */
+void unnamed_take_kept(struct exchange *x, struct statement *st); /* a Parse of it is answered here; takes st */
+void unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize,
+		     enum owed_end how);

@@ -203,14 +203,16 @@ exposition_end(struct buf *to, enum exposition_format format)
 }
 
 void
-exposition_histogram(struct buf *to, const struct exposition_series *series, const struct histogram *h,
-		     const struct exposition_bounds *bounds, const struct exemplars *exemplars)
+exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_word *word,
+		     const struct histogram *h, const struct exposition_bounds *bounds,
+		     const struct exemplars *exemplars)
 {
 	uint64_t so_far = 0;
 
 	for (size_t i = 0; i < bounds->count; i++) {
 		so_far += h->buckets[i];
-		begin_sample(to, series, "_bucket", 7, &bounds->le[i], NULL, so_far, 0);
+		begin_sample(to, series, "_bucket", 7, word == NULL ? &bounds->le[i] : word,
+			     word == NULL ? NULL : &bounds->le[i], so_far, 0);
 		if (exemplars != NULL && exemplars->of[i].trace_id[0] != '\0') {
 			const struct exemplar *e = &exemplars->of[i];
 
@@ -221,8 +223,8 @@ exposition_histogram(struct buf *to, const struct exposition_series *series, con
 		}
 		buf_put_u8(to, '\n');
 	}
-	begin_sample(to, series, "_sum", 4, NULL, NULL, h->sum_us, US_DECIMALS);
+	begin_sample(to, series, "_sum", 4, word, NULL, histogram_sum_us(h), US_DECIMALS);
 	buf_put_u8(to, '\n');
-	begin_sample(to, series, "_count", 6, NULL, NULL, so_far, 0);
+	begin_sample(to, series, "_count", 6, word, NULL, so_far, 0);
 	buf_put_u8(to, '\n');
 }

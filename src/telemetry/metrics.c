@@ -226,6 +226,18 @@ put_array(const struct rendering *r, const uint64_t *values)
 	}
 }
 
+/* The first one of an array is there from the beginning, so that its rate is known. */
+static void
+put_histograms(const struct rendering *r, const struct histogram *h, const struct exemplars *exemplars)
+{
+	size_t count = r->f->words != NULL ? r->f->words->count : 1;
+
+	for (size_t i = 0; i < count; i++)
+		if (i == 0 || !r->f->skips_zeros || histogram_count(&h[i]) > 0)
+			exposition_histogram(r->from->to, &r->series, r->f->words != NULL ? &r->words[i] : NULL, &h[i],
+					     &r->bounds, exemplars);
+}
+
 /* Writes the samples of one member of the family's scope; data: the struct that has its numbers. */
 static void
 put_one(const struct rendering *r, const void *data)
@@ -233,10 +245,10 @@ put_one(const struct rendering *r, const void *data)
 	const void *at = (const char *)data + r->f->at;
 
 	if (r->f->type == METRIC_HISTOGRAM)
-		exposition_histogram(r->from->to, &r->series, at, &r->bounds,
-				     r->f->has_exemplars && r->from->format == EXPOSITION_OPENMETRICS
-					 ? ((const struct snapshot_database *)data)->exemplars
-					 : NULL);
+		put_histograms(r, at,
+			       r->f->has_exemplars && r->from->format == EXPOSITION_OPENMETRICS
+				   ? ((const struct snapshot_database *)data)->exemplars
+				   : NULL);
 	else if (r->f->words != NULL)
 		put_array(r, at);
 	else

@@ -49,8 +49,8 @@ struct metric_family {
 	enum metric_type type;
 	enum metric_scope scope;
 	enum metric_special special;
-	size_t at; /* its first uint64_t, or its histogram, in the scope's struct */
-	const struct metric_words *words, *more_words; /* an array by words; [words][more_words] */
+	size_t at; /* its first uint64_t or histogram, in the scope's struct */
+	const struct metric_words *words, *more_words; /* an array by words (of histograms, too); [words][more_words] */
 	const char *other_labels; /* the labels of special rows */
 	unsigned decimals; /* 6: counted in microseconds, shown in seconds */
 	bool has_exemplars; /* snapshot_database.exemplars are of this histogram */
@@ -113,6 +113,7 @@ void exposition_end(struct buf *to, enum exposition_format format);
 /* value counts units of 10^-decimals: 1500000 with 6 decimals is 1.5. one and two may be NULL. */
 void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_word *one,
 		       const struct exposition_word *two, uint64_t value, unsigned decimals);
-/* exemplars: NULL for none, as it must be in the text format. */
-void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct histogram *h,
-			  const struct exposition_bounds *bounds, const struct exemplars *exemplars);
+/* word may be NULL. exemplars: NULL for none, as it must be in the text format. */
+void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_word *word,
+			  const struct histogram *h, const struct exposition_bounds *bounds,
+			  const struct exemplars *exemplars);

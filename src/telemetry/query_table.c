@@ -1,5 +1,4 @@
 #include "telemetry/query_table.h"
-#include "sql/scan_memory.h"
 #include "telemetry/fingerprint.h"
 #include "base/alloc.h"
 #include "base/table.h"
@@ -10,7 +9,6 @@
 #include <xxhash.h>
 
 #define NAME_MAX_LEN 128
-#define TEXTS_SEEN 1024 /* a power of two */
 #define LOOKED_AT 16
 
 /* The strings of a row, one behind the other; they never change. */
@@ -33,16 +31,6 @@ struct query_table {
 	struct entry *entries; /* by key */
 };
 
-struct seen_text {
-	uint64_t text, fingerprint;
-};
-
-struct query_reader {
-	struct query_table *table;
-	struct seen_text seen[TEXTS_SEEN];
-	struct scan_memory like; /* note: the fingerprint of all SQL like it */
-};
-
 struct query_table *
 query_table_new(uint32_t rows_max, uint64_t seed)
 {
@@ -52,23 +40,6 @@ query_table_new(uint32_t rows_max, uint64_t seed)
 	atomic_init(&t->rows_max, rows_max);
 	pthread_mutex_init(&t->lock, NULL);
 	return t;
-}
-
-struct query_reader *
-query_reader_new(struct query_table *t)
-{
-	struct query_reader *r = xcalloc(1, sizeof(*r));
-
-	r->table = t;
-	return r;
-}
-
-void
-query_reader_free(struct query_reader *r)
-{
-	if (r != NULL)
-		scan_memory_fini(&r->like);
-	free(r);
 }
 
 /* --- under the table's lock --- */
@@ -124,7 +95,8 @@ add_up(struct query_row *row, const struct request_report *r, uint32_t weight)
 	row->calls += weight;
 	row->errors += r->is_given_up || (r->sqlstate != NULL && r->sqlstate[0] != '\0') ? weight : 0;
 	row->total_us += weight * r->duration_us;
-	row->wait_us += weight * (r->phase_us[PHASE_WAIT] + r->phase_us[PHASE_CONNECT]);
+	for (size_t i = 0; i < PHASE_COUNT; i++)
+		row->phase_us[i] += weight * r->phase_us[i];
 	row->rows += weight * r->rows;
 	row->bytes_out += weight * r->bytes_out;
 	row->routes[r->route] += weight;
@@ -207,27 +179,12 @@ hash_name(const char *name, uint64_t so_far)
 
 /* The fingerprint of its SQL; if text is not empty then, the SQL was read, and that is what it said. */
 static uint64_t
-find_fingerprint(struct query_reader *reader, const struct request_report *r, char text[static QUERY_TEXT_MAX])
+find_fingerprint(const struct request_report *r, char text[static QUERY_TEXT_MAX])
 {
-	uint64_t hash = XXH3_64bits_withSeed(r->query, r->query_len, reader->table->seed + r->sql_options);
-	struct seen_text *seen = &reader->seen[hash & (TEXTS_SEEN - 1)];
-	struct scanned_sql *like;
-	struct fingerprint fp;
-	struct scan scan;
-
 	text[0] = '\0';
-	if (seen->text == hash)
-		return seen->fingerprint;
-	like = r->query_len < FINGERPRINT_INPUT_MAX
-		   ? scan_remembered(&reader->like, &scan, r->sql_options, r->query, r->query_len)
-		   : NULL;
-	if (like != NULL && like->note != 0)
-		return like->note;
-	fingerprint_sql(r->query, r->query_len, r->sql_options, false, text, QUERY_TEXT_MAX, &fp);
-	if (like != NULL)
-		like->note = fp.hash;
-	*seen = (struct seen_text){ hash, fp.hash };
-	return fp.hash;
+	return r->fingerprint != 0
+		   ? r->fingerprint
+		   : fingerprint_normalize(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX);
 }
 
 /* Adds a copy of text at *at, cut to this many bytes. */
@@ -280,35 +237,34 @@ key_of(const struct query_table *t, const struct request_report *report, uint64_
 }
 
 uint64_t
-query_reader_mean_us(struct query_reader *r, const struct request_report *report)
+query_table_mean_us(struct query_table *t, const struct request_report *report)
 {
-	struct query_table *t = r->table;
 	char text[QUERY_TEXT_MAX];
 	uint64_t key, mean_us = 0;
 	const struct entry *e;
 
 	if (report->query == NULL || t->rows_max == 0)
 		return 0;
-	key = key_of(t, report, find_fingerprint(r, report, text));
+	key = key_of(t, report, find_fingerprint(report, text));
 	pthread_mutex_lock(&t->lock);
 	TABLE_FIND(0, t->entries, &key, sizeof(key), e);
 	if (e != NULL && e->row.calls > 0)
-		mean_us = (e->row.total_us - e->row.wait_us) / e->row.calls;
+		mean_us =
+		    (e->row.total_us - e->row.phase_us[PHASE_WAIT] - e->row.phase_us[PHASE_CONNECT]) / e->row.calls;
 	pthread_mutex_unlock(&t->lock);
 	return mean_us;
 }
 
 void
-query_reader_add(struct query_reader *r, const struct request_report *report, uint32_t weight)
+query_table_add(struct query_table *t, const struct request_report *report, uint32_t weight)
 {
-	struct query_table *t = r->table;
 	char text[QUERY_TEXT_MAX];
 	uint64_t fingerprint, key;
 	struct entry *made = NULL, *e;
 
 	if (report->query == NULL || t->rows_max == 0)
 		return;
-	fingerprint = find_fingerprint(r, report, text);
+	fingerprint = find_fingerprint(report, text);
 	key = key_of(t, report, fingerprint);
 	pthread_mutex_lock(&t->lock);
 	e = find(t, key);

@@ -24,8 +24,6 @@ enum server_state_name {
 	SERVERS_LOGIN,
 	SERVERS_PING,
 	SERVERS_RESET,
-	SERVERS_PINNED,
-	SERVERS_CANCEL,
 	SERVERS_CLOSING,
 	SERVERS_STATES
 };
@@ -34,7 +32,7 @@ enum process_state { STATE_RUNNING, STATE_PAUSED, STATE_DRAINING, STATE_STOPPING
 /* Names are padded with zeros, as they are the keys of a merge. */
 struct snapshot_pool {
 	char database[SNAPSHOT_NAME_MAX], user[SNAPSHOT_NAME_MAX]; /* as sent by clients: any bytes but NUL */
-	uint64_t clients[CLIENTS_STATES], servers[SERVERS_STATES];
+	uint64_t clients[CLIENTS_STATES], servers[SERVERS_STATES], pinned; /* pinned: of the active ones */
 	uint64_t pool_size, max_overflow, overflow, waiting;
 	uint64_t oldest_waiter_us; /* age, not a time */
 	uint64_t listen_connections, listening_clients, listen_channels;

@@ -172,7 +172,7 @@ ledger_enter(struct ledger *l, struct owed o)
 	assert(l->count < l->cap);
 	*entry_at(l, l->count++) = o;
 	l->marks += o.kind >= OWED_COPY_END;
-	if (l->count == 1)
+	if (l->count == 1 && (o.kind != OWED_LOCAL_PARSE || o.phase == 0))
 		ledger_advance(l);
 }
 

@@ -14,7 +14,7 @@
  *
  * Owns:   its ring. Borrows: the entries' refs.
  * Always: an entry with a ref is settled exactly once, also one that was not entered; after ledger_advance no local
- * entry is at the head.
+ * entry is at the head. The owner calls it before it receives, and where nothing but local entries is left.
  */
 #pragma once
 
@@ -58,7 +58,8 @@ struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to; /* enum owed_to */
 	uint8_t phase; /* QUERY: 1: further results are not for the client. DESCRIBE_STATEMENT: 1: ParameterDescription
-			* has come; 2: it will be swallowed */
+			* has come; 2: it will be swallowed. LOCAL_PARSE: 1: it waits for a message of the server's that
+			* comes behind it, so that both are sent at once */
 	uint8_t shown; /* QUERY: how many further CommandCompletes are for the client; 0: all */
 	uint32_t statements; /* how many statements the request had, for its owner; not QUERY, FUNCTION, SYNC: 1 if a
 			      * Flush is behind it */
@@ -355,6 +356,13 @@ ledger_take_ready(struct ledger *l, uint32_t plain_kind, struct owed *ended)
 	l->requests_gone++;
 	l->answered = 0;
 	return true;
+}
+
+/* Returns true if no message of the server's will come for what is entered, all of it local. */
+static inline bool
+ledger_is_ours(const struct ledger *l)
+{
+	return l->marks > 0 && l->marks == l->count;
 }
 
 static inline bool

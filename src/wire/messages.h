@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Begins pgweir's own questions: so a DBA knows them in pg_stat_activity, where they may be a client's last query. */
+/* Behind the first word of each statement of pgweir's own, for who reads pg_stat_activity, where that may be a client's
+ * last query, and pg_stat_statements, which drops a comment ahead of it since 18. */
 #define MESSAGE_OURS "/* pgweir */ "
 
 /* Begins a message and returns the place of its length, which message_end() needs to complete it. */

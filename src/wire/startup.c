@@ -314,6 +314,7 @@ take_login(struct startup *s, const uint8_t *at, const uint8_t *end, struct fail
 		s->replication = words.has_database ? REPLICATION_LOGICAL : REPLICATION_PHYSICAL;
 	if (words.options != NULL && take_options(s, words.options, why) < 0)
 		return -1;
+	s->option_count = s->setting_count;
 	while (next_pair(&again, end, &name, &value) > 0)
 		if (field_of(name) == FIELD_SETTING && add_setting(s, name, value, why) < 0)
 			return -1;

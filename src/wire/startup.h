@@ -46,7 +46,7 @@ struct startup {
 	/* All other settings, including options' -c name=value, in order of effect: options first, then the packet's
 	 * own, as in PostgreSQL. A later one of the same name, ignoring case, replaces an earlier one. */
 	struct startup_setting settings[STARTUP_SETTINGS_MAX];
-	size_t setting_count;
+	size_t setting_count, option_count; /* option_count: the first ones, which are from options */
 	bool has_bare_reference; /* options had reference=NAME without a dash before it; it is among settings */
 	const char *unknown_options[32]; /* names that begin with "_pq_.", for NegotiateProtocolVersion */
 	size_t unknown_option_count;

@@ -25,6 +25,13 @@ def message(kind, body=b""):
     return kind + struct.pack(">I", len(body) + 4) + body
 
 
+def row(*columns):
+    return message(b"D", struct.pack(">H", len(columns)) + b"".join(struct.pack(">I", len(column)) + column for column in columns))
+
+
+VERSION = row(b"v", b"1 1", b"")
+
+
 def query(sql):
     return message(b"Q", sql.encode() + b"\0")
 
@@ -92,9 +99,14 @@ class Server:
             sock.sendall(message(b"R", struct.pack(">I", 0)) +
                          b"".join(message(b"S", f"{name}\0{value}\0".encode()) for name, value in settings.items()) +
                          message(b"K", struct.pack(">II", 1, 1)) + ready)
+            answer = b""
             while len(head := stream.read(5)) == 5:
-                stream.read(struct.unpack(">I", head[1:])[0] - 4)
-                sock.sendall(reply.get(head[:1], b""))
+                body = stream.read(struct.unpack(">I", head[1:])[0] - 4)
+                # Of the questions about the database's code: its version stays as it is, else all is read again each second.
+                answer += (VERSION if b"SELECT 'v'" in body else b"") + reply.get(head[:1], b"")
+                if head[:1] in b"QS":               # as PostgreSQL does: all of a request's replies leave at once
+                    sock.sendall(answer)
+                    answer = b""
 
 
 class Client:

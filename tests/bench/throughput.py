@@ -60,18 +60,47 @@ def ticks_of_backends(postgres):
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def measure(postgres, pooler, clients, options):
-    words = ["-b", f"select-only@{100 - options.updates}", "-b", f"simple-update@{options.updates}", "-M", options.mode, "-c", str(clients), "-j", str(min(clients, 2))]
-    seal_cost.pgbench_words(pooler.port, *words, "-t", "20", pooler.database)      # servers are open, plans are made
-    time.sleep(0.2)
-    own, theirs = pooler.cpu(), ticks_of_backends(postgres)
-    done = seal_cost.pgbench_words(pooler.port, *words, "-T", str(options.seconds), pooler.database)
-    own, theirs = pooler.cpu() - own, ticks_of_backends(postgres) - theirs
+def pgbench(port, database, *words):
+    """Runs it; returns how many transactions it has made, and how many in a second."""
+    done = seal_cost.pgbench_words(port, *words, database)
     if done.returncode:
         raise RuntimeError(done.stdout)
     found = dict(line.split(maxsplit=2)[::2] for line in done.stdout.splitlines() if line.startswith("tps "))
     count = int(next(line for line in done.stdout.splitlines() if "actually processed" in line).split()[5].split("/")[0])
-    return float(found["tps"].split()[0]), own / count * 1e6, theirs / count * 1e6
+    return count, float(found["tps"].split()[0])
+
+
+def cost(postgres, pooler, run):
+    """What run() costs, which returns as pgbench(): transactions per second, and µs of CPU for each, the pooler's and PostgreSQL's."""
+    time.sleep(0.2)
+    own, theirs = pooler.cpu(), ticks_of_backends(postgres)
+    count, tps = run()
+    own, theirs = pooler.cpu() - own, ticks_of_backends(postgres) - theirs
+    return tps, own / count * 1e6, theirs / count * 1e6
+
+
+def compare_rounds(starts, rounds, measure):
+    """Interleaved rounds of measure(pooler). Returns, by the names in starts, its medians, and these as text with the range."""
+    results = collections.defaultdict(list)
+    for _ in range(rounds):
+        for name, start in starts.items():
+            pooler = start()
+            try:
+                results[name].append(measure(pooler))
+            finally:
+                pooler.stop()
+    medians = {name: [statistics.median(values) for values in zip(*results[name])] for name in starts}
+    cells = []
+    for name, (tps, own, theirs) in medians.items():
+        low, high = min(results[name])[0], max(results[name])[0]
+        cells.append(f"{tps:,.0f} ({low:,.0f}-{high:,.0f}); {own:.1f}, {theirs:.1f}")
+    return medians, cells
+
+
+def measure(postgres, pooler, clients, options):
+    words = ["-b", f"select-only@{100 - options.updates}", "-b", f"simple-update@{options.updates}", "-M", options.mode, "-c", str(clients), "-j", str(min(clients, 2))]
+    seal_cost.pgbench_words(pooler.port, *words, "-t", "20", pooler.database)      # servers are open, plans are made
+    return cost(postgres, pooler, lambda: pgbench(pooler.port, pooler.database, *words, "-T", str(options.seconds)))
 
 
 def make_database(postgres, name):
@@ -94,19 +123,7 @@ def compare(postgres, database, servers, options):
     if options.no_direct:
         del starts["direct"]
     for clients in options.clients:
-        results = collections.defaultdict(list)
-        for _ in range(options.rounds):
-            for name, start in starts.items():
-                pooler = start()
-                try:
-                    results[name].append(measure(postgres, pooler, clients, options))
-                finally:
-                    pooler.stop()
-        cells = []
-        for name in starts:
-            tps, own, theirs = (statistics.median(values) for values in zip(*results[name]))
-            low, high = min(results[name])[0], max(results[name])[0]
-            cells.append(f"{tps:,.0f} ({low:,.0f}-{high:,.0f}); {own:.1f}, {theirs:.1f}")
+        _, cells = compare_rounds(starts, options.rounds, lambda pooler: measure(postgres, pooler, clients, options))  # pylint: disable=cell-var-from-loop
         print(f"| {database}, {clients} on {servers} | " + " | ".join(cells) + " |", flush=True)
 
 

@@ -259,6 +259,9 @@ handle(struct fake_client *c)
 	size_t at = 0;
 	struct frame f;
 
+	/* The only answer that is none of PostgreSQL's, to a request of HTTP's: it is the last one. */
+	if (c->in.len >= strlen("HTTP/") && memcmp(c->in.bytes, "HTTP/", strlen("HTTP/")) == 0)
+		at = c->in.len;
 	while (c->in.len - at > 0) {
 		if (c->sent.encryption_requests > 0 && c->in.bytes[at] == 'N') {
 			c->sent.encryption_requests--;

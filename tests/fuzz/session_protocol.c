@@ -388,7 +388,7 @@ on_query(struct fake_conn *c, const char *raw, const char *tokens)
 		sql_error(c, "22021", "invalid byte sequence", tokens);
 		statement_failed(c);
 		end_request(c);
-	} else if (strstr(text, "WITH RECURSIVE known(") != NULL && c->tx == 'I')
+	} else if (strstr(text, "RECURSIVE known(") != NULL && c->tx == 'I')
 		on_question(c);
 	else
 		run_all(c, text, tokens, true);
@@ -477,6 +477,7 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 	char tokens[TOKENS_MAX] = "";
 	size_t at = type == 'D' || type == 'C' ? 1 : 0;
 	const char *first, *second;
+	struct buf copy = { 0 };
 
 	must(type != 0 && strchr("QPBDECSHXFpdcf", type) != NULL);
 	c->is_ready = false;
@@ -517,7 +518,8 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 		break;
 	case 'P':
 		at += strlen(second) + 1;
-		on_parse(c, first, text_without_mark(second), len >= at + 2 && wire_u16(body + at) > 0, tokens);
+		on_parse(c, first, text_without_mark(second, &copy), len >= at + 2 && wire_u16(body + at) > 0, tokens);
+		buf_fini(&copy);
 		break;
 	case 'B':
 		string_at(body, len, &at);

@@ -753,10 +753,9 @@ write_rows(struct fake_conn *c, const char *word, const char *tokens, struct nam
 		portal->has_written = true;
 }
 
-enum sql_result
-sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named *portal, uint32_t max)
+static enum sql_result
+run(struct fake_conn *c, const char *sql, bool is_marked, const char *tokens, struct named *portal, uint32_t max)
 {
-	const char *sql = portal == NULL ? text_without_mark(text) : text;
 	char word[32];
 	const char *rest = take_upper(sql, word), *missing;
 	bool is_own = true;
@@ -770,7 +769,7 @@ sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named 
 	tx_open(c);
 	if (c->tx == 'E' && !is_end && !is_back)
 		return refuse(c, "25P02", "current transaction is aborted", tokens);
-	if (sql != text && cluster_answer(c, sql))
+	if (is_marked && cluster_answer(c, sql))
 		return SQL_DONE;
 	if (is_end && c->tx == 'T' && c->xid != 0 && strcasestr(sql, "wrong") != NULL)
 		return failing_commit(c, tokens);
@@ -840,4 +839,15 @@ sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named 
 		return rows(c, sql, tokens, portal, max);
 	message_complete(&c->out, "SELECT 1");
 	return SQL_DONE;
+}
+
+enum sql_result
+sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named *portal, uint32_t max)
+{
+	struct buf copy = { 0 };
+	const char *sql = portal == NULL ? text_without_mark(text, &copy) : text;
+	enum sql_result result = run(c, sql, sql != text, tokens, portal, max);
+
+	buf_fini(&copy);
+	return result;
 }

@@ -39,9 +39,15 @@ text_tokens(const void *bytes, size_t len, char tokens[static TOKENS_MAX])
 }
 
 const char *
-text_without_mark(const char *sql)
+text_without_mark(const char *sql, struct buf *copy)
 {
-	return sql + (strncmp(sql, MESSAGE_OURS, strlen(MESSAGE_OURS)) == 0 ? strlen(MESSAGE_OURS) : 0);
+	const char *at = strstr(sql, MESSAGE_OURS);
+
+	if (at == NULL)
+		return sql;
+	buf_put(copy, sql, (size_t)(at - sql));
+	buf_put_str(copy, at + strlen(MESSAGE_OURS));
+	return (const char *)copy->bytes;
 }
 
 static int

@@ -22,8 +22,8 @@ void text_tokens(const void *bytes, size_t len, char tokens[static TOKENS_MAX]);
  * ~), @ becomes ?.
  */
 void text_unescape(struct buf *out, const char *text, size_t len, char letter, unsigned *sequence);
-/* SQL without the mark that pgweir's own begins with: a comment, as to PostgreSQL. */
-const char *text_without_mark(const char *sql);
+/* Returns sql, or a copy in *copy without the mark that pgweir's own has: a comment, as to PostgreSQL. */
+const char *text_without_mark(const char *sql, struct buf *copy);
 /* Splits at blanks, in place, into at most max words, the last of which is all that is left; how many there are. */
 size_t text_words(char *text, char **words, size_t max);
 /* RowDescription of columns in text format: names and type OIDs (25 text, 23 int4, 20 int8, 1700 numeric). */

@@ -102,6 +102,7 @@ static const struct {
 	{ "few", "pgweir", "max_client_connections = 2" },
 	{ "sharing", "pool", "max_pipeline = 2" },
 	{ "deeply", "pool", "max_pipeline = 4" },
+	{ "keeping", "pool", "keep_plans = on" },
 	{ "patiently", "pool", "max_pipeline_wait = 1s" },
 	{ "capped", "pgweir", "max_server_connections = 1" },
 	{ "md5", "auth", "method = md5" },

@@ -32,6 +32,7 @@ DIRECT = os.environ.get("PGWEIR_DIRECT", "") not in ("", "0")
 WORKERS = int(os.environ.get("PGWEIR_WORKERS") or 1)
 BEGIN = os.environ.get("PGWEIR_BEGIN", "")
 PIPELINE = os.environ.get("PGWEIR_PIPELINE", "")
+KEEP_PLANS = os.environ.get("PGWEIR_KEEP_PLANS", "")
 
 # Names of settings that more than one section has, and the section that weir.start(name=...) means.
 AMBIGUOUS = {"mode": "tls_client", "min_version": "tls_client", "certificate_file": "tls_client",
@@ -143,6 +144,8 @@ class Weir:
             config["pgweir"]["begin"] = BEGIN
         if PIPELINE:
             config.setdefault("pool", {})["max_pipeline"] = PIPELINE
+        if KEEP_PLANS:
+            config.setdefault("pool", {})["keep_plans"] = KEEP_PLANS
         if upstream is not None:
             config["database app"]["upstream"] = upstream
             config["database app2"]["upstream"] = upstream

@@ -306,11 +306,13 @@ end_query(struct backend *b, const struct fail *error)
 void
 backend_query(struct backend *b, const char *sql)
 {
-	if (is_text(sql, MESSAGE_OURS))
-		sql += strlen(MESSAGE_OURS);
+	static const char mark[] = MESSAGE_OURS;
+
 	b->sql = b->at = strdup(sql);
 	if (b->sql == NULL)
 		abort();
+	for (char *at; (at = strstr(b->sql, mark)) != NULL;)
+		memmove(at, at + sizeof(mark) - 1, strlen(at + sizeof(mark) - 1) + 1);
 	b->is_load = strstr(sql, "'load'") != NULL;
 	if (sql[strspn(sql, " ;")] == '\0') { /* a ping */
 		message_put(&b->out, 'I', NULL, 0);

@@ -788,6 +788,16 @@ choose_pipeline(struct sim *s)
 		strcat(s->profile.options, (drawn & 2) == 0 ? " deeply" : " sharing");
 }
 
+/* Draws nothing of the run's, as above: half of the runs keep what is sent unnamed. */
+static void
+choose_keeping(struct sim *s)
+{
+	uint64_t drawn = (s->seed + 1) * 0x2545f4914f6cdd1du >> 40;
+
+	if ((drawn & 1) == 0)
+		strcat(s->profile.options, " keeping");
+}
+
 /* What servers take with them from one worker to another counts. */
 static void
 choose_transfer(struct sim *s)
@@ -855,6 +865,7 @@ begin(struct sim *s, uint64_t seed)
 	choose_transfer(s);
 	choose_pipeline(s);
 	choose_begin(s);
+	choose_keeping(s);
 	choose_session(s);
 	world_init(&s->world, s->profile.options, s->profile.workers);
 	if (s->profile.is_code_late) {

@@ -91,6 +91,17 @@ report_first_text(struct server *srv, const uint8_t *text, size_t len, size_t to
 }
 
 void
+report_first_statement(struct server *srv, struct statement *st)
+{
+}
+
+uint64_t
+report_fingerprint(const char *sql, size_t len)
+{
+	return 0;
+}
+
+void
 report_request_begins(struct exchange *x, struct server *srv)
 {
 }

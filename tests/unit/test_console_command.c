@@ -194,9 +194,9 @@ Test(console_command, refuses)
 		{ "a pattern without quotes", "SHOW POOLS LIKE app%", "LIKE takes a pattern", "" },
 		{ "something else than LIKE", "SHOW POOLS app", "syntax error at or near \"app\"", "Only LIKE" },
 		{ "no client", "KILL_CLIENT", "KILL_CLIENT takes the id of one client",
-		  "It is in the column id of SHOW CLIENTS and SHOW WAITERS." },
+		  "It is id in SHOW CLIENTS, and client_id in all others." },
 		{ "not a number", "KILL_CLIENT 12ab", "KILL_CLIENT takes",
-		  "It is in the column id of SHOW CLIENTS and SHOW WAITERS." },
+		  "It is id in SHOW CLIENTS, and client_id in all others." },
 		{ "SET without a value", "SET x", "syntax error in SET", "Write SET name = value." },
 		{ "SET without anything", "SET", "syntax error in SET", "Write SET name = value." },
 		{ "an argument where none is", "RELOAD now", "syntax error at or near \"now\" after RELOAD", "" },
@@ -244,6 +244,23 @@ Test(console_command, survives_long_and_strange_text)
 	memcpy(text + 4 + COMMAND_NAME_MAX, " = 1", 5);
 	cr_expect_eq(parse(text, &c, &why), 0, "a name of parts, as long as may be");
 	cr_expect_eq(strlen(c.name), COMMAND_NAME_MAX);
+}
+
+Test(console_command, show_queries_takes_what_they_are_of_and_an_order)
+{
+	struct command c;
+	struct fail why;
+
+	cr_expect_eq(parse("SHOW QUERIES", &c, &why), 0);
+	cr_expect(c.per == PER_NOTHING && c.order == 0 && c.top == 0);
+	cr_expect_eq(parse("show queries 5 per Application by server like 'x'", &c, &why), 0);
+	cr_expect(c.per == PER_APPLICATION && c.order > 0 && c.top == 5 && c.has_text);
+	for (const char *const *bad =
+		 (const char *const[]){ "SHOW QUERIES PER", "SHOW QUERIES PER database", "SHOW QUERIES BY",
+					"SHOW QUERIES BY query", "SHOW QUERIES BY serv",
+					"SHOW QUERIES BY mean PER user", "SHOW READS PER user", NULL };
+	     *bad != NULL; bad++)
+		cr_expect_eq(parse(*bad, &c, &why), -1, "%s", *bad);
 }
 
 Test(console_command, show_reads_takes_a_number_and_like)
@@ -512,6 +529,9 @@ Test(console_rows, values)
 	expect_value(COLUMN_INT8, &(union value){ .number = UINT64_MAX }, "9223372036854775807");
 	expect_value(COLUMN_NUMERIC, &(union value){ .number = UINT64_MAX }, "18446744073709551615");
 	expect_value(COLUMN_FLOAT8, &(union value){ .real = 1.5 }, "1.5");
+	expect_value(COLUMN_MS, &(union value){ .number = 1234567 }, "1234.567");
+	expect_value(COLUMN_TIME, &(union value){ .number = 86400000001 }, "1970-01-02 00:00:00 UTC");
+	expect_value(COLUMN_HASH, &(union value){ .number = 0xab }, "00000000000000ab");
 	expect_value(COLUMN_FLOAT8, &(union value){ .real = (double)INFINITY }, "Infinity");
 }
 

@@ -20,7 +20,7 @@ Test(console_stats, totals_are_the_sums_pgbouncer_shows)
 	d.counters.bytes_in[NS_CLIENT] = 8;
 	d.counters.bytes_in[NS_SERVER] = 1000;
 	d.counters.bytes_out[NS_CLIENT] = 9;
-	d.counters.transaction_duration.sum_us = 10;
+	d.counters.transaction_duration.sums_us[0] = 10;
 	d.counters.phase_us[PHASE_WAIT] = 11;
 	d.counters.phase_us[PHASE_SERVER] = 12;
 	d.counters.phase_us[PHASE_STREAM] = 13;

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 
 #define T0 (1000 * US_PER_S)
-#define WITHOUT_CALLS ~(RISK_BY_CALLS(STATE_PROBED) | (unsigned)RISK_KEEPS)
+#define WITHOUT_CALLS ~(RISK_BY_CALLS(STATE_PROBED) | (unsigned)(RISK_KEEPS | RISK_REACHES | RISK_FEARED))
 #define FEARED (STATE_WASHABLE | RISK_CODE | RISK_UNREAD)
 #define FEARED_AT_FIRST (FEARED | RISK_CONTEXT)
 
@@ -337,6 +337,20 @@ Test(database_code, is_read_where_there_was_no_answer)
 	cr_expect(database_code_is_unread(&db));
 }
 
+Test(database_code, is_asked_again_sooner_where_postgresql_had_no_time_for_it)
+{
+	database_code_ask(&db, T0);
+	cr_expect_not(database_code_answered(&db, false, ++numbers, T0 + 3 * US_PER_S));
+	db.used_us = T0 + 4 * US_PER_S;
+	cr_expect_not(database_code_is_due(&db, T0 + 33 * US_PER_S));
+	cr_expect(database_code_is_due(&db, T0 + 33 * US_PER_S + 1));
+	database_code_ask(&db, T0 + 34 * US_PER_S);
+	cr_expect_not(database_code_answered(&db, false, ++numbers, T0 + 34 * US_PER_S + 1000), "refused at once");
+	db.used_us = T0 + 35 * US_PER_S;
+	cr_expect_not(database_code_is_due(&db, T0 + 94 * US_PER_S));
+	cr_expect(database_code_is_due(&db, T0 + 94 * US_PER_S + 1001));
+}
+
 Test(database_code, is_not_read_again_as_long_as_its_version_is_the_same)
 {
 	const char *all, *version;
@@ -390,7 +404,7 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 	database_code_changed(&db, 0);
 	cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
 		     FEARED_AT_FIRST & ~(unsigned)RISK_KEEPS, "nor does DDL that has no such name");
-	database_code_changed(&db, STATE_BACKEND);
+	database_code_changed(&db, RISK_REACHES);
 	cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
 		     FEARED_AT_FIRST | STATE_BACKEND);
 	database_code_ask(&db, T0 + 9 * US_PER_S);
@@ -400,6 +414,78 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 	cr_expect_eq(database_code_feared(&db) & STATE_BACKEND, 0);
 	answer(&db, NULL, T0 + 11 * US_PER_S, 1000);
 	cr_expect_lt(db.reaches_us, db.replaced_us, "this one was to none");
+}
+
+/* Asks, sees DDL with this risk meanwhile, and is told of this name, which keeps something in the backend. */
+static void
+read_under_ddl(uint64_t asked_us, unsigned risk, const char *name)
+{
+	database_code_ask(&db, asked_us);
+	if (risk != 0)
+		database_code_changed(&db, risk);
+	row(&db, "r", name, "f 256 0 language plpython3u");
+	row(&db, "a", "", "256 0 0 0");
+	database_code_answered(&db, true, ++numbers, asked_us + 1000);
+}
+
+static bool
+is_feared_to_keep(void)
+{
+	return (database_code_feared(&db) & (unsigned)STATE_BACKEND) != 0;
+}
+
+Test(database_code, ddl_that_was_only_feared_to_reach_what_keeps_is_feared_no_longer_once_nothing_new_does)
+{
+	unsigned risk;
+
+	has_code(&db);
+	read_under_ddl(T0, 0, "f");
+	risk = database_code_risk(&db, T0 + 2000, NULL, "SELECT f()", 10, NULL, 0);
+	cr_expect((risk & RISK_REACHES) != 0);
+	database_code_changed(&db, risk);
+	risk = database_code_risk(&db, T0 + 2000, NULL, "SELECT 1", 8, NULL, 0);
+	cr_expect((risk & (STATE_BACKEND | RISK_FEARED)) == (STATE_BACKEND | RISK_FEARED) && (risk & RISK_REACHES) == 0,
+		  "as any SQL");
+	read_under_ddl(T0 + 1 * US_PER_S, RISK_FEARED, "f");
+	cr_expect_not(is_feared_to_keep());
+	database_code_changed(&db, RISK_REACHES);
+	read_under_ddl(T0 + 2 * US_PER_S, RISK_FEARED, "g");
+	cr_expect(is_feared_to_keep(), "it may have used g, which was new");
+	read_under_ddl(T0 + 3 * US_PER_S, RISK_FEARED, "g");
+	cr_expect_not(is_feared_to_keep());
+	database_code_changed(&db, RISK_REACHES);
+	read_under_ddl(T0 + 4 * US_PER_S, RISK_REACHES, "g");
+	database_code_changed(&db, RISK_FEARED);
+	cr_expect(is_feared_to_keep(), "the second was not read yet");
+	read_under_ddl(T0 + 5 * US_PER_S, RISK_FEARED, "g");
+	cr_expect_not(is_feared_to_keep());
+}
+
+Test(database_code, ddl_ahead_of_the_first_answer_may_reach_what_keeps)
+{
+	unsigned risk;
+
+	database_code_ask(&db, T0);
+	risk = database_code_risk(&db, T0, NULL, "CREATE OPERATOR ## (FUNCTION = f, RIGHTARG = int)", 49, NULL, 0);
+	database_code_changed(&db, risk & ~(unsigned)RISK_KEEPS);
+	row(&db, "r", "f", "f 256 0 language plpython3u");
+	row(&db, "a", "", "256 0 0 0");
+	database_code_answered(&db, true, ++numbers, T0 + 1000);
+	cr_expect(is_feared_to_keep());
+}
+
+Test(database_code, is_read_again_sooner_while_all_that_is_run_costs_a_connection)
+{
+	has_code(&db);
+	database_code_ask(&db, T0);
+	database_code_changed(&db, 0);
+	row(&db, "a", "", "256 0 0 0");
+	database_code_answered(&db, true, ++numbers, T0 + 1 * US_PER_S);
+	db.used_us = T0 + 100 * US_PER_S;
+	cr_expect_not(database_code_is_due(&db, T0 + 9 * US_PER_S));
+	database_code_changed(&db, RISK_REACHES);
+	cr_expect(database_code_is_due(&db, T0 + 2100 * US_PER_MS));
+	cr_expect_not(database_code_is_due(&db, T0 + 1900 * US_PER_MS));
 }
 
 Test(database_code, is_asked_for_as_often_where_postgresql_is_busy)

@@ -79,7 +79,7 @@ STEP(statements_describe, "statements", struct exchange *x, struct request *m)
 STEP(statements_close, "statements", struct exchange *x, struct request *m)
 NOTHING(statements_request_done, "statements", struct exchange *x)
 TRUTH(forbid_answer, "refuse", struct exchange *x, enum forbidden what)
-TRUTH(query_timeout_answer, "late", struct exchange *x, const struct error_fields *e)
+TRUTH(query_timeout_answer, "late", struct exchange *x)
 TRUTH(statements_rewrite_error, "statements", struct exchange *x, const char *sqlstate, const uint8_t *message,
       size_t len)
 STEP(listen_before_sql, "channels", struct exchange *x, struct request *m)
@@ -110,6 +110,12 @@ NOTHING(report_error, "report", struct pool *entry, enum error_origin origin, co
 NOTHING(report_done, "report", struct exchange *x, struct server *srv, const struct owed *ended)
 NOTHING(exchange_out_of_memory, "over", struct exchange *x)
 NOTHING(exchange_answer, "answer", struct exchange *x, const void *bytes, size_t len)
+
+enum canceler
+report_canceler(struct exchange *x, const struct error_fields *e)
+{
+	return CANCELED_BY_NOBODY;
+}
 
 enum forbidden
 forbid_of_error(const struct error_fields *e)

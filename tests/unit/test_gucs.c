@@ -275,7 +275,8 @@ Test(gucs, settings_that_are_refused_end_the_session)
 	struct buf b = { 0 };
 
 	cr_expect_eq(gucs_put_changes(&b, from, to, NULL, false, true), 1);
-	cr_expect_not_null(memmem(b.bytes, b.len, "SELECT pg_catalog.set_config('exit_on_error', 'on', true), ", 58));
+	cr_expect_not_null(strstr((const char *)b.bytes + FRAME_HEAD_LEN + 1,
+				  "SELECT " MESSAGE_OURS "pg_catalog.set_config('exit_on_error', 'on', true), "));
 	buf_fini(&b);
 	gucs_unref(from);
 	gucs_unref(to);
@@ -341,6 +342,7 @@ read_changes(const struct buf *b, char *text, size_t cap)
 	while (at < b->len) {
 		struct frame f = next(b, &at, &body);
 		struct parse_fields p;
+		const char *mark;
 
 		if (f.type == 'S') {
 			cr_expect_eq(at, b->len, "one Sync, at the end");
@@ -349,8 +351,11 @@ read_changes(const struct buf *b, char *text, size_t cap)
 		cr_assert_eq(f.type, 'P');
 		cr_assert(fields_parse(body, f.body_len, &p));
 		cr_expect_str_eq(p.name, "");
-		cr_expect_eq(strncmp((const char *)p.rest, MESSAGE_OURS, strlen(MESSAGE_OURS)), 0);
-		snprintf(text + strlen(text), cap - strlen(text), "%s", (const char *)p.rest + strlen(MESSAGE_OURS));
+		mark = strstr((const char *)p.rest, MESSAGE_OURS);
+		cr_assert_not_null(mark);
+		cr_expect_eq(mark, strchr((const char *)p.rest, ' ') + 1, "behind the first word");
+		snprintf(text + strlen(text), cap - strlen(text), "%.*s%s", (int)(mark - (const char *)p.rest),
+			 (const char *)p.rest, mark + strlen(MESSAGE_OURS));
 		f = next(b, &at, &body);
 		cr_assert_eq(f.type, 'B');
 		read_values(body, f.body_len, text, cap);

@@ -403,6 +403,43 @@ Test(ledger, an_entry_without_a_ref_is_settled_in_silence)
 	ledger_fini(&s.ledger);
 }
 
+static void
+begin_with_waiting(struct story *s)
+{
+	static char ref;
+
+	ref = 'm';
+	ledger_init(&s->ledger, &ops, s);
+	ledger_enter_next(&s->ledger, (struct owed){ .kind = OWED_LOCAL_PARSE, .phase = 1, .ref = &ref });
+	cr_expect_str_eq(s->log, "");
+	cr_expect(ledger_is_ours(&s->ledger));
+}
+
+Test(ledger, a_local_reply_may_wait_for_the_servers_next_one)
+{
+	struct story s = { 0 };
+
+	begin_with_waiting(&s);
+	ledger_push(&s.ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
+	cr_expect_str_eq(s.log, "");
+	cr_expect_not(ledger_is_ours(&s.ledger));
+	cr_expect(ledger_is_our_turn(&s.ledger));
+	ledger_advance(&s.ledger);
+	cr_expect_str_eq(s.log, "*m +m");
+	tell(&s, ">S 2 Z =0", "the rest");
+	ledger_fini(&s.ledger);
+}
+
+Test(ledger, a_local_reply_that_waits_is_skipped_with_its_connection)
+{
+	struct story s = { 0 };
+
+	begin_with_waiting(&s);
+	ledger_push(&s.ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
+	ledger_fini(&s.ledger);
+	cr_expect_str_eq(s.log, "~m");
+}
+
 Test(ledger, a_request_comes_back_with_what_was_known_of_it)
 {
 	struct story s = { 0 };

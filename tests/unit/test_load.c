@@ -961,7 +961,10 @@ Test(config, values_as_people_write_them)
 
 	c = load_good("[log]\nconnections = YES\n[pool]\npool_lifo = 0\npool_pre_ping = false # a comment\n"
 		      "max_statement_size = 2MB\nprepared_statements_memory = \"64 kB\"\n"
-		      "pool_timeout = 5m # five\npool_size = 7\t# seven\n" BASE);
+		      "pool_timeout = 5m # five\npool_size = 7\t# seven\n[pgweir]\nlisten = 127.0.0.1:7001 # here\n"
+		      "[http]\nlisten = [::1]:7002 # there\n" BASE);
+	cr_expect_str_eq(c->listens[0].text, "127.0.0.1:7001");
+	cr_expect_eq(c->http_listen.port, 7002);
 	cr_expect(c->log_connections);
 	cr_expect(!c->defaults.pool_lifo);
 	cr_expect(!c->defaults.pool_pre_ping);

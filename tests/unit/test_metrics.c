@@ -39,7 +39,7 @@ fill_database(struct snapshot_database *d, const char *name, uint64_t us)
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	histogram_observe_us(&d->counters.query_duration, &histogram_bounds_query, us);
 	histogram_observe_us(&d->counters.query_duration, &histogram_bounds_query, 31000000);
-	histogram_observe_us(&d->counters.pool_wait, &histogram_bounds_wait, 0);
+	histogram_observe_us(&d->counters.pool_wait[WAIT_SERVED], &histogram_bounds_wait, 0);
 	d->counters.errors[EO_SERVER][counters_error_class("23505")] = 3;
 	d->counters.errors[EO_PROXY][counters_error_class(NULL)] = 1;
 	d->counters.phase_us[PHASE_SERVER] = 1234567;

@@ -215,6 +215,9 @@ static const struct {
 	{ MAIN "reserve_pool_timeout = 100000\n" DATABASES, "pool", "overflow_delay", "1d",
 	  "/nonexistent/pgbouncer.ini:3: warning: reserve_pool_timeout: the value must be from 0s to 1d. The value 1d "
 	  "is used." },
+	{ MAIN "stats_users_prefix = robot_\n" DATABASES, "auth", "stats_users", "",
+	  "/nonexistent/pgbouncer.ini:3: warning: stats_users_prefix, which only a fork of PgBouncer has, is not "
+	  "followed: name in stats_users each user who may look at the console" },
 	{ MAIN, "pgweir", "pool_mode", "session",
 	  "/nonexistent/pgbouncer.ini: warning: [databases] has none: clients can only use the console; for all of "
 	  "them: * = host=127.0.0.1" },

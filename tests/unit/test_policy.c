@@ -271,8 +271,9 @@ static const struct rule too_late[] = {
 	  "fill 0 3; borrow 3; at +1s; borrow 4; next=+29s; at +29s-1; refusals[3]=0; at +1; refusals[3]=1; "
 	  "refusals[4]=0; kind[3]=pool_timeout; sqlstate[3]='53300'; text[3]='no server connection became free within "
 	  "30 s'; detail[3]='The pool has 3 of 3 connections busy (2 + 1 overflow), and 2 clients are waiting.'; "
-	  "hint[3]='Raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS in the pgweir "
-	  "console.'; pool_timeouts=1" },
+	  "hint[3]='See who keeps connections for long: SHOW HOLDERS in the pgweir console. If all of them are at "
+	  "work, raise "
+	  "pool_size or max_overflow.'; pool_timeouts=1" },
 	{ "those who may wait are not refused while nothing can be reached", "2+0 waits_while_down",
 	  "borrow 1; fail 0 refused; borrow 2; at +1ms; refusals[1]=0; refusals[2]=0; at +100ms (the back-off is over: "
 	  "another one is opened); fail 1 auth fatal; refusals[1]=1 (a refusal is for good); refusals[2]=1; borrow 3; "

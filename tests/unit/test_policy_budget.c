@@ -98,7 +98,9 @@ static const struct rule rules[] = {
 	{ "a refusal names the shared cap", "2 under 2",
 	  "a fill 0 1; b fill 0 1; b borrow 1; all +30s; b refusals[1]=1; b detail[1]='The pool has 1 of 30 "
 	  "connections busy (20 + 10 overflow), and 1 client is waiting. max_server_connections is used up, by this "
-	  "and other pools.'; b hint[1]='Raise max_server_connections, or lower the pool_size of these pools.'" },
+	  "and other pools.'; b hint[1]='See who keeps connections for long: SHOW HOLDERS in the pgweir console. If "
+	  "all of "
+	  "them are at work, raise max_server_connections.'" },
 	{ "is never exceeded", "3 under 7",
 	  "a borrow 0; b borrow 1; c borrow 2; a borrow 3; b borrow 4; c borrow 5; a borrow 6; b borrow 7; c borrow 8; "
 	  "a borrow 9-29; b borrow 9-29; c borrow 9-29; used=7; a opened=3; b opened=2; c opened=2" },

@@ -5,6 +5,7 @@
 #include "seal/probe.h"
 
 #include "wire/frame.h"
+#include "wire/messages.h"
 #include "unit.h"
 
 static const struct {
@@ -95,8 +96,8 @@ Test(probe, what_it_sets_for_itself_is_shown_first)
 	for (size_t i = 0; probe_own_setting(NULL, i) != NULL; i++) {
 		char show[64], set[64];
 
-		snprintf(show, sizeof(show), "SHOW %s;", probe_own_setting(NULL, i));
-		snprintf(set, sizeof(set), "SET LOCAL %s = ", probe_own_setting(NULL, i));
+		snprintf(show, sizeof(show), "SHOW " MESSAGE_OURS "%s;", probe_own_setting(NULL, i));
+		snprintf(set, sizeof(set), "SET " MESSAGE_OURS "LOCAL %s = ", probe_own_setting(NULL, i));
 		at = strstr(at, show);
 		cr_assert_not_null(at);
 		at = strstr(at + 1, show);

@@ -42,7 +42,7 @@ read_all(struct query_table *t)
 }
 
 static void
-add(struct query_reader *r, const char *sql, uint64_t us, uint32_t weight)
+add(struct query_table *t, const char *sql, uint64_t us, uint32_t weight)
 {
 	struct request_report report = { .duration_us = us,
 					 .database = "app",
@@ -51,41 +51,37 @@ add(struct query_reader *r, const char *sql, uint64_t us, uint32_t weight)
 					 .query = sql,
 					 .query_len = strlen(sql) };
 
-	query_reader_add(r, &report, weight);
+	query_table_add(t, &report, weight);
 }
 
 Test(query_table, readers_add_to_the_same_rows)
 {
 	struct query_table *t = query_table_new(ROWS_MAX, 7);
-	struct query_reader *one = query_reader_new(t), *other = query_reader_new(t);
 	struct sums s;
 
-	add(one, "select 1", 10, 1);
-	add(one, "select 2", 10, 1);
-	add(other, "SELECT  3", 20, 5);
-	add(other, "select a", 1, 1);
+	add(t, "select 1", 10, 1);
+	add(t, "select 2", 10, 1);
+	add(t, "SELECT  3", 20, 5);
+	add(t, "select a", 1, 1);
 	s = read_all(t);
 	cr_expect_eq(s.rows, 2);
 	cr_expect_eq(s.calls, 8);
 	cr_expect_eq(s.total_us, 121);
 	cr_expect_str_eq(s.first, "select a", "used last");
-	add(one, "select 4", 0, 1);
+	add(t, "select 4", 0, 1);
 	cr_expect_str_eq(read_all(t).first, "select ?");
-	query_reader_free(one);
-	query_reader_free(other);
 	query_table_free(t);
 }
 
 Test(query_table, a_full_one_forgets_what_was_not_used_for_long)
 {
 	struct query_table *t = query_table_new(ROWS_MAX, 7);
-	struct query_reader *r = query_reader_new(t);
 	struct sums s;
 	char sql[32];
 
 	for (int i = 0; i < 3 * ROWS_MAX; i++) {
 		snprintf(sql, sizeof(sql), "select c%d", i);
-		add(r, sql, 1, 1);
+		add(t, sql, 1, 1);
 	}
 	s = read_all(t);
 	cr_expect_eq(s.rows, ROWS_MAX);
@@ -93,24 +89,21 @@ Test(query_table, a_full_one_forgets_what_was_not_used_for_long)
 	query_table_set_max(t, 3);
 	cr_expect_eq(read_all(t).rows, 3);
 	query_table_set_max(t, 0);
-	add(r, "select 1", 1, 1);
+	add(t, "select 1", 1, 1);
 	cr_expect_eq(read_all(t).rows, 0);
-	query_reader_free(r);
 	query_table_free(t);
 }
 
 Test(query_table, what_is_read_stays_when_its_row_goes)
 {
 	struct query_table *t = query_table_new(ROWS_MAX, 7);
-	struct query_reader *r = query_reader_new(t);
 	struct sums s = { .reset = t };
 
-	add(r, "select 1", 1, 1);
+	add(t, "select 1", 1, 1);
 	query_table_read(t, sum_up, &s);
 	cr_expect_eq(s.wrong, 0);
 	cr_expect_str_eq(s.first, "select ?");
 	cr_expect_eq(read_all(t).rows, 0);
-	query_reader_free(r);
 	query_table_free(t);
 }
 
@@ -127,12 +120,11 @@ static void
 add_or_read(unsigned number, void *arg)
 {
 	struct shared *shared = arg;
-	struct query_reader *r = query_reader_new(shared->table);
 	char sql[48];
 
 	for (unsigned i = 0; i < REQUESTS && number < THREADS - 1; i++) {
 		snprintf(sql, sizeof(sql), "select c%u, %u", i % 8 == 0 ? i * THREADS + number : i % 16, i);
-		add(r, sql, 3, 1);
+		add(shared->table, sql, 3, 1);
 	}
 	if (number < THREADS - 1)
 		shared->adding--;
@@ -141,7 +133,6 @@ add_or_read(unsigned number, void *arg)
 		query_table_read(shared->table, sum_up, &shared->read);
 		shared->reads += shared->read.rows;
 	}
-	query_reader_free(r);
 }
 
 Test(query_table, threads_add_while_one_reads)
@@ -160,14 +151,13 @@ Test(query_table, threads_add_while_one_reads)
 static void
 add_the_same(unsigned number, void *arg)
 {
-	struct query_reader *r = query_reader_new(arg);
+	struct query_table *t = arg;
 	char sql[32];
 
 	for (unsigned i = 0; i < REQUESTS; i++) {
 		snprintf(sql, sizeof(sql), "select c%u", (i + number) % (ROWS_MAX / 2));
-		add(r, sql, 3, 2);
+		add(t, sql, 3, 2);
 	}
-	query_reader_free(r);
 }
 
 Test(query_table, threads_add_to_the_same_rows)

@@ -355,7 +355,7 @@ Test(risk_names, of_text_that_may_be_run)
 static const char *
 blamed(const struct risk_names *names, const char *sql)
 {
-	return risk_names_blame(names, sql, strlen(sql));
+	return risk_names_blame(names, STATE_BACKEND, sql, strlen(sql));
 }
 
 Test(risk_names, what_has_left_something_is_that_of_a_word_or_any)
@@ -726,6 +726,9 @@ static const struct {
 	{ "CREATE FUNCTION f() RETURNS int RETURN 1", false },
 	{ "CREATE PROCEDURE f() LANGUAGE PLpgSQL AS $$ BEGIN EXECUTE q; END $$; SELECT 1", false },
 	{ "ALTER FUNCTION f() COST 2", false },
+	{ "CREATE FUNCTION f(cstring) RETURNS int8 LANGUAGE internal AS 'int8in'", false },
+	{ "CREATE FUNCTION f() RETURNS int LANGUAGE internals AS ''", true },
+	{ "CREATE FUNCTION f(text, bool) RETURNS pg_lsn LANGUAGE INTERNAL AS 'pg_backup_start'", true },
 	{ "CREATE FUNCTION f() RETURNS int LANGUAGE plperl AS ''", true },
 	{ "CREATE FUNCTION f() RETURNS int LANGUAGE 'plperl' AS ''", true },
 	{ "CREATE FUNCTION f() RETURNS int LANGUAGE \"sql\" AS ''", true },

@@ -537,26 +537,149 @@ Test(scan, short_sql_is_like_itself)
 	cr_expect_eq(check_remembered(&m, 0, "SELECT 'b', 1"), NULL);
 }
 
-/* Lists of as many numbers as are noted, and of one more. */
+/* As many numbers as are noted, and one more. */
 Test(scan, sql_with_many_literals)
 {
 	static struct scan_memory m;
+	static char sql[2 * SCAN_LITERALS_MAX + 64];
 
 	for (size_t count = SCAN_LITERALS_MAX; count <= SCAN_LITERALS_MAX + 1; count++) {
-		char sql[4 * SCAN_LITERALS_MAX + 64];
 		struct scanned_sql *kept;
-		size_t len = (size_t)sprintf(sql, "SELECT 'a' FROM t WHERE v IN (");
+		size_t len = (size_t)sprintf(sql, "SELECT 'a' || b");
 
 		for (size_t i = 1; i < count; i++)
-			len += (size_t)sprintf(sql + len, "%zu,", i % 90);
-		sql[len - 1] = ')';
+			len += (size_t)sprintf(sql + len, "%c%zu", "+-"[i * i % 7 % 2], i % 10);
 		check_remembered(&m, 0, sql);
 		kept = check_remembered(&m, 0, sql);
 		cr_expect_eq(kept != NULL, count == SCAN_LITERALS_MAX);
-		memcpy(sql, "SELECT 'b'", 10);
-		sql[len - 2] = '7';
+		memcpy(sql, "SELECT 'c'", 10);
+		sql[len - 1] = '7';
 		cr_expect_eq(check_remembered(&m, 0, sql), kept);
 	}
+}
+
+static size_t
+put_list(char *sql, const char *begin, const char *row, const char *between, const char *end, size_t count)
+{
+	size_t len = (size_t)sprintf(sql, "%s", begin);
+
+	for (size_t i = 0; i < count; i++) {
+		len += (size_t)sprintf(sql + len, "%s", i > 0 ? between : "");
+		for (const char *p = row; *p != '\0'; p++)
+			len += (size_t)sprintf(sql + len, *p == '#' ? "%zu" : "%.0zu%c", *p == '#' ? i * 37 % 1000 : 0,
+					       *p);
+	}
+	return len + (size_t)sprintf(sql + len, "%s", end);
+}
+
+/* Lists and rows of any number, of two at least, are alike where their fingerprints are. */
+Test(scan, lists_of_any_length)
+{
+	static const struct {
+		const char *begin, *row, *between, *end;
+		bool is_any;
+	} lists[] = {
+		{ "SELECT a FROM t WHERE b IN (", "#", ", ", ") LIMIT 5", true },
+		{ "SELECT a FROM t WHERE b IN (", "#", ",", ")", true },
+		{ "SELECT a FROM t WHERE b in (", "'a#'", ", ", ")", true },
+		{ "SELECT a FROM t WHERE b NOT IN ('", "a#", "', '", "') AND c = 1", true },
+		{ "SELECT ARRAY[", "#", ", ", "]", true },
+		{ "INSERT INTO t VALUES (", "#, 'name #', #", "), (", ")", true },
+		{ "INSERT INTO t (a, b) VALUES\n (", "'#','#'", "),(", ") RETURNING a", true },
+		{ "INSERT INTO t (a, b) VALUES (", "#, now()", "), (", ")", false },
+		{ "SELECT a FROM t GROUP BY ", "#", ", ", "", false },
+		{ "SELECT coalesce(", "#", ", ", ")", false },
+		{ "SELECT a FROM t WHERE b IN (", "#", ", ", ", c)", false },
+		{ "SELECT a FROM t WHERE b IN ((", "#, #", "), (", "))", false },
+		{ "SELECT a IN (", "#, #", "), (", ")", false },
+		{ "SELECT a = ANY(ARRAY[", "#", ", ", "])", true },
+		{ "INSERT INTO t VALUES (", "#", "), (", ")", true },
+		{ "SELECT \"in\"(", "#", ", ", ")", false },
+		{ "SELECT main (", "#", ", ", ")", false },
+		{ "SELECT a FROM t WHERE b IN (", "-#", ", ", ")", false },
+	};
+	static const size_t counts[] = { 2, 3, 4, 5, 50, 400 };
+	static struct scan_memory m;
+	static char sql[16384];
+
+	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++) {
+		struct scanned_sql *kept = NULL;
+
+		scan_memory_fini(&m);
+		for (unsigned round = 0; round < 2; round++) {
+			put_list(sql, lists[l].begin, lists[l].row, lists[l].between, lists[l].end, 4);
+			kept = check_remembered(&m, 0, sql);
+		}
+		cr_assert_neq(kept, NULL, "%s", sql);
+		for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
+			struct scanned_sql *like;
+
+			put_list(sql, lists[l].begin, lists[l].row, lists[l].between, lists[l].end, counts[c]);
+			like = check_remembered(&m, 0, sql);
+			if (lists[l].is_any || counts[c] == 4)
+				cr_expect_eq(like, kept, "%s", sql);
+			else
+				cr_expect_neq(like, kept, "%s", sql);
+		}
+	}
+}
+
+/* Behind a row that is another, and behind one that begins like the others. */
+Test(scan, rows_that_are_not_alike)
+{
+	static const char *const texts[] = {
+		"INSERT INTO t VALUES (1, 2), (3, 4), (5, 6), (7, DEFAULT)",
+		"INSERT INTO t VALUES (1, 2), (3, 4), (5, 6), (7, 8, 9)",
+		"INSERT INTO t VALUES (1, 2), (3, 4), (5, 6), ('a', 8)",
+		"INSERT INTO t VALUES (1, 2), (3, 4), (5, 6), (f(7), 8)",
+		"INSERT INTO t VALUES (1, 2), (3, 4), (5, 6)); SET a = 1",
+		"SELECT a FROM t WHERE b IN (1, 2, 3, 4, pg_advisory_lock(5))",
+		"SELECT a FROM t WHERE b IN (1, 2, 3, 4, 'pg_temp')",
+		"SELECT a FROM t WHERE b IN ('1', '2', '3', 'it''s')",
+		"SELECT a FROM t WHERE b IN ('1', '2', '3', E'\\'')",
+		"SELECT a FROM t WHERE b IN (1, 2, 3) OR set_config('a', 'b', false) IN ('1', '2', '3')",
+		"SELECT set_config('a.b', 'c', true) FROM t WHERE b IN (1, 2, 3)",
+		"PREPARE TRANSACTION 'a'; SELECT 1 IN (1, 2, 3)",
+	};
+	static struct scan_memory m;
+
+	check_remembered(&m, 0, "INSERT INTO t VALUES (1, 2), (3, 4), (5, 6)");
+	check_remembered(&m, 0, "INSERT INTO t VALUES (1, 2), (3, 4), (5, 6)");
+	check_remembered(&m, 0, "SELECT a FROM t WHERE b IN (1, 2, 3, 4)");
+	check_remembered(&m, 0, "SELECT a FROM t WHERE b IN (1, 2, 3, 4)");
+	for (unsigned round = 0; round < 3; round++)
+		for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+			check_remembered(&m, 0, texts[i]);
+}
+
+/* With its values, and where what it is like is forgotten, or has other values in the places that are looked at. */
+Test(scan, the_same_text)
+{
+	static struct scan_memory m;
+	static char sql[SCAN_MEMORY_LONGEST + 1], other[sizeof(sql)];
+	struct scanned_sql *kept;
+
+	put_list(sql, "SELECT a FROM t WHERE b IN (", "#", ", ", ") ORDER BY a, b, c, d, e, f, g LIMIT 5", 300);
+	strcpy(other, sql);
+	memcpy(strstr(other, "37"), "73", 2);
+	for (unsigned round = 0; round < 4; round++)
+		check_remembered(&m, 0, sql);
+	cr_expect_eq(m.same_bytes, strlen(sql));
+	kept = check_remembered(&m, 0, sql);
+	cr_expect_eq(check_remembered(&m, 0, other), kept);
+	cr_expect_eq(check_remembered(&m, 0, sql), kept);
+	cr_expect_eq(m.same_bytes, strlen(sql));
+	check_remembered(&m, OFF, sql);
+	for (unsigned i = 0; i < 2000; i++) {
+		snprintf(other, sizeof(other), "SELECT a%u FROM t WHERE %08000u = b AND c = 1", i, i);
+		check_remembered(&m, 0, other);
+		check_remembered(&m, 0, other);
+		check_remembered(&m, 0, other);
+		cr_assert_leq(m.same_bytes, SCAN_MEMORY_SAME * SCAN_MEMORY_LONGEST);
+	}
+	check_remembered(&m, 0, sql);
+	scan_memory_fini(&m);
+	cr_expect_eq(m.same_bytes, 0);
 }
 
 /* Those that are kept take so many bytes at most, whatever comes; what comes often is kept again. */
@@ -608,14 +731,30 @@ Test(scan, as_much_is_remembered_as_there_is_room_for)
 	char sql[32];
 
 	for (int i = 0; i <= SCAN_MEMORY_PLACES; i++) {
-		snprintf(sql, sizeof(sql), "SELECT 1, a%d FROM t", i);
+		snprintf(sql, sizeof(sql), "SELECT 1, a_long_name_%d FROM t", i);
 		check_remembered(&m, 0, sql);
 		kept[i] = check_remembered(&m, 0, sql);
 	}
 	cr_expect_eq(kept[0], kept[SCAN_MEMORY_PLACES]);
 	for (int i = 1; i <= SCAN_MEMORY_PLACES; i++) {
-		snprintf(sql, sizeof(sql), "SELECT 2, a%d FROM t", i);
+		snprintf(sql, sizeof(sql), "SELECT 2, a_long_name_%d FROM t", i);
 		cr_expect_eq(check_remembered(&m, 0, sql), kept[i], "%s", sql);
+	}
+}
+
+/* What stands before a literal tells which kind it is: here nothing does. */
+Test(scan, sql_that_begins_with_a_literal)
+{
+	static const char *const texts[] = { "12345 and so on, and on", "'a string', and so on",
+					     "1, 2, 3, 4, 5, 6, 7" };
+	static struct scan_memory m;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char *copy = strdup(texts[i]);
+
+		for (unsigned round = 0; round < 3; round++)
+			cr_expect_not(check_remembered(&m, 0, copy));
+		free(copy);
 	}
 }
 

@@ -195,6 +195,7 @@ expect_whole(const struct startup *s)
 	cr_expect_str_eq(s->database, "shop");
 	cr_expect_eq(s->replication, REPLICATION_NONE);
 	cr_assert_eq(s->setting_count, 3);
+	cr_expect_eq(s->option_count, 1);
 	cr_expect_str_eq(s->settings[0].name, "a.b");
 	cr_expect_str_eq(s->settings[0].value, " x");
 	cr_expect_str_eq(s->settings[1].name, "application_name");

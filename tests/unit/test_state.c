@@ -142,7 +142,7 @@ answer_probe(const char *const rows[][3])
 {
 	const char *sent = fake_sent();
 
-	cr_expect(strncmp(sent, "Q(" MESSAGE_OURS "SET TRANSACTION ", 28) == 0, "%s", sent);
+	cr_expect(strncmp(sent, "Q(SET " MESSAGE_OURS "TRANSACTION ", 31) == 0, "%s", sent);
 	for (; (*rows)[0] != NULL; rows++) {
 		struct buf body = { 0 };
 
@@ -382,7 +382,7 @@ Test(state, sequences_of_others_are_forgotten_ahead)
 {
 	fake->srv.sequences_of = 99;
 	send_query("SELECT currval('s')");
-	cr_expect_str_eq(fake_sent(), "P(|" MESSAGE_OURS "DISCARD SEQUENCES) B(|) E S Q(SELECT currval('s'))");
+	cr_expect_str_eq(fake_sent(), "P(|DISCARD " MESSAGE_OURS "SEQUENCES) B(|) E S Q(SELECT currval('s'))");
 	cr_expect_eq(fake->srv.sequences_of, fake->x.waiter.id);
 	fake_reply("12CZCZ");
 	fake->x.requests_done++;

@@ -24,7 +24,7 @@ identity_make(struct identity *id, const char *name)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *x = X509_new();
-	X509_NAME *subject = X509_get_subject_name(x);
+	X509_NAME *subject = X509_NAME_new();
 	X509V3_CTX ctx;
 	X509_EXTENSION *names;
 	char text[128];
@@ -41,7 +41,9 @@ identity_make(struct identity *id, const char *name)
 	X509_set_pubkey(x, key);
 	X509_NAME_add_entry_by_txt(subject, "O", MBSTRING_UTF8, (const unsigned char *)"Acme", -1, -1, 0);
 	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0);
+	X509_set_subject_name(x, subject);
 	X509_set_issuer_name(x, subject);
+	X509_NAME_free(subject);
 	X509V3_set_ctx_nodb(&ctx);
 	X509V3_set_ctx(&ctx, x, x, NULL, NULL, 0);
 	snprintf(text, sizeof(text), "DNS:%s,email:x@%s", name, name);

@@ -146,12 +146,13 @@ Test(watch_sql, tells_a_standby_what_was_open)
 	watch_put_read(&b, &met, NULL);
 	watch_put_read(&b, &primary, &r);
 	buf_put_u8(&b, 0);
-	cr_expect_str_eq(
-	    (char *)b.bytes,
-	    "/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby_all('{700,703}')/* pgweir */ EXECUTE "
-	    "pgweir_replayed;EXECUTE pgweir_standby_all('{700,703}')/* pgweir */ EXECUTE pgweir_replayed;EXECUTE "
-	    "pgweir_standby/* pgweir */ EXECUTE pgweir_replayed;EXECUTE pgweir_standby_all('{}')/* pgweir */ EXECUTE "
-	    "pgweir_replayed;EXECUTE pgweir_standby/* pgweir */ EXECUTE pgweir_primary");
+	cr_expect_str_eq((char *)b.bytes,
+			 "EXECUTE /* pgweir */ pgweir_replayed;EXECUTE /* pgweir */ pgweir_standby_all('{700,703}')"
+			 "EXECUTE /* pgweir */ pgweir_replayed;EXECUTE /* pgweir */ pgweir_standby_all('{700,703}')"
+			 "EXECUTE /* pgweir */ pgweir_replayed;EXECUTE /* pgweir */ pgweir_standby"
+			 "EXECUTE /* pgweir */ pgweir_replayed;EXECUTE /* pgweir */ pgweir_standby_all('{}')"
+			 "EXECUTE /* pgweir */ pgweir_replayed;EXECUTE /* pgweir */ pgweir_standby"
+			 "EXECUTE /* pgweir */ pgweir_primary");
 	buf_fini(&b);
 }
 

@@ -113,6 +113,11 @@ combine_auth(struct bouncer *b)
 		if (bouncer_is_set(b, "auth_file"))
 			bouncer_note(b, bouncer_line(b, "auth_file"),
 				     "auth_file: not read, as auth_type = any authenticates nobody");
+		if (*bouncer_value(b, "stats_users") == '\0')
+			problem_warning(
+			    b->sink, bouncer_line(b, "auth_type"),
+			    "with auth_type = any PgBouncer shows its console to everybody, pgweir to those "
+			    "in admin_users and stats_users: name in stats_users who else may look");
 	} else
 		emit_path(b, "auth_file", "auth", "users_file");
 	if (strcasecmp(bouncer_value(b, "auth_type"), "pam") == 0)

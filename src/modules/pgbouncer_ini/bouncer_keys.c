@@ -39,7 +39,7 @@ static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { 
 	"rolname=$1 AND rolcanlogin"
 #define SIZES "pgweir sizes its buffers itself"
 #define DNS "names of hosts are looked up as resolv.conf says, for each new connection"
-#define FOLLOWED "all settings of a session are followed, whatever PostgreSQL reports"
+#define FOLLOWED "only with options among ignore_startup_parameters: else all settings of a session are followed"
 #define SEALED "pgweir itself clears what a client has left in a server connection, and only what there is"
 #define CURVES "OpenSSL's own choice is used"
 #define NAMED "the log and the service manager know this process as pgweir"
@@ -152,7 +152,8 @@ static const struct bouncer_key keys[] = {
 	{ "tcp_keepintvl", "0", BOUNCER_TIME, TAKEN("tcp", "keepalive_interval"), NULL },
 	{ "tcp_socket_buffer", "0", BOUNCER_COUNT, IGNORED, "the kernel sizes the buffers of sockets" },
 	{ "tcp_user_timeout", "0", BOUNCER_MS, TAKEN("tcp", "user_timeout"), NULL },
-	{ "track_extra_parameters", "", BOUNCER_TEXT, IGNORED, FOLLOWED },
+	{ "track_extra_parameters", "IntervalStyle", BOUNCER_NAMES, TAKEN("pgweir", "track_extra_parameters"),
+	  FOLLOWED },
 	{ "transaction_timeout", "0", BOUNCER_TIME, TAKEN("timeouts", "transaction_timeout"), NULL },
 	{ "unix_socket_dir", "/tmp", BOUNCER_TEXT, PART("pgweir", "listen"),
 	  "for example listen = unix:/run/pgweir/.s.PGSQL.6432; no abstract sockets" },

@@ -59,6 +59,13 @@ on_unknown(const struct reader *r, unsigned line, const char *name)
 	struct nearest nearest = nearest_to(name);
 	const struct config_key *ours;
 
+	/* An operator's file may have it, for the operator's own fork. */
+	if (strcmp(name, "stats_users_prefix") == 0) {
+		problem_warning(r->b->sink, line,
+				"stats_users_prefix, which only a fork of PgBouncer has, is not followed: name in "
+				"stats_users each user who may look at the console");
+		return;
+	}
 	bouncer_try_keys(&nearest);
 	for (size_t i = 0; (ours = config_key(i)) != NULL; i++)
 		if (strcmp(ours->name, name) == 0) {

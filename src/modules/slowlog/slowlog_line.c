@@ -150,9 +150,9 @@ put_fields(const struct request_report *r, const struct report_sql *sql, uint64_
 	line_u64(&l, "client_id", r->client_id);
 	put_if_any(&l, "backend", r->backend);
 	if (r->backend_pid != 0)
-		line_u64(&l, "backend_pid", r->backend_pid);
+		line_u64(&l, "server_pid", r->backend_pid);
 	else
-		line_str(&l, "backend_pid", NULL);
+		line_str(&l, "server_pid", NULL);
 	put_name(&l, "protocol", r->protocol);
 	put_if_any(&l, "tag", r->tag);
 	line_u64(&l, "rows", r->rows);
@@ -162,6 +162,7 @@ put_fields(const struct request_report *r, const struct report_sql *sql, uint64_
 	line_bool(&l, "in_transaction", r->in_transaction);
 	put_query(&l, r, sql);
 	put_if_any(&l, "sqlstate", r->sqlstate);
+	line_str(&l, "canceled_by", canceler_names[r->canceled_by]);
 	if (sql->fp.traceparent[0] != '\0') {
 		line_bytes(&l, "trace_id", sql->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
 		line_bytes(&l, "span_id", sql->fp.traceparent + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LEN);

@@ -2,27 +2,19 @@
 #include "modules/slowlog/slowlog.h"
 #include "admin/show.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <string.h>
 
-SHOW_ROW(slow_show, (TEXT, time) (TEXT, event) (FLOAT8, duration_ms) (FLOAT8, wait_ms) (FLOAT8, connect_ms)
-	(FLOAT8, server_ms) (FLOAT8, stream_ms) (FLOAT8, client_write_ms) (FLOAT8, proxy_ms) (TEXT, cause)
-	(TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, client) (INT8, client_id) (TEXT, backend)
-	(INT4, backend_pid) (INT8, rows) (INT8, bytes_out) (TEXT, sqlstate) (TEXT, fingerprint) (TEXT, query));
-
-static double
-ms(uint64_t us)
-{
-	return (double)us / 1000;
-}
+SHOW_ROW(slow_show, (TIME, time) (TEXT, event) (MS, duration_ms) SHOW_PHASES (TEXT, cause) (TEXT, database)
+	(TEXT, user) (TEXT, application_name) (TEXT, client) (INT8, client_id) (TEXT, backend) (INT4, server_pid)
+	(INT8, rows) (INT8, bytes_out) (TEXT, sqlstate) (TEXT, canceled_by) (HASH, fingerprint) (TEXT, query));
 
 static void
 add_slow(const struct slow_row *slow, void *arg)
 {
 	const struct request_report *r = &slow->report;
-	char time[SHOW_TIME_MAX], fingerprint[20];
-	struct slow_show_row row = { .time = time,
+	struct slow_show_row row = { .time = r->wall_us,
 				     .event = r->event,
+				     .duration_ms = r->duration_us,
 				     .cause = request_cause(r),
 				     .database = r->database,
 				     .user = r->user,
@@ -30,23 +22,15 @@ add_slow(const struct slow_row *slow, void *arg)
 				     .client = r->client,
 				     .backend = r->backend,
 				     .sqlstate = r->sqlstate,
+				     .canceled_by = canceler_names[r->canceled_by],
+				     .fingerprint = slow->fingerprint,
 				     .query = r->query,
 				     .client_id = r->client_id,
-				     .backend_pid = r->backend_pid,
+				     .server_pid = r->backend_pid,
 				     .rows = r->rows,
-				     .bytes_out = r->bytes_out,
-				     .duration_ms = ms(r->duration_us),
-				     .wait_ms = ms(r->phase_us[PHASE_WAIT]),
-				     .connect_ms = ms(r->phase_us[PHASE_CONNECT]),
-				     .server_ms = ms(r->phase_us[PHASE_SERVER]),
-				     .stream_ms = ms(r->phase_us[PHASE_STREAM]),
-				     .client_write_ms = ms(r->phase_us[PHASE_CLIENT_WRITE]),
-				     .proxy_ms = ms(r->phase_us[PHASE_PROXY]) };
+				     .bytes_out = r->bytes_out };
 
-	show_time(r->wall_us, time);
-	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, slow->fingerprint);
-	if (slow->fingerprint != 0)
-		row.fingerprint = fingerprint;
+	memcpy((char *)&row + offsetof(struct slow_show_row, wait_ms), r->phase_us, sizeof(r->phase_us));
 	rows_add(arg, &row);
 }
 

@@ -4,7 +4,7 @@
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
 function duration(ms) {
-	if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";
+	if (!ms) return "–"; // nothing, or not known
 	if (ms < 1) return (ms * 1000).toFixed(0) + " µs";
 	if (ms < 1000) return (ms < 10 ? ms.toFixed(2) : ms.toFixed(0)) + " ms";
 	const s = ms / 1000;
@@ -54,6 +54,7 @@ function tiles(status, history) {
 	const recent = history.slice(-10);
 	const mean = name => recent.length ? recent.reduce((sum, s) => sum + s[name], 0) / recent.length : 0;
 	const p95 = Math.max(0, ...recent.map(s => s.p95)), failed = mean("failed");
+	const refused = Math.round(history.reduce((sum, s) => sum + (s.refused || 0), 0));
 	return [
 		{ id: "qps", name: "requests/s", value: short(mean("qps")) },
 		{ id: "p95", name: "p95, 10 s", value: quantile(p95), level: p95 >= 100 ? "bad" : "" },
@@ -63,21 +64,23 @@ function tiles(status, history) {
 		  level: status.oldest_wait_ms > 5000 ? "bad" : "" },
 		{ id: "errors", name: "errors/s", value: short(mean("errors")) },
 		{ id: "failed", name: "failed by pgweir/s", value: short(failed), level: failed > 0 ? "bad" : "" },
+		{ id: "refused", name: "logins refused, 5 min", value: short(refused), level: refused > 0 ? "warn" : "" },
 		{ id: "clients", name: "clients of " + short(status.clients_limit), value: short(status.clients) },
-		{ id: "servers", name: "servers in use of " + short(status.servers), value: short(status.servers_lent) },
+		{ id: "servers", name: "servers in use of " + short(status.servers_limit), value: short(status.servers_lent) },
 		{ id: "lag", name: "event loop lag, p99", value: quantile(last.lag_p99, 1000) },
 	];
 }
 
-const phases = { wait: "wait for a server", connect: "opening a server", server: "PostgreSQL", stream: "stream of the answer",
-		 client_write: "client reads", proxy: "pgweir" };
+// By their names in the log, the metrics and the console: what they are spent on.
+const phases = { wait: "for a server", connect: "opening one", server: "PostgreSQL", stream: "its answer",
+		 client_write: "the client", proxy: "pgweir" };
 const of = name => sample => sample[name];
 
 const CHARTS = [
 	{ id: "latency", title: "Latency", unit: "ms", goal: 100, series: [{ name: "p50", of: of("p50") }, { name: "p95", of: of("p95") },
 								     { name: "p99", of: of("p99") }] },
 	{ id: "phases", title: "Where the time of finished requests went, per second", unit: "ms", stacked: true,
-	  seriesOf: samples => Object.keys((samples[0] || { phases: {} }).phases).map(key => ({ name: phases[key] || key,
+	  seriesOf: samples => Object.keys((samples[0] || { phases: {} }).phases).map(key => ({ name: `${key}: ${phases[key]}`,
 											     of: s => s.phases[key] || 0 })) },
 	{ id: "qps", title: "Requests per second", series: [{ name: "requests", of: of("qps") }] },
 	{ id: "servers", title: "Servers and waiting clients", series: [
@@ -88,21 +91,31 @@ const CHARTS = [
 	{ id: "lag", title: "Event loop lag, p99", unit: "ms", series: [{ name: "lag", of: of("lag_p99") }] },
 ];
 
-const LONG = ["query", "event"];
+const LONG = ["query", "event"], FIRST = ["waiting", "state", ...LONG]; // FIRST: where there is room for little
 const SHOWN = 12; // rows of a table before somebody asks for all
 
-const HEADINGS = { state_ms: "for", xact_ms: "transaction", held_ms: "held", use: "in use", cpu_percent: "CPU %" };
+const HEADINGS = { state_ms: "for", xact_ms: "transaction", held_ms: "held", use: "in use", cpu_percent: "CPU %", server_percent: "% of PostgreSQL" };
 
-// How a column is headed and shown: µs and ms as durations, numbers that count with separators.
+// How a column is headed and shown: ms as durations, numbers that count with separators.
 function heading(name) {
-	return HEADINGS[name] || name.replace(/_(us|ms)$/, "").replaceAll("_", " ");
+	return HEADINGS[name] || name.replace(/_ms$/, "").replaceAll("_", " ");
 }
 
 function shown(name, value) {
 	if (value === null || value === undefined) return "";
 	if (typeof value !== "number" || /(pid|id|port)$/.test(name)) return String(value);
-	if (!/_[um]s$/.test(name)) return number.format(value);
-	return value === 0 ? "–" : duration(name.endsWith("_us") ? value / 1000 : value);
+	return name.endsWith("_ms") ? duration(value) : number.format(value);
+}
+
+const used = row => row.active / (row.pool_size + row.max_overflow);
+
+// Rows in the order of a column, which by names; as they came if it is undefined. What is not known comes last.
+function sorted(rows, by) {
+	const of = row => by.name === "use" ? used(row) : row[by.name] ?? null, sign = by && by.down ? -1 : 1;
+	const compare = (x, y) => typeof x === "number" && typeof y === "number" ? x - y :
+		String(x).localeCompare(String(y), "en", { numeric: true });
+	return !by ? rows : [...rows].sort((a, b) => of(a) === null || of(b) === null ? (of(a) === null) - (of(b) === null) :
+						     sign * compare(of(a), of(b)));
 }
 
 // Every word of the filter is found in some column.
@@ -113,12 +126,14 @@ function matches(row, filter) {
 
 const LONG_WAIT_MS = 1000; // for a server, before the badge says so
 
-// The word on the badge, its colour, and what is wrong. backends, pools: rows of SHOW BACKENDS and POOLS_EXTENDED.
-function verdict(status, backends, failed, pools = []) {
+// The word on the badge, its colour, and what is wrong. backends, pools: rows of SHOW BACKENDS and POOLS_EXTENDED; waits: those
+// of EXPLAIN POOL, the cause and who keeps the servers.
+function verdict(status, backends, failed, pools = [], waits = []) {
 	if (!status.alive) return { word: "stuck", level: "bad", trouble: status.not_ready };
 	const down = backends.filter(b => b.state === "down").map(b => "PostgreSQL at " + b.backend + " is down");
-	const lines = pools.filter(p => p.oldest_wait_us >= LONG_WAIT_MS * 1000).map(p => `pool ${p.database}/${p.user}: ` +
+	const lines = pools.filter(p => p.oldest_wait_ms >= LONG_WAIT_MS).map(p => `pool ${p.database}/${p.user}: ` +
 		`${p.waiting} waiting, ${p.active} of ${p.pool_size + p.max_overflow} servers in use`);
+	if (lines.length) lines.push(...waits.map(row => row.explanation).filter(text => !text.startsWith("It is ")));
 	const trouble = status.not_ready.length ? status.not_ready : down.concat(lines);
 	if (status.not_ready.length) return { word: status.state === "running" ? "not ready" : status.state, level: "bad", trouble };
 	if (failed > 0) return { word: status.state + ", requests fail", level: "warn", trouble };
@@ -127,24 +142,24 @@ function verdict(status, backends, failed, pools = []) {
 }
 const TABLES = [
 	{ id: "pools", title: "Pools", columns: ["database", "user", "use", "pool_size", "max_overflow",
-		"overflow_now", "active", "idle", "waiting", "oldest_wait_us", "pool_timeouts", "worker"], empty: "no pool yet: nobody has logged in" },
+		"overflow_now", "active", "idle", "waiting", "oldest_wait_ms", "pool_timeouts", "worker"], empty: "no pool yet: nobody has logged in" },
 	{ id: "backends", title: "PostgreSQL servers", columns: ["backend", "role", "state", "connects", "failures", "last_failure",
 		"connect_p50_ms", "connect_p95_ms"], empty: "no connection has been attempted yet" },
 	{ id: "budget", title: "Budgets of all pgweir processes", columns: ["hosts", "mode", "state", "budget", "connections", "others",
 		"used", "waiting", "share", "members", "peak", "last_error"] }, // without empty: not there without rows
-	{ id: "workers", title: "Workers", columns: ["worker", "state", "cpu_percent", "clients", "servers", "tick_age_us",
-		"oldest_note_us"], empty: "" },
+	{ id: "workers", title: "Workers", columns: ["worker", "state", "cpu_percent", "clients", "servers", "tick_age_ms",
+		"oldest_note_ms"], empty: "" },
 	{ id: "holders", title: "Who holds the servers", columns: ["database", "user", "application_name", "client_id", "state", "state_ms",
 		"xact_ms", "held_ms", "waiting", "server_pid", "blocked_by", "blocks", "query"], empty: "no client holds a server" },
-	{ id: "queries", title: "Top statements", columns: ["database", "application_name", "calls", "errors", "total_ms", "mean_ms", "p95_ms",
-		"wait_ms", "rows", "query"], empty: "no statement has been counted yet" },
+	{ id: "queries", title: "Top statements", columns: ["database", "user", "calls", "errors", "server_percent", "total_ms", "mean_ms",
+		"p95_ms", "wait_ms", "connect_ms", "server_ms", "stream_ms", "client_write_ms", "rows", "query"], empty: "no statement has been counted yet" },
 	{ id: "slow", title: "Slow queries", columns: ["time", "event", "duration_ms", "cause", "database", "user", "application_name",
 		"sqlstate", "query"], empty: "no request was slow or failed" },
 	{ id: "events", title: "Events", columns: ["time", "level", "event"], empty: "nothing was logged" },
 ];
 
 if (typeof document === "undefined") {
-	module.exports = { duration, short, tick, ceiling, layout, tiles, heading, shown, matches, verdict, CHARTS, TABLES };
+	module.exports = { duration, short, tick, ceiling, layout, tiles, heading, shown, sorted, matches, verdict, CHARTS, TABLES };
 } else {
 	const SVG = "http://www.w3.org/2000/svg";
 	const byId = id => document.getElementById(id);
@@ -190,7 +205,12 @@ if (typeof document === "undefined") {
 		if (chart.goal) make(svg, "line", null, { class: "goal", x1: 0, x2: width, y1: y(chart.goal / top), y2: y(chart.goal / top) }, SVG);
 		const legend = make(to, "div", null, { class: "legend" });
 		if (chart.goal) make(make(legend, "span", null), "i", "", { class: "kgoal" }).after("goal: " + duration(chart.goal));
-		series.forEach((s, k) => make(make(legend, "span", null), "i", "", { class: "k" + k }).after(s.name));
+		series.forEach((s, k) => {
+			const sign = make(legend, "span", s.name), line = make(sign, "svg", null, { viewBox: "0 0 24 8" }, SVG);
+			sign.prepend(line);
+			make(line, chart.stacked ? "rect" : "path", null, chart.stacked ? { class: "f" + k, width: 24, height: 8 } :
+				{ class: "s s" + k, d: "M0 4H24" }, SVG);
+		});
 	}
 
 	function drawTiles(list) {
@@ -204,22 +224,24 @@ if (typeof document === "undefined") {
 	}
 
 	function cell(row, name, value, table) {
+		const label = { "data-label": heading(name) };
 		if (name === "use") {
 			const max = row.pool_size + row.max_overflow;
-			make(make(table, "td", null), "progress", null, { max, value: row.active, title: `${row.active} of ${max}`,
+			make(make(table, "td", null, label), "progress", null, { max, value: row.active, title: `${row.active} of ${max}`,
 									  "aria-label": `${row.active} of ${max} servers in use` });
 		} else
-			make(table, "td", shown(name, value), { class: typeof value === "number" ? "n" : LONG.includes(name) ? "sql" : "" });
+			make(table, "td", shown(name, value), { ...label, class: (typeof value === "number" ? "n" : LONG.includes(name) ? "sql" : "") +
+									    (FIRST.includes(name) ? " first" : "") });
 	}
 
-	const drawn = {}, isOpen = {}, latest = {};
+	const drawn = {}, isOpen = {}, latest = {}, order = {}; // order: of a table's rows, see sorted()
 
 	// What did not change, or is being marked by the mouse, is left as it is.
 	function drawTable(table, rows) {
 		const filter = byId("filter").value.trim();
-		const found = filter ? rows.filter(row => matches(row, filter)) : rows;
+		const found = sorted(filter ? rows.filter(row => matches(row, filter)) : rows, order[table.id]);
 		const count = isOpen[table.id] || filter ? found.length : Math.min(SHOWN, found.length);
-		const now = JSON.stringify([count, filter, found]);
+		const now = JSON.stringify([count, filter, order[table.id], found]);
 		const marked = window.getSelection();
 		latest[table.id] = rows;
 		if (drawn[table.id] === now) return;
@@ -230,6 +252,7 @@ if (typeof document === "undefined") {
 			if (there) there.remove();
 			return;
 		}
+		const focus = document.activeElement.closest(`#table-${table.id} th`) ? document.activeElement.name : null;
 		const to = card(byId("tables"), "table-" + table.id, table.title);
 		const element = make(to, "table", null);
 		make(element, "caption", table.title);
@@ -239,7 +262,18 @@ if (typeof document === "undefined") {
 		}
 		const names = (table.columns || Object.keys(rows[0])).filter(name => name === "use" || name in rows[0]);
 		const head = make(make(element, "thead", null), "tr", null);
-		for (const name of names) make(head, "th", heading(name), { scope: "col", class: typeof rows[0][name] === "number" ? "n" : "" });
+		for (const name of names) {
+			const by = order[table.id], isNumber = name === "use" || typeof rows[0][name] === "number";
+			const isBy = by !== undefined && by.name === name;
+			const button = make(make(head, "th", null, { scope: "col", class: isNumber && name !== "use" ? "n" : "",
+								     "aria-sort": !isBy ? "none" : by.down ? "descending" : "ascending" }),
+					    "button", heading(name), { type: "button", name });
+			button.addEventListener("click", () => {
+				order[table.id] = { name, down: isBy ? !by.down : isNumber };
+				drawTable(table, latest[table.id]);
+			});
+			if (focus === name) button.focus();
+		}
 		const body = make(element, "tbody", null);
 		for (const row of found.slice(0, count)) {
 			const line = make(body, "tr", null, { class: row.waiting > 0 || row.state === "silent" ? "warn" : "" });
@@ -256,6 +290,7 @@ if (typeof document === "undefined") {
 		byId("state").className = "badge " + said.level;
 		byId("version").textContent = status.version;
 		byId("uptime").textContent = "up for " + duration(status.now - status.start_time);
+		byId("reload").className = status.last_reload_ok ? "" : "alarm";
 		byId("reload").textContent = (status.last_reload_ok ? "configuration of " : "last reload REFUSED; configuration of ") +
 			new Date(status.last_reload_time).toISOString().replace("T", " ").slice(0, 19) + " UTC";
 	}
@@ -265,13 +300,26 @@ if (typeof document === "undefined") {
 		byId("trouble").hidden = !trouble;
 	}
 
+	const LIMIT_MS = 5000, OLD_MS = 3500; // until an answer; from when on it is said how old the numbers are
+
 	async function get(name) {
-		const answer = await fetch("/api/v1/" + name, { cache: "no-store" });
+		const answer = await fetch("/api/v1/" + name, { cache: "no-store", signal: AbortSignal.timeout(LIMIT_MS) });
 		if (!answer.ok) throw new Error(`${name}: ${answer.status} ${await answer.text()}`);
 		return answer.json();
 	}
 
-	let isBusy = false, turn = 0;
+	let isBusy = false, turn = 0, at = 0, failure = ""; // at: when the numbers came; failure: why none came since
+
+	function drawAge() {
+		const isOld = at > 0 && (failure !== "" || Date.now() - at > OLD_MS);
+		document.body.classList.toggle("old", isOld);
+		byId("age").textContent = isOld ? `numbers of ${duration(Date.now() - at)} ago` : "";
+		if (!isOld && !failure) return;
+		byId("state").textContent = "no answer";
+		byId("state").className = "badge bad";
+		tell(`pgweir does not answer${failure && ": " + failure}; asked again each second`);
+	}
+
 	async function refresh() {
 		if (isBusy || document.hidden) return;
 		isBusy = true;
@@ -283,17 +331,21 @@ if (typeof document === "undefined") {
 					if (rows) drawTable(table, rows);
 				}
 			const failed = history.slice(-10).reduce((sum, sample) => sum + sample.failed, 0);
-			const said = verdict(status, latest.backends || [], failed, latest.pools);
+			const waits = status.oldest_wait_ms >= LONG_WAIT_MS ? await get("waits") || [] : [];
+			const said = verdict(status, latest.backends || [], failed, latest.pools, waits);
 			drawHead(status, said);
 			drawTiles(tiles(status, history));
 			for (const chart of CHARTS) drawChart(chart, history);
-			tell(said.trouble.join("; "));
+			tell(said.trouble.join("\n"));
+			at = Date.now();
+			failure = "";
 		} catch (error) {
-			tell(String(error.message || error));
+			failure = String(error.message || error);
 		}
 		isBusy = false;
+		drawAge();
 	}
 	byId("filter").addEventListener("input", () => TABLES.forEach(table => latest[table.id] && drawTable(table, latest[table.id])));
 	refresh();
-	setInterval(refresh, 1000);
+	setInterval(() => { refresh(); drawAge(); }, 1000);
 }

@@ -22,7 +22,7 @@
 
 /* Over all databases, since the beginning. */
 struct counts {
-	uint64_t requests, failed, errors, slow, bytes, phase_us[PHASE_COUNT];
+	uint64_t requests, failed, errors, slow, refused, bytes, phase_us[PHASE_COUNT];
 	struct histogram query, wait, lag;
 };
 
@@ -59,9 +59,11 @@ count(struct counts *n, const struct snapshot *s)
 			n->phase_us[k] += c->phase_us[k];
 		n->bytes += c->bytes_in[NS_CLIENT] + c->bytes_out[NS_CLIENT];
 		histogram_add(&n->query, &c->query_duration);
-		histogram_add(&n->wait, &c->pool_wait);
+		counters_add_waits(&n->wait, c);
 	}
 	n->lag = s->process.loop_lag;
+	for (size_t k = 0; k < LR_COUNT * LM_COUNT; k++)
+		n->refused += k / LM_COUNT != LR_OK ? s->process.logins[k / LM_COUNT][k % LM_COUNT] : 0;
 }
 
 static struct totals
@@ -74,7 +76,7 @@ add_pools(const struct snapshot *s)
 
 		for (size_t k = 0; k < SERVERS_STATES; k++)
 			t.servers += p->servers[k];
-		t.lent += p->servers[SERVERS_ACTIVE] + p->servers[SERVERS_PINNED];
+		t.lent += p->servers[SERVERS_ACTIVE];
 		t.waiting += p->waiting;
 		t.overflow += p->overflow;
 		t.limit += p->pool_size + p->max_overflow;
@@ -163,9 +165,12 @@ put_second(const struct sample *s, const struct sample *before, struct buf *to)
 	struct counts n = s->n;
 
 	subtract(&n, &before->n);
-	buf_printf(to, "{\"t\":%" PRIu64 ",\"qps\":%.1f,\"failed\":%.2f,\"errors\":%.2f,\"slow\":%.2f,\"bytes\":%.0f,",
+	buf_printf(to,
+		   "{\"t\":%" PRIu64 ",\"qps\":%.1f,\"failed\":%.2f,\"errors\":%.2f,\"slow\":%.2f,\"refused\":%.2f,"
+		   "\"bytes\":%.0f,",
 		   s->wall_us / 1000, (double)n.requests / seconds, (double)n.failed / seconds,
-		   (double)n.errors / seconds, (double)n.slow / seconds, (double)n.bytes / seconds);
+		   (double)n.errors / seconds, (double)n.slow / seconds, (double)n.refused / seconds,
+		   (double)n.bytes / seconds);
 	buf_printf(to, "\"p50\":%.3f,\"p95\":%.3f,\"p99\":%.3f,\"wait_p95\":%.3f,\"lag_p99\":%.3f,\"phases\":{",
 		   quantile_ms(&n.query, query, 0.5), quantile_ms(&n.query, query, 0.95),
 		   quantile_ms(&n.query, query, 0.99), quantile_ms(&n.wait, wait, 0.95),
@@ -211,7 +216,8 @@ const struct http_page http_module_status_page[] = {
 	{ "/api/v1/pools", .command = "SHOW POOLS_EXTENDED", .rows_max = 1000 },
 	{ "/api/v1/backends", .command = "SHOW BACKENDS", .rows_max = 100 },
 	{ "/api/v1/holders", .command = "SHOW HOLDERS", .rows_max = 100 },
-	{ "/api/v1/queries", .command = "SHOW QUERIES", .rows_max = 100 },
+	{ "/api/v1/waits", .command = "EXPLAIN POOL", .rows_max = 20 },
+	{ "/api/v1/queries", .command = "SHOW QUERIES PER statement", .rows_max = 100 },
 	{ "/api/v1/slow", .command = "SHOW SLOW", .rows_max = 100 },
 	{ "/api/v1/events", .command = "SHOW EVENTS", .rows_max = 100 },
 	{ "/api/v1/workers", .command = "SHOW WORKERS", .rows_max = CONFIG_WORKERS_MAX },

@@ -3,7 +3,9 @@ takes turns on it; what the table says to leave something costs what it says, an
 a case here. Those that are no part of PostgreSQL are packages of Debian 12 for PostgreSQL 15."""
 
 import csv
+import http.server
 import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,7 @@ ORDINARY = {                        # what is made, and two statements
     "tsm_system_rows": (T.format("int", "1"), "SELECT v FROM t TABLESAMPLE system_rows(1)", "SELECT v FROM t"),
     "tsm_system_time": (T.format("int", "1"), "SELECT v FROM t TABLESAMPLE system_time(1)", "SELECT v FROM t"),
     "unaccent": ("", "SELECT unaccent('é')", "SELECT ts_lexize('unaccent', 'é')"),
+    "unit": (T.format("unit", "'1 km'"), "SELECT v + '1 mile', v * 2 FROM t", "SELECT v @@ 'furlong' FROM t WHERE v > '1 fathom'"),
     "uuid-ossp": ("", "SELECT uuid_generate_v4()", "SELECT uuid_generate_v1()"),
     "xml2": ("", "SELECT xml_valid('<a/>')", "SELECT xpath_string('<a>1</a>', '/a')"),
     # Languages and their transforms, installed and not used
@@ -133,6 +136,10 @@ SETTERS = {
     "set_backend_priority": ("prioritize", "SELECT set_backend_priority(pg_backend_pid(), 19)", "SELECT get_backend_priority(pg_backend_pid())", [["19"]]),
     "set_user": ("set_user", "SELECT set_user('web')", "SELECT current_user", [["web"]]),
     "dblink_connect": ("dblink", DIALS, "SELECT dblink_get_connections()", [["{a}"]]),
+    "unit_units": ("unit", "CREATE TEMP TABLE unit_units AS SELECT 'zork' AS name, '5 m'::unit AS unit, 0::float8 AS shift; SELECT '1 zork'::unit", "SELECT unit_is_hashed('zork')", [["t"]]),
+    "unit_prefixes": ("unit", "INSERT INTO unit_prefixes VALUES ('zork', 7); SELECT '1 zorkm'::unit; DELETE FROM unit_prefixes WHERE prefix = 'zork'", "SELECT unit_is_hashed('zorkm')", [["t"]]),
+    "unit_units in a body": ("unit", "CREATE FUNCTION g() RETURNS unit LANGUAGE plpgsql AS $f$ BEGIN INSERT INTO unit_units VALUES ('zork', '5 m', 0, '5 m', false); "
+                             "RETURN '1 zork'::unit;END $f$; SELECT g()", "SELECT unit_is_hashed('zork')", [["t"]]),
     "isn_weak": ("isn", "SELECT isn_weak(true)", "SELECT isn_weak(false)", None),
     # Text may run any of these
     "dbms_sql.execute": ("orafce", "SELECT dbms_sql.parse(0, 'x')", "SELECT 'kept'", None),
@@ -167,11 +174,38 @@ WASHED = {
 }
 
 
+class Bucket(http.server.BaseHTTPRequestHandler):
+    """An S3 server that has nothing, and notes who signs the requests."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Authorization", "")))
+        self.send_error(404)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture(scope="module")
-def postgres():
-    """With the libraries that some want to be there from the start."""
+def bucket():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bucket) as server:
+        server.asked = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def postgres(bucket):
+    """With the libraries that some want to be there from the start, and an S3 server for GDAL."""
     found = [name for name in PRELOADED if name in installed()]
-    cluster = Postgres(f"shared_preload_libraries = '{','.join(found)}'" if found else "")
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in (("AWS_S3_ENDPOINT", f"127.0.0.1:{bucket.server_port}"), ("AWS_HTTPS", "NO"), ("AWS_VIRTUAL_HOSTING", "FALSE"), ("AWS_REGION", "x"), ("no_proxy", "*")):
+            environment.setenv(name, value)
+        cluster = Postgres("\n".join((f"shared_preload_libraries = '{','.join(found)}'", "postgis.enable_outdb_rasters = on", "postgis.gdal_enabled_drivers = 'ENABLE_ALL'")))
     yield cluster
     cluster.destroy()
 
@@ -399,3 +433,152 @@ def test_ddl_that_differs_in_a_string_alone_is_read_each_time(weir, postgres, ow
     answers = [client.read_until("Z") for _ in (*bodies, "SELECT", "PID")]
     seen_by, seen = left(other, client, [], "SELECT hll_set_max_sparse(9)")
     assert seen_by != texts(answers[-1]) and seen != [["7"]]
+
+
+# What is its own client's: extension, what makes it, what shows it and how, what undoes it. So it is directly, too.
+WANTED = {
+    "hypopg_create_index": ("hypopg", "SELECT hypopg_create_index('CREATE INDEX ON t (v)')",
+                            "SELECT count(*) FROM hypopg_list_indexes", [["1"]], "SELECT hypopg_reset()"),
+    "set_user": ("set_user", "SELECT set_user('web')", "SELECT current_user", [["web"]], "SELECT reset_user()"),
+    "dbms_output.enable": ("orafce", "SELECT dbms_output.enable(); SELECT dbms_output.put_line('kept')", "SELECT line FROM dbms_output.get_line()", [["kept"]], None),
+    "dbms_pipe.pack_message": ("orafce", "SELECT dbms_pipe.pack_message('kept')", "SELECT dbms_pipe.send_message('p'), dbms_pipe.receive_message('p', 0), dbms_pipe.unpack_message_text()",
+                               [["0", "0", "kept"]], None),
+    "dbms_sql.open_cursor": ("orafce", "SELECT dbms_sql.open_cursor()", "SELECT dbms_sql.is_open(0)", [["t"]], None),
+    "set_backend_priority": ("prioritize", "SELECT set_backend_priority(pg_backend_pid(), 19)", "SELECT get_backend_priority(pg_backend_pid())", [["19"]], None),
+    "icu_set_default_locale": ("icu_ext", "SELECT icu_set_default_locale('de@collation=phonebook')", "SELECT icu_default_locale()", [["de@collation=phonebook"]], None),
+    "randinit": ("pgmp", "SELECT randinit()", "SELECT urandomb(8) IS NULL", [["f"]], None),
+}
+
+
+def pinned(weir):
+    return [row["reasons"] for row in weir.console("SHOW PINS")]
+
+
+@pytest.mark.parametrize("way", ("simple", "extended"))
+@pytest.mark.parametrize("name", WANTED)
+def test_what_its_client_wants_is_there_however_long_the_pause(weir, postgres, own, name, way):
+    """B waits for the connection all the while, and gets another one."""
+    extension, sql, question, answer, undo = WANTED[name]
+    made(postgres, own, extension, "CREATE TABLE t (v int)")
+    other, client = begin(weir, own, user="postgres")
+    pid = client.query(PID)
+    for each in WAYS[way](sql.split("; ")):
+        client.ask(each)
+    other.send(query(PID))
+    wait_until(lambda: pinned(weir) or not other.has_nothing_more(), what="the pin, or B's answer")
+    assert texts(client.ask(query(question))) == answer
+    assert pinned(weir)[0].startswith("extension: ") and pinned(weir)[0].endswith(f" <- extension {extension}")
+    client.ask(query(undo or "DISCARD ALL"))
+    assert texts(other.read_until("Z")) != pid
+
+
+def test_the_index_of_hypopg_is_in_the_plans_of_its_client(weir, postgres, own):
+    made(postgres, own, "hypopg", "CREATE TABLE t AS SELECT v FROM generate_series(1, 10000) AS v; ANALYZE t")
+    other, client = begin(weir, own, user="postgres")
+    client.query("SELECT hypopg_create_index('CREATE INDEX ON t (v)')")
+    other.send(query("EXPLAIN SELECT v FROM t WHERE v = 1"))
+    wait_until(lambda: pinned(weir) or not other.has_nothing_more(), what="the pin, or B's answer")
+    assert "btree_t_v" in str(client.query("EXPLAIN SELECT v FROM t WHERE v = 1"))
+    client.query("DISCARD ALL")
+    assert "btree_t_v" not in str(texts(other.read_until("Z")))
+
+
+def test_what_undoes_it_counts_if_it_was_done_behind_all_of_it(weir, postgres, own):
+    made(postgres, own, "hypopg", "CREATE TABLE t (v int)")
+    client = begin(weir, own, user="postgres")[1]
+    makes, undoes = "SELECT hypopg_create_index('CREATE INDEX ON t (v)')", "SELECT hypopg_reset()"
+    for messages, is_pinned in (
+            ([query(makes)], True), ([query("SELECT 1")], True), ([query(f"BEGIN; {undoes}; SELECT 1 / 0")], True), ([query("ROLLBACK")], True),
+            ([query(undoes)], False), ([query(undoes)], False), ([query(f"{makes}; {undoes}; {makes}")], True), ([query("BEGIN")], True), ([query(undoes)], True),
+            ([query(makes)], True), ([query("COMMIT")], True), ([one_statement(makes) + sync(), one_statement(undoes) + sync()], False),
+            ([one_statement(undoes) + sync(), one_statement(makes) + sync()], True), ([query("DISCARD ALL")], False)):
+        client.send(*messages)
+        client.read_until("Z", count=len(messages))
+        assert bool(pinned(weir)) == is_pinned, messages
+
+
+def test_of_two_extensions_neither_undoes_the_other_s(weir, postgres, own):
+    made(postgres, own, "hypopg", "CREATE TABLE t (v int)")
+    made(postgres, own, "set_user")
+    client = begin(weir, own, user="postgres")[1]
+    client.query("SELECT set_user('web')")
+    client.query("SELECT hypopg_reset()")
+    assert pinned(weir)[0].endswith(" <- extension set_user")
+    client.query("SELECT hypopg_create_index('CREATE INDEX ON t (v)')")
+    client.query("SELECT hypopg_reset()")
+    assert pinned(weir) == ["extension: several extensions"]
+
+
+INDIRECT = {
+    "a function": "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$SELECT count(*) FROM hypopg_create_index('CREATE INDEX ON t (v)')$$",
+    "one of that name": "CREATE SCHEMA s; CREATE FUNCTION s.hypopg_create_index(int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+}
+
+
+@pytest.mark.parametrize("name, sql", (("a function", "SELECT f()"), ("one of that name", "SELECT s.hypopg_create_index(1)")))
+def test_what_the_sql_does_not_call_itself_keeps_nobody(weir, postgres, own, name, sql):
+    made(postgres, own, "hypopg", "CREATE TABLE t (v int); " + INDIRECT[name])
+    other, client = begin(weir, own, user="postgres")
+    pid = client.query(PID)
+    client.query(sql)
+    assert other.query(PID) != pid and not pinned(weir)
+
+
+KEYS = "AWS_ACCESS_KEY_ID=alice AWS_SECRET_ACCESS_KEY=secret"
+READS = "SELECT st_addband(st_makeemptyraster(1, 1, 0, 0, 1), 1, '/vsis3/bucket/{}.tif', ARRAY[1])"
+GIVEN_KEYS = {
+    "SET": [f"SET postgis.gdal_vsi_options = '{KEYS}'"],
+    "SET, on other connections": [f"SET postgis.gdal_vsi_options = '{KEYS}'", "SELECT 1"],
+    "SET LOCAL": ["BEGIN", f"SET LOCAL postgis.gdal_vsi_options = '{KEYS}'"],
+    "set_config()": [f"SELECT set_config('postgis.gdal_vsi_options', '{KEYS}', false)"],
+    "set_config(), local": ["BEGIN", f"SELECT set_config('postgis.gdal_vsi_options', '{KEYS}', true)"],
+    "a function": ["CREATE FUNCTION g() RETURNS text LANGUAGE sql AS $f$ SELECT set_config('postgis.gdal_vsi_options', '" + KEYS + "', false) $f$", "BEGIN", "SELECT g()"],
+}
+
+
+@pytest.mark.parametrize("way", GIVEN_KEYS)
+def test_nobody_reads_with_keys_that_another_client_gave_to_gdal(weir, postgres, own, bucket, way):
+    """GDAL keeps options for its process, whatever becomes of the setting."""
+    made(postgres, own, "postgis_raster", "SELECT 1")
+    bucket.asked.clear()
+    other, client = begin(weir, own, user="postgres")
+    for sql in GIVEN_KEYS[way]:
+        client.query(sql)
+        if "other" in way:
+            other.query("SELECT 1")
+    client.ask(query(READS.format("one")))
+    client.ask(query("ROLLBACK"))
+    other.ask(query(READS.format("two")))
+    signed = {path: "alice" in by for path, by in bucket.asked if path.endswith(".tif")}
+    assert signed["/bucket/one.tif"] and not signed.get("/bucket/two.tif")
+
+
+def closed(weir):
+    return sum(weir.metric_now("pgweir_pool_recycles_total", reason=why) for why in ("dirty", "unknown_code"))
+
+
+def costs_nothing(weir, client, sql, rounds):
+    before = closed(weir)
+    for _ in range(rounds):
+        client.query(sql)
+    return closed(weir) == before
+
+
+def test_ddl_that_goes_on_behind_such_a_name_costs_connections_until_the_code_was_read(weir, postgres, own):
+    """It was seen while all was feared to reach the setter, but does not: an answer that tells of no other name says so."""
+    made(postgres, own, "hll", "CREATE TABLE t (v int)")
+    client = begin(weir, own, user="postgres", servers=2)[0]
+    client.query(BODY.format("sql", f"'SELECT {SET}'"))
+    assert not costs_nothing(weir, client, "SELECT 1", 1)
+    wait_until(lambda: costs_nothing(weir, client, "ALTER TABLE t ALTER v SET DEFAULT 1", 30))
+
+
+def test_a_function_made_behind_one_that_may_keep_something_is_no_such_function(weir, postgres, own):
+    """Both are of one loan, as the temporary table pins its client."""
+    made(postgres, own, "hll")
+    other, client = begin(weir, own, user="postgres", servers=2)
+    for sql in ("CREATE TEMP TABLE pins ()", r"CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT ''\d'''"):
+        client.query(sql)
+    wait_until(lambda: costs_nothing(weir, other, "SELECT 1", 5))
+    client.query("CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    assert costs_nothing(weir, other, "SELECT 1", 5)

@@ -76,7 +76,7 @@ def principal(wire):
 
 def shown(weir, user="web"):
     row, = (row for row in weir.console("SHOW POOLS_EXTENDED") if (row["database"], row["user"]) == ("tickets", user))
-    return row["principal"], row["ticket_left_s"]
+    return row["principal"], row["ticket_left_ms"]
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +102,8 @@ def test_postgresql_sees_the_client_s_principal(weir, realm, cluster, webs, repo
     assert (principal(reporting), reporting.value("SELECT current_user")) == ("reporting@EXAMPLE.NET", "reporting")
     weir.console("RECONNECT")
     assert (principal(web), principal(reporting)) == ("web@EXAMPLE.NET", "reporting@EXAMPLE.NET")
-    owner, left_s = shown(weir)
-    assert owner == "web@EXAMPLE.NET" and 0 < left_s <= 10 * 3600
+    owner, left_ms = shown(weir)
+    assert owner == "web@EXAMPLE.NET" and 0 < left_ms <= 10 * 3600 * 1000
     assert shown(weir, "reporting")[0] == "reporting@EXAMPLE.NET"
 
 

@@ -192,6 +192,18 @@ def test_long_passwords_work_both_ways(weir, length):
 
 
 @pytest.mark.weir_only
+def test_show_errors_counts_refused_logins(weir):
+    """They are of no database: who sent them has not proved anything."""
+    weir.start(method="scram-sha-256", sections={"limits": {"login_failure_delay": "10ms"}})
+    for user in ("web", "web", "nobody_here"):
+        with pytest.raises(rawwire.LoginRefused):
+            weir.wire().login(user, password="wrong")
+    with weir.wire().login("admin", "pgweir", "admin-secret") as wire:
+        rows = [row[1:] for row in wire.query("SHOW ERRORS") if row[0] is None]
+        assert rows == [["bad_password", None, "2"], ["no_such_user", None, "1"]]
+
+
+@pytest.mark.weir_only
 @pytest.mark.parametrize("method", ["scram-sha-256", "md5"])
 def test_admin_and_stats_users_need_their_password_for_the_console(weir, method):
     weir.start(method=method)

@@ -152,7 +152,7 @@ def test_who_waits_too_long_learns_which_cap_it_was(weir):
     holder.query(BEGIN_NOW)
     other = weir.raw("web")
     reply = errors(other.ask(query("SELECT 1")))[0]
-    assert reply.sqlstate == "53300" and "max_db_connections" in reply.error["H"]
+    assert reply.sqlstate == "53300" and "max_db_connections is used up" in reply.error["D"]
 
 
 def test_overflow_is_for_those_that_have_waited(weir):

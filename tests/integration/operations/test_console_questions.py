@@ -11,7 +11,7 @@ import pytest
 from rawwire import BEGIN_NOW, query
 from test_phases import pause
 from waiting import PATIENCE, SLOWNESS, each, wait_until
-from weir import needs_slow_log, wait_blockers
+from weir import WORKERS, needs_slow_log, read_slowly, wait_blockers
 
 pytestmark = pytest.mark.weir_only
 
@@ -75,7 +75,7 @@ def test_pgweir_s_own_questions_are_known_in_pg_stat_activity(weir):
         wire.query("SELECT pg_advisory_lock(1)")
         last, = wait_until(lambda: [text for text, in weir.postgres.query(
             "SELECT query FROM pg_stat_activity WHERE state = 'idle' AND usename = 'web'") if "pg_locks" in text])
-        assert last.startswith("/* pgweir */ ")
+        assert last.split(" ", 1)[1].startswith("/* pgweir */ ")
 
 
 def test_blockers_are_those_that_others_wait_for(weir):
@@ -179,6 +179,72 @@ def test_what_a_full_pool_waits_for_is_said_in_one_voice(weir, table):
         one.read_until("Z")
         weir.console("KILL_CLIENT " + str(holders(weir)["busy"]["client_id"]))
         reader.read_until("Z")
+
+
+# By what keeps web's clients in app from getting a connection: settings, and in which pool the two are that have them all.
+KEPT_FROM = {
+    "pool": ({"pool_size": 2, "max_overflow": 0}, ("web", "app")),
+    "overflow": ({"pool_size": 1, "max_overflow": 1}, ("web", "app")),
+    "user": ({"max_user_connections": 2}, ("web", "app2")),
+    "database": ({"max_db_connections": 2}, ("reporting", "app")),
+    "server": ({"max_server_connections": 2}, ("reporting", "app2")),
+    "share_min": ({"max_server_connections": 3, "sections": {"user reporting": {"share_min": 2}}}, ("reporting", "app2")),
+    "budget": ({"budget": "on", "budget_connections": 5, "cluster_user": "scramuser"}, ("reporting", "app2")),
+}
+
+
+@contextlib.contextmanager
+def all_taken(weir, kind, first):
+    """By "first", to which that is sent, and by those that run something until they are killed. Two others wait: they are yielded."""
+    settings, (user, database) = KEPT_FROM[kind]
+    weir.start(pool_timeout="10min", **settings)
+    with app(weir, "first", user=user, database=database) as wire, app(weir, "busy", user=user, database=database) as busy, \
+            app(weir, "late 0") as late, app(weir, "late 1") as later, app(weir, "runner") as runner:
+        wire.send(query(first))
+        runs = [busy, runner] if kind == "share_min" else [busy]            # the one place that is nobody's
+        each(runs).send(query("SELECT pg_sleep(600)"))
+        wait_until(lambda: len(weir.postgres.backends(wait_event="PgSleep")) == len(runs) + ("pg_sleep" in first))
+        each([late, later]).send(query("SELECT 1"))
+        weir.wait_waiting(2)
+        yield late, later
+        for row in holders(weir).values():
+            if row["state"] == "running":
+                weir.console(f"KILL_CLIENT {row['client_id']}")
+
+
+@pytest.mark.parametrize("kind", KEPT_FROM)
+def test_who_keeps_a_place_is_named_whatever_the_limit_and_in_whichever_pool(weir, kind):
+    """By EXPLAIN POOL of both pools, EXPLAIN WAIT, SHOW BLOCKERS, the HINT and the log; nobody says that a limit should be
+    raised."""
+    settings, there = KEPT_FROM[kind]
+    with all_taken(weir, kind, "BEGIN; SELECT 'mine'") as (late, _):
+        found = holders(weir, "SHOW BLOCKERS")
+        assert {found[name]["waiting"] for name in ("first", "busy")} == {2}, found
+        number = found["first"]["client_id"]
+        helps = (rf"end client {number}'s transaction, idle for \S+ m?s \(KILL_CLIENT {number} in the pgweir console\), "
+                 r"or set idle_transaction_timeout")
+        for said in (waiting(weir, "late 0"), advice(weir), advice(weir, there[1])):
+            assert any(re.fullmatch(rf"What helps: {helps}; it keeps 1 of them\.", s) for s in said), said
+            assert not any("aise" in s or "size is right" in s for s in said), said
+        assert any('application "first"' in s for s in waiting(weir, "late 0"))
+        weir.reload(pool_timeout="300ms", **settings)
+        hint = late.read_until("Z")[0].error["H"]
+        line = wait_until(lambda: [line for line in weir.log().splitlines() if "timed out after" in line])[0]
+        if WORKERS == 1:                        # of another worker's pools only the console knows who keeps what
+            assert re.fullmatch(f"E{helps[1:]}\\.", hint), hint
+            assert 'application "first"' in line and ", idle in transaction: BEGIN; SELECT ?" in line, line
+            assert there == ("web", "app") or f"End client {number}'s transaction" in line, line
+
+
+@pytest.mark.parametrize("kind", KEPT_FROM)
+def test_a_limit_is_to_be_raised_where_all_are_at_work(weir, kind):
+    with all_taken(weir, kind, "SELECT pg_sleep(600)") as (late, _):
+        weir.reload(pool_timeout="300ms", **KEPT_FROM[kind][0])
+        hint = late.read_until("Z")[0].error["H"]
+        limit = {"pool": "pool_size", "overflow": "pool_size", "budget": "budget_connections", "share_min": "max_server_connections",
+                 "user": "max_user_connections", "database": "max_db_connections", "server": "max_server_connections"}[kind]
+        assert re.search(f"[Rr]aise {limit}", hint), hint
+        assert (hint.startswith("Raise") or WORKERS > 1) == (kind != "budget"), hint
 
 
 def test_a_client_that_does_not_read_is_named(weir):
@@ -405,6 +471,92 @@ def test_queries_by_application(weir):
     assert weir.console("SHOW QUERIES") == []
 
 
+PHASES = ("wait_ms", "connect_ms", "server_ms", "stream_ms", "client_write_ms", "proxy_ms")
+
+
+def test_queries_say_where_their_time_went(weir):
+    """To a lock, to a client that does not read, and to PostgreSQL: each in its own column, as in the slow-query log."""
+    weir.start(query_stats="on", pool_size=1, threshold="200ms")
+    with app(weir, "holder") as holder, app(weir, "waiter") as waiter:
+        holder.query("SELECT 1")
+        weir.console("RESET QUERIES")
+        holder.query(BEGIN_NOW)
+        waiter.send(query("SELECT 'waits'"))
+        weir.wait_waiting(1)
+        holder.query("SELECT pg_sleep(0.4)", "COMMIT")
+        waiter.read_until("Z")
+    read_slowly(weir)
+    found = wait_until(lambda: (rows := weir.console("SHOW QUERIES")) and any("generate_series" in row["query"] for row in rows) and rows)
+    rows = {row["query"]: row for row in found}
+    waits, sleeps = rows["SELECT ?"], rows["SELECT pg_sleep(?)"]
+    slowly = next(row for row in rows.values() if "generate_series" in row["query"])
+    assert waits["wait_ms"] > 350 > waits["server_ms"] and sleeps["server_ms"] > 390 > sleeps["wait_ms"]
+    assert slowly["client_write_ms"] > 500 and slowly["wait_ms"] < 100
+    for row in rows.values():
+        assert abs(sum(row[phase] for phase in PHASES) - row["total_ms"]) < 0.1, row
+    assert 99 < sum(row["server_percent"] for row in rows.values()) <= 100 and sleeps["server_percent"] > 20
+    slow = next(row for row in weir.console("SHOW SLOW") if "generate_series" in row["query"])
+    assert all(slow[phase] == slowly[phase] for phase in PHASES)
+    for word in [*PHASES, "wait", "client_write", "server_percent", "rows", "mean"]:
+        found = [row[word if word in slowly else word + "_ms"] for row in weir.console(f"SHOW QUERIES BY {word}")]
+        assert found == sorted(found, reverse=True), word
+    with pytest.raises(Exception, match='SHOW QUERIES has no column of numbers "query"'):
+        weir.console("SHOW QUERIES BY query")
+
+
+def test_queries_per_statement_application_or_user(weir):
+    weir.start(query_stats="on", sections={"database app2": {"upstream": weir.upstream(dbname="app2")}})
+    apps = [app(weir, f"web-{i}") for i in range(8)]
+    with app(weir, "report") as report, weir.raw(user="reporting", database="app2", parameters={"application_name": "web-0"}) as other:
+        each(apps).query("SELECT 1")
+        each([report, other]).query("SELECT 1")
+        wait_until(lambda: len(weir.console("SHOW QUERIES")) == 10)
+        weir.console("RESET QUERIES")
+        for i, wire in enumerate(apps):
+            wire.query(f"SELECT {i}, pg_sleep(0.0{i})", "SELECT 'x'")
+        other.query("SELECT 4, pg_sleep(0.01)")
+        report.query("SELECT 'x'")
+        rows = wait_until(lambda: len(found := weir.console("SHOW QUERIES")) == 18 and found)
+    sums = {column: sum(row[column] for row in rows) for column in ("calls", "rows", "total_ms", "server_ms", "client_write_ms")}
+
+    def per(what, *more):
+        found = weir.console(" ".join([f"SHOW QUERIES PER {what}", *more]))
+        if not more:
+            for column, value in sums.items():
+                assert abs(sum(row[column] for row in found) - value) < 0.01, column
+        return found
+
+    sleeps, quick = per("statement")
+    assert (sleeps["calls"], sleeps["query"], quick["calls"], quick["query"]) == (9, "SELECT ?, pg_sleep(?)", 9, "SELECT ?")
+    assert {sleeps["database"], sleeps["user"], sleeps["application_name"], quick["application_name"]} == {"(several)"}
+    assert (quick["database"], quick["user"]) == ("app", "web") and sleeps["fingerprint"] and sleeps["server_percent"] > 50
+    of_sleeps = [row for row in rows if row["fingerprint"] == sleeps["fingerprint"]]
+    assert sleeps["max_ms"] == max(row["max_ms"] for row in of_sleeps) and sleeps["p95_ms"] <= sleeps["max_ms"]
+    assert sleeps["first_seen"] == min(row["first_seen"] for row in of_sleeps)
+    assert sleeps["last_seen"] == max(row["last_seen"] for row in of_sleeps)
+    applications = {row["application_name"]: row for row in per("application")}
+    assert set(applications) == {"report", *(f"web-{i}" for i in range(8))}
+    zero = applications["web-0"]
+    assert (zero["calls"], zero["query"], zero["fingerprint"], zero["user"]) == (3, "(several)", None, "(several)")
+    assert (applications["report"]["query"], applications["web-1"]["user"]) == ("SELECT ?", "web")
+    assert [(row["user"], row["calls"]) for row in per("user")] == [("web", 17), ("reporting", 1)]
+    liked = per("user", "LIKE 'report%'")                    # of the application report, and of the user reporting
+    assert {(row["user"], row["calls"]) for row in liked} == {("web", 1), ("reporting", 1)}
+    row, = weir.console("SHOW QUERIES 1 PER application BY calls LIKE 'web-_'")
+    assert (row["application_name"], row["calls"]) == ("web-0", 3)
+    with pytest.raises(Exception, match="SHOW QUERIES is PER statement, application or user"):
+        weir.console("SHOW QUERIES PER database")
+
+
+def test_the_page_has_one_row_per_statement(weir):
+    weir.start(query_stats="on")
+    with app(weir, "web-0") as one, app(weir, "web-1") as other:
+        one.query("SELECT 'x'")
+        other.query("SELECT 'y'")
+        row, = wait_until(lambda: (found := json.loads(weir.http("/api/v1/queries").text)) and sum(row["calls"] for row in found) == 2 and found)
+    assert (row["user"], row["application_name"], row["server_percent"]) == ("web", "(several)", 100)
+
+
 def test_the_table_of_queries_is_bounded(weir):
     """What costs the most stays."""
     with weir.start(query_stats="on", table_size=20).raw() as wire:
@@ -448,7 +600,7 @@ def test_slow_shows_the_last_ones(weir):
     assert rows.index(timeout) < rows.index(slow)           # the last one comes first
     assert (slow["event"], slow["cause"], slow["application_name"]) == ("slow_query", "server", "sleeper")
     assert slow["query"] == "SELECT pg_sleep(?), ?" and 95 < slow["duration_ms"] < 10_000
-    assert (timeout["event"], timeout["cause"], timeout["sqlstate"]) == ("pool_timeout", "pool_wait", "53300")
+    assert (timeout["event"], timeout["cause"], timeout["sqlstate"]) == ("pool_timeout", "wait", "53300")
     assert abs(timeout["wait_ms"] - timeout["duration_ms"]) < 1
 
 

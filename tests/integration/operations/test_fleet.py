@@ -649,7 +649,7 @@ def test_parallel_workers_are_no_connections(fleet):
         wait_until(lambda: fleet.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'") > 0)
         fleet.wait_answers(50)
         wait_used(fleet, 20)
-        assert budget(one)["connections"] <= 20 and budget(one)["over_seconds"] == 0
+        assert budget(one)["connections"] <= 20 and budget(one)["over_ms"] == 0
         no_more_than(fleet, 20)
     finally:
         fleet.postgres.query("ALTER ROLE web RESET ALL; REVOKE pg_read_all_stats FROM scramuser", dbname="postgres")

@@ -55,7 +55,7 @@ def test_console_and_metrics_agree(weir, postgres):
         row = wait_until(lambda: row if (row := joined(weir))["connections"] == postgres.count() else None)
         assert (row["hosts"], row["database"], row["mode"], row["budget"]) == (hosts(postgres), "app", "on", 20)
         assert row["own_budget"] is row["share"] is row["lock_pid"] is None and row["last_error"] == ""
-        assert row["members"] == 1 and row["others"] == row["waiting"] == row["over_opens"] == row["over_seconds"] == 0
+        assert row["members"] == 1 and row["others"] == row["waiting"] == row["over_opens"] == row["over_ms"] == 0
         assert row["used"] == row["connections"] - 1, "all but the steward"
         assert row["checks_granted"] >= 1 and row["peak"] >= row["connections"] and row["peak_at"].endswith(" UTC")
         wait_until(lambda: weir.metric("pgweir_budget_used", backend=hosts(postgres)) == row["used"])
@@ -67,7 +67,7 @@ def test_console_and_metrics_agree(weir, postgres):
         [member] = weir.console("SHOW FLEET")
         [steward] = [one for one in postgres.backends() if one["application_name"].startswith("pgweir budget ")]
         assert member["own"] and not member["silent"] and member["in_use"] and member["pid"] == steward["pid"]
-        assert member["budget"] == 20 and member["heard_ms_ago"] < 3000
+        assert member["budget"] == 20 and member["heard_ms"] < 3000
         assert member["process"].endswith(f".{weir.process.pid}")
     assert weir.console("SHOW BUDGET LIKE 'nowhere%'") == []
 
@@ -119,9 +119,9 @@ def test_a_budget_that_is_used_up_is_told_in_one_voice(weir, postgres):
                  "lists 4 (3 not pgweir's), 2 are kept for new processes.")
         # at first it may list the connection, too, that the login was for, and that is closed for those of the others
         waiter = wait_until(lambda: [row for row in weir.console("SHOW WAITERS") if row["reason"] == cause])[0]
-        helps = ("Raise budget_connections, or see who has them: SHOW FLEET in pgweir's console, and pg_stat_activity for those "
-                 "that are not pgweir's.")
-        for command in (f"EXPLAIN WAIT {waiter['id']}", "EXPLAIN POOL app"):
+        helps = ("See who has them: SHOW FLEET in pgweir's console, and pg_stat_activity for those that are not pgweir's. If all of "
+                 "them are at work, raise budget_connections.")
+        for command in (f"EXPLAIN WAIT {waiter['client_id']}", "EXPLAIN POOL app"):
             said = [row["explanation"] for row in weir.console(command)]
             assert f"The cause: {cause}" in said and f"What helps: {helps}" in said, said
         assert not any(line.startswith("Advice") for line in said), said
@@ -231,20 +231,20 @@ def test_who_keeps_the_membership_from_a_steward_is_named(weir, postgres):
 def test_a_prepared_transaction_that_has_the_lock(weir, postgres):
     weir.start(budget="on", budget_connections=20, cluster_user="scramuser")
     joined(weir)
-    with weir.raw() as first, weir.raw() as second:
+    with weir.raw() as first, weir.raw() as second, weir.raw() as third, weir.raw() as fourth:
         first.query(BEGIN_NOW)
         with contextlib.closing(postgres.connect("postgres", user="reporting")) as somebody, somebody.cursor() as cursor:
             cursor.execute("BEGIN")
             cursor.execute(LOCK.replace("advisory_lock", "advisory_xact_lock"))
             cursor.execute("PREPARE TRANSACTION 'keeps_the_lock'")
         try:
-            second.send(query("SELECT 1"))
+            each((second, third, fourth)).send(query(BEGIN_NOW))    # pgweir may have opened one more for a question of its own
             row = wait_until(lambda: row if (row := budget_of(weir))["state"] == "lock_held" and row["strangers"] else None)
             assert row["strangers"] == "a prepared transaction" and row["lock_pid"] is None
         finally:
             postgres.query("ROLLBACK PREPARED 'keeps_the_lock'", dbname="postgres")
-        second.read_until("Z")
-        first.query("COMMIT")
+        each((second, third, fourth)).read_until("Z")
+        each((first, second, third, fourth)).query("COMMIT")
 
 
 def test_locks_of_one_number_and_of_other_databases_are_others(weir, postgres):

@@ -10,6 +10,7 @@ import pytest
 from fakeserver import error
 from rawwire import BEGIN_NOW, QueryFailed, WireError, query
 from waiting import each, wait_until
+from weir import WORKERS
 
 pytestmark = pytest.mark.weir_only
 
@@ -86,8 +87,22 @@ def test_who_killed_a_client(weir, command):
         error, = (reply for reply in wire.read_to_end() if reply.type == "E")
     assert "admin" not in error.error.get("D", "")            # the client need not know
     event, = wait_until(lambda: weir.console(f"SHOW EVENTS LIKE '%client {client_id} %'"))
-    assert re.search(r"disconnected after .*: 57P01: .*; " + command.format(client_id).removesuffix(" app") + r' by client \d+ \(127\.0\.0\.1:\d+, user "admin"',
+    assert re.search(r"disconnected after .*: 57P01: .*; " + command.format(client_id) + r' by client \d+ \(127\.0\.0\.1:\d+, user "admin"',
                      event["event"]), event
+
+
+def test_the_log_says_which_client_was_to_be_killed_and_what_was_refused(weir):
+    with weir.start().raw():
+        client_id = next(row["id"] for row in weir.console("SHOW CLIENTS") if row["user"] == "web")
+        weir.console(f"KILL_CLIENT {client_id}")
+        with pytest.raises(psycopg.Error, match="there is no client 99999"):
+            weir.console("KILL_CLIENT 99999")
+        with pytest.raises(psycopg.Error, match='database "nowhere" is not known'):
+            weir.console("PAUSE nowhere")
+    said = [row["event"] for row in weir.console("SHOW EVENTS LIKE 'console: %'")][::-1]
+    assert said == [f'console: KILL_CLIENT {client_id} by user "admin"',
+                    'console: KILL_CLIENT 99999 by user "admin" was refused: there is no client 99999',
+                    'console: PAUSE nowhere by user "admin" was refused: database "nowhere" is not known']
 
 
 def test_text_has_detail_and_hint(weir):
@@ -206,15 +221,16 @@ def test_a_hint_on_a_refused_server_login_is_told_once(weir, fake):
 
 def test_lost_connections_are_told_together(weir, own_postgres):
     """PostgreSQL goes under 20 transactions: of those that a worker loses within a second three have a line each, and one line
-    says how many there were and how many transactions that has cost."""
+    says how many there were and how many transactions that has cost. The clients are named, all of them, with what they did."""
     weir.start(upstream=f"host={own_postgres.host} port={own_postgres.port}", pool_size=20)
-    wires = [weir.raw() for _ in range(20)]
-    each(wires).query(BEGIN_NOW)
+    wires = [weir.raw(parameters={"application_name": f"app {number}"}) for number in range(20)]
+    each(wires).query("BEGIN; SELECT 'secret'")
+    clients = {row["application_name"]: row for row in weir.console("SHOW CLIENTS")}
     own_postgres.stop()
     each(wires).wait_closed()
 
     def all_told():
-        lines = [line for line in weir.log().splitlines() if "57P01" in line]
+        lines = [line for line in weir.log().splitlines() if "57P01" in line and "were disconnected" not in line and "was disconnected" not in line]
         found = [re.search(r"; (\d+) server connections were lost within a second, and (\d+) requests or transactions failed", line)
                  for line in lines]
         together = [int(one[1]) for one in found if one]
@@ -222,4 +238,13 @@ def test_lost_connections_are_told_together(weir, own_postgres):
         alone = len(lines) - len(together)
         return together and alone + sum(count - 3 for count in together) == 20
 
+    def named(text):
+        return all(re.search(rf'client {row["id"]} \(127\.0\.0\.1:{row["port"]}, user "web", database "app", application "{name}"\)'
+                             r'[^()]*idle in transaction: BEGIN; SELECT \?', text)
+                   for name, row in clients.items() if name.startswith("app "))
+
     wait_until(all_told, what="each connection to be told once")
+    wait_until(lambda: named(weir.log()), what="all clients in the log")
+    assert named("\n".join(str(row) for row in weir.console("SHOW EVENTS"))) and "secret" not in weir.log()
+    together = [int(count) for count in re.findall(r"; (\d+) clients? (?:was|were) disconnected with such a server: ", weir.log())]
+    assert sum(together) >= 20 - 3 * WORKERS and len(together) <= 3 * WORKERS, together

@@ -93,6 +93,7 @@ def test_openmetrics_is_well_formed_and_has_exemplars(weir):
     load(weir)
     with weir.raw() as wire:
         wire.query(f"SELECT pg_sleep(0.12) /*traceparent='00-{trace}-c532cb4098ac3dd2-01'*/", "SELECT pg_sleep(0.3)")
+    wait_until(lambda: " # {" in weir.http("/metrics", headers={"Accept": PROMETHEUS_2_42}).text)
     plain = weir.http("/metrics").text
     text = weir.http("/metrics", headers={"Accept": PROMETHEUS_2_42}).text
     kind = {}
@@ -112,9 +113,10 @@ def test_openmetrics_is_well_formed_and_has_exemplars(weir):
                               "histogram": {family + end for end in ("_bucket", "_sum", "_count")}}[kind[family]]
     exemplars = [line for line in text.splitlines() if " # {" in line]
     assert len(exemplars) == 1 and " # {" not in plain
-    found = re.fullmatch(r'pgweir_query_duration_seconds_bucket\{database="app",le="0\.(15|25)"\} \d+ '
-                         r'# \{trace_id="' + trace + r'"\} (0\.[12]\d*) (\d+\.\d+)', exemplars[0])
-    assert found and abs(float(found[3]) - time.time()) < 30 * SLOWNESS
+    found = re.fullmatch(r'pgweir_query_duration_seconds_bucket\{database="app",le="([\d.]+|\+Inf)"\} \d+ '
+                         r'# \{trace_id="' + trace + r'"\} ([\d.]+) (\d+\.\d+)', exemplars[0])
+    assert found and 0.1 <= float(found[2]) <= float(found[1])      # a machine that does much else may make it long
+    assert abs(float(found[3]) - time.time()) < 30 * SLOWNESS
 
 
 def test_the_numbers_are_right(weir):

@@ -14,6 +14,7 @@ import pytest
 from hosts import Standby, make_primary
 from rawwire import BEGIN_NOW, bind, errors, execute, password_message, query, send_cancel, startup, sync
 from tap import Tap
+from skewed import read_kinds, skewed_table
 from waiting import wait_until
 from weir import WORKERS, Weir
 
@@ -128,7 +129,9 @@ def upkeep(weir, look):
     weir.start(pool_size=2, ping_interval="100ms")
     look()
     with weir.raw() as wire:
-        wire.query("CREATE TEMP TABLE kept (i int)", "DROP TABLE kept")
+        wire.query("CREATE TEMP TABLE kept (i int)")
+        look()
+        wire.query("DROP TABLE kept")
     with weir.raw() as wire:
         wire.query("BEGIN")
     with weir.raw() as wire:
@@ -316,6 +319,19 @@ def read_from(weir, look):
         primary.destroy()
 
 
+def kept(weir, look):
+    """An unnamed statement that comes again, and whose plan for any value is slow."""
+    with skewed_table(weir.postgres), weir.start(keep_plans="on").raw() as wire:
+        look()
+
+        def is_given_up():
+            read_kinds(wire)
+            return weir.metric("pgweir_plans_given_up_total", database="app") > 0
+
+        wait_until(is_given_up)
+        look()
+
+
 CONSTANT = {"pgweir_build_info", "pgweir_worker_up", "pgweir_start_time_seconds", "process_start_time_seconds",
             "process_max_fds"}
 if WORKERS > 1:
@@ -331,16 +347,17 @@ MOVED_BY = {
         buffer_memory_bytes metrics_scrape_duration_seconds process_cpu_seconds_total process_resident_memory_bytes
         process_virtual_memory_bytes process_open_fds""",
     statements: "prepared_statement_reruns_total prepared_statement_evictions_total",
+    kept: "plans_kept_total plans_given_up_total",
     commits: "commits_checked_total",
     line: """pool_overflow_connections pool_waiting_clients pool_oldest_waiter_seconds pool_waits_total
         pool_timeouts_total client_requests_failed_total""",
     outage: """pool_outages_total pool_outage_seconds_total pool_held_requests_total pool_replays_total""",
     pipelined: "pipelined_total",
-    upkeep: """pool_recycles_total pool_pings_total pool_ping_duration_seconds pool_pins_total pool_resets_total
+    upkeep: """pool_recycles_total pool_pings_total pool_ping_duration_seconds pool_pins_total pool_pinned_connections pool_resets_total
         pool_seals_total session_probes_total""",
     listening: """pool_listen_connections pool_listening_clients pool_listen_channels pool_notifications_total""",
     administration: """state config_last_reload_successful config_last_reload_success_timestamp_seconds
-        config_reloads_total client_connections_limit client_connections_rejected_total cancel_requests_total
+        config_reloads_total client_connections_limit client_connections_rejected_total cancel_requests_total canceled_requests_total
         pool_limit_connections slow_log_lines_dropped_total log_lines_dropped_total metrics_pools_aggregated""",
     encrypted: "tls_handshakes_total tls_handshake_duration_seconds tls_certificate_not_after_timestamp_seconds",
     several: "crossings_total crossing_seconds halt_seconds",

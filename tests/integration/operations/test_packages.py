@@ -160,6 +160,23 @@ def test_the_health_check_follows_healthz(weir):
     assert subprocess.run(check, env=environment, check=False, timeout=10 * SLOWNESS, stderr=subprocess.DEVNULL).returncode == 1
 
 
+@pytest.mark.weir_only
+@pytest.mark.parametrize("by_environment", [True, False])
+def test_the_health_check_where_metrics_need_tls(weir, authority, tmp_path, by_environment):
+    made = authority.issue("health", alternatives="DNS:localhost")
+    section = {"tls_cert_file": made.certificate, "tls_key_file": made.key, "tls_client_ca_file": authority.ca}
+    weir.start({"http": section})
+    program = tmp_path / "pgweir"
+    program.write_text(f'#!/bin/sh\nexec "{weir.binary}" --dump-config "{weir.ini}"\n')    # whatever process 1 is here
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}",
+                   **({"PGWEIR_HTTP_TLS_CERT_FILE": str(made.certificate)} if by_environment else {})}
+    check = [CONTAINER / "healthcheck"]
+    assert subprocess.run(check, env=environment, check=False, timeout=10 * SLOWNESS).returncode == 0
+    weir.stop()
+    assert subprocess.run(check, env=environment, check=False, timeout=10 * SLOWNESS, stderr=subprocess.DEVNULL).returncode == 1
+
+
 def check_objects(objects, tmp_path):
     """A configuration that --check-config finds nothing in, time enough to stop, and ports that exist."""
     binary = find_binary()

@@ -281,7 +281,7 @@ def test_what_a_wait_is_for_is_told_over_all_parts(weir, one_server):
     one.query(BEGIN_NOW)
     two.send(query("SELECT 1"))
     waiter = wait_until(lambda: weir.console("SHOW WAITERS"))[0]
-    told = " ".join(row["explanation"] for row in weir.console(f"EXPLAIN WAIT {waiter['id']}"))
+    told = " ".join(row["explanation"] for row in weir.console(f"EXPLAIN WAIT {waiter['client_id']}"))
     assert "number 1 of 1 in the queue" in told
     assert "8 of 8" in told or "of 8 connections in use 8" in told, told
     one.query("COMMIT")

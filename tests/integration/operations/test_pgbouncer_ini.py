@@ -736,6 +736,23 @@ def test_anybody_may_come_in_with_auth_type_any(bouncer):
     assert bouncer.value("SELECT current_user", user="stranger") == "web"
 
 
+def test_with_auth_type_any_the_console_is_not_everybodys_and_the_start_says_so(bouncer):
+    bouncer.start(settings="auth_type = any")
+    said = "with auth_type = any PgBouncer shows its console to everybody, pgweir to those in admin_users and stats_users"
+    assert bouncer.weir.log().count(said) == 1 and bouncer.console("SHOW POOLS", user="root")
+    assert "FATAL" in refusal(bouncer, user="stranger", dbname="pgbouncer")
+    bouncer.reload(settings="auth_type = any\nstats_users = stranger")
+    assert said not in bouncer.log() and bouncer.console("SHOW POOLS", user="stranger")
+
+
+def test_a_forks_prefix_of_stats_users_is_told_of_and_gives_nobody_the_console(bouncer):
+    bouncer.start(settings="stats_users_prefix = we")
+    assert re.search(r"pgbouncer.ini:\d+: warning: stats_users_prefix, which only a fork of PgBouncer has, is not followed: name in "
+                     "stats_users each user who may look at the console", bouncer.weir.log())
+    assert bouncer.value("SELECT current_user") == "web"
+    assert "FATAL" in refusal(bouncer, dbname="pgbouncer")
+
+
 # --- sockets ---
 
 def test_the_unix_sockets_permissions(bouncer):
@@ -826,6 +843,28 @@ def test_settings_that_are_not_passed_on(bouncer):
     assert bouncer.value("SHOW statement_timeout", **words) == "77ms"
 
 
+def test_options_are_not_passed_on_but_for_what_pgbouncer_tracks(bouncer):
+    names = ("statement_timeout", "DateStyle", "TimeZone", "client_encoding", "standard_conforming_strings", "application_name",
+             "IntervalStyle", "search_path")
+    options = ("-c not_known=1 -c statement_timeout=77 --DateStyle=German -ctimezone=Asia/Tokyo -c client_encoding=LATIN1 "
+               "-c standard_conforming_strings=off -c application_name=asked -c intervalstyle=iso_8601 -c search_path=mine")
+
+    def shown(**more):
+        with bouncer.weir.raw("web", parameters={"options": options, **more}) as client:
+            return [client.value(f"SHOW {name}") for name in names]
+
+    tracked = ["German, DMY", "Asia/Tokyo", "LATIN1", "off", "asked"]
+    bouncer.start(settings="ignore_startup_parameters = extra_float_digits, options")
+    assert shown() == ["0", *tracked, "iso_8601", '"$user", public']
+    assert shown(statement_timeout="78")[0] == "78ms"       # that of the packet itself
+    bouncer.reload(settings="ignore_startup_parameters = OPTIONS\ntrack_extra_parameters = Search_Path")
+    assert shown() == ["0", *tracked, "postgres", "mine"]
+    bouncer.reload(settings="auth_type = any\nignore_startup_parameters = options")
+    words = {"options": "-c statement_timeout=77", "replication": "database"}
+    with bouncer.weir.raw("postgres", parameters=words) as client:      # its connection is its own
+        assert client.value("SHOW statement_timeout") == "77ms"
+
+
 def test_reserve_connections_and_new_databases_are_in_the_log(bouncer):
     settings = "pool_mode = transaction\ndefault_pool_size = 1\nreserve_pool_size = 1\nreserve_pool_timeout = "
     bouncer.start(settings=settings + "20", databases="* = HERE")
@@ -887,6 +926,8 @@ def test_query_timeout_ends_the_wait_for_a_server_connection_too(bouncer):
         waiter.send(rawwire.query("SELECT 2"))
         error, = rawwire.errors(waiter.read_to_end())
         assert (error.severity, error.sqlstate, error.error["M"]) == ("FATAL", "08P01", "query_timeout")
+        row = next(row for row in bouncer.console("SHOW STATS") if row["database"] == "app")
+        assert 1e6 <= row["total_wait_time"] < 60e6                 # its wait, once
         assert "FATAL:  query_timeout" in refusal(bouncer, options="-c work_mem=5MB")
         wait_until(lambda: len(re.findall(r"app/web@\S+ closing because: query_timeout \(age=", bouncer.log())) == 2)
         bouncer.reload(settings=settings)

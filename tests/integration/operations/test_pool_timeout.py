@@ -1,5 +1,6 @@
 """A full pool is not a failure: after pool_timeout the client gets an ERROR, and its connection lives on."""
 
+import contextlib
 import re
 import time
 
@@ -114,7 +115,44 @@ def test_it_counts_in_metrics_and_in_the_slow_log(weir, full):
     assert weir.metric("pgweir_client_requests_failed_total", database="app", reason="pool_timeout") == 1
     assert weir.metric("pgweir_errors_total", database="app", origin="proxy", sqlstate_class="53") == 1
     line = weir.wait_until(lambda: [line for line in weir.slow_lines() if line["event"] == "pool_timeout"])[0]
-    assert line["sqlstate"] == "53300" and line["cause"] == "pool_wait" and line["application"] == "waiter"
+    assert line["sqlstate"] == "53300" and line["cause"] == "wait" and line["application"] == "waiter"
+
+
+def test_a_wait_counts_once_everywhere_however_it_ended(weir):
+    """Of three clients one gets the connection, one is refused, and one leaves: a histogram with an outcome each, the phase
+    `wait`, SHOW STATS, SHOW LATENCY and what docs/metrics.md asks all tell of as many seconds."""
+    weir.start_opened("10min", pool_size=1)
+    outcomes = {"served": 0, "timeout": 0, "given_up": 0}
+    before = {outcome: weir.metric("pgweir_pool_wait_seconds_count", outcome=outcome) for outcome in outcomes}
+    seconds_before = weir.metric("pgweir_pool_wait_seconds_sum")
+    phases_before = sum(weir.metric("pgweir_query_phase_seconds_total", phase=phase) for phase in ("wait", "connect"))
+    stats_before = sum(row["total_wait_time"] for row in weir.console("SHOW STATS") if row["database"] == "app")
+    with weir.raw() as holder, weir.raw() as served, weir.raw() as late:
+        holder.query(BEGIN_NOW)
+        leaver = weir.raw()
+        late.send(query("SELECT 'in vain'"))
+        weir.wait_waiting(1)
+        weir.wait_until(lambda: weir.pool()["maxwait"] >= 1, what="a wait of a second")
+        weir.reload(pool_timeout="1s", pool_size=1)
+        assert shape(late.read_until("Z")) == "E:53300 Z:I"
+        weir.reload(pool_timeout="10min", pool_size=1)
+        for number, wire in enumerate((served, leaver), 1):
+            wire.send(query("SELECT 1"))
+            weir.wait_waiting(number)
+        leaver.close()
+        weir.wait_waiting(1)
+        holder.query("COMMIT")
+        assert texts(served.read_until("Z")) == [["1"]]
+        found = weir.wait_until(lambda: all((found := {
+            outcome: weir.metric("pgweir_pool_wait_seconds_count", outcome=outcome) - before[outcome] for outcome in outcomes
+        }).values()) and found)
+        assert found["timeout"] == found["given_up"] == 1, found
+        seconds = weir.metric("pgweir_pool_wait_seconds_sum") - seconds_before
+        phases = sum(weir.metric("pgweir_query_phase_seconds_total", phase=phase) for phase in ("wait", "connect")) - phases_before
+        stats = sum(row["total_wait_time"] for row in weir.console("SHOW STATS") if row["database"] == "app") - stats_before
+        assert seconds > 1 and abs(phases - seconds) < 0.01 and abs(float(stats) / 1e6 - seconds) < 0.01, (seconds, phases, stats)
+        row, = [row for row in weir.console("SHOW LATENCY") if row["database"] == "app"]
+        assert float(row["wait_p99_ms"]) > 500, row
 
 
 def test_a_timeout_per_user_wins(weir):
@@ -139,3 +177,48 @@ def test_drivers_go_on_after_it(weir, full):
         cursor.execute("SELECT 2")
         assert cursor.fetchone() == (2,)
         full.query(BEGIN_NOW)
+
+
+LOCK = (r"[Ii]ts own application at the same address holds 4 connections, waits for others meanwhile, and nobody moves\. If each of 6 "
+        r"processes needs 2 at a time, 7 connections \(pool_size \+ max_overflow\) cannot lock, and fewer can\.")
+
+
+def test_processes_that_hold_one_connection_and_wait_for_another_are_told_which_size_cannot_lock(weir):
+    """Six on a pool of four: the error, the log, EXPLAIN WAIT and EXPLAIN POOL, with one voice. With seven nobody waits for long."""
+    weir.start_opened("3s", pool_size=4, max_overflow=0)
+    wiki = {"parameters": {"application_name": "wiki"}}
+    with contextlib.ExitStack() as kept:
+        outer = [kept.enter_context(weir.raw(**wiki)) for _ in range(6)]
+        inner = [kept.enter_context(weir.raw(**wiki)) for _ in range(4)]
+        for wire in outer[:4]:
+            wire.ask(query(BEGIN_NOW))
+        waiting = [*outer[4:], *inner]
+        for wire in waiting:
+            wire.send(query("SELECT 1"))
+        weir.wait_waiting(6)
+        said = weir.wait_until(lambda: rows if re.search(LOCK, str(rows := weir.console("EXPLAIN POOL app"))) else None)
+        weir.wait_until(lambda: any(re.search(LOCK, row["explanation"]) for row in weir.console("EXPLAIN POOL")), what=said)
+        first, _ = waiting[0].read_until("Z")
+        assert first.sqlstate == "53300" and re.fullmatch(LOCK, first.error["H"]), first.error
+        for wire in waiting[1:]:
+            wire.read_until("Z")
+        weir.wait_until(lambda: re.search(r"pool app/web (is|was) exhausted.*; its own application at the same address holds 4 conn",
+                                          weir.log()), what="the line of the log")
+        weir.reload(pool_size=7, max_overflow=0)
+        for wire in inner:
+            assert texts(wire.ask(query("SELECT 2"))) == [["2"]]
+
+
+@pytest.mark.parametrize("why", ["somebody is at work", "it is another's application", "it is one connection"])
+def test_clients_that_do_not_wait_for_themselves_are_not_told_so(weir, why):
+    weir.start_opened("600ms", pool_size=1 if "one" in why else 2, max_overflow=0)
+    with weir.raw(parameters={"application_name": "first"}) as first, weir.raw(parameters={"application_name": "first"}) as second, \
+            weir.raw(parameters={"application_name": "other" if "another" in why else "first"}) as wire:
+        first.ask(query(BEGIN_NOW))
+        if "one" not in why:
+            second.ask(query(BEGIN_NOW))
+        if "work" in why:
+            second.send(query("SELECT pg_sleep(60)"))
+            weir.wait_until(lambda: weir.postgres.count(wait_event="PgSleep"))
+        reply, _ = wire.ask(query("SELECT 1"))
+        assert reply.sqlstate == "53300" and "End client" in reply.error["H"] and "cannot lock" not in reply.error["H"], reply.error

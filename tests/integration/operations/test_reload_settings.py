@@ -28,7 +28,7 @@ import pytest
 import rawwire
 from fakeserver import FakeConnection, FakeServer, complete, data_row, ready, row_description
 from postgres import Postgres
-from rawwire import BEGIN_NOW, WireError, bind, cancel_request, errors, execute, parse, query, startup, sync
+from rawwire import BEGIN_NOW, SEEN, WireError, bind, cancel_request, errors, execute, parse, query, startup, sync
 from waiting import each, free_port, wait_until
 from weir import REPOSITORY, find_binary, timed
 
@@ -313,8 +313,18 @@ def some(scene, count=1):
 
 
 def forgets_statements(scene):
-    """Whether a server gives up prepared statements for others."""
-    return bool(prepared(scene, *some(scene, 5))[1])
+    """Whether a server gives up prepared statements for others. Ahead of each Parse its own name is closed."""
+    parsed, closed = prepared(scene, *some(scene, 5))
+    return bool(set(closed) - {name for name, _ in parsed})
+
+
+def keeps_plans(scene):
+    """Whether a text that is sent unnamed again has a name on its server."""
+    statement, = some(scene)
+    with scene.weir.raw() as wire:
+        for _ in range(4):
+            wire.ask(parse("", statement) + bind() + execute() + sync())
+        return wire.query(f"SELECT count(*) FROM {SEEN} WHERE statement = '{statement}'") == [["1"]]
 
 
 def passes_statements_through(scene):
@@ -584,6 +594,9 @@ ROWS = [
     one("pgweir.max_client_connections", None, 2, logins(4), 4, 2),
     one("pgweir.ignore_startup_parameters", None, "extra_float_digits",
         asks("SHOW extra_float_digits", parameters={"extra_float_digits": "2"}), "2", "1"),
+    one("pgweir.track_extra_parameters", None, "extra_float_digits",
+        asks("SHOW extra_float_digits", parameters={"options": "-c extra_float_digits=2"}), "1", "2",
+        {"pgweir.ignore_startup_parameters": "options"}),
     one("pgweir.tenants", None, "user", asks("SELECT current_user", "web.acme", "app"), "28000", "web",
         {"tenant acme.upstream": lambda scene: scene.weir.upstream()}),
     one("pgweir.tenant_domain", None, "pooler.example.com", database_shown, "acme/app", "app",
@@ -614,6 +627,7 @@ ROWS = [
     one("pool.prepared_statements_memory", None, "2KiB", large_statement, "kept", "53200"),
     one("pool.prepared_statements_cache", None, "0B", remembers_statements, True, False, FAKE),
     one("pool.statement_ignore_comments", None, "on", prepares_comments, 2, 1, FAKE),
+    one("pool.keep_plans", None, "on", keeps_plans, False, True, SMALL, is_eventual=True),
     one("pool.commit_check", None, "on", commit_in_doubt, "08006", "08007",
         {**FAKE, "timeouts.commit_check_timeout": "100ms"}),
 

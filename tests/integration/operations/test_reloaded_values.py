@@ -56,7 +56,7 @@ def test_query_timeout_for_a_query_that_runs(started):
 
 
 @pytest.mark.reloads("pool.pool_timeout", "pool.wait_notify")
-@pytest.mark.parametrize("setting, told", [("pool_timeout", ("E", "53300")), ("wait_notify", ("N", "00000"))])
+@pytest.mark.parametrize("setting, told", [("pool_timeout", ("E", "53300")), ("wait_notify", ("N", "01000"))])
 def test_a_limit_on_time_for_who_waits(started, setting, told):
     weir = started(pool_size=1, pool_timeout="1h")
     with weir.raw() as holds, weir.raw() as waits:

@@ -167,7 +167,7 @@ def test_an_upstream_that_refuses_is_told_at_once_to_everyone(weir, tap):
     for _ in range(5):
         reply, seconds = failing(login_and_query, weir)
         assert reply.sqlstate == "08001" and seconds < 10 * SLOWNESS, (reply.error, seconds)
-    assert f"{tap.host}:{tap.port}" in reply.error["M"]
+    assert f"{tap.host}:{tap.port}" in reply.error["M"] and reply.error["H"].startswith("Check that PostgreSQL runs there")
     wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="refused") >= 1)
     assert weir.metric("pgweir_backend_up", backend=f"{tap.host}:{tap.port}") == 0
     tap.open()

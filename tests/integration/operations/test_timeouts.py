@@ -43,6 +43,7 @@ def test_the_client_goes_on_after_query_timeout(weir):
         words = errors(replies)[0].error
         assert re.fullmatch(r"the query was canceled after it had run for \d+ ms \(query_timeout = 500 ms\)", words["M"])
         assert words["S"] == "ERROR"
+        assert words["H"] == "Make the query faster (EXPLAIN), or raise query_timeout for this database or user."
         for _ in range(3):                                          # and none of these is hit
             assert wire.query("SELECT pg_sleep(0.1), 'slept'") == [["", "slept"]]
         wire.query("BEGIN")
@@ -174,6 +175,7 @@ def test_idle_transaction_timeout_frees_the_server(weir, table):
     other.send(query(f"SELECT count(*) FROM {table}"))
     reply = ended(wire)
     assert reply.sqlstate in ("25P03", "57P05") and reply.severity == "FATAL" and 0.4 < time.monotonic() - begin < 10 * SLOWNESS
+    assert reply.error["H"].startswith("COMMIT before the application does something else, or raise idle_transaction_timeout")
     wire.wait_closed()
     assert rawwire.texts(other.read_until("Z")) == [["0"]]
 

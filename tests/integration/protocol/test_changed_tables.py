@@ -13,7 +13,7 @@ import pytest
 
 import transport
 from rawwire import (BEGIN_NOW, bind, describe, errors, execute, flush, parse, query, shape, sync, texts)
-from waiting import each
+from waiting import each, wait_until
 
 SELECT = bind("", "s") + describe("P") + execute() + sync()
 BLIND = bind("", "s") + execute() + sync()          # relies on what it was told before
@@ -156,7 +156,7 @@ def test_the_same_on_a_server_where_somebody_else_prepared_it_meanwhile(weir, po
             prepare(other, text)
             other.ask(SELECT)
         pid = wire.value("SELECT pg_backend_pid()")
-        assert holder.value("BEGIN", "SELECT pg_backend_pid()") == pid
+        wait_until(lambda: holder.value("ROLLBACK", "BEGIN", "SELECT pg_backend_pid()") == pid, what="the server that knows it")
         add_column(postgres, rows)
         if how == "told_by_the_statement":
             told(other, text)

@@ -294,6 +294,23 @@ def test_the_next_request_of_who_runs_waits_for_its_turn(shared):
         assert reader.query("SELECT count(*) FROM kept") == [["2"]]
 
 
+@pytest.mark.parametrize("setting", ["app", "pgweir"])
+@attempted
+def test_a_read_of_who_asks_to_keep_its_server_does_not_go_ahead(shared, setting):
+    """It would run on a server that its client does not keep."""
+    options = {"options": f"-c {setting}.pin=on"}
+    shared.start()
+    with shared.locked() as unlock, shared.weir.raw(parameters=options) as holder, shared.weir.raw(parameters=options) as reader:
+        holder.send(query(BLOCKED))
+        shared.wait_locked()
+        reader.send(query("SELECT 'mine'"))
+        shared.wait_ahead(int(setting == "app"), waiting=1)
+        unlock()
+        assert texts(holder.read_until("Z")) == [["1"]]
+        holder.leave()
+        assert texts(reader.read_until("Z")) == [["mine"]]
+
+
 @pytest.mark.parametrize("sql", ["SELECT $1::text", "SELECT $1::text WHERE 'é' = 'é'"], ids=["plain", "literals"])
 @attempted
 def test_prepared_statements_go_ahead_where_they_are_prepared(shared, sql):

@@ -147,8 +147,10 @@ def test_errors_speak_of_the_name_though_ddl_came_between(weir):
 def test_a_name_of_pgweirs_that_the_server_has_unseen_is_replaced(weir, begin):
     """By the Parse ahead of a Bind, and by the client's own."""
     with weir.start(pool_size=2).raw() as wire, weir.raw() as holder:
+        wire.query(BEGIN_NOW)                       # all on one server: pgweir may ask another one's questions meanwhile
         prepare(wire, "known", "SELECT 'known'")
         name = wire.value(f"SELECT name FROM {SEEN}")
+        wire.query("COMMIT")
         stem, number = name.rsplit("_", 1)
         holder.query(BEGIN_NOW)                                                     # has the server that knows it
         for later in range(8):

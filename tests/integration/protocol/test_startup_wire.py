@@ -176,7 +176,7 @@ def test_a_malformed_start_is_refused_and_hurts_nobody(weir, data):
         if weir.direct:
             wire.sock.shutdown(1)           # PostgreSQL waits a minute for the rest of a packet
         rest = wire.wait_closed()
-        assert rest[:1] in (b"", b"E") and b"ReadyForQuery" not in rest
+        assert rest[:1] in (b"", b"E") or (data.startswith(b"GET ") and rest.startswith(b"HTTP/1.0 400 "))
         assert other.query("SELECT 1") == [["1"]]
     assert_works(weir)
 
@@ -195,7 +195,7 @@ def test_a_refusal_says_why(weir, data, sqlstate):
 
 @pytest.mark.parametrize("data", [message("X", b""), *(MALFORMED[name] for name in (
     "a length below eight", "a negative length", "a length of gigabytes", "one byte too long",
-    "a cancel request that is too short", "HTTP", "a query before the startup packet", "ones", "zeros"))])
+    "a cancel request that is too short", "a query before the startup packet", "ones", "zeros"))])
 def test_what_is_no_startup_packet_gets_no_answer(weir, data):
     weir.start()
     wire = weir.wire()
@@ -298,3 +298,17 @@ def test_an_execute_of_a_portal_that_was_never_there_does_not_hurt(weir):
     with weir.start(pool_size=1).raw() as wire:
         assert shape(wire.ask(execute("never") + sync())) == "E:34000 Z:I"
         assert wire.query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("sent, answer", [
+    (b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.0 400 Bad Request\r\n"), (b"POST / HTTP/1.1\r\n\r\n", b"HTTP/1.0 400 Bad Request\r\n"),
+    (b"GETA / HTTP/1.1\r\n\r\n", b""), (b"SSH-2.0-OpenSSH\r\n", b"")], ids=["GET", "POST", "no method", "ssh"])
+def test_http_is_answered_in_words(weir, sent, answer):
+    """Whoever looks for the metrics on this port; other garbage is answered by nobody, as by PostgreSQL."""
+    wire = weir.start().wire()
+    wire.send(sent)
+    got = wire.wait_closed()
+    assert got.startswith(answer) and (b"HTTP is at listen in section [http]" in got) == bool(answer)
+    assert bool(answer) or got == b""
+    weir.wait_log("received an HTTP request" if answer else "invalid length of startup packet")

@@ -177,7 +177,8 @@ def test_what_a_client_sends_while_it_waits_for_a_standby_is_bounded(catching):
     assert sent < 64 << 20
 
 
-@pytest.mark.parametrize("sql", ["DECLARE c CURSOR WITH HOLD FOR SELECT 1", "PREPARE p AS SELECT 1", "LOCK TABLE told IN ROW SHARE MODE"])
+@pytest.mark.parametrize("sql", ["DECLARE c CURSOR WITH HOLD FOR SELECT 1", "PREPARE p AS SELECT 1", "LOCK TABLE told IN ROW SHARE MODE",
+                                 "SET pgweir.pin = on"])
 @pytest.mark.parametrize("how", ["block", "request", "default"])
 def test_what_only_the_primary_may_keep(weir, trio, sql, how):
     """The client keeps the server that has it, and writes there later."""
@@ -354,7 +355,7 @@ def test_the_primary_ends_a_connection_that_a_block_moves_to(weir, trio, outage)
     weir.raw().query("INSERT INTO told VALUES (0)")
     begin_elsewhere_unasked(wire, trio)
     backend, = wait_until(lambda: [row for row in trio.primary.backends(usename="web", state="idle")
-                                   if "EXECUTE pgweir_" not in row["query"]], what="an idle connection")
+                                   if "EXECUTE /* pgweir */" not in row["query"]], what="an idle connection")
     os.kill(backend["pid"], signal.SIGSTOP)
     try:
         trio.primary.query("SELECT pg_terminate_backend(%s)", (backend["pid"],), dbname="postgres")
@@ -506,6 +507,17 @@ def test_show_reads_of_a_pinned_client(weir, trio):
     for _ in range(3):
         in_block(wire, "SELECT n FROM pin WHERE n > 1")
     assert counted(weir, "SELECT n FROM pin WHERE n > ?", "tied") == 3
+
+
+def test_who_asks_for_a_server_at_its_start_gets_the_primarys(weir, trio):
+    start(weir, trio)
+    wire = weir.raw(parameters={"options": "-c pgweir.pin=on"})
+    wire.query("BEGIN READ ONLY")
+    assert where(wire) == trio.primary.port
+    wire.query("COMMIT", "INSERT INTO told VALUES (1)")
+    assert [row["reasons"] for row in weir.console("SHOW PINS")] == ["asked_for"]
+    wire.query("SET pgweir.pin = off")
+    wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
 
 
 def test_show_reads_of_session_mode(weir, trio):

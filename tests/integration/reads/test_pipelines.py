@@ -134,12 +134,12 @@ def test_standbys_that_have_refused_nothing_are_not_passed_by(weir, trio):
 @pytest.mark.parametrize("ahead", ["SELECT count(*) FROM told", "SAVEPOINT s"])
 def test_a_position_that_comes_too_late_is_refused_in_words_of_its_own(weir, trio, ahead):
     wire = start(weir, trio, reads_max_lag="1h")
+    begin_elsewhere(wire, trio)     # first: what the primary shows it behind the INSERT, no standby has
     for standby in trio.standbys:
         trio.pause(standby)
     try:
         writer = weir.raw()
         position = writer.query("INSERT INTO told VALUES (1)", "SHOW pgweir.lsn")[0][0]
-        begin_elsewhere(wire, trio)
         wire.query(ahead)
         wire.send(query(f"SET LOCAL pgweir.min_lsn = '{position}'"))
         assert wire.read().error["M"] == "this transaction reads on a standby that has not reached pgweir.min_lsn"

@@ -256,6 +256,18 @@ def test_a_session_lock_keeps_the_server_of_the_standby(weir, trio):
     wire.query("SELECT pg_advisory_unlock(7)")
 
 
+def test_who_asks_keeps_the_server_of_the_standby(weir, trio):
+    """At its start, it asks for one of the primary's."""
+    wire = start(weir, trio).raw()
+    wait_where(wire, trio.standbys)
+    port, pid = wire.query("SET pgweir.pin = on", PORT + ", pg_backend_pid()")[0]
+    others = [weir.raw() for _ in range(3)]
+    for _ in range(10):
+        assert wire.query(PORT + ", pg_backend_pid()") == [[port, pid]]
+        assert all(other.value("SELECT pg_backend_pid()") != pid for other in others)
+    assert [where(weir.raw(parameters={"options": "-c pgweir.pin=on"})) for _ in range(2)] == [trio.primary.port] * 2
+
+
 def test_prepared_statements_are_there_on_each_host(weir, trio):
     """psycopg: named ones, on the standbys and, when these lose their reads, on the primary. asyncpg: with Describe."""
     start(weir, trio)

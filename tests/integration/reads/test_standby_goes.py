@@ -145,23 +145,26 @@ def test_clients_that_went_on_come_back_to_a_standby(weir, trio):
 def test_a_client_passes_by_a_standby_that_refuses_it_each_time(weir, trio):
     """One has no room for temporary files, and it is the client's last one: it reads on the other, not on the primary."""
     start(weir, trio)
-    wires, standby = [], None
-    while standby is not trio.standbys[0]:
-        wires.append(Wire(weir.address).login("web", "app"))
-        standby = begin_elsewhere(wires[-1], trio)
-        wires[-1].query("COMMIT")
-    other, wire = trio.standbys[1], wires[-1]
+    standby, other = trio.standbys
     alter(standby, "temp_file_limit", "200kB")
-    wire.query("SET work_mem = '64kB'")
+    wires = []
+
+    def has_read_there():
+        wires.append(Wire(weir.address).login("web", "app"))
+        wires[-1].query("SET work_mem = '64kB'")
+        is_there = begin_elsewhere(wires[-1], trio) is standby
+        wires[-1].query("COMMIT")
+        return is_there
 
     def asked():
+        wire = wires[-1]
         wire.query("BEGIN READ ONLY")
         rows = wire.query(f"{PORT}, count(*) FROM (SELECT g, pg_sleep(0) FROM generate_series(1, 20000) g ORDER BY g DESC) s")
         wire.query("COMMIT")
         return int(rows[0][0])
 
     try:
-        wait_until(lambda: asked() == trio.primary.port, what="a refusal")
+        wait_until(lambda: has_read_there() and asked() == trio.primary.port, what="a refusal")
         wait_until(lambda: asked() == other.port, AWAY, "the other standby")
         found = {asked() for _ in range(5)}
         assert other.port in found and standby.port not in found

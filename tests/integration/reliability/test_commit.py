@@ -355,7 +355,7 @@ def test_without_a_number_it_is_committed_only_if_it_has_done_nothing(weir, cut,
         assert replies == ("C:COMMIT Z:I" if what == "nothing" else "E:08007 Z:I")
 
 
-ASK_CLUSTER, ASK_MARK, ASK_STATUS = b"pg_control_system", b"SELECT pg_catalog.pg_current_xact_id", b"pg_control_checkpoint"
+ASK_CLUSTER, ASK_MARK, ASK_STATUS = b"pg_control_system", b"pgweir */ pg_catalog.pg_current_xact_id", b"pg_control_checkpoint"
 
 
 class Answers:

@@ -105,7 +105,7 @@ def test_idle_session_timeout_of_a_client_is_over_with_its_loan(weir, between, h
         client = weir.raw(parameters=parameters)
     else:
         client.query("SET idle_session_timeout = '1h'")
-    wait_until(lambda: between.count(b'RESET "idle_session_timeout"') == 1)
+    wait_until(lambda: between.count(b'RESET /* pgweir */ "idle_session_timeout"') == 1)
     assert other.query("SHOW idle_session_timeout") == [["0"]]
     assert client.query("SHOW idle_session_timeout") == [["1h"]]
     assert between.count(b"set_config") >= 1
@@ -290,7 +290,7 @@ def test_a_limit_of_the_client_before_ends_no_settings_of_the_next(weir, between
             seen.append(conn.read()[0])
         conn.send(error("57014", "canceling statement due to statement timeout"), ready())
 
-    between.strike = once(b'RESET "statement_timeout"', then=late)
+    between.strike = once(b'RESET /* pgweir */ "statement_timeout"', then=late)
     assert other.query("INSERT INTO handed VALUES ('x') RETURNING v") == [["x"]]
     assert "S" in seen and "Q" not in seen, "the request was sent before its settings were made"
     assert len(between.fake.logins()) == 2 and handed() == 1
@@ -299,7 +299,7 @@ def test_a_limit_of_the_client_before_ends_no_settings_of_the_next(weir, between
 def test_a_short_limit_of_the_client_before_is_over_with_its_loan(weir, between):
     client, other = pair(weir, between)
     client.query("SET statement_timeout = '1ms'")
-    wait_until(lambda: between.count(b'RESET "statement_timeout"') == 1)
+    wait_until(lambda: between.count(b'RESET /* pgweir */ "statement_timeout"') == 1)
     assert other.query("SHOW statement_timeout") == [["0"]]
 
 
@@ -427,7 +427,7 @@ def test_no_server_is_lent_again_before_the_code_that_there_is_was_read(weir, fa
 def test_who_waits_does_not_wait_long_for_a_server_that_is_being_washed(weir, fake, what):
     """There is room for another server."""
     def answer(conn, kind, body):
-        if is_question(kind, body) if what == "question" else kind == "Q" and b"RESET ALL" in body:
+        if is_question(kind, body) if what == "question" else kind == "Q" and b"RESET /* pgweir */ ALL" in body:
             time.sleep(3)
         return False
     fake.answer = answer

@@ -23,7 +23,7 @@ TRIGGER = """CREATE TABLE t (v int, at timestamp); INSERT INTO t VALUES (1);
     CREATE FUNCTION stamp() RETURNS trigger LANGUAGE c AS '$libdir/moddatetime', 'moddatetime';
     CREATE TRIGGER x BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION stamp('at');"""
 RUNS = "CREATE FUNCTION runs(q text) RETURNS int LANGUAGE plpgsql AS $f$ DECLARE n int; BEGIN EXECUTE q INTO n; RETURN n; END $f$;"
-HYPOPG = "SELECT count(*) FROM hypopg_create_index('CREATE INDEX ON t (v)')"     # of a known extension, and keeps something
+KEEPER = "SELECT hll_set_max_sparse(-1)"                       # of a known extension, and keeps something
 CODE = {                            # what runs it, what makes it, what declares it
     "a language": ("SELECT price(1)", PYTHON, "language plpython3u"),
     "a language that is trusted": ("SELECT perl()", PERL, "language plperl"),
@@ -34,7 +34,7 @@ CODE = {                            # what runs it, what makes it, what declares
     "a function with a name in quotes": ('SELECT "Q, "".\\ ä"()', QUIET.format('"Q, "".\\ ä"'), 'function public."Q, "".\\ ä"'),
     "a schema with a name in quotes": ('SELECT "My.x".quiet()', f'CREATE SCHEMA "My.x"; {QUIET.format(chr(34) + "My.x" + chr(34) + ".quiet")}', 'schema "My.x"'),
     "a function and a language of several": ("SELECT price(1)", PYTHON, 'extension "uuid-ossp", schema s, language plpython3u,function a.b'),
-    "an extension": (HYPOPG, "CREATE EXTENSION hypopg; CREATE TABLE t (v int)", "extension hypopg"),
+    "an extension": (KEEPER, "CREATE EXTENSION hll", "extension hll"),
     "a trigger in C": ("UPDATE t SET v = 2", TRIGGER + QUIET.format("quiet"), "function public.stamp"),
     "the triggers of an extension": ("UPDATE t SET v = 2", "CREATE EXTENSION pgtap; " + TRIGGER + "ALTER EXTENSION pgtap ADD FUNCTION stamp(); "
                                      + QUIET.format("quiet"), "extension pgtap"),
@@ -46,7 +46,7 @@ CODE = {                            # what runs it, what makes it, what declares
 
 
 def make(postgres, own, code):
-    for extension in ("hypopg", "pgtap"):
+    for extension in ("hll", "pgtap"):
         if extension in code and not postgres.value("SELECT count(*) FROM pg_available_extensions WHERE name = %s", [extension]):
             pytest.skip(f"{extension} is not installed")
     with contextlib.closing(postgres.connect(own)) as db, db.cursor() as cursor:

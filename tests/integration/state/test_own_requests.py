@@ -139,7 +139,7 @@ class Stuck:
     def answer(self, conn, kind, body):
         if not self.is_on or conn.is_failed:
             return False
-        if kind == "P" and b"DISCARD SEQUENCES" in body:
+        if kind == "P" and b"DISCARD /* pgweir */ SEQUENCES" in body:
             self.seen += 1
             if self.ended is not None:
                 self.is_on = False

@@ -1,6 +1,8 @@
 """What can't move between servers keeps its client on one: seen in SHOW CLIENTS and SHOW PINS, the metric and the log;
 and what session_state makes of it: track, pin, warn, error, allow."""
 
+import json
+
 import psycopg
 import pytest
 
@@ -40,11 +42,47 @@ def test_a_pin_is_shown_counted_and_ends(weir, reason):
     connection.execute(begin)
     wait_until(lambda: pins(weir) == {("pinned", reason)}, what="the pin")
     assert weir.metric("pgweir_pool_pins_total", reason=reason) == 1
-    assert weir.metric("pgweir_pool_server_connections", state="pinned") == 1
+    assert weir.metric("pgweir_pool_pinned_connections") == 1
+    pool, = (row for row in weir.console("SHOW POOLS_EXTENDED") if row["database"] == "app")
+    shown = json.loads(weir.http("/api/v1/status").text)["servers_lent"]
+    assert weir.pool()["sv_active"] == pool["active"] == weir.metric("pgweir_pool_server_connections", state="active") == shown == 1
     wait_until(lambda: "keeps server" in weir.log() and reason in weir.log(), what="the line in the log")
     connection.execute(end)
     wait_until(lambda: pins(weir) == set(), what="the pin to go")
-    wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="pinned") == 0, what="the metric to follow")
+    wait_until(lambda: weir.metric("pgweir_pool_pinned_connections") == 0, what="the metric to follow")
+
+
+@pytest.fixture
+def numbers_of_pins(postgres):
+    postgres.query("CREATE SEQUENCE numbers_of_pins; GRANT ALL ON SEQUENCE numbers_of_pins TO PUBLIC")
+    yield
+    postgres.query("DROP SEQUENCE numbers_of_pins")
+
+
+NO_PINS = {                         # for each of these RDS Proxy pins, by its documentation
+    "SET": [query("SET search_path = pg_catalog, public")],
+    "set_config()": [query("SELECT set_config('app.tenant', '7', false)")],
+    "RESET": [query("SET work_mem = '7MB'"), query("RESET work_mem")],
+    "a prepared statement": [parse("s", "SELECT $1::int") + sync(), bind("", "s", ("1",)) + execute() + sync()],
+    "DEALLOCATE": [parse("s", "SELECT 1") + sync(), query("DEALLOCATE s")],
+    "DISCARD": [query("DISCARD ALL"), query("DISCARD TEMP"), query("DISCARD PLANS")],
+    "a temporary table that goes": [query("BEGIN"), query("CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1"), query("COMMIT")],
+    "a cursor": [query("BEGIN"), query("DECLARE c CURSOR FOR SELECT 1"), query("FETCH c"), query("COMMIT")],
+    "a transaction's lock": [query("SELECT pg_advisory_xact_lock(4711)")],
+    "LISTEN": [query("LISTEN a")],
+    "nextval() and setval()": [query("SELECT nextval('numbers_of_pins')"), query("SELECT setval('numbers_of_pins', 7)")],
+    "a long statement": [query("SELECT length('" + "x" * 20_000 + "')"), one_statement("SELECT length('" + "y" * 20_000 + "')") + sync()],
+}
+
+
+@pytest.mark.parametrize("what", NO_PINS)
+@pytest.mark.usefixtures("numbers_of_pins")
+def test_what_other_proxies_pin_for_pins_nothing(weir, what):
+    with weir.start(pool_size=1, max_overflow=0).raw() as wire, weir.raw() as other:
+        for message in NO_PINS[what]:
+            assert not rawwire.errors(wire.ask(message))
+        assert other.value("SELECT 'served'") == "served"
+        assert weir.console("SHOW PINS") == [] and weir.metric_now("pgweir_pool_pins_total") == 0
 
 
 UNICODE = {                         # SQL, and why it pins

@@ -38,10 +38,13 @@ CUSTOM = ["oracle." + letter for letter in "abcdefghik"] + ["oracle.own", "local
 ALSO = {"setting": ("execute",), "temp": ("create",), "lock": ("execute",)}
 
 
+MAKE = (f'awk -f {SOURCE}/sql/sql_names.awk {SOURCE}/sql/sql_names.tsv >"$0/sql_names_table.h" && '
+        f'cc -std=gnu11 -D_GNU_SOURCE -O1 -shared -fPIC -I{SOURCE} "-I$0" -o "$0/scan.so" "$@"')
+
+
 @pytest.fixture(scope="module")
 def scanner(tmp_path_factory):
-    loaded = ctypes.CDLL(str(compiled(tmp_path_factory, "scan", lambda out: [
-        "cc", "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", f"-I{SOURCE}", "-o", out / "scan.so", *FILES]) / "scan.so"))
+    loaded = ctypes.CDLL(str(compiled(tmp_path_factory, "scan", lambda out: ["sh", "-c", MAKE, out, *FILES]) / "scan.so"))
     loaded.known_parse.restype = ctypes.c_bool
     loaded.known_parse.argtypes = [ctypes.POINTER(KnownText), ctypes.c_uint, ctypes.c_char_p, ctypes.c_size_t]
     loaded.scan_text.restype = ctypes.c_uint32

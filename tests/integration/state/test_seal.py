@@ -621,7 +621,7 @@ def test_what_forgets_a_sequence_is_not_what_a_client_has_parsed(weir, postgres,
 
 # --- sequences that are not there -------------------------------------------------------------------------------
 
-DISCARD, LASTVAL = b"DISCARD SEQUENCES", query("SELECT lastval()")
+DISCARD, LASTVAL = b"DISCARD /* pgweir */ SEQUENCES", query("SELECT lastval()")
 
 
 @pytest.fixture

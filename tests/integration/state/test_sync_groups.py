@@ -85,7 +85,7 @@ def groups(sent):
     for kind, body in sent:
         if kind == "P":
             name, sql = body.split(b"\0", 2)[:2]
-            statements[name] = "ours" if sql.startswith(OURS) or OURS in sql else "theirs"
+            statements[name] = "ours" if OURS in sql else "theirs"
         elif kind == "B":
             portal, name = body.split(b"\0", 2)[:2]
             portals[portal] = statements.get(name, "theirs")

@@ -1,0 +1,230 @@
+#include "sql/skeleton.h"
+#include "sql/sql_class.h"
+
+#include <endian.h>
+
+/* Bytes up to the first literal are hashed; if these are too few, some behind that one, and behind the next ones. */
+#define HASHED_MAX ((size_t)8192)
+#define HASHED_ENOUGH 64
+#define HASHED_LITERALS 4
+#define HASHED_BEHIND 16
+
+/* --- literals ---------------------------------------------------------------------------------------------------- */
+
+#ifdef __SSE2__
+/* Finds where numbers and quotes begin in these sixteen bytes: a bit for each. */
+static inline unsigned
+literals_in(const char *sql, size_t at)
+{
+	__m128i bytes = sql_sixteen(sql + at);
+	unsigned digits = sql_digits(bytes), quotes = sql_equal(bytes, '\'');
+
+	if ((digits | quotes) == 0)
+		return 0;
+	return quotes | (digits & ~((sql_no_words(bytes) ^ 0xffff) << 1 | (at > 0 && sql_is(sql[at - 1], WORD))));
+}
+#endif
+
+/*
+ * Returns where the first number or quote from at on is, or len: what scan_literals names begins there. SQL that
+ * differs only in literals has the same bytes before it.
+ */
+static size_t
+next_literal(const char *sql, size_t at, size_t len)
+{
+#ifdef __SSE2__
+	unsigned found;
+
+	for (; len - at >= 16; at += 16)
+		if ((found = literals_in(sql, at)) != 0)
+			return at + (size_t)__builtin_ctz(found);
+	if (at < len && len >= 16) { /* the last ones, some of which are read once more */
+		found = literals_in(sql, len - 16) >> (16 - (len - at));
+		return found != 0 ? at + (size_t)__builtin_ctz(found) : len;
+	}
+#endif
+	while (at < len && sql[at] != '\'' && !(sql_is(sql[at], DIGIT) && (at == 0 || !sql_is(sql[at - 1], WORD))))
+		at++;
+	return at;
+}
+
+/* Returns the quote that ends the string which begins at p, or NULL: it may matter. */
+__attribute__((noinline)) static const char *
+string_end_slowly(const char *p, const char *end)
+{
+	const char *quote = memchr(p, '\'', (size_t)(end - p));
+
+	if (quote == NULL || memchr(p, '\\', (size_t)(quote - p)) != NULL ||
+	    scan_bytes_name_pg_temp(p, (size_t)(quote - p)))
+		return NULL;
+	return quote;
+}
+
+static inline const char *
+string_end(const char *p, const char *end)
+{
+#ifdef __SSE2__
+	if (end - p >= 16) {
+		__m128i bytes = sql_sixteen(p);
+		unsigned quotes = sql_equal(bytes, '\'');
+
+		/* pg_temp has an underscore. */
+		if (quotes != 0 &&
+		    ((sql_equal(bytes, '\\') | sql_equal(bytes, '_')) & (quotes ^ (quotes - 1)) & ~quotes) == 0)
+			return p + __builtin_ctz(quotes);
+	}
+#endif
+	return string_end_slowly(p, end);
+}
+
+static inline const char *
+number_end(const char *p, const char *end)
+{
+#ifdef __SSE2__
+	for (; end - p >= 16; p += 16) {
+		unsigned others = sql_digits(sql_sixteen(p)) ^ 0xffff;
+
+		if (others != 0)
+			return p + __builtin_ctz(others);
+	}
+#endif
+	while (p < end && sql_is(*p, DIGIT))
+		p++;
+	return p;
+}
+
+/* Returns the end of the literal that begins at p, or NULL: it may matter, or is none. */
+static inline const char *
+literal_end(const char *p, const char *end)
+{
+	const char *after;
+
+	if (p[-1] == '\'')
+		return string_end(p, end);
+	after = number_end(p, end);
+	return after > p ? after : NULL;
+}
+
+/* --- hashes ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t
+hash_of(uint64_t hash, const char *sql, size_t len)
+{
+	size_t at = 0;
+
+	hash ^= len;
+	if (len < 8) {
+		for (; at < len; at++)
+			hash = skeleton_mix(hash, (uint8_t)sql[at]);
+		return hash;
+	}
+	for (; len - at > 32; at += 32) {
+		hash = skeleton_mix(hash, skeleton_eight(sql + at));
+		hash = skeleton_mix(hash, skeleton_eight(sql + at + 8));
+		hash = skeleton_mix(hash, skeleton_eight(sql + at + 16));
+		hash = skeleton_mix(hash, skeleton_eight(sql + at + 24));
+	}
+	for (; len - at > 8; at += 8)
+		hash = skeleton_mix(hash, skeleton_eight(sql + at));
+	return skeleton_mix(hash, skeleton_eight(sql + len - 8));
+}
+
+/* Hashes SQL by its beginning: what differs only in literals, and in how many a list has, mostly has the same hash. */
+uint64_t
+skeleton_hash(unsigned options, const char *sql, size_t len)
+{
+	const char *end = sql + len, *p;
+	size_t at = next_literal(sql, 0, len < HASHED_MAX ? len : HASHED_MAX), hashed = at;
+	uint64_t hash = hash_of(options << 16, sql, at);
+
+	if (at == 0)
+		return 0;
+	for (unsigned i = 0; i < HASHED_LITERALS && hashed < HASHED_ENOUGH && at < len; i++) {
+		p = literal_end(sql + at + (sql[at] == '\''), end);
+		if (p == NULL)
+			break;
+		at = next_literal(p, p < end && *p == '\'',
+				  (size_t)(end - p) < HASHED_ENOUGH ? (size_t)(end - p) : HASHED_ENOUGH);
+		if (skeleton_parts_values(p, at)) /* perhaps a list, of any length */
+			break;
+		hash = hash_of(hash, p, at < HASHED_BEHIND ? at : HASHED_BEHIND);
+		hashed += at;
+		at += (size_t)(p - sql);
+	}
+	return hash | 1;
+}
+
+/* --- comparing --------------------------------------------------------------------------------------------------- */
+
+/* The bits of so many bytes that come first. */
+#define FIRST(len) (__BYTE_ORDER == __LITTLE_ENDIAN ? UINT64_MAX >> (64 - 8 * (len)) : UINT64_MAX << (64 - 8 * (len)))
+static const uint64_t first_bytes[SKELETON_READABLE + 1] = { 0,	       FIRST(1), FIRST(2), FIRST(3), FIRST(4),
+							     FIRST(5), FIRST(6), FIRST(7), FIRST(8) };
+
+/* Returns true if SQL goes on at p as the part does. Most parts are short. */
+static inline bool
+is_same(const char *p, const char *end, const char *part, size_t len)
+{
+	if (len <= SKELETON_READABLE && end - p >= SKELETON_READABLE)
+		return ((skeleton_eight(p) ^ skeleton_eight(part)) & first_bytes[len]) == 0;
+	return (size_t)(end - p) >= len && memcmp(p, part, len) == 0;
+}
+
+/* Returns where a list ends, but for its last elements, whose elements are numbers that these bytes part, behind one.
+ */
+static const char *
+numbers_end(const char *p, const char *end, const char *part, size_t len)
+{
+#ifdef __SSE2__
+	uint64_t mask = first_bytes[len], sought = skeleton_eight(part) & mask;
+
+	while (end - p >= SKELETON_READABLE + 16 && (skeleton_eight(p) & mask) == sought) {
+		unsigned others = sql_digits(sql_sixteen(p + len)) ^ 0xffff;
+
+		if ((others & 1) != 0)
+			break;
+		p = others != 0 ? p + len + __builtin_ctz(others) : number_end(p + len + 16, end);
+	}
+#endif
+	return p;
+}
+
+/* Returns true if another row begins at p, or another element of a list. */
+static inline bool
+goes_on(const char *p, const char *end, const char *part, size_t len)
+{
+	return is_same(p, end, part, len) && (size_t)(end - p) > len &&
+	       (part[len - 1] == '\'' || sql_is(p[len], DIGIT));
+}
+
+bool
+skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
+{
+	const char *end = sql + len, *kept = k->sql, *row = NULL;
+	const struct sql_part *part = k->parts, *last = part + k->literals, *row_part = NULL;
+
+	for (;; part++) {
+		if (part->back != 0) {
+			/* The second row begins so many parts before this one: its bytes are found once. */
+			if (row_part != part - part->back) {
+				row_part = part - part->back;
+				row = kept;
+				for (const struct sql_part *p = row_part; p < part; p++)
+					row -= p->len;
+			}
+			if (part->back == 1 && row_part->len <= SKELETON_READABLE && row[row_part->len - 1] != '\'')
+				sql = numbers_end(sql, end, row, row_part->len);
+		}
+		if (part->back != 0 && goes_on(sql, end, row, row_part->len)) {
+			kept = row;
+			part = row_part;
+		} else if (!is_same(sql, end, kept, part->len))
+			return false;
+		sql += part->len;
+		kept += part->len;
+		if (part == last)
+			return sql == end;
+		if ((sql = literal_end(sql, end)) == NULL)
+			return false;
+	}
+}

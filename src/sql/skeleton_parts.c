@@ -1,0 +1,180 @@
+/* src/sql/skeleton_parts.c - takes SQL apart between its literals, and finds lists. See skeleton.h. */
+#include "sql/skeleton.h"
+#include "sql/sql_class.h"
+
+#include <stdlib.h>
+
+#define ROW_MAX 256 /* literals of a row */
+
+bool
+skeleton_parts_values(const char *sql, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (sql[i] != ',' && sql[i] != ' ' && sql[i] != '\'' && sql[i] != '(' && sql[i] != ')' &&
+		    sql[i] != '\n' && sql[i] != '\t' && sql[i] != '\r')
+			return false;
+	return true;
+}
+
+static size_t
+part_begin(const struct scan_literals *l, size_t i)
+{
+	return i == 0 ? 0 : l->at[i - 1].end;
+}
+
+/* Returns true if the same stands before these two literals. */
+static bool
+is_same_part(const struct scan_literals *l, size_t i, size_t j)
+{
+	size_t len = l->at[i].begin - part_begin(l, i);
+
+	return l->at[j].begin - part_begin(l, j) == len &&
+	       memcmp(l->sql + part_begin(l, i), l->sql + part_begin(l, j), len) == 0;
+}
+
+enum list { LIST_NONE, LIST_VALUES, LIST_ROWS };
+
+/* Tells which list begins at this literal: behind IN ( or ARRAY[, or VALUES ( with its rows, and perhaps a quote. */
+static enum list
+begins_list(const struct scan_literals *l, size_t i)
+{
+	static const char words[][8] = { "in", "values", "array" };
+	const char *begin = l->sql + part_begin(l, i), *end = l->sql + l->at[i].begin;
+	char bracket;
+
+	while (end > begin && (end[-1] == '\'' || sql_is(end[-1], SPACE)))
+		end--;
+	if (end == begin || (end[-1] != '(' && end[-1] != '['))
+		return LIST_NONE;
+	bracket = *--end;
+	while (end > begin && sql_is(end[-1], SPACE))
+		end--;
+	for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++) {
+		size_t len = strlen(words[w]);
+
+		if ((size_t)(end - begin) > len && strncasecmp(end - len, words[w], len) == 0 &&
+		    (sql_is(end[-(ptrdiff_t)len - 1], SPACE) || end[-(ptrdiff_t)len - 1] == '('))
+			return (words[w][0] == 'a') != (bracket == '[') ? LIST_NONE
+			       : words[w][0] == 'v'			? LIST_ROWS
+									: LIST_VALUES;
+	}
+	return LIST_NONE;
+}
+
+/* Returns true if nothing but values is before this literal, back to the one before; a row may end there, or none. */
+static bool
+is_between_values(const struct scan_literals *l, size_t i, bool ends_row)
+{
+	const char *part = l->sql + part_begin(l, i);
+	size_t len = l->at[i].begin - part_begin(l, i), opened = 0, closed = 0;
+
+	for (size_t at = 0; at < len; at++) {
+		closed += part[at] == ')';
+		opened += part[at] == '(';
+	}
+	return len > 0 && skeleton_parts_values(part, len) && opened == closed && opened <= ends_row &&
+	       (opened == 0 || memchr(part, ')', len) < memchr(part, '(', len));
+}
+
+/* Returns true if a bracket is closed behind this literal, and perhaps its quote. */
+static bool
+is_closed_behind(const struct scan_literals *l, size_t i, const char *end)
+{
+	const char *p = l->sql + l->at[i].end;
+
+	p += p < end && *p == '\'';
+	while (p < end && sql_is(*p, SPACE))
+		p++;
+	return p < end && (*p == ')' || *p == ']');
+}
+
+/*
+ * Returns how many literals from this one on are rows of so many that look alike, at least three rows; or 0. The scan
+ * is in the same state behind the second row as behind any that follows.
+ */
+static size_t
+rows_of(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)
+{
+	size_t at = first + width + 1;
+
+	if (width == 0 || width > ROW_MAX || at >= l->count)
+		return 0;
+	for (size_t i = first + 1; i < at; i++)
+		if (!is_between_values(l, i, has_brackets && i == first + width))
+			return 0;
+	while (at < l->count && is_same_part(l, at - width, at))
+		at++;
+	at -= first;
+	return at % width == 0 && at >= 3 * width && is_closed_behind(l, first + at - 1, end) ? at : 0;
+}
+
+/* Returns after how many literals the bracket is closed that is open before this one, at most. */
+static size_t
+row_width(const struct scan_literals *l, size_t first)
+{
+	size_t i = first + 1;
+
+	while (i < l->count && i <= first + ROW_MAX &&
+	       memchr(l->sql + part_begin(l, i), ')', l->at[i].begin - part_begin(l, i)) == NULL)
+		i++;
+	return i - first;
+}
+
+static void
+put_part(struct skeleton_parts *to, const struct scan_literals *l, size_t i, size_t len, size_t back)
+{
+	size_t begin = part_begin(l, i), part_len = (i < l->count ? l->at[i].begin : len) - begin;
+
+	to->at[to->count].begin = (uint32_t)begin;
+	to->at[to->count].len = (uint16_t)part_len;
+	to->at[to->count++].back = (uint16_t)back;
+	to->len += part_len;
+}
+
+void
+skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *l, size_t len)
+{
+	size_t i = 0, width = 0;
+
+	to->count = to->len = 0;
+	for (;;) {
+		size_t rows = 0;
+		enum list list;
+
+		put_part(to, l, i, len, width);
+		if (i == l->count)
+			return;
+		list = begins_list(l, i);
+		width = list == LIST_ROWS ? row_width(l, i) : 0;
+		if (width > 0)
+			rows = rows_of(l, i, width, true, l->sql + len);
+		if (rows == 0 && list != LIST_NONE)
+			rows = rows_of(l, i, width = 1, false, l->sql + len);
+		if (rows == 0)
+			width = 0;
+		for (size_t second = i + 2 * width; i + 1 < second;)
+			put_part(to, l, ++i, len, 0);
+		i = rows == 0 ? i + 1 : i + 1 + rows - 2 * width;
+	}
+}
+
+bool
+skeleton_make(struct skeleton *k, const struct skeleton_parts *parts, const char *sql)
+{
+	size_t size = parts->count * sizeof(*k->parts) + parts->len + SKELETON_READABLE;
+	char *to;
+
+	*k = (struct skeleton){ .parts = malloc(size) };
+	if (k->parts == NULL)
+		return false;
+	to = k->sql = (char *)&k->parts[parts->count];
+	for (size_t i = 0; i < parts->count; i++) {
+		k->parts[i] = (struct sql_part){ parts->at[i].len, parts->at[i].back };
+		memcpy(to, sql + parts->at[i].begin, parts->at[i].len);
+		to += parts->at[i].len;
+	}
+	memset(to, 0, SKELETON_READABLE);
+	k->literals = (uint16_t)(parts->count - 1);
+	k->size = (uint32_t)size;
+	return true;
+}

@@ -1,0 +1,313 @@
+/* src/statements/keep.c - see keep.h. */
+#include "statements/keep.h"
+#include "state/observe.h"
+#include "statements/unnamed.h"
+
+#include <string.h>
+
+#define AGAIN_S 60u /* seconds: a text that comes again within these */
+#define USES_MIN 2u
+#define USES_OF_FULL                                                                                                   \
+	16u /* where another statement has to go for it: so that texts that are used once push out none                \
+	     */
+/* Uses that are sent without a name, to know what that takes: one in 8 of the first ones, one in 512 of later ones. */
+#define SAMPLES_ALL 64u
+#define SAMPLED_EACH 8u
+#define SAMPLED_EACH_LATER 512u
+/* A plan that PostgreSQL made for any values may be worse than one for each: if two windows of uses one after the other
+ * took longer than uses without a name, by 3/10 and by 0.2 ms, the statement has none for ten minutes, then for twenty,
+ * and so on. */
+#define WINDOW 32u /* uses */
+#define MEAN_OF 16u /* uses without a name */
+#define UNNAMED_MIN 3u
+#define SLOWER_US 200u
+#define GIVEN_UP_S 600u
+#define GIVEN_UP_MAX 7u /* 21 hours */
+#define DOUBTED_S 10u
+
+static uint32_t
+now_s(const struct exchange *x)
+{
+	return (uint32_t)(*x->env->now_us / 1000000);
+}
+
+/* Returns the number of a use of st now. */
+static uint32_t
+next_use(const struct exchange *x, const struct statement *st)
+{
+	return now_s(x) - st->plans.used_s <= AGAIN_S ? st->plans.uses + 1 : 1;
+}
+
+/*
+ * Returns true if this use of st is one of those under its name: not of those that show what it takes without. Where
+ * settings are not followed nobody knows how PostgreSQL reads it; with isolate, no server keeps a name.
+ */
+static bool
+is_wanted(const struct exchange *x, struct statement *st, uint32_t use)
+{
+	return use >= USES_MIN && use % (use < SAMPLES_ALL ? SAMPLED_EACH : SAMPLED_EACH_LATER) != 0 &&
+	       (int32_t)(st->plans.given_up_s - now_s(x)) <= 0 && traits_are_plannable(statement_traits(st)->first) &&
+	       x->pool->settings.prepared_statements > 0 && exchange_is_followed(x) &&
+	       x->settings->session_state != SESSION_ISOLATE;
+}
+
+/* Returns true if a statement that srv lacks is to be prepared there at this use of it. */
+static bool
+is_due(const struct exchange *x, const struct server *srv, uint32_t use)
+{
+	return srv->statements.count < x->pool->settings.prepared_statements || use % USES_OF_FULL == 1;
+}
+
+/* Returns true if this answer, which is still to come, is not of a statement that leaves all names as they were. */
+static bool
+may_change_names(const struct owed *o)
+{
+	uintptr_t ref = (uintptr_t)o->ref;
+	const void *p = (const void *)(ref & ~(uintptr_t)REF_MASK);
+	struct statement *st = NULL;
+
+	if (o->to != OWED_TO_CLIENT) /* its settings, which statement_under_settings() knows, and what is not run */
+		return false;
+	switch ((enum owed_kind)o->kind) {
+	case OWED_PARSE:
+	case OWED_LOCAL_PARSE:
+		st = (ref & REF_MASK) == REF_UNNAMED		  ? (struct statement *)(uintptr_t)p
+		     : (ref & REF_MASK) == REF_NAMED && p != NULL ? ((const struct client_statement *)p)->st
+								  : NULL;
+		break;
+	case OWED_BIND:
+		if (p == NULL)
+			return false; /* of the unnamed statement, whose Parse is looked at */
+		st = (ref & REF_MASK) == REF_NAMED ? ((const struct client_statement *)p)->st : NULL;
+		break;
+	default:
+		return false;
+	}
+	return st == NULL || !traits_are_plannable(statement_traits(st)->first);
+}
+
+/*
+ * Returns true if what x has under way on its server, which has not failed, leaves all names as they were: PostgreSQL
+ * says only when it is done what it was.
+ */
+static bool
+leaves_names(const struct exchange *x)
+{
+	const struct client_statements *s = x->statements;
+	const struct ledger *l = &x->srv->ledger;
+
+	if (l->count == 0)
+		return true;
+	if (s->is_clearing || s->deallocating_count > 0 || statements_may_meet_failure(x->srv) ||
+	    (s->confirmed != NULL && !traits_are_plannable(statement_traits(s->confirmed)->first)))
+		return false;
+	for (uint32_t i = 0; i < l->count; i++)
+		if (may_change_names(ledger_at(l, i)))
+			return false;
+	return true;
+}
+
+/*
+ * Returns true if PostgreSQL reads SQL of x's now as it does for others in its pool: x has made no objects that only it
+ * sees, or may have by code that pgweir does not follow, what its request runs can't fail for an earlier one's sake,
+ * and it is on the primary. (A standby may prepare it ahead of DDL that pgweir has seen on the primary.)
+ */
+static bool
+may_keep(const struct exchange *x)
+{
+	const struct server *srv = x->srv;
+
+	return x->pins == 0 && srv->loan.ddl == DDL_NONE && srv->loan.code == CODE_AS_BEFORE && srv->loan.risk == 0 &&
+	       srv->loan.standby == 0 && !srv->loan.has_local_settings && srv->tx != 'E' && leaves_names(x);
+}
+
+/* Returns true if both leave the same types open: a renewed statement declares those that it was found to have. */
+static bool
+declares_alike(const struct statement *a, const struct statement *b)
+{
+	size_t text_len = a->query_len + 1; /* of both, which have the same text */
+
+	return a->len == b->len && memcmp(a->bytes + text_len, b->bytes + text_len, a->len - text_len) == 0;
+}
+
+/* Returns the statement that is st under x's settings, borrowed; NULL: it is not to be shared, or there is no memory.
+ */
+static struct statement *
+statement_under_settings(struct exchange *x, struct statement *st)
+{
+	struct statement *named = st->under_context;
+	uint32_t context;
+	size_t len;
+
+	if (!state_statement_context(x, statement_parse_traits(st), &context))
+		return NULL;
+	if (context == 0)
+		named = st;
+	else if (named != NULL)
+		statement_refresh(named); /* it may declare other types from now on */
+	if (named == NULL || named->context != context || !declares_alike(named, st)) {
+		named = statement_get(x->pool->home, st->bytes, st->len, st->query_len, context);
+		if (named == NULL)
+			return NULL;
+		statement_take_traits(named, statement_traits(st));
+		statement_unref(st->under_context);
+		st->under_context = named;
+	}
+	/* Others rely on types that PostgreSQL chose for them once; an unnamed Parse has them chosen anew. */
+	return statement_learnt_types(named, &len) == NULL ? named : NULL;
+}
+
+/* The client's unnamed statement has this name from now on. Returns 0, or -1: no memory. */
+static int
+set_kept(struct exchange *x, struct statement *named)
+{
+	struct client_statements *s = x->statements;
+	struct client_statement *n = s->kept;
+
+	if (n != NULL && n->refs == 1) { /* no reply about it is due */
+		statement_ref(named);
+		statement_unref(n->st);
+		n->st = named;
+		n->id = n->asked = 0;
+		n->rows = ROWS_UNTOLD;
+		n->describing = DESCRIBING_NOT;
+		n->is_proven = false;
+		n->types = 0;
+		return 0;
+	}
+	n = client_statement_new(x, "", named);
+	if (n == NULL)
+		return -1;
+	statement_ref(named);
+	client_statement_step(n, NAME_PARSED);
+	client_statement_unref(s->kept);
+	s->kept = n;
+	return 0;
+}
+
+enum feature_step
+statements_keep(struct exchange *x, struct statement *st, unsigned risk)
+{
+	const struct policy_conn *conn = x->srv->conn;
+	uint32_t use = next_use(x, st);
+	/* If it was sent ahead of its turn, it is kept if it was then. */
+	bool wants = conn->ahead_count > 0 ? (conn->ahead[0].kinds & 15) != OWED_PARSE + 1 : is_wanted(x, st, use);
+	struct statement *named;
+	enum statement_presence there;
+
+	st->plans.uses = use;
+	st->plans.used_s = now_s(x);
+	if (!wants || risk != 0 || !may_keep(x) || (named = statement_under_settings(x, st)) == NULL)
+		return STEP_FORWARD;
+	there = statement_presence_of(x, named);
+	if (there == STATEMENT_UNSURE || (there == STATEMENT_ABSENT && !is_due(x, x->srv, use)))
+		return STEP_FORWARD;
+	if (set_kept(x, named) < 0)
+		return STEP_FAILED;
+	/* A Parse that fails drops the unnamed statement; one with a name does not. */
+	if (there == STATEMENT_ABSENT) {
+		unnamed_close(x, OWED_TO_STATEMENT);
+		if (statement_prepare_there(x, named) == STEP_FAILED)
+			return STEP_FAILED;
+	} else
+		x->pool->database->counters.statement_hits++;
+	x->pool->database->counters.plans_kept++;
+	unnamed_take_kept(x, st);
+	x->statements->kept_token = x->statements->token;
+	return STEP_SENT;
+}
+
+struct statement *
+statements_keep_ahead(struct exchange *x, struct server *srv, struct statement *st, bool *is_first)
+{
+	uint32_t use = next_use(x, st);
+	struct statement *named;
+
+	*is_first = false;
+	if (!is_wanted(x, st, use) || (named = statement_under_settings(x, st)) == NULL)
+		return NULL;
+	switch (server_statements_use(&srv->statements, named->id, UINT32_MAX)) {
+	case STATEMENT_THERE:
+		return named;
+	case STATEMENT_ABSENT:
+		*is_first = is_due(x, srv, use);
+		break;
+	case STATEMENT_UNSURE:
+		break;
+	}
+	return NULL;
+}
+
+enum feature_step
+statements_find_kept(struct exchange *x, struct client_statement **n)
+{
+	struct client_statements *s = x->statements;
+
+	*n = NULL;
+	if ((s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no) || client_statement_is_unsettled(x, s->kept))
+		return STEP_HOLD;
+	if (statement_is_read_otherwise(x, s->kept))
+		return STEP_FORWARD;
+	if (client_statement_refresh(x, s->kept) < 0)
+		return STEP_FAILED;
+	*n = s->kept;
+	return STEP_FORWARD;
+}
+
+/* A window of uses under its name is over. */
+static void
+judge(const struct exchange *x, struct statement_plans *p)
+{
+	uint64_t mean_us = p->kept_us / p->kept_count;
+
+	p->kept_us = p->kept_count = 0;
+	if (p->unnamed_count < UNNAMED_MIN || mean_us <= p->unnamed_us + (uint64_t)p->unnamed_us * 3 / 10 + SLOWER_US) {
+		p->slow_windows = 0;
+		return;
+	}
+	if (++p->slow_windows < 2)
+		return;
+	p->slow_windows = 0;
+	p->given_up_s = now_s(x) + (GIVEN_UP_S << p->given_up);
+	p->given_up += p->given_up < GIVEN_UP_MAX;
+	x->pool->database->counters.plans_given_up++;
+}
+
+void
+statements_measure(struct exchange *x)
+{
+	struct client_statements *s = x->statements;
+	const struct loan *loan = &x->srv->loan;
+	uint64_t since_us = loan->lent_us > x->request_us ? loan->lent_us : x->request_us, us;
+	struct statement_plans *p;
+
+	if (s->unnamed == NULL || s->unnamed_under_way > 0 || x->srv->ledger.count > 0 || loan->sqlstate[0] != '\0' ||
+	    since_us == 0 || since_us > *x->env->now_us)
+		return;
+	us = *x->env->now_us - since_us;
+	us = us < UINT32_MAX ? us : UINT32_MAX;
+	p = &s->unnamed->plans;
+	if (!statements_has_kept(s)) {
+		p->unnamed_count += p->unnamed_count < MEAN_OF;
+		p->unnamed_us = (uint32_t)(((uint64_t)p->unnamed_us * (p->unnamed_count - 1) + us) / p->unnamed_count);
+		return;
+	}
+	p->kept_us += us;
+	if (++p->kept_count == WINDOW)
+		judge(x, p);
+}
+
+bool
+statements_may_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate)
+{
+	struct client_statements *s = x->statements;
+
+	/* Class 42: names and types; 22: values that don't fit the types which parameters had, or constants that only a
+	 * plan for any value computes. */
+	if (n != s->kept || !statements_has_kept(s) || s->unnamed == NULL || sqlstate == NULL ||
+	    (strncmp(sqlstate, "42", 2) != 0 && strncmp(sqlstate, "22", 2) != 0))
+		return false;
+	s->unnamed->plans.given_up_s = now_s(x) + DOUBTED_S;
+	s->kept_token = 0;
+	return true;
+}
