@@ -14,6 +14,8 @@ static const struct command_row rows[] = {
 	  "what a client waits for, and who is in its way, in words", "EXPLAIN WAIT 17" },
 	{ COMMAND_SELECT_POOL, "EXPLAIN POOL", "EXPLAIN", ARGUMENT_DATABASE, ANYBODY,
 	  "how large a database's pools should be, by their use; without a name: why clients wait", "EXPLAIN POOL app" },
+	{ COMMAND_SELECT_RESTART, "EXPLAIN RESTART", "EXPLAIN", ARGUMENT_NONE, ANYBODY,
+	  "which clients RESTART would move to the new process now, and why others would stay", "EXPLAIN RESTART" },
 	{ COMMAND_RELOAD, "RELOAD", "RELOAD", ARGUMENT_NONE, ADMIN,
 	  "reload the configuration: all of it takes effect, or none of it and the answer says why", "RELOAD" },
 	{ COMMAND_REOPEN, "REOPEN", "REOPEN", ARGUMENT_NONE, ADMIN, "reopen the log files after a rotation", "REOPEN" },

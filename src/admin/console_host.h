@@ -52,6 +52,10 @@ struct console_host {
 	int (*suspend)(struct weir *w, struct fail *why); /* ends by resume(NULL) */
 	void (*shutdown)(struct weir *w, enum shutdown_how how); /* begins the shutdown and returns */
 	int (*restart)(struct weir *w, struct fail *why); /* starts the successor and returns; -1: *why is set */
+	/* In a halt: returns why a restart would not move c to the new process now, or NULL: it would. */
+	const char *(*stays)(const struct client *c);
+	/* Writes what the process before this one still does. Returns false if it has ended, or there was none. */
+	bool (*tell_predecessor)(struct weir *w, char *out, size_t size);
 	void (*reopen)(struct weir *w); /* log files */
 	/* Fills problems of the last failed reload, oldest first, as lines; NULL: none. */
 	const char *(*config_error)(struct weir *w, size_t i);

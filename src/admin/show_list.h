@@ -73,6 +73,6 @@
 /* Rows for other words: EXPLAIN, and what drivers and health checks SELECT on their own: ROW(id, its struct). Their
  * words are in console_command.c. */
 #define ANSWER_LIST(ROW) \
-	ROW(WAIT, wait) ROW(POOL, pool) ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
+	ROW(WAIT, wait) ROW(POOL, pool) ROW(RESTART, restart) ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
 	ROW(UNLOCK, unlock) ROW(TYPES, types) ROW(COMPLETION, completion)
 /* clang-format on */

@@ -71,12 +71,15 @@ SHOW(show_state, state_columns, OF_MAIN_WORKER)
 {
 	bool is_paused = pool_set_is_paused(env->clients->x.pools), is_suspended = env->clients->x.is_suspended,
 	     is_ending = env->host->is_shutting_down(env->host->w);
+	char predecessor[700];
 
 	rows_add(rows, &(struct state_row){ "active", !is_paused && !is_suspended && !is_ending ? "yes" : "no" });
 	rows_add(rows, &(struct state_row){ "paused", is_paused ? "yes" : "no" });
 	if (!compat_does(env->clients->x.config, COMPAT_HAS_NO_SUSPEND))
 		rows_add(rows, &(struct state_row){ "suspended", is_suspended ? "yes" : "no" });
 	rows_add(rows, &(struct state_row){ "shutting_down", is_ending ? "yes" : "no" });
+	if (env->host->tell_predecessor(env->host->w, predecessor, sizeof(predecessor)))
+		rows_add(rows, &(struct state_row){ "predecessor", predecessor });
 }
 
 /* --- MEM --- */

@@ -1,4 +1,5 @@
-/* src/admin/show_sockets.c - SHOW CLIENTS, SERVERS, SOCKETS and ACTIVE_SOCKETS: one row per connection. */
+/* src/admin/show_sockets.c - SHOW CLIENTS, SERVERS, SOCKETS, ACTIVE_SOCKETS, EXPLAIN RESTART: one row per connection.
+ */
 #include "admin/show.h"
 #include "client/clients.h"
 #include "statements/statements.h"
@@ -129,6 +130,17 @@ client_server(const struct client *c)
 	return srv;
 }
 
+/* Returns the database that c has asked for, by the name that the console shows. */
+static const char *
+client_database(const struct show_env *env, const struct client *c)
+{
+	if (c->x.pool != NULL)
+		return c->x.pool->database->name;
+	if (c->x.state != CL_CONSOLE)
+		return "(nodb)";
+	return show_has_console(env) ? "pgbouncer" : "pgweir";
+}
+
 static void
 client_row(const struct show_env *env, const struct client *c, struct socket_row *row)
 {
@@ -137,10 +149,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 
 	row_init(row, "C");
 	row->user = exchange_user(&c->x)[0] != '\0' ? exchange_user(&c->x) : "(nouser)";
-	row->database = c->x.pool != NULL	   ? c->x.pool->database->name
-			: c->x.state != CL_CONSOLE ? "(nodb)"
-			: show_has_console(env)	   ? "pgbouncer"
-						   : "pgweir";
+	row->database = client_database(env, c);
 	if (c->x.replication != REPLICATION_NONE)
 		row->replication = c->x.replication == REPLICATION_LOGICAL ? "logical" : "physical";
 	row->state = client_state(c);
@@ -290,3 +299,26 @@ const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), fill
 const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), fill, OF_ALL };
 const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill, OF_ALL };
 const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill, OF_ALL };
+
+/* --- EXPLAIN RESTART --- */
+
+SHOW_ROW(mover, (INT8, client_id) (TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, addr) (INT4, port)
+	(BOOL, moves) (TEXT, stays_because));
+
+/* First those that stay. */
+SHOW(answer_restart, mover_columns, OF_ALL)
+{
+	const struct client *c;
+	struct socket_row of;
+
+	for (uint64_t moves = 0; moves <= 1; moves++)
+		for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
+			const char *why = env->host->stays(c);
+
+			if ((why == NULL) != (moves == 1))
+				continue;
+			client_row(env, c, &of);
+			rows_add(rows, &(struct mover_row){ of.id, of.database, of.user, of.application_name,
+							    of.addr_text, of.port, moves, why });
+		}
+}

@@ -2,6 +2,7 @@
 #include "process/process_state.h"
 #include "build.h"
 #include "config/compat.h"
+#include "restart/client_record.h"
 
 void
 process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
@@ -23,6 +24,20 @@ static int
 host_may_hold(struct weir *w, struct fail *why)
 {
 	return restart_may_hold(w->restart, why);
+}
+
+static const char *
+host_stays(const struct client *c)
+{
+	enum client_record_obstacle o = client_record_obstacle(c);
+
+	return o == CLIENT_RECORD_NONE ? NULL : client_record_obstacle_name(o);
+}
+
+static bool
+host_tell_predecessor(struct weir *w, char *out, size_t size)
+{
+	return restart_tell_staying(w->restart, out, size);
 }
 
 int
@@ -114,6 +129,8 @@ process_console_new(struct weir *w)
 				     .suspend = host_suspend,
 				     .shutdown = host_shutdown,
 				     .restart = process_restart,
+				     .stays = host_stays,
+				     .tell_predecessor = host_tell_predecessor,
 				     .reopen = process_reopen_logs,
 				     .config_error = host_config_error,
 				     .config_change = host_config_change,

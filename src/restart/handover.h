@@ -8,6 +8,7 @@
  * and the SQL of its statements, are sent once each.
  * - YOURS or GONE: the old process has let go of that client, after TAKEN; or it has closed it meanwhile, or has waited
  *   too long for TAKEN, and keeps it.
+ * - STAYING: which clients it still has, whenever that has changed; for SHOW STATE of the successor.
  *
  * From the successor:
  * - FAILED: it can't start, and why. The old process goes on as if nothing had happened.
@@ -26,7 +27,7 @@
  */
 #pragma once
 
-#define HANDOVER_VERSION 1u /* of this conversation; that of client records is apart */
+#define HANDOVER_VERSION 2u /* of this conversation; that of client records is apart */
 #define HANDOVER_VARIABLE "PGWEIR_PREDECESSOR" /* in the environment: "descriptor:PID of the old process" */
 
 enum handover_message {
@@ -46,5 +47,6 @@ enum handover_message {
 	HANDOVER_GONE, /* the number */
 	HANDOVER_CANCEL, /* a number (64 bits), the PID, the secret */
 	HANDOVER_CANCELLED, /* that number */
-	HANDOVER_STOP /* enum shutdown_how (8 bits) */
+	HANDOVER_STOP, /* enum shutdown_how (8 bits) */
+	HANDOVER_STAYING /* how many clients (64 bits), and a text */
 };

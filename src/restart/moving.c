@@ -50,6 +50,7 @@ struct moving {
 	uint64_t last_number;
 	uint64_t all_from_us, listeners_from_us; /* nobody, and no client that listens, is sent before this time */
 	uint64_t silent_until_us; /* no halt is asked for before this time */
+	char told[STAYING_MAX]; /* what the successor knows of the clients that stay */
 };
 
 static void
@@ -78,23 +79,40 @@ moving_has_transfers(const struct moving *m)
 	return false;
 }
 
-static void
-tell_who_stays(struct moving *m)
+/* Writes how many clients have each reason to stay. Returns how many clients there are. */
+static uint32_t
+count_staying(const struct moving *m, char text[STAYING_MAX])
 {
 	struct client_env *const *crew = m->r->host.clients->crew;
 	uint32_t counts[CLIENT_RECORD_OBSTACLES] = { 0 }, all = 0;
-	char text[512] = "";
 	size_t len = 0;
 
-	m->r->has_reported = true;
+	text[0] = '\0';
 	for (const struct client *c = clients_walk(crew, NULL); c != NULL; c = clients_walk(crew, c), all++)
 		counts[client_record_obstacle(c)]++;
 	for (enum client_record_obstacle o = CLIENT_RECORD_NONE; o < CLIENT_RECORD_OBSTACLES; o++)
-		if (counts[o] > 0 && len < sizeof(text))
-			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu32 " %s",
-						len > 0 ? ", " : ": ", counts[o], client_record_obstacle_name(o));
-	log_info(restart_env(m->r)->log, "restart: %s moved to process %ld, %" PRIu32 " staying for now%s",
-		 counted(m->r->moved, "client has", "clients have").text, (long)m->pid, all, text);
+		if (counts[o] > 0 && len < STAYING_MAX)
+			len += (size_t)snprintf(text + len, STAYING_MAX - len, "%s%" PRIu32 " %s", len > 0 ? ", " : "",
+						counts[o], client_record_obstacle_name(o));
+	return all;
+}
+
+/* At the end of a round: to the log behind the first one, and to the successor whenever something has changed. */
+static void
+tell_who_stays(struct moving *m)
+{
+	char text[STAYING_MAX];
+	uint32_t all = count_staying(m, text);
+
+	if (!m->r->has_reported)
+		log_info(restart_env(m->r)->log, "restart: %s moved to process %ld, %" PRIu32 " staying for now%s%s",
+			 counted(m->r->moved, "client has", "clients have").text, (long)m->pid, all,
+			 all > 0 ? ": " : "", text);
+	m->r->has_reported = true;
+	if (strcmp(text, m->told) == 0)
+		return;
+	memcpy(m->told, text, sizeof(text));
+	link_send_number(m->link, HANDOVER_STAYING, all, text, strlen(text));
 }
 
 /* Returns true if another client can be sent now. */
@@ -287,7 +305,7 @@ move_some(struct moving *m)
 	for (size_t i = 0; i < TRANSFERS; i++)
 		free_count += m->transfers[i].number == 0;
 	parked_set_room(m->r->parked, may_send(m) ? free_count : 0, m->listeners_from_us);
-	if (is_end && !m->r->has_reported && !moving_has_transfers(m))
+	if (is_end && !moving_has_transfers(m))
 		tell_who_stays(m);
 	return is_end;
 }

@@ -52,6 +52,8 @@ struct predecessor {
 	struct arrival arrivals[ARRIVALS_MAX];
 	uint32_t moved, refused;
 	uint64_t since_us, lost_us; /* lost_us: since when the link is gone; 0: it is there */
+	uint64_t staying; /* how many clients it still has, by its last STAYING */
+	char stays[STAYING_MAX]; /* which */
 };
 
 /* --- from the command line on --- */
@@ -353,7 +355,11 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 			  type == HANDOVER_POOL ? "pool" : "prepared statement");
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
 		on_number(p, type, body, len);
-	else if (type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED)
+	else if (type == HANDOVER_STAYING && len >= 8) {
+		p->staying = wire_u64(body);
+		snprintf(p->stays, sizeof(p->stays), "%.*s", (int)(len - 8 < STAYING_MAX ? len - 8 : STAYING_MAX),
+			 (const char *)body + 8);
+	} else if (type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED)
 		restart_on_cancel(p->r, type, body, len);
 	else if (type == HANDOVER_STOP && len == 1 && body[0] <= SHUTDOWN_NOW)
 		p->r->host.stop(p->r->host.w, (enum shutdown_how)body[0]);
@@ -464,6 +470,19 @@ restart_predecessor_tick(struct restart *r)
 }
 
 /* --- what the others ask --- */
+
+bool
+restart_tell_staying(const struct restart *r, char *out, size_t size)
+{
+	const struct predecessor *p = r->predecessor;
+
+	if (p == NULL || p->now != PREDECESSOR_IS_OLD)
+		return false;
+	snprintf(out, size, "process %ld, %llu s after the restart, has %s that can't move yet%s%s", (long)p->pid,
+		 (restart_now_us(r) - p->since_us) / US_PER_S, counted(p->staying, "client", "clients").text,
+		 p->staying > 0 ? ": " : "", p->stays);
+	return true;
+}
 
 int
 restart_meet_predecessor(struct restart *r, int fd, struct fail *why)

@@ -60,6 +60,9 @@ void restart_forget_successor(struct restart *r); /* r may be NULL */
 /* Once, first: returns the descriptor by which the process before passes on its sockets and clients, or -1. */
 int restart_find_predecessor(void);
 void restart_tell_predecessor(int fd, const char *text); /* why this process can't start; fine with -1 */
+/* Writes which process the clients come from, and who is still there and why. Returns false if there is none any more.
+ */
+bool restart_tell_staying(const struct restart *r, char *out, size_t size);
 /* Gets the sockets that the old process listens on from the other end of fd, which is taken. -1: *why is set. */
 int restart_meet_predecessor(struct restart *r, int fd, struct fail *why);
 /* Tells it why this process can't start. fd: as restart_meet_predecessor() got it, or would have. r may be NULL. */

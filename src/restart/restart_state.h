@@ -4,6 +4,8 @@
 #include "restart/moving.h"
 #include "restart/restart.h"
 
+#define STAYING_MAX 512 /* bytes of a text that says which clients stay in the old process, and why */
+
 struct successor; /* successor.c */
 struct predecessor; /* predecessor.c */
 

@@ -298,6 +298,7 @@ static const char *const for_anybody[] = {
 	"SHOW WAITERS",
 	"EXPLAIN WAIT",
 	"EXPLAIN POOL",
+	"EXPLAIN RESTART",
 	"SHOW PINS",
 	"SHOW DATABASE_CODE",
 	"SHOW AUDIT",

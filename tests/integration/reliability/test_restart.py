@@ -409,6 +409,47 @@ def test_clients_with_tls_stay_until_restart_timeout(weir, authority):
         assert plain.query("SELECT 1") == [["1"]]
 
 
+def test_the_console_says_who_stays_and_why(weir, authority):
+    """EXPLAIN RESTART before; afterwards SHOW STATE of the new process, until the old one has ended."""
+    made = authority.issue("127.0.0.1")
+    weir.start({"tls_client": {"mode": "prefer", "certificate_file": made.certificate, "key_file": made.key}},
+               workers=2, restart_timeout="1h")
+    secret = weir.connect(autocommit=True, sslmode="require", application_name="with tls")
+    with secret, called(weir, "busy") as busy, called(weir, "pinned") as pinned, called(weir, "at rest") as rests:
+        busy.query(BEGIN_NOW)
+        pinned.query("CREATE TEMP TABLE kept ()")
+        rests.query("SELECT 1")
+        secret.execute("SELECT 1")
+        told = weir.console("EXPLAIN RESTART", user="stats")
+        reasons = {row["application_name"]: (row["moves"], row["stays_because"]) for row in told if row["database"] == "app"}
+        assert reasons == {"with tls": (False, "with TLS"), "at rest": (True, None),
+                           "busy": (False, "with a request, a transaction or a login under way"),
+                           "pinned": (False, "pinned to a server connection")}
+        assert [row["database"] for row in told if row["stays_because"] == "in the console"] == ["pgweir"]
+        assert [row["moves"] for row in told] == sorted(row["moves"] for row in told)
+        ids = {row["id"] for row in weir.console("SHOW CLIENTS") if row["database"] == "app"}
+        assert {row["client_id"] for row in told if row["database"] == "app"} == ids
+
+        old = weir.restart(wait=False)
+        said = wait_until(lambda: re.fullmatch(
+            rf"process {old.pid}, \d+ s after the restart, has 3 clients that can't move yet: (.*)", predecessor(weir)))
+        assert said[1] == "1 with a request, a transaction or a login under way, 1 pinned to a server connection, 1 with TLS"
+        busy.query("COMMIT")
+        pinned.query("DISCARD ALL")
+        wait_until(lambda: "1 client that can't move yet: 1 with TLS" in predecessor(weir), what="two to move")
+        assert [row["application_name"] for row in weir.console("EXPLAIN RESTART") if row["moves"]] != []
+    wait_until(lambda: predecessor(weir) is None, what="the old process to end")
+
+
+def called(weir, name):
+    return weir.raw(parameters={"application_name": name})
+
+
+def predecessor(weir):
+    """What SHOW STATE says of the process that clients come from."""
+    return {row["key"]: row["value"] for row in weir.console("SHOW STATE")}.get("predecessor")
+
+
 # --- what the process has ---
 
 def test_both_together_have_at_most_twice_the_connections(weir):
