@@ -6,8 +6,11 @@
  */
 #include "http/http_state.h"
 #include "net/tls.h"
+#include "wire/messages.h"
+#include "wire/startup.h"
 
 #include <assert.h>
+#include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
 #include <stdlib.h>
 
@@ -92,6 +95,42 @@ on_timer(void *arg)
 		evhttp_connection_free(c->evcon); /* calls on_close */
 }
 
+/*
+ * Answers a client of PostgreSQL that has come to the wrong port. HTTP never begins with a zero, and the length of a
+ * startup packet always does. A client that asks for encryption first is told 'N', and then sends the packet that can
+ * be answered with an error. No bytes have been sent before, so the socket takes these.
+ */
+static void
+on_first_bytes(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct buf error = { 0 };
+	struct startup s = { 0 };
+	struct fail why;
+	uint8_t begin[8];
+	evutil_socket_t fd = bufferevent_getfd(arg);
+
+	if (info->n_added == 0 || evbuffer_copyout(in, begin, 1) < 1)
+		return;
+	if (begin[0] != 0) {
+		evbuffer_remove_cb(in, on_first_bytes, arg);
+		return;
+	}
+	if (evbuffer_copyout(in, begin, sizeof(begin)) < (ev_ssize_t)sizeof(begin))
+		return;
+	evbuffer_drain(in, evbuffer_get_length(in));
+	if (startup_parse(begin, sizeof(begin), &s, &why) >= 0 && (s.kind == STARTUP_SSL || s.kind == STARTUP_GSSENC)) {
+		send(fd, "N", 1, MSG_NOSIGNAL);
+		return;
+	}
+	fail_set(&why, "08P01", "this port speaks HTTP");
+	fail_hint(&why, "PostgreSQL's clients connect to the port of [pgweir].");
+	message_error(&error, "FATAL", &why);
+	if (buf_ok(&error))
+		send(fd, error.bytes, error.len, MSG_NOSIGNAL);
+	buf_fini(&error);
+	shutdown(fd, SHUT_WR); /* evhttp frees the connection when the client closes it, or at READ_US */
+}
+
 /* Without memory, libevent has freed the SSL, or lost it: it must not be freed twice. */
 static struct bufferevent *
 bufferevent_for(struct event_base *base, struct tls_context *tls)
@@ -123,6 +162,8 @@ on_accept(struct event_base *base, void *arg)
 	c->all = all;
 	c->accepted_us = c->asked_us = clock_now_us();
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
+	if (c->tls == NULL)
+		evbuffer_add_cb(bufferevent_get_input(c->bev), on_first_bytes, c->bev);
 	bufferevent_incref(c->bev); /* keeps it until on_accepted, even if evhttp gives up meanwhile */
 	TAILQ_INSERT_TAIL(&all->list, c, link);
 	all->count++;

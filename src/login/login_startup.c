@@ -146,6 +146,14 @@ take_packet(struct client *c, const struct startup *s, size_t len)
 	return s->total_len;
 }
 
+/* Returns true if these four bytes begin a request of HTTP. */
+static bool
+is_http(const uint8_t bytes[4])
+{
+	return memcmp(bytes, "GET ", 4) == 0 || memcmp(bytes, "HEAD", 4) == 0 || memcmp(bytes, "POST", 4) == 0 ||
+	       memcmp(bytes, "PUT ", 4) == 0;
+}
+
 size_t
 login_startup(struct client *c, const uint8_t *bytes, size_t len)
 {
@@ -164,7 +172,7 @@ login_startup(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	if (startup_parse(bytes, len, &s, &why) < 0) {
 		c->login->method = LM_NONE;
-		if (s.is_garbage && len >= 4 && memmem("GET HEADPOSTPUT ", 16, bytes, 4) != NULL) {
+		if (s.is_garbage && len >= 4 && is_http(bytes)) {
 			fail_set(&why, "08P01", "received an HTTP request");
 			buf_printf(&c->login->out, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n%s",
 				   "This port is for PostgreSQL's clients; HTTP is at listen in section [http].\n");

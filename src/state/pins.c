@@ -93,6 +93,7 @@ refuse_pins(struct exchange *x)
 
 	fail_set(&why, "0A000", "session state that cannot move between server connections is not allowed here: %s",
 		 state_pin_reasons(x, reasons, sizeof(reasons)));
+	fail_detail(&why, "What the request before this one has committed stays; its session state is gone.");
 	fail_hint(&why, "This database or user has session_state = error. Use track to let such "
 			"clients keep a connection, or pool_mode = session.");
 	if (srv->ledger.count == 0 && x->body_left == 0 && x->state != CL_HELD)

@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 
+import psycopg
 import pytest
 
 import rawwire
@@ -429,6 +430,30 @@ def test_bad_requests_hurt_nobody(weir, data):
             while sock.recv(65536):
                 pass
     assert weir.http("/metrics").status == 200 and weir.raw().query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.parametrize("sslmode", ["disable", "prefer"])
+def test_a_client_of_postgresql_hears_which_port_it_has_found(weir, sslmode):
+    weir.start()
+    with pytest.raises(psycopg.OperationalError, match="this port speaks HTTP"):
+        psycopg.connect(host=weir.host, port=weir.http_port, user="web", dbname="app", sslmode=sslmode, connect_timeout=60)
+    assert weir.http("/healthz").status == 200
+
+
+@pytest.mark.parametrize("parts", [[b"\0"], [b"\0\0", b"\0\x08\x04\xd2\x16/", b"\0\0\0\x08\0\x03\0\0"], [b"\0" * 40000]],
+                         ids=["a zero", "a request for TLS in parts", "zeros"])
+def test_what_begins_like_postgresql_hurts_nobody(weir, parts):
+    weir.start()
+    with socket.create_connection((weir.host, weir.http_port)) as sock:
+        for part in parts:
+            sock.sendall(part)
+            assert weir.http("/healthz").status == 200
+        sock.settimeout(10 * SLOWNESS)
+        got = b""
+        with suppress(ConnectionError):
+            while len(parts) > 1 and b"speaks HTTP" not in got and (more := sock.recv(4096)):
+                got += more
+        assert len(parts) == 1 or (got.startswith(b"NE") and b"speaks HTTP" in got)
 
 
 def test_slow_and_silent_scrapers_do_not_keep_others_out_for_long(weir):

@@ -313,7 +313,7 @@ def test_error_refuses_each_reason_to_pin(weir, reason, waiting):
             assert rawwire.texts(other.read_until("Z")) == [["2"]]
         client.send(query("SELECT 1"))
         refused = client.read()
-        assert refused.sqlstate == "0A000" and reason in refused.error["M"]
+        assert refused.sqlstate == "0A000" and reason in refused.error["M"] and "its session state is gone" in refused.error["D"]
         client.wait_closed()
         assert other.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0"
         assert other.query("SELECT name FROM pg_prepared_statements WHERE from_sql UNION SELECT name FROM pg_cursors "
