@@ -13,7 +13,7 @@
 /* clang-format off */
 static const struct column queries_columns[] = {
 	ROW_COLUMNS(OF_STATEMENT (INT8, errors) (MS, total_ms) (MS, mean_ms) (MS, p95_ms) (MS, max_ms) SHOW_PHASES
-		(MS, server_percent) (INT8, rows) (INT8, bytes_out) (TIME, first_seen) (TIME, last_seen) (TEXT, query))
+		(MS, server_percent) (INT8, rows) (INT8, bytes_out) (INT8, plans_kept) (TIME, first_seen) (TIME, last_seen) (TEXT, query))
 };
 /* clang-format on */
 _Static_assert(offsetof(struct query_row, routes) == sizeof(queries_columns) / sizeof(struct column) * 8, "see there");

@@ -9,6 +9,12 @@
 #define REQUEST_BIND_MAX 2048 /* bytes of a Bind's body, with slow_query parameters = on */
 #define REQUEST_TEXT_MAX 16384 /* bytes of query text that are kept while it runs */
 
+/* How PostgreSQL came by the plan of a statement that its client had sent unnamed (statements/keep.h). */
+enum plan_choice {
+	PLAN_OWN, /* it made one for this use, or the statement has a name */
+	PLAN_KEPT /* it had one, of a statement that pgweir has prepared */
+};
+
 /* Borrowed for the length of a call. Strings may have any bytes that a client sent. Times are in microseconds. */
 struct request_report {
 	uint64_t wall_us; /* when it ended */
@@ -28,6 +34,7 @@ struct request_report {
 	const char *sqlstate; /* empty: no error */
 	uint8_t route; /* enum read_route */
 	uint8_t canceled_by; /* enum canceler */
+	uint8_t plan; /* enum plan_choice */
 	bool is_given_up; /* PostgreSQL has not answered it, or nobody was there to hear the answer */
 	const char *query; /* NULL: unknown (a prepared statement that is gone) */
 	size_t query_len;
@@ -51,7 +58,8 @@ struct query_row {
 	/* The columns of SHOW QUERIES, which fills in mean_us, p95_us and server_share (0.001 %). */
 	uint64_t fingerprint;
 	const char *database, *user, *application; /* borrowed, as query */
-	uint64_t calls, errors, total_us, mean_us, p95_us, max_us, phase_us[PHASE_COUNT], server_share, rows, bytes_out;
+	uint64_t calls, errors, total_us, mean_us, p95_us, max_us, phase_us[PHASE_COUNT], server_share, rows, bytes_out,
+	    plans_kept; /* those of calls whose plan was PLAN_KEPT */
 	uint64_t first_wall_us, last_wall_us;
 	const char *query; /* without its literals */
 	uint64_t routes[ROUTE_COUNT];

@@ -305,6 +305,7 @@ describe_work(struct server *srv, const struct done_request *done, struct reques
 	r->backend = srv->address;
 	r->backend_pid = srv->pid;
 	r->protocol = srv->loan.tag.id == TAG_COPY ? "copy" : srv->loan.is_simple ? "simple" : "extended";
+	r->plan = srv->loan.plan;
 	r->bytes_in = srv->loan.bytes_from_client;
 	r->bytes_out = srv->loan.bytes_to_client;
 	r->statements = done != NULL ? done->statements : 1;

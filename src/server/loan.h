@@ -222,6 +222,7 @@ struct loan {
 	/* Text was that of a request that is over. Set by report_done(), cleared by loan_begin_request(). */
 	bool is_text_spent;
 	uint8_t canceled_by; /* enum canceler: of the last error, until report_done() takes it */
+	uint8_t plan; /* enum plan_choice, of its last statement */
 	bool is_simple; /* text is a Query's; set by report_first_text(), cleared by loan_begin_request() */
 	struct tag tag; /* what tag_text says */
 	char sqlstate[6]; /* of the last error */

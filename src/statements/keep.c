@@ -212,6 +212,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 	} else
 		x->pool->database->counters.statement_hits++;
 	x->pool->database->counters.plans_kept++;
+	x->srv->loan.plan = PLAN_KEPT;
 	unnamed_take_kept(x, st);
 	x->statements->kept_token = x->statements->token;
 	return STEP_SENT;

@@ -99,6 +99,7 @@ add_up(struct query_row *row, const struct request_report *r, uint32_t weight)
 		row->phase_us[i] += weight * r->phase_us[i];
 	row->rows += weight * r->rows;
 	row->bytes_out += weight * r->bytes_out;
+	row->plans_kept += r->plan == PLAN_KEPT ? weight : 0;
 	row->routes[r->route] += weight;
 	if (row->max_us < r->duration_us)
 		row->max_us = r->duration_us;

@@ -35,6 +35,7 @@ usual_report(const char *query)
 		.bytes_in = 96,
 		.bytes_out = 18233,
 		.statements = 1,
+		.plan = PLAN_KEPT,
 		.in_transaction = true,
 		.sqlstate = "",
 		.query = query,
@@ -75,7 +76,7 @@ Test(slowlog, a_json_line)
 	    "\"client_write_ms\":0.250,\"proxy_ms\":0.057,\"cause\":\"wait\",\"database\":\"app\",\"user\":"
 	    "\"web\",\"application\":\"api\",\"client\":\"10.0.0.7:51514\",\"client_id\":4711,\"backend\":\"10.0."
 	    "0.2:5432\",\"server_pid\":2211,\"protocol\":\"extended\",\"tag\":\"SELECT\",\"rows\":50,\"bytes_"
-	    "out\":18233,\"bytes_in\":96,\"statements\":1,\"in_transaction\":true,\"fingerprint\":"
+	    "out\":18233,\"bytes_in\":96,\"statements\":1,\"plan\":\"kept\",\"in_transaction\":true,\"fingerprint\":"
 	    "\"0123456789abcdef\",\"query\":\"SELECT abalance FROM pgbench_accounts WHERE aid = "
 	    "?\",\"sqlstate\":null,\"canceled_by\":null,\"trace_id\":\"5bd66ef5095369c7b0d1f8f4bd33716a\",\"span_id\":"
 	    "\"c532cb4098ac3dd2\",\"suppressed\":3,\"threshold_ms\":100}\n");

@@ -159,6 +159,7 @@ put_fields(const struct request_report *r, const struct report_sql *sql, uint64_
 	line_u64(&l, "bytes_out", r->bytes_out);
 	line_u64(&l, "bytes_in", r->bytes_in);
 	line_u64(&l, "statements", r->statements);
+	line_str(&l, "plan", r->plan == PLAN_KEPT ? "kept" : NULL);
 	line_bool(&l, "in_transaction", r->in_transaction);
 	put_query(&l, r, sql);
 	put_if_any(&l, "sqlstate", r->sqlstate);

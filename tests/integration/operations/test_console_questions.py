@@ -223,7 +223,8 @@ def test_who_keeps_a_place_is_named_whatever_the_limit_and_in_whichever_pool(wei
         number = found["first"]["client_id"]
         helps = (rf"end client {number}'s transaction, idle for \S+ m?s \(KILL_CLIENT {number} in the pgweir console\), "
                  r"or set idle_transaction_timeout")
-        for said in (waiting(weir, "late 0"), advice(weir), advice(weir, there[1])):
+        for say, of in ((waiting, "late 0"), (advice, "app"), (advice, there[1])):
+            said = said_of("it keeps 1 of them.", say, weir, of)
             assert any(re.fullmatch(rf"What helps: {helps}; it keeps 1 of them\.", s) for s in said), said
             assert not any("aise" in s or "size is right" in s for s in said), said
         assert any('application "first"' in s for s in waiting(weir, "late 0"))

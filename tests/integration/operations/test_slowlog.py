@@ -15,7 +15,7 @@ pytestmark = pytest.mark.weir_only
 
 FIELDS = {"ts", "event", "level", "duration_ms", "wait_ms", "connect_ms", "server_ms", "stream_ms", "client_write_ms",
           "proxy_ms", "cause", "database", "user", "application", "client", "client_id", "backend", "server_pid",
-          "protocol", "tag", "rows", "bytes_out", "bytes_in", "statements", "in_transaction", "fingerprint", "query",
+          "protocol", "tag", "rows", "bytes_out", "bytes_in", "statements", "plan", "in_transaction", "fingerprint", "query",
           "sqlstate", "suppressed", "threshold_ms"}
 
 

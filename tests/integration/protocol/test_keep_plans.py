@@ -69,6 +69,19 @@ def test_the_third_time_it_is_prepared_no_more(weir):
         assert uses(two) - before == 4
 
 
+def test_it_shows_in_the_slow_query_log_and_in_show_queries(weir):
+    with start(weir, threshold="0ms").raw() as wire:
+        keep(wire, "SELECT 'the code was read'")
+        weir.console("RESET QUERIES")
+        for _ in range(5):
+            assert rows(wire, SQL, [1]) == [["2"]]
+        logged = wait_until(lambda: found if len(found := [line for line in weir.slow_lines() if "AS sum" in line["query"]]) == 5
+                            else None, what="five lines")
+        found = next(row for row in weir.console("SHOW QUERIES") if "AS sum" in row["query"])
+        assert (found["calls"], found["plans_kept"]) == (5, 4)
+        assert [line["plan"] for line in logged] == [None] + ["kept"] * 4
+
+
 def test_what_comes_once_is_left_alone(weir):
     with start(weir).raw() as wire:
         for number in range(50):
