@@ -138,6 +138,7 @@ parse(struct fake_conn *c, const char *name, const char *text, bool is_declared,
 		return;
 	n = named_put(&c->statements, name, text);
 	n->has_parameter = is_declared || strchr(text, '$') != NULL;
+	n->analysed = strstr(text, "analysed") != NULL ? state_context(c) : 0;
 	take_tokens(c, text, strlen(text), n->tokens);
 	message_put(&c->out, '1', NULL, 0);
 }
@@ -216,6 +217,7 @@ on_bind(struct fake_conn *c, const char *portal, const char *name, const uint8_t
 	}
 	p = named_put(&c->portals, portal, st->text);
 	memcpy(p->tokens, st->tokens, sizeof(p->tokens));
+	p->analysed = st->analysed;
 	take_tokens(c, rest, len, p->tokens);
 	p->values = read_values(c, rest, len, &is_text_bad);
 	if (is_text_bad)

@@ -138,6 +138,18 @@ fake_behave(struct fake *f)
 	}
 }
 
+/* Returns true if c has listened to it since before its transaction, if there is one: LISTEN begins with its commit. */
+static bool
+listens(const struct fake_conn *c, const char *channel)
+{
+	const char(*channels)[CHANNEL_LEN] = c->save_count > 0 ? c->saves[0].channels : c->channels;
+
+	for (size_t i = 0; i < CHANNELS_MAX; i++)
+		if (channels[i][0] != '\0' && strcmp(channels[i], channel) == 0)
+			return true;
+	return false;
+}
+
 void
 fake_notify(struct fake *f, uint32_t pid, const char *channel, const char *payload)
 {
@@ -146,15 +158,14 @@ fake_notify(struct fake *f, uint32_t pid, const char *channel, const char *paylo
 	if (f->on_notify != NULL)
 		f->on_notify(f, channel, payload);
 	TAILQ_FOREACH(c, &f->conns, link)
-		for (size_t i = 0; i < CHANNELS_MAX; i++)
-			if (c->channels[i][0] != '\0' && strcmp(c->channels[i], channel) == 0) {
-				size_t begun = message_begin(&c->out, 'A');
+		if (listens(c, channel)) {
+			size_t begun = message_begin(&c->out, 'A');
 
-				buf_put_u32(&c->out, pid);
-				buf_put_str(&c->out, channel);
-				buf_put_str(&c->out, payload);
-				message_end(&c->out, begun);
-			}
+			buf_put_u32(&c->out, pid);
+			buf_put_str(&c->out, channel);
+			buf_put_str(&c->out, payload);
+			message_end(&c->out, begun);
+		}
 }
 
 /* --- login --- */

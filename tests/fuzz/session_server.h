@@ -43,6 +43,7 @@ struct named {
 	uint32_t rows_left;
 	bool is_begun, has_written, is_sql; /* sql: a PREPARE, which text is all of */
 	bool has_parameter; /* of a statement of the protocol: one, a text, in it or declared */
+	uint64_t analysed; /* state_context() of its Parse, if its text has this word; what its rows show */
 };
 TAILQ_HEAD(named_list, named);
 
@@ -238,6 +239,7 @@ void state_change_code(struct fake_conn *c, const char *sql, bool is_drop);
  */
 void state_commit_code(struct fake_conn *c);
 void state_tell_code(struct fake *f); /* what pgweir has read since is everybody's now */
+uint64_t state_context(const struct fake_conn *c); /* a hash of what the session reads SQL as, and as whom */
 void state_put_code(struct fake_conn *c); /* the answer */
 void state_forget_code(struct fake *f); /* there is none */
 /* Puts its rows, but those of reported settings. Returns false if one has a letter that the client's encoding lacks. */

@@ -372,6 +372,16 @@ put_row(struct fake_conn *c, const char *sql, const char *tokens)
 	message_end(&c->out, begun);
 }
 
+/* Shows under which settings PostgreSQL has analysed the statement: that must be those of its client's Parse. */
+static void
+put_analysed(struct fake_conn *c, const struct named *portal)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%016llx", (unsigned long long)portal->analysed);
+	text_data_row(&c->out, (const char *const[]){ text }, 1);
+}
+
 static enum sql_result
 rows(struct fake_conn *c, const char *sql, const char *tokens, struct named *portal, uint32_t max)
 {
@@ -389,7 +399,10 @@ rows(struct fake_conn *c, const char *sql, const char *tokens, struct named *por
 	if (portal == NULL)
 		sql_row_description(c);
 	for (size_t i = 0; i < want; i++)
-		put_row(c, sql, tokens);
+		if (portal != NULL && portal->analysed != 0)
+			put_analysed(c, portal);
+		else
+			put_row(c, sql, tokens);
 	if (portal != NULL)
 		portal->rows_left -= (uint32_t)want;
 	if (portal != NULL && portal->rows_left > 0) {

@@ -331,6 +331,18 @@ put_context(const struct fake_conn *c, char out[static PLAN_CONTEXT_MAX])
 		len += snprintf(out + len, PLAN_CONTEXT_MAX - (size_t)len, " %.40s", sql_report(&c->v, i));
 }
 
+uint64_t
+state_context(const struct fake_conn *c)
+{
+	char context[PLAN_CONTEXT_MAX];
+	uint64_t hash = 14695981039346656037u;
+
+	put_context(c, context);
+	for (const char *at = context; *at != '\0'; at++)
+		hash = (hash ^ (uint8_t)*at) * 1099511628211u;
+	return hash;
+}
+
 /* The first one's is kept for all who come. */
 static void
 keep_plan(struct fake_conn *c, const char *tokens)

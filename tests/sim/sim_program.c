@@ -583,8 +583,8 @@ say_extended(struct sim_client *c)
 static void
 say_read(struct sim_client *c)
 {
-	static const char *const reads[] = { "SELECT '~', $1", "SELECT 'of all', $1", "SELECT $1 sleep",
-					     "SELECT wrong" };
+	static const char *const reads[] = { "SELECT '~', $1", "SELECT 'of all', $1", "SELECT $1 sleep", "SELECT wrong",
+					     "SELECT 'analysed', $1" };
 	struct sim *s = c->sim;
 	bool is_named = sim_chance(s, 128);
 	struct buf b = { 0 };
