@@ -42,6 +42,11 @@ struct host_view {
 	uint64_t life; /* never twice the same, of any host; 0: it is away */
 	uint64_t lag_us; /* of a standby: age of the newest reading of the primary that it has passed */
 	struct reading last; /* ... that was answered last, in this life; number 0: none */
+	/* A standby's, by its own word to a client, in this life and history: it has replayed up to here; 0: no word.
+	 */
+	uint64_t replayed;
+	/* From when on it may be asked for its word (relay/reads_replayed.c); 0: never. */
+	uint64_t asked_from_us;
 };
 
 /* An earlier primary, or life of one. */
@@ -59,3 +64,16 @@ struct cluster_view {
 	struct past_view past[CLUSTER_PASTS]; /* by history % CLUSTER_PASTS; those that have history != 0 */
 	struct host_view hosts[CLUSTER_HOSTS];
 };
+
+/*
+ * A standby says that it has replayed up to a position of this history; its life was this one when it was asked.
+ * Returns true if that is a position of the log that it replays, for all that is known: PostgreSQL compares numbers,
+ * whatever the timeline.
+ */
+static inline bool
+cluster_view_is_of(const struct cluster_view *v, uint32_t history, unsigned host, uint64_t life)
+{
+	const struct host_view *h = &v->hosts[host];
+
+	return history == v->history && v->primary >= 0 && life != 0 && h->life == life && h->is_proved;
+}
