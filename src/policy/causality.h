@@ -55,7 +55,7 @@ enum causality causality_may_read(struct read_token *t, const struct cluster_vie
 /*
  * Returns the position that this host has to replay before causality_may_read(), which has just said CAUSALITY_LATER,
  * allows a read there; UINT64_MAX if no reading has told it yet. The host itself may be asked when it has replayed that
- * far, and the read be sent behind the question. Its answer counts if cluster_view_is_of() then says so.
+ * far, and the read be sent behind the question.
  */
 uint64_t causality_awaits(const struct read_token *t, const struct cluster_view *v, unsigned host);
 /*

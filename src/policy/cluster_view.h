@@ -64,16 +64,3 @@ struct cluster_view {
 	struct past_view past[CLUSTER_PASTS]; /* by history % CLUSTER_PASTS; those that have history != 0 */
 	struct host_view hosts[CLUSTER_HOSTS];
 };
-
-/*
- * A standby says that it has replayed up to a position of this history; its life was this one when it was asked.
- * Returns true if that is a position of the log that it replays, for all that is known: PostgreSQL compares numbers,
- * whatever the timeline.
- */
-static inline bool
-cluster_view_is_of(const struct cluster_view *v, uint32_t history, unsigned host, uint64_t life)
-{
-	const struct host_view *h = &v->hosts[host];
-
-	return history == v->history && v->primary >= 0 && life != 0 && h->life == life && h->is_proved;
-}

@@ -151,7 +151,7 @@ cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t histo
 	bool is_known;
 
 	pthread_mutex_lock(&c->lock);
-	is_known = cluster_view_is_of(&c->view, history, host, life);
+	is_known = history == c->view.history && c->view.primary >= 0 && life != 0 && h->life == life && h->is_proved;
 	if (is_known && position > h->replayed)
 		h->replayed = position;
 	if (position == 0 && h->asked_from_us != 0)

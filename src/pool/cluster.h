@@ -39,7 +39,8 @@ void cluster_want(struct cluster *c, enum cluster_wants what);
 
 /*
  * A standby was asked when it has replayed up to this position of this history; life: the host's then. position 0: it
- * has not in time, and nobody asks it for a moment. Returns true if its word counts.
+ * has not in time, and nobody asks it for a moment. Returns true if its word counts: for all that is known, it is of
+ * the log that the standby replays. PostgreSQL compares numbers, whatever the timeline.
  */
 bool cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position,
 		      uint64_t now_us);

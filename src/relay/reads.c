@@ -10,8 +10,13 @@
 
 #define SETTLE_US US_PER_S
 
-/* How a standby that lacks something now may be known not to, soon: the best of those there are. */
-enum later { LATER_NOT, LATER_READ, LATER_ASKED };
+/* How a standby that lacks something now may be known not to, soon: the best way that there is. */
+enum later {
+	LATER_NOT,
+	LATER_READ, /* by a reading of it */
+	LATER_TOLD, /* by asking it, once a reading of the primary has told the position */
+	LATER_ASKED /* by asking it */
+};
 
 /* --- What is known of a client. --- */
 
@@ -168,13 +173,15 @@ least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 	return best;
 }
 
-/* Returns LATER_ASKED if this standby, which may show all that it must later, may be asked when it does. */
+/* Returns how it may be known that this standby, which may show all that it must later, does. */
 static enum later
 how_later(const struct exchange *x, const struct client_reads *r, const struct cluster_view *v, uint32_t host)
 {
-	return causality_awaits(&r->token, v, host) != UINT64_MAX && reads_may_ask(&v->hosts[host], *x->env->now_us)
-		   ? LATER_ASKED
-		   : LATER_READ;
+	const struct host_view *h = &v->hosts[host];
+
+	if (h->asked_from_us == 0 || *x->env->now_us < h->asked_from_us)
+		return LATER_READ;
+	return causality_awaits(&r->token, v, host) == UINT64_MAX ? LATER_TOLD : LATER_ASKED;
 }
 
 /* Returns one of the standbys that show all that they must, or else that are to be asked for that (r->await_ms), but
@@ -289,7 +296,7 @@ find_standby(struct request_walk *w, struct client_reads *r)
 	if (w->lent != NULL)
 		return WALK_ON;
 	if (later != LATER_NOT && reads_may_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
-		return reads_wait_until(r, r->catch_until_us);
+		return reads_wait_until(r, r->catch_until_us, later == LATER_TOLD ? CLUSTER_PRIMARY : CLUSTER_ALL);
 	x->pool->database->counters.reads[RT_PRIMARY]++;
 	return WALK_ON;
 }
@@ -325,7 +332,7 @@ route(struct request_walk *w, bool is_fast)
 		return WALK_WAIT;
 	if (w->lent == NULL && !is_settled(r)) {
 		if (reads_may_wait(r, &r->settle_until_us, SETTLE_US))
-			return reads_wait_until(r, r->settle_until_us);
+			return reads_wait_until(r, r->settle_until_us, CLUSTER_ALL);
 		log_debug(x->env->log,
 			  "client %" PRIu64 ": the primary may not show yet what a standby has shown; asking it anyway",
 			  x->waiter.id);
@@ -400,7 +407,7 @@ is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 		srv->borrower = NULL;
 		server_close(srv);
 	}
-	reads_wait_until(r, r->primary_until_us);
+	reads_wait_until(r, r->primary_until_us, CLUSTER_ALL);
 	return true;
 }
 

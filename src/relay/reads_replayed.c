@@ -8,7 +8,7 @@
  * standby answers or runs is dropped, and the request is relayed again to the primary (loss_of_lag()). So only a
  * request that may be run twice is sent so.
  *
- * PostgreSQL compares numbers alone: causality_has_replayed() says whether they are still those of the same log.
+ * PostgreSQL compares numbers alone: cluster_replayed() says whether they are still those of the same log.
  */
 #include "relay/reads_state.h"
 #include "relay/relay.h"
@@ -20,32 +20,17 @@
 /* Longer waits are by readings: a cancel, or a limit on the time of queries, ends those at once. */
 #define ASK_MAX_US (2 * US_PER_S)
 
-bool
-reads_ask_any(const struct client_reads *r, uint64_t until_us)
-{
-	uint64_t now_us = *r->x->env->now_us;
-	const struct cluster_view *v;
-	bool is_any = false;
-
-	if (until_us > now_us + ASK_MAX_US)
-		return false;
-	v = cluster_lock(r->cluster);
-	for (uint32_t i = 0; i < v->count; i++)
-		is_any |= v->hosts[i].is_proved && !v->hosts[i].is_silent && reads_may_ask(&v->hosts[i], now_us);
-	cluster_unlock(r->cluster);
-	return is_any;
-}
-
 uint32_t
 reads_await_ms(const struct request_walk *w, const struct client_reads *r)
 {
 	const struct scope_settings *s = w->x->settings;
+	bool is_again = w->x->rare->replayed_request == w->x->requests_done + 1;
 	uint64_t now_us = *w->x->env->now_us;
 	uint64_t until_us = r->catch_until_us == 0 ? now_us + s->reads_wait_us : r->catch_until_us;
 	uint64_t left_us = until_us > now_us ? until_us - now_us : 0;
 
 	/* PostgreSQL waits for ever if it is told 0 ms. */
-	if (left_us < US_PER_MS || left_us > ASK_MAX_US ||
+	if (is_again || left_us < US_PER_MS || left_us > ASK_MAX_US ||
 	    (s->query_timeout_us != 0 && left_us >= s->query_timeout_us) ||
 	    !resend_may_be_sent(w->x, w->p + w->at, w->len - w->at))
 		return 0;

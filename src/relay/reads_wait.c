@@ -145,19 +145,8 @@ needs_primary(const struct client_reads *r)
 	       r->primary_until_us != 0;
 }
 
-/* A standby that can be asked when it has replayed a position need not be read, once that position is known. */
-static enum cluster_wants
-what_it_wants(const struct client_reads *r)
-{
-	if (!needs_primary(r))
-		return CLUSTER_STANDBYS;
-	return r->settle_until_us == 0 && r->primary_until_us == 0 && reads_ask_any(r, r->wait_until_us)
-		   ? CLUSTER_PRIMARY
-		   : CLUSTER_ALL;
-}
-
 enum walk_result
-reads_wait_until(struct client_reads *r, uint64_t until_us)
+reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what)
 {
 	struct exchange_env *env = r->x->env;
 	struct reads_subscriber *e;
@@ -169,6 +158,6 @@ reads_wait_until(struct client_reads *r, uint64_t until_us)
 	r->wait_until_us = until_us;
 	if ((e = find_subscriber(env, r->cluster)) != NULL)
 		cluster_await(&e->listener, true);
-	cluster_want(r->cluster, what_it_wants(r));
+	cluster_want(r->cluster, needs_primary(r) ? what : CLUSTER_STANDBYS);
 	return WALK_WAIT;
 }

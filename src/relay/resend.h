@@ -46,7 +46,7 @@ bool resend_is_harmless(struct exchange *x, const struct request_copy *copy);
  * another host again. */
 bool resend_may_be_sent(struct exchange *x, const uint8_t *bytes, size_t len);
 
-/* --- resend.c: is it possible, and doing so --- */
+/* --- resend.c --- */
 /* Returns true if the copy is all that the client has on srv, it was shown nothing of it, and it may be run twice. */
 bool resend_is_possible(struct exchange *x, const struct server *srv);
 /* loss_of() was NOT_EXECUTED; srv is no longer x's. The request goes ahead of what the client has sent meanwhile. */

@@ -207,14 +207,15 @@ static bool
 has_replayed(struct reads_sim *s, struct session *c)
 {
 	const struct host *h = &s->hosts[c->host];
-	struct host_view *seen = &s->watch.view.hosts[c->host];
+	struct cluster_view *v = &s->watch.view;
+	struct host_view *seen = &v->hosts[c->host];
 
 	if (c->awaited == 0)
 		return true;
 	if (!h->is_primary && model_position(s, h->at) < c->awaited && c->since + CATCH_UP >= s->step)
 		return false;
-	if (!h->is_primary && model_position(s, h->at) >= c->awaited &&
-	    cluster_view_is_of(&s->watch.view, c->token.history, c->host, c->view_life)) {
+	if (!h->is_primary && model_position(s, h->at) >= c->awaited && c->token.history == v->history &&
+	    v->primary >= 0 && seen->life == c->view_life && seen->is_proved) { /* as in cluster_replayed() */
 		seen->replayed = c->awaited > seen->replayed ? c->awaited : seen->replayed;
 		s->awaited++;
 		c->awaited = 0;
