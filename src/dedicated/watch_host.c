@@ -20,6 +20,7 @@
 #define BACKOFF_FIRST_US (50 * US_PER_MS)
 #define BACKOFF_MOST_US (500 * US_PER_MS)
 #define SILENCE_COSTS 4 /* so many times as long as its readings have taken lately, an answer may take */
+#define WORD_SINCE 19 /* the major version with WAIT FOR LSN */
 #define SECOND_LOOK_US (1 * US_PER_MS)
 
 static uint64_t
@@ -335,7 +336,8 @@ watched_kick(struct watched *d)
 	if ((wanted = cluster_take_want(d->cluster)) != 0) {
 		d->wanted_us = d->used_us = now_of(d);
 		for (uint32_t i = 0; i < d->count; i++)
-			d->of[i].is_wanted |= wanted == CLUSTER_ALL || is_standby(&d->of[i]);
+			d->of[i].is_wanted |=
+			    (wanted & (is_standby(&d->of[i]) ? CLUSTER_STANDBYS : CLUSTER_PRIMARY)) != 0;
 	}
 	for (uint32_t i = 0; i < d->count; i++)
 		due_us = clock_lesser_us(due_us, kick_host(&d->of[i]));
@@ -370,6 +372,8 @@ take_meet(struct watch_host *h)
 	h->last.number = h->lag_us = 0;
 	pool_set_lives(h->of->watch->pools, &h->met.mark, &lives);
 	cluster_met(h->of->cluster, h->index, &h->met.mark, &lives);
+	if (h->version >= WORD_SINCE)
+		cluster_has_word(h->of->cluster, h->index);
 	if (!h->met.mark.is_standby)
 		set_use(h, WATCH_NO_PRIMARY, "it is not in recovery any more");
 	else
@@ -495,7 +499,10 @@ take_check(struct watch_host *h)
 static void
 on_up(struct dedicated *d)
 {
-	set_timer(((struct watch_host *)d)->of, 0);
+	struct watch_host *h = (struct watch_host *)d;
+
+	h->version = gucs_major_version(server_welcome(d->srv));
+	set_timer(h->of, 0);
 }
 
 static void

@@ -68,6 +68,7 @@ struct watch_host {
 	struct watched *of;
 	unsigned index;
 	char name[264], zone[CONFIG_NAME_MAX + 1];
+	unsigned version; /* the major one of its PostgreSQL */
 	enum watch_ask asked; /* last; conn.state says whether the answer is due */
 	bool is_silent; /* a standby that has not answered for a moment: see check_silence() */
 	bool is_wanted; /* a reading */

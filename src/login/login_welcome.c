@@ -340,15 +340,14 @@ login_granted(struct exchange *x, struct server *srv)
 
 /*
  * Returns true if PostgreSQL ignores settings of the transaction (transaction_isolation ...) in a startup packet, and
- * doesn't refuse them. Nothing else asks for a version: all other SQL of pgweir's own, and all that is followed, is the
- * same from 15 to 19 (tests/integration/state/test_versions.py).
+ * doesn't refuse them. Nothing else asks for a version, but for what 19 can say of its position (watch_host.c): all
+ * other SQL of pgweir's own, and all that is followed, is the same from 15 to 19
+ * (tests/integration/state/test_versions.py).
  */
 static bool
 ignores_transaction_at_start(const struct gucs *welcome)
 {
-	const char *version = gucs_get(welcome, "server_version"); /* "18.6 (Debian 18.6-1)", "19rc1" */
-
-	return version != NULL && strtoul(version, NULL, 10) >= 18;
+	return gucs_major_version(welcome) >= 18;
 }
 
 /* Returns the setting to leave out as the error is its own, or NULL. PostgreSQL's 42704 has the name between quotes. */

@@ -114,8 +114,19 @@ causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned 
 	resolve(t, v);
 	/* In the same life it has what it has shown: replay does not go back. */
 	needed = h->life == t->life ? t->position : shown_up_to(t);
-	return t->primary_due == 0 && h->last.number != 0 && h->last.position >= needed ? CAUSALITY_NOW
-											: CAUSALITY_LATER;
+	return t->primary_due == 0 && h->last.number != 0 && (h->last.position >= needed || h->replayed >= needed)
+		   ? CAUSALITY_NOW
+		   : CAUSALITY_LATER;
+}
+
+uint64_t
+causality_awaits(const struct read_token *t, const struct cluster_view *v, unsigned host)
+{
+	const struct host_view *h = &v->hosts[host];
+
+	if (t->history != v->history || t->primary_due != 0 || h->last.number == 0)
+		return UINT64_MAX;
+	return h->life == t->life ? t->position : shown_up_to(t);
 }
 
 /* --- Settled. --- */

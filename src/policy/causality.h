@@ -53,6 +53,12 @@ void causality_read(struct read_token *t, uint64_t begun, unsigned host, uint64_
 enum causality causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned host,
 				  uint64_t max_lag_us);
 /*
+ * Returns the position that this host has to replay before causality_may_read(), which has just said CAUSALITY_LATER,
+ * allows a read there; UINT64_MAX if no reading has told it yet. The host itself may be asked when it has replayed that
+ * far, and the read be sent behind the question.
+ */
+uint64_t causality_awaits(const struct read_token *t, const struct cluster_view *v, unsigned host);
+/*
  * Tells whether the primary shows all that the client was shown on a standby (CAUSALITY_NOW: settled), so that a
  * request may run there; CAUSALITY_NOW at once, and without a look at the view, if !is_unsettled. Never
  * CAUSALITY_NEVER. Who goes there all the same, unsettled, leaves is_unsettled as it is.

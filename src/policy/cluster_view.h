@@ -42,6 +42,11 @@ struct host_view {
 	uint64_t life; /* never twice the same, of any host; 0: it is away */
 	uint64_t lag_us; /* of a standby: age of the newest reading of the primary that it has passed */
 	struct reading last; /* ... that was answered last, in this life; number 0: none */
+	/* A standby's, by its own word to a client, in this life and history: it has replayed up to here; 0: no word.
+	 */
+	uint64_t replayed;
+	/* From when on it may be asked for its word (relay/reads_replayed.c); 0: never. */
+	uint64_t asked_from_us;
 };
 
 /* An earlier primary, or life of one. */

@@ -1,4 +1,5 @@
 #include "pool/cluster.h"
+#include "base/clock.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -6,6 +7,7 @@
 #include <string.h>
 
 #define TRAIL_MAX 64u
+#define UNASKED_US (250 * US_PER_MS) /* so long nobody asks a standby that has not replayed in time */
 
 /*
  * Readings of the primary that a standby has not passed, the oldest first: its lag is the age of that. They lie the
@@ -140,6 +142,22 @@ cluster_want(struct cluster *c, enum cluster_wants what)
 	if (c->wake != NULL)
 		c->wake(c->owner);
 	pthread_mutex_unlock(&c->lock);
+}
+
+bool
+cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position, uint64_t now_us)
+{
+	struct host_view *h = &c->view.hosts[host];
+	bool is_known;
+
+	pthread_mutex_lock(&c->lock);
+	is_known = history == c->view.history && c->view.primary >= 0 && life != 0 && h->life == life && h->is_proved;
+	if (is_known && position > h->replayed)
+		h->replayed = position;
+	if (position == 0 && h->asked_from_us != 0)
+		h->asked_from_us = now_us + UNASKED_US;
+	pthread_mutex_unlock(&c->lock);
+	return is_known && position != 0;
 }
 
 void
@@ -296,7 +314,7 @@ begin_history(struct cluster *c, const struct cluster_mark *primary)
 	memset(c->recent, 0, sizeof(c->recent));
 	for (uint32_t i = 0; i < v->count; i++) {
 		v->hosts[i].is_proved = false;
-		v->hosts[i].lag_us = 0;
+		v->hosts[i].lag_us = v->hosts[i].replayed = 0;
 		c->trails[i].count = 0;
 	}
 }
@@ -356,6 +374,14 @@ cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, c
 	if (c->view.primary >= 0 && c->view.hosts[c->view.primary].last.number != 0)
 		note_primary(c, &c->view.hosts[c->view.primary].last);
 	tell_and_unlock(c, false);
+}
+
+void
+cluster_has_word(struct cluster *c, unsigned host)
+{
+	pthread_mutex_lock(&c->lock);
+	c->view.hosts[host].asked_from_us = 1;
+	pthread_mutex_unlock(&c->lock);
 }
 
 void

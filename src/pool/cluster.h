@@ -32,10 +32,18 @@ void cluster_unlock(struct cluster *c);
 uint32_t cluster_history(struct cluster *c);
 /* Returns the number of the reading, of any host, that was begun last, without the lock. */
 uint64_t cluster_begun(const struct cluster *c);
-/* Somebody needs a reading that is not there, of each standby, and of the primary as well or not: one is begun soon
+/* Somebody needs a reading that is not there, of each standby, of the primary, or of both: one is begun soon
  * (0.25 ms after the one before at the earliest, and a 32nd of a standby's lag). Wakes the watch, wherever it lives. */
-enum cluster_wants { CLUSTER_STANDBYS = 1, CLUSTER_ALL = 3 };
+enum cluster_wants { CLUSTER_STANDBYS = 1, CLUSTER_PRIMARY = 2, CLUSTER_ALL = 3 };
 void cluster_want(struct cluster *c, enum cluster_wants what);
+
+/*
+ * A standby was asked when it has replayed up to this position of this history; life: the host's then. position 0: it
+ * has not in time, and nobody asks it for a moment. Returns true if its word counts: for all that is known, it is of
+ * the log that the standby replays. PostgreSQL compares numbers, whatever the timeline.
+ */
+bool cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position,
+		      uint64_t now_us);
 
 /* Returns how often a standby has fallen silent, without the lock. */
 unsigned cluster_silences(const struct cluster *c);
@@ -62,6 +70,7 @@ bool cluster_take_use(struct cluster *c); /* returns true, once, if somebody has
 /* The host has logged the watch in, and is as mark says: a new life begins; but a primary whose log has run on since it
  * was seen last begins no new history. lives: all that were seen (where logs part: commit_fate.h). */
 void cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, const struct cluster_lives *lives);
+void cluster_has_word(struct cluster *c, unsigned host); /* it can be asked when it has replayed a position */
 void cluster_away(struct cluster *c, unsigned host); /* its life is over, as far as we know */
 void cluster_prove(struct cluster *c, unsigned host, bool is_proved);
 void cluster_silent(struct cluster *c, unsigned host, bool is_silent); /* another answer than before */

@@ -401,6 +401,14 @@ is_of_end(struct server *srv, const struct error_fields *e, enum owed_to to, enu
 	return of == ERROR_OF_NOTHING || (to == OWED_TO_GUCS && !ledger_owes_client(&srv->ledger, &since_us));
 }
 
+/* Returns true if on_batch_end() can have it washed of all that the client has left. */
+static bool
+is_washable(struct exchange *x, const struct server *srv)
+{
+	return srv->fitness == SERVER_FIT && !state_is_tainted(x) &&
+	       (state_seal(x) & (STATE_BACKEND | WASH_POINTS)) == 0;
+}
+
 /*
  * Returns true if a standby has refused a request that is relayed again, and may stay: all that it has is a transaction
  * that has failed, and on_batch_end() has that rolled back, and the session washed.
@@ -409,8 +417,7 @@ static bool
 stays(struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_of of)
 {
 	return of <= ERROR_OF_CLIENT && is_refused_by_standby(x, srv, e, of) && !fields_error_is_fatal(e) &&
-	       srv->fitness == SERVER_FIT && srv->ledger.count <= 1 && !state_is_tainted(x) &&
-	       (state_seal(x) & (STATE_BACKEND | WASH_POINTS)) == 0;
+	       srv->ledger.count <= 1 && is_washable(x, srv);
 }
 
 /* The client does not get this error: relay_lost() sends it the part that concerns it. */
@@ -439,10 +446,13 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 {
 	struct exchange *x = srv->borrower;
 	enum error_of of = error_of(e, to, is_owed);
-	enum loss loss = loss_of(srv, e, is_owed, is_of_unbegun(x, srv, e, of));
+	enum loss loss;
 
 	if (of >= ERROR_OF_SETTINGS && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
+	if (to == OWED_TO_REPLAY && !fields_error_is_fatal(e))
+		return false; /* on_replayed() sees to it */
+	loss = loss_of(srv, e, is_owed, is_of_unbegun(x, srv, e, of));
 	if (is_of_lost_primary(x, srv, e))
 		policy_distrust(x->pool->policy, *x->env->now_us); /* look at the others before they are lent */
 	if (loss != LOSS_NOT_EXECUTED && !fields_error_is_fatal(e))
@@ -452,6 +462,22 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 	srv->is_owed_listed = loss == LOSS_OF_COMMIT && fields_error_is_fatal(e);
 	end_by_error(srv, e, outcome[loss].replays == REPLAY && stays(x, srv, e, of));
 	return true;
+}
+
+/* Drops what the client has sent behind the question: it may run there already, and is cancelled. */
+void
+loss_of_lag(struct server *srv)
+{
+	struct exchange *x = srv->borrower;
+	enum loss loss = loss_of(srv, NULL, true, true);
+	struct fail why;
+
+	fail_set(&why, "08006", "PostgreSQL at %s has not replayed in time what this session has written or been shown",
+		 srv->address);
+	if (loss == LOSS_NOT_EXECUTED && is_washable(x, srv))
+		relay_lost(srv, &why);
+	else
+		server_fail(srv, &why);
 }
 
 bool

@@ -8,9 +8,15 @@
 #include "state/state.h"
 #include "wire/messages.h"
 
-#include <inttypes.h>
-
 #define SETTLE_US US_PER_S
+
+/* How a standby that lacks something now may be known not to, soon: the best way that there is. */
+enum later {
+	LATER_NOT,
+	LATER_READ, /* by a reading of it */
+	LATER_TOLD, /* by asking it, once a reading of the primary has told the position */
+	LATER_ASKED /* by asking it */
+};
 
 /* --- What is known of a client. --- */
 
@@ -78,9 +84,6 @@ tell(struct exchange *x, const struct fail *what)
 	message_notice(&b, "WARNING", what);
 	exchange_answer_buf(x, &b);
 }
-
-#define LSN "%" PRIX32 "/%" PRIX32
-#define LSN_ARGS(n) (uint32_t)((n) >> 32), (uint32_t)(n)
 
 /* Tells the client, once, if something that it has may be gone with the old primary. */
 __attribute__((noinline)) static void
@@ -170,13 +173,25 @@ least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 	return best;
 }
 
-/* Returns one of the standbys that show all that they must, but for those tried (which have no idle server);
- * CLUSTER_HOSTS: there is none. */
-static uint32_t
-choose(const struct exchange *x, struct client_reads *r, const struct cluster_view *v, unsigned tried, bool *is_later)
+/* Returns how it may be known that this standby, which may show all that it must later, does. */
+static enum later
+how_later(const struct exchange *x, const struct client_reads *r, const struct cluster_view *v, uint32_t host)
 {
-	uint32_t last = r->token.life == 0 ? CLUSTER_HOSTS : r->token.host;
-	unsigned hosts = 0;
+	const struct host_view *h = &v->hosts[host];
+
+	if (h->asked_from_us == 0 || *x->env->now_us < h->asked_from_us)
+		return LATER_READ;
+	return causality_awaits(&r->token, v, host) == UINT64_MAX ? LATER_TOLD : LATER_ASKED;
+}
+
+/* Returns one of the standbys that show all that they must, or else that are to be asked for that (r->await_ms), but
+ * for those tried (which have no idle server); CLUSTER_HOSTS: there is none. */
+static uint32_t
+choose(const struct exchange *x, struct client_reads *r, const struct cluster_view *v, unsigned tried,
+       enum later *later)
+{
+	uint32_t last = r->token.life == 0 ? CLUSTER_HOSTS : r->token.host, host;
+	unsigned hosts = 0, asked = 0;
 
 	if (*x->env->now_us >= r->shunned_until_us)
 		r->shunned = 0;
@@ -185,14 +200,21 @@ choose(const struct exchange *x, struct client_reads *r, const struct cluster_vi
 				       ? CAUSALITY_NEVER
 				       : causality_may_read(&r->token, v, i, x->settings->reads_max_lag_us);
 
-		*is_later |= c == CAUSALITY_LATER;
+		enum later how = c == CAUSALITY_LATER ? how_later(x, r, v, i) : LATER_NOT;
+
+		*later = how > *later ? how : *later;
 		hosts |= (c == CAUSALITY_NOW ? 1u : 0u) << i;
+		asked |= (how == LATER_ASKED && r->await_ms != 0 ? 1u : 0u) << i;
 	}
-	return least_lent(x->pool, hosts & ~tried, last, x->waiter.id);
+	host = least_lent(x->pool, hosts & ~tried, last, x->waiter.id);
+	r->awaited = 0;
+	if (host == CLUSTER_HOSTS && (host = least_lent(x->pool, asked & ~tried, last, x->waiter.id)) != CLUSTER_HOSTS)
+		r->awaited = causality_awaits(&r->token, v, host);
+	return host;
 }
 
 static struct server *
-borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
+borrow_standby(struct exchange *x, struct client_reads *r, enum later *later)
 {
 	bool is_connecting = false;
 	unsigned tried = 0;
@@ -201,25 +223,25 @@ borrow_standby(struct exchange *x, struct client_reads *r, bool *is_later)
 
 	for (;;) {
 		const struct cluster_view *v = cluster_lock(r->cluster);
-		uint32_t host = choose(x, r, v, tried, is_later);
+		uint32_t host = choose(x, r, v, tried, later);
 		bool is_none = host == CLUSTER_HOSTS;
 
 		r->life = is_none ? 0 : v->hosts[host].life;
 		number = is_none ? 0 : v->hosts[host].last.number;
 		cluster_unlock(r->cluster);
-		r->route = !is_none	     ? ROUTE_STANDBY
-			   : *is_later	     ? ROUTE_BEHIND
-			   : is_connecting   ? ROUTE_CONNECTING
-			   : tried != 0	     ? ROUTE_BUSY
-			   : r->shunned != 0 ? ROUTE_REFUSED
-					     : ROUTE_NO_STANDBY;
+		r->route = !is_none		 ? ROUTE_STANDBY
+			   : *later != LATER_NOT ? ROUTE_BEHIND
+			   : is_connecting	 ? ROUTE_CONNECTING
+			   : tried != 0		 ? ROUTE_BUSY
+			   : r->shunned != 0	 ? ROUTE_REFUSED
+						 : ROUTE_NO_STANDBY;
 		if (is_none)
 			return NULL;
 		srv = pool_borrow_standby(x->pool, host, &x->waiter, x, *x->env->now_us);
 		if (srv != NULL && srv->reading < number)
 			return srv;
 		tried |= 1u << host;
-		*is_later = false; /* a read never waits in a standby's line */
+		*later = LATER_NOT; /* a read never waits in a standby's line */
 		if (srv != NULL) { /* it may be of a later life: the next reading tells */
 			pool_return(srv, 0, *x->env->now_us);
 			cluster_want(r->cluster, CLUSTER_STANDBYS);
@@ -254,6 +276,31 @@ may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 	return w->x->block != EXCHANGE_DUE && !is_fast && reads_is_marked(w, r);
 }
 
+/* Finds a server of a standby for the message at w->at, which is marked. WALK_ON: w->lent, or NULL: the primary is to
+ * answer. WALK_WAIT: the client is CL_CATCHING. */
+static enum walk_result
+find_standby(struct request_walk *w, struct client_reads *r)
+{
+	struct exchange *x = w->x;
+	enum later later = LATER_NOT;
+
+	r->await_ms = 0;
+	if (take_minimum(x, r)) {
+		w->lent = borrow_standby(x, r, &later);
+		if (w->lent == NULL && later == LATER_ASKED && (r->await_ms = reads_await_ms(w, r)) != 0)
+			w->lent = borrow_standby(x, r, &later);
+	} else {
+		r->route = ROUTE_BEHIND;
+		later = LATER_READ;
+	}
+	if (w->lent != NULL)
+		return WALK_ON;
+	if (later != LATER_NOT && reads_may_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
+		return reads_wait_until(r, r->catch_until_us, later == LATER_TOLD ? CLUSTER_PRIMARY : CLUSTER_ALL);
+	x->pool->database->counters.reads[RT_PRIMARY]++;
+	return WALK_ON;
+}
+
 /*
  * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: w->lent is one of
  * a standby, lent to the client, or still NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
@@ -264,7 +311,6 @@ route(struct request_walk *w, bool is_fast)
 {
 	struct exchange *x = w->x;
 	struct client_reads *r = know(x);
-	bool is_later = false;
 	uint32_t history;
 
 	if (r == NULL) {
@@ -282,21 +328,11 @@ route(struct request_walk *w, bool is_fast)
 	history = cluster_history(r->cluster);
 	if (r->token.history != history || x->pool->history != history)
 		apply_history(x, r);
-	if (!r->is_for_primary && may_leave(w, r, is_fast)) {
-		if (take_minimum(x, r))
-			w->lent = borrow_standby(x, r, &is_later);
-		else {
-			r->route = ROUTE_BEHIND;
-			is_later = true;
-		}
-		if (w->lent == NULL && is_later && reads_may_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
-			return reads_wait_until(r, r->catch_until_us);
-		if (w->lent == NULL)
-			x->pool->database->counters.reads[RT_PRIMARY]++;
-	}
+	if (!r->is_for_primary && may_leave(w, r, is_fast) && find_standby(w, r) == WALK_WAIT)
+		return WALK_WAIT;
 	if (w->lent == NULL && !is_settled(r)) {
 		if (reads_may_wait(r, &r->settle_until_us, SETTLE_US))
-			return reads_wait_until(r, r->settle_until_us);
+			return reads_wait_until(r, r->settle_until_us, CLUSTER_ALL);
 		log_debug(x->env->log,
 			  "client %" PRIu64 ": the primary may not show yet what a standby has shown; asking it anyway",
 			  x->waiter.id);
@@ -371,7 +407,7 @@ is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 		srv->borrower = NULL;
 		server_close(srv);
 	}
-	reads_wait_until(r, r->primary_until_us);
+	reads_wait_until(r, r->primary_until_us, CLUSTER_ALL);
 	return true;
 }
 
@@ -410,7 +446,8 @@ reads_note_loan(struct exchange *x)
 	bool is_standby = x->srv->loan.standby != 0;
 
 	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
-		x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
+		if (x->srv->loan.replay == REPLAY_NOT_ASKED) /* else relay_standby_has_replayed() counts it */
+			x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
 		x->srv->loan.route = is_standby ? ROUTE_STANDBY : x->listen != NULL ? ROUTE_TIED : ROUTE_NO_STANDBY;
 	}
 	if (is_standby)

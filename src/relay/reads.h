@@ -12,6 +12,10 @@
  * most reads_wait for a standby, and then the primary answers; at most SETTLE_US for the primary, which may show a
  * commit later than a standby.
  *
+ * A standby of PostgreSQL 19 that lacks only what a reading of the primary has told is asked itself when it has
+ * replayed that, ahead of the request (reads_replayed.c). In the example both standbys would be at 0/400, and the one
+ * that A is sent to would answer the read once it is at 0/500, as soon as it is there.
+ *
  * What a standby refuses, or loses, before the client was shown anything of the transaction but the answers to its
  * BEGIN, to most SET LOCAL, and to what makes or describes statements, is relayed again, to the primary (resend.c),
  * behind that BEGIN and SET LOCAL.
@@ -44,6 +48,8 @@ struct client_reads {
 	uint64_t min_lsn,
 	    min_due; /* READS_MIN_LSN, which it is not to fall behind; for causality_take(), 0: it was taken */
 	uint64_t life; /* of the standby that its server is on */
+	uint64_t awaited; /* the position that the standby has to replay first; 0: it has */
+	uint32_t await_ms; /* so long it may take; 0: none may be asked */
 	uint64_t catch_until_us, settle_until_us, primary_until_us; /* 0: it does not wait for that */
 	uint64_t wait_until_us; /* while it is CL_CATCHING */
 	struct exchange *x;

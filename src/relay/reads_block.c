@@ -308,8 +308,10 @@ reads_lost(struct exchange *x, const struct server *srv)
 
 	if (r == NULL)
 		return;
-	go_to_primary(x, srv, ROUTE_REFUSED);
-	if (srv->loan.standby == 0)
+	go_to_primary(x, srv, srv->loan.replay == REPLAY_LATE ? ROUTE_BEHIND : ROUTE_REFUSED);
+	if (srv->loan.replay == REPLAY_ASKED || srv->loan.replay == REPLAY_LATE)
+		x->pool->database->counters.reads[RT_PRIMARY]++;
+	if (srv->loan.standby == 0 || srv->loan.replay == REPLAY_LATE)
 		return;
 	host = srv->loan.standby - 1u;
 	if (++r->refused[host] < REFUSED_MAX)

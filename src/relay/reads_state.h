@@ -3,6 +3,10 @@
 
 #include "relay/reads.h"
 
+#include <inttypes.h>
+
+#define LSN "%" PRIX32 "/%" PRIX32
+#define LSN_ARGS(n) (uint32_t)((n) >> 32), (uint32_t)(n)
 #define LAST_VALUE "last_value" /* a sequence's column */
 
 /* --- reads_marked.c: which requests are marked --- */
@@ -36,5 +40,11 @@ bool reads_leaves(const struct sql_traits *v);
 void reads_listen(struct exchange_env *env, struct cluster *c);
 /* Returns false if the time for it is over. *until_us: 0 when the wait begins. */
 bool reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
-/* The client is CL_CATCHING until a host has answered. Returns WALK_WAIT. */
-enum walk_result reads_wait_until(struct client_reads *r, uint64_t until_us);
+/* The client is CL_CATCHING until a host has answered: of all, or, as what says, the primary, if a reading of that may
+ * end the wait. Returns WALK_WAIT. */
+enum walk_result reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what);
+
+/* --- reads_replayed.c --- */
+/* Returns how many milliseconds the question for the message at w->at, which waits for a standby, may take; 0: it is
+ * not to be asked. */
+uint32_t reads_await_ms(const struct request_walk *w, const struct client_reads *r);

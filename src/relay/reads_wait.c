@@ -146,7 +146,7 @@ needs_primary(const struct client_reads *r)
 }
 
 enum walk_result
-reads_wait_until(struct client_reads *r, uint64_t until_us)
+reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what)
 {
 	struct exchange_env *env = r->x->env;
 	struct reads_subscriber *e;
@@ -158,6 +158,6 @@ reads_wait_until(struct client_reads *r, uint64_t until_us)
 	r->wait_until_us = until_us;
 	if ((e = find_subscriber(env, r->cluster)) != NULL)
 		cluster_await(&e->listener, true);
-	cluster_want(r->cluster, needs_primary(r) ? CLUSTER_ALL : CLUSTER_STANDBYS);
+	cluster_want(r->cluster, needs_primary(r) ? what : CLUSTER_STANDBYS);
 	return WALK_WAIT;
 }

@@ -39,9 +39,18 @@ void relay_cancel_wait(struct exchange *x); /* a cancel request came; its reques
 extern const struct policy_waiter_ops relay_waiters; /* of clients, for policy_worker_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
+/* --- reads_replayed.c: a standby that says when it has replayed a position --- */
+/* The client has a server of a standby: puts the question ahead of its request, if that has to wait for the answer. */
+void relay_ask_standby(struct exchange *x);
+/* The standby has answered the question. Returns true if what the client has sent behind it may be answered there. */
+bool relay_standby_has_replayed(struct exchange *x);
+
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */
 /* Returns true if the client's server should be a primary, and the client has not asked to read only. */
 bool loss_needs_primary(const struct exchange *x);
+
+/* The standby has not replayed what its borrower must not miss: the primary is asked instead. */
+void loss_of_lag(struct server *srv);
 
 /*
  * An error came for the server's borrower. Returns true if the client does not get it: the server ends by it, or has

@@ -131,6 +131,7 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 		state_probe_failed(x);
 		return true;
 	case OWED_TO_COMMIT:
+	case OWED_TO_REPLAY:
 	case OWED_TO_FEATURE:
 	case OWED_TO_NOBODY:
 		return true;
@@ -312,6 +313,14 @@ on_batch_end(struct server *srv)
 		exchange_left(listen_flush(x)); /* notifications that came while something was owed */
 }
 
+/* The standby has said whether it has replayed what the client must not miss. */
+static void
+on_replayed(struct server *srv)
+{
+	if (!relay_standby_has_replayed(srv->borrower))
+		loss_of_lag(srv);
+}
+
 static void
 on_drained(struct server *srv)
 {
@@ -345,6 +354,7 @@ const struct server_ops relay_server_ops = {
 	.parameter = on_parameter,
 	.commit_row = commit_check_row,
 	.commit_asked = commit_check_asked,
+	.replayed = on_replayed,
 	.probe_row = state_probe_row,
 	.probe_done = state_probe_done,
 	.no_such_pid = on_no_such_pid,

@@ -133,6 +133,8 @@ note_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 static inline void
 note_linked(struct exchange *x)
 {
+	if (x->srv->loan.standby != 0)
+		relay_ask_standby(x);
 	if (x->block == EXCHANGE_DUE)
 		begin_there(x);
 	reads_linked(x);

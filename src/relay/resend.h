@@ -2,11 +2,13 @@
  * src/relay/resend.h - relays a request again, from a copy, as if the client sent it now.
  *
  *   resend.c   one that a server which ends has not executed; the copy has all that was sent since nothing was owed
+ *   resend_copy.c  what a copy a copy is of, and whether it may be run twice
  *   retry.c    one that met an outdated plan; the copy has one request, and is kept only for those that may meet one
  */
 #pragma once
 
 #include "exchange/exchange.h"
+#include "wire/frame.h"
 
 /* --- resend.c --- */
 /* Appends to the copy. Returns false, and appends nothing, if it were longer than max bytes (COPY_MIN times a power of
@@ -23,12 +25,28 @@ MAY_CLOSE bool resend_now(struct exchange *x, const struct request_copy *copy);
 void resend_begin(struct exchange *x);
 /* The bytes at from were walked; they may begin in mid-message. */
 void resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
+
+/* --- resend_copy.c --- */
+#define RESEND_MAX 65536u /* bytes of a request; larger ones are not relayed again */
+/* Reads the message that begins there. Returns false at the end of the copy, which may be without any bytes. */
+static inline bool
+resend_frame_at(const struct request_copy *copy, size_t at, struct frame *f)
+{
+	return at < copy->len && frame_whole(copy->bytes + at, copy->len - at, f);
+}
 /* Returns true if all that was sent since nothing was owed only makes, describes or closes statements: the client has
  * these wherever it goes. */
 bool resend_is_of_statements(const struct server *srv);
 /* Returns the SQL that the copy begins with and, if that is a Parse, runs, and writes its length; NULL: it has none,
  * not whole, or more than one. */
 const char *resend_sql(const struct server *srv, size_t *len);
+/* Returns true if the copy may be run twice, for all that its messages are. */
+bool resend_is_harmless(struct exchange *x, const struct request_copy *copy);
+/* Returns true if these bytes, of a client without a server, begin with a whole request that a standby may be sent, and
+ * another host again. */
+bool resend_may_be_sent(struct exchange *x, const uint8_t *bytes, size_t len);
+
+/* --- resend.c --- */
 /* Returns true if the copy is all that the client has on srv, it was shown nothing of it, and it may be run twice. */
 bool resend_is_possible(struct exchange *x, const struct server *srv);
 /* loss_of() was NOT_EXECUTED; srv is no longer x's. The request goes ahead of what the client has sent meanwhile. */

@@ -136,6 +136,8 @@ enum loan_behind {
 	QUERY_BEHIND_OURS, /* in its request, which that is a part of */
 	ALL_BEHIND_SETTINGS /* where these may fail, it would run without them */
 };
+/* Whether the standby says that it has replayed what the borrower must not miss: relay/reads_replayed.c. */
+enum loan_replay { REPLAY_NOT_ASKED, REPLAY_ASKED, REPLAY_DONE, REPLAY_LATE };
 /* Whether SQL of the loan sets anything for one transaction only, and whether that is of the context. */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
@@ -163,6 +165,7 @@ struct loan {
 	/* 1 + the place in the upstream of the host whose standby pool has lent it; 0: the client's pool has. Set by
 	 * standby_pools.c. */
 	uint8_t standby;
+	uint8_t replay; /* enum loan_replay */
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
 	bool announces_ready; /* see server_ops.request_done; set by listen_linked() and reset.c, cleared by
 				 loan_begin() */

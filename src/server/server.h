@@ -95,6 +95,8 @@ struct server_ops {
 	/* A row that answers OWED_TO_COMMIT's question; then its ReadyForQuery: the question was ended->statements. */
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*commit_asked)(struct server *srv, const struct owed *ended);
+	/* The standby has answered OWED_TO_REPLAY's question; loan.replay is DONE, or it has not replayed that. */
+	void (*replayed)(struct server *srv);
 	/* A row of the probe; is_whole: body is all of it. probe_done follows with its ReadyForQuery. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);

@@ -23,8 +23,9 @@ is_looked_into(const struct server *srv, uint8_t type)
 	uint8_t to = srv->ledger.count > 0 ? ledger_head(&srv->ledger)->to : OWED_TO_CLIENT;
 
 	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' || type == 'A' || type == 'N' ||
-	       (type == 'D' && (srv->loan.next_row_is_true || to == OWED_TO_PROBE || to == OWED_TO_RESET ||
-				to == OWED_TO_OWNER || to == OWED_TO_COMMIT)); /* rows that pgweir reads */
+	       (type == 'D' &&
+		(srv->loan.next_row_is_true || to == OWED_TO_PROBE || to == OWED_TO_RESET || to == OWED_TO_OWNER ||
+		 to == OWED_TO_COMMIT || to == OWED_TO_REPLAY)); /* rows that pgweir reads */
 }
 
 /* Returns true if the message answers a Describe with a ref, whose owner wants to see it. */
@@ -220,6 +221,7 @@ inspect_notice(struct walk *w, struct reply *r)
 static void
 inspect_row(struct walk *w, struct reply *r)
 {
+	static const uint8_t replayed[] = "\0\1\0\0\0\7success"; /* of WAIT FOR LSN */
 	static const uint8_t text[] = "D\0\0\0\13\0\1\0\0\0\1t", binary[] = "D\0\0\0\13\0\1\0\0\0\1\1";
 	struct server *srv = w->srv;
 
@@ -239,6 +241,9 @@ inspect_row(struct walk *w, struct reply *r)
 		server_reset_row(srv, r->body, r->body_len, r->is_whole);
 	else if (r->to == OWED_TO_COMMIT)
 		srv->env->ops->commit_row(srv, r->body, r->body_len, r->is_whole);
+	else if (r->to == OWED_TO_REPLAY && r->body_len == sizeof(replayed) - 1 &&
+		 memcmp(r->body, replayed, sizeof(replayed) - 1) == 0)
+		srv->loan.replay = REPLAY_DONE;
 	else if (r->to == OWED_TO_OWNER)
 		srv->env->owner_ops->answer_row(srv, r->body, r->body_len, r->is_whole);
 }
@@ -337,6 +342,8 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 		srv->env->ops->probe_done(srv);
 	else if (ended->to == OWED_TO_COMMIT)
 		srv->env->ops->commit_asked(srv, ended);
+	else if (ended->to == OWED_TO_REPLAY && srv->borrower != NULL)
+		srv->env->ops->replayed(srv);
 	else if (ended->to == OWED_TO_OWNER) {
 		ledger_advance(&srv->ledger); /* what a COPY leaves there that PostgreSQL has not ended */
 		question = srv->env->owner_ops->answered(srv, srv->question != QUESTION_REFUSED);

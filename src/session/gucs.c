@@ -415,6 +415,14 @@ gucs_get(const struct gucs *gucs, const char *name)
 	return s == NULL ? NULL : s->value;
 }
 
+unsigned
+gucs_major_version(const struct gucs *gucs)
+{
+	const char *version = gucs_get(gucs, "server_version"); /* "18.6 (Debian 18.6-1)", "19rc1" */
+
+	return version == NULL ? 0 : (unsigned)strtoul(version, NULL, 10);
+}
+
 bool
 gucs_is_on(const struct gucs *gucs, const char *name)
 {

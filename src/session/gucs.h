@@ -77,6 +77,7 @@ const struct guc *gucs_find(const struct gucs *gucs, const char *name); /* or NU
 bool gucs_has(const struct gucs *gucs, const struct guc *s); /* with this value */
 const char *gucs_get(const struct gucs *gucs, const char *name); /* a setting's value; NULL: not set */
 bool gucs_is_on(const struct gucs *gucs, const char *name); /* it is set, to "on" */
+unsigned gucs_major_version(const struct gucs *gucs); /* of PostgreSQL, by server_version; 0: not known */
 /*
  * Returns a number for the settings that PostgreSQL parses, plans and compiles under, and for whom the session acts as:
  * equal numbers mean equal settings. It is made when first asked for, and never used again once no GUC set has it any

@@ -51,6 +51,7 @@ enum owed_to {
 	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL, the seal, after the client has gone */
 	OWED_TO_OWNER, /* a query of the pool's; errors do not matter */
 	OWED_TO_COMMIT, /* a question that a COMMIT is checked by; statements: which */
+	OWED_TO_REPLAY, /* the question to a standby when it has replayed a position; errors mean that it has not */
 	OWED_TO_NOBODY /* a request that went ahead (policy/policy.h) of a client that is served otherwise */
 };
 

@@ -144,6 +144,7 @@ send(struct reads_sim *s, struct session *c, unsigned host)
 	c->life = s->watch.hosts[host].life;
 	c->view_life = s->watch.view.hosts[host].life;
 	c->state = SESSION_SENT;
+	c->awaited = 0;
 	c->due = s->step + reads_below(s, s->profile.reply_late);
 }
 
@@ -151,8 +152,13 @@ static void
 look_standby(struct reads_sim *s, struct session *c)
 {
 	enum causality may = causality_may_read(&c->token, &s->watch.view, c->host, LAG_US);
+	uint64_t awaited;
 
-	if (may == CAUSALITY_NOW)
+	if (may == CAUSALITY_LATER && reads_chance(s, 1024) &&
+	    (awaited = causality_awaits(&c->token, &s->watch.view, c->host)) != UINT64_MAX) {
+		send(s, c, c->host);
+		c->awaited = awaited;
+	} else if (may == CAUSALITY_NOW)
 		send(s, c, c->host);
 	else if (may == CAUSALITY_NEVER || c->since + CATCH_UP < s->step)
 		c->wish = WISH_READ_PRIMARY;
@@ -193,6 +199,33 @@ end(struct reads_sim *s, struct session *c)
 	else
 		causality_wrote(&c->token, s->watch.view.begun);
 	rest(c);
+}
+
+/* Returns true if what is sent behind the question to the standby is run: there was none, or it says that it has
+ * replayed the position, which is still one of the log that it replays, for all that is known by then. */
+static bool
+has_replayed(struct reads_sim *s, struct session *c)
+{
+	const struct host *h = &s->hosts[c->host];
+	struct cluster_view *v = &s->watch.view;
+	struct host_view *seen = &v->hosts[c->host];
+
+	if (c->awaited == 0)
+		return true;
+	if (!h->is_primary && model_position(s, h->at) < c->awaited && c->since + CATCH_UP >= s->step)
+		return false;
+	if (!h->is_primary && model_position(s, h->at) >= c->awaited && c->token.history == v->history &&
+	    v->primary >= 0 && seen->life == c->view_life && seen->is_proved) { /* as in cluster_replayed() */
+		seen->replayed = c->awaited > seen->replayed ? c->awaited : seen->replayed;
+		s->awaited++;
+		c->awaited = 0;
+		return true;
+	}
+	s->late++;
+	c->wish = WISH_READ_PRIMARY;
+	c->state = SESSION_WAITING;
+	trace_line("session %u: host %u has not replayed %u", c->number, c->host, (unsigned)c->awaited);
+	return false;
 }
 
 /* Something of the reply may have come before. */
@@ -267,13 +300,14 @@ step(struct reads_sim *s, struct session *c)
 		fail(s, c);
 	else if (c->due > s->step)
 		return;
-	else if (c->state == SESSION_SENT)
+	else if (c->state == SESSION_SENT && has_replayed(s, c))
 		run(s, c);
 	else if (c->state == SESSION_WRITING)
 		write_on(s, c);
-	else if (reads_chance(s, 40)) /* what is on its way comes, even if its host has ended since */
+	else if (c->state == SESSION_ANSWERED && reads_chance(s, 40)) /* what is on its way comes, even if its host has
+								       * ended since */
 		fail(s, c);
-	else
+	else if (c->state == SESSION_ANSWERED)
 		read_answer(s, c);
 }
 

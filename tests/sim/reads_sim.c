@@ -94,16 +94,17 @@ run(struct reads_sim *s, uint64_t seed)
 /* --- all of them --- */
 
 static struct reads_sim *sim;
-static uint64_t sums[9];
+static uint64_t sums[11];
 
 static void
 run_one(uint64_t seed, uint64_t steps)
 {
 	(void)steps;
 	run(sim, seed);
-	const unsigned of_run[9] = { sim->writes,	sim->reads,   sim->standby_reads, sim->settled, sim->told,
-				     sim->false_alarms, sim->excused, sim->given_up,	  sim->taken };
-	for (unsigned j = 0; j < 9; j++)
+	const unsigned of_run[11] = { sim->writes, sim->reads,	      sim->standby_reads, sim->settled,
+				      sim->told,   sim->false_alarms, sim->excused,	  sim->given_up,
+				      sim->taken,  sim->awaited,      sim->late };
+	for (unsigned j = 0; j < 11; j++)
 		sums[j] += of_run[j];
 }
 
@@ -126,9 +127,10 @@ main(int argc, char **argv)
 	hash = simulate(&s, argc, argv, &seeds);
 	printf("%" PRIu64 " seeds: %" PRIu64 " writes, %" PRIu64 " reads on primaries, %" PRIu64
 	       " on standbys, settled %" PRIu64 " times, told of %" PRIu64 " losses (%" PRIu64
-	       " had lost nothing), %" PRIu64 " excused, %" PRIu64 " given up, %" PRIu64
-	       " positions taken; trace %016" PRIx64 "\n",
-	       seeds, sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7], sums[8], hash);
+	       " had lost nothing), %" PRIu64 " excused, %" PRIu64 " given up, %" PRIu64 " positions taken, %" PRIu64
+	       " awaited there, %" PRIu64 " in vain; trace %016" PRIx64 "\n",
+	       seeds, sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7], sums[8], sums[9],
+	       sums[10], hash);
 	free(sim);
 	return 0;
 }

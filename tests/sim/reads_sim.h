@@ -112,6 +112,7 @@ struct session {
 	uint32_t life; /* of the host, and of the view */
 	uint64_t view_life;
 	uint64_t since, due; /* steps */
+	uint64_t awaited; /* the position that its standby is to replay first, by its own word; 0: none */
 	struct bits shown;
 	unsigned change; /* what it writes; CHANGES: nothing */
 	/* A position from another one. */
@@ -142,7 +143,7 @@ struct reads_sim {
 	uint64_t seed, random, step;
 	bool is_calm;
 	unsigned served[SESSIONS];
-	unsigned writes, reads, standby_reads, settled, told, false_alarms, excused, given_up, taken;
+	unsigned writes, reads, standby_reads, settled, told, false_alarms, excused, given_up, taken, awaited, late;
 };
 
 /* reads_sim.c */

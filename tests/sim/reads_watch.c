@@ -62,8 +62,10 @@ begin_history(struct reads_sim *s, uint32_t life, unsigned timeline)
 		p->end = common_end(s, &s->watch.histories[p->history], life, timeline);
 		p->kept = kept(s, &s->watch.histories[p->history], p->end);
 	}
-	for (unsigned i = 0; i < HOSTS; i++)
+	for (unsigned i = 0; i < HOSTS; i++) {
 		v->hosts[i].is_proved = false;
+		v->hosts[i].replayed = 0;
+	}
 	trace_line("watch: history %u", v->history);
 }
 

@@ -167,6 +167,29 @@ Test(causality, the_primary_stands_for_a_standby_that_says_nothing)
 	cr_assert_eq(may_read(WEST), CAUSALITY_NOW, "what it says itself is less");
 }
 
+Test(causality, a_standby_is_asked_for_what_a_reading_has_told)
+{
+	wrote();
+	cr_assert_eq(may_read(EAST), CAUSALITY_LATER);
+	cr_assert_eq(causality_awaits(&token, &view, EAST), UINT64_MAX, "no reading covers the write yet");
+	reads(PRIMARY, 200, 60);
+	cr_assert_eq(may_read(EAST), CAUSALITY_LATER);
+	cr_assert_eq(causality_awaits(&token, &view, EAST), 200);
+	view.hosts[EAST].replayed = 199;
+	cr_assert_eq(may_read(EAST), CAUSALITY_LATER);
+	view.hosts[EAST].replayed = 200;
+	cr_assert_eq(may_read(EAST), CAUSALITY_NOW, "its own word counts for others, too");
+	cr_assert_eq(may_read(WEST), CAUSALITY_LATER);
+	was_shown(EAST);
+	cr_assert_eq(may_read(WEST), CAUSALITY_LATER);
+	cr_assert_eq(causality_awaits(&token, &view, WEST), UINT64_MAX, "it may have been shown more than that");
+	reads(PRIMARY, 300, 70)->next = 70;
+	cr_assert_eq(may_read(WEST), CAUSALITY_LATER);
+	cr_assert_eq(causality_awaits(&token, &view, WEST), 300);
+	view.history++;
+	cr_assert_eq(causality_awaits(&token, &view, WEST), UINT64_MAX);
+}
+
 Test(causality, nothing_is_unsettled_without_a_standby)
 {
 	wrote();

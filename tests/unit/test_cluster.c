@@ -244,6 +244,34 @@ Test(cluster, a_proof_ends_with_the_life_of_the_standby)
 	cr_expect_not(look().hosts[1].is_proved);
 }
 
+Test(cluster, the_word_of_a_standby_counts_in_its_life_and_history_alone)
+{
+	struct cluster_view v;
+	const struct cluster_mark next = { .system_id = 7, .started_us = 300, .timeline = 2 };
+
+	meet_all();
+	v = look();
+	cr_expect_eq(v.hosts[1].asked_from_us, 0, "before PostgreSQL 19");
+	cluster_has_word(c, 1);
+	cr_expect_eq(look().hosts[1].asked_from_us, 1);
+	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 500, BEGIN), "it is not proved");
+	cluster_prove(c, 1, true);
+	cr_expect(cluster_replayed(c, 1, v.hosts[1].life, v.history, 500, BEGIN));
+	cr_expect(cluster_replayed(c, 1, v.hosts[1].life, v.history, 400, BEGIN));
+	cr_expect_eq(look().hosts[1].replayed, 500);
+	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life + 1, v.history, 600, BEGIN));
+	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 0, BEGIN), "it has not in time");
+	cr_expect_gt(look().hosts[1].asked_from_us, BEGIN, "nobody asks it for a moment");
+	cluster_met(c, 2, &next, &none);
+	cr_expect_eq(look().hosts[1].replayed, 0);
+	cluster_prove(c, 1, true);
+	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 600, BEGIN), "a position of the log before");
+	cluster_met(c, 1, &standby, &none);
+	cr_expect_eq(look().hosts[1].asked_from_us, 0);
+	cr_expect_not(cluster_replayed(c, 2, look().hosts[2].life, v.history, 0, BEGIN));
+	cr_expect_eq(look().hosts[2].asked_from_us, 0, "what can't be asked stays so");
+}
+
 Test(cluster, a_promotion_begins_a_history)
 {
 	const struct cluster_mark promoted = {

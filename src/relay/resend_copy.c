@@ -1,0 +1,171 @@
+/* src/relay/resend_copy.c - reads copies of requests: what they are of, and whether they may be run twice; see
+ * resend.h.
+ */
+#include "relay/resend.h"
+#include "statements/statements.h"
+#include "wire/fields.h"
+#include "wire/frame.h"
+
+#include <string.h>
+
+#define LOOKS_MAX 100000u /* at messages of a copy, for what its Binds mean; then it is not relayed again */
+
+bool
+resend_is_of_statements(const struct server *srv)
+{
+	const struct request_copy *copy = &srv->loan.sent.copy;
+	struct frame f;
+	size_t at = 0;
+
+	while (resend_frame_at(copy, at, &f) && strchr("PDCHS", f.type) != NULL)
+		at += FRAME_HEAD_LEN + (size_t)f.body_len;
+	return at == copy->len && srv->loan.sent.state != SENT_CUT;
+}
+
+/* Returns true if the copy has one Parse and one Bind, which is of this statement. */
+static bool
+runs_what_it_parses(const struct request_copy *copy, const char *name)
+{
+	const char *portal, *statement;
+	size_t at = 0, names_len, parses = 0, binds = 0;
+	struct frame f;
+
+	for (; resend_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len) {
+		parses += f.type == 'P';
+		if (f.type != 'B')
+			continue;
+		if (!fields_bind(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &portal, &statement, &names_len) ||
+		    strcmp(statement, name) != 0)
+			return false;
+		binds++;
+	}
+	return parses == 1 && binds == 1;
+}
+
+const char *
+resend_sql(const struct server *srv, size_t *len)
+{
+	const struct sent_copy *sent = &srv->loan.sent;
+	const uint8_t *body = sent->copy.bytes + FRAME_HEAD_LEN;
+	struct parse_fields parse;
+	struct frame f;
+
+	if (sent->state == SENT_CUT || !frame_whole(sent->copy.bytes, sent->copy.len, &f) || f.body_len == 0)
+		return NULL;
+	if (f.type == 'P' && fields_parse(body, f.body_len, &parse)) {
+		if (!runs_what_it_parses(&sent->copy, parse.name))
+			return NULL;
+		*len = parse.query_len;
+		return (const char *)parse.rest;
+	}
+	*len = f.body_len - 1;
+	return f.type == 'Q' ? (const char *)body : NULL;
+}
+
+/*
+ * Returns true if a statement that begins so commits only when all of it is done, and its reply was sent. What was not
+ * begun, or a standby has, or is to get, may be any, but for what the client has lost already.
+ */
+static bool
+is_of_one_commit(const struct exchange *x, uint32_t first)
+{
+	if (x->srv == NULL || x->srv->loan.end == LOAN_UNBEGUN || exchange_may_leave(x, x->srv))
+		return first != WORD_DEALLOCATE;
+	return traits_are_plannable(first) || first == WORD_BEGIN || first == WORD_START_TRANSACTION;
+}
+
+static bool
+is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
+{
+	struct scan scan;
+
+	scan_text(&scan, gucs_scan_options(x->gucs), sql, len);
+	return is_of_one_commit(x, scan.first);
+}
+
+/*
+ * Returns true if a message of the copy before this one makes the statement. The statement is harmless, as was seen
+ * there; the client has lost it if its Parse was not answered. *looks: how many messages may be looked at.
+ */
+static bool
+is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
+{
+	const uint8_t *p = copy->bytes;
+	struct parse_fields parse;
+	struct frame f;
+
+	for (; *looks > 0 && p < end && frame_whole(p, (size_t)(end - p), &f);
+	     p += FRAME_HEAD_LEN + f.body_len, --*looks)
+		if (f.type == 'P' && fields_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
+		    strcmp(parse.name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_message_harmless(struct exchange *x, const struct request_copy *copy, const struct frame *f, const uint8_t *body,
+		    unsigned *looks)
+{
+	struct parse_fields parse;
+	const char *portal, *statement;
+	struct statement *st;
+	size_t names_len;
+
+	switch (f->type) {
+	case 'Q':
+		return (x->srv == NULL || x->srv->loan.tag_text[0] == '\0') && f->body_len > 0 &&
+		       is_sql_of_one_commit(x, (const char *)body, f->body_len - 1);
+	case 'P':
+		return fields_parse(body, f->body_len, &parse) &&
+		       is_sql_of_one_commit(x, (const char *)parse.rest, parse.query_len);
+	case 'B':
+		if (!fields_bind(body, f->body_len, &portal, &statement, &names_len))
+			return false;
+		st = statements_called(x, statement);
+		return st != NULL ? is_of_one_commit(x, statement_traits(st)->first)
+				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
+	case 'D':
+	case 'E':
+	case 'C':
+	case 'H':
+	case 'S':
+		return true;
+	default:
+		return false; /* COPY, function calls */
+	}
+}
+
+bool
+resend_is_harmless(struct exchange *x, const struct request_copy *copy)
+{
+	unsigned looks = LOOKS_MAX;
+	size_t at = 0;
+	bool has_bound = false, has_closed = false;
+	struct frame f;
+
+	for (; resend_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len) {
+		const uint8_t *body = copy->bytes + at + FRAME_HEAD_LEN;
+
+		has_bound |= f.type == 'B';
+		has_closed |= has_bound && f.type == 'C';
+		/* A Bind looks its statement up by name, which must not be taken again behind that. */
+		if (!is_message_harmless(x, copy, &f, body, &looks) || (has_closed && f.type == 'P' && body[0] != '\0'))
+			return false;
+	}
+	return at > 0 && at == copy->len;
+}
+
+bool
+resend_may_be_sent(struct exchange *x, const uint8_t *bytes, size_t len)
+{
+	struct request_copy copy = { .bytes = (uint8_t *)(uintptr_t)bytes };
+	struct frame f;
+
+	do {
+		if (!frame_whole(bytes + copy.len, len - copy.len, &f) ||
+		    f.body_len > RESEND_MAX - FRAME_HEAD_LEN - copy.len)
+			return false;
+		copy.len += FRAME_HEAD_LEN + f.body_len;
+	} while (f.type != 'Q' && f.type != 'S' && copy.len <= RESEND_MAX - FRAME_HEAD_LEN);
+	return (f.type == 'Q' || f.type == 'S') && resend_is_harmless(x, &copy);
+}
